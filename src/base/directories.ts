@@ -1,0 +1,171 @@
+/**
+ * Directories written all or not at all, and the way back after a crash.
+ *
+ * A rename cannot replace a directory that has entries, so replacing takes two renames; what a crash between them
+ * leaves behind is unmistakable and {@link recoverDirectory} undoes it.
+ */
+import { existsSync, lstatSync, readdirSync, readlinkSync, realpathSync, statSync } from "node:fs";
+import { basename, dirname, join, resolve } from "node:path";
+import { FileError, PreftuneError } from "./errors.ts";
+import {
+  errorCode,
+  fileFailure,
+  io,
+  quietly,
+  siblingName,
+  syncDirectory,
+  syncTree,
+  uniqueTag,
+} from "./file-io.ts";
+
+/** Options of {@link writeDirectoryAtomic}. */
+export interface WriteDirectoryOptions {
+  /** Put the new directory in place of an existing one. Without it an existing, non-empty target is refused. */
+  replace?: boolean;
+}
+
+/**
+ * Makes `target` a directory with what `fill` writes, all of it or nothing.
+ *
+ * `fill` gets an empty directory beside the target; everything in it is synced, then one rename puts it in place.
+ * When replacing, the old directory is first renamed to `.<name>.old-<tag>`. A crash between the two renames leaves it
+ * there; the next write to the same target, or {@link recoverDirectory}, puts it back.
+ * @throws {FileError} when the target is in the way or writing fails; what was there before is kept.
+ *   Errors of `fill` that are not the system's come through unchanged
+ */
+export async function writeDirectoryAtomic(
+  target: string,
+  fill: (tempDir: string) => void | Promise<void>,
+  options: WriteDirectoryOptions = {},
+): Promise<void> {
+  const path = followLink(target);
+  recoverDirectory(path);
+  refuseOccupied(path, options.replace === true);
+  let kept = hasEntries(path)
+    ? "The directory that was there before is untouched."
+    : "Nothing was there before, nothing is left behind.";
+  const tag = uniqueTag();
+  const temp = siblingName(path, "new", tag);
+  try {
+    io.mkdirSync(temp);
+    await fill(temp);
+    syncTree(temp);
+    const aside = install(temp, path, siblingName(path, "old", tag));
+    kept = "The new content is in place, but could not be made safe against a power cut.";
+    syncDirectory(dirname(path));
+    if (aside !== null) quietly(() => io.rmSync(aside));
+  } catch (cause) {
+    quietly(() => io.rmSync(temp));
+    throw isAbout(cause, dirname(path))
+      ? fileFailure({ action: "write directory", path, cause, kept })
+      : cause;
+  }
+}
+
+/**
+ * Puts right what a crash inside {@link writeDirectoryAtomic} left behind; true when the old content had to be put back.
+ *
+ * A missing or empty target gets its set-aside predecessor back. Left-over temporary directories of dead processes are
+ * removed. Call it before reading a directory that is written with `replace`; no other process may be writing it.
+ * @throws {FileError} when the old directory cannot be put back; it then stays where the message says
+ */
+export function recoverDirectory(target: string): boolean {
+  const path = followLink(target);
+  const parent = dirname(path);
+  if (!existsSync(parent)) return false;
+  const leftovers = (kind: string): string[] => {
+    const prefix = basename(siblingName(path, kind, ""));
+    return readdirSync(parent)
+      .filter((name) => name.startsWith(prefix) && tagPattern.test(name.slice(prefix.length)))
+      .map((name) => join(parent, name))
+      .sort((a, b) => statSync(b).mtimeMs - statSync(a).mtimeMs);
+  };
+  const asides = leftovers("old");
+  const newest = asides[0];
+  const restore = newest !== undefined && !hasEntries(path);
+  if (restore) {
+    try {
+      io.renameSync(newest, path);
+      syncDirectory(parent);
+    } catch (cause) {
+      throw fileFailure({ action: "restore", path, cause, kept: `The old content is in ${newest}.` });
+    }
+  }
+  const stale = [...(restore ? asides.slice(1) : asides), ...leftovers("new").filter(isOrphan)];
+  for (const name of stale) quietly(() => io.rmSync(name));
+  return restore;
+}
+
+/** `<pid>-<random>`, so that left-overs of a dead process can be told from work under way. */
+const tagPattern: RegExp = /^(\d+)-[0-9a-f]{8}$/;
+
+function isOrphan(path: string): boolean {
+  const pid = Number(/-?(\d+)-[0-9a-f]{8}$/.exec(path)?.[1] ?? Number.NaN);
+  try {
+    process.kill(pid, 0);
+    return false;
+  } catch (error) {
+    return errorCode(error) === "ESRCH";
+  }
+}
+
+/** Whether a system error concerns files under `parent` (or, like a full disk, names none). */
+function isAbout(error: unknown, parent: string): boolean {
+  if (errorCode(error) === null || error instanceof PreftuneError) return false;
+  const named = error instanceof Error && "path" in error ? error.path : undefined;
+  return typeof named !== "string" || named.startsWith(parent);
+}
+
+/** Renames `temp` to `target`; returns where an old directory was set aside, or null. */
+function install(temp: string, target: string, aside: string): string | null {
+  if (!hasEntries(target)) {
+    io.renameSync(temp, target);
+    return null;
+  }
+  io.renameSync(target, aside);
+  try {
+    io.renameSync(temp, target);
+    return aside;
+  } catch (cause) {
+    try {
+      io.renameSync(aside, target);
+    } catch {
+      const kept = `The old content is complete in ${aside}; the next write to this path puts it back.`;
+      throw fileFailure({ action: "replace", path: target, cause, kept });
+    }
+    throw cause;
+  }
+}
+
+function refuseOccupied(path: string, replace: boolean): void {
+  if (!existsSync(path)) return;
+  if (!statSync(path).isDirectory()) {
+    throw new FileError(
+      `Cannot write directory ${path}: a file of that name exists and is kept. Choose another path.`,
+    );
+  }
+  if (hasEntries(path) && !replace) {
+    throw new FileError(
+      `Cannot write directory ${path}: it exists and is not empty; expected a new or empty one. ` +
+        "It is kept as it is. Choose another path, or ask to replace it.",
+    );
+  }
+}
+
+function hasEntries(path: string): boolean {
+  return existsSync(path) && (!statSync(path).isDirectory() || readdirSync(path).length > 0);
+}
+
+function followLink(path: string): string {
+  try {
+    return realpathSync(path);
+  } catch (error) {
+    const link = errorCode(error) === "ENOENT" ? linkTarget(path) : null;
+    // A link whose directory is missing: a crash between the two renames may have set that directory aside.
+    return link === null ? resolve(path) : followLink(resolve(dirname(path), link));
+  }
+}
+
+function linkTarget(path: string): string | null {
+  return lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() ? readlinkSync(path) : null;
+}

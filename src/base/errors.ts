@@ -1,0 +1,52 @@
+/**
+ * The error hierarchy of preftune.
+ *
+ * Every message says what was expected, what came (file, row, value) and what to do about it.
+ * The command line prints `message` alone for these classes and a stack trace for anything else.
+ */
+
+/** Base of all errors a user can cause and mend. `exitCode` is the process status the command line ends with. */
+export class PreftuneError extends Error {
+  readonly exitCode: number = 1;
+
+  constructor(message: string, options?: { cause?: unknown }) {
+    super(message, options);
+    this.name = new.target.name;
+  }
+}
+
+/** A torch operator or the native bridge failed. The message carries the operator, its schema and the argument shapes. */
+export class TorchError extends PreftuneError {}
+
+/** Tensors do not have the shapes an operation asks for. */
+export class ShapeError extends PreftuneError {}
+
+/** A configuration value, command-line flag or combination of them is wrong. */
+export class ConfigError extends PreftuneError {
+  override readonly exitCode: number = 2;
+}
+
+/** A model, adapter, checkpoint or tokenizer file is not what its format promises. */
+export class FormatError extends PreftuneError {
+  override readonly exitCode: number = 3;
+}
+
+/** Preference or chat data is wrong. The message names file and line. */
+export class DataError extends PreftuneError {
+  override readonly exitCode: number = 4;
+}
+
+/** Reading or writing files failed: disk full, read-only, missing. The message names the path and what was kept. */
+export class FileError extends PreftuneError {
+  override readonly exitCode: number = 5;
+}
+
+/** Training cannot go on: too many non-finite steps in a row, or a resumed run that does not match its checkpoint. */
+export class TrainingError extends PreftuneError {
+  override readonly exitCode: number = 6;
+}
+
+/** The message of anything thrown. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

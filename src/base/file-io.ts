@@ -1,0 +1,222 @@
+/**
+ * The few system calls that writing files needs, and the words for their failures.
+ *
+ * Everything that writes goes through `io`, so that a test can make the n-th call fail.
+ * `files.ts` builds crash-safe writing on top.
+ */
+import { createHash, randomBytes } from "node:crypto";
+import {
+  closeSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statfsSync,
+  writeSync,
+} from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { FileError, messageOf } from "./errors.ts";
+
+/** The system calls used for writing. Tests replace members to inject faults. */
+export interface FileIo {
+  openSync: (path: string, flags: string) => number;
+  writeSync: (fd: number, bytes: Uint8Array, offset: number, length: number) => number;
+  fsyncSync: (fd: number) => void;
+  closeSync: (fd: number) => void;
+  renameSync: (from: string, to: string) => void;
+  mkdirSync: (path: string) => void;
+  rmSync: (path: string) => void;
+}
+
+/** The live table of system calls; see {@link FileIo}. */
+export const io: FileIo = {
+  openSync: (path, flags) => openSync(path, flags),
+  writeSync: (fd, bytes, offset, length) => writeSync(fd, bytes, offset, length),
+  fsyncSync: (fd) => fsyncSync(fd),
+  closeSync: (fd) => closeSync(fd),
+  renameSync: (from, to) => renameSync(from, to),
+  mkdirSync: (path) => {
+    mkdirSync(path, { recursive: true });
+  },
+  rmSync: (path) => rmSync(path, { recursive: true, force: true }),
+};
+
+/** Most bytes handed to one write call; the kernel takes no more than 2 GiB at a time. */
+const writeChunkBytes: number = 64 * 1024 * 1024;
+
+/** The `code` of a system error, such as "ENOSPC", or null for anything else. */
+export function errorCode(error: unknown): string | null {
+  const code = error instanceof Error && "code" in error ? error.code : null;
+  // Node's own codes ("ERR_INVALID_ARG_TYPE") are mistakes in code, not failures of the system.
+  return typeof code === "string" && /^E[A-Z0-9]+$/.test(code) ? code : null;
+}
+
+/** A byte count for people: "512 bytes", "1.5 MiB". */
+export function formatBytes(bytes: number): string {
+  if (bytes < 1024) return `${bytes} bytes`;
+  const units = ["KiB", "MiB", "GiB", "TiB", "PiB"];
+  let value = bytes / 1024;
+  let unit = 0;
+  while (value >= 1024 && unit < units.length - 1) {
+    value /= 1024;
+    unit++;
+  }
+  return `${value.toFixed(1)} ${units[unit] ?? ""}`;
+}
+
+/** What failed and what it means for the user's files. */
+export interface FileFailure {
+  /** Verb phrase, e.g. "write" or "read". */
+  action: string;
+  path: string;
+  cause: unknown;
+  /** Bytes the operation needed, named when the disk is full. */
+  bytes?: number;
+  /** A sentence on what was kept, e.g. "The file that was there before is untouched." */
+  kept?: string;
+}
+
+/** A {@link FileError} that names the path, the reason, what was kept and what to do. Not thrown here. */
+export function fileFailure(failure: FileFailure): FileError {
+  const { action, path, cause } = failure;
+  const kept = failure.kept === undefined ? "" : ` ${failure.kept}`;
+  const { reason, remedy } = explain(failure);
+  return new FileError(`Cannot ${action} ${path}: ${reason}.${kept} ${remedy}`, { cause });
+}
+
+function explain(failure: FileFailure): { reason: string; remedy: string } {
+  const code = errorCode(failure.cause);
+  switch (code) {
+    case "ENOSPC":
+    case "EDQUOT":
+    case "EFBIG":
+      return explainFull(code, failure);
+    case "EROFS":
+    case "EACCES":
+    case "EPERM":
+      return {
+        reason: `permission denied or read-only (${code})`,
+        remedy: "Choose a path this user may use, or change its permissions.",
+      };
+    case "ENOENT":
+      return { reason: "there is no such file or directory", remedy: "Check the path." };
+    case "ENOTDIR":
+      return { reason: "a part of the path is a file, not a directory", remedy: "Check the path." };
+    case "EISDIR":
+      return { reason: "it is a directory, a file was expected", remedy: "Check the path." };
+    default:
+      return {
+        reason: messageOf(failure.cause),
+        remedy: "Check the path and the disk, then run the command again.",
+      };
+  }
+}
+
+function explainFull(code: string, { bytes, path }: FileFailure): { reason: string; remedy: string } {
+  const what = {
+    ENOSPC: "the disk is full",
+    EDQUOT: "the disk quota is used up",
+    EFBIG: "the file is larger than this disk or process allows",
+  }[code];
+  const needed = bytes === undefined ? "" : `, ${bytes} bytes (${formatBytes(bytes)}) are needed`;
+  return {
+    reason: `${what} (${code})${needed}`,
+    remedy: `Free space under ${dirname(path)} or choose another place, then run the command again.`,
+  };
+}
+
+/**
+ * Writes all of `bytes` to an open file, however few the system takes at a time.
+ *
+ * @throws the system's error; a write that takes nothing becomes ENOSPC instead of an endless loop
+ */
+export function writeAllSync(fd: number, bytes: Uint8Array): void {
+  let offset = 0;
+  while (offset < bytes.byteLength) {
+    const written = io.writeSync(fd, bytes, offset, Math.min(writeChunkBytes, bytes.byteLength - offset));
+    if (written <= 0) throw Object.assign(new Error("ENOSPC: the system wrote nothing"), { code: "ENOSPC" });
+    offset += written;
+  }
+}
+
+/**
+ * Creates `path` (which must not exist), lets `fill` write to it, syncs and closes it.
+ *
+ * @throws the system's error or that of `fill`; a partial file is removed, one that stood there before is not touched
+ */
+export function createFileSync(path: string, fill: (fd: number) => void): void {
+  const fd = io.openSync(path, "wx");
+  let open = true;
+  try {
+    fill(fd);
+    io.fsyncSync(fd);
+    open = false;
+    io.closeSync(fd);
+  } catch (error) {
+    if (open) quietly(() => io.closeSync(fd));
+    quietly(() => io.rmSync(path));
+    throw error;
+  }
+}
+
+/** Makes the entries of a directory durable. File systems that cannot sync directories are let pass. */
+export function syncDirectory(path: string): void {
+  const unsupported = ["EINVAL", "ENOTSUP", "ENOSYS"];
+  const fd = io.openSync(path, "r");
+  try {
+    io.fsyncSync(fd);
+  } catch (error) {
+    if (!unsupported.includes(errorCode(error) ?? "")) throw error;
+  } finally {
+    io.closeSync(fd);
+  }
+}
+
+/** Syncs every file and directory under `path`, leaves first, `path` itself last. */
+export function syncTree(path: string): void {
+  for (const entry of readdirSync(path, { withFileTypes: true })) {
+    const child = `${path}/${entry.name}`;
+    if (entry.isDirectory()) syncTree(child);
+    else if (entry.isFile()) syncFile(child);
+  }
+  syncDirectory(path);
+}
+
+function syncFile(path: string): void {
+  const fd = io.openSync(path, "r");
+  try {
+    io.fsyncSync(fd);
+  } finally {
+    io.closeSync(fd);
+  }
+}
+
+/** Runs a clean-up step whose own failure must not hide the error that led to it. */
+export function quietly(step: () => void): void {
+  try {
+    step();
+  } catch {
+    // The first error is the one worth reporting.
+  }
+}
+
+/** `<pid>-<random>`: tells the left-overs of a dead process from work under way. */
+export function uniqueTag(): string {
+  return `${process.pid}-${randomBytes(4).toString("hex")}`;
+}
+
+/** The hidden path `.<name>.<kind>-<tag>` beside `path`; long names are shortened by a hash to fit in 255 bytes. */
+export function siblingName(path: string, kind: string, tag: string): string {
+  const name = basename(path);
+  const short =
+    Buffer.byteLength(name) <= 180 ? name : createHash("sha256").update(name).digest("hex").slice(0, 32);
+  return join(dirname(path), `.${short}.${kind}-${tag}`);
+}
+
+/** Bytes free for this user on the file system of `dir`, or Infinity where the system does not say. */
+export function statFreeBytes(dir: string): number {
+  const stats = statfsSync(dir);
+  return stats.blocks === 0 ? Number.POSITIVE_INFINITY : stats.bavail * stats.bsize;
+}

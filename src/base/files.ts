@@ -1,0 +1,159 @@
+/**
+ * Crash-safe writing and clear reading of files.
+ *
+ * After a power cut or a kill at any moment, a path written here holds either all of the old content or all of the
+ * new: data and directory are synced, and one rename makes the change visible.
+ */
+import { createHash } from "node:crypto";
+import { closeSync, existsSync, openSync, readFileSync, readSync, statSync } from "node:fs";
+import { dirname, resolve } from "node:path";
+import { FileError, FormatError, messageOf } from "./errors.ts";
+import {
+  createFileSync,
+  fileFailure,
+  formatBytes,
+  io,
+  quietly,
+  siblingName,
+  statFreeBytes,
+  syncDirectory,
+  uniqueTag,
+  writeAllSync,
+} from "./file-io.ts";
+
+export { recoverDirectory, type WriteDirectoryOptions, writeDirectoryAtomic } from "./directories.ts";
+
+/** Largest text file read whole. Configs and tokenizers are far smaller; data files are streamed elsewhere. */
+const maxTextBytes: number = 256 * 1024 * 1024;
+
+/**
+ * Replaces the content of `path`, or leaves it as it was: temp file beside it, sync, rename, directory sync.
+ *
+ * A symbolic link at `path` is replaced by the file. Strings are written as UTF-8.
+ * @throws {FileError} naming path and cause; the temp file is gone and the old content untouched
+ */
+export function writeFileAtomic(path: string, content: Uint8Array | string): void {
+  const bytes = typeof content === "string" ? Buffer.from(content, "utf8") : content;
+  const temp = siblingName(path, "tmp", uniqueTag());
+  let kept = existsSync(path)
+    ? "The file that was there before is untouched."
+    : "Nothing was there before, nothing is left behind.";
+  try {
+    createFileSync(temp, (fd) => writeAllSync(fd, bytes));
+    io.renameSync(temp, path);
+    kept = "The new content is in place, but could not be made safe against a power cut.";
+    syncDirectory(dirname(path));
+  } catch (cause) {
+    quietly(() => io.rmSync(temp));
+    throw fileFailure({ action: "write", path, cause, bytes: bytes.byteLength, kept });
+  }
+}
+
+/** SHA-256 of bytes or of a string's UTF-8, as 64 hexadecimal digits. */
+export function sha256(content: Uint8Array | string): string {
+  return createHash("sha256").update(content).digest("hex");
+}
+
+/**
+ * SHA-256 of a file as 64 hexadecimal digits, read in pieces of 4 MiB.
+ *
+ * @throws {FileError} when it cannot be read
+ */
+export function sha256File(path: string): string {
+  const hash = createHash("sha256");
+  const buffer = Buffer.allocUnsafe(4 * 1024 * 1024);
+  try {
+    const fd = openSync(path, "r");
+    try {
+      for (let n = readSync(fd, buffer); n > 0; n = readSync(fd, buffer)) hash.update(buffer.subarray(0, n));
+    } finally {
+      closeSync(fd);
+    }
+  } catch (cause) {
+    throw fileFailure({ action: "read", path, cause });
+  }
+  return hash.digest("hex");
+}
+
+/**
+ * Bytes this user can still write where `dir` is or, if it does not exist yet, where it would be made.
+ *
+ * @throws {FileError} when the system does not answer
+ */
+export function freeBytes(dir: string): number {
+  let path = resolve(dir);
+  while (!existsSync(path) && path !== dirname(path)) path = dirname(path);
+  try {
+    return statFreeBytes(path);
+  } catch (cause) {
+    throw fileFailure({ action: "ask for the free space of", path, cause });
+  }
+}
+
+/**
+ * Refuses to start a write that cannot fit.
+ *
+ * @param what - what is about to be written, e.g. "the checkpoint"
+ * @throws {FileError} naming the bytes needed and available
+ */
+export function requireFreeBytes(dir: string, bytes: number, what: string): void {
+  const available = freeBytes(dir);
+  if (available >= bytes) return;
+  throw new FileError(
+    `Cannot write ${what} to ${dir}: ${bytes} bytes (${formatBytes(bytes)}) are needed, ` +
+      `${available} bytes (${formatBytes(available)}) are free. Nothing was written. Free space or choose another place.`,
+  );
+}
+
+/**
+ * The text of a UTF-8 file, without a byte order mark.
+ *
+ * @throws {FileError} when it is missing, a directory, or unreadable
+ * @throws {FormatError} when it is not UTF-8 or larger than 256 MiB
+ */
+export function readTextFile(path: string): string {
+  let bytes: Uint8Array;
+  try {
+    const { size } = statSync(path);
+    if (size > maxTextBytes) {
+      throw new FormatError(
+        `${path}: expected a text file of at most ${formatBytes(maxTextBytes)}, got ${formatBytes(size)}.`,
+      );
+    }
+    bytes = readFileSync(path);
+  } catch (cause) {
+    throw cause instanceof FormatError ? cause : fileFailure({ action: "read", path, cause });
+  }
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch (cause) {
+    throw new FormatError(`${path}: expected UTF-8 text, got other bytes. Save the file as UTF-8.`, {
+      cause,
+    });
+  }
+}
+
+/**
+ * The value of a JSON file.
+ *
+ * @throws {FileError} when it cannot be read
+ * @throws {FormatError} when it is not JSON, with line and column
+ */
+export function readJsonFile(path: string): unknown {
+  const text = readTextFile(path);
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    const where = jsonErrorPlace(text, messageOf(cause));
+    throw new FormatError(`${path}${where}: expected JSON: ${messageOf(cause)}. Mend the file there.`, {
+      cause,
+    });
+  }
+}
+
+function jsonErrorPlace(text: string, message: string): string {
+  const position = /position (\d+)/.exec(message)?.[1];
+  const before = text.slice(0, position === undefined ? text.length : Number(position));
+  const lines = before.split("\n");
+  return `:${lines.length}:${(lines.at(-1) ?? "").length + 1}`;
+}

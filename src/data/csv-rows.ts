@@ -1,0 +1,77 @@
+/** Rows of CSV and TSV files, streamed. The first line names the columns. */
+import { Readable } from "node:stream";
+import { CsvError, type Info, type Parser, parse } from "csv-parse";
+
+import { DataError } from "../base/errors.ts";
+import type { DataFile } from "./data-file.ts";
+import type { RawRow } from "./example.ts";
+import { maxLineBytes, readText } from "./lines.ts";
+
+/**
+ * The rows of a CSV file, each named by the line it begins on. All values are strings.
+ *
+ * @throws DataError naming file and line: another number of cells than columns, a quote left open, a column named twice
+ */
+export async function* readCsv(file: DataFile): AsyncGenerator<RawRow> {
+  let line = 1;
+  const parser = createParser(file);
+  const text = Readable.from(readText(file, () => `${file.name}:${line}`));
+  text.on("error", (error) => parser.destroy(error));
+  try {
+    for await (const item of text.pipe(parser)) {
+      const { record, info } = item as { record: Record<string, unknown>; info: Info };
+      // csv-parse counts the lines read so far; a quoted cell can span several.
+      const begins = info.lines - lineBreaks(record);
+      line = info.lines;
+      yield { origin: { file: file.name, line: begins }, value: record, isText: true };
+    }
+  } catch (error) {
+    throw error instanceof CsvError ? csvFailure(error, file) : error;
+  } finally {
+    text.destroy();
+    parser.destroy();
+  }
+}
+
+function createParser(file: DataFile): Parser {
+  return parse({
+    bom: true,
+    delimiter: file.format === "tsv" ? "\t" : ",",
+    info: true,
+    max_record_size: maxLineBytes,
+    skip_empty_lines: true,
+    columns: (names: string[]) => {
+      const twice = names.find((name, index) => names.indexOf(name) !== index);
+      if (twice === undefined) return names;
+      throw new DataError(`${file.name}:1: expected every column to have its own name, got "${twice}" twice.`);
+    },
+  });
+}
+
+function lineBreaks(record: Record<string, unknown>): number {
+  let breaks = 0;
+  for (const value of Object.values(record)) {
+    breaks += String(value).split(/\r\n|\n|\r/).length - 1;
+  }
+  return breaks;
+}
+
+function csvFailure(error: CsvError, file: DataFile): DataError {
+  const details = error as CsvError & { lines?: number; record?: unknown[]; columns?: unknown[] };
+  const where = `${file.name}:${details.lines ?? "?"}`;
+  switch (error.code) {
+    case "CSV_RECORD_INCONSISTENT_COLUMNS":
+      return new DataError(
+        `${where}: expected ${details.columns?.length ?? "other"} cells as in the first line, ` +
+          `got ${details.record?.length ?? "another number"}. Quote cells that hold commas.`,
+      );
+    case "CSV_QUOTE_NOT_CLOSED":
+      return new DataError(`${where}: expected a closing quote before the end of the file. Is it cut short?`);
+    case "CSV_MAX_RECORD_SIZE":
+      return new DataError(`${where}: expected rows of at most 64 MiB, got a longer one. Is a quote left open?`);
+    default:
+      return new DataError(
+        `${where}: expected CSV with quotes doubled inside quoted cells, but a quote stands where none can (${error.code}).`,
+      );
+  }
+}

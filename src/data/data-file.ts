@@ -1,0 +1,86 @@
+/** Data files on disk: what format a name stands for, and their bytes, decompressed as they are read. */
+import { createReadStream } from "node:fs";
+import type { Readable } from "node:stream";
+import { createGunzip, createZstdDecompress } from "node:zlib";
+
+import { DataError, FileError, messageOf } from "../base/errors.ts";
+
+/** Layout of the rows in a file. */
+export type DataFormat = "jsonl" | "json" | "csv" | "tsv" | "parquet";
+
+/** Compression around a file. */
+export type Compression = "none" | "gzip" | "zstd";
+
+/** A file with rows. */
+export interface DataFile {
+  /** Path to open. */
+  path: string;
+  /** Name for messages: the path as the user gave it, or the hub id and path. */
+  name: string;
+  format: DataFormat;
+  compression: Compression;
+}
+
+const formats: Readonly<Record<string, DataFormat>> = {
+  jsonl: "jsonl",
+  ndjson: "jsonl",
+  json: "json",
+  csv: "csv",
+  tsv: "tsv",
+  parquet: "parquet",
+};
+const compressions: Readonly<Record<string, Compression>> = { gz: "gzip", gzip: "gzip", zst: "zstd", zstd: "zstd" };
+
+/** The endings that `fileKind` knows, for messages. */
+export const knownEndings = ".jsonl, .ndjson, .json, .csv, .tsv (each also with .gz or .zst) or .parquet";
+
+/** Format and compression that the name `path` stands for, or null when it is not a data file's name. */
+export function fileKind(path: string): Pick<DataFile, "format" | "compression"> | null {
+  const parts = path.toLowerCase().split(".");
+  const last = parts.at(-1) ?? "";
+  const compression = compressions[last] ?? "none";
+  const format = formats[(compression === "none" ? last : parts.at(-2)) ?? ""];
+  if (format === undefined || (format === "parquet" && compression !== "none")) return null;
+  return { format, compression };
+}
+
+/**
+ * The decompressed bytes of `file`, piece by piece.
+ *
+ * @param where - gives the place reached so far (`file:line`), to begin messages with
+ * @throws DataError when the compressed stream is damaged or ends early; FileError when the file cannot be read
+ */
+export async function* readBytes(file: DataFile, where: () => string): AsyncGenerator<Buffer> {
+  const raw = createReadStream(file.path);
+  const bytes = decompressed(raw, file.compression);
+  try {
+    for await (const chunk of bytes) yield chunk as Buffer;
+  } catch (error) {
+    throw readFailure(error, file, where());
+  } finally {
+    raw.destroy();
+    bytes.destroy();
+  }
+}
+
+function decompressed(raw: Readable, compression: Compression): Readable {
+  if (compression === "none") return raw;
+  const stream = compression === "gzip" ? createGunzip() : createZstdDecompress();
+  // pipe() does not carry errors of the source over; without this a failed read would hang the loop.
+  raw.on("error", (error) => stream.destroy(error));
+  return raw.pipe(stream);
+}
+
+function readFailure(error: unknown, file: DataFile, where: string): Error {
+  const code = error instanceof Error && "code" in error ? String(error.code) : "";
+  if (!/^(Z_|ZSTD_|ERR_)/.test(code)) {
+    return new FileError(`Could not read ${file.path}: ${messageOf(error)}. Check the path and its permissions.`, {
+      cause: error,
+    });
+  }
+  return new DataError(
+    `${where}: expected a whole ${file.compression} file, but it is damaged or cut short (${messageOf(error)}). ` +
+      `Download or compress it again.`,
+    { cause: error },
+  );
+}

@@ -1,0 +1,56 @@
+/** Tokenised training rows: what `data/` hands to `train/`. Plain arrays, no tensors. */
+
+/** Where a row came from, for messages. */
+export interface Origin {
+  file: string;
+  /** 1-based line (JSONL, CSV) or row (Parquet, JSON list). */
+  line: number;
+}
+
+/** A row as it stands in its file. */
+export interface RawRow {
+  origin: Origin;
+  value: Record<string, unknown>;
+  /** True when all values are strings because the file knows no other type (CSV). */
+  isText?: boolean;
+}
+
+/** One answer's tokens. */
+export interface Completion {
+  ids: number[];
+  /** 1 where the token counts in the loss. Absent: all do. Multi-turn SFT rows mask the user's turns. */
+  mask?: number[];
+}
+
+/** What was done to a row between its file and its tokens, for the preflight report. Absent where nothing was. */
+export interface Trace {
+  /** True for rows that came as token ids: their special tokens are the author's choice. */
+  isPretokenised?: boolean;
+  /** Prompt tokens that went to the answers because they merge with an answer's beginning. */
+  boundaryMoved?: number;
+  /** Names of things the encoder did (`EncodeNote`). */
+  notes?: readonly string[];
+  /** Tokens cut from the prompt's beginning to fit `max_length`. */
+  promptTokensCut?: number;
+  /** Tokens cut from the ends of the answers, all together. */
+  answerTokensCut?: number;
+  /** Answers that lost their end-of-turn token. */
+  endsLost?: number;
+  /** Identity of the prompt before it was cut. */
+  promptKey?: string;
+}
+
+/** A prompt and its answers: [chosen, rejected] for preference rows, one answer for SFT rows. */
+export interface Example {
+  origin: Origin;
+  promptIds: number[];
+  completions: Completion[];
+  /** Reference sums of log-probs, one per completion, when the row brings them (`ref_chosen_logps`, `ref_rejected_logps`). */
+  referenceLogps?: number[];
+  trace?: Trace;
+}
+
+/** Origin as it stands in messages: `file:line`. */
+export function describeOrigin(origin: Origin): string {
+  return `${origin.file}:${origin.line}`;
+}

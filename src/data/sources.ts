@@ -1,0 +1,87 @@
+/** Where rows come from: a file, a directory, a glob or a hub data set, read row by row in a fixed order. */
+import { existsSync, globSync, readdirSync, statSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
+
+import { DataError } from "../base/errors.ts";
+import { didYouMean } from "../base/suggest.ts";
+import { readCsv } from "./csv-rows.ts";
+import { type DataFile, type DataFormat, fileKind, knownEndings } from "./data-file.ts";
+import type { RawRow } from "./example.ts";
+import { fetchHubFiles, type HubOptions, parseHubId } from "./hub.ts";
+import { readJson, readJsonLines } from "./json-rows.ts";
+import { readParquet } from "./parquet-rows.ts";
+
+/** One place that rows are read from. */
+export interface DataSource {
+  /**
+   * A file, a directory (its data files, not those of folders inside), a glob, or a hub data set:
+   * `owner/name`, `hub:owner/name`, `hub:owner/name/folder`, each with an optional `:split`.
+   * Files on disk win over hub ids of the same name.
+   */
+  path: string;
+  hub?: HubOptions;
+}
+
+const readers: Readonly<Record<DataFormat, (file: DataFile) => AsyncGenerator<RawRow>>> = {
+  jsonl: readJsonLines,
+  json: readJson,
+  csv: readCsv,
+  tsv: readCsv,
+  parquet: readParquet,
+};
+
+/**
+ * The rows of `source`, file after file in order of their names.
+ *
+ * @throws DataError naming file and line when a file is missing, damaged or malformed
+ */
+export async function* readRows(source: DataSource): AsyncGenerator<RawRow> {
+  for (const file of await resolveFiles(source)) yield* readers[file.format](file);
+}
+
+/**
+ * The files of `source`, sorted by name; files of a hub data set are downloaded first.
+ *
+ * @throws DataError when there are none
+ */
+export async function resolveFiles(source: DataSource): Promise<DataFile[]> {
+  const { path } = source;
+  if (existsSync(path)) return statSync(path).isDirectory() ? directoryFiles(path) : [localFile(path)];
+  if (/[*?[{]/.test(path)) return globFiles(path);
+  const hubId = parseHubId(path);
+  if (hubId !== null) return fetchHubFiles(hubId, source.hub ?? {});
+  throw missing(path);
+}
+
+function localFile(path: string): DataFile {
+  const kind = fileKind(path);
+  if (kind !== null) return { path, name: path, ...kind };
+  throw new DataError(`${path}: expected a name that ends in ${knownEndings}. Rename or convert the file.`);
+}
+
+function directoryFiles(path: string): DataFile[] {
+  const names = readdirSync(path, { withFileTypes: true })
+    .filter((entry) => !entry.isDirectory() && !entry.name.startsWith("."))
+    .map((entry) => join(path, entry.name));
+  return dataFiles(names, `${path}: expected data files (${knownEndings}) in this directory, found none.`);
+}
+
+function globFiles(pattern: string): DataFile[] {
+  const found = globSync(pattern).filter((path) => !statSync(path).isDirectory());
+  return dataFiles(found, `${pattern}: expected data files (${knownEndings}) to match, found none.`);
+}
+
+function dataFiles(paths: string[], complaint: string): DataFile[] {
+  // Plain code unit order: the same on every platform and locale.
+  const files = paths.filter((path) => fileKind(path) !== null).sort();
+  if (files.length === 0) throw new DataError(`${complaint} Check the path.`);
+  return files.map(localFile);
+}
+
+function missing(path: string): DataError {
+  const folder = dirname(path);
+  const near = existsSync(folder) ? didYouMean(basename(path), readdirSync(folder)) : "";
+  return new DataError(
+    `${path}: expected a data file, a directory, a glob or a hub id (owner/name), but nothing is there.${near} Check the path.`,
+  );
+}

@@ -1,0 +1,246 @@
+/**
+ * Reads the header of a safetensors file, trusting nothing in it.
+ *
+ * The header's length is checked against the file before anything is allocated, its members are counted before it is
+ * parsed, and the tensors must cover the data exactly: no overlap, no gap, nothing behind. Tensor data is not read.
+ */
+import { closeSync, fstatSync, openSync, readSync } from "node:fs";
+import { FormatError, messageOf } from "../base/errors.ts";
+import { fileFailure, formatBytes } from "../base/file-io.ts";
+import { didYouMean } from "../base/suggest.ts";
+import { foreignFormat } from "./foreign-format.ts";
+import { duplicateKey, JsonMeter } from "./json-scan.ts";
+import {
+  dtypeBytes,
+  isTensorDtype,
+  maxDimensions,
+  maxHeaderBytes,
+  maxTensors,
+  type TensorEntry,
+  tensorBytes,
+} from "./safetensors-layout.ts";
+
+export type { TensorDtype, TensorEntry } from "./safetensors-layout.ts";
+
+/** A checked safetensors file. Tensor bytes stand at `dataStart + entry.begin` up to `dataStart + entry.end`. */
+export interface SafetensorsFile {
+  path: string;
+  fileBytes: number;
+  dataStart: number;
+  metadata: Record<string, string>;
+  /** By name, in the order of their data. */
+  tensors: Map<string, TensorEntry>;
+}
+
+const remedy = "Download or export the file again.";
+
+/**
+ * The header of a safetensors file, checked completely.
+ *
+ * @throws {FileError} when the file cannot be read
+ * @throws {FormatError} for anything but a sound file: names file, tensor, what was expected and what came
+ */
+export function readSafetensorsHeader(path: string): SafetensorsFile {
+  let fd: number;
+  try {
+    fd = openSync(path, "r");
+  } catch (cause) {
+    throw fileFailure({ action: "read", path, cause });
+  }
+  try {
+    const stat = fstatSync(fd);
+    if (!stat.isFile()) throw new FormatError(`${path}: expected a safetensors file, got something else.`);
+    const headerBytes = headerLength(fd, path, stat.size);
+    meterHeader(fd, path, headerBytes);
+    const text = decode(readAt(fd, 8, headerBytes), path);
+    const dataStart = 8 + headerBytes;
+    return { path, fileBytes: stat.size, dataStart, ...parseHeader(text, path, stat.size - dataStart) };
+  } catch (cause) {
+    throw cause instanceof FormatError ? cause : fileFailure({ action: "read", path, cause });
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/**
+ * The bytes of one tensor, copied into memory.
+ *
+ * @throws {FileError} when the file cannot be read or has become shorter
+ */
+export function readTensorBytes(file: SafetensorsFile, entry: TensorEntry): Uint8Array {
+  try {
+    const fd = openSync(file.path, "r");
+    try {
+      return readAt(fd, file.dataStart + entry.begin, entry.end - entry.begin);
+    } finally {
+      closeSync(fd);
+    }
+  } catch (cause) {
+    throw fileFailure({ action: `read tensor "${entry.name}" of`, path: file.path, cause });
+  }
+}
+
+function readAt(fd: number, position: number, length: number): Uint8Array {
+  const bytes = new Uint8Array(length);
+  let done = 0;
+  while (done < length) {
+    const count = Math.min(length - done, 1 << 30);
+    const read = readSync(fd, bytes, done, count, position + done);
+    if (read === 0) throw new Error(`the file ended after ${position + done} bytes`);
+    done += read;
+  }
+  return bytes;
+}
+
+/** Bytes of the header, checked against the file and the format's limit before anyone allocates them. */
+function headerLength(fd: number, path: string, fileBytes: number): number {
+  const head = readAt(fd, 0, Math.min(64, fileBytes));
+  const refuse = (problem: string): never => {
+    const foreign = foreignFormat(head);
+    if (foreign === null) throw new FormatError(`${path}: not a safetensors file: ${problem}. ${remedy}`);
+    throw new FormatError(`${path}: expected a safetensors file, got ${foreign.what}. ${foreign.remedy}`);
+  };
+  if (fileBytes < 10) return refuse(`expected at least 10 bytes, got ${fileBytes}`);
+  const length = Number(new DataView(head.buffer).getBigUint64(0, true));
+  const fits = length <= fileBytes - 8;
+  if (length > maxHeaderBytes) {
+    const got = Number.isSafeInteger(length) ? `${length}` : length.toPrecision(3);
+    return refuse(`expected a header of at most ${maxHeaderBytes} bytes, its length field says ${got}`);
+  }
+  if (length < 2) return refuse(`expected a header of at least 2 bytes, its length field says ${length}`);
+  if (head[8] !== 0x7b) return refuse(`expected the header to begin with "{", got byte ${head[8]}`);
+  if (!fits) return refuse(`truncated: its header needs ${length + 8} bytes, the file has ${fileBytes}`);
+  return length;
+}
+
+/** Counts members and depth in pieces of 64 KiB, so that a bomb is refused before it is in memory. */
+function meterHeader(fd: number, path: string, headerBytes: number): void {
+  const meter = new JsonMeter();
+  const piece = 64 * 1024;
+  for (let position = 0; position < headerBytes; position += piece) {
+    meter.feed(readAt(fd, 8 + position, Math.min(piece, headerBytes - position)));
+    if (meter.members > maxTensors + 1) {
+      throw new FormatError(
+        `${path}: expected at most ${maxTensors} tensors, the header has more. ${remedy}`,
+      );
+    }
+    if (meter.deepest > 3) {
+      throw new FormatError(`${path}: expected a header nested at most 3 deep, it goes deeper. ${remedy}`);
+    }
+  }
+}
+
+function decode(bytes: Uint8Array, path: string): string {
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch (cause) {
+    throw new FormatError(`${path}: expected a header in UTF-8, got other bytes. ${remedy}`, { cause });
+  }
+}
+
+function parseHeader(
+  text: string,
+  path: string,
+  dataBytes: number,
+): Pick<SafetensorsFile, "metadata" | "tensors"> {
+  let header: unknown;
+  try {
+    header = JSON.parse(text);
+  } catch (cause) {
+    throw new FormatError(`${path}: expected a JSON header: ${messageOf(cause)}. ${remedy}`, { cause });
+  }
+  const twice = duplicateKey(text);
+  if (twice !== null) throw new FormatError(`${path}: the header has "${twice}" twice. ${remedy}`);
+  if (!isRecord(header)) throw new FormatError(`${path}: expected a JSON object as header. ${remedy}`);
+  let metadata: Record<string, string> = {};
+  const entries: TensorEntry[] = [];
+  for (const [name, value] of Object.entries(header)) {
+    if (name === "__metadata__") metadata = parseMetadata(value, path);
+    else entries.push(parseEntry(name, value, path));
+  }
+  entries.sort((a, b) => a.begin - b.begin || a.end - b.end);
+  requireFullCover(entries, path, dataBytes);
+  return { metadata, tensors: new Map(entries.map((entry) => [entry.name, entry])) };
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function parseMetadata(value: unknown, path: string): Record<string, string> {
+  const metadata: Record<string, string> = {};
+  const entries = isRecord(value) ? Object.entries(value) : [["", null] as const];
+  for (const [key, text] of entries) {
+    if (typeof text !== "string") {
+      throw new FormatError(`${path}: expected __metadata__ to map names to strings. ${remedy}`);
+    }
+    metadata[key] = text;
+  }
+  return metadata;
+}
+
+function parseEntry(name: string, value: unknown, path: string): TensorEntry {
+  const refuse = (problem: string): never => {
+    throw new FormatError(`${path}: tensor "${name}": ${problem}. ${remedy}`);
+  };
+  if (!isRecord(value)) return refuse("expected an object with dtype, shape and data_offsets");
+  const { dtype, shape, data_offsets: offsets } = value;
+  if (typeof dtype !== "string" || !isTensorDtype(dtype)) {
+    const known = Object.keys(dtypeBytes);
+    const hint = typeof dtype === "string" ? didYouMean(dtype, known) : "";
+    throw new FormatError(
+      `${path}: tensor "${name}": expected a dtype of ${known.join(", ")}, got ${JSON.stringify(dtype)}.${hint} ` +
+        "Convert the file to float32, float16 or bfloat16.",
+    );
+  }
+  if (!isSizes(shape) || shape.length > maxDimensions) {
+    return refuse(`expected a shape of at most ${maxDimensions} sizes, got ${brief(shape)}`);
+  }
+  if (!isSizes(offsets) || offsets.length !== 2) {
+    return refuse(`expected two data_offsets, got ${brief(offsets)}`);
+  }
+  const [begin = 0, end = 0] = offsets;
+  const expected = tensorBytes(dtype, shape);
+  if (expected === null) return refuse(`shape ${brief(shape)} of ${dtype} is too large to exist`);
+  if (end - begin !== expected) {
+    return refuse(
+      `shape ${brief(shape)} of ${dtype} takes ${expected} bytes, data_offsets ${brief(offsets)} give ${end - begin}`,
+    );
+  }
+  return { name, dtype, shape, begin, end };
+}
+
+function isSizes(value: unknown): value is number[] {
+  return Array.isArray(value) && value.every((size) => Number.isSafeInteger(size) && size >= 0);
+}
+
+function brief(value: unknown): string {
+  const text = JSON.stringify(value) ?? "nothing";
+  return text.length <= 80 ? text : `${text.slice(0, 77)}...`;
+}
+
+/** Tensors must lie end to end from 0 to the end of the file: hidden bytes make files that are two formats at once. */
+function requireFullCover(entries: readonly TensorEntry[], path: string, dataBytes: number): void {
+  let position = 0;
+  for (const { name, begin, end } of entries) {
+    if (begin !== position) {
+      const fault = begin < position ? "overlaps the one before" : "leaves a gap before it";
+      throw new FormatError(
+        `${path}: tensor "${name}" ${fault}: expected its data at offset ${position}, got ${begin}. ${remedy}`,
+      );
+    }
+    position = end;
+  }
+  if (position > dataBytes) {
+    throw new FormatError(
+      `${path}: truncated: its tensors need ${position} bytes of data, the file has ${dataBytes} ` +
+        `(${formatBytes(position - dataBytes)} are missing). ${remedy}`,
+    );
+  }
+  if (position < dataBytes) {
+    throw new FormatError(
+      `${path}: expected the file to end after ${position} bytes of tensor data, ` +
+        `got ${dataBytes - position} bytes more. ${remedy}`,
+    );
+  }
+}

@@ -1,0 +1,117 @@
+/**
+ * What the trainer walks: embedding, blocks, final norm and head of a language model, each to be called on its own.
+ * The families differ in their blocks and a few constants; their files build one of these.
+ */
+import type { LayerKind, ModelConfig } from "../formats/model-config.ts";
+import type { AttentionContext } from "../nn/attention.ts";
+import { Embedding, Linear } from "../nn/linear.ts";
+import type { Projection } from "../nn/module.ts";
+import { planAttention, type Segment } from "../nn/packed-attention.ts";
+import type { RMSNorm } from "../nn/rms-norm.ts";
+import { inverseFrequencies, rotaryAngles } from "../nn/rotary.ts";
+import { type DType, ops, type Tensor, tensor } from "../torch/index.ts";
+import type { WeightSource } from "./weights.ts";
+
+/** One transformer block. */
+export interface Block {
+  /** h: (T, D) -> (T, D) */
+  forward(h: Tensor, context: BatchContext): Tensor;
+}
+
+/** Rotary angles and attention plans of a batch, by kind of layer. */
+export type BatchContext = Record<LayerKind, AttentionContext>;
+
+/** The token stream of a batch, on the model's device. */
+export interface TokenStream {
+  /** (T) int64 */
+  ids: Tensor;
+  /** (T) int64 */
+  positions: Tensor;
+  segments: readonly Segment[];
+}
+
+/** Modules under the checkpoint's `model.` prefix. */
+export interface Trunk {
+  isModuleGroup: true;
+  embed_tokens: Embedding;
+  layers: Block[];
+  norm: RMSNorm;
+}
+
+/** Constants in which families differ outside their blocks. */
+export interface FamilyTraits {
+  /** Factor on embeddings (Gemma: √D), 1 for none. */
+  embedScale: number;
+}
+
+/** A decoder-only language model. */
+export class CausalLM {
+  readonly config: ModelConfig;
+  readonly model: Trunk;
+  /** Shares its weight tensor with `model.embed_tokens` when the config ties them. */
+  lm_head: Projection;
+  readonly #traits: FamilyTraits;
+  readonly #frequencies: Record<LayerKind, Float32Array<ArrayBuffer>>;
+
+  constructor(config: ModelConfig, trunk: Trunk, head: Projection, traits: FamilyTraits) {
+    this.config = config;
+    this.model = trunk;
+    this.lm_head = head;
+    this.#traits = traits;
+    const { full, sliding } = config.rope;
+    const slow = inverseFrequencies(full, config.headDim);
+    this.#frequencies = { full: slow, sliding: sliding === null ? slow : inverseFrequencies(sliding, config.headDim) };
+  }
+
+  /** Where the model's weights lie. */
+  get device(): string {
+    return this.model.embed_tokens.weight.device;
+  }
+
+  /** ids: (T) int64 -> (T, D) in `dtype` */
+  embed(ids: Tensor, dtype: DType): Tensor {
+    const rows = this.model.embed_tokens.forward(ids);
+    const h = rows.dtype === dtype ? rows : ops.toDtype(rows, dtype);
+    if (this.#traits.embedScale === 1) return h;
+    // transformers keeps the factor in the activations' type: at bfloat16 the rounding shows
+    const factor = ops.toDevice(tensor([this.#traits.embedScale]), h.device, dtype);
+    return ops.mulTensor(h, factor);
+  }
+
+  /** Angles and attention plans for a stream, shared by all layers of a kind. */
+  context(stream: Omit<TokenStream, "ids">, dtype: DType): BatchContext {
+    const make = (kind: LayerKind): AttentionContext => ({
+      angles: rotaryAngles(this.#frequencies[kind], stream.positions, dtype),
+      plan: planAttention(stream.segments, {
+        dtype,
+        device: stream.positions.device,
+        window: kind === "sliding" ? this.config.slidingWindow : null,
+      }),
+    });
+    const full = make("full");
+    return { full, sliding: this.config.layerKinds.includes("sliding") ? make("sliding") : full };
+  }
+
+  /** Hidden states after the final norm, all at once and without the trainer's walk: (T, D). */
+  hiddenStates(stream: TokenStream, dtype: DType): Tensor {
+    const context = this.context(stream, dtype);
+    let h = this.embed(stream.ids, dtype);
+    for (const block of this.model.layers) h = block.forward(h, context);
+    return this.model.norm.forward(h);
+  }
+}
+
+/** Builds the parts that all families have around their blocks. */
+export function assemble(
+  config: ModelConfig,
+  weights: WeightSource,
+  parts: { block: (index: number) => Block; norm: RMSNorm; traits: FamilyTraits },
+): CausalLM {
+  const embedding = new Embedding(weights("model.embed_tokens.weight", [config.vocabSize, config.hiddenSize]));
+  const layers = Array.from({ length: config.numLayers }, (_, i) => parts.block(i));
+  const trunk: Trunk = { isModuleGroup: true, embed_tokens: embedding, layers, norm: parts.norm };
+  const head = config.tieWordEmbeddings
+    ? embedding.weight
+    : weights("lm_head.weight", [config.vocabSize, config.hiddenSize]);
+  return new CausalLM(config, trunk, new Linear(head), parts.traits);
+}

@@ -1,0 +1,51 @@
+/** Safetensors files as tensors over a memory map: nothing is read until it is used, nothing is copied that need not be. */
+import { FormatError } from "../base/errors.ts";
+import type { SafetensorsFile, TensorDtype, TensorEntry } from "../formats/safetensors.ts";
+import { type DType, itemSize, ops, scope, type Tensor } from "../torch/index.ts";
+
+const dtypes: Partial<Record<TensorDtype, DType>> = {
+  F32: "float32",
+  F16: "float16",
+  BF16: "bfloat16",
+  F64: "float64",
+  I64: "int64",
+  I32: "int32",
+  I16: "int16",
+  I8: "int8",
+  U8: "uint8",
+  BOOL: "bool",
+};
+
+const names = new Map(Object.entries(dtypes).map(([file, dtype]) => [dtype, file as TensorDtype]));
+
+/** The name safetensors files use for an element type. */
+export function fileDtype(dtype: DType): TensorDtype {
+  return names.get(dtype) as TensorDtype;
+}
+
+/** Gives tensors of one checked file by entry. */
+export type MappedFile = (entry: TensorEntry) => Tensor;
+
+/**
+ * Maps `file` into memory. Tensors share the map (private: writing to one never changes the file) and keep it alive.
+ *
+ * @throws {FormatError} for element types that models do not have
+ */
+export function mapSafetensors(file: SafetensorsFile): MappedFile {
+  const all = ops.fromFile(file.path, false, file.fileBytes, { dtype: "uint8" });
+  return (entry) => {
+    using reading = scope();
+    const dtype = dtypes[entry.dtype];
+    if (dtype === undefined) {
+      throw new FormatError(
+        `${file.path}: tensor "${entry.name}" is ${entry.dtype}; weights must be F32, F16 or BF16. ` +
+          "Convert the checkpoint to one of these.",
+      );
+    }
+    const begin = file.dataStart + entry.begin;
+    const bytes = ops.sliceTensor(all, 0, begin, file.dataStart + entry.end);
+    // a view as another type must begin at a multiple of that type's size
+    const aligned = begin % itemSize(dtype) === 0 ? bytes : ops.clone(bytes);
+    return reading.keep(ops.view(ops.viewDtype(aligned, dtype), entry.shape));
+  };
+}

@@ -1,0 +1,59 @@
+/** The self-attention layer of all three families: grouped key/value heads, rotary positions, optional q and k norms. */
+import { ops, type Tensor } from "../torch/index.ts";
+import type { Projection } from "./module.ts";
+import { type AttentionPlan, packedAttention } from "./packed-attention.ts";
+import type { RMSNorm } from "./rms-norm.ts";
+import { type RotaryAngles, rotate } from "./rotary.ts";
+
+/** What a layer needs to know of the batch besides its activations. */
+export interface AttentionContext {
+  angles: RotaryAngles;
+  plan: AttentionPlan;
+}
+
+/** Parts of an attention layer. */
+export interface AttentionParts {
+  q_proj: Projection;
+  k_proj: Projection;
+  v_proj: Projection;
+  o_proj: Projection;
+  q_norm: RMSNorm | null;
+  k_norm: RMSNorm | null;
+}
+
+/** Self-attention; shapes: T tokens, D width, H query heads, K key/value heads of E each. */
+export class Attention {
+  q_proj: Projection;
+  k_proj: Projection;
+  v_proj: Projection;
+  o_proj: Projection;
+  q_norm: RMSNorm | null;
+  k_norm: RMSNorm | null;
+  readonly #headDim: number;
+  readonly #scale: number;
+
+  constructor(parts: AttentionParts, headDim: number, scale: number) {
+    this.q_proj = parts.q_proj;
+    this.k_proj = parts.k_proj;
+    this.v_proj = parts.v_proj;
+    this.o_proj = parts.o_proj;
+    this.q_norm = parts.q_norm;
+    this.k_norm = parts.k_norm;
+    this.#headDim = headDim;
+    this.#scale = scale;
+  }
+
+  /** x: (T, D) -> (T, D) */
+  forward(x: Tensor, { angles, plan }: AttentionContext): Tensor {
+    const q = rotate(this.#heads(this.q_proj.forward(x), this.q_norm), angles);
+    const k = rotate(this.#heads(this.k_proj.forward(x), this.k_norm), angles);
+    const v = this.#heads(this.v_proj.forward(x), null);
+    return this.o_proj.forward(packedAttention(q, k, v, plan, this.#scale));
+  }
+
+  /** (T, n·E) -> (T, n, E), normalised per head where the family does */
+  #heads(x: Tensor, norm: RMSNorm | null): Tensor {
+    const heads = ops.view(x, [x.size(0), x.size(1) / this.#headDim, this.#headDim]);
+    return norm === null ? heads : norm.forward(heads);
+  }
+}

@@ -1,0 +1,43 @@
+/** Dense layers and the embedding table. Weights may be kept in another type than the activations' (float32 masters). */
+import { ops, type Tensor } from "../torch/index.ts";
+import type { Projection } from "./module.ts";
+
+/** `weight` in the activations' type. */
+export function cast(weight: Tensor, like: Tensor): Tensor {
+  return weight.dtype === like.dtype ? weight : ops.toDtype(weight, like.dtype);
+}
+
+/** y = x Wᵀ + b. */
+export class Linear implements Projection {
+  weight: Tensor;
+  bias: Tensor | null;
+
+  /**
+   * @param weight - (out, in)
+   * @param bias - (out) or null
+   */
+  constructor(weight: Tensor, bias: Tensor | null = null) {
+    this.weight = weight;
+    this.bias = bias;
+  }
+
+  /** x: (T, in) -> (T, out) */
+  forward(x: Tensor): Tensor {
+    return ops.linear(x, cast(this.weight, x), this.bias === null ? null : cast(this.bias, x));
+  }
+}
+
+/** Rows of a table by token id. */
+export class Embedding {
+  weight: Tensor;
+
+  /** @param weight - (V, D) */
+  constructor(weight: Tensor) {
+    this.weight = weight;
+  }
+
+  /** ids: (T) int64 -> (T, D) in the table's type */
+  forward(ids: Tensor): Tensor {
+    return ops.embedding(this.weight, ids);
+  }
+}

@@ -1,0 +1,28 @@
+/** The gated feed-forward layer: SwiGLU (Llama, Qwen) or GeGLU (Gemma); Shazeer 2020, arXiv:2002.05202. */
+import { ops, type Tensor } from "../torch/index.ts";
+import type { Projection } from "./module.ts";
+
+/** Gate nonlinearities; Gemma's GELU is the tanh approximation. */
+export type Activation = "silu" | "gelu_tanh";
+
+/** down(act(gate(x)) · up(x)). */
+export class Mlp {
+  gate_proj: Projection;
+  up_proj: Projection;
+  down_proj: Projection;
+  readonly #activation: Activation;
+
+  constructor(gate: Projection, up: Projection, down: Projection, activation: Activation) {
+    this.gate_proj = gate;
+    this.up_proj = up;
+    this.down_proj = down;
+    this.#activation = activation;
+  }
+
+  /** x: (T, D) -> (T, D) */
+  forward(x: Tensor): Tensor {
+    const gate = this.gate_proj.forward(x);
+    const gated = this.#activation === "silu" ? ops.silu(gate) : ops.gelu(gate, { approximate: "tanh" });
+    return this.down_proj.forward(ops.mulTensor(gated, this.up_proj.forward(x)));
+  }
+}

@@ -1,0 +1,109 @@
+/**
+ * Attention over a packed stream of segments: each segment sees itself causally and its parent in full, so a prompt is
+ * computed once for all its answers and nothing is padded. Ordinary attention kernels do the work, one call a segment.
+ */
+import { ShapeError } from "../base/errors.ts";
+import { type DType, ops, type Tensor, tensor } from "../torch/index.ts";
+
+/** A segment [start, end) of the stream; `parent` is the index of the segment it continues, or -1. */
+export interface Segment {
+  start: number;
+  end: number;
+  parent: number;
+}
+
+interface Part {
+  start: number;
+  end: number;
+  parentStart: number;
+  parentEnd: number;
+  /** Additive (n, p + n) mask of 0 and -inf, or null where plain causal attention says the same. */
+  mask: Tensor | null;
+}
+
+/** Who attends to whom in a batch, for one kind of layer: made once a batch, used by all its layers. */
+export interface AttentionPlan {
+  parts: readonly Part[];
+}
+
+/** Options of `planAttention`. */
+export interface AttentionPlanOptions {
+  dtype: DType;
+  device: string;
+  /** A token sees this many tokens, itself included; null for all. */
+  window: number | null;
+}
+
+/**
+ * The plan for `segments`, which must cover the stream without gaps; a parent precedes its children and has no parent.
+ *
+ * @throws {ShapeError} if a parent comes after its child or has a parent of its own
+ */
+export function planAttention(segments: readonly Segment[], options: AttentionPlanOptions): AttentionPlan {
+  const parts = segments.map((segment, index) => {
+    const parent = segment.parent < 0 ? null : segments[segment.parent];
+    if (parent !== null && (parent === undefined || segment.parent >= index || parent.parent >= 0)) {
+      throw new ShapeError(
+        `segment ${index} names segment ${segment.parent} as parent: it must come before and have none itself`,
+      );
+    }
+    const parentStart = parent?.start ?? segment.start;
+    const parentEnd = parent?.end ?? segment.start;
+    const context = parentEnd - parentStart;
+    const own = segment.end - segment.start;
+    const slides = options.window !== null && context + own > options.window;
+    const mask = context === 0 && !slides ? null : segmentMask(own, context, slides ? options.window : null, options);
+    return { start: segment.start, end: segment.end, parentStart, parentEnd, mask };
+  });
+  return { parts };
+}
+
+/** Row i of a segment stands at context + i: it sees columns from context + i - window + 1 to context + i. */
+function segmentMask(own: number, context: number, window: number | null, options: AttentionPlanOptions): Tensor {
+  const total = context + own;
+  const values = new Float32Array(own * total).fill(Number.NEGATIVE_INFINITY);
+  for (let i = 0; i < own; i++) {
+    const last = context + i;
+    const first = window === null ? 0 : Math.max(0, last - window + 1);
+    values.fill(0, i * total + first, i * total + last + 1);
+  }
+  return ops.toDevice(tensor(values, [own, total]), options.device, options.dtype);
+}
+
+/**
+ * Softmax attention of every segment.
+ *
+ * @param q - (T, H, E)
+ * @param k - (T, K, E), K divides H
+ * @param v - (T, K, E)
+ * @param scale - factor on q·k
+ * @returns (T, H · E)
+ */
+export function packedAttention(q: Tensor, k: Tensor, v: Tensor, plan: AttentionPlan, scale: number): Tensor {
+  const outputs = plan.parts.map((part) => attendPart(q, k, v, part, scale));
+  const joined = outputs.length === 1 ? (outputs[0] as Tensor) : ops.cat(outputs);
+  return ops.reshape(joined, [q.size(0), q.size(1) * q.size(2)]);
+}
+
+function attendPart(q: Tensor, k: Tensor, v: Tensor, part: Part, scale: number): Tensor {
+  const queries = headsFirst(ops.sliceTensor(q, 0, part.start, part.end));
+  const keys = headsFirst(withParent(k, part));
+  const values = headsFirst(withParent(v, part));
+  const shares = q.size(1) !== k.size(1);
+  const out = ops.scaledDotProductAttention(queries, keys, values, part.mask, 0, part.mask === null, {
+    scale,
+    enableGqa: shares,
+  });
+  return ops.transposeInt(ops.squeezeDim(out, 0), 0, 1);
+}
+
+function withParent(x: Tensor, part: Part): Tensor {
+  const own = ops.sliceTensor(x, 0, part.start, part.end);
+  if (part.parentStart === part.parentEnd) return own;
+  return ops.cat([ops.sliceTensor(x, 0, part.parentStart, part.parentEnd), own]);
+}
+
+/** (n, H, E) -> (1, H, n, E) */
+function headsFirst(x: Tensor): Tensor {
+  return ops.unsqueeze(ops.transposeInt(x, 0, 1), 0);
+}

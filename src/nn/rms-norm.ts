@@ -1,0 +1,27 @@
+/** Root-mean-square normalisation (Zhang & Sennrich 2019, arXiv:1910.07467). */
+import { ops, type Tensor } from "../torch/index.ts";
+import { cast } from "./linear.ts";
+
+/** y = x / sqrt(mean(x²) + eps) · w over the last dimension; Gemma stores w − 1. */
+export class RMSNorm {
+  weight: Tensor;
+  readonly eps: number;
+  readonly #offset: number;
+
+  /**
+   * @param weight - (D)
+   * @param eps - added to the mean square
+   * @param offset - added to the weight: 0, or 1 for Gemma
+   */
+  constructor(weight: Tensor, eps: number, offset: 0 | 1 = 0) {
+    this.weight = weight;
+    this.eps = eps;
+    this.#offset = offset;
+  }
+
+  /** x: (…, D) -> (…, D) */
+  forward(x: Tensor): Tensor {
+    const weight = this.#offset === 0 ? this.weight : ops.addScalar(this.weight, this.#offset);
+    return ops.rmsNorm(x, this.weight.shape, cast(weight, x), this.eps);
+  }
+}

@@ -1,0 +1,76 @@
+/** Direct preference optimisation, and IPO as its squared variant. */
+import { ops, type Tensor } from "../torch/index.ts";
+import {
+  meanOf,
+  type ObjectiveResult,
+  type PairLogps,
+  type PairObjective,
+  pairMetrics,
+  type StepTotals,
+} from "./objective.ts";
+import { ShapeError } from "../base/errors.ts";
+
+/** Hyperparameters of DPO. */
+export interface DpoOptions {
+  /** β > 0, per nat; 0.1 in the paper's experiments. */
+  beta: number;
+  /** ε in [0, 0.5): the share of labels taken to be wrong (cDPO). */
+  labelSmoothing: number;
+  /** "sigmoid" is DPO, "ipo" its squared form. */
+  lossType: "sigmoid" | "ipo";
+}
+
+/**
+ * The DPO objective over preference pairs.
+ *
+ * Paper: Rafailov et al. 2023, arXiv:2305.18290, Eq. (7)
+ *   L = −log σ( β [(log π(y_w|x) − log ref(y_w|x)) − (log π(y_l|x) − log ref(y_l|x))] )
+ * Paper: Azar et al. 2023, arXiv:2310.12036, Eq. (17), for `ipo`: L = (h − 1/(2β))², h as in the brackets above.
+ * Differs: label smoothing is not in Eq. (7); 0 by default. IPO's h is taken per token (each answer's log-ratio divided
+ *   by its length), as TRL does.
+ * Numerics: sums over completion tokens; log σ by torch's `log_sigmoid`, never log(sigmoid).
+ *
+ * Metrics: `rewards/*` are β (log π − log ref), sums over tokens.
+ */
+export function dpo(options: DpoOptions): PairObjective {
+  return {
+    name: "dpo",
+    over: "pairs",
+    needsReference: true,
+    evaluate: (pairs, totals) => evaluate(pairs, totals, options),
+  };
+}
+
+function evaluate(pairs: PairLogps, totals: StepTotals, options: DpoOptions): ObjectiveResult {
+  const { referenceChosenLogps, referenceRejectedLogps } = pairs;
+  if (referenceChosenLogps === null || referenceRejectedLogps === null) {
+    throw new ShapeError("dpo needs reference log-probs of both answers and got none");
+  }
+  const chosenRatio = ops.subTensor(pairs.chosenLogps, referenceChosenLogps);
+  const rejectedRatio = ops.subTensor(pairs.rejectedLogps, referenceRejectedLogps);
+  const losses =
+    options.lossType === "sigmoid"
+      ? sigmoidLosses(ops.mulScalar(ops.subTensor(chosenRatio, rejectedRatio), options.beta), options.labelSmoothing)
+      : ipoLosses(
+          ops.divTensor(chosenRatio, pairs.chosenLengths),
+          ops.divTensor(rejectedRatio, pairs.rejectedLengths),
+          options.beta,
+        );
+  const chosen = ops.mulScalar(chosenRatio, options.beta);
+  const rejected = ops.mulScalar(rejectedRatio, options.beta);
+  return {
+    loss: ops.mulScalar(ops.sum(losses), 1 / totals.examples),
+    metrics: { ...pairMetrics(pairs, chosen, rejected), "logps/chosen_delta_reference": meanOf(chosenRatio) },
+  };
+}
+
+/** −(1 − ε) log σ(z) − ε log σ(−z), per pair. Also SimPO's form. */
+export function sigmoidLosses(z: Tensor, labelSmoothing: number): Tensor {
+  const right = ops.mulScalar(ops.logSigmoid(z), -(1 - labelSmoothing));
+  if (labelSmoothing === 0) return right;
+  return ops.subTensor(right, ops.mulScalar(ops.logSigmoid(ops.neg(z)), labelSmoothing));
+}
+
+function ipoLosses(chosen: Tensor, rejected: Tensor, beta: number): Tensor {
+  return ops.powTensorScalar(ops.subScalar(ops.subTensor(chosen, rejected), 1 / (2 * beta)), 2);
+}

@@ -1,0 +1,107 @@
+/** AdamW (Loshchilov & Hutter 2017, arXiv:1711.05101) through torch's fused kernel, float32 states. */
+import { noGrad, ops, type Tensor, tensor } from "../torch/index.ts";
+
+/** Hyperparameters, as in `torch.optim.AdamW`. */
+export interface AdamWOptions {
+  beta1: number;
+  beta2: number;
+  epsilon: number;
+  /** Decoupled decay of the parameters in the decaying group. */
+  weightDecay: number;
+}
+
+/** A parameter under its checkpoint name. */
+export interface NamedParameter {
+  name: string;
+  /** float32 */
+  tensor: Tensor;
+}
+
+interface Group {
+  parameters: NamedParameter[];
+  weightDecay: number;
+}
+
+interface State {
+  /** Exponential averages of the gradient and its square, like the parameter. */
+  average: Tensor;
+  square: Tensor;
+  /** () float32: steps taken. */
+  step: Tensor;
+}
+
+/**
+ * The optimiser over a fixed list of parameters. Matrices decay, vectors (norms, biases, DoRA magnitudes) do not.
+ *
+ * Numerics: equals `torch.optim.AdamW(fused=True)`.
+ */
+export class AdamW {
+  readonly #groups: Group[];
+  readonly #states: Map<string, State> = new Map();
+  readonly #options: AdamWOptions;
+
+  constructor(parameters: readonly NamedParameter[], options: AdamWOptions) {
+    const decays = (p: NamedParameter) => p.tensor.shape.length > 1;
+    this.#groups = [
+      { parameters: parameters.filter(decays), weightDecay: options.weightDecay },
+      { parameters: parameters.filter((p) => !decays(p)), weightDecay: 0 },
+    ];
+    this.#options = options;
+    for (const { name, tensor: parameter } of parameters) {
+      this.#states.set(name, {
+        average: ops.zerosLike(ops.detach(parameter)),
+        square: ops.zerosLike(ops.detach(parameter)),
+        step: ops.toDevice(tensor([0], []), parameter.device, "float32"),
+      });
+    }
+  }
+
+  /** Applies the parameters' `grad`s at `learningRate`; parameters without one are left alone. */
+  step(learningRate: number): void {
+    for (const group of this.#groups) {
+      const present = group.parameters.flatMap((p) => {
+        const grad = p.tensor.grad;
+        return grad === null ? [] : [{ parameter: p.tensor, grad, state: this.#state(p.name) }];
+      });
+      if (present.length > 0) this.#stepGroup(present, group.weightDecay, learningRate);
+    }
+  }
+
+  #stepGroup(present: { parameter: Tensor; grad: Tensor; state: State }[], decay: number, lr: number): void {
+    const states = present.map((p) => p.state);
+    noGrad(() => {
+      const steps = states.map((s) => s.step);
+      for (const step of steps) ops.add_Tensor(step, tensor([1], []));
+      ops._fusedAdamw_(
+        present.map((p) => p.parameter),
+        present.map((p) => p.grad),
+        states.map((s) => s.average),
+        states.map((s) => s.square),
+        [],
+        steps,
+        {
+          lr,
+          beta1: this.#options.beta1,
+          beta2: this.#options.beta2,
+          weightDecay: decay,
+          eps: this.#options.epsilon,
+          amsgrad: false,
+          maximize: false,
+        },
+      );
+    });
+  }
+
+  #state(name: string): State {
+    return this.#states.get(name) as State;
+  }
+
+  /** Every tensor of the optimiser's state under the names of torch's state dict, for checkpoints. */
+  *stateTensors(): Generator<[string, Tensor]> {
+    for (const [name, state] of this.#states) {
+      yield [`${name}.exp_avg`, state.average];
+      yield [`${name}.exp_avg_sq`, state.square];
+      yield [`${name}.step`, state.step];
+    }
+  }
+}

@@ -1,0 +1,40 @@
+/**
+ * Decoding of byte-fallback tokens (`<0xEF>`), as used by SentencePiece-style tokenizers such as Gemma's.
+ *
+ * Stands in for the library's own decoder, which drops U+FEFF and counts replacement characters differently.
+ */
+const byteToken = /^<0x([0-9A-Fa-f]{2})>$/;
+
+/**
+ * The tokens with each run of byte tokens replaced by its text.
+ * A run that is not UTF-8 becomes one U+FFFD per byte, as in the Rust tokenizers.
+ */
+export function joinByteTokens(tokens: readonly string[]): string[] {
+  const out: string[] = [];
+  let run: number[] = [];
+  const flush = (): void => {
+    if (run.length > 0) out.push(decodeRun(run));
+    run = [];
+  };
+  for (const token of tokens) {
+    const byte = byteToken.exec(token)?.[1];
+    if (byte !== undefined) {
+      run.push(Number.parseInt(byte, 16));
+    } else {
+      flush();
+      out.push(token);
+    }
+  }
+  flush();
+  return out;
+}
+
+const strictDecoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+function decodeRun(bytes: number[]): string {
+  try {
+    return strictDecoder.decode(Uint8Array.from(bytes));
+  } catch {
+    return "\uFFFD".repeat(bytes.length);
+  }
+}

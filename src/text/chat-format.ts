@@ -1,0 +1,120 @@
+/**
+ * What a chat template does around an answer, found by rendering a short conversation of our own:
+ * the token that ends a turn, what is written after it, and the beginning of an assistant's turn.
+ */
+import { FormatError } from "../base/errors.ts";
+import type { Message } from "./messages.ts";
+import type { TemplateRenderer } from "./template.ts";
+import type { Tokenizer } from "./tokenizer.ts";
+
+/** How a template and a tokenizer frame an assistant's answer. */
+export interface ChatFormat {
+  /** Token that ends an assistant's turn. It is inside the loss, and generation has to stop at it. */
+  endOfTurnId: number;
+  endOfTurn: string;
+  /** False when the template writes no terminator and the tokenizer's EOS is added instead. */
+  writesEndOfTurn: boolean;
+  /** All the template writes after an answer, the terminator included. */
+  tail: string;
+  /** The part of `tail` after the terminator, which is not trained on. */
+  trailer: string;
+  /** What is written to make the assistant speak, or null when it is not simply put at the end. */
+  generationPrompt: string | null;
+  /** True when an assistant's turn reads differently once another turn follows. */
+  rewritesHistory: boolean;
+  /** Every token id that ends a turn: `endOfTurnId` and the EOS ids of tokenizer and generation config. */
+  stopIds: ReadonlySet<number>;
+}
+
+/** What `probeChatFormat` needs to know. */
+export interface ProbeOptions {
+  variables: Readonly<Record<string, unknown>>;
+  /** EOS ids of the generation config. */
+  eosTokenIds: readonly number[];
+}
+
+const question = "preftune-question";
+const answer = "preftune-answer";
+
+/**
+ * The frame that `renderer`'s template and `tokenizer` put around an answer.
+ *
+ * @throws TemplateError when the template cannot render two plain turns
+ * @throws FormatError when the template leaves the answer out, or no token ends a turn
+ */
+export async function probeChatFormat(
+  renderer: TemplateRenderer,
+  tokenizer: Tokenizer,
+  options: ProbeOptions,
+): Promise<ChatFormat> {
+  const asked: Message[] = [{ role: "user", content: question }];
+  const answered: Message[] = [...asked, { role: "assistant", content: answer }];
+  const longer: Message[] = [...answered, { role: "user", content: question }];
+  const { variables } = options;
+  const render = (messages: Message[], addGenerationPrompt: boolean) => ({
+    messages,
+    addGenerationPrompt,
+    variables,
+  });
+  const [bare = "", prompt = "", full = "", history = ""] = await renderer.render([
+    render(asked, false),
+    render(asked, true),
+    render(answered, false),
+    render(longer, false),
+  ]);
+  const at = full.lastIndexOf(answer);
+  if (at < 0) {
+    throw new FormatError(
+      `Expected the chat template to write an assistant's answer, but it leaves it out. Give another with chat_template.`,
+    );
+  }
+  const tail = full.slice(at + answer.length);
+  const terminator = findTerminator(tail, tokenizer, options.eosTokenIds);
+  const turn = full.slice(0, full.length - terminator.trailer.length);
+  return {
+    ...terminator,
+    tail,
+    generationPrompt:
+      prompt.startsWith(bare) && prompt.length > bare.length ? prompt.slice(bare.length) : null,
+    rewritesHistory: !history.startsWith(turn),
+    stopIds: new Set([terminator.endOfTurnId, ...options.eosTokenIds, tokenizer.eosTokenId ?? -1]),
+  };
+}
+
+type Terminator = Pick<ChatFormat, "endOfTurnId" | "endOfTurn" | "writesEndOfTurn" | "trailer">;
+
+/** The first control token or EOS in what follows an answer, else the tokenizer's EOS. */
+function findTerminator(tail: string, tokenizer: Tokenizer, eosTokenIds: readonly number[]): Terminator {
+  const stops = new Set([...eosTokenIds, tokenizer.eosTokenId]);
+  let first: { id: number; text: string; at: number } | null = null;
+  for (const { id, text, isSpecial } of tokenizer.addedTokens) {
+    if (!isSpecial && !stops.has(id)) continue;
+    const at = tail.indexOf(text);
+    // Of two tokens at one place the longer is the one the tokenizer takes.
+    const isBetter = first === null || at < first.at || (at === first.at && text.length > first.text.length);
+    if (at >= 0 && isBetter) first = { id, text, at };
+  }
+  if (first !== null) {
+    const trailer = tail.slice(first.at + first.text.length);
+    return { endOfTurnId: first.id, endOfTurn: first.text, writesEndOfTurn: true, trailer };
+  }
+  const fallback = endOfText(tokenizer, eosTokenIds);
+  return { endOfTurnId: fallback.id, endOfTurn: fallback.text, writesEndOfTurn: false, trailer: tail };
+}
+
+/**
+ * The token that ends a text: the tokenizer's EOS, else the first EOS of the generation config.
+ *
+ * @throws FormatError when neither names one
+ */
+export function endOfText(
+  tokenizer: Tokenizer,
+  eosTokenIds: readonly number[],
+): { id: number; text: string } {
+  const id = tokenizer.eosTokenId ?? eosTokenIds[0];
+  if (id !== undefined) return { id, text: tokenizer.decode([id], { skipSpecialTokens: false }) };
+  throw new FormatError(
+    `Expected an eos_token in ${tokenizer.directory}/tokenizer_config.json or an eos_token_id in generation_config.json, ` +
+      `but there is none, so no answer could end. Add the model's eos_token.`,
+  );
+}

@@ -1,0 +1,246 @@
+/**
+ * Turns rows of text and conversations into token ids: the one path for training, evaluation and scoring.
+ *
+ * Promises, for every row: the prompt is tokenised once and shared by all answers; one BOS at most; every answer
+ * ends with exactly one end-of-turn token, inside the loss; a row that cannot be encoded is an error that names it.
+ */
+import { createHash } from "node:crypto";
+
+import { DataError, FormatError } from "../base/errors.ts";
+import { type ChatFormat, endOfText, probeChatFormat } from "./chat-format.ts";
+import { type ChatContext, chatRequests, finishChat } from "./encode-chat.ts";
+import {
+  type ConversationPlan,
+  conversationRequests,
+  finishConversation,
+  lastTurnAsChat,
+  planConversation,
+} from "./encode-conversation.ts";
+import { encodePlain, encodeText } from "./encode-plain.ts";
+import { templateHash } from "./known-templates.ts";
+import type { ChatRow, ConversationRow, EncodedRow, EncodeOutcome, SourceRow } from "./rows.ts";
+import { createRenderer, type RenderRequest, TemplateError, type TemplateRenderer } from "./template.ts";
+import type { RenderLimits } from "./template-process.ts";
+import { chatTemplateSource } from "./template-source.ts";
+import type { Tokenizer } from "./tokenizer.ts";
+
+/** How rows are encoded. */
+export interface EncoderOptions {
+  /** Name of one of the tokenizer's templates, path of a file, or template text. Null: the tokenizer's own. */
+  chatTemplate?: string | null;
+  /** Value of the template's `enable_thinking`. Null leaves it undefined, which is each template's own default. */
+  enableThinking?: boolean | null;
+  /** Which assistant turns of a conversation are learned. */
+  trainOn?: "all" | "last";
+  /** EOS ids of the model's generation config. */
+  eosTokenIds?: readonly number[];
+  /** More template variables for every row. */
+  templateVariables?: Readonly<Record<string, unknown>>;
+  /** What templates that write today's date take as today. Default: the beginning of today, in UTC. */
+  now?: Date;
+  /** Limits of templates that render in a child process. */
+  limits?: Partial<RenderLimits>;
+}
+
+/** Encodes rows with one tokenizer and its chat template. Close it when done. */
+export interface RowEncoder extends AsyncDisposable {
+  /** Token ids or the error of each row, in order. A template that breaks its limits is the error of its row. */
+  encode(rows: readonly SourceRow[]): Promise<EncodeOutcome[]>;
+  /** How the chat template frames an answer. @throws FormatError when there is no usable template */
+  chatFormat(): Promise<ChatFormat>;
+  /** Hash of all that decides which ids a row gets, for caches. See `textFingerprint`. */
+  fingerprint(): string;
+  close(): Promise<void>;
+}
+
+const rowsAtOnce = 128;
+const dayMs = 86_400_000;
+
+/** An encoder for `tokenizer`. Templates are looked for when the first conversation comes. */
+export function createRowEncoder(tokenizer: Tokenizer, options: EncoderOptions = {}): RowEncoder {
+  const now = options.now ?? new Date(Math.floor(Date.now() / dayMs) * dayMs);
+  return new Encoder(tokenizer, { ...options, now });
+}
+
+/**
+ * SHA-256 of what decides the token ids of a row: tokenizer, special tokens, templates, policy and, where a template
+ * writes the date, the date.
+ */
+export function textFingerprint(tokenizer: Tokenizer, options: EncoderOptions & { now: Date }): string {
+  const templates = templatesInUse(tokenizer, options.chatTemplate ?? null);
+  const writesDate = templates.some((source) => source.includes("strftime_now"));
+  const parts = {
+    version: 1,
+    tokenizer: tokenizer.fingerprint,
+    addedTokens: tokenizer.addedTokens,
+    specialTokens: [tokenizer.bosToken, tokenizer.eosToken, tokenizer.padToken, tokenizer.unkToken],
+    templates: templates.map(templateHash),
+    enableThinking: options.enableThinking ?? null,
+    trainOn: options.trainOn ?? "all",
+    eosTokenIds: options.eosTokenIds ?? [],
+    variables: options.templateVariables ?? {},
+    now: writesDate ? options.now.toISOString() : null,
+  };
+  return createHash("sha256").update(JSON.stringify(parts)).digest("hex");
+}
+
+function templatesInUse(tokenizer: Tokenizer, choice: string | null): string[] {
+  const { default: own, named } = tokenizer.chatTemplates;
+  if (choice === null && own === null && Object.keys(named).length === 0) return [];
+  return [...new Set([false, true].map((hasTools) => chatTemplateSource(tokenizer, choice, hasTools)))];
+}
+
+/** A renderer with what was found out about its template. */
+interface Chat {
+  renderer: TemplateRenderer;
+  context: ChatContext;
+}
+
+/** One row's part in a batch of renderings. */
+interface Job {
+  index: number;
+  chat: Chat;
+  requests: RenderRequest[];
+  finish: (rendered: string[]) => EncodedRow;
+}
+
+class Encoder implements RowEncoder {
+  readonly #tokenizer: Tokenizer;
+  readonly #options: EncoderOptions & { now: Date };
+  /** By template text. */
+  readonly #chats: Map<string, Promise<Chat>> = new Map();
+  readonly #renderers: TemplateRenderer[] = [];
+
+  constructor(tokenizer: Tokenizer, options: EncoderOptions & { now: Date }) {
+    this.#tokenizer = tokenizer;
+    this.#options = options;
+  }
+
+  async encode(rows: readonly SourceRow[]): Promise<EncodeOutcome[]> {
+    const outcomes: EncodeOutcome[] = [];
+    for (let start = 0; start < rows.length; start += rowsAtOnce) {
+      outcomes.push(...(await this.#encodeSome(rows.slice(start, start + rowsAtOnce))));
+    }
+    return outcomes;
+  }
+
+  async chatFormat(): Promise<ChatFormat> {
+    return (await this.#chat(false)).context.format;
+  }
+
+  fingerprint(): string {
+    return textFingerprint(this.#tokenizer, this.#options);
+  }
+
+  async close(): Promise<void> {
+    this.#chats.clear();
+    await Promise.all(this.#renderers.splice(0).map((renderer) => renderer.close()));
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #encodeSome(rows: readonly SourceRow[]): Promise<EncodeOutcome[]> {
+    const outcomes = new Array<EncodeOutcome | null>(rows.length).fill(null);
+    const jobs: Job[] = [];
+    for (const [index, row] of rows.entries()) {
+      try {
+        if (row.kind === "text" || row.kind === "plain") outcomes[index] = { row: this.#encodeNow(row) };
+        else jobs.push({ index, ...this.#job(row, await this.#chat((row.tools ?? null) !== null)) });
+      } catch (error) {
+        outcomes[index] = { error: rowError(error, row.where) };
+      }
+    }
+    for (const chat of new Set(jobs.map((job) => job.chat))) {
+      const mine = jobs.filter((job) => job.chat === chat);
+      const finished = await renderJobs(chat, mine, rows);
+      for (const [i, job] of mine.entries()) outcomes[job.index] = finished[i] ?? null;
+    }
+    return outcomes.map(
+      (outcome, i) => outcome ?? { error: new DataError(`${rows[i]?.where}: not encoded.`) },
+    );
+  }
+
+  #encodeNow(row: Extract<SourceRow, { kind: "text" | "plain" }>): EncodedRow {
+    const { id } = endOfText(this.#tokenizer, this.#options.eosTokenIds ?? []);
+    return row.kind === "text" ? encodeText(row, this.#tokenizer, id) : encodePlain(row, this.#tokenizer, id);
+  }
+
+  #job(row: ChatRow | ConversationRow, chat: Chat): Omit<Job, "index"> {
+    const { context } = chat;
+    if (row.kind === "chat") return chatJob(row, chat, []);
+    const plan: ConversationPlan = planConversation(row);
+    if (this.#options.trainOn === "last") return chatJob(lastTurnAsChat(plan), chat, plan.notes);
+    return {
+      chat,
+      requests: conversationRequests(plan, context),
+      finish: (rendered) => finishConversation(plan, rendered, context),
+    };
+  }
+
+  #chat(hasTools: boolean): Promise<Chat> {
+    const source = chatTemplateSource(this.#tokenizer, this.#options.chatTemplate ?? null, hasTools);
+    let chat = this.#chats.get(source);
+    if (chat === undefined) {
+      chat = this.#open(source);
+      this.#chats.set(source, chat);
+    }
+    return chat;
+  }
+
+  async #open(source: string): Promise<Chat> {
+    const tokenizer = this.#tokenizer;
+    const { enableThinking = null, templateVariables, eosTokenIds = [], limits, now } = this.#options;
+    const { bosToken, eosToken, padToken, unkToken } = tokenizer;
+    const renderer = createRenderer(source, { bosToken, eosToken, padToken, unkToken, now, ...limits });
+    this.#renderers.push(renderer);
+    const variables = {
+      ...templateVariables,
+      ...(enableThinking === null ? {} : { enable_thinking: enableThinking }),
+    };
+    const format = await probeChatFormat(renderer, tokenizer, { variables, eosTokenIds });
+    return { renderer, context: { tokenizer, format, variables } };
+  }
+}
+
+function chatJob(row: ChatRow, chat: Chat, notes: EncodedRow["notes"]): Omit<Job, "index"> {
+  return {
+    chat,
+    requests: chatRequests(row, chat.context),
+    finish: (rendered) => {
+      const encoded = finishChat(row, rendered, chat.context);
+      return { ...encoded, notes: [...notes, ...encoded.notes] };
+    },
+  };
+}
+
+/** Renders all jobs' requests in one go and finishes each. */
+async function renderJobs(chat: Chat, jobs: Job[], rows: readonly SourceRow[]): Promise<EncodeOutcome[]> {
+  const results = await chat.renderer.renderEach(jobs.flatMap((job) => job.requests));
+  let next = 0;
+  return jobs.map((job): EncodeOutcome => {
+    const mine = results.slice(next, next + job.requests.length);
+    next += job.requests.length;
+    try {
+      const rendered = mine.map((result) => {
+        if ("error" in result) throw result.error;
+        return result.text;
+      });
+      return { row: job.finish(rendered) };
+    } catch (error) {
+      return { error: rowError(error, rows[job.index]?.where ?? "row") };
+    }
+  });
+}
+
+/** Errors a row can cause, naming the row; anything else is a fault of this program and is thrown on. */
+function rowError(error: unknown, where: string): DataError | FormatError {
+  if (error instanceof TemplateError) {
+    const message = `${where}: ${error.message}`;
+    if (error.kind === "raised") return new DataError(message, { cause: error });
+    return new TemplateError(error.kind, message);
+  }
+  if (error instanceof DataError || error instanceof FormatError) return error;
+  throw error;
+}

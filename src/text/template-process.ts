@@ -1,0 +1,260 @@
+/**
+ * Renders a chat template in a child process with limits on time, memory and output, and no access to anything.
+ * What the child says is checked; a child that breaks a limit is killed and replaced, and only its render fails.
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import { Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { dirname, extname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+import type { TemplateInput } from "./jinja.ts";
+
+/** Limits of the child process. */
+export interface RenderLimits {
+  /** Wall-clock time of one render. */
+  timeoutMs: number;
+  /** Heap of the child process. */
+  memoryMb: number;
+  /** Longest text one render may give, in characters. */
+  maxOutput: number;
+}
+
+/** Why a render failed: the template raised an error, is no template at all, broke a limit, or the child failed. */
+export type FailureKind = "raised" | "invalid" | "timeout" | "memory" | "output" | "crash";
+
+/** A rendered text, or why there is none. */
+export type ProcessReply = { text: string } | { kind: FailureKind; reason: string };
+
+interface Job {
+  line: string;
+  attempts: number;
+  resolve: (reply: ProcessReply) => void;
+}
+
+type State = "none" | "starting" | "loading" | "ready";
+
+const startTimeoutMs = 30_000;
+const inFlight = 32;
+const failuresToGiveUp = 3;
+
+/** One template in a child process that starts with the first render and is replaced when it breaks a limit. */
+export class TemplateProcess {
+  readonly #source: string;
+  readonly #limits: RenderLimits;
+  /** Renders not answered yet; the first `#sent` of them are with the child. */
+  #queue: Job[] = [];
+  #sent = 0;
+  #child: ChildProcess | null = null;
+  #state: State = "none";
+  #timer: NodeJS.Timeout | null = null;
+  #output = "";
+  #errors = "";
+  #failuresInARow = 0;
+
+  constructor(source: string, limits: RenderLimits) {
+    this.#source = source;
+    this.#limits = limits;
+  }
+
+  /** Renders one input. Never rejects; calls are answered in order. */
+  render(input: TemplateInput): Promise<ProcessReply> {
+    return new Promise((resolve) => {
+      this.#queue.push({ line: `${JSON.stringify(input)}\n`, attempts: 0, resolve });
+      this.#pump();
+    });
+  }
+
+  /** Ends the child process. Renders under way fail. */
+  async close(): Promise<void> {
+    const child = this.#detach();
+    this.#failAll({ kind: "crash", reason: "the renderer was closed" });
+    if (child === null || child.exitCode !== null || child.signalCode !== null) return;
+    const ended = new Promise((resolve) => child.once("close", resolve));
+    child.ref();
+    child.kill("SIGKILL");
+    await ended;
+  }
+
+  #pump(): void {
+    if (this.#queue.length === 0) return;
+    if (this.#child === null) this.#start();
+    if (this.#state === "ready") {
+      while (this.#sent < Math.min(this.#queue.length, inFlight)) {
+        this.#child?.stdin?.write(this.#queue[this.#sent]?.line ?? "");
+        this.#sent++;
+      }
+      if (this.#timer === null) this.#arm(this.#limits.timeoutMs);
+    }
+    this.#holdEventLoop(true);
+  }
+
+  #start(): void {
+    const child = spawn(process.execPath, childArguments(this.#limits.memoryMb), {
+      env: {},
+      cwd: tmpdir(),
+      stdio: ["pipe", "pipe", "pipe"],
+    });
+    this.#child = child;
+    this.#state = "starting";
+    this.#output = "";
+    this.#errors = "";
+    child.stdin.on("error", () => {
+      // A dead child also closes its pipe; its `close` event below says why.
+    });
+    child.stdout.setEncoding("utf8").on("data", (chunk: string) => this.#receive(child, chunk));
+    child.stderr.setEncoding("utf8").on("data", (chunk: string) => {
+      if (child === this.#child) this.#errors = (this.#errors + chunk).slice(-4000);
+    });
+    child.on("error", (error) => this.#ended(child, error.message));
+    child.on("close", (code, signal) =>
+      this.#ended(child, signal === null ? `exit status ${code}` : `signal ${signal}`),
+    );
+    this.#arm(startTimeoutMs);
+  }
+
+  #receive(child: ChildProcess, chunk: string): void {
+    if (child !== this.#child) return;
+    this.#output += chunk;
+    for (let end = this.#output.indexOf("\n"); end >= 0; end = this.#output.indexOf("\n")) {
+      const line = this.#output.slice(0, end);
+      this.#output = this.#output.slice(end + 1);
+      this.#answer(line);
+      if (child !== this.#child) return;
+    }
+    // JSON writes a character in at most six.
+    if (this.#output.length > 6 * this.#limits.maxOutput + 1000) {
+      this.#fail({ kind: "output", reason: "more output than allowed" });
+    }
+  }
+
+  #answer(line: string): void {
+    const reply = parseReply(line);
+    if (this.#state === "starting" && "up" in reply) {
+      const { timeoutMs, maxOutput } = this.#limits;
+      // The child's own limit only matters once the parent is gone, so it is the longer one.
+      const setup = { source: this.#source, timeoutMs: 5 * timeoutMs + 1000, maxOutput };
+      this.#child?.stdin?.write(`${JSON.stringify(setup)}\n`);
+      this.#state = "loading";
+      this.#arm(this.#limits.timeoutMs);
+    } else if (this.#state === "loading" && "ready" in reply) {
+      this.#state = "ready";
+      this.#disarm();
+      this.#pump();
+    } else if (this.#state === "ready" && this.#sent > 0 && "text" in reply) {
+      this.#settle(
+        reply.text.length > this.#limits.maxOutput ? { kind: "output", reason: "too long" } : reply,
+      );
+    } else if (this.#state === "ready" && this.#sent > 0 && "kind" in reply) {
+      this.#settle(reply);
+    } else {
+      this.#fail("kind" in reply ? reply : { kind: "crash", reason: "an answer that was not asked for" });
+    }
+  }
+
+  #settle(reply: ProcessReply): void {
+    this.#disarm();
+    this.#sent--;
+    this.#failuresInARow = 0;
+    this.#queue.shift()?.resolve(reply);
+    this.#holdEventLoop(this.#queue.length > 0);
+    this.#pump();
+  }
+
+  #ended(child: ChildProcess, how: string): void {
+    if (child !== this.#child) return;
+    const outOfMemory = /heap out of memory|heap limit|OOM/i.test(this.#errors);
+    const detail = this.#state === "starting" && !outOfMemory ? `: ${this.#errors.trim().slice(-500)}` : "";
+    this.#fail({ kind: outOfMemory ? "memory" : "crash", reason: `${how}${detail}` });
+  }
+
+  /** Kills the child and lets the render it was at fail; the others go to a new child. */
+  #fail(failure: { kind: FailureKind; reason: string }): void {
+    const wasLoading = this.#state !== "ready";
+    this.#detach()?.kill("SIGKILL");
+    this.#failuresInARow++;
+    const culprit = this.#queue[0];
+    if (culprit !== undefined) culprit.attempts++;
+    // A busy machine can stall a harmless template past its time, so time-outs get a second chance.
+    const isFinal = failure.kind !== "timeout" || (culprit?.attempts ?? 0) > 1;
+    if (this.#failuresInARow >= failuresToGiveUp || (isFinal && wasLoading)) {
+      this.#failAll(failure);
+    } else if (isFinal) {
+      this.#queue.shift()?.resolve(failure);
+    }
+    this.#pump();
+  }
+
+  #failAll(failure: { kind: FailureKind; reason: string }): void {
+    const jobs = this.#queue;
+    this.#queue = [];
+    for (const job of jobs) job.resolve(failure);
+  }
+
+  /** Forgets the child, so that nothing it still says is heard. */
+  #detach(): ChildProcess | null {
+    const child = this.#child;
+    this.#disarm();
+    this.#holdEventLoop(false);
+    this.#child = null;
+    this.#state = "none";
+    this.#sent = 0;
+    return child;
+  }
+
+  #arm(timeoutMs: number): void {
+    this.#disarm();
+    this.#timer = setTimeout(() => {
+      this.#fail({ kind: "timeout", reason: `longer than ${timeoutMs} ms` });
+    }, timeoutMs);
+  }
+
+  #disarm(): void {
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = null;
+  }
+
+  #holdEventLoop(hold: boolean): void {
+    const child = this.#child;
+    if (child === null) return;
+    for (const handle of [child, child.stdin, child.stdout, child.stderr]) {
+      if (handle === child || handle instanceof Socket) hold ? handle.ref() : handle.unref();
+    }
+  }
+}
+
+type ChildReply = { up: true } | { ready: true } | { text: string } | { kind: FailureKind; reason: string };
+
+/** The child's line as one of the replies it may give; anything else counts as a crash. */
+function parseReply(line: string): ChildReply {
+  let value: unknown;
+  try {
+    value = JSON.parse(line);
+  } catch {
+    return { kind: "crash", reason: "an answer that is not JSON" };
+  }
+  const fields = typeof value === "object" && value !== null ? (value as Record<string, unknown>) : {};
+  if (fields["up"] === true) return { up: true };
+  if (fields["ready"] === true) return { ready: true };
+  if (typeof fields["text"] === "string") return { text: fields["text"] };
+  const { kind, error } = fields;
+  if (typeof error === "string" && (kind === "raised" || kind === "invalid" || kind === "output")) {
+    return { kind, reason: error.slice(0, 2000) };
+  }
+  return { kind: "crash", reason: "an answer of an unknown form" };
+}
+
+function childArguments(memoryMb: number): string[] {
+  const here = import.meta.dirname;
+  const program = join(here, `template-child${extname(import.meta.filename)}`);
+  const jinja = dirname(dirname(fileURLToPath(import.meta.resolve("@huggingface/jinja"))));
+  return [
+    `--max-old-space-size=${memoryMb}`,
+    "--disallow-code-generation-from-strings",
+    "--no-warnings",
+    "--permission",
+    `--allow-fs-read=${here}`,
+    `--allow-fs-read=${jinja}`,
+    program,
+  ];
+}

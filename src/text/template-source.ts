@@ -1,0 +1,58 @@
+/** Which chat template to use: the tokenizer's own, one of its named ones, a file, or text given in the configuration. */
+import { existsSync, readFileSync } from "node:fs";
+
+import { ConfigError, FormatError, messageOf } from "../base/errors.ts";
+import { didYouMean } from "../base/suggest.ts";
+import type { Tokenizer } from "./tokenizer.ts";
+
+/** Name of the template that models with several use for conversations with tools. */
+const toolTemplate = "tool_use";
+
+/**
+ * The text of the chat template to use.
+ *
+ * @param choice - name of one of the tokenizer's templates, path of a file, template text, or null for the tokenizer's own
+ * @param hasTools - whether the conversation has tools, for which some tokenizers bring a template of its own
+ * @throws ConfigError when `choice` is none of these, FormatError when the tokenizer has no template
+ */
+export function chatTemplateSource(tokenizer: Tokenizer, choice: string | null, hasTools: boolean): string {
+  const { default: own, named } = tokenizer.chatTemplates;
+  if (choice !== null) return chosenTemplate(choice, own, named);
+  const forTools = hasTools ? named[toolTemplate] : undefined;
+  const source = forTools ?? own;
+  if (source !== null) return source;
+  const names = Object.keys(named);
+  if (names.length > 0) {
+    throw new FormatError(
+      `Expected a default chat template in ${tokenizer.directory}, but it only has ${names.join(", ")}. ` +
+        `Name one with chat_template.`,
+    );
+  }
+  throw new FormatError(
+    `Expected a chat template in ${tokenizer.directory} for conversational data, but there is none ` +
+      `(neither chat_template.jinja nor "chat_template" in tokenizer_config.json). ` +
+      `Give a file with chat_template, or use plain-text data.`,
+  );
+}
+
+function chosenTemplate(choice: string, own: string | null, named: Record<string, string>): string {
+  const byName = Object.hasOwn(named, choice) ? named[choice] : undefined;
+  if (byName !== undefined) return byName;
+  if (choice === "default" && own !== null) return own;
+  if (choice.includes("{{") || choice.includes("{%")) return choice;
+  if (existsSync(choice)) {
+    try {
+      return readFileSync(choice, "utf8");
+    } catch (error) {
+      throw new ConfigError(`Expected chat_template to be a readable file, but: ${messageOf(error)}.`, {
+        cause: error,
+      });
+    }
+  }
+  const names = Object.keys(named);
+  const known = names.length > 0 ? ` The model's templates are ${names.join(", ")}.` : "";
+  throw new ConfigError(
+    `Expected chat_template to be a file, a template's name or Jinja text, got "${choice.slice(0, 200)}".` +
+      `${didYouMean(choice, names)}${known}`,
+  );
+}

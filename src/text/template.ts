@@ -1,0 +1,205 @@
+/**
+ * Renders conversations to text with a model's chat template.
+ * Known templates run in this process; any other runs in a child process with limits.
+ */
+import { FormatError, messageOf } from "../base/errors.ts";
+import { type CompiledTemplate, compileTemplate, type TemplateInput } from "./jinja.ts";
+import { knownTemplate, templateHash } from "./known-templates.ts";
+import { contentText, type Message } from "./messages.ts";
+import {
+  type FailureKind,
+  type ProcessReply,
+  type RenderLimits,
+  TemplateProcess,
+} from "./template-process.ts";
+
+/** A conversation to render. */
+export interface RenderRequest {
+  messages: readonly Message[];
+  /** JSON schemas of the tools the assistant may call. */
+  tools?: readonly unknown[] | null;
+  /** True: end with the beginning of an assistant's turn. */
+  addGenerationPrompt: boolean;
+  /** More template variables, such as `enable_thinking`. */
+  variables?: Readonly<Record<string, unknown>>;
+}
+
+/** What one request gave. */
+export type RenderOutcome = { text: string } | { error: TemplateError };
+
+/** Renders conversations with one chat template. */
+export interface TemplateRenderer extends AsyncDisposable {
+  /** SHA-256 of the template. */
+  readonly hash: string;
+  /** Family of a known template, null for one that renders in a child process. */
+  readonly family: string | null;
+  /** The texts of all requests. @throws TemplateError for the first request that fails */
+  render(requests: readonly RenderRequest[]): Promise<string[]>;
+  /** The text or the error of each request. */
+  renderEach(requests: readonly RenderRequest[]): Promise<RenderOutcome[]>;
+  /** Ends the child process, if there is one. */
+  close(): Promise<void>;
+}
+
+/** Variables and limits of a renderer. */
+export interface RendererOptions extends Partial<RenderLimits> {
+  bosToken?: string | null;
+  eosToken?: string | null;
+  padToken?: string | null;
+  unkToken?: string | null;
+  /** What `strftime_now` reads as now (UTC). Fixed for the life of the renderer, so that every row says the same. */
+  now?: Date;
+}
+
+/** A chat template could not be rendered. `kind` "raised": the template itself refused this conversation. */
+export class TemplateError extends FormatError {
+  readonly kind: FailureKind;
+
+  constructor(kind: FailureKind, message: string) {
+    super(message);
+    this.kind = kind;
+  }
+}
+
+/** Limits of a child process unless others are given. */
+export const defaultRenderLimits: Readonly<RenderLimits> = {
+  timeoutMs: 1000,
+  memoryMb: 64,
+  maxOutput: 4 * 1024 * 1024,
+};
+
+/**
+ * A renderer of the template `source`.
+ *
+ * @throws TemplateError of kind "invalid" when a known template does not parse; for others the first render says so
+ */
+export function createRenderer(source: string, options: RendererOptions = {}): TemplateRenderer {
+  const hash = templateHash(source);
+  const family = knownTemplate(hash);
+  const limits: RenderLimits = {
+    timeoutMs: options.timeoutMs ?? defaultRenderLimits.timeoutMs,
+    memoryMb: options.memoryMb ?? defaultRenderLimits.memoryMb,
+    maxOutput: options.maxOutput ?? defaultRenderLimits.maxOutput,
+  };
+  const backend = family === null ? new TemplateProcess(source, limits) : new LocalTemplate(source);
+  return new Renderer(hash, family, { backend, limits, options });
+}
+
+interface Backend {
+  render(input: TemplateInput): Promise<ProcessReply>;
+  close(): Promise<void>;
+}
+
+interface RendererParts {
+  backend: Backend;
+  limits: RenderLimits;
+  options: RendererOptions;
+}
+
+class Renderer implements TemplateRenderer {
+  readonly hash: string;
+  readonly family: string | null;
+  readonly #backend: Backend;
+  readonly #limits: RenderLimits;
+  readonly #specialTokens: Record<string, string>;
+  readonly #now: number;
+
+  constructor(hash: string, family: string | null, { backend, limits, options }: RendererParts) {
+    this.hash = hash;
+    this.family = family;
+    this.#backend = backend;
+    this.#limits = limits;
+    this.#specialTokens = specialTokens(options);
+    this.#now = (options.now ?? new Date()).getTime();
+  }
+
+  async render(requests: readonly RenderRequest[]): Promise<string[]> {
+    const outcomes = await this.renderEach(requests);
+    return outcomes.map((outcome) => {
+      if ("error" in outcome) throw outcome.error;
+      return outcome.text;
+    });
+  }
+
+  async renderEach(requests: readonly RenderRequest[]): Promise<RenderOutcome[]> {
+    const replies = await Promise.all(requests.map((request) => this.#backend.render(this.#input(request))));
+    return replies.map((reply) => ("text" in reply ? reply : { error: this.#error(reply) }));
+  }
+
+  close(): Promise<void> {
+    return this.#backend.close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  #input(request: RenderRequest): TemplateInput {
+    const variables = {
+      ...this.#specialTokens,
+      ...request.variables,
+      messages: request.messages.map((message) => ({ ...message, content: contentText(message) })),
+      tools: request.tools ?? null,
+      documents: null,
+      add_generation_prompt: request.addGenerationPrompt,
+    };
+    return { variables, now: this.#now };
+  }
+
+  #error({ kind, reason }: { kind: FailureKind; reason: string }): TemplateError {
+    const { timeoutMs, memoryMb, maxOutput } = this.#limits;
+    const detail = reason.replace(/\.\s*$/, "");
+    const messages: Record<FailureKind, string> = {
+      raised: `The chat template refused this conversation: ${detail}.`,
+      invalid: `Expected a Jinja chat template, but it cannot be read: ${detail}. Give another with chat_template.`,
+      timeout:
+        `The chat template took longer than ${timeoutMs} ms for one conversation and was stopped. ` +
+        `Give another with chat_template.`,
+      memory:
+        `The chat template needed more than ${memoryMb} MiB for one conversation and was stopped. ` +
+        `Give another with chat_template.`,
+      output:
+        `Expected at most ${maxOutput} characters from the chat template for one conversation, but it wrote more. ` +
+        `Give another with chat_template.`,
+      crash: `The process that renders the chat template ended unexpectedly (${detail}).`,
+    };
+    return new TemplateError(kind, messages[kind]);
+  }
+}
+
+/** A known template in this process. */
+class LocalTemplate implements Backend {
+  readonly #template: CompiledTemplate;
+
+  constructor(source: string) {
+    try {
+      this.#template = compileTemplate(source);
+    } catch (error) {
+      throw new TemplateError("invalid", `Expected a Jinja chat template, but: ${messageOf(error)}.`);
+    }
+  }
+
+  async render(input: TemplateInput): Promise<ProcessReply> {
+    try {
+      return { text: this.#template(input) };
+    } catch (error) {
+      return { kind: "raised", reason: messageOf(error) };
+    }
+  }
+
+  async close(): Promise<void> {
+    // Nothing to end.
+  }
+}
+
+function specialTokens(options: RendererOptions): Record<string, string> {
+  const tokens = {
+    bos_token: options.bosToken,
+    eos_token: options.eosToken,
+    pad_token: options.padToken,
+    unk_token: options.unkToken,
+  };
+  const given: Record<string, string> = {};
+  for (const [name, text] of Object.entries(tokens)) if (typeof text === "string") given[name] = text;
+  return given;
+}

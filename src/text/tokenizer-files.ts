@@ -1,0 +1,183 @@
+/** Reads the files a Hugging Face tokenizer consists of: their JSON, the special tokens named there and every chat template. */
+import { createHash } from "node:crypto";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+
+import { FormatError, messageOf } from "../base/errors.ts";
+
+/** A JSON object of unknown content. */
+export type JsonObject = Record<string, unknown>;
+
+/** The special tokens this project asks for; null where the tokenizer names none. */
+export interface SpecialTokens {
+  bos: string | null;
+  eos: string | null;
+  pad: string | null;
+  unk: string | null;
+}
+
+/** Chat templates by name. `default` is the one used when none is asked for. */
+export interface ChatTemplates {
+  default: string | null;
+  named: Record<string, string>;
+}
+
+/** Everything read from a tokenizer's directory, not yet interpreted. */
+export interface TokenizerFiles {
+  tokenizer: JsonObject;
+  config: JsonObject;
+  specialTokens: SpecialTokens;
+  chatTemplates: ChatTemplates;
+  /** SHA-256 of tokenizer.json, in hexadecimal. */
+  fingerprint: string;
+  /** Paths, relative to the directory, of the files an export copies. */
+  files: string[];
+}
+
+const templateFolder = "additional_chat_templates";
+const copiedFiles = [
+  "tokenizer.json",
+  "tokenizer_config.json",
+  "special_tokens_map.json",
+  "added_tokens.json",
+  "chat_template.jinja",
+  "chat_template.json",
+  "tokenizer.model",
+  "vocab.json",
+  "vocab.txt",
+  "merges.txt",
+];
+
+/** True for a JSON object, false for arrays, null and scalars. */
+export function isJsonObject(value: unknown): value is JsonObject {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/**
+ * The contents of the tokenizer files in `directory`.
+ *
+ * @throws FormatError when tokenizer.json or tokenizer_config.json is missing or is not a JSON object
+ */
+export function readTokenizerFiles(directory: string): TokenizerFiles {
+  const path = join(directory, "tokenizer.json");
+  if (!existsSync(path)) throw missingTokenizer(directory);
+  const bytes = readBytes(path);
+  const tokenizer = parseObject(bytes.toString("utf8"), path);
+  const configPath = join(directory, "tokenizer_config.json");
+  if (!existsSync(configPath)) {
+    throw new FormatError(
+      `Expected ${configPath} beside tokenizer.json, but it is missing. ` +
+        `Copy it from the model's repository: it names the special tokens and the chat template.`,
+    );
+  }
+  const config = parseObject(readBytes(configPath).toString("utf8"), configPath);
+  return {
+    tokenizer,
+    config,
+    specialTokens: readSpecialTokens(directory, config),
+    chatTemplates: readChatTemplates(directory, config, configPath),
+    fingerprint: createHash("sha256").update(bytes).digest("hex"),
+    files: listFiles(directory),
+  };
+}
+
+function readBytes(path: string): Buffer {
+  try {
+    return readFileSync(path);
+  } catch (error) {
+    throw new FormatError(`Expected a readable tokenizer file, but ${path} failed: ${messageOf(error)}.`, {
+      cause: error,
+    });
+  }
+}
+
+function parseObject(text: string, path: string): JsonObject {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw new FormatError(
+      `Expected JSON in ${path}, but: ${messageOf(error)}. Download the file again; it may be cut short.`,
+      { cause: error },
+    );
+  }
+  if (isJsonObject(value)) return value;
+  throw new FormatError(`Expected a JSON object in ${path}. Download the file again.`);
+}
+
+function missingTokenizer(directory: string): FormatError {
+  const expected = `Expected a tokenizer.json in ${directory}`;
+  const convert =
+    `Convert it once with Python: ` +
+    `python -c "from transformers import AutoTokenizer as T; T.from_pretrained('${directory}').save_pretrained('${directory}')"`;
+  if (!existsSync(directory)) return new FormatError(`${expected}, but the directory does not exist.`);
+  if (existsSync(join(directory, "tokenizer.model"))) {
+    return new FormatError(`${expected}, but found only a SentencePiece tokenizer.model. ${convert}`);
+  }
+  if (existsSync(join(directory, "vocab.json")) || existsSync(join(directory, "vocab.txt"))) {
+    return new FormatError(`${expected}, but found only the older vocabulary files. ${convert}`);
+  }
+  return new FormatError(`${expected}, but it is missing. Point at a directory saved by save_pretrained.`);
+}
+
+function readSpecialTokens(directory: string, config: JsonObject): SpecialTokens {
+  const mapPath = join(directory, "special_tokens_map.json");
+  const map = existsSync(mapPath) ? parseObject(readBytes(mapPath).toString("utf8"), mapPath) : {};
+  // A key that is present but null in the config switches the token off, so the older map only fills gaps.
+  const find = (key: string): string | null => tokenText(key in config ? config[key] : map[key]);
+  return { bos: find("bos_token"), eos: find("eos_token"), pad: find("pad_token"), unk: find("unk_token") };
+}
+
+function tokenText(value: unknown): string | null {
+  if (typeof value === "string") return value;
+  if (isJsonObject(value) && typeof value["content"] === "string") return value["content"];
+  return null;
+}
+
+/** Templates of the config, overruled by the .jinja files, as transformers does it. */
+function readChatTemplates(directory: string, config: JsonObject, configPath: string): ChatTemplates {
+  const named = templatesOfConfig(config["chat_template"], configPath);
+  const file = join(directory, "chat_template.jinja");
+  if (existsSync(file)) named.set("default", readBytes(file).toString("utf8"));
+  const folder = join(directory, templateFolder);
+  if (existsSync(folder)) {
+    for (const name of readdirSync(folder).sort()) {
+      if (name.endsWith(".jinja")) {
+        named.set(name.slice(0, -".jinja".length), readBytes(join(folder, name)).toString("utf8"));
+      }
+    }
+  }
+  const fallback = named.get("default") ?? null;
+  named.delete("default");
+  return { default: fallback, named: Object.fromEntries(named) };
+}
+
+function templatesOfConfig(value: unknown, path: string): Map<string, string> {
+  if (value === undefined || value === null) return new Map();
+  if (typeof value === "string") return new Map([["default", value]]);
+  const named = new Map<string, string>();
+  const entries = Array.isArray(value) ? value : [value];
+  for (const entry of entries) {
+    const name = isJsonObject(entry) ? entry["name"] : undefined;
+    const template = isJsonObject(entry) ? entry["template"] : undefined;
+    if (typeof name !== "string" || typeof template !== "string") {
+      throw new FormatError(
+        `Expected chat_template in ${path} to be a string or a list of {"name", "template"} objects. ` +
+          `Mend the entry, or put the template into chat_template.jinja beside it.`,
+      );
+    }
+    named.set(name, template);
+  }
+  return named;
+}
+
+function listFiles(directory: string): string[] {
+  const files = copiedFiles.filter((name) => existsSync(join(directory, name)));
+  const folder = join(directory, templateFolder);
+  if (existsSync(folder)) {
+    for (const name of readdirSync(folder).sort()) {
+      if (name.endsWith(".jinja")) files.push(`${templateFolder}/${name}`);
+    }
+  }
+  return files;
+}

@@ -1,0 +1,212 @@
+/**
+ * A tokenizer loaded from a Hugging Face directory: text to token ids and back, special tokens, chat templates.
+ *
+ * Built on the tokenizers library (tokenizer-library.ts). What is added here: checks with clear messages, and a cache
+ * of sections between added tokens, so that texts with a common beginning are not tokenised twice.
+ */
+import { FormatError, messageOf } from "../base/errors.ts";
+import { SectionSplitter } from "./sections.ts";
+import {
+  type ChatTemplates,
+  isJsonObject,
+  type JsonObject,
+  readTokenizerFiles,
+  type TokenizerFiles,
+} from "./tokenizer-files.ts";
+import { type Library, openLibrary } from "./tokenizer-library.ts";
+
+/** A token added on top of the model's vocabulary. */
+export interface AddedToken {
+  id: number;
+  text: string;
+  /** True for control tokens, which `skipSpecialTokens` leaves out. */
+  isSpecial: boolean;
+}
+
+/** Text to token ids and back, with what the tokenizer's files say about it. */
+export interface Tokenizer {
+  /**
+   * Token ids of `text`.
+   *
+   * @param options.addSpecialTokens - true: apply the tokenizer's own post-processor (usually a BOS in front);
+   *   false for text that a chat template has rendered, which brings its own special tokens
+   */
+  encode(text: string, options: { addSpecialTokens: boolean }): number[];
+  /** Text of `ids`, as it stands: no clean-up of spaces. Ids outside the vocabulary are left out. */
+  decode(ids: readonly number[], options: { skipSpecialTokens: boolean }): string;
+  /** Id of one token given as text, or null when the vocabulary has none. */
+  tokenId(text: string): number | null;
+  readonly bosTokenId: number | null;
+  readonly eosTokenId: number | null;
+  readonly padTokenId: number | null;
+  readonly bosToken: string | null;
+  readonly eosToken: string | null;
+  readonly padToken: string | null;
+  readonly unkToken: string | null;
+  /** Largest token id plus one. A text model may have fewer rows: Gemma 3's last token stands for images only. */
+  readonly vocabSize: number;
+  readonly addedTokens: readonly AddedToken[];
+  readonly chatTemplates: ChatTemplates;
+  /** SHA-256 of tokenizer.json. */
+  readonly fingerprint: string;
+  readonly directory: string;
+  /** Tokenizer files to copy on export, relative to `directory`. */
+  readonly files: readonly string[];
+}
+
+const cachedCharacters = 4_000_000;
+
+/**
+ * The tokenizer in `directory`.
+ *
+ * @throws FormatError when tokenizer.json or tokenizer_config.json is missing, malformed or of an unknown kind
+ */
+export function loadTokenizer(directory: string): Tokenizer {
+  const files = readTokenizerFiles(directory);
+  addTokensOfConfig(files);
+  let library: Library;
+  try {
+    library = openLibrary(files.tokenizer, files.config);
+  } catch (error) {
+    throw new FormatError(
+      `Expected a tokenizer.json that the tokenizers library understands in ${directory}, but: ${messageOf(error)}. ` +
+        `Save it again with a current version of transformers, or download it again.`,
+      { cause: error },
+    );
+  }
+  return new LibraryTokenizer(directory, files, library);
+}
+
+class LibraryTokenizer implements Tokenizer {
+  readonly directory: string;
+  readonly files: readonly string[];
+  readonly fingerprint: string;
+  readonly chatTemplates: ChatTemplates;
+  readonly addedTokens: readonly AddedToken[];
+  readonly vocabSize: number;
+  readonly bosToken: string | null;
+  readonly eosToken: string | null;
+  readonly padToken: string | null;
+  readonly unkToken: string | null;
+  readonly bosTokenId: number | null;
+  readonly eosTokenId: number | null;
+  readonly padTokenId: number | null;
+  readonly #library: Library;
+  readonly #specialIds: ReadonlySet<number>;
+  /** Null when sections of this tokenizer depend on their neighbours. */
+  readonly #splitter: SectionSplitter | null;
+  readonly #cache: Map<string, number[]> = new Map();
+  #cachedCharacters = 0;
+
+  constructor(directory: string, files: TokenizerFiles, library: Library) {
+    this.directory = directory;
+    this.files = files.files;
+    this.fingerprint = files.fingerprint;
+    this.chatTemplates = files.chatTemplates;
+    this.#library = library;
+    const added = [...library.get_added_tokens_decoder().values()];
+    this.addedTokens = added.map(({ id, content, special }) => ({ id, text: content, isSpecial: special }));
+    this.#specialIds = new Set(this.addedTokens.filter((token) => token.isSpecial).map((token) => token.id));
+    this.vocabSize = largest(library.get_vocab().values()) + 1;
+    this.#splitter = sectionSplitter(library, files.tokenizer);
+    const { bos, eos, pad, unk } = files.specialTokens;
+    this.bosToken = bos;
+    this.eosToken = eos;
+    this.padToken = pad;
+    this.unkToken = unk;
+    this.bosTokenId = this.#requiredId("bos_token", bos);
+    this.eosTokenId = this.#requiredId("eos_token", eos);
+    // Padding is never used in training, so a pad token that was never added to the vocabulary does no harm.
+    this.padTokenId = pad === null ? null : this.tokenId(pad);
+    this.#checkPostProcessor();
+  }
+
+  encode(text: string, options: { addSpecialTokens: boolean }): number[] {
+    if (options.addSpecialTokens) return this.#library.encode(text, { add_special_tokens: true }).ids;
+    if (this.#splitter === null) return this.#library.encode(text, { add_special_tokens: false }).ids;
+    const ids: number[] = [];
+    for (const section of this.#splitter.split(text)) {
+      for (const id of this.#encodeSection(section.text)) ids.push(id);
+    }
+    return ids;
+  }
+
+  decode(ids: readonly number[], options: { skipSpecialTokens: boolean }): string {
+    const known = ids.filter(
+      (id) =>
+        this.#library.id_to_token(id) !== undefined &&
+        !(options.skipSpecialTokens && this.#specialIds.has(id)),
+    );
+    if (known.length === 0) return "";
+    return this.#library.decode(known, { skip_special_tokens: false, clean_up_tokenization_spaces: false });
+  }
+
+  tokenId(text: string): number | null {
+    return this.#library.token_to_id(text) ?? null;
+  }
+
+  #encodeSection(text: string): number[] {
+    const known = this.#cache.get(text);
+    if (known !== undefined) return known;
+    const ids = this.#library.encode(text, { add_special_tokens: false }).ids;
+    if (this.#cachedCharacters + text.length > cachedCharacters) {
+      this.#cache.clear();
+      this.#cachedCharacters = 0;
+    }
+    this.#cachedCharacters += text.length;
+    this.#cache.set(text, ids);
+    return ids;
+  }
+
+  #requiredId(key: string, text: string | null): number | null {
+    if (text === null) return null;
+    const id = this.tokenId(text);
+    if (id !== null) return id;
+    throw new FormatError(
+      `Expected ${key} "${text}" of ${this.directory}/tokenizer_config.json in the vocabulary of tokenizer.json, ` +
+        `but it is not there. The two files do not belong together: take both from the same model.`,
+    );
+  }
+
+  #checkPostProcessor(): void {
+    const ids: unknown[] = this.#library.encode("a", { add_special_tokens: true }).ids;
+    if (ids.every((id) => typeof id === "number")) return;
+    throw new FormatError(
+      `Expected the post-processor of ${this.directory}/tokenizer.json to add tokens of its vocabulary, ` +
+        `but it names one that is missing. Download the file again.`,
+    );
+  }
+}
+
+function largest(ids: Iterable<number>): number {
+  let max = -1;
+  for (const id of ids) max = Math.max(max, id);
+  return max;
+}
+
+/** Tokens that only tokenizer_config.json lists; transformers adds them to the vocabulary on loading. */
+function addTokensOfConfig(files: TokenizerFiles): void {
+  const listed = files.config["added_tokens_decoder"];
+  const added = files.tokenizer["added_tokens"] ?? [];
+  if (!Array.isArray(added)) {
+    throw new FormatError(`Expected a list of added_tokens in tokenizer.json. Download the file again.`);
+  }
+  const known = new Set(added.filter(isJsonObject).map((token) => token["content"]));
+  const extra: JsonObject[] = [];
+  for (const [id, token] of Object.entries(isJsonObject(listed) ? listed : {})) {
+    if (isJsonObject(token) && typeof token["content"] === "string" && !known.has(token["content"])) {
+      extra.push({ ...token, id: Number(id) });
+    }
+  }
+  files.tokenizer["added_tokens"] = [...added, ...extra];
+}
+
+/** A splitter for the section cache, or null when a section's tokens depend on what stands beside it. */
+function sectionSplitter(library: Library, json: JsonObject): SectionSplitter | null {
+  const tokens = [...library.get_added_tokens_decoder().values()];
+  if (tokens.some((token) => token.lstrip || token.rstrip)) return null;
+  if (JSON.stringify([json["pre_tokenizer"], json["post_processor"]]).includes('"Metaspace"')) return null;
+  // Added tokens that match normalised text are found by the library inside a section.
+  const plain = tokens.filter((token) => !(token.normalized && library.normalizer !== null));
+  return new SectionSplitter(plain.map((token) => token.content));
+}

@@ -1,0 +1,20 @@
+/** The door to libtorch: tensors, operators by schema, autograd, scopes, the machine. Import from here, not from beside. */
+import * as ops from "./generated/operators.ts";
+
+export { type BackwardOptions, backward, enableGrad, gradients, noGrad } from "./autograd.ts";
+export { type DType, itemSize, type TensorArray } from "./dtype.ts";
+export {
+  devices,
+  generatorState,
+  manualSeed,
+  memoryInUse,
+  setDeterministic,
+  setGeneratorState,
+  setThreads,
+  synchronize,
+  threads,
+  torchVersion,
+} from "./machine.ts";
+export { bind, describe, type Scalar } from "./operator.ts";
+export { liveTensorCount, Scope, scope, Tensor, type TensorOptions, tensor } from "./tensor.ts";
+export { ops };

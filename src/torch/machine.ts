@@ -1,0 +1,55 @@
+/** The machine libtorch runs on: devices, threads, seeds and generator state, memory. */
+import { guarded, native } from "./native.ts";
+import { Tensor } from "./tensor.ts";
+
+/** Version of the libtorch the addon was built against. */
+export function torchVersion(): string {
+  return native.torchVersion();
+}
+
+/** Threads of one operator on the CPU. */
+export function threads(): number {
+  return native.threads();
+}
+
+/** Sets the threads of one operator on the CPU. Results are reproducible for a fixed number. */
+export function setThreads(count: number): void {
+  guarded(() => native.setThreads(count));
+}
+
+/** Devices that can be used, best first: "cuda:0" …, "mps", "cpu". */
+export function devices(): string[] {
+  const cuda = native.hasCuda() ? Array.from({ length: native.cudaDeviceCount() }, (_, i) => `cuda:${i}`) : [];
+  return [...cuda, ...(native.hasMps() ? ["mps"] : []), "cpu"];
+}
+
+/** Waits until everything queued on `device` is done; returns at once on the CPU. */
+export function synchronize(device: string): void {
+  guarded(() => native.synchronize(device));
+}
+
+/** Seeds the generators of all devices. */
+export function manualSeed(seed: number): void {
+  native.manualSeed(seed);
+}
+
+/** State of a device's default generator, uint8. */
+export function generatorState(device: string): Tensor {
+  return new Tensor(guarded(() => native.generatorState(device)));
+}
+
+/** Puts a state of `generatorState` back. */
+export function setGeneratorState(device: string, state: Tensor): void {
+  guarded(() => native.setGeneratorState(device, state.handle));
+}
+
+/** Asks torch for deterministic kernels where it has both kinds; a kernel without one warns. */
+export function setDeterministic(value: boolean): void {
+  native.setDeterministic(value);
+}
+
+/** Bytes in use and their peak: torch's caching allocator on an accelerator, the process's resident set on the CPU. */
+export function memoryInUse(device: string): { allocated: number; peak: number } {
+  if (device.startsWith("cuda")) return guarded(() => native.deviceMemory(device));
+  return { allocated: process.memoryUsage.rss(), peak: process.resourceUsage().maxRSS * 1024 };
+}

@@ -1,0 +1,89 @@
+/** Loads the addon (`native/`) and types every function it exports. The only file that touches the `.node` binary. */
+import { createRequire } from "node:module";
+import { TorchError } from "../base/errors.ts";
+import { locateAddon } from "../setup/locate.ts";
+
+/** A live tensor's number in the addon's table. Never reused while a stale copy could be mistaken for it (see `handles.h`). */
+export type Handle = number;
+
+/** What torch says about one operator. */
+export interface OperatorDescription {
+  schema: string;
+  parameters: { name: string; type: string; keywordOnly: boolean; hasDefault: boolean }[];
+  returns: string[];
+}
+
+interface NativeModule {
+  findOperator(name: string, overload: string): number | undefined;
+  describeOperator(id: number): OperatorDescription;
+  call(id: number, ...args: unknown[]): unknown;
+  openScope(): number;
+  closeScope(depth: number): void;
+  keep(handle: Handle, depth: number): void;
+  free(handle: Handle): void;
+  isAlive(handle: Handle): boolean;
+  liveTensorCount(): number;
+  shape(handle: Handle): number[];
+  dtype(handle: Handle): number;
+  device(handle: Handle): string;
+  isContiguous(handle: Handle): boolean;
+  sameStorage(a: Handle, b: Handle): boolean;
+  version(handle: Handle): number;
+  requiresGrad(handle: Handle): boolean;
+  setRequiresGrad(handle: Handle, value: boolean): void;
+  isGradEnabled(): boolean;
+  setGradEnabled(value: boolean): void;
+  grad(handle: Handle): Handle | undefined;
+  setGrad(handle: Handle, grad: Handle | undefined): void;
+  backward(outputs: Handle[], gradients: Handle[] | undefined, retainGraph: boolean): void;
+  gradients(
+    outputs: Handle[],
+    inputs: Handle[],
+    gradients: Handle[] | undefined,
+    retainGraph: boolean,
+  ): (Handle | undefined)[];
+  fromTypedArray(array: ArrayBufferView, shape: readonly number[], dtype: number, copy: boolean): Handle;
+  toArrayBuffer(handle: Handle): ArrayBuffer;
+  item(handle: Handle): number | boolean;
+  torchVersion(): string;
+  setThreads(count: number): void;
+  threads(): number;
+  hasCuda(): boolean;
+  hasMps(): boolean;
+  cudaDeviceCount(): number;
+  synchronize(device: string): void;
+  manualSeed(seed: number): void;
+  generatorState(device: string): Handle;
+  setGeneratorState(device: string, state: Handle): void;
+  setDeterministic(value: boolean): void;
+  deviceMemory(device: string): { allocated: number; peak: number };
+}
+
+function load(): NativeModule {
+  const path = locateAddon();
+  try {
+    return createRequire(import.meta.url)(path) as NativeModule;
+  } catch (cause) {
+    throw new TorchError(
+      `the native addon ${path} does not load: ${cause instanceof Error ? cause.message : cause}. ` +
+        `Run "npm run setup" to rebuild it against the torch that is installed now.`,
+      { cause },
+    );
+  }
+}
+
+/** The addon's functions. */
+export const native: NativeModule = load();
+
+/**
+ * What `call` returns, with an error of the addon turned into a TorchError.
+ *
+ * @throws {TorchError} with the operator, its schema and the argument shapes in the message
+ */
+export function guarded<T>(call: () => T): T {
+  try {
+    return call();
+  } catch (cause) {
+    throw new TorchError(cause instanceof Error ? cause.message : String(cause), { cause });
+  }
+}

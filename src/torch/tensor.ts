@@ -1,0 +1,199 @@
+/**
+ * Tensors and their lifetimes. A `Tensor` is a number in the addon's table; its storage is freed by the scope it was
+ * made in, by `dispose`, or, for tensors outside every scope, by a finalizer when nothing refers to it any more.
+ */
+import { TorchError } from "../base/errors.ts";
+import { type DType, dtypeCode, dtypeOf, dtypeOfArray, type TensorArray, viewAs } from "./dtype.ts";
+import { guarded, type Handle, native } from "./native.ts";
+
+// Only tensors outside every scope are registered: the others cost no finalizer.
+const finalizers = new FinalizationRegistry<Handle>((handle) => native.free(handle));
+let depth = 0;
+
+/** A torch tensor. Operators are functions (`ops`); a tensor itself has facts, data and lifetime only. */
+export class Tensor implements Disposable {
+  readonly handle: Handle;
+  #shape: readonly number[] | null = null;
+  #dtype: DType | null = null;
+
+  /** Takes over `handle`. Not for users: operators and `tensor()` make tensors. */
+  constructor(handle: Handle) {
+    this.handle = handle;
+    if (depth === 0) finalizers.register(this, handle, this);
+  }
+
+  /** Sizes of the dimensions, outermost first; `[]` for a scalar. */
+  get shape(): readonly number[] {
+    this.#shape ??= guarded(() => native.shape(this.handle));
+    return this.#shape;
+  }
+
+  /** Size of dimension `i`; negative `i` counts from the last. */
+  size(i: number): number {
+    const size = this.shape.at(i);
+    if (size === undefined) throw new TorchError(`dimension ${i} of a tensor of shape [${this.shape}]`);
+    return size;
+  }
+
+  /** Element type. */
+  get dtype(): DType {
+    this.#dtype ??= dtypeOf(guarded(() => native.dtype(this.handle)));
+    return this.#dtype;
+  }
+
+  /** Where the data lies: "cpu", "cuda:0", "mps:0", "meta". */
+  get device(): string {
+    return guarded(() => native.device(this.handle));
+  }
+
+  /** Number of elements. */
+  get numel(): number {
+    return this.shape.reduce((product, size) => product * size, 1);
+  }
+
+  /** False after its scope ended or it was disposed. */
+  get isAlive(): boolean {
+    return native.isAlive(this.handle);
+  }
+
+  /** Whether autograd records operations on this tensor. */
+  get requiresGrad(): boolean {
+    return guarded(() => native.requiresGrad(this.handle));
+  }
+
+  set requiresGrad(value: boolean) {
+    guarded(() => native.setRequiresGrad(this.handle, value));
+  }
+
+  /** The accumulated gradient of a leaf, or null. Setting it null frees it. */
+  get grad(): Tensor | null {
+    const handle = guarded(() => native.grad(this.handle));
+    return handle === undefined ? null : new Tensor(handle);
+  }
+
+  set grad(value: Tensor | null) {
+    guarded(() => native.setGrad(this.handle, value?.handle));
+  }
+
+  /** The only element's value; waits for the device. */
+  item(): number {
+    return Number(guarded(() => native.item(this.handle)));
+  }
+
+  /**
+   * The data as a flat typed array. On the CPU it shares the tensor's memory when the tensor is contiguous (and keeps
+   * that memory alive), elsewhere it is a copy.
+   */
+  data(): TensorArray {
+    return viewAs(
+      guarded(() => native.toArrayBuffer(this.handle)),
+      this.dtype,
+    );
+  }
+
+  /** The raw bytes in row-major order, shared or copied like `data()`; works for every element type. */
+  bytes(): Uint8Array<ArrayBuffer> {
+    return new Uint8Array(guarded(() => native.toArrayBuffer(this.handle)));
+  }
+
+  /** The data as plain numbers, flat, converted to float64 whatever the type. */
+  toNumbers(): number[] {
+    const dtype = this.dtype;
+    if (dtype !== "float16" && dtype !== "bfloat16") return Array.from(this.data(), Number);
+    throw new TorchError(`toNumbers of a ${dtype} tensor: convert it to float32 first`);
+  }
+
+  /** Frees this tensor now instead of at the end of its scope. */
+  dispose(): void {
+    finalizers.unregister(this);
+    native.free(this.handle);
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}
+
+/** Ends at the end of the block: `using step = scope()`. Frees the tensors made since, but for the kept ones. */
+export class Scope implements Disposable {
+  readonly #depth: number;
+  #open = true;
+
+  constructor() {
+    this.#depth = native.openScope();
+    depth = this.#depth;
+  }
+
+  /** Moves `tensor` out of this scope into the one around it (or to the finalizers when there is none). */
+  keep<T extends Tensor>(tensor: T): T {
+    guarded(() => native.keep(tensor.handle, this.#depth));
+    if (this.#depth === 1) finalizers.register(tensor, tensor.handle, tensor);
+    return tensor;
+  }
+
+  [Symbol.dispose](): void {
+    if (!this.#open) return;
+    guarded(() => native.closeScope(this.#depth));
+    this.#open = false;
+    depth = this.#depth - 1;
+  }
+}
+
+/**
+ * Opens a scope. Scopes nest and survive exceptions when held by `using`. They must end in reverse order, so do not
+ * `await` inside one while other code makes tensors.
+ *
+ * @example
+ *   using step = scope();
+ *   const loss = step.keep(ops.mean(errors));
+ */
+export function scope(): Scope {
+  return new Scope();
+}
+
+/** Number of tensors alive in the addon's table, for leak checks. */
+export function liveTensorCount(): number {
+  return native.liveTensorCount();
+}
+
+/** Options of `tensor`. */
+export interface TensorOptions {
+  /** Element type; default float32 for a plain array, the array's own for a typed one. */
+  dtype?: DType;
+  /** False shares a typed array's memory with the tensor (CPU) and keeps the array alive. Default: copy. */
+  copy?: boolean;
+}
+
+/**
+ * A CPU tensor holding `values`.
+ *
+ * @param values - numbers in row-major order
+ * @param shape - sizes; default one dimension
+ * @throws {TorchError} if `values` and `shape` do not have the same number of elements
+ */
+export function tensor(
+  values: TensorArray | readonly number[],
+  shape: readonly number[] = [values.length],
+  options: TensorOptions = {},
+): Tensor {
+  const count = shape.reduce((product, size) => product * size, 1);
+  if (count !== values.length) {
+    throw new TorchError(`shape [${shape}] holds ${count} elements, ${values.length} were given`);
+  }
+  const array = isPlain(values) ? arrayOf(values, options.dtype ?? "float32") : values;
+  const dtype = options.dtype ?? dtypeOfArray(array);
+  return new Tensor(guarded(() => native.fromTypedArray(array, shape, dtypeCode(dtype), options.copy ?? true)));
+}
+
+function isPlain(values: TensorArray | readonly number[]): values is readonly number[] {
+  return Array.isArray(values);
+}
+
+function arrayOf(values: readonly number[], dtype: DType): TensorArray {
+  if (dtype === "int64") return BigInt64Array.from(values, BigInt);
+  if (dtype === "int32") return Int32Array.from(values);
+  if (dtype === "float64") return Float64Array.from(values);
+  if (dtype === "float32") return Float32Array.from(values);
+  if (dtype === "uint8" || dtype === "bool") return Uint8Array.from(values);
+  throw new TorchError(`tensor() does not make ${dtype} from plain numbers: make float32 and convert it`);
+}

@@ -1,0 +1,181 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { assertClose, withoutLeaks } from "../../test/support/close.ts";
+import { TorchError } from "../base/errors.ts";
+import {
+  backward,
+  enableGrad,
+  generatorState,
+  gradients,
+  liveTensorCount,
+  manualSeed,
+  noGrad,
+  ops,
+  scope,
+  setGeneratorState,
+  type Tensor,
+  tensor,
+} from "./index.ts";
+import { bind, camelCase } from "./operator.ts";
+
+test("an operator computes what torch computes", () => {
+  withoutLeaks(() => {
+    const a = tensor([1, 2, 3, 4], [2, 2]);
+    const b = tensor([10, 20, 30, 40], [2, 2]);
+    assertClose(ops.matmul(a, b), [70, 100, 150, 220], {});
+    assertClose(ops.addTensor(a, b, { alpha: 0.5 }), [6, 12, 18, 24], {});
+    assertClose(ops.sumDimIntList(a, [0]), [4, 6], {});
+    assert.deepEqual(ops.cat([a, b], 1).shape, [2, 4]);
+  });
+});
+
+test("in-place operators give back their own argument", () => {
+  withoutLeaks(() => {
+    const a = tensor([1, 2]);
+    const before = liveTensorCount();
+    assert.equal(ops.mul_Scalar(a, 3), a);
+    assert.equal(liveTensorCount(), before);
+    assertClose(a, [3, 6], {});
+  });
+});
+
+test("errors carry operator, schema and shapes", () => {
+  withoutLeaks(() => {
+    const call = () => ops.matmul(tensor([1, 2, 3, 4], [2, 2]), tensor([1, 2, 3]));
+    assert.throws(call, (error: unknown) => {
+      assert.ok(error instanceof TorchError);
+      assert.match(error.message, /aten::matmul failed/);
+      assert.match(error.message, /schema: aten::matmul\(Tensor self, Tensor other\) -> Tensor/);
+      assert.match(error.message, /self float32\[2, 2\], other float32\[3\]/);
+      return true;
+    });
+  });
+});
+
+test("wrong argument types and unknown options are named", () => {
+  withoutLeaks(() => {
+    const a = tensor([1]);
+    const loose = ops.addTensor as unknown as (...args: unknown[]) => unknown;
+    assert.throws(() => loose(a, "x"), /argument "other": expected a tensor/);
+    assert.throws(() => loose(a, a, { alhpa: 2 }), /no option "alhpa"; it has alpha/);
+    assert.throws(() => bind<(x: Tensor) => Tensor>("aten::no_such_thing")(a), /no operator aten::no_such_thing/);
+  });
+});
+
+test("autograd: leaf gradients accumulate, gradients() leaves leaves alone", () => {
+  withoutLeaks(() => {
+    const x = tensor([1, 2, 3]);
+    x.requiresGrad = true;
+    backward([ops.sum(ops.mulTensor(x, x))]);
+    backward([ops.sum(ops.mulTensor(x, x))]);
+    assertClose(x.grad as Tensor, [4, 8, 12], {});
+    x.grad = null;
+    const [dx, none] = gradients([ops.sum(ops.mulTensor(x, x))], [x, Object.assign(leaf(), {})]);
+    assertClose(dx as Tensor, [2, 4, 6], {});
+    assert.equal(none, null);
+    assert.equal(x.grad, null);
+  });
+});
+
+function leaf(): Tensor {
+  const t = tensor([1]);
+  t.requiresGrad = true;
+  return t;
+}
+
+test("noGrad and enableGrad nest and survive exceptions", () => {
+  withoutLeaks(() => {
+    const x = leaf();
+    noGrad(() => {
+      assert.equal(ops.mulTensor(x, x).requiresGrad, false);
+      enableGrad(() => assert.equal(ops.mulTensor(x, x).requiresGrad, true));
+      assert.equal(ops.mulTensor(x, x).requiresGrad, false);
+    });
+    assert.throws(() => noGrad(() => JSON.parse("{")));
+    assert.equal(ops.mulTensor(x, x).requiresGrad, true);
+  });
+});
+
+test("scopes free what they made, keep moves a tensor one scope out, exceptions included", () => {
+  const base = liveTensorCount();
+  let kept: Tensor | null = null;
+  {
+    using outer = scope();
+    assert.throws(() => {
+      using inner = scope();
+      kept = inner.keep(tensor([1, 2]));
+      tensor([3]);
+      throw new Error("inside");
+    }, /inside/);
+    assert.equal(liveTensorCount(), base + 1);
+    assertClose(kept as unknown as Tensor, [1, 2], {});
+    outer[Symbol.dispose]();
+  }
+  assert.equal(liveTensorCount(), base);
+  assert.throws(() => (kept as unknown as Tensor).item(), /after it was freed/);
+});
+
+test("a freed handle is never mistaken for the tensor that took its slot", () => {
+  withoutLeaks(() => {
+    const first = tensor([1]);
+    first.dispose();
+    const second = tensor([2]);
+    assert.equal(first.isAlive, false);
+    assert.throws(() => ops.neg(first), /after it was freed/);
+    assertClose(second, [2], {});
+  });
+});
+
+test("typed arrays: copied by default, shared on request, both ways", () => {
+  withoutLeaks(() => {
+    const array = Float32Array.of(1, 2, 3);
+    const shared = tensor(array, [3], { copy: false });
+    const copied = tensor(array);
+    array[0] = 7;
+    assertClose(shared, [7, 2, 3], {});
+    assertClose(copied, [1, 2, 3], {});
+    const view = copied.data() as Float32Array;
+    ops.mul_Scalar(copied, 2);
+    assert.deepEqual([...view], [2, 4, 6]);
+  });
+});
+
+test("memory handed to JavaScript outlives the tensor", () => {
+  let view: Float32Array | null = null;
+  withoutLeaks(() => {
+    view = ops.mulScalar(tensor([1, 2, 3]), 5).data() as Float32Array;
+  });
+  assert.deepEqual([...(view as unknown as Float32Array)], [5, 10, 15]);
+});
+
+test("integers, shapes and mismatches", () => {
+  withoutLeaks(() => {
+    const ids = tensor([3, 1, 2], [3], { dtype: "int64" });
+    assert.equal(ids.dtype, "int64");
+    assert.deepEqual(ids.toNumbers(), [3, 1, 2]);
+    assert.throws(() => tensor([1, 2, 3], [2, 2]), /shape \[2,2\] holds 4 elements, 3 were given/);
+    assert.equal(ops.toDtype(tensor([1.5]), "bfloat16").dtype, "bfloat16");
+    assert.throws(() => ops.toDtype(tensor([1.5]), "bfloat16").toNumbers(), /convert it to float32/);
+  });
+});
+
+test("seeds and generator state reproduce random numbers", () => {
+  withoutLeaks(() => {
+    manualSeed(7);
+    const draw = () => ops.normal_(ops.zeros([4], { dtype: "float32" })).toNumbers();
+    const state = generatorState("cpu");
+    const first = draw();
+    const second = draw();
+    assert.notDeepEqual(first, second);
+    setGeneratorState("cpu", state);
+    assert.deepEqual(draw(), first);
+    manualSeed(7);
+    assert.deepEqual(draw(), first);
+  });
+});
+
+test("names follow one rule", () => {
+  assert.equal(camelCase("scaled_dot_product_attention"), "scaledDotProductAttention");
+  assert.equal(camelCase("index_add_"), "indexAdd_");
+  assert.equal(camelCase("_fused_adamw_"), "_fusedAdamw_");
+});

@@ -1,0 +1,209 @@
+/** One optimiser step: micro-batches forward and back, one clipped update, and its metrics. */
+import type { PackedBatch } from "../data/packing.ts";
+import type { CausalLM } from "../models/causal-lm.ts";
+import type { Adapter } from "../models/adapt.ts";
+import {
+  type AnswerLogps,
+  type BatchCounts,
+  type Metric,
+  type Objective,
+  type ObjectiveResult,
+  pairLogps,
+} from "../objectives/objective.ts";
+import type { AdamW, NamedParameter } from "../optim/adamw.ts";
+import { clipGradNorm } from "../optim/clip.ts";
+import { backward, type DType, noGrad, ops, scope, type Tensor, tensor } from "../torch/index.ts";
+import { countsOf, type DeviceBatch, toDevice } from "./batch.ts";
+import { type Walk, walk } from "./walk.ts";
+
+/** How the model is run; the same for training, evaluation and scoring. */
+export interface Numerics {
+  /** Type of the activations. */
+  dtype: DType;
+  /** Compute blocks again in the backward pass instead of keeping their activations. */
+  recompute: boolean;
+  /** Rows of logits held at once; null for automatic. */
+  chunkRows: number | null;
+}
+
+/** What a step works on. */
+export interface Training {
+  model: CausalLM;
+  adapter: Adapter | null;
+  parameters: readonly NamedParameter[];
+  objective: Objective;
+  optimizer: AdamW;
+  numerics: Numerics;
+  maxGradNorm: number;
+  /** Sums of reference log-probs of a micro-batch's answers, or null when the objective needs none. */
+  reference: ((batch: MicroBatch) => readonly number[]) | null;
+}
+
+/** A packed batch and where its examples stand in the dataset. */
+export interface MicroBatch {
+  packed: PackedBatch;
+  /** Index in the dataset of each example of `packed`. */
+  indices: readonly number[];
+}
+
+/** What came of a step. */
+export interface StepResult {
+  /** The step's loss; NaN or infinite when it went wrong. */
+  loss: number;
+  /** Joint L2 norm of the gradients before clipping. */
+  gradNorm: number;
+  /** Averages over the step under the objective's names. */
+  metrics: Record<string, number>;
+  /** False when loss or gradient was not finite: no parameter and no optimiser state changed. */
+  applied: boolean;
+  /** Input tokens that went through the model. */
+  tokens: number;
+}
+
+/** Options of one step. */
+export interface StepOptions {
+  learningRate: number;
+  /** Also compute entropy and token accuracy. */
+  statistics: boolean;
+}
+
+/**
+ * Runs the micro-batches of one optimiser step and applies the update. The loss does not depend on how the step was cut.
+ */
+export function trainStep(training: Training, batches: readonly MicroBatch[], options: StepOptions): StepResult {
+  using _ = scope();
+  const tally = new MetricTally();
+  const totals = sumCounts(batches.map((b) => countsOf(b.packed)));
+  setTraining(training.adapter, true);
+  let loss = 0;
+  for (const batch of batches) loss += microStep(training, batch, { totals, tally, statistics: options.statistics });
+  setTraining(training.adapter, false);
+  const gradNorm = clipGradNorm(gradsOf(training.parameters), training.maxGradNorm);
+  const applied = Number.isFinite(loss) && Number.isFinite(gradNorm);
+  if (applied) training.optimizer.step(options.learningRate);
+  clearGrads(training.parameters);
+  const tokens = batches.reduce((sum, b) => sum + b.packed.ids.length, 0);
+  return { loss, gradNorm, metrics: tally.averages(), applied, tokens };
+}
+
+interface MicroOptions {
+  totals: BatchCounts;
+  tally: MetricTally;
+  statistics: boolean;
+}
+
+function microStep(training: Training, batch: MicroBatch, { totals, tally, statistics }: MicroOptions): number {
+  using _ = scope();
+  const { model, numerics, objective } = training;
+  const onDevice = toDevice(batch.packed, model.device);
+  const reference = training.reference === null ? null : training.reference(batch);
+  const pass = walk(model, onDevice, { ...numerics, training: true, statistics });
+  const leaf = ops.detach(ops.toDtype(pass.logps, objectiveType(model.device)));
+  leaf.requiresGrad = true;
+  const answers = answerLogps(leaf, onDevice, reference);
+  const result = evaluateObjective(objective, answers, { ...totals, micro: onDevice.counts });
+  backward([result.loss]);
+  const grad = leaf.grad;
+  if (grad !== null) pass.backward(ops.toDtype(grad, "float32"));
+  tally.add({ ...result.metrics, ...tokenStatistics(pass, onDevice) });
+  return result.loss.item();
+}
+
+/** Objectives are computed in float64 where the device has it: their vectors are short and sums stay exact. */
+function objectiveType(device: string): DType {
+  return device.startsWith("mps") ? "float32" : "float64";
+}
+
+/** The answers' log-probs as objectives take them. `reference` holds one sum an answer. */
+export function answerLogps(
+  logps: Tensor,
+  batch: DeviceBatch,
+  reference: readonly number[] | null,
+): AnswerLogps {
+  const place = (values: readonly number[]) =>
+    ops.toDevice(tensor(values, [values.length], { dtype: "float64" }), logps.device, logps.dtype);
+  return {
+    logps,
+    answer: batch.answer,
+    lengths: place(batch.lengths),
+    reference: reference === null ? null : place(reference),
+  };
+}
+
+/** The objective's value for a batch, whichever kind it is. */
+export function evaluateObjective(
+  objective: Objective,
+  answers: AnswerLogps,
+  totals: BatchCounts & { micro: BatchCounts },
+): ObjectiveResult {
+  if (objective.over === "pairs") return objective.evaluate(pairLogps(answers), totals);
+  const all = (counts: BatchCounts) => ({ ...counts, chosenTokens: counts.chosenTokens + counts.rejectedTokens });
+  return objective.evaluate(answers, { ...all(totals), micro: all(totals.micro) });
+}
+
+/** TRL's `entropy` over all completion tokens and `mean_token_accuracy` over those of chosen answers. */
+export function tokenStatistics(pass: Walk, batch: DeviceBatch): Record<string, Metric> {
+  if (pass.entropies === null || pass.correct === null) return {};
+  const chosen = batch.counts.rejectedTokens === 0 ? null : evenAnswers(batch);
+  const correct = chosen === null ? pass.correct : ops.mulTensor(pass.correct, chosen);
+  return {
+    entropy: { sum: ops.sum(pass.entropies), count: pass.entropies.numel },
+    mean_token_accuracy: { sum: ops.sum(correct), count: batch.counts.chosenTokens },
+  };
+}
+
+/** 1 for tokens of answers 0, 2, 4 …: (R) float32 */
+function evenAnswers(batch: DeviceBatch): Tensor {
+  const even = Float32Array.from(batch.lengths, (_, i) => 1 - (i % 2));
+  return ops.indexSelect(ops.toDevice(tensor(even), batch.answer.device, "float32"), 0, batch.answer);
+}
+
+/** Σ of counts over micro-batches. */
+export function sumCounts(counts: readonly BatchCounts[]): BatchCounts {
+  const total = { examples: 0, chosenTokens: 0, rejectedTokens: 0 };
+  for (const c of counts) {
+    total.examples += c.examples;
+    total.chosenTokens += c.chosenTokens;
+    total.rejectedTokens += c.rejectedTokens;
+  }
+  return total;
+}
+
+/** Sums and counts of metrics over a step or an evaluation; read once at the end. */
+export class MetricTally {
+  readonly #sums: Map<string, number> = new Map();
+  readonly #counts: Map<string, number> = new Map();
+
+  /** Adds a micro-batch's metrics: one transfer from the device for all of them. */
+  add(metrics: Record<string, Metric>): void {
+    const names = Object.keys(metrics);
+    if (names.length === 0) return;
+    const sums = names.map((name) => (metrics[name] as Metric).sum);
+    const type = objectiveType((sums[0] as Tensor).device);
+    const values = noGrad(() => ops.stack(sums.map((sum) => ops.toDtype(sum, type))).toNumbers());
+    names.forEach((name, i) => {
+      this.#sums.set(name, (this.#sums.get(name) ?? 0) + (values[i] ?? Number.NaN));
+      this.#counts.set(name, (this.#counts.get(name) ?? 0) + (metrics[name] as Metric).count);
+    });
+  }
+
+  /** Σ sum / Σ count of each. */
+  averages(): Record<string, number> {
+    return Object.fromEntries([...this.#sums].map(([name, sum]) => [name, sum / (this.#counts.get(name) ?? 0)]));
+  }
+}
+
+function setTraining(adapter: Adapter | null, value: boolean): void {
+  if (adapter !== null) adapter.switch.training = value;
+}
+
+function gradsOf(parameters: readonly NamedParameter[]): Tensor[] {
+  return parameters.flatMap((p) => {
+    const grad = p.tensor.grad;
+    return grad === null ? [] : [grad];
+  });
+}
+
+function clearGrads(parameters: readonly NamedParameter[]): void {
+  for (const { tensor: parameter } of parameters) parameter.grad = null;
+}

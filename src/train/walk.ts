@@ -1,0 +1,184 @@
+/**
+ * The walk over the model: embedding, blocks, final norm and head are separate segments, each run forward on its own and
+ * later backward on its own, in this file's order and nowhere else. Whether a block's activations are kept or computed
+ * again is a choice here, not a property of the model.
+ */
+import type { CausalLM } from "../models/causal-lm.ts";
+import { namedTensors } from "../nn/module.ts";
+import { tokenLogps, type TokenLogpsPass } from "../objectives/token-logps.ts";
+import {
+  backward,
+  type DType,
+  enableGrad,
+  generatorState,
+  noGrad,
+  ops,
+  scope,
+  setGeneratorState,
+  type Tensor,
+} from "../torch/index.ts";
+import type { DeviceBatch } from "./batch.ts";
+
+/** Options of `walk`. */
+export interface WalkOptions {
+  /** Type of the activations. */
+  dtype: DType;
+  /** False: log-probs only, nothing is kept for a backward pass. */
+  training: boolean;
+  /** Compute a block's activations again in the backward pass instead of keeping them. */
+  recompute: boolean;
+  /** Rows of logits held at once; null for automatic. */
+  chunkRows: number | null;
+  /** Also compute entropies and token accuracy. */
+  statistics: boolean;
+}
+
+/** Result of a walk; R response tokens. */
+export interface Walk {
+  /** (R) float32 */
+  logps: Tensor;
+  /** (R) float32 or null, see `WalkOptions.statistics` */
+  entropies: Tensor | null;
+  correct: Tensor | null;
+  /** Adds dL/dparameter to every trainable parameter's `grad`, from dL/dlogps (R). Once, and only in training. */
+  backward(gradLogps: Tensor): void;
+}
+
+/** A segment of the backward pass that has run forward. */
+interface Stage {
+  /** The leaf that stands for what came in; null for the embedding. */
+  input: Tensor | null;
+  /** With its graph, or null when it must be computed again. */
+  output: Tensor | null;
+  run: (input: Tensor) => Tensor;
+  /** State of the random generator before the forward run, when it will be run again. */
+  random: Tensor | null;
+}
+
+/**
+ * Log-probabilities of a batch's response tokens, and the way back.
+ *
+ * Memory: in training one (T, D) input per block, and the block's graph unless `recompute`; R × D for the head. The
+ * caller's scope owns what is kept.
+ */
+export function walk(model: CausalLM, batch: DeviceBatch, options: WalkOptions): Walk {
+  const trains = { ...trainableParts(model), ...(options.training ? {} : { embedding: false, head: false }) };
+  const stages: Stage[] = [];
+  const context = model.context(batch, options.dtype);
+  let h = forwardStage(stages, null, () => model.embed(batch.ids, options.dtype), {
+    records: options.training && trains.embedding,
+    recompute: false,
+  });
+  for (const [i, block] of model.model.layers.entries()) {
+    h = forwardStage(stages, h, (x) => block.forward(x, context), {
+      records: options.training && i >= trains.firstBlock,
+      recompute: options.recompute,
+    });
+  }
+  const tail = (x: Tensor) => model.model.norm.forward(ops.indexSelect(x, 0, batch.predictors));
+  const hidden = forwardStage(stages, h, tail, {
+    records: options.training && trains.anyBelowHead,
+    recompute: false,
+  });
+  const head = noGrad(() =>
+    tokenLogps(ops.detach(hidden), model.lm_head.weight, batch.targets, {
+      chunkRows: options.chunkRows,
+      gradient: options.training ? (trains.head ? "hidden-and-weight" : "hidden") : "none",
+      statistics: options.statistics,
+    }),
+  );
+  return {
+    logps: head.logps,
+    entropies: head.entropies,
+    correct: head.correct,
+    backward: (gradLogps) => walkBack(stages, head, trains.head ? gradBuffer(model.lm_head.weight) : null, gradLogps),
+  };
+}
+
+/** Which parts have something to train: blocks before `firstBlock` need no gradient at all. */
+function trainableParts(model: CausalLM): {
+  embedding: boolean;
+  firstBlock: number;
+  anyBelowHead: boolean;
+  head: boolean;
+} {
+  const trains = (module: object) => [...namedTensors(module)].some(([, t]) => t.requiresGrad);
+  const { embed_tokens, layers, norm } = model.model;
+  const embedding = trains(embed_tokens);
+  const first = layers.findIndex(trains);
+  const firstBlock = embedding ? 0 : first < 0 ? layers.length : first;
+  const anyBelowHead = firstBlock < layers.length || trains(norm);
+  return { embedding, firstBlock, anyBelowHead, head: model.lm_head.weight.requiresGrad };
+}
+
+/** Runs one segment. Its temporaries are freed here; what its gradient needs lives in its graph. */
+function forwardStage(
+  stages: Stage[],
+  incoming: Tensor | null,
+  run: (input: Tensor) => Tensor,
+  { records, recompute }: { records: boolean; recompute: boolean },
+): Tensor {
+  using stage = scope();
+  if (!records) {
+    const output = stage.keep(noGrad(() => run(incoming as Tensor)));
+    release(stages, incoming);
+    return output;
+  }
+  const receives = stages.length > 0;
+  const input = incoming === null ? null : stage.keep(ops.detach(incoming));
+  if (input !== null && receives) input.requiresGrad = true;
+  const random = recompute ? stage.keep(generatorState(deviceOf(input))) : null;
+  const body = () => run(input as Tensor);
+  const output = stage.keep(recompute ? noGrad(body) : enableGrad(body));
+  release(stages, incoming);
+  stages.push({ input, output: recompute ? null : output, run, random });
+  return output;
+}
+
+/** Frees what went into a segment, unless it is the root of the graph of the segment before. */
+function release(stages: Stage[], incoming: Tensor | null): void {
+  if (incoming !== null && stages.at(-1)?.output !== incoming) incoming.dispose();
+}
+
+function deviceOf(t: Tensor | null): string {
+  return t === null ? "cpu" : t.device;
+}
+
+/** The head first, then each segment in reverse, each freed as soon as its gradient has gone on. */
+function walkBack(stages: Stage[], head: TokenLogpsPass, weightGrad: Tensor | null, gradLogps: Tensor): void {
+  let grad = noGrad(() => head.backward(gradLogps, weightGrad));
+  for (let stage = stages.pop(); stage !== undefined; stage = stages.pop()) {
+    using step = scope();
+    const output = stage.output ?? recomputed(stage);
+    backward([output], { gradients: [grad] });
+    const next = stage.input?.grad ?? null;
+    stage.output?.dispose();
+    if (stage.input !== null) {
+      stage.input.grad = null;
+      stage.input.dispose();
+    }
+    if (next === null) return;
+    grad.dispose();
+    grad = step.keep(next);
+  }
+}
+
+/** Runs a segment again as it ran before, dropout included, and leaves the generator where it is now. */
+function recomputed({ input, run, random }: Stage): Tensor {
+  const device = deviceOf(input);
+  const now = generatorState(device);
+  if (random !== null) setGeneratorState(device, random);
+  const output = enableGrad(() => run(input as Tensor));
+  setGeneratorState(device, now);
+  return output;
+}
+
+/** The parameter's float32 gradient, made of zeros when it has none yet. */
+function gradBuffer(parameter: Tensor): Tensor {
+  const existing = parameter.grad;
+  if (existing !== null) return existing;
+  const zeros = noGrad(() => ops.zerosLike(ops.detach(parameter)));
+  parameter.grad = zeros;
+  return zeros;
+}
+
