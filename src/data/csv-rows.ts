@@ -43,7 +43,9 @@ function createParser(file: DataFile): Parser {
     columns: (names: string[]) => {
       const twice = names.find((name, index) => names.indexOf(name) !== index);
       if (twice === undefined) return names;
-      throw new DataError(`${file.name}:1: expected every column to have its own name, got "${twice}" twice.`);
+      throw new DataError(
+        `${file.name}:1: expected every column to have its own name, got "${twice}" twice.`,
+      );
     },
   });
 }
@@ -68,7 +70,9 @@ function csvFailure(error: CsvError, file: DataFile): DataError {
     case "CSV_QUOTE_NOT_CLOSED":
       return new DataError(`${where}: expected a closing quote before the end of the file. Is it cut short?`);
     case "CSV_MAX_RECORD_SIZE":
-      return new DataError(`${where}: expected rows of at most 64 MiB, got a longer one. Is a quote left open?`);
+      return new DataError(
+        `${where}: expected rows of at most 64 MiB, got a longer one. Is a quote left open?`,
+      );
     default:
       return new DataError(
         `${where}: expected CSV with quotes doubled inside quoted cells, but a quote stands where none can (${error.code}).`,

@@ -29,7 +29,12 @@ const formats: Readonly<Record<string, DataFormat>> = {
   tsv: "tsv",
   parquet: "parquet",
 };
-const compressions: Readonly<Record<string, Compression>> = { gz: "gzip", gzip: "gzip", zst: "zstd", zstd: "zstd" };
+const compressions: Readonly<Record<string, Compression>> = {
+  gz: "gzip",
+  gzip: "gzip",
+  zst: "zstd",
+  zstd: "zstd",
+};
 
 /** The endings that `fileKind` knows, for messages. */
 export const knownEndings = ".jsonl, .ndjson, .json, .csv, .tsv (each also with .gz or .zst) or .parquet";
@@ -74,9 +79,12 @@ function decompressed(raw: Readable, compression: Compression): Readable {
 function readFailure(error: unknown, file: DataFile, where: string): Error {
   const code = error instanceof Error && "code" in error ? String(error.code) : "";
   if (!/^(Z_|ZSTD_|ERR_)/.test(code)) {
-    return new FileError(`Could not read ${file.path}: ${messageOf(error)}. Check the path and its permissions.`, {
-      cause: error,
-    });
+    return new FileError(
+      `Could not read ${file.path}: ${messageOf(error)}. Check the path and its permissions.`,
+      {
+        cause: error,
+      },
+    );
   }
   return new DataError(
     `${where}: expected a whole ${file.compression} file, but it is damaged or cut short (${messageOf(error)}). ` +

@@ -70,7 +70,9 @@ async function listDataFiles(id: HubId, options: HubOptions): Promise<ListFileEn
     throw hubFailure(id, error);
   }
   if (entries.length > 0) return entries;
-  throw new DataError(`hub:${id.repo}: expected data files (Parquet, JSON or CSV), found none. Check the folder.`);
+  throw new DataError(
+    `hub:${id.repo}: expected data files (Parquet, JSON or CSV), found none. Check the folder.`,
+  );
 }
 
 /** The files of one split and one format. Exported for tests. */
@@ -157,7 +159,8 @@ function request(id: HubId, options: HubOptions): Parameters<typeof listFiles>[0
 
 function hubFailure(id: HubId, error: unknown): DataError {
   const cause = error instanceof Error && error.cause instanceof Error ? ` (${error.cause.message})` : "";
-  const status = error instanceof Error && "statusCode" in error ? ` (status ${String(error.statusCode)})` : "";
+  const status =
+    error instanceof Error && "statusCode" in error ? ` (status ${String(error.statusCode)})` : "";
   return new DataError(
     `hub:${id.repo}: expected to fetch this data set from the hub, but: ${messageOf(error)}${status}${cause}. ` +
       `Check the name, HF_TOKEN for a gated one, and the network; or download the files and give their path.`,

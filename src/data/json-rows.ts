@@ -56,7 +56,8 @@ function parse(text: string, where: string, expected: string): unknown {
 }
 
 function reasonOf(message: string, text: string): string {
-  if (/[:,[\s](NaN|-?Infinity)\b/.test(text)) return "it has NaN or Infinity, which JSON does not know; write null";
+  if (/[:,[\s](NaN|-?Infinity)\b/.test(text))
+    return "it has NaN or Infinity, which JSON does not know; write null";
   if (/end of JSON|Unterminated/.test(message)) return "the JSON ends too early. Is the file cut short?";
   const position = /position (\d+)/.exec(message);
   const at = position === null ? "" : ` at character ${Number(position[1]) + 1}`;
@@ -64,7 +65,8 @@ function reasonOf(message: string, text: string): string {
 }
 
 function asObject(value: unknown, where: string): Record<string, unknown> {
-  if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
+  if (typeof value === "object" && value !== null && !Array.isArray(value))
+    return value as Record<string, unknown>;
   const kind = value === null ? "null" : Array.isArray(value) ? "a list" : `a ${typeof value}`;
   throw new DataError(`${where}: expected a row to be an object with named columns, got ${kind}.`);
 }

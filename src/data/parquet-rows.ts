@@ -27,7 +27,9 @@ export async function* readParquet(file: DataFile): AsyncGenerator<RawRow> {
   for (const group of metadata.row_groups) {
     const rows = Number(group.num_rows);
     if (group.total_byte_size > maxGroupBytes) {
-      throw new DataError(`${file.name}: expected row groups of at most 4 GiB. Write it again with smaller ones.`);
+      throw new DataError(
+        `${file.name}: expected row groups of at most 4 GiB. Write it again with smaller ones.`,
+      );
     }
     const values = await attempt(file, () => readGroup(buffer, metadata, first, first + rows));
     for (const [index, value] of values.entries()) {

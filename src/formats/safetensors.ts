@@ -9,6 +9,7 @@ import { FormatError, messageOf } from "../base/errors.ts";
 import { fileFailure, formatBytes } from "../base/file-io.ts";
 import { didYouMean } from "../base/suggest.ts";
 import { foreignFormat } from "./foreign-format.ts";
+import { brief, isRecord } from "./json-fields.ts";
 import { duplicateKey, JsonMeter } from "./json-scan.ts";
 import {
   dtypeBytes,
@@ -163,10 +164,6 @@ function parseHeader(
   return { metadata, tensors: new Map(entries.map((entry) => [entry.name, entry])) };
 }
 
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
 function parseMetadata(value: unknown, path: string): Record<string, string> {
   const metadata: Record<string, string> = {};
   const entries = isRecord(value) ? Object.entries(value) : [["", null] as const];
@@ -212,11 +209,6 @@ function parseEntry(name: string, value: unknown, path: string): TensorEntry {
 
 function isSizes(value: unknown): value is number[] {
   return Array.isArray(value) && value.every((size) => Number.isSafeInteger(size) && size >= 0);
-}
-
-function brief(value: unknown): string {
-  const text = JSON.stringify(value) ?? "nothing";
-  return text.length <= 80 ? text : `${text.slice(0, 77)}...`;
 }
 
 /** Tensors must lie end to end from 0 to the end of the file: hidden bytes make files that are two formats at once. */

@@ -200,7 +200,7 @@ describe("planning and writing shards", () => {
     );
     const index = weightIndexJson(plan);
     assert.equal(index?.metadata.total_size, 31);
-    assert.equal(index?.weight_map["t3"], "model-00002-of-00003.safetensors");
+    assert.deepEqual(Object.entries(index?.weight_map ?? {})[3], ["t3", "model-00002-of-00003.safetensors"]);
     assert.equal(planShards(tensors).shards[0]?.fileName, "model.safetensors");
     assert.equal(weightIndexJson(planShards(tensors)), null);
     assert.throws(() => planShards(tensors, 0), /shard size above 0 bytes, got 0/);

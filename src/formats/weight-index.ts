@@ -8,6 +8,7 @@ import { basename, dirname, isAbsolute, join, relative, sep } from "node:path";
 import { FileError, FormatError } from "../base/errors.ts";
 import { fileFailure } from "../base/file-io.ts";
 import { readJsonFile } from "../base/files.ts";
+import { isRecord } from "./json-fields.ts";
 import { readSafetensorsHeader, type SafetensorsFile, type TensorEntry } from "./safetensors.ts";
 
 /** Where a tensor is. */
@@ -103,7 +104,7 @@ function openShards(dir: string): WeightIndex {
 
 function readWeightMap(indexPath: string): Map<string, string> {
   const index = readJsonFile(indexPath);
-  const map = isRecord(index) ? index["weight_map"] : null;
+  const { weight_map: map } = isRecord(index) ? index : {};
   if (!isRecord(map) || Object.keys(map).length === 0) {
     throw new FormatError(
       `${indexPath}: expected "weight_map" to map tensor names to files. Download it again.`,
@@ -119,10 +120,6 @@ function readWeightMap(indexPath: string): Map<string, string> {
     weightMap.set(tensor, shard);
   }
   return weightMap;
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 /** The path of a shard, after its name has proved to be a plain safetensors file name. */

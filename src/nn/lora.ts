@@ -107,20 +107,21 @@ function rowNorms(weight: Tensor): Tensor {
 export class SavedLinear implements Projection {
   /** (out, in): the copy while adapters act, else the base's. */
   get weight(): Tensor {
-    return this.#switch.enabled ? this.saved : this.base.weight;
+    return this.#switch.enabled ? this.saved : this.#base.weight;
   }
 
   get bias(): Tensor | null {
-    return this.base.bias;
+    return this.#base.bias;
   }
 
   /** (out, in) float32, trained. */
   saved: Tensor;
-  readonly base: Projection;
+  // private, so that the base's tensors are not listed beside the copy
+  readonly #base: Projection;
   readonly #switch: AdapterSwitch;
 
   constructor(base: Projection, adapters: AdapterSwitch) {
-    this.base = base;
+    this.#base = base;
     this.saved = ops.clone(ops.toDtype(ops.detach(base.weight), "float32"));
     this.#switch = adapters;
   }

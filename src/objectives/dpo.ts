@@ -1,7 +1,6 @@
 /** Direct preference optimisation, and IPO as its squared variant. */
 import { ops, type Tensor } from "../torch/index.ts";
 import {
-  meanOf,
   type ObjectiveResult,
   type PairLogps,
   type PairObjective,
@@ -60,7 +59,7 @@ function evaluate(pairs: PairLogps, totals: StepTotals, options: DpoOptions): Ob
   const rejected = ops.mulScalar(rejectedRatio, options.beta);
   return {
     loss: ops.mulScalar(ops.sum(losses), 1 / totals.examples),
-    metrics: { ...pairMetrics(pairs, chosen, rejected), "logps/chosen_delta_reference": meanOf(chosenRatio) },
+    metrics: pairMetrics(pairs, chosen, rejected),
   };
 }
 

@@ -4,6 +4,7 @@
  */
 import { Environment, Interpreter, parse, tokenize } from "@huggingface/jinja";
 
+import { rewriteStrips, stripFunctions } from "./python-strip.ts";
 import { strftime } from "./strftime.ts";
 
 /** What a template is rendered with. */
@@ -22,8 +23,10 @@ const maxRange = 100_000;
 /** The template in `source`, ready to render. Throws SyntaxError when it is not a Jinja template. */
 export function compileTemplate(source: string): CompiledTemplate {
   const program = parse(tokenize(source, { lstrip_blocks: true, trim_blocks: true }));
+  rewriteStrips(program);
   return ({ variables, now }) => {
     const globals: Record<string, unknown> = {
+      ...stripFunctions,
       true: true,
       false: false,
       none: null,

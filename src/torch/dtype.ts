@@ -60,6 +60,16 @@ export type TensorArray =
   | Int8Array<ArrayBuffer>
   | Uint8Array<ArrayBuffer>;
 
+/** The same, over any kind of buffer: what a tensor can be made from. */
+export type TensorInput =
+  | Float32Array
+  | Float64Array
+  | BigInt64Array
+  | Int32Array
+  | Int16Array
+  | Int8Array
+  | Uint8Array;
+
 const arrays = {
   float32: Float32Array,
   float64: Float64Array,
@@ -80,7 +90,7 @@ export function viewAs(buffer: ArrayBuffer, dtype: DType): TensorArray {
 }
 
 /** The element type that a typed array holds. */
-export function dtypeOfArray(array: TensorArray): DType {
+export function dtypeOfArray(array: TensorInput): DType {
   for (const dtype of ["float32", "float64", "int64", "int32", "int16", "int8", "uint8"] as const) {
     if (array instanceof arrays[dtype]) return dtype;
   }

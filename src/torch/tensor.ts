@@ -3,7 +3,7 @@
  * made in, by `dispose`, or, for tensors outside every scope, by a finalizer when nothing refers to it any more.
  */
 import { TorchError } from "../base/errors.ts";
-import { type DType, dtypeCode, dtypeOf, dtypeOfArray, type TensorArray, viewAs } from "./dtype.ts";
+import { type DType, dtypeCode, dtypeOf, dtypeOfArray, type TensorArray, type TensorInput, viewAs } from "./dtype.ts";
 import { guarded, type Handle, native } from "./native.ts";
 
 // Only tensors outside every scope are registered: the others cost no finalizer.
@@ -172,7 +172,7 @@ export interface TensorOptions {
  * @throws {TorchError} if `values` and `shape` do not have the same number of elements
  */
 export function tensor(
-  values: TensorArray | readonly number[],
+  values: TensorInput | readonly number[],
   shape: readonly number[] = [values.length],
   options: TensorOptions = {},
 ): Tensor {
@@ -185,11 +185,11 @@ export function tensor(
   return new Tensor(guarded(() => native.fromTypedArray(array, shape, dtypeCode(dtype), options.copy ?? true)));
 }
 
-function isPlain(values: TensorArray | readonly number[]): values is readonly number[] {
+function isPlain(values: TensorInput | readonly number[]): values is readonly number[] {
   return Array.isArray(values);
 }
 
-function arrayOf(values: readonly number[], dtype: DType): TensorArray {
+function arrayOf(values: readonly number[], dtype: DType): TensorInput {
   if (dtype === "int64") return BigInt64Array.from(values, BigInt);
   if (dtype === "int32") return Int32Array.from(values);
   if (dtype === "float64") return Float64Array.from(values);

@@ -29,7 +29,7 @@ export function toDevice(batch: PackedBatch, device: string): DeviceBatch {
   batch.spans.forEach((span, i) => {
     answer.fill(i, span.start, span.end);
   });
-  const place = (values: Int32Array<ArrayBuffer>) => ops.toDevice(tensor(values), device, "int64");
+  const place = (values: Int32Array) => ops.toDevice(tensor(values), device, "int64");
   return {
     ids: place(batch.ids),
     positions: place(batch.positions),
@@ -46,5 +46,5 @@ export function toDevice(batch: PackedBatch, device: string): DeviceBatch {
 export function countsOf(batch: PackedBatch): BatchCounts {
   const tokens = [0, 0];
   for (const span of batch.spans) tokens[span.completion] = (tokens[span.completion] ?? 0) + span.end - span.start;
-  return { examples: batch.examples, chosenTokens: tokens[0] ?? 0, rejectedTokens: tokens[1] ?? 0 };
+  return { examples: batch.examples.length, chosenTokens: tokens[0] ?? 0, rejectedTokens: tokens[1] ?? 0 };
 }

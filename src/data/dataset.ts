@@ -1,0 +1,195 @@
+/** From sources to examples ready for training: read, understand, encode, fit to length, split, check. */
+import { ConfigError, DataError } from "../base/errors.ts";
+import { encodeRows, type RowProblem, type SourceEncoder } from "./encoder.ts";
+import { describeOrigin, type Example, type RawRow } from "./example.ts";
+import { type FindingCode, FindingList } from "./findings.ts";
+import { fingerprintOf } from "./fingerprint.ts";
+import { openSources, type WeightedSource } from "./mixing.ts";
+import { type OverflowPolicy, sequenceLength, truncateExample } from "./overflow.ts";
+import { type LoadCounts, type PreflightReport, preflight, sharedPrompts } from "./preflight.ts";
+import { rowFaults, type TokenizerFacts } from "./row-checks.ts";
+import { EmptyAnswerError, type NormalRow, normaliseRow, type Task } from "./rows.ts";
+import { splitByPrompt } from "./split.ts";
+
+/** What data to prepare, and how. */
+export interface DatasetOptions {
+  sources: readonly WeightedSource[];
+  /** Rows for evaluation from files of their own. Not together with `evalFraction`. */
+  evalSources?: readonly WeightedSource[];
+  /** Share of rows held out, split by prompt; 0 (default) holds out none. */
+  evalFraction?: number;
+  task: Task;
+  encoder: SourceEncoder;
+  facts: TokenizerFacts;
+  /** Decides mixture draws and the held-out prompts. */
+  seed: number;
+  /** Tokens of prompt and longest answer; at least 8. Null (default): no limit. */
+  maxLength?: number | null;
+  /** What happens to longer rows. Default "error". */
+  overflow?: OverflowPolicy;
+  /** What happens to rows with errors. Default "error". "drop" leaves them out and counts them. */
+  invalidRows?: "error" | "drop";
+  /** Training rows to read at most: the first ones, or a draw when sources have weights. */
+  maxRows?: number | null;
+  /** Evaluation rows to read at most, from `evalSources`. */
+  maxEvalRows?: number | null;
+  /** Called after every few rows and at the end. */
+  onProgress?: (rowsDone: number) => void;
+}
+
+/** Examples ready for training. */
+export interface Dataset {
+  examples: Example[];
+  /** Null when no evaluation was asked for. */
+  evalExamples: Example[] | null;
+  report: PreflightReport;
+  /** SHA-256 over all token ids and the options that made them. */
+  fingerprint: string;
+}
+
+/**
+ * The examples of `options.sources`. Faults of rows are in the report, all together: pass it to `assertPreflight`.
+ *
+ * @throws DataError when a file is missing, damaged or malformed; ConfigError when options contradict each other
+ * @throws FormatError when the tokenizer or chat template cannot be used
+ */
+export async function prepareDataset(options: DatasetOptions): Promise<Dataset> {
+  checkOptions(options);
+  const loader = new Loader(options);
+  let examples = await loader.load(options.sources, options.maxRows ?? null);
+  let evalExamples: Example[] | null = null;
+  if (options.evalSources !== undefined) {
+    evalExamples = await loader.load(options.evalSources, options.maxEvalRows ?? null);
+    evalExamples = loader.withoutShared(examples, evalExamples);
+  } else if ((options.evalFraction ?? 0) > 0) {
+    const split = splitByPrompt(examples, options.evalFraction ?? 0, options.seed);
+    examples = split.train;
+    evalExamples = split.evaluation;
+  }
+  const { findings, counts } = loader;
+  const report = preflight(examples, evalExamples, options.facts, { findings, counts });
+  const fingerprint = fingerprintOf([...examples, ...(evalExamples ?? [])], {
+    train: examples.length,
+    text: options.encoder.fingerprint(),
+    task: options.task,
+    maxLength: options.maxLength ?? null,
+    overflow: options.overflow ?? "error",
+    invalidRows: options.invalidRows ?? "error",
+    evalFraction: options.evalFraction ?? 0,
+    seed: options.seed,
+  });
+  return { examples, evalExamples, report, fingerprint };
+}
+
+function checkOptions({
+  sources,
+  evalSources,
+  evalFraction = 0,
+  maxLength = null,
+  ...others
+}: DatasetOptions): void {
+  if (sources.length === 0) throw new ConfigError("data: expected at least one source of rows, got none.");
+  if (!(evalFraction >= 0 && evalFraction < 1)) {
+    throw new ConfigError(`eval_fraction: expected a number from 0 to below 1, got ${evalFraction}.`);
+  }
+  if (evalSources !== undefined && evalFraction > 0) {
+    throw new ConfigError(
+      "eval_fraction: expected 0 where evaluation rows come from files of their own. Leave one out.",
+    );
+  }
+  if (maxLength !== null && !(Number.isSafeInteger(maxLength) && maxLength >= 8)) {
+    throw new ConfigError(`max_length: expected a whole number of at least 8, got ${maxLength}.`);
+  }
+  for (const [name, limit] of Object.entries({
+    max_rows: others.maxRows,
+    max_eval_rows: others.maxEvalRows,
+  })) {
+    if (limit === undefined || limit === null || (Number.isSafeInteger(limit) && limit >= 1)) continue;
+    throw new ConfigError(`${name}: expected a whole number of at least 1, got ${limit}.`);
+  }
+}
+
+const rowsAtOnce = 64;
+
+/** Reads rows into examples and keeps account of those that give none. */
+class Loader {
+  readonly findings: FindingList = new FindingList();
+  readonly counts: LoadCounts = { read: 0, dropped: {}, notDrawn: 0, stoppedAtMaxRows: false };
+  readonly #options: DatasetOptions;
+
+  constructor(options: DatasetOptions) {
+    this.#options = options;
+  }
+
+  async load(sources: readonly WeightedSource[], maxRows: number | null): Promise<Example[]> {
+    const { onProgress, seed } = this.#options;
+    const examples: Example[] = [];
+    let batch: NormalRow[] = [];
+    const flush = async (): Promise<void> => {
+      for (const result of await encodeRows(batch, this.#options.encoder)) {
+        const example = "code" in result ? this.#reject(result) : this.#accept(result);
+        if (example !== null) examples.push(example);
+      }
+      batch = [];
+      onProgress?.(this.counts.read);
+    };
+    for await (const { row, source } of openSources(sources, { maxRows, seed, counts: this.counts })) {
+      const normal = this.#normalise(row, source);
+      if (normal !== null) batch.push(normal);
+      if (batch.length === rowsAtOnce) await flush();
+    }
+    await flush();
+    return examples;
+  }
+
+  /** `evaluation`, less the rows whose prompt is trained on where faulty rows are to be dropped. */
+  withoutShared(train: readonly Example[], evaluation: Example[]): Example[] {
+    if (this.#options.invalidRows !== "drop") return evaluation;
+    const shared = new Set(sharedPrompts(train, evaluation));
+    for (const { origin } of shared) {
+      this.#drop({ origin, code: "prompt_in_both_splits", message: "" });
+    }
+    return evaluation.filter((example) => !shared.has(example));
+  }
+
+  #normalise(row: RawRow, source: WeightedSource): NormalRow | null {
+    try {
+      return normaliseRow(row, { ...source, task: this.#options.task });
+    } catch (error) {
+      if (!(error instanceof DataError)) throw error;
+      const code = error instanceof EmptyAnswerError ? "empty_answer" : "invalid_row";
+      this.#reject({ origin: row.origin, code, message: error.message });
+      return null;
+    }
+  }
+
+  /** The example as it will be used, or null. */
+  #accept(example: Example): Example | null {
+    const { facts, maxLength = null, overflow = "error", invalidRows } = this.#options;
+    let fitted = example;
+    if (maxLength !== null && sequenceLength(example) > maxLength) {
+      const message = `${describeOrigin(example.origin)} has ${sequenceLength(example)} tokens, max_length is ${maxLength}`;
+      const problem: RowProblem = { origin: example.origin, code: "too_long", message };
+      if (overflow === "drop") return this.#drop(problem);
+      if (overflow === "error") return this.#fail(problem);
+      fitted = truncateExample(example, maxLength, facts.bosTokenId);
+    }
+    const [fault] = invalidRows === "drop" ? rowFaults(fitted, facts) : [];
+    return fault === undefined ? fitted : this.#drop({ origin: example.origin, code: fault, message: "" });
+  }
+
+  #reject(problem: RowProblem): null {
+    return this.#options.invalidRows === "drop" ? this.#drop(problem) : this.#fail(problem);
+  }
+
+  #fail({ code, origin, message }: RowProblem): null {
+    this.findings.add(code, "error", origin, message);
+    return null;
+  }
+
+  #drop({ code, origin }: { code: FindingCode } & RowProblem): null {
+    this.findings.add(code, "warning", origin, undefined);
+    this.counts.dropped[code] = (this.counts.dropped[code] ?? 0) + 1;
+    return null;
+  }
+}

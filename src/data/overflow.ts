@@ -1,0 +1,55 @@
+/** Rows longer than `max_length`: how long a row is, and how it is cut. */
+import type { Completion, Example } from "./example.ts";
+import { promptKeyOf } from "./fingerprint.ts";
+
+/** What happens to rows longer than `max_length`. */
+export type OverflowPolicy = "error" | "drop" | "truncate";
+
+/** Tokens of the longest single sequence of a row: the prompt and its longest answer. */
+export function sequenceLength(example: Example): number {
+  let longest = 0;
+  for (const { ids } of example.completions) longest = Math.max(longest, ids.length);
+  return example.promptIds.length + longest;
+}
+
+/**
+ * `example` cut so that prompt and longest answer have at most `maxLength` tokens; itself when it fits.
+ *
+ * The prompt is cut first, from its left, keeping a BOS; it keeps at least a quarter of `maxLength`, for an answer
+ * without a question teaches nothing. Then all answers are cut from the right to one length, so that neither side
+ * of a pair is favoured.
+ *
+ * @param maxLength - at least 8
+ */
+export function truncateExample(example: Example, maxLength: number, bosTokenId: number | null): Example {
+  if (sequenceLength(example) <= maxLength) return example;
+  const longest = sequenceLength(example) - example.promptIds.length;
+  const promptLimit = Math.max(maxLength - longest, Math.floor(maxLength / 4));
+  const promptIds = cutPrompt(example.promptIds, promptLimit, bosTokenId);
+  const answerLimit = maxLength - promptIds.length;
+  const cut = example.completions.map(({ ids }) => Math.max(0, ids.length - answerLimit));
+  return {
+    ...example,
+    promptIds,
+    completions: example.completions.map((completion) => cutCompletion(completion, answerLimit)),
+    trace: {
+      ...example.trace,
+      promptTokensCut: example.promptIds.length - promptIds.length,
+      answerTokensCut: cut.reduce((sum, tokens) => sum + tokens, 0),
+      endsLost: cut.filter((tokens) => tokens > 0).length,
+      promptKey: promptKeyOf(example),
+    },
+  };
+}
+
+function cutPrompt(ids: number[], limit: number, bosTokenId: number | null): number[] {
+  if (ids.length <= limit) return ids;
+  const [first] = ids;
+  if (first === undefined || first !== bosTokenId) return ids.slice(ids.length - limit);
+  return [first, ...ids.slice(ids.length - limit + 1)];
+}
+
+function cutCompletion({ ids, mask }: Completion, limit: number): Completion {
+  const kept = ids.slice(0, limit);
+  return mask === undefined ? { ids: kept } : { ids: kept, mask: mask.slice(0, limit) };
+}

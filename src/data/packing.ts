@@ -1,0 +1,179 @@
+/**
+ * A batch as one stream of segments, never a padded rectangle.
+ *
+ * A prompt is one segment and each answer another whose parent it is: a segment attends to itself causally and to its
+ * parent in full, and its positions go on from its parent's. So a prompt is computed once for all its answers.
+ */
+import { DataError } from "../base/errors.ts";
+import { type Completion, describeOrigin, type Example } from "./example.ts";
+
+/** A run of tokens [start, end) of the stream that attends to itself causally and to its parent in full. */
+export interface Segment {
+  start: number;
+  end: number;
+  /** Index of the segment it continues, or -1. */
+  parent: number;
+}
+
+/** The response tokens [start, end) of one answer, as a range of `predictors` and `targets`. */
+export interface ResponseSpan {
+  /** Index into the batch's `examples`. */
+  example: number;
+  /** Index into that example's `completions`. */
+  completion: number;
+  start: number;
+  end: number;
+}
+
+/** A micro-batch. T input tokens, R response tokens that count in the loss. */
+export interface PackedBatch {
+  /** (T) token ids. The last token of an answer is not among them: nothing is predicted from it. */
+  ids: Int32Array;
+  /** (T) position of each token in its sequence, from 0. */
+  positions: Int32Array;
+  /** In the order of the stream; together they cover it. */
+  segments: Segment[];
+  /** (R) index in the stream of the hidden state that predicts each response token. */
+  predictors: Int32Array;
+  /** (R) ids of the response tokens. */
+  targets: Int32Array;
+  /** One for each answer, in order; together they cover `targets`. */
+  spans: ResponseSpan[];
+  examples: readonly Example[];
+}
+
+/** How to lay out answers. */
+export interface PackingOptions {
+  /** False: every answer is a segment of its own with the prompt in front, parent -1. Default true. */
+  sharePrompt?: boolean;
+}
+
+/** Input tokens that `example` takes up in a stream: the prompt, and all but the last token of each answer. */
+export function packedTokens(example: Example, options: PackingOptions = {}): number {
+  const prompts = (options.sharePrompt ?? true) ? 1 : example.completions.length;
+  let tokens = example.promptIds.length * prompts;
+  for (const { ids } of example.completions) tokens += Math.max(0, ids.length - 1);
+  return tokens;
+}
+
+/**
+ * `examples` as one stream.
+ *
+ * @throws DataError when a prompt or an answer has no token, or a mask another length than its answer
+ */
+export function packExamples(examples: readonly Example[], options: PackingOptions = {}): PackedBatch {
+  const { sharePrompt = true } = options;
+  examples.forEach(checkExample);
+  const tokens = examples.reduce((sum, example) => sum + packedTokens(example, { sharePrompt }), 0);
+  const responses = examples
+    .flatMap((example) => example.completions)
+    .reduce((sum, c) => sum + counted(c), 0);
+  const stream = new Stream(tokens, responses);
+  for (const [index, example] of examples.entries()) {
+    if (sharePrompt) stream.addShared(example, index);
+    else stream.addSeparate(example, index);
+  }
+  return { ...stream.batch(), examples };
+}
+
+/** Fills the arrays of a batch from left to right. */
+class Stream {
+  readonly #ids: Int32Array;
+  readonly #positions: Int32Array;
+  readonly #predictors: Int32Array;
+  readonly #targets: Int32Array;
+  readonly #segments: Segment[] = [];
+  readonly #spans: ResponseSpan[] = [];
+  #tokens = 0;
+  #responses = 0;
+
+  constructor(tokens: number, responses: number) {
+    this.#ids = new Int32Array(tokens);
+    this.#positions = new Int32Array(tokens);
+    this.#predictors = new Int32Array(responses);
+    this.#targets = new Int32Array(responses);
+  }
+
+  addShared({ promptIds, completions }: Example, example: number): void {
+    const parent = this.#addSegment([promptIds], 0, -1);
+    const promptEnd = this.#tokens;
+    for (const [completion, { ids, mask }] of completions.entries()) {
+      const start = this.#tokens;
+      // A single token has no inputs of its own: an empty segment would be work for nothing.
+      if (ids.length > 1) this.#addSegment([ids.slice(0, -1)], promptIds.length, parent);
+      const predictor = (r: number): number => (r === 0 ? promptEnd - 1 : start + r - 1);
+      this.#addResponses({ example, completion }, { ids, mask }, predictor);
+    }
+  }
+
+  addSeparate({ promptIds, completions }: Example, example: number): void {
+    for (const [completion, { ids, mask }] of completions.entries()) {
+      const first = this.#tokens + promptIds.length - 1;
+      this.#addSegment([promptIds, ids.slice(0, -1)], 0, -1);
+      this.#addResponses({ example, completion }, { ids, mask }, (r) => first + r);
+    }
+  }
+
+  batch(): Omit<PackedBatch, "examples"> {
+    return {
+      ids: this.#ids,
+      positions: this.#positions,
+      segments: this.#segments,
+      predictors: this.#predictors,
+      targets: this.#targets,
+      spans: this.#spans,
+    };
+  }
+
+  /** Index of the new segment. */
+  #addSegment(parts: readonly (readonly number[])[], position: number, parent: number): number {
+    const start = this.#tokens;
+    for (const part of parts) {
+      this.#ids.set(part, this.#tokens);
+      this.#tokens += part.length;
+    }
+    for (let i = start; i < this.#tokens; i++) this.#positions[i] = position + i - start;
+    return this.#segments.push({ start, end: this.#tokens, parent }) - 1;
+  }
+
+  #addResponses(
+    owner: Pick<ResponseSpan, "example" | "completion">,
+    { ids, mask }: { ids: readonly number[]; mask: readonly number[] | undefined },
+    predictor: (r: number) => number,
+  ): void {
+    const start = this.#responses;
+    for (const [r, id] of ids.entries()) {
+      if (mask !== undefined && mask[r] === 0) continue;
+      this.#predictors[this.#responses] = predictor(r);
+      this.#targets[this.#responses] = id;
+      this.#responses++;
+    }
+    this.#spans.push({ ...owner, start, end: this.#responses });
+  }
+}
+
+function counted({ ids, mask }: Completion): number {
+  if (mask === undefined) return ids.length;
+  return mask.reduce((sum, bit) => sum + (bit === 0 ? 0 : 1), 0);
+}
+
+function checkExample({ origin, promptIds, completions }: Example): void {
+  if (promptIds.length === 0) {
+    throw new DataError(
+      `${describeOrigin(origin)}: expected a prompt of at least one token, got none. ` +
+        `The first token of an answer is predicted from it: give the row a prompt.`,
+    );
+  }
+  for (const { ids, mask } of completions) {
+    if (ids.length === 0) {
+      throw new DataError(
+        `${describeOrigin(origin)}: expected answers of at least one token. Remove the row.`,
+      );
+    }
+    if (mask === undefined || mask.length === ids.length) continue;
+    throw new DataError(
+      `${describeOrigin(origin)}: expected a mask of ${ids.length} numbers, one for each token of the answer, ` +
+        `got ${mask.length}.`,
+    );
+  }
+}

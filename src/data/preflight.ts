@@ -1,0 +1,181 @@
+/**
+ * What is looked at before any training starts: faults that stop it, oddities that are counted, and figures.
+ * Findings name rows by file and line, never by their text.
+ */
+import { DataError } from "../base/errors.ts";
+import type { Example } from "./example.ts";
+import { type Finding, FindingList } from "./findings.ts";
+import { promptKeyOf, rowKeyOf } from "./fingerprint.ts";
+import { hasBos, rowFaults, rowWarnings, type TokenizerFacts } from "./row-checks.ts";
+import { type LengthBias, lengthBias, type TokenStatistics, tokenStatistics } from "./statistics.ts";
+
+/** What became of the rows on their way to the examples. */
+export interface RowCounts {
+  /** Rows read from all sources. */
+  read: number;
+  /** Rows used for training and evaluation. */
+  train: number;
+  evaluation: number;
+  /** Rows left out, by reason. */
+  dropped: Record<string, number>;
+  /** Rows that a weighted mixture did not draw. */
+  notDrawn: number;
+  /** True when `max_rows` ended the reading; rows after that were not counted. */
+  stoppedAtMaxRows: boolean;
+  truncatedRows: number;
+  truncatedTokens: number;
+  /** Answers that lost their end-of-turn token by truncation. */
+  endsLost: number;
+}
+
+/** Counts of the loading, which only it knows. */
+export type LoadCounts = Pick<RowCounts, "read" | "dropped" | "notDrawn" | "stoppedAtMaxRows">;
+
+/** The result of a preflight. Plain data, fit for JSON. */
+export interface PreflightReport {
+  /** Errors first. */
+  findings: Finding[];
+  counts: RowCounts;
+  train: TokenStatistics;
+  evaluation: TokenStatistics | null;
+  lengthBias: LengthBias | null;
+}
+
+/** What loading found before, to be reported together. */
+export interface LoadResult {
+  findings: FindingList;
+  counts: LoadCounts;
+}
+
+/** Length tells so much that accuracies need comparing with it. */
+const notableAccuracy = 0.55;
+const longRowFactor = 8;
+
+/**
+ * The report on training rows and, where there are any, evaluation rows.
+ *
+ * @param evaluation - null: no evaluation is planned
+ */
+export function preflight(
+  train: readonly Example[],
+  evaluation: readonly Example[] | null,
+  facts: TokenizerFacts,
+  loaded: LoadResult = { findings: new FindingList(), counts: countsOf(train, evaluation) },
+): PreflightReport {
+  const { findings } = loaded;
+  const held = evaluation ?? [];
+  const all = [...train, ...held];
+  if (train.length === 0) findings.addOverall("no_rows", "error", 1, "");
+  checkRows(all, facts, findings);
+  checkBos(all, facts, findings);
+  checkDuplicates(train, held, findings);
+  checkLongRows(all, findings);
+  const bias = lengthBias(train, held);
+  reportBias(bias, findings);
+  return {
+    findings: findings.list(),
+    counts: { ...loaded.counts, train: train.length, evaluation: held.length, ...truncation(all) },
+    train: tokenStatistics(train),
+    evaluation: evaluation === null ? null : tokenStatistics(evaluation),
+    lengthBias: bias,
+  };
+}
+
+/**
+ * Returns when `report` has no errors.
+ *
+ * @throws DataError with all errors, the first rows of each and what to do
+ */
+export function assertPreflight(report: PreflightReport): void {
+  const errors = report.findings.filter(({ severity }) => severity === "error");
+  if (errors.length === 0) return;
+  const lines = errors.map(({ message, count, rows, remedy }) => {
+    const named = rows.length === 0 ? "" : ` [${rows.join(", ")}${count > rows.length ? ", ..." : ""}]`;
+    return `  ${rows.length === 0 ? "" : `${count} `}${message}${named}. ${remedy}`;
+  });
+  const kinds = errors.length === 1 ? "one kind of error" : `${errors.length} kinds of errors`;
+  throw new DataError(`The data has ${kinds}, so training was not started:\n${lines.join("\n")}`);
+}
+
+function countsOf(train: readonly Example[], evaluation: readonly Example[] | null): LoadCounts {
+  const read = train.length + (evaluation?.length ?? 0);
+  return { read, dropped: {}, notDrawn: 0, stoppedAtMaxRows: false };
+}
+
+function checkRows(examples: readonly Example[], facts: TokenizerFacts, findings: FindingList): void {
+  for (const example of examples) {
+    for (const code of rowFaults(example, facts)) findings.add(code, "error", example.origin);
+    for (const code of rowWarnings(example, facts)) findings.add(code, "warning", example.origin);
+  }
+}
+
+/** A template that writes no BOS at all is that model's way; rows that differ among themselves are a fault. */
+function checkBos(examples: readonly Example[], facts: TokenizerFacts, findings: FindingList): void {
+  const lacking = examples.filter((example) => example.promptIds.length > 0 && !hasBos(example, facts));
+  const isUniform = lacking.length === examples.length;
+  for (const example of lacking) {
+    const isError = !isUniform && !(example.trace?.isPretokenised ?? false);
+    findings.add("bos_missing", isError ? "error" : "warning", example.origin);
+  }
+}
+
+function checkDuplicates(
+  train: readonly Example[],
+  evaluation: readonly Example[],
+  findings: FindingList,
+): void {
+  for (const rows of [train, evaluation]) {
+    const seen = new Set<string>();
+    for (const example of rows) {
+      const key = rowKeyOf(example);
+      if (seen.has(key)) findings.add("duplicate_row", "warning", example.origin);
+      seen.add(key);
+    }
+  }
+  for (const example of sharedPrompts(train, evaluation)) {
+    findings.add("prompt_in_both_splits", "error", example.origin);
+  }
+}
+
+/** The evaluation rows whose prompt is also a training row's. */
+export function sharedPrompts(train: readonly Example[], evaluation: readonly Example[]): Example[] {
+  if (evaluation.length === 0) return [];
+  const trained = new Set(train.map(promptKeyOf));
+  return evaluation.filter((example) => trained.has(promptKeyOf(example)));
+}
+
+function checkLongRows(examples: readonly Example[], findings: FindingList): void {
+  const lengths = examples.map(({ promptIds, completions }) =>
+    completions.reduce((total, { ids }) => total + ids.length, promptIds.length),
+  );
+  const mean = lengths.reduce((total, length) => total + length, 0) / Math.max(1, lengths.length);
+  for (const [index, example] of examples.entries()) {
+    if ((lengths[index] ?? 0) > longRowFactor * mean)
+      findings.add("very_long_row", "warning", example.origin);
+  }
+}
+
+function reportBias(bias: LengthBias | null, findings: FindingList): void {
+  if (bias === null || bias.heldOutAccuracy < notableAccuracy) return;
+  const where = bias.isOnEvaluation ? "evaluation pairs" : "training pairs (crossed halves)";
+  const detail = `: "the ${bias.predictor} one is chosen" is right for ${percent(bias.heldOutAccuracy)} of the ${where}`;
+  findings.addOverall("length_bias", "warning", bias.pairs, detail);
+}
+
+function truncation(
+  examples: readonly Example[],
+): Pick<RowCounts, "truncatedRows" | "truncatedTokens" | "endsLost"> {
+  const counts = { truncatedRows: 0, truncatedTokens: 0, endsLost: 0 };
+  for (const { trace } of examples) {
+    const cut = (trace?.promptTokensCut ?? 0) + (trace?.answerTokensCut ?? 0);
+    if (cut > 0) counts.truncatedRows++;
+    counts.truncatedTokens += cut;
+    counts.endsLost += trace?.endsLost ?? 0;
+  }
+  return counts;
+}
+
+/** A share as text: `60.0 %`. */
+export function percent(share: number): string {
+  return `${(share * 100).toFixed(1)} %`;
+}

@@ -1,0 +1,70 @@
+/** Choosing rows: a held-out part with prompts of its own, and weighted draws from several sources. */
+import { createHash } from "node:crypto";
+
+import { deriveSeed, permutation } from "../base/random.ts";
+import type { Example } from "./example.ts";
+import { promptKeyOf } from "./fingerprint.ts";
+
+/** Two parts of a data set, each in the order of the whole. */
+export interface Split {
+  train: Example[];
+  evaluation: Example[];
+}
+
+/**
+ * `examples` in two parts that share no prompt. Prompts go to the evaluation part in an order that depends on `seed`
+ * and the prompt alone, until it has `fraction` of the rows; so the order of the rows in their files does not matter.
+ * With two prompts or more, neither part is empty.
+ *
+ * @param fraction - in (0, 1)
+ */
+export function splitByPrompt(examples: readonly Example[], fraction: number, seed: number): Split {
+  const groups = new Map<string, Example[]>();
+  for (const example of examples) {
+    const key = promptKeyOf(example);
+    const group = groups.get(key);
+    if (group === undefined) groups.set(key, [example]);
+    else group.push(example);
+  }
+  const order = [...groups.keys()]
+    .map((key) => ({ key, rank: createHash("sha256").update(`${seed} ${key}`).digest("hex") }))
+    .sort((a, b) => (a.rank < b.rank ? -1 : 1));
+  const target = Math.max(1, Math.round(fraction * examples.length));
+  const heldOut = new Set<Example>();
+  // The last prompt always stays for training.
+  for (const { key } of order.slice(0, -1)) {
+    if (heldOut.size >= target) break;
+    for (const example of groups.get(key) ?? []) heldOut.add(example);
+  }
+  return {
+    train: examples.filter((example) => !heldOut.has(example)),
+    evaluation: examples.filter((example) => heldOut.has(example)),
+  };
+}
+
+/** Sizes and weights of sources to draw from. */
+export interface DrawOptions {
+  /** Rows of each source. */
+  counts: readonly number[];
+  /** Share of each source in the rows drawn, in any unit; above 0. */
+  weights: readonly number[];
+  /** At most this many rows altogether. */
+  maxRows: number | null;
+  seed: number;
+}
+
+/**
+ * The rows to take from each source (0-based), at random and none twice: as many as can be had while the shares hold,
+ * so that the source that is scarcest for its weight is used whole.
+ */
+export function drawRows({ counts, weights, maxRows, seed }: DrawOptions): Set<number>[] {
+  const sum = weights.reduce((total, weight) => total + weight, 0);
+  const shares = weights.map((weight) => weight / sum);
+  const possible = Math.min(...counts.map((count, i) => count / (shares[i] ?? 1)));
+  const total = Math.min(possible, maxRows ?? possible);
+  return counts.map((count, i) => {
+    // A share of a whole number of rows can come out a rounding error below it.
+    const size = Math.min(count, Math.round(total * (shares[i] ?? 0)));
+    return new Set(permutation(count, deriveSeed(seed, i)).subarray(0, size));
+  });
+}

@@ -1,0 +1,111 @@
+/** Names of the tensors in a PEFT adapter file, and which modules of a model a target names. */
+import { runInNewContext } from "node:vm";
+import { ConfigError, messageOf } from "../base/errors.ts";
+
+/** Parts of a LoRA module: the two factors, and DoRA's vector of row norms. */
+export type LoraPart = "A" | "B" | "magnitude";
+
+/** What a tensor of an adapter file is. `saved` is a whole parameter of a module listed in `modules_to_save`. */
+export type AdapterTensorName =
+  | { kind: LoraPart; module: string }
+  | { kind: "saved"; module: string; parameter: "weight" | "bias" };
+
+const prefix = "base_model.model.";
+
+const partSuffix: Readonly<Record<LoraPart, string>> = {
+  A: "lora_A.weight",
+  B: "lora_B.weight",
+  magnitude: "lora_magnitude_vector",
+};
+
+/** `base_model.model.<module>.lora_A.weight` and so on; `module` is its path in the model. */
+export function loraTensorName(module: string, part: LoraPart): string {
+  return `${prefix}${module}.${partSuffix[part]}`;
+}
+
+/** `base_model.model.<module>.weight`, the name of a module that is saved whole. */
+export function savedModuleName(module: string): string {
+  return `${prefix}${module}.weight`;
+}
+
+/** What a tensor name of an adapter file means, or null when it is no LoRA factor and no plain parameter. */
+export function parseAdapterTensorName(name: string): AdapterTensorName | null {
+  if (!name.startsWith(prefix)) return null;
+  const path = name.slice(prefix.length);
+  const lora = /^(.+)\.lora_(?:([AB])\.weight|magnitude_vector(?:\.weight)?)$/.exec(path);
+  if (lora?.[1] !== undefined) {
+    const part = lora[2];
+    return { kind: part === "A" || part === "B" ? part : "magnitude", module: lora[1] };
+  }
+  if (/(^|\.)(lora_|base_layer\.)/.test(path)) return null;
+  const saved = /^(.+)\.(weight|bias)$/.exec(path);
+  if (saved?.[1] === undefined) return null;
+  return { kind: "saved", module: saved[1], parameter: saved[2] === "bias" ? "bias" : "weight" };
+}
+
+/** Longest regular expression accepted as a target. */
+const maxPatternLength = 1000;
+
+/** Time for matching all names of a model against one expression; sound ones need a thousandth of it. */
+const matchTimeoutMs = 500;
+
+/** PEFT's word for all linear layers but the output head. */
+export const allLinear: string = "all-linear";
+
+/**
+ * The modules that `targets` names, by PEFT's rules, in the order given.
+ *
+ * A list names modules by their path or its last parts ("q_proj", "self_attn.q_proj"); a string is "all-linear" or a
+ * regular expression that must match the whole path. Modules under `excluded` (the modules saved whole) never match.
+ * @param linearModules - paths of the model's linear modules, the output head included
+ * @throws {ConfigError} when an expression is invalid, too long, or takes too long to match
+ */
+export function matchTargets(
+  targets: string | readonly string[],
+  linearModules: readonly string[],
+  excluded: readonly string[] = [],
+): string[] {
+  const isExcluded = (module: string): boolean =>
+    excluded.some((name) => `.${module}.`.includes(`.${name}.`));
+  const candidates = linearModules.filter((module) => !isExcluded(module));
+  if (typeof targets !== "string") {
+    return candidates.filter((module) => targets.some((target) => isNamed(module, target)));
+  }
+  if (targets.toLowerCase() === allLinear) return candidates.filter((module) => !isNamed(module, "lm_head"));
+  return matchPattern(targets, candidates, "target_modules");
+}
+
+/** Whether `name` is the path of the module or its last parts. */
+export function isNamed(module: string, name: string): boolean {
+  return module === name || module.endsWith(`.${name}`);
+}
+
+/**
+ * The names that a Python regular expression matches in full.
+ *
+ * It runs under a time limit, since a short expression can backtrack for years.
+ * @param where - the field it came from, for messages
+ * @throws {ConfigError} as {@link matchTargets}
+ */
+export function matchPattern(pattern: string, names: readonly string[], where: string): string[] {
+  if (pattern.length > maxPatternLength) {
+    throw new ConfigError(
+      `${where}: expected a regular expression of at most ${maxPatternLength} characters, got ${pattern.length}. ` +
+        "List the modules instead.",
+    );
+  }
+  const translated = pattern.replaceAll("(?P<", "(?<").replaceAll("\\Z", "$").replaceAll("\\A", "^");
+  const code = "names.map((name) => expression.test(name))";
+  let hits: unknown;
+  try {
+    const expression = new RegExp(`^(?:${translated})$`);
+    hits = runInNewContext(code, { expression, names: [...names] }, { timeout: matchTimeoutMs });
+  } catch (cause) {
+    throw new ConfigError(
+      `${where}: expected a regular expression over module names, got ${JSON.stringify(pattern)}: ` +
+        `${messageOf(cause)}. List the modules instead.`,
+      { cause },
+    );
+  }
+  return Array.isArray(hits) ? names.filter((_, i) => hits[i] === true) : [];
+}

@@ -1,0 +1,137 @@
+/**
+ * Opens a PEFT adapter directory: its settings and the checked header of its tensors.
+ *
+ * Which modules carry LoRA is read from the tensors, so that a regular expression or "all-linear" in the settings need
+ * not be applied to a model. Names and settings are in `adapter-names.ts` and `adapter-config.ts`.
+ */
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { FileError, FormatError } from "../base/errors.ts";
+import { readJsonFile } from "../base/files.ts";
+import { type AdapterConfig, loraScale, parseAdapterConfig } from "./adapter-config.ts";
+import { isNamed, type LoraPart, parseAdapterTensorName } from "./adapter-names.ts";
+import { readSafetensorsHeader, type SafetensorsFile, type TensorEntry } from "./safetensors.ts";
+
+/** The tensors of one LoRA module: A (rank, in), B (out, rank), and DoRA's magnitude (out) or null. */
+export interface LoraTensors {
+  A: TensorEntry;
+  B: TensorEntry;
+  magnitude: TensorEntry | null;
+}
+
+/** An adapter directory. Its tensors' data is not read. */
+export interface Adapter {
+  dir: string;
+  config: AdapterConfig;
+  file: SafetensorsFile;
+  /** By path of the module in the model. */
+  lora: Map<string, LoraTensors>;
+  /** Parameters saved whole, by their path in the model, e.g. "lm_head.weight". */
+  saved: Map<string, TensorEntry>;
+}
+
+/** File name of an adapter's settings. */
+export const adapterConfigName: string = "adapter_config.json";
+
+/** File name of an adapter's tensors. */
+export const adapterWeightsName: string = "adapter_model.safetensors";
+
+/**
+ * The checked adapter in `dir`.
+ *
+ * When the settings narrow their targets by other means than a list, `config.targetModules` has the full paths of the
+ * modules found in the file.
+ * @throws {FileError} when a file is missing
+ * @throws {FormatError} for pickles, other PEFT methods, unsupported variants, and tensors that do not fit the settings
+ */
+export function readAdapter(dir: string): Adapter {
+  const configPath = join(dir, adapterConfigName);
+  if (!existsSync(configPath)) {
+    throw new FileError(
+      `${dir}: expected a PEFT adapter with ${adapterConfigName}, there is none. Check the path.`,
+    );
+  }
+  const { config, targets, isNarrowed } = parseAdapterConfig(readJsonFile(configPath), configPath);
+  const file = readSafetensorsHeader(weightsPath(dir));
+  const { lora, saved } = sortTensors(file);
+  const isList = typeof targets !== "string" && !isNarrowed;
+  const adapter = {
+    dir,
+    config: { ...config, targetModules: isList ? targets : [...lora.keys()] },
+    file,
+    lora,
+    saved,
+  };
+  for (const [module, tensors] of lora) requireShapes(adapter, module, tensors);
+  requireSaved(adapter);
+  return adapter;
+}
+
+function weightsPath(dir: string): string {
+  const path = join(dir, adapterWeightsName);
+  if (existsSync(path)) return path;
+  if (existsSync(join(dir, "adapter_model.bin"))) {
+    throw new FormatError(
+      `${dir}: expected ${adapterWeightsName}, got the pickle adapter_model.bin. Pickles can run code when loaded and ` +
+        "are never opened here. Load the adapter in PEFT and save it again; it then writes safetensors.",
+    );
+  }
+  throw new FileError(`${path}: the adapter's tensors are missing. Finish the download.`);
+}
+
+function sortTensors(file: SafetensorsFile): Pick<Adapter, "lora" | "saved"> {
+  const parts = new Map<string, Partial<Record<LoraPart, TensorEntry>>>();
+  const saved = new Map<string, TensorEntry>();
+  for (const entry of file.tensors.values()) {
+    const name = parseAdapterTensorName(entry.name);
+    if (name === null) {
+      throw new FormatError(
+        `${file.path}: tensor "${entry.name}": expected lora_A, lora_B, lora_magnitude_vector or a saved module's ` +
+          "weight. This kind of adapter is not supported; merge it in PEFT and use the merged model.",
+      );
+    }
+    if (name.kind === "saved") saved.set(`${name.module}.${name.parameter}`, entry);
+    else parts.set(name.module, { ...parts.get(name.module), [name.kind]: entry });
+  }
+  if (parts.size === 0)
+    throw new FormatError(`${file.path}: expected LoRA tensors, got none. Save the adapter again.`);
+  const lora = new Map<string, LoraTensors>();
+  for (const [module, { A, B, magnitude = null }] of parts) {
+    if (A === undefined || B === undefined) {
+      const missing = A === undefined ? "lora_A" : "lora_B";
+      throw new FormatError(`${file.path}: module "${module}" has no ${missing}. Save the adapter again.`);
+    }
+    lora.set(module, { A, B, magnitude });
+  }
+  return { lora, saved };
+}
+
+function requireShapes({ config, file }: Adapter, module: string, { A, B, magnitude }: LoraTensors): void {
+  const { rank } = loraScale(config, module);
+  const out = B.shape[0] ?? 0;
+  const refuse = (entry: TensorEntry, expected: string): never => {
+    throw new FormatError(
+      `${file.path}: tensor "${entry.name}": expected shape ${expected}, got [${entry.shape.join(", ")}]. ` +
+        `${adapterConfigName} is from another adapter; restore the one saved with these tensors.`,
+    );
+  };
+  if (A.shape.length !== 2 || A.shape[0] !== rank) refuse(A, `[${rank}, in]`);
+  if (B.shape.length !== 2 || B.shape[1] !== rank) refuse(B, `[out, ${rank}]`);
+  if (magnitude !== null && magnitude.shape.join() !== String(out)) refuse(magnitude, `[${out}]`);
+  if ((magnitude !== null) !== config.useDora) {
+    const got = magnitude === null ? "no lora_magnitude_vector" : "a lora_magnitude_vector";
+    throw new FormatError(
+      `${file.path}: use_dora is ${config.useDora}, but module "${module}" has ${got}. ` +
+        `${adapterConfigName} is from another adapter; restore the one saved with these tensors.`,
+    );
+  }
+}
+
+function requireSaved({ config, file, saved }: Adapter): void {
+  const modules = [...saved.keys()].map((name) => name.slice(0, name.lastIndexOf(".")));
+  const missing = config.modulesToSave.find((target) => !modules.some((module) => isNamed(module, target)));
+  if (missing === undefined) return;
+  throw new FormatError(
+    `${file.path}: expected the weights of "${missing}", which modules_to_save names, got none. Save the adapter again.`,
+  );
+}

@@ -1,0 +1,105 @@
+/** Writing what was trained: a PEFT adapter directory, or a Hugging Face model directory with the adapter merged in. */
+import { join } from "node:path";
+import { writeFileAtomic } from "../base/files.ts";
+import { type AdapterConfig, adapterConfigJson } from "../formats/adapter-config.ts";
+import { exportConfig } from "../formats/hf-config-export.ts";
+import type { WeightDtype } from "../formats/model-config.ts";
+import { type TensorSource, writeSafetensors } from "../formats/safetensors-write.ts";
+import { writeWeights } from "../formats/weight-shards.ts";
+import { LoraLinear, SavedEmbedding, SavedLinear } from "../nn/lora.ts";
+import { Embedding, Linear } from "../nn/linear.ts";
+import { namedModules, namedTensors } from "../nn/module.ts";
+import { type DType, noGrad, ops, scope, type Tensor } from "../torch/index.ts";
+import type { CausalLM } from "./causal-lm.ts";
+import { fileDtype } from "./mapped-file.ts";
+
+/** A tensor as safetensors files take it; read when written, so one tensor's copy exists at a time. */
+export function tensorSource(name: string, tensor: Tensor, dtype: DType = tensor.dtype): TensorSource {
+  return {
+    name,
+    dtype: fileDtype(dtype),
+    shape: tensor.shape,
+    bytes: () => {
+      using _ = scope();
+      return noGrad(() => ops.toDtype(ops.detach(tensor), dtype).bytes());
+    },
+  };
+}
+
+/** Writes `adapter_config.json` and `adapter_model.safetensors` into `dir`. */
+export function writeAdapter(
+  dir: string,
+  config: AdapterConfig,
+  tensors: readonly { name: string; tensor: Tensor }[],
+): void {
+  writeSafetensors(
+    join(dir, "adapter_model.safetensors"),
+    tensors.map(({ name, tensor }) => tensorSource(name, tensor)),
+    { format: "pt" },
+  );
+  writeJson(join(dir, "adapter_config.json"), adapterConfigJson(config));
+}
+
+/**
+ * Writes config.json and the weights of `model` into `dir`, adapters merged in float32 and rounded once to `dtype`.
+ *
+ * A head trained apart from the embedding it was tied to is written as a matrix of its own, with
+ * `tie_word_embeddings: false`, so that it survives reloading.
+ */
+export function writeMergedModel(dir: string, model: CausalLM, dtype: WeightDtype): void {
+  const merged = mergedTensors(model);
+  const tied = !merged.some(({ name }) => name === "lm_head.weight");
+  writeWeights(
+    dir,
+    merged.map(({ name, shape, read }) => ({
+      name,
+      shape,
+      dtype: fileDtype(dtype),
+      bytes: () => {
+        using _ = scope();
+        return noGrad(() => ops.toDtype(read(), dtype).bytes());
+      },
+    })),
+  );
+  writeJson(join(dir, "config.json"), exportConfig(model.config, { tieWordEmbeddings: tied, dtype }));
+}
+
+interface MergedTensor {
+  name: string;
+  shape: readonly number[];
+  /** The tensor as it acts, adapter included. */
+  read: () => Tensor;
+}
+
+/** Checkpoint tensors of the model as it acts now, in the order of its modules. */
+function mergedTensors(model: CausalLM): MergedTensor[] {
+  const out: MergedTensor[] = [];
+  const plain = (name: string, tensor: Tensor) =>
+    out.push({ name, shape: tensor.shape, read: () => ops.detach(tensor) });
+  const written = new Set<number>();
+  for (const { path, module } of namedModules(model)) {
+    if (module instanceof LoraLinear) {
+      out.push({ name: `${path}.weight`, shape: module.weight.shape, read: () => module.mergedWeight() });
+      if (module.bias !== null) plain(`${path}.bias`, module.bias);
+    } else if (module instanceof SavedLinear || module instanceof SavedEmbedding) {
+      plain(`${path}.weight`, module.saved);
+      if (module instanceof SavedLinear && module.bias !== null) plain(`${path}.bias`, module.bias);
+    } else if (hasOwnTensors(module)) {
+      for (const [key, tensor] of namedTensors(module)) {
+        // a tied head that nobody trained apart is the embedding's tensor, written already under its name
+        if (written.has(tensor.handle)) continue;
+        written.add(tensor.handle);
+        plain(`${path}.${key}`, tensor);
+      }
+    }
+  }
+  return out;
+}
+
+function hasOwnTensors(module: object): boolean {
+  return module instanceof Linear || module instanceof Embedding || ("eps" in module && "weight" in module);
+}
+
+function writeJson(path: string, value: unknown): void {
+  writeFileAtomic(path, `${JSON.stringify(value, null, 2)}\n`);
+}

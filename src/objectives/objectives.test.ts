@@ -1,0 +1,188 @@
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { test } from "node:test";
+import fc from "fast-check";
+import { answersOf, pairsOf, totalsOf } from "../../test/support/answers.ts";
+import { assertClose, withoutLeaks } from "../../test/support/close.ts";
+import { requireShared, skipWithoutShared } from "../../test/support/shared.ts";
+import { backward, type Tensor } from "../torch/index.ts";
+import { dpo } from "./dpo.ts";
+import { type PairObjective, pairLogps } from "./objective.ts";
+import { sft } from "./sft.ts";
+import { simpo } from "./simpo.ts";
+import { type SlimeOptions, slime } from "./slime.ts";
+
+const script: SlimeOptions = {
+  lambdaW: 0.1,
+  lambdaL: 0.0005,
+  delta: 1.25,
+  marginHard: 1.5,
+  marginSoft: 1,
+  kappa: 2.5,
+  power: 2.5,
+  lambdaD: 1,
+};
+
+interface Golden {
+  name: string;
+  hyper: Record<string, number>;
+  chosen_token_logps: number[][];
+  rejected_token_logps: number[][];
+  loss: number;
+  grad_chosen: number[][];
+  grad_rejected: number[][];
+}
+
+function optionsOf(hyper: Record<string, number>): SlimeOptions {
+  return {
+    ...script,
+    lambdaW: hyper["center_lambda_chosen"] as number,
+    lambdaL: hyper["center_lambda_rejected"] as number,
+    delta: hyper["rejected_penalty_shift"] as number,
+    marginHard: hyper["hard_margin"] as number,
+    marginSoft: hyper["soft_margin"] as number,
+    lambdaD: hyper["dist_lambda"] as number,
+  };
+}
+
+function lossOf(objective: PairObjective, chosen: number[][], rejected: number[][], reference: number[] | null = null) {
+  const answers = pairsOf(chosen, rejected, reference);
+  const result = objective.evaluate(pairLogps(answers), totalsOf(chosen, rejected));
+  backward([result.loss]);
+  return { loss: result.loss.item(), grad: (answers.logps.grad as Tensor).toNumbers(), metrics: result.metrics };
+}
+
+test("slime equals the authors' trainer on given log-probs", { skip: skipWithoutShared("fixtures") }, () => {
+  const golden = JSON.parse(readFileSync(requireShared("fixtures", "slime_loss_only.json"), "utf8"));
+  for (const c of golden.cases as Golden[]) {
+    withoutLeaks(() => {
+      const { loss, grad } = lossOf(slime(optionsOf(c.hyper)), c.chosen_token_logps, c.rejected_token_logps);
+      assertClose(loss, c.loss, { rtol: 1e-12 });
+      const want = c.grad_chosen.flatMap((g, i) => [...g, ...(c.grad_rejected[i] ?? [])]);
+      assertClose(grad, want, { atol: 1e-12, rtol: 1e-9 });
+    });
+  }
+  const edge = golden.logp_zero_edge;
+  withoutLeaks(() => {
+    const by = (compat: boolean) =>
+      lossOf(
+        slime({ ...optionsOf(edge.hyper), referenceCompat: compat }),
+        edge.chosen_token_logps,
+        edge.rejected_token_logps,
+      ).loss;
+    assertClose(by(false), edge.loss_true_completion_mask, { rtol: 1e-12 });
+    assertClose(by(true), 3 * edge.loss_code_mask_nonzero, { rtol: 1e-12 });
+  });
+});
+
+test("slime by hand: one pair, every part", () => {
+  // l_w = -1, l_l = -2, so Δ = 1: hinge 0.5, gate σ(0) = 0.5. Rejected tokens -1 and -3 with δ = 1:
+  // softplus(0) = ln 2, softplus(2) = 2 + ln(1 + e^-2); power 2, λl = 0.1, N_l = 2.
+  withoutLeaks(() => {
+    const options = { ...script, lambdaW: 0.2, lambdaL: 0.1, delta: 1, power: 2, lambdaD: 3 };
+    const { loss, metrics } = lossOf(slime(options), [[-1, -1]], [[-1, -3]]);
+    const penalty = 0.05 * (Math.log(2) ** 2 + (2 + Math.log1p(Math.exp(-2))) ** 2);
+    assertClose(loss, 0.2 + 3 * 0.5 * 0.5 + penalty, { rtol: 1e-12 });
+    const value = (name: string) => (metrics[name]?.sum.item() ?? Number.NaN) / (metrics[name]?.count ?? 0);
+    assertClose(value("slime/anchor_loss"), 0.2, { rtol: 1e-12 });
+    assertClose(value("slime/margin_loss"), 0.75, { rtol: 1e-12 });
+    assertClose(value("slime/rejected_penalty"), penalty, { rtol: 1e-12 });
+    assertClose(value("slime/frac_rejected_tokens_penalised"), 0.5, {});
+    assertClose(value("rewards/margins"), 1, {});
+  });
+});
+
+test("slime: beyond the hard margin only the anchor and the stabiliser pull", () => {
+  withoutLeaks(() => {
+    const { grad } = lossOf(slime({ ...script, lambdaL: 0 }), [[-0.1, -0.3]], [[-4, -4]]);
+    assertClose(grad, [-0.05, -0.05, 0, 0], { atol: 1e-15 });
+  });
+});
+
+test("dpo: ln 2 at the reference, TRL's numbers by hand elsewhere", () => {
+  withoutLeaks(() => {
+    const options = { beta: 0.1, labelSmoothing: 0, lossType: "sigmoid" as const };
+    assertClose(lossOf(dpo(options), [[-1, -2]], [[-4]], [-3, -4]).loss, Math.LN2, { rtol: 1e-12 });
+    // z = 0.1 ((-3 + 5) - (-4 + 3)) = 0.3
+    const { loss, grad } = lossOf(dpo(options), [[-1, -2]], [[-4]], [-5, -3]);
+    assertClose(loss, Math.log1p(Math.exp(-0.3)), { rtol: 1e-12 });
+    const slope = -0.1 / (1 + Math.exp(0.3));
+    assertClose(grad, [slope, slope, -slope], { rtol: 1e-12 });
+    const smooth = lossOf(dpo({ ...options, labelSmoothing: 0.2 }), [[-1, -2]], [[-4]], [-5, -3]).loss;
+    assertClose(smooth, 0.8 * Math.log1p(Math.exp(-0.3)) + 0.2 * Math.log1p(Math.exp(0.3)), { rtol: 1e-12 });
+    // per token: (2/2) - (-1/1) = 2; (2 - 1/(0.2))² = 9
+    assertClose(lossOf(dpo({ ...options, lossType: "ipo" }), [[-1, -2]], [[-4]], [-5, -3]).loss, 9, { rtol: 1e-12 });
+    assert.throws(() => lossOf(dpo(options), [[-1]], [[-1]]), /needs reference/);
+  });
+});
+
+test("simpo by hand, and unchanged by repeating tokens at an equal mean", () => {
+  withoutLeaks(() => {
+    const options = { beta: 2, simpoGamma: 1, labelSmoothing: 0, cpoAlpha: 0 };
+    const once = lossOf(simpo(options), [[-1, -2]], [[-3]]).loss;
+    assertClose(once, Math.log1p(Math.exp(-(2 * 1.5 - 1))), { rtol: 1e-12 });
+    assertClose(lossOf(simpo(options), [[-1, -2, -1, -2]], [[-3, -3]]).loss, once, { rtol: 1e-12 });
+    const cpo = lossOf(simpo({ ...options, cpoAlpha: 0.5 }), [[-1, -2]], [[-3]]).loss;
+    assertClose(cpo, once + 0.5 * 1.5, { rtol: 1e-12 });
+  });
+});
+
+test("sft is the mean negative log-likelihood per token of the step", () => {
+  withoutLeaks(() => {
+    const answers = answersOf([[-1, -2], [-6]]);
+    const counts = { examples: 2, chosenTokens: 3, rejectedTokens: 0 };
+    const { loss } = sft().evaluate(answers, { ...counts, micro: counts });
+    assertClose(loss.item(), 3, { rtol: 1e-12 });
+  });
+});
+
+const lists = fc.array(
+  fc.tuple(
+    fc.array(fc.double({ min: -9, max: -0.01, noNaN: true }), { minLength: 1, maxLength: 6 }),
+    fc.array(fc.double({ min: -9, max: -0.01, noNaN: true }), { minLength: 1, maxLength: 6 }),
+  ),
+  { minLength: 2, maxLength: 5 },
+);
+
+test("property: however a step is cut into micro-batches, its loss and gradient are the same", () => {
+  const objectives = [slime(script), simpo({ beta: 2, simpoGamma: 1, labelSmoothing: 0.1, cpoAlpha: 0.3 })];
+  fc.assert(
+    fc.property(lists, (pairs) => {
+      for (const objective of objectives) {
+        withoutLeaks(() => {
+          const chosen = pairs.map((p) => p[0]);
+          const rejected = pairs.map((p) => p[1]);
+          const whole = lossOf(objective, chosen, rejected);
+          const totals = totalsOf(chosen, rejected);
+          const cut = pairs.map(([c, r]) => {
+            const answers = pairsOf([c], [r]);
+            const { loss } = objective.evaluate(pairLogps(answers), { ...totals, micro: totalsOf([c], [r]) });
+            backward([loss]);
+            return { loss: loss.item(), grad: (answers.logps.grad as Tensor).toNumbers() };
+          });
+          assertClose(cut.reduce((sum, part) => sum + part.loss, 0), whole.loss, { rtol: 1e-12, atol: 1e-12 });
+          assertClose(cut.flatMap((part) => part.grad), whole.grad, { rtol: 1e-12, atol: 1e-15 });
+        });
+      }
+    }),
+    { numRuns: 30 },
+  );
+});
+
+test("property: swapping chosen and rejected negates the margin; β → 0 gives ln 2", () => {
+  fc.assert(
+    fc.property(lists, (pairs) => {
+      withoutLeaks(() => {
+        const chosen = pairs.map((p) => p[0]);
+        const rejected = pairs.map((p) => p[1]);
+        const margin = (c: number[][], r: number[][]) =>
+          lossOf(slime(script), c, r).metrics["rewards/margins"]?.sum.item() ?? Number.NaN;
+        assertClose(margin(chosen, rejected), -margin(rejected, chosen), { atol: 1e-9 });
+        const tiny = dpo({ beta: 1e-12, labelSmoothing: 0, lossType: "sigmoid" });
+        const reference = pairs.flatMap(() => [-1, -1]);
+        assertClose(lossOf(tiny, chosen, rejected, reference).loss, Math.LN2, { atol: 1e-9 });
+      });
+    }),
+    { numRuns: 20 },
+  );
+});

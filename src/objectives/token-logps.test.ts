@@ -1,0 +1,78 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { assertClose, withoutLeaks } from "../../test/support/close.ts";
+import { backward, manualSeed, ops, type Tensor, tensor } from "../torch/index.ts";
+import { defaultChunkRows, tokenLogps } from "./token-logps.ts";
+
+const rows = 7;
+const width = 5;
+const vocabulary = 11;
+
+function inputs(): { hidden: Tensor; weight: Tensor; targets: Tensor; g: Tensor } {
+  manualSeed(1);
+  const random = (shape: number[]) => ops.normal_(ops.zeros(shape, { dtype: "float32" }));
+  return {
+    hidden: random([rows, width]),
+    weight: random([vocabulary, width]),
+    targets: tensor([0, 10, 3, 3, 7, 1, 2], [rows], { dtype: "int64" }),
+    g: random([rows]),
+  };
+}
+
+/** The same by autograd over whole logits: log-probs and both gradients. */
+function oracle({ hidden, weight, targets, g }: ReturnType<typeof inputs>) {
+  const h = ops.detach(hidden);
+  const w = ops.detach(weight);
+  h.requiresGrad = true;
+  w.requiresGrad = true;
+  const logits = ops.linear(h, w);
+  const picked = ops.squeezeDim(ops.gather(logits, 1, ops.unsqueeze(targets, 1)), 1);
+  const logps = ops.subTensor(picked, ops.logsumexp(logits, [1]));
+  backward([logps], { gradients: [g] });
+  return { logps: logps.toNumbers(), h: h.grad as Tensor, w: w.grad as Tensor };
+}
+
+for (const chunkRows of [1, 2, 3, 7, 100]) {
+  test(`log-probs and both gradients equal autograd's, ${chunkRows} rows a chunk`, () => {
+    withoutLeaks(() => {
+      const given = inputs();
+      const want = oracle(given);
+      const { hidden, weight, targets, g } = given;
+      const frozen = tokenLogps(hidden, weight, targets, { chunkRows, gradient: "hidden" });
+      assertClose(frozen.logps, want.logps, { atol: 1e-6 });
+      assertClose(frozen.backward(g, null), want.h.toNumbers(), { atol: 1e-6 });
+      const trained = tokenLogps(hidden, weight, targets, { chunkRows, gradient: "hidden-and-weight" });
+      const weightGrad = ops.full([vocabulary, width], 2, { dtype: "float32" });
+      assertClose(trained.backward(g, weightGrad), want.h.toNumbers(), { atol: 1e-6 });
+      assertClose(ops.subScalar(weightGrad, 2), want.w.toNumbers(), { atol: 2e-6 });
+    });
+  });
+}
+
+test("entropy and accuracy by hand", () => {
+  withoutLeaks(() => {
+    // logits (0, ln 3): p = (1/4, 3/4)
+    const hidden = tensor([1, 1], [2, 1]);
+    const weight = tensor([0, Math.log(3)], [2, 1]);
+    const targets = tensor([0, 1], [2], { dtype: "int64" });
+    const pass = tokenLogps(hidden, weight, targets, { gradient: "none", statistics: true });
+    assertClose(pass.logps, [Math.log(0.25), Math.log(0.75)], { atol: 1e-6 });
+    const entropy = -(0.25 * Math.log(0.25) + 0.75 * Math.log(0.75));
+    assertClose(pass.entropies as Tensor, [entropy, entropy], { atol: 1e-6 });
+    assertClose(pass.correct as Tensor, [0, 1], {});
+  });
+});
+
+test("logits too large for exp do not overflow", () => {
+  withoutLeaks(() => {
+    const pass = tokenLogps(tensor([1000], [1, 1]), tensor([1, -1], [2, 1]), tensor([1], [1], { dtype: "int64" }), {
+      gradient: "none",
+    });
+    assertClose(pass.logps, [-2000], {});
+  });
+});
+
+test("a chunk of logits fits 64 MiB whatever the vocabulary", () => {
+  for (const size of [512, 32_000, 151_936, 262_144]) assert.ok(defaultChunkRows(size) * size * 4 <= 2 ** 26);
+  assert.equal(defaultChunkRows(10 ** 9), 1);
+});

@@ -1,0 +1,66 @@
+import assert from "node:assert/strict";
+import test from "node:test";
+
+import { DataError } from "../base/errors.ts";
+import { contentText, parseMessages, parseTools } from "./messages.ts";
+
+const where = "pairs.jsonl:7, prompt";
+const fails = (value: unknown, pattern: RegExp): void => {
+  assert.throws(
+    () => parseMessages(value, where),
+    (error) => error instanceof DataError && error.message.startsWith(where) && pattern.test(error.message),
+  );
+};
+
+test("reads messages and leaves unknown keys and empty optional ones out", () => {
+  const value = [
+    { role: "user", content: "hi", weight: 1, name: null, tool_calls: null },
+    { role: "assistant", content: null, tool_calls: [{ id: "1" }], reasoning_content: "hm" },
+    {
+      role: "tool",
+      content: [
+        { type: "text", text: "a" },
+        { type: "text", text: "b" },
+      ],
+      tool_call_id: "1",
+    },
+  ];
+  const messages = parseMessages(value, where);
+  assert.deepEqual(messages[0], { role: "user", content: "hi" });
+  assert.deepEqual(messages[1], {
+    role: "assistant",
+    content: "",
+    tool_calls: [{ id: "1" }],
+    reasoning_content: "hm",
+  });
+  assert.equal(contentText(messages[2] ?? { role: "user", content: "" }), "ab");
+});
+
+test("refuses what is no list of messages", () => {
+  fails("hi", /expected a list of messages .* got "hi"/);
+  fails([], /at least one message, got an empty list/);
+  fails(["hi"], /message 1: expected an object/);
+});
+
+test("refuses unknown roles with a suggestion", () => {
+  fails([{ role: "asistant", content: "" }], /message 1: .*got "asistant"\. Did you mean "assistant"\?/);
+  fails([{ from: "human", value: "x" }], /ShareGPT.*"human" to "user"/);
+});
+
+test("refuses content that is not text, by name", () => {
+  fails([{ role: "user", content: [{ type: "image", image: "x.png" }] }], /part 1: .*got "image"/);
+  fails([{ role: "user" }], /expected "content" to be a string .*got nothing/);
+  fails([{ role: "user", content: null }], /got null/);
+  fails([{ role: "user", content: "x", tool_calls: "f" }], /"tool_calls" to be a list/);
+  fails([{ role: "user", content: "x", name: 3 }], /"name" to be a string, got number 3/);
+});
+
+test("reads tools as a list or as JSON", () => {
+  const tools = [{ type: "function" }];
+  assert.deepEqual(parseTools(tools, where), tools);
+  assert.deepEqual(parseTools(JSON.stringify(tools), where), tools);
+  for (const nothing of [undefined, null, "", [], "[]"]) assert.equal(parseTools(nothing, where), null);
+  assert.throws(() => parseTools("[{", where), /a string that is not JSON/);
+  assert.throws(() => parseTools('{"a":1}', where), /a list of tool descriptions, got an object/);
+  assert.throws(() => parseTools(["add"], where), /tool 1 to be an object, got "add"/);
+});

@@ -1,0 +1,253 @@
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import test from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+
+import { requireShared, skipWithoutShared } from "../../test/support/shared.ts";
+import { compileTemplate } from "./jinja.ts";
+import { knownTemplate, templateHash } from "./known-templates.ts";
+import type { Message } from "./messages.ts";
+import { createRenderer, type RendererOptions, TemplateError } from "./template.ts";
+import type { FailureKind } from "./template-process.ts";
+import { chatMl } from "./toy-tokenizer.ts";
+import { loadTokenizer } from "./tokenizer.ts";
+
+const hello: Message[] = [{ role: "user", content: "hello" }];
+const request = { messages: hello, addGenerationPrompt: true };
+
+async function renderOnce(source: string, options: RendererOptions = {}): Promise<string> {
+  await using renderer = createRenderer(source, options);
+  const [text = ""] = await renderer.render([request]);
+  return text;
+}
+
+async function failureOf(source: string, options: RendererOptions = {}): Promise<TemplateError> {
+  try {
+    await renderOnce(source, options);
+  } catch (error) {
+    if (error instanceof TemplateError) return error;
+    throw error;
+  }
+  throw new Error("expected the template to fail");
+}
+
+test("a known template renders in this process", async () => {
+  const renderer = createRenderer(chatMl);
+  assert.equal(renderer.family, "chatml");
+  assert.deepEqual(await renderer.render([request, { messages: hello, addGenerationPrompt: false }]), [
+    "<|im_start|>user\nhello<|im_end|>\n<|im_start|>assistant\n",
+    "<|im_start|>user\nhello<|im_end|>\n",
+  ]);
+});
+
+for (const [family, ...path] of [
+  ["qwen3", "tokenizers", "qwen3"],
+  ["smollm2", "tokenizers", "smollm2"],
+  ["chatml", "fixtures", "gemma3_text", "model"],
+] as const) {
+  test(`the template of ${path.join("/")} is known as ${family}`, {
+    skip: skipWithoutShared(...path),
+  }, () => {
+    const { default: source } = loadTokenizer(requireShared(...path)).chatTemplates;
+    assert.equal(knownTemplate(templateHash(source ?? "")), family);
+    assert.equal(knownTemplate(templateHash(`${source} `)), null);
+  });
+}
+
+test("an unknown template renders in a child process, in order", async () => {
+  await using renderer = createRenderer("{{ bos_token }}{{ messages[0]['content'] }}|{{ x }}", {
+    bosToken: "<s>",
+    eosToken: null,
+  });
+  assert.equal(renderer.family, null);
+  const requests = Array.from({ length: 200 }, (_, x) => ({ ...request, variables: { x } }));
+  assert.deepEqual(
+    await renderer.render(requests),
+    requests.map((_, x) => `<s>hello|${x}`),
+  );
+});
+
+test("list content is joined, special tokens and the date are there", async () => {
+  const source =
+    "{{ messages[0].content }} {{ eos_token }} {{ strftime_now('%d %b %Y') }} {{ unk_token is defined }}";
+  await using renderer = createRenderer(source, { eosToken: "</s>", now: new Date(Date.UTC(2024, 0, 2)) });
+  const content = [
+    { type: "text" as const, text: "a" },
+    { type: "text" as const, text: "b" },
+  ];
+  const [text] = await renderer.render([
+    { messages: [{ role: "user", content }], addGenerationPrompt: false },
+  ]);
+  assert.equal(text, "ab </s> 02 Jan 2024 false");
+});
+
+test("transformers' conventions: blocks take their line, tojson as in Python", () => {
+  const render = compileTemplate(
+    "a\n  {% if true %}\nb\n  {% endif %}\n{{ x | tojson }}{{ {'a': [1, none]} | tojson(indent=2) }}",
+  );
+  assert.equal(
+    render({ variables: { x: { é: "<'" } }, now: 0 }),
+    'a\nb\n{"é": "<\'"}{\n  "a": [\n    1,\n    null\n  ]\n}',
+  );
+});
+
+const attacks: { name: string; source: string; kind: FailureKind; message: RegExp }[] = [
+  {
+    name: "a huge range",
+    source: "{% for i in range(10000000) %}x{% endfor %}",
+    kind: "raised",
+    message: /range too big/,
+  },
+  {
+    name: "a long loop",
+    source: "{% for i in range(90000) %}{% for j in range(90000) %}{% endfor %}{% endfor %}",
+    kind: "timeout",
+    message: /longer than 200 ms for one conversation/,
+  },
+  {
+    name: "a list that doubles",
+    source:
+      "{% set ns = namespace(l=[1,2]) %}{% for i in range(50) %}{% set ns.l = ns.l + ns.l %}{% endfor %}",
+    kind: "memory",
+    message: /more than 64 MiB/,
+  },
+  {
+    name: "a string that doubles",
+    source:
+      "{% set ns = namespace(s='ab') %}{% for i in range(60) %}{% set ns.s = ns.s ~ ns.s %}{% endfor %}{{ ns.s }}",
+    kind: "raised",
+    message: /Invalid string length/,
+  },
+  {
+    name: "a huge output",
+    source:
+      "{% set ns = namespace(s='ab') %}{% for i in range(22) %}{% set ns.s = ns.s ~ ns.s %}{% endfor %}{{ ns.s }}",
+    kind: "output",
+    message: /at most 4194304 characters/,
+  },
+  {
+    name: "endless recursion",
+    source: "{% macro f(g) %}{{ g(g) }}{% endmacro %}{{ f(f) }}",
+    kind: "raised",
+    message: /call stack|recursion/i,
+  },
+  {
+    name: "a syntax error",
+    source: "{% for x in %}",
+    kind: "invalid",
+    message: /Expected a Jinja chat template/,
+  },
+  {
+    name: "raise_exception",
+    source: "{{ raise_exception('Only two roles are supported!') }}",
+    kind: "raised",
+    message: /refused this conversation: Only two roles are supported!\.$/,
+  },
+];
+for (const { name, source, kind, message } of attacks) {
+  test(`${name} fails alone and leaves this process unharmed`, async () => {
+    // Only the endless loop may be cut short: starting a render is slow on a busy machine.
+    const error = await failureOf(source, kind === "timeout" ? { timeoutMs: 200 } : { timeoutMs: 20_000 });
+    assert.equal(error.kind, kind);
+    assert.match(error.message, message);
+    assert.equal(error.exitCode, 3);
+    assert.equal(await renderOnce("{{ messages[0].content }}"), "hello");
+  });
+}
+
+test("JavaScript's insides cannot be reached", async () => {
+  const probes = [
+    "messages.constructor",
+    "''.constructor.constructor",
+    "messages[0].__proto__",
+    "messages['constructor']['constructor']",
+    "{}.__class__.__mro__",
+    "process",
+    "globalThis",
+    "raise_exception.constructor",
+    "range.__globals__",
+    "namespace.constructor",
+  ];
+  const source = probes.map((probe) => `{{ ${probe} is defined }}`).join(",");
+  assert.equal(await renderOnce(source), probes.map(() => "false").join(","));
+  const call = await failureOf("{{ ''.constructor.constructor('return process')() }}");
+  assert.equal(call.kind, "raised");
+  assert.equal(({} as Record<string, unknown>)["polluted"], undefined);
+});
+
+test("one bad conversation does not disturb the others", async () => {
+  const source =
+    "{% if messages[0].content == 'loop' %}{% for i in range(90000) %}{% for j in range(90000) %}{% endfor %}{% endfor %}" +
+    "{% elif messages[0].content == 'raise' %}{{ raise_exception('no') }}{% endif %}{{ messages[0].content }}";
+  await using renderer = createRenderer(source, { timeoutMs: 1000 });
+  const texts = ["a", "raise", "b", "loop", "c"];
+  const outcomes = await renderer.renderEach(
+    texts.map((content) => ({ messages: [{ role: "user", content }], addGenerationPrompt: false })),
+  );
+  assert.deepEqual(
+    outcomes.map((outcome) => ("text" in outcome ? outcome.text : outcome.error.kind)),
+    ["a", "raised", "b", "timeout", "c"],
+  );
+});
+
+test("a closed renderer answers renders under way with an error and can be closed twice", async () => {
+  const renderer = createRenderer("{{ messages[0].content }}!");
+  const pending = renderer.renderEach([request]);
+  await renderer.close();
+  await renderer.close();
+  const [outcome] = await pending;
+  assert.ok(outcome !== undefined && "error" in outcome && outcome.error.kind === "crash");
+});
+
+/** Runs `body` as a program of its own that has `createRenderer` and `request`. */
+function program(body: string): ReturnType<typeof spawn> {
+  const module = JSON.stringify(join(import.meta.dirname, "template.ts"));
+  const head =
+    `import { createRenderer } from ${module};` +
+    `const request = { messages: [{ role: "user", content: "x" }], addGenerationPrompt: false };`;
+  const flags = ["--no-warnings", "--input-type=module", "--eval", head + body];
+  return spawn(process.execPath, flags, { stdio: ["ignore", "pipe", "inherit"] });
+}
+
+test("an idle renderer does not keep its process alive", { timeout: 60_000 }, async () => {
+  const child = program(
+    `const r = createRenderer("{{ messages[0].content }}!"); console.log((await r.render([request]))[0]);`,
+  );
+  let output = "";
+  child.stdout?.on("data", (chunk) => {
+    output += chunk;
+  });
+  const code = await new Promise((resolve) => child.once("close", resolve));
+  assert.equal(code, 0);
+  assert.equal(output, "x!\n");
+});
+
+test("a looping child ends when its parent is killed", {
+  timeout: 60_000,
+  skip: process.platform === "linux" ? false : "reads /proc",
+}, async () => {
+  const loop = "{% for i in range(90000) %}{% for j in range(90000) %}{% endfor %}{% endfor %}";
+  const parent = program(
+    `const r = createRenderer("${loop}", { timeoutMs: 400 });` +
+      `const p = r.render([request]); setTimeout(() => process.kill(process.pid, "SIGKILL"), 300); await p;`,
+  );
+  const children = (): string[] =>
+    readFileSync(`/proc/${parent.pid}/task/${parent.pid}/children`, "utf8").trim().split(" ").filter(Boolean);
+  let child: string | undefined;
+  while (child === undefined) {
+    await sleep(10);
+    child = children()[0];
+  }
+  await new Promise((resolve) => parent.once("close", resolve));
+  const isRunning = (): boolean => {
+    try {
+      return !/^State:\s+Z/m.test(readFileSync(`/proc/${child}/status`, "utf8"));
+    } catch {
+      return false;
+    }
+  };
+  for (let waited = 0; isRunning() && waited < 30_000; waited += 50) await sleep(50);
+  assert.equal(isRunning(), false);
+});

@@ -1,0 +1,100 @@
+/** Writes small tokenizer directories for tests: every byte is a token, with a few merges and ChatML's control tokens. */
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+import type { JsonObject } from "./tokenizer-files.ts";
+
+/** What differs between toy tokenizers. */
+export interface ToyOptions {
+  /** tokenizer_config.json's chat_template. */
+  chatTemplate?: unknown;
+  /** Put a BOS in front of plain text, as Llama's post-processor does, and an EOS behind it if `appendEos`. */
+  prependBos?: boolean;
+  appendEos?: boolean;
+  /** Merges as the older "a b" strings instead of pairs. */
+  stringMerges?: boolean;
+  /** More keys of tokenizer_config.json. */
+  config?: JsonObject;
+}
+
+/** ChatML, as the fixtures' tokenizers have it. Its hash is a known one. */
+export const chatMl: string =
+  "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n' }}" +
+  "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}";
+
+const controlTokens = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<s>", "</s>"];
+const merges: [string, string][] = [
+  ["Ġ", "a"],
+  ["l", "l"],
+  ["Ċ", "Ċ"],
+];
+
+/** Files of a toy tokenizer: `tokenizer.json` and `tokenizer_config.json` as objects. */
+export function toyFiles(options: ToyOptions = {}): { tokenizer: JsonObject; config: JsonObject } {
+  const symbols = byteSymbols();
+  const pieces = [...controlTokens, ...symbols, ...merges.map((pair) => pair.join(""))];
+  const vocab = Object.fromEntries(pieces.map((piece, id) => [piece, id]));
+  const special = (id: string) => ({ SpecialToken: { id, type_id: 0 } });
+  const single = [
+    ...(options.prependBos === true ? [special("<s>")] : []),
+    { Sequence: { id: "A", type_id: 0 } },
+    ...(options.appendEos === true ? [special("</s>")] : []),
+  ];
+  const tokenizer = {
+    version: "1.0",
+    added_tokens: controlTokens.map((content, id) => ({
+      id,
+      content,
+      single_word: false,
+      lstrip: false,
+      rstrip: false,
+      normalized: false,
+      special: true,
+    })),
+    normalizer: null,
+    pre_tokenizer: { type: "ByteLevel", add_prefix_space: false, trim_offsets: true, use_regex: true },
+    post_processor: { type: "TemplateProcessing", single, pair: single, special_tokens: {} },
+    decoder: { type: "ByteLevel", add_prefix_space: true, trim_offsets: true, use_regex: true },
+    model: {
+      type: "BPE",
+      unk_token: null,
+      vocab,
+      merges: options.stringMerges === true ? merges.map((pair) => pair.join(" ")) : merges,
+    },
+  };
+  const config = {
+    bos_token: options.prependBos === true ? "<s>" : null,
+    eos_token: options.prependBos === true ? "</s>" : "<|im_end|>",
+    ...(options.chatTemplate === undefined ? {} : { chat_template: options.chatTemplate }),
+    ...options.config,
+  };
+  return { tokenizer, config };
+}
+
+/** Runs `body` with a directory that holds a toy tokenizer, and removes it afterwards. */
+export async function withToyTokenizer<T>(
+  options: ToyOptions,
+  body: (directory: string) => T | Promise<T>,
+): Promise<T> {
+  const directory = mkdtempSync(join(tmpdir(), "preftune-tokenizer-"));
+  try {
+    const { tokenizer, config } = toyFiles(options);
+    writeFileSync(join(directory, "tokenizer.json"), JSON.stringify(tokenizer));
+    writeFileSync(join(directory, "tokenizer_config.json"), JSON.stringify(config));
+    return await body(directory);
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+/** GPT-2's visible stand-ins for the 256 bytes, in the order of the bytes. */
+function byteSymbols(): string[] {
+  const symbols: string[] = [];
+  let next = 256;
+  for (let byte = 0; byte < 256; byte++) {
+    const isVisible = (byte > 32 && byte < 127) || (byte > 160 && byte !== 173);
+    symbols.push(String.fromCharCode(isVisible ? byte : next++));
+  }
+  return symbols;
+}

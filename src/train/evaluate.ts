@@ -1,0 +1,91 @@
+/** Evaluation during training: the objective's loss and metrics on held-out rows, and displacement since the start. */
+import { ops, scope } from "../torch/index.ts";
+import { countsOf, toDevice } from "./batch.ts";
+import {
+  answerLogps,
+  evaluateObjective,
+  type MicroBatch,
+  MetricTally,
+  sumCounts,
+  type Training,
+  tokenStatistics,
+} from "./step.ts";
+import { walk } from "./walk.ts";
+
+/** What evaluating needs of a training. */
+export type Evaluated = Pick<Training, "model" | "objective" | "numerics" | "reference">;
+
+/** Result of an evaluation. */
+export interface Evaluation {
+  /** Loss, metrics and statistics, without the `eval_` prefix. */
+  metrics: Record<string, number>;
+  /** Mean token log-prob of each answer, by 2·index + completion. */
+  means: Float64Array;
+}
+
+/**
+ * The objective on `batches`, its normalisers taken over all of them.
+ *
+ * @param examples - number of examples in the batches
+ */
+export function evaluate(training: Evaluated, batches: readonly MicroBatch[], examples: number): Evaluation {
+  const { model, objective, numerics, reference } = training;
+  const totals = sumCounts(batches.map((b) => countsOf(b.packed)));
+  const tally = new MetricTally();
+  const means = new Float64Array(2 * examples).fill(Number.NaN);
+  let loss = 0;
+  for (const batch of batches) {
+    using _ = scope();
+    const onDevice = toDevice(batch.packed, model.device);
+    const pass = walk(model, onDevice, { ...numerics, training: false, statistics: true });
+    const type = model.device.startsWith("mps") ? "float32" : "float64";
+    const answers = answerLogps(ops.toDtype(pass.logps, type), onDevice, reference?.(batch) ?? null);
+    const result = evaluateObjective(objective, answers, { ...totals, micro: onDevice.counts });
+    loss += result.loss.item();
+    tally.add({ ...result.metrics, ...tokenStatistics(pass, onDevice) });
+    collectMeans(means, batch, pass.logps.data() as Float32Array);
+  }
+  return { metrics: { loss, ...tally.averages() }, means };
+}
+
+function collectMeans(means: Float64Array, { packed, indices }: MicroBatch, logps: Float32Array): void {
+  for (const span of packed.spans) {
+    const own = logps.subarray(span.start, span.end);
+    const at = 2 * (indices[span.example] as number) + span.completion;
+    means[at] = own.reduce((total, x) => total + x, 0) / own.length;
+  }
+}
+
+/**
+ * Likelihood displacement: how the answers' mean token log-probs moved since `before`, on the same rows.
+ *
+ * `frac_chosen_down` is the share of pairs whose chosen answer lost likelihood, `frac_both_down` and `frac_both_up` of
+ * those where both moved one way. Pairs that are missing in either are left out; no pairs, no metrics.
+ */
+export function displacement(before: Float64Array, now: Float64Array): Record<string, number> {
+  const pairs = pairedChanges(before, now);
+  if (pairs.length === 0) return {};
+  const average = (values: number[]) => values.reduce((a, b) => a + b, 0) / values.length;
+  const share = (test: (pair: { chosen: number; rejected: number }) => boolean) =>
+    pairs.filter(test).length / pairs.length;
+  const chosenOnly: Record<string, number> = {
+    "logps/chosen_delta_init": average(pairs.map((p) => p.chosen)),
+    "displacement/frac_chosen_down": share((p) => p.chosen < 0),
+  };
+  if (pairs.some((p) => Number.isNaN(p.rejected))) return chosenOnly;
+  return {
+    ...chosenOnly,
+    "logps/rejected_delta_init": average(pairs.map((p) => p.rejected)),
+    "displacement/frac_both_down": share((p) => p.chosen < 0 && p.rejected < 0),
+    "displacement/frac_both_up": share((p) => p.chosen > 0 && p.rejected > 0),
+  };
+}
+
+function pairedChanges(before: Float64Array, now: Float64Array): { chosen: number; rejected: number }[] {
+  const out: { chosen: number; rejected: number }[] = [];
+  for (let i = 0; i + 1 < Math.min(before.length, now.length); i += 2) {
+    const chosen = (now[i] as number) - (before[i] as number);
+    if (!Number.isNaN(chosen)) out.push({ chosen, rejected: (now[i + 1] as number) - (before[i + 1] as number) });
+  }
+  return out;
+}

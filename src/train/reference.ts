@@ -1,0 +1,97 @@
+/**
+ * Reference log-probabilities for DPO: live with the adapter switched off, or computed once before training and kept in
+ * a file named after everything they depend on.
+ */
+import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { sha256, writeFileAtomic } from "../base/files.ts";
+import type { Example } from "../data/example.ts";
+import type { Adapter } from "../models/adapt.ts";
+import type { CausalLM } from "../models/causal-lm.ts";
+import { scoreBatch } from "./score.ts";
+import type { MicroBatch, Numerics } from "./step.ts";
+
+/** Sums of reference log-probs, by 2·index + completion of the dataset. */
+export type ReferenceSums = Float64Array<ArrayBuffer>;
+
+/** A source of reference sums for `Training.reference`. */
+export type ReferenceSource = (batch: MicroBatch) => readonly number[];
+
+/** Looks the sums of a batch's answers up in a table. */
+export function referenceFrom(sums: ReferenceSums): ReferenceSource {
+  return ({ packed, indices }) =>
+    packed.spans.map((span) => sums[2 * (indices[span.example] as number) + span.completion] as number);
+}
+
+/** Runs the model without its adapter for each batch. */
+export function liveReference(model: CausalLM, adapter: Adapter, numerics: Numerics): ReferenceSource {
+  return (batch) => {
+    const { enabled, training } = adapter.switch;
+    adapter.switch.enabled = false;
+    adapter.switch.training = false;
+    try {
+      return scoreBatch(model, batch, numerics).map((score) => score.sum);
+    } finally {
+      adapter.switch.enabled = enabled;
+      adapter.switch.training = training;
+    }
+  };
+}
+
+/** The sums that the rows bring along, or null when any row lacks them. */
+export function givenReference(examples: readonly Example[]): ReferenceSums | null {
+  const sums = new Float64Array(2 * examples.length);
+  for (const [i, example] of examples.entries()) {
+    const given = example.referenceLogps;
+    if (given === undefined || given.length < 2) return null;
+    sums[2 * i] = given[0] as number;
+    sums[2 * i + 1] = given[1] as number;
+  }
+  return sums;
+}
+
+/** Where precomputed sums are kept, and what they depend on. */
+export interface ReferenceCache {
+  dir: string;
+  /** Everything the sums depend on: model, adapter it starts from, data, template, type of the activations. */
+  key: readonly string[];
+}
+
+/**
+ * Sums of `examples` under the model as it is now, read from the cache when it has them.
+ *
+ * @param progress - told how many examples are done
+ */
+export function precomputeReference(
+  model: CausalLM,
+  batches: readonly MicroBatch[],
+  options: { numerics: Numerics; examples: number; cache: ReferenceCache; progress?: (done: number) => void },
+): { sums: ReferenceSums; fromCache: boolean } {
+  const path = join(options.cache.dir, `reference-${sha256(options.cache.key.join("\n")).slice(0, 32)}.json`);
+  const cached = readSums(path, 2 * options.examples);
+  if (cached !== null) return { sums: cached, fromCache: true };
+  const sums = new Float64Array(2 * options.examples);
+  let done = 0;
+  for (const batch of batches) {
+    for (const score of scoreBatch(model, batch, options.numerics)) {
+      sums[2 * score.index + score.completion] = score.sum;
+    }
+    done += batch.indices.length;
+    options.progress?.(done);
+  }
+  mkdirSync(options.cache.dir, { recursive: true });
+  writeFileAtomic(path, `${JSON.stringify({ version: 1, sums: Array.from(sums) })}\n`);
+  return { sums, fromCache: false };
+}
+
+/** The sums in a cache file; null when it is absent or damaged: it will be written anew. */
+function readSums(path: string, count: number): ReferenceSums | null {
+  if (!existsSync(path)) return null;
+  try {
+    const { version, sums } = JSON.parse(readFileSync(path, "utf8"));
+    const good = version === 1 && Array.isArray(sums) && sums.length === count && sums.every(Number.isFinite);
+    return good ? Float64Array.from(sums) : null;
+  } catch {
+    return null;
+  }
+}

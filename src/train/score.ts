@@ -1,0 +1,35 @@
+/** Log-probabilities of answers without gradients: what scoring, evaluation and reference passes share. */
+import type { CausalLM } from "../models/causal-lm.ts";
+import { scope, synchronize } from "../torch/index.ts";
+import { toDevice } from "./batch.ts";
+import type { MicroBatch, Numerics } from "./step.ts";
+import { walk } from "./walk.ts";
+
+/** One answer's log-probabilities. */
+export interface AnswerScore {
+  /** Position of the answer's example in the dataset. */
+  index: number;
+  /** 0: chosen (or the only one), 1: rejected. */
+  completion: number;
+  /** Σ logps, nats, added in float64. */
+  sum: number;
+  /** Per token, nats; tokens outside the loss are left out. */
+  logps: Float32Array;
+}
+
+/** Scores of the answers of a batch, in the order of its spans. */
+export function scoreBatch(model: CausalLM, batch: MicroBatch, numerics: Numerics): AnswerScore[] {
+  using _ = scope();
+  const pass = walk(model, toDevice(batch.packed, model.device), {
+    ...numerics,
+    training: false,
+    statistics: false,
+  });
+  const logps = Float32Array.from(pass.logps.data() as Float32Array);
+  synchronize(model.device);
+  return batch.packed.spans.map((span) => {
+    const own = logps.subarray(span.start, span.end);
+    const sum = own.reduce((total, x) => total + x, 0);
+    return { index: batch.indices[span.example] as number, completion: span.completion, sum, logps: own };
+  });
+}
