@@ -2,7 +2,7 @@
 import { ConfigError, DataError } from "../base/errors.ts";
 import { encodeRows, type RowProblem, type SourceEncoder } from "./encoder.ts";
 import { describeOrigin, type Example, type RawRow } from "./example.ts";
-import { type FindingCode, FindingList } from "./findings.ts";
+import { FindingList } from "./findings.ts";
 import { fingerprintOf } from "./fingerprint.ts";
 import { openSources, type WeightedSource } from "./mixing.ts";
 import { type OverflowPolicy, sequenceLength, truncateExample } from "./overflow.ts";
@@ -183,12 +183,13 @@ class Loader {
   }
 
   #fail({ code, origin, message }: RowProblem): null {
-    this.findings.add(code, "error", origin, message);
+    this.findings.add(code, "error", origin, ` (first: ${message})`);
     return null;
   }
 
-  #drop({ code, origin }: { code: FindingCode } & RowProblem): null {
-    this.findings.add(code, "warning", origin, undefined);
+  #drop({ code, origin, message }: RowProblem): null {
+    const detail = message === "" ? "; dropped" : `; dropped (first: ${message})`;
+    this.findings.add(code, "warning", origin, detail);
     this.counts.dropped[code] = (this.counts.dropped[code] ?? 0) + 1;
     return null;
   }

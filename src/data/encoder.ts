@@ -1,5 +1,5 @@
 /** From rows understood to examples: text goes through the encoder, token ids are taken as they are. */
-import { DataError, FormatError } from "../base/errors.ts";
+import { DataError, type FormatError } from "../base/errors.ts";
 import type { RowEncoder } from "../text/encode.ts";
 import type { SourceRow } from "../text/rows.ts";
 import { TemplateError } from "../text/template.ts";

@@ -13,6 +13,7 @@ export interface Finding {
   count: number;
   /** The first few of them, as `file:line`. */
   rows: string[];
+  /** What the rows have, as a phrase. */
   message: string;
   remedy: string;
 }
@@ -24,120 +25,142 @@ interface Description {
 
 const mend = "Mend or remove the rows, or set invalid_rows: drop.";
 
-const rowFaults = {
-  invalid_row: { message: "rows have no form that can be read", remedy: mend },
-  unencodable: { message: "rows cannot be turned into tokens", remedy: mend },
-  empty_answer: { message: "rows have an answer without text", remedy: mend },
-  empty_prompt: { message: "rows have a prompt of no tokens", remedy: `Give them a prompt. ${mend}` },
+/** Faults of single rows: what `invalid_rows: drop` can leave out. */
+export type RowFault =
+  | "invalid_row"
+  | "unencodable"
+  | "empty_answer"
+  | "empty_prompt"
+  | "bos_repeated"
+  | "bos_missing"
+  | "end_missing"
+  | "end_repeated"
+  | "fully_masked"
+  | "identical_pair"
+  | "id_out_of_range"
+  | "reference_of_cut_row"
+  | "too_long";
+
+/** Findings about the data as a whole. */
+export type SetFinding =
+  | "no_rows"
+  | "prompt_in_both_splits"
+  | "duplicate_row"
+  | "truncated"
+  | "length_bias"
+  | "very_long_row";
+
+const rowFaults: Readonly<Record<RowFault, Description>> = {
+  invalid_row: { message: "no form that can be read", remedy: mend },
+  unencodable: { message: "cannot be turned into tokens", remedy: mend },
+  empty_answer: { message: "an answer without text", remedy: mend },
+  empty_prompt: { message: "a prompt of no tokens", remedy: `Give them a prompt. ${mend}` },
   bos_repeated: {
-    message: "rows begin with more than one BOS token",
+    message: "more than one BOS token at the beginning",
     remedy: `Take the BOS out of the text: the tokenizer or the chat template writes it. ${mend}`,
   },
   bos_missing: {
-    message: "rows do not begin with the tokenizer's BOS token",
+    message: "no BOS token at the beginning, though the tokenizer has one",
     remedy: "If the model was trained with a BOS, use a chat template or tokenizer that writes it.",
   },
   end_missing: {
-    message: "rows have an answer without an end-of-turn token: the model would not learn to stop",
+    message: "an answer without an end-of-turn token, so that the model would not learn to stop",
     remedy: `End each answer with the end-of-turn token. ${mend}`,
   },
   end_repeated: {
-    message: "rows have an answer with its end-of-turn token twice",
+    message: "an answer with its end-of-turn token twice",
     remedy: `Take the end-of-turn token out of the text: the chat template writes it. ${mend}`,
   },
   fully_masked: {
-    message: "rows have an answer with no token in the loss",
+    message: "an answer with no token in the loss",
     remedy: `Raise max_length, or check completion_mask. ${mend}`,
   },
   identical_pair: {
-    message: "pairs have the same tokens as chosen and as rejected answer",
+    message: "the same tokens as chosen and as rejected answer",
     remedy: `There is nothing to prefer. ${mend}`,
   },
   id_out_of_range: {
-    message: "rows hold token ids outside the vocabulary",
+    message: "token ids outside the vocabulary",
     remedy: "Tokenise them with this model's tokenizer.",
   },
   reference_of_cut_row: {
-    message: "rows were cut to max_length but bring reference log-probabilities of the whole answers",
+    message: "cut to max_length, but with reference log-probabilities of the whole answers",
     remedy: `Raise max_length, or leave the ref_*_logps columns out. ${mend}`,
   },
   too_long: {
-    message: "rows are longer than max_length",
+    message: "longer than max_length",
     remedy: "Raise max_length, or set overflow: drop or overflow: truncate.",
   },
-} as const satisfies Record<string, Description>;
+};
 
-const setFaults = {
+const setFindings: Readonly<Record<SetFinding, Description>> = {
   no_rows: {
-    message: "There are no rows to train on",
+    message: "no rows to train on",
     remedy: "Check the paths and the counts of dropped rows.",
   },
   prompt_in_both_splits: {
-    message: "evaluation rows have a prompt that is also trained on, so held-out figures would flatter",
+    message: "a prompt in the evaluation that is also trained on, so that held-out figures would flatter",
     remedy:
       "Set eval_fraction (it splits by prompt), or invalid_rows: drop to leave them out of the evaluation.",
   },
   duplicate_row: {
-    message: "rows repeat another row",
+    message: "the same tokens as an earlier row",
     remedy: "Remove them unless they are meant to weigh more.",
   },
-  truncated: { message: "rows were cut to max_length", remedy: "Raise max_length if memory allows." },
+  truncated: { message: "cut to max_length", remedy: "Raise max_length if memory allows." },
   length_bias: {
-    message: "Length alone tells the answers apart",
+    message: "length alone tells the answers apart",
     remedy: "Compare any accuracy with this figure, and watch the answers' lengths during training.",
   },
   very_long_row: {
-    message: "rows are more than eight times as long as the mean",
+    message: "more than eight times as long as the mean row",
     remedy: "They set the peak of memory. Set max_length to bound it.",
   },
-} as const satisfies Record<string, Description>;
+};
 
 const notes: Readonly<Record<EncodeNote, Description>> = {
   boundary_moved: {
-    message: "rows have prompt tokens that merge with the answer's beginning and went to the answer",
+    message: "prompt tokens that merge with the answer's beginning and went to the answer",
     remedy: "Usual for plain text. In conversations, check that the prompt ends where an answer begins.",
   },
   end_of_turn_added: {
-    message: "rows got an end-of-turn token that the template does not write",
+    message: "an end-of-turn token added that the template does not write",
     remedy: "Generation has to stop at the same token.",
   },
   end_of_turn_inside: {
-    message: "rows have an answer that holds its end-of-turn token before the end",
+    message: "an answer that holds its end-of-turn token before the end",
     remedy: "Take special tokens out of the text.",
   },
   double_bos: {
-    message: "rows had a second BOS, which was left out",
+    message: "a second BOS, which was left out",
     remedy: "Take the BOS out of the text.",
   },
   empty_thinking_in_answer: {
-    message: "rows have an empty thinking block in the answer, and so in the loss",
+    message: "an empty thinking block in the answer, and so in the loss",
     remedy: "Set enable_thinking: false to have it in the prompt.",
   },
   generation_prompt_joined: {
-    message: "rows have their answer set behind the generation prompt, which the template writes differently",
+    message: "the answer set behind the generation prompt, which the template writes differently",
     remedy: "Nothing to do: this is how the model will be asked.",
   },
   turn_rewritten: {
-    message: "rows have earlier assistant turns that are trained as the template shows them in the history",
+    message: "earlier assistant turns that are trained as the template shows them in the history",
     remedy: 'Set train_on: "last" to train on the last turn only.',
   },
   leading_assistant_skipped: {
-    message: "conversations begin with an assistant turn, which has no prompt and is not learned",
+    message: "an assistant turn at the beginning, which has no prompt and is not learned",
     remedy: "Nothing to do, unless a message is missing.",
   },
   trailing_messages_dropped: {
-    message: "conversations have messages after the last assistant turn, which were left out",
+    message: "messages after the last assistant turn, which were left out",
     remedy: "Nothing to do, unless an answer is missing.",
   },
 };
 
-/** Faults of single rows: what `invalid_rows: drop` can leave out. */
-export type RowFault = keyof typeof rowFaults;
-
 /** Names of findings. */
-export type FindingCode = RowFault | keyof typeof setFaults | EncodeNote;
+export type FindingCode = RowFault | SetFinding | EncodeNote;
 
-const descriptions: Readonly<Record<FindingCode, Description>> = { ...rowFaults, ...setFaults, ...notes };
+const descriptions: Readonly<Record<FindingCode, Description>> = { ...rowFaults, ...setFindings, ...notes };
 
 const namedRows = 5;
 
@@ -145,14 +168,14 @@ const namedRows = 5;
 export class FindingList {
   readonly #findings: Map<string, Finding> = new Map();
 
-  /** Counts one row. `detail` of the first row is kept in the message. */
-  add(code: FindingCode, severity: Severity, origin: Origin, detail?: string): void {
-    const finding = this.#open(code, severity, detail === undefined ? "" : ` (first: ${detail})`);
+  /** Counts one row. `detail` of the first row is put behind the message. */
+  add(code: FindingCode, severity: Severity, origin: Origin, detail: string = ""): void {
+    const finding = this.#open(code, severity, detail);
     finding.count++;
     if (finding.rows.length < namedRows) finding.rows.push(describeOrigin(origin));
   }
 
-  /** Adds a finding about the data as a whole. */
+  /** Adds a finding that names no rows. */
   addOverall(code: FindingCode, severity: Severity, count: number, detail: string): void {
     this.#open(code, severity, detail).count += count;
   }

@@ -64,7 +64,7 @@ async function listDataFiles(id: HubId, options: HubOptions): Promise<ListFileEn
   try {
     const path = id.folder === "" ? {} : { path: id.folder };
     for await (const entry of listFiles({ ...request(id, options), ...path, recursive: true })) {
-      if (entry.type === "file" && fileKind(entry.path) !== null) entries.push(entry);
+      if (entry.type === "file" && isRows(entry.path)) entries.push(entry);
     }
   } catch (error) {
     throw hubFailure(id, error);
@@ -73,6 +73,11 @@ async function listDataFiles(id: HubId, options: HubOptions): Promise<ListFileEn
   throw new DataError(
     `hub:${id.repo}: expected data files (Parquet, JSON or CSV), found none. Check the folder.`,
   );
+}
+
+/** Data sets often keep their description beside their rows, as JSON too. */
+function isRows(path: string): boolean {
+  return fileKind(path) !== null && !/^dataset_(infos?|dict)\.json$/.test(basename(path));
 }
 
 /** The files of one split and one format. Exported for tests. */

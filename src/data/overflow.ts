@@ -46,7 +46,9 @@ function cutPrompt(ids: number[], limit: number, bosTokenId: number | null): num
   if (ids.length <= limit) return ids;
   const [first] = ids;
   if (first === undefined || first !== bosTokenId) return ids.slice(ids.length - limit);
-  return [first, ...ids.slice(ids.length - limit + 1)];
+  const kept = ids.slice(ids.length - limit + 1);
+  // Where the BOS also opens every turn, the cut may fall right before one.
+  return kept[0] === first ? kept : [first, ...kept];
 }
 
 function cutCompletion({ ids, mask }: Completion, limit: number): Completion {

@@ -68,7 +68,7 @@ function biasLines({ lengthBias: bias }: PreflightReport): string[] {
 function findingLines(findings: readonly Finding[]): string[] {
   const errors = findings.filter(({ severity }) => severity === "error").length;
   const lines = findings.flatMap(({ severity, count, message, rows, remedy }) => [
-    `${severity.padEnd(7)}  ${rows.length === 0 ? "" : `${number(count)} `}${message}`,
+    `${severity.padEnd(7)}  ${rows.length === 0 ? "" : `${plural(count, "row")}: `}${message}`,
     ...(rows.length === 0 ? [] : [`${indent}${rows.join(", ")}${count > rows.length ? ", ..." : ""}`]),
     `${indent}${remedy}`,
   ]);
@@ -82,5 +82,5 @@ function number(value: number): string {
 }
 
 function plural(count: number, noun: string): string {
-  return `${count} ${noun}${count === 1 ? "" : "s"}`;
+  return `${number(count)} ${noun}${count === 1 ? "" : "s"}`;
 }

@@ -91,7 +91,7 @@ export function assertPreflight(report: PreflightReport): void {
   if (errors.length === 0) return;
   const lines = errors.map(({ message, count, rows, remedy }) => {
     const named = rows.length === 0 ? "" : ` [${rows.join(", ")}${count > rows.length ? ", ..." : ""}]`;
-    return `  ${rows.length === 0 ? "" : `${count} `}${message}${named}. ${remedy}`;
+    return `  ${rows.length === 0 ? "" : `${count} ${count === 1 ? "row" : "rows"}: `}${message}${named}. ${remedy}`;
   });
   const kinds = errors.length === 1 ? "one kind of error" : `${errors.length} kinds of errors`;
   throw new DataError(`The data has ${kinds}, so training was not started:\n${lines.join("\n")}`);

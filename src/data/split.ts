@@ -61,10 +61,14 @@ export function drawRows({ counts, weights, maxRows, seed }: DrawOptions): Set<n
   const sum = weights.reduce((total, weight) => total + weight, 0);
   const shares = weights.map((weight) => weight / sum);
   const possible = Math.min(...counts.map((count, i) => count / (shares[i] ?? 1)));
-  const total = Math.min(possible, maxRows ?? possible);
+  // Shares that divide evenly can come out a rounding error below a whole number.
+  const total = Math.floor(Math.min(possible, maxRows ?? possible) + 1e-9);
+  let upTo = 0;
   return counts.map((count, i) => {
-    // A share of a whole number of rows can come out a rounding error below it.
-    const size = Math.min(count, Math.round(total * (shares[i] ?? 0)));
+    const before = Math.round(upTo * total);
+    upTo += shares[i] ?? 0;
+    // Rounding the running sum, not each share, keeps the rows drawn at `total`.
+    const size = Math.min(count, Math.round(upTo * total) - before);
     return new Set(permutation(count, deriveSeed(seed, i)).subarray(0, size));
   });
 }

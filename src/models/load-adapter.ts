@@ -18,6 +18,6 @@ export function installAdapter(model: CausalLM, files: AdapterFiles): Adapter {
     const entry = part === "saved" ? files.saved.get(`${path}.weight`) : files.lora.get(path)?.[part];
     targets.set(entry?.name ?? `${path} (${part})`, tensor);
   }
-  readTensorsInto(files.file.path, targets, "adapter");
+  readTensorsInto([files.file], targets, "adapter");
   return adapter;
 }

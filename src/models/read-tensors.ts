@@ -1,36 +1,42 @@
 /** Reading tensors of a safetensors file into tensors that already exist: adapters, checkpoints, optimiser states. */
 import { FormatError } from "../base/errors.ts";
-import { readSafetensorsHeader } from "../formats/safetensors.ts";
+import type { SafetensorsFile } from "../formats/safetensors.ts";
 import { noGrad, ops, scope, type Tensor } from "../torch/index.ts";
 import { mapSafetensors } from "./mapped-file.ts";
 
 /**
- * Copies every tensor of `path` into the one of the same name.
+ * Copies every tensor of the files into the one of the same name.
  *
- * @param targets - must be exactly the file's tensors, with their shapes
+ * @param files - checked headers; together they hold exactly the targets, with their shapes
  * @param what - for messages, e.g. "adapter"
  * @throws {FormatError} naming the first tensor that is missing, left over or of another shape; nothing is copied then
  */
-export function readTensorsInto(path: string, targets: ReadonlyMap<string, Tensor>, what: string): void {
-  const file = readSafetensorsHeader(path);
+export function readTensorsInto(
+  files: readonly SafetensorsFile[],
+  targets: ReadonlyMap<string, Tensor>,
+  what: string,
+): void {
+  const where = files[0]?.path ?? what;
+  const homes = new Map(files.flatMap((file) => [...file.tensors.values()].map((entry) => [entry.name, file] as const)));
   for (const [name, target] of targets) {
-    const entry = file.tensors.get(name);
-    if (entry === undefined) throw new FormatError(`${path}: ${what} tensor "${name}" is missing`);
+    const entry = homes.get(name)?.tensors.get(name);
+    if (entry === undefined) throw new FormatError(`${where}: ${what} tensor "${name}" is missing`);
     if (String(entry.shape) !== String(target.shape)) {
       throw new FormatError(
-        `${path}: tensor "${name}" has shape [${entry.shape}], this ${what} asks for [${target.shape}]. ` +
-          "It was made for another model or with other adapter settings.",
+        `${where}: tensor "${name}" has shape [${entry.shape}], this ${what} asks for [${target.shape}]. ` +
+          "It was made for another model or with other settings.",
       );
     }
   }
-  const extra = [...file.tensors.keys()].find((name) => !targets.has(name));
-  if (extra !== undefined) throw new FormatError(`${path}: tensor "${extra}" does not belong to this ${what}`);
+  const extra = [...homes.keys()].find((name) => !targets.has(name));
+  if (extra !== undefined) throw new FormatError(`${where}: tensor "${extra}" does not belong to this ${what}`);
+  for (const file of files) copyFile(file, targets);
+}
+
+function copyFile(file: SafetensorsFile, targets: ReadonlyMap<string, Tensor>): void {
   using _ = scope();
   const read = mapSafetensors(file);
   noGrad(() => {
-    for (const [name, target] of targets) {
-      const entry = file.tensors.get(name);
-      if (entry !== undefined) ops.copy_(ops.detach(target), read(entry));
-    }
+    for (const entry of file.tensors.values()) ops.copy_(ops.detach(targets.get(entry.name) as Tensor), read(entry));
   });
 }

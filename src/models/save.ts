@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { writeFileAtomic } from "../base/files.ts";
 import { type AdapterConfig, adapterConfigJson } from "../formats/adapter-config.ts";
-import { exportConfig } from "../formats/hf-config-export.ts";
+import { configJsonText, exportConfig } from "../formats/hf-config-export.ts";
 import type { WeightDtype } from "../formats/model-config.ts";
 import { type TensorSource, writeSafetensors } from "../formats/safetensors-write.ts";
 import { writeWeights } from "../formats/weight-shards.ts";
@@ -37,7 +37,7 @@ export function writeAdapter(
     tensors.map(({ name, tensor }) => tensorSource(name, tensor)),
     { format: "pt" },
   );
-  writeJson(join(dir, "adapter_config.json"), adapterConfigJson(config));
+  writeFileAtomic(join(dir, "adapter_config.json"), `${JSON.stringify(adapterConfigJson(config), null, 2)}\n`);
 }
 
 /**
@@ -61,7 +61,8 @@ export function writeMergedModel(dir: string, model: CausalLM, dtype: WeightDtyp
       },
     })),
   );
-  writeJson(join(dir, "config.json"), exportConfig(model.config, { tieWordEmbeddings: tied, dtype }));
+  const config = exportConfig(model.config, { tieWordEmbeddings: tied, dtype });
+  writeFileAtomic(join(dir, "config.json"), configJsonText(config));
 }
 
 interface MergedTensor {
@@ -98,8 +99,4 @@ function mergedTensors(model: CausalLM): MergedTensor[] {
 
 function hasOwnTensors(module: object): boolean {
   return module instanceof Linear || module instanceof Embedding || ("eps" in module && "weight" in module);
-}
-
-function writeJson(path: string, value: unknown): void {
-  writeFileAtomic(path, `${JSON.stringify(value, null, 2)}\n`);
 }

@@ -10,8 +10,8 @@ export interface TokenLogpsOptions {
   chunkRows?: number | null;
   /** Prepare for `backward`: no gradient, one for the hidden states, or one for the head's weight as well. */
   gradient: "none" | "hidden" | "hidden-and-weight";
-  /** Also give entropies and whether the target was the likeliest token. Costs a pass over the logits. */
-  statistics?: boolean;
+  /** Also give entropies. Costs a pass over the logits. */
+  entropies?: boolean;
 }
 
 /** Result of `tokenLogps`; R rows. */
@@ -20,8 +20,8 @@ export interface TokenLogpsPass {
   logps: Tensor;
   /** (R) float32, nats; null unless asked for. */
   entropies: Tensor | null;
-  /** (R) float32: 1 where no token is likelier than the target; null unless asked for. */
-  correct: Tensor | null;
+  /** (R) float32: 1 where no token is likelier than the target. */
+  correct: Tensor;
   /**
    * The gradients for dL/dlogps (R), float32: `hidden` (R, D) in the hidden states' type; adds the head's to
    * `weightGrad` (V, D), float32, when the pass was made for it.
@@ -70,7 +70,7 @@ export function tokenLogps(
   return {
     logps,
     entropies: joined((c) => c.entropies),
-    correct: joined((c) => c.correct),
+    correct: joined((c) => c.correct) as Tensor,
     backward(gradLogps, weightGrad) {
       if (direction !== null) return scaleRows(direction, gradLogps);
       return backwardByRecompute({ hidden, weight, targets, chunkRows }, gradLogps, weightGrad);
@@ -81,7 +81,7 @@ export function tokenLogps(
 interface ChunkResult {
   logps: Tensor;
   entropies: Tensor | null;
-  correct: Tensor | null;
+  correct: Tensor;
   /** W[y] − Σ_v p_v W[v], (rows, D) */
   direction: Tensor | null;
 }
@@ -112,12 +112,11 @@ function forwardChunk(hidden: Tensor, weight: Tensor, targets: Tensor, options: 
   const { values, max, total, picked } = exponentials(hidden, weight, targets);
   const normaliser = ops.squeezeDim(ops.addTensor(max, ops.log(total)), 1);
   const logps = chunk.keep(ops.subTensor(picked, normaliser));
-  let entropies: Tensor | null = null;
-  let correct: Tensor | null = null;
-  if (options.statistics === true) {
-    entropies = chunk.keep(ops.sumDimIntList(ops.specialEntr(ops.divTensor(values, total)), [1]));
-    correct = chunk.keep(ops.toDtype(ops.geTensor(picked, ops.squeezeDim(max, 1)), "float32"));
-  }
+  const correct = chunk.keep(ops.toDtype(ops.geTensor(picked, ops.squeezeDim(max, 1)), "float32"));
+  const entropies =
+    options.entropies === true
+      ? chunk.keep(ops.sumDimIntList(ops.specialEntr(ops.divTensor(values, total)), [1]))
+      : null;
   if (options.gradient !== "hidden") return { logps, entropies, correct, direction: null };
   const expected = ops.divTensor(ops.matmul(values, ops.toDtype(weight, "float32")), total);
   const direction = chunk.keep(ops.subTensor(ops.indexSelect(weight, 0, targets), expected));

@@ -3,6 +3,7 @@
  * the token that ends a turn, what is written after it, and the beginning of an assistant's turn.
  */
 import { FormatError } from "../base/errors.ts";
+import { commonPrefixLength } from "./boundary.ts";
 import type { Message } from "./messages.ts";
 import type { TemplateRenderer } from "./template.ts";
 import type { Tokenizer } from "./tokenizer.ts";
@@ -18,8 +19,10 @@ export interface ChatFormat {
   tail: string;
   /** The part of `tail` after the terminator, which is not trained on. */
   trailer: string;
-  /** What is written to make the assistant speak, or null when it is not simply put at the end. */
-  generationPrompt: string | null;
+  /** What is written to make the assistant speak. Empty for templates that always write it. */
+  generationPrompt: string;
+  /** Whether the generation prompt is all that is added, and so the same behind every conversation. */
+  appendsGenerationPrompt: boolean;
   /** True when an assistant's turn reads differently once another turn follows. */
   rewritesHistory: boolean;
   /** Every token id that ends a turn: `endOfTurnId` and the EOS ids of tokenizer and generation config. */
@@ -74,8 +77,8 @@ export async function probeChatFormat(
   return {
     ...terminator,
     tail,
-    generationPrompt:
-      prompt.startsWith(bare) && prompt.length > bare.length ? prompt.slice(bare.length) : null,
+    generationPrompt: prompt.slice(commonPrefixLength(bare, prompt)),
+    appendsGenerationPrompt: prompt.startsWith(bare),
     rewritesHistory: !history.startsWith(turn),
     stopIds: new Set([terminator.endOfTurnId, ...options.eosTokenIds, tokenizer.eosTokenId ?? -1]),
   };

@@ -132,7 +132,7 @@ function joinToPrompt(
 ): string | null {
   const [message] = completion;
   const opening = format.generationPrompt;
-  if (message === undefined || completion.length > 1 || opening === null || !prompt.endsWith(opening))
+  if (message === undefined || completion.length > 1 || opening === "" || !prompt.endsWith(opening))
     return null;
   if (message.tool_calls !== undefined || message.reasoning_content !== undefined) return null;
   const content = contentText(message);

@@ -109,10 +109,9 @@ function turnStart(
 ): number {
   const shared = commonPrefixLength(whole, opening);
   if (shared === opening.length) return shared;
-  const before = opening.length - (format.generationPrompt?.length ?? 0);
-  if (format.generationPrompt !== null && opening.endsWith(format.generationPrompt) && shared >= before) {
-    return shared;
-  }
+  const { generationPrompt, appendsGenerationPrompt } = format;
+  const before = opening.length - generationPrompt.length;
+  if (appendsGenerationPrompt && opening.endsWith(generationPrompt) && shared >= before) return shared;
   throw new DataError(
     `${where}: expected the chat template to write the messages before assistant turn ${turn + 1} the same way in ` +
       `the whole conversation, but ${describeDifference(opening, whole)}. ` +

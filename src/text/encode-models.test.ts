@@ -9,7 +9,7 @@ import { DataError } from "../base/errors.ts";
 import { createRowEncoder, type EncoderOptions, type RowEncoder } from "./encode.ts";
 import type { Message } from "./messages.ts";
 import type { EncodedRow, SourceRow } from "./rows.ts";
-import { loadTokenizer } from "./tokenizer.ts";
+import { loadTokenizer, type Tokenizer } from "./tokenizer.ts";
 
 const user = (content: string): Message => ({ role: "user", content });
 const assistant = (content: string, reasoning?: string): Message => ({
@@ -44,12 +44,16 @@ const chat = (prompt: Message[], ...answers: Message[]): SourceRow => ({
 const qwen = ["tokenizers", "qwen3"] as const;
 const skipQwen = { skip: skipWithoutShared(...qwen) };
 
+const loaded: Map<string, Tokenizer> = new Map();
+
 async function withEncoder<T>(
   path: readonly string[],
   options: EncoderOptions,
   body: (encoder: RowEncoder, decode: (ids: number[]) => string) => Promise<T>,
 ): Promise<T> {
-  const tokenizer = loadTokenizer(requireShared(...path));
+  const directory = requireShared(...path);
+  const tokenizer = loaded.get(directory) ?? loadTokenizer(directory);
+  loaded.set(directory, tokenizer);
   await using encoder = createRowEncoder(tokenizer, options);
   return await body(encoder, (ids) => tokenizer.decode(ids, { skipSpecialTokens: false }));
 }

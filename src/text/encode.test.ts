@@ -146,6 +146,12 @@ test("a generation prompt that the template forgets in the history is kept befor
   assert.deepEqual(row.notes, ["generation_prompt_joined"]);
 });
 
+test("text behind the generation prompt stays before the answer", async () => {
+  const row = await encodeOne(chat([user("q")], "yes"), { toy: { chatTemplate: `${chatMl} ` } });
+  assert.equal(row.prompt, "<|im_start|>user\nq<|im_end|>\n<|im_start|>assistant\n ");
+  assert.deepEqual(row.answers, ["yes<|im_end|>"]);
+});
+
 test("a prompt that reads differently with its answer is an error with the difference", async () => {
   const chatTemplate = `{{ messages | length }} messages\n${chatMl}`;
   await assert.rejects(encodeOne(chat([user("q")], "yes"), { toy: { chatTemplate } }), (error) => {
@@ -323,8 +329,12 @@ test("the fingerprint follows what decides the ids, and nothing else", async () 
 
 test("thousands of rows with an unknown template are quick", async () => {
   const rows = Array.from({ length: 1000 }, (_, i) => chat([user(`question ${i}`)], `yes ${i}`, `no ${i}`));
-  const outcomes = await encodeAll(rows, { toy: { chatTemplate: `${chatMl} ` } });
-  assert.ok(
-    outcomes.every((outcome, i) => !(outcome instanceof Error) && outcome.answers[1] === `no ${i}<|im_end|>`),
+  const outcomes = await encodeAll(rows, { toy: { chatTemplate: `${chatMl}{# mine #}` } });
+  const answers = outcomes.map((outcome) =>
+    outcome instanceof Error ? outcome.message : outcome.answers[1],
+  );
+  assert.deepEqual(
+    answers,
+    rows.map((_, i) => `no ${i}<|im_end|>`),
   );
 });

@@ -37,7 +37,7 @@ export function evaluate(training: Evaluated, batches: readonly MicroBatch[], ex
   for (const batch of batches) {
     using _ = scope();
     const onDevice = toDevice(batch.packed, model.device);
-    const pass = walk(model, onDevice, { ...numerics, training: false, statistics: true });
+    const pass = walk(model, onDevice, { ...numerics, training: false, entropies: true });
     const type = model.device.startsWith("mps") ? "float32" : "float64";
     const answers = answerLogps(ops.toDtype(pass.logps, type), onDevice, reference?.(batch) ?? null);
     const result = evaluateObjective(objective, answers, { ...totals, micro: onDevice.counts });

@@ -23,7 +23,7 @@ export function scoreBatch(model: CausalLM, batch: MicroBatch, numerics: Numeric
   const pass = walk(model, toDevice(batch.packed, model.device), {
     ...numerics,
     training: false,
-    statistics: false,
+    entropies: false,
   });
   const logps = Float32Array.from(pass.logps.data() as Float32Array);
   synchronize(model.device);

@@ -63,8 +63,8 @@ export interface StepResult {
 /** Options of one step. */
 export interface StepOptions {
   learningRate: number;
-  /** Also compute entropy and token accuracy. */
-  statistics: boolean;
+  /** Also compute the entropy. */
+  entropies: boolean;
 }
 
 /**
@@ -72,12 +72,7 @@ export interface StepOptions {
  */
 export function trainStep(training: Training, batches: readonly MicroBatch[], options: StepOptions): StepResult {
   using _ = scope();
-  const tally = new MetricTally();
-  const totals = sumCounts(batches.map((b) => countsOf(b.packed)));
-  setTraining(training.adapter, true);
-  let loss = 0;
-  for (const batch of batches) loss += microStep(training, batch, { totals, tally, statistics: options.statistics });
-  setTraining(training.adapter, false);
+  const { loss, tally } = accumulate(training, batches, options.entropies);
   const gradNorm = clipGradNorm(gradsOf(training.parameters), training.maxGradNorm);
   const applied = Number.isFinite(loss) && Number.isFinite(gradNorm);
   if (applied) training.optimizer.step(options.learningRate);
@@ -86,18 +81,45 @@ export function trainStep(training: Training, batches: readonly MicroBatch[], op
   return { loss, gradNorm, metrics: tally.averages(), applied, tokens };
 }
 
+/** Whether loss and gradient of `batches` alone are finite; changes nothing. */
+export function isFiniteStep(training: Training, batches: readonly MicroBatch[]): boolean {
+  using _ = scope();
+  const { loss } = accumulate(training, batches, false);
+  const norm = clipGradNorm(gradsOf(training.parameters), 0);
+  clearGrads(training.parameters);
+  return Number.isFinite(loss) && Number.isFinite(norm);
+}
+
+/** Adds the gradients of a step's micro-batches to the parameters' `grad`. */
+function accumulate(
+  training: Training,
+  batches: readonly MicroBatch[],
+  entropies: boolean,
+): { loss: number; tally: MetricTally } {
+  const tally = new MetricTally();
+  const totals = sumCounts(batches.map((b) => countsOf(b.packed)));
+  setTraining(training.adapter, true);
+  try {
+    let loss = 0;
+    for (const batch of batches) loss += microStep(training, batch, { totals, tally, entropies });
+    return { loss, tally };
+  } finally {
+    setTraining(training.adapter, false);
+  }
+}
+
 interface MicroOptions {
   totals: BatchCounts;
   tally: MetricTally;
-  statistics: boolean;
+  entropies: boolean;
 }
 
-function microStep(training: Training, batch: MicroBatch, { totals, tally, statistics }: MicroOptions): number {
+function microStep(training: Training, batch: MicroBatch, { totals, tally, entropies }: MicroOptions): number {
   using _ = scope();
   const { model, numerics, objective } = training;
   const onDevice = toDevice(batch.packed, model.device);
   const reference = training.reference === null ? null : training.reference(batch);
-  const pass = walk(model, onDevice, { ...numerics, training: true, statistics });
+  const pass = walk(model, onDevice, { ...numerics, training: true, entropies });
   const leaf = ops.detach(ops.toDtype(pass.logps, objectiveType(model.device)));
   leaf.requiresGrad = true;
   const answers = answerLogps(leaf, onDevice, reference);
@@ -141,15 +163,13 @@ export function evaluateObjective(
   return objective.evaluate(answers, { ...all(totals), micro: all(totals.micro) });
 }
 
-/** TRL's `entropy` over all completion tokens and `mean_token_accuracy` over those of chosen answers. */
+/** TRL's `mean_token_accuracy` over tokens of chosen answers and, when measured, `entropy` over those of all. */
 export function tokenStatistics(pass: Walk, batch: DeviceBatch): Record<string, Metric> {
-  if (pass.entropies === null || pass.correct === null) return {};
   const chosen = batch.counts.rejectedTokens === 0 ? null : evenAnswers(batch);
   const correct = chosen === null ? pass.correct : ops.mulTensor(pass.correct, chosen);
-  return {
-    entropy: { sum: ops.sum(pass.entropies), count: pass.entropies.numel },
-    mean_token_accuracy: { sum: ops.sum(correct), count: batch.counts.chosenTokens },
-  };
+  const accuracy = { mean_token_accuracy: { sum: ops.sum(correct), count: batch.counts.chosenTokens } };
+  if (pass.entropies === null) return accuracy;
+  return { ...accuracy, entropy: { sum: ops.sum(pass.entropies), count: pass.entropies.numel } };
 }
 
 /** 1 for tokens of answers 0, 2, 4 …: (R) float32 */

@@ -29,17 +29,18 @@ export interface WalkOptions {
   recompute: boolean;
   /** Rows of logits held at once; null for automatic. */
   chunkRows: number | null;
-  /** Also compute entropies and token accuracy. */
-  statistics: boolean;
+  /** Also compute entropies. */
+  entropies: boolean;
 }
 
 /** Result of a walk; R response tokens. */
 export interface Walk {
   /** (R) float32 */
   logps: Tensor;
-  /** (R) float32 or null, see `WalkOptions.statistics` */
+  /** (R) float32 or null, see `WalkOptions.entropies` */
   entropies: Tensor | null;
-  correct: Tensor | null;
+  /** (R) float32: 1 where no token is likelier than the target */
+  correct: Tensor;
   /** Adds dL/dparameter to every trainable parameter's `grad`, from dL/dlogps (R). Once, and only in training. */
   backward(gradLogps: Tensor): void;
 }
@@ -84,7 +85,7 @@ export function walk(model: CausalLM, batch: DeviceBatch, options: WalkOptions):
     tokenLogps(ops.detach(hidden), model.lm_head.weight, batch.targets, {
       chunkRows: options.chunkRows,
       gradient: options.training ? (trains.head ? "hidden-and-weight" : "hidden") : "none",
-      statistics: options.statistics,
+      entropies: options.entropies,
     }),
   );
   return {

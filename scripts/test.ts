@@ -1,0 +1,65 @@
+/**
+ * `npm test [-- FILTER ...]`: type check, then every test file in a process of its own, two at a time.
+ * The last line is the plain count. Filters are parts of paths; `--nightly` takes the `*.nightly.ts` files instead.
+ */
+import { spawnSync } from "node:child_process";
+import { join, relative } from "node:path";
+import { run } from "node:test";
+import { parseArgs } from "node:util";
+import { findTests } from "./test-files.ts";
+import { addTest, fileLine, fileResult, newTestRun, summaryText, type TestEvent, totals } from "./test-summary.ts";
+
+const root = join(import.meta.dirname, "..");
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { nightly: { type: "boolean", default: false }, "no-types": { type: "boolean", default: false } },
+});
+
+function checkTypes(): boolean {
+  const begin = Date.now();
+  const tsc = join(root, "node_modules", "typescript", "bin", "tsc");
+  const { status } = spawnSync(process.execPath, [tsc, "-p", "."], { cwd: root, stdio: "inherit" });
+  if (status === 0) process.stdout.write(`types in order (${((Date.now() - begin) / 1000).toFixed(1)} s)\n`);
+  else process.stdout.write("The type check failed (above); no test was run.\n");
+  return status === 0;
+}
+
+async function runTests(files: string[]): Promise<boolean> {
+  const results = newTestRun();
+  // two processes at a time on few cores: torch must not start a thread per core in each of them
+  process.env["OMP_NUM_THREADS"] ??= "1";
+  process.env["MKL_NUM_THREADS"] ??= "1";
+  const place = (event: TestEvent): TestEvent => ({ ...event, file: relative(root, event.file ?? event.name) });
+  const stream = run({ files: files.map((file) => join(root, file)), concurrency: 2, cwd: root, timeout: 20 * 60_000 });
+  stream.on("test:pass", (event) => addTest(results, place(event as TestEvent), true));
+  stream.on("test:fail", (event) => addTest(results, place(event as TestEvent), false));
+  stream.on("test:stdout", (event) => process.stdout.write(event.message));
+  stream.on("test:stderr", (event) => process.stderr.write(event.message));
+  stream.on("test:summary", (event) => {
+    if (event.file === undefined) return;
+    const result = fileResult(results, relative(root, event.file));
+    result.durationMs = event.duration_ms;
+    process.stdout.write(`${fileLine(result)}\n`);
+  });
+  await new Promise((done) => {
+    stream.on("end", done);
+    stream.resume();
+  });
+  process.stdout.write(summaryText(results));
+  const { passed, failed } = totals(results);
+  return failed === 0 && passed > 0;
+}
+
+async function main(): Promise<number> {
+  const filters = positionals;
+  const files = findTests(root, { nightly: values.nightly, filters });
+  if (files.length === 0) {
+    process.stderr.write(`expected test files whose path contains ${filters.join(" or ") || "anything"}, found none\n`);
+    return 2;
+  }
+  if (!values["no-types"] && !checkTypes()) return 1;
+  return (await runTests(files)) ? 0 : 1;
+}
+
+process.exitCode = await main();

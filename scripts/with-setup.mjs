@@ -1,0 +1,54 @@
+/**
+ * `node scripts/with-setup.mjs TASK [arguments]`: runs a task of this checkout after installing what it needs.
+ *
+ * Plain JavaScript without dependencies: it runs under Node 20 right after `git clone`. package.json's scripts call it.
+ */
+import { existsSync } from "node:fs";
+import { resolve } from "node:path";
+import {
+  BootstrapError,
+  becomeNode,
+  ensurePackages,
+  launchArguments,
+  reporting,
+  requireNode24,
+  root,
+} from "../bin/bootstrap.mjs";
+
+/** Task -> program, its first arguments, and whether torch and the addon are needed. */
+const tasks = {
+  setup: { program: "src/setup/command.ts", first: ["setup"], addon: false },
+  doctor: { program: "src/setup/command.ts", first: ["doctor"], addon: false },
+  quickstart: { program: "scripts/quickstart.ts", first: [], addon: true },
+  test: { program: "scripts/test.ts", first: [], addon: true },
+  "test:nightly": { program: "scripts/test.ts", first: ["--nightly"], addon: true },
+  check: { program: "scripts/check.ts", first: [], addon: false },
+  build: { program: "scripts/build.ts", first: [], addon: false },
+  bench: { program: "scripts/bench.ts", first: [], addon: true },
+  generate: { program: "scripts/generate-operators.ts", first: [], addon: true },
+  peers: { program: "scripts/peers.ts", first: [], addon: false },
+};
+
+/**
+ * `node FILE ...` runs any TypeScript file of the checkout, an example say.
+ *
+ * @param {string[]} args
+ * @returns {{ program: string, first: string[], addon: boolean }}
+ */
+function fileTask(args) {
+  const file = args.shift();
+  if (file === undefined) throw new BootstrapError("expected a file: npm run ts -- examples/NAME.ts");
+  return { program: resolve(file), first: [], addon: true };
+}
+
+reporting(() => {
+  const [name = "", ...args] = process.argv.slice(2);
+  const task = name === "ts" ? fileTask(args) : tasks[/** @type {keyof typeof tasks} */ (name)];
+  if (task === undefined) {
+    throw new BootstrapError(`expected one of ${Object.keys(tasks).join(", ")}, ts; got "${name}"`);
+  }
+  const program = resolve(root, task.program);
+  if (!existsSync(program)) throw new BootstrapError(`expected a program at ${program}, found none`);
+  ensurePackages(root);
+  becomeNode(requireNode24(), launchArguments(program, [...task.first, ...args], task.addon));
+});

@@ -1,0 +1,103 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+
+import { type BatchOptions, planEpoch } from "./batches.ts";
+import type { Example } from "./example.ts";
+
+/** An example that takes `tokens` packed tokens: a prompt of that length and an answer of one token. */
+function sized(tokens: number): Example {
+  return {
+    origin: { file: "a", line: 1 },
+    promptIds: new Array(tokens).fill(1),
+    completions: [{ ids: [2] }],
+  };
+}
+
+const pairs: BatchOptions = { batchSize: 2, gradientAccumulationSteps: 2 };
+
+test("a budget of pairs: four a step in micro-batches of two; the last step is smaller, not dropped", () => {
+  const examples = [1, 2, 3, 4, 5, 6, 7].map(sized);
+  assert.deepEqual(planEpoch(examples, [6, 5, 4, 3, 2, 1, 0], pairs), [
+    {
+      examples: [6, 5, 4, 3],
+      microBatches: [
+        [6, 5],
+        [4, 3],
+      ],
+      tokens: 7 + 6 + 5 + 4,
+    },
+    { examples: [2, 1, 0], microBatches: [[2, 1], [0]], tokens: 3 + 2 + 1 },
+  ]);
+});
+
+test("a budget of tokens: a step takes examples in order until the next would exceed it", () => {
+  const examples = [4, 4, 3, 9, 1].map(sized);
+  const steps = planEpoch(examples, [0, 1, 2, 3, 4], { ...pairs, tokensPerStep: 8 });
+  // 4+4 fills 8; 3 alone, since 9 does not fit beside it; 9 exceeds the budget and stands alone; 1 begins the last.
+  assert.deepEqual(
+    steps.map((step) => step.examples),
+    [[0, 1], [2], [3], [4]],
+  );
+  assert.deepEqual(
+    steps.map((step) => step.tokens),
+    [8, 3, 9, 1],
+  );
+});
+
+test("micro-batches by tokens: first-fit decreasing, ties in epoch order, long ones alone", () => {
+  const examples = [2, 5, 3, 12, 5, 4].map(sized);
+  const [step] = planEpoch(examples, [0, 1, 2, 3, 4, 5], {
+    batchSize: 6,
+    gradientAccumulationSteps: 1,
+    maxTokensPerMicroBatch: 10,
+  });
+  // By size: 12 (alone, too long), 5 (#1), 5 (#4) to its side = 10, 4 (#5), 3 (#2) = 7, 2 (#0) = 9.
+  assert.deepEqual(step?.microBatches, [[3], [1, 4], [0, 2, 5]]);
+});
+
+test("prompts that are not shared count once for each answer", () => {
+  const pair: Example = { ...sized(5), completions: [{ ids: [1, 2] }, { ids: [3, 4] }] };
+  assert.equal(planEpoch([pair], [0], pairs)[0]?.tokens, 7);
+  assert.equal(planEpoch([pair], [0], { ...pairs, sharePrompt: false })[0]?.tokens, 12);
+});
+
+test("sizes are checked by their names in the config", () => {
+  const plan = (options: Partial<BatchOptions>): unknown =>
+    planEpoch([sized(1)], [0], { ...pairs, ...options });
+  assert.throws(
+    () => plan({ batchSize: 0 }),
+    /per_device_train_batch_size: expected a whole number of at least 1, got 0/,
+  );
+  assert.throws(() => plan({ tokensPerStep: 1.5 }), /tokens_per_step: .* got 1.5/);
+  assert.throws(() => plan({ maxTokensPerMicroBatch: -1 }), /max_tokens_per_micro_batch: .* got -1/);
+  assert.throws(() => planEpoch([sized(1)], [1], pairs), /index below 1 in the order, got 1/);
+});
+
+test("property: each example once, in order of the epoch; micro-batches stay within their budget", () => {
+  const sizes = fc.array(fc.integer({ min: 1, max: 30 }), { minLength: 1, maxLength: 40 });
+  fc.assert(
+    fc.property(sizes, fc.integer({ min: 5, max: 40 }), fc.boolean(), (lengths, limit, byTokens) => {
+      const options = { batchSize: 3, gradientAccumulationSteps: 2, maxTokensPerMicroBatch: limit };
+      const steps = planEpoch(
+        lengths.map(sized),
+        lengths.keys(),
+        byTokens ? { ...options, tokensPerStep: 50 } : options,
+      );
+      assert.deepEqual(
+        steps.flatMap((step) => step.examples),
+        [...lengths.keys()],
+      );
+      for (const { examples, microBatches } of steps) {
+        assert.deepEqual(
+          microBatches.flat().sort((a, b) => a - b),
+          examples,
+        );
+        for (const batch of microBatches) {
+          const tokens = batch.reduce((sum, index) => sum + (lengths[index] ?? 0), 0);
+          assert.ok(batch.length === 1 || tokens <= limit);
+        }
+      }
+    }),
+  );
+});

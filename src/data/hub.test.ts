@@ -1,0 +1,146 @@
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
+
+import type { RawRow } from "./example.ts";
+import { chooseFiles, fetchHubFiles, parseHubId } from "./hub.ts";
+import { readRows } from "./sources.ts";
+
+const cacheDirectory = mkdtempSync(join(tmpdir(), "preftune-hub-"));
+after(() => rmSync(cacheDirectory, { recursive: true }));
+
+test("names are taken apart", () => {
+  assert.deepEqual(parseHubId("own-er/na.me"), { repo: "own-er/na.me", folder: "", split: null });
+  assert.deepEqual(parseHubId("owner/name:train_prefs"), {
+    repo: "owner/name",
+    folder: "",
+    split: "train_prefs",
+  });
+  assert.deepEqual(parseHubId("hub:owner/name/sub/dir:test"), {
+    repo: "owner/name",
+    folder: "sub/dir",
+    split: "test",
+  });
+  for (const text of [
+    "owner",
+    "./owner/name",
+    "/a/b",
+    "data/train.jsonl",
+    "a/b/c",
+    "../a/b",
+    "hub:owner",
+    "a/b:",
+  ]) {
+    assert.equal(parseHubId(text), null, text);
+  }
+});
+
+function entries(...paths: string[]): Parameters<typeof chooseFiles>[1] {
+  return paths.map((path) => ({ type: "file", path, size: 1, oid: path }));
+}
+
+function choose(split: string | null, ...paths: string[]): string[] {
+  return chooseFiles({ repo: "o/n", folder: "", split }, entries(...paths)).map((entry) => entry.path);
+}
+
+test("the split asked for, train by default, one format, in order", () => {
+  const files = [
+    "data/train-00001-of-00002.parquet",
+    "data/train-00000-of-00002.parquet",
+    "data/train_sft-00000-of-00001.parquet",
+    "data/test-00000-of-00001.parquet",
+    "train.jsonl",
+  ];
+  const train = ["data/train-00000-of-00002.parquet", "data/train-00001-of-00002.parquet"];
+  assert.deepEqual(choose(null, ...files), train);
+  assert.deepEqual(choose("train_sft", ...files), ["data/train_sft-00000-of-00001.parquet"]);
+  assert.deepEqual(choose("test", "train/0000.parquet", "test/0000.parquet"), ["test/0000.parquet"]);
+  assert.deepEqual(choose(null, "harmless/pairs.jsonl.gz"), ["harmless/pairs.jsonl.gz"]);
+  assert.throws(
+    () => choose("trian", ...files),
+    /expected a split "trian" of train, train_sft, test\. Did you mean "train"\?/,
+  );
+  assert.throws(() => choose(null, "a.jsonl", "b.jsonl"), /expected a split .*of a, b.*hub:o\/n:SPLIT/);
+});
+
+const content = '{"prompt": "a", "chosen": "b", "rejected": "c"}\n';
+const oid = createHash("sha256").update(content).digest("hex");
+
+/** A hub of one data set with one file; `body` is what a download of it gives. */
+function fakeHub(
+  body: string,
+  size: number = content.length,
+): { fetch: typeof fetch; downloads: () => number } {
+  let downloads = 0;
+  const answer = async (input: string | URL | Request, init?: RequestInit): Promise<Response> => {
+    const { pathname } = new URL(input instanceof Request ? input.url : input);
+    if (pathname.startsWith("/api/datasets/o/n/tree/")) {
+      const file = { type: "file", path: "train.jsonl", size, oid: "x", lfs: { oid, size, pointerSize: 1 } };
+      return Response.json([
+        file,
+        { ...file, path: "dataset_infos.json" },
+        { type: "file", path: "README.md", size: 1, oid: "y" },
+      ]);
+    }
+    if (!pathname.endsWith("/train.jsonl")) return new Response("no", { status: 404 });
+    if (init?.method !== "HEAD") downloads++;
+    const range = new Headers(init?.headers).get("range");
+    const headers = {
+      etag: `"${oid}"`,
+      "content-length": String(body.length),
+      "content-range": `bytes 0-0/${body.length}`,
+    };
+    return new Response(range === "bytes=0-0" ? body.slice(0, 1) : body, {
+      status: range === null ? 200 : 206,
+      headers,
+    });
+  };
+  return { fetch: answer as typeof fetch, downloads: () => downloads };
+}
+
+test("files are downloaded once and read from the cache after", async () => {
+  const hub = fakeHub(content);
+  const source = { path: "hub:o/n", hub: { fetch: hub.fetch, cacheDirectory, hubUrl: "http://hub.invalid" } };
+  const rows: RawRow[] = [];
+  for await (const row of readRows(source)) rows.push(row);
+  assert.deepEqual(rows, [
+    { origin: { file: "hub:o/n/train.jsonl", line: 1 }, value: { prompt: "a", chosen: "b", rejected: "c" } },
+  ]);
+  const before = hub.downloads();
+  assert.ok(before >= 1);
+  const [file] = await fetchHubFiles({ repo: "o/n", folder: "", split: null }, source.hub);
+  assert.equal(hub.downloads(), before);
+  assert.equal(readFileSync(file?.path ?? "", "utf8"), content);
+});
+
+test("a download that is not what the hub promised is refused and not kept", async () => {
+  const other = mkdtempSync(join(cacheDirectory, "fresh-"));
+  const options = {
+    fetch: fakeHub(content.replace("a", "x")).fetch,
+    cacheDirectory: other,
+    hubUrl: "http://hub.invalid",
+  };
+  const id = { repo: "o/n", folder: "", split: null };
+  await assert.rejects(fetchHubFiles(id, options), /hub:o\/n: .*or another checksum/);
+  await assert.rejects(fetchHubFiles(id, options), /or another checksum/);
+});
+
+test("without a network the error says what to do", async () => {
+  const fetch = async (): Promise<Response> => {
+    throw new TypeError("fetch failed", { cause: new Error("getaddrinfo ENOTFOUND") });
+  };
+  await assert.rejects(fetchHubFiles({ repo: "o/n", folder: "", split: null }, { fetch }), {
+    name: "DataError",
+    message:
+      "hub:o/n: expected to fetch this data set from the hub, but: fetch failed (getaddrinfo ENOTFOUND). " +
+      "Check the name, HF_TOKEN for a gated one, and the network; or download the files and give their path.",
+  });
+});
+
+test("an unknown data set gives the hub's status", async () => {
+  const fetch = async (): Promise<Response> => new Response("{}", { status: 404 });
+  await assert.rejects(fetchHubFiles({ repo: "o/n", folder: "", split: null }, { fetch }), /\(status 404\)/);
+});

@@ -1,0 +1,189 @@
+import assert from "node:assert/strict";
+import { mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { gzipSync, zstdCompressSync } from "node:zlib";
+
+import { fileKind } from "./data-file.ts";
+import type { RawRow } from "./example.ts";
+import { readLines } from "./lines.ts";
+import { readRows } from "./sources.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "preftune-sources-"));
+after(() => rmSync(folder, { recursive: true }));
+
+function write(name: string, content: string | Uint8Array): string {
+  const path = join(folder, name);
+  mkdirSync(join(path, ".."), { recursive: true });
+  writeFileSync(path, content);
+  return path;
+}
+
+async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
+  const list: T[] = [];
+  for await (const item of items) list.push(item);
+  return list;
+}
+
+function read(path: string): Promise<RawRow[]> {
+  return collect(readRows({ path }));
+}
+
+async function values(path: string): Promise<unknown[]> {
+  return (await read(path)).map((row) => row.value);
+}
+
+/** Lines of the rows' origins. */
+async function lines(path: string): Promise<number[]> {
+  return (await read(path)).map((row) => row.origin.line);
+}
+
+async function rejects(path: string, message: RegExp): Promise<void> {
+  await assert.rejects(read(path), (error: Error) => {
+    assert.equal(error.name, "DataError");
+    assert.match(error.message, message);
+    return true;
+  });
+}
+
+const rows = [{ a: 1 }, { a: "ü\n" }, { b: null }];
+const jsonl = rows.map((row) => JSON.stringify(row)).join("\n");
+
+test("formats are told by name", () => {
+  assert.deepEqual(fileKind("x/Train.JSONL.GZ"), { format: "jsonl", compression: "gzip" });
+  assert.deepEqual(fileKind("a.csv.zst"), { format: "csv", compression: "zstd" });
+  assert.deepEqual(fileKind("a.parquet"), { format: "parquet", compression: "none" });
+  for (const name of ["a.txt", "a.gz", "jsonl.bak", "a.parquet.gz", "README"])
+    assert.equal(fileKind(name), null);
+});
+
+test("JSON lines: plain, gzip, zstd; byte order mark, carriage returns and blank lines are passed over", async () => {
+  for (const path of [
+    write("a.jsonl", jsonl),
+    write("a.jsonl.gz", gzipSync(jsonl)),
+    write("a.ndjson.zst", zstdCompressSync(jsonl)),
+    write("crlf.jsonl", `\ufeff${jsonl.replaceAll("\n", "\r\n")}\r\n`),
+  ]) {
+    assert.deepEqual(await values(path), rows);
+    assert.deepEqual(await lines(path), [1, 2, 3]);
+  }
+  assert.deepEqual(await lines(write("blank.jsonl", '{"a":1}\n\n  \n{"a":2}\n')), [1, 4]);
+});
+
+test("JSON lines: the faulty line is named and not quoted", async () => {
+  await rejects(
+    write("bad.jsonl", `${jsonl}\n{"secret": oops}`),
+    /bad\.jsonl:4: expected one JSON object per line, but it is not valid JSON/,
+  );
+  await assert.rejects(read(join(folder, "bad.jsonl")), (error: Error) => !error.message.includes("secret"));
+  await rejects(write("short.jsonl", `${jsonl}\n{"a": "b`), /short\.jsonl:4: .*ends too early/);
+  await rejects(write("nan.jsonl", '{"a": NaN}'), /nan\.jsonl:1: .*NaN or Infinity/);
+  await rejects(
+    write("list.jsonl", "[1]\n"),
+    /list\.jsonl:1: expected a row to be an object with named columns, got a list/,
+  );
+  await rejects(write("null.jsonl", '{"a":1}\nnull\n'), /null\.jsonl:2: .*got null/);
+  await rejects(
+    write("latin.jsonl", Buffer.from('{"a":1}\n{"a":"\xfc"}\n', "latin1")),
+    /latin\.jsonl:2: expected UTF-8/,
+  );
+});
+
+test("damaged and truncated compressed files are named with the line reached", async () => {
+  const many = Array.from({ length: 20_000 }, (_, i) => JSON.stringify({ i, x: Math.sin(i) })).join("\n");
+  for (const [name, bytes] of [
+    ["cut.jsonl.gz", gzipSync(many)],
+    ["cut.jsonl.zst", zstdCompressSync(many)],
+  ] as const) {
+    const path = write(name, bytes);
+    truncateSync(path, bytes.length - 100);
+    await rejects(
+      path,
+      /cut\.jsonl\.(gz|zst):\d+: expected a whole (gzip|zstd) file, but it is damaged or cut short/,
+    );
+  }
+  await rejects(write("not.jsonl.gz", "plain text"), /not\.jsonl\.gz:1: expected a whole gzip file/);
+  await rejects(write("not.jsonl.zst", "plain text"), /not\.jsonl\.zst:1: expected a whole zstd file/);
+});
+
+test("a line longer than the limit ends reading before it is held in memory", async () => {
+  const path = write("bomb.jsonl.gz", gzipSync(`{"a":1}\n${" ".repeat(5_000_000)}`));
+  const file = { path, name: "bomb.jsonl.gz", format: "jsonl", compression: "gzip" } as const;
+  await assert.rejects(
+    collect(readLines(file, 1024 * 1024)),
+    /bomb\.jsonl\.gz:2: expected lines of at most 1 MiB/,
+  );
+  assert.equal((await collect(readLines(file, 8 * 1024 * 1024))).length, 2);
+});
+
+test(".json: a list of rows, or JSON lines by another name", async () => {
+  assert.deepEqual(await values(write("list.json", JSON.stringify(rows, null, 2))), rows);
+  assert.deepEqual(
+    await lines(write("list2.json.gz", gzipSync(` \ufeff${JSON.stringify(rows)}`.trim()))),
+    [1, 2, 3],
+  );
+  assert.deepEqual(await values(write("lines.json", jsonl)), rows);
+  assert.deepEqual(await values(write("empty.json", "[]")), []);
+  await rejects(
+    write("mixed.json", '[{"a":1}, 5]'),
+    /mixed\.json, row 2: expected a row to be an object.*got a number/,
+  );
+  await rejects(
+    write("open.json", '[{"a":1}, '),
+    /open\.json: expected a JSON list, but the JSON ends too early/,
+  );
+});
+
+test("CSV: quoted commas and line breaks; rows are named by the line they begin on", async () => {
+  const path = write("a.csv", '\ufeffprompt,chosen\r\n"a, ""b""",c\r\n"two\nlines",d\r\ne,f\r\n');
+  assert.deepEqual(await values(path), [
+    { prompt: 'a, "b"', chosen: "c" },
+    { prompt: "two\nlines", chosen: "d" },
+    { prompt: "e", chosen: "f" },
+  ]);
+  assert.deepEqual(await lines(path), [2, 3, 5]);
+  assert.equal((await read(path))[0]?.isText, true);
+  assert.deepEqual(await values(write("a.tsv.gz", gzipSync("a\tb\n1,5\t2\n"))), [{ a: "1,5", b: "2" }]);
+});
+
+test("CSV: wrong numbers of cells, open quotes and repeated columns are refused", async () => {
+  await rejects(
+    write("cells.csv", "a,b\n1,2\n1,2,3\n"),
+    /cells\.csv:3: expected 2 cells as in the first line, got 3/,
+  );
+  await rejects(write("few.csv", "a,b\n1\n"), /few\.csv:2: expected 2 cells as in the first line, got 1/);
+  await rejects(
+    write("quote.csv", 'a,b\n1,"2\n3,4\n'),
+    /quote\.csv:\d+: expected a closing quote before the end/,
+  );
+  await rejects(write("stray.csv", 'a,b\n1,2"x"\n'), /stray\.csv:2: expected CSV with quotes doubled/);
+  await rejects(
+    write("twice.csv", "a,b,a\n1,2,3\n"),
+    /twice\.csv:1: expected every column to have its own name, got "a" twice/,
+  );
+  await rejects(
+    write("cut.csv.gz", gzipSync("a,b\n1,2\n".repeat(9999)).subarray(0, 60)),
+    /cut\.csv\.gz:\d+: expected a whole gzip/,
+  );
+});
+
+test("a directory: its data files in order of name; a glob: what matches", async () => {
+  write("dir/b.jsonl", '{"n":2}');
+  write("dir/a.csv", "n\n1\n");
+  write("dir/README.md", "not data");
+  write("dir/.hidden.jsonl", '{"n":9}');
+  write("dir/deep/c.jsonl", '{"n":3}');
+  assert.deepEqual(await values(join(folder, "dir")), [{ n: "1" }, { n: 2 }]);
+  assert.deepEqual(await values(join(folder, "dir/*.jsonl")), [{ n: 2 }]);
+  assert.deepEqual(await values(join(folder, "dir/**/*.jsonl")), [{ n: 2 }, { n: 3 }]);
+  assert.equal((await read(join(folder, "dir")))[0]?.origin.file, join(folder, "dir/a.csv"));
+});
+
+test("paths that lead nowhere", async () => {
+  write("empty/notes.txt", "");
+  await rejects(join(folder, "empty"), /expected data files .* in this directory, found none/);
+  await rejects(join(folder, "*.nothing"), /expected data files .* to match, found none/);
+  await rejects(join(folder, "empty/notes.txt"), /expected a name that ends in \.jsonl/);
+  await rejects(join(folder, "a.jsonl.gx"), /but nothing is there\. Did you mean "a\.jsonl\.gz"\?/);
+});

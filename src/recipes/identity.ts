@@ -1,0 +1,52 @@
+/** What a run was computed from: fingerprints, and the date its templates take as today. */
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { readJsonFile } from "../base/files.ts";
+import type { RunConfig } from "../runs/config-types.ts";
+import { changedFingerprints, type Fingerprints, type OpenRun } from "../runs/run-directory.ts";
+import { torchVersion } from "../torch/index.ts";
+import type { Environment } from "../train/environment.ts";
+import { modelFingerprint } from "../train/model-fingerprint.ts";
+import type { PreparedData } from "../train/prepare.ts";
+
+const dayMs = 86_400_000;
+
+/** The date templates write: fixed when the run begins, so that a run resumed on another day tokenises alike. */
+export function templateDate(run: OpenRun): Date {
+  const path = join(run.paths.dir, "template-date.json");
+  if (existsSync(path)) return new Date((readJsonFile(path) as { date: string }).date);
+  const today = new Date(Math.floor(Date.now() / dayMs) * dayMs);
+  run.saveJson(path, { date: today.toISOString() });
+  return today;
+}
+
+/** Version of this package. */
+export function codeVersion(): string {
+  const path = join(import.meta.dirname, "../../package.json");
+  return (JSON.parse(readFileSync(path, "utf8")) as { version: string }).version;
+}
+
+/**
+ * The run's fingerprints, saved with it.
+ *
+ * @returns the fingerprints, and in words what differs from those of the run that is resumed
+ */
+export function runFingerprints(
+  run: OpenRun,
+  config: RunConfig,
+  { data, environment }: { data: PreparedData; environment: Environment },
+): { fingerprints: Fingerprints; changes: string[] } {
+  const fingerprints: Fingerprints = {
+    data: { rows: data.dataset.fingerprint },
+    template: data.textFingerprint,
+    tokenizer: data.tokenizer.fingerprint,
+    model: modelFingerprint(config.model_name_or_path),
+    code_version: codeVersion(),
+    torch_version: torchVersion(),
+    ...environment,
+  };
+  const { fingerprints: path } = run.paths;
+  const changes = existsSync(path) ? changedFingerprints(readJsonFile(path) as Fingerprints, fingerprints) : [];
+  run.saveJson(path, fingerprints);
+  return { fingerprints, changes };
+}

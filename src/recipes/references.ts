@@ -1,0 +1,78 @@
+/** Choosing where a run's reference log-probs come from: the rows, the adapter switched off, or a pass before training. */
+import { join } from "node:path";
+import type { Dataset } from "../data/dataset.ts";
+import type { Example } from "../data/example.ts";
+import type { Objective } from "../objectives/objective.ts";
+import type { RunConfig } from "../runs/config-types.ts";
+import type { Fingerprints } from "../runs/run-directory.ts";
+import type { PhaseListener } from "./train-events.ts";
+import { evaluationBatches } from "../train/plan.ts";
+import type { TrainedModel } from "../train/prepare.ts";
+import {
+  givenReference,
+  liveReference,
+  precomputeReference,
+  type ReferenceSource,
+  referenceFrom,
+} from "../train/reference.ts";
+import type { Numerics } from "../train/step.ts";
+
+/** What the reference is computed with. */
+export interface ReferenceOptions {
+  config: RunConfig;
+  objective: Objective;
+  trained: TrainedModel;
+  numerics: Numerics;
+  fingerprints: Fingerprints;
+  runDir: string;
+  onPhase: PhaseListener;
+}
+
+/** Tells the reference of training and of evaluation examples apart: their indices overlap. */
+export interface References {
+  train: ReferenceSource | null;
+  evaluation: ReferenceSource | null;
+}
+
+/**
+ * The reference log-probs a run needs, computed before any weight changes; none for objectives without a reference.
+ *
+ * Rows that bring their own are believed. An adapter that starts from zero is switched off (live or precomputed, as
+ * configured); otherwise the model as it starts is the reference, and its log-probs are computed once.
+ */
+export function referencesOf(
+  options: ReferenceOptions,
+  { examples, evalExamples }: Dataset,
+): References {
+  if (!options.objective.needsReference) return { train: null, evaluation: null };
+  return {
+    train: sourceFor(options, examples, "train"),
+    evaluation: evalExamples === null ? null : sourceFor(options, evalExamples, "evaluation"),
+  };
+}
+
+function sourceFor(options: ReferenceOptions, examples: readonly Example[], split: string): ReferenceSource {
+  const given = givenReference(examples);
+  if (given !== null) return referenceFrom(given);
+  const { config, trained, numerics, fingerprints } = options;
+  const startsAtZero = trained.adapter !== null && config.adapter_name_or_path === null;
+  if (startsAtZero && trained.adapter !== null && !config.precompute_ref_log_probs) {
+    return liveReference(trained.model, trained.adapter, numerics);
+  }
+  const key = [
+    "reference-1",
+    split,
+    fingerprints.model,
+    config.adapter_name_or_path ?? "",
+    fingerprints.data["rows"] ?? "",
+    fingerprints.template ?? "",
+    numerics.dtype,
+  ];
+  const { sums } = precomputeReference(trained.model, evaluationBatches(examples, config), {
+    numerics,
+    examples: examples.length,
+    cache: { dir: config.reference_cache_dir ?? join(options.runDir, "reference"), key },
+    progress: (done) => options.onPhase(`reference log-probs (${split})`, done, examples.length),
+  });
+  return referenceFrom(sums);
+}

@@ -1,0 +1,238 @@
+/** The steps of a run: update, log, evaluate, save, and stop when it is done, no better, told to, or going wrong. */
+import { setImmediate } from "node:timers/promises";
+import { TrainingError } from "../base/errors.ts";
+import { deriveSeed } from "../base/random.ts";
+import { describeOrigin } from "../data/example.ts";
+import { scheduleFactor } from "../optim/schedule.ts";
+import { checkpointToResume, pruneCheckpoints, writeCheckpoint } from "../runs/checkpoints.ts";
+import type { RunConfig } from "../runs/config-types.ts";
+import { type MetricRow, MetricsWriter } from "../runs/metrics.ts";
+import type { OpenRun } from "../runs/run-directory.ts";
+import { manualSeed, memoryInUse } from "../torch/index.ts";
+import { readCheckpointFiles, type TrainerState, writeCheckpointFiles } from "../train/checkpoint.ts";
+import type { Environment } from "../train/environment.ts";
+import { Logbook } from "../train/logbook.ts";
+import { RunPlan, singleBatches } from "../train/plan.ts";
+import type { PreparedData } from "../train/prepare.ts";
+import { isFiniteStep, type StepResult, type Training, trainStep } from "../train/step.ts";
+import type { Evaluator } from "./evaluator.ts";
+import type { TrainEvent, TrainSummary } from "./train-events.ts";
+
+/** What the steps work on. */
+export interface LoopInput {
+  run: OpenRun;
+  config: RunConfig;
+  data: PreparedData;
+  training: Training;
+  /** Null without held-out rows. */
+  evaluator: Evaluator | null;
+  environment: Environment;
+}
+
+/** How the steps ended. */
+export interface LoopOutcome {
+  state: TrainerState;
+  reason: TrainSummary["reason"];
+  lastLog: MetricRow | null;
+  lastEvaluation: MetricRow | null;
+}
+
+/** Runs the steps that are left. Between two steps the event loop turns once, so signals are heard. */
+export async function* runSteps(
+  input: LoopInput,
+  signal: AbortSignal | null,
+): AsyncGenerator<TrainEvent, LoopOutcome> {
+  const loop = new Loop(input);
+  try {
+    yield* loop.begin();
+    while (!loop.isDone) {
+      await setImmediate();
+      if (signal?.aborted === true) return yield* loop.stop("stopped");
+      yield* loop.step();
+      if (loop.hasStalled) return yield* loop.stop("early stop");
+    }
+    return yield* loop.stop("done");
+  } finally {
+    loop.close();
+  }
+}
+
+/** State and actions of the steps; `runSteps` has their order. */
+class Loop {
+  readonly #input: LoopInput;
+  readonly #plan: RunPlan;
+  readonly #metrics: MetricsWriter;
+  #state: TrainerState;
+  #logbook: Logbook;
+  #savedAt = -1;
+  #lastLog: MetricRow | null = null;
+  #lastEvaluation: MetricRow | null = null;
+
+  constructor(input: LoopInput) {
+    this.#input = input;
+    this.#plan = new RunPlan(input.data.dataset.examples, input.config);
+    this.#metrics = new MetricsWriter(input.run.paths.metrics);
+    this.#state = {
+      step: 0,
+      numTokens: 0,
+      skippedSteps: 0,
+      skippedInRow: 0,
+      window: { steps: 0, sums: {} },
+      best: null,
+      evaluationsWithoutGain: 0,
+      dataFingerprint: input.data.dataset.fingerprint,
+    };
+    this.#logbook = new Logbook(this.#state);
+  }
+
+  get isDone(): boolean {
+    return this.#state.step >= this.#plan.totalSteps;
+  }
+
+  get hasStalled(): boolean {
+    const { early_stopping_patience: patience } = this.#input.config;
+    return patience !== null && this.#state.evaluationsWithoutGain >= patience;
+  }
+
+  /** Goes to where the run left off, or measures where it starts from. */
+  *begin(): Generator<TrainEvent> {
+    const { config, run, training } = this.#input;
+    if (config.resume_from_checkpoint !== null) yield* this.#resume(config.resume_from_checkpoint);
+    const count = (tensors: readonly { tensor: { numel: number } }[]) => tensors.reduce((n, t) => n + t.tensor.numel, 0);
+    const trainable = count(training.parameters);
+    yield { type: "start", step: this.#state.step, totalSteps: this.#plan.totalSteps, trainable };
+    run.log("start", { step: this.#state.step, total_steps: this.#plan.totalSteps, trainable });
+    if (this.#state.step === 0 && this.#input.evaluator !== null) yield* this.#evaluate(0);
+    this.#logbook.restart();
+  }
+
+  *#resume(wanted: string): Generator<TrainEvent> {
+    const { run, training, data } = this.#input;
+    const { checkpoint, rejected } = checkpointToResume(run.paths.checkpoints, wanted);
+    for (const { path, reason } of rejected) yield { type: "note", text: `passed over ${path}: ${reason}` };
+    this.#state = readCheckpointFiles(checkpoint.path, training, data.dataset.fingerprint);
+    this.#logbook = new Logbook(this.#state);
+    this.#savedAt = this.#state.step;
+    this.#metrics.truncateAfterStep(this.#state.step);
+    yield { type: "note", text: `resumed from ${checkpoint.path}` };
+  }
+
+  /** One optimiser step and what is due after it. */
+  async *step(): AsyncGenerator<TrainEvent> {
+    const { training, config } = this.#input;
+    const index = this.#state.step;
+    const at = this.#plan.at(index);
+    // every step has random numbers of its own: nothing of the generator needs saving
+    manualSeed(deriveSeed(config.seed, index));
+    const learningRate = this.#learningRate(index);
+    const batches = this.#plan.batches(at.plan);
+    const result = trainStep(training, batches, { learningRate, entropies: config.log_entropy });
+    this.#state.step = index + 1;
+    this.#logbook.add(result);
+    yield* this.#watch(result, index);
+    yield { type: "step", step: index + 1, loss: result.loss };
+    const last = this.isDone;
+    if (last || due(index + 1, config.logging_steps)) yield this.#log(at.progress, learningRate);
+    if (this.#isDue(config.eval_strategy, config.eval_steps, at.endsEpoch)) yield* this.#evaluate(at.progress);
+    if (this.#isDue(config.save_strategy, config.save_steps, at.endsEpoch)) yield* this.#save();
+  }
+
+  #learningRate(step: number): number {
+    const { config } = this.#input;
+    const totalSteps = this.#plan.totalSteps;
+    const warmupSteps = config.warmup_steps > 0 ? config.warmup_steps : Math.ceil(config.warmup_ratio * totalSteps);
+    return config.learning_rate * scheduleFactor(step, { kind: config.lr_scheduler_type, warmupSteps, totalSteps });
+  }
+
+  #isDue(strategy: RunConfig["eval_strategy"], every: number | null, endsEpoch: boolean): boolean {
+    if (strategy === "no") return false;
+    if (strategy === "epoch") return endsEpoch || this.isDone;
+    return this.isDone || due(this.#state.step, every ?? 0);
+  }
+
+  /** Counts a step that was not finite, names its rows, and gives up after too many in a row. */
+  *#watch(result: StepResult, index: number): Generator<TrainEvent> {
+    if (result.applied) {
+      this.#state.skippedInRow = 0;
+      return;
+    }
+    const { config, run } = this.#input;
+    this.#state.skippedSteps += 1;
+    this.#state.skippedInRow += 1;
+    const rows = this.#culprits(index);
+    run.log("skipped", { step: index + 1, loss: String(result.loss), grad_norm: String(result.gradNorm), rows });
+    yield { type: "skipped", step: index + 1, rows };
+    if (this.#state.skippedInRow < config.max_nonfinite_steps) return;
+    throw new TrainingError(
+      `${this.#state.skippedInRow} steps in a row had a loss or gradient that is not finite, the last at step ${index + 1} ` +
+        `with ${rows.join(", ")}. No weight was changed by them. Lower learning_rate, look at these rows, and go on from ` +
+        "the last checkpoint with --resume.",
+    );
+  }
+
+  /** The rows of a step that are not finite alone; all of them when only together, or when the weights are at fault. */
+  #culprits(index: number): string[] {
+    const { training, data, config } = this.#input;
+    const { examples } = data.dataset;
+    const { plan } = this.#plan.at(index);
+    const name = (i: number) => describeOrigin((examples[i] as (typeof examples)[number]).origin);
+    const singles = singleBatches(examples, plan, config.share_prompt);
+    const bad = plan.examples.filter((_, i) => !isFiniteStep(training, singles.slice(i, i + 1)));
+    return (bad.length > 0 ? bad : plan.examples).map(name);
+  }
+
+  #log(epoch: number, learningRate: number): TrainEvent {
+    const { data, environment } = this.#input;
+    const { examples } = data.dataset;
+    const cut = examples.filter((e) => (e.trace?.answerTokensCut ?? 0) + (e.trace?.promptTokensCut ?? 0) > 0).length;
+    const row = this.#logbook.row({
+      step: this.#state.step,
+      epoch,
+      learningRate,
+      fracTruncated: cut / examples.length,
+      peakMemoryBytes: memoryInUse(environment.device).peak,
+    });
+    this.#metrics.write(row);
+    this.#lastLog = row;
+    return { type: "log", row };
+  }
+
+  *#evaluate(epoch: number): Generator<TrainEvent> {
+    const { evaluator } = this.#input;
+    if (evaluator === null) return;
+    const row = evaluator.row(this.#state.step, epoch);
+    this.#metrics.write(row);
+    this.#lastEvaluation = row;
+    if (this.#state.step > 0) evaluator.judge(row, this.#state);
+    this.#logbook.restart();
+    yield { type: "evaluation", row };
+  }
+
+  async *#save(): AsyncGenerator<TrainEvent> {
+    if (this.#savedAt === this.#state.step) return;
+    const { run, training, data, config } = this.#input;
+    this.#metrics.sync();
+    const path = await writeCheckpoint(run.paths.checkpoints, this.#state.step, (dir) =>
+      writeCheckpointFiles(dir, training, data.tokenizer, this.#state),
+    );
+    this.#savedAt = this.#state.step;
+    const best = config.load_best_model_at_end ? (this.#state.best?.step ?? null) : null;
+    pruneCheckpoints(run.paths.checkpoints, config.save_total_limit, best);
+    this.#logbook.restart();
+    yield { type: "checkpoint", step: this.#state.step, path };
+  }
+
+  /** Ends the steps; a run that is stopped or gave up keeps a checkpoint of where it stands. */
+  async *stop(reason: TrainSummary["reason"]): AsyncGenerator<TrainEvent, LoopOutcome> {
+    if (reason === "stopped") yield* this.#save();
+    return { state: this.#state, reason, lastLog: this.#lastLog, lastEvaluation: this.#lastEvaluation };
+  }
+
+  close(): void {
+    this.#metrics.close();
+  }
+}
+
+function due(step: number, every: number): boolean {
+  return every > 0 && step % every === 0;
+}

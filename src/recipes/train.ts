@@ -1,0 +1,158 @@
+/**
+ * A training run from configuration to exported model: data, model, reference, the steps, the export with its parity
+ * gate. `train-loop.ts` has the steps.
+ */
+import type { Dataset } from "../data/dataset.ts";
+import { assertPreflight } from "../data/preflight.ts";
+import type { Objective } from "../objectives/objective.ts";
+import { AdamW } from "../optim/adamw.ts";
+import type { ResolvedConfig } from "../runs/config-load.ts";
+import { writeReport } from "../runs/report.ts";
+import { createRun, type OpenRun, resumeRun } from "../runs/run-directory.ts";
+import { manualSeed, setDeterministic } from "../torch/index.ts";
+import { settleEnvironment } from "../train/environment.ts";
+import { objectiveOf } from "../train/objective-of.ts";
+import { type PreparedData, prepareData, prepareModel } from "../train/prepare.ts";
+import type { Training } from "../train/step.ts";
+import { Evaluator } from "./evaluator.ts";
+import { finishRun, restoreBest } from "./finish.ts";
+import { runFingerprints, templateDate } from "./identity.ts";
+import { type References, referencesOf } from "./references.ts";
+import type { PhaseListener, TrainEvent, TrainSummary } from "./train-events.ts";
+import { type LoopOutcome, runSteps } from "./train-loop.ts";
+
+/** Options of `train` besides the configuration. */
+export interface TrainOptions {
+  /** Ends the run after the step at hand with a checkpoint. */
+  signal?: AbortSignal;
+  /** Used in place of the configuration's objective. */
+  objective?: Objective;
+  /** Told how long phases before the first step go on. */
+  onPhase?: PhaseListener;
+}
+
+/**
+ * Trains as `resolved` says and tells what happens. The run directory holds everything that came of it.
+ *
+ * @throws {PreftuneError} with what is wrong and what to do; checkpoints written before stay
+ */
+export async function* train(
+  resolved: ResolvedConfig,
+  options: TrainOptions = {},
+): AsyncGenerator<TrainEvent, TrainSummary> {
+  const resumes = resolved.config.resume_from_checkpoint !== null;
+  const run = resumes ? resumeRun(resolved) : createRun(resolved);
+  try {
+    for (const text of [...resolved.warnings, ...run.notes]) yield { type: "note", text };
+    return yield* trainIn(run, resolved, options);
+  } catch (error) {
+    run.log("failed", { message: error instanceof Error ? error.message : String(error) });
+    throw error;
+  } finally {
+    run.release();
+  }
+}
+
+async function* trainIn(
+  run: OpenRun,
+  resolved: ResolvedConfig,
+  options: TrainOptions,
+): AsyncGenerator<TrainEvent, TrainSummary> {
+  const { config } = resolved;
+  const environment = settleEnvironment(config);
+  setDeterministic(true);
+  const objective = options.objective ?? objectiveOf(resolved.objective);
+  const onPhase = options.onPhase ?? (() => {});
+
+  const task = objective.over === "answers" ? "sft" : "preference";
+  const data = await prepareData({ ...config, task, now: templateDate(run) }, onPhase);
+  const { dataset } = data;
+  run.saveJson(run.paths.preflight, dataset.report);
+  yield { type: "preflight", report: dataset.report };
+  assertPreflight(dataset.report);
+
+  manualSeed(config.seed);
+  const trained = prepareModel(config, environment);
+  const numerics = {
+    dtype: environment.dtype,
+    recompute: config.gradient_checkpointing,
+    chunkRows: config.logits_chunk_size,
+  };
+  const { fingerprints, changes } = runFingerprints(run, config, { data, environment });
+  for (const text of changes) yield { type: "note", text: `changed since the run began: ${text}` };
+  const references = referencesOf(
+    { config, objective, trained, numerics, fingerprints, runDir: run.paths.dir, onPhase },
+    dataset,
+  );
+  const optimizer = new AdamW(trained.parameters, {
+    beta1: config.adam_beta1,
+    beta2: config.adam_beta2,
+    epsilon: config.adam_epsilon,
+    weightDecay: config.weight_decay,
+  });
+  const training: Training = {
+    ...trained,
+    objective,
+    optimizer,
+    numerics,
+    maxGradNorm: config.max_grad_norm,
+    reference: references.train,
+  };
+  const evaluator = evaluatorOf(training, dataset, { references, run, resolved });
+  const outcome = yield* runSteps(
+    { run, config, data, training, evaluator, environment },
+    options.signal ?? null,
+  );
+  return yield* finish({ run, resolved, data, training, outcome });
+}
+
+function evaluatorOf(
+  training: Training,
+  { evalExamples }: Dataset,
+  { references, run, resolved }: { references: References; run: OpenRun; resolved: ResolvedConfig },
+): Evaluator | null {
+  if (evalExamples === null || evalExamples.length === 0) return null;
+  const evaluated = { ...training, reference: references.evaluation };
+  return new Evaluator(evaluated, evalExamples, resolved.config, run.paths.dir);
+}
+
+interface Finished {
+  run: OpenRun;
+  resolved: ResolvedConfig;
+  data: PreparedData;
+  training: Training;
+  outcome: LoopOutcome;
+}
+
+async function* finish({
+  run,
+  resolved: { config },
+  data,
+  training,
+  outcome,
+}: Finished): AsyncGenerator<TrainEvent, TrainSummary> {
+  const { best, step } = outcome.state;
+  const exported: string[] = [];
+  if (outcome.reason !== "stopped") {
+    const end = { run, config, data, training };
+    if (config.load_best_model_at_end && best !== null && best.step !== step) restoreBest(end, best.step);
+    for (const result of await finishRun(end)) {
+      exported.push(result.path);
+      yield { type: "export", result };
+    }
+  }
+  run.log(outcome.reason, { step, exported });
+  const summary: TrainSummary = {
+    outputDir: run.paths.dir,
+    step,
+    reason: outcome.reason,
+    skippedSteps: outcome.state.skippedSteps,
+    best,
+    lastLog: outcome.lastLog,
+    lastEvaluation: outcome.lastEvaluation,
+    exported,
+    report: writeReport(run.paths.dir),
+  };
+  yield { type: "end", summary };
+  return summary;
+}

@@ -1,0 +1,266 @@
+/**
+ * Checkpoints of a run: `checkpoints/checkpoint-<step>/`, each with a manifest `checkpoint.json` that lists its files
+ * with sizes and SHA-256. A directory without a manifest is no checkpoint.
+ */
+import { existsSync, mkdirSync, readdirSync, statSync } from "node:fs";
+import { basename, isAbsolute, join, resolve } from "node:path";
+import { ConfigError, FormatError, messageOf } from "../base/errors.ts";
+import { fileFailure, io } from "../base/file-io.ts";
+import { readJsonFile, sha256File, writeDirectoryAtomic, writeFileAtomic } from "../base/files.ts";
+import { type Retained, retain } from "./retention.ts";
+
+const VERSION = 1;
+const MANIFEST = "checkpoint.json";
+const DIRECTORY = /^checkpoint-(\d+)$/;
+
+/** One file of a checkpoint. */
+export interface CheckpointFile {
+  /** Path inside the checkpoint, with forward slashes. */
+  name: string;
+  bytes: number;
+  /** SHA-256, 64 hexadecimal digits. */
+  sha256: string;
+}
+
+/** What `checkpoint.json` holds. */
+export interface CheckpointManifest {
+  version: number;
+  step: number;
+  files: CheckpointFile[];
+  /** Small state that the trainer adds: counters, generator states, best metric. */
+  state: Record<string, unknown>;
+}
+
+/** A checkpoint directory with a readable manifest. */
+export interface Checkpoint {
+  path: string;
+  step: number;
+  manifest: CheckpointManifest;
+}
+
+/** A checkpoint that cannot be used, and why. */
+export interface BadCheckpoint {
+  path: string;
+  step: number;
+  reason: string;
+}
+
+/** Path of the checkpoint of `step` under a run's `checkpoints` directory. */
+export function checkpointPath(checkpointsDir: string, step: number): string {
+  return join(checkpointsDir, `checkpoint-${step}`);
+}
+
+/**
+ * Writes the checkpoint of `step`: all of it appears at once, or nothing.
+ *
+ * @param fill - writes the files into the directory it gets
+ * @returns the checkpoint's path
+ * @throws {FileError} when it cannot be written; earlier checkpoints are untouched
+ */
+export async function writeCheckpoint(
+  checkpointsDir: string,
+  step: number,
+  fill: (dir: string) => void | Promise<void>,
+  state: Record<string, unknown> = {},
+): Promise<string> {
+  const target = checkpointPath(checkpointsDir, step);
+  try {
+    mkdirSync(checkpointsDir, { recursive: true });
+  } catch (cause) {
+    throw fileFailure({ action: "make", path: checkpointsDir, cause });
+  }
+  const write = async (dir: string): Promise<void> => {
+    await fill(dir);
+    writeManifest(dir, step, state);
+  };
+  // A resumed run comes by steps that already have a checkpoint, which may be the damaged one it went around.
+  await writeDirectoryAtomic(target, write, { replace: true });
+  return target;
+}
+
+function writeManifest(dir: string, step: number, state: Record<string, unknown>): void {
+  const files = filesUnder(dir).map((name) => {
+    const path = join(dir, name);
+    return { name, bytes: statSync(path).size, sha256: sha256File(path) };
+  });
+  const manifest: CheckpointManifest = { version: VERSION, step, files, state };
+  writeFileAtomic(join(dir, MANIFEST), `${JSON.stringify(manifest, null, 2)}\n`);
+}
+
+function filesUnder(dir: string): string[] {
+  return readdirSync(dir, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) =>
+      join(entry.parentPath, entry.name)
+        .slice(dir.length + 1)
+        .replaceAll("\\", "/"),
+    )
+    .sort();
+}
+
+/** The checkpoints with a readable manifest, oldest first. Their files are not read; see {@link verifyCheckpoint}. */
+export function listCheckpoints(checkpointsDir: string): Checkpoint[] {
+  return scan(checkpointsDir).good;
+}
+
+function scan(checkpointsDir: string): { good: Checkpoint[]; bad: BadCheckpoint[] } {
+  const good: Checkpoint[] = [];
+  const bad: BadCheckpoint[] = [];
+  if (!existsSync(checkpointsDir)) return { good, bad };
+  for (const name of readdirSync(checkpointsDir)) {
+    const step = Number(DIRECTORY.exec(name)?.[1]);
+    if (Number.isNaN(step)) continue;
+    const path = join(checkpointsDir, name);
+    try {
+      const manifest = readManifest(path);
+      if (manifest.step === step) good.push({ path, step, manifest });
+      else bad.push({ path, step, reason: `its manifest is of step ${manifest.step}` });
+    } catch (cause) {
+      const reason = existsSync(join(path, MANIFEST))
+        ? messageOf(cause)
+        : `it has no ${MANIFEST}: writing was cut off`;
+      bad.push({ path, step, reason });
+    }
+  }
+  const byStep = (a: { step: number }, b: { step: number }): number => a.step - b.step;
+  return { good: good.sort(byStep), bad: bad.sort(byStep) };
+}
+
+/**
+ * The manifest of a checkpoint directory.
+ *
+ * @throws {FileError} when there is none
+ * @throws {FormatError} when it is not a manifest, or names files outside of the directory
+ */
+export function readManifest(dir: string): CheckpointManifest {
+  const path = join(dir, MANIFEST);
+  const value = readJsonFile(path) as Partial<CheckpointManifest> | null;
+  if (value?.version !== VERSION) {
+    throw new FormatError(
+      `${path}: expected a checkpoint manifest of version ${VERSION}, got version ${value?.version}.`,
+    );
+  }
+  const { step, files, state } = value;
+  if (!Number.isSafeInteger(step) || !Array.isArray(files) || !files.every(isFileEntry)) {
+    throw new FormatError(
+      `${path}: expected step and files with name, bytes and sha256. The file is damaged.`,
+    );
+  }
+  return { version: VERSION, step: step as number, files, state: state ?? {} };
+}
+
+function isFileEntry(entry: CheckpointFile | null): boolean {
+  if (typeof entry?.name !== "string" || !Number.isSafeInteger(entry.bytes)) return false;
+  const inside = !isAbsolute(entry.name) && !/(^|[\\/])\.\.([\\/]|$)/.test(entry.name) && entry.name !== "";
+  return inside && typeof entry.sha256 === "string" && /^[0-9a-f]{64}$/.test(entry.sha256);
+}
+
+/** What is wrong with the files of a checkpoint, a sentence each; empty: every byte is as it was written. */
+export function verifyCheckpoint(checkpoint: Checkpoint): string[] {
+  return checkpoint.manifest.files.flatMap((file) => {
+    const path = join(checkpoint.path, file.name);
+    if (!existsSync(path)) return [`${file.name} is missing`];
+    const { size } = statSync(path);
+    if (size !== file.bytes) return [`${file.name} has ${size} bytes, not ${file.bytes}`];
+    try {
+      return sha256File(path) === file.sha256
+        ? []
+        : [`${file.name} has changed since it was written (SHA-256)`];
+    } catch (cause) {
+      return [messageOf(cause)];
+    }
+  });
+}
+
+/** The newest checkpoint whose every byte is good, and the newer ones that were passed over. */
+export interface LatestCheckpoint {
+  checkpoint: Checkpoint | null;
+  rejected: BadCheckpoint[];
+}
+
+/** The newest good checkpoint under `checkpointsDir`, falling back to earlier ones past each that is damaged. */
+export function latestCheckpoint(checkpointsDir: string): LatestCheckpoint {
+  const { good, bad } = scan(checkpointsDir);
+  const rejected: BadCheckpoint[] = [];
+  for (const checkpoint of good.toReversed()) {
+    const problems = verifyCheckpoint(checkpoint);
+    if (problems.length === 0) {
+      const newer = bad.filter(({ step }) => step > checkpoint.step);
+      return { checkpoint, rejected: [...newer, ...rejected].sort((a, b) => b.step - a.step) };
+    }
+    rejected.push({ path: checkpoint.path, step: checkpoint.step, reason: problems.join("; ") });
+  }
+  return { checkpoint: null, rejected: [...bad, ...rejected].sort((a, b) => b.step - a.step) };
+}
+
+/**
+ * The checkpoint that `resume_from_checkpoint` names: "latest" of the run, or a directory (also by its name alone).
+ *
+ * @throws {ConfigError} when there is none
+ * @throws {FormatError} when the named one is damaged; no other is taken in its place
+ */
+export function checkpointToResume(
+  checkpointsDir: string,
+  wanted: string,
+): LatestCheckpoint & { checkpoint: Checkpoint } {
+  if (wanted !== "latest") return { checkpoint: namedCheckpoint(checkpointsDir, wanted), rejected: [] };
+  const { checkpoint, rejected } = latestCheckpoint(checkpointsDir);
+  if (checkpoint !== null) return { checkpoint, rejected };
+  const why = rejected.map(({ path, reason }) => ` ${path}: ${reason}.`).join("");
+  throw new ConfigError(`There is no checkpoint to resume from in ${checkpointsDir}.${why} Start a new run.`);
+}
+
+function namedCheckpoint(checkpointsDir: string, wanted: string): Checkpoint {
+  const path = [wanted, join(checkpointsDir, wanted)].find((candidate) =>
+    existsSync(join(candidate, MANIFEST)),
+  );
+  if (path === undefined) {
+    throw new ConfigError(
+      `resume_from_checkpoint: expected "latest" or a checkpoint directory (with ${MANIFEST}), got "${wanted}".`,
+    );
+  }
+  const manifest = readManifest(path);
+  const checkpoint = { path: resolve(path), step: manifest.step, manifest };
+  const problems = verifyCheckpoint(checkpoint);
+  if (problems.length === 0) return checkpoint;
+  throw new FormatError(
+    `${path} is damaged: ${problems.join("; ")}. Use resume_from_checkpoint: latest to take the newest good one.`,
+  );
+}
+
+/**
+ * Removes the checkpoints that retention does not keep.
+ *
+ * @param best - step of the best checkpoint, or null
+ * @returns the removed ones
+ */
+export function pruneCheckpoints(
+  checkpointsDir: string,
+  limit: number | null,
+  best: number | null,
+): Checkpoint[] {
+  if (limit === null) return [];
+  const all = listCheckpoints(checkpointsDir);
+  // Reading every byte of every checkpoint would cost too much: the newest good one is what must be known.
+  let lastGood: number | null = null;
+  for (const checkpoint of all.toReversed()) {
+    if (verifyCheckpoint(checkpoint).length > 0) continue;
+    lastGood = checkpoint.step;
+    break;
+  }
+  const entries: Retained[] = all.map(({ step }) => ({ step, verified: step === lastGood }));
+  const removed = new Set(retain(entries, { limit, best }).remove);
+  const victims = all.filter(({ step }) => removed.has(step));
+  for (const victim of victims) removeCheckpoint(victim);
+  return victims;
+}
+
+function removeCheckpoint({ path }: Checkpoint): void {
+  try {
+    // The manifest goes first: a removal that is cut off leaves no directory that looks complete.
+    io.rmSync(join(path, MANIFEST));
+    io.rmSync(path);
+  } catch (cause) {
+    throw fileFailure({ action: `remove ${basename(path)}`, path, cause });
+  }
+}

@@ -1,0 +1,190 @@
+/** Checks across keys of a configuration in which every value is filled in. */
+import { didYouMean } from "../base/suggest.ts";
+import type { ConfigKey, RunConfig } from "./config-types.ts";
+import { METRICS, metricInfo } from "./metric-names.ts";
+
+/** What a check found; `key` is where it is reported. */
+export interface Finding {
+  key: ConfigKey;
+  severity: "error" | "warning";
+  text: string;
+}
+
+/** Everything wrong or doubtful in `config`. */
+export function checkConfig(config: RunConfig): Finding[] {
+  return [
+    ...checkObjective(config),
+    ...checkSchedule(config),
+    ...checkEvaluation(config),
+    ...checkBestModel(config),
+    ...checkBatches(config),
+    ...checkAdapter(config),
+    ...checkPlaces(config),
+  ];
+}
+
+function checkObjective(config: RunConfig): Finding[] {
+  const found: Finding[] = [];
+  const { objective, beta, margin_soft, margin_hard } = config;
+  if (objective === "slime" && (margin_soft ?? 0) > (margin_hard ?? 0)) {
+    found.push(
+      warning(
+        "margin_soft",
+        `${margin_soft} is above margin_hard ${margin_hard}: the soft gate stays open up to the hard margin, so the loss stops at once there instead of fading before it.`,
+      ),
+    );
+  }
+  if (objective === "slime" && config.lambda_w === 0) {
+    found.push(warning("lambda_w", "0 switches the anchor off: the chosen likelihood is free to fall."));
+  }
+  const small = objective === "simpo" && config.preset !== "slime-paper" && (beta ?? 0) < 1;
+  if (small && !config.allow_small_beta) {
+    found.push(
+      error(
+        "beta",
+        `SimPO's beta acts on means per token and its authors use 2 to 10; ${beta} is in the range of DPO's. Give a beta of at least 1, or \`allow_small_beta: true\` where it is meant.`,
+      ),
+    );
+  }
+  if (objective === "dpo" && !config.precompute_ref_log_probs && !config.use_peft) {
+    found.push(
+      error(
+        "precompute_ref_log_probs",
+        "false needs use_peft: in full tuning there is no adapter to switch off. Leave it true.",
+      ),
+    );
+  }
+  return found;
+}
+
+function checkSchedule(config: RunConfig): Finding[] {
+  const found: Finding[] = [];
+  if (config.warmup_ratio > 0 && config.warmup_steps > 0) {
+    found.push(
+      error(
+        "warmup_steps",
+        `warmup_ratio ${config.warmup_ratio} and warmup_steps ${config.warmup_steps} are both set. Keep one of them.`,
+      ),
+    );
+  }
+  if (config.max_steps === 0) {
+    found.push(error("max_steps", "expected -1 (train by epochs) or at least 1, got 0."));
+  }
+  if (config.max_steps > 0 && config.warmup_steps >= config.max_steps) {
+    found.push(
+      warning(
+        "warmup_steps",
+        `${config.warmup_steps} of ${config.max_steps} steps: training is all warm-up.`,
+      ),
+    );
+  }
+  return found;
+}
+
+function checkEvaluation(config: RunConfig): Finding[] {
+  const found: Finding[] = [];
+  const hasRows = config.eval_data !== null || config.eval_fraction > 0;
+  const mend = "Give eval_data or eval_fraction.";
+  if (config.eval_data !== null && config.eval_fraction > 0) {
+    found.push(error("eval_fraction", "eval_data is given too. Keep one of them."));
+  }
+  if (!hasRows && config.eval_strategy !== "no") {
+    found.push(error("eval_strategy", `${config.eval_strategy} without held-out rows. ${mend}`));
+  }
+  if (!hasRows && config.eval_on_start)
+    found.push(error("eval_on_start", `there are no held-out rows. ${mend}`));
+  if (!hasRows && config.max_eval_rows !== null) {
+    found.push(warning("max_eval_rows", `has no effect without held-out rows. ${mend}`));
+  }
+  return found;
+}
+
+function checkBestModel(config: RunConfig): Finding[] {
+  const found: Finding[] = [];
+  const { load_best_model_at_end: best, early_stopping_patience: patience } = config;
+  if (config.eval_strategy === "no") {
+    if (best)
+      found.push(error("load_best_model_at_end", "needs evaluation during training: set eval_strategy."));
+    if (patience !== null) {
+      found.push(error("early_stopping_patience", "needs evaluation during training: set eval_strategy."));
+    }
+    return found;
+  }
+  if (best) found.push(...checkAlignment(config));
+  if ((best || patience !== null) && metricInfo(config.metric_for_best_model) === null) {
+    const known = METRICS.map((metric) => `eval_${metric.key}`);
+    found.push(
+      warning(
+        "metric_for_best_model",
+        `"${config.metric_for_best_model}" is not a metric of preftune's own.${didYouMean(config.metric_for_best_model, known)}`,
+      ),
+    );
+  }
+  return found;
+}
+
+function checkAlignment(config: RunConfig): Finding[] {
+  const { eval_strategy, save_strategy, eval_steps, save_steps } = config;
+  if (eval_strategy !== save_strategy) {
+    return [
+      error(
+        "load_best_model_at_end",
+        `needs a checkpoint at evaluations, but eval_strategy is ${eval_strategy} and save_strategy is ${save_strategy}. Make them the same.`,
+      ),
+    ];
+  }
+  if (eval_strategy === "steps" && eval_steps !== null && save_steps % eval_steps !== 0) {
+    return [
+      error(
+        "load_best_model_at_end",
+        `needs an evaluation at every checkpoint, but save_steps ${save_steps} is not a multiple of eval_steps ${eval_steps}.`,
+      ),
+    ];
+  }
+  return [];
+}
+
+function checkBatches(config: RunConfig): Finding[] {
+  const { tokens_per_step: step, max_tokens_per_micro_batch: micro, max_length } = config;
+  const found: Finding[] = [];
+  if (step !== null && micro !== null && micro > step) {
+    found.push(
+      warning("max_tokens_per_micro_batch", `${micro} is above tokens_per_step ${step} and has no effect.`),
+    );
+  }
+  if (step !== null && step < max_length) {
+    found.push(
+      warning(
+        "tokens_per_step",
+        `${step} is below max_length ${max_length}: a longer row makes a step by itself.`,
+      ),
+    );
+  }
+  return found;
+}
+
+function checkAdapter(config: RunConfig): Finding[] {
+  if (!config.use_peft || config.lora_target_modules === "all-linear") return [];
+  const targets = new Set(config.lora_target_modules);
+  return config.lora_modules_to_save
+    .filter((name) => targets.has(name))
+    .map((name) =>
+      error(
+        "lora_modules_to_save",
+        `${name} is in lora_target_modules too. Train it in full or by LoRA, not both.`,
+      ),
+    );
+}
+
+function checkPlaces(config: RunConfig): Finding[] {
+  if (config.output_dir !== config.model_name_or_path) return [];
+  return [error("output_dir", "is model_name_or_path: a run is never written over its model. Give another.")];
+}
+
+function error(key: ConfigKey, text: string): Finding {
+  return { key, severity: "error", text };
+}
+
+function warning(key: ConfigKey, text: string): Finding {
+  return { key, severity: "warning", text };
+}

@@ -1,0 +1,78 @@
+/** Value types of the keys that name data: `train_data`, `eval_data` and `columns`. */
+import { z } from "zod";
+import type { ColumnMapping, ColumnName, DatasetSpec } from "./config-types.ts";
+import { jsonOrNull, type ValueType } from "./config-values.ts";
+
+/** Every column name that training reads, in the order of the documentation. */
+export const COLUMN_NAMES: readonly ColumnName[] = [
+  "prompt",
+  "chosen",
+  "rejected",
+  "completion",
+  "messages",
+  "text",
+  "prompt_ids",
+  "chosen_ids",
+  "rejected_ids",
+  "completion_ids",
+  "completion_mask",
+  "ref_chosen_logps",
+  "ref_rejected_logps",
+  "tools",
+  "chat_template_kwargs",
+];
+
+/** Keys of one entry of `train_data`. */
+export const DATASET_KEYS: readonly (keyof DatasetSpec)[] = ["path", "weight", "columns", "split", "name"];
+
+const columnsSchema = z.strictObject(
+  Object.fromEntries(COLUMN_NAMES.map((name) => [name, z.string().min(1).optional()])),
+) as unknown as z.ZodType<ColumnMapping>;
+
+const specSchema = z.strictObject({
+  path: z.string().min(1),
+  weight: z.number().gt(0).default(1),
+  columns: columnsSchema.nullable().default(null),
+  split: z.string().min(1).nullable().default(null),
+  name: z.string().min(1).nullable().default(null),
+});
+
+function asList(value: unknown): unknown {
+  if (value === null || value === undefined) return value;
+  const list = Array.isArray(value) ? value : [value];
+  return list.map((entry: unknown) => (typeof entry === "string" ? { path: entry } : entry));
+}
+
+const datasetsSchema = z.preprocess(asList, z.array(specSchema).min(1)) as unknown as z.ZodType<
+  DatasetSpec[]
+>;
+
+/** Commas inside `{a,b}` belong to a glob, not to the list. */
+function splitPaths(typed: string): string[] {
+  return typed
+    .split(/,(?![^{]*\})/)
+    .map((part) => part.trim())
+    .filter((part) => part !== "");
+}
+
+/** One source or several, each a path or an object; read as a list of objects. */
+export function datasets(): ValueType<DatasetSpec[]> {
+  return {
+    schema: datasetsSchema,
+    expected: `a path or hub id, or a list of them or of objects with ${DATASET_KEYS.join(", ")}`,
+    fromText: (typed) => (/^\s*[[{]/.test(typed) ? jsonOrNull(typed) : null) ?? splitPaths(typed),
+  };
+}
+
+/** Preftune's column names to the file's. On a command line: JSON, or `prompt=question,chosen=best`. */
+export function columnMapping(): ValueType<ColumnMapping> {
+  return {
+    schema: columnsSchema,
+    expected: `a mapping from ${COLUMN_NAMES.slice(0, 4).join(", ")} … to the file's column names`,
+    fromText: (typed) => {
+      if (typed.trim().startsWith("{")) return jsonOrNull(typed) ?? typed;
+      const pairs = typed.split(",").map((part) => part.split("=").map((side) => side.trim()));
+      return pairs.every((pair) => pair.length === 2) ? Object.fromEntries(pairs) : typed;
+    },
+  };
+}

@@ -1,0 +1,75 @@
+/** Configuration keys of the training data (a table). Relative paths are taken from the working directory. */
+import { columnMapping, datasets } from "./config-datasets.ts";
+import type { FieldTable } from "./config-field.ts";
+import type { DataKeys } from "./config-types.ts";
+import { choice, flag, integer, number, optional, text } from "./config-values.ts";
+
+/** Keys that say which rows are trained on. */
+export const DATA_FIELDS: FieldTable<DataKeys> = {
+  train_data: {
+    type: datasets(),
+    doc: "Rows to train on: a file (JSONL, CSV, Parquet; plain, .gz, .zst), a directory, a glob, a hub id, or a list of them, weighted.",
+    source: "must be given",
+  },
+  eval_data: {
+    type: optional(datasets()),
+    default: null,
+    doc: "Held-out rows, in the same forms as train_data.",
+    source: "preftune",
+  },
+  eval_fraction: {
+    type: number({ min: 0, below: 1 }),
+    default: 0,
+    doc: "Share of the training prompts held out for evaluation; all rows of a prompt stay together.",
+    source: "preftune",
+  },
+  columns: {
+    type: optional(columnMapping()),
+    default: null,
+    doc: "Which columns of the files hold what, e.g. {prompt: question, chosen: best}. null: by their usual names.",
+    source: "preftune",
+  },
+  max_train_rows: {
+    type: optional(integer({ min: 1 })),
+    default: null,
+    doc: "Train on this many rows only, drawn with the seed.",
+    source: "preftune",
+  },
+  max_eval_rows: {
+    type: optional(integer({ min: 1 })),
+    default: null,
+    doc: "Evaluate on this many rows only, drawn with the seed.",
+    source: "preftune",
+  },
+  max_length: {
+    type: integer({ min: 2 }),
+    default: 1024,
+    doc: "Longest prompt + answer, in tokens.",
+    source: "TRL",
+  },
+  overflow: {
+    type: choice(["error", "drop", "truncate"]),
+    default: "error",
+    doc: "What happens to a row longer than max_length: stop, leave the row out, or cut its answers. All are counted.",
+    source: "preftune; other trainers cut or filter without a count",
+  },
+  chat_template: {
+    type: optional(text("a path of a Jinja file")),
+    default: null,
+    doc: "A chat template to use in place of the tokenizer's own.",
+    source: "TRL chat_template_path",
+  },
+  enable_thinking: {
+    type: optional(flag()),
+    default: null,
+    doc: "Passed to templates with a thinking mode (Qwen3). null: the template's own default.",
+    source: "Qwen3",
+  },
+  train_on: {
+    type: choice(["all", "last"]),
+    default: "all",
+    doc: "sft: train on all assistant turns of a conversation, or on the last alone.",
+    source: "preftune",
+    objectives: ["sft"],
+  },
+};

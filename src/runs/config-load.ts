@@ -1,0 +1,193 @@
+/**
+ * Turns what a user gave (YAML, command line, code) into a checked configuration in which every value is filled in
+ * and knows where it came from. All problems are reported at once.
+ *
+ * Relative paths are kept as written and mean the working directory, as in other trainers, not the YAML file's.
+ */
+import { ConfigError } from "../base/errors.ts";
+import { didYouMean } from "../base/suggest.ts";
+import { checkConfig } from "./config-checks.ts";
+import { COLUMN_NAMES, DATASET_KEYS } from "./config-datasets.ts";
+import { fillIn, type Origins } from "./config-fill.ts";
+import { type Inactive, inactiveKeys } from "./config-inactive.ts";
+import { CONFIG_KEYS, fieldOf, isConfigKey } from "./config-schema.ts";
+import {
+  type Given,
+  givenByCode,
+  givenByCommandLine,
+  givenByYaml,
+  inWords,
+  readConfigText,
+} from "./config-source.ts";
+import { ELSEWHERE } from "./config-trl-names.ts";
+import type { ConfigKey, RunConfig } from "./config-types.ts";
+import { type ObjectiveSettings, resolveObjective } from "./objective-config.ts";
+
+/** A configuration ready to run. */
+export interface ResolvedConfig {
+  config: RunConfig;
+  /** Where each value came from. */
+  provenance: Origins;
+  /** Settings of the objective, derived ones included. */
+  objective: ObjectiveSettings;
+  /** Keys that have no effect here, and why. */
+  inactive: Map<ConfigKey, Inactive>;
+  /** Doubtful things, to be shown to the user. */
+  warnings: string[];
+}
+
+/** What configurations are read from. Later ones win: file, then code, then command line. */
+export interface ConfigInput {
+  /** Path of a YAML file. */
+  file?: string;
+  /** YAML text in place of a file; messages call it `file` or "config". */
+  yaml?: string;
+  /** Values given by a program. */
+  values?: Readonly<Record<string, unknown>>;
+  /** Command-line words, e.g. [["learning_rate", "1e-4"]]. */
+  overrides?: readonly (readonly [string, string])[];
+}
+
+type Accepted = Map<ConfigKey, Given>;
+
+/**
+ * The resolved configuration.
+ *
+ * @throws {ConfigError} naming every unknown key, wrong value and contradiction, each with file and line
+ */
+export function loadConfig(input: ConfigInput): ResolvedConfig {
+  const given = [
+    ...givenInYaml(input),
+    ...givenByCode(input.values ?? {}),
+    ...givenByCommandLine(input.overrides ?? []),
+  ];
+  const problems: string[] = [];
+  const accepted: Accepted = new Map();
+  for (const one of given) {
+    const checked = checkValue(one);
+    if (Array.isArray(checked)) problems.push(...checked);
+    else accepted.set(one.key as ConfigKey, checked);
+  }
+  problems.push(...missingKeys(accepted, problems));
+  refuse(problems, input);
+  return resolve(accepted, input);
+}
+
+function givenInYaml(input: ConfigInput): Given[] {
+  if (input.yaml !== undefined) return givenByYaml(input.yaml, input.file ?? "config");
+  return input.file === undefined ? [] : givenByYaml(readConfigText(input.file), input.file);
+}
+
+function resolve(accepted: Accepted, input: ConfigInput): ResolvedConfig {
+  const problems: string[] = [];
+  const warnings: string[] = [];
+  const report = (severity: "error" | "warning", text: string): void => {
+    (severity === "error" ? problems : warnings).push(text);
+  };
+  for (const [key, given] of accepted) {
+    // null stands for "by the rule" wherever there is one.
+    if (given.value === null && fieldOf(key).rule !== undefined) accepted.delete(key);
+  }
+  const draft = fillIn(accepted);
+  problems.push(...draft.problems);
+  for (const [key, inactive] of inactiveKeys(draft.config)) {
+    const given = accepted.get(key);
+    if (given === undefined) continue;
+    report(severityOf(inactive, given, accepted), inactiveText(key, inactive, given));
+    accepted.delete(key);
+  }
+  refuse(problems, input);
+  const { config, provenance, problems: contradictions } = fillIn(accepted);
+  problems.push(...contradictions);
+  for (const finding of checkConfig(config)) {
+    const where = accepted.get(finding.key)?.where();
+    const place = where === undefined || where === `--${finding.key}` ? "" : `${where}: `;
+    report(finding.severity, `${place}${finding.key}: ${finding.text}`);
+  }
+  refuse(problems, input);
+  const inactive = inactiveKeys(config);
+  return { config, provenance, objective: resolveObjective(config), inactive, warnings };
+}
+
+/** A key that a file sets and a later word on the command line makes useless is no mistake of the file. */
+function severityOf(inactive: Inactive, given: Given, accepted: Accepted): "error" | "warning" {
+  const decider = accepted.get(inactive.because);
+  const switchedLater =
+    decider?.provenance.kind === "command line" && given.provenance.kind !== "command line";
+  return switchedLater ? "warning" : inactive.severity;
+}
+
+function inactiveText(key: ConfigKey, inactive: Inactive, given: Given): string {
+  const owners = fieldOf(key).objectives?.join(" and ");
+  const mend: Partial<Record<ConfigKey, string>> = {
+    use_peft: "Set `use_peft: true` to train with LoRA, or take it out.",
+    objective:
+      key === "preset"
+        ? "Name one of these."
+        : `It is a key of ${owners}: take it out, or set another objective.`,
+  };
+  const advice = mend[inactive.because] ?? "Take one of the two out.";
+  return `${given.where()}: ${key} has no effect here: ${inactive.reason}. ${advice}`;
+}
+
+function checkValue(given: Given): Given | string[] {
+  const { key } = given;
+  if (!isConfigKey(key)) return [`${given.where()}: unknown key "${key}".${adviceFor(key)}`];
+  const { type } = fieldOf(key);
+  const result = type.schema.safeParse(given.value);
+  if (result.success) return { ...given, value: result.data };
+  return result.error.issues.map((issue) => {
+    const part = issue.code === "unrecognized_keys" ? issue.keys.slice(0, 1) : [];
+    const where = given.where([...issue.path, ...part]);
+    const label = where === `--${key}` ? where : `${where}: ${key}`;
+    if (issue.path.length === 0 && issue.code !== "unrecognized_keys") {
+      return `${label}: expected ${type.expected}, got ${inWords(given.value)}.`;
+    }
+    return nestedProblem(label, given.value, issue);
+  });
+}
+
+interface Issue {
+  code?: string | undefined;
+  path: PropertyKey[];
+  message: string;
+}
+
+function nestedProblem(label: string, value: unknown, issue: Issue): string {
+  // A single source is read as a list of one: its index is not in what the user wrote.
+  const path = Array.isArray(value) ? issue.path : issue.path.filter((part) => typeof part !== "number");
+  const place = path.map((part) => (typeof part === "number" ? `[${part}]` : `.${String(part)}`)).join("");
+  if (issue.code === "unrecognized_keys") {
+    const inColumns = path.at(-1) === "columns" || label.endsWith(": columns") || label === "--columns";
+    const known = inColumns ? COLUMN_NAMES : DATASET_KEYS;
+    return (issue as Issue & { keys: string[] }).keys
+      .map((name) => `${label}${place}: unknown key "${name}".${didYouMean(name, known)}`)
+      .join("\n");
+  }
+  return `${label}${place}: ${issue.message.replace(/^Invalid input: /, "").replace(/^Too /, "too ")}.`;
+}
+
+function adviceFor(key: string): string {
+  const elsewhere = Object.hasOwn(ELSEWHERE, key) ? ELSEWHERE[key] : undefined;
+  if (elsewhere !== undefined) return ` In preftune: ${elsewhere}.`;
+  return didYouMean(key, CONFIG_KEYS) || " `preftune train --print-config` lists the keys.";
+}
+
+function missingKeys(accepted: Accepted, problems: readonly string[]): string[] {
+  const missing = CONFIG_KEYS.filter((key) => {
+    const field = fieldOf(key);
+    return !("default" in field) && field.rule === undefined && !accepted.has(key);
+  });
+  // A required key with a wrong value has been reported already.
+  return missing
+    .filter((key) => !problems.some((problem) => problem.includes(key)))
+    .map((key) => `${key} is missing: expected ${fieldOf(key).type.expected}. ${fieldOf(key).doc}`);
+}
+
+function refuse(problems: readonly string[], input: ConfigInput): void {
+  if (problems.length === 0) return;
+  const [first] = problems;
+  if (problems.length === 1 && first !== undefined) throw new ConfigError(first);
+  const of = input.file === undefined ? "the configuration" : input.file;
+  throw new ConfigError(`${problems.length} problems in ${of}:\n${problems.map((p) => `  ${p}`).join("\n")}`);
+}

@@ -1,0 +1,35 @@
+/** Which changes of the configuration a resumed run accepts. */
+import { isDeepStrictEqual } from "node:util";
+import { CONFIG_KEYS, fieldOf } from "./config-schema.ts";
+import type { ConfigKey, RunConfig } from "./config-types.ts";
+
+/** A value that differs between the run as it was started and as it is resumed. */
+export interface ConfigChange {
+  key: ConfigKey;
+  saved: unknown;
+  now: unknown;
+}
+
+/**
+ * The changed keys that would make the resumed run another run than the one that was started; empty: it can go on.
+ * Keys of logging, evaluation, saving, memory and export may change. A step may be cut into other micro-batches as long
+ * as it holds as many rows. The length may change while the learning rate does not depend on it.
+ */
+export function refusedChanges(saved: RunConfig, now: RunConfig): ConfigChange[] {
+  const free = new Set<ConfigKey>(CONFIG_KEYS.filter((key) => fieldOf(key).freeOnResume === true));
+  if (rowsPerStep(saved) === rowsPerStep(now)) {
+    free.add("per_device_train_batch_size").add("gradient_accumulation_steps");
+  }
+  if (now.lr_scheduler_type === "constant") free.add("num_train_epochs").add("max_steps");
+  return CONFIG_KEYS.filter((key) => !free.has(key) && !isDeepStrictEqual(saved[key], now[key])).map(
+    (key) => ({
+      key,
+      saved: saved[key],
+      now: now[key],
+    }),
+  );
+}
+
+function rowsPerStep(config: RunConfig): number {
+  return config.per_device_train_batch_size * config.gradient_accumulation_steps;
+}

@@ -1,0 +1,137 @@
+/** Reads the values a user gave: from YAML text with line numbers, from the command line, or from code. */
+import { readFileSync, statSync } from "node:fs";
+import { type Document, isMap, isNode, isScalar, LineCounter, parseDocument, type YAMLMap } from "yaml";
+import { ConfigError, messageOf } from "../base/errors.ts";
+import { fieldOf, isConfigKey } from "./config-schema.ts";
+import type { Provenance } from "./config-types.ts";
+
+/** Largest configuration file that is read. */
+const MAX_BYTES = 1024 * 1024;
+/** Aliases a file may expand to; more is a bomb, not a configuration. */
+const MAX_ALIASES = 100;
+
+/** One value that a user gave, before it is checked. */
+export interface Given {
+  key: string;
+  value: unknown;
+  provenance: Provenance;
+  /** Place of the value, or of a part of it, for messages: "run.yaml:7" or "--learning_rate". */
+  where(path?: readonly PropertyKey[]): string;
+}
+
+/**
+ * The text of a configuration file.
+ *
+ * @throws {ConfigError} when it is missing, unreadable or larger than 1 MiB
+ */
+export function readConfigText(path: string): string {
+  try {
+    const { size } = statSync(path);
+    if (size > MAX_BYTES) {
+      throw new ConfigError(`${path}: expected a configuration of at most ${MAX_BYTES} bytes, got ${size}.`);
+    }
+    return readFileSync(path, "utf8");
+  } catch (cause) {
+    if (cause instanceof ConfigError) throw cause;
+    throw new ConfigError(`Cannot read the configuration ${path}: ${messageOf(cause)}`, { cause });
+  }
+}
+
+/**
+ * The keys and values of YAML text, each with its line.
+ *
+ * @throws {ConfigError} when it is not YAML, has a key twice, a custom tag, or is not a mapping
+ */
+export function givenByYaml(text: string, file: string): Given[] {
+  const lines = new LineCounter();
+  const document = parse(text, file, lines);
+  const lineOf = (offset: number | undefined): number =>
+    offset === undefined ? 1 : lines.linePos(offset).line;
+  if (document.contents === null) return [];
+  if (!isMap(document.contents)) {
+    throw new ConfigError(`${file}:1: expected \`key: value\` lines, got ${typeName(document.toJS())}.`);
+  }
+  const values = plainValues(document, file);
+  return document.contents.items.map((pair) => {
+    const key = isScalar(pair.key) ? String(pair.key.value) : String(pair.key);
+    const line = lineOf(isNode(pair.key) ? pair.key.range?.[0] : undefined);
+    return {
+      key,
+      value: values.get(key),
+      provenance: { kind: "file", file, line },
+      where: (path = []) => {
+        const node = path.length === 0 ? undefined : deepest(document, [key, ...path]);
+        return `${file}:${node === undefined ? line : lineOf(node)}`;
+      },
+    } satisfies Given;
+  });
+}
+
+function parse(text: string, file: string, lineCounter: LineCounter): Document {
+  let document: Document;
+  try {
+    document = parseDocument(text, { lineCounter, version: "1.2", uniqueKeys: true, prettyErrors: false });
+  } catch (cause) {
+    // Nesting thousands deep overflows the parser's stack.
+    throw new ConfigError(`${file}: cannot be read as YAML: ${messageOf(cause)}`, { cause });
+  }
+  const problem = document.errors[0] ?? document.warnings[0];
+  if (problem !== undefined) {
+    const { line } = lineCounter.linePos(problem.pos[0]);
+    throw new ConfigError(`${file}:${line}: not valid YAML here: ${problem.message}`, { cause: problem });
+  }
+  return document;
+}
+
+function plainValues(document: Document, file: string): Map<string, unknown> {
+  try {
+    const map = document.toJS({ maxAliasCount: MAX_ALIASES, mapAsMap: false }) as Record<string, unknown>;
+    return new Map(Object.entries(map));
+  } catch (cause) {
+    throw new ConfigError(`${file}: cannot be read as YAML: ${messageOf(cause)}`, { cause });
+  }
+}
+
+/** Offset of the node at `path`, or of the deepest one on the way to it. */
+function deepest(document: Document, path: readonly PropertyKey[]): number | undefined {
+  for (let length = path.length; length > 0; length--) {
+    const node = (document.contents as YAMLMap).getIn(path.slice(0, length), true);
+    if (isNode(node) && node.range) return node.range[0];
+  }
+  return undefined;
+}
+
+/** Values typed on the command line, read by the type of their key; `learning-rate` is taken for `learning_rate`. */
+export function givenByCommandLine(overrides: readonly (readonly [string, string])[]): Given[] {
+  return overrides.map(([typed, text]) => {
+    const key = typed.replace(/^--/, "").replaceAll("-", "_");
+    return {
+      key,
+      value: isConfigKey(key) ? fieldOf(key).type.fromText(text) : text,
+      provenance: { kind: "command line" },
+      where: () => `--${key}`,
+    } satisfies Given;
+  });
+}
+
+/** Values passed by a program; undefined ones count as not given. */
+export function givenByCode(values: Readonly<Record<string, unknown>>): Given[] {
+  return Object.entries(values)
+    .filter(([, value]) => value !== undefined)
+    .map(([key, value]) => ({ key, value, provenance: { kind: "code" }, where: () => "config" }));
+}
+
+/** A value in words for "got …": its text, cut short, and its type. */
+export function inWords(value: unknown): string {
+  if (value === null || value === undefined) return "nothing (null)";
+  if (typeof value === "number" || typeof value === "boolean") return `${typeName(value)} ${value}`;
+  const shown = JSON.stringify(value) ?? String(value);
+  return `${typeName(value)} ${shown.length > 60 ? `${shown.slice(0, 57)}…` : shown}`;
+}
+
+function typeName(value: unknown): string {
+  if (value === null || value === undefined) return "nothing";
+  if (Array.isArray(value)) return "the list";
+  if (typeof value === "object") return "the mapping";
+  return typeof value === "string" ? "the text" : `the ${typeof value}`;
+}

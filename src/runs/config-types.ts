@@ -1,0 +1,179 @@
+/**
+ * The run configuration as a type: the keys of a run's YAML file, named as in TRL and PEFT.
+ * Keys keep the file's snake_case, so that a name means the same in YAML, on the command line and in code.
+ * What each key accepts, its default and where the default comes from stands in the `config-fields-*.ts` tables.
+ */
+
+/** What is optimised. */
+export type ObjectiveName = "slime" | "dpo" | "simpo" | "sft";
+
+/** Named sets of SLIME values. */
+export type SlimePreset = "script" | "config" | "paper" | "reference-compat";
+
+/** Named sets of SimPO values. */
+export type SimpoPreset = "authors" | "slime-paper";
+
+/** Which columns of a file hold what: preftune's name of a column to the file's name of it. */
+export type ColumnMapping = Partial<Record<ColumnName, string>>;
+
+/** Names of the columns that training reads; the same as in `data/columns.ts`, which this layer cannot import. */
+export type ColumnName =
+  | "prompt"
+  | "chosen"
+  | "rejected"
+  | "completion"
+  | "messages"
+  | "text"
+  | "prompt_ids"
+  | "chosen_ids"
+  | "rejected_ids"
+  | "completion_ids"
+  | "completion_mask"
+  | "ref_chosen_logps"
+  | "ref_rejected_logps"
+  | "tools"
+  | "chat_template_kwargs";
+
+/** One source of rows. */
+export interface DatasetSpec {
+  /** A file, a directory, a glob or a hub id. */
+  path: string;
+  /** Share of this source in the mixture, relative to the other sources' weights. */
+  weight: number;
+  /** Columns of this source; null: the run's `columns`. */
+  columns: ColumnMapping | null;
+  /** Split of a hub data set or directory; null: the only one, or "train". */
+  split: string | null;
+  /** Configuration (subset) of a hub data set. */
+  name: string | null;
+}
+
+/** Keys that say which model is trained and where. */
+export interface ModelKeys {
+  model_name_or_path: string;
+  dtype: "auto" | "float32" | "bfloat16";
+  device: string;
+  threads: number | null;
+  output_dir: string;
+  run_name: string | null;
+  seed: number;
+}
+
+/** Keys that say what is optimised. A key of another objective is null. */
+export interface ObjectiveKeys {
+  objective: ObjectiveName;
+  preset: SlimePreset | SimpoPreset | null;
+  lambda_w: number | null;
+  lambda_l: number | null;
+  delta: number | null;
+  margin_hard: number | null;
+  margin_soft: number | null;
+  kappa: number | null;
+  power: number | null;
+  lambda_d: number | null;
+  beta: number | null;
+  label_smoothing: number | null;
+  loss_type: "sigmoid" | "ipo" | null;
+  gamma_beta_ratio: number | null;
+  simpo_gamma: number | null;
+  cpo_alpha: number | null;
+  allow_small_beta: boolean;
+}
+
+/** Keys that say which rows are trained on. */
+export interface DataKeys {
+  train_data: DatasetSpec[];
+  eval_data: DatasetSpec[] | null;
+  eval_fraction: number;
+  columns: ColumnMapping | null;
+  max_train_rows: number | null;
+  max_eval_rows: number | null;
+  max_length: number;
+  overflow: "error" | "drop" | "truncate";
+  chat_template: string | null;
+  enable_thinking: boolean | null;
+  train_on: "all" | "last";
+}
+
+/** Keys of LoRA. */
+export interface LoraKeys {
+  use_peft: boolean;
+  lora_r: number;
+  lora_alpha: number;
+  lora_dropout: number;
+  lora_target_modules: string[] | "all-linear";
+  lora_modules_to_save: string[];
+  use_rslora: boolean;
+  use_dora: boolean;
+  adapter_name_or_path: string | null;
+}
+
+/** Keys of the optimiser and of how a step is cut. */
+export interface OptimisationKeys {
+  learning_rate: number;
+  lr_scheduler_type: "linear" | "cosine" | "constant";
+  warmup_ratio: number;
+  warmup_steps: number;
+  weight_decay: number;
+  adam_beta1: number;
+  adam_beta2: number;
+  adam_epsilon: number;
+  max_grad_norm: number;
+  num_train_epochs: number;
+  max_steps: number;
+  per_device_train_batch_size: number;
+  per_device_eval_batch_size: number;
+  gradient_accumulation_steps: number;
+  max_tokens_per_micro_batch: number | null;
+  tokens_per_step: number | null;
+  disable_dropout: boolean;
+  gradient_checkpointing: boolean;
+  logits_chunk_size: number | null;
+  share_prompt: boolean;
+  precompute_ref_log_probs: boolean;
+  reference_cache_dir: string | null;
+  max_nonfinite_steps: number;
+}
+
+/** When something is done during training. */
+export type Cadence = "no" | "steps" | "epoch";
+
+/** Keys of logging, evaluation, checkpoints and export. */
+export interface RecordKeys {
+  logging_steps: number;
+  log_entropy: boolean;
+  eval_strategy: Cadence;
+  eval_steps: number | null;
+  eval_on_start: boolean;
+  save_strategy: Cadence;
+  save_steps: number;
+  save_total_limit: number | null;
+  load_best_model_at_end: boolean;
+  metric_for_best_model: string;
+  greater_is_better: boolean;
+  early_stopping_patience: number | null;
+  resume_from_checkpoint: string | null;
+  export_merged: boolean;
+  export_parity_tolerance: number;
+}
+
+/** Every value of a run. */
+export interface RunConfig
+  extends ModelKeys,
+    ObjectiveKeys,
+    DataKeys,
+    LoraKeys,
+    OptimisationKeys,
+    RecordKeys {}
+
+/** A key of the run configuration. */
+export type ConfigKey = keyof RunConfig;
+
+/** Where a value came from. */
+export type Provenance =
+  | { kind: "default" }
+  | { kind: "file"; file: string; line: number }
+  | { kind: "command line" }
+  | { kind: "code" }
+  | { kind: "preset"; name: string }
+  | { kind: "derived"; why: string };

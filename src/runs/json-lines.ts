@@ -1,0 +1,135 @@
+/**
+ * Files of JSON lines that are appended to while a run goes on and may be cut off anywhere by a crash.
+ *
+ * A line is one write. A last line without its newline is torn: readers leave it out, and it is cut off when the file
+ * is opened again.
+ */
+import {
+  closeSync,
+  existsSync,
+  fstatSync,
+  ftruncateSync,
+  readFileSync,
+  statSync,
+  truncateSync,
+} from "node:fs";
+import { FormatError, messageOf } from "../base/errors.ts";
+import { fileFailure, io, quietly, writeAllSync } from "../base/file-io.ts";
+import { parseNumbers, stringifyNumbers } from "./json-numbers.ts";
+
+/** One line: its value and where it stands. */
+export interface JsonLine {
+  value: unknown;
+  /** 1-based. */
+  line: number;
+  /** Bytes before it. */
+  offset: number;
+}
+
+/** An open file of JSON lines, written at its end. */
+export class JsonLinesWriter {
+  readonly path: string;
+  #fd: number;
+
+  /** @throws {FileError} when the file cannot be opened */
+  constructor(path: string) {
+    this.path = path;
+    cutTornLine(path);
+    try {
+      this.#fd = io.openSync(path, "a");
+    } catch (cause) {
+      throw fileFailure({ action: "open", path, cause });
+    }
+  }
+
+  /**
+   * Appends `value` as one line.
+   *
+   * @throws {FileError} when it cannot be written; what was written of it is taken back
+   */
+  write(value: unknown): void {
+    const bytes = Buffer.from(`${stringifyNumbers(value)}\n`, "utf8");
+    const before = fstatSync(this.#fd).size;
+    try {
+      writeAllSync(this.#fd, bytes);
+    } catch (cause) {
+      quietly(() => ftruncateSync(this.#fd, before));
+      const kept = "All earlier lines are untouched.";
+      throw fileFailure({ action: "append to", path: this.path, cause, bytes: bytes.byteLength, kept });
+    }
+  }
+
+  /** Makes everything written so far safe against a power cut. */
+  sync(): void {
+    try {
+      io.fsyncSync(this.#fd);
+    } catch (cause) {
+      throw fileFailure({ action: "sync", path: this.path, cause });
+    }
+  }
+
+  /** Syncs and closes. Closing twice is harmless. */
+  close(): void {
+    if (this.#fd < 0) return;
+    this.sync();
+    closeSync(this.#fd);
+    this.#fd = -1;
+  }
+}
+
+/**
+ * The complete lines of a file; none when it does not exist.
+ *
+ * @throws {FormatError} naming the line when one that is not torn is no JSON
+ */
+export function readJsonLines(path: string): JsonLine[] {
+  const parts = completeLines(path).toString("utf8").split("\n");
+  parts.pop(); // What follows the last newline is nothing.
+  let offset = 0;
+  return parts.map((text, index) => {
+    const line = { value: parseLine(text, path, index + 1), line: index + 1, offset };
+    offset += Buffer.byteLength(text, "utf8") + 1;
+    return line;
+  });
+}
+
+function parseLine(text: string, path: string, line: number): unknown {
+  try {
+    return parseNumbers(text);
+  } catch (cause) {
+    const what = `${path}:${line}: expected one JSON object on the line, got ${JSON.stringify(text.slice(0, 60))}`;
+    throw new FormatError(`${what} (${messageOf(cause)}). The file was changed by hand or damaged.`, {
+      cause,
+    });
+  }
+}
+
+/**
+ * Shortens a file to its first `bytes` bytes.
+ *
+ * @throws {FileError} when that fails
+ */
+export function cutTo(path: string, bytes: number): void {
+  try {
+    truncateSync(path, bytes);
+  } catch (cause) {
+    throw fileFailure({ action: "shorten", path, cause });
+  }
+}
+
+function cutTornLine(path: string): void {
+  if (!existsSync(path)) return;
+  const { length } = completeLines(path);
+  if (length < statSync(path).size) cutTo(path, length);
+}
+
+/** The bytes up to the last newline. A torn line may end inside a character, so it is cut off before decoding. */
+function completeLines(path: string): Buffer {
+  if (!existsSync(path)) return Buffer.alloc(0);
+  try {
+    const bytes = readFileSync(path);
+    return bytes.subarray(0, bytes.lastIndexOf(10) + 1);
+  } catch (cause) {
+    throw fileFailure({ action: "read", path, cause });
+  }
+}

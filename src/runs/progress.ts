@@ -1,0 +1,146 @@
+/**
+ * Progress of training and of long phases: one rewritten line on a terminal, JSON lines otherwise.
+ */
+
+import { stringifyNumbers } from "./json-numbers.ts";
+import type { MetricRow } from "./metrics.ts";
+import { formatDuration, formatNumber } from "./number-text.ts";
+
+/** Where progress is written: process.stdout, process.stderr or something like them. */
+export interface ProgressStream {
+  write(text: string): unknown;
+  isTTY?: boolean;
+  columns?: number;
+}
+
+/** Time between two rewrites of the line. */
+const REDRAW_MS = 100;
+
+/** A line on the screen that is written over; on anything but a terminal nothing is drawn. */
+class StatusLine {
+  readonly live: boolean;
+  readonly #out: ProgressStream;
+  #drawn = Number.NEGATIVE_INFINITY;
+
+  constructor(out: ProgressStream) {
+    this.#out = out;
+    this.live = out.isTTY === true;
+  }
+
+  /** Draws `parts` from the left, as many as fit; the first is always there, cut if need be. */
+  draw(parts: readonly string[], isLast: boolean): void {
+    const now = performance.now();
+    if (!this.live || (!isLast && now - this.#drawn < REDRAW_MS)) return;
+    this.#drawn = now;
+    this.#out.write(`\r\u001b[K${fitParts(parts, (this.#out.columns ?? 80) - 1)}${isLast ? "\n" : ""}`);
+  }
+
+  /** Writes a whole line above the status. */
+  note(text: string): void {
+    this.#out.write(this.live ? `\r\u001b[K${text}\n` : `${text}\n`);
+  }
+}
+
+/** Shows the course of training. */
+export class TrainingProgress {
+  readonly #line: StatusLine;
+  readonly #out: ProgressStream;
+  readonly #total: number;
+  readonly #started: number;
+  #first: number | null = null;
+  #last: MetricRow = { global_step: 0 };
+
+  /** @param total - optimiser steps of the whole run */
+  constructor(total: number, out: ProgressStream = process.stdout) {
+    this.#line = new StatusLine(out);
+    this.#out = out;
+    this.#total = total;
+    this.#started = performance.now();
+  }
+
+  /** After each step: redraws the line on a terminal. `row` may bring new figures. */
+  step(step: number, row: Partial<MetricRow> = {}): void {
+    this.#first ??= step - 1;
+    this.#last = { ...this.#last, ...row, global_step: step } as MetricRow;
+    this.#line.draw(this.#parts(), step >= this.#total);
+  }
+
+  /** A row of metrics: a JSON line where there is no terminal, figures for the line where there is. */
+  log(row: MetricRow): void {
+    if (this.#line.live) this.step(row.global_step, row);
+    else this.#out.write(`${stringifyNumbers(row)}\n`);
+  }
+
+  /** Something to tell besides: a line above the status, or a JSON line. */
+  note(text: string): void {
+    this.#line.note(this.#line.live ? text : JSON.stringify({ note: text }));
+  }
+
+  #parts(): string[] {
+    const { global_step: step } = this.#last;
+    const done = step - (this.#first ?? 0);
+    const seconds = (performance.now() - this.#started) / 1000;
+    const left = done > 0 ? (seconds / done) * (this.#total - step) : Number.NaN;
+    const figure = (key: string, show: (value: number) => string): string => {
+      const value = this.#last[key];
+      return typeof value === "number" ? show(value) : "";
+    };
+    return [
+      `step ${step}/${this.#total}`,
+      figure("loss", (x) => `loss ${formatNumber(x)}`),
+      Number.isFinite(left) ? `${formatDuration(left)} left` : "",
+      figure("rewards/margins", (x) => `margin ${formatNumber(x)}`),
+      figure("rewards/accuracies", (x) => `acc ${Math.round(100 * x)}%`),
+      figure("tokens_per_second", (x) => `${formatNumber(x)} tok/s`),
+      figure("peak_memory_bytes", (x) => `${(x / 2 ** 30).toFixed(1)} GiB`),
+    ].filter((part) => part !== "");
+  }
+}
+
+/** Shows a long phase with a known or unknown end: loading, tokenising, reference log-probabilities. */
+export class PhaseProgress {
+  readonly #line: StatusLine;
+  readonly #label: string;
+  readonly #total: number | null;
+  readonly #started: number;
+  #count = 0;
+
+  /** @param total - units in all; null when unknown */
+  constructor(label: string, total: number | null, out: ProgressStream = process.stderr) {
+    this.#line = new StatusLine(out);
+    this.#label = label;
+    this.#total = total;
+    this.#started = performance.now();
+  }
+
+  /** `count` units are done. */
+  update(count: number): void {
+    this.#count = count;
+    this.#line.draw([`${this.#label} ${this.#amount()}`], false);
+  }
+
+  /** The phase is over: one line stays, with its time. */
+  done(): void {
+    const seconds = (performance.now() - this.#started) / 1000;
+    const text = `${this.#label} ${this.#amount()} in ${formatDuration(seconds)}`;
+    if (this.#line.live) this.#line.draw([text], true);
+    else
+      this.#line.note(
+        JSON.stringify({ phase: this.#label, count: this.#count, seconds: Number(seconds.toFixed(3)) }),
+      );
+  }
+
+  #amount(): string {
+    if (this.#total === null || this.#total === 0) return `${this.#count}`;
+    return `${this.#count}/${this.#total} (${Math.floor((100 * this.#count) / this.#total)}%)`;
+  }
+}
+
+/** Joins as many of `parts` as `width` columns hold; the first is cut rather than left out. */
+function fitParts(parts: readonly string[], width: number): string {
+  let line = (parts[0] ?? "").slice(0, Math.max(1, width));
+  for (const part of parts.slice(1)) {
+    if (line.length + 3 + part.length <= width) line += ` · ${part}`;
+  }
+  return line;
+}

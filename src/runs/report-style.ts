@@ -1,0 +1,62 @@
+/** The style sheet of reports: light and dark, phone and desktop, nothing loaded from elsewhere. */
+
+/** CSS of every report. */
+export const REPORT_STYLE: string = `
+:root { color-scheme: light dark; --bg:#fbfbfa; --card:#ffffff; --text:#1c2024; --soft:#5d666f; --line:#dfe2e5;
+  --grid:#e9ebed; --note:#fff4e0; --note-line:#e2a336; --good:#0f7b5f; --bad:#b3261e;
+  --c1:#0b62c4; --c2:#c8500a; --c3:#0f7b5f; --c4:#8b3fb8; --c5:#8a6d00; --c6:#5b6472; }
+@media (prefers-color-scheme: dark) {
+  :root { --bg:#14171a; --card:#1c2024; --text:#e9ecef; --soft:#a3adb7; --line:#343b42; --grid:#2a3036;
+    --note:#33291a; --note-line:#b98a3a; --good:#4fd1a8; --bad:#ff8a80;
+    --c1:#6cb0ff; --c2:#ff9d66; --c3:#4fd1a8; --c4:#d39bf5; --c5:#e3c04b; --c6:#a7b0bb; } }
+* { box-sizing: border-box; }
+html { -webkit-text-size-adjust: 100%; }
+body { margin:0; background:var(--bg); color:var(--text); font:16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
+main { max-width:1240px; margin:0 auto; padding:28px 20px 64px; }
+h1 { font-size:1.6rem; line-height:1.25; margin:0 0 4px; overflow-wrap:anywhere; }
+h2 { font-size:1.15rem; margin:40px 0 12px; }
+p { margin:0 0 12px; max-width:76ch; }
+.soft { color:var(--soft); }
+.tiles { display:grid; grid-template-columns:repeat(auto-fit, minmax(132px, 1fr)); gap:12px; margin:20px 0 0; }
+.tile { background:var(--card); border:1px solid var(--line); border-radius:10px; padding:12px 14px; }
+.tile b { display:block; font-size:1.3rem; font-weight:600; font-variant-numeric:tabular-nums; overflow-wrap:anywhere; }
+.tile span { color:var(--soft); font-size:.85rem; }
+.note { background:var(--note); border-left:4px solid var(--note-line); border-radius:6px; padding:10px 14px; margin:0 0 14px; max-width:none; }
+.charts { display:grid; grid-template-columns:repeat(auto-fill, minmax(min(100%, 350px), 1fr)); gap:14px; }
+figure { margin:0; background:var(--card); border:1px solid var(--line); border-radius:10px; padding:12px 12px 8px; min-width:0;
+  display:flex; flex-direction:column; }
+figcaption { font-weight:600; font-size:.95rem; }
+figcaption small { font-weight:400; color:var(--soft); font-size:.82rem; }
+figure p { font-size:.82rem; color:var(--soft); margin:2px 0 0; }
+.legend { display:flex; flex-wrap:wrap; gap:2px 14px; margin:6px 0 2px; padding:0; list-style:none; font-size:.82rem; color:var(--soft); }
+.legend svg { width:22px; height:10px; vertical-align:middle; margin-right:5px; }
+svg.chart { display:block; margin-top:auto; width:100%; height:auto; overflow:visible; }
+svg text { fill:var(--soft); font:11px system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; font-variant-numeric:tabular-nums; }
+svg .grid { stroke:var(--grid); stroke-width:1; }
+svg .zero { stroke:var(--soft); stroke-width:1; stroke-dasharray:2 3; }
+svg .line { fill:none; stroke-width:2; stroke-linejoin:round; stroke-linecap:round; }
+svg .eval { stroke-dasharray:5 4; stroke-width:1.6; }
+svg .hit { fill:transparent; }
+svg g:hover > .hit { fill:currentColor; fill-opacity:.25; }
+svg .gone { fill:var(--bad); font-weight:700; }
+.c1 { color:var(--c1); } .c2 { color:var(--c2); } .c3 { color:var(--c3); }
+.c4 { color:var(--c4); } .c5 { color:var(--c5); } .c6 { color:var(--c6); }
+.line, .dot { stroke:currentColor; } .dot { fill:var(--card); stroke-width:1.6; } .dot.full { fill:currentColor; }
+.scroll { overflow-x:auto; border:1px solid var(--line); border-radius:10px; background:var(--card); }
+table { border-collapse:collapse; width:100%; font-size:.9rem; font-variant-numeric:tabular-nums; }
+th, td { text-align:left; padding:7px 12px; border-top:1px solid var(--line); vertical-align:top; overflow-wrap:anywhere; }
+tr:first-child > th, tr:first-child > td { border-top:0; }
+thead th, thead .number { white-space:normal; }
+thead th { color:var(--soft); font-weight:600; font-size:.82rem; vertical-align:bottom; border-bottom:1px solid var(--line); overflow-wrap:normal; }
+tbody th { font-weight:600; overflow-wrap:break-word; }
+.number { text-align:right; white-space:nowrap; }
+.wide { min-width:560px; }
+.facts th { width:34%; }
+code { font:.88em ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; }
+td code { overflow-wrap:anywhere; }
+details { margin:0 0 12px; } summary { cursor:pointer; padding:6px 0; font-weight:600; }
+footer { margin-top:48px; color:var(--soft); font-size:.85rem; }
+@media (max-width:560px) { main { padding:18px 12px 48px; } .tiles { grid-template-columns:1fr 1fr; gap:8px; }
+  svg text { font-size:13px; } h1 { font-size:1.3rem; } th, td { padding:6px 8px; } }
+@media print { figure, .tile { break-inside:avoid; } }
+`;

@@ -1,0 +1,169 @@
+/** Run directories: made, locked, refused, resumed, read. */
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
+import { hostname, tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { ConfigError, FormatError, TrainingError } from "../base/errors.ts";
+import { writeCheckpoint } from "./checkpoints.ts";
+import { loadConfig, type ResolvedConfig } from "./config-load.ts";
+import { MetricsWriter } from "./metrics.ts";
+import {
+  changedFingerprints,
+  createRun,
+  type Fingerprints,
+  isRun,
+  openRun,
+  resumeRun,
+  runPaths,
+} from "./run-directory.ts";
+import { RunLock } from "./run-lock.ts";
+
+const root = mkdtempSync(join(tmpdir(), "preftune-run-"));
+after(() => rmSync(root, { recursive: true }));
+let count = 0;
+
+function configured(extra: Record<string, unknown> = {}, dir = join(root, String(count++))): ResolvedConfig {
+  return loadConfig({
+    values: { model_name_or_path: "m", train_data: "a.jsonl", output_dir: dir, ...extra },
+  });
+}
+
+const FINGERPRINTS: Fingerprints = {
+  data: { "a.jsonl": "11" },
+  template: null,
+  tokenizer: "22",
+  model: "33",
+  code_version: "0.1.0",
+  torch_version: "2.13.0",
+  device: "cpu",
+  dtype: "float32",
+  threads: 2,
+};
+
+test("a run is written and read back", async () => {
+  const resolved = configured({ objective: "simpo", use_peft: true });
+  const run = createRun(resolved);
+  run.log("start", { steps: 3 });
+  run.saveJson(run.paths.fingerprints, FINGERPRINTS);
+  const metrics = new MetricsWriter(run.paths.metrics);
+  metrics.write({ global_step: 1, loss: Number.NaN });
+  metrics.close();
+  await writeCheckpoint(run.paths.checkpoints, 1, (dir) => writeFileSync(join(dir, "x"), "x"));
+  run.release();
+  const view = openRun(resolved.config.output_dir);
+  assert.deepEqual(view.config, resolved.config);
+  assert.equal(view.provenance.beta, "preset authors");
+  assert.deepEqual(view.fingerprints, FINGERPRINTS);
+  assert.deepEqual(view.metrics, [{ global_step: 1, loss: Number.NaN }]);
+  assert.equal(view.events[0]?.event, "start");
+  assert.equal(view.checkpoints[0]?.step, 1);
+  assert.equal(view.preflight, null);
+  assert.ok(!existsSync(run.paths.lock));
+  const again = loadConfig({ file: run.paths.configYaml });
+  assert.deepEqual(again.config, resolved.config);
+});
+
+test("an existing run is not written over, and not resumed with other values", () => {
+  const resolved = configured();
+  const dir = resolved.config.output_dir;
+  createRun(resolved).release();
+  assert.throws(
+    () => createRun(resolved),
+    (e) => e instanceof ConfigError && /already holds a run.*--resume/.test(e.message),
+  );
+  resumeRun(configured({ logging_steps: 1, resume_from_checkpoint: "latest" }, dir)).release();
+  assert.equal(openRun(dir).config.logging_steps, 1);
+  assert.throws(
+    () => resumeRun(configured({ learning_rate: 1 }, dir)),
+    (e) => e instanceof TrainingError && /learning_rate: 0\.000001, now 1/.test(e.message),
+  );
+  // The refusal gave the lock back.
+  resumeRun(resolved).release();
+});
+
+test("a directory with anything else in it is left alone", () => {
+  const resolved = configured();
+  const dir = resolved.config.output_dir;
+  mkdirSync(dir);
+  writeFileSync(join(dir, "thesis.tex"), "years of work");
+  assert.throws(
+    () => createRun(resolved),
+    (e) => e instanceof ConfigError && /not empty and not a run \(it holds thesis\.tex\)/.test(e.message),
+  );
+  assert.ok(!existsSync(join(dir, "run.lock")));
+  assert.throws(() => resumeRun(resolved), /holds no run to resume/);
+  assert.throws(() => openRun(dir), /has no run\.json/);
+  assert.ok(!isRun(dir));
+});
+
+test("an output_dir that cannot be made is a clear error", () => {
+  const file = join(root, "a-file");
+  writeFileSync(file, "");
+  assert.throws(() => createRun(configured({}, join(file, "run"))), /Cannot make .*a-file/);
+});
+
+test("one trainer per run: a lock of a living process holds, one of a dead process is taken over", () => {
+  const resolved = configured();
+  const { lock } = runPaths(resolved.config.output_dir);
+  const run = createRun(resolved);
+  assert.throws(
+    () => resumeRun(resolved),
+    (e) => e instanceof TrainingError && e.message.includes(`process ${process.pid}`),
+  );
+  run.release();
+  const dead = spawnSync(process.execPath, ["-e", ""]).pid;
+  writeFileSync(lock, JSON.stringify({ pid: dead, host: hostname(), started: null }));
+  const resumed = resumeRun(resolved);
+  assert.match(resumed.notes[0] ?? "", new RegExp(`locked by process ${dead}, which is gone`));
+  resumed.release();
+  assert.ok(!existsSync(lock));
+});
+
+test("locks of another machine, of a reused pid, and half-written ones", () => {
+  const path = join(root, "a.lock");
+  writeFileSync(path, JSON.stringify({ pid: 1, host: "elsewhere", started: null }));
+  assert.throws(() => new RunLock(path), /process 1 on elsewhere/);
+  if (existsSync("/proc/self/stat")) {
+    writeFileSync(path, JSON.stringify({ pid: process.pid, host: hostname(), started: "1" }));
+    new RunLock(path).release();
+  }
+  writeFileSync(path, "{");
+  assert.throws(() => new RunLock(path), /another process is starting/);
+  utimesSync(path, 0, 0);
+  const lock = new RunLock(path);
+  assert.match(lock.note ?? "", /unknown process/);
+  lock.release();
+});
+
+test("a run.json that was changed or is of another kind is refused", () => {
+  const resolved = configured();
+  createRun(resolved).release();
+  const { runJson, dir } = runPaths(resolved.config.output_dir);
+  const saved = JSON.parse(readFileSync(runJson, "utf8"));
+  const write = (value: unknown): void => writeFileSync(runJson, JSON.stringify(value));
+  write({ ...saved, config: { ...saved.config, lora_r: "x" } });
+  assert.throws(
+    () => openRun(dir),
+    (e) => e instanceof FormatError && /config\.lora_r: expected a whole number/.test(e.message),
+  );
+  write({ ...saved, version: 9 });
+  assert.throws(() => openRun(dir), /expected a run of version 1, got "preftune run" version 9/);
+  write({ model_type: "llama" });
+  assert.throws(() => openRun(dir), FormatError);
+  // A key that is younger than the run has its default.
+  const { log_entropy: _, ...older } = saved.config;
+  write({ ...saved, config: older });
+  assert.equal(openRun(dir).config.log_entropy, false);
+});
+
+test("changed fingerprints are named", () => {
+  assert.deepEqual(changedFingerprints(FINGERPRINTS, FINGERPRINTS), []);
+  const now = { ...FINGERPRINTS, threads: 4, data: { "b.jsonl": "44" } };
+  assert.deepEqual(changedFingerprints(FINGERPRINTS, now), [
+    "data a.jsonl: 11, now not read",
+    "data b.jsonl: not read, now 44",
+    "threads: 2, now 4",
+  ]);
+});

@@ -1,0 +1,317 @@
+/**
+ * A run is a directory. This file knows its layout, makes new ones, and opens existing ones to read or to go on.
+ *
+ *   run.json           marks the directory as a run; configuration and origins as data
+ *   config.yaml        the same configuration for people; it can be run again
+ *   fingerprints.json  what the run was computed from
+ *   preflight.json     summary of the data check
+ *   metrics.jsonl      metrics, a row a line
+ *   log.jsonl          events: start, resume, skipped step, checkpoint, end
+ *   checkpoints/       checkpoint-<step>/, each with a manifest
+ *   adapter/, model/   the export
+ *   export.json        result of the export's parity check
+ *   report.html        the report
+ *   run.lock           held by the process that writes the run
+ */
+import { existsSync, mkdirSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { ConfigError, FormatError, TrainingError } from "../base/errors.ts";
+import { fileFailure } from "../base/file-io.ts";
+import { readJsonFile, writeFileAtomic } from "../base/files.ts";
+import { type Checkpoint, listCheckpoints } from "./checkpoints.ts";
+import type { ResolvedConfig } from "./config-load.ts";
+import { provenanceText, resolvedToYaml } from "./config-print.ts";
+import { refusedChanges } from "./config-resume.ts";
+import { CONFIG_KEYS, fieldOf } from "./config-schema.ts";
+import type { ConfigKey, RunConfig } from "./config-types.ts";
+import { JsonLinesWriter, readJsonLines } from "./json-lines.ts";
+import { type MetricRow, readMetrics } from "./metrics.ts";
+import { RunLock } from "./run-lock.ts";
+
+const FORMAT = "preftune run";
+const VERSION = 1;
+/** What may lie in a directory that still counts as empty. */
+const HARMLESS = new Set(["run.lock", ".DS_Store", ".gitkeep"]);
+
+/** Paths inside a run directory. */
+export interface RunPaths {
+  dir: string;
+  runJson: string;
+  configYaml: string;
+  fingerprints: string;
+  preflight: string;
+  metrics: string;
+  log: string;
+  checkpoints: string;
+  adapter: string;
+  model: string;
+  exportJson: string;
+  report: string;
+  lock: string;
+}
+
+/** The layout of the run directory `dir`. */
+export function runPaths(dir: string): RunPaths {
+  return {
+    dir,
+    runJson: join(dir, "run.json"),
+    configYaml: join(dir, "config.yaml"),
+    fingerprints: join(dir, "fingerprints.json"),
+    preflight: join(dir, "preflight.json"),
+    metrics: join(dir, "metrics.jsonl"),
+    log: join(dir, "log.jsonl"),
+    checkpoints: join(dir, "checkpoints"),
+    adapter: join(dir, "adapter"),
+    model: join(dir, "model"),
+    exportJson: join(dir, "export.json"),
+    report: join(dir, "report.html"),
+    lock: join(dir, "run.lock"),
+  };
+}
+
+/** What a run was computed from. Digests are SHA-256, 64 hexadecimal digits. */
+export interface Fingerprints {
+  /** Digest of each data file, by path. */
+  data: Record<string, string>;
+  template: string | null;
+  tokenizer: string;
+  model: string;
+  code_version: string;
+  torch_version: string;
+  device: string;
+  dtype: string;
+  threads: number;
+}
+
+/** One line of `log.jsonl`. */
+export interface RunEvent {
+  event: string;
+  /** ISO 8601, UTC. */
+  time: string;
+  [detail: string]: unknown;
+}
+
+/** A run that this process writes. */
+export class OpenRun {
+  readonly paths: RunPaths;
+  /** Things to tell the user, such as a lock that was taken over. */
+  readonly notes: string[] = [];
+  readonly #lock: RunLock;
+  readonly #log: JsonLinesWriter;
+
+  /** Takes the lock of the run at `dir`. Use {@link createRun} or {@link resumeRun}. */
+  constructor(dir: string) {
+    this.paths = runPaths(dir);
+    this.#lock = new RunLock(this.paths.lock);
+    if (this.#lock.note !== null) this.notes.push(this.#lock.note);
+    try {
+      this.#log = new JsonLinesWriter(this.paths.log);
+    } catch (error) {
+      this.#lock.release();
+      throw error;
+    }
+  }
+
+  /** Appends an event to `log.jsonl`. */
+  log(event: string, details: Record<string, unknown> = {}): void {
+    this.#log.write({ time: new Date().toISOString(), event, ...details });
+  }
+
+  /** Writes `value` as JSON to one of the run's files, all of it or nothing. */
+  saveJson(path: string, value: unknown): void {
+    writeFileAtomic(path, `${JSON.stringify(value, null, 2)}\n`);
+  }
+
+  /** Writes the configuration, as data and for people. */
+  saveConfig(resolved: ResolvedConfig): void {
+    const provenance = Object.fromEntries(
+      CONFIG_KEYS.map((key) => [key, provenanceText(resolved.provenance[key])]),
+    );
+    writeFileAtomic(this.paths.configYaml, resolvedToYaml(resolved));
+    this.saveJson(this.paths.runJson, {
+      format: FORMAT,
+      version: VERSION,
+      config: resolved.config,
+      provenance,
+    });
+  }
+
+  /** Closes the log and gives the lock back. */
+  release(): void {
+    this.#log.close();
+    this.#lock.release();
+  }
+}
+
+/**
+ * A new run in `config.output_dir`, which must be empty or not exist yet.
+ *
+ * @throws {ConfigError} when the directory holds another run or anything else
+ * @throws {TrainingError} when another process is writing it
+ */
+export function createRun(resolved: ResolvedConfig): OpenRun {
+  const dir = resolved.config.output_dir;
+  if (isRun(dir)) {
+    throw new ConfigError(
+      `output_dir ${dir} already holds a run. Go on with it by --resume (resume_from_checkpoint: latest), or choose another output_dir.`,
+    );
+  }
+  const others = entriesOf(dir).filter((name) => !HARMLESS.has(name) && name !== "log.jsonl");
+  if (others.length > 0) {
+    throw new ConfigError(
+      `output_dir ${dir} is not empty and not a run (it holds ${others.slice(0, 3).join(", ")}${others.length > 3 ? ", …" : ""}). ` +
+        "Choose another output_dir; nothing was changed.",
+    );
+  }
+  try {
+    mkdirSync(dir, { recursive: true });
+  } catch (cause) {
+    throw fileFailure({ action: "make", path: dir, cause });
+  }
+  return prepared(dir, (run) => run.saveConfig(resolved));
+}
+
+/**
+ * The run in `config.output_dir`, to go on with.
+ *
+ * @throws {ConfigError} when there is no run
+ * @throws {TrainingError} when the configuration has changed in a way that would make it another run, naming the keys,
+ *   or when another process is writing it
+ */
+export function resumeRun(resolved: ResolvedConfig): OpenRun {
+  const dir = resolved.config.output_dir;
+  if (!isRun(dir)) {
+    throw new ConfigError(`output_dir ${dir} holds no run to resume. Start it without --resume.`);
+  }
+  return prepared(dir, (run) => {
+    const changes = refusedChanges(readRunJson(run.paths).config, resolved.config);
+    if (changes.length > 0) {
+      const list = changes.map(
+        ({ key, saved, now }) => `  ${key}: ${JSON.stringify(saved)}, now ${JSON.stringify(now)}`,
+      );
+      throw new TrainingError(
+        `The run in ${dir} was started with other values:\n${list.join("\n")}\nPut them back, or start a new run in another output_dir.`,
+      );
+    }
+    run.saveConfig(resolved);
+  });
+}
+
+function prepared(dir: string, prepare: (run: OpenRun) => void): OpenRun {
+  const run = new OpenRun(dir);
+  try {
+    prepare(run);
+    return run;
+  } catch (error) {
+    run.release();
+    throw error;
+  }
+}
+
+function entriesOf(dir: string): string[] {
+  if (!existsSync(dir)) return [];
+  try {
+    return readdirSync(dir);
+  } catch (cause) {
+    throw fileFailure({ action: "read directory", path: dir, cause });
+  }
+}
+
+/** True when `dir` holds a run. */
+export function isRun(dir: string): boolean {
+  return existsSync(runPaths(dir).runJson);
+}
+
+/** A run as it stands on disk. */
+export interface RunView {
+  paths: RunPaths;
+  config: RunConfig;
+  /** Where each value came from, in words. */
+  provenance: Record<ConfigKey, string>;
+  /** Null until the model and data have been read. */
+  fingerprints: Fingerprints | null;
+  metrics: MetricRow[];
+  events: RunEvent[];
+  /** The complete ones, oldest first. */
+  checkpoints: Checkpoint[];
+  /** Summary of the data check and result of the export's parity check, where they have been written. */
+  preflight: unknown;
+  exported: unknown;
+}
+
+/**
+ * Reads a run; another process may be writing it meanwhile.
+ *
+ * @throws {ConfigError} when `dir` holds no run
+ * @throws {FormatError} when one of its files is damaged
+ */
+export function openRun(dir: string): RunView {
+  const paths = runPaths(dir);
+  if (!isRun(dir)) throw new ConfigError(`${dir} is no run directory: it has no run.json.`);
+  const optional = (path: string): unknown => (existsSync(path) ? readJsonFile(path) : null);
+  return {
+    paths,
+    ...readRunJson(paths),
+    fingerprints: optional(paths.fingerprints) as Fingerprints | null,
+    metrics: readMetrics(paths.metrics),
+    events: readJsonLines(paths.log).map(({ value }) => value as RunEvent),
+    checkpoints: listCheckpoints(paths.checkpoints),
+    preflight: optional(paths.preflight),
+    exported: optional(paths.exportJson),
+  };
+}
+
+function readRunJson(paths: RunPaths): Pick<RunView, "config" | "provenance"> {
+  const path = paths.runJson;
+  const value = readJsonFile(path) as {
+    format?: unknown;
+    version?: unknown;
+    config?: unknown;
+    provenance?: unknown;
+  } | null;
+  if (value?.format !== FORMAT || value.version !== VERSION) {
+    throw new FormatError(
+      `${path}: expected a run of version ${VERSION}, got ${JSON.stringify(value?.format ?? null)} version ${JSON.stringify(value?.version ?? null)}.`,
+    );
+  }
+  const saved = (value.config ?? {}) as Record<string, unknown>;
+  const config = Object.fromEntries(CONFIG_KEYS.map((key) => [key, savedValue(path, key, saved)]));
+  return {
+    config: config as unknown as RunConfig,
+    provenance: (value.provenance ?? {}) as Record<ConfigKey, string>,
+  };
+}
+
+/** A key that is younger than the run has its default. */
+function savedValue(path: string, key: ConfigKey, saved: Readonly<Record<string, unknown>>): unknown {
+  const field = fieldOf(key);
+  const value = Object.hasOwn(saved, key) ? saved[key] : (field.default ?? null);
+  if (value === null && field.rule !== undefined) return null;
+  const checked = field.type.schema.safeParse(value);
+  if (checked.success) return checked.data;
+  throw new FormatError(
+    `${path}: config.${key}: expected ${field.type.expected}. The file was changed or damaged.`,
+  );
+}
+
+/** The fingerprints that differ between a saved run and now, in words; a resumed run warns of each. */
+export function changedFingerprints(saved: Fingerprints, now: Fingerprints): string[] {
+  const files = new Set([...Object.keys(saved.data), ...Object.keys(now.data)]);
+  const changes = [...files]
+    .filter((file) => saved.data[file] !== now.data[file])
+    .map((file) => `data ${file}: ${saved.data[file] ?? "not read"}, now ${now.data[file] ?? "not read"}`);
+  const keys = [
+    "template",
+    "tokenizer",
+    "model",
+    "code_version",
+    "torch_version",
+    "device",
+    "dtype",
+    "threads",
+  ] as const;
+  for (const key of keys) {
+    if (saved[key] !== now[key]) changes.push(`${key}: ${saved[key] ?? "none"}, now ${now[key] ?? "none"}`);
+  }
+  return changes;
+}

@@ -1,0 +1,121 @@
+/** One trainer per run: a lock file with the process that writes the run. */
+import { readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
+import { hostname } from "node:os";
+import { TrainingError } from "../base/errors.ts";
+import { errorCode, fileFailure, io, quietly, siblingName, uniqueTag } from "../base/file-io.ts";
+
+/** Who holds a lock. */
+interface Holder {
+  pid: number;
+  host: string;
+  /** Start of the process in clock ticks since boot, where the system tells; tells a reused pid from the holder. */
+  started: string | null;
+}
+
+/** A lock file this young may still be being written. */
+const WRITING_MS = 5000;
+
+/** A held lock. */
+export class RunLock {
+  readonly path: string;
+  /** What was taken over from a process that is gone, to be shown to the user; null when the lock was free. */
+  readonly note: string | null;
+
+  /**
+   * Takes the lock at `path`. A lock of a process that is gone is taken over.
+   *
+   * @throws {TrainingError} when another process holds it
+   */
+  constructor(path: string) {
+    this.path = path;
+    this.note = create(path) ? null : takeOver(path);
+  }
+
+  /** Gives the lock back. */
+  release(): void {
+    quietly(() => io.rmSync(this.path));
+  }
+}
+
+function create(path: string): boolean {
+  const holder: Holder = { pid: process.pid, host: hostname(), started: startOf(process.pid) };
+  try {
+    writeFileSync(path, `${JSON.stringify(holder)}\n`, { flag: "wx" });
+    return true;
+  } catch (cause) {
+    if (errorCode(cause) === "EEXIST") return false;
+    throw fileFailure({ action: "write", path, cause });
+  }
+}
+
+function takeOver(path: string): string {
+  const seen = readHolder(path);
+  refuseHeld(path, seen);
+  // Renaming first: of two processes that see the same dead holder one gets the file, the other fails here.
+  const aside = siblingName(path, "stale", uniqueTag());
+  try {
+    renameSync(path, aside);
+  } catch (cause) {
+    if (errorCode(cause) !== "ENOENT") throw fileFailure({ action: "take over", path, cause });
+  }
+  quietly(() => io.rmSync(aside));
+  if (!create(path)) refuseHeld(path, readHolder(path));
+  const who = seen === null ? "an unknown process" : `process ${seen.pid}`;
+  return `The run was left locked by ${who}, which is gone; its lock was taken over.`;
+}
+
+function refuseHeld(path: string, holder: Holder | null): void {
+  if (holder === null) {
+    if (ageOf(path) > WRITING_MS) return;
+    throw new TrainingError(
+      `${path}: another process is starting this run. Wait for it, or choose another output_dir.`,
+    );
+  }
+  if (holder.host !== hostname()) {
+    throw new TrainingError(
+      `${path}: the run is being written by process ${holder.pid} on ${holder.host}, which cannot be looked up from here. ` +
+        "If that process is gone, delete the file and start again.",
+    );
+  }
+  if (!isAlive(holder)) return;
+  throw new TrainingError(
+    `${path}: the run is being written by process ${holder.pid}, which is running. Wait for it or stop it, or choose another output_dir.`,
+  );
+}
+
+function readHolder(path: string): Holder | null {
+  try {
+    const { pid, host, started } = JSON.parse(readFileSync(path, "utf8")) as Partial<Holder>;
+    if (!Number.isInteger(pid) || typeof host !== "string") return null;
+    return { pid: pid as number, host, started: started ?? null };
+  } catch {
+    return null;
+  }
+}
+
+function ageOf(path: string): number {
+  try {
+    return Date.now() - statSync(path).mtimeMs;
+  } catch {
+    return Number.POSITIVE_INFINITY;
+  }
+}
+
+function isAlive(holder: Holder): boolean {
+  try {
+    process.kill(holder.pid, 0);
+  } catch (cause) {
+    if (errorCode(cause) !== "EPERM") return false;
+  }
+  return holder.started === null || startOf(holder.pid) === holder.started;
+}
+
+function startOf(pid: number): string | null {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+    // Field 22; the second field, the name, may hold blanks and ends with the last parenthesis.
+    return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19] ?? null;
+  } catch {
+    return null;
+  }
+}

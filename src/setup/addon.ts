@@ -1,0 +1,120 @@
+/**
+ * Compiles `native/*.cpp` against a torch, with one call of the system's C++ compiler (docs/decisions/0001).
+ * The result is cached by everything that goes into it, so a change of torch, sources or compiler builds anew.
+ */
+import { existsSync, mkdirSync, renameSync, rmSync } from "node:fs";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+import { ConfigError, TorchError } from "../base/errors.ts";
+import { sha256 } from "../base/files.ts";
+import { type Compiler, compilerInstallCommand } from "./compiler.ts";
+import { nativeFolder, nativeSources } from "./native-sources.ts";
+import { stateFolder } from "./places.ts";
+import { runWithProgress } from "./progress.ts";
+import { hasLibrary, type Torch } from "./torch.ts";
+
+const resolveModule = createRequire(import.meta.url).resolve;
+
+/** What the compiled addon depends on. */
+export interface AddonInputs {
+  torchVersion: string;
+  torchFolder: string;
+  sources: string;
+  compiler: string;
+  platform: string;
+  flags: string[];
+}
+
+/** Sixteen hexadecimal digits that change whenever one of the inputs does. */
+export function addonKey(inputs: AddonInputs): string {
+  const { torchVersion, torchFolder, sources, compiler, platform, flags } = inputs;
+  return sha256(JSON.stringify([torchVersion, torchFolder, sources, compiler, platform, flags])).slice(0, 16);
+}
+
+/** Folders of Node-API's headers, from the packages `node-api-headers` and `node-addon-api`. */
+function nodeHeaderFolders(): string[] {
+  return [
+    join(dirname(resolveModule("node-api-headers/package.json")), "include"),
+    dirname(resolveModule("node-addon-api/package.json")),
+  ];
+}
+
+function linkFlags(torch: Torch): string[] {
+  const lib = join(torch.folder, "lib");
+  const names = ["c10", "torch_cpu", "torch"];
+  if (hasLibrary(torch.folder, "torch_cuda")) names.push("torch_cuda", "c10_cuda");
+  const libraries = names.map((name) => `-l${name}`);
+  const search = [`-L${lib}`, `-Wl,-rpath,${lib}`];
+  if (process.platform === "darwin") return ["-undefined", "dynamic_lookup", ...search, ...libraries];
+  // nothing in the addon names a CUDA symbol, yet the library must load: it registers torch's CUDA kernels
+  return [...search, "-Wl,--no-as-needed", ...libraries];
+}
+
+/** Compiler arguments for a torch, without sources and output. */
+export function compileFlags(torch: Torch, nodeHeaders: readonly string[]): string[] {
+  const include = join(torch.folder, "include");
+  const system = [include, join(include, "torch", "csrc", "api", "include"), ...nodeHeaders];
+  return [
+    "-std=c++20",
+    "-O2",
+    "-fPIC",
+    "-shared",
+    "-fvisibility=hidden",
+    "-Wall",
+    ...system.flatMap((folder) => ["-isystem", folder]),
+    ...linkFlags(torch),
+  ];
+}
+
+function requireCompiler(compiler: Compiler | null): Compiler {
+  if (compiler !== null) return compiler;
+  throw new ConfigError(
+    `a C++ compiler is needed to build the addon, and none of c++, g++, clang++ is on the path. ` +
+      `Install one: ${compilerInstallCommand()}. Or set CXX to the compiler you have.`,
+  );
+}
+
+/**
+ * Path of the addon for this torch; compiles it when the cache has none (about half a minute).
+ *
+ * @throws {ConfigError} when there is no compiler
+ * @throws {TorchError} when it does not compile, with the compiler's words
+ */
+export async function buildAddon(torch: Torch, found: Compiler | null, sources: string): Promise<string> {
+  const compiler = requireCompiler(found);
+  const flags = compileFlags(torch, nodeHeaderFolders());
+  const key = addonKey({
+    torchVersion: torch.version,
+    torchFolder: torch.folder,
+    sources,
+    compiler: compiler.version,
+    platform: `${process.platform}-${process.arch}`,
+    flags,
+  });
+  const target = join(stateFolder(), "addon", key, "preftune.node");
+  if (!existsSync(target)) await compile({ torch, compiler, flags, target });
+  return target;
+}
+
+async function compile(job: {
+  torch: Torch;
+  compiler: Compiler;
+  flags: string[];
+  target: string;
+}): Promise<void> {
+  const { torch, compiler, flags, target } = job;
+  const sources = nativeSources()
+    .filter((name) => name.endsWith(".cpp"))
+    .map((name) => join(nativeFolder, name));
+  const fresh = `${target}.new-${process.pid}`;
+  mkdirSync(dirname(target), { recursive: true });
+  const [first = "", ...rest] = [...compiler.prefix, ...sources, ...flags, "-o", fresh];
+  const title = `compiling the addon for torch ${torch.version} with ${compiler.path}`;
+  const { status, output } = await runWithProgress(title, compiler.path, [first, ...rest]);
+  if (status === 0) return renameSync(fresh, target);
+  rmSync(fresh, { force: true });
+  throw new TorchError(
+    `the addon does not compile against torch ${torch.version} (${torch.folder}) with ${compiler.version}:\n` +
+      `${output.trimEnd()}\nA compiler that knows C++20 is needed: g++ 11 or clang++ 14, or newer. Set CXX to choose one.`,
+  );
+}

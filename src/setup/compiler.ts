@@ -1,0 +1,53 @@
+/** Finds the system's C++ compiler and says how to install one. */
+import { spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
+import { ConfigError } from "../base/errors.ts";
+import { findProgram } from "./path-search.ts";
+
+/** A C++ compiler. `prefix` are arguments that stand before all others (`CXX="ccache g++"`). */
+export interface Compiler {
+  path: string;
+  prefix: string[];
+  /** First line of `--version`. */
+  version: string;
+}
+
+function inspect(command: string): Compiler | null {
+  const [name = "", ...prefix] = command.split(/\s+/).filter(Boolean);
+  const path = findProgram(name);
+  if (path === null) return null;
+  const result = spawnSync(path, [...prefix, "--version"], { encoding: "utf8", timeout: 60_000 });
+  // on macOS the compilers of a system without developer tools are there but fail
+  if (result.status !== 0) return null;
+  return { path, prefix, version: result.stdout.split("\n", 1)[0] ?? "" };
+}
+
+/**
+ * The compiler: CXX when set, else the first of c++, g++, clang++ that runs; null when there is none.
+ *
+ * @throws {ConfigError} when CXX is set and does not run
+ */
+export function findCompiler(): Compiler | null {
+  const variable = process.env["CXX"]?.trim() ?? "";
+  if (variable !== "") {
+    const found = inspect(variable);
+    if (found !== null) return found;
+    throw new ConfigError(
+      `CXX=${variable} does not run. Set it to a C++ compiler, or unset it to use the system's.`,
+    );
+  }
+  for (const name of ["c++", "g++", "clang++"]) {
+    const found = inspect(name);
+    if (found !== null) return found;
+  }
+  return null;
+}
+
+/** The command that installs a C++ compiler on this system. */
+export function compilerInstallCommand(): string {
+  if (process.platform === "darwin") return "xcode-select --install";
+  if (existsSync("/etc/debian_version")) return "sudo apt-get install g++";
+  if (existsSync("/etc/fedora-release") || existsSync("/etc/redhat-release"))
+    return "sudo dnf install gcc-c++";
+  return "sudo apt-get install g++   (Debian, Ubuntu) or   sudo dnf install gcc-c++   (Fedora)";
+}

@@ -1,0 +1,170 @@
+/** Gathers the facts that decide whether training can start, and names what is missing with the command that mends it. */
+import { spawnSync } from "node:child_process";
+import { messageOf } from "../base/errors.ts";
+import { type Compiler, compilerInstallCommand, findCompiler } from "./compiler.ts";
+import {
+  computesBfloat16,
+  type Memory,
+  type NvidiaGpu,
+  type Processor,
+  readFreeDisk,
+  readMemory,
+  readNvidiaGpus,
+  readProcessor,
+} from "./machine.ts";
+import { isCheckout, packageRoot, setupCommand, stateFolder } from "./places.ts";
+import { recordedSetup } from "./set-up.ts";
+import { findTorch, type Torch } from "./torch.ts";
+
+/** Something missing or wrong. `blocking`: training cannot start before it is mended. */
+export interface Problem {
+  what: string;
+  mend: string;
+  blocking: boolean;
+}
+
+/** What the loaded addon says about the torch it is bound to. */
+export interface LoadedAddon {
+  torchVersion: string;
+  cudaDevices: number;
+  hasMps: boolean;
+  threads: number;
+}
+
+/** The addon: not built, built but not loading (`error`), or loaded. */
+export interface AddonReport {
+  path: string | null;
+  loaded: LoadedAddon | null;
+  error: string | null;
+}
+
+/** All facts of `preftune doctor`. */
+export interface DoctorReport {
+  preftune: { folder: string; checkout: boolean };
+  node: { version: string; path: string };
+  torch: Torch | null;
+  compiler: Compiler | null;
+  addon: AddonReport;
+  processor: Processor;
+  memory: Memory;
+  diskFreeBytes: number;
+  gpus: NvidiaGpu[];
+  /** Where a run with `device: auto` computes, and the dtype that `dtype: auto` gives there. */
+  defaults: { device: string; dtype: "float32" | "bfloat16" };
+  problems: Problem[];
+  ready: boolean;
+}
+
+/** Runs in a child process: an addon that crashes while it loads must not take the doctor with it. */
+const loadTest = `const a = require(process.argv[1]);
+console.log(JSON.stringify({ torchVersion: a.torchVersion(), cudaDevices: a.hasCuda() ? a.cudaDeviceCount() : 0,
+  hasMps: a.hasMps(), threads: a.threads() }));`;
+
+function lastLines(text: string): string {
+  return text.trim().split("\n").slice(-6).join("\n");
+}
+
+/** Loads the addon at `path` in a child process. */
+export function tryAddon(path: string): AddonReport {
+  const result = spawnSync(process.execPath, ["-e", loadTest, path], { encoding: "utf8", timeout: 120_000 });
+  if (result.status === 0) return { path, loaded: JSON.parse(result.stdout) as LoadedAddon, error: null };
+  const reason = result.stderr.match(/^Error: .*/m)?.[0] ?? lastLines(result.stderr);
+  return {
+    path,
+    loaded: null,
+    error: reason === "" ? `ended by ${result.signal ?? result.error?.message}` : reason,
+  };
+}
+
+/** The value of `read`, or null and a problem with its message. */
+function attempt<T>(problems: Problem[], mend: string, read: () => T): T | null {
+  try {
+    return read();
+  } catch (error) {
+    problems.push({ what: messageOf(error), mend, blocking: true });
+    return null;
+  }
+}
+
+function reportAddon(problems: Problem[]): AddonReport {
+  const { record, problem } = recordedSetup();
+  if (record === null || problem !== null) {
+    problems.push({
+      what: `the addon that binds torch is not built: ${problem}`,
+      mend: setupCommand,
+      blocking: true,
+    });
+    return { path: null, loaded: null, error: problem };
+  }
+  const report = tryAddon(record.addon);
+  if (report.error !== null) {
+    const mend = `rm -r "${stateFolder()}/addon" && ${setupCommand}`;
+    problems.push({ what: `the addon does not load: ${report.error}`, mend, blocking: true });
+  }
+  return report;
+}
+
+function reportTorch(problems: Problem[]): Torch | null {
+  const search = attempt(problems, "unset PREFTUNE_TORCH", findTorch);
+  if (search === null) return null;
+  if (search.torch === null) {
+    const refused = search.refused.map((reason) => ` (${reason})`).join("");
+    problems.push({ what: `no torch was found${refused}`, mend: setupCommand, blocking: true });
+  }
+  return search.torch;
+}
+
+function reportCompiler(problems: Problem[], addonLoads: boolean): Compiler | null {
+  const compiler = attempt(problems, "unset CXX", findCompiler);
+  if (compiler === null) {
+    const what = "no C++ compiler (c++, g++, clang++) is on the path; the addon is built with it";
+    problems.push({ what, mend: compilerInstallCommand(), blocking: !addonLoads });
+  }
+  return compiler;
+}
+
+/** Device and dtype that `auto` stands for, from what the addon and nvidia-smi say. */
+export function defaultsOf(
+  addon: LoadedAddon | null,
+  gpus: readonly NvidiaGpu[],
+  processor: Processor,
+): DoctorReport["defaults"] {
+  if (addon !== null && addon.cudaDevices > 0) {
+    const native = gpus.length === 0 || gpus.every((gpu) => gpu.capability >= 8);
+    return { device: "cuda", dtype: native ? "bfloat16" : "float32" };
+  }
+  if (addon?.hasMps === true) return { device: "mps", dtype: "float32" };
+  return { device: "cpu", dtype: computesBfloat16(processor.features) ? "bfloat16" : "float32" };
+}
+
+/** Gathers everything. Changes nothing and works with anything missing. */
+export function runDoctor(): Promise<DoctorReport> {
+  const problems: Problem[] = [];
+  const torch = reportTorch(problems);
+  const addon = reportAddon(problems);
+  const compiler = reportCompiler(problems, addon.loaded !== null);
+  const processor = readProcessor();
+  const gpus = readNvidiaGpus();
+  if (gpus.length > 0 && torch !== null && torch.cuda === null) {
+    const mend = `install a CUDA build of torch (python3 -m pip install torch), or set PREFTUNE_TORCH to one; then ${setupCommand}`;
+    problems.push({
+      what: "there is an NVIDIA GPU, but this torch is built without CUDA",
+      mend,
+      blocking: false,
+    });
+  }
+  return Promise.resolve({
+    preftune: { folder: packageRoot, checkout: isCheckout },
+    node: { version: process.versions.node, path: process.execPath },
+    torch,
+    compiler,
+    addon,
+    processor,
+    memory: readMemory(),
+    diskFreeBytes: readFreeDisk(stateFolder()),
+    gpus,
+    defaults: defaultsOf(addon.loaded, gpus, processor),
+    problems,
+    ready: problems.every((problem) => !problem.blocking),
+  });
+}

@@ -1,0 +1,21 @@
+/** The C++ sources of the addon, and one hash of them all. */
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { sha256 } from "../base/files.ts";
+import { packageRoot } from "./places.ts";
+
+/** Folder of the native sources. */
+export const nativeFolder: string = join(packageRoot, "native");
+
+/** Names of the sources and headers in `folder`, sorted. */
+export function nativeSources(folder: string = nativeFolder): string[] {
+  return readdirSync(folder)
+    .filter((name) => /\.(cpp|h)$/.test(name))
+    .sort();
+}
+
+/** Hash of all sources and headers, names and contents. */
+export function sourcesHash(folder: string = nativeFolder): string {
+  const parts = nativeSources(folder).map((name) => `${name} ${sha256(readFileSync(join(folder, name)))}`);
+  return sha256(parts.join("\n"));
+}

@@ -1,0 +1,71 @@
+/**
+ * The record of a finished set-up, `.preftune/setup.json`: what was found and built, and the state of the files it
+ * rests on. A later start compares a few file times with it instead of asking Python and the compiler again.
+ */
+import { existsSync, readFileSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { writeFileAtomic } from "../base/files.ts";
+import type { Torch } from "./torch.ts";
+
+/** What a set-up rests on besides files. */
+export interface SetupInputs {
+  torchVariable: string;
+  python: string | null;
+  compilerVariable: string;
+  platform: string;
+  sources: string;
+}
+
+/** What `.preftune/setup.json` holds. */
+export interface SetupRecord {
+  format: 1;
+  inputs: SetupInputs;
+  /** Path -> state of the file when the record was written; null for absent. */
+  watched: Record<string, string | null>;
+  torch: Torch;
+  addon: string;
+}
+
+/** Path of the record in a state folder. */
+export function recordPath(stateFolder: string): string {
+  return join(stateFolder, "setup.json");
+}
+
+/** Time and size of a file or folder, or null when it is absent. */
+export function fileState(path: string): string | null {
+  const stat = statSync(path, { throwIfNoEntry: false });
+  return stat === undefined ? null : `${stat.mtimeMs} ${stat.isDirectory() ? "folder" : stat.size}`;
+}
+
+/** Reads the record, whatever its age; null when there is none or it is not one. */
+export function readRecord(stateFolder: string): SetupRecord | null {
+  const path = recordPath(stateFolder);
+  if (!existsSync(path)) return null;
+  try {
+    const record = JSON.parse(readFileSync(path, "utf8")) as SetupRecord;
+    return record.format === 1 && typeof record.addon === "string" ? record : null;
+  } catch {
+    return null;
+  }
+}
+
+/** Why a record no longer holds, in a few words; null when it does. */
+export function recordProblem(record: SetupRecord, inputs: SetupInputs): string | null {
+  if (!existsSync(record.addon)) return "the addon is gone";
+  if (record.inputs.sources !== inputs.sources) return "the native sources have changed";
+  if (record.inputs.torchVariable !== inputs.torchVariable) return "PREFTUNE_TORCH has changed";
+  if (JSON.stringify(record.inputs) !== JSON.stringify(inputs))
+    return "python3 or the compiler is another one";
+  const changed = Object.entries(record.watched).find(([path, state]) => fileState(path) !== state);
+  return changed === undefined ? null : `${changed[0]} has changed`;
+}
+
+/** Writes the record. */
+export function writeRecord(
+  stateFolder: string,
+  record: Omit<SetupRecord, "format" | "watched">,
+  files: string[],
+): void {
+  const watched = Object.fromEntries(files.map((path) => [path, fileState(path)]));
+  writeFileAtomic(recordPath(stateFolder), `${JSON.stringify({ format: 1, ...record, watched }, null, 2)}\n`);
+}

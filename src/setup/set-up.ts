@@ -1,0 +1,84 @@
+/** The whole set-up after the npm packages: torch found or installed, addon built, both recorded. */
+import { mkdirSync } from "node:fs";
+import { messageOf, PreftuneError } from "../base/errors.ts";
+import { sourcesHash } from "./native-sources.ts";
+import { findProgram } from "./path-search.ts";
+import { stateFolder } from "./places.ts";
+import { readRecord, recordProblem, type SetupInputs, type SetupRecord, writeRecord } from "./record.ts";
+import type { Torch } from "./torch.ts";
+
+/** What a finished set-up gives. */
+export interface Setup {
+  torch: Torch;
+  /** Path of the compiled addon. */
+  addon: string;
+}
+
+function currentInputs(): SetupInputs {
+  return {
+    torchVariable: process.env["PREFTUNE_TORCH"] ?? "",
+    python: findProgram("python3"),
+    compilerVariable: process.env["CXX"] ?? "",
+    platform: `${process.platform}-${process.arch}`,
+    sources: sourcesHash(),
+  };
+}
+
+/** The recorded set-up, and why it does not hold any more (null when it does). Changes nothing. */
+export function recordedSetup(): { record: SetupRecord | null; problem: string | null } {
+  const record = readRecord(stateFolder());
+  return {
+    record,
+    problem: record === null ? "nothing is built yet" : recordProblem(record, currentInputs()),
+  };
+}
+
+/**
+ * Finds or installs torch and builds the addon; a few milliseconds when all is in place.
+ *
+ * Progress goes to standard error.
+ * @throws {PreftuneError} with the command that mends it
+ */
+export async function setUp(): Promise<Setup> {
+  const { record, problem } = recordedSetup();
+  if (record !== null && problem === null) return { torch: record.torch, addon: record.addon };
+  return await setUpAnew();
+}
+
+async function setUpAnew(): Promise<Setup> {
+  // loaded only when there is work: the usual start stays short
+  const [{ findTorch }, { installTorch }, { buildAddon }, { findCompiler }] = await Promise.all([
+    import("./torch.ts"),
+    import("./install-torch.ts"),
+    import("./addon.ts"),
+    import("./compiler.ts"),
+  ]);
+  const folder = stateFolder();
+  mkdirSync(folder, { recursive: true });
+  const inputs = currentInputs();
+  let search = findTorch();
+  for (const reason of search.refused) process.stderr.write(`preftune: ${reason}\n`);
+  if (search.torch === null) {
+    await installTorch();
+    search = findTorch();
+  }
+  const { torch } = search;
+  if (torch === null)
+    throw new PreftuneError(`torch was installed but cannot be used: ${search.refused.join("; ")}`);
+  const compiler = findCompiler();
+  const addon = await buildAddon(torch, compiler, inputs.sources);
+  const files = [...search.watched, ...(compiler === null ? [] : [compiler.path])];
+  writeRecord(folder, { inputs, torch, addon }, files);
+  return { torch, addon };
+}
+
+/** `setUp`, ending the process with the error's message and status when it fails. */
+export async function setUpOrExit(): Promise<Setup> {
+  try {
+    return await setUp();
+  } catch (error) {
+    if (!(error instanceof PreftuneError)) throw error;
+    process.stderr.write(`preftune: ${messageOf(error)}\n`);
+    process.exit(error.exitCode);
+  }
+}

@@ -1,0 +1,90 @@
+/**
+ * What a checkpoint holds: the trained tensors in the form users load (a PEFT adapter or a model directory), the
+ * optimiser's state, and the trainer's counters. Random numbers need no state: each step seeds its own.
+ */
+import { copyFileSync, mkdirSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { FormatError } from "../base/errors.ts";
+import { readTextFile, writeFileAtomic } from "../base/files.ts";
+import { readSafetensorsHeader } from "../formats/safetensors.ts";
+import { writeSafetensors } from "../formats/safetensors-write.ts";
+import { openWeights } from "../formats/weight-index.ts";
+import { readTensorsInto } from "../models/read-tensors.ts";
+import { tensorSource, writeAdapter, writeMergedModel } from "../models/save.ts";
+import { parseNumbers, stringifyNumbers } from "../runs/json-numbers.ts";
+import type { Tokenizer } from "../text/tokenizer.ts";
+import type { Training } from "./step.ts";
+
+/** Counters that a resumed run goes on from. */
+export interface TrainerState {
+  /** Finished optimiser steps. */
+  step: number;
+  /** Tokens trained on since the start. */
+  numTokens: number;
+  /** Steps skipped since the start, and in a row up to now, for a loss or gradient that was not finite. */
+  skippedSteps: number;
+  skippedInRow: number;
+  /** Sums of the metrics since the last logged row, and how many steps they are of. */
+  window: { steps: number; sums: Record<string, number> };
+  /** Best evaluation so far. */
+  best: { step: number; value: number } | null;
+  /** Evaluations in a row that were not better than the best. */
+  evaluationsWithoutGain: number;
+  /** Hash of the data the run began with. */
+  dataFingerprint: string;
+}
+
+const STATE = "trainer_state.json";
+const OPTIMIZER = "optimizer.safetensors";
+
+/** Writes the files of a checkpoint into `dir`, which the caller makes appear at once. */
+export function writeCheckpointFiles(dir: string, training: Training, tokenizer: Tokenizer, state: TrainerState): void {
+  writeTrained(dir, training);
+  copyTokenizer(dir, tokenizer);
+  writeSafetensors(
+    join(dir, OPTIMIZER),
+    [...training.optimizer.stateTensors()].map(([name, tensor]) => tensorSource(name, tensor)),
+  );
+  writeFileAtomic(join(dir, STATE), `${stringifyNumbers(state)}\n`);
+}
+
+function writeTrained(dir: string, { model, adapter, parameters }: Training): void {
+  if (adapter === null) writeMergedModel(dir, model, "float32");
+  else writeAdapter(dir, adapter.config, parameters);
+}
+
+/** Copies the tokenizer's files into `dir`. */
+export function copyTokenizer(dir: string, tokenizer: Tokenizer): void {
+  for (const file of tokenizer.files) {
+    const target = join(dir, file);
+    mkdirSync(dirname(target), { recursive: true });
+    copyFileSync(join(tokenizer.directory, file), target);
+  }
+}
+
+/**
+ * Puts the tensors of the checkpoint in `dir` into the training and gives its counters.
+ *
+ * @throws {FormatError} if the checkpoint is of another model, adapter or data
+ */
+export function readCheckpointFiles(dir: string, training: Training, dataFingerprint: string): TrainerState {
+  const state = parseNumbers(readTextFile(join(dir, STATE))) as TrainerState;
+  if (state.dataFingerprint !== dataFingerprint) {
+    throw new FormatError(
+      `${dir}: the run began with other data, template or tokenizer than it finds now, so the order of its rows would ` +
+        "differ. Restore them, or start a new run from this checkpoint's weights.",
+    );
+  }
+  readTrained(dir, training);
+  const states = new Map(training.optimizer.stateTensors());
+  readTensorsInto([readSafetensorsHeader(join(dir, OPTIMIZER))], states, "optimiser state");
+  return state;
+}
+
+/** Reads only the trained tensors of the checkpoint in `dir`. */
+export function readTrained(dir: string, { adapter, parameters }: Training): void {
+  const targets = new Map(parameters.map(({ name, tensor }) => [name, tensor]));
+  const files =
+    adapter === null ? openWeights(dir).files : [readSafetensorsHeader(join(dir, "adapter_model.safetensors"))];
+  readTensorsInto(files, targets, adapter === null ? "model" : "adapter");
+}

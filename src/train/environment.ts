@@ -1,0 +1,54 @@
+/** Where and in what type a run computes, from what was asked for and what the machine has. */
+import { readFileSync } from "node:fs";
+import { ConfigError } from "../base/errors.ts";
+import { type DType, devices, setThreads, threads } from "../torch/index.ts";
+
+/** A device and the type of activations on it. */
+export interface Environment {
+  device: string;
+  dtype: DType;
+  threads: number;
+}
+
+/** What to run on, as in a run's configuration. */
+export interface EnvironmentOptions {
+  /** "auto", "cpu", "cuda", "cuda:N", "mps" */
+  device: string;
+  /** "auto" is bfloat16 where the hardware computes in it, else float32. */
+  dtype: "auto" | "float32" | "bfloat16";
+  threads: number | null;
+}
+
+/**
+ * Sets the number of threads and settles device and type.
+ *
+ * @throws {ConfigError} if the device is not there
+ */
+export function settleEnvironment(options: EnvironmentOptions): Environment {
+  if (options.threads !== null) setThreads(options.threads);
+  const device = settleDevice(options.device);
+  const dtype = options.dtype === "auto" ? (hasNativeBfloat16(device) ? "bfloat16" : "float32") : options.dtype;
+  return { device, dtype, threads: threads() };
+}
+
+function settleDevice(wanted: string): string {
+  const present = devices();
+  if (wanted === "auto") return present[0] ?? "cpu";
+  const exact = wanted === "cuda" ? "cuda:0" : wanted;
+  if (present.includes(exact)) return exact;
+  throw new ConfigError(`device: "${wanted}" is not available; this torch sees ${present.join(", ")}. See "preftune doctor".`);
+}
+
+/** Whether matrix products in bfloat16 are done by the hardware; emulated they are some 80 times slower than float32. */
+export function hasNativeBfloat16(device: string): boolean {
+  if (device.startsWith("cuda")) return true;
+  return device === "cpu" && /\b(amx_bf16|avx512_bf16)\b/.test(cpuFlags());
+}
+
+function cpuFlags(): string {
+  try {
+    return /^flags\s*:(.*)$/m.exec(readFileSync("/proc/cpuinfo", "utf8"))?.[1] ?? "";
+  } catch {
+    return "";
+  }
+}

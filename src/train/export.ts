@@ -1,0 +1,139 @@
+/**
+ * Handing the trained model over: files that PEFT and transformers load, and the gate that re-scores held-out rows with
+ * exactly those files before the export counts as good.
+ */
+import { cpSync, existsSync } from "node:fs";
+import { join } from "node:path";
+import { FormatError } from "../base/errors.ts";
+import { writeDirectoryAtomic } from "../base/files.ts";
+import { readAdapter } from "../formats/adapter.ts";
+import type { WeightDtype } from "../formats/model-config.ts";
+import type { CausalLM } from "../models/causal-lm.ts";
+import { loadModel } from "../models/load.ts";
+import { installAdapter } from "../models/load-adapter.ts";
+import { writeAdapter, writeMergedModel } from "../models/save.ts";
+import type { Tokenizer } from "../text/tokenizer.ts";
+import { scope } from "../torch/index.ts";
+import { copyTokenizer } from "./checkpoint.ts";
+import type { TrainedModel } from "./prepare.ts";
+import { scoreBatch } from "./score.ts";
+import type { MicroBatch, Numerics } from "./step.ts";
+
+/** What the gate measured. */
+export interface ParityResult {
+  /** What was exported: "adapter" or "model". */
+  kind: "adapter" | "model";
+  path: string;
+  /** Element type of the exported weights. */
+  dtype: string;
+  /** Answers and tokens compared. */
+  answers: number;
+  tokens: number;
+  /** Largest and mean difference of a token's log-prob, nats. */
+  maxDifference: number;
+  meanDifference: number;
+  tolerance: number;
+}
+
+/** Writes the adapter directory `dir`: all of it appears at once, or nothing. */
+export async function exportAdapter(dir: string, trained: TrainedModel, tokenizer: Tokenizer): Promise<void> {
+  const { adapter, parameters } = trained;
+  if (adapter === null) throw new FormatError("there is no adapter to export: the run trains all weights");
+  await writeDirectoryAtomic(
+    dir,
+    (temporary) => {
+      writeAdapter(temporary, adapter.config, parameters);
+      copyTokenizer(temporary, tokenizer);
+    },
+    { replace: true },
+  );
+}
+
+/** What a merged model is written from. */
+export interface MergedExport {
+  model: CausalLM;
+  tokenizer: Tokenizer;
+  /** Directory the model came from: its generation config goes along. */
+  baseDir: string;
+  dtype: WeightDtype;
+  /** Replace what is at the target; default false. */
+  replace?: boolean;
+}
+
+/** Writes a Hugging Face model directory with tokenizer, template and generation config. */
+export async function exportModel(dir: string, merged: MergedExport): Promise<void> {
+  await writeDirectoryAtomic(
+    dir,
+    (temporary) => {
+      writeMergedModel(temporary, merged.model, merged.dtype);
+      copyTokenizer(temporary, merged.tokenizer);
+      const generation = join(merged.baseDir, "generation_config.json");
+      if (existsSync(generation)) cpSync(generation, join(temporary, "generation_config.json"));
+    },
+    { replace: merged.replace ?? false },
+  );
+}
+
+/** What the gate compares, and with which files. */
+export interface ParityCheck {
+  kind: "adapter" | "model";
+  path: string;
+  baseDir: string;
+  /** The model as it was trained. */
+  model: CausalLM;
+  batches: readonly MicroBatch[];
+  numerics: Numerics;
+  dtype: WeightDtype;
+  /** Largest difference allowed for float32 exports, nats. */
+  tolerance: number;
+}
+
+/**
+ * Loads the exported files and compares the log-probs of `batches` with the trained model's, token by token.
+ *
+ * A float32 export must agree within the tolerance. Weights rounded to a half type cannot: there the mean difference
+ * must stay within 200 times the tolerance (0.02 nats by default).
+ *
+ * @throws {FormatError} with the figures if they differ more; the files stay for inspection
+ */
+export function checkParity(check: ParityCheck): ParityResult {
+  using _ = scope();
+  const { device } = check.model;
+  const dtype = check.numerics.dtype;
+  const exported = loadModel(check.kind === "model" ? check.path : check.baseDir, { device, dtype });
+  if (check.kind === "adapter") installAdapter(exported, readAdapter(check.path));
+  const result = compareScores(check, exported);
+  const bad =
+    check.dtype === "float32"
+      ? !(result.maxDifference <= check.tolerance)
+      : !(result.meanDifference <= 200 * check.tolerance);
+  if (!bad) return result;
+  throw new FormatError(
+    `${check.path}: the exported ${check.kind} does not score held-out rows as the trained model does: token log-probs ` +
+      `differ by up to ${result.maxDifference.toExponential(2)} nats (mean ${result.meanDifference.toExponential(2)}) over ` +
+      `${result.tokens} tokens, allowed is ${check.tolerance}. Do not use these files; the run's checkpoints are intact.`,
+  );
+}
+
+function compareScores(check: ParityCheck, exported: CausalLM): ParityResult {
+  let tokens = 0;
+  let answers = 0;
+  let sum = 0;
+  let max = 0;
+  for (const batch of check.batches) {
+    const want = scoreBatch(check.model, batch, check.numerics);
+    const got = scoreBatch(exported, batch, check.numerics);
+    for (const [i, score] of want.entries()) {
+      answers += 1;
+      for (const [t, logp] of score.logps.entries()) {
+        const difference = Math.abs(logp - (got[i]?.logps[t] ?? Number.NaN));
+        // NaN must not pass: Math.max would keep it, a comparison would drop it
+        max = Math.max(max, difference);
+        sum += difference;
+        tokens += 1;
+      }
+    }
+  }
+  const { kind, path, dtype, tolerance } = check;
+  return { kind, path, dtype, answers, tokens, maxDifference: max, meanDifference: sum / Math.max(1, tokens), tolerance };
+}

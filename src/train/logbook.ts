@@ -1,0 +1,63 @@
+/** Averages of step metrics over the logging window, and the rows made of them. */
+import type { MetricRow } from "../runs/metrics.ts";
+import type { StepResult } from "./step.ts";
+import type { TrainerState } from "./checkpoint.ts";
+
+/** What a row says besides the averages. */
+export interface RowFacts {
+  step: number;
+  epoch: number;
+  learningRate: number;
+  fracTruncated: number;
+  peakMemoryBytes: number;
+}
+
+/** Gathers steps until the next row. The window lives in the trainer's state, so a resumed run's rows are the same. */
+export class Logbook {
+  readonly #state: TrainerState;
+  #began: number = performance.now();
+  #tokens = 0;
+
+  constructor(state: TrainerState) {
+    this.#state = state;
+  }
+
+  /** Counts a step into the window. */
+  add(result: StepResult): void {
+    const { window } = this.#state;
+    window.steps += 1;
+    this.#tokens += result.tokens;
+    this.#state.numTokens += result.tokens;
+    const values = { loss: result.loss, grad_norm: result.gradNorm, ...result.metrics };
+    for (const [name, value] of Object.entries(values)) window.sums[name] = (window.sums[name] ?? 0) + value;
+  }
+
+  /** The averages since the last row; the window is empty then. */
+  row(facts: RowFacts): MetricRow {
+    const { window } = this.#state;
+    const averages = Object.fromEntries(Object.entries(window.sums).map(([k, sum]) => [k, sum / window.steps]));
+    const seconds = (performance.now() - this.#began) / 1000;
+    const row: MetricRow = {
+      global_step: facts.step,
+      epoch: facts.epoch,
+      ...averages,
+      learning_rate: facts.learningRate,
+      num_tokens: this.#state.numTokens,
+      "data/frac_truncated": facts.fracTruncated,
+      skipped_steps: this.#state.skippedSteps,
+      tokens_per_second: this.#tokens / seconds,
+      step_time: seconds / window.steps,
+      peak_memory_bytes: facts.peakMemoryBytes,
+    };
+    this.restart();
+    window.steps = 0;
+    window.sums = {};
+    return row;
+  }
+
+  /** Begins to measure time anew, after something that was not training. */
+  restart(): void {
+    this.#began = performance.now();
+    this.#tokens = 0;
+  }
+}

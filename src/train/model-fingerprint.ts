@@ -1,0 +1,36 @@
+/** The identity of a model's weights, for caches and fingerprints, without reading all of them. */
+import { createHash } from "node:crypto";
+import { closeSync, openSync, readSync } from "node:fs";
+import { join } from "node:path";
+import { readTextFile } from "../base/files.ts";
+import type { SafetensorsFile } from "../formats/safetensors.ts";
+import { openWeights } from "../formats/weight-index.ts";
+
+const samples = 256;
+const sampleBytes = 4096;
+
+/**
+ * SHA-256 over config.json, the header and size of every weight file, and 256 evenly spaced samples of each file's data.
+ * Retrained weights differ in nearly every byte, so samples tell them apart; a single flipped bit may pass unseen.
+ */
+export function modelFingerprint(dir: string): string {
+  const hash = createHash("sha256").update(readTextFile(join(dir, "config.json")));
+  for (const file of openWeights(dir).files) hashFile(hash, file);
+  return hash.digest("hex");
+}
+
+function hashFile(hash: ReturnType<typeof createHash>, file: SafetensorsFile): void {
+  hash.update(`${file.fileBytes} ${file.dataStart}\n`);
+  for (const entry of file.tensors.values()) hash.update(`${entry.name} ${entry.dtype} ${entry.shape} ${entry.begin}\n`);
+  const fd = openSync(file.path, "r");
+  try {
+    const buffer = new Uint8Array(sampleBytes);
+    const room = Math.max(0, file.fileBytes - file.dataStart - sampleBytes);
+    for (let i = 0; i < samples; i++) {
+      const at = file.dataStart + Math.floor((room * i) / (samples - 1));
+      hash.update(buffer.subarray(0, readSync(fd, buffer, 0, sampleBytes, at)));
+    }
+  } finally {
+    closeSync(fd);
+  }
+}

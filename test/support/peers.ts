@@ -1,0 +1,28 @@
+/** Finds the Python that has transformers and PEFT (`npm run peers`), for tests that let them read what was written here. */
+import { spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
+import { resolve } from "node:path";
+
+const own: string = resolve(import.meta.dirname, "../../.preftune/peers/bin/python");
+
+let answer: string | null | undefined;
+
+function imports(python: string): boolean {
+  const find = "import importlib.util as u, sys; sys.exit(any(u.find_spec(m) is None for m in ('torch', 'transformers', 'peft')))";
+  return spawnSync(python, ["-c", find], { timeout: 60_000 }).status === 0;
+}
+
+/** Path of a Python that has torch, transformers and PEFT: PREFTUNE_PEERS_PYTHON, else `.preftune/peers`; null without one. */
+export function peersPython(): string | null {
+  if (answer === undefined) {
+    const variable = process.env["PREFTUNE_PEERS_PYTHON"] ?? "";
+    const python = variable === "" ? own : variable;
+    answer = (variable !== "" || existsSync(python)) && imports(python) ? python : null;
+  }
+  return answer;
+}
+
+/** For `test(name, { skip: skipWithoutPeers() }, ...)`: false when there is one, else the reason to print. */
+export function skipWithoutPeers(): false | string {
+  return peersPython() === null ? 'no Python with transformers and PEFT; "npm run peers" installs one' : false;
+}
