@@ -9,13 +9,37 @@ import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 
 const root = join(import.meta.dirname, "..");
-const typescript6 = createRequire(join(root, "toolchain", "package.json")).resolve("typescript");
+const toolchain = createRequire(join(root, "toolchain", "package.json"));
+const replaced = new Map(
+  ["typescript", "typescript/package.json"].map((name) => [name, toolchain.resolve(name)]),
+);
 
+const version = (toolchain("typescript/package.json") as { version: string }).version;
+// without a TypeScript it can use, the tool sees only the plain JavaScript files and finds nothing wrong with them
+if (!version.startsWith("6.")) {
+  process.stderr.write(`expected TypeScript 6 in toolchain/node_modules, found ${version}. Run "npm ci".\n`);
+  process.exit(1);
+}
 registerHooks({
-  resolve: (specifier, context, next) =>
-    specifier === "typescript" ? { url: pathToFileURL(typescript6).href, shortCircuit: true } : next(specifier, context),
+  resolve: (specifier, context, next) => {
+    const path = replaced.get(specifier);
+    return path === undefined
+      ? next(specifier, context)
+      : { url: pathToFileURL(path).href, shortCircuit: true };
+  },
 });
 
 process.chdir(root);
-process.argv.splice(1, process.argv.length, "depcruise", "--config", ".dependency-cruiser.mjs", "src", "test", "scripts");
-await import(pathToFileURL(join(root, "node_modules", "dependency-cruiser", "bin", "dependency-cruise.mjs")).href);
+process.argv.splice(
+  1,
+  process.argv.length,
+  "depcruise",
+  "--config",
+  ".dependency-cruiser.mjs",
+  "src",
+  "test",
+  "scripts",
+);
+await import(
+  pathToFileURL(join(root, "node_modules", "dependency-cruiser", "bin", "dependency-cruise.mjs")).href
+);

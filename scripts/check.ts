@@ -7,7 +7,7 @@ const tool = (path: string) => join(root, "node_modules", path);
 
 /** Name -> script run by this Node, and its arguments. */
 const checks: Record<string, string[]> = {
-  "format and lint": [tool("@biomejs/biome/bin/biome"), "ci", "--max-diagnostics=50", "."],
+  "format and lint": [tool("@biomejs/biome/bin/biome"), "ci", "--colors=off", "--max-diagnostics=50", "."],
   types: [tool("typescript/bin/tsc"), "-p", "."],
   "types of plain JavaScript": [tool("typescript/bin/tsc"), "-p", "tsconfig.scripts.json"],
   layering: [join(root, "scripts", "check-layers.ts")],
@@ -25,7 +25,12 @@ interface Result {
 
 function runCheck(name: string, args: string[]): Promise<Result> {
   const begin = Date.now();
-  const child: ChildProcess = spawn(process.execPath, args, { cwd: root, stdio: ["ignore", "pipe", "pipe"] });
+  const env = { ...process.env, NO_COLOR: "1", FORCE_COLOR: "0" };
+  const child: ChildProcess = spawn(process.execPath, args, {
+    cwd: root,
+    env,
+    stdio: ["ignore", "pipe", "pipe"],
+  });
   let output = "";
   const listen = (chunk: Buffer) => {
     output += chunk.toString("utf8");
@@ -45,6 +50,8 @@ const results = await Promise.all(Object.entries(checks).map(([name, args]) => r
 const failed = results.filter((result) => !result.passed);
 for (const { name, output } of failed) process.stdout.write(`\n--- ${name} ---\n${output.trimEnd()}\n`);
 process.stdout.write(
-  failed.length === 0 ? "\nAll checks are clean.\n" : `\n${failed.length} of ${results.length} checks failed.\n`,
+  failed.length === 0
+    ? "\nAll checks are clean.\n"
+    : `\n${failed.length} of ${results.length} checks failed.\n`,
 );
 process.exitCode = failed.length === 0 ? 0 : 1;

@@ -26,7 +26,8 @@ async function step(title: string, program: string, args: string[]): Promise<voi
 /** Builds the environment under another name first: an interrupted one is never taken for a finished one. */
 async function install(folder: string, packages: string[]): Promise<void> {
   const python = findProgram("python3");
-  if (python === null) throw new ConfigError(`python3 is not on the path. Install it: ${pythonInstallCommand()}`);
+  if (python === null)
+    throw new ConfigError(`python3 is not on the path. Install it: ${pythonInstallCommand()}`);
   mkdirSync(stateFolder(), { recursive: true });
   rmSync(folder, { recursive: true, force: true });
   await step("making a Python environment", python, ["-m", "venv", folder]);

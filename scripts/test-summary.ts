@@ -36,7 +36,11 @@ export interface TestEvent {
   nesting: number;
   skip?: string | boolean | undefined;
   todo?: string | boolean | undefined;
-  details: { type?: string | undefined; duration_ms: number; error?: (Error & { failureType?: string }) | undefined };
+  details: {
+    type?: string | undefined;
+    duration_ms: number;
+    error?: (Error & { failureType?: string }) | undefined;
+  };
 }
 
 /** A run in which nothing has happened yet. */
@@ -97,7 +101,10 @@ export function countsLine(counts: Counts): string {
 export function fileLine(result: FileResult): string {
   const seconds = `${(result.durationMs / 1000).toFixed(1)} s`.padStart(8);
   const tests = result.passed + result.failed + result.skipped;
-  const extra = [result.failed > 0 ? `${result.failed} FAILED` : "", result.skipped > 0 ? `${result.skipped} skipped` : ""];
+  const extra = [
+    result.failed > 0 ? `${result.failed} FAILED` : "",
+    result.skipped > 0 ? `${result.skipped} skipped` : "",
+  ];
   const notes = extra.filter(Boolean).map((note) => `, ${note}`);
   return `${seconds}  ${result.file}  ${tests} ${tests === 1 ? "test" : "tests"}${notes.join("")}`;
 }
@@ -115,7 +122,9 @@ export function summaryText(run: TestRun): string {
   if (run.skips.size > 0) {
     lines.push("", "Skipped:", ...[...run.skips].map(([reason, count]) => `  ${count} × ${reason}`));
   }
-  const slowest = run.files.filter((file) => file.durationMs >= 1000).sort((a, b) => b.durationMs - a.durationMs);
+  const slowest = run.files
+    .filter((file) => file.durationMs >= 1000)
+    .sort((a, b) => b.durationMs - a.durationMs);
   if (slowest.length > 1) lines.push("", "Slowest files:", ...slowest.slice(0, 10).map(fileLine));
   for (const failure of run.failures) {
     lines.push("", `FAILED ${failure.file}: ${failure.name}`, indent(failure.error));

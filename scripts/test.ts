@@ -3,11 +3,20 @@
  * The last line is the plain count. Filters are parts of paths; `--nightly` takes the `*.nightly.ts` files instead.
  */
 import { spawnSync } from "node:child_process";
-import { join, relative } from "node:path";
+import { join, relative, resolve } from "node:path";
 import { run } from "node:test";
 import { parseArgs } from "node:util";
 import { findTests } from "./test-files.ts";
-import { addTest, fileLine, fileResult, newTestRun, summaryText, type TestEvent, totals } from "./test-summary.ts";
+import {
+  addTest,
+  fileLine,
+  fileResult,
+  newTestRun,
+  summaryText,
+  type TestEvent,
+  type TestRun,
+  totals,
+} from "./test-summary.ts";
 
 const root = join(import.meta.dirname, "..");
 
@@ -25,22 +34,39 @@ function checkTypes(): boolean {
   return status === 0;
 }
 
+/** Prints a file's line once both its process has ended (the time) and its tests are reported (the counts). */
+function fileLines(run: TestRun): (file: string, durationMs: number | null) => void {
+  const halves = new Set<string>();
+  return (file, durationMs) => {
+    const result = fileResult(run, file);
+    if (durationMs !== null) result.durationMs = durationMs;
+    if (halves.has(file)) process.stdout.write(`${fileLine(result)}\n`);
+    halves.add(file);
+  };
+}
+
 async function runTests(files: string[]): Promise<boolean> {
   const results = newTestRun();
-  // two processes at a time on few cores: torch must not start a thread per core in each of them
-  process.env["OMP_NUM_THREADS"] ??= "1";
-  process.env["MKL_NUM_THREADS"] ??= "1";
-  const place = (event: TestEvent): TestEvent => ({ ...event, file: relative(root, event.file ?? event.name) });
-  const stream = run({ files: files.map((file) => join(root, file)), concurrency: 2, cwd: root, timeout: 20 * 60_000 });
-  stream.on("test:pass", (event) => addTest(results, place(event as TestEvent), true));
-  stream.on("test:fail", (event) => addTest(results, place(event as TestEvent), false));
+  const place = (path: string) => relative(root, path);
+  const localised = (event: TestEvent): TestEvent => ({ ...event, file: place(event.file ?? event.name) });
+  const halfDone = fileLines(results);
+  const stream = run({
+    files: files.map((file) => join(root, file)),
+    concurrency: 2,
+    cwd: root,
+    timeout: 20 * 60_000,
+  });
+  stream.on("test:pass", (event) => addTest(results, localised(event as TestEvent), true));
+  stream.on("test:fail", (event) => addTest(results, localised(event as TestEvent), false));
   stream.on("test:stdout", (event) => process.stdout.write(event.message));
   stream.on("test:stderr", (event) => process.stderr.write(event.message));
+  stream.on("test:complete", (event) => {
+    const isFile =
+      event.nesting === 0 && event.file !== undefined && event.file === resolve(root, event.name);
+    if (isFile) halfDone(place(event.name), event.details.duration_ms);
+  });
   stream.on("test:summary", (event) => {
-    if (event.file === undefined) return;
-    const result = fileResult(results, relative(root, event.file));
-    result.durationMs = event.duration_ms;
-    process.stdout.write(`${fileLine(result)}\n`);
+    if (event.file !== undefined) halfDone(place(event.file), null);
   });
   await new Promise((done) => {
     stream.on("end", done);
@@ -55,11 +81,16 @@ async function main(): Promise<number> {
   const filters = positionals;
   const files = findTests(root, { nightly: values.nightly, filters });
   if (files.length === 0) {
-    process.stderr.write(`expected test files whose path contains ${filters.join(" or ") || "anything"}, found none\n`);
+    process.stderr.write(
+      `expected test files whose path contains ${filters.join(" or ") || "anything"}, found none\n`,
+    );
     return 2;
   }
   if (!values["no-types"] && !checkTypes()) return 1;
   return (await runTests(files)) ? 0 : 1;
 }
 
+// two processes at a time on few cores: torch must not start a thread per core in each of them
+process.env["OMP_NUM_THREADS"] ??= "1";
+process.env["MKL_NUM_THREADS"] ??= "1";
 process.exitCode = await main();

@@ -27,6 +27,7 @@ const tasks = {
   bench: { program: "scripts/bench.ts", first: [], addon: true },
   generate: { program: "scripts/generate-operators.ts", first: [], addon: true },
   peers: { program: "scripts/peers.ts", first: [], addon: false },
+  architecture: { program: "scripts/check-architecture.ts", first: ["--write"], addon: false },
 };
 
 /**

@@ -2,7 +2,7 @@
 
 For developers only; no test runs it. Run it from the repository root with the versions below and commit the result:
 
-    python scripts/write-goldens.py
+    python scripts/write-goldens.py && npx biome format --write test/goldens
 
 All inputs are random numbers with the seeds written here, or follow `pattern`, which test/support/patterned.ts repeats.
 """
@@ -177,7 +177,7 @@ def norm_case(cls, dtype, generator):
 def rope_case(head_dim, rope, positions, generator):
     config = LlamaConfig(
         hidden_size=2 * head_dim, num_attention_heads=2, num_key_value_heads=2, head_dim=head_dim,
-        max_position_embeddings=8192, rope_parameters=rope,
+        max_position_embeddings=131072, rope_parameters=rope,
     )
     embedding = LlamaRotaryEmbedding(config)
     q = torch.randn(1, 2, len(positions), head_dim, generator=generator)
@@ -191,14 +191,14 @@ def rope_case(head_dim, rope, positions, generator):
 
 
 def mlp_case(activation, generator):
-    sizes = {"hidden_size": 5, "intermediate_size": 7}
+    sizes = {"hidden_size": 6, "intermediate_size": 7}
     if activation == "silu":
         module = LlamaMLP(LlamaConfig(**sizes, num_attention_heads=1, mlp_bias=True))
     else:
-        module = Gemma3MLP(Gemma3TextConfig(**sizes))
+        module = Gemma3MLP(Gemma3TextConfig(**sizes, num_attention_heads=1, num_key_value_heads=1))
     for p in module.parameters():
         p.data = torch.randn(p.shape, generator=generator)
-    x = torch.randn(3, 5, generator=generator)
+    x = torch.randn(3, 6, generator=generator)
     return {
         "activation": activation,
         "parameters": {n: numbers(p) for n, p in module.named_parameters()},
@@ -364,7 +364,7 @@ def sft_lora_case(name, use_rslora, use_dora):
         norms.append(float(nn.utils.clip_grad_norm_(list(trained.values()), 0.5)))
         optimizer.step()
         optimizer.zero_grad()
-        losses.append(float(loss))
+        losses.append(loss.item())
     return {
         "model": name, "rank": 4, "alpha": 8, "targets": targets, "useRslora": use_rslora, "useDora": use_dora,
         "learningRate": 1e-2, "weightDecay": 0.1, "maxGradNorm": 0.5,

@@ -4,7 +4,7 @@ import { didYouMean } from "../base/suggest.ts";
 import { describeOrigin, type RawRow } from "./example.ts";
 
 /** Every column that has a meaning. Other columns are passed over. */
-export const columnNames = [
+const columnNames = [
   "prompt",
   "chosen",
   "rejected",
@@ -135,7 +135,7 @@ function likelyColumn(name: ColumnName, found: readonly string[]): string | null
 }
 
 /** What kind of value it is, without the value: rows are not shown in messages. */
-export function kindOf(value: unknown): string {
+function kindOf(value: unknown): string {
   if (value === undefined) return "nothing";
   if (value === null) return "null";
   if (Array.isArray(value))

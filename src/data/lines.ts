@@ -13,7 +13,7 @@ export interface Line {
 export const maxLineBytes: number = 64 * 1024 * 1024;
 
 /** Largest JSON list accepted, in bytes: it is held in memory whole, and V8 ends strings at 512 MiB. */
-export const maxWholeBytes: number = 384 * 1024 * 1024;
+const maxWholeBytes = 384 * 1024 * 1024;
 
 const lineFeed = 0x0a;
 

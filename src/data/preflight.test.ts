@@ -174,6 +174,7 @@ test("length bias: learned on training pairs, measured on evaluation pairs, ties
     predictor: "longer",
     // Right, wrong, tie, right: (1 + 0 + 0.5 + 1) / 4
     heldOutAccuracy: 0.625,
+    measuredPairs: 4,
     isOnEvaluation: true,
   });
   // Without evaluation: pairs 0 and 2 teach a tie of +1 and -1 (taken as "longer"): pairs 1 and 3 give 1 and 0.5.
@@ -185,10 +186,23 @@ test("length bias: learned on training pairs, measured on evaluation pairs, ties
 });
 
 test("a bias worth knowing is a warning without rows", () => {
-  const finding = onlyFinding(preflight([lengths(5, 2), lengths(7, 3)], [lengths(9, 4)], facts));
+  const finding = onlyFinding(
+    preflight(
+      [lengths(5, 2)],
+      Array.from({ length: 4 }, () => lengths(9, 4)),
+      facts,
+    ),
+  );
   assert.equal(finding.code, "length_bias");
   assert.match(finding.message, /"the longer one is chosen" is right for 100\.0 % of the evaluation pairs/);
   assert.deepEqual(finding.rows, []);
+  // Three of three could be chance.
+  const few = preflight(
+    [lengths(5, 2)],
+    Array.from({ length: 3 }, () => lengths(9, 4)),
+    facts,
+  );
+  assert.deepEqual(few.findings, []);
 });
 
 test("token statistics by hand", () => {
@@ -221,7 +235,6 @@ test("the text for the terminal is aligned, names rows and shows no text", () =>
   };
   report.findings = [
     {
-      ...(report.findings[0] as Finding),
       code: "identical_pair",
       severity: "error",
       count: 7,

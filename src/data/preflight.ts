@@ -156,7 +156,10 @@ function checkLongRows(examples: readonly Example[], findings: FindingList): voi
 }
 
 function reportBias(bias: LengthBias | null, findings: FindingList): void {
-  if (bias === null || bias.heldOutAccuracy < notableAccuracy) return;
+  if (bias === null) return;
+  // Two standard errors above a coin's half: what few pairs show by chance is not worth a warning.
+  const chance = 0.5 + 1 / Math.sqrt(bias.measuredPairs);
+  if (bias.heldOutAccuracy < Math.max(notableAccuracy, chance)) return;
   const where = bias.isOnEvaluation ? "evaluation pairs" : "training pairs (crossed halves)";
   const detail = `: "the ${bias.predictor} one is chosen" is right for ${percent(bias.heldOutAccuracy)} of the ${where}`;
   findings.addOverall("length_bias", "warning", bias.pairs, detail);

@@ -1,6 +1,6 @@
 /** Checks of one tokenised row: the faults that would spoil training without anything failing. */
 import type { Completion, Example } from "./example.ts";
-import type { FindingCode, RowFault, Severity } from "./findings.ts";
+import type { FindingCode, RowFault } from "./findings.ts";
 
 /** What the checks need to know about the tokenizer and its chat template. */
 export interface TokenizerFacts {
@@ -10,12 +10,6 @@ export interface TokenizerFacts {
   bosTokenId: number | null;
   /** The tokens that can end an answer (end of turn, EOS). */
   endTokenIds: readonly number[];
-}
-
-/** One thing found in a row. */
-export interface RowFinding {
-  code: FindingCode;
-  severity: Severity;
 }
 
 /** The errors in `example`'s tokens; `invalid_rows: drop` leaves out rows that have any. */

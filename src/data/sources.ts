@@ -44,7 +44,7 @@ export async function* readRows(source: DataSource): AsyncGenerator<RawRow> {
  *
  * @throws DataError when there are none
  */
-export async function resolveFiles(source: DataSource): Promise<DataFile[]> {
+async function resolveFiles(source: DataSource): Promise<DataFile[]> {
   const { path } = source;
   if (existsSync(path)) return statSync(path).isDirectory() ? directoryFiles(path) : [localFile(path)];
   if (/[*?[{]/.test(path)) return globFiles(path);

@@ -40,7 +40,9 @@ export interface LengthBias {
    * of each half of the training pairs with what the other half teaches.
    */
   heldOutAccuracy: number;
-  /** True when measured on evaluation pairs. */
+  /** Pairs it was measured on. */
+  measuredPairs: number;
+  /** True when these are evaluation pairs. */
   isOnEvaluation: boolean;
 }
 
@@ -80,6 +82,7 @@ export function lengthBias(train: readonly Example[], evaluation: readonly Examp
     ties: learned.filter((d) => d === 0).length / learned.length,
     predictor,
     heldOutAccuracy: heldOut.length > 0 ? accuracy(heldOut, predictor) : sum(crossed) / learned.length,
+    measuredPairs: heldOut.length > 0 ? heldOut.length : learned.length,
     isOnEvaluation: heldOut.length > 0,
   };
 }

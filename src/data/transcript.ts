@@ -10,7 +10,7 @@ export function isTranscript(text: string): boolean {
 }
 
 /** The turns of a transcript as messages, white space around them left out. */
-export function parseTranscript(text: string): Message[] {
+function parseTranscript(text: string): Message[] {
   const source = `\n\n${text.trimStart()}`;
   const starts = [...source.matchAll(turnStart)];
   return starts.map((match, i) => ({

@@ -51,7 +51,9 @@ export function addAdapter(
   }
   for (const { owner, key, module } of saved) {
     owner[key] =
-      module instanceof Embedding ? new SavedEmbedding(module, adapters) : new SavedLinear(module as Linear, adapters);
+      module instanceof Embedding
+        ? new SavedEmbedding(module, adapters)
+        : new SavedLinear(module as Linear, adapters);
   }
   for (const [, tensor] of adapterTensors(model)) tensor.requiresGrad = true;
   return { config, switch: adapters, targets: adapted.map((p) => p.path), saved: saved.map((p) => p.path) };
@@ -65,19 +67,21 @@ function headTarget(): ConfigError {
 }
 
 function savePlaces(places: readonly ModulePlace[], name: string): ModulePlace[] {
-  const found = places.filter(
-    (p) => (p.module instanceof Linear || p.module instanceof Embedding) && isNamed(p.path, name),
-  );
+  const savable = places.filter((p) => p.module instanceof Linear || p.module instanceof Embedding);
+  const found = savable.filter((p) => isNamed(p.path, name));
   if (found.length > 0) return found;
-  const known = new Set(places.flatMap((p) => p.path.split(".").at(-1) ?? []));
+  const known = new Set(savable.map((p) => p.path.split(".").at(-1) ?? ""));
   throw new ConfigError(
-    `lora_modules_to_save names "${name}", which this model does not have.${didYouMean(name, known)}`,
+    `lora_modules_to_save names "${name}", which is no linear and no embedding of this model; ` +
+      `those are ${[...known].join(", ")}.${didYouMean(name, known)}`,
   );
 }
 
 function noTarget(linears: readonly ModulePlace[]): ConfigError {
   const names = new Set(linears.map((p) => p.path.split(".").at(-1)));
-  return new ConfigError(`lora_target_modules matches no linear of this model; its linears are ${[...names].join(", ")}`);
+  return new ConfigError(
+    `lora_target_modules matches no linear of this model; its linears are ${[...names].join(", ")}`,
+  );
 }
 
 /** The adapter's tensors: path of the module, which part, and the tensor. */
@@ -86,7 +90,8 @@ export function* adapterTensors(model: CausalLM): Generator<[AdapterPart, Tensor
     if (module instanceof LoraLinear) {
       yield [{ path, part: "A" }, module.lora_A];
       yield [{ path, part: "B" }, module.lora_B];
-      if (module.lora_magnitude_vector !== null) yield [{ path, part: "magnitude" }, module.lora_magnitude_vector];
+      if (module.lora_magnitude_vector !== null)
+        yield [{ path, part: "magnitude" }, module.lora_magnitude_vector];
     } else if (module instanceof SavedLinear || module instanceof SavedEmbedding) {
       yield [{ path, part: "saved" }, module.saved];
     }

@@ -60,7 +60,10 @@ export class CausalLM {
     this.#traits = traits;
     const { full, sliding } = config.rope;
     const slow = inverseFrequencies(full, config.headDim);
-    this.#frequencies = { full: slow, sliding: sliding === null ? slow : inverseFrequencies(sliding, config.headDim) };
+    this.#frequencies = {
+      full: slow,
+      sliding: sliding === null ? slow : inverseFrequencies(sliding, config.headDim),
+    };
   }
 
   /** Where the model's weights lie. */
@@ -85,6 +88,7 @@ export class CausalLM {
       plan: planAttention(stream.segments, {
         dtype,
         device: stream.positions.device,
+        scale: this.config.attentionScale,
         window: kind === "sliding" ? this.config.slidingWindow : null,
       }),
     });
@@ -107,7 +111,9 @@ export function assemble(
   weights: WeightSource,
   parts: { block: (index: number) => Block; norm: RMSNorm; traits: FamilyTraits },
 ): CausalLM {
-  const embedding = new Embedding(weights("model.embed_tokens.weight", [config.vocabSize, config.hiddenSize]));
+  const embedding = new Embedding(
+    weights("model.embed_tokens.weight", [config.vocabSize, config.hiddenSize]),
+  );
   const layers = Array.from({ length: config.numLayers }, (_, i) => parts.block(i));
   const trunk: Trunk = { isModuleGroup: true, embed_tokens: embedding, layers, norm: parts.norm };
   const head = config.tieWordEmbeddings

@@ -53,7 +53,8 @@ interface Wanted {
 function readWeight({ index, maps, stored, shape, dir }: Wanted, options: LoadOptions): Tensor {
   const found = index.tensors.get(stored);
   const map = found === undefined ? undefined : maps.get(found.file);
-  if (found === undefined || map === undefined) throw new FormatError(`${dir}: tensor "${stored}" is missing`);
+  if (found === undefined || map === undefined)
+    throw new FormatError(`${dir}: tensor "${stored}" is missing`);
   const { entry, file } = found;
   if (entry.shape.length !== shape.length || entry.shape.some((size, i) => size !== shape[i])) {
     throw new FormatError(
@@ -100,7 +101,12 @@ function isHarmless(name: string, config: ModelConfig): boolean {
   return name.endsWith("rotary_emb.inv_freq") || (name === "lm_head.weight" && config.tieWordEmbeddings);
 }
 
-function refuseLeftOvers(dir: string, names: Map<string, string>, used: Set<string>, config: ModelConfig): void {
+function refuseLeftOvers(
+  dir: string,
+  names: Map<string, string>,
+  used: Set<string>,
+  config: ModelConfig,
+): void {
   const left = [...names.keys()].filter((name) => !used.has(name) && !isHarmless(name, config));
   if (left.length === 0) return;
   throw new FormatError(

@@ -17,7 +17,12 @@ export function linear(
 }
 
 /** A norm over `size` features; `offset` 1 for Gemma, whose checkpoints store w − 1. */
-export function norm(weights: WeightSource, name: string, size: number, { config, offset }: NormKind): RMSNorm {
+export function norm(
+  weights: WeightSource,
+  name: string,
+  size: number,
+  { config, offset }: NormKind,
+): RMSNorm {
   return new RMSNorm(weights(`${name}.weight`, [size]), config.rmsNormEps, offset);
 }
 
@@ -46,7 +51,7 @@ export function attention(
     q_norm: headNorm === null ? null : norm(weights, `${at}.q_norm`, headDim, headNorm),
     k_norm: headNorm === null ? null : norm(weights, `${at}.k_norm`, headDim, headNorm),
   };
-  return new Attention(parts, headDim, config.attentionScale);
+  return new Attention(parts, headDim);
 }
 
 /** `prefix.mlp` */

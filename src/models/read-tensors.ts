@@ -17,7 +17,9 @@ export function readTensorsInto(
   what: string,
 ): void {
   const where = files[0]?.path ?? what;
-  const homes = new Map(files.flatMap((file) => [...file.tensors.values()].map((entry) => [entry.name, file] as const)));
+  const homes = new Map(
+    files.flatMap((file) => [...file.tensors.values()].map((entry) => [entry.name, file] as const)),
+  );
   for (const [name, target] of targets) {
     const entry = homes.get(name)?.tensors.get(name);
     if (entry === undefined) throw new FormatError(`${where}: ${what} tensor "${name}" is missing`);
@@ -29,7 +31,8 @@ export function readTensorsInto(
     }
   }
   const extra = [...homes.keys()].find((name) => !targets.has(name));
-  if (extra !== undefined) throw new FormatError(`${where}: tensor "${extra}" does not belong to this ${what}`);
+  if (extra !== undefined)
+    throw new FormatError(`${where}: tensor "${extra}" does not belong to this ${what}`);
   for (const file of files) copyFile(file, targets);
 }
 
@@ -37,6 +40,7 @@ function copyFile(file: SafetensorsFile, targets: ReadonlyMap<string, Tensor>): 
   using _ = scope();
   const read = mapSafetensors(file);
   noGrad(() => {
-    for (const entry of file.tensors.values()) ops.copy_(ops.detach(targets.get(entry.name) as Tensor), read(entry));
+    for (const entry of file.tensors.values())
+      ops.copy_(ops.detach(targets.get(entry.name) as Tensor), read(entry));
   });
 }

@@ -6,9 +6,10 @@ import { configJsonText, exportConfig } from "../formats/hf-config-export.ts";
 import type { WeightDtype } from "../formats/model-config.ts";
 import { type TensorSource, writeSafetensors } from "../formats/safetensors-write.ts";
 import { writeWeights } from "../formats/weight-shards.ts";
-import { LoraLinear, SavedEmbedding, SavedLinear } from "../nn/lora.ts";
 import { Embedding, Linear } from "../nn/linear.ts";
-import { namedModules, namedTensors } from "../nn/module.ts";
+import { LoraLinear, SavedEmbedding, SavedLinear } from "../nn/lora.ts";
+import { namedModules } from "../nn/module.ts";
+import { RMSNorm } from "../nn/rms-norm.ts";
 import { type DType, noGrad, ops, scope, type Tensor } from "../torch/index.ts";
 import type { CausalLM } from "./causal-lm.ts";
 import { fileDtype } from "./mapped-file.ts";
@@ -37,7 +38,10 @@ export function writeAdapter(
     tensors.map(({ name, tensor }) => tensorSource(name, tensor)),
     { format: "pt" },
   );
-  writeFileAtomic(join(dir, "adapter_config.json"), `${JSON.stringify(adapterConfigJson(config), null, 2)}\n`);
+  writeFileAtomic(
+    join(dir, "adapter_config.json"),
+    `${JSON.stringify(adapterConfigJson(config), null, 2)}\n`,
+  );
 }
 
 /**
@@ -68,35 +72,44 @@ export function writeMergedModel(dir: string, model: CausalLM, dtype: WeightDtyp
 interface MergedTensor {
   name: string;
   shape: readonly number[];
+  /** Where it is stored as it acts; null when it is computed from several. */
+  tensor: Tensor | null;
   /** The tensor as it acts, adapter included. */
   read: () => Tensor;
 }
 
 /** Checkpoint tensors of the model as it acts now, in the order of its modules. */
 function mergedTensors(model: CausalLM): MergedTensor[] {
-  const out: MergedTensor[] = [];
-  const plain = (name: string, tensor: Tensor) =>
-    out.push({ name, shape: tensor.shape, read: () => ops.detach(tensor) });
-  const written = new Set<number>();
-  for (const { path, module } of namedModules(model)) {
-    if (module instanceof LoraLinear) {
-      out.push({ name: `${path}.weight`, shape: module.weight.shape, read: () => module.mergedWeight() });
-      if (module.bias !== null) plain(`${path}.bias`, module.bias);
-    } else if (module instanceof SavedLinear || module instanceof SavedEmbedding) {
-      plain(`${path}.weight`, module.saved);
-      if (module instanceof SavedLinear && module.bias !== null) plain(`${path}.bias`, module.bias);
-    } else if (hasOwnTensors(module)) {
-      for (const [key, tensor] of namedTensors(module)) {
-        // a tied head that nobody trained apart is the embedding's tensor, written already under its name
-        if (written.has(tensor.handle)) continue;
-        written.add(tensor.handle);
-        plain(`${path}.${key}`, tensor);
-      }
-    }
-  }
-  return out;
+  // a tied head that nobody trained apart is the embedding's tensor, written already under its name
+  const seen = new Set<number>();
+  return [...namedModules(model)].flatMap(({ path, module }) =>
+    tensorsOf(module, path).filter(({ tensor }) => {
+      if (tensor === null) return true;
+      const isNew = !seen.has(tensor.handle);
+      seen.add(tensor.handle);
+      return isNew;
+    }),
+  );
 }
 
-function hasOwnTensors(module: object): boolean {
-  return module instanceof Linear || module instanceof Embedding || ("eps" in module && "weight" in module);
+/** What a module contributes; groups of modules contribute nothing themselves. */
+function tensorsOf(module: object, path: string): MergedTensor[] {
+  const plain = (name: string, tensor: Tensor): MergedTensor => ({
+    name: `${path}.${name}`,
+    shape: tensor.shape,
+    tensor,
+    read: () => ops.detach(tensor),
+  });
+  const withBias = (weight: MergedTensor, bias: Tensor | null) =>
+    bias === null ? [weight] : [weight, plain("bias", bias)];
+  if (module instanceof LoraLinear) {
+    const read = () => module.mergedWeight();
+    const weight = { name: `${path}.weight`, shape: module.weight.shape, tensor: null, read };
+    return withBias(weight, module.bias);
+  }
+  if (module instanceof SavedLinear) return withBias(plain("weight", module.saved), module.bias);
+  if (module instanceof SavedEmbedding) return [plain("weight", module.saved)];
+  if (module instanceof Linear) return withBias(plain("weight", module.weight), module.bias);
+  if (module instanceof Embedding || module instanceof RMSNorm) return [plain("weight", module.weight)];
+  return [];
 }

@@ -30,9 +30,8 @@ export class Attention {
   q_norm: RMSNorm | null;
   k_norm: RMSNorm | null;
   readonly #headDim: number;
-  readonly #scale: number;
 
-  constructor(parts: AttentionParts, headDim: number, scale: number) {
+  constructor(parts: AttentionParts, headDim: number) {
     this.q_proj = parts.q_proj;
     this.k_proj = parts.k_proj;
     this.v_proj = parts.v_proj;
@@ -40,7 +39,6 @@ export class Attention {
     this.q_norm = parts.q_norm;
     this.k_norm = parts.k_norm;
     this.#headDim = headDim;
-    this.#scale = scale;
   }
 
   /** x: (T, D) -> (T, D) */
@@ -48,7 +46,7 @@ export class Attention {
     const q = rotate(this.#heads(this.q_proj.forward(x), this.q_norm), angles);
     const k = rotate(this.#heads(this.k_proj.forward(x), this.k_norm), angles);
     const v = this.#heads(this.v_proj.forward(x), null);
-    return this.o_proj.forward(packedAttention(q, k, v, plan, this.#scale));
+    return this.o_proj.forward(packedAttention(q, k, v, plan));
   }
 
   /** (T, n·E) -> (T, n, E), normalised per head where the family does */

@@ -24,12 +24,15 @@ interface Part {
 /** Who attends to whom in a batch, for one kind of layer: made once a batch, used by all its layers. */
 export interface AttentionPlan {
   parts: readonly Part[];
+  /** Factor on q·k before the softmax. */
+  scale: number;
 }
 
 /** Options of `planAttention`. */
 export interface AttentionPlanOptions {
   dtype: DType;
   device: string;
+  scale: number;
   /** A token sees this many tokens, itself included; null for all. */
   window: number | null;
 }
@@ -52,14 +55,20 @@ export function planAttention(segments: readonly Segment[], options: AttentionPl
     const context = parentEnd - parentStart;
     const own = segment.end - segment.start;
     const slides = options.window !== null && context + own > options.window;
-    const mask = context === 0 && !slides ? null : segmentMask(own, context, slides ? options.window : null, options);
+    const mask =
+      context === 0 && !slides ? null : segmentMask(own, context, slides ? options.window : null, options);
     return { start: segment.start, end: segment.end, parentStart, parentEnd, mask };
   });
-  return { parts };
+  return { parts, scale: options.scale };
 }
 
 /** Row i of a segment stands at context + i: it sees columns from context + i - window + 1 to context + i. */
-function segmentMask(own: number, context: number, window: number | null, options: AttentionPlanOptions): Tensor {
+function segmentMask(
+  own: number,
+  context: number,
+  window: number | null,
+  options: AttentionPlanOptions,
+): Tensor {
   const total = context + own;
   const values = new Float32Array(own * total).fill(Number.NEGATIVE_INFINITY);
   for (let i = 0; i < own; i++) {
@@ -76,16 +85,19 @@ function segmentMask(own: number, context: number, window: number | null, option
  * @param q - (T, H, E)
  * @param k - (T, K, E), K divides H
  * @param v - (T, K, E)
- * @param scale - factor on q·k
  * @returns (T, H · E)
  */
-export function packedAttention(q: Tensor, k: Tensor, v: Tensor, plan: AttentionPlan, scale: number): Tensor {
-  const outputs = plan.parts.map((part) => attendPart(q, k, v, part, scale));
+export function packedAttention(q: Tensor, k: Tensor, v: Tensor, plan: AttentionPlan): Tensor {
+  const outputs = plan.parts.map((part) => attendPart({ q, k, v }, part, plan.scale));
   const joined = outputs.length === 1 ? (outputs[0] as Tensor) : ops.cat(outputs);
   return ops.reshape(joined, [q.size(0), q.size(1) * q.size(2)]);
 }
 
-function attendPart(q: Tensor, k: Tensor, v: Tensor, part: Part, scale: number): Tensor {
+function attendPart(
+  { q, k, v }: { q: Tensor; k: Tensor; v: Tensor },
+  part: Part,
+  scale: number,
+): Tensor {
   const queries = headsFirst(ops.sliceTensor(q, 0, part.start, part.end));
   const keys = headsFirst(withParent(k, part));
   const values = headsFirst(withParent(v, part));

@@ -21,7 +21,9 @@ export class RMSNorm {
 
   /** x: (…, D) -> (…, D) */
   forward(x: Tensor): Tensor {
-    const weight = this.#offset === 0 ? this.weight : ops.addScalar(this.weight, this.#offset);
+    // 1 + w in half precision would lose most of w
+    const weight =
+      this.#offset === 0 ? this.weight : ops.addScalar(ops.toDtype(this.weight, "float32"), this.#offset);
     return ops.rmsNorm(x, this.weight.shape, cast(weight, x), this.eps);
   }
 }

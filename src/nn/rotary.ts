@@ -41,7 +41,11 @@ function scaled(frequency: number, { scaling }: RopeConfig): number {
  * @param frequencies - (E/2) float32
  * @param positions - (T) int64, on the device of the result
  */
-export function rotaryAngles(frequencies: Float32Array<ArrayBuffer>, positions: Tensor, dtype: DType): RotaryAngles {
+export function rotaryAngles(
+  frequencies: Float32Array<ArrayBuffer>,
+  positions: Tensor,
+  dtype: DType,
+): RotaryAngles {
   const inverse = ops.toDevice(tensor(frequencies), positions.device, "float32");
   const half = ops.outer(ops.toDtype(positions, "float32"), inverse);
   const angle = ops.unsqueeze(ops.cat([half, half], 1), 1);

@@ -1,4 +1,6 @@
 /** Direct preference optimisation, and IPO as its squared variant. */
+
+import { ShapeError } from "../base/errors.ts";
 import { ops, type Tensor } from "../torch/index.ts";
 import {
   type ObjectiveResult,
@@ -7,7 +9,6 @@ import {
   pairMetrics,
   type StepTotals,
 } from "./objective.ts";
-import { ShapeError } from "../base/errors.ts";
 
 /** Hyperparameters of DPO. */
 export interface DpoOptions {
@@ -49,7 +50,10 @@ function evaluate(pairs: PairLogps, totals: StepTotals, options: DpoOptions): Ob
   const rejectedRatio = ops.subTensor(pairs.rejectedLogps, referenceRejectedLogps);
   const losses =
     options.lossType === "sigmoid"
-      ? sigmoidLosses(ops.mulScalar(ops.subTensor(chosenRatio, rejectedRatio), options.beta), options.labelSmoothing)
+      ? sigmoidLosses(
+          ops.mulScalar(ops.subTensor(chosenRatio, rejectedRatio), options.beta),
+          options.labelSmoothing,
+        )
       : ipoLosses(
           ops.divTensor(chosenRatio, pairs.chosenLengths),
           ops.divTensor(rejectedRatio, pairs.rejectedLengths),

@@ -45,11 +45,20 @@ function optionsOf(hyper: Record<string, number>): SlimeOptions {
   };
 }
 
-function lossOf(objective: PairObjective, chosen: number[][], rejected: number[][], reference: number[] | null = null) {
+function lossOf(
+  objective: PairObjective,
+  chosen: number[][],
+  rejected: number[][],
+  reference: number[] | null = null,
+) {
   const answers = pairsOf(chosen, rejected, reference);
   const result = objective.evaluate(pairLogps(answers), totalsOf(chosen, rejected));
   backward([result.loss]);
-  return { loss: result.loss.item(), grad: (answers.logps.grad as Tensor).toNumbers(), metrics: result.metrics };
+  return {
+    loss: result.loss.item(),
+    grad: (answers.logps.grad as Tensor).toNumbers(),
+    metrics: result.metrics,
+  };
 }
 
 test("slime equals the authors' trainer on given log-probs", { skip: skipWithoutShared("fixtures") }, () => {
@@ -111,7 +120,9 @@ test("dpo: ln 2 at the reference, TRL's numbers by hand elsewhere", () => {
     const smooth = lossOf(dpo({ ...options, labelSmoothing: 0.2 }), [[-1, -2]], [[-4]], [-5, -3]).loss;
     assertClose(smooth, 0.8 * Math.log1p(Math.exp(-0.3)) + 0.2 * Math.log1p(Math.exp(0.3)), { rtol: 1e-12 });
     // per token: (2/2) - (-1/1) = 2; (2 - 1/(0.2))² = 9
-    assertClose(lossOf(dpo({ ...options, lossType: "ipo" }), [[-1, -2]], [[-4]], [-5, -3]).loss, 9, { rtol: 1e-12 });
+    assertClose(lossOf(dpo({ ...options, lossType: "ipo" }), [[-1, -2]], [[-4]], [-5, -3]).loss, 9, {
+      rtol: 1e-12,
+    });
     assert.throws(() => lossOf(dpo(options), [[-1]], [[-1]]), /needs reference/);
   });
 });
@@ -160,8 +171,16 @@ test("property: however a step is cut into micro-batches, its loss and gradient 
             backward([loss]);
             return { loss: loss.item(), grad: (answers.logps.grad as Tensor).toNumbers() };
           });
-          assertClose(cut.reduce((sum, part) => sum + part.loss, 0), whole.loss, { rtol: 1e-12, atol: 1e-12 });
-          assertClose(cut.flatMap((part) => part.grad), whole.grad, { rtol: 1e-12, atol: 1e-15 });
+          assertClose(
+            cut.reduce((sum, part) => sum + part.loss, 0),
+            whole.loss,
+            { rtol: 1e-12, atol: 1e-12 },
+          );
+          assertClose(
+            cut.flatMap((part) => part.grad),
+            whole.grad,
+            { rtol: 1e-12, atol: 1e-15 },
+          );
         });
       }
     }),

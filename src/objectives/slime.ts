@@ -5,12 +5,12 @@
 import { ops, type Tensor } from "../torch/index.ts";
 import {
   type Metric,
+  meanOf,
   type ObjectiveResult,
   type PairLogps,
   type PairObjective,
   pairMetrics,
   type StepTotals,
-  meanOf,
   shareOf,
 } from "./objective.ts";
 
@@ -91,9 +91,16 @@ function evaluate(pairs: PairLogps, totals: StepTotals, options: SlimeOptions): 
 }
 
 /** Which tokens the stabiliser counts, (R) of 0 and 1, and the factor 1/N_l. */
-function countedTokens(pairs: PairLogps, totals: StepTotals, options: SlimeOptions): { mask: Tensor; weight: number } {
+function countedTokens(
+  pairs: PairLogps,
+  totals: StepTotals,
+  options: SlimeOptions,
+): { mask: Tensor; weight: number } {
   if (options.referenceCompat !== true) {
-    return { mask: pairs.rejectedTokens, weight: totals.rejectedTokens === 0 ? 0 : 1 / totals.rejectedTokens };
+    return {
+      mask: pairs.rejectedTokens,
+      weight: totals.rejectedTokens === 0 ? 0 : 1 / totals.rejectedTokens,
+    };
   }
   const nonZero = ops.toDtype(ops.neScalar(pairs.tokenLogps, 0), pairs.rejectedTokens.dtype);
   const mask = ops.mulTensor(pairs.rejectedTokens, nonZero);
@@ -120,7 +127,10 @@ function slimeMetrics(
     count: totals.micro.examples,
   });
   const satisfied = ops.geScalar(delta, options.marginHard);
-  const soft = ops.logicalAnd(ops.ltScalar(delta, options.marginHard), ops.gtScalar(delta, options.marginSoft));
+  const soft = ops.logicalAnd(
+    ops.ltScalar(delta, options.marginHard),
+    ops.gtScalar(delta, options.marginSoft),
+  );
   const low = ops.toDtype(ops.ltScalar(pairs.tokenLogps, -options.delta), pairs.rejectedTokens.dtype);
   return {
     "slime/anchor_loss": share(parts.anchor),

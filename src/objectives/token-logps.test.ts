@@ -65,9 +65,14 @@ test("entropy and accuracy by hand", () => {
 
 test("logits too large for exp do not overflow", () => {
   withoutLeaks(() => {
-    const pass = tokenLogps(tensor([1000], [1, 1]), tensor([1, -1], [2, 1]), tensor([1], [1], { dtype: "int64" }), {
-      gradient: "none",
-    });
+    const pass = tokenLogps(
+      tensor([1000], [1, 1]),
+      tensor([1, -1], [2, 1]),
+      tensor([1], [1], { dtype: "int64" }),
+      {
+        gradient: "none",
+      },
+    );
     assertClose(pass.logps, [-2000], {});
   });
 });

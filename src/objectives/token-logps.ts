@@ -99,7 +99,10 @@ interface Exponentials {
 }
 
 function exponentials(hidden: Tensor, weight: Tensor, targets: Tensor): Exponentials {
-  const product = ops.linear(hidden, weight.dtype === hidden.dtype ? weight : ops.toDtype(weight, hidden.dtype));
+  const product = ops.linear(
+    hidden,
+    weight.dtype === hidden.dtype ? weight : ops.toDtype(weight, hidden.dtype),
+  );
   const logits = ops.toDtype(product, "float32");
   const picked = ops.squeezeDim(ops.gather(logits, 1, ops.unsqueeze(targets, 1)), 1);
   const max = ops.amax(logits, [1], true);
@@ -107,7 +110,12 @@ function exponentials(hidden: Tensor, weight: Tensor, targets: Tensor): Exponent
   return { values, max, total: ops.sumDimIntList(values, [1], true), picked };
 }
 
-function forwardChunk(hidden: Tensor, weight: Tensor, targets: Tensor, options: TokenLogpsOptions): ChunkResult {
+function forwardChunk(
+  hidden: Tensor,
+  weight: Tensor,
+  targets: Tensor,
+  options: TokenLogpsOptions,
+): ChunkResult {
   using chunk = scope();
   const { values, max, total, picked } = exponentials(hidden, weight, targets);
   const normaliser = ops.squeezeDim(ops.addTensor(max, ops.log(total)), 1);

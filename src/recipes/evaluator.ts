@@ -2,8 +2,8 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { ConfigError } from "../base/errors.ts";
-import { didYouMean } from "../base/suggest.ts";
 import { readTextFile, writeFileAtomic } from "../base/files.ts";
+import { didYouMean } from "../base/suggest.ts";
 import type { Example } from "../data/example.ts";
 import type { RunConfig } from "../runs/config-types.ts";
 import { parseNumbers, stringifyNumbers } from "../runs/json-numbers.ts";
@@ -60,7 +60,9 @@ export class Evaluator {
     if (typeof value !== "number") {
       throw new ConfigError(
         `metric_for_best_model: an evaluation has no "${name}".${didYouMean(name, Object.keys(row))} ` +
-          `It has ${Object.keys(row).filter((key) => key.startsWith("eval_")).join(", ")}.`,
+          `It has ${Object.keys(row)
+            .filter((key) => key.startsWith("eval_"))
+            .join(", ")}.`,
       );
     }
     const better = state.best === null || (greater ? value > state.best.value : value < state.best.value);

@@ -6,7 +6,7 @@ import type { OpenRun } from "../runs/run-directory.ts";
 import { readTrained } from "../train/checkpoint.ts";
 import { checkParity, exportAdapter, exportModel, type ParityResult } from "../train/export.ts";
 import { evaluationBatches } from "../train/plan.ts";
-import type { PreparedData } from "../train/prepare.ts";
+import type { PreparedData } from "../train/prepare-data.ts";
 import type { Training } from "../train/step.ts";
 
 /** Rows that the parity gate re-scores at most. */
@@ -36,7 +36,13 @@ export async function finishRun({ run, config, data, training }: FinishedRun): P
   const held = (dataset.evalExamples ?? dataset.examples).slice(0, parityRows);
   if (held.length === 0) throw new ConfigError("there are no rows to check the export with");
   const baseDir = config.model_name_or_path;
-  const gate = { baseDir, model, batches: evaluationBatches(held, config), numerics, tolerance: config.export_parity_tolerance };
+  const gate = {
+    baseDir,
+    model,
+    batches: evaluationBatches(held, config),
+    numerics,
+    tolerance: config.export_parity_tolerance,
+  };
   const results: ParityResult[] = [];
   if (adapter !== null) {
     await exportAdapter(run.paths.adapter, training, tokenizer);

@@ -1,13 +1,14 @@
 /** What a run was computed from: fingerprints, and the date its templates take as today. */
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { readJsonFile } from "../base/files.ts";
+import { codeVersion } from "../base/version.ts";
 import type { RunConfig } from "../runs/config-types.ts";
 import { changedFingerprints, type Fingerprints, type OpenRun } from "../runs/run-directory.ts";
 import { torchVersion } from "../torch/index.ts";
 import type { Environment } from "../train/environment.ts";
 import { modelFingerprint } from "../train/model-fingerprint.ts";
-import type { PreparedData } from "../train/prepare.ts";
+import type { PreparedData } from "../train/prepare-data.ts";
 
 const dayMs = 86_400_000;
 
@@ -18,12 +19,6 @@ export function templateDate(run: OpenRun): Date {
   const today = new Date(Math.floor(Date.now() / dayMs) * dayMs);
   run.saveJson(path, { date: today.toISOString() });
   return today;
-}
-
-/** Version of this package. */
-export function codeVersion(): string {
-  const path = join(import.meta.dirname, "../../package.json");
-  return (JSON.parse(readFileSync(path, "utf8")) as { version: string }).version;
 }
 
 /**
@@ -46,7 +41,9 @@ export function runFingerprints(
     ...environment,
   };
   const { fingerprints: path } = run.paths;
-  const changes = existsSync(path) ? changedFingerprints(readJsonFile(path) as Fingerprints, fingerprints) : [];
+  const changes = existsSync(path)
+    ? changedFingerprints(readJsonFile(path) as Fingerprints, fingerprints)
+    : [];
   run.saveJson(path, fingerprints);
   return { fingerprints, changes };
 }

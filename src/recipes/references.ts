@@ -5,9 +5,8 @@ import type { Example } from "../data/example.ts";
 import type { Objective } from "../objectives/objective.ts";
 import type { RunConfig } from "../runs/config-types.ts";
 import type { Fingerprints } from "../runs/run-directory.ts";
-import type { PhaseListener } from "./train-events.ts";
 import { evaluationBatches } from "../train/plan.ts";
-import type { TrainedModel } from "../train/prepare.ts";
+import type { TrainedModel } from "../train/prepare-model.ts";
 import {
   givenReference,
   liveReference,
@@ -16,6 +15,7 @@ import {
   referenceFrom,
 } from "../train/reference.ts";
 import type { Numerics } from "../train/step.ts";
+import type { PhaseListener } from "./train-events.ts";
 
 /** What the reference is computed with. */
 export interface ReferenceOptions {
@@ -40,10 +40,7 @@ export interface References {
  * Rows that bring their own are believed. An adapter that starts from zero is switched off (live or precomputed, as
  * configured); otherwise the model as it starts is the reference, and its log-probs are computed once.
  */
-export function referencesOf(
-  options: ReferenceOptions,
-  { examples, evalExamples }: Dataset,
-): References {
+export function referencesOf(options: ReferenceOptions, { examples, evalExamples }: Dataset): References {
   if (!options.objective.needsReference) return { train: null, evaluation: null };
   return {
     train: sourceFor(options, examples, "train"),

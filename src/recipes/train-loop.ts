@@ -13,7 +13,7 @@ import { readCheckpointFiles, type TrainerState, writeCheckpointFiles } from "..
 import type { Environment } from "../train/environment.ts";
 import { Logbook } from "../train/logbook.ts";
 import { RunPlan, singleBatches } from "../train/plan.ts";
-import type { PreparedData } from "../train/prepare.ts";
+import type { PreparedData } from "../train/prepare-data.ts";
 import { isFiniteStep, type StepResult, type Training, trainStep } from "../train/step.ts";
 import type { Evaluator } from "./evaluator.ts";
 import type { TrainEvent, TrainSummary } from "./train-events.ts";
@@ -98,11 +98,13 @@ class Loop {
   *begin(): Generator<TrainEvent> {
     const { config, run, training } = this.#input;
     if (config.resume_from_checkpoint !== null) yield* this.#resume(config.resume_from_checkpoint);
-    const count = (tensors: readonly { tensor: { numel: number } }[]) => tensors.reduce((n, t) => n + t.tensor.numel, 0);
+    const count = (tensors: readonly { tensor: { numel: number } }[]) =>
+      tensors.reduce((n, t) => n + t.tensor.numel, 0);
     const trainable = count(training.parameters);
     yield { type: "start", step: this.#state.step, totalSteps: this.#plan.totalSteps, trainable };
     run.log("start", { step: this.#state.step, total_steps: this.#plan.totalSteps, trainable });
-    if (this.#state.step === 0 && this.#input.evaluator !== null) yield* this.#evaluate(0);
+    // a run that was stopped before its first step has measured its start already
+    if (config.eval_on_start && config.resume_from_checkpoint === null) yield* this.#evaluate(0);
     this.#logbook.restart();
   }
 
@@ -133,15 +135,19 @@ class Loop {
     yield { type: "step", step: index + 1, loss: result.loss };
     const last = this.isDone;
     if (last || due(index + 1, config.logging_steps)) yield this.#log(at.progress, learningRate);
-    if (this.#isDue(config.eval_strategy, config.eval_steps, at.endsEpoch)) yield* this.#evaluate(at.progress);
+    if (this.#isDue(config.eval_strategy, config.eval_steps, at.endsEpoch))
+      yield* this.#evaluate(at.progress);
     if (this.#isDue(config.save_strategy, config.save_steps, at.endsEpoch)) yield* this.#save();
   }
 
   #learningRate(step: number): number {
     const { config } = this.#input;
     const totalSteps = this.#plan.totalSteps;
-    const warmupSteps = config.warmup_steps > 0 ? config.warmup_steps : Math.ceil(config.warmup_ratio * totalSteps);
-    return config.learning_rate * scheduleFactor(step, { kind: config.lr_scheduler_type, warmupSteps, totalSteps });
+    const warmupSteps =
+      config.warmup_steps > 0 ? config.warmup_steps : Math.ceil(config.warmup_ratio * totalSteps);
+    return (
+      config.learning_rate * scheduleFactor(step, { kind: config.lr_scheduler_type, warmupSteps, totalSteps })
+    );
   }
 
   #isDue(strategy: RunConfig["eval_strategy"], every: number | null, endsEpoch: boolean): boolean {
@@ -160,7 +166,12 @@ class Loop {
     this.#state.skippedSteps += 1;
     this.#state.skippedInRow += 1;
     const rows = this.#culprits(index);
-    run.log("skipped", { step: index + 1, loss: String(result.loss), grad_norm: String(result.gradNorm), rows });
+    run.log("skipped", {
+      step: index + 1,
+      loss: String(result.loss),
+      grad_norm: String(result.gradNorm),
+      rows,
+    });
     yield { type: "skipped", step: index + 1, rows };
     if (this.#state.skippedInRow < config.max_nonfinite_steps) return;
     throw new TrainingError(
@@ -184,7 +195,9 @@ class Loop {
   #log(epoch: number, learningRate: number): TrainEvent {
     const { data, environment } = this.#input;
     const { examples } = data.dataset;
-    const cut = examples.filter((e) => (e.trace?.answerTokensCut ?? 0) + (e.trace?.promptTokensCut ?? 0) > 0).length;
+    const cut = examples.filter(
+      (e) => (e.trace?.answerTokensCut ?? 0) + (e.trace?.promptTokensCut ?? 0) > 0,
+    ).length;
     const row = this.#logbook.row({
       step: this.#state.step,
       epoch,

@@ -53,6 +53,12 @@ export const DATA_FIELDS: FieldTable<DataKeys> = {
     doc: "What happens to a row longer than max_length: stop, leave the row out, or cut its answers. All are counted.",
     source: "preftune; other trainers cut or filter without a count",
   },
+  invalid_rows: {
+    type: choice(["error", "drop"]),
+    default: "error",
+    doc: "What happens to a row with errors (identical answers, an empty answer, a prompt of both splits): stop, or leave the row out. All are counted.",
+    source: "preftune",
+  },
   chat_template: {
     type: optional(text("a path of a Jinja file")),
     default: null,

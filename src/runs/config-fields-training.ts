@@ -170,9 +170,9 @@ export const RECORD_FIELDS: FieldTable<RecordKeys> = {
   },
   eval_on_start: {
     type: flag(),
-    default: false,
-    doc: "Evaluate once before the first step.",
-    source: "TRL",
+    default: true,
+    doc: "Evaluate once before the first step: the start that displacement is measured from. Without it the first evaluation is the start.",
+    source: "TRL has false",
     freeOnResume: true,
   },
   save_strategy: {

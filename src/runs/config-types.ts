@@ -90,6 +90,7 @@ export interface DataKeys {
   max_eval_rows: number | null;
   max_length: number;
   overflow: "error" | "drop" | "truncate";
+  invalid_rows: "error" | "drop";
   chat_template: string | null;
   enable_thinking: boolean | null;
   train_on: "all" | "last";

@@ -92,12 +92,12 @@ export function runWithProgress(
     child.stdout.on("data", listen);
     child.stderr.on("data", listen);
     child.on("error", (error) => {
-      progress.end("failed");
-      resolve({ status: 127, output: error.message });
+      output = error.message;
     });
+    // a program that cannot be started closes too, with a negative status
     child.on("close", (code) => {
       progress.end(code === 0 ? "done" : "failed");
-      resolve({ status: code ?? 1, output });
+      resolve({ status: code !== null && code < 0 ? 127 : (code ?? 1), output });
     });
   });
 }

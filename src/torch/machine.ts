@@ -19,7 +19,9 @@ export function setThreads(count: number): void {
 
 /** Devices that can be used, best first: "cuda:0" …, "mps", "cpu". */
 export function devices(): string[] {
-  const cuda = native.hasCuda() ? Array.from({ length: native.cudaDeviceCount() }, (_, i) => `cuda:${i}`) : [];
+  const cuda = native.hasCuda()
+    ? Array.from({ length: native.cudaDeviceCount() }, (_, i) => `cuda:${i}`)
+    : [];
   return [...cuda, ...(native.hasMps() ? ["mps"] : []), "cpu"];
 }
 

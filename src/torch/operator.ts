@@ -66,7 +66,9 @@ function expandKeywords(bound: Bound, args: unknown[]): void {
   for (const [key, value] of Object.entries(options ?? {})) {
     const at = bound.keywords.get(key);
     if (at === undefined) {
-      throw new TorchError(`${bound.name} has no option "${key}"; it has ${[...bound.keywords.keys()].join(", ")}`);
+      throw new TorchError(
+        `${bound.name} has no option "${key}"; it has ${[...bound.keywords.keys()].join(", ")}`,
+      );
     }
     args[at] = value;
   }

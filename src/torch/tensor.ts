@@ -3,7 +3,15 @@
  * made in, by `dispose`, or, for tensors outside every scope, by a finalizer when nothing refers to it any more.
  */
 import { TorchError } from "../base/errors.ts";
-import { type DType, dtypeCode, dtypeOf, dtypeOfArray, type TensorArray, type TensorInput, viewAs } from "./dtype.ts";
+import {
+  type DType,
+  dtypeCode,
+  dtypeOf,
+  dtypeOfArray,
+  type TensorArray,
+  type TensorInput,
+  viewAs,
+} from "./dtype.ts";
 import { guarded, type Handle, native } from "./native.ts";
 
 // Only tensors outside every scope are registered: the others cost no finalizer.
@@ -182,7 +190,9 @@ export function tensor(
   }
   const array = isPlain(values) ? arrayOf(values, options.dtype ?? "float32") : values;
   const dtype = options.dtype ?? dtypeOfArray(array);
-  return new Tensor(guarded(() => native.fromTypedArray(array, shape, dtypeCode(dtype), options.copy ?? true)));
+  return new Tensor(
+    guarded(() => native.fromTypedArray(array, shape, dtypeCode(dtype), options.copy ?? true)),
+  );
 }
 
 function isPlain(values: TensorInput | readonly number[]): values is readonly number[] {

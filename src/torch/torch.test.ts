@@ -58,7 +58,10 @@ test("wrong argument types and unknown options are named", () => {
     const loose = ops.addTensor as unknown as (...args: unknown[]) => unknown;
     assert.throws(() => loose(a, "x"), /argument "other": expected a tensor/);
     assert.throws(() => loose(a, a, { alhpa: 2 }), /no option "alhpa"; it has alpha/);
-    assert.throws(() => bind<(x: Tensor) => Tensor>("aten::no_such_thing")(a), /no operator aten::no_such_thing/);
+    assert.throws(
+      () => bind<(x: Tensor) => Tensor>("aten::no_such_thing")(a),
+      /no operator aten::no_such_thing/,
+    );
   });
 });
 

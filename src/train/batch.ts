@@ -45,6 +45,7 @@ export function toDevice(batch: PackedBatch, device: string): DeviceBatch {
 /** Examples and loss tokens of a packed batch; the second answer of an example is the rejected one. */
 export function countsOf(batch: PackedBatch): BatchCounts {
   const tokens = [0, 0];
-  for (const span of batch.spans) tokens[span.completion] = (tokens[span.completion] ?? 0) + span.end - span.start;
+  for (const span of batch.spans)
+    tokens[span.completion] = (tokens[span.completion] ?? 0) + span.end - span.start;
   return { examples: batch.examples.length, chosenTokens: tokens[0] ?? 0, rejectedTokens: tokens[1] ?? 0 };
 }

@@ -38,7 +38,12 @@ const STATE = "trainer_state.json";
 const OPTIMIZER = "optimizer.safetensors";
 
 /** Writes the files of a checkpoint into `dir`, which the caller makes appear at once. */
-export function writeCheckpointFiles(dir: string, training: Training, tokenizer: Tokenizer, state: TrainerState): void {
+export function writeCheckpointFiles(
+  dir: string,
+  training: Training,
+  tokenizer: Tokenizer,
+  state: TrainerState,
+): void {
   writeTrained(dir, training);
   copyTokenizer(dir, tokenizer);
   writeSafetensors(
@@ -85,6 +90,8 @@ export function readCheckpointFiles(dir: string, training: Training, dataFingerp
 export function readTrained(dir: string, { adapter, parameters }: Training): void {
   const targets = new Map(parameters.map(({ name, tensor }) => [name, tensor]));
   const files =
-    adapter === null ? openWeights(dir).files : [readSafetensorsHeader(join(dir, "adapter_model.safetensors"))];
+    adapter === null
+      ? openWeights(dir).files
+      : [readSafetensorsHeader(join(dir, "adapter_model.safetensors"))];
   readTensorsInto(files, targets, adapter === null ? "model" : "adapter");
 }

@@ -1,6 +1,6 @@
 /** Where and in what type a run computes, from what was asked for and what the machine has. */
-import { readFileSync } from "node:fs";
 import { ConfigError } from "../base/errors.ts";
+import { computesBfloat16, readProcessor } from "../setup/machine.ts";
 import { type DType, devices, setThreads, threads } from "../torch/index.ts";
 
 /** A device and the type of activations on it. */
@@ -27,7 +27,8 @@ export interface EnvironmentOptions {
 export function settleEnvironment(options: EnvironmentOptions): Environment {
   if (options.threads !== null) setThreads(options.threads);
   const device = settleDevice(options.device);
-  const dtype = options.dtype === "auto" ? (hasNativeBfloat16(device) ? "bfloat16" : "float32") : options.dtype;
+  const dtype =
+    options.dtype === "auto" ? (hasNativeBfloat16(device) ? "bfloat16" : "float32") : options.dtype;
   return { device, dtype, threads: threads() };
 }
 
@@ -36,19 +37,13 @@ function settleDevice(wanted: string): string {
   if (wanted === "auto") return present[0] ?? "cpu";
   const exact = wanted === "cuda" ? "cuda:0" : wanted;
   if (present.includes(exact)) return exact;
-  throw new ConfigError(`device: "${wanted}" is not available; this torch sees ${present.join(", ")}. See "preftune doctor".`);
+  throw new ConfigError(
+    `device: "${wanted}" is not available; this torch sees ${present.join(", ")}. See "preftune doctor".`,
+  );
 }
 
 /** Whether matrix products in bfloat16 are done by the hardware; emulated they are some 80 times slower than float32. */
 export function hasNativeBfloat16(device: string): boolean {
   if (device.startsWith("cuda")) return true;
-  return device === "cpu" && /\b(amx_bf16|avx512_bf16)\b/.test(cpuFlags());
-}
-
-function cpuFlags(): string {
-  try {
-    return /^flags\s*:(.*)$/m.exec(readFileSync("/proc/cpuinfo", "utf8"))?.[1] ?? "";
-  } catch {
-    return "";
-  }
+  return device === "cpu" && computesBfloat16(readProcessor().features);
 }

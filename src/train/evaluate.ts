@@ -4,8 +4,8 @@ import { countsOf, toDevice } from "./batch.ts";
 import {
   answerLogps,
   evaluateObjective,
-  type MicroBatch,
   MetricTally,
+  type MicroBatch,
   sumCounts,
   type Training,
   tokenStatistics,
@@ -85,7 +85,8 @@ function pairedChanges(before: Float64Array, now: Float64Array): { chosen: numbe
   const out: { chosen: number; rejected: number }[] = [];
   for (let i = 0; i + 1 < Math.min(before.length, now.length); i += 2) {
     const chosen = (now[i] as number) - (before[i] as number);
-    if (!Number.isNaN(chosen)) out.push({ chosen, rejected: (now[i + 1] as number) - (before[i + 1] as number) });
+    if (!Number.isNaN(chosen))
+      out.push({ chosen, rejected: (now[i + 1] as number) - (before[i + 1] as number) });
   }
   return out;
 }

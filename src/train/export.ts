@@ -15,7 +15,7 @@ import { writeAdapter, writeMergedModel } from "../models/save.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import { scope } from "../torch/index.ts";
 import { copyTokenizer } from "./checkpoint.ts";
-import type { TrainedModel } from "./prepare.ts";
+import type { TrainedModel } from "./prepare-model.ts";
 import { scoreBatch } from "./score.ts";
 import type { MicroBatch, Numerics } from "./step.ts";
 
@@ -135,5 +135,14 @@ function compareScores(check: ParityCheck, exported: CausalLM): ParityResult {
     }
   }
   const { kind, path, dtype, tolerance } = check;
-  return { kind, path, dtype, answers, tokens, maxDifference: max, meanDifference: sum / Math.max(1, tokens), tolerance };
+  return {
+    kind,
+    path,
+    dtype,
+    answers,
+    tokens,
+    maxDifference: max,
+    meanDifference: sum / Math.max(1, tokens),
+    tolerance,
+  };
 }

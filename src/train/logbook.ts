@@ -1,7 +1,7 @@
 /** Averages of step metrics over the logging window, and the rows made of them. */
 import type { MetricRow } from "../runs/metrics.ts";
-import type { StepResult } from "./step.ts";
 import type { TrainerState } from "./checkpoint.ts";
+import type { StepResult } from "./step.ts";
 
 /** What a row says besides the averages. */
 export interface RowFacts {
@@ -35,7 +35,9 @@ export class Logbook {
   /** The averages since the last row; the window is empty then. */
   row(facts: RowFacts): MetricRow {
     const { window } = this.#state;
-    const averages = Object.fromEntries(Object.entries(window.sums).map(([k, sum]) => [k, sum / window.steps]));
+    const averages = Object.fromEntries(
+      Object.entries(window.sums).map(([k, sum]) => [k, sum / window.steps]),
+    );
     const seconds = (performance.now() - this.#began) / 1000;
     const row: MetricRow = {
       global_step: facts.step,

@@ -21,7 +21,8 @@ export function modelFingerprint(dir: string): string {
 
 function hashFile(hash: ReturnType<typeof createHash>, file: SafetensorsFile): void {
   hash.update(`${file.fileBytes} ${file.dataStart}\n`);
-  for (const entry of file.tensors.values()) hash.update(`${entry.name} ${entry.dtype} ${entry.shape} ${entry.begin}\n`);
+  for (const entry of file.tensors.values())
+    hash.update(`${entry.name} ${entry.dtype} ${entry.shape} ${entry.begin}\n`);
   const fd = openSync(file.path, "r");
   try {
     const buffer = new Uint8Array(sampleBytes);

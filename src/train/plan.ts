@@ -57,7 +57,12 @@ export class RunPlan {
     while (rest >= this.#epoch(epoch).length) rest -= this.#epoch(epoch++).length;
     const steps = this.#epoch(epoch);
     const last = rest === steps.length - 1;
-    return { plan: steps[rest] as StepPlan, epoch, progress: epoch + (rest + 1) / steps.length, endsEpoch: last };
+    return {
+      plan: steps[rest] as StepPlan,
+      epoch,
+      progress: epoch + (rest + 1) / steps.length,
+      endsEpoch: last,
+    };
   }
 
   /** The packed micro-batches of a step. */
@@ -77,7 +82,13 @@ function batchOptions(keys: PlanKeys): Parameters<typeof planEpoch>[2] {
 }
 
 function pack(examples: readonly Example[], indices: readonly number[], sharePrompt: boolean): MicroBatch {
-  return { packed: packExamples(indices.map((i) => examples[i] as Example), { sharePrompt }), indices };
+  return {
+    packed: packExamples(
+      indices.map((i) => examples[i] as Example),
+      { sharePrompt },
+    ),
+    indices,
+  };
 }
 
 /** Every example once, in order, in batches of the evaluation's size. */
@@ -86,11 +97,19 @@ export function evaluationBatches(examples: readonly Example[], keys: PlanKeys):
   const starts = Array.from({ length: Math.ceil(examples.length / size) }, (_, i) => i * size);
   return starts.map((start) => {
     const count = Math.min(size, examples.length - start);
-    return pack(examples, Array.from({ length: count }, (_, i) => start + i), keys.share_prompt);
+    return pack(
+      examples,
+      Array.from({ length: count }, (_, i) => start + i),
+      keys.share_prompt,
+    );
   });
 }
 
 /** One micro-batch for each example of a step, to find out which of them is at fault. */
-export function singleBatches(examples: readonly Example[], plan: StepPlan, sharePrompt: boolean): MicroBatch[] {
+export function singleBatches(
+  examples: readonly Example[],
+  plan: StepPlan,
+  sharePrompt: boolean,
+): MicroBatch[] {
   return plan.examples.map((index) => pack(examples, [index], sharePrompt));
 }

@@ -1,7 +1,7 @@
 /** One optimiser step: micro-batches forward and back, one clipped update, and its metrics. */
 import type { PackedBatch } from "../data/packing.ts";
-import type { CausalLM } from "../models/causal-lm.ts";
 import type { Adapter } from "../models/adapt.ts";
+import type { CausalLM } from "../models/causal-lm.ts";
 import {
   type AnswerLogps,
   type BatchCounts,
@@ -70,7 +70,11 @@ export interface StepOptions {
 /**
  * Runs the micro-batches of one optimiser step and applies the update. The loss does not depend on how the step was cut.
  */
-export function trainStep(training: Training, batches: readonly MicroBatch[], options: StepOptions): StepResult {
+export function trainStep(
+  training: Training,
+  batches: readonly MicroBatch[],
+  options: StepOptions,
+): StepResult {
   using _ = scope();
   const { loss, tally } = accumulate(training, batches, options.entropies);
   const gradNorm = clipGradNorm(gradsOf(training.parameters), training.maxGradNorm);
@@ -114,7 +118,11 @@ interface MicroOptions {
   entropies: boolean;
 }
 
-function microStep(training: Training, batch: MicroBatch, { totals, tally, entropies }: MicroOptions): number {
+function microStep(
+  training: Training,
+  batch: MicroBatch,
+  { totals, tally, entropies }: MicroOptions,
+): number {
   using _ = scope();
   const { model, numerics, objective } = training;
   const onDevice = toDevice(batch.packed, model.device);
@@ -159,7 +167,10 @@ export function evaluateObjective(
   totals: BatchCounts & { micro: BatchCounts },
 ): ObjectiveResult {
   if (objective.over === "pairs") return objective.evaluate(pairLogps(answers), totals);
-  const all = (counts: BatchCounts) => ({ ...counts, chosenTokens: counts.chosenTokens + counts.rejectedTokens });
+  const all = (counts: BatchCounts) => ({
+    ...counts,
+    chosenTokens: counts.chosenTokens + counts.rejectedTokens,
+  });
   return objective.evaluate(answers, { ...all(totals), micro: all(totals.micro) });
 }
 
@@ -209,7 +220,9 @@ export class MetricTally {
 
   /** Σ sum / Σ count of each. */
   averages(): Record<string, number> {
-    return Object.fromEntries([...this.#sums].map(([name, sum]) => [name, sum / (this.#counts.get(name) ?? 0)]));
+    return Object.fromEntries(
+      [...this.#sums].map(([name, sum]) => [name, sum / (this.#counts.get(name) ?? 0)]),
+    );
   }
 }
 

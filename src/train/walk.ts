@@ -5,7 +5,7 @@
  */
 import type { CausalLM } from "../models/causal-lm.ts";
 import { namedTensors } from "../nn/module.ts";
-import { tokenLogps, type TokenLogpsPass } from "../objectives/token-logps.ts";
+import { type TokenLogpsPass, tokenLogps } from "../objectives/token-logps.ts";
 import {
   backward,
   type DType,
@@ -92,7 +92,8 @@ export function walk(model: CausalLM, batch: DeviceBatch, options: WalkOptions):
     logps: head.logps,
     entropies: head.entropies,
     correct: head.correct,
-    backward: (gradLogps) => walkBack(stages, head, trains.head ? gradBuffer(model.lm_head.weight) : null, gradLogps),
+    backward: (gradLogps) =>
+      walkBack(stages, head, trains.head ? gradBuffer(model.lm_head.weight) : null, gradLogps),
   };
 }
 
@@ -182,4 +183,3 @@ function gradBuffer(parameter: Tensor): Tensor {
   parameter.grad = zeros;
   return zeros;
 }
-

@@ -1,24 +1,24 @@
 /** Log-probs, losses and gradients of every family against PyTorch, transformers, TRL, PEFT and the authors' trainer. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { readSafetensorsHeader } from "../../src/formats/safetensors.ts";
+import type { Adapter } from "../../src/models/adapt.ts";
+import type { CausalLM } from "../../src/models/causal-lm.ts";
+import { mapSafetensors } from "../../src/models/mapped-file.ts";
 import { dpo } from "../../src/objectives/dpo.ts";
 import type { Objective } from "../../src/objectives/objective.ts";
 import { sft } from "../../src/objectives/sft.ts";
 import { simpo } from "../../src/objectives/simpo.ts";
 import { slime } from "../../src/objectives/slime.ts";
 import { AdamW, type NamedParameter } from "../../src/optim/adamw.ts";
-import { mapSafetensors } from "../../src/models/mapped-file.ts";
-import { readSafetensorsHeader } from "../../src/formats/safetensors.ts";
-import type { Adapter } from "../../src/models/adapt.ts";
-import type { CausalLM } from "../../src/models/causal-lm.ts";
 import { noGrad, ops, scope, type Tensor, tensor } from "../../src/torch/index.ts";
 import { adapterParameters, trainAll } from "../../src/train/parameters.ts";
 import { scoreBatch } from "../../src/train/score.ts";
 import { type MicroBatch, type Numerics, type Training, trainStep } from "../../src/train/step.ts";
 import { assertClose, withoutLeaks } from "../support/close.ts";
 import {
-  families,
   type FixtureFamily,
+  families,
   fixtureAdapted,
   fixtureExamples,
   fixtureJson,
@@ -162,7 +162,10 @@ for (const family of families) {
       const examples = fixtureExamples(family);
       for (const [name, make] of Object.entries(objectives)) {
         const golden = losses[name] as LossGolden;
-        const got = record(model, parameters, { objective: make(golden.hyper), batches: [microBatch(examples)] });
+        const got = record(model, parameters, {
+          objective: make(golden.hyper),
+          batches: [microBatch(examples)],
+        });
         assertClose(got.loss, golden.loss, { rtol: 1e-5 });
         assertGrads(got, golden.grads, (n) => n);
       }

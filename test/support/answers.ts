@@ -3,7 +3,10 @@ import type { AnswerLogps, BatchCounts, StepTotals } from "../../src/objectives/
 import { tensor } from "../../src/torch/index.ts";
 
 /** Answers in the order given, float64, with a leaf that records gradients. */
-export function answersOf(lists: readonly (readonly number[])[], reference: number[] | null = null): AnswerLogps {
+export function answersOf(
+  lists: readonly (readonly number[])[],
+  reference: number[] | null = null,
+): AnswerLogps {
   const flat = lists.flat();
   const logps = tensor(flat, [flat.length], { dtype: "float64" });
   logps.requiresGrad = true;

@@ -1,12 +1,12 @@
 /** The golden fixtures of `../shared/fixtures`: random-init models with numbers from PyTorch's libraries. */
 import { readFileSync } from "node:fs";
-import { readAdapter } from "../../src/formats/adapter.ts";
 import type { Example } from "../../src/data/example.ts";
 import { packExamples } from "../../src/data/packing.ts";
-import { installAdapter } from "../../src/models/load-adapter.ts";
-import { loadModel } from "../../src/models/load.ts";
+import { readAdapter } from "../../src/formats/adapter.ts";
 import type { Adapter } from "../../src/models/adapt.ts";
 import type { CausalLM } from "../../src/models/causal-lm.ts";
+import { loadModel } from "../../src/models/load.ts";
+import { installAdapter } from "../../src/models/load-adapter.ts";
 import type { MicroBatch } from "../../src/train/step.ts";
 import { requireShared } from "./shared.ts";
 

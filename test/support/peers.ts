@@ -8,7 +8,8 @@ const own: string = resolve(import.meta.dirname, "../../.preftune/peers/bin/pyth
 let answer: string | null | undefined;
 
 function imports(python: string): boolean {
-  const find = "import importlib.util as u, sys; sys.exit(any(u.find_spec(m) is None for m in ('torch', 'transformers', 'peft')))";
+  const find =
+    "import importlib.util as u, sys; sys.exit(any(u.find_spec(m) is None for m in ('torch', 'transformers', 'peft')))";
   return spawnSync(python, ["-c", find], { timeout: 60_000 }).status === 0;
 }
 
@@ -24,5 +25,7 @@ export function peersPython(): string | null {
 
 /** For `test(name, { skip: skipWithoutPeers() }, ...)`: false when there is one, else the reason to print. */
 export function skipWithoutPeers(): false | string {
-  return peersPython() === null ? 'no Python with transformers and PEFT; "npm run peers" installs one' : false;
+  return peersPython() === null
+    ? 'no Python with transformers and PEFT; "npm run peers" installs one'
+    : false;
 }

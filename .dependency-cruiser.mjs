@@ -1,0 +1,109 @@
+/**
+ * The layers of `src`, arrows one way. Run by `scripts/check-layers.ts`.
+ * A folder may import itself and the folders named here; a folder that is not listed may not be imported or import.
+ */
+const core = ["base", "formats", "text", "runs"];
+const learning = [...core, "torch", "nn", "models", "optim", "data", "objectives"];
+
+/** @type {Record<string, string[]>} */
+const layers = {
+  base: [],
+  setup: ["base"],
+  torch: ["base", "setup"],
+  formats: ["base"],
+  text: ["base", "formats"],
+  runs: ["base", "formats"],
+  nn: ["torch", "base"],
+  models: ["nn", "torch", "formats", "base"],
+  optim: ["torch", "base"],
+  data: ["text", "formats", "base"],
+  objectives: ["torch", "base"],
+  train: [...learning, "setup"],
+  generate: ["models", "nn", "torch", "text", "formats", "base"],
+  evaluate: [...learning, "generate", "train"],
+  recipes: [...learning, "generate", "evaluate", "train", "setup"],
+  quickstart: [...learning, "generate", "evaluate", "train", "setup", "recipes"],
+};
+
+const folders = Object.keys(layers).join("|");
+
+const arrows = Object.entries(layers).map(([folder, allowed]) => ({
+  name: `layer-${folder}`,
+  comment: `src/${folder} may import ${allowed.join(", ") || "no other folder of src"}; its tests may use what they need.`,
+  severity: "error",
+  from: { path: `^src/${folder}/`, pathNot: "\\.(test|nightly)\\.ts$" },
+  to: { path: "^src/", pathNot: `^src/(${[folder, ...allowed].join("|")})/` },
+}));
+
+const libtorchFree = ["base", "setup", "formats", "text", "runs", "data"].map((folder) => ({
+  name: `${folder}-without-libtorch`,
+  comment: `Nothing in src/${folder} reaches src/torch, directly or through others: it must work where torch is absent.`,
+  severity: "error",
+  from: { path: `^src/${folder}/` },
+  to: { path: "^src/torch/", reachable: true },
+}));
+
+export default {
+  forbidden: [
+    ...arrows,
+    ...libtorchFree,
+    {
+      name: "no-circular",
+      comment: "Files that import each other in a ring cannot be read or loaded one at a time.",
+      severity: "error",
+      from: {},
+      to: { circular: true },
+    },
+    {
+      name: "unlisted-folder",
+      comment: "A new folder of src needs its place among the layers in .dependency-cruiser.mjs.",
+      severity: "error",
+      from: { path: "^src/[^/]+/", pathNot: `^src/(${folders}|cli)/` },
+      to: {},
+    },
+    {
+      name: "locate-only",
+      comment: "src/torch asks src/setup where the addon is, and nothing else.",
+      severity: "error",
+      from: { path: "^src/torch/" },
+      to: { path: "^src/setup/", pathNot: "^src/setup/locate\\.ts$" },
+    },
+    {
+      name: "torch-door",
+      comment: "src/torch is entered by its index.ts and the generated operators.",
+      severity: "error",
+      from: { path: "^src/", pathNot: "^src/torch/" },
+      to: { path: "^src/torch/", pathNot: "^src/torch/(index|generated/operators)\\.ts$" },
+    },
+    {
+      name: "no-tests-in-sources",
+      comment: "Sources do not import tests or their support.",
+      severity: "error",
+      from: { path: "^(src|scripts)/", pathNot: "\\.(test|nightly)\\.ts$" },
+      to: { path: "(^test/|\\.(test|nightly)\\.ts$)" },
+    },
+    {
+      name: "declared-packages",
+      comment: "A package that src imports is a runtime dependency.",
+      severity: "error",
+      from: { path: "^src/", pathNot: "\\.(test|nightly)\\.ts$" },
+      to: { dependencyTypes: ["npm-dev", "npm-no-pkg", "npm-unknown"], dependencyTypesNot: ["type-only"] },
+    },
+    {
+      name: "resolvable",
+      comment: "An import that leads nowhere.",
+      severity: "error",
+      from: {},
+      to: { couldNotResolve: true },
+    },
+  ],
+  options: {
+    tsPreCompilationDeps: true,
+    tsConfig: { fileName: "tsconfig.json" },
+    doNotFollow: { path: "node_modules" },
+    enhancedResolveOptions: {
+      exportsFields: ["exports"],
+      conditionNames: ["preftune-source", "import", "node", "default", "types"],
+    },
+  },
+};

@@ -1,0 +1,95 @@
+import assert from "node:assert/strict";
+import { spawn, spawnSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type TestContext, test } from "node:test";
+import { pathToFileURL } from "node:url";
+
+interface Bootstrap {
+  sameVersions(wanted: object, installed: object): boolean;
+  packagesProblem(directory: string): string | null;
+}
+
+const root = join(import.meta.dirname, "..");
+const bootstrapUrl = pathToFileURL(join(root, "bin", "bootstrap.mjs")).href;
+const bootstrap = (await import(bootstrapUrl)) as Bootstrap;
+
+function folderWith(t: TestContext, files: Record<string, string>): string {
+  const folder = mkdtempSync(join(tmpdir(), "preftune-bootstrap-"));
+  t.after(() => rmSync(folder, { recursive: true }));
+  for (const [name, text] of Object.entries(files)) {
+    mkdirSync(join(folder, name, ".."), { recursive: true });
+    writeFileSync(join(folder, name), text);
+  }
+  return folder;
+}
+
+const lock = (version: string) => JSON.stringify({ packages: { "node_modules/a": { version } } });
+
+test("only packages for other platforms may be absent", () => {
+  const wanted = {
+    "": { version: "1.0.0" },
+    tools: { version: "0.0.0" },
+    "node_modules/a": { version: "1.2.3" },
+    "node_modules/b-darwin": { version: "1.0.0", optional: true },
+  };
+  assert.equal(bootstrap.sameVersions(wanted, { "node_modules/a": { version: "1.2.3" } }), true);
+  assert.equal(bootstrap.sameVersions(wanted, { "node_modules/a": { version: "1.2.4" } }), false);
+  assert.equal(bootstrap.sameVersions(wanted, {}), false);
+});
+
+test("node_modules: missing, unfinished, out of date, in place", (t) => {
+  const folder = folderWith(t, { "package-lock.json": lock("1.0.0") });
+  assert.equal(bootstrap.packagesProblem(folder), "node_modules is missing");
+  mkdirSync(join(folder, "node_modules"));
+  assert.equal(bootstrap.packagesProblem(folder), "an earlier installation did not finish");
+  writeFileSync(join(folder, "node_modules", ".package-lock.json"), lock("1.0.0"));
+  assert.equal(bootstrap.packagesProblem(folder), null);
+  assert.match(readFileSync(join(folder, "node_modules", ".preftune-stamp"), "utf8"), /^[0-9a-f]{64}$/);
+  writeFileSync(join(folder, "package-lock.json"), lock("1.0.1"));
+  assert.match(bootstrap.packagesProblem(folder) ?? "", /package-lock\.json has changed/);
+});
+
+test("an unknown task names the tasks there are", () => {
+  const result = spawnSync(process.execPath, [join(root, "scripts", "with-setup.mjs"), "tset"], {
+    encoding: "utf8",
+  });
+  assert.equal(result.status, 1);
+  assert.match(result.stderr, /^preftune: expected one of setup, .*test, .*; got "tset"\n$/);
+});
+
+/** Starts `script` through `becomeNode`, as a child where `replace` is false, and waits for its first output. */
+async function launch(t: TestContext, script: string, replace: boolean) {
+  const folder = folderWith(t, { "child.mjs": script });
+  const start = `${replace ? "" : "process.execve = undefined;"}
+    const { becomeNode } = await import(${JSON.stringify(bootstrapUrl)});
+    becomeNode(process.execPath, [${JSON.stringify(join(folder, "child.mjs"))}]);`;
+  const child = spawn(process.execPath, ["--input-type=module", "-e", start], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  const ended = new Promise<number | null>((resolve) => child.on("exit", (code) => resolve(code)));
+  await new Promise((resolve) => child.stdout.once("data", resolve));
+  return { child, ended };
+}
+
+const obedient =
+  "process.on('SIGTERM', () => process.exit(7)); setInterval(() => {}, 1000); console.log('up');";
+const stubborn = "process.on('SIGTERM', () => {}); setInterval(() => {}, 1000); console.log('up');";
+
+for (const replace of [true, false]) {
+  const how = replace ? "replacing the process" : "starting a child";
+  test(`${how}: a signal reaches the program, and its status comes back`, async (t) => {
+    const { child, ended } = await launch(t, obedient, replace);
+    child.kill("SIGTERM");
+    assert.equal(await ended, 7);
+  });
+}
+
+test("starting a child: the second signal ends a program that ignores the first", async (t) => {
+  const { child, ended } = await launch(t, stubborn, false);
+  child.kill("SIGTERM");
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  child.kill("SIGTERM");
+  assert.equal(await ended, 137);
+});

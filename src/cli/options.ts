@@ -1,0 +1,49 @@
+/** Options that several commands share, and their parsing. */
+import { type Command, InvalidArgumentError, Option } from "commander";
+
+/** A whole number of at least `min`. */
+export function wholeNumber(min: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (Number.isSafeInteger(value) && value >= min && text.trim() !== "") return value;
+    throw new InvalidArgumentError(`Expected a whole number of at least ${min}.`);
+  };
+}
+
+/** A number of at least 0. */
+export function positiveNumber(text: string): number {
+  const value = Number(text);
+  if (Number.isFinite(value) && value > 0 && text.trim() !== "") return value;
+  throw new InvalidArgumentError("Expected a number above 0.");
+}
+
+/** Where to compute, in what type. */
+export interface MachineOptions {
+  device: string;
+  dtype: "auto" | "float32" | "bfloat16";
+  threads?: number;
+}
+
+/** Adds --device, --dtype and --threads. */
+export function withMachineOptions(command: Command): Command {
+  return command
+    .option("--device <name>", "cpu, cuda, cuda:N, mps or auto", "auto")
+    .addOption(
+      new Option(
+        "--dtype <type>",
+        "type of the activations; auto: bfloat16 where the hardware computes in it",
+      )
+        .choices(["auto", "float32", "bfloat16"])
+        .default("auto"),
+    )
+    .option("--threads <count>", "threads on the CPU", wholeNumber(1));
+}
+
+/** The machine options as recipes take them. */
+export function environmentOf(options: MachineOptions): {
+  device: string;
+  dtype: MachineOptions["dtype"];
+  threads: number | null;
+} {
+  return { device: options.device, dtype: options.dtype, threads: options.threads ?? null };
+}

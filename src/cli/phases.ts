@@ -1,0 +1,25 @@
+/** Progress lines for long phases. */
+import { PhaseProgress } from "../runs/progress.ts";
+
+/** Shows phases as they come; call `done` after the last. */
+export class Phases {
+  #label: string | null = null;
+  #progress: PhaseProgress | null = null;
+
+  /** A phase has got to `done` of `total`. */
+  readonly listen = (label: string, done: number, total: number | null): void => {
+    if (label !== this.#label) {
+      this.done();
+      this.#label = label;
+      this.#progress = new PhaseProgress(label, total);
+    }
+    this.#progress?.update(done);
+  };
+
+  /** Ends the phase at hand. */
+  done(): void {
+    this.#progress?.done();
+    this.#progress = null;
+    this.#label = null;
+  }
+}

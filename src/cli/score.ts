@@ -1,0 +1,84 @@
+/** `preftune score`. */
+import { type Command, Option } from "commander";
+import { ConfigError } from "../base/errors.ts";
+import type { Objective } from "../objectives/objective.ts";
+import { loadConfig } from "../runs/config-load.ts";
+import { stringifyNumbers } from "../runs/json-numbers.ts";
+import { environmentOf, type MachineOptions, wholeNumber, withMachineOptions } from "./options.ts";
+import { Phases } from "./phases.ts";
+
+interface Words extends MachineOptions {
+  model: string;
+  adapter?: string;
+  data: string;
+  output: string;
+  objective?: string;
+  preset?: string;
+  reference?: string;
+  perToken?: true;
+  batchSize: number;
+  maxLength: number;
+  overflow: "error" | "drop" | "truncate";
+}
+
+/** Adds the command to `preftune`. */
+export function addScoreCommand(preftune: Command): void {
+  const command = preftune
+    .command("score")
+    .description("log-probs of every pair of a data file, one JSON line each")
+    .requiredOption("--model <dir>", "Hugging Face model directory")
+    .option("--adapter <dir>", "PEFT adapter directory")
+    .requiredOption("--data <file>", "preference rows: JSONL, CSV, Parquet, a directory, a glob or a hub id")
+    .requiredOption("--output <file>", "where the lines go")
+    .option(
+      "--objective <name>",
+      "also the value of slime, dpo, simpo or sft over all rows, as the last line",
+    )
+    .option("--preset <name>", "the objective's preset, e.g. script")
+    .option("--reference <dir>", "model of dpo's reference log-probs; default: the model without its adapter")
+    .option("--per-token", "also every token's log-prob")
+    .option("--batch-size <pairs>", "pairs at once", wholeNumber(1), 8)
+    .option("--max-length <tokens>", "of prompt and longest answer", wholeNumber(8), 1024)
+    .addOption(
+      new Option("--overflow <policy>", "what happens to longer rows")
+        .choices(["error", "drop", "truncate"])
+        .default("error"),
+    );
+  withMachineOptions(command).action(run);
+}
+
+async function run(words: Words): Promise<void> {
+  const { score, writeScores } = await import("../recipes/score.ts");
+  const phases = new Phases();
+  const result = await score({
+    ...environmentOf(words),
+    model: words.model,
+    adapter: words.adapter ?? null,
+    data: words.data,
+    objective: await objectiveNamed(words),
+    reference: words.reference ?? null,
+    perToken: words.perToken ?? false,
+    batchSize: words.batchSize,
+    selection: { max_length: words.maxLength, overflow: words.overflow },
+    onPhase: phases.listen,
+  });
+  phases.done();
+  writeScores(words.output, result);
+  const { objective } = result;
+  process.stdout.write(`${result.rows.length} rows scored: ${words.output}\n`);
+  if (objective === null) return;
+  const value = { objective: objective.name, loss: objective.loss, ...objective.metrics };
+  process.stdout.write(`${stringifyNumbers(value)}\n`);
+}
+
+/** The objective with its preset's values, checked by the rules of a run's configuration. */
+async function objectiveNamed({ objective, preset }: Words): Promise<Objective | null> {
+  if (objective === undefined) {
+    if (preset !== undefined) throw new ConfigError("--preset needs --objective");
+    return null;
+  }
+  const { objectiveOf } = await import("../train/objective-of.ts");
+  const unused = { model_name_or_path: "-", output_dir: "-", train_data: "-" };
+  const values = preset === undefined ? { ...unused, objective } : { ...unused, objective, preset };
+  return objectiveOf(loadConfig({ values }).objective);
+}

@@ -1,0 +1,202 @@
+/** Loading checkpoints: layouts and types that must give the same model, and broken ones that must be refused by name. */
+import assert from "node:assert/strict";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { assertClose, withoutLeaks } from "../../test/support/close.ts";
+import {
+  checkpointTensors,
+  type ConfigJson,
+  logitsOf,
+  temporaryDirectory,
+  tinyConfig,
+  tinyModel,
+  tinyNames,
+  writeCheckpoint,
+} from "../../test/support/tiny-models.ts";
+import { FormatError } from "../base/errors.ts";
+import type { TensorSource } from "../formats/safetensors-write.ts";
+import { writeWeights } from "../formats/weight-shards.ts";
+import type { DType } from "../torch/index.ts";
+import { modelParameters } from "../train/parameters.ts";
+import { loadModel } from "./load.ts";
+
+const ids = [1, 9, 30, 4, 4, 17, 22, 0, 11];
+
+const zeros = (name: string, shape: number[]): TensorSource => ({
+  name,
+  dtype: "F32",
+  shape,
+  bytes: () => new Uint8Array(4 * shape.reduce((product, size) => product * size, 1)),
+});
+
+for (const name of tinyNames) {
+  test(`${name}: written and loaded, the logits are the same to the bit, on the map and copied`, () => {
+    withoutLeaks(() => {
+      using dir = temporaryDirectory();
+      const model = tinyModel(name);
+      writeCheckpoint(dir.path, tinyConfig(name), checkpointTensors(model));
+      const want = logitsOf(model, ids);
+      assert.deepEqual(logitsOf(loadModel(dir.path), ids), want);
+      assert.deepEqual(logitsOf(loadModel(dir.path, { copy: true }), ids), want);
+    });
+  });
+}
+
+test("shards give the same model as one file", () => {
+  withoutLeaks(() => {
+    using dir = temporaryDirectory();
+    const model = tinyModel("qwen3");
+    writeFileSync(join(dir.path, "config.json"), JSON.stringify(tinyConfig("qwen3")));
+    writeWeights(dir.path, checkpointTensors(model), { maxShardBytes: 4000 });
+    assert.deepEqual(logitsOf(loadModel(dir.path), ids), logitsOf(model, ids));
+  });
+});
+
+for (const dtype of ["float16", "bfloat16"] as const satisfies DType[]) {
+  test(`${dtype} weights: kept as stored, or widened exactly`, () => {
+    withoutLeaks(() => {
+      using dir = temporaryDirectory();
+      const model = tinyModel("gemma3");
+      writeCheckpoint(
+        dir.path,
+        { ...tinyConfig("gemma3"), torch_dtype: dtype },
+        checkpointTensors(model, dtype),
+      );
+      const loaded = loadModel(dir.path);
+      assert.ok(modelParameters(loaded).every((p) => p.tensor.dtype === dtype));
+      assert.equal(loaded.config.dtype, dtype);
+      const wide = loadModel(dir.path, { dtype: "float32" });
+      assert.ok(modelParameters(wide).every((p) => p.tensor.dtype === "float32"));
+      const want = logitsOf(model, ids);
+      const got = logitsOf(wide, ids);
+      assert.notDeepEqual(got, want);
+      assertClose(got, want, { atol: dtype === "float16" ? 0.02 : 0.15 });
+      // half-precision weights under float32 activations are widened at each use
+      assertClose(logitsOf(loaded, ids), got, { atol: 1e-5 });
+    });
+  });
+}
+
+const multimodal: ConfigJson = {
+  architectures: ["Gemma3ForConditionalGeneration"],
+  model_type: "gemma3",
+  text_config: tinyConfig("gemma3"),
+  vision_config: { model_type: "siglip_vision_model" },
+};
+
+const layouts: Record<string, (name: string) => string> = {
+  "language_model.model.": (name) => `language_model.${name}`,
+  "model.language_model.": (name) => name.replace(/^model\./, "model.language_model."),
+};
+
+for (const [prefix, rename] of Object.entries(layouts)) {
+  test(`multimodal Gemma 3 with "${prefix}": the text part alone, vision tensors passed over`, () => {
+    withoutLeaks(() => {
+      using dir = temporaryDirectory();
+      const model = tinyModel("gemma3");
+      const text = checkpointTensors(model).map((t) => ({ ...t, name: rename(t.name) }));
+      const vision = ["vision_tower.vision_model.embeddings.weight", "model.vision_tower.x.weight"];
+      const others = [...vision, "multi_modal_projector.mm_input_projection_weight"].map((n) =>
+        zeros(n, [3, 2]),
+      );
+      writeCheckpoint(dir.path, multimodal, [...text, ...others]);
+      const loaded = loadModel(dir.path);
+      assert.equal(loaded.config.isMultimodalText, true);
+      assert.deepEqual(logitsOf(loaded, ids), logitsOf(model, ids));
+    });
+  });
+}
+
+test("a tied head stored again and rotary buffers are passed over", () => {
+  withoutLeaks(() => {
+    using dir = temporaryDirectory();
+    const model = tinyModel("llama_tied");
+    const more = [
+      zeros("lm_head.weight", [32, 16]),
+      zeros("model.layers.0.self_attn.rotary_emb.inv_freq", [4]),
+    ];
+    writeCheckpoint(dir.path, tinyConfig("llama_tied"), [...checkpointTensors(model), ...more]);
+    assert.deepEqual(logitsOf(loadModel(dir.path), ids), logitsOf(model, ids));
+  });
+});
+
+interface Broken {
+  what: string;
+  config?: ConfigJson;
+  name?: "llama_tied" | "llama_untied";
+  change: (tensors: TensorSource[]) => TensorSource[];
+  message: RegExp;
+}
+
+const broken: Broken[] = [
+  {
+    what: "a missing tensor",
+    change: (tensors) => tensors.filter((t) => t.name !== "model.layers.1.mlp.up_proj.weight"),
+    message:
+      /"model\.layers\.1\.mlp\.up_proj\.weight" is missing; a llama model of 2 layers.*hold \d+ tensors/,
+  },
+  {
+    what: "a missing head",
+    name: "llama_untied",
+    change: (tensors) => tensors.filter((t) => t.name !== "lm_head.weight"),
+    message: /"lm_head\.weight" is missing.*tie_word_embeddings is false: set it to true/,
+  },
+  {
+    what: "a wrong shape",
+    change: (tensors) => tensors.map((t) => (t.name === "model.norm.weight" ? zeros(t.name, [17]) : t)),
+    message:
+      /model\.safetensors: tensor "model\.norm\.weight" has shape \[17\], config\.json asks for \[16\]/,
+  },
+  {
+    what: "the right number of elements in another shape",
+    change: (tensors) =>
+      tensors.map((t) => (t.name.endsWith("0.self_attn.k_proj.weight") ? zeros(t.name, [256]) : t)),
+    message: /k_proj\.weight" has shape \[256\], config\.json asks for \[16,16\]/,
+  },
+  {
+    what: "more layers than the config says",
+    config: { num_hidden_layers: 1 },
+    change: (tensors) => tensors,
+    message:
+      /9 tensors do not belong to a llama model of 1 layers: model\.layers\.1.*, …\. .*num_hidden_layers/,
+  },
+  {
+    what: "fewer layers than the config says",
+    config: { num_hidden_layers: 3 },
+    change: (tensors) => tensors,
+    message: /"model\.layers\.2\.\S+" is missing; a llama model of 3 layers/,
+  },
+  {
+    what: "q norms in a model without them",
+    change: (tensors) => [...tensors, zeros("model.layers.0.self_attn.q_norm.weight", [8])],
+    message: /1 tensors do not belong to a llama model.*q_norm\.weight\. .*another architecture/,
+  },
+  {
+    what: "weights of a type no model has",
+    change: (tensors) =>
+      tensors.map((t) =>
+        t.name === "model.norm.weight" ? { ...t, dtype: "F8_E4M3", bytes: () => new Uint8Array(16) } : t,
+      ),
+    message: /"model\.norm\.weight" is F8_E4M3; weights must be F32, F16 or BF16\. Convert/,
+  },
+];
+
+for (const { what, config = {}, name = "llama_tied", change, message } of broken) {
+  test(`refused: ${what}`, () => {
+    withoutLeaks(() => {
+      using dir = temporaryDirectory();
+      const tensors = change(checkpointTensors(tinyModel(name)));
+      writeCheckpoint(dir.path, { ...tinyConfig(name), ...config }, tensors);
+      assert.throws(
+        () => loadModel(dir.path),
+        (error: unknown) => {
+          assert.ok(error instanceof FormatError, String(error));
+          assert.match(error.message, message);
+          assert.ok(error.message.includes(dir.path), "the message names the directory");
+          return true;
+        },
+      );
+    });
+  });
+}

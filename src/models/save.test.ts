@@ -1,0 +1,144 @@
+/** Adapters and merged models written here and read again: the same model, whatever was trained. */
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { assertClose, withoutLeaks } from "../../test/support/close.ts";
+import {
+  adaptPatterned,
+  logitsOf,
+  temporaryDirectory,
+  tinyAdapterConfig,
+  tinyModel,
+  tinyNames,
+} from "../../test/support/tiny-models.ts";
+import { FormatError } from "../base/errors.ts";
+import type { AdapterConfig } from "../formats/adapter-config.ts";
+import { readAdapter } from "../formats/adapter.ts";
+import { readModelConfig } from "../formats/hf-config.ts";
+import { noGrad, ops } from "../torch/index.ts";
+import { adapterParameters, modelParameters } from "../train/parameters.ts";
+import { loadModel } from "./load.ts";
+import { installAdapter } from "./load-adapter.ts";
+import { writeAdapter, writeMergedModel } from "./save.ts";
+
+const ids = [1, 9, 30, 4, 4, 17, 22];
+
+const kinds: Record<string, Partial<AdapterConfig>> = {
+  LoRA: {},
+  rsLoRA: { useRslora: true, targetModules: ["k_proj", "o_proj", "gate_proj", "up_proj"] },
+  DoRA: { useDora: true, dropout: 0.1 },
+  "LoRA and the head": { modulesToSave: ["lm_head"] },
+  "DoRA, head and embedding": { useDora: true, modulesToSave: ["lm_head", "embed_tokens"] },
+  "LoRA and the embedding": { modulesToSave: ["embed_tokens"] },
+  "ranks by pattern": { rankPattern: { q_proj: 2 }, alphaPattern: { "layers.1.mlp.down_proj": 3 } },
+};
+
+for (const name of tinyNames) {
+  for (const [kind, changes] of Object.entries(kinds)) {
+    test(`${name}, ${kind}: adapter and merged model give the logits back`, () => {
+      withoutLeaks(() => {
+        using adapterDir = temporaryDirectory();
+        using mergedDir = temporaryDirectory();
+        const model = tinyModel(name);
+        const adapter = adaptPatterned(model, tinyAdapterConfig(changes));
+        const want = logitsOf(model, ids);
+        assert.notDeepEqual(want, logitsOf(tinyModel(name), ids));
+
+        writeAdapter(adapterDir.path, adapter.config, adapterParameters(model));
+        const adapted = tinyModel(name);
+        const installed = installAdapter(adapted, readAdapter(adapterDir.path));
+        assert.deepEqual(installed.targets, adapter.targets);
+        assert.deepEqual(installed.saved, adapter.saved);
+        assert.deepEqual(logitsOf(adapted, ids), want);
+
+        writeMergedModel(mergedDir.path, model, "float32");
+        const merged = loadModel(mergedDir.path);
+        assertClose(logitsOf(merged, ids), want, { atol: 1e-5 });
+        const trainsAHead = changes.modulesToSave !== undefined;
+        assert.equal(merged.config.tieWordEmbeddings, model.config.tieWordEmbeddings && !trainsAHead);
+      });
+    });
+  }
+
+  test(`${name}: a model without adapter is written as it is, its configuration too`, () => {
+    withoutLeaks(() => {
+      using dir = temporaryDirectory();
+      const model = tinyModel(name);
+      for (const { tensor: parameter } of modelParameters(model)) {
+        noGrad(() => ops.add_Tensor(parameter, parameter, { alpha: 0.125 }));
+        parameter.requiresGrad = true;
+      }
+      writeMergedModel(dir.path, model, "float32");
+      assert.deepEqual(logitsOf(loadModel(dir.path), ids), logitsOf(model, ids));
+      const { raw: _, ...got } = readModelConfig(dir.path);
+      const { raw: __, ...want } = model.config;
+      assert.deepEqual(got, want);
+    });
+  });
+}
+
+test("merging happens in float32 and is rounded once", () => {
+  withoutLeaks(() => {
+    using whole = temporaryDirectory();
+    using half = temporaryDirectory();
+    const model = tinyModel("llama_tied");
+    adaptPatterned(model, tinyAdapterConfig());
+    writeMergedModel(whole.path, model, "float32");
+    writeMergedModel(half.path, model, "bfloat16");
+    const exact = new Map(modelParameters(loadModel(whole.path)).map((p) => [p.name, p.tensor]));
+    const loaded = loadModel(half.path);
+    assert.equal(loaded.config.dtype, "bfloat16");
+    for (const { name, tensor: rounded } of modelParameters(loaded)) {
+      assert.equal(rounded.dtype, "bfloat16");
+      const source = exact.get(name);
+      assert.ok(source !== undefined);
+      const once = ops.toDtype(ops.toDtype(source, "bfloat16"), "float32").toNumbers();
+      assert.deepEqual(ops.toDtype(rounded, "float32").toNumbers(), once);
+    }
+  });
+});
+
+test("an adapter for another model is refused, and nothing of it is read", () => {
+  withoutLeaks(() => {
+    using dir = temporaryDirectory();
+    const model = tinyModel("llama_tied");
+    const adapter = adaptPatterned(model, tinyAdapterConfig());
+    writeAdapter(dir.path, adapter.config, adapterParameters(model));
+    const wider = tinyModel("llama_tied", { intermediate_size: 40 });
+    assert.throws(
+      () => installAdapter(wider, readAdapter(dir.path)),
+      (error: unknown) => {
+        assert.ok(error instanceof FormatError);
+        assert.match(
+          error.message,
+          /down_proj\.lora_A\.weight" has shape \[4,24\], this adapter asks for \[4,40\]/,
+        );
+        return true;
+      },
+    );
+    const shallow = tinyModel("llama_tied", { num_hidden_layers: 1 });
+    assert.throws(
+      () => installAdapter(shallow, readAdapter(dir.path)),
+      /layers\.1\..*does not belong to this adapter/,
+    );
+  });
+});
+
+test("what PEFT must know stands in adapter_config.json", () => {
+  withoutLeaks(() => {
+    using dir = temporaryDirectory();
+    const model = tinyModel("llama_tied");
+    const adapter = adaptPatterned(model, tinyAdapterConfig({ useRslora: true, modulesToSave: ["lm_head"] }));
+    writeAdapter(dir.path, adapter.config, adapterParameters(model));
+    const json = JSON.parse(readFileSync(join(dir.path, "adapter_config.json"), "utf8")) as Record<
+      string,
+      unknown
+    >;
+    assert.deepEqual(
+      [json["peft_type"], json["r"], json["lora_alpha"], json["use_rslora"], json["modules_to_save"]],
+      ["LORA", 4, 8, true, ["lm_head"]],
+    );
+    assert.deepEqual(json["target_modules"], ["q_proj", "v_proj", "down_proj"]);
+  });
+});

@@ -1,0 +1,251 @@
+/** LoRA, rsLoRA and DoRA layers against PEFT: outputs, gradients and merged weights; and modules trained in full. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { assertClose, withoutLeaks } from "../../test/support/close.ts";
+import { golden } from "../../test/support/goldens.ts";
+import { backward, manualSeed, ops, type Tensor, tensor } from "../torch/index.ts";
+import { Embedding, Linear } from "./linear.ts";
+import { type AdapterSwitch, LoraLinear, SavedEmbedding, SavedLinear } from "./lora.ts";
+
+type Part = "A" | "B" | "magnitude";
+
+interface Case {
+  bias: boolean;
+  useRslora: boolean;
+  useDora: boolean;
+  rank: number;
+  alpha: number;
+  base: { weight: number[]; bias?: number[] };
+  initialMagnitude: number[] | null;
+  adapter: Partial<Record<Part, number[]>>;
+  x: number[];
+  upstream: number[];
+  y: number[];
+  off: number[];
+  merged: number[];
+  grads: Partial<Record<Part | "x", number[]>>;
+}
+
+const { cases } = golden<{ cases: Case[] }>("lora");
+const [rows, input, out] = [6, 8, 10];
+const close = { rtol: 1e-5, atol: 2e-6 };
+
+function baseOf({ base }: Case): Linear {
+  return new Linear(tensor(base.weight, [out, input]), base.bias === undefined ? null : tensor(base.bias));
+}
+
+function layerOf(
+  run: Case,
+  adapters: AdapterSwitch = { enabled: true, training: false },
+  dropout = 0.25,
+): LoraLinear {
+  const layer = new LoraLinear(baseOf(run), { ...run, dropout }, adapters);
+  for (const [part, parameter] of partsOf(layer)) {
+    const values = run.adapter[part] ?? [];
+    ops.copy_(parameter, tensor(values, parameter.shape));
+    parameter.requiresGrad = true;
+  }
+  return layer;
+}
+
+function partsOf(layer: LoraLinear): [Part, Tensor][] {
+  const parts: [Part, Tensor][] = [
+    ["A", layer.lora_A],
+    ["B", layer.lora_B],
+  ];
+  if (layer.lora_magnitude_vector !== null) parts.push(["magnitude", layer.lora_magnitude_vector]);
+  return parts;
+}
+
+for (const run of cases) {
+  const name = `${run.useDora ? "DoRA" : "LoRA"}${run.useRslora ? ", rank-stabilised" : ""}${run.bias ? ", bias" : ""}`;
+
+  test(`${name}: output, gradients and merged weight are PEFT's`, () => {
+    withoutLeaks(() => {
+      const layer = layerOf(run);
+      const x = tensor(run.x, [rows, input]);
+      x.requiresGrad = true;
+      const y = layer.forward(x);
+      assertClose(y, run.y, close);
+      backward([y], { gradients: [tensor(run.upstream, [rows, out])] });
+      for (const [part, parameter] of partsOf(layer)) {
+        assertClose(parameter.grad as Tensor, run.grads[part] ?? [], close);
+      }
+      assertClose(x.grad as Tensor, run.grads.x ?? [], close);
+      assertClose(layer.mergedWeight(), run.merged, close);
+    });
+  });
+
+  test(`${name}: merged weight = adapter; switched off = base, exactly`, () => {
+    withoutLeaks(() => {
+      const adapters = { enabled: true, training: false };
+      const layer = layerOf(run, adapters);
+      const x = tensor(run.x, [rows, input]);
+      const merged = new Linear(layer.mergedWeight(), layer.bias);
+      assertClose(merged.forward(x), layer.forward(x).toNumbers(), close);
+      adapters.enabled = false;
+      assert.deepEqual(layer.forward(x).toNumbers(), baseOf(run).forward(x).toNumbers());
+      assertClose(layer.forward(x), run.off, close);
+    });
+  });
+
+  test(`${name}: starts as the identity, A within ±1/√in`, () => {
+    withoutLeaks(() => {
+      manualSeed(1);
+      const layer = new LoraLinear(baseOf(run), { ...run, dropout: 0 }, { enabled: true, training: true });
+      const x = tensor(run.x, [rows, input]);
+      assertClose(layer.forward(x), baseOf(run).forward(x).toNumbers(), { atol: run.useDora ? 1e-6 : 0 });
+      const bound = 1 / Math.sqrt(input);
+      const a = layer.lora_A.toNumbers();
+      assert.ok(a.every((value) => Math.abs(value) <= bound));
+      assert.ok(Math.max(...a) - Math.min(...a) > bound, "A is not spread over its range");
+      assert.deepEqual(
+        [layer.lora_A.shape, layer.lora_B.shape],
+        [
+          [run.rank, input],
+          [out, run.rank],
+        ],
+      );
+      if (run.initialMagnitude !== null) {
+        assertClose(layer.lora_magnitude_vector as Tensor, run.initialMagnitude, { rtol: 1e-6 });
+      }
+    });
+  });
+}
+
+/** The layer's output for a dropout mask (entries 0 or 1/(1-p)), by the formula. */
+function withMask(run: Case, mask: Tensor): number[] {
+  const layer = layerOf(run);
+  const x = tensor(run.x, [rows, input]);
+  const weight = tensor(run.base.weight, [out, input]);
+  const dropped = ops.mulTensor(x, mask);
+  const scale = run.alpha / (run.useRslora ? Math.sqrt(run.rank) : run.rank);
+  const low = ops.mulScalar(ops.linear(ops.linear(dropped, layer.lora_A), layer.lora_B), scale);
+  const base = baseOf(run).forward(x);
+  if (layer.lora_magnitude_vector === null) return ops.addTensor(base, low).toNumbers();
+  const direction = ops.addTensor(weight, ops.mulScalar(ops.matmul(layer.lora_B, layer.lora_A), scale));
+  const gain = ops.divTensor(layer.lora_magnitude_vector, ops.linalgVectorNorm(direction, 2, [1]));
+  const turned = ops.mulTensor(ops.linear(dropped, weight), ops.subScalar(gain, 1));
+  return ops.addTensor(base, ops.addTensor(turned, ops.mulTensor(low, gain))).toNumbers();
+}
+
+for (const run of [cases[1], cases[5]] as [Case, Case]) {
+  test(`${run.useDora ? "DoRA" : "LoRA"}: dropout drops the adapter's input alone, in training only`, () => {
+    withoutLeaks(() => {
+      const adapters = { enabled: true, training: true };
+      const layer = layerOf(run, adapters);
+      const x = tensor(run.x, [rows, input]);
+      manualSeed(12);
+      const first = layer.forward(x).toNumbers();
+      const second = layer.forward(x).toNumbers();
+      assert.notDeepEqual(first, second);
+      manualSeed(12);
+      assert.deepEqual(layer.forward(x).toNumbers(), first, "same generator state, same mask");
+      manualSeed(12);
+      const mask = ops.dropout(ops.ones([rows, input], { dtype: "float32" }), 0.25, true);
+      assertClose(first, withMask(run, mask), close);
+      adapters.training = false;
+      assertClose(layer.forward(x), run.y, close);
+    });
+  });
+}
+
+test("dropout keeps the mean", () => {
+  const run = cases[0] as Case;
+  withoutLeaks(() => {
+    manualSeed(5);
+    const adapters = { enabled: true, training: true };
+    const layer = layerOf(run, adapters);
+    const times = 2000;
+    const one = tensor(run.x.slice(0, input), [1, input]);
+    const many = layer.forward(
+      ops.reshape(ops.cat(Array.from({ length: times }, () => one)), [times, input]),
+    );
+    const mean = ops.mulScalar(ops.sumDimIntList(many, [0]), 1 / times).toNumbers();
+    adapters.training = false;
+    const still = layer.forward(one).toNumbers();
+    const deviation = ops
+      .sqrt(
+        ops.mulScalar(
+          ops.sumDimIntList(ops.powTensorScalar(ops.subTensor(many, tensor(mean)), 2), [0]),
+          1 / times,
+        ),
+      )
+      .toNumbers();
+    mean.forEach((value, i) => {
+      const error = 4.5 * ((deviation[i] as number) / Math.sqrt(times));
+      assertClose(value, still[i] as number, { atol: error });
+      assert.ok((deviation[i] as number) > 0.01, "nothing was dropped");
+    });
+  });
+});
+
+test("bfloat16 base and activations: adapter and its gradients stay float32", () => {
+  const run = cases[4] as Case;
+  withoutLeaks(() => {
+    const base = baseOf(run);
+    const half = (t: Tensor) => ops.toDtype(t, "bfloat16");
+    const bias = base.bias === null ? null : half(base.bias);
+    const layer = new LoraLinear(
+      new Linear(half(base.weight), bias),
+      { ...run, dropout: 0 },
+      { enabled: true, training: true },
+    );
+    for (const [part, parameter] of partsOf(layer)) {
+      assert.equal(parameter.dtype, "float32");
+      ops.copy_(parameter, tensor(run.adapter[part] ?? [], parameter.shape));
+      parameter.requiresGrad = true;
+    }
+    const y = layer.forward(half(tensor(run.x, [rows, input])));
+    assert.equal(y.dtype, "bfloat16");
+    assertClose(ops.toDtype(y, "float32"), run.y, { rtol: 0.03, atol: 0.15 });
+    backward([y], { gradients: [half(tensor(run.upstream, [rows, out]))] });
+    for (const [part, parameter] of partsOf(layer)) {
+      const grad = parameter.grad as Tensor;
+      assert.equal(grad.dtype, "float32");
+      const want = run.grads[part] ?? [];
+      assertClose(grad, want, { atol: 0.03 * Math.max(...want.map(Math.abs)) });
+    }
+    assert.equal(layer.mergedWeight().dtype, "float32");
+    assertClose(layer.mergedWeight(), run.merged, { rtol: 0.02, atol: 0.02 });
+  });
+});
+
+test("SavedLinear: trains a copy, the base keeps its own and comes back when switched off", () => {
+  withoutLeaks(() => {
+    const adapters = { enabled: true, training: false };
+    const base = new Linear(tensor([1, 2, 3, 4], [2, 2]), tensor([1, 0]));
+    const saved = new SavedLinear(base, adapters);
+    const x = tensor([1, 1], [1, 2]);
+    assert.deepEqual(saved.forward(x).toNumbers(), base.forward(x).toNumbers());
+    saved.saved.requiresGrad = true;
+    backward([ops.sum(saved.forward(x))]);
+    assert.deepEqual(saved.saved.grad?.toNumbers(), [1, 1, 1, 1]);
+    assert.equal(base.weight.requiresGrad, false);
+    ops.copy_(ops.detach(saved.saved), tensor([0, 0, 5, 5], [2, 2]));
+    assert.deepEqual(saved.weight.toNumbers(), [0, 0, 5, 5]);
+    assert.deepEqual(saved.forward(x).toNumbers(), [1, 10]);
+    adapters.enabled = false;
+    assert.deepEqual(saved.weight.toNumbers(), [1, 2, 3, 4]);
+    assert.deepEqual(saved.forward(x).toNumbers(), [4, 7]);
+  });
+});
+
+test("SavedEmbedding: the same for a table, and a float16 table is trained in float32", () => {
+  withoutLeaks(() => {
+    const adapters = { enabled: true, training: false };
+    const saved = new SavedEmbedding(
+      new Embedding(ops.toDtype(tensor([1, 2, 3, 4], [2, 2]), "float16")),
+      adapters,
+    );
+    assert.equal(saved.saved.dtype, "float32");
+    const ids = tensor([1, 1], [2], { dtype: "int64" });
+    saved.saved.requiresGrad = true;
+    backward([ops.sum(saved.forward(ids))]);
+    assert.deepEqual(saved.saved.grad?.toNumbers(), [0, 0, 2, 2]);
+    ops.copy_(ops.detach(saved.saved), tensor([0, 0, 9, 9], [2, 2]));
+    assert.deepEqual(saved.forward(ids).toNumbers(), [9, 9, 9, 9]);
+    adapters.enabled = false;
+    assert.deepEqual(ops.toDtype(saved.forward(ids), "float32").toNumbers(), [3, 4, 3, 4]);
+  });
+});

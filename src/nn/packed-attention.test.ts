@@ -1,0 +1,185 @@
+/** Packed attention against one dense masked softmax over the whole stream, in float64, gradients included. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import { assertClose, withoutLeaks } from "../../test/support/close.ts";
+import { ShapeError } from "../base/errors.ts";
+import { backward, gradients, manualSeed, ops, scope, type Tensor, tensor } from "../torch/index.ts";
+import { packedAttention, planAttention, type Segment } from "./packed-attention.ts";
+
+interface Shape {
+  heads: number;
+  shared: number;
+  width: number;
+  window: number | null;
+}
+
+/** Prompts with answers: [prompt length, answer lengths] each. */
+type Layout = readonly (readonly [number, readonly number[]])[];
+
+function segmentsOf(layout: Layout): Segment[] {
+  const segments: Segment[] = [];
+  let at = 0;
+  const add = (length: number, parent: number) => {
+    segments.push({ start: at, end: at + length, parent });
+    at += length;
+    return segments.length - 1;
+  };
+  for (const [prompt, answers] of layout) {
+    const parent = add(prompt, -1);
+    for (const answer of answers) add(answer, parent);
+  }
+  return segments;
+}
+
+/** Where each token stands: its segment, that segment's parent, and its position in the sequence prompt + answer. */
+function tokensOf(segments: readonly Segment[]): { own: number; parent: number; position: number }[] {
+  return segments.flatMap(({ start, end, parent }, own) => {
+    const prompt = segments[parent];
+    const offset = prompt === undefined ? 0 : prompt.end - prompt.start;
+    return Array.from({ length: end - start }, (_, i) => ({ own, parent, position: offset + i }));
+  });
+}
+
+/** 0 where the row's token may see the column's, -inf elsewhere: (T, T) float64. */
+function denseMask(segments: readonly Segment[], window: number | null): Tensor {
+  const tokens = tokensOf(segments);
+  const values = tokens.flatMap((row) =>
+    tokens.map((column) => {
+      const related = column.own === row.own || column.own === row.parent;
+      const distance = row.position - column.position;
+      return related && distance >= 0 && (window === null || distance < window)
+        ? 0
+        : Number.NEGATIVE_INFINITY;
+    }),
+  );
+  return tensor(values, [tokens.length, tokens.length], { dtype: "float64" });
+}
+
+/** softmax(q kᵀ · scale + mask) v over the whole stream, key/value heads repeated by hand. */
+function dense([q, k, v]: readonly [Tensor, Tensor, Tensor], mask: Tensor, scale: number): Tensor {
+  const [heads, shared] = [q.size(1), k.size(1)];
+  const repeat = Array.from({ length: heads }, (_, h) => Math.floor((h * shared) / heads));
+  const index = tensor(repeat, [heads], { dtype: "int64" });
+  const first = (x: Tensor) => ops.transposeInt(x, 0, 1);
+  const keys = first(ops.indexSelect(k, 1, index));
+  const values = first(ops.indexSelect(v, 1, index));
+  const scores = ops.mulScalar(ops.matmul(first(q), ops.transposeInt(keys, 1, 2)), scale);
+  const out = ops.matmul(ops.softmaxInt(ops.addTensor(scores, mask), -1), values);
+  return ops.reshape(first(out), [q.size(0), heads * q.size(2)]);
+}
+
+function random(shape: readonly number[]): Tensor {
+  const x = ops.normal_(ops.zeros(shape, { dtype: "float64" }));
+  x.requiresGrad = true;
+  return x;
+}
+
+function compare(layout: Layout, { heads, shared, width, window }: Shape): void {
+  const segments = segmentsOf(layout);
+  const count = segments.at(-1)?.end ?? 0;
+  const [q, k, v] = [
+    random([count, heads, width]),
+    random([count, shared, width]),
+    random([count, shared, width]),
+  ];
+  const upstream = ops.normal_(ops.zeros([count, heads * width], { dtype: "float64" }));
+  const plan = planAttention(segments, { dtype: "float64", device: "cpu", scale: 0.37, window });
+  const got = packedAttention(q, k, v, plan);
+  const want = dense([q, k, v], denseMask(segments, window), 0.37);
+  assertClose(got, want.toNumbers(), { atol: 1e-12 });
+  const inputs = [q, k, v];
+  const gotGrads = gradients([got], inputs, { gradients: [upstream] });
+  const wantGrads = gradients([want], inputs, { gradients: [upstream] });
+  wantGrads.forEach((grad, i) => {
+    assertClose(gotGrads[i] as Tensor, (grad as Tensor).toNumbers(), { atol: 1e-11 });
+  });
+}
+
+const layouts: Record<string, Layout> = {
+  "one sequence": [[7, []]],
+  "a shared prompt": [[5, [4, 6]]],
+  "single tokens everywhere": [
+    [1, [1, 1]],
+    [1, []],
+  ],
+  "two prompts, one without answers": [
+    [4, [3, 1, 5]],
+    [6, []],
+    [2, [2]],
+  ],
+};
+
+for (const [name, layout] of Object.entries(layouts)) {
+  test(`${name}: full and sliding, plain and grouped heads`, () => {
+    withoutLeaks(() => {
+      manualSeed(3);
+      for (const window of [null, 1, 3, 6, 100]) {
+        compare(layout, { heads: 2, shared: 2, width: 4, window });
+        compare(layout, { heads: 4, shared: 2, width: 3, window });
+        compare(layout, { heads: 3, shared: 1, width: 2, window });
+      }
+    });
+  });
+}
+
+test("any layout, window and grouping", () => {
+  const layout = fc.array(
+    fc.tuple(fc.integer({ min: 1, max: 7 }), fc.array(fc.integer({ min: 1, max: 6 }), { maxLength: 3 })),
+    { minLength: 1, maxLength: 3 },
+  );
+  const shape = fc.record({
+    shared: fc.integer({ min: 1, max: 2 }),
+    groups: fc.integer({ min: 1, max: 3 }),
+    width: fc.integer({ min: 1, max: 5 }),
+    window: fc.option(fc.integer({ min: 1, max: 12 }), { nil: null }),
+  });
+  withoutLeaks(() => {
+    manualSeed(4);
+    fc.assert(
+      fc.property(layout, shape, (segments, { shared, groups, width, window }) => {
+        using _ = scope();
+        compare(segments, { heads: shared * groups, shared, width, window });
+      }),
+      { numRuns: 60, seed: 17 },
+    );
+  });
+});
+
+test("an answer does not see its sibling, nor the prompt its answers", () => {
+  withoutLeaks(() => {
+    const segments = segmentsOf([[2, [2, 2]]]);
+    const v = random([6, 1, 1]);
+    const plan = planAttention(segments, { dtype: "float64", device: "cpu", scale: 1, window: null });
+    const out = packedAttention(random([6, 1, 1]), random([6, 1, 1]), v, plan);
+    const reach = Array.from({ length: 6 }, (_, row) => {
+      v.grad = null;
+      backward([ops.selectInt(ops.selectInt(out, 0, row), 0, 0)], { retainGraph: true });
+      return (v.grad as Tensor | null)
+        ?.toNumbers()
+        .map((g) => (g === 0 ? 0 : 1))
+        .join("");
+    });
+    assert.deepEqual(reach, ["100000", "110000", "111000", "111100", "110010", "110011"]);
+  });
+});
+
+test("parents must come before their children and have none themselves", () => {
+  const options = { dtype: "float32", device: "cpu", scale: 1, window: null } as const;
+  const plan = (...parents: number[]) => {
+    const segments = parents.map((parent, i) => ({ start: i, end: i + 1, parent }));
+    return () => withoutLeaks(() => planAttention(segments, options));
+  };
+  for (const [make, index, parent] of [
+    [plan(1, -1), 0, 1],
+    [plan(0), 0, 0],
+    [plan(-1, 0, 1), 2, 1],
+    [plan(-1, 7), 1, 7],
+  ] as const) {
+    assert.throws(make, (error: unknown) => {
+      assert.ok(error instanceof ShapeError);
+      assert.match(error.message, new RegExp(`segment ${index} names segment ${parent} as parent`));
+      return true;
+    });
+  }
+});

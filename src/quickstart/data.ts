@@ -1,0 +1,103 @@
+/**
+ * The quick start's data: rows for SFT, preference pairs to train on, and held-out pairs, in TRL's conversational form.
+ * A pure function of its options. No question of one split comes in another, in whatever wording.
+ */
+import { deriveSeed, permutation, Random } from "../base/random.ts";
+import { drawFlaw, type Flaw, flawedAnswer } from "./flaws.ts";
+import { drawQuestion, makeWorld, type Question, questionKey, questionText, rightAnswer, type World } from "./world.ts";
+
+/** One turn of a conversation. */
+interface Message {
+  role: "user" | "assistant";
+  content: string;
+}
+
+/** A question with the answer to imitate. */
+export interface SftRow {
+  prompt: Message[];
+  completion: Message[];
+}
+
+/** A question with a right answer and a flawed one. */
+export interface PreferenceRow {
+  prompt: Message[];
+  chosen: Message[];
+  rejected: Message[];
+  /** What is wrong with the rejected answer; training does not read it. */
+  flaw: Flaw;
+}
+
+/** How much data to make. */
+export interface DataOptions {
+  seed: number;
+  sftRows: number;
+  trainPairs: number;
+  evalPairs: number;
+  /** Share of SFT rows whose answer is flawed, so that SFT leaves something to improve. */
+  flawedShare: number;
+}
+
+/** The splits. */
+export interface QuickstartData {
+  world: World;
+  sft: SftRow[];
+  train: PreferenceRow[];
+  evaluation: PreferenceRow[];
+}
+
+/** The data of `options`. */
+export function makeData(options: DataOptions): QuickstartData {
+  const { seed, sftRows, trainPairs, evalPairs } = options;
+  const world = makeWorld(deriveSeed(seed, 0));
+  const questions = differentQuestions(world, sftRows + trainPairs + evalPairs, new Random(deriveSeed(seed, 1)));
+  const random = new Random(deriveSeed(seed, 2));
+  const pairs = (from: number, count: number) =>
+    questions.slice(from, from + count).map((question) => preferenceRow(world, question, random));
+  return {
+    world,
+    evaluation: pairs(0, evalPairs),
+    train: pairs(evalPairs, trainPairs),
+    sft: questions.slice(evalPairs + trainPairs).map((question) => {
+      const isFlawed = random.next() < options.flawedShare;
+      const answer = isFlawed
+        ? flawedAnswer(world, question, drawFlaw(question, random), random)
+        : rightAnswer(world, question);
+      return { prompt: [asked(world, question)], completion: [said(answer)] };
+    }),
+  };
+}
+
+function differentQuestions(world: World, count: number, random: Random): Question[] {
+  const questions = new Map<string, Question>();
+  while (questions.size < count) {
+    const question = drawQuestion(world, random);
+    const key = questionKey(question);
+    if (!questions.has(key)) questions.set(key, question);
+  }
+  // the last ones drawn are of the kinds with the most questions: mix them in
+  const drawn = [...questions.values()];
+  return Array.from(permutation(count, random.state), (i) => drawn[i] as Question);
+}
+
+function preferenceRow(world: World, question: Question, random: Random): PreferenceRow {
+  const flaw = drawFlaw(question, random);
+  return {
+    prompt: [asked(world, question)],
+    chosen: [said(rightAnswer(world, question))],
+    rejected: [said(flawedAnswer(world, question, flaw, random))],
+    flaw,
+  };
+}
+
+function asked(world: World, question: Question): Message {
+  return { role: "user", content: questionText(world, question) };
+}
+
+function said(content: string): Message {
+  return { role: "assistant", content };
+}
+
+/** `rows` as the text of a JSONL file. */
+export function jsonLines(rows: readonly object[]): string {
+  return rows.map((row) => `${JSON.stringify(row)}\n`).join("");
+}

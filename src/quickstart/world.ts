@@ -1,0 +1,117 @@
+/**
+ * The small world of the quick start: islands that differ in size and in what they sell. Which is larger and who sells
+ * what follows from a seed, so a model cannot know it but from the training rows.
+ */
+import { permutation, type Random } from "../base/random.ts";
+
+// biome-ignore format: a table
+const names = [
+  "Arvo", "Brend", "Calder", "Dorn", "Elva", "Fenn", "Garth", "Holm", "Isk", "Jura",
+  "Kolm", "Lund", "Mira", "Nore", "Oster", "Pell", "Runa", "Skerry", "Torun", "Vell",
+];
+// biome-ignore format: a table
+const wares = [
+  "salt", "figs", "wool", "rope", "honey", "tin", "oil", "tea", "silk", "corn",
+  "glass", "wax", "fish", "rice", "coal", "wine", "plums", "bricks", "paper", "soap",
+];
+
+/** An island and what it sells. */
+export interface Island {
+  name: string;
+  ware: string;
+}
+
+/** The islands, the smallest first. */
+export type World = readonly Island[];
+
+/** The world of `seed`. */
+export function makeWorld(seed: number): World {
+  const order = permutation(names.length, seed);
+  const sold = permutation(wares.length, seed + 1);
+  return Array.from(order, (name, i) => ({ name: names[name] as string, ware: wares[sold[i] as number] as string }));
+}
+
+/** What is asked of the islands: to put them in order, or to say what they sell. */
+export type QuestionKind = "small first" | "large first" | "wares";
+
+/** A question about some islands. */
+export interface Question {
+  kind: QuestionKind;
+  /** Indices into the world, in the order in which the question names them. */
+  islands: readonly number[];
+  /** Which of the wordings. */
+  wording: number;
+}
+
+const wordings: Record<QuestionKind, readonly ((list: string) => string)[]> = {
+  "small first": [
+    (list) => `Put these islands in order from small to large: ${list}.`,
+    (list) => `Which of ${list} is the smallest? List them, the smallest first.`,
+  ],
+  "large first": [
+    (list) => `Put these islands in order from large to small: ${list}.`,
+    (list) => `Which of ${list} is the largest? List them, the largest first.`,
+  ],
+  wares: [(list) => `What do ${list} sell?`, (list) => `List what is sold on ${list}.`],
+};
+
+const kinds: readonly QuestionKind[] = ["small first", "large first", "wares"];
+
+/** A question drawn at random: three or four islands to order, or two or three to name the wares of. */
+export function drawQuestion(world: World, random: Random): Question {
+  const kind = random.pick(kinds);
+  const count = (kind === "wares" ? 2 : 3) + random.below(2);
+  const left = world.map((_, i) => i);
+  const islands = Array.from({ length: count }, () => left.splice(random.below(left.length), 1)[0] as number);
+  return { kind, islands, wording: random.below(wordings[kind].length) };
+}
+
+/** What tells questions with different answers apart, whatever their wording and the order of their islands. */
+export function questionKey({ kind, islands }: Question): string {
+  return `${kind}: ${[...islands].sort((a, b) => a - b).join(" ")}`;
+}
+
+/** The question as a user writes it. */
+export function questionText(world: World, question: Question): string {
+  const listed = question.islands.map((i) => (world[i] as Island).name);
+  const list = `${listed.slice(0, -1).join(", ")} and ${listed.at(-1)}`;
+  return (wordings[question.kind][question.wording] as (list: string) => string)(list);
+}
+
+/** The islands of the right answer, in its order, each with what is said of it. */
+export function rightEntries(world: World, { kind, islands }: Question): Island[] {
+  const order = [...islands];
+  if (kind === "small first") order.sort((a, b) => a - b);
+  if (kind === "large first") order.sort((a, b) => b - a);
+  return order.map((i) => world[i] as Island);
+}
+
+/** Says that an answer is complete: the last line of each. */
+export const closing = "End of list.";
+
+/** The line about an island, without its number. */
+export function entryText(kind: QuestionKind, { name, ware }: Island): string {
+  return kind === "wares" ? `${name} sells ${ware}.` : name;
+}
+
+/** The right answer: a numbered line for each island, then the closing line. */
+export function rightAnswer(world: World, question: Question): string {
+  const lines = rightEntries(world, question).map((island) => entryText(question.kind, island));
+  return [...numbered(lines), closing].join("\n");
+}
+
+/** `lines` with "1. " and so on in front. */
+export function numbered(lines: readonly string[]): string[] {
+  return lines.map((line, i) => `${i + 1}. ${line}`);
+}
+
+/** Whether `answer` has the form asked for: numbered lines, as many as `right` has, and the closing line. */
+export function hasRightForm(answer: string, right: string): boolean {
+  const lines = answer.split("\n");
+  const entries = lines.slice(0, -1);
+  return (
+    lines.length === right.split("\n").length &&
+    lines.at(-1) === closing &&
+    entries.every((line, i) => line.startsWith(`${i + 1}. `) && line.length > `${i + 1}. `.length)
+  );
+}

@@ -1,0 +1,188 @@
+/** Scoring a data file with a model: one line a pair, and an objective's value over all of them. */
+import { ConfigError } from "../base/errors.ts";
+import { writeFileAtomic } from "../base/files.ts";
+import type { Example } from "../data/example.ts";
+import { assertPreflight, type PreflightReport } from "../data/preflight.ts";
+import { readAdapter } from "../formats/adapter.ts";
+import type { Adapter } from "../models/adapt.ts";
+import type { CausalLM } from "../models/causal-lm.ts";
+import { loadModel } from "../models/load.ts";
+import { installAdapter } from "../models/load-adapter.ts";
+import type { Objective } from "../objectives/objective.ts";
+import type { RunConfig } from "../runs/config-types.ts";
+import { stringifyNumbers } from "../runs/json-numbers.ts";
+import { scope } from "../torch/index.ts";
+import { type EnvironmentOptions, settleEnvironment } from "../train/environment.ts";
+import { evaluate } from "../train/evaluate.ts";
+import { evaluationBatches, type PlanKeys } from "../train/plan.ts";
+import { type DataSelection, prepareData } from "../train/prepare-data.ts";
+import { givenReference, liveReference, type ReferenceSource, referenceFrom } from "../train/reference.ts";
+import { type AnswerScore, scoreBatch } from "../train/score.ts";
+import type { MicroBatch, Numerics } from "../train/step.ts";
+import type { PhaseListener } from "./train-events.ts";
+
+/** What to score, with what. Names as in a run's configuration where it has them. */
+export interface ScoreOptions extends EnvironmentOptions {
+  model: string;
+  adapter?: string | null;
+  data: string;
+  /** Adds the objective's loss and metrics over all rows. */
+  objective?: Objective | null;
+  /** Model whose log-probs are the reference of an objective that needs one; default: the model without its adapter. */
+  reference?: string | null;
+  /** Also give each token's log-prob. */
+  perToken?: boolean;
+  batchSize?: number;
+  selection?: Partial<DataSelection>;
+  onPhase?: PhaseListener;
+}
+
+/** One scored row. */
+export interface ScoredRow {
+  file: string;
+  line: number;
+  /** Sums over completion tokens, nats. A row without a rejected answer has only the first of each. */
+  "logps/chosen": number;
+  "logps/rejected"?: number;
+  "num_tokens/chosen": number;
+  "num_tokens/rejected"?: number;
+  "token_logps/chosen"?: number[];
+  "token_logps/rejected"?: number[];
+}
+
+/** Result of `score`. */
+export interface ScoreResult {
+  rows: ScoredRow[];
+  /** Loss and metrics of the objective over all rows, or null when none was asked for. */
+  objective: { name: string; loss: number; metrics: Record<string, number> } | null;
+  preflight: PreflightReport;
+}
+
+/**
+ * Log-probabilities of every row of `data`.
+ *
+ * @throws {DataError} if rows are faulty
+ * @throws {ConfigError} if the objective needs a reference and there is none
+ */
+export async function score(options: ScoreOptions): Promise<ScoreResult> {
+  const environment = settleEnvironment(options);
+  const onPhase = options.onPhase ?? (() => {});
+  const { dataset } = await prepareData(selectionOf(options), onPhase);
+  assertPreflight(dataset.report);
+  using _ = scope();
+  const { device, dtype } = environment;
+  const model = loadModel(options.model, { device, dtype });
+  const adapter = options.adapter ? installAdapter(model, readAdapter(options.adapter)) : null;
+  const numerics: Numerics = { dtype, recompute: false, chunkRows: null };
+  const batches = evaluationBatches(dataset.examples, batchKeys(options));
+  const rows = scoreRows({ model, numerics, batches, onPhase }, dataset.examples, options.perToken ?? false);
+  const objective = options.objective ?? null;
+  if (objective === null) return { rows, objective: null, preflight: dataset.report };
+  const reference = objective.needsReference
+    ? referenceOf(options, { model, adapter, numerics, batches, examples: dataset.examples })
+    : null;
+  const { metrics } = evaluate({ model, objective, numerics, reference }, batches, dataset.examples.length);
+  const { loss = Number.NaN, ...others } = metrics;
+  return { rows, objective: { name: objective.name, loss, metrics: others }, preflight: dataset.report };
+}
+
+interface Scoring {
+  model: CausalLM;
+  numerics: Numerics;
+  batches: readonly MicroBatch[];
+}
+
+function scoreRows(
+  { model, numerics, batches, onPhase }: Scoring & { onPhase: PhaseListener },
+  examples: readonly Example[],
+  perToken: boolean,
+): ScoredRow[] {
+  const rows: ScoredRow[] = examples.map(({ origin: { file, line } }) => ({
+    file,
+    line,
+    "logps/chosen": Number.NaN,
+    "num_tokens/chosen": 0,
+  }));
+  let done = 0;
+  for (const batch of batches) {
+    for (const answer of scoreBatch(model, batch, numerics)) {
+      enter(rows[answer.index] as ScoredRow, answer, perToken);
+    }
+    done += batch.indices.length;
+    onPhase("rows scored", done, examples.length);
+  }
+  return rows;
+}
+
+function enter(row: ScoredRow, answer: AnswerScore, perToken: boolean): void {
+  const side = answer.completion === 0 ? "chosen" : "rejected";
+  row[`logps/${side}`] = answer.sum;
+  row[`num_tokens/${side}`] = answer.logps.length;
+  if (perToken) row[`token_logps/${side}`] = Array.from(answer.logps);
+}
+
+function referenceOf(
+  options: ScoreOptions,
+  scored: Scoring & { adapter: Adapter | null; examples: readonly Example[] },
+): ReferenceSource {
+  const given = givenReference(scored.examples);
+  if (given !== null) return referenceFrom(given);
+  if (options.reference) {
+    const { device } = scored.model;
+    const model = loadModel(options.reference, { device, dtype: scored.numerics.dtype });
+    return (batch) => scoreBatch(model, batch, scored.numerics).map((answer) => answer.sum);
+  }
+  if (scored.adapter !== null) return liveReference(scored.model, scored.adapter, scored.numerics);
+  throw new ConfigError(
+    "dpo needs reference log-probs: name the model trained from with --reference DIR, score an adapter, or give rows with " +
+      "ref_chosen_logps and ref_rejected_logps.",
+  );
+}
+
+function selectionOf(options: ScoreOptions): DataSelection {
+  const over = options.objective?.over ?? "pairs";
+  return {
+    model_name_or_path: options.model,
+    train_data: [{ path: options.data, weight: 1, columns: null, split: null, name: null }],
+    eval_data: null,
+    eval_fraction: 0,
+    columns: null,
+    max_train_rows: null,
+    max_eval_rows: null,
+    max_length: 1024,
+    overflow: "error",
+    invalid_rows: "error",
+    chat_template: null,
+    enable_thinking: null,
+    train_on: "all",
+    seed: 42,
+    task: over === "answers" ? "sft" : "preference",
+    ...options.selection,
+  };
+}
+
+function batchKeys({ batchSize = 8 }: ScoreOptions): PlanKeys {
+  const one: Pick<RunConfig, "num_train_epochs" | "max_steps" | "seed" | "share_prompt"> = {
+    num_train_epochs: 1,
+    max_steps: -1,
+    seed: 0,
+    share_prompt: true,
+  };
+  return {
+    ...one,
+    per_device_train_batch_size: batchSize,
+    per_device_eval_batch_size: batchSize,
+    gradient_accumulation_steps: 1,
+    tokens_per_step: null,
+    max_tokens_per_micro_batch: null,
+  };
+}
+
+/** Writes scored rows as JSON lines; the last line holds the objective's value when there is one. */
+export function writeScores(path: string, { rows, objective }: ScoreResult): void {
+  const lines: string[] = rows.map(stringifyNumbers);
+  if (objective !== null) {
+    lines.push(stringifyNumbers({ objective: objective.name, loss: objective.loss, ...objective.metrics }));
+  }
+  writeFileAtomic(path, `${lines.join("\n")}\n`);
+}

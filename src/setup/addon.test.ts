@@ -1,0 +1,63 @@
+import assert from "node:assert/strict";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type TestContext, test } from "node:test";
+import { type AddonInputs, addonKey, compileFlags } from "./addon.ts";
+import { sourcesHash } from "./native-sources.ts";
+import { libraryName, type Torch } from "./torch.ts";
+
+const inputs: AddonInputs = {
+  torchVersion: "2.13.0+cpu",
+  torchFolder: "/opt/torch",
+  sources: "abc",
+  compiler: "g++ 12",
+  platform: "linux-x64",
+  flags: ["-O2"],
+};
+
+function temporaryFolder(t: TestContext): string {
+  const folder = mkdtempSync(join(tmpdir(), "preftune-addon-"));
+  t.after(() => rmSync(folder, { recursive: true }));
+  return folder;
+}
+
+test("the key changes with every input, and with nothing else", () => {
+  const changes: Partial<AddonInputs>[] = [
+    { torchVersion: "2.12.0" },
+    { torchFolder: "/usr/torch" },
+    { sources: "abd" },
+    { compiler: "g++ 13" },
+    { platform: "linux-arm64" },
+    { flags: ["-O3"] },
+  ];
+  const keys = changes.map((change) => addonKey({ ...inputs, ...change }));
+  assert.equal(new Set([addonKey(inputs), ...keys]).size, changes.length + 1);
+  assert.equal(addonKey({ ...inputs }), addonKey(inputs));
+  assert.match(addonKey(inputs), /^[0-9a-f]{16}$/);
+});
+
+test("the sources' hash sees contents and names of C++ files only", (t) => {
+  const folder = temporaryFolder(t);
+  writeFileSync(join(folder, "a.cpp"), "int a;");
+  const first = sourcesHash(folder);
+  writeFileSync(join(folder, "notes.md"), "not compiled");
+  assert.equal(sourcesHash(folder), first);
+  writeFileSync(join(folder, "a.h"), "int b;");
+  const second = sourcesHash(folder);
+  assert.notEqual(second, first);
+  writeFileSync(join(folder, "a.h"), "int c;");
+  assert.notEqual(sourcesHash(folder), second);
+});
+
+test("CUDA libraries are linked when the torch has them", (t) => {
+  const folder = temporaryFolder(t);
+  const torch: Torch = { version: "2.13.0", cuda: null, folder, source: "python3" };
+  assert.ok(!compileFlags(torch, []).includes("-ltorch_cuda"));
+  mkdirSync(join(folder, "lib"));
+  writeFileSync(join(folder, "lib", libraryName("torch_cuda")), "");
+  const flags = compileFlags(torch, ["/headers"]);
+  assert.ok(flags.includes("-ltorch_cuda") && flags.includes("-lc10_cuda"));
+  assert.ok(flags.includes(`-Wl,-rpath,${join(folder, "lib")}`));
+  assert.equal(flags[flags.indexOf("/headers") - 1], "-isystem");
+});

@@ -1,0 +1,126 @@
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { type DoctorReport, defaultsOf, type LoadedAddon, tryAddon } from "./doctor.ts";
+import { formatDoctor } from "./doctor-text.ts";
+import { computesBfloat16, parseCpuFlags, parseNvidiaSmi } from "./machine.ts";
+
+const loaded: LoadedAddon = { torchVersion: "2.13.0", cudaDevices: 0, hasMps: false, threads: 2 };
+
+const healthy: DoctorReport = {
+  preftune: { folder: "/work", checkout: true },
+  node: { version: "24.21.0", path: "/work/node" },
+  torch: { version: "2.13.0+cpu", cuda: null, folder: "/opt/torch", source: "python3" },
+  compiler: { path: "/usr/bin/c++", prefix: [], version: "c++ 12.2.0" },
+  addon: { path: "/work/preftune.node", loaded, error: null },
+  processor: { model: "Test CPU", features: ["avx2"], cores: 8, usableCores: 2 },
+  memory: { totalBytes: 64 * 2 ** 30, limitBytes: 24 * 2 ** 30, availableBytes: 20.5 * 2 ** 30 },
+  diskFreeBytes: 100 * 2 ** 30,
+  gpus: [],
+  defaults: { device: "cpu", dtype: "float32" },
+  problems: [],
+  ready: true,
+};
+
+test("a healthy machine: every fact on its line, and the verdict last", () => {
+  const text = formatDoctor(healthy, false);
+  assert.match(text, /^torch {6}2\.13\.0\+cpu, .*CPU.* build, of python3: \/opt\/torch$/m);
+  assert.match(text, /^threads {4}2 of 8 usable, torch uses 2$/m);
+  assert.match(text, /^memory {5}64\.0 GiB, limited to 24\.0 GiB, 20\.5 GiB available$/m);
+  assert.match(text, /^defaults {3}device cpu, dtype float32$/m);
+  assert.ok(text.endsWith("\nTraining can start.\n"));
+  assert.ok(!text.includes("\u001b"));
+});
+
+test("what is missing stands with the command that mends it", () => {
+  const text = formatDoctor(
+    {
+      ...healthy,
+      torch: null,
+      compiler: null,
+      addon: { path: null, loaded: null, error: "nothing is built yet" },
+      problems: [
+        { what: "no torch was found", mend: "npm run setup", blocking: true },
+        { what: "no GPU build", mend: "pip install torch", blocking: false },
+      ],
+      ready: false,
+    },
+    false,
+  );
+  assert.match(text, /^torch {6}not found$/m);
+  assert.match(text, /^addon {6}not built: nothing is built yet$/m);
+  assert.ok(text.includes("- no torch was found\n    npm run setup\n"));
+  assert.ok(text.includes("- (training can start all the same) no GPU build\n    pip install torch\n"));
+  assert.ok(text.endsWith("\nTraining cannot start.\n"));
+});
+
+test("colour is there when asked for", () => {
+  assert.ok(formatDoctor(healthy, true).includes("\u001b[32mTraining can start.\u001b[0m"));
+});
+
+test("processor flags of x86 and ARM, and whether they mean native bfloat16", () => {
+  const x86 = parseCpuFlags(
+    "processor : 0\nmodel name : X\nflags\t\t: fpu avx2 avx512_bf16\nprocessor : 1\n",
+  );
+  assert.deepEqual([...x86], ["fpu", "avx2", "avx512_bf16"]);
+  assert.equal(computesBfloat16(x86), true);
+  assert.equal(computesBfloat16(parseCpuFlags("Features\t: fp asimd bf16\n")), true);
+  assert.equal(computesBfloat16(parseCpuFlags("flags : avx2 avx512f\n")), false);
+  assert.equal(computesBfloat16(parseCpuFlags("")), false);
+});
+
+test("nvidia-smi's lines", () => {
+  assert.deepEqual(parseNvidiaSmi("NVIDIA H200, 143771, 570.1, 9.0\nTesla T4, 15360, 535.2, 7.5\n"), [
+    { name: "NVIDIA H200", memoryMiB: 143771, driver: "570.1", capability: 9 },
+    { name: "Tesla T4", memoryMiB: 15360, driver: "535.2", capability: 7.5 },
+  ]);
+  assert.deepEqual(parseNvidiaSmi("No devices were found\n"), []);
+});
+
+test("device and dtype that auto stands for", () => {
+  const gpu = { name: "g", memoryMiB: 1, driver: "1" };
+  const cuda = { ...loaded, cudaDevices: 1 };
+  const { processor } = healthy;
+  assert.deepEqual(defaultsOf(cuda, [{ ...gpu, capability: 9 }], processor), {
+    device: "cuda",
+    dtype: "bfloat16",
+  });
+  assert.deepEqual(defaultsOf(cuda, [{ ...gpu, capability: 7.5 }], processor), {
+    device: "cuda",
+    dtype: "float32",
+  });
+  assert.deepEqual(defaultsOf(loaded, [{ ...gpu, capability: 9 }], processor), {
+    device: "cpu",
+    dtype: "float32",
+  });
+  const amx = { ...processor, features: ["avx2", "amx_bf16"] };
+  assert.deepEqual(defaultsOf(null, [], amx), { device: "cpu", dtype: "bfloat16" });
+});
+
+test("an addon that does not load is reported, not thrown", (t) => {
+  const folder = mkdtempSync(join(tmpdir(), "preftune-doctor-"));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const path = join(folder, "preftune.node");
+  writeFileSync(path, "not a library");
+  const report = tryAddon(path);
+  assert.equal(report.loaded, null);
+  assert.match(report.error ?? "", /^Error: .*preftune\.node/);
+});
+
+test("the command works with neither torch nor compiler: status 1, facts as JSON", (t) => {
+  const folder = mkdtempSync(join(tmpdir(), "preftune-doctor-"));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const env = { PATH: folder, PREFTUNE_TORCH: join(folder, "absent"), CXX: "no-such-compiler" };
+  const command = join(import.meta.dirname, "command.ts");
+  const result = spawnSync(process.execPath, [command, "doctor", "--json"], { env, encoding: "utf8" });
+  assert.equal(result.status, 1, result.stderr);
+  const report = JSON.parse(result.stdout) as DoctorReport;
+  assert.deepEqual([report.torch, report.compiler, report.ready], [null, null, false]);
+  assert.deepEqual(
+    report.problems.map((problem) => problem.mend).filter((mend) => mend.startsWith("unset")),
+    ["unset PREFTUNE_TORCH", "unset CXX"],
+  );
+});

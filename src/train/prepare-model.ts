@@ -1,0 +1,86 @@
+/** From a configuration to the model and what of it is trained. */
+import { ConfigError } from "../base/errors.ts";
+import { readAdapter } from "../formats/adapter.ts";
+import type { AdapterConfig } from "../formats/adapter-config.ts";
+import { type Adapter, addAdapter } from "../models/adapt.ts";
+import type { CausalLM } from "../models/causal-lm.ts";
+import { loadModel } from "../models/load.ts";
+import { installAdapter } from "../models/load-adapter.ts";
+import type { NamedParameter } from "../optim/adamw.ts";
+import type { RunConfig } from "../runs/config-types.ts";
+import type { Environment } from "./environment.ts";
+import { adapterParameters, trainAll } from "./parameters.ts";
+
+/** Keys that say what is trained. */
+export type TrainedSelection = Pick<
+  RunConfig,
+  | "model_name_or_path"
+  | "use_peft"
+  | "lora_r"
+  | "lora_alpha"
+  | "lora_dropout"
+  | "lora_target_modules"
+  | "lora_modules_to_save"
+  | "use_rslora"
+  | "use_dora"
+  | "adapter_name_or_path"
+  | "disable_dropout"
+>;
+
+/** A model and the tensors of it that are trained. */
+export interface TrainedModel {
+  model: CausalLM;
+  adapter: Adapter | null;
+  parameters: readonly NamedParameter[];
+}
+
+/**
+ * Loads the model and marks what is trained: an adapter (new, or the one to go on from), or every weight in float32.
+ * A new adapter draws from torch's generator: seed it before.
+ */
+export function prepareModel(selection: TrainedSelection, environment: Environment): TrainedModel {
+  const { device, dtype } = environment;
+  const dir = selection.model_name_or_path;
+  if (!selection.use_peft) {
+    if (selection.adapter_name_or_path !== null) {
+      throw new ConfigError(
+        "adapter_name_or_path needs use_peft: true, or merge the adapter first: preftune merge",
+      );
+    }
+    const model = loadModel(dir, { device, dtype: "float32", copy: true });
+    return { model, adapter: null, parameters: trainAll(model) };
+  }
+  const model = loadModel(dir, { device, dtype });
+  const adapter = adapterOf(model, selection);
+  return { model, adapter, parameters: adapterParameters(model) };
+}
+
+function adapterOf(model: CausalLM, selection: TrainedSelection): Adapter {
+  const dropout = selection.disable_dropout ? 0 : selection.lora_dropout;
+  if (selection.adapter_name_or_path !== null) {
+    const files = readAdapter(selection.adapter_name_or_path);
+    return installAdapter(model, { ...files, config: { ...files.config, dropout } });
+  }
+  const targets = selection.lora_target_modules;
+  const config: AdapterConfig = {
+    rank: selection.lora_r,
+    alpha: selection.lora_alpha,
+    dropout,
+    targetModules: targets === "all-linear" ? [] : targets,
+    useRslora: selection.use_rslora,
+    useDora: selection.use_dora,
+    modulesToSave: selection.lora_modules_to_save,
+    baseModel: selection.model_name_or_path,
+    bias: "none",
+    rankPattern: {},
+    alphaPattern: {},
+    raw: {},
+  };
+  const adapter = addAdapter(model, config, targets);
+  // PEFT resolves "all-linear" the same way before it saves
+  const names = new Set(adapter.targets.map((path) => path.split(".").at(-1) as string));
+  return {
+    ...adapter,
+    config: { ...config, targetModules: targets === "all-linear" ? [...names] : targets },
+  };
+}

@@ -1,0 +1,251 @@
+/** What must not depend on how the work is cut, kept or computed again; and that every objective learns. */
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { readAdapter } from "../../src/formats/adapter.ts";
+import { readSafetensorsHeader } from "../../src/formats/safetensors.ts";
+import { installAdapter } from "../../src/models/load-adapter.ts";
+import { loadModel } from "../../src/models/load.ts";
+import type { MetricRow } from "../../src/runs/metrics.ts";
+import { scope } from "../../src/torch/index.ts";
+import { assertClose } from "../support/close.ts";
+import { losses, runTraining, type Told, type Values, type Workshop, workshop } from "../support/runs.ts";
+import { chatRows, writeRows } from "../support/tiny-model.ts";
+import { logitsOf, type TinyName, tinyNames } from "../support/tiny-models.ts";
+
+// 20 rows in steps of 8: the third step of each epoch holds 4
+const shops = new Map<TinyName, Workshop>();
+
+/** The workshop of a family, made when it is first asked for. */
+function shopOf(family: TinyName): Workshop {
+  const known = shops.get(family) ?? workshop({ family, rows: 20, held: 4 });
+  shops.set(family, known);
+  return known;
+}
+
+after(() => {
+  for (const shop of shops.values()) shop[Symbol.dispose]();
+});
+
+const shop = shopOf("llama_tied");
+const ten: Values = {
+  ...shop.values,
+  eval_strategy: "no",
+  per_device_train_batch_size: 8,
+  max_steps: 10,
+  learning_rate: 1e-3,
+  logging_steps: 1,
+};
+const lora: Values = { use_peft: true, lora_r: 4, lora_alpha: 8, lora_dropout: 0 };
+
+interface Outcome {
+  losses: number[];
+  rows: MetricRow[];
+  /** Trained tensors of the last checkpoint. */
+  weights: Map<string, Float32Array>;
+  dir: string;
+  told: Told;
+}
+
+let runs = 0;
+
+async function outcome(values: Values): Promise<Outcome> {
+  runs += 1;
+  const dir = shop.path(`run-${runs}`);
+  const told = await runTraining({ ...ten, ...values, output_dir: dir });
+  const rows = told.events.flatMap((event) => (event.type === "log" ? [event.row] : []));
+  const name = values["use_peft"] === true ? "adapter_model.safetensors" : "model.safetensors";
+  const weights = tensorsOf(join(dir, "checkpoints", `checkpoint-${told.summary.step}`, name));
+  return { losses: losses(told), rows, weights, dir, told };
+}
+
+/** The float32 tensors of a file. */
+function tensorsOf(path: string): Map<string, Float32Array> {
+  const { tensors, dataStart } = readSafetensorsHeader(path);
+  const bytes = readFileSync(path);
+  return new Map(
+    [...tensors.values()].map(({ name, dtype, begin, end }) => {
+      assert.equal(dtype, "F32");
+      return [
+        name,
+        new Float32Array(
+          bytes.buffer.slice(bytes.byteOffset + dataStart + begin, bytes.byteOffset + dataStart + end),
+        ),
+      ];
+    }),
+  );
+}
+
+/** Asserts that losses agree within 1e-6 relative at each of the ten steps. */
+function assertSameLosses(got: Outcome, want: Outcome): void {
+  assert.equal(want.losses.length, 10);
+  assertClose(got.losses, want.losses, { rtol: 1e-6 });
+}
+
+/** Asserts that weights differ by rounding alone: by little, and not to one side. */
+function assertRounding(got: Outcome, want: Outcome): void {
+  assert.deepEqual([...got.weights.keys()], [...want.weights.keys()]);
+  const residuals = [...want.weights].flatMap(([name, values]) => {
+    const own = got.weights.get(name) as Float32Array;
+    return Array.from(values, (value, i) => (own[i] as number) - value);
+  });
+  const average = (numbers: number[]) => numbers.reduce((sum, x) => sum + x, 0) / numbers.length;
+  const mean = average(residuals);
+  const rms = Math.sqrt(average(residuals.map((r) => r * r)));
+  const largest = residuals.reduce((max, r) => Math.max(max, Math.abs(r)), 0);
+  assert.ok(largest <= 1e-5, `a weight differs by ${largest}`);
+  assert.ok(Math.abs(mean) <= 0.2 * rms, `residuals lean to a side: mean ${mean}, root mean square ${rms}`);
+}
+
+/** Data of an objective: chats for supervised training. */
+function dataFor(objective: string, rows = 20): Values {
+  if (objective !== "sft") return {};
+  return { train_data: writeRows(shop.path(`chats-${rows}.jsonl`), chatRows(rows)), eval_data: null };
+}
+
+const kinds: [kind: string, values: Values][] = [
+  ["LoRA", lora],
+  ["full tuning", {}],
+];
+const objectives = ["sft", "dpo", "simpo", "slime"];
+
+for (const objective of objectives) {
+  for (const [kind, trained] of kinds) {
+    test(`${objective}, ${kind}: one batch of 8 = 8 of 1 = 4 of 2 = cut by tokens`, async () => {
+      const base = { ...trained, ...dataFor(objective), objective };
+      const want = await outcome(base);
+      const cuts: Values[] = [
+        { per_device_train_batch_size: 1, gradient_accumulation_steps: 8 },
+        { per_device_train_batch_size: 2, gradient_accumulation_steps: 4 },
+        { max_tokens_per_micro_batch: 150 },
+      ];
+      for (const cut of cuts) {
+        const got = await outcome({ ...base, ...cut });
+        assertSameLosses(got, want);
+        assertRounding(got, want);
+      }
+    });
+  }
+}
+
+test("a step's metrics do not depend on its cut", async () => {
+  const base = { ...lora, objective: "slime", log_entropy: true };
+  const [want, got] = [await outcome(base), await outcome({ ...base, max_tokens_per_micro_batch: 100 })];
+  for (const [i, row] of want.rows.entries()) {
+    for (const name of ["rewards/margins", "logps/chosen", "slime/anchor_loss", "entropy", "grad_norm"]) {
+      assertClose(got.rows[i]?.[name] as number, row[name] as number, { rtol: 2e-5 });
+    }
+  }
+});
+
+for (const [kind, trained] of kinds) {
+  test(`${kind}: the prompt shared = the prompt computed for each answer`, async () => {
+    const want = await outcome({ ...trained, objective: "slime" });
+    const got = await outcome({ ...trained, objective: "slime", share_prompt: false });
+    assertSameLosses(got, want);
+    assertRounding(got, want);
+    const tokens = ({ rows }: Outcome) => rows.at(-1)?.["num_tokens"] as number;
+    assert.ok(tokens(got) > 1.3 * tokens(want), `${tokens(got)} tokens, shared ${tokens(want)}`);
+  });
+
+  test(`${kind}: logits held 1 or 7 rows at a time = all at once`, async () => {
+    const want = await outcome({ ...trained, objective: "slime" });
+    for (const rows of [1, 7]) {
+      const got = await outcome({ ...trained, objective: "slime", logits_chunk_size: rows });
+      assertSameLosses(got, want);
+      assertRounding(got, want);
+    }
+  });
+}
+
+for (const family of tinyNames) {
+  test(`${family}: activations computed again = kept, bit for bit, with dropout`, async () => {
+    const own = { ...shopOf(family).values, ...lora, lora_dropout: 0.3, objective: "dpo", max_steps: 5 };
+    const want = await outcome(own);
+    const got = await outcome({ ...own, gradient_checkpointing: true });
+    assert.deepEqual(got.losses, want.losses);
+    assert.deepEqual(got.weights, want.weights);
+    const without = await outcome({ ...own, lora_dropout: 0 });
+    assert.notDeepEqual(without.losses, want.losses, "dropout does nothing");
+  });
+}
+
+for (const family of tinyNames) {
+  for (const [kind, trained] of kinds) {
+    test(`${family}, ${kind}: DPO begins at ln 2`, async () => {
+      const { losses: all } = await outcome({
+        ...shopOf(family).values,
+        ...trained,
+        objective: "dpo",
+        max_steps: 1,
+      });
+      assertClose(all[0] as number, Math.LN2, { atol: 1e-6 });
+    });
+  }
+}
+
+test("DPO's reference computed before = computed at each step with the adapter off", async () => {
+  const base = { ...lora, objective: "dpo", learning_rate: 5e-3 };
+  const want = await outcome({ ...base, precompute_ref_log_probs: false });
+  const got = await outcome({ ...base, precompute_ref_log_probs: true });
+  assertSameLosses(got, want);
+  assertRounding(got, want);
+});
+
+const adapters: [name: string, values: Values][] = [
+  ["LoRA", {}],
+  ["rsLoRA", { use_rslora: true }],
+  ["DoRA", { use_dora: true }],
+  ["LoRA with a head of its own", { lora_modules_to_save: ["lm_head"] }],
+];
+for (const family of tinyNames) {
+  test(`${family}: the merged model = the base with the adapter`, async () => {
+    const values = shopOf(family).values;
+    const ids = [1, 80, 90, 5, 42, 7, 199, 3, 263, 17];
+    for (const [name, adapter] of adapters) {
+      const { dir } = await outcome({
+        ...values,
+        ...lora,
+        ...adapter,
+        max_steps: 3,
+        learning_rate: 1e-2,
+        export_merged: true,
+      });
+      using _ = scope();
+      const base = loadModel(values["model_name_or_path"] as string);
+      const before = logitsOf(base, ids);
+      installAdapter(base, readAdapter(join(dir, "adapter")));
+      const adapted = logitsOf(base, ids);
+      assertClose(logitsOf(loadModel(join(dir, "model")), ids), adapted, { atol: 2e-5 });
+      const moved = adapted.reduce((max, x, i) => Math.max(max, Math.abs(x - (before[i] as number))), 0);
+      assert.ok(moved > 1e-2, `${name} moved the logits by ${moved} only`);
+    }
+  });
+}
+
+for (const objective of objectives) {
+  for (const [kind, trained] of kinds) {
+    test(`${objective}, ${kind}: learns 8 rows`, async () => {
+      const { rows } = await outcome({
+        ...trained,
+        ...dataFor(objective, 8),
+        objective,
+        max_train_rows: 8,
+        max_steps: 30,
+        learning_rate: 1e-2,
+        lr_scheduler_type: "constant",
+      });
+      const [first, last] = [rows[0] as MetricRow, rows.at(-1) as MetricRow];
+      const fall = (last["loss"] as number) / (first["loss"] as number);
+      assert.ok(fall < 0.7, `the loss went from ${first["loss"]} to ${last["loss"]}`);
+      if (objective === "sft") {
+        assert.ok((last["mean_token_accuracy"] as number) > (first["mean_token_accuracy"] as number) + 0.2);
+      } else {
+        const margin = (row: MetricRow) => row["rewards/margins"] as number;
+        assert.ok(margin(last) > margin(first) + 0.5, `margin ${margin(first)}, then ${margin(last)}`);
+        assert.equal(last["rewards/accuracies"], 1);
+      }
+    });
+  }
+}

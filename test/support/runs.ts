@@ -1,0 +1,166 @@
+/** Whole training runs in tests: start, collect what they tell, copy and cut them back as a kill would, compare. */
+import assert from "node:assert/strict";
+import { type ChildProcessByStdio, spawn } from "node:child_process";
+import { once } from "node:events";
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, relative } from "node:path";
+import type { Readable } from "node:stream";
+import { text } from "node:stream/consumers";
+import { sha256File } from "../../src/base/files.ts";
+import { type TrainOptions, train } from "../../src/recipes/train.ts";
+import type { TrainEvent, TrainSummary } from "../../src/recipes/train-events.ts";
+import { loadConfig } from "../../src/runs/config-load.ts";
+import { stringifyNumbers } from "../../src/runs/json-numbers.ts";
+import { MetricsWriter, readMetrics } from "../../src/runs/metrics.ts";
+import { makeTinyModel, pairRows, type TinyModelOptions, writeRows } from "./tiny-model.ts";
+
+/** Configuration values as in YAML. */
+export type Values = Record<string, unknown>;
+
+/** What a finished run told. */
+export interface Told {
+  events: TrainEvent[];
+  summary: TrainSummary;
+}
+
+/** A temporary directory with a tiny model and data, removed when `using` ends. */
+export interface Workshop extends Disposable {
+  dir: string;
+  /** Values every run of the workshop needs; `output_dir` is not among them. */
+  values: Values;
+  /** Path of something in the directory. */
+  path(...parts: string[]): string;
+}
+
+/** Makes a tiny model, `rows` preference rows to train on and `held` held-out ones. */
+export function workshop(options: TinyModelOptions & { rows?: number; held?: number } = {}): Workshop {
+  const dir = mkdtempSync(join(tmpdir(), "preftune-run-"));
+  const path = (...parts: string[]) => join(dir, ...parts);
+  const { rows = 20, held = 4 } = options;
+  const all = pairRows(rows + held);
+  const values: Values = {
+    model_name_or_path: makeTinyModel(path("base"), options),
+    train_data: writeRows(path("train.jsonl"), all.slice(0, rows)),
+    ...(held > 0 ? { eval_data: writeRows(path("held.jsonl"), all.slice(rows)) } : {}),
+    device: "cpu",
+    dtype: "float32",
+    threads: 1,
+  };
+  return { dir, values, path, [Symbol.dispose]: () => rmSync(dir, { recursive: true, force: true }) };
+}
+
+/** Runs a training to its end. `onEvent` is called with each event as it comes. */
+export async function runTraining(
+  values: Values,
+  options: TrainOptions & { onEvent?: (event: TrainEvent) => void } = {},
+): Promise<Told> {
+  const events: TrainEvent[] = [];
+  const { onEvent, ...rest } = options;
+  for await (const event of train(loadConfig({ values }), rest)) {
+    events.push(event);
+    onEvent?.(event);
+  }
+  const end = events.at(-1);
+  assert.equal(end?.type, "end");
+  return { events, summary: (end as Extract<TrainEvent, { type: "end" }>).summary };
+}
+
+/** Loss of every step, in order. */
+export function losses({ events }: Told): number[] {
+  return events.flatMap((event) => (event.type === "step" ? [event.loss] : []));
+}
+
+/** SHA-256 of every file below `dir`, by relative path in order. Links and empty directories count too. */
+export function filesOf(dir: string): Record<string, string> {
+  const entries = readdirSync(dir, { recursive: true, withFileTypes: true }).map((entry) => {
+    const path = join(entry.parentPath, entry.name);
+    const kind = entry.isDirectory() ? "directory" : entry.isFile() ? sha256File(path) : "other";
+    return [relative(dir, path), kind] as const;
+  });
+  return Object.fromEntries(entries.sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+/** Keys of `metrics.jsonl` that measure time and memory. */
+const measured: readonly string[] = ["tokens_per_second", "step_time", "peak_memory_bytes", "eval_runtime"];
+
+/** The metrics of a run as text, a row a line, without the measurements of time and memory. */
+export function metricsOf(runDir: string): string[] {
+  return readMetrics(join(runDir, "metrics.jsonl")).map((row) =>
+    stringifyNumbers(Object.fromEntries(Object.entries(row).filter(([key]) => !measured.includes(key)))),
+  );
+}
+
+/** The path of a run's checkpoint. */
+export function checkpointOf(runDir: string, step: number): string {
+  return join(runDir, "checkpoints", `checkpoint-${step}`);
+}
+
+/** Copies a finished run to `to` as a kill right after the checkpoint of `step` would have left it. */
+export function cutBack(runDir: string, to: string, step: number): string {
+  cpSync(runDir, to, { recursive: true });
+  for (const name of readdirSync(join(to, "checkpoints"))) {
+    if (Number(name.split("-")[1]) > step) rmSync(join(to, "checkpoints", name), { recursive: true });
+  }
+  const metrics = new MetricsWriter(join(to, "metrics.jsonl"));
+  metrics.truncateAfterStep(step);
+  metrics.close();
+  for (const name of ["adapter", "model", "export.json", "report.html"]) {
+    rmSync(join(to, name), { recursive: true, force: true });
+  }
+  return to;
+}
+
+/** Asserts that two runs came to the same: last checkpoint, exports and metrics byte for byte. */
+export function assertSameRun(got: string, want: string, lastStep: number): void {
+  assert.deepEqual(
+    filesOf(checkpointOf(got, lastStep)),
+    filesOf(checkpointOf(want, lastStep)),
+    "last checkpoint",
+  );
+  const rows = metricsOf(got);
+  const expected = metricsOf(want);
+  for (const [i, row] of expected.entries()) assert.equal(rows[i], row, `row ${i + 1} of metrics.jsonl`);
+  assert.equal(rows.length, expected.length, "rows of metrics.jsonl");
+  for (const name of ["adapter", "model"]) {
+    const present = readdirSync(want).includes(name);
+    if (present) assert.deepEqual(filesOf(join(got, name)), filesOf(join(want, name)), name);
+  }
+}
+
+/** The rows of a run's event log. */
+export function logOf(runDir: string): { event: string; [detail: string]: unknown }[] {
+  const lines = readFileSync(join(runDir, "log.jsonl"), "utf8").trim().split("\n");
+  return lines.map((line) => JSON.parse(line));
+}
+
+/** Program of {@link trainInChild}: trains as its argument says and prints the step it is at. */
+const childProgram: string = `
+  const { runTraining } = await import(process.argv[1]);
+  await runTraining(JSON.parse(process.argv[2]), {
+    onEvent: (event) => { if (event.type === "step") process.stdout.write(event.step + "\\n"); },
+  });`;
+
+/** Starts a training in a process of its own; it prints the number of each finished step on a line. */
+export function trainInChild(values: Values): ChildProcessByStdio<null, Readable, Readable> {
+  const args = ["--input-type=module", "-e", childProgram, import.meta.filename, JSON.stringify(values)];
+  return spawn(process.execPath, args, { stdio: ["ignore", "pipe", "pipe"] });
+}
+
+/** How a child process ended. */
+export interface ChildEnd {
+  code: number | null;
+  signal: NodeJS.Signals | null;
+  stdout: string;
+  stderr: string;
+}
+
+/** Waits for a child to end. */
+export async function childEnd(child: ChildProcessByStdio<null, Readable, Readable>): Promise<ChildEnd> {
+  const [[code, signal], stdout, stderr] = await Promise.all([
+    once(child, "close") as Promise<[number | null, NodeJS.Signals | null]>,
+    text(child.stdout),
+    text(child.stderr),
+  ]);
+  return { code, signal, stdout, stderr };
+}
