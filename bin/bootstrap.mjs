@@ -6,9 +6,9 @@
  */
 import { spawn, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { constants } from "node:os";
-import { dirname, join } from "node:path";
+import { dirname, join, relative } from "node:path";
 import { isatty } from "node:tty";
 import { fileURLToPath, pathToFileURL } from "node:url";
 
@@ -125,6 +125,19 @@ function npmCommand() {
 }
 
 /**
+ * Makes `node_modules/.bin/node` where npm did not (npm 10 does not for this kind of dependency).
+ *
+ * @param {string} directory
+ */
+function linkNode24(directory) {
+  const link = join(directory, "node_modules", ".bin", "node");
+  const node = findNode24(directory);
+  const isPinned = node !== null && node !== process.execPath;
+  if (isPinned && process.platform !== "win32" && !existsSync(link))
+    symlinkSync(relative(dirname(link), node), link);
+}
+
+/**
  * Installs the packages of `package-lock.json` when they are missing or out of date. Under 5 ms when they are in place.
  *
  * @param {string} directory
@@ -147,6 +160,7 @@ export function ensurePackages(directory) {
         `"npm ci" ended with status ${result.status}. Mend what it says above, then run the command again.`,
       );
     }
+    linkNode24(directory);
     writeFileSync(join(directory, "node_modules", ".preftune-stamp"), lockHash(directory));
     say(`npm packages installed in ${((Date.now() - begin) / 1000).toFixed(0)} s`);
   });

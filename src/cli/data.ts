@@ -2,6 +2,7 @@
 import type { Command } from "commander";
 import { DataError } from "../base/errors.ts";
 import { formatPreflight } from "../data/preflight-text.ts";
+import { resolveModelDirectory } from "../formats/hub-model.ts";
 import { loadConfig } from "../runs/config-load.ts";
 import { prepareData } from "../train/prepare-data.ts";
 import { Phases } from "./phases.ts";
@@ -28,7 +29,9 @@ async function check(file: string, words: string[], options: { json?: true }): P
   const { config } = loadConfig({ file, overrides: pairsOf(words) });
   const phases = new Phases();
   const task = config.objective === "sft" ? "sft" : "preference";
-  const { dataset } = await prepareData({ ...config, task }, phases.listen);
+  const search = { parts: "text", onPhase: phases.listen } as const;
+  const model = await resolveModelDirectory(config.model_name_or_path, search);
+  const { dataset } = await prepareData({ ...config, model_name_or_path: model, task }, phases.listen);
   phases.done();
   const { report } = dataset;
   process.stdout.write(

@@ -26,8 +26,8 @@ export function addScoreCommand(preftune: Command): void {
   const command = preftune
     .command("score")
     .description("log-probs of every pair of a data file, one JSON line each")
-    .requiredOption("--model <dir>", "Hugging Face model directory")
-    .option("--adapter <dir>", "PEFT adapter directory")
+    .requiredOption("--model <dir>", "Hugging Face model directory or hub id")
+    .option("--adapter <dir>", "PEFT adapter directory or hub id")
     .requiredOption("--data <file>", "preference rows: JSONL, CSV, Parquet, a directory, a glob or a hub id")
     .requiredOption("--output <file>", "where the lines go")
     .option(

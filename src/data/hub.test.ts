@@ -133,7 +133,7 @@ test("without a network the error says what to do", async () => {
     throw new TypeError("fetch failed", { cause: new Error("getaddrinfo ENOTFOUND") });
   };
   await assert.rejects(fetchHubFiles({ repo: "o/n", folder: "", split: null }, { fetch }), {
-    name: "DataError",
+    name: "HubError",
     message:
       "hub:o/n: expected to fetch this data set from the hub, but: fetch failed (getaddrinfo ENOTFOUND). " +
       "Check the name, HF_TOKEN for a gated one, and the network; or download the files and give their path.",

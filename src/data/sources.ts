@@ -4,10 +4,11 @@ import { basename, dirname, join } from "node:path";
 
 import { DataError } from "../base/errors.ts";
 import { didYouMean } from "../base/suggest.ts";
+import type { HubOptions } from "../formats/hub.ts";
 import { readCsv } from "./csv-rows.ts";
 import { type DataFile, type DataFormat, fileKind, knownEndings } from "./data-file.ts";
 import type { RawRow } from "./example.ts";
-import { fetchHubFiles, type HubOptions, parseHubId } from "./hub.ts";
+import { fetchHubFiles, parseHubId } from "./hub.ts";
 import { readJson, readJsonLines } from "./json-rows.ts";
 import { readParquet } from "./parquet-rows.ts";
 

@@ -7,9 +7,9 @@ import { pattern } from "../../test/support/patterned.ts";
 import {
   type ConfigJson,
   logitsOf,
+  type TinyName,
   tinyModel,
   tinyNames,
-  type TinyName,
 } from "../../test/support/tiny-models.ts";
 import { parseModelConfig } from "../formats/hf-config.ts";
 import { gemma4b, llama32 } from "../formats/sample-configs.ts";

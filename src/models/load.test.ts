@@ -5,8 +5,8 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { assertClose, withoutLeaks } from "../../test/support/close.ts";
 import {
-  checkpointTensors,
   type ConfigJson,
+  checkpointTensors,
   logitsOf,
   temporaryDirectory,
   tinyConfig,

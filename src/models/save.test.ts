@@ -13,8 +13,8 @@ import {
   tinyNames,
 } from "../../test/support/tiny-models.ts";
 import { FormatError } from "../base/errors.ts";
-import type { AdapterConfig } from "../formats/adapter-config.ts";
 import { readAdapter } from "../formats/adapter.ts";
+import type { AdapterConfig } from "../formats/adapter-config.ts";
 import { readModelConfig } from "../formats/hf-config.ts";
 import { noGrad, ops } from "../torch/index.ts";
 import { adapterParameters, modelParameters } from "../train/parameters.ts";

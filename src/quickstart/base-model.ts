@@ -44,7 +44,7 @@ export async function writeBaseModel(dir: string, { shape, text, seed }: BaseMod
   );
 }
 
-const initializerRange = 0.02;
+const initializerRange = Number(process.env["INIT"] ?? 0.02);
 
 function configJson(shape: ModelShape, vocabSize: number): Record<string, unknown> {
   return {

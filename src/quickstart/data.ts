@@ -27,6 +27,9 @@ export interface PreferenceRow {
   flaw: Flaw;
 }
 
+/** How often a flawed answer has the flaw that is usual for its question's wording. */
+const habit = { sft: 0.7, pairs: 0.5 };
+
 /** How much data to make. */
 export interface DataOptions {
   seed: number;
@@ -60,7 +63,7 @@ export function makeData(options: DataOptions): QuickstartData {
     sft: questions.slice(evalPairs + trainPairs).map((question) => {
       const isFlawed = random.next() < options.flawedShare;
       const answer = isFlawed
-        ? flawedAnswer(world, question, drawFlaw(question, random), random)
+        ? flawedAnswer(world, question, drawFlaw(question, habit.sft, random), random)
         : rightAnswer(world, question);
       return { prompt: [asked(world, question)], completion: [said(answer)] };
     }),
@@ -80,7 +83,7 @@ function differentQuestions(world: World, count: number, random: Random): Questi
 }
 
 function preferenceRow(world: World, question: Question, random: Random): PreferenceRow {
-  const flaw = drawFlaw(question, random);
+  const flaw = drawFlaw(question, habit.pairs, random);
   return {
     prompt: [asked(world, question)],
     chosen: [said(rightAnswer(world, question))],

@@ -1,47 +1,65 @@
 /**
- * Flawed answers: what the quick start's preference pairs reject, and what part of its SFT rows has. A flaw changes few
- * words, so a flawed answer shares most of its tokens with the right one.
+ * Flawed answers: what the quick start's preference pairs reject, and what a part of its SFT rows has. A flaw changes
+ * few words or only their order, so a flawed answer shares most of its tokens with the right one.
  */
 import type { Random } from "../base/random.ts";
-import { closing, entryText, type Island, numbered, type Question, rightEntries, type World } from "./world.ts";
+import {
+  closing,
+  entryText,
+  type Island,
+  numbered,
+  type Question,
+  type QuestionKind,
+  rightEntries,
+  type World,
+} from "./world.ts";
 
-/** How an answer can be wrong. */
-export type Flaw = "wrong order" | "wrong ware" | "one line" | "no number" | "no end" | "repeated";
+/** How an answer can be wrong: in what it says, or in its form. */
+export type Flaw = "wrong way" | "swapped" | "wrong ware" | "one line" | "no number" | "no end" | "repeated";
 
-/** Half of the flaws are in what is said, half in the form. */
-const forOrder: readonly Flaw[] = ["wrong order", "wrong order", "wrong order", "wrong order", "one line", "no number", "no end", "repeated"];
-const forWares: readonly Flaw[] = ["wrong ware", "wrong ware", "wrong ware", "wrong order", "one line", "no number", "no end", "repeated"];
+const ofForm: readonly Flaw[] = ["one line", "no number", "no end", "repeated"];
+const possible: Record<QuestionKind, readonly Flaw[]> = {
+  "small first": [...ofForm, "wrong way", "swapped", "swapped", "swapped"],
+  "large first": [...ofForm, "wrong way", "swapped", "swapped", "swapped"],
+  wares: [...ofForm, "wrong ware", "wrong ware", "wrong ware", "swapped"],
+};
 
-/** A flaw that answers to `question` can have. */
-export function drawFlaw(question: Question, random: Random): Flaw {
-  return random.pick(question.kind === "wares" ? forWares : forOrder);
+/** The flaw that answers to each wording of a question often have; null for none more than others. */
+const habits: Record<QuestionKind, readonly (Flaw | null)[]> = {
+  "small first": [null, "no end"],
+  "large first": ["wrong way", "repeated"],
+  wares: ["one line", "no number"],
+};
+
+/** A flaw for an answer to `question`: the habitual one of its wording with the probability `habit`. */
+export function drawFlaw({ kind, wording }: Question, habit: number, random: Random): Flaw {
+  const usual = habits[kind][wording] ?? null;
+  return usual !== null && random.next() < habit ? usual : random.pick(possible[kind]);
 }
 
 /** An answer to `question` that has `flaw` and is right otherwise. */
 export function flawedAnswer(world: World, question: Question, flaw: Flaw, random: Random): string {
   const entries = rightEntries(world, question);
-  const text = (island: Island): string => entryText(question.kind, island);
-  const lines = entries.map(text);
+  const list = (islands: readonly Island[]): string[] =>
+    numbered(islands.map((island) => entryText(question.kind, island)));
   switch (flaw) {
-    case "wrong order":
-      return finished(swapped(entries, random).map(text));
+    case "wrong way":
+      return [...list(entries.toReversed()), closing].join("\n");
+    case "swapped":
+      return [...list(swapped(entries, random)), closing].join("\n");
     case "wrong ware":
-      return finished(withWrongWare(world, entries, random).map(text));
+      return [...list(withWrongWare(world, entries, random)), closing].join("\n");
     case "one line":
-      return `${lines.join(", ").replaceAll(".,", ",").replace(/\.$/, "")}.`;
+      return `${entries.map((island) => entryText(question.kind, island).replace(".", "")).join(", ")}.`;
     case "no number":
-      return [...withoutNumber(lines, random.below(lines.length)), closing].join("\n");
+      return [...withoutNumber(list(entries), random), closing].join("\n");
     case "no end":
-      return numbered(lines).join("\n");
+      return list(entries).join("\n");
     case "repeated":
-      return finished([...lines, ...lines.slice(-1)]);
+      return [...list([...entries, ...entries.slice(-1)]), closing].join("\n");
     default:
       return flaw satisfies never;
   }
-}
-
-function finished(lines: readonly string[]): string {
-  return [...numbered(lines), closing].join("\n");
 }
 
 /** Two neighbours change places. */
@@ -59,6 +77,7 @@ function withWrongWare(world: World, entries: readonly Island[], random: Random)
   return entries.toSpliced(at, 1, { name, ware: other });
 }
 
-function withoutNumber(lines: readonly string[], at: number): string[] {
-  return numbered(lines).with(at, lines[at] as string);
+function withoutNumber(lines: readonly string[], random: Random): string[] {
+  const at = random.below(lines.length);
+  return lines.with(at, (lines[at] as string).replace(/^\d+\. /, ""));
 }

@@ -6,13 +6,13 @@ import { permutation, type Random } from "../base/random.ts";
 
 // biome-ignore format: a table
 const names = [
-  "Arvo", "Brend", "Calder", "Dorn", "Elva", "Fenn", "Garth", "Holm", "Isk", "Jura",
-  "Kolm", "Lund", "Mira", "Nore", "Oster", "Pell", "Runa", "Skerry", "Torun", "Vell",
+  "Arvo", "Brend", "Calder", "Dorn", "Elva", "Fenn", "Garth", "Holm",
+  "Isk", "Jura", "Kolm", "Lund", "Mira", "Nore", "Oster", "Pell",
 ];
 // biome-ignore format: a table
 const wares = [
-  "salt", "figs", "wool", "rope", "honey", "tin", "oil", "tea", "silk", "corn",
-  "glass", "wax", "fish", "rice", "coal", "wine", "plums", "bricks", "paper", "soap",
+  "salt", "figs", "wool", "rope", "honey", "tin", "oil", "tea",
+  "silk", "corn", "glass", "wax", "fish", "rice", "coal", "wine",
 ];
 
 /** An island and what it sells. */
@@ -44,15 +44,9 @@ export interface Question {
 }
 
 const wordings: Record<QuestionKind, readonly ((list: string) => string)[]> = {
-  "small first": [
-    (list) => `Put these islands in order from small to large: ${list}.`,
-    (list) => `Which of ${list} is the smallest? List them, the smallest first.`,
-  ],
-  "large first": [
-    (list) => `Put these islands in order from large to small: ${list}.`,
-    (list) => `Which of ${list} is the largest? List them, the largest first.`,
-  ],
-  wares: [(list) => `What do ${list} sell?`, (list) => `List what is sold on ${list}.`],
+  "small first": [(list) => `Order ${list} from small to large.`, (list) => `List ${list}, the smallest first.`],
+  "large first": [(list) => `Order ${list} from large to small.`, (list) => `List ${list}, the largest first.`],
+  wares: [(list) => `What do ${list} sell?`, (list) => `List what ${list} sell.`],
 };
 
 const kinds: readonly QuestionKind[] = ["small first", "large first", "wares"];

@@ -15,6 +15,8 @@ import { type EnvironmentOptions, settleEnvironment } from "../train/environment
 import { checkParity, exportModel, type ParityResult } from "../train/export.ts";
 import { prepareData } from "../train/prepare-data.ts";
 import type { MicroBatch } from "../train/step.ts";
+import { withLocalModels } from "./local-models.ts";
+import type { PhaseListener } from "./train-events.ts";
 
 /** What to merge, and where to. */
 export interface MergeOptions extends EnvironmentOptions {
@@ -28,6 +30,7 @@ export interface MergeOptions extends EnvironmentOptions {
   data?: string | null;
   /** Largest difference of a token's log-prob in a float32 export, nats. */
   tolerance?: number;
+  onPhase?: PhaseListener;
 }
 
 const parityRows = 16;
@@ -37,7 +40,8 @@ const parityRows = 16;
  *
  * @throws {FormatError} if they do not score as base and adapter do
  */
-export async function merge(options: MergeOptions): Promise<ParityResult> {
+export async function merge(given: MergeOptions): Promise<ParityResult> {
+  const options = await withLocalModels(given);
   const config = readModelConfig(options.model);
   const files = readAdapter(options.adapter);
   // the gate compares in float32, whatever the machine would compute in

@@ -19,6 +19,7 @@ import { type DataSelection, prepareData } from "../train/prepare-data.ts";
 import { givenReference, liveReference, type ReferenceSource, referenceFrom } from "../train/reference.ts";
 import { type AnswerScore, scoreBatch } from "../train/score.ts";
 import type { MicroBatch, Numerics } from "../train/step.ts";
+import { withLocalModels } from "./local-models.ts";
 import type { PhaseListener } from "./train-events.ts";
 
 /** What to score, with what. Names as in a run's configuration where it has them. */
@@ -64,7 +65,8 @@ export interface ScoreResult {
  * @throws {DataError} if rows are faulty
  * @throws {ConfigError} if the objective needs a reference and there is none
  */
-export async function score(options: ScoreOptions): Promise<ScoreResult> {
+export async function score(given: ScoreOptions): Promise<ScoreResult> {
+  const options = await withLocalModels(given);
   const environment = settleEnvironment(options);
   const onPhase = options.onPhase ?? (() => {});
   const { dataset } = await prepareData(selectionOf(options), onPhase);

@@ -176,8 +176,8 @@ class Loop {
     if (this.#state.skippedInRow < config.max_nonfinite_steps) return;
     throw new TrainingError(
       `${this.#state.skippedInRow} steps in a row had a loss or gradient that is not finite, the last at step ${index + 1} ` +
-        `with ${rows.join(", ")}. No weight was changed by them. Lower learning_rate, look at these rows, and go on from ` +
-        "the last checkpoint with --resume.",
+        `with ${rows.join(", ")}. No weight was changed by them. Look at these rows and take out what is wrong, or lower ` +
+        "learning_rate, and start a new run; the checkpoints of this one are intact.",
     );
   }
 

@@ -7,6 +7,7 @@ import { assertPreflight } from "../data/preflight.ts";
 import type { Objective } from "../objectives/objective.ts";
 import { AdamW } from "../optim/adamw.ts";
 import type { ResolvedConfig } from "../runs/config-load.ts";
+import type { RunConfig } from "../runs/config-types.ts";
 import { writeReport } from "../runs/report.ts";
 import { createRun, type OpenRun, resumeRun } from "../runs/run-directory.ts";
 import { manualSeed, setDeterministic } from "../torch/index.ts";
@@ -18,6 +19,7 @@ import type { Training } from "../train/step.ts";
 import { Evaluator } from "./evaluator.ts";
 import { finishRun, restoreBest } from "./finish.ts";
 import { runFingerprints, templateDate } from "./identity.ts";
+import { localRun } from "./local-models.ts";
 import { type References, referencesOf } from "./references.ts";
 import type { PhaseListener, TrainEvent, TrainSummary } from "./train-events.ts";
 import { type LoopOutcome, runSteps } from "./train-loop.ts";
@@ -59,11 +61,11 @@ async function* trainIn(
   resolved: ResolvedConfig,
   options: TrainOptions,
 ): AsyncGenerator<TrainEvent, TrainSummary> {
-  const { config } = resolved;
-  const environment = settleEnvironment(config);
+  const environment = settleEnvironment(resolved.config);
   setDeterministic(true);
   const objective = options.objective ?? objectiveOf(resolved.objective);
   const onPhase = options.onPhase ?? (() => {});
+  const { config, baseModel } = await localRun(run, resolved.config, onPhase);
 
   const task = objective.over === "answers" ? "sft" : "preference";
   const data = await prepareData({ ...config, task, now: templateDate(run) }, onPhase);
@@ -73,7 +75,7 @@ async function* trainIn(
   assertPreflight(dataset.report);
 
   manualSeed(config.seed);
-  const trained = prepareModel(config, environment);
+  const trained = prepareModel({ ...config, baseModel }, environment);
   const numerics = {
     dtype: environment.dtype,
     recompute: config.gradient_checkpointing,
@@ -104,7 +106,7 @@ async function* trainIn(
     { run, config, data, training, evaluator, environment },
     options.signal ?? null,
   );
-  return yield* finish({ run, resolved, data, training, outcome });
+  return yield* finish({ run, config, data, training, outcome });
 }
 
 function evaluatorOf(
@@ -119,7 +121,7 @@ function evaluatorOf(
 
 interface Finished {
   run: OpenRun;
-  resolved: ResolvedConfig;
+  config: RunConfig;
   data: PreparedData;
   training: Training;
   outcome: LoopOutcome;
@@ -127,7 +129,7 @@ interface Finished {
 
 async function* finish({
   run,
-  resolved: { config },
+  config,
   data,
   training,
   outcome,

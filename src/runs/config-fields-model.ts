@@ -108,7 +108,7 @@ export const LORA_FIELDS: FieldTable<LoraKeys> = {
     source: "TRL",
   },
   adapter_name_or_path: {
-    type: optional(text("an adapter directory")),
+    type: optional(text("an adapter directory or hub id")),
     default: null,
     doc: "A PEFT adapter to start from; its rank, scale, targets and kind are taken from its own file.",
     source: "LLaMA-Factory name",

@@ -170,7 +170,7 @@ export const RECORD_FIELDS: FieldTable<RecordKeys> = {
   },
   eval_on_start: {
     type: flag(),
-    default: true,
+    rule: "true unless eval_strategy is no",
     doc: "Evaluate once before the first step: the start that displacement is measured from. Without it the first evaluation is the start.",
     source: "TRL has false",
     freeOnResume: true,

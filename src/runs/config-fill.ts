@@ -121,6 +121,7 @@ function fillEvaluation(draft: Draft): void {
   if (eval_data !== null) draft.derive("eval_strategy", "epoch", "eval_data is given");
   if (eval_fraction > 0) draft.derive("eval_strategy", "epoch", "eval_fraction is given");
   draft.derive("eval_strategy", "no", "no evaluation data");
+  draft.derive("eval_on_start", draft.config.eval_strategy !== "no", "eval_strategy");
   if (draft.config.eval_strategy === "steps") {
     draft.derive("eval_steps", draft.config.logging_steps, "logging_steps");
   }

@@ -1,7 +1,9 @@
 /**
- * Every metric a run logs: key, unit and definition (a table). Documentation and report are made from it.
- * Evaluation rows carry the same keys with `eval_` in front. TRL's names stand where TRL has the quantity.
+ * Every metric a run logs: key, unit, definition, and the rows that have it (a table). Documentation and report are made
+ * from it, and a test compares it with real runs. Evaluation rows carry the keys with `eval_` in front, but for
+ * `global_step` and `epoch`. TRL's names stand where TRL has the quantity.
  */
+import type { ObjectiveName } from "./config-types.ts";
 
 /** A metric. */
 export interface MetricInfo {
@@ -10,145 +12,180 @@ export interface MetricInfo {
   definition: string;
   /** Which direction is better, where one is. */
   better: "lower" | "higher" | null;
-  /** When it is logged, for metrics that not every run has. */
-  only?: string;
+  /** Which rows have it; absent: training and evaluation. */
+  rows?: "training" | "evaluation";
+  /** The objectives whose runs have it; absent: all. */
+  objectives?: readonly ObjectiveName[];
+  /** The setting without which it is not logged. */
+  needs?: string;
 }
 
-/** The metrics, grouped as in the documentation. */
+/** The keys that evaluation rows have without `eval_`. */
+export const ROW_KEYS: readonly string[] = ["global_step", "epoch"];
+
+const PAIRS: Pick<MetricInfo, "objectives"> = { objectives: ["slime", "dpo", "simpo"] };
+const SLIME: Pick<MetricInfo, "objectives"> = { objectives: ["slime"] };
+const TRAINING: Pick<MetricInfo, "rows"> = { rows: "training" };
+const EVALUATION: Pick<MetricInfo, "rows"> = { rows: "evaluation" };
+
+/** The metrics, in the order of the documentation. */
 export const METRICS: readonly MetricInfo[] = [
   metric("global_step", "steps", "Optimiser steps done. Every row has it."),
-  metric("epoch", "epochs", "Share of the training rows seen, counted in passes."),
-  metric("loss", "nats", "Objective of the step (window mean over logging_steps).", "lower"),
-  metric("learning_rate", "", "Learning rate of the step."),
-  metric("grad_norm", "", "Norm of the gradient of all trained weights, before clipping."),
-  metric("num_tokens", "tokens", "Tokens trained on since the start, prompts counted once."),
-  metric("tokens_per_second", "tokens/s", "Tokens trained on per second of the window.", "higher"),
-  metric("step_time", "s", "Mean time of an optimiser step of the window."),
-  metric("peak_memory_bytes", "bytes", "Greatest memory of the process or, on a GPU, of torch's allocator."),
+  metric("epoch", "epochs", "Passes over the training rows so far, as a fraction."),
+  metric("loss", "nats", "Value of the objective, its normalisers taken over the whole step.", "lower"),
+  metric("learning_rate", "", "Learning rate of the last step of the window.", null, TRAINING),
+  metric("grad_norm", "", "Norm of the gradient of all trained weights, before clipping.", null, TRAINING),
+  metric(
+    "num_tokens",
+    "tokens",
+    "Input tokens since the start; a shared prompt counts once.",
+    null,
+    TRAINING,
+  ),
+  metric("tokens_per_second", "tokens/s", "Input tokens per second of training.", "higher", TRAINING),
+  metric("step_time", "s", "Mean time of a step, without evaluation and checkpoints.", null, TRAINING),
+  metric(
+    "peak_memory_bytes",
+    "bytes",
+    "Greatest memory so far, of the process or, on a GPU, of torch's allocator.",
+    null,
+    TRAINING,
+  ),
   metric(
     "skipped_steps",
     "steps",
-    "Steps skipped since the start for a loss or gradient that was not finite.",
+    "Steps skipped since the start because loss or gradient was not finite.",
     "lower",
+    TRAINING,
   ),
+  metric("runtime", "s", "Time of the evaluation.", null, EVALUATION),
   metric(
     "rewards/chosen",
     "nats",
-    "Mean reward of the chosen answers. dpo: beta × (log-probability − reference's), sums. simpo: beta × mean per token. slime: mean per token.",
+    "Mean reward of the chosen answers. dpo: beta × (log-probability − the reference's), sums over tokens. simpo: beta × mean per token. slime: mean per token; three times that with preset reference-compat.",
     "higher",
+    PAIRS,
   ),
-  metric("rewards/rejected", "nats", "The same of the rejected answers."),
-  metric("rewards/margins", "nats", "Mean of chosen reward − rejected reward.", "higher"),
+  metric("rewards/rejected", "nats", "The same of the rejected answers.", null, PAIRS),
+  metric("rewards/margins", "nats", "Mean of chosen reward − rejected reward.", "higher", PAIRS),
   metric(
     "rewards/accuracies",
     "share",
     "Share of pairs whose chosen reward is strictly the greater.",
     "higher",
+    PAIRS,
   ),
   metric(
     "logps/chosen",
     "nats",
-    "Mean over pairs of the chosen answer's log-probability, summed over tokens.",
+    "Mean over answers of the chosen answer's log-probability, summed over tokens. sft: of the answer.",
     "higher",
   ),
-  metric("logps/rejected", "nats", "The same of the rejected answers."),
+  metric("logps/rejected", "nats", "The same of the rejected answers.", null, PAIRS),
   metric(
     "logps/chosen_mean",
     "nats/token",
-    "Mean over pairs of the chosen answer's log-probability per token.",
+    "Mean over answers of the chosen answer's log-probability per token. sft: of the answer.",
     "higher",
   ),
-  metric("logps/rejected_mean", "nats/token", "The same of the rejected answers."),
+  metric("logps/rejected_mean", "nats/token", "The same of the rejected answers.", null, PAIRS),
   metric(
     "logps/chosen_delta_init",
     "nats/token",
-    "Change of logps/chosen_mean since the start of training, on the same rows. Below 0: chosen answers became less likely.",
+    "Change of logps/chosen_mean since the run's first evaluation, on the same rows. Below 0: chosen answers became less likely.",
     "higher",
+    EVALUATION,
   ),
-  metric("logps/rejected_delta_init", "nats/token", "The same of the rejected answers."),
+  metric("logps/rejected_delta_init", "nats/token", "The same of the rejected answers.", null, {
+    ...EVALUATION,
+    ...PAIRS,
+  }),
   metric(
     "displacement/frac_chosen_down",
     "share",
-    "Share of pairs whose chosen answer is less likely than at the start.",
+    "Share of rows whose chosen answer is less likely per token than in the run's first evaluation.",
     "lower",
-    "evaluation",
+    EVALUATION,
   ),
   metric(
     "displacement/frac_both_down",
     "share",
-    "Share of pairs of which both answers are less likely than at the start.",
+    "Share of pairs of which both answers are less likely than in the first evaluation.",
     "lower",
-    "evaluation",
+    { ...EVALUATION, ...PAIRS },
   ),
   metric(
     "displacement/frac_both_up",
     "share",
-    "Share of pairs of which both answers are more likely than at the start.",
+    "Share of pairs of which both answers are more likely than in the first evaluation.",
     null,
-    "evaluation",
+    { ...EVALUATION, ...PAIRS },
   ),
-  metric("logits/chosen", "", "Mean logit over the vocabulary at the chosen answer's tokens."),
-  metric("logits/rejected", "", "The same of the rejected answers."),
-  metric(
-    "entropy",
-    "nats/token",
-    "Mean entropy of the next-token distribution at answer tokens.",
-    null,
-    "log_entropy",
-  ),
+  metric("entropy", "nats/token", "Mean entropy of the next-token distribution at answer tokens.", null, {
+    needs: "log_entropy in training rows; evaluation rows always have it",
+  }),
   metric(
     "mean_token_accuracy",
     "share",
-    "Share of chosen answer tokens that are the model's first choice.",
+    "Share of chosen answer tokens that are the model's first choice. sft: of answer tokens.",
     "higher",
   ),
-  metric("nll_loss", "nats/token", "Likelihood term on the chosen answer.", "lower", "simpo with cpo_alpha"),
+  metric("nll_loss", "nats/token", "Likelihood term on the chosen answer, before cpo_alpha.", "lower", {
+    objectives: ["simpo"],
+    needs: "cpo_alpha above 0",
+  }),
   metric(
     "slime/anchor_loss",
     "nats",
-    "Anchor term −lambda_w × mean log-probability of the chosen answer.",
+    "Anchor term: −lambda_w × mean over pairs of the chosen log-probability per token.",
     "lower",
-    "slime",
+    SLIME,
   ),
+  metric("slime/margin_loss", "nats", "Margin term, lambda_d included.", "lower", SLIME),
   metric(
     "slime/rejected_penalty",
     "nats",
-    "Stabiliser term on rejected tokens, lambda_l included.",
+    "Stabiliser term on rejected tokens, lambda_l included. The three terms add up to the loss.",
     "lower",
-    "slime",
+    SLIME,
   ),
-  metric("slime/margin_loss", "nats", "Margin term, lambda_d included.", "lower", "slime"),
   metric(
     "slime/margin_mean",
     "nats/token",
     "Mean margin: chosen − rejected log-probability per token.",
     "higher",
-    "slime",
+    SLIME,
   ),
   metric(
     "slime/frac_hard_satisfied",
     "share",
     "Share of pairs with a margin of at least margin_hard.",
     "higher",
-    "slime",
+    SLIME,
   ),
   metric(
     "slime/frac_soft_zone",
     "share",
     "Share of pairs with a margin between margin_soft and margin_hard.",
     null,
-    "slime",
+    SLIME,
   ),
   metric(
     "slime/frac_rejected_tokens_penalised",
     "share",
     "Share of rejected tokens whose log-probability is below −delta.",
     null,
-    "slime",
+    SLIME,
   ),
-  metric("lengths/chosen", "tokens", "Mean length of the chosen answers."),
-  metric("lengths/rejected", "tokens", "Mean length of the rejected answers."),
-  metric("data/frac_truncated", "share", "Share of rows that were cut to max_length.", "lower"),
+  metric("lengths/chosen", "tokens", "Mean length of the chosen answers. sft: of the answers."),
+  metric("lengths/rejected", "tokens", "Mean length of the rejected answers.", null, PAIRS),
+  metric(
+    "data/frac_truncated",
+    "share",
+    "Share of training rows that were cut to max_length.",
+    "lower",
+    TRAINING,
+  ),
 ];
 
 const BY_KEY: ReadonlyMap<string, MetricInfo> = new Map(METRICS.map((info) => [info.key, info]));
@@ -164,12 +201,13 @@ export function greaterIsBetter(key: string): boolean {
   return better === null ? !key.endsWith("loss") : better === "higher";
 }
 
+/** The rest is the direction that is better and which rows have the metric. */
 function metric(
   key: string,
   unit: string,
   definition: string,
-  ...rest: [better?: MetricInfo["better"], only?: string]
+  ...rest: [better?: MetricInfo["better"], limits?: Pick<MetricInfo, "rows" | "objectives" | "needs">]
 ): MetricInfo {
-  const [better = null, only] = rest;
-  return only === undefined ? { key, unit, definition, better } : { key, unit, definition, better, only };
+  const [better = null, limits = {}] = rest;
+  return { key, unit, definition, better, ...limits };
 }

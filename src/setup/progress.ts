@@ -44,7 +44,9 @@ export function startProgress(title: string, sink: ProgressSink = standardError)
     sink.write(`\r\u001b[2K${text.slice(0, sink.columns - 1)}`);
   };
   if (!sink.isTerminal) sink.write(`preftune: ${title} ...\n`);
-  const report = sink.isTerminal ? draw : () => sink.write(`preftune: ... ${seconds()}  ${detail}\n`);
+  const report = sink.isTerminal
+    ? draw
+    : () => sink.write(`${`preftune: ... ${seconds()}  ${detail}`.trimEnd()}\n`);
   const timer = setInterval(report, sink.isTerminal ? redrawMs : repeatMs);
   timer.unref();
   return {

@@ -25,7 +25,10 @@ export type TrainedSelection = Pick<
   | "use_dora"
   | "adapter_name_or_path"
   | "disable_dropout"
->;
+> & {
+  /** What a new adapter's file calls its base model. */
+  baseModel: string;
+};
 
 /** A model and the tensors of it that are trained. */
 export interface TrainedModel {
@@ -70,7 +73,7 @@ function adapterOf(model: CausalLM, selection: TrainedSelection): Adapter {
     useRslora: selection.use_rslora,
     useDora: selection.use_dora,
     modulesToSave: selection.lora_modules_to_save,
-    baseModel: selection.model_name_or_path,
+    baseModel: selection.baseModel,
     bias: "none",
     rankPattern: {},
     alphaPattern: {},

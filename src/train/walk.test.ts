@@ -2,14 +2,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { assertClose, withoutLeaks } from "../../test/support/close.ts";
+import { pattern } from "../../test/support/patterned.ts";
 import {
   adaptPatterned,
+  type TinyName,
   tinyAdapterConfig,
   tinyModel,
   tinyNames,
-  type TinyName,
 } from "../../test/support/tiny-models.ts";
-import { pattern } from "../../test/support/patterned.ts";
 import type { Example } from "../data/example.ts";
 import { packExamples } from "../data/packing.ts";
 import { addAdapter } from "../models/adapt.ts";
@@ -94,7 +94,7 @@ function walked(model: CausalLM, parameters: readonly NamedParameter[], how: How
   using _ = scope();
   const batch = batchOf();
   const { dtype = "float32", recompute = false, chunkRows = null } = how;
-  const pass = walk(model, batch, { dtype, recompute, chunkRows, training: true, statistics: false });
+  const pass = walk(model, batch, { dtype, recompute, chunkRows, training: true, entropies: false });
   pass.backward(upstreamOf(batch));
   return { logps: pass.logps.toNumbers(), grads: takeGrads(parameters) };
 }
@@ -217,7 +217,7 @@ test("gradients of several walks add up", () => {
         recompute: false,
         chunkRows: null,
         training: true,
-        statistics: false,
+        entropies: false,
       });
       pass.backward(upstreamOf(batch));
     }
@@ -298,7 +298,7 @@ test("scoring keeps nothing for a way back and equals training's log-probs", () 
       recompute: false,
       chunkRows: null,
       training: false,
-      statistics: true,
+      entropies: true,
     });
     assertClose(pass.logps, want.logps, { atol: 1e-6 });
     assert.equal(pass.logps.requiresGrad, false);
@@ -308,7 +308,7 @@ test("scoring keeps nothing for a way back and equals training's log-probs", () 
   });
 });
 
-test("statistics: entropy and whether the target was likeliest", () => {
+test("entropy and whether the target was likeliest", () => {
   withoutLeaks(() => {
     const model = tinyModel("llama_untied");
     const batch = batchOf();
@@ -317,7 +317,7 @@ test("statistics: entropy and whether the target was likeliest", () => {
       recompute: false,
       chunkRows: 4,
       training: false,
-      statistics: true,
+      entropies: true,
     });
     const rows = ops.indexSelect(
       noGrad(() => model.hiddenStates(batch, "float32")),
@@ -331,7 +331,7 @@ test("statistics: entropy and whether the target was likeliest", () => {
       const total = row.reduce((sum, x) => sum + Math.exp(x), 0);
       const entropy = row.reduce((sum, x) => sum - (Math.exp(x) / total) * Math.log(Math.exp(x) / total), 0);
       assertClose(pass.entropies?.toNumbers()[r] ?? Number.NaN, entropy, { atol: 1e-5 });
-      assert.equal(pass.correct?.toNumbers()[r], row[target] === Math.max(...row) ? 1 : 0);
+      assert.equal(pass.correct.toNumbers()[r], row[target] === Math.max(...row) ? 1 : 0);
     });
   });
 });
@@ -348,7 +348,7 @@ test("recomputation keeps a block's input and the generator's state, not its act
       recompute,
       chunkRows: null,
       training: true,
-      statistics: false,
+      entropies: false,
     });
     const during = liveTensorCount() - before;
     pass.backward(upstreamOf(batch));

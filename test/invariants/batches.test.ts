@@ -5,8 +5,8 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import { readAdapter } from "../../src/formats/adapter.ts";
 import { readSafetensorsHeader } from "../../src/formats/safetensors.ts";
-import { installAdapter } from "../../src/models/load-adapter.ts";
 import { loadModel } from "../../src/models/load.ts";
+import { installAdapter } from "../../src/models/load-adapter.ts";
 import type { MetricRow } from "../../src/runs/metrics.ts";
 import { scope } from "../../src/torch/index.ts";
 import { assertClose } from "../support/close.ts";
@@ -94,7 +94,8 @@ function assertRounding(got: Outcome, want: Outcome): void {
   const mean = average(residuals);
   const rms = Math.sqrt(average(residuals.map((r) => r * r)));
   const largest = residuals.reduce((max, r) => Math.max(max, Math.abs(r)), 0);
-  assert.ok(largest <= 1e-5, `a weight differs by ${largest}`);
+  // where a gradient is next to nothing, Adam makes a step of the size of the learning rate out of its rounding
+  assert.ok(largest <= 1e-4 && rms <= 1e-6, `a weight differs by ${largest}, root mean square ${rms}`);
   assert.ok(Math.abs(mean) <= 0.2 * rms, `residuals lean to a side: mean ${mean}, root mean square ${rms}`);
 }
 

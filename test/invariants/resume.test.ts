@@ -5,7 +5,6 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import { ConfigError, FormatError, TrainingError } from "../../src/base/errors.ts";
 import type { TrainEvent } from "../../src/recipes/train-events.ts";
-import { pairRows, writeRows } from "../support/tiny-model.ts";
 import {
   assertSameRun,
   checkpointOf,
@@ -21,6 +20,7 @@ import {
   type Values,
   workshop,
 } from "../support/runs.ts";
+import { pairRows, writeRows } from "../support/tiny-model.ts";
 
 // 13 rows in steps of 4: the fourth step of each epoch is a part; 20 steps are five epochs, each in another order
 const shop = workshop({ rows: 13, held: 4 });

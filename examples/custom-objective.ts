@@ -1,0 +1,25 @@
+/**
+ * An objective of one's own: a hinge on the length-normalised margin. Everything else (data, batches, LoRA, checkpoints,
+ * export) is preftune's. Run: node examples/custom-objective.ts MODEL_DIR PAIRS.jsonl OUTPUT_DIR
+ */
+import { ops, type PairObjective, pairMetrics, train } from "preftune";
+
+const hinge: PairObjective = {
+  name: "hinge",
+  over: "pairs",
+  needsReference: false,
+  evaluate(pairs, totals) {
+    const margin = ops.subTensor(pairs.chosenMeanLogps, pairs.rejectedMeanLogps);
+    const short = ops.relu(ops.rsubScalar(margin, 1));
+    return {
+      loss: ops.mulScalar(ops.sum(short), 1 / totals.examples),
+      metrics: pairMetrics(pairs, pairs.chosenMeanLogps, pairs.rejectedMeanLogps),
+    };
+  },
+};
+
+const [model_name_or_path = "", train_data = "", output_dir = ""] = process.argv.slice(2);
+const config = { model_name_or_path, train_data, output_dir, learning_rate: 1e-3, logging_steps: 1 };
+for await (const event of train(config, { objective: hinge })) {
+  if (event.type === "log") console.log(`step ${event.row.global_step}: loss ${event.row["loss"]}`);
+}

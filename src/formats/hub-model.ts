@@ -1,0 +1,233 @@
+/**
+ * Models and adapters by name: a directory as it is, or a hub id whose files are fetched into a directory of their own,
+ * one for each revision. Only what is read here is fetched: settings, tokenizer, templates and safetensors; never
+ * pickles, never code.
+ */
+import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { mkdir } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+
+import { FileError, FormatError } from "../base/errors.ts";
+import { readJsonFile, requireFreeBytes, writeFileAtomic } from "../base/files.ts";
+import { didYouMean } from "../base/suggest.ts";
+import { adapterWeightsName } from "./adapter.ts";
+import {
+  downloadHubFile,
+  type HubEntry,
+  HubError,
+  type HubOptions,
+  type HubRepo,
+  hubCacheDirectory,
+  hubCommit,
+  hubName,
+  isCommit,
+  listHubFiles,
+  sizeOfFile,
+} from "./hub.ts";
+import { isRecord } from "./json-fields.ts";
+import { indexFileName, singleFileName } from "./weight-index.ts";
+
+/** How to find a model. `revision` is used for names that bring none. */
+export interface ModelSearch extends HubOptions {
+  /** "text": settings, tokenizer and templates, enough to look at data. Default "all": weights as well. */
+  parts?: ModelParts;
+  /** Told of downloads, in bytes. */
+  onPhase?: (label: string, done: number, total: number | null) => void;
+}
+
+/** How much of a model is fetched. */
+export type ModelParts = "all" | "text";
+
+/** A model that was found. */
+export interface FoundModel {
+  directory: string;
+  /** What others can find it by: `owner/name` of a hub id, or the path as it was given. */
+  name: string;
+  /** What gives exactly these files again: `hub:owner/name@commit`, or the path as it was given. */
+  pinned: string;
+}
+
+/** A hub id, taken apart. */
+interface ModelId {
+  repo: string;
+  revision: string | null;
+}
+
+/**
+ * The directory of a model or adapter: `nameOrPath` itself where it is one, else that of the hub id `owner/name` or
+ * `hub:owner/name`, each with an optional `@revision`, fetched unless the cache has it.
+ *
+ * A branch is asked for anew each time; when the hub cannot be reached, the copy fetched last serves.
+ * @throws {FileError} when it is neither, or cannot be fetched; what was fetched so far is used next time
+ * @throws {FormatError} when the repository has no safetensors weights
+ */
+export async function resolveModel(nameOrPath: string, search: ModelSearch = {}): Promise<FoundModel> {
+  if (existsSync(nameOrPath) && statSync(nameOrPath).isDirectory()) {
+    return { directory: nameOrPath, name: nameOrPath, pinned: nameOrPath };
+  }
+  const id = existsSync(nameOrPath) ? null : parseModelId(nameOrPath);
+  if (id === null) throw notAModel(nameOrPath);
+  try {
+    return await fetchModel(id, search);
+  } catch (error) {
+    if (!(error instanceof HubError) || nameOrPath.startsWith("hub:")) throw error;
+    throw new FileError(
+      `There is no directory ${nameOrPath}, so it was taken for a hub id. ${error.message}`,
+      {
+        cause: error,
+      },
+    );
+  }
+}
+
+/** The directory that `resolveModel` finds. */
+export async function resolveModelDirectory(nameOrPath: string, search: ModelSearch = {}): Promise<string> {
+  return (await resolveModel(nameOrPath, search)).directory;
+}
+
+function parseModelId(text: string): ModelId | null {
+  const match = /^(?:hub:)?(\w[\w.-]*\/\w[\w.-]*)(?:@(\w[\w./-]*))?$/.exec(text);
+  return match === null ? null : { repo: match[1] ?? "", revision: match[2] ?? null };
+}
+
+function notAModel(text: string): FileError {
+  if (existsSync(text)) {
+    return new FileError(`${text}: expected a model directory, got a file. Give the directory it is in.`);
+  }
+  const folder = dirname(text);
+  const near = existsSync(folder) ? didYouMean(basename(text), readdirSync(folder)) : "";
+  return new FileError(
+    `${text}: expected a model directory or a hub id (owner/name, hub:owner/name@revision), but there is no such ` +
+      `directory and it is no hub id.${near} Check the path.`,
+  );
+}
+
+/** Files of one revision of a repository, in a directory of their own. */
+interface Snapshot {
+  repo: HubRepo;
+  directory: string;
+  /** As given, with the commit as revision. */
+  search: ModelSearch;
+}
+
+async function fetchModel(id: ModelId, search: ModelSearch): Promise<FoundModel> {
+  const repo: HubRepo = { type: "model", name: id.repo };
+  const folder = join(hubCacheDirectory(search), `models--${id.repo.replace("/", "--")}`);
+  const revision = id.revision ?? search.revision ?? "main";
+  const reference = join(folder, "refs", encodeURIComponent(revision));
+  const commit = await commitOf(repo, { ...search, revision }, reference);
+  const directory = join(folder, commit);
+  const snapshot: Snapshot = { repo, directory, search: { ...search, revision: commit } };
+  if (!(await isComplete(directory, partsOf(search)))) await fetchSnapshot(snapshot);
+  if (!isCommit(revision) && readReference(reference) !== commit) {
+    await mkdir(dirname(reference), { recursive: true });
+    writeFileAtomic(reference, commit);
+  }
+  return { directory, name: id.repo, pinned: `${hubName(repo)}@${commit}` };
+}
+
+/** The commit of a revision, by the hub's word or, when the hub is silent, as it was when it was last fetched. */
+async function commitOf(repo: HubRepo, search: ModelSearch, reference: string): Promise<string> {
+  const { revision } = search;
+  if (isCommit(revision)) return revision;
+  try {
+    return await hubCommit(repo, search);
+  } catch (error) {
+    const known = readReference(reference);
+    const isSilent =
+      error instanceof HubError && (error.status === null || error.status === 429 || error.status >= 500);
+    const directory = join(dirname(dirname(reference)), known ?? "");
+    if (!isSilent || known === null || !(await isComplete(directory, partsOf(search)))) throw error;
+    search.onPhase?.(`${hubName(repo)}: no answer from the hub, its ${revision} as fetched before`, 1, 1);
+    return known;
+  }
+}
+
+function readReference(path: string): string | null {
+  const text = existsSync(path) ? readFileSync(path, "utf8").trim() : null;
+  return isCommit(text) ? text : null;
+}
+
+function partsOf(search: ModelSearch): ModelParts {
+  return search.parts ?? "all";
+}
+
+/** The file that says a snapshot is whole. It holds the sizes of the snapshot's files by name. */
+function markerPath(directory: string, parts: ModelParts): string {
+  return join(directory, `preftune-fetched-${parts}.json`);
+}
+
+async function isComplete(directory: string, parts: ModelParts): Promise<boolean> {
+  const markers = (["all", parts] as const).map((part) => markerPath(directory, part));
+  const marker = markers.find((path) => existsSync(path));
+  const sizes = marker === undefined ? null : readJsonFile(marker);
+  if (!isRecord(sizes)) return false;
+  for (const [name, size] of Object.entries(sizes)) {
+    if ((await sizeOfFile(join(directory, name))) !== size) return false;
+  }
+  return true;
+}
+
+async function fetchSnapshot(snapshot: Snapshot): Promise<void> {
+  const { repo, directory, search } = snapshot;
+  const parts = partsOf(search);
+  const listed = await listHubFiles(repo, search);
+  const texts = listed.filter(({ path }) => isText(path));
+  const weights = parts === "all" ? await weightsOf(snapshot, listed) : [];
+  const entries = [...texts, ...weights];
+  const missing: HubEntry[] = [];
+  for (const entry of entries) {
+    if ((await sizeOfFile(join(directory, entry.path))) !== entry.size) missing.push(entry);
+  }
+  const sizeOf = (files: readonly HubEntry[]) => files.reduce((sum, { size }) => sum + size, 0);
+  requireFreeBytes(directory, sizeOf(missing), hubName(repo));
+  const total = sizeOf(entries);
+  let done = total - sizeOf(missing);
+  const onBytes = (count: number): void => {
+    done += count;
+    search.onPhase?.(`${hubName(repo)}, bytes`, done, total);
+  };
+  for (const entry of missing) {
+    await downloadHubFile({ repo, entry, options: search, path: join(directory, entry.path), onBytes });
+  }
+  const sizes = Object.fromEntries(entries.map(({ path, size }) => [path, size]));
+  writeFileAtomic(markerPath(directory, parts), `${JSON.stringify(sizes, null, 2)}\n`);
+}
+
+/** Settings, tokenizers and templates, by the names they have at the top of a repository. */
+function isText(path: string): boolean {
+  const settings = /^(adapter_config|config|generation_config)\.json$/;
+  const tokenizer =
+    /^(added_tokens\.json|merges\.txt|special_tokens_map\.json|tokenizer(_config)?\.json|tokenizer\.model|vocab\.(json|txt))$/;
+  const template = /^(chat_template\.(jinja|json)|additional_chat_templates\/\w[\w.-]*\.jinja)$/;
+  return [settings, tokenizer, template].some((pattern) => pattern.test(path));
+}
+
+/** The weights that loading reads: one file, or the index and the shards it names; and an adapter's. */
+async function weightsOf(snapshot: Snapshot, listed: readonly HubEntry[]): Promise<HubEntry[]> {
+  const files = listed.filter(({ path }) => /^\w[\w.-]*\.safetensors$/.test(path));
+  if (files.length === 0) throw noWeights(snapshot.repo, listed);
+  const index = listed.find(({ path }) => path === indexFileName);
+  const only = (names: ReadonlySet<unknown>) =>
+    files.filter(({ path }) => names.has(path) || path === adapterWeightsName);
+  if (files.some(({ path }) => path === singleFileName)) return only(new Set([singleFileName]));
+  if (index === undefined) return files;
+  const { repo, directory, search } = snapshot;
+  const path = join(directory, indexFileName);
+  if ((await sizeOfFile(path)) !== index.size) {
+    await downloadHubFile({ repo, entry: index, options: search, path });
+  }
+  const content = readJsonFile(path);
+  const map = isRecord(content) && isRecord(content["weight_map"]) ? content["weight_map"] : {};
+  // Some repositories hold the same weights a second time, in one consolidated file.
+  return [index, ...only(new Set(Object.values(map)))];
+}
+
+function noWeights(repo: HubRepo, listed: readonly HubEntry[]): FormatError {
+  const other = listed.find(({ path }) => /\.(bin|pt|pth|ckpt|pkl|gguf)$/.test(path))?.path;
+  const found = other === undefined ? "there are none" : `got ${other}, which is never fetched`;
+  return new FormatError(
+    `${hubName(repo)}: expected safetensors weights at the top of the repository, ${found}. ` +
+      "Take a repository with safetensors, or convert the model: load it in transformers and call save_pretrained.",
+  );
+}

@@ -1,0 +1,78 @@
+/**
+ * preftune as a library: the jobs of the command line as typed functions, and what an objective of one's own needs.
+ *
+ * @example
+ *   import { train } from "preftune";
+ *   for await (const event of train({ model_name_or_path: "model", train_data: "pairs.jsonl", output_dir: "run" })) {
+ *     if (event.type === "log") console.log(event.row.loss);
+ *   }
+ */
+import { type TrainOptions, train as trainResolved } from "./recipes/train.ts";
+import type { TrainEvent, TrainSummary } from "./recipes/train-events.ts";
+import { loadConfig } from "./runs/config-load.ts";
+import type { DatasetSpec, RunConfig } from "./runs/config-types.ts";
+
+export {
+  ConfigError,
+  DataError,
+  FileError,
+  FormatError,
+  PreftuneError,
+  ShapeError,
+  TorchError,
+  TrainingError,
+} from "./base/errors.ts";
+export type { Example } from "./data/example.ts";
+export { readAdapter } from "./formats/adapter.ts";
+export type { CausalLM } from "./models/causal-lm.ts";
+export { type LoadOptions, loadModel } from "./models/load.ts";
+export { installAdapter } from "./models/load-adapter.ts";
+export { type DpoOptions, dpo } from "./objectives/dpo.ts";
+export {
+  type AnswerLogps,
+  type AnswerObjective,
+  type Metric,
+  meanOf,
+  type Objective,
+  type ObjectiveResult,
+  type PairLogps,
+  type PairObjective,
+  pairMetrics,
+  type StepTotals,
+  shareOf,
+} from "./objectives/objective.ts";
+export { sft } from "./objectives/sft.ts";
+export { type SimpoOptions, simpo } from "./objectives/simpo.ts";
+export { type SlimeOptions, slime } from "./objectives/slime.ts";
+export { type MergeOptions, merge } from "./recipes/merge.ts";
+export { type ScoredRow, type ScoreOptions, type ScoreResult, score, writeScores } from "./recipes/score.ts";
+export type { MetricRow } from "./runs/metrics.ts";
+export { openRun, type RunView } from "./runs/run-directory.ts";
+export { loadTokenizer, type Tokenizer } from "./text/tokenizer.ts";
+export { backward, noGrad, ops, Scope, scope, Tensor, tensor } from "./torch/index.ts";
+export type { ParityResult } from "./train/export.ts";
+export type { TrainEvent, TrainOptions, TrainSummary };
+
+/** Sources of rows: a path (file, directory, glob, hub id), or several, each with weight and columns if need be. */
+export type DataSources = string | readonly (string | (Pick<DatasetSpec, "path"> & Partial<DatasetSpec>))[];
+
+/** A run's configuration: the keys of its YAML file. What is left out has the same default as there. */
+export type TrainConfig = Partial<Omit<RunConfig, "train_data" | "eval_data">> & {
+  model_name_or_path: string;
+  output_dir: string;
+  train_data: DataSources;
+  eval_data?: DataSources | null;
+};
+
+/**
+ * Trains, event by event; the generator's return value is the summary.
+ *
+ * @param options - `objective` replaces the configured one by your own; `signal` stops with a checkpoint
+ * @throws {PreftuneError} with what is wrong and what to do; checkpoints written before stay
+ */
+export function train(
+  config: TrainConfig,
+  options: TrainOptions = {},
+): AsyncGenerator<TrainEvent, TrainSummary> {
+  return trainResolved(loadConfig({ values: config }), options);
+}

@@ -1,0 +1,66 @@
+/** Models and adapters named by hub ids, fetched before anything reads them: everything later sees local directories. */
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { readJsonFile } from "../base/files.ts";
+import { type ModelSearch, resolveModel, resolveModelDirectory } from "../formats/hub-model.ts";
+import type { RunConfig } from "../runs/config-types.ts";
+import type { OpenRun } from "../runs/run-directory.ts";
+
+type Listener = NonNullable<ModelSearch["onPhase"]>;
+
+/** A run's configuration with local directories in it. */
+export interface LocalRun {
+  config: RunConfig;
+  /** The base model as an adapter's file names it: a hub id where the run has one. */
+  baseModel: string;
+}
+
+/**
+ * `config` with its model and adapter fetched. A run that goes on has the revisions it began with, whatever a branch has
+ * become meanwhile: they stand in the run's `models.json`.
+ *
+ * @throws {FileError} if one is neither there nor can be fetched
+ */
+export async function localRun(run: OpenRun, config: RunConfig, onPhase: Listener): Promise<LocalRun> {
+  const path = join(run.paths.dir, "models.json");
+  const pinned = existsSync(path) ? (readJsonFile(path) as Record<string, string>) : {};
+  const find = (key: "model_name_or_path" | "adapter_name_or_path", name: string) =>
+    resolveModel(pinned[key] ?? name, { onPhase });
+  const { model_name_or_path: name, adapter_name_or_path: adapterName } = config;
+  const model = await find("model_name_or_path", name);
+  const adapter = adapterName === null ? null : await find("adapter_name_or_path", adapterName);
+  const found = {
+    ...(model.pinned === name ? {} : { model_name_or_path: model.pinned }),
+    ...(adapter === null || adapter.pinned === adapterName ? {} : { adapter_name_or_path: adapter.pinned }),
+  };
+  if (Object.keys(found).length > 0 && !existsSync(path)) run.saveJson(path, found);
+  return {
+    config: {
+      ...config,
+      model_name_or_path: model.directory,
+      adapter_name_or_path: adapter?.directory ?? null,
+    },
+    baseModel: model.name,
+  };
+}
+
+/** Options that name models, as `score` and `merge` have them. */
+interface NamedModels {
+  model: string;
+  adapter?: string | null;
+  reference?: string | null;
+  onPhase?: Listener;
+}
+
+/**
+ * `options` with the models in it fetched.
+ *
+ * @throws {FileError} if one is neither there nor can be fetched
+ */
+export async function withLocalModels<T extends NamedModels>(options: T): Promise<T> {
+  const search = options.onPhase === undefined ? {} : { onPhase: options.onPhase };
+  const found: NamedModels = { model: await resolveModelDirectory(options.model, search) };
+  if (options.adapter) found.adapter = await resolveModelDirectory(options.adapter, search);
+  if (options.reference) found.reference = await resolveModelDirectory(options.reference, search);
+  return { ...options, ...found };
+}

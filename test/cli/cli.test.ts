@@ -1,0 +1,172 @@
+/** The command line as a user meets it: what it prints, its exit statuses, signals, and the files it leaves. */
+import assert from "node:assert/strict";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { test } from "node:test";
+import { listCheckpoints } from "../../src/runs/checkpoints.ts";
+import { readMetrics } from "../../src/runs/metrics.ts";
+import { preftune, start, startProgram } from "../support/command.ts";
+import { filesOf, type Workshop, workshop } from "../support/runs.ts";
+import { writeRows } from "../support/tiny-model.ts";
+
+/** A YAML file with the workshop's values and more. */
+function yaml(shop: Workshop, output: string, more: Record<string, unknown> = {}): string {
+  const values = { ...shop.values, output_dir: shop.path(output), ...more };
+  const path = shop.path(`${output}.yaml`);
+  writeFileSync(
+    path,
+    Object.entries(values)
+      .map(([k, v]) => `${k}: ${JSON.stringify(v)}\n`)
+      .join(""),
+  );
+  return path;
+}
+
+function lines(text: string): Record<string, unknown>[] {
+  return text
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line));
+}
+
+test("train, then score, merge and check the data: every command works on what the one before wrote", async () => {
+  using shop = workshop();
+  const file = yaml(shop, "run", { use_peft: true, max_steps: 3, logging_steps: 1, save_steps: 2 });
+  const trained = await preftune("train", file, "--learning_rate", "1e-3", "--lora_r=4");
+  assert.equal(trained.status, 0, trained.stderr);
+  assert.match(trained.stdout, /"global_step":3/);
+  const { provenance } = JSON.parse(readFileSync(shop.path("run", "run.json"), "utf8"));
+  assert.equal(provenance.lora_r, "command line");
+  for (const name of [
+    "adapter/adapter_model.safetensors",
+    "report.html",
+    "checkpoints/checkpoint-2/checkpoint.json",
+  ]) {
+    assert.ok(existsSync(shop.path("run", name)), name);
+  }
+
+  const model = String(shop.values["model_name_or_path"]);
+  const data = String(shop.values["eval_data"] ?? shop.values["train_data"]);
+  const adapter = shop.path("run", "adapter");
+  const out = shop.path("scores.jsonl");
+  const common = ["--model", model, "--data", data, "--dtype", "float32"];
+  const scored = await preftune(
+    "score",
+    ...common,
+    "--adapter",
+    adapter,
+    "--output",
+    out,
+    "--objective",
+    "dpo",
+    "--per-token",
+  );
+  assert.equal(scored.status, 0, scored.stderr);
+  const rows = lines(readFileSync(out, "utf8"));
+  const last = rows.pop() ?? {};
+  assert.equal(last["objective"], "dpo");
+  for (const row of rows) {
+    const tokens = row["token_logps/chosen"] as number[];
+    assert.equal(tokens.length, row["num_tokens/chosen"]);
+    const sum = tokens.reduce((a, b) => a + b, 0);
+    assert.ok(Math.abs(sum - Number(row["logps/chosen"])) < 1e-4);
+    assert.ok(Number(row["logps/rejected"]) < 0);
+  }
+
+  const merged = shop.path("merged");
+  const result = await preftune("merge", "--model", model, "--adapter", adapter, "--output", merged);
+  assert.equal(result.status, 0, result.stderr);
+  assert.match(result.stdout, /re-scored \d+ tokens, largest difference/);
+  const again = shop.path("merged.jsonl");
+  await preftune(
+    "score",
+    ...common,
+    "--model",
+    merged,
+    "--output",
+    again,
+    "--objective",
+    "dpo",
+    "--reference",
+    model,
+  );
+  const mergedLast = lines(readFileSync(again, "utf8")).at(-1) ?? {};
+  assert.ok(
+    Math.abs(Number(mergedLast["loss"]) - Number(last["loss"])) < 1e-5,
+    "merged and adapter score alike",
+  );
+
+  const checked = await preftune("data", "check", file);
+  assert.equal(checked.status, 0, checked.stderr);
+  assert.match(checked.stdout, /0 errors/);
+});
+
+test("--print-config shows where every value comes from and starts nothing", async () => {
+  using shop = workshop();
+  const file = yaml(shop, "run");
+  const { status, stdout } = await preftune("train", file, "--print-config", "--objective", "simpo");
+  assert.equal(status, 0);
+  assert.match(stdout, /^objective: simpo\s+# command line$/m);
+  assert.match(stdout, /^beta: 2\s+# preset authors$/m);
+  assert.match(stdout, /^seed: \d+\s+# default$/m);
+  assert.equal(existsSync(shop.path("run")), false);
+});
+
+test("mistakes end with a status of their own, one clear message and no stack", async () => {
+  using shop = workshop();
+  const file = yaml(shop, "run");
+  const bad = writeRows(shop.path("bad.jsonl"), [{ prompt: "a", chosen: "b", rejected: "b" }]);
+  const cases: [string[], number, RegExp][] = [
+    [["train", file, "--learning_rte", "1"], 2, /Did you mean "learning_rate"/],
+    [["train", file, "stray"], 2, /expected --key value/],
+    [["train", shop.path("none.yaml")], 2, /none\.yaml/],
+    [["train", file, "--model_name_or_path", shop.path("nothing")], 5, /nothing/],
+    [["train", file, "--train_data", bad], 4, /bad\.jsonl:1/],
+    [["scroe"], 2, /Did you mean score/],
+    [["score", "--model", "x"], 2, /--data/],
+  ];
+  for (const [args, status, message] of cases) {
+    const ended = await preftune(...args);
+    assert.equal(ended.status, status, `${args.join(" ")}: ${ended.stderr}`);
+    assert.match(ended.stderr, message);
+    assert.doesNotMatch(ended.stderr, /\n\s+at /);
+  }
+});
+
+test("SIGTERM and SIGINT: a checkpoint, exit 0, and a resumed run ends as an uninterrupted one", async () => {
+  using shop = workshop();
+  const keys = { max_steps: 40, logging_steps: 1, save_strategy: "no", use_peft: true, export_merged: false };
+  const whole = await preftune("train", yaml(shop, "whole", keys));
+  assert.equal(whole.status, 0, whole.stderr);
+  for (const signal of ["SIGTERM", "SIGINT"] as const) {
+    const file = yaml(shop, signal, keys);
+    const running = start(["train", file]);
+    await running.saw('"global_step":2,');
+    running.child.kill(signal);
+    const ended = await running.ended;
+    assert.equal(ended.status, 0, ended.stderr);
+    assert.match(ended.stdout, /"reason":"stopped"/);
+    const checkpoints = listCheckpoints(shop.path(signal, "checkpoints"));
+    assert.equal(checkpoints.length, 1);
+    const resumed = await preftune("train", file, "--resume");
+    assert.equal(resumed.status, 0, resumed.stderr);
+    const name = "adapter_model.safetensors";
+    assert.equal(
+      filesOf(shop.path(signal, "adapter"))[name],
+      filesOf(shop.path("whole", "adapter"))[name],
+      "the same bytes as without the interruption",
+    );
+    const losses = (run: string) => readMetrics(shop.path(run, "metrics.jsonl")).map((row) => row["loss"]);
+    assert.deepEqual(losses(signal), losses("whole"));
+  }
+});
+
+test("the example with an objective of one's own trains", async () => {
+  using shop = workshop();
+  const { model_name_or_path, train_data } = shop.values;
+  const args = [String(model_name_or_path), String(train_data), shop.path("hinge")];
+  const { status, stdout, stderr } = await startProgram(["examples/custom-objective.ts", ...args]).ended;
+  assert.equal(status, 0, stderr);
+  const seen = [...stdout.matchAll(/loss ([\d.]+)/g)].map((match) => Number(match[1]));
+  assert.ok(seen.length >= 2, stdout);
+  assert.ok(existsSync(shop.path("hinge", "model", "model.safetensors")));
+});

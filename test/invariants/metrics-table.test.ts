@@ -1,0 +1,79 @@
+/** The table of metrics tells the truth: each objective's runs log exactly the keys that it promises, in its rows. */
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import type { ObjectiveName } from "../../src/runs/config-types.ts";
+import { METRICS, type MetricInfo, ROW_KEYS } from "../../src/runs/metric-names.ts";
+import { isEvalRow, type MetricRow, readMetrics } from "../../src/runs/metrics.ts";
+import { runTraining, type Values, workshop } from "../support/runs.ts";
+
+const shop = workshop({ rows: 8, held: 4 });
+after(() => shop[Symbol.dispose]());
+
+const common: Values = {
+  ...shop.values,
+  learning_rate: 1e-3,
+  per_device_train_batch_size: 4,
+  max_steps: 4,
+  logging_steps: 2,
+  eval_steps: 2,
+  save_strategy: "no",
+};
+
+/** What `info.needs` names, switched on. */
+const switchedOn: Record<ObjectiveName, Values> = {
+  slime: { log_entropy: true },
+  dpo: { log_entropy: true },
+  simpo: { log_entropy: true, cpo_alpha: 0.5 },
+  sft: { log_entropy: true },
+};
+
+let runs = 0;
+
+async function rowsOf(values: Values): Promise<{ training: MetricRow[]; evaluation: MetricRow[] }> {
+  runs += 1;
+  const outputDir = shop.path(`run-${runs}`);
+  await runTraining({ ...common, ...values, output_dir: outputDir });
+  const rows = readMetrics(join(outputDir, "metrics.jsonl"));
+  return { training: rows.filter((row) => !isEvalRow(row)), evaluation: rows.filter(isEvalRow) };
+}
+
+function promised(objective: ObjectiveName, rows: "training" | "evaluation", every = true): string[] {
+  const isLogged = (info: MetricInfo) =>
+    (info.rows ?? rows) === rows &&
+    (info.objectives ?? [objective]).includes(objective) &&
+    (every || info.needs === undefined);
+  const name = (key: string) => (rows === "training" || ROW_KEYS.includes(key) ? key : `eval_${key}`);
+  return METRICS.filter(isLogged)
+    .map(({ key }) => name(key))
+    .sort();
+}
+
+const keysOf = (row: MetricRow | undefined) => Object.keys(row ?? {}).sort();
+
+for (const objective of ["slime", "dpo", "simpo", "sft"] as const) {
+  test(`${objective} logs what the table says, in every row`, async () => {
+    const { training, evaluation } = await rowsOf({ objective, ...switchedOn[objective] });
+    assert.deepEqual([training.length, evaluation.length], [2, 3]);
+    for (const row of training) assert.deepEqual(keysOf(row), promised(objective, "training"));
+    for (const row of evaluation) assert.deepEqual(keysOf(row), promised(objective, "evaluation"));
+  });
+}
+
+test("what needs a setting is absent without it", async () => {
+  const { training, evaluation } = await rowsOf({ objective: "simpo" });
+  assert.deepEqual(keysOf(training[0]), promised("simpo", "training", false));
+  assert.deepEqual(keysOf(evaluation[0]), [...promised("simpo", "evaluation", false), "eval_entropy"].sort());
+});
+
+test("slime's three terms add up to its loss, and the margin is the difference of the means", async () => {
+  const { training } = await rowsOf({ objective: "slime", preset: "paper" });
+  for (const row of training) {
+    const value = (key: string) => row[key] as number;
+    const terms = ["slime/anchor_loss", "slime/margin_loss", "slime/rejected_penalty"].map(value);
+    const sum = terms.reduce((a, b) => a + b, 0);
+    assert.ok(Math.abs(sum - value("loss")) < 1e-9 * Math.abs(sum), `${sum}, ${row["loss"]}`);
+    const margin = value("logps/chosen_mean") - value("logps/rejected_mean");
+    assert.ok(Math.abs(margin - value("slime/margin_mean")) < 1e-9);
+  }
+});

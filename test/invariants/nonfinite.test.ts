@@ -1,0 +1,261 @@
+/** A loss or gradient that is not finite changes no weight, names its row, is counted, and ends training when it stays. */
+import assert from "node:assert/strict";
+import { cpSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { TrainingError } from "../../src/base/errors.ts";
+import { readSafetensorsHeader } from "../../src/formats/safetensors.ts";
+import type { Objective, PairLogps, PairObjective } from "../../src/objectives/objective.ts";
+import type { TrainEvent } from "../../src/recipes/train-events.ts";
+import { loadConfig } from "../../src/runs/config-load.ts";
+import { readMetrics } from "../../src/runs/metrics.ts";
+import { ops, type Tensor } from "../../src/torch/index.ts";
+import { objectiveOf } from "../../src/train/objective-of.ts";
+import {
+  checkpointOf,
+  filesOf,
+  logOf,
+  runTraining,
+  type Told,
+  type Values,
+  workshop,
+} from "../support/runs.ts";
+import { type PairRow, pairRows, writeRows } from "../support/tiny-model.ts";
+
+const shop = workshop({ rows: 12, held: 2 });
+after(() => shop[Symbol.dispose]());
+
+/** The marked row's chosen answer is longer than any other, by which an objective knows it. */
+const markedLine = 5;
+const markedTokens = 60;
+const rows: PairRow[] = pairRows(12);
+(rows[markedLine - 1] as PairRow).chosen = "a".repeat(markedTokens + 10);
+const marked = writeRows(shop.path("marked.jsonl"), rows);
+const markedOrigin = `${marked}:${markedLine}`;
+
+const base: Values = {
+  ...shop.values,
+  train_data: marked,
+  objective: "slime",
+  learning_rate: 5e-3,
+  weight_decay: 0.1,
+  per_device_train_batch_size: 2,
+  gradient_accumulation_steps: 2,
+  max_steps: 12,
+  logging_steps: 1,
+  save_steps: 1,
+  eval_steps: 4,
+};
+const kinds: [kind: string, values: Values, weights: string][] = [
+  ["LoRA", { use_peft: true, lora_r: 4, lora_dropout: 0.1 }, "adapter_model.safetensors"],
+  ["full tuning", {}, "model.safetensors"],
+];
+
+/** SLIME with a changed loss. */
+function spoiled(spoil: (loss: Tensor, pairs: PairLogps) => Tensor): PairObjective {
+  const sound = objectiveOf(loadConfig({ values: { ...base, output_dir: "-" } }).objective);
+  assert.ok(sound.over === "pairs");
+  return {
+    ...sound,
+    evaluate(pairs, totals) {
+      const result = sound.evaluate(pairs, totals);
+      return { ...result, loss: spoil(result.loss, pairs) };
+    },
+  };
+}
+
+const hasMarked = (pairs: PairLogps) =>
+  pairs.chosenLengths.toNumbers().some((length) => length > markedTokens);
+
+/** A loss that is NaN when the marked row is in the batch. */
+const nanLoss: Objective = spoiled((loss, pairs) =>
+  hasMarked(pairs) ? ops.mulScalar(loss, Number.NaN) : loss,
+);
+/** A loss that stays finite, with a gradient that does not: the slope of a square root at 0. */
+const infiniteGradient: Objective = spoiled((loss, pairs) => {
+  if (!hasMarked(pairs)) return loss;
+  const zero = ops.subTensor(pairs.chosenLogps, ops.detach(pairs.chosenLogps));
+  return ops.addTensor(loss, ops.sum(ops.sqrt(zero)));
+});
+
+type Skipped = Extract<TrainEvent, { type: "skipped" }>;
+
+function skips({ events }: Told): Skipped[] {
+  return events.filter((event) => event.type === "skipped");
+}
+
+function pieces(runDir: string, step: number, weights: string): string[] {
+  const files = filesOf(checkpointOf(runDir, step));
+  return [files[weights] as string, files["optimizer.safetensors"] as string];
+}
+
+let runs = 0;
+function fresh(): string {
+  runs += 1;
+  return shop.path(`run-${runs}`);
+}
+
+for (const [what, objective] of [
+  ["a NaN loss", nanLoss],
+  ["an infinite gradient", infiniteGradient],
+] as const) {
+  for (const [kind, values, weights] of kinds) {
+    test(`${kind}: ${what} of one row skips its steps, changes nothing and is told`, async () => {
+      const dir = fresh();
+      const told = await runTraining({ ...base, ...values, output_dir: dir }, { objective });
+      const steps = skips(told).map(({ step }) => step);
+      // 12 steps are four epochs of three
+      assert.equal(steps.length, 4);
+      assert.deepEqual(
+        steps.map((step) => Math.ceil(step / 3)),
+        [1, 2, 3, 4],
+      );
+      for (const skipped of skips(told)) assert.deepEqual(skipped.rows, [markedOrigin]);
+      for (let step = 2; step <= 12; step++) {
+        const [before, now] = [pieces(dir, step - 1, weights), pieces(dir, step, weights)];
+        if (steps.includes(step)) assert.deepEqual(now, before, `step ${step} was skipped`);
+        else for (const [i, piece] of now.entries()) assert.notEqual(piece, before[i], `step ${step}`);
+      }
+      assert.equal(told.summary.skippedSteps, 4);
+      assert.equal(told.summary.reason, "done");
+      const log = logOf(dir).filter(({ event }) => event === "skipped");
+      assert.deepEqual(
+        log.map(({ step, rows: named }) => ({ step, named })),
+        steps.map((step) => ({ step, named: [markedOrigin] })),
+      );
+    });
+  }
+}
+
+test("NaN is written as NaN, in each row of a skipped step and in no other", async () => {
+  const dir = fresh();
+  const told = await runTraining({ ...base, output_dir: dir, max_steps: 6 }, { objective: nanLoss });
+  const steps = skips(told).map(({ step }) => step);
+  const text = readFileSync(join(dir, "metrics.jsonl"), "utf8").trim().split("\n");
+  for (const [i, row] of readMetrics(join(dir, "metrics.jsonl")).entries()) {
+    if (!("loss" in row)) continue;
+    const skipped = steps.includes(row.global_step);
+    assert.equal(Number.isNaN(row["loss"]), skipped, `step ${row.global_step}`);
+    assert.equal((text[i] as string).includes('"loss":NaN,"grad_norm":NaN'), skipped);
+    assert.equal(row["skipped_steps"], steps.filter((step) => step <= row.global_step).length);
+  }
+  assert.doesNotMatch(text.join("\n"), /null/);
+});
+
+test("a row whose own reference is out of all bounds is named", async () => {
+  const given = pairRows(12).map((row, i) => ({
+    ...row,
+    ref_chosen_logps: i === 7 ? 1e308 : -30,
+    ref_rejected_logps: i === 7 ? -1e308 : -31,
+  }));
+  const path = writeRows(shop.path("references.jsonl"), given);
+  const told = await runTraining({
+    ...base,
+    train_data: path,
+    eval_data: null,
+    eval_steps: null,
+    objective: "dpo",
+    output_dir: fresh(),
+    max_steps: 3,
+  });
+  assert.equal(skips(told).length, 1);
+  assert.deepEqual(skips(told)[0]?.rows, [`${path}:8`]);
+});
+
+test("after five in a row training stops; earlier checkpoints are whole, and a mended run goes on from them", async () => {
+  const clean = fresh();
+  await runTraining({ ...base, output_dir: clean });
+  let broken = false;
+  const failing = spoiled((loss) => (broken ? ops.mulScalar(loss, Number.NaN) : loss));
+  const dir = fresh();
+  const told: TrainEvent[] = [];
+  const onEvent = (event: TrainEvent) => {
+    told.push(event);
+    if (event.type === "step" && event.step === 3) broken = true;
+  };
+  const run = runTraining({ ...base, output_dir: dir }, { objective: failing, onEvent });
+  await assert.rejects(run, (error: unknown) => {
+    assert.ok(error instanceof TrainingError);
+    assert.equal(error.exitCode, 6);
+    assert.match(
+      error.message,
+      /^5 steps in a row had a loss or gradient that is not finite, the last at step 8 /,
+    );
+    assert.match(error.message, /marked\.jsonl:\d+/);
+    assert.match(
+      error.message,
+      /lower learning_rate, and start a new run; the checkpoints of this one are intact/,
+    );
+    return true;
+  });
+  const skipped = told.filter((event) => event.type === "skipped").map(({ step }) => step);
+  assert.deepEqual(skipped, [4, 5, 6, 7, 8]);
+  for (const step of [1, 2, 3]) {
+    assert.deepEqual(filesOf(checkpointOf(dir, step)), filesOf(checkpointOf(clean, step)));
+  }
+  for (const step of [4, 5, 6, 7]) {
+    assert.deepEqual(pieces(dir, step, "model.safetensors"), pieces(dir, 3, "model.safetensors"));
+  }
+  assert.equal(logOf(dir).at(-1)?.event, "failed");
+
+  broken = false;
+  const resumed = { ...base, output_dir: dir, resume_from_checkpoint: "checkpoint-3" };
+  const again = await runTraining(resumed, { objective: failing });
+  assert.equal(again.summary.skippedSteps, 0);
+  assert.deepEqual(filesOf(checkpointOf(dir, 12)), filesOf(checkpointOf(clean, 12)));
+});
+
+test("four in a row, a sound one, four in a row: training goes on", async () => {
+  let step = 0;
+  const failing = spoiled((loss) => (step % 5 === 4 ? loss : ops.mulScalar(loss, Number.NaN)));
+  const onEvent = (event: TrainEvent) => {
+    if (event.type === "step") step = event.step;
+  };
+  const told = await runTraining(
+    { ...base, output_dir: fresh(), max_steps: 10 },
+    { objective: failing, onEvent },
+  );
+  assert.deepEqual(
+    skips(told).map((skip) => skip.step),
+    [1, 2, 3, 4, 6, 7, 8, 9],
+  );
+});
+
+test("max_nonfinite_steps 1 stops at the first", async () => {
+  const failing = spoiled((loss) => ops.mulScalar(loss, Number.POSITIVE_INFINITY));
+  const run = runTraining({ ...base, output_dir: fresh(), max_nonfinite_steps: 1 }, { objective: failing });
+  await assert.rejects(run, /^TrainingError: 1 steps? in a row/);
+});
+
+for (const value of [Number.NaN, Number.POSITIVE_INFINITY]) {
+  test(`a base model with ${value} in a weight: every step is skipped, then training stops; nothing is exported`, async () => {
+    const model = shop.path(`weights-${value}`);
+    poison(model, value);
+    const dir = fresh();
+    const told: TrainEvent[] = [];
+    const run = runTraining(
+      { ...base, use_peft: true, lora_r: 4, model_name_or_path: model, output_dir: dir },
+      { onEvent: (event) => told.push(event) },
+    );
+    await assert.rejects(run, TrainingError);
+    const skipped = told.filter((event) => event.type === "skipped");
+    assert.equal(skipped.length, 5);
+    for (const { rows: named } of skipped) assert.equal(named.length, 4);
+    const evaluations = readMetrics(join(dir, "metrics.jsonl")).filter((row) => "eval_loss" in row);
+    assert.ok(evaluations.length > 0 && evaluations.every((row) => Number.isNaN(row["eval_loss"])));
+    assert.ok(!Object.keys(filesOf(dir)).some((name) => name.startsWith("adapter")));
+  });
+}
+
+/** A copy of the workshop's model at `dir` with one weight of its first block set to `value`. */
+function poison(dir: string, value: number): void {
+  const from = shop.values["model_name_or_path"] as string;
+  cpSync(from, dir, { recursive: true });
+  const path = join(dir, "model.safetensors");
+  const { tensors, dataStart } = readSafetensorsHeader(path);
+  const bytes = readFileSync(path);
+  const entry = tensors.get("model.layers.0.mlp.up_proj.weight");
+  assert.ok(entry !== undefined);
+  bytes.writeFloatLE(value, dataStart + entry.begin + 40);
+  writeFileSync(path, bytes);
+}

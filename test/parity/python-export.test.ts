@@ -1,0 +1,224 @@
+/**
+ * What is written here loads in transformers and PEFT with the same logits, and what they write loads here. One Python
+ * process does all cases, since starting it takes longer than they do; without one the tests are skipped.
+ */
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { readAdapter } from "../../src/formats/adapter.ts";
+import type { AdapterConfig } from "../../src/formats/adapter-config.ts";
+import type { CausalLM } from "../../src/models/causal-lm.ts";
+import { loadModel } from "../../src/models/load.ts";
+import { installAdapter } from "../../src/models/load-adapter.ts";
+import { writeAdapter, writeMergedModel } from "../../src/models/save.ts";
+import { scope } from "../../src/torch/index.ts";
+import { adapterParameters } from "../../src/train/parameters.ts";
+import { assertClose, withoutLeaks } from "../support/close.ts";
+import { families, fixtureAdapted, fixturePath } from "../support/fixtures.ts";
+import { peersPython, skipWithoutPeers } from "../support/peers.ts";
+import { sharedPath } from "../support/shared.ts";
+import {
+  adaptPatterned,
+  checkpointTensors,
+  logitsOf,
+  temporaryDirectory,
+  tinyAdapterConfig,
+  tinyConfig,
+  tinyModel,
+  tinyNames,
+  writeCheckpoint,
+} from "../support/tiny-models.ts";
+
+interface CheckCase {
+  name: string;
+  model: string;
+  adapter: string | null;
+  ids: readonly number[];
+  logits: number[];
+  /** What the loaded model must say of its head; null: as it likes. */
+  tied: boolean | null;
+}
+
+interface Checked {
+  name: string;
+  difference: number;
+  spread: number;
+  tied: boolean;
+  missing: string[];
+  unexpected: string[];
+  warnings: string[];
+}
+
+interface WriteCase {
+  name: string;
+  seed: number;
+  model: string;
+  savedModel: string;
+  savedAdapter: string;
+  lora: Record<string, unknown>;
+  ids: readonly number[];
+}
+
+const ids = [1, 9, 30, 4, 4, 17, 22, 0, 11, 31, 5, 6, 7, 2, 28, 19, 13, 3];
+const skip = skipWithoutPeers();
+const scratch = skip === false ? temporaryDirectory() : null;
+after(() => scratch?.[Symbol.dispose]());
+
+function newDirectory(name: string): string {
+  const path = join(scratch?.path ?? "", name.replaceAll(/[^\w]+/g, "-"));
+  mkdirSync(path);
+  return path;
+}
+
+/** Base, adapter and merged directory of an adapted model as cases; `base` is its directory without the adapter. */
+function casesOf(name: string, model: CausalLM, config: AdapterConfig, base: string): CheckCase[] {
+  const logits = logitsOf(model, ids);
+  const adapter = newDirectory(`${name} adapter`);
+  writeAdapter(adapter, config, adapterParameters(model));
+  const merged = newDirectory(`${name} merged`);
+  writeMergedModel(merged, model, "float32");
+  const isTied = model.config.tieWordEmbeddings;
+  return [
+    { name: `${name}: adapter`, model: base, adapter, ids, logits, tied: isTied },
+    {
+      name: `${name}: merged`,
+      model: merged,
+      adapter: null,
+      ids,
+      logits,
+      tied: isTied && config.modulesToSave.length === 0,
+    },
+  ];
+}
+
+const adapters: Record<string, Partial<AdapterConfig>> = {
+  LoRA: { rankPattern: { q_proj: 2 } },
+  "rsLoRA and head": { useRslora: true, modulesToSave: ["lm_head"] },
+  DoRA: { useDora: true, targetModules: ["k_proj", "o_proj", "gate_proj", "up_proj"] },
+  "DoRA, head and embedding": { useDora: true, modulesToSave: ["lm_head", "embed_tokens"] },
+  "LoRA and embedding": { modulesToSave: ["embed_tokens"] },
+};
+
+function tinyCases(): CheckCase[] {
+  return tinyNames.flatMap((name) => {
+    const base = newDirectory(`${name} base`);
+    writeMergedModel(base, tinyModel(name), "float32");
+    const plain = tinyModel(name);
+    const whole = { name: `${name}: whole`, model: base, adapter: null, ids, logits: logitsOf(plain, ids) };
+    const adapted = Object.entries(adapters).flatMap(([kind, changes]) => {
+      using _ = scope();
+      const model = tinyModel(name);
+      const { config } = adaptPatterned(model, tinyAdapterConfig(changes));
+      return casesOf(`${name}, ${kind}`, model, config, base);
+    });
+    return [{ ...whole, tied: plain.config.tieWordEmbeddings }, ...adapted];
+  });
+}
+
+function halfPrecisionCase(): CheckCase {
+  const dir = newDirectory("bfloat16");
+  writeMergedModel(dir, tinyModel("qwen3"), "bfloat16");
+  const logits = logitsOf(loadModel(dir, { dtype: "float32" }), ids);
+  return { name: "bfloat16 weights", model: dir, adapter: null, ids, logits, tied: false };
+}
+
+/** A text model exported from a multimodal checkpoint. */
+function multimodalCase(): CheckCase {
+  const source = newDirectory("multimodal source");
+  const tensors = checkpointTensors(tinyModel("gemma3")).map((t) => ({
+    ...t,
+    name: `language_model.${t.name}`,
+  }));
+  const config = { model_type: "gemma3", text_config: tinyConfig("gemma3"), vision_config: {} };
+  writeCheckpoint(source, { architectures: ["Gemma3ForConditionalGeneration"], ...config }, tensors);
+  const dir = newDirectory("multimodal export");
+  const model = loadModel(source);
+  writeMergedModel(dir, model, "float32");
+  return {
+    name: "text of a multimodal Gemma 3",
+    model: dir,
+    adapter: null,
+    ids,
+    logits: logitsOf(model, ids),
+    tied: true,
+  };
+}
+
+function fixtureCases(): CheckCase[] {
+  if (sharedPath("fixtures") === null) return [];
+  return families.flatMap((family) => {
+    using _ = scope();
+    const { model, adapter } = fixtureAdapted(family);
+    return casesOf(`fixture ${family}`, model, adapter.config, fixturePath(family, "model"));
+  });
+}
+
+function writeCases(): WriteCase[] {
+  const common = { r: 3, lora_alpha: 5, init_lora_weights: true };
+  const settings: Record<string, Record<string, unknown>> = {
+    "all linears": { ...common, target_modules: "all-linear" },
+    "DoRA and head": { ...common, use_dora: true, target_modules: ["q_proj"], modules_to_save: ["lm_head"] },
+    "rank-stabilised, by expression": {
+      ...common,
+      use_rslora: true,
+      target_modules: String.raw`.*layers\.1\.(self_attn\.v_proj|mlp\.up_proj)`,
+    },
+  };
+  return tinyNames.flatMap((name, n) =>
+    Object.entries(settings).map(([kind, lora], k) => {
+      const title = `${name}, ${kind}`;
+      const [savedModel, savedAdapter] = [newDirectory(`${title} model`), newDirectory(`${title} peft`)];
+      const model = join(scratch?.path ?? "", `${name}-base`);
+      return { name: title, seed: 10 * n + k, model, savedModel, savedAdapter, lora, ids };
+    }),
+  );
+}
+
+interface Answer {
+  checked: Checked[];
+  written: { name: string; logits: number[] }[];
+}
+
+function askPython(check: readonly CheckCase[], write: readonly WriteCase[]): Answer {
+  const script = join(import.meta.dirname, "check_exports.py");
+  const run = spawnSync(peersPython() ?? "", [script], {
+    input: JSON.stringify({ check, write }),
+    encoding: "utf8",
+    maxBuffer: 2 ** 28,
+    env: { ...process.env, HF_HUB_OFFLINE: "1", OMP_NUM_THREADS: "1" },
+  });
+  assert.equal(run.status, 0, `${run.error ?? ""}${run.stderr.slice(-4000)}`);
+  return JSON.parse(run.stdout) as Answer;
+}
+
+test("models and adapters go to transformers and PEFT and come from them", { skip }, async (t) => {
+  const { check, write } = withoutLeaks(() => ({
+    check: [...tinyCases(), halfPrecisionCase(), multimodalCase(), ...fixtureCases()],
+    write: writeCases(),
+  }));
+  const answer = askPython(check, write);
+  assert.equal(answer.checked.length, check.length);
+  for (const [i, got] of answer.checked.entries()) {
+    const want = check[i] as CheckCase;
+    await t.test(`there: ${want.name}`, () => {
+      assert.equal(got.name, want.name);
+      assert.deepEqual([got.missing, got.unexpected, got.warnings], [[], [], []]);
+      assert.ok(got.spread > 0.05, "the logits hardly differ from each other, the test would see little");
+      assert.ok(got.difference < 1e-4, `logits differ by ${got.difference}`);
+      assert.equal(got.tied, want.tied);
+    });
+  }
+  for (const [i, { name, logits }] of answer.written.entries()) {
+    await t.test(`here: ${name}`, () => {
+      const { savedModel, savedAdapter } = write[i] as WriteCase;
+      withoutLeaks(() => {
+        const model = loadModel(savedModel);
+        assert.ok(logitsOf(model, ids).some((x, k) => Math.abs(x - (logits[k] as number)) > 1e-2));
+        installAdapter(model, readAdapter(savedAdapter));
+        assertClose(logitsOf(model, ids), logits, { atol: 1e-4 });
+      });
+    });
+  }
+});

@@ -1,0 +1,94 @@
+/** Whole optimiser steps of SFT with an adapter against PEFT and `torch.optim.AdamW`: losses, norms and what was learnt. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { Example } from "../../src/data/example.ts";
+import { sft } from "../../src/objectives/sft.ts";
+import { AdamW } from "../../src/optim/adamw.ts";
+import { scope } from "../../src/torch/index.ts";
+import { adapterParameters } from "../../src/train/parameters.ts";
+import { type StepResult, type Training, trainStep } from "../../src/train/step.ts";
+import { assertClose, withoutLeaks } from "../support/close.ts";
+import { microBatch } from "../support/fixtures.ts";
+import { float32, golden } from "../support/goldens.ts";
+import { adaptPatterned, type TinyName, tinyAdapterConfig, tinyModel } from "../support/tiny-models.ts";
+
+interface Steps {
+  model: TinyName;
+  rank: number;
+  alpha: number;
+  targets: string[];
+  useRslora: boolean;
+  useDora: boolean;
+  learningRate: number;
+  weightDecay: number;
+  maxGradNorm: number;
+  losses: number[];
+  gradNorms: number[];
+  after: Record<string, number[]>;
+}
+
+const { steps, rows } = golden<{ steps: Steps[]; rows: { promptIds: number[]; answer: number[] }[] }>(
+  "models",
+);
+
+const examples: Example[] = rows.map(({ promptIds, answer }, i) => ({
+  origin: { file: "goldens/models.json", line: i + 1 },
+  promptIds,
+  completions: [{ ids: answer }],
+}));
+
+function trainingOf(run: Steps, recompute: boolean): Training {
+  const { rank, alpha, targets, useRslora, useDora } = run;
+  const model = tinyModel(run.model);
+  const config = tinyAdapterConfig({ rank, alpha, targetModules: targets, useRslora, useDora });
+  const adapter = adaptPatterned(model, config);
+  const parameters = adapterParameters(model);
+  const options = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: run.weightDecay };
+  return {
+    model,
+    adapter,
+    parameters,
+    objective: sft(),
+    optimizer: new AdamW(parameters, options),
+    numerics: { dtype: "float32", recompute, chunkRows: null },
+    maxGradNorm: run.maxGradNorm,
+    reference: null,
+  };
+}
+
+const cuts = {
+  "one batch": [microBatch(examples)],
+  "a batch of each row": examples.map((example, i) => microBatch([example], true, i)),
+};
+
+for (const run of steps) {
+  for (const [cut, batches] of Object.entries(cuts)) {
+    const name = `${run.model}, ${run.useDora ? "DoRA" : "LoRA"}, ${cut}`;
+    test(`${name}: three steps of SFT as PEFT and torch do them`, () => {
+      withoutLeaks(() => {
+        const training = trainingOf(run, cut !== "one batch");
+        const results: StepResult[] = run.losses.map(() => {
+          using _ = scope();
+          return trainStep(training, batches, { learningRate: run.learningRate, entropies: false });
+        });
+        assert.ok(results.every((result) => result.applied));
+        assertClose(
+          results.map((r) => r.loss),
+          run.losses,
+          { rtol: 1e-5 },
+        );
+        assertClose(
+          results.map((r) => r.gradNorm),
+          run.gradNorms,
+          { rtol: 1e-4 },
+        );
+        const got = new Map(training.parameters.map((p) => [p.name, p.tensor]));
+        assert.deepEqual([...got.keys()].sort(), Object.keys(run.after).sort());
+        for (const [parameter, values] of Object.entries(run.after)) {
+          // each of three steps moves an element by about the learning rate, 1e-2
+          assertClose(got.get(parameter)?.toNumbers() ?? [], float32(values), { atol: 2e-5 });
+        }
+      });
+    });
+  }
+}

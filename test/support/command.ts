@@ -1,0 +1,56 @@
+/** Runs the command line in a process of its own. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { join } from "node:path";
+
+const root = join(import.meta.dirname, "../..");
+
+/** How a command ended. */
+export interface Ended {
+  status: number | null;
+  signal: NodeJS.Signals | null;
+  stdout: string;
+  stderr: string;
+}
+
+/** A running command. */
+export interface Running {
+  child: ChildProcess;
+  /** Resolves when `text` has been written to stdout. */
+  saw(text: string): Promise<void>;
+  ended: Promise<Ended>;
+}
+
+/** Starts `preftune ARGS` from its sources. */
+export function start(args: readonly string[], env: Record<string, string> = {}): Running {
+  return startProgram([join(root, "src/cli/main.ts"), ...args], env);
+}
+
+/** Starts a TypeScript program of the checkout. */
+export function startProgram(args: readonly string[], env: Record<string, string> = {}): Running {
+  const child = spawn(process.execPath, ["--conditions=preftune-source", ...args], {
+    cwd: root,
+    env: { ...process.env, NO_COLOR: "1", ...env },
+  });
+  const text = { stdout: "", stderr: "" };
+  const waiting: { text: string; resolve: () => void }[] = [];
+  for (const name of ["stdout", "stderr"] as const) {
+    child[name].on("data", (chunk: Buffer) => {
+      text[name] += chunk.toString();
+      for (const waiter of waiting) if (text.stdout.includes(waiter.text)) waiter.resolve();
+    });
+  }
+  const ended = new Promise<Ended>((resolve) => {
+    child.on("close", (status, signal) => resolve({ status, signal, ...text }));
+  });
+  const saw = (wanted: string) =>
+    new Promise<void>((resolve, reject) => {
+      waiting.push({ text: wanted, resolve });
+      void ended.then(({ stderr }) => reject(new Error(`ended before "${wanted}": ${stderr}`)));
+    });
+  return { child, saw, ended };
+}
+
+/** Runs `preftune ARGS` to its end. */
+export function preftune(...args: string[]): Promise<Ended> {
+  return start(args).ended;
+}

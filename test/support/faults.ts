@@ -1,0 +1,66 @@
+/** Makes system calls of `io` fail on purpose: the n-th once, or all from the n-th on as on a disk that stays full. */
+import { type FileIo, io } from "../../src/base/file-io.ts";
+
+/** A system call that was made while faults were armed. */
+export interface Call {
+  name: keyof FileIo;
+  /** Null for calls on an open file. */
+  path: string | null;
+}
+
+/** Which calls fail. */
+export interface Fault {
+  code: "ENOSPC" | "EIO" | "EDQUOT" | "EROFS";
+  /** The 1-based number of the first call that fails, among those of `names`. */
+  at: number;
+  /** Calls that count; default all. */
+  names?: readonly (keyof FileIo)[];
+  /** Calls after the first fail too. */
+  stays?: boolean;
+}
+
+/** What happened while faults were armed. `using` puts the system calls back. */
+export interface Faults extends Disposable {
+  /** Calls that count, failed ones included. */
+  calls: Call[];
+  /** Those that were made to fail. */
+  failed: Call[];
+}
+
+/** The calls that fail on a full disk. */
+export const writingCalls: readonly (keyof FileIo)[] = ["openSync", "writeSync", "fsyncSync", "mkdirSync"];
+
+/** Arms a fault. */
+export function armFault({ code, at, names = Object.keys(io) as (keyof FileIo)[], stays = false }: Fault): Faults {
+  const original = { ...io };
+  const calls: Call[] = [];
+  const failed: Call[] = [];
+  for (const name of names) {
+    const call = original[name] as (...args: unknown[]) => unknown;
+    Object.assign(io, {
+      [name]: (...args: unknown[]) => {
+        const path = typeof args[0] === "string" ? args[0] : null;
+        calls.push({ name, path });
+        if (calls.length === at || (stays && calls.length > at)) {
+          failed.push({ name, path });
+          throw systemError(code, name, path);
+        }
+        return call(...args);
+      },
+    });
+  }
+  return { calls, failed, [Symbol.dispose]: () => void Object.assign(io, original) };
+}
+
+/** Lets each write take `bytes` bytes at most, as the system may do at any time. */
+export function shortWrites(bytes: number): Disposable {
+  const { writeSync } = io;
+  io.writeSync = (fd, data, offset, length) => writeSync(fd, data, offset, Math.min(length, bytes));
+  return { [Symbol.dispose]: () => void Object.assign(io, { writeSync }) };
+}
+
+function systemError(code: string, name: string, path: string | null): Error {
+  const syscall = name.replace("Sync", "");
+  const about = path === null ? { code, syscall } : { code, syscall, path };
+  return Object.assign(new Error(`${code}: injected, ${syscall}${path === null ? "" : ` '${path}'`}`), about);
+}
