@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { matchesFilter } from "./test-files.ts";
 import {
+  addFile,
   addTest,
   countsLine,
   fileLine,
@@ -36,12 +37,24 @@ test("passes, failures and skips are counted per file; suites are not", () => {
   assert.deepEqual([...run.skips], [["no GPU", 2]]);
 });
 
-test("a hook that fails is a failure of its suite; so is a file that cannot be loaded", () => {
+test("a hook that fails is a failure of its suite", () => {
   const run = newTestRun();
   addTest(run, event("suite", { details: failing("hook broke", "hookFailed", "suite") }), false);
-  addTest(run, { ...event("src/c.test.ts"), file: undefined, details: failing("exit 1") }, false);
-  assert.equal(totals(run).failed, 2);
-  assert.equal(run.failures[1]?.file, "src/c.test.ts");
+  assert.equal(totals(run).failed, 1);
+});
+
+test("a file without tests fails, and so does one whose process ends badly", () => {
+  const run = newTestRun();
+  const file = (error?: object) =>
+    event("/x", { details: { duration_ms: 1, error: Object.assign(new Error(), error) } });
+  addFile(run, "a.test.ts", file(), true);
+  addFile(run, "b.test.ts", file({ exitCode: 3, signal: null }), false);
+  addFile(run, "c.test.ts", file({ exitCode: null, signal: "SIGSEGV" }), false);
+  assert.deepEqual(totals(run), { passed: 0, failed: 3, skipped: 0 });
+  const reasons = run.failures.map((failure) => failure.error);
+  assert.equal(reasons[0], "there is no test in this file");
+  assert.match(reasons[1] ?? "", /ended with status 3$/);
+  assert.match(reasons[2] ?? "", /ended by SIGSEGV$/);
 });
 
 test("the closing line stands alone, after reasons and failures in full", () => {

@@ -29,6 +29,9 @@ export interface TestRun {
   skips: Map<string, number>;
 }
 
+/** What the runner adds to an error; the last two where the process of a file ended badly. */
+export type TestError = Error & { failureType?: string; exitCode?: number; signal?: string | null };
+
 /** The part of a `test:pass` or `test:fail` event that counts. */
 export interface TestEvent {
   name: string;
@@ -36,11 +39,7 @@ export interface TestEvent {
   nesting: number;
   skip?: string | boolean | undefined;
   todo?: string | boolean | undefined;
-  details: {
-    type?: string | undefined;
-    duration_ms: number;
-    error?: (Error & { failureType?: string }) | undefined;
-  };
+  details: { type?: string | undefined; duration_ms: number; error?: TestError | undefined };
 }
 
 /** A run in which nothing has happened yet. */
@@ -57,7 +56,10 @@ export function fileResult(run: TestRun, file: string): FileResult {
   return fresh;
 }
 
-function errorText(error: (Error & { failureType?: string }) | undefined): string {
+function errorText(error: TestError | undefined): string {
+  const { exitCode, signal } = error ?? {};
+  if (typeof signal === "string") return `the process of this file was ended by ${signal}`;
+  if (typeof exitCode === "number") return `the process of this file ended with status ${exitCode}`;
   const cause = error?.cause ?? error;
   if (!(cause instanceof Error)) return String(cause ?? "no reason was given");
   return inspect(cause, { depth: 3 });
@@ -83,6 +85,13 @@ export function addTest(run: TestRun, event: TestEvent, passed: boolean): void {
     result.failed += 1;
     run.failures.push({ file: result.file, name: event.name, error: errorText(event.details.error) });
   }
+}
+
+/** Adds a file's own end. The runner reports it by itself only when the process failed or no test was in it. */
+export function addFile(run: TestRun, file: string, event: TestEvent, passed: boolean): void {
+  fileResult(run, file).failed += 1;
+  const error = passed ? "there is no test in this file" : errorText(event.details.error);
+  run.failures.push({ file, name: "the file itself", error });
 }
 
 /** The counts of all files together. */

@@ -8,6 +8,7 @@ import { run } from "node:test";
 import { parseArgs } from "node:util";
 import { findTests } from "./test-files.ts";
 import {
+  addFile,
   addTest,
   fileLine,
   fileResult,
@@ -48,7 +49,12 @@ function fileLines(run: TestRun): (file: string, durationMs: number | null) => v
 async function runTests(files: string[]): Promise<boolean> {
   const results = newTestRun();
   const place = (path: string) => relative(root, path);
-  const localised = (event: TestEvent): TestEvent => ({ ...event, file: place(event.file ?? event.name) });
+  const add = (event: TestEvent, passed: boolean) => {
+    const file = place(event.file ?? event.name);
+    if (event.nesting === 0 && resolve(root, event.name) === join(root, file))
+      addFile(results, file, event, passed);
+    else addTest(results, { ...event, file }, passed);
+  };
   const halfDone = fileLines(results);
   const stream = run({
     files: files.map((file) => join(root, file)),
@@ -56,8 +62,8 @@ async function runTests(files: string[]): Promise<boolean> {
     cwd: root,
     timeout: 20 * 60_000,
   });
-  stream.on("test:pass", (event) => addTest(results, localised(event as TestEvent), true));
-  stream.on("test:fail", (event) => addTest(results, localised(event as TestEvent), false));
+  stream.on("test:pass", (event) => add(event as TestEvent, true));
+  stream.on("test:fail", (event) => add(event as TestEvent, false));
   stream.on("test:stdout", (event) => process.stdout.write(event.message));
   stream.on("test:stderr", (event) => process.stderr.write(event.message));
   stream.on("test:complete", (event) => {

@@ -2,7 +2,7 @@
 
 For developers only; no test runs it. Run it from the repository root with the versions below and commit the result:
 
-    python scripts/write-goldens.py && npx biome format --write test/goldens
+    python scripts/write-goldens.py
 
 All inputs are random numbers with the seeds written here, or follow `pattern`, which test/support/patterned.ts repeats.
 """

@@ -162,6 +162,20 @@ export type FindingCode = RowFault | SetFinding | EncodeNote;
 
 const descriptions: Readonly<Record<FindingCode, Description>> = { ...rowFaults, ...setFindings, ...notes };
 
+/** A finding in words, for the documentation. */
+export interface FindingDoc extends Description {
+  code: FindingCode;
+  /** About a row's tokens, about the data as a whole, or a note on how a row was encoded. */
+  about: "row" | "set" | "encoding";
+}
+
+/** Every finding, in the order of the documentation. */
+export function describeFindings(): FindingDoc[] {
+  const list = (about: FindingDoc["about"], group: Readonly<Record<string, Description>>) =>
+    Object.entries(group).map(([code, words]) => ({ code: code as FindingCode, about, ...words }));
+  return [...list("row", rowFaults), ...list("set", setFindings), ...list("encoding", notes)];
+}
+
 const namedRows = 5;
 
 /** Counts findings as rows go by. Order of first appearance is kept. */

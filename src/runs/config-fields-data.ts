@@ -32,17 +32,17 @@ export const DATA_FIELDS: FieldTable<DataKeys> = {
   max_train_rows: {
     type: optional(integer({ min: 1 })),
     default: null,
-    doc: "Train on this many rows only, drawn with the seed.",
+    doc: "Read at most this many training rows: the first ones, or a draw by the seed where sources have weights. Rows left out count too.",
     source: "preftune",
   },
   max_eval_rows: {
     type: optional(integer({ min: 1 })),
     default: null,
-    doc: "Evaluate on this many rows only, drawn with the seed.",
+    doc: "Read at most this many rows of eval_data. Without effect on eval_fraction.",
     source: "preftune",
   },
   max_length: {
-    type: integer({ min: 2 }),
+    type: integer({ min: 8 }),
     default: 1024,
     doc: "Longest prompt + answer, in tokens.",
     source: "TRL",
@@ -50,7 +50,7 @@ export const DATA_FIELDS: FieldTable<DataKeys> = {
   overflow: {
     type: choice(["error", "drop", "truncate"]),
     default: "error",
-    doc: "What happens to a row longer than max_length: stop, leave the row out, or cut its answers. All are counted.",
+    doc: "What happens to a row longer than max_length: stop, leave the row out, or cut the prompt's beginning and then the answers' ends. All are counted.",
     source: "preftune; other trainers cut or filter without a count",
   },
   invalid_rows: {
@@ -60,7 +60,7 @@ export const DATA_FIELDS: FieldTable<DataKeys> = {
     source: "preftune",
   },
   chat_template: {
-    type: optional(text("a path of a Jinja file")),
+    type: optional(text("a Jinja file, the name of one of the tokenizer's templates, or template text")),
     default: null,
     doc: "A chat template to use in place of the tokenizer's own.",
     source: "TRL chat_template_path",

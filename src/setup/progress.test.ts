@@ -32,11 +32,13 @@ test("on a terminal: the line is redrawn within the width, and a plain line stay
 
 test("a child's output and status come back; a program that is not there has status 127", async () => {
   const script = "console.log('one'); console.error('two'); process.exitCode = 3";
-  const outcome = await runWithProgress("test child", process.execPath, ["-e", script]);
+  const { sink, text } = collect(false);
+  const outcome = await runWithProgress("test child", process.execPath, ["-e", script], sink);
   assert.equal(outcome.status, 3);
   assert.match(outcome.output, /one/);
   assert.match(outcome.output, /two/);
-  const absent = await runWithProgress("test absent", "/nowhere/program", []);
+  const absent = await runWithProgress("test absent", "/nowhere/program", [], sink);
   assert.equal(absent.status, 127);
   assert.match(absent.output, /ENOENT/);
+  assert.match(text(), /^preftune: test child: failed \(0 s\)$/m);
 });

@@ -75,21 +75,16 @@ export function runWithProgress(
   title: string,
   program: string,
   args: readonly string[],
-  environment: NodeJS.ProcessEnv = process.env,
+  sink: ProgressSink = standardError,
 ): Promise<Outcome> {
-  const progress = startProgress(title);
+  const progress = startProgress(title, sink);
   return new Promise((resolve) => {
     let output = "";
-    const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"], env: environment });
+    const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"] });
     const listen = (chunk: Buffer) => {
       output += chunk.toString("utf8");
-      progress.detail(
-        output
-          .trimEnd()
-          .split(/[\r\n]/)
-          .at(-1)
-          ?.trim() ?? "",
-      );
+      const lines = output.trimEnd().split(/[\r\n]/);
+      progress.detail((lines.at(-1) ?? "").trim().slice(0, 100));
     };
     child.stdout.on("data", listen);
     child.stderr.on("data", listen);

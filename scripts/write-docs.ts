@@ -1,0 +1,203 @@
+/**
+ * Writes the documents that follow from code, `npm run docs`: docs/configuration.md and docs/metrics.md whole, and in
+ * docs/objectives.md and docs/data.md the tables between `<!-- table: NAME -->` and `<!-- end -->`.
+ */
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describeFindings, type FindingDoc } from "../src/data/findings.ts";
+import { describeFields, FIELD_GROUPS, type FieldDoc, fieldOf } from "../src/runs/config-schema.ts";
+import { ELSEWHERE } from "../src/runs/config-trl-names.ts";
+import type { ConfigKey } from "../src/runs/config-types.ts";
+import { METRICS, type MetricInfo } from "../src/runs/metric-names.ts";
+import { type Preset, SIMPO_PRESETS, SLIME_PRESETS } from "../src/runs/objective-config.ts";
+
+/** `header` and `rows` as a Markdown table. */
+export function table(header: readonly string[], rows: readonly (readonly string[])[]): string {
+  const line = (cells: readonly string[]) =>
+    `| ${cells.map((cell) => cell.replaceAll("|", "\\|").replaceAll("\n", " ")).join(" | ")} |`;
+  return [line(header), line(header.map(() => "---")), ...rows.map(line)].join("\n");
+}
+
+const code = (text: string): string => `\`${text}\``;
+
+const configurationHead: string = `# Configuration
+
+<!-- Written by scripts/write-docs.ts from src/runs/config-fields-*.ts. Do not edit; run \`npm run docs\`. -->
+
+A run is described by the keys below, in a YAML file:
+
+\`\`\`yaml
+model_name_or_path: models/SmolLM2-135M-Instruct
+train_data: pairs.jsonl
+output_dir: runs/first
+\`\`\`
+
+- \`preftune train RUN.yaml --learning_rate 1e-4 --objective dpo\` sets keys on the command line. They win over the file.
+- \`preftune train RUN.yaml --print-config\` prints every value and where it came from, and trains nothing.
+- A key that does not exist is an error, with the name that was probably meant. So is a key without effect, such as \`beta\`
+  with \`objective: slime\`.
+- Relative paths mean the working directory, not the folder of the YAML file.
+- The run directory keeps all values in \`config.yaml\`, which can be run again.
+
+## Models from the hub
+
+\`model_name_or_path\`, \`adapter_name_or_path\` and the options \`--model\`, \`--adapter\` and \`--reference\` of \`preftune score\`
+and \`preftune merge\` take a local directory or a hub id:
+
+| Written | Meaning |
+| --- | --- |
+| \`models/llama\` | this directory; a directory that exists always wins |
+| \`owner/name\` | the model on the hub, branch \`main\` |
+| \`owner/name@revision\` | at a branch, tag or commit |
+| \`hub:owner/name\` | on the hub, even if there is a directory of that name |
+
+Settings, tokenizer, chat templates and safetensors weights are fetched; pickles and code never are. Every file is compared
+with the size and checksum that the hub lists. An interrupted download goes on at the next file.
+
+Downloads are kept in \`preftune/hub\` under \`$XDG_CACHE_HOME\` or \`~/.cache\`, a directory for each commit. A branch is asked for
+anew each time; without an answer the copy fetched last is used. A run that is resumed has the commit it began with
+(\`models.json\` in the run directory). \`HF_TOKEN\` is sent where a model needs it, \`HF_ENDPOINT\` names another hub, and
+\`HF_HUB_OFFLINE=1\` asks no hub at all.
+`;
+
+function configuration(): string {
+  const fields = describeFields();
+  const groups = FIELD_GROUPS.map(({ title }) => {
+    const rows = fields.filter(({ group }) => group === title).map(fieldRow);
+    return `## ${title}\n\n${table(["Key", "Accepts", "Default", "Meaning", "Source of the default"], rows)}\n`;
+  });
+  return `${[configurationHead, ...groups, resuming(fields), otherNames()].join("\n")}`;
+}
+
+function fieldRow({ key, accepts, default: value, objectives, doc, source }: FieldDoc): string[] {
+  const { rule } = fieldOf(key);
+  const shown = rule === undefined && value !== "must be given" ? code(value) : value;
+  return [code(key), accepts, shown, objectives === "all" ? doc : `${doc} (${objectives} only)`, source];
+}
+
+function resuming(fields: readonly FieldDoc[]): string {
+  const free = fields.filter(({ key }) => fieldOf(key).freeOnResume === true).map(({ key }) => code(key));
+  return `## Resuming
+
+A run that is resumed may change ${free.join(", ")}. It may also cut a step into other micro-batches of as many rows in all, and,
+with a constant learning rate, be longer or shorter. Any other change is refused by name.
+`;
+}
+
+function otherNames(): string {
+  const rows = Object.entries(ELSEWHERE).map(([name, advice]) => [code(name), advice]);
+  return `## Names of other trainers
+
+These are refused, with this advice:
+
+${table(["Key", "Advice"], rows)}
+`;
+}
+
+const metricsHead: string = `# Metrics
+
+<!-- Written by scripts/write-docs.ts from src/runs/metric-names.ts. Do not edit; run \`npm run docs\`. -->
+
+\`metrics.jsonl\` in the run directory has one JSON object a line. Every line has \`global_step\` and \`epoch\`.
+
+- A **training row** comes every \`logging_steps\` steps. A value is the mean over the steps since the last row. Within a step it
+  is the sum over all answers (or tokens) divided by their number, so it does not depend on how the step was cut.
+- An **evaluation row** covers the held-out rows. Its keys begin with \`eval_\`, but for \`global_step\` and \`epoch\`.
+- A number that is not finite is written as \`NaN\`, \`Infinity\` or \`-Infinity\`, as Python's json module reads them.
+- A mean is over answers unless the unit says per token.
+
+A test trains with each objective and compares the keys with this table.
+`;
+
+const metricsTail: string = `## What is not here
+
+- \`logits/chosen\` and \`logits/rejected\`, which TRL logs. The figure is the mean logit over the whole vocabulary, so it needs the
+  logits of all words at once to be kept; here they exist for a chunk of tokens only, and are gone once the log-probabilities
+  are taken. It also says little: adding a constant to all logits changes it and changes nothing else. And trainers mean
+  different things by it: some average over the prompt and padding as well.
+- Values per micro-batch. TRL averages its metrics over micro-batches of unequal size, so its numbers differ slightly from
+  these when the batches differ in length.
+`;
+
+function metrics(): string {
+  const rows = METRICS.map((info) => [
+    code(info.key),
+    info.unit === "" ? "–" : info.unit,
+    info.definition,
+    info.better ?? "–",
+    whereLogged(info),
+  ]);
+  const list = table(["Key", "Unit", "Definition", "Better", "Logged"], rows);
+  return `${[metricsHead, `## Keys\n\n${list}\n`, metricsTail].join("\n")}`;
+}
+
+function whereLogged({ key, rows, objectives, needs }: MetricInfo): string {
+  const kinds = { training: "training rows", evaluation: `as ${code(`eval_${key}`)}` };
+  const parts = [
+    rows === undefined ? "both" : kinds[rows],
+    ...(objectives === undefined ? [] : [objectives.join(", ")]),
+    ...(needs === undefined ? [] : [needs]),
+  ];
+  return parts.join("; ");
+}
+
+function presetTable(presets: Readonly<Record<string, Preset>>): string {
+  const all = Object.entries(presets);
+  const keys = [...new Set(all.flatMap(([, { values }]) => Object.keys(values)))] as ConfigKey[];
+  const rows = keys.map((key) => [code(key), ...all.map(([, { values }]) => String(values[key] ?? "derived"))]);
+  const sources = all.map(([name, { source }]) => `- ${code(name)}: ${source}.`);
+  return `${table(["Key", ...all.map(([name]) => code(name))], rows)}\n\n${sources.join("\n")}`;
+}
+
+const findingTitles: Readonly<Record<FindingDoc["about"], string>> = {
+  row: "Faults of rows. They stop the run; with `invalid_rows: drop` the row is left out and counted.",
+  set: "Findings about the data as a whole. `no_rows` and `prompt_in_both_splits` stop the run; the others are warnings.",
+  encoding: "Notes on how rows became tokens. All are warnings.",
+};
+
+function findingTables(): string {
+  const findings = describeFindings();
+  return Object.entries(findingTitles)
+    .map(([about, title]) => {
+      const rows = findings.filter((finding) => finding.about === about);
+      const cells = rows.map((finding) => [code(finding.code), finding.message, finding.remedy]);
+      return `${title}\n\n${table(["Code", "The rows have", "Remedy"], cells)}`;
+    })
+    .join("\n\n");
+}
+
+const tables: Readonly<Record<string, () => string>> = {
+  "slime presets": () => presetTable(SLIME_PRESETS),
+  "simpo presets": () => presetTable(SIMPO_PRESETS),
+  findings: findingTables,
+};
+
+/** `text` with its marked tables written anew. */
+export function fillTables(text: string): string {
+  return text.replace(/(<!-- table: ([\w ]+) -->\n)[\s\S]*?(\n<!-- end -->)/g, (_, begin, name, end) => {
+    const make = tables[name];
+    if (make === undefined) throw new Error(`there is no table "${name}", only ${Object.keys(tables).join(", ")}`);
+    return `${begin}\n${make()}\n${end}`;
+  });
+}
+
+/** The documents as they should be, by path below `root`. */
+export function documents(root: string): Record<string, string> {
+  const filled = ["docs/objectives.md", "docs/data.md"].map((path) => [
+    path,
+    fillTables(readFileSync(join(root, path), "utf8")),
+  ]);
+  return {
+    "docs/configuration.md": configuration(),
+    "docs/metrics.md": metrics(),
+    ...Object.fromEntries(filled),
+  };
+}
+
+if (import.meta.main) {
+  const root = join(import.meta.dirname, "..");
+  for (const [path, text] of Object.entries(documents(root))) {
+    writeFileSync(join(root, path), text);
+    process.stdout.write(`${path}\n`);
+  }
+}
