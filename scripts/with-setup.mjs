@@ -28,6 +28,7 @@ const tasks = {
   generate: { program: "scripts/generate-operators.ts", first: [], addon: true },
   peers: { program: "scripts/peers.ts", first: [], addon: false },
   architecture: { program: "scripts/check-architecture.ts", first: ["--write"], addon: false },
+  docs: { program: "scripts/write-docs.ts", first: [], addon: false },
 };
 
 /**

@@ -100,8 +100,8 @@ const metricsHead: string = `# Metrics
 
 \`metrics.jsonl\` in the run directory has one JSON object a line. Every line has \`global_step\` and \`epoch\`.
 
-- A **training row** comes every \`logging_steps\` steps. A value is the mean over the steps since the last row. Within a step it
-  is the sum over all answers (or tokens) divided by their number, so it does not depend on how the step was cut.
+- A **training row** comes every \`logging_steps\` steps. Losses, rewards and the like are means over the steps since the last row.
+  Within a step they are sums over all answers (or tokens) divided by their number, so they do not depend on how it was cut.
 - An **evaluation row** covers the held-out rows. Its keys begin with \`eval_\`, but for \`global_step\` and \`epoch\`.
 - A number that is not finite is written as \`NaN\`, \`Infinity\` or \`-Infinity\`, as Python's json module reads them.
 - A mean is over answers unless the unit says per token.
@@ -111,10 +111,10 @@ A test trains with each objective and compares the keys with this table.
 
 const metricsTail: string = `## What is not here
 
-- \`logits/chosen\` and \`logits/rejected\`, which TRL logs. The figure is the mean logit over the whole vocabulary, so it needs the
-  logits of all words at once to be kept; here they exist for a chunk of tokens only, and are gone once the log-probabilities
-  are taken. It also says little: adding a constant to all logits changes it and changes nothing else. And trainers mean
-  different things by it: some average over the prompt and padding as well.
+- \`logits/chosen\` and \`logits/rejected\`, which TRL logs: the mean logit over the vocabulary. All logits are never there at
+  once; they exist for a chunk of tokens, and only their log-probabilities are kept, so the figure would cost a further pass.
+  It says little: adding a constant to all logits changes it and changes nothing else. And trainers mean different things by
+  it: some average over the prompt and padding as well.
 - Values per micro-batch. TRL averages its metrics over micro-batches of unequal size, so its numbers differ slightly from
   these when the batches differ in length.
 `;
@@ -144,7 +144,10 @@ function whereLogged({ key, rows, objectives, needs }: MetricInfo): string {
 function presetTable(presets: Readonly<Record<string, Preset>>): string {
   const all = Object.entries(presets);
   const keys = [...new Set(all.flatMap(([, { values }]) => Object.keys(values)))] as ConfigKey[];
-  const rows = keys.map((key) => [code(key), ...all.map(([, { values }]) => String(values[key] ?? "derived"))]);
+  const rows = keys.map((key) => [
+    code(key),
+    ...all.map(([, { values }]) => String(values[key] ?? "derived")),
+  ]);
   const sources = all.map(([name, { source }]) => `- ${code(name)}: ${source}.`);
   return `${table(["Key", ...all.map(([name]) => code(name))], rows)}\n\n${sources.join("\n")}`;
 }
@@ -161,7 +164,7 @@ function findingTables(): string {
     .map(([about, title]) => {
       const rows = findings.filter((finding) => finding.about === about);
       const cells = rows.map((finding) => [code(finding.code), finding.message, finding.remedy]);
-      return `${title}\n\n${table(["Code", "The rows have", "Remedy"], cells)}`;
+      return `${title}\n\n${table(["Code", "Found", "Remedy"], cells)}`;
     })
     .join("\n\n");
 }
@@ -174,10 +177,11 @@ const tables: Readonly<Record<string, () => string>> = {
 
 /** `text` with its marked tables written anew. */
 export function fillTables(text: string): string {
-  return text.replace(/(<!-- table: ([\w ]+) -->\n)[\s\S]*?(\n<!-- end -->)/g, (_, begin, name, end) => {
+  return text.replace(/<!-- table: ([\w ]+) -->[\s\S]*?<!-- end -->/g, (_, name: string) => {
     const make = tables[name];
-    if (make === undefined) throw new Error(`there is no table "${name}", only ${Object.keys(tables).join(", ")}`);
-    return `${begin}\n${make()}\n${end}`;
+    if (make === undefined)
+      throw new Error(`there is no table "${name}", only ${Object.keys(tables).join(", ")}`);
+    return `<!-- table: ${name} -->\n\n${make()}\n\n<!-- end -->`;
   });
 }
 

@@ -30,6 +30,7 @@ export interface TokenLogpsPass {
 }
 
 const chunkBytes = 64 * 2 ** 20;
+const keptBytes = 256 * 2 ** 20;
 
 /** Rows a chunk takes so that its float32 logits stay within 64 MiB. */
 export function defaultChunkRows(vocabSize: number): number {
@@ -40,12 +41,13 @@ export function defaultChunkRows(vocabSize: number): number {
  * Log-probabilities of `targets` under softmax(hidden Wᵀ).
  *
  * With a frozen head the gradient with respect to a row is g · (W[y] − Σ_v p_v W[v]), whatever the loss: that vector is
- * kept from the forward pass, (R, D), and scaled in `backward`. A trained head needs p again for its own gradient, so
- * `backward` recomputes the logits chunk by chunk.
+ * kept from the forward pass, (R, D), and scaled in `backward`. A trained head needs p again for its own gradient: it is
+ * kept where all of it fits 256 MiB, else the logits are computed again chunk by chunk.
  *
  * Numerics: logits are rounded to the model's type by the matrix product, everything after it is float32; weight
  * gradients add up in float32.
- * Memory: one chunk of logits (`chunkRows` × V × 4 bytes), and (R, D) when only hidden gradients are wanted.
+ * Memory: one chunk of logits (`chunkRows` × V × 4 bytes); (R, D) when only hidden gradients are wanted; at most 256 MiB of
+ * probabilities when the head is trained.
  *
  * @param hidden - (R, D), no grad recorded here
  * @param weight - (V, D)
@@ -59,10 +61,13 @@ export function tokenLogps(
 ): TokenLogpsPass {
   const rows = hidden.size(0);
   const chunkRows = Math.max(1, options.chunkRows ?? defaultChunkRows(weight.size(0)));
+  const keeps = options.gradient === "hidden-and-weight" && rows * weight.size(0) * 4 <= keptBytes;
   const chunks: ChunkResult[] = [];
   for (let start = 0; start < rows; start += chunkRows) {
     const end = Math.min(rows, start + chunkRows);
-    chunks.push(forwardChunk(slice(hidden, start, end), weight, slice(targets, start, end), options));
+    chunks.push(
+      forwardChunk(slice(hidden, start, end), weight, slice(targets, start, end), { ...options, keeps }),
+    );
   }
   const joined = (pick: (chunk: ChunkResult) => Tensor | null) => join(chunks.map(pick));
   const logps = joined((c) => c.logps) as Tensor;
@@ -73,7 +78,8 @@ export function tokenLogps(
     correct: joined((c) => c.correct) as Tensor,
     backward(gradLogps, weightGrad) {
       if (direction !== null) return scaleRows(direction, gradLogps);
-      return backwardByRecompute({ hidden, weight, targets, chunkRows }, gradLogps, weightGrad);
+      const kept = chunks.map((c) => c.kept);
+      return backwardThroughLogits({ hidden, weight, targets, chunkRows, kept }, gradLogps, weightGrad);
     },
   };
 }
@@ -84,6 +90,8 @@ interface ChunkResult {
   correct: Tensor;
   /** W[y] − Σ_v p_v W[v], (rows, D) */
   direction: Tensor | null;
+  /** What `backward` of a trained head needs, when there is room for it. */
+  kept: Exponentials | null;
 }
 
 /** exp(logits − max) with what is needed to normalise it. */
@@ -114,10 +122,11 @@ function forwardChunk(
   hidden: Tensor,
   weight: Tensor,
   targets: Tensor,
-  options: TokenLogpsOptions,
+  options: TokenLogpsOptions & { keeps: boolean },
 ): ChunkResult {
   using chunk = scope();
-  const { values, max, total, picked } = exponentials(hidden, weight, targets);
+  const exps = exponentials(hidden, weight, targets);
+  const { values, max, total, picked } = exps;
   const normaliser = ops.squeezeDim(ops.addTensor(max, ops.log(total)), 1);
   const logps = chunk.keep(ops.subTensor(picked, normaliser));
   const correct = chunk.keep(ops.toDtype(ops.geTensor(picked, ops.squeezeDim(max, 1)), "float32"));
@@ -125,10 +134,12 @@ function forwardChunk(
     options.entropies === true
       ? chunk.keep(ops.sumDimIntList(ops.specialEntr(ops.divTensor(values, total)), [1]))
       : null;
-  if (options.gradient !== "hidden") return { logps, entropies, correct, direction: null };
+  if (options.keeps) for (const tensor of [values, total]) chunk.keep(tensor);
+  const kept = options.keeps ? exps : null;
+  if (options.gradient !== "hidden") return { logps, entropies, correct, direction: null, kept };
   const expected = ops.divTensor(ops.matmul(values, ops.toDtype(weight, "float32")), total);
   const direction = chunk.keep(ops.subTensor(ops.indexSelect(weight, 0, targets), expected));
-  return { logps, entropies, correct, direction };
+  return { logps, entropies, correct, direction, kept };
 }
 
 interface HeadInputs {
@@ -136,11 +147,13 @@ interface HeadInputs {
   weight: Tensor;
   targets: Tensor;
   chunkRows: number;
+  /** Exponentials of each chunk, null where they must be computed again. */
+  kept: readonly (Exponentials | null)[];
 }
 
-/** dL/dlogits = g · (onehot − p), chunk by chunk, from logits computed again. */
-function backwardByRecompute(inputs: HeadInputs, gradLogps: Tensor, weightGrad: Tensor | null): Tensor {
-  const { hidden, weight, targets, chunkRows } = inputs;
+/** dL/dlogits = g · (onehot − p), chunk by chunk; kept exponentials are used up. */
+function backwardThroughLogits(inputs: HeadInputs, gradLogps: Tensor, weightGrad: Tensor | null): Tensor {
+  const { hidden, weight, targets, chunkRows, kept } = inputs;
   const rows = hidden.size(0);
   const parts: Tensor[] = [];
   for (let start = 0; start < rows; start += chunkRows) {
@@ -149,12 +162,13 @@ function backwardByRecompute(inputs: HeadInputs, gradLogps: Tensor, weightGrad: 
     const h = slice(hidden, start, end);
     const y = slice(targets, start, end);
     const g = ops.unsqueeze(slice(gradLogps, start, end), 1);
-    const { values, total } = exponentials(h, weight, y);
+    const { values, total } = kept[start / chunkRows] ?? exponentials(h, weight, y);
     const gradLogits = ops.mul_Tensor(values, ops.neg(ops.divTensor(g, total)));
     ops.scatterAdd_(gradLogits, 1, ops.unsqueeze(y, 1), g);
     const typed = ops.toDtype(gradLogits, hidden.dtype);
     parts.push(chunk.keep(ops.matmul(typed, ops.toDtype(weight, hidden.dtype))));
     if (weightGrad !== null) ops.addmm_(weightGrad, ops.t(gradLogits), ops.toDtype(h, "float32"));
+    values.dispose();
   }
   return join(parts) as Tensor;
 }

@@ -1,65 +1,100 @@
 /** What a trained model makes of the held-out pairs: how likely it finds their answers, and what it answers itself. */
 import type { Example } from "../data/example.ts";
 import { packExamples } from "../data/packing.ts";
-import { distinctN, endedShare } from "../evaluate/text-statistics.ts";
 import { sampleAnswers } from "../generate/sample.ts";
-import { loadModel } from "../models/load.ts";
-import { prepareData } from "../train/prepare-data.ts";
-import { scoreBatch } from "../train/score.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
-import { type ResolvedConfig } from "../runs/config-load.ts";
+import { loadModel } from "../models/load.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
-import { hasRightForm } from "./world.ts";
+import { type DataSelection, prepareData } from "../train/prepare-data.ts";
+import { scoreBatch } from "../train/score.ts";
 
-/** Held-out figures of one model. */
+/** Held-out figures of one model; a pair's place is its line in the file. */
 export interface Measurement {
-  /** Mean log-probability per token of each pair's chosen answer, nats. */
+  /** Mean log-probability per token of each chosen answer, nats. */
   chosen: number[];
   /** The same of the rejected answers. */
   rejected: number[];
-  answers: AnswerFigures;
+  answers: HeldOutAnswer[];
 }
 
-/** Figures of sampled answers; shares from 0 to 1. */
-export interface AnswerFigures {
-  count: number;
-  distinct2: number;
-  ended: number;
-  /** Numbered lines and the closing line, as asked for. */
-  rightForm: number;
-  /** The chosen answer, letter for letter. */
-  right: number;
-  /** A few of them, for the report. */
-  examples: { question: string; answer: string; right: string }[];
+/** An answer of the model to a held-out prompt. */
+export interface HeldOutAnswer {
+  /** Place of the pair. */
+  pair: number;
+  ids: number[];
+  text: string;
+  /** The token that ended it, or null when it was cut. */
+  stopId: number | null;
 }
 
 /** How to measure. */
 export interface MeasureOptions {
-  /** The run's configuration; its evaluation data are the held-out pairs. */
-  config: ResolvedConfig["config"];
   /** Directory of the model. */
   model: string;
+  /** How the held-out pairs, its training rows, are read. */
+  selection: Omit<DataSelection, "task">;
   answersPerPrompt: number;
-  seed: number;
-  onProgress: (done: number, total: number) => void;
+  onPhase: (label: string, done: number, total: number | null) => void;
 }
-export async function measure({ config, model: dir, answersPerPrompt, seed }: any): Promise<Measurement> {
-  const { dataset, tokenizer, modelConfig } = await prepareData({ ...config, model_name_or_path: dir, task: "preference" });
-  const examples = dataset.examples;
+
+/** Longest answer, in tokens; the longest right one has about 35. */
+const maxNewTokens = 64;
+/** Pairs computed together. */
+const pairsAtOnce = 32;
+
+/** Scores the held-out pairs with a model and lets it answer their prompts at temperature 1. */
+export async function measure({
+  model: dir,
+  selection,
+  answersPerPrompt,
+  onPhase,
+}: MeasureOptions): Promise<Measurement> {
+  const { dataset, tokenizer, modelConfig } = await prepareData({
+    ...selection,
+    model_name_or_path: dir,
+    task: "preference",
+  });
+  const { examples } = dataset;
   const model = loadModel(dir);
-  const means = scoreAll(model, examples);
-  const answers = sampleAnswers(model, examples.map((e) => e.promptIds), { temperature: 1, maxNewTokens: 48, stopIds: new Set(modelConfig.eosTokenIds), seed, answersPerPrompt, promptsAtOnce: 32 });
-  const texts = answers.map((a) => tokenizer.decode(a.ids, { skipSpecialTokens: false }));
-  const rights = examples.map((e) => tokenizer.decode(e.completions[0]!.ids.slice(0, -1), { skipSpecialTokens: false }));
-  const share = (f: any) => answers.filter(f).length / answers.length;
-  return { ...means, answers: { count: answers.length, distinct2: distinctN(answers.map((a) => a.ids), 2), ended: endedShare(answers), rightForm: share((a: any, i: number) => a.stopId !== null && hasRightForm(texts[i]!, rights[a.prompt]!)), right: share((a: any, i: number) => a.stopId !== null && texts[i] === rights[a.prompt]),
-   examples: answers.slice(0, 6).map((a, i) => ({ question: "", answer: texts[i]!, right: rights[a.prompt]! })) } };
-}
-function scoreAll(model: CausalLM, examples: readonly Example[]) {
-  const chosen: number[] = [], rejected: number[] = [];
-  for (let i = 0; i < examples.length; i += 32) {
-    const part = examples.slice(i, i + 32);
-    for (const s of scoreBatch(model, { packed: packExamples(part), indices: part.map((_, j) => i + j) }, { dtype: "float32", recompute: false, chunkRows: null } as any)) (s.completion === 0 ? chosen : rejected)[s.index] = s.sum / s.logps.length;
+  const chosen: number[] = [];
+  const rejected: number[] = [];
+  const answers: HeldOutAnswer[] = [];
+  for (let first = 0; first < examples.length; first += pairsAtOnce) {
+    const part = examples.slice(first, first + pairsAtOnce);
+    for (const mean of meanLogps(model, part)) (mean.completion === 0 ? chosen : rejected).push(mean.value);
+    const sampling = {
+      temperature: 1,
+      maxNewTokens,
+      stopIds: new Set(modelConfig.eosTokenIds),
+      seed: selection.seed + first,
+      answersPerPrompt,
+      promptsAtOnce: pairsAtOnce,
+    };
+    answers.push(...answerAll(model, tokenizer, { part, first, sampling }));
+    onPhase("held-out questions answered", first + part.length, examples.length);
   }
-  return { chosen, rejected };
+  return { chosen, rejected, answers };
+}
+
+function meanLogps(model: CausalLM, examples: readonly Example[]): { completion: number; value: number }[] {
+  const batch = { packed: packExamples(examples), indices: examples.map((_, i) => i) };
+  const scores = scoreBatch(model, batch, { dtype: "float32", recompute: false, chunkRows: null });
+  return scores.map(({ completion, sum, logps }) => ({ completion, value: sum / logps.length }));
+}
+
+interface Asked {
+  part: readonly Example[];
+  /** Place of the first pair of `part`. */
+  first: number;
+  sampling: Parameters<typeof sampleAnswers>[2];
+}
+
+function answerAll(model: CausalLM, tokenizer: Tokenizer, { part, first, sampling }: Asked): HeldOutAnswer[] {
+  const prompts = part.map((example) => example.promptIds);
+  return sampleAnswers(model, prompts, sampling).map(({ prompt, ids, stopId }) => ({
+    pair: first + prompt,
+    ids,
+    stopId,
+    text: tokenizer.decode(ids, { skipSpecialTokens: false }),
+  }));
 }

@@ -60,9 +60,9 @@ export function drawQuestion(world: World, random: Random): Question {
   return { kind, islands, wording: random.below(wordings[kind].length) };
 }
 
-/** What tells questions with different answers apart, whatever their wording and the order of their islands. */
-export function questionKey({ kind, islands }: Question): string {
-  return `${kind}: ${[...islands].sort((a, b) => a - b).join(" ")}`;
+/** The same for two questions if and only if they have the same right answer, whatever their wording. */
+export function questionKey(question: Question): string {
+  return `${question.kind}: ${ordered(question).join(" ")}`;
 }
 
 /** The question as a user writes it. */
@@ -73,11 +73,14 @@ export function questionText(world: World, question: Question): string {
 }
 
 /** The islands of the right answer, in its order, each with what is said of it. */
-export function rightEntries(world: World, { kind, islands }: Question): Island[] {
-  const order = [...islands];
-  if (kind === "small first") order.sort((a, b) => a - b);
-  if (kind === "large first") order.sort((a, b) => b - a);
-  return order.map((i) => world[i] as Island);
+export function rightEntries(world: World, question: Question): Island[] {
+  return ordered(question).map((i) => world[i] as Island);
+}
+
+/** The islands as the right answer has them: by size, or as they were named when their wares are asked for. */
+function ordered({ kind, islands }: Question): number[] {
+  if (kind === "wares") return [...islands];
+  return [...islands].sort((a, b) => (kind === "small first" ? a - b : b - a));
 }
 
 /** Says that an answer is complete: the last line of each. */

@@ -1,6 +1,7 @@
 /** The steps of a run: update, log, evaluate, save, and stop when it is done, no better, told to, or going wrong. */
 import { setImmediate } from "node:timers/promises";
 import { TrainingError } from "../base/errors.ts";
+import { quietly } from "../base/file-io.ts";
 import { deriveSeed } from "../base/random.ts";
 import { describeOrigin } from "../data/example.ts";
 import { scheduleFactor } from "../optim/schedule.ts";
@@ -52,6 +53,9 @@ export async function* runSteps(
       if (loop.hasStalled) return yield* loop.stop("early stop");
     }
     return yield* loop.stop("done");
+  } catch (error) {
+    quietly(() => loop.close());
+    throw error;
   } finally {
     loop.close();
   }

@@ -2,6 +2,8 @@
  * A training run from configuration to exported model: data, model, reference, the steps, the export with its parity
  * gate. `train-loop.ts` has the steps.
  */
+import { messageOf } from "../base/errors.ts";
+import { quietly } from "../base/file-io.ts";
 import type { Dataset } from "../data/dataset.ts";
 import { assertPreflight } from "../data/preflight.ts";
 import type { Objective } from "../objectives/objective.ts";
@@ -49,7 +51,9 @@ export async function* train(
     for (const text of [...resolved.warnings, ...run.notes]) yield { type: "note", text };
     return yield* trainIn(run, resolved, options);
   } catch (error) {
-    run.log("failed", { message: error instanceof Error ? error.message : String(error) });
+    // on a full disk the log fails too; the first error is the one to tell
+    quietly(() => run.log("failed", { message: messageOf(error) }));
+    quietly(() => run.release());
     throw error;
   } finally {
     run.release();

@@ -37,7 +37,7 @@ export const MODEL_FIELDS: FieldTable<ModelKeys> = {
   dtype: {
     type: choice(["auto", "float32", "bfloat16"]),
     default: "auto",
-    doc: "Type of the weights and activations. auto: bfloat16 where the device computes it natively, else float32.",
+    doc: "Type of the activations and, with LoRA, of the frozen weights; trained weights are float32. auto: bfloat16 where the device computes it natively, else float32.",
     source: "preftune; TRL's command line takes float32",
   },
   device: {

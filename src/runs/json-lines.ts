@@ -71,9 +71,12 @@ export class JsonLinesWriter {
   /** Syncs and closes. Closing twice is harmless. */
   close(): void {
     if (this.#fd < 0) return;
-    this.sync();
-    closeSync(this.#fd);
-    this.#fd = -1;
+    try {
+      this.sync();
+    } finally {
+      closeSync(this.#fd);
+      this.#fd = -1;
+    }
   }
 }
 

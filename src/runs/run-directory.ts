@@ -136,10 +136,13 @@ export class OpenRun {
     });
   }
 
-  /** Closes the log and gives the lock back. */
+  /** Closes the log and gives the lock back. Doing so twice is harmless. */
   release(): void {
-    this.#log.close();
-    this.#lock.release();
+    try {
+      this.#log.close();
+    } finally {
+      this.#lock.release();
+    }
   }
 }
 

@@ -1,7 +1,7 @@
 /** Installs the pinned torch into the project's own folder, with the user's pip and its configuration. */
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, renameSync, rmSync } from "node:fs";
-import { dirname } from "node:path";
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
 import { ConfigError } from "../base/errors.ts";
 import { findProgram } from "./path-search.ts";
 import { runWithProgress } from "./progress.ts";
@@ -40,6 +40,23 @@ function moveIntoPlace(fresh: string, target: string): void {
   rmSync(old, { recursive: true, force: true });
 }
 
+function isRunning(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+}
+
+/** Removes what installations that were killed left beside `target`. */
+export function removeLeftovers(target: string): void {
+  for (const name of readdirSync(dirname(target))) {
+    const [, base, pid] = /^(.*)\.(?:new|old)-(\d+)$/.exec(name) ?? [];
+    if (base !== basename(target) || isRunning(Number(pid))) continue;
+    rmSync(join(dirname(target), name), { recursive: true, force: true });
+  }
+}
+
 /**
  * Installs torch into `.preftune/torch`: into a folder beside it first, so that an interrupted installation is never
  * taken for a finished one.
@@ -51,7 +68,7 @@ export async function installTorch(): Promise<void> {
   const target = projectTorchFolder();
   const fresh = `${target}.new-${process.pid}`;
   mkdirSync(dirname(target), { recursive: true });
-  rmSync(fresh, { recursive: true, force: true });
+  removeLeftovers(target);
   const args = [
     "-m",
     "pip",

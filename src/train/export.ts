@@ -2,7 +2,7 @@
  * Handing the trained model over: files that PEFT and transformers load, and the gate that re-scores held-out rows with
  * exactly those files before the export counts as good.
  */
-import { cpSync, existsSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { FormatError } from "../base/errors.ts";
 import { writeDirectoryAtomic } from "../base/files.ts";
@@ -14,7 +14,7 @@ import { installAdapter } from "../models/load-adapter.ts";
 import { writeAdapter, writeMergedModel } from "../models/save.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import { scope } from "../torch/index.ts";
-import { copyTokenizer } from "./checkpoint.ts";
+import { copyFile, copyTokenizer } from "./checkpoint.ts";
 import type { TrainedModel } from "./prepare-model.ts";
 import { scoreBatch } from "./score.ts";
 import type { MicroBatch, Numerics } from "./step.ts";
@@ -68,7 +68,7 @@ export async function exportModel(dir: string, merged: MergedExport): Promise<vo
       writeMergedModel(temporary, merged.model, merged.dtype);
       copyTokenizer(temporary, merged.tokenizer);
       const generation = join(merged.baseDir, "generation_config.json");
-      if (existsSync(generation)) cpSync(generation, join(temporary, "generation_config.json"));
+      if (existsSync(generation)) copyFile(generation, join(temporary, "generation_config.json"));
     },
     { replace: merged.replace ?? false },
   );

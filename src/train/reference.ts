@@ -4,6 +4,7 @@
  */
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { fileFailure } from "../base/file-io.ts";
 import { sha256, writeFileAtomic } from "../base/files.ts";
 import type { Example } from "../data/example.ts";
 import type { Adapter } from "../models/adapt.ts";
@@ -79,7 +80,11 @@ export function precomputeReference(
     done += batch.indices.length;
     options.progress?.(done);
   }
-  mkdirSync(options.cache.dir, { recursive: true });
+  try {
+    mkdirSync(options.cache.dir, { recursive: true });
+  } catch (cause) {
+    throw fileFailure({ action: "make", path: options.cache.dir, cause });
+  }
   writeFileAtomic(path, `${JSON.stringify({ version: 1, sums: Array.from(sums) })}\n`);
   return { sums, fromCache: false };
 }

@@ -27,8 +27,15 @@ export interface Faults extends Disposable {
   failed: Call[];
 }
 
-/** The calls that fail on a full disk. */
-export const writingCalls: readonly (keyof FileIo)[] = ["openSync", "writeSync", "fsyncSync", "mkdirSync"];
+/** Every call that changes something, or makes a change last. */
+export const changingCalls: readonly (keyof FileIo)[] = [
+  "openSync",
+  "writeSync",
+  "fsyncSync",
+  "renameSync",
+  "mkdirSync",
+  "rmSync",
+];
 
 /** Arms a fault. */
 export function armFault({ code, at, names = Object.keys(io) as (keyof FileIo)[], stays = false }: Fault): Faults {
