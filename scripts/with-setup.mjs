@@ -24,8 +24,9 @@ const tasks = {
   "test:nightly": { program: "scripts/test.ts", first: ["--nightly"], addon: true },
   check: { program: "scripts/check.ts", first: [], addon: false },
   build: { program: "scripts/build.ts", first: [], addon: false },
-  bench: { program: "scripts/bench.ts", first: [], addon: true },
+  bench: { program: "scripts/bench-calls.ts", first: [], addon: true },
   generate: { program: "scripts/generate-operators.ts", first: [], addon: true },
+  format: { program: "node_modules/@biomejs/biome/bin/biome", first: ["check", "--write"], addon: false },
   peers: { program: "scripts/peers.ts", first: [], addon: false },
   architecture: { program: "scripts/check-architecture.ts", first: ["--write"], addon: false },
   docs: { program: "scripts/write-docs.ts", first: [], addon: false },
@@ -50,7 +51,7 @@ reporting(() => {
     throw new BootstrapError(`expected one of ${Object.keys(tasks).join(", ")}, ts; got "${name}"`);
   }
   const program = resolve(root, task.program);
-  if (!existsSync(program)) throw new BootstrapError(`expected a program at ${program}, found none`);
   ensurePackages(root);
+  if (!existsSync(program)) throw new BootstrapError(`expected a program at ${program}, found none`);
   becomeNode(requireNode24(), launchArguments(program, [...task.first, ...args], task.addon));
 });

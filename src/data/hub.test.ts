@@ -73,12 +73,14 @@ const oid = createHash("sha256").update(content).digest("hex");
 function fakeHub(
   body: string,
   size: number = content.length,
+  hasChecksum = true,
 ): { fetch: typeof fetch; downloads: () => number } {
   let downloads = 0;
   const answer = async (input: string | URL | Request, init?: RequestInit): Promise<Response> => {
     const { pathname } = new URL(input instanceof Request ? input.url : input);
     if (pathname.startsWith("/api/datasets/o/n/tree/")) {
-      const file = { type: "file", path: "train.jsonl", size, oid: "x", lfs: { oid, size, pointerSize: 1 } };
+      const lfs = hasChecksum ? { lfs: { oid, size, pointerSize: 1 } } : {};
+      const file = { type: "file", path: "train.jsonl", size, oid: "x", ...lfs };
       return Response.json([
         file,
         { ...file, path: "dataset_infos.json" },
@@ -126,6 +128,21 @@ test("a download that is not what the hub promised is refused and not kept", asy
   const id = { repo: "o/n", folder: "", split: null };
   await assert.rejects(fetchHubFiles(id, options), /hub:o\/n: .*or another checksum/);
   await assert.rejects(fetchHubFiles(id, options), /or another checksum/);
+});
+
+test("where the hub gives no checksum the size decides", async () => {
+  const options = {
+    fetch: fakeHub(content, content.length + 1, false).fetch,
+    cacheDirectory: mkdtempSync(join(cacheDirectory, "sized-")),
+    hubUrl: "http://hub.invalid",
+  };
+  const id = { repo: "o/n", folder: "", split: null };
+  await assert.rejects(fetchHubFiles(id, options), /train\.jsonl came with 48 of 49 bytes/);
+  const [file] = await fetchHubFiles(id, {
+    ...options,
+    fetch: fakeHub(content, content.length, false).fetch,
+  });
+  assert.equal(readFileSync(file?.path ?? "", "utf8"), content);
 });
 
 test("without a network the error says what to do", async () => {

@@ -36,7 +36,7 @@ export interface ModelSearch extends HubOptions {
 }
 
 /** How much of a model is fetched. */
-export type ModelParts = "all" | "text";
+type ModelParts = "all" | "text";
 
 /** A model that was found. */
 export interface FoundModel {

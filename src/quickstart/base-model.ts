@@ -44,7 +44,7 @@ export async function writeBaseModel(dir: string, { shape, text, seed }: BaseMod
   );
 }
 
-const initializerRange = Number(process.env["INIT"] ?? 0.02);
+const initializerRange = 0.06;
 
 function configJson(shape: ModelShape, vocabSize: number): Record<string, unknown> {
   return {

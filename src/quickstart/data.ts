@@ -4,7 +4,15 @@
  */
 import { deriveSeed, permutation, Random } from "../base/random.ts";
 import { drawFlaw, type Flaw, flawedAnswer } from "./flaws.ts";
-import { drawQuestion, makeWorld, type Question, questionKey, questionText, rightAnswer, type World } from "./world.ts";
+import {
+  drawQuestion,
+  makeWorld,
+  type Question,
+  questionKey,
+  questionText,
+  rightAnswer,
+  type World,
+} from "./world.ts";
 
 /** One turn of a conversation. */
 interface Message {
@@ -52,7 +60,11 @@ export interface QuickstartData {
 export function makeData(options: DataOptions): QuickstartData {
   const { seed, sftRows, trainPairs, evalPairs } = options;
   const world = makeWorld(deriveSeed(seed, 0));
-  const questions = differentQuestions(world, sftRows + trainPairs + evalPairs, new Random(deriveSeed(seed, 1)));
+  const questions = differentQuestions(
+    world,
+    sftRows + trainPairs + evalPairs,
+    new Random(deriveSeed(seed, 1)),
+  );
   const random = new Random(deriveSeed(seed, 2));
   const pairs = (from: number, count: number) =>
     questions.slice(from, from + count).map((question) => preferenceRow(world, question, random));

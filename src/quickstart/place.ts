@@ -24,7 +24,7 @@ const format = "preftune quick start";
 const stages = ["sft", "dpo", "simpo", "slime"];
 const ownEntries = ["data", "base", ...stages, "results.json", "report.html"];
 /** What may lie in a directory that still counts as empty. */
-const harmless = new Set([".DS_Store", ".gitkeep"]);
+const harmless = new Set([".DS_Store", ".gitkeep", "quickstart.lock"]);
 
 /** The paths in `dir`. */
 export function quickstartPaths(dir: string): QuickstartPaths {

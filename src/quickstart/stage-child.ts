@@ -20,8 +20,13 @@ function send(message: StageMessage): Promise<void> {
 }
 
 function failure(error: unknown): StageMessage {
-  if (error instanceof PreftuneError) return { type: "failed", message: error.message, exitCode: error.exitCode };
-  return { type: "failed", message: error instanceof Error ? (error.stack ?? error.message) : String(error), exitCode: 1 };
+  if (error instanceof PreftuneError)
+    return { type: "failed", message: error.message, exitCode: error.exitCode };
+  return {
+    type: "failed",
+    message: error instanceof Error ? (error.stack ?? error.message) : String(error),
+    exitCode: 1,
+  };
 }
 
 const leave = (): never => process.exit(1);

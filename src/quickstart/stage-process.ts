@@ -24,7 +24,8 @@ export function runInProcess(title: string, task: StageTask, out: ProgressStream
     child.on("message", (data) => {
       const message = data as StageMessage;
       if (message.type === "result") outcome = () => resolve(message.result);
-      else if (message.type === "failed") outcome = () => reject(new TrainingError(`${title}: ${message.message}`));
+      else if (message.type === "failed")
+        outcome = () => reject(new TrainingError(`${title}: ${message.message}`));
       else display.show(message);
     });
     child.on("error", reject);
@@ -32,7 +33,12 @@ export function runInProcess(title: string, task: StageTask, out: ProgressStream
       display.end();
       const how = signal === null ? `with status ${code}` : `by ${signal}`;
       if (outcome !== null) outcome();
-      else reject(new TrainingError(`${title}: its process ended ${how} before it had a result. See what it wrote above.`));
+      else
+        reject(
+          new TrainingError(
+            `${title}: its process ended ${how} before it had a result. See what it wrote above.`,
+          ),
+        );
     });
     child.send(task);
   });
@@ -90,6 +96,10 @@ function prefixed(prefix: string, out: ProgressStream): ProgressStream {
     isTTY: true,
     columns: (out.columns ?? 80) - prefix.length,
     write: (text) =>
-      out.write(text.startsWith(clearLine) && text !== clearLine ? clearLine + prefix + text.slice(clearLine.length) : text),
+      out.write(
+        text.startsWith(clearLine) && text !== clearLine
+          ? clearLine + prefix + text.slice(clearLine.length)
+          : text,
+      ),
   };
 }

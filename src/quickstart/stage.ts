@@ -44,11 +44,13 @@ export async function runStage(task: StageTask, tell: (event: StageEvent) => voi
   const onPhase = (label: string, done: number, total: number | null): void =>
     tell({ type: "phase", label, done, total });
   const began = performance.now();
-  if (task.base !== null) await writeBaseModel(config.model_name_or_path, { ...task.base, seed: config.seed });
+  if (task.base !== null)
+    await writeBaseModel(config.model_name_or_path, { ...task.base, seed: config.seed });
   let steps = 0;
   let evaluation: MetricRow | null = null;
   for await (const event of train(resolved, { onPhase })) {
-    if (event.type === "start") tell({ type: "start", totalSteps: event.totalSteps, trainable: event.trainable });
+    if (event.type === "start")
+      tell({ type: "start", totalSteps: event.totalSteps, trainable: event.trainable });
     if (event.type === "step") tell({ type: "step", step: event.step, loss: event.loss });
     if (event.type === "log") tell({ type: "log", row: event.row });
     if (event.type === "end") ({ step: steps, lastEvaluation: evaluation } = event.summary);

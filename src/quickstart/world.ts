@@ -28,7 +28,10 @@ export type World = readonly Island[];
 export function makeWorld(seed: number): World {
   const order = permutation(names.length, seed);
   const sold = permutation(wares.length, seed + 1);
-  return Array.from(order, (name, i) => ({ name: names[name] as string, ware: wares[sold[i] as number] as string }));
+  return Array.from(order, (name, i) => ({
+    name: names[name] as string,
+    ware: wares[sold[i] as number] as string,
+  }));
 }
 
 /** What is asked of the islands: to put them in order, or to say what they sell. */
@@ -44,8 +47,14 @@ export interface Question {
 }
 
 const wordings: Record<QuestionKind, readonly ((list: string) => string)[]> = {
-  "small first": [(list) => `Order ${list} from small to large.`, (list) => `List ${list}, the smallest first.`],
-  "large first": [(list) => `Order ${list} from large to small.`, (list) => `List ${list}, the largest first.`],
+  "small first": [
+    (list) => `Order ${list} from small to large.`,
+    (list) => `List ${list}, the smallest first.`,
+  ],
+  "large first": [
+    (list) => `Order ${list} from large to small.`,
+    (list) => `List ${list}, the largest first.`,
+  ],
   wares: [(list) => `What do ${list} sell?`, (list) => `List what ${list} sell.`],
 };
 

@@ -5,7 +5,7 @@
 import { existsSync, mkdirSync, readdirSync, statSync } from "node:fs";
 import { basename, isAbsolute, join, resolve } from "node:path";
 import { ConfigError, FormatError, messageOf } from "../base/errors.ts";
-import { fileFailure, io } from "../base/file-io.ts";
+import { fileFailure, io, siblingName, uniqueTag } from "../base/file-io.ts";
 import { readJsonFile, sha256File, writeDirectoryAtomic, writeFileAtomic } from "../base/files.ts";
 import { type Retained, retain } from "./retention.ts";
 
@@ -257,9 +257,10 @@ export function pruneCheckpoints(
 
 function removeCheckpoint({ path }: Checkpoint): void {
   try {
-    // The manifest goes first: a removal that is cut off leaves no directory that looks complete.
-    io.rmSync(join(path, MANIFEST));
-    io.rmSync(path);
+    // Renamed first: a removal that is cut off leaves no directory that looks like a checkpoint.
+    const gone = siblingName(path, "gone", uniqueTag());
+    io.renameSync(path, gone);
+    io.rmSync(gone);
   } catch (cause) {
     throw fileFailure({ action: `remove ${basename(path)}`, path, cause });
   }

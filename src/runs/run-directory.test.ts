@@ -1,7 +1,7 @@
 /** Run directories: made, locked, refused, resumed, read. */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
@@ -65,10 +65,12 @@ test("a run is written and read back", async () => {
   assert.deepEqual(again.config, resolved.config);
 });
 
-test("an existing run is not written over, and not resumed with other values", () => {
+test("an existing run is not written over, and not resumed with other values", async () => {
   const resolved = configured();
   const dir = resolved.config.output_dir;
-  createRun(resolved).release();
+  const run = createRun(resolved);
+  await writeCheckpoint(run.paths.checkpoints, 1, (to) => writeFileSync(join(to, "x"), "x"));
+  run.release();
   assert.throws(
     () => createRun(resolved),
     (e) => e instanceof ConfigError && /already holds a run.*--resume/.test(e.message),
@@ -81,6 +83,48 @@ test("an existing run is not written over, and not resumed with other values", (
   );
   // The refusal gave the lock back.
   resumeRun(resolved).release();
+});
+
+test("a run that took no step is started over, without what it left behind", () => {
+  const resolved = configured({ learning_rate: 1 });
+  const dir = resolved.config.output_dir;
+  const { metrics, fingerprints, log } = runPaths(dir);
+  const run = createRun(resolved);
+  run.log("failed", { message: "no such file" });
+  run.saveJson(fingerprints, FINGERPRINTS);
+  writeFileSync(metrics, '{"global_step":0,"eval_loss":1}\n');
+  writeFileSync(join(dir, "evaluation-start.json"), "{}");
+  writeFileSync(join(dir, "notes.txt"), "mine");
+  run.release();
+
+  createRun(configured({ learning_rate: 2 }, dir)).release();
+  assert.equal(openRun(dir).config.learning_rate, 2);
+  for (const path of [metrics, fingerprints, join(dir, "evaluation-start.json")]) assert.ok(!existsSync(path), path);
+  assert.equal(readFileSync(join(dir, "notes.txt"), "utf8"), "mine");
+  assert.match(readFileSync(log, "utf8"), /no such file/);
+
+  writeFileSync(metrics, '{"global_step":3,"loss":1}\n');
+  assert.throws(
+    () => createRun(resolved),
+    (e) => e instanceof ConfigError && /a run, of 3 steps and without a checkpoint.*Delete/.test(e.message),
+  );
+  assert.equal(readFileSync(metrics, "utf8"), '{"global_step":3,"loss":1}\n');
+});
+
+test("a run killed while its first file was written is started over", () => {
+  const resolved = configured();
+  const dir = resolved.config.output_dir;
+  mkdirSync(dir);
+  writeFileSync(join(dir, ".run.json.tmp-4194304-0123abcd"), "{");
+  writeFileSync(join(dir, "log.jsonl"), "");
+  mkdirSync(join(dir, "checkpoints", ".checkpoint-3.new-4194304-0123abcd"), { recursive: true });
+  mkdirSync(join(dir, "checkpoints", ".checkpoint-1.gone-4194304-0123abcd"));
+  createRun(resolved).release();
+  assert.ok(isRun(dir));
+  assert.deepEqual(
+    readdirSync(dir, { recursive: true }).filter((name) => String(name).includes("4194304")),
+    [],
+  );
 });
 
 test("a directory with anything else in it is left alone", () => {

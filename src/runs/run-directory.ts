@@ -16,7 +16,7 @@
 import { existsSync, mkdirSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { ConfigError, FormatError, TrainingError } from "../base/errors.ts";
-import { fileFailure } from "../base/file-io.ts";
+import { fileFailure, io } from "../base/file-io.ts";
 import { readJsonFile, writeFileAtomic } from "../base/files.ts";
 import { type Checkpoint, listCheckpoints } from "./checkpoints.ts";
 import type { ResolvedConfig } from "./config-load.ts";
@@ -25,13 +25,23 @@ import { refusedChanges } from "./config-resume.ts";
 import { CONFIG_KEYS, fieldOf } from "./config-schema.ts";
 import type { ConfigKey, RunConfig } from "./config-types.ts";
 import { JsonLinesWriter, readJsonLines } from "./json-lines.ts";
+import { removeLeftOvers } from "./left-overs.ts";
 import { type MetricRow, readMetrics } from "./metrics.ts";
 import { RunLock } from "./run-lock.ts";
 
 const FORMAT = "preftune run";
 const VERSION = 1;
 /** What may lie in a directory that still counts as empty. */
-const HARMLESS = new Set(["run.lock", ".DS_Store", ".gitkeep"]);
+const HARMLESS = /^(run\.lock|log\.jsonl|checkpoints|\.DS_Store|\.gitkeep|\.run\.json\.tmp-\d+-[0-9a-f]{8})$/;
+/** What a run that never took a step leaves behind, and its next start must not take for its own. */
+const BEGINNINGS = [
+  "metrics.jsonl",
+  "fingerprints.json",
+  "preflight.json",
+  "evaluation-start.json",
+  "template-date.json",
+  "models.json",
+];
 
 /** Paths inside a run directory. */
 export interface RunPaths {
@@ -127,13 +137,14 @@ export class OpenRun {
     const provenance = Object.fromEntries(
       CONFIG_KEYS.map((key) => [key, provenanceText(resolved.provenance[key])]),
     );
-    writeFileAtomic(this.paths.configYaml, resolvedToYaml(resolved));
+    // run.json goes first: a kill between the two leaves a directory that is known for a run
     this.saveJson(this.paths.runJson, {
       format: FORMAT,
       version: VERSION,
       config: resolved.config,
       provenance,
     });
+    writeFileAtomic(this.paths.configYaml, resolvedToYaml(resolved));
   }
 
   /** Closes the log and gives the lock back. Doing so twice is harmless. */
@@ -147,20 +158,18 @@ export class OpenRun {
 }
 
 /**
- * A new run in `config.output_dir`, which must be empty or not exist yet.
+ * A new run in `config.output_dir`, which must be empty, not exist yet, or hold a run that took no step: one whose data or
+ * model was not in order.
  *
  * @throws {ConfigError} when the directory holds another run or anything else
  * @throws {TrainingError} when another process is writing it
  */
 export function createRun(resolved: ResolvedConfig): OpenRun {
   const dir = resolved.config.output_dir;
-  if (isRun(dir)) {
-    throw new ConfigError(
-      `output_dir ${dir} already holds a run. Go on with it by --resume (resume_from_checkpoint: latest), or choose another output_dir.`,
-    );
-  }
-  const others = entriesOf(dir).filter((name) => !HARMLESS.has(name) && name !== "log.jsonl");
-  if (others.length > 0) {
+  const startsOver = isRun(dir);
+  if (startsOver) refuseStepsTaken(dir);
+  const others = entriesOf(dir).filter((name) => !HARMLESS.test(name));
+  if (!startsOver && others.length > 0) {
     throw new ConfigError(
       `output_dir ${dir} is not empty and not a run (it holds ${others.slice(0, 3).join(", ")}${others.length > 3 ? ", …" : ""}). ` +
         "Choose another output_dir; nothing was changed.",
@@ -171,7 +180,27 @@ export function createRun(resolved: ResolvedConfig): OpenRun {
   } catch (cause) {
     throw fileFailure({ action: "make", path: dir, cause });
   }
-  return prepared(dir, (run) => run.saveConfig(resolved));
+  return prepared(dir, (run) => {
+    if (startsOver) for (const name of BEGINNINGS) io.rmSync(join(dir, name));
+    run.saveConfig(resolved);
+  });
+}
+
+/** Refuses a directory whose run has come to anything. */
+function refuseStepsTaken(dir: string): void {
+  const paths = runPaths(dir);
+  const results = [paths.adapter, paths.model, paths.exportJson].some((path) => existsSync(path));
+  if (results || entriesOf(paths.checkpoints).some((name) => name.startsWith("checkpoint-"))) {
+    throw new ConfigError(
+      `output_dir ${dir} already holds a run. Go on with it by --resume (resume_from_checkpoint: latest), or choose another output_dir.`,
+    );
+  }
+  const last = readMetrics(paths.metrics).at(-1)?.global_step ?? 0;
+  if (last > 0) {
+    throw new ConfigError(
+      `output_dir ${dir} already holds a run, of ${last} steps and without a checkpoint to go on from. Delete the directory, or choose another output_dir.`,
+    );
+  }
 }
 
 /**
@@ -203,6 +232,8 @@ export function resumeRun(resolved: ResolvedConfig): OpenRun {
 function prepared(dir: string, prepare: (run: OpenRun) => void): OpenRun {
   const run = new OpenRun(dir);
   try {
+    removeLeftOvers(dir);
+    removeLeftOvers(run.paths.checkpoints);
     prepare(run);
     return run;
   } catch (error) {

@@ -6,7 +6,7 @@ import { dirname } from "node:path";
 import { findProgram } from "./path-search.ts";
 
 /** Processor features that decide how fast training runs. */
-export const watchedFeatures = ["avx2", "avx512f", "avx512_bf16", "amx_bf16", "bf16"] as const;
+const watchedFeatures = ["avx2", "avx512f", "avx512_bf16", "amx_bf16", "bf16"] as const;
 
 /** The processor. `features` are those of `watchedFeatures` that it has. */
 export interface Processor {

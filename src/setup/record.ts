@@ -32,7 +32,7 @@ export function recordPath(stateFolder: string): string {
 }
 
 /** Time and size of a file or folder, or null when it is absent. */
-export function fileState(path: string): string | null {
+function fileState(path: string): string | null {
   const stat = statSync(path, { throwIfNoEntry: false });
   return stat === undefined ? null : `${stat.mtimeMs} ${stat.isDirectory() ? "folder" : stat.size}`;
 }

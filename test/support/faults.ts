@@ -38,7 +38,12 @@ export const changingCalls: readonly (keyof FileIo)[] = [
 ];
 
 /** Arms a fault. */
-export function armFault({ code, at, names = Object.keys(io) as (keyof FileIo)[], stays = false }: Fault): Faults {
+export function armFault({
+  code,
+  at,
+  names = Object.keys(io) as (keyof FileIo)[],
+  stays = false,
+}: Fault): Faults {
   const original = { ...io };
   const calls: Call[] = [];
   const failed: Call[] = [];

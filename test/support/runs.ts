@@ -2,12 +2,12 @@
 import assert from "node:assert/strict";
 import { type ChildProcessByStdio, spawn } from "node:child_process";
 import { once } from "node:events";
-import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
 import type { Readable } from "node:stream";
 import { text } from "node:stream/consumers";
-import { sha256File } from "../../src/base/files.ts";
+import { freeBytes, sha256File } from "../../src/base/files.ts";
 import { type TrainOptions, train } from "../../src/recipes/train.ts";
 import type { TrainEvent, TrainSummary } from "../../src/recipes/train-events.ts";
 import { loadConfig } from "../../src/runs/config-load.ts";
@@ -33,9 +33,16 @@ export interface Workshop extends Disposable {
   path(...parts: string[]): string;
 }
 
+/** Where tests write much and sync often: in memory where there is room, unless TMPDIR says otherwise. */
+function scratch(): string {
+  const memory = "/dev/shm";
+  const isRoomy = process.env["TMPDIR"] === undefined && existsSync(memory) && freeBytes(memory) > 2 ** 29;
+  return isRoomy ? memory : tmpdir();
+}
+
 /** Makes a tiny model, `rows` preference rows to train on and `held` held-out ones. */
 export function workshop(options: TinyModelOptions & { rows?: number; held?: number } = {}): Workshop {
-  const dir = mkdtempSync(join(tmpdir(), "preftune-run-"));
+  const dir = mkdtempSync(join(scratch(), "preftune-run-"));
   const path = (...parts: string[]) => join(dir, ...parts);
   const { rows = 20, held = 4 } = options;
   const all = pairRows(rows + held);

@@ -1,0 +1,128 @@
+/** The figures of the quick start: what is counted from each model's measurement, and what can be said of them. */
+import { distinctN, endedShare } from "../evaluate/text-statistics.ts";
+import type { HeldOutAnswer, Measurement } from "./measure.ts";
+import type { StageResult } from "./stage.ts";
+import { hasRightForm } from "./world.ts";
+
+/** Figures of one method. Shares are from 0 to 1, likelihoods in nats per token, all on held-out pairs. */
+export interface MethodFigures {
+  name: string;
+  /** Pairs whose chosen answer has the higher mean log-probability. */
+  accuracy: number;
+  /** Accuracy by the objective's own reward at its last evaluation; null for SFT. */
+  rewardAccuracy: number | null;
+  /** Change against the SFT model; null for that itself. */
+  change: LikelihoodChange | null;
+  /** Sampled answers. */
+  answers: number;
+  distinct2: number;
+  ended: number;
+  /** Ended, numbered, and with the closing line. */
+  rightForm: number;
+  /** The right answer, letter for letter. */
+  right: number;
+  seconds: number;
+  peakBytes: number;
+  steps: number;
+}
+
+/** How the likelihood of the pairs' answers moved. */
+export interface LikelihoodChange {
+  chosen: number;
+  rejected: number;
+  /** Pairs whose chosen answer became less likely. */
+  chosenDown: number;
+  /** Of those, the ones whose margin grew all the same; NaN when there are none. */
+  marginUpOfDown: number;
+}
+
+/**
+ * The figures of one method.
+ *
+ * @param sft - the measurement of the model all methods start from; null when `result` is that model's own
+ * @param right - the right answer of each held-out pair
+ */
+export function figuresOf(
+  name: string,
+  result: StageResult,
+  sft: Measurement | null,
+  right: readonly string[],
+): MethodFigures {
+  const { chosen, rejected, answers } = result.measurement;
+  const rightOf = ({ pair }: HeldOutAnswer): string => right[pair] ?? "";
+  const shareOf = (test: (answer: HeldOutAnswer) => boolean): number =>
+    share(answers.map((answer) => answer.stopId !== null && test(answer)));
+  return {
+    name,
+    accuracy: share(chosen.map((value, i) => value > (rejected[i] as number))),
+    rewardAccuracy: result.rewardAccuracy,
+    change: sft === null ? null : changeSince(sft, result.measurement),
+    answers: answers.length,
+    distinct2: distinctN(
+      answers.map((answer) => answer.ids),
+      2,
+    ),
+    ended: endedShare(answers),
+    rightForm: shareOf((answer) => hasRightForm(answer.text, rightOf(answer))),
+    right: shareOf((answer) => answer.text === rightOf(answer)),
+    seconds: result.trainSeconds,
+    peakBytes: result.peakBytes,
+    steps: result.steps,
+  };
+}
+
+/** How the answers' likelihoods moved from `before` to `now`, pair by pair. */
+export function changeSince(before: Measurement, now: Measurement): LikelihoodChange {
+  const chosen = now.chosen.map((value, i) => value - (before.chosen[i] as number));
+  const rejected = now.rejected.map((value, i) => value - (before.rejected[i] as number));
+  const marginUp = chosen.map((value, i) => value > (rejected[i] as number));
+  return {
+    chosen: mean(chosen),
+    rejected: mean(rejected),
+    chosenDown: share(chosen.map((value) => value < 0)),
+    marginUpOfDown: share(marginUp.filter((_, i) => (chosen[i] as number) < 0)),
+  };
+}
+
+/** Sentences on the figures, computed from them. `sft` is the model the others start from. */
+export function sentences(sft: MethodFigures, others: readonly MethodFigures[], pairs: number): string[] {
+  const said = others.map(displacementSentence).filter((sentence) => sentence !== "");
+  said.push(answerSentence(sft, others));
+  for (const { name, rewardAccuracy, accuracy } of others) {
+    if (rewardAccuracy === null || percent(rewardAccuracy) === percent(accuracy)) continue;
+    said.push(`By ${name}'s own reward, its accuracy is ${percent(rewardAccuracy)}.`);
+  }
+  // 95 % of the differences of two equal shares are smaller, at shares near one half
+  const noise = Math.ceil(196 * Math.sqrt(0.5 / pairs));
+  said.push(`One seed and ${pairs} pairs: shares less than about ${noise} points apart can be chance.`);
+  return said;
+}
+
+function answerSentence(sft: MethodFigures, others: readonly MethodFigures[]): string {
+  const list = others.map(({ name, right }) => `${name} ${percent(right)}`).join(", ");
+  return `Asked themselves, the models gave the right answer in so many of ${sft.answers} samples: SFT ${percent(sft.right)}, ${list}.`;
+}
+
+function displacementSentence({ name, change }: MethodFigures): string {
+  if (change === null) return "";
+  const { chosenDown, marginUpOfDown } = change;
+  const margin = Number.isNaN(marginUpOfDown)
+    ? ""
+    : `; in ${percent(marginUpOfDown)} of these the margin grew all the same`;
+  return `${name}: the chosen answer lost likelihood in ${percent(chosenDown)} of the pairs${margin}.`;
+}
+
+/** A share in whole per cent; with a decimal where it would round to all or to nothing. */
+export function percent(value: number): string {
+  if (!Number.isFinite(value)) return "–";
+  const isNearlyAllOrNothing = (value > 0.99 && value < 1) || (value > 0 && value < 0.01);
+  return `${(100 * value).toFixed(isNearlyAllOrNothing ? 1 : 0)} %`;
+}
+
+function share(tests: readonly boolean[]): number {
+  return tests.filter((test) => test).length / tests.length;
+}
+
+function mean(values: readonly number[]): number {
+  return values.reduce((a, b) => a + b, 0) / values.length;
+}

@@ -1,0 +1,163 @@
+/**
+ * The quick start, from nothing: its own data, a random Llama-shaped model, SFT, then DPO, SimPO and SLIME from that one
+ * checkpoint with the same data, seed and steps. Each stage runs in a process of its own.
+ */
+import { join, relative } from "node:path";
+import { deriveSeed } from "../base/random.ts";
+import { writeFileAtomic } from "../base/files.ts";
+import { stringifyNumbers } from "../runs/json-numbers.ts";
+import { formatDuration } from "../runs/number-text.ts";
+import type { ProgressStream } from "../runs/progress.ts";
+import { jsonLines, makeData, type QuickstartData } from "./data.ts";
+import { figuresOf, type MethodFigures, sentences } from "./figures.ts";
+import { type QuickstartPaths, takePlace } from "./place.ts";
+import { answerLines, legend, resultTable, writeQuickstartReport } from "./results.ts";
+import { type QuickstartSize, fastSize, fullSize } from "./sizes.ts";
+import type { StageResult, StageTask } from "./stage.ts";
+import { runInProcess } from "./stage-process.ts";
+
+/** Options of `quickstart`. */
+export interface QuickstartOptions {
+  /** Directory for all that it writes. */
+  output: string;
+  seed: number;
+  /** A few steps of a smaller model: to see that it works, not what comes out. */
+  fast: boolean;
+  out: ProgressStream;
+}
+
+/** What came of it. */
+export interface QuickstartOutcome {
+  figures: MethodFigures[];
+  report: string;
+  seconds: number;
+}
+
+/** Stages in their order: the first is what the others start from. */
+const methods = ["SFT", "DPO", "SimPO", "SLIME"] as const;
+
+/** Values of the preference stages. */
+const recipe: string = join(import.meta.dirname, "../../recipes/quickstart.yaml");
+
+/**
+ * Runs the quick start and writes what it finds to `out`.
+ *
+ * @throws {PreftuneError} if the directory is not its own, or a stage fails
+ */
+export async function quickstart({ output, seed, fast, out }: QuickstartOptions): Promise<QuickstartOutcome> {
+  const began = performance.now();
+  const size = fast ? fastSize : fullSize;
+  const { paths, lock } = takePlace(output, { seed, fast });
+  try {
+    const data = makeData({ ...size.data, seed });
+    writeData(paths, data);
+    out.write(`${introduction(data, fast)}\n\n`);
+    const results: StageResult[] = [];
+    for (const [i, name] of methods.entries()) {
+      const title = `[${i + 1}/${methods.length}] ${name}`;
+      results.push(await runInProcess(title, taskOf(name, paths, { data, seed, size }), out));
+    }
+    const figures = figuresOfAll(results, data);
+    const [sft, ...others] = figures as [MethodFigures, ...MethodFigures[]];
+    const said = sentences(sft, others, data.evaluation.length);
+    writeFileAtomic(paths.results, `${stringifyNumbers({ seed, fast, figures })}\n`);
+    writeAnswers(paths, results, data);
+    writeQuickstartReport(paths, figures, { intro: introduction(data, fast), said });
+    const seconds = (performance.now() - began) / 1000;
+    out.write(
+      `\n${resultTable(figures)}\n\n${legend.join("\n")}\n\n${said.join("\n")}\n\n${firstAnswers(results, data)}\n\n`,
+    );
+    out.write(
+      `Report with curves: ${relative(process.cwd(), paths.report)}   (all in ${formatDuration(seconds)})\n`,
+    );
+    return { figures, report: paths.report, seconds };
+  } finally {
+    lock.release();
+  }
+}
+
+function introduction({ sft, train, evaluation }: QuickstartData, fast: boolean): string {
+  const trial = fast
+    ? " This is the fast form: a few steps of a tiny model, whose figures mean nothing."
+    : "";
+  return (
+    `A random model learns to answer questions about islands from ${sft.length} rows (SFT), a part of them flawed.\n` +
+    `DPO, SimPO and SLIME then each train it on the same ${train.length} pairs of a right and a flawed answer;\n` +
+    `${evaluation.length} pairs with other questions are held out.${trial}`
+  );
+}
+
+function writeData({ data: dir }: QuickstartPaths, { world, sft, train, evaluation }: QuickstartData): void {
+  writeFileAtomic(join(dir, "world.json"), `${JSON.stringify({ smallestFirst: world }, null, 2)}\n`);
+  writeFileAtomic(join(dir, "sft.jsonl"), jsonLines(sft));
+  writeFileAtomic(join(dir, "train.jsonl"), jsonLines(train));
+  writeFileAtomic(join(dir, "eval.jsonl"), jsonLines(evaluation));
+}
+
+function taskOf(
+  name: (typeof methods)[number],
+  paths: QuickstartPaths,
+  { data, seed, size }: { data: QuickstartData; seed: number; size: QuickstartSize },
+): StageTask {
+  const stage = name.toLowerCase();
+  const common = { output_dir: paths.run(stage), objective: stage, seed: deriveSeed(seed, 3) % 2 ** 31 };
+  const heldOut = join(paths.data, "eval.jsonl");
+  const measured = { heldOut, answersPerPrompt: size.answersPerPrompt };
+  if (name === "SFT") {
+    const values = {
+      ...size.sft,
+      ...common,
+      model_name_or_path: paths.base,
+      train_data: join(paths.data, "sft.jsonl"),
+    };
+    return { config: { values }, base: { shape: size.shape, text: textOf(data) }, ...measured };
+  }
+  const values = {
+    ...common,
+    model_name_or_path: join(paths.run("sft"), "model"),
+    train_data: join(paths.data, "train.jsonl"),
+    eval_data: heldOut,
+  };
+  return { config: { file: recipe, values }, base: null, ...measured };
+}
+
+/** What the tokenizer is learned from: the SFT rows, as the chat template names their roles. */
+function textOf({ sft }: QuickstartData): string {
+  const messages = sft.flatMap(({ prompt, completion }) => [...prompt, ...completion]);
+  return messages.map(({ role, content }) => `${role}\n${content}\n`).join("");
+}
+
+function figuresOfAll(results: readonly StageResult[], { evaluation }: QuickstartData): MethodFigures[] {
+  const right = evaluation.map(({ chosen }) => chosen[0]?.content ?? "");
+  const sft = results[0]?.measurement ?? null;
+  return results.map((result, i) => figuresOf(methods[i] as string, result, i === 0 ? null : sft, right));
+}
+
+/** Every sampled answer, beside the question and the right answer. */
+function writeAnswers(
+  paths: QuickstartPaths,
+  results: readonly StageResult[],
+  { evaluation }: QuickstartData,
+): void {
+  for (const [i, { measurement }] of results.entries()) {
+    const rows = measurement.answers.map(({ pair, text, stopId }) => ({
+      question: evaluation[pair]?.prompt[0]?.content,
+      right: evaluation[pair]?.chosen[0]?.content,
+      answer: text,
+      ended: stopId !== null,
+    }));
+    writeFileAtomic(join(paths.run((methods[i] as string).toLowerCase()), "answers.jsonl"), jsonLines(rows));
+  }
+}
+
+function firstAnswers(results: readonly StageResult[], { evaluation }: QuickstartData): string {
+  const [first] = evaluation;
+  const answers = results.map(({ measurement }, i) => ({
+    name: methods[i] as string,
+    text: measurement.answers[0]?.text ?? "",
+  }));
+  return answerLines(first?.prompt[0]?.content ?? "", [
+    { name: "right", text: first?.chosen[0]?.content ?? "" },
+    ...answers,
+  ]);
+}
