@@ -13,7 +13,7 @@ const layers = {
   formats: ["base"],
   text: ["base", "formats"],
   runs: ["base", "formats"],
-  nn: ["torch", "base"],
+  nn: ["torch", "formats", "base"],
   models: ["nn", "torch", "formats", "base"],
   optim: ["torch", "base"],
   data: ["text", "formats", "base"],

@@ -49,7 +49,22 @@ export { type ScoredRow, type ScoreOptions, type ScoreResult, score, writeScores
 export type { MetricRow } from "./runs/metrics.ts";
 export { openRun, type RunView } from "./runs/run-directory.ts";
 export { loadTokenizer, type Tokenizer } from "./text/tokenizer.ts";
-export { backward, noGrad, ops, Scope, scope, Tensor, tensor } from "./torch/index.ts";
+export {
+  backward,
+  bind,
+  type DType,
+  describe,
+  gradients,
+  noGrad,
+  ops,
+  type Scalar,
+  Scope,
+  scope,
+  Tensor,
+  type TensorArray,
+  type TensorOptions,
+  tensor,
+} from "./torch/index.ts";
 export type { ParityResult } from "./train/export.ts";
 export type { TrainEvent, TrainOptions, TrainSummary };
 

@@ -21,7 +21,7 @@ import {
   writeAllSync,
 } from "./file-io.ts";
 
-export { recoverDirectory, type WriteDirectoryOptions, writeDirectoryAtomic } from "./directories.ts";
+export { recoverDirectory, writeDirectoryAtomic } from "./directories.ts";
 
 /** Largest text file read whole. Configs and tokenizers are far smaller; data files are streamed elsewhere. */
 const maxTextBytes: number = 256 * 1024 * 1024;

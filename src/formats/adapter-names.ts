@@ -50,7 +50,7 @@ const maxPatternLength = 1000;
 const matchTimeoutMs = 500;
 
 /** PEFT's word for all linear layers but the output head. */
-export const allLinear: string = "all-linear";
+const allLinear: string = "all-linear";
 
 /**
  * The modules that `targets` names, by PEFT's rules, in the order given.

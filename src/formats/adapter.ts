@@ -31,7 +31,7 @@ export interface Adapter {
 }
 
 /** File name of an adapter's settings. */
-export const adapterConfigName: string = "adapter_config.json";
+const adapterConfigName: string = "adapter_config.json";
 
 /** File name of an adapter's tensors. */
 export const adapterWeightsName: string = "adapter_model.safetensors";

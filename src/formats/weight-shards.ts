@@ -6,7 +6,7 @@ import { sourceBytes, type TensorSource, writeSafetensors } from "./safetensors-
 import { indexFileName, singleFileName } from "./weight-index.ts";
 
 /** Bytes of tensor data in one file before another is begun: 5 GB, as transformers 4 has it. */
-export const defaultShardBytes: number = 5_000_000_000;
+const defaultShardBytes: number = 5_000_000_000;
 
 /** Which tensors go into which file. */
 export interface ShardPlan {

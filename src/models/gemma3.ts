@@ -12,7 +12,7 @@ import { attention, mlp, type NormKind, norm } from "./parts.ts";
 import type { WeightSource } from "./weights.ts";
 
 /** A block with norms on both sides of attention and feed-forward. */
-export class SandwichBlock implements Block {
+class SandwichBlock implements Block {
   self_attn: Attention;
   mlp: Mlp;
   input_layernorm: RMSNorm;

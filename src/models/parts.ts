@@ -7,7 +7,7 @@ import { RMSNorm } from "../nn/rms-norm.ts";
 import type { WeightSource } from "./weights.ts";
 
 /** A dense layer `name.weight` (out, in) and, if `hasBias`, `name.bias` (out). */
-export function linear(
+function linear(
   weights: WeightSource,
   name: string,
   [out, input]: readonly [number, number],

@@ -13,7 +13,7 @@ export interface FieldGroup {
 }
 
 /** Every key of the configuration. */
-export const FIELDS: FieldTable<RunConfig> = {
+const FIELDS: FieldTable<RunConfig> = {
   ...MODEL_FIELDS,
   ...OBJECTIVE_FIELDS,
   ...DATA_FIELDS,

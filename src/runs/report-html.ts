@@ -15,7 +15,7 @@ export class Html {
 export type HtmlPart = Html | readonly Html[] | string | number | null;
 
 /** `text` with the characters that mean something in HTML replaced. */
-export function escapeHtml(text: string): string {
+function escapeHtml(text: string): string {
   return text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
 }
 

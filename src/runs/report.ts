@@ -40,7 +40,7 @@ export function writeReport(runDir: string): string {
 }
 
 /** The report of a run as a page. */
-export function reportHtml(run: RunView): string {
+function reportHtml(run: RunView): string {
   const title = run.config.run_name ?? basename(resolve(run.paths.dir));
   const rows = withDisplacement(run.metrics);
   return pageHtml(`${title} · preftune`, [

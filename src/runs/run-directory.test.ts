@@ -1,7 +1,16 @@
 /** Run directories: made, locked, refused, resumed, read. */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
@@ -99,7 +108,8 @@ test("a run that took no step is started over, without what it left behind", () 
 
   createRun(configured({ learning_rate: 2 }, dir)).release();
   assert.equal(openRun(dir).config.learning_rate, 2);
-  for (const path of [metrics, fingerprints, join(dir, "evaluation-start.json")]) assert.ok(!existsSync(path), path);
+  for (const path of [metrics, fingerprints, join(dir, "evaluation-start.json")])
+    assert.ok(!existsSync(path), path);
   assert.equal(readFileSync(join(dir, "notes.txt"), "utf8"), "mine");
   assert.match(readFileSync(log, "utf8"), /no such file/);
 
@@ -111,20 +121,23 @@ test("a run that took no step is started over, without what it left behind", () 
   assert.equal(readFileSync(metrics, "utf8"), '{"global_step":3,"loss":1}\n');
 });
 
-test("a run killed while its first file was written is started over", () => {
+test("a run killed while it wrote is started over, and what it was writing is cleared away", () => {
   const resolved = configured();
   const dir = resolved.config.output_dir;
+  const tag = "4194304-0123abcd";
   mkdirSync(dir);
-  writeFileSync(join(dir, ".run.json.tmp-4194304-0123abcd"), "{");
+  writeFileSync(join(dir, `.run.json.tmp-${tag}`), "{");
   writeFileSync(join(dir, "log.jsonl"), "");
-  mkdirSync(join(dir, "checkpoints", ".checkpoint-3.new-4194304-0123abcd"), { recursive: true });
-  mkdirSync(join(dir, "checkpoints", ".checkpoint-1.gone-4194304-0123abcd"));
   createRun(resolved).release();
   assert.ok(isRun(dir));
-  assert.deepEqual(
-    readdirSync(dir, { recursive: true }).filter((name) => String(name).includes("4194304")),
-    [],
-  );
+
+  for (const name of [`.checkpoint-3.new-${tag}`, `.checkpoint-1.gone-${tag}`, `.checkpoint-2.old-${tag}`]) {
+    mkdirSync(join(dir, "checkpoints", name), { recursive: true });
+  }
+  writeFileSync(join(dir, `.config.yaml.tmp-${tag}`), "seed: 1");
+  createRun(resolved).release();
+  const left = readdirSync(dir, { recursive: true }).filter((name) => String(name).includes(tag));
+  assert.deepEqual(left, [join("checkpoints", `.checkpoint-2.old-${tag}`)]);
 });
 
 test("a directory with anything else in it is left alone", () => {

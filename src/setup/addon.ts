@@ -31,11 +31,10 @@ export function addonKey(inputs: AddonInputs): string {
   return sha256(JSON.stringify([torchVersion, torchFolder, sources, compiler, platform, flags])).slice(0, 16);
 }
 
-/** Folders of Node-API's headers, from the packages `node-api-headers` and `node-addon-api`. */
+/** Folders of Node-API's headers, from the package `node-api-headers`. */
 function nodeHeaderFolders(): string[] {
   return [
     join(dirname(resolveModule("node-api-headers/package.json")), "include"),
-    dirname(resolveModule("node-addon-api/package.json")),
   ];
 }
 

@@ -66,7 +66,7 @@ export function createRowEncoder(tokenizer: Tokenizer, options: EncoderOptions =
  * SHA-256 of what decides the token ids of a row: tokenizer, special tokens, templates, policy and, where a template
  * writes the date, the date.
  */
-export function textFingerprint(tokenizer: Tokenizer, options: EncoderOptions & { now: Date }): string {
+function textFingerprint(tokenizer: Tokenizer, options: EncoderOptions & { now: Date }): string {
   const templates = templatesInUse(tokenizer, options.chatTemplate ?? null);
   const writesDate = templates.some((source) => source.includes("strftime_now"));
   const parts = {

@@ -62,7 +62,7 @@ export class TemplateError extends FormatError {
 }
 
 /** Limits of a child process unless others are given. */
-export const defaultRenderLimits: Readonly<RenderLimits> = {
+const defaultRenderLimits: Readonly<RenderLimits> = {
   timeoutMs: 1000,
   memoryMb: 64,
   maxOutput: 4 * 1024 * 1024,

@@ -43,7 +43,7 @@ function settleDevice(wanted: string): string {
 }
 
 /** Whether matrix products in bfloat16 are done by the hardware; emulated they are some 80 times slower than float32. */
-export function hasNativeBfloat16(device: string): boolean {
+function hasNativeBfloat16(device: string): boolean {
   if (device.startsWith("cuda")) return true;
   return device === "cpu" && computesBfloat16(readProcessor().features);
 }

@@ -6,7 +6,7 @@ import { namedTensors } from "../nn/module.ts";
 import type { NamedParameter } from "../optim/adamw.ts";
 
 /** PEFT's name of an adapter tensor. */
-export function adapterTensorName({ path, part }: AdapterPart): string {
+function adapterTensorName({ path, part }: AdapterPart): string {
   return part === "saved" ? savedModuleName(path) : loraTensorName(path, part);
 }
 
