@@ -7,7 +7,14 @@ const tool = (path: string) => join(root, "node_modules", path);
 
 /** Name -> script run by this Node, and its arguments. */
 const checks: Record<string, string[]> = {
-  "format and lint": [tool("@biomejs/biome/bin/biome"), "ci", "--colors=off", "--error-on-warnings", "--max-diagnostics=50", "."],
+  "format and lint": [
+    tool("@biomejs/biome/bin/biome"),
+    "ci",
+    "--colors=off",
+    "--error-on-warnings",
+    "--max-diagnostics=50",
+    ".",
+  ],
   types: [tool("typescript/bin/tsc"), "-p", "."],
   "types of plain JavaScript": [tool("typescript/bin/tsc"), "-p", "tsconfig.scripts.json"],
   layering: [join(root, "scripts", "check-layers.ts")],

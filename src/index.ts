@@ -24,6 +24,7 @@ export {
 } from "./base/errors.ts";
 export type { Example } from "./data/example.ts";
 export { readAdapter } from "./formats/adapter.ts";
+export { resolveModelDirectory } from "./formats/hub-model.ts";
 export type { CausalLM } from "./models/causal-lm.ts";
 export { type LoadOptions, loadModel } from "./models/load.ts";
 export { installAdapter } from "./models/load-adapter.ts";

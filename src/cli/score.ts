@@ -78,7 +78,7 @@ async function objectiveNamed({ objective, preset }: Words): Promise<Objective |
     return null;
   }
   const { objectiveOf } = await import("../train/objective-of.ts");
-  const unused = { model_name_or_path: "-", output_dir: "-", train_data: "-" };
+  const unused = { model_name_or_path: "-", output_dir: "unused", train_data: "-" };
   const values = preset === undefined ? { ...unused, objective } : { ...unused, objective, preset };
   return objectiveOf(loadConfig({ values }).objective);
 }

@@ -123,6 +123,7 @@ class Loader {
 
   async load(sources: readonly WeightedSource[], maxRows: number | null): Promise<Example[]> {
     const { onProgress, seed } = this.#options;
+    const before = this.counts.read;
     const examples: Example[] = [];
     let batch: NormalRow[] = [];
     const flush = async (): Promise<void> => {
@@ -139,6 +140,10 @@ class Loader {
       if (batch.length === rowsAtOnce) await flush();
     }
     await flush();
+    if (this.counts.read === before) {
+      const paths = sources.map(({ path }) => path).join(", ");
+      throw new DataError(`${paths}: expected rows, found none. Check the path, or what wrote the file.`);
+    }
     return examples;
   }
 

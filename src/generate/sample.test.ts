@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { ConfigError } from "../base/errors.ts";
 import { families, fixtureJson, fixtureModel } from "../../test/support/fixtures.ts";
 import { skipWithoutShared } from "../../test/support/shared.ts";
 import { logitsOf, tinyModel } from "../../test/support/tiny-models.ts";
+import { ConfigError } from "../base/errors.ts";
 import { liveTensorCount } from "../torch/index.ts";
 import { type SamplingOptions, sampleAnswers } from "./sample.ts";
 

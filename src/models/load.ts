@@ -2,6 +2,7 @@
 import { FormatError } from "../base/errors.ts";
 import { readModelConfig } from "../formats/hf-config.ts";
 import type { ModelConfig } from "../formats/model-config.ts";
+import type { TensorDtype } from "../formats/safetensors.ts";
 import { openWeights, type WeightIndex } from "../formats/weight-index.ts";
 import { type DType, ops, scope, type Tensor } from "../torch/index.ts";
 import { buildModel } from "./build.ts";
@@ -62,11 +63,19 @@ function readWeight({ index, maps, stored, shape, dir }: Wanted, options: LoadOp
         "Weights and config are of different models, or a config value was changed.",
     );
   }
+  if (!weightTypes.includes(entry.dtype)) {
+    throw new FormatError(
+      `${file.path}: tensor "${stored}": expected floats (${weightTypes.join(", ")}), got ${entry.dtype}. ` +
+        "Quantised weights cannot be trained here; use the float checkpoint they were made from.",
+    );
+  }
   using reading = scope();
   const mapped = map(entry);
   const { device = "cpu", dtype, copy = false } = options;
   return reading.keep(ops.toDevice(mapped, device, dtype ?? mapped.dtype, false, copy));
 }
+
+const weightTypes: readonly TensorDtype[] = ["F64", "F32", "F16", "BF16"];
 
 const multimodalPrefixes = ["model.language_model.", "language_model.model.", "language_model."];
 

@@ -36,8 +36,13 @@ export class Embedding {
     this.weight = weight;
   }
 
+  /** The table that acts: what `forward` reads and training changes. */
+  get table(): Tensor {
+    return this.weight;
+  }
+
   /** ids: (T) int64 -> (T, D) in the table's type */
   forward(ids: Tensor): Tensor {
-    return ops.embedding(this.weight, ids);
+    return ops.embedding(this.table, ids);
   }
 }

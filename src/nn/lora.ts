@@ -143,7 +143,7 @@ export class SavedEmbedding extends Embedding {
     this.#switch = adapters;
   }
 
-  override forward(ids: Tensor): Tensor {
-    return ops.embedding(this.#switch.enabled ? this.saved : this.weight, ids);
+  override get table(): Tensor {
+    return this.#switch.enabled ? this.saved : this.weight;
   }
 }

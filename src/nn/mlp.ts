@@ -21,8 +21,8 @@ export class Mlp {
 
   /** x: (T, D) -> (T, D) */
   forward(x: Tensor): Tensor {
-    const gate = this.gate_proj.forward(x);
-    const gated = this.#activation === "silu" ? ops.silu(gate) : ops.gelu(gate, { approximate: "tanh" });
-    return this.down_proj.forward(ops.mulTensor(gated, this.up_proj.forward(x)));
+    return this.down_proj.forward(
+      ops.gated(this.gate_proj.forward(x), this.up_proj.forward(x), this.#activation),
+    );
   }
 }

@@ -1,6 +1,7 @@
 /**
  * Attention over a packed stream of segments: each segment sees itself causally and its parent in full, so a prompt is
- * computed once for all its answers and nothing is padded. Ordinary attention kernels do the work, one call a segment.
+ * computed once for all its answers and nothing is padded. On the CPU in float32 an operator of the addon does all
+ * segments (`native/attention.cpp`); elsewhere torch's attention kernels do the work, one call a segment.
  */
 import { ShapeError } from "../base/errors.ts";
 import { type DType, ops, type Tensor, tensor } from "../torch/index.ts";
@@ -17,15 +18,23 @@ interface Part {
   end: number;
   parentStart: number;
   parentEnd: number;
+}
+
+interface MaskedPart extends Part {
   /** Additive (n, p + n) mask of 0 and -inf, or null where plain causal attention says the same. */
   mask: Tensor | null;
 }
 
 /** Who attends to whom in a batch, for one kind of layer: made once a batch, used by all its layers. */
 export interface AttentionPlan {
-  parts: readonly Part[];
   /** Factor on q·k before the softmax. */
   scale: number;
+  /** Start, end, parent's start and end of each segment: all that the CPU's own kernel needs. */
+  bounds: readonly number[];
+  /** Tokens a token sees, itself included; 0 for all. */
+  window: number;
+  /** The parts with their masks, for torch's kernels; null where the own kernel serves. */
+  parts: readonly MaskedPart[] | null;
 }
 
 /** Options of `planAttention`. */
@@ -43,23 +52,31 @@ export interface AttentionPlanOptions {
  * @throws {ShapeError} if a parent comes after its child or has a parent of its own
  */
 export function planAttention(segments: readonly Segment[], options: AttentionPlanOptions): AttentionPlan {
-  const parts = segments.map((segment, index) => {
+  const parts = segments.map((segment, index): Part => {
     const parent = segment.parent < 0 ? null : segments[segment.parent];
     if (parent !== null && (parent === undefined || segment.parent >= index || parent.parent >= 0)) {
       throw new ShapeError(
         `segment ${index} names segment ${segment.parent} as parent: it must come before and have none itself`,
       );
     }
-    const parentStart = parent?.start ?? segment.start;
-    const parentEnd = parent?.end ?? segment.start;
-    const context = parentEnd - parentStart;
-    const own = segment.end - segment.start;
-    const slides = options.window !== null && context + own > options.window;
-    const mask =
-      context === 0 && !slides ? null : segmentMask(own, context, slides ? options.window : null, options);
-    return { start: segment.start, end: segment.end, parentStart, parentEnd, mask };
+    const { start, end } = segment;
+    return { start, end, parentStart: parent?.start ?? start, parentEnd: parent?.end ?? start };
   });
-  return { parts, scale: options.scale };
+  const ownKernel = options.device === "cpu" && options.dtype === "float32";
+  return {
+    scale: options.scale,
+    bounds: parts.flatMap((p) => [p.start, p.end, p.parentStart, p.parentEnd]),
+    window: options.window ?? 0,
+    parts: ownKernel ? null : parts.map((part) => ({ ...part, mask: maskOf(part, options) })),
+  };
+}
+
+function maskOf({ start, end, parentStart, parentEnd }: Part, options: AttentionPlanOptions): Tensor | null {
+  const context = parentEnd - parentStart;
+  const own = end - start;
+  const slides = options.window !== null && context + own > options.window;
+  if (context === 0 && !slides) return null;
+  return segmentMask(own, context, slides ? options.window : null, options);
 }
 
 /** Row i of a segment stands at context + i: it sees columns from context + i - window + 1 to context + i. */
@@ -88,14 +105,19 @@ function segmentMask(
  * @returns (T, H · E)
  */
 export function packedAttention(q: Tensor, k: Tensor, v: Tensor, plan: AttentionPlan): Tensor {
+  const width = q.size(1) * q.size(2);
+  if (plan.parts === null) {
+    const out = ops.segmentAttention(q, k, v, plan.bounds, plan.scale, plan.window);
+    return ops.view(out, [q.size(0), width]);
+  }
   const outputs = plan.parts.map((part) => attendPart({ q, k, v }, part, plan.scale));
   const joined = outputs.length === 1 ? (outputs[0] as Tensor) : ops.cat(outputs);
-  return ops.reshape(joined, [q.size(0), q.size(1) * q.size(2)]);
+  return ops.reshape(joined, [q.size(0), width]);
 }
 
 function attendPart(
   { q, k, v }: { q: Tensor; k: Tensor; v: Tensor },
-  part: Part,
+  part: MaskedPart,
   scale: number,
 ): Tensor {
   const queries = headsFirst(ops.sliceTensor(q, 0, part.start, part.end));

@@ -100,7 +100,7 @@ export function sentences(sft: MethodFigures, others: readonly MethodFigures[], 
 
 function answerSentence(sft: MethodFigures, others: readonly MethodFigures[]): string {
   const list = others.map(({ name, right }) => `${name} ${percent(right)}`).join(", ");
-  return `Asked themselves, the models gave the right answer in so many of ${sft.answers} samples: SFT ${percent(sft.right)}, ${list}.`;
+  return `Right answers among ${sft.answers} samples of each: SFT ${percent(sft.right)}, ${list}.`;
 }
 
 function displacementSentence({ name, change }: MethodFigures): string {

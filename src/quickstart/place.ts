@@ -27,7 +27,7 @@ const ownEntries = ["data", "base", ...stages, "results.json", "report.html"];
 const harmless = new Set([".DS_Store", ".gitkeep", "quickstart.lock"]);
 
 /** The paths in `dir`. */
-export function quickstartPaths(dir: string): QuickstartPaths {
+function quickstartPaths(dir: string): QuickstartPaths {
   return {
     dir,
     marker: join(dir, "quickstart.json"),

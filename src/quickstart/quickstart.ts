@@ -3,8 +3,8 @@
  * checkpoint with the same data, seed and steps. Each stage runs in a process of its own.
  */
 import { join, relative } from "node:path";
-import { deriveSeed } from "../base/random.ts";
 import { writeFileAtomic } from "../base/files.ts";
+import { deriveSeed } from "../base/random.ts";
 import { stringifyNumbers } from "../runs/json-numbers.ts";
 import { formatDuration } from "../runs/number-text.ts";
 import type { ProgressStream } from "../runs/progress.ts";
@@ -12,7 +12,7 @@ import { jsonLines, makeData, type QuickstartData } from "./data.ts";
 import { figuresOf, type MethodFigures, sentences } from "./figures.ts";
 import { type QuickstartPaths, takePlace } from "./place.ts";
 import { answerLines, legend, resultTable, writeQuickstartReport } from "./results.ts";
-import { type QuickstartSize, fastSize, fullSize } from "./sizes.ts";
+import { fastSize, fullSize, type QuickstartSize } from "./sizes.ts";
 import type { StageResult, StageTask } from "./stage.ts";
 import { runInProcess } from "./stage-process.ts";
 
@@ -78,7 +78,7 @@ export async function quickstart({ output, seed, fast, out }: QuickstartOptions)
 
 function introduction({ sft, train, evaluation }: QuickstartData, fast: boolean): string {
   const trial = fast
-    ? " This is the fast form: a few steps of a tiny model, whose figures mean nothing."
+    ? "\nThis is the fast form, a few steps of a very small model: its figures mean nothing."
     : "";
   return (
     `A random model learns to answer questions about islands from ${sft.length} rows (SFT), a part of them flawed.\n` +

@@ -9,7 +9,8 @@ interface Column {
   short: string;
   /** In the report. */
   long: string;
-  cell: (figures: MethodFigures) => string;
+  /** Null where there is nothing to say. */
+  cell: (figures: MethodFigures) => string | null;
 }
 
 const columns: readonly Column[] = [
@@ -28,9 +29,9 @@ const columns: readonly Column[] = [
   {
     short: "chosen\ndown in",
     long: "chosen less likely in",
-    cell: ({ change }) => (change === null ? "–" : percent(change.chosenDown)),
+    cell: ({ change }) => (change === null ? null : percent(change.chosenDown)),
   },
-  { short: "distinct-2", long: "distinct-2", cell: ({ distinct2 }) => distinct2.toFixed(3) },
+  { short: "distinct-2", long: "distinct\u20112", cell: ({ distinct2 }) => distinct2.toFixed(3) },
   { short: "ended", long: "ended properly", cell: ({ ended }) => percent(ended) },
   { short: "right\nform", long: "right form", cell: ({ rightForm }) => percent(rightForm) },
   { short: "right\nanswer", long: "right answer", cell: ({ right }) => percent(right) },
@@ -46,8 +47,8 @@ const columns: readonly Column[] = [
   },
 ];
 
-function signed(value: number | undefined): string {
-  if (value === undefined) return "–";
+function signed(value: number | undefined): string | null {
+  if (value === undefined) return null;
   return `${value > 0 ? "+" : ""}${value.toFixed(3)}`.replace("-", "−");
 }
 
@@ -55,7 +56,7 @@ function signed(value: number | undefined): string {
 export function resultTable(figures: readonly MethodFigures[]): string {
   return textTable(
     columns.map(({ short }) => short),
-    figures.map((one) => columns.map(({ cell }) => cell(one))),
+    figures.map((one) => columns.map(({ cell }) => cell(one) ?? "–")),
   );
 }
 
@@ -65,6 +66,9 @@ export const legend: readonly string[] = [
   "Distinct-2 to right answer: of answers sampled at temperature 1 to held-out questions.",
   "Time: of training, with loading and export. Memory: peak of the stage's process, libtorch included.",
 ];
+
+const ofCurves =
+  "Curves of loss, rewards and margin are each in the units of its objective: compare their courses only.";
 
 /** Writes the report over the preference stages. */
 export function writeQuickstartReport(
@@ -77,7 +81,9 @@ export function writeQuickstartReport(
     compared.map(({ name }) => ({ name, dir: paths.run(name.toLowerCase()) })),
     {
       title: "Quick start: one SFT model, three preference objectives",
-      intro: [intro, ...said, legend.join(" ")],
+      intro: [intro, ...said, [...legend, ofCurves].join(" ")].map((text) =>
+        text.replaceAll(" %", "\u00a0%"),
+      ),
       table: {
         columns: columns.map(({ long }) => long),
         rows: figures.map((one) => columns.map(({ cell }) => cell(one))),

@@ -18,7 +18,8 @@ export function runInProcess(title: string, task: StageTask, out: ProgressStream
   // built or not, the child has this file's extension
   const program = join(import.meta.dirname, `stage-child${extname(import.meta.filename)}`);
   // the addon is found by now: the child need not look for it again
-  const child: ChildProcess = fork(program, [], { execArgv: [] });
+  // "advanced" lets NaN through
+  const child: ChildProcess = fork(program, [], { execArgv: [], serialization: "advanced" });
   return new Promise((resolve, reject) => {
     let outcome: (() => void) | null = null;
     child.on("message", (data) => {

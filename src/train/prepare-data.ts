@@ -103,10 +103,12 @@ function sourcesOf(specs: readonly DatasetSpec[], shared: RunConfig["columns"]):
   const weighted = specs.some((spec) => spec.weight !== 1);
   return specs.map((spec) => {
     const columns = spec.columns ?? shared;
+    // a folder inside a data set can only mean one on the hub, which then needs saying
+    const isHub = spec.name !== null && !spec.path.startsWith("hub:");
     const folder = spec.name === null ? "" : `/${spec.name}`;
     const split = spec.split === null ? "" : `:${spec.split}`;
     return {
-      path: `${spec.path}${folder}${split}`,
+      path: `${isHub ? "hub:" : ""}${spec.path}${folder}${split}`,
       ...(columns === null ? {} : { columns: checkColumnMap(columns) }),
       ...(weighted ? { weight: spec.weight } : {}),
     };

@@ -47,8 +47,8 @@ export interface Walk {
 
 /** A segment of the backward pass that has run forward. */
 interface Stage {
-  /** The leaf that stands for what came in; null for the embedding. */
-  input: Tensor | null;
+  /** The leaf that stands for what came in. */
+  input: Tensor;
   /** With its graph, or null when it must be computed again. */
   output: Tensor | null;
   run: (input: Tensor) => Tensor;
@@ -66,20 +66,19 @@ export function walk(model: CausalLM, batch: DeviceBatch, options: WalkOptions):
   const trains = { ...trainableParts(model), ...(options.training ? {} : { embedding: false, head: false }) };
   const stages: Stage[] = [];
   const context = model.context(batch, options.dtype);
-  let h = forwardStage(stages, null, () => model.embed(batch.ids, options.dtype), {
-    records: options.training && trains.embedding,
-    recompute: false,
-  });
+  let h = embedded(model, batch, options.dtype);
   for (const [i, block] of model.model.layers.entries()) {
     h = forwardStage(stages, h, (x) => block.forward(x, context), {
       records: options.training && i >= trains.firstBlock,
       recompute: options.recompute,
+      receives: trains.embedding || i > trains.firstBlock,
     });
   }
   const tail = (x: Tensor) => model.model.norm.forward(ops.indexSelect(x, 0, batch.predictors));
   const hidden = forwardStage(stages, h, tail, {
     records: options.training && trains.anyBelowHead,
     recompute: false,
+    receives: trains.embedding || trains.firstBlock < model.model.layers.length,
   });
   const head = noGrad(() =>
     tokenLogps(ops.detach(hidden), model.lm_head.weight, batch.targets, {
@@ -92,8 +91,11 @@ export function walk(model: CausalLM, batch: DeviceBatch, options: WalkOptions):
     logps: head.logps,
     entropies: head.entropies,
     correct: head.correct,
-    backward: (gradLogps) =>
-      walkBack(stages, head, trains.head ? gradBuffer(model.lm_head.weight) : null, gradLogps),
+    backward: (gradLogps) => {
+      const weightGrad = trains.head ? gradBuffer(model.lm_head.weight) : null;
+      const grad = walkBack(stages, head, weightGrad, gradLogps);
+      if (trains.embedding && grad !== null) addEmbeddingGrad(model, batch, grad);
+    },
   };
 }
 
@@ -113,24 +115,43 @@ function trainableParts(model: CausalLM): {
   return { embedding, firstBlock, anyBelowHead, head: model.lm_head.weight.requiresGrad };
 }
 
+/** Embeddings of the stream, outside autograd: their gradient is a sum of rows, made by hand. */
+function embedded(model: CausalLM, batch: DeviceBatch, dtype: DType): Tensor {
+  using stage = scope();
+  return stage.keep(noGrad(() => model.embed(batch.ids, dtype)));
+}
+
+function addEmbeddingGrad(model: CausalLM, batch: DeviceBatch, grad: Tensor): void {
+  using _ = scope();
+  noGrad(() => model.addEmbeddingGrad(gradBuffer(model.model.embed_tokens.table), batch.ids, grad));
+}
+
+/** How a segment runs. */
+interface StageOptions {
+  /** Whether anything in it or below it is trained. */
+  records: boolean;
+  /** Whether anything below it is trained, so that its input needs a gradient. */
+  receives: boolean;
+  recompute: boolean;
+}
+
 /** Runs one segment. Its temporaries are freed here; what its gradient needs lives in its graph. */
 function forwardStage(
   stages: Stage[],
-  incoming: Tensor | null,
+  incoming: Tensor,
   run: (input: Tensor) => Tensor,
-  { records, recompute }: { records: boolean; recompute: boolean },
+  { records, receives, recompute }: StageOptions,
 ): Tensor {
   using stage = scope();
   if (!records) {
-    const output = stage.keep(noGrad(() => run(incoming as Tensor)));
+    const output = stage.keep(noGrad(() => run(incoming)));
     release(stages, incoming);
     return output;
   }
-  const receives = stages.length > 0;
-  const input = incoming === null ? null : stage.keep(ops.detach(incoming));
-  if (input !== null && receives) input.requiresGrad = true;
-  const random = recompute ? stage.keep(generatorState(deviceOf(input))) : null;
-  const body = () => run(input as Tensor);
+  const input = stage.keep(ops.detach(incoming));
+  input.requiresGrad = receives;
+  const random = recompute ? stage.keep(generatorState(input.device)) : null;
+  const body = () => run(input);
   const output = stage.keep(recompute ? noGrad(body) : enableGrad(body));
   release(stages, incoming);
   stages.push({ input, output: recompute ? null : output, run, random });
@@ -138,40 +159,42 @@ function forwardStage(
 }
 
 /** Frees what went into a segment, unless it is the root of the graph of the segment before. */
-function release(stages: Stage[], incoming: Tensor | null): void {
-  if (incoming !== null && stages.at(-1)?.output !== incoming) incoming.dispose();
+function release(stages: Stage[], incoming: Tensor): void {
+  if (stages.at(-1)?.output !== incoming) incoming.dispose();
 }
 
-function deviceOf(t: Tensor | null): string {
-  return t === null ? "cpu" : t.device;
-}
-
-/** The head first, then each segment in reverse, each freed as soon as its gradient has gone on. */
-function walkBack(stages: Stage[], head: TokenLogpsPass, weightGrad: Tensor | null, gradLogps: Tensor): void {
-  let grad = noGrad(() => head.backward(gradLogps, weightGrad));
-  for (let stage = stages.pop(); stage !== undefined; stage = stages.pop()) {
+/**
+ * The head first, then each segment in reverse, each freed as soon as its gradient has gone on.
+ *
+ * @returns the gradient of what the first segment received, or null where it needs none
+ */
+function walkBack(
+  stages: Stage[],
+  head: TokenLogpsPass,
+  weightGrad: Tensor | null,
+  gradLogps: Tensor,
+): Tensor | null {
+  let grad: Tensor | null = noGrad(() => head.backward(gradLogps, weightGrad));
+  for (let stage = stages.pop(); stage !== undefined && grad !== null; stage = stages.pop()) {
     using step = scope();
-    const output = stage.output ?? recomputed(stage);
-    backward([output], { gradients: [grad] });
-    const next = stage.input?.grad ?? null;
-    stage.output?.dispose();
-    if (stage.input !== null) {
-      stage.input.grad = null;
-      stage.input.dispose();
-    }
-    if (next === null) return;
+    const { input, output } = stage;
+    backward([output ?? recomputed(stage)], { gradients: [grad] });
+    const next = input.grad;
+    output?.dispose();
+    input.grad = null;
+    input.dispose();
     grad.dispose();
-    grad = step.keep(next);
+    grad = next === null ? null : step.keep(next);
   }
+  return grad;
 }
 
 /** Runs a segment again as it ran before, dropout included, and leaves the generator where it is now. */
 function recomputed({ input, run, random }: Stage): Tensor {
-  const device = deviceOf(input);
-  const now = generatorState(device);
-  if (random !== null) setGeneratorState(device, random);
-  const output = enableGrad(() => run(input as Tensor));
-  setGeneratorState(device, now);
+  const now = generatorState(input.device);
+  if (random !== null) setGeneratorState(input.device, random);
+  const output = enableGrad(() => run(input));
+  setGeneratorState(input.device, now);
   return output;
 }
 

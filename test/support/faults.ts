@@ -4,7 +4,7 @@ import { type FileIo, io } from "../../src/base/file-io.ts";
 /** A system call that was made while faults were armed. */
 export interface Call {
   name: keyof FileIo;
-  /** Null for calls on an open file. */
+  /** Of calls on an open file the path it was opened by. */
   path: string | null;
 }
 
@@ -15,6 +15,8 @@ export interface Fault {
   at: number;
   /** Calls that count; default all. */
   names?: readonly (keyof FileIo)[];
+  /** Only calls on paths that match count. */
+  on?: RegExp;
   /** Calls after the first fail too. */
   stays?: boolean;
 }
@@ -38,28 +40,29 @@ export const changingCalls: readonly (keyof FileIo)[] = [
 ];
 
 /** Arms a fault. */
-export function armFault({
-  code,
-  at,
-  names = Object.keys(io) as (keyof FileIo)[],
-  stays = false,
-}: Fault): Faults {
+export function armFault(fault: Fault): Faults {
+  const { code, at, names = Object.keys(io) as (keyof FileIo)[], on = /^/, stays = false } = fault;
   const original = { ...io };
+  const open = new Map<unknown, string>();
   const calls: Call[] = [];
   const failed: Call[] = [];
-  for (const name of names) {
+  const meet = (name: keyof FileIo, path: string | null): void => {
+    if (!names.includes(name) || !on.test(path ?? "")) return;
+    calls.push({ name, path });
+    if (calls.length !== at && !(stays && calls.length > at)) return;
+    failed.push({ name, path });
+    throw systemError(code, name, path);
+  };
+  for (const name of Object.keys(io) as (keyof FileIo)[]) {
     const call = original[name] as (...args: unknown[]) => unknown;
-    Object.assign(io, {
-      [name]: (...args: unknown[]) => {
-        const path = typeof args[0] === "string" ? args[0] : null;
-        calls.push({ name, path });
-        if (calls.length === at || (stays && calls.length > at)) {
-          failed.push({ name, path });
-          throw systemError(code, name, path);
-        }
-        return call(...args);
-      },
-    });
+    const faulty = (...args: unknown[]): unknown => {
+      const path = typeof args[0] === "string" ? args[0] : (open.get(args[0]) ?? null);
+      meet(name, path);
+      const result = call(...args);
+      if (name === "openSync" && path !== null) open.set(result, path);
+      return result;
+    };
+    Object.assign(io, { [name]: faulty });
   }
   return { calls, failed, [Symbol.dispose]: () => void Object.assign(io, original) };
 }

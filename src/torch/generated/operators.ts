@@ -233,3 +233,7 @@ export const zero_: (self: Tensor) => Tensor = bind("aten::zero_");
 export const zeros: (size: readonly number[], options?: { dtype?: DType | null; layout?: number | null; device?: string | null; pinMemory?: boolean | null }) => Tensor = bind("aten::zeros");
 /** `aten::zeros_like(Tensor self, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None, MemoryFormat? memory_format=None) -> Tensor` */
 export const zerosLike: (self: Tensor, options?: { dtype?: DType | null; layout?: number | null; device?: string | null; pinMemory?: boolean | null; memoryFormat?: number | null }) => Tensor = bind("aten::zeros_like");
+/** `preftune::gated(Tensor gate, Tensor up, str activation) -> Tensor` */
+export const gated: (gate: Tensor, up: Tensor, activation: string) => Tensor = bind("preftune::gated");
+/** `preftune::segment_attention(Tensor q, Tensor k, Tensor v, int[] segments, float scale, int window) -> Tensor` */
+export const segmentAttention: (q: Tensor, k: Tensor, v: Tensor, segments: readonly number[], scale: number, window: number) => Tensor = bind("preftune::segment_attention");

@@ -1,0 +1,229 @@
+// preftune::segment_attention: attention over a packed stream on the CPU, float32. Each segment sees itself causally (or
+// through a sliding window) and its parent in full. Matrix products do the work, on all query heads of a key head at once;
+// keys are neither copied for each query head nor joined with their parent's, and no mask is ever built. The backward pass
+// computes the probabilities again from the saved log-sum-exp.
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <torch/csrc/autograd/custom_function.h>
+#include <torch/library.h>
+
+#include "rows.h"
+
+namespace preftune {
+namespace {
+
+constexpr int64_t kBlock = 96;  // query rows at once: bounds the scores held, and skips most keys that no row of a block sees
+
+struct Shapes {
+  int64_t heads, keyHeads, group, width, window;
+  float scale;
+};
+
+// A block of query rows of one segment, and the keys it can see at all.
+struct Block {
+  int64_t first, rows;             // query rows [first, first + rows) of the stream
+  int64_t parentFirst, parentRows;  // visible parent keys
+  int64_t ownFirst, ownRows;        // visible own keys
+  int64_t columns() const { return parentRows + ownRows; }
+  int64_t diagonal;  // column of the first query row's own key
+};
+
+template <typename F>
+void forEachBlock(at::IntArrayRef segments, int64_t window, const F& body) {
+  for (size_t s = 0; s + 3 < segments.size(); s += 4) {
+    const int64_t start = segments[s], end = segments[s + 1], parentStart = segments[s + 2], parentEnd = segments[s + 3];
+    const int64_t context = parentEnd - parentStart;
+    for (int64_t first = start; first < end; first += kBlock) {
+      const int64_t rows = std::min(kBlock, end - first);
+      // logical key columns: parent 0 … context-1, own from there on; columns before `cut` no row of the block sees
+      const int64_t cut = window == 0 ? 0 : std::max<int64_t>(0, context + (first - start) - window + 1);
+      const int64_t parentCut = std::min(cut, context), ownCut = cut - parentCut;
+      body(Block{first, rows, parentStart + parentCut, context - parentCut, start + ownCut, first + rows - start - ownCut,
+                 context + (first - start) - cut});
+    }
+  }
+}
+
+at::Tensor rowsOf(const at::Tensor& x, int64_t head, int64_t first, int64_t count) {
+  return x.select(1, head).narrow(0, first, count);
+}
+
+// (rows, group heads, E) of the stream into a buffer ordered (group head, row, E), times `factor`; and back.
+void gather(float* to, const float* from, const Block& b, const Shapes& n, int64_t keyHead, float factor) {
+  for (int64_t g = 0; g < n.group; ++g)
+    for (int64_t i = 0; i < b.rows; ++i)
+      rowScale(to + (g * b.rows + i) * n.width, from + ((b.first + i) * n.heads + keyHead * n.group + g) * n.width, n.width, factor);
+}
+
+void scatter(float* to, const float* from, const Block& b, const Shapes& n, int64_t keyHead, float factor) {
+  for (int64_t g = 0; g < n.group; ++g)
+    for (int64_t i = 0; i < b.rows; ++i)
+      rowScale(to + ((b.first + i) * n.heads + keyHead * n.group + g) * n.width, from + (g * b.rows + i) * n.width, n.width, factor);
+}
+
+// Columns [low, high) that query row i of the block sees.
+std::pair<int64_t, int64_t> visible(const Block& b, const Shapes& n, int64_t i) {
+  const int64_t high = b.diagonal + i + 1;
+  return {n.window == 0 ? 0 : std::max<int64_t>(0, high - n.window), high};
+}
+
+void zeroOutside(float* row, int64_t low, int64_t high, int64_t columns) {
+  std::fill(row, row + low, 0.0f);
+  std::fill(row + high, row + columns, 0.0f);
+}
+
+// left (m, E) · rightᵀ over parent and own keys -> out (m, columns)
+void timesKeys(at::Tensor& out, const at::Tensor& left, const at::Tensor& keys, const Block& b, int64_t keyHead) {
+  if (b.parentRows > 0) {
+    at::Tensor part = out.narrow(1, 0, b.parentRows);
+    at::mm_out(part, left, rowsOf(keys, keyHead, b.parentFirst, b.parentRows).t());
+  }
+  at::Tensor part = out.narrow(1, b.parentRows, b.ownRows);
+  at::mm_out(part, left, rowsOf(keys, keyHead, b.ownFirst, b.ownRows).t());
+}
+
+// weights (m, columns) · values over parent and own keys -> out (m, E)
+void timesValues(at::Tensor& out, const at::Tensor& weights, const at::Tensor& values, const Block& b, int64_t keyHead) {
+  at::mm_out(out, weights.narrow(1, b.parentRows, b.ownRows), rowsOf(values, keyHead, b.ownFirst, b.ownRows));
+  if (b.parentRows > 0)
+    out.addmm_(weights.narrow(1, 0, b.parentRows), rowsOf(values, keyHead, b.parentFirst, b.parentRows));
+}
+
+// sum (keys, E) += weightsᵀ · right, over parent and own keys
+void addTransposed(at::Tensor& sum, const at::Tensor& weights, const at::Tensor& right, const Block& b, int64_t keyHead) {
+  if (b.parentRows > 0)
+    rowsOf(sum, keyHead, b.parentFirst, b.parentRows).addmm_(weights.narrow(1, 0, b.parentRows).t(), right);
+  rowsOf(sum, keyHead, b.ownFirst, b.ownRows).addmm_(weights.narrow(1, b.parentRows, b.ownRows).t(), right);
+}
+
+// Key heads are independent: each has its own part of every result.
+template <typename F>
+void forEachKeyHead(int64_t keyHeads, const F& body) {
+  at::parallel_for(0, keyHeads, 1, [&](int64_t begin, int64_t end) {
+    at::AutoDispatchBelowADInplaceOrView guard;  // worker threads do not inherit the caller's
+    for (int64_t head = begin; head < end; ++head) body(head);
+  });
+}
+
+Shapes shapesOf(const at::Tensor& q, const at::Tensor& k, double scale, int64_t window) {
+  return {q.size(1), k.size(1), q.size(1) / k.size(1), q.size(2), window, static_cast<float>(scale)};
+}
+
+std::pair<at::Tensor, at::Tensor> forward(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, at::IntArrayRef segments,
+                                          double scale, int64_t window) {
+  const Shapes n = shapesOf(q, k, scale, window);
+  at::Tensor out = at::empty_like(q);
+  at::Tensor logSumExp = at::empty({n.heads, q.size(0)}, q.options());
+  forEachKeyHead(n.keyHeads, [&](int64_t keyHead) {
+    forEachBlock(segments, window, [&](const Block& b) {
+      const int64_t m = n.group * b.rows, columns = b.columns();
+      at::Tensor queries = at::empty({m, n.width}, q.options()), scores = at::empty({m, columns}, q.options());
+      gather(queries.mutable_data_ptr<float>(), q.const_data_ptr<float>(), b, n, keyHead, n.scale);
+      timesKeys(scores, queries, k, b, keyHead);
+      for (int64_t g = 0; g < n.group; ++g) {
+        for (int64_t i = 0; i < b.rows; ++i) {
+          float* row = scores.mutable_data_ptr<float>() + (g * b.rows + i) * columns;
+          const auto [low, high] = visible(b, n, i);
+          const float max = rowMax(row + low, high - low);
+          const float sum = rowExp(row + low, high - low, max);
+          rowScale(row + low, row + low, high - low, 1.0f / sum);
+          zeroOutside(row, low, high, columns);
+          logSumExp.mutable_data_ptr<float>()[(keyHead * n.group + g) * q.size(0) + b.first + i] = max + std::log(sum);
+        }
+      }
+      timesValues(queries, scores, v, b, keyHead);
+      scatter(out.mutable_data_ptr<float>(), queries.const_data_ptr<float>(), b, n, keyHead, 1.0f);
+    });
+  });
+  return {out, logSumExp};
+}
+
+struct Saved {
+  at::Tensor q, k, v, out, logSumExp;
+};
+
+std::tuple<at::Tensor, at::Tensor, at::Tensor> backward(const at::Tensor& grad, const Saved& saved, at::IntArrayRef segments,
+                                                        double scale, int64_t window) {
+  const auto& [q, k, v, out, logSumExp] = saved;
+  const Shapes n = shapesOf(q, k, scale, window);
+  at::Tensor dq = at::empty_like(q), dk = at::zeros_like(k), dv = at::zeros_like(v);
+  forEachKeyHead(n.keyHeads, [&](int64_t keyHead) {
+    forEachBlock(segments, window, [&](const Block& b) {
+      const int64_t m = n.group * b.rows, columns = b.columns();
+      at::Tensor queries = at::empty({m, n.width}, q.options()), upstream = at::empty_like(queries), values = at::empty_like(queries);
+      at::Tensor p = at::empty({m, columns}, q.options()), dp = at::empty_like(p);
+      gather(queries.mutable_data_ptr<float>(), q.const_data_ptr<float>(), b, n, keyHead, n.scale);
+      gather(upstream.mutable_data_ptr<float>(), grad.const_data_ptr<float>(), b, n, keyHead, 1.0f);
+      gather(values.mutable_data_ptr<float>(), out.const_data_ptr<float>(), b, n, keyHead, 1.0f);
+      timesKeys(p, queries, k, b, keyHead);
+      timesKeys(dp, upstream, v, b, keyHead);
+      for (int64_t g = 0; g < n.group; ++g) {
+        for (int64_t i = 0; i < b.rows; ++i) {
+          const int64_t r = g * b.rows + i;
+          float* pRow = p.mutable_data_ptr<float>() + r * columns;
+          float* dpRow = dp.mutable_data_ptr<float>() + r * columns;
+          const auto [low, high] = visible(b, n, i);
+          const float shift = logSumExp.const_data_ptr<float>()[(keyHead * n.group + g) * q.size(0) + b.first + i];
+          rowExp(pRow + low, high - low, shift);
+          zeroOutside(pRow, low, high, columns);
+          const float delta = rowDot(upstream.const_data_ptr<float>() + r * n.width, values.const_data_ptr<float>() + r * n.width, n.width);
+          rowSoftmaxGrad(dpRow + low, pRow + low, high - low, delta);
+          zeroOutside(dpRow, low, high, columns);
+        }
+      }
+      addTransposed(dv, p, upstream, b, keyHead);
+      addTransposed(dk, dp, queries, b, keyHead);
+      timesValues(values, dp, k, b, keyHead);
+      scatter(dq.mutable_data_ptr<float>(), values.const_data_ptr<float>(), b, n, keyHead, n.scale);
+    });
+  });
+  return {dq, dk, dv};
+}
+
+void checkInputs(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, at::IntArrayRef segments) {
+  TORCH_CHECK(q.dim() == 3 && k.dim() == 3 && v.sizes() == k.sizes(), "expected q (T, H, E) and k, v (T, K, E)");
+  TORCH_CHECK(q.size(0) == k.size(0) && q.size(2) == k.size(2) && q.size(1) % k.size(1) == 0, "q and k do not fit together");
+  TORCH_CHECK(q.is_cpu() && q.scalar_type() == at::kFloat, "expected float32 tensors on the CPU");
+  TORCH_CHECK(segments.size() % 4 == 0, "expected start, end, parent start and parent end of each segment");
+  for (size_t s = 0; s < segments.size(); s += 4) {
+    const bool inside = 0 <= segments[s] && segments[s] <= segments[s + 1] && segments[s + 1] <= q.size(0) &&
+                        0 <= segments[s + 2] && segments[s + 2] <= segments[s + 3] && segments[s + 3] <= q.size(0);
+    TORCH_CHECK(inside, "a segment lies outside the stream");
+  }
+}
+
+class SegmentAttention : public torch::autograd::Function<SegmentAttention> {
+ public:
+  static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                            at::IntArrayRef segments, double scale, int64_t window) {
+    at::AutoDispatchBelowADInplaceOrView guard;
+    auto [out, logSumExp] = preftune::forward(q, k, v, segments, scale, window);
+    context->save_for_backward({q, k, v, out, logSumExp});
+    context->saved_data["segments"] = segments.vec();
+    context->saved_data["scale"] = scale;
+    context->saved_data["window"] = window;
+    return out;
+  }
+
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context, torch::autograd::variable_list grads) {
+    const auto saved = context->get_saved_variables();
+    const auto segments = context->saved_data["segments"].toIntVector();
+    auto [dq, dk, dv] = preftune::backward(grads[0].contiguous(), {saved[0], saved[1], saved[2], saved[3], saved[4]}, segments,
+                                           context->saved_data["scale"].toDouble(), context->saved_data["window"].toInt());
+    return {dq, dk, dv, at::Tensor(), at::Tensor(), at::Tensor()};
+  }
+};
+
+at::Tensor segmentAttention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, at::IntArrayRef segments, double scale,
+                            int64_t window) {
+  checkInputs(q, k, v, segments);
+  return SegmentAttention::apply(q.contiguous(), k.contiguous(), v.contiguous(), segments, scale, window);
+}
+
+}  // namespace
+
+TORCH_LIBRARY_FRAGMENT(preftune, m) {
+  m.def("segment_attention(Tensor q, Tensor k, Tensor v, int[] segments, float scale, int window) -> Tensor", segmentAttention);
+}
+
+}  // namespace preftune
