@@ -14,6 +14,8 @@
 #include <malloc.h>
 #endif
 
+#include "attention.h"
+#include "gated.h"
 #include "operators.h"
 
 namespace preftune {

@@ -178,7 +178,7 @@ const broken: Broken[] = [
       tensors.map((t) =>
         t.name === "model.norm.weight" ? { ...t, dtype: "F8_E4M3", bytes: () => new Uint8Array(16) } : t,
       ),
-    message: /"model\.norm\.weight" is F8_E4M3; weights must be F32, F16 or BF16\. Convert/,
+    message: /"model\.norm\.weight": expected floats .*, got F8_E4M3\. Quantised weights cannot be trained/,
   },
 ];
 

@@ -33,9 +33,7 @@ export function addonKey(inputs: AddonInputs): string {
 
 /** Folders of Node-API's headers, from the package `node-api-headers`. */
 function nodeHeaderFolders(): string[] {
-  return [
-    join(dirname(resolveModule("node-api-headers/package.json")), "include"),
-  ];
+  return [join(dirname(resolveModule("node-api-headers/package.json")), "include")];
 }
 
 function linkFlags(torch: Torch): string[] {

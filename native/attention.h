@@ -2,6 +2,8 @@
 // through a sliding window) and its parent in full. Matrix products do the work, on all query heads of a key head at once;
 // keys are neither copied for each query head nor joined with their parent's, and no mask is ever built. The backward pass
 // computes the probabilities again from the saved log-sum-exp.
+#pragma once
+
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <torch/csrc/autograd/custom_function.h>
@@ -109,7 +111,7 @@ Shapes shapesOf(const at::Tensor& q, const at::Tensor& k, double scale, int64_t 
   return {q.size(1), k.size(1), q.size(1) / k.size(1), q.size(2), window, static_cast<float>(scale)};
 }
 
-std::pair<at::Tensor, at::Tensor> forward(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, at::IntArrayRef segments,
+std::pair<at::Tensor, at::Tensor> attendForward(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, at::IntArrayRef segments,
                                           double scale, int64_t window) {
   const Shapes n = shapesOf(q, k, scale, window);
   at::Tensor out = at::empty_like(q);
@@ -142,7 +144,7 @@ struct Saved {
   at::Tensor q, k, v, out, logSumExp;
 };
 
-std::tuple<at::Tensor, at::Tensor, at::Tensor> backward(const at::Tensor& grad, const Saved& saved, at::IntArrayRef segments,
+std::tuple<at::Tensor, at::Tensor, at::Tensor> attendBackward(const at::Tensor& grad, const Saved& saved, at::IntArrayRef segments,
                                                         double scale, int64_t window) {
   const auto& [q, k, v, out, logSumExp] = saved;
   const Shapes n = shapesOf(q, k, scale, window);
@@ -197,7 +199,7 @@ class SegmentAttention : public torch::autograd::Function<SegmentAttention> {
   static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                             at::IntArrayRef segments, double scale, int64_t window) {
     at::AutoDispatchBelowADInplaceOrView guard;
-    auto [out, logSumExp] = preftune::forward(q, k, v, segments, scale, window);
+    auto [out, logSumExp] = attendForward(q, k, v, segments, scale, window);
     context->save_for_backward({q, k, v, out, logSumExp});
     context->saved_data["segments"] = segments.vec();
     context->saved_data["scale"] = scale;
@@ -208,7 +210,7 @@ class SegmentAttention : public torch::autograd::Function<SegmentAttention> {
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context, torch::autograd::variable_list grads) {
     const auto saved = context->get_saved_variables();
     const auto segments = context->saved_data["segments"].toIntVector();
-    auto [dq, dk, dv] = preftune::backward(grads[0].contiguous(), {saved[0], saved[1], saved[2], saved[3], saved[4]}, segments,
+    auto [dq, dk, dv] = attendBackward(grads[0].contiguous(), {saved[0], saved[1], saved[2], saved[3], saved[4]}, segments,
                                            context->saved_data["scale"].toDouble(), context->saved_data["window"].toInt());
     return {dq, dk, dv, at::Tensor(), at::Tensor(), at::Tensor()};
   }

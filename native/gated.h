@@ -1,5 +1,7 @@
 // preftune::gated: act(gate) · up, the middle of a gated feed-forward layer, on any device. It keeps its two inputs for the
 // backward pass and nothing else; torch's own operators in a row would also keep act(gate).
+#pragma once
+
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
