@@ -14,6 +14,7 @@ import {
   renameSync,
   rmSync,
   statfsSync,
+  statSync,
   writeSync,
 } from "node:fs";
 import { basename, dirname, join } from "node:path";
@@ -37,11 +38,23 @@ export const io: FileIo = {
   fsyncSync: (fd) => fsyncSync(fd),
   closeSync: (fd) => closeSync(fd),
   renameSync: (from, to) => renameSync(from, to),
-  mkdirSync: (path) => {
-    mkdirSync(path, { recursive: true });
-  },
+  mkdirSync: (path) => makeDirectories(path),
   rmSync: (path) => rmSync(path, { recursive: true, force: true }),
 };
+
+/** `mkdir -p`. Node's own never returns where the system makes no directories, below /proc for one. */
+function makeDirectories(path: string): void {
+  try {
+    mkdirSync(path);
+    return;
+  } catch (error) {
+    const code = errorCode(error);
+    if (code === "EEXIST" && statSync(path).isDirectory()) return;
+    if (code !== "ENOENT" || dirname(path) === path) throw error;
+  }
+  makeDirectories(dirname(path));
+  mkdirSync(path);
+}
 
 /** Most bytes handed to one write call; the kernel takes no more than 2 GiB at a time. */
 const writeChunkBytes: number = 64 * 1024 * 1024;

@@ -94,7 +94,10 @@ export function sentences(sft: MethodFigures, others: readonly MethodFigures[], 
   }
   // 95 % of the differences of two equal shares are smaller, at shares near one half
   const noise = Math.ceil(196 * Math.sqrt(0.5 / pairs));
-  said.push(`One seed and ${pairs} pairs: shares less than about ${noise} points apart can be chance.`);
+  said.push(
+    `With ${pairs} pairs, shares less than about ${noise} points apart can be chance; ` +
+      "training varies on top: see --seed.",
+  );
   return said;
 }
 

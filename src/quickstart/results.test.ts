@@ -84,7 +84,7 @@ test("sentences say what the numbers say", () => {
     "SLIME: the chosen answer lost likelihood in 0 % of the pairs.",
     "Right answers among 4 samples of each: SFT 25 %, DPO 50 %, SLIME 50 %.",
     "By DPO's own reward, its accuracy is 90 %.",
-    "One seed and 160 pairs: shares less than about 11 points apart can be chance.",
+    "With 160 pairs, shares less than about 11 points apart can be chance; training varies on top: see --seed.",
   ]);
 });
 

@@ -12,7 +12,7 @@ export interface QuickstartSize {
 }
 
 const sft = {
-  // so small a model gains nothing from more threads or an accelerator, and this way gives the same figures everywhere
+  // so small a model gains next to nothing from more threads or an accelerator, and threads that share busy cores wait long
   device: "cpu",
   threads: 1,
   dtype: "float32",

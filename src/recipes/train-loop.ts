@@ -141,7 +141,9 @@ class Loop {
     if (last || due(index + 1, config.logging_steps)) yield this.#log(at.progress, learningRate);
     if (this.#isDue(config.eval_strategy, config.eval_steps, at.endsEpoch))
       yield* this.#evaluate(at.progress);
-    if (this.#isDue(config.save_strategy, config.save_steps, at.endsEpoch)) yield* this.#save();
+    // the best model can only be loaded at the end if it was saved, whatever the rhythm of the checkpoints
+    const isBest = config.load_best_model_at_end && this.#state.best?.step === this.#state.step;
+    if (isBest || this.#isDue(config.save_strategy, config.save_steps, at.endsEpoch)) yield* this.#save();
   }
 
   #learningRate(step: number): number {

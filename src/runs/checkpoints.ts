@@ -2,7 +2,7 @@
  * Checkpoints of a run: `checkpoints/checkpoint-<step>/`, each with a manifest `checkpoint.json` that lists its files
  * with sizes and SHA-256. A directory without a manifest is no checkpoint.
  */
-import { existsSync, mkdirSync, readdirSync, statSync } from "node:fs";
+import { existsSync, readdirSync, statSync } from "node:fs";
 import { basename, isAbsolute, join, resolve } from "node:path";
 import { ConfigError, FormatError, messageOf } from "../base/errors.ts";
 import { fileFailure, io, siblingName, uniqueTag } from "../base/file-io.ts";
@@ -65,7 +65,7 @@ export async function writeCheckpoint(
 ): Promise<string> {
   const target = checkpointPath(checkpointsDir, step);
   try {
-    mkdirSync(checkpointsDir, { recursive: true });
+    io.mkdirSync(checkpointsDir);
   } catch (cause) {
     throw fileFailure({ action: "make", path: checkpointsDir, cause });
   }

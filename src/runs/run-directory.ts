@@ -13,7 +13,7 @@
  *   report.html        the report
  *   run.lock           held by the process that writes the run
  */
-import { existsSync, mkdirSync, readdirSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { ConfigError, FormatError, TrainingError } from "../base/errors.ts";
 import { fileFailure, io } from "../base/file-io.ts";
@@ -176,7 +176,7 @@ export function createRun(resolved: ResolvedConfig): OpenRun {
     );
   }
   try {
-    mkdirSync(dir, { recursive: true });
+    io.mkdirSync(dir);
   } catch (cause) {
     throw fileFailure({ action: "make", path: dir, cause });
   }

@@ -2,10 +2,10 @@
  * What a checkpoint holds: the trained tensors in the form users load (a PEFT adapter or a model directory), the
  * optimiser's state, and the trainer's counters. Random numbers need no state: each step seeds its own.
  */
-import { mkdirSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { FormatError } from "../base/errors.ts";
-import { createFileSync, fileFailure, writeAllSync } from "../base/file-io.ts";
+import { createFileSync, fileFailure, io, writeAllSync } from "../base/file-io.ts";
 import { readTextFile, writeFileAtomic } from "../base/files.ts";
 import { readSafetensorsHeader } from "../formats/safetensors.ts";
 import { writeSafetensors } from "../formats/safetensors-write.ts";
@@ -63,7 +63,7 @@ function writeTrained(dir: string, { model, adapter, parameters }: Training): vo
 export function copyTokenizer(dir: string, tokenizer: Tokenizer): void {
   for (const file of tokenizer.files) {
     const target = join(dir, file);
-    mkdirSync(dirname(target), { recursive: true });
+    io.mkdirSync(dirname(target));
     copyFile(join(tokenizer.directory, file), target);
   }
 }

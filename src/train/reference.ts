@@ -2,9 +2,9 @@
  * Reference log-probabilities for DPO: live with the adapter switched off, or computed once before training and kept in
  * a file named after everything they depend on.
  */
-import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { fileFailure } from "../base/file-io.ts";
+import { fileFailure, io } from "../base/file-io.ts";
 import { sha256, writeFileAtomic } from "../base/files.ts";
 import type { Example } from "../data/example.ts";
 import type { Adapter } from "../models/adapt.ts";
@@ -81,7 +81,7 @@ export function precomputeReference(
     options.progress?.(done);
   }
   try {
-    mkdirSync(options.cache.dir, { recursive: true });
+    io.mkdirSync(options.cache.dir);
   } catch (cause) {
     throw fileFailure({ action: "make", path: options.cache.dir, cause });
   }

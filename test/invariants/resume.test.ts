@@ -303,6 +303,27 @@ test("a directory without a run is not resumed", async () => {
   });
 });
 
+test("the best checkpoint and the count of evaluations without gain survive, wherever it was cut", async () => {
+  const best = { ...lora, learning_rate: 0.1, eval_steps: 1, save_steps: 4, load_best_model_at_end: true };
+  const patient = { ...best, lr_scheduler_type: "constant", early_stopping_patience: 3, save_total_limit: 2 };
+  const { dir: whole, told } = await uninterrupted(patient);
+  const { summary } = told;
+  assert.equal(summary.reason, "early stop");
+  assert.ok(summary.best !== null && summary.best.step % 4 !== 0, `the best step is ${summary.best?.step}`);
+  assert.equal(summary.step, summary.best.step + 3);
+  const weights = (dir: string) => filesOf(dir)["adapter_model.safetensors"];
+  assert.equal(weights(join(whole, "adapter")), weights(checkpointOf(whole, summary.best.step)));
+  for (const step of [1, summary.best.step - 1, summary.best.step, summary.step - 1]) {
+    const dir = shop.path(`best-${step}`);
+    await runTraining({ ...patient, output_dir: dir }, stopAfter(step));
+    const again = await runTraining({ ...patient, output_dir: dir, ...resumed });
+    assert.deepEqual(again.summary.best, summary.best);
+    assert.deepEqual([again.summary.reason, again.summary.step], ["early stop", summary.step]);
+    assert.equal(weights(join(dir, "adapter")), weights(join(whole, "adapter")));
+    assert.deepEqual(metricsOf(dir), metricsOf(whole));
+  }
+});
+
 test("two runs with one seed are the same in every file but for times; another seed gives other weights", async () => {
   const dir = shop.path("twin");
   const [first, second] = [shop.path("twin-1"), shop.path("twin-2")];

@@ -1,0 +1,110 @@
+/** The end of a run: the best checkpoint kept and put back, early stop, retention, and the gate on exports. */
+import assert from "node:assert/strict";
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { readAdapter } from "../../src/formats/adapter.ts";
+import { readSafetensorsHeader, readTensorBytes } from "../../src/formats/safetensors.ts";
+import { loadModel } from "../../src/models/load.ts";
+import { installAdapter } from "../../src/models/load-adapter.ts";
+import { readMetrics } from "../../src/runs/metrics.ts";
+import { scope } from "../../src/torch/index.ts";
+import { checkParity } from "../../src/train/export.ts";
+import { microBatch } from "../support/fixtures.ts";
+import { runTraining, workshop } from "../support/runs.ts";
+
+/** Bytes of every tensor of a file. */
+function tensorsOf(path: string): string[] {
+  const file = readSafetensorsHeader(path);
+  return [...file.tensors.values()].map(
+    (e) => `${e.name} ${Buffer.from(readTensorBytes(file, e)).toString("hex")}`,
+  );
+}
+
+/** A run at a rate far too large, so that evaluations go up and down. */
+const overshooting = {
+  objective: "sft",
+  use_peft: true,
+  learning_rate: 0.2,
+  lr_scheduler_type: "constant",
+  max_steps: 12,
+  eval_steps: 2,
+  eval_strategy: "steps",
+  save_steps: 2,
+  per_device_train_batch_size: 4,
+};
+
+test("the best checkpoint survives retention and is what is exported", async () => {
+  using shop = workshop();
+  const run = shop.path("run");
+  const { summary } = await runTraining({
+    ...shop.values,
+    ...overshooting,
+    output_dir: run,
+    load_best_model_at_end: true,
+    // the worst loss counts as the best here, so that the best checkpoint is an early one
+    greater_is_better: true,
+    save_total_limit: 1,
+  });
+  const losses = readMetrics(join(run, "metrics.jsonl")).flatMap((row) =>
+    typeof row["eval_loss"] === "number" && row.global_step > 0
+      ? [[row.global_step, row["eval_loss"]] as const]
+      : [],
+  );
+  const [bestStep, bestLoss] = losses.reduce((a, b) => (b[1] > a[1] ? b : a));
+  assert.deepEqual(summary.best, { step: bestStep, value: bestLoss });
+  assert.notEqual(bestStep, 12, "the best was meant to be an early one");
+  const kept = readdirSync(join(run, "checkpoints")).sort();
+  assert.deepEqual(kept, [`checkpoint-12`, `checkpoint-${bestStep}`].sort());
+  const name = "adapter_model.safetensors";
+  assert.deepEqual(
+    tensorsOf(join(run, "adapter", name)),
+    tensorsOf(join(run, "checkpoints", `checkpoint-${bestStep}`, name)),
+  );
+});
+
+test("early stop ends a run whose evaluation gets no better", async () => {
+  using shop = workshop();
+  const { summary } = await runTraining({
+    ...shop.values,
+    ...overshooting,
+    max_steps: 60,
+    output_dir: shop.path("run"),
+    early_stopping_patience: 2,
+  });
+  assert.equal(summary.reason, "early stop");
+  assert.ok(summary.step < 60 && summary.best !== null);
+  assert.equal(summary.step, summary.best.step + 4, "two evaluations, two steps apart, after the best");
+  assert.ok(summary.exported.length > 0);
+});
+
+test("the gate refuses an export that does not score as the trained model", async () => {
+  using shop = workshop();
+  const { summary } = await runTraining({
+    ...shop.values,
+    output_dir: shop.path("run"),
+    use_peft: true,
+    learning_rate: 0.01,
+    max_steps: 4,
+  });
+  using _ = scope();
+  const base = String(shop.values["model_name_or_path"]);
+  const adapter = summary.exported[0] ?? "";
+  const model = loadModel(base);
+  installAdapter(model, readAdapter(adapter));
+  const example = { origin: { file: "x", line: 1 }, promptIds: [3, 4], completions: [{ ids: [5, 6, 7] }] };
+  const gate = {
+    baseDir: base,
+    model,
+    batches: [microBatch([example])],
+    numerics: { dtype: "float32", recompute: false, chunkRows: null },
+    dtype: "float32",
+    tolerance: 1e-4,
+  } as const;
+  const good = checkParity({ ...gate, kind: "adapter", path: adapter });
+  assert.equal(good.maxDifference, 0);
+  assert.throws(
+    () => checkParity({ ...gate, kind: "model", path: base }),
+    /does not score held-out rows.*Do not use/s,
+  );
+});
