@@ -73,18 +73,27 @@ async function run(resolved: ResolvedConfig): Promise<void> {
 
 /** Events as lines: a status line on a terminal, JSON lines elsewhere. */
 class Display {
+  #total = 0;
   #progress: TrainingProgress = new TrainingProgress(0);
 
   event(event: TrainEvent): void {
     if (event.type === "log") this.#progress.log(event.row);
     else if (event.type === "evaluation") this.#evaluation(event.row);
-    else if (event.type === "step") this.#progress.step(event.step, { loss: event.loss });
+    else if (event.type === "step") this.#step(event.step, event.loss);
     else if (event.type === "end") this.#end(event.summary);
     else if (event.type === "preflight") this.#preflight(event.report);
     else {
-      if (event.type === "start") this.#progress = new TrainingProgress(event.totalSteps);
+      if (event.type === "start") {
+        this.#total = event.totalSteps;
+        this.#progress = new TrainingProgress(event.totalSteps);
+      }
       this.#progress.note(noteOf(event));
     }
+  }
+
+  #step(step: number, loss: number): void {
+    // the last step's line is drawn, and ended, by its row of metrics
+    if (step < this.#total) this.#progress.step(step, { loss });
   }
 
   #preflight(report: PreflightReport): void {

@@ -96,7 +96,7 @@ export function sentences(sft: MethodFigures, others: readonly MethodFigures[], 
   const noise = Math.ceil(196 * Math.sqrt(0.5 / pairs));
   said.push(
     `With ${pairs} pairs, shares less than about ${noise} points apart can be chance; ` +
-      "training varies on top: see --seed.",
+      "training varies on top.",
   );
   return said;
 }
@@ -111,8 +111,8 @@ function displacementSentence({ name, change }: MethodFigures): string {
   const { chosenDown, marginUpOfDown } = change;
   const margin = Number.isNaN(marginUpOfDown)
     ? ""
-    : `; in ${percent(marginUpOfDown)} of these the margin grew all the same`;
-  return `${name}: the chosen answer lost likelihood in ${percent(chosenDown)} of the pairs${margin}.`;
+    : `, the margin growing in ${percent(marginUpOfDown)} of these`;
+  return `${name}: chosen answers lost likelihood in ${percent(chosenDown)} of the pairs${margin}.`;
 }
 
 /** A share in whole per cent; with a decimal where it would round to all or to nothing. */

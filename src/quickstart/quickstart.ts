@@ -81,7 +81,7 @@ function introduction({ sft, train, evaluation }: QuickstartData, fast: boolean)
     ? "\nThis is the fast form, a few steps of a very small model: its figures mean nothing."
     : "";
   return (
-    `A random model learns to answer questions about islands from ${sft.length} rows (SFT), a part of them flawed.\n` +
+    `A random model learns to answer questions about islands from ${sft.length} rows, many flawed (SFT).\n` +
     `DPO, SimPO and SLIME then each train it on the same ${train.length} pairs of a right and a flawed answer;\n` +
     `${evaluation.length} pairs with other questions are held out.${trial}`
   );

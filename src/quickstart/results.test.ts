@@ -80,11 +80,11 @@ const slime: MethodFigures = {
 
 test("sentences say what the numbers say", () => {
   assert.deepEqual(sentences(base, [dpo, slime], 160), [
-    "DPO: the chosen answer lost likelihood in 40 % of the pairs; in 98 % of these the margin grew all the same.",
-    "SLIME: the chosen answer lost likelihood in 0 % of the pairs.",
+    "DPO: chosen answers lost likelihood in 40 % of the pairs, the margin growing in 98 % of these.",
+    "SLIME: chosen answers lost likelihood in 0 % of the pairs.",
     "Right answers among 4 samples of each: SFT 25 %, DPO 50 %, SLIME 50 %.",
     "By DPO's own reward, its accuracy is 90 %.",
-    "With 160 pairs, shares less than about 11 points apart can be chance; training varies on top: see --seed.",
+    "With 160 pairs, shares less than about 11 points apart can be chance; training varies on top.",
   ]);
 });
 

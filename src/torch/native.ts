@@ -59,8 +59,17 @@ interface NativeModule {
   deviceMemory(device: string): { allocated: number; peak: number };
 }
 
+/**
+ * GNU OpenMP's threads spin while they wait for each other. On cores that other programs use as well, a step then takes ten
+ * times as long; asleep they cost microseconds. Read by the library when it is loaded; a user's own value stays.
+ */
+function letThreadsSleep(): void {
+  if (process.env["GOMP_SPINCOUNT"] === undefined) process.env["OMP_WAIT_POLICY"] ??= "PASSIVE";
+}
+
 function load(): NativeModule {
   const path = locateAddon();
+  letThreadsSleep();
   try {
     return createRequire(import.meta.url)(path) as NativeModule;
   } catch (cause) {

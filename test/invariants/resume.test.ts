@@ -120,6 +120,15 @@ for (const step of [1, 4, 6, 15, 19]) {
   });
 }
 
+test("rows of metrics after the checkpoint, the last one torn, do not come twice", async () => {
+  for (const step of [4, 7]) {
+    const dir = await cut(lora, step);
+    const rows = readFileSync(join((await uninterrupted(lora)).dir, "metrics.jsonl"));
+    writeFileSync(join(dir, "metrics.jsonl"), rows.subarray(0, rows.length - 100));
+    await expectSame(lora, dir);
+  }
+});
+
 test("a run resumed after its last step only exports again", async () => {
   const dir = await cut(lora, 20);
   const told = await expectSame(lora, dir);
