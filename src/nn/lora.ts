@@ -67,8 +67,10 @@ export class LoraLinear implements Projection {
     const drops = this.#switch.training && this.#dropout > 0;
     const input = drops ? ops.dropout(x, this.#dropout, true) : x;
     const low = ops.linear(input, cast(this.lora_A, x));
-    const update = ops.mulScalar(ops.linear(low, cast(this.lora_B, x)), this.#scale);
-    if (this.lora_magnitude_vector === null) return ops.addTensor(base, update);
+    const up = cast(this.lora_B, x);
+    // one product that adds into the base's output, in place of three passes over it
+    if (this.lora_magnitude_vector === null) return ops.addmm_(base, low, ops.t(up), { alpha: this.#scale });
+    const update = ops.mulScalar(ops.linear(low, up), this.#scale);
     const gain = cast(ops.divTensor(this.lora_magnitude_vector, this.#directionNorm()), x);
     const turned = drops ? ops.linear(input, cast(this.weight, x)) : this.#withoutBias(base);
     const change = ops.addTensor(ops.mulTensor(turned, ops.subScalar(gain, 1)), ops.mulTensor(update, gain));
