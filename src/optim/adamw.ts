@@ -1,5 +1,5 @@
 /** AdamW (Loshchilov & Hutter 2017, arXiv:1711.05101) through torch's fused kernel, float32 states. */
-import { noGrad, ops, type Tensor, tensor } from "../torch/index.ts";
+import { noGrad, ops, scope, type Tensor, tensor } from "../torch/index.ts";
 
 /** Hyperparameters, as in `torch.optim.AdamW`. */
 export interface AdamWOptions {
@@ -47,13 +47,7 @@ export class AdamW {
       { parameters: parameters.filter((p) => !decays(p)), weightDecay: 0 },
     ];
     this.#options = options;
-    for (const { name, tensor: parameter } of parameters) {
-      this.#states.set(name, {
-        average: ops.zerosLike(ops.detach(parameter)),
-        square: ops.zerosLike(ops.detach(parameter)),
-        step: ops.toDevice(tensor([0], []), parameter.device, "float32"),
-      });
-    }
+    for (const { name, tensor: parameter } of parameters) this.#states.set(name, freshState(parameter));
   }
 
   /** Applies the parameters' `grad`s at `learningRate`; parameters without one are left alone. */
@@ -104,4 +98,13 @@ export class AdamW {
       yield [`${name}.step`, state.step];
     }
   }
+}
+
+function freshState(parameter: Tensor): State {
+  using making = scope();
+  return {
+    average: making.keep(ops.zerosLike(ops.detach(parameter))),
+    square: making.keep(ops.zerosLike(ops.detach(parameter))),
+    step: making.keep(ops.toDevice(tensor([0], []), parameter.device, "float32")),
+  };
 }

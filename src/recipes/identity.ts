@@ -1,6 +1,7 @@
 /** What a run was computed from: fingerprints, and the date its templates take as today. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import { TrainingError } from "../base/errors.ts";
 import { readJsonFile } from "../base/files.ts";
 import { codeVersion } from "../base/version.ts";
 import type { RunConfig } from "../runs/config-types.ts";
@@ -25,6 +26,7 @@ export function templateDate(run: OpenRun): Date {
  * The run's fingerprints, saved with it.
  *
  * @returns the fingerprints, and in words what differs from those of the run that is resumed
+ * @throws {TrainingError} if a resumed run finds another model or other rows; nothing is written then
  */
 export function runFingerprints(
   run: OpenRun,
@@ -41,9 +43,22 @@ export function runFingerprints(
     ...environment,
   };
   const { fingerprints: path } = run.paths;
-  const changes = existsSync(path)
-    ? changedFingerprints(readJsonFile(path) as Fingerprints, fingerprints)
-    : [];
+  const saved = existsSync(path) ? (readJsonFile(path) as Fingerprints) : null;
+  const changes = saved === null ? [] : changedFingerprints(saved, fingerprints);
+  if (saved !== null && config.resume_from_checkpoint !== null) refuseOther(run, saved, fingerprints);
   run.saveJson(path, fingerprints);
   return { fingerprints, changes };
+}
+
+/** Another model or other rows would silently make it another run. */
+function refuseOther(run: OpenRun, saved: Fingerprints, now: Fingerprints): void {
+  const changed = [
+    ...(saved.model === now.model ? [] : ["the weights or config.json of model_name_or_path"]),
+    ...(saved.data["rows"] === now.data["rows"] ? [] : ["the rows, the tokenizer or the template"]),
+  ];
+  if (changed.length === 0) return;
+  throw new TrainingError(
+    `The run in ${run.paths.dir} began with something else: ${changed.join(", and ")} changed since. ` +
+      "Put it back, or start a new run in another output_dir.",
+  );
 }

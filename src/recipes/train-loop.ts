@@ -1,4 +1,5 @@
 /** The steps of a run: update, log, evaluate, save, and stop when it is done, no better, told to, or going wrong. */
+import { existsSync } from "node:fs";
 import { setImmediate } from "node:timers/promises";
 import { TrainingError } from "../base/errors.ts";
 import { quietly } from "../base/file-io.ts";
@@ -114,6 +115,12 @@ class Loop {
 
   *#resume(wanted: string): Generator<TrainEvent> {
     const { run, training, data } = this.#input;
+    if (wanted === "latest" && !existsSync(run.paths.checkpoints)) {
+      this.#metrics.truncateAfterStep(-1);
+      yield { type: "note", text: "no checkpoint was written yet: the run begins again" };
+      if (this.#input.config.eval_on_start) yield* this.#evaluate(0);
+      return;
+    }
     const { checkpoint, rejected } = checkpointToResume(run.paths.checkpoints, wanted);
     for (const { path, reason } of rejected) yield { type: "note", text: `passed over ${path}: ${reason}` };
     this.#state = readCheckpointFiles(checkpoint.path, training, data.dataset.fingerprint);

@@ -2,6 +2,7 @@
  * A training run from configuration to exported model: data, model, reference, the steps, the export with its parity
  * gate. `train-loop.ts` has the steps.
  */
+
 import { messageOf } from "../base/errors.ts";
 import { quietly } from "../base/file-io.ts";
 import type { Dataset } from "../data/dataset.ts";
@@ -11,12 +12,12 @@ import { AdamW } from "../optim/adamw.ts";
 import type { ResolvedConfig } from "../runs/config-load.ts";
 import type { RunConfig } from "../runs/config-types.ts";
 import { writeReport } from "../runs/report.ts";
-import { createRun, type OpenRun, resumeRun } from "../runs/run-directory.ts";
+import { createRun, type Fingerprints, type OpenRun, resumeRun } from "../runs/run-directory.ts";
 import { manualSeed, setDeterministic } from "../torch/index.ts";
-import { settleEnvironment } from "../train/environment.ts";
+import { type Environment, settleEnvironment } from "../train/environment.ts";
 import { objectiveOf } from "../train/objective-of.ts";
 import { type PreparedData, prepareData } from "../train/prepare-data.ts";
-import { prepareModel } from "../train/prepare-model.ts";
+import { prepareModel, type TrainedModel } from "../train/prepare-model.ts";
 import type { Training } from "../train/step.ts";
 import { Evaluator } from "./evaluator.ts";
 import { finishRun, restoreBest } from "./finish.ts";
@@ -74,19 +75,50 @@ async function* trainIn(
   const task = objective.over === "answers" ? "sft" : "preference";
   const data = await prepareData({ ...config, task, now: templateDate(run) }, onPhase);
   const { dataset } = data;
-  run.saveJson(run.paths.preflight, dataset.report);
   yield { type: "preflight", report: dataset.report };
+  // a resumed run keeps the report it began with until its rows are known to be the same
+  if (config.resume_from_checkpoint === null) run.saveJson(run.paths.preflight, dataset.report);
   assertPreflight(dataset.report);
+  const { fingerprints, changes } = runFingerprints(run, config, { data, environment });
+  for (const text of changes) yield { type: "note", text: `changed since the run began: ${text}` };
+  run.saveConfig(resolved);
 
   manualSeed(config.seed);
   const trained = prepareModel({ ...config, baseModel }, environment);
+  try {
+    return yield* trainPrepared(
+      { run, resolved, config, environment, objective, data, trained, fingerprints },
+      options,
+    );
+  } finally {
+    trained.dispose();
+  }
+}
+
+/** What the steps need, once data and model are there. */
+interface Prepared {
+  run: OpenRun;
+  resolved: ResolvedConfig;
+  config: RunConfig;
+  environment: Environment;
+  objective: Objective;
+  data: PreparedData;
+  trained: TrainedModel;
+  fingerprints: Fingerprints;
+}
+
+async function* trainPrepared(
+  prepared: Prepared,
+  options: TrainOptions,
+): AsyncGenerator<TrainEvent, TrainSummary> {
+  const { run, resolved, config, environment, objective, data, trained, fingerprints } = prepared;
+  const { dataset } = data;
+  const onPhase = options.onPhase ?? (() => {});
   const numerics = {
     dtype: environment.dtype,
     recompute: config.gradient_checkpointing,
     chunkRows: config.logits_chunk_size,
   };
-  const { fingerprints, changes } = runFingerprints(run, config, { data, environment });
-  for (const text of changes) yield { type: "note", text: `changed since the run began: ${text}` };
   const references = referencesOf(
     { config, objective, trained, numerics, fingerprints, runDir: run.paths.dir, onPhase },
     dataset,
@@ -106,11 +138,15 @@ async function* trainIn(
     reference: references.train,
   };
   const evaluator = evaluatorOf(training, dataset, { references, run, resolved });
-  const outcome = yield* runSteps(
-    { run, config, data, training, evaluator, environment },
-    options.signal ?? null,
-  );
-  return yield* finish({ run, config, data, training, outcome });
+  try {
+    const outcome = yield* runSteps(
+      { run, config, data, training, evaluator, environment },
+      options.signal ?? null,
+    );
+    return yield* finish({ run, config, data, training, outcome });
+  } finally {
+    for (const [, state] of optimizer.stateTensors()) state.dispose();
+  }
 }
 
 function evaluatorOf(

@@ -209,6 +209,8 @@ function refuseStepsTaken(dir: string): void {
  * @throws {ConfigError} when there is no run
  * @throws {TrainingError} when the configuration has changed in a way that would make it another run, naming the keys,
  *   or when another process is writing it
+ *
+ * Nothing is written: call {@link OpenRun.saveConfig} once data and model are known to be the run's own.
  */
 export function resumeRun(resolved: ResolvedConfig): OpenRun {
   const dir = resolved.config.output_dir;
@@ -225,7 +227,6 @@ export function resumeRun(resolved: ResolvedConfig): OpenRun {
         `The run in ${dir} was started with other values:\n${list.join("\n")}\nPut them back, or start a new run in another output_dir.`,
       );
     }
-    run.saveConfig(resolved);
   });
 }
 

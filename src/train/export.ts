@@ -36,7 +36,11 @@ export interface ParityResult {
 }
 
 /** Writes the adapter directory `dir`: all of it appears at once, or nothing. */
-export async function exportAdapter(dir: string, trained: TrainedModel, tokenizer: Tokenizer): Promise<void> {
+export async function exportAdapter(
+  dir: string,
+  trained: Pick<TrainedModel, "adapter" | "parameters">,
+  tokenizer: Tokenizer,
+): Promise<void> {
   const { adapter, parameters } = trained;
   if (adapter === null) throw new FormatError("there is no adapter to export: the run trains all weights");
   await writeDirectoryAtomic(

@@ -6,8 +6,10 @@ import { type Adapter, addAdapter } from "../models/adapt.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
 import { loadModel } from "../models/load.ts";
 import { installAdapter } from "../models/load-adapter.ts";
+import { namedTensors } from "../nn/module.ts";
 import type { NamedParameter } from "../optim/adamw.ts";
 import type { RunConfig } from "../runs/config-types.ts";
+import type { Tensor } from "../torch/index.ts";
 import type { Environment } from "./environment.ts";
 import { adapterParameters, trainAll } from "./parameters.ts";
 
@@ -35,6 +37,8 @@ export interface TrainedModel {
   model: CausalLM;
   adapter: Adapter | null;
   parameters: readonly NamedParameter[];
+  /** Frees all tensors of model and adapter. */
+  dispose(): void;
 }
 
 /**
@@ -51,11 +55,23 @@ export function prepareModel(selection: TrainedSelection, environment: Environme
       );
     }
     const model = loadModel(dir, { device, dtype: "float32", copy: true });
-    return { model, adapter: null, parameters: trainAll(model) };
+    const parameters = trainAll(model);
+    return { model, adapter: null, parameters, dispose: () => freeAll(tensorsOf(model)) };
   }
   const model = loadModel(dir, { device, dtype });
+  // taken before the adapter hides what it replaces
+  const base = tensorsOf(model);
   const adapter = adapterOf(model, selection);
-  return { model, adapter, parameters: adapterParameters(model) };
+  const parameters = adapterParameters(model);
+  return { model, adapter, parameters, dispose: () => freeAll([...base, ...tensorsOf(model)]) };
+}
+
+function tensorsOf(model: CausalLM): Tensor[] {
+  return [...namedTensors(model)].map(([, tensor]) => tensor);
+}
+
+function freeAll(tensors: readonly Tensor[]): void {
+  for (const tensor of tensors) tensor.dispose();
 }
 
 function adapterOf(model: CausalLM, selection: TrainedSelection): Adapter {

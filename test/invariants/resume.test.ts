@@ -260,8 +260,8 @@ test("rows that changed under the same path are refused; checkpoints and metrics
   const before = kept();
   appendFileSync(train, `${JSON.stringify({ prompt: "new", chosen: "yes", rejected: "no" })}\n`);
   await assert.rejects(runTraining({ ...recipe, output_dir: dir, ...resumed }), (error: unknown) => {
-    assert.ok(error instanceof FormatError);
-    assert.match(error.message, /checkpoint-2: the run began with other data/);
+    assert.ok(error instanceof TrainingError);
+    assert.match(error.message, /the rows, the tokenizer or the template changed since/);
     return true;
   });
   assert.deepEqual(kept(), before);

@@ -1,0 +1,94 @@
+/** What a resumed run refuses before it touches anything, how it begins again without a checkpoint, and what it frees. */
+import assert from "node:assert/strict";
+import { rmSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { setImmediate } from "node:timers/promises";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
+import { TrainingError } from "../../src/base/errors.ts";
+import { readMetrics } from "../../src/runs/metrics.ts";
+import { liveTensorCount } from "../../src/torch/index.ts";
+import { filesOf, runTraining, workshop } from "../support/runs.ts";
+import { makeTinyModel, pairRows, writeRows } from "../support/tiny-model.ts";
+
+const keys = { use_peft: true, max_steps: 6, save_steps: 3, logging_steps: 1, lr_scheduler_type: "constant" };
+
+/** Hashes of what the run was computed from and what came of it; logs may grow. */
+function essence(run: string): Record<string, string> {
+  const { "log.jsonl": _, ...rest } = filesOf(run);
+  return rest;
+}
+
+for (const [what, change] of Object.entries({
+  "other weights of the base model": (model: string) => {
+    rmSync(model, { recursive: true, force: true });
+    makeTinyModel(model, { seed: 2 });
+  },
+  "other rows": (_model: string, train: string) => writeRows(train, pairRows(20, 99)),
+})) {
+  test(`resuming with ${what} is refused and changes nothing`, async () => {
+    using shop = workshop();
+    const run = shop.path("run");
+    const values = { ...shop.values, ...keys, output_dir: run };
+    await runTraining(values);
+    const before = essence(run);
+    const model = String(shop.values["model_name_or_path"]);
+    change(model, String(shop.values["train_data"]));
+    const resumed = runTraining({ ...values, max_steps: 8, resume_from_checkpoint: "latest" });
+    await assert.rejects(resumed, (error: unknown) => {
+      assert.ok(error instanceof TrainingError);
+      assert.match(error.message, /began with something else: .*changed since/);
+      return true;
+    });
+    assert.deepEqual(essence(run), before);
+  });
+}
+
+test("a run without any checkpoint begins again and ends as a run of its own", async () => {
+  using shop = workshop();
+  const stop = new AbortController();
+  const values = { ...shop.values, ...keys, output_dir: shop.path("run") };
+  await runTraining(values, {
+    signal: stop.signal,
+    onEvent: (e) => e.type === "step" && e.step === 2 && stop.abort(),
+  });
+  rmSync(join(shop.path("run"), "checkpoints"), { recursive: true });
+  await runTraining({ ...values, resume_from_checkpoint: "latest" });
+  await runTraining({ ...values, output_dir: shop.path("whole") });
+  const losses = (run: string) =>
+    readMetrics(shop.path(run, "metrics.jsonl")).map((row) => [
+      row.global_step,
+      row["loss"],
+      row["eval_loss"],
+    ]);
+  assert.deepEqual(losses("run"), losses("whole"));
+  const name = "adapter_model.safetensors";
+  assert.equal(filesOf(shop.path("run", "adapter"))[name], filesOf(shop.path("whole", "adapter"))[name]);
+});
+
+setFlagsFromString("--expose-gc");
+const collectGarbage = runInNewContext("gc") as () => void;
+
+/** Live tensors once finalizers have run: those of earlier runs' file maps wait for the garbage collector. */
+async function settledTensorCount(): Promise<number> {
+  for (let i = 0; i < 3; i++) {
+    collectGarbage();
+    await setImmediate();
+  }
+  return liveTensorCount();
+}
+
+for (const usePeft of [true, false]) {
+  const tuning = usePeft ? "LoRA with a trained head" : "full tuning";
+  test(`a finished run frees its tensors at once, ${tuning}`, async () => {
+    using shop = workshop({ family: "llama_untied" });
+    const before = await settledTensorCount();
+    const more = usePeft ? { lora_modules_to_save: ["lm_head"] } : {};
+    const outputDir = shop.path("run");
+    await runTraining({ ...shop.values, output_dir: outputDir, use_peft: usePeft, ...more, max_steps: 2 });
+    // what is left are maps of files, which the collector frees
+    assert.ok(liveTensorCount() - before <= 4, `${liveTensorCount() - before} tensors are left`);
+    assert.equal(await settledTensorCount(), before);
+  });
+}
