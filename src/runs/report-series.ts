@@ -120,19 +120,17 @@ export function pointsOf(rows: readonly MetricRow[], key: string): [number, numb
 
 /**
  * The rows with the changes since the start filled in from the means per token, or from the sums, where the run did not
- * log them. The first row then counts as the start.
+ * log them. The first evaluation then counts as the start. Held-out rows only: they are the same each time, while a
+ * difference between two training windows would compare different answers.
  */
 export function withDisplacement(rows: readonly MetricRow[]): MetricRow[] {
-  return ["", "eval_"].reduce<MetricRow[]>(
-    (all, prefix) => ["chosen", "rejected"].reduce((some, side) => fillDelta(some, prefix, side), all),
-    [...rows],
-  );
+  return ["chosen", "rejected"].reduce<MetricRow[]>(fillDelta, [...rows]);
 }
 
-function fillDelta(rows: MetricRow[], prefix: string, side: string): MetricRow[] {
-  const target = `${prefix}logps/${side}_delta_init`;
+function fillDelta(rows: MetricRow[], side: string): MetricRow[] {
+  const target = `eval_logps/${side}_delta_init`;
   if (pointsOf(rows, target).length > 0) return rows;
-  const sources = [`${prefix}logps/${side}_mean`, `${prefix}logps/${side}`];
+  const sources = [`eval_logps/${side}_mean`, `eval_logps/${side}`];
   const source = sources.find((key) => pointsOf(rows, key).length > 1);
   if (source === undefined) return rows;
   const start = pointsOf(rows, source)[0]?.[1] ?? Number.NaN;

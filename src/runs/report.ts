@@ -114,8 +114,8 @@ function tiles(config: RunConfig, rows: readonly MetricRow[]): Html {
     ["eval_rewards/accuracies", "held-out accuracy", percent],
     ["rewards/accuracies", "training accuracy", percent],
     ["eval_rewards/margins", "held-out margin", formatNumber],
-    ["logps/chosen_delta_init", "chosen since start, nats/token", signed],
-    ["logps/rejected_delta_init", "rejected since start, nats/token", signed],
+    ["eval_logps/chosen_delta_init", "chosen since start, held out, nats/token", signed],
+    ["eval_logps/rejected_delta_init", "rejected since start, held out, nats/token", signed],
     ["peak_memory_bytes", "peak memory", (value) => `${(value / 2 ** 30).toFixed(2)} GiB`],
   ];
   const made = shown.flatMap(([key, caption, format]) => {
@@ -149,14 +149,12 @@ function chartSection(
 
 /** Says so when the margin is won by both answers falling. Held-out figures count before training figures. */
 function displacementNote(rows: readonly MetricRow[]): string | null {
-  const prefix = pointsOf(rows, "eval_logps/chosen_delta_init").length > 1 ? "eval_" : "";
-  const last = (key: string): number => pointsOf(rows, prefix + key).at(-1)?.[1] ?? Number.NaN;
-  const chosen = last("logps/chosen_delta_init");
-  const rejected = last("logps/rejected_delta_init");
+  const last = (key: string): number => pointsOf(rows, key).at(-1)?.[1] ?? Number.NaN;
+  const chosen = last("eval_logps/chosen_delta_init");
+  const rejected = last("eval_logps/rejected_delta_init");
   if (!(chosen < 0 && rejected < chosen)) return null;
-  const of = prefix === "" ? "training" : "held-out";
   return (
-    `Likelihood displacement: on ${of} rows the margin grew while both answers became less likely ` +
+    `Likelihood displacement: on held-out rows the margin grew while both answers became less likely ` +
     `(chosen ${signed(chosen)}, rejected ${signed(rejected)} since the start).`
   );
 }
