@@ -84,7 +84,15 @@ test("an existing run is not written over, and not resumed with other values", a
     () => createRun(resolved),
     (e) => e instanceof ConfigError && /already holds a run.*--resume/.test(e.message),
   );
-  resumeRun(configured({ logging_steps: 1, resume_from_checkpoint: "latest" }, dir)).release();
+  const changed = configured({ logging_steps: 1, resume_from_checkpoint: "latest" }, dir);
+  const resumed = resumeRun(changed);
+  assert.equal(
+    openRun(dir).config.logging_steps,
+    10,
+    "nothing is written before the caller has checked its data",
+  );
+  resumed.saveConfig(changed);
+  resumed.release();
   assert.equal(openRun(dir).config.logging_steps, 1);
   assert.throws(
     () => resumeRun(configured({ learning_rate: 1 }, dir)),
