@@ -1,11 +1,61 @@
-/** Child program, `model-child.ts NAME DIR`: writes a benchmark model with seeded random weights and a tokenizer into DIR. */
-import { renameSync, rmSync, writeFileSync } from "node:fs";
-import { mkdirSync } from "node:fs";
+/** Child program, `model-child.ts NAME DIR`: writes a benchmark's model, seeded random weights and a tokenizer, into DIR. */
+import { mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { UsageError } from "../../src/base/errors.ts";
+import { ConfigError } from "../../src/base/errors.ts";
 import { readModelConfig } from "../../src/formats/hf-config.ts";
 import { buildModel } from "../../src/models/build.ts";
 import { writeMergedModel } from "../../src/models/save.ts";
 import { randomWeights } from "../../src/models/weights.ts";
 import { manualSeed } from "../../src/torch/index.ts";
 import { configOf, shapes } from "./shapes.ts";
+
+// rows come as ids: the peers only ask a tokenizer for its special tokens
+const special = ["<pad>", "<s>", "</s>"];
+const tokenizer = {
+  version: "1.0",
+  added_tokens: special.map((content, id) => ({
+    id,
+    content,
+    single_word: false,
+    lstrip: false,
+    rstrip: false,
+    normalized: false,
+    special: true,
+  })),
+  pre_tokenizer: { type: "Whitespace" },
+  model: {
+    type: "WordLevel",
+    vocab: Object.fromEntries([...special, "<unk>"].map((word, id) => [word, id])),
+    unk_token: "<unk>",
+  },
+};
+const tokenizerConfig = {
+  tokenizer_class: "PreTrainedTokenizerFast",
+  pad_token: "<pad>",
+  bos_token: "<s>",
+  eos_token: "</s>",
+  unk_token: "<unk>",
+  model_max_length: 4096,
+};
+
+function write(name: string, dir: string): void {
+  const shape = shapes[name];
+  if (shape === undefined) {
+    throw new ConfigError(`expected a model of ${Object.keys(shapes).join(", ")}, got "${name}"`);
+  }
+  const staging = `${dir}.new`;
+  rmSync(staging, { recursive: true, force: true });
+  mkdirSync(staging, { recursive: true });
+  const place = (file: string, value: unknown) =>
+    writeFileSync(join(staging, file), JSON.stringify(value, null, 2));
+  place("config.json", configOf(shape));
+  manualSeed(0);
+  writeMergedModel(staging, buildModel(readModelConfig(staging), randomWeights(0.02, 1)), "float32");
+  place("config.json", configOf(shape));
+  place("tokenizer.json", tokenizer);
+  place("tokenizer_config.json", tokenizerConfig);
+  renameSync(staging, dir);
+}
+
+const [name = "", dir = ""] = process.argv.slice(2);
+write(name, dir);

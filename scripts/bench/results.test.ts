@@ -37,12 +37,15 @@ test("ratios are of medians; CPU time has a line of its own on a busy machine on
 test("the table has a line a trainer", () => {
   const lines = figuresTable([ours, peer], false).split("\n");
   assert.equal(lines.length, 4);
-  assert.match(lines[2] ?? "", /^ours +0\.500 \/ 1\.000 \/ 2\.000 +50 \/ 100 \/ 200 +200 \/ 200 \/ 200 +13 \/ 25 \/ 50$/);
+  assert.match(
+    lines[2] ?? "",
+    /^ours +0\.500 \/ 1\.000 \/ 2\.000 +50 \/ 100 \/ 200 +200 \/ 200 \/ 200 +13 \/ 25 \/ 50$/,
+  );
   assert.match(figuresTable([ours, peer], true), /pairs\/CPU s/);
 });
 
 test("losses agree up to one part in ten thousand", () => {
-  assert.ok(lossesAgree(0.69315, 0.6932));
-  assert.ok(!lossesAgree(0.69315, 0.6933));
+  assert.ok(lossesAgree(10.0001, 10.001));
+  assert.ok(!lossesAgree(10.0001, 10.0013));
   assert.ok(!lossesAgree(Number.NaN, Number.NaN));
 });

@@ -1,29 +1,10 @@
 /** The columns of a row under the names the rest of `data/` uses, after the user's column mapping. */
+import { type ColumnName, columnNames } from "../base/column-names.ts";
 import { ConfigError, DataError } from "../base/errors.ts";
 import { didYouMean } from "../base/suggest.ts";
 import { describeOrigin, type RawRow } from "./example.ts";
 
-/** Every column that has a meaning. Other columns are passed over. */
-const columnNames = [
-  "prompt",
-  "chosen",
-  "rejected",
-  "completion",
-  "messages",
-  "text",
-  "prompt_ids",
-  "chosen_ids",
-  "rejected_ids",
-  "completion_ids",
-  "completion_mask",
-  "ref_chosen_logps",
-  "ref_rejected_logps",
-  "tools",
-  "chat_template_kwargs",
-] as const;
-
-/** A column with a meaning. */
-export type ColumnName = (typeof columnNames)[number];
+export type { ColumnName };
 
 /** Names in the file of columns that are called otherwise there, such as `{ prompt: "question", chosen: "good" }`. */
 export type ColumnMap = Readonly<Partial<Record<ColumnName, string>>>;

@@ -188,7 +188,7 @@ class Loop {
     yield { type: "skipped", step: index + 1, rows };
     if (this.#state.skippedInRow < config.max_nonfinite_steps) return;
     throw new TrainingError(
-      `${this.#state.skippedInRow} steps in a row had a loss or gradient that is not finite, the last at step ${index + 1} ` +
+      `${this.#state.skippedInRow} ${this.#state.skippedInRow === 1 ? "step" : "steps in a row"} had a loss or gradient that is not finite, the last at step ${index + 1} ` +
         `with ${rows.join(", ")}. No weight was changed by them. Look at these rows and take out what is wrong, or lower ` +
         "learning_rate, and start a new run; the checkpoints of this one are intact.",
     );

@@ -1,32 +1,14 @@
 /** Value types of the keys that name data: `train_data`, `eval_data` and `columns`. */
 import { z } from "zod";
-import type { ColumnMapping, ColumnName, DatasetSpec } from "./config-types.ts";
+import { columnNames } from "../base/column-names.ts";
+import type { ColumnMapping, DatasetSpec } from "./config-types.ts";
 import { jsonOrNull, type ValueType } from "./config-values.ts";
-
-/** Every column name that training reads, in the order of the documentation. */
-export const COLUMN_NAMES: readonly ColumnName[] = [
-  "prompt",
-  "chosen",
-  "rejected",
-  "completion",
-  "messages",
-  "text",
-  "prompt_ids",
-  "chosen_ids",
-  "rejected_ids",
-  "completion_ids",
-  "completion_mask",
-  "ref_chosen_logps",
-  "ref_rejected_logps",
-  "tools",
-  "chat_template_kwargs",
-];
 
 /** Keys of one entry of `train_data`. */
 export const DATASET_KEYS: readonly (keyof DatasetSpec)[] = ["path", "weight", "columns", "split", "name"];
 
 const columnsSchema = z.strictObject(
-  Object.fromEntries(COLUMN_NAMES.map((name) => [name, z.string().min(1).optional()])),
+  Object.fromEntries(columnNames.map((name) => [name, z.string().min(1).optional()])),
 ) as unknown as z.ZodType<ColumnMapping>;
 
 const specSchema = z.strictObject({
@@ -68,7 +50,7 @@ export function datasets(): ValueType<DatasetSpec[]> {
 export function columnMapping(): ValueType<ColumnMapping> {
   return {
     schema: columnsSchema,
-    expected: `a mapping from ${COLUMN_NAMES.slice(0, 4).join(", ")} … to the file's column names`,
+    expected: `a mapping from ${columnNames.slice(0, 4).join(", ")} … to the file's column names`,
     fromText: (typed) => {
       if (typed.trim().startsWith("{")) return jsonOrNull(typed) ?? typed;
       const pairs = typed.split(",").map((part) => part.split("=").map((side) => side.trim()));

@@ -4,10 +4,12 @@
  *
  * Relative paths are kept as written and mean the working directory, as in other trainers, not the YAML file's.
  */
+
+import { columnNames } from "../base/column-names.ts";
 import { ConfigError } from "../base/errors.ts";
 import { didYouMean } from "../base/suggest.ts";
 import { checkConfig } from "./config-checks.ts";
-import { COLUMN_NAMES, DATASET_KEYS } from "./config-datasets.ts";
+import { DATASET_KEYS } from "./config-datasets.ts";
 import { fillIn, type Origins } from "./config-fill.ts";
 import { type Inactive, inactiveKeys } from "./config-inactive.ts";
 import { CONFIG_KEYS, fieldOf, isConfigKey } from "./config-schema.ts";
@@ -159,7 +161,7 @@ function nestedProblem(label: string, value: unknown, issue: Issue): string {
   const place = path.map((part) => (typeof part === "number" ? `[${part}]` : `.${String(part)}`)).join("");
   if (issue.code === "unrecognized_keys") {
     const inColumns = path.at(-1) === "columns" || label.endsWith(": columns") || label === "--columns";
-    const known = inColumns ? COLUMN_NAMES : DATASET_KEYS;
+    const known = inColumns ? columnNames : DATASET_KEYS;
     return (issue as Issue & { keys: string[] }).keys
       .map((name) => `${label}${place}: unknown key "${name}".${didYouMean(name, known)}`)
       .join("\n");

@@ -3,6 +3,7 @@
  * Keys keep the file's snake_case, so that a name means the same in YAML, on the command line and in code.
  * What each key accepts, its default and where the default comes from stands in the `config-fields-*.ts` tables.
  */
+import type { ColumnName } from "../base/column-names.ts";
 
 /** What is optimised. */
 export type ObjectiveName = "slime" | "dpo" | "simpo" | "sft";
@@ -15,24 +16,6 @@ export type SimpoPreset = "authors" | "slime-paper";
 
 /** Which columns of a file hold what: preftune's name of a column to the file's name of it. */
 export type ColumnMapping = Partial<Record<ColumnName, string>>;
-
-/** Names of the columns that training reads; the same as in `data/columns.ts`, which this layer cannot import. */
-export type ColumnName =
-  | "prompt"
-  | "chosen"
-  | "rejected"
-  | "completion"
-  | "messages"
-  | "text"
-  | "prompt_ids"
-  | "chosen_ids"
-  | "rejected_ids"
-  | "completion_ids"
-  | "completion_mask"
-  | "ref_chosen_logps"
-  | "ref_rejected_logps"
-  | "tools"
-  | "chat_template_kwargs";
 
 /** One source of rows. */
 export interface DatasetSpec {

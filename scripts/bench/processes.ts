@@ -1,0 +1,52 @@
+/** The processes of the benchmark: our trainer's and the peers', with the same settings, one at a time. */
+import { spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { PreftuneError } from "../../src/base/errors.ts";
+import { stateFolder } from "../../src/setup/places.ts";
+import type { RunPlan, RunRecord } from "./run-record.ts";
+
+// glibc gives every big tensor back to the kernel and fetches it again page by page; both sides are spared that
+const allocator = {
+  MALLOC_MMAP_THRESHOLD_: "100000000000",
+  MALLOC_TRIM_THRESHOLD_: "100000000000",
+  MALLOC_TOP_PAD_: "268435456",
+};
+
+/** A Python in which TRL can be imported: PREFTUNE_PEERS_PYTHON, or what `npm run bench:peers` made; else null. */
+export function peersPython(): string | null {
+  const own = join(stateFolder(), "peers", "bin", "python");
+  const candidates = [process.env["PREFTUNE_PEERS_PYTHON"] ?? "", own];
+  const probe = "import importlib.util, sys; sys.exit(importlib.util.find_spec('trl') is None)";
+  return candidates.find((p) => existsSync(p) && spawnSync(p, ["-c", probe]).status === 0) ?? null;
+}
+
+/** Runs a program of this folder with our Node and returns what it printed. */
+export function runHere(file: string, args: readonly string[], threads: number): string {
+  return output(process.execPath, [join(import.meta.dirname, file), ...args], threads);
+}
+
+/** One run of our trainer with `objective`. */
+export function runOurs(plan: RunPlan, objective: string): RunRecord {
+  return lastLine(runHere("ours-child.ts", [JSON.stringify({ ...plan, objective })], plan.threads));
+}
+
+/** One run of a peer: dpo, dpo_pre or simpo. */
+export function runPeer(python: string, plan: RunPlan, objective: string): RunRecord {
+  const program = join(import.meta.dirname, "peer.py");
+  return lastLine(output(python, [program, JSON.stringify({ ...plan, objective })], plan.threads));
+}
+
+function output(program: string, args: readonly string[], threads: number): string {
+  const env = { ...process.env, ...allocator, OMP_NUM_THREADS: `${threads}`, MKL_NUM_THREADS: `${threads}` };
+  const result = spawnSync(program, args, { env, encoding: "utf8", maxBuffer: 2 ** 26 });
+  if (result.status === 0) return result.stdout;
+  const reason = result.error?.message ?? result.stderr.trim().split("\n").slice(-12).join("\n");
+  throw new PreftuneError(
+    `${program} ${args[0] ?? ""} failed (${result.signal ?? result.status}):\n${reason}`,
+  );
+}
+
+function lastLine(text: string): RunRecord {
+  return JSON.parse(text.trim().split("\n").at(-1) ?? "");
+}
