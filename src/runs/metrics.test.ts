@@ -34,11 +34,10 @@ test("any value comes back as it was written", () => {
   const value = fc.dictionary(fc.string(), fc.oneof(number, fc.string(), fc.boolean(), fc.constant(null)));
   fc.assert(
     fc.property(value, (row) => {
-      assert.deepEqual(
-        parseNumbers(stringifyNumbers(row)),
-        JSON.parse(JSON.stringify(row), (k, v) => (k === "" ? v : row[k])),
-      );
+      // a copy, since the generator's objects may lack a prototype
+      assert.deepEqual(parseNumbers(stringifyNumbers(row)), { ...row });
     }),
+    { examples: [[{ "": Number.NEGATIVE_INFINITY }]] },
   );
 });
 
