@@ -67,8 +67,8 @@ export function ratiosOf(ours: TrainerFigures, peers: readonly TrainerFigures[])
   }));
 }
 
-/** "min / median / max". */
-export function spreadText({ min, median, max }: Spread, digits: number, factor: number = 1): string {
+// min / median / max
+function spreadText({ min, median, max }: Spread, digits: number, factor: number = 1): string {
   return [min, median, max].map((value) => (value * factor).toFixed(digits)).join(" / ");
 }
 

@@ -1,5 +1,6 @@
 /** Loads the addon (`native/`) and types every function it exports. The only file that touches the `.node` binary. */
 import { createRequire } from "node:module";
+import { resolve } from "node:path";
 import { TorchError } from "../base/errors.ts";
 import { locateAddon } from "../setup/locate.ts";
 
@@ -71,7 +72,7 @@ function load(): NativeModule {
   const path = locateAddon();
   letThreadsSleep();
   try {
-    return createRequire(import.meta.url)(path) as NativeModule;
+    return createRequire(import.meta.url)(resolve(path)) as NativeModule;
   } catch (cause) {
     throw new TorchError(
       `the native addon ${path} does not load: ${cause instanceof Error ? cause.message : cause}. ` +
