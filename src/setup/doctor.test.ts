@@ -12,10 +12,10 @@ const loaded: LoadedAddon = { torchVersion: "2.13.0", cudaDevices: 0, hasMps: fa
 
 const healthy: DoctorReport = {
   preftune: { folder: "/work", checkout: true },
-  node: { version: "24.21.0", path: "/work/node" },
+  node: { version: "24.21.0", path: "/opt/node" },
   torch: { version: "2.13.0+cpu", cuda: null, folder: "/opt/torch", source: "python3" },
   compiler: { path: "/usr/bin/c++", prefix: [], version: "c++ 12.2.0" },
-  addon: { path: "/work/preftune.node", loaded, error: null },
+  addon: { path: "/opt/preftune.node", loaded, error: null },
   processor: { model: "Test CPU", features: ["avx2"], cores: 8, usableCores: 2 },
   memory: { totalBytes: 64 * 2 ** 30, limitBytes: 24 * 2 ** 30, availableBytes: 20.5 * 2 ** 30 },
   diskFreeBytes: 100 * 2 ** 30,
