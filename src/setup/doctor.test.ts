@@ -11,7 +11,7 @@ import { computesBfloat16, parseCpuFlags, parseNvidiaSmi } from "./machine.ts";
 const loaded: LoadedAddon = { torchVersion: "2.13.0", cudaDevices: 0, hasMps: false, threads: 2 };
 
 const healthy: DoctorReport = {
-  preftune: { folder: "/work", checkout: true },
+  preftune: { folder: "/opt/preftune", checkout: true },
   node: { version: "24.21.0", path: "/opt/node" },
   torch: { version: "2.13.0+cpu", cuda: null, folder: "/opt/torch", source: "python3" },
   compiler: { path: "/usr/bin/c++", prefix: [], version: "c++ 12.2.0" },
