@@ -67,6 +67,7 @@ class Loop {
   readonly #input: LoopInput;
   readonly #plan: RunPlan;
   readonly #metrics: MetricsWriter;
+  readonly #fracTruncated: number;
   #state: TrainerState;
   #logbook: Logbook;
   #savedAt = -1;
@@ -77,6 +78,11 @@ class Loop {
     this.#input = input;
     this.#plan = new RunPlan(input.data.dataset.examples, input.config);
     this.#metrics = new MetricsWriter(input.run.paths.metrics);
+    const { examples } = input.data.dataset;
+    const cut = examples.filter(
+      ({ trace }) => (trace?.answerTokensCut ?? 0) + (trace?.promptTokensCut ?? 0) > 0,
+    );
+    this.#fracTruncated = cut.length / examples.length;
     this.#state = {
       step: 0,
       numTokens: 0,
@@ -206,16 +212,12 @@ class Loop {
   }
 
   #log(epoch: number, learningRate: number): TrainEvent {
-    const { data, environment } = this.#input;
-    const { examples } = data.dataset;
-    const cut = examples.filter(
-      (e) => (e.trace?.answerTokensCut ?? 0) + (e.trace?.promptTokensCut ?? 0) > 0,
-    ).length;
+    const { environment } = this.#input;
     const row = this.#logbook.row({
       step: this.#state.step,
       epoch,
       learningRate,
-      fracTruncated: cut / examples.length,
+      fracTruncated: this.#fracTruncated,
       peakMemoryBytes: memoryInUse(environment.device).peak,
     });
     this.#metrics.write(row);

@@ -6,6 +6,7 @@ import {
   evaluateObjective,
   MetricTally,
   type MicroBatch,
+  objectiveType,
   sumCounts,
   type Training,
   tokenStatistics,
@@ -38,7 +39,7 @@ export function evaluate(training: Evaluated, batches: readonly MicroBatch[], ex
     using _ = scope();
     const onDevice = toDevice(batch.packed, model.device);
     const pass = walk(model, onDevice, { ...numerics, training: false, entropies: true });
-    const type = model.device.startsWith("mps") ? "float32" : "float64";
+    const type = objectiveType(model.device);
     const answers = answerLogps(ops.toDtype(pass.logps, type), onDevice, reference?.(batch) ?? null);
     const result = evaluateObjective(objective, answers, { ...totals, micro: onDevice.counts });
     loss += result.loss.item();

@@ -140,7 +140,7 @@ function microStep(
 }
 
 /** Objectives are computed in float64 where the device has it: their vectors are short and sums stay exact. */
-function objectiveType(device: string): DType {
+export function objectiveType(device: string): DType {
   return device.startsWith("mps") ? "float32" : "float64";
 }
 
