@@ -16,6 +16,9 @@
 
 #include "attention.h"
 #include "gated.h"
+#include "head.h"
+#include "lora.h"
+#include "norm.h"
 #include "operators.h"
 
 namespace preftune {

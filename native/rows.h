@@ -2,9 +2,9 @@
 #pragma once
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 #include <limits>
 
 #if defined(__x86_64__) && defined(__linux__) && defined(__GNUC__) && !defined(__clang__)
@@ -12,78 +12,178 @@
 #else
 #define PREFTUNE_VECTORISED
 #endif
+#define PREFTUNE_INLINE inline __attribute__((always_inline))
 
 namespace preftune {
 
-constexpr int64_t kLanes = 16;
+// Eight floats at once, the width of AVX2: compilers take wider vectors apart into single floats where they compare them.
+constexpr int64_t kLanes = 8;
+using Lanes = float __attribute__((vector_size(32)));
+using IntLanes = int32_t __attribute__((vector_size(32)));
 
-// e^x by range reduction and a polynomial (Cephes' coefficients); relative error below 2e-7, 0 below -87.
-inline float expApprox(float x) {
-  const float clipped = std::max(x, -87.0f);
-  const float shifted = clipped * 1.44269504088896341f + 12582912.0f;  // round to nearest by losing the fraction
-  const float n = shifted - 12582912.0f;
-  const float r = (clipped - n * 0.693359375f) + n * 2.12194440e-4f;
-  float p = 1.9875691500e-4f;
-  p = p * r + 1.3981999507e-3f;
+PREFTUNE_INLINE Lanes load(const float* from) {
+  Lanes to;
+  std::memcpy(&to, from, sizeof to);
+  return to;
+}
+PREFTUNE_INLINE void store(float* to, const Lanes& from) { std::memcpy(to, &from, sizeof from); }
+
+// The `n` < 8 floats of a row's end; the other lanes hold `rest`.
+PREFTUNE_INLINE Lanes loadEnd(const float* from, int64_t n, float rest = 0) {
+  Lanes to = Lanes{} + rest;
+  std::memcpy(&to, from, static_cast<size_t>(n) * sizeof(float));
+  return to;
+}
+PREFTUNE_INLINE void storeEnd(float* to, const Lanes& from, int64_t n) { std::memcpy(to, &from, static_cast<size_t>(n) * sizeof(float)); }
+
+#define PREFTUNE_EACH(...) [&](__VA_ARGS__) __attribute__((always_inline))
+
+// f(i, get, put) for i = 0, 8, … below n, where get and put move up to eight floats at a time.
+template <typename F>
+PREFTUNE_INLINE void walkRow(int64_t n, const F& f) {
+  int64_t i = 0;
+  const auto get = PREFTUNE_EACH(const float* from) { return load(from); };
+  const auto put = PREFTUNE_EACH(float* to, const Lanes& x) { store(to, x); };
+  for (; i + kLanes <= n; i += kLanes) f(i, get, put);
+  const int64_t rest = n - i;
+  const auto getEnd = PREFTUNE_EACH(const float* from) { return loadEnd(from, rest); };
+  const auto putEnd = PREFTUNE_EACH(float* to, const Lanes& x) { storeEnd(to, x, rest); };
+  if (rest > 0) f(i, getEnd, putEnd);
+}
+
+// out[i] = f(in[i]…) for i in [0, n); `out` may be one of the inputs.
+template <typename F, typename... In>
+PREFTUNE_INLINE void mapRow(float* out, int64_t n, const F& f, const In*... in) {
+  walkRow(n, PREFTUNE_EACH(int64_t i, const auto& get, const auto& put) { put(out + i, f(get(in + i)...)); });
+}
+
+// Σ f(in[i]…) for i in [0, n); f of zeros must be zero.
+template <typename F, typename... In>
+PREFTUNE_INLINE float sumRow(int64_t n, const F& f, const In*... in) {
+  Lanes sum = {};
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) sum += f(load(in + i)...);
+  if (i < n) sum += f(loadEnd(in + i, n - i)...);
+  float total = 0;
+  for (int64_t l = 0; l < kLanes; ++l) total += sum[l];
+  return total;
+}
+
+// e^x by range reduction and a polynomial (Cephes' coefficients); relative error below 2e-7, 0 below -87, as if 88 above it.
+PREFTUNE_INLINE Lanes expLanes(const Lanes& x) {
+  const Lanes least = Lanes{} - 87.0f, most = Lanes{} + 88.0f;
+  const Lanes low = x < least ? least : x;
+  const Lanes clipped = low > most ? most : low;
+  const Lanes shifted = clipped * 1.44269504088896341f + 12582912.0f;  // round to nearest by losing the fraction
+  const Lanes n = shifted - 12582912.0f;
+  const Lanes r = (clipped - n * 0.693359375f) + n * 2.12194440e-4f;
+  Lanes p = r * 1.9875691500e-4f + 1.3981999507e-3f;
   p = p * r + 8.3334519073e-3f;
   p = p * r + 4.1665795894e-2f;
   p = p * r + 1.6666665459e-1f;
   p = p * r + 5.0000001201e-1f;
   p = p * r * r + r + 1.0f;
-  const float power = std::bit_cast<float>((static_cast<int32_t>(n) + 127) << 23);
-  return x < -87.0f ? 0.0f : p * power;
+  const IntLanes bits = (__builtin_convertvector(n, IntLanes) + 127) << 23;
+  Lanes power;
+  std::memcpy(&power, &bits, sizeof power);
+  return x < least ? Lanes{} : p * power;
 }
+
+PREFTUNE_INLINE Lanes sigmoidLanes(const Lanes& x) { return 1.0f / (1.0f + expLanes(-x)); }
 
 // max of row[0, n)
 PREFTUNE_VECTORISED inline float rowMax(const float* row, int64_t n) {
-  float lanes[kLanes];
-  for (int64_t l = 0; l < kLanes; ++l) lanes[l] = -std::numeric_limits<float>::infinity();
+  Lanes most = Lanes{} - std::numeric_limits<float>::infinity();
   int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes)
-    for (int64_t l = 0; l < kLanes; ++l) lanes[l] = row[i + l] > lanes[l] ? row[i + l] : lanes[l];
-  float max = lanes[0];
-  for (int64_t l = 1; l < kLanes; ++l) max = std::max(max, lanes[l]);
+  for (; i + kLanes <= n; i += kLanes) {
+    const Lanes x = load(row + i);
+    most = x > most ? x : most;
+  }
+  float max = most[0];
+  for (int64_t l = 1; l < kLanes; ++l) max = std::max(max, most[l]);
   for (; i < n; ++i) max = std::max(max, row[i]);
   return max;
 }
 
 // row[i] = e^(row[i] - shift) for i in [0, n); gives the sum
 PREFTUNE_VECTORISED inline float rowExp(float* row, int64_t n, float shift) {
-  float lanes[kLanes] = {};
+  Lanes sum = {};
   int64_t i = 0;
   for (; i + kLanes <= n; i += kLanes) {
-    for (int64_t l = 0; l < kLanes; ++l) {
-      const float e = expApprox(row[i + l] - shift);
-      row[i + l] = e;
-      lanes[l] += e;
-    }
+    const Lanes e = expLanes(load(row + i) - shift);
+    store(row + i, e);
+    sum += e;
   }
-  float sum = 0;
-  for (int64_t l = 0; l < kLanes; ++l) sum += lanes[l];
-  for (; i < n; ++i) sum += (row[i] = expApprox(row[i] - shift));
-  return sum;
+  if (i < n) {
+    const Lanes e = expLanes(loadEnd(row + i, n - i, -std::numeric_limits<float>::infinity()) - shift);
+    storeEnd(row + i, e, n - i);
+    sum += e;
+  }
+  float total = 0;
+  for (int64_t l = 0; l < kLanes; ++l) total += sum[l];
+  return total;
 }
 
 // Σ a[i] b[i]
 PREFTUNE_VECTORISED inline float rowDot(const float* a, const float* b, int64_t n) {
-  float lanes[kLanes] = {};
-  int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes)
-    for (int64_t l = 0; l < kLanes; ++l) lanes[l] += a[i + l] * b[i + l];
-  float sum = 0;
-  for (int64_t l = 0; l < kLanes; ++l) sum += lanes[l];
-  for (; i < n; ++i) sum += a[i] * b[i];
-  return sum;
+  return sumRow(n, PREFTUNE_EACH(Lanes x, Lanes y) { return x * y; }, a, b);
+}
+
+// Σ a[i] b[i] c[i]
+PREFTUNE_VECTORISED inline float rowDot3(const float* a, const float* b, const float* c, int64_t n) {
+  return sumRow(n, PREFTUNE_EACH(Lanes x, Lanes y, Lanes z) { return x * y * z; }, a, b, c);
 }
 
 // out[i] = p[i] (out[i] - shift)
 PREFTUNE_VECTORISED inline void rowSoftmaxGrad(float* out, const float* p, int64_t n, float shift) {
-  for (int64_t i = 0; i < n; ++i) out[i] = p[i] * (out[i] - shift);
+  mapRow(out, n, PREFTUNE_EACH(Lanes x, Lanes weight) { return weight * (x - shift); }, out, p);
 }
 
 // out[i] = in[i] factor
 PREFTUNE_VECTORISED inline void rowScale(float* out, const float* in, int64_t n, float factor) {
-  for (int64_t i = 0; i < n; ++i) out[i] = in[i] * factor;
+  mapRow(out, n, PREFTUNE_EACH(Lanes x) { return x * factor; }, in);
+}
+
+// out[i] = in[i] factor weight[i]
+PREFTUNE_VECTORISED inline void rowWeigh(float* out, const float* in, const float* weight, int64_t n, float factor) {
+  mapRow(out, n, PREFTUNE_EACH(Lanes x, Lanes w) { return x * factor * w; }, in, weight);
+}
+
+// sum[i] += a[i] b[i] factor
+PREFTUNE_VECTORISED inline void rowAddProduct(float* sum, const float* a, const float* b, int64_t n, float factor) {
+  mapRow(sum, n, PREFTUNE_EACH(Lanes s, Lanes x, Lanes y) { return s + x * y * factor; }, sum, a, b);
+}
+
+// out[i] = grad[i] weight[i] factor - x[i] shift
+PREFTUNE_VECTORISED inline void rowNormGrad(float* out, const float* grad, const float* weight, const float* x, int64_t n, float factor,
+                                            float shift) {
+  mapRow(out, n, PREFTUNE_EACH(Lanes g, Lanes w, Lanes v) { return g * w * factor - v * shift; }, grad, weight, x);
+}
+
+// Turns the pairs (x[i], x[i + n/2]) by the angles of cos and sin; `direction` 1 turns, -1 turns back. `out` may be `x`.
+PREFTUNE_VECTORISED inline void rowTurn(float* out, const float* x, const float* cos, const float* sin, int64_t n, float direction) {
+  const int64_t half = n / 2;
+  walkRow(half, PREFTUNE_EACH(int64_t i, const auto& get, const auto& put) {
+    const Lanes a = get(x + i), b = get(x + half + i), c = get(cos + i), s = get(sin + i) * direction;
+    put(out + i, a * c - b * s);
+    put(out + half + i, b * c + a * s);
+  });
+}
+
+// out[i] = silu(gate[i]) up[i]
+PREFTUNE_VECTORISED inline void rowSwiglu(float* out, const float* gate, const float* up, int64_t n) {
+  mapRow(out, n, PREFTUNE_EACH(Lanes g, Lanes u) { return g * sigmoidLanes(g) * u; }, gate, up);
+}
+
+// Gradients of silu(gate) up for the gradient of the product; the outputs may be the inputs.
+PREFTUNE_VECTORISED inline void rowSwigluGrad(float* gradGate, float* gradUp, const float* grad, const float* gate, const float* up,
+                                              int64_t n) {
+  walkRow(n, PREFTUNE_EACH(int64_t i, const auto& get, const auto& put) {
+    const Lanes d = get(grad + i), g = get(gate + i), u = get(up + i);
+    const Lanes s = sigmoidLanes(g);
+    put(gradUp + i, d * g * s);
+    put(gradGate + i, d * u * s * (1.0f + g * (1.0f - s)));
+  });
 }
 
 }  // namespace preftune

@@ -43,15 +43,14 @@ export class Attention {
 
   /** x: (T, D) -> (T, D) */
   forward(x: Tensor, { angles, plan }: AttentionContext): Tensor {
-    const q = rotate(this.#heads(this.q_proj.forward(x), this.q_norm), angles);
-    const k = rotate(this.#heads(this.k_proj.forward(x), this.k_norm), angles);
-    const v = this.#heads(this.v_proj.forward(x), null);
+    const q = rotate(this.#heads(this.q_proj.forward(x)), angles, this.q_norm);
+    const k = rotate(this.#heads(this.k_proj.forward(x)), angles, this.k_norm);
+    const v = this.#heads(this.v_proj.forward(x));
     return this.o_proj.forward(packedAttention(q, k, v, plan));
   }
 
-  /** (T, n·E) -> (T, n, E), normalised per head where the family does */
-  #heads(x: Tensor, norm: RMSNorm | null): Tensor {
-    const heads = ops.view(x, [x.size(0), x.size(1) / this.#headDim, this.#headDim]);
-    return norm === null ? heads : norm.forward(heads);
+  /** (T, n·E) -> (T, n, E) */
+  #heads(x: Tensor): Tensor {
+    return ops.view(x, [x.size(0), x.size(1) / this.#headDim, this.#headDim]);
   }
 }

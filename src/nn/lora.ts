@@ -62,6 +62,7 @@ export class LoraLinear implements Projection {
 
   /** x: (T, in) -> (T, out) */
   forward(x: Tensor): Tensor {
+    if (this.#isPlain(x)) return ops.loraLinear(x, this.weight, this.lora_A, this.lora_B, this.#scale);
     const base = ops.linear(x, cast(this.weight, x), this.bias === null ? null : cast(this.bias, x));
     if (!this.#switch.enabled) return base;
     const drops = this.#switch.training && this.#dropout > 0;
@@ -75,6 +76,16 @@ export class LoraLinear implements Projection {
     const turned = drops ? ops.linear(input, cast(this.weight, x)) : this.#withoutBias(base);
     const change = ops.addTensor(ops.mulTensor(turned, ops.subScalar(gain, 1)), ops.mulTensor(update, gain));
     return ops.addTensor(base, change);
+  }
+
+  /**
+   * Whether W₀ + sBA may be made as one matrix. Not in half precision: a small adapter would be lost in the sum's rounding.
+   */
+  #isPlain(x: Tensor): boolean {
+    const drops = this.#switch.training && this.#dropout > 0;
+    const single = x.dtype === "float32" && this.weight.dtype === "float32";
+    const plain = this.bias === null && this.lora_magnitude_vector === null && !this.weight.requiresGrad;
+    return this.#switch.enabled && !drops && single && plain;
   }
 
   #withoutBias(y: Tensor): Tensor {

@@ -21,9 +21,14 @@ export class RMSNorm {
 
   /** x: (…, D) -> (…, D) */
   forward(x: Tensor): Tensor {
+    return ops.rmsNorm(x, this.factor(x), this.eps);
+  }
+
+  /** (D): what the normalised values are multiplied by, in the type of `like` */
+  factor(like: Tensor): Tensor {
     // 1 + w in half precision would lose most of w
     const weight =
       this.#offset === 0 ? this.weight : ops.addScalar(ops.toDtype(this.weight, "float32"), this.#offset);
-    return ops.rmsNorm(x, this.weight.shape, cast(weight, x), this.eps);
+    return cast(weight, like);
   }
 }

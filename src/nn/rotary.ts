@@ -1,6 +1,7 @@
 /** Rotary position embeddings (Su et al. 2021, arXiv:2104.09864) with linear and Llama 3 frequency scaling. */
 import type { RopeConfig } from "../formats/model-config.ts";
 import { type DType, ops, type Tensor, tensor } from "../torch/index.ts";
+import type { RMSNorm } from "./rms-norm.ts";
 
 /** Cosines and sines of T positions, each (T, 1, E). */
 export interface RotaryAngles {
@@ -52,11 +53,10 @@ export function rotaryAngles(
   return { cos: ops.toDtype(ops.cos(angle), dtype), sin: ops.toDtype(ops.sin(angle), dtype) };
 }
 
-/** Rotates x: (T, H, E) by the angles of its T positions; the two halves of E are the pairs' members. */
-export function rotate(x: Tensor, angles: RotaryAngles): Tensor {
-  const half = x.size(-1) / 2;
-  const first = ops.sliceTensor(x, -1, 0, half);
-  const second = ops.sliceTensor(x, -1, half);
-  const turned = ops.cat([ops.neg(second), first], -1);
-  return ops.addTensor(ops.mulTensor(x, angles.cos), ops.mulTensor(turned, angles.sin));
+/**
+ * x: (T, H, E), normalised per head where there is a norm, then rotated by the angles of its T positions; the two halves of
+ * E are the pairs' members.
+ */
+export function rotate(x: Tensor, angles: RotaryAngles, norm: RMSNorm | null = null): Tensor {
+  return ops.turnHeads(x, norm?.factor(x) ?? null, norm?.eps ?? 0, angles.cos, angles.sin);
 }

@@ -113,9 +113,8 @@ function exponentials(hidden: Tensor, weight: Tensor, targets: Tensor): Exponent
   );
   const logits = ops.toDtype(product, "float32");
   const picked = ops.squeezeDim(ops.gather(logits, 1, ops.unsqueeze(targets, 1)), 1);
-  const max = ops.amax(logits, [1], true);
-  const values = ops.exp_(ops.sub_Tensor(logits, max));
-  return { values, max, total: ops.sumDimIntList(values, [1], true), picked };
+  const [max, total] = ops.expRows_(logits);
+  return { values: logits, max, total, picked };
 }
 
 function forwardChunk(

@@ -58,6 +58,8 @@ export function compileFlags(torch: Torch, nodeHeaders: readonly string[]): stri
     "-shared",
     "-fvisibility=hidden",
     "-Wall",
+    // vectors wider than the baseline's registers stay inside functions: there is no call whose form could differ
+    "-Wno-psabi",
     ...system.flatMap((folder) => ["-isystem", folder]),
     ...linkFlags(torch),
   ];

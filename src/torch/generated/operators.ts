@@ -161,8 +161,6 @@ export const reciprocal: (self: Tensor) => Tensor = bind("aten::reciprocal");
 export const relu: (self: Tensor) => Tensor = bind("aten::relu");
 /** `aten::reshape(Tensor(a) self, SymInt[] shape) -> Tensor(a)` */
 export const reshape: (self: Tensor, shape: readonly number[]) => Tensor = bind("aten::reshape");
-/** `aten::rms_norm(Tensor input, SymInt[] normalized_shape, Tensor? weight=None, float? eps=None) -> Tensor` */
-export const rmsNorm: (input: Tensor, normalizedShape: readonly number[], weight?: Tensor | null, eps?: number | null) => Tensor = bind("aten::rms_norm");
 /** `aten::rsqrt(Tensor self) -> Tensor` */
 export const rsqrt: (self: Tensor) => Tensor = bind("aten::rsqrt");
 /** `aten::rsub.Scalar(Tensor self, Scalar other, Scalar alpha=1) -> Tensor` */
@@ -233,7 +231,15 @@ export const zero_: (self: Tensor) => Tensor = bind("aten::zero_");
 export const zeros: (size: readonly number[], options?: { dtype?: DType | null; layout?: number | null; device?: string | null; pinMemory?: boolean | null }) => Tensor = bind("aten::zeros");
 /** `aten::zeros_like(Tensor self, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None, MemoryFormat? memory_format=None) -> Tensor` */
 export const zerosLike: (self: Tensor, options?: { dtype?: DType | null; layout?: number | null; device?: string | null; pinMemory?: boolean | null; memoryFormat?: number | null }) => Tensor = bind("aten::zeros_like");
+/** `preftune::exp_rows_(Tensor(a!) logits) -> (Tensor, Tensor)` */
+export const expRows_: (logits: Tensor) => [Tensor, Tensor] = bind("preftune::exp_rows_");
 /** `preftune::gated(Tensor gate, Tensor up, str activation) -> Tensor` */
 export const gated: (gate: Tensor, up: Tensor, activation: string) => Tensor = bind("preftune::gated");
+/** `preftune::lora_linear(Tensor x, Tensor weight, Tensor a, Tensor b, float scale) -> Tensor` */
+export const loraLinear: (x: Tensor, weight: Tensor, a: Tensor, b: Tensor, scale: number) => Tensor = bind("preftune::lora_linear");
+/** `preftune::rms_norm(Tensor x, Tensor weight, float eps) -> Tensor` */
+export const rmsNorm: (x: Tensor, weight: Tensor, eps: number) => Tensor = bind("preftune::rms_norm");
 /** `preftune::segment_attention(Tensor q, Tensor k, Tensor v, int[] segments, float scale, int window) -> Tensor` */
 export const segmentAttention: (q: Tensor, k: Tensor, v: Tensor, segments: readonly number[], scale: number, window: number) => Tensor = bind("preftune::segment_attention");
+/** `preftune::turn_heads(Tensor x, Tensor? weight, float eps, Tensor cos, Tensor sin) -> Tensor` */
+export const turnHeads: (x: Tensor, weight: Tensor | null, eps: number, cos: Tensor, sin: Tensor) => Tensor = bind("preftune::turn_heads");

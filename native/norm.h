@@ -1,0 +1,167 @@
+// preftune::rms_norm and preftune::turn_heads (norm of each head, then rotary positions): in float32 on the CPU one pass over
+// memory each way, and nothing kept for the backward pass but the input; elsewhere torch's own operators in a row.
+#pragma once
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <torch/csrc/autograd/custom_function.h>
+#include <torch/library.h>
+
+#include <optional>
+
+#include "rows.h"
+
+namespace preftune {
+namespace {
+
+constexpr int64_t kNormRows = 128;  // rows a task takes; sums over rows are made task by task, whatever the threads
+
+bool isOwn(const at::Tensor& x) { return x.is_cpu() && x.scalar_type() == at::kFloat; }
+
+// body(first row, end row, task)
+template <typename F>
+void forEachTask(int64_t rows, const F& body) {
+  const int64_t tasks = (rows + kNormRows - 1) / kNormRows;
+  at::parallel_for(0, tasks, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t task = begin; task < end; ++task) body(task * kNormRows, std::min(rows, (task + 1) * kNormRows), task);
+  });
+}
+
+float inverseRoot(const float* x, int64_t width, float eps) {
+  return 1.0f / std::sqrt(rowDot(x, x, width) / static_cast<float>(width) + eps);
+}
+
+// One row of dL/dx and its share of dL/dweight (null: not wanted) from dL/dy of y = x · weight / rms(x).
+void normGradRow(float* out, float* gradWeight, const float* grad, const float* x, const float* weight, int64_t width, float eps) {
+  const float inverse = inverseRoot(x, width, eps);
+  if (gradWeight != nullptr) rowAddProduct(gradWeight, grad, x, width, inverse);
+  const float along = rowDot3(grad, x, weight, width) * inverse * inverse * inverse / static_cast<float>(width);
+  rowNormGrad(out, grad, weight, x, width, inverse, along);
+}
+
+// x: (…, width); the rows of the other dimensions.
+int64_t rowsOfLast(const at::Tensor& x) { return x.numel() / std::max<int64_t>(1, x.size(-1)); }
+
+class OwnNorm : public torch::autograd::Function<OwnNorm> {
+ public:
+  static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x, const at::Tensor& weight, double eps) {
+    at::AutoDispatchBelowADInplaceOrView guard;
+    context->save_for_backward({x, weight});
+    context->saved_data["eps"] = eps;
+    at::Tensor out = at::empty_like(x);
+    const int64_t width = x.size(-1);
+    const float *from = x.const_data_ptr<float>(), *w = weight.const_data_ptr<float>();
+    float* to = out.mutable_data_ptr<float>();
+    forEachTask(rowsOfLast(x), [&](int64_t first, int64_t end, int64_t) {
+      for (int64_t r = first * width; r < end * width; r += width)
+        rowWeigh(to + r, from + r, w, width, inverseRoot(from + r, width, static_cast<float>(eps)));
+    });
+    return out;
+  }
+
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context, torch::autograd::variable_list grads) {
+    const auto saved = context->get_saved_variables();
+    const at::Tensor &x = saved[0], &weight = saved[1], grad = grads[0].contiguous();
+    const float eps = static_cast<float>(context->saved_data["eps"].toDouble());
+    const int64_t width = x.size(-1), rows = rowsOfLast(x);
+    at::Tensor out = at::empty_like(x);
+    at::Tensor shares;
+    if (context->needs_input_grad(1)) shares = at::zeros({(rows + kNormRows - 1) / kNormRows, width}, x.options());
+    const float *g = grad.const_data_ptr<float>(), *from = x.const_data_ptr<float>(), *w = weight.const_data_ptr<float>();
+    float* to = out.mutable_data_ptr<float>();
+    float* share = shares.defined() ? shares.mutable_data_ptr<float>() : nullptr;
+    forEachTask(rows, [&](int64_t first, int64_t end, int64_t task) {
+      for (int64_t r = first * width; r < end * width; r += width)
+        normGradRow(to + r, share == nullptr ? nullptr : share + task * width, g + r, from + r, w, width, eps);
+    });
+    return {out, shares.defined() ? shares.sum(0) : at::Tensor(), at::Tensor()};
+  }
+};
+
+at::Tensor rmsNorm(const at::Tensor& x, const at::Tensor& weight, double eps) {
+  TORCH_CHECK(weight.dim() == 1 && x.dim() > 0 && x.size(-1) == weight.size(0), "expected a weight for each of ", x.size(-1), " features");
+  if (!isOwn(x) || !isOwn(weight)) return at::rms_norm(x, weight.sizes(), weight, eps);
+  return OwnNorm::apply(x.contiguous(), weight.contiguous(), eps);
+}
+
+struct TurnShape {
+  int64_t rows, heads, width;
+};
+
+class OwnTurn : public torch::autograd::Function<OwnTurn> {
+ public:
+  // Without a norm, `weight` is an empty tensor.
+  static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x, const at::Tensor& weight, double eps,
+                            const at::Tensor& cos, const at::Tensor& sin) {
+    at::AutoDispatchBelowADInplaceOrView guard;
+    const bool norms = weight.numel() > 0;
+    context->save_for_backward({norms ? x : at::Tensor(), weight, cos, sin});
+    context->saved_data["eps"] = eps;
+    at::Tensor out = at::empty_like(x);
+    const TurnShape n{x.size(0), x.size(1), x.size(2)};
+    const float *from = x.const_data_ptr<float>(), *w = weight.const_data_ptr<float>();
+    const float *c = cos.const_data_ptr<float>(), *s = sin.const_data_ptr<float>();
+    float* to = out.mutable_data_ptr<float>();
+    forEachTask(n.rows, [&](int64_t first, int64_t end, int64_t) {
+      for (int64_t t = first; t < end; ++t) {
+        for (int64_t at = t * n.heads * n.width; at < (t + 1) * n.heads * n.width; at += n.width) {
+          const float* row = from + at;
+          if (norms) {
+            rowWeigh(to + at, row, w, n.width, inverseRoot(row, n.width, static_cast<float>(eps)));
+            row = to + at;
+          }
+          rowTurn(to + at, row, c + t * n.width, s + t * n.width, n.width, 1.0f);
+        }
+      }
+    });
+    return out;
+  }
+
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context, torch::autograd::variable_list grads) {
+    const auto saved = context->get_saved_variables();
+    const at::Tensor &x = saved[0], &weight = saved[1], grad = grads[0].contiguous();
+    const bool norms = weight.numel() > 0;
+    const float eps = static_cast<float>(context->saved_data["eps"].toDouble());
+    const TurnShape n{grad.size(0), grad.size(1), grad.size(2)};
+    at::Tensor out = at::empty_like(grad);
+    at::Tensor shares;
+    if (norms && context->needs_input_grad(1)) shares = at::zeros({(n.rows + kNormRows - 1) / kNormRows, n.width}, grad.options());
+    const float *g = grad.const_data_ptr<float>(), *from = norms ? x.const_data_ptr<float>() : nullptr;
+    const float *w = weight.const_data_ptr<float>(), *c = saved[2].const_data_ptr<float>(), *s = saved[3].const_data_ptr<float>();
+    float* to = out.mutable_data_ptr<float>();
+    float* share = shares.defined() ? shares.mutable_data_ptr<float>() : nullptr;
+    forEachTask(n.rows, [&](int64_t first, int64_t end, int64_t task) {
+      for (int64_t t = first; t < end; ++t) {
+        for (int64_t at = t * n.heads * n.width; at < (t + 1) * n.heads * n.width; at += n.width) {
+          rowTurn(to + at, g + at, c + t * n.width, s + t * n.width, n.width, -1.0f);
+          if (norms) normGradRow(to + at, share == nullptr ? nullptr : share + task * n.width, to + at, from + at, w, n.width, eps);
+        }
+      }
+    });
+    return {out, shares.defined() ? shares.sum(0) : at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor()};
+  }
+};
+
+// x: (T, H, E), weight: (E) or none, cos and sin: (T, 1, E), the same in both halves of E -> (T, H, E)
+at::Tensor turnHeads(const at::Tensor& x, const std::optional<at::Tensor>& weight, double eps, const at::Tensor& cos, const at::Tensor& sin) {
+  TORCH_CHECK(x.dim() == 3 && x.size(2) % 2 == 0, "expected heads (T, H, E) with an even E");
+  TORCH_CHECK(cos.numel() == x.size(0) * x.size(2) && sin.numel() == cos.numel(), "expected an angle for each position and feature");
+  const at::Tensor norm = weight.has_value() ? *weight : at::Tensor();
+  TORCH_CHECK(!norm.defined() || norm.numel() == x.size(2), "expected a weight for each of ", x.size(2), " features");
+  if (isOwn(x) && isOwn(cos) && (!norm.defined() || isOwn(norm))) {
+    const at::Tensor w = norm.defined() ? norm.contiguous() : at::empty({0}, x.options());
+    return OwnTurn::apply(x.contiguous(), w, eps, cos.contiguous(), sin.contiguous());
+  }
+  const at::Tensor h = norm.defined() ? at::rms_norm(x, norm.sizes(), norm, eps) : x;
+  const auto halves = h.chunk(2, -1);
+  return h * cos + at::cat({-halves[1], halves[0]}, -1) * sin;
+}
+
+}  // namespace
+
+TORCH_LIBRARY_FRAGMENT(preftune, m) {
+  m.def("rms_norm(Tensor x, Tensor weight, float eps) -> Tensor", rmsNorm);
+  m.def("turn_heads(Tensor x, Tensor? weight, float eps, Tensor cos, Tensor sin) -> Tensor", turnHeads);
+}
+
+}  // namespace preftune

@@ -1,0 +1,121 @@
+/** The addon's own operators against the same mathematics in torch's operators, values and gradients, odd sizes included. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { assertClose } from "../../test/support/close.ts";
+import { backward, manualSeed, ops, scope, type Tensor } from "../torch/index.ts";
+
+function random(shape: readonly number[], spread = 1): Tensor {
+  return ops.normal_(ops.zeros([...shape], { dtype: "float32" }), 0, spread);
+}
+
+/** Values and gradients of Σ f(inputs) · probe for both forms. */
+function compare(
+  inputs: readonly Tensor[],
+  own: (...x: Tensor[]) => Tensor,
+  plain: (...x: Tensor[]) => Tensor,
+): void {
+  const run = (f: (...x: Tensor[]) => Tensor, probe: Tensor | null) => {
+    const leaves = inputs.map((x) => {
+      const leaf = ops.detach(x);
+      leaf.requiresGrad = true;
+      return leaf;
+    });
+    const y = f(...leaves);
+    const weights = probe ?? random(y.shape);
+    backward([ops.sum(ops.mulTensor(y, weights))]);
+    return { y, weights, grads: leaves.map((leaf) => leaf.grad as Tensor) };
+  };
+  const expected = run(plain, null);
+  const actual = run(own, expected.weights);
+  assertClose(actual.y, expected.y.toNumbers(), { atol: 2e-5, rtol: 1e-5 });
+  for (const [i, grad] of actual.grads.entries())
+    assertClose(grad, (expected.grads[i] as Tensor).toNumbers(), { atol: 1e-4, rtol: 1e-5 });
+}
+
+function normalised(x: Tensor, weight: Tensor, eps: number): Tensor {
+  const mean = ops.divScalar(ops.sumDimIntList(ops.mulTensor(x, x), [-1], true), x.size(-1));
+  return ops.mulTensor(ops.divTensor(x, ops.sqrt(ops.addScalar(mean, eps))), weight);
+}
+
+function turned(x: Tensor, cos: Tensor, sin: Tensor): Tensor {
+  const half = x.size(-1) / 2;
+  const swapped = ops.cat([ops.neg(ops.sliceTensor(x, -1, half)), ops.sliceTensor(x, -1, 0, half)], -1);
+  return ops.addTensor(ops.mulTensor(x, cos), ops.mulTensor(swapped, sin));
+}
+
+for (const [rows, width] of [
+  [1, 1],
+  [3, 7],
+  [300, 24],
+  [129, 67],
+] as const) {
+  test(`rms_norm of ${rows} rows of ${width}`, () => {
+    using _ = scope();
+    manualSeed(rows);
+    compare(
+      [random([rows, width], 2), random([width])],
+      (x, w) => ops.rmsNorm(x, w, 1e-5),
+      (x, w) => normalised(x, w, 1e-5),
+    );
+  });
+}
+
+for (const [rows, heads, width] of [
+  [1, 1, 2],
+  [5, 3, 10],
+  [140, 2, 64],
+] as const) {
+  test(`turn_heads of ${rows} × ${heads} × ${width}, with and without a norm`, () => {
+    using _ = scope();
+    manualSeed(width);
+    const half = random([rows, 1, width / 2], 3);
+    const angle = ops.cat([half, half], -1);
+    const [cos, sin] = [ops.cos(angle), ops.sin(angle)];
+    const x = random([rows, heads, width]);
+    compare(
+      [x],
+      (v) => ops.turnHeads(v, null, 0, cos, sin),
+      (v) => turned(v, cos, sin),
+    );
+    compare(
+      [x, random([width])],
+      (v, w) => ops.turnHeads(v, w, 1e-6, cos, sin),
+      (v, w) => turned(normalised(v, w, 1e-6), cos, sin),
+    );
+  });
+}
+
+test("gated: SwiGLU far from zero, where its exponential saturates", () => {
+  using _ = scope();
+  manualSeed(4);
+  compare(
+    [random([11, 13], 60), random([11, 13])],
+    (g, u) => ops.gated(g, u, "silu"),
+    (g, u) => ops.mulTensor(ops.silu(g), u),
+  );
+});
+
+test("lora_linear is the sum of its products, over few rows and over many", () => {
+  using _ = scope();
+  manualSeed(5);
+  const weight = random([9, 12], 0.3);
+  for (const rows of [1, 10, 12, 13, 40]) {
+    compare(
+      [random([rows, 12]), random([4, 12], 0.3), random([9, 4], 0.3)],
+      (x, a, b) => ops.loraLinear(x, weight, a, b, 1.5),
+      (x, a, b) =>
+        ops.addTensor(ops.linear(x, weight), ops.mulScalar(ops.linear(ops.linear(x, a), b), 1.5)),
+    );
+  }
+});
+
+test("exp_rows_ gives what a softmax needs, also over a big vocabulary", () => {
+  using _ = scope();
+  manualSeed(6);
+  const logits = random([3, 70_001], 5);
+  const logSumExp = ops.logsumexp(ops.toDtype(logits, "float64"), [1], true).toNumbers();
+  const [max, total] = ops.expRows_(logits);
+  const own = ops.addTensor(ops.toDtype(max, "float64"), ops.log(ops.toDtype(total, "float64")));
+  assertClose(own, logSumExp, { atol: 1e-6 });
+  assert.ok(logits.toNumbers().every((v) => v >= 0 && v <= 1));
+});
