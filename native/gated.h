@@ -1,6 +1,6 @@
-// preftune::gated: act(gate) · up, the middle of a gated feed-forward layer, on any device. It keeps its two inputs for the
-// backward pass and nothing else; torch's own operators in a row would also keep act(gate). SwiGLU in float32 on the CPU takes
-// one pass over memory each way.
+// preftune::gated: act(gate) · up, the middle of a gated feed-forward layer, on any device; gated_linear: the projection of that
+// product. They keep gate and up for the backward pass and compute the rest again, which is cheap; torch's own operators in a
+// row would also keep act(gate) and the product. SwiGLU in float32 on the CPU takes one pass over memory each way.
 #pragma once
 
 #include <ATen/ATen.h>
@@ -34,7 +34,18 @@ torch::autograd::variable_list swigluGrad(const at::Tensor& grad, const at::Tens
   at::parallel_for(0, gate.numel(), kGatedGrain, [&](int64_t begin, int64_t end) {
     rowSwigluGrad(toGate + begin, toUp + begin, d + begin, g + begin, u + begin, end - begin);
   });
-  return {gradGate, gradUp, at::Tensor()};
+  return {gradGate, gradUp};
+}
+
+at::Tensor product(const at::Tensor& gate, const at::Tensor& up, bool silu) {
+  return isOwnSwiglu(gate, silu) ? swiglu(gate, up) : activate(gate, silu).mul_(up);
+}
+
+// Gradients of gate and up for that of their product.
+torch::autograd::variable_list productGrad(const at::Tensor& grad, const at::Tensor& gate, const at::Tensor& up, bool silu) {
+  if (isOwnSwiglu(gate, silu)) return swigluGrad(grad.contiguous(), gate, up);
+  const at::Tensor gradActivated = grad * up;
+  return {silu ? at::silu_backward(gradActivated, gate) : at::gelu_backward(gradActivated, gate, "tanh"), activate(gate, silu).mul_(grad)};
 }
 
 class Gated : public torch::autograd::Function<Gated> {
@@ -43,31 +54,59 @@ class Gated : public torch::autograd::Function<Gated> {
     at::AutoDispatchBelowADInplaceOrView guard;
     context->save_for_backward({gate, up});
     context->saved_data["silu"] = silu;
-    return isOwnSwiglu(gate, silu) ? swiglu(gate, up) : activate(gate, silu).mul_(up);
+    return product(gate, up, silu);
   }
 
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context, torch::autograd::variable_list grads) {
     const auto saved = context->get_saved_variables();
-    const at::Tensor &gate = saved[0], &up = saved[1];
-    const bool silu = context->saved_data["silu"].toBool();
-    if (isOwnSwiglu(gate, silu)) return swigluGrad(grads[0].contiguous(), gate, up);
-    at::Tensor gradUp = activate(gate, silu).mul_(grads[0]);
-    const at::Tensor gradActivated = grads[0] * up;
-    at::Tensor gradGate = silu ? at::silu_backward(gradActivated, gate) : at::gelu_backward(gradActivated, gate, "tanh");
-    return {gradGate, gradUp, at::Tensor()};
+    auto factors = productGrad(grads[0], saved[0], saved[1], context->saved_data["silu"].toBool());
+    return {factors[0], factors[1], at::Tensor()};
   }
 };
 
-at::Tensor gated(const at::Tensor& gate, const at::Tensor& up, c10::string_view activation) {
+class GatedLinear : public torch::autograd::Function<GatedLinear> {
+ public:
+  static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& gate, const at::Tensor& up, const at::Tensor& weight,
+                            bool silu) {
+    at::AutoDispatchBelowADInplaceOrView guard;
+    context->save_for_backward({gate, up, weight});
+    context->saved_data["silu"] = silu;
+    return at::mm(product(gate, up, silu), weight.t());
+  }
+
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context, torch::autograd::variable_list grads) {
+    const auto saved = context->get_saved_variables();
+    const at::Tensor &gate = saved[0], &up = saved[1], &weight = saved[2], &grad = grads[0];
+    const bool silu = context->saved_data["silu"].toBool();
+    at::Tensor gradWeight;
+    if (context->needs_input_grad(2)) gradWeight = at::mm(grad.t(), product(gate, up, silu));
+    auto factors = productGrad(at::mm(grad, weight), gate, up, silu);
+    return {factors[0], factors[1], gradWeight, at::Tensor()};
+  }
+};
+
+void checkFactors(const at::Tensor& gate, const at::Tensor& up, c10::string_view activation) {
   TORCH_CHECK(activation == "silu" || activation == "gelu_tanh", "expected activation silu or gelu_tanh, got ", activation);
   TORCH_CHECK(gate.sizes() == up.sizes() && gate.scalar_type() == up.scalar_type(), "expected gate and up of one shape and type");
+}
+
+at::Tensor gated(const at::Tensor& gate, const at::Tensor& up, c10::string_view activation) {
+  checkFactors(gate, up, activation);
   return Gated::apply(gate.contiguous(), up.contiguous(), activation == "silu");
+}
+
+// gate, up: (T, in), weight: (out, in) -> (T, out)
+at::Tensor gatedLinear(const at::Tensor& gate, const at::Tensor& up, const at::Tensor& weight, c10::string_view activation) {
+  checkFactors(gate, up, activation);
+  TORCH_CHECK(gate.dim() == 2 && weight.dim() == 2 && weight.size(1) == gate.size(1), "expected a weight for each of the features");
+  return GatedLinear::apply(gate.contiguous(), up.contiguous(), weight, activation == "silu");
 }
 
 }  // namespace
 
 TORCH_LIBRARY_FRAGMENT(preftune, m) {
   m.def("gated(Tensor gate, Tensor up, str activation) -> Tensor", gated);
+  m.def("gated_linear(Tensor gate, Tensor up, Tensor weight, str activation) -> Tensor", gatedLinear);
 }
 
 }  // namespace preftune

@@ -31,7 +31,8 @@ export function loadModel(dir: string, options: LoadOptions = {}): CausalLM {
   const index = openWeights(dir);
   const names = textNames(index, config);
   const used = new Set<string>();
-  const maps = new Map(index.files.map((file) => [file, mapSafetensors(file)]));
+  using open = new DisposableStack();
+  const maps = new Map(index.files.map((file) => [file, open.use(mapSafetensors(file))]));
   const source: WeightSource = (name, shape) => {
     const stored = names.get(name);
     if (stored === undefined) throw missing(dir, name, config, names);

@@ -23,8 +23,10 @@ export function fileDtype(dtype: DType): TensorDtype {
   return names.get(dtype) as TensorDtype;
 }
 
-/** Gives tensors of one checked file by entry. */
-export type MappedFile = (entry: TensorEntry) => Tensor;
+/** Gives tensors of one checked file by entry. Disposing lets go of the map as soon as no tensor shares it. */
+export interface MappedFile extends Disposable {
+  (entry: TensorEntry): Tensor;
+}
 
 /**
  * Maps `file` into memory. Tensors share the map (private: writing to one never changes the file) and keep it alive.
@@ -33,7 +35,7 @@ export type MappedFile = (entry: TensorEntry) => Tensor;
  */
 export function mapSafetensors(file: SafetensorsFile): MappedFile {
   const all = ops.fromFile(file.path, false, file.fileBytes, { dtype: "uint8" });
-  return (entry) => {
+  const read = (entry: TensorEntry) => {
     using reading = scope();
     const dtype = dtypes[entry.dtype];
     if (dtype === undefined) {
@@ -48,4 +50,5 @@ export function mapSafetensors(file: SafetensorsFile): MappedFile {
     const aligned = begin % itemSize(dtype) === 0 ? bytes : ops.clone(bytes);
     return reading.keep(ops.view(ops.viewDtype(aligned, dtype), entry.shape));
   };
+  return Object.assign(read, { [Symbol.dispose]: () => all.dispose() });
 }

@@ -1,8 +1,9 @@
 /** Layers shared by the families, taken from a weight source under their checkpoint names. */
 import type { ModelConfig } from "../formats/model-config.ts";
 import { Attention } from "../nn/attention.ts";
+import type { Activation } from "../nn/linear.ts";
 import { Linear } from "../nn/linear.ts";
-import { type Activation, Mlp } from "../nn/mlp.ts";
+import { Mlp } from "../nn/mlp.ts";
 import { RMSNorm } from "../nn/rms-norm.ts";
 import type { WeightSource } from "./weights.ts";
 

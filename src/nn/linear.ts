@@ -7,6 +7,9 @@ export function cast(weight: Tensor, like: Tensor): Tensor {
   return weight.dtype === like.dtype ? weight : ops.toDtype(weight, like.dtype);
 }
 
+/** Gate nonlinearities; Gemma's GELU is the tanh approximation. */
+export type Activation = "silu" | "gelu_tanh";
+
 /** y = x Wᵀ + b. */
 export class Linear implements Projection {
   weight: Tensor;
@@ -24,6 +27,12 @@ export class Linear implements Projection {
   /** x: (T, in) -> (T, out) */
   forward(x: Tensor): Tensor {
     return ops.linear(x, cast(this.weight, x), this.bias === null ? null : cast(this.bias, x));
+  }
+
+  /** (T, out) of act(gate) · up, both (T, in); the product is not kept for the backward pass. */
+  ofGated(gate: Tensor, up: Tensor, activation: Activation): Tensor {
+    const y = ops.gatedLinear(gate, up, cast(this.weight, gate), activation);
+    return this.bias === null ? y : ops.addTensor(y, cast(this.bias, gate));
   }
 }
 

@@ -4,8 +4,9 @@ import { test } from "node:test";
 import { assertClose, withoutLeaks } from "../../test/support/close.ts";
 import { golden } from "../../test/support/goldens.ts";
 import { backward, ops, type Tensor, tensor } from "../torch/index.ts";
+import type { Activation } from "./linear.ts";
 import { Embedding, Linear } from "./linear.ts";
-import { type Activation, Mlp } from "./mlp.ts";
+import { Mlp } from "./mlp.ts";
 
 interface Case {
   activation: Activation;

@@ -1,9 +1,7 @@
 /** The gated feed-forward layer: SwiGLU (Llama, Qwen) or GeGLU (Gemma); Shazeer 2020, arXiv:2002.05202. */
 import { ops, type Tensor } from "../torch/index.ts";
+import { type Activation, Linear } from "./linear.ts";
 import type { Projection } from "./module.ts";
-
-/** Gate nonlinearities; Gemma's GELU is the tanh approximation. */
-export type Activation = "silu" | "gelu_tanh";
 
 /** down(act(gate(x)) · up(x)). */
 export class Mlp {
@@ -21,8 +19,8 @@ export class Mlp {
 
   /** x: (T, D) -> (T, D) */
   forward(x: Tensor): Tensor {
-    return this.down_proj.forward(
-      ops.gated(this.gate_proj.forward(x), this.up_proj.forward(x), this.#activation),
-    );
+    const [gate, up] = [this.gate_proj.forward(x), this.up_proj.forward(x)];
+    if (this.down_proj instanceof Linear) return this.down_proj.ofGated(gate, up, this.#activation);
+    return this.down_proj.forward(ops.gated(gate, up, this.#activation));
   }
 }

@@ -103,8 +103,7 @@ test("lora_linear is the sum of its products, over few rows and over many", () =
     compare(
       [random([rows, 12]), random([4, 12], 0.3), random([9, 4], 0.3)],
       (x, a, b) => ops.loraLinear(x, weight, a, b, 1.5),
-      (x, a, b) =>
-        ops.addTensor(ops.linear(x, weight), ops.mulScalar(ops.linear(ops.linear(x, a), b), 1.5)),
+      (x, a, b) => ops.addTensor(ops.linear(x, weight), ops.mulScalar(ops.linear(ops.linear(x, a), b), 1.5)),
     );
   }
 });

@@ -6,8 +6,10 @@ import { ops, scope, type Tensor } from "../torch/index.ts";
 
 /** Options of `tokenLogps`. */
 export interface TokenLogpsOptions {
-  /** Rows whose logits are held at once; default: as many as fit 64 MiB. */
+  /** Rows whose logits are held at once; default: `defaultChunkRows`. */
   chunkRows?: number | null;
+  /** Rows of a trained head whose probabilities are kept; default: `keptRows`. */
+  keptRows?: number;
   /** Prepare for `backward`: no gradient, one for the hidden states, or one for the head's weight as well. */
   gradient: "none" | "hidden" | "hidden-and-weight";
   /** Also give entropies. Costs a pass over the logits. */
@@ -29,12 +31,23 @@ export interface TokenLogpsPass {
   backward(gradLogps: Tensor, weightGrad: Tensor | null): Tensor;
 }
 
-const chunkBytes = 64 * 2 ** 20;
-const keptBytes = 256 * 2 ** 20;
+// a GPU needs larger products to be busy, and has the memory beside weights of its size
+const chunkBytes = { cpu: 32 * 2 ** 20, other: 256 * 2 ** 20 };
+const keptBytes = { cpu: 96 * 2 ** 20, other: 1024 * 2 ** 20 };
 
-/** Rows a chunk takes so that its float32 logits stay within 64 MiB. */
-export function defaultChunkRows(vocabSize: number): number {
-  return Math.max(1, Math.floor(chunkBytes / (4 * vocabSize)));
+function rowsWithin(bytes: typeof chunkBytes, weight: Tensor): number {
+  const limit = weight.device === "cpu" ? bytes.cpu : bytes.other;
+  return Math.max(1, Math.floor(limit / (4 * weight.size(0))));
+}
+
+/** Rows a chunk takes so that its float32 logits stay within 32 MiB, on a GPU 256 MiB. `weight`: (V, D). */
+export function defaultChunkRows(weight: Tensor): number {
+  return rowsWithin(chunkBytes, weight);
+}
+
+/** Rows whose probabilities a trained head keeps, within 96 MiB, on a GPU 1 GiB. `weight`: (V, D). */
+export function keptRows(weight: Tensor): number {
+  return rowsWithin(keptBytes, weight);
 }
 
 /**
@@ -42,12 +55,12 @@ export function defaultChunkRows(vocabSize: number): number {
  *
  * With a frozen head the gradient with respect to a row is g · (W[y] − Σ_v p_v W[v]), whatever the loss: that vector is
  * kept from the forward pass, (R, D), and scaled in `backward`. A trained head needs p again for its own gradient: it is
- * kept where all of it fits 256 MiB, else the logits are computed again chunk by chunk.
+ * kept for the first `keptRows` rows, for the others logits are computed again chunk by chunk.
  *
  * Numerics: logits are rounded to the model's type by the matrix product, everything after it is float32; weight
  * gradients add up in float32.
- * Memory: one chunk of logits (`chunkRows` × V × 4 bytes); (R, D) when only hidden gradients are wanted; at most 256 MiB of
- * probabilities when the head is trained.
+ * Memory: one chunk of logits (`chunkRows` × V × 4 bytes); (R, D) when only hidden gradients are wanted; min(R, `keptRows`) ×
+ * V × 4 bytes when the head is trained.
  *
  * @param hidden - (R, D), no grad recorded here
  * @param weight - (V, D)
@@ -60,11 +73,12 @@ export function tokenLogps(
   options: TokenLogpsOptions,
 ): TokenLogpsPass {
   const rows = hidden.size(0);
-  const chunkRows = Math.max(1, options.chunkRows ?? defaultChunkRows(weight.size(0)));
-  const keeps = options.gradient === "hidden-and-weight" && rows * weight.size(0) * 4 <= keptBytes;
+  const chunkRows = Math.max(1, options.chunkRows ?? defaultChunkRows(weight));
+  const kept = options.gradient === "hidden-and-weight" ? (options.keptRows ?? keptRows(weight)) : 0;
   const chunks: ChunkResult[] = [];
   for (let start = 0; start < rows; start += chunkRows) {
     const end = Math.min(rows, start + chunkRows);
+    const keeps = end <= kept;
     chunks.push(
       forwardChunk(slice(hidden, start, end), weight, slice(targets, start, end), { ...options, keeps }),
     );
@@ -78,8 +92,8 @@ export function tokenLogps(
     correct: joined((c) => c.correct) as Tensor,
     backward(gradLogps, weightGrad) {
       if (direction !== null) return scaleRows(direction, gradLogps);
-      const kept = chunks.map((c) => c.kept);
-      return backwardThroughLogits({ hidden, weight, targets, chunkRows, kept }, gradLogps, weightGrad);
+      const exps = chunks.map((c) => c.kept);
+      return backwardThroughLogits({ hidden, weight, targets, chunkRows, kept: exps }, gradLogps, weightGrad);
     },
   };
 }

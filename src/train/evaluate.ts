@@ -1,6 +1,6 @@
 /** Evaluation during training: the objective's loss and metrics on held-out rows, and displacement since the start. */
 import { ops, scope } from "../torch/index.ts";
-import { countsOf, toDevice } from "./batch.ts";
+import { allAnswers, countsOf, toDevice } from "./batch.ts";
 import {
   answerLogps,
   evaluateObjective,
@@ -38,12 +38,13 @@ export function evaluate(training: Evaluated, batches: readonly MicroBatch[], ex
   for (const batch of batches) {
     using _ = scope();
     const onDevice = toDevice(batch.packed, model.device);
-    const pass = walk(model, onDevice, { ...numerics, training: false, entropies: true });
+    const group = allAnswers(onDevice);
+    const pass = walk(model, onDevice, { ...numerics, training: false, entropies: true }).head(group);
     const type = objectiveType(model.device);
     const answers = answerLogps(ops.toDtype(pass.logps, type), onDevice, reference?.(batch) ?? null);
     const result = evaluateObjective(objective, answers, { ...totals, micro: onDevice.counts });
     loss += result.loss.item();
-    tally.add({ ...result.metrics, ...tokenStatistics(pass, onDevice) });
+    tally.add({ ...result.metrics, ...tokenStatistics(pass, group) });
     collectMeans(means, batch, pass.logps.data() as Float32Array);
   }
   return { metrics: { loss, ...tally.averages() }, means };

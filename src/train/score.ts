@@ -1,7 +1,7 @@
 /** Log-probabilities of answers without gradients: what scoring, evaluation and reference passes share. */
 import type { CausalLM } from "../models/causal-lm.ts";
 import { scope, synchronize } from "../torch/index.ts";
-import { toDevice } from "./batch.ts";
+import { allAnswers, toDevice } from "./batch.ts";
 import type { MicroBatch, Numerics } from "./step.ts";
 import { walk } from "./walk.ts";
 
@@ -20,11 +20,10 @@ export interface AnswerScore {
 /** Scores of the answers of a batch, in the order of its spans. */
 export function scoreBatch(model: CausalLM, batch: MicroBatch, numerics: Numerics): AnswerScore[] {
   using _ = scope();
-  const pass = walk(model, toDevice(batch.packed, model.device), {
-    ...numerics,
-    training: false,
-    entropies: false,
-  });
+  const onDevice = toDevice(batch.packed, model.device);
+  const pass = walk(model, onDevice, { ...numerics, training: false, entropies: false }).head(
+    allAnswers(onDevice),
+  );
   const logps = Float32Array.from(pass.logps.data() as Float32Array);
   synchronize(model.device);
   return batch.packed.spans.map((span) => {

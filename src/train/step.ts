@@ -10,11 +10,12 @@ import {
   type ObjectiveResult,
   pairLogps,
 } from "../objectives/objective.ts";
+import { keptRows } from "../objectives/token-logps.ts";
 import type { AdamW, NamedParameter } from "../optim/adamw.ts";
 import { clipGradNorm } from "../optim/clip.ts";
 import { backward, type DType, noGrad, ops, scope, type Tensor, tensor } from "../torch/index.ts";
-import { countsOf, type DeviceBatch, toDevice } from "./batch.ts";
-import { type Walk, walk } from "./walk.ts";
+import { type AnswerGroup, answerGroups, countsOf, type DeviceBatch, toDevice } from "./batch.ts";
+import { type HeadPass, walk } from "./walk.ts";
 
 /** How the model is run; the same for training, evaluation and scoring. */
 export interface Numerics {
@@ -128,15 +129,34 @@ function microStep(
   const onDevice = toDevice(batch.packed, model.device);
   const reference = training.reference === null ? null : training.reference(batch);
   const pass = walk(model, onDevice, { ...numerics, training: true, entropies });
-  const leaf = ops.detach(ops.toDtype(pass.logps, objectiveType(model.device)));
-  leaf.requiresGrad = true;
-  const answers = answerLogps(leaf, onDevice, reference);
-  const result = evaluateObjective(objective, answers, { ...totals, micro: onDevice.counts });
-  backward([result.loss]);
-  const grad = leaf.grad;
-  if (grad !== null) pass.backward(ops.toDtype(grad, "float32"));
-  tally.add({ ...result.metrics, ...tokenStatistics(pass, onDevice) });
-  return result.loss.item();
+  let loss = 0;
+  for (const group of answerGroups(onDevice, headRows(model))) {
+    using _ = scope();
+    const head = pass.head(group);
+    const leaf = ops.detach(ops.toDtype(head.logps, objectiveType(model.device)));
+    leaf.requiresGrad = true;
+    const answers = answerLogps(leaf, group, referenceOf(reference, group));
+    const result = evaluateObjective(objective, answers, { ...totals, micro: group.counts });
+    backward([result.loss]);
+    if (leaf.grad !== null) head.backward(ops.toDtype(leaf.grad, "float32"));
+    tally.add({ ...result.metrics, ...tokenStatistics(head, group) });
+    loss += result.loss.item();
+  }
+  pass.backward();
+  return loss;
+}
+
+/** Response tokens whose probabilities a trained head can keep; a frozen one keeps none. */
+function headRows(model: CausalLM): number {
+  const { weight } = model.lm_head;
+  return weight.requiresGrad ? keptRows(weight) : Number.POSITIVE_INFINITY;
+}
+
+function referenceOf(
+  sums: readonly number[] | null,
+  { first, lengths }: AnswerGroup,
+): readonly number[] | null {
+  return sums === null ? null : sums.slice(first, first + lengths.length);
 }
 
 /** Objectives are computed in float64 where the device has it: their vectors are short and sums stay exact. */
@@ -147,7 +167,7 @@ export function objectiveType(device: string): DType {
 /** The answers' log-probs as objectives take them. `reference` holds one sum an answer. */
 export function answerLogps(
   logps: Tensor,
-  batch: DeviceBatch,
+  batch: Pick<DeviceBatch, "answer" | "lengths">,
   reference: readonly number[] | null,
 ): AnswerLogps {
   const place = (values: readonly number[]) =>
@@ -175,7 +195,7 @@ export function evaluateObjective(
 }
 
 /** TRL's `mean_token_accuracy` over tokens of chosen answers and, when measured, `entropy` over those of all. */
-export function tokenStatistics(pass: Walk, batch: DeviceBatch): Record<string, Metric> {
+export function tokenStatistics(pass: HeadPass, batch: AnswerGroup): Record<string, Metric> {
   const chosen = batch.counts.rejectedTokens === 0 ? null : evenAnswers(batch);
   const correct = chosen === null ? pass.correct : ops.mulTensor(pass.correct, chosen);
   const accuracy = { mean_token_accuracy: { sum: ops.sum(correct), count: batch.counts.chosenTokens } };
@@ -184,7 +204,7 @@ export function tokenStatistics(pass: Walk, batch: DeviceBatch): Record<string, 
 }
 
 /** 1 for tokens of answers 0, 2, 4 …: (R) float32 */
-function evenAnswers(batch: DeviceBatch): Tensor {
+function evenAnswers(batch: AnswerGroup): Tensor {
   const even = Float32Array.from(batch.lengths, (_, i) => 1 - (i % 2));
   return ops.indexSelect(ops.toDevice(tensor(even), batch.answer.device, "float32"), 0, batch.answer);
 }

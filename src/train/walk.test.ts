@@ -28,7 +28,7 @@ import {
   type Tensor,
   tensor,
 } from "../torch/index.ts";
-import { type DeviceBatch, toDevice } from "./batch.ts";
+import { allAnswers, answerGroups, type DeviceBatch, toDevice } from "./batch.ts";
 import { adapterParameters, modelParameters } from "./parameters.ts";
 import { walk } from "./walk.ts";
 
@@ -50,6 +50,7 @@ interface How {
   dtype?: DType;
   recompute?: boolean;
   chunkRows?: number | null;
+  groupRows?: number;
 }
 
 function batchOf(sharePrompt = true): DeviceBatch {
@@ -95,8 +96,15 @@ function walked(model: CausalLM, parameters: readonly NamedParameter[], how: How
   const batch = batchOf();
   const { dtype = "float32", recompute = false, chunkRows = null } = how;
   const pass = walk(model, batch, { dtype, recompute, chunkRows, training: true, entropies: false });
-  pass.backward(upstreamOf(batch));
-  return { logps: pass.logps.toNumbers(), grads: takeGrads(parameters) };
+  const upstream = upstreamOf(batch);
+  const logps: number[] = [];
+  for (const group of answerGroups(batch, how.groupRows ?? Number.POSITIVE_INFINITY)) {
+    const head = pass.head(group);
+    logps.push(...head.logps.toNumbers());
+    head.backward(ops.sliceTensor(upstream, 0, group.start, group.end));
+  }
+  pass.backward();
+  return { logps, grads: takeGrads(parameters) };
 }
 
 const size = (values: readonly number[]) => Math.sqrt(values.reduce((sum, x) => sum + x * x, 0));
@@ -141,6 +149,7 @@ for (const name of tinyNames) {
         assertSame(walked(model, parameters), want, part);
         assertSame(walked(model, parameters, { recompute: true }), want, `${part}, recomputed`);
         assertSame(walked(model, parameters, { chunkRows: 3 }), want, `${part}, in chunks`);
+        assertSame(walked(model, parameters, { groupRows: 1 }), want, `${part}, pair by pair`);
       });
     });
   }
@@ -219,7 +228,8 @@ test("gradients of several walks add up", () => {
         training: true,
         entropies: false,
       });
-      pass.backward(upstreamOf(batch));
+      pass.head(allAnswers(batch)).backward(upstreamOf(batch));
+      pass.backward();
     }
     for (const [name, grad] of takeGrads(parameters)) {
       const single = once.grads.get(name) ?? [];
@@ -299,7 +309,7 @@ test("scoring keeps nothing for a way back and equals training's log-probs", () 
       chunkRows: null,
       training: false,
       entropies: true,
-    });
+    }).head(allAnswers(batch));
     assertClose(pass.logps, want.logps, { atol: 1e-6 });
     assert.equal(pass.logps.requiresGrad, false);
     for (const t of [pass.logps, pass.entropies, pass.correct]) scoring.keep(t as Tensor);
@@ -318,7 +328,7 @@ test("entropy and whether the target was likeliest", () => {
       chunkRows: 4,
       training: false,
       entropies: true,
-    });
+    }).head(allAnswers(batch));
     const rows = ops.indexSelect(
       noGrad(() => model.hiddenStates(batch, "float32")),
       0,
@@ -350,8 +360,12 @@ test("recomputation keeps a block's input and the generator's state, not its act
       training: true,
       entropies: false,
     });
+    {
+      using _ = scope();
+      pass.head(allAnswers(batch)).backward(upstreamOf(batch));
+    }
     const during = liveTensorCount() - before;
-    pass.backward(upstreamOf(batch));
+    pass.backward();
     return { during, after: liveTensorCount() - before };
   };
   withoutLeaks(() => {

@@ -5,7 +5,7 @@
  */
 import type { CausalLM } from "../models/causal-lm.ts";
 import { namedTensors } from "../nn/module.ts";
-import { type TokenLogpsPass, tokenLogps } from "../objectives/token-logps.ts";
+import { tokenLogps } from "../objectives/token-logps.ts";
 import {
   backward,
   type DType,
@@ -17,7 +17,7 @@ import {
   setGeneratorState,
   type Tensor,
 } from "../torch/index.ts";
-import type { DeviceBatch } from "./batch.ts";
+import type { AnswerGroup, DeviceBatch } from "./batch.ts";
 
 /** Options of `walk`. */
 export interface WalkOptions {
@@ -33,15 +33,23 @@ export interface WalkOptions {
   entropies: boolean;
 }
 
-/** Result of a walk; R response tokens. */
+/** The model run up to the head; what is left is asked of it in this order: `head` for every group, then `backward`. */
 export interface Walk {
+  /** Log-probabilities of a group's response tokens. */
+  head(group: AnswerGroup): HeadPass;
+  /** Adds dL/dparameter of everything below the head to `grad`. Once, only in training, when all groups have gone back. */
+  backward(): void;
+}
+
+/** Log-probabilities of R response tokens. */
+export interface HeadPass {
   /** (R) float32 */
   logps: Tensor;
   /** (R) float32 or null, see `WalkOptions.entropies` */
   entropies: Tensor | null;
   /** (R) float32: 1 where no token is likelier than the target */
   correct: Tensor;
-  /** Adds dL/dparameter to every trainable parameter's `grad`, from dL/dlogps (R). Once, and only in training. */
+  /** Takes dL/dlogps (R): adds to the head's `grad`, and keeps what goes down. Once, and only in training. */
   backward(gradLogps: Tensor): void;
 }
 
@@ -57,7 +65,7 @@ interface Stage {
 }
 
 /**
- * Log-probabilities of a batch's response tokens, and the way back.
+ * Runs the blocks over a batch; the head follows group by group, so that only one group's probabilities are ever held.
  *
  * Memory: in training one (T, D) input per block, and the block's graph unless `recompute`; R × D for the head. The
  * caller's scope owns what is kept.
@@ -75,27 +83,54 @@ export function walk(model: CausalLM, batch: DeviceBatch, options: WalkOptions):
     });
   }
   const tail = (x: Tensor) => model.model.norm.forward(ops.indexSelect(x, 0, batch.predictors));
-  const hidden = forwardStage(stages, h, tail, {
+  const rows = forwardStage(stages, h, tail, {
     records: options.training && trains.anyBelowHead,
     recompute: false,
     receives: trains.embedding || trains.firstBlock < model.model.layers.length,
   });
-  const head = noGrad(() =>
-    tokenLogps(ops.detach(hidden), model.lm_head.weight, batch.targets, {
-      chunkRows: options.chunkRows,
-      gradient: options.training ? (trains.head ? "hidden-and-weight" : "hidden") : "none",
-      entropies: options.entropies,
-    }),
-  );
+  const gradRows = options.training ? noGrad(() => ops.zerosLike(ops.detach(rows))) : null;
   return {
-    logps: head.logps,
-    entropies: head.entropies,
-    correct: head.correct,
-    backward: (gradLogps) => {
-      const weightGrad = trains.head ? gradBuffer(model.lm_head.weight) : null;
-      const grad = walkBack(stages, head, weightGrad, gradLogps);
+    head: (group) =>
+      noGrad(() => headPass(model, { rows, gradRows, group }, { ...options, trains: trains.head })),
+    backward: () => {
+      const grad = walkBack(stages, gradRows);
       if (trains.embedding && grad !== null) addEmbeddingGrad(model, batch, grad);
     },
+  };
+}
+
+/** Hidden states (R, D), the place for their gradient, and which of them are meant. */
+interface HeadRows {
+  rows: Tensor;
+  gradRows: Tensor | null;
+  group: AnswerGroup;
+}
+
+function headPass(
+  model: CausalLM,
+  { rows, gradRows, group }: HeadRows,
+  options: WalkOptions & { trains: boolean },
+): HeadPass {
+  const part = (x: Tensor) => ops.sliceTensor(ops.detach(x), 0, group.start, group.end);
+  const { logps, entropies, correct, backward } = tokenLogps(
+    part(rows),
+    model.lm_head.weight,
+    group.targets,
+    {
+      chunkRows: options.chunkRows,
+      gradient: options.training ? (options.trains ? "hidden-and-weight" : "hidden") : "none",
+      entropies: options.entropies,
+    },
+  );
+  return {
+    logps,
+    entropies,
+    correct,
+    backward: (gradLogps) =>
+      noGrad(() => {
+        const grad = backward(gradLogps, options.trains ? gradBuffer(model.lm_head.weight) : null);
+        if (gradRows !== null) ops.copy_(part(gradRows), grad);
+      }),
   };
 }
 
@@ -164,17 +199,13 @@ function release(stages: Stage[], incoming: Tensor): void {
 }
 
 /**
- * The head first, then each segment in reverse, each freed as soon as its gradient has gone on.
+ * Each segment in reverse, freed as soon as its gradient has gone on.
  *
+ * @param last - gradient of what the last segment gave
  * @returns the gradient of what the first segment received, or null where it needs none
  */
-function walkBack(
-  stages: Stage[],
-  head: TokenLogpsPass,
-  weightGrad: Tensor | null,
-  gradLogps: Tensor,
-): Tensor | null {
-  let grad: Tensor | null = noGrad(() => head.backward(gradLogps, weightGrad));
+function walkBack(stages: Stage[], last: Tensor | null): Tensor | null {
+  let grad = last;
   for (let stage = stages.pop(); stage !== undefined && grad !== null; stage = stages.pop()) {
     using step = scope();
     const { input, output } = stage;

@@ -235,6 +235,8 @@ export const zerosLike: (self: Tensor, options?: { dtype?: DType | null; layout?
 export const expRows_: (logits: Tensor) => [Tensor, Tensor] = bind("preftune::exp_rows_");
 /** `preftune::gated(Tensor gate, Tensor up, str activation) -> Tensor` */
 export const gated: (gate: Tensor, up: Tensor, activation: string) => Tensor = bind("preftune::gated");
+/** `preftune::gated_linear(Tensor gate, Tensor up, Tensor weight, str activation) -> Tensor` */
+export const gatedLinear: (gate: Tensor, up: Tensor, weight: Tensor, activation: string) => Tensor = bind("preftune::gated_linear");
 /** `preftune::lora_linear(Tensor x, Tensor weight, Tensor a, Tensor b, float scale) -> Tensor` */
 export const loraLinear: (x: Tensor, weight: Tensor, a: Tensor, b: Tensor, scale: number) => Tensor = bind("preftune::lora_linear");
 /** `preftune::rms_norm(Tensor x, Tensor weight, float eps) -> Tensor` */
