@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { assertClose, withoutLeaks } from "../../test/support/close.ts";
 import { backward, manualSeed, ops, type Tensor, tensor } from "../torch/index.ts";
-import { defaultChunkRows, tokenLogps } from "./token-logps.ts";
+import { tokenLogps } from "./token-logps.ts";
 
 const rows = 7;
 const width = 5;
@@ -32,19 +32,19 @@ function oracle({ hidden, weight, targets, g }: ReturnType<typeof inputs>) {
   return { logps: logps.toNumbers(), h: h.grad as Tensor, w: w.grad as Tensor };
 }
 
-for (const chunkRows of [1, 2, 3, 7, 100]) {
-  test(`log-probs and both gradients equal autograd's, ${chunkRows} rows a chunk`, () => {
+for (const chunkColumns of [1, 2, 3, 11, 100]) {
+  test(`log-probs and both gradients equal autograd's, ${chunkColumns} columns at a time`, () => {
     withoutLeaks(() => {
       const given = inputs();
       const want = oracle(given);
       const { hidden, weight, targets, g } = given;
-      const frozen = tokenLogps(hidden, weight, targets, { chunkRows, gradient: "hidden" });
+      const frozen = tokenLogps(hidden, weight, targets, { chunkColumns, gradient: "hidden" });
       assertClose(frozen.logps, want.logps, { atol: 1e-6 });
       assertClose(frozen.backward(g, null), want.h.toNumbers(), { atol: 1e-6 });
-      for (const keptRows of [0, 4, 7]) {
+      for (const keptBytes of [0, 4 * rows * 4, 4 * rows * vocabulary]) {
         const trained = tokenLogps(hidden, weight, targets, {
-          chunkRows,
-          keptRows,
+          chunkColumns,
+          keptBytes,
           gradient: "hidden-and-weight",
         });
         const weightGrad = ops.full([vocabulary, width], 2, { dtype: "float32" });
@@ -83,10 +83,15 @@ test("logits too large for exp do not overflow", () => {
   });
 });
 
-test("a chunk of logits fits 32 MiB whatever the vocabulary", () => {
+test("entropies add up over parts of the vocabulary", () => {
   withoutLeaks(() => {
-    for (const size of [512, 32_000, 151_936, 262_144])
-      assert.ok(defaultChunkRows(ops.zeros([size, 1])) * size * 4 <= 2 ** 25);
-    assert.equal(defaultChunkRows(ops.zeros([2 ** 24, 1])), 1);
+    const { hidden, weight, targets } = inputs();
+    const options = { gradient: "none", entropies: true } as const;
+    const whole = tokenLogps(hidden, weight, targets, options).entropies?.toNumbers() ?? [];
+    for (const chunkColumns of [1, 4, 10]) {
+      const parted = tokenLogps(hidden, weight, targets, { ...options, chunkColumns });
+      assertClose(parted.entropies as Tensor, whole, { atol: 1e-6 });
+      assert.equal(whole.length, rows);
+    }
   });
 });

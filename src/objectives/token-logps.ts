@@ -1,15 +1,15 @@
 /**
- * From hidden states to per-token log-probabilities: the one place where logits exist, a chunk of rows at a time, with
- * the gradient written by hand. Every objective works on the vector this returns; no other loss code touches logits.
+ * From hidden states to per-token log-probabilities: the one place where logits exist, a part of the vocabulary at a time,
+ * with the gradient written by hand. Every objective works on the vector this returns; no other loss code touches logits.
  */
 import { ops, scope, type Tensor } from "../torch/index.ts";
 
 /** Options of `tokenLogps`. */
 export interface TokenLogpsOptions {
-  /** Rows whose logits are held at once; default: `defaultChunkRows`. */
-  chunkRows?: number | null;
-  /** Rows of a trained head whose probabilities are kept; default: `keptRows`. */
-  keptRows?: number;
+  /** Entries of the vocabulary whose logits are held at once; default: as many as fit 32 MiB, on a GPU 256 MiB. */
+  chunkColumns?: number | null;
+  /** Bytes of probabilities to keep for the gradient of a trained head; default: 256 MiB, on a GPU 1 GiB. */
+  keptBytes?: number;
   /** Prepare for `backward`: no gradient, one for the hidden states, or one for the head's weight as well. */
   gradient: "none" | "hidden" | "hidden-and-weight";
   /** Also give entropies. Costs a pass over the logits. */
@@ -26,41 +26,39 @@ export interface TokenLogpsPass {
   correct: Tensor;
   /**
    * The gradients for dL/dlogps (R), float32: `hidden` (R, D) in the hidden states' type; adds the head's to
-   * `weightGrad` (V, D), float32, when the pass was made for it.
+   * `weightGrad` (V, D), float32, when the pass was made for it. Once.
    */
   backward(gradLogps: Tensor, weightGrad: Tensor | null): Tensor;
 }
 
 // a GPU needs larger products to be busy, and has the memory beside weights of its size
-const chunkBytes = { cpu: 32 * 2 ** 20, other: 256 * 2 ** 20 };
-const keptBytes = { cpu: 96 * 2 ** 20, other: 1024 * 2 ** 20 };
+const limits = {
+  cpu: { chunk: 32 * 2 ** 20, kept: 256 * 2 ** 20 },
+  other: { chunk: 256 * 2 ** 20, kept: 1024 * 2 ** 20 },
+};
+const leastColumns = 256;
 
-function rowsWithin(bytes: typeof chunkBytes, weight: Tensor): number {
-  const limit = weight.device === "cpu" ? bytes.cpu : bytes.other;
-  return Math.max(1, Math.floor(limit / (4 * weight.size(0))));
+function limitsOf(weight: Tensor): { chunk: number; kept: number } {
+  return weight.device === "cpu" ? limits.cpu : limits.other;
 }
 
-/** Rows a chunk takes so that its float32 logits stay within 32 MiB, on a GPU 256 MiB. `weight`: (V, D). */
-export function defaultChunkRows(weight: Tensor): number {
-  return rowsWithin(chunkBytes, weight);
-}
-
-/** Rows whose probabilities a trained head keeps, within 96 MiB, on a GPU 1 GiB. `weight`: (V, D). */
+/** Rows all of whose probabilities a trained head keeps. `weight`: (V, D). */
 export function keptRows(weight: Tensor): number {
-  return rowsWithin(keptBytes, weight);
+  return Math.max(1, Math.floor(limitsOf(weight).kept / (4 * weight.size(0))));
 }
 
 /**
- * Log-probabilities of `targets` under softmax(hidden Wᵀ).
+ * Log-probabilities of `targets` under softmax(hidden Wᵀ), part by part of the vocabulary with a running maximum and sum
+ * (Milakov & Gimelshein 2018, arXiv:1805.02867).
  *
  * With a frozen head the gradient with respect to a row is g · (W[y] − Σ_v p_v W[v]), whatever the loss: that vector is
- * kept from the forward pass, (R, D), and scaled in `backward`. A trained head needs p again for its own gradient: it is
- * kept for the first `keptRows` rows, for the others logits are computed again chunk by chunk.
+ * gathered in the forward pass, (R, D), and scaled in `backward`. A trained head needs p again for its own gradient: it is
+ * kept for as many parts as `keptBytes` allow, for the others logits are computed again.
  *
  * Numerics: logits are rounded to the model's type by the matrix product, everything after it is float32; weight
  * gradients add up in float32.
- * Memory: one chunk of logits (`chunkRows` × V × 4 bytes); (R, D) when only hidden gradients are wanted; min(R, `keptRows`) ×
- * V × 4 bytes when the head is trained.
+ * Memory: one part of the logits (R × `chunkColumns` × 4 bytes); (R, D) when only hidden gradients are wanted; up to
+ * `keptBytes` when the head is trained.
  *
  * @param hidden - (R, D), no grad recorded here
  * @param weight - (V, D)
@@ -72,130 +70,170 @@ export function tokenLogps(
   targets: Tensor,
   options: TokenLogpsOptions,
 ): TokenLogpsPass {
-  const rows = hidden.size(0);
-  const chunkRows = Math.max(1, options.chunkRows ?? defaultChunkRows(weight));
-  const kept = options.gradient === "hidden-and-weight" ? (options.keptRows ?? keptRows(weight)) : 0;
-  const chunks: ChunkResult[] = [];
-  for (let start = 0; start < rows; start += chunkRows) {
-    const end = Math.min(rows, start + chunkRows);
-    const keeps = end <= kept;
-    chunks.push(
-      forwardChunk(slice(hidden, start, end), weight, slice(targets, start, end), { ...options, keeps }),
-    );
+  const rows = Math.max(1, hidden.size(0));
+  const limit = limitsOf(weight);
+  const columns = options.chunkColumns ?? Math.max(leastColumns, Math.floor(limit.chunk / (4 * rows)));
+  const kept = options.gradient === "hidden-and-weight" ? (options.keptBytes ?? limit.kept) / (4 * rows) : 0;
+  const parts: Part[] = [];
+  const head = { hidden, weight, targets };
+  let sums: RunningSums | null = null;
+  for (let start = 0; start < weight.size(0); start += columns) {
+    const end = Math.min(weight.size(0), start + columns);
+    const next = addPart(head, { start, end }, sums, { ...options, keeps: end <= kept });
+    parts.push(next.part);
+    for (const old of [sums?.total, sums?.picked, sums?.spread, sums?.weighted]) old?.dispose();
+    sums = next.sums;
   }
-  const joined = (pick: (chunk: ChunkResult) => Tensor | null) => join(chunks.map(pick));
-  const logps = joined((c) => c.logps) as Tensor;
-  const direction = joined((c) => c.direction);
+  return finish(head, sums as RunningSums, parts);
+}
+
+interface Head {
+  hidden: Tensor;
+  weight: Tensor;
+  targets: Tensor;
+}
+
+/** A part [start, end) of the vocabulary. */
+interface Range {
+  start: number;
+  end: number;
+}
+
+interface Part extends Range {
+  /** What the backward pass needs of it, where there was room. */
+  exponentials: Exponentials | null;
+}
+
+/** e^(logits − max) of a part. */
+interface Exponentials {
+  /** (R, columns) */
+  values: Tensor;
+  /** (R, 1): at least the largest logit of the part */
+  max: Tensor;
+}
+
+/** Over the parts so far; all relative to `max`. */
+interface RunningSums {
+  /** (R, 1) */
+  max: Tensor;
+  /** (R, 1): Σ e^(l − max) */
+  total: Tensor;
+  /** (R): the target's logit, once its part has come */
+  picked: Tensor;
+  /** (R, 1): −Σ e^(l − max) (l − max), for entropies */
+  spread: Tensor | null;
+  /** (R, D): Σ e^(l − max) W, for the gradient of a frozen head */
+  weighted: Tensor | null;
+}
+
+function logitsOf({ hidden, weight }: Head, { start, end }: Range): Tensor {
+  const part = ops.sliceTensor(weight, 0, start, end);
+  const typed = part.dtype === hidden.dtype ? part : ops.toDtype(part, hidden.dtype);
+  return ops.toDtype(ops.linear(hidden, typed), "float32");
+}
+
+/** Logits of one more part, folded into the sums. */
+function addPart(
+  head: Head,
+  range: Range,
+  before: RunningSums | null,
+  options: TokenLogpsOptions & { keeps: boolean },
+): { part: Part; sums: RunningSums } {
+  using adding = scope();
+  const values = logitsOf(head, range);
+  const picked = pick(values, head.targets, range, before?.picked ?? null);
+  const [max, own] = ops.expRows_(values, before?.max ?? null);
+  const shrink = before === null ? null : ops.exp(ops.subTensor(before.max, max));
+  const add = (sum: Tensor | null | undefined, more: Tensor) =>
+    sum === null || sum === undefined || shrink === null ? more : ops.addcmul(more, sum, shrink);
+  const sums: RunningSums = {
+    max,
+    picked,
+    total: add(before?.total, own),
+    spread: options.entropies === true ? add(moved(before, max), rowSums(ops.specialEntr(values))) : null,
+    weighted: options.gradient === "hidden" ? add(before?.weighted, weighted(values, head, range)) : null,
+  };
+  for (const sum of Object.values(sums)) if (sum !== null) adding.keep(sum);
+  const part = { ...range, exponentials: options.keeps ? { values: adding.keep(values), max } : null };
+  return { part, sums };
+}
+
+/** The spread so far, relative to the new maximum but for its factor: Σ e^d (d + m − m') = Σ e^d d + (m − m') Σ e^d. */
+function moved(before: RunningSums | null, max: Tensor): Tensor | null {
+  if (before === null || before.spread === null) return null;
+  return ops.addcmul(before.spread, ops.subTensor(max, before.max), before.total);
+}
+
+function weighted(values: Tensor, { weight }: Head, { start, end }: Range): Tensor {
+  return ops.matmul(values, ops.toDtype(ops.sliceTensor(weight, 0, start, end), "float32"));
+}
+
+function rowSums(values: Tensor): Tensor {
+  return ops.sumDimIntList(values, [1], true);
+}
+
+/** (R): the logit of each target that lies in the part, `before` for the others. */
+function pick(logits: Tensor, targets: Tensor, { start, end }: Range, before: Tensor | null): Tensor {
+  const column = ops.clamp(ops.subScalar(targets, start), 0, end - start - 1);
+  const found = ops.squeezeDim(ops.gather(logits, 1, ops.unsqueeze(column, 1)), 1);
+  return before === null ? found : ops.whereSelf(isIn(targets, { start, end }), found, before);
+}
+
+/** (R) bool */
+function isIn(targets: Tensor, { start, end }: Range): Tensor {
+  return ops.logicalAnd(ops.geScalar(targets, start), ops.ltScalar(targets, end));
+}
+
+function finish(head: Head, sums: RunningSums, parts: readonly Part[]): TokenLogpsPass {
+  const { max, total, picked, spread, weighted: expected } = sums;
+  const normaliser = ops.addTensor(max, ops.log(total));
+  const logps = ops.subTensor(picked, ops.squeezeDim(normaliser, 1));
+  const entropies =
+    spread === null ? null : ops.squeezeDim(ops.addTensor(ops.log(total), ops.divTensor(spread, total)), 1);
   return {
     logps,
-    entropies: joined((c) => c.entropies),
-    correct: joined((c) => c.correct) as Tensor,
+    entropies,
+    correct: ops.toDtype(ops.geTensor(picked, ops.squeezeDim(max, 1)), "float32"),
     backward(gradLogps, weightGrad) {
-      if (direction !== null) return scaleRows(direction, gradLogps);
-      const exps = chunks.map((c) => c.kept);
-      return backwardThroughLogits({ hidden, weight, targets, chunkRows, kept: exps }, gradLogps, weightGrad);
+      const g = ops.unsqueeze(gradLogps, 1);
+      if (expected === null) return backwardThroughLogits(head, parts, { normaliser, g }, weightGrad);
+      const chosen = ops.indexSelect(head.weight, 0, head.targets);
+      return ops.mulTensor(ops.subTensor(chosen, ops.divTensor(expected, total)), g);
     },
   };
 }
 
-interface ChunkResult {
-  logps: Tensor;
-  entropies: Tensor | null;
-  correct: Tensor;
-  /** W[y] − Σ_v p_v W[v], (rows, D) */
-  direction: Tensor | null;
-  /** What `backward` of a trained head needs, when there is room for it. */
-  kept: Exponentials | null;
-}
-
-/** exp(logits − max) with what is needed to normalise it. */
-interface Exponentials {
-  /** (rows, V), not normalised */
-  values: Tensor;
-  /** (rows, 1) */
-  max: Tensor;
-  /** (rows, 1): Σ values */
-  total: Tensor;
-  /** (rows): the target's logit */
-  picked: Tensor;
-}
-
-function exponentials(hidden: Tensor, weight: Tensor, targets: Tensor): Exponentials {
-  const product = ops.linear(
-    hidden,
-    weight.dtype === hidden.dtype ? weight : ops.toDtype(weight, hidden.dtype),
-  );
-  const logits = ops.toDtype(product, "float32");
-  const picked = ops.squeezeDim(ops.gather(logits, 1, ops.unsqueeze(targets, 1)), 1);
-  const [max, total] = ops.expRows_(logits);
-  return { values: logits, max, total, picked };
-}
-
-function forwardChunk(
-  hidden: Tensor,
-  weight: Tensor,
-  targets: Tensor,
-  options: TokenLogpsOptions & { keeps: boolean },
-): ChunkResult {
-  using chunk = scope();
-  const exps = exponentials(hidden, weight, targets);
-  const { values, max, total, picked } = exps;
-  const normaliser = ops.squeezeDim(ops.addTensor(max, ops.log(total)), 1);
-  const logps = chunk.keep(ops.subTensor(picked, normaliser));
-  const correct = chunk.keep(ops.toDtype(ops.geTensor(picked, ops.squeezeDim(max, 1)), "float32"));
-  const entropies =
-    options.entropies === true
-      ? chunk.keep(ops.sumDimIntList(ops.specialEntr(ops.divTensor(values, total)), [1]))
-      : null;
-  if (options.keeps) for (const tensor of [values, total]) chunk.keep(tensor);
-  const kept = options.keeps ? exps : null;
-  if (options.gradient !== "hidden") return { logps, entropies, correct, direction: null, kept };
-  const expected = ops.divTensor(ops.matmul(values, ops.toDtype(weight, "float32")), total);
-  const direction = chunk.keep(ops.subTensor(ops.indexSelect(weight, 0, targets), expected));
-  return { logps, entropies, correct, direction, kept };
-}
-
-interface HeadInputs {
-  hidden: Tensor;
-  weight: Tensor;
-  targets: Tensor;
-  chunkRows: number;
-  /** Exponentials of each chunk, null where they must be computed again. */
-  kept: readonly (Exponentials | null)[];
-}
-
-/** dL/dlogits = g · (onehot − p), chunk by chunk; kept exponentials are used up. */
-function backwardThroughLogits(inputs: HeadInputs, gradLogps: Tensor, weightGrad: Tensor | null): Tensor {
-  const { hidden, weight, targets, chunkRows, kept } = inputs;
-  const rows = hidden.size(0);
-  const parts: Tensor[] = [];
-  for (let start = 0; start < rows; start += chunkRows) {
-    using chunk = scope();
-    const end = Math.min(rows, start + chunkRows);
-    const h = slice(hidden, start, end);
-    const y = slice(targets, start, end);
-    const g = ops.unsqueeze(slice(gradLogps, start, end), 1);
-    const { values, total } = kept[start / chunkRows] ?? exponentials(h, weight, y);
-    const gradLogits = ops.mul_Tensor(values, ops.neg(ops.divTensor(g, total)));
-    ops.scatterAdd_(gradLogits, 1, ops.unsqueeze(y, 1), g);
+/** dL/dlogits = g · (onehot − p), part by part; kept exponentials are used up. */
+function backwardThroughLogits(
+  head: Head,
+  parts: readonly Part[],
+  { normaliser, g }: { normaliser: Tensor; g: Tensor },
+  weightGrad: Tensor | null,
+): Tensor {
+  const { hidden, weight, targets } = head;
+  const sum = ops.zerosLike(hidden, { dtype: "float32" });
+  const typedHidden = ops.toDtype(hidden, "float32");
+  for (const { start, end, exponentials } of parts) {
+    using _ = scope();
+    const { values, max } = exponentials ?? exponentialsOf(head, { start, end });
+    const share = ops.neg(ops.mulTensor(g, ops.exp(ops.subTensor(max, normaliser))));
+    const gradLogits = ops.mul_Tensor(values, share);
+    const inside = ops.mulTensor(g, ops.unsqueeze(isIn(targets, { start, end }), 1));
+    const column = ops.clamp(ops.subScalar(targets, start), 0, end - start - 1);
+    ops.scatterAdd_(gradLogits, 1, ops.unsqueeze(column, 1), inside);
     const typed = ops.toDtype(gradLogits, hidden.dtype);
-    parts.push(chunk.keep(ops.matmul(typed, ops.toDtype(weight, hidden.dtype))));
-    if (weightGrad !== null) ops.addmm_(weightGrad, ops.t(gradLogits), ops.toDtype(h, "float32"));
+    const part = ops.toDtype(ops.sliceTensor(weight, 0, start, end), hidden.dtype);
+    if (hidden.dtype === "float32") ops.addmm_(sum, typed, part);
+    else ops.add_Tensor(sum, ops.matmul(typed, part));
+    if (weightGrad !== null)
+      ops.addmm_(ops.sliceTensor(weightGrad, 0, start, end), ops.t(gradLogits), typedHidden);
     values.dispose();
   }
-  return join(parts) as Tensor;
+  return ops.toDtype(sum, hidden.dtype);
 }
 
-function scaleRows(direction: Tensor, g: Tensor): Tensor {
-  return ops.mulTensor(direction, ops.unsqueeze(g, 1));
-}
-
-function slice(x: Tensor, start: number, end: number): Tensor {
-  return ops.sliceTensor(x, 0, start, end);
-}
-
-function join(parts: (Tensor | null)[]): Tensor | null {
-  const present = parts.filter((part) => part !== null);
-  if (present.length === 0) return null;
-  return present.length === 1 ? (present[0] as Tensor) : ops.cat(present);
+function exponentialsOf(head: Head, range: Range): Exponentials {
+  const values = logitsOf(head, range);
+  const [max] = ops.expRows_(values);
+  return { values, max };
 }

@@ -104,7 +104,7 @@ export const OPTIMISATION_FIELDS: FieldTable<OptimisationKeys> = {
   logits_chunk_size: {
     type: optional(integer({ min: 1 })),
     default: null,
-    doc: "Answer tokens whose logits are held at once; null: chosen from the vocabulary size.",
+    doc: "Vocabulary entries whose logits are held at once; null: chosen from the number of answer tokens.",
     source: "preftune",
     freeOnResume: true,
   },

@@ -23,8 +23,8 @@ export interface Numerics {
   dtype: DType;
   /** Compute blocks again in the backward pass instead of keeping their activations. */
   recompute: boolean;
-  /** Rows of logits held at once; null for automatic. */
-  chunkRows: number | null;
+  /** Vocabulary entries whose logits are held at once; null for automatic. */
+  chunkColumns: number | null;
 }
 
 /** What a step works on. */

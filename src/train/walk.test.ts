@@ -49,7 +49,7 @@ const examples: Example[] = [
 interface How {
   dtype?: DType;
   recompute?: boolean;
-  chunkRows?: number | null;
+  chunkColumns?: number | null;
   groupRows?: number;
 }
 
@@ -94,8 +94,8 @@ function plain(model: CausalLM, parameters: readonly NamedParameter[]): Outcome 
 function walked(model: CausalLM, parameters: readonly NamedParameter[], how: How = {}): Outcome {
   using _ = scope();
   const batch = batchOf();
-  const { dtype = "float32", recompute = false, chunkRows = null } = how;
-  const pass = walk(model, batch, { dtype, recompute, chunkRows, training: true, entropies: false });
+  const { dtype = "float32", recompute = false, chunkColumns = null } = how;
+  const pass = walk(model, batch, { dtype, recompute, chunkColumns, training: true, entropies: false });
   const upstream = upstreamOf(batch);
   const logps: number[] = [];
   for (const group of answerGroups(batch, how.groupRows ?? Number.POSITIVE_INFINITY)) {
@@ -148,7 +148,7 @@ for (const name of tinyNames) {
         assert.equal(want.grads.size, parameters.length);
         assertSame(walked(model, parameters), want, part);
         assertSame(walked(model, parameters, { recompute: true }), want, `${part}, recomputed`);
-        assertSame(walked(model, parameters, { chunkRows: 3 }), want, `${part}, in chunks`);
+        assertSame(walked(model, parameters, { chunkColumns: 3 }), want, `${part}, in chunks`);
         assertSame(walked(model, parameters, { groupRows: 1 }), want, `${part}, pair by pair`);
       });
     });
@@ -167,8 +167,8 @@ for (const name of ["llama_untied", "qwen3"] as const) {
       const model = tinyModel(name);
       const parameters = train(model, /^lm_head/);
       const want = plain(model, parameters);
-      for (const chunkRows of [null, 1, 4]) {
-        assertSame(walked(model, parameters, { chunkRows }), want, `chunks of ${chunkRows}`);
+      for (const chunkColumns of [null, 1, 4]) {
+        assertSame(walked(model, parameters, { chunkColumns }), want, `chunks of ${chunkColumns}`);
       }
     });
   });
@@ -186,7 +186,7 @@ for (const [what, changes] of Object.entries({
       const parameters = adapterParameters(model);
       const want = plain(model, parameters);
       assertSame(walked(model, parameters), want, what);
-      assertSame(walked(model, parameters, { recompute: true, chunkRows: 2 }), want, what);
+      assertSame(walked(model, parameters, { recompute: true, chunkColumns: 2 }), want, what);
     });
   });
 }
@@ -224,7 +224,7 @@ test("gradients of several walks add up", () => {
       const pass = walk(model, batch, {
         dtype: "float32",
         recompute: false,
-        chunkRows: null,
+        chunkColumns: null,
         training: true,
         entropies: false,
       });
@@ -306,7 +306,7 @@ test("scoring keeps nothing for a way back and equals training's log-probs", () 
     const pass = walk(model, batch, {
       dtype: "float32",
       recompute: false,
-      chunkRows: null,
+      chunkColumns: null,
       training: false,
       entropies: true,
     }).head(allAnswers(batch));
@@ -325,7 +325,7 @@ test("entropy and whether the target was likeliest", () => {
     const pass = walk(model, batch, {
       dtype: "float32",
       recompute: false,
-      chunkRows: 4,
+      chunkColumns: 4,
       training: false,
       entropies: true,
     }).head(allAnswers(batch));
@@ -356,7 +356,7 @@ test("recomputation keeps a block's input and the generator's state, not its act
     const pass = walk(model, batch, {
       dtype: "float32",
       recompute,
-      chunkRows: null,
+      chunkColumns: null,
       training: true,
       entropies: false,
     });

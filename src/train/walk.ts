@@ -27,8 +27,8 @@ export interface WalkOptions {
   training: boolean;
   /** Compute a block's activations again in the backward pass instead of keeping them. */
   recompute: boolean;
-  /** Rows of logits held at once; null for automatic. */
-  chunkRows: number | null;
+  /** Vocabulary entries whose logits are held at once; null for automatic. */
+  chunkColumns: number | null;
   /** Also compute entropies. */
   entropies: boolean;
 }
@@ -117,7 +117,7 @@ function headPass(
     model.lm_head.weight,
     group.targets,
     {
-      chunkRows: options.chunkRows,
+      chunkColumns: options.chunkColumns,
       gradient: options.training ? (options.trains ? "hidden-and-weight" : "hidden") : "none",
       entropies: options.entropies,
     },

@@ -29,7 +29,7 @@ import {
 import { skipWithoutShared } from "../support/shared.ts";
 
 const skip = skipWithoutShared("fixtures");
-const plain: Numerics = { dtype: "float32", recompute: false, chunkRows: null };
+const plain: Numerics = { dtype: "float32", recompute: false, chunkColumns: null };
 
 interface GradGolden {
   global_norm: number;
@@ -211,7 +211,7 @@ for (const family of families) {
       const variants: Record<string, { batches: MicroBatch[]; numerics?: Numerics }> = {
         "no shared prompt": { batches: [microBatch(examples, false)] },
         recompute: { batches: [microBatch(examples)], numerics: { ...plain, recompute: true } },
-        "chunks of 5 rows": { batches: [microBatch(examples)], numerics: { ...plain, chunkRows: 5 } },
+        "chunks of 5 rows": { batches: [microBatch(examples)], numerics: { ...plain, chunkColumns: 5 } },
         "4 of 1": { batches: examples.map((e, i) => microBatch([e], true, i)) },
       };
       for (const [name, variant] of Object.entries(variants)) {

@@ -50,7 +50,7 @@ function trainingOf(run: Steps, recompute: boolean): Training {
     parameters,
     objective: sft(),
     optimizer: new AdamW(parameters, options),
-    numerics: { dtype: "float32", recompute, chunkRows: null },
+    numerics: { dtype: "float32", recompute, chunkColumns: null },
     maxGradNorm: run.maxGradNorm,
     reference: null,
   };

@@ -1,9 +1,9 @@
-/** The committed numbers of `test/goldens`, written by `scripts/write-goldens.py` with PyTorch, transformers and PEFT. */
+/** The committed numbers of `test/goldens`; each file names the script and the versions it was written with. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 
 /** Parsed content of `test/goldens/<name>.json`. */
-export function golden<T>(name: "optim" | "nn" | "lora" | "models"): T {
+export function golden<T>(name: "optim" | "nn" | "lora" | "models" | "bleu"): T {
   return JSON.parse(readFileSync(join(import.meta.dirname, "../goldens", `${name}.json`), "utf8")) as T;
 }
 

@@ -17,6 +17,8 @@ export const addScalar: (self: Tensor, other: Scalar, alpha?: Scalar) => Tensor 
 export const addTensor: (self: Tensor, other: Tensor, options?: { alpha?: Scalar }) => Tensor = bind("aten::add.Tensor");
 /** `aten::add_.Tensor(Tensor(a!) self, Tensor other, *, Scalar alpha=1) -> Tensor(a!)` */
 export const add_Tensor: (self: Tensor, other: Tensor, options?: { alpha?: Scalar }) => Tensor = bind("aten::add_.Tensor");
+/** `aten::addcmul(Tensor self, Tensor tensor1, Tensor tensor2, *, Scalar value=1) -> Tensor` */
+export const addcmul: (self: Tensor, tensor1: Tensor, tensor2: Tensor, options?: { value?: Scalar }) => Tensor = bind("aten::addcmul");
 /** `aten::addmm_(Tensor(a!) self, Tensor mat1, Tensor mat2, *, Scalar beta=1, Scalar alpha=1) -> Tensor(a!)` */
 export const addmm_: (self: Tensor, mat1: Tensor, mat2: Tensor, options?: { beta?: Scalar; alpha?: Scalar }) => Tensor = bind("aten::addmm_");
 /** `aten::all(Tensor self) -> Tensor` */
@@ -225,14 +227,16 @@ export const view: (self: Tensor, size: readonly number[]) => Tensor = bind("ate
 export const viewDtype: (self: Tensor, dtype: DType) => Tensor = bind("aten::view.dtype");
 /** `aten::where.ScalarOther(Tensor condition, Tensor self, Scalar other) -> Tensor` */
 export const whereScalarOther: (condition: Tensor, self: Tensor, other: Scalar) => Tensor = bind("aten::where.ScalarOther");
+/** `aten::where.self(Tensor condition, Tensor self, Tensor other) -> Tensor` */
+export const whereSelf: (condition: Tensor, self: Tensor, other: Tensor) => Tensor = bind("aten::where.self");
 /** `aten::zero_(Tensor(a!) self) -> Tensor(a!)` */
 export const zero_: (self: Tensor) => Tensor = bind("aten::zero_");
 /** `aten::zeros(SymInt[] size, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor` */
 export const zeros: (size: readonly number[], options?: { dtype?: DType | null; layout?: number | null; device?: string | null; pinMemory?: boolean | null }) => Tensor = bind("aten::zeros");
 /** `aten::zeros_like(Tensor self, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None, MemoryFormat? memory_format=None) -> Tensor` */
 export const zerosLike: (self: Tensor, options?: { dtype?: DType | null; layout?: number | null; device?: string | null; pinMemory?: boolean | null; memoryFormat?: number | null }) => Tensor = bind("aten::zeros_like");
-/** `preftune::exp_rows_(Tensor(a!) logits) -> (Tensor, Tensor)` */
-export const expRows_: (logits: Tensor) => [Tensor, Tensor] = bind("preftune::exp_rows_");
+/** `preftune::exp_rows_(Tensor(a!) logits, Tensor? least=None) -> (Tensor, Tensor)` */
+export const expRows_: (logits: Tensor, least?: Tensor | null) => [Tensor, Tensor] = bind("preftune::exp_rows_");
 /** `preftune::gated(Tensor gate, Tensor up, str activation) -> Tensor` */
 export const gated: (gate: Tensor, up: Tensor, activation: string) => Tensor = bind("preftune::gated");
 /** `preftune::gated_linear(Tensor gate, Tensor up, Tensor weight, str activation) -> Tensor` */

@@ -1,0 +1,158 @@
+/** Four training runs of different shape on the CPU, each large enough that its tensors decide its memory. */
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { stringify } from "yaml";
+import { Random } from "../../src/base/random.ts";
+import { parseModelConfig } from "../../src/formats/hf-config.ts";
+import { buildModel } from "../../src/models/build.ts";
+import { writeMergedModel } from "../../src/models/save.ts";
+import { randomWeights } from "../../src/models/weights.ts";
+import { chatMl, toyFiles } from "../../src/text/toy-tokenizer.ts";
+import { manualSeed, scope } from "../../src/torch/index.ts";
+
+/** A run to plan and to measure. */
+export interface PlannedRun {
+  name: string;
+  /** Values of config.json. */
+  model: Record<string, unknown>;
+  /** Values of the run's YAML besides its paths. */
+  run: Record<string, unknown>;
+  rows: number;
+  /** Longest prompt and longest answer, in tokens. */
+  longest: [number, number];
+}
+
+const common = { dtype: "float32", eos_token_id: 2, bos_token_id: 0, rms_norm_eps: 1e-6, max_position_embeddings: 4096 };
+const qwen3 = { ...common, architectures: ["Qwen3ForCausalLM"], model_type: "qwen3", tie_word_embeddings: true };
+const llama = { ...common, architectures: ["LlamaForCausalLM"], model_type: "llama", tie_word_embeddings: false };
+const gemma3 = { ...common, architectures: ["Gemma3ForCausalLM"], model_type: "gemma3_text", tie_word_embeddings: true };
+
+/** Full and LoRA, kept and recomputed, deep and wide, all three families. */
+export const plannedRuns: readonly PlannedRun[] = [
+  {
+    name: "full, big vocabulary, 4 layers of 256 (Qwen3)",
+    model: {
+      ...qwen3,
+      vocab_size: 120_000,
+      hidden_size: 256,
+      intermediate_size: 768,
+      num_hidden_layers: 4,
+      num_attention_heads: 4,
+      num_key_value_heads: 2,
+      head_dim: 64,
+    },
+    run: { objective: "slime", per_device_train_batch_size: 1, max_steps: 4, learning_rate: 1e-5 },
+    rows: 6,
+    longest: [300, 200],
+  },
+  {
+    name: "LoRA with dropout, 8 layers of 512, head of its own (Llama)",
+    model: {
+      ...llama,
+      vocab_size: 8000,
+      hidden_size: 512,
+      intermediate_size: 1536,
+      num_hidden_layers: 8,
+      num_attention_heads: 8,
+      num_key_value_heads: 4,
+    },
+    run: { objective: "simpo", use_peft: true, lora_r: 16, per_device_train_batch_size: 3, max_steps: 2 },
+    rows: 6,
+    longest: [400, 250],
+  },
+  {
+    name: "full, recomputed, 20 layers of 384, accumulated (Qwen3)",
+    model: {
+      ...qwen3,
+      vocab_size: 16_000,
+      hidden_size: 384,
+      intermediate_size: 1152,
+      num_hidden_layers: 20,
+      num_attention_heads: 6,
+      num_key_value_heads: 2,
+      head_dim: 64,
+    },
+    run: {
+      objective: "dpo",
+      gradient_checkpointing: true,
+      per_device_train_batch_size: 1,
+      gradient_accumulation_steps: 2,
+      max_steps: 2,
+      learning_rate: 1e-5,
+    },
+    rows: 4,
+    longest: [300, 200],
+  },
+  {
+    name: "LoRA, lm_head in full, 6 layers of 640 (Gemma 3)",
+    model: {
+      ...gemma3,
+      vocab_size: 12_000,
+      hidden_size: 640,
+      intermediate_size: 2048,
+      num_hidden_layers: 6,
+      num_attention_heads: 4,
+      num_key_value_heads: 1,
+      head_dim: 256,
+      query_pre_attn_scalar: 256,
+      sliding_window: 512,
+    },
+    run: {
+      objective: "slime",
+      use_peft: true,
+      lora_r: 32,
+      lora_dropout: 0,
+      lora_modules_to_save: ["lm_head"],
+      per_device_train_batch_size: 2,
+      max_steps: 2,
+    },
+    rows: 6,
+    longest: [500, 300],
+  },
+];
+
+/** Writes model, rows and configuration of a run into `dir` and gives the configuration's path. */
+export function writePlannedRun(dir: string, { model, run, rows, longest }: PlannedRun): string {
+  const base = join(dir, "model");
+  mkdirSync(base, { recursive: true });
+  writeModel(base, model);
+  const data = join(dir, "rows.jsonl");
+  writeFileSync(data, tokenRows(rows, longest).map((row) => `${JSON.stringify(row)}\n`).join(""));
+  const config = {
+    model_name_or_path: base,
+    train_data: data,
+    output_dir: join(dir, "run"),
+    device: "cpu",
+    dtype: "float32",
+    threads: 1,
+    max_length: 2048,
+    save_strategy: "no",
+    ...run,
+  };
+  const file = join(dir, "run.yaml");
+  writeFileSync(file, stringify(config));
+  return file;
+}
+
+function writeModel(dir: string, values: Record<string, unknown>): void {
+  using _ = scope();
+  const config = parseModelConfig(values, "config.json");
+  manualSeed(0);
+  writeMergedModel(dir, buildModel(config, randomWeights(0.02, config.family === "gemma3" ? 0 : 1)), "float32");
+  writeFileSync(join(dir, "config.json"), JSON.stringify(values));
+  const files = toyFiles({ chatTemplate: chatMl });
+  writeFileSync(join(dir, "tokenizer.json"), JSON.stringify(files.tokenizer));
+  writeFileSync(join(dir, "tokenizer_config.json"), JSON.stringify(files.config));
+}
+
+/** Pairs of token ids of different lengths, one of them the longest. */
+function tokenRows(count: number, [prompt, answer]: [number, number]): Record<string, number[]>[] {
+  const random = new Random(5);
+  const ids = (n: number): number[] => Array.from({ length: n }, () => 3 + random.below(250));
+  const length = (longest: number, i: number) => (i === 0 ? longest : Math.ceil(longest * (0.5 + random.next() / 2)));
+  return Array.from({ length: count }, (_, i) => ({
+    prompt_ids: ids(length(prompt, i)),
+    chosen_ids: [...ids(length(answer, i) - 1), 2],
+    rejected_ids: [...ids(length(answer, i) - 1), 2],
+  }));
+}
