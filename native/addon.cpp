@@ -17,6 +17,7 @@
 #include "attention.h"
 #include "gated.h"
 #include "head.h"
+#include "host-memory.h"
 #include "lora.h"
 #include "norm.h"
 #include "operators.h"
@@ -334,6 +335,7 @@ napi_value initialise(napi_env env, napi_value exports) {
   mallopt(M_TRIM_THRESHOLD, 1 << 30);
   mallopt(M_TOP_PAD, 64 << 20);
 #endif
+  useHostAllocator();
   define<findOperator>(env, exports, "findOperator");
   define<describeOperator>(env, exports, "describeOperator");
   define<call>(env, exports, "call");

@@ -7,12 +7,14 @@ import { cpus, loadavg } from "node:os";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { ConfigError, PreftuneError } from "../../src/base/errors.ts";
+import type { ModelConfig } from "../../src/formats/model-config.ts";
+import { pairFlops } from "../../src/planner/flops.ts";
+import { adapterParts, everything, type TrainedParts } from "../../src/planner/trained-parts.ts";
 import { stateFolder } from "../../src/setup/places.ts";
-import { type ModelShape, pairFlops } from "./flops.ts";
 import { peersPython, runHere, runOurs, runPeer } from "./processes.ts";
 import { figuresOf, figuresTable, ratiosOf, ratiosText, type StepWork } from "./results.ts";
 import { lossesAgree, type RunPlan, type RunRecord, spreadOf } from "./run-record.ts";
-import { shapes } from "./shapes.ts";
+import { type ModelShape, modelConfigOf, shapes } from "./shapes.ts";
 import { generatedRows, readRows, type WorkloadRow } from "./workload.ts";
 
 const peerNames: Record<string, string> = {
@@ -93,8 +95,22 @@ function prepare({ model, plan }: Choice): WorkloadRow[] {
   return readRows(plan.workload);
 }
 
+/** Adapters of the benchmark's rank on all linears. */
+function benchAdapter(model: ModelConfig): TrainedParts {
+  const shape = {
+    rank: loraRank,
+    targetModules: [],
+    targets: "all-linear",
+    modulesToSave: [],
+    rankPattern: {},
+  };
+  return adapterParts(model, { ...shape, dropout: 0, useDora: false });
+}
+
 function workOf(rows: readonly WorkloadRow[], { plan, shape }: Choice): StepWork[] {
-  const rank = plan.mode === "lora" ? loraRank : 0;
+  const model = modelConfigOf(shape);
+  const trained = plan.mode === "lora" ? benchAdapter(model) : everything;
+  const options = { trained, sharePrompt: true, recompute: false };
   const sum = (values: number[]) => values.reduce((a, b) => a + b, 0);
   return Array.from({ length: plan.steps }, (_, step) => {
     const pairs = Array.from({ length: plan.pairs }, (_, i) => {
@@ -108,7 +124,7 @@ function workOf(rows: readonly WorkloadRow[], { plan, shape }: Choice): StepWork
     return {
       pairs: plan.pairs,
       tokens: sum(pairs.map((p) => p.prompt + p.chosen + p.rejected)),
-      flops: sum(pairs.map((p) => pairFlops(shape, p, rank))),
+      flops: sum(pairs.map((p) => pairFlops(model, p, options).training)),
     };
   });
 }

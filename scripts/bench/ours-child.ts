@@ -49,7 +49,7 @@ const adapterConfig = {
   raw: {},
 };
 
-const numerics: Numerics = { dtype: "float32", recompute: false, chunkRows: null };
+const numerics: Numerics = { dtype: "float32", recompute: false, chunkColumns: null };
 
 function peakMb(): number {
   return process.resourceUsage().maxRSS / 1024;

@@ -1,5 +1,17 @@
 /** The two models the benchmark trains: Qwen3-like, small enough for a CPU, one with an ordinary vocabulary and one with a big one. */
-import type { ModelShape } from "./flops.ts";
+import { parseModelConfig } from "../../src/formats/hf-config.ts";
+import type { ModelConfig } from "../../src/formats/model-config.ts";
+
+/** The sizes of a decoder with gated feed-forward layers and grouped queries. */
+export interface ModelShape {
+  layers: number;
+  width: number;
+  intermediate: number;
+  heads: number;
+  keyValueHeads: number;
+  headWidth: number;
+  vocabulary: number;
+}
 
 /** Shapes by the name `--model` takes. */
 export const shapes: Record<string, ModelShape> = {
@@ -51,4 +63,9 @@ export function configOf(shape: ModelShape): Record<string, unknown> {
     use_sliding_window: false,
     vocab_size: shape.vocabulary,
   };
+}
+
+/** The shape as the planner takes it. */
+export function modelConfigOf(shape: ModelShape): ModelConfig {
+  return parseModelConfig(configOf(shape), "config.json");
 }

@@ -1,8 +1,9 @@
 /** What the quick start shows at its end: a table for the terminal, and a report with curves. */
+
+import { textTable } from "../base/text-table.ts";
 import { writeComparison } from "../runs/report.ts";
 import { type MethodFigures, percent } from "./figures.ts";
 import type { QuickstartPaths } from "./place.ts";
-import { textTable } from "./text-table.ts";
 
 interface Column {
   /** In the terminal; "\n" stacks words. */

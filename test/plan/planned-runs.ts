@@ -22,10 +22,31 @@ export interface PlannedRun {
   longest: [number, number];
 }
 
-const common = { dtype: "float32", eos_token_id: 2, bos_token_id: 0, rms_norm_eps: 1e-6, max_position_embeddings: 4096 };
-const qwen3 = { ...common, architectures: ["Qwen3ForCausalLM"], model_type: "qwen3", tie_word_embeddings: true };
-const llama = { ...common, architectures: ["LlamaForCausalLM"], model_type: "llama", tie_word_embeddings: false };
-const gemma3 = { ...common, architectures: ["Gemma3ForCausalLM"], model_type: "gemma3_text", tie_word_embeddings: true };
+const common = {
+  dtype: "float32",
+  eos_token_id: 2,
+  bos_token_id: 0,
+  rms_norm_eps: 1e-6,
+  max_position_embeddings: 4096,
+};
+const qwen3 = {
+  ...common,
+  architectures: ["Qwen3ForCausalLM"],
+  model_type: "qwen3",
+  tie_word_embeddings: true,
+};
+const llama = {
+  ...common,
+  architectures: ["LlamaForCausalLM"],
+  model_type: "llama",
+  tie_word_embeddings: false,
+};
+const gemma3 = {
+  ...common,
+  architectures: ["Gemma3ForCausalLM"],
+  model_type: "gemma3_text",
+  tie_word_embeddings: true,
+};
 
 /** Full and LoRA, kept and recomputed, deep and wide, all three families. */
 export const plannedRuns: readonly PlannedRun[] = [
@@ -41,8 +62,8 @@ export const plannedRuns: readonly PlannedRun[] = [
       num_key_value_heads: 2,
       head_dim: 64,
     },
-    run: { objective: "slime", per_device_train_batch_size: 1, max_steps: 4, learning_rate: 1e-5 },
-    rows: 6,
+    run: { objective: "slime", per_device_train_batch_size: 1, max_steps: 2, learning_rate: 1e-5 },
+    rows: 2,
     longest: [300, 200],
   },
   {
@@ -57,17 +78,17 @@ export const plannedRuns: readonly PlannedRun[] = [
       num_key_value_heads: 4,
     },
     run: { objective: "simpo", use_peft: true, lora_r: 16, per_device_train_batch_size: 3, max_steps: 2 },
-    rows: 6,
+    rows: 3,
     longest: [400, 250],
   },
   {
-    name: "full, recomputed, 20 layers of 384, accumulated (Qwen3)",
+    name: "full, recomputed, 16 layers of 384, accumulated (Qwen3)",
     model: {
       ...qwen3,
       vocab_size: 16_000,
       hidden_size: 384,
       intermediate_size: 1152,
-      num_hidden_layers: 20,
+      num_hidden_layers: 16,
       num_attention_heads: 6,
       num_key_value_heads: 2,
       head_dim: 64,
@@ -80,7 +101,7 @@ export const plannedRuns: readonly PlannedRun[] = [
       max_steps: 2,
       learning_rate: 1e-5,
     },
-    rows: 4,
+    rows: 2,
     longest: [300, 200],
   },
   {
@@ -106,8 +127,8 @@ export const plannedRuns: readonly PlannedRun[] = [
       per_device_train_batch_size: 2,
       max_steps: 2,
     },
-    rows: 6,
-    longest: [500, 300],
+    rows: 2,
+    longest: [450, 260],
   },
 ];
 
@@ -117,7 +138,12 @@ export function writePlannedRun(dir: string, { model, run, rows, longest }: Plan
   mkdirSync(base, { recursive: true });
   writeModel(base, model);
   const data = join(dir, "rows.jsonl");
-  writeFileSync(data, tokenRows(rows, longest).map((row) => `${JSON.stringify(row)}\n`).join(""));
+  writeFileSync(
+    data,
+    tokenRows(rows, longest)
+      .map((row) => `${JSON.stringify(row)}\n`)
+      .join(""),
+  );
   const config = {
     model_name_or_path: base,
     train_data: data,
@@ -138,7 +164,11 @@ function writeModel(dir: string, values: Record<string, unknown>): void {
   using _ = scope();
   const config = parseModelConfig(values, "config.json");
   manualSeed(0);
-  writeMergedModel(dir, buildModel(config, randomWeights(0.02, config.family === "gemma3" ? 0 : 1)), "float32");
+  writeMergedModel(
+    dir,
+    buildModel(config, randomWeights(0.02, config.family === "gemma3" ? 0 : 1)),
+    "float32",
+  );
   writeFileSync(join(dir, "config.json"), JSON.stringify(values));
   const files = toyFiles({ chatTemplate: chatMl });
   writeFileSync(join(dir, "tokenizer.json"), JSON.stringify(files.tokenizer));
@@ -149,7 +179,8 @@ function writeModel(dir: string, values: Record<string, unknown>): void {
 function tokenRows(count: number, [prompt, answer]: [number, number]): Record<string, number[]>[] {
   const random = new Random(5);
   const ids = (n: number): number[] => Array.from({ length: n }, () => 3 + random.below(250));
-  const length = (longest: number, i: number) => (i === 0 ? longest : Math.ceil(longest * (0.5 + random.next() / 2)));
+  const length = (longest: number, i: number) =>
+    i === 0 ? longest : Math.ceil(longest * (0.5 + random.next() / 2));
   return Array.from({ length: count }, (_, i) => ({
     prompt_ids: ids(length(prompt, i)),
     chosen_ids: [...ids(length(answer, i) - 1), 2],

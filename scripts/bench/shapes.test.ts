@@ -1,0 +1,16 @@
+/** Tests of shapes.ts. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { countParameters } from "../../src/planner/parameters.ts";
+import { everything } from "../../src/planner/trained-parts.ts";
+import { modelConfigOf, shapes } from "./shapes.ts";
+
+test("the benchmark's models have the parameters they are named for", () => {
+  const total = (name: string) => {
+    const shape = shapes[name];
+    assert.ok(shape !== undefined);
+    return countParameters(modelConfigOf(shape), everything).total;
+  };
+  assert.equal(Math.round(total("bench") / 1e5), 295);
+  assert.equal(Math.round(total("bigvocab") / 1e5), 420);
+});

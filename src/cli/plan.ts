@@ -1,0 +1,100 @@
+/** `preftune plan`. */
+import { type Command, InvalidArgumentError } from "commander";
+import { ConfigError } from "../base/errors.ts";
+import { formatPlan } from "../planner/plan-text.ts";
+import { type PlanOptions, plan } from "../recipes/plan.ts";
+import { loadConfig } from "../runs/config-load.ts";
+import type { RunConfig } from "../runs/config-types.ts";
+import { positiveNumber, wholeNumber } from "./options.ts";
+import { Phases } from "./phases.ts";
+import { pairsOf } from "./train.ts";
+
+interface Words {
+  modelConfig?: string;
+  gpu?: string;
+  count: number;
+  memory?: number;
+  tflops?: number;
+  gflops?: number;
+  mfu?: number;
+  pairs?: number;
+  promptTokens?: number;
+  chosenTokens?: number;
+  rejectedTokens?: number;
+  json?: true;
+}
+
+/** Adds the command to `preftune`. */
+export function addPlanCommand(preftune: Command): void {
+  preftune
+    .command("plan")
+    .description(
+      "memory, FLOPs, largest batch and time of a run before it starts, for DPO, SimPO and SLIME side by side",
+    )
+    .argument("[run.yaml]", "a training configuration; may be left out with --model-config")
+    .argument("[overrides...]", "--key value pairs, as for train")
+    .option("--model-config <file>", "a config.json in place of the model's; no weights are needed")
+    .option("--gpu <name>", "plan for this GPU (h100, h200, a100-80g, rtx4090, ...); default: this machine")
+    .option("--count <devices>", "so many of them", wholeNumber(1), 1)
+    .option("--memory <GiB>", "memory of the device", positiveNumber)
+    .option("--tflops <number>", "peak TFLOP/s of the GPU", positiveNumber)
+    .option("--gflops <number>", "peak GFLOP/s of the CPU, all threads together", positiveNumber)
+    .option("--mfu <share>", "share of the peak that is reached; default 0.4 on a GPU, 0.7 on the CPU", share)
+    .option("--pairs <count>", "rows of an epoch", wholeNumber(1))
+    .option("--prompt-tokens <count>", "tokens of a prompt, in place of the data's", wholeNumber(1))
+    .option("--chosen-tokens <count>", "tokens of a chosen answer", wholeNumber(1))
+    .option("--rejected-tokens <count>", "tokens of a rejected answer", wholeNumber(1))
+    .option("--json", "the whole plan as JSON")
+    .allowUnknownOption()
+    .action(run);
+}
+
+function share(text: string): number {
+  const value = positiveNumber(text);
+  if (value <= 1) return value;
+  throw new InvalidArgumentError("Expected a share above 0 and at most 1.");
+}
+
+async function run(file: string | undefined, words: string[], options: Words): Promise<void> {
+  const phases = new Phases();
+  const result = await plan(configOf(file, words, options), {
+    ...planOptions(options),
+    onPhase: phases.listen,
+  });
+  phases.done();
+  process.stdout.write(options.json === true ? `${JSON.stringify(result, null, 2)}\n` : formatPlan(result));
+}
+
+/** The configuration; without a file, one with the defaults of training and what is said on the command line. */
+function configOf(file: string | undefined, words: readonly string[], { modelConfig }: Words): RunConfig {
+  if (file !== undefined && !file.startsWith("--")) {
+    return loadConfig({ file, overrides: pairsOf(words) }).config;
+  }
+  if (modelConfig === undefined) {
+    throw new ConfigError("expected a training configuration, or --model-config FILE for a model alone");
+  }
+  const values = { model_name_or_path: modelConfig, output_dir: "unused", train_data: "unused" };
+  return loadConfig({ values, overrides: pairsOf(file === undefined ? [] : [file, ...words]) }).config;
+}
+
+function planOptions(words: Words): PlanOptions {
+  const { gpu, gflops } = words;
+  if (gpu !== undefined && gflops !== undefined) {
+    throw new ConfigError("--gflops is for the CPU: with --gpu give --tflops");
+  }
+  const tflops = words.tflops ?? (gflops === undefined ? undefined : gflops / 1000);
+  return {
+    count: words.count,
+    lengths: {
+      ...(words.pairs === undefined ? {} : { pairs: words.pairs }),
+      ...(words.promptTokens === undefined ? {} : { promptTokens: words.promptTokens }),
+      ...(words.chosenTokens === undefined ? {} : { chosenTokens: words.chosenTokens }),
+      ...(words.rejectedTokens === undefined ? {} : { rejectedTokens: words.rejectedTokens }),
+    },
+    ...(words.modelConfig === undefined ? {} : { modelConfig: words.modelConfig }),
+    ...(gpu === undefined ? {} : { gpu }),
+    ...(words.memory === undefined ? {} : { memoryGiB: words.memory }),
+    ...(tflops === undefined ? {} : { tflops }),
+    ...(words.mfu === undefined ? {} : { utilisation: words.mfu }),
+  };
+}

@@ -1,0 +1,211 @@
+/**
+ * What a block keeps in memory for its backward pass, tensor by tensor: the one place that knows it. It follows
+ * `src/nn` and `native/*.h` and is to be changed with them; `src/recipes/plan.test.ts` holds it against real runs.
+ *
+ * On the CPU in float32 the addon's own kernels run, elsewhere torch's operators. Of the latter the table is read from
+ * the code and torch's documentation, not measured.
+ */
+import type { ModelConfig } from "../formats/model-config.ts";
+import type { PairLengths } from "./flops.ts";
+import { type BlockLinear, blockLinears, blockWeights, type LinearName } from "./linears.ts";
+import type { TrainedParts } from "./trained-parts.ts";
+
+/** Where and in what type the model runs. */
+export interface Numerics {
+  dtype: "float32" | "bfloat16";
+  onGpu: boolean;
+}
+
+/** Tensors of one name in one block, for each token of the stream. */
+export interface TokenTensor {
+  name: string;
+  /** Elements a token. */
+  width: number;
+  /** Bytes of an element. */
+  bytes: number;
+}
+
+/** Bytes of an element of activations. */
+export function itemBytes({ dtype }: Numerics): number {
+  return dtype === "float32" ? 4 : 2;
+}
+
+/** Whether the addon's kernels do norms, rotation, attention and adapters. */
+function hasOwnKernels({ dtype, onGpu }: Numerics): boolean {
+  return dtype === "float32" && !onGpu;
+}
+
+/** Widths of a block's tensors. */
+interface Widths {
+  stream: number;
+  queries: number;
+  keys: number;
+  inner: number;
+}
+
+function widthsOf(config: ModelConfig): Widths {
+  return {
+    stream: config.hiddenSize,
+    queries: config.numHeads * config.headDim,
+    keys: config.numKeyValueHeads * config.headDim,
+    inner: config.intermediateSize,
+  };
+}
+
+/** How a block's linears are trained. */
+interface LayerTraining {
+  isFull: boolean;
+  /** Rank by linear; absent where there is no adapter. */
+  ranks: ReadonlyMap<LinearName, number>;
+  /** Linears trained in full beside an adapter. */
+  saved: ReadonlySet<LinearName>;
+  drops: boolean;
+  useDora: boolean;
+}
+
+function trainingOf(trained: TrainedParts, layer: number): LayerTraining {
+  const here = trained.adapted.filter((one) => one.layer === layer);
+  return {
+    isFull: trained.isFull,
+    ranks: new Map(here.map(({ linear, rank }) => [linear.name, rank])),
+    saved: new Set(
+      trained.savedLinears.filter((one) => one.layer === layer).map(({ linear }) => linear.name),
+    ),
+    drops: trained.dropout > 0,
+    useDora: trained.useDora,
+  };
+}
+
+/** Whether the gradient of one of these linears' own weights needs their common input as it is. */
+function keepsInput(training: LayerTraining, names: readonly LinearName[]): boolean {
+  const { isFull, ranks, saved, drops } = training;
+  return isFull || names.some((name) => saved.has(name) || (ranks.has(name) && !drops));
+}
+
+/**
+ * What the graph of block `layer` holds, its own input left out, for each token of the stream.
+ */
+export function blockTensors(
+  config: ModelConfig,
+  trained: TrainedParts,
+  layer: number,
+  numerics: Numerics,
+): TokenTensor[] {
+  const { stream, queries, keys, inner } = widthsOf(config);
+  const training = trainingOf(trained, layer);
+  const bytes = itemBytes(numerics);
+  const kept = (name: string, width: number, when = true): TokenTensor => ({
+    name,
+    width: when ? width : 0,
+    bytes,
+  });
+  const hasHeadNorms = config.family !== "llama";
+  const isSandwich = config.family === "gemma3";
+  const inputOf = (...names: LinearName[]) => keepsInput(training, names);
+  return [
+    kept("first norm's output", stream, inputOf("q_proj", "k_proj", "v_proj")),
+    kept("q and k before their norms", queries + keys, hasHeadNorms),
+    kept("q and k, rotated", queries + keys),
+    kept("v", keys),
+    kept("attention's output", queries),
+    { name: "log-sum-exp of scores", width: config.numHeads, bytes: 4 },
+    kept("o_proj's output, before its norm", stream, isSandwich),
+    kept("stream after attention", stream),
+    kept("second norm's output", stream, inputOf("gate_proj", "up_proj")),
+    kept("gate and up", 2 * inner),
+    kept("gated product", inner, !trained.isFull && inputOf("down_proj")),
+    kept("down_proj's output, before its norm", stream, isSandwich),
+    ...normTensors(config, training, numerics),
+    ...torchAttentionTensors(config, numerics),
+    ...adapterTensors(config, training, numerics),
+  ].filter(({ width }) => width > 0);
+}
+
+/** What torch's norms keep besides their input: the addon's keep nothing. */
+function normTensors(config: ModelConfig, training: LayerTraining, numerics: Numerics): TokenTensor[] {
+  if (hasOwnKernels(numerics)) return [];
+  const heads = config.family === "llama" ? 0 : config.numHeads + config.numKeyValueHeads;
+  const ofStream = config.family === "gemma3" ? 4 : 2;
+  const scales = { name: "norms' scales", width: ofStream + heads, bytes: 4 };
+  if (numerics.onGpu) return [scales];
+  // on the CPU torch computes them from simpler operators, in float32
+  const width = ofStream * config.hiddenSize + heads * config.headDim;
+  const copies = training.isFull ? 2 : 1;
+  return [scales, { name: "norms' inputs in float32", width: copies * width, bytes: 4 }];
+}
+
+/** What torch's attention adds, a call a segment: the parts' outputs, and an answer's keys and values with its prompt's. */
+function torchAttentionTensors(config: ModelConfig, numerics: Numerics): TokenTensor[] {
+  if (hasOwnKernels(numerics)) return [];
+  const { queries } = widthsOf(config);
+  return [{ name: "attention's output, part by part", width: queries, bytes: itemBytes(numerics) }];
+}
+
+/** What adapters add to a block. */
+function adapterTensors(config: ModelConfig, training: LayerTraining, numerics: Numerics): TokenTensor[] {
+  const bytes = itemBytes(numerics);
+  const isPlain = hasOwnKernels(numerics) && !training.drops && !training.useDora;
+  const adapted = blockLinears(config).filter(({ name }) => training.ranks.has(name));
+  // the addon makes W + sBA and keeps nothing but the input
+  if (isPlain && adapted.every(({ hasBias }) => !hasBias)) return [];
+  const sum = (width: (linear: BlockLinear) => number) =>
+    adapted.reduce((total, linear) => total + width(linear), 0);
+  const inputs = sum(({ inputs }) => inputs);
+  const outputs = sum(({ outputs }) => outputs);
+  return [
+    { name: "adapters' inner vectors", width: sum(({ name }) => training.ranks.get(name) ?? 0), bytes },
+    { name: "adapters' inputs after dropout", width: training.drops ? inputs : 0, bytes },
+    // torch keeps a byte an element on a GPU and a number on the CPU
+    { name: "dropout's masks", width: training.drops ? inputs : 0, bytes: numerics.onGpu ? 1 : bytes },
+    { name: "DoRA's two outputs", width: training.useDora ? 2 * outputs : 0, bytes },
+  ];
+}
+
+/** Bytes a token that a block keeps for its backward pass, its own input left out. */
+export function keptBytesPerToken(tensors: readonly TokenTensor[]): number {
+  return tensors.reduce((sum, { width, bytes }) => sum + width * bytes, 0);
+}
+
+/**
+ * Bytes that a block's graph keeps of its weights: copies in the activations' type where trained weights are float32 and
+ * the activations are not.
+ */
+export function castWeightBytes(config: ModelConfig, trained: TrainedParts, numerics: Numerics): number {
+  return trained.isFull && numerics.dtype !== "float32" ? blockWeights(config) * itemBytes(numerics) : 0;
+}
+
+/** What torch's attention keeps of answers' keys and values and their masks, over all layers. */
+export function answerAttentionBytes(
+  config: ModelConfig,
+  pairs: readonly PairLengths[],
+  numerics: Numerics,
+  sharePrompt: boolean,
+): number {
+  if (hasOwnKernels(numerics) || !sharePrompt) return 0;
+  const { queries } = widthsOf(config);
+  const answers = pairs.flatMap(({ prompt, chosen, rejected }) =>
+    [chosen, rejected].filter((n) => n > 1).map((n) => ({ own: n - 1, all: prompt + n - 1 })),
+  );
+  const bytes = itemBytes(numerics);
+  // a masked call repeats keys and values for each query head
+  const keysAndValues = answers.reduce((sum, { all }) => sum + 2 * queries * all, 0);
+  const masks = answers.reduce((sum, { own, all }) => sum + own * all, 0);
+  const kinds = new Set(config.layerKinds).size;
+  return bytes * (config.numLayers * keysAndValues + kinds * masks);
+}
+
+/** Bytes a token that come and go while one block runs forward: what its graph does not need, freed at its end. */
+export function passingBytesPerToken(config: ModelConfig, numerics: Numerics): number {
+  const { stream, queries, keys } = widthsOf(config);
+  const turned = config.family === "llama" ? queries + keys : 0;
+  const byParts = hasOwnKernels(numerics) ? 0 : 4 * (queries + keys);
+  return itemBytes(numerics) * (2 * stream + turned + byParts);
+}
+
+/** Bytes a token that come and go in one block's backward pass: gradients of its widest tensors. */
+export function backwardBytesPerToken(config: ModelConfig, numerics: Numerics): number {
+  const { stream, queries, inner } = widthsOf(config);
+  const mlp = (hasOwnKernels(numerics) ? 3 : 5) * inner + 2 * stream;
+  const attention = 3 * queries + 3 * stream;
+  return itemBytes(numerics) * Math.max(mlp, attention);
+}

@@ -1,0 +1,103 @@
+/** What to change when a run does not fit a device's memory: each change tried on the same model of memory. */
+import { type Device, gpus, usableBytes } from "./devices.ts";
+import type { PairLengths } from "./flops.ts";
+import { blockLinears } from "./linears.ts";
+import { type MemorySetup, planMemory } from "./memory.ts";
+import { adapterParts, type TrainedParts } from "./trained-parts.ts";
+
+/** A change and what it comes to. */
+export interface Advice {
+  change: string;
+  /** Bytes with one row a micro-batch after the change. */
+  bytes: number;
+  fits: boolean;
+}
+
+/** What did not fit. */
+export interface Shortage {
+  device: Device;
+  /** Bytes that may be filled. */
+  bytes: number;
+  /** The largest batch that fits as things are. */
+  largest: number;
+  /** The largest row. */
+  pair: readonly PairLengths[];
+}
+
+const halved = (n: number) => Math.max(1, Math.floor(n / 2));
+
+/** Changes that help, the mildest first; those that do not suffice alone are there where none does. */
+export function adviceFor(setup: MemorySetup, { device, bytes, largest, pair }: Shortage): Advice[] {
+  if (largest > 0) {
+    const fitting = planMemory(setup, pair).total;
+    const change = `per_device_train_batch_size: ${largest}, with more gradient_accumulation_steps`;
+    return [{ change, bytes: fitting, fits: true }];
+  }
+  const tried = changesOf(setup, pair).map(({ change, with: changed, rows }): Advice => {
+    const needed = planMemory(changed, rows).total;
+    return { change, bytes: needed, fits: needed <= bytes };
+  });
+  const enough = tried.filter(({ fits }) => fits);
+  if (enough.length > 0) return enough;
+  return [...tried, ...otherDevices(setup, pair, device)];
+}
+
+interface Change {
+  change: string;
+  with: MemorySetup;
+  rows: readonly PairLengths[];
+}
+
+function changesOf(setup: MemorySetup, rows: readonly PairLengths[]): Change[] {
+  const short = rows.map(({ prompt, chosen, rejected }) => ({
+    prompt: halved(prompt),
+    chosen: halved(chosen),
+    rejected: rejected === 0 ? 0 : halved(rejected),
+  }));
+  const checkpointing: MemorySetup = { ...setup, recompute: true };
+  const adapter: MemorySetup = { ...setup, trained: usualAdapter(setup) };
+  const both: MemorySetup = { ...adapter, recompute: true };
+  return [
+    ...(setup.recompute ? [] : [{ change: "gradient_checkpointing: true", with: checkpointing, rows }]),
+    { change: "rows of half the length (max_length)", with: setup, rows: short },
+    ...(setup.trained.isFull ? [{ change: "use_peft: true (rank 16)", with: adapter, rows }] : []),
+    ...(setup.trained.isFull && !setup.recompute
+      ? [{ change: "use_peft: true and gradient_checkpointing: true", with: both, rows }]
+      : []),
+    { change: "all of it: LoRA, gradient_checkpointing, rows of half the length", with: both, rows: short },
+  ];
+}
+
+/** The adapter that a run has by default, without dropout; what is trained already when that is no full tuning. */
+function usualAdapter({ model, trained }: MemorySetup): TrainedParts {
+  if (!trained.isFull) return trained;
+  const targetModules = blockLinears(model).map(({ name }) => name);
+  return adapterParts(model, {
+    rank: 16,
+    targetModules,
+    modulesToSave: [],
+    rankPattern: {},
+    dropout: 0,
+    useDora: false,
+  });
+}
+
+/** The smallest GPU of the table that would do, and what spreading the weights would take. */
+function otherDevices(setup: MemorySetup, rows: readonly PairLengths[], device: Device): Advice[] {
+  if (!device.isGpu) return [];
+  const least: MemorySetup = { ...setup, recompute: true, trained: usualAdapter(setup) };
+  const needed = planMemory(least, rows).total;
+  const roomy = gpus
+    .filter((gpu) => usableBytes(gpu) >= needed)
+    .toSorted((a, b) => a.memoryBytes - b.memoryBytes)[0];
+  const kind = "LoRA and gradient_checkpointing";
+  if (roomy !== undefined)
+    return [{ change: `${kind} on ${roomy.name} (--gpu ${roomy.id})`, bytes: needed, fits: true }];
+  return [
+    {
+      change: `${kind} with the weights spread over ${Math.ceil(needed / usableBytes(device))} such GPUs or more, which preftune does not do yet`,
+      bytes: needed,
+      fits: false,
+    },
+  ];
+}

@@ -1,0 +1,114 @@
+/**
+ * Floating-point operations that training on preference pairs needs: each prompt once where it is shared, the head on
+ * answer tokens only, nothing padded. What is computed twice to save memory is counted apart, and so is a reference.
+ *
+ * A weight costs 2 a token forward, 2 for its input's gradient, and 2 more for its own if it is trained: 6 in full
+ * tuning, 4 for a frozen one under an adapter. Attention costs 4·H·E a (query, key) forward and twice that back.
+ */
+import type { ModelConfig } from "../formats/model-config.ts";
+import { blockWeights } from "./linears.ts";
+import type { TrainedParts } from "./trained-parts.ts";
+
+/** Token counts of one pair, or of a supervised row: then `rejected` is 0. Means of a data set may be fractions. */
+export interface PairLengths {
+  prompt: number;
+  chosen: number;
+  rejected: number;
+}
+
+/** How a pair is laid out and run. */
+export interface FlopsOptions {
+  trained: TrainedParts;
+  /** The prompt is computed once for both answers. */
+  sharePrompt: boolean;
+  /** Blocks are computed a second time in the backward pass. */
+  recompute: boolean;
+}
+
+/** FLOPs of one pair. */
+export interface PairFlops {
+  forward: number;
+  backward: number;
+  /** Forward and back: what utilisation is measured by. */
+  training: number;
+  /** Blocks computed a second time (gradient_checkpointing). */
+  recompute: number;
+  /** One forward pass more, where a reference is asked. */
+  reference: number;
+}
+
+/** Answers of a pair: two, or one. */
+function answers({ chosen, rejected }: PairLengths): number[] {
+  return rejected > 0 ? [chosen, rejected] : [chosen];
+}
+
+/** Tokens that go through the layers: nothing is predicted from an answer's last token. */
+export function streamTokens(pair: PairLengths, sharePrompt: boolean = true): number {
+  const prompts = sharePrompt ? 1 : answers(pair).length;
+  return answers(pair).reduce((sum, n) => sum + n - 1, pair.prompt * prompts);
+}
+
+/** Tokens whose log-probability is taken. */
+export function answerTokens(pair: PairLengths): number {
+  return pair.chosen + pair.rejected;
+}
+
+/** Σ min(position, window) over `count` positions from `first` on, counted from 1. */
+function seen(first: number, count: number, window: number): number {
+  const last = first + count - 1;
+  const upTo = (n: number) =>
+    n <= window ? (n * (n + 1)) / 2 : (window * (window + 1)) / 2 + (n - window) * window;
+  return upTo(last) - upTo(first - 1);
+}
+
+/** (query, key) combinations that attention has to look at in a layer; `window` is the tokens a token sees. */
+export function attendedPairs(
+  pair: PairLengths,
+  sharePrompt: boolean = true,
+  window: number = Number.POSITIVE_INFINITY,
+): number {
+  const { prompt } = pair;
+  const prompts = sharePrompt ? 1 : answers(pair).length;
+  return answers(pair).reduce(
+    (sum, n) => sum + seen(prompt + 1, n - 1, window),
+    prompts * seen(1, prompt, window),
+  );
+}
+
+/** FLOPs of attention's two products over all layers, forward. */
+function attentionForward(config: ModelConfig, pair: PairLengths, sharePrompt: boolean): number {
+  const perCombination = 4 * config.numHeads * config.headDim;
+  const full = attendedPairs(pair, sharePrompt);
+  const sliding = attendedPairs(pair, sharePrompt, config.slidingWindow ?? Number.POSITIVE_INFINITY);
+  const combinations = config.layerKinds.reduce((sum, kind) => sum + (kind === "full" ? full : sliding), 0);
+  return perCombination * combinations;
+}
+
+/** FLOPs of one pair. */
+export function pairFlops(
+  config: ModelConfig,
+  pair: PairLengths,
+  { trained, sharePrompt, recompute }: FlopsOptions,
+): PairFlops {
+  const tokens = streamTokens(pair, sharePrompt);
+  const headWeights = config.vocabSize * config.hiddenSize;
+  const body = 2 * config.numLayers * blockWeights(config) * tokens;
+  const head = 2 * headWeights * answerTokens(pair);
+  const attention = attentionForward(config, pair, sharePrompt);
+  const factors = trained.adapted.reduce(
+    (sum, { linear, rank }) => sum + rank * (linear.inputs + linear.outputs),
+    0,
+  );
+  const copies = trained.savedLinears.reduce((sum, { linear }) => sum + linear.inputs * linear.outputs, 0);
+  const adapters = 2 * factors * tokens;
+  const ownGradients = (trained.isFull ? body : 2 * copies * tokens) + (trained.trainsHead ? head : 0);
+  const forward = body + adapters + head + attention;
+  const backward = body + 2 * adapters + head + 2 * attention + ownGradients;
+  return {
+    forward,
+    backward,
+    training: forward + backward,
+    recompute: recompute ? body + adapters + attention : 0,
+    reference: body + head + attention,
+  };
+}

@@ -1,0 +1,75 @@
+/** Memory of the head: logits of a part of the vocabulary and what its backward pass needs. Follows `src/objectives/token-logps.ts`. */
+import type { ModelConfig } from "../formats/model-config.ts";
+import { itemBytes, type Numerics } from "./activations.ts";
+import { answerTokens, type PairLengths } from "./flops.ts";
+
+/** Bytes of logits held at once, and of probabilities a trained head keeps: as in `token-logps.ts`. */
+const limits = {
+  cpu: { chunk: 32 * 2 ** 20, kept: 256 * 2 ** 20 },
+  gpu: { chunk: 256 * 2 ** 20, kept: 1024 * 2 ** 20 },
+};
+const leastColumns = 256;
+
+/** What the head's memory depends on. */
+export interface HeadOptions {
+  numerics: Numerics;
+  /** Its weight is trained, and so float32. */
+  isTrained: boolean;
+  /** Entries of the vocabulary whose logits are held at once; null for automatic. */
+  chunkColumns: number | null;
+  entropies: boolean;
+}
+
+/** Bytes of the head's memory. */
+export interface HeadMemory {
+  /** While the head runs. */
+  working: number;
+  /** Gradient of the answer tokens' hidden states, there until the micro-batch is done. */
+  gradient: number;
+}
+
+/** The head's memory for a micro-batch of these pairs. */
+export function headMemory(
+  config: ModelConfig,
+  pairs: readonly PairLengths[],
+  options: HeadOptions,
+): HeadMemory {
+  const { vocabSize, hiddenSize } = config;
+  const { numerics, isTrained, entropies } = options;
+  const item = itemBytes(numerics);
+  const limit = numerics.onGpu ? limits.gpu : limits.cpu;
+  const rows = isTrained
+    ? largestGroup(pairs, Math.max(1, Math.floor(limit.kept / (4 * vocabSize))))
+    : sumOf(pairs);
+  const automatic = Math.max(leastColumns, Math.floor(limit.chunk / (4 * rows)));
+  const columns = Math.min(vocabSize, options.chunkColumns ?? automatic);
+  const room = isTrained ? limit.kept / (4 * rows) : 0;
+  const keptColumns = room >= vocabSize ? vocabSize : Math.floor(room / columns) * columns;
+  // beside float32 logits: the product in the activations' type, and entropies' table
+  const beside = (item === 4 ? 0 : item) + (entropies ? 4 : 0) + (keptColumns === vocabSize ? 0 : 4);
+  const otherType = item === 4 ? 0 : columns * hiddenSize * (isTrained ? item : 4);
+  const logits = 4 * rows * keptColumns + rows * columns * beside + otherType;
+  // sums over the vocabulary, old, new and added; at the end their difference from the targets' rows, step by step
+  const vector = 4 * rows * hiddenSize;
+  return {
+    working: isTrained ? logits + vector : Math.max(logits + 3 * vector, 5 * vector),
+    gradient: sumOf(pairs) * hiddenSize * item,
+  };
+}
+
+function sumOf(pairs: readonly PairLengths[]): number {
+  return pairs.reduce((sum, pair) => sum + answerTokens(pair), 0);
+}
+
+/** Answer tokens of the largest group of whole rows with at most `most` of them, or of the longest row. */
+function largestGroup(pairs: readonly PairLengths[], most: number): number {
+  if (sumOf(pairs) <= most) return sumOf(pairs);
+  let largest = 0;
+  let filled = 0;
+  for (const pair of pairs) {
+    const added = answerTokens(pair);
+    filled = filled + added > most ? added : filled + added;
+    largest = Math.max(largest, filled);
+  }
+  return largest;
+}

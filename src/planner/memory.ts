@@ -1,0 +1,202 @@
+/**
+ * Peak memory of a run by component. A training step is looked at in the moments where memory can be highest; each of
+ * them is a sum of tensors that `src/train/walk.ts` then holds.
+ */
+import type { ModelConfig } from "../formats/model-config.ts";
+import {
+  answerAttentionBytes,
+  backwardBytesPerToken,
+  blockTensors,
+  castWeightBytes,
+  itemBytes,
+  keptBytesPerToken,
+  type Numerics,
+  passingBytesPerToken,
+} from "./activations.ts";
+import { answerTokens, type PairLengths, streamTokens } from "./flops.ts";
+import { type HeadMemory, headMemory } from "./head-memory.ts";
+import { blockParameters, countParameters, type ParameterCounts } from "./parameters.ts";
+import { firstTrainedLayer, type TrainedParts } from "./trained-parts.ts";
+
+const mebibyte = 2 ** 20;
+
+/**
+ * Resident memory of a training process before it has a model: Node, libtorch, the trainer's code and its data. Measured
+ * on Linux x86-64 with torch's CPU build.
+ */
+const bareProcessBytes = 270 * mebibyte;
+
+/** CUDA context, libraries and cuBLAS workspaces on the GPU. An estimate: not measured here. */
+const gpuProcessBytes = 700 * mebibyte;
+
+/**
+ * Share of a step's tensors by which the heap outgrows them on the CPU: glibc cannot give a freed aligned block out again
+ * for the same size, which leaves holes, most where blocks come and go (recomputing). Measured; it varies from run to run.
+ */
+const holesShare = { kept: 0.06, recomputed: 0.35 };
+
+/** What memory depends on, the micro-batch apart. */
+export interface MemorySetup {
+  model: ModelConfig;
+  trained: TrainedParts;
+  numerics: Numerics;
+  /** Blocks are computed again in the backward pass. */
+  recompute: boolean;
+  sharePrompt: boolean;
+  /** Rows of logits held at once; null for automatic. */
+  chunkColumns: number | null;
+  entropies: boolean;
+  /** A step has more than one micro-batch: gradients are there from the second on. */
+  accumulates: boolean;
+}
+
+/** Components in the order in which they are shown. */
+export const componentNames = [
+  "process",
+  "files",
+  "weights",
+  "optimiser",
+  "gradients",
+  "activations",
+  "head",
+  "working",
+  "holes",
+  "reference",
+] as const;
+
+/** A part of memory. */
+export type Component = (typeof componentNames)[number];
+
+/** The plan of a run's memory. */
+export interface MemoryPlan {
+  /** Bytes by component at the peak. */
+  components: Record<Component, number>;
+  total: number;
+  /** When memory is highest. */
+  moment: string;
+}
+
+/** What a moment of a step holds besides what is always there. */
+type Moment = Record<"gradients" | "activations" | "head" | "working", number> & { name: string };
+
+/** Bytes that are there from the beginning to the end. */
+interface Standing {
+  process: number;
+  files: number;
+  weights: number;
+  optimiser: number;
+}
+
+function standing({ model, trained, numerics }: MemorySetup, counts: ParameterCounts): Standing {
+  const held = trained.isFull ? 4 : itemBytes(numerics);
+  const stored = model.dtype === "float32" ? 4 : 2;
+  const weights = counts.total * held + (counts.adapter + counts.savedCopies) * 4;
+  const optimiser = 8 * counts.trained;
+  if (numerics.onGpu) return { process: gpuProcessBytes, files: 0, weights, optimiser };
+  // on the CPU the checkpoint is mapped: a frozen model is used in the map itself, and at the end the export is mapped to
+  // be checked, while the memory of training is still the process's
+  return { process: bareProcessBytes, files: counts.total * stored, weights, optimiser };
+}
+
+/** Sizes of a micro-batch in a model. */
+interface Sizes {
+  tokens: number;
+  responses: number;
+  /** Bytes of one (T, D) tensor. */
+  stream: number;
+  /** Bytes that each block keeps besides its input. */
+  kept: number[];
+  /** Bytes of attention plans, angles and the last norm. */
+  shared: number;
+  casts: number;
+  head: HeadMemory;
+}
+
+function sizesOf(setup: MemorySetup, pairs: readonly PairLengths[]): Sizes {
+  const { model, trained, numerics, sharePrompt } = setup;
+  const tokens = pairs.reduce((sum, pair) => sum + streamTokens(pair, sharePrompt), 0);
+  const responses = pairs.reduce((sum, pair) => sum + answerTokens(pair), 0);
+  const item = itemBytes(numerics);
+  const first = firstTrainedLayer(model, trained);
+  const kept = Array.from(
+    { length: model.numLayers - first },
+    (_, i) => tokens * keptBytesPerToken(blockTensors(model, trained, first + i, numerics)),
+  );
+  const kinds = new Set(model.layerKinds).size;
+  const angles = 2 * kinds * model.headDim * tokens * item;
+  const tail = 3 * responses * model.hiddenSize * item;
+  return {
+    tokens,
+    responses,
+    stream: tokens * model.hiddenSize * item,
+    kept,
+    shared: angles + tail + answerAttentionBytes(model, pairs, numerics, sharePrompt),
+    casts: castWeightBytes(model, trained, numerics),
+    head: headMemory(model, pairs, {
+      numerics,
+      isTrained: trained.trainsHead,
+      chunkColumns: setup.chunkColumns,
+      entropies: setup.entropies,
+    }),
+  };
+}
+
+function moments(setup: MemorySetup, counts: ParameterCounts, sizes: Sizes): Moment[] {
+  const { model, trained, recompute, accumulates, numerics } = setup;
+  const { tokens, kept, stream, shared, casts, head } = sizes;
+  const allGradients = 4 * counts.trained;
+  const headGradient = trained.trainsHead ? 4 * model.vocabSize * model.hiddenSize : 0;
+  const blockGradient = trained.isFull ? 4 * blockParameters(model) : 0;
+  const gradients = (bytes: number) => (accumulates ? allGradients : Math.min(allGradients, bytes));
+  const inputs = (kept.length + 1) * stream;
+  const graphs = kept.reduce((sum, bytes) => sum + bytes + casts, 0);
+  const most = Math.max(0, ...kept) + casts;
+  const passing = tokens * passingBytesPerToken(model, numerics);
+  const back = tokens * backwardBytesPerToken(model, numerics) + (recompute ? passing : 0);
+  const held = shared + inputs + (recompute ? 0 : graphs);
+  return [
+    {
+      name: "the last block's forward pass",
+      gradients: gradients(0),
+      activations: held,
+      head: 0,
+      working: passing + (recompute ? most : 0),
+    },
+    {
+      name: "the head",
+      gradients: gradients(headGradient),
+      activations: held,
+      head: head.gradient + head.working,
+      working: 0,
+    },
+    {
+      name: "the last block's backward pass",
+      gradients: gradients(headGradient + blockGradient),
+      activations: held + (recompute ? most : 0),
+      head: head.gradient,
+      working: back,
+    },
+    {
+      name: "the first block's backward pass",
+      gradients: allGradients,
+      activations: shared + 2 * stream + most,
+      head: head.gradient,
+      working: back,
+    },
+  ];
+}
+
+/** Peak memory of training on micro-batches of these pairs. */
+export function planMemory(setup: MemorySetup, pairs: readonly PairLengths[]): MemoryPlan {
+  const counts = countParameters(setup.model, setup.trained);
+  const always = standing(setup, counts);
+  const all = moments(setup, counts, sizesOf(setup, pairs));
+  const sum = ({ gradients, activations, head, working }: Moment) => gradients + activations + head + working;
+  const highest = all.reduce((a, b) => (sum(b) > sum(a) ? b : a));
+  const { name, ...parts } = highest;
+  const share = setup.recompute ? holesShare.recomputed : holesShare.kept;
+  const holes = setup.numerics.onGpu ? 0 : share * sum(highest);
+  // a reference is the model without its adapter, or a table of numbers: never a second model
+  const components: Record<Component, number> = { ...always, ...parts, holes, reference: 0 };
+  return { components, total: Object.values(components).reduce((a, b) => a + b, 0), moment: name };
+}

@@ -1,0 +1,78 @@
+/** How many parameters a model has, part by part, from its config.json alone. */
+import type { ModelConfig } from "../formats/model-config.ts";
+import { type BlockLinear, blockLinears, blockWeights } from "./linears.ts";
+import type { TrainedParts } from "./trained-parts.ts";
+
+/** Parameters of a model and of what is trained in it. */
+export interface ParameterCounts {
+  embedding: number;
+  /** 0 where the head is the embedding's matrix. */
+  head: number;
+  attention: number;
+  mlp: number;
+  norms: number;
+  /** The checkpoint's parameters: the sum of the above. */
+  total: number;
+  /** LoRA matrices and DoRA magnitudes. */
+  adapter: number;
+  /** Copies of modules trained in full beside an adapter. */
+  savedCopies: number;
+  /** What the optimiser updates. */
+  trained: number;
+}
+
+/** Weights and biases of one linear. */
+function linearParameters({ inputs, outputs, hasBias }: BlockLinear): number {
+  return inputs * outputs + (hasBias ? outputs : 0);
+}
+
+/** Norm weights of one block: those of the stream, and of q and k per head where the family has them. */
+function blockNorms({ family, hiddenSize, headDim }: ModelConfig): number {
+  const ofStream = family === "gemma3" ? 4 : 2;
+  const ofHeads = family === "llama" ? 0 : 2;
+  return ofStream * hiddenSize + ofHeads * headDim;
+}
+
+/** Parameters of one block. */
+export function blockParameters(config: ModelConfig): number {
+  const biases = blockLinears(config).reduce((sum, { outputs, hasBias }) => sum + (hasBias ? outputs : 0), 0);
+  return blockWeights(config) + biases + blockNorms(config);
+}
+
+/** Adapter parameters: A (r, in), B (out, r), and with DoRA a magnitude for each output. */
+function adapterParameters({ adapted, useDora }: TrainedParts): number {
+  return adapted.reduce(
+    (sum, { linear, rank }) => sum + rank * (linear.inputs + linear.outputs) + (useDora ? linear.outputs : 0),
+    0,
+  );
+}
+
+/** The counts for a model of which `trained` is trained. */
+export function countParameters(config: ModelConfig, trained: TrainedParts): ParameterCounts {
+  const layers = config.numLayers;
+  const partOf = (prefix: string) =>
+    layers *
+    blockLinears(config)
+      .filter(({ path }) => path.startsWith(prefix))
+      .reduce((sum, linear) => sum + linearParameters(linear), 0);
+  const embedding = config.vocabSize * config.hiddenSize;
+  const parts = {
+    embedding,
+    head: config.tieWordEmbeddings ? 0 : embedding,
+    attention: partOf("self_attn."),
+    mlp: partOf("mlp."),
+    norms: layers * blockNorms(config) + config.hiddenSize,
+  };
+  const total = Object.values(parts).reduce((sum, part) => sum + part, 0);
+  const adapter = adapterParameters(trained);
+  const copies =
+    trained.savedLinears.reduce((sum, { linear }) => sum + linear.inputs * linear.outputs, 0) +
+    (trained.isFull ? 0 : embedding * (Number(trained.trainsEmbedding) + Number(trained.trainsHead)));
+  return {
+    ...parts,
+    total,
+    adapter,
+    savedCopies: copies,
+    trained: trained.isFull ? total : adapter + copies,
+  };
+}

@@ -1,0 +1,170 @@
+/** A plan as text for people: what is trained, memory by component, and the objectives side by side. */
+import { formatBytes } from "../base/file-io.ts";
+import { textTable } from "../base/text-table.ts";
+import { formatDuration, formatNumber } from "../runs/number-text.ts";
+import type { Advice } from "./advice.ts";
+import { type Component, componentNames } from "./memory.ts";
+import type { MethodPlan, Plan } from "./plan.ts";
+
+const componentText: Readonly<Record<Component, string>> = {
+  process: "process, libraries",
+  files: "checkpoint files, mapped",
+  weights: "weights",
+  optimiser: "optimiser (AdamW)",
+  gradients: "gradients",
+  activations: "activations",
+  head: "head (logits, answers)",
+  working: "working memory of a block",
+  holes: "lost between heap blocks",
+  reference: "reference model",
+};
+
+/** 1,234,567 */
+function grouped(value: number): string {
+  return Math.round(value).toLocaleString("en-US");
+}
+
+/** 8.03 B, 42.0 M, 512 */
+function short(value: number): string {
+  const [unit, size] = value >= 1e9 ? ["B", 1e9] : value >= 1e6 ? ["M", 1e6] : ["", 1];
+  return `${size === 1 ? grouped(value) : (value / size).toPrecision(3)} ${unit}`.trim();
+}
+
+/** 12.3 GFLOP */
+function flopsText(flops: number): string {
+  const units = ["", "k", "M", "G", "T", "P", "E", "Z"];
+  const power = Math.min(units.length - 1, Math.max(0, Math.floor(Math.log10(Math.max(1, flops)) / 3)));
+  return `${(flops / 1000 ** power).toPrecision(3)} ${units[power]}FLOP`;
+}
+
+function lengthText(value: number): string {
+  return Number.isInteger(value) ? `${value}` : value.toFixed(0);
+}
+
+/** The whole plan, with a newline at the end. */
+export function formatPlan(plan: Plan): string {
+  const parts = [headText(plan), memoryText(plan), methodsText(plan), adviceText(plan), notesText(plan)];
+  return `${parts.filter((part) => part !== "").join("\n\n")}\n`;
+}
+
+function headText({ model, parameters, training, device, rows, flops }: Plan): string {
+  const { embedding, head, attention, mlp, norms } = parameters;
+  const headPart = head === 0 ? "head tied" : `head ${short(head)}`;
+  const trained =
+    training.kind === "full"
+      ? "all of them"
+      : `${grouped(parameters.trained)} (LoRA ${short(parameters.adapter)}${parameters.savedCopies > 0 ? `, modules in full ${short(parameters.savedCopies)}` : ""})`;
+  const { prompt, chosen, rejected } = rows.mean;
+  const answers =
+    rejected > 0
+      ? `chosen ${lengthText(chosen)}, rejected ${lengthText(rejected)}`
+      : `answer ${lengthText(chosen)}`;
+  const count = rows.pairs === null ? "how many is unknown (--pairs)" : `${grouped(rows.pairs)} rows`;
+  const lines: [string, string][] = [
+    [
+      "model",
+      `${model.name}: ${model.family}, ${model.layers} layers, width ${model.width}, vocabulary ${grouped(model.vocabulary)}`,
+    ],
+    ["parameters", grouped(parameters.total)],
+    [
+      "",
+      `embedding ${short(embedding)}, ${headPart}, attention ${short(attention)}, MLP ${short(mlp)}, norms ${short(norms)}`,
+    ],
+    ["trained", trained],
+    ["rows", `${count}; mean tokens: prompt ${lengthText(prompt)}, ${answers}; ${rows.source}`],
+    ["type", `${training.dtype}${training.gradientCheckpointing ? ", gradient_checkpointing" : ""}`],
+    ["device", `${device.name}: ${formatBytes(device.memoryBytes)} of memory, ${speedText(device)}`],
+    [
+      "FLOPs a row",
+      `${flopsText(flops.forward)} forward, ${flopsText(flops.backward)} back${flops.recompute > 0 ? `, ${flopsText(flops.recompute)} computed again` : ""}`,
+    ],
+  ];
+  return lines.map(([label, text]) => `${label.padEnd(12)}${text}`).join("\n");
+}
+
+function speedText({ isGpu, peakFlops, utilisation, speedSource }: Plan["device"]): string {
+  const percent = `${Number((100 * utilisation).toFixed(1))} %`;
+  const speed = isGpu
+    ? `${formatNumber(peakFlops / 1e12)} TFLOP/s`
+    : `${formatNumber(peakFlops / 1e9)} GFLOP/s`;
+  return `${speed} (${speedSource}), of which ${percent} are taken to be reached`;
+}
+
+function memoryText({ memory, training, device, rows }: Plan): string {
+  const rowsOf = ({ components }: Plan["memory"]) =>
+    componentNames
+      .filter((name) => components[name] > 0 || name === "reference")
+      .map((name) => [componentText[name], formatBytes(components[name])]);
+  const table = textTable(
+    ["memory at the peak", ""],
+    [...rowsOf(memory), ["together", formatBytes(memory.total)]],
+  );
+  const { pairs, tokens, answerTokens } = rows.largestMicroBatch;
+  const batch = `largest micro-batch: ${pairs} ${pairs === 1 ? "row" : "rows"}, ${grouped(tokens)} tokens, ${grouped(answerTokens)} of them answers' (per_device_train_batch_size ${training.batchSize})`;
+  const usable = formatBytes(device.usableBytes);
+  const verdict = memory.fits
+    ? `It fits the ${usable} that may be filled.`
+    : `It does not fit the ${usable} that may be filled.`;
+  return `${table}\n${batch}\nhighest in ${memory.moment}. ${verdict}`;
+}
+
+function methodsText({ methods, device }: Plan): string {
+  const cells = (method: MethodPlan): string[] => {
+    const { flopsPerPair, memoryBytes, largestBatch, pairsPerSecond, runSeconds } = method;
+    const show = (value: number | null, text: (value: number) => string) =>
+      value === null ? "–" : text(value);
+    return [
+      `${method.isOwn ? "→" : " "} ${method.name}`,
+      show(flopsPerPair, flopsText),
+      show(memoryBytes, formatBytes),
+      show(largestBatch, (batch) => (batch === 0 ? "none fits" : `${batch}`)),
+      show(pairsPerSecond, formatNumber),
+      show(runSeconds, formatDuration),
+      ...(device.isGpu ? [show(runSeconds, (seconds) => formatNumber(seconds / 3600))] : []),
+    ];
+  };
+  const headings = ["", "work\na row", "memory", "largest\nbatch", "rows/s", "run"];
+  const table = textTable(device.isGpu ? [...headings, "GPU-\nhours"] : headings, methods.map(cells));
+  const refused = methods.flatMap(({ name, refused }) => (refused === null ? [] : [`${name}: ${refused}.`]));
+  return [table, ...refused].join("\n");
+}
+
+function adviceText({ advice, memory, device }: Plan): string {
+  if (memory.fits) return "";
+  const line = ({ change, bytes, fits }: Advice) =>
+    `  ${fits ? "fits:" : "too much still:"} ${change}: ${formatBytes(bytes)}`;
+  const usable = formatBytes(device.usableBytes);
+  return [
+    `What would make it fit ${usable}, one row a micro-batch unless said otherwise:`,
+    ...advice.map(line),
+  ].join("\n");
+}
+
+function notesText({ device, rows, longestPairBytes, methods }: Plan): string {
+  const notes: string[] = [];
+  if (!rows.isMeasured) {
+    notes.push(
+      "Lengths are assumed and all rows alike: rows of real data differ, and the longest decide memory.",
+    );
+  }
+  notes.push(`One row as long as max_length allows takes ${formatBytes(longestPairBytes)}.`);
+  if (methods.length > 1) {
+    notes.push(
+      "No objective holds a second model: a live reference is the model with its adapter off, a precomputed one a table of numbers.",
+    );
+  }
+  if (device.isGpu) notes.push("GPU memory is computed from the code, not measured on a GPU.");
+  if (device.count > 1) notes.push(countText(device.count, methods));
+  notes.push("Time is that of training steps alone: no loading, evaluation, checkpoints or export.");
+  return notes.join("\n");
+}
+
+function countText(count: number, methods: readonly MethodPlan[]): string {
+  const own = methods.find(({ isOwn }) => isOwn)?.runSeconds ?? null;
+  const best =
+    own === null ? "" : `, at best ${formatDuration(own / count)} in place of ${formatDuration(own)}`;
+  return (
+    `--count ${count}: preftune trains on one device. ${count} of them do ${count} runs at a time; one run over all of them ` +
+    `needs ${count}-way data parallel training, which preftune does not have yet${best}. Memory is that of each device.`
+  );
+}

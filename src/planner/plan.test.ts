@@ -1,0 +1,209 @@
+/** Tests of plan.ts and what it is made of: sums, limits, side by side, words. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { ConfigError } from "../base/errors.ts";
+import { parseModelConfig } from "../formats/hf-config.ts";
+import { loadConfig } from "../runs/config-load.ts";
+import { gpuListedAs, gpuNamed, usableBytes } from "./devices.ts";
+import { componentNames, planMemory } from "./memory.ts";
+import {
+  longestPair,
+  type Method,
+  memorySetup,
+  type Plan,
+  type PlanInput,
+  planRun,
+  type Workload,
+} from "./plan.ts";
+import { formatPlan } from "./plan-text.ts";
+import { adapterParts, everything } from "./trained-parts.ts";
+
+const llama8b = {
+  model_type: "llama",
+  num_hidden_layers: 32,
+  hidden_size: 4096,
+  intermediate_size: 14_336,
+  num_attention_heads: 32,
+  num_key_value_heads: 8,
+  vocab_size: 128_256,
+  torch_dtype: "bfloat16",
+};
+const pair = { prompt: 200, chosen: 300, rejected: 280 };
+
+function workload(pairs: number | null = 1000): Workload {
+  const microBatch = (size: number) => Array.from({ length: size }, () => pair);
+  return { source: "a test", isMeasured: false, pairs, mean: pair, own: microBatch(2), microBatch };
+}
+
+interface Changes {
+  model?: Record<string, unknown>;
+  run?: Record<string, unknown>;
+  lora?: boolean;
+  gpu?: string;
+  pairs?: number | null;
+  count?: number;
+}
+
+function input({ model, run, lora = false, gpu = "h100", pairs, count = 1 }: Changes = {}): PlanInput {
+  const shape = parseModelConfig({ ...llama8b, ...model }, "config.json");
+  const values = {
+    model_name_or_path: "m",
+    output_dir: "o",
+    train_data: "d",
+    per_device_train_batch_size: 2,
+    ...run,
+  };
+  const adapter = {
+    rank: 16,
+    targets: "all-linear",
+    targetModules: [],
+    modulesToSave: [],
+    rankPattern: {},
+    dropout: 0,
+    useDora: false,
+  };
+  return {
+    modelName: "m",
+    model: shape,
+    trained: lora ? adapterParts(shape, adapter) : everything,
+    keys: loadConfig({ values: lora ? { ...values, use_peft: true } : values }).config,
+    dtype: "bfloat16",
+    device: gpuNamed(gpu),
+    count,
+    utilisation: 0.4,
+    speedSource: "a test",
+    workload: workload(pairs === undefined ? 1000 : pairs),
+  };
+}
+
+function methodOf(plan: Plan, method: Method): Plan["methods"][number] {
+  const found = plan.methods.find((one) => one.method === method);
+  assert.ok(found !== undefined);
+  return found;
+}
+
+test("weights of 8B: bfloat16 under an adapter, float32 with two float32 averages in full tuning", () => {
+  const lora = planRun(input({ lora: true }));
+  const rank16 = lora.parameters.adapter;
+  assert.equal(rank16, 41_943_040);
+  assert.equal(lora.memory.components.weights, 2 * 8_030_261_248 + 4 * rank16);
+  assert.equal(lora.memory.components.optimiser, 8 * rank16);
+  const full = planRun(input());
+  assert.equal(full.memory.components.weights, 4 * 8_030_261_248);
+  assert.equal(full.memory.components.optimiser, 8 * 8_030_261_248);
+  assert.equal(full.memory.fits, false);
+});
+
+test("the components add up to the total", () => {
+  for (const changes of [{}, { lora: true }, { run: { gradient_checkpointing: true } }]) {
+    const { components, total } = planRun(input(changes)).memory;
+    assert.equal(
+      componentNames.reduce((sum, name) => sum + components[name], 0),
+      total,
+    );
+  }
+});
+
+test("the largest batch fits, and one row more does not", () => {
+  const given = input({ lora: true, run: { gradient_checkpointing: true } });
+  const { methods } = planRun(given);
+  const largest = methods[0]?.largestBatch ?? 0;
+  assert.ok(largest > 1 && largest < 1000, `${largest}`);
+  const total = (size: number) => planMemory(memorySetup(given), given.workload.microBatch(size)).total;
+  const limit = usableBytes(given.device);
+  assert.ok(total(largest) <= limit && total(largest + 1) > limit);
+});
+
+test("checkpointing keeps less and costs the blocks' forward pass", () => {
+  const kept = planRun(input({ lora: true }));
+  const again = planRun(input({ lora: true, run: { gradient_checkpointing: true } }));
+  assert.ok(again.memory.components.activations < kept.memory.components.activations / 3);
+  const more = (methodOf(again, "slime").flopsPerPair ?? 0) - (methodOf(kept, "slime").flopsPerPair ?? 0);
+  assert.equal(more, again.flops.recompute);
+});
+
+test("a live reference costs a forward pass a step, a precomputed one a pass over the rows, the others nothing", () => {
+  const plan = planRun(input({ lora: true, run: { num_train_epochs: 3 } }));
+  const speed = 989e12 * 0.4;
+  const { training, reference } = plan.flops;
+  assert.equal(methodOf(plan, "dpo-live").flopsPerPair, training + reference);
+  assert.equal(methodOf(plan, "dpo-precomputed").flopsPerPair, training);
+  const seconds = (method: Method) => methodOf(plan, method).runSeconds ?? Number.NaN;
+  const close = (a: number, b: number) => assert.ok(Math.abs(a - b) < 1e-9 * b, `${a} and ${b}`);
+  close(seconds("slime"), (3000 * training) / speed);
+  close(seconds("simpo"), seconds("slime"));
+  close(seconds("dpo-precomputed"), (3000 * training + 1000 * reference) / speed);
+  close(seconds("dpo-live"), (3000 * (training + reference)) / speed);
+  assert.equal(methodOf(plan, "slime").isOwn, true);
+});
+
+test("full tuning has no live reference, and the plan says so", () => {
+  const plan = planRun(input());
+  const live = methodOf(plan, "dpo-live");
+  assert.equal(live.flopsPerPair, null);
+  assert.match(live.refused ?? "", /full tuning/);
+  assert.match(formatPlan(plan), /DPO, live reference: in full tuning/);
+});
+
+test("max_steps decides the time; without a number of rows there is none", () => {
+  const stepped = planRun(
+    input({ lora: true, run: { max_steps: 10, gradient_accumulation_steps: 4 }, pairs: null }),
+  );
+  const { flopsPerPair, runSeconds } = methodOf(stepped, "slime");
+  assert.ok(Math.abs((runSeconds ?? 0) - (80 * (flopsPerPair ?? 0)) / (989e12 * 0.4)) < 1e-6);
+  assert.equal(methodOf(planRun(input({ lora: true, pairs: null })), "slime").runSeconds, null);
+});
+
+test("70B in full on one H100: nothing fits, and the plan says what would", () => {
+  const big = {
+    num_hidden_layers: 80,
+    hidden_size: 8192,
+    intermediate_size: 28_672,
+    num_attention_heads: 64,
+  };
+  const plan = planRun(input({ model: big, count: 8 }));
+  assert.equal(plan.memory.fits, false);
+  assert.ok(plan.methods.every(({ largestBatch }) => largestBatch === 0 || largestBatch === null));
+  assert.ok(plan.advice.some(({ fits, change }) => fits && change.includes("b200")));
+  assert.ok(plan.advice.filter(({ change }) => !change.includes("b200")).every(({ fits }) => !fits));
+  const text = formatPlan(plan);
+  assert.match(text, /does not fit/);
+  assert.match(text, /8-way data parallel training, which preftune does not have yet/);
+});
+
+test("what does not fit because of its batch is told the batch that does", () => {
+  const plan = planRun(input({ lora: true, gpu: "rtx4090" }));
+  assert.equal(plan.memory.fits, false);
+  const [first] = plan.advice;
+  assert.ok(first?.fits === true, JSON.stringify(plan.advice));
+});
+
+test("supervised rows are planned alone", () => {
+  const plan = planRun(input({ lora: true, run: { objective: "sft" } }));
+  assert.deepEqual(
+    plan.methods.map(({ method, isOwn }) => [method, isOwn]),
+    [["sft", true]],
+  );
+});
+
+test("the longest row has the data's proportions and max_length tokens", () => {
+  const longest = longestPair({ prompt: 100, chosen: 300, rejected: 200 }, 1024);
+  assert.deepEqual(longest, { prompt: 256, chosen: 768, rejected: 768 });
+});
+
+test("an unknown GPU is refused with the nearest name", () => {
+  assert.throws(
+    () => gpuNamed("h1000"),
+    (error) => error instanceof ConfigError && /Did you mean "h100"/.test(error.message),
+  );
+  assert.equal(gpuNamed("A100").id, "a100-80g");
+});
+
+test("GPUs as nvidia-smi lists them", () => {
+  assert.equal(gpuListedAs("NVIDIA A100-SXM4-40GB", 40_960)?.id, "a100-40g");
+  assert.equal(gpuListedAs("NVIDIA A100-SXM4-80GB", 81_920)?.id, "a100-80g");
+  assert.equal(gpuListedAs("NVIDIA H200", 143_771)?.id, "h200");
+  assert.equal(gpuListedAs("NVIDIA GeForce RTX 4090", 24_564)?.id, "rtx4090");
+  assert.equal(gpuListedAs("NVIDIA L40S", 46_068)?.id, "l40s");
+  assert.equal(gpuListedAs("Tesla T4", 15_360), null);
+});

@@ -1,0 +1,263 @@
+/** The plan of a run: parameters, work, memory, the largest batch and time, for its objective and for the others. */
+import type { ModelConfig } from "../formats/model-config.ts";
+import type { ObjectiveName, RunConfig } from "../runs/config-types.ts";
+import { type Advice, adviceFor } from "./advice.ts";
+import { type Device, usableBytes } from "./devices.ts";
+import { answerTokens, type PairFlops, type PairLengths, pairFlops, streamTokens } from "./flops.ts";
+import { type MemoryPlan, type MemorySetup, planMemory } from "./memory.ts";
+import { countParameters, type ParameterCounts } from "./parameters.ts";
+import type { TrainedParts } from "./trained-parts.ts";
+
+/** Keys of a run that a plan needs besides what is trained. */
+export type PlannedKeys = Pick<
+  RunConfig,
+  | "objective"
+  | "per_device_train_batch_size"
+  | "gradient_accumulation_steps"
+  | "tokens_per_step"
+  | "max_tokens_per_micro_batch"
+  | "gradient_checkpointing"
+  | "logits_chunk_size"
+  | "share_prompt"
+  | "precompute_ref_log_probs"
+  | "log_entropy"
+  | "num_train_epochs"
+  | "max_steps"
+  | "max_length"
+>;
+
+/** The rows of a run, as far as they are known. */
+export interface Workload {
+  /** Where the lengths come from, in words. */
+  source: string;
+  /** False where lengths are assumed. */
+  isMeasured: boolean;
+  /** Rows of an epoch; null where unknown. */
+  pairs: number | null;
+  mean: PairLengths;
+  /** The run's largest micro-batch as it is configured. */
+  own: readonly PairLengths[];
+  /** The largest micro-batch of so many rows. */
+  microBatch(size: number): readonly PairLengths[];
+}
+
+/** What is planned. */
+export interface PlanInput {
+  modelName: string;
+  model: ModelConfig;
+  trained: TrainedParts;
+  keys: PlannedKeys;
+  dtype: "float32" | "bfloat16";
+  device: Device;
+  /** Devices of this kind. */
+  count: number;
+  /** Share of the device's peak that is taken to be reached. */
+  utilisation: number;
+  /** Where the device's speed comes from, in words. */
+  speedSource: string;
+  workload: Workload;
+}
+
+/** An objective with its way to a reference. */
+export type Method = "dpo-live" | "dpo-precomputed" | "simpo" | "slime" | "sft";
+
+/** The figures of one objective. */
+export interface MethodPlan {
+  method: Method;
+  name: string;
+  /** Whether it is what the run's configuration says. */
+  isOwn: boolean;
+  /** Why preftune does not run it with these settings; null where it does. The figures are then null. */
+  refused: string | null;
+  /** FLOPs of a pair in training, what is recomputed and a live reference included. */
+  flopsPerPair: number | null;
+  memoryBytes: number | null;
+  /** Largest per_device_train_batch_size that fits; 0 where not even one pair does. */
+  largestBatch: number | null;
+  pairsPerSecond: number | null;
+  /** Seconds of the run, on one device; null where the number of pairs is unknown. */
+  runSeconds: number | null;
+}
+
+/** Everything that is planned. */
+export interface Plan {
+  model: { name: string; family: string; layers: number; width: number; vocabulary: number };
+  parameters: ParameterCounts;
+  training: {
+    kind: "full" | "lora";
+    dtype: "float32" | "bfloat16";
+    batchSize: number;
+    pairsPerStep: number;
+    gradientCheckpointing: boolean;
+  };
+  device: Device & { count: number; utilisation: number; usableBytes: number; speedSource: string };
+  rows: {
+    source: string;
+    isMeasured: boolean;
+    pairs: number | null;
+    mean: PairLengths;
+    /** Tokens through the layers and answer tokens of the largest micro-batch. */
+    largestMicroBatch: { pairs: number; tokens: number; answerTokens: number };
+  };
+  flops: PairFlops;
+  memory: MemoryPlan & { fits: boolean };
+  /** Memory of one pair as long as max_length allows. */
+  longestPairBytes: number;
+  methods: MethodPlan[];
+  /** What would make the run fit, when it does not. */
+  advice: Advice[];
+}
+
+/** What the memory of a run depends on. */
+export function memorySetup({ model, trained, keys, dtype, device }: PlanInput): MemorySetup {
+  return {
+    model,
+    trained,
+    numerics: { dtype, onGpu: device.isGpu },
+    recompute: keys.gradient_checkpointing,
+    sharePrompt: keys.share_prompt,
+    chunkColumns: keys.logits_chunk_size,
+    entropies: keys.log_entropy,
+    accumulates: keys.gradient_accumulation_steps > 1 || keys.tokens_per_step !== null,
+  };
+}
+
+/** The largest batch is looked for up to here. */
+const batchLimit = 4096;
+
+/** The largest number of rows whose micro-batch fits `bytes`, by bisection; 0 where one row does not. */
+function largestBatch(setup: MemorySetup, workload: Workload, bytes: number): number {
+  const fits = (size: number) => planMemory(setup, workload.microBatch(size)).total <= bytes;
+  let low = 0;
+  let high = Math.min(batchLimit, workload.pairs ?? batchLimit) + 1;
+  while (high - low > 1) {
+    const middle = Math.floor((low + high) / 2);
+    if (fits(middle)) low = middle;
+    else high = middle;
+  }
+  return low;
+}
+
+/** The plan of a run. */
+export function planRun(input: PlanInput): Plan {
+  const { model, trained, keys, device, workload } = input;
+  const setup = memorySetup(input);
+  const bytes = usableBytes(device);
+  const memory = planMemory(setup, workload.own);
+  const flops = pairFlops(model, workload.mean, {
+    trained,
+    sharePrompt: keys.share_prompt,
+    recompute: keys.gradient_checkpointing,
+  });
+  const fits = memory.total <= bytes;
+  const largest = largestBatch(setup, workload, bytes);
+  const own = workload.own;
+  const longest = longestPair(workload.mean, keys.max_length);
+  return {
+    model: {
+      name: input.modelName,
+      family: model.family,
+      layers: model.numLayers,
+      width: model.hiddenSize,
+      vocabulary: model.vocabSize,
+    },
+    parameters: countParameters(model, trained),
+    training: {
+      kind: trained.isFull ? "full" : "lora",
+      dtype: input.dtype,
+      batchSize: keys.per_device_train_batch_size,
+      pairsPerStep: pairsPerStep(input),
+      gradientCheckpointing: keys.gradient_checkpointing,
+    },
+    device: {
+      ...device,
+      count: input.count,
+      utilisation: input.utilisation,
+      usableBytes: bytes,
+      speedSource: input.speedSource,
+    },
+    rows: {
+      source: workload.source,
+      isMeasured: workload.isMeasured,
+      pairs: workload.pairs,
+      mean: workload.mean,
+      largestMicroBatch: {
+        pairs: own.length,
+        tokens: own.reduce((sum, pair) => sum + streamTokens(pair, keys.share_prompt), 0),
+        answerTokens: own.reduce((sum, pair) => sum + answerTokens(pair), 0),
+      },
+    },
+    flops,
+    memory: { ...memory, fits },
+    longestPairBytes: planMemory(setup, [longest]).total,
+    methods: methodsOf(keys.objective).map((method) =>
+      planMethod(method, input, { flops, memoryBytes: memory.total, largest }),
+    ),
+    advice: fits ? [] : adviceFor(setup, { device, bytes, largest, pair: workload.microBatch(1) }),
+  };
+}
+
+/** A pair of the same proportions, as long as `max_length` allows. */
+export function longestPair(mean: PairLengths, maxLength: number): PairLengths {
+  const answer = Math.max(mean.chosen, mean.rejected);
+  const prompt = Math.max(1, Math.round((maxLength * mean.prompt) / (mean.prompt + answer)));
+  return { prompt, chosen: maxLength - prompt, rejected: mean.rejected > 0 ? maxLength - prompt : 0 };
+}
+
+function pairsPerStep({ keys, workload }: PlanInput): number {
+  const { tokens_per_step: tokens } = keys;
+  if (tokens === null) return keys.per_device_train_batch_size * keys.gradient_accumulation_steps;
+  return Math.max(1, tokens / streamTokens(workload.mean, keys.share_prompt));
+}
+
+/** What is compared with an objective: supervised training has no pairs to compare on. */
+function methodsOf(objective: ObjectiveName): Method[] {
+  return objective === "sft" ? ["sft"] : ["dpo-live", "dpo-precomputed", "simpo", "slime"];
+}
+
+const methodNames: Readonly<Record<Method, string>> = {
+  "dpo-live": "DPO, live reference",
+  "dpo-precomputed": "DPO, precomputed",
+  simpo: "SimPO",
+  slime: "SLIME",
+  sft: "SFT",
+};
+
+function isOwnMethod(method: Method, { keys }: PlanInput): boolean {
+  if (keys.objective !== "dpo") return method === keys.objective;
+  return method === (keys.precompute_ref_log_probs ? "dpo-precomputed" : "dpo-live");
+}
+
+function planMethod(
+  method: Method,
+  input: PlanInput,
+  shared: { flops: PairFlops; memoryBytes: number; largest: number },
+): MethodPlan {
+  const { device, utilisation, workload, keys, trained } = input;
+  const base = { method, name: methodNames[method], isOwn: isOwnMethod(method, input) };
+  if (method === "dpo-live" && trained.isFull) {
+    const refused = "in full tuning preftune precomputes the reference: there is no adapter to switch off";
+    const none = { flopsPerPair: null, memoryBytes: null, largestBatch: null, pairsPerSecond: null };
+    return { ...base, refused, ...none, runSeconds: null };
+  }
+  const { training, recompute, reference } = shared.flops;
+  const flopsPerPair = training + recompute + (method === "dpo-live" ? reference : 0);
+  const speed = device.peakFlops * utilisation;
+  const pairs = runPairs(keys, workload, pairsPerStep(input));
+  const before = method === "dpo-precomputed" ? (workload.pairs ?? 0) * reference : 0;
+  return {
+    ...base,
+    refused: null,
+    flopsPerPair,
+    memoryBytes: shared.memoryBytes,
+    largestBatch: shared.largest,
+    pairsPerSecond: speed / flopsPerPair,
+    runSeconds: pairs === null ? null : (pairs * flopsPerPair + before) / speed,
+  };
+}
+
+/** Pairs that a run goes through, repeated ones counted; null where unknown. */
+function runPairs(keys: PlannedKeys, workload: Workload, perStep: number): number | null {
+  if (keys.max_steps > 0) return keys.max_steps * perStep;
+  return workload.pairs === null ? null : workload.pairs * keys.num_train_epochs;
+}

@@ -1,0 +1,159 @@
+/** The rows a plan reckons with: the run's own, tokenised, where they are at hand and not too many; else lengths given or assumed. */
+import { existsSync, globSync, statSync } from "node:fs";
+import { join } from "node:path";
+import type { Example } from "../data/example.ts";
+import type { PairLengths } from "../planner/flops.ts";
+import { streamTokens } from "../planner/flops.ts";
+import type { Workload } from "../planner/plan.ts";
+import type { DatasetSpec, RunConfig } from "../runs/config-types.ts";
+import { type PlanKeys, RunPlan } from "../train/plan.ts";
+import { prepareData } from "../train/prepare-data.ts";
+import type { PhaseListener } from "./train-events.ts";
+
+/** Lengths in place of those of the data. */
+export interface GivenLengths {
+  /** Rows of an epoch. */
+  pairs?: number;
+  promptTokens?: number;
+  chosenTokens?: number;
+  rejectedTokens?: number;
+}
+
+/** Larger data is not tokenised for a plan. */
+const readableBytes = 64 * 2 ** 20;
+
+/** A pair of 1,000 tokens, the prompt 0.42 of an answer: UltraFeedback's proportion by arXiv 2410.20305. */
+const usualPair: PairLengths = { prompt: 174, chosen: 413, rejected: 413 };
+
+/**
+ * The rows of a run.
+ *
+ * @param given - lengths, which win over the data; and the model's directory, whose tokenizer the data needs
+ */
+export async function workloadOf(
+  config: RunConfig,
+  given: GivenLengths & { directory: string | null },
+  onPhase: PhaseListener = () => {},
+): Promise<Workload> {
+  const { promptTokens, chosenTokens, rejectedTokens } = given;
+  const isGiven = [promptTokens, chosenTokens, rejectedTokens].some((tokens) => tokens !== undefined);
+  const obstacle = isGiven ? "" : obstacleTo(config, given.directory);
+  if (!isGiven && obstacle === null && given.directory !== null) {
+    const workload = await workloadOfData(config, given.directory, onPhase);
+    return given.pairs === undefined ? workload : { ...workload, pairs: given.pairs };
+  }
+  const usual = fitted(usualPair, config.max_length);
+  const isSft = config.objective === "sft";
+  const mean: PairLengths = {
+    prompt: promptTokens ?? usual.prompt,
+    chosen: chosenTokens ?? usual.chosen,
+    rejected: isSft ? 0 : (rejectedTokens ?? usual.rejected),
+  };
+  const source = isGiven ? "lengths as given" : `lengths assumed: ${obstacle ?? ""}`;
+  return alike(mean, config, { source, pairs: given.pairs ?? null });
+}
+
+/** Why the data is not read, or null where it can be. */
+function obstacleTo({ train_data: specs }: RunConfig, directory: string | null): string | null {
+  if (directory === null) return "there is no tokenizer beside a config.json alone";
+  if (!existsSync(join(directory, "tokenizer.json"))) return "the model's directory has no tokenizer.json";
+  let bytes = 0;
+  for (const { path } of specs) {
+    const size = localBytes(path);
+    if (size === null) return `${path} is not on this machine`;
+    bytes += size;
+  }
+  return bytes > readableBytes ? `the data has more than ${readableBytes / 2 ** 20} MiB` : null;
+}
+
+/** Bytes of a file, a directory's files or those of a glob; null where nothing is there. */
+function localBytes(path: DatasetSpec["path"]): number | null {
+  const paths = existsSync(path) ? [path] : /[*?[{]/.test(path) ? globSync(path) : [];
+  if (paths.length === 0) return null;
+  const files = paths.flatMap((one) => (statSync(one).isDirectory() ? globSync(join(one, "*")) : [one]));
+  return files.reduce((sum, file) => sum + statSync(file).size, 0);
+}
+
+/** The pair cut to `max_length` in its proportions. */
+function fitted(pair: PairLengths, maxLength: number): PairLengths {
+  const longest = pair.prompt + Math.max(pair.chosen, pair.rejected);
+  const share = Math.min(1, maxLength / longest);
+  const cut = (n: number) => Math.max(1, Math.floor(n * share));
+  return { prompt: cut(pair.prompt), chosen: cut(pair.chosen), rejected: cut(pair.rejected) };
+}
+
+/** Rows of one length. */
+function alike(
+  mean: PairLengths,
+  config: RunConfig,
+  { source, pairs }: { source: string; pairs: number | null },
+): Workload {
+  const microBatch = (size: number): PairLengths[] => Array.from({ length: size }, () => mean);
+  const { max_tokens_per_micro_batch: cap, per_device_train_batch_size: size } = config;
+  const each = streamTokens(mean, config.share_prompt);
+  const ownSize = cap === null ? size : Math.max(1, Math.floor(cap / each));
+  return { source, isMeasured: false, pairs, mean, own: microBatch(ownSize), microBatch };
+}
+
+async function workloadOfData(
+  config: RunConfig,
+  directory: string,
+  onPhase: PhaseListener,
+): Promise<Workload> {
+  const isSft = config.objective === "sft";
+  const { dataset } = await prepareData(
+    { ...config, model_name_or_path: directory, eval_data: null, task: isSft ? "sft" : "preference" },
+    onPhase,
+  );
+  const { examples, report } = dataset;
+  const lengths = examples.map(lengthsOf);
+  const isFaulty = report.findings.some(({ severity }) => severity === "error");
+  const largest = (keys: PlanKeys) => largestMicroBatch(examples, lengths, keys, config.share_prompt);
+  return {
+    source: isFaulty ? "from train_data, which has faults (preftune data check)" : "from train_data",
+    isMeasured: true,
+    pairs: examples.length,
+    mean: meanOf(lengths),
+    own: largest(config),
+    microBatch: (size) =>
+      largest({ ...config, per_device_train_batch_size: size, max_tokens_per_micro_batch: null }),
+  };
+}
+
+function lengthsOf({ promptIds, completions }: Example): PairLengths {
+  const [chosen, rejected] = completions.map(({ ids }) => ids.length);
+  return { prompt: promptIds.length, chosen: chosen ?? 0, rejected: rejected ?? 0 };
+}
+
+function meanOf(lengths: readonly PairLengths[]): PairLengths {
+  const mean = (pick: (pair: PairLengths) => number) =>
+    lengths.reduce((sum, pair) => sum + pick(pair), 0) / Math.max(1, lengths.length);
+  return { prompt: mean((p) => p.prompt), chosen: mean((p) => p.chosen), rejected: mean((p) => p.rejected) };
+}
+
+/** Epochs whose micro-batches are looked at. */
+const epochsLookedAt = 3;
+
+/** The micro-batch with most tokens among those that the run will take. */
+function largestMicroBatch(
+  examples: readonly Example[],
+  lengths: readonly PairLengths[],
+  keys: PlanKeys,
+  sharePrompt: boolean,
+): PairLengths[] {
+  if (examples.length === 0) return [];
+  const run = new RunPlan(examples, {
+    ...keys,
+    num_train_epochs: Math.min(keys.num_train_epochs, epochsLookedAt),
+  });
+  const tokens = lengths.map((pair) => streamTokens(pair, sharePrompt));
+  let best: readonly number[] = [];
+  let most = -1;
+  for (let step = 0; step < Math.min(run.totalSteps, epochsLookedAt * examples.length); step++) {
+    for (const micro of run.at(step).plan.microBatches) {
+      const sum = micro.reduce((total, index) => total + (tokens[index] ?? 0), 0);
+      if (sum > most) [best, most] = [micro, sum];
+    }
+  }
+  return best.map((index) => lengths[index] as PairLengths);
+}

@@ -1,0 +1,77 @@
+/** Tests of plan.ts and plan-rows.ts: where a plan's figures come from. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { workshop } from "../../test/support/runs.ts";
+import { readModelConfig } from "../formats/hf-config.ts";
+import { countParameters } from "../planner/parameters.ts";
+import { everything } from "../planner/trained-parts.ts";
+import { loadConfig } from "../runs/config-load.ts";
+import { RunPlan } from "../train/plan.ts";
+import { prepareData } from "../train/prepare-data.ts";
+import { plan } from "./plan.ts";
+
+function configOf(values: Record<string, unknown>): ReturnType<typeof loadConfig>["config"] {
+  return loadConfig({ values: { output_dir: "unused", ...values } }).config;
+}
+
+test("rows at hand: their number and mean lengths, and the largest micro-batch that the run will take", async () => {
+  using shop = workshop({ rows: 12, held: 0 });
+  const config = configOf({ ...shop.values, per_device_train_batch_size: 3, num_train_epochs: 2 });
+  const result = await plan(config);
+  const { dataset } = await prepareData({ ...config, task: "preference" });
+  assert.equal(result.rows.pairs, 12);
+  assert.equal(result.rows.isMeasured, true);
+  const mean = dataset.examples.reduce((sum, { promptIds }) => sum + promptIds.length, 0) / 12;
+  assert.equal(result.rows.mean.prompt, mean);
+  const run = new RunPlan(dataset.examples, config);
+  const batches = Array.from({ length: run.totalSteps }, (_, i) => run.batches(run.at(i).plan)).flat();
+  const most = Math.max(...batches.map(({ packed }) => packed.ids.length));
+  assert.equal(result.rows.largestMicroBatch.tokens, most);
+  const model = readModelConfig(String(shop.values["model_name_or_path"]));
+  assert.equal(result.parameters.total, countParameters(model, everything).total);
+});
+
+test("lengths given win over the data; a config.json alone gets assumed ones", async () => {
+  using shop = workshop({ rows: 4, held: 0 });
+  const config = configOf(shop.values);
+  const given = await plan(config, {
+    lengths: { promptTokens: 5, chosenTokens: 7, rejectedTokens: 9, pairs: 100 },
+  });
+  assert.deepEqual(given.rows.mean, { prompt: 5, chosen: 7, rejected: 9 });
+  assert.equal(given.rows.pairs, 100);
+  const file = `${String(shop.values["model_name_or_path"])}/config.json`;
+  const assumed = await plan(configOf({ ...shop.values, model_name_or_path: "big/model" }), {
+    modelConfig: file,
+    gpu: "h100",
+  });
+  assert.match(assumed.rows.source, /assumed/);
+  assert.equal(assumed.rows.mean.prompt + assumed.rows.mean.chosen + assumed.rows.mean.rejected, 1000);
+});
+
+test("data that is not there is said to be missing, not fetched", async () => {
+  using shop = workshop({ rows: 4, held: 0 });
+  const result = await plan(configOf({ ...shop.values, train_data: "owner/rows" }));
+  assert.match(result.rows.source, /assumed: owner\/rows is not on this machine/);
+});
+
+test("memory and speed as given; float32 on the CPU of a run that says so", async () => {
+  using shop = workshop({ rows: 4, held: 0 });
+  const result = await plan(configOf(shop.values), { memoryGiB: 3, tflops: 0.2, utilisation: 0.5 });
+  assert.equal(result.device.usableBytes, 3 * 2 ** 30);
+  assert.equal(result.device.peakFlops, 0.2e12);
+  assert.equal(result.training.dtype, "float32");
+  const [dpo] = result.methods;
+  assert.equal(dpo?.method, "dpo-live");
+  const slime = result.methods.find(({ method }) => method === "slime");
+  assert.equal(slime?.pairsPerSecond, 0.1e12 / (slime?.flopsPerPair ?? 0));
+});
+
+test("an adapter of the configuration, and supervised rows", async () => {
+  using shop = workshop({ rows: 4, held: 0 });
+  const lora = await plan(
+    configOf({ ...shop.values, use_peft: true, lora_r: 2, lora_target_modules: ["q_proj"] }),
+  );
+  const model = readModelConfig(String(shop.values["model_name_or_path"]));
+  const perLayer = 2 * (model.hiddenSize + model.numHeads * model.headDim);
+  assert.equal(lora.parameters.trained, model.numLayers * perLayer);
+});

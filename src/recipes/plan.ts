@@ -1,0 +1,147 @@
+/** What a plan is made from: the run's configuration, the model's config.json, its rows where they are at hand, a device. */
+import { ConfigError } from "../base/errors.ts";
+import { readJsonFile } from "../base/files.ts";
+import { readAdapter } from "../formats/adapter.ts";
+import { parseModelConfig, readModelConfig } from "../formats/hf-config.ts";
+import { resolveModelDirectory } from "../formats/hub-model.ts";
+import type { ModelConfig } from "../formats/model-config.ts";
+import { type Device, gpuListedAs, gpuNamed } from "../planner/devices.ts";
+import { type Plan, planRun } from "../planner/plan.ts";
+import { adapterParts, everything, type TrainedParts } from "../planner/trained-parts.ts";
+import type { RunConfig } from "../runs/config-types.ts";
+import { computesBfloat16, readMemory, readNvidiaGpus, readProcessor } from "../setup/machine.ts";
+import { type GivenLengths, workloadOf } from "./plan-rows.ts";
+import type { PhaseListener } from "./train-events.ts";
+
+/** What to plan for; what is left out is read from the machine or assumed, and the plan says which. */
+export interface PlanOptions {
+  /** A config.json in place of the one of `model_name_or_path`. */
+  modelConfig?: string;
+  /** Name of a GPU of the table. Default: this machine's, by the run's `device`. */
+  gpu?: string;
+  /** Devices of this kind; default 1. */
+  count?: number;
+  /** Memory of the device in GiB. */
+  memoryGiB?: number;
+  /** Peak speed of the device in TFLOP/s. */
+  tflops?: number;
+  /** Share of the peak that is reached; default 0.4 on a GPU, 0.7 on the CPU. */
+  utilisation?: number;
+  /** Rows of an epoch and their lengths, in place of those of the run's data. */
+  lengths?: GivenLengths;
+  onPhase?: PhaseListener;
+}
+
+/** Reached shares of the peak. GPU: the best published single-GPU LoRA figures are near it; CPU: docs/performance.md. */
+const usualUtilisation = { gpu: 0.4, cpu: 0.7 };
+
+/** FLOP/s of a CPU thread: two fused multiply-adds on 8 floats a cycle (AVX2) at 2.8 GHz. */
+const threadFlops = 90e9;
+
+/**
+ * The plan of a run. Reads settings, tokenizer and rows; needs neither weights nor libtorch.
+ *
+ * @throws {ConfigError} for an unknown GPU or a device without figures
+ */
+export async function plan(config: RunConfig, options: PlanOptions = {}): Promise<Plan> {
+  const search = options.onPhase === undefined ? {} : { onPhase: options.onPhase };
+  const directory = await modelDirectory(config, options, search);
+  const model = modelOf(directory, options);
+  const adapterDir =
+    config.adapter_name_or_path === null
+      ? null
+      : await resolveModelDirectory(config.adapter_name_or_path, search);
+  const { device, speedSource } = deviceOf(config, options);
+  const workload = await workloadOf(config, { directory, ...options.lengths }, options.onPhase);
+  return planRun({
+    modelName: options.modelConfig ?? config.model_name_or_path,
+    model,
+    trained: trainedOf(config, model, adapterDir),
+    keys: config,
+    dtype: dtypeOf(config, device),
+    device,
+    count: options.count ?? 1,
+    utilisation: options.utilisation ?? (device.isGpu ? usualUtilisation.gpu : usualUtilisation.cpu),
+    speedSource,
+    workload,
+  });
+}
+
+/** The model's directory; null where only a config.json is given. */
+async function modelDirectory(
+  config: RunConfig,
+  { modelConfig }: PlanOptions,
+  search: { onPhase?: PhaseListener },
+): Promise<string | null> {
+  if (modelConfig !== undefined) return null;
+  return resolveModelDirectory(config.model_name_or_path, { ...search, parts: "text" });
+}
+
+function modelOf(directory: string | null, { modelConfig }: PlanOptions): ModelConfig {
+  if (directory !== null) return readModelConfig(directory);
+  const file = modelConfig ?? "config.json";
+  return parseModelConfig(readJsonFile(file), file);
+}
+
+function trainedOf(config: RunConfig, model: ModelConfig, adapterDir: string | null): TrainedParts {
+  if (!config.use_peft) return everything;
+  const dropout = config.disable_dropout ? 0 : config.lora_dropout;
+  if (adapterDir !== null) return adapterParts(model, { ...readAdapter(adapterDir).config, dropout });
+  const targets = config.lora_target_modules;
+  return adapterParts(model, {
+    rank: config.lora_r,
+    rankPattern: {},
+    modulesToSave: config.lora_modules_to_save,
+    useDora: config.use_dora,
+    dropout,
+    ...(targets === "all-linear" ? { targets, targetModules: [] } : { targetModules: targets }),
+  });
+}
+
+function dtypeOf({ dtype }: RunConfig, device: Device): "float32" | "bfloat16" {
+  if (dtype !== "auto") return dtype;
+  return device.isGpu || computesBfloat16(readProcessor().features) ? "bfloat16" : "float32";
+}
+
+function deviceOf(config: RunConfig, options: PlanOptions): { device: Device; speedSource: string } {
+  const { memoryGiB, tflops } = options;
+  const found = options.gpu === undefined ? machineDevice(config) : gpuNamed(options.gpu);
+  const sources = found.isGpu
+    ? "dense bfloat16, by the maker's data sheet"
+    : `assumed: ${threadFlops / 1e9} GFLOP/s a thread`;
+  return {
+    device: {
+      ...found,
+      ...(memoryGiB === undefined ? {} : { memoryBytes: memoryGiB * 2 ** 30 }),
+      ...(tflops === undefined ? {} : { peakFlops: tflops * 1e12 }),
+    },
+    speedSource: tflops === undefined ? sources : "as given",
+  };
+}
+
+/** The device that a run would take on this machine. */
+function machineDevice({ device, threads }: RunConfig): Device {
+  const gpu = device === "auto" || device.startsWith("cuda") ? readNvidiaGpus()[0] : undefined;
+  if (gpu !== undefined) {
+    const known = gpuListedAs(gpu.name, gpu.memoryMiB);
+    if (known !== null) return known;
+    throw new ConfigError(
+      `This machine's ${gpu.name} is not in the table of GPUs. Name one like it with --gpu, and --memory and --tflops.`,
+    );
+  }
+  if (device !== "auto" && device !== "cpu") {
+    throw new ConfigError(
+      `device: "${device}" is not on this machine, and plans need its figures. Name a GPU with --gpu.`,
+    );
+  }
+  const processor = readProcessor();
+  const memory = readMemory();
+  const count = threads ?? processor.usableCores;
+  return {
+    id: "cpu",
+    name: `${processor.model}, ${count} ${count === 1 ? "thread" : "threads"}`,
+    isGpu: false,
+    memoryBytes: memory.limitBytes ?? memory.totalBytes,
+    peakFlops: count * threadFlops,
+  };
+}

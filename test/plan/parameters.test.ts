@@ -1,0 +1,122 @@
+/** The planner's parameter counts against three others: published totals, models built without data, and files' headers. */
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { test } from "node:test";
+import { parseModelConfig, readModelConfig } from "../../src/formats/hf-config.ts";
+import type { ModelConfig } from "../../src/formats/model-config.ts";
+import { readSafetensorsHeader } from "../../src/formats/safetensors.ts";
+import { buildModel } from "../../src/models/build.ts";
+import { metaWeights } from "../../src/models/weights.ts";
+import { countParameters } from "../../src/planner/parameters.ts";
+import { adapterParts, everything } from "../../src/planner/trained-parts.ts";
+import { noGrad, scope } from "../../src/torch/index.ts";
+import { adapterParameters, modelParameters } from "../../src/train/parameters.ts";
+import { requireShared, skipWithoutShared } from "../support/shared.ts";
+import {
+  adaptPatterned,
+  tinyAdapterConfig,
+  tinyConfig,
+  tinyModel,
+  tinyNames,
+} from "../support/tiny-models.ts";
+
+type Sizes = [layers: number, width: number, inner: number, heads: number, keys: number, vocabulary: number];
+
+function config(
+  type: "llama" | "qwen3" | "gemma3_text",
+  sizes: Sizes,
+  tied: boolean,
+  headDim?: number,
+): ModelConfig {
+  const [layers, width, inner, heads, keys, vocabulary] = sizes;
+  const json = {
+    model_type: type,
+    num_hidden_layers: layers,
+    hidden_size: width,
+    intermediate_size: inner,
+    num_attention_heads: heads,
+    num_key_value_heads: keys,
+    vocab_size: vocabulary,
+    tie_word_embeddings: tied,
+    ...(headDim === undefined ? {} : { head_dim: headDim }),
+  };
+  return parseModelConfig(json, "config.json");
+}
+
+/** Parameters of the checkpoints as their makers publish them, by the sizes in their config.json. */
+const published: [string, ModelConfig, number][] = [
+  ["Llama 3.2 1B", config("llama", [16, 2048, 8192, 32, 8, 128_256], true, 64), 1_235_814_400],
+  ["Llama 3.2 3B", config("llama", [28, 3072, 8192, 24, 8, 128_256], true, 128), 3_212_749_824],
+  ["Llama 3.1 8B", config("llama", [32, 4096, 14_336, 32, 8, 128_256], false), 8_030_261_248],
+  ["Llama 3.1 70B", config("llama", [80, 8192, 28_672, 64, 8, 128_256], false), 70_553_706_496],
+  ["Qwen3 0.6B", config("qwen3", [28, 1024, 3072, 16, 8, 151_936], true, 128), 596_049_920],
+  ["Qwen3 4B", config("qwen3", [36, 2560, 9728, 32, 8, 151_936], true, 128), 4_022_468_096],
+  ["Qwen3 8B", config("qwen3", [36, 4096, 12_288, 32, 8, 151_936], false, 128), 8_190_735_360],
+  ["Gemma 3 1B", config("gemma3_text", [26, 1152, 6912, 4, 1, 262_144], true, 256), 999_885_952],
+];
+
+for (const [name, model, total] of published) {
+  test(`${name}: the published number of parameters, and that of the model built without data`, () => {
+    const counts = countParameters(model, everything);
+    assert.equal(counts.total, total);
+    assert.equal(counts.trained, total);
+    using _ = scope();
+    const built = noGrad(() => modelParameters(buildModel(model, metaWeights())));
+    assert.equal(
+      built.reduce((sum, { tensor }) => sum + tensor.numel, 0),
+      total,
+    );
+  });
+}
+
+for (const name of tinyNames) {
+  test(`${name}: every parameter, and every one an adapter adds`, () => {
+    using _ = scope();
+    const count = (tensors: readonly { tensor: { numel: number } }[]) =>
+      tensors.reduce((sum, { tensor }) => sum + tensor.numel, 0);
+    const settings = {
+      modulesToSave: ["lm_head", "embed_tokens"],
+      useDora: true,
+      rankPattern: { v_proj: 2, "layers.0.mlp.down_proj": 7 },
+    };
+    const model = tinyModel(name);
+    const total = count(modelParameters(model));
+    const adapter = tinyAdapterConfig(settings);
+    adaptPatterned(model, adapter);
+    const shape = parseModelConfig(tinyConfig(name), "config.json");
+    const counts = countParameters(shape, adapterParts(shape, adapter));
+    assert.equal(counts.total, total);
+    assert.equal(counts.trained, count(adapterParameters(model)));
+    assert.equal(counts.savedCopies, 2 * shape.vocabSize * shape.hiddenSize);
+  });
+}
+
+test("a real checkpoint's tensors", { skip: skipWithoutShared("models", "stories260K") }, () => {
+  const dir = requireShared("models", "stories260K");
+  const file = readSafetensorsHeader(join(dir, "model.safetensors"));
+  const stored = [...file.tensors.values()].reduce(
+    (sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1),
+    0,
+  );
+  assert.equal(countParameters(readModelConfig(dir), everything).total, stored);
+});
+
+test("a real config.json alone", { skip: skipWithoutShared("models", "SmolLM2-135M-Instruct-Q4_1") }, () => {
+  const model = readModelConfig(requireShared("models", "SmolLM2-135M-Instruct-Q4_1"));
+  assert.equal(countParameters(model, everything).total, 134_515_008);
+});
+
+test("targets that are not there are refused with the names there are", () => {
+  const model = config("llama", [2, 8, 16, 2, 1, 32], true);
+  const adapter = {
+    rank: 4,
+    targetModules: ["query"],
+    modulesToSave: [],
+    rankPattern: {},
+    dropout: 0,
+    useDora: false,
+  };
+  assert.throws(() => adapterParts(model, adapter), /matches no linear.*q_proj/);
+  const saved = { ...adapter, targetModules: ["q_proj"], modulesToSave: ["lm_heed"] };
+  assert.throws(() => adapterParts(model, saved), /"lm_heed".*Did you mean "lm_head"/);
+});
