@@ -13,6 +13,7 @@ const layers = {
   formats: ["base"],
   text: ["base", "formats"],
   runs: ["base", "formats"],
+  planner: ["base", "formats", "runs"],
   nn: ["torch", "formats", "base"],
   models: ["nn", "torch", "formats", "base"],
   optim: ["torch", "base"],
@@ -21,7 +22,7 @@ const layers = {
   train: [...learning, "setup"],
   generate: ["models", "nn", "torch", "text", "formats", "base"],
   evaluate: [...learning, "generate", "train"],
-  recipes: [...learning, "generate", "evaluate", "train", "setup"],
+  recipes: [...learning, "generate", "evaluate", "train", "setup", "planner"],
   quickstart: [...learning, "generate", "evaluate", "train", "setup", "recipes"],
 };
 
@@ -35,7 +36,7 @@ const arrows = Object.entries(layers).map(([folder, allowed]) => ({
   to: { path: "^src/", pathNot: `^src/(${[folder, ...allowed].join("|")})/` },
 }));
 
-const libtorchFree = ["base", "setup", "formats", "text", "runs", "data"].map((folder) => ({
+const libtorchFree = ["base", "setup", "formats", "text", "runs", "data", "planner"].map((folder) => ({
   name: `${folder}-without-libtorch`,
   comment: `Nothing in src/${folder} reaches src/torch, directly or through others: it must work where torch is absent.`,
   severity: "error",

@@ -1,10 +1,12 @@
 /**
  * Writes the documents that follow from code, `npm run docs`: docs/configuration.md and docs/metrics.md whole, and in
- * docs/objectives.md and docs/data.md the tables between `<!-- table: NAME -->` and `<!-- end -->`.
+ * docs/objectives.md, docs/data.md and docs/collapse.md the tables between `<!-- table: NAME -->` and `<!-- end -->`.
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describeFindings, type FindingDoc } from "../src/data/findings.ts";
+import { DIVERSITY_FIGURES } from "../src/evaluate/diversity.ts";
+import { FORM_FAULTS } from "../src/evaluate/markdown-form.ts";
 import { describeFields, FIELD_GROUPS, type FieldDoc, fieldOf } from "../src/runs/config-schema.ts";
 import { ELSEWHERE } from "../src/runs/config-trl-names.ts";
 import type { ConfigKey } from "../src/runs/config-types.ts";
@@ -169,10 +171,19 @@ function findingTables(): string {
     .join("\n\n");
 }
 
+function meanings(what: string, all: Readonly<Record<string, string>>): string {
+  return table(
+    [what, "Meaning"],
+    Object.entries(all).map(([name, meaning]) => [code(name), meaning]),
+  );
+}
+
 const tables: Readonly<Record<string, () => string>> = {
   "slime presets": () => presetTable(SLIME_PRESETS),
   "simpo presets": () => presetTable(SIMPO_PRESETS),
   findings: findingTables,
+  "diversity figures": () => meanings("Figure", DIVERSITY_FIGURES),
+  "markdown faults": () => meanings("Fault", FORM_FAULTS),
 };
 
 /** `text` with its marked tables written anew. */
@@ -187,7 +198,7 @@ export function fillTables(text: string): string {
 
 /** The documents as they should be, by path below `root`. */
 export function documents(root: string): Record<string, string> {
-  const filled = ["docs/objectives.md", "docs/data.md"].map((path) => [
+  const filled = ["docs/objectives.md", "docs/data.md", "docs/collapse.md"].map((path) => [
     path,
     fillTables(readFileSync(join(root, path), "utf8")),
   ]);

@@ -10,7 +10,7 @@
 import { type TrainOptions, train as trainResolved } from "./recipes/train.ts";
 import type { TrainEvent, TrainSummary } from "./recipes/train-events.ts";
 import { loadConfig } from "./runs/config-load.ts";
-import type { DatasetSpec, RunConfig } from "./runs/config-types.ts";
+import type { DatasetSpec, RunConfig, WatchThresholds } from "./runs/config-types.ts";
 
 export {
   ConfigError,
@@ -45,6 +45,12 @@ export {
 export { sft } from "./objectives/sft.ts";
 export { type SimpoOptions, simpo } from "./objectives/simpo.ts";
 export { type SlimeOptions, slime } from "./objectives/slime.ts";
+export {
+  type DiversityReport,
+  type DiversitySource,
+  evaluateDiversity,
+  writeDiversity,
+} from "./recipes/evaluate-diversity.ts";
 export { type MergeOptions, merge } from "./recipes/merge.ts";
 export { type ScoredRow, type ScoreOptions, type ScoreResult, score, writeScores } from "./recipes/score.ts";
 export type { MetricRow } from "./runs/metrics.ts";
@@ -73,11 +79,12 @@ export type { TrainEvent, TrainOptions, TrainSummary };
 export type DataSources = string | readonly (string | (Pick<DatasetSpec, "path"> & Partial<DatasetSpec>))[];
 
 /** A run's configuration: the keys of its YAML file. What is left out has the same default as there. */
-export type TrainConfig = Partial<Omit<RunConfig, "train_data" | "eval_data">> & {
+export type TrainConfig = Partial<Omit<RunConfig, "train_data" | "eval_data" | "watch_thresholds">> & {
   model_name_or_path: string;
   output_dir: string;
   train_data: DataSources;
   eval_data?: DataSources | null;
+  watch_thresholds?: Partial<WatchThresholds>;
 };
 
 /**

@@ -3,7 +3,9 @@ import { Command, CommanderError } from "commander";
 import { ConfigError, PreftuneError } from "../base/errors.ts";
 import { codeVersion } from "../base/version.ts";
 import { addDataCommands } from "./data.ts";
+import { addEvaluateCommands } from "./evaluate.ts";
 import { addMergeCommand } from "./merge.ts";
+import { addPlanCommand } from "./plan.ts";
 import { addScoreCommand } from "./score.ts";
 import { addTrainCommand } from "./train.ts";
 
@@ -21,6 +23,8 @@ function program(): Command {
   addScoreCommand(preftune);
   addMergeCommand(preftune);
   addDataCommands(preftune);
+  addPlanCommand(preftune);
+  addEvaluateCommands(preftune);
   for (const command of [preftune, ...preftune.commands]) command.exitOverride();
   return preftune;
 }

@@ -1,11 +1,12 @@
 /** `preftune train`. */
 import type { Command } from "commander";
-import { ConfigError } from "../base/errors.ts";
+import { ConfigError, TrainingError } from "../base/errors.ts";
 import type { PreflightReport } from "../data/preflight.ts";
 import { formatPreflight } from "../data/preflight-text.ts";
 import type { TrainEvent, TrainSummary } from "../recipes/train-events.ts";
 import { loadConfig, type ResolvedConfig } from "../runs/config-load.ts";
 import { formatConfig } from "../runs/config-print.ts";
+import type { RunConfig } from "../runs/config-types.ts";
 import { stringifyNumbers } from "../runs/json-numbers.ts";
 import { formatNumber } from "../runs/number-text.ts";
 import { TrainingProgress } from "../runs/progress.ts";
@@ -115,16 +116,16 @@ class Display {
       ...show("eval_rewards/margins", "margin"),
       ...show("eval_logps/chosen_delta_init", "chosen since start"),
       ...show("eval_displacement/frac_chosen_down", "share of chosen down"),
+      ...show("eval_samples/ended_properly", "answers ended"),
+      ...show("eval_samples/repetition", "repetition"),
     ];
     this.#progress.note(`step ${row.global_step}, held out: ${parts.join(", ")}`);
   }
 
   #end(summary: TrainSummary): void {
-    const { step, reason, outputDir, report, exported, skippedSteps } = summary;
-    const how =
-      reason === "stopped"
-        ? `stopped after step ${step}; go on with --resume`
-        : `${reason === "done" ? "done" : "stopped early, evaluations got no better"} after ${step} steps`;
+    const { reason, outputDir, report, exported, skippedSteps } = summary;
+    if (reason === "collapsed" && exported.length === 0) process.exitCode = new TrainingError("").exitCode;
+    const how = howItEnded(summary);
     const skipped = skippedSteps > 0 ? `, ${skippedSteps} of them skipped` : "";
     if (process.stdout.isTTY !== true) {
       process.stdout.write(`${stringifyNumbers({ end: summary })}\n`);
@@ -136,7 +137,37 @@ class Display {
   }
 }
 
-type Noted = Extract<TrainEvent, { type: "note" | "start" | "skipped" | "checkpoint" | "export" }>;
+function howItEnded({ reason, step, collapse }: TrainSummary): string {
+  switch (reason) {
+    case "done":
+      return `done after ${step} steps`;
+    case "early stop":
+      return `stopped early, evaluations got no better, after ${step} steps`;
+    case "stopped":
+      return `stopped after step ${step}; go on with --resume`;
+    case "collapsed": {
+      const what = collapse?.restored ?? null;
+      const kept =
+        what === null
+          ? "nothing was exported. The report shows what it answers; a lower learning rate or margin may keep it"
+          : `the checkpoint of step ${what} was exported`;
+      return `stopped after step ${step}: the model has collapsed; ${kept}`;
+    }
+    default:
+      return reason satisfies never;
+  }
+}
+
+type Noted = Extract<
+  TrainEvent,
+  { type: "note" | "start" | "skipped" | "collapse" | "checkpoint" | "export" }
+>;
+
+const actionNote: Record<RunConfig["watch_action"], string> = {
+  warn: " (watch_action is warn: training goes on)",
+  stop: " and stops the run",
+  restore: ", stops the run and goes back to the best checkpoint before it",
+};
 
 function noteOf(event: Noted): string {
   switch (event.type) {
@@ -146,6 +177,8 @@ function noteOf(event: Noted): string {
       return `${event.totalSteps - event.step} steps to go; ${formatNumber(event.trainable)} weights are trained`;
     case "skipped":
       return `step ${event.step} skipped: loss or gradient not finite with ${event.rows.join(", ")}`;
+    case "collapse":
+      return `step ${event.step}: the watch sees a collapse${actionNote[event.action]}: ${event.breaches.join("; ")}`;
     case "checkpoint":
       return `checkpoint ${event.path}`;
     case "export": {

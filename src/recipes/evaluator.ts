@@ -1,17 +1,42 @@
-/** A run's evaluations: metrics on held-out rows, change since the start, and which checkpoint is the best. */
+/** A run's evaluations: metrics on held-out rows, change since the start, the collapse watch, and which checkpoint is the best. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { ConfigError } from "../base/errors.ts";
 import { readTextFile, writeFileAtomic } from "../base/files.ts";
 import { didYouMean } from "../base/suggest.ts";
 import type { Example } from "../data/example.ts";
+import { breachesOf } from "../evaluate/collapse.ts";
 import type { RunConfig } from "../runs/config-types.ts";
+import { appendEvaluation, truncateEvaluations } from "../runs/evaluation-records.ts";
 import { parseNumbers, stringifyNumbers } from "../runs/json-numbers.ts";
 import type { MetricRow } from "../runs/metrics.ts";
+import type { RunPaths } from "../runs/run-directory.ts";
 import type { TrainerState } from "../train/checkpoint.ts";
-import { displacement, type Evaluated, evaluate } from "../train/evaluate.ts";
+import { displacement, type Evaluated, evaluate, pairChanges } from "../train/evaluate.ts";
 import { evaluationBatches } from "../train/plan.ts";
 import type { MicroBatch } from "../train/step.ts";
+import type { CollapseWatch } from "./watch.ts";
+
+/** The run's first evaluation, which later ones are compared with; kept for a resumed run. */
+interface Start {
+  step: number;
+  /** Mean token log-prob of each answer, by 2·index + completion. */
+  means: number[];
+  /** What the watch saw when it first looked; null before that. */
+  watch: { key: string; step: number; figures: Record<string, number> } | null;
+}
+
+/** What an evaluator works with. */
+export interface EvaluatorOptions {
+  training: Evaluated;
+  examples: readonly Example[];
+  config: RunConfig;
+  paths: Pick<RunPaths, "dir" | "evaluations">;
+  watch: CollapseWatch | null;
+}
+
+/** Pairs whose change is recorded at most. */
+const mostPairs = 500;
 
 /** Evaluates a training on its held-out rows. */
 export class Evaluator {
@@ -19,41 +44,81 @@ export class Evaluator {
   readonly #examples: number;
   readonly #training: Evaluated;
   readonly #config: RunConfig;
-  readonly #baselinePath: string;
-  #baseline: Float64Array | null = null;
+  readonly #watch: CollapseWatch | null;
+  readonly #records: string;
+  readonly #startPath: string;
+  #start: Start | null = null;
 
-  /** @param runDir - where the log-probs of the start are kept for a resumed run */
-  constructor(training: Evaluated, examples: readonly Example[], config: RunConfig, runDir: string) {
+  constructor({ training, examples, config, paths, watch }: EvaluatorOptions) {
     this.#training = training;
     this.#config = config;
     this.#examples = examples.length;
     this.batches = evaluationBatches(examples, config);
-    this.#baselinePath = join(runDir, "evaluation-start.json");
-    if (existsSync(this.#baselinePath)) {
-      const { means } = parseNumbers(readTextFile(this.#baselinePath)) as { means: number[] };
-      this.#baseline = means.length === 2 * this.#examples ? Float64Array.from(means) : null;
+    this.#watch = watch;
+    this.#records = paths.evaluations;
+    this.#startPath = join(paths.dir, "evaluation-start.json");
+    if (existsSync(this.#startPath)) {
+      const start = parseNumbers(readTextFile(this.#startPath)) as Start;
+      this.#start = start.means.length === 2 * this.#examples ? start : null;
     }
-  }
-
-  /** Metrics at `step` under their `eval_` names. The first evaluation of a run becomes the start others are compared with. */
-  row(step: number, epoch: number): MetricRow {
-    const began = performance.now();
-    const { metrics, means } = evaluate(this.#training, this.batches, this.#examples);
-    if (this.#baseline === null) {
-      this.#baseline = means;
-      writeFileAtomic(this.#baselinePath, `${stringifyNumbers({ step, means: Array.from(means) })}\n`);
-    }
-    const all = { ...metrics, ...displacement(this.#baseline, means) };
-    const named = Object.fromEntries(Object.entries(all).map(([name, value]) => [`eval_${name}`, value]));
-    return { global_step: step, epoch, ...named, eval_runtime: (performance.now() - began) / 1000 };
   }
 
   /**
-   * Notes whether `row` is the best so far.
+   * Metrics at `step` under their `eval_` names, and the thresholds of the watch that they are beyond, a sentence each. The
+   * first evaluation of a run becomes the start that others are compared with.
+   */
+  async evaluate(step: number, epoch: number): Promise<{ row: MetricRow; breaches: string[] }> {
+    const began = performance.now();
+    const { metrics, means, rejected } = evaluate(this.#training, this.batches, this.#examples);
+    const watched = (await this.#watch?.look()) ?? null;
+    const first = watched === null ? null : { key: this.#watch?.key ?? "", step, figures: watched.figures };
+    const start = this.#startOr({ step, means: Array.from(means), watch: first });
+    const before = Float64Array.from(start.means);
+    const all = { ...metrics, ...displacement(before, means), ...watched?.figures };
+    appendEvaluation(this.#records, {
+      global_step: step,
+      rejected_logps: rejected,
+      pair_changes: pairChanges(before, means)
+        .slice(0, mostPairs)
+        .filter(({ chosen, rejected: other }) => Number.isFinite(chosen) && Number.isFinite(other))
+        .map(({ chosen, rejected: other }) => [rounded(chosen), rounded(other)]),
+      samples: watched?.samples ?? [],
+    });
+    const named = Object.fromEntries(Object.entries(all).map(([name, value]) => [`eval_${name}`, value]));
+    const row = { global_step: step, epoch, ...named, eval_runtime: (performance.now() - began) / 1000 };
+    return { row, breaches: watched === null ? [] : this.#breaches(all, start) };
+  }
+
+  #breaches(now: Record<string, number>, { step, watch }: Start): string[] {
+    const before = { step, watchStep: watch?.step ?? step, figures: watch?.figures ?? {} };
+    return breachesOf(now, before, this.#config.watch_thresholds).map(({ text }) => text);
+  }
+
+  /**
+   * The start of the run; `now` where it has none yet. The watch starts anew when it asks otherwise than before: its answers
+   * could not be compared.
+   */
+  #startOr(now: Start): Start {
+    const known = this.#start;
+    const isSame = now.watch === null || known?.watch?.key === now.watch.key;
+    if (known !== null && isSame) return known;
+    const start = known === null ? now : { ...known, watch: now.watch };
+    writeFileAtomic(this.#startPath, `${stringifyNumbers(start)}\n`);
+    this.#start = start;
+    return start;
+  }
+
+  /** Forgets what evaluations after `step` left besides metrics: a resumed run makes them again. */
+  truncateAfterStep(step: number): void {
+    truncateEvaluations(this.#records, step);
+  }
+
+  /**
+   * Notes whether `row` is the best so far. One that collapsed never is.
    *
    * @throws {ConfigError} if the row lacks `metric_for_best_model`
    */
-  judge(row: MetricRow, state: TrainerState): void {
+  judge(row: MetricRow, state: TrainerState, isCollapsed: boolean): void {
     const { metric_for_best_model: wanted, greater_is_better: greater } = this.#config;
     const name = wanted.startsWith("eval_") ? wanted : `eval_${wanted}`;
     const value = row[name];
@@ -66,11 +131,16 @@ export class Evaluator {
       );
     }
     const better = state.best === null || (greater ? value > state.best.value : value < state.best.value);
-    if (better && !Number.isNaN(value)) {
+    if (better && !isCollapsed && !Number.isNaN(value)) {
       state.best = { step: row.global_step, value };
       state.evaluationsWithoutGain = 0;
     } else {
       state.evaluationsWithoutGain += 1;
     }
   }
+}
+
+/** Four decimals: a picture shows no more. */
+function rounded(value: number): number {
+  return Math.round(value * 1e4) / 1e4;
 }

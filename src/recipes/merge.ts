@@ -59,7 +59,7 @@ export async function merge(given: MergeOptions): Promise<ParityResult> {
     baseDir: options.model,
     model,
     batches,
-    numerics: { dtype: "float32", recompute: false, chunkRows: null },
+    numerics: { dtype: "float32", recompute: false, chunkColumns: null },
     dtype,
     tolerance: options.tolerance ?? 1e-4,
   });

@@ -75,7 +75,7 @@ export async function score(given: ScoreOptions): Promise<ScoreResult> {
   const { device, dtype } = environment;
   const model = loadModel(options.model, { device, dtype });
   const adapter = options.adapter ? installAdapter(model, readAdapter(options.adapter)) : null;
-  const numerics: Numerics = { dtype, recompute: false, chunkRows: null };
+  const numerics: Numerics = { dtype, recompute: false, chunkColumns: null };
   const batches = evaluationBatches(dataset.examples, batchKeys(options));
   const rows = scoreRows({ model, numerics, batches, onPhase }, dataset.examples, options.perToken ?? false);
   const objective = options.objective ?? null;

@@ -6,7 +6,12 @@ import { quietly } from "../base/file-io.ts";
 import { deriveSeed } from "../base/random.ts";
 import { describeOrigin } from "../data/example.ts";
 import { scheduleFactor } from "../optim/schedule.ts";
-import { checkpointToResume, pruneCheckpoints, writeCheckpoint } from "../runs/checkpoints.ts";
+import {
+  checkpointPath,
+  checkpointToResume,
+  pruneCheckpoints,
+  writeCheckpoint,
+} from "../runs/checkpoints.ts";
 import type { RunConfig } from "../runs/config-types.ts";
 import { type MetricRow, MetricsWriter } from "../runs/metrics.ts";
 import type { OpenRun } from "../runs/run-directory.ts";
@@ -35,6 +40,8 @@ export interface LoopInput {
 export interface LoopOutcome {
   state: TrainerState;
   reason: TrainSummary["reason"];
+  /** What was wrong when the collapse watch ended it; empty when it did not. */
+  breaches: string[];
   lastLog: MetricRow | null;
   lastEvaluation: MetricRow | null;
 }
@@ -51,6 +58,7 @@ export async function* runSteps(
       await setImmediate();
       if (signal?.aborted === true) return yield* loop.stop("stopped");
       yield* loop.step();
+      if (loop.hasCollapsed) return yield* loop.stop("collapsed");
       if (loop.hasStalled) return yield* loop.stop("early stop");
     }
     return yield* loop.stop("done");
@@ -73,6 +81,7 @@ class Loop {
   #savedAt = -1;
   #lastLog: MetricRow | null = null;
   #lastEvaluation: MetricRow | null = null;
+  #breaches: string[] = [];
 
   constructor(input: LoopInput) {
     this.#input = input;
@@ -105,8 +114,19 @@ class Loop {
     return patience !== null && this.#state.evaluationsWithoutGain >= patience;
   }
 
+  /** True when the watch found a collapse and is to end the run for it. */
+  get hasCollapsed(): boolean {
+    return this.#breaches.length > 0;
+  }
+
+  /** Whether the best checkpoint is needed in the end. */
+  get #keepsBest(): boolean {
+    const { load_best_model_at_end, watch_action } = this.#input.config;
+    return load_best_model_at_end || watch_action === "restore";
+  }
+
   /** Goes to where the run left off, or measures where it starts from. */
-  *begin(): Generator<TrainEvent> {
+  async *begin(): AsyncGenerator<TrainEvent> {
     const { config, run, training } = this.#input;
     if (config.resume_from_checkpoint !== null) yield* this.#resume(config.resume_from_checkpoint);
     const count = (tensors: readonly { tensor: { numel: number } }[]) =>
@@ -119,10 +139,11 @@ class Loop {
     this.#logbook.restart();
   }
 
-  *#resume(wanted: string): Generator<TrainEvent> {
-    const { run, training, data } = this.#input;
+  async *#resume(wanted: string): AsyncGenerator<TrainEvent> {
+    const { run, training, data, evaluator } = this.#input;
     if (wanted === "latest" && !existsSync(run.paths.checkpoints)) {
       this.#metrics.truncateAfterStep(-1);
+      evaluator?.truncateAfterStep(-1);
       yield { type: "note", text: "no checkpoint was written yet: the run begins again" };
       if (this.#input.config.eval_on_start) yield* this.#evaluate(0);
       return;
@@ -130,10 +151,24 @@ class Loop {
     const { checkpoint, rejected } = checkpointToResume(run.paths.checkpoints, wanted);
     for (const { path, reason } of rejected) yield { type: "note", text: `passed over ${path}: ${reason}` };
     this.#state = readCheckpointFiles(checkpoint.path, training, data.dataset.fingerprint);
+    yield* this.#forgetLostBest();
     this.#logbook = new Logbook(this.#state);
     this.#savedAt = this.#state.step;
     this.#metrics.truncateAfterStep(this.#state.step);
+    evaluator?.truncateAfterStep(this.#state.step);
     yield { type: "note", text: `resumed from ${checkpoint.path}` };
+  }
+
+  /** A best step whose checkpoint is not there cannot be gone back to: the best is sought anew. */
+  *#forgetLostBest(): Generator<TrainEvent> {
+    const { best } = this.#state;
+    if (!this.#keepsBest || best === null) return;
+    if (existsSync(checkpointPath(this.#input.run.paths.checkpoints, best.step))) return;
+    this.#state.best = null;
+    yield {
+      type: "note",
+      text: `no checkpoint was kept of step ${best.step}, the best so far: the best from here on counts`,
+    };
   }
 
   /** One optimiser step and what is due after it. */
@@ -154,8 +189,9 @@ class Loop {
     if (last || due(index + 1, config.logging_steps)) yield this.#log(at.progress, learningRate);
     if (this.#isDue(config.eval_strategy, config.eval_steps, at.endsEpoch))
       yield* this.#evaluate(at.progress);
+    if (this.hasCollapsed) return;
     // the best model can only be loaded at the end if it was saved, whatever the rhythm of the checkpoints
-    const isBest = config.load_best_model_at_end && this.#state.best?.step === this.#state.step;
+    const isBest = this.#keepsBest && this.#state.best?.step === this.#state.step;
     if (isBest || this.#isDue(config.save_strategy, config.save_steps, at.endsEpoch)) yield* this.#save();
   }
 
@@ -225,15 +261,21 @@ class Loop {
     return { type: "log", row };
   }
 
-  *#evaluate(epoch: number): Generator<TrainEvent> {
-    const { evaluator } = this.#input;
+  async *#evaluate(epoch: number): AsyncGenerator<TrainEvent> {
+    const { evaluator, run, config } = this.#input;
     if (evaluator === null) return;
-    const row = evaluator.row(this.#state.step, epoch);
+    const { step } = this.#state;
+    const { row, breaches } = await evaluator.evaluate(step, epoch);
     this.#metrics.write(row);
     this.#lastEvaluation = row;
-    if (this.#state.step > 0) evaluator.judge(row, this.#state);
+    if (step > 0) evaluator.judge(row, this.#state, breaches.length > 0);
     this.#logbook.restart();
     yield { type: "evaluation", row };
+    if (breaches.length === 0) return;
+    const { watch_action: action } = config;
+    run.log("collapse", { step, action, breaches });
+    if (action !== "warn") this.#breaches = breaches;
+    yield { type: "collapse", step, breaches, action };
   }
 
   async *#save(): AsyncGenerator<TrainEvent> {
@@ -244,7 +286,7 @@ class Loop {
       writeCheckpointFiles(dir, training, data.tokenizer, this.#state),
     );
     this.#savedAt = this.#state.step;
-    const best = config.load_best_model_at_end ? (this.#state.best?.step ?? null) : null;
+    const best = this.#keepsBest ? (this.#state.best?.step ?? null) : null;
     pruneCheckpoints(run.paths.checkpoints, config.save_total_limit, best);
     this.#logbook.restart();
     yield { type: "checkpoint", step: this.#state.step, path };
@@ -252,8 +294,16 @@ class Loop {
 
   /** Ends the steps; a run that is stopped or gave up keeps a checkpoint of where it stands. */
   async *stop(reason: TrainSummary["reason"]): AsyncGenerator<TrainEvent, LoopOutcome> {
-    if (reason === "stopped") yield* this.#save();
-    return { state: this.#state, reason, lastLog: this.#lastLog, lastEvaluation: this.#lastEvaluation };
+    if (reason === "stopped" || (reason === "collapsed" && this.#input.config.watch_action === "stop")) {
+      yield* this.#save();
+    }
+    return {
+      state: this.#state,
+      reason,
+      breaches: this.#breaches,
+      lastLog: this.#lastLog,
+      lastEvaluation: this.#lastEvaluation,
+    };
   }
 
   close(): void {

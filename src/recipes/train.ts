@@ -26,6 +26,7 @@ import { localRun } from "./local-models.ts";
 import { type References, referencesOf } from "./references.ts";
 import type { PhaseListener, TrainEvent, TrainSummary } from "./train-events.ts";
 import { type LoopOutcome, runSteps } from "./train-loop.ts";
+import { type CollapseWatch, type WatchedPrompt, watchedPrompts, watchOf } from "./watch.ts";
 
 /** Options of `train` besides the configuration. */
 export interface TrainOptions {
@@ -81,13 +82,14 @@ async function* trainIn(
   assertPreflight(dataset.report);
   const { fingerprints, changes } = runFingerprints(run, config, { data, environment });
   for (const text of changes) yield { type: "note", text: `changed since the run began: ${text}` };
+  const watched = await watchedPrompts(config, data);
   run.saveConfig(resolved);
 
   manualSeed(config.seed);
   const trained = prepareModel({ ...config, baseModel }, environment);
   try {
     return yield* trainPrepared(
-      { run, resolved, config, environment, objective, data, trained, fingerprints },
+      { run, resolved, config, environment, objective, data, watched, trained, fingerprints },
       options,
     );
   } finally {
@@ -103,6 +105,7 @@ interface Prepared {
   environment: Environment;
   objective: Objective;
   data: PreparedData;
+  watched: readonly WatchedPrompt[] | null;
   trained: TrainedModel;
   fingerprints: Fingerprints;
 }
@@ -111,13 +114,13 @@ async function* trainPrepared(
   prepared: Prepared,
   options: TrainOptions,
 ): AsyncGenerator<TrainEvent, TrainSummary> {
-  const { run, resolved, config, environment, objective, data, trained, fingerprints } = prepared;
+  const { run, resolved, config, environment, objective, data, watched, trained, fingerprints } = prepared;
   const { dataset } = data;
   const onPhase = options.onPhase ?? (() => {});
   const numerics = {
     dtype: environment.dtype,
     recompute: config.gradient_checkpointing,
-    chunkRows: config.logits_chunk_size,
+    chunkColumns: config.logits_chunk_size,
   };
   const references = referencesOf(
     { config, objective, trained, numerics, fingerprints, runDir: run.paths.dir, onPhase },
@@ -137,7 +140,8 @@ async function* trainPrepared(
     maxGradNorm: config.max_grad_norm,
     reference: references.train,
   };
-  const evaluator = evaluatorOf(training, dataset, { references, run, resolved });
+  const watch = watched === null ? null : watchOf(config, { data, training, prompts: watched });
+  const evaluator = evaluatorOf(training, dataset, { references, run, resolved, watch });
   try {
     const outcome = yield* runSteps(
       { run, config, data, training, evaluator, environment },
@@ -152,11 +156,19 @@ async function* trainPrepared(
 function evaluatorOf(
   training: Training,
   { evalExamples }: Dataset,
-  { references, run, resolved }: { references: References; run: OpenRun; resolved: ResolvedConfig },
+  { references, run, resolved, watch }: EvaluatorParts,
 ): Evaluator | null {
   if (evalExamples === null || evalExamples.length === 0) return null;
   const evaluated = { ...training, reference: references.evaluation };
-  return new Evaluator(evaluated, evalExamples, resolved.config, run.paths.dir);
+  const { config } = resolved;
+  return new Evaluator({ training: evaluated, examples: evalExamples, config, paths: run.paths, watch });
+}
+
+interface EvaluatorParts {
+  references: References;
+  run: OpenRun;
+  resolved: ResolvedConfig;
+  watch: CollapseWatch | null;
 }
 
 interface Finished {
@@ -176,19 +188,25 @@ async function* finish({
 }: Finished): AsyncGenerator<TrainEvent, TrainSummary> {
   const { best, step } = outcome.state;
   const exported: string[] = [];
-  if (outcome.reason !== "stopped") {
+  const hasCollapsed = outcome.reason === "collapsed";
+  const restored = hasCollapsed && config.watch_action === "restore" ? (best?.step ?? null) : null;
+  // what has collapsed is not exported: a checkpoint from before it is, or nothing
+  if (outcome.reason !== "stopped" && (!hasCollapsed || restored !== null)) {
     const end = { run, config, data, training };
-    if (config.load_best_model_at_end && best !== null && best.step !== step) restoreBest(end, best.step);
+    const wantsBest = hasCollapsed || config.load_best_model_at_end;
+    if (wantsBest && best !== null && best.step !== step) restoreBest(end, best.step);
     for (const result of await finishRun(end)) {
       exported.push(result.path);
       yield { type: "export", result };
     }
   }
-  run.log(outcome.reason, { step, exported });
+  const collapse = hasCollapsed ? { step, breaches: outcome.breaches, restored } : null;
+  run.log(outcome.reason, { step, exported, ...(hasCollapsed ? { restored } : {}) });
   const summary: TrainSummary = {
     outputDir: run.paths.dir,
     step,
     reason: outcome.reason,
+    collapse,
     skippedSteps: outcome.state.skippedSteps,
     best,
     lastLog: outcome.lastLog,

@@ -17,6 +17,7 @@ export function checkConfig(config: RunConfig): Finding[] {
     ...checkSchedule(config),
     ...checkEvaluation(config),
     ...checkBestModel(config),
+    ...checkWatch(config),
     ...checkBatches(config),
     ...checkAdapter(config),
     ...checkPlaces(config),
@@ -117,6 +118,33 @@ function checkBestModel(config: RunConfig): Finding[] {
       warning(
         "metric_for_best_model",
         `"${config.metric_for_best_model}" is not a metric of preftune's own.${didYouMean(config.metric_for_best_model, known)}`,
+      ),
+    );
+  }
+  return found;
+}
+
+function checkWatch(config: RunConfig): Finding[] {
+  if (config.watch_prompts === null) return [];
+  const found: Finding[] = [];
+  if (config.eval_strategy === "no") {
+    found.push(
+      error("watch_prompts", "needs evaluation during training: set eval_strategy, with held-out rows."),
+    );
+  }
+  if (!config.eval_on_start) {
+    found.push(
+      warning(
+        "watch_prompts",
+        "eval_on_start is false: the first evaluation, of a model already trained, counts as the start.",
+      ),
+    );
+  }
+  if (config.watch_temperature === 0 && config.watch_samples > 1) {
+    found.push(
+      error(
+        "watch_samples",
+        `${config.watch_samples} answers at temperature 0 are all the same. Set it to 1.`,
       ),
     );
   }

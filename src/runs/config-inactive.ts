@@ -33,6 +33,14 @@ const SHAPE_OF_ADAPTER: readonly ConfigKey[] = [
   "use_rslora",
   "use_dora",
 ];
+const WATCH: readonly ConfigKey[] = [
+  "watch_rows",
+  "watch_samples",
+  "watch_temperature",
+  "watch_max_new_tokens",
+  "watch_thresholds",
+  "watch_action",
+];
 const ROWS_PER_STEP: readonly ConfigKey[] = ["per_device_train_batch_size", "gradient_accumulation_steps"];
 
 /** The keys without effect. The first reason found for a key stands. */
@@ -63,6 +71,9 @@ export function inactiveKeys(config: RunConfig): Map<ConfigKey, Inactive> {
   }
   if (config.tokens_per_step !== null) {
     add(ROWS_PER_STEP, warning("tokens_per_step", "tokens_per_step decides what a step holds"));
+  }
+  if (config.watch_prompts === null) {
+    add(WATCH, error("watch_prompts", "watch_prompts is null, so nothing is watched"));
   }
   if (config.max_steps > 0) {
     add(["num_train_epochs"], warning("max_steps", "max_steps decides when training ends"));

@@ -10,6 +10,7 @@ import { ConfigError } from "../base/errors.ts";
 import { didYouMean } from "../base/suggest.ts";
 import { checkConfig } from "./config-checks.ts";
 import { DATASET_KEYS } from "./config-datasets.ts";
+import { WATCH_THRESHOLDS } from "./config-fields-watch.ts";
 import { fillIn, type Origins } from "./config-fill.ts";
 import { type Inactive, inactiveKeys } from "./config-inactive.ts";
 import { CONFIG_KEYS, fieldOf, isConfigKey } from "./config-schema.ts";
@@ -123,6 +124,7 @@ function inactiveText(key: ConfigKey, inactive: Inactive, given: Given): string 
   const owners = fieldOf(key).objectives?.join(" and ");
   const mend: Partial<Record<ConfigKey, string>> = {
     use_peft: "Set `use_peft: true` to train with LoRA, or take it out.",
+    watch_prompts: "Say in watch_prompts what is answered: eval, train or a file of prompts.",
     objective:
       key === "preset"
         ? "Name one of these."
@@ -161,7 +163,8 @@ function nestedProblem(label: string, value: unknown, issue: Issue): string {
   const place = path.map((part) => (typeof part === "number" ? `[${part}]` : `.${String(part)}`)).join("");
   if (issue.code === "unrecognized_keys") {
     const inColumns = path.at(-1) === "columns" || label.endsWith(": columns") || label === "--columns";
-    const known = inColumns ? columnNames : DATASET_KEYS;
+    const inThresholds = label.endsWith("watch_thresholds");
+    const known = inColumns ? columnNames : inThresholds ? WATCH_THRESHOLDS : DATASET_KEYS;
     return (issue as Issue & { keys: string[] }).keys
       .map((name) => `${label}${place}: unknown key "${name}".${didYouMean(name, known)}`)
       .join("\n");

@@ -4,6 +4,7 @@ import { DATA_FIELDS } from "./config-fields-data.ts";
 import { LORA_FIELDS, MODEL_FIELDS } from "./config-fields-model.ts";
 import { OBJECTIVE_FIELDS } from "./config-fields-objective.ts";
 import { OPTIMISATION_FIELDS, RECORD_FIELDS } from "./config-fields-training.ts";
+import { WATCH_FIELDS } from "./config-fields-watch.ts";
 import type { ConfigKey, RunConfig } from "./config-types.ts";
 
 /** A heading and its keys. */
@@ -20,6 +21,7 @@ const FIELDS: FieldTable<RunConfig> = {
   ...LORA_FIELDS,
   ...OPTIMISATION_FIELDS,
   ...RECORD_FIELDS,
+  ...WATCH_FIELDS,
 };
 
 /** The keys under their headings. */
@@ -30,6 +32,7 @@ export const FIELD_GROUPS: readonly FieldGroup[] = [
   { title: "LoRA", keys: Object.keys(LORA_FIELDS) as ConfigKey[] },
   { title: "Optimisation", keys: Object.keys(OPTIMISATION_FIELDS) as ConfigKey[] },
   { title: "Logging, evaluation, checkpoints, export", keys: Object.keys(RECORD_FIELDS) as ConfigKey[] },
+  { title: "Collapse watch", keys: Object.keys(WATCH_FIELDS) as ConfigKey[] },
 ];
 
 /** Every key, in order. */

@@ -141,6 +141,29 @@ export interface RecordKeys {
   export_parity_tolerance: number;
 }
 
+/** How far each figure of the sampled answers may go from where it began; null: not judged. */
+export interface WatchThresholds {
+  repetition: number | null;
+  ended_properly: number | null;
+  distinct_2: number | null;
+  self_bleu: number | null;
+  malformed: number | null;
+  length: number | null;
+  chosen_down: number | null;
+  chosen_fall: number | null;
+}
+
+/** Keys of the collapse watch. */
+export interface WatchKeys {
+  watch_prompts: string | null;
+  watch_rows: number;
+  watch_samples: number;
+  watch_temperature: number;
+  watch_max_new_tokens: number;
+  watch_thresholds: WatchThresholds;
+  watch_action: "warn" | "stop" | "restore";
+}
+
 /** Every value of a run. */
 export interface RunConfig
   extends ModelKeys,
@@ -148,7 +171,8 @@ export interface RunConfig
     DataKeys,
     LoraKeys,
     OptimisationKeys,
-    RecordKeys {}
+    RecordKeys,
+    WatchKeys {}
 
 /** A key of the run configuration. */
 export type ConfigKey = keyof RunConfig;

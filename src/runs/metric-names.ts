@@ -121,6 +121,48 @@ export const METRICS: readonly MetricInfo[] = [
     null,
     { ...EVALUATION, ...PAIRS },
   ),
+  sampled(
+    "self_bleu",
+    "0–100",
+    "Mean over prompts of the BLEU of each answer against the other answers to its prompt. 100: all the same. Left out with one answer a prompt.",
+    "lower",
+  ),
+  sampled("self_bleu_across", "0–100", "The same between the answers to different prompts.", "lower"),
+  sampled(
+    "distinct_1",
+    "share",
+    "Different tokens divided by all, over all sampled answers together.",
+    "higher",
+  ),
+  sampled("distinct_2", "share", "The same of pairs of neighbours.", "higher"),
+  sampled("distinct_3", "share", "The same of runs of three tokens.", "higher"),
+  sampled(
+    "repetition",
+    "share",
+    "Share of runs of four tokens that came before in the same answer.",
+    "lower",
+  ),
+  sampled("ended_properly", "share", "Share of answers that ended before watch_max_new_tokens.", "higher"),
+  sampled("length", "tokens", "Mean length of a sampled answer.", null),
+  sampled(
+    "entropy",
+    "nats/token",
+    "Mean entropy of the next-token distribution at the tokens of sampled answers.",
+    null,
+  ),
+  sampled(
+    "vocabulary_entropy",
+    "nats",
+    "Entropy of the frequencies of tokens over all sampled answers together.",
+    null,
+  ),
+  sampled(
+    "malformed",
+    "share",
+    "Share of sampled answers with a fault of Markdown; see docs/collapse.md.",
+    "lower",
+  ),
+  sampled("formatted", "share", "Share of sampled answers with any Markdown.", null),
   metric("entropy", "nats/token", "Mean entropy of the next-token distribution at answer tokens.", null, {
     needs: "log_entropy in training rows; evaluation rows always have it",
   }),
@@ -199,6 +241,12 @@ export function metricInfo(key: string): MetricInfo | null {
 export function greaterIsBetter(key: string): boolean {
   const better = metricInfo(key)?.better ?? null;
   return better === null ? !key.endsWith("loss") : better === "higher";
+}
+
+/** A figure of the answers that the collapse watch samples. */
+function sampled(key: string, unit: string, definition: string, better: MetricInfo["better"]): MetricInfo {
+  const limits = { ...EVALUATION, needs: "watch_prompts" };
+  return metric(`samples/${key}`, unit, definition, better, limits);
 }
 
 /** The rest is the direction that is better and which rows have the metric. */

@@ -55,7 +55,7 @@ ${chart.series.map((series) => seriesHtml(series, chart, x, y))}
 }
 
 /** A key per colour, and one for the dashes of held-out figures. */
-function legend(series: readonly Series[]): Html {
+export function legend(series: readonly Pick<Series, "name" | "colour" | "isEval">[]): Html {
   const colours = new Set(series.map(({ colour }) => colour));
   const items = [...colours].map((colour) => {
     const line = series.find((one) => one.colour === colour);

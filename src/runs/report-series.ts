@@ -9,6 +9,8 @@ interface ChartPlan {
   /** [metric, name in the legend] */
   lines: readonly (readonly [string, string])[];
   note?: string;
+  /** Figures of sampled answers: there is one curve of each, not one of training and one of held-out rows. */
+  isSampled?: true;
 }
 
 const CHOSEN_AND_REJECTED = (key: string): [string, string][] => [
@@ -37,6 +39,38 @@ export const DISPLACEMENT_PLANS: readonly ChartPlan[] = [
   },
   { title: "Accuracy", lines: [["rewards/accuracies", "chosen above rejected"]] },
 ];
+
+const SAMPLES: readonly ChartPlan[] = [
+  {
+    title: "Health of sampled answers",
+    lines: [
+      ["samples/ended_properly", "ended properly"],
+      ["samples/malformed", "malformed Markdown"],
+      ["samples/repetition", "repeated runs of four tokens"],
+    ],
+  },
+  {
+    title: "Distinct n-grams",
+    lines: [
+      ["samples/distinct_1", "1 token"],
+      ["samples/distinct_2", "2 tokens"],
+      ["samples/distinct_3", "3 tokens"],
+    ],
+  },
+  {
+    title: "Self-BLEU",
+    lines: [
+      ["samples/self_bleu", "answers to one prompt"],
+      ["samples/self_bleu_across", "answers to different prompts"],
+    ],
+    note: "100: all the same.",
+  },
+  { title: "Length of sampled answers", lines: [["samples/length", "mean"]] },
+  { title: "Entropy at sampled answers", lines: [["samples/entropy", "next token"]] },
+];
+
+/** The answers that the collapse watch samples. */
+export const SAMPLE_PLANS: readonly ChartPlan[] = SAMPLES.map((plan) => ({ ...plan, isSampled: true }));
 
 /** The other curves. */
 export const TRAINING_PLANS: readonly ChartPlan[] = [
@@ -97,7 +131,8 @@ export function comparisonCharts(plans: readonly ChartPlan[], runs: readonly Nam
 
 function chart(plan: ChartPlan, series: readonly Series[], key: string): Chart[] {
   if (series.length === 0) return [];
-  const base = { title: plan.title, unit: metricInfo(key)?.unit ?? "", xLabel: "step", series };
+  const drawn = plan.isSampled === true ? series.map((one) => ({ ...one, isEval: false })) : series;
+  const base = { title: plan.title, unit: metricInfo(key)?.unit ?? "", xLabel: "step", series: drawn };
   return [plan.note === undefined ? base : { ...base, note: plan.note }];
 }
 

@@ -34,6 +34,9 @@ svg.chart { display:block; margin-top:auto; width:100%; height:auto; overflow:vi
 svg text { fill:var(--soft); font:11px system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; font-variant-numeric:tabular-nums; }
 svg .grid { stroke:var(--grid); stroke-width:1; }
 svg .zero { stroke:var(--soft); stroke-width:1; stroke-dasharray:2 3; }
+svg .mark { stroke:var(--note-line); stroke-width:1.5; stroke-dasharray:3 3; }
+svg .point { fill:var(--c1); fill-opacity:.6; }
+svg .held { fill:var(--note); } svg .over { stroke:var(--card); stroke-width:3; stroke-linejoin:round; paint-order:stroke; }
 svg .line { fill:none; stroke-width:2; stroke-linejoin:round; stroke-linecap:round; }
 svg .eval { stroke-dasharray:5 4; stroke-width:1.6; }
 svg .hit { fill:transparent; }
@@ -52,6 +55,15 @@ tbody th { font-weight:600; overflow-wrap:break-word; }
 .number { text-align:right; white-space:nowrap; }
 .wide { min-width:560px; }
 .facts th { width:34%; }
+.bad { border-left-color:var(--bad); }
+.charts + .scroll, .tiles + .note { margin-top:14px; }
+.answers { table-layout:fixed; } .answers th, .answers td { min-width:150px; } .answers tbody th { font-weight:500; background:var(--bg); }
+.answers td { border-top:0; } .answers td + td { border-left:1px solid var(--line); } .answers td details { margin:0; }
+.answers td summary { font-weight:400; font-size:.82rem; color:var(--soft); padding:4px 0 0; }
+.note ul { margin:4px 0 0; padding-left:20px; }
+.answer { white-space:pre-wrap; overflow-wrap:anywhere; unicode-bidi:isolate; margin:0; max-height:22em; overflow-y:auto;
+  font:.84em/1.45 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; }
+.tag { display:inline-block; margin-top:4px; color:var(--soft); font-size:.78rem; }
 code { font:.88em ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; }
 td code { overflow-wrap:anywhere; }
 details { margin:0 0 12px; } summary { cursor:pointer; padding:6px 0; font-weight:600; }

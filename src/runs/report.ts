@@ -6,7 +6,9 @@ import { FIELD_GROUPS } from "./config-schema.ts";
 import type { RunConfig } from "./config-types.ts";
 import type { MetricRow } from "./metrics.ts";
 import { formatNumber } from "./number-text.ts";
+import { answersHtml } from "./report-answers.ts";
 import { chartHtml } from "./report-chart.ts";
+import { type CollapseStory, collapseNote, collapseStory } from "./report-collapse.ts";
 import {
   factsHtml,
   type Html,
@@ -16,12 +18,14 @@ import {
   tableHtml,
   tileHtml,
 } from "./report-html.ts";
+import { pairFigures } from "./report-pairs.ts";
 import {
   comparisonCharts,
   DISPLACEMENT_PLANS,
   type NamedRows,
   pointsOf,
   runCharts,
+  SAMPLE_PLANS,
   TRAINING_PLANS,
   withDisplacement,
 } from "./report-series.ts";
@@ -43,12 +47,20 @@ export function writeReport(runDir: string): string {
 function reportHtml(run: RunView): string {
   const title = run.config.run_name ?? basename(resolve(run.paths.dir));
   const rows = withDisplacement(run.metrics);
+  const story = collapseStory(run.events);
   return pageHtml(`${title} · preftune`, [
     header(title, run),
     tiles(run.config, rows),
-    chartSection("Does the chosen answer gain?", DISPLACEMENT_PLANS, rows, displacementNote(rows)),
-    chartSection("Training", TRAINING_PLANS, rows, nonFiniteNote(rows)),
-    factSection("Best checkpoint", bestCheckpoint(run)),
+    collapseNote(story),
+    chartSection("Does the chosen answer gain?", DISPLACEMENT_PLANS, rows, {
+      note: displacementNote(rows),
+      more: pairFigures(run.evaluations, run.config),
+    }),
+    chartSection("What does the model answer?", SAMPLE_PLANS, rows, {
+      below: answersHtml(run.evaluations, story.end?.restored ?? null),
+    }),
+    chartSection("Training", TRAINING_PLANS, rows, { note: nonFiniteNote(rows) }),
+    factSection("Best checkpoint", bestCheckpoint(run, story)),
     factSection("Export", run.exported),
     factSection("Data check", run.preflight),
     configSection(run),
@@ -83,7 +95,7 @@ export function writeComparison(runs: readonly ComparedRun[], text: ComparisonTe
     name,
     rows: withDisplacement(metrics ?? (dir === undefined ? [] : openRun(dir).metrics)),
   }));
-  const plans = [...DISPLACEMENT_PLANS, ...TRAINING_PLANS];
+  const plans = [...DISPLACEMENT_PLANS, ...SAMPLE_PLANS, ...TRAINING_PLANS];
   const charts = comparisonCharts(plans, named).map(chartHtml);
   const page = pageHtml(`${text.title} · preftune`, [
     html`<h1>${text.title}</h1>`,
@@ -114,8 +126,8 @@ function tiles(config: RunConfig, rows: readonly MetricRow[]): Html {
     ["eval_rewards/accuracies", "held-out accuracy", percent],
     ["rewards/accuracies", "training accuracy", percent],
     ["eval_rewards/margins", "held-out margin", formatNumber],
-    ["eval_logps/chosen_delta_init", "chosen since start, held out, nats/token", signed],
-    ["eval_logps/rejected_delta_init", "rejected since start, held out, nats/token", signed],
+    ["eval_logps/chosen_delta_init", "chosen since start, held out, nats/token", thousandths],
+    ["eval_logps/rejected_delta_init", "rejected since start, held out, nats/token", thousandths],
     ["peak_memory_bytes", "peak memory", (value) => `${(value / 2 ** 30).toFixed(2)} GiB`],
   ];
   const made = shown.flatMap(([key, caption, format]) => {
@@ -131,6 +143,10 @@ function percent(value: number): string {
   return `${(100 * value).toFixed(1)} %`;
 }
 
+function thousandths(value: number): string {
+  return signed(Number(value.toFixed(3)));
+}
+
 function signed(value: number): string {
   return `${value > 0 ? "+" : ""}${formatNumber(value)}`.replace("-", "−");
 }
@@ -139,12 +155,21 @@ function chartSection(
   title: string,
   plans: Parameters<typeof runCharts>[0],
   rows: readonly MetricRow[],
-  note: string | null,
+  { note = null, more = [], below = html`` }: SectionParts,
 ): Html {
-  const charts = runCharts(plans, rows).map(chartHtml);
+  const charts = [...runCharts(plans, rows).map(chartHtml), ...more];
   if (charts.length === 0) return html``;
   const said = note === null ? html`` : html`<p class="note">${note}</p>`;
-  return html`<section><h2>${title}</h2>${said}<div class="charts">${charts}</div></section>`;
+  return html`<section><h2>${title}</h2>${said}<div class="charts">${charts}</div>${below}</section>`;
+}
+
+/** What a section has besides its curves. */
+interface SectionParts {
+  note?: string | null;
+  /** Figures beside the curves. */
+  more?: readonly Html[];
+  /** After the figures. */
+  below?: Html;
 }
 
 /** Says so when the margin is won by both answers falling. Held-out figures count before training figures. */
@@ -173,10 +198,17 @@ function factSection(title: string, value: unknown): Html {
   return table === null ? html`` : html`<section><h2>${title}</h2>${table}</section>`;
 }
 
-function bestCheckpoint({ config, metrics, checkpoints }: RunView): Record<string, unknown> | null {
+/** The best evaluation after the start; one at which the watch saw a collapse is none. */
+function bestCheckpoint(
+  { config, metrics, checkpoints }: RunView,
+  { alarms }: CollapseStory,
+): Record<string, unknown> | null {
   const { metric_for_best_model: metric, greater_is_better: greater } = config;
   const sign = greater ? -1 : 1;
-  const points = pointsOf(metrics, metric).filter(([, value]) => Number.isFinite(value));
+  const collapsed = new Set(alarms.map(({ step }) => step));
+  const points = pointsOf(metrics, metric).filter(
+    ([step, value]) => Number.isFinite(value) && step > 0 && !collapsed.has(step),
+  );
   const best = points.toSorted((a, b) => sign * (a[1] - b[1]) || a[0] - b[0])[0];
   if (best === undefined) return null;
   const [step, value] = best;

@@ -6,6 +6,7 @@
  *   fingerprints.json  what the run was computed from
  *   preflight.json     summary of the data check
  *   metrics.jsonl      metrics, a row a line
+ *   evaluations.jsonl  what evaluations give besides metrics: histograms, sampled answers
  *   log.jsonl          events: start, resume, skipped step, checkpoint, end
  *   checkpoints/       checkpoint-<step>/, each with a manifest
  *   adapter/, model/   the export
@@ -24,6 +25,7 @@ import { provenanceText, resolvedToYaml } from "./config-print.ts";
 import { refusedChanges } from "./config-resume.ts";
 import { CONFIG_KEYS, fieldOf } from "./config-schema.ts";
 import type { ConfigKey, RunConfig } from "./config-types.ts";
+import { type EvaluationRecord, readEvaluations } from "./evaluation-records.ts";
 import { JsonLinesWriter, readJsonLines } from "./json-lines.ts";
 import { removeLeftOvers } from "./left-overs.ts";
 import { type MetricRow, readMetrics } from "./metrics.ts";
@@ -36,6 +38,7 @@ const HARMLESS = /^(run\.lock|log\.jsonl|\.DS_Store|\.gitkeep|\.run\.json\.tmp-\
 /** What a run that never took a step leaves behind, and its next start must not take for its own. */
 const BEGINNINGS = [
   "metrics.jsonl",
+  "evaluations.jsonl",
   "fingerprints.json",
   "preflight.json",
   "evaluation-start.json",
@@ -51,6 +54,7 @@ export interface RunPaths {
   fingerprints: string;
   preflight: string;
   metrics: string;
+  evaluations: string;
   log: string;
   checkpoints: string;
   adapter: string;
@@ -69,6 +73,7 @@ export function runPaths(dir: string): RunPaths {
     fingerprints: join(dir, "fingerprints.json"),
     preflight: join(dir, "preflight.json"),
     metrics: join(dir, "metrics.jsonl"),
+    evaluations: join(dir, "evaluations.jsonl"),
     log: join(dir, "log.jsonl"),
     checkpoints: join(dir, "checkpoints"),
     adapter: join(dir, "adapter"),
@@ -266,6 +271,7 @@ export interface RunView {
   /** Null until the model and data have been read. */
   fingerprints: Fingerprints | null;
   metrics: MetricRow[];
+  evaluations: EvaluationRecord[];
   events: RunEvent[];
   /** The complete ones, oldest first. */
   checkpoints: Checkpoint[];
@@ -289,6 +295,7 @@ export function openRun(dir: string): RunView {
     ...readRunJson(paths),
     fingerprints: optional(paths.fingerprints) as Fingerprints | null,
     metrics: readMetrics(paths.metrics),
+    evaluations: readEvaluations(paths.evaluations),
     events: readJsonLines(paths.log).map(({ value }) => value as RunEvent),
     checkpoints: listCheckpoints(paths.checkpoints),
     preflight: optional(paths.preflight),

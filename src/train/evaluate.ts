@@ -1,4 +1,5 @@
 /** Evaluation during training: the objective's loss and metrics on held-out rows, and displacement since the start. */
+import type { LogProbHistogram } from "../runs/evaluation-records.ts";
 import { ops, scope } from "../torch/index.ts";
 import { allAnswers, countsOf, toDevice } from "./batch.ts";
 import {
@@ -22,7 +23,13 @@ export interface Evaluation {
   metrics: Record<string, number>;
   /** Mean token log-prob of each answer, by 2·index + completion. */
   means: Float64Array;
+  /** Log-probs of the rejected answers' tokens; null where there are none. */
+  rejected: LogProbHistogram | null;
 }
+
+/** Nats a bin of the histogram is wide, and how many there are: down to −20, where a token is all but impossible. */
+const binWidth = 0.5;
+const binCount = 40;
 
 /**
  * The objective on `batches`, its normalisers taken over all of them.
@@ -34,6 +41,7 @@ export function evaluate(training: Evaluated, batches: readonly MicroBatch[], ex
   const totals = sumCounts(batches.map((b) => countsOf(b.packed)));
   const tally = new MetricTally();
   const means = new Float64Array(2 * examples).fill(Number.NaN);
+  const rejected: LogProbHistogram = { width: binWidth, counts: new Array<number>(binCount).fill(0) };
   let loss = 0;
   for (const batch of batches) {
     using _ = scope();
@@ -45,9 +53,12 @@ export function evaluate(training: Evaluated, batches: readonly MicroBatch[], ex
     const result = evaluateObjective(objective, answers, { ...totals, micro: onDevice.counts });
     loss += result.loss.item();
     tally.add({ ...result.metrics, ...tokenStatistics(pass, group) });
-    collectMeans(means, batch, pass.logps.data() as Float32Array);
+    const logps = pass.logps.data() as Float32Array;
+    collectMeans(means, batch, logps);
+    countRejected(rejected, batch, logps);
   }
-  return { metrics: { loss, ...tally.averages() }, means };
+  const isEmpty = rejected.counts.every((count) => count === 0);
+  return { metrics: { loss, ...tally.averages() }, means, rejected: isEmpty ? null : rejected };
 }
 
 function collectMeans(means: Float64Array, { packed, indices }: MicroBatch, logps: Float32Array): void {
@@ -58,6 +69,18 @@ function collectMeans(means: Float64Array, { packed, indices }: MicroBatch, logp
   }
 }
 
+/** Log-probs that are NaN are in no bin. */
+function countRejected({ counts }: LogProbHistogram, { packed }: MicroBatch, logps: Float32Array): void {
+  for (const span of packed.spans) {
+    if (span.completion === 0) continue;
+    for (const logp of logps.subarray(span.start, span.end)) {
+      // rounding may put a log-prob a hair above 0
+      const bin = Math.max(0, Math.min(binCount - 1, Math.floor(-logp / binWidth)));
+      if (!Number.isNaN(bin)) counts[bin] = (counts[bin] ?? 0) + 1;
+    }
+  }
+}
+
 /**
  * Likelihood displacement: how the answers' mean token log-probs moved since `before`, on the same rows.
  *
@@ -65,7 +88,7 @@ function collectMeans(means: Float64Array, { packed, indices }: MicroBatch, logp
  * those where both moved one way. Pairs that are missing in either are left out; no pairs, no metrics.
  */
 export function displacement(before: Float64Array, now: Float64Array): Record<string, number> {
-  const pairs = pairedChanges(before, now);
+  const pairs = pairChanges(before, now);
   if (pairs.length === 0) return {};
   const average = (values: number[]) => values.reduce((a, b) => a + b, 0) / values.length;
   const share = (test: (pair: { chosen: number; rejected: number }) => boolean) =>
@@ -83,7 +106,8 @@ export function displacement(before: Float64Array, now: Float64Array): Record<st
   };
 }
 
-function pairedChanges(before: Float64Array, now: Float64Array): { chosen: number; rejected: number }[] {
+/** Change of the mean token log-prob of each pair's answers; `rejected` is NaN for rows without one. */
+export function pairChanges(before: Float64Array, now: Float64Array): { chosen: number; rejected: number }[] {
   const out: { chosen: number; rejected: number }[] = [];
   for (let i = 0; i + 1 < Math.min(before.length, now.length); i += 2) {
     const chosen = (now[i] as number) - (before[i] as number);

@@ -38,6 +38,8 @@ export interface PreparedData {
   dataset: Dataset;
   tokenizer: Tokenizer;
   modelConfig: ModelConfig;
+  /** Tokens that end an answer. */
+  endTokenIds: readonly number[];
   /** Hash of tokenizer, template and policy. */
   textFingerprint: string;
 }
@@ -61,6 +63,10 @@ export async function prepareData(
     ...(selection.now === undefined ? {} : { now: selection.now }),
   });
   const sources = (specs: readonly DatasetSpec[]) => sourcesOf(specs, selection.columns);
+  const endTokenIds = await endTokens(tokenizer, encoder, {
+    modelConfig,
+    chatTemplate: selection.chat_template,
+  });
   const dataset = await prepareDataset({
     sources: sources(selection.train_data),
     ...(selection.eval_data === null ? {} : { evalSources: sources(selection.eval_data) }),
@@ -70,10 +76,7 @@ export async function prepareData(
     facts: {
       vocabSize: modelConfig.vocabSize,
       bosTokenId: tokenizer.bosTokenId,
-      endTokenIds: await endTokens(tokenizer, encoder, {
-        modelConfig,
-        chatTemplate: selection.chat_template,
-      }),
+      endTokenIds,
     },
     seed: selection.seed,
     maxLength: selection.max_length,
@@ -83,7 +86,7 @@ export async function prepareData(
     maxEvalRows: selection.max_eval_rows,
     onProgress: (rows) => onPhase("rows tokenised", rows, null),
   });
-  return { dataset, tokenizer, modelConfig, textFingerprint: encoder.fingerprint() };
+  return { dataset, tokenizer, modelConfig, endTokenIds, textFingerprint: encoder.fingerprint() };
 }
 
 async function endTokens(

@@ -20,12 +20,14 @@ const common: Values = {
   save_strategy: "no",
 };
 
+const watched: Values = { watch_prompts: "eval", watch_rows: 2, watch_max_new_tokens: 6 };
+
 /** What `info.needs` names, switched on. */
 const switchedOn: Record<ObjectiveName, Values> = {
-  slime: { log_entropy: true },
-  dpo: { log_entropy: true },
-  simpo: { log_entropy: true, cpo_alpha: 0.5 },
-  sft: { log_entropy: true },
+  slime: { log_entropy: true, ...watched },
+  dpo: { log_entropy: true, ...watched },
+  simpo: { log_entropy: true, cpo_alpha: 0.5, ...watched },
+  sft: { log_entropy: true, ...watched },
 };
 
 let runs = 0;

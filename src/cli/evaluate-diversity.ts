@@ -1,0 +1,180 @@
+/** `preftune evaluate diversity`. */
+import { Command, InvalidArgumentError, Option } from "commander";
+import { ConfigError } from "../base/errors.ts";
+import { textTable } from "../base/text-table.ts";
+import type { Diversity, DiversityFigure, Unit } from "../evaluate/diversity.ts";
+import type { DiversityReport, DiversitySource } from "../recipes/evaluate-diversity.ts";
+import { environmentOf, type MachineOptions, wholeNumber, withMachineOptions } from "./options.ts";
+import { Phases } from "./phases.ts";
+
+interface Words extends MachineOptions {
+  answers?: string;
+  model?: string;
+  adapter?: string;
+  prompts?: string;
+  rows?: number;
+  samples: number;
+  temperature: number;
+  maxNewTokens: number;
+  seed: number;
+  plain?: true;
+  chatTemplate?: string;
+  unit: Unit;
+  perPrompt?: true;
+  out?: string;
+}
+
+/** The command `diversity`, to be added to `evaluate`. */
+export function diversityCommand(): Command {
+  const command = new Command("diversity")
+    .description(
+      "how much answers repeat each other and themselves, whether they end, and whether their Markdown is sound",
+    )
+    .option("--answers <file>", "answers to look at: JSONL, JSON, CSV or Parquet; see docs/collapse.md")
+    .option("--model <dir>", "or a model that answers: Hugging Face directory or hub id")
+    .option("--adapter <dir>", "PEFT adapter directory or hub id")
+    .option("--prompts <file>", "prompts that the model answers: rows with prompt, messages or turns")
+    .option("--rows <count>", "no more than so many prompts", wholeNumber(1))
+    .option("--samples <count>", "answers to each prompt", wholeNumber(1), 4)
+    .option("--temperature <number>", "of the answers; 0 takes the likeliest token each time", temperature, 1)
+    .option("--max-new-tokens <count>", "longest answer", wholeNumber(1), 256)
+    .option("--seed <number>", "decides the answers", wholeNumber(0), 42)
+    .option("--plain", "prompts of plain text are continued as they stand, without the chat template")
+    .option(
+      "--chat-template <template>",
+      "name, file or text of a chat template; default: the tokenizer's own",
+    )
+    .addOption(
+      new Option(
+        "--unit <unit>",
+        "what lengths and n-grams are counted in; tokens: of a model's answers only",
+      )
+        .choices(["words", "tokens"])
+        .default("words"),
+    )
+    .option("--per-prompt", "also a line for each prompt")
+    .option("--out <file>", "where figures and answers go: .json (everything) or .jsonl (a line a prompt)");
+  return withMachineOptions(command).exitOverride().action(run);
+}
+
+function temperature(text: string): number {
+  const value = Number(text);
+  if (Number.isFinite(value) && value >= 0 && text.trim() !== "") return value;
+  throw new InvalidArgumentError("Expected a number of at least 0.");
+}
+
+async function run(words: Words): Promise<void> {
+  const { evaluateDiversity, formatOf, writeDiversity } = await import("../recipes/evaluate-diversity.ts");
+  if (words.out !== undefined) formatOf(words.out);
+  const phases = new Phases();
+  const report = await evaluateDiversity(sourceOf(words, phases), words.unit);
+  phases.done();
+  if (words.out !== undefined) writeDiversity(words.out, report);
+  process.stdout.write(`${diversityText(report, words.perPrompt ?? false)}\n`);
+  if (words.out !== undefined) process.stdout.write(`\n${words.out}\n`);
+}
+
+function sourceOf(words: Words, phases: Phases): DiversitySource {
+  const { answers, model, prompts } = words;
+  if (answers !== undefined) {
+    const other = Object.entries({ model, prompts, adapter: words.adapter, rows: words.rows }).find(
+      ([, value]) => value !== undefined,
+    );
+    if (other === undefined) return { answers };
+    throw new ConfigError(`--answers names answers that are there already: take out --${other[0]}.`);
+  }
+  if (model === undefined || prompts === undefined) {
+    throw new ConfigError("expected --answers FILE, or --model DIR with --prompts FILE.");
+  }
+  if (words.temperature === 0 && words.samples > 1) {
+    throw new ConfigError(
+      `--samples: ${words.samples} answers at temperature 0 are all the same. Set it to 1.`,
+    );
+  }
+  return {
+    ...environmentOf(words),
+    model,
+    adapter: words.adapter ?? null,
+    prompts,
+    rows: words.rows ?? null,
+    samples: words.samples,
+    temperature: words.temperature,
+    maxNewTokens: words.maxNewTokens,
+    seed: words.seed,
+    isPlain: words.plain ?? false,
+    chatTemplate: words.chatTemplate ?? null,
+    onPhase: phases.listen,
+  };
+}
+
+type Form = "share" | "score" | "number";
+
+/** The figures in order: their words, and how a value is written. */
+const shown: Record<DiversityFigure, readonly [string, Form]> = {
+  self_bleu: ["Self-BLEU, answers to one prompt", "score"],
+  self_bleu_across: ["Self-BLEU, answers to different prompts", "score"],
+  distinct_1: ["Distinct-1", "number"],
+  distinct_2: ["Distinct-2", "number"],
+  distinct_3: ["Distinct-3", "number"],
+  repetition: ["Repeated runs of four", "share"],
+  ended_properly: ["Ended properly", "share"],
+  length: ["Length", "score"],
+  entropy: ["Entropy, nats per token", "number"],
+  vocabulary_entropy: ["Entropy of the vocabulary, nats", "number"],
+  malformed: ["Malformed Markdown", "share"],
+  formatted: ["Any Markdown", "share"],
+};
+
+/** Figures that a prompt's line has. */
+const briefly = ["self_bleu", "distinct_2", "repetition", "ended_properly", "length", "malformed"] as const;
+
+/** The figures as tables for the terminal. */
+function diversityText({ unit, all, perPrompt }: DiversityReport, isLong: boolean): string {
+  const rows = Object.entries(shown).map(([name, [label, form]]) => [
+    name === "length" ? `Length, ${unit}` : label,
+    valueText(all.figures[name as DiversityFigure], form),
+  ]);
+  const faults = Object.entries(all.faults).filter(([, share]) => share > 0);
+  const kinds = faults.map(([kind, share]) => [`  ${kind.replaceAll("_", " ")}`, valueText(share, "share")]);
+  const at = rows.length - 1;
+  const table = textTable(
+    [`${all.answers} answers to ${all.prompts} ${all.prompts === 1 ? "prompt" : "prompts"}`, ""],
+    [...rows.slice(0, at), ...kinds, ...rows.slice(at)],
+  );
+  return isLong ? `${table}\n\n${promptTable(perPrompt)}` : table;
+}
+
+function promptTable(perPrompt: readonly (Diversity & { prompt: string })[]): string {
+  const columns = [
+    "prompt",
+    "answers",
+    "Self-\nBLEU",
+    "Distinct-\n2",
+    "repeated",
+    "ended",
+    "length",
+    "malformed",
+  ];
+  const rows = perPrompt.map(({ prompt, answers, figures }) => [
+    oneLine(prompt, 40),
+    String(answers),
+    ...briefly.map((name) => valueText(figures[name], shown[name][1])),
+  ]);
+  return textTable(columns, rows);
+}
+
+function valueText(value: number, form: Form): string {
+  if (Number.isNaN(value)) return "–";
+  if (form === "share") return `${(100 * value).toFixed(1)} %`;
+  return value.toFixed(form === "score" ? 1 : 3);
+}
+
+/** The beginning of a text without anything that could steer the terminal. */
+function oneLine(text: string, width: number): string {
+  const line = text
+    .replace(/\s+/gu, " ")
+    .replace(/[\p{C}\p{Zl}\p{Zp}]/gu, "\u00b7")
+    .trim();
+  const characters = [...line];
+  return characters.length > width ? `${characters.slice(0, width - 1).join("")}…` : line;
+}

@@ -1,0 +1,97 @@
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { DataError } from "../base/errors.ts";
+import { loadTokenizer, type Tokenizer } from "../text/tokenizer.ts";
+import { chatMl, toyFiles } from "../text/toy-tokenizer.ts";
+import { readPrompts } from "./prompts.ts";
+
+const root = mkdtempSync(join(tmpdir(), "preftune-prompts-"));
+after(() => rmSync(root, { recursive: true }));
+
+function tokenizer(name: string, options: Parameters<typeof toyFiles>[0]): Tokenizer {
+  const files = toyFiles(options);
+  const dir = mkdtempSync(join(root, name));
+  writeFileSync(join(dir, "tokenizer.json"), JSON.stringify(files.tokenizer));
+  writeFileSync(join(dir, "tokenizer_config.json"), JSON.stringify(files.config));
+  return loadTokenizer(dir);
+}
+
+const chatty = tokenizer("chat", { chatTemplate: chatMl });
+const bare = tokenizer("bare", {});
+
+let files = 0;
+function file(rows: readonly unknown[]): string {
+  files += 1;
+  const path = join(root, `${files}.jsonl`);
+  writeFileSync(path, rows.map((row) => `${JSON.stringify(row)}\n`).join(""));
+  return path;
+}
+
+const user = (content: string) => ({ role: "user", content });
+const text = (from: Tokenizer, ids: readonly number[]) => from.decode(ids, { skipSpecialTokens: false });
+const asked = (content: string) => `<|im_start|>user\n${content}<|im_end|>\n<|im_start|>assistant\n`;
+
+const rows = [
+  { prompt: "one" },
+  { prompt: [user("two")], chosen: "x", rejected: "y" },
+  {
+    messages: [
+      user("first"),
+      { role: "assistant", content: "yes" },
+      user("three"),
+      { role: "assistant", content: "left out" },
+    ],
+  },
+  { question_id: 81, turns: ["four", "never asked"] },
+];
+
+test("every form of prompt, up to where the answer begins", async () => {
+  const { prompts, stopIds } = await readPrompts(file(rows), chatty, { eosTokenIds: [7] });
+  assert.deepEqual(
+    prompts.map((prompt) => [prompt.text, text(chatty, prompt.ids)]),
+    [
+      ["one", asked("one")],
+      ["two", asked("two")],
+      ["three", `<|im_start|>user\nfirst<|im_end|>\n<|im_start|>assistant\nyes<|im_end|>\n${asked("three")}`],
+      ["four", asked("four")],
+    ],
+  );
+  assert.match(prompts[3]?.where ?? "", /\.jsonl:4$/);
+  assert.ok(stopIds.includes(7) && stopIds.includes(chatty.tokenId("<|im_end|>") ?? -1));
+});
+
+test("plain text goes in as it stands when that is wished, and where there is no template", async () => {
+  const path = file([{ prompt: "once upon" }]);
+  const wished = await readPrompts(path, chatty, { isPlain: true });
+  assert.equal(text(chatty, wished.prompts[0]?.ids ?? []), "once upon");
+  assert.ok(wished.stopIds.includes(chatty.tokenId("<|im_end|>") ?? -1));
+  const { prompts } = await readPrompts(path, bare, {});
+  assert.equal(text(bare, prompts[0]?.ids ?? []), "once upon");
+});
+
+test("no more prompts than asked for, and columns by other names", async () => {
+  const path = file([{ q: "a" }, { q: "b" }, { q: 3 }]);
+  const { prompts } = await readPrompts(path, chatty, { limit: 2, columns: { prompt: "q" } });
+  assert.deepEqual(
+    prompts.map((prompt) => prompt.text),
+    ["a", "b"],
+  );
+});
+
+test("a row without a prompt, and a file without rows, are refused by name", async () => {
+  const refused = (path: string, message: RegExp) =>
+    assert.rejects(readPrompts(path, chatty, {}), (error: unknown) => {
+      assert.ok(error instanceof DataError);
+      assert.match(error.message, message);
+      return true;
+    });
+  await refused(
+    file([{ prompt: "a" }, { text: "b" }]),
+    /:2: expected "prompt", "messages" or "turns", found the columns text/,
+  );
+  await refused(file([{ prompt: 5 }]), /:1, column "prompt"/);
+  await refused(file([]), /no rows/);
+});

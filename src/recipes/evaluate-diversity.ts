@@ -1,0 +1,194 @@
+/** `preftune evaluate diversity`: figures of the answers that a model gives, or that a file holds. */
+import { extname } from "node:path";
+import { ConfigError, DataError } from "../base/errors.ts";
+import { writeFileAtomic } from "../base/files.ts";
+import { deriveSeed } from "../base/random.ts";
+import { answerEntropies } from "../evaluate/answer-entropies.ts";
+import { readAnswers } from "../evaluate/answers-file.ts";
+import {
+  type Answer,
+  type AnsweredPrompt,
+  type DiversityResult,
+  diversityOf,
+  type Unit,
+} from "../evaluate/diversity.ts";
+import { type Prompt, readPrompts } from "../evaluate/prompts.ts";
+import { readAdapter } from "../formats/adapter.ts";
+import { readModelConfig } from "../formats/hf-config.ts";
+import { type SamplingOptions, sampleAnswers } from "../generate/sample.ts";
+import type { CausalLM } from "../models/causal-lm.ts";
+import { loadModel } from "../models/load.ts";
+import { installAdapter } from "../models/load-adapter.ts";
+import { loadTokenizer, type Tokenizer } from "../text/tokenizer.ts";
+import { type DType, scope } from "../torch/index.ts";
+import { type EnvironmentOptions, settleEnvironment } from "../train/environment.ts";
+import { withLocalModels } from "./local-models.ts";
+import type { PhaseListener } from "./train-events.ts";
+
+/** How a model is asked. */
+export interface SampledSource extends EnvironmentOptions {
+  model: string;
+  adapter?: string | null;
+  /** File of prompts; see `readPrompts`. */
+  prompts: string;
+  /** No more than so many prompts, the first ones; null: all. */
+  rows: number | null;
+  /** Answers to each prompt. */
+  samples: number;
+  temperature: number;
+  /** Longest answer, in tokens. */
+  maxNewTokens: number;
+  seed: number;
+  /** Plain text is continued as it stands, without the chat template. */
+  isPlain?: boolean;
+  chatTemplate?: string | null;
+  enableThinking?: boolean | null;
+  onPhase?: PhaseListener;
+}
+
+/** Where the answers come from: a file of them, or a model. */
+export type DiversitySource = { answers: string } | SampledSource;
+
+/** The figures, with the answers that they are of. */
+export interface DiversityReport extends DiversityResult {
+  answered: readonly AnsweredPrompt[];
+}
+
+/** Prompts answered at once; what is answered together does not change an answer. */
+const promptsAtOnce = 32;
+
+/**
+ * The figures of `source`'s answers, all together and prompt by prompt.
+ *
+ * @throws {DataError} if a row of the file is faulty or a prompt does not fit the model
+ * @throws {ConfigError} if answers of a file are to be counted in tokens
+ */
+export async function evaluateDiversity(source: DiversitySource, unit: Unit): Promise<DiversityReport> {
+  if ("answers" in source) {
+    if (unit === "tokens") {
+      throw new ConfigError(
+        "unit: answers of a file have words; tokens are counted for a model's answers only.",
+      );
+    }
+    const answered = await readAnswers(source.answers);
+    return { ...diversityOf(answered, unit), answered };
+  }
+  const answered = await askModel(source);
+  return { ...diversityOf(answered, unit), answered };
+}
+
+async function askModel(given: SampledSource): Promise<AnsweredPrompt[]> {
+  const options = await withLocalModels(given);
+  const { device, dtype } = settleEnvironment(options);
+  const config = readModelConfig(options.model);
+  const tokenizer = loadTokenizer(options.model);
+  const { prompts, stopIds } = await readPrompts(options.prompts, tokenizer, {
+    isPlain: options.isPlain ?? false,
+    chatTemplate: options.chatTemplate ?? null,
+    enableThinking: options.enableThinking ?? null,
+    eosTokenIds: config.eosTokenIds,
+    ...(options.rows === null ? {} : { limit: options.rows }),
+  });
+  checkLengths(prompts, options.maxNewTokens, config.maxPositions);
+  using _ = scope();
+  const model = loadModel(options.model, { device, dtype });
+  if (options.adapter) installAdapter(model, readAdapter(options.adapter));
+  const answered: AnsweredPrompt[] = [];
+  for (let first = 0; first < prompts.length; first += promptsAtOnce) {
+    const part = prompts.slice(first, first + promptsAtOnce);
+    const sampling = {
+      temperature: options.temperature,
+      maxNewTokens: options.maxNewTokens,
+      stopIds: new Set(stopIds),
+      seed: deriveSeed(options.seed, first),
+      answersPerPrompt: options.samples,
+      promptsAtOnce,
+      dtype,
+    };
+    answered.push(...(await askPart({ model, tokenizer, part, sampling })));
+    options.onPhase?.("prompts answered", first + part.length, prompts.length);
+  }
+  return answered;
+}
+
+function checkLengths(prompts: readonly Prompt[], maxNewTokens: number, most: number): void {
+  for (const { where, ids } of prompts) {
+    if (ids.length + maxNewTokens <= most) continue;
+    throw new DataError(
+      `${where}: the prompt has ${ids.length} tokens, and ${maxNewTokens} more are allowed to the answer; the model was made for ` +
+        `${most} in all. Leave the row out, or ask for shorter answers.`,
+    );
+  }
+}
+
+interface Part {
+  model: CausalLM;
+  tokenizer: Tokenizer;
+  part: readonly Prompt[];
+  sampling: SamplingOptions & { dtype: DType };
+}
+
+async function askPart({ model, tokenizer, part, sampling }: Part): Promise<AnsweredPrompt[]> {
+  const ids = part.map((prompt) => prompt.ids);
+  const drawn = await sampleAnswers(model, ids, sampling);
+  const numerics = { dtype: sampling.dtype, recompute: false, chunkColumns: null };
+  const entropies = answerEntropies(model, ids, drawn, numerics);
+  const told = drawn.map(
+    (answer, i): Answer => ({
+      text: tokenizer.decode(answer.ids, { skipSpecialTokens: false }),
+      ended: answer.stopId !== null,
+      ids: answer.ids,
+      entropies: entropies[i] ?? [],
+    }),
+  );
+  return part.map(({ text }, place) => ({
+    prompt: text,
+    answers: told.filter((_, i) => drawn[i]?.prompt === place),
+  }));
+}
+
+/**
+ * Writes the figures: all of them as one object (`.json`), or a line a prompt (`.jsonl`), which can be read again as answers.
+ * A figure that is not known is null.
+ *
+ * @throws {ConfigError} if the name ends otherwise
+ */
+export function writeDiversity(path: string, report: DiversityReport): void {
+  const perPrompt = report.perPrompt.map(({ prompt, figures, faults }, i) => ({
+    prompt,
+    answers: report.answered[i]?.answers.map(({ text, ended }) => ({ text, ended })) ?? [],
+    figures: withoutNaN(figures),
+    faults: withoutNaN(faults),
+  }));
+  const { prompts, answers, figures, faults } = report.all;
+  const all = {
+    unit: report.unit,
+    prompts,
+    answers,
+    figures: withoutNaN(figures),
+    faults: withoutNaN(faults),
+  };
+  if (formatOf(path) === "jsonl") {
+    writeFileAtomic(path, perPrompt.map((row) => `${JSON.stringify(row)}\n`).join(""));
+  } else {
+    writeFileAtomic(path, `${JSON.stringify({ ...all, per_prompt: perPrompt }, null, 2)}\n`);
+  }
+}
+
+/**
+ * The form that a file's name asks for.
+ *
+ * @throws {ConfigError} if it is no such name
+ */
+export function formatOf(path: string): "json" | "jsonl" {
+  const ending = extname(path);
+  if (ending === ".json") return "json";
+  if (ending === ".jsonl") return "jsonl";
+  throw new ConfigError(`--out: expected a name that ends in .json or .jsonl, got "${path}".`);
+}
+
+function withoutNaN(figures: Readonly<Record<string, number>>): Record<string, number | null> {
+  return Object.fromEntries(
+    Object.entries(figures).map(([name, value]) => [name, Number.isNaN(value) ? null : value]),
+  );
+}

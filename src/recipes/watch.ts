@@ -1,0 +1,144 @@
+/** The collapse watch of a run: the same prompts answered at every evaluation, with the same random numbers. */
+import { createHash } from "node:crypto";
+import { ConfigError } from "../base/errors.ts";
+import { deriveSeed } from "../base/random.ts";
+import type { Example } from "../data/example.ts";
+import { answerEntropies } from "../evaluate/answer-entropies.ts";
+import { DIVERSITY_FIGURES, type DiversityFigure, diversityOf } from "../evaluate/diversity.ts";
+import { readPrompts } from "../evaluate/prompts.ts";
+import { type SampledAnswer, sampleAnswers } from "../generate/sample.ts";
+import type { RunConfig } from "../runs/config-types.ts";
+import type { EvaluationRecord } from "../runs/evaluation-records.ts";
+import type { Tokenizer } from "../text/tokenizer.ts";
+import type { PreparedData } from "../train/prepare-data.ts";
+import type { Training } from "../train/step.ts";
+
+/** Answers to prompts given as token ids. Must not draw from torch's generator. */
+type AnswerSampler = (
+  prompts: readonly (readonly number[])[],
+) => readonly SampledAnswer[] | Promise<readonly SampledAnswer[]>;
+
+/** A prompt that is answered at every evaluation. */
+export interface WatchedPrompt {
+  /** To show. */
+  text: string;
+  ids: readonly number[];
+}
+
+/** What the model answers at one evaluation. */
+export interface WatchedAnswers {
+  /** Figures under their names among the metrics, without `eval_`; those that the answers do not have are left out. */
+  figures: Record<string, number>;
+  samples: EvaluationRecord["samples"];
+}
+
+/** The watch of a run. */
+export interface CollapseWatch {
+  /** Says what is asked and how: the answers of two evaluations can be compared when it is the same. */
+  key: string;
+  /** Answers the prompts with the model as it is. */
+  look: () => Promise<WatchedAnswers>;
+}
+
+/** Which of the seeds derived from the run's own is the watch's; steps have those from 0. */
+const seedIndex = 2 ** 31;
+
+/** The watch over `prompts` that `config` asks for. */
+export function watchOf(config: RunConfig, { data, training, prompts }: WatchParts): CollapseWatch {
+  const { model, numerics } = training;
+  const ids = prompts.map((prompt) => prompt.ids);
+  const sampling = {
+    temperature: config.watch_temperature,
+    maxNewTokens: config.watch_max_new_tokens,
+    seed: deriveSeed(config.seed, seedIndex),
+    answersPerPrompt: config.watch_samples,
+    dtype: numerics.dtype,
+  };
+  const sampler: AnswerSampler = (asked) =>
+    sampleAnswers(model, asked, { ...sampling, stopIds: new Set(data.endTokenIds) });
+  return {
+    key: createHash("sha256")
+      .update(JSON.stringify([ids, sampling]))
+      .digest("hex"),
+    look: async () => {
+      const answers = await sampler(ids);
+      const entropies = answerEntropies(model, ids, answers, numerics);
+      return described(prompts, answers, { entropies, tokenizer: data.tokenizer });
+    },
+  };
+}
+
+/** What a watch works with. */
+interface WatchParts {
+  data: PreparedData;
+  training: Pick<Training, "model" | "numerics">;
+  prompts: readonly WatchedPrompt[];
+}
+
+/**
+ * The prompts that `config` wants watched; null when it wants none.
+ *
+ * @throws {DataError} if its file of prompts is faulty
+ * @throws {ConfigError} if there are none
+ */
+export async function watchedPrompts(config: RunConfig, data: PreparedData): Promise<WatchedPrompt[] | null> {
+  const { watch_prompts: source } = config;
+  if (source === null) return null;
+  const prompts = await promptsFrom(source, config, data);
+  if (prompts.length > 0) return prompts;
+  throw new ConfigError(`watch_prompts: ${source} holds no prompt to answer.`);
+}
+
+async function promptsFrom(
+  source: string,
+  config: RunConfig,
+  { dataset, tokenizer, modelConfig }: PreparedData,
+): Promise<WatchedPrompt[]> {
+  const { watch_rows: most } = config;
+  if (source !== "eval" && source !== "train") {
+    const { chat_template: chatTemplate, enable_thinking: enableThinking } = config;
+    const format = { chatTemplate, enableThinking, eosTokenIds: modelConfig.eosTokenIds };
+    return evenly((await readPrompts(source, tokenizer, format)).prompts, most);
+  }
+  const examples = source === "eval" ? (dataset.evalExamples ?? []) : dataset.examples;
+  return evenly(differentPrompts(examples), most).map((ids) => ({
+    ids,
+    text: tokenizer.decode(ids, { skipSpecialTokens: true }),
+  }));
+}
+
+function differentPrompts(examples: readonly Example[]): number[][] {
+  return [...new Map(examples.map(({ promptIds }) => [promptIds.join(" "), promptIds])).values()];
+}
+
+/** At most `most` of `all`, spread over the whole list. */
+function evenly<T>(all: readonly T[], most: number): T[] {
+  if (all.length <= most) return [...all];
+  return Array.from({ length: most }, (_, i) => all[Math.floor((i * all.length) / most)] as T);
+}
+
+function described(
+  prompts: readonly WatchedPrompt[],
+  answers: readonly SampledAnswer[],
+  { entropies, tokenizer }: { entropies: readonly number[][]; tokenizer: Tokenizer },
+): WatchedAnswers {
+  const told = answers.map(({ prompt, ids, stopId }, i) => {
+    const text = tokenizer.decode(ids, { skipSpecialTokens: false });
+    return { prompt, text, ended: stopId !== null, ids, entropies: entropies[i] ?? [] };
+  });
+  const groups = prompts.map(({ text }, i) => ({
+    prompt: text,
+    answers: told.filter(({ prompt }) => prompt === i),
+  }));
+  const { figures } = diversityOf(groups, "tokens").all;
+  const names = (Object.keys(DIVERSITY_FIGURES) as DiversityFigure[]).filter(
+    (name) => !Number.isNaN(figures[name]),
+  );
+  return {
+    figures: Object.fromEntries(names.map((name) => [`samples/${name}`, figures[name]])),
+    samples: groups.map(({ prompt, answers: given }) => ({
+      prompt,
+      answers: given.map(({ text, ended }) => ({ text, ended })),
+    })),
+  };
+}

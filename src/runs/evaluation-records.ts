@@ -1,0 +1,93 @@
+/**
+ * What a run's evaluations give besides metrics, `evaluations.jsonl`: a JSON object per evaluation, from which the report
+ * draws how the pairs moved, how likely rejected tokens are, and what the model answers.
+ */
+import { FormatError } from "../base/errors.ts";
+import { cutTo, JsonLinesWriter, readJsonLines } from "./json-lines.ts";
+
+/** Counts of log-probabilities: bin i holds those from −width·(i+1) up to −width·i, the last one also all below. */
+export interface LogProbHistogram {
+  /** Nats. */
+  width: number;
+  counts: number[];
+}
+
+/** An answer that was sampled at an evaluation. */
+export interface RecordedAnswer {
+  text: string;
+  /** False when it was cut at the length limit. */
+  ended: boolean;
+}
+
+/** One evaluation. */
+export interface EvaluationRecord {
+  global_step: number;
+  /** Log-probs of rejected tokens; null for runs without rejected answers. */
+  rejected_logps: LogProbHistogram | null;
+  /** Change of [chosen, rejected] mean log-prob per token since the start, nats; of some of the pairs. */
+  pair_changes: [number, number][];
+  /** The watched prompts and the answers to each; empty without a watch. */
+  samples: { prompt: string; answers: RecordedAnswer[] }[];
+}
+
+/** Appends `record` to the file at `path`. */
+export function appendEvaluation(path: string, record: EvaluationRecord): void {
+  const file = new JsonLinesWriter(path);
+  try {
+    file.write(record);
+  } finally {
+    file.close();
+  }
+}
+
+/** Removes the evaluations after `step`, which a resumed run will make again. */
+export function truncateEvaluations(path: string, step: number): void {
+  const line = readJsonLines(path).find(({ value }) => !((value as EvaluationRecord).global_step <= step));
+  if (line !== undefined) cutTo(path, line.offset);
+}
+
+/**
+ * The evaluations in a file; none when it does not exist.
+ *
+ * @throws {FormatError} naming file and line when a complete line is no such record
+ */
+export function readEvaluations(path: string): EvaluationRecord[] {
+  return readJsonLines(path).map(({ value, line }) => {
+    if (isRecord(value)) return value;
+    throw new FormatError(
+      `${path}:${line}: expected an evaluation with global_step, pair_changes and samples, got another value. The file was changed or damaged.`,
+    );
+  });
+}
+
+function isRecord(value: unknown): value is EvaluationRecord {
+  if (typeof value !== "object" || value === null) return false;
+  const {
+    global_step: step,
+    pair_changes: changes,
+    samples,
+    rejected_logps: logps,
+  } = value as EvaluationRecord;
+  return (
+    typeof step === "number" &&
+    isListOf(
+      changes,
+      (pair) => isListOf(pair, (x) => typeof x === "number") && (pair as number[]).length === 2,
+    ) &&
+    (logps === null ||
+      (typeof logps?.width === "number" && isListOf(logps.counts, (x) => typeof x === "number"))) &&
+    isListOf(samples, isSample)
+  );
+}
+
+function isSample(value: unknown): boolean {
+  const { prompt, answers } = (value ?? {}) as EvaluationRecord["samples"][number];
+  return (
+    typeof prompt === "string" &&
+    isListOf(answers, (answer) => typeof (answer as RecordedAnswer | null)?.text === "string")
+  );
+}
+
+function isListOf(value: unknown, test: (part: unknown) => boolean): boolean {
+  return Array.isArray(value) && value.every(test);
+}

@@ -1,0 +1,83 @@
+/** `preftune plan` as a user meets it. */
+import assert from "node:assert/strict";
+import { writeFileSync } from "node:fs";
+import { test } from "node:test";
+import { preftune } from "../support/command.ts";
+import { workshop } from "../support/runs.ts";
+import { tinyConfig } from "../support/tiny-models.ts";
+
+test("a run is planned from its YAML, keys can be set behind it, and nothing is written", async () => {
+  using shop = workshop({ rows: 6, held: 0 });
+  const file = shop.path("run.yaml");
+  const values = { ...shop.values, output_dir: shop.path("run") };
+  writeFileSync(
+    file,
+    Object.entries(values)
+      .map(([key, value]) => `${key}: ${JSON.stringify(value)}\n`)
+      .join(""),
+  );
+  const planned = await preftune("plan", file, "--objective", "dpo", "--gpu", "h100", "--json", "--use_peft");
+  assert.equal(planned.status, 0, planned.stderr);
+  const plan = JSON.parse(planned.stdout);
+  assert.equal(plan.rows.pairs, 6);
+  assert.equal(plan.training.kind, "lora");
+  assert.equal(plan.device.id, "h100");
+  const own = plan.methods.filter((method: { isOwn: boolean }) => method.isOwn);
+  assert.deepEqual(
+    own.map((method: { method: string }) => method.method),
+    ["dpo-precomputed"],
+  );
+  const text = await preftune("plan", file);
+  assert.equal(text.status, 0, text.stderr);
+  for (const word of [
+    "parameters",
+    "gradients",
+    "optimiser",
+    "activations",
+    "SLIME",
+    "SimPO",
+    "DPO, precomputed",
+  ]) {
+    assert.ok(text.stdout.includes(word), word);
+  }
+});
+
+test("a config.json alone, for eight GPUs: one device is planned, and that is said", async () => {
+  using shop = workshop({ rows: 2, held: 0 });
+  const file = shop.path("config.json");
+  writeFileSync(file, JSON.stringify(tinyConfig("llama_untied")));
+  const { status, stdout, stderr } = await preftune(
+    ...[
+      "plan",
+      "--model-config",
+      file,
+      "--gpu",
+      "h100",
+      "--count",
+      "8",
+      "--pairs",
+      "1000",
+      "--use_peft",
+      "true",
+    ],
+  );
+  assert.equal(status, 0, stderr);
+  assert.match(stdout, /preftune does not have yet/);
+  assert.match(stdout, /lengths assumed/);
+});
+
+test("mistakes end with status 2 and say what to do", async () => {
+  using shop = workshop({ rows: 2, held: 0 });
+  const file = shop.path("config.json");
+  writeFileSync(file, JSON.stringify(tinyConfig("llama_untied")));
+  const gpu = await preftune("plan", "--model-config", file, "--gpu", "h10");
+  assert.equal(gpu.status, 2);
+  assert.match(gpu.stderr, /expected one of h100.*got "h10".*Did you mean "h100"/);
+  const nothing = await preftune("plan");
+  assert.equal(nothing.status, 2);
+  assert.match(nothing.stderr, /--model-config FILE/);
+  const both = await preftune("plan", "--model-config", file, "--gpu", "h100", "--gflops", "100");
+  assert.equal(both.status, 2);
+  const share = await preftune("plan", "--model-config", file, "--mfu", "40");
+  assert.equal(share.status, 2);
+});
