@@ -19,6 +19,7 @@
 #include "head.h"
 #include "host-memory.h"
 #include "lora.h"
+#include "matmul.h"
 #include "norm.h"
 #include "operators.h"
 
@@ -336,6 +337,7 @@ napi_value initialise(napi_env env, napi_value exports) {
   mallopt(M_TOP_PAD, 64 << 20);
 #endif
   useHostAllocator();
+  useFastProducts();
   define<findOperator>(env, exports, "findOperator");
   define<describeOperator>(env, exports, "describeOperator");
   define<call>(env, exports, "call");
