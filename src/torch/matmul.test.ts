@@ -1,12 +1,12 @@
 /** Float32 products of the addon (native/matmul.h) against float64 ones, in every layout, at sizes around its blocks. */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
+import { join } from "node:path";
 import { test } from "node:test";
-import type { Tensor } from "./index.ts";
 
-// read when the addon loads: the block kernels are tested on every processor that has them
-process.env["PREFTUNE_MATMUL"] = "onednn";
-const { manualSeed, noGrad, ops, scope, setThreads, threads } = await import("./index.ts");
+import "../../test/support/onednn.ts";
+
+import { manualSeed, noGrad, ops, scope, setThreads, type Tensor, threads } from "./index.ts";
 
 type Layout = "plain" | "turned" | "rows apart" | "neither";
 
@@ -90,7 +90,7 @@ test("NaN and infinity go through", () => {
 });
 
 test("an unknown PREFTUNE_MATMUL is refused with the known ones", () => {
-  const code = `await import(${JSON.stringify(import.meta.resolve("./index.ts"))})`;
+  const code = `await import(${JSON.stringify(join(import.meta.dirname, "index.ts"))})`;
   const { status, stderr } = spawnSync(process.execPath, ["--input-type=module", "-e", code], {
     env: { ...process.env, PREFTUNE_MATMUL: "mkl" },
     encoding: "utf8",
