@@ -20,6 +20,7 @@
 #include "host-memory.h"
 #include "lora.h"
 #include "matmul.h"
+#include "meta.h"
 #include "norm.h"
 #include "operators.h"
 

@@ -15,6 +15,7 @@ export {
   threads,
   torchVersion,
 } from "./machine.ts";
+export { onDevice } from "./on-device.ts";
 export { bind, describe, type Scalar } from "./operator.ts";
 export { liveTensorCount, Scope, scope, Tensor, type TensorOptions, tensor } from "./tensor.ts";
 export { ops };
