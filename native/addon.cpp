@@ -16,6 +16,7 @@
 
 #include "attention.h"
 #include "gated.h"
+#include "half-copy.h"
 #include "head.h"
 #include "host-memory.h"
 #include "lora.h"

@@ -7,7 +7,7 @@
  */
 import type { ModelConfig } from "../formats/model-config.ts";
 import type { PairLengths } from "./flops.ts";
-import { type BlockLinear, blockLinears, blockWeights, type LinearName } from "./linears.ts";
+import { type BlockLinear, blockLinears, type LinearName } from "./linears.ts";
 import type { TrainedParts } from "./trained-parts.ts";
 
 /** Where and in what type the model runs. */
@@ -169,14 +169,6 @@ function adapterTensors(config: ModelConfig, training: LayerTraining, numerics: 
 /** Bytes a token that a block keeps for its backward pass, its own input left out. */
 export function keptBytesPerToken(tensors: readonly TokenTensor[]): number {
   return tensors.reduce((sum, { width, bytes }) => sum + width * bytes, 0);
-}
-
-/**
- * Bytes that a block's graph keeps of its weights: copies in the activations' type where trained weights are float32 and
- * the activations are not.
- */
-export function castWeightBytes(config: ModelConfig, trained: TrainedParts, numerics: Numerics): number {
-  return trained.isFull && numerics.dtype !== "float32" ? blockWeights(config) * itemBytes(numerics) : 0;
 }
 
 /** What torch's attention keeps of answers' keys and values and their masks, over all layers. */

@@ -243,6 +243,8 @@ export const expRows_: (logits: Tensor, least?: Tensor | null) => [Tensor, Tenso
 export const gated: (gate: Tensor, up: Tensor, activation: string) => Tensor = bind("preftune::gated");
 /** `preftune::gated_linear(Tensor gate, Tensor up, Tensor weight, str activation) -> Tensor` */
 export const gatedLinear: (gate: Tensor, up: Tensor, weight: Tensor, activation: string) => Tensor = bind("preftune::gated_linear");
+/** `preftune::half_copy(Tensor weight, Tensor copy) -> Tensor` */
+export const halfCopy: (weight: Tensor, copy: Tensor) => Tensor = bind("preftune::half_copy");
 /** `preftune::lora_linear(Tensor x, Tensor weight, Tensor a, Tensor b, float scale) -> Tensor` */
 export const loraLinear: (x: Tensor, weight: Tensor, a: Tensor, b: Tensor, scale: number) => Tensor = bind("preftune::lora_linear");
 /** `preftune::rms_norm(Tensor x, Tensor weight, float eps) -> Tensor` */
