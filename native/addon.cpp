@@ -16,10 +16,12 @@
 
 #include "attention.h"
 #include "gated.h"
+#include "half-copy.h"
 #include "head.h"
 #include "host-memory.h"
 #include "lora.h"
 #include "matmul.h"
+#include "meta.h"
 #include "norm.h"
 #include "operators.h"
 

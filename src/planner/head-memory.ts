@@ -47,7 +47,8 @@ export function headMemory(
   const keptColumns = room >= vocabSize ? vocabSize : Math.floor(room / columns) * columns;
   // beside float32 logits: the product in the activations' type, and entropies' table
   const beside = (item === 4 ? 0 : item) + (entropies ? 4 : 0) + (keptColumns === vocabSize ? 0 : 4);
-  const otherType = item === 4 ? 0 : columns * hiddenSize * (isTrained ? item : 4);
+  // a trained head has a copy in the activations' type; a frozen one is read in float32 for its expectation
+  const otherType = item === 4 || isTrained ? 0 : columns * hiddenSize * 4;
   const logits = 4 * rows * keptColumns + rows * columns * beside + otherType;
   // sums over the vocabulary, old, new and added; at the end their difference from the targets' rows, step by step
   const vector = 4 * rows * hiddenSize;

@@ -7,7 +7,6 @@ import {
   answerAttentionBytes,
   backwardBytesPerToken,
   blockTensors,
-  castWeightBytes,
   itemBytes,
   keptBytesPerToken,
   type Numerics,
@@ -15,6 +14,7 @@ import {
 } from "./activations.ts";
 import { answerTokens, type PairLengths, streamTokens } from "./flops.ts";
 import { type HeadMemory, headMemory } from "./head-memory.ts";
+import { blockWeights } from "./linears.ts";
 import { blockParameters, countParameters, type ParameterCounts } from "./parameters.ts";
 import { firstTrainedLayer, type TrainedParts } from "./trained-parts.ts";
 
@@ -93,15 +93,28 @@ interface Standing {
   optimiser: number;
 }
 
-function standing({ model, trained, numerics }: MemorySetup, counts: ParameterCounts): Standing {
+function standing(setup: MemorySetup, counts: ParameterCounts): Standing {
+  const { model, trained, numerics } = setup;
   const held = trained.isFull ? 4 : itemBytes(numerics);
   const stored = model.dtype === "float32" ? 4 : 2;
-  const weights = counts.total * held + (counts.adapter + counts.savedCopies) * 4;
+  const weights =
+    counts.total * held + (counts.adapter + counts.savedCopies) * 4 + halfCopyBytes(setup, counts);
   const optimiser = 8 * counts.trained;
   if (numerics.onGpu) return { process: gpuProcessBytes, files: 0, weights, optimiser };
   // on the CPU the checkpoint is mapped: a frozen model is used in the map itself, and at the end the export is mapped to
   // be checked, while the memory of training is still the process's
   return { process: bareProcessBytes, files: counts.total * stored, weights, optimiser };
+}
+
+/** Copies in the activations' type of the trained matrices they are multiplied by, where those are float32 and they are not. */
+function halfCopyBytes(setup: MemorySetup, counts: ParameterCounts): number {
+  const { model, trained, numerics } = setup;
+  if (numerics.dtype === "float32") return 0;
+  const embedding = model.vocabSize * model.hiddenSize;
+  const matrices = trained.isFull
+    ? model.numLayers * blockWeights(model) + embedding
+    : counts.adapter + counts.savedCopies - (trained.trainsEmbedding ? embedding : 0);
+  return matrices * itemBytes(numerics);
 }
 
 /** Sizes of a micro-batch in a model. */
@@ -114,7 +127,6 @@ interface Sizes {
   kept: number[];
   /** Bytes of attention plans, angles and the last norm. */
   shared: number;
-  casts: number;
   head: HeadMemory;
 }
 
@@ -137,7 +149,6 @@ function sizesOf(setup: MemorySetup, pairs: readonly PairLengths[]): Sizes {
     stream: tokens * model.hiddenSize * item,
     kept,
     shared: angles + tail + answerAttentionBytes(model, pairs, numerics, sharePrompt),
-    casts: castWeightBytes(model, trained, numerics),
     head: headMemory(model, pairs, {
       numerics,
       isTrained: trained.trainsHead,
@@ -149,7 +160,7 @@ function sizesOf(setup: MemorySetup, pairs: readonly PairLengths[]): Sizes {
 
 function moments(setup: MemorySetup, counts: ParameterCounts, sizes: Sizes): Moment[] {
   const { model, trained, recompute, accumulates, numerics, updatesInBackward } = setup;
-  const { tokens, kept, stream, shared, casts, head } = sizes;
+  const { tokens, kept, stream, shared, head } = sizes;
   const again = recompute ? Math.min(kept.length, setup.recomputedBlocks ?? kept.length) : 0;
   const allGradients = 4 * counts.trained;
   const headGradient = trained.trainsHead ? 4 * model.vocabSize * model.hiddenSize : 0;
@@ -158,8 +169,8 @@ function moments(setup: MemorySetup, counts: ParameterCounts, sizes: Sizes): Mom
   const blockGradient = trained.isFull ? 4 * blockParameters(model) : 0;
   const gradients = (bytes: number) => (accumulates ? allGradients : Math.min(allGradients, bytes));
   const inputs = (kept.length + 1 - (setup.offloads ? Math.max(0, again - 1) : 0)) * stream;
-  const graphs = kept.slice(again).reduce((sum, bytes) => sum + bytes + casts, 0);
-  const most = Math.max(0, ...kept) + casts;
+  const graphs = kept.slice(again).reduce((sum, bytes) => sum + bytes, 0);
+  const most = Math.max(0, ...kept);
   const passing = tokens * passingBytesPerToken(model, numerics);
   const back = tokens * backwardBytesPerToken(model, numerics) + (recompute ? passing : 0);
   const held = shared + inputs + graphs;
