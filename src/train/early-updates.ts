@@ -44,10 +44,10 @@ export class EarlyUpdates {
     const present = parameters.filter(({ tensor }) => tensor.grad !== null);
     if (present.length === 0) return;
     const grads = present.flatMap(({ tensor: { grad } }) => (grad === null ? [] : [grad]));
-    const norm = clipGradNorm(grads, 0);
+    const norm = clipGradNorm(grads, 0)?.item() ?? 0;
     this.#sumOfSquares += norm ** 2;
     if (Number.isFinite(norm)) {
-      this.#training.optimizer.step(this.#learningRate, new Set(present.map(({ name }) => name)));
+      this.#training.optimizer.step(this.#learningRate, { only: new Set(present.map(({ name }) => name)) });
       this.#hasUpdated = true;
     } else if (this.#hasUpdated) {
       throw new TrainingError(

@@ -119,6 +119,8 @@ export const log: (self: Tensor) => Tensor = bind("aten::log");
 export const logSigmoid: (self: Tensor) => Tensor = bind("aten::log_sigmoid");
 /** `aten::logical_and(Tensor self, Tensor other) -> Tensor` */
 export const logicalAnd: (self: Tensor, other: Tensor) => Tensor = bind("aten::logical_and");
+/** `aten::logical_not(Tensor self) -> Tensor` */
+export const logicalNot: (self: Tensor) => Tensor = bind("aten::logical_not");
 /** `aten::logsumexp(Tensor self, int[1] dim, bool keepdim=False) -> Tensor` */
 export const logsumexp: (self: Tensor, dim: readonly number[], keepdim?: boolean) => Tensor = bind("aten::logsumexp");
 /** `aten::lt.Scalar(Tensor self, Scalar other) -> Tensor` */
@@ -153,6 +155,8 @@ export const neg: (self: Tensor) => Tensor = bind("aten::neg");
 export const normal_: (self: Tensor, mean?: number, std?: number) => Tensor = bind("aten::normal_");
 /** `aten::ones(SymInt[] size, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor` */
 export const ones: (size: readonly number[], options?: { dtype?: DType | null; layout?: number | null; device?: string | null; pinMemory?: boolean | null }) => Tensor = bind("aten::ones");
+/** `aten::ones_like(Tensor self, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None, MemoryFormat? memory_format=None) -> Tensor` */
+export const onesLike: (self: Tensor, options?: { dtype?: DType | null; layout?: number | null; device?: string | null; pinMemory?: boolean | null; memoryFormat?: number | null }) => Tensor = bind("aten::ones_like");
 /** `aten::outer(Tensor self, Tensor vec2) -> Tensor` */
 export const outer: (self: Tensor, vec2: Tensor) => Tensor = bind("aten::outer");
 /** `aten::permute(Tensor(a) self, int[] dims) -> Tensor(a)` */
