@@ -38,6 +38,11 @@ const limits = {
 };
 const leastColumns = 256;
 
+/** A power of two: products of few different sizes, each of which has kernels of its own. */
+function columnsIn(room: number): number {
+  return 2 ** Math.floor(Math.log2(Math.max(leastColumns, room)));
+}
+
 function limitsOf(weight: Tensor): { chunk: number; kept: number } {
   return weight.device === "cpu" ? limits.cpu : limits.other;
 }
@@ -72,7 +77,7 @@ export function tokenLogps(
 ): TokenLogpsPass {
   const rows = Math.max(1, hidden.size(0));
   const limit = limitsOf(weight);
-  const columns = options.chunkColumns ?? Math.max(leastColumns, Math.floor(limit.chunk / (4 * rows)));
+  const columns = options.chunkColumns ?? columnsIn(limit.chunk / (4 * rows));
   const kept = options.gradient === "hidden-and-weight" ? (options.keptBytes ?? limit.kept) / (4 * rows) : 0;
   const parts: Part[] = [];
   const head = { hidden, weight, targets };

@@ -50,11 +50,15 @@ export class AdamW {
     for (const { name, tensor: parameter } of parameters) this.#states.set(name, freshState(parameter));
   }
 
-  /** Applies the parameters' `grad`s at `learningRate`; parameters without one are left alone. */
-  step(learningRate: number): void {
+  /**
+   * Applies the parameters' `grad`s at `learningRate`; parameters without one are left alone.
+   *
+   * @param only - some of the parameters, by name; default: all
+   */
+  step(learningRate: number, only?: ReadonlySet<string>): void {
     for (const group of this.#groups) {
       const present = group.parameters.flatMap((p) => {
-        const grad = p.tensor.grad;
+        const grad = only === undefined || only.has(p.name) ? p.tensor.grad : null;
         return grad === null ? [] : [{ parameter: p.tensor, grad, state: this.#state(p.name) }];
       });
       if (present.length > 0) this.#stepGroup(present, group.weightDecay, learningRate);

@@ -41,7 +41,7 @@ export function headMemory(
   const rows = isTrained
     ? largestGroup(pairs, Math.max(1, Math.floor(limit.kept / (4 * vocabSize))))
     : sumOf(pairs);
-  const automatic = Math.max(leastColumns, Math.floor(limit.chunk / (4 * rows)));
+  const automatic = 2 ** Math.floor(Math.log2(Math.max(leastColumns, limit.chunk / (4 * rows))));
   const columns = Math.min(vocabSize, options.chunkColumns ?? automatic);
   const room = isTrained ? limit.kept / (4 * rows) : 0;
   const keptColumns = room >= vocabSize ? vocabSize : Math.floor(room / columns) * columns;

@@ -42,6 +42,12 @@ export interface MemorySetup {
   numerics: Numerics;
   /** Blocks are computed again in the backward pass. */
   recompute: boolean;
+  /** How many of them, from the first; null: all. */
+  recomputedBlocks: number | null;
+  /** What recomputed blocks need waits in the computer's memory. */
+  offloads: boolean;
+  /** Each weight is updated, and its gradient freed, as soon as it is there. */
+  updatesInBackward: boolean;
   sharePrompt: boolean;
   /** Rows of logits held at once; null for automatic. */
   chunkColumns: number | null;
@@ -153,25 +159,30 @@ function sizesOf(setup: MemorySetup, pairs: readonly PairLengths[]): Sizes {
 }
 
 function moments(setup: MemorySetup, counts: ParameterCounts, sizes: Sizes): Moment[] {
-  const { model, trained, recompute, accumulates, numerics } = setup;
+  const { model, trained, recompute, accumulates, numerics, updatesInBackward } = setup;
   const { tokens, kept, stream, shared, head } = sizes;
+  const again = recompute ? Math.min(kept.length, setup.recomputedBlocks ?? kept.length) : 0;
   const allGradients = 4 * counts.trained;
   const headGradient = trained.trainsHead ? 4 * model.vocabSize * model.hiddenSize : 0;
+  // only the embedding's waits for the end of the pass
+  const tableGradient = trained.isFull ? 4 * model.vocabSize * model.hiddenSize : 0;
   const blockGradient = trained.isFull ? 4 * blockParameters(model) : 0;
   const gradients = (bytes: number) => (accumulates ? allGradients : Math.min(allGradients, bytes));
-  const inputs = (kept.length + 1) * stream;
-  const graphs = kept.reduce((sum, bytes) => sum + bytes, 0);
+  const inputs = (kept.length + 1 - (setup.offloads ? Math.max(0, again - 1) : 0)) * stream;
+  const graphs = kept.slice(again).reduce((sum, bytes) => sum + bytes, 0);
   const most = Math.max(0, ...kept);
   const passing = tokens * passingBytesPerToken(model, numerics);
   const back = tokens * backwardBytesPerToken(model, numerics) + (recompute ? passing : 0);
-  const held = shared + inputs + (recompute ? 0 : graphs);
+  const held = shared + inputs + graphs;
+  // the last block's graph is there already when it is not computed again
+  const made = again === kept.length ? most : 0;
   return [
     {
       name: "the last block's forward pass",
       gradients: gradients(0),
       activations: held,
       head: 0,
-      working: passing + (recompute ? most : 0),
+      working: passing + (again > 0 ? most : 0),
     },
     {
       name: "the head",
@@ -183,13 +194,13 @@ function moments(setup: MemorySetup, counts: ParameterCounts, sizes: Sizes): Mom
     {
       name: "the last block's backward pass",
       gradients: gradients(headGradient + blockGradient),
-      activations: held + (recompute ? most : 0),
+      activations: held + made,
       head: head.gradient,
       working: back,
     },
     {
       name: "the first block's backward pass",
-      gradients: allGradients,
+      gradients: updatesInBackward ? gradients(tableGradient + blockGradient) : allGradients,
       activations: shared + 2 * stream + most,
       head: head.gradient,
       working: back,

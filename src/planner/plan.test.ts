@@ -117,6 +117,23 @@ test("the largest batch fits, and one row more does not", () => {
   assert.ok(total(largest) <= limit && total(largest + 1) > limit);
 });
 
+test("half of the blocks computed again keep about half and cost half; offloading and early updates save more", () => {
+  const planned = (run: Record<string, unknown>, lora = true) => planRun(input({ run, lora }));
+  const kept = planned({});
+  const all = planned({ gradient_checkpointing: true });
+  const half = planned({ gradient_checkpointing: true, gradient_checkpointing_blocks: 16 });
+  const away = planned({ gradient_checkpointing: true, activation_offloading: true });
+  const activations = (plan: Plan) => plan.memory.components.activations;
+  const middle = (activations(kept) + activations(all)) / 2;
+  assert.ok(Math.abs(activations(half) / middle - 1) < 0.1);
+  assert.equal(half.flops.recompute, all.flops.recompute / 2);
+  assert.ok(activations(away) < activations(all));
+  const checkpointing = { gradient_checkpointing: true, max_grad_norm: 0 };
+  const late = planned(checkpointing, false);
+  const early = planned({ ...checkpointing, optimizer_in_backward: true }, false);
+  assert.ok(early.memory.total < late.memory.total - 2 * 8_030_261_248);
+});
+
 test("checkpointing keeps less and costs the blocks' forward pass", () => {
   const kept = planRun(input({ lora: true }));
   const again = planRun(input({ lora: true, run: { gradient_checkpointing: true } }));

@@ -15,6 +15,7 @@ import type { AdamW, NamedParameter } from "../optim/adamw.ts";
 import { clipGradNorm } from "../optim/clip.ts";
 import { backward, type DType, noGrad, ops, scope, type Tensor, tensor } from "../torch/index.ts";
 import { type AnswerGroup, answerGroups, countsOf, type DeviceBatch, toDevice } from "./batch.ts";
+import { EarlyUpdates } from "./early-updates.ts";
 import { type HeadPass, walk } from "./walk.ts";
 
 /** How the model is run; the same for training, evaluation and scoring. */
@@ -23,6 +24,10 @@ export interface Numerics {
   dtype: DType;
   /** Compute blocks again in the backward pass instead of keeping their activations. */
   recompute: boolean;
+  /** How many blocks, from the first, `recompute` means; null or left out: all. */
+  recomputedBlocks?: number | null;
+  /** Where what a recomputed block needs waits for the backward pass; null or left out: where the model is. */
+  offload?: string | null;
   /** Vocabulary entries whose logits are held at once; null for automatic. */
   chunkColumns: number | null;
 }
@@ -35,7 +40,10 @@ export interface Training {
   objective: Objective;
   optimizer: AdamW;
   numerics: Numerics;
+  /** 0: gradients are not clipped. */
   maxGradNorm: number;
+  /** Update each parameter as soon as its gradient is whole, and free the gradient: needs one micro-batch a step and no clipping. */
+  updatesInBackward?: boolean;
   /** Sums of reference log-probs of a micro-batch's answers, or null when the objective needs none. */
   reference: ((batch: MicroBatch) => readonly number[]) | null;
 }
@@ -77,10 +85,15 @@ export function trainStep(
   options: StepOptions,
 ): StepResult {
   using _ = scope();
-  const { loss, tally } = accumulate(training, batches, options.entropies);
-  const gradNorm = clipGradNorm(gradsOf(training.parameters), training.maxGradNorm);
+  const updates =
+    training.updatesInBackward === true ? new EarlyUpdates(training, options.learningRate) : null;
+  const { loss, tally } = accumulate(training, batches, options.entropies, updates);
+  const gradNorm =
+    updates === null
+      ? clipGradNorm(gradsOf(training.parameters), training.maxGradNorm)
+      : updates.finish(Number.isFinite(loss));
   const applied = Number.isFinite(loss) && Number.isFinite(gradNorm);
-  if (applied) training.optimizer.step(options.learningRate);
+  if (applied && updates === null) training.optimizer.step(options.learningRate);
   clearGrads(training.parameters);
   const tokens = batches.reduce((sum, b) => sum + b.packed.ids.length, 0);
   return { loss, gradNorm, metrics: tally.averages(), applied, tokens };
@@ -89,7 +102,7 @@ export function trainStep(
 /** Whether loss and gradient of `batches` alone are finite; changes nothing. */
 export function isFiniteStep(training: Training, batches: readonly MicroBatch[]): boolean {
   using _ = scope();
-  const { loss } = accumulate(training, batches, false);
+  const { loss } = accumulate(training, batches, false, null);
   const norm = clipGradNorm(gradsOf(training.parameters), 0);
   clearGrads(training.parameters);
   return Number.isFinite(loss) && Number.isFinite(norm);
@@ -100,13 +113,14 @@ function accumulate(
   training: Training,
   batches: readonly MicroBatch[],
   entropies: boolean,
+  updates: EarlyUpdates | null,
 ): { loss: number; tally: MetricTally } {
   const tally = new MetricTally();
   const totals = sumCounts(batches.map((b) => countsOf(b.packed)));
   setTraining(training.adapter, true);
   try {
     let loss = 0;
-    for (const batch of batches) loss += microStep(training, batch, { totals, tally, entropies });
+    for (const batch of batches) loss += microStep(training, batch, { totals, tally, entropies, updates });
     return { loss, tally };
   } finally {
     setTraining(training.adapter, false);
@@ -117,12 +131,13 @@ interface MicroOptions {
   totals: BatchCounts;
   tally: MetricTally;
   entropies: boolean;
+  updates: EarlyUpdates | null;
 }
 
 function microStep(
   training: Training,
   batch: MicroBatch,
-  { totals, tally, entropies }: MicroOptions,
+  { totals, tally, entropies, updates }: MicroOptions,
 ): number {
   using _ = scope();
   const { model, numerics, objective } = training;
@@ -142,7 +157,8 @@ function microStep(
     tally.add({ ...result.metrics, ...tokenStatistics(head, group) });
     loss += result.loss.item();
   }
-  pass.backward();
+  if (updates === null) pass.backward();
+  else if (Number.isFinite(loss)) pass.backward(() => updates.settle());
   return loss;
 }
 
