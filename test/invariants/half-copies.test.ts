@@ -21,13 +21,7 @@ import { type Training, trainStep } from "../../src/train/step.ts";
 import { withoutLeaks } from "../support/close.ts";
 import { microBatch } from "../support/fixtures.ts";
 import { assertSameRun, cutBack, losses, runTraining, workshop } from "../support/runs.ts";
-import {
-  adaptPatterned,
-  type TinyName,
-  tinyAdapterConfig,
-  tinyModel,
-  tinyNames,
-} from "../support/tiny-models.ts";
+import { adaptPatterned, type TinyName, tinyAdapterConfig, tinyModel } from "../support/tiny-models.ts";
 
 const rows = [0, 1, 2].map((i) => ({
   origin: { file: "half-copies.test.ts", line: i + 1 },
@@ -67,7 +61,7 @@ function trainingOf({ name, kind, recompute, copies, early }: Setup): Training {
   };
 }
 
-/** Losses, gradient norms and what was learnt in three steps of two micro-batches. */
+/** Losses, gradient norms and what was learnt in two steps of two micro-batches. */
 function outcome(setup: Setup): unknown {
   using _ = scope();
   manualSeed(2);
@@ -75,18 +69,17 @@ function outcome(setup: Setup): unknown {
   const batches = setup.early
     ? [microBatch(rows)]
     : [microBatch(rows.slice(0, 2)), microBatch(rows.slice(2))];
-  const steps = [1, 2, 3].map(() => trainStep(training, batches, { learningRate: 1e-2, entropies: true }));
+  const steps = [1, 2].map(() => trainStep(training, batches, { learningRate: 1e-2, entropies: true }));
   return [steps, training.parameters.map((p) => [p.name, p.tensor.toNumbers()])];
 }
 
-for (const name of tinyNames) {
+// a head that is the embedding, and one that is not
+for (const name of ["gemma3", "llama_untied"] as const) {
   for (const kind of ["full tuning", "LoRA", "DoRA and a head"] as const) {
     test(`${name}, ${kind}: steps with copies = steps that cast each time, bit for bit`, () => {
       withoutLeaks(() => {
         for (const [recompute, early] of [
           [false, false],
-          [true, false],
-          [false, true],
           [true, true],
         ] as const) {
           const setup = { name, kind, recompute, early };
