@@ -308,6 +308,8 @@ napi_value setGeneratorState(const Arguments& a) {
 
 napi_value setDeterministic(const Arguments& a) {
   at::globalContext().setDeterministicAlgorithms(toBool(a.env, a[0]), /*warn_only=*/true);
+  // torch would then fill every new tensor with NaN before a kernel overwrites it: a pass over memory for nothing
+  at::globalContext().setDeterministicFillUninitializedMemory(false);
   return undefined(a.env);
 }
 
