@@ -13,7 +13,17 @@ import {
 import { keptRows } from "../objectives/token-logps.ts";
 import type { AdamW, NamedParameter } from "../optim/adamw.ts";
 import { clipGradNorm } from "../optim/clip.ts";
-import { backward, type DType, noGrad, ops, type Scope, scope, type Tensor, tensor } from "../torch/index.ts";
+import {
+  backward,
+  type DType,
+  noGrad,
+  onDevice,
+  ops,
+  type Scope,
+  scope,
+  type Tensor,
+  tensor,
+} from "../torch/index.ts";
 import { type AnswerGroup, answerGroups, countsOf, type DeviceBatch, toDevice } from "./batch.ts";
 import { EarlyUpdates } from "./early-updates.ts";
 import { type HeadPass, walk } from "./walk.ts";
@@ -105,7 +115,7 @@ export function trainStep(
 }
 
 function onDeviceOf(like: Tensor, value: number): Tensor {
-  return ops.toDevice(tensor([value], []), like.device, "float32");
+  return onDevice(tensor([value], []), like.device, "float32");
 }
 
 /** () float32: 1 where loss or norm is not finite. */
@@ -161,11 +171,11 @@ function microStep(
 ): Tensor[] {
   using _ = scope();
   const { model, numerics, objective } = training;
-  const onDevice = toDevice(batch.packed, model.device);
+  const placed = toDevice(batch.packed, model.device);
   const reference = training.reference === null ? null : training.reference(batch);
-  const pass = walk(model, onDevice, { ...numerics, training: true, entropies });
+  const pass = walk(model, placed, { ...numerics, training: true, entropies });
   const losses: Tensor[] = [];
-  for (const group of answerGroups(onDevice, headRows(model))) {
+  for (const group of answerGroups(placed, headRows(model))) {
     using _ = scope();
     const head = pass.head(group);
     const leaf = ops.detach(ops.toDtype(head.logps, objectiveType(model.device)));
@@ -207,7 +217,7 @@ export function answerLogps(
   reference: readonly number[] | null,
 ): AnswerLogps {
   const place = (values: readonly number[]) =>
-    ops.toDevice(tensor(values, [values.length], { dtype: "float64" }), logps.device, logps.dtype);
+    onDevice(tensor(values, [values.length], { dtype: "float64" }), logps.device, logps.dtype);
   return {
     logps,
     answer: batch.answer,
@@ -242,7 +252,7 @@ export function tokenStatistics(pass: HeadPass, batch: AnswerGroup): Record<stri
 /** 1 for tokens of answers 0, 2, 4 …: (R) float32 */
 function evenAnswers(batch: AnswerGroup): Tensor {
   const even = Float32Array.from(batch.lengths, (_, i) => 1 - (i % 2));
-  return ops.indexSelect(ops.toDevice(tensor(even), batch.answer.device, "float32"), 0, batch.answer);
+  return ops.indexSelect(onDevice(tensor(even), batch.answer.device, "float32"), 0, batch.answer);
 }
 
 /** Σ of counts over micro-batches. */
@@ -263,8 +273,9 @@ export class MetricTally {
   /** Adds a micro-batch's metrics. Their sums are kept in `home`, which must live until they are read. */
   add(metrics: Record<string, Metric>, home: Scope): void {
     const entries = Object.entries(metrics);
-    if (entries.length === 0) return;
-    const type = objectiveType((entries[0]?.[1].sum as Tensor).device);
+    const [first] = Object.values(metrics);
+    if (first === undefined) return;
+    const type = objectiveType(first.sum.device);
     const sums = noGrad(() => ops.stack(entries.map(([, { sum }]) => ops.toDtype(sum, type))));
     this.#added.push({
       names: entries.map(([name]) => name),
