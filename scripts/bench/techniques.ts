@@ -82,7 +82,7 @@ export function measureTechniques(plan: RunPlan, say: (line: string) => void): T
 }
 
 /** The rows as a table. */
-export function techniquesTable(rows: readonly TechniqueFigures[]): string {
+function techniquesTable(rows: readonly TechniqueFigures[]): string {
   return textTable(
     [
       "one thing at a time",
