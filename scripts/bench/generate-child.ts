@@ -41,7 +41,9 @@ const record: GenerationRecord = { runs: [] };
 for (const batch of plan.batches) {
   answers(batch, 3);
   const began = performance.now();
+  const before = process.cpuUsage();
   const ids = answers(batch, plan.newTokens);
-  record.runs.push({ batch, seconds: (performance.now() - began) / 1000, ids });
+  const { user, system } = process.cpuUsage(before);
+  record.runs.push({ batch, seconds: (performance.now() - began) / 1000, cpu: (user + system) / 1e6, ids });
 }
 process.stdout.write(`${JSON.stringify(record)}\n`);

@@ -15,7 +15,8 @@ export interface GenerationPlan {
 
 /** One side's runs. */
 export interface GenerationRecord {
-  runs: { batch: number; seconds: number; ids: number[][] }[];
+  /** `cpu`: processor time of all threads, seconds; other programs on the machine lengthen it far less than `seconds`. */
+  runs: { batch: number; seconds: number; cpu: number; ids: number[][] }[];
 }
 
 /** The prompts of a batch: random ids, the same on both sides. */
@@ -34,6 +35,8 @@ export interface GenerationFigures {
   theirs: number;
   /** Of each round's pair of runs: theirs over ours in seconds. */
   ratios: number[];
+  /** Theirs over ours in processor time, of the rounds with the least. */
+  cpuRatio: number;
   /** Share of new tokens that are the same on both sides up to where an answer first differs. */
   agreement: number;
 }
@@ -44,15 +47,16 @@ export function generationFigures(
   theirs: readonly GenerationRecord[],
 ): GenerationFigures[] {
   return (ours[0]?.runs ?? []).map(({ batch, ids }, at): GenerationFigures => {
-    const seconds = (records: readonly GenerationRecord[]) =>
-      records.map(({ runs }) => runs[at]?.seconds ?? 0);
-    const [own, other] = [seconds(ours), seconds(theirs)];
+    const times = (records: readonly GenerationRecord[], key: "seconds" | "cpu") =>
+      records.map(({ runs }) => runs[at]?.[key] ?? 0);
+    const [own, other] = [times(ours, "seconds"), times(theirs, "seconds")];
     const tokens = ids.reduce((sum, answer) => sum + answer.length, 0);
     return {
       batch,
       ours: tokens / Math.min(...own),
       theirs: tokens / Math.min(...other),
       ratios: own.map((time, i) => (other[i] as number) / time),
+      cpuRatio: Math.min(...times(theirs, "cpu")) / Math.min(...times(ours, "cpu")),
       agreement: agreementOf(ids, theirs[0]?.runs[at]?.ids ?? []),
     };
   });
@@ -71,12 +75,13 @@ function agreementOf(ours: readonly number[][], theirs: readonly number[][]): nu
 
 /** The figures as a table. */
 export function generationTable(figures: readonly GenerationFigures[]): string {
-  const rows = figures.map(({ batch, ours, theirs, ratios, agreement }) => [
+  const rows = figures.map(({ batch, ours, theirs, ratios, cpuRatio, agreement }) => [
     String(batch),
     ours.toFixed(0),
     theirs.toFixed(0),
     `${(ours / theirs).toFixed(2)}x`,
     ratios.map((ratio) => ratio.toFixed(2)).join(", "),
+    `${cpuRatio.toFixed(2)}x`,
     `${(100 * agreement).toFixed(1)} %`,
   ]);
   return textTable(
@@ -86,6 +91,7 @@ export function generationTable(figures: readonly GenerationFigures[]): string {
       "transformers\ntokens/s",
       "quickest\nrounds",
       "each\nround",
+      "processor\ntime",
       "same\ntokens",
     ],
     rows,
