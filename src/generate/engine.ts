@@ -31,11 +31,7 @@ export interface EngineParts {
   limits?: Partial<EngineLimits>;
 }
 
-/** Limits where none are given. */
-export const defaultLimits: EngineLimits = {
-  maxRunning: 64,
-  maxCacheTokens: Number.POSITIVE_INFINITY,
-};
+const defaultLimits: EngineLimits = { maxRunning: 64, maxCacheTokens: Number.POSITIVE_INFINITY };
 
 /** Prompt tokens computed between two tokens of the running answers; one prompt goes through however long it is. */
 const promptTokensAStep = 512;
