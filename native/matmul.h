@@ -17,6 +17,7 @@
 #include <string_view>
 
 #include "rows.h"
+#include "thin.h"
 
 namespace preftune {
 namespace {
@@ -174,6 +175,7 @@ void multiplyInto(const at::Tensor& out, const at::Tensor& a, const at::Tensor& 
 at::Tensor emptyProduct(const at::Tensor& a, const at::Tensor& b) { return at::empty({a.size(0), b.size(1)}, a.options()); }
 
 at::Tensor mm(const at::Tensor& a, const at::Tensor& b) {
+  if (isThin(a, b)) return thinProduct(a, b);
   if (!fits(a, b)) return at::cpu::mm(a, b);
   at::Tensor out = emptyProduct(a, b);
   multiplyInto(out, a, b, false);
@@ -188,6 +190,7 @@ at::Tensor& mmOut(const at::Tensor& a, const at::Tensor& b, at::Tensor& out) {
 
 // beta self + alpha a · b. `alpha` goes with the smaller factor, so that it costs little.
 at::Tensor& addmmInto(at::Tensor& self, const at::Tensor& a, const at::Tensor& b, const at::Scalar& beta, const at::Scalar& alpha) {
+  if (isThin(a, b) && isResult(self, a, b) && beta.toDouble() == 1) return self.add_(thinProduct(a, b), alpha);
   if (!fits(a, b) || !isResult(self, a, b)) return at::cpu::addmm_(self, a, b, beta, alpha);
   const bool isPlain = alpha.toDouble() == 1, scalesLeft = !isPlain && a.numel() <= b.numel();
   if (beta.toDouble() != 1 && beta.toDouble() != 0) self.mul_(beta);
@@ -196,6 +199,7 @@ at::Tensor& addmmInto(at::Tensor& self, const at::Tensor& a, const at::Tensor& b
 }
 
 at::Tensor addmm(const at::Tensor& self, const at::Tensor& a, const at::Tensor& b, const at::Scalar& beta, const at::Scalar& alpha) {
+  if (isThin(a, b) && self.scalar_type() == at::kFloat) return thinProduct(a, b).mul_(alpha).add_(self, beta);
   if (!fits(a, b) || self.scalar_type() != at::kFloat) return at::cpu::addmm(self, a, b, beta, alpha);
   at::Tensor out = emptyProduct(a, b);
   if (beta.toDouble() != 0) out.copy_(self);

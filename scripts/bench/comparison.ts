@@ -54,7 +54,7 @@ function benchAdapter(model: ModelConfig): TrainedParts {
 }
 
 /** What each step of a plan has to do. */
-export function workOf(
+function workOf(
   rows: readonly WorkloadRow[],
   { plan, shape }: Pick<Comparison, "plan" | "shape">,
 ): StepWork[] {

@@ -1,0 +1,120 @@
+/** What the generation engine is asked and what it tells: plain data, which structured cloning carries to another process. */
+
+/** One prompt to answer `n` times. Names follow transformers and the OpenAI API where those have one. */
+export interface GenerateRequest {
+  /** Tokens of the prompt, at least one. */
+  promptIds: readonly number[];
+  /** Answers to the prompt; they share the prompt's cache, computed once. */
+  n: number;
+  /** Longest answer, in tokens. */
+  maxNewTokens: number;
+  /** Divides the logits before the softmax; 0 takes the likeliest token each time. */
+  temperature: number;
+  /** Draw among the k likeliest tokens; null for all. */
+  topK: number | null;
+  /** Draw among the likeliest tokens that together reach this probability; null for all. */
+  topP: number | null;
+  /** Draw among tokens at least this fraction as likely as the likeliest; null for all. */
+  minP: number | null;
+  /** Divides positive logits of tokens already in prompt or answer and multiplies negative ones; null for none. */
+  repetitionPenalty: number | null;
+  /** Tokens that end an answer. They are not part of its text. */
+  stopIds: ReadonlySet<number>;
+  /** Texts that end an answer. They, and what follows them, are not part of its text. */
+  stop: readonly string[];
+  /** Decides the draws: the same request with the same seed gives the same answers, whatever else is running. */
+  seed: number;
+  /** How many likeliest alternatives to tell for each token, 0 for the token's own log-prob only, null for none. */
+  logprobs: number | null;
+  /** Name of the adapter to answer with; null for the base model. */
+  adapter: string | null;
+}
+
+/** A token that could have come, with its log-prob. */
+export interface TokenLogprob {
+  id: number;
+  /** The token on its own as text; a part of a character is shown as U+FFFD. */
+  text: string;
+  /** ln p under the model itself: before temperature, penalty and filters. */
+  logprob: number;
+}
+
+/** A token of an answer. */
+export interface TokenEvent {
+  type: "token";
+  /** 0 … n - 1 */
+  answer: number;
+  id: number;
+  /** What the answer's text grew by: empty while a character, or what may become a stop text, is incomplete. */
+  text: string;
+  /** ln p of the token under the model itself; null unless asked for. */
+  logprob: number | null;
+  /** The likeliest tokens in its place, likeliest first; as many as asked for. */
+  top: TokenLogprob[];
+}
+
+/** An answer's end. */
+export interface EndEvent {
+  type: "end";
+  /** 0 … n - 1 */
+  answer: number;
+  /** "stop": by a stop token or stop text; "length": cut at `maxNewTokens` or the model's longest context. */
+  reason: "stop" | "length";
+  /** Text that was held back and now turns out to belong to the answer. */
+  text: string;
+  /** The stop token or stop text that ended it; null for "length". */
+  stoppedBy: number | string | null;
+}
+
+/** What happens to a request, in order. `done` or `error` is the last; a cancelled request tells nothing more. */
+export type GenerateEvent =
+  | TokenEvent
+  | EndEvent
+  | {
+      type: "done";
+      promptTokens: number;
+      /** Tokens drawn for all answers, those that ended an answer included. */
+      completionTokens: number;
+    }
+  | { type: "error"; message: string };
+
+/** Bounds of an engine. */
+export interface EngineLimits {
+  /** Answers computed at once; further ones wait. */
+  maxRunning: number;
+  /** Tokens (of prompts and answers) that the cache holds at most; requests wait for room. */
+  maxCacheTokens: number;
+}
+
+/** What an engine is doing. */
+export interface EngineStats {
+  /** Answers under way. */
+  running: number;
+  /** Requests that have not started. */
+  waiting: number;
+  /** Prompt tokens computed since the start; a prompt counts once however many answers it has. */
+  promptTokens: number;
+  /** Tokens drawn since the start. */
+  completionTokens: number;
+  /** Memory of the cache in use, and what is reserved. */
+  cacheBytesUsed: number;
+  cacheBytesReserved: number;
+}
+
+/**
+ * The engine's face to a server: `src/generate/engine.ts` has it as a class. Nothing runs by itself: the owner calls
+ * `step` while it returns true.
+ */
+export interface GenerationEngine {
+  /**
+   * Queues a request. Its events arrive inside later calls of `step`.
+   *
+   * @throws {ConfigError} if a value is out of range, the adapter unknown, or prompt and answer cannot fit the limits
+   */
+  submit(id: string, request: GenerateRequest, onEvent: (event: GenerateEvent) => void): void;
+  /** Drops a request and frees its cache; nothing if it is unknown or over. */
+  cancel(id: string): void;
+  /** One pass: admits and computes waiting prompts, and adds a token to every running answer. False when idle. */
+  step(): boolean;
+  readonly stats: EngineStats;
+}
