@@ -113,10 +113,11 @@ export class PhaseProgress {
     this.#started = performance.now();
   }
 
-  /** `count` units are done. */
-  update(count: number): void {
+  /** `count` units are done; `note` stands beside it where there is room. */
+  update(count: number, note = ""): void {
     this.#count = count;
-    this.#line.draw([`${this.#label} ${this.#amount()}`], false);
+    const parts = [`${this.#label} ${this.#amount()}`, note].filter((part) => part !== "");
+    this.#line.draw(parts, false);
   }
 
   /** The phase is over: one line stays, with its time. */

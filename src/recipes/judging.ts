@@ -1,0 +1,150 @@
+/** What the commands with a judge share: the judge with its kept judgments, answers, files of results. */
+import { existsSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { ConfigError, EndpointError } from "../base/errors.ts";
+import { writeFileAtomic } from "../base/files.ts";
+import { parseAnswerer } from "../judge/answerer.ts";
+import { Endpoint, type EndpointOptions } from "../judge/endpoint.ts";
+import { Judge, type JudgeCounts } from "../judge/judge.ts";
+import { JudgmentStore } from "../judge/judgment-store.ts";
+import type { Question } from "../judge/questions.ts";
+import { type AnswerOptions, answersOf, type NamedAnswers } from "./answers.ts";
+
+/** Prices of a judge, in the user's currency for a million tokens. */
+export interface Price {
+  prompt: number;
+  completion: number;
+}
+
+/** What all commands with a judge take. */
+export interface JudgingOptions extends Omit<AnswerOptions, "openEndpoint"> {
+  judge: {
+    baseUrl: string;
+    model: string;
+    apiKey: string | null;
+    temperature: number;
+    maxTokens: number;
+    retriesWithoutVerdict: number;
+    /** Further fields of requests. */
+    extra: Readonly<Record<string, unknown>>;
+    price: Price | null;
+  };
+  /** Of endpoints that answer questions. */
+  answerKey: string | null;
+  /** Limits, for each endpoint. */
+  limits: Pick<EndpointOptions, "timeoutMs" | "maxRetries" | "requestsPerMinute" | "tokensPerMinute">;
+  /** Samples of the bootstrap. */
+  bootstrapRounds: number;
+}
+
+/** What a judge was and what came of asking it. */
+export interface JudgeReport extends JudgeCounts {
+  model: string;
+  endpoint: string;
+  temperature: number;
+  maxTokens: number;
+  /** In the currency of the prices; null without prices or without counts of tokens. */
+  cost: number | null;
+}
+
+/** A judge that is ready, and what it takes to close it. */
+export interface Judging extends Disposable {
+  judge: Judge;
+  report: () => JudgeReport;
+  /** Tells how many judgments are done. */
+  onJudged: (done: number, total: number) => void;
+}
+
+/**
+ * Opens the judge, with the judgments kept in `dir/judgments.sqlite`.
+ *
+ * @throws {ConfigError} if its address cannot be used
+ * @throws {FileError} if judgments cannot be kept
+ */
+export function openJudging(options: JudgingOptions): Judging {
+  const { judge: settings, limits, dir } = options;
+  const { baseUrl, model, apiKey, extra, temperature, maxTokens, retriesWithoutVerdict, price } = settings;
+  const endpoint = new Endpoint({ baseUrl, model, apiKey, extra, ...limits });
+  const store = new JudgmentStore(join(dir, "judgments.sqlite"));
+  const judge = new Judge({ endpoint, store, temperature, maxTokens, retriesWithoutVerdict });
+  const cost = (): number | null => {
+    if (price === null || endpoint.spent.uncounted > 0) return null;
+    const { promptTokens, completionTokens } = endpoint.spent;
+    return (promptTokens * price.prompt + completionTokens * price.completion) / 1e6;
+  };
+  return {
+    judge,
+    report: () => ({
+      model,
+      endpoint: endpoint.baseUrl,
+      temperature,
+      maxTokens,
+      ...judge.counts,
+      cost: cost(),
+    }),
+    onJudged: (done, total) => {
+      const spent = cost();
+      const note = spent === null || spent === 0 ? "" : `cost ${spent.toPrecision(3)}`;
+      options.onPhase?.("judgments", done, total, note);
+    },
+    [Symbol.dispose]: () => store.close(),
+  };
+}
+
+/** The answers of one who is named as on the command line. */
+export function namedAnswers(
+  text: string,
+  questions: readonly Question[],
+  temperatureOf: (question: Question) => number,
+  options: JudgingOptions,
+): Promise<NamedAnswers> {
+  const { answerKey: apiKey, limits } = options;
+  return answersOf(parseAnswerer(text), questions, temperatureOf, {
+    ...options,
+    openEndpoint: (place) => new Endpoint({ ...place, apiKey, ...limits }),
+  });
+}
+
+/** Two names that tell their bearers apart. */
+export function twoNames(a: NamedAnswers, b: NamedAnswers): readonly [string, string] {
+  return a.name === b.name ? [`${a.name} (A)`, `${b.name} (B)`] : [a.name, b.name];
+}
+
+/**
+ * @throws {EndpointError} when no judgment has a verdict: figures would be of nothing
+ */
+export function requireVerdicts(verdicts: number, { judgments, unparsable, refused, endpoint }: JudgeReport): void {
+  if (verdicts > 0) return;
+  throw new EndpointError(
+    `${endpoint}: expected verdicts, got none in ${judgments} judgments: ${unparsable} answers could not be read as one, ` +
+      `${refused} requests were refused. Look into judgments.sqlite, and choose a judge that follows its prompt.`,
+    null,
+  );
+}
+
+/**
+ * A file of a benchmark: the one that is named, or `name` in the benchmark's directory.
+ *
+ * @throws {ConfigError} when neither is there
+ */
+export function benchFile(
+  given: string | null,
+  bench: string | null,
+  names: readonly string[],
+  option: string,
+): string {
+  if (given !== null) return given;
+  const paths = bench === null ? [] : names.map((name) => join(bench, name));
+  const found = paths.find((path) => existsSync(path) && statSync(path).isFile());
+  if (found !== undefined) return found;
+  throw new ConfigError(
+    bench === null
+      ? `expected --bench DIR with ${names[0]}, or ${option}.`
+      : `--bench ${bench}: expected ${names.join(" or ")} in it. Name the file by ${option}.`,
+  );
+}
+
+/** Writes results as JSON; figures that are not known are null. @throws {FileError} when that fails */
+export function writeResults(path: string, results: unknown): void {
+  writeFileAtomic(path, `${JSON.stringify(results, null, 2)}\n`);
+}
