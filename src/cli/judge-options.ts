@@ -5,7 +5,13 @@ import { ConfigError } from "../base/errors.ts";
 import { isRecord } from "../formats/json-fields.ts";
 import { parseEndpoint } from "../judge/answerer.ts";
 import type { JudgingOptions, Price } from "../recipes/judging.ts";
-import { environmentOf, type MachineOptions, positiveNumber, wholeNumber, withMachineOptions } from "./options.ts";
+import {
+  environmentOf,
+  type MachineOptions,
+  positiveNumber,
+  wholeNumber,
+  withMachineOptions,
+} from "./options.ts";
 import type { Phases } from "./phases.ts";
 
 /** The words of the shared options. */
@@ -53,7 +59,11 @@ export function withJudgeOptions(command: Command, dir: string): Command {
       wholeNumber(0),
       0,
     )
-    .option("--answer-key-env <name>", "variable with the key of endpoints that answer", "PREFTUNE_ANSWER_KEY")
+    .option(
+      "--answer-key-env <name>",
+      "variable with the key of endpoints that answer",
+      "PREFTUNE_ANSWER_KEY",
+    )
     .option("--max-new-tokens <count>", "longest answer that is made", wholeNumber(1), 1024)
     .option("--seed <number>", "decides a local model's answers", wholeNumber(0), 42)
     .option("--chat-template <template>", "of local models: name, file or text; default: the tokenizer's own")

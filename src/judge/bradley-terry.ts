@@ -16,8 +16,8 @@ import {
   type Interval,
   percentileInterval,
 } from "../evaluate/bootstrap.ts";
+import { byQuestion, type Figure, type JudgedPair } from "./judged-pair.ts";
 import { fitLogistic, type LogisticData, sigmoid } from "./logistic.ts";
-import type { Figure, JudgedPair } from "./judged-pair.ts";
 import { STYLE_FEATURES, styleDifference } from "./style.ts";
 
 /** How verdicts become battles. */
@@ -34,12 +34,10 @@ export interface Control {
   coefficients: Record<string, Figure>;
 }
 
-/** One verdict. */
+/** A pair's verdicts. */
 interface Battle {
   id: string;
-  /** 1: A won; 0: B; 0.5: a tie. */
-  outcome: number;
-  weight: number;
+  verdicts: { outcome: number; weight: number }[];
   differences: readonly number[];
 }
 
@@ -53,24 +51,22 @@ export function winRate(
   options: BattleOptions,
 ): { verdicts: number; winRate: Figure; intervalOverVerdicts: Interval } {
   const battles = battlesOf(pairs, options.strongWeight);
-  const sums = [...Map.groupBy(battles, ({ id }) => id).values()].map((group) => [
-    group.reduce((sum, { outcome, weight }) => sum + weight * outcome, 0),
-    group.reduce((sum, { weight }) => sum + weight, 0),
-  ]);
-  const repeated = battles.flatMap(({ outcome, weight }) => Array.from({ length: weight }, () => outcome));
+  const all = battles.flatMap(({ verdicts }) => verdicts);
+  const sums = byQuestion(battles).map((group) => totals(group.flatMap(({ verdicts }) => verdicts)));
+  const repeated = all.flatMap(({ outcome, weight }) => Array.from({ length: weight }, () => outcome));
   const share = (draw: Iterable<number>): number => {
     let won = 0;
-    let all = 0;
+    let weight = 0;
     for (const i of draw) {
-      won += sums[i]?.[0] ?? 0;
-      all += sums[i]?.[1] ?? 0;
+      won += sums[i]?.won ?? 0;
+      weight += sums[i]?.weight ?? 0;
     }
-    return won / all;
+    return won / weight;
   };
   const mean = (draw: Int32Array): number =>
     draw.reduce((sum, i) => sum + (repeated[i] as number), 0) / draw.length;
   return {
-    verdicts: battles.length,
+    verdicts: all.length,
     winRate: {
       value: share(sums.keys()),
       interval: bootstrapInterval(sums.length, share, options.bootstrap),
@@ -91,22 +87,27 @@ export function controlFigures(
   };
 }
 
+/** The pairs that have a verdict. Outcomes: 1 where A won, 0 where B did, 0.5 for a tie. */
 function battlesOf(pairs: readonly JudgedPair[], strongWeight: number): Battle[] {
   return pairs.flatMap(({ id, verdicts, styles: [a, b] }) => {
-    const differences = STYLE_FEATURES.map((name) => styleDifference(a[name], b[name]));
-    return verdicts.flatMap((verdict): Battle[] =>
-      verdict === null
-        ? []
-        : [
-            {
-              id,
-              outcome: (1 + Math.sign(verdict)) / 2,
-              weight: Math.abs(verdict) > 1 ? strongWeight : 1,
-              differences,
-            },
-          ],
-    );
+    const known = verdicts.filter((verdict) => verdict !== null);
+    if (known.length === 0) return [];
+    return {
+      id,
+      verdicts: known.map((verdict) => ({
+        outcome: (1 + Math.sign(verdict)) / 2,
+        weight: Math.abs(verdict) > 1 ? strongWeight : 1,
+      })),
+      differences: STYLE_FEATURES.map((name) => styleDifference(a[name], b[name])),
+    };
   });
+}
+
+function totals(verdicts: Battle["verdicts"]): { won: number; weight: number } {
+  return {
+    won: verdicts.reduce((sum, { outcome, weight }) => sum + weight * outcome, 0),
+    weight: verdicts.reduce((sum, { weight }) => sum + weight, 0),
+  };
 }
 
 function controlled(
@@ -118,21 +119,26 @@ function controlled(
     const at = STYLE_FEATURES.indexOf(name);
     return scaled(battles.map(({ differences }) => differences[at] as number));
   });
+  const sums = battles.map(({ verdicts }) => totals(verdicts));
   const data: LogisticData = {
-    covariates: battles.map((_, i) => [1, ...columns.map((column) => column[i] as number)]),
-    outcomes: battles.map(({ outcome }) => outcome),
-    weights: battles.map(({ weight }) => weight),
+    covariates: Float64Array.from(
+      battles.flatMap((_, i) => [1, ...columns.map((column) => column[i] as number)]),
+    ),
+    // Verdicts on the same pair share its covariates: their mean says as much as they do.
+    outcomes: Float64Array.from(sums, ({ won, weight }) => won / weight),
+    weights: Float64Array.from(sums, ({ weight }) => weight),
   };
   const penalties = [strengthPenalty, ...features.map(() => stylePenalty)];
-  const fit = fitLogistic(data, penalties);
+  const fit = fitLogistic(data, { penalties });
   const ids = [...new Set(battles.map(({ id }) => id))];
   const unit = new Map(ids.map((id, i) => [id, i]));
+  const unitOf = Int32Array.from(battles, ({ id }) => unit.get(id) as number);
   const fits: number[][] = [];
   for (const draw of bootstrapDraws(ids.length, bootstrap)) {
     const times = new Int32Array(ids.length);
     for (const i of draw) times[i] = (times[i] as number) + 1;
-    const weights = battles.map(({ id, weight }) => weight * (times[unit.get(id) as number] as number));
-    fits.push(fitLogistic({ ...data, weights }, penalties));
+    const weights = data.weights.map((weight, i) => weight * (times[unitOf[i] as number] as number));
+    fits.push(fitLogistic({ ...data, weights }, { penalties, start: fit }));
   }
   const figure = (at: number, shown: (coefficient: number) => number): Figure => ({
     value: shown(fit[at] as number),

@@ -116,7 +116,7 @@ export class Endpoint {
           ...(this.#key === null ? {} : { authorization: `Bearer ${this.#key}` }),
         },
         body,
-        redirect: "error",
+        redirect: "manual",
         signal: AbortSignal.timeout(this.#timeoutMs),
       });
       text = await readBody(response);
@@ -182,6 +182,8 @@ export class Endpoint {
 function advice(status: number | null, passing: boolean): string {
   if (status === 401 || status === 403) return "Check the key and the variable that it is taken from.";
   if (status === 404) return "Check the address (it ends in /v1 as a rule) and the model's name.";
+  if (status !== null && status < 400)
+    return "It points elsewhere, which is not followed: give that address.";
   if (passing) return "Check that it runs, or try later: what is judged already is kept.";
   return "Check the model's name and the settings of the request.";
 }

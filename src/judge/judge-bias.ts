@@ -100,22 +100,31 @@ export function correlationFigure(
   points: readonly { id: string; x: number; y: number }[],
   bootstrap: BootstrapOptions = {},
 ): Figure {
-  const groups = byQuestion(points);
-  const drawn = (draw: Int32Array): number => correlation([...draw].flatMap((i) => groups[i] ?? []));
-  return { value: correlation(points), interval: bootstrapInterval(groups.length, drawn, bootstrap) };
+  const sums = byQuestion(points).map(momentsOf);
+  const drawn = (draw: Iterable<number>): number => {
+    const total: Moments = [0, 0, 0, 0, 0, 0];
+    for (const i of draw) add(total, sums[i] as Moments);
+    return correlation(total);
+  };
+  return { value: drawn(sums.keys()), interval: bootstrapInterval(sums.length, drawn, bootstrap) };
 }
 
-function correlation(points: readonly { x: number; y: number }[]): number {
-  const n = points.length;
-  const meanX = points.reduce((sum, { x }) => sum + x, 0) / n;
-  const meanY = points.reduce((sum, { y }) => sum + y, 0) / n;
-  let xx = 0;
-  let yy = 0;
-  let xy = 0;
-  for (const { x, y } of points) {
-    xx += (x - meanX) ** 2;
-    yy += (y - meanY) ** 2;
-    xy += (x - meanX) * (y - meanY);
-  }
-  return xx < 1e-20 || yy < 1e-20 ? Number.NaN : xy / Math.sqrt(xx * yy);
+/** Sums over points: their number, x, y, x², y², xy. */
+type Moments = [n: number, x: number, y: number, xx: number, yy: number, xy: number];
+
+function momentsOf(points: readonly { x: number; y: number }[]): Moments {
+  const sums: Moments = [0, 0, 0, 0, 0, 0];
+  for (const { x, y } of points) add(sums, [1, x, y, x * x, y * y, x * y]);
+  return sums;
+}
+
+function add(sums: Moments, more: Moments): void {
+  for (let i = 0; i < sums.length; i++) sums[i] = (sums[i] as number) + (more[i] as number);
+}
+
+function correlation([n, x, y, xx, yy, xy]: Moments): number {
+  const [spreadX, spreadY] = [xx - (x * x) / n, yy - (y * y) / n];
+  // What rounding leaves of no spread at all is none.
+  if (!(spreadX > 1e-12 * xx && spreadY > 1e-12 * yy)) return Number.NaN;
+  return (xy - (x * y) / n) / Math.sqrt(spreadX * spreadY);
 }

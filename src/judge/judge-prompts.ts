@@ -89,7 +89,8 @@ export function readArenaPrompt(configPath: string, settingsPath: string): PairP
     new FormatError(`${configPath}: expected "${field}" to be ${what}, as Arena-Hard's own file has it.`);
   if (typeof name !== "string") throw wrong("bench_name", "a name");
   if (typeof template !== "string") throw wrong("prompt_template", "a text");
-  if (!found.every((pattern) => typeof pattern === "string")) throw wrong("regex_patterns", "a list of texts");
+  if (!found.every((pattern) => typeof pattern === "string"))
+    throw wrong("regex_patterns", "a list of texts");
   const system = config["system_prompt"] ?? systemOf(settingsPath, name);
   if (typeof system !== "string") throw wrong("system_prompt", "a text");
   return { name, where: configPath, system, template, patterns: found };

@@ -35,9 +35,7 @@ export class JudgmentStore {
       this.#get = this.#database.prepare(
         "SELECT text, finish_reason, prompt_tokens, completion_tokens FROM judgments WHERE key = ?",
       );
-      this.#put = this.#database.prepare(
-        "INSERT OR IGNORE INTO judgments VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-      );
+      this.#put = this.#database.prepare("INSERT OR IGNORE INTO judgments VALUES (?, ?, ?, ?, ?, ?, ?, ?)");
     } catch (error) {
       throw this.#failure(error);
     }
@@ -62,7 +60,16 @@ export class JudgmentStore {
     const { promptTokens = null, completionTokens = null } = usage ?? {};
     const time = new Date().toISOString();
     this.#guard(() =>
-      this.#put.run(key, label.model, label.messages, text, finishReason, promptTokens, completionTokens, time),
+      this.#put.run(
+        key,
+        label.model,
+        label.messages,
+        text,
+        finishReason,
+        promptTokens,
+        completionTokens,
+        time,
+      ),
     );
   }
 

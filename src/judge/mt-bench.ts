@@ -16,7 +16,7 @@ import { type Question, questionText } from "./questions.ts";
 import { styleOf } from "./style.ts";
 
 /** Temperatures at which the categories are answered. */
-export const MT_BENCH_TEMPERATURES: Readonly<Record<string, number>> = {
+const temperatures: Readonly<Record<string, number>> = {
   writing: 0.7,
   roleplay: 0.7,
   extraction: 0,
@@ -35,7 +35,7 @@ const referencedCategories: ReadonlySet<string | null> = new Set(["math", "reaso
 
 /** The temperature at which a question is answered. */
 export function mtBenchTemperature({ temperature, category }: Question): number {
-  return temperature ?? MT_BENCH_TEMPERATURES[category ?? ""] ?? otherTemperature;
+  return temperature ?? temperatures[category ?? ""] ?? otherTemperature;
 }
 
 /** Whether a question's answers are graded against a reference. */

@@ -103,12 +103,7 @@ async function rate(
 
 async function readMaterial(options: MtBenchOptions): Promise<MtBenchMaterial> {
   const { bench, limit, categories } = options;
-  const promptPath = benchFile(
-    options.judgePrompts,
-    bench,
-    ["judge_prompts.jsonl"],
-    "--judge-prompts FILE",
-  );
+  const promptPath = benchFile(options.judgePrompts, bench, ["judge_prompts.jsonl"], "--judge-prompts FILE");
   const questionPath = benchFile(options.questions, bench, ["question.jsonl"], "--questions FILE");
   const questions = await readQuestions(questionPath, { limit, categories });
   const prompts = await readJudgePrompts(promptPath);

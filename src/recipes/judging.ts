@@ -113,7 +113,10 @@ export function twoNames(a: NamedAnswers, b: NamedAnswers): readonly [string, st
 /**
  * @throws {EndpointError} when no judgment has a verdict: figures would be of nothing
  */
-export function requireVerdicts(verdicts: number, { judgments, unparsable, refused, endpoint }: JudgeReport): void {
+export function requireVerdicts(
+  verdicts: number,
+  { judgments, unparsable, refused, endpoint }: JudgeReport,
+): void {
   if (verdicts > 0) return;
   throw new EndpointError(
     `${endpoint}: expected verdicts, got none in ${judgments} judgments: ${unparsable} answers could not be read as one, ` +
