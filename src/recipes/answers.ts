@@ -10,7 +10,7 @@ import type { Endpoint } from "../judge/endpoint.ts";
 import { type Asking, askEndpoint } from "../judge/endpoint-answers.ts";
 import type { Question } from "../judge/questions.ts";
 import type { EnvironmentOptions } from "../train/environment.ts";
-import { askLocalModel, type LocalModel, localIdentity } from "./local-answers.ts";
+import type { LocalModel } from "./local-answers.ts";
 import { withLocalModels } from "./local-models.ts";
 import type { PhaseListener } from "./train-events.ts";
 
@@ -99,6 +99,8 @@ async function sourceOf(
       ask: (asking) => askEndpoint(endpoint, asking, options.concurrency),
     };
   }
+  // Who has answers, or an endpoint, needs no libtorch.
+  const { askLocalModel, localIdentity } = await import("./local-answers.ts");
   const found = await withLocalModels({ ...answerer, ...options });
   const { model, adapter, device, dtype, threads } = found;
   const local: LocalModel = { model, adapter, seed, chatTemplate, device, dtype, threads };

@@ -62,7 +62,7 @@ export async function evaluateMtBench(options: MtBenchOptions): Promise<RatingRe
   const answersOf = (text: string) => namedAnswers(text, material.questions, mtBenchTemperature, options);
   const own = await answersOf(options.answerer);
   if (options.against === null) {
-    return rate({ material, judging, options }, own.name, own.answers);
+    return await rate({ material, judging, options }, own.name, own.answers);
   }
   const other = await answersOf(options.against);
   const tasks = mtBenchPairTasks(material, own.answers, other.answers);
