@@ -1,7 +1,7 @@
 /** `preftune evaluate mt-bench`. */
 import { Command } from "commander";
 import { ANSWERER_FORMS } from "../judge/answerer.ts";
-import { type JudgeWords, judgingOf, resultPath, withJudgeOptions } from "./judge-options.ts";
+import { type JudgeWords, judgingOf, withJudgeOptions } from "./judge-options.ts";
 import { finishJudging } from "./judge-output.ts";
 import { wholeNumber } from "./options.ts";
 import { Phases } from "./phases.ts";
@@ -46,5 +46,5 @@ async function run(answerer: string, words: Words): Promise<void> {
     categories: words.categories?.split(",").map((name) => name.trim()) ?? null,
   });
   phases.done();
-  finishJudging(report, resultPath(words));
+  finishJudging(report, words);
 }

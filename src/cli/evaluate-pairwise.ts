@@ -1,7 +1,7 @@
 /** `preftune evaluate pairwise`. */
 import { Command } from "commander";
 import { ANSWERER_FORMS } from "../judge/answerer.ts";
-import { atLeastZero, type JudgeWords, judgingOf, resultPath, withJudgeOptions } from "./judge-options.ts";
+import { atLeastZero, type JudgeWords, judgingOf, withJudgeOptions } from "./judge-options.ts";
 import { finishJudging } from "./judge-output.ts";
 import { wholeNumber } from "./options.ts";
 import { Phases } from "./phases.ts";
@@ -44,5 +44,5 @@ async function run(a: string, b: string, words: Words): Promise<void> {
     strongWeight: words.strongWeight,
   });
   phases.done();
-  finishJudging(report, resultPath(words));
+  finishJudging(report, words);
 }

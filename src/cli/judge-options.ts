@@ -1,5 +1,4 @@
 /** Options that the commands with a judge share, and what they do after judging. */
-import { join } from "node:path";
 import { type Command, InvalidArgumentError } from "commander";
 import { ConfigError } from "../base/errors.ts";
 import { isRecord } from "../formats/json-fields.ts";
@@ -132,9 +131,4 @@ export function judgingOf(words: JudgeWords, phases: Phases): JudgingOptions {
     concurrency: words.concurrency,
     onPhase: phases.listen,
   };
-}
-
-/** Where results go. */
-export function resultPath({ output, dir }: JudgeWords): string {
-  return output ?? join(dir, "results.json");
 }

@@ -1,11 +1,18 @@
-/** What commands with a judge leave: results as JSON, and a table on the terminal. */
-import type { RatingReport } from "../recipes/evaluate-mt-bench.ts";
-import { writeResults } from "../recipes/judging.ts";
-import type { PairReport } from "../recipes/pair-report.ts";
+/** What commands with a judge leave: results as JSON, a report as HTML, and a table on the terminal. */
+import { join } from "node:path";
+import { writeFileAtomic } from "../base/files.ts";
+import { judgeReportPage } from "../judge/report-page.ts";
+import type { PairReport, RatingReport } from "../judge/reports.ts";
 import { reportText } from "./judge-text.ts";
 
-/** Writes the results, then shows them. */
-export function finishJudging(report: RatingReport | PairReport, path: string): void {
-  writeResults(path, report);
-  process.stdout.write(`${reportText(report)}\n\n${path}\n`);
+/** Writes the results (figures that are not known are null) and the report, then shows the figures. */
+export function finishJudging(
+  report: RatingReport | PairReport,
+  words: { dir: string; output?: string },
+): void {
+  const results = words.output ?? join(words.dir, "results.json");
+  const page = join(words.dir, "report.html");
+  writeFileAtomic(results, `${JSON.stringify(report, null, 2)}\n`);
+  writeFileAtomic(page, judgeReportPage(report));
+  process.stdout.write(`${reportText(report)}\n\n${results}\n${page}\n`);
 }

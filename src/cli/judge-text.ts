@@ -4,9 +4,7 @@ import type { Interval } from "../evaluate/bootstrap.ts";
 import type { Figure } from "../judge/judged-pair.ts";
 import type { Score } from "../judge/mt-bench.ts";
 import type { Outcomes } from "../judge/pair-figures.ts";
-import type { RatingReport } from "../recipes/evaluate-mt-bench.ts";
-import type { JudgeReport } from "../recipes/judging.ts";
-import type { PairReport } from "../recipes/pair-report.ts";
+import type { JudgeReport, PairReport, RatingReport } from "../judge/reports.ts";
 
 /** The tables of either kind of report. */
 export function reportText(report: RatingReport | PairReport): string {

@@ -5,7 +5,6 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { requireShared, skipWithoutShared } from "../../test/support/shared.ts";
-import { writeRows } from "../../test/support/tiny-model.ts";
 import { ConfigError, DataError, FileError, FormatError } from "../base/errors.ts";
 import { AnswerLog, answerKey } from "./answer-log.ts";
 import { matchAnswers, readAnswerFile } from "./answer-rows.ts";
@@ -19,7 +18,11 @@ import { verdictReader } from "./verdicts.ts";
 const dir = mkdtempSync(join(tmpdir(), "preftune-answers-"));
 after(() => rmSync(dir, { recursive: true, force: true }));
 let files = 0;
-const rows = (...values: unknown[]): string => writeRows(join(dir, `rows-${files++}.jsonl`), values);
+const rows = (...values: unknown[]): string => {
+  const path = join(dir, `rows-${files++}.jsonl`);
+  writeFileSync(path, values.map((value) => `${JSON.stringify(value)}\n`).join(""));
+  return path;
+};
 
 test("questions of every form", async () => {
   const path = rows(

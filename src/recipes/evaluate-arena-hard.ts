@@ -2,9 +2,10 @@
 import { readArenaPrompt } from "../judge/judge-prompts.ts";
 import { judgePairs, pairTasks } from "../judge/pair-tasks.ts";
 import { readQuestions } from "../judge/questions.ts";
+import type { PairReport } from "../judge/reports.ts";
 import { verdictReader } from "../judge/verdicts.ts";
 import { benchFile, type JudgingOptions, namedAnswers, openJudging, twoNames } from "./judging.ts";
-import { type PairReport, pairReport } from "./pair-report.ts";
+import { pairReport } from "./pair-report.ts";
 
 /** What is evaluated. Files that are null are looked for in `bench` by their published names. */
 export interface ArenaHardOptions extends JudgingOptions {

@@ -8,16 +8,15 @@ import {
   mtBenchTemperature,
   needsReference,
   type RatedTurn,
-  type RatingFigures,
   ratingFigures,
   ratingTasks,
 } from "../judge/mt-bench.ts";
 import { judgePairs } from "../judge/pair-tasks.ts";
 import { type Question, readQuestions } from "../judge/questions.ts";
+import type { PairReport, RatingReport } from "../judge/reports.ts";
 import { readLetter, readRating } from "../judge/verdicts.ts";
 import {
   benchFile,
-  type JudgeReport,
   type Judging,
   type JudgingOptions,
   namedAnswers,
@@ -25,7 +24,7 @@ import {
   requireVerdicts,
   twoNames,
 } from "./judging.ts";
-import { type PairReport, pairReport } from "./pair-report.ts";
+import { pairReport } from "./pair-report.ts";
 
 /** What is evaluated. Files that are null are looked for in `bench` by their published names. */
 export interface MtBenchOptions extends JudgingOptions {
@@ -39,16 +38,6 @@ export interface MtBenchOptions extends JudgingOptions {
   judgePrompts: string | null;
   limit: number | null;
   categories: readonly string[] | null;
-}
-
-/** Ratings of one model. */
-export interface RatingReport {
-  benchmark: "mt-bench";
-  model: string;
-  questions: number;
-  judge: JudgeReport;
-  figures: RatingFigures;
-  turns: readonly RatedTurn[];
 }
 
 /**

@@ -4,10 +4,11 @@ import { type PairPrompt, readArenaPrompt, readJudgePrompts } from "../judge/jud
 import { mtBenchPairTasks } from "../judge/mt-bench.ts";
 import { judgePairs, OWN_PAIR_PROMPT, type PairTask, pairTasks } from "../judge/pair-tasks.ts";
 import { type Question, readQuestions } from "../judge/questions.ts";
+import type { PairReport } from "../judge/reports.ts";
 import { type PairVerdict, readLetter, verdictReader } from "../judge/verdicts.ts";
 import type { NamedAnswers } from "./answers.ts";
 import { type JudgingOptions, namedAnswers, openJudging, twoNames } from "./judging.ts";
-import { type PairReport, pairReport } from "./pair-report.ts";
+import { pairReport } from "./pair-report.ts";
 
 /** What is compared. */
 export interface PairwiseOptions extends JudgingOptions {

@@ -2,12 +2,12 @@
 import { existsSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { ConfigError, EndpointError } from "../base/errors.ts";
-import { writeFileAtomic } from "../base/files.ts";
 import { parseAnswerer } from "../judge/answerer.ts";
 import { Endpoint, type EndpointOptions } from "../judge/endpoint.ts";
-import { Judge, type JudgeCounts } from "../judge/judge.ts";
+import { Judge } from "../judge/judge.ts";
 import { JudgmentStore } from "../judge/judgment-store.ts";
 import type { Question } from "../judge/questions.ts";
+import type { JudgeReport } from "../judge/reports.ts";
 import { type AnswerOptions, answersOf, type NamedAnswers } from "./answers.ts";
 
 /** Prices of a judge, in the user's currency for a million tokens. */
@@ -35,16 +35,6 @@ export interface JudgingOptions extends Omit<AnswerOptions, "openEndpoint"> {
   limits: Pick<EndpointOptions, "timeoutMs" | "maxRetries" | "requestsPerMinute" | "tokensPerMinute">;
   /** Samples of the bootstrap. */
   bootstrapRounds: number;
-}
-
-/** What a judge was and what came of asking it. */
-export interface JudgeReport extends JudgeCounts {
-  model: string;
-  endpoint: string;
-  temperature: number;
-  maxTokens: number;
-  /** In the currency of the prices; null without prices or without counts of tokens. */
-  cost: number | null;
 }
 
 /** A judge that is ready, and what it takes to close it. */
@@ -145,9 +135,4 @@ export function benchFile(
       ? `expected --bench DIR with ${names[0]}, or ${option}.`
       : `--bench ${bench}: expected ${names.join(" or ")} in it. Name the file by ${option}.`,
   );
-}
-
-/** Writes results as JSON; figures that are not known are null. @throws {FileError} when that fails */
-export function writeResults(path: string, results: unknown): void {
-  writeFileAtomic(path, `${JSON.stringify(results, null, 2)}\n`);
 }

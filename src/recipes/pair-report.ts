@@ -1,18 +1,8 @@
 /** What comparing two models in pairs came to, for all commands that do. */
 import type { JudgedPair } from "../judge/judged-pair.ts";
-import { type PairFigureOptions, type PairFigures, pairFigures } from "../judge/pair-figures.ts";
-import { type JudgeReport, requireVerdicts } from "./judging.ts";
-
-/** A comparison of two models. */
-export interface PairReport {
-  benchmark: "mt-bench" | "arena-hard" | "pairwise";
-  /** A, whose wins are counted, and B. */
-  models: readonly [a: string, b: string];
-  questions: number;
-  judge: JudgeReport;
-  figures: PairFigures;
-  pairs: readonly JudgedPair[];
-}
+import { type PairFigureOptions, pairFigures } from "../judge/pair-figures.ts";
+import type { JudgeReport, PairReport } from "../judge/reports.ts";
+import { requireVerdicts } from "./judging.ts";
 
 /**
  * The report on judged pairs.

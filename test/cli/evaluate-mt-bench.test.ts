@@ -10,7 +10,9 @@ import { mtBenchCommand } from "../../src/cli/evaluate-mt-bench.ts";
 import { pairwiseCommand } from "../../src/cli/evaluate-pairwise.ts";
 import { preftune } from "../support/command.ts";
 import { type ChatAnswer, type ChatCall, startJudge } from "../support/judge-server.ts";
+import { ruleAnswer } from "../support/rule-judge.ts";
 import { workshop } from "../support/runs.ts";
+import { requireShared, skipWithoutShared } from "../support/shared.ts";
 import { rowOf } from "../support/table.ts";
 import { writeRows } from "../support/tiny-model.ts";
 
@@ -160,6 +162,47 @@ test("MT-Bench in pairs: both orders, a judge that loves the first place is foun
   assert.deepEqual(rowOf(first, "all")?.slice(0, 5), ["6", "0", "6", "0", "50.0 %"]);
   assert.match(first, /in 100\.0 % .* of 6 pairs \(6 for the first, 0 for the second in both orders\)/);
   assert.match(first, /the answer shown first won 100\.0 %/);
+});
+
+test("MT-Bench's published questions, judged by a rule: all 160 turns, with references where they belong", {
+  skip: skipWithoutShared("data", "mt_bench"),
+}, async () => {
+  const bench = requireShared("data", "mt_bench");
+  const lines = readFileSync(join(bench, "question.jsonl"), "utf8").trim().split("\n");
+  // The answers to question n are n and 10 n characters long, without white space at their ends.
+  const lengthsOf = (id: number): [number, number] => [id, 10 * id];
+  const answers = writeRows(
+    shop.path("lengths.jsonl"),
+    lines
+      .map((line) => JSON.parse(line).question_id)
+      .map((id) => ({
+        question_id: id,
+        model_id: "lengths",
+        choices: [{ turns: lengthsOf(id).map((length) => "x".repeat(length)) }],
+      })),
+  );
+  await using judge = await startJudge((call) =>
+    call.text.includes("Conversation with User") ? "[[3]]" : ruleAnswer(call),
+  );
+  const dir = shop.path("published");
+  const said = await evaluate(
+    "mt-bench",
+    answers,
+    "--bench",
+    bench,
+    "--judge",
+    `${judge.baseUrl}#rule`,
+    "--dir",
+    dir,
+    "--bootstrap",
+    "50",
+  );
+  assert.equal(said.status, 0, said.stderr);
+  assert.equal(judge.calls.length, 160);
+  assert.equal(judge.calls.filter(({ text }) => /The Start of Reference Answer/.test(text)).length, 60);
+  // First turns: questions 81 to 99 have a rating of 1, the other 61 have 2. Second turns: 3.
+  assert.deepEqual(rowOf(said.stdout, "all")?.slice(3), [((19 + 2 * 61) / 80).toFixed(2), "3.00"]);
+  assert.deepEqual(rowOf(said.stdout, "writing")?.slice(3), ["1.00", "3.00"]);
 });
 
 const refusals: [what: string, words: string[], status: number, message: RegExp][] = [

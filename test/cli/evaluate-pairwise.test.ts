@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import { preftune, start } from "../support/command.ts";
 import { startJudge } from "../support/judge-server.ts";
+import { ruleAnswer, verdictByLength } from "../support/rule-judge.ts";
 import { workshop } from "../support/runs.ts";
 import { requireShared, skipWithoutShared } from "../support/shared.ts";
 import { rowOf } from "../support/table.ts";
@@ -15,35 +16,12 @@ after(() => shop[Symbol.dispose]());
 const evaluate = (...words: string[]) => preftune("evaluate", ...words);
 const results = (dir: string) => JSON.parse(readFileSync(join(dir, "results.json"), "utf8"));
 
-/** Both answers as Arena-Hard's published prompt frames them. */
-function framed(text: string): [a: string, b: string] {
-  const parts = ["A", "B"].map((name) => {
-    const [from, to] = ["Start", "End"].map((word) => `<|The ${word} of Assistant ${name}'s Answer|>`) as [
-      string,
-      string,
-    ];
-    return text.slice(text.indexOf(from) + from.length, text.indexOf(to)).trim();
-  });
-  return [parts[0] ?? "", parts[1] ?? ""];
-}
-
-/** Far longer is far better, longer is better, about as long is equal. */
-function byLength(a: number, b: number): string {
-  if (a > 2 * b) return "A>>B";
-  if (b > 2 * a) return "B>>A";
-  if (a > 1.1 * b) return "A>B";
-  return b > 1.1 * a ? "B>A" : "A=B";
-}
-
 test("Arena-Hard on the published answers, judged by a rule: the figures are those of the rule", {
   skip: skipWithoutShared("data", "arena_hard"),
 }, async () => {
   const bench = requireShared("data", "arena_hard");
   const limit = 60;
-  await using judge = await startJudge(({ text }) => {
-    const [a, b] = framed(text);
-    return `My final verdict is [[${byLength(a.length, b.length)}]]`;
-  });
+  await using judge = await startJudge(ruleAnswer);
   const dir = shop.path("arena-run");
   const own = join(bench, "answers_v0.1_gpt-3.5-turbo-0125.jsonl");
   const words = [
@@ -75,7 +53,7 @@ test("Arena-Hard on the published answers, judged by a rule: the figures are tho
     .split("\n")
     .slice(0, limit)
     .map((line) => JSON.parse(line).uid);
-  const verdicts = ids.map((id) => byLength(ours.get(id) ?? 0, theirs.get(id) ?? 0));
+  const verdicts = ids.map((id) => verdictByLength(ours.get(id) ?? 0, theirs.get(id) ?? 0));
   const count = (verdict: string): number => verdicts.filter((one) => one === verdict).length;
   const [much, more, same, less, far] = ["A>>B", "A>B", "A=B", "B>A", "B>>A"].map(count) as [
     number,

@@ -30,12 +30,13 @@ export interface JudgeServer extends AsyncDisposable {
 }
 
 /** Tokens that the endpoint says it read and wrote, each time. */
-export const promptTokens = 100;
-export const completionTokens = 10;
+const promptTokens = 100;
+const completionTokens = 10;
 
-/** Starts an endpoint. `answer` gets the call and how many came before it. */
+/** Starts an endpoint. `answer` gets the call and how many came before it. Port 0 is any that is free. */
 export async function startJudge(
   answer: (call: ChatCall, before: number) => ChatAnswer | Promise<ChatAnswer>,
+  wanted = 0,
 ): Promise<JudgeServer> {
   const state = { calls: [] as ChatCall[], mostAtOnce: 0, open: 0 };
   const server = createServer((request, response) => {
@@ -43,7 +44,7 @@ export async function startJudge(
     response.on("close", () => state.open--);
     void respond(request, response, state.calls, answer);
   });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  await new Promise<void>((resolve) => server.listen(wanted, "127.0.0.1", resolve));
   const { port } = server.address() as AddressInfo;
   return {
     baseUrl: `http://127.0.0.1:${port}/v1`,
