@@ -67,7 +67,7 @@ export function withJudgeOptions(command: Command, dir: string): Command {
     .option("--seed <number>", "decides a local model's answers", wholeNumber(0), 42)
     .option("--chat-template <template>", "of local models: name, file or text; default: the tokenizer's own")
     .option("--concurrency <count>", "requests to an endpoint at once", wholeNumber(1), 8)
-    .option("--timeout <seconds>", "longest wait for one answer", positiveNumber, 120)
+    .option("--timeout <seconds>", "longest wait for one answer, at most 300", seconds, 120)
     .option("--max-retries <count>", "further tries after 429, 5xx, timeouts and garbage", wholeNumber(0), 6)
     .option("--requests-per-minute <count>", "to each endpoint, at most", positiveNumber)
     .option("--tokens-per-minute <count>", "to and from each endpoint, at most", wholeNumber(1))
@@ -75,6 +75,15 @@ export function withJudgeOptions(command: Command, dir: string): Command {
     .option("--dir <dir>", "where answers, judgments and the report are kept", dir)
     .option("--output <file>", "where results go as JSON; default: results.json in --dir");
   return withMachineOptions(command);
+}
+
+/** Node's fetch waits no longer than 300 s for the beginning of an answer. */
+function seconds(text: string): number {
+  const value = positiveNumber(text);
+  if (value <= 300) return value;
+  throw new InvalidArgumentError(
+    "Expected at most 300 seconds. Let the judge write less: --judge-max-tokens.",
+  );
 }
 
 function endpoint(text: string): { baseUrl: string; model: string } {

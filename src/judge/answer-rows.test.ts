@@ -164,6 +164,22 @@ for (const row of [
   });
 }
 
+test("two answers to one question: the same twice is one, others are refused; names cannot steer the terminal", async () => {
+  const same = rows({ question_id: 1, answer: "a", model: "m\u001b[31m\n" }, { question_id: 1, answer: "a" });
+  const file = await readAnswerFile(same);
+  assert.equal(file.model, "m·[31m");
+  assert.deepEqual([...matchAnswers(file, [asked("1", ["q"])], same)], [["1", ["a"]]]);
+  const two = rows({ question_id: 1, answer: "a" }, { question_id: 1, answer: "b" });
+  const other = await readAnswerFile(two);
+  assert.throws(
+    () => matchAnswers(other, [asked("1", ["q"])], two),
+    /:2: expected one answer to question 1, found another/,
+  );
+  const samples = rows({ prompt: "q", answer: "first" }, { prompt: "q", answer: "second" });
+  const drawn = await readAnswerFile(samples);
+  assert.deepEqual([...matchAnswers(drawn, [asked("x", ["q"])], samples)], [["x", ["first"]]]);
+});
+
 test("an answer log goes on after a crash, and refuses answers that were made otherwise", async () => {
   const path = join(dir, "log.jsonl");
   const questions = [asked("1", ["a", "b"]), asked("x", ["c"])];

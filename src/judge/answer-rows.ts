@@ -1,6 +1,7 @@
 /** Answers of a model to questions, read from files in the forms that are published. */
 import { DataError } from "../base/errors.ts";
 import { didYouMean } from "../base/suggest.ts";
+import { oneLine } from "../base/text-table.ts";
 import { describeOrigin, type RawRow } from "../data/example.ts";
 import { readRows } from "../data/sources.ts";
 import { idOf, type Question, questionText } from "./questions.ts";
@@ -44,7 +45,7 @@ export async function readAnswerFile(path: string): Promise<AnswerFile> {
   for await (const row of readRows({ path })) {
     const { value } = row;
     const named = value["model_id"] ?? value["model"];
-    if (typeof named === "string") model ??= named;
+    if (typeof named === "string") model ??= oneLine(named, 60);
     const where = describeOrigin(row.origin);
     const { prompt, answer_id: madeWith } = value;
     rows.push({
@@ -62,13 +63,22 @@ export async function readAnswerFile(path: string): Promise<AnswerFile> {
 /**
  * The answers to `questions`, found by id, or by what was asked where rows have no ids.
  *
- * @throws {DataError} when a question has no answer, or fewer than its turns
+ * @throws {DataError} when a question has no answer, fewer than its turns, or two that differ
  */
 export function matchAnswers(file: AnswerFile, questions: readonly Question[], path: string): Answers {
-  const byId = new Map(file.rows.flatMap((row) => (row.id === null ? [] : [[row.id, row] as const])));
-  const byPrompt = new Map(
-    file.rows.flatMap((row) => (row.prompt === null ? [] : [[row.prompt, row] as const])),
-  );
+  const byId = new Map<string, AnswerRow>();
+  const byPrompt = new Map<string, AnswerRow>();
+  for (const row of file.rows) {
+    const other = row.id === null ? undefined : byId.get(row.id);
+    if (other !== undefined && JSON.stringify(other.turns) !== JSON.stringify(row.turns)) {
+      throw new DataError(
+        `${row.where}: expected one answer to question ${row.id}, found another than that of ${other.where}. Take one out.`,
+      );
+    }
+    if (row.id !== null) byId.set(row.id, row);
+    // Several answers to a prompt are samples, of which the first counts.
+    if (row.prompt !== null && !byPrompt.has(row.prompt)) byPrompt.set(row.prompt, row);
+  }
   return new Map(
     questions.map((question) => {
       const { id, where, followUps } = question;

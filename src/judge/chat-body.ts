@@ -78,11 +78,10 @@ export function parseReply(body: string): ChatReply | string {
   if (!isRecord(value) || !isRecord(choice) || !isRecord(message)) {
     return `an answer without "choices" with a "message"`;
   }
-  const { content, refusal } = message;
   const reason = choice["finish_reason"];
-  // A refusal is an answer of the model; whoever reads it finds no verdict in it.
-  const text = typeof content === "string" ? content : refusal;
-  if (typeof text !== "string") return `an answer whose message has no "content"`;
+  // A refusal, or nothing because the limit went into thinking, is an answer too: one without a verdict.
+  const text = message["content"] ?? message["refusal"] ?? "";
+  if (typeof text !== "string") return `an answer whose "content" is no text`;
   return { text, finishReason: typeof reason === "string" ? reason : null, usage: usageOf(value["usage"]) };
 }
 

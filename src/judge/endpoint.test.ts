@@ -179,6 +179,34 @@ test("nothing listens: the address is named", async () => {
   );
 });
 
+test("a key that cannot be sent is refused and not shown; an empty one is none", async () => {
+  const options = { baseUrl: "https://host/v1", model: "m" };
+  for (const apiKey of ["se cret", "se\ncret", "sécret"]) {
+    assert.throws(
+      () => new Endpoint({ ...options, apiKey }),
+      (error: unknown) => error instanceof ConfigError && !error.message.includes("cret"),
+    );
+  }
+  const { endpoint, server } = await served(["x"], { apiKey: " \n" });
+  await using _ = server;
+  await endpoint.chat(request);
+  assert.equal(server.calls[0]?.authorization, null);
+});
+
+test("an answer without text is one: of a judge it has no verdict", async () => {
+  const message = (fields: object): ChatAnswer => ({
+    body: JSON.stringify({ choices: [{ message: fields, finish_reason: "length" }] }),
+  });
+  const { endpoint, server } = await served([
+    message({ content: null }),
+    message({ content: null, refusal: "no" }),
+  ]);
+  await using _ = server;
+  assert.deepEqual(await endpoint.chat(request), { text: "", finishReason: "length", usage: null });
+  assert.equal((await endpoint.chat(request)).text, "no");
+  assert.equal(endpoint.spent.uncounted, 2);
+});
+
 test("requests a minute are spread evenly", async () => {
   const { endpoint, clock, server } = await served(["x"], { requestsPerMinute: 30 });
   await using _ = server;

@@ -23,7 +23,7 @@ export interface EndpointOptions {
   model: string;
   /** Sent as a bearer token; null: none is sent. */
   apiKey?: string | null;
-  /** Longest wait for one answer; default 120 000. */
+  /** Longest wait for one answer; default 120 000. Node's fetch itself gives up after 300 000. */
   timeoutMs?: number;
   /** Further tries after the first; default 6. */
   maxRetries?: number;
@@ -68,13 +68,13 @@ export class Endpoint {
   readonly #clock: Clock;
   readonly #limit: RateLimit;
 
-  /** @throws {ConfigError} if the address is none, or a key would travel in the open */
+  /** @throws {ConfigError} if address or key cannot be used, or the key would travel in the open */
   constructor(options: EndpointOptions) {
-    const { apiKey = null, timeoutMs = 120_000, maxRetries = 6, clock = systemClock } = options;
+    const { timeoutMs = 120_000, maxRetries = 6, clock = systemClock } = options;
     this.model = options.model;
-    this.baseUrl = checkedUrl(options.baseUrl, apiKey !== null);
+    this.#key = checkedKey(options.apiKey ?? null);
+    this.baseUrl = checkedUrl(options.baseUrl, this.#key !== null);
     this.extra = options.extra ?? {};
-    this.#key = apiKey;
     this.#timeoutMs = timeoutMs;
     this.#maxRetries = maxRetries;
     this.#clock = clock;
@@ -121,7 +121,7 @@ export class Endpoint {
       });
       text = await readBody(response);
     } catch (error) {
-      return { what: this.#unreached(error), status: null, passing: true, askedMs: null };
+      return { what: this.#withoutKey(this.#unreached(error)), status: null, passing: true, askedMs: null };
     }
     if (!response.ok) return this.#refusal(response, text);
     const reply = parseReply(text);
@@ -175,7 +175,7 @@ export class Endpoint {
 
   /** Some endpoints repeat the key that they refuse. */
   #withoutKey(text: string): string {
-    return this.#key === null || this.#key === "" ? text : text.replaceAll(this.#key, "…");
+    return this.#key === null ? text : text.replaceAll(this.#key, "…");
   }
 }
 
@@ -186,6 +186,16 @@ function advice(status: number | null, passing: boolean): string {
     return "It points elsewhere, which is not followed: give that address.";
   if (passing) return "Check that it runs, or try later: what is judged already is kept.";
   return "Check the model's name and the settings of the request.";
+}
+
+/** The key without white space around it, or null when it is empty. It is not shown: messages end up in logs. */
+function checkedKey(key: string | null): string | null {
+  const trimmed = key?.trim() ?? "";
+  if (trimmed === "") return null;
+  if (/^[\x21-\x7e]+$/.test(trimmed)) return trimmed;
+  throw new ConfigError(
+    "expected a key of printable characters without spaces. Check the variable that it is taken from.",
+  );
 }
 
 /** The address without a slash at its end. */

@@ -1,5 +1,6 @@
 /** Questions of benchmarks and prompts of one's own, in the forms that are published. */
 import { DataError } from "../base/errors.ts";
+import { oneLine } from "../base/text-table.ts";
 import { describeOrigin, type RawRow } from "../data/example.ts";
 import { readRows } from "../data/sources.ts";
 import { contentText, parseMessages } from "../text/messages.ts";
@@ -58,10 +59,10 @@ export async function readQuestions(path: string, choice: QuestionChoice = {}): 
   return [...questions.values()];
 }
 
-/** The row's id, or null when it has none. */
+/** The row's id, in one line without anything that could steer a terminal; null when it has none. */
 export function idOf({ value }: RawRow): string | null {
   const column = idColumns.find((name) => ["string", "number", "bigint"].includes(typeof value[name]));
-  return column === undefined ? null : String(value[column]);
+  return column === undefined ? null : oneLine(String(value[column]), 200);
 }
 
 function questionOf(row: RawRow): Question {
@@ -71,7 +72,7 @@ function questionOf(row: RawRow): Question {
   return {
     id: idOf(row) ?? String(row.origin.line),
     where,
-    category: typeof category === "string" ? category : null,
+    category: typeof category === "string" ? oneLine(category, 60) : null,
     ...turnsOf(value, where),
     temperature: typeof temperature === "number" && temperature >= 0 ? temperature : null,
   };

@@ -113,11 +113,10 @@ export class PhaseProgress {
     this.#started = performance.now();
   }
 
-  /** `count` units are done; `note` stands beside it where there is room. */
+  /** `count` units are done; `note` stands behind them while there is room. */
   update(count: number, note = ""): void {
     this.#count = count;
-    const parts = [`${this.#label} ${this.#amount()}`, note].filter((part) => part !== "");
-    this.#line.draw(parts, false);
+    this.#line.draw([`${this.#label} ${this.#amount()}`, ...(note === "" ? [] : [note])], false);
   }
 
   /** The phase is over: one line stays, with its time. */
