@@ -28,7 +28,7 @@ export function arenaHardCommand(): Command {
     .option("--judge-settings <file>", "the judge's system prompt: judge_settings.json as published")
     .option("--limit <count>", "only the first questions", wholeNumber(1))
     .option("--strong-weight <count>", "how often a verdict A>>B or B>>A counts", wholeNumber(1), 3);
-  return withJudgeOptions(command, "runs/arena-hard").exitOverride().action(run);
+  return withJudgeOptions(command, "runs/arena-hard", 4096).exitOverride().action(run);
 }
 
 async function run(answerer: string, words: Words): Promise<void> {

@@ -17,8 +17,8 @@ import type { Phases } from "./phases.ts";
 export interface JudgeWords extends MachineOptions {
   judge: { baseUrl: string; model: string };
   judgeKeyEnv: string;
-  judgeTemperature: number;
-  judgeMaxTokens: number;
+  judgeTemperature?: number;
+  judgeMaxTokens?: number;
   judgeExtra: Record<string, unknown>;
   judgePrice?: Price;
   retriesWithoutVerdict: number;
@@ -44,12 +44,16 @@ export function atLeastZero(text: string): number {
 }
 
 /** Adds the shared options, and those of the machine for local models. */
-export function withJudgeOptions(command: Command, dir: string): Command {
+export function withJudgeOptions(command: Command, dir: string, maxNewTokens = 1024): Command {
   command
     .requiredOption("--judge <url#model>", "OpenAI-style endpoint that judges, and its model", endpoint)
     .option("--judge-key-env <name>", "variable with the judge's key", "PREFTUNE_JUDGE_KEY")
-    .option("--judge-temperature <number>", "of judgments", atLeastZero, 0)
-    .option("--judge-max-tokens <count>", "longest judgment", wholeNumber(1), 2048)
+    .option("--judge-temperature <number>", "of judgments; default: what the benchmark asks for", atLeastZero)
+    .option(
+      "--judge-max-tokens <count>",
+      "longest judgment; default: what the benchmark asks for",
+      wholeNumber(1),
+    )
     .option("--judge-extra <json>", "more fields of the judge's requests; null takes one out", jsonObject, {})
     .option("--judge-price <in,out>", "price of a million tokens read and written, to tell the cost", price)
     .option(
@@ -63,7 +67,7 @@ export function withJudgeOptions(command: Command, dir: string): Command {
       "variable with the key of endpoints that answer",
       "PREFTUNE_ANSWER_KEY",
     )
-    .option("--max-new-tokens <count>", "longest answer that is made", wholeNumber(1), 1024)
+    .option("--max-new-tokens <count>", "longest answer that is made", wholeNumber(1), maxNewTokens)
     .option("--seed <number>", "decides a local model's answers", wholeNumber(0), 42)
     .option("--chat-template <template>", "of local models: name, file or text; default: the tokenizer's own")
     .option("--concurrency <count>", "requests to an endpoint at once", wholeNumber(1), 8)
@@ -119,8 +123,8 @@ export function judgingOf(words: JudgeWords, phases: Phases): JudgingOptions {
     judge: {
       ...words.judge,
       apiKey: env[words.judgeKeyEnv] ?? null,
-      temperature: words.judgeTemperature,
-      maxTokens: words.judgeMaxTokens,
+      temperature: words.judgeTemperature ?? null,
+      maxTokens: words.judgeMaxTokens ?? null,
       retriesWithoutVerdict: words.retriesWithoutVerdict,
       extra: words.judgeExtra,
       price: words.judgePrice ?? null,

@@ -55,7 +55,18 @@ function pairText({ models: [a, b], questions, figures, judge }: PairReport): st
       row("all", outcomes),
     ],
   );
-  return [table, "", strengthTable(bradleyTerry), "", ...biasLines(figures), ...judgeLines(judge)].join("\n");
+  const { win, tie, loss } = outcomes.shares;
+  const shares = `Shares: win ${shareText(win)}, tie ${shareText(tie)}, loss ${shareText(loss)}`;
+  return [
+    table,
+    "",
+    shares,
+    "",
+    strengthTable(bradleyTerry),
+    "",
+    ...biasLines(figures),
+    ...judgeLines(judge),
+  ].join("\n");
 }
 
 function strengthTable({

@@ -267,6 +267,7 @@ test("Arena-Hard's prompt in its newer and older form, and what is wrong with ot
     { role: "user", content: "q|a|b" },
   ]);
   assert.equal(verdictReader(prompt.patterns, yaml)("[[A>>B]]"), 2);
+  assert.deepEqual([prompt.temperature, prompt.maxTokens], [0, 4096]);
   write(
     `bench_name: old\nsystem_prompt: s\nregex_pattern: x(A)\nprompt_template: ["{question_1}{answer_1}{answer_2}"]`,
   );
@@ -278,6 +279,10 @@ test("Arena-Hard's prompt in its newer and older form, and what is wrong with ot
     ],
     ["regex_patterns: []\nprompt_template: x", /expected "bench_name" to be a name/],
     ["bench_name: bench\nprompt_template: x", /expected "regex_patterns" to be a list/],
+    [
+      "bench_name: bench\nregex_patterns: []\nprompt_template: x\nmax_tokens: many",
+      /expected "max_tokens" to be a number/,
+    ],
     ["a: [", /expected YAML/],
     ["- 1", /expected settings of a judge/],
   ];

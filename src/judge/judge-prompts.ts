@@ -19,10 +19,13 @@ export interface JudgePrompt {
   template: string;
 }
 
-/** What judging pairs takes: a prompt, and how to find the verdict. */
+/** What judging pairs takes: a prompt, how to find the verdict, and how the judge is asked. */
 export interface PairPrompt extends JudgePrompt {
   /** Regular expressions with one group each. */
   patterns: readonly string[];
+  temperature: number;
+  /** Longest judgment. */
+  maxTokens: number;
 }
 
 /** The messages of a prompt whose places are filled. Braces in what is filled in stay as they are. */
@@ -74,7 +77,7 @@ export function promptNamed(
 }
 
 /**
- * Arena-Hard's prompt: the template and patterns of its YAML file, the system prompt of its `judge_settings.json` for the
+ * Arena-Hard's prompt: the template, patterns and settings of its YAML file, the system prompt of its `judge_settings.json` for the
  * benchmark that the YAML file names. An older YAML file has `system_prompt` itself.
  *
  * @throws {FormatError} naming the file and what it lacks
@@ -93,7 +96,11 @@ export function readArenaPrompt(configPath: string, settingsPath: string): PairP
     throw wrong("regex_patterns", "a list of texts");
   const system = config["system_prompt"] ?? systemOf(settingsPath, name);
   if (typeof system !== "string") throw wrong("system_prompt", "a text");
-  return { name, where: configPath, system, template, patterns: found };
+  const { temperature = 0, max_tokens: maxTokens = 4096 } = config;
+  if (typeof temperature !== "number" || temperature < 0)
+    throw wrong("temperature", "a number of at least 0");
+  if (typeof maxTokens !== "number" || maxTokens < 1) throw wrong("max_tokens", "a number of at least 1");
+  return { name, where: configPath, system, template, patterns: found, temperature, maxTokens };
 }
 
 function readYaml(path: string): Record<string, unknown> {

@@ -45,6 +45,9 @@ test("wins, ties, losses and win rates by hand", () => {
   const { outcomes, perCategory, incomplete, bradleyTerry } = pairFigures(seven, { strongWeight: 3 });
   assert.deepEqual([outcomes.pairs, outcomes.wins, outcomes.ties, outcomes.losses], [6, 2, 3, 1]);
   near(outcomes.winRate.value, 3.5 / 6);
+  near(outcomes.shares.win.value + outcomes.shares.tie.value, 5 / 6);
+  near(outcomes.shares.loss.value, 1 / 6);
+  assert.equal(outcomes.shares.loss.interval.low, 0);
   assert.equal(incomplete, 1);
   near(perCategory["low"]?.winRate.value ?? 0, 2.5 / 3);
   near(perCategory["high"]?.winRate.value ?? 0, 1 / 3);

@@ -14,6 +14,8 @@ export interface Outcomes {
   wins: number;
   ties: number;
   losses: number;
+  /** Wins, ties and losses as shares of the pairs. */
+  shares: Record<"win" | "tie" | "loss", Figure>;
   /** Wins and half of the ties, as a share of the pairs. */
   winRate: Figure;
 }
@@ -71,29 +73,38 @@ function outcomesOf(pairs: readonly JudgedPair[], bootstrap: BootstrapOptions): 
     const outcome = outcomeOf(pair);
     return outcome === null ? [] : [{ id: pair.id, outcome }];
   });
-  const sums = byQuestion(known).map((group) => ({
-    count: group.length,
-    sum: group.reduce((sum, { outcome }) => sum + outcome, 0),
-  }));
+  const groups = byQuestion(known).map((group) => group.map(({ outcome }) => outcome));
   const count = (wanted: number): number => known.filter(({ outcome }) => outcome === wanted).length;
-  const rate = (draw: Int32Array): number => {
-    let total = 0;
-    let won = 0;
-    for (const i of draw) {
-      total += sums[i]?.count ?? 0;
-      won += sums[i]?.sum ?? 0;
-    }
-    return won / total;
-  };
-  const [wins, ties, losses] = [count(1), count(0.5), count(0)];
+  const figure = (worth: (outcome: number) => number): Figure => meanFigure(groups, worth, bootstrap);
   return {
     pairs: known.length,
-    wins,
-    ties,
-    losses,
-    winRate: {
-      value: (wins + ties / 2) / known.length,
-      interval: bootstrapInterval(sums.length, rate, bootstrap),
+    wins: count(1),
+    ties: count(0.5),
+    losses: count(0),
+    shares: {
+      win: figure((outcome) => Number(outcome === 1)),
+      tie: figure((outcome) => Number(outcome === 0.5)),
+      loss: figure((outcome) => Number(outcome === 0)),
     },
+    winRate: figure((outcome) => outcome),
   };
+}
+
+/** The mean of what outcomes are worth; the groups are resampled. */
+function meanFigure(
+  groups: readonly (readonly number[])[],
+  worth: (outcome: number) => number,
+  bootstrap: BootstrapOptions,
+): Figure {
+  const sums = groups.map((group) => group.reduce((sum, outcome) => sum + worth(outcome), 0));
+  const mean = (draw: Iterable<number>): number => {
+    let total = 0;
+    let count = 0;
+    for (const i of draw) {
+      total += sums[i] as number;
+      count += (groups[i] as readonly number[]).length;
+    }
+    return total / count;
+  };
+  return { value: mean(groups.keys()), interval: bootstrapInterval(groups.length, mean, bootstrap) };
 }

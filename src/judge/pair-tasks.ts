@@ -30,6 +30,8 @@ export const OWN_PAIR_PROMPT: PairPrompt = {
   template:
     "<user>\n{QUESTION}\n</user>\n\n<answer_A>\n{ANSWER_A}\n</answer_A>\n\n<answer_B>\n{ANSWER_B}\n</answer_B>",
   patterns: [String.raw`\[\[([AB<>=]+)\]\]`],
+  temperature: 0,
+  maxTokens: 2048,
 };
 
 /** A pair for each question, all turns of it together. */

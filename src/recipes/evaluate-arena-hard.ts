@@ -41,7 +41,7 @@ export async function evaluateArenaHard(options: ArenaHardOptions): Promise<Pair
   });
   const baselineNames = ["answers_v0.1_gpt-4-0314.jsonl", "model_answer/gpt-4-0314.jsonl"];
   const baseline = benchFile(options.baseline, bench, baselineNames, "--baseline ANSWERS");
-  using judging = openJudging(options);
+  using judging = openJudging(options, prompt);
   const own = await namedAnswers(options.answerer, questions, () => temperature, options);
   const other = await namedAnswers(baseline, questions, () => temperature, options);
   const { judge, onJudged, report } = judging;

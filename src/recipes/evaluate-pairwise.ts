@@ -31,6 +31,8 @@ export interface PairwiseOptions extends JudgingOptions {
 interface Format {
   tasks: (questions: readonly Question[], a: NamedAnswers, b: NamedAnswers) => PairTask[];
   read: (answer: string) => PairVerdict | null;
+  /** How the judge is asked; absent: as MT-Bench does. */
+  settings?: PairPrompt;
 }
 
 /**
@@ -40,10 +42,10 @@ interface Format {
  */
 export async function evaluatePairwise(options: PairwiseOptions): Promise<PairReport> {
   const { answerers, limit, concurrency, strongWeight, bootstrapRounds } = options;
-  const { tasks, read } = await formatOf(options.judgePrompts);
+  const { tasks, read, settings } = await formatOf(options.judgePrompts);
   const questions = await readQuestions(options.prompts, { limit });
   const temperatureOf = ({ temperature }: Question): number => temperature ?? options.temperature;
-  using judging = openJudging(options);
+  using judging = openJudging(options, settings);
   const a = await namedAnswers(answerers[0], questions, temperatureOf, options);
   const b = await namedAnswers(answerers[1], questions, temperatureOf, options);
   const { judge, onJudged, report } = judging;
@@ -74,6 +76,7 @@ async function formatOf(path: string | null): Promise<Format> {
 
 function fiveVerdicts(prompt: PairPrompt): Format {
   return {
+    settings: prompt,
     read: verdictReader(prompt.patterns, prompt.where),
     tasks: (questions, a, b) => pairTasks(questions, a.answers, b.answers, prompt),
   };

@@ -22,8 +22,10 @@ export interface JudgingOptions extends Omit<AnswerOptions, "openEndpoint"> {
     baseUrl: string;
     model: string;
     apiKey: string | null;
-    temperature: number;
-    maxTokens: number;
+    /** Null: what the benchmark asks for. */
+    temperature: number | null;
+    /** Longest judgment; null: what the benchmark asks for. */
+    maxTokens: number | null;
     retriesWithoutVerdict: number;
     /** Further fields of requests. */
     extra: Readonly<Record<string, unknown>>;
@@ -45,15 +47,21 @@ export interface Judging extends Disposable {
   onJudged: (done: number, total: number) => void;
 }
 
+/** How a judge is asked where nothing else is said: as MT-Bench does. */
+const usual = { temperature: 0, maxTokens: 2048 };
+
 /**
  * Opens the judge, with the judgments kept in `dir/judgments.sqlite`.
  *
+ * @param benchmark - how the benchmark asks
  * @throws {ConfigError} if its address cannot be used
  * @throws {FileError} if judgments cannot be kept
  */
-export function openJudging(options: JudgingOptions): Judging {
+export function openJudging(options: JudgingOptions, benchmark: typeof usual = usual): Judging {
   const { judge: settings, limits, dir } = options;
-  const { baseUrl, model, apiKey, extra, temperature, maxTokens, retriesWithoutVerdict, price } = settings;
+  const { baseUrl, model, apiKey, extra, retriesWithoutVerdict, price } = settings;
+  const temperature = settings.temperature ?? benchmark.temperature;
+  const maxTokens = settings.maxTokens ?? benchmark.maxTokens;
   const endpoint = new Endpoint({ baseUrl, model, apiKey, extra, ...limits });
   const store = new JudgmentStore(join(dir, "judgments.sqlite"));
   const judge = new Judge({ endpoint, store, temperature, maxTokens, retriesWithoutVerdict });
