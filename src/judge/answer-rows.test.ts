@@ -247,6 +247,7 @@ test("style: words, and Markdown outside of code", () => {
   const { headers, bold, lists } = styleOf([text]);
   assert.deepEqual([headers, bold, lists], [2, 2, 2]);
   assert.equal(styleOf(["one two.", "three"]).length, 4);
+  assert.equal(styleOf(["\n".repeat(300_000)]).lists, 0, "and in no time");
   assert.equal(styleDifference(3, 1), 0.5);
   assert.equal(styleDifference(0, 0), 0);
 });

@@ -2,7 +2,7 @@
  * MT-Bench: 80 questions of two turns in eight categories, rated from 1 to 10 or compared in pairs.
  *
  * Paper: Zheng et al. 2023, Judging LLM-as-a-Judge with MT-Bench and Chatbot Arena, arXiv:2306.05685.
- * Differs: answers without a rating, or with several, are counted and left out; pairs without both verdicts are no ties.
+ * Differs: an answer of the judge with several ratings has none, where FastChat takes the first.
  */
 import { DataError } from "../base/errors.ts";
 import { type BootstrapOptions, bootstrapInterval } from "../evaluate/bootstrap.ts";

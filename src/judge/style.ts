@@ -26,7 +26,7 @@ export function styleOf(texts: readonly string[]): Style {
     length: words(text).length,
     headers: count(/^ {0,3}#{1,6}\s/gm),
     bold: count(/\*\*[^*\n]+\*\*|__[^_\n]+__/g),
-    lists: count(/^\s*(?:\d+[.)]|[-*+])\s/gm),
+    lists: count(/^[ \t]*(?:\d+[.)]|[-*+])\s/gm),
   };
 }
 
