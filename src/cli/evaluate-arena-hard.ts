@@ -1,7 +1,7 @@
 /** `preftune evaluate arena-hard`. */
 import { Command } from "commander";
 import { ANSWERER_FORMS } from "../judge/answerer.ts";
-import { type JudgeWords, judgingOf, withJudgeOptions } from "./judge-options.ts";
+import { directoryOf, type JudgeWords, judgingOf, withJudgeOptions } from "./judge-options.ts";
 import { finishJudging } from "./judge-output.ts";
 import { wholeNumber } from "./options.ts";
 import { Phases } from "./phases.ts";
@@ -28,14 +28,15 @@ export function arenaHardCommand(): Command {
     .option("--judge-settings <file>", "the judge's system prompt: judge_settings.json as published")
     .option("--limit <count>", "only the first questions", wholeNumber(1))
     .option("--strong-weight <count>", "how often a verdict A>>B or B>>A counts", wholeNumber(1), 3);
-  return withJudgeOptions(command, "runs/arena-hard", 4096).exitOverride().action(run);
+  return withJudgeOptions(command, 4096).exitOverride().action(run);
 }
 
 async function run(answerer: string, words: Words): Promise<void> {
   const { evaluateArenaHard } = await import("../recipes/evaluate-arena-hard.ts");
+  const dir = directoryOf(words, "arena-hard", [answerer]);
   const phases = new Phases();
   const report = await evaluateArenaHard({
-    ...judgingOf(words, phases),
+    ...judgingOf(words, dir, phases),
     answerer,
     baseline: words.baseline ?? null,
     bench: words.bench ?? null,
@@ -46,5 +47,5 @@ async function run(answerer: string, words: Words): Promise<void> {
     strongWeight: words.strongWeight,
   });
   phases.done();
-  finishJudging(report, words);
+  finishJudging(report, dir, words.output);
 }

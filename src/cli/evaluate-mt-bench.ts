@@ -1,7 +1,7 @@
 /** `preftune evaluate mt-bench`. */
 import { Command } from "commander";
 import { ANSWERER_FORMS } from "../judge/answerer.ts";
-import { type JudgeWords, judgingOf, withJudgeOptions } from "./judge-options.ts";
+import { directoryOf, type JudgeWords, judgingOf, withJudgeOptions } from "./judge-options.ts";
 import { finishJudging } from "./judge-output.ts";
 import { wholeNumber } from "./options.ts";
 import { Phases } from "./phases.ts";
@@ -28,14 +28,18 @@ export function mtBenchCommand(): Command {
     .option("--judge-prompts <file>", "prompts for the judge")
     .option("--limit <count>", "only the first questions", wholeNumber(1))
     .option("--categories <names>", "only these, e.g. math,coding");
-  return withJudgeOptions(command, "runs/mt-bench").exitOverride().action(run);
+  return withJudgeOptions(command).exitOverride().action(run);
 }
 
 async function run(answerer: string, words: Words): Promise<void> {
   const { evaluateMtBench } = await import("../recipes/evaluate-mt-bench.ts");
+  const dir = directoryOf(words, "mt-bench", [
+    answerer,
+    ...(words.against === undefined ? [] : [words.against]),
+  ]);
   const phases = new Phases();
   const report = await evaluateMtBench({
-    ...judgingOf(words, phases),
+    ...judgingOf(words, dir, phases),
     answerer,
     against: words.against ?? null,
     bench: words.bench ?? null,
@@ -46,5 +50,5 @@ async function run(answerer: string, words: Words): Promise<void> {
     categories: words.categories?.split(",").map((name) => name.trim()) ?? null,
   });
   phases.done();
-  finishJudging(report, words);
+  finishJudging(report, dir, words.output);
 }

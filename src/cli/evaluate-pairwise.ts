@@ -1,7 +1,7 @@
 /** `preftune evaluate pairwise`. */
 import { Command } from "commander";
 import { ANSWERER_FORMS } from "../judge/answerer.ts";
-import { atLeastZero, type JudgeWords, judgingOf, withJudgeOptions } from "./judge-options.ts";
+import { atLeastZero, directoryOf, type JudgeWords, judgingOf, withJudgeOptions } from "./judge-options.ts";
 import { finishJudging } from "./judge-output.ts";
 import { wholeNumber } from "./options.ts";
 import { Phases } from "./phases.ts";
@@ -28,14 +28,15 @@ export function pairwiseCommand(): Command {
     .option("--limit <count>", "only the first prompts", wholeNumber(1))
     .option("--temperature <number>", "of answers that are made", atLeastZero, 0)
     .option("--strong-weight <count>", "how often a verdict A>>B or B>>A counts", wholeNumber(1), 1);
-  return withJudgeOptions(command, "runs/pairwise").exitOverride().action(run);
+  return withJudgeOptions(command).exitOverride().action(run);
 }
 
 async function run(a: string, b: string, words: Words): Promise<void> {
   const { evaluatePairwise } = await import("../recipes/evaluate-pairwise.ts");
+  const dir = directoryOf(words, "pairwise", [a, b]);
   const phases = new Phases();
   const report = await evaluatePairwise({
-    ...judgingOf(words, phases),
+    ...judgingOf(words, dir, phases),
     answerers: [a, b],
     prompts: words.prompts,
     judgePrompts: words.judgePrompts ?? null,
@@ -44,5 +45,5 @@ async function run(a: string, b: string, words: Words): Promise<void> {
     strongWeight: words.strongWeight,
   });
   phases.done();
-  finishJudging(report, words);
+  finishJudging(report, dir, words.output);
 }

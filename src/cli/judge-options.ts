@@ -1,8 +1,9 @@
-/** Options that the commands with a judge share, and what they do after judging. */
+/** Options that the commands with a judge share. */
+import { join } from "node:path";
 import { type Command, InvalidArgumentError } from "commander";
 import { ConfigError } from "../base/errors.ts";
 import { isRecord } from "../formats/json-fields.ts";
-import { parseEndpoint } from "../judge/answerer.ts";
+import { answererName, inFileName, parseAnswerer, parseEndpoint } from "../judge/answerer.ts";
 import type { JudgingOptions, Price } from "../recipes/judging.ts";
 import {
   environmentOf,
@@ -32,7 +33,7 @@ export interface JudgeWords extends MachineOptions {
   requestsPerMinute?: number;
   tokensPerMinute?: number;
   bootstrap: number;
-  dir: string;
+  dir?: string;
   output?: string;
 }
 
@@ -44,7 +45,7 @@ export function atLeastZero(text: string): number {
 }
 
 /** Adds the shared options, and those of the machine for local models. */
-export function withJudgeOptions(command: Command, dir: string, maxNewTokens = 1024): Command {
+export function withJudgeOptions(command: Command, maxNewTokens = 1024): Command {
   command
     .requiredOption("--judge <url#model>", "OpenAI-style endpoint that judges, and its model", endpoint)
     .option("--judge-key-env <name>", "variable with the judge's key", "PREFTUNE_JUDGE_KEY")
@@ -76,7 +77,7 @@ export function withJudgeOptions(command: Command, dir: string, maxNewTokens = 1
     .option("--requests-per-minute <count>", "to each endpoint, at most", positiveNumber)
     .option("--tokens-per-minute <count>", "to and from each endpoint, at most", wholeNumber(1))
     .option("--bootstrap <rounds>", "samples that intervals are taken from", wholeNumber(10), 1000)
-    .option("--dir <dir>", "where answers, judgments and the report are kept", dir)
+    .option("--dir <dir>", "where answers, judgments and the report are kept; default: runs/COMMAND-NAME")
     .option("--output <file>", "where results go as JSON; default: results.json in --dir");
   return withMachineOptions(command);
 }
@@ -115,8 +116,14 @@ function price(text: string): Price {
   throw new InvalidArgumentError("Expected two prices such as 2.5,10.");
 }
 
+/** Where a command keeps its files: what it was told, or a directory named after it and those who answer. */
+export function directoryOf({ dir }: JudgeWords, command: string, answerers: readonly string[]): string {
+  const names = answerers.map((text) => answererName(parseAnswerer(text)));
+  return dir ?? join("runs", inFileName([command, ...names].join("-")));
+}
+
 /** The shared options as recipes take them. Keys come from the environment, never from the command line. */
-export function judgingOf(words: JudgeWords, phases: Phases): JudgingOptions {
+export function judgingOf(words: JudgeWords, dir: string, phases: Phases): JudgingOptions {
   const { env } = process;
   return {
     ...environmentOf(words),
@@ -140,7 +147,7 @@ export function judgingOf(words: JudgeWords, phases: Phases): JudgingOptions {
     maxNewTokens: words.maxNewTokens,
     seed: words.seed,
     chatTemplate: words.chatTemplate ?? null,
-    dir: words.dir,
+    dir,
     concurrency: words.concurrency,
     onPhase: phases.listen,
   };

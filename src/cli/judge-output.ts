@@ -6,12 +6,9 @@ import type { PairReport, RatingReport } from "../judge/reports.ts";
 import { reportText } from "./judge-text.ts";
 
 /** Writes the results (figures that are not known are null) and the report, then shows the figures. */
-export function finishJudging(
-  report: RatingReport | PairReport,
-  words: { dir: string; output?: string },
-): void {
-  const results = words.output ?? join(words.dir, "results.json");
-  const page = join(words.dir, "report.html");
+export function finishJudging(report: RatingReport | PairReport, dir: string, output?: string): void {
+  const results = output ?? join(dir, "results.json");
+  const page = join(dir, "report.html");
   writeFileAtomic(results, `${JSON.stringify(report, null, 2)}\n`);
   writeFileAtomic(page, judgeReportPage(report));
   process.stdout.write(`${reportText(report)}\n\n${results}\n${page}\n`);

@@ -8,7 +8,7 @@ import { requireShared, skipWithoutShared } from "../../test/support/shared.ts";
 import { ConfigError, DataError, FileError, FormatError } from "../base/errors.ts";
 import { AnswerLog, answerKey } from "./answer-log.ts";
 import { matchAnswers, readAnswerFile } from "./answer-rows.ts";
-import { parseAnswerer, parseEndpoint } from "./answerer.ts";
+import { answererName, parseAnswerer, parseEndpoint } from "./answerer.ts";
 import { readArenaPrompt, readJudgePrompts } from "./judge-prompts.ts";
 import { OWN_PAIR_PROMPT, pairTasks } from "./pair-tasks.ts";
 import { type Question, questionText, readQuestions } from "./questions.ts";
@@ -237,6 +237,11 @@ test("who answers, as it is written", () => {
     baseUrl: "https://host/v1",
     model: "a/b#c",
   });
+  const names = ["a/x.jsonl", "https://host/v1#m", "models/base", "runs/x/model", "base+runs/y/adapter"];
+  assert.deepEqual(
+    names.map((text) => answererName(parseAnswerer(text))),
+    ["x", "m", "base", "x/model", "base+y/adapter"],
+  );
   for (const text of ["http://host/v1", "http://host/v1#", "#model", "host#model"]) {
     assert.throws(() => parseEndpoint(text), ConfigError);
   }

@@ -1,6 +1,6 @@
 /** Who answers: a file of answers, an endpoint, or a local model, as they are written on the command line. */
 import { existsSync, statSync } from "node:fs";
-import { basename } from "node:path";
+import { basename, dirname, resolve } from "node:path";
 import { ConfigError } from "../base/errors.ts";
 import { fileKind } from "../data/data-file.ts";
 
@@ -46,6 +46,11 @@ export function parseEndpoint(text: string): { baseUrl: string; model: string } 
   );
 }
 
+/** `name` as a part of file names. */
+export function inFileName(name: string): string {
+  return name.replace(/[^\w.+-]+/g, "_").slice(0, 80);
+}
+
 /** A short name for tables. */
 export function answererName(answerer: Answerer): string {
   switch (answerer.kind) {
@@ -55,7 +60,14 @@ export function answererName(answerer: Answerer): string {
       return answerer.model;
     case "model": {
       const { model, adapter } = answerer;
-      return adapter === null ? basename(model) : `${basename(model)}+${basename(adapter)}`;
+      return adapter === null ? directoryName(model) : `${directoryName(model)}+${directoryName(adapter)}`;
     }
   }
+}
+
+/** The last part of a path; of a run's directory (`runs/x/model`) with the run's name. */
+function directoryName(path: string): string {
+  const last = basename(path);
+  if (last !== "model" && last !== "adapter") return last;
+  return `${basename(dirname(resolve(path)))}/${last}`;
 }

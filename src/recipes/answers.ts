@@ -5,7 +5,7 @@ import { fileFailure } from "../base/file-io.ts";
 import { sha256 } from "../base/files.ts";
 import { AnswerLog, type AnswerSettings, answerKey } from "../judge/answer-log.ts";
 import { type Answers, matchAnswers, readAnswerFile } from "../judge/answer-rows.ts";
-import { type Answerer, answererName } from "../judge/answerer.ts";
+import { type Answerer, answererName, inFileName } from "../judge/answerer.ts";
 import type { Endpoint } from "../judge/endpoint.ts";
 import { type Asking, askEndpoint } from "../judge/endpoint-answers.ts";
 import type { Question } from "../judge/questions.ts";
@@ -64,10 +64,7 @@ export async function answersOf(
   const keys = new Map(questions.map((question) => [question.id, answerKey(question, settings(question))]));
   const { maxNewTokens: maxTokens } = options;
   const made = sha256(JSON.stringify({ ...source.settings, maxTokens })).slice(0, 8);
-  const path = join(
-    makeDirectory(options.dir, "answers"),
-    `${name.replace(/[^\w.+-]+/g, "_").slice(0, 80)}-${made}.jsonl`,
-  );
+  const path = join(makeDirectory(options.dir, "answers"), `${inFileName(name)}-${made}.jsonl`);
   using log = await AnswerLog.open(path, name, keys);
   await source.ask({
     questions,
