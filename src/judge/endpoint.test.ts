@@ -230,10 +230,10 @@ test("tokens a minute: what was counted, not what was thought, holds the next ba
 });
 
 test("so many at once, and no more after a failure", async () => {
-  const server = await startJudge(() => ({ text: "x", delayMs: 20 }));
+  const server = await startJudge(() => ({ text: "x", delayMs: 100 }));
   await using _ = server;
   const endpoint = new Endpoint({ baseUrl: server.baseUrl, model: "m" });
-  await forEachAtOnce([...Array(12).keys()], 4, async () => void (await endpoint.chat(request)));
+  await forEachAtOnce([...Array(8).keys()], 4, async () => void (await endpoint.chat(request)));
   assert.equal(server.mostAtOnce, 4);
   const begun: number[] = [];
   const finished: number[] = [];

@@ -31,7 +31,7 @@ function ratingPage({ model, questions, figures, judge }: RatingReport): string 
         title: "Score by category",
         unit: "1 to 10",
         rows: [...rows, { name: "all", ...overall }],
-        scale: [1, 10],
+        ticks: [1, 4, 7, 10],
         show: score,
       })}</div>`,
       tableHtml({
@@ -72,7 +72,7 @@ function pairPage({ benchmark, models: [a, b], questions, figures, judge }: Pair
   ];
   const categories = Object.entries(perCategory);
   const many = categories.length > 1 ? categories : [];
-  const chart = { unit: "share", scale: [0, 1] as const, mark: 0.5, show: percent };
+  const chart = { unit: "share", ticks: [0, 0.25, 0.5, 0.75, 1], mark: 0.5, show: percent };
   return pageHtml(`${a} against ${b} · ${benchmarks[benchmark]} · preftune`, [
     html`<h1>${a} against ${b}</h1>`,
     html`<p class="soft">${benchmarks[benchmark]}, ${questions} questions, judged in both orders by ${judge.model}. Intervals are 95 %, over questions.</p>`,

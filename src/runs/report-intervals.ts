@@ -13,8 +13,8 @@ export interface IntervalChart {
   title: string;
   unit: string;
   rows: readonly IntervalRow[];
-  /** Both ends of the axis. */
-  scale: readonly [from: number, to: number];
+  /** Marks of the axis in ascending order, its ends first and last. */
+  ticks: readonly number[];
   /** A value with a line of its own, such as that of chance. */
   mark?: number;
   show: (value: number) => string;
@@ -27,13 +27,13 @@ const PLOT = { left: 150, right: WIDTH - 16, top: 6 };
 const LONGEST = 24;
 
 /** The chart as a figure. */
-export function intervalChart({ title, unit, rows, scale: [from, to], mark, show }: IntervalChart): Html {
+export function intervalChart({ title, unit, rows, ticks, mark, show }: IntervalChart): Html {
+  const [from, to] = [ticks[0] ?? 0, ticks.at(-1) ?? 1];
   const bottom = PLOT.top + ROW * rows.length;
   const x = (value: number): number => {
     const share = (Math.min(to, Math.max(from, value)) - from) / (to - from);
     return Math.round(10 * (PLOT.left + share * (PLOT.right - PLOT.left))) / 10;
   };
-  const ticks = [0, 0.25, 0.5, 0.75, 1].map((share) => from + share * (to - from));
   const grid = ticks.map(
     (tick) => html`<path class="grid" d="M${x(tick)} ${PLOT.top}V${bottom}"/>
 <text x="${x(tick)}" y="${bottom + 16}" text-anchor="middle">${show(tick)}</text>`,

@@ -9,7 +9,7 @@ import { arenaHardCommand } from "../../src/cli/evaluate-arena-hard.ts";
 import { mtBenchCommand } from "../../src/cli/evaluate-mt-bench.ts";
 import { pairwiseCommand } from "../../src/cli/evaluate-pairwise.ts";
 import { preftune } from "../support/command.ts";
-import { type ChatAnswer, type ChatCall, startJudge } from "../support/judge-server.ts";
+import { type ChatAnswer, type ChatCall, completion, startJudge } from "../support/judge-server.ts";
 import { ruleAnswer } from "../support/rule-judge.ts";
 import { workshop } from "../support/runs.ts";
 import { requireShared, skipWithoutShared } from "../support/shared.ts";
@@ -129,6 +129,56 @@ test("MT-Bench: answers of an endpoint, ratings that are known, nothing asked tw
   const retried = await evaluate(...words, "--retries-without-verdict", "1");
   assert.equal(retried.status, 0, retried.stderr);
   assert.equal(judge.calls.length, 7);
+});
+
+test("faults on both sides: answers go on where they broke off, and scores are those of a judge that never fails", async () => {
+  const bench = smallMtBench();
+  const dir = shop.path("faults");
+  let isShut = true;
+  await using answers = await startJudge((call) =>
+    isShut && call.text.includes("Q3b") ? { status: 401 } : echo(call),
+  );
+  const seen = new Set<string>();
+  const faults: ChatAnswer[] = [
+    { status: 429, headers: { "retry-after-ms": "40" } },
+    { status: 500, body: "<html>" },
+    { body: completion({ text: "[[1]]" }).slice(0, -20) },
+    { body: "garbage" },
+    "hang up",
+    "no answer",
+  ];
+  await using judge = await startJudge(({ text }) => {
+    if (seen.has(text)) return /Q\db/.test(text) ? "[[4]]" : "[[8]]";
+    seen.add(text);
+    return faults[seen.size - 1] ?? "hang up";
+  });
+  const words = [
+    "mt-bench",
+    `${answers.baseUrl}#echo`,
+    "--bench",
+    bench,
+    "--judge",
+    `${judge.baseUrl}#faulty`,
+    "--dir",
+    dir,
+    "--timeout",
+    "2",
+    "--concurrency",
+    "3",
+  ];
+  const shut = await evaluate(...words);
+  assert.equal(shut.status, 7, shut.stderr);
+  assert.match(shut.stderr, /model echo: expected an answer, got status 401/);
+  assert.equal(judge.calls.length, 0);
+  isShut = false;
+  const before = answers.calls.length;
+  const open = await evaluate(...words);
+  assert.equal(open.status, 0, open.stderr);
+  assert.equal(answers.calls.length - before, 2, "both turns of the third question");
+  // Each of the six turns fails once, each in its own way; a machine under load may be late once more.
+  assert.ok(judge.calls.length >= 12);
+  assert.deepEqual(rowOf(open.stdout, "all"), ["6", "6.00", "6.00 to 6.00", "8.00", "4.00"]);
+  assert.match(open.stdout, /^ {2}\d+ requests, \d+ of them repeated; 600 tokens read/m);
 });
 
 test("MT-Bench in pairs: both orders, a judge that loves the first place is found out", async () => {
