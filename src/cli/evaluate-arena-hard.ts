@@ -22,7 +22,7 @@ export function arenaHardCommand(): Command {
     .description("Arena-Hard: how often answers win against a baseline's, in both orders")
     .argument("<answers>", `who answers: ${ANSWERER_FORMS}`)
     .option("--baseline <answers>", "against whom; default: gpt-4-0314's published answers in --bench")
-    .option("--bench <dir>", "Arena-Hard's files by their published names; see docs/judges.md")
+    .option("--bench <dir>", "Arena-Hard's files by their published names: directory or hub data set")
     .option("--questions <file>", "questions: file or hub data set")
     .option("--judge-config <file>", "the judge's prompt and patterns: YAML as published")
     .option("--judge-settings <file>", "the judge's system prompt: judge_settings.json as published")

@@ -22,7 +22,7 @@ export function mtBenchCommand(): Command {
     .description("MT-Bench: answers to two turns, rated by a judge or compared with another model's")
     .argument("<answers>", `who answers: ${ANSWERER_FORMS}`)
     .option("--against <answers>", "compare in pairs with this one; default: rate from 1 to 10")
-    .option("--bench <dir>", "MT-Bench's files by their published names; see docs/judges.md")
+    .option("--bench <dir>", "MT-Bench's files by their published names: directory or hub data set")
     .option("--questions <file>", "questions: file or hub data set")
     .option("--references <file>", "reference answers for maths, reasoning and coding")
     .option("--judge-prompts <file>", "prompts for the judge")

@@ -82,7 +82,7 @@ export function promptNamed(
  *
  * @throws {FormatError} naming the file and what it lacks
  */
-export function readArenaPrompt(configPath: string, settingsPath: string): PairPrompt {
+export function readArenaPrompt(configPath: string, settingsPath: string | null): PairPrompt {
   const config = readYaml(configPath);
   const { bench_name: name, prompt_template: given, regex_patterns: patterns, regex_pattern: one } = config;
   // Older files have a list with one template in it.
@@ -94,8 +94,8 @@ export function readArenaPrompt(configPath: string, settingsPath: string): PairP
   if (typeof template !== "string") throw wrong("prompt_template", "a text");
   if (!found.every((pattern) => typeof pattern === "string"))
     throw wrong("regex_patterns", "a list of texts");
-  const system = config["system_prompt"] ?? systemOf(settingsPath, name);
-  if (typeof system !== "string") throw wrong("system_prompt", "a text");
+  const system = config["system_prompt"] ?? (settingsPath === null ? null : systemOf(settingsPath, name));
+  if (typeof system !== "string") throw wrong("system_prompt", "a text, or a judge_settings.json with it");
   const { temperature = 0, max_tokens: maxTokens = 4096 } = config;
   if (typeof temperature !== "number" || temperature < 0)
     throw wrong("temperature", "a number of at least 0");

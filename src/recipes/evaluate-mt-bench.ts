@@ -1,6 +1,8 @@
 /** `preftune evaluate mt-bench`: ratings of a model's answers, or a comparison with another's. */
+import type { HubOptions } from "../formats/hub.ts";
 import { type Answers, matchAnswers, readAnswerFile } from "../judge/answer-rows.ts";
 import { forEachAtOnce } from "../judge/at-once.ts";
+import { type Bench, benchFile, openBench } from "../judge/bench-files.ts";
 import { readJudgePrompts } from "../judge/judge-prompts.ts";
 import {
   type MtBenchMaterial,
@@ -16,7 +18,6 @@ import { type Question, readQuestions } from "../judge/questions.ts";
 import type { PairReport, RatingReport } from "../judge/reports.ts";
 import { readLetter, readRating } from "../judge/verdicts.ts";
 import {
-  benchFile,
   type Judging,
   type JudgingOptions,
   namedAnswers,
@@ -26,13 +27,14 @@ import {
 } from "./judging.ts";
 import { pairReport } from "./pair-report.ts";
 
-/** What is evaluated. Files that are null are looked for in `bench` by their published names. */
+/** What is evaluated. Files that are null are looked for in `bench`, see `openBench`, by their published names. */
 export interface MtBenchOptions extends JudgingOptions {
   /** Who answers; see `parseAnswerer`. */
   answerer: string;
   /** With whom it is compared in pairs; null: it is rated alone. */
   against: string | null;
   bench: string | null;
+  hub?: HubOptions;
   questions: string | null;
   references: string | null;
   judgePrompts: string | null;
@@ -91,21 +93,33 @@ async function rate(
 }
 
 async function readMaterial(options: MtBenchOptions): Promise<MtBenchMaterial> {
-  const { bench, limit, categories } = options;
-  const promptPath = benchFile(options.judgePrompts, bench, ["judge_prompts.jsonl"], "--judge-prompts FILE");
-  const questionPath = benchFile(options.questions, bench, ["question.jsonl"], "--questions FILE");
+  const { limit, categories } = options;
+  const bench = options.bench === null ? null : await openBench(options.bench, options.hub);
+  const promptPath = await benchFile(
+    options.judgePrompts,
+    bench,
+    ["judge_prompts.jsonl"],
+    "--judge-prompts FILE",
+  );
+  const questionPath = await benchFile(options.questions, bench, ["question.jsonl"], "--questions FILE");
   const questions = await readQuestions(questionPath, { limit, categories });
   const prompts = await readJudgePrompts(promptPath);
-  return { questions, prompts, promptPath, references: await readReferences(options, questions) };
+  return {
+    questions,
+    prompts,
+    promptPath,
+    references: await readReferences(options.references, bench, questions),
+  };
 }
 
 async function readReferences(
-  { references, bench }: MtBenchOptions,
+  given: string | null,
+  bench: Bench | null,
   questions: readonly Question[],
 ): Promise<Answers> {
   const graded = questions.filter(needsReference);
   if (graded.length === 0) return new Map();
   const names = ["reference_answer_gpt-4.jsonl", "reference_answer/gpt-4.jsonl"];
-  const path = benchFile(references, bench, names, "--references FILE");
+  const path = await benchFile(given, bench, names, "--references FILE");
   return matchAnswers(await readAnswerFile(path), graded, path);
 }

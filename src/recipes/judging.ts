@@ -1,7 +1,6 @@
 /** What the commands with a judge share: the judge with its kept judgments, answers, files of results. */
-import { existsSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { ConfigError, EndpointError } from "../base/errors.ts";
+import { EndpointError } from "../base/errors.ts";
 import { parseAnswerer } from "../judge/answerer.ts";
 import { Endpoint, type EndpointOptions } from "../judge/endpoint.ts";
 import { Judge } from "../judge/judge.ts";
@@ -120,27 +119,5 @@ export function requireVerdicts(
     `${endpoint}: expected verdicts, got none in ${judgments} judgments: ${unparsable} answers could not be read as one, ` +
       `${refused} requests were refused. Look into judgments.sqlite, and choose a judge that follows its prompt.`,
     null,
-  );
-}
-
-/**
- * A file of a benchmark: the one that is named, or `name` in the benchmark's directory.
- *
- * @throws {ConfigError} when neither is there
- */
-export function benchFile(
-  given: string | null,
-  bench: string | null,
-  names: readonly string[],
-  option: string,
-): string {
-  if (given !== null) return given;
-  const paths = bench === null ? [] : names.map((name) => join(bench, name));
-  const found = paths.find((path) => existsSync(path) && statSync(path).isFile());
-  if (found !== undefined) return found;
-  throw new ConfigError(
-    bench === null
-      ? `expected --bench DIR with ${names[0]}, or ${option}.`
-      : `--bench ${bench}: expected ${names.join(" or ")} in it. Name the file by ${option}.`,
   );
 }
