@@ -96,6 +96,7 @@ test("two questions of the same id, and categories that are not there, are refus
 
 const asked = (id: string, turns: string[]): Question => ({
   id,
+  isNamed: true,
   where: `q:${id}`,
   category: null,
   messages: [{ role: "user", content: turns[0] ?? "" }],
@@ -178,6 +179,17 @@ test("two answers to one question: the same twice is one, others are refused; na
   const samples = rows({ prompt: "q", answer: "first" }, { prompt: "q", answer: "second" });
   const drawn = await readAnswerFile(samples);
   assert.deepEqual([...matchAnswers(drawn, [asked("x", ["q"])], samples)], [["x", ["first"]]]);
+});
+
+test("questions without ids are matched by what they ask, not by the number of their line", async () => {
+  const questions = await readQuestions(rows({ prompt: "first" }, { prompt: "second" }));
+  const path = rows({ id: 1, prompt: "second", answer: "b" }, { id: 2, prompt: "first", answer: "a" });
+  const file = await readAnswerFile(path);
+  assert.deepEqual([...matchAnswers(file, questions, path).values()], [["a"], ["b"]]);
+  const others = rows({ id: 1, prompt: "another", answer: "x" }, { id: 2, answer: "made for line two" });
+  const other = await readAnswerFile(others);
+  assert.deepEqual([...matchAnswers(other, questions.slice(1), others).values()], [["made for line two"]]);
+  assert.throws(() => matchAnswers(other, questions, others), /expected an answer to question 1/);
 });
 
 test("an answer log goes on after a crash, and refuses answers that were made otherwise", async () => {

@@ -81,8 +81,11 @@ export function matchAnswers(file: AnswerFile, questions: readonly Question[], p
   }
   return new Map(
     questions.map((question) => {
-      const { id, where, followUps } = question;
-      const row = byId.get(id) ?? byPrompt.get(questionText(question));
+      const { id, isNamed, where, followUps } = question;
+      const [named, asked] = [byId.get(id), byPrompt.get(questionText(question))];
+      // A row of the same number that says that it answers something else is another's.
+      const numbered = named?.prompt === null ? named : undefined;
+      const row = isNamed ? (named ?? asked) : (asked ?? numbered);
       const wanted = 1 + followUps.length;
       if (row === undefined) {
         const hint = didYouMean(id, byId.keys());

@@ -18,6 +18,7 @@ const near = (actual: number | undefined, expected: number): void =>
 
 const question = (id: string, category: string, temperature: number | null = null): Question => ({
   id,
+  isNamed: true,
   where: `q.jsonl:${id}`,
   category,
   messages: [{ role: "user", content: `${id} first` }],

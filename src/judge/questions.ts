@@ -8,7 +8,10 @@ import type { ChatMessage } from "./chat-body.ts";
 
 /** What is asked, in one or more turns. */
 export interface Question {
+  /** Its own, or the number of its line. */
   id: string;
+  /** Whether the id is the question's own; line numbers tell little about what a file of answers holds. */
+  isNamed: boolean;
   /** File and line, to begin messages with. */
   where: string;
   category: string | null;
@@ -69,8 +72,10 @@ function questionOf(row: RawRow): Question {
   const { value } = row;
   const where = describeOrigin(row.origin);
   const { category, required_temperature: temperature } = value;
+  const own = idOf(row);
   return {
-    id: idOf(row) ?? String(row.origin.line),
+    id: own ?? String(row.origin.line),
+    isNamed: own !== null,
     where,
     category: typeof category === "string" ? oneLine(category, 60) : null,
     ...turnsOf(value, where),

@@ -30,6 +30,7 @@ const local: LocalModel = {
 
 const question = (id: string, turns: string[], category = "a"): Question => ({
   id,
+  isNamed: true,
   where: `q.jsonl:${id}`,
   category,
   messages: [{ role: "user", content: turns[0] ?? "" }],
