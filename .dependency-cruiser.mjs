@@ -22,7 +22,8 @@ const layers = {
   train: [...learning, "setup"],
   generate: ["models", "nn", "torch", "text", "formats", "base"],
   evaluate: [...learning, "generate", "train"],
-  recipes: [...learning, "generate", "evaluate", "train", "setup", "planner"],
+  judge: ["data", "text", "runs", "formats", "evaluate", "base"],
+  recipes: [...learning, "generate", "evaluate", "judge", "train", "setup", "planner"],
   quickstart: [...learning, "generate", "evaluate", "train", "setup", "recipes"],
 };
 
@@ -36,13 +37,15 @@ const arrows = Object.entries(layers).map(([folder, allowed]) => ({
   to: { path: "^src/", pathNot: `^src/(${[folder, ...allowed].join("|")})/` },
 }));
 
-const libtorchFree = ["base", "setup", "formats", "text", "runs", "data", "planner"].map((folder) => ({
-  name: `${folder}-without-libtorch`,
-  comment: `Nothing in src/${folder} reaches src/torch, directly or through others: it must work where torch is absent.`,
-  severity: "error",
-  from: { path: `^src/${folder}/` },
-  to: { path: "^src/torch/", reachable: true },
-}));
+const libtorchFree = ["base", "setup", "formats", "text", "runs", "data", "planner", "judge"].map(
+  (folder) => ({
+    name: `${folder}-without-libtorch`,
+    comment: `Nothing in src/${folder} reaches src/torch, directly or through others: it must work where torch is absent.`,
+    severity: "error",
+    from: { path: `^src/${folder}/` },
+    to: { path: "^src/torch/", reachable: true },
+  }),
+);
 
 export default {
   forbidden: [
