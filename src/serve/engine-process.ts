@@ -1,0 +1,298 @@
+/**
+ * Keeps an engine process running: starts it, passes requests and events through, and starts another when it ends
+ * unexpectedly or falls silent. Requests under way in a process that ends are told so, never repeated by themselves.
+ */
+import { type ChildProcess, fork } from "node:child_process";
+import { PreftuneError } from "../base/errors.ts";
+import type { GenerateRequest } from "../generate/request.ts";
+import type {
+  EngineCommand,
+  EngineMessage,
+  EngineReport,
+  EngineSettings,
+  SubmissionEvent,
+} from "./engine-messages.ts";
+
+/** When to start again, and when to give up. */
+export interface RestartPolicy {
+  /** Wait before the first restart; doubled by each further one. */
+  firstDelayMs: number;
+  maxDelayMs: number;
+  /** A process that was ready for so long has earned the first delay again. */
+  stableMs: number;
+  /** Starts in a row that end before the engine is ready. */
+  maxFailedStarts: number;
+  /** Silence of a process with requests under way, after which it is killed. */
+  stallMs: number;
+}
+
+/** The policy unless another is given. */
+const defaultPolicy: Readonly<RestartPolicy> = {
+  firstDelayMs: 500,
+  maxDelayMs: 30_000,
+  stableMs: 60_000,
+  maxFailedStarts: 3,
+  stallMs: 300_000,
+};
+
+/** What the process is doing. `waiting`: to be started again; `failed`: given up. */
+export type EngineState = "starting" | "ready" | "waiting" | "failed" | "stopped";
+
+/** What happened to the process, for the log. */
+export type EngineNews =
+  | { type: "ready"; pid: number; device: string; dtype: string; startMs: number }
+  | { type: "crashed"; reason: string; lostRequests: number; restartInMs: number };
+
+/** What is to be run. */
+export interface EngineProcessOptions {
+  /** Path of the program that hosts the engine. */
+  program: string;
+  settings: EngineSettings;
+  policy?: Partial<RestartPolicy>;
+  onNews?: (news: EngineNews) => void;
+}
+
+/** The engine could not be started, or not again. Ends with the exit status of the process's own error where it told one. */
+export class EngineFailure extends PreftuneError {
+  override readonly exitCode: number;
+
+  constructor(message: string, exitCode = 7) {
+    super(message);
+    this.exitCode = exitCode;
+  }
+}
+
+type Listener = (event: SubmissionEvent) => void;
+
+/** One engine process at a time, and what is under way in it. */
+export class EngineProcess {
+  readonly #options: EngineProcessOptions;
+  readonly #policy: RestartPolicy;
+  readonly #requests: Map<string, Listener> = new Map();
+  readonly #firstReady: PromiseWithResolvers<void> = Promise.withResolvers();
+  readonly #gaveUp: PromiseWithResolvers<EngineFailure> = Promise.withResolvers();
+  #child: ChildProcess | null = null;
+  #state: EngineState = "starting";
+  #timer: NodeJS.Timeout | null = null;
+  #startedAt = 0;
+  #readyAt = 0;
+  #crashesInARow = 0;
+  #failedStarts = 0;
+  #restarts = 0;
+  #lastFailureAt: Date | null = null;
+  #told: { message: string; exitCode: number } | null = null;
+  #complaint = "";
+  #report: EngineReport | null = null;
+  #nextId = 0;
+
+  constructor(options: EngineProcessOptions) {
+    this.#options = options;
+    this.#policy = { ...defaultPolicy, ...options.policy };
+    this.#firstReady.promise.catch(() => {
+      // whoever waits for `ready` is told; nobody has to
+    });
+    this.#start();
+  }
+
+  /** Resolves when the engine can answer for the first time. @throws {EngineFailure} if it never can */
+  get ready(): Promise<void> {
+    return this.#firstReady.promise;
+  }
+
+  /** Resolves when starting it has been given up. */
+  get gaveUp(): Promise<EngineFailure> {
+    return this.#gaveUp.promise;
+  }
+
+  get state(): EngineState {
+    return this.#state;
+  }
+
+  /** Times another process had to be started. */
+  get restarts(): number {
+    return this.#restarts;
+  }
+
+  /** When the process ended unexpectedly the last time; null: it never did. */
+  get lastFailureAt(): Date | null {
+    return this.#lastFailureAt;
+  }
+
+  /** Process id, for tests and the log; null between two processes. */
+  get pid(): number | null {
+    return this.#child?.pid ?? null;
+  }
+
+  /** What the process said of itself last; null between two processes. */
+  get report(): EngineReport | null {
+    return this.#report;
+  }
+
+  /**
+   * Hands a request to the engine. `listener` is told every event, the last of which is `done`, `error`, `refused` or
+   * `lost`; without a process that is ready, `lost` at once.
+   *
+   * @returns a function that drops the request, after which nothing more is told
+   */
+  submit(request: GenerateRequest, listener: Listener): () => void {
+    const id = String(this.#nextId++);
+    if (this.#state !== "ready") {
+      queueMicrotask(() => listener({ type: "lost", message: "The engine is not running." }));
+      return () => {};
+    }
+    this.#requests.set(id, listener);
+    this.#send({ type: "submit", id, request });
+    this.#watch();
+    return () => {
+      if (!this.#requests.delete(id)) return;
+      this.#send({ type: "cancel", id });
+      this.#watch();
+    };
+  }
+
+  /** Ends the process. Requests under way are told that they are lost. */
+  async stop(): Promise<void> {
+    this.#state = "stopped";
+    const child = this.#detach();
+    this.#loseAll("The server stops.");
+    if (child === null || child.exitCode !== null || child.signalCode !== null) return;
+    const ended = new Promise((resolve) => child.once("close", resolve));
+    child.kill("SIGKILL");
+    await ended;
+  }
+
+  #start(): void {
+    this.#state = "starting";
+    this.#startedAt = performance.now();
+    this.#told = null;
+    this.#complaint = "";
+    const { PREFTUNE_API_KEY: _, ...env } = process.env;
+    const child = fork(this.#options.program, [], {
+      execArgv: [],
+      // sets cross as sets
+      serialization: "advanced",
+      stdio: ["ignore", "ignore", "pipe", "ipc"],
+      env,
+    });
+    this.#child = child;
+    child.stderr?.setEncoding("utf8").on("data", (text: string) => {
+      process.stderr.write(text);
+      this.#complaint = (this.#complaint + text).slice(-2000);
+    });
+    child.on("message", (message) => this.#receive(child, message as EngineMessage));
+    child.on("error", (error) => this.#ended(child, error.message));
+    child.on("close", (code, signal) => this.#ended(child, signal === null ? `with status ${code}` : `by ${signal}`));
+    this.#send({ type: "start", settings: this.#options.settings });
+  }
+
+  #receive(child: ChildProcess, message: EngineMessage): void {
+    if (child !== this.#child) return;
+    if (message.type === "failed") {
+      this.#told = message;
+      return;
+    }
+    this.#report = message.report;
+    if (message.type === "ready") this.#becomeReady(child, message);
+    else for (const [id, event] of message.events) this.#pass(id, event);
+    this.#watch();
+  }
+
+  #becomeReady(child: ChildProcess, { device, dtype }: Extract<EngineMessage, { type: "ready" }>): void {
+    this.#state = "ready";
+    this.#readyAt = performance.now();
+    this.#failedStarts = 0;
+    this.#firstReady.resolve();
+    const startMs = Math.round(this.#readyAt - this.#startedAt);
+    this.#options.onNews?.({ type: "ready", pid: child.pid ?? 0, device, dtype, startMs });
+  }
+
+  #pass(id: string, event: SubmissionEvent): void {
+    const listener = this.#requests.get(id);
+    if (listener === undefined) return;
+    if (["done", "error", "refused"].includes(event.type)) this.#requests.delete(id);
+    listener(event);
+  }
+
+  #ended(child: ChildProcess, how: string): void {
+    if (child !== this.#child) return;
+    const wasReady = this.#state === "ready";
+    const told: { message: string; exitCode: number } | null = this.#told;
+    const reason = told?.message ?? `The engine process ended ${how}.${lastLine(this.#complaint)}`;
+    this.#fail(reason, wasReady, told?.exitCode);
+  }
+
+  /** The process is gone, or as good as gone: its requests are lost, and another is started unless that makes no sense. */
+  #fail(reason: string, wasReady: boolean, exitCode?: number): void {
+    this.#detach()?.kill("SIGKILL");
+    this.#lastFailureAt = new Date();
+    const lostRequests = this.#requests.size;
+    const isFirst = this.#readyAt === 0;
+    if (!wasReady) this.#failedStarts++;
+    const isStable = wasReady && performance.now() - this.#readyAt >= this.#policy.stableMs;
+    this.#crashesInARow = isStable ? 1 : this.#crashesInARow + 1;
+    // what the engine process says of model or options stays true however often it is asked
+    const isHopeless = (isFirst && exitCode !== undefined) || this.#failedStarts >= this.#policy.maxFailedStarts;
+    if (isHopeless) {
+      this.#giveUp(reason, exitCode);
+      return;
+    }
+    const delay = Math.min(this.#policy.maxDelayMs, this.#policy.firstDelayMs * 2 ** (this.#crashesInARow - 1));
+    this.#state = "waiting";
+    this.#timer = setTimeout(() => {
+      this.#restarts++;
+      this.#start();
+    }, delay);
+    this.#options.onNews?.({ type: "crashed", reason, lostRequests, restartInMs: delay });
+    this.#loseAll(reason);
+  }
+
+  #giveUp(reason: string, exitCode: number | undefined): void {
+    this.#state = "failed";
+    const times = this.#failedStarts > 1 ? `The engine process failed ${this.#failedStarts} times in a row: ` : "";
+    const failure = new EngineFailure(`${times}${reason}`, exitCode);
+    this.#loseAll(reason);
+    this.#firstReady.reject(failure);
+    this.#gaveUp.resolve(failure);
+  }
+
+  #loseAll(message: string): void {
+    const lost = [...this.#requests.values()];
+    this.#requests.clear();
+    for (const listener of lost) listener({ type: "lost", message });
+  }
+
+  /** Forgets the process, so that nothing it still says is heard. */
+  #detach(): ChildProcess | null {
+    const child = this.#child;
+    this.#disarm();
+    this.#child = null;
+    this.#report = null;
+    return child;
+  }
+
+  /** Waits for the next sign of life while requests are under way. */
+  #watch(): void {
+    this.#disarm();
+    if (this.#state !== "ready" || this.#requests.size === 0) return;
+    const { stallMs } = this.#policy;
+    this.#timer = setTimeout(() => {
+      this.#fail(`The engine process said nothing for ${stallMs / 1000} s with requests under way and was ended.`, true);
+    }, stallMs);
+  }
+
+  #disarm(): void {
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = null;
+  }
+
+  #send(command: EngineCommand): void {
+    // a process that is gone says so by its `close` event
+    this.#child?.send(command, () => {});
+  }
+}
+
+/** The last line that the process wrote before it ended, as the likeliest reason. */
+function lastLine(complaint: string): string {
+  const line = complaint.trim().split("\n").at(-1)?.trim() ?? "";
+  return line === "" ? "" : ` It wrote: ${line.slice(0, 500)}`;
+}
