@@ -15,6 +15,7 @@
 #endif
 
 #include "attention.h"
+#include "decode.h"
 #include "gated.h"
 #include "head.h"
 #include "host-memory.h"

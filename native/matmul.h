@@ -12,6 +12,8 @@
 #include <cstdlib>
 #include <string_view>
 
+#include "thin.h"
+
 #if defined(__linux__) && defined(__x86_64__)
 #define PREFTUNE_HAS_ONEDNN 1
 // in no public header of torch; null where a release does not have it
@@ -100,6 +102,7 @@ bool isResult(const at::Tensor& out, const at::Tensor& a, const at::Tensor& b) {
 at::Tensor emptyProduct(const at::Tensor& a, const at::Tensor& b) { return at::empty({a.size(0), b.size(1)}, a.options()); }
 
 at::Tensor mm(const at::Tensor& a, const at::Tensor& b) {
+  if (isThin(a, b)) return thinProduct(a, b);
   if (!fits(a, b)) return at::cpu::mm(a, b);
   if (matmulKind() == Matmul::fresh) return freshProduct(a, b);
   at::Tensor out = emptyProduct(a, b);
@@ -114,6 +117,7 @@ at::Tensor& mmOut(const at::Tensor& a, const at::Tensor& b, at::Tensor& out) {
 }
 
 at::Tensor addmm(const at::Tensor& self, const at::Tensor& a, const at::Tensor& b, const at::Scalar& beta, const at::Scalar& alpha) {
+  if (isThin(a, b) && self.scalar_type() == at::kFloat) return thinProduct(a, b).mul_(alpha).add_(self, beta);
   if (!fits(a, b) || self.scalar_type() != at::kFloat || alpha.toDouble() == 0) return at::cpu::addmm(self, a, b, beta, alpha);
   at::Tensor out = emptyProduct(a, b);
   out.copy_(self);
@@ -122,6 +126,7 @@ at::Tensor addmm(const at::Tensor& self, const at::Tensor& a, const at::Tensor& 
 }
 
 at::Tensor& addmmInto(at::Tensor& self, const at::Tensor& a, const at::Tensor& b, const at::Scalar& beta, const at::Scalar& alpha) {
+  if (isThin(a, b) && isResult(self, a, b) && beta.toDouble() == 1) return self.add_(thinProduct(a, b), alpha);
   if (!fits(a, b) || !isResult(self, a, b) || alpha.toDouble() == 0) return at::cpu::addmm_(self, a, b, beta, alpha);
   productInto(self, a, b, beta.to<float>(), alpha.to<float>());
   return self;

@@ -1,4 +1,4 @@
-/** What the generation engine is asked and what it answers: plain data, so that both cross a process boundary as JSON or by `postMessage`. */
+/** What the generation engine is asked and what it tells: plain data, which structured cloning carries to another process. */
 
 /** One prompt to answer `n` times. Names follow transformers and the OpenAI API where those have one. */
 export interface GenerateRequest {
@@ -62,6 +62,8 @@ export interface EndEvent {
   reason: "stop" | "length";
   /** Text that was held back and now turns out to belong to the answer. */
   text: string;
+  /** The stop token or stop text that ended it; null for "length". */
+  stoppedBy: number | string | null;
 }
 
 /** What happens to a request, in order. `done` or `error` is the last; a cancelled request tells nothing more. */

@@ -4,6 +4,7 @@
  */
 import type { LayerKind, ModelConfig } from "../formats/model-config.ts";
 import type { AttentionContext } from "../nn/attention.ts";
+import type { CachedAttention } from "../nn/kv-cache.ts";
 import { Embedding, Linear } from "../nn/linear.ts";
 import type { Projection } from "../nn/module.ts";
 import { planAttention, type Segment } from "../nn/packed-attention.ts";
@@ -105,13 +106,24 @@ export class CausalLM {
     return { full, sliding: this.config.layerKinds.includes("sliding") ? make("sliding") : full };
   }
 
-  /** Hidden states after the final norm, all at once and without the trainer's walk: (T, D). */
-  hiddenStates(stream: TokenStream, dtype: DType): Tensor {
+  /**
+   * Hidden states after the final norm, all at once and without the trainer's walk: (T, D).
+   *
+   * @param cached - in generation, how each layer attends over its cache
+   */
+  hiddenStates(stream: TokenStream, dtype: DType, cached?: readonly CachedAttention[]): Tensor {
     const context = this.context(stream, dtype);
     let h = this.embed(stream.ids, dtype);
-    for (const block of this.model.layers) h = block.forward(h, context);
+    for (const [layer, block] of this.model.layers.entries()) {
+      const attend = cached?.[layer];
+      h = block.forward(h, attend === undefined ? context : withCache(context, attend));
+    }
     return this.model.norm.forward(h);
   }
+}
+
+function withCache({ full, sliding }: BatchContext, cached: CachedAttention): BatchContext {
+  return { full: { ...full, cached }, sliding: { ...sliding, cached } };
 }
 
 /** Builds the parts that all families have around their blocks. */

@@ -1,5 +1,6 @@
 /** The self-attention layer of all three families: grouped key/value heads, rotary positions, optional q and k norms. */
 import { ops, type Tensor } from "../torch/index.ts";
+import type { CachedAttention } from "./kv-cache.ts";
 import type { Projection } from "./module.ts";
 import { type AttentionPlan, packedAttention } from "./packed-attention.ts";
 import type { RMSNorm } from "./rms-norm.ts";
@@ -9,6 +10,8 @@ import { type RotaryAngles, rotate } from "./rotary.ts";
 export interface AttentionContext {
   angles: RotaryAngles;
   plan: AttentionPlan;
+  /** In generation: attends over a cache in place of the batch alone. */
+  cached?: CachedAttention;
 }
 
 /** Parts of an attention layer. */
@@ -42,11 +45,12 @@ export class Attention {
   }
 
   /** x: (T, D) -> (T, D) */
-  forward(x: Tensor, { angles, plan }: AttentionContext): Tensor {
+  forward(x: Tensor, { angles, plan, cached }: AttentionContext): Tensor {
     const q = rotate(this.#heads(this.q_proj.forward(x)), angles, this.q_norm);
     const k = rotate(this.#heads(this.k_proj.forward(x)), angles, this.k_norm);
     const v = this.#heads(this.v_proj.forward(x));
-    return this.o_proj.forward(packedAttention(q, k, v, plan));
+    const attended = cached === undefined ? packedAttention(q, k, v, plan) : cached({ q, k, v }, plan);
+    return this.o_proj.forward(attended);
   }
 
   /** (T, n·E) -> (T, n, E) */

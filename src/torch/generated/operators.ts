@@ -235,6 +235,10 @@ export const zero_: (self: Tensor) => Tensor = bind("aten::zero_");
 export const zeros: (size: readonly number[], options?: { dtype?: DType | null; layout?: number | null; device?: string | null; pinMemory?: boolean | null }) => Tensor = bind("aten::zeros");
 /** `aten::zeros_like(Tensor self, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None, MemoryFormat? memory_format=None) -> Tensor` */
 export const zerosLike: (self: Tensor, options?: { dtype?: DType | null; layout?: number | null; device?: string | null; pinMemory?: boolean | null; memoryFormat?: number | null }) => Tensor = bind("aten::zeros_like");
+/** `preftune::cache_fill_(Tensor(a!) keys, Tensor(b!) values, Tensor k, Tensor v, int[] pages) -> ()` */
+export const cacheFill_: (keys: Tensor, values: Tensor, k: Tensor, v: Tensor, pages: readonly number[]) => void = bind("preftune::cache_fill_");
+/** `preftune::decode_attention(Tensor q, Tensor k, Tensor v, Tensor(a!) keys, Tensor(b!) values, Tensor table, float scale, int window) -> Tensor` */
+export const decodeAttention: (q: Tensor, k: Tensor, v: Tensor, keys: Tensor, values: Tensor, table: Tensor, scale: number, window: number) => Tensor = bind("preftune::decode_attention");
 /** `preftune::exp_rows_(Tensor(a!) logits, Tensor? least=None) -> (Tensor, Tensor)` */
 export const expRows_: (logits: Tensor, least?: Tensor | null) => [Tensor, Tensor] = bind("preftune::exp_rows_");
 /** `preftune::gated(Tensor gate, Tensor up, str activation) -> Tensor` */

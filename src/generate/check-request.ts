@@ -1,0 +1,96 @@
+/** Checks of a request's values: each message names the value, what was expected and what came. */
+import { ConfigError } from "../base/errors.ts";
+import { didYouMean } from "../base/suggest.ts";
+import type { GenerateRequest } from "./request.ts";
+
+/** What a request is held against. */
+export interface RequestBounds {
+  vocabSize: number;
+  /** The model's longest context, in tokens. */
+  maxPositions: number;
+  maxRunning: number;
+  /** Names of the adapters. */
+  adapters: ReadonlySet<string>;
+}
+
+interface Rule {
+  expected: string;
+  holds: (value: number) => boolean;
+}
+
+const whole = (least: number, most = Number.POSITIVE_INFINITY): Rule => ({
+  expected: `a whole number ${most === Number.POSITIVE_INFINITY ? `of at least ${least}` : `from ${least} to ${most}`}`,
+  holds: (value) => Number.isSafeInteger(value) && value >= least && value <= most,
+});
+
+/** Names of the values that `checkSampling` looks at. */
+export type CheckedName =
+  | "n"
+  | "maxNewTokens"
+  | "temperature"
+  | "topK"
+  | "topP"
+  | "minP"
+  | "repetitionPenalty"
+  | "seed"
+  | "logprobs";
+
+const rules: Record<CheckedName, Rule> = {
+  n: whole(1),
+  maxNewTokens: whole(1),
+  temperature: {
+    expected: "a number of at least 0",
+    holds: (value) => value >= 0 && Number.isFinite(value),
+  },
+  topK: whole(1),
+  topP: { expected: "a number above 0 and at most 1", holds: (value) => value > 0 && value <= 1 },
+  minP: { expected: "a number from 0 to 1", holds: (value) => value >= 0 && value <= 1 },
+  repetitionPenalty: {
+    expected: "a number above 0",
+    holds: (value) => value > 0 && Number.isFinite(value),
+  },
+  seed: { expected: "a whole number", holds: Number.isSafeInteger },
+  logprobs: whole(0),
+};
+
+/**
+ * @param names - how the values are called where the user wrote them; default as in `GenerateRequest`
+ * @throws {ConfigError} for the first value out of range
+ */
+export function checkSampling(
+  values: Partial<Pick<GenerateRequest, CheckedName>>,
+  names: Partial<Record<CheckedName, string>> = {},
+): void {
+  for (const name of Object.keys(rules) as CheckedName[]) {
+    const value = values[name];
+    if (value === undefined || value === null || rules[name].holds(value)) continue;
+    throw new ConfigError(`${names[name] ?? name}: expected ${rules[name].expected}, got ${value}.`);
+  }
+}
+
+/** @throws {ConfigError} for the first thing that cannot be answered */
+export function checkRequest(request: GenerateRequest, bounds: RequestBounds): void {
+  checkSampling(request);
+  const { promptIds, n, stop, adapter } = request;
+  if (promptIds.length === 0) throw new ConfigError("the prompt: expected at least one token, got none.");
+  const stray = promptIds.find((id) => !Number.isSafeInteger(id) || id < 0 || id >= bounds.vocabSize);
+  if (stray !== undefined) {
+    throw new ConfigError(
+      `the prompt: expected token ids below ${bounds.vocabSize}, the model's vocabulary, got ${stray}.`,
+    );
+  }
+  if (promptIds.length >= bounds.maxPositions) {
+    throw new ConfigError(
+      `the prompt has ${promptIds.length} tokens, and the model's context ends at ${bounds.maxPositions}. Shorten it.`,
+    );
+  }
+  if (n > bounds.maxRunning) {
+    throw new ConfigError(`n: expected at most ${bounds.maxRunning} answers at once, got ${n}.`);
+  }
+  if (stop.includes("")) throw new ConfigError(`stop: expected texts that are not empty, got "".`);
+  if (adapter !== null && !bounds.adapters.has(adapter)) {
+    const known = [...bounds.adapters];
+    const list = known.length > 0 ? `those loaded are ${known.join(", ")}` : "none is loaded";
+    throw new ConfigError(`there is no adapter "${adapter}"; ${list}.${didYouMean(adapter, known)}`);
+  }
+}

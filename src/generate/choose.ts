@@ -1,0 +1,184 @@
+/**
+ * From logits to tokens: repetition penalty, temperature, top-k, top-p and min-p with the meaning and in the order that
+ * transformers gives them, then the draw; and log-probs under the model itself, before any of these.
+ */
+import type { Random } from "../base/random.ts";
+import { ops, type Tensor, tensor } from "../torch/index.ts";
+import type { GenerateRequest } from "./request.ts";
+
+/** How a token is drawn. */
+export type Sampling = Pick<
+  GenerateRequest,
+  "temperature" | "topK" | "topP" | "minP" | "repetitionPenalty" | "logprobs"
+>;
+
+/** A row of logits and the draws from it. */
+export interface ChoiceRow {
+  sampling: Sampling;
+  /** Tokens that the repetition penalty falls on. */
+  seen: ReadonlySet<number>;
+  /** A stream of numbers for each draw from this row. */
+  randoms: readonly Random[];
+}
+
+/** A drawn token. */
+export interface Choice {
+  id: number;
+  /** ln p under the model; null unless asked for. */
+  logprob: number | null;
+  /** The likeliest tokens under the model, as many as asked for. */
+  top: { id: number; logprob: number }[];
+}
+
+/**
+ * Draws tokens: `rows.length` lists, each with a choice for every number stream of its row.
+ *
+ * @param logits - (R, V) float32 for R rows; left as it is
+ */
+export function chooseTokens(logits: Tensor, rows: readonly ChoiceRow[]): Choice[][] {
+  const raw = ops.contiguous(ops.toDevice(logits, "cpu", "float32"));
+  const ids = drawIds(raw, rows);
+  if (rows.every(({ sampling }) => sampling.logprobs === null)) {
+    return ids.map((row) => row.map((id) => ({ id, logprob: null, top: [] })));
+  }
+  return withLogprobs(raw, rows, ids);
+}
+
+function drawIds(raw: Tensor, rows: readonly ChoiceRow[]): number[][] {
+  const logits = penalised(raw, rows);
+  const likeliest = rows.some(isGreedy) ? ops.argmax(logits, -1).toNumbers() : [];
+  if (rows.every(isGreedy)) return rows.map(({ randoms }, i) => randoms.map(() => likeliest[i] as number));
+  const temperatures = rows.map(({ sampling }) => sampling.temperature || 1);
+  const scaled = ops.divTensor(logits, tensor(temperatures, [rows.length, 1]));
+  const probabilities = ops.softmaxInt(scaled, -1).data() as Float32Array;
+  const size = raw.size(1);
+  return rows.map((row, i) => {
+    if (isGreedy(row)) return row.randoms.map(() => likeliest[i] as number);
+    const candidates = filter(probabilities.subarray(i * size, (i + 1) * size), row.sampling);
+    return row.randoms.map((random) => draw(candidates, random.next()));
+  });
+}
+
+function isGreedy({ sampling }: ChoiceRow): boolean {
+  return sampling.temperature === 0;
+}
+
+/** Logits after the repetition penalty (Keskar et al. 2019, arXiv:1909.05858, as transformers has it). */
+function penalised(raw: Tensor, rows: readonly ChoiceRow[]): Tensor {
+  if (rows.every(({ sampling }) => sampling.repetitionPenalty === null)) return raw;
+  const changed = ops.clone(raw);
+  const values = changed.data() as Float32Array;
+  const size = raw.size(1);
+  for (const [i, { sampling, seen }] of rows.entries()) {
+    const penalty = sampling.repetitionPenalty ?? 1;
+    for (const id of penalty === 1 ? [] : seen) {
+      if (id >= size) continue;
+      const logit = values[i * size + id] as number;
+      values[i * size + id] = logit < 0 ? logit * penalty : logit / penalty;
+    }
+  }
+  return changed;
+}
+
+/** Tokens that may be drawn, with numbers in proportion to their probabilities; `ids` null: the index is the token. */
+interface Candidates {
+  ids: readonly number[] | null;
+  weights: ArrayLike<number>;
+}
+
+/** top-k, then top-p of what is left, then min-p of what is left. */
+function filter(probabilities: Float32Array, { topK, topP, minP }: Sampling): Candidates {
+  const size = probabilities.length;
+  const filtersK = topK !== null && topK < size;
+  const filtersP = topP !== null && topP < 1;
+  if (!filtersK && !filtersP && minP === null) return { ids: null, weights: probabilities };
+  let least = filtersK ? kthLargest(probabilities, topK) : 0;
+  // tokens below this cannot reach 1 - p together, so they go before anything is sorted
+  if (filtersP && !filtersK) least = Math.max(least, (0.999 * (1 - topP)) / size);
+  let ids: number[] = [];
+  for (let id = 0; id < size; id++) if ((probabilities[id] as number) >= least) ids.push(id);
+  if (filtersP) ids = nucleus(ids, probabilities, topP);
+  if (minP !== null) {
+    let most = 0;
+    for (const id of ids) most = Math.max(most, probabilities[id] as number);
+    ids = ids.filter((id) => (probabilities[id] as number) >= minP * most);
+  }
+  return { ids, weights: ids.map((id) => probabilities[id] as number) };
+}
+
+/** The likeliest tokens that together reach `topP`: those go whose sum with all less likely ones is at most 1 - p. */
+function nucleus(ids: readonly number[], probabilities: Float32Array, topP: number): number[] {
+  const at = (id: number): number => probabilities[id] as number;
+  const sorted = [...ids].sort((a, b) => at(b) - at(a));
+  const total = sorted.reduce((sum, id) => sum + at(id), 0);
+  let before = 0;
+  const end = sorted.findIndex((id) => {
+    const isOut = before >= topP * total;
+    before += at(id);
+    return isOut;
+  });
+  return end < 0 ? sorted : sorted.slice(0, Math.max(1, end));
+}
+
+/** The k-th largest value, by a heap of the k largest met so far whose least is on top. */
+function kthLargest(values: Float32Array, k: number): number {
+  const heap = values.slice(0, k).sort();
+  for (let i = k; i < values.length; i++) {
+    const value = values[i] as number;
+    if (value > (heap[0] as number)) sink(heap, value);
+  }
+  return heap[0] as number;
+}
+
+/** Puts `value` in the place of the heap's least. */
+function sink(heap: Float32Array, value: number): void {
+  let at = 0;
+  for (;;) {
+    let child = 2 * at + 1;
+    if (child >= heap.length) break;
+    if (child + 1 < heap.length && (heap[child + 1] as number) < (heap[child] as number)) child++;
+    if ((heap[child] as number) >= value) break;
+    heap[at] = heap[child] as number;
+    at = child;
+  }
+  heap[at] = value;
+}
+
+/** The token at which the running sum of the weights passes `u` of their total. */
+function draw({ ids, weights }: Candidates, u: number): number {
+  let total = 0;
+  for (let i = 0; i < weights.length; i++) total += weights[i] as number;
+  let rest = u * total;
+  let last = 0;
+  for (let i = 0; i < weights.length; i++) {
+    const weight = weights[i] as number;
+    if (weight === 0) continue;
+    rest -= weight;
+    last = i;
+    if (rest < 0) break;
+  }
+  return ids === null ? last : (ids[last] as number);
+}
+
+function withLogprobs(
+  raw: Tensor,
+  rows: readonly ChoiceRow[],
+  drawn: readonly (readonly number[])[],
+): Choice[][] {
+  const size = raw.size(1);
+  const sums = ops.logsumexp(raw, [1]).toNumbers();
+  const values = raw.data() as Float32Array;
+  const most = Math.min(size, Math.max(...rows.map(({ sampling }) => sampling.logprobs ?? 0)));
+  const [topValues, topIds] = most > 0 ? ops.topk(raw, most).map((t) => t.toNumbers()) : [[], []];
+  return drawn.map((ids, i) => {
+    const asked = (rows[i] as ChoiceRow).sampling.logprobs;
+    const sum = sums[i] as number;
+    const top = Array.from({ length: Math.min(most, asked ?? 0) }, (_, j) => ({
+      id: topIds?.[i * most + j] as number,
+      logprob: (topValues?.[i * most + j] as number) - sum,
+    }));
+    return ids.map((id) => {
+      return { id, logprob: asked === null ? null : (values[i * size + id] as number) - sum, top };
+    });
+  });
+}

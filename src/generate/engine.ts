@@ -1,0 +1,314 @@
+/**
+ * Continuous batching: requests join and leave between passes. A prompt is computed once, alone, for all its answers; then
+ * each pass adds a token to every running answer. Sequences under different adapters take a pass for each adapter.
+ */
+import { ConfigError, messageOf } from "../base/errors.ts";
+import { deriveSeed, Random } from "../base/random.ts";
+import type { CausalLM } from "../models/causal-lm.ts";
+import { type CachedSequence, KVCache, pagesFor, pageTokens, type Span } from "../nn/kv-cache.ts";
+import { type DType, noGrad, scope } from "../torch/index.ts";
+import { AnswerText, type TokenDecoder } from "./answer-text.ts";
+import { checkRequest } from "./check-request.ts";
+import { type Choice, type ChoiceRow, chooseTokens } from "./choose.ts";
+import { nextLogits, promptLogits } from "./forward.ts";
+import type {
+  EngineLimits,
+  EngineStats,
+  GenerateEvent,
+  GenerateRequest,
+  GenerationEngine,
+} from "./request.ts";
+
+/** What an engine runs. */
+export interface EngineParts {
+  model: CausalLM;
+  /** Models with an adapter in them, on the same weights (`shareWeights`), by the adapter's name. */
+  adapters?: ReadonlyMap<string, CausalLM>;
+  /** Turns tokens into text; null where only tokens matter, and then there is no text and no stop text. */
+  tokenizer: TokenDecoder | null;
+  /** Type of the activations; default that of the embedding. */
+  dtype?: DType;
+  limits?: Partial<EngineLimits>;
+}
+
+/** Limits where none are given. */
+export const defaultLimits: EngineLimits = {
+  maxRunning: 64,
+  maxCacheTokens: Number.POSITIVE_INFINITY,
+};
+
+/** Prompt tokens computed between two tokens of the running answers; one prompt goes through however long it is. */
+const promptTokensAStep = 512;
+
+interface Job {
+  id: string;
+  request: GenerateRequest;
+  onEvent: (event: GenerateEvent) => void;
+  model: CausalLM;
+  /** Longest answer that fits the model's context. */
+  maxNewTokens: number;
+  /** Pages it takes at most. */
+  pages: number;
+  prompt: Span;
+  answers: Answer[];
+  completionTokens: number;
+}
+
+interface Answer {
+  job: Job;
+  index: number;
+  sequence: CachedSequence;
+  ids: number[];
+  seen: Set<number>;
+  random: Random;
+  text: AnswerText | null;
+  isOver: boolean;
+}
+
+/** Runs requests on one model and its adapters. Nothing happens outside `submit`, `cancel` and `step`. */
+export class Engine implements GenerationEngine, Disposable {
+  readonly #parts: EngineParts;
+  readonly #dtype: DType;
+  readonly #cache: KVCache;
+  readonly #limits: EngineLimits;
+  #waiting: Job[] = [];
+  #running: Job[] = [];
+  #promptTokens = 0;
+  #completionTokens = 0;
+
+  constructor(parts: EngineParts) {
+    const { model, limits = {} } = parts;
+    this.#parts = parts;
+    this.#dtype = parts.dtype ?? model.model.embed_tokens.weight.dtype;
+    this.#limits = { ...defaultLimits, ...limits };
+    this.#cache = new KVCache({
+      layers: model.config.numLayers,
+      keyHeads: model.config.numKeyValueHeads,
+      headDim: model.config.headDim,
+      dtype: this.#dtype,
+      device: model.device,
+    });
+  }
+
+  get stats(): EngineStats {
+    const bytes = this.#cache.pageBytes;
+    return {
+      running: this.#openAnswers().length,
+      waiting: this.#waiting.length,
+      promptTokens: this.#promptTokens,
+      completionTokens: this.#completionTokens,
+      cacheBytesUsed: this.#cache.usedPages * bytes,
+      cacheBytesReserved: this.#cache.capacity * bytes,
+    };
+  }
+
+  submit(id: string, request: GenerateRequest, onEvent: (event: GenerateEvent) => void): void {
+    const { model, adapters = new Map<string, CausalLM>(), tokenizer } = this.#parts;
+    const { vocabSize, maxPositions } = model.config;
+    const { maxRunning } = this.#limits;
+    checkRequest(request, { vocabSize, maxPositions, maxRunning, adapters: new Set(adapters.keys()) });
+    if (tokenizer === null && request.stop.length > 0) {
+      throw new ConfigError("stop: stop texts need a tokenizer, and this engine has none.");
+    }
+    if ([...this.#waiting, ...this.#running].some((job) => job.id === id)) {
+      throw new ConfigError(`a request "${id}" is already under way; give each an id of its own.`);
+    }
+    const { promptIds, n, adapter } = request;
+    const maxNewTokens = Math.min(request.maxNewTokens, maxPositions - promptIds.length);
+    const pages = pagesFor(promptIds.length) + n * pagesFor(maxNewTokens - 1);
+    if (pages > this.#mostPages) throw tooLarge(pages * pageTokens, this.#limits.maxCacheTokens);
+    this.#waiting.push({
+      id,
+      request,
+      onEvent,
+      model: adapter === null ? model : (adapters.get(adapter) as CausalLM),
+      maxNewTokens,
+      pages,
+      prompt: { pages: [], length: 0 },
+      answers: [],
+      completionTokens: 0,
+    });
+  }
+
+  cancel(id: string): void {
+    this.#waiting = this.#waiting.filter((job) => job.id !== id);
+    const job = this.#running.find((one) => one.id === id);
+    if (job !== undefined) this.#drop(job);
+  }
+
+  step(): boolean {
+    for (const [model, answers] of byModel(this.#openAnswers())) this.#advance(model, answers);
+    this.#admit();
+    return this.#running.length + this.#waiting.length > 0;
+  }
+
+  /** Drops all requests without a word and frees the cache. */
+  [Symbol.dispose](): void {
+    this.#waiting = [];
+    for (const job of [...this.#running]) this.#drop(job);
+    this.#cache[Symbol.dispose]();
+  }
+
+  get #mostPages(): number {
+    return Math.max(1, Math.floor(this.#limits.maxCacheTokens / pageTokens));
+  }
+
+  #openAnswers(): Answer[] {
+    return this.#running.flatMap((job) => job.answers.filter((answer) => !answer.isOver));
+  }
+
+  #admit(): void {
+    let budget = promptTokensAStep;
+    for (;;) {
+      const next = this.#waiting[0];
+      if (next === undefined || !this.#hasRoom(next)) return;
+      if (budget < promptTokensAStep && next.request.promptIds.length > budget) return;
+      budget -= next.request.promptIds.length;
+      this.#waiting.shift();
+      this.#start(next);
+    }
+  }
+
+  /** What is running may grow to its longest, so that nothing ever has to make room. */
+  #hasRoom(job: Job): boolean {
+    const pages = this.#running.reduce((sum, one) => sum + one.pages, job.pages);
+    return this.#openAnswers().length + job.request.n <= this.#limits.maxRunning && pages <= this.#mostPages;
+  }
+
+  #start(job: Job): void {
+    const { promptIds, n, seed, stop } = job.request;
+    this.#running.push(job);
+    const { tokenizer } = this.#parts;
+    const seen = new Set(job.request.repetitionPenalty === null ? [] : promptIds);
+    job.answers = Array.from(
+      { length: n },
+      (_, index): Answer => ({
+        job,
+        index,
+        sequence: { prompt: job.prompt, own: { pages: [], length: 0 } },
+        ids: [],
+        seen: new Set(seen),
+        random: new Random(deriveSeed(seed, index)),
+        text: tokenizer === null ? null : new AnswerText(tokenizer, stop),
+        isOver: false,
+      }),
+    );
+    const choices = this.#guarded([job], () => {
+      this.#cache.extend(job.prompt, promptIds.length);
+      this.#promptTokens += promptIds.length;
+      const randoms = job.answers.map(({ random }) => random);
+      using _ = scope();
+      const logits = noGrad(() => promptLogits(this.#with(job.model), promptIds, job.prompt));
+      return chooseTokens(logits, [{ sampling: job.request, seen, randoms }])[0];
+    });
+    this.#acceptAll(job.answers, choices ?? []);
+  }
+
+  /** Adds a token to each of `answers`, all of one model. */
+  #advance(model: CausalLM, answers: readonly Answer[]): void {
+    const jobs = [...new Set(answers.map(({ job }) => job))];
+    const choices = this.#guarded(jobs, () => {
+      for (const { sequence } of answers) this.#cache.extend(sequence.own, 1);
+      const tokens = answers.map(({ sequence, ids }) => ({ sequence, id: ids.at(-1) as number }));
+      const rows = answers.map(({ job, seen, random }): ChoiceRow => {
+        return { sampling: job.request, seen, randoms: [random] };
+      });
+      using _ = scope();
+      const logits = noGrad(() => nextLogits(this.#with(model), tokens));
+      return chooseTokens(logits, rows).flat();
+    });
+    this.#acceptAll(answers, choices ?? []);
+  }
+
+  #with(model: CausalLM): { model: CausalLM; cache: KVCache; dtype: DType } {
+    return { model, cache: this.#cache, dtype: this.#dtype };
+  }
+
+  /** `choices`: one for each answer, or none after a failure. */
+  #acceptAll(answers: readonly Answer[], choices: readonly Choice[]): void {
+    for (const [i, choice] of choices.entries()) this.#accept(answers[i] as Answer, choice);
+  }
+
+  #accept(answer: Answer, { id, logprob, top }: Choice): void {
+    // an event may have cancelled its own request, or one beside it
+    if (answer.isOver) return;
+    const { job, index, text } = answer;
+    this.#completionTokens++;
+    job.completionTokens++;
+    if (job.request.stopIds.has(id)) {
+      const rest = text?.end() ?? { text: "", stop: null };
+      this.#end(answer, { reason: "stop", text: rest.text, stoppedBy: rest.stop ?? id });
+      return;
+    }
+    answer.ids.push(id);
+    answer.seen.add(id);
+    const grown = text?.push(id) ?? { text: "", stop: null };
+    const named = top.map((one) => ({ ...one, text: this.#textOf(one.id) }));
+    job.onEvent({ type: "token", answer: index, id, text: grown.text, logprob, top: named });
+    if (answer.isOver) return;
+    if (grown.stop !== null) {
+      this.#end(answer, { reason: "stop", text: "", stoppedBy: grown.stop });
+    } else if (answer.ids.length >= job.maxNewTokens) {
+      const rest = text?.end() ?? { text: "", stop: null };
+      const reason = rest.stop === null ? "length" : "stop";
+      this.#end(answer, { reason, text: rest.text, stoppedBy: rest.stop });
+    }
+  }
+
+  #textOf(id: number): string {
+    return this.#parts.tokenizer?.decode([id], { skipSpecialTokens: false }) ?? "";
+  }
+
+  #end(
+    answer: Answer,
+    end: { reason: "stop" | "length"; text: string; stoppedBy: number | string | null },
+  ): void {
+    const { job } = answer;
+    answer.isOver = true;
+    this.#cache.release(answer.sequence.own);
+    job.onEvent({ type: "end", answer: answer.index, ...end });
+    if (!this.#running.includes(job) || job.answers.some(({ isOver }) => !isOver)) return;
+    const { completionTokens } = job;
+    this.#drop(job);
+    job.onEvent({ type: "done", promptTokens: job.request.promptIds.length, completionTokens });
+  }
+
+  #drop(job: Job): void {
+    for (const answer of job.answers) {
+      answer.isOver = true;
+      this.#cache.release(answer.sequence.own);
+    }
+    this.#cache.release(job.prompt);
+    this.#running = this.#running.filter((one) => one !== job);
+  }
+
+  /** What `pass` gives; if it fails, null: the requests in it end with an error, and everything else goes on. */
+  #guarded<T>(jobs: readonly Job[], pass: () => T): T | null {
+    try {
+      return pass();
+    } catch (error) {
+      for (const job of jobs) {
+        this.#drop(job);
+        job.onEvent({ type: "error", message: messageOf(error) });
+      }
+      return null;
+    }
+  }
+}
+
+function byModel(answers: readonly Answer[]): Map<CausalLM, Answer[]> {
+  const groups = new Map<CausalLM, Answer[]>();
+  for (const answer of answers) {
+    const group = groups.get(answer.job.model);
+    if (group === undefined) groups.set(answer.job.model, [answer]);
+    else group.push(answer);
+  }
+  return groups;
+}
+
+function tooLarge(tokens: number, limit: number): ConfigError {
+  return new ConfigError(
+    `prompt and answers may take ${tokens} tokens of cache, and there are ${limit}. ` +
+      "Ask for fewer or shorter answers, or raise the cache's limit.",
+  );
+}

@@ -1,0 +1,60 @@
+/** The two passes of generation over a cache: a whole prompt, and the newest token of many sequences. */
+import type { CausalLM } from "../models/causal-lm.ts";
+import type { CachedSequence, KVCache, Span } from "../nn/kv-cache.ts";
+import { type DType, ops, type Tensor, tensor } from "../torch/index.ts";
+
+/** A model, the cache its keys and values go to, and the type of its activations. */
+export interface CachedModel {
+  model: CausalLM;
+  cache: KVCache;
+  dtype: DType;
+}
+
+/** A sequence with its newest token, which is not in the cache yet but has its place there. */
+export interface NextToken {
+  sequence: CachedSequence;
+  id: number;
+}
+
+/** Computes a prompt into the pages of `span` and gives the logits of what follows it: (1, V) float32. */
+export function promptLogits(
+  { model, cache, dtype }: CachedModel,
+  ids: readonly number[],
+  span: Span,
+): Tensor {
+  const stream = {
+    ids: onDevice(model, ids),
+    positions: onDevice(
+      model,
+      ids.map((_, i) => i),
+    ),
+    segments: [{ start: 0, end: ids.length, parent: -1 }],
+  };
+  const hidden = model.hiddenStates(stream, dtype, cache.promptPass(span));
+  return logitsOf(model, ops.narrow(hidden, 0, ids.length - 1, 1));
+}
+
+/** Logits of what follows each sequence's newest token: (B, V) float32. */
+export function nextLogits({ model, cache, dtype }: CachedModel, tokens: readonly NextToken[]): Tensor {
+  const sequences = tokens.map(({ sequence }) => sequence);
+  const stream = {
+    ids: onDevice(
+      model,
+      tokens.map(({ id }) => id),
+    ),
+    positions: onDevice(
+      model,
+      sequences.map(({ prompt, own }) => prompt.length + own.length - 1),
+    ),
+    segments: [],
+  };
+  return logitsOf(model, model.hiddenStates(stream, dtype, cache.tokenPass(sequences)));
+}
+
+function logitsOf(model: CausalLM, hidden: Tensor): Tensor {
+  return ops.toDtype(model.lm_head.forward(hidden), "float32");
+}
+
+function onDevice(model: CausalLM, values: readonly number[]): Tensor {
+  return ops.toDevice(tensor(values, [values.length], { dtype: "int64" }), model.device, "int64");
+}

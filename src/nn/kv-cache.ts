@@ -1,0 +1,221 @@
+/**
+ * Keys and values of earlier tokens, for generation: pages of a fixed number of tokens in one store a layer. A sequence is a
+ * prompt's pages, which many answers may share, and pages of its own, so that sequences come and go without any copying.
+ * On the CPU in float32 the addon's operators read the pages as they lie (`native/decode.h`); elsewhere torch's do.
+ */
+import { ShapeError } from "../base/errors.ts";
+import { type DType, itemSize, ops, scope, type Tensor, tensor } from "../torch/index.ts";
+import { type AttentionPlan, packedAttention } from "./packed-attention.ts";
+
+/** Tokens of a page: `kPage` in `native/decode.h`. */
+export const pageTokens = 32;
+
+/** Pages that `tokens` take. */
+export function pagesFor(tokens: number): number {
+  return Math.ceil(tokens / pageTokens);
+}
+
+/** The model's side of a cache. */
+export interface CacheShape {
+  layers: number;
+  keyHeads: number;
+  headDim: number;
+  dtype: DType;
+  device: string;
+}
+
+/** Some tokens of a sequence and the pages they lie in. */
+export interface Span {
+  pages: number[];
+  length: number;
+}
+
+/** A sequence: the tokens of a prompt, and those after it. */
+export interface CachedSequence {
+  /** Shared with other answers to the prompt; never written to again. */
+  prompt: Readonly<Span>;
+  own: Span;
+}
+
+/** Queries, keys and values of a pass: (T, H, E), (T, K, E), (T, K, E). */
+export interface AttentionInputs {
+  q: Tensor;
+  k: Tensor;
+  v: Tensor;
+}
+
+/** How a pass attends in one layer: it stores the pass's keys and values and gives (T, H · E). */
+export type CachedAttention = (inputs: AttentionInputs, plan: AttentionPlan) => Tensor;
+
+interface Store {
+  keys: Tensor;
+  values: Tensor;
+}
+
+/** The cache of one model. */
+export class KVCache implements Disposable {
+  readonly #shape: CacheShape;
+  readonly #isPaged: boolean;
+  #stores: Store[] = [];
+  #capacity = 0;
+  /** Free pages, the next one last. */
+  #free: number[] = [];
+
+  constructor(shape: CacheShape) {
+    this.#shape = shape;
+    this.#isPaged = shape.device === "cpu" && shape.dtype === "float32";
+  }
+
+  /** Bytes of a page in all layers. */
+  get pageBytes(): number {
+    const { layers, keyHeads, headDim, dtype } = this.#shape;
+    return 2 * layers * keyHeads * headDim * pageTokens * itemSize(dtype);
+  }
+
+  /** Pages that hold tokens. */
+  get usedPages(): number {
+    return this.#capacity - this.#free.length;
+  }
+
+  /** Pages there is memory for. */
+  get capacity(): number {
+    return this.#capacity;
+  }
+
+  /** Makes `span` longer by `tokens`, with the pages that takes; the store doubles when it is full. */
+  extend(span: Span, tokens: number): void {
+    span.length += tokens;
+    const wanted = pagesFor(span.length) - span.pages.length;
+    if (wanted > this.#free.length) this.#grow(Math.max(2 * this.#capacity, this.usedPages + wanted, 8));
+    for (let i = 0; i < wanted; i++) span.pages.push(this.#free.pop() as number);
+  }
+
+  /** Gives the pages of `span` back; those of an idle cache are kept for what comes next. */
+  release(span: Span): void {
+    this.#free.push(...span.pages.splice(0));
+    span.length = 0;
+  }
+
+  /** Frees the store. */
+  [Symbol.dispose](): void {
+    for (const { keys, values } of this.#stores) {
+      keys.dispose();
+      values.dispose();
+    }
+    this.#stores = [];
+    this.#capacity = 0;
+    this.#free = [];
+  }
+
+  #grow(capacity: number): void {
+    const { layers } = this.#shape;
+    const before = this.#stores;
+    this.#stores = Array.from({ length: layers }, (_, layer): Store => {
+      const old = before[layer];
+      return { keys: this.#moved("keys", capacity, old), values: this.#moved("values", capacity, old) };
+    });
+    for (let page = capacity - 1; page >= this.#capacity; page--) this.#free.unshift(page);
+    this.#capacity = capacity;
+  }
+
+  /** A larger store with the old one's content; the old one is freed. */
+  #moved(part: keyof Store, capacity: number, before: Store | undefined): Tensor {
+    using growing = scope();
+    const { keyHeads: heads, headDim, dtype, device } = this.#shape;
+    const inPages = part === "keys" ? [heads, headDim, pageTokens] : [heads, pageTokens, headDim];
+    const shape = this.#isPaged ? [capacity, ...inPages] : [capacity * pageTokens, heads, headDim];
+    const store = ops.zeros(shape, { dtype, device });
+    const old = before?.[part];
+    if (old !== undefined) {
+      ops.copy_(ops.narrow(store, 0, 0, old.size(0)), old);
+      old.dispose();
+    }
+    return growing.keep(store);
+  }
+
+  /** Attention of a whole new prompt, whose span has its pages already. One function a layer. */
+  promptPass(prompt: Readonly<Span>): CachedAttention[] {
+    const slots = this.#isPaged ? null : this.#indices(slotsOf(prompt));
+    return this.#stores.map(({ keys, values }): CachedAttention => {
+      return ({ q, k, v }, plan) => {
+        if (slots === null) ops.cacheFill_(keys, values, k, v, prompt.pages);
+        else storeRows({ keys, values }, slots, { k, v });
+        return packedAttention(q, k, v, plan);
+      };
+    });
+  }
+
+  /** Attention of the newest token of each sequence, for which `own` has its place already. One function a layer. */
+  tokenPass(sequences: readonly CachedSequence[]): CachedAttention[] {
+    if (sequences.some(({ own }) => own.length === 0)) {
+      throw new ShapeError("a sequence without a token of its own has nothing to attend from");
+    }
+    if (this.#isPaged) {
+      const table = tableOf(sequences);
+      return this.#stores.map(({ keys, values }): CachedAttention => {
+        return ({ q, k, v }, { scale, window }) => {
+          const out = ops.decodeAttention(q, k, v, keys, values, table, scale, window);
+          return ops.view(out, [q.size(0), q.size(1) * q.size(2)]);
+        };
+      });
+    }
+    const slots = sequences.map(({ prompt, own }) => [...slotsOf(prompt), ...slotsOf(own)]);
+    const last = this.#indices(slots.map((row) => row.at(-1) as number));
+    const rows = slots.map((row) => this.#indices(row));
+    return this.#stores.map((store): CachedAttention => {
+      return ({ q, k, v }, plan) => {
+        storeRows(store, last, { k, v });
+        const seen = rows.map((row) => visibleRows(store, row, plan.window));
+        return ops.cat(seen.map((own, i) => attendLast(ops.narrow(q, 0, i, 1), own, plan.scale)));
+      };
+    });
+  }
+
+  #indices(values: readonly number[]): Tensor {
+    return ops.toDevice(tensor(values, [values.length], { dtype: "int64" }), this.#shape.device, "int64");
+  }
+}
+
+/** Rows of an unpaged store that hold a span's tokens, in order. */
+function slotsOf({ pages, length }: Readonly<Span>): number[] {
+  return Array.from({ length }, (_, t) => {
+    return (pages[Math.floor(t / pageTokens)] as number) * pageTokens + (t % pageTokens);
+  });
+}
+
+/** What `preftune::decode_attention` reads: three entries a sequence, then pages. */
+function tableOf(sequences: readonly CachedSequence[]): Tensor {
+  const pages: number[] = [];
+  const heads = sequences.flatMap(({ prompt, own }) => {
+    const at = 3 * sequences.length + pages.length;
+    pages.push(...prompt.pages, ...own.pages);
+    return [prompt.length, own.length, at];
+  });
+  return tensor(Int32Array.from([...heads, ...pages]));
+}
+
+function storeRows({ keys, values }: Store, slots: Tensor, { k, v }: { k: Tensor; v: Tensor }): void {
+  ops.indexCopy_(keys, 0, slots, k);
+  ops.indexCopy_(values, 0, slots, v);
+}
+
+function visibleRows({ keys, values }: Store, slots: Tensor, window: number): Store {
+  const hidden = window === 0 ? 0 : Math.max(0, slots.size(0) - window);
+  const rows = hidden === 0 ? slots : ops.sliceTensor(slots, 0, hidden);
+  return { keys: ops.indexSelect(keys, 0, rows), values: ops.indexSelect(values, 0, rows) };
+}
+
+/** q: (1, H, E); keys and values: (n, K, E) -> (1, H · E) */
+function attendLast(q: Tensor, { keys, values }: Store, scale: number): Tensor {
+  const headsFirst = (x: Tensor): Tensor => ops.unsqueeze(ops.transposeInt(x, 0, 1), 0);
+  const out = ops.scaledDotProductAttention(
+    headsFirst(q),
+    headsFirst(keys),
+    headsFirst(values),
+    null,
+    0,
+    false,
+    { scale, enableGqa: q.size(1) !== keys.size(1) },
+  );
+  return ops.reshape(out, [1, q.size(1) * q.size(2)]);
+}
