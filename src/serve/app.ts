@@ -139,5 +139,7 @@ function healthResponse(c: Ctx, { engine, admission }: ServeContext): Response {
 function errorResponse(c: Ctx, error: ApiError): Response {
   c.get("record").error = error.code;
   if (error.retryAfter !== null) c.header("Retry-After", String(error.retryAfter));
+  // the rest of a body that is too large is not waited for
+  if (error.kind === "tooLarge") c.header("Connection", "close");
   return c.json(error.body, error.status);
 }

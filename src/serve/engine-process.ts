@@ -91,6 +91,10 @@ export class EngineProcess {
     this.#firstReady.promise.catch(() => {
       // whoever waits for `ready` is told; nobody has to
     });
+  }
+
+  /** Starts the process. Requests can be submitted once it is ready. */
+  start(): void {
     this.#start();
   }
 

@@ -54,6 +54,8 @@ export interface ServeOptions {
   signal: AbortSignal;
   onEvent: (event: ServeEvent) => void;
   onPhase?: (label: string, done: number, total: number | null) => void;
+  /** Time for all headers of a request; default 10 s. */
+  headersTimeoutMs?: number;
   /** Other programs and patience for the engine process, for tests. */
   engine?: { program?: string; policy?: Partial<RestartPolicy> };
 }
@@ -125,6 +127,7 @@ async function serveEngine(
     key: options.key === null ? key : null,
     models: [model.name, ...model.adapters],
   });
+  engine.start();
   try {
     const failure = await Promise.race([stopped(options.signal), engine.gaveUp]);
     if (failure !== null) throw failure;

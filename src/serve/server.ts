@@ -10,6 +10,8 @@ export interface ListenOptions {
   host: string;
   /** 0: any that is free. */
   port: number;
+  /** Time for all headers of a request; default 10 s. */
+  headersTimeoutMs?: number;
 }
 
 /** A server that listens. */
@@ -20,8 +22,7 @@ export interface Listening {
   close(graceMs: number): Promise<void>;
 }
 
-/** Time for all headers of a request, and for all of it. */
-const headersTimeoutMs = 10_000;
+/** Time for a request with its body. */
 const requestTimeoutMs = 30_000;
 const maxConnections = 1024;
 
@@ -32,7 +33,7 @@ const maxConnections = 1024;
  */
 export async function listen(
   fetch: (request: Request) => Response | Promise<Response>,
-  { host, port }: ListenOptions,
+  { host, port, headersTimeoutMs = 10_000 }: ListenOptions,
 ): Promise<Listening> {
   // what reaches this is wrong before there is a request: a missing Host header, a path that is none
   const errorHandler = (error: unknown) => {
@@ -43,7 +44,7 @@ export async function listen(
     {
       headersTimeout: headersTimeoutMs,
       requestTimeout: requestTimeoutMs,
-      connectionsCheckingInterval: 2000,
+      connectionsCheckingInterval: headersTimeoutMs / 4,
       // a client whose machine vanished is noticed by the connection, not by its silence
       keepAlive: true,
       keepAliveInitialDelay: 30_000,

@@ -6,7 +6,7 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import type { EngineStats, GenerateEvent, GenerateRequest, GenerationEngine } from "../../src/generate/request.ts";
 import { hostEngine } from "../../src/serve/engine-host.ts";
 
-/** Seeds that make the engine fail at its third token. */
+/** Seeds that make the engine fail at its third token, or slow. */
 export const faults = {
   /** The process ends as if killed. */
   dies: 9001,
@@ -16,6 +16,8 @@ export const faults = {
   hangs: 9003,
   /** The engine itself reports an error of this request. */
   errs: 9004,
+  /** Every step takes 25 ms while such a request is there. */
+  slow: 9005,
 } as const;
 
 /** Environment variable: a file with the number of starts that are still to fail. */
@@ -49,7 +51,8 @@ class ScriptedEngine implements GenerationEngine {
   step(): boolean {
     for (const answer of this.#answers.values()) this.#grow(answer);
     // a step takes a while, as it does with a model
-    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 2);
+    const isSlow = [...this.#answers.values()].some(({ request }) => request.seed === faults.slow);
+    sleep(isSlow ? 25 : 1);
     return this.#answers.size > 0;
   }
 
@@ -79,7 +82,7 @@ class ScriptedEngine implements GenerationEngine {
       onEvent({ type: "token", answer: i, id: code, text: String.fromCharCode(code), logprob: null, top: [] });
     }
     if (answer.drawn < request.maxNewTokens) return;
-    for (let i = 0; i < request.n; i++) onEvent({ type: "end", answer: i, reason: "length", text: "" });
+    for (let i = 0; i < request.n; i++) onEvent({ type: "end", answer: i, reason: "length", text: "", stoppedBy: null });
     const completionTokens = answer.drawn * request.n;
     onEvent({ type: "done", promptTokens: request.promptIds.length, completionTokens });
     this.#answers.delete(answer.id);
@@ -90,7 +93,11 @@ function fail({ seed }: GenerateRequest, onEvent: (event: GenerateEvent) => void
   if (seed === faults.dies) process.kill(process.pid, "SIGKILL");
   if (seed === faults.throws) throw new Error("a step went wrong");
   if (seed === faults.errs) onEvent({ type: "error", message: "this request went wrong" });
-  while (seed === faults.hangs) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1000);
+  while (seed === faults.hangs) sleep(1000);
+}
+
+function sleep(ms: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
 }
 
 function startOrFail(): void {
