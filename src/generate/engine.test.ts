@@ -1,0 +1,326 @@
+/** The engine: cached passes against whole ones, requests that come and go, adapters, and what the cache holds. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { assertClose, withoutLeaks } from "../../test/support/close.ts";
+import {
+  adaptPatterned,
+  logitsOf,
+  tinyAdapterConfig,
+  tinyModel,
+  tinyNames,
+} from "../../test/support/tiny-models.ts";
+import { packExamples } from "../data/packing.ts";
+import type { CausalLM } from "../models/causal-lm.ts";
+import { shareWeights } from "../models/share-weights.ts";
+import { pageTokens } from "../nn/kv-cache.ts";
+import { liveTensorCount } from "../torch/index.ts";
+import { scoreBatch } from "../train/score.ts";
+import { Engine, type EngineParts } from "./engine.ts";
+import type { EndEvent, GenerateEvent, GenerateRequest } from "./request.ts";
+
+const request = (changes: Partial<GenerateRequest>): GenerateRequest => ({
+  promptIds: [3, 1, 4],
+  n: 1,
+  maxNewTokens: 8,
+  temperature: 1,
+  topK: null,
+  topP: null,
+  minP: null,
+  repetitionPenalty: null,
+  stopIds: new Set(),
+  stop: [],
+  seed: 5,
+  logprobs: null,
+  adapter: null,
+  ...changes,
+});
+
+/** Each token as a letter. */
+const letters = {
+  decode: (ids: readonly number[]) => ids.map((id) => String.fromCharCode(97 + id)).join(""),
+};
+
+/** An engine whose requests' events are kept. */
+function started(parts: EngineParts) {
+  const engine = new Engine(parts);
+  const events = new Map<string, GenerateEvent[]>();
+  const submit = (id: string, changes: Partial<GenerateRequest> = {}) => {
+    const told: GenerateEvent[] = [];
+    events.set(id, told);
+    engine.submit(id, request(changes), (event) => told.push(event));
+  };
+  const of = (id: string) => events.get(id) ?? [];
+  const ids = (id: string, answer = 0) => tokensOf(of(id), answer).map((event) => event.id);
+  const finish = () => {
+    while (engine.step());
+  };
+  return { engine, submit, of, ids, finish, [Symbol.dispose]: () => engine[Symbol.dispose]() };
+}
+
+function tokensOf(events: readonly GenerateEvent[], answer = 0) {
+  return events.flatMap((event) => (event.type === "token" && event.answer === answer ? [event] : []));
+}
+
+function endsOf(events: readonly GenerateEvent[]): EndEvent[] {
+  return events.flatMap((event) => (event.type === "end" ? [event] : []));
+}
+
+/** ln p of each token of `answer`, from the logits of the whole text. */
+function uncached(model: CausalLM, prompt: readonly number[], answer: readonly number[]): number[] {
+  const size = model.config.vocabSize;
+  const logits = logitsOf(model, [...prompt, ...answer]);
+  return answer.map((id, i) => {
+    const row = logits.slice((prompt.length + i - 1) * size, (prompt.length + i) * size);
+    const most = Math.max(...row);
+    return (row[id] as number) - most - Math.log(row.reduce((sum, x) => sum + Math.exp(x - most), 0));
+  });
+}
+
+// longer than a page, than Gemma's window, and not a multiple of either
+const longPrompt = Array.from({ length: pageTokens + 9 }, (_, i) => (7 * i + 3) % 32);
+const adapters = {
+  none: null,
+  LoRA: tinyAdapterConfig({
+    targetModules: ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "down_proj"],
+  }),
+  DoRA: tinyAdapterConfig({ useDora: true, modulesToSave: ["embed_tokens", "lm_head"] }),
+};
+
+for (const name of tinyNames) {
+  for (const [kind, config] of Object.entries(adapters)) {
+    test(`${name}, adapter ${kind}: log-probs of cached decoding are those of the whole text, and of score`, () => {
+      withoutLeaks(() => {
+        const model = tinyModel(name);
+        if (config !== null) adaptPatterned(model, config);
+        using run = started({ model, tokenizer: null });
+        const prompts = [[5], [3, 1, 4], longPrompt];
+        prompts.forEach((promptIds, i) => {
+          run.submit(`${i}`, { promptIds, n: 2, maxNewTokens: 40 - i, logprobs: 0 });
+        });
+        run.finish();
+        for (const [i, promptIds] of prompts.entries()) {
+          const answers = [0, 1].map((answer) => ({ ids: run.ids(`${i}`, answer) }));
+          assert.deepEqual(
+            answers.map(({ ids }) => ids.length),
+            [40 - i, 40 - i],
+          );
+          const example = { origin: { file: "here", line: i }, promptIds, completions: answers };
+          const batch = { packed: packExamples([example], { sharePrompt: true }), indices: [0] };
+          const numerics = { dtype: "float32", recompute: false, chunkColumns: null } as const;
+          for (const { completion, logps } of scoreBatch(model, batch, numerics)) {
+            const got = tokensOf(run.of(`${i}`), completion).map(({ logprob }) => logprob as number);
+            assertClose(got, Array.from(logps), { atol: 1e-5 });
+            assertClose(got, uncached(model, promptIds, answers[completion]?.ids ?? []), { atol: 1e-5 });
+          }
+        }
+      });
+    });
+  }
+}
+
+test("the same on torch's own attention, as accelerators take it", () => {
+  withoutLeaks(() => {
+    for (const name of ["qwen3", "gemma3"] as const) {
+      const model = tinyModel(name);
+      const exact = started({ model, tokenizer: null });
+      const half = started({ model, tokenizer: null, dtype: "bfloat16" });
+      for (const run of [exact, half]) {
+        run.submit("a", { promptIds: longPrompt, n: 2, temperature: 0, logprobs: 0 });
+        run.submit("b", { promptIds: [5], temperature: 0, logprobs: 0 });
+        run.finish();
+      }
+      for (const id of ["a", "b"]) {
+        const want = uncached(model, id === "a" ? longPrompt : [5], half.ids(id));
+        const got = tokensOf(half.of(id)).map(({ logprob }) => logprob as number);
+        assertClose(got, want, { atol: 0.15 });
+      }
+      exact.engine[Symbol.dispose]();
+      half.engine[Symbol.dispose]();
+    }
+  });
+});
+
+test("an answer is the same to the bit whatever runs beside it and whenever it comes", () => {
+  withoutLeaks(() => {
+    const model = tinyModel("qwen3");
+    const asked = { promptIds: longPrompt, n: 2, maxNewTokens: 20, logprobs: 3, temperature: 0.8 };
+    using alone = started({ model, tokenizer: null });
+    alone.submit("it", asked);
+    alone.finish();
+    using crowd = started({ model, tokenizer: null, limits: { maxRunning: 12 } });
+    crowd.submit("early", { n: 3, maxNewTokens: 30, seed: 1 });
+    for (let i = 0; i < 5; i++) crowd.engine.step();
+    crowd.submit("it", asked);
+    for (let i = 0; i < 4; i++)
+      crowd.submit(`late ${i}`, { promptIds: [i], n: 2, temperature: 2, topP: 0.9 });
+    crowd.engine.step();
+    crowd.engine.cancel("early");
+    crowd.finish();
+    assert.deepEqual(crowd.of("it"), alone.of("it"));
+    assert.equal(crowd.of("late 3").at(-1)?.type, "done");
+  });
+});
+
+test("many answers compute and hold their prompt once", () => {
+  withoutLeaks(() => {
+    using run = started({ model: tinyModel("llama_tied"), tokenizer: null });
+    const page = 2 * 2 * 2 * 8 * 4 * pageTokens; // layers, K and V, key heads, features, bytes
+    run.submit("a", { promptIds: longPrompt, n: 8, maxNewTokens: 5 });
+    run.engine.step();
+    assert.equal(run.engine.stats.promptTokens, longPrompt.length);
+    assert.equal(run.engine.stats.cacheBytesUsed, 2 * page);
+    run.engine.step();
+    assert.equal(run.engine.stats.cacheBytesUsed, (2 + 8) * page);
+    run.finish();
+    const { completionTokens, running, cacheBytesUsed } = run.engine.stats;
+    assert.deepEqual([completionTokens, running, cacheBytesUsed], [40, 0, 0]);
+    assert.deepEqual(run.of("a").at(-1), {
+      type: "done",
+      promptTokens: longPrompt.length,
+      completionTokens: 40,
+    });
+  });
+});
+
+test("a cancelled request frees its cache, tells nothing more, and lets the next one in", () => {
+  const model = tinyModel("gemma3");
+  const before = liveTensorCount();
+  {
+    using run = started({ model, tokenizer: null, limits: { maxRunning: 2 } });
+    run.submit("a", { n: 2, maxNewTokens: 100 });
+    run.submit("b", { n: 2, maxNewTokens: 3 });
+    run.engine.step();
+    run.engine.step();
+    assert.deepEqual([run.engine.stats.running, run.engine.stats.waiting], [2, 1]);
+    const told = run.of("a").length;
+    run.engine.cancel("a");
+    run.engine.cancel("unknown");
+    assert.equal(run.engine.stats.cacheBytesUsed, 0);
+    run.finish();
+    assert.equal(run.of("a").length, told);
+    assert.equal(run.of("b").at(-1)?.type, "done");
+    assert.equal(run.engine.step(), false);
+  }
+  assert.equal(liveTensorCount(), before);
+});
+
+test("a request may cancel itself, and another, from its own event", () => {
+  withoutLeaks(() => {
+    const engine = new Engine({ model: tinyModel("llama_tied"), tokenizer: null });
+    const told: string[] = [];
+    for (const id of ["a", "b", "c"]) {
+      engine.submit(id, request({ n: 2 }), (event) => {
+        told.push(`${id} ${event.type}`);
+        if (id !== "a" || told.filter((one) => one === "a token").length < 3) return;
+        engine.cancel("a");
+        engine.cancel("b");
+      });
+    }
+    while (engine.step());
+    assert.equal(told.filter((one) => one === "a token").length, 3);
+    assert.ok(told.filter((one) => one === "b token").length <= 2);
+    assert.equal(told.at(-1), "c done");
+    assert.equal(engine.stats.cacheBytesUsed, 0);
+    engine[Symbol.dispose]();
+  });
+});
+
+test("adapters by name share the base's weights and answer as each would alone", () => {
+  withoutLeaks(() => {
+    const base = tinyModel("qwen3");
+    const adapted = new Map<string, CausalLM>();
+    for (const [name, config] of [
+      ["one", tinyAdapterConfig()],
+      ["two", tinyAdapterConfig({ targetModules: ["o_proj", "up_proj"], modulesToSave: ["lm_head"] })],
+    ] as const) {
+      const before = liveTensorCount();
+      const model = shareWeights(base);
+      assert.equal(liveTensorCount(), before);
+      adaptPatterned(model, config);
+      adapted.set(name, model);
+    }
+    using run = started({ model: base, adapters: adapted, tokenizer: null });
+    for (const adapter of [null, "one", "two"]) run.submit(`${adapter}`, { adapter, n: 2, logprobs: 0 });
+    run.finish();
+    for (const [name, model] of [["null", base] as const, ...adapted]) {
+      using alone = started({ model, tokenizer: null });
+      alone.submit("it", { n: 2, logprobs: 0 });
+      alone.finish();
+      assert.deepEqual(run.of(name), alone.of("it"));
+    }
+    assert.notDeepEqual(run.of("one"), run.of("null"));
+    assert.notDeepEqual(run.of("one"), run.of("two"));
+    assert.throws(
+      () => run.submit("x", { adapter: "tow" }),
+      /there is no adapter "tow"; those loaded are one, two\. Did you mean "two"\?/,
+    );
+  });
+});
+
+test("text, stop texts, stop tokens and alternatives", () => {
+  withoutLeaks(() => {
+    using run = started({ model: tinyModel("llama_untied"), tokenizer: letters });
+    run.submit("free", { temperature: 0, maxNewTokens: 12, logprobs: 2 });
+    run.finish();
+    const ids = run.ids("free");
+    const text = letters.decode(ids);
+    const at = 5;
+    const stop = text.slice(at, at + 3);
+    const first = text.indexOf(stop);
+    run.submit("text", { temperature: 0, maxNewTokens: 12, stop: ["nowhere", stop] });
+    run.submit("token", { temperature: 0, maxNewTokens: 12, stopIds: new Set([ids[at] as number]) });
+    run.finish();
+    const said = (id: string) =>
+      [...tokensOf(run.of(id)), ...endsOf(run.of(id))].map((event) => event.text).join("");
+    assert.equal(said("free"), text);
+    assert.equal(said("text"), text.slice(0, first));
+    assert.deepEqual(endsOf(run.of("text"))[0], {
+      type: "end",
+      answer: 0,
+      reason: "stop",
+      text: "",
+      stoppedBy: stop,
+    });
+    const ended = ids.indexOf(ids[at] as number);
+    assert.equal(said("token"), text.slice(0, ended));
+    assert.equal(endsOf(run.of("token"))[0]?.stoppedBy, ids[at]);
+    for (const { id, logprob, top } of tokensOf(run.of("free"))) {
+      assert.deepEqual(top[0], { id, logprob, text: letters.decode([id]) });
+      assert.ok(top.length === 2 && (top[1]?.logprob ?? 0) <= (logprob ?? 0));
+    }
+    assert.equal(endsOf(run.of("free"))[0]?.reason, "length");
+  });
+});
+
+test("a model's context ends an answer; what cannot fit is refused by name", () => {
+  withoutLeaks(() => {
+    const model = tinyModel("llama_tied", { max_position_embeddings: 16 });
+    const limits = { maxRunning: 4, maxCacheTokens: 3 * pageTokens };
+    using run = started({ model, tokenizer: null, limits });
+    run.submit("a", { maxNewTokens: 100 });
+    run.finish();
+    assert.equal(run.ids("a").length, 13);
+    assert.equal(endsOf(run.of("a"))[0]?.reason, "length");
+    run.submit("b");
+    const refused: [Partial<GenerateRequest>, RegExp][] = [
+      [{ promptIds: [] }, /^the prompt: expected at least one token/],
+      [{ promptIds: [32] }, /token ids below 32, the model's vocabulary, got 32/],
+      [{ promptIds: Array.from({ length: 16 }, () => 1) }, /16 tokens, and the model's context ends at 16/],
+      [{ n: 5 }, /^n: expected at most 4 answers at once, got 5/],
+      [{ n: 4 }, /may take 160 tokens of cache, and there are 96/],
+      [{ topP: 0 }, /^topP: expected a number above 0 and at most 1, got 0/],
+      [{ topK: 0.5 }, /^topK: expected a whole number of at least 1, got 0\.5/],
+      [{ minP: 2 }, /^minP: /],
+      [{ repetitionPenalty: 0 }, /^repetitionPenalty: expected a number above 0, got 0/],
+      [{ temperature: Number.NaN }, /^temperature: .* got NaN/],
+      [{ seed: 1.5 }, /^seed: /],
+      [{ stop: [""] }, /^stop: /],
+      [{ stop: ["x"] }, /stop texts need a tokenizer/],
+      [{ adapter: "x" }, /no adapter "x"; none is loaded/],
+    ];
+    for (const [changes, message] of refused) {
+      assert.throws(() => run.submit("c", changes), { name: "ConfigError", message });
+    }
+    assert.throws(() => run.submit("b"), /a request "b" is already under way/);
+  });
+});
