@@ -31,11 +31,26 @@ export function addServeCommand(preftune: Command): void {
     .description("answer over HTTP in the form of OpenAI's API; see docs/serving.md")
     .requiredOption("--model <dir>", "Hugging Face model directory or hub id")
     .option("--name <name>", "the model's name in requests; default: the last part of its path")
-    .option("--adapter <name=dir>", "PEFT adapter under a name of its own; may be repeated", adapterOption, {})
-    .option("--chat-template <template>", "name, file or text of a chat template; default: the tokenizer's own")
-    .option("--host <address>", "where to listen; other machines reach it only if it is not loopback", "127.0.0.1")
+    .option(
+      "--adapter <name=dir>",
+      "PEFT adapter under a name of its own; may be repeated",
+      adapterOption,
+      {},
+    )
+    .option(
+      "--chat-template <template>",
+      "name, file or text of a chat template; default: the tokenizer's own",
+    )
+    .option(
+      "--host <address>",
+      "where to listen; other machines reach it only if it is not loopback",
+      "127.0.0.1",
+    )
     .option("--port <number>", "0: any that is free", wholeNumber(0), 8000)
-    .option("--api-key <key>", "what requests are let in with; better in PREFTUNE_API_KEY; default: a random one")
+    .option(
+      "--api-key <key>",
+      "what requests are let in with; better in PREFTUNE_API_KEY; default: a random one",
+    )
     .option("--allow-origin <origin>", "origin of web pages that may ask; may be repeated", listOption, [])
     .option("--max-running <count>", "answers computed at once", wholeNumber(1), 16)
     .option("--max-queue <count>", "answers that may wait besides", wholeNumber(0), 64)
@@ -131,7 +146,8 @@ function lineOf(event: ServeEvent): string {
 function textOf(event: ServeEvent): string {
   switch (event.type) {
     case "listening": {
-      const key = event.key === null ? "the key is the one given" : `API key (made for this run)  ${event.key}`;
+      const key =
+        event.key === null ? "the key is the one given" : `API key (made for this run)  ${event.key}`;
       return `${event.url}/v1\n  models   ${event.models.join(", ")}\n  ${key}`;
     }
     case "engine": {

@@ -30,7 +30,8 @@ export class Admission {
    * @throws {ApiError} if there are too many, or the server stops
    */
   admit(answers: number): () => void {
-    if (this.#isClosed) throw new ApiError("stopping", "The server stops and takes no more requests.", { retryAfter: 5 });
+    if (this.#isClosed)
+      throw new ApiError("stopping", "The server stops and takes no more requests.", { retryAfter: 5 });
     if (this.#open > 0 && this.#open + answers > this.#capacity) {
       throw new ApiError(
         "queueFull",

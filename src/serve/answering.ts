@@ -39,7 +39,7 @@ export interface Answering {
 
 /** What answering needs besides the requests. */
 export interface AnsweringOptions {
-  engine: EngineProcess;
+  engine: Pick<EngineProcess, "submit" | "state">;
   clock: TokenClock;
   /** When the HTTP request came, by `performance.now()`. */
   arrivedAt: number;
@@ -52,7 +52,10 @@ export interface AnsweringOptions {
  *
  * @throws {ApiError} if the engine refuses one, or is not there
  */
-export async function answer(requests: readonly GenerateRequest[], options: AnsweringOptions): Promise<Answering> {
+export async function answer(
+  requests: readonly GenerateRequest[],
+  options: AnsweringOptions,
+): Promise<Answering> {
   const collector = new Collector(requests, options);
   await collector.accepted;
   return { pieces: collector.pieces, counts: collector.counts };
@@ -176,7 +179,11 @@ class Collector {
   }
 }
 
-function lostError(message: string, engine: EngineProcess): ApiError {
+function lostError(message: string, engine: AnsweringOptions["engine"]): ApiError {
   if (engine.state === "stopped") return new ApiError("stopping", message);
-  return new ApiError("engineLost", `${message} The answer is lost. Another engine is being started: ask again.`, { retryAfter: 1 });
+  return new ApiError(
+    "engineLost",
+    `${message} The answer is lost. Another engine is being started: ask again.`,
+    { retryAfter: 1 },
+  );
 }

@@ -56,6 +56,8 @@ export class ApiError extends Error {
   }
 
   get body(): ApiErrorBody {
-    return { error: { message: this.message, type: kinds[this.kind].type, param: this.param, code: this.code } };
+    return {
+      error: { message: this.message, type: kinds[this.kind].type, param: this.param, code: this.code },
+    };
   }
 }

@@ -50,12 +50,17 @@ export function createApp(options: AppOptions): Hono<Env> {
     });
   }
   const paths = routes.map(({ path }) => path).join(", ");
-  app.notFound((c) => errorResponse(c, new ApiError("unknownRoute", `There is no such path; there are ${paths}.`)));
+  app.notFound((c) =>
+    errorResponse(c, new ApiError("unknownRoute", `There is no such path; there are ${paths}.`)),
+  );
   app.onError((error, c) => {
     if (error instanceof ApiError) return errorResponse(c, error);
     if (c.req.raw.signal.aborted) return errorResponse(c, new ApiError("clientLeft", "The client has left."));
     options.onFault(error);
-    return errorResponse(c, new ApiError("internal", "The server met with a fault of its own. Its log says more."));
+    return errorResponse(
+      c,
+      new ApiError("internal", "The server met with a fault of its own. Its log says more."),
+    );
   });
   return app;
 }
@@ -66,7 +71,11 @@ function routesOf(options: AppOptions): Route[] {
   return [
     { path: openPath, method: "GET", handler: (c) => healthResponse(c, options) },
     { path: "/metrics", method: "GET", handler: (c) => c.text(options.metrics.text(), 200, asText) },
-    { path: "/v1/models", method: "GET", handler: (c) => c.json({ object: "list", data: [...models.values()] }) },
+    {
+      path: "/v1/models",
+      method: "GET",
+      handler: (c) => c.json({ object: "list", data: [...models.values()] }),
+    },
     {
       path: "/v1/models/:model{.+}",
       method: "GET",
@@ -124,16 +133,28 @@ function limited(maxBodyBytes: number): MiddlewareHandler<Env> {
   return bodyLimit({
     maxSize: maxBodyBytes,
     onError: () => {
-      throw new ApiError("tooLarge", `Expected a body of at most ${maxBodyBytes} bytes. Send less, or raise --max-body-bytes.`);
+      throw new ApiError(
+        "tooLarge",
+        `Expected a body of at most ${maxBodyBytes} bytes. Send less, or raise --max-body-bytes.`,
+      );
     },
   });
 }
 
 function healthResponse(c: Ctx, { engine, admission }: ServeContext): Response {
-  const words = { ready: "ok", starting: "starting", waiting: "restarting", failed: "failed", stopped: "stopping" } as const;
+  const words = {
+    ready: "ok",
+    starting: "starting",
+    waiting: "restarting",
+    failed: "failed",
+    stopped: "stopping",
+  } as const;
   const status = admission.isClosed ? "stopping" : words[engine.state];
   const since = engine.lastFailureAt?.toISOString() ?? null;
-  return c.json({ status, engine_restarts: engine.restarts, last_engine_failure: since }, status === "ok" ? 200 : 503);
+  return c.json(
+    { status, engine_restarts: engine.restarts, last_engine_failure: since },
+    status === "ok" ? 200 : 503,
+  );
 }
 
 function errorResponse(c: Ctx, error: ApiError): Response {

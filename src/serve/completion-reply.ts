@@ -1,7 +1,7 @@
 /** One completion request from its admission to the end of its reply, whole or as a stream of server-sent events. */
 import { codeVersion } from "../base/version.ts";
 import type { GenerateRequest } from "../generate/request.ts";
-import { type AnswerPiece, type Answering, answer } from "./answering.ts";
+import { type Answering, type AnswerPiece, answer } from "./answering.ts";
 import { ApiError } from "./api-error.ts";
 import { joinPieces, type ReplyForm, type ReplyHead } from "./replies.ts";
 import type { Ctx, ServeContext } from "./serve-context.ts";
@@ -94,7 +94,11 @@ function streamed(c: Ctx, streaming: Streaming): Response {
   return c.body(ReadableStream.from(events()).pipeThrough(new TextEncoderStream()), 200, headers);
 }
 
-async function* chunks({ ask: { form, stream, answers }, answering, head }: Streaming): AsyncGenerator<string> {
+async function* chunks({
+  ask: { form, stream, answers },
+  answering,
+  head,
+}: Streaming): AsyncGenerator<string> {
   for (let index = 0; index < answers; index++) {
     const opening = form.opening(head, index);
     if (opening !== null) yield eventOf(opening);

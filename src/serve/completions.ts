@@ -51,7 +51,10 @@ export async function completions(c: Ctx, context: ServeContext): Promise<Respon
   const prompt = required(fields, "prompt");
   const answers = (fields.n ?? 1) * promptCount(prompt);
   if (answers > limits.maxAnswers) {
-    throw invalid("n", `expected at most ${limits.maxAnswers} answers in all, n for each prompt; got ${answers}.`);
+    throw invalid(
+      "n",
+      `expected at most ${limits.maxAnswers} answers in all, n for each prompt; got ${answers}.`,
+    );
   }
   return admitted(c, context, {
     answers,
@@ -89,10 +92,15 @@ function adapterOf(c: Ctx, fields: Partial<SamplingFields>, { model }: ServeCont
 function streamOf(fields: Partial<SamplingFields>): { usage: boolean } | null {
   if (fields.stream === true) return { usage: fields.stream_options?.include_usage ?? false };
   if (fields.stream_options === undefined) return null;
-  throw new ApiError("invalidValue", "stream_options: expected stream to be true with it.", { param: "stream_options" });
+  throw new ApiError("invalidValue", "stream_options: expected stream to be true with it.", {
+    param: "stream_options",
+  });
 }
 
-function formOf(fields: Partial<SamplingFields>, { model }: ServeContext): { tokenText: (id: number) => string; usage: boolean } {
+function formOf(
+  fields: Partial<SamplingFields>,
+  { model }: ServeContext,
+): { tokenText: (id: number) => string; usage: boolean } {
   return {
     tokenText: (id) => model.encoder.tokenizer.decode([id], { skipSpecialTokens: false }),
     usage: fields.stream_options?.include_usage ?? false,

@@ -4,7 +4,13 @@
  */
 import { ConfigError, PreftuneError } from "../base/errors.ts";
 import type { GenerationEngine } from "../generate/request.ts";
-import type { EngineCommand, EngineMessage, EngineReport, EngineSettings, SubmissionEvent } from "./engine-messages.ts";
+import type {
+  EngineCommand,
+  EngineMessage,
+  EngineReport,
+  EngineSettings,
+  SubmissionEvent,
+} from "./engine-messages.ts";
 
 /** An engine ready to answer, and what it computes with. */
 export interface HostedEngine {
@@ -24,13 +30,18 @@ export function hostEngine(makeEngine: (settings: EngineSettings) => Promise<Hos
   process.on("disconnect", () => process.exit(0));
   process.once("message", async (first) => {
     const command = first as EngineCommand;
-    if (command.type !== "start") throw new Error(`expected "start" as the first message, got "${command.type}"`);
+    if (command.type !== "start")
+      throw new Error(`expected "start" as the first message, got "${command.type}"`);
     try {
       const hosted = await makeEngine(command.settings);
       new EngineHost(hosted).start();
     } catch (error) {
       const isTold = error instanceof PreftuneError;
-      const message = isTold ? error.message : error instanceof Error ? (error.stack ?? error.message) : String(error);
+      const message = isTold
+        ? error.message
+        : error instanceof Error
+          ? (error.stack ?? error.message)
+          : String(error);
       await send({ type: "failed", message, exitCode: isTold ? error.exitCode : 1 });
       process.exit(1);
     }

@@ -13,7 +13,7 @@ export interface EngineSettings {
   threads: number | null;
   /** Answers computed at once. */
   maxRunning: number;
-  /** Tokens that the cache holds; null: as many as `maxRunning` answers of the model's longest context need, within reason. */
+  /** Tokens that the cache holds at most; null: no limit but `maxRunning`. */
   maxCacheTokens: number | null;
 }
 

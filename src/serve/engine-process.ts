@@ -12,28 +12,10 @@ import type {
   EngineSettings,
   SubmissionEvent,
 } from "./engine-messages.ts";
+import { type RestartPolicy, Restarts } from "./restarts.ts";
 
-/** When to start again, and when to give up. */
-export interface RestartPolicy {
-  /** Wait before the first restart; doubled by each further one. */
-  firstDelayMs: number;
-  maxDelayMs: number;
-  /** A process that was ready for so long has earned the first delay again. */
-  stableMs: number;
-  /** Starts in a row that end before the engine is ready. */
-  maxFailedStarts: number;
-  /** Silence of a process with requests under way, after which it is killed. */
-  stallMs: number;
-}
-
-/** The policy unless another is given. */
-const defaultPolicy: Readonly<RestartPolicy> = {
-  firstDelayMs: 500,
-  maxDelayMs: 30_000,
-  stableMs: 60_000,
-  maxFailedStarts: 3,
-  stallMs: 300_000,
-};
+/** A long prompt is computed in one go, during which nothing is heard. */
+const defaultStallMs = 300_000;
 
 /** What the process is doing. `waiting`: to be started again; `failed`: given up. */
 export type EngineState = "starting" | "ready" | "waiting" | "failed" | "stopped";
@@ -49,6 +31,8 @@ export interface EngineProcessOptions {
   program: string;
   settings: EngineSettings;
   policy?: Partial<RestartPolicy>;
+  /** Silence of a process with requests under way, after which it is ended; default 5 minutes. */
+  stallMs?: number;
   onNews?: (news: EngineNews) => void;
 }
 
@@ -67,17 +51,16 @@ type Listener = (event: SubmissionEvent) => void;
 /** One engine process at a time, and what is under way in it. */
 export class EngineProcess {
   readonly #options: EngineProcessOptions;
-  readonly #policy: RestartPolicy;
+  readonly #restartsBy: Restarts;
   readonly #requests: Map<string, Listener> = new Map();
-  readonly #firstReady: PromiseWithResolvers<void> = Promise.withResolvers();
   readonly #gaveUp: PromiseWithResolvers<EngineFailure> = Promise.withResolvers();
   #child: ChildProcess | null = null;
   #state: EngineState = "starting";
   #timer: NodeJS.Timeout | null = null;
   #startedAt = 0;
-  #readyAt = 0;
-  #crashesInARow = 0;
-  #failedStarts = 0;
+  /** null: the process at hand is not ready yet. */
+  #readyAt: number | null = null;
+  #wasEverReady = false;
   #restarts = 0;
   #lastFailureAt: Date | null = null;
   #told: { message: string; exitCode: number } | null = null;
@@ -87,20 +70,7 @@ export class EngineProcess {
 
   constructor(options: EngineProcessOptions) {
     this.#options = options;
-    this.#policy = { ...defaultPolicy, ...options.policy };
-    this.#firstReady.promise.catch(() => {
-      // whoever waits for `ready` is told; nobody has to
-    });
-  }
-
-  /** Starts the process. Requests can be submitted once it is ready. */
-  start(): void {
-    this.#start();
-  }
-
-  /** Resolves when the engine can answer for the first time. @throws {EngineFailure} if it never can */
-  get ready(): Promise<void> {
-    return this.#firstReady.promise;
+    this.#restartsBy = new Restarts(options.policy);
   }
 
   /** Resolves when starting it has been given up. */
@@ -120,11 +90,6 @@ export class EngineProcess {
   /** When the process ended unexpectedly the last time; null: it never did. */
   get lastFailureAt(): Date | null {
     return this.#lastFailureAt;
-  }
-
-  /** Process id, for tests and the log; null between two processes. */
-  get pid(): number | null {
-    return this.#child?.pid ?? null;
   }
 
   /** What the process said of itself last; null between two processes. */
@@ -165,9 +130,11 @@ export class EngineProcess {
     await ended;
   }
 
-  #start(): void {
+  /** Starts the process. Requests can be submitted once it is ready. */
+  start(): void {
     this.#state = "starting";
     this.#startedAt = performance.now();
+    this.#readyAt = null;
     this.#told = null;
     this.#complaint = "";
     const { PREFTUNE_API_KEY: _, ...env } = process.env;
@@ -185,7 +152,9 @@ export class EngineProcess {
     });
     child.on("message", (message) => this.#receive(child, message as EngineMessage));
     child.on("error", (error) => this.#ended(child, error.message));
-    child.on("close", (code, signal) => this.#ended(child, signal === null ? `with status ${code}` : `by ${signal}`));
+    child.on("close", (code, signal) =>
+      this.#ended(child, signal === null ? `with status ${code}` : `by ${signal}`),
+    );
     this.#send({ type: "start", settings: this.#options.settings });
   }
 
@@ -204,8 +173,7 @@ export class EngineProcess {
   #becomeReady(child: ChildProcess, { device, dtype }: Extract<EngineMessage, { type: "ready" }>): void {
     this.#state = "ready";
     this.#readyAt = performance.now();
-    this.#failedStarts = 0;
-    this.#firstReady.resolve();
+    this.#wasEverReady = true;
     const startMs = Math.round(this.#readyAt - this.#startedAt);
     this.#options.onNews?.({ type: "ready", pid: child.pid ?? 0, device, dtype, startMs });
   }
@@ -219,44 +187,38 @@ export class EngineProcess {
 
   #ended(child: ChildProcess, how: string): void {
     if (child !== this.#child) return;
-    const wasReady = this.#state === "ready";
-    const told: { message: string; exitCode: number } | null = this.#told;
-    const reason = told?.message ?? `The engine process ended ${how}.${lastLine(this.#complaint)}`;
-    this.#fail(reason, wasReady, told?.exitCode);
+    const reason = this.#told?.message ?? `The engine process ended ${how}.${lastWords(this.#complaint)}`;
+    this.#fail(reason, this.#told?.exitCode);
   }
 
   /** The process is gone, or as good as gone: its requests are lost, and another is started unless that makes no sense. */
-  #fail(reason: string, wasReady: boolean, exitCode?: number): void {
+  #fail(reason: string, exitCode?: number): void {
     this.#detach()?.kill("SIGKILL");
     this.#lastFailureAt = new Date();
     const lostRequests = this.#requests.size;
-    const isFirst = this.#readyAt === 0;
-    if (!wasReady) this.#failedStarts++;
-    const isStable = wasReady && performance.now() - this.#readyAt >= this.#policy.stableMs;
-    this.#crashesInARow = isStable ? 1 : this.#crashesInARow + 1;
-    // what the engine process says of model or options stays true however often it is asked
-    const isHopeless = (isFirst && exitCode !== undefined) || this.#failedStarts >= this.#policy.maxFailedStarts;
-    if (isHopeless) {
+    const restartInMs = this.#restartsBy.next(
+      this.#readyAt === null ? null : performance.now() - this.#readyAt,
+    );
+    // what the first process says of model or options stays true however often it is asked
+    if (restartInMs === null || (!this.#wasEverReady && exitCode !== undefined)) {
       this.#giveUp(reason, exitCode);
       return;
     }
-    const delay = Math.min(this.#policy.maxDelayMs, this.#policy.firstDelayMs * 2 ** (this.#crashesInARow - 1));
     this.#state = "waiting";
     this.#timer = setTimeout(() => {
       this.#restarts++;
-      this.#start();
-    }, delay);
-    this.#options.onNews?.({ type: "crashed", reason, lostRequests, restartInMs: delay });
+      this.start();
+    }, restartInMs);
+    this.#options.onNews?.({ type: "crashed", reason, lostRequests, restartInMs });
     this.#loseAll(reason);
   }
 
   #giveUp(reason: string, exitCode: number | undefined): void {
     this.#state = "failed";
-    const times = this.#failedStarts > 1 ? `The engine process failed ${this.#failedStarts} times in a row: ` : "";
-    const failure = new EngineFailure(`${times}${reason}`, exitCode);
+    const { failedStarts } = this.#restartsBy;
+    const times = failedStarts > 1 ? `The engine process failed ${failedStarts} times in a row: ` : "";
     this.#loseAll(reason);
-    this.#firstReady.reject(failure);
-    this.#gaveUp.resolve(failure);
+    this.#gaveUp.resolve(new EngineFailure(`${times}${reason}`, exitCode));
   }
 
   #loseAll(message: string): void {
@@ -278,9 +240,11 @@ export class EngineProcess {
   #watch(): void {
     this.#disarm();
     if (this.#state !== "ready" || this.#requests.size === 0) return;
-    const { stallMs } = this.#policy;
+    const { stallMs = defaultStallMs } = this.#options;
     this.#timer = setTimeout(() => {
-      this.#fail(`The engine process said nothing for ${stallMs / 1000} s with requests under way and was ended.`, true);
+      this.#fail(
+        `The engine process said nothing for ${stallMs / 1000} s with requests under way and was ended.`,
+      );
     }, stallMs);
   }
 
@@ -295,8 +259,9 @@ export class EngineProcess {
   }
 }
 
-/** The last line that the process wrote before it ended, as the likeliest reason. */
-function lastLine(complaint: string): string {
-  const line = complaint.trim().split("\n").at(-1)?.trim() ?? "";
+/** The likeliest reason among what the process wrote before it ended: its last line that names an error, else the last. */
+function lastWords(complaint: string): string {
+  const lines = complaint.trim().split("\n");
+  const line = lines.findLast((each) => /^\S*(Error|FATAL)\b/.test(each)) ?? lines.at(-1)?.trim() ?? "";
   return line === "" ? "" : ` It wrote: ${line.slice(0, 500)}`;
 }

@@ -79,6 +79,8 @@ function sampleLines(name: string, values: ReadonlyMap<string, number>): string[
 }
 
 function labelText(labels: Labels): string {
-  const parts = Object.entries(labels).map(([key, value]) => `${key}="${value.replace(/[\\"\n]/g, (c) => (c === "\n" ? "\\n" : `\\${c}`))}"`);
+  const parts = Object.entries(labels).map(
+    ([key, value]) => `${key}="${value.replace(/[\\"\n]/g, (c) => (c === "\n" ? "\\n" : `\\${c}`))}"`,
+  );
   return parts.length === 0 ? "" : `{${parts.join(",")}}`;
 }

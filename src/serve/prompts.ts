@@ -5,7 +5,7 @@ import { parseMessages } from "../text/messages.ts";
 import type { SourceRow } from "../text/rows.ts";
 import { TemplateError } from "../text/template.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
-import { ApiError, } from "./api-error.ts";
+import { ApiError } from "./api-error.ts";
 import { invalid } from "./request-fields.ts";
 import type { ChatFields, CompletionFields } from "./request-tables.ts";
 
@@ -42,7 +42,9 @@ export class PromptEncoder implements AsyncDisposable {
    *
    * @throws {ApiError} if the template refuses the conversation, or there is none
    */
-  async chat(fields: Pick<ChatFields, "messages" | "chat_template_kwargs">): Promise<{ ids: number[]; stopIds: Set<number> }> {
+  async chat(
+    fields: Pick<ChatFields, "messages" | "chat_template_kwargs">,
+  ): Promise<{ ids: number[]; stopIds: Set<number> }> {
     if (!this.hasTemplate) {
       throw new ApiError(
         "invalidValue",

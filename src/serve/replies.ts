@@ -33,7 +33,7 @@ export interface FormOptions {
 }
 
 /** OpenAI's usage block. */
-export function usageOf({ promptTokens, completionTokens }: TokenCounts): object {
+function usageOf({ promptTokens, completionTokens }: TokenCounts): object {
   return {
     prompt_tokens: promptTokens,
     completion_tokens: completionTokens,
@@ -44,7 +44,9 @@ export function usageOf({ promptTokens, completionTokens }: TokenCounts): object
 /** The form of /v1/chat/completions. */
 export function chatForm(options: FormOptions): ReplyForm {
   const logprobs = (tokens: readonly TokenEvent[]) =>
-    options.logprobs ? { content: tokens.map((token) => chatLogprob(token, options.tokenText)), refusal: null } : null;
+    options.logprobs
+      ? { content: tokens.map((token) => chatLogprob(token, options.tokenText)), refusal: null }
+      : null;
   const chunk = (head: ReplyHead, choices: object[]) => ({
     ...head,
     object: "chat.completion.chunk",
@@ -64,7 +66,9 @@ export function chatForm(options: FormOptions): ReplyForm {
       usage: usageOf(counts),
     }),
     opening: (head, index) =>
-      chunk(head, [{ index, delta: { role: "assistant", content: "" }, logprobs: null, finish_reason: null }]),
+      chunk(head, [
+        { index, delta: { role: "assistant", content: "" }, logprobs: null, finish_reason: null },
+      ]),
     chunk: (head, { index, text, tokens, finish }) =>
       chunk(head, [
         {
@@ -110,7 +114,11 @@ export function completionForm(options: FormOptions): ReplyForm {
   };
   const base = (head: ReplyHead) => ({ ...head, object: "text_completion" });
   return {
-    whole: (head, choices, counts) => ({ ...base(head), choices: choices.map(choice), usage: usageOf(counts) }),
+    whole: (head, choices, counts) => ({
+      ...base(head),
+      choices: choices.map(choice),
+      usage: usageOf(counts),
+    }),
     opening: () => null,
     chunk: (head, piece) => ({
       ...base(head),
@@ -121,7 +129,11 @@ export function completionForm(options: FormOptions): ReplyForm {
   };
 }
 
-function plainLogprobs(tokens: readonly TokenEvent[], start: number, tokenText: (id: number) => string): object {
+function plainLogprobs(
+  tokens: readonly TokenEvent[],
+  start: number,
+  tokenText: (id: number) => string,
+): object {
   const texts = tokens.map(({ id }) => tokenText(id));
   let offset = start;
   return {
@@ -142,7 +154,10 @@ function plainLogprobs(tokens: readonly TokenEvent[], start: number, tokenText: 
 
 /** The pieces of each choice joined, in the order of their indices. */
 export function joinPieces(pieces: readonly AnswerPiece[], count: number): AnswerPiece[] {
-  const choices = Array.from({ length: count }, (_, index): AnswerPiece => ({ index, text: "", tokens: [], finish: null }));
+  const choices = Array.from(
+    { length: count },
+    (_, index): AnswerPiece => ({ index, text: "", tokens: [], finish: null }),
+  );
   for (const { index, text, tokens, finish } of pieces) {
     const choice = choices[index];
     if (choice === undefined) throw new Error(`answer ${index} of ${count}`);

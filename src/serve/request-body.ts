@@ -14,7 +14,10 @@ const maxDepth = 32;
 export async function jsonBody(c: Context): Promise<unknown> {
   const type = c.req.header("content-type") ?? "";
   if (!/^application\/json *(;|$)/i.test(type)) {
-    throw new ApiError("wrongType", `Expected the header Content-Type: application/json, got "${type.slice(0, 60)}".`);
+    throw new ApiError(
+      "wrongType",
+      `Expected the header Content-Type: application/json, got "${type.slice(0, 60)}".`,
+    );
   }
   const bytes = new Uint8Array(await c.req.arrayBuffer());
   const meter = new JsonMeter();

@@ -65,7 +65,10 @@ function readField(name: string, value: unknown, field: Field<unknown>): unknown
   const result = field.schema.safeParse(value);
   if (result.success) return result.data;
   const path = result.error.issues[0]?.path ?? [];
-  const where = path.reduce<string>((text, key) => text + (typeof key === "number" ? `[${key}]` : `.${String(key)}`), name);
+  const where = path.reduce<string>(
+    (text, key) => text + (typeof key === "number" ? `[${key}]` : `.${String(key)}`),
+    name,
+  );
   const at = path.length > 0 ? ` (at ${where.slice(0, 100)})` : "";
   throw invalid(name, `expected ${field.expected}, got ${describe(value)}${at}.`);
 }
@@ -91,7 +94,8 @@ export function invalid(name: string, message: string): ApiError {
 function describe(value: unknown): string {
   if (value === undefined) return "nothing";
   if (value === null) return "null";
-  if (typeof value === "string") return value.length > 0 ? `a string of ${value.length} characters` : "an empty string";
+  if (typeof value === "string")
+    return value.length > 0 ? `a string of ${value.length} characters` : "an empty string";
   if (Array.isArray(value)) return `a list of ${value.length}`;
   return typeof value === "object" ? "an object" : String(value);
 }

@@ -1,6 +1,14 @@
 /** What /v1/chat/completions and /v1/completions take, field by field (tables). */
 import { z } from "zod";
-import { type Field, type FieldTable, flagField, nameField, numberField, type UnservedField, wholeField } from "./request-fields.ts";
+import {
+  type Field,
+  type FieldTable,
+  flagField,
+  nameField,
+  numberField,
+  type UnservedField,
+  wholeField,
+} from "./request-fields.ts";
 
 /** Bounds of what one request may ask for. */
 export interface RequestLimits {
@@ -81,7 +89,8 @@ function sampling(limits: RequestLimits): FieldTable<SamplingFields>["served"] {
 }
 
 const isNumber = (wanted: number) => (value: unknown) => value === wanted;
-const isEmpty = (value: unknown) => typeof value === "object" && value !== null && Object.keys(value).length === 0;
+const isEmpty = (value: unknown) =>
+  typeof value === "object" && value !== null && Object.keys(value).length === 0;
 const oneOf =
   (...words: unknown[]) =>
   (value: unknown) =>
@@ -107,7 +116,10 @@ const unservedChat: Record<string, UnservedField> = {
     neutral: (value) => (value as { type?: unknown } | undefined)?.type === "text",
     instead: `Ask for the format in a message, or set it to {"type": "text"}.`,
   },
-  modalities: { neutral: (value) => JSON.stringify(value) === '["text"]', instead: `Answers are text: set it to ["text"].` },
+  modalities: {
+    neutral: (value) => JSON.stringify(value) === '["text"]',
+    instead: `Answers are text: set it to ["text"].`,
+  },
   audio: { neutral: never, instead: "Answers are text: leave it out." },
   prediction: { neutral: never, instead: "Leave it out." },
   reasoning_effort: { neutral: never, instead: `Use chat_template_kwargs, e.g. {"enable_thinking": false}.` },
@@ -143,7 +155,12 @@ export function chatTable(limits: RequestLimits): FieldTable<ChatFields> {
 /** The fields of /v1/completions. */
 export function completionTable(limits: RequestLimits): FieldTable<CompletionFields> {
   const prompt: Field<CompletionFields["prompt"]> = {
-    schema: z.union([z.string(), tokens, z.array(z.string()).min(1).max(limits.maxAnswers), z.array(tokens).min(1).max(limits.maxAnswers)]),
+    schema: z.union([
+      z.string(),
+      tokens,
+      z.array(z.string()).min(1).max(limits.maxAnswers),
+      z.array(tokens).min(1).max(limits.maxAnswers),
+    ]),
     expected: `a string, a list of token ids, or a list of at most ${limits.maxAnswers} of either`,
   };
   return {

@@ -56,5 +56,7 @@ export function adapterNamed(wanted: string, model: ServedModel): string | null 
 /** The error of a model that is not served. */
 export function unknownModel({ name, adapters }: ServedModel): ApiError {
   const names = [name, ...adapters].map((each) => JSON.stringify(each)).join(", ");
-  return new ApiError("unknownModel", `model: expected ${names}; there is no other model on this server.`, { param: "model" });
+  return new ApiError("unknownModel", `model: expected ${names}; there is no other model on this server.`, {
+    param: "model",
+  });
 }

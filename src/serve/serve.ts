@@ -10,10 +10,11 @@ import { resolveModelDirectory } from "../formats/hub-model.ts";
 import { loadTokenizer } from "../text/tokenizer.ts";
 import { Admission } from "./admission.ts";
 import { createApp } from "./app.ts";
-import { type EngineNews, EngineProcess, type RestartPolicy } from "./engine-process.ts";
+import { type EngineNews, EngineProcess } from "./engine-process.ts";
 import { isLoopback } from "./guard.ts";
 import { PromptEncoder } from "./prompts.ts";
 import type { RequestRecord } from "./request-record.ts";
+import type { RestartPolicy } from "./restarts.ts";
 import type { ServedModel } from "./serve-context.ts";
 import { listen } from "./server.ts";
 import { serverMetrics } from "./server-metrics.ts";
@@ -57,7 +58,7 @@ export interface ServeOptions {
   /** Time for all headers of a request; default 10 s. */
   headersTimeoutMs?: number;
   /** Other programs and patience for the engine process, for tests. */
-  engine?: { program?: string; policy?: Partial<RestartPolicy> };
+  engine?: { program?: string; policy?: Partial<RestartPolicy>; stallMs?: number };
 }
 
 /** What happens while the server runs, for its log. */
@@ -82,7 +83,7 @@ export async function serve(options: ServeOptions): Promise<void> {
   await using encoder = model.encoder;
   await encoder.probe();
   const engine = new EngineProcess({
-    program: options.engine?.program ?? join(import.meta.dirname, `engine-child${extname(import.meta.filename)}`),
+    program: join(import.meta.dirname, `engine-child${extname(import.meta.filename)}`),
     settings: {
       model: directory,
       adapters,
@@ -92,7 +93,7 @@ export async function serve(options: ServeOptions): Promise<void> {
       maxRunning: options.maxRunning,
       maxCacheTokens: options.maxCacheTokens,
     },
-    policy: options.engine?.policy ?? {},
+    ...options.engine,
     onNews: (news) => options.onEvent({ type: "engine", news }),
   });
   try {
@@ -159,7 +160,9 @@ function wait(ms: number): Promise<void> {
 function keyOf({ key, host }: ServeOptions): string {
   if (key !== null) {
     if (/^[\x21-\x7e]+$/.test(key)) return key;
-    throw new ConfigError("--api-key: expected visible ASCII characters without spaces, which a header can carry.");
+    throw new ConfigError(
+      "--api-key: expected visible ASCII characters without spaces, which a header can carry.",
+    );
   }
   if (isLoopback(host)) return randomBytes(24).toString("base64url");
   throw new ConfigError(
@@ -180,7 +183,8 @@ async function openModel(options: ServeOptions): Promise<OpenedModel> {
   const adapters: Record<string, string> = {};
   const name = options.name ?? basename(resolve(options.model));
   for (const [adapter, path] of Object.entries(options.adapters)) {
-    if (adapter === name) throw new ConfigError(`--adapter ${adapter}: this is the base model's name already. Choose another.`);
+    if (adapter === name)
+      throw new ConfigError(`--adapter ${adapter}: this is the base model's name already. Choose another.`);
     adapters[adapter] = await resolveModelDirectory(path, search);
   }
   const config = readModelConfig(directory);

@@ -69,7 +69,9 @@ function bind(server: Server, host: string, port: number): Promise<void> {
         EADDRNOTAVAIL: "this machine has no such address. Give another --host",
         ENOTFOUND: "this name has no address. Give another --host",
       };
-      reject(new ConfigError(`${host}:${port}: ${why[error.code ?? ""] ?? error.message}.`, { cause: error }));
+      reject(
+        new ConfigError(`${host}:${port}: ${why[error.code ?? ""] ?? error.message}.`, { cause: error }),
+      );
     };
     server.once("error", refuse);
     server.listen(port, host, () => {

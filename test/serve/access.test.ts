@@ -20,7 +20,12 @@ interface Asked {
 }
 
 /** Sends a request as it is written, without what `fetch` would mend, and gives status and body. */
-function ask({ method, path, headers = {}, body }: Asked): Promise<{ status: number; body: string; headers: NodeJS.Dict<string | string[]> }> {
+function ask({
+  method,
+  path,
+  headers = {},
+  body,
+}: Asked): Promise<{ status: number; body: string; headers: NodeJS.Dict<string | string[]> }> {
   const { port } = new URL(server.url);
   return new Promise((resolve, reject) => {
     const sent = request({ host: "127.0.0.1", port, method, path, headers, agent: false }, (reply) => {
@@ -37,7 +42,11 @@ function ask({ method, path, headers = {}, body }: Asked): Promise<{ status: num
 
 /** Paths of the routes as their 404 names them, so that a new one cannot be forgotten. */
 async function knownPaths(): Promise<string[]> {
-  const { body } = await ask({ method: "GET", path: "/nothing", headers: { authorization: `Bearer ${server.key}` } });
+  const { body } = await ask({
+    method: "GET",
+    path: "/nothing",
+    headers: { authorization: `Bearer ${server.key}` },
+  });
   const [, list = ""] = /there are (.*)\.$/.exec(JSON.parse(body).error.message) ?? [];
   const paths = list.split(", ").map((path) => path.replace(":model{.+}", "tiny"));
   assert.ok(paths.length >= 6, list);
@@ -65,7 +74,8 @@ test("without the key every method of every path is 401, but GET /health", async
   const paths = [...(await knownPaths()), "/", "/v1", "/nothing", "/favicon.ico", "*"];
   // CONNECT makes no request; see the next test
   const methods = METHODS.filter((method) => method !== "CONNECT");
-  const isHealth = (method: string, path: string) => method === "GET" && /^(http:\/\/127\.0\.0\.1)?\/(x\/\.\.\/|\.\/)?health(\?.*)?$/.test(path);
+  const isHealth = (method: string, path: string) =>
+    method === "GET" && /^(http:\/\/127\.0\.0\.1)?\/(x\/\.\.\/|\.\/)?health(\?.*)?$/.test(path);
   let refused = 0;
   for (const method of methods) {
     for (const path of method === "GET" || method === "POST" ? paths.flatMap(formsOf) : paths) {
@@ -87,7 +97,9 @@ test("CONNECT gets no tunnel", async () => {
   const { port } = new URL(server.url);
   const heard = await new Promise<string>((resolve) => {
     let text = "";
-    const socket = connect(Number(port), "127.0.0.1", () => socket.write("CONNECT example.com:80 HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+    const socket = connect(Number(port), "127.0.0.1", () =>
+      socket.write("CONNECT example.com:80 HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+    );
     socket.on("data", (chunk) => {
       text += chunk.toString();
     });
@@ -98,7 +110,16 @@ test("CONNECT gets no tunnel", async () => {
 });
 
 test("a wrong key, another scheme and an empty key are refused; the key is let in", async () => {
-  const wrong = ["Bearer wrong-key", `Basic ${server.key}`, "Bearer", "Bearer ", `Bearer ${server.key}x`, server.key, `Bearer ${server.key} x`, `Bearer ${"x".repeat(7000)}`];
+  const wrong = [
+    "Bearer wrong-key",
+    `Basic ${server.key}`,
+    "Bearer",
+    "Bearer ",
+    `Bearer ${server.key}x`,
+    server.key,
+    `Bearer ${server.key} x`,
+    `Bearer ${"x".repeat(7000)}`,
+  ];
   for (const authorization of wrong) {
     const { status, body } = await ask({ method: "GET", path: "/v1/models", headers: { authorization } });
     assert.equal(status, 401, authorization.slice(0, 40));
@@ -120,7 +141,15 @@ test("a known path with another method is 405 and says which; an unknown path is
 });
 
 test("a Host header with another name is refused, with and without the key: DNS rebinding", async () => {
-  for (const host of ["evil.example", "evil.example:80", "localhost.evil.example", "127.0.0.1.evil.example", "10.0.0.1", "[::2]", "0.0.0.0"]) {
+  for (const host of [
+    "evil.example",
+    "evil.example:80",
+    "localhost.evil.example",
+    "127.0.0.1.evil.example",
+    "10.0.0.1",
+    "[::2]",
+    "0.0.0.0",
+  ]) {
     for (const path of ["/health", "/v1/models"]) {
       for (const method of ["GET", "POST", "DELETE", "OPTIONS", "HEAD"]) {
         const headers = { host, authorization: `Bearer ${server.key}` };
@@ -135,7 +164,11 @@ test("a Host header with another name is refused, with and without the key: DNS 
 
 test("no CORS headers unless an origin is allowed; then for that origin alone", async () => {
   const origin = "https://page.example";
-  const asked = { method: "GET", path: "/v1/models", headers: { origin, authorization: `Bearer ${server.key}` } };
+  const asked = {
+    method: "GET",
+    path: "/v1/models",
+    headers: { origin, authorization: `Bearer ${server.key}` },
+  };
   assert.equal((await ask(asked)).headers["access-control-allow-origin"], undefined);
   await using open = await startServer({ engine: scriptedEngine, origins: [origin], awaitReady: false });
   const allowed = await open.fetch("/v1/models", { headers: { origin } });
@@ -145,7 +178,11 @@ test("no CORS headers unless an origin is allowed; then for that origin alone", 
   const preflight = (from: string) =>
     fetch(`${open.url}/v1/chat/completions`, {
       method: "OPTIONS",
-      headers: { origin: from, "access-control-request-method": "POST", "access-control-request-headers": "authorization" },
+      headers: {
+        origin: from,
+        "access-control-request-method": "POST",
+        "access-control-request-headers": "authorization",
+      },
     });
   assert.equal((await preflight(origin)).headers.get("access-control-allow-origin"), origin);
   assert.equal((await preflight("https://other.example")).headers.get("access-control-allow-origin"), null);
@@ -166,7 +203,10 @@ test("another address than loopback needs a key of the user's; loopback makes a 
   assert.match(one.key, /^[\w-]{32}$/);
   assert.notEqual(one.key, two.key);
   assert.equal((await one.fetch("/v1/models")).status, 200);
-  assert.equal((await one.fetch("/v1/models", { headers: { authorization: `Bearer ${two.key}` } })).status, 401);
+  assert.equal(
+    (await one.fetch("/v1/models", { headers: { authorization: `Bearer ${two.key}` } })).status,
+    401,
+  );
 });
 
 test("an address that is taken, and a key that no header can carry, are told before the model is loaded", async () => {

@@ -25,6 +25,14 @@ async function readyAgain(server: TestServer, times: number): Promise<void> {
   while (newsOf(server).filter(({ type }) => type === "ready").length < times) await sleep(5);
 }
 
+async function jsonOf(reply: Response): Promise<Record<string, unknown>> {
+  return (await reply.json()) as Record<string, unknown>;
+}
+
+async function errorCode(reply: Response): Promise<unknown> {
+  return ((await jsonOf(reply))["error"] as { code?: unknown } | undefined)?.code;
+}
+
 async function metric(server: TestServer, name: string): Promise<number> {
   const text = await (await server.fetch("/metrics")).text();
   const line = text.split("\n").find((each) => each.startsWith(`${name} `));
@@ -65,12 +73,9 @@ test("kill -9 in the middle of a stream: the stream tells it, another engine ans
   assert.ok(text.length > 0);
   await readyAgain(server, 2);
   assert.equal((await client.completions.create(plain)).choices[0]?.text.length, 5);
-  const health = await (await fetch(`${server.url}/health`)).json();
-  assert.deepEqual({ ...health, last_engine_failure: typeof health.last_engine_failure }, {
-    status: "ok",
-    engine_restarts: 1,
-    last_engine_failure: "string",
-  });
+  const { last_engine_failure: failedAt, ...health } = await jsonOf(await fetch(`${server.url}/health`));
+  assert.deepEqual(health, { status: "ok", engine_restarts: 1 });
+  assert.ok(Math.abs(Date.parse(String(failedAt)) - Date.now()) < 60_000);
   assert.equal(await metric(server, "preftune_engine_restarts_total"), 1);
   const crashed = newsOf(server).find((news) => news.type === "crashed");
   assert.ok(crashed?.type === "crashed" && crashed.lostRequests === 2);
@@ -82,14 +87,17 @@ test("while the engine is started again requests are 503 with Retry-After, which
   await using server = await startServer({
     engine: { ...scriptedEngine, policy: { firstDelayMs: 400 } },
   });
-  await assert.rejects(server.client().completions.create({ ...plain, seed: faults.dies }), InternalServerError);
+  await assert.rejects(
+    server.client().completions.create({ ...plain, seed: faults.dies }),
+    InternalServerError,
+  );
   const health = await fetch(`${server.url}/health`);
   assert.equal(health.status, 503);
-  assert.equal((await health.json()).status, "restarting");
+  assert.equal((await jsonOf(health))["status"], "restarting");
   const refused = await server.fetch("/v1/completions", { method: "POST", body: JSON.stringify(plain) });
   assert.equal(refused.status, 503);
   assert.equal(refused.headers.get("retry-after"), "2");
-  assert.equal((await refused.json()).error.code, "engine_unavailable");
+  assert.equal(await errorCode(refused), "engine_unavailable");
   const patient = await server.client({ maxRetries: 3 }).completions.create(plain);
   assert.equal(patient.choices.length, 1);
 });
@@ -103,14 +111,22 @@ test("an exception inside a step ends the engine, with its words as the reason; 
   });
   assert.equal((await client.completions.create(plain)).choices.length, 1);
   assert.equal(newsOf(server).length, 1);
-  await assert.rejects(client.completions.create({ ...plain, seed: faults.throws }), /ended with status 1/);
+  await assert.rejects(
+    client.completions.create({ ...plain, seed: faults.throws }),
+    /status 1.*a step went wrong/,
+  );
   await readyAgain(server, 2);
   assert.equal((await client.completions.create(plain)).choices.length, 1);
 });
 
 test("an engine that falls silent with requests under way is ended and started again", async () => {
-  await using server = await startServer({ engine: { ...scriptedEngine, policy: { firstDelayMs: 10, stallMs: 300 } } });
-  await assert.rejects(server.client().completions.create({ ...plain, seed: faults.hangs }), /said nothing for 0.3 s/);
+  await using server = await startServer({
+    engine: { ...scriptedEngine, policy: { firstDelayMs: 10 }, stallMs: 300 },
+  });
+  await assert.rejects(
+    server.client().completions.create({ ...plain, seed: faults.hangs }),
+    /said nothing for 0.3 s/,
+  );
   await readyAgain(server, 2);
   // silence without requests is no fault
   await sleep(400);
@@ -119,9 +135,14 @@ test("an engine that falls silent with requests under way is ended and started a
 });
 
 test("a storm of crashes: each is answered by a longer wait up to the longest, and the server outlives it", async () => {
-  await using server = await startServer({ engine: { ...scriptedEngine, policy: { firstDelayMs: 10, maxDelayMs: 60 } } });
+  await using server = await startServer({
+    engine: { ...scriptedEngine, policy: { firstDelayMs: 10, maxDelayMs: 60 } },
+  });
   for (let i = 1; i <= 6; i++) {
-    await assert.rejects(server.client().completions.create({ ...plain, seed: faults.dies }), InternalServerError);
+    await assert.rejects(
+      server.client().completions.create({ ...plain, seed: faults.dies }),
+      InternalServerError,
+    );
     await readyAgain(server, i + 1);
   }
   const waits = newsOf(server).flatMap((news) => (news.type === "crashed" ? [news.restartInMs] : []));
@@ -133,7 +154,10 @@ test("an engine that stayed up for long enough is started again without the long
   const policy = { firstDelayMs: 10, maxDelayMs: 80, stableMs: 0 };
   await using server = await startServer({ engine: { ...scriptedEngine, policy } });
   for (let i = 1; i <= 3; i++) {
-    await assert.rejects(server.client().completions.create({ ...plain, seed: faults.dies }), InternalServerError);
+    await assert.rejects(
+      server.client().completions.create({ ...plain, seed: faults.dies }),
+      InternalServerError,
+    );
     await readyAgain(server, i + 1);
   }
   const waits = newsOf(server).flatMap((news) => (news.type === "crashed" ? [news.restartInMs] : []));
@@ -166,16 +190,18 @@ test("an engine that cannot be started: three times in a row end the server with
     await using server = await startServer({ engine: scriptedEngine });
     assert.equal((await server.client().completions.create(plain)).choices.length, 1);
     fail(2);
-    await assert.rejects(server.client().completions.create({ ...plain, seed: faults.dies }), InternalServerError);
+    await assert.rejects(
+      server.client().completions.create({ ...plain, seed: faults.dies }),
+      InternalServerError,
+    );
     await readyAgain(server, 2);
     fail(100);
-    await assert.rejects(server.client().completions.create({ ...plain, seed: faults.dies }), InternalServerError);
+    await assert.rejects(
+      server.client().completions.create({ ...plain, seed: faults.dies }),
+      InternalServerError,
+    );
     await assert.rejects(server.ended, /failed 3 times in a row/);
     await assert.rejects(fetch(`${server.url}/health`));
-    fail(0);
-  }).catch((error: unknown) => {
-    // `await using` waits for the server, which has ended with the failure above
-    if (!(error instanceof EngineFailure) && !(error instanceof SuppressedError)) throw error;
   });
 });
 
@@ -194,7 +220,10 @@ test("a model that cannot be read ends the server at once, with the engine's own
 });
 
 /** Leaves a request under way and gives the time until the engine has dropped it, in ms. */
-async function timeToFree(server: TestServer, begin: (signal: AbortSignal) => Promise<unknown>): Promise<number> {
+async function timeToFree(
+  server: TestServer,
+  begin: (signal: AbortSignal) => Promise<unknown>,
+): Promise<number> {
   const leave = new AbortController();
   const under = begin(leave.signal).catch(() => null);
   while ((await metric(server, "preftune_answers_running")) < 2) await sleep(5);
@@ -214,20 +243,28 @@ test("a client that leaves frees its places within a second, streaming or waitin
     for await (const _ of await server.client().completions.create({ ...two, stream: true }, { signal }));
   });
   assert.ok(waiting < 1000 && streaming < 1000, `${waiting} and ${streaming} ms`);
-  const records = server.events.flatMap((event) => (event.type === "request" && event.record.model !== null ? [event.record] : []));
-  assert.deepEqual(records.map(({ error }) => error), ["client_left", "client_left"]);
+  const records = server.events.flatMap((event) =>
+    event.type === "request" && event.record.model !== null ? [event.record] : [],
+  );
+  assert.deepEqual(
+    records.map(({ error }) => error),
+    ["client_left", "client_left"],
+  );
 });
 
-const isStopping = (event: ServeEvent): event is Extract<ServeEvent, { type: "stopping" }> => event.type === "stopping";
+const isStopping = (event: ServeEvent): event is Extract<ServeEvent, { type: "stopping" }> =>
+  event.type === "stopping";
 
 test("stopping: what is under way is finished, what comes is 503, and then the server is gone", async () => {
   const server = await startServer({ engine: scriptedEngine });
-  const stream = await server.client().completions.create({ ...plain, max_tokens: 20, seed: faults.slow, stream: true });
+  const stream = await server
+    .client()
+    .completions.create({ ...plain, max_tokens: 20, seed: faults.slow, stream: true });
   const stopped = server.stop();
   assert.equal((await server.saw(isStopping)).open, 1);
   const late = await server.fetch("/v1/completions", { method: "POST", body: JSON.stringify(plain) });
   assert.equal(late.status, 503);
-  assert.equal((await late.json()).error.code, "server_stopping");
+  assert.equal(await errorCode(late), "server_stopping");
   assert.equal((await fetch(`${server.url}/health`)).status, 503);
   let text = "";
   for await (const chunk of stream) text += chunk.choices[0]?.text ?? "";

@@ -58,7 +58,11 @@ test("values out of bounds are 422 and name the field, what was expected and wha
     ["chat", { messages: "hi" }, "messages"],
     ["chat", { messages: [{ role: "king", content: "hi" }] }, "messages"],
     ["chat", { messages: [{ role: "user" }] }, "messages"],
-    ["chat", { messages: [{ role: "user", content: [{ type: "image_url", image_url: { url: "x" } }] }] }, "messages"],
+    [
+      "chat",
+      { messages: [{ role: "user", content: [{ type: "image_url", image_url: { url: "x" } }] }] },
+      "messages",
+    ],
     ["chat", { messages: Array.from({ length: 1001 }, () => ({ role: "user", content: "" })) }, "messages"],
     ["plain", { prompt: "" }, "prompt"],
     ["plain", { prompt: [] }, "prompt"],
@@ -97,7 +101,10 @@ test("what OpenAI's API has and this server has not is 422 with what to do; valu
     assert.equal(reply.code, "unsupported_parameter");
     assert.equal(reply.param, name);
   }
-  assert.match((await post("/v1/chat/completions", { ...chat, temprature: 1 })).message, /Did you mean "temperature"/);
+  assert.match(
+    (await post("/v1/chat/completions", { ...chat, temprature: 1 })).message,
+    /Did you mean "temperature"/,
+  );
   assert.match((await post("/v1/completions", { ...plain, echo: true })).message, /^"echo" is not supported/);
   const nothing = {
     frequency_penalty: 0,
@@ -113,7 +120,10 @@ test("what OpenAI's API has and this server has not is 422 with what to do; valu
     n: null,
   };
   assert.equal((await post("/v1/chat/completions", { ...chat, ...nothing })).status, 200);
-  assert.equal((await post("/v1/completions", { ...plain, echo: false, suffix: null, best_of: 1 })).status, 200);
+  assert.equal(
+    (await post("/v1/completions", { ...plain, echo: false, suffix: null, best_of: 1 })).status,
+    200,
+  );
 });
 
 test("prompt and answer that do not fit the model are 422 and tell the numbers", async () => {
@@ -121,7 +131,10 @@ test("prompt and answer that do not fit the model are 422 and tell the numbers",
   assert.deepEqual([long.status, long.code], [422, "context_length_exceeded"]);
   assert.match(long.message, /511 tokens .* 2; the model takes 512/);
   assert.equal((await post("/v1/completions", { ...plain, prompt: "x".repeat(510) })).status, 200);
-  const chatLong = await post("/v1/chat/completions", { ...chat, messages: [{ role: "user", content: "x".repeat(5000) }] });
+  const chatLong = await post("/v1/chat/completions", {
+    ...chat,
+    messages: [{ role: "user", content: "x".repeat(5000) }],
+  });
   assert.equal(chatLong.code, "context_length_exceeded");
 });
 
@@ -135,19 +148,35 @@ test("a body that is too large is 413, announced or not, and ends at once", asyn
       controller.close();
     },
   });
-  const unannounced = await server.fetch("/v1/completions", { method: "POST", body: pieces, duplex: "half" } as RequestInit);
+  const unannounced = await server.fetch("/v1/completions", {
+    method: "POST",
+    body: pieces,
+    duplex: "half",
+  } as RequestInit);
   assert.equal(unannounced.status, 413);
 });
 
 test("what is no JSON is 400; what says it is something else is 415", async () => {
-  const bad = ["", "{", "nul", `{"model": "tiny",}`, "[".repeat(50_000), `{"a":${"[".repeat(40)}${"]".repeat(40)}}`, "\u0000"];
+  const bad = [
+    "",
+    "{",
+    "nul",
+    `{"model": "tiny",}`,
+    "[".repeat(50_000),
+    `{"a":${"[".repeat(40)}${"]".repeat(40)}}`,
+    "\u0000",
+  ];
   for (const body of bad) {
     const reply = await post("/v1/completions", body, true);
     assert.deepEqual([reply.status, reply.code], [400, "invalid_json"], body.slice(0, 20));
   }
-  const latin = await server.fetch("/v1/completions", { method: "POST", body: new Uint8Array([0x7b, 0x22, 0xe9, 0x22, 0x7d]) });
+  const latin = await server.fetch("/v1/completions", {
+    method: "POST",
+    body: new Uint8Array([0x7b, 0x22, 0xe9, 0x22, 0x7d]),
+  });
   assert.equal(latin.status, 400);
-  for (const body of ["[]", `"text"`, "17", "null"]) assert.equal((await post("/v1/completions", body, true)).status, 422);
+  for (const body of ["[]", `"text"`, "17", "null"])
+    assert.equal((await post("/v1/completions", body, true)).status, 422);
   const form = await server.fetch("/v1/completions", {
     method: "POST",
     body: JSON.stringify(plain),
@@ -161,7 +190,13 @@ test("more answers than there is room for are 429 with Retry-After; when some en
   const leave = new AbortController();
   const open = [];
   for (let i = 0; i < 4; i++) {
-    open.push(await server.fetch("/v1/completions", { method: "POST", body: JSON.stringify(slow), signal: leave.signal }));
+    open.push(
+      await server.fetch("/v1/completions", {
+        method: "POST",
+        body: JSON.stringify(slow),
+        signal: leave.signal,
+      }),
+    );
   }
   const full = await post("/v1/completions", plain);
   assert.deepEqual([full.status, full.code], [429, "queue_full"]);
@@ -177,7 +212,9 @@ test("more answers than there is room for are 429 with Retry-After; when some en
 test("headers that never end are cut off, and do not keep others from being served", async () => {
   const { port } = new URL(server.url);
   const begin = performance.now();
-  const socket = connect(Number(port), "127.0.0.1", () => socket.write("POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nX-Slow: "));
+  const socket = connect(Number(port), "127.0.0.1", () =>
+    socket.write("POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nX-Slow: "),
+  );
   const drip = setInterval(() => socket.write("x"), 200);
   socket.on("error", () => {});
   const closed = new Promise((resolve) => socket.on("close", resolve));
@@ -209,22 +246,47 @@ const served = {
   n: fc.integer({ min: 1, max: 2 }),
 };
 const rest = fc.record(served, { requiredKeys: ["max_tokens"] });
-const names = [...Object.keys(served), "model", "messages", "prompt", "logprobs", "top_logprobs", "stream_options", "tools", "logit_bias"];
-const strange = ["response_format", "chat_template_kwargs", "__proto__", "constructor", "toString", "hasOwnProperty"];
+const names = [
+  ...Object.keys(served),
+  "model",
+  "messages",
+  "prompt",
+  "logprobs",
+  "top_logprobs",
+  "stream_options",
+  "tools",
+  "logit_bias",
+];
+const strange = [
+  "response_format",
+  "chat_template_kwargs",
+  "__proto__",
+  "constructor",
+  "toString",
+  "hasOwnProperty",
+];
 const anything = fc.dictionary(fc.constantFrom(...names, ...strange), json, { maxKeys: 6 });
-const kwargs = fc.dictionary(fc.constantFrom("messages", "bos_token", "__proto__", "add_generation_prompt", "x"), json);
+const kwargs = fc.dictionary(
+  fc.constantFrom("messages", "bos_token", "__proto__", "add_generation_prompt", "x"),
+  json,
+);
 const likely = fc
   .record({ isChat: fc.boolean(), messages, prompt, rest, kwargs, one: anything, isSpoilt: fc.boolean() })
   .map(({ isChat, isSpoilt, one, ...parts }) => ({
     path: isChat ? "/v1/chat/completions" : "/v1/completions",
     body: {
       model: "tiny",
-      ...(isChat ? { messages: parts.messages, chat_template_kwargs: parts.kwargs } : { prompt: parts.prompt }),
+      ...(isChat
+        ? { messages: parts.messages, chat_template_kwargs: parts.kwargs }
+        : { prompt: parts.prompt }),
       ...parts.rest,
       ...(isSpoilt ? one : {}),
     },
   }));
-const hostile = fc.record({ path: fc.constantFrom("/v1/chat/completions", "/v1/completions"), body: anything });
+const hostile = fc.record({
+  path: fc.constantFrom("/v1/chat/completions", "/v1/completions"),
+  body: anything,
+});
 
 test("no body, however it is made, is answered with 5xx, and the server stays as it was", async () => {
   const statuses = new Map<number, number>();

@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import OpenAI, {
+import type OpenAI from "openai";
+import {
   APIError,
   AuthenticationError,
   BadRequestError,
@@ -84,7 +85,11 @@ test("a stream joins to the text that comes whole; role first, usage last where 
   let text = "";
   let finish: string | null = null;
   const chunks = [];
-  const stream = await client.chat.completions.create({ ...chat, stream: true, stream_options: { include_usage: true } });
+  const stream = await client.chat.completions.create({
+    ...chat,
+    stream: true,
+    stream_options: { include_usage: true },
+  });
   for await (const chunk of stream) {
     chunks.push(chunk);
     text += chunk.choices[0]?.delta.content ?? "";
@@ -125,7 +130,9 @@ test("n answers differ, keep their places, and the first is the one that n = 1 g
 
 test("several prompts are answered in their order; a prompt of token ids is the text of these tokens", async () => {
   const greedy = { ...plain, temperature: 0 };
-  const each = await Promise.all(["abc", "xyz"].map((prompt) => client.completions.create({ ...greedy, prompt })));
+  const each = await Promise.all(
+    ["abc", "xyz"].map((prompt) => client.completions.create({ ...greedy, prompt })),
+  );
   const both = await client.completions.create({ ...greedy, prompt: ["abc", "xyz"] });
   assert.deepEqual(
     both.choices.map(({ text }) => text),
@@ -133,7 +140,10 @@ test("several prompts are answered in their order; a prompt of token ids is the 
   );
   const { tokenizer } = await tokens();
   const ids = tokenizer.encode("abc", { addSpecialTokens: false });
-  assert.equal((await client.completions.create({ ...greedy, prompt: ids })).choices[0]?.text, each[0]?.choices[0]?.text);
+  assert.equal(
+    (await client.completions.create({ ...greedy, prompt: ids })).choices[0]?.text,
+    each[0]?.choices[0]?.text,
+  );
   const lists = await client.completions.create({ ...greedy, prompt: [ids, ids] });
   assert.equal(lists.choices[1]?.text, each[0]?.choices[0]?.text);
 });
@@ -162,7 +172,12 @@ test("a stop text ends the answer before it, whole and streamed alike", async ()
   assert.equal(whole.choices[0]?.text, cut);
   assert.equal(whole.choices[0]?.finish_reason, "stop");
   let streamed = "";
-  const stream = await client.completions.create({ ...plain, max_tokens: 60, stop: ["never to be seen", stop], stream: true });
+  const stream = await client.completions.create({
+    ...plain,
+    max_tokens: 60,
+    stop: ["never to be seen", stop],
+    stream: true,
+  });
   for await (const chunk of stream) streamed += chunk.choices[0]?.text ?? "";
   assert.equal(streamed, cut);
 });
@@ -194,8 +209,12 @@ test("chat log-probs: one entry a token, the likeliest first, joined to the answ
 test("completion log-probs: tokens, their log-probs, the likeliest with the token itself, offsets in the text", async () => {
   const reply = await client.completions.create({ ...plain, logprobs: 2 });
   const { text, logprobs } = reply.choices[0] ?? assert.fail("no choice");
-  const { tokens: texts = [], token_logprobs: values = [], top_logprobs: tops = [], text_offset: offsets = [] } =
-    logprobs ?? assert.fail("no log-probs");
+  const {
+    tokens: texts = [],
+    token_logprobs: values = [],
+    top_logprobs: tops = [],
+    text_offset: offsets = [],
+  } = logprobs ?? assert.fail("no log-probs");
   assert.equal(values.length, texts.length);
   for (const [i, token] of texts.entries()) {
     assert.equal(tops[i]?.[token], values[i]);
@@ -224,7 +243,10 @@ test("the client's error classes: wrong key, wrong value, unsupported field, no 
     assert.match(error.message, /temperature: expected a number from 0 to 2, got 9/);
     return true;
   });
-  await assert.rejects(client.chat.completions.create({ ...chat, presence_penalty: 1 }), UnprocessableEntityError);
+  await assert.rejects(
+    client.chat.completions.create({ ...chat, presence_penalty: 1 }),
+    UnprocessableEntityError,
+  );
   await assert.rejects(
     client.post("/completions", { body: "{", headers: { "content-type": "application/json" } }),
     (error: unknown) => error instanceof BadRequestError || error instanceof UnprocessableEntityError,

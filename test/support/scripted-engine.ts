@@ -3,7 +3,12 @@
  * prompt alone, and fails in the ways that the request's seed names (see `faults`).
  */
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
-import type { EngineStats, GenerateEvent, GenerateRequest, GenerationEngine } from "../../src/generate/request.ts";
+import type {
+  EngineStats,
+  GenerateEvent,
+  GenerateRequest,
+  GenerationEngine,
+} from "../../src/generate/request.ts";
 import { hostEngine } from "../../src/serve/engine-host.ts";
 
 /** Seeds that make the engine fail at its third token, or slow. */
@@ -79,10 +84,18 @@ class ScriptedEngine implements GenerationEngine {
     answer.drawn++;
     this.#completionTokens += request.n;
     for (let i = 0; i < request.n; i++) {
-      onEvent({ type: "token", answer: i, id: code, text: String.fromCharCode(code), logprob: null, top: [] });
+      onEvent({
+        type: "token",
+        answer: i,
+        id: code,
+        text: String.fromCharCode(code),
+        logprob: null,
+        top: [],
+      });
     }
     if (answer.drawn < request.maxNewTokens) return;
-    for (let i = 0; i < request.n; i++) onEvent({ type: "end", answer: i, reason: "length", text: "", stoppedBy: null });
+    for (let i = 0; i < request.n; i++)
+      onEvent({ type: "end", answer: i, reason: "length", text: "", stoppedBy: null });
     const completionTokens = answer.drawn * request.n;
     onEvent({ type: "done", promptTokens: request.promptIds.length, completionTokens });
     this.#answers.delete(answer.id);
