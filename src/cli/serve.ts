@@ -2,6 +2,7 @@
 import { type Command, InvalidArgumentError } from "commander";
 import { messageOf } from "../base/errors.ts";
 import { recordLine, recordText } from "../serve/request-record.ts";
+import { REQUEST_LIMITS } from "../serve/request-tables.ts";
 import type { ServeEvent, ServeOptions } from "../serve/serve.ts";
 import { environmentOf, type MachineOptions, wholeNumber, withMachineOptions } from "./options.ts";
 import { Phases } from "./phases.ts";
@@ -55,8 +56,13 @@ export function addServeCommand(preftune: Command): void {
     .option("--max-running <count>", "answers computed at once", wholeNumber(1), 16)
     .option("--max-queue <count>", "answers that may wait besides", wholeNumber(0), 64)
     .option("--max-cache-tokens <count>", "tokens of prompts and answers held in memory", wholeNumber(1))
-    .option("--max-answers <count>", "answers to one request", wholeNumber(1), 8)
-    .option("--max-new-tokens-limit <count>", "longest answer, in tokens", wholeNumber(1), 2048)
+    .option("--max-answers <count>", "answers to one request", wholeNumber(1), REQUEST_LIMITS.maxAnswers)
+    .option(
+      "--max-new-tokens-limit <count>",
+      "longest answer, in tokens",
+      wholeNumber(1),
+      REQUEST_LIMITS.maxNewTokens,
+    )
     .option("--max-body-bytes <count>", "largest request", wholeNumber(1), 1_048_576)
     .option("--drain-timeout <seconds>", "for requests under way when the server stops", wholeNumber(0), 30);
   withMachineOptions(command).action(run);

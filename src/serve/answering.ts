@@ -5,7 +5,7 @@
 import type { GenerateEvent, GenerateRequest, TokenEvent } from "../generate/request.ts";
 import { ApiError } from "./api-error.ts";
 import type { SubmissionEvent } from "./engine-messages.ts";
-import type { EngineProcess } from "./engine-process.ts";
+import type { EngineView } from "./engine-process.ts";
 
 /** What an answer grew by, or that it ended. */
 export interface AnswerPiece {
@@ -39,7 +39,7 @@ export interface Answering {
 
 /** What answering needs besides the requests. */
 export interface AnsweringOptions {
-  engine: Pick<EngineProcess, "submit" | "state">;
+  engine: Pick<EngineView, "submit" | "state">;
   clock: TokenClock;
   /** When the HTTP request came, by `performance.now()`. */
   arrivedAt: number;

@@ -71,27 +71,50 @@ interface Streaming {
 
 function streamed(c: Ctx, streaming: Streaming): Response {
   const record = c.get("record");
-  const finish = c.get("finish");
   record.stream = true;
-  // stays where the client leaves before the end
-  record.error = new ApiError("clientLeft", "").code;
+  let isOver = false;
+  /** The reply has ended, with an error's code or without: room and record go back. */
+  const end = (error: string | null): void => {
+    if (isOver) return;
+    isOver = true;
+    record.error = error;
+    streaming.release();
+    c.get("finish")();
+  };
+  // a client may have left before the first event is asked for
+  const left = () => end(new ApiError("clientLeft", "").code);
+  if (c.req.raw.signal.aborted) left();
+  else c.req.raw.signal.addEventListener("abort", left, { once: true });
   const events = async function* (): AsyncGenerator<string> {
     try {
       yield* chunks(streaming);
       record.counts = streaming.answering.counts;
-      record.error = null;
       yield "data: [DONE]\n\n";
+      end(null);
     } catch (error) {
       const told = error instanceof ApiError ? error : new ApiError("internal", "The stream broke off.");
-      record.error = told.code;
       yield eventOf(told.body);
-    } finally {
-      streaming.release();
-      finish();
+      end(told.code);
     }
   };
   const headers = { "Content-Type": "text/event-stream", "X-Accel-Buffering": "no" };
-  return c.body(ReadableStream.from(events()).pipeThrough(new TextEncoderStream()), 200, headers);
+  return c.body(encoded(events(), left), 200, headers);
+}
+
+/** The texts as bytes, made when they are asked for. */
+function encoded(texts: AsyncGenerator<string>, onCancel: () => void): ReadableStream<Uint8Array> {
+  const encoder = new TextEncoder();
+  return new ReadableStream({
+    async pull(controller) {
+      const { done, value } = await texts.next();
+      if (done === true) controller.close();
+      else controller.enqueue(encoder.encode(value));
+    },
+    async cancel() {
+      onCancel();
+      await texts.return(undefined);
+    },
+  });
 }
 
 async function* chunks({

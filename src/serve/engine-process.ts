@@ -34,6 +34,8 @@ export interface EngineProcessOptions {
   /** Silence of a process with requests under way, after which it is ended; default 5 minutes. */
   stallMs?: number;
   onNews?: (news: EngineNews) => void;
+  /** What the process writes to standard error; default: to that of this process. */
+  onComplaint?: (text: string) => void;
 }
 
 /** The engine could not be started, or not again. Ends with the exit status of the process's own error where it told one. */
@@ -45,6 +47,9 @@ export class EngineFailure extends PreftuneError {
     this.exitCode = exitCode;
   }
 }
+
+/** What routes and metrics see of an engine process. */
+export type EngineView = Pick<EngineProcess, "submit" | "state" | "restarts" | "lastFailureAt" | "report">;
 
 type Listener = (event: SubmissionEvent) => void;
 
@@ -147,7 +152,8 @@ export class EngineProcess {
     });
     this.#child = child;
     child.stderr?.setEncoding("utf8").on("data", (text: string) => {
-      process.stderr.write(text);
+      const { onComplaint = (words) => process.stderr.write(words) } = this.#options;
+      onComplaint(text);
       this.#complaint = (this.#complaint + text).slice(-2000);
     });
     child.on("message", (message) => this.#receive(child, message as EngineMessage));

@@ -18,6 +18,9 @@ export interface RequestLimits {
   maxNewTokens: number;
 }
 
+/** The bounds unless others are given. */
+export const REQUEST_LIMITS: Readonly<RequestLimits> = { maxAnswers: 8, maxNewTokens: 2048 };
+
 /** What both routes take. Names as in OpenAI's API; `top_k`, `min_p` and `repetition_penalty` as in transformers. */
 export interface SamplingFields {
   model: string;
@@ -109,7 +112,6 @@ const unservedChat: Record<string, UnservedField> = {
   ...unservedSampling,
   tools: { neutral: isEmpty, instead: toolless },
   tool_choice: { neutral: oneOf("none", "auto"), instead: toolless },
-  parallel_tool_calls: { neutral: oneOf(true, false), instead: toolless },
   functions: { neutral: isEmpty, instead: toolless },
   function_call: { neutral: oneOf("none", "auto"), instead: toolless },
   response_format: {
@@ -149,7 +151,7 @@ export function chatTable(limits: RequestLimits): FieldTable<ChatFields> {
     top_logprobs: wholeField(0, 20),
     chat_template_kwargs: { schema: z.record(z.string(), z.unknown()), expected: "an object" },
   };
-  return { served, unserved: unservedChat, ignored };
+  return { served, unserved: unservedChat, ignored: [...ignored, "parallel_tool_calls"] };
 }
 
 /** The fields of /v1/completions. */

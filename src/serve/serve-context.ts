@@ -2,7 +2,7 @@
 import type { Context } from "hono";
 import type { Admission } from "./admission.ts";
 import { ApiError } from "./api-error.ts";
-import type { EngineProcess } from "./engine-process.ts";
+import type { EngineView } from "./engine-process.ts";
 import type { PromptEncoder } from "./prompts.ts";
 import type { RequestRecord } from "./request-record.ts";
 import type { RequestLimits } from "./request-tables.ts";
@@ -22,7 +22,7 @@ export interface ServedModel {
 /** What the routes work with. */
 export interface ServeContext {
   model: ServedModel;
-  engine: EngineProcess;
+  engine: EngineView;
   admission: Admission;
   metrics: ServerMetrics;
   limits: RequestLimits;

@@ -10,11 +10,10 @@ import { resolveModelDirectory } from "../formats/hub-model.ts";
 import { loadTokenizer } from "../text/tokenizer.ts";
 import { Admission } from "./admission.ts";
 import { createApp } from "./app.ts";
-import { type EngineNews, EngineProcess } from "./engine-process.ts";
+import { type EngineNews, EngineProcess, type EngineProcessOptions } from "./engine-process.ts";
 import { isLoopback } from "./guard.ts";
 import { PromptEncoder } from "./prompts.ts";
 import type { RequestRecord } from "./request-record.ts";
-import type { RestartPolicy } from "./restarts.ts";
 import type { ServedModel } from "./serve-context.ts";
 import { listen } from "./server.ts";
 import { serverMetrics } from "./server-metrics.ts";
@@ -57,8 +56,8 @@ export interface ServeOptions {
   onPhase?: (label: string, done: number, total: number | null) => void;
   /** Time for all headers of a request; default 10 s. */
   headersTimeoutMs?: number;
-  /** Other programs and patience for the engine process, for tests. */
-  engine?: { program?: string; policy?: Partial<RestartPolicy>; stallMs?: number };
+  /** Another program and other patience for the engine process, for tests. */
+  engine?: Partial<Pick<EngineProcessOptions, "program" | "policy" | "stallMs" | "onComplaint">>;
 }
 
 /** What happens while the server runs, for its log. */

@@ -1,7 +1,7 @@
 /** The metrics of `preftune serve`, by name. */
 import type { TokenClock } from "./answering.ts";
 import type { EngineReport } from "./engine-messages.ts";
-import type { EngineProcess } from "./engine-process.ts";
+import type { EngineView } from "./engine-process.ts";
 import { MetricsRegistry } from "./metrics.ts";
 import type { RequestRecord } from "./request-record.ts";
 
@@ -16,7 +16,8 @@ export interface ServerMetrics {
 const secondsBounds = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
 const tokenBounds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1];
 
-const help = {
+/** Names and meanings. */
+export const SERVER_METRICS = {
   preftune_http_requests_total: "HTTP requests by route, method and status.",
   preftune_errors_total:
     "Errors told to clients by code, those inside a stream and clients that left included.",
@@ -34,13 +35,14 @@ const help = {
   process_resident_memory_bytes: "Resident memory of the HTTP process.",
 } as const;
 
-type Name = keyof typeof help;
+type Name = keyof typeof SERVER_METRICS;
 
 /** The metrics of a server with `engine`. */
-export function serverMetrics(engine: EngineProcess): ServerMetrics {
+export function serverMetrics(engine: EngineView): ServerMetrics {
   const registry = new MetricsRegistry();
-  const counter = (name: Name) => registry.counter(name, help[name]);
-  const histogram = (name: Name, bounds: readonly number[]) => registry.histogram(name, help[name], bounds);
+  const counter = (name: Name) => registry.counter(name, SERVER_METRICS[name]);
+  const histogram = (name: Name, bounds: readonly number[]) =>
+    registry.histogram(name, SERVER_METRICS[name], bounds);
   const requests = counter("preftune_http_requests_total");
   const errors = counter("preftune_errors_total");
   const prompt = counter("preftune_prompt_tokens_total");
@@ -66,8 +68,8 @@ export function serverMetrics(engine: EngineProcess): ServerMetrics {
 }
 
 /** What is asked of the engine, or of this process, whenever metrics are read. */
-function addEngineMetrics(registry: MetricsRegistry, engine: EngineProcess): void {
-  const gauge = (name: Name, read: () => number | null) => registry.gauge(name, help[name], read);
+function addEngineMetrics(registry: MetricsRegistry, engine: EngineView): void {
+  const gauge = (name: Name, read: () => number | null) => registry.gauge(name, SERVER_METRICS[name], read);
   const reported = (name: Name, read: (report: EngineReport) => number) =>
     gauge(name, () => (engine.report === null ? null : read(engine.report)));
   reported("preftune_answers_running", ({ stats }) => stats.running);
@@ -77,7 +79,7 @@ function addEngineMetrics(registry: MetricsRegistry, engine: EngineProcess): voi
   gauge("preftune_engine_up", () => (engine.state === "ready" ? 1 : 0));
   registry.counterOf(
     "preftune_engine_restarts_total",
-    help.preftune_engine_restarts_total,
+    SERVER_METRICS.preftune_engine_restarts_total,
     () => engine.restarts,
   );
   gauge("process_resident_memory_bytes", () => process.memoryUsage.rss());

@@ -10,6 +10,7 @@ import { temporaryDirectory } from "./tiny-models.ts";
 export const scriptedEngine: NonNullable<ServeOptions["engine"]> = {
   program: join(import.meta.dirname, "scripted-engine.ts"),
   policy: { firstDelayMs: 20, maxDelayMs: 100 },
+  onComplaint: () => {},
 };
 
 /** A running server. */
