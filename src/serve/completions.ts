@@ -3,7 +3,7 @@ import { randomInt } from "node:crypto";
 import { ApiError } from "./api-error.ts";
 import { admitted } from "./completion-reply.ts";
 import { engineRequests } from "./generation.ts";
-import { chatForm, completionForm } from "./replies.ts";
+import { chatForm, completionForm, type FormOptions } from "./replies.ts";
 import { jsonBody } from "./request-body.ts";
 import { invalid, readFields, required } from "./request-fields.ts";
 import { type CompletionFields, chatTable, completionTable, type SamplingFields } from "./request-tables.ts";
@@ -100,9 +100,6 @@ function streamOf(fields: Partial<SamplingFields>): { usage: boolean } | null {
 function formOf(
   fields: Partial<SamplingFields>,
   { model }: ServeContext,
-): { tokenText: (id: number) => string; usage: boolean } {
-  return {
-    tokenText: (id) => model.encoder.tokenizer.decode([id], { skipSpecialTokens: false }),
-    usage: fields.stream_options?.include_usage ?? false,
-  };
+): Pick<FormOptions, "tokenizer" | "usage"> {
+  return { tokenizer: model.encoder.tokenizer, usage: fields.stream_options?.include_usage ?? false };
 }

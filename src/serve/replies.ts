@@ -1,5 +1,6 @@
 /** Replies in the forms of OpenAI's API: whole or in chunks, for chat and for plain completions. */
 import type { TokenEvent } from "../generate/request.ts";
+import type { Tokenizer } from "../text/tokenizer.ts";
 import type { AnswerPiece, TokenCounts } from "./answering.ts";
 
 /** What all parts of a reply share. */
@@ -24,8 +25,7 @@ export interface ReplyForm {
 
 /** What a form depends on. */
 export interface FormOptions {
-  /** Text of a token on its own. */
-  tokenText: (id: number) => string;
+  tokenizer: Pick<Tokenizer, "decode" | "tokenBytes">;
   /** Whether log-probs were asked for. */
   logprobs: boolean;
   /** Whether chunks have a `usage` of null, which says that a chunk with it will come. */
@@ -45,7 +45,7 @@ function usageOf({ promptTokens, completionTokens }: TokenCounts): object {
 export function chatForm(options: FormOptions): ReplyForm {
   const logprobs = (tokens: readonly TokenEvent[]) =>
     options.logprobs
-      ? { content: tokens.map((token) => chatLogprob(token, options.tokenText)), refusal: null }
+      ? { content: tokens.map((token) => chatLogprob(token, options.tokenizer)), refusal: null }
       : null;
   const chunk = (head: ReplyHead, choices: object[]) => ({
     ...head,
@@ -82,20 +82,20 @@ export function chatForm(options: FormOptions): ReplyForm {
   };
 }
 
-function chatLogprob({ id, logprob, top }: TokenEvent, tokenText: (id: number) => string): object {
+function chatLogprob(token: TokenEvent, tokenizer: FormOptions["tokenizer"]): object {
   return {
-    ...tokenOf(tokenText(id), logprob),
-    top_logprobs: top.map((other) => tokenOf(other.text, other.logprob)),
+    ...tokenOf(token.id, token.logprob, tokenizer),
+    top_logprobs: token.top.map(({ id, logprob }) => tokenOf(id, logprob, tokenizer)),
   };
 }
 
-function tokenOf(token: string, logprob: number | null): object {
-  return { token, logprob: finite(logprob), bytes: bytesOf(token) };
+function tokenOf(id: number, logprob: number | null, tokenizer: FormOptions["tokenizer"]): object {
+  return { token: textOf(id, tokenizer), logprob: finite(logprob), bytes: [...tokenizer.tokenBytes(id)] };
 }
 
-/** UTF-8 of a token's text; null where the token is a part of a character, which its text does not tell. */
-function bytesOf(text: string): number[] | null {
-  return text.includes("\ufffd") ? null : [...Buffer.from(text)];
+/** A token on its own as text; a part of a character is shown as U+FFFD. */
+function textOf(id: number, tokenizer: FormOptions["tokenizer"]): string {
+  return tokenizer.decode([id], { skipSpecialTokens: false });
 }
 
 /** JSON has no −∞: OpenAI writes −9999 for it. */
@@ -109,7 +109,7 @@ export function completionForm(options: FormOptions): ReplyForm {
   const choice = ({ index, text, tokens, finish }: AnswerPiece) => {
     const start = offsets.get(index) ?? 0;
     offsets.set(index, start + text.length);
-    const logprobs = options.logprobs ? plainLogprobs(tokens, start, options.tokenText) : null;
+    const logprobs = options.logprobs ? plainLogprobs(tokens, start, options.tokenizer) : null;
     return { index, text, logprobs, finish_reason: finish };
   };
   const base = (head: ReplyHead) => ({ ...head, object: "text_completion" });
@@ -132,9 +132,9 @@ export function completionForm(options: FormOptions): ReplyForm {
 function plainLogprobs(
   tokens: readonly TokenEvent[],
   start: number,
-  tokenText: (id: number) => string,
+  tokenizer: FormOptions["tokenizer"],
 ): object {
-  const texts = tokens.map(({ id }) => tokenText(id));
+  const texts = tokens.map(({ id }) => textOf(id, tokenizer));
   let offset = start;
   return {
     tokens: texts,
