@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import OpenAI from "openai";
 import { preftune, type Running, start } from "../support/command.ts";
 import { runTraining, workshop } from "../support/runs.ts";
@@ -88,6 +89,19 @@ test("a trained adapter is served beside its base model, by name; the log has no
   assert.equal(stdout.split(key).length, 2);
 });
 
+/** Resolves when there is no process `pid`; it ends by itself when its parent is gone. */
+async function gone(pid: number): Promise<void> {
+  assert.ok(pid > 0);
+  for (;;) {
+    try {
+      process.kill(pid, 0);
+    } catch {
+      return;
+    }
+    await sleep(10);
+  }
+}
+
 test("SIGINT lets an answer under way end; a key from the environment is not printed; a second signal leaves at once", async () => {
   using dir = temporaryDirectory();
   const model = makeTinyModel(join(dir.path, "tiny"));
@@ -124,7 +138,9 @@ test("SIGINT lets an answer under way end; a key from the environment is not pri
   again.running.child.kill("SIGINT");
   await again.running.saw('"event":"stopping"');
   again.running.child.kill("SIGINT");
-  assert.equal((await again.running.ended).status, 130);
+  const ended = await again.running.ended;
+  assert.equal(ended.status, 130);
+  await gone(Number(linesOf(ended.stdout).find(({ event }) => event === "engine ready")?.["pid"]));
   await assert.rejects(
     (async () => {
       for await (const _ of hanging);

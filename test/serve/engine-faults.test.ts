@@ -225,8 +225,16 @@ async function timeToFree(
   begin: (signal: AbortSignal) => Promise<unknown>,
 ): Promise<number> {
   const leave = new AbortController();
-  const under = begin(leave.signal).catch(() => null);
-  while ((await metric(server, "preftune_answers_running")) < 2) await sleep(5);
+  let isOver = false;
+  const under = begin(leave.signal)
+    .catch(() => null)
+    .finally(() => {
+      isOver = true;
+    });
+  while ((await metric(server, "preftune_answers_running")) < 2) {
+    assert.ok(!isOver, "the answer ended before the client could leave");
+    await sleep(5);
+  }
   leave.abort();
   const left = performance.now();
   while ((await metric(server, "preftune_answers_running")) > 0) await sleep(5);
@@ -250,6 +258,30 @@ test("a client that leaves frees its places within a second, streaming or waitin
     records.map(({ error }) => error),
     ["client_left", "client_left"],
   );
+});
+
+test("the real engine: a client that leaves frees its places, kill -9 is outlived, and a seed means the same before and after", async () => {
+  await using server = await startServer({ maxAnswers: 8, maxNewTokens: 480 });
+  const client = server.client();
+  const long = { ...plain, max_tokens: 480, n: 8, seed: 3 };
+  const short = { ...plain, seed: 11, max_tokens: 20 };
+  const before = await client.completions.create(short);
+  const took = await timeToFree(server, (signal) => client.completions.create(long, { signal }));
+  assert.ok(took < 1000, `${took} ms`);
+  const stream = await client.completions.create({ ...long, stream: true });
+  let isKilled = false;
+  await assert.rejects(
+    (async () => {
+      for await (const _ of stream) {
+        if (!isKilled) process.kill(readyPid(server), "SIGKILL");
+        isKilled = true;
+      }
+    })(),
+    /ended by SIGKILL/,
+  );
+  await readyAgain(server, 2);
+  const after = await client.completions.create(short);
+  assert.equal(after.choices[0]?.text, before.choices[0]?.text);
 });
 
 const isStopping = (event: ServeEvent): event is Extract<ServeEvent, { type: "stopping" }> =>
