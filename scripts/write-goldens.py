@@ -381,6 +381,39 @@ def write_models():
     })
 
 
+# ---- sampling: what transformers leaves of a distribution --------------------------------------------------------
+
+
+def sampling_case(model, generator, seen, settings):
+    """Probabilities after the processors that `generate` builds for these settings, in its order."""
+    logits = (torch.randn(40, generator=generator) * 3).float()
+    config = transformers.GenerationConfig(do_sample=True, **settings)
+    processors = model._get_logits_processor(config, input_ids_seq_length=len(seen), device="cpu")
+    scores = processors(torch.tensor([seen]), logits[None].clone())
+    return {"logits": numbers(logits), "seen": seen, "settings": settings, "probabilities": numbers(scores.softmax(-1))}
+
+
+SAMPLING = [
+    ([1, 2], {"temperature": 1.0, "top_k": 0}),
+    ([1, 2], {"temperature": 0.7, "top_k": 0}),
+    ([1, 2], {"temperature": 1.3, "top_k": 7}),
+    ([1, 2], {"temperature": 1.0, "top_k": 1}),
+    ([1, 2], {"temperature": 1.0, "top_k": 0, "top_p": 0.8}),
+    ([1, 2], {"temperature": 1.0, "top_k": 0, "top_p": 0.01}),
+    ([1, 2], {"temperature": 1.5, "top_k": 12, "top_p": 0.7}),
+    ([1, 2], {"temperature": 1.0, "top_k": 0, "min_p": 0.1}),
+    ([1, 2], {"temperature": 2.0, "top_k": 20, "top_p": 0.9, "min_p": 0.2}),
+    ([4, 4, 9, 30, 31, 7], {"temperature": 1.0, "top_k": 0, "repetition_penalty": 1.4}),
+    (list(range(0, 40, 2)), {"temperature": 0.8, "top_k": 15, "top_p": 0.85, "min_p": 0.05, "repetition_penalty": 0.7}),
+]
+
+
+def write_sampling():
+    model = patterned_model(CONFIGS["llama_tied"])
+    generator = torch.Generator().manual_seed(11)
+    write("sampling", 11, {"cases": [sampling_case(model, generator, seen, settings) for seen, settings in SAMPLING]})
+
+
 if __name__ == "__main__":
     torch.set_num_threads(1)
     OUT.mkdir(parents=True, exist_ok=True)
@@ -388,3 +421,4 @@ if __name__ == "__main__":
     write_nn()
     write_lora()
     write_models()
+    write_sampling()

@@ -4,6 +4,7 @@ import { ConfigError, PreftuneError } from "../base/errors.ts";
 import { codeVersion } from "../base/version.ts";
 import { addDataCommands } from "./data.ts";
 import { addEvaluateCommands } from "./evaluate.ts";
+import { addGenerateCommand } from "./generate.ts";
 import { addMergeCommand } from "./merge.ts";
 import { addPlanCommand } from "./plan.ts";
 import { addScoreCommand } from "./score.ts";
@@ -21,6 +22,7 @@ function program(): Command {
       "\nAlso: preftune doctor (what is installed and missing), preftune setup (installs it).",
     );
   addTrainCommand(preftune);
+  addGenerateCommand(preftune);
   addScoreCommand(preftune);
   addMergeCommand(preftune);
   addDataCommands(preftune);

@@ -3,7 +3,7 @@ import { DataError } from "../base/errors.ts";
 import { type ColumnMap, Columns } from "../data/columns.ts";
 import type { RawRow } from "../data/example.ts";
 import { readRows } from "../data/sources.ts";
-import { createRowEncoder, type EncoderOptions } from "../text/encode.ts";
+import { createRowEncoder, type EncoderOptions, type RowEncoder } from "../text/encode.ts";
 import { contentText, type Message, parseMessages } from "../text/messages.ts";
 import type { SourceRow } from "../text/rows.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
@@ -62,10 +62,36 @@ export async function readPrompts(
     const row = rows[i] as SourceRow;
     return { where: row.where, text: shown(row), ids: outcome.row.promptIds };
   });
-  const ends = new Set(encoding.eosTokenIds ?? []);
+  return {
+    prompts,
+    stopIds: await endTokens(tokenizer, encoding.eosTokenIds ?? [], hasTemplate ? encoder : null),
+  };
+}
+
+/** Tokens that end an answer: those of config and tokenizer, and with `chat` those of its template. */
+export async function endTokens(
+  tokenizer: Tokenizer,
+  eosTokenIds: readonly number[],
+  chat: RowEncoder | null,
+): Promise<number[]> {
+  const ends = new Set(eosTokenIds);
   if (tokenizer.eosTokenId !== null) ends.add(tokenizer.eosTokenId);
-  if (hasTemplate) for (const id of (await encoder.chatFormat()).stopIds) ends.add(id);
-  return { prompts, stopIds: [...ends] };
+  if (chat !== null) for (const id of (await chat.chatFormat()).stopIds) ends.add(id);
+  return [...ends];
+}
+
+/**
+ * @param most - the model's longest context
+ * @throws {DataError} naming the first prompt that leaves no room for its answer
+ */
+export function checkPromptLengths(prompts: readonly Prompt[], maxNewTokens: number, most: number): void {
+  for (const { where, ids } of prompts) {
+    if (ids.length + maxNewTokens <= most) continue;
+    throw new DataError(
+      `${where}: the prompt has ${ids.length} tokens, and ${maxNewTokens} more are allowed to the answer; the model was made for ` +
+        `${most} in all. Leave the row out, or ask for shorter answers.`,
+    );
+  }
 }
 
 /** The row's prompt, without an answer. */

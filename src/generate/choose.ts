@@ -18,7 +18,7 @@ export interface ChoiceRow {
   /** Tokens that the repetition penalty falls on. */
   seen: ReadonlySet<number>;
   /** A stream of numbers for each draw from this row. */
-  randoms: readonly Random[];
+  randoms: readonly Pick<Random, "next">[];
 }
 
 /** A drawn token. */
@@ -92,12 +92,9 @@ function filter(probabilities: Float32Array, { topK, topP, minP }: Sampling): Ca
   const filtersK = topK !== null && topK < size;
   const filtersP = topP !== null && topP < 1;
   if (!filtersK && !filtersP && minP === null) return { ids: null, weights: probabilities };
-  let least = filtersK ? kthLargest(probabilities, topK) : 0;
-  // tokens below this cannot reach 1 - p together, so they go before anything is sorted
-  if (filtersP && !filtersK) least = Math.max(least, (0.999 * (1 - topP)) / size);
-  let ids: number[] = [];
-  for (let id = 0; id < size; id++) if ((probabilities[id] as number) >= least) ids.push(id);
+  let ids = filtersK ? atLeast(probabilities, kthLargest(probabilities, topK)) : null;
   if (filtersP) ids = nucleus(ids, probabilities, topP);
+  ids ??= atLeast(probabilities, 0);
   if (minP !== null) {
     let most = 0;
     for (const id of ids) most = Math.max(most, probabilities[id] as number);
@@ -106,11 +103,23 @@ function filter(probabilities: Float32Array, { topK, topP, minP }: Sampling): Ca
   return { ids, weights: ids.map((id) => probabilities[id] as number) };
 }
 
-/** The likeliest tokens that together reach `topP`: those go whose sum with all less likely ones is at most 1 - p. */
-function nucleus(ids: readonly number[], probabilities: Float32Array, topP: number): number[] {
+function atLeast(values: Float32Array, least: number): number[] {
+  const ids: number[] = [];
+  for (let id = 0; id < values.length; id++) if ((values[id] as number) >= least) ids.push(id);
+  return ids;
+}
+
+/**
+ * The likeliest of `ids` (null: of all) that together reach `topP`: those go whose sum with all less likely ones is at most
+ * 1 - p.
+ */
+function nucleus(ids: readonly number[] | null, probabilities: Float32Array, topP: number): number[] {
   const at = (id: number): number => probabilities[id] as number;
-  const sorted = [...ids].sort((a, b) => at(b) - at(a));
-  const total = sorted.reduce((sum, id) => sum + at(id), 0);
+  // of all tokens, those below this cannot reach 1 - p together: they need not be sorted
+  const few = ids ?? atLeast(probabilities, (0.999 * (1 - topP)) / probabilities.length);
+  const sorted = [...few].sort((a, b) => at(b) - at(a));
+  const total =
+    ids === null ? probabilities.reduce((a, b) => a + b, 0) : few.reduce((a, id) => a + at(id), 0);
   let before = 0;
   const end = sorted.findIndex((id) => {
     const isOut = before >= topP * total;

@@ -1,6 +1,6 @@
 /** `preftune evaluate diversity`: figures of the answers that a model gives, or that a file holds. */
 import { extname } from "node:path";
-import { ConfigError, DataError } from "../base/errors.ts";
+import { ConfigError } from "../base/errors.ts";
 import { writeFileAtomic } from "../base/files.ts";
 import { deriveSeed } from "../base/random.ts";
 import { answerEntropies } from "../evaluate/answer-entropies.ts";
@@ -12,7 +12,7 @@ import {
   diversityOf,
   type Unit,
 } from "../evaluate/diversity.ts";
-import { type Prompt, readPrompts } from "../evaluate/prompts.ts";
+import { checkPromptLengths, type Prompt, readPrompts } from "../evaluate/prompts.ts";
 import { readAdapter } from "../formats/adapter.ts";
 import { readModelConfig } from "../formats/hf-config.ts";
 import { type SamplingOptions, sampleAnswers } from "../generate/sample.ts";
@@ -89,7 +89,7 @@ async function askModel(given: SampledSource): Promise<AnsweredPrompt[]> {
     eosTokenIds: config.eosTokenIds,
     ...(options.rows === null ? {} : { limit: options.rows }),
   });
-  checkLengths(prompts, options.maxNewTokens, config.maxPositions);
+  checkPromptLengths(prompts, options.maxNewTokens, config.maxPositions);
   using _ = scope();
   const model = loadModel(options.model, { device, dtype });
   if (options.adapter) installAdapter(model, readAdapter(options.adapter));
@@ -109,16 +109,6 @@ async function askModel(given: SampledSource): Promise<AnsweredPrompt[]> {
     options.onPhase?.("prompts answered", first + part.length, prompts.length);
   }
   return answered;
-}
-
-function checkLengths(prompts: readonly Prompt[], maxNewTokens: number, most: number): void {
-  for (const { where, ids } of prompts) {
-    if (ids.length + maxNewTokens <= most) continue;
-    throw new DataError(
-      `${where}: the prompt has ${ids.length} tokens, and ${maxNewTokens} more are allowed to the answer; the model was made for ` +
-        `${most} in all. Leave the row out, or ask for shorter answers.`,
-    );
-  }
 }
 
 interface Part {

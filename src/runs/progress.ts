@@ -113,10 +113,10 @@ export class PhaseProgress {
     this.#started = performance.now();
   }
 
-  /** `count` units are done. */
-  update(count: number): void {
+  /** `count` units are done; `note` stands behind them while there is room. */
+  update(count: number, note = ""): void {
     this.#count = count;
-    this.#line.draw([`${this.#label} ${this.#amount()}`], false);
+    this.#line.draw([`${this.#label} ${this.#amount()}`, ...(note === "" ? [] : [note])], false);
   }
 
   /** The phase is over: one line stays, with its time. */

@@ -1,0 +1,127 @@
+/** Choosing tokens: what is left of a distribution against transformers, evenly spread draws, log-probs and alternatives. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { assertClose, withoutLeaks } from "../../test/support/close.ts";
+import { golden } from "../../test/support/goldens.ts";
+import { Random } from "../base/random.ts";
+import { tensor } from "../torch/index.ts";
+import { type ChoiceRow, chooseTokens, type Sampling } from "./choose.ts";
+
+interface Case {
+  logits: number[];
+  seen: number[];
+  settings: {
+    temperature: number;
+    top_k: number;
+    top_p?: number;
+    min_p?: number;
+    repetition_penalty?: number;
+  };
+  probabilities: number[];
+}
+
+const plain: Sampling = {
+  temperature: 1,
+  topK: null,
+  topP: null,
+  minP: null,
+  repetitionPenalty: null,
+  logprobs: null,
+};
+
+/** Draws at the middles of `count` equal parts of [0, 1): each token comes as often as its probability says, ± 1. */
+const spread = (count: number) =>
+  Array.from({ length: count }, (_, i) => ({ next: () => (i + 0.5) / count }));
+
+function shares(logits: readonly number[], row: Omit<ChoiceRow, "randoms">, count: number): number[] {
+  const found = new Array<number>(logits.length).fill(0);
+  const randoms = spread(count);
+  for (const { id } of chooseTokens(tensor(logits, [1, logits.length]), [{ ...row, randoms }])[0] ?? []) {
+    found[id] = (found[id] as number) + 1 / count;
+  }
+  return found;
+}
+
+for (const { logits, seen, settings, probabilities } of golden<{ cases: Case[] }>("sampling").cases) {
+  test(`as transformers: ${JSON.stringify(settings)}`, () => {
+    withoutLeaks(() => {
+      const sampling = {
+        ...plain,
+        temperature: settings.temperature,
+        topK: settings.top_k || null,
+        topP: settings.top_p ?? null,
+        minP: settings.min_p ?? null,
+        repetitionPenalty: settings.repetition_penalty ?? null,
+      };
+      const count = 50_000;
+      const got = shares(logits, { sampling, seen: new Set(seen) }, count);
+      assertClose(got, probabilities, { atol: 1.5 / count });
+      for (const [id, p] of probabilities.entries()) if (p === 0) assert.equal(got[id], 0, `token ${id}`);
+    });
+  });
+}
+
+test("equal logits at the k-th place all stay, as in transformers", () => {
+  withoutLeaks(() => {
+    const got = shares([1, 3, 2, 2, 0], { sampling: { ...plain, topK: 2 }, seen: new Set() }, 1000);
+    assert.deepEqual(
+      got.map((share) => share > 0),
+      [false, true, true, true, false],
+    );
+  });
+});
+
+test("a large vocabulary: top-k and top-p leave what sorting all of it would", () => {
+  withoutLeaks(() => {
+    const random = new Random(9);
+    const size = 5000;
+    const logits = Array.from({ length: size }, () => 8 * random.next());
+    const weights = logits.map((x) => Math.exp(x));
+    const order = weights.map((_, id) => id).sort((a, b) => (weights[b] as number) - (weights[a] as number));
+    const kept = (sampling: Partial<Sampling>) => {
+      const found = shares(logits, { sampling: { ...plain, ...sampling }, seen: new Set() }, 200_000);
+      return new Set(found.flatMap((share, id) => (share > 0 ? [id] : [])));
+    };
+    assert.deepEqual(kept({ topK: 37 }), new Set(order.slice(0, 37)));
+    const total = weights.reduce((a, b) => a + b, 0);
+    let sum = 0;
+    const nucleus = order.filter((id) => {
+      const isIn = sum < 0.3 * total;
+      sum += weights[id] as number;
+      return isIn;
+    });
+    assert.deepEqual(kept({ topP: 0.3 }), new Set(nucleus));
+  });
+});
+
+test("rows of one pass keep their own settings; greedy takes the likeliest after the penalty", () => {
+  withoutLeaks(() => {
+    const logits = tensor([1, 4, 3.9, -1, 1, 4, 3.9, -1, 1, 4, 3.9, -1], [3, 4]);
+    const randoms = [new Random(1)];
+    const greedy = { ...plain, temperature: 0 };
+    const rows = [
+      { sampling: greedy, seen: new Set([1]), randoms },
+      { sampling: { ...greedy, repetitionPenalty: 1.2 }, seen: new Set([1]), randoms },
+      { sampling: { ...plain, topK: 1, logprobs: 3 }, seen: new Set<number>(), randoms },
+    ];
+    const choices = chooseTokens(logits, rows);
+    assert.deepEqual(
+      choices.map(([choice]) => choice?.id),
+      [1, 2, 1],
+    );
+    const sum = Math.log([1, 4, 3.9, -1].reduce((all, x) => all + Math.exp(x), 0));
+    const told = choices[2]?.[0];
+    assert.deepEqual(
+      told?.top.map(({ id }) => id),
+      [1, 2, 0],
+    );
+    assertClose(
+      told?.top.map(({ logprob }) => logprob) ?? [],
+      [4, 3.9, 1].map((x) => x - sum),
+      { atol: 1e-6 },
+    );
+    assertClose(told?.logprob ?? 0, 4 - sum, { atol: 1e-6 });
+    assert.equal(choices[0]?.[0]?.logprob, null);
+    assertClose(logits, [1, 4, 3.9, -1, 1, 4, 3.9, -1, 1, 4, 3.9, -1], { atol: 1e-6 });
+  });
+});

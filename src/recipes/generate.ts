@@ -1,0 +1,209 @@
+/**
+ * `preftune generate` over a file of prompts: every prompt answered by every adapter asked for. What is answered is on the
+ * disk at once, so that a run that was broken off goes on where it was.
+ */
+import { rmSync } from "node:fs";
+import { ConfigError, TorchError } from "../base/errors.ts";
+import { sha256, writeFileAtomic } from "../base/files.ts";
+import { deriveSeed } from "../base/random.ts";
+import { checkPromptLengths, type Prompt, readPrompts } from "../evaluate/prompts.ts";
+import { JsonLinesWriter, readJsonLines } from "../runs/json-lines.ts";
+import {
+  AnswerCollector,
+  type Generation,
+  type GenerationOptions,
+  openGeneration,
+  type SamplingSettings,
+  type Voice,
+} from "./generation.ts";
+
+/** What to answer, and where the answers go. */
+export interface GenerateFileOptions extends GenerationOptions {
+  /** File of prompts; see `readPrompts`. */
+  prompts: string;
+  /** No more than so many prompts, the first ones; null: all. */
+  rows: number | null;
+  /** `.jsonl`: a line for each prompt and adapter, with all its answers. */
+  output: string;
+  sampling: SamplingSettings;
+  /** Told after every pass. */
+  onProgress?: (progress: GenerationProgress) => void;
+}
+
+/** How far a run has got. */
+export interface GenerationProgress {
+  /** Lines finished, and all there will be. */
+  done: number;
+  total: number;
+  /** Tokens drawn so far, and how long that took. */
+  tokens: number;
+  seconds: number;
+}
+
+/** A line of the output. */
+interface Line {
+  index: number;
+  prompt: string;
+  adapter: string;
+  answers: { text: string; ended: boolean; finish_reason: "stop" | "length"; tokens: number }[];
+}
+
+/** A line while a run is under way: with what it was made with. */
+interface PartialLine extends Line {
+  settings: string;
+}
+
+/** Requests handed to the engine beyond those that run: enough that it never waits for the next one. */
+const queued = 8;
+
+/**
+ * Answers the prompts and writes the answers, a JSON line for each prompt and adapter in order of the prompts. Until all are
+ * there they stand in `OUTPUT.partial`, and the same call goes on from them.
+ *
+ * @throws {DataError} naming file and line of a prompt that cannot be answered
+ * @throws {ConfigError} if a setting is out of range, or the answers begun were made with other settings
+ */
+export async function generateFile(options: GenerateFileOptions): Promise<GenerationProgress> {
+  if (!options.output.endsWith(".jsonl")) {
+    throw new ConfigError(`--output: expected a name that ends in .jsonl, got "${options.output}".`);
+  }
+  await using generation = await openGeneration(options);
+  const { tokenizer, maxPositions, voices } = generation;
+  const { prompts } = await readPrompts(options.prompts, tokenizer, {
+    isPlain: options.isPlain ?? false,
+    chatTemplate: options.chatTemplate ?? null,
+    enableThinking: options.enableThinking ?? null,
+    ...(options.rows === null ? {} : { limit: options.rows }),
+  });
+  checkPromptLengths(prompts, options.sampling.maxNewTokens, maxPositions);
+  const partial = `${options.output}.partial`;
+  const settings = settingsHash(options, prompts);
+  const done = linesBegun(partial, settings);
+  const tasks = prompts.flatMap((prompt, index) => voices.map((voice): Task => ({ prompt, index, voice })));
+  const open = tasks.filter(({ index, voice }) => !done.has(keyOf(index, voice.name)));
+  const progress = await answerAll(generation, open, {
+    options,
+    begun: tasks.length - open.length,
+    write: appendTo(partial, settings),
+  });
+  const lines = linesBegun(partial, settings);
+  const ordered = tasks.map(({ index, voice }) => lines.get(keyOf(index, voice.name)) as PartialLine);
+  writeFileAtomic(
+    options.output,
+    ordered.map(({ settings: _, ...line }) => `${JSON.stringify(line)}\n`).join(""),
+  );
+  rmSync(partial, { force: true });
+  return progress;
+}
+
+interface Task {
+  prompt: Prompt;
+  index: number;
+  voice: Voice;
+}
+
+const keyOf = (index: number, adapter: string): string => `${index} ${adapter}`;
+
+/** What decides the answers, as a short hash. */
+function settingsHash(
+  { model, adapters, sampling, dtype }: GenerateFileOptions,
+  prompts: readonly Prompt[],
+): string {
+  const parts = [model, adapters, sampling, dtype, prompts.map(({ ids }) => ids)];
+  return sha256(JSON.stringify(parts)).slice(0, 16);
+}
+
+/** The lines of a run that was broken off, by prompt and adapter. */
+function linesBegun(path: string, settings: string): Map<string, PartialLine> {
+  const lines = new Map<string, PartialLine>();
+  for (const { value } of readJsonLines(path)) {
+    const line = value as PartialLine;
+    if (line.settings !== settings) {
+      throw new ConfigError(
+        `${path} has answers made with another model, other prompts or other settings. Ask as before to go on with them, ` +
+          "or delete the file to begin anew.",
+      );
+    }
+    lines.set(keyOf(line.index, line.adapter), line);
+  }
+  return lines;
+}
+
+/** Appends lines to `path`, which is opened with the first of them. */
+function appendTo(path: string, settings: string): (line: Line | null) => void {
+  let writer: JsonLinesWriter | null = null;
+  return (line) => {
+    if (line === null) {
+      writer?.close();
+      return;
+    }
+    writer ??= new JsonLinesWriter(path);
+    writer.write({ ...line, settings });
+  };
+}
+
+interface Job {
+  options: GenerateFileOptions;
+  /** Lines there already. */
+  begun: number;
+  /** Takes a finished line; null at the end. */
+  write: (line: Line | null) => void;
+}
+
+async function answerAll(
+  generation: Generation,
+  tasks: readonly Task[],
+  job: Job,
+): Promise<GenerationProgress> {
+  const { engine } = generation;
+  const began = performance.now();
+  const progress = { done: job.begun, total: job.begun + tasks.length, tokens: 0, seconds: 0 };
+  let next = 0;
+  let open = 0;
+  let failure: string | null = null;
+  const start = ({ prompt, index, voice }: Task): void => {
+    const { sampling } = job.options;
+    const collector = new AnswerCollector(sampling.n);
+    const request = {
+      ...sampling,
+      promptIds: prompt.ids,
+      stopIds: generation.stopIds,
+      adapter: voice.adapter,
+      seed: deriveSeed(sampling.seed, index),
+    };
+    open++;
+    engine.submit(keyOf(index, voice.name), request, (event) => {
+      collector.add(event);
+      if (event.type === "error") failure ??= `${prompt.where}: ${event.message}`;
+      if (event.type !== "done") return;
+      open--;
+      progress.done++;
+      job.write({ index, prompt: prompt.text, adapter: voice.name, answers: answersOf(collector) });
+    });
+  };
+  const before = engine.stats.completionTokens;
+  try {
+    while ((next < tasks.length || open > 0) && failure === null) {
+      while (next < tasks.length && engine.stats.waiting < queued) start(tasks[next++] as Task);
+      engine.step();
+      progress.tokens = engine.stats.completionTokens - before;
+      progress.seconds = (performance.now() - began) / 1000;
+      job.options.onProgress?.({ ...progress });
+      // lets signals and timers in between passes
+      await new Promise(setImmediate);
+    }
+  } finally {
+    job.write(null);
+  }
+  if (failure !== null) throw new TorchError(failure);
+  return progress;
+}
+
+function answersOf({ answers }: AnswerCollector): Line["answers"] {
+  return answers.map(({ text, reason, tokens }) => ({
+    text,
+    ended: reason === "stop",
+    finish_reason: reason,
+    tokens,
+  }));
+}
