@@ -1,4 +1,5 @@
 /** `preftune serve`. */
+import { basename } from "node:path";
 import { type Command, InvalidArgumentError } from "commander";
 import { messageOf } from "../base/errors.ts";
 import { recordLine, recordText } from "../serve/request-record.ts";
@@ -34,7 +35,7 @@ export function addServeCommand(preftune: Command): void {
     .option("--name <name>", "the model's name in requests; default: the last part of its path")
     .option(
       "--adapter <name=dir>",
-      "PEFT adapter under a name of its own; may be repeated",
+      "PEFT adapter directory or hub id, with the name to ask for it by; may be repeated",
       adapterOption,
       {},
     )
@@ -69,8 +70,7 @@ export function addServeCommand(preftune: Command): void {
 }
 
 function adapterOption(text: string, before: Record<string, string>): Record<string, string> {
-  const [, name, path] = /^([^=]+)=(.+)$/s.exec(text) ?? [];
-  if (name === undefined || path === undefined) throw new InvalidArgumentError("Expected NAME=DIR.");
+  const [, name = basename(text), path = text] = /^([\w.-]+)=(.+)$/s.exec(text) ?? [];
   if (Object.hasOwn(before, name)) throw new InvalidArgumentError(`"${name}" is there twice.`);
   return { ...before, [name]: path };
 }

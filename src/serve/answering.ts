@@ -96,10 +96,11 @@ class Collector {
       first += request.n;
       return options.engine.submit(request, (event) => this.#receive(event, offset));
     });
-    const leave = () => this.#fail(new ApiError("clientLeft", "The client has left."));
-    if (options.signal.aborted) leave();
-    else options.signal.addEventListener("abort", leave, { once: true });
+    if (options.signal.aborted) this.#leave();
+    else options.signal.addEventListener("abort", this.#leave);
   }
+
+  readonly #leave = (): void => this.#fail(new ApiError("clientLeft", "The client has left."));
 
   get accepted(): Promise<void> {
     return this.#accepted.promise;
@@ -162,7 +163,7 @@ class Collector {
     this.counts.completionTokens += completionTokens;
     this.#notDone--;
     if (this.#notDone > 0) return;
-    this.#isOver = true;
+    this.#end();
     this.#controller?.close();
   }
 
@@ -173,8 +174,14 @@ class Collector {
     this.#controller?.error(error);
   }
 
-  #drop(): void {
+  #end(): void {
     this.#isOver = true;
+    // undici keeps the signal, and so its listeners, as long as anything they hold leads to the request
+    this.#options.signal.removeEventListener("abort", this.#leave);
+  }
+
+  #drop(): void {
+    this.#end();
     for (const drop of this.#drops) drop();
   }
 }

@@ -1,5 +1,6 @@
 /** Tests of the application without a network: an engine whose events the test decides. */
 import assert from "node:assert/strict";
+import { getEventListeners } from "node:events";
 import { test } from "node:test";
 import type { GenerateRequest } from "../generate/request.ts";
 import { loadTokenizer } from "../text/tokenizer.ts";
@@ -171,5 +172,27 @@ test("a stream that is never read, and one that is left half-way, give their roo
         ["client_left", true],
       ],
     );
+  });
+});
+
+test("a request that is over holds nothing: no listener stays at its signal, which outlives it", async () => {
+  await withApp(async ({ app, tell, asked }) => {
+    for (const stream of [true, false]) {
+      const body = JSON.stringify({ ...chat, stream });
+      const headers = {
+        authorization: "Bearer k",
+        host: "localhost",
+        "content-type": "application/json",
+        "content-length": String(body.length),
+      };
+      const request = new Request("http://localhost/v1/chat/completions", { method: "POST", headers, body });
+      const before = asked.length;
+      const reply = app.fetch(request);
+      while (asked.length === before) await new Promise(setImmediate);
+      assert.ok(getEventListeners(request.signal, "abort").length > 0);
+      tell({ type: "done", promptTokens: 1, completionTokens: 1 });
+      await (await reply).text();
+      assert.equal(getEventListeners(request.signal, "abort").length, 0);
+    }
   });
 });

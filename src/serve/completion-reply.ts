@@ -71,20 +71,23 @@ interface Streaming {
 
 function streamed(c: Ctx, streaming: Streaming): Response {
   const record = c.get("record");
+  const { signal } = c.req.raw;
   record.stream = true;
   let isOver = false;
   /** The reply has ended, with an error's code or without: room and record go back. */
   const end = (error: string | null): void => {
     if (isOver) return;
     isOver = true;
+    // see answering.ts: a listener that stays would keep the whole request
+    signal.removeEventListener("abort", left);
     record.error = error;
     streaming.release();
     c.get("finish")();
   };
   // a client may have left before the first event is asked for
   const left = () => end(new ApiError("clientLeft", "").code);
-  if (c.req.raw.signal.aborted) left();
-  else c.req.raw.signal.addEventListener("abort", left, { once: true });
+  if (signal.aborted) left();
+  else signal.addEventListener("abort", left);
   const events = async function* (): AsyncGenerator<string> {
     try {
       yield* chunks(streaming);

@@ -15,7 +15,7 @@ import { isLoopback } from "./guard.ts";
 import { PromptEncoder } from "./prompts.ts";
 import type { RequestRecord } from "./request-record.ts";
 import type { ServedModel } from "./serve-context.ts";
-import { listen } from "./server.ts";
+import { listen, type RequestTimeouts } from "./server.ts";
 import { serverMetrics } from "./server-metrics.ts";
 
 /** What to serve, where, and to whom. */
@@ -54,8 +54,7 @@ export interface ServeOptions {
   signal: AbortSignal;
   onEvent: (event: ServeEvent) => void;
   onPhase?: (label: string, done: number, total: number | null) => void;
-  /** Time for all headers of a request; default 10 s. */
-  headersTimeoutMs?: number;
+  timeouts?: RequestTimeouts;
   /** Another program and other patience for the engine process, for tests. */
   engine?: Partial<Pick<EngineProcessOptions, "program" | "policy" | "stallMs" | "onComplaint">>;
 }

@@ -10,8 +10,15 @@ export interface ListenOptions {
   host: string;
   /** 0: any that is free. */
   port: number;
-  /** Time for all headers of a request; default 10 s. */
-  headersTimeoutMs?: number;
+  timeouts?: RequestTimeouts;
+}
+
+/** Time for a client to send what it has to say, in ms. */
+export interface RequestTimeouts {
+  /** All headers of a request; default 10 s. */
+  headers: number;
+  /** A whole request; default 30 s. */
+  request: number;
 }
 
 /** A server that listens. */
@@ -22,8 +29,7 @@ export interface Listening {
   close(graceMs: number): Promise<void>;
 }
 
-/** Time for a request with its body. */
-const requestTimeoutMs = 30_000;
+const defaultTimeouts: RequestTimeouts = { headers: 10_000, request: 30_000 };
 const maxConnections = 1024;
 
 /**
@@ -33,7 +39,7 @@ const maxConnections = 1024;
  */
 export async function listen(
   fetch: (request: Request) => Response | Promise<Response>,
-  { host, port, headersTimeoutMs = 10_000 }: ListenOptions,
+  { host, port, timeouts = defaultTimeouts }: ListenOptions,
 ): Promise<Listening> {
   // what reaches this is wrong before there is a request: a missing Host header, a path that is none
   const errorHandler = (error: unknown) => {
@@ -42,9 +48,9 @@ export async function listen(
   };
   const server = createServer(
     {
-      headersTimeout: headersTimeoutMs,
-      requestTimeout: requestTimeoutMs,
-      connectionsCheckingInterval: headersTimeoutMs / 4,
+      headersTimeout: timeouts.headers,
+      requestTimeout: timeouts.request,
+      connectionsCheckingInterval: timeouts.headers / 4,
       // a client whose machine vanished is noticed by the connection, not by its silence
       keepAlive: true,
       keepAliveInitialDelay: 30_000,

@@ -159,8 +159,8 @@ test("what is wrong is said before anything is loaded, with the command line's e
   assert.match(twice.stderr, /base model's name already/);
   const missing = await preftune("serve", "--model", join(dir.path, "nothing"));
   assert.ok(missing.status !== 0 && missing.stdout === "");
-  const noName = await preftune("serve", "--model", model, "--adapter", dir.path);
-  assert.match(noName.stderr, /NAME=DIR/);
+  const same = await preftune("serve", "--model", model, "--adapter", "a=x", "--adapter", "y/a");
+  assert.match(same.stderr, /"a" is there twice/);
   const noAdapter = await preftune("serve", "--model", model, "--port", "0", "--adapter", `x=${dir.path}`);
   assert.equal(noAdapter.status, 5);
   assert.match(noAdapter.stderr, /adapter_config\.json/);
