@@ -51,6 +51,7 @@ export {
   evaluateDiversity,
   writeDiversity,
 } from "./recipes/evaluate-diversity.ts";
+export { type GenerateFileOptions, type GenerationProgress, generateFile } from "./recipes/generate.ts";
 export { type MergeOptions, merge } from "./recipes/merge.ts";
 export { type ScoredRow, type ScoreOptions, type ScoreResult, score, writeScores } from "./recipes/score.ts";
 export type { MetricRow } from "./runs/metrics.ts";

@@ -26,6 +26,11 @@ export function runHere(file: string, args: readonly string[], threads: number):
   return output(process.execPath, [join(import.meta.dirname, file), ...args], threads);
 }
 
+/** Runs a Python program and returns what it printed. */
+export function runPython(python: string, args: readonly string[], threads: number): string {
+  return output(python, args, threads);
+}
+
 /** One run of our trainer with `objective`. */
 export function runOurs(plan: RunPlan, objective: string): RunRecord {
   return lastLine(runHere("ours-child.ts", [JSON.stringify({ ...plan, objective })], plan.threads));

@@ -84,6 +84,11 @@ export async function chat(
   let messages = [...beginning];
   const lines = createInterface({ input: process.stdin, output: process.stdout, prompt: "> " });
   let stop: AbortController | null = null;
+  let isOpen = true;
+  // lines that came before the input ended are still to be answered
+  lines.on("close", () => {
+    isOpen = false;
+  });
   lines.on("SIGINT", () => {
     if (stop === null) lines.close();
     else stop.abort();
@@ -101,7 +106,7 @@ export async function chat(
       messages = await reply(turn, messages, text);
       stop = null;
     }
-    lines.prompt();
+    if (isOpen) lines.prompt();
   }
   lines.close();
 }

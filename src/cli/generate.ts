@@ -15,7 +15,7 @@ interface Words extends MachineOptions {
   system?: string;
   rows?: number;
   output?: string;
-  n: number;
+  samples: number;
   maxNewTokens: number;
   temperature: number;
   topP?: number;
@@ -47,7 +47,7 @@ export function addGenerateCommand(preftune: Command): void {
     .option("--rows <count>", "no more than so many prompts of the file", wholeNumber(1))
     .option("--chat", "a conversation in the terminal")
     .option("--system <text>", "system message before --prompt or --chat")
-    .option("--n, --samples <count>", "answers to each prompt", wholeNumber(1), 1)
+    .option("-n, --samples <count>", "answers to each prompt", wholeNumber(1), 1)
     .option("--max-new-tokens <count>", "longest answer", number, 256)
     .option("--temperature <number>", "0 takes the likeliest token each time", number, 1)
     .option(
@@ -122,18 +122,20 @@ function checkMode(words: Words): void {
       "--system goes with --prompt and --chat; in a file, a message with role system says it.",
     );
   }
-  if (words.temperature === 0 && words.n > 1) {
-    throw new ConfigError(`--n: ${words.n} answers at temperature 0 are all the same. Set it to 1.`);
+  if (words.temperature === 0 && words.samples > 1) {
+    throw new ConfigError(
+      `--samples: ${words.samples} answers at temperature 0 are all the same. Set it to 1.`,
+    );
   }
-  if (mode === "chat" && (words.n > 1 || words.adapter.length > 1)) {
-    throw new ConfigError("--chat has one answer at a time: take out --n, and name one adapter.");
+  if (mode === "chat" && (words.samples > 1 || words.adapter.length > 1)) {
+    throw new ConfigError("--chat has one answer at a time: take out --samples, and name one adapter.");
   }
 }
 
 async function samplingOf(words: Words): Promise<SamplingSettings> {
   const { checkSampling } = await import("../generate/check-request.ts");
   const settings: SamplingSettings = {
-    n: words.n,
+    n: words.samples,
     maxNewTokens: words.maxNewTokens,
     temperature: words.temperature,
     topK: words.topK ?? null,

@@ -63,7 +63,7 @@ export function checkSampling(
 ): void {
   for (const name of Object.keys(rules) as CheckedName[]) {
     const value = values[name];
-    if (value === undefined || value === null || rules[name].holds(value)) continue;
+    if (!(name in values) || value === null || (value !== undefined && rules[name].holds(value))) continue;
     throw new ConfigError(`${names[name] ?? name}: expected ${rules[name].expected}, got ${value}.`);
   }
 }

@@ -31,11 +31,7 @@ export interface EngineParts {
   limits?: Partial<EngineLimits>;
 }
 
-/** Limits where none are given. */
-export const defaultLimits: EngineLimits = {
-  maxRunning: 64,
-  maxCacheTokens: Number.POSITIVE_INFINITY,
-};
+const defaultLimits: EngineLimits = { maxRunning: 64, maxCacheTokens: Number.POSITIVE_INFINITY };
 
 /** Prompt tokens computed between two tokens of the running answers; one prompt goes through however long it is. */
 const promptTokensAStep = 512;
@@ -176,7 +172,7 @@ export class Engine implements GenerationEngine, Disposable {
   }
 
   #start(job: Job): void {
-    const { promptIds, n, seed, stop } = job.request;
+    const { promptIds, n, seed, firstSeries = 0, stop } = job.request;
     this.#running.push(job);
     const { tokenizer } = this.#parts;
     const seen = new Set(job.request.repetitionPenalty === null ? [] : promptIds);
@@ -188,7 +184,7 @@ export class Engine implements GenerationEngine, Disposable {
         sequence: { prompt: job.prompt, own: { pages: [], length: 0 } },
         ids: [],
         seen: new Set(seen),
-        random: new Random(deriveSeed(seed, index)),
+        random: new Random(deriveSeed(seed, firstSeries + index)),
         text: tokenizer === null ? null : new AnswerText(tokenizer, stop),
         isOver: false,
       }),

@@ -118,3 +118,27 @@ test("exp_rows_ gives what a softmax needs, also over a big vocabulary", () => {
   assertClose(own, logSumExp, { atol: 1e-6 });
   assert.ok(logits.toNumbers().every((v) => v >= 0 && v <= 1));
 });
+
+test("products of few rows: odd sizes, added to a bias, and a row alone as among others", () => {
+  using _ = scope();
+  manualSeed(8);
+  for (const [input, out] of [
+    [1, 1],
+    [17, 5],
+    [64, 26],
+    [1300, 51],
+  ] as const) {
+    const weight = random([out, input], 1 / Math.sqrt(input));
+    const bias = random([out]);
+    const exactly = ops.toDtype(weight, "float64");
+    for (const rows of [1, 2, 3, 7, 8, 15, 32, 33]) {
+      const x = random([rows, input]);
+      const wanted = ops.linear(ops.toDtype(x, "float64"), exactly).toNumbers();
+      assertClose(ops.linear(x, weight), wanted, { atol: 5e-6 });
+      const biased = ops.linear(ops.toDtype(x, "float64"), exactly, ops.toDtype(bias, "float64"));
+      assertClose(ops.linear(x, weight, bias), biased.toNumbers(), { atol: 5e-6 });
+      const last = ops.linear(ops.sliceTensor(x, 0, rows - 1), weight);
+      assertClose(last, wanted.slice(-out), { atol: 5e-6 });
+    }
+  }
+});

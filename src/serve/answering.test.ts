@@ -1,10 +1,10 @@
 /** Tests of answering.ts with an engine whose events the test decides. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { GenerateRequest, TokenEvent } from "../generate/request.ts";
+import type { GenerateRequest } from "../generate/request.ts";
 import { type AnswerPiece, answer } from "./answering.ts";
 import { ApiError } from "./api-error.ts";
-import type { SubmissionEvent } from "./engine-messages.ts";
+import type { SubmissionEvent, ToldToken } from "./engine-messages.ts";
 
 const request: GenerateRequest = {
   promptIds: [1],
@@ -22,13 +22,12 @@ const request: GenerateRequest = {
   adapter: null,
 };
 
-const token = (id: number, text: string, index = 0): TokenEvent => ({
+/** A token whose log-probs show it by `name`. */
+const token = (name: string, text: string): ToldToken => ({
   type: "token",
-  answer: index,
-  id,
+  answer: 0,
   text,
-  logprob: -1,
-  top: [],
+  logprobs: { token: { text: name, bytes: [], logprob: -1 }, top: [] },
 });
 const end = (reason: "stop" | "length", text = "", index = 0): SubmissionEvent => ({
   type: "end",
@@ -60,10 +59,10 @@ function asking(count: number, signal = new AbortController().signal) {
 
 async function collect(
   pieces: ReadableStream<AnswerPiece>,
-): Promise<[number, string, number[], string | null][]> {
-  const all: [number, string, number[], string | null][] = [];
+): Promise<[number, string, string, string | null][]> {
+  const all: [number, string, string, string | null][] = [];
   for await (const { index, text, tokens, finish } of pieces) {
-    all.push([index, text, tokens.map(({ id }) => id), finish]);
+    all.push([index, text, tokens.map(({ token: { text: name } }) => name).join(), finish]);
   }
   return all;
 }
@@ -71,13 +70,20 @@ async function collect(
 test("tokens go with the text they gave: held back with it, and dropped with a stop text", async () => {
   const { tell, answering } = asking(1);
   tell[0]?.({ type: "accepted" });
-  for (const event of [token(10, "a"), token(11, ""), token(12, "bc"), token(13, ""), end("stop"), done])
+  for (const event of [
+    token("t10", "a"),
+    token("t11", ""),
+    token("t12", "bc"),
+    token("t13", ""),
+    end("stop"),
+    done,
+  ])
     tell[0]?.(event);
   const { pieces, counts } = await answering;
   assert.deepEqual(await collect(pieces), [
-    [0, "a", [10], null],
-    [0, "bc", [11, 12], null],
-    [0, "", [], "stop"],
+    [0, "a", "t10", null],
+    [0, "bc", "t11,t12", null],
+    [0, "", "", "stop"],
   ]);
   assert.deepEqual(counts, { promptTokens: 3, completionTokens: 2 });
 });
@@ -85,12 +91,12 @@ test("tokens go with the text they gave: held back with it, and dropped with a s
 test("what was held back and belongs to the answer after all comes with its end; tokens without any text are kept at a cut", async () => {
   const { tell, answering } = asking(2);
   for (const each of tell) each({ type: "accepted" });
-  for (const event of [token(10, ""), end("stop", "x"), done]) tell[0]?.(event);
-  for (const event of [token(20, ""), end("length"), done]) tell[1]?.(event);
+  for (const event of [token("t10", ""), end("stop", "x"), done]) tell[0]?.(event);
+  for (const event of [token("t20", ""), end("length"), done]) tell[1]?.(event);
   const { pieces, counts } = await answering;
   assert.deepEqual(await collect(pieces), [
-    [0, "x", [10], "stop"],
-    [1, "", [20], "length"],
+    [0, "x", "t10", "stop"],
+    [1, "", "t20", "length"],
   ]);
   assert.deepEqual(counts, { promptTokens: 6, completionTokens: 4 });
 });
@@ -117,7 +123,7 @@ test("a client that leaves before or after the answer has begun drops every prom
   const begun = asking(2, late.signal);
   for (const each of begun.tell) each({ type: "accepted" });
   const { pieces } = await begun.answering;
-  begun.tell[0]?.(token(10, "a"));
+  begun.tell[0]?.(token("t10", "a"));
   late.abort();
   await assert.rejects(collect(pieces), /client has left/);
   assert.deepEqual(begun.dropped, [true, true]);

@@ -2,9 +2,9 @@
  * The answers to one HTTP request while they are made: what the engine tells of each prompt, put in order for a reply,
  * and dropped when nobody waits any more.
  */
-import type { GenerateEvent, GenerateRequest, TokenEvent } from "../generate/request.ts";
+import type { EndEvent, GenerateRequest } from "../generate/request.ts";
 import { ApiError } from "./api-error.ts";
-import type { SubmissionEvent } from "./engine-messages.ts";
+import type { SubmissionEvent, TokenLogprobs, ToldToken } from "./engine-messages.ts";
 import type { EngineView } from "./engine-process.ts";
 
 /** What an answer grew by, or that it ended. */
@@ -12,8 +12,8 @@ export interface AnswerPiece {
   /** Index of the choice: answers to the first prompt come first. */
   index: number;
   text: string;
-  /** Tokens that `text` is made of. Those that ended the answer are left out. */
-  tokens: TokenEvent[];
+  /** Log-probs, where asked for, of the tokens that `text` is made of. Those that ended the answer are left out. */
+  tokens: TokenLogprobs[];
   finish: "stop" | "length" | null;
 }
 
@@ -63,7 +63,7 @@ export async function answer(
 
 /** An answer under way: tokens whose text is still held back, and when the last one came. */
 interface Draft {
-  held: TokenEvent[];
+  held: TokenLogprobs[];
   lastTokenAt: number | null;
 }
 
@@ -130,12 +130,12 @@ class Collector {
     }
   }
 
-  #grow(event: Extract<GenerateEvent, { answer: number }>, index: number): void {
+  #grow(event: ToldToken | EndEvent, index: number): void {
     const draft = this.#drafts.get(index) ?? { held: [], lastTokenAt: null };
     this.#drafts.set(index, draft);
     if (event.type === "token") {
       this.#time(draft);
-      draft.held.push(event);
+      if (event.logprobs !== null) draft.held.push(event.logprobs);
       if (event.text !== "") this.#emit(draft, { index, text: event.text, finish: null });
       return;
     }

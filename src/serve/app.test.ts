@@ -44,7 +44,7 @@ async function withApp(
     const admission = new Admission(8);
     const records: RequestRecord[] = [];
     const app = createApp({
-      model: { name: "tiny", adapters: ["mine"], encoder, contextTokens: 100 },
+      model: { name: "tiny", adapters: ["mine"], prompts: encoder, contextTokens: 100 },
       engine,
       admission,
       metrics: serverMetrics(engine),
@@ -156,7 +156,7 @@ test("a stream that is never read, and one that is left half-way, give their roo
     assert.equal(admission.open, 0);
     const left = await ask("/v1/chat/completions", { ...chat, stream: true, n: 2 });
     const reader = left.body?.getReader() ?? assert.fail();
-    tell({ type: "token", answer: 0, id: 70, text: "a", logprob: null, top: [] });
+    tell({ type: "token", answer: 0, text: "a", logprobs: null });
     await reader.read();
     await reader.cancel();
     assert.equal(admission.open, 0);

@@ -3,7 +3,7 @@ import { randomInt } from "node:crypto";
 import { ApiError } from "./api-error.ts";
 import { admitted } from "./completion-reply.ts";
 import { engineRequests } from "./generation.ts";
-import { chatForm, completionForm, type FormOptions } from "./replies.ts";
+import { chatForm, completionForm } from "./replies.ts";
 import { jsonBody } from "./request-body.ts";
 import { invalid, readFields, required } from "./request-fields.ts";
 import { type CompletionFields, chatTable, completionTable, type SamplingFields } from "./request-tables.ts";
@@ -21,14 +21,16 @@ export async function chatCompletions(c: Ctx, context: ServeContext): Promise<Re
   const { logprobs: wantsLogprobs = false, top_logprobs: top = 0 } = fields;
   if (top > 0 && !wantsLogprobs) throw invalid("top_logprobs", "expected logprobs to be true with it.");
   const logprobs = wantsLogprobs ? top : null;
+  const stream = streamOf(fields);
   return admitted(c, context, {
     answers: fields.n ?? 1,
-    stream: streamOf(fields),
+    stream,
     prepare: async () => {
-      const { ids, stopIds } = await model.encoder.chat({ ...fields, messages });
+      const variables = fields.chat_template_kwargs ?? {};
+      const { prompts, stopIds } = await model.prompts.encode({ kind: "chat", messages, variables });
       const asked = fields.max_completion_tokens ?? fields.max_tokens ?? null;
       return engineRequests(fields, {
-        prompts: [ids],
+        prompts,
         stopIds,
         logprobs,
         adapter,
@@ -38,7 +40,7 @@ export async function chatCompletions(c: Ctx, context: ServeContext): Promise<Re
         freshSeed: randomInt(2 ** 32),
       });
     },
-    form: chatForm({ ...formOf(fields, context), logprobs: wantsLogprobs }),
+    form: chatForm({ usage: stream?.usage ?? false, logprobs: wantsLogprobs }),
     idPrefix: "chatcmpl",
   });
 }
@@ -56,13 +58,14 @@ export async function completions(c: Ctx, context: ServeContext): Promise<Respon
       `expected at most ${limits.maxAnswers} answers in all, n for each prompt; got ${answers}.`,
     );
   }
+  const stream = streamOf(fields);
   return admitted(c, context, {
     answers,
-    stream: streamOf(fields),
+    stream,
     prepare: async () => {
-      const { ids, stopIds } = await model.encoder.plain(prompt);
+      const { prompts, stopIds } = await model.prompts.encode({ kind: "plain", prompt });
       return engineRequests(fields, {
-        prompts: ids,
+        prompts,
         stopIds,
         logprobs: fields.logprobs ?? null,
         adapter,
@@ -72,7 +75,7 @@ export async function completions(c: Ctx, context: ServeContext): Promise<Respon
         freshSeed: randomInt(2 ** 32),
       });
     },
-    form: completionForm({ ...formOf(fields, context), logprobs: fields.logprobs !== undefined }),
+    form: completionForm({ usage: stream?.usage ?? false, logprobs: fields.logprobs !== undefined }),
     idPrefix: "cmpl",
   });
 }
@@ -95,11 +98,4 @@ function streamOf(fields: Partial<SamplingFields>): { usage: boolean } | null {
   throw new ApiError("invalidValue", "stream_options: expected stream to be true with it.", {
     param: "stream_options",
   });
-}
-
-function formOf(
-  fields: Partial<SamplingFields>,
-  { model }: ServeContext,
-): Pick<FormOptions, "tokenizer" | "usage"> {
-  return { tokenizer: model.encoder.tokenizer, usage: fields.stream_options?.include_usage ?? false };
 }

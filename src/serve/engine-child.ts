@@ -7,12 +7,12 @@ hostEngine(async (settings) => {
   const { device, dtype } = settleEnvironment(settings);
   const { maxRunning, maxCacheTokens } = settings;
   // lives as long as the process
-  const { engine } = openEngine({
+  const { engine, tokenizer } = openEngine({
     model: settings.model,
     adapters: new Map(Object.entries(settings.adapters)),
     device,
     dtype,
     limits: { maxRunning, ...(maxCacheTokens === null ? {} : { maxCacheTokens }) },
   });
-  return { engine, device, dtype };
+  return { engine, tokenizer, device, dtype };
 });

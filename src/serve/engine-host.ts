@@ -3,18 +3,21 @@
  * has work. Between two steps the event loop turns once, so requests and cancellations are heard.
  */
 import { ConfigError, PreftuneError } from "../base/errors.ts";
-import type { GenerationEngine } from "../generate/request.ts";
+import type { GenerateEvent, GenerationEngine } from "../generate/request.ts";
+import type { Tokenizer } from "../text/tokenizer.ts";
 import type {
   EngineCommand,
   EngineMessage,
   EngineReport,
   EngineSettings,
+  ShownToken,
   SubmissionEvent,
 } from "./engine-messages.ts";
 
 /** An engine ready to answer, and what it computes with. */
 export interface HostedEngine {
   engine: GenerationEngine;
+  tokenizer: Pick<Tokenizer, "decode" | "tokenBytes">;
   device: string;
   dtype: string;
 }
@@ -82,7 +85,9 @@ class EngineHost {
 
   #submit({ id, request }: Extract<EngineCommand, { type: "submit" }>): void {
     try {
-      this.#hosted.engine.submit(id, request, (event) => this.#events.push([id, event]));
+      this.#hosted.engine.submit(id, request, (event) => {
+        this.#events.push([id, told(event, this.#hosted.tokenizer)]);
+      });
       this.#events.push([id, { type: "accepted" }]);
     } catch (error) {
       if (!(error instanceof ConfigError)) throw error;
@@ -106,4 +111,17 @@ class EngineHost {
   #report(): EngineReport {
     return { stats: { ...this.#hosted.engine.stats }, residentBytes: process.memoryUsage.rss() };
   }
+}
+
+function told(event: GenerateEvent, tokenizer: HostedEngine["tokenizer"]): SubmissionEvent {
+  if (event.type !== "token") return event;
+  const { type, answer, text, id, logprob, top } = event;
+  if (logprob === null) return { type, answer, text, logprobs: null };
+  const shown = (token: number, value: number): ShownToken => ({
+    text: tokenizer.decode([token], { skipSpecialTokens: false }),
+    bytes: [...tokenizer.tokenBytes(token)],
+    logprob: value,
+  });
+  const logprobs = { token: shown(id, logprob), top: top.map((other) => shown(other.id, other.logprob)) };
+  return { type, answer, text, logprobs };
 }

@@ -1,5 +1,5 @@
 /** What the server's two processes say to each other: the HTTP process asks, the engine process answers. */
-import type { EngineStats, GenerateEvent, GenerateRequest } from "../generate/request.ts";
+import type { EngineStats, GenerateEvent, GenerateRequest, TokenEvent } from "../generate/request.ts";
 
 /** What an engine process is made from. */
 export interface EngineSettings {
@@ -30,9 +30,33 @@ export interface EngineReport {
   residentBytes: number;
 }
 
-/** What a request can meet with: the engine's own events, and what comes before or instead of them. */
+/** A token as log-probs show it. */
+export interface ShownToken {
+  /** The token on its own; a part of a character is U+FFFD. */
+  text: string;
+  /** What it stands for, exactly. */
+  bytes: number[];
+  /** ln p under the model itself. */
+  logprob: number;
+}
+
+/** A token of an answer with its log-probs. */
+export interface TokenLogprobs {
+  token: ShownToken;
+  /** The likeliest tokens in its place, likeliest first. */
+  top: ShownToken[];
+}
+
+/** The engine's token event in words instead of ids, so that the HTTP process needs no tokenizer. */
+export interface ToldToken extends Pick<TokenEvent, "type" | "answer" | "text"> {
+  /** null unless log-probs were asked for. */
+  logprobs: TokenLogprobs | null;
+}
+
+/** What a request can meet with: the engine's events, and what comes before or instead of them. */
 export type SubmissionEvent =
-  | GenerateEvent
+  | Exclude<GenerateEvent, TokenEvent>
+  | ToldToken
   | { type: "accepted" }
   /** The request cannot be computed by this engine, now or later. */
   | { type: "refused"; message: string }

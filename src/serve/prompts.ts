@@ -7,7 +7,7 @@ import { TemplateError } from "../text/template.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import { ApiError } from "./api-error.ts";
 import { invalid } from "./request-fields.ts";
-import type { ChatFields, CompletionFields } from "./request-tables.ts";
+import type { CompletionFields } from "./request-tables.ts";
 
 /** What prompts are made with. */
 export interface PromptOptions {
@@ -19,33 +19,56 @@ export interface PromptOptions {
   vocabSize: number;
 }
 
+/** A conversation, or prompts to be continued as they stand. */
+export type PromptAsk =
+  | {
+      kind: "chat";
+      messages: readonly unknown[];
+      /** Variables of the chat template. */
+      variables: Readonly<Record<string, unknown>>;
+    }
+  | { kind: "plain"; prompt: CompletionFields["prompt"] };
+
+/** Token ids up to where the answers begin, and the tokens that end an answer. */
+export interface EncodedPrompts {
+  prompts: number[][];
+  stopIds: Set<number>;
+}
+
+/** Whatever makes token ids of prompts. */
+export interface Prompts {
+  /** @throws {ApiError} if a prompt cannot be: refused by the template, empty, or ids outside the vocabulary */
+  encode(ask: PromptAsk): Promise<EncodedPrompts>;
+}
+
 /** Prompts of one model. Close it when done. */
-export class PromptEncoder implements AsyncDisposable {
-  readonly tokenizer: Tokenizer;
+export class PromptEncoder implements Prompts, AsyncDisposable {
+  readonly #tokenizer: Tokenizer;
   readonly #options: PromptOptions;
   readonly #rows: RowEncoder;
 
   constructor(tokenizer: Tokenizer, options: PromptOptions) {
-    this.tokenizer = tokenizer;
+    this.#tokenizer = tokenizer;
     this.#options = options;
     const { chatTemplate, eosTokenIds } = options;
     this.#rows = createRowEncoder(tokenizer, { chatTemplate, eosTokenIds });
   }
 
-  /** Whether there is a chat template. */
-  get hasTemplate(): boolean {
-    return this.#options.chatTemplate !== null || this.tokenizer.chatTemplates.default !== null;
+  encode(ask: PromptAsk): Promise<EncodedPrompts> {
+    return ask.kind === "chat" ? this.#chat(ask) : this.#plain(ask.prompt);
   }
 
-  /**
-   * Token ids of a conversation up to where the assistant speaks, and the tokens that end its turn.
-   *
-   * @throws {ApiError} if the template refuses the conversation, or there is none
-   */
-  async chat(
-    fields: Pick<ChatFields, "messages" | "chat_template_kwargs">,
-  ): Promise<{ ids: number[]; stopIds: Set<number> }> {
-    if (!this.hasTemplate) {
+  /** Renders a short conversation, so that a template that cannot be used is known before the first request. */
+  async probe(): Promise<void> {
+    if (this.#hasTemplate) await this.#rows.chatFormat();
+  }
+
+  get #hasTemplate(): boolean {
+    return this.#options.chatTemplate !== null || this.#tokenizer.chatTemplates.default !== null;
+  }
+
+  async #chat({ messages, variables }: Extract<PromptAsk, { kind: "chat" }>): Promise<EncodedPrompts> {
+    if (!this.#hasTemplate) {
       throw new ApiError(
         "invalidValue",
         "This model has no chat template. Use /v1/completions, or start the server with --chat-template.",
@@ -53,28 +76,22 @@ export class PromptEncoder implements AsyncDisposable {
       );
     }
     try {
-      const prompt = parseMessages(fields.messages, "messages");
-      const variables = fields.chat_template_kwargs ?? {};
-      const ids = await this.#encode({ kind: "chat", where: "messages", prompt, completions: [], variables });
+      const prompt = parseMessages(messages, "messages");
+      const ids = await this.#ids({ kind: "chat", where: "messages", prompt, completions: [], variables });
       const { stopIds } = await this.#rows.chatFormat();
-      return { ids, stopIds: new Set([...stopIds].filter((id) => id >= 0)) };
+      return { prompts: [ids], stopIds: new Set([...stopIds].filter((id) => id >= 0)) };
     } catch (error) {
       throw asApiError(error, "messages");
     }
   }
 
-  /**
-   * Token ids of each prompt of /v1/completions, and the tokens that end an answer.
-   *
-   * @throws {ApiError} if one is empty or has ids outside the vocabulary
-   */
-  async plain(prompt: CompletionFields["prompt"]): Promise<{ ids: number[][]; stopIds: Set<number> }> {
-    const { eosTokenId } = this.tokenizer;
+  async #plain(prompt: CompletionFields["prompt"]): Promise<EncodedPrompts> {
+    const { eosTokenId } = this.#tokenizer;
     const stopIds = new Set(this.#options.eosTokenIds);
     if (eosTokenId !== null) stopIds.add(eosTokenId);
-    const ids: number[][] = [];
-    for (const one of listed(prompt)) ids.push(await this.#plainIds(one));
-    return { ids, stopIds };
+    const prompts: number[][] = [];
+    for (const one of listed(prompt)) prompts.push(await this.#plainIds(one));
+    return { prompts, stopIds };
   }
 
   async #plainIds(prompt: string | number[]): Promise<number[]> {
@@ -85,22 +102,17 @@ export class PromptEncoder implements AsyncDisposable {
       throw invalid("prompt", `expected token ids below ${vocabSize}, got ${stray}.`);
     }
     try {
-      return await this.#encode({ kind: "text", where: "prompt", prompt, completions: [] });
+      return await this.#ids({ kind: "text", where: "prompt", prompt, completions: [] });
     } catch (error) {
       throw asApiError(error, "prompt");
     }
   }
 
-  async #encode(row: SourceRow): Promise<number[]> {
+  async #ids(row: SourceRow): Promise<number[]> {
     const [outcome] = await this.#rows.encode([row]);
     if (outcome === undefined) throw new Error("one row gives one outcome");
     if ("error" in outcome) throw outcome.error;
     return outcome.row.promptIds;
-  }
-
-  /** Renders a short conversation, so that a template that cannot be used is known before the first request. */
-  async probe(): Promise<void> {
-    if (this.hasTemplate) await this.#rows.chatFormat();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

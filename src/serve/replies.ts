@@ -1,7 +1,6 @@
 /** Replies in the forms of OpenAI's API: whole or in chunks, for chat and for plain completions. */
-import type { TokenEvent } from "../generate/request.ts";
-import type { Tokenizer } from "../text/tokenizer.ts";
 import type { AnswerPiece, TokenCounts } from "./answering.ts";
+import type { ShownToken, TokenLogprobs } from "./engine-messages.ts";
 
 /** What all parts of a reply share. */
 export interface ReplyHead {
@@ -25,7 +24,6 @@ export interface ReplyForm {
 
 /** What a form depends on. */
 export interface FormOptions {
-  tokenizer: Pick<Tokenizer, "decode" | "tokenBytes">;
   /** Whether log-probs were asked for. */
   logprobs: boolean;
   /** Whether chunks have a `usage` of null, which says that a chunk with it will come. */
@@ -43,10 +41,8 @@ function usageOf({ promptTokens, completionTokens }: TokenCounts): object {
 
 /** The form of /v1/chat/completions. */
 export function chatForm(options: FormOptions): ReplyForm {
-  const logprobs = (tokens: readonly TokenEvent[]) =>
-    options.logprobs
-      ? { content: tokens.map((token) => chatLogprob(token, options.tokenizer)), refusal: null }
-      : null;
+  const logprobs = (tokens: readonly TokenLogprobs[]) =>
+    options.logprobs ? { content: tokens.map(chatLogprob), refusal: null } : null;
   const chunk = (head: ReplyHead, choices: object[]) => ({
     ...head,
     object: "chat.completion.chunk",
@@ -82,25 +78,17 @@ export function chatForm(options: FormOptions): ReplyForm {
   };
 }
 
-function chatLogprob(token: TokenEvent, tokenizer: FormOptions["tokenizer"]): object {
-  return {
-    ...tokenOf(token.id, token.logprob, tokenizer),
-    top_logprobs: token.top.map(({ id, logprob }) => tokenOf(id, logprob, tokenizer)),
-  };
+function chatLogprob({ token, top }: TokenLogprobs): object {
+  return { ...tokenOf(token), top_logprobs: top.map(tokenOf) };
 }
 
-function tokenOf(id: number, logprob: number | null, tokenizer: FormOptions["tokenizer"]): object {
-  return { token: textOf(id, tokenizer), logprob: finite(logprob), bytes: [...tokenizer.tokenBytes(id)] };
-}
-
-/** A token on its own as text; a part of a character is shown as U+FFFD. */
-function textOf(id: number, tokenizer: FormOptions["tokenizer"]): string {
-  return tokenizer.decode([id], { skipSpecialTokens: false });
+function tokenOf({ text, logprob, bytes }: ShownToken): object {
+  return { token: text, logprob: finite(logprob), bytes };
 }
 
 /** JSON has no −∞: OpenAI writes −9999 for it. */
-function finite(logprob: number | null): number {
-  return logprob === null || !Number.isFinite(logprob) ? -9999 : logprob;
+function finite(logprob: number): number {
+  return Number.isFinite(logprob) ? logprob : -9999;
 }
 
 /** The form of /v1/completions. Each answer's `text_offset` counts from its own beginning. */
@@ -109,7 +97,7 @@ export function completionForm(options: FormOptions): ReplyForm {
   const choice = ({ index, text, tokens, finish }: AnswerPiece) => {
     const start = offsets.get(index) ?? 0;
     offsets.set(index, start + text.length);
-    const logprobs = options.logprobs ? plainLogprobs(tokens, start, options.tokenizer) : null;
+    const logprobs = options.logprobs ? plainLogprobs(tokens, start) : null;
     return { index, text, logprobs, finish_reason: finish };
   };
   const base = (head: ReplyHead) => ({ ...head, object: "text_completion" });
@@ -129,24 +117,18 @@ export function completionForm(options: FormOptions): ReplyForm {
   };
 }
 
-function plainLogprobs(
-  tokens: readonly TokenEvent[],
-  start: number,
-  tokenizer: FormOptions["tokenizer"],
-): object {
-  const texts = tokens.map(({ id }) => textOf(id, tokenizer));
+function plainLogprobs(tokens: readonly TokenLogprobs[], start: number): object {
   let offset = start;
   return {
-    tokens: texts,
-    token_logprobs: tokens.map(({ logprob }) => finite(logprob)),
-    top_logprobs: tokens.map(({ top, logprob }, i) => ({
-      // of tokens that look alike the likeliest stays
-      ...Object.fromEntries([...top].reverse().map((other) => [other.text, finite(other.logprob)])),
-      [texts[i] as string]: finite(logprob),
-    })),
-    text_offset: texts.map((text) => {
+    tokens: tokens.map(({ token }) => token.text),
+    token_logprobs: tokens.map(({ token }) => finite(token.logprob)),
+    // of tokens that look alike the likeliest stays, and the token itself before all
+    top_logprobs: tokens.map(({ token, top }) =>
+      Object.fromEntries([...[...top].reverse(), token].map(({ text, logprob }) => [text, finite(logprob)])),
+    ),
+    text_offset: tokens.map(({ token }) => {
       const at = offset;
-      offset += text.length;
+      offset += token.text.length;
       return at;
     }),
   };

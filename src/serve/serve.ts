@@ -7,12 +7,11 @@ import { basename, extname, join, resolve } from "node:path";
 import { ConfigError } from "../base/errors.ts";
 import { readModelConfig } from "../formats/hf-config.ts";
 import { resolveModelDirectory } from "../formats/hub-model.ts";
-import { loadTokenizer } from "../text/tokenizer.ts";
 import { Admission } from "./admission.ts";
 import { createApp } from "./app.ts";
 import { type EngineNews, EngineProcess, type EngineProcessOptions } from "./engine-process.ts";
 import { isLoopback } from "./guard.ts";
-import { PromptEncoder } from "./prompts.ts";
+import { PromptWorker } from "./prompt-worker.ts";
 import type { RequestRecord } from "./request-record.ts";
 import type { ServedModel } from "./serve-context.ts";
 import { listen, type RequestTimeouts } from "./server.ts";
@@ -77,9 +76,8 @@ export type ServeEvent =
  */
 export async function serve(options: ServeOptions): Promise<void> {
   const key = keyOf(options);
-  const { model, directory, adapters } = await openModel(options);
-  await using encoder = model.encoder;
-  await encoder.probe();
+  const { model, directory, adapters, prompts } = await openModel(options);
+  await using _ = prompts;
   const engine = new EngineProcess({
     program: join(import.meta.dirname, `engine-child${extname(import.meta.filename)}`),
     settings: {
@@ -170,6 +168,7 @@ function keyOf({ key, host }: ServeOptions): string {
 }
 
 interface OpenedModel {
+  prompts: PromptWorker;
   model: ServedModel;
   directory: string;
   adapters: Record<string, string>;
@@ -186,12 +185,11 @@ async function openModel(options: ServeOptions): Promise<OpenedModel> {
     adapters[adapter] = await resolveModelDirectory(path, search);
   }
   const config = readModelConfig(directory);
-  const tokenizer = loadTokenizer(directory);
-  const encoder = new PromptEncoder(tokenizer, {
+  const prompts = await PromptWorker.open(directory, {
     chatTemplate: options.chatTemplate,
     eosTokenIds: config.eosTokenIds,
     vocabSize: config.vocabSize,
   });
-  const model = { name, adapters: Object.keys(adapters), encoder, contextTokens: config.maxPositions };
-  return { model, directory, adapters };
+  const model = { name, adapters: Object.keys(adapters), prompts, contextTokens: config.maxPositions };
+  return { model, directory, adapters, prompts };
 }

@@ -126,6 +126,10 @@ function startOrFail(): void {
 if (process.send !== undefined && process.argv[1] === import.meta.filename) {
   hostEngine(async () => {
     startOrFail();
-    return { engine: new ScriptedEngine(), device: "cpu", dtype: "float32" };
+    const tokenizer = {
+      decode: (ids: readonly number[]) => String.fromCharCode(...ids),
+      tokenBytes: (id: number) => Uint8Array.of(id),
+    };
+    return { engine: new ScriptedEngine(), tokenizer, device: "cpu", dtype: "float32" };
   });
 }

@@ -1,0 +1,99 @@
+/** The generation benchmark's plan, what each measured process reports, and the table that follows from it. */
+import { Random } from "../../src/base/random.ts";
+import { textTable } from "../../src/base/text-table.ts";
+
+/** What both sides do. */
+export interface GenerationPlan {
+  modelDir: string;
+  vocabulary: number;
+  /** Prompts at once, one run each. */
+  batches: number[];
+  promptTokens: number;
+  newTokens: number;
+  threads: number;
+}
+
+/** One side's runs. */
+export interface GenerationRecord {
+  /** `cpu`: processor time of all threads, seconds; other programs on the machine lengthen it far less than `seconds`. */
+  runs: { batch: number; seconds: number; cpu: number; ids: number[][] }[];
+}
+
+/** The prompts of a batch: random ids, the same on both sides. */
+export function promptsOf({ vocabulary, promptTokens }: GenerationPlan, batch: number): number[][] {
+  const random = new Random(batch);
+  return Array.from({ length: batch }, () =>
+    Array.from({ length: promptTokens }, () => 3 + random.below(vocabulary - 3)),
+  );
+}
+
+/** A batch's figures over all rounds. */
+export interface GenerationFigures {
+  batch: number;
+  /** Tokens a second of the quickest round. */
+  ours: number;
+  theirs: number;
+  /** Of each round's pair of runs: theirs over ours in seconds. */
+  ratios: number[];
+  /** Theirs over ours in processor time, of the rounds with the least. */
+  cpuRatio: number;
+  /** Share of new tokens that are the same on both sides up to where an answer first differs. */
+  agreement: number;
+}
+
+/** Rounds of both sides to figures, a batch each. */
+export function generationFigures(
+  ours: readonly GenerationRecord[],
+  theirs: readonly GenerationRecord[],
+): GenerationFigures[] {
+  return (ours[0]?.runs ?? []).map(({ batch, ids }, at): GenerationFigures => {
+    const times = (records: readonly GenerationRecord[], key: "seconds" | "cpu") =>
+      records.map(({ runs }) => runs[at]?.[key] ?? 0);
+    const [own, other] = [times(ours, "seconds"), times(theirs, "seconds")];
+    const tokens = ids.reduce((sum, answer) => sum + answer.length, 0);
+    return {
+      batch,
+      ours: tokens / Math.min(...own),
+      theirs: tokens / Math.min(...other),
+      ratios: own.map((time, i) => (other[i] as number) / time),
+      cpuRatio: Math.min(...times(theirs, "cpu")) / Math.min(...times(ours, "cpu")),
+      agreement: agreementOf(ids, theirs[0]?.runs[at]?.ids ?? []),
+    };
+  });
+}
+
+function agreementOf(ours: readonly number[][], theirs: readonly number[][]): number {
+  let same = 0;
+  let all = 0;
+  for (const [i, answer] of ours.entries()) {
+    const first = answer.findIndex((id, t) => id !== theirs[i]?.[t]);
+    same += first < 0 ? answer.length : first;
+    all += answer.length;
+  }
+  return same / all;
+}
+
+/** The figures as a table. */
+export function generationTable(figures: readonly GenerationFigures[]): string {
+  const rows = figures.map(({ batch, ours, theirs, ratios, cpuRatio, agreement }) => [
+    String(batch),
+    ours.toFixed(0),
+    theirs.toFixed(0),
+    `${(ours / theirs).toFixed(2)}x`,
+    ratios.map((ratio) => ratio.toFixed(2)).join(", "),
+    `${cpuRatio.toFixed(2)}x`,
+    `${(100 * agreement).toFixed(1)} %`,
+  ]);
+  return textTable(
+    [
+      "answers\nat once",
+      "preftune\ntokens/s",
+      "transformers\ntokens/s",
+      "quickest\nrounds",
+      "each\nround",
+      "processor\ntime",
+      "same\ntokens",
+    ],
+    rows,
+  );
+}

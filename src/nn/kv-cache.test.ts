@@ -1,0 +1,135 @@
+/** The KV cache: decoding from pages against attention over the whole sequence, both stores, and the pages' bookkeeping. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { assertClose, withoutLeaks } from "../../test/support/close.ts";
+import { manualSeed, noGrad, ops, scope, type Tensor, tensor } from "../torch/index.ts";
+import { type CachedSequence, KVCache, pagesFor, pageTokens, type Span } from "./kv-cache.ts";
+import { packedAttention, planAttention } from "./packed-attention.ts";
+
+interface Shape {
+  heads: number;
+  keyHeads: number;
+  headDim: number;
+  window: number | null;
+}
+
+const random = (...shape: number[]): Tensor => ops.normal_(ops.zeros(shape, { dtype: "float32" }));
+
+const rows = (x: Tensor, start: number, end: number): Tensor => ops.sliceTensor(x, 0, start, end);
+
+/** Runs a prompt with three continuations through a cache of `dtype` and compares each token with the whole text's. */
+function compare(
+  { heads, keyHeads, headDim, window }: Shape,
+  dtype: "float32" | "bfloat16",
+  atol: number,
+): void {
+  manualSeed(4);
+  const prompt = pageTokens + 5;
+  const lengths = [1, pageTokens + 3, 7];
+  const options = { dtype: "float32", device: "cpu", scale: 0.3, window } as const;
+  const plan = planAttention([], options);
+  const shared = [
+    random(prompt, heads, headDim),
+    random(prompt, keyHeads, headDim),
+    random(prompt, keyHeads, headDim),
+  ];
+  using cache = new KVCache({ layers: 1, keyHeads, headDim, dtype, device: "cpu" });
+  const cast = (x: Tensor | undefined): Tensor => ops.toDtype(x as Tensor, dtype);
+  const span: Span = { pages: [], length: 0 };
+  cache.extend(span, prompt);
+  const whole = planAttention([{ start: 0, end: prompt, parent: -1 }], { ...options, dtype });
+  const [q, k, v] = shared.map(cast) as [Tensor, Tensor, Tensor];
+  cache.promptPass(span)[0]?.({ q, k, v }, whole);
+  const texts = lengths.map((length) => [
+    random(length, heads, headDim),
+    random(length, keyHeads, headDim),
+    random(length, keyHeads, headDim),
+  ]);
+  const wanted = texts.map((text, i) => {
+    const [allQ, allK, allV] = text.map((x, j) => ops.cat([shared[j] as Tensor, x]));
+    const end = prompt + (lengths[i] as number);
+    const uncached = planAttention([{ start: 0, end, parent: -1 }], options);
+    return packedAttention(allQ as Tensor, allK as Tensor, allV as Tensor, uncached);
+  });
+  const sequences = lengths.map((): CachedSequence => ({ prompt: span, own: { pages: [], length: 0 } }));
+  for (let step = 0; step < Math.max(...lengths); step++) {
+    const open = sequences.flatMap((_, i) => (step < (lengths[i] as number) ? [i] : []));
+    for (const i of open) cache.extend((sequences[i] as CachedSequence).own, 1);
+    const [newQ, newK, newV] = [0, 1, 2].map((part) =>
+      cast(ops.cat(open.map((i) => rows(texts[i]?.[part] as Tensor, step, step + 1)))),
+    );
+    const attend = cache.tokenPass(open.map((i) => sequences[i] as CachedSequence))[0];
+    const out = attend?.({ q: newQ as Tensor, k: newK as Tensor, v: newV as Tensor }, plan) as Tensor;
+    for (const [row, i] of open.entries()) {
+      const got = ops.toDtype(rows(out, row, row + 1), "float32");
+      assertClose(got, rows(wanted[i] as Tensor, prompt + step, prompt + step + 1).toNumbers(), { atol });
+    }
+  }
+}
+
+const shapes: Shape[] = [
+  { heads: 4, keyHeads: 4, headDim: 8, window: null },
+  { heads: 6, keyHeads: 2, headDim: 64, window: null },
+  { heads: 8, keyHeads: 2, headDim: 20, window: 9 },
+  { heads: 5, keyHeads: 1, headDim: 6, window: pageTokens + 1 },
+  { heads: 8, keyHeads: 1, headDim: 16, window: 1 },
+];
+for (const shape of shapes) {
+  test(`${JSON.stringify(shape)}: decoding from pages is attention over the whole`, () => {
+    withoutLeaks(() => noGrad(() => compare(shape, "float32", 2e-6)));
+  });
+  test(`${JSON.stringify(shape)}: the same by torch's own attention`, () => {
+    withoutLeaks(() => noGrad(() => compare(shape, "bfloat16", 0.05)));
+  });
+}
+
+test("pages are given out once, come back, and the store grows with what was in it", () => {
+  withoutLeaks(() => {
+    using cache = new KVCache({ layers: 2, keyHeads: 1, headDim: 4, dtype: "float32", device: "cpu" });
+    const spans = Array.from({ length: 5 }, (): Span => ({ pages: [], length: 0 }));
+    for (const [i, span] of spans.entries()) cache.extend(span, 1 + i * pageTokens);
+    assert.deepEqual(
+      spans.map(({ pages }) => pages.length),
+      [1, 2, 3, 4, 5],
+    );
+    const all = spans.flatMap(({ pages }) => pages);
+    assert.equal(new Set(all).size, all.length);
+    assert.equal(cache.usedPages, all.length);
+    assert.equal(cache.pageBytes, 2 * 2 * 4 * 4 * pageTokens);
+    cache.extend(spans[0] as Span, pageTokens - 1);
+    assert.equal(spans[0]?.pages.length, 1, "a full page needs no other");
+    const { capacity } = cache;
+    for (const span of spans) cache.release(span);
+    assert.deepEqual([cache.usedPages, spans[4]?.length, spans[4]?.pages], [0, 0, []]);
+    cache.extend(spans[1] as Span, 15 * pageTokens);
+    assert.equal(cache.capacity, capacity, "freed pages are used again");
+    assert.deepEqual(
+      [pagesFor(0), pagesFor(1), pagesFor(pageTokens), pagesFor(pageTokens + 1)],
+      [0, 1, 1, 2],
+    );
+  });
+});
+
+test("the operators refuse what would reach outside the cache", () => {
+  withoutLeaks(() => {
+    using _ = scope();
+    const [keys, values] = [random(2, 1, 4, pageTokens), random(2, 1, pageTokens, 4)];
+    const one = random(1, 1, 4);
+    const table = (entries: number[]) => tensor(Int32Array.from(entries));
+    const decode = (entries: number[]) =>
+      ops.decodeAttention(one, one, one, keys, values, table(entries), 1, 0);
+    assert.throws(
+      () => ops.cacheFill_(keys, values, one, one, [2]),
+      /page 2 lies outside a cache of 2 pages/,
+    );
+    assert.throws(
+      () => ops.cacheFill_(keys, values, random(40, 1, 4), random(40, 1, 4), [0]),
+      /1 pages do not hold 40/,
+    );
+    assert.throws(() => decode([0, 1, 3, 5]), /page 5 lies outside/);
+    assert.throws(() => decode([0, 1, 3]), /sequence 0 has no pages in the table/);
+    assert.throws(() => decode([0, 0, 3, 1]), /sequence 0 has no pages/);
+    assert.throws(() => decode([0]), /three entries for each of 1/);
+    assert.equal(decode([0, 1, 3, 1]).size(0), 1);
+  });
+});

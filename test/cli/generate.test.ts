@@ -1,0 +1,228 @@
+/** `preftune generate` as a user meets it. */
+import assert from "node:assert/strict";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { after, test } from "node:test";
+import { Command } from "commander";
+import { PreftuneError } from "../../src/base/errors.ts";
+import { addGenerateCommand } from "../../src/cli/generate.ts";
+import { readAnswers } from "../../src/evaluate/answers-file.ts";
+import { addAdapter } from "../../src/models/adapt.ts";
+import { loadModel } from "../../src/models/load.ts";
+import { writeAdapter } from "../../src/models/save.ts";
+import { type GenerateFileOptions, generateFile } from "../../src/recipes/generate.ts";
+import { liveTensorCount, noGrad, ops, scope } from "../../src/torch/index.ts";
+import { adapterParameters } from "../../src/train/parameters.ts";
+import { preftune, start } from "../support/command.ts";
+import { makeTinyModel, writeRows } from "../support/tiny-model.ts";
+import { temporaryDirectory, tinyAdapterConfig } from "../support/tiny-models.ts";
+
+const dir = temporaryDirectory();
+after(() => dir[Symbol.dispose]());
+const at = (name: string) => `${dir.path}/${name}`;
+const model = makeTinyModel(at("model"));
+const prompts = writeRows(
+  at("prompts.jsonl"),
+  Array.from({ length: 7 }, (_, i) => ({ prompt: `${"so ".repeat(i)}say ${i}` })),
+);
+
+const options = (changes: Partial<GenerateFileOptions> = {}): GenerateFileOptions => ({
+  model,
+  adapters: [],
+  prompts,
+  rows: null,
+  output: at("answers.jsonl"),
+  device: "cpu",
+  dtype: "float32",
+  threads: 1,
+  sampling: {
+    n: 2,
+    maxNewTokens: 6,
+    temperature: 1,
+    topK: null,
+    topP: 0.95,
+    minP: null,
+    repetitionPenalty: null,
+    stop: [],
+    seed: 3,
+    logprobs: null,
+  },
+  ...changes,
+});
+
+interface Line {
+  index: number;
+  adapter: string;
+  answers: { text: string }[];
+}
+const linesOf = (path: string): Line[] =>
+  readFileSync(path, "utf8")
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line) as Line);
+
+/** A patterned adapter of the tiny model; `factor` sets it apart from others. */
+function makeAdapter(name: string, factor: number): string {
+  using _ = scope();
+  const adapted = loadModel(model, { copy: true });
+  const adapter = addAdapter(adapted, tinyAdapterConfig());
+  for (const { tensor } of adapterParameters(adapted)) {
+    noGrad(() => ops.copy_(ops.detach(tensor), ops.full(tensor.shape, factor, { dtype: "float32" })));
+  }
+  mkdirSync(at(name));
+  writeAdapter(at(name), adapter.config, adapterParameters(adapted));
+  return at(name);
+}
+
+test("a file of prompts: lines in order that read as answers, the same however many run at once", async () => {
+  const before = liveTensorCount();
+  const seen: number[] = [];
+  const told = await generateFile(options({ onProgress: ({ done }) => seen.push(done) }));
+  assert.deepEqual([told.done, told.total, seen.at(-1)], [7, 7, 7]);
+  assert.ok(told.tokens > 14 && told.tokens <= 2 * 7 * 6 && told.seconds > 0);
+  const whole = readFileSync(at("answers.jsonl"), "utf8");
+  const answers = await readAnswers(at("answers.jsonl"));
+  assert.deepEqual(
+    answers.map((one) => [one.prompt.at(-1), one.answers.length]),
+    Array.from({ length: 7 }, (_, i) => [`${i}`, 2]),
+  );
+  assert.ok(answers.every((one) => one.answers.every(({ ended }) => ended !== null)));
+  await generateFile(options({ output: at("few.jsonl"), limits: { maxRunning: 2 } }));
+  assert.equal(readFileSync(at("few.jsonl"), "utf8"), whole);
+  assert.equal(existsSync(at("answers.jsonl.partial")), false);
+  assert.equal(liveTensorCount(), before);
+});
+
+test("a run that was broken off goes on where it was, and only as it was asked before", async () => {
+  const whole = readFileSync(at("answers.jsonl"), "utf8");
+  const output = at("broken.jsonl");
+  const partial = `${output}.partial`;
+  let passes = 0;
+  const stopped = options({
+    output,
+    limits: { maxRunning: 2 },
+    onProgress: ({ done }) => {
+      if (done >= 3 && passes++ > 0) throw new Error("power cut");
+    },
+  });
+  await assert.rejects(generateFile(stopped), /power cut/);
+  assert.equal(existsSync(output), false);
+  const kept = linesOf(partial).length;
+  assert.ok(kept >= 3 && kept < 7);
+  writeFileSync(partial, `${readFileSync(partial, "utf8")}{"index":6,"torn`);
+  const other = options({ output, sampling: { ...stopped.sampling, seed: 4 } });
+  await assert.rejects(generateFile(other), {
+    name: "ConfigError",
+    message: /broken\.jsonl\.partial has answers made with another model, other prompts or other settings/,
+  });
+  const told: number[] = [];
+  await generateFile(options({ output, onProgress: ({ done }) => told.push(done) }));
+  assert.ok((told[0] ?? 0) >= kept);
+  assert.equal(readFileSync(output, "utf8"), whole);
+});
+
+test("several adapters and the base answer each prompt, each as it does alone", async () => {
+  const [one, two] = [makeAdapter("one", 0.1), makeAdapter("two", -0.2)];
+  const output = at("voices.jsonl");
+  await generateFile(options({ adapters: [one, `second=${two}`, "base"], output, rows: 3 }));
+  const lines = linesOf(output);
+  assert.deepEqual(
+    lines.map(({ index, adapter }) => `${index} ${adapter}`),
+    [0, 1, 2].flatMap((i) => ["one", "second", "base"].map((name) => `${i} ${name}`)),
+  );
+  const texts = (name: string) =>
+    lines.filter(({ adapter }) => adapter === name).map(({ answers }) => answers);
+  await generateFile(options({ adapters: [two], output: at("alone.jsonl"), rows: 3 }));
+  assert.deepEqual(
+    texts("second"),
+    linesOf(at("alone.jsonl")).map(({ answers }) => answers),
+  );
+  assert.deepEqual(
+    texts("base"),
+    linesOf(at("answers.jsonl"))
+      .slice(0, 3)
+      .map(({ answers }) => answers),
+  );
+  assert.notDeepEqual(texts("one"), texts("base"));
+});
+
+const settings = ["--model", model, "--dtype", "float32", "--threads", "1", "--max-new-tokens", "8"];
+
+test("one prompt: its answer on stdout, several with numbers, a stop text left out", async () => {
+  const [free, many] = await Promise.all([
+    preftune("generate", ...settings, "--prompt", "hi", "--temperature", "0"),
+    preftune("generate", ...settings, "--prompt", "hi", "--samples", "2", "--top-k", "20", "--min-p", "0.01"),
+  ]);
+  assert.equal(free.status, 0, free.stderr);
+  const text = free.stdout.slice(0, -1);
+  assert.match(many.stdout, /^\[1\]\n[\s\S]+\[2\]\n/);
+  const stop = [...text].slice(2, 4).join("");
+  const cut = await preftune("generate", ...settings, "--prompt", "hi", "--temperature", "0", "--stop", stop);
+  assert.equal(cut.stdout, `${text.slice(0, text.indexOf(stop))}\n`);
+});
+
+test("a chat: each line is answered with what came before in mind, until the input ends", async () => {
+  const { child, ended } = start(["generate", ...settings, "--chat", "--temperature", "0"]);
+  child.stdin?.end("hi\n/clear\nhi\nhi\n/what\n");
+  const { status, stdout, stderr } = await ended;
+  assert.equal(status, 0, stderr);
+  const alone = await preftune("generate", ...settings, "--prompt", "hi", "--temperature", "0");
+  const answer = alone.stdout;
+  assert.equal(stdout.split(answer).length - 1, 2, `"${answer}" twice in ${stdout}`);
+  assert.equal(stdout.match(/\/clear begins anew/g)?.length, 2);
+});
+
+const refusals: [what: string, words: string[], message: RegExp][] = [
+  ["nothing to answer", [], /expected --prompt TEXT, --prompts FILE or --chat, got none of them/],
+  ["two ways", ["--prompt", "a", "--chat"], /got --prompt and --chat/],
+  ["no output", ["--prompts", "p.jsonl"], /--prompts needs --output FILE\.jsonl/],
+  ["an output of one prompt", ["--prompt", "a", "--output", "o.jsonl"], /go with --prompts FILE/],
+  [
+    "another kind of output",
+    ["--prompts", "p", "--output", "o.txt"],
+    /--output: expected .*\.jsonl, got "o\.txt"/,
+  ],
+  [
+    "equal answers",
+    ["--prompt", "a", "--temperature", "0", "-n", "2"],
+    /2 answers at temperature 0 are all the same/,
+  ],
+  ["no number", ["--prompt", "a", "--top-p", "x"], /Expected a number/],
+  [
+    "no share",
+    ["--prompt", "a", "--top-p", "1.5"],
+    /^--top-p: expected a number above 0 and at most 1, got 1\.5/,
+  ],
+  ["half a token", ["--prompt", "a", "--top-k", "0.5"], /^--top-k: expected a whole number of at least 1/],
+  ["no tokens", ["--prompt", "a", "--max-new-tokens", "0"], /^--max-new-tokens: /],
+  [
+    "no penalty",
+    ["--prompt", "a", "--repetition-penalty", "0"],
+    /^--repetition-penalty: expected a number above 0/,
+  ],
+  ["an empty stop", ["--prompt", "a", "--stop", ""], /^--stop: expected a text/],
+  ["many in a chat", ["--chat", "-n", "2"], /--chat has one answer at a time/],
+  ["one name twice", ["--prompt", "a", "--adapter", "x/a", "--adapter", "y/a"], /"a" is taken/],
+  ["no such model", ["--prompt", "a"], /nowhere/],
+];
+for (const [what, words, message] of refusals) {
+  test(`refused: ${what}`, async () => {
+    const program = new Command();
+    addGenerateCommand(program);
+    const command = program.commands[0] as Command;
+    command.exitOverride().configureOutput({ writeErr: () => {} });
+    const given = ["--model", "nowhere/at all", ...words];
+    await assert.rejects(command.parseAsync(given, { from: "user" }), (error: unknown) => {
+      assert.ok(error instanceof PreftuneError || (error as Error).name === "CommanderError", String(error));
+      assert.match((error as Error).message, message);
+      return true;
+    });
+  });
+}
+
+test("a prompt too long for the model is named by file and line", async () => {
+  const long = writeRows(at("long.jsonl"), [{ prompt: "short" }, { prompt: "x".repeat(600) }]);
+  await assert.rejects(generateFile(options({ prompts: long, output: at("long-answers.jsonl") })), {
+    name: "DataError",
+    message: /long\.jsonl:2: the prompt has \d+ tokens, and 6 more .* made for 512 in all/,
+  });
+});
