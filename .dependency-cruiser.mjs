@@ -22,6 +22,7 @@ const layers = {
   train: [...learning, "setup"],
   generate: ["models", "nn", "torch", "text", "formats", "base"],
   evaluate: [...learning, "generate", "train"],
+  serve: ["generate", "train", "models", "torch", "text", "runs", "formats", "base"],
   judge: ["data", "text", "runs", "formats", "evaluate", "base"],
   recipes: [...learning, "generate", "evaluate", "judge", "train", "setup", "planner"],
   quickstart: [...learning, "generate", "evaluate", "train", "setup", "recipes"],
@@ -47,10 +48,20 @@ const libtorchFree = ["base", "setup", "formats", "text", "runs", "data", "plann
   }),
 );
 
+// what answers HTTP requests lives in another process than libtorch, and a crash there must not reach it
+const httpWithoutLibtorch = {
+  name: "http-without-libtorch",
+  comment: "Of src/serve only the engine's own program reaches src/torch.",
+  severity: "error",
+  from: { path: "^src/serve/", pathNot: "(^src/serve/engine-child|\\.(test|nightly))\\.ts$" },
+  to: { path: "^src/torch/", reachable: true },
+};
+
 export default {
   forbidden: [
     ...arrows,
     ...libtorchFree,
+    httpWithoutLibtorch,
     {
       name: "no-circular",
       comment: "Files that import each other in a ring cannot be read or loaded one at a time.",

@@ -172,7 +172,7 @@ export class Engine implements GenerationEngine, Disposable {
   }
 
   #start(job: Job): void {
-    const { promptIds, n, seed, stop } = job.request;
+    const { promptIds, n, seed, firstSeries = 0, stop } = job.request;
     this.#running.push(job);
     const { tokenizer } = this.#parts;
     const seen = new Set(job.request.repetitionPenalty === null ? [] : promptIds);
@@ -184,7 +184,7 @@ export class Engine implements GenerationEngine, Disposable {
         sequence: { prompt: job.prompt, own: { pages: [], length: 0 } },
         ids: [],
         seen: new Set(seen),
-        random: new Random(deriveSeed(seed, index)),
+        random: new Random(deriveSeed(seed, firstSeries + index)),
         text: tokenizer === null ? null : new AnswerText(tokenizer, stop),
         isOver: false,
       }),

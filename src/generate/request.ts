@@ -24,6 +24,8 @@ export interface GenerateRequest {
   stop: readonly string[];
   /** Decides the draws: the same request with the same seed gives the same answers, whatever else is running. */
   seed: number;
+  /** Which of the seed's series of draws the first answer has; default 0. Answer i has the one i places further. */
+  firstSeries?: number;
   /** How many likeliest alternatives to tell for each token, 0 for the token's own log-prob only, null for none. */
   logprobs: number | null;
   /** Name of the adapter to answer with; null for the base model. */

@@ -1,6 +1,5 @@
 /** Answers to many prompts at once, as tokens: what the collapse watch, evaluations and the quick start look at. */
 import { ConfigError, TorchError } from "../base/errors.ts";
-import { deriveSeed } from "../base/random.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
 import type { DType } from "../torch/index.ts";
 import { checkSampling } from "./check-request.ts";
@@ -58,7 +57,7 @@ export function sampleAnswers(
   const failures: string[] = [];
   const answers = prompts.map((promptIds, prompt): SampledAnswer[] => {
     const own = Array.from({ length: n }, (): SampledAnswer => ({ prompt, ids: [], stopId: null }));
-    const request = { promptIds, n, temperature, maxNewTokens, stopIds, seed: deriveSeed(seed, prompt) };
+    const request = { promptIds, n, temperature, maxNewTokens, stopIds, seed, firstSeries: prompt * n };
     engine.submit(`${prompt}`, { ...plain, ...request }, (event) => {
       if (event.type === "error") failures.push(event.message);
       if (event.type === "token") own[event.answer]?.ids.push(event.id);

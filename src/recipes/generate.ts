@@ -5,7 +5,6 @@
 import { rmSync } from "node:fs";
 import { ConfigError, TorchError } from "../base/errors.ts";
 import { sha256, writeFileAtomic } from "../base/files.ts";
-import { deriveSeed } from "../base/random.ts";
 import { checkPromptLengths, type Prompt, readPrompts } from "../evaluate/prompts.ts";
 import { JsonLinesWriter, readJsonLines } from "../runs/json-lines.ts";
 import {
@@ -169,7 +168,7 @@ async function answerAll(
       promptIds: prompt.ids,
       stopIds: generation.stopIds,
       adapter: voice.adapter,
-      seed: deriveSeed(sampling.seed, index),
+      firstSeries: index * sampling.n,
     };
     open++;
     engine.submit(keyOf(index, voice.name), request, (event) => {
