@@ -24,6 +24,7 @@ const layers = {
   evaluate: [...learning, "generate", "train"],
   recipes: [...learning, "generate", "evaluate", "train", "setup", "planner"],
   quickstart: [...learning, "generate", "evaluate", "train", "setup", "recipes"],
+  study: [...learning, "generate", "evaluate", "train", "setup", "recipes", "quickstart"],
 };
 
 const folders = Object.keys(layers).join("|");

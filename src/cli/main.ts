@@ -7,6 +7,7 @@ import { addEvaluateCommands } from "./evaluate.ts";
 import { addMergeCommand } from "./merge.ts";
 import { addPlanCommand } from "./plan.ts";
 import { addScoreCommand } from "./score.ts";
+import { addStudyCommand } from "./study.ts";
 import { addTrainCommand } from "./train.ts";
 
 function program(): Command {
@@ -25,6 +26,7 @@ function program(): Command {
   addDataCommands(preftune);
   addPlanCommand(preftune);
   addEvaluateCommands(preftune);
+  addStudyCommand(preftune);
   for (const command of [preftune, ...preftune.commands]) command.exitOverride();
   return preftune;
 }

@@ -39,6 +39,8 @@ svg .point { fill:var(--c1); fill-opacity:.6; }
 svg .held { fill:var(--note); } svg .over { stroke:var(--card); stroke-width:3; stroke-linejoin:round; paint-order:stroke; }
 svg .line { fill:none; stroke-width:2; stroke-linejoin:round; stroke-linecap:round; }
 svg .eval { stroke-dasharray:5 4; stroke-width:1.6; }
+svg .whisker { stroke-width:1.2; stroke-opacity:.55; }
+svg .band { fill:currentColor; fill-opacity:.13; stroke:none; }
 svg .hit { fill:transparent; }
 svg g:hover > .hit { fill:currentColor; fill-opacity:.25; }
 svg .gone { fill:var(--bad); font-weight:700; }

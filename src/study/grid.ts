@@ -1,0 +1,208 @@
+/**
+ * A grid of training runs in one folder. Each run is a directory as `preftune train` makes it; a finished one is known by
+ * its mark and kept, a failed one is tried again at the next start, and what fails does not stop the others.
+ */
+import { existsSync, mkdirSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { ConfigError, messageOf } from "../base/errors.ts";
+import { fileFailure } from "../base/file-io.ts";
+import { readJsonFile, sha256 } from "../base/files.ts";
+import { listCheckpoints } from "../runs/checkpoints.ts";
+import { stringifyNumbers } from "../runs/json-numbers.ts";
+import { formatDuration } from "../runs/number-text.ts";
+import type { ProgressStream } from "../runs/progress.ts";
+import { isRun, runPaths } from "../runs/run-directory.ts";
+import type { RunTask } from "./run-cell.ts";
+import { runInProcess } from "./run-process.ts";
+
+/** Values of a configuration. */
+export type Values = Readonly<Record<string, unknown>>;
+
+/** One run of a grid. */
+export interface Cell {
+  /** Name of its directory. */
+  id: string;
+  /** What is compared: the runs of one condition differ in their seed. */
+  condition: string;
+  seed: number;
+  /** A configuration file that the values come on top of; null for none. */
+  file: string | null;
+  /** What all cells share. */
+  values: Values;
+  /** What the condition says, on top of all. */
+  changes: Values;
+  /** Also measure how the gradients of the pairs' answers are coupled, see `coupling.ts`. */
+  measuresCoupling: boolean;
+}
+
+/** How a run ended; `reason` is null when it came to its end. */
+export interface CellOutcome {
+  cell: Cell;
+  reason: string | null;
+}
+
+/** Where things are in a grid's folder. */
+export interface GridPlaces {
+  dir: string;
+  run(id: string): string;
+  /** Held-out pairs under the model a cell begins with. */
+  before(cell: Cell): string;
+}
+
+/** How the grid is run. */
+export interface GridOptions {
+  /** Runs at a time. */
+  jobs: number;
+  out: ProgressStream;
+}
+
+/** The layout of the folder `dir`. */
+export function gridPlaces(dir: string): GridPlaces {
+  return {
+    dir,
+    run: (id) => join(dir, "runs", id),
+    before: (cell) => join(dir, "before", `${digest(startValues(cell)).slice(0, 16)}.jsonl`),
+  };
+}
+
+/** A name that can stand in a path. */
+export function cellId(condition: string, seed: number): string {
+  const plain = condition.toLowerCase().replace(/[^a-z0-9.]+/g, "-").replace(/^-+|-+$/g, "");
+  return `${plain.slice(0, 80)}-s${seed}`;
+}
+
+/**
+ * Runs all cells that are not finished, and gives the outcome of each in the cells' order.
+ *
+ * @throws {ConfigError} if two cells have one name, or a directory holds a finished run with other values
+ */
+export async function runGrid(
+  cells: readonly Cell[],
+  places: GridPlaces,
+  { jobs, out }: GridOptions,
+): Promise<CellOutcome[]> {
+  const ids = new Set(cells.map(({ id }) => id));
+  if (ids.size < cells.length) throw new ConfigError("two runs of the grid have the same name");
+  const outcomes = new Map<string, CellOutcome>();
+  for (const cell of cells) if (isFinished(cell, places)) outcomes.set(cell.id, { cell, reason: null });
+  makeDirectory(join(places.dir, "runs"));
+  makeDirectory(join(places.dir, "before"));
+  const waiting = cells.filter(({ id }) => !outcomes.has(id));
+  const progress = new GridProgress(waiting.length, cells.length, out);
+  const worker = async (): Promise<void> => {
+    for (let cell = waiting.shift(); cell !== undefined; cell = waiting.shift()) {
+      const began = performance.now();
+      const reason = await runCell(cell, places);
+      outcomes.set(cell.id, { cell, reason });
+      progress.done(cell, reason, (performance.now() - began) / 1000);
+    }
+  };
+  await Promise.all(Array.from({ length: Math.max(1, Math.min(jobs, waiting.length)) }, worker));
+  return cells.map((cell) => outcomes.get(cell.id) as CellOutcome);
+}
+
+/**
+ * Values as words of a command line: they then outrank a file's, and keys of the file that they make useless are no
+ * mistake of it.
+ */
+export function wordsOf(values: Values): [string, string][] {
+  return Object.entries(values).map(([key, value]) => [
+    key,
+    typeof value === "object" ? JSON.stringify(value) : String(value),
+  ]);
+}
+
+/** Null, or why the run failed. */
+async function runCell(cell: Cell, places: GridPlaces): Promise<string | null> {
+  const dir = places.run(cell.id);
+  const task: RunTask = {
+    config: {
+      ...(cell.file === null ? {} : { file: cell.file }),
+      values: {
+        ...cell.values,
+        seed: cell.seed,
+        output_dir: dir,
+        // a run that was cut off goes on where it has a checkpoint; without one it leaves nothing to go on from
+        ...(hasCheckpoint(dir) ? { resume_from_checkpoint: "latest" } : {}),
+      },
+      overrides: wordsOf(cell.changes),
+    },
+    before: places.before(cell),
+    mark: markPath(dir),
+    digest: digest(cell),
+    measuresCoupling: cell.measuresCoupling,
+  };
+  try {
+    if (isRun(dir) && !hasCheckpoint(dir)) rmSync(dir, { recursive: true });
+    await runInProcess(task);
+    return null;
+  } catch (error) {
+    return messageOf(error);
+  }
+}
+
+function hasCheckpoint(dir: string): boolean {
+  return isRun(dir) && listCheckpoints(runPaths(dir).checkpoints).length > 0;
+}
+
+/** The mark of a finished run. */
+function markPath(dir: string): string {
+  return join(dir, "measured.json");
+}
+
+function isFinished(cell: Cell, places: GridPlaces): boolean {
+  const path = markPath(places.run(cell.id));
+  if (!existsSync(path)) return false;
+  const mark = readJsonFile(path) as { digest?: unknown } | null;
+  if (mark?.digest === digest(cell)) return true;
+  throw new ConfigError(
+    `${places.run(cell.id)}: holds a finished run with other values than asked for now. Nothing was changed: give another --output.`,
+  );
+}
+
+/** What decides how a cell's first model scores the held-out pairs. */
+function startValues({ file, values, changes }: Cell): unknown {
+  const keys = ["model_name_or_path", "adapter_name_or_path", "use_peft", "train_data", "eval_data", "eval_fraction"];
+  const rows = ["columns", "max_train_rows", "max_eval_rows", "max_length", "overflow", "invalid_rows", "dtype", "device"];
+  const text = ["chat_template", "enable_thinking", "per_device_eval_batch_size", "threads"];
+  const all: Values = { ...values, ...changes };
+  return [file, Object.fromEntries([...keys, ...rows, ...text].map((key) => [key, all[key] ?? null]))];
+}
+
+function digest(value: unknown): string {
+  return sha256(stringifyNumbers(value));
+}
+
+function makeDirectory(path: string): void {
+  try {
+    mkdirSync(path, { recursive: true });
+  } catch (cause) {
+    throw fileFailure({ action: "make directory", path, cause });
+  }
+}
+
+/** A line for each run that ends, with the time that is left. */
+class GridProgress {
+  readonly #out: ProgressStream;
+  readonly #todo: number;
+  readonly #all: number;
+  readonly #began: number = performance.now();
+  #done = 0;
+
+  constructor(todo: number, all: number, out: ProgressStream) {
+    this.#out = out;
+    this.#todo = todo;
+    this.#all = all;
+    const kept = all - todo;
+    if (kept > 0) out.write(`${kept} of ${all} runs are finished already\n`);
+  }
+
+  done({ id }: Cell, reason: string | null, seconds: number): void {
+    this.#done += 1;
+    const left = ((performance.now() - this.#began) / 1000 / this.#done) * (this.#todo - this.#done);
+    const at = this.#all - this.#todo + this.#done;
+    const how = reason === null ? formatDuration(seconds) : `failed: ${reason.split("\n")[0]}`;
+    const rest = this.#done < this.#todo ? `, ${formatDuration(left)} left` : "";
+    this.#out.write(`[${at}/${this.#all}] ${id}: ${how}${rest}\n`);
+  }
+}
