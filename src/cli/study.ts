@@ -12,6 +12,8 @@ interface Words {
   model?: string;
   data?: string;
   evalData?: string;
+  otherData?: string;
+  otherEvalData?: string;
   seeds?: number;
   budget: Budget;
   output?: string;
@@ -30,6 +32,8 @@ export function addStudyCommand(preftune: Command): void {
     .option("--model <dir>", "model to train, with LoRA; default: the quick start's, made first")
     .option("--data <file>", "preference rows to train on")
     .option("--eval-data <file>", "preference rows to measure on")
+    .option("--other-data <file>", "transfer: the second preference set")
+    .option("--other-eval-data <file>", "transfer: its rows to measure on")
     .option("--seeds <count>", "training seeds; default: the study's own number", wholeNumber(1))
     .addOption(
       new Option("--budget <size>", "quick: minutes on two cores with the quick start's model")
@@ -53,6 +57,8 @@ async function run(name: StudyName, overrides: string[], words: Words): Promise<
     model: words.model ?? null,
     data: words.data ?? null,
     evalData: words.evalData ?? null,
+    otherData: words.otherData ?? null,
+    otherEvalData: words.otherEvalData ?? null,
     overrides: pairsOf(overrides),
     jobs: words.jobs ?? null,
     cores: availableParallelism(),

@@ -5,7 +5,7 @@ import { type Html, html } from "./report-html.ts";
 /** One line of a chart. */
 export interface Series {
   name: string;
-  /** Colour 1–6 of the style sheet. */
+  /** Colour 1–7 of the style sheet. */
   colour: number;
   /** [x, y], x ascending; y may be NaN or infinite. */
   points: readonly (readonly [number, number])[];

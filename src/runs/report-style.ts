@@ -4,11 +4,11 @@
 export const REPORT_STYLE: string = `
 :root { color-scheme: light dark; --bg:#fbfbfa; --card:#ffffff; --text:#1c2024; --soft:#5d666f; --line:#dfe2e5;
   --grid:#e9ebed; --note:#fff4e0; --note-line:#e2a336; --good:#0f7b5f; --bad:#b3261e;
-  --c1:#0b62c4; --c2:#c8500a; --c3:#0f7b5f; --c4:#8b3fb8; --c5:#8a6d00; --c6:#5b6472; }
+  --c1:#0b62c4; --c2:#c8500a; --c3:#0f7b5f; --c4:#8b3fb8; --c5:#8a6d00; --c6:#5b6472; --c7:#b0206a; }
 @media (prefers-color-scheme: dark) {
   :root { --bg:#14171a; --card:#1c2024; --text:#e9ecef; --soft:#a3adb7; --line:#343b42; --grid:#2a3036;
     --note:#33291a; --note-line:#b98a3a; --good:#4fd1a8; --bad:#ff8a80;
-    --c1:#6cb0ff; --c2:#ff9d66; --c3:#4fd1a8; --c4:#d39bf5; --c5:#e3c04b; --c6:#a7b0bb; } }
+    --c1:#6cb0ff; --c2:#ff9d66; --c3:#4fd1a8; --c4:#d39bf5; --c5:#e3c04b; --c6:#a7b0bb; --c7:#ff8fbf; } }
 * { box-sizing: border-box; }
 html { -webkit-text-size-adjust: 100%; }
 body { margin:0; background:var(--bg); color:var(--text); font:16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
@@ -45,7 +45,7 @@ svg .hit { fill:transparent; }
 svg g:hover > .hit { fill:currentColor; fill-opacity:.25; }
 svg .gone { fill:var(--bad); font-weight:700; }
 .c1 { color:var(--c1); } .c2 { color:var(--c2); } .c3 { color:var(--c3); }
-.c4 { color:var(--c4); } .c5 { color:var(--c5); } .c6 { color:var(--c6); }
+.c4 { color:var(--c4); } .c5 { color:var(--c5); } .c6 { color:var(--c6); } .c7 { color:var(--c7); }
 .line, .dot { stroke:currentColor; } .dot { fill:var(--card); stroke-width:1.6; } .dot.full { fill:currentColor; }
 .scroll { overflow-x:auto; border:1px solid var(--line); border-radius:10px; background:var(--card); }
 table { border-collapse:collapse; width:100%; font-size:.9rem; font-variant-numeric:tabular-nums; }
@@ -55,6 +55,7 @@ thead th, thead .number { white-space:normal; }
 thead th { color:var(--soft); font-weight:600; font-size:.82rem; vertical-align:bottom; border-bottom:1px solid var(--line); overflow-wrap:normal; }
 tbody th { font-weight:600; overflow-wrap:break-word; }
 .number { text-align:right; white-space:nowrap; }
+.interval { overflow-wrap:normal; }
 .wide { min-width:560px; }
 .facts th { width:34%; }
 .bad { border-left-color:var(--bad); }

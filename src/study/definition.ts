@@ -4,7 +4,7 @@ import type { Chart } from "../runs/report-chart.ts";
 import type { Interval } from "./bootstrap.ts";
 import type { FigureName } from "./figures.ts";
 import type { Values } from "./grid.ts";
-import type { Budget } from "./ground.ts";
+import type { Budget, PairSet } from "./ground.ts";
 import type { IntervalChart } from "./interval-chart.ts";
 import type { MeasuredCondition } from "./measured.ts";
 import type { ScatterChart } from "./scatter-chart.ts";
@@ -15,6 +15,8 @@ export interface Condition {
   changes: Values;
   /** Also measure the coupling of gradients. */
   measuresCoupling?: boolean;
+  /** Left out of the tables and charts that all studies have: one of many that only sections look at. */
+  isHidden?: boolean;
 }
 
 /** The results by condition, in order. */
@@ -52,14 +54,16 @@ export interface StudyDefinition {
   question: string;
   /** Columns of its table, the most telling first. */
   figures: readonly FigureName[];
-  /** The condition that the others are compared with; null where there is none. */
-  reference: string | null;
+  /** The condition that another is compared with; null where there is none. */
+  referenceOf(condition: string): string | null;
   /** Evaluations during training besides those at the start and the end. */
   evaluations: "few" | "some" | "every step";
   /** Whether the models' answers are sampled. */
   needsAnswers: boolean;
+  /** Whether it compares two preference sets. */
+  needsTwoSets?: boolean;
   /** Training seeds when not said otherwise. */
   seeds: Readonly<Record<Budget, number>>;
-  conditions(budget: Budget): Condition[];
+  conditions(asked: { budget: Budget; sets: readonly PairSet[] }): Condition[];
   sections(measured: Measured): Section[];
 }

@@ -1,5 +1,6 @@
 /** Figures of a condition, or of the difference between two, with their intervals. */
 import { type BootstrapOptions, bootstrap, type Interval } from "./bootstrap.ts";
+import { chiSquareQuantile } from "./normal.ts";
 
 /** A value for each seed (row) and held-out pair (column); the same pairs in each row. NaN where there is none. */
 export type PairTable = readonly Float64Array[];
@@ -47,6 +48,22 @@ export function quantileInterval(
   );
   all.sort((a, b) => a.value - b.value);
   return bootstrap(({ seeds, pairs }) => weightedQuantile(all, p, { seeds, pairs }), size, options);
+}
+
+/**
+ * The standard deviation between seeds, with the interval of normal theory: s √((n − 1)/χ²).
+ *
+ * @param means - one for each seed
+ * @param pairs - how many pairs each is a mean of, to be told
+ */
+export function spreadInterval(means: readonly number[], pairs: number, level: number = 0.95): Interval {
+  const n = means.length;
+  const mean = means.reduce((a, b) => a + b, 0) / n;
+  const squares = means.reduce((sum, x) => sum + (x - mean) ** 2, 0);
+  const known = { seeds: n, pairs };
+  if (n < 2) return { value: Number.NaN, low: Number.NaN, high: Number.NaN, ...known };
+  const at = (p: number): number => Math.sqrt(squares / chiSquareQuantile(p, n - 1));
+  return { value: Math.sqrt(squares / (n - 1)), low: at((1 + level) / 2), high: at((1 - level) / 2), ...known };
 }
 
 function sizeOf(table: PairTable): { seeds: number; pairs: number } {

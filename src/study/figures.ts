@@ -5,8 +5,8 @@ import type { Interval } from "./bootstrap.ts";
 import { differenceInterval, meanInterval, type PairTable, quantileInterval } from "./estimates.ts";
 import type { HeldOutPair, MeasuredCondition, MeasuredRun } from "./measured.ts";
 
-/** How a figure is written: nats per token, or a share of pairs or answers. */
-export type FigureUnit = "nats/token" | "share";
+/** How a figure is written: nats per token, nats, or a share of pairs or answers. */
+export type FigureUnit = "nats/token" | "nats" | "share";
 
 /** A figure of one run, by pair. */
 export interface Figure {
@@ -43,6 +43,7 @@ export type FigureName =
   | "margin"
   | "chosen_down"
   | "both_down"
+  | "preference_loss"
   | "distinct_2"
   | "self_bleu"
   | "repetition"
@@ -81,6 +82,11 @@ export const FIGURES: Readonly<Record<FigureName, Figure>> = {
     title: "both below their start",
     unit: "share",
     perPair: ofPairs((then, now) => Number(now.chosen < then.chosen && now.rejected < then.rejected)),
+  },
+  preference_loss: {
+    title: "−log σ(Δ)",
+    unit: "nats",
+    perPair: ofPairs((_, now) => Math.log1p(Math.exp(now.rejected - now.chosen))),
   },
   distinct_2: { title: "distinct-2 of answers", unit: "share", perPair: ofAnswers("distinct_2") },
   self_bleu: { title: "self-BLEU of answers", unit: "share", perPair: ofAnswers("self_bleu") },

@@ -1,10 +1,11 @@
 /** What a study trains and on what: the quick start's data and SFT model, made in the study's folder, or the user's own. */
 import { existsSync, mkdirSync, rmSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { ConfigError } from "../base/errors.ts";
 import { writeFileAtomic } from "../base/files.ts";
 import { deriveSeed } from "../base/random.ts";
-import { jsonLines, makeData, tokenizerText } from "../quickstart/data.ts";
+import { jsonLines, makeData, type PreferenceRow, tokenizerText } from "../quickstart/data.ts";
+import type { Flaw } from "../quickstart/flaws.ts";
 import { fullSize, type QuickstartSize } from "../quickstart/sizes.ts";
 import { runInProcess } from "../quickstart/stage-process.ts";
 import { givenByCommandLine } from "../runs/config-source.ts";
@@ -22,6 +23,9 @@ export interface GroundOptions {
   model: string | null;
   data: string | null;
   evalData: string | null;
+  /** A second preference set, for the study that compares two. */
+  otherData: string | null;
+  otherEvalData: string | null;
   /** Words of the command line, `--key value`. */
   overrides: readonly (readonly [string, string])[];
   /** Runs at a time; null for as many as fit. */
@@ -30,12 +34,20 @@ export interface GroundOptions {
   out: ProgressStream;
 }
 
+/** One of two preference sets, as values of a configuration. */
+export interface PairSet {
+  name: string;
+  values: Values;
+}
+
 /** What every run of a study shares. */
 export interface Ground {
   file: string | null;
   values: Values;
   /** For studies that look at what the models answer: the run's own watch samples it. */
   watch: Values;
+  /** Two preference sets, for the study that compares such; empty where there is only one. */
+  sets: readonly PairSet[];
   /** Runs at a time. */
   jobs: number;
   /** A sentence for the report. */
@@ -66,6 +78,7 @@ export async function makeGround(dir: string, options: GroundOptions): Promise<G
       file: join(recipes, "quickstart.yaml"),
       values: { ...values, ...generated[options.budget], ...typed },
       watch: answered[options.budget],
+      sets: ["form", "content"].map((name) => ({ name, values: setFiles(dir, name) })),
       jobs: options.jobs ?? options.cores,
       said: "On the quick start's generated data and its SFT model of half a million weights, trained in full.",
     };
@@ -73,7 +86,8 @@ export async function makeGround(dir: string, options: GroundOptions): Promise<G
   return ownGround(options, typed);
 }
 
-function ownGround({ config, model, data, evalData, budget, jobs, cores }: GroundOptions, typed: Values): Ground {
+function ownGround(options: GroundOptions, typed: Values): Ground {
+  const { config, model, data, evalData, budget, jobs, cores } = options;
   if (config === null && (model === null || data === null || evalData === null)) {
     throw new ConfigError(
       "expected --model DIR, --data FILE and --eval-data FILE together, or a configuration that names them with --config; " +
@@ -94,9 +108,26 @@ function ownGround({ config, model, data, evalData, budget, jobs, cores }: Groun
       ...typed,
     },
     watch: answered[budget],
+    sets: ownSets(options),
     jobs: atOnce,
     said: config === null ? `On ${data} and ${model}, with LoRA as in recipes/smollm2-135m.yaml.` : `As ${config} says.`,
   };
+}
+
+function ownSets({ data, evalData, otherData, otherEvalData }: GroundOptions): PairSet[] {
+  if (data === null || evalData === null || otherData === null || otherEvalData === null) return [];
+  return [
+    { name: basename(data).replace(/\..*$/, ""), values: { train_data: data, eval_data: evalData } },
+    { name: basename(otherData).replace(/\..*$/, ""), values: { train_data: otherData, eval_data: otherEvalData } },
+  ];
+}
+
+/** Flaws of form; the others are of content. The quick start's pairs are two preference sets by them. */
+const formFlaws: ReadonlySet<Flaw> = new Set(["one line", "no number", "no end", "repeated"]);
+
+function setFiles(dir: string, name: string): { train_data: string; eval_data: string } {
+  const place = (part: string): string => join(dir, "ground", `${name}.${part}.jsonl`);
+  return { train_data: place("train"), eval_data: place("eval") };
 }
 
 /**
@@ -117,6 +148,13 @@ export async function generatedGround(dir: string, size: QuickstartSize, out: Pr
     writeFileAtomic(files.train_data, jsonLines(data.train));
     writeFileAtomic(files.eval_data, jsonLines(data.evaluation));
     writeFileAtomic(files.sft, jsonLines(data.sft));
+    for (const name of ["form", "content"]) {
+      const own = (rows: readonly PreferenceRow[]): string =>
+        jsonLines(rows.filter(({ flaw }) => formFlaws.has(flaw) === (name === "form")));
+      const { train_data, eval_data } = setFiles(dir, name);
+      writeFileAtomic(train_data, own(data.train));
+      writeFileAtomic(eval_data, own(data.evaluation));
+    }
     const values = {
       ...size.sft,
       output_dir: sft,

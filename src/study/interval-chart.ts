@@ -21,7 +21,7 @@ export interface IntervalChart {
 
 const width = 440;
 const side = 14;
-const rowHeight = 34;
+const rowHeight = 38;
 const top = 6;
 
 /** The chart as a figure. Each row has its name above its line; the dashed line is 0. */
@@ -30,6 +30,7 @@ export function intervalChartHtml({ title, unit, rows, note }: IntervalChart): H
   if (shown.length === 0) return html``;
   const ends = shown.flatMap(({ interval }) => [interval.low, interval.high, interval.value]).filter(Number.isFinite);
   let [min, max] = [Math.min(...ends), Math.max(...ends)];
+  // room for the dot at the end
   const room = max === min ? Math.abs(max) * 0.1 || 1 : (max - min) * 0.06;
   [min, max] = [min - room, max + room];
   const x = (value: number): number => round(side + ((value - min) / (max - min)) * (width - 2 * side));
@@ -51,7 +52,7 @@ ${ticks}${lines}
 
 function rowHtml({ name, interval }: IntervalRow, y: number, x: (value: number) => number): Html {
   const { value, low, high, seeds, pairs } = interval;
-  const at = y + 24;
+  const at = y + 26;
   const hasEnds = Number.isFinite(low) && Number.isFinite(high);
   const line = hasEnds
     ? html`<path class="line" d="M${x(low)} ${at}H${x(high)}M${x(low)} ${at - 4}V${at + 4}M${x(high)} ${at - 4}V${at + 4}"/>`

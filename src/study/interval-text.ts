@@ -3,11 +3,12 @@ import type { Interval } from "./bootstrap.ts";
 import type { FigureUnit } from "./figures.ts";
 
 /** "+0.203 [+0.159, +0.252]" for changes, "0.86 [0.80, 0.91]" for shares; "–" where there is none. */
-export function intervalText({ value, low, high }: Interval, unit: FigureUnit, isSigned: boolean = unit !== "share"): string {
+export function intervalText({ value, low, high }: Interval, unit: FigureUnit, isSigned: boolean = unit === "nats/token"): string {
   if (!Number.isFinite(value)) return "–";
   const digits = unit === "share" ? 2 : 3;
   const one = (x: number): string => numberText(x, digits, isSigned);
-  return `${one(value)} [${one(low)}, ${one(high)}]`;
+  // it may wrap before the bracket, not inside
+  return `${one(value)} [${one(low)},\u00a0${one(high)}]`;
 }
 
 /** What the interval rests on: "3 × 160". */

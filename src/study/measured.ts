@@ -3,10 +3,11 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { FormatError } from "../base/errors.ts";
 import { readJsonFile } from "../base/files.ts";
-import { type EvaluationRecord, readEvaluations } from "../runs/evaluation-records.ts";
+import type { EvaluationRecord } from "../runs/evaluation-records.ts";
 import { readJsonLines } from "../runs/json-lines.ts";
-import { type MetricRow, readMetrics } from "../runs/metrics.ts";
-import { runPaths } from "../runs/run-directory.ts";
+import type { MetricRow } from "../runs/metrics.ts";
+import { type ObjectiveSettings, resolveObjective } from "../runs/objective-config.ts";
+import { openRun } from "../runs/run-directory.ts";
 import type { Cell, CellOutcome, GridPlaces } from "./grid.ts";
 
 /** One held-out pair under one model. Log-probs are of the answer's tokens, nats. */
@@ -20,6 +21,8 @@ export interface HeldOutPair {
 /** A run that came to its end. */
 export interface MeasuredRun {
   cell: Cell;
+  /** What it was trained with, presets filled in. */
+  settings: ObjectiveSettings;
   before: readonly HeldOutPair[];
   after: readonly HeldOutPair[];
   metrics: readonly MetricRow[];
@@ -59,7 +62,7 @@ export function readMeasured(
 }
 
 function readRun(places: GridPlaces, cell: Cell): MeasuredRun {
-  const paths = runPaths(places.run(cell.id));
+  const { paths, config, metrics, evaluations } = openRun(places.run(cell.id));
   const before = readPairs(places.before(cell));
   const after = readPairs(join(paths.dir, MEASURED_FILES.heldOut));
   const name = ({ file, line }: HeldOutPair): string => `${file}:${line}`;
@@ -72,10 +75,11 @@ function readRun(places: GridPlaces, cell: Cell): MeasuredRun {
   const coupling = join(paths.dir, MEASURED_FILES.coupling);
   return {
     cell,
+    settings: resolveObjective(config),
     before,
     after,
-    metrics: readMetrics(paths.metrics),
-    evaluations: readEvaluations(paths.evaluations),
+    metrics,
+    evaluations,
     coupling: existsSync(coupling) ? readJsonFile(coupling) : null,
   };
 }

@@ -1,4 +1,4 @@
-/** The standard normal distribution: its cumulative distribution and its quantiles. */
+/** The standard normal distribution and χ²: cumulative distributions and quantiles. */
 
 /**
  * P(Z ≤ x) for a standard normal Z.
@@ -46,4 +46,35 @@ function tailFraction(x: number): number {
   let fraction = x;
   for (let n = 60; n >= 1; n--) fraction = x + n / fraction;
   return fraction;
+}
+
+/** P(χ² ≤ x) with `degrees` degrees of freedom, by the series of the incomplete gamma function. */
+export function chiSquareCdf(x: number, degrees: number): number {
+  if (!(x > 0)) return 0;
+  const a = degrees / 2;
+  let term = 1 / a;
+  let sum = term;
+  for (let n = 1; term > 1e-17 * sum; n++) {
+    term *= x / 2 / (a + n);
+    sum += term;
+  }
+  return Math.min(1, sum * Math.exp(a * Math.log(x / 2) - x / 2 - logGammaOfHalf(degrees)));
+}
+
+/** The x with P(χ² ≤ x) = `p`. */
+export function chiSquareQuantile(p: number, degrees: number): number {
+  let [low, high] = [0, 10 * degrees + 100];
+  for (let i = 0; i < 100; i++) {
+    const middle = (low + high) / 2;
+    if (chiSquareCdf(middle, degrees) < p) low = middle;
+    else high = middle;
+  }
+  return (low + high) / 2;
+}
+
+/** log Γ(degrees / 2), by Γ(x + 1) = x Γ(x) from Γ(1) = 1 and Γ(1/2) = √π. */
+function logGammaOfHalf(degrees: number): number {
+  let sum = degrees % 2 === 0 ? 0 : 0.5 * Math.log(Math.PI);
+  for (let x = degrees % 2 === 0 ? 1 : 0.5; x < degrees / 2; x++) sum += Math.log(x);
+  return sum;
 }

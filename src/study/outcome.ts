@@ -32,7 +32,7 @@ export interface OutcomeParts {
   conditions: readonly Condition[];
   measured: Measured;
   figures: readonly FigureName[];
-  reference: string | null;
+  referenceOf(condition: string): string | null;
   sections: readonly Section[];
 }
 
@@ -72,7 +72,14 @@ function lines(rows: readonly unknown[]): string {
   return rows.map((row) => `${stringifyNumbers(row)}\n`).join("");
 }
 
-function mainRows({ measured, figures }: OutcomeParts): ResultRow[] {
+/** The conditions that the tables show. */
+function shownOf({ measured, conditions }: OutcomeParts): MeasuredCondition[] {
+  const hidden = new Set(conditions.filter(({ isHidden }) => isHidden === true).map(({ name }) => name));
+  return [...measured.values()].filter(({ name }) => !hidden.has(name));
+}
+
+function mainRows(parts: OutcomeParts): ResultRow[] {
+  const { measured, figures } = parts;
   return [...measured.values()].flatMap((one) =>
     figures.map((figure) => ({
       condition: one.name,
@@ -83,20 +90,24 @@ function mainRows({ measured, figures }: OutcomeParts): ResultRow[] {
   );
 }
 
-function differenceRows({ measured, figures, reference }: OutcomeParts): ResultRow[] {
-  const base = reference === null ? undefined : measured.get(reference);
-  if (base === undefined || reference === null) return [];
-  return [...measured.values()]
-    .filter((one) => one !== base)
-    .flatMap((one) =>
-      figures.map((figure) => ({
-        condition: one.name,
-        minus: reference,
-        figure,
-        unit: FIGURES[figure].unit,
-        interval: estimateDifference(one, base, figure),
-      })),
-    );
+/** Each condition that is compared with another, and that other. */
+function compared(parts: OutcomeParts): { one: MeasuredCondition; base: MeasuredCondition }[] {
+  return shownOf(parts).flatMap((one) => {
+    const base = parts.measured.get(parts.referenceOf(one.name) ?? "");
+    return base === undefined || base === one ? [] : [{ one, base }];
+  });
+}
+
+function differenceRows(parts: OutcomeParts): ResultRow[] {
+  return compared(parts).flatMap(({ one, base }) =>
+    parts.figures.map((figure) => ({
+      condition: one.name,
+      minus: base.name,
+      figure,
+      unit: FIGURES[figure].unit,
+      interval: estimateDifference(one, base, figure),
+    })),
+  );
 }
 
 function resultLine({ interval, ...row }: ResultRow): unknown {
@@ -121,7 +132,7 @@ function meanOf(values: Float64Array | undefined): number {
 function terminalTable(parts: OutcomeParts): string {
   const shown = parts.figures.slice(0, figuresInTerminal);
   const headings = shown.map((figure) => FIGURES[figure].title.replace(/ (?=\S+$)/, "\n"));
-  const rows = [...parts.measured.values()].map((one) => [
+  const rows = shownOf(parts).map((one) => [
     one.name,
     ...shown.map((figure) => intervalText(estimate(one, figure), FIGURES[figure].unit)),
     counted(one, parts.figures[0]),
@@ -166,10 +177,11 @@ function failedNote(failed: readonly CellOutcome[]): Html {
   return html`<div class="note bad"><b>${failed.length} runs failed.</b> The figures are of the others.<ul>${items}</ul></div>`;
 }
 
-function mainTable({ measured, figures }: OutcomeParts): ReportTable {
+function mainTable(parts: OutcomeParts): ReportTable {
+  const { figures } = parts;
   return {
     columns: ["", ...figures.map((figure) => FIGURES[figure].title), "seeds × pairs"],
-    rows: [...measured.values()].map((one) => [
+    rows: shownOf(parts).map((one) => [
       one.name,
       ...figures.map((figure) => intervalText(estimate(one, figure), FIGURES[figure].unit)),
       counted(one, figures[0]),
@@ -178,24 +190,23 @@ function mainTable({ measured, figures }: OutcomeParts): ReportTable {
 }
 
 function differenceHtml(parts: OutcomeParts): Html {
-  const { measured, figures, reference } = parts;
-  const base = reference === null ? undefined : measured.get(reference);
-  if (base === undefined || measured.size < 2) return html``;
-  const rows = [...measured.values()]
-    .filter((one) => one !== base)
-    .map((one) => [
-      one.name,
-      ...figures.map((figure) => intervalText(estimateDifference(one, base, figure), FIGURES[figure].unit, true)),
-    ]);
+  const { figures } = parts;
+  const pairs = compared(parts);
+  if (pairs.length === 0) return html``;
+  const bases = new Set(pairs.map(({ base }) => base.name));
+  const rows = pairs.map(({ one, base }) => [
+    bases.size === 1 ? one.name : `${one.name} − ${base.name}`,
+    ...figures.map((figure) => intervalText(estimateDifference(one, base, figure), FIGURES[figure].unit, true)),
+  ]);
   const table = { columns: ["", ...figures.map((figure) => FIGURES[figure].title)], rows };
-  return html`<section><h2>Difference to ${base.name}</h2><p>Pair by pair, over the seeds that both have: what the pairs share drops out, so these intervals are the ones to compare by.</p>${tableHtml(table)}</section>`;
+  return html`<section><h2>${bases.size === 1 ? `Difference to ${[...bases][0]}` : "Differences"}</h2><p>Pair by pair, over the seeds that both have: what the pairs share drops out, so these intervals are the ones to compare by.</p>${tableHtml(table)}</section>`;
 }
 
-function figureCharts({ measured, figures }: OutcomeParts): IntervalChart[] {
-  return figures.map((figure) => ({
+function figureCharts(parts: OutcomeParts): IntervalChart[] {
+  return parts.figures.map((figure) => ({
     title: FIGURES[figure].title,
     unit: FIGURES[figure].unit,
-    rows: [...measured.values()].map((one) => ({ name: one.name, interval: estimate(one, figure) })),
+    rows: shownOf(parts).map((one) => ({ name: one.name, interval: estimate(one, figure) })),
   }));
 }
 

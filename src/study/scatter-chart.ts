@@ -9,7 +9,7 @@ export interface ScatterPoint {
   name: string;
   /** What stands beside the point. */
   mark: string;
-  /** Colour 1–6 of the style sheet. */
+  /** Colour 1–7 of the style sheet. */
   colour: number;
   x: Interval;
   y: Interval;

@@ -42,7 +42,12 @@ export async function study(options: StudyOptions): Promise<WrittenOutcome> {
   try {
     const ground = await makeGround(options.output, options);
     const count = options.seeds ?? definition.seeds[options.budget];
-    const conditions = definition.conditions(options.budget);
+    if (definition.needsTwoSets === true && ground.sets.length < 2) {
+      throw new ConfigError(
+        `${options.name} compares two preference sets: give --data, --eval-data, --other-data and --other-eval-data.`,
+      );
+    }
+    const conditions = definition.conditions({ budget: options.budget, sets: ground.sets });
     const shared: Values = {
       ...ground.values,
       ...cadence[definition.evaluations],
@@ -53,7 +58,7 @@ export async function study(options: StudyOptions): Promise<WrittenOutcome> {
     const places = gridPlaces(options.output);
     const outcomes = await runGrid(cells, places, { jobs: ground.jobs, out: options.out });
     const measured = readMeasured(places, outcomes);
-    const { title, question, figures, reference } = definition;
+    const { title, question, figures } = definition;
     return writeOutcome({
       dir: options.output,
       text: { title, question, said: ground.said, command: options.command },
@@ -61,7 +66,7 @@ export async function study(options: StudyOptions): Promise<WrittenOutcome> {
       conditions,
       measured,
       figures,
-      reference,
+      referenceOf: definition.referenceOf,
       sections: definition.sections(measured),
     });
   } finally {

@@ -1,7 +1,7 @@
 /** Does the anchor keep the chosen answer's likelihood from falling? SLIME with and without it, DPO and SimPO. */
-import type { Chart, Series } from "../../runs/report-chart.ts";
 import type { Condition, Measured, Section, StudyDefinition } from "../definition.ts";
-import { courseOf, estimate } from "../figures.ts";
+import { courseChart } from "../course-chart.ts";
+import { estimate } from "../figures.ts";
 import { intervalText } from "../interval-text.ts";
 
 /** The study. */
@@ -10,7 +10,7 @@ export const anchoring: StudyDefinition = {
   question:
     "SLIME's authors say that its anchor (weight λw on the chosen answer's mean log-likelihood) prevents the unlearning that DPO and SimPO show.",
   figures: ["chosen_change", "chosen_down", "margin_change", "rejected_change", "both_down", "accuracy"],
-  reference: "SLIME script",
+  referenceOf: (name) => (name === "SLIME script" ? null : "SLIME script"),
   evaluations: "some",
   needsAnswers: false,
   seeds: { quick: 3, full: 6 },
@@ -35,28 +35,18 @@ function courses(measured: Measured): Section {
     title: "Over training",
     note: "Held-out pairs; the area is the 95 % interval.",
     courses: [
-      courseChart(measured, "Chosen log-likelihood since the start", "nats/token", (chosen) => chosen, false),
-      courseChart(measured, "Pairs whose chosen answer is below its start", "share", (chosen) => Number(chosen < 0), true),
+      courseChart(measured, {
+        title: "Chosen log-likelihood since the start",
+        unit: "nats/token",
+        value: (chosen) => chosen,
+      }),
+      courseChart(measured, {
+        title: "Pairs whose chosen answer is below its start",
+        unit: "share",
+        value: (chosen) => Number(chosen < 0),
+      }),
     ],
   };
-}
-
-/** A line with its interval for each condition. */
-export function courseChart(
-  measured: Measured,
-  ...[title, unit, value, isShare]: [string, string, (chosen: number, rejected: number) => number, boolean]
-): Chart {
-  const series = [...measured.values()].map((one, i): Series => {
-    const points = courseOf(one, value, isShare);
-    return {
-      name: one.name,
-      colour: (i % 6) + 1,
-      isEval: i >= 6,
-      points: points.map(({ step, interval }) => [step, interval.value]),
-      band: points.map(({ step, interval }) => [step, interval.low, interval.high]),
-    };
-  });
-  return { title, unit, xLabel: "step", series };
 }
 
 function verdicts(measured: Measured): Section {
