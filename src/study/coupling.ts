@@ -51,8 +51,8 @@ export interface ModelCoupling {
 
 /** Pairs that are looked at: each needs a gradient of every weight that moves, three times. */
 const mostPairs = 16;
-/** The predicted change that steps are sized for, nats per token: one in which curvature hardly shows, and a large one. */
-const sizes = [0.01, 0.1] as const;
+/** The predicted change that steps are sized for, nats per token: small enough that curvature hardly shows, and ten times that. */
+const sizes = [0.001, 0.01] as const;
 
 /** Measures the model a finished run began with and the one it ended with, on its first training pairs. */
 export async function writeCoupling(resolved: ResolvedConfig, path: string): Promise<void> {
@@ -114,7 +114,9 @@ function measure(
 function pairCoupling(gradients: PairGradients, example: Example, { chosen, rejected, descent, pull }: Probe): PairCoupling {
   const norm = dot(chosen, chosen);
   const along = dot(chosen, descent);
-  const step = along === 0 ? 0 : sizes[0] / Math.abs(along);
+  // by the largest change that a move of this length could make, not by the predicted one, which may be next to nothing
+  const length = Math.sqrt(norm * dot(descent, descent));
+  const step = length === 0 ? 0 : sizes[0] / length;
   const [before = Number.NaN] = gradients.chosenMeans([example]);
   const [after = Number.NaN] = gradients.stepped(descent, step, () => gradients.chosenMeans([example]));
   return {

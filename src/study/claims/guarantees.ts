@@ -148,7 +148,7 @@ function coupling(measured: Measured): Section {
   return {
     title: "Step condition, pair by pair",
     note:
-      "Each training pair is taken alone, and a plain gradient step of the objective is made on the weights that move (the adapter's, or the last block's), sized for a change of 0.01 nats per token. " +
+      "Each training pair is taken alone, and a plain gradient step of the objective is made on the weights that move (the adapter's, or the last block's), so short that l_w can change by no more than 0.001 nats per token to first order. " +
       "ρ: ⟨∇l_w, ∇l_l⟩/‖∇l_w‖². Pull: −∂L/∂l_w, for SLIME λw + g. Drag: ρ (g − s), what the rejected answer takes from it. To first order l_w rises iff pull > drag. Intervals are over pairs.",
     tables: [
       {
