@@ -8,6 +8,7 @@ import { addMergeCommand } from "./merge.ts";
 import { addPlanCommand } from "./plan.ts";
 import { addScoreCommand } from "./score.ts";
 import { addStudyCommand } from "./study.ts";
+import { addSweepCommand } from "./sweep.ts";
 import { addTrainCommand } from "./train.ts";
 
 function program(): Command {
@@ -27,6 +28,7 @@ function program(): Command {
   addPlanCommand(preftune);
   addEvaluateCommands(preftune);
   addStudyCommand(preftune);
+  addSweepCommand(preftune);
   for (const command of [preftune, ...preftune.commands]) command.exitOverride();
   return preftune;
 }

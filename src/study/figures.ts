@@ -13,6 +13,8 @@ export interface Figure {
   /** Heading of a column. */
   title: string;
   unit: FigureUnit;
+  /** Which way is better, where one is. */
+  better: "more" | "less" | null;
   /** A value for each held-out pair or watched prompt. */
   perPair(run: MeasuredRun): Float64Array;
 }
@@ -54,45 +56,45 @@ export type FigureName =
 export const FIGURES: Readonly<Record<FigureName, Figure>> = {
   accuracy: {
     title: "held-out accuracy",
-    unit: "share",
+    unit: "share", better: "more",
     perPair: ofPairs((_, now) => Number(now.chosen > now.rejected)),
   },
   chosen_change: {
     title: "change of chosen",
-    unit: "nats/token",
+    unit: "nats/token", better: "more",
     perPair: ofPairs((then, now) => now.chosen - then.chosen),
   },
   rejected_change: {
     title: "change of rejected",
-    unit: "nats/token",
+    unit: "nats/token", better: null,
     perPair: ofPairs((then, now) => now.rejected - then.rejected),
   },
   margin_change: {
     title: "change of the margin",
-    unit: "nats/token",
+    unit: "nats/token", better: "more",
     perPair: ofPairs((then, now) => now.chosen - now.rejected - (then.chosen - then.rejected)),
   },
-  margin: { title: "margin at the end", unit: "nats/token", perPair: ofPairs((_, now) => now.chosen - now.rejected) },
+  margin: { title: "margin at the end", unit: "nats/token", better: "more", perPair: ofPairs((_, now) => now.chosen - now.rejected) },
   chosen_down: {
     title: "chosen below its start",
-    unit: "share",
+    unit: "share", better: "less",
     perPair: ofPairs((then, now) => Number(now.chosen < then.chosen)),
   },
   both_down: {
     title: "both below their start",
-    unit: "share",
+    unit: "share", better: "less",
     perPair: ofPairs((then, now) => Number(now.chosen < then.chosen && now.rejected < then.rejected)),
   },
   preference_loss: {
     title: "−log σ(Δ)",
-    unit: "nats",
+    unit: "nats", better: "less",
     perPair: ofPairs((_, now) => Math.log1p(Math.exp(now.rejected - now.chosen))),
   },
-  distinct_2: { title: "distinct-2 of answers", unit: "share", perPair: ofAnswers("distinct_2") },
-  self_bleu: { title: "self-BLEU of answers", unit: "share", perPair: ofAnswers("self_bleu") },
-  repetition: { title: "repeated runs of four", unit: "share", perPair: ofAnswers("repetition") },
-  ended_properly: { title: "ended properly", unit: "share", perPair: ofAnswers("ended_properly") },
-  malformed: { title: "malformed Markdown", unit: "share", perPair: ofAnswers("malformed") },
+  distinct_2: { title: "distinct-2 of answers", unit: "share", better: "more", perPair: ofAnswers("distinct_2") },
+  self_bleu: { title: "self-BLEU of answers", unit: "share", better: "less", perPair: ofAnswers("self_bleu") },
+  repetition: { title: "repeated runs of four", unit: "share", better: "less", perPair: ofAnswers("repetition") },
+  ended_properly: { title: "ended properly", unit: "share", better: "more", perPair: ofAnswers("ended_properly") },
+  malformed: { title: "malformed Markdown", unit: "share", better: "less", perPair: ofAnswers("malformed") },
 };
 
 /** Share of pairs that "the longer answer is the better one" gets right; equal lengths count one half. */

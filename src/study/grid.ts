@@ -29,6 +29,8 @@ export interface Cell {
   file: string | null;
   /** What all cells share. */
   values: Values;
+  /** The user's own words for all cells, on top of it. */
+  words: readonly (readonly [string, string])[];
   /** What the condition says, on top of all. */
   changes: Values;
   /** Also measure how the gradients of the pairs' answers are coupled, see `coupling.ts`. */
@@ -54,6 +56,8 @@ export interface GridOptions {
   /** Runs at a time. */
   jobs: number;
   out: ProgressStream;
+  /** Runs a task to its end. Default: in a process of its own. */
+  runTask?: (task: RunTask) => Promise<void>;
 }
 
 /** The layout of the folder `dir`. */
@@ -65,10 +69,14 @@ export function gridPlaces(dir: string): GridPlaces {
   };
 }
 
-/** A name that can stand in a path. */
+/** A name that can stand in a path; with a part of a hash where the readable part could be another condition's too. */
 export function cellId(condition: string, seed: number): string {
-  const plain = condition.toLowerCase().replace(/[^a-z0-9.]+/g, "-").replace(/^-+|-+$/g, "");
-  return `${plain.slice(0, 80)}-s${seed}`;
+  const plain = condition
+    .toLowerCase()
+    .replace(/[^a-z0-9.]+/g, "-")
+    .replace(/^-+|-+$/g, "");
+  const isClear = plain.length <= 60 && !/[-−]\d/.test(condition);
+  return `${isClear ? plain : `${plain.slice(0, 50)}-${sha256(condition).slice(0, 8)}`}-s${seed}`;
 }
 
 /**
@@ -79,7 +87,7 @@ export function cellId(condition: string, seed: number): string {
 export async function runGrid(
   cells: readonly Cell[],
   places: GridPlaces,
-  { jobs, out }: GridOptions,
+  { jobs, out, runTask = runInProcess }: GridOptions,
 ): Promise<CellOutcome[]> {
   const ids = new Set(cells.map(({ id }) => id));
   if (ids.size < cells.length) throw new ConfigError("two runs of the grid have the same name");
@@ -92,7 +100,7 @@ export async function runGrid(
   const worker = async (): Promise<void> => {
     for (let cell = waiting.shift(); cell !== undefined; cell = waiting.shift()) {
       const began = performance.now();
-      const reason = await runCell(cell, places);
+      const reason = await reasonOf(taskOf(cell, places), runTask);
       outcomes.set(cell.id, { cell, reason });
       progress.done(cell, reason, (performance.now() - began) / 1000);
     }
@@ -112,10 +120,9 @@ export function wordsOf(values: Values): [string, string][] {
   ]);
 }
 
-/** Null, or why the run failed. */
-async function runCell(cell: Cell, places: GridPlaces): Promise<string | null> {
+function taskOf(cell: Cell, places: GridPlaces): RunTask {
   const dir = places.run(cell.id);
-  const task: RunTask = {
+  return {
     config: {
       ...(cell.file === null ? {} : { file: cell.file }),
       values: {
@@ -125,16 +132,21 @@ async function runCell(cell: Cell, places: GridPlaces): Promise<string | null> {
         // a run that was cut off goes on where it has a checkpoint; without one it leaves nothing to go on from
         ...(hasCheckpoint(dir) ? { resume_from_checkpoint: "latest" } : {}),
       },
-      overrides: wordsOf(cell.changes),
+      overrides: [...cell.words, ...wordsOf(cell.changes)],
     },
+    dir,
     before: places.before(cell),
     mark: markPath(dir),
     digest: digest(cell),
     measuresCoupling: cell.measuresCoupling,
   };
+}
+
+/** Null, or why the run failed. */
+async function reasonOf(task: RunTask, runTask: (task: RunTask) => Promise<void>): Promise<string | null> {
   try {
-    if (isRun(dir) && !hasCheckpoint(dir)) rmSync(dir, { recursive: true });
-    await runInProcess(task);
+    if (isRun(task.dir) && !hasCheckpoint(task.dir)) rmSync(task.dir, { recursive: true });
+    await runTask(task);
     return null;
   } catch (error) {
     return messageOf(error);
@@ -161,11 +173,11 @@ function isFinished(cell: Cell, places: GridPlaces): boolean {
 }
 
 /** What decides how a cell's first model scores the held-out pairs. */
-function startValues({ file, values, changes }: Cell): unknown {
+function startValues({ file, values, words, changes }: Cell): unknown {
   const keys = ["model_name_or_path", "adapter_name_or_path", "use_peft", "train_data", "eval_data", "eval_fraction"];
   const rows = ["columns", "max_train_rows", "max_eval_rows", "max_length", "overflow", "invalid_rows", "dtype", "device"];
   const text = ["chat_template", "enable_thinking", "per_device_eval_batch_size", "threads"];
-  const all: Values = { ...values, ...changes };
+  const all: Values = { ...values, ...Object.fromEntries(words), ...changes };
   return [file, Object.fromEntries([...keys, ...rows, ...text].map((key) => [key, all[key] ?? null]))];
 }
 

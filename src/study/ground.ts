@@ -8,7 +8,6 @@ import { jsonLines, makeData, type PreferenceRow, tokenizerText } from "../quick
 import type { Flaw } from "../quickstart/flaws.ts";
 import { fullSize, type QuickstartSize } from "../quickstart/sizes.ts";
 import { runInProcess } from "../quickstart/stage-process.ts";
-import { givenByCommandLine } from "../runs/config-source.ts";
 import type { ProgressStream } from "../runs/progress.ts";
 import type { Values } from "./grid.ts";
 
@@ -26,8 +25,6 @@ export interface GroundOptions {
   /** A second preference set, for the study that compares two. */
   otherData: string | null;
   otherEvalData: string | null;
-  /** Words of the command line, `--key value`. */
-  overrides: readonly (readonly [string, string])[];
   /** Runs at a time; null for as many as fit. */
   jobs: number | null;
   cores: number;
@@ -71,22 +68,21 @@ const answered: Record<Budget, Values> = {
 /** The ground of a study in the folder `dir`. */
 export async function makeGround(dir: string, options: GroundOptions): Promise<Ground> {
   const { config, model, data } = options;
-  const typed = Object.fromEntries(givenByCommandLine(options.overrides).map(({ key, value }) => [key, value]));
   if (config === null && model === null && data === null) {
     const values = await generatedGround(dir, fullSize, options.out);
     return {
       file: join(recipes, "quickstart.yaml"),
-      values: { ...values, ...generated[options.budget], ...typed },
+      values: { ...values, ...generated[options.budget] },
       watch: answered[options.budget],
       sets: ["form", "content"].map((name) => ({ name, values: setFiles(dir, name) })),
       jobs: options.jobs ?? options.cores,
       said: "On the quick start's generated data and its SFT model of half a million weights, trained in full.",
     };
   }
-  return ownGround(options, typed);
+  return ownGround(options);
 }
 
-function ownGround(options: GroundOptions, typed: Values): Ground {
+function ownGround(options: GroundOptions): Ground {
   const { config, model, data, evalData, budget, jobs, cores } = options;
   if (config === null && (model === null || data === null || evalData === null)) {
     throw new ConfigError(
@@ -105,7 +101,6 @@ function ownGround(options: GroundOptions, typed: Values): Ground {
       ...(evalData === null ? {} : { eval_data: evalData }),
       ...(config === null ? brought[budget] : {}),
       ...(atOnce === 1 ? {} : { threads: Math.max(1, Math.floor(cores / atOnce)) }),
-      ...typed,
     },
     watch: answered[budget],
     sets: ownSets(options),

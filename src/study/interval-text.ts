@@ -2,10 +2,21 @@
 import type { Interval } from "./bootstrap.ts";
 import type { FigureUnit } from "./figures.ts";
 
+/** How numbers are written. */
+export interface NumberForm {
+  /** With a plus; default for nats per token, which are changes. */
+  isSigned?: boolean;
+  /** Behind the point; default 2 for shares, else 3. */
+  digits?: number;
+}
+
 /** "+0.203 [+0.159, +0.252]" for changes, "0.86 [0.80, 0.91]" for shares; "–" where there is none. */
-export function intervalText({ value, low, high }: Interval, unit: FigureUnit, isSigned: boolean = unit === "nats/token"): string {
+export function intervalText(
+  { value, low, high }: Interval,
+  unit: FigureUnit,
+  { isSigned = unit === "nats/token", digits = unit === "share" ? 2 : 3 }: NumberForm = {},
+): string {
   if (!Number.isFinite(value)) return "–";
-  const digits = unit === "share" ? 2 : 3;
   const one = (x: number): string => numberText(x, digits, isSigned);
   // it may wrap before the bracket, not inside
   return `${one(value)} [${one(low)},\u00a0${one(high)}]`;

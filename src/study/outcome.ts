@@ -196,7 +196,7 @@ function differenceHtml(parts: OutcomeParts): Html {
   const bases = new Set(pairs.map(({ base }) => base.name));
   const rows = pairs.map(({ one, base }) => [
     bases.size === 1 ? one.name : `${one.name} − ${base.name}`,
-    ...figures.map((figure) => intervalText(estimateDifference(one, base, figure), FIGURES[figure].unit, true)),
+    ...figures.map((figure) => intervalText(estimateDifference(one, base, figure), FIGURES[figure].unit, { isSigned: true })),
   ]);
   const table = { columns: ["", ...figures.map((figure) => FIGURES[figure].title)], rows };
   return html`<section><h2>${bases.size === 1 ? `Difference to ${[...bases][0]}` : "Differences"}</h2><p>Pair by pair, over the seeds that both have: what the pairs share drops out, so these intervals are the ones to compare by.</p>${tableHtml(table)}</section>`;

@@ -11,6 +11,8 @@ import { join } from "node:path";
 /** What to run. Plain data: it goes to another process. */
 export interface RunTask {
   config: ConfigInput;
+  /** The run's directory. */
+  dir: string;
   /** File for the held-out pairs under the model that the run begins with; kept when it is there. */
   before: string;
   /** File that is written last, and what it says. */
@@ -35,7 +37,7 @@ export async function runCell(task: RunTask): Promise<void> {
     }
   }
   await writeHeldOut(config, "before", task.before);
-  await writeHeldOut(config, "after", join(config.output_dir, MEASURED_FILES.heldOut));
-  if (task.measuresCoupling) await writeCoupling(resolved, join(config.output_dir, MEASURED_FILES.coupling));
+  await writeHeldOut(config, "after", join(task.dir, MEASURED_FILES.heldOut));
+  if (task.measuresCoupling) await writeCoupling(resolved, join(task.dir, MEASURED_FILES.coupling));
   writeFileAtomic(task.mark, `${JSON.stringify({ digest: task.digest })}\n`);
 }

@@ -7,8 +7,8 @@ import { readJsonFile, writeFileAtomic } from "../base/files.ts";
 import { loadConfig } from "../runs/config-load.ts";
 import { RunLock } from "../runs/run-lock.ts";
 import type { Condition, StudyDefinition } from "./definition.ts";
-import { type Cell, cellId, gridPlaces, runGrid, type Values, wordsOf } from "./grid.ts";
-import { type Ground, type GroundOptions, makeGround } from "./ground.ts";
+import { type Cell, cellId, type GridOptions, gridPlaces, runGrid, type Values, wordsOf } from "./grid.ts";
+import { type GroundOptions, makeGround } from "./ground.ts";
 import { readMeasured } from "./measured.ts";
 import { writeOutcome, type WrittenOutcome } from "./outcome.ts";
 import { STUDIES, type StudyName } from "./studies.ts";
@@ -18,10 +18,14 @@ export interface StudyOptions extends GroundOptions {
   name: StudyName;
   /** Folder for all that it writes; a study that was cut off there goes on. */
   output: string;
+  /** Words of the command line for all runs, key and value. */
+  overrides: readonly (readonly [string, string])[];
   /** Training seeds; null for the study's own number. */
   seeds: number | null;
   /** The command line, for the report. */
   command: string;
+  /** See {@link GridOptions}. */
+  runTask?: GridOptions["runTask"];
 }
 
 /** Evaluations during training, besides those at the start and the end. */
@@ -53,10 +57,11 @@ export async function study(options: StudyOptions): Promise<WrittenOutcome> {
       ...cadence[definition.evaluations],
       ...(definition.needsAnswers ? ground.watch : {}),
     };
-    const cells = cellsOf(conditions, count, { ground, shared });
+    const cells = cellsOf(conditions, count, { file: ground.file, shared, words: options.overrides });
     checkCells(cells);
     const places = gridPlaces(options.output);
-    const outcomes = await runGrid(cells, places, { jobs: ground.jobs, out: options.out });
+    const { out, runTask } = options;
+    const outcomes = await runGrid(cells, places, { jobs: ground.jobs, out, ...(runTask ? { runTask } : {}) });
     const measured = readMeasured(places, outcomes);
     const { title, question, figures } = definition;
     return writeOutcome({
@@ -78,15 +83,16 @@ export async function study(options: StudyOptions): Promise<WrittenOutcome> {
 export function cellsOf(
   conditions: readonly Condition[],
   seeds: number,
-  { ground, shared }: { ground: Pick<Ground, "file">; shared: Values },
+  { file, shared, words }: { file: string | null; shared: Values; words: Cell["words"] },
 ): Cell[] {
   return Array.from({ length: seeds }, (_, i) => i + 1).flatMap((seed) =>
     conditions.map(({ name, changes, measuresCoupling = false }) => ({
       id: cellId(name, seed),
       condition: name,
       seed,
-      file: ground.file,
+      file,
       values: shared,
+      words,
       changes,
       measuresCoupling: measuresCoupling && seed === 1,
     })),
@@ -99,11 +105,11 @@ export function cellsOf(
  * @throws {ConfigError} naming the run and what is wrong with it
  */
 export function checkCells(cells: readonly Cell[]): void {
-  for (const { id, file, values, seed, changes } of cells) {
+  for (const { id, file, values, words, seed, changes } of cells) {
     const input = {
       ...(file === null ? {} : { file }),
       values: { ...values, seed, output_dir: id },
-      overrides: wordsOf(changes),
+      overrides: [...words, ...wordsOf(changes)],
     };
     let config: ReturnType<typeof loadConfig>["config"];
     try {

@@ -114,8 +114,8 @@ function floors(measured: Measured): Section {
         rows: rows.map(({ one, floor, low, median }) => [
           one.name,
           Number.isFinite(floor.first) ? numberText(floor.first, 1) : "none",
-          intervalText(low, "nats/token", false),
-          intervalText(median, "nats/token", false),
+          intervalText(low, "nats/token", { isSigned: false }),
+          intervalText(median, "nats/token", { isSigned: false }),
         ]),
       },
     ],
@@ -155,9 +155,9 @@ function coupling(measured: Measured): Section {
         columns: ["", "ρ", "pull", "drag", "condition says: rises", "rose", "prediction right", "pairs", "weights"],
         rows: rows.map((row) => [
           row.name,
-          intervalText(row.rho, "nats/token", false),
-          intervalText(row.pull, "nats/token", false),
-          intervalText(row.drag, "nats/token", false),
+          intervalText(row.rho, "nats/token", { isSigned: false }),
+          intervalText(row.pull, "nats/token", { isSigned: false }),
+          intervalText(row.drag, "nats/token", { isSigned: false }),
           intervalText(row.raises, "share"),
           intervalText(row.did, "share"),
           intervalText(row.agree, "share"),
@@ -168,7 +168,7 @@ function coupling(measured: Measured): Section {
     ],
     said: rows.map(
       (row) =>
-        `${row.name}: ρ ${intervalText(row.rho, "nats/token", false)}; a step on one pair raises its l_w in ${intervalText(row.did, "share")} of ${row.rho.pairs} pairs, as the condition says in ${intervalText(row.agree, "share")}.`,
+        `${row.name}: ρ ${intervalText(row.rho, "nats/token", { isSigned: false })}; a step on one pair raises its l_w in ${intervalText(row.did, "share")} of ${row.rho.pairs} pairs, as the condition says in ${intervalText(row.agree, "share")}.`,
     ),
     rows: rows.flatMap(({ name, rho, raises, did, agree }): ResultRow[] => [
       { condition: name, figure: "rho", unit: "1", interval: rho },
@@ -212,9 +212,9 @@ function steps(measured: Measured): Section {
         rows: rows.map(({ name, size, wanted, mean, error }) => [
           name,
           String(size),
-          intervalText({ ...wanted }, "nats/token"),
-          intervalText({ ...mean }, "nats/token"),
-          intervalText(error, "share"),
+          intervalText(wanted, "nats/token", { digits: 5 }),
+          intervalText(mean, "nats/token", { digits: 5 }),
+          intervalText(error, "share", { digits: 4 }),
         ]),
       },
     ],

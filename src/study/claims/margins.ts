@@ -100,7 +100,7 @@ function spread(measured: Measured): Section {
         rows: rows.map(({ one, ends, spread: deviation }) => [
           one.name,
           ...ends.map((end) => intervalText(end, "nats/token")),
-          intervalText(deviation, "nats/token", false),
+          intervalText(deviation, "nats/token", { isSigned: false }),
         ]),
       },
     ],

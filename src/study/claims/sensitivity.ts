@@ -95,7 +95,7 @@ function effects(measured: Measured): Section {
       rows: all.map(({ size, mean }, k) => [
         keys[k] as SlimeKey,
         rangeText(SLIME_RANGES[keys[k] as SlimeKey]),
-        intervalText(size, "nats/token", false),
+        intervalText(size, "nats/token", { isSigned: false }),
         intervalText(mean, "nats/token"),
         String(size.pairs),
       ]),
@@ -110,7 +110,7 @@ function effects(measured: Measured): Section {
         .map(({ size }, k) => ({ key: keys[k] as SlimeKey, size }))
         .sort((a, b) => b.size.value - a.size.value)
         .slice(0, 3);
-      return `${FIGURES[figure].title}: most depends on ${order.map(({ key, size }) => `${key} (${intervalText(size, "nats/token", false)})`).join(", ")}.`;
+      return `${FIGURES[figure].title}: most depends on ${order.map(({ key, size }) => `${key} (${intervalText(size, "nats/token", { isSigned: false })})`).join(", ")}.`;
     }),
     rows: byFigure.flatMap(({ figure, all }) =>
       all.flatMap(({ size, mean }, k): ResultRow[] => [

@@ -57,7 +57,7 @@ function tokens(measured: Measured): Section {
         ],
         rows: rows.map(({ one, floors, quantiles }) => [
           one.name,
-          ...quantiles.map((interval) => intervalText(interval, "nats/token", false)),
+          ...quantiles.map((interval) => intervalText(interval, "nats/token", { isSigned: false })),
           floorText(floors.first),
           floorText(floors.last),
           intervalText(below(one, floors.first), "share"),
@@ -73,7 +73,7 @@ function tokens(measured: Measured): Section {
     ],
     said: rows.map(
       ({ one, floors, quantiles }) =>
-        `${one.name}: the implied floor is ${floorText(floors.first)} nats at the first margin; 1 % of the rejected tokens are below ${intervalText(quantiles[1] as Interval, "nats/token", false)} nats.`,
+        `${one.name}: the implied floor is ${floorText(floors.first)} nats at the first margin; 1 % of the rejected tokens are below ${intervalText(quantiles[1] as Interval, "nats/token", { isSigned: false })} nats.`,
     ),
     rows: rows.flatMap(({ one, quantiles }) =>
       quantiles.map(
