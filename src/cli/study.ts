@@ -25,7 +25,9 @@ export function addStudyCommand(preftune: Command): void {
   const names = Object.keys(STUDIES);
   preftune
     .command("study")
-    .description("put a claim of the SLIME paper to the test: a grid of runs, tables with intervals, a report")
+    .description(
+      "put a claim of the SLIME paper to the test: a grid of runs, tables with intervals, a report",
+    )
     .addArgument(new Argument("<name>", "which one").choices(names))
     .argument("[overrides...]", "--key value pairs of the configuration, for all runs")
     .option("--config <file>", "configuration that all runs start from; default: the quick start's own")
@@ -40,8 +42,15 @@ export function addStudyCommand(preftune: Command): void {
         .choices(["quick", "full"])
         .default("quick"),
     )
-    .option("--output <dir>", "folder for all of it; the same again goes on where it was cut off (default: runs/study-NAME)")
-    .option("--jobs <count>", "runs at a time; default: one a core on the quick start's model, else one", wholeNumber(1))
+    .option(
+      "--output <dir>",
+      "folder for all of it; the same again goes on where it was cut off (default: runs/study-NAME)",
+    )
+    .option(
+      "--jobs <count>",
+      "runs at a time; default: one a core on the quick start's model, else one",
+      wholeNumber(1),
+    )
     .allowUnknownOption()
     .action(run);
 }

@@ -12,10 +12,20 @@ interface Words {
 export function addSweepCommand(preftune: Command): void {
   preftune
     .command("sweep")
-    .description("a grid, random search or successive halving over any keys of the configuration; see docs/studies.md")
+    .description(
+      "a grid, random search or successive halving over any keys of the configuration; see docs/studies.md",
+    )
     .argument("<sweep.yaml>", "what is searched, how, and by which figure")
-    .option("--output <dir>", "folder for all of it; the same again goes on where it was cut off (default: runs/NAME)")
-    .option("--jobs <count>", "runs at a time; give each its share of the cores with threads under values", wholeNumber(1), 1)
+    .option(
+      "--output <dir>",
+      "folder for all of it; the same again goes on where it was cut off (default: runs/NAME)",
+    )
+    .option(
+      "--jobs <count>",
+      "runs at a time; give each its share of the cores with threads under values",
+      wholeNumber(1),
+      1,
+    )
     .action(run);
 }
 

@@ -44,7 +44,9 @@ export interface ReportTable {
 
 /** A table that scrolls sideways where it does not fit. */
 export function tableHtml(table: ReportTable): Html {
-  const classes = table.columns.map((_, i) => (i === 0 ? "" : columnClass(table.rows.map((row) => row[i] ?? null))));
+  const classes = table.columns.map((_, i) =>
+    i === 0 ? "" : columnClass(table.rows.map((row) => row[i] ?? null)),
+  );
   const classOf = (i: number): Html => (classes[i] ? html` class="${classes[i]}"` : html``);
   const head = table.columns.map((column, i) => html`<th scope="col"${classOf(i)}>${column}</th>`);
   const body = table.rows.map((row) => {
@@ -62,7 +64,8 @@ export function tableHtml(table: ReportTable): Html {
 /** Numbers stand to the right; intervals, `0.2 [0.1, 0.3]`, may wrap only before their bracket. */
 function columnClass(cells: readonly Cell[]): string {
   if (cells.every(isNumeric)) return "number";
-  const isInterval = (cell: Cell): boolean => typeof cell === "string" && /^[-+−]?[\d.]+ \[.*\]$|^–$/.test(cell);
+  const isInterval = (cell: Cell): boolean =>
+    typeof cell === "string" && /^[-+−]?[\d.]+ \[.*\]$|^–$/.test(cell);
   return cells.every(isInterval) ? "interval" : "";
 }
 

@@ -3,8 +3,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Random } from "../base/random.ts";
 import { bootstrap, quantile } from "./bootstrap.ts";
-import { differenceInterval, meanInterval, quantileInterval } from "./estimates.ts";
-import { normalCdf, normalQuantile } from "./normal.ts";
+import { differenceInterval, meanInterval, quantileInterval, spreadInterval } from "./estimates.ts";
+import { chiSquareCdf, chiSquareQuantile, normalCdf, normalQuantile } from "./normal.ts";
 
 function gaussian(random: Random): number {
   return Math.sqrt(-2 * Math.log(1 - random.next())) * Math.cos(2 * Math.PI * random.next());
@@ -36,6 +36,25 @@ test("the normal distribution: known values, both tails, and back", () => {
     assert.ok(Math.abs(normalQuantile(p) - x) < 1e-6, `${p}: ${normalQuantile(p)}`);
   }
   assert.equal(normalQuantile(0), Number.NEGATIVE_INFINITY);
+});
+
+test("χ²: known values, and a deviation's interval from them", () => {
+  for (const [p, degrees, x] of [
+    [0.025, 2, 0.0506356],
+    [0.975, 2, 7.377759],
+    [0.95, 1, 3.841459],
+    [0.5, 7, 6.345811],
+  ] as const) {
+    assert.ok(Math.abs(chiSquareQuantile(p, degrees) - x) < 1e-5, `${p}, ${degrees}`);
+    assert.ok(Math.abs(chiSquareCdf(x, degrees) - p) < 1e-6);
+  }
+  const { value, low, high, seeds } = spreadInterval([1, 2, 3], 60);
+  assert.equal(value, 1);
+  assert.ok(
+    Math.abs(low - Math.sqrt(2 / 7.377759)) < 1e-5 && Math.abs(high - Math.sqrt(2 / 0.0506356)) < 1e-4,
+  );
+  assert.equal(seeds, 3);
+  assert.ok(Number.isNaN(spreadInterval([1], 60).value));
 });
 
 test("quantiles lie between neighbours by their distance", () => {

@@ -65,7 +65,8 @@ export function bootstrap(
     if (!Number.isNaN(one)) drawn.push(one);
   }
   const sorted = Float64Array.from(drawn).sort();
-  if (Number.isNaN(value) || sorted.length === 0) return { value, low: Number.NaN, high: Number.NaN, ...size };
+  if (Number.isNaN(value) || sorted.length === 0)
+    return { value, low: Number.NaN, high: Number.NaN, ...size };
   const tails = kind === "bca" ? bcaTails(sorted, value, acceleration(statistic, size), level) : plain(level);
   return { value, low: quantile(sorted, tails[0]), high: quantile(sorted, tails[1]), ...size };
 }

@@ -16,7 +16,7 @@ import { settleEnvironment } from "../train/environment.ts";
 import { objectiveOf } from "../train/objective-of.ts";
 import { prepareData } from "../train/prepare-data.ts";
 import { prepareModel } from "../train/prepare-model.ts";
-import { dot, type Probe, PairGradients } from "./pair-gradients.ts";
+import { dot, PairGradients, type Probe } from "./pair-gradients.ts";
 
 /** One pair, trained on alone. */
 export interface PairCoupling {
@@ -63,7 +63,9 @@ export async function writeCoupling(resolved: ResolvedConfig, path: string): Pro
   assertPreflight(dataset.report);
   const examples = dataset.examples.slice(0, mostPairs);
   const paths = runPaths(config.output_dir);
-  const ended = config.use_peft ? { adapter_name_or_path: paths.adapter } : { model_name_or_path: paths.model };
+  const ended = config.use_peft
+    ? { adapter_name_or_path: paths.adapter }
+    : { model_name_or_path: paths.model };
   const environment = settleEnvironment(config);
   const measured: ModelCoupling[] = [];
   let reference: readonly number[] | null = null;
@@ -72,7 +74,10 @@ export async function writeCoupling(resolved: ResolvedConfig, path: string): Pro
     // a new adapter is drawn as the run drew it
     manualSeed(config.seed);
     const chosen = { ...config, model_name_or_path: base, ...(place === "end" ? ended : {}) };
-    const trained = prepareModel({ ...chosen, baseModel: config.model_name_or_path, disable_dropout: true }, environment);
+    const trained = prepareModel(
+      { ...chosen, baseModel: config.model_name_or_path, disable_dropout: true },
+      environment,
+    );
     try {
       const gradients = new PairGradients(trained, objectiveOf(resolved.objective), {
         dtype: environment.dtype,
@@ -111,7 +116,11 @@ function measure(
   return { weights: gradients.weights, pairs, steps, cosines: cosinesOf(vectors) };
 }
 
-function pairCoupling(gradients: PairGradients, example: Example, { chosen, rejected, descent, pull }: Probe): PairCoupling {
+function pairCoupling(
+  gradients: PairGradients,
+  example: Example,
+  { chosen, rejected, descent, pull }: Probe,
+): PairCoupling {
   const norm = dot(chosen, chosen);
   const along = dot(chosen, descent);
   // by the largest change that a move of this length could make, not by the predicted one, which may be next to nothing

@@ -1,9 +1,10 @@
 /** What a study is: the conditions it compares, the figures it shows, and what else it makes of the results. */
-import type { ReportTable } from "../runs/report-html.ts";
+
 import type { Chart } from "../runs/report-chart.ts";
+import type { ReportTable } from "../runs/report-html.ts";
 import type { Interval } from "./bootstrap.ts";
+import type { Values } from "./cell.ts";
 import type { FigureName } from "./figures.ts";
-import type { Values } from "./grid.ts";
 import type { Budget, PairSet } from "./ground.ts";
 import type { IntervalChart } from "./interval-chart.ts";
 import type { MeasuredCondition } from "./measured.ts";

@@ -63,7 +63,12 @@ export function spreadInterval(means: readonly number[], pairs: number, level: n
   const known = { seeds: n, pairs };
   if (n < 2) return { value: Number.NaN, low: Number.NaN, high: Number.NaN, ...known };
   const at = (p: number): number => Math.sqrt(squares / chiSquareQuantile(p, n - 1));
-  return { value: Math.sqrt(squares / (n - 1)), low: at((1 + level) / 2), high: at((1 - level) / 2), ...known };
+  return {
+    value: Math.sqrt(squares / (n - 1)),
+    low: at((1 + level) / 2),
+    high: at((1 - level) / 2),
+    ...known,
+  };
 }
 
 function sizeOf(table: PairTable): { seeds: number; pairs: number } {

@@ -2,8 +2,9 @@
 import { diversityOf } from "../evaluate/diversity.ts";
 import type { EvaluationRecord } from "../runs/evaluation-records.ts";
 import type { Interval } from "./bootstrap.ts";
+import type { HeldOutPair } from "./cell.ts";
 import { differenceInterval, meanInterval, type PairTable, quantileInterval } from "./estimates.ts";
-import type { HeldOutPair, MeasuredCondition, MeasuredRun } from "./measured.ts";
+import type { MeasuredCondition, MeasuredRun } from "./measured.ts";
 
 /** How a figure is written: nats per token, nats, or a share of pairs or answers. */
 export type FigureUnit = "nats/token" | "nats" | "share";
@@ -27,7 +28,9 @@ function ofPairs(value: (before: Means, after: Means) => number): Figure["perPai
 }
 
 /** Figures of the answers that the run's watch sampled at its last evaluation. */
-function ofAnswers(figure: "distinct_2" | "repetition" | "ended_properly" | "malformed" | "self_bleu"): Figure["perPair"] {
+function ofAnswers(
+  figure: "distinct_2" | "repetition" | "ended_properly" | "malformed" | "self_bleu",
+): Figure["perPair"] {
   return ({ evaluations }) => {
     const samples = evaluations.findLast((record) => record.samples.length > 0)?.samples ?? [];
     const { perPrompt } = diversityOf(samples, "words");
@@ -56,44 +59,76 @@ export type FigureName =
 export const FIGURES: Readonly<Record<FigureName, Figure>> = {
   accuracy: {
     title: "held-out accuracy",
-    unit: "share", better: "more",
+    unit: "share",
+    better: "more",
     perPair: ofPairs((_, now) => Number(now.chosen > now.rejected)),
   },
   chosen_change: {
     title: "change of chosen",
-    unit: "nats/token", better: "more",
+    unit: "nats/token",
+    better: "more",
     perPair: ofPairs((then, now) => now.chosen - then.chosen),
   },
   rejected_change: {
     title: "change of rejected",
-    unit: "nats/token", better: null,
+    unit: "nats/token",
+    better: null,
     perPair: ofPairs((then, now) => now.rejected - then.rejected),
   },
   margin_change: {
     title: "change of the margin",
-    unit: "nats/token", better: "more",
+    unit: "nats/token",
+    better: "more",
     perPair: ofPairs((then, now) => now.chosen - now.rejected - (then.chosen - then.rejected)),
   },
-  margin: { title: "margin at the end", unit: "nats/token", better: "more", perPair: ofPairs((_, now) => now.chosen - now.rejected) },
+  margin: {
+    title: "margin at the end",
+    unit: "nats/token",
+    better: "more",
+    perPair: ofPairs((_, now) => now.chosen - now.rejected),
+  },
   chosen_down: {
     title: "chosen below its start",
-    unit: "share", better: "less",
+    unit: "share",
+    better: "less",
     perPair: ofPairs((then, now) => Number(now.chosen < then.chosen)),
   },
   both_down: {
     title: "both below their start",
-    unit: "share", better: "less",
+    unit: "share",
+    better: "less",
     perPair: ofPairs((then, now) => Number(now.chosen < then.chosen && now.rejected < then.rejected)),
   },
   preference_loss: {
     title: "−log σ(Δ)",
-    unit: "nats", better: "less",
+    unit: "nats",
+    better: "less",
     perPair: ofPairs((_, now) => Math.log1p(Math.exp(now.rejected - now.chosen))),
   },
-  distinct_2: { title: "distinct-2 of answers", unit: "share", better: "more", perPair: ofAnswers("distinct_2") },
-  self_bleu: { title: "self-BLEU of answers", unit: "share", better: "less", perPair: ofAnswers("self_bleu") },
-  repetition: { title: "repeated runs of four", unit: "share", better: "less", perPair: ofAnswers("repetition") },
-  ended_properly: { title: "ended properly", unit: "share", better: "more", perPair: ofAnswers("ended_properly") },
+  distinct_2: {
+    title: "distinct-2 of answers",
+    unit: "share",
+    better: "more",
+    perPair: ofAnswers("distinct_2"),
+  },
+  self_bleu: {
+    title: "self-BLEU of answers",
+    unit: "share",
+    better: "less",
+    perPair: ofAnswers("self_bleu"),
+  },
+  repetition: {
+    title: "repeated runs of four",
+    unit: "share",
+    better: "less",
+    perPair: ofAnswers("repetition"),
+  },
+  ended_properly: {
+    title: "ended properly",
+    unit: "share",
+    better: "more",
+    perPair: ofAnswers("ended_properly"),
+  },
   malformed: { title: "malformed Markdown", unit: "share", better: "less", perPair: ofAnswers("malformed") },
 };
 
@@ -116,14 +151,24 @@ export function estimate({ runs }: MeasuredCondition, name: FigureName): Interva
 }
 
 /** How much the figure is above that of `other`, over the seeds that both have. */
-export function estimateDifference(one: MeasuredCondition, other: MeasuredCondition, name: FigureName): Interval {
+export function estimateDifference(
+  one: MeasuredCondition,
+  other: MeasuredCondition,
+  name: FigureName,
+): Interval {
   const pairs = one.runs.flatMap((run) => {
     const twin = other.runs.find(({ cell }) => cell.seed === run.cell.seed);
     return twin === undefined ? [] : [[run, twin] as const];
   });
   return differenceInterval(
-    tableOf(pairs.map(([run]) => run), name),
-    tableOf(pairs.map(([, twin]) => twin), name),
+    tableOf(
+      pairs.map(([run]) => run),
+      name,
+    ),
+    tableOf(
+      pairs.map(([, twin]) => twin),
+      name,
+    ),
   );
 }
 
@@ -156,7 +201,8 @@ export function courseOf(
   if (first === undefined) return [];
   return first.evaluations.flatMap(({ global_step: step }) => {
     const records = runs.map(({ evaluations }) => evaluations.find((one) => one.global_step === step));
-    if (!records.every((record): record is EvaluationRecord => (record?.pair_changes.length ?? 0) > 0)) return [];
+    if (!records.every((record): record is EvaluationRecord => (record?.pair_changes.length ?? 0) > 0))
+      return [];
     const table = records.map(({ pair_changes: pairs }) => Float64Array.from(pairs, ([c, r]) => value(c, r)));
     return [{ step, interval: meanInterval(table, { isShare, draws: 300 }) }];
   });

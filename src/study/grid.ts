@@ -6,50 +6,15 @@ import { existsSync, mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { ConfigError, messageOf } from "../base/errors.ts";
 import { fileFailure } from "../base/file-io.ts";
-import { readJsonFile, sha256 } from "../base/files.ts";
+import { readJsonFile, sha256, sha256File } from "../base/files.ts";
 import { listCheckpoints } from "../runs/checkpoints.ts";
 import { stringifyNumbers } from "../runs/json-numbers.ts";
 import { formatDuration } from "../runs/number-text.ts";
 import type { ProgressStream } from "../runs/progress.ts";
 import { isRun, runPaths } from "../runs/run-directory.ts";
+import type { Cell, CellOutcome, GridPlaces, Values } from "./cell.ts";
 import type { RunTask } from "./run-cell.ts";
 import { runInProcess } from "./run-process.ts";
-
-/** Values of a configuration. */
-export type Values = Readonly<Record<string, unknown>>;
-
-/** One run of a grid. */
-export interface Cell {
-  /** Name of its directory. */
-  id: string;
-  /** What is compared: the runs of one condition differ in their seed. */
-  condition: string;
-  seed: number;
-  /** A configuration file that the values come on top of; null for none. */
-  file: string | null;
-  /** What all cells share. */
-  values: Values;
-  /** The user's own words for all cells, on top of it. */
-  words: readonly (readonly [string, string])[];
-  /** What the condition says, on top of all. */
-  changes: Values;
-  /** Also measure how the gradients of the pairs' answers are coupled, see `coupling.ts`. */
-  measuresCoupling: boolean;
-}
-
-/** How a run ended; `reason` is null when it came to its end. */
-export interface CellOutcome {
-  cell: Cell;
-  reason: string | null;
-}
-
-/** Where things are in a grid's folder. */
-export interface GridPlaces {
-  dir: string;
-  run(id: string): string;
-  /** Held-out pairs under the model a cell begins with. */
-  before(cell: Cell): string;
-}
 
 /** How the grid is run. */
 export interface GridOptions {
@@ -137,7 +102,7 @@ function taskOf(cell: Cell, places: GridPlaces): RunTask {
     dir,
     before: places.before(cell),
     mark: markPath(dir),
-    digest: digest(cell),
+    digest: cellDigest(cell),
     measuresCoupling: cell.measuresCoupling,
   };
 }
@@ -166,7 +131,7 @@ function isFinished(cell: Cell, places: GridPlaces): boolean {
   const path = markPath(places.run(cell.id));
   if (!existsSync(path)) return false;
   const mark = readJsonFile(path) as { digest?: unknown } | null;
-  if (mark?.digest === digest(cell)) return true;
+  if (mark?.digest === cellDigest(cell)) return true;
   throw new ConfigError(
     `${places.run(cell.id)}: holds a finished run with other values than asked for now. Nothing was changed: give another --output.`,
   );
@@ -174,11 +139,32 @@ function isFinished(cell: Cell, places: GridPlaces): boolean {
 
 /** What decides how a cell's first model scores the held-out pairs. */
 function startValues({ file, values, words, changes }: Cell): unknown {
-  const keys = ["model_name_or_path", "adapter_name_or_path", "use_peft", "train_data", "eval_data", "eval_fraction"];
-  const rows = ["columns", "max_train_rows", "max_eval_rows", "max_length", "overflow", "invalid_rows", "dtype", "device"];
+  const keys = [
+    "model_name_or_path",
+    "adapter_name_or_path",
+    "use_peft",
+    "train_data",
+    "eval_data",
+    "eval_fraction",
+  ];
+  const rows = [
+    "columns",
+    "max_train_rows",
+    "max_eval_rows",
+    "max_length",
+    "overflow",
+    "invalid_rows",
+    "dtype",
+    "device",
+  ];
   const text = ["chat_template", "enable_thinking", "per_device_eval_batch_size", "threads"];
   const all: Values = { ...values, ...Object.fromEntries(words), ...changes };
   return [file, Object.fromEntries([...keys, ...rows, ...text].map((key) => [key, all[key] ?? null]))];
+}
+
+/** Two cells with the same digest are the same run: its configuration's file counts by what it says. */
+function cellDigest(cell: Cell): string {
+  return digest([cell, cell.file === null ? null : sha256File(cell.file)]);
 }
 
 function digest(value: unknown): string {

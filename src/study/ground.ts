@@ -9,7 +9,7 @@ import type { Flaw } from "../quickstart/flaws.ts";
 import { fullSize, type QuickstartSize } from "../quickstart/sizes.ts";
 import { runInProcess } from "../quickstart/stage-process.ts";
 import type { ProgressStream } from "../runs/progress.ts";
-import type { Values } from "./grid.ts";
+import type { Values } from "./cell.ts";
 
 /** How much a study does. */
 export type Budget = "quick" | "full";
@@ -105,7 +105,10 @@ function ownGround(options: GroundOptions): Ground {
     watch: answered[budget],
     sets: ownSets(options),
     jobs: atOnce,
-    said: config === null ? `On ${data} and ${model}, with LoRA as in recipes/smollm2-135m.yaml.` : `As ${config} says.`,
+    said:
+      config === null
+        ? `On ${data} and ${model}, with LoRA as in recipes/smollm2-135m.yaml.`
+        : `As ${config} says.`,
   };
 }
 
@@ -113,7 +116,10 @@ function ownSets({ data, evalData, otherData, otherEvalData }: GroundOptions): P
   if (data === null || evalData === null || otherData === null || otherEvalData === null) return [];
   return [
     { name: basename(data).replace(/\..*$/, ""), values: { train_data: data, eval_data: evalData } },
-    { name: basename(otherData).replace(/\..*$/, ""), values: { train_data: otherData, eval_data: otherEvalData } },
+    {
+      name: basename(otherData).replace(/\..*$/, ""),
+      values: { train_data: otherData, eval_data: otherEvalData },
+    },
   ];
 }
 
@@ -130,7 +136,11 @@ function setFiles(dir: string, name: string): { train_data: string; eval_data: s
  *
  * @returns the values that name them
  */
-export async function generatedGround(dir: string, size: QuickstartSize, out: ProgressStream): Promise<Values> {
+export async function generatedGround(
+  dir: string,
+  size: QuickstartSize,
+  out: ProgressStream,
+): Promise<Values> {
   const place = (name: string): string => join(dir, "ground", name);
   const sft = place("sft");
   const model = join(sft, "model");

@@ -14,16 +14,26 @@ test("resources grow by the factor and end at the most", () => {
 test("the best third goes on each time, and the best of all wins", async () => {
   const candidates = Array.from({ length: 27 }, (_, i) => (i * 10) % 27);
   const asked: number[][] = [];
-  const rounds = await successiveHalving(candidates, { factor: 3, least: 1, most: 9, isWhole: true }, async (left) => {
-    asked.push([...left]);
-    return left.map((x) => -((x - 13) ** 2));
-  });
+  const rounds = await successiveHalving(
+    candidates,
+    { factor: 3, least: 1, most: 9, isWhole: true },
+    async (left) => {
+      asked.push([...left]);
+      return left.map((x) => -((x - 13) ** 2));
+    },
+  );
   assert.deepEqual(
     asked.map((left) => left.length),
     [27, 9, 3],
   );
-  assert.deepEqual(asked[1]?.toSorted((a, b) => a - b), [9, 10, 11, 12, 13, 14, 15, 16, 17]);
-  assert.deepEqual(asked[2]?.toSorted((a, b) => a - b), [12, 13, 14]);
+  assert.deepEqual(
+    asked[1]?.toSorted((a, b) => a - b),
+    [9, 10, 11, 12, 13, 14, 15, 16, 17],
+  );
+  assert.deepEqual(
+    asked[2]?.toSorted((a, b) => a - b),
+    [12, 13, 14],
+  );
   assert.equal(rounds.at(-1)?.ranked[0]?.candidate, 13);
   assert.deepEqual(
     rounds.map(({ resource }) => resource),
@@ -47,8 +57,10 @@ test("noise that shrinks with the resource: the best is kept nearly always", asy
 });
 
 test("candidates whose runs failed come last, and do not end the search", async () => {
-  const rounds = await successiveHalving([1, 2, 3, 4], { factor: 2, least: 1, most: 2, isWhole: true }, async (left) =>
-    left.map((x) => (x === 4 ? Number.NaN : x)),
+  const rounds = await successiveHalving(
+    [1, 2, 3, 4],
+    { factor: 2, least: 1, most: 2, isWhole: true },
+    async (left) => left.map((x) => (x === 4 ? Number.NaN : x)),
   );
   assert.deepEqual(
     rounds[1]?.ranked.map(({ candidate }) => candidate),
@@ -57,6 +69,8 @@ test("candidates whose runs failed come last, and do not end the search", async 
 });
 
 test("a single candidate needs one round", async () => {
-  const rounds = await successiveHalving([1], { factor: 2, least: 1, most: 8, isWhole: true }, async () => [1]);
+  const rounds = await successiveHalving([1], { factor: 2, least: 1, most: 8, isWhole: true }, async () => [
+    1,
+  ]);
   assert.equal(rounds.length, 1);
 });

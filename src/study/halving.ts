@@ -49,7 +49,9 @@ export async function successiveHalving<T>(
       .sort((a, b) => orderOf(b.value) - orderOf(a.value));
     rounds.push({ resource, ranked });
     if (left.length <= 1) break;
-    left = ranked.slice(0, Math.max(1, Math.ceil(left.length / plan.factor))).map(({ candidate }) => candidate);
+    left = ranked
+      .slice(0, Math.max(1, Math.ceil(left.length / plan.factor)))
+      .map(({ candidate }) => candidate);
   }
   return rounds;
 }

@@ -18,7 +18,7 @@ import { settleEnvironment } from "../train/environment.ts";
 import { evaluationBatches } from "../train/plan.ts";
 import { prepareData } from "../train/prepare-data.ts";
 import { scoreBatch } from "../train/score.ts";
-import type { HeldOutPair } from "./measured.ts";
+import type { HeldOutPair } from "./cell.ts";
 
 /** A model on disk. */
 interface ModelPlace {

@@ -28,7 +28,11 @@ export function marginPush({ marginHard, marginSoft, kappa, lambdaD }: MarginVal
  * @param push - g
  * @param lengthRatio - r: mean length of the rejected answers divided by this one's
  */
-export function impliedFloor({ lambdaL, delta, power }: StabiliserValues, push: number, lengthRatio = 1): number {
+export function impliedFloor(
+  { lambdaL, delta, power }: StabiliserValues,
+  push: number,
+  lengthRatio = 1,
+): number {
   if (lambdaL === 0) return push > 0 ? Number.NEGATIVE_INFINITY : 0;
   const wanted = (lengthRatio * push) / lambdaL;
   const pullAt = (u: number): number => power * softplus(u) ** (power - 1) * sigmoid(u);

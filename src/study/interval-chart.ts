@@ -1,6 +1,6 @@
 /** A chart of figures with their intervals, one condition below the other: readable at the width of a phone. */
 import { formatNumber } from "../runs/number-text.ts";
-import { tickText, ticksBetween } from "../runs/report-chart.ts";
+import { ticksBetween, tickText } from "../runs/report-chart.ts";
 import { type Html, html } from "../runs/report-html.ts";
 import type { Interval } from "./bootstrap.ts";
 
@@ -28,7 +28,9 @@ const top = 6;
 export function intervalChartHtml({ title, unit, rows, note }: IntervalChart): Html {
   const shown = rows.filter(({ interval }) => Number.isFinite(interval.value));
   if (shown.length === 0) return html``;
-  const ends = shown.flatMap(({ interval }) => [interval.low, interval.high, interval.value]).filter(Number.isFinite);
+  const ends = shown
+    .flatMap(({ interval }) => [interval.low, interval.high, interval.value])
+    .filter(Number.isFinite);
   let [min, max] = [Math.min(...ends), Math.max(...ends)];
   // room for the dot at the end
   const room = max === min ? Math.abs(max) * 0.1 || 1 : (max - min) * 0.06;

@@ -8,15 +8,7 @@ import { readJsonLines } from "../runs/json-lines.ts";
 import type { MetricRow } from "../runs/metrics.ts";
 import { type ObjectiveSettings, resolveObjective } from "../runs/objective-config.ts";
 import { openRun } from "../runs/run-directory.ts";
-import type { Cell, CellOutcome, GridPlaces } from "./grid.ts";
-
-/** One held-out pair under one model. Log-probs are of the answer's tokens, nats. */
-export interface HeldOutPair {
-  file: string;
-  line: number;
-  chosen: number[];
-  rejected: number[];
-}
+import { type Cell, type CellOutcome, type GridPlaces, type HeldOutPair, MEASURED_FILES } from "./cell.ts";
 
 /** A run that came to its end. */
 export interface MeasuredRun {
@@ -38,9 +30,6 @@ export interface MeasuredCondition {
   runs: readonly MeasuredRun[];
   failed: readonly { seed: number; reason: string }[];
 }
-
-/** Files that measuring leaves in a run's directory. */
-export const MEASURED_FILES = { heldOut: "held-out.jsonl", coupling: "coupling.json" } as const;
 
 /**
  * What the grid measured, conditions in the order of the cells.
@@ -66,7 +55,8 @@ function readRun(places: GridPlaces, cell: Cell): MeasuredRun {
   const before = readPairs(places.before(cell));
   const after = readPairs(join(paths.dir, MEASURED_FILES.heldOut));
   const name = ({ file, line }: HeldOutPair): string => `${file}:${line}`;
-  const isSame = before.length === after.length && before.every((pair, i) => name(pair) === name(after[i] as HeldOutPair));
+  const isSame =
+    before.length === after.length && before.every((pair, i) => name(pair) === name(after[i] as HeldOutPair));
   if (!isSame) {
     throw new FormatError(
       `${paths.dir}: expected the held-out pairs of ${places.before(cell)}, got others. The data changed since: start anew in another --output.`,
@@ -89,7 +79,9 @@ function readPairs(path: string): HeldOutPair[] {
     const { file, line: row, chosen, rejected } = (value ?? {}) as Partial<HeldOutPair>;
     const isPair = typeof file === "string" && typeof row === "number";
     if (isPair && isNumbers(chosen) && isNumbers(rejected)) return { file, line: row, chosen, rejected };
-    throw new FormatError(`${path}:${line}: expected a scored pair, got another value. The file was changed or damaged.`);
+    throw new FormatError(
+      `${path}:${line}: expected a scored pair, got another value. The file was changed or damaged.`,
+    );
   });
 }
 

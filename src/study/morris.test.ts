@@ -9,7 +9,10 @@ test("each trajectory moves every factor once, by two thirds of its range, and s
   assert.equal(plan.length, 25);
   for (let t = 0; t < 5; t++) {
     const points = plan.filter(({ trajectory }) => trajectory === t);
-    assert.deepEqual(points.flatMap(({ moved }) => (moved === null ? [] : [moved.factor])).sort(), [0, 1, 2, 3]);
+    assert.deepEqual(
+      points.flatMap(({ moved }) => (moved === null ? [] : [moved.factor])).sort(),
+      [0, 1, 2, 3],
+    );
     for (const { shares, moved } of points) {
       for (const share of shares) assert.ok(share > -1e-12 && share < 1 + 1e-12);
       if (moved !== null) assert.ok(Math.abs(Math.abs(moved.by) - 2 / 3) < 1e-12);

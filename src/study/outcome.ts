@@ -6,9 +6,16 @@ import { stringifyNumbers } from "../runs/json-numbers.ts";
 import { chartHtml } from "../runs/report-chart.ts";
 import { type Html, html, pageHtml, type ReportTable, tableHtml } from "../runs/report-html.ts";
 import type { Interval } from "./bootstrap.ts";
+import type { Cell, CellOutcome } from "./cell.ts";
 import type { Condition, Measured, ResultRow, Section } from "./definition.ts";
-import { estimate, estimateDifference, FIGURES, type FigureName, lengthAccuracy, tableOf } from "./figures.ts";
-import type { Cell, CellOutcome } from "./grid.ts";
+import {
+  estimate,
+  estimateDifference,
+  FIGURES,
+  type FigureName,
+  lengthAccuracy,
+  tableOf,
+} from "./figures.ts";
 import { type IntervalChart, intervalChartHtml } from "./interval-chart.ts";
 import { countText, intervalText } from "./interval-text.ts";
 import type { MeasuredCondition } from "./measured.ts";
@@ -120,7 +127,10 @@ function runLine({ cell, reason }: CellOutcome, { measured, figures }: OutcomePa
   const known = { id, condition, seed, changes };
   if (reason !== null) return { ...known, status: "failed", reason };
   const run = measured.get(condition)?.runs.find((one) => one.cell.id === id);
-  const values = figures.map((figure) => [figure, run === undefined ? Number.NaN : meanOf(tableOf([run], figure)[0])]);
+  const values = figures.map((figure) => [
+    figure,
+    run === undefined ? Number.NaN : meanOf(tableOf([run], figure)[0]),
+  ]);
   return { ...known, status: "done", ...Object.fromEntries(values) };
 }
 
@@ -164,7 +174,9 @@ ${tableHtml(mainTable(parts))}</section>`,
 
 function howToRead(length: Interval | null): string {
   const baseline =
-    length === null ? "" : ` "The longer answer is the better one" is right in ${intervalText(length, "share")} of the pairs.`;
+    length === null
+      ? ""
+      : ` "The longer answer is the better one" is right in ${intervalText(length, "share")} of the pairs.`;
   return (
     "In brackets: 95 % bootstrap intervals (BCa) over training seeds and held-out pairs, drawn independently. They say nothing of other " +
     `data, models or starting weights, and with fewer than about five seeds they are rather too narrow than too wide.${baseline}`
@@ -173,7 +185,9 @@ function howToRead(length: Interval | null): string {
 
 function failedNote(failed: readonly CellOutcome[]): Html {
   if (failed.length === 0) return html``;
-  const items = failed.map(({ cell, reason }) => html`<li>${cell.condition}, seed ${cell.seed}: ${reason ?? ""}</li>`);
+  const items = failed.map(
+    ({ cell, reason }) => html`<li>${cell.condition}, seed ${cell.seed}: ${reason ?? ""}</li>`,
+  );
   return html`<div class="note bad"><b>${failed.length} runs failed.</b> The figures are of the others.<ul>${items}</ul></div>`;
 }
 
@@ -196,7 +210,9 @@ function differenceHtml(parts: OutcomeParts): Html {
   const bases = new Set(pairs.map(({ base }) => base.name));
   const rows = pairs.map(({ one, base }) => [
     bases.size === 1 ? one.name : `${one.name} − ${base.name}`,
-    ...figures.map((figure) => intervalText(estimateDifference(one, base, figure), FIGURES[figure].unit, { isSigned: true })),
+    ...figures.map((figure) =>
+      intervalText(estimateDifference(one, base, figure), FIGURES[figure].unit, { isSigned: true }),
+    ),
   ]);
   const table = { columns: ["", ...figures.map((figure) => FIGURES[figure].title)], rows };
   return html`<section><h2>${bases.size === 1 ? `Difference to ${[...bases][0]}` : "Differences"}</h2><p>Pair by pair, over the seeds that both have: what the pairs share drops out, so these intervals are the ones to compare by.</p>${tableHtml(table)}</section>`;
@@ -210,7 +226,15 @@ function figureCharts(parts: OutcomeParts): IntervalChart[] {
   }));
 }
 
-function sectionHtml({ title, note, tables = [], courses = [], intervals = [], scatters = [], said = [] }: Section): Html {
+function sectionHtml({
+  title,
+  note,
+  tables = [],
+  courses = [],
+  intervals = [],
+  scatters = [],
+  said = [],
+}: Section): Html {
   const charts = [
     ...courses.map(chartHtml),
     ...intervals.map(intervalChartHtml),

@@ -1,11 +1,11 @@
 /** Tests of pair-gradients.ts: gradients against finite differences, the pull against its formula, steps put back. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { tinyModel } from "../../test/support/tiny-models.ts";
 import type { Example } from "../data/example.ts";
 import { slime } from "../objectives/slime.ts";
 import { scope } from "../torch/index.ts";
 import { trainAll } from "../train/parameters.ts";
-import { tinyModel } from "../../test/support/tiny-models.ts";
 import { marginPush } from "./implied-floor.ts";
 import { dot, PairGradients } from "./pair-gradients.ts";
 
@@ -33,7 +33,11 @@ const examples: Example[] = [
     promptIds: [3, 4, 5],
     completions: [{ ids: [6, 7, 8, 2] }, { ids: [9, 10, 2] }],
   },
-  { origin: { file: "x", line: 2 }, promptIds: [11, 12], completions: [{ ids: [13, 2] }, { ids: [14, 15, 16, 2] }] },
+  {
+    origin: { file: "x", line: 2 },
+    promptIds: [11, 12],
+    completions: [{ ids: [13, 2] }, { ids: [14, 15, 16, 2] }],
+  },
 ];
 
 test("∇l_w along a direction is the change of l_w there; the weights come back", () => {
@@ -82,7 +86,12 @@ test("in full tuning only the last block moves", () => {
     slime(settings),
     numerics,
   );
-  const last = parameters.filter(({ name }) => name.startsWith(`model.layers.${model.model.layers.length - 1}.`));
-  assert.equal(gradients.weights, last.reduce((sum, { tensor }) => sum + tensor.numel, 0));
+  const last = parameters.filter(({ name }) =>
+    name.startsWith(`model.layers.${model.model.layers.length - 1}.`),
+  );
+  assert.equal(
+    gradients.weights,
+    last.reduce((sum, { tensor }) => sum + tensor.numel, 0),
+  );
   assert.ok(gradients.weights > 0);
 });

@@ -7,7 +7,13 @@ import { backward, noGrad, ops, scope, type Tensor, tensor } from "../torch/inde
 import { allAnswers, type DeviceBatch, toDevice } from "../train/batch.ts";
 import type { TrainedModel } from "../train/prepare-model.ts";
 import { scoreBatch } from "../train/score.ts";
-import { answerLogps, evaluateObjective, type MicroBatch, type Numerics, objectiveType } from "../train/step.ts";
+import {
+  answerLogps,
+  evaluateObjective,
+  type MicroBatch,
+  type Numerics,
+  objectiveType,
+} from "../train/step.ts";
 import { walk } from "../train/walk.ts";
 
 /** Gradients at one pair, each as long as there are weights that move. */
@@ -71,7 +77,8 @@ export class PairGradients {
     const descent = this.#gradient([example], (batch, logps) => {
       const weights = this.#descentWeights(batch, logps, reference);
       const span = batch.spans[0];
-      pull = span === undefined ? Number.NaN : weights.subarray(span.start, span.end).reduce((a, b) => a + b, 0);
+      pull =
+        span === undefined ? Number.NaN : weights.subarray(span.start, span.end).reduce((a, b) => a + b, 0);
       return weights;
     });
     return { chosen, rejected, descent, pull };

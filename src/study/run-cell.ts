@@ -1,12 +1,13 @@
 /** One run of a grid: trains, then measures the held-out pairs before and after. Needs libtorch. */
+
+import { join } from "node:path";
 import { TrainingError } from "../base/errors.ts";
 import { writeFileAtomic } from "../base/files.ts";
 import { train } from "../recipes/train.ts";
 import { type ConfigInput, loadConfig } from "../runs/config-load.ts";
+import { MEASURED_FILES } from "./cell.ts";
 import { writeCoupling } from "./coupling.ts";
 import { writeHeldOut } from "./held-out.ts";
-import { MEASURED_FILES } from "./measured.ts";
-import { join } from "node:path";
 
 /** What to run. Plain data: it goes to another process. */
 export interface RunTask {
@@ -20,6 +21,9 @@ export interface RunTask {
   digest: string;
   measuresCoupling: boolean;
 }
+
+/** What a process that ran a task says at its end: null, or why it failed. */
+export type RunMessage = { failure: string | null };
 
 /**
  * Runs `task`.

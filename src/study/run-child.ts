@@ -1,9 +1,6 @@
 /** Runs one run of a grid in a process of its own. Started by `run-process.ts` with an IPC channel: the task comes in, how it ended goes out. */
 import { messageOf, PreftuneError } from "../base/errors.ts";
-import { type RunTask, runCell } from "./run-cell.ts";
-
-/** What the child sends at its end: null, or why it failed. */
-export type RunMessage = { failure: string | null };
+import { type RunMessage, type RunTask, runCell } from "./run-cell.ts";
 
 const leave = (): never => process.exit(1);
 process.on("disconnect", leave);

@@ -2,8 +2,7 @@
 import { fork } from "node:child_process";
 import { extname, join } from "node:path";
 import { TrainingError } from "../base/errors.ts";
-import type { RunTask } from "./run-cell.ts";
-import type { RunMessage } from "./run-child.ts";
+import type { RunMessage, RunTask } from "./run-cell.ts";
 
 /** Characters of a child's standard error that are told when it dies. */
 const lastWords = 400;

@@ -1,5 +1,5 @@
 /** A chart of conditions by two figures, each with its interval both ways. Points carry the number that the table beside them has. */
-import { tickText, ticksBetween } from "../runs/report-chart.ts";
+import { ticksBetween, tickText } from "../runs/report-chart.ts";
 import { type Html, html } from "../runs/report-html.ts";
 import type { Interval } from "./bootstrap.ts";
 import { intervalText } from "./interval-text.ts";
@@ -32,8 +32,14 @@ const plot = { left: 52, right: width - 14, top: 12, bottom: height - 40 };
 export function scatterChartHtml({ title, xLabel, yLabel, points, note }: ScatterChart): Html {
   const shown = points.filter(({ x, y }) => Number.isFinite(x.value) && Number.isFinite(y.value));
   if (shown.length === 0) return html``;
-  const x = scale(shown.map((point) => point.x), [plot.left, plot.right]);
-  const y = scale(shown.map((point) => point.y), [plot.bottom, plot.top]);
+  const x = scale(
+    shown.map((point) => point.x),
+    [plot.left, plot.right],
+  );
+  const y = scale(
+    shown.map((point) => point.y),
+    [plot.bottom, plot.top],
+  );
   const columns = x.ticks.map(
     (tick) =>
       html`<path class="${tick === 0 ? "zero" : "grid"}" d="M${x.at(tick)} ${plot.top}V${plot.bottom}"/><text x="${x.at(tick)}" y="${plot.bottom + 15}" text-anchor="middle">${tickText(tick)}</text>`,

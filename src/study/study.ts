@@ -6,11 +6,12 @@ import { fileFailure } from "../base/file-io.ts";
 import { readJsonFile, writeFileAtomic } from "../base/files.ts";
 import { loadConfig } from "../runs/config-load.ts";
 import { RunLock } from "../runs/run-lock.ts";
+import type { Cell, Values } from "./cell.ts";
 import type { Condition, StudyDefinition } from "./definition.ts";
-import { type Cell, cellId, type GridOptions, gridPlaces, runGrid, type Values, wordsOf } from "./grid.ts";
+import { cellId, type GridOptions, gridPlaces, runGrid, wordsOf } from "./grid.ts";
 import { type GroundOptions, makeGround } from "./ground.ts";
 import { readMeasured } from "./measured.ts";
-import { writeOutcome, type WrittenOutcome } from "./outcome.ts";
+import { type WrittenOutcome, writeOutcome } from "./outcome.ts";
 import { STUDIES, type StudyName } from "./studies.ts";
 
 /** Options of {@link study}. */
@@ -61,7 +62,11 @@ export async function study(options: StudyOptions): Promise<WrittenOutcome> {
     checkCells(cells);
     const places = gridPlaces(options.output);
     const { out, runTask } = options;
-    const outcomes = await runGrid(cells, places, { jobs: ground.jobs, out, ...(runTask ? { runTask } : {}) });
+    const outcomes = await runGrid(cells, places, {
+      jobs: ground.jobs,
+      out,
+      ...(runTask ? { runTask } : {}),
+    });
     const measured = readMeasured(places, outcomes);
     const { title, question, figures } = definition;
     return writeOutcome({
@@ -115,7 +120,8 @@ export function checkCells(cells: readonly Cell[]): void {
     try {
       ({ config } = loadConfig(input));
     } catch (error) {
-      if (error instanceof ConfigError) throw new ConfigError(`run ${id}: ${error.message}`, { cause: error });
+      if (error instanceof ConfigError)
+        throw new ConfigError(`run ${id}: ${error.message}`, { cause: error });
       throw error;
     }
     if (config.eval_data === null || config.eval_fraction > 0) {

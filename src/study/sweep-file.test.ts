@@ -18,7 +18,10 @@ function messageOf(text: string): string {
 }
 
 test("a grid takes every combination", () => {
-  const sweep = parseSweep(`${base}parameters:\n  lambda_w: [0.1, 0.8]\n  kappa: [1, 2.5, 5]\nseeds: 2\n`, "sweep.yaml");
+  const sweep = parseSweep(
+    `${base}parameters:\n  lambda_w: [0.1, 0.8]\n  kappa: [1, 2.5, 5]\nseeds: 2\n`,
+    "sweep.yaml",
+  );
   const settings = settingsOf(sweep);
   assert.equal(settings.length, 6);
   assert.deepEqual(settings[0], { lambda_w: 0.1, kappa: 1 });
@@ -40,24 +43,42 @@ test("unknown keys and wrong values are named with their line, and a likely mean
   const text = `${base}parameters:\n  lamda_w: [0.1]\n  kappa: [0]\n  delta: 3\nmetod: grid\nlearning_rate: 1e-4\n`;
   const message = messageOf(text);
   assert.match(message, /sweep\.yaml:3: unknown key "lamda_w"\. Did you mean "lambda_w"\?/);
-  assert.match(message, /sweep\.yaml:4: kappa: expected a number above 0.*got the number 0|sweep\.yaml:4: kappa: expected/);
+  assert.match(
+    message,
+    /sweep\.yaml:4: kappa: expected a number above 0.*got the number 0|sweep\.yaml:4: kappa: expected/,
+  );
   assert.match(message, /sweep\.yaml:5: delta: expected a list of values or/);
   assert.match(message, /unknown key "metod"\. Did you mean "method"\?/);
-  assert.match(message, /"learning_rate"\. It is a key of the configuration: put it under values or parameters/);
+  assert.match(
+    message,
+    /"learning_rate"\. It is a key of the configuration: put it under values or parameters/,
+  );
 });
 
 test("what does not go together is refused", () => {
   const ranged = "parameters:\n  kappa: {min: 1, max: 5}\n";
   assert.match(messageOf(`${base}${ranged}`), /a range has no grid/);
-  assert.match(messageOf(`${base}method: random\nleast: 3\n${ranged}`), /least has no effect without method: halving/);
-  assert.match(messageOf(`${base}method: halving\n${ranged}`), /resource is missing.*\n.*least is missing.*\n.*most is missing/);
+  assert.match(
+    messageOf(`${base}method: random\nleast: 3\n${ranged}`),
+    /least has no effect without method: halving/,
+  );
+  assert.match(
+    messageOf(`${base}method: halving\n${ranged}`),
+    /resource is missing.*\n.*least is missing.*\n.*most is missing/,
+  );
   assert.match(
     messageOf(`${base}method: halving\nresource: max_steps\nleast: 9\nmost: 3\n${ranged}`),
     /most: expected more than least \(9\), got 3/,
   );
   assert.match(messageOf(`${ranged}method: random\n`), /expected config \(a file\) or values/);
-  assert.match(messageOf(`${base}method: random\n${ranged}values:\n  kappa: 2\n`), /kappa is among parameters too/);
+  assert.match(
+    messageOf(`${base}method: random\n${ranged}values:\n  kappa: 2\n`),
+    /kappa is among parameters too/,
+  );
   assert.match(messageOf(`${base}method: random\nmetric: acuracy\n${ranged}`), /Did you mean "accuracy"\?/);
   assert.match(messageOf(`${base}parameters:\n  seed: [1, 2]\n`), /seed is set by the sweep/);
-  assert.match(messageOf(`${base}method: random\nparameters:\n  kappa: {min: 0, max: 5, scale: log}\n`), /expected a list of values or/);
+  assert.match(
+    messageOf(`${base}method: random\nparameters:\n  kappa: {min: 0, max: 5, scale: log}\n`),
+    /expected a list of values or/,
+  );
 });

@@ -3,13 +3,14 @@ import { ConfigError } from "../base/errors.ts";
 import { sha256 } from "../base/files.ts";
 import { Random } from "../base/random.ts";
 import { stringifyNumbers } from "../runs/json-numbers.ts";
+import type { CellOutcome, GridPlaces, Values } from "./cell.ts";
 import type { Condition, Measured, Section } from "./definition.ts";
 import { estimate, FIGURES, type FigureName } from "./figures.ts";
-import { type CellOutcome, type GridOptions, type GridPlaces, gridPlaces, runGrid, type Values } from "./grid.ts";
+import { type GridOptions, gridPlaces, runGrid } from "./grid.ts";
 import { successiveHalving } from "./halving.ts";
 import { intervalText } from "./interval-text.ts";
 import { readMeasured } from "./measured.ts";
-import { writeOutcome, type WrittenOutcome } from "./outcome.ts";
+import { type WrittenOutcome, writeOutcome } from "./outcome.ts";
 import { drawValue } from "./ranges.ts";
 import { cellsOf, checkCells, takeFolder } from "./study.ts";
 import type { Choices, Sweep } from "./sweep-file.ts";
@@ -134,10 +135,19 @@ class Runner {
       return conditions.map(({ name }) => this.#value(measured, name));
     });
     const last = rounds.at(-1);
-    const names = (last?.ranked ?? []).map(({ candidate }) => conditionOf(candidate, last?.resource ?? 0).name);
+    const names = (last?.ranked ?? []).map(
+      ({ candidate }) => conditionOf(candidate, last?.resource ?? 0).name,
+    );
     const ranking = this.#ranking(names, readMeasured(this.#places, this.outcomes));
-    const rows = rounds.map(({ resource: amount, ranked }) => [amount, ranked.length, nameOf(ranked[0]?.candidate ?? {})]);
-    return { ...ranking, tables: [...(ranking.tables ?? []), { columns: [resource, "settings", "best of the round"], rows }] };
+    const rows = rounds.map(({ resource: amount, ranked }) => [
+      amount,
+      ranked.length,
+      nameOf(ranked[0]?.candidate ?? {}),
+    ]);
+    return {
+      ...ranking,
+      tables: [...(ranking.tables ?? []), { columns: [resource, "settings", "best of the round"], rows }],
+    };
   }
 
   async #run(conditions: readonly Condition[]): Promise<Measured> {

@@ -7,10 +7,11 @@ import { ConfigError } from "../../src/base/errors.ts";
 import { train } from "../../src/recipes/train.ts";
 import { loadConfig } from "../../src/runs/config-load.ts";
 import { readJsonLines } from "../../src/runs/json-lines.ts";
-import { type Cell, gridPlaces, runGrid } from "../../src/study/grid.ts";
+import type { Cell } from "../../src/study/cell.ts";
+import { gridPlaces, runGrid } from "../../src/study/grid.ts";
 import { type RunTask, runCell } from "../../src/study/run-cell.ts";
-import { type StudyOptions, study } from "../../src/study/study.ts";
 import { STUDIES, type StudyName } from "../../src/study/studies.ts";
+import { type StudyOptions, study } from "../../src/study/study.ts";
 import { runSweep } from "../../src/study/sweep.ts";
 import { parseSweep } from "../../src/study/sweep-file.ts";
 import { filesOf, metricsOf, type Workshop, workshop } from "../support/runs.ts";
@@ -18,7 +19,13 @@ import { filesOf, metricsOf, type Workshop, workshop } from "../support/runs.ts"
 const silent = { write: () => true };
 
 /** Values of a short run. */
-const short = { max_steps: 2, per_device_train_batch_size: 4, learning_rate: 1e-2, max_length: 96, save_strategy: "no" };
+const short = {
+  max_steps: 2,
+  per_device_train_batch_size: 4,
+  learning_rate: 1e-2,
+  max_length: 96,
+  save_strategy: "no",
+};
 
 function cellsOf({ values }: Workshop, lambdas: readonly number[]): Cell[] {
   return lambdas.flatMap((lambda) =>
@@ -140,7 +147,8 @@ test("a sweep whose runs partly fail ranks the others; started again it gives th
 
 test("successive halving runs fewer settings for longer", async () => {
   using place = workshop({ rows: 12, held: 4 });
-  const tried = "method: halving\nruns: 4\nparameters:\n  lambda_w: {min: 0.1, max: 5}\nmetric: chosen_change\n";
+  const tried =
+    "method: halving\nruns: 4\nparameters:\n  lambda_w: {min: 0.1, max: 5}\nmetric: chosen_change\n";
   const rounds = "resource: max_steps\nleast: 1\nmost: 4\nfactor: 2\n";
   const sweep = parseSweep(sweepText(place, tried + rounds, "max_steps"), "sweep.yaml");
   const { runs, summary } = await runSweep(sweep, {
@@ -150,7 +158,9 @@ test("successive halving runs fewer settings for longer", async () => {
     out: silent,
     runTask: runCell,
   });
-  const steps = readJsonLines(runs).map(({ value }) => (value as { changes: { max_steps: number } }).changes.max_steps);
+  const steps = readJsonLines(runs).map(
+    ({ value }) => (value as { changes: { max_steps: number } }).changes.max_steps,
+  );
   assert.deepEqual(steps, [1, 1, 1, 1, 2, 2, 4]);
   assert.match(summary, /Best by change of chosen/);
 });
@@ -163,7 +173,11 @@ test("an unknown key of a configuration is refused before any run begins", async
 });
 
 function studyOptions(place: Workshop, name: StudyName, overrides: [string, string][]): StudyOptions {
-  const { model_name_or_path: model, train_data: data, eval_data: evalData } = place.values as Record<string, string>;
+  const {
+    model_name_or_path: model,
+    train_data: data,
+    eval_data: evalData,
+  } = place.values as Record<string, string>;
   return {
     name,
     output: place.path(name),
@@ -206,9 +220,13 @@ for (const name of Object.keys(STUDIES) as StudyName[]) {
           ["watch_max_new_tokens", "4"],
         ]
       : [];
-    const { report, results, runs, summary } = await study(studyOptions(place, name, [...tinyRun, ...watched]));
+    const { report, results, runs, summary } = await study(
+      studyOptions(place, name, [...tinyRun, ...watched]),
+    );
     assert.doesNotMatch(summary, /Failed/);
-    const rows = readJsonLines(results).map(({ value }) => value as { value: number; low: number; high: number; pairs: number });
+    const rows = readJsonLines(results).map(
+      ({ value }) => value as { value: number; low: number; high: number; pairs: number },
+    );
     assert.ok(rows.length > 0);
     for (const { value, low, high, pairs } of rows) {
       assert.ok(Number.isNaN(value) || (low <= high && pairs > 0), `${value} [${low}, ${high}] of ${pairs}`);

@@ -1,6 +1,7 @@
 /** Does the anchor keep the chosen answer's likelihood from falling? SLIME with and without it, DPO and SimPO. */
-import type { Condition, Measured, Section, StudyDefinition } from "../definition.ts";
+
 import { courseChart } from "../course-chart.ts";
+import type { Condition, Measured, Section, StudyDefinition } from "../definition.ts";
 import { estimate } from "../figures.ts";
 import { intervalText } from "../interval-text.ts";
 

@@ -1,8 +1,8 @@
 /** Likelihood against margin: presets, baselines and a search over SLIME's values. Which are dominated, and which has both? */
 import { Random } from "../../base/random.ts";
+import type { Values } from "../cell.ts";
 import type { Condition, Measured, Section, StudyDefinition } from "../definition.ts";
 import { estimate, estimateDifference } from "../figures.ts";
-import type { Values } from "../grid.ts";
 import type { Budget } from "../ground.ts";
 import { intervalText, numberText } from "../interval-text.ts";
 import type { MeasuredCondition } from "../measured.ts";
@@ -94,7 +94,14 @@ function frontierSection(measured: Measured): Section {
     ],
     tables: [
       {
-        columns: ["", "number", "beaten by both figures, beyond noise, by", "as measured, by", "gains both", "its values"],
+        columns: [
+          "",
+          "number",
+          "beaten by both figures, beyond noise, by",
+          "as measured, by",
+          "gains both",
+          "its values",
+        ],
         rows: standings.map(({ one, dominatedBy, aheadOf, hasBoth }, i) => [
           one.name,
           String(i + 1),

@@ -2,8 +2,8 @@
 import type { MetricRow } from "../../runs/metrics.ts";
 import type { SlimeSettings } from "../../runs/objective-config.ts";
 import type { Interval } from "../bootstrap.ts";
-import type { Condition, Measured, ResultRow, Section, StudyDefinition } from "../definition.ts";
 import type { ModelCoupling, PairCoupling } from "../coupling.ts";
+import type { Condition, Measured, ResultRow, Section, StudyDefinition } from "../definition.ts";
 import { meanInterval } from "../estimates.ts";
 import { rejectedQuantile } from "../figures.ts";
 import { intervalText, numberText } from "../interval-text.ts";
@@ -78,7 +78,16 @@ function levelSets(measured: Measured): Section {
       "A count above 0 in a column of violations would be a bug of the program, not of the method. DPO and SimPO have no such bound.",
     tables: [
       {
-        columns: ["", "L₀/λw, nats per token", "−l_w at the start", "its largest", "evaluations", "of them with L ≤ L₀", "violations of L₀/λw", "violations of L/λw"],
+        columns: [
+          "",
+          "L₀/λw, nats per token",
+          "−l_w at the start",
+          "its largest",
+          "evaluations",
+          "of them with L ≤ L₀",
+          "violations of L₀/λw",
+          "violations of L/λw",
+        ],
         rows: rows.map((row) => [
           row.name,
           numberText(row.bound, 3),
@@ -125,12 +134,18 @@ function floors(measured: Measured): Section {
 /** Conditions whose coupling was measured, at each place. */
 function couplings(measured: Measured): { name: string; coupling: ModelCoupling }[] {
   return [...measured.values()].flatMap((one) => {
-    const measuredOf = one.runs.find(({ coupling: value }) => Array.isArray(value))?.coupling as ModelCoupling[] | undefined;
+    const measuredOf = one.runs.find(({ coupling: value }) => Array.isArray(value))?.coupling as
+      | ModelCoupling[]
+      | undefined;
     return (measuredOf ?? []).map((found) => ({ name: one.name, coupling: found }));
   });
 }
 
-function over(pairs: readonly PairCoupling[], value: (pair: PairCoupling) => number, isShare = false): Interval {
+function over(
+  pairs: readonly PairCoupling[],
+  value: (pair: PairCoupling) => number,
+  isShare = false,
+): Interval {
   return meanInterval([Float64Array.from(pairs, value)], { isShare });
 }
 
@@ -152,7 +167,17 @@ function coupling(measured: Measured): Section {
       "ρ: ⟨∇l_w, ∇l_l⟩/‖∇l_w‖². Pull: −∂L/∂l_w, for SLIME λw + g. Drag: ρ (g − s), what the rejected answer takes from it. To first order l_w rises iff pull > drag. Intervals are over pairs.",
     tables: [
       {
-        columns: ["", "ρ", "pull", "drag", "condition says: rises", "rose", "prediction right", "pairs", "weights"],
+        columns: [
+          "",
+          "ρ",
+          "pull",
+          "drag",
+          "condition says: rises",
+          "rose",
+          "prediction right",
+          "pairs",
+          "weights",
+        ],
         rows: rows.map((row) => [
           row.name,
           intervalText(row.rho, "nats/token", { isSigned: false }),
@@ -186,7 +211,9 @@ function steps(measured: Measured): Section {
   const rows = all.map(({ name, size, predicted, realised }) => ({
     name,
     size,
-    error: meanInterval([Float64Array.from(predicted, (value, i) => Math.abs((realised[i] as number) - value) / size)]),
+    error: meanInterval([
+      Float64Array.from(predicted, (value, i) => Math.abs((realised[i] as number) - value) / size),
+    ]),
     mean: meanInterval([Float64Array.from(realised)]),
     wanted: meanInterval([Float64Array.from(predicted)]),
   }));
@@ -228,8 +255,18 @@ function steps(measured: Measured): Section {
       },
     ],
     rows: rows.flatMap(({ name, size, error, mean }): ResultRow[] => [
-      { condition: `${name}, size ${size}`, figure: "step_prediction_error", unit: "share of size", interval: error },
-      { condition: `${name}, size ${size}`, figure: "step_realised_change", unit: "nats/token", interval: mean },
+      {
+        condition: `${name}, size ${size}`,
+        figure: "step_prediction_error",
+        unit: "share of size",
+        interval: error,
+      },
+      {
+        condition: `${name}, size ${size}`,
+        figure: "step_realised_change",
+        unit: "nats/token",
+        interval: mean,
+      },
     ]),
   };
 }

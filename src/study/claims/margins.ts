@@ -41,7 +41,9 @@ function conditions(): Condition[] {
 
 /** Share of the pairs with Δ at least `from` and below `to`. */
 function shareBetween({ runs }: MeasuredCondition, from: number, to: number): Interval {
-  const table = tableOf(runs, "margin").map((row) => row.map((margin) => Number(margin >= from && margin < to)));
+  const table = tableOf(runs, "margin").map((row) =>
+    row.map((margin) => Number(margin >= from && margin < to)),
+  );
   return meanInterval(table, { isShare: true });
 }
 
@@ -57,12 +59,20 @@ function zones(measured: Measured): Section {
     tables: [
       {
         columns: ["", ...names],
-        rows: rows.map(({ one, zones: shares }) => [one.name, ...shares.map((share) => intervalText(share, "share"))]),
+        rows: rows.map(({ one, zones: shares }) => [
+          one.name,
+          ...shares.map((share) => intervalText(share, "share")),
+        ]),
       },
     ],
     rows: rows.flatMap(({ one, zones: shares }) =>
       shares.map(
-        (interval, i): ResultRow => ({ condition: one.name, figure: `zone: ${names[i]}`, unit: "share", interval }),
+        (interval, i): ResultRow => ({
+          condition: one.name,
+          figure: `zone: ${names[i]}`,
+          unit: "share",
+          interval,
+        }),
       ),
     ),
   };

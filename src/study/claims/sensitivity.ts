@@ -1,10 +1,10 @@
 /** How much do SLIME's seven values matter? One at a time around the preset, and by elementary effects over their ranges. */
 import { Random } from "../../base/random.ts";
 import type { Interval } from "../bootstrap.ts";
+import type { Values } from "../cell.ts";
 import type { Condition, Measured, ResultRow, Section, StudyDefinition } from "../definition.ts";
 import { meanInterval } from "../estimates.ts";
 import { estimate, FIGURES, type FigureName } from "../figures.ts";
-import type { Values } from "../grid.ts";
 import type { Budget } from "../ground.ts";
 import { intervalText } from "../interval-text.ts";
 import { elementaryEffects, type MorrisPoint, morrisPlan } from "../morris.ts";
@@ -114,8 +114,18 @@ function effects(measured: Measured): Section {
     }),
     rows: byFigure.flatMap(({ figure, all }) =>
       all.flatMap(({ size, mean }, k): ResultRow[] => [
-        { condition: keys[k] as SlimeKey, figure: `morris_size_${figure}`, unit: FIGURES[figure].unit, interval: size },
-        { condition: keys[k] as SlimeKey, figure: `morris_effect_${figure}`, unit: FIGURES[figure].unit, interval: mean },
+        {
+          condition: keys[k] as SlimeKey,
+          figure: `morris_size_${figure}`,
+          unit: FIGURES[figure].unit,
+          interval: size,
+        },
+        {
+          condition: keys[k] as SlimeKey,
+          figure: `morris_effect_${figure}`,
+          unit: FIGURES[figure].unit,
+          interval: mean,
+        },
       ]),
     ),
   };

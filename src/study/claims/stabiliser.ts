@@ -13,7 +13,15 @@ export const stabiliser: StudyDefinition = {
   title: "Stabiliser: what becomes of rejected tokens",
   question:
     "SLIME's authors say that its token-level stabiliser (weight λl, knee −δ) prevents the collapse of rejected tokens and of formatting with them. Without it nothing but the end of training holds a rejected token.",
-  figures: ["rejected_change", "chosen_change", "margin_change", "distinct_2", "ended_properly", "malformed", "accuracy"],
+  figures: [
+    "rejected_change",
+    "chosen_change",
+    "margin_change",
+    "distinct_2",
+    "ended_properly",
+    "malformed",
+    "accuracy",
+  ],
   referenceOf: (name) => (name === without ? null : without),
   evaluations: "few",
   needsAnswers: true,
@@ -39,7 +47,11 @@ const shares = [0.001, 0.01, 0.05, 0.5] as const;
 
 function tokens(measured: Measured): Section {
   const all = [...measured.values()].filter(({ runs }) => runs.length > 0);
-  const rows = all.map((one) => ({ one, floors: floorsOf(one), quantiles: shares.map((p) => rejectedQuantile(one, p)) }));
+  const rows = all.map((one) => ({
+    one,
+    floors: floorsOf(one),
+    quantiles: shares.map((p) => rejectedQuantile(one, p)),
+  }));
   return {
     title: "Rejected tokens: log-probability at the end, and the implied floor",
     note:
@@ -104,7 +116,10 @@ export function floorsOf(one: MeasuredCondition): { first: number; last: number 
 /** Share of each pair's rejected tokens below `floor`. */
 function below({ runs }: MeasuredCondition, floor: number): Interval {
   const table = runs.map(({ after }) =>
-    Float64Array.from(after, ({ rejected }) => rejected.filter((logp) => logp < floor).length / rejected.length),
+    Float64Array.from(
+      after,
+      ({ rejected }) => rejected.filter((logp) => logp < floor).length / rejected.length,
+    ),
   );
   return meanInterval(table, { isShare: true });
 }

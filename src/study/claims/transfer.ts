@@ -1,9 +1,9 @@
 /** Do values tuned on one preference set serve another? Regret against tuning anew, and of the defaults. */
 import type { Interval } from "../bootstrap.ts";
+import type { Values } from "../cell.ts";
 import type { Condition, Measured, ResultRow, Section, StudyDefinition } from "../definition.ts";
 import { differenceInterval, type PairTable } from "../estimates.ts";
 import { FIGURES, type FigureName, tableOf } from "../figures.ts";
-import type { Values } from "../grid.ts";
 import type { PairSet } from "../ground.ts";
 import { intervalText } from "../interval-text.ts";
 import type { MeasuredCondition } from "../measured.ts";
@@ -65,11 +65,15 @@ interface Regret {
 
 function regrets(measured: Measured): Section {
   const sets = [...new Set([...measured.keys()].map((name) => name.split(": ")[0] as string))];
-  const all = criteria.flatMap(({ figure, sign }) =>
-    sets.flatMap((target) =>
-      sets.filter((source) => source !== target).map((source) => regretOf(measured, { figure, sign, target, source })),
-    ),
-  ).filter((regret) => regret !== null);
+  const all = criteria
+    .flatMap(({ figure, sign }) =>
+      sets.flatMap((target) =>
+        sets
+          .filter((source) => source !== target)
+          .map((source) => regretOf(measured, { figure, sign, target, source })),
+      ),
+    )
+    .filter((regret) => regret !== null);
   return {
     title: "Regret",
     note:
@@ -77,7 +81,14 @@ function regrets(measured: Measured): Section {
       "Regret: how much worse than the setting chosen on the target itself, above 0 is worse; nats (per token for the change of chosen). An interval that holds 0 does not tell the two apart.",
     tables: [
       {
-        columns: ["chosen by", "on", "tuned there", "tuned on the other set", "regret of the other's", "regret of the default"],
+        columns: [
+          "chosen by",
+          "on",
+          "tuned there",
+          "tuned on the other set",
+          "regret of the other's",
+          "regret of the default",
+        ],
         rows: all.map((one) => [
           FIGURES[one.figure].title,
           one.target,
@@ -93,8 +104,18 @@ function regrets(measured: Measured): Section {
         `${FIGURES[figure].title} on ${target}: tuned there ${tuned}; tuned on ${source} ${carried}, regret ${regretText(ofCarried, carried === tuned)}; default ${standard}, regret ${regretText(ofDefault, standard === tuned)}.`,
     ),
     rows: all.flatMap((one): ResultRow[] => [
-      { condition: `${one.source} to ${one.target}`, figure: `regret_of_transfer_${one.figure}`, unit: FIGURES[one.figure].unit, interval: one.ofCarried },
-      { condition: one.target, figure: `regret_of_default_${one.figure}`, unit: FIGURES[one.figure].unit, interval: one.ofDefault },
+      {
+        condition: `${one.source} to ${one.target}`,
+        figure: `regret_of_transfer_${one.figure}`,
+        unit: FIGURES[one.figure].unit,
+        interval: one.ofCarried,
+      },
+      {
+        condition: one.target,
+        figure: `regret_of_default_${one.figure}`,
+        unit: FIGURES[one.figure].unit,
+        interval: one.ofDefault,
+      },
     ]),
   };
 }
