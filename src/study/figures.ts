@@ -140,14 +140,30 @@ export function lengthAccuracy({ after }: MeasuredRun): Interval {
   return meanInterval([right]);
 }
 
+const rows: WeakMap<MeasuredRun, Map<FigureName, Float64Array>> = new WeakMap();
+const estimates: WeakMap<MeasuredCondition, Map<FigureName, Interval>> = new WeakMap();
+
 /** The figure by seed and pair. */
 export function tableOf(runs: readonly MeasuredRun[], name: FigureName): PairTable {
-  return runs.map((run) => FIGURES[name].perPair(run));
+  return runs.map((run) => kept(rows, run, name, () => FIGURES[name].perPair(run)));
+}
+
+/** What `compute` gives, remembered: tables and charts ask for the same figures many times. */
+function kept<K extends object, V>(
+  memory: WeakMap<K, Map<FigureName, V>>,
+  ...[key, name, compute]: [K, FigureName, () => V]
+): V {
+  const known = memory.get(key) ?? new Map<FigureName, V>();
+  memory.set(key, known);
+  const value = known.get(name) ?? compute();
+  known.set(name, value);
+  return value;
 }
 
 /** The figure of a condition. */
-export function estimate({ runs }: MeasuredCondition, name: FigureName): Interval {
-  return meanInterval(tableOf(runs, name), { isShare: FIGURES[name].unit === "share" });
+export function estimate(one: MeasuredCondition, name: FigureName): Interval {
+  const isShare = FIGURES[name].unit === "share";
+  return kept(estimates, one, name, () => meanInterval(tableOf(one.runs, name), { isShare }));
 }
 
 /** How much the figure is above that of `other`, over the seeds that both have. */

@@ -83,10 +83,13 @@ function tokens(measured: Measured): Section {
         rows: rows.map(({ one, quantiles }) => ({ name: one.name, interval: quantiles[1] as Interval })),
       },
     ],
-    said: rows.map(
-      ({ one, floors, quantiles }) =>
-        `${one.name}: the implied floor is ${floorText(floors.first)} nats at the first margin; 1 % of the rejected tokens are below ${intervalText(quantiles[1] as Interval, "nats/token", { isSigned: false })} nats.`,
-    ),
+    said: rows.map(({ one, floors, quantiles }) => {
+      const floor = Number.isFinite(floors.first)
+        ? `the implied floor is ${floorText(floors.first)} nats at the first margin`
+        : "there is no implied floor";
+      const low = intervalText(quantiles[1] as Interval, "nats/token", { isSigned: false });
+      return `${one.name}: ${floor}; 1 % of the rejected tokens are below ${low} nats.`;
+    }),
     rows: rows.flatMap(({ one, quantiles }) =>
       quantiles.map(
         (interval, i): ResultRow => ({
