@@ -41,13 +41,14 @@ export function headMemory(
   const rows = isTrained
     ? largestGroup(pairs, Math.max(1, Math.floor(limit.kept / (4 * vocabSize))))
     : sumOf(pairs);
-  const automatic = Math.max(leastColumns, Math.floor(limit.chunk / (4 * rows)));
+  const automatic = 2 ** Math.floor(Math.log2(Math.max(leastColumns, limit.chunk / (4 * rows))));
   const columns = Math.min(vocabSize, options.chunkColumns ?? automatic);
   const room = isTrained ? limit.kept / (4 * rows) : 0;
   const keptColumns = room >= vocabSize ? vocabSize : Math.floor(room / columns) * columns;
   // beside float32 logits: the product in the activations' type, and entropies' table
   const beside = (item === 4 ? 0 : item) + (entropies ? 4 : 0) + (keptColumns === vocabSize ? 0 : 4);
-  const otherType = item === 4 ? 0 : columns * hiddenSize * (isTrained ? item : 4);
+  // a trained head has a copy in the activations' type; a frozen one is read in float32 for its expectation
+  const otherType = item === 4 || isTrained ? 0 : columns * hiddenSize * 4;
   const logits = 4 * rows * keptColumns + rows * columns * beside + otherType;
   // sums over the vocabulary, old, new and added; at the end their difference from the targets' rows, step by step
   const vector = 4 * rows * hiddenSize;

@@ -7,7 +7,6 @@ import {
   answerAttentionBytes,
   backwardBytesPerToken,
   blockTensors,
-  castWeightBytes,
   itemBytes,
   keptBytesPerToken,
   type Numerics,
@@ -15,6 +14,7 @@ import {
 } from "./activations.ts";
 import { answerTokens, type PairLengths, streamTokens } from "./flops.ts";
 import { type HeadMemory, headMemory } from "./head-memory.ts";
+import { blockWeights } from "./linears.ts";
 import { blockParameters, countParameters, type ParameterCounts } from "./parameters.ts";
 import { firstTrainedLayer, type TrainedParts } from "./trained-parts.ts";
 
@@ -42,6 +42,12 @@ export interface MemorySetup {
   numerics: Numerics;
   /** Blocks are computed again in the backward pass. */
   recompute: boolean;
+  /** How many of them, from the first; null: all. */
+  recomputedBlocks: number | null;
+  /** What recomputed blocks need waits in the computer's memory. */
+  offloads: boolean;
+  /** Each weight is updated, and its gradient freed, as soon as it is there. */
+  updatesInBackward: boolean;
   sharePrompt: boolean;
   /** Rows of logits held at once; null for automatic. */
   chunkColumns: number | null;
@@ -87,15 +93,28 @@ interface Standing {
   optimiser: number;
 }
 
-function standing({ model, trained, numerics }: MemorySetup, counts: ParameterCounts): Standing {
+function standing(setup: MemorySetup, counts: ParameterCounts): Standing {
+  const { model, trained, numerics } = setup;
   const held = trained.isFull ? 4 : itemBytes(numerics);
   const stored = model.dtype === "float32" ? 4 : 2;
-  const weights = counts.total * held + (counts.adapter + counts.savedCopies) * 4;
+  const weights =
+    counts.total * held + (counts.adapter + counts.savedCopies) * 4 + halfCopyBytes(setup, counts);
   const optimiser = 8 * counts.trained;
   if (numerics.onGpu) return { process: gpuProcessBytes, files: 0, weights, optimiser };
   // on the CPU the checkpoint is mapped: a frozen model is used in the map itself, and at the end the export is mapped to
   // be checked, while the memory of training is still the process's
   return { process: bareProcessBytes, files: counts.total * stored, weights, optimiser };
+}
+
+/** Copies in the activations' type of the trained matrices they are multiplied by, where those are float32 and they are not. */
+function halfCopyBytes(setup: MemorySetup, counts: ParameterCounts): number {
+  const { model, trained, numerics } = setup;
+  if (numerics.dtype === "float32") return 0;
+  const embedding = model.vocabSize * model.hiddenSize;
+  const matrices = trained.isFull
+    ? model.numLayers * blockWeights(model) + embedding
+    : counts.adapter + counts.savedCopies - (trained.trainsEmbedding ? embedding : 0);
+  return matrices * itemBytes(numerics);
 }
 
 /** Sizes of a micro-batch in a model. */
@@ -108,7 +127,6 @@ interface Sizes {
   kept: number[];
   /** Bytes of attention plans, angles and the last norm. */
   shared: number;
-  casts: number;
   head: HeadMemory;
 }
 
@@ -131,7 +149,6 @@ function sizesOf(setup: MemorySetup, pairs: readonly PairLengths[]): Sizes {
     stream: tokens * model.hiddenSize * item,
     kept,
     shared: angles + tail + answerAttentionBytes(model, pairs, numerics, sharePrompt),
-    casts: castWeightBytes(model, trained, numerics),
     head: headMemory(model, pairs, {
       numerics,
       isTrained: trained.trainsHead,
@@ -142,25 +159,30 @@ function sizesOf(setup: MemorySetup, pairs: readonly PairLengths[]): Sizes {
 }
 
 function moments(setup: MemorySetup, counts: ParameterCounts, sizes: Sizes): Moment[] {
-  const { model, trained, recompute, accumulates, numerics } = setup;
-  const { tokens, kept, stream, shared, casts, head } = sizes;
+  const { model, trained, recompute, accumulates, numerics, updatesInBackward } = setup;
+  const { tokens, kept, stream, shared, head } = sizes;
+  const again = recompute ? Math.min(kept.length, setup.recomputedBlocks ?? kept.length) : 0;
   const allGradients = 4 * counts.trained;
   const headGradient = trained.trainsHead ? 4 * model.vocabSize * model.hiddenSize : 0;
+  // only the embedding's waits for the end of the pass
+  const tableGradient = trained.isFull ? 4 * model.vocabSize * model.hiddenSize : 0;
   const blockGradient = trained.isFull ? 4 * blockParameters(model) : 0;
   const gradients = (bytes: number) => (accumulates ? allGradients : Math.min(allGradients, bytes));
-  const inputs = (kept.length + 1) * stream;
-  const graphs = kept.reduce((sum, bytes) => sum + bytes + casts, 0);
-  const most = Math.max(0, ...kept) + casts;
+  const inputs = (kept.length + 1 - (setup.offloads ? Math.max(0, again - 1) : 0)) * stream;
+  const graphs = kept.slice(again).reduce((sum, bytes) => sum + bytes, 0);
+  const most = Math.max(0, ...kept);
   const passing = tokens * passingBytesPerToken(model, numerics);
   const back = tokens * backwardBytesPerToken(model, numerics) + (recompute ? passing : 0);
-  const held = shared + inputs + (recompute ? 0 : graphs);
+  const held = shared + inputs + graphs;
+  // the last block's graph is there already when it is not computed again
+  const made = again === kept.length ? most : 0;
   return [
     {
       name: "the last block's forward pass",
       gradients: gradients(0),
       activations: held,
       head: 0,
-      working: passing + (recompute ? most : 0),
+      working: passing + (again > 0 ? most : 0),
     },
     {
       name: "the head",
@@ -172,13 +194,13 @@ function moments(setup: MemorySetup, counts: ParameterCounts, sizes: Sizes): Mom
     {
       name: "the last block's backward pass",
       gradients: gradients(headGradient + blockGradient),
-      activations: held + (recompute ? most : 0),
+      activations: held + made,
       head: head.gradient,
       working: back,
     },
     {
       name: "the first block's backward pass",
-      gradients: allGradients,
+      gradients: updatesInBackward ? gradients(tableGradient + blockGradient) : allGradients,
       activations: shared + 2 * stream + most,
       head: head.gradient,
       working: back,

@@ -101,6 +101,27 @@ export const OPTIMISATION_FIELDS: FieldTable<OptimisationKeys> = {
     source: "TRL has true",
     freeOnResume: true,
   },
+  gradient_checkpointing_blocks: {
+    type: optional(integer({ min: 1 })),
+    default: null,
+    doc: "How many blocks, counted from the first trained one, gradient_checkpointing computes again; null: all.",
+    source: "preftune",
+    freeOnResume: true,
+  },
+  activation_offloading: {
+    type: flag(),
+    default: false,
+    doc: "With gradient_checkpointing on a GPU: what a block needs to be computed again waits in the computer's memory.",
+    source: "TRL",
+    freeOnResume: true,
+  },
+  optimizer_in_backward: {
+    type: flag(),
+    default: false,
+    doc: "Update each weight as soon as its gradient is there, and free the gradient. Needs max_grad_norm: 0 and steps of one micro-batch.",
+    source: "torchtune's optimizer_in_bwd",
+    freeOnResume: true,
+  },
   logits_chunk_size: {
     type: optional(integer({ min: 1 })),
     default: null,

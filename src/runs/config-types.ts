@@ -112,6 +112,9 @@ export interface OptimisationKeys {
   tokens_per_step: number | null;
   disable_dropout: boolean;
   gradient_checkpointing: boolean;
+  gradient_checkpointing_blocks: number | null;
+  activation_offloading: boolean;
+  optimizer_in_backward: boolean;
   logits_chunk_size: number | null;
   share_prompt: boolean;
   precompute_ref_log_probs: boolean;
