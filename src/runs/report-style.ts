@@ -25,6 +25,7 @@ p { margin:0 0 12px; max-width:76ch; }
 .charts { display:grid; grid-template-columns:repeat(auto-fill, minmax(min(100%, 350px), 1fr)); gap:14px; }
 figure { margin:0; background:var(--card); border:1px solid var(--line); border-radius:10px; padding:12px 12px 8px; min-width:0;
   display:flex; flex-direction:column; }
+@media (min-width:800px) { figure.large { grid-column:span 2; } }
 figcaption { font-weight:600; font-size:.95rem; }
 figcaption small { font-weight:400; color:var(--soft); font-size:.82rem; }
 figure p { font-size:.82rem; color:var(--soft); margin:2px 0 0; }
@@ -59,7 +60,7 @@ tbody th { font-weight:600; overflow-wrap:break-word; }
 .wide { min-width:560px; }
 .facts th { width:34%; }
 .bad { border-left-color:var(--bad); }
-.charts + .scroll, .tiles + .note { margin-top:14px; }
+.charts + .scroll, .scroll + .scroll, .tiles + .note { margin-top:14px; }
 .answers { table-layout:fixed; } .answers th, .answers td { min-width:150px; } .answers tbody th { font-weight:500; background:var(--bg); }
 .answers td { border-top:0; } .answers td + td { border-left:1px solid var(--line); } .answers td details { margin:0; }
 .answers td summary { font-weight:400; font-size:.82rem; color:var(--soft); padding:4px 0 0; }

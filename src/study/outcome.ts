@@ -242,7 +242,7 @@ function sectionHtml({
   ];
   const figures = charts.length === 0 ? html`` : html`<div class="charts">${charts}</div>`;
   const about = note === undefined ? html`` : html`<p>${note}</p>`;
-  return html`<section><h2>${title}</h2>${about}${said.map((sentence) => html`<p>${sentence}</p>`)}${tables.map(tableHtml)}${figures}</section>`;
+  return html`<section><h2>${title}</h2>${about}${said.map((sentence) => html`<p>${sentence}</p>`)}${figures}${tables.map(tableHtml)}</section>`;
 }
 
 function runsHtml(outcomes: readonly CellOutcome[]): Html {

@@ -50,7 +50,7 @@ export function scatterChartHtml({ title, xLabel, yLabel, points, note }: Scatte
   );
   const dots = shown.map((point) => pointHtml(point, x.at, y.at));
   const said = note === undefined ? html`` : html`<p>${note}</p>`;
-  return html`<figure>
+  return html`<figure class="large">
 <figcaption>${title}</figcaption>${said}
 <svg class="chart" viewBox="0 0 ${width} ${height}" role="img" aria-label="${title}: ${shown.length} conditions">
 ${columns}${rows}${dots}

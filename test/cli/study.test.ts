@@ -26,7 +26,10 @@ test("a sweep runs each setting in a process of its own, prints a table and says
   writeFileSync(file, readFileSync(file, "utf8").replace("0.8", "0.9"));
   const other = await preftune("sweep", file, "--output", output);
   assert.equal(other.status, 2);
-  assert.match(other.stderr, /one of the same study to go on with.*It is left as it is: give another with --output/s);
+  assert.match(
+    other.stderr,
+    /one of the same study to go on with.*It is left as it is: give another with --output/s,
+  );
 });
 
 test("slips of the pen end with what was meant", async () => {
