@@ -4,7 +4,13 @@ import { basename, join } from "node:path";
 import { ConfigError } from "../base/errors.ts";
 import { writeFileAtomic } from "../base/files.ts";
 import { deriveSeed } from "../base/random.ts";
-import { jsonLines, makeData, type PreferenceRow, tokenizerText } from "../quickstart/data.ts";
+import {
+  jsonLines,
+  makeData,
+  type PreferenceRow,
+  type QuickstartData,
+  tokenizerText,
+} from "../quickstart/data.ts";
 import type { Flaw } from "../quickstart/flaws.ts";
 import { fullSize, type QuickstartSize } from "../quickstart/sizes.ts";
 import { runInProcess } from "../quickstart/stage-process.ts";
@@ -28,6 +34,8 @@ export interface GroundOptions {
   /** Runs at a time; null for as many as fit. */
   jobs: number | null;
   cores: number;
+  /** Training seeds. */
+  seeds: number;
   out: ProgressStream;
 }
 
@@ -40,7 +48,8 @@ export interface PairSet {
 /** What every run of a study shares. */
 export interface Ground {
   file: string | null;
-  values: Values;
+  /** For all runs of a training seed, which count from 1. */
+  valuesOf: (seed: number) => Values;
   /** For studies that look at what the models answer: the run's own watch samples it. */
   watch: Values;
   /** Two preference sets, for the study that compares such; empty where there is only one. */
@@ -69,14 +78,16 @@ const answered: Record<Budget, Values> = {
 export async function makeGround(dir: string, options: GroundOptions): Promise<Ground> {
   const { config, model, data } = options;
   if (config === null && model === null && data === null) {
-    const values = await generatedGround(dir, fullSize, options.out);
+    const { seeds, out } = options;
+    const jobs = options.jobs ?? options.cores;
+    const valuesOf = await generatedGround(dir, { size: fullSize, seeds, jobs, out });
     return {
       file: join(recipes, "quickstart.yaml"),
-      values: { ...values, ...generated[options.budget] },
+      valuesOf: (seed) => ({ ...valuesOf(seed), ...generated[options.budget] }),
       watch: answered[options.budget],
       sets: ["form", "content"].map((name) => ({ name, values: setFiles(dir, name) })),
-      jobs: options.jobs ?? options.cores,
-      said: "On the quick start's generated data and its SFT model of half a million weights, trained in full.",
+      jobs,
+      said: "On the quick start's generated data and SFT models of half a million weights, another one for each seed, trained in full.",
     };
   }
   return ownGround(options);
@@ -91,17 +102,18 @@ function ownGround(options: GroundOptions): Ground {
     );
   }
   const atOnce = jobs ?? 1;
+  const values: Values = {
+    // pairs of different runs can only be compared when they are the same: rows of their own, not a split by seed
+    eval_fraction: 0,
+    ...(model === null ? {} : { model_name_or_path: model }),
+    ...(data === null ? {} : { train_data: data }),
+    ...(evalData === null ? {} : { eval_data: evalData }),
+    ...(config === null ? brought[budget] : {}),
+    ...(atOnce === 1 ? {} : { threads: Math.max(1, Math.floor(cores / atOnce)) }),
+  };
   return {
     file: config ?? join(recipes, "smollm2-135m.yaml"),
-    values: {
-      // pairs of different runs can only be compared when they are the same: rows of their own, not a split by seed
-      eval_fraction: 0,
-      ...(model === null ? {} : { model_name_or_path: model }),
-      ...(data === null ? {} : { train_data: data }),
-      ...(evalData === null ? {} : { eval_data: evalData }),
-      ...(config === null ? brought[budget] : {}),
-      ...(atOnce === 1 ? {} : { threads: Math.max(1, Math.floor(cores / atOnce)) }),
-    },
+    valuesOf: () => values,
     watch: answered[budget],
     sets: ownSets(options),
     jobs: atOnce,
@@ -114,10 +126,14 @@ function ownGround(options: GroundOptions): Ground {
 
 function ownSets({ data, evalData, otherData, otherEvalData }: GroundOptions): PairSet[] {
   if (data === null || evalData === null || otherData === null || otherEvalData === null) return [];
+  const [name, other] = [data, otherData].map((path) => basename(path).replace(/\..*$/, "")) as [
+    string,
+    string,
+  ];
   return [
-    { name: basename(data).replace(/\..*$/, ""), values: { train_data: data, eval_data: evalData } },
+    { name: name === other ? "first set" : name, values: { train_data: data, eval_data: evalData } },
     {
-      name: basename(otherData).replace(/\..*$/, ""),
+      name: name === other ? "second set" : other,
       values: { train_data: otherData, eval_data: otherEvalData },
     },
   ];
@@ -131,50 +147,71 @@ function setFiles(dir: string, name: string): { train_data: string; eval_data: s
   return { train_data: place("train"), eval_data: place("eval") };
 }
 
+/** What is made of generated ground. */
+export interface GeneratedOptions {
+  size: QuickstartSize;
+  /** How many SFT models: one for each training seed. */
+  seeds: number;
+  /** Models made at a time. */
+  jobs: number;
+  out: ProgressStream;
+}
+
 /**
- * Writes the quick start's data and trains its SFT model, unless they are there.
+ * Writes the quick start's data and trains an SFT model for each training seed, unless they are there. The models differ
+ * in their random start and in the order of the rows: so the seeds of a study also stand for other starting weights.
  *
- * @returns the values that name them
+ * @returns the values that name data and model, by seed from 1
  */
 export async function generatedGround(
   dir: string,
-  size: QuickstartSize,
-  out: ProgressStream,
-): Promise<Values> {
+  { size, seeds, jobs, out }: GeneratedOptions,
+): Promise<(seed: number) => Values> {
   const place = (name: string): string => join(dir, "ground", name);
-  const sft = place("sft");
-  const model = join(sft, "model");
-  const files = { train_data: place("train.jsonl"), eval_data: place("eval.jsonl"), sft: place("sft.jsonl") };
-  const mark = place("made.json");
-  if (!existsSync(mark)) {
-    rmSync(sft, { recursive: true, force: true });
-    mkdirSync(place(""), { recursive: true });
-    const data = makeData({ ...size.data, seed });
-    writeFileAtomic(files.train_data, jsonLines(data.train));
-    writeFileAtomic(files.eval_data, jsonLines(data.evaluation));
-    writeFileAtomic(files.sft, jsonLines(data.sft));
-    for (const name of ["form", "content"]) {
-      const own = (rows: readonly PreferenceRow[]): string =>
-        jsonLines(rows.filter(({ flaw }) => formFlaws.has(flaw) === (name === "form")));
-      const { train_data, eval_data } = setFiles(dir, name);
-      writeFileAtomic(train_data, own(data.train));
-      writeFileAtomic(eval_data, own(data.evaluation));
+  const files = { train_data: place("train.jsonl"), eval_data: place("eval.jsonl") };
+  const data = makeData({ ...size.data, seed: dataSeed });
+  if (!existsSync(place("data.json"))) writeGenerated(dir, data);
+  const missing = Array.from({ length: seeds }, (_, i) => i + 1).filter(
+    (seed) => !existsSync(place(`made-${seed}.json`)),
+  );
+  const worker = async (): Promise<void> => {
+    for (let seed = missing.shift(); seed !== undefined; seed = missing.shift()) {
+      const sft = place(`sft-${seed}`);
+      rmSync(sft, { recursive: true, force: true });
+      const values = {
+        ...size.sft,
+        output_dir: sft,
+        objective: "sft",
+        seed: deriveSeed(dataSeed, 2 + seed) % 2 ** 31,
+        model_name_or_path: place(`base-${seed}`),
+        train_data: place("sft.jsonl"),
+      };
+      const base = { shape: size.shape, text: tokenizerText(data) };
+      const task = { config: { values }, base, heldOut: files.eval_data, answersPerPrompt: 1 };
+      // several at once: whole lines, nothing that is drawn over
+      await runInProcess(`SFT model ${seed}`, task, { write: (text) => out.write(text) });
+      writeFileAtomic(place(`made-${seed}.json`), `${JSON.stringify({ seed: values.seed })}\n`);
     }
-    const values = {
-      ...size.sft,
-      output_dir: sft,
-      objective: "sft",
-      seed: deriveSeed(seed, 3) % 2 ** 31,
-      model_name_or_path: place("base"),
-      train_data: files.sft,
-    };
-    const base = { shape: size.shape, text: tokenizerText(data) };
-    const task = { config: { values }, base, heldOut: files.eval_data, answersPerPrompt: 1 };
-    await runInProcess("SFT model", task, out);
-    writeFileAtomic(mark, `${JSON.stringify({ seed })}\n`);
-  }
-  return { model_name_or_path: model, train_data: files.train_data, eval_data: files.eval_data };
+  };
+  await Promise.all(Array.from({ length: Math.max(1, Math.min(jobs, missing.length)) }, worker));
+  return (seed) => ({ ...files, model_name_or_path: join(place(`sft-${seed}`), "model") });
 }
 
-/** Of the generated data and the SFT model: the quick start's own. */
-const seed = 1;
+function writeGenerated(dir: string, data: QuickstartData): void {
+  const place = (name: string): string => join(dir, "ground", name);
+  mkdirSync(place(""), { recursive: true });
+  writeFileAtomic(place("train.jsonl"), jsonLines(data.train));
+  writeFileAtomic(place("eval.jsonl"), jsonLines(data.evaluation));
+  writeFileAtomic(place("sft.jsonl"), jsonLines(data.sft));
+  for (const name of ["form", "content"]) {
+    const own = (rows: readonly PreferenceRow[]): string =>
+      jsonLines(rows.filter(({ flaw }) => formFlaws.has(flaw) === (name === "form")));
+    const { train_data, eval_data } = setFiles(dir, name);
+    writeFileAtomic(train_data, own(data.train));
+    writeFileAtomic(eval_data, own(data.evaluation));
+  }
+  writeFileAtomic(place("data.json"), `${JSON.stringify({ seed: dataSeed })}\n`);
+}
+
+/** Of the generated data: the quick start's own. */
+const dataSeed = 1;

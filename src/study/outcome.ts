@@ -179,7 +179,7 @@ function howToRead(length: Interval | null): string {
       : ` "The longer answer is the better one" is right in ${intervalText(length, "share")} of the pairs.`;
   return (
     "In brackets: 95 % bootstrap intervals (BCa) over training seeds and held-out pairs, drawn independently. They say nothing of other " +
-    `data, models or starting weights, and with fewer than about five seeds they are rather too narrow than too wide.${baseline}`
+    `data and models; where seeds differ much and are fewer than about five, they are too narrow (docs/studies.md).${baseline}`
   );
 }
 

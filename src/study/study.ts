@@ -15,7 +15,7 @@ import { type WrittenOutcome, writeOutcome } from "./outcome.ts";
 import { STUDIES, type StudyName } from "./studies.ts";
 
 /** Options of {@link study}. */
-export interface StudyOptions extends GroundOptions {
+export interface StudyOptions extends Omit<GroundOptions, "seeds"> {
   name: StudyName;
   /** Folder for all that it writes; a study that was cut off there goes on. */
   output: string;
@@ -45,19 +45,19 @@ export async function study(options: StudyOptions): Promise<WrittenOutcome> {
   const definition: StudyDefinition = STUDIES[options.name];
   const lock = takeFolder(options.output, { study: options.name, budget: options.budget });
   try {
-    const ground = await makeGround(options.output, options);
     const count = options.seeds ?? definition.seeds[options.budget];
+    const ground = await makeGround(options.output, { ...options, seeds: count });
     if (definition.needsTwoSets === true && ground.sets.length < 2) {
       throw new ConfigError(
         `${options.name} compares two preference sets: give --data, --eval-data, --other-data and --other-eval-data.`,
       );
     }
     const conditions = definition.conditions({ budget: options.budget, sets: ground.sets });
-    const shared: Values = {
-      ...ground.values,
+    const shared = (seed: number): Values => ({
+      ...ground.valuesOf(seed),
       ...cadence[definition.evaluations],
       ...(definition.needsAnswers ? ground.watch : {}),
-    };
+    });
     const cells = cellsOf(conditions, count, { file: ground.file, shared, words: options.overrides });
     checkCells(cells);
     const places = gridPlaces(options.output);
@@ -88,7 +88,7 @@ export async function study(options: StudyOptions): Promise<WrittenOutcome> {
 export function cellsOf(
   conditions: readonly Condition[],
   seeds: number,
-  { file, shared, words }: { file: string | null; shared: Values; words: Cell["words"] },
+  { file, shared, words }: { file: string | null; shared: (seed: number) => Values; words: Cell["words"] },
 ): Cell[] {
   return Array.from({ length: seeds }, (_, i) => i + 1).flatMap((seed) =>
     conditions.map(({ name, changes, measuresCoupling = false }) => ({
@@ -96,7 +96,7 @@ export function cellsOf(
       condition: name,
       seed,
       file,
-      values: shared,
+      values: shared(seed),
       words,
       changes,
       measuresCoupling: measuresCoupling && seed === 1,

@@ -152,7 +152,7 @@ class Runner {
 
   async #run(conditions: readonly Condition[]): Promise<Measured> {
     const { config, values, seeds } = this.#sweep;
-    const cells = cellsOf(conditions, seeds, { file: config, shared: values, words: [] });
+    const cells = cellsOf(conditions, seeds, { file: config, shared: () => values, words: [] });
     checkCells(cells);
     const outcomes = await runGrid(cells, this.#places, this.#options);
     this.outcomes.push(...outcomes);
