@@ -9,6 +9,8 @@ import { addMergeCommand } from "./merge.ts";
 import { addPlanCommand } from "./plan.ts";
 import { addScoreCommand } from "./score.ts";
 import { addServeCommand } from "./serve.ts";
+import { addStudyCommand } from "./study.ts";
+import { addSweepCommand } from "./sweep.ts";
 import { addTrainCommand } from "./train.ts";
 
 function program(): Command {
@@ -29,6 +31,8 @@ function program(): Command {
   addPlanCommand(preftune);
   addEvaluateCommands(preftune);
   addServeCommand(preftune);
+  addStudyCommand(preftune);
+  addSweepCommand(preftune);
   for (const command of [preftune, ...preftune.commands]) command.exitOverride();
   return preftune;
 }
