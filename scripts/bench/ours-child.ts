@@ -115,7 +115,11 @@ function trainingOf(plan: OurPlan, steps: readonly MicroBatch[][]): Training {
   const { adapter, parameters } = trainable(model, plan.mode);
   const objective = (objectives[plan.objective] as () => Objective)();
   const { recompute = false, recomputedBlocks = null, offload = null, chunkColumns = null } = variant;
-  const numerics: Numerics = { dtype: "float32", recompute, recomputedBlocks, offload, chunkColumns };
+  const { keptBytes = null } = variant;
+  const numerics: Numerics = {
+    dtype: "float32",
+    ...{ recompute, recomputedBlocks, offload, chunkColumns, keptBytes },
+  };
   return {
     ...{ model, adapter, parameters, objective, numerics },
     optimizer: new AdamW(parameters, { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0 }),

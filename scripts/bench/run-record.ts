@@ -35,6 +35,7 @@ export interface Variant {
   /** Each pair is a micro-batch of its own. */
   pairByPair?: boolean;
   chunkColumns?: number;
+  keptBytes?: number;
   recompute?: boolean;
   recomputedBlocks?: number;
   offload?: string;

@@ -27,6 +27,7 @@ const techniques: readonly Technique[] = [
   { name: "each pair a micro-batch, not packed", variant: { pairByPair: true } },
   { name: "head: 512 entries of the vocabulary at once", variant: { chunkColumns: 512 } },
   { name: "head: the whole vocabulary at once", variant: { chunkColumns: 2 ** 30 } },
+  { name: "head: probabilities not kept, computed again", variant: { keptBytes: 0 } },
   { name: "all blocks recomputed", variant: { recompute: true } },
   { name: "half of the blocks recomputed", variant: { recompute: true, recomputedBlocks: 5 } },
   {

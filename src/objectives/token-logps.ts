@@ -8,8 +8,8 @@ import { type DType, heldCopy, ops, scope, type Tensor } from "../torch/index.ts
 export interface TokenLogpsOptions {
   /** Entries of the vocabulary whose logits are held at once; default: as many as fit 32 MiB, on a GPU 256 MiB. */
   chunkColumns?: number | null;
-  /** Bytes of probabilities to keep for the gradient of a trained head; default: 256 MiB, on a GPU 1 GiB. */
-  keptBytes?: number;
+  /** Bytes of probabilities to keep for the gradient of a trained head; default: 128 MiB, on a GPU 1 GiB. */
+  keptBytes?: number | null;
   /** Prepare for `backward`: no gradient, one for the hidden states, or one for the head's weight as well. */
   gradient: "none" | "hidden" | "hidden-and-weight";
   /** Also give entropies. Costs a pass over the logits. */
@@ -33,7 +33,7 @@ export interface TokenLogpsPass {
 
 // a GPU needs larger products to be busy, and has the memory beside weights of its size
 const limits = {
-  cpu: { chunk: 32 * 2 ** 20, kept: 256 * 2 ** 20 },
+  cpu: { chunk: 32 * 2 ** 20, kept: 128 * 2 ** 20 },
   other: { chunk: 256 * 2 ** 20, kept: 1024 * 2 ** 20 },
 };
 const leastColumns = 256;
@@ -47,9 +47,9 @@ function limitsOf(weight: Tensor): { chunk: number; kept: number } {
   return weight.device === "cpu" ? limits.cpu : limits.other;
 }
 
-/** Rows all of whose probabilities a trained head keeps. `weight`: (V, D). */
-export function keptRows(weight: Tensor): number {
-  return Math.max(1, Math.floor(limitsOf(weight).kept / (4 * weight.size(0))));
+/** Rows all of whose probabilities a trained head keeps in `keptBytes`. `weight`: (V, D). */
+export function keptRows(weight: Tensor, keptBytes: number | null): number {
+  return Math.max(1, Math.floor((keptBytes ?? limitsOf(weight).kept) / (4 * weight.size(0))));
 }
 
 /**

@@ -51,6 +51,8 @@ export interface MemorySetup {
   sharePrompt: boolean;
   /** Rows of logits held at once; null for automatic. */
   chunkColumns: number | null;
+  /** Bytes of probabilities that a trained head keeps; null for automatic. */
+  keptBytes: number | null;
   entropies: boolean;
   /** A step has more than one micro-batch: gradients are there from the second on. */
   accumulates: boolean;
@@ -153,6 +155,7 @@ function sizesOf(setup: MemorySetup, pairs: readonly PairLengths[]): Sizes {
       numerics,
       isTrained: trained.trainsHead,
       chunkColumns: setup.chunkColumns,
+      keptBytes: setup.keptBytes,
       entropies: setup.entropies,
     }),
   };

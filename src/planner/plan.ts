@@ -21,6 +21,7 @@ export type PlannedKeys = Pick<
   | "activation_offloading"
   | "optimizer_in_backward"
   | "logits_chunk_size"
+  | "logits_kept_mib"
   | "share_prompt"
   | "precompute_ref_log_probs"
   | "log_entropy"
@@ -123,6 +124,7 @@ export function memorySetup({ model, trained, keys, dtype, device }: PlanInput):
     updatesInBackward: keys.optimizer_in_backward,
     sharePrompt: keys.share_prompt,
     chunkColumns: keys.logits_chunk_size,
+    keptBytes: keys.logits_kept_mib === null ? null : keys.logits_kept_mib * 2 ** 20,
     entropies: keys.log_entropy,
     accumulates: keys.gradient_accumulation_steps > 1 || keys.tokens_per_step !== null,
   };

@@ -127,6 +127,7 @@ function numericsOf(config: RunConfig, { dtype, device }: Environment): Numerics
     recomputedBlocks: config.gradient_checkpointing_blocks,
     offload: config.activation_offloading ? "cpu" : null,
     chunkColumns: config.logits_chunk_size,
+    keptBytes: config.logits_kept_mib === null ? null : config.logits_kept_mib * 2 ** 20,
   };
 }
 

@@ -129,6 +129,13 @@ export const OPTIMISATION_FIELDS: FieldTable<OptimisationKeys> = {
     source: "preftune",
     freeOnResume: true,
   },
+  logits_kept_mib: {
+    type: optional(integer({ min: 0 })),
+    default: null,
+    doc: "MiB of probabilities that a trained head keeps for its gradient; what does not fit is computed again. null: 128, on a GPU 1,024.",
+    source: "preftune",
+    freeOnResume: true,
+  },
   share_prompt: {
     type: flag(),
     default: true,

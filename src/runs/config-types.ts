@@ -116,6 +116,7 @@ export interface OptimisationKeys {
   activation_offloading: boolean;
   optimizer_in_backward: boolean;
   logits_chunk_size: number | null;
+  logits_kept_mib: number | null;
   share_prompt: boolean;
   precompute_ref_log_probs: boolean;
   reference_cache_dir: string | null;

@@ -40,6 +40,8 @@ export interface Numerics {
   offload?: string | null;
   /** Vocabulary entries whose logits are held at once; null for automatic. */
   chunkColumns: number | null;
+  /** Bytes of probabilities that a trained head keeps for its gradient; null or left out: automatic. */
+  keptBytes?: number | null;
 }
 
 /** What a step works on. */
@@ -175,7 +177,7 @@ function microStep(
   const reference = training.reference === null ? null : training.reference(batch);
   const pass = walk(model, placed, { ...numerics, training: true, entropies });
   const losses: Tensor[] = [];
-  for (const group of answerGroups(placed, headRows(model))) {
+  for (const group of answerGroups(placed, headRows(training))) {
     using _ = scope();
     const head = pass.head(group);
     const leaf = ops.detach(ops.toDtype(head.logps, objectiveType(model.device)));
@@ -193,9 +195,9 @@ function microStep(
 }
 
 /** Response tokens whose probabilities a trained head can keep; a frozen one keeps none. */
-function headRows(model: CausalLM): number {
+function headRows({ model, numerics }: Training): number {
   const { weight } = model.lm_head;
-  return weight.requiresGrad ? keptRows(weight) : Number.POSITIVE_INFINITY;
+  return weight.requiresGrad ? keptRows(weight, numerics.keptBytes ?? null) : Number.POSITIVE_INFINITY;
 }
 
 function referenceOf(

@@ -33,6 +33,8 @@ export interface WalkOptions {
   offload?: string | null;
   /** Vocabulary entries whose logits are held at once; null for automatic. */
   chunkColumns: number | null;
+  /** Bytes of probabilities that a trained head keeps for its gradient; null or left out: automatic. */
+  keptBytes?: number | null;
   /** Also compute entropies. */
   entropies: boolean;
 }
@@ -132,6 +134,7 @@ function headPass(
     group.targets,
     {
       chunkColumns: options.chunkColumns,
+      keptBytes: options.keptBytes ?? null,
       gradient: options.training ? (options.trains ? "hidden-and-weight" : "hidden") : "none",
       entropies: options.entropies,
     },
