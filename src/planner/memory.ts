@@ -29,12 +29,6 @@ const bareProcessBytes = 270 * mebibyte;
 /** CUDA context, libraries and cuBLAS workspaces on the GPU. An estimate: not measured here. */
 const gpuProcessBytes = 700 * mebibyte;
 
-/**
- * Share of a step's tensors by which the heap outgrows them on the CPU: glibc cannot give a freed aligned block out again
- * for the same size, which leaves holes, most where blocks come and go (recomputing). Measured; it varies from run to run.
- */
-const holesShare = { kept: 0.06, recomputed: 0.35 };
-
 /** What memory depends on, the micro-batch apart. */
 export interface MemorySetup {
   model: ModelConfig;
@@ -68,7 +62,6 @@ export const componentNames = [
   "activations",
   "head",
   "working",
-  "holes",
   "reference",
 ] as const;
 
@@ -219,9 +212,7 @@ export function planMemory(setup: MemorySetup, pairs: readonly PairLengths[]): M
   const sum = ({ gradients, activations, head, working }: Moment) => gradients + activations + head + working;
   const highest = all.reduce((a, b) => (sum(b) > sum(a) ? b : a));
   const { name, ...parts } = highest;
-  const share = setup.recompute ? holesShare.recomputed : holesShare.kept;
-  const holes = setup.numerics.onGpu ? 0 : share * sum(highest);
   // a reference is the model without its adapter, or a table of numbers: never a second model
-  const components: Record<Component, number> = { ...always, ...parts, holes, reference: 0 };
+  const components: Record<Component, number> = { ...always, ...parts, reference: 0 };
   return { components, total: Object.values(components).reduce((a, b) => a + b, 0), moment: name };
 }
