@@ -76,6 +76,7 @@ export type ServeEvent =
  */
 export async function serve(options: ServeOptions): Promise<void> {
   const key = keyOf(options);
+  checkOrigins(options.origins);
   const { model, directory, adapters, prompts } = await openModel(options);
   await using _ = prompts;
   const engine = new EngineProcess({
@@ -164,6 +165,14 @@ function keyOf({ key, host }: ServeOptions): string {
   throw new ConfigError(
     `--host ${host}: other machines could reach the server there, so it needs a key of yours. ` +
       "Set PREFTUNE_API_KEY (or --api-key), or keep to --host 127.0.0.1.",
+  );
+}
+
+function checkOrigins(origins: readonly string[]): void {
+  const wrong = origins.find((origin) => !URL.canParse(origin) || new URL(origin).origin !== origin);
+  if (wrong === undefined) return;
+  throw new ConfigError(
+    `--allow-origin: expected an origin like https://host:port, without a path; got "${wrong}".`,
   );
 }
 
