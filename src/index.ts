@@ -56,6 +56,8 @@ export { type MergeOptions, merge } from "./recipes/merge.ts";
 export { type ScoredRow, type ScoreOptions, type ScoreResult, score, writeScores } from "./recipes/score.ts";
 export type { MetricRow } from "./runs/metrics.ts";
 export { openRun, type RunView } from "./runs/run-directory.ts";
+export { serve } from "./serve/serve.ts";
+export type { ServeEvent, ServeOptions } from "./serve/serve-options.ts";
 export { loadTokenizer, type Tokenizer } from "./text/tokenizer.ts";
 export {
   backward,

@@ -6,7 +6,7 @@ import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { APIError, InternalServerError } from "openai";
 import { EngineFailure, type EngineNews } from "../../src/serve/engine-process.ts";
-import type { ServeEvent } from "../../src/serve/serve.ts";
+import type { ServeEvent } from "../../src/serve/serve-options.ts";
 import { failingStarts, faults } from "../support/scripted-engine.ts";
 import { scriptedEngine, startServer, type TestServer } from "../support/servers.ts";
 import { makeTinyModel } from "../support/tiny-model.ts";
