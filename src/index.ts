@@ -60,6 +60,8 @@ export { type MergeOptions, merge } from "./recipes/merge.ts";
 export { type ScoredRow, type ScoreOptions, type ScoreResult, score, writeScores } from "./recipes/score.ts";
 export type { MetricRow } from "./runs/metrics.ts";
 export { openRun, type RunView } from "./runs/run-directory.ts";
+export { serve } from "./serve/serve.ts";
+export type { ServeEvent, ServeOptions } from "./serve/serve-options.ts";
 export { type StudyOptions, study } from "./study/study.ts";
 export { runSweep, type SweepOptions } from "./study/sweep.ts";
 export { readSweep, type Sweep } from "./study/sweep-file.ts";

@@ -3,8 +3,7 @@ import { basename } from "node:path";
 import { type Command, InvalidArgumentError } from "commander";
 import { messageOf } from "../base/errors.ts";
 import { recordLine, recordText } from "../serve/request-record.ts";
-import { REQUEST_LIMITS } from "../serve/request-tables.ts";
-import type { ServeEvent, ServeOptions } from "../serve/serve.ts";
+import { SERVE_DEFAULTS, type ServeEvent, type ServeOptions } from "../serve/serve-options.ts";
 import { environmentOf, type MachineOptions, wholeNumber, withMachineOptions } from "./options.ts";
 import { Phases } from "./phases.ts";
 
@@ -46,26 +45,31 @@ export function addServeCommand(preftune: Command): void {
     .option(
       "--host <address>",
       "where to listen; other machines reach it only if it is not loopback",
-      "127.0.0.1",
+      SERVE_DEFAULTS.host,
     )
-    .option("--port <number>", "0: any that is free", wholeNumber(0), 8000)
+    .option("--port <number>", "0: any that is free", wholeNumber(0), SERVE_DEFAULTS.port)
     .option(
       "--api-key <key>",
       "what requests are let in with; better in PREFTUNE_API_KEY; default: a random one",
     )
     .option("--allow-origin <origin>", "origin of web pages that may ask; may be repeated", listOption, [])
-    .option("--max-running <count>", "answers computed at once", wholeNumber(1), 16)
-    .option("--max-queue <count>", "answers that may wait besides", wholeNumber(0), 64)
+    .option("--max-running <count>", "answers computed at once", wholeNumber(1), SERVE_DEFAULTS.maxRunning)
+    .option("--max-queue <count>", "answers that may wait besides", wholeNumber(0), SERVE_DEFAULTS.maxQueue)
     .option("--max-cache-tokens <count>", "tokens of prompts and answers held in memory", wholeNumber(1))
-    .option("--max-answers <count>", "answers to one request", wholeNumber(1), REQUEST_LIMITS.maxAnswers)
+    .option("--max-answers <count>", "answers to one request", wholeNumber(1), SERVE_DEFAULTS.maxAnswers)
     .option(
       "--max-new-tokens-limit <count>",
       "longest answer, in tokens",
       wholeNumber(1),
-      REQUEST_LIMITS.maxNewTokens,
+      SERVE_DEFAULTS.maxNewTokens,
     )
-    .option("--max-body-bytes <count>", "largest request", wholeNumber(1), 1_048_576)
-    .option("--drain-timeout <seconds>", "for requests under way when the server stops", wholeNumber(0), 30);
+    .option("--max-body-bytes <count>", "largest request", wholeNumber(1), SERVE_DEFAULTS.maxBodyBytes)
+    .option(
+      "--drain-timeout <seconds>",
+      "for requests under way when the server stops",
+      wholeNumber(0),
+      SERVE_DEFAULTS.drainMs / 1000,
+    );
   withMachineOptions(command).action(run);
 }
 
@@ -103,7 +107,7 @@ async function run(words: Words): Promise<void> {
   }
 }
 
-function optionsOf(words: Words): Omit<ServeOptions, "signal" | "onEvent"> {
+function optionsOf(words: Words): ServeOptions {
   return {
     ...environmentOf(words),
     model: words.model,

@@ -77,13 +77,9 @@ export class Engine implements GenerationEngine, Disposable {
     this.#parts = parts;
     this.#dtype = parts.dtype ?? model.model.embed_tokens.weight.dtype;
     this.#limits = { ...defaultLimits, ...limits };
-    this.#cache = new KVCache({
-      layers: model.config.numLayers,
-      keyHeads: model.config.numKeyValueHeads,
-      headDim: model.config.headDim,
-      dtype: this.#dtype,
-      device: model.device,
-    });
+    const { numLayers: layers, numKeyValueHeads: keyHeads, headDim } = model.config;
+    const shape = { layers, keyHeads, headDim, dtype: this.#dtype, device: model.device };
+    this.#cache = new KVCache(shape, this.#mostPages);
   }
 
   get stats(): EngineStats {

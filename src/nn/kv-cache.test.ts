@@ -110,6 +110,21 @@ test("pages are given out once, come back, and the store grows with what was in 
   });
 });
 
+test("no memory is set aside beyond what can be asked for", () => {
+  withoutLeaks(() => {
+    using cache = new KVCache({ layers: 1, keyHeads: 1, headDim: 4, dtype: "float32", device: "cpu" }, 11);
+    const span: Span = { pages: [], length: 0 };
+    for (let page = 1; page <= 11; page++) {
+      cache.extend(span, pageTokens);
+      assert.equal(cache.capacity, page <= 8 ? 8 : 11);
+    }
+    assert.deepEqual(
+      [...span.pages].sort((a, b) => a - b),
+      Array.from({ length: 11 }, (_, i) => i),
+    );
+  });
+});
+
 test("the operators refuse what would reach outside the cache", () => {
   withoutLeaks(() => {
     using _ = scope();

@@ -56,13 +56,16 @@ interface Store {
 export class KVCache implements Disposable {
   readonly #shape: CacheShape;
   readonly #isPaged: boolean;
+  readonly #mostPages: number;
   #stores: Store[] = [];
   #capacity = 0;
   /** Free pages, the next one last. */
   #free: number[] = [];
 
-  constructor(shape: CacheShape) {
+  /** @param mostPages - pages that will ever be asked for at once: there is no memory set aside beyond them */
+  constructor(shape: CacheShape, mostPages: number = Number.POSITIVE_INFINITY) {
     this.#shape = shape;
+    this.#mostPages = mostPages;
     this.#isPaged = shape.device === "cpu" && shape.dtype === "float32";
   }
 
@@ -86,7 +89,10 @@ export class KVCache implements Disposable {
   extend(span: Span, tokens: number): void {
     span.length += tokens;
     const wanted = pagesFor(span.length) - span.pages.length;
-    if (wanted > this.#free.length) this.#grow(Math.max(2 * this.#capacity, this.usedPages + wanted, 8));
+    if (wanted > this.#free.length) {
+      const ample = Math.min(Math.max(2 * this.#capacity, 8), this.#mostPages);
+      this.#grow(Math.max(this.usedPages + wanted, ample));
+    }
     for (let i = 0; i < wanted; i++) span.pages.push(this.#free.pop() as number);
   }
 
@@ -114,7 +120,8 @@ export class KVCache implements Disposable {
       const old = before[layer];
       return { keys: this.#moved("keys", capacity, old), values: this.#moved("values", capacity, old) };
     });
-    for (let page = capacity - 1; page >= this.#capacity; page--) this.#free.unshift(page);
+    const added = Array.from({ length: capacity - this.#capacity }, (_, i) => capacity - 1 - i);
+    this.#free = [...added, ...this.#free];
     this.#capacity = capacity;
   }
 

@@ -72,7 +72,7 @@ async function withApp(
 const chat = { model: "tiny", messages: [{ role: "user", content: "hi" }] };
 
 test("every route that the application has, with any method, is refused without the key", async () => {
-  await withApp(async ({ app }) => {
+  await withApp(async ({ app, records }) => {
     const open: string[] = [];
     const paths = new Set(
       app.routes.map(({ path }) => path.replace(":model{.+}", "tiny").replace("/*", "/anything")),
@@ -86,6 +86,16 @@ test("every route that the application has, with any method, is refused without 
       }
     }
     assert.deepEqual(open, ["GET /health"]);
+    const routes = new Set(records.map(({ route }) => route));
+    assert.deepEqual([...routes].sort(), [
+      "/health",
+      "/metrics",
+      "/v1/chat/completions",
+      "/v1/completions",
+      "/v1/models",
+      "/v1/models/:model{.+}",
+      "other",
+    ]);
   });
 });
 

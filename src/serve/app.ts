@@ -30,6 +30,9 @@ interface Route {
   handler: (c: Ctx) => Response | Promise<Response>;
 }
 
+/** A name may have slashes: `owner/name`. */
+const modelPath = "/v1/models/:model{.+}";
+
 /** The application; its `fetch` answers a request. */
 export function createApp(options: AppOptions): Hono<Env> {
   const app = new Hono<Env>();
@@ -77,7 +80,7 @@ function routesOf(options: AppOptions): Route[] {
       handler: (c) => c.json({ object: "list", data: [...models.values()] }),
     },
     {
-      path: "/v1/models/:model{.+}",
+      path: modelPath,
       method: "GET",
       handler: (c) => {
         const found = models.get(c.req.param("model") ?? "");
@@ -98,12 +101,11 @@ function modelObjects({ name, adapters }: ServedModel): Map<string, object> {
 
 /** Begins the record of a request, and hands it on when its reply has ended: for streams, that is later. */
 function recorded({ onRequest, metrics }: AppOptions, routes: readonly Route[]): MiddlewareHandler<Env> {
-  const known = new Set(routes.map(({ path }) => path));
   return async (c, next) => {
     const arrivedAt = performance.now();
     const record: RequestRecord = {
       id: randomUUID(),
-      route: known.has(c.req.path) ? c.req.path : "other",
+      route: routes.find(({ path }) => matches(path, c.req.path))?.path ?? "other",
       method: c.req.method,
       status: 0,
       durationMs: 0,
@@ -127,6 +129,12 @@ function recorded({ onRequest, metrics }: AppOptions, routes: readonly Route[]):
     record.status = c.res.status;
     if (!record.stream) finish();
   };
+}
+
+/** Whether `path` is that of a route; one with a parameter takes whatever follows. */
+function matches(route: string, path: string): boolean {
+  const at = route.indexOf(":");
+  return at < 0 ? path === route : path.startsWith(route.slice(0, at)) && path.length > at;
 }
 
 function limited(maxBodyBytes: number): MiddlewareHandler<Env> {

@@ -2,80 +2,30 @@
  * `preftune serve`: an HTTP server in the form of OpenAI's API in front of a model, whose engine runs in a process of its
  * own. From options to a server that listens, to its end.
  */
-import { randomBytes } from "node:crypto";
 import { basename, extname, join, resolve } from "node:path";
 import { ConfigError } from "../base/errors.ts";
 import { readModelConfig } from "../formats/hf-config.ts";
 import { resolveModelDirectory } from "../formats/hub-model.ts";
 import { Admission } from "./admission.ts";
 import { createApp } from "./app.ts";
-import { type EngineNews, EngineProcess, type EngineProcessOptions } from "./engine-process.ts";
+import { EngineProcess } from "./engine-process.ts";
 import { isLoopback } from "./guard.ts";
 import { PromptWorker } from "./prompt-worker.ts";
-import type { RequestRecord } from "./request-record.ts";
 import type { ServedModel } from "./serve-context.ts";
-import { listen, type RequestTimeouts } from "./server.ts";
+import { checkOrigins, keyOf, SERVE_DEFAULTS, type ServeOptions } from "./serve-options.ts";
+import { listen } from "./server.ts";
 import { serverMetrics } from "./server-metrics.ts";
 
-/** What to serve, where, and to whom. */
-export interface ServeOptions {
-  /** Directory or hub id. */
-  model: string;
-  /** Name of the base model in requests; null: the last part of its path. */
-  name: string | null;
-  /** Directories or hub ids of adapters by the names they get in requests. */
-  adapters: Readonly<Record<string, string>>;
-  /** Name, file or text of a chat template; null: the tokenizer's own. */
-  chatTemplate: string | null;
-  host: string;
-  port: number;
-  /** What requests are let in with; null: a random one, on loopback only. */
-  key: string | null;
-  /** Origins of web pages that may ask. */
-  origins: readonly string[];
-  device: string;
-  dtype: "auto" | "float32" | "bfloat16";
-  threads: number | null;
-  /** Answers computed at once. */
-  maxRunning: number;
-  /** Further answers that may wait. */
-  maxQueue: number;
-  /** Tokens the cache holds; null: the engine's own choice. */
-  maxCacheTokens: number | null;
-  /** Answers to one request. */
-  maxAnswers: number;
-  /** Longest answer, in tokens. */
-  maxNewTokens: number;
-  maxBodyBytes: number;
-  /** Time that requests under way have to end when the server stops. */
-  drainMs: number;
-  /** Stops the server: requests under way end first. */
-  signal: AbortSignal;
-  onEvent: (event: ServeEvent) => void;
-  onPhase?: (label: string, done: number, total: number | null) => void;
-  timeouts?: RequestTimeouts;
-  /** Another program and other patience for the engine process, for tests. */
-  engine?: Partial<Pick<EngineProcessOptions, "program" | "policy" | "stallMs" | "onComplaint">>;
-}
-
-/** What happens while the server runs, for its log. */
-export type ServeEvent =
-  /** `key`: the random key that was made; null where the user gave one. */
-  | { type: "listening"; url: string; key: string | null; models: string[] }
-  | { type: "engine"; news: EngineNews }
-  | { type: "request"; record: RequestRecord }
-  | { type: "fault"; error: unknown }
-  | { type: "stopping"; open: number }
-  | { type: "stopped"; cut: number };
-
 /**
- * Serves until `signal` stops it.
+ * Serves until `signal` stops it. What is not given is as `SERVE_DEFAULTS` has it.
  *
  * @throws {ConfigError} if an option is wrong or the address cannot be had
  * @throws {EngineFailure} if the engine cannot be started, or not again
  */
-export async function serve(options: ServeOptions): Promise<void> {
+export async function serve(given: Pick<ServeOptions, "model"> & Partial<ServeOptions>): Promise<void> {
+  const options: ServeOptions = { ...SERVE_DEFAULTS, ...given };
   const key = keyOf(options);
+  checkOrigins(options.origins);
   const { model, directory, adapters, prompts } = await openModel(options);
   await using _ = prompts;
   const engine = new EngineProcess({
@@ -90,7 +40,7 @@ export async function serve(options: ServeOptions): Promise<void> {
       maxCacheTokens: options.maxCacheTokens,
     },
     ...options.engine,
-    onNews: (news) => options.onEvent({ type: "engine", news }),
+    onNews: (news) => options.onEvent?.({ type: "engine", news }),
   });
   try {
     await serveEngine(engine, { options, model, key });
@@ -103,7 +53,7 @@ async function serveEngine(
   engine: EngineProcess,
   { options, model, key }: { options: ServeOptions; model: ServedModel; key: string },
 ): Promise<void> {
-  const { onEvent, maxRunning, maxQueue } = options;
+  const { onEvent = () => {}, signal = new AbortController().signal, maxRunning, maxQueue } = options;
   const admission = new Admission(maxRunning + maxQueue);
   const app = createApp({
     ...options,
@@ -126,7 +76,7 @@ async function serveEngine(
   });
   engine.start();
   try {
-    const failure = await Promise.race([stopped(options.signal), engine.gaveUp]);
+    const failure = await Promise.race([stopped(signal), engine.gaveUp]);
     if (failure !== null) throw failure;
     onEvent({ type: "stopping", open: admission.open });
     await Promise.race([admission.close(), wait(options.drainMs)]);
@@ -150,21 +100,6 @@ function wait(ms: number): Promise<void> {
   return new Promise((done) => {
     setTimeout(done, ms).unref();
   });
-}
-
-/** The key that requests have to bring. */
-function keyOf({ key, host }: ServeOptions): string {
-  if (key !== null) {
-    if (/^[\x21-\x7e]+$/.test(key)) return key;
-    throw new ConfigError(
-      "--api-key: expected visible ASCII characters without spaces, which a header can carry.",
-    );
-  }
-  if (isLoopback(host)) return randomBytes(24).toString("base64url");
-  throw new ConfigError(
-    `--host ${host}: other machines could reach the server there, so it needs a key of yours. ` +
-      "Set PREFTUNE_API_KEY (or --api-key), or keep to --host 127.0.0.1.",
-  );
 }
 
 interface OpenedModel {

@@ -209,9 +209,14 @@ test("another address than loopback needs a key of the user's; loopback makes a 
   );
 });
 
-test("an address that is taken, and a key that no header can carry, are told before the model is loaded", async () => {
+test("what cannot be listened on, or let in, is told before the model is loaded", async () => {
   const port = Number(new URL(server.url).port);
-  await assert.rejects(startServer({ port, engine: scriptedEngine }), /another program listens there/);
-  await assert.rejects(startServer({ key: "two words", engine: scriptedEngine }), /without spaces/);
-  await assert.rejects(startServer({ key: "", engine: scriptedEngine }), /without spaces/);
+  const engine = scriptedEngine;
+  await assert.rejects(startServer({ engine, port }), /another program listens there/);
+  await assert.rejects(startServer({ engine, port: 70_000 }), /expected a whole number from 0 to 65535/);
+  await assert.rejects(startServer({ engine, key: "two words" }), /without spaces/);
+  await assert.rejects(startServer({ engine, key: "" }), /without spaces/);
+  for (const origin of ["*", "page.example", "https://page.example/", "https://page.example/path"]) {
+    await assert.rejects(startServer({ engine, origins: [origin] }), /--allow-origin: expected an origin/);
+  }
 });

@@ -2,7 +2,8 @@
 import { join } from "node:path";
 import OpenAI from "openai";
 import type { RequestRecord } from "../../src/serve/request-record.ts";
-import { type ServeEvent, type ServeOptions, serve } from "../../src/serve/serve.ts";
+import { serve } from "../../src/serve/serve.ts";
+import type { ServeEvent, ServeOptions } from "../../src/serve/serve-options.ts";
 import { makeTinyModel } from "./tiny-model.ts";
 import { temporaryDirectory } from "./tiny-models.ts";
 
@@ -33,21 +34,16 @@ export interface TestServer extends AsyncDisposable {
   ended: Promise<void>;
 }
 
-/** Default values of the command line, smaller where that is quicker. */
+/** Where they differ from the command line's. */
 const defaults = {
   name: "tiny",
-  adapters: {},
-  chatTemplate: null,
-  host: "127.0.0.1",
   port: 0,
   key: "test-key",
-  origins: [],
   device: "cpu",
   dtype: "float32",
   threads: 1,
   maxRunning: 8,
   maxQueue: 8,
-  maxCacheTokens: null,
   maxAnswers: 4,
   maxNewTokens: 200,
   maxBodyBytes: 100_000,
