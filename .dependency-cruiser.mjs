@@ -22,8 +22,11 @@ const layers = {
   train: [...learning, "setup"],
   generate: ["models", "nn", "torch", "text", "formats", "base"],
   evaluate: [...learning, "generate", "train"],
-  recipes: [...learning, "generate", "evaluate", "train", "setup", "planner"],
+  serve: ["generate", "train", "models", "torch", "text", "runs", "formats", "base"],
+  judge: ["data", "text", "runs", "formats", "evaluate", "base"],
+  recipes: [...learning, "generate", "evaluate", "judge", "train", "setup", "planner"],
   quickstart: [...learning, "generate", "evaluate", "train", "setup", "recipes"],
+  study: [...learning, "generate", "evaluate", "train", "setup", "recipes", "quickstart"],
 };
 
 const folders = Object.keys(layers).join("|");
@@ -36,18 +39,30 @@ const arrows = Object.entries(layers).map(([folder, allowed]) => ({
   to: { path: "^src/", pathNot: `^src/(${[folder, ...allowed].join("|")})/` },
 }));
 
-const libtorchFree = ["base", "setup", "formats", "text", "runs", "data", "planner"].map((folder) => ({
-  name: `${folder}-without-libtorch`,
-  comment: `Nothing in src/${folder} reaches src/torch, directly or through others: it must work where torch is absent.`,
+const libtorchFree = ["base", "setup", "formats", "text", "runs", "data", "planner", "judge"].map(
+  (folder) => ({
+    name: `${folder}-without-libtorch`,
+    comment: `Nothing in src/${folder} reaches src/torch, directly or through others: it must work where torch is absent.`,
+    severity: "error",
+    from: { path: `^src/${folder}/` },
+    to: { path: "^src/torch/", reachable: true },
+  }),
+);
+
+// what answers HTTP requests lives in another process than libtorch, and a crash there must not reach it
+const httpWithoutLibtorch = {
+  name: "http-without-libtorch",
+  comment: "Of src/serve only the engine's own program reaches src/torch.",
   severity: "error",
-  from: { path: `^src/${folder}/` },
+  from: { path: "^src/serve/", pathNot: "(^src/serve/engine-child|\\.(test|nightly))\\.ts$" },
   to: { path: "^src/torch/", reachable: true },
-}));
+};
 
 export default {
   forbidden: [
     ...arrows,
     ...libtorchFree,
+    httpWithoutLibtorch,
     {
       name: "no-circular",
       comment: "Files that import each other in a ring cannot be read or loaded one at a time.",

@@ -17,10 +17,12 @@
 #include "attention.h"
 #include "decode.h"
 #include "gated.h"
+#include "half-copy.h"
 #include "head.h"
 #include "host-memory.h"
 #include "lora.h"
 #include "matmul.h"
+#include "meta.h"
 #include "norm.h"
 #include "operators.h"
 
@@ -307,6 +309,8 @@ napi_value setGeneratorState(const Arguments& a) {
 
 napi_value setDeterministic(const Arguments& a) {
   at::globalContext().setDeterministicAlgorithms(toBool(a.env, a[0]), /*warn_only=*/true);
+  // torch would then fill every new tensor with NaN before a kernel overwrites it: a pass over memory for nothing
+  at::globalContext().setDeterministicFillUninitializedMemory(false);
   return undefined(a.env);
 }
 

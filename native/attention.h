@@ -9,6 +9,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
+#include "matmul.h"
 #include "rows.h"
 
 namespace preftune {
@@ -46,8 +47,9 @@ void forEachBlock(at::IntArrayRef segments, int64_t window, const F& body) {
   }
 }
 
-at::Tensor rowsOf(const at::Tensor& x, int64_t head, int64_t first, int64_t count) {
-  return x.select(1, head).narrow(0, first, count);
+// Rows [first, first + count) of a key head of keys or values (T, K, E).
+Matrix headRows(const float* x, const Shapes& n, int64_t keyHead, int64_t first, int64_t count) {
+  return {x + (first * n.keyHeads + keyHead) * n.width, count, n.width, n.keyHeads * n.width};
 }
 
 // (rows, group heads, E) of the stream into a buffer ordered (group head, row, E), times `factor`; and back.
@@ -74,28 +76,32 @@ void zeroOutside(float* row, int64_t low, int64_t high, int64_t columns) {
   std::fill(row + high, row + columns, 0.0f);
 }
 
-// left (m, E) · rightᵀ over parent and own keys -> out (m, columns)
-void timesKeys(at::Tensor& out, const at::Tensor& left, const at::Tensor& keys, const Block& b, int64_t keyHead) {
-  if (b.parentRows > 0) {
-    at::Tensor part = out.narrow(1, 0, b.parentRows);
-    at::mm_out(part, left, rowsOf(keys, keyHead, b.parentFirst, b.parentRows).t());
-  }
-  at::Tensor part = out.narrow(1, b.parentRows, b.ownRows);
-  at::mm_out(part, left, rowsOf(keys, keyHead, b.ownFirst, b.ownRows).t());
+// left (m, E) · keysᵀ over parent and own keys -> out (m, columns)
+void timesKeys(float* out, const Matrix& left, const float* keys, const Block& b, const Shapes& n, int64_t keyHead) {
+  const auto part = [&](int64_t column, int64_t first, int64_t count) {
+    if (count > 0) multiply(out + column, b.columns(), left, headRows(keys, n, keyHead, first, count).turned(), false);
+  };
+  part(0, b.parentFirst, b.parentRows);
+  part(b.parentRows, b.ownFirst, b.ownRows);
 }
 
 // weights (m, columns) · values over parent and own keys -> out (m, E)
-void timesValues(at::Tensor& out, const at::Tensor& weights, const at::Tensor& values, const Block& b, int64_t keyHead) {
-  at::mm_out(out, weights.narrow(1, b.parentRows, b.ownRows), rowsOf(values, keyHead, b.ownFirst, b.ownRows));
-  if (b.parentRows > 0)
-    out.addmm_(weights.narrow(1, 0, b.parentRows), rowsOf(values, keyHead, b.parentFirst, b.parentRows));
+void timesValues(float* out, const Matrix& weights, const float* values, const Block& b, const Shapes& n, int64_t keyHead) {
+  const auto part = [&](int64_t column, int64_t first, int64_t count, bool adds) {
+    if (count > 0) multiply(out, n.width, weights.part(0, column, weights.rows, count), headRows(values, n, keyHead, first, count), adds);
+  };
+  part(b.parentRows, b.ownFirst, b.ownRows, false);
+  part(0, b.parentFirst, b.parentRows, true);
 }
 
-// sum (keys, E) += weightsᵀ · right, over parent and own keys
-void addTransposed(at::Tensor& sum, const at::Tensor& weights, const at::Tensor& right, const Block& b, int64_t keyHead) {
-  if (b.parentRows > 0)
-    rowsOf(sum, keyHead, b.parentFirst, b.parentRows).addmm_(weights.narrow(1, 0, b.parentRows).t(), right);
-  rowsOf(sum, keyHead, b.ownFirst, b.ownRows).addmm_(weights.narrow(1, b.parentRows, b.ownRows).t(), right);
+// sum (T, K, E) of a key head += weightsᵀ · right, over parent and own keys
+void addTransposed(float* sum, const Matrix& weights, const Matrix& right, const Block& b, const Shapes& n, int64_t keyHead) {
+  const auto part = [&](int64_t column, int64_t first, int64_t count) {
+    if (count > 0)
+      multiply(sum + (first * n.keyHeads + keyHead) * n.width, n.keyHeads * n.width, weights.part(0, column, weights.rows, count).turned(), right, true);
+  };
+  part(0, b.parentFirst, b.parentRows);
+  part(b.parentRows, b.ownFirst, b.ownRows);
 }
 
 // Key heads are independent: each has its own part of every result.
@@ -121,10 +127,11 @@ std::pair<at::Tensor, at::Tensor> attendForward(const at::Tensor& q, const at::T
       const int64_t m = n.group * b.rows, columns = b.columns();
       at::Tensor queries = at::empty({m, n.width}, q.options()), scores = at::empty({m, columns}, q.options());
       gather(queries.mutable_data_ptr<float>(), q.const_data_ptr<float>(), b, n, keyHead, n.scale);
-      timesKeys(scores, queries, k, b, keyHead);
+      float* const all = scores.mutable_data_ptr<float>();
+      timesKeys(all, {queries.const_data_ptr<float>(), m, n.width, n.width}, k.const_data_ptr<float>(), b, n, keyHead);
       for (int64_t g = 0; g < n.group; ++g) {
         for (int64_t i = 0; i < b.rows; ++i) {
-          float* row = scores.mutable_data_ptr<float>() + (g * b.rows + i) * columns;
+          float* row = all + (g * b.rows + i) * columns;
           const auto [low, high] = visible(b, n, i);
           const float max = rowMax(row + low, high - low);
           const float sum = rowExp(row + low, high - low, max);
@@ -133,7 +140,7 @@ std::pair<at::Tensor, at::Tensor> attendForward(const at::Tensor& q, const at::T
           logSumExp.mutable_data_ptr<float>()[(keyHead * n.group + g) * q.size(0) + b.first + i] = max + std::log(sum);
         }
       }
-      timesValues(queries, scores, v, b, keyHead);
+      timesValues(queries.mutable_data_ptr<float>(), {all, m, columns, columns}, v.const_data_ptr<float>(), b, n, keyHead);
       scatter(out.mutable_data_ptr<float>(), queries.const_data_ptr<float>(), b, n, keyHead, 1.0f);
     });
   });
@@ -157,8 +164,10 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> attendBackward(const at::Tensor& 
       gather(queries.mutable_data_ptr<float>(), q.const_data_ptr<float>(), b, n, keyHead, n.scale);
       gather(upstream.mutable_data_ptr<float>(), grad.const_data_ptr<float>(), b, n, keyHead, 1.0f);
       gather(values.mutable_data_ptr<float>(), out.const_data_ptr<float>(), b, n, keyHead, 1.0f);
-      timesKeys(p, queries, k, b, keyHead);
-      timesKeys(dp, upstream, v, b, keyHead);
+      const Matrix queryRows{queries.const_data_ptr<float>(), m, n.width, n.width}, gradRows{upstream.const_data_ptr<float>(), m, n.width, n.width};
+      const Matrix weights{p.const_data_ptr<float>(), m, columns, columns}, gradScores{dp.const_data_ptr<float>(), m, columns, columns};
+      timesKeys(p.mutable_data_ptr<float>(), queryRows, k.const_data_ptr<float>(), b, n, keyHead);
+      timesKeys(dp.mutable_data_ptr<float>(), gradRows, v.const_data_ptr<float>(), b, n, keyHead);
       for (int64_t g = 0; g < n.group; ++g) {
         for (int64_t i = 0; i < b.rows; ++i) {
           const int64_t r = g * b.rows + i;
@@ -173,9 +182,9 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> attendBackward(const at::Tensor& 
           zeroOutside(dpRow, low, high, columns);
         }
       }
-      addTransposed(dv, p, upstream, b, keyHead);
-      addTransposed(dk, dp, queries, b, keyHead);
-      timesValues(values, dp, k, b, keyHead);
+      addTransposed(dv.mutable_data_ptr<float>(), weights, gradRows, b, n, keyHead);
+      addTransposed(dk.mutable_data_ptr<float>(), gradScores, queryRows, b, n, keyHead);
+      timesValues(values.mutable_data_ptr<float>(), gradScores, k.const_data_ptr<float>(), b, n, keyHead);
       scatter(dq.mutable_data_ptr<float>(), values.const_data_ptr<float>(), b, n, keyHead, n.scale);
     });
   });

@@ -24,14 +24,17 @@ namespace {
 
 constexpr size_t kLeast = 64 << 10;  // smaller requests are glibc's
 constexpr size_t kAlign = 64;        // as torch's own allocator
-constexpr size_t kGrowth = 16 << 20;
+constexpr size_t kHugePage = 2 << 20;
+constexpr size_t kGrowth = 8 * kHugePage;
 
 // Blocks of one range [base, base + limit) of addresses, of which [base, base + end) is in use or free.
 class Range {
  public:
   explicit Range(size_t limit) : limit_(limit) {
-    void* at = mmap(nullptr, limit, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    base_ = at == MAP_FAILED ? nullptr : static_cast<char*>(at);
+    void* at = mmap(nullptr, limit + kHugePage, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (at == MAP_FAILED) return;
+    base_ = reinterpret_cast<char*>((reinterpret_cast<uintptr_t>(at) + kHugePage - 1) / kHugePage * kHugePage);
+    madvise(base_, limit, MADV_HUGEPAGE);  // one page fault where there would be 512; where it is refused, all goes on as it was
   }
 
   bool owns(const void* at) const { return base_ != nullptr && at >= base_ && at < base_ + limit_; }

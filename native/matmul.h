@@ -1,94 +1,151 @@
-// Float32 matrix products on the CPU through oneDNN, which torch carries, in place of MKL where MKL is slow: on processors that
-// are not Intel's, MKL uses at most half of their vector width. torch's own `mm` and `addmm` are replaced, so every product of
-// every operator is meant. PREFTUNE_MATMUL=torch leaves MKL in charge; =onednn takes oneDNN on Intel's processors too.
+// Float32 matrix products on the CPU, made of the block kernels of oneDNN (`cpublas::brgemm`) that torch carries. torch's own
+// products are MKL's, which uses at most half of the vector width on processors that are not Intel's, and less than these
+// kernels reach on any that was measured. `mm` and `addmm` are replaced, so every product of every operator is meant.
+// PREFTUNE_MATMUL=torch leaves MKL in charge; =onednn takes these on Intel's processors too.
 #pragma once
 
 #include <ATen/ATen.h>
 #include <ATen/CPUFunctions.h>
-#include <ATen/core/dispatch/Dispatcher.h>
+#include <ATen/Parallel.h>
+#include <ATen/native/CPUBlas.h>
 #include <c10/util/Exception.h>
 #include <torch/library.h>
 
+#include <algorithm>
 #include <cstdlib>
+#include <cstring>
 #include <string_view>
 
+#include "rows.h"
 #include "thin.h"
-
-#if defined(__linux__) && defined(__x86_64__)
-#define PREFTUNE_HAS_ONEDNN 1
-// in no public header of torch; null where a release does not have it
-namespace at::native {
-__attribute__((weak)) void mkldnn_matmul(const at::Tensor& a, const at::Tensor& b, const at::Tensor& out, float beta, float alpha);
-}
-#else
-#define PREFTUNE_HAS_ONEDNN 0
-#endif
 
 namespace preftune {
 namespace {
 
-// How products of float32 matrices are made. `inPlace`: oneDNN, also adding to a sum. `fresh`: oneDNN where the result is a new
-// matrix (processors without AVX-512).
-enum class Matmul { torch, fresh, inPlace };
+namespace blas = at::native::cpublas;
 
-#if PREFTUNE_HAS_ONEDNN
+// A matrix in memory: element (i, j) at at[i * stride + j], or at at[j * stride + i] when turned.
+struct Matrix {
+  const float* at;
+  int64_t rows, columns, stride;
+  bool isTurned = false;
 
-using LinearPointwise = at::Tensor(const at::Tensor&, const at::Tensor&, const std::optional<at::Tensor>&, c10::string_view,
-                                   c10::List<std::optional<at::Scalar>>, std::optional<c10::string_view>);
+  Matrix part(int64_t row, int64_t column, int64_t height, int64_t width) const {
+    return {at + (isTurned ? column * stride + row : row * stride + column), height, width, stride, isTurned};
+  }
+  Matrix turned() const { return {at, columns, rows, stride, !isTurned}; }
+};
 
-at::Tensor freshProduct(const at::Tensor& a, const at::Tensor& b) {
-  static const auto call = c10::Dispatcher::singleton().findSchemaOrThrow("mkldnn::_linear_pointwise", "").typed<LinearPointwise>();
-  return call.call(a, b.t(), std::nullopt, "none", c10::List<std::optional<at::Scalar>>(), "");
+constexpr int64_t kPanel = 64;           // columns of one packed panel of the right matrix
+constexpr int64_t kRows = 128;           // rows of the left matrix at once: with one panel they fit the second-level cache
+constexpr int64_t kDepth = 1152;         // length of the sums made at once
+constexpr int64_t kPackedBytes = 4 << 20;  // of the right matrix, packed, at once: fits the third-level cache
+
+int64_t roundUp(int64_t n, int64_t step) { return (n + step - 1) / step * step; }
+
+// The kernel for a block; there is one for every combination of these numbers, so the odd rows of a block go apart: fewer differ.
+void multiplyBlock(float* c, int64_t strideC, const Matrix& a, const float* panel, int64_t width, bool adds) {
+  const int64_t even = a.rows / 8 * 8;
+  const auto call = [&](int64_t first, int64_t count) {
+    if (count > 0)
+      blas::brgemm(count, width, a.columns, a.stride, kPanel, strideC, adds, a.at + first * a.stride, panel, c + first * strideC, false);
+  };
+  call(0, even);
+  call(even, a.rows - even);
 }
 
-void productInto(const at::Tensor& out, const at::Tensor& a, const at::Tensor& b, float beta, float alpha) {
-  at::native::mkldnn_matmul(a, b, out, beta, alpha);
-}
-
-// Whether `body` runs and gives the product of ones: what a release of torch refuses or does not have is not used.
-template <typename F>
-bool works(const F& body) {
-  try {
-    at::AutoDispatchBelowADInplaceOrView guard;
-    const at::Tensor a = at::ones({16, 32}), b = at::ones({32, 48});
-    return body(a, b).eq(32).all().template item<bool>();
-  } catch (const std::exception&) {
-    return false;
+// to[i * stride + j] = from(i, j); zeros in the columns from there to `width`, not less than there are.
+void pack(float* to, int64_t stride, const Matrix& from, int64_t width) {
+  if (from.isTurned) turnRows(to, stride, from.at, from.stride, from.columns, from.rows);
+  for (int64_t i = 0; i < from.rows; ++i) {
+    if (!from.isTurned) std::memcpy(to + i * stride, from.at + i * from.stride, static_cast<size_t>(from.columns) * sizeof(float));
+    std::fill(to + i * stride + from.columns, to + i * stride + width, 0.0f);
   }
 }
 
-Matmul findMatmul() {
-  const char* set = std::getenv("PREFTUNE_MATMUL");
-  const std::string_view asked = set == nullptr ? "" : set;
-  TORCH_CHECK(asked == "" || asked == "torch" || asked == "onednn", "PREFTUNE_MATMUL: expected torch or onednn, got ", std::string(asked));
-  __builtin_cpu_init();
-  if (asked == "torch" || (asked == "" && __builtin_cpu_is("intel"))) return Matmul::torch;
-  const auto into = [](const at::Tensor& a, const at::Tensor& b) {
-    at::Tensor out = at::empty({a.size(0), b.size(1)}, a.options());
-    productInto(out, a, b, 0, 1);
-    return out;
-  };
-  if (at::native::mkldnn_matmul != nullptr && works(into)) return Matmul::inPlace;
-  return __builtin_cpu_supports("avx2") && works(freshProduct) ? Matmul::fresh : Matmul::torch;
+// A slice of b as panels of (depth, kPanel), `depth` a multiple that may be more than its rows: the rest is zero.
+at::Tensor packPanels(const Matrix& b, int64_t depth) {
+  const int64_t panels = roundUp(b.columns, kPanel) / kPanel;
+  at::Tensor packed = at::empty({panels * depth * kPanel}, at::kFloat);
+  float* const to = packed.mutable_data_ptr<float>();
+  at::parallel_for(0, panels, 4, [&](int64_t begin, int64_t end) {
+    for (int64_t p = begin; p < end; ++p) {
+      float* const panel = to + p * depth * kPanel;
+      const int64_t columns = std::min(kPanel, b.columns - p * kPanel);
+      pack(panel, kPanel, b.part(0, p * kPanel, b.rows, columns), columns);
+      std::fill(panel + b.rows * kPanel, panel + depth * kPanel, 0.0f);
+    }
+  });
+  return packed;
 }
 
+// c (+)= a · b for a packed slice b of `columns` columns; each task has rows and columns of c of its own.
+void multiplyPacked(float* c, int64_t strideC, const Matrix& a, const at::Tensor& packed, int64_t depth, int64_t columns, bool adds) {
+  const int64_t panels = roundUp(columns, kPanel) / kPanel, blocks = roundUp(a.rows, kRows) / kRows;
+  const int64_t shares = std::min(panels, std::max<int64_t>(1, 2 * at::get_num_threads() / blocks));
+  const float* const from = packed.const_data_ptr<float>();
+  at::parallel_for(0, blocks * shares, 1, [&](int64_t begin, int64_t end) {
+    at::Tensor own;
+    for (int64_t task = begin; task < end; ++task) {
+      const int64_t row = task / shares * kRows, share = task % shares;
+      Matrix rows = a.part(row, 0, std::min(kRows, a.rows - row), a.columns);
+      if (a.isTurned) {
+        if (!own.defined()) own = at::empty({kRows * depth}, at::kFloat);
+        pack(own.mutable_data_ptr<float>(), depth, rows, depth);
+        rows = {own.const_data_ptr<float>(), rows.rows, depth, depth};
+      }
+      for (int64_t p = share * panels / shares; p < (share + 1) * panels / shares; ++p)
+        multiplyBlock(c + row * strideC + p * kPanel, strideC, rows, from + p * depth * kPanel, std::min(kPanel, columns - p * kPanel), adds);
+    }
+  });
+}
+
+// c (+)= a · b in blocks. The order of every sum is fixed: the result does not depend on the threads.
+void multiplyInBlocks(float* c, int64_t strideC, const Matrix& a, const Matrix& b, bool adds) {
+  const int64_t parts = roundUp(a.columns, kDepth) / kDepth, most = roundUp(roundUp(a.columns, parts) / parts, 16);
+  for (int64_t k = 0; k < a.columns; k += most) {
+    const int64_t count = std::min(most, a.columns - k);
+    const int64_t depth = a.isTurned ? roundUp(count, 16) : count;
+    const int64_t width = std::max<int64_t>(kPanel, kPackedBytes / 4 / depth / kPanel * kPanel);
+    for (int64_t n = 0; n < b.columns; n += width) {
+      const int64_t columns = std::min(width, b.columns - n);
+      const at::Tensor packed = packPanels(b.part(k, n, count, columns), depth);
+      multiplyPacked(c + n, strideC, a.part(0, k, a.rows, count), packed, depth, columns, adds || k > 0);
+    }
+  }
+}
+
+bool findKernel() {
+#if defined(CPUBLAS_BRGEMM_F32F32F32) && defined(__x86_64__)
+  try {
+    float a[16], b[16], c[16] = {};
+    std::fill(a, a + 16, 1.0f);
+    std::fill(b, b + 16, 2.0f);
+    blas::brgemm(4, 4, 4, 4, 4, 4, false, a, b, c, false);
+    return std::all_of(c, c + 16, [](float x) { return x == 8.0f; });
+  } catch (const std::exception&) {
+    return false;  // this torch or this processor does not have it
+  }
 #else
-
-at::Tensor freshProduct(const at::Tensor& a, const at::Tensor& b) { return at::cpu::mm(a, b); }
-void productInto(at::Tensor out, const at::Tensor& a, const at::Tensor& b, float beta, float alpha) {
-  at::cpu::addmm_(out, a, b, beta, alpha);
-}
-Matmul findMatmul() { return Matmul::torch; }
-
+  return false;
 #endif
-
-Matmul matmulKind() {
-  static const Matmul kind = findMatmul();
-  return kind;
 }
 
-// Below this many products of two numbers oneDNN's call costs more than it saves.
-constexpr int64_t kLeastProducts = 1 << 20;
+bool hasKernel() {
+  static const bool has = findKernel();
+  return has;
+}
+
+// c (+)= a · b, c with rows `strideC` apart.
+void multiply(float* c, int64_t strideC, const Matrix& a, const Matrix& b, bool adds) {
+  if (hasKernel()) return multiplyInBlocks(c, strideC, a, b, adds);
+  // column by column: the transposed product
+  const auto form = [](const Matrix& x) { return x.isTurned ? at::native::TransposeType::Transpose : at::native::TransposeType::NoTranspose; };
+  blas::gemm(form(b), form(a), b.columns, a.rows, a.columns, 1.0f, b.at, b.stride, a.at, a.stride, adds ? 1.0f : 0.0f, c, strideC);
+}
+
+// Below this many products of two numbers torch's way costs less.
+constexpr int64_t kLeastProducts = 1 << 16;
 
 bool fits(const at::Tensor& a, const at::Tensor& b) {
   return a.scalar_type() == at::kFloat && b.scalar_type() == at::kFloat && a.dim() == 2 && b.dim() == 2 && a.size(1) == b.size(0) &&
@@ -96,7 +153,23 @@ bool fits(const at::Tensor& a, const at::Tensor& b) {
 }
 
 bool isResult(const at::Tensor& out, const at::Tensor& a, const at::Tensor& b) {
-  return out.scalar_type() == at::kFloat && out.is_contiguous() && out.dim() == 2 && out.size(0) == a.size(0) && out.size(1) == b.size(1);
+  return out.scalar_type() == at::kFloat && out.dim() == 2 && out.size(0) == a.size(0) && out.size(1) == b.size(1) && out.stride(1) == 1 &&
+         out.stride(0) >= out.size(1);
+}
+
+at::Tensor readable(const at::Tensor& x) {
+  const auto is = [&](int64_t inner) { return x.stride(inner) == 1 && x.stride(1 - inner) >= x.size(inner); };
+  return is(1) || is(0) ? x : x.contiguous();
+}
+
+Matrix matrixOf(const at::Tensor& x) {
+  const bool isTurned = x.stride(1) != 1 || x.stride(0) < x.size(1);
+  return {x.const_data_ptr<float>(), x.size(0), x.size(1), x.stride(isTurned ? 1 : 0), isTurned};
+}
+
+void multiplyInto(const at::Tensor& out, const at::Tensor& a, const at::Tensor& b, bool adds) {
+  const at::Tensor left = readable(a), right = readable(b);
+  multiply(out.mutable_data_ptr<float>(), out.stride(0), matrixOf(left), matrixOf(right), adds);
 }
 
 at::Tensor emptyProduct(const at::Tensor& a, const at::Tensor& b) { return at::empty({a.size(0), b.size(1)}, a.options()); }
@@ -104,32 +177,46 @@ at::Tensor emptyProduct(const at::Tensor& a, const at::Tensor& b) { return at::e
 at::Tensor mm(const at::Tensor& a, const at::Tensor& b) {
   if (isThin(a, b)) return thinProduct(a, b);
   if (!fits(a, b)) return at::cpu::mm(a, b);
-  if (matmulKind() == Matmul::fresh) return freshProduct(a, b);
   at::Tensor out = emptyProduct(a, b);
-  productInto(out, a, b, 0, 1);
+  multiplyInto(out, a, b, false);
   return out;
 }
 
 at::Tensor& mmOut(const at::Tensor& a, const at::Tensor& b, at::Tensor& out) {
   if (!fits(a, b) || !isResult(out, a, b)) return at::cpu::mm_out(out, a, b);
-  productInto(out, a, b, 0, 1);
+  multiplyInto(out, a, b, false);
   return out;
+}
+
+// beta self + alpha a · b. `alpha` goes with the smaller factor, so that it costs little.
+at::Tensor& addmmInto(at::Tensor& self, const at::Tensor& a, const at::Tensor& b, const at::Scalar& beta, const at::Scalar& alpha) {
+  if (isThin(a, b) && isResult(self, a, b) && beta.toDouble() == 1) return self.add_(thinProduct(a, b), alpha);
+  if (!fits(a, b) || !isResult(self, a, b)) return at::cpu::addmm_(self, a, b, beta, alpha);
+  const bool isPlain = alpha.toDouble() == 1, scalesLeft = !isPlain && a.numel() <= b.numel();
+  if (beta.toDouble() != 1 && beta.toDouble() != 0) self.mul_(beta);
+  multiplyInto(self, scalesLeft ? a.mul(alpha) : a, isPlain || scalesLeft ? b : b.mul(alpha), beta.toDouble() != 0);
+  return self;
 }
 
 at::Tensor addmm(const at::Tensor& self, const at::Tensor& a, const at::Tensor& b, const at::Scalar& beta, const at::Scalar& alpha) {
   if (isThin(a, b) && self.scalar_type() == at::kFloat) return thinProduct(a, b).mul_(alpha).add_(self, beta);
-  if (!fits(a, b) || self.scalar_type() != at::kFloat || alpha.toDouble() == 0) return at::cpu::addmm(self, a, b, beta, alpha);
+  if (!fits(a, b) || self.scalar_type() != at::kFloat) return at::cpu::addmm(self, a, b, beta, alpha);
   at::Tensor out = emptyProduct(a, b);
-  out.copy_(self);
-  productInto(out, a, b, beta.to<float>(), alpha.to<float>());
-  return out;
+  if (beta.toDouble() != 0) out.copy_(self);
+  return addmmInto(out, a, b, beta, alpha);
 }
 
-at::Tensor& addmmInto(at::Tensor& self, const at::Tensor& a, const at::Tensor& b, const at::Scalar& beta, const at::Scalar& alpha) {
-  if (isThin(a, b) && isResult(self, a, b) && beta.toDouble() == 1) return self.add_(thinProduct(a, b), alpha);
-  if (!fits(a, b) || !isResult(self, a, b) || alpha.toDouble() == 0) return at::cpu::addmm_(self, a, b, beta, alpha);
-  productInto(self, a, b, beta.to<float>(), alpha.to<float>());
-  return self;
+bool replacesTorch() {
+  const char* set = std::getenv("PREFTUNE_MATMUL");
+  const std::string_view asked = set == nullptr ? "" : set;
+  TORCH_CHECK(asked == "" || asked == "torch" || asked == "onednn", "PREFTUNE_MATMUL: expected torch or onednn, got \"", std::string(asked), '"');
+  if (asked == "torch" || !hasKernel()) return false;
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  return asked == "onednn" || !__builtin_cpu_is("intel");
+#else
+  return false;
+#endif
 }
 
 struct Quiet : c10::WarningHandler {
@@ -138,14 +225,12 @@ struct Quiet : c10::WarningHandler {
 
 // Replaces torch's products in this process. Once.
 void useFastProducts() {
-  const Matmul kind = matmulKind();
-  if (kind == Matmul::torch) return;
-  // torch warns that a kernel of its own is replaced: that is the intent
+  if (!replacesTorch()) return;
+  // torch warns that kernels of its own are replaced: that is the intent
   Quiet quiet;
   const c10::WarningUtils::WarningHandlerGuard guard(&quiet);
   static torch::Library library(torch::Library::IMPL, "aten", c10::DispatchKey::CPU, __FILE__, __LINE__);
   library.impl("mm", mm);
-  if (kind != Matmul::inPlace) return;
   library.impl("mm.out", mmOut);
   library.impl("addmm", addmm);
   library.impl("addmm_", addmmInto);

@@ -186,4 +186,43 @@ PREFTUNE_VECTORISED inline void rowSwigluGrad(float* gradGate, float* gradUp, co
   });
 }
 
+#if defined(__clang__) || __GNUC__ >= 12
+#define PREFTUNE_SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+#define PREFTUNE_SHUFFLE(a, b, ...) __builtin_shuffle(a, b, IntLanes{__VA_ARGS__})
+#endif
+
+// Turns 8 × 8 floats: neighbours, then pairs, then halves change places.
+PREFTUNE_INLINE void turnLanes(float* to, int64_t strideTo, const float* from, int64_t strideFrom) {
+  Lanes rows[kLanes], mixed[kLanes];
+  for (int i = 0; i < 8; ++i) rows[i] = load(from + i * strideFrom);
+  for (int i = 0; i < 8; i += 2) {
+    mixed[i] = PREFTUNE_SHUFFLE(rows[i], rows[i + 1], 0, 8, 1, 9, 4, 12, 5, 13);
+    mixed[i + 1] = PREFTUNE_SHUFFLE(rows[i], rows[i + 1], 2, 10, 3, 11, 6, 14, 7, 15);
+  }
+  for (int i = 0; i < 8; i += 4) {
+    for (int j = 0; j < 2; ++j) {
+      rows[i + 2 * j] = PREFTUNE_SHUFFLE(mixed[i + j], mixed[i + 2 + j], 0, 1, 8, 9, 4, 5, 12, 13);
+      rows[i + 2 * j + 1] = PREFTUNE_SHUFFLE(mixed[i + j], mixed[i + 2 + j], 2, 3, 10, 11, 6, 7, 14, 15);
+    }
+  }
+  for (int i = 0; i < 4; ++i) {
+    store(to + i * strideTo, PREFTUNE_SHUFFLE(rows[i], rows[i + 4], 0, 1, 2, 3, 8, 9, 10, 11));
+    store(to + (i + 4) * strideTo, PREFTUNE_SHUFFLE(rows[i], rows[i + 4], 4, 5, 6, 7, 12, 13, 14, 15));
+  }
+}
+
+// to[j * strideTo + i] = from[i * strideFrom + j] for i in [0, rows) and j in [0, columns)
+PREFTUNE_VECTORISED inline void turnRows(float* to, int64_t strideTo, const float* from, int64_t strideFrom, int64_t rows, int64_t columns) {
+  int64_t i = 0;
+  for (; i + kLanes <= rows; i += kLanes) {
+    int64_t j = 0;
+    for (; j + kLanes <= columns; j += kLanes) turnLanes(to + j * strideTo + i, strideTo, from + i * strideFrom + j, strideFrom);
+    for (; j < columns; ++j)
+      for (int64_t k = i; k < i + kLanes; ++k) to[j * strideTo + k] = from[k * strideFrom + j];
+  }
+  for (; i < rows; ++i)
+    for (int64_t j = 0; j < columns; ++j) to[j * strideTo + i] = from[i * strideFrom + j];
+}
+
 }  // namespace preftune

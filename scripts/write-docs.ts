@@ -1,6 +1,7 @@
 /**
  * Writes the documents that follow from code, `npm run docs`: docs/configuration.md and docs/metrics.md whole, and in
- * docs/objectives.md, docs/data.md and docs/collapse.md the tables between `<!-- table: NAME -->` and `<!-- end -->`.
+ * docs/objectives.md, docs/data.md, docs/collapse.md and docs/serving.md the tables between `<!-- table: NAME -->` and
+ * `<!-- end -->`.
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -12,6 +13,10 @@ import { ELSEWHERE } from "../src/runs/config-trl-names.ts";
 import type { ConfigKey } from "../src/runs/config-types.ts";
 import { METRICS, type MetricInfo } from "../src/runs/metric-names.ts";
 import { type Preset, SIMPO_PRESETS, SLIME_PRESETS } from "../src/runs/objective-config.ts";
+import { API_ERRORS } from "../src/serve/api-error.ts";
+import type { FieldTable } from "../src/serve/request-fields.ts";
+import { chatTable, completionTable, REQUEST_LIMITS } from "../src/serve/request-tables.ts";
+import { SERVER_METRICS } from "../src/serve/server-metrics.ts";
 
 /** `header` and `rows` as a Markdown table. */
 export function table(header: readonly string[], rows: readonly (readonly string[])[]): string {
@@ -178,12 +183,38 @@ function meanings(what: string, all: Readonly<Record<string, string>>): string {
   );
 }
 
+function requestFields<T>({ served, unserved, ignored }: FieldTable<T>): string {
+  const rows = Object.entries<{ expected: string }>(served).map(([name, { expected }]) => [
+    code(name),
+    expected,
+  ]);
+  const others = Object.entries(unserved).map(([name, { instead }]) => [code(name), instead]);
+  return [
+    table(["Field", "Takes"], rows),
+    `Without effect: ${ignored.map(code).join(", ")}. Not served:`,
+    table(["Field", "Instead"], others),
+  ].join("\n\n");
+}
+
+function serverErrors(): string {
+  const rows = Object.values(API_ERRORS).map((error) => [
+    String(error.status),
+    code(error.code),
+    error.meaning,
+  ]);
+  return table(["Status", "Code", "When"], rows);
+}
+
 const tables: Readonly<Record<string, () => string>> = {
   "slime presets": () => presetTable(SLIME_PRESETS),
   "simpo presets": () => presetTable(SIMPO_PRESETS),
   findings: findingTables,
   "diversity figures": () => meanings("Figure", DIVERSITY_FIGURES),
   "markdown faults": () => meanings("Fault", FORM_FAULTS),
+  "chat fields": () => requestFields(chatTable(REQUEST_LIMITS)),
+  "completion fields": () => requestFields(completionTable(REQUEST_LIMITS)),
+  "server errors": serverErrors,
+  "server metrics": () => meanings("Metric", SERVER_METRICS),
 };
 
 /** `text` with its marked tables written anew. */
@@ -198,7 +229,7 @@ export function fillTables(text: string): string {
 
 /** The documents as they should be, by path below `root`. */
 export function documents(root: string): Record<string, string> {
-  const filled = ["docs/objectives.md", "docs/data.md", "docs/collapse.md"].map((path) => [
+  const filled = ["docs/objectives.md", "docs/data.md", "docs/collapse.md", "docs/serving.md"].map((path) => [
     path,
     fillTables(readFileSync(join(root, path), "utf8")),
   ]);

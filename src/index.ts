@@ -25,6 +25,7 @@ export {
 export type { Example } from "./data/example.ts";
 export { readAdapter } from "./formats/adapter.ts";
 export { resolveModelDirectory } from "./formats/hub-model.ts";
+export type { JudgeReport, PairReport, RatingReport } from "./judge/reports.ts";
 export type { CausalLM } from "./models/causal-lm.ts";
 export { type LoadOptions, loadModel } from "./models/load.ts";
 export { installAdapter } from "./models/load-adapter.ts";
@@ -45,17 +46,23 @@ export {
 export { sft } from "./objectives/sft.ts";
 export { type SimpoOptions, simpo } from "./objectives/simpo.ts";
 export { type SlimeOptions, slime } from "./objectives/slime.ts";
+export { type ArenaHardOptions, evaluateArenaHard } from "./recipes/evaluate-arena-hard.ts";
 export {
   type DiversityReport,
   type DiversitySource,
   evaluateDiversity,
   writeDiversity,
 } from "./recipes/evaluate-diversity.ts";
+export { evaluateMtBench, type MtBenchOptions } from "./recipes/evaluate-mt-bench.ts";
+export { evaluatePairwise, type PairwiseOptions } from "./recipes/evaluate-pairwise.ts";
 export { type GenerateFileOptions, type GenerationProgress, generateFile } from "./recipes/generate.ts";
 export { type MergeOptions, merge } from "./recipes/merge.ts";
 export { type ScoredRow, type ScoreOptions, type ScoreResult, score, writeScores } from "./recipes/score.ts";
 export type { MetricRow } from "./runs/metrics.ts";
 export { openRun, type RunView } from "./runs/run-directory.ts";
+export { type StudyOptions, study } from "./study/study.ts";
+export { runSweep, type SweepOptions } from "./study/sweep.ts";
+export { readSweep, type Sweep } from "./study/sweep-file.ts";
 export { loadTokenizer, type Tokenizer } from "./text/tokenizer.ts";
 export {
   backward,

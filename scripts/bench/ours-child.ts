@@ -1,22 +1,25 @@
 /**
  * Child program: one run of our trainer on the benchmark's rows, one JSON line (`RunRecord`). A process of its own, so
- * that its memory is its own. Takes a `RunPlan` with `objective` as JSON in its only argument.
+ * that its memory is its own. Takes an `OurPlan` as JSON in its only argument.
  */
-import { packExamples } from "../../src/data/packing.ts";
 import { type Adapter, addAdapter } from "../../src/models/adapt.ts";
+import { buildModel } from "../../src/models/build.ts";
 import type { CausalLM } from "../../src/models/causal-lm.ts";
 import { loadModel } from "../../src/models/load.ts";
+import { randomWeights } from "../../src/models/weights.ts";
 import { dpo } from "../../src/objectives/dpo.ts";
 import type { Objective } from "../../src/objectives/objective.ts";
 import { simpo } from "../../src/objectives/simpo.ts";
 import { slime } from "../../src/objectives/slime.ts";
 import { AdamW, type NamedParameter } from "../../src/optim/adamw.ts";
-import { noGrad, ops, scope, setThreads } from "../../src/torch/index.ts";
+import { manualSeed, noGrad, ops, scope, setThreads } from "../../src/torch/index.ts";
 import { adapterParameters, trainAll } from "../../src/train/parameters.ts";
 import { scoreBatch } from "../../src/train/score.ts";
 import { type MicroBatch, type Numerics, type Training, trainStep } from "../../src/train/step.ts";
-import type { RunPlan, RunRecord } from "./run-record.ts";
-import { readRows, type WorkloadRow } from "./workload.ts";
+import { batchesOf } from "./layouts.ts";
+import type { OurPlan, RunPlan, RunRecord } from "./run-record.ts";
+import { modelConfigOf, shapeNamed } from "./shapes.ts";
+import { readRows } from "./workload.ts";
 
 const objectives: Record<string, () => Objective> = {
   slime: () =>
@@ -49,8 +52,6 @@ const adapterConfig = {
   raw: {},
 };
 
-const numerics: Numerics = { dtype: "float32", recompute: false, chunkColumns: null };
-
 function peakMb(): number {
   return process.resourceUsage().maxRSS / 1024;
 }
@@ -72,18 +73,12 @@ function gemmGflops(): number {
   return noGrad(() => (2 * 1536 ** 3) / Math.min(...Array.from({ length: 5 }, once)) / 1e9);
 }
 
-/** Rows `first` … of the workload, which starts again when it ends, as one packed batch. */
-function batchOf(rows: readonly WorkloadRow[], first: number, count: number): MicroBatch {
-  const indices = Array.from({ length: count }, (_, i) => first + i);
-  const examples = indices.map((index) => {
-    const row = rows[index % rows.length] as WorkloadRow;
-    return {
-      origin: { file: "workload", line: index + 1 },
-      promptIds: row.prompt_ids,
-      completions: [{ ids: row.chosen_ids }, { ids: row.rejected_ids }],
-    };
-  });
-  return { packed: packExamples(examples), indices };
+/** The model in a directory, or one of a shape's name with weights made here. */
+function modelOf(place: string): CausalLM {
+  const shape = shapeNamed(place);
+  if (shape === null) return loadModel(place, { copy: true });
+  manualSeed(0);
+  return buildModel(modelConfigOf(shape), randomWeights(0.02, 1));
 }
 
 function trainable(
@@ -98,6 +93,7 @@ function trainable(
 function referenceOf(
   model: CausalLM,
   batches: readonly MicroBatch[],
+  numerics: Numerics,
 ): (batch: MicroBatch) => readonly number[] {
   const sums = new Map(
     batches.map((batch) => [batch.indices[0], scoreBatch(model, batch, numerics).map((s) => s.sum)]),
@@ -105,35 +101,50 @@ function referenceOf(
   return (batch) => sums.get(batch.indices[0]) ?? [];
 }
 
-function run(plan: RunPlan & { objective: string }): RunRecord {
-  setThreads(plan.threads);
-  {
-    using _ = scope();
-    const small = square(2);
-    ops.matmul(small, small);
-  }
-  const bareMb = peakMb();
-  const rows = readRows(plan.workload);
-  const model = loadModel(plan.modelDir, { copy: true });
+/** Peak memory with everything loaded and no model. */
+function barePeak(): number {
+  using _ = scope();
+  const small = square(2);
+  ops.matmul(small, small);
+  return peakMb();
+}
+
+function trainingOf(plan: OurPlan, steps: readonly MicroBatch[][]): Training {
+  const { variant = {} } = plan;
+  const model = modelOf(plan.modelDir);
   const { adapter, parameters } = trainable(model, plan.mode);
   const objective = (objectives[plan.objective] as () => Objective)();
-  const batch = (step: number) => batchOf(rows, step * plan.pairs, plan.pairs);
-  const all = () => Array.from({ length: plan.steps }, (_, step) => batch(step));
-  const training: Training = {
-    model,
-    adapter,
-    parameters,
-    objective,
-    optimizer: new AdamW(parameters, { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0 }),
-    numerics,
-    maxGradNorm: 1,
-    reference: objective.needsReference ? referenceOf(model, all()) : null,
+  const { recompute = false, recomputedBlocks = null, offload = null, chunkColumns = null } = variant;
+  const { keptBytes = null } = variant;
+  const numerics: Numerics = {
+    dtype: "float32",
+    ...{ recompute, recomputedBlocks, offload, chunkColumns, keptBytes },
   };
-  const record: RunRecord = { losses: [], seconds: [], cpuSeconds: [], peakMb: 0, bareMb };
+  return {
+    ...{ model, adapter, parameters, objective, numerics },
+    optimizer: new AdamW(parameters, { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0 }),
+    maxGradNorm: variant.maxGradNorm ?? 1,
+    updatesInBackward: variant.updatesInBackward ?? false,
+    reference: objective.needsReference ? referenceOf(model, steps.flat(), numerics) : null,
+  };
+}
+
+function run(plan: OurPlan): RunRecord {
+  setThreads(plan.threads);
+  const bareMb = barePeak();
+  const rows = readRows(plan.workload);
+  const steps = Array.from({ length: plan.steps }, (_, step) =>
+    batchesOf(rows, { first: step * plan.pairs, count: plan.pairs }, plan.variant ?? {}),
+  );
+  const training = trainingOf(plan, steps);
+  const record: RunRecord = { losses: [], seconds: [], cpuSeconds: [], peakMb: 0, bareMb, gemmGflops: 0 };
   for (let step = 0; step < plan.steps; step++) {
     const cpu = process.cpuUsage();
     const start = performance.now();
-    const result = trainStep(training, [batch(step)], { learningRate: 1e-5, entropies: false });
+    // packed anew: that is part of a step
+    const range = { first: step * plan.pairs, count: plan.pairs };
+    const batches = batchesOf(rows, range, plan.variant ?? {});
+    const result = trainStep(training, batches, { learningRate: 1e-5, entropies: false });
     record.seconds.push((performance.now() - start) / 1000);
     const { user, system } = process.cpuUsage(cpu);
     record.cpuSeconds.push((user + system) / 1e6);

@@ -28,6 +28,18 @@ def peak_mb():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
+def gemm_gflops():
+    """GFLOP/s of torch's product of two 1536 x 1536 matrices, best of five."""
+    a, b = torch.randn(1536, 1536), torch.randn(1536, 1536)
+
+    def once():
+        start = time.perf_counter()
+        a @ b
+        return time.perf_counter() - start
+
+    return 2 * 1536**3 / min(once() for _ in range(5)) / 1e9
+
+
 def measured(trainer_class, record):
     """`trainer_class` on ids in file order, noting each step's loss before anything rounds it."""
 
@@ -122,7 +134,8 @@ def main(plan):
     wanted = plan["pairs"] * plan["steps"]
     rows = (rows * (wanted // len(rows) + 1))[:wanted]
     make_trainer(plan, rows, record).train()
-    print(json.dumps(record | dict(peakMb=peak_mb())))
+    peak = peak_mb()
+    print(json.dumps(record | dict(peakMb=peak, gemmGflops=gemm_gflops())))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { PreftuneError } from "../../src/base/errors.ts";
 import { stateFolder } from "../../src/setup/places.ts";
-import type { RunPlan, RunRecord } from "./run-record.ts";
+import type { OurPlan, RunPlan, RunRecord } from "./run-record.ts";
 
 // glibc gives every big tensor back to the kernel and fetches it again page by page; both sides are spared that
 const allocator = {
@@ -31,9 +31,9 @@ export function runPython(python: string, args: readonly string[], threads: numb
   return output(python, args, threads);
 }
 
-/** One run of our trainer with `objective`. */
-export function runOurs(plan: RunPlan, objective: string): RunRecord {
-  return lastLine(runHere("ours-child.ts", [JSON.stringify({ ...plan, objective })], plan.threads));
+/** One run of our trainer. */
+export function runOurs(plan: OurPlan): RunRecord {
+  return lastLine(runHere("ours-child.ts", [JSON.stringify(plan)], plan.threads));
 }
 
 /** One run of a peer: dpo, dpo_pre or simpo. */

@@ -10,8 +10,8 @@ export interface RunRecord {
   peakMb: number;
   /** Peak with the libraries loaded and no model. */
   bareMb: number;
-  /** 1536³ float32 at the same threads, best of five; only our side measures it. */
-  gemmGflops?: number;
+  /** 1536³ float32 at the same threads, best of five: on our side the fastest product there is, on a peer's torch's own. */
+  gemmGflops: number;
 }
 
 /** What all runs of a comparison have in common. */
@@ -22,6 +22,32 @@ export interface RunPlan {
   pairs: number;
   steps: number;
   threads: number;
+}
+
+/** Ways in which a run of ours can differ, one technique at a time. What is left out is as in training. */
+export interface Variant {
+  /** False: the prompt goes through the model once for each answer. */
+  sharePrompt?: boolean;
+  /** Answers are filled up to the longest sequence of the step, as in a rectangle; the filling is masked. */
+  pads?: boolean;
+  /** The head runs on the prompt's tokens too. */
+  headOnPrompt?: boolean;
+  /** Each pair is a micro-batch of its own. */
+  pairByPair?: boolean;
+  chunkColumns?: number;
+  keptBytes?: number;
+  recompute?: boolean;
+  recomputedBlocks?: number;
+  offload?: string;
+  updatesInBackward?: boolean;
+  /** 0 for no clipping; default 1. */
+  maxGradNorm?: number;
+}
+
+/** A run of ours: `objective` is slime, dpo, simpo; `modelDir` may be a name of shapes.ts, for weights made in the run. */
+export interface OurPlan extends RunPlan {
+  objective: string;
+  variant?: Variant;
 }
 
 /** Smallest, middle and largest of some values. */

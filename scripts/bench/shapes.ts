@@ -35,6 +35,13 @@ export const shapes: Record<string, ModelShape> = {
   },
 };
 
+/** The shape named so: one of `shapes`, or "vocab-N", `bigvocab` with a vocabulary of N. */
+export function shapeNamed(name: string): ModelShape | null {
+  const size = /^vocab-(\d+)$/.exec(name)?.[1];
+  if (size !== undefined) return { ...(shapes["bigvocab"] as ModelShape), vocabulary: Number(size) };
+  return shapes[name] ?? null;
+}
+
 /** The shape as the config.json that transformers and preftune read. */
 export function configOf(shape: ModelShape): Record<string, unknown> {
   return {

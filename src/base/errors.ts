@@ -46,6 +46,18 @@ export class TrainingError extends PreftuneError {
   override readonly exitCode: number = 6;
 }
 
+/** An endpoint (a judge, a served model) refused a request or gave no usable answer. */
+export class EndpointError extends PreftuneError {
+  override readonly exitCode: number = 7;
+  /** HTTP status of the last answer; null when none came. */
+  readonly status: number | null;
+
+  constructor(message: string, status: number | null, options?: { cause?: unknown }) {
+    super(message, options);
+    this.status = status;
+  }
+}
+
 /** The message of anything thrown. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);

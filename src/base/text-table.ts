@@ -23,3 +23,13 @@ export function textTable(columns: readonly string[], rows: readonly (readonly s
   const rule = "─".repeat(widths.reduce((sum, width) => sum + width + 2, -2));
   return [...headings.map(lineOf), rule, ...rows.map(lineOf)].join("\n");
 }
+
+/** The beginning of a text without anything that could steer the terminal. */
+export function oneLine(text: string, width: number): string {
+  const line = text
+    .replace(/\s+/gu, " ")
+    .replace(/[\p{C}\p{Zl}\p{Zp}]/gu, "\u00b7")
+    .trim();
+  const characters = [...line];
+  return characters.length > width ? `${characters.slice(0, width - 1).join("")}…` : line;
+}

@@ -1,7 +1,7 @@
 /** `preftune evaluate diversity`. */
 import { Command, InvalidArgumentError, Option } from "commander";
 import { ConfigError } from "../base/errors.ts";
-import { textTable } from "../base/text-table.ts";
+import { oneLine, textTable } from "../base/text-table.ts";
 import type { Diversity, DiversityFigure, Unit } from "../evaluate/diversity.ts";
 import type { DiversityReport, DiversitySource } from "../recipes/evaluate-diversity.ts";
 import { environmentOf, type MachineOptions, wholeNumber, withMachineOptions } from "./options.ts";
@@ -167,14 +167,4 @@ function valueText(value: number, form: Form): string {
   if (Number.isNaN(value)) return "–";
   if (form === "share") return `${(100 * value).toFixed(1)} %`;
   return value.toFixed(form === "score" ? 1 : 3);
-}
-
-/** The beginning of a text without anything that could steer the terminal. */
-function oneLine(text: string, width: number): string {
-  const line = text
-    .replace(/\s+/gu, " ")
-    .replace(/[\p{C}\p{Zl}\p{Zp}]/gu, "\u00b7")
-    .trim();
-  const characters = [...line];
-  return characters.length > width ? `${characters.slice(0, width - 1).join("")}…` : line;
 }

@@ -8,6 +8,9 @@ import { addGenerateCommand } from "./generate.ts";
 import { addMergeCommand } from "./merge.ts";
 import { addPlanCommand } from "./plan.ts";
 import { addScoreCommand } from "./score.ts";
+import { addServeCommand } from "./serve.ts";
+import { addStudyCommand } from "./study.ts";
+import { addSweepCommand } from "./sweep.ts";
 import { addTrainCommand } from "./train.ts";
 
 function program(): Command {
@@ -27,6 +30,9 @@ function program(): Command {
   addDataCommands(preftune);
   addPlanCommand(preftune);
   addEvaluateCommands(preftune);
+  addServeCommand(preftune);
+  addStudyCommand(preftune);
+  addSweepCommand(preftune);
   for (const command of [preftune, ...preftune.commands]) command.exitOverride();
   return preftune;
 }

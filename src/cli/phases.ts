@@ -6,14 +6,14 @@ export class Phases {
   #label: string | null = null;
   #progress: PhaseProgress | null = null;
 
-  /** A phase has got to `done` of `total`. */
-  readonly listen = (label: string, done: number, total: number | null): void => {
+  /** A phase has got to `done` of `total`; `note` is told beside it. */
+  readonly listen = (label: string, done: number, total: number | null, note = ""): void => {
     if (label !== this.#label) {
       this.done();
       this.#label = label;
       this.#progress = new PhaseProgress(label, total);
     }
-    this.#progress?.update(done);
+    this.#progress?.update(done, note);
   };
 
   /** Ends the phase at hand. */

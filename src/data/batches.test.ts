@@ -101,3 +101,55 @@ test("property: each example once, in order of the epoch; micro-batches stay wit
     }),
   );
 });
+
+/** The fewest bins of `limit` that hold all sizes, by trying every placement. */
+function fewestBins(sizes: readonly number[], limit: number): number {
+  let best = sizes.length;
+  const place = (next: number, room: readonly number[]): void => {
+    if (room.length >= best) return;
+    const size = sizes[next];
+    if (size === undefined) {
+      best = room.length;
+      return;
+    }
+    for (const [bin, left] of room.entries()) if (size <= left) place(next + 1, room.with(bin, left - size));
+    place(next + 1, [...room, limit - size]);
+  };
+  place(0, []);
+  return best;
+}
+
+test("property: micro-batches are few: first-fit decreasing needs at most 11/9 of the fewest, plus 6/9", () => {
+  const sizes = fc.array(fc.integer({ min: 1, max: 20 }), { minLength: 1, maxLength: 9 });
+  let seen = 0;
+  fc.assert(
+    fc.property(sizes, (lengths) => {
+      const [step] = planEpoch(lengths.map(sized), lengths.keys(), {
+        batchSize: lengths.length,
+        gradientAccumulationSteps: 1,
+        maxTokensPerMicroBatch: 20,
+      });
+      const bins = step?.microBatches.length ?? Number.POSITIVE_INFINITY;
+      const fewest = fewestBins(lengths, 20);
+      assert.ok(bins >= fewest && bins <= (11 * fewest + 6) / 9, `${bins} bins, ${fewest} would do`);
+      seen = Math.max(seen, fewest);
+    }),
+    { seed: 5, numRuns: 300 },
+  );
+  assert.ok(seen >= 5, "the cases were too small to show anything");
+});
+
+test("property: the same examples in the same order are divided the same way", () => {
+  const sizes = fc.array(fc.integer({ min: 1, max: 30 }), { minLength: 1, maxLength: 40 });
+  fc.assert(
+    fc.property(sizes, fc.integer({ min: 5, max: 60 }), (lengths, limit) => {
+      const plan = () =>
+        planEpoch(lengths.map(sized), lengths.keys(), {
+          ...pairs,
+          tokensPerStep: 90,
+          maxTokensPerMicroBatch: limit,
+        });
+      assert.deepEqual(plan(), plan());
+    }),
+  );
+});

@@ -90,10 +90,19 @@ function splitOf(path: string): string {
 async function fetchFile(id: HubId, entry: HubEntry, options: HubOptions): Promise<DataFile> {
   const kind = fileKind(entry.path);
   if (kind === null) throw new DataError(`hub:${id.repo}/${entry.path}: not a data file.`);
+  return { path: await cachedHubFile(id, entry, options), name: `hub:${id.repo}/${entry.path}`, ...kind };
+}
+
+/**
+ * The path of a data set's file, downloaded unless the cache has this version of it.
+ *
+ * @throws {FileError} when the hub cannot be reached or a download is not whole
+ */
+export async function cachedHubFile(id: HubId, entry: HubEntry, options: HubOptions): Promise<string> {
   const version = entry.lfs?.oid ?? entry.oid ?? "unversioned";
   const folder = join(hubCacheDirectory(options), id.repo.replace("/", "--"), version);
   const path = join(folder, basename(entry.path));
   const isCached = version !== "unversioned" && (await sizeOfFile(path)) === entry.size;
   if (!isCached) await downloadHubFile({ repo: repoOf(id), entry, options, path });
-  return { path, name: `hub:${id.repo}/${entry.path}`, ...kind };
+  return path;
 }

@@ -101,8 +101,7 @@ class Stream {
       const start = this.#tokens;
       // A single token has no inputs of its own: an empty segment would be work for nothing.
       if (ids.length > 1) this.#addSegment([ids.slice(0, -1)], promptIds.length, parent);
-      const predictor = (r: number): number => (r === 0 ? promptEnd - 1 : start + r - 1);
-      this.#addResponses({ example, completion }, { ids, mask }, predictor);
+      this.#addResponses({ example, completion }, { ids, mask }, { first: promptEnd - 1, second: start });
     }
   }
 
@@ -110,7 +109,7 @@ class Stream {
     for (const [completion, { ids, mask }] of completions.entries()) {
       const first = this.#tokens + promptIds.length - 1;
       this.#addSegment([promptIds, ids.slice(0, -1)], 0, -1);
-      this.#addResponses({ example, completion }, { ids, mask }, (r) => first + r);
+      this.#addResponses({ example, completion }, { ids, mask }, { first, second: first + 1 });
     }
   }
 
@@ -136,16 +135,17 @@ class Stream {
     return this.#segments.push({ start, end: this.#tokens, parent }) - 1;
   }
 
+  /** `at`: where in the stream the first and the second token of the answer are predicted; the others follow on. */
   #addResponses(
     owner: Pick<ResponseSpan, "example" | "completion">,
     { ids, mask }: { ids: readonly number[]; mask: readonly number[] | undefined },
-    predictor: (r: number) => number,
+    at: { first: number; second: number },
   ): void {
     const start = this.#responses;
-    for (const [r, id] of ids.entries()) {
+    for (let r = 0; r < ids.length; r++) {
       if (mask !== undefined && mask[r] === 0) continue;
-      this.#predictors[this.#responses] = predictor(r);
-      this.#targets[this.#responses] = id;
+      this.#predictors[this.#responses] = r === 0 ? at.first : at.second + r - 1;
+      this.#targets[this.#responses] = ids[r] as number;
       this.#responses++;
     }
     this.#spans.push({ ...owner, start, end: this.#responses });

@@ -10,7 +10,7 @@ import type { Projection } from "../nn/module.ts";
 import { planAttention, type Segment } from "../nn/packed-attention.ts";
 import type { RMSNorm } from "../nn/rms-norm.ts";
 import { inverseFrequencies, rotaryAngles } from "../nn/rotary.ts";
-import { type DType, ops, type Tensor, tensor } from "../torch/index.ts";
+import { type DType, onDevice, ops, type Tensor, tensor } from "../torch/index.ts";
 import type { WeightSource } from "./weights.ts";
 
 /** One transformer block. */
@@ -87,7 +87,7 @@ export class CausalLM {
   #scaled(h: Tensor): Tensor {
     if (this.#traits.embedScale === 1) return h;
     // transformers keeps the factor in the activations' type: at bfloat16 the rounding shows
-    const factor = ops.toDevice(tensor([this.#traits.embedScale]), h.device, h.dtype);
+    const factor = onDevice(tensor([this.#traits.embedScale]), h.device, h.dtype);
     return ops.mulTensor(h, factor);
   }
 
@@ -98,6 +98,7 @@ export class CausalLM {
       plan: planAttention(stream.segments, {
         dtype,
         device: stream.positions.device,
+        headWidth: this.config.headDim,
         scale: this.config.attentionScale,
         window: kind === "sliding" ? this.config.slidingWindow : null,
       }),

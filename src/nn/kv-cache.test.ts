@@ -26,7 +26,7 @@ function compare(
   manualSeed(4);
   const prompt = pageTokens + 5;
   const lengths = [1, pageTokens + 3, 7];
-  const options = { dtype: "float32", device: "cpu", scale: 0.3, window } as const;
+  const options = { dtype: "float32", device: "cpu", scale: 0.3, window, headWidth: headDim } as const;
   const plan = planAttention([], options);
   const shared = [
     random(prompt, heads, headDim),

@@ -1,10 +1,10 @@
 /** Dense layers and the embedding table. Weights may be kept in another type than the activations' (float32 masters). */
-import { ops, type Tensor } from "../torch/index.ts";
+import { inType, ops, type Tensor } from "../torch/index.ts";
 import type { Projection } from "./module.ts";
 
 /** `weight` in the activations' type. */
 export function cast(weight: Tensor, like: Tensor): Tensor {
-  return weight.dtype === like.dtype ? weight : ops.toDtype(weight, like.dtype);
+  return inType(weight, like.dtype);
 }
 
 /** Gate nonlinearities; Gemma's GELU is the tanh approximation. */

@@ -3,76 +3,16 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { assertClose, withoutLeaks } from "../../test/support/close.ts";
+import { dense, denseMask, type Layout, random, segmentsOf } from "../../test/support/packed.ts";
 import { ShapeError } from "../base/errors.ts";
-import { backward, gradients, manualSeed, ops, scope, type Tensor, tensor } from "../torch/index.ts";
-import { packedAttention, planAttention, type Segment } from "./packed-attention.ts";
+import { backward, gradients, manualSeed, ops, scope, type Tensor } from "../torch/index.ts";
+import { packedAttention, planAttention } from "./packed-attention.ts";
 
 interface Shape {
   heads: number;
   shared: number;
   width: number;
   window: number | null;
-}
-
-/** Prompts with answers: [prompt length, answer lengths] each. */
-type Layout = readonly (readonly [number, readonly number[]])[];
-
-function segmentsOf(layout: Layout): Segment[] {
-  const segments: Segment[] = [];
-  let at = 0;
-  const add = (length: number, parent: number) => {
-    segments.push({ start: at, end: at + length, parent });
-    at += length;
-    return segments.length - 1;
-  };
-  for (const [prompt, answers] of layout) {
-    const parent = add(prompt, -1);
-    for (const answer of answers) add(answer, parent);
-  }
-  return segments;
-}
-
-/** Where each token stands: its segment, that segment's parent, and its position in the sequence prompt + answer. */
-function tokensOf(segments: readonly Segment[]): { own: number; parent: number; position: number }[] {
-  return segments.flatMap(({ start, end, parent }, own) => {
-    const prompt = segments[parent];
-    const offset = prompt === undefined ? 0 : prompt.end - prompt.start;
-    return Array.from({ length: end - start }, (_, i) => ({ own, parent, position: offset + i }));
-  });
-}
-
-/** 0 where the row's token may see the column's, -inf elsewhere: (T, T) float64. */
-function denseMask(segments: readonly Segment[], window: number | null): Tensor {
-  const tokens = tokensOf(segments);
-  const values = tokens.flatMap((row) =>
-    tokens.map((column) => {
-      const related = column.own === row.own || column.own === row.parent;
-      const distance = row.position - column.position;
-      return related && distance >= 0 && (window === null || distance < window)
-        ? 0
-        : Number.NEGATIVE_INFINITY;
-    }),
-  );
-  return tensor(values, [tokens.length, tokens.length], { dtype: "float64" });
-}
-
-/** softmax(q kᵀ · scale + mask) v over the whole stream, key/value heads repeated by hand. */
-function dense([q, k, v]: readonly [Tensor, Tensor, Tensor], mask: Tensor, scale: number): Tensor {
-  const [heads, shared] = [q.size(1), k.size(1)];
-  const repeat = Array.from({ length: heads }, (_, h) => Math.floor((h * shared) / heads));
-  const index = tensor(repeat, [heads], { dtype: "int64" });
-  const first = (x: Tensor) => ops.transposeInt(x, 0, 1);
-  const keys = first(ops.indexSelect(k, 1, index));
-  const values = first(ops.indexSelect(v, 1, index));
-  const scores = ops.mulScalar(ops.matmul(first(q), ops.transposeInt(keys, 1, 2)), scale);
-  const out = ops.matmul(ops.softmaxInt(ops.addTensor(scores, mask), -1), values);
-  return ops.reshape(first(out), [q.size(0), heads * q.size(2)]);
-}
-
-function random(shape: readonly number[]): Tensor {
-  const x = ops.normal_(ops.zeros(shape, { dtype: "float64" }));
-  x.requiresGrad = true;
-  return x;
 }
 
 function compare(layout: Layout, { heads, shared, width, window }: Shape): void {
@@ -84,7 +24,13 @@ function compare(layout: Layout, { heads, shared, width, window }: Shape): void 
     random([count, shared, width]),
   ];
   const upstream = ops.normal_(ops.zeros([count, heads * width], { dtype: "float64" }));
-  const plan = planAttention(segments, { dtype: "float64", device: "cpu", scale: 0.37, window });
+  const plan = planAttention(segments, {
+    dtype: "float64",
+    device: "cpu",
+    headWidth: width,
+    scale: 0.37,
+    window,
+  });
   const got = packedAttention(q, k, v, plan);
   const want = dense([q, k, v], denseMask(segments, window), 0.37);
   assertClose(got, want.toNumbers(), { atol: 1e-12 });
@@ -150,7 +96,13 @@ test("an answer does not see its sibling, nor the prompt its answers", () => {
   withoutLeaks(() => {
     const segments = segmentsOf([[2, [2, 2]]]);
     const v = random([6, 1, 1]);
-    const plan = planAttention(segments, { dtype: "float64", device: "cpu", scale: 1, window: null });
+    const plan = planAttention(segments, {
+      dtype: "float64",
+      device: "cpu",
+      headWidth: 1,
+      scale: 1,
+      window: null,
+    });
     const out = packedAttention(random([6, 1, 1]), random([6, 1, 1]), v, plan);
     const reach = Array.from({ length: 6 }, (_, row) => {
       v.grad = null;
@@ -165,7 +117,7 @@ test("an answer does not see its sibling, nor the prompt its answers", () => {
 });
 
 test("parents must come before their children and have none themselves", () => {
-  const options = { dtype: "float32", device: "cpu", scale: 1, window: null } as const;
+  const options = { dtype: "float32", device: "cpu", headWidth: 1, scale: 1, window: null } as const;
   const plan = (...parents: number[]) => {
     const segments = parents.map((parent, i) => ({ start: i, end: i + 1, parent }));
     return () => withoutLeaks(() => planAttention(segments, options));

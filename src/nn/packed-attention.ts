@@ -1,10 +1,18 @@
 /**
  * Attention over a packed stream of segments: each segment sees itself causally and its parent in full, so a prompt is
  * computed once for all its answers and nothing is padded. On the CPU in float32 an operator of the addon does all
- * segments (`native/attention.cpp`); elsewhere torch's attention kernels do the work, one call a segment.
+ * segments (`native/attention.h`), on CUDA in half precision torch's flash attention (`varlen-attention.ts`); elsewhere
+ * torch's scaled dot-product attention does the work, one call a segment.
  */
 import { ShapeError } from "../base/errors.ts";
-import { type DType, ops, type Tensor, tensor } from "../torch/index.ts";
+import { type DType, ops, scope, type Tensor } from "../torch/index.ts";
+import {
+  hasVarlenAttention,
+  planVarlen,
+  type SegmentBounds,
+  type VarlenPlan,
+  varlenAttention,
+} from "./varlen-attention.ts";
 
 /** A segment [start, end) of the stream; `parent` is the index of the segment it continues, or -1. */
 export interface Segment {
@@ -13,14 +21,7 @@ export interface Segment {
   parent: number;
 }
 
-interface Part {
-  start: number;
-  end: number;
-  parentStart: number;
-  parentEnd: number;
-}
-
-interface MaskedPart extends Part {
+interface MaskedPart extends SegmentBounds {
   /** Additive (n, p + n) mask of 0 and -inf, or null where plain causal attention says the same. */
   mask: Tensor | null;
 }
@@ -33,7 +34,9 @@ export interface AttentionPlan {
   bounds: readonly number[];
   /** Tokens a token sees, itself included; 0 for all. */
   window: number;
-  /** The parts with their masks, for torch's kernels; null where the own kernel serves. */
+  /** For torch's flash attention, where it serves. */
+  varlen: VarlenPlan | null;
+  /** The parts with their masks, for torch's other kernels; null where they are not needed. */
   parts: readonly MaskedPart[] | null;
 }
 
@@ -41,6 +44,8 @@ export interface AttentionPlan {
 export interface AttentionPlanOptions {
   dtype: DType;
   device: string;
+  /** E, the width of a head. */
+  headWidth: number;
   scale: number;
   /** A token sees this many tokens, itself included; null for all. */
   window: number | null;
@@ -52,7 +57,7 @@ export interface AttentionPlanOptions {
  * @throws {ShapeError} if a parent comes after its child or has a parent of its own
  */
 export function planAttention(segments: readonly Segment[], options: AttentionPlanOptions): AttentionPlan {
-  const parts = segments.map((segment, index): Part => {
+  const parts = segments.map((segment, index): SegmentBounds => {
     const parent = segment.parent < 0 ? null : segments[segment.parent];
     if (parent !== null && (parent === undefined || segment.parent >= index || parent.parent >= 0)) {
       throw new ShapeError(
@@ -63,15 +68,21 @@ export function planAttention(segments: readonly Segment[], options: AttentionPl
     return { start, end, parentStart: parent?.start ?? start, parentEnd: parent?.end ?? start };
   });
   const ownKernel = options.device === "cpu" && options.dtype === "float32";
+  const isVarlen = hasVarlenAttention(options.device, options.dtype, options.headWidth);
+  const byParts = !ownKernel && !isVarlen;
   return {
     scale: options.scale,
     bounds: parts.flatMap((p) => [p.start, p.end, p.parentStart, p.parentEnd]),
     window: options.window ?? 0,
-    parts: ownKernel ? null : parts.map((part) => ({ ...part, mask: maskOf(part, options) })),
+    varlen: isVarlen ? planVarlen(parts, options) : null,
+    parts: byParts ? parts.map((part) => ({ ...part, mask: maskOf(part, options) })) : null,
   };
 }
 
-function maskOf({ start, end, parentStart, parentEnd }: Part, options: AttentionPlanOptions): Tensor | null {
+function maskOf(
+  { start, end, parentStart, parentEnd }: SegmentBounds,
+  options: AttentionPlanOptions,
+): Tensor | null {
   const context = parentEnd - parentStart;
   const own = end - start;
   const slides = options.window !== null && context + own > options.window;
@@ -84,16 +95,17 @@ function segmentMask(
   own: number,
   context: number,
   window: number | null,
-  options: AttentionPlanOptions,
+  { device, dtype }: AttentionPlanOptions,
 ): Tensor {
+  using making = scope();
   const total = context + own;
-  const values = new Float32Array(own * total).fill(Number.NEGATIVE_INFINITY);
-  for (let i = 0; i < own; i++) {
-    const last = context + i;
-    const first = window === null ? 0 : Math.max(0, last - window + 1);
-    values.fill(0, i * total + first, i * total + last + 1);
-  }
-  return ops.toDevice(tensor(values, [own, total]), options.device, options.dtype);
+  const where = { dtype: "int32", device } as const;
+  const rows = ops.unsqueeze(ops.arangeStartStep(context, total, 1, where), 1);
+  // how far before the row's token the column's stands
+  const distance = ops.subTensor(rows, ops.arangeStartStep(0, total, 1, where));
+  const hide = (mask: Tensor, hidden: Tensor) => ops.maskedFillScalar(mask, hidden, Number.NEGATIVE_INFINITY);
+  const mask = hide(ops.zeros([own, total], { dtype, device }), ops.ltScalar(distance, 0));
+  return making.keep(window === null ? mask : hide(mask, ops.geScalar(distance, window)));
 }
 
 /**
@@ -106,6 +118,9 @@ function segmentMask(
  */
 export function packedAttention(q: Tensor, k: Tensor, v: Tensor, plan: AttentionPlan): Tensor {
   const width = q.size(1) * q.size(2);
+  if (plan.varlen !== null) {
+    return ops.reshape(varlenAttention(q, k, v, plan.varlen), [q.size(0), width]);
+  }
   if (plan.parts === null) {
     const out = ops.segmentAttention(q, k, v, plan.bounds, plan.scale, plan.window);
     return ops.view(out, [q.size(0), width]);
@@ -131,7 +146,7 @@ function attendPart(
   return ops.transposeInt(ops.squeezeDim(out, 0), 0, 1);
 }
 
-function withParent(x: Tensor, part: Part): Tensor {
+function withParent(x: Tensor, part: SegmentBounds): Tensor {
   const own = ops.sliceTensor(x, 0, part.start, part.end);
   if (part.parentStart === part.parentEnd) return own;
   return ops.cat([ops.sliceTensor(x, 0, part.parentStart, part.parentEnd), own]);

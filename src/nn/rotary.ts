@@ -1,6 +1,6 @@
 /** Rotary position embeddings (Su et al. 2021, arXiv:2104.09864) with linear and Llama 3 frequency scaling. */
 import type { RopeConfig } from "../formats/model-config.ts";
-import { type DType, ops, type Tensor, tensor } from "../torch/index.ts";
+import { type DType, onDevice, ops, type Tensor, tensor } from "../torch/index.ts";
 import type { RMSNorm } from "./rms-norm.ts";
 
 /** Cosines and sines of T positions, each (T, 1, E). */
@@ -47,7 +47,7 @@ export function rotaryAngles(
   positions: Tensor,
   dtype: DType,
 ): RotaryAngles {
-  const inverse = ops.toDevice(tensor(frequencies), positions.device, "float32");
+  const inverse = onDevice(tensor(frequencies), positions.device, "float32");
   const half = ops.outer(ops.toDtype(positions, "float32"), inverse);
   const angle = ops.unsqueeze(ops.cat([half, half], 1), 1);
   return { cos: ops.toDtype(ops.cos(angle), dtype), sin: ops.toDtype(ops.sin(angle), dtype) };

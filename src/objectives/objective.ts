@@ -2,7 +2,7 @@
  * What an objective is: a pure function from log-probabilities to a loss and metrics. Normalisers belong to the whole
  * optimiser step, so the sum of the micro-batches' losses is the step's loss however it was cut.
  */
-import { ops, type Tensor, tensor } from "../torch/index.ts";
+import { onDevice, ops, type Tensor, tensor } from "../torch/index.ts";
 
 /** Per-token log-probabilities of A answers, R tokens in all. */
 export interface AnswerLogps {
@@ -112,7 +112,7 @@ export function pairLogps(answers: AnswerLogps): PairLogps {
 /** 0, 1, 0, 1 … in the shape and type of `like`. */
 function alternating(like: Tensor): Tensor {
   const values = tensor(Float32Array.from({ length: like.size(0) }, (_, i) => i % 2));
-  return ops.toDevice(values, like.device, like.dtype);
+  return onDevice(values, like.device, like.dtype);
 }
 
 /** (2P) -> the even and the odd entries, (P) each */

@@ -2,14 +2,14 @@
  * From hidden states to per-token log-probabilities: the one place where logits exist, a part of the vocabulary at a time,
  * with the gradient written by hand. Every objective works on the vector this returns; no other loss code touches logits.
  */
-import { ops, scope, type Tensor } from "../torch/index.ts";
+import { type DType, heldCopy, ops, scope, type Tensor } from "../torch/index.ts";
 
 /** Options of `tokenLogps`. */
 export interface TokenLogpsOptions {
   /** Entries of the vocabulary whose logits are held at once; default: as many as fit 32 MiB, on a GPU 256 MiB. */
   chunkColumns?: number | null;
-  /** Bytes of probabilities to keep for the gradient of a trained head; default: 256 MiB, on a GPU 1 GiB. */
-  keptBytes?: number;
+  /** Bytes of probabilities to keep for the gradient of a trained head; default: 128 MiB, on a GPU 1 GiB. */
+  keptBytes?: number | null;
   /** Prepare for `backward`: no gradient, one for the hidden states, or one for the head's weight as well. */
   gradient: "none" | "hidden" | "hidden-and-weight";
   /** Also give entropies. Costs a pass over the logits. */
@@ -33,18 +33,23 @@ export interface TokenLogpsPass {
 
 // a GPU needs larger products to be busy, and has the memory beside weights of its size
 const limits = {
-  cpu: { chunk: 32 * 2 ** 20, kept: 256 * 2 ** 20 },
+  cpu: { chunk: 32 * 2 ** 20, kept: 128 * 2 ** 20 },
   other: { chunk: 256 * 2 ** 20, kept: 1024 * 2 ** 20 },
 };
 const leastColumns = 256;
+
+/** A power of two: products of few different sizes, each of which has kernels of its own. */
+function columnsIn(room: number): number {
+  return 2 ** Math.floor(Math.log2(Math.max(leastColumns, room)));
+}
 
 function limitsOf(weight: Tensor): { chunk: number; kept: number } {
   return weight.device === "cpu" ? limits.cpu : limits.other;
 }
 
-/** Rows all of whose probabilities a trained head keeps. `weight`: (V, D). */
-export function keptRows(weight: Tensor): number {
-  return Math.max(1, Math.floor(limitsOf(weight).kept / (4 * weight.size(0))));
+/** Rows all of whose probabilities a trained head keeps in `keptBytes`. `weight`: (V, D). */
+export function keptRows(weight: Tensor, keptBytes: number | null): number {
+  return Math.max(1, Math.floor((keptBytes ?? limitsOf(weight).kept) / (4 * weight.size(0))));
 }
 
 /**
@@ -72,7 +77,7 @@ export function tokenLogps(
 ): TokenLogpsPass {
   const rows = Math.max(1, hidden.size(0));
   const limit = limitsOf(weight);
-  const columns = options.chunkColumns ?? Math.max(leastColumns, Math.floor(limit.chunk / (4 * rows)));
+  const columns = options.chunkColumns ?? columnsIn(limit.chunk / (4 * rows));
   const kept = options.gradient === "hidden-and-weight" ? (options.keptBytes ?? limit.kept) / (4 * rows) : 0;
   const parts: Part[] = [];
   const head = { hidden, weight, targets };
@@ -127,9 +132,12 @@ interface RunningSums {
 }
 
 function logitsOf({ hidden, weight }: Head, { start, end }: Range): Tensor {
-  const part = ops.sliceTensor(weight, 0, start, end);
-  const typed = part.dtype === hidden.dtype ? part : ops.toDtype(part, hidden.dtype);
-  return ops.toDtype(ops.linear(hidden, typed), "float32");
+  return ops.toDtype(ops.linear(hidden, typedPart(weight, { start, end }, hidden.dtype)), "float32");
+}
+
+/** Rows of the weight in `dtype`; a part is cast at a time where the weight has no copy in that type. */
+function typedPart(weight: Tensor, { start, end }: Range, dtype: DType): Tensor {
+  return ops.toDtype(ops.sliceTensor(heldCopy(weight, dtype) ?? weight, 0, start, end), dtype);
 }
 
 /** Logits of one more part, folded into the sums. */
@@ -222,7 +230,7 @@ function backwardThroughLogits(
     const column = ops.clamp(ops.subScalar(targets, start), 0, end - start - 1);
     ops.scatterAdd_(gradLogits, 1, ops.unsqueeze(column, 1), inside);
     const typed = ops.toDtype(gradLogits, hidden.dtype);
-    const part = ops.toDtype(ops.sliceTensor(weight, 0, start, end), hidden.dtype);
+    const part = typedPart(weight, { start, end }, hidden.dtype);
     if (hidden.dtype === "float32") ops.addmm_(sum, typed, part);
     else ops.add_Tensor(sum, ops.matmul(typed, part));
     if (weightGrad !== null)

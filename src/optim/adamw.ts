@@ -50,22 +50,33 @@ export class AdamW {
     for (const { name, tensor: parameter } of parameters) this.#states.set(name, freshState(parameter));
   }
 
-  /** Applies the parameters' `grad`s at `learningRate`; parameters without one are left alone. */
-  step(learningRate: number): void {
+  /**
+   * Applies the parameters' `grad`s at `learningRate`; parameters without one are left alone.
+   *
+   * @param options - `only`: some of the parameters, by name; default: all. `skipped`: () float32 on the device, 1 when
+   *   nothing is to change, state included, else 0: decided there, so that the computer need not wait for the device
+   */
+  step(learningRate: number, options: { only?: ReadonlySet<string>; skipped?: Tensor } = {}): void {
+    const { only, skipped = null } = options;
     for (const group of this.#groups) {
       const present = group.parameters.flatMap((p) => {
-        const grad = p.tensor.grad;
+        const grad = only === undefined || only.has(p.name) ? p.tensor.grad : null;
         return grad === null ? [] : [{ parameter: p.tensor, grad, state: this.#state(p.name) }];
       });
-      if (present.length > 0) this.#stepGroup(present, group.weightDecay, learningRate);
+      if (present.length > 0)
+        this.#stepGroup(present, { decay: group.weightDecay, lr: learningRate, skipped });
     }
   }
 
-  #stepGroup(present: { parameter: Tensor; grad: Tensor; state: State }[], decay: number, lr: number): void {
+  #stepGroup(
+    present: { parameter: Tensor; grad: Tensor; state: State }[],
+    { decay, lr, skipped }: { decay: number; lr: number; skipped: Tensor | null },
+  ): void {
     const states = present.map((p) => p.state);
     noGrad(() => {
       const steps = states.map((s) => s.step);
-      for (const step of steps) ops.add_Tensor(step, tensor([1], []));
+      const taken = skipped === null ? tensor([1], []) : ops.rsubScalar(skipped, 1);
+      for (const step of steps) ops.add_Tensor(step, taken);
       ops._fusedAdamw_(
         present.map((p) => p.parameter),
         present.map((p) => p.grad),
@@ -81,6 +92,7 @@ export class AdamW {
           eps: this.#options.epsilon,
           amsgrad: false,
           maximize: false,
+          foundInf: skipped,
         },
       );
     });

@@ -7,7 +7,7 @@
  */
 import type { ModelConfig } from "../formats/model-config.ts";
 import type { PairLengths } from "./flops.ts";
-import { type BlockLinear, blockLinears, blockWeights, type LinearName } from "./linears.ts";
+import { type BlockLinear, blockLinears, type LinearName } from "./linears.ts";
 import type { TrainedParts } from "./trained-parts.ts";
 
 /** Where and in what type the model runs. */
@@ -33,6 +33,11 @@ export function itemBytes({ dtype }: Numerics): number {
 /** Whether the addon's kernels do norms, rotation, attention and adapters. */
 function hasOwnKernels({ dtype, onGpu }: Numerics): boolean {
   return dtype === "float32" && !onGpu;
+}
+
+/** Whether torch's flash attention takes all segments in one call (`src/nn/varlen-attention.ts`). */
+function hasVarlenAttention({ dtype, onGpu }: Numerics): boolean {
+  return onGpu && dtype === "bfloat16";
 }
 
 /** Widths of a block's tensors. */
@@ -136,7 +141,7 @@ function normTensors(config: ModelConfig, training: LayerTraining, numerics: Num
 
 /** What torch's attention adds, a call a segment: the parts' outputs, and an answer's keys and values with its prompt's. */
 function torchAttentionTensors(config: ModelConfig, numerics: Numerics): TokenTensor[] {
-  if (hasOwnKernels(numerics)) return [];
+  if (hasOwnKernels(numerics) || hasVarlenAttention(numerics)) return [];
   const { queries } = widthsOf(config);
   return [{ name: "attention's output, part by part", width: queries, bytes: itemBytes(numerics) }];
 }
@@ -166,14 +171,6 @@ export function keptBytesPerToken(tensors: readonly TokenTensor[]): number {
   return tensors.reduce((sum, { width, bytes }) => sum + width * bytes, 0);
 }
 
-/**
- * Bytes that a block's graph keeps of its weights: copies in the activations' type where trained weights are float32 and
- * the activations are not.
- */
-export function castWeightBytes(config: ModelConfig, trained: TrainedParts, numerics: Numerics): number {
-  return trained.isFull && numerics.dtype !== "float32" ? blockWeights(config) * itemBytes(numerics) : 0;
-}
-
 /** What torch's attention keeps of answers' keys and values and their masks, over all layers. */
 export function answerAttentionBytes(
   config: ModelConfig,
@@ -182,11 +179,17 @@ export function answerAttentionBytes(
   sharePrompt: boolean,
 ): number {
   if (hasOwnKernels(numerics) || !sharePrompt) return 0;
-  const { queries } = widthsOf(config);
+  const { queries, keys } = widthsOf(config);
   const answers = pairs.flatMap(({ prompt, chosen, rejected }) =>
     [chosen, rejected].filter((n) => n > 1).map((n) => ({ own: n - 1, all: prompt + n - 1 })),
   );
   const bytes = itemBytes(numerics);
+  if (hasVarlenAttention(numerics)) {
+    // the prompt's keys and values once more for each answer, and an index of all keys
+    const repeated = answers.reduce((sum, { own, all }) => sum + all - own, 0);
+    const rows = answers.reduce((sum, { all }) => sum + all, 0);
+    return config.numLayers * 2 * keys * repeated * bytes + 8 * rows;
+  }
   // a masked call repeats keys and values for each query head
   const keysAndValues = answers.reduce((sum, { all }) => sum + 2 * queries * all, 0);
   const masks = answers.reduce((sum, { own, all }) => sum + own * all, 0);
@@ -198,8 +201,7 @@ export function answerAttentionBytes(
 export function passingBytesPerToken(config: ModelConfig, numerics: Numerics): number {
   const { stream, queries, keys } = widthsOf(config);
   const turned = config.family === "llama" ? queries + keys : 0;
-  const byParts = hasOwnKernels(numerics) ? 0 : 4 * (queries + keys);
-  return itemBytes(numerics) * (2 * stream + turned + byParts);
+  return itemBytes(numerics) * (2 * stream + turned + attending(config, numerics));
 }
 
 /** Bytes a token that come and go in one block's backward pass: gradients of its widest tensors. */
@@ -208,4 +210,11 @@ export function backwardBytesPerToken(config: ModelConfig, numerics: Numerics): 
   const mlp = (hasOwnKernels(numerics) ? 3 : 5) * inner + 2 * stream;
   const attention = 3 * queries + 3 * stream;
   return itemBytes(numerics) * Math.max(mlp, attention);
+}
+
+/** Numbers a token that come and go in attention's forward pass. */
+function attending(config: ModelConfig, numerics: Numerics): number {
+  const { queries, keys } = widthsOf(config);
+  if (hasOwnKernels(numerics)) return 0;
+  return hasVarlenAttention(numerics) ? 2 * keys : 4 * (queries + keys);
 }

@@ -19,7 +19,7 @@ const tiny = parseModelConfig(
   "config.json",
 );
 const pair = { prompt: 3, chosen: 2, rejected: 4 };
-const full: FlopsOptions = { trained: everything, sharePrompt: true, recompute: false };
+const full: FlopsOptions = { trained: everything, sharePrompt: true, recomputed: 0 };
 const allLinear = (modulesToSave: string[] = []) =>
   adapterParts(tiny, {
     rank: 1,
@@ -78,7 +78,7 @@ test("LoRA: 4 a frozen weight, 6 an adapter's; a head trained in full 6", () => 
 });
 
 test("recomputing runs the blocks forward once more, not the head", () => {
-  const { recompute, training } = pairFlops(tiny, pair, { ...full, recompute: true });
+  const { recompute, training } = pairFlops(tiny, pair, { ...full, recomputed: 1 });
   assert.equal(recompute, 2 * weights * 7 + 4 * 4 * 2 * 25);
   assert.equal(training, pairFlops(tiny, pair, full).training);
 });

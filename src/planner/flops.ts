@@ -21,8 +21,8 @@ export interface FlopsOptions {
   trained: TrainedParts;
   /** The prompt is computed once for both answers. */
   sharePrompt: boolean;
-  /** Blocks are computed a second time in the backward pass. */
-  recompute: boolean;
+  /** Share of the blocks that is computed again in the backward pass, 0 to 1. */
+  recomputed: number;
 }
 
 /** FLOPs of one pair. */
@@ -88,7 +88,7 @@ function attentionForward(config: ModelConfig, pair: PairLengths, sharePrompt: b
 export function pairFlops(
   config: ModelConfig,
   pair: PairLengths,
-  { trained, sharePrompt, recompute }: FlopsOptions,
+  { trained, sharePrompt, recomputed }: FlopsOptions,
 ): PairFlops {
   const tokens = streamTokens(pair, sharePrompt);
   const headWeights = config.vocabSize * config.hiddenSize;
@@ -108,7 +108,7 @@ export function pairFlops(
     forward,
     backward,
     training: forward + backward,
-    recompute: recompute ? body + adapters + attention : 0,
+    recompute: recomputed * (body + adapters + attention),
     reference: body + head + attention,
   };
 }

@@ -5,7 +5,7 @@ import { answerTokens, type PairLengths } from "./flops.ts";
 
 /** Bytes of logits held at once, and of probabilities a trained head keeps: as in `token-logps.ts`. */
 const limits = {
-  cpu: { chunk: 32 * 2 ** 20, kept: 256 * 2 ** 20 },
+  cpu: { chunk: 32 * 2 ** 20, kept: 128 * 2 ** 20 },
   gpu: { chunk: 256 * 2 ** 20, kept: 1024 * 2 ** 20 },
 };
 const leastColumns = 256;
@@ -17,6 +17,8 @@ export interface HeadOptions {
   isTrained: boolean;
   /** Entries of the vocabulary whose logits are held at once; null for automatic. */
   chunkColumns: number | null;
+  /** Bytes of probabilities that a trained head keeps; null for automatic. */
+  keptBytes: number | null;
   entropies: boolean;
 }
 
@@ -38,16 +40,18 @@ export function headMemory(
   const { numerics, isTrained, entropies } = options;
   const item = itemBytes(numerics);
   const limit = numerics.onGpu ? limits.gpu : limits.cpu;
+  const kept = options.keptBytes ?? limit.kept;
   const rows = isTrained
-    ? largestGroup(pairs, Math.max(1, Math.floor(limit.kept / (4 * vocabSize))))
+    ? largestGroup(pairs, Math.max(1, Math.floor(kept / (4 * vocabSize))))
     : sumOf(pairs);
-  const automatic = Math.max(leastColumns, Math.floor(limit.chunk / (4 * rows)));
+  const automatic = 2 ** Math.floor(Math.log2(Math.max(leastColumns, limit.chunk / (4 * rows))));
   const columns = Math.min(vocabSize, options.chunkColumns ?? automatic);
-  const room = isTrained ? limit.kept / (4 * rows) : 0;
+  const room = isTrained ? kept / (4 * rows) : 0;
   const keptColumns = room >= vocabSize ? vocabSize : Math.floor(room / columns) * columns;
   // beside float32 logits: the product in the activations' type, and entropies' table
   const beside = (item === 4 ? 0 : item) + (entropies ? 4 : 0) + (keptColumns === vocabSize ? 0 : 4);
-  const otherType = item === 4 ? 0 : columns * hiddenSize * (isTrained ? item : 4);
+  // a trained head has a copy in the activations' type; a frozen one is read in float32 for its expectation
+  const otherType = item === 4 || isTrained ? 0 : columns * hiddenSize * 4;
   const logits = 4 * rows * keptColumns + rows * columns * beside + otherType;
   // sums over the vocabulary, old, new and added; at the end their difference from the targets' rows, step by step
   const vector = 4 * rows * hiddenSize;

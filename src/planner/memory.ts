@@ -7,7 +7,6 @@ import {
   answerAttentionBytes,
   backwardBytesPerToken,
   blockTensors,
-  castWeightBytes,
   itemBytes,
   keptBytesPerToken,
   type Numerics,
@@ -15,6 +14,7 @@ import {
 } from "./activations.ts";
 import { answerTokens, type PairLengths, streamTokens } from "./flops.ts";
 import { type HeadMemory, headMemory } from "./head-memory.ts";
+import { blockWeights } from "./linears.ts";
 import { blockParameters, countParameters, type ParameterCounts } from "./parameters.ts";
 import { firstTrainedLayer, type TrainedParts } from "./trained-parts.ts";
 
@@ -29,12 +29,6 @@ const bareProcessBytes = 270 * mebibyte;
 /** CUDA context, libraries and cuBLAS workspaces on the GPU. An estimate: not measured here. */
 const gpuProcessBytes = 700 * mebibyte;
 
-/**
- * Share of a step's tensors by which the heap outgrows them on the CPU: glibc cannot give a freed aligned block out again
- * for the same size, which leaves holes, most where blocks come and go (recomputing). Measured; it varies from run to run.
- */
-const holesShare = { kept: 0.06, recomputed: 0.35 };
-
 /** What memory depends on, the micro-batch apart. */
 export interface MemorySetup {
   model: ModelConfig;
@@ -42,9 +36,17 @@ export interface MemorySetup {
   numerics: Numerics;
   /** Blocks are computed again in the backward pass. */
   recompute: boolean;
+  /** How many of them, from the first; null: all. */
+  recomputedBlocks: number | null;
+  /** What recomputed blocks need waits in the computer's memory. */
+  offloads: boolean;
+  /** Each weight is updated, and its gradient freed, as soon as it is there. */
+  updatesInBackward: boolean;
   sharePrompt: boolean;
   /** Rows of logits held at once; null for automatic. */
   chunkColumns: number | null;
+  /** Bytes of probabilities that a trained head keeps; null for automatic. */
+  keptBytes: number | null;
   entropies: boolean;
   /** A step has more than one micro-batch: gradients are there from the second on. */
   accumulates: boolean;
@@ -60,7 +62,6 @@ export const componentNames = [
   "activations",
   "head",
   "working",
-  "holes",
   "reference",
 ] as const;
 
@@ -87,15 +88,28 @@ interface Standing {
   optimiser: number;
 }
 
-function standing({ model, trained, numerics }: MemorySetup, counts: ParameterCounts): Standing {
+function standing(setup: MemorySetup, counts: ParameterCounts): Standing {
+  const { model, trained, numerics } = setup;
   const held = trained.isFull ? 4 : itemBytes(numerics);
   const stored = model.dtype === "float32" ? 4 : 2;
-  const weights = counts.total * held + (counts.adapter + counts.savedCopies) * 4;
+  const weights =
+    counts.total * held + (counts.adapter + counts.savedCopies) * 4 + halfCopyBytes(setup, counts);
   const optimiser = 8 * counts.trained;
   if (numerics.onGpu) return { process: gpuProcessBytes, files: 0, weights, optimiser };
   // on the CPU the checkpoint is mapped: a frozen model is used in the map itself, and at the end the export is mapped to
   // be checked, while the memory of training is still the process's
   return { process: bareProcessBytes, files: counts.total * stored, weights, optimiser };
+}
+
+/** Copies in the activations' type of the trained matrices they are multiplied by, where those are float32 and they are not. */
+function halfCopyBytes(setup: MemorySetup, counts: ParameterCounts): number {
+  const { model, trained, numerics } = setup;
+  if (numerics.dtype === "float32") return 0;
+  const embedding = model.vocabSize * model.hiddenSize;
+  const matrices = trained.isFull
+    ? model.numLayers * blockWeights(model) + embedding
+    : counts.adapter + counts.savedCopies - (trained.trainsEmbedding ? embedding : 0);
+  return matrices * itemBytes(numerics);
 }
 
 /** Sizes of a micro-batch in a model. */
@@ -108,7 +122,6 @@ interface Sizes {
   kept: number[];
   /** Bytes of attention plans, angles and the last norm. */
   shared: number;
-  casts: number;
   head: HeadMemory;
 }
 
@@ -131,36 +144,41 @@ function sizesOf(setup: MemorySetup, pairs: readonly PairLengths[]): Sizes {
     stream: tokens * model.hiddenSize * item,
     kept,
     shared: angles + tail + answerAttentionBytes(model, pairs, numerics, sharePrompt),
-    casts: castWeightBytes(model, trained, numerics),
     head: headMemory(model, pairs, {
       numerics,
       isTrained: trained.trainsHead,
       chunkColumns: setup.chunkColumns,
+      keptBytes: setup.keptBytes,
       entropies: setup.entropies,
     }),
   };
 }
 
 function moments(setup: MemorySetup, counts: ParameterCounts, sizes: Sizes): Moment[] {
-  const { model, trained, recompute, accumulates, numerics } = setup;
-  const { tokens, kept, stream, shared, casts, head } = sizes;
+  const { model, trained, recompute, accumulates, numerics, updatesInBackward } = setup;
+  const { tokens, kept, stream, shared, head } = sizes;
+  const again = recompute ? Math.min(kept.length, setup.recomputedBlocks ?? kept.length) : 0;
   const allGradients = 4 * counts.trained;
   const headGradient = trained.trainsHead ? 4 * model.vocabSize * model.hiddenSize : 0;
+  // only the embedding's waits for the end of the pass
+  const tableGradient = trained.isFull ? 4 * model.vocabSize * model.hiddenSize : 0;
   const blockGradient = trained.isFull ? 4 * blockParameters(model) : 0;
   const gradients = (bytes: number) => (accumulates ? allGradients : Math.min(allGradients, bytes));
-  const inputs = (kept.length + 1) * stream;
-  const graphs = kept.reduce((sum, bytes) => sum + bytes + casts, 0);
-  const most = Math.max(0, ...kept) + casts;
+  const inputs = (kept.length + 1 - (setup.offloads ? Math.max(0, again - 1) : 0)) * stream;
+  const graphs = kept.slice(again).reduce((sum, bytes) => sum + bytes, 0);
+  const most = Math.max(0, ...kept);
   const passing = tokens * passingBytesPerToken(model, numerics);
   const back = tokens * backwardBytesPerToken(model, numerics) + (recompute ? passing : 0);
-  const held = shared + inputs + (recompute ? 0 : graphs);
+  const held = shared + inputs + graphs;
+  // the last block's graph is there already when it is not computed again
+  const made = again === kept.length ? most : 0;
   return [
     {
       name: "the last block's forward pass",
       gradients: gradients(0),
       activations: held,
       head: 0,
-      working: passing + (recompute ? most : 0),
+      working: passing + (again > 0 ? most : 0),
     },
     {
       name: "the head",
@@ -172,13 +190,13 @@ function moments(setup: MemorySetup, counts: ParameterCounts, sizes: Sizes): Mom
     {
       name: "the last block's backward pass",
       gradients: gradients(headGradient + blockGradient),
-      activations: held + (recompute ? most : 0),
+      activations: held + made,
       head: head.gradient,
       working: back,
     },
     {
       name: "the first block's backward pass",
-      gradients: allGradients,
+      gradients: updatesInBackward ? gradients(tableGradient + blockGradient) : allGradients,
       activations: shared + 2 * stream + most,
       head: head.gradient,
       working: back,
@@ -194,9 +212,7 @@ export function planMemory(setup: MemorySetup, pairs: readonly PairLengths[]): M
   const sum = ({ gradients, activations, head, working }: Moment) => gradients + activations + head + working;
   const highest = all.reduce((a, b) => (sum(b) > sum(a) ? b : a));
   const { name, ...parts } = highest;
-  const share = setup.recompute ? holesShare.recomputed : holesShare.kept;
-  const holes = setup.numerics.onGpu ? 0 : share * sum(highest);
   // a reference is the model without its adapter, or a table of numbers: never a second model
-  const components: Record<Component, number> = { ...always, ...parts, holes, reference: 0 };
+  const components: Record<Component, number> = { ...always, ...parts, reference: 0 };
   return { components, total: Object.values(components).reduce((a, b) => a + b, 0), moment: name };
 }

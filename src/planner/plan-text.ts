@@ -15,7 +15,6 @@ const componentText: Readonly<Record<Component, string>> = {
   activations: "activations",
   head: "head (logits, answers)",
   working: "working memory of a block",
-  holes: "lost between heap blocks",
   reference: "reference model",
 };
 

@@ -86,10 +86,13 @@ test("weights of 8B: bfloat16 under an adapter, float32 with two float32 average
   const lora = planRun(input({ lora: true }));
   const rank16 = lora.parameters.adapter;
   assert.equal(rank16, 41_943_040);
-  assert.equal(lora.memory.components.weights, 2 * 8_030_261_248 + 4 * rank16);
+  // adapters are float32, with a bfloat16 copy
+  assert.equal(lora.memory.components.weights, 2 * 8_030_261_248 + (4 + 2) * rank16);
   assert.equal(lora.memory.components.optimiser, 8 * rank16);
   const full = planRun(input());
-  assert.equal(full.memory.components.weights, 4 * 8_030_261_248);
+  // and so are the matrices of full tuning: all but the norms and the embedding, which is looked up in float32
+  const matrices = 8_030_261_248 - 65 * 4096 - 128_256 * 4096;
+  assert.equal(full.memory.components.weights, 4 * 8_030_261_248 + 2 * matrices);
   assert.equal(full.memory.components.optimiser, 8 * 8_030_261_248);
   assert.equal(full.memory.fits, false);
 });
@@ -112,6 +115,23 @@ test("the largest batch fits, and one row more does not", () => {
   const total = (size: number) => planMemory(memorySetup(given), given.workload.microBatch(size)).total;
   const limit = usableBytes(given.device);
   assert.ok(total(largest) <= limit && total(largest + 1) > limit);
+});
+
+test("half of the blocks computed again keep about half and cost half; offloading and early updates save more", () => {
+  const planned = (run: Record<string, unknown>, lora = true) => planRun(input({ run, lora }));
+  const kept = planned({});
+  const all = planned({ gradient_checkpointing: true });
+  const half = planned({ gradient_checkpointing: true, gradient_checkpointing_blocks: 16 });
+  const away = planned({ gradient_checkpointing: true, activation_offloading: true });
+  const activations = (plan: Plan) => plan.memory.components.activations;
+  const middle = (activations(kept) + activations(all)) / 2;
+  assert.ok(Math.abs(activations(half) / middle - 1) < 0.1);
+  assert.equal(half.flops.recompute, all.flops.recompute / 2);
+  assert.ok(activations(away) < activations(all));
+  const checkpointing = { gradient_checkpointing: true, max_grad_norm: 0 };
+  const late = planned(checkpointing, false);
+  const early = planned({ ...checkpointing, optimizer_in_backward: true }, false);
+  assert.ok(early.memory.total < late.memory.total - 2 * 8_030_261_248);
 });
 
 test("checkpointing keeps less and costs the blocks' forward pass", () => {

@@ -17,7 +17,11 @@ export type PlannedKeys = Pick<
   | "tokens_per_step"
   | "max_tokens_per_micro_batch"
   | "gradient_checkpointing"
+  | "gradient_checkpointing_blocks"
+  | "activation_offloading"
+  | "optimizer_in_backward"
   | "logits_chunk_size"
+  | "logits_kept_mib"
   | "share_prompt"
   | "precompute_ref_log_probs"
   | "log_entropy"
@@ -115,8 +119,12 @@ export function memorySetup({ model, trained, keys, dtype, device }: PlanInput):
     trained,
     numerics: { dtype, onGpu: device.isGpu },
     recompute: keys.gradient_checkpointing,
+    recomputedBlocks: keys.gradient_checkpointing_blocks,
+    offloads: keys.activation_offloading && device.isGpu,
+    updatesInBackward: keys.optimizer_in_backward,
     sharePrompt: keys.share_prompt,
     chunkColumns: keys.logits_chunk_size,
+    keptBytes: keys.logits_kept_mib === null ? null : keys.logits_kept_mib * 2 ** 20,
     entropies: keys.log_entropy,
     accumulates: keys.gradient_accumulation_steps > 1 || keys.tokens_per_step !== null,
   };
@@ -147,7 +155,9 @@ export function planRun(input: PlanInput): Plan {
   const flops = pairFlops(model, workload.mean, {
     trained,
     sharePrompt: keys.share_prompt,
-    recompute: keys.gradient_checkpointing,
+    recomputed: keys.gradient_checkpointing
+      ? Math.min(1, (keys.gradient_checkpointing_blocks ?? model.numLayers) / model.numLayers)
+      : 0,
   });
   const fits = memory.total <= bytes;
   const largest = largestBatch(setup, workload, bytes);

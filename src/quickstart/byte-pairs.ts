@@ -2,6 +2,7 @@
  * Learns a byte-level BPE vocabulary from a text: the pair of neighbours that comes most often becomes one symbol, again
  * and again (Sennrich et al. 2016, arXiv:1508.07909), on bytes written as GPT-2 writes them.
  */
+import { byteSymbols } from "../text/token-bytes.ts";
 
 /** A learned vocabulary. */
 export interface BytePairs {
@@ -74,13 +75,4 @@ function merge(symbols: readonly string[], [left, right]: readonly [string, stri
     else merged.push(symbol);
   }
   return merged;
-}
-
-/** GPT-2's visible stand-ins for the 256 bytes: printable ones stand for themselves. */
-function byteSymbols(): string[] {
-  let stand = 0x100;
-  return Array.from({ length: 0x100 }, (_, byte) => {
-    const isPrintable = (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte !== 0xad);
-    return String.fromCodePoint(isPrintable ? byte : stand++);
-  });
 }

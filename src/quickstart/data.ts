@@ -112,6 +112,12 @@ function said(content: string): Message {
   return { role: "assistant", content };
 }
 
+/** What the tokenizer is learned from: the SFT rows, as the chat template names their roles. */
+export function tokenizerText({ sft }: QuickstartData): string {
+  const messages = sft.flatMap(({ prompt, completion }) => [...prompt, ...completion]);
+  return messages.map(({ role, content }) => `${role}\n${content}\n`).join("");
+}
+
 /** `rows` as the text of a JSONL file. */
 export function jsonLines(rows: readonly object[]): string {
   return rows.map((row) => `${JSON.stringify(row)}\n`).join("");

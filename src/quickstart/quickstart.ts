@@ -8,7 +8,7 @@ import { deriveSeed } from "../base/random.ts";
 import { stringifyNumbers } from "../runs/json-numbers.ts";
 import { formatDuration } from "../runs/number-text.ts";
 import type { ProgressStream } from "../runs/progress.ts";
-import { jsonLines, makeData, type QuickstartData } from "./data.ts";
+import { jsonLines, makeData, type QuickstartData, tokenizerText } from "./data.ts";
 import { figuresOf, type MethodFigures, sentences } from "./figures.ts";
 import { type QuickstartPaths, takePlace } from "./place.ts";
 import { answerLines, legend, resultTable, writeQuickstartReport } from "./results.ts";
@@ -110,7 +110,7 @@ function taskOf(
       model_name_or_path: paths.base,
       train_data: join(paths.data, "sft.jsonl"),
     };
-    return { config: { values }, base: { shape: size.shape, text: textOf(data) }, ...measured };
+    return { config: { values }, base: { shape: size.shape, text: tokenizerText(data) }, ...measured };
   }
   const values = {
     ...common,
@@ -119,12 +119,6 @@ function taskOf(
     eval_data: heldOut,
   };
   return { config: { file: recipe, values }, base: null, ...measured };
-}
-
-/** What the tokenizer is learned from: the SFT rows, as the chat template names their roles. */
-function textOf({ sft }: QuickstartData): string {
-  const messages = sft.flatMap(({ prompt, completion }) => [...prompt, ...completion]);
-  return messages.map(({ role, content }) => `${role}\n${content}\n`).join("");
 }
 
 function figuresOfAll(results: readonly StageResult[], { evaluation }: QuickstartData): MethodFigures[] {

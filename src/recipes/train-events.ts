@@ -5,7 +5,7 @@ import type { MetricRow } from "../runs/metrics.ts";
 import type { ParityResult } from "../train/export.ts";
 
 /** Told of long phases before the first step: how much of what is done; `total` is null when unknown. */
-export type PhaseListener = (label: string, done: number, total: number | null) => void;
+export type PhaseListener = (label: string, done: number, total: number | null, note?: string) => void;
 
 /** One event. */
 export type TrainEvent =

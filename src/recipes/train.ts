@@ -3,7 +3,7 @@
  * gate. `train-loop.ts` has the steps.
  */
 
-import { messageOf } from "../base/errors.ts";
+import { ConfigError, messageOf } from "../base/errors.ts";
 import { quietly } from "../base/file-io.ts";
 import type { Dataset } from "../data/dataset.ts";
 import { assertPreflight } from "../data/preflight.ts";
@@ -18,7 +18,7 @@ import { type Environment, settleEnvironment } from "../train/environment.ts";
 import { objectiveOf } from "../train/objective-of.ts";
 import { type PreparedData, prepareData } from "../train/prepare-data.ts";
 import { prepareModel, type TrainedModel } from "../train/prepare-model.ts";
-import type { Training } from "../train/step.ts";
+import type { Numerics, Training } from "../train/step.ts";
 import { Evaluator } from "./evaluator.ts";
 import { finishRun, restoreBest } from "./finish.ts";
 import { runFingerprints, templateDate } from "./identity.ts";
@@ -110,6 +110,27 @@ interface Prepared {
   fingerprints: Fingerprints;
 }
 
+/**
+ * How the model is run.
+ *
+ * @throws {ConfigError} if activations are to leave a CPU's memory for a CPU's memory
+ */
+function numericsOf(config: RunConfig, { dtype, device }: Environment): Numerics {
+  if (config.activation_offloading && device === "cpu") {
+    throw new ConfigError(
+      "activation_offloading: the model runs on the CPU, where activations are in the computer's memory already. Leave it out.",
+    );
+  }
+  return {
+    dtype,
+    recompute: config.gradient_checkpointing,
+    recomputedBlocks: config.gradient_checkpointing_blocks,
+    offload: config.activation_offloading ? "cpu" : null,
+    chunkColumns: config.logits_chunk_size,
+    keptBytes: config.logits_kept_mib === null ? null : config.logits_kept_mib * 2 ** 20,
+  };
+}
+
 async function* trainPrepared(
   prepared: Prepared,
   options: TrainOptions,
@@ -117,11 +138,7 @@ async function* trainPrepared(
   const { run, resolved, config, environment, objective, data, watched, trained, fingerprints } = prepared;
   const { dataset } = data;
   const onPhase = options.onPhase ?? (() => {});
-  const numerics = {
-    dtype: environment.dtype,
-    recompute: config.gradient_checkpointing,
-    chunkColumns: config.logits_chunk_size,
-  };
+  const numerics = numericsOf(config, environment);
   const references = referencesOf(
     { config, objective, trained, numerics, fingerprints, runDir: run.paths.dir, onPhase },
     dataset,
@@ -138,6 +155,7 @@ async function* trainPrepared(
     optimizer,
     numerics,
     maxGradNorm: config.max_grad_norm,
+    updatesInBackward: config.optimizer_in_backward,
     reference: references.train,
   };
   const watch = watched === null ? null : watchOf(config, { data, training, prompts: watched });

@@ -188,6 +188,26 @@ function checkBatches(config: RunConfig): Finding[] {
       ),
     );
   }
+  return [...found, ...checkEarlyUpdates(config)];
+}
+
+function checkEarlyUpdates(config: RunConfig): Finding[] {
+  if (!config.optimizer_in_backward) return [];
+  const found: Finding[] = [];
+  const refuse = (text: string) => found.push(error("optimizer_in_backward", text));
+  if (config.max_grad_norm > 0) {
+    refuse("clipping needs all gradients at once. Set max_grad_norm: 0, or leave optimizer_in_backward out.");
+  }
+  if (config.gradient_accumulation_steps > 1 || config.tokens_per_step !== null) {
+    refuse(
+      "a step of several micro-batches adds their gradients up. Leave gradient_accumulation_steps at 1 and tokens_per_step out.",
+    );
+  }
+  if (config.max_tokens_per_micro_batch !== null) {
+    refuse(
+      "max_tokens_per_micro_batch cuts a step into micro-batches, whose gradients add up. Leave it out.",
+    );
+  }
   return found;
 }
 

@@ -78,6 +78,10 @@ export function inactiveKeys(config: RunConfig): Map<ConfigKey, Inactive> {
   if (config.max_steps > 0) {
     add(["num_train_epochs"], warning("max_steps", "max_steps decides when training ends"));
   }
+  if (!config.gradient_checkpointing) {
+    const because = error("gradient_checkpointing", "gradient_checkpointing is false");
+    add(["gradient_checkpointing_blocks", "activation_offloading"], because);
+  }
   if (!config.precompute_ref_log_probs) {
     add(["reference_cache_dir"], error("precompute_ref_log_probs", "precompute_ref_log_probs is false"));
   }

@@ -200,6 +200,19 @@ const MISTAKES: [yaml: string, expected: RegExp][] = [
     /simpo_gamma 1 and gamma_beta_ratio 3 .* disagree/,
   ],
   ["objective: dpo\nprecompute_ref_log_probs: false", /precompute_ref_log_probs: false needs use_peft/],
+  ["optimizer_in_backward: true", /optimizer_in_backward: clipping needs all gradients at once/],
+  [
+    "optimizer_in_backward: true\nmax_grad_norm: 0\ngradient_accumulation_steps: 2",
+    /several micro-batches adds their gradients up/,
+  ],
+  [
+    "optimizer_in_backward: true\nmax_grad_norm: 0\nmax_tokens_per_micro_batch: 4096",
+    /max_tokens_per_micro_batch cuts a step/,
+  ],
+  [
+    "activation_offloading: true",
+    /activation_offloading has no effect here: gradient_checkpointing is false/,
+  ],
   ["max_steps: 0", /max_steps: expected -1 .* or at least 1, got 0/],
   ["use_peft: true\nlora_modules_to_save: [q_proj]", /q_proj is in lora_target_modules too/],
   ["seed: 1\nseed: 2", /^run\.yaml:5: not valid YAML here: Map keys must be unique$/],

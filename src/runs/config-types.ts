@@ -112,7 +112,11 @@ export interface OptimisationKeys {
   tokens_per_step: number | null;
   disable_dropout: boolean;
   gradient_checkpointing: boolean;
+  gradient_checkpointing_blocks: number | null;
+  activation_offloading: boolean;
+  optimizer_in_backward: boolean;
   logits_chunk_size: number | null;
+  logits_kept_mib: number | null;
   share_prompt: boolean;
   precompute_ref_log_probs: boolean;
   reference_cache_dir: string | null;

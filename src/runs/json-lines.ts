@@ -59,6 +59,11 @@ export class JsonLinesWriter {
     }
   }
 
+  /** Whether nothing is in the file yet. */
+  isEmpty(): boolean {
+    return fstatSync(this.#fd).size === 0;
+  }
+
   /** Makes everything written so far safe against a power cut. */
   sync(): void {
     try {

@@ -5,12 +5,14 @@ import { type Html, html } from "./report-html.ts";
 /** One line of a chart. */
 export interface Series {
   name: string;
-  /** Colour 1–6 of the style sheet. */
+  /** Colour 1–7 of the style sheet. */
   colour: number;
   /** [x, y], x ascending; y may be NaN or infinite. */
   points: readonly (readonly [number, number])[];
   /** Held-out figures: dashed, with open dots. */
   isEval: boolean;
+  /** [x, low, high] of the interval around the line, x ascending. */
+  band?: readonly (readonly [number, number, number])[];
 }
 
 /** A chart. */
@@ -82,9 +84,9 @@ function summary({ title, unit, series }: Chart): string {
 function scaleOf(chart: Chart, coordinate: 0 | 1, range: readonly [number, number]): Scale {
   let min = Number.POSITIVE_INFINITY;
   let max = Number.NEGATIVE_INFINITY;
-  for (const { points } of chart.series) {
-    for (const point of points) {
-      const value = point[coordinate];
+  for (const { points, band = [] } of chart.series) {
+    const edges = coordinate === 0 ? [] : band.flatMap(([, low, high]) => [low, high]);
+    for (const value of [...points.map((point) => point[coordinate]), ...edges]) {
       if (!Number.isFinite(value)) continue;
       min = Math.min(min, value);
       max = Math.max(max, value);
@@ -101,7 +103,7 @@ function scaleOf(chart: Chart, coordinate: 0 | 1, range: readonly [number, numbe
 }
 
 /** About six round numbers between two bounds. */
-function ticksBetween(min: number, max: number, whole: boolean): number[] {
+export function ticksBetween(min: number, max: number, whole: boolean): number[] {
   const rough = (max - min) / 6;
   const power = 10 ** Math.floor(Math.log10(rough));
   const unit = [1, 2, 5, 10].find((factor) => factor * power >= rough * 0.999) ?? 10;
@@ -127,7 +129,8 @@ function axes(chart: Chart, x: Scale, y: Scale): Html[] {
   return [...rows, ...columns, name];
 }
 
-function tickText(value: number): string {
+/** A tick's number in few characters. */
+export function tickText(value: number): string {
   const size = Math.abs(value);
   if (size > 0 && size < 1e-4) return value.toExponential().replace("e-", "e−");
   return formatNumber(value).replace("-", "−");
@@ -151,7 +154,18 @@ function seriesHtml(series: Series, chart: Chart, x: Scale, y: Scale): Html {
     const title = html`<title>${name}, ${chart.xLabel} ${formatNumber(step)}: ${String(value)}</title>`;
     return html`<text class="gone" x="${round(x.at(step))}" y="${PLOT.bottom - 2}" text-anchor="middle">×${title}</text>`;
   });
-  return html`<g class="c${series.colour}">${path}${dots}${marks}</g>`;
+  return html`<g class="c${series.colour}">${bandHtml(series.band ?? [], x, y)}${path}${dots}${marks}</g>`;
+}
+
+/** The area between the ends of the intervals; those that are not finite are left out. */
+function bandHtml(band: NonNullable<Series["band"]>, x: Scale, y: Scale): Html {
+  const finite = band.filter(([, low, high]) => Number.isFinite(low) && Number.isFinite(high));
+  if (finite.length < 2) return html``;
+  const edge = (at: readonly [number, number, number], value: number): string =>
+    `${round(x.at(at[0]))} ${round(y.at(value))}`;
+  const over = finite.map((one) => edge(one, one[2]));
+  const under = finite.toReversed().map((one) => edge(one, one[1]));
+  return html`<path class="band" d="M${[...over, ...under].join("L")}Z"/>`;
 }
 
 function dotHtml(series: Series, count: number, cx: number, cy: number): Html {

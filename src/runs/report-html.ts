@@ -44,8 +44,10 @@ export interface ReportTable {
 
 /** A table that scrolls sideways where it does not fit. */
 export function tableHtml(table: ReportTable): Html {
-  const numeric = table.columns.map((_, i) => i > 0 && table.rows.every((row) => isNumeric(row[i] ?? null)));
-  const classOf = (i: number): Html => (numeric[i] ? html` class="number"` : html``);
+  const classes = table.columns.map((_, i) =>
+    i === 0 ? "" : columnClass(table.rows.map((row) => row[i] ?? null)),
+  );
+  const classOf = (i: number): Html => (classes[i] ? html` class="${classes[i]}"` : html``);
   const head = table.columns.map((column, i) => html`<th scope="col"${classOf(i)}>${column}</th>`);
   const body = table.rows.map((row) => {
     const cells = row.map((cell, i) =>
@@ -57,6 +59,14 @@ export function tableHtml(table: ReportTable): Html {
   });
   const width = table.columns.length > 3 ? html` class="wide"` : html``;
   return html`<div class="scroll"><table${width}><thead><tr>${head}</tr></thead><tbody>${body}</tbody></table></div>`;
+}
+
+/** Numbers stand to the right; intervals, `0.2 [0.1, 0.3]`, may wrap only before their bracket. */
+function columnClass(cells: readonly Cell[]): string {
+  if (cells.every(isNumeric)) return "number";
+  const isInterval = (cell: Cell): boolean =>
+    typeof cell === "string" && /^[-+−]?[\d.]+ \[.*\]$|^–$/.test(cell);
+  return cells.every(isInterval) ? "interval" : "";
 }
 
 function isNumeric(cell: Cell): boolean {

@@ -4,11 +4,11 @@
 export const REPORT_STYLE: string = `
 :root { color-scheme: light dark; --bg:#fbfbfa; --card:#ffffff; --text:#1c2024; --soft:#5d666f; --line:#dfe2e5;
   --grid:#e9ebed; --note:#fff4e0; --note-line:#e2a336; --good:#0f7b5f; --bad:#b3261e;
-  --c1:#0b62c4; --c2:#c8500a; --c3:#0f7b5f; --c4:#8b3fb8; --c5:#8a6d00; --c6:#5b6472; }
+  --c1:#0b62c4; --c2:#c8500a; --c3:#0f7b5f; --c4:#8b3fb8; --c5:#8a6d00; --c6:#5b6472; --c7:#b0206a; }
 @media (prefers-color-scheme: dark) {
   :root { --bg:#14171a; --card:#1c2024; --text:#e9ecef; --soft:#a3adb7; --line:#343b42; --grid:#2a3036;
     --note:#33291a; --note-line:#b98a3a; --good:#4fd1a8; --bad:#ff8a80;
-    --c1:#6cb0ff; --c2:#ff9d66; --c3:#4fd1a8; --c4:#d39bf5; --c5:#e3c04b; --c6:#a7b0bb; } }
+    --c1:#6cb0ff; --c2:#ff9d66; --c3:#4fd1a8; --c4:#d39bf5; --c5:#e3c04b; --c6:#a7b0bb; --c7:#ff8fbf; } }
 * { box-sizing: border-box; }
 html { -webkit-text-size-adjust: 100%; }
 body { margin:0; background:var(--bg); color:var(--text); font:16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
@@ -25,6 +25,7 @@ p { margin:0 0 12px; max-width:76ch; }
 .charts { display:grid; grid-template-columns:repeat(auto-fill, minmax(min(100%, 350px), 1fr)); gap:14px; }
 figure { margin:0; background:var(--card); border:1px solid var(--line); border-radius:10px; padding:12px 12px 8px; min-width:0;
   display:flex; flex-direction:column; }
+@media (min-width:800px) { figure.large { grid-column:span 2; } }
 figcaption { font-weight:600; font-size:.95rem; }
 figcaption small { font-weight:400; color:var(--soft); font-size:.82rem; }
 figure p { font-size:.82rem; color:var(--soft); margin:2px 0 0; }
@@ -39,11 +40,13 @@ svg .point { fill:var(--c1); fill-opacity:.6; }
 svg .held { fill:var(--note); } svg .over { stroke:var(--card); stroke-width:3; stroke-linejoin:round; paint-order:stroke; }
 svg .line { fill:none; stroke-width:2; stroke-linejoin:round; stroke-linecap:round; }
 svg .eval { stroke-dasharray:5 4; stroke-width:1.6; }
+svg .whisker { stroke-width:1.2; stroke-opacity:.55; }
+svg .band { fill:currentColor; fill-opacity:.13; stroke:none; }
 svg .hit { fill:transparent; }
 svg g:hover > .hit { fill:currentColor; fill-opacity:.25; }
 svg .gone { fill:var(--bad); font-weight:700; }
 .c1 { color:var(--c1); } .c2 { color:var(--c2); } .c3 { color:var(--c3); }
-.c4 { color:var(--c4); } .c5 { color:var(--c5); } .c6 { color:var(--c6); }
+.c4 { color:var(--c4); } .c5 { color:var(--c5); } .c6 { color:var(--c6); } .c7 { color:var(--c7); }
 .line, .dot { stroke:currentColor; } .dot { fill:var(--card); stroke-width:1.6; } .dot.full { fill:currentColor; }
 .scroll { overflow-x:auto; border:1px solid var(--line); border-radius:10px; background:var(--card); }
 table { border-collapse:collapse; width:100%; font-size:.9rem; font-variant-numeric:tabular-nums; }
@@ -53,10 +56,11 @@ thead th, thead .number { white-space:normal; }
 thead th { color:var(--soft); font-weight:600; font-size:.82rem; vertical-align:bottom; border-bottom:1px solid var(--line); overflow-wrap:normal; }
 tbody th { font-weight:600; overflow-wrap:break-word; }
 .number { text-align:right; white-space:nowrap; }
+.interval { overflow-wrap:normal; }
 .wide { min-width:560px; }
 .facts th { width:34%; }
 .bad { border-left-color:var(--bad); }
-.charts + .scroll, .tiles + .note { margin-top:14px; }
+.charts + .scroll, .scroll + .scroll, .tiles + .note { margin-top:14px; }
 .answers { table-layout:fixed; } .answers th, .answers td { min-width:150px; } .answers tbody th { font-weight:500; background:var(--bg); }
 .answers td { border-top:0; } .answers td + td { border-left:1px solid var(--line); } .answers td details { margin:0; }
 .answers td summary { font-weight:400; font-size:.82rem; color:var(--soft); padding:4px 0 0; }

@@ -50,13 +50,23 @@ test("the sources' hash sees contents and names of C++ files only", (t) => {
   assert.notEqual(sourcesHash(folder), second);
 });
 
+const gcc = { version: "g++ (Debian 12.2.0) 12.2.0" };
+
+test("GCC's threads are torch's; another compiler's would be a second kind", {
+  skip: process.platform !== "linux",
+}, (t) => {
+  const torch: Torch = { version: "2.13.0", cuda: null, folder: temporaryFolder(t), source: "python3" };
+  assert.ok(compileFlags(torch, [], gcc).includes("-fopenmp"));
+  assert.ok(!compileFlags(torch, [], { version: "Debian clang version 14.0.6" }).includes("-fopenmp"));
+});
+
 test("CUDA libraries are linked when the torch has them", (t) => {
   const folder = temporaryFolder(t);
   const torch: Torch = { version: "2.13.0", cuda: null, folder, source: "python3" };
-  assert.ok(!compileFlags(torch, []).includes("-ltorch_cuda"));
+  assert.ok(!compileFlags(torch, [], gcc).includes("-ltorch_cuda"));
   mkdirSync(join(folder, "lib"));
   writeFileSync(join(folder, "lib", libraryName("torch_cuda")), "");
-  const flags = compileFlags(torch, ["/headers"]);
+  const flags = compileFlags(torch, ["/headers"], gcc);
   assert.ok(flags.includes("-ltorch_cuda") && flags.includes("-lc10_cuda"));
   assert.ok(flags.includes(`-Wl,-rpath,${join(folder, "lib")}`));
   assert.equal(flags[flags.indexOf("/headers") - 1], "-isystem");

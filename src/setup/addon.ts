@@ -48,7 +48,11 @@ function linkFlags(torch: Torch): string[] {
 }
 
 /** Compiler arguments for a torch, without sources and output. */
-export function compileFlags(torch: Torch, nodeHeaders: readonly string[]): string[] {
+export function compileFlags(
+  torch: Torch,
+  nodeHeaders: readonly string[],
+  compiler: Pick<Compiler, "version">,
+): string[] {
   const include = join(torch.folder, "include");
   const system = [include, join(include, "torch", "csrc", "api", "include"), ...nodeHeaders];
   return [
@@ -60,6 +64,8 @@ export function compileFlags(torch: Torch, nodeHeaders: readonly string[]): stri
     "-Wall",
     // vectors wider than the baseline's registers stay inside functions: there is no call whose form could differ
     "-Wno-psabi",
+    // torch's threads are those of GCC's OpenMP; another compiler's would be threads of a second kind
+    ...(process.platform === "linux" && !compiler.version.includes("clang") ? ["-fopenmp"] : []),
     ...system.flatMap((folder) => ["-isystem", folder]),
     ...linkFlags(torch),
   ];
@@ -81,7 +87,7 @@ function requireCompiler(compiler: Compiler | null): Compiler {
  */
 export async function buildAddon(torch: Torch, found: Compiler | null, sources: string): Promise<string> {
   const compiler = requireCompiler(found);
-  const flags = compileFlags(torch, nodeHeaderFolders());
+  const flags = compileFlags(torch, nodeHeaderFolders(), compiler);
   const key = addonKey({
     torchVersion: torch.version,
     torchFolder: torch.folder,

@@ -5,6 +5,12 @@
  */
 const byteToken = /^<0x([0-9A-Fa-f]{2})>$/;
 
+/** The byte that a byte-fallback token stands for; null for any other token. */
+export function byteOfToken(token: string): number | null {
+  const digits = byteToken.exec(token)?.[1];
+  return digits === undefined ? null : Number.parseInt(digits, 16);
+}
+
 /**
  * The tokens with each run of byte tokens replaced by its text.
  * A run that is not UTF-8 becomes one U+FFFD per byte, as in the Rust tokenizers.
@@ -17,9 +23,9 @@ export function joinByteTokens(tokens: readonly string[]): string[] {
     run = [];
   };
   for (const token of tokens) {
-    const byte = byteToken.exec(token)?.[1];
-    if (byte !== undefined) {
-      run.push(Number.parseInt(byte, 16));
+    const byte = byteOfToken(token);
+    if (byte !== null) {
+      run.push(byte);
     } else {
       flush();
       out.push(token);

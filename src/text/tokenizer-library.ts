@@ -72,3 +72,9 @@ function repairDecoder(part: Decoder | null): void {
   for (const inner of part.decoders ?? []) repairDecoder(inner);
   if (part.config.type === "ByteFallback") part.decode_chain = joinByteTokens;
 }
+
+/** The types of all parts of the library's decoder. */
+export function decoderTypes({ decoder }: Library): ReadonlySet<string> {
+  const types = (part: Decoder): string[] => [part.config.type, ...(part.decoders ?? []).flatMap(types)];
+  return new Set(decoder === null ? [] : types(decoder));
+}

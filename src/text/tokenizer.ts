@@ -5,7 +5,9 @@
  * of sections between added tokens, so that texts with a common beginning are not tokenised twice.
  */
 import { FormatError, messageOf } from "../base/errors.ts";
+import { byteOfToken } from "./byte-fallback.ts";
 import { SectionSplitter } from "./sections.ts";
+import { byteLevelBytes } from "./token-bytes.ts";
 import {
   type ChatTemplates,
   isJsonObject,
@@ -13,7 +15,7 @@ import {
   readTokenizerFiles,
   type TokenizerFiles,
 } from "./tokenizer-files.ts";
-import { type Library, openLibrary } from "./tokenizer-library.ts";
+import { decoderTypes, type Library, openLibrary } from "./tokenizer-library.ts";
 
 /** A token added on top of the model's vocabulary. */
 export interface AddedToken {
@@ -34,6 +36,8 @@ export interface Tokenizer {
   encode(text: string, options: { addSpecialTokens: boolean }): number[];
   /** Text of `ids`, as it stands: no clean-up of spaces. Ids outside the vocabulary are left out. */
   decode(ids: readonly number[], options: { skipSpecialTokens: boolean }): string;
+  /** The bytes that one token stands for, exact where they are a part of a character only. None for an unknown id. */
+  tokenBytes(id: number): Uint8Array;
   /** Id of one token given as text, or null when the vocabulary has none. */
   tokenId(text: string): number | null;
   readonly bosTokenId: number | null;
@@ -93,6 +97,9 @@ class LibraryTokenizer implements Tokenizer {
   readonly padTokenId: number | null;
   readonly #library: Library;
   readonly #specialIds: ReadonlySet<number>;
+  readonly #addedIds: ReadonlySet<number>;
+  /** Types of the decoder's parts. */
+  readonly #decoders: ReadonlySet<string>;
   /** Null when sections of this tokenizer depend on their neighbours. */
   readonly #splitter: SectionSplitter | null;
   readonly #cache: Map<string, number[]> = new Map();
@@ -106,6 +113,8 @@ class LibraryTokenizer implements Tokenizer {
     this.#library = library;
     const added = [...library.get_added_tokens_decoder().values()];
     this.addedTokens = added.map(({ id, content, special }) => ({ id, text: content, isSpecial: special }));
+    this.#addedIds = new Set(added.map(({ id }) => id));
+    this.#decoders = decoderTypes(library);
     this.#specialIds = new Set(this.addedTokens.filter((token) => token.isSpecial).map((token) => token.id));
     this.vocabSize = largest(library.get_vocab().values()) + 1;
     this.#splitter = sectionSplitter(library, files.tokenizer);
@@ -139,6 +148,18 @@ class LibraryTokenizer implements Tokenizer {
     );
     if (known.length === 0) return "";
     return this.#library.decode(known, { skip_special_tokens: false, clean_up_tokenization_spaces: false });
+  }
+
+  tokenBytes(id: number): Uint8Array {
+    const piece = this.#library.id_to_token(id);
+    const isAdded = this.#addedIds.has(id);
+    if (piece !== undefined && !isAdded && this.#decoders.has("ByteLevel")) {
+      const bytes = byteLevelBytes(piece);
+      if (bytes !== null) return bytes;
+    }
+    const byte = piece !== undefined && this.#decoders.has("ByteFallback") ? byteOfToken(piece) : null;
+    if (byte !== null) return Uint8Array.of(byte);
+    return new TextEncoder().encode(this.decode([id], { skipSpecialTokens: false }));
   }
 
   tokenId(text: string): number | null {

@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
+import { byteSymbols } from "./token-bytes.ts";
 import type { JsonObject } from "./tokenizer-files.ts";
 
 /** What differs between toy tokenizers. */
@@ -86,15 +87,4 @@ export async function withToyTokenizer<T>(
   } finally {
     rmSync(directory, { recursive: true, force: true });
   }
-}
-
-/** GPT-2's visible stand-ins for the 256 bytes, in the order of the bytes. */
-function byteSymbols(): string[] {
-  const symbols: string[] = [];
-  let next = 256;
-  for (let byte = 0; byte < 256; byte++) {
-    const isVisible = (byte > 32 && byte < 127) || (byte > 160 && byte !== 173);
-    symbols.push(String.fromCharCode(isVisible ? byte : next++));
-  }
-  return symbols;
 }

@@ -3,6 +3,7 @@ import * as ops from "./generated/operators.ts";
 
 export { backward, enableGrad, gradients, noGrad } from "./autograd.ts";
 export { type DType, itemSize, type TensorArray } from "./dtype.ts";
+export { heldCopy, holdCopy, inType } from "./half-copies.ts";
 export {
   devices,
   generatorState,
@@ -15,6 +16,7 @@ export {
   threads,
   torchVersion,
 } from "./machine.ts";
+export { onDevice } from "./on-device.ts";
 export { bind, describe, type Scalar } from "./operator.ts";
 export { liveTensorCount, Scope, scope, Tensor, type TensorOptions, tensor } from "./tensor.ts";
 export { ops };

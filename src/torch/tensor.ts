@@ -139,6 +139,12 @@ export class Scope implements Disposable {
     return tensor;
   }
 
+  /** Moves `tensor` from whichever scope inside this one it is in into this one: it lives to its end. */
+  adopt<T extends Tensor>(tensor: T): T {
+    for (let inner = depth; inner > this.#depth; inner--) guarded(() => native.keep(tensor.handle, inner));
+    return tensor;
+  }
+
   [Symbol.dispose](): void {
     if (!this.#open) return;
     guarded(() => native.closeScope(this.#depth));

@@ -12,6 +12,7 @@ import {
   noGrad,
   ops,
   scope,
+  setDeterministic,
   setGeneratorState,
   type Tensor,
   tensor,
@@ -174,6 +175,18 @@ test("seeds and generator state reproduce random numbers", () => {
     assert.deepEqual(draw(), first);
     manualSeed(7);
     assert.deepEqual(draw(), first);
+  });
+});
+
+test("deterministic kernels do not make torch fill new tensors", () => {
+  withoutLeaks(() => {
+    setDeterministic(true);
+    try {
+      const fresh = ops.emptyMemoryFormat([4096]).toNumbers();
+      assert.ok(!fresh.every((x) => Number.isNaN(x)), "filled with NaN");
+    } finally {
+      setDeterministic(false);
+    }
   });
 });
 

@@ -2,7 +2,7 @@
 import type { PackedBatch, ResponseSpan } from "../data/packing.ts";
 import type { Segment } from "../nn/packed-attention.ts";
 import type { BatchCounts } from "../objectives/objective.ts";
-import { ops, type Tensor, tensor } from "../torch/index.ts";
+import { onDevice, ops, type Tensor, tensor } from "../torch/index.ts";
 
 /** T input tokens, R response tokens, A answers. */
 export interface DeviceBatch {
@@ -39,7 +39,7 @@ export function toDevice(batch: PackedBatch, device: string): DeviceBatch {
   batch.spans.forEach((span, i) => {
     answer.fill(i, span.start, span.end);
   });
-  const place = (values: Int32Array) => ops.toDevice(tensor(values), device, "int64");
+  const place = (values: Int32Array) => onDevice(tensor(values), device, "int64");
   return {
     ids: place(batch.ids),
     positions: place(batch.positions),

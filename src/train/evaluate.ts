@@ -1,6 +1,6 @@
 /** Evaluation during training: the objective's loss and metrics on held-out rows, and displacement since the start. */
 import type { LogProbHistogram } from "../runs/evaluation-records.ts";
-import { ops, scope } from "../torch/index.ts";
+import { ops, scope, type Tensor } from "../torch/index.ts";
 import { allAnswers, countsOf, toDevice } from "./batch.ts";
 import {
   answerLogps,
@@ -42,7 +42,8 @@ export function evaluate(training: Evaluated, batches: readonly MicroBatch[], ex
   const tally = new MetricTally();
   const means = new Float64Array(2 * examples).fill(Number.NaN);
   const rejected: LogProbHistogram = { width: binWidth, counts: new Array<number>(binCount).fill(0) };
-  let loss = 0;
+  using whole = scope();
+  const losses: Tensor[] = [];
   for (const batch of batches) {
     using _ = scope();
     const onDevice = toDevice(batch.packed, model.device);
@@ -51,14 +52,15 @@ export function evaluate(training: Evaluated, batches: readonly MicroBatch[], ex
     const type = objectiveType(model.device);
     const answers = answerLogps(ops.toDtype(pass.logps, type), onDevice, reference?.(batch) ?? null);
     const result = evaluateObjective(objective, answers, { ...totals, micro: onDevice.counts });
-    loss += result.loss.item();
-    tally.add({ ...result.metrics, ...tokenStatistics(pass, group) });
+    losses.push(whole.adopt(ops.reshape(result.loss, [1])));
+    tally.add({ ...result.metrics, ...tokenStatistics(pass, group) }, whole);
     const logps = pass.logps.data() as Float32Array;
     collectMeans(means, batch, logps);
     countRejected(rejected, batch, logps);
   }
   const isEmpty = rejected.counts.every((count) => count === 0);
-  return { metrics: { loss, ...tally.averages() }, means, rejected: isEmpty ? null : rejected };
+  const { averages, values } = tally.read(losses.length === 0 ? [] : [ops.sum(ops.cat(losses))]);
+  return { metrics: { loss: values[0] ?? 0, ...averages }, means, rejected: isEmpty ? null : rejected };
 }
 
 function collectMeans(means: Float64Array, { packed, indices }: MicroBatch, logps: Float32Array): void {

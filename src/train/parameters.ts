@@ -2,8 +2,11 @@
 import { loraTensorName, savedModuleName } from "../formats/adapter-names.ts";
 import { type AdapterPart, adapterTensors } from "../models/adapt.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
-import { namedTensors } from "../nn/module.ts";
+import { Linear } from "../nn/linear.ts";
+import { LoraLinear, SavedLinear } from "../nn/lora.ts";
+import { namedModules, namedTensors } from "../nn/module.ts";
 import type { NamedParameter } from "../optim/adamw.ts";
+import { type DType, holdCopy, type Tensor } from "../torch/index.ts";
 
 /** PEFT's name of an adapter tensor. */
 function adapterTensorName({ path, part }: AdapterPart): string {
@@ -30,4 +33,19 @@ export function trainAll(model: CausalLM): NamedParameter[] {
   const parameters = modelParameters(model);
   for (const { tensor } of parameters) tensor.requiresGrad = true;
   return parameters;
+}
+
+/**
+ * Gives every trained float32 matrix that activations in `dtype` are multiplied by a copy in that type, made again after
+ * each change of it. Freeing the copies is the caller's part; float32 activations need none.
+ */
+export function holdCopies(model: CausalLM, dtype: DType): Tensor[] {
+  const matrices = [...namedModules(model)].flatMap(({ module }) => {
+    if (module instanceof LoraLinear) return [module.lora_A, module.lora_B];
+    if (module instanceof SavedLinear) return [module.saved];
+    return module instanceof Linear ? [module.weight] : [];
+  });
+  return matrices
+    .filter((matrix) => matrix.requiresGrad && matrix.dtype !== dtype)
+    .map((matrix) => holdCopy(matrix, dtype));
 }

@@ -11,7 +11,7 @@ import type { NamedParameter } from "../optim/adamw.ts";
 import type { RunConfig } from "../runs/config-types.ts";
 import type { Tensor } from "../torch/index.ts";
 import type { Environment } from "./environment.ts";
-import { adapterParameters, trainAll } from "./parameters.ts";
+import { adapterParameters, holdCopies, trainAll } from "./parameters.ts";
 
 /** Keys that say what is trained. */
 export type TrainedSelection = Pick<
@@ -56,14 +56,21 @@ export function prepareModel(selection: TrainedSelection, environment: Environme
     }
     const model = loadModel(dir, { device, dtype: "float32", copy: true });
     const parameters = trainAll(model);
-    return { model, adapter: null, parameters, dispose: () => freeAll(tensorsOf(model)) };
+    const copies = holdCopies(model, dtype);
+    return { model, adapter: null, parameters, dispose: () => freeAll([...copies, ...tensorsOf(model)]) };
   }
   const model = loadModel(dir, { device, dtype });
   // taken before the adapter hides what it replaces
   const base = tensorsOf(model);
   const adapter = adapterOf(model, selection);
   const parameters = adapterParameters(model);
-  return { model, adapter, parameters, dispose: () => freeAll([...base, ...tensorsOf(model)]) };
+  const copies = holdCopies(model, dtype);
+  return {
+    model,
+    adapter,
+    parameters,
+    dispose: () => freeAll([...copies, ...base, ...tensorsOf(model)]),
+  };
 }
 
 function tensorsOf(model: CausalLM): Tensor[] {

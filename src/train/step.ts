@@ -13,8 +13,19 @@ import {
 import { keptRows } from "../objectives/token-logps.ts";
 import type { AdamW, NamedParameter } from "../optim/adamw.ts";
 import { clipGradNorm } from "../optim/clip.ts";
-import { backward, type DType, noGrad, ops, scope, type Tensor, tensor } from "../torch/index.ts";
+import {
+  backward,
+  type DType,
+  noGrad,
+  onDevice,
+  ops,
+  type Scope,
+  scope,
+  type Tensor,
+  tensor,
+} from "../torch/index.ts";
 import { type AnswerGroup, answerGroups, countsOf, type DeviceBatch, toDevice } from "./batch.ts";
+import { EarlyUpdates } from "./early-updates.ts";
 import { type HeadPass, walk } from "./walk.ts";
 
 /** How the model is run; the same for training, evaluation and scoring. */
@@ -23,8 +34,14 @@ export interface Numerics {
   dtype: DType;
   /** Compute blocks again in the backward pass instead of keeping their activations. */
   recompute: boolean;
+  /** How many blocks, from the first, `recompute` means; null or left out: all. */
+  recomputedBlocks?: number | null;
+  /** Where what a recomputed block needs waits for the backward pass; null or left out: where the model is. */
+  offload?: string | null;
   /** Vocabulary entries whose logits are held at once; null for automatic. */
   chunkColumns: number | null;
+  /** Bytes of probabilities that a trained head keeps for its gradient; null or left out: automatic. */
+  keptBytes?: number | null;
 }
 
 /** What a step works on. */
@@ -35,7 +52,10 @@ export interface Training {
   objective: Objective;
   optimizer: AdamW;
   numerics: Numerics;
+  /** 0: gradients are not clipped. */
   maxGradNorm: number;
+  /** Update each parameter as soon as its gradient is whole, and free the gradient: needs one micro-batch a step and no clipping. */
+  updatesInBackward?: boolean;
   /** Sums of reference log-probs of a micro-batch's answers, or null when the objective needs none. */
   reference: ((batch: MicroBatch) => readonly number[]) | null;
 }
@@ -76,61 +96,88 @@ export function trainStep(
   batches: readonly MicroBatch[],
   options: StepOptions,
 ): StepResult {
-  using _ = scope();
-  const { loss, tally } = accumulate(training, batches, options.entropies);
-  const gradNorm = clipGradNorm(gradsOf(training.parameters), training.maxGradNorm);
-  const applied = Number.isFinite(loss) && Number.isFinite(gradNorm);
-  if (applied) training.optimizer.step(options.learningRate);
+  using step = scope();
+  const { learningRate, entropies } = options;
+  const updates = training.updatesInBackward === true ? new EarlyUpdates(training, learningRate) : null;
+  const { loss, tally } = accumulate(training, batches, { step, entropies, updates });
+  const norm =
+    updates === null
+      ? clipGradNorm(gradsOf(training.parameters), training.maxGradNorm)
+      : onDeviceOf(loss, updates.finish(Number.isFinite(loss.item())));
+  if (updates === null && norm !== null) {
+    training.optimizer.step(learningRate, { skipped: noGrad(() => isUnsound(loss, norm)) });
+  }
   clearGrads(training.parameters);
   const tokens = batches.reduce((sum, b) => sum + b.packed.ids.length, 0);
-  return { loss, gradNorm, metrics: tally.averages(), applied, tokens };
+  // the one moment of a step in which the computer waits for the device
+  const read = tally.read([loss, ...(norm === null ? [] : [norm])]);
+  const [lossValue = Number.NaN, gradNorm = 0] = read.values;
+  const applied = Number.isFinite(lossValue) && Number.isFinite(gradNorm);
+  return { loss: lossValue, gradNorm, metrics: read.averages, applied, tokens };
+}
+
+function onDeviceOf(like: Tensor, value: number): Tensor {
+  return onDevice(tensor([value], []), like.device, "float32");
+}
+
+/** () float32: 1 where loss or norm is not finite. */
+function isUnsound(loss: Tensor, norm: Tensor): Tensor {
+  const isSound = ops.logicalAnd(ops.isfinite(loss), ops.isfinite(norm));
+  return ops.toDtype(ops.logicalNot(isSound), "float32");
 }
 
 /** Whether loss and gradient of `batches` alone are finite; changes nothing. */
 export function isFiniteStep(training: Training, batches: readonly MicroBatch[]): boolean {
-  using _ = scope();
-  const { loss } = accumulate(training, batches, false);
+  using step = scope();
+  const { loss } = accumulate(training, batches, { step, entropies: false, updates: null });
   const norm = clipGradNorm(gradsOf(training.parameters), 0);
   clearGrads(training.parameters);
-  return Number.isFinite(loss) && Number.isFinite(norm);
+  return Number.isFinite(loss.item()) && Number.isFinite(norm?.item() ?? 0);
 }
 
-/** Adds the gradients of a step's micro-batches to the parameters' `grad`. */
+/** How the micro-batches of a step are run. */
+interface Accumulation {
+  /** The step's scope. */
+  step: Scope;
+  entropies: boolean;
+  updates: EarlyUpdates | null;
+}
+
+/** Adds the gradients of a step's micro-batches to the parameters' `grad`. The loss is a () tensor. */
 function accumulate(
   training: Training,
   batches: readonly MicroBatch[],
-  entropies: boolean,
-): { loss: number; tally: MetricTally } {
+  how: Accumulation,
+): { loss: Tensor; tally: MetricTally } {
   const tally = new MetricTally();
   const totals = sumCounts(batches.map((b) => countsOf(b.packed)));
+  const losses: Tensor[] = [];
   setTraining(training.adapter, true);
   try {
-    let loss = 0;
-    for (const batch of batches) loss += microStep(training, batch, { totals, tally, entropies });
-    return { loss, tally };
+    for (const batch of batches) losses.push(...microStep(training, batch, { ...how, totals, tally }));
   } finally {
     setTraining(training.adapter, false);
   }
+  return { loss: sumOf(losses), tally };
 }
 
-interface MicroOptions {
-  totals: BatchCounts;
-  tally: MetricTally;
-  entropies: boolean;
+function sumOf(values: readonly Tensor[]): Tensor {
+  return noGrad(() => ops.sum(ops.stack(values)));
 }
 
+/** The shares of the loss that the batch's groups have, kept in the step's scope. */
 function microStep(
   training: Training,
   batch: MicroBatch,
-  { totals, tally, entropies }: MicroOptions,
-): number {
+  { totals, tally, step, entropies, updates }: Accumulation & { totals: BatchCounts; tally: MetricTally },
+): Tensor[] {
   using _ = scope();
   const { model, numerics, objective } = training;
-  const onDevice = toDevice(batch.packed, model.device);
+  const placed = toDevice(batch.packed, model.device);
   const reference = training.reference === null ? null : training.reference(batch);
-  const pass = walk(model, onDevice, { ...numerics, training: true, entropies });
-  let loss = 0;
-  for (const group of answerGroups(onDevice, headRows(model))) {
+  const pass = walk(model, placed, { ...numerics, training: true, entropies });
+  const losses: Tensor[] = [];
+  for (const group of answerGroups(placed, headRows(training))) {
     using _ = scope();
     const head = pass.head(group);
     const leaf = ops.detach(ops.toDtype(head.logps, objectiveType(model.device)));
@@ -139,17 +186,18 @@ function microStep(
     const result = evaluateObjective(objective, answers, { ...totals, micro: group.counts });
     backward([result.loss]);
     if (leaf.grad !== null) head.backward(ops.toDtype(leaf.grad, "float32"));
-    tally.add({ ...result.metrics, ...tokenStatistics(head, group) });
-    loss += result.loss.item();
+    tally.add({ ...result.metrics, ...tokenStatistics(head, group) }, step);
+    losses.push(step.adopt(ops.detach(result.loss)));
   }
-  pass.backward();
-  return loss;
+  if (updates === null) pass.backward();
+  else if (Number.isFinite(sumOf(losses).item())) pass.backward(() => updates.settle());
+  return losses;
 }
 
 /** Response tokens whose probabilities a trained head can keep; a frozen one keeps none. */
-function headRows(model: CausalLM): number {
+function headRows({ model, numerics }: Training): number {
   const { weight } = model.lm_head;
-  return weight.requiresGrad ? keptRows(weight) : Number.POSITIVE_INFINITY;
+  return weight.requiresGrad ? keptRows(weight, numerics.keptBytes ?? null) : Number.POSITIVE_INFINITY;
 }
 
 function referenceOf(
@@ -171,7 +219,7 @@ export function answerLogps(
   reference: readonly number[] | null,
 ): AnswerLogps {
   const place = (values: readonly number[]) =>
-    ops.toDevice(tensor(values, [values.length], { dtype: "float64" }), logps.device, logps.dtype);
+    onDevice(tensor(values, [values.length], { dtype: "float64" }), logps.device, logps.dtype);
   return {
     logps,
     answer: batch.answer,
@@ -206,7 +254,7 @@ export function tokenStatistics(pass: HeadPass, batch: AnswerGroup): Record<stri
 /** 1 for tokens of answers 0, 2, 4 …: (R) float32 */
 function evenAnswers(batch: AnswerGroup): Tensor {
   const even = Float32Array.from(batch.lengths, (_, i) => 1 - (i % 2));
-  return ops.indexSelect(ops.toDevice(tensor(even), batch.answer.device, "float32"), 0, batch.answer);
+  return ops.indexSelect(onDevice(tensor(even), batch.answer.device, "float32"), 0, batch.answer);
 }
 
 /** Σ of counts over micro-batches. */
@@ -220,29 +268,44 @@ export function sumCounts(counts: readonly BatchCounts[]): BatchCounts {
   return total;
 }
 
-/** Sums and counts of metrics over a step or an evaluation; read once at the end. */
+/** Sums and counts of metrics over a step or an evaluation, which stay on the device until they are read. */
 export class MetricTally {
-  readonly #sums: Map<string, number> = new Map();
-  readonly #counts: Map<string, number> = new Map();
+  readonly #added: { names: string[]; counts: number[]; sums: Tensor }[] = [];
 
-  /** Adds a micro-batch's metrics: one transfer from the device for all of them. */
-  add(metrics: Record<string, Metric>): void {
-    const names = Object.keys(metrics);
-    if (names.length === 0) return;
-    const sums = names.map((name) => (metrics[name] as Metric).sum);
-    const type = objectiveType((sums[0] as Tensor).device);
-    const values = noGrad(() => ops.stack(sums.map((sum) => ops.toDtype(sum, type))).toNumbers());
-    names.forEach((name, i) => {
-      this.#sums.set(name, (this.#sums.get(name) ?? 0) + (values[i] ?? Number.NaN));
-      this.#counts.set(name, (this.#counts.get(name) ?? 0) + (metrics[name] as Metric).count);
+  /** Adds a micro-batch's metrics. Their sums are kept in `home`, which must live until they are read. */
+  add(metrics: Record<string, Metric>, home: Scope): void {
+    const entries = Object.entries(metrics);
+    const [first] = Object.values(metrics);
+    if (first === undefined) return;
+    const type = objectiveType(first.sum.device);
+    const sums = noGrad(() => ops.stack(entries.map(([, { sum }]) => ops.toDtype(sum, type))));
+    this.#added.push({
+      names: entries.map(([name]) => name),
+      counts: entries.map(([, { count }]) => count),
+      sums: home.adopt(sums),
     });
   }
 
-  /** Σ sum / Σ count of each. */
-  averages(): Record<string, number> {
-    return Object.fromEntries(
-      [...this.#sums].map(([name, sum]) => [name, sum / (this.#counts.get(name) ?? 0)]),
-    );
+  /** Σ sum / Σ count of each metric, and the values of `others`, all () tensors: one transfer from the device. */
+  read(others: readonly Tensor[]): { averages: Record<string, number>; values: number[] } {
+    const type = (t: Tensor) => ops.toDtype(t, objectiveType(t.device));
+    const parts = [...others.map((t) => ops.reshape(type(t), [1])), ...this.#added.map(({ sums }) => sums)];
+    const numbers = parts.length === 0 ? [] : noGrad(() => ops.cat(parts).toNumbers());
+    return {
+      averages: this.#averages(numbers.slice(others.length)),
+      values: numbers.slice(0, others.length),
+    };
+  }
+
+  #averages(sums: readonly number[]): Record<string, number> {
+    const totals = new Map<string, { sum: number; count: number }>();
+    const names = this.#added.flatMap((added) => added.names);
+    const counts = this.#added.flatMap((added) => added.counts);
+    for (const [i, name] of names.entries()) {
+      const { sum, count } = totals.get(name) ?? { sum: 0, count: 0 };
+      totals.set(name, { sum: sum + (sums[i] as number), count: count + (counts[i] as number) });
+    }
+    return Object.fromEntries([...totals].map(([name, { sum, count }]) => [name, sum / count]));
   }
 }
 

@@ -49,6 +49,8 @@ const examples: Example[] = [
 interface How {
   dtype?: DType;
   recompute?: boolean;
+  recomputedBlocks?: number;
+  offload?: string;
   chunkColumns?: number | null;
   groupRows?: number;
 }
@@ -94,8 +96,12 @@ function plain(model: CausalLM, parameters: readonly NamedParameter[]): Outcome 
 function walked(model: CausalLM, parameters: readonly NamedParameter[], how: How = {}): Outcome {
   using _ = scope();
   const batch = batchOf();
-  const { dtype = "float32", recompute = false, chunkColumns = null } = how;
-  const pass = walk(model, batch, { dtype, recompute, chunkColumns, training: true, entropies: false });
+  const { dtype = "float32", recompute = false, chunkColumns = null, ...more } = how;
+  const pass = walk(model, batch, {
+    ...more,
+    ...{ dtype, recompute, chunkColumns },
+    ...{ training: true, entropies: false },
+  });
   const upstream = upstreamOf(batch);
   const logps: number[] = [];
   for (const group of answerGroups(batch, how.groupRows ?? Number.POSITIVE_INFINITY)) {
@@ -148,6 +154,10 @@ for (const name of tinyNames) {
         assert.equal(want.grads.size, parameters.length);
         assertSame(walked(model, parameters), want, part);
         assertSame(walked(model, parameters, { recompute: true }), want, `${part}, recomputed`);
+        const first = { recompute: true, recomputedBlocks: 1 };
+        assertSame(walked(model, parameters, first), want, `${part}, first block recomputed`);
+        const away = { recompute: true, offload: "cpu" };
+        assertSame(walked(model, parameters, away), want, `${part}, recomputed from copies elsewhere`);
         assertSame(walked(model, parameters, { chunkColumns: 3 }), want, `${part}, in chunks`);
         assertSame(walked(model, parameters, { groupRows: 1 }), want, `${part}, pair by pair`);
       });

@@ -27,8 +27,14 @@ export interface WalkOptions {
   training: boolean;
   /** Compute a block's activations again in the backward pass instead of keeping them. */
   recompute: boolean;
+  /** How many blocks, from the first, `recompute` means; null or left out: all. */
+  recomputedBlocks?: number | null;
+  /** Where what a recomputed block needs waits for the backward pass; null or left out: where the model is. */
+  offload?: string | null;
   /** Vocabulary entries whose logits are held at once; null for automatic. */
   chunkColumns: number | null;
+  /** Bytes of probabilities that a trained head keeps for its gradient; null or left out: automatic. */
+  keptBytes?: number | null;
   /** Also compute entropies. */
   entropies: boolean;
 }
@@ -37,8 +43,13 @@ export interface WalkOptions {
 export interface Walk {
   /** Log-probabilities of a group's response tokens. */
   head(group: AnswerGroup): HeadPass;
-  /** Adds dL/dparameter of everything below the head to `grad`. Once, only in training, when all groups have gone back. */
-  backward(): void;
+  /**
+   * Adds dL/dparameter of everything below the head to `grad`. Once, only in training, when all groups have gone back.
+   *
+   * @param settled - called whenever more gradients are whole: those of all parameters that have one, the embedding's
+   *   (and a head's that shares its table) after the last call only
+   */
+  backward(settled?: () => void): void;
 }
 
 /** Log-probabilities of R response tokens. */
@@ -55,10 +66,12 @@ export interface HeadPass {
 
 /** A segment of the backward pass that has run forward. */
 interface Stage {
-  /** The leaf that stands for what came in. */
+  /** The leaf that stands for what came in; where `recompute` offloads, a copy elsewhere. */
   input: Tensor;
   /** With its graph, or null when it must be computed again. */
   output: Tensor | null;
+  /** Whether its input needs a gradient. */
+  receives: boolean;
   run: (input: Tensor) => Tensor;
   /** State of the random generator before the forward run, when it will be run again. */
   random: Tensor | null;
@@ -75,10 +88,12 @@ export function walk(model: CausalLM, batch: DeviceBatch, options: WalkOptions):
   const stages: Stage[] = [];
   const context = model.context(batch, options.dtype);
   let h = embedded(model, batch, options.dtype);
+  const recomputed = options.recompute ? (options.recomputedBlocks ?? Number.POSITIVE_INFINITY) : 0;
   for (const [i, block] of model.model.layers.entries()) {
     h = forwardStage(stages, h, (x) => block.forward(x, context), {
       records: options.training && i >= trains.firstBlock,
-      recompute: options.recompute,
+      recompute: i - trains.firstBlock < recomputed,
+      offload: options.offload ?? null,
       receives: trains.embedding || i > trains.firstBlock,
     });
   }
@@ -86,14 +101,15 @@ export function walk(model: CausalLM, batch: DeviceBatch, options: WalkOptions):
   const rows = forwardStage(stages, h, tail, {
     records: options.training && trains.anyBelowHead,
     recompute: false,
+    offload: null,
     receives: trains.embedding || trains.firstBlock < model.model.layers.length,
   });
   const gradRows = options.training ? noGrad(() => ops.zerosLike(ops.detach(rows))) : null;
   return {
     head: (group) =>
       noGrad(() => headPass(model, { rows, gradRows, group }, { ...options, trains: trains.head })),
-    backward: () => {
-      const grad = walkBack(stages, gradRows);
+    backward: (settled) => {
+      const grad = walkBack(stages, gradRows, settled);
       if (trains.embedding && grad !== null) addEmbeddingGrad(model, batch, grad);
     },
   };
@@ -118,6 +134,7 @@ function headPass(
     group.targets,
     {
       chunkColumns: options.chunkColumns,
+      keptBytes: options.keptBytes ?? null,
       gradient: options.training ? (options.trains ? "hidden-and-weight" : "hidden") : "none",
       entropies: options.entropies,
     },
@@ -168,6 +185,7 @@ interface StageOptions {
   /** Whether anything below it is trained, so that its input needs a gradient. */
   receives: boolean;
   recompute: boolean;
+  offload: string | null;
 }
 
 /** Runs one segment. Its temporaries are freed here; what its gradient needs lives in its graph. */
@@ -175,7 +193,7 @@ function forwardStage(
   stages: Stage[],
   incoming: Tensor,
   run: (input: Tensor) => Tensor,
-  { records, receives, recompute }: StageOptions,
+  { records, receives, recompute, offload }: StageOptions,
 ): Tensor {
   using stage = scope();
   if (!records) {
@@ -183,14 +201,25 @@ function forwardStage(
     release(stages, incoming);
     return output;
   }
-  const input = stage.keep(ops.detach(incoming));
-  input.requiresGrad = receives;
+  const input = leafOf(incoming, receives);
   const random = recompute ? stage.keep(generatorState(input.device)) : null;
   const body = () => run(input);
   const output = stage.keep(recompute ? noGrad(body) : enableGrad(body));
+  const kept = recompute && offload !== null ? parked(incoming, offload) : input;
+  stage.keep(kept);
   release(stages, incoming);
-  stages.push({ input, output: recompute ? null : output, run, random });
+  stages.push({ input: kept, output: recompute ? null : output, receives, run, random });
   return output;
+}
+
+function parked(value: Tensor, device: string): Tensor {
+  return noGrad(() => ops.toDevice(value, device, value.dtype, false, true));
+}
+
+function leafOf(value: Tensor, receives: boolean): Tensor {
+  const leaf = ops.detach(value);
+  leaf.requiresGrad = receives;
+  return leaf;
 }
 
 /** Frees what went into a segment, unless it is the root of the graph of the segment before. */
@@ -202,26 +231,32 @@ function release(stages: Stage[], incoming: Tensor): void {
  * Each segment in reverse, freed as soon as its gradient has gone on.
  *
  * @param last - gradient of what the last segment gave
+ * @param settled - called after each segment
  * @returns the gradient of what the first segment received, or null where it needs none
  */
-function walkBack(stages: Stage[], last: Tensor | null): Tensor | null {
+function walkBack(stages: Stage[], last: Tensor | null, settled?: () => void): Tensor | null {
   let grad = last;
   for (let stage = stages.pop(); stage !== undefined && grad !== null; stage = stages.pop()) {
     using step = scope();
-    const { input, output } = stage;
-    backward([output ?? recomputed(stage)], { gradients: [grad] });
+    const { output, receives } = stage;
+    const input =
+      output === null
+        ? leafOf(ops.toDevice(stage.input, grad.device, stage.input.dtype), receives)
+        : stage.input;
+    backward([output ?? recomputed(stage, input)], { gradients: [grad] });
     const next = input.grad;
     output?.dispose();
     input.grad = null;
-    input.dispose();
+    stage.input.dispose();
     grad.dispose();
     grad = next === null ? null : step.keep(next);
+    settled?.();
   }
   return grad;
 }
 
 /** Runs a segment again as it ran before, dropout included, and leaves the generator where it is now. */
-function recomputed({ input, run, random }: Stage): Tensor {
+function recomputed({ run, random }: Stage, input: Tensor): Tensor {
   const now = generatorState(input.device);
   if (random !== null) setGeneratorState(input.device, random);
   const output = enableGrad(() => run(input));

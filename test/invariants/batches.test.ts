@@ -186,6 +186,20 @@ for (const family of tinyNames) {
   }
 }
 
+for (const family of ["llama_tied", "gemma3"] as const) {
+  for (const [kind, trained] of kinds) {
+    test(`${family}, ${kind}: weights updated in the backward pass are those updated after it, bit for bit`, async () => {
+      const base = { ...shopOf(family).values, ...trained, objective: "slime", max_grad_norm: 0 };
+      const want = await outcome(base);
+      const got = await outcome({ ...base, optimizer_in_backward: true });
+      assert.deepEqual(got.losses, want.losses);
+      assert.deepEqual([...got.weights], [...want.weights]);
+      const norms = ({ rows }: Outcome) => rows.map((row) => row["grad_norm"] as number);
+      assertClose(norms(got), norms(want), { rtol: 1e-5 });
+    });
+  }
+}
+
 test("DPO's reference computed before = computed at each step with the adapter off", async () => {
   const base = { ...lora, objective: "dpo", learning_rate: 5e-3 };
   const want = await outcome({ ...base, precompute_ref_log_probs: false });

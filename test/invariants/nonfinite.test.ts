@@ -46,9 +46,16 @@ const base: Values = {
   save_steps: 1,
   eval_steps: 4,
 };
+const early: Values = {
+  optimizer_in_backward: true,
+  max_grad_norm: 0,
+  per_device_train_batch_size: 4,
+  gradient_accumulation_steps: 1,
+};
 const kinds: [kind: string, values: Values, weights: string][] = [
   ["LoRA", { use_peft: true, lora_r: 4, lora_dropout: 0.1 }, "adapter_model.safetensors"],
   ["full tuning", {}, "model.safetensors"],
+  ["full tuning, updates in the backward pass", early, "model.safetensors"],
 ];
 
 /** SLIME with a changed loss. */

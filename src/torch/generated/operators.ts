@@ -3,6 +3,8 @@ import type { DType } from "../dtype.ts";
 import { bind, type Scalar } from "../operator.ts";
 import type { Tensor } from "../tensor.ts";
 
+/** `aten::_flash_attention_forward(Tensor query, Tensor key, Tensor value, Tensor? cum_seq_q, Tensor? cum_seq_k, SymInt max_q, SymInt max_k, float dropout_p, bool is_causal, bool return_debug_mask, *, float? scale=None, SymInt? window_size_left=None, SymInt? window_size_right=None, Tensor? seqused_k=None, Tensor? alibi_slopes=None, Tensor? block_table=None, int? num_splits=None) -> (Tensor output, Tensor softmax_logsumexp, Tensor rng_state, Tensor unused, Tensor debug_attn_mask)` */
+export const _flashAttentionForward: (query: Tensor, key: Tensor, value: Tensor, cumSeqQ: Tensor | null, cumSeqK: Tensor | null, maxQ: number, maxK: number, dropoutP: number, isCausal: boolean, returnDebugMask: boolean, options?: { scale?: number | null; windowSizeLeft?: number | null; windowSizeRight?: number | null; sequsedK?: Tensor | null; alibiSlopes?: Tensor | null; blockTable?: Tensor | null; numSplits?: number | null }) => [Tensor, Tensor, Tensor, Tensor, Tensor] = bind("aten::_flash_attention_forward");
 /** `aten::_foreach_add_.List(Tensor(a!)[] self, Tensor[] other, *, Scalar alpha=1) -> ()` */
 export const _foreachAdd_List: (self: readonly Tensor[], other: readonly Tensor[], options?: { alpha?: Scalar }) => void = bind("aten::_foreach_add_.List");
 /** `aten::_foreach_mul_.Tensor(Tensor(a!)[] self, Tensor other) -> ()` */
@@ -117,6 +119,8 @@ export const log: (self: Tensor) => Tensor = bind("aten::log");
 export const logSigmoid: (self: Tensor) => Tensor = bind("aten::log_sigmoid");
 /** `aten::logical_and(Tensor self, Tensor other) -> Tensor` */
 export const logicalAnd: (self: Tensor, other: Tensor) => Tensor = bind("aten::logical_and");
+/** `aten::logical_not(Tensor self) -> Tensor` */
+export const logicalNot: (self: Tensor) => Tensor = bind("aten::logical_not");
 /** `aten::logsumexp(Tensor self, int[1] dim, bool keepdim=False) -> Tensor` */
 export const logsumexp: (self: Tensor, dim: readonly number[], keepdim?: boolean) => Tensor = bind("aten::logsumexp");
 /** `aten::lt.Scalar(Tensor self, Scalar other) -> Tensor` */
@@ -151,6 +155,8 @@ export const neg: (self: Tensor) => Tensor = bind("aten::neg");
 export const normal_: (self: Tensor, mean?: number, std?: number) => Tensor = bind("aten::normal_");
 /** `aten::ones(SymInt[] size, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor` */
 export const ones: (size: readonly number[], options?: { dtype?: DType | null; layout?: number | null; device?: string | null; pinMemory?: boolean | null }) => Tensor = bind("aten::ones");
+/** `aten::ones_like(Tensor self, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None, MemoryFormat? memory_format=None) -> Tensor` */
+export const onesLike: (self: Tensor, options?: { dtype?: DType | null; layout?: number | null; device?: string | null; pinMemory?: boolean | null; memoryFormat?: number | null }) => Tensor = bind("aten::ones_like");
 /** `aten::outer(Tensor self, Tensor vec2) -> Tensor` */
 export const outer: (self: Tensor, vec2: Tensor) => Tensor = bind("aten::outer");
 /** `aten::permute(Tensor(a) self, int[] dims) -> Tensor(a)` */
@@ -245,6 +251,8 @@ export const expRows_: (logits: Tensor, least?: Tensor | null) => [Tensor, Tenso
 export const gated: (gate: Tensor, up: Tensor, activation: string) => Tensor = bind("preftune::gated");
 /** `preftune::gated_linear(Tensor gate, Tensor up, Tensor weight, str activation) -> Tensor` */
 export const gatedLinear: (gate: Tensor, up: Tensor, weight: Tensor, activation: string) => Tensor = bind("preftune::gated_linear");
+/** `preftune::half_copy(Tensor weight, Tensor copy) -> Tensor` */
+export const halfCopy: (weight: Tensor, copy: Tensor) => Tensor = bind("preftune::half_copy");
 /** `preftune::lora_linear(Tensor x, Tensor weight, Tensor a, Tensor b, float scale) -> Tensor` */
 export const loraLinear: (x: Tensor, weight: Tensor, a: Tensor, b: Tensor, scale: number) => Tensor = bind("preftune::lora_linear");
 /** `preftune::rms_norm(Tensor x, Tensor weight, float eps) -> Tensor` */

@@ -1,0 +1,156 @@
+/** The first table: our trainer against TRL's, in turn, on the same rows, weights and settings. */
+import { PreftuneError } from "../../src/base/errors.ts";
+import type { ModelConfig } from "../../src/formats/model-config.ts";
+import { pairFlops } from "../../src/planner/flops.ts";
+import { adapterParts, everything, type TrainedParts } from "../../src/planner/trained-parts.ts";
+import { runOurs, runPeer } from "./processes.ts";
+import { figuresOf, figuresTable, type Ratios, ratiosOf, ratiosText, type StepWork } from "./results.ts";
+import { lossesAgree, type RunPlan, type RunRecord, type Spread, spreadOf } from "./run-record.ts";
+import { type ModelShape, modelConfigOf } from "./shapes.ts";
+import type { WorkloadRow } from "./workload.ts";
+
+/** TRL's trainers by their short names. */
+export const peerNames: Readonly<Record<string, string>> = {
+  dpo: "TRL DPO, live reference",
+  dpo_pre: "TRL DPO, precomputed",
+  simpo: "TRL SimPO",
+};
+const loraRank = 64;
+
+/** One comparison. */
+export interface Comparison {
+  model: string;
+  shape: ModelShape;
+  plan: RunPlan;
+  rows: readonly WorkloadRow[];
+  /** Short names. */
+  peers: readonly string[];
+  rounds: number;
+  /** The Python that has TRL; null where there is none: ours alone. */
+  python: string | null;
+}
+
+/** What came of it. */
+export interface Compared {
+  model: string;
+  plan: RunPlan;
+  trainers: ReturnType<typeof figuresOf>[];
+  ratios: Ratios[];
+  /** GFLOP/s of the fastest product on this machine, and of torch's own as the peers use it. */
+  gemm: { ours: Spread; peers: Spread | null };
+  records: Record<string, RunRecord[]>;
+}
+
+/** Adapters of the benchmark's rank on all linears. */
+function benchAdapter(model: ModelConfig): TrainedParts {
+  const shape = {
+    rank: loraRank,
+    targetModules: [],
+    targets: "all-linear",
+    modulesToSave: [],
+    rankPattern: {},
+  };
+  return adapterParts(model, { ...shape, dropout: 0, useDora: false });
+}
+
+/** What each step of a plan has to do. */
+function workOf(
+  rows: readonly WorkloadRow[],
+  { plan, shape }: Pick<Comparison, "plan" | "shape">,
+): StepWork[] {
+  const model = modelConfigOf(shape);
+  const trained = plan.mode === "lora" ? benchAdapter(model) : everything;
+  const options = { trained, sharePrompt: true, recomputed: 0 };
+  const sum = (values: number[]) => values.reduce((a, b) => a + b, 0);
+  return Array.from({ length: plan.steps }, (_, step) => {
+    const pairs = Array.from({ length: plan.pairs }, (_, i) => {
+      const row = rows[(step * plan.pairs + i) % rows.length] as WorkloadRow;
+      return {
+        prompt: row.prompt_ids.length,
+        chosen: row.chosen_ids.length,
+        rejected: row.rejected_ids.length,
+      };
+    });
+    return {
+      pairs: plan.pairs,
+      tokens: sum(pairs.map((p) => p.prompt + p.chosen + p.rejected)),
+      flops: sum(pairs.map((p) => pairFlops(model, p, options).training)),
+    };
+  });
+}
+
+/**
+ * Compares the losses of the first step with our trainer on the peer's own objective.
+ *
+ * @throws {PreftuneError} with both numbers if they differ
+ */
+function checkAgreement(plan: RunPlan, peer: string, record: RunRecord): string {
+  const objective = peer === "simpo" ? "simpo" : "dpo";
+  const ours = runOurs({ ...plan, steps: 1, objective }).losses[0] ?? Number.NaN;
+  const theirs = record.losses[0] ?? Number.NaN;
+  if (lossesAgree(ours, theirs)) return `step 0, ${peer}: loss ${ours} here, ${theirs} there: the same`;
+  throw new PreftuneError(
+    `No comparison with ${peerNames[peer]}: the losses of the first step differ, ${ours} here and ${theirs} there ` +
+      "(at most 1e-4 of the value is allowed). One of the two does not compute what it says; find out which first",
+  );
+}
+
+/** Records by trainer: ours under "ours", peers under their short names. Runs alternate. */
+function measure(
+  { plan, rounds, peers, python }: Comparison,
+  say: (line: string) => void,
+): Map<string, RunRecord[]> {
+  const records = new Map<string, RunRecord[]>();
+  const note = (name: string, record: RunRecord) => {
+    records.set(name, [...(records.get(name) ?? []), record]);
+    const seconds = (values: number[]) => values.map((s) => s.toFixed(2)).join(" ");
+    say(
+      `${name}: ${seconds(record.seconds)} s (CPU ${seconds(record.cpuSeconds)}), ${Math.round(record.peakMb)} MB`,
+    );
+  };
+  for (let round = 0; round < rounds; round++) {
+    for (const peer of python === null ? [] : peers) {
+      note("ours", runOurs({ ...plan, objective: "slime" }));
+      const record = runPeer(python as string, plan, peer);
+      note(peer, record);
+      if (round === 0) say(checkAgreement(plan, peer, record));
+    }
+    if (python === null) note("ours", runOurs({ ...plan, objective: "slime" }));
+  }
+  return records;
+}
+
+/** Runs a comparison and prints its table and ratios. `isBusy`: whether other programs took time from the runs. */
+export function compare(
+  comparison: Comparison,
+  say: (line: string) => void,
+  isBusy: () => boolean,
+): Compared {
+  const { plan, model, rounds, rows } = comparison;
+  say(
+    `\n${model}, ${plan.mode}, ${plan.pairs} pairs a step, ${plan.steps} steps, ${rounds} rounds, ${plan.threads} threads`,
+  );
+  const records = measure(comparison, say);
+  const ours = records.get("ours") ?? [];
+  const theirs = [...records].flatMap(([name, of]) => (name === "ours" ? [] : of));
+  const gemm = {
+    ours: spreadOf(ours.map((r) => r.gemmGflops)),
+    peers: theirs.length === 0 ? null : spreadOf(theirs.map((r) => r.gemmGflops)),
+  };
+  const work = workOf(rows, comparison);
+  const trainers = [...records].map(([name, of]) =>
+    figuresOf(peerNames[name] ?? "preftune SLIME", of, work, {
+      gemm: 1e9 * gemm.ours.max,
+      threads: plan.threads,
+    }),
+  );
+  const [first, ...others] = trainers;
+  const ratios = first === undefined ? [] : ratiosOf(first, others);
+  const busy = isBusy();
+  say(`\n${figuresTable(trainers, busy)}\n`);
+  if (ratios.length > 0) say(`${ratiosText(ratios, busy)}\n`);
+  const torchs =
+    gemm.peers === null ? "" : `; torch's own, as the peers have it: ${gemm.peers.max.toFixed(0)}`;
+  say(`GEMM, the fastest there is here: ${gemm.ours.max.toFixed(0)} GFLOP/s${torchs}`);
+  return { model, plan, trainers, ratios, gemm, records: Object.fromEntries(records) };
+}

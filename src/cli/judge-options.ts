@@ -1,0 +1,154 @@
+/** Options that the commands with a judge share. */
+import { join } from "node:path";
+import { type Command, InvalidArgumentError } from "commander";
+import { ConfigError } from "../base/errors.ts";
+import { isRecord } from "../formats/json-fields.ts";
+import { answererName, inFileName, parseAnswerer, parseEndpoint } from "../judge/answerer.ts";
+import type { JudgingOptions, Price } from "../recipes/judging.ts";
+import {
+  environmentOf,
+  type MachineOptions,
+  positiveNumber,
+  wholeNumber,
+  withMachineOptions,
+} from "./options.ts";
+import type { Phases } from "./phases.ts";
+
+/** The words of the shared options. */
+export interface JudgeWords extends MachineOptions {
+  judge: { baseUrl: string; model: string };
+  judgeKeyEnv: string;
+  judgeTemperature?: number;
+  judgeMaxTokens?: number;
+  judgeExtra: Record<string, unknown>;
+  judgePrice?: Price;
+  retriesWithoutVerdict: number;
+  answerKeyEnv: string;
+  maxNewTokens: number;
+  seed: number;
+  chatTemplate?: string;
+  concurrency: number;
+  timeout: number;
+  maxRetries: number;
+  requestsPerMinute?: number;
+  tokensPerMinute?: number;
+  bootstrap: number;
+  dir?: string;
+  output?: string;
+}
+
+/** A number of at least 0. */
+export function atLeastZero(text: string): number {
+  const value = Number(text);
+  if (Number.isFinite(value) && value >= 0 && text.trim() !== "") return value;
+  throw new InvalidArgumentError("Expected a number of at least 0.");
+}
+
+/** Adds the shared options, and those of the machine for local models. */
+export function withJudgeOptions(command: Command, maxNewTokens = 1024): Command {
+  command
+    .requiredOption("--judge <url#model>", "OpenAI-style endpoint that judges, and its model", endpoint)
+    .option("--judge-key-env <name>", "variable with the judge's key", "PREFTUNE_JUDGE_KEY")
+    .option("--judge-temperature <number>", "of judgments; default: what the benchmark asks for", atLeastZero)
+    .option(
+      "--judge-max-tokens <count>",
+      "longest judgment; default: what the benchmark asks for",
+      wholeNumber(1),
+    )
+    .option("--judge-extra <json>", "more fields of the judge's requests; null takes one out", jsonObject, {})
+    .option("--judge-price <in,out>", "price of a million tokens read and written, to tell the cost", price)
+    .option(
+      "--retries-without-verdict <count>",
+      "ask again after an answer without a verdict",
+      wholeNumber(0),
+      0,
+    )
+    .option(
+      "--answer-key-env <name>",
+      "variable with the key of endpoints that answer",
+      "PREFTUNE_ANSWER_KEY",
+    )
+    .option("--max-new-tokens <count>", "longest answer that is made", wholeNumber(1), maxNewTokens)
+    .option("--seed <number>", "decides a local model's answers", wholeNumber(0), 42)
+    .option("--chat-template <template>", "of local models: name, file or text; default: the tokenizer's own")
+    .option("--concurrency <count>", "requests to an endpoint at once", wholeNumber(1), 8)
+    .option("--timeout <seconds>", "longest wait for one answer, at most 300", seconds, 120)
+    .option("--max-retries <count>", "further tries after 429, 5xx, timeouts and garbage", wholeNumber(0), 6)
+    .option("--requests-per-minute <count>", "to each endpoint, at most", positiveNumber)
+    .option("--tokens-per-minute <count>", "to and from each endpoint, at most", wholeNumber(1))
+    .option("--bootstrap <rounds>", "samples that intervals are taken from", wholeNumber(10), 1000)
+    .option("--dir <dir>", "where answers, judgments and the report are kept; default: runs/COMMAND-NAME")
+    .option("--output <file>", "where results go as JSON; default: results.json in --dir");
+  return withMachineOptions(command);
+}
+
+/** Node's fetch waits no longer than 300 s for the beginning of an answer. */
+function seconds(text: string): number {
+  const value = positiveNumber(text);
+  if (value <= 300) return value;
+  throw new InvalidArgumentError(
+    "Expected at most 300 seconds. Let the judge write less: --judge-max-tokens.",
+  );
+}
+
+function endpoint(text: string): { baseUrl: string; model: string } {
+  try {
+    return parseEndpoint(text);
+  } catch (error) {
+    if (error instanceof ConfigError) throw new InvalidArgumentError(error.message);
+    throw error;
+  }
+}
+
+function jsonObject(text: string): Record<string, unknown> {
+  try {
+    const value: unknown = JSON.parse(text);
+    if (isRecord(value)) return value;
+  } catch {
+    // The message below says what is wrong.
+  }
+  throw new InvalidArgumentError(`Expected a JSON object such as {"seed": 1}.`);
+}
+
+function price(text: string): Price {
+  const [prompt, completion, ...more] = text.split(",").map((part) => atLeastZero(part));
+  if (prompt !== undefined && completion !== undefined && more.length === 0) return { prompt, completion };
+  throw new InvalidArgumentError("Expected two prices such as 2.5,10.");
+}
+
+/** Where a command keeps its files: what it was told, or a directory named after it and those who answer. */
+export function directoryOf({ dir }: JudgeWords, command: string, answerers: readonly string[]): string {
+  const names = answerers.map((text) => answererName(parseAnswerer(text)));
+  return dir ?? join("runs", inFileName([command, ...names].join("-")));
+}
+
+/** The shared options as recipes take them. Keys come from the environment, never from the command line. */
+export function judgingOf(words: JudgeWords, dir: string, phases: Phases): JudgingOptions {
+  const { env } = process;
+  return {
+    ...environmentOf(words),
+    judge: {
+      ...words.judge,
+      apiKey: env[words.judgeKeyEnv] ?? null,
+      temperature: words.judgeTemperature ?? null,
+      maxTokens: words.judgeMaxTokens ?? null,
+      retriesWithoutVerdict: words.retriesWithoutVerdict,
+      extra: words.judgeExtra,
+      price: words.judgePrice ?? null,
+    },
+    answerKey: env[words.answerKeyEnv] ?? null,
+    limits: {
+      timeoutMs: 1000 * words.timeout,
+      maxRetries: words.maxRetries,
+      requestsPerMinute: words.requestsPerMinute ?? null,
+      tokensPerMinute: words.tokensPerMinute ?? null,
+    },
+    bootstrapRounds: words.bootstrap,
+    maxNewTokens: words.maxNewTokens,
+    seed: words.seed,
+    chatTemplate: words.chatTemplate ?? null,
+    dir,
+    concurrency: words.concurrency,
+    onPhase: phases.listen,
+  };
+}

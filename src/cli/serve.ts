@@ -1,0 +1,179 @@
+/** `preftune serve`. */
+import { basename } from "node:path";
+import { type Command, InvalidArgumentError } from "commander";
+import { messageOf } from "../base/errors.ts";
+import { recordLine, recordText } from "../serve/request-record.ts";
+import { REQUEST_LIMITS } from "../serve/request-tables.ts";
+import type { ServeEvent, ServeOptions } from "../serve/serve.ts";
+import { environmentOf, type MachineOptions, wholeNumber, withMachineOptions } from "./options.ts";
+import { Phases } from "./phases.ts";
+
+interface Words extends MachineOptions {
+  model: string;
+  name?: string;
+  adapter: Record<string, string>;
+  chatTemplate?: string;
+  host: string;
+  port: number;
+  apiKey?: string;
+  allowOrigin: string[];
+  maxRunning: number;
+  maxQueue: number;
+  maxCacheTokens?: number;
+  maxAnswers: number;
+  maxNewTokensLimit: number;
+  maxBodyBytes: number;
+  drainTimeout: number;
+}
+
+/** Adds the command to `preftune`. */
+export function addServeCommand(preftune: Command): void {
+  const command = preftune
+    .command("serve")
+    .description("answer over HTTP in the form of OpenAI's API; see docs/serving.md")
+    .requiredOption("--model <dir>", "Hugging Face model directory or hub id")
+    .option("--name <name>", "the model's name in requests; default: the last part of its path")
+    .option(
+      "--adapter <name=dir>",
+      "PEFT adapter directory or hub id, with the name to ask for it by; may be repeated",
+      adapterOption,
+      {},
+    )
+    .option(
+      "--chat-template <template>",
+      "name, file or text of a chat template; default: the tokenizer's own",
+    )
+    .option(
+      "--host <address>",
+      "where to listen; other machines reach it only if it is not loopback",
+      "127.0.0.1",
+    )
+    .option("--port <number>", "0: any that is free", wholeNumber(0), 8000)
+    .option(
+      "--api-key <key>",
+      "what requests are let in with; better in PREFTUNE_API_KEY; default: a random one",
+    )
+    .option("--allow-origin <origin>", "origin of web pages that may ask; may be repeated", listOption, [])
+    .option("--max-running <count>", "answers computed at once", wholeNumber(1), 16)
+    .option("--max-queue <count>", "answers that may wait besides", wholeNumber(0), 64)
+    .option("--max-cache-tokens <count>", "tokens of prompts and answers held in memory", wholeNumber(1))
+    .option("--max-answers <count>", "answers to one request", wholeNumber(1), REQUEST_LIMITS.maxAnswers)
+    .option(
+      "--max-new-tokens-limit <count>",
+      "longest answer, in tokens",
+      wholeNumber(1),
+      REQUEST_LIMITS.maxNewTokens,
+    )
+    .option("--max-body-bytes <count>", "largest request", wholeNumber(1), 1_048_576)
+    .option("--drain-timeout <seconds>", "for requests under way when the server stops", wholeNumber(0), 30);
+  withMachineOptions(command).action(run);
+}
+
+function adapterOption(text: string, before: Record<string, string>): Record<string, string> {
+  const [, name = basename(text), path = text] = /^([\w.-]+)=(.+)$/s.exec(text) ?? [];
+  if (Object.hasOwn(before, name)) throw new InvalidArgumentError(`"${name}" is there twice.`);
+  return { ...before, [name]: path };
+}
+
+function listOption(text: string, before: string[]): string[] {
+  return [...before, text];
+}
+
+async function run(words: Words): Promise<void> {
+  const { serve } = await import("../serve/serve.ts");
+  const stop = new AbortController();
+  const onSignal = (): void => {
+    if (stop.signal.aborted) process.exit(130);
+    stop.abort();
+  };
+  process.on("SIGINT", onSignal).on("SIGTERM", onSignal);
+  const phases = new Phases();
+  try {
+    await serve({
+      ...optionsOf(words),
+      signal: stop.signal,
+      onEvent: (event) => {
+        phases.done();
+        write(event);
+      },
+      onPhase: phases.listen,
+    });
+  } finally {
+    process.off("SIGINT", onSignal).off("SIGTERM", onSignal);
+  }
+}
+
+function optionsOf(words: Words): Omit<ServeOptions, "signal" | "onEvent"> {
+  return {
+    ...environmentOf(words),
+    model: words.model,
+    name: words.name ?? null,
+    adapters: words.adapter,
+    chatTemplate: words.chatTemplate ?? null,
+    host: words.host,
+    port: words.port,
+    key: words.apiKey ?? process.env["PREFTUNE_API_KEY"] ?? null,
+    origins: words.allowOrigin,
+    maxRunning: words.maxRunning,
+    maxQueue: words.maxQueue,
+    maxCacheTokens: words.maxCacheTokens ?? null,
+    maxAnswers: words.maxAnswers,
+    maxNewTokens: words.maxNewTokensLimit,
+    maxBodyBytes: words.maxBodyBytes,
+    drainMs: words.drainTimeout * 1000,
+  };
+}
+
+/** A short line on a terminal, a line of JSON elsewhere. */
+function write(event: ServeEvent): void {
+  const line = process.stdout.isTTY === true ? textOf(event) : lineOf(event);
+  process.stdout.write(`${line}\n`);
+}
+
+function lineOf(event: ServeEvent): string {
+  const time = new Date();
+  const common = { time: time.toISOString(), event: event.type };
+  switch (event.type) {
+    case "request":
+      return recordLine(event.record, time);
+    case "engine": {
+      const { type, ...news } = event.news;
+      return JSON.stringify({ ...common, event: `engine ${type}`, ...news });
+    }
+    case "fault":
+      return JSON.stringify({ ...common, error: stackOf(event.error) });
+    default: {
+      const { type: _, ...rest } = event;
+      return JSON.stringify({ ...common, ...rest });
+    }
+  }
+}
+
+function textOf(event: ServeEvent): string {
+  switch (event.type) {
+    case "listening": {
+      const key =
+        event.key === null ? "the key is the one given" : `API key (made for this run)  ${event.key}`;
+      return `${event.url}/v1\n  models   ${event.models.join(", ")}\n  ${key}`;
+    }
+    case "engine": {
+      const { news } = event;
+      if (news.type === "ready") return `ready: ${news.device}, ${news.dtype}`;
+      return `${news.reason} ${news.lostRequests} requests are lost; started again in ${news.restartInMs} ms`;
+    }
+    case "request":
+      return recordText(event.record);
+    case "fault":
+      return `a fault of the server: ${stackOf(event.error)}`;
+    case "stopping":
+      return `stopping after ${event.open} answers under way; again to leave at once`;
+    case "stopped":
+      return event.cut === 0 ? "stopped" : `stopped; ${event.cut} answers were cut off`;
+    default:
+      return event satisfies never;
+  }
+}
+
+function stackOf(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? error.message) : messageOf(error);
+}

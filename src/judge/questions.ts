@@ -1,0 +1,129 @@
+/** Questions of benchmarks and prompts of one's own, in the forms that are published. */
+import { DataError } from "../base/errors.ts";
+import { oneLine } from "../base/text-table.ts";
+import { describeOrigin, type RawRow } from "../data/example.ts";
+import { readRows } from "../data/sources.ts";
+import { contentText, parseMessages } from "../text/messages.ts";
+import type { ChatMessage } from "./chat-body.ts";
+
+/** What is asked, in one or more turns. */
+export interface Question {
+  /** Its own, or the number of its line. */
+  id: string;
+  /** Whether the id is the question's own; line numbers tell little about what a file of answers holds. */
+  isNamed: boolean;
+  /** File and line, to begin messages with. */
+  where: string;
+  category: string | null;
+  /** Up to where the first answer begins. */
+  messages: readonly ChatMessage[];
+  /** What the user says after each answer but the last. */
+  followUps: readonly string[];
+  /** Temperature that the question asks for. */
+  temperature: number | null;
+}
+
+/** Which questions are taken. */
+export interface QuestionChoice {
+  /** No more than so many, the first ones. */
+  limit?: number | null;
+  /** Only these categories. */
+  categories?: readonly string[] | null;
+}
+
+/** Columns that name a row, as MT-Bench, Arena-Hard and the hub's copies call them. */
+const idColumns = ["question_id", "uid", "id", "prompt_id"] as const;
+
+/**
+ * The questions in `path`: a file, or a data set of the hub. A row has `turns` (MT-Bench), or `prompt`: a text (Arena-Hard), a
+ * list of texts, one a turn, or a list of messages; or `messages`, of which an answer at the end is left out.
+ *
+ * @throws {DataError} naming file and line of a row without a question, or with another's id
+ */
+export async function readQuestions(path: string, choice: QuestionChoice = {}): Promise<Question[]> {
+  const { limit = null, categories = null } = choice;
+  const questions = new Map<string, Question>();
+  for await (const row of readRows({ path })) {
+    const question = questionOf(row);
+    if (categories !== null && !categories.includes(question.category ?? "")) continue;
+    const other = questions.get(question.id);
+    if (other !== undefined) {
+      throw new DataError(
+        `${question.where}: expected another id than ${question.id}, which ${other.where} has. Mend the row.`,
+      );
+    }
+    questions.set(question.id, question);
+    if (limit !== null && questions.size >= limit) break;
+  }
+  if (questions.size === 0) {
+    const which = categories === null ? "" : ` of the categories ${categories.join(", ")}`;
+    throw new DataError(`${path}: expected questions${which}, found none.`);
+  }
+  return [...questions.values()];
+}
+
+/** The row's id, in one line without anything that could steer a terminal; null when it has none. */
+export function idOf({ value }: RawRow): string | null {
+  const column = idColumns.find((name) => ["string", "number", "bigint"].includes(typeof value[name]));
+  return column === undefined ? null : oneLine(String(value[column]), 200);
+}
+
+function questionOf(row: RawRow): Question {
+  const { value } = row;
+  const where = describeOrigin(row.origin);
+  const { category, required_temperature: temperature } = value;
+  const own = idOf(row);
+  return {
+    id: own ?? String(row.origin.line),
+    isNamed: own !== null,
+    where,
+    category: typeof category === "string" ? oneLine(category, 60) : null,
+    ...turnsOf(value, where),
+    temperature: typeof temperature === "number" && temperature >= 0 ? temperature : null,
+  };
+}
+
+function turnsOf(
+  value: Readonly<Record<string, unknown>>,
+  where: string,
+): Pick<Question, "messages" | "followUps"> {
+  const { turns, prompt, messages } = value;
+  const column = turns !== undefined ? "turns" : prompt !== undefined ? "prompt" : "messages";
+  const given = turns ?? prompt ?? messages;
+  const texts = typeof given === "string" ? [given] : given;
+  if (Array.isArray(texts) && texts.every((text) => typeof text === "string")) {
+    const [first, ...followUps] = texts;
+    if (first !== undefined && texts.every((text) => text.trim() !== "")) {
+      return { messages: [{ role: "user", content: first }], followUps };
+    }
+  }
+  if (given === undefined) {
+    const found = Object.keys(value).join(", ");
+    throw new DataError(
+      `${where}: expected a question in "turns", "prompt" or "messages", found the columns ${found}.`,
+    );
+  }
+  return { messages: chatMessages(given, `${where}, column "${column}"`), followUps: [] };
+}
+
+/** Messages of users, assistants and systems up to the last one that is not an assistant's. */
+function chatMessages(given: unknown, where: string): ChatMessage[] {
+  const parsed = parseMessages(given, where);
+  const asked = parsed.at(-1)?.role === "assistant" ? parsed.slice(0, -1) : parsed;
+  if (asked.length === 0) throw new DataError(`${where}: expected a question, found only an answer.`);
+  return asked.map((message) => {
+    const { role } = message;
+    if (role !== "system" && role !== "user" && role !== "assistant") {
+      throw new DataError(`${where}: expected messages of system, user and assistant, got one of ${role}.`);
+    }
+    return { role, content: contentText(message) };
+  });
+}
+
+/** What a question asks, for prompts of judges: its one message, or the conversation with its speakers named. */
+export function questionText({ messages }: Question): string {
+  const [only] = messages;
+  if (messages.length === 1 && only?.role === "user") return only.content;
+  const names = { system: "System", user: "User", assistant: "Assistant" } as const;
+  return messages.map(({ role, content }) => `${names[role]}: ${content}`).join("\n\n");
+}

@@ -1,0 +1,36 @@
+/** What evaluations with a judge come to: the forms of results.json. */
+import type { JudgeCounts } from "./judge.ts";
+import type { JudgedPair } from "./judged-pair.ts";
+import type { RatedTurn, RatingFigures } from "./mt-bench.ts";
+import type { PairFigures } from "./pair-figures.ts";
+
+/** What a judge was and what came of asking it. */
+export interface JudgeReport extends JudgeCounts {
+  model: string;
+  endpoint: string;
+  temperature: number;
+  maxTokens: number;
+  /** In the currency of the prices; null without prices or without counts of tokens. */
+  cost: number | null;
+}
+
+/** Ratings of one model. */
+export interface RatingReport {
+  benchmark: "mt-bench";
+  model: string;
+  questions: number;
+  judge: JudgeReport;
+  figures: RatingFigures;
+  turns: readonly RatedTurn[];
+}
+
+/** A comparison of two models. */
+export interface PairReport {
+  benchmark: "mt-bench" | "arena-hard" | "pairwise";
+  /** A, whose wins are counted, and B. */
+  models: readonly [a: string, b: string];
+  questions: number;
+  judge: JudgeReport;
+  figures: PairFigures;
+  pairs: readonly JudgedPair[];
+}

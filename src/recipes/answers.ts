@@ -1,0 +1,119 @@
+/** Answers to a benchmark's questions, whoever gives them: read from a file, asked of an endpoint, or of a local model. */
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { fileFailure } from "../base/file-io.ts";
+import { sha256 } from "../base/files.ts";
+import { AnswerLog, type AnswerSettings, answerKey } from "../judge/answer-log.ts";
+import { type Answers, matchAnswers, readAnswerFile } from "../judge/answer-rows.ts";
+import { type Answerer, answererName, inFileName } from "../judge/answerer.ts";
+import type { Endpoint } from "../judge/endpoint.ts";
+import { type Asking, askEndpoint } from "../judge/endpoint-answers.ts";
+import type { Question } from "../judge/questions.ts";
+import type { EnvironmentOptions } from "../train/environment.ts";
+import type { LocalModel } from "./local-answers.ts";
+import { withLocalModels } from "./local-models.ts";
+import type { PhaseListener } from "./train-events.ts";
+
+/** How answers are come by. */
+export interface AnswerOptions extends EnvironmentOptions {
+  /** Longest answer, in tokens. */
+  maxNewTokens: number;
+  /** Decides a local model's draws. */
+  seed: number;
+  chatTemplate: string | null;
+  /** Where answers are kept as they come. */
+  dir: string;
+  /** Opens an endpoint that answers. */
+  openEndpoint: (place: { baseUrl: string; model: string }) => Endpoint;
+  concurrency: number;
+  onPhase?: PhaseListener;
+}
+
+/** Answers, and who gave them. */
+export interface NamedAnswers {
+  name: string;
+  answers: Answers;
+  /** The file that they are in. */
+  path: string;
+}
+
+/**
+ * The answers of `answerer` to `questions`: made as far as they are not there yet.
+ *
+ * @throws {DataError} if a file lacks an answer
+ * @throws {EndpointError} if an endpoint refuses; what it answered is kept
+ */
+export async function answersOf(
+  answerer: Answerer,
+  questions: readonly Question[],
+  temperatureOf: (question: Question) => number,
+  options: AnswerOptions,
+): Promise<NamedAnswers> {
+  if (answerer.kind === "file") {
+    const { path } = answerer;
+    const file = await readAnswerFile(path);
+    return { name: file.model ?? answererName(answerer), answers: matchAnswers(file, questions, path), path };
+  }
+  const name = answererName(answerer);
+  const source = await sourceOf(answerer, options);
+  const settings = (question: Question): AnswerSettings => ({
+    ...source.settings,
+    temperature: temperatureOf(question),
+    maxTokens: options.maxNewTokens,
+  });
+  const keys = new Map(questions.map((question) => [question.id, answerKey(question, settings(question))]));
+  const { maxNewTokens: maxTokens } = options;
+  const made = sha256(JSON.stringify({ ...source.settings, maxTokens })).slice(0, 8);
+  const path = join(makeDirectory(options.dir, "answers"), `${inFileName(name)}-${made}.jsonl`);
+  using log = await AnswerLog.open(path, name, keys);
+  await source.ask({
+    questions,
+    temperatureOf,
+    maxTokens,
+    log,
+    keyOf: (question) => keys.get(question.id) as string,
+    onAnswered: (done, total) => options.onPhase?.(`answers of ${name}`, done, total),
+  });
+  return { name, answers: new Map(log.answers), path };
+}
+
+/** What an answer depends on besides its question, and who gives it. */
+interface Source {
+  settings: Omit<AnswerSettings, "temperature" | "maxTokens">;
+  ask: (asking: Asking) => Promise<void>;
+}
+
+async function sourceOf(
+  answerer: Exclude<Answerer, { kind: "file" }>,
+  options: AnswerOptions,
+): Promise<Source> {
+  const { chatTemplate, seed } = options;
+  if (answerer.kind === "endpoint") {
+    const endpoint = options.openEndpoint(answerer);
+    const { baseUrl, model, extra } = endpoint;
+    return {
+      settings: { identity: `${baseUrl}#${model}`, seed: 0, further: extra },
+      ask: (asking) => askEndpoint(endpoint, asking, options.concurrency),
+    };
+  }
+  // Who has answers, or an endpoint, needs no libtorch.
+  const { askLocalModel, localIdentity } = await import("./local-answers.ts");
+  const found = await withLocalModels({ ...answerer, ...options });
+  const { model, adapter, device, dtype, threads } = found;
+  const local: LocalModel = { model, adapter, seed, chatTemplate, device, dtype, threads };
+  return {
+    settings: { identity: localIdentity(local), seed, further: { chatTemplate, dtype } },
+    ask: (asking) => askLocalModel(local, asking),
+  };
+}
+
+/** The directory `dir/name`, made if need be. */
+function makeDirectory(dir: string, name: string): string {
+  const path = join(dir, name);
+  try {
+    mkdirSync(path, { recursive: true });
+  } catch (cause) {
+    throw fileFailure({ action: "make the directory", path, cause });
+  }
+  return path;
+}

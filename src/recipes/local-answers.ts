@@ -1,0 +1,165 @@
+/** Answers that a local model gives to questions of one or more turns, written as they come. */
+import { join } from "node:path";
+import { DataError } from "../base/errors.ts";
+import { readTextFile, sha256, sha256File } from "../base/files.ts";
+import { deriveSeed } from "../base/random.ts";
+import { adapterWeightsName, readAdapter } from "../formats/adapter.ts";
+import { readModelConfig } from "../formats/hf-config.ts";
+import { sampleAnswers } from "../generate/sample.ts";
+import type { ChatMessage } from "../judge/chat-body.ts";
+import type { Asking } from "../judge/endpoint-answers.ts";
+import type { Question } from "../judge/questions.ts";
+import type { CausalLM } from "../models/causal-lm.ts";
+import { loadModel } from "../models/load.ts";
+import { installAdapter } from "../models/load-adapter.ts";
+import { createRowEncoder, type RowEncoder } from "../text/encode.ts";
+import { loadTokenizer, type Tokenizer } from "../text/tokenizer.ts";
+import { type DType, scope } from "../torch/index.ts";
+import { type EnvironmentOptions, settleEnvironment } from "../train/environment.ts";
+import { modelFingerprint } from "../train/model-fingerprint.ts";
+
+/** A model in local directories, and how it is asked. */
+export interface LocalModel extends EnvironmentOptions {
+  model: string;
+  adapter: string | null;
+  seed: number;
+  chatTemplate: string | null;
+}
+
+/** Questions answered together. Which ones are does not depend on what is there already, so draws are the same after a resume. */
+const questionsAtOnce = 16;
+
+/** Identity of weights and text handling: what two models that answer alike have in common. */
+export function localIdentity({ model, adapter }: LocalModel): string {
+  const { fingerprint, chatTemplates } = loadTokenizer(model);
+  const parts = [
+    modelFingerprint(model),
+    fingerprint,
+    chatTemplates,
+    ...(adapter === null
+      ? []
+      : [readTextFile(join(adapter, "adapter_config.json")), sha256File(join(adapter, adapterWeightsName))]),
+  ];
+  return sha256(JSON.stringify(parts));
+}
+
+/**
+ * Adds to the log what it lacks.
+ *
+ * @throws {DataError} if a question does not fit the model; the answers before it are kept
+ */
+export async function askLocalModel(local: LocalModel, asking: Asking): Promise<void> {
+  const { questions, log, onAnswered } = asking;
+  if (questions.every(({ id }) => log.answers.has(id))) return;
+  const { device, dtype } = settleEnvironment(local);
+  const tokenizer = loadTokenizer(local.model);
+  const { eosTokenIds, maxPositions } = readModelConfig(local.model);
+  await using encoder = createRowEncoder(tokenizer, { chatTemplate: local.chatTemplate, eosTokenIds });
+  const stopIds = new Set([...eosTokenIds, ...(await encoder.chatFormat()).stopIds]);
+  using _ = scope();
+  const model = loadModel(local.model, { device, dtype });
+  if (local.adapter !== null) installAdapter(model, readAdapter(local.adapter));
+  const talk = { model, tokenizer, encoder, dtype, stopIds, maxPositions, maxNewTokens: asking.maxTokens };
+  let done = questions.filter(({ id }) => log.answers.has(id)).length;
+  for (const { group, temperature, seed } of groupsOf(asking, local.seed)) {
+    if (group.every(({ id }) => log.answers.has(id))) continue;
+    const turns = await answerGroup(talk, group, { temperature, seed });
+    for (const [i, question] of group.entries()) {
+      if (log.answers.has(question.id)) continue;
+      log.add(question.id, asking.keyOf(question), turns[i] as string[]);
+      onAnswered(++done, questions.length);
+    }
+  }
+}
+
+interface Group {
+  group: Question[];
+  temperature: number;
+  seed: number;
+}
+
+/** Questions of the same temperature, so many at once. The seed is that of a group's first question among all. */
+function groupsOf({ questions, temperatureOf }: Asking, seed: number): Group[] {
+  const groups: Group[] = [];
+  for (const [temperature, alike] of Map.groupBy(questions, temperatureOf)) {
+    for (let first = 0; first < alike.length; first += questionsAtOnce) {
+      const group = alike.slice(first, first + questionsAtOnce);
+      const place = questions.indexOf(alike[first] as Question);
+      groups.push({ group, temperature, seed: deriveSeed(seed, place) });
+    }
+  }
+  return groups;
+}
+
+/** What is needed to talk to a model. */
+interface Talk {
+  model: CausalLM;
+  tokenizer: Tokenizer;
+  encoder: RowEncoder;
+  dtype: DType;
+  stopIds: ReadonlySet<number>;
+  maxPositions: number;
+  maxNewTokens: number;
+}
+
+/** The answers to each question of a group, one a turn. */
+async function answerGroup(
+  talk: Talk,
+  group: readonly Question[],
+  { temperature, seed }: { temperature: number; seed: number },
+): Promise<string[][]> {
+  const turns = group.map((): string[] => []);
+  const most = Math.max(...group.map(({ followUps }) => followUps.length + 1));
+  for (let turn = 0; turn < most; turn++) {
+    const asked = [...group.keys()].filter((i) => (group[i]?.followUps.length ?? 0) >= turn);
+    const prompts = await encodeTurns(
+      talk,
+      asked.map((i) => ({ question: group[i] as Question, said: turns[i] as string[] })),
+    );
+    const drawn = await sampleAnswers(talk.model, prompts, {
+      temperature,
+      maxNewTokens: talk.maxNewTokens,
+      stopIds: talk.stopIds,
+      seed: deriveSeed(seed, turn),
+      promptsAtOnce: questionsAtOnce,
+      dtype: talk.dtype,
+    });
+    for (const { prompt, ids } of drawn) {
+      const text = talk.tokenizer.decode(ids, { skipSpecialTokens: true }).trim();
+      turns[asked[prompt] as number]?.push(text);
+    }
+  }
+  return turns;
+}
+
+/** Token ids up to where the next answer begins. */
+async function encodeTurns(
+  { encoder, maxNewTokens, maxPositions }: Talk,
+  talks: readonly { question: Question; said: readonly string[] }[],
+): Promise<number[][]> {
+  const rows = talks.map(({ question, said }) => ({
+    kind: "chat" as const,
+    where: question.where,
+    prompt: conversation(question, said),
+    completions: [],
+  }));
+  const outcomes = await encoder.encode(rows);
+  return outcomes.map((outcome, i) => {
+    if ("error" in outcome) throw outcome.error;
+    const { promptIds } = outcome.row;
+    if (promptIds.length + maxNewTokens <= maxPositions) return promptIds;
+    throw new DataError(
+      `${rows[i]?.where}: turn ${(talks[i]?.said.length ?? 0) + 1} has a prompt of ${promptIds.length} tokens, and ` +
+        `${maxNewTokens} more are allowed to the answer; the model was made for ${maxPositions} in all. ` +
+        `Ask for shorter answers.`,
+    );
+  });
+}
+
+function conversation({ messages, followUps }: Question, said: readonly string[]): ChatMessage[] {
+  const later = said.flatMap((answer, i): ChatMessage[] => [
+    { role: "assistant", content: answer },
+    { role: "user", content: followUps[i] ?? "" },
+  ]);
+  return [...messages, ...later];
+}

@@ -1,0 +1,196 @@
+/**
+ * The answers to one HTTP request while they are made: what the engine tells of each prompt, put in order for a reply,
+ * and dropped when nobody waits any more.
+ */
+import type { EndEvent, GenerateRequest } from "../generate/request.ts";
+import { ApiError } from "./api-error.ts";
+import type { SubmissionEvent, TokenLogprobs, ToldToken } from "./engine-messages.ts";
+import type { EngineView } from "./engine-process.ts";
+
+/** What an answer grew by, or that it ended. */
+export interface AnswerPiece {
+  /** Index of the choice: answers to the first prompt come first. */
+  index: number;
+  text: string;
+  /** Log-probs, where asked for, of the tokens that `text` is made of. Those that ended the answer are left out. */
+  tokens: TokenLogprobs[];
+  finish: "stop" | "length" | null;
+}
+
+/** Tokens counted as OpenAI does: a prompt once, however many answers it has. */
+export interface TokenCounts {
+  promptTokens: number;
+  completionTokens: number;
+}
+
+/** Told when tokens come, for metrics. `seconds` since the request came, or since the answer's last token. */
+export interface TokenClock {
+  firstToken(seconds: number): void;
+  nextToken(seconds: number): void;
+}
+
+/** Answers that the engine has begun with. */
+export interface Answering {
+  /** Pieces in the order in which they are made. Fails with an {@link ApiError} if the engine does. */
+  pieces: ReadableStream<AnswerPiece>;
+  /** Complete once `pieces` has ended. */
+  counts: TokenCounts;
+}
+
+/** What answering needs besides the requests. */
+export interface AnsweringOptions {
+  engine: Pick<EngineView, "submit" | "state">;
+  clock: TokenClock;
+  /** When the HTTP request came, by `performance.now()`. */
+  arrivedAt: number;
+  /** Aborted when the client has left. */
+  signal: AbortSignal;
+}
+
+/**
+ * Asks the engine, one request a prompt, and resolves when it has taken all of them.
+ *
+ * @throws {ApiError} if the engine refuses one, or is not there
+ */
+export async function answer(
+  requests: readonly GenerateRequest[],
+  options: AnsweringOptions,
+): Promise<Answering> {
+  const collector = new Collector(requests, options);
+  await collector.accepted;
+  return { pieces: collector.pieces, counts: collector.counts };
+}
+
+/** An answer under way: tokens whose text is still held back, and when the last one came. */
+interface Draft {
+  held: TokenLogprobs[];
+  lastTokenAt: number | null;
+}
+
+class Collector {
+  readonly pieces: ReadableStream<AnswerPiece>;
+  readonly counts: TokenCounts = { promptTokens: 0, completionTokens: 0 };
+  readonly #accepted: PromiseWithResolvers<void> = Promise.withResolvers();
+  readonly #options: AnsweringOptions;
+  readonly #drafts: Map<number, Draft> = new Map();
+  readonly #drops: (() => void)[];
+  #controller: ReadableStreamDefaultController<AnswerPiece> | null = null;
+  #notAccepted: number;
+  #notDone: number;
+  #isOver = false;
+  #hasToken = false;
+
+  constructor(requests: readonly GenerateRequest[], options: AnsweringOptions) {
+    this.#options = options;
+    this.#notAccepted = requests.length;
+    this.#notDone = requests.length;
+    this.pieces = new ReadableStream({
+      start: (controller) => {
+        this.#controller = controller;
+      },
+      cancel: () => this.#drop(),
+    });
+    let first = 0;
+    this.#drops = requests.map((request) => {
+      const offset = first;
+      first += request.n;
+      return options.engine.submit(request, (event) => this.#receive(event, offset));
+    });
+    if (options.signal.aborted) this.#leave();
+    else options.signal.addEventListener("abort", this.#leave);
+  }
+
+  readonly #leave = (): void => this.#fail(new ApiError("clientLeft", "The client has left."));
+
+  get accepted(): Promise<void> {
+    return this.#accepted.promise;
+  }
+
+  #receive(event: SubmissionEvent, offset: number): void {
+    if (this.#isOver) return;
+    switch (event.type) {
+      case "accepted":
+        this.#notAccepted--;
+        if (this.#notAccepted === 0) this.#accepted.resolve();
+        return;
+      case "refused":
+        this.#fail(new ApiError("invalidValue", event.message));
+        return;
+      case "lost":
+        this.#fail(lostError(event.message, this.#options.engine));
+        return;
+      case "error":
+        this.#fail(new ApiError("engineFailed", event.message));
+        return;
+      case "done":
+        this.#done(event);
+        return;
+      default:
+        this.#grow(event, offset + event.answer);
+    }
+  }
+
+  #grow(event: ToldToken | EndEvent, index: number): void {
+    const draft = this.#drafts.get(index) ?? { held: [], lastTokenAt: null };
+    this.#drafts.set(index, draft);
+    if (event.type === "token") {
+      this.#time(draft);
+      if (event.logprobs !== null) draft.held.push(event.logprobs);
+      if (event.text !== "") this.#emit(draft, { index, text: event.text, finish: null });
+      return;
+    }
+    // what is still held back without any text are the tokens of a stop text
+    if (event.text === "" && event.reason === "stop") draft.held = [];
+    this.#emit(draft, { index, text: event.text, finish: event.reason });
+  }
+
+  #emit(draft: Draft, piece: Omit<AnswerPiece, "tokens">): void {
+    this.#controller?.enqueue({ ...piece, tokens: draft.held });
+    draft.held = [];
+  }
+
+  #time(draft: Draft): void {
+    const now = performance.now();
+    const { clock, arrivedAt } = this.#options;
+    if (draft.lastTokenAt !== null) clock.nextToken((now - draft.lastTokenAt) / 1000);
+    else if (!this.#hasToken) clock.firstToken((now - arrivedAt) / 1000);
+    this.#hasToken = true;
+    draft.lastTokenAt = now;
+  }
+
+  #done({ promptTokens, completionTokens }: TokenCounts): void {
+    this.counts.promptTokens += promptTokens;
+    this.counts.completionTokens += completionTokens;
+    this.#notDone--;
+    if (this.#notDone > 0) return;
+    this.#end();
+    this.#controller?.close();
+  }
+
+  #fail(error: ApiError): void {
+    if (this.#isOver) return;
+    this.#drop();
+    this.#accepted.reject(error);
+    this.#controller?.error(error);
+  }
+
+  #end(): void {
+    this.#isOver = true;
+    // undici keeps the signal, and so its listeners, as long as anything they hold leads to the request
+    this.#options.signal.removeEventListener("abort", this.#leave);
+  }
+
+  #drop(): void {
+    this.#end();
+    for (const drop of this.#drops) drop();
+  }
+}
+
+function lostError(message: string, engine: AnsweringOptions["engine"]): ApiError {
+  if (engine.state === "stopped") return new ApiError("stopping", message);
+  return new ApiError(
+    "engineLost",
+    `${message} The answer is lost. Another engine is being started: ask again.`,
+    { retryAfter: 1 },
+  );
+}

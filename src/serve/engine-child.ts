@@ -1,0 +1,18 @@
+/** Program of the engine process of `preftune serve`: the only part of it that loads libtorch. Started by engine-process.ts. */
+import { openEngine } from "../generate/open-engine.ts";
+import { settleEnvironment } from "../train/environment.ts";
+import { hostEngine } from "./engine-host.ts";
+
+hostEngine(async (settings) => {
+  const { device, dtype } = settleEnvironment(settings);
+  const { maxRunning, maxCacheTokens } = settings;
+  // lives as long as the process
+  const { engine, tokenizer } = openEngine({
+    model: settings.model,
+    adapters: new Map(Object.entries(settings.adapters)),
+    device,
+    dtype,
+    limits: { maxRunning, ...(maxCacheTokens === null ? {} : { maxCacheTokens }) },
+  });
+  return { engine, tokenizer, device, dtype };
+});

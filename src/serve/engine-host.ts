@@ -1,0 +1,127 @@
+/**
+ * The engine process's side of the conversation: an engine is made as the first message says, then steps as long as it
+ * has work. Between two steps the event loop turns once, so requests and cancellations are heard.
+ */
+import { ConfigError, PreftuneError } from "../base/errors.ts";
+import type { GenerateEvent, GenerationEngine } from "../generate/request.ts";
+import type { Tokenizer } from "../text/tokenizer.ts";
+import type {
+  EngineCommand,
+  EngineMessage,
+  EngineReport,
+  EngineSettings,
+  ShownToken,
+  SubmissionEvent,
+} from "./engine-messages.ts";
+
+/** An engine ready to answer, and what it computes with. */
+export interface HostedEngine {
+  engine: GenerationEngine;
+  tokenizer: Pick<Tokenizer, "decode" | "tokenBytes">;
+  device: string;
+  dtype: string;
+}
+
+/**
+ * Serves the parent process until it is gone. An exception inside a step ends the process: the parent starts another.
+ *
+ * @param makeEngine - the engine of the settings that the parent sends first
+ */
+export function hostEngine(makeEngine: (settings: EngineSettings) => Promise<HostedEngine>): void {
+  // a terminal's Ctrl-C and a service manager's stop reach every process of the group; the parent drains and ends this one
+  process.on("SIGINT", () => {}).on("SIGTERM", () => {});
+  process.on("disconnect", () => process.exit(0));
+  process.once("message", async (first) => {
+    const command = first as EngineCommand;
+    if (command.type !== "start")
+      throw new Error(`expected "start" as the first message, got "${command.type}"`);
+    try {
+      const hosted = await makeEngine(command.settings);
+      new EngineHost(hosted).start();
+    } catch (error) {
+      const isTold = error instanceof PreftuneError;
+      const message = isTold
+        ? error.message
+        : error instanceof Error
+          ? (error.stack ?? error.message)
+          : String(error);
+      await send({ type: "failed", message, exitCode: isTold ? error.exitCode : 1 });
+      process.exit(1);
+    }
+  });
+}
+
+/** Resolves when the message is on its way, or cannot be sent any more. */
+function send(message: EngineMessage): Promise<void> {
+  return new Promise((resolve) => {
+    if (process.send === undefined) throw new Error("the engine process is started by `preftune serve` only");
+    process.send(message, () => resolve());
+  });
+}
+
+class EngineHost {
+  readonly #hosted: HostedEngine;
+  #events: [string, SubmissionEvent][] = [];
+  #isStepping = false;
+
+  constructor(hosted: HostedEngine) {
+    this.#hosted = hosted;
+  }
+
+  start(): void {
+    const { device, dtype } = this.#hosted;
+    process.on("message", (message) => this.#receive(message as EngineCommand));
+    void send({ type: "ready", device, dtype, report: this.#report() });
+  }
+
+  #receive(command: EngineCommand): void {
+    const { engine } = this.#hosted;
+    if (command.type === "cancel") engine.cancel(command.id);
+    else if (command.type === "submit") this.#submit(command);
+    if (this.#isStepping) return;
+    this.#isStepping = true;
+    setImmediate(() => this.#step());
+  }
+
+  #submit({ id, request }: Extract<EngineCommand, { type: "submit" }>): void {
+    try {
+      this.#hosted.engine.submit(id, request, (event) => {
+        this.#events.push([id, told(event, this.#hosted.tokenizer)]);
+      });
+      this.#events.push([id, { type: "accepted" }]);
+    } catch (error) {
+      if (!(error instanceof ConfigError)) throw error;
+      this.#events.push([id, { type: "refused", message: error.message }]);
+    }
+    this.#flush();
+  }
+
+  #step(): void {
+    this.#isStepping = this.#hosted.engine.step();
+    this.#flush();
+    if (this.#isStepping) setImmediate(() => this.#step());
+  }
+
+  #flush(): void {
+    const events = this.#events;
+    this.#events = [];
+    void send({ type: "events", events, report: this.#report() });
+  }
+
+  #report(): EngineReport {
+    return { stats: { ...this.#hosted.engine.stats }, residentBytes: process.memoryUsage.rss() };
+  }
+}
+
+function told(event: GenerateEvent, tokenizer: HostedEngine["tokenizer"]): SubmissionEvent {
+  if (event.type !== "token") return event;
+  const { type, answer, text, id, logprob, top } = event;
+  if (logprob === null) return { type, answer, text, logprobs: null };
+  const shown = (token: number, value: number): ShownToken => ({
+    text: tokenizer.decode([token], { skipSpecialTokens: false }),
+    bytes: [...tokenizer.tokenBytes(token)],
+    logprob: value,
+  });
+  const logprobs = { token: shown(id, logprob), top: top.map((other) => shown(other.id, other.logprob)) };
+  return { type, answer, text, logprobs };
+}

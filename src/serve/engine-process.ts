@@ -1,0 +1,273 @@
+/**
+ * Keeps an engine process running: starts it, passes requests and events through, and starts another when it ends
+ * unexpectedly or falls silent. Requests under way in a process that ends are told so, never repeated by themselves.
+ */
+import { type ChildProcess, fork } from "node:child_process";
+import { PreftuneError } from "../base/errors.ts";
+import type { GenerateRequest } from "../generate/request.ts";
+import type {
+  EngineCommand,
+  EngineMessage,
+  EngineReport,
+  EngineSettings,
+  SubmissionEvent,
+} from "./engine-messages.ts";
+import { type RestartPolicy, Restarts } from "./restarts.ts";
+
+/** A long prompt is computed in one go, during which nothing is heard. */
+const defaultStallMs = 300_000;
+
+/** What the process is doing. `waiting`: to be started again; `failed`: given up. */
+export type EngineState = "starting" | "ready" | "waiting" | "failed" | "stopped";
+
+/** What happened to the process, for the log. */
+export type EngineNews =
+  | { type: "ready"; pid: number; device: string; dtype: string; startMs: number }
+  | { type: "crashed"; reason: string; lostRequests: number; restartInMs: number };
+
+/** What is to be run. */
+export interface EngineProcessOptions {
+  /** Path of the program that hosts the engine. */
+  program: string;
+  settings: EngineSettings;
+  policy?: Partial<RestartPolicy>;
+  /** Silence of a process with requests under way, after which it is ended; default 5 minutes. */
+  stallMs?: number;
+  onNews?: (news: EngineNews) => void;
+  /** What the process writes to standard error; default: to that of this process. */
+  onComplaint?: (text: string) => void;
+}
+
+/** The engine could not be started, or not again. Ends with the exit status of the process's own error where it told one. */
+export class EngineFailure extends PreftuneError {
+  override readonly exitCode: number;
+
+  constructor(message: string, exitCode = 7) {
+    super(message);
+    this.exitCode = exitCode;
+  }
+}
+
+/** What routes and metrics see of an engine process. */
+export type EngineView = Pick<EngineProcess, "submit" | "state" | "restarts" | "lastFailureAt" | "report">;
+
+type Listener = (event: SubmissionEvent) => void;
+
+/** One engine process at a time, and what is under way in it. */
+export class EngineProcess {
+  readonly #options: EngineProcessOptions;
+  readonly #restartsBy: Restarts;
+  readonly #requests: Map<string, Listener> = new Map();
+  readonly #gaveUp: PromiseWithResolvers<EngineFailure> = Promise.withResolvers();
+  #child: ChildProcess | null = null;
+  #state: EngineState = "starting";
+  #timer: NodeJS.Timeout | null = null;
+  #startedAt = 0;
+  /** null: the process at hand is not ready yet. */
+  #readyAt: number | null = null;
+  #wasEverReady = false;
+  #restarts = 0;
+  #lastFailureAt: Date | null = null;
+  #told: { message: string; exitCode: number } | null = null;
+  #complaint = "";
+  #report: EngineReport | null = null;
+  #nextId = 0;
+
+  constructor(options: EngineProcessOptions) {
+    this.#options = options;
+    this.#restartsBy = new Restarts(options.policy);
+  }
+
+  /** Resolves when starting it has been given up. */
+  get gaveUp(): Promise<EngineFailure> {
+    return this.#gaveUp.promise;
+  }
+
+  get state(): EngineState {
+    return this.#state;
+  }
+
+  /** Times another process had to be started. */
+  get restarts(): number {
+    return this.#restarts;
+  }
+
+  /** When the process ended unexpectedly the last time; null: it never did. */
+  get lastFailureAt(): Date | null {
+    return this.#lastFailureAt;
+  }
+
+  /** What the process said of itself last; null between two processes. */
+  get report(): EngineReport | null {
+    return this.#report;
+  }
+
+  /**
+   * Hands a request to the engine. `listener` is told every event, the last of which is `done`, `error`, `refused` or
+   * `lost`; without a process that is ready, `lost` at once.
+   *
+   * @returns a function that drops the request, after which nothing more is told
+   */
+  submit(request: GenerateRequest, listener: Listener): () => void {
+    const id = String(this.#nextId++);
+    if (this.#state !== "ready") {
+      queueMicrotask(() => listener({ type: "lost", message: "The engine is not running." }));
+      return () => {};
+    }
+    this.#requests.set(id, listener);
+    this.#send({ type: "submit", id, request });
+    this.#watch();
+    return () => {
+      if (!this.#requests.delete(id)) return;
+      this.#send({ type: "cancel", id });
+      this.#watch();
+    };
+  }
+
+  /** Ends the process. Requests under way are told that they are lost. */
+  async stop(): Promise<void> {
+    this.#state = "stopped";
+    const child = this.#detach();
+    this.#loseAll("The server stops.");
+    if (child === null || child.exitCode !== null || child.signalCode !== null) return;
+    const ended = new Promise((resolve) => child.once("close", resolve));
+    child.kill("SIGKILL");
+    await ended;
+  }
+
+  /** Starts the process. Requests can be submitted once it is ready. */
+  start(): void {
+    this.#state = "starting";
+    this.#startedAt = performance.now();
+    this.#readyAt = null;
+    this.#told = null;
+    this.#complaint = "";
+    const { PREFTUNE_API_KEY: _, ...env } = process.env;
+    const child = fork(this.#options.program, [], {
+      execArgv: [],
+      // sets cross as sets
+      serialization: "advanced",
+      stdio: ["ignore", "ignore", "pipe", "ipc"],
+      env,
+    });
+    this.#child = child;
+    child.stderr?.setEncoding("utf8").on("data", (text: string) => {
+      const { onComplaint = (words) => process.stderr.write(words) } = this.#options;
+      onComplaint(text);
+      this.#complaint = (this.#complaint + text).slice(-2000);
+    });
+    child.on("message", (message) => this.#receive(child, message as EngineMessage));
+    child.on("error", (error) => this.#ended(child, error.message));
+    child.on("close", (code, signal) =>
+      this.#ended(child, signal === null ? `with status ${code}` : `by ${signal}`),
+    );
+    this.#send({ type: "start", settings: this.#options.settings });
+  }
+
+  #receive(child: ChildProcess, message: EngineMessage): void {
+    if (child !== this.#child) return;
+    if (message.type === "failed") {
+      this.#told = message;
+      return;
+    }
+    this.#report = message.report;
+    if (message.type === "ready") this.#becomeReady(child, message);
+    else for (const [id, event] of message.events) this.#pass(id, event);
+    this.#watch();
+  }
+
+  #becomeReady(child: ChildProcess, { device, dtype }: Extract<EngineMessage, { type: "ready" }>): void {
+    this.#state = "ready";
+    this.#readyAt = performance.now();
+    this.#wasEverReady = true;
+    const startMs = Math.round(this.#readyAt - this.#startedAt);
+    this.#options.onNews?.({ type: "ready", pid: child.pid ?? 0, device, dtype, startMs });
+  }
+
+  #pass(id: string, event: SubmissionEvent): void {
+    const listener = this.#requests.get(id);
+    if (listener === undefined) return;
+    if (["done", "error", "refused"].includes(event.type)) this.#requests.delete(id);
+    listener(event);
+  }
+
+  #ended(child: ChildProcess, how: string): void {
+    if (child !== this.#child) return;
+    const reason = this.#told?.message ?? `The engine process ended ${how}.${lastWords(this.#complaint)}`;
+    this.#fail(reason, this.#told?.exitCode);
+  }
+
+  /** The process is gone, or as good as gone: its requests are lost, and another is started unless that makes no sense. */
+  #fail(reason: string, exitCode?: number): void {
+    this.#detach()?.kill("SIGKILL");
+    this.#lastFailureAt = new Date();
+    const lostRequests = this.#requests.size;
+    const restartInMs = this.#restartsBy.next(
+      this.#readyAt === null ? null : performance.now() - this.#readyAt,
+    );
+    // what the first process says of model or options stays true however often it is asked
+    if (restartInMs === null || (!this.#wasEverReady && exitCode !== undefined)) {
+      this.#giveUp(reason, exitCode);
+      return;
+    }
+    this.#state = "waiting";
+    this.#timer = setTimeout(() => {
+      this.#restarts++;
+      this.start();
+    }, restartInMs);
+    this.#options.onNews?.({ type: "crashed", reason, lostRequests, restartInMs });
+    this.#loseAll(reason);
+  }
+
+  #giveUp(reason: string, exitCode: number | undefined): void {
+    this.#state = "failed";
+    const { failedStarts } = this.#restartsBy;
+    const times = failedStarts > 1 ? `The engine process failed ${failedStarts} times in a row: ` : "";
+    this.#loseAll(reason);
+    this.#gaveUp.resolve(new EngineFailure(`${times}${reason}`, exitCode));
+  }
+
+  #loseAll(message: string): void {
+    const lost = [...this.#requests.values()];
+    this.#requests.clear();
+    for (const listener of lost) listener({ type: "lost", message });
+  }
+
+  /** Forgets the process, so that nothing it still says is heard. */
+  #detach(): ChildProcess | null {
+    const child = this.#child;
+    this.#disarm();
+    this.#child = null;
+    this.#report = null;
+    return child;
+  }
+
+  /** Waits for the next sign of life while requests are under way. */
+  #watch(): void {
+    this.#disarm();
+    if (this.#state !== "ready" || this.#requests.size === 0) return;
+    const { stallMs = defaultStallMs } = this.#options;
+    this.#timer = setTimeout(() => {
+      this.#fail(
+        `The engine process said nothing for ${stallMs / 1000} s with requests under way and was ended.`,
+      );
+    }, stallMs);
+  }
+
+  #disarm(): void {
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = null;
+  }
+
+  #send(command: EngineCommand): void {
+    // a process that is gone says so by its `close` event
+    this.#child?.send(command, () => {});
+  }
+}
+
+/** The likeliest reason among what the process wrote before it ended: its last line that names an error, else the last. */
+function lastWords(complaint: string): string {
+  const lines = complaint.trim().split("\n");
+  const line = lines.findLast((each) => /^\S*(Error|FATAL)\b/.test(each)) ?? lines.at(-1)?.trim() ?? "";
+  return line === "" ? "" : ` It wrote: ${line.slice(0, 500)}`;
+}

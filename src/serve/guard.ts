@@ -1,0 +1,60 @@
+/** Who may ask: the Host header of a loopback server, and the key of every request but GET /health. */
+import { createHash, timingSafeEqual } from "node:crypto";
+import { isIPv4, isIPv6 } from "node:net";
+import type { MiddlewareHandler } from "hono";
+import { ApiError } from "./api-error.ts";
+
+/** Path that anyone may GET. */
+export const openPath = "/health";
+
+/** Whether an address to listen on, or a name in a Host header, stands for this machine itself. */
+export function isLoopback(host: string): boolean {
+  const name = host.replace(/^\[(.*)\]$/, "$1").toLowerCase();
+  if (isIPv4(name)) return name.startsWith("127.");
+  if (isIPv6(name)) return name === "::1";
+  return name === "localhost";
+}
+
+/**
+ * Refuses requests whose Host header names another machine. A web page that had its own name resolved to this machine
+ * (DNS rebinding) shows that name.
+ */
+export function loopbackHostOnly(): MiddlewareHandler {
+  return async (c, next) => {
+    const host = c.req.header("host") ?? "";
+    const name = host.replace(/:\d*$/, "");
+    if (!isLoopback(name)) {
+      throw new ApiError(
+        "foreignHost",
+        "This server listens on loopback and answers to localhost, 127.0.0.1 and [::1] only: ask by one of these names.",
+      );
+    }
+    await next();
+  };
+}
+
+/** Lets requests with `Authorization: Bearer <key>` through, and GET /health without. */
+export function keyRequired(key: string): MiddlewareHandler {
+  const wanted = digest(key);
+  return async (c, next) => {
+    const isOpen = c.req.method === "GET" && c.req.path === openPath;
+    if (!isOpen) {
+      const [, given] = /^Bearer +(\S+) *$/i.exec(c.req.header("authorization") ?? "") ?? [];
+      // digests have one length, so that comparing takes the same time whatever was given
+      if (!timingSafeEqual(digest(given ?? ""), wanted)) {
+        c.header("WWW-Authenticate", "Bearer");
+        throw new ApiError(
+          "unauthorized",
+          given === undefined
+            ? "Expected the server's key in the header Authorization: Bearer KEY, got none. The server prints it when it starts."
+            : "The key in the Authorization header is not this server's. The server prints its key when it starts.",
+        );
+      }
+    }
+    await next();
+  };
+}
+
+function digest(text: string): Buffer {
+  return createHash("sha256").update(text).digest();
+}

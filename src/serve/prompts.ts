@@ -1,0 +1,138 @@
+/** From the prompt of a request to token ids, by the path that training and scoring take as well. */
+import { DataError, FormatError } from "../base/errors.ts";
+import { createRowEncoder, type RowEncoder } from "../text/encode.ts";
+import { parseMessages } from "../text/messages.ts";
+import type { SourceRow } from "../text/rows.ts";
+import { TemplateError } from "../text/template.ts";
+import type { Tokenizer } from "../text/tokenizer.ts";
+import { ApiError } from "./api-error.ts";
+import { invalid } from "./request-fields.ts";
+import type { CompletionFields } from "./request-tables.ts";
+
+/** What prompts are made with. */
+export interface PromptOptions {
+  /** Name, file or text of a chat template; null: the tokenizer's own. */
+  chatTemplate: string | null;
+  /** EOS ids of the model's generation config. */
+  eosTokenIds: readonly number[];
+  /** Rows of the embedding: token ids of a prompt are below. */
+  vocabSize: number;
+}
+
+/** A conversation, or prompts to be continued as they stand. */
+export type PromptAsk =
+  | {
+      kind: "chat";
+      messages: readonly unknown[];
+      /** Variables of the chat template. */
+      variables: Readonly<Record<string, unknown>>;
+    }
+  | { kind: "plain"; prompt: CompletionFields["prompt"] };
+
+/** Token ids up to where the answers begin, and the tokens that end an answer. */
+export interface EncodedPrompts {
+  prompts: number[][];
+  stopIds: Set<number>;
+}
+
+/** Whatever makes token ids of prompts. */
+export interface Prompts {
+  /** @throws {ApiError} if a prompt cannot be: refused by the template, empty, or ids outside the vocabulary */
+  encode(ask: PromptAsk): Promise<EncodedPrompts>;
+}
+
+/** Prompts of one model. Close it when done. */
+export class PromptEncoder implements Prompts, AsyncDisposable {
+  readonly #tokenizer: Tokenizer;
+  readonly #options: PromptOptions;
+  readonly #rows: RowEncoder;
+
+  constructor(tokenizer: Tokenizer, options: PromptOptions) {
+    this.#tokenizer = tokenizer;
+    this.#options = options;
+    const { chatTemplate, eosTokenIds } = options;
+    this.#rows = createRowEncoder(tokenizer, { chatTemplate, eosTokenIds });
+  }
+
+  encode(ask: PromptAsk): Promise<EncodedPrompts> {
+    return ask.kind === "chat" ? this.#chat(ask) : this.#plain(ask.prompt);
+  }
+
+  /** Renders a short conversation, so that a template that cannot be used is known before the first request. */
+  async probe(): Promise<void> {
+    if (this.#hasTemplate) await this.#rows.chatFormat();
+  }
+
+  get #hasTemplate(): boolean {
+    return this.#options.chatTemplate !== null || this.#tokenizer.chatTemplates.default !== null;
+  }
+
+  async #chat({ messages, variables }: Extract<PromptAsk, { kind: "chat" }>): Promise<EncodedPrompts> {
+    if (!this.#hasTemplate) {
+      throw new ApiError(
+        "invalidValue",
+        "This model has no chat template. Use /v1/completions, or start the server with --chat-template.",
+        { param: "messages" },
+      );
+    }
+    try {
+      const prompt = parseMessages(messages, "messages");
+      const ids = await this.#ids({ kind: "chat", where: "messages", prompt, completions: [], variables });
+      const { stopIds } = await this.#rows.chatFormat();
+      return { prompts: [ids], stopIds: new Set([...stopIds].filter((id) => id >= 0)) };
+    } catch (error) {
+      throw asApiError(error, "messages");
+    }
+  }
+
+  async #plain(prompt: CompletionFields["prompt"]): Promise<EncodedPrompts> {
+    const { eosTokenId } = this.#tokenizer;
+    const stopIds = new Set(this.#options.eosTokenIds);
+    if (eosTokenId !== null) stopIds.add(eosTokenId);
+    const prompts: number[][] = [];
+    for (const one of listed(prompt)) prompts.push(await this.#plainIds(one));
+    return { prompts, stopIds };
+  }
+
+  async #plainIds(prompt: string | number[]): Promise<number[]> {
+    if (typeof prompt !== "string") {
+      const { vocabSize } = this.#options;
+      const stray = prompt.find((id) => id >= vocabSize);
+      if (stray === undefined) return prompt;
+      throw invalid("prompt", `expected token ids below ${vocabSize}, got ${stray}.`);
+    }
+    try {
+      return await this.#ids({ kind: "text", where: "prompt", prompt, completions: [] });
+    } catch (error) {
+      throw asApiError(error, "prompt");
+    }
+  }
+
+  async #ids(row: SourceRow): Promise<number[]> {
+    const [outcome] = await this.#rows.encode([row]);
+    if (outcome === undefined) throw new Error("one row gives one outcome");
+    if ("error" in outcome) throw outcome.error;
+    return outcome.row.promptIds;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#rows.close();
+  }
+}
+
+function listed(prompt: CompletionFields["prompt"]): (string | number[])[] {
+  if (typeof prompt === "string") return [prompt];
+  if (prompt.every((item) => typeof item === "number")) return [prompt];
+  return prompt as string[] | number[][];
+}
+
+function asApiError(error: unknown, param: string): unknown {
+  if (error instanceof TemplateError) {
+    const isRequests = ["raised", "timeout", "memory", "output"].includes(error.kind);
+    return new ApiError(isRequests ? "invalidValue" : "internal", error.message, { param });
+  }
+  if (error instanceof DataError || error instanceof FormatError) {
+    return new ApiError("invalidValue", error.message, { param });
+  }
+  return error;
+}

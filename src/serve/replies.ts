@@ -1,0 +1,151 @@
+/** Replies in the forms of OpenAI's API: whole or in chunks, for chat and for plain completions. */
+import type { AnswerPiece, TokenCounts } from "./answering.ts";
+import type { ShownToken, TokenLogprobs } from "./engine-messages.ts";
+
+/** What all parts of a reply share. */
+export interface ReplyHead {
+  id: string;
+  /** Seconds since 1970. */
+  created: number;
+  model: string;
+  /** What computed it. */
+  system_fingerprint: string;
+}
+
+/** One form of reply. */
+export interface ReplyForm {
+  whole(head: ReplyHead, choices: readonly AnswerPiece[], counts: TokenCounts): object;
+  /** First chunk of a choice; null: none. */
+  opening(head: ReplyHead, index: number): object | null;
+  chunk(head: ReplyHead, piece: AnswerPiece): object;
+  /** Last chunk of a stream that tells usage. */
+  closing(head: ReplyHead, counts: TokenCounts): object;
+}
+
+/** What a form depends on. */
+export interface FormOptions {
+  /** Whether log-probs were asked for. */
+  logprobs: boolean;
+  /** Whether chunks have a `usage` of null, which says that a chunk with it will come. */
+  usage: boolean;
+}
+
+/** OpenAI's usage block. */
+function usageOf({ promptTokens, completionTokens }: TokenCounts): object {
+  return {
+    prompt_tokens: promptTokens,
+    completion_tokens: completionTokens,
+    total_tokens: promptTokens + completionTokens,
+  };
+}
+
+/** The form of /v1/chat/completions. */
+export function chatForm(options: FormOptions): ReplyForm {
+  const logprobs = (tokens: readonly TokenLogprobs[]) =>
+    options.logprobs ? { content: tokens.map(chatLogprob), refusal: null } : null;
+  const chunk = (head: ReplyHead, choices: object[]) => ({
+    ...head,
+    object: "chat.completion.chunk",
+    choices,
+    ...(options.usage ? { usage: null } : {}),
+  });
+  return {
+    whole: (head, choices, counts) => ({
+      ...head,
+      object: "chat.completion",
+      choices: choices.map(({ index, text, tokens, finish }) => ({
+        index,
+        message: { role: "assistant", content: text, refusal: null },
+        logprobs: logprobs(tokens),
+        finish_reason: finish,
+      })),
+      usage: usageOf(counts),
+    }),
+    opening: (head, index) =>
+      chunk(head, [
+        { index, delta: { role: "assistant", content: "" }, logprobs: null, finish_reason: null },
+      ]),
+    chunk: (head, { index, text, tokens, finish }) =>
+      chunk(head, [
+        {
+          index,
+          delta: text === "" && tokens.length === 0 ? {} : { content: text },
+          logprobs: tokens.length === 0 ? null : logprobs(tokens),
+          finish_reason: finish,
+        },
+      ]),
+    closing: (head, counts) => ({ ...chunk(head, []), usage: usageOf(counts) }),
+  };
+}
+
+function chatLogprob({ token, top }: TokenLogprobs): object {
+  return { ...tokenOf(token), top_logprobs: top.map(tokenOf) };
+}
+
+function tokenOf({ text, logprob, bytes }: ShownToken): object {
+  return { token: text, logprob: finite(logprob), bytes };
+}
+
+/** JSON has no −∞: OpenAI writes −9999 for it. */
+function finite(logprob: number): number {
+  return Number.isFinite(logprob) ? logprob : -9999;
+}
+
+/** The form of /v1/completions. Each answer's `text_offset` counts from its own beginning. */
+export function completionForm(options: FormOptions): ReplyForm {
+  const offsets = new Map<number, number>();
+  const choice = ({ index, text, tokens, finish }: AnswerPiece) => {
+    const start = offsets.get(index) ?? 0;
+    offsets.set(index, start + text.length);
+    const logprobs = options.logprobs ? plainLogprobs(tokens, start) : null;
+    return { index, text, logprobs, finish_reason: finish };
+  };
+  const base = (head: ReplyHead) => ({ ...head, object: "text_completion" });
+  return {
+    whole: (head, choices, counts) => ({
+      ...base(head),
+      choices: choices.map(choice),
+      usage: usageOf(counts),
+    }),
+    opening: () => null,
+    chunk: (head, piece) => ({
+      ...base(head),
+      choices: [choice(piece)],
+      ...(options.usage ? { usage: null } : {}),
+    }),
+    closing: (head, counts) => ({ ...base(head), choices: [], usage: usageOf(counts) }),
+  };
+}
+
+function plainLogprobs(tokens: readonly TokenLogprobs[], start: number): object {
+  let offset = start;
+  return {
+    tokens: tokens.map(({ token }) => token.text),
+    token_logprobs: tokens.map(({ token }) => finite(token.logprob)),
+    // of tokens that look alike the likeliest stays, and the token itself before all
+    top_logprobs: tokens.map(({ token, top }) =>
+      Object.fromEntries([...[...top].reverse(), token].map(({ text, logprob }) => [text, finite(logprob)])),
+    ),
+    text_offset: tokens.map(({ token }) => {
+      const at = offset;
+      offset += token.text.length;
+      return at;
+    }),
+  };
+}
+
+/** The pieces of each choice joined, in the order of their indices. */
+export function joinPieces(pieces: readonly AnswerPiece[], count: number): AnswerPiece[] {
+  const choices = Array.from(
+    { length: count },
+    (_, index): AnswerPiece => ({ index, text: "", tokens: [], finish: null }),
+  );
+  for (const { index, text, tokens, finish } of pieces) {
+    const choice = choices[index];
+    if (choice === undefined) throw new Error(`answer ${index} of ${count}`);
+    choice.text += text;
+    choice.tokens.push(...tokens);
+    choice.finish = finish ?? choice.finish;
+  }
+  return choices;
+}

@@ -1,0 +1,173 @@
+/** What /v1/chat/completions and /v1/completions take, field by field (tables). */
+import { z } from "zod";
+import {
+  type Field,
+  type FieldTable,
+  flagField,
+  nameField,
+  numberField,
+  type UnservedField,
+  wholeField,
+} from "./request-fields.ts";
+
+/** Bounds of what one request may ask for. */
+export interface RequestLimits {
+  /** Answers to a request: `n`, times the prompts of /v1/completions. */
+  maxAnswers: number;
+  /** Longest answer, in tokens. */
+  maxNewTokens: number;
+}
+
+/** The bounds unless others are given. */
+export const REQUEST_LIMITS: Readonly<RequestLimits> = { maxAnswers: 8, maxNewTokens: 2048 };
+
+/** What both routes take. Names as in OpenAI's API; `top_k`, `min_p` and `repetition_penalty` as in transformers. */
+export interface SamplingFields {
+  model: string;
+  stream?: boolean;
+  stream_options?: { include_usage?: boolean | undefined };
+  n?: number;
+  max_tokens?: number;
+  temperature?: number;
+  top_p?: number;
+  top_k?: number;
+  min_p?: number;
+  repetition_penalty?: number;
+  stop?: string | string[];
+  seed?: number;
+}
+
+/** What /v1/chat/completions takes. */
+export interface ChatFields extends SamplingFields {
+  messages: unknown[];
+  max_completion_tokens?: number;
+  logprobs?: boolean;
+  top_logprobs?: number;
+  /** Variables of the chat template, such as `enable_thinking`. */
+  chat_template_kwargs?: Record<string, unknown>;
+}
+
+/** What /v1/completions takes. */
+export interface CompletionFields extends SamplingFields {
+  prompt: string | string[] | number[] | number[][];
+  logprobs?: number;
+}
+
+const maxMessages = 1000;
+const maxStops = 4;
+const maxStopLength = 200;
+
+const ignored = ["user", "metadata", "safety_identifier", "prompt_cache_key", "prompt_cache_retention"];
+
+const messagePart = z.object({ type: z.literal("text"), text: z.string() });
+const message = z.object({
+  role: z.enum(["system", "developer", "user", "assistant", "tool"]),
+  content: z.union([z.string(), z.array(messagePart).min(1)]),
+});
+
+const stopText = z.string().min(1).max(maxStopLength);
+const tokens = z.array(z.int().min(0)).min(1);
+
+function sampling(limits: RequestLimits): FieldTable<SamplingFields>["served"] {
+  return {
+    model: nameField,
+    stream: flagField,
+    stream_options: {
+      schema: z.object({ include_usage: z.boolean().optional() }),
+      expected: `an object like {"include_usage": true}`,
+    },
+    n: wholeField(1, limits.maxAnswers),
+    max_tokens: wholeField(1, limits.maxNewTokens),
+    temperature: numberField(0, 2),
+    top_p: { schema: z.number().gt(0).max(1), expected: "a number above 0 and at most 1" },
+    top_k: { schema: z.int().min(-1), expected: "a whole number; 0 or -1 for all tokens" },
+    min_p: numberField(0, 1),
+    repetition_penalty: { schema: z.number().gt(0).max(10), expected: "a number above 0 and at most 10" },
+    stop: {
+      schema: z.union([stopText, z.array(stopText).max(maxStops)]),
+      expected: `a string or a list of at most ${maxStops}, each of 1 to ${maxStopLength} characters`,
+    },
+    seed: { schema: z.int(), expected: "a whole number" },
+  };
+}
+
+const isNumber = (wanted: number) => (value: unknown) => value === wanted;
+const isEmpty = (value: unknown) =>
+  typeof value === "object" && value !== null && Object.keys(value).length === 0;
+const oneOf =
+  (...words: unknown[]) =>
+  (value: unknown) =>
+    words.includes(value);
+const never = () => false;
+
+const toolless = "Answers are text here: leave tools out, or describe them in a message.";
+
+const unservedSampling: Record<string, UnservedField> = {
+  frequency_penalty: { neutral: isNumber(0), instead: "Use repetition_penalty, or set it to 0." },
+  presence_penalty: { neutral: isNumber(0), instead: "Use repetition_penalty, or set it to 0." },
+  logit_bias: { neutral: isEmpty, instead: "Leave it out." },
+};
+
+const unservedChat: Record<string, UnservedField> = {
+  ...unservedSampling,
+  tools: { neutral: isEmpty, instead: toolless },
+  tool_choice: { neutral: oneOf("none", "auto"), instead: toolless },
+  functions: { neutral: isEmpty, instead: toolless },
+  function_call: { neutral: oneOf("none", "auto"), instead: toolless },
+  response_format: {
+    neutral: (value) => (value as { type?: unknown } | undefined)?.type === "text",
+    instead: `Ask for the format in a message, or set it to {"type": "text"}.`,
+  },
+  modalities: {
+    neutral: (value) => JSON.stringify(value) === '["text"]',
+    instead: `Answers are text: set it to ["text"].`,
+  },
+  audio: { neutral: never, instead: "Answers are text: leave it out." },
+  prediction: { neutral: never, instead: "Leave it out." },
+  reasoning_effort: { neutral: never, instead: `Use chat_template_kwargs, e.g. {"enable_thinking": false}.` },
+  verbosity: { neutral: oneOf("medium"), instead: "Leave it out." },
+  web_search_options: { neutral: never, instead: "Leave it out." },
+  service_tier: { neutral: oneOf("auto", "default"), instead: "Leave it out." },
+  store: { neutral: oneOf(false), instead: "Answers are not stored: leave it out." },
+};
+
+const unservedCompletions: Record<string, UnservedField> = {
+  ...unservedSampling,
+  best_of: { neutral: isNumber(1), instead: "Ask for n answers with logprobs and choose among them." },
+  echo: { neutral: oneOf(false), instead: "Put the prompt in front of the answer yourself." },
+  suffix: { neutral: oneOf(""), instead: "Leave it out." },
+};
+
+/** The fields of /v1/chat/completions. */
+export function chatTable(limits: RequestLimits): FieldTable<ChatFields> {
+  const served: FieldTable<ChatFields>["served"] = {
+    ...sampling(limits),
+    messages: {
+      schema: z.array(z.looseObject(message.shape)).min(1).max(maxMessages),
+      expected: `1 to ${maxMessages} messages like {"role": "user", "content": "..."} with text content`,
+    },
+    max_completion_tokens: wholeField(1, limits.maxNewTokens),
+    logprobs: flagField,
+    top_logprobs: wholeField(0, 20),
+    chat_template_kwargs: { schema: z.record(z.string(), z.unknown()), expected: "an object" },
+  };
+  return { served, unserved: unservedChat, ignored: [...ignored, "parallel_tool_calls"] };
+}
+
+/** The fields of /v1/completions. */
+export function completionTable(limits: RequestLimits): FieldTable<CompletionFields> {
+  const prompt: Field<CompletionFields["prompt"]> = {
+    schema: z.union([
+      z.string(),
+      tokens,
+      z.array(z.string()).min(1).max(limits.maxAnswers),
+      z.array(tokens).min(1).max(limits.maxAnswers),
+    ]),
+    expected: `a string, a list of token ids, or a list of at most ${limits.maxAnswers} of either`,
+  };
+  return {
+    served: { ...sampling(limits), prompt, logprobs: wholeField(0, 20) },
+    unserved: unservedCompletions,
+    ignored,
+  };
+}

@@ -1,0 +1,86 @@
+/** The metrics of `preftune serve`, by name. */
+import type { TokenClock } from "./answering.ts";
+import type { EngineReport } from "./engine-messages.ts";
+import type { EngineView } from "./engine-process.ts";
+import { MetricsRegistry } from "./metrics.ts";
+import type { RequestRecord } from "./request-record.ts";
+
+/** What the server counts. */
+export interface ServerMetrics {
+  clock: TokenClock;
+  /** A request is over. */
+  finished(record: RequestRecord): void;
+  text(): string;
+}
+
+const secondsBounds = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
+const tokenBounds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1];
+
+/** Names and meanings. */
+export const SERVER_METRICS = {
+  preftune_http_requests_total: "HTTP requests by route, method and status.",
+  preftune_errors_total:
+    "Errors told to clients by code, those inside a stream and clients that left included.",
+  preftune_prompt_tokens_total: "Tokens of prompts that were answered.",
+  preftune_completion_tokens_total: "Tokens drawn for answers.",
+  preftune_time_to_first_token_seconds: "From a request's arrival to the first token of its answers.",
+  preftune_time_per_output_token_seconds: "Between two tokens of an answer.",
+  preftune_request_duration_seconds: "From a completion request's arrival to the end of its reply.",
+  preftune_answers_running: "Answers that the engine is computing.",
+  preftune_requests_waiting: "Prompts that wait in the engine.",
+  preftune_cache_used_bytes: "Memory of keys and values in use.",
+  preftune_engine_up: "1 while the engine can answer.",
+  preftune_engine_restarts_total: "Engine processes started after another had ended.",
+  preftune_engine_resident_memory_bytes: "Resident memory of the engine process.",
+  process_resident_memory_bytes: "Resident memory of the HTTP process.",
+} as const;
+
+type Name = keyof typeof SERVER_METRICS;
+
+/** The metrics of a server with `engine`. */
+export function serverMetrics(engine: EngineView): ServerMetrics {
+  const registry = new MetricsRegistry();
+  const counter = (name: Name) => registry.counter(name, SERVER_METRICS[name]);
+  const histogram = (name: Name, bounds: readonly number[]) =>
+    registry.histogram(name, SERVER_METRICS[name], bounds);
+  const requests = counter("preftune_http_requests_total");
+  const errors = counter("preftune_errors_total");
+  const prompt = counter("preftune_prompt_tokens_total");
+  const completion = counter("preftune_completion_tokens_total");
+  const first = histogram("preftune_time_to_first_token_seconds", secondsBounds);
+  const next = histogram("preftune_time_per_output_token_seconds", tokenBounds);
+  const duration = histogram("preftune_request_duration_seconds", secondsBounds);
+  addEngineMetrics(registry, engine);
+  prompt.add({}, 0);
+  completion.add({}, 0);
+  return {
+    clock: { firstToken: first.observe, nextToken: next.observe },
+    finished: ({ route, method, status, error, counts, durationMs }) => {
+      requests.add({ route, method, status: String(status) });
+      if (error !== null) errors.add({ code: error });
+      if (counts === null) return;
+      prompt.add({}, counts.promptTokens);
+      completion.add({}, counts.completionTokens);
+      duration.observe(durationMs / 1000);
+    },
+    text: () => registry.text(),
+  };
+}
+
+/** What is asked of the engine, or of this process, whenever metrics are read. */
+function addEngineMetrics(registry: MetricsRegistry, engine: EngineView): void {
+  const gauge = (name: Name, read: () => number | null) => registry.gauge(name, SERVER_METRICS[name], read);
+  const reported = (name: Name, read: (report: EngineReport) => number) =>
+    gauge(name, () => (engine.report === null ? null : read(engine.report)));
+  reported("preftune_answers_running", ({ stats }) => stats.running);
+  reported("preftune_requests_waiting", ({ stats }) => stats.waiting);
+  reported("preftune_cache_used_bytes", ({ stats }) => stats.cacheBytesUsed);
+  reported("preftune_engine_resident_memory_bytes", ({ residentBytes }) => residentBytes);
+  gauge("preftune_engine_up", () => (engine.state === "ready" ? 1 : 0));
+  registry.counterOf(
+    "preftune_engine_restarts_total",
+    SERVER_METRICS.preftune_engine_restarts_total,
+    () => engine.restarts,
+  );
+  gauge("process_resident_memory_bytes", () => process.memoryUsage.rss());
+}

@@ -1,0 +1,99 @@
+/** The HTTP server around the application: where it listens, its time-outs, and how it stops. */
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { getRequestListener } from "@hono/node-server";
+import { ConfigError, messageOf } from "../base/errors.ts";
+import { ApiError } from "./api-error.ts";
+
+/** Where and how to listen. */
+export interface ListenOptions {
+  host: string;
+  /** 0: any that is free. */
+  port: number;
+  timeouts?: RequestTimeouts;
+}
+
+/** Time for a client to send what it has to say, in ms. */
+export interface RequestTimeouts {
+  /** All headers of a request; default 10 s. */
+  headers: number;
+  /** A whole request; default 30 s. */
+  request: number;
+}
+
+/** A server that listens. */
+export interface Listening {
+  /** http://host:port */
+  url: string;
+  /** Takes no more connections; resolves when those that are left have ended, by force after `graceMs`. */
+  close(graceMs: number): Promise<void>;
+}
+
+const defaultTimeouts: RequestTimeouts = { headers: 10_000, request: 30_000 };
+const maxConnections = 1024;
+
+/**
+ * Listens and answers with `fetch`.
+ *
+ * @throws {ConfigError} if the address cannot be had
+ */
+export async function listen(
+  fetch: (request: Request) => Response | Promise<Response>,
+  { host, port, timeouts = defaultTimeouts }: ListenOptions,
+): Promise<Listening> {
+  // what reaches this is wrong before there is a request: a missing Host header, a path that is none
+  const errorHandler = (error: unknown) => {
+    const told = new ApiError("notJson", `Expected an HTTP request that can be read: ${messageOf(error)}.`);
+    return Response.json(told.body, { status: told.status });
+  };
+  const server = createServer(
+    {
+      headersTimeout: timeouts.headers,
+      requestTimeout: timeouts.request,
+      connectionsCheckingInterval: timeouts.headers / 4,
+      // a client whose machine vanished is noticed by the connection, not by its silence
+      keepAlive: true,
+      keepAliveInitialDelay: 30_000,
+    },
+    getRequestListener(fetch, { errorHandler }),
+  );
+  server.maxConnections = maxConnections;
+  await bind(server, host, port);
+  const { address, port: actual, family } = server.address() as AddressInfo;
+  return {
+    url: `http://${family === "IPv6" ? `[${address}]` : address}:${actual}`,
+    close: (graceMs) => closeServer(server, graceMs),
+  };
+}
+
+function bind(server: Server, host: string, port: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const refuse = (error: NodeJS.ErrnoException) => {
+      const why: Record<string, string> = {
+        EADDRINUSE: "another program listens there. Give another --port, or 0 for any that is free",
+        EACCES: "this user may not listen there. Give a --port above 1023",
+        EADDRNOTAVAIL: "this machine has no such address. Give another --host",
+        ENOTFOUND: "this name has no address. Give another --host",
+      };
+      reject(
+        new ConfigError(`${host}:${port}: ${why[error.code ?? ""] ?? error.message}.`, { cause: error }),
+      );
+    };
+    server.once("error", refuse);
+    server.listen(port, host, () => {
+      server.off("error", refuse);
+      resolve();
+    });
+  });
+}
+
+function closeServer(server: Server, graceMs: number): Promise<void> {
+  return new Promise((resolve) => {
+    const force = setTimeout(() => server.closeAllConnections(), graceMs);
+    server.close(() => {
+      clearTimeout(force);
+      resolve();
+    });
+    server.closeIdleConnections();
+  });
+}

@@ -1,0 +1,143 @@
+/** Likelihood against margin: presets, baselines and a search over SLIME's values. Which are dominated, and which has both? */
+import { Random } from "../../base/random.ts";
+import type { Values } from "../cell.ts";
+import type { Condition, Measured, Section, StudyDefinition } from "../definition.ts";
+import { estimate, estimateDifference } from "../figures.ts";
+import type { Budget } from "../ground.ts";
+import { intervalText, numberText } from "../interval-text.ts";
+import type { MeasuredCondition } from "../measured.ts";
+import { drawValue, SLIME_RANGES } from "../ranges.ts";
+
+/** The study. */
+export const frontier: StudyDefinition = {
+  title: "Frontier: likelihood of the chosen answer against the margin",
+  question:
+    "Every preset, the baselines, and a random search over SLIME's seven values, by how much the chosen answer gained and how much the margin grew on held-out pairs. Which are dominated, does any have both, and which preset deserves to be the default?",
+  figures: ["chosen_change", "margin_change", "accuracy", "distinct_2", "ended_properly", "chosen_down"],
+  referenceOf: (name) => (name === "SLIME script" || name.startsWith("search") ? null : "SLIME script"),
+  evaluations: "few",
+  needsAnswers: true,
+  seeds: { quick: 2, full: 5 },
+  conditions,
+  sections: (measured) => [frontierSection(measured)],
+};
+
+const searched: Record<Budget, number> = { quick: 12, full: 40 };
+
+function conditions({ budget }: { budget: Budget }): Condition[] {
+  const random = new Random(1);
+  return [
+    ...["script", "config", "paper", "reference-compat"].map((preset) => ({
+      name: `SLIME ${preset}`,
+      changes: { objective: "slime", preset },
+    })),
+    { name: "DPO", changes: { objective: "dpo" } },
+    { name: "SimPO, its authors' values", changes: { objective: "simpo", preset: "authors" } },
+    { name: "SimPO, the SLIME paper's values", changes: { objective: "simpo", preset: "slime-paper" } },
+    ...Array.from({ length: searched[budget] }, (_, i) => ({
+      name: `search ${i + 1}`,
+      changes: { objective: "slime", preset: "script", ...drawn(random) },
+    })),
+  ];
+}
+
+function drawn(random: Random): Values {
+  return Object.fromEntries(
+    Object.entries(SLIME_RANGES).map(([key, range]) => [key, drawValue(range, random.next())]),
+  );
+}
+
+/** How a condition stands among the others. */
+interface Standing {
+  one: MeasuredCondition;
+  /** Better by both figures, each difference beyond its interval. */
+  dominatedBy: string | null;
+  /** Better by both figures as they were measured. */
+  aheadOf: string | null;
+  hasBoth: boolean;
+}
+
+function standingOf(one: MeasuredCondition, all: readonly MeasuredCondition[]): Standing {
+  let dominatedBy: string | null = null;
+  let ahead: string | null = null;
+  for (const other of all) {
+    if (other === one) continue;
+    const chosen = estimateDifference(other, one, "chosen_change");
+    const margin = estimateDifference(other, one, "margin_change");
+    if (chosen.value > 0 && margin.value > 0) ahead ??= other.name;
+    if (chosen.low > 0 && margin.low > 0) dominatedBy ??= other.name;
+  }
+  const hasBoth = estimate(one, "chosen_change").low > 0 && estimate(one, "margin_change").low > 0;
+  return { one, dominatedBy, aheadOf: ahead, hasBoth };
+}
+
+function frontierSection(measured: Measured): Section {
+  const all = [...measured.values()].filter(({ runs }) => runs.length > 0);
+  const standings = all.map((one) => standingOf(one, all));
+  const points = all.map((one, i) => ({
+    name: one.name,
+    mark: String(i + 1),
+    colour: one.name.startsWith("search") ? 6 : one.name.startsWith("SLIME") ? 1 : one.name === "DPO" ? 2 : 3,
+    x: estimate(one, "margin_change"),
+    y: estimate(one, "chosen_change"),
+  }));
+  return {
+    title: "The frontier",
+    note: "Numbers are those of the table. Up and right is better. Blue: SLIME's presets; grey: searched values; orange: DPO; green: SimPO.",
+    scatters: [
+      {
+        title: "Change of the chosen likelihood against change of the margin",
+        xLabel: "change of the margin, nats per token",
+        yLabel: "change of chosen, nats per token",
+        points,
+      },
+    ],
+    tables: [
+      {
+        columns: [
+          "",
+          "number",
+          "beaten by both figures, beyond noise, by",
+          "as measured, by",
+          "gains both",
+          "its values",
+        ],
+        rows: standings.map(({ one, dominatedBy, aheadOf, hasBoth }, i) => [
+          one.name,
+          String(i + 1),
+          dominatedBy ?? "none",
+          aheadOf ?? "none",
+          hasBoth ? "yes" : "no",
+          valuesText(one),
+        ]),
+      },
+    ],
+    said: sentences(standings),
+  };
+}
+
+function valuesText({ runs, name }: MeasuredCondition): string {
+  if (!name.startsWith("search")) return "as named";
+  return Object.entries(runs[0]?.cell.changes ?? {})
+    .flatMap(([key, value]) => (typeof value === "number" ? [`${key} ${Number(value.toPrecision(3))}`] : []))
+    .join(", ");
+}
+
+function sentences(standings: readonly Standing[]): string[] {
+  const named = standings.filter(({ one }) => !one.name.startsWith("search"));
+  const both = named.filter(({ hasBoth }) => hasBoth);
+  const free = named.filter(({ dominatedBy }) => dominatedBy === null);
+  const count = standings.filter(({ hasBoth }) => hasBoth).length;
+  const list = (some: readonly Standing[]): string => some.map(({ one }) => one.name).join("; ") || "none";
+  const best = both.toSorted(
+    (a, b) => estimate(b.one, "margin_change").value - estimate(a.one, "margin_change").value,
+  )[0];
+  const bestText =
+    best === undefined
+      ? ""
+      : ` Of those that gain both, ${best.one.name} has the largest margin: ${intervalText(estimate(best.one, "margin_change"), "nats/token")}, chosen ${intervalText(estimate(best.one, "chosen_change"), "nats/token")}.`;
+  return [
+    `Not dominated beyond noise among presets and baselines: ${list(free)}.`,
+    `Chosen likelihood and margin both grew beyond noise with: ${list(both)}; and in ${numberText(count - both.length, 0)} of ${standings.length - named.length} searched settings.${bestText}`,
+  ];
+}

@@ -1,0 +1,116 @@
+/** Figures of a condition, or of the difference between two, with their intervals. */
+import { type BootstrapOptions, bootstrap, type Interval } from "./bootstrap.ts";
+import { chiSquareQuantile } from "./normal.ts";
+
+/** A value for each seed (row) and held-out pair (column); the same pairs in each row. NaN where there is none. */
+export type PairTable = readonly Float64Array[];
+
+/** Options of {@link meanInterval}. */
+export interface MeanOptions extends BootstrapOptions {
+  /** The values are 0 or 1. Where all are alike no resample differs: the interval is then Clopper and Pearson's. */
+  isShare?: boolean;
+}
+
+/** The mean over all seeds and pairs. */
+export function meanInterval(table: PairTable, options: MeanOptions = {}): Interval {
+  const size = sizeOf(table);
+  const interval = bootstrap(({ seeds, pairs }) => weightedMean(table, seeds, pairs), size, options);
+  const { value, low, high } = interval;
+  if (options.isShare !== true || low !== high || (value !== 0 && value !== 1)) return interval;
+  // pairs alone are independent: seeds that agree on all of them add no more of them
+  const reach = 1 - (1 - (options.level ?? 0.95)) ** (1 / size.pairs);
+  return value === 0 ? { ...interval, high: reach } : { ...interval, low: 1 - reach };
+}
+
+/** The mean of `one` less that of `other`, pair by pair and seed by seed: both must have been measured on the same. */
+export function differenceInterval(
+  one: PairTable,
+  other: PairTable,
+  options: BootstrapOptions = {},
+): Interval {
+  const difference = one.map((row, s) => row.map((x, i) => x - (other[s]?.[i] ?? Number.NaN)));
+  return meanInterval(difference, options);
+}
+
+/**
+ * A quantile over all values of all pairs: of the log-probs of rejected tokens, say. Pairs are drawn with all they have.
+ *
+ * @param values - by seed, by pair
+ */
+export function quantileInterval(
+  values: readonly (readonly ArrayLike<number>[])[],
+  p: number,
+  options: BootstrapOptions = {},
+): Interval {
+  const size = { seeds: values.length, pairs: values[0]?.length ?? 0 };
+  const all = values.flatMap((pairs, seed) =>
+    pairs.flatMap((own, pair) => Array.from(own, (value) => ({ value, seed, pair }))),
+  );
+  all.sort((a, b) => a.value - b.value);
+  return bootstrap(({ seeds, pairs }) => weightedQuantile(all, p, { seeds, pairs }), size, options);
+}
+
+/**
+ * The standard deviation between seeds, with the interval of normal theory: s √((n − 1)/χ²).
+ *
+ * @param means - one for each seed
+ * @param pairs - how many pairs each is a mean of, to be told
+ */
+export function spreadInterval(means: readonly number[], pairs: number, level: number = 0.95): Interval {
+  const n = means.length;
+  const mean = means.reduce((a, b) => a + b, 0) / n;
+  const squares = means.reduce((sum, x) => sum + (x - mean) ** 2, 0);
+  const known = { seeds: n, pairs };
+  if (n < 2) return { value: Number.NaN, low: Number.NaN, high: Number.NaN, ...known };
+  const at = (p: number): number => Math.sqrt(squares / chiSquareQuantile(p, n - 1));
+  return {
+    value: Math.sqrt(squares / (n - 1)),
+    low: at((1 + level) / 2),
+    high: at((1 - level) / 2),
+    ...known,
+  };
+}
+
+function sizeOf(table: PairTable): { seeds: number; pairs: number } {
+  return { seeds: table.length, pairs: table[0]?.length ?? 0 };
+}
+
+function weightedMean(table: PairTable, seeds: Float64Array, pairs: Float64Array): number {
+  let sum = 0;
+  let weight = 0;
+  for (let s = 0; s < table.length; s++) {
+    const row = table[s] as Float64Array;
+    const ofSeed = seeds[s] as number;
+    if (ofSeed === 0) continue;
+    for (let i = 0; i < row.length; i++) {
+      const value = row[i] as number;
+      const w = ofSeed * (pairs[i] as number);
+      if (w === 0 || Number.isNaN(value)) continue;
+      sum += w * value;
+      weight += w;
+    }
+  }
+  return sum / weight;
+}
+
+interface Placed {
+  value: number;
+  seed: number;
+  pair: number;
+}
+
+/** The least value at or below which a share `p` of the weight lies. */
+function weightedQuantile(
+  sorted: readonly Placed[],
+  p: number,
+  { seeds, pairs }: { seeds: Float64Array; pairs: Float64Array },
+): number {
+  let total = 0;
+  for (const { seed, pair } of sorted) total += (seeds[seed] as number) * (pairs[pair] as number);
+  let below = 0;
+  for (const { value, seed, pair } of sorted) {
+    below += (seeds[seed] as number) * (pairs[pair] as number);
+    if (below > 0 && below >= p * total) return value;
+  }
+  return Number.NaN;
+}

@@ -1,0 +1,233 @@
+/** The figures of studies, each a value for every held-out pair (or watched prompt) and seed, so that runs are compared pair by pair. */
+import { diversityOf } from "../evaluate/diversity.ts";
+import type { EvaluationRecord } from "../runs/evaluation-records.ts";
+import type { Interval } from "./bootstrap.ts";
+import type { HeldOutPair } from "./cell.ts";
+import { differenceInterval, meanInterval, type PairTable, quantileInterval } from "./estimates.ts";
+import type { MeasuredCondition, MeasuredRun } from "./measured.ts";
+
+/** How a figure is written: nats per token, nats, or a share of pairs or answers. */
+export type FigureUnit = "nats/token" | "nats" | "share";
+
+/** A figure of one run, by pair. */
+export interface Figure {
+  /** Heading of a column. */
+  title: string;
+  unit: FigureUnit;
+  /** Which way is better, where one is. */
+  better: "more" | "less" | null;
+  /** A value for each held-out pair or watched prompt. */
+  perPair(run: MeasuredRun): Float64Array;
+}
+
+type Means = { chosen: number; rejected: number };
+
+function ofPairs(value: (before: Means, after: Means) => number): Figure["perPair"] {
+  return ({ before, after }) =>
+    Float64Array.from(after, (pair, i) => value(meansOf(before[i] as HeldOutPair), meansOf(pair)));
+}
+
+/** Figures of the answers that the run's watch sampled at its last evaluation. */
+function ofAnswers(
+  figure: "distinct_2" | "repetition" | "ended_properly" | "malformed" | "self_bleu",
+): Figure["perPair"] {
+  return ({ evaluations }) => {
+    const samples = evaluations.findLast((record) => record.samples.length > 0)?.samples ?? [];
+    const { perPrompt } = diversityOf(samples, "words");
+    const scale = figure === "self_bleu" ? 0.01 : 1;
+    return Float64Array.from(perPrompt, (prompt) => scale * prompt.figures[figure]);
+  };
+}
+
+/** Name of a figure. */
+export type FigureName =
+  | "accuracy"
+  | "chosen_change"
+  | "rejected_change"
+  | "margin_change"
+  | "margin"
+  | "chosen_down"
+  | "both_down"
+  | "preference_loss"
+  | "distinct_2"
+  | "self_bleu"
+  | "repetition"
+  | "ended_properly"
+  | "malformed";
+
+/** All figures by name. */
+export const FIGURES: Readonly<Record<FigureName, Figure>> = {
+  accuracy: {
+    title: "held-out accuracy",
+    unit: "share",
+    better: "more",
+    perPair: ofPairs((_, now) => Number(now.chosen > now.rejected)),
+  },
+  chosen_change: {
+    title: "change of chosen",
+    unit: "nats/token",
+    better: "more",
+    perPair: ofPairs((then, now) => now.chosen - then.chosen),
+  },
+  rejected_change: {
+    title: "change of rejected",
+    unit: "nats/token",
+    better: null,
+    perPair: ofPairs((then, now) => now.rejected - then.rejected),
+  },
+  margin_change: {
+    title: "change of the margin",
+    unit: "nats/token",
+    better: "more",
+    perPair: ofPairs((then, now) => now.chosen - now.rejected - (then.chosen - then.rejected)),
+  },
+  margin: {
+    title: "margin at the end",
+    unit: "nats/token",
+    better: "more",
+    perPair: ofPairs((_, now) => now.chosen - now.rejected),
+  },
+  chosen_down: {
+    title: "chosen below its start",
+    unit: "share",
+    better: "less",
+    perPair: ofPairs((then, now) => Number(now.chosen < then.chosen)),
+  },
+  both_down: {
+    title: "both below their start",
+    unit: "share",
+    better: "less",
+    perPair: ofPairs((then, now) => Number(now.chosen < then.chosen && now.rejected < then.rejected)),
+  },
+  preference_loss: {
+    title: "−log σ(Δ)",
+    unit: "nats",
+    better: "less",
+    perPair: ofPairs((_, now) => Math.log1p(Math.exp(now.rejected - now.chosen))),
+  },
+  distinct_2: {
+    title: "distinct-2 of answers",
+    unit: "share",
+    better: "more",
+    perPair: ofAnswers("distinct_2"),
+  },
+  self_bleu: {
+    title: "self-BLEU of answers",
+    unit: "share",
+    better: "less",
+    perPair: ofAnswers("self_bleu"),
+  },
+  repetition: {
+    title: "repeated runs of four",
+    unit: "share",
+    better: "less",
+    perPair: ofAnswers("repetition"),
+  },
+  ended_properly: {
+    title: "ended properly",
+    unit: "share",
+    better: "more",
+    perPair: ofAnswers("ended_properly"),
+  },
+  malformed: { title: "malformed Markdown", unit: "share", better: "less", perPair: ofAnswers("malformed") },
+};
+
+/** Share of pairs that "the longer answer is the better one" gets right; equal lengths count one half. */
+export function lengthAccuracy({ after }: MeasuredRun): Interval {
+  const right = Float64Array.from(after, ({ chosen, rejected }) =>
+    chosen.length === rejected.length ? 0.5 : Number(chosen.length > rejected.length),
+  );
+  return meanInterval([right]);
+}
+
+const rows: WeakMap<MeasuredRun, Map<FigureName, Float64Array>> = new WeakMap();
+const estimates: WeakMap<MeasuredCondition, Map<FigureName, Interval>> = new WeakMap();
+
+/** The figure by seed and pair. */
+export function tableOf(runs: readonly MeasuredRun[], name: FigureName): PairTable {
+  return runs.map((run) => kept(rows, run, name, () => FIGURES[name].perPair(run)));
+}
+
+/** What `compute` gives, remembered: tables and charts ask for the same figures many times. */
+function kept<K extends object, V>(
+  memory: WeakMap<K, Map<FigureName, V>>,
+  ...[key, name, compute]: [K, FigureName, () => V]
+): V {
+  const known = memory.get(key) ?? new Map<FigureName, V>();
+  memory.set(key, known);
+  const value = known.get(name) ?? compute();
+  known.set(name, value);
+  return value;
+}
+
+/** The figure of a condition. */
+export function estimate(one: MeasuredCondition, name: FigureName): Interval {
+  const isShare = FIGURES[name].unit === "share";
+  return kept(estimates, one, name, () => meanInterval(tableOf(one.runs, name), { isShare }));
+}
+
+/** How much the figure is above that of `other`, over the seeds that both have. */
+export function estimateDifference(
+  one: MeasuredCondition,
+  other: MeasuredCondition,
+  name: FigureName,
+): Interval {
+  const pairs = one.runs.flatMap((run) => {
+    const twin = other.runs.find(({ cell }) => cell.seed === run.cell.seed);
+    return twin === undefined ? [] : [[run, twin] as const];
+  });
+  return differenceInterval(
+    tableOf(
+      pairs.map(([run]) => run),
+      name,
+    ),
+    tableOf(
+      pairs.map(([, twin]) => twin),
+      name,
+    ),
+  );
+}
+
+/** A quantile of the rejected answers' token log-probs at the end, nats. */
+export function rejectedQuantile({ runs }: MeasuredCondition, p: number): Interval {
+  return quantileInterval(
+    runs.map(({ after }) => after.map(({ rejected }) => rejected)),
+    p,
+    { draws: 300 },
+  );
+}
+
+/** A point of a course over training. */
+export interface CoursePoint {
+  step: number;
+  interval: Interval;
+}
+
+/**
+ * How the pairs' answers had moved at each evaluation that all runs of the condition made.
+ *
+ * @param value - from the changes of one pair's chosen and rejected answer, nats per token
+ */
+export function courseOf(
+  { runs }: MeasuredCondition,
+  value: (chosen: number, rejected: number) => number,
+  isShare: boolean,
+): CoursePoint[] {
+  const [first] = runs;
+  if (first === undefined) return [];
+  return first.evaluations.flatMap(({ global_step: step }) => {
+    const records = runs.map(({ evaluations }) => evaluations.find((one) => one.global_step === step));
+    if (!records.every((record): record is EvaluationRecord => (record?.pair_changes.length ?? 0) > 0))
+      return [];
+    const table = records.map(({ pair_changes: pairs }) => Float64Array.from(pairs, ([c, r]) => value(c, r)));
+    return [{ step, interval: meanInterval(table, { isShare, draws: 300 }) }];
+  });
+}
+
+function meansOf({ chosen, rejected }: HeldOutPair): Means {
+  return { chosen: mean(chosen), rejected: mean(rejected) };
+}
+
+function mean(values: readonly number[]): number {
+  return values.reduce((a, b) => a + b, 0) / values.length;
+}

@@ -1,0 +1,206 @@
+/**
+ * A grid of training runs in one folder. Each run is a directory as `preftune train` makes it; a finished one is known by
+ * its mark and kept, a failed one is tried again at the next start, and what fails does not stop the others.
+ */
+import { existsSync, mkdirSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { ConfigError, messageOf } from "../base/errors.ts";
+import { fileFailure } from "../base/file-io.ts";
+import { readJsonFile, sha256, sha256File } from "../base/files.ts";
+import { listCheckpoints } from "../runs/checkpoints.ts";
+import { stringifyNumbers } from "../runs/json-numbers.ts";
+import { formatDuration } from "../runs/number-text.ts";
+import type { ProgressStream } from "../runs/progress.ts";
+import { isRun, runPaths } from "../runs/run-directory.ts";
+import type { Cell, CellOutcome, GridPlaces, Values } from "./cell.ts";
+import type { RunTask } from "./run-cell.ts";
+import { runInProcess } from "./run-process.ts";
+
+/** How the grid is run. */
+export interface GridOptions {
+  /** Runs at a time. */
+  jobs: number;
+  out: ProgressStream;
+  /** Runs a task to its end. Default: in a process of its own. */
+  runTask?: (task: RunTask) => Promise<void>;
+}
+
+/** The layout of the folder `dir`. */
+export function gridPlaces(dir: string): GridPlaces {
+  return {
+    dir,
+    run: (id) => join(dir, "runs", id),
+    before: (cell) => join(dir, "before", `${digest(startValues(cell)).slice(0, 16)}.jsonl`),
+  };
+}
+
+/** A name that can stand in a path; with a part of a hash where the readable part could be another condition's too. */
+export function cellId(condition: string, seed: number): string {
+  const plain = condition
+    .toLowerCase()
+    .replace(/[^a-z0-9.]+/g, "-")
+    .replace(/^-+|-+$/g, "");
+  const isClear = plain.length <= 60 && !/[-−]\d/.test(condition);
+  return `${isClear ? plain : `${plain.slice(0, 50)}-${sha256(condition).slice(0, 8)}`}-s${seed}`;
+}
+
+/**
+ * Runs all cells that are not finished, and gives the outcome of each in the cells' order.
+ *
+ * @throws {ConfigError} if two cells have one name, or a directory holds a finished run with other values
+ */
+export async function runGrid(
+  cells: readonly Cell[],
+  places: GridPlaces,
+  { jobs, out, runTask = runInProcess }: GridOptions,
+): Promise<CellOutcome[]> {
+  const ids = new Set(cells.map(({ id }) => id));
+  if (ids.size < cells.length) throw new ConfigError("two runs of the grid have the same name");
+  const outcomes = new Map<string, CellOutcome>();
+  for (const cell of cells) if (isFinished(cell, places)) outcomes.set(cell.id, { cell, reason: null });
+  makeDirectory(join(places.dir, "runs"));
+  makeDirectory(join(places.dir, "before"));
+  const waiting = cells.filter(({ id }) => !outcomes.has(id));
+  const progress = new GridProgress(waiting.length, cells.length, out);
+  const worker = async (): Promise<void> => {
+    for (let cell = waiting.shift(); cell !== undefined; cell = waiting.shift()) {
+      const began = performance.now();
+      const reason = await reasonOf(taskOf(cell, places), runTask);
+      outcomes.set(cell.id, { cell, reason });
+      progress.done(cell, reason, (performance.now() - began) / 1000);
+    }
+  };
+  await Promise.all(Array.from({ length: Math.max(1, Math.min(jobs, waiting.length)) }, worker));
+  return cells.map((cell) => outcomes.get(cell.id) as CellOutcome);
+}
+
+/**
+ * Values as words of a command line: they then outrank a file's, and keys of the file that they make useless are no
+ * mistake of it.
+ */
+export function wordsOf(values: Values): [string, string][] {
+  return Object.entries(values).map(([key, value]) => [
+    key,
+    typeof value === "object" ? JSON.stringify(value) : String(value),
+  ]);
+}
+
+function taskOf(cell: Cell, places: GridPlaces): RunTask {
+  const dir = places.run(cell.id);
+  return {
+    config: {
+      ...(cell.file === null ? {} : { file: cell.file }),
+      values: {
+        ...cell.values,
+        seed: cell.seed,
+        output_dir: dir,
+        // a run that was cut off goes on where it has a checkpoint; without one it leaves nothing to go on from
+        ...(hasCheckpoint(dir) ? { resume_from_checkpoint: "latest" } : {}),
+      },
+      overrides: [...cell.words, ...wordsOf(cell.changes)],
+    },
+    dir,
+    before: places.before(cell),
+    mark: markPath(dir),
+    digest: cellDigest(cell),
+    measuresCoupling: cell.measuresCoupling,
+  };
+}
+
+/** Null, or why the run failed. */
+async function reasonOf(task: RunTask, runTask: (task: RunTask) => Promise<void>): Promise<string | null> {
+  try {
+    if (isRun(task.dir) && !hasCheckpoint(task.dir)) rmSync(task.dir, { recursive: true });
+    await runTask(task);
+    return null;
+  } catch (error) {
+    return messageOf(error);
+  }
+}
+
+function hasCheckpoint(dir: string): boolean {
+  return isRun(dir) && listCheckpoints(runPaths(dir).checkpoints).length > 0;
+}
+
+/** The mark of a finished run. */
+function markPath(dir: string): string {
+  return join(dir, "measured.json");
+}
+
+function isFinished(cell: Cell, places: GridPlaces): boolean {
+  const path = markPath(places.run(cell.id));
+  if (!existsSync(path)) return false;
+  const mark = readJsonFile(path) as { digest?: unknown } | null;
+  if (mark?.digest === cellDigest(cell)) return true;
+  throw new ConfigError(
+    `${places.run(cell.id)}: holds a finished run with other values than asked for now. Nothing was changed: give another --output.`,
+  );
+}
+
+/** What decides how a cell's first model scores the held-out pairs. */
+function startValues({ file, values, words, changes }: Cell): unknown {
+  const keys = [
+    "model_name_or_path",
+    "adapter_name_or_path",
+    "use_peft",
+    "train_data",
+    "eval_data",
+    "eval_fraction",
+  ];
+  const rows = [
+    "columns",
+    "max_train_rows",
+    "max_eval_rows",
+    "max_length",
+    "overflow",
+    "invalid_rows",
+    "dtype",
+    "device",
+  ];
+  const text = ["chat_template", "enable_thinking", "per_device_eval_batch_size", "threads"];
+  const all: Values = { ...values, ...Object.fromEntries(words), ...changes };
+  return [file, Object.fromEntries([...keys, ...rows, ...text].map((key) => [key, all[key] ?? null]))];
+}
+
+/** Two cells with the same digest are the same run: its configuration's file counts by what it says. */
+function cellDigest(cell: Cell): string {
+  return digest([cell, cell.file === null ? null : sha256File(cell.file)]);
+}
+
+function digest(value: unknown): string {
+  return sha256(stringifyNumbers(value));
+}
+
+function makeDirectory(path: string): void {
+  try {
+    mkdirSync(path, { recursive: true });
+  } catch (cause) {
+    throw fileFailure({ action: "make directory", path, cause });
+  }
+}
+
+/** A line for each run that ends, with the time that is left. */
+class GridProgress {
+  readonly #out: ProgressStream;
+  readonly #todo: number;
+  readonly #all: number;
+  readonly #began: number = performance.now();
+  #done = 0;
+
+  constructor(todo: number, all: number, out: ProgressStream) {
+    this.#out = out;
+    this.#todo = todo;
+    this.#all = all;
+    const kept = all - todo;
+    if (kept > 0) out.write(`${kept} of ${all} runs are finished already\n`);
+  }
+
+  done({ id }: Cell, reason: string | null, seconds: number): void {
+    this.#done += 1;
+    const left = ((performance.now() - this.#began) / 1000 / this.#done) * (this.#todo - this.#done);
+    const at = this.#all - this.#todo + this.#done;
+    const how = reason === null ? formatDuration(seconds) : `failed: ${reason.split("\n")[0]}`;
+    const rest = this.#done < this.#todo ? `, ${formatDuration(left)} left` : "";
+    this.#out.write(`[${at}/${this.#all}] ${id}: ${how}${rest}\n`);
+  }
+}

@@ -1,0 +1,82 @@
+/**
+ * What a run made of each held-out pair: log-probs of both answers before and after training, by the same path that
+ * scoring takes. All runs of a study on the same rows are paired by them.
+ */
+import { existsSync } from "node:fs";
+import { DataError } from "../base/errors.ts";
+import { writeFileAtomic } from "../base/files.ts";
+import { assertPreflight } from "../data/preflight.ts";
+import { readAdapter } from "../formats/adapter.ts";
+import { resolveModelDirectory } from "../formats/hub-model.ts";
+import { loadModel } from "../models/load.ts";
+import { installAdapter } from "../models/load-adapter.ts";
+import type { RunConfig } from "../runs/config-types.ts";
+import { stringifyNumbers } from "../runs/json-numbers.ts";
+import { runPaths } from "../runs/run-directory.ts";
+import { scope } from "../torch/index.ts";
+import { settleEnvironment } from "../train/environment.ts";
+import { evaluationBatches } from "../train/plan.ts";
+import { prepareData } from "../train/prepare-data.ts";
+import { scoreBatch } from "../train/score.ts";
+import type { HeldOutPair } from "./cell.ts";
+
+/** A model on disk. */
+interface ModelPlace {
+  model: string;
+  adapter: string | null;
+}
+
+/**
+ * Scores the held-out rows of `config` and writes a line each to `path`, unless the file is there already.
+ *
+ * @param which - the model the run begins with, or what it exported
+ * @throws {DataError} if the run has no held-out pairs
+ */
+export async function writeHeldOut(
+  config: RunConfig,
+  which: "before" | "after",
+  path: string,
+): Promise<void> {
+  if (existsSync(path)) return;
+  const pairs = await scorePairs(config, which === "before" ? startOf(config) : exportOf(config));
+  writeFileAtomic(path, pairs.map((pair) => `${stringifyNumbers(pair)}\n`).join(""));
+}
+
+function startOf(config: RunConfig): ModelPlace {
+  return { model: config.model_name_or_path, adapter: config.use_peft ? config.adapter_name_or_path : null };
+}
+
+function exportOf(config: RunConfig): ModelPlace {
+  const paths = runPaths(config.output_dir);
+  return config.use_peft
+    ? { model: config.model_name_or_path, adapter: paths.adapter }
+    : { model: paths.model, adapter: null };
+}
+
+async function scorePairs(config: RunConfig, place: ModelPlace): Promise<HeldOutPair[]> {
+  const base = await resolveModelDirectory(place.model);
+  const { dataset } = await prepareData({ ...config, model_name_or_path: base, task: "preference" });
+  assertPreflight(dataset.report);
+  const examples = dataset.evalExamples ?? [];
+  if (examples.length === 0) {
+    throw new DataError(
+      "expected held-out pairs, got none: give eval_data or eval_fraction, with prompts that are not trained on.",
+    );
+  }
+  const { device, dtype } = settleEnvironment(config);
+  using _ = scope();
+  const model = loadModel(base, { device, dtype });
+  if (place.adapter !== null) {
+    installAdapter(model, readAdapter(await resolveModelDirectory(place.adapter)));
+  }
+  const pairs = examples.map(
+    ({ origin: { file, line } }): HeldOutPair => ({ file, line, chosen: [], rejected: [] }),
+  );
+  for (const batch of evaluationBatches(examples, config)) {
+    for (const score of scoreBatch(model, batch, { dtype, recompute: false, chunkColumns: null })) {
+      const pair = pairs[score.index] as HeldOutPair;
+      pair[score.completion === 0 ? "chosen" : "rejected"] = Array.from(score.logps);
+    }
+  }
+  return pairs;
+}

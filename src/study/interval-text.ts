@@ -1,0 +1,36 @@
+/** Figures with their intervals as text, for the terminal and for tables of the report. */
+import type { Interval } from "./bootstrap.ts";
+import type { FigureUnit } from "./figures.ts";
+
+/** How numbers are written. */
+export interface NumberForm {
+  /** With a plus; default for nats per token, which are changes. */
+  isSigned?: boolean;
+  /** Behind the point; default 2 for shares, else 3. */
+  digits?: number;
+}
+
+/** "+0.203 [+0.159, +0.252]" for changes, "0.86 [0.80, 0.91]" for shares; "–" where there is none. */
+export function intervalText(
+  { value, low, high }: Interval,
+  unit: FigureUnit,
+  { isSigned = unit === "nats/token", digits = unit === "share" ? 2 : 3 }: NumberForm = {},
+): string {
+  if (!Number.isFinite(value)) return "–";
+  const one = (x: number): string => numberText(x, digits, isSigned);
+  // it may wrap before the bracket, not inside
+  return `${one(value)} [${one(low)},\u00a0${one(high)}]`;
+}
+
+/** What the interval rests on: "3 × 160". */
+export function countText({ seeds, pairs }: Pick<Interval, "seeds" | "pairs">): string {
+  return `${seeds} × ${pairs}`;
+}
+
+/** A number with a true minus and, if asked, a plus. */
+export function numberText(value: number, digits: number, isSigned = false): string {
+  if (!Number.isFinite(value)) return "–";
+  const text = Math.abs(value).toFixed(digits);
+  if (Number(text) === 0) return text;
+  return `${value < 0 ? "−" : isSigned ? "+" : ""}${text}`;
+}

@@ -1,0 +1,90 @@
+/** The results of a study's runs, read from their directories: held-out pairs, evaluations, sampled answers, by condition and seed. */
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { FormatError } from "../base/errors.ts";
+import { readJsonFile } from "../base/files.ts";
+import type { EvaluationRecord } from "../runs/evaluation-records.ts";
+import { readJsonLines } from "../runs/json-lines.ts";
+import type { MetricRow } from "../runs/metrics.ts";
+import { type ObjectiveSettings, resolveObjective } from "../runs/objective-config.ts";
+import { openRun } from "../runs/run-directory.ts";
+import { type Cell, type CellOutcome, type GridPlaces, type HeldOutPair, MEASURED_FILES } from "./cell.ts";
+
+/** A run that came to its end. */
+export interface MeasuredRun {
+  cell: Cell;
+  /** What it was trained with, presets filled in. */
+  settings: ObjectiveSettings;
+  before: readonly HeldOutPair[];
+  after: readonly HeldOutPair[];
+  metrics: readonly MetricRow[];
+  evaluations: readonly EvaluationRecord[];
+  /** What `coupling.json` holds, for cells that ask for it. */
+  coupling: unknown;
+}
+
+/** The runs of one condition. */
+export interface MeasuredCondition {
+  name: string;
+  /** Finished ones, by seed. */
+  runs: readonly MeasuredRun[];
+  failed: readonly { seed: number; reason: string }[];
+}
+
+/**
+ * What the grid measured, conditions in the order of the cells.
+ *
+ * @throws {FormatError} if the runs were not measured on the same pairs
+ */
+export function readMeasured(
+  places: GridPlaces,
+  outcomes: readonly CellOutcome[],
+): Map<string, MeasuredCondition> {
+  const conditions = new Map<string, { runs: MeasuredRun[]; failed: { seed: number; reason: string }[] }>();
+  for (const { cell, reason } of outcomes) {
+    const condition = conditions.get(cell.condition) ?? { runs: [], failed: [] };
+    conditions.set(cell.condition, condition);
+    if (reason === null) condition.runs.push(readRun(places, cell));
+    else condition.failed.push({ seed: cell.seed, reason });
+  }
+  return new Map([...conditions].map(([name, condition]) => [name, { name, ...condition }]));
+}
+
+function readRun(places: GridPlaces, cell: Cell): MeasuredRun {
+  const { paths, config, metrics, evaluations } = openRun(places.run(cell.id));
+  const before = readPairs(places.before(cell));
+  const after = readPairs(join(paths.dir, MEASURED_FILES.heldOut));
+  const name = ({ file, line }: HeldOutPair): string => `${file}:${line}`;
+  const isSame =
+    before.length === after.length && before.every((pair, i) => name(pair) === name(after[i] as HeldOutPair));
+  if (!isSame) {
+    throw new FormatError(
+      `${paths.dir}: expected the held-out pairs of ${places.before(cell)}, got others. The data changed since: start anew in another --output.`,
+    );
+  }
+  const coupling = join(paths.dir, MEASURED_FILES.coupling);
+  return {
+    cell,
+    settings: resolveObjective(config),
+    before,
+    after,
+    metrics,
+    evaluations,
+    coupling: existsSync(coupling) ? readJsonFile(coupling) : null,
+  };
+}
+
+function readPairs(path: string): HeldOutPair[] {
+  return readJsonLines(path).map(({ value, line }) => {
+    const { file, line: row, chosen, rejected } = (value ?? {}) as Partial<HeldOutPair>;
+    const isPair = typeof file === "string" && typeof row === "number";
+    if (isPair && isNumbers(chosen) && isNumbers(rejected)) return { file, line: row, chosen, rejected };
+    throw new FormatError(
+      `${path}:${line}: expected a scored pair, got another value. The file was changed or damaged.`,
+    );
+  });
+}
+
+function isNumbers(value: unknown): value is number[] {
+  return Array.isArray(value) && value.every((one) => typeof one === "number");
+}

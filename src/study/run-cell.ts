@@ -1,0 +1,47 @@
+/** One run of a grid: trains, then measures the held-out pairs before and after. Needs libtorch. */
+
+import { join } from "node:path";
+import { TrainingError } from "../base/errors.ts";
+import { writeFileAtomic } from "../base/files.ts";
+import { train } from "../recipes/train.ts";
+import { type ConfigInput, loadConfig } from "../runs/config-load.ts";
+import { MEASURED_FILES } from "./cell.ts";
+import { writeCoupling } from "./coupling.ts";
+import { writeHeldOut } from "./held-out.ts";
+
+/** What to run. Plain data: it goes to another process. */
+export interface RunTask {
+  config: ConfigInput;
+  /** The run's directory. */
+  dir: string;
+  /** File for the held-out pairs under the model that the run begins with; kept when it is there. */
+  before: string;
+  /** File that is written last, and what it says. */
+  mark: string;
+  digest: string;
+  measuresCoupling: boolean;
+}
+
+/** What a process that ran a task says at its end: null, or why it failed. */
+export type RunMessage = { failure: string | null };
+
+/**
+ * Runs `task`.
+ *
+ * @throws {PreftuneError} with what is wrong; the run directory stays
+ */
+export async function runCell(task: RunTask): Promise<void> {
+  const resolved = loadConfig(task.config);
+  const { config } = resolved;
+  for await (const event of train(resolved)) {
+    if (event.type === "end" && event.summary.exported.length === 0) {
+      const { reason, collapse } = event.summary;
+      const what = collapse === null ? reason : `${reason}: ${collapse.breaches.join("; ")}`;
+      throw new TrainingError(`the run ended without a model to measure (${what})`);
+    }
+  }
+  await writeHeldOut(config, "before", task.before);
+  await writeHeldOut(config, "after", join(task.dir, MEASURED_FILES.heldOut));
+  if (task.measuresCoupling) await writeCoupling(resolved, join(task.dir, MEASURED_FILES.coupling));
+  writeFileAtomic(task.mark, `${JSON.stringify({ digest: task.digest })}\n`);
+}

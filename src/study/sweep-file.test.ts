@@ -1,0 +1,84 @@
+/** Tests of sweep-file.ts and of the settings a sweep tries. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { ConfigError } from "../base/errors.ts";
+import { settingsOf } from "./sweep.ts";
+import { parseSweep } from "./sweep-file.ts";
+
+const base = "config: run.yaml\n";
+
+function messageOf(text: string): string {
+  try {
+    parseSweep(text, "sweep.yaml");
+  } catch (error) {
+    assert.ok(error instanceof ConfigError);
+    return error.message;
+  }
+  return assert.fail("accepted");
+}
+
+test("a grid takes every combination", () => {
+  const sweep = parseSweep(
+    `${base}parameters:\n  lambda_w: [0.1, 0.8]\n  kappa: [1, 2.5, 5]\nseeds: 2\n`,
+    "sweep.yaml",
+  );
+  const settings = settingsOf(sweep);
+  assert.equal(settings.length, 6);
+  assert.deepEqual(settings[0], { lambda_w: 0.1, kappa: 1 });
+  assert.equal(sweep.seeds, 2);
+  assert.equal(sweep.metric, "accuracy");
+});
+
+test("random draws lie in their ranges, on their scale, and depend on the seed alone", () => {
+  const text = `${base}method: random\nruns: 200\nparameters:\n  learning_rate: {min: 1e-6, max: 1e-2, scale: log}\n  objective: [slime, simpo]\n`;
+  const rates = settingsOf(parseSweep(text, "s")).map((one) => one["learning_rate"] as number);
+  assert.ok(rates.every((rate) => rate >= 1e-6 && rate <= 1e-2));
+  const small = rates.filter((rate) => rate < 1e-4).length / rates.length;
+  assert.ok(small > 0.35 && small < 0.65, `${small} below the middle of the scale`);
+  assert.deepEqual(settingsOf(parseSweep(text, "s")), settingsOf(parseSweep(text, "s")));
+  assert.notDeepEqual(settingsOf(parseSweep(`${text}seed: 2\n`, "s")), settingsOf(parseSweep(text, "s")));
+});
+
+test("unknown keys and wrong values are named with their line, and a likely meaning", () => {
+  const text = `${base}parameters:\n  lamda_w: [0.1]\n  kappa: [0]\n  delta: 3\nmetod: grid\nlearning_rate: 1e-4\n`;
+  const message = messageOf(text);
+  assert.match(message, /sweep\.yaml:3: unknown key "lamda_w"\. Did you mean "lambda_w"\?/);
+  assert.match(
+    message,
+    /sweep\.yaml:4: kappa: expected a number above 0.*got the number 0|sweep\.yaml:4: kappa: expected/,
+  );
+  assert.match(message, /sweep\.yaml:5: delta: expected a list of values or/);
+  assert.match(message, /unknown key "metod"\. Did you mean "method"\?/);
+  assert.match(
+    message,
+    /"learning_rate"\. It is a key of the configuration: put it under values or parameters/,
+  );
+});
+
+test("what does not go together is refused", () => {
+  const ranged = "parameters:\n  kappa: {min: 1, max: 5}\n";
+  assert.match(messageOf(`${base}${ranged}`), /a range has no grid/);
+  assert.match(
+    messageOf(`${base}method: random\nleast: 3\n${ranged}`),
+    /least has no effect without method: halving/,
+  );
+  assert.match(
+    messageOf(`${base}method: halving\n${ranged}`),
+    /resource is missing.*\n.*least is missing.*\n.*most is missing/,
+  );
+  assert.match(
+    messageOf(`${base}method: halving\nresource: max_steps\nleast: 9\nmost: 3\n${ranged}`),
+    /most: expected more than least \(9\), got 3/,
+  );
+  assert.match(messageOf(`${ranged}method: random\n`), /expected config \(a file\) or values/);
+  assert.match(
+    messageOf(`${base}method: random\n${ranged}values:\n  kappa: 2\n`),
+    /kappa is among parameters too/,
+  );
+  assert.match(messageOf(`${base}method: random\nmetric: acuracy\n${ranged}`), /Did you mean "accuracy"\?/);
+  assert.match(messageOf(`${base}parameters:\n  seed: [1, 2]\n`), /seed is set by the sweep/);
+  assert.match(
+    messageOf(`${base}method: random\nparameters:\n  kappa: {min: 0, max: 5, scale: log}\n`),
+    /expected a list of values or/,
+  );
+});

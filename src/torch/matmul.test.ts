@@ -1,0 +1,100 @@
+/** Float32 products of the addon (native/matmul.h) against float64 ones, in every layout, at sizes around its blocks. */
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { join } from "node:path";
+import { test } from "node:test";
+
+import "../../test/support/onednn.ts";
+
+import { manualSeed, noGrad, ops, scope, setThreads, type Tensor, threads } from "./index.ts";
+
+type Layout = "plain" | "turned" | "rows apart" | "neither";
+
+/** (rows, columns) of random numbers that lies in memory as `layout` says. */
+function matrix(rows: number, columns: number, layout: Layout): Tensor {
+  const random = (...shape: number[]) => ops.normal_(ops.zeros(shape, { dtype: "float32" }), 0, 1);
+  if (layout === "plain") return random(rows, columns);
+  if (layout === "turned") return ops.t(random(columns, rows));
+  const wide = random(rows, layout === "neither" ? 2 * columns : columns + 5);
+  if (layout === "rows apart") return ops.sliceTensor(wide, 1, 3, columns + 3);
+  return ops.sliceTensor(wide, 1, 0, 2 * columns, 2);
+}
+
+function double(x: Tensor): Tensor {
+  return ops.toDtype(x, "float64");
+}
+
+/** Largest difference over √K, the size of the numbers. */
+function difference(got: Tensor, want: Tensor, depth: number): number {
+  const values = ops.subTensor(double(got), want).toNumbers();
+  return values.reduce((worst, x) => Math.max(worst, Math.abs(x)), 0) / Math.sqrt(depth);
+}
+
+const sizes: [rows: number, depth: number, columns: number][] = [
+  [1, 300, 400],
+  [129, 65, 63],
+  [128, 1152, 64],
+  [37, 1153, 70],
+  [300, 2500, 130],
+  [5, 40, 30_001],
+];
+
+for (const [m, k, n] of sizes) {
+  for (const left of ["plain", "turned", "rows apart"] as const) {
+    for (const right of ["plain", "turned", "neither"] as const) {
+      test(`(${m}, ${k}) ${left} · (${k}, ${n}) ${right}, alone and added to a sum`, () => {
+        using _ = scope();
+        noGrad(() => {
+          manualSeed(m + k + n);
+          const [a, b] = [matrix(m, k, left), matrix(k, n, right)];
+          const want = ops.matmul(double(a), double(b));
+          assert.ok(difference(ops.matmul(a, b), want, k) < 1e-5);
+          const sum = matrix(m, n, "plain");
+          const scaled = ops.addTensor(double(sum), want, { alpha: 0.5 });
+          assert.ok(difference(ops.addmm_(sum, a, b, { alpha: 0.5 }), scaled, k) < 1e-5);
+        });
+      });
+    }
+  }
+}
+
+test("a product does not depend on the number of threads, bit for bit", () => {
+  using _ = scope();
+  const before = threads();
+  try {
+    noGrad(() => {
+      manualSeed(7);
+      const [a, b] = [matrix(301, 1700, "turned"), matrix(1700, 520, "plain")];
+      const at = (count: number): number[] => {
+        setThreads(count);
+        return ops.matmul(a, b).toNumbers();
+      };
+      assert.deepEqual(at(2), at(1));
+    });
+  } finally {
+    setThreads(before);
+  }
+});
+
+test("NaN and infinity go through", () => {
+  using _ = scope();
+  noGrad(() => {
+    const [a, b] = [ops.zeros([70, 40], { dtype: "float32" }), matrix(40, 50, "plain")];
+    ops.copy_(ops.sliceTensor(a, 0, 3, 4), ops.full([1, 40], Number.NaN, { dtype: "float32" }));
+    const rows = ops.sumDimIntList(ops.matmul(a, b), [1]).toNumbers();
+    assert.deepEqual(
+      rows.map(Number.isNaN),
+      rows.map((_, i) => i === 3),
+    );
+  });
+});
+
+test("an unknown PREFTUNE_MATMUL is refused with the known ones", () => {
+  const code = `await import(${JSON.stringify(join(import.meta.dirname, "index.ts"))})`;
+  const { status, stderr } = spawnSync(process.execPath, ["--input-type=module", "-e", code], {
+    env: { ...process.env, PREFTUNE_MATMUL: "mkl" },
+    encoding: "utf8",
+  });
+  assert.notEqual(status, 0);
+  assert.match(stderr, /PREFTUNE_MATMUL: expected torch or onednn, got "mkl"/);
+});

@@ -1,0 +1,82 @@
+/**
+ * A training step of every family without data, on device `meta`, which stands for a GPU: the walk forward, head and
+ * backward, with flash attention (bfloat16) and with one call a segment (float32). Not checked there: recomputation,
+ * which asks for a device's random generator; the objective, some of whose operators torch has no shapes for outside Python;
+ * and what reads a number back (the loss, clipping).
+ */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { withoutLeaks } from "../../test/support/close.ts";
+import { tinyAdapterConfig, tinyConfig, tinyNames } from "../../test/support/tiny-models.ts";
+import { packExamples } from "../data/packing.ts";
+import { parseModelConfig } from "../formats/hf-config.ts";
+import { addAdapter } from "../models/adapt.ts";
+import { buildModel } from "../models/build.ts";
+import type { CausalLM } from "../models/causal-lm.ts";
+import { metaWeights } from "../models/weights.ts";
+import type { NamedParameter } from "../optim/adamw.ts";
+import { type DType, ops } from "../torch/index.ts";
+import { answerGroups, type DeviceBatch, toDevice } from "./batch.ts";
+import { adapterParameters, trainAll } from "./parameters.ts";
+import { walk } from "./walk.ts";
+
+const origin = { file: "meta.test.ts", line: 1 };
+const examples = [
+  { origin, promptIds: [3, 7, 1, 9, 4, 4, 4], completions: [{ ids: [12, 5, 2] }, { ids: [6, 6, 8, 21, 2] }] },
+  { origin, promptIds: [8], completions: [{ ids: [21] }, { ids: [17, 11, 0, 2] }] },
+];
+/** A micro-batch as `src/train/step.ts` takes it, with some gradient in the place of the objective's. */
+function step(model: CausalLM, batch: DeviceBatch, dtype: DType): void {
+  const pass = walk(model, batch, {
+    dtype,
+    training: true,
+    recompute: false,
+    chunkColumns: 8,
+    entropies: true,
+  });
+  for (const group of answerGroups(batch, 10)) {
+    const head = pass.head(group);
+    assert.deepEqual([head.logps.shape, head.logps.dtype], [[group.end - group.start], "float32"]);
+    assert.deepEqual(head.entropies?.shape, head.correct.shape);
+    head.backward(ops.zerosLike(head.logps));
+  }
+  pass.backward();
+}
+
+const kinds: Record<string, (model: CausalLM) => readonly NamedParameter[]> = {
+  "full tuning": trainAll,
+  LoRA: (model) => {
+    addAdapter(model, tinyAdapterConfig({ dropout: 0.1 }), "all-linear");
+    return adapterParameters(model);
+  },
+  DoRA: (model) => {
+    addAdapter(model, tinyAdapterConfig({ useDora: true, modulesToSave: ["lm_head"] }));
+    return adapterParameters(model);
+  },
+};
+
+for (const name of tinyNames) {
+  for (const [kind, train] of Object.entries(kinds)) {
+    for (const dtype of ["bfloat16", "float32"] as const) {
+      test(`${name}, ${kind}, ${dtype}: each parameter gets a gradient of its shape and type`, () => {
+        withoutLeaks(() => {
+          const config = parseModelConfig(tinyConfig(name), `${name}/config.json`);
+          const weights = metaWeights();
+          const held = kind === "full tuning" ? "float32" : dtype;
+          const model = buildModel(config, (path, shape) => ops.toDtype(weights(path, shape), held));
+          const parameters = train(model);
+          const batch = toDevice(packExamples(examples), "meta");
+          const { full } = model.context(batch, dtype);
+          assert.equal(full.plan.varlen !== null, dtype === "bfloat16", "the path that was meant");
+          step(model, batch, dtype);
+          assert.ok(parameters.length > 0);
+          for (const { name: path, tensor } of parameters) {
+            const { grad } = tensor;
+            assert.deepEqual([grad?.shape, grad?.dtype], [tensor.shape, "float32"], path);
+            tensor.grad = null;
+          }
+        });
+      });
+    }
+  }
+}

@@ -1,0 +1,79 @@
+/** A step reads from the device once, when everything has been asked of it: on a GPU, waiting in between costs time. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { withoutLeaks } from "../../test/support/close.ts";
+import { tinyModel } from "../../test/support/tiny-models.ts";
+import { packExamples } from "../data/packing.ts";
+import { dpo } from "../objectives/dpo.ts";
+import type { Objective } from "../objectives/objective.ts";
+import { simpo } from "../objectives/simpo.ts";
+import { slime } from "../objectives/slime.ts";
+import { AdamW } from "../optim/adamw.ts";
+import { Tensor } from "../torch/index.ts";
+import { trainAll } from "./parameters.ts";
+import { type MicroBatch, trainStep } from "./step.ts";
+
+const origin = { file: "step.test.ts", line: 1 };
+const batch: MicroBatch = {
+  packed: packExamples([
+    { origin, promptIds: [3, 7, 1, 9], completions: [{ ids: [12, 5, 2] }, { ids: [6, 8, 21, 2] }] },
+    { origin, promptIds: [8, 4], completions: [{ ids: [21, 2] }, { ids: [17, 11, 2] }] },
+  ]),
+  indices: [0, 1],
+};
+
+/** How often `body` reads numbers out of tensors. */
+function readsIn(body: () => void): number {
+  let reads = 0;
+  const { data, item } = Tensor.prototype;
+  Tensor.prototype.data = function (this: Tensor) {
+    reads++;
+    return data.call(this);
+  };
+  Tensor.prototype.item = function (this: Tensor) {
+    reads++;
+    return item.call(this);
+  };
+  try {
+    body();
+  } finally {
+    Object.assign(Tensor.prototype, { data, item });
+  }
+  return reads;
+}
+
+const objectives: Record<string, Objective> = {
+  slime: slime({
+    lambdaW: 0.1,
+    lambdaL: 0.0005,
+    delta: 1.25,
+    marginHard: 1.5,
+    marginSoft: 1,
+    kappa: 2.5,
+    power: 2.5,
+    lambdaD: 1,
+  }),
+  simpo: simpo({ beta: 2, simpoGamma: 1, labelSmoothing: 0, cpoAlpha: 0 }),
+  dpo: dpo({ beta: 0.1, labelSmoothing: 0, lossType: "sigmoid" }),
+};
+
+for (const [name, objective] of Object.entries(objectives)) {
+  test(`${name}: two micro-batches, clipping, update and metrics wait for the device once`, () => {
+    withoutLeaks(() => {
+      const model = tinyModel("llama_tied");
+      const parameters = trainAll(model);
+      const training = {
+        ...{ model, adapter: null, parameters, objective },
+        optimizer: new AdamW(parameters, { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0 }),
+        numerics: { dtype: "float32", recompute: false, chunkColumns: null },
+        maxGradNorm: 1,
+        reference: objective.needsReference ? () => [-1, -2, -3, -4] : null,
+      } as const;
+      const step = () => trainStep(training, [batch, batch], { learningRate: 1e-3, entropies: true });
+      assert.equal(
+        readsIn(() => assert.ok(step().applied)),
+        1,
+      );
+    });
+  });
+}

@@ -1,0 +1,209 @@
+/** `preftune evaluate arena-hard` and `pairwise` as a user meets them, with judges of the tests whose verdicts are known. */
+import assert from "node:assert/strict";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { preftune, start } from "../support/command.ts";
+import { startJudge } from "../support/judge-server.ts";
+import { ruleAnswer, verdictByLength } from "../support/rule-judge.ts";
+import { workshop } from "../support/runs.ts";
+import { requireShared, skipWithoutShared } from "../support/shared.ts";
+import { rowOf } from "../support/table.ts";
+import { writeRows } from "../support/tiny-model.ts";
+
+const shop = workshop({ held: 0 });
+after(() => shop[Symbol.dispose]());
+const evaluate = (...words: string[]) => preftune("evaluate", ...words);
+const results = (dir: string) => JSON.parse(readFileSync(join(dir, "results.json"), "utf8"));
+
+test("Arena-Hard on the published answers, judged by a rule: the figures are those of the rule", {
+  skip: skipWithoutShared("data", "arena_hard"),
+}, async () => {
+  const bench = requireShared("data", "arena_hard");
+  const limit = 60;
+  await using judge = await startJudge(ruleAnswer);
+  const dir = shop.path("arena-run");
+  const own = join(bench, "answers_v0.1_gpt-3.5-turbo-0125.jsonl");
+  const words = [
+    "arena-hard",
+    own,
+    "--bench",
+    bench,
+    "--limit",
+    String(limit),
+    "--dir",
+    dir,
+    "--bootstrap",
+    "200",
+  ];
+  const said = await evaluate(...words, "--judge", `${judge.baseUrl}#rule`);
+  assert.equal(said.status, 0, said.stderr);
+  assert.equal(judge.calls.length, 2 * limit);
+
+  const lengths = (name: string): Map<string, number> =>
+    new Map(
+      readFileSync(join(bench, `answers_v0.1_${name}.jsonl`), "utf8")
+        .trim()
+        .split("\n")
+        .map((line) => JSON.parse(line))
+        .map(({ uid, messages }) => [uid, messages[1].content.answer.trim().length]),
+    );
+  const [ours, theirs] = [lengths("gpt-3.5-turbo-0125"), lengths("gpt-4-0314")];
+  const ids = readFileSync(join(bench, "question_v0.1.jsonl"), "utf8")
+    .split("\n")
+    .slice(0, limit)
+    .map((line) => JSON.parse(line).uid);
+  const verdicts = ids.map((id) => verdictByLength(ours.get(id) ?? 0, theirs.get(id) ?? 0));
+  const count = (verdict: string): number => verdicts.filter((one) => one === verdict).length;
+  const [much, more, same, less, far] = ["A>>B", "A>B", "A=B", "B>A", "B>>A"].map(count) as [
+    number,
+    number,
+    number,
+    number,
+    number,
+  ];
+  const { figures, models } = results(dir);
+  assert.deepEqual(models, ["gpt-3.5-turbo-0125", "gpt-4-0314"]);
+  const { wins, ties, losses } = figures.outcomes;
+  assert.deepEqual([wins, ties, losses], [much + more, same, less + far]);
+  const expected = (3 * much + more + same / 2) / (3 * (much + far) + more + same + less);
+  assert.ok(Math.abs(figures.bradleyTerry.winRate.value - expected) < 1e-12);
+  assert.equal(figures.positionBias.changed.value, 0);
+  assert.ok(figures.lengthBias.longerShare.value > 0.9, "a judge by length is found out");
+  const { lengthControlled, winRate } = figures.bradleyTerry;
+  assert.ok(lengthControlled.winRate.value > winRate.value + 0.1, "the shorter model gains at equal length");
+});
+
+test("pairwise: a local model against a file; interrupted answers come out the same", async () => {
+  const prompts = writeRows(
+    shop.path("prompts.jsonl"),
+    Array.from({ length: 20 }, (_, i) => ({ prompt: `say ${i}` })),
+  );
+  const file = writeRows(
+    shop.path("file.jsonl"),
+    Array.from({ length: 20 }, (_, i) => ({ prompt: `say ${i}`, response: "FILE" })),
+  );
+  await using judge = await startJudge(({ text }) =>
+    /<answer_A>\nFILE\n/.test(text) ? "[[B>A]]" : "[[A>>B]]",
+  );
+  const dir = shop.path("pairs");
+  const model = String(shop.values["model_name_or_path"]);
+  const words = [
+    "pairwise",
+    model,
+    file,
+    "--prompts",
+    prompts,
+    "--judge",
+    `${judge.baseUrl}#j`,
+    "--dir",
+    dir,
+  ];
+  const machine = ["--max-new-tokens", "6", "--temperature", "1", "--dtype", "float32", "--threads", "1"];
+  const first = await evaluate(...words, ...machine);
+  assert.equal(first.status, 0, first.stderr);
+  assert.deepEqual(rowOf(first.stdout, "all")?.slice(0, 5), ["20", "20", "0", "0", "100.0 %"]);
+  const calls = judge.calls.length;
+  assert.ok(calls <= 40 && calls > 2);
+
+  const [name = ""] = readdirSync(join(dir, "answers"));
+  assert.match(name, /^base-[0-9a-f]{8}\.jsonl$/);
+  const log = join(dir, "answers", name);
+  const answersIn = (text: string): Map<number, string> =>
+    new Map(
+      text
+        .trim()
+        .split("\n")
+        .map((line) => JSON.parse(line))
+        .map(({ question_id, choices }) => [question_id, choices[0].turns[0]]),
+    );
+  const whole = readFileSync(log, "utf8");
+  const kept = whole.split("\n").filter((_, i) => i % 7 !== 3);
+  writeFileSync(log, kept.join("\n"));
+  const again = await evaluate(...words, ...machine);
+  assert.equal(again.status, 0, again.stderr);
+  assert.deepEqual(
+    new Map([...answersIn(readFileSync(log, "utf8"))].sort(([a], [b]) => a - b)),
+    answersIn(whole),
+  );
+  assert.equal(judge.calls.length, calls, "the same answers need no new judgment");
+
+  const other = await evaluate(...words, ...machine, "--seed", "7");
+  assert.equal(other.status, 0, other.stderr);
+  assert.equal(readdirSync(join(dir, "answers")).length, 2, "other settings, another file");
+});
+
+test("a judge that breaks down: status 7, nothing lost, and the rest is asked later", async () => {
+  const turns = Array.from({ length: 30 }, (_, i) => ({ id: `q${i}`, prompt: `p ${i}`, answer: `x ${i}` }));
+  const a = writeRows(shop.path("one.jsonl"), turns);
+  const b = writeRows(
+    shop.path("two.jsonl"),
+    turns.map((row) => ({ ...row, answer: "y" })),
+  );
+  let isBroken = true;
+  await using judge = await startJudge((_, before) =>
+    isBroken && before >= 25 ? { status: 403, body: `{"error":{"message":"no more"}}` } : "[[A=B]]",
+  );
+  const dir = shop.path("broken");
+  const words = ["pairwise", a, b, "--prompts", a, "--judge", `${judge.baseUrl}#j`, "--dir", dir];
+  const broken = await evaluate(...words);
+  assert.equal(broken.status, 7);
+  assert.match(broken.stderr, /model j: expected an answer, got status 403: no more\. Check the key/);
+  assert.equal(broken.stdout, "");
+  isBroken = false;
+  const before = judge.calls.length;
+  const mended = await evaluate(...words);
+  assert.equal(mended.status, 0, mended.stderr);
+  assert.equal(judge.calls.length - before, 60 - 25);
+  assert.match(mended.stdout, /60 judgments \(25 answers kept from before\)/);
+});
+
+test("killed in the middle: what was judged is there", async () => {
+  const turns = Array.from({ length: 40 }, (_, i) => ({ id: `q${i}`, prompt: `p ${i}`, answer: `x ${i}` }));
+  const a = writeRows(shop.path("killed-a.jsonl"), turns);
+  const b = writeRows(
+    shop.path("killed-b.jsonl"),
+    turns.map((row) => ({ ...row, answer: "y" })),
+  );
+  let answered = 0;
+  let reached: () => void = () => {};
+  const middle = new Promise<void>((resolve) => {
+    reached = resolve;
+  });
+  await using judge = await startJudge(() => {
+    if (++answered === 30) reached();
+    return "[[B>A]]";
+  });
+  const dir = shop.path("killed");
+  const words = ["pairwise", a, b, "--prompts", a, "--judge", `${judge.baseUrl}#j`, "--dir", dir];
+  const running = start(["evaluate", ...words, "--concurrency", "2", "--requests-per-minute", "6000"]);
+  await middle;
+  running.child.kill("SIGKILL");
+  await running.ended;
+  const before = judge.calls.length;
+  const mended = await evaluate(...words);
+  assert.equal(mended.status, 0, mended.stderr);
+  const all = judge.calls.length;
+  // At most the two that were under way, and the one before each, are asked a second time.
+  assert.ok(all - before >= 80 - before && all <= 80 + 4, `${all} calls, ${before} before the kill`);
+});
+
+test("verdicts that nobody can read are no result", async () => {
+  const rows = [{ id: "1", prompt: "p", answer: "x" }];
+  const a = writeRows(shop.path("mute-a.jsonl"), rows);
+  await using judge = await startJudge(() => "both are fine");
+  const dir = shop.path("mute");
+  const said = await evaluate(
+    "pairwise",
+    a,
+    a,
+    "--prompts",
+    a,
+    "--judge",
+    `${judge.baseUrl}#j`,
+    "--dir",
+    dir,
+  );
+  assert.equal(said.status, 7);
+  assert.match(said.stderr, /expected verdicts, got none in 2 judgments: 2 answers could not be read as one/);
+});

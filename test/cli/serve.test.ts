@@ -1,0 +1,167 @@
+/** `preftune serve` as a user meets it: what it prints, an adapter by name, its log, signals and exit statuses. */
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import OpenAI from "openai";
+import { preftune, type Running, start } from "../support/command.ts";
+import { runTraining, workshop } from "../support/runs.ts";
+import { makeTinyModel } from "../support/tiny-model.ts";
+import { temporaryDirectory } from "../support/tiny-models.ts";
+
+type Line = Record<string, unknown>;
+
+function linesOf(stdout: string): Line[] {
+  return stdout
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line) as Line);
+}
+
+interface Served {
+  running: Running;
+  url: string;
+  key: string;
+  client: OpenAI;
+}
+
+/** Starts the command on a free port and waits until the engine is ready. */
+async function serve(args: readonly string[], env: Record<string, string> = {}): Promise<Served> {
+  const running = start(["serve", "--port", "0", "--dtype", "float32", "--threads", "1", ...args], env);
+  let stdout = "";
+  running.child.stdout?.on("data", (chunk: Buffer) => {
+    stdout += chunk.toString();
+  });
+  await running.saw('"event":"engine ready"');
+  const listening = linesOf(stdout.slice(0, stdout.indexOf("\n")))[0] ?? assert.fail(stdout);
+  const url = String(listening["url"]);
+  const key = String(listening["key"] ?? env["PREFTUNE_API_KEY"]);
+  return { running, url, key, client: new OpenAI({ apiKey: key, baseURL: `${url}/v1`, maxRetries: 0 }) };
+}
+
+test("a trained adapter is served beside its base model, by name; the log has no text of prompts or answers; SIGTERM ends with 0", async () => {
+  using shop = workshop({ rows: 8, held: 0 });
+  const values = {
+    ...shop.values,
+    output_dir: shop.path("run"),
+    use_peft: true,
+    max_steps: 2,
+    learning_rate: 0.05,
+  };
+  await runTraining(values);
+  const model = String(shop.values["model_name_or_path"]);
+  const { running, url, key, client } = await serve([
+    "--model",
+    model,
+    "--adapter",
+    `mine=${shop.path("run", "adapter")}`,
+  ]);
+  try {
+    assert.match(url, /^http:\/\/127\.0\.0\.1:\d+$/);
+    assert.match(key, /^[\w-]{32}$/);
+    const models = await client.models.list();
+    assert.deepEqual(
+      models.data.map(({ id }) => id),
+      ["base", "mine"],
+    );
+    const asked = { prompt: "a secret question", max_tokens: 8, temperature: 0, logprobs: 1 };
+    const base = await client.completions.create({ ...asked, model: "base" });
+    const adapted = await client.completions.create({ ...asked, model: "mine" });
+    const logprobs = (reply: typeof base) => reply.choices[0]?.logprobs?.token_logprobs ?? [];
+    assert.notDeepEqual(logprobs(adapted), logprobs(base));
+    assert.equal(adapted.model, "mine");
+  } finally {
+    running.child.kill("SIGTERM");
+  }
+  const { status, stdout, stderr } = await running.ended;
+  assert.equal(status, 0, stderr);
+  assert.ok(!stdout.includes("secret"));
+  const lines = linesOf(stdout);
+  assert.deepEqual(
+    lines.map(({ event }) => event),
+    ["listening", "engine ready", "request", "request", "request", "stopping", "stopped"],
+  );
+  const request =
+    lines.find(({ event, model: asked }) => event === "request" && asked === "mine") ?? assert.fail();
+  assert.deepEqual([request["status"], request["route"], request["error"]], [200, "/v1/completions", null]);
+  assert.ok(Number(request["prompt_tokens"]) > 0 && Number(request["completion_tokens"]) > 0);
+  // the key is printed once and nowhere else
+  assert.equal(stdout.split(key).length, 2);
+});
+
+/** Resolves when there is no process `pid`; it ends by itself when its parent is gone. */
+async function gone(pid: number): Promise<void> {
+  assert.ok(pid > 0);
+  for (;;) {
+    try {
+      process.kill(pid, 0);
+    } catch {
+      return;
+    }
+    await sleep(10);
+  }
+}
+
+test("SIGINT lets an answer under way end; a key from the environment is not printed; a second signal leaves at once", async () => {
+  using dir = temporaryDirectory();
+  const model = makeTinyModel(join(dir.path, "tiny"));
+  const { running, key, client } = await serve(["--model", model, "--name", "other"], {
+    PREFTUNE_API_KEY: "from-outside",
+  });
+  assert.equal(key, "from-outside");
+  const stream = await client.completions.create({
+    model: "other",
+    prompt: "hi",
+    max_tokens: 300,
+    stream: true,
+  });
+  let chunks = 0;
+  let finish: string | null = null;
+  for await (const chunk of stream) {
+    if (chunks === 0) running.child.kill("SIGINT");
+    chunks++;
+    finish = chunk.choices[0]?.finish_reason ?? finish;
+  }
+  assert.ok(finish !== null && chunks > 1);
+  const { status, stdout } = await running.ended;
+  assert.equal(status, 0);
+  assert.ok(!stdout.includes("from-outside"));
+
+  const again = await serve(["--model", model]);
+  const hanging = await again.client.completions.create({
+    model: "tiny",
+    prompt: "hi",
+    max_tokens: 400,
+    n: 8,
+    stream: true,
+  });
+  again.running.child.kill("SIGINT");
+  await again.running.saw('"event":"stopping"');
+  again.running.child.kill("SIGINT");
+  const ended = await again.running.ended;
+  assert.equal(ended.status, 130);
+  await gone(Number(linesOf(ended.stdout).find(({ event }) => event === "engine ready")?.["pid"]));
+  await assert.rejects(
+    (async () => {
+      for await (const _ of hanging);
+    })(),
+  );
+});
+
+test("what is wrong is said before anything is loaded, with the command line's exit status", async () => {
+  using dir = temporaryDirectory();
+  const model = makeTinyModel(join(dir.path, "tiny"));
+  const open = await preftune("serve", "--model", model, "--host", "0.0.0.0");
+  assert.equal(open.status, 2);
+  assert.match(open.stderr, /other machines could reach the server.*PREFTUNE_API_KEY/s);
+  const twice = await preftune("serve", "--model", model, "--adapter", `tiny=${dir.path}`);
+  assert.equal(twice.status, 2);
+  assert.match(twice.stderr, /base model's name already/);
+  const missing = await preftune("serve", "--model", join(dir.path, "nothing"));
+  assert.ok(missing.status !== 0 && missing.stdout === "");
+  const same = await preftune("serve", "--model", model, "--adapter", "a=x", "--adapter", "y/a");
+  assert.match(same.stderr, /"a" is there twice/);
+  const noAdapter = await preftune("serve", "--model", model, "--port", "0", "--adapter", `x=${dir.path}`);
+  assert.equal(noAdapter.status, 5);
+  assert.match(noAdapter.stderr, /adapter_config\.json/);
+});

@@ -1,0 +1,49 @@
+/** `preftune study` and `preftune sweep` as a user meets them. */
+import assert from "node:assert/strict";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { preftune } from "../support/command.ts";
+import { workshop } from "../support/runs.ts";
+
+test("a sweep runs each setting in a process of its own, prints a table and says where everything is", async () => {
+  using place = workshop({ rows: 8, held: 4 });
+  const values = { ...place.values, max_steps: 1, warmup_ratio: 0, max_length: 96, save_strategy: "no" };
+  const file = place.path("sweep.yaml");
+  writeFileSync(file, `values: ${JSON.stringify(values)}\nparameters:\n  lambda_w: [0.1, 0.8]\n`);
+  const output = place.path("out");
+  const { status, stdout, stderr } = await preftune("sweep", file, "--output", output, "--jobs", "2");
+  assert.equal(status, 0, stderr);
+  assert.match(stdout, /\[2\/2\] lambda-w-0\.\d-s1/);
+  assert.match(stdout, /lambda_w 0\.1 +0\.\d\d \[0\.\d\d,\s0\.\d\d|lambda_w 0\.1 +\d\.\d\d \[/);
+  assert.match(stdout, /Best by held-out accuracy: lambda_w/);
+  for (const name of ["report.html", "results.jsonl", "runs.jsonl"]) {
+    assert.ok(stdout.includes(join(output, name)));
+    assert.ok(existsSync(join(output, name)));
+  }
+  const again = await preftune("sweep", file, "--output", output);
+  assert.match(again.stdout, /2 of 2 runs are finished already/);
+  writeFileSync(file, readFileSync(file, "utf8").replace("0.8", "0.9"));
+  const other = await preftune("sweep", file, "--output", output);
+  assert.equal(other.status, 2);
+  assert.match(
+    other.stderr,
+    /one of the same study to go on with.*It is left as it is: give another with --output/s,
+  );
+});
+
+test("slips of the pen end with what was meant", async () => {
+  using place = workshop({ rows: 8, held: 4 });
+  const name = await preftune("study", "anchring");
+  assert.equal(name.status, 2);
+  assert.match(name.stderr, /anchoring/);
+  const half = await preftune("study", "anchoring", "--model", "m", "--output", place.path("a"));
+  assert.equal(half.status, 2);
+  assert.match(half.stderr, /--model DIR, --data FILE and --eval-data FILE together/);
+  const file = place.path("sweep.yaml");
+  writeFileSync(file, "config: run.yaml\nparametrs:\n  kappa: [1]\n");
+  const key = await preftune("sweep", file, "--output", place.path("b"));
+  assert.equal(key.status, 2);
+  assert.match(key.stderr, /sweep\.yaml:2: unknown key "parametrs"\. Did you mean "parameters"\?/);
+  assert.ok(!existsSync(place.path("b")));
+});

@@ -1,0 +1,187 @@
+/**
+ * CUDA against the CPU: attention in every type, scores, and whole training steps of every family. Needs a CUDA device and
+ * skips without one. `PREFTUNE_GPU_TESTS=cpu` runs the same comparisons on the CPU alone, to try the tests themselves.
+ */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { parseModelConfig } from "../../src/formats/hf-config.ts";
+import { buildModel } from "../../src/models/build.ts";
+import type { CausalLM } from "../../src/models/causal-lm.ts";
+import { packedAttention, planAttention } from "../../src/nn/packed-attention.ts";
+import { simpo } from "../../src/objectives/simpo.ts";
+import { AdamW } from "../../src/optim/adamw.ts";
+import {
+  type DType,
+  devices,
+  gradients,
+  manualSeed,
+  ops,
+  scope,
+  type Tensor,
+} from "../../src/torch/index.ts";
+import { adapterParameters, trainAll } from "../../src/train/parameters.ts";
+import { scoreBatch } from "../../src/train/score.ts";
+import { type Training, trainStep } from "../../src/train/step.ts";
+import { assertClose } from "../support/close.ts";
+import { microBatch } from "../support/fixtures.ts";
+import { dense, denseMask, type Layout, segmentsOf } from "../support/packed.ts";
+import { patternedWeights } from "../support/patterned.ts";
+import {
+  adaptPatterned,
+  type TinyName,
+  tinyAdapterConfig,
+  tinyConfig,
+  tinyNames,
+} from "../support/tiny-models.ts";
+
+const present = devices().find((name) => name.startsWith("cuda"));
+const device = process.env["PREFTUNE_GPU_TESTS"] ?? present ?? "cpu";
+const skip =
+  present === undefined && process.env["PREFTUNE_GPU_TESTS"] === undefined
+    ? "no CUDA device that this torch can use"
+    : false;
+
+/** Largest error of a value near 1, for each type. */
+const rounding: Partial<Record<DType, number>> = { float32: 1e-5, bfloat16: 2e-2, float16: 3e-3 };
+
+const layouts: Layout[] = [
+  [[7, []]],
+  [[5, [4, 6]]],
+  [
+    [1, [1, 1]],
+    [40, [3, 1, 70]],
+    [130, [200, 9]],
+  ],
+];
+
+function largest(values: readonly number[]): number {
+  return values.reduce((most, x) => Math.max(most, Math.abs(x)), 0);
+}
+
+/** Values on the device in `dtype`, and the same ones in float64 on the CPU. */
+function leaves(shape: readonly number[], dtype: DType): { there: Tensor; here: Tensor } {
+  const rounded = ops.toDtype(ops.normal_(ops.zeros(shape, { dtype: "float32" })), dtype);
+  const there = ops.toDevice(rounded, device, dtype);
+  const here = ops.toDtype(rounded, "float64");
+  for (const leaf of [there, here]) leaf.requiresGrad = true;
+  return { there, here };
+}
+
+function numbers(x: Tensor): number[] {
+  return ops.toDevice(ops.detach(x), "cpu", "float64").toNumbers();
+}
+
+for (const dtype of ["float32", "bfloat16", "float16"] as const) {
+  for (const headWidth of [16, 64, 128, 256]) {
+    test(`attention, ${dtype}, heads of ${headWidth}: values and gradients`, { skip }, () => {
+      manualSeed(headWidth);
+      const error = rounding[dtype] as number;
+      for (const layout of layouts) {
+        for (const window of [null, 1, 50]) {
+          using _ = scope();
+          const segments = segmentsOf(layout);
+          const count = segments.at(-1)?.end ?? 0;
+          const inputs = [4, 2, 2].map((heads) => leaves([count, heads, headWidth], dtype));
+          const [q, k, v] = inputs.map(({ there }) => there) as [Tensor, Tensor, Tensor];
+          const wanted = inputs.map(({ here }) => here) as [Tensor, Tensor, Tensor];
+          const scale = 1 / Math.sqrt(headWidth);
+          const plan = planAttention(segments, { dtype, device, headWidth, scale, window });
+          const got = packedAttention(q, k, v, plan);
+          const want = dense(wanted, denseMask(segments, window), scale);
+          assertClose(numbers(got), want.toNumbers(), { atol: 4 * error });
+          const upstream = leaves(got.shape, dtype);
+          const gotGrads = gradients([got], [q, k, v], { gradients: [ops.detach(upstream.there)] });
+          const wantGrads = gradients([want], wanted, { gradients: [ops.detach(upstream.here)] });
+          for (const [i, grad] of wantGrads.entries()) {
+            const values = (grad as Tensor).toNumbers();
+            const atol = 2 * error * Math.max(1, largest(values));
+            assertClose(numbers(gotGrads[i] as Tensor), values, { atol });
+          }
+        }
+      }
+    });
+  }
+}
+
+const examples = Array.from({ length: 4 }, (_, i) => ({
+  origin: { file: "parity.test.ts", line: i + 1 },
+  promptIds: Array.from({ length: 3 + 2 * i }, (_, t) => (7 * i + 3 * t) % 32),
+  completions: [5, 8].map((length, side) => ({
+    ids: Array.from({ length: length - i }, (_, t) => (11 * side + 5 * t + i) % 32),
+  })),
+}));
+
+interface Setup {
+  name: TinyName;
+  trains: "LoRA" | "full";
+  dtype: DType;
+  recompute: boolean;
+}
+
+function modelOn(where: string, { name, trains, dtype }: Setup): CausalLM {
+  const config = parseModelConfig(tinyConfig(name), `${name}/config.json`);
+  const weights = patternedWeights(config.family === "gemma3" ? 0 : 1);
+  const held = trains === "full" ? "float32" : dtype;
+  return buildModel(config, (path, shape) => ops.toDevice(weights(path, shape), where, held));
+}
+
+function trainingOn(where: string, setup: Setup): Training {
+  const model = modelOn(where, setup);
+  const adapter = setup.trains === "full" ? null : adaptPatterned(model, tinyAdapterConfig());
+  const parameters = adapter === null ? trainAll(model) : adapterParameters(model);
+  return {
+    model,
+    adapter,
+    parameters,
+    objective: simpo({ beta: 2, simpoGamma: 1, labelSmoothing: 0, cpoAlpha: 0 }),
+    optimizer: new AdamW(parameters, { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0.01 }),
+    numerics: { dtype: setup.dtype, recompute: setup.recompute, chunkColumns: 8 },
+    maxGradNorm: 1,
+    reference: null,
+  };
+}
+
+/** Losses and gradient norms of four steps in two micro-batches each. */
+function stepsOn(where: string, setup: Setup): { losses: number[]; norms: number[] } {
+  using _ = scope();
+  const training = trainingOn(where, setup);
+  const batches = [microBatch(examples.slice(0, 3)), microBatch(examples.slice(3))];
+  const results = Array.from({ length: 4 }, () =>
+    trainStep(training, batches, { learningRate: 1e-3, entropies: true }),
+  );
+  assert.ok(results.every(({ applied }) => applied));
+  return { losses: results.map((r) => r.loss), norms: results.map((r) => r.gradNorm) };
+}
+
+for (const name of tinyNames) {
+  for (const trains of ["LoRA", "full"] as const) {
+    for (const [dtype, recompute] of [
+      ["float32", false],
+      ["float32", true],
+      ["bfloat16", false],
+      ["bfloat16", true],
+    ] as const) {
+      test(`${name}, ${trains}, ${dtype}${recompute ? ", recomputed" : ""}: four steps as on the CPU`, {
+        skip,
+      }, () => {
+        const setup = { name, trains, dtype, recompute };
+        const [got, want] = [stepsOn(device, setup), stepsOn("cpu", { ...setup, dtype: "float32" })];
+        const tolerance = dtype === "float32" ? { rtol: 1e-4, atol: 1e-5 } : { rtol: 0.05, atol: 0.02 };
+        assertClose(got.losses, want.losses, tolerance);
+        assertClose(got.norms, want.norms, dtype === "float32" ? { rtol: 1e-3 } : { rtol: 0.2 });
+      });
+    }
+  }
+
+  test(`${name}: scores as on the CPU`, { skip }, () => {
+    for (const dtype of ["float32", "bfloat16"] as const) {
+      const numerics = { dtype, recompute: false, chunkColumns: null };
+      const scoresOn = (where: string) => {
+        using _ = scope();
+        const model = modelOn(where, { name, trains: "LoRA", dtype, recompute: false });
+        return scoreBatch(model, microBatch(examples), numerics).map(({ sum }) => sum);
+      };
+      assertClose(scoresOn(device), scoresOn("cpu"), dtype === "float32" ? { atol: 1e-4 } : { rtol: 0.03 });
+    }
+  });
+}

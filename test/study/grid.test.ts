@@ -1,0 +1,240 @@
+/** Grids and sweeps as a user meets them: interrupted and resumed, with runs that fail, and each study on a tiny model. */
+import assert from "node:assert/strict";
+import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { ConfigError } from "../../src/base/errors.ts";
+import { train } from "../../src/recipes/train.ts";
+import { loadConfig } from "../../src/runs/config-load.ts";
+import { readJsonLines } from "../../src/runs/json-lines.ts";
+import type { Cell } from "../../src/study/cell.ts";
+import { gridPlaces, runGrid } from "../../src/study/grid.ts";
+import { type RunTask, runCell } from "../../src/study/run-cell.ts";
+import { STUDIES, type StudyName } from "../../src/study/studies.ts";
+import { type StudyOptions, study } from "../../src/study/study.ts";
+import { runSweep } from "../../src/study/sweep.ts";
+import { parseSweep } from "../../src/study/sweep-file.ts";
+import { filesOf, metricsOf, type Workshop, workshop } from "../support/runs.ts";
+
+const silent = { write: () => true };
+
+/** Values of a short run. */
+const short = {
+  max_steps: 2,
+  per_device_train_batch_size: 4,
+  learning_rate: 1e-2,
+  max_length: 96,
+  save_strategy: "no",
+};
+
+function cellsOf({ values }: Workshop, lambdas: readonly number[]): Cell[] {
+  return lambdas.flatMap((lambda) =>
+    [1, 2].map((seed) => ({
+      id: `lambda-${lambda}-s${seed}`,
+      condition: `lambda ${lambda}`,
+      seed,
+      file: null,
+      values: { ...values, ...short },
+      words: [],
+      changes: { lambda_w: lambda },
+      measuresCoupling: false,
+    })),
+  );
+}
+
+test("a grid that was interrupted and goes on leaves the same files as one that was not", async () => {
+  using place = workshop({ rows: 12, held: 4 });
+  const cells = cellsOf(place, [0.1, 1]);
+  const whole = gridPlaces(place.path("whole"));
+  await runGrid(cells, whole, { jobs: 1, out: silent, runTask: runCell });
+  const cut = gridPlaces(place.path("cut"));
+  let started = 0;
+  const dying = async (task: RunTask): Promise<void> => {
+    started += 1;
+    if (started > 2) throw new Error("the machine went off");
+    await runCell(task);
+  };
+  const first = await runGrid(cells, cut, { jobs: 1, out: silent, runTask: dying });
+  assert.deepEqual(
+    first.map(({ reason }) => reason),
+    [null, null, "the machine went off", "the machine went off"],
+  );
+  // and one that had begun: trained, but not measured
+  rmSync(join(cut.run("lambda-0.1-s2"), "measured.json"));
+  let again = 0;
+  const outcomes = await runGrid(cells, cut, {
+    jobs: 1,
+    out: silent,
+    runTask: async (task) => {
+      again += 1;
+      await runCell(task);
+    },
+  });
+  assert.equal(again, 3, "the finished run is kept");
+  assert.ok(outcomes.every(({ reason }) => reason === null));
+  for (const { id } of cells) {
+    for (const name of ["held-out.jsonl", "measured.json", "config.yaml"]) {
+      const text = (dir: string): string => readFileSync(join(dir, name), "utf8");
+      assert.equal(
+        text(cut.run(id)).replaceAll(place.path("cut"), ""),
+        text(whole.run(id)).replaceAll(place.path("whole"), ""),
+        `${id}/${name}`,
+      );
+    }
+    assert.deepEqual(metricsOf(cut.run(id)), metricsOf(whole.run(id)));
+  }
+});
+
+test("a run of the grid repeats from its own config.yaml", async () => {
+  using place = workshop({ rows: 12, held: 4 });
+  const places = gridPlaces(place.path("grid"));
+  const [cell] = cellsOf(place, [0.5]) as [Cell];
+  await runGrid([cell], places, { jobs: 1, out: silent, runTask: runCell });
+  const file = join(places.run(cell.id), "config.yaml");
+  const again = loadConfig({ file, overrides: [["output_dir", place.path("again")]] });
+  assert.equal(again.config.lambda_w, 0.5);
+  let last = "";
+  for await (const { type } of train(again)) last = type;
+  assert.equal(last, "end");
+  assert.deepEqual(filesOf(place.path("again", "model")), filesOf(join(places.run(cell.id), "model")));
+});
+
+test("a folder whose run had other values is left alone", async () => {
+  using place = workshop({ rows: 12, held: 4 });
+  const places = gridPlaces(place.path("grid"));
+  const [cell] = cellsOf(place, [0.5]) as [Cell];
+  await runGrid([cell], places, { jobs: 1, out: silent, runTask: runCell });
+  const other = { ...cell, changes: { lambda_w: 0.6 } };
+  await assert.rejects(runGrid([other], places, { jobs: 1, out: silent, runTask: runCell }), ConfigError);
+});
+
+test("a run that fails is told with its reason, in a process of its own, and the rest stands", async () => {
+  using place = workshop({ rows: 12, held: 4 });
+  const [good, bad] = cellsOf(place, [0.5]) as [Cell, Cell];
+  const places = gridPlaces(place.path("grid"));
+  const missing = place.path("missing.jsonl");
+  const cells = [{ ...bad, values: { ...bad.values, train_data: missing } }, good];
+  const outcomes = await runGrid(cells, places, { jobs: 2, out: silent });
+  assert.match(outcomes[0]?.reason ?? "", /missing\.jsonl/);
+  assert.equal(outcomes[1]?.reason, null);
+});
+
+/** A sweep's file: the workshop's values and those of a short run, without some of them. */
+function sweepText({ values }: Workshop, rest: string, without: string): string {
+  const shared = Object.entries({ ...values, ...short }).filter(([key]) => key !== without);
+  return `values: ${JSON.stringify(Object.fromEntries(shared))}\n${rest}`;
+}
+
+test("a sweep whose runs partly fail ranks the others; started again it gives the same tables", async () => {
+  using place = workshop({ rows: 12, held: 4 });
+  const tried = "parameters:\n  lambda_w: [0.1, 5]\n  learning_rate: [1e-3, 1e-1]\nmetric: chosen_change\n";
+  const sweep = parseSweep(sweepText(place, tried, "learning_rate"), "sweep.yaml");
+  const options = { output: place.path("sweep"), jobs: 1, command: "preftune sweep sweep.yaml", out: silent };
+  const failing = async (task: RunTask): Promise<void> => {
+    if (task.dir.includes("lambda-w-5-learning-rate-0.1")) throw new Error("out of memory");
+    await runCell(task);
+  };
+  const first = await runSweep(sweep, { ...options, runTask: failing });
+  assert.match(first.summary, /Failed: lambda_w 5, learning_rate 0\.1, seed 1: out of memory/);
+  assert.match(first.summary, /Best by change of chosen: lambda_w/);
+  const rows = readJsonLines(first.runs).map(({ value }) => value as { status: string; reason?: string });
+  assert.deepEqual(rows.map(({ status }) => status).sort(), ["done", "done", "done", "failed"]);
+  assert.match(readFileSync(first.report, "utf8"), /1 runs? failed/);
+  const tables = [readFileSync(first.results, "utf8"), readFileSync(first.runs, "utf8")];
+  const second = await runSweep(sweep, { ...options, runTask: failing });
+  assert.deepEqual([readFileSync(second.results, "utf8"), readFileSync(second.runs, "utf8")], tables);
+});
+
+test("successive halving runs fewer settings for longer", async () => {
+  using place = workshop({ rows: 12, held: 4 });
+  const tried =
+    "method: halving\nruns: 4\nparameters:\n  lambda_w: {min: 0.1, max: 5}\nmetric: chosen_change\n";
+  const rounds = "resource: max_steps\nleast: 1\nmost: 4\nfactor: 2\n";
+  const sweep = parseSweep(sweepText(place, tried + rounds, "max_steps"), "sweep.yaml");
+  const { runs, summary } = await runSweep(sweep, {
+    output: place.path("sweep"),
+    jobs: 1,
+    command: "",
+    out: silent,
+    runTask: runCell,
+  });
+  const steps = readJsonLines(runs).map(
+    ({ value }) => (value as { changes: { max_steps: number } }).changes.max_steps,
+  );
+  assert.deepEqual(steps, [1, 1, 1, 1, 2, 2, 4]);
+  assert.match(summary, /Best by change of chosen/);
+});
+
+test("an unknown key of a configuration is refused before any run begins", async () => {
+  using place = workshop({ rows: 12, held: 4 });
+  const options = studyOptions(place, "anchoring", [["lamda_w", "1"]]);
+  await assert.rejects(study(options), /unknown key "lamda_w"\. Did you mean "lambda_w"/);
+  assert.ok(!existsSync(join(options.output, "runs")));
+});
+
+function studyOptions(place: Workshop, name: StudyName, overrides: [string, string][]): StudyOptions {
+  const {
+    model_name_or_path: model,
+    train_data: data,
+    eval_data: evalData,
+  } = place.values as Record<string, string>;
+  return {
+    name,
+    output: place.path(name),
+    seeds: 1,
+    budget: "quick",
+    config: null,
+    model: model as string,
+    data: data as string,
+    evalData: evalData as string,
+    otherData: evalData as string,
+    otherEvalData: data as string,
+    overrides,
+    jobs: 1,
+    cores: 1,
+    out: silent,
+    command: `preftune study ${name}`,
+    runTask: runCell,
+  };
+}
+
+const tinyRun: [string, string][] = Object.entries({
+  ...short,
+  max_steps: 1,
+  warmup_ratio: 0,
+  device: "cpu",
+  dtype: "float32",
+  threads: 1,
+  lora_r: 2,
+  gradient_accumulation_steps: 1,
+  export_parity_tolerance: 0.1,
+}).map(([key, value]) => [key, String(value)]);
+
+for (const name of Object.keys(STUDIES) as StudyName[]) {
+  test(`study ${name}, end to end on a tiny model`, async () => {
+    using place = workshop({ rows: 6, held: 4 });
+    const watched: [string, string][] = STUDIES[name].needsAnswers
+      ? [
+          ["watch_rows", "2"],
+          ["watch_samples", "2"],
+          ["watch_max_new_tokens", "4"],
+        ]
+      : [];
+    const { report, results, runs, summary } = await study(
+      studyOptions(place, name, [...tinyRun, ...watched]),
+    );
+    assert.doesNotMatch(summary, /Failed/);
+    const rows = readJsonLines(results).map(
+      ({ value }) => value as { value: number; low: number; high: number; pairs: number },
+    );
+    assert.ok(rows.length > 0);
+    for (const { value, low, high, pairs } of rows) {
+      assert.ok(Number.isNaN(value) || (low <= high && pairs > 0), `${value} [${low}, ${high}] of ${pairs}`);
+    }
+    assert.ok(readJsonLines(runs).every(({ value }) => (value as { status: string }).status === "done"));
+    const page = readFileSync(report, "utf8");
+    assert.ok(page.includes(`<h1>${STUDIES[name].title.split(":")[0]}`));
+    assert.doesNotMatch(page, /NaN|undefined|\[object/);
+    assert.ok(readdirSync(place.path(name, "runs")).length > 0);
+  });
+}
