@@ -175,6 +175,57 @@ test("an answer is the same whatever runs beside it and whenever it comes", () =
   });
 });
 
+for (const name of ["llama_tied", "gemma3"] as const) {
+  test(`${name}: a long prompt goes part by part, and others' answers go on meanwhile`, () => {
+    withoutLeaks(() => {
+      const model = tinyModel(name, { max_position_embeddings: 2048 });
+      const promptIds = Array.from({ length: 1100 }, (_, i) => (i * i + 3 * i) % 32);
+      using run = started({ model, tokenizer: null });
+      run.submit("short", { maxNewTokens: 30 });
+      run.engine.step();
+      run.submit("long", { promptIds, n: 2, maxNewTokens: 5, logprobs: 0 });
+      run.submit("cancelled", { promptIds });
+      const seen: [tokens: number, others: number][] = [];
+      while (run.ids("long").length === 0) {
+        run.engine.step();
+        seen.push([run.engine.stats.promptTokens - 3, run.ids("short").length]);
+      }
+      assert.deepEqual(seen.slice(0, 2), [
+        [512, 2],
+        [1024, 3],
+      ]);
+      assert.deepEqual(run.ids("short").length, 4);
+      run.engine.step();
+      run.engine.cancel("cancelled");
+      run.finish();
+      for (const answer of [0, 1]) {
+        const got = tokensOf(run.of("long"), answer).map(({ logprob }) => logprob as number);
+        assertClose(got, uncached(model, promptIds, run.ids("long", answer)), { atol: 1e-5 });
+      }
+      assert.equal(run.engine.stats.cacheBytesUsed, 0);
+      assert.deepEqual(run.of("cancelled"), []);
+    });
+  });
+}
+
+test("a request that one adapter's event cancelled is not computed under another", () => {
+  withoutLeaks(() => {
+    const base = tinyModel("llama_tied");
+    const other = shareWeights(base);
+    const engine = new Engine({ model: base, adapters: new Map([["other", other]]), tokenizer: null });
+    let told = 0;
+    engine.submit("a", request({ maxNewTokens: 6 }), () => {
+      told++;
+      if (told === 2) engine.cancel("b");
+    });
+    engine.submit("b", request({ adapter: "other", maxNewTokens: 6 }), () => {});
+    while (engine.step());
+    assert.equal(told, 8);
+    assert.equal(engine.stats.cacheBytesUsed, 0);
+    engine[Symbol.dispose]();
+  });
+});
+
 test("many answers compute and hold their prompt once", () => {
   withoutLeaks(() => {
     using run = started({ model: tinyModel("llama_tied"), tokenizer: null });

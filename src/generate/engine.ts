@@ -33,8 +33,10 @@ export interface EngineParts {
 
 const defaultLimits: EngineLimits = { maxRunning: 64, maxCacheTokens: Number.POSITIVE_INFINITY };
 
-/** Prompt tokens computed between two tokens of the running answers; one prompt goes through however long it is. */
+/** Prompt tokens computed between two tokens of the running answers. */
 const promptTokensAStep = 512;
+/** A longer prompt is computed in parts of so many tokens, whole pages, so that nothing waits for all of it. */
+const partTokens = 256;
 
 interface Job {
   id: string;
@@ -46,6 +48,8 @@ interface Job {
   /** Pages it takes at most. */
   pages: number;
   prompt: Span;
+  /** Tokens of the prompt that have been computed. */
+  computed: number;
   answers: Answer[];
   completionTokens: number;
 }
@@ -117,6 +121,7 @@ export class Engine implements GenerationEngine, Disposable {
       maxNewTokens,
       pages,
       prompt: { pages: [], length: 0 },
+      computed: 0,
       answers: [],
       completionTokens: 0,
     });
@@ -129,8 +134,15 @@ export class Engine implements GenerationEngine, Disposable {
   }
 
   step(): boolean {
-    for (const [model, answers] of byModel(this.#openAnswers())) this.#advance(model, answers);
-    this.#admit();
+    const begun = this.#openAnswers().filter(({ ids }) => ids.length > 0);
+    for (const [model, answers] of byModel(begun)) {
+      // events of one model's answers may have cancelled those of another
+      this.#advance(
+        model,
+        answers.filter(({ isOver }) => !isOver),
+      );
+    }
+    this.#computePrompts();
     return this.#running.length + this.#waiting.length > 0;
   }
 
@@ -149,16 +161,47 @@ export class Engine implements GenerationEngine, Disposable {
     return this.#running.flatMap((job) => job.answers.filter((answer) => !answer.isOver));
   }
 
-  #admit(): void {
-    let budget = promptTokensAStep;
+  /** Goes on with the prompts under way and admits waiting ones, as many tokens as a step has. */
+  #computePrompts(): void {
+    let left = promptTokensAStep;
     for (;;) {
-      const next = this.#waiting[0];
-      if (next === undefined || !this.#hasRoom(next)) return;
-      if (budget < promptTokensAStep && next.request.promptIds.length > budget) return;
-      budget -= next.request.promptIds.length;
-      this.#waiting.shift();
-      this.#start(next);
+      const job =
+        this.#running.find((one) => one.computed < one.request.promptIds.length) ?? this.#admitNext();
+      if (job === null) return;
+      const tokens = this.#partEnd(job) - job.computed;
+      if (tokens > left && left < promptTokensAStep) return;
+      left -= tokens;
+      this.#computePart(job);
     }
+  }
+
+  #partEnd({ computed, request }: Job): number {
+    const all = request.promptIds.length;
+    return this.#cache.takesParts ? Math.min(all, computed + partTokens) : all;
+  }
+
+  /** Moves the next waiting request to the running ones; null if there is none or no room. */
+  #admitNext(): Job | null {
+    const job = this.#waiting[0];
+    if (job === undefined || !this.#hasRoom(job)) return null;
+    this.#waiting.shift();
+    this.#running.push(job);
+    const { promptIds, n, seed, firstSeries = 0, stop, repetitionPenalty } = job.request;
+    const { tokenizer } = this.#parts;
+    job.answers = Array.from(
+      { length: n },
+      (_, index): Answer => ({
+        job,
+        index,
+        sequence: { prompt: job.prompt, own: { pages: [], length: 0 } },
+        ids: [],
+        seen: new Set(repetitionPenalty === null ? [] : promptIds),
+        random: new Random(deriveSeed(seed, firstSeries + index)),
+        text: tokenizer === null ? null : new AnswerText(tokenizer, stop),
+        isOver: false,
+      }),
+    );
+    return job;
   }
 
   /** What is running may grow to its longest, so that nothing ever has to make room. */
@@ -167,37 +210,29 @@ export class Engine implements GenerationEngine, Disposable {
     return this.#openAnswers().length + job.request.n <= this.#limits.maxRunning && pages <= this.#mostPages;
   }
 
-  #start(job: Job): void {
-    const { promptIds, n, seed, firstSeries = 0, stop } = job.request;
-    this.#running.push(job);
-    const { tokenizer } = this.#parts;
-    const seen = new Set(job.request.repetitionPenalty === null ? [] : promptIds);
-    job.answers = Array.from(
-      { length: n },
-      (_, index): Answer => ({
-        job,
-        index,
-        sequence: { prompt: job.prompt, own: { pages: [], length: 0 } },
-        ids: [],
-        seen: new Set(seen),
-        random: new Random(deriveSeed(seed, firstSeries + index)),
-        text: tokenizer === null ? null : new AnswerText(tokenizer, stop),
-        isOver: false,
-      }),
-    );
+  /** Computes the next part of a prompt; after the last one every answer gets its first token. */
+  #computePart(job: Job): void {
+    const { request, answers, prompt, computed: first } = job;
+    const end = this.#partEnd(job);
+    const isLast = end === request.promptIds.length;
     const choices = this.#guarded([job], () => {
-      this.#cache.extend(job.prompt, promptIds.length);
-      this.#promptTokens += promptIds.length;
-      const randoms = job.answers.map(({ random }) => random);
+      this.#cache.extend(prompt, end - first);
+      this.#promptTokens += end - first;
+      job.computed = end;
       using _ = scope();
-      const logits = noGrad(() => promptLogits(this.#with(job.model), promptIds, job.prompt));
-      return chooseTokens(logits, [{ sampling: job.request, seen, randoms }])[0];
+      const part = { span: prompt, first, end };
+      const logits = noGrad(() => promptLogits(this.#with(job.model), request.promptIds, part));
+      if (!isLast) return [];
+      const randoms = answers.map(({ random }) => random);
+      const seen = answers[0]?.seen ?? new Set();
+      return chooseTokens(logits, [{ sampling: request, seen, randoms }])[0];
     });
-    this.#acceptAll(job.answers, choices ?? []);
+    this.#acceptAll(answers, choices ?? []);
   }
 
   /** Adds a token to each of `answers`, all of one model. */
   #advance(model: CausalLM, answers: readonly Answer[]): void {
+    if (answers.length === 0) return;
     const jobs = [...new Set(answers.map(({ job }) => job))];
     const choices = this.#guarded(jobs, () => {
       for (const { sequence } of answers) this.#cache.extend(sequence.own, 1);

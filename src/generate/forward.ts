@@ -16,22 +16,30 @@ export interface NextToken {
   id: number;
 }
 
-/** Computes a prompt into the pages of `span` and gives the logits of what follows it: (1, V) float32. */
+/** A prompt's pages, and which of its tokens are to be computed: [first, end). */
+export interface PromptPart {
+  span: Span;
+  first: number;
+  end: number;
+}
+
+/** Computes a part of a prompt into its pages and gives the logits of what follows the part: (1, V) float32. */
 export function promptLogits(
   { model, cache, dtype }: CachedModel,
   ids: readonly number[],
-  span: Span,
+  { span, first, end }: PromptPart,
 ): Tensor {
+  const count = end - first;
   const stream = {
-    ids: onDevice(model, ids),
+    ids: onDevice(model, ids.slice(first, end)),
     positions: onDevice(
       model,
-      ids.map((_, i) => i),
+      Array.from({ length: count }, (_, i) => first + i),
     ),
-    segments: [{ start: 0, end: ids.length, parent: -1 }],
+    segments: [{ start: 0, end: count, parent: -1 }],
   };
-  const hidden = model.hiddenStates(stream, dtype, cache.promptPass(span));
-  return logitsOf(model, ops.narrow(hidden, 0, ids.length - 1, 1));
+  const hidden = model.hiddenStates(stream, dtype, cache.promptPass(span, first));
+  return logitsOf(model, ops.narrow(hidden, 0, count - 1, 1));
 }
 
 /** Logits of what follows each sequence's newest token: (B, V) float32. */

@@ -140,14 +140,36 @@ export class KVCache implements Disposable {
     return growing.keep(store);
   }
 
-  /** Attention of a whole new prompt, whose span has its pages already. One function a layer. */
-  promptPass(prompt: Readonly<Span>): CachedAttention[] {
-    const slots = this.#isPaged ? null : this.#indices(slotsOf(prompt));
-    return this.#stores.map(({ keys, values }): CachedAttention => {
-      return ({ q, k, v }, plan) => {
-        if (slots === null) ops.cacheFill_(keys, values, k, v, prompt.pages);
-        else storeRows({ keys, values }, slots, { k, v });
-        return packedAttention(q, k, v, plan);
+  /** Whether a prompt may be computed part by part; if not, `promptPass` takes all of it at once. */
+  get takesParts(): boolean {
+    return this.#isPaged;
+  }
+
+  /**
+   * Attention of a prompt's tokens from `first` on, a multiple of a page; its span has its pages already, and the tokens
+   * before them have been computed. One function a layer.
+   */
+  promptPass(prompt: Readonly<Span>, first = 0): CachedAttention[] {
+    if (first % pageTokens !== 0 || (first > 0 && !this.#isPaged)) {
+      throw new ShapeError(`a part of a prompt cannot begin at token ${first} of this cache`);
+    }
+    if (!this.#isPaged) {
+      const slots = this.#indices(slotsOf(prompt));
+      return this.#stores.map((store): CachedAttention => {
+        return ({ q, k, v }, plan) => {
+          storeRows(store, slots, { k, v });
+          return packedAttention(q, k, v, plan);
+        };
+      });
+    }
+    const begun = pagesFor(first);
+    const before = first === 0 ? null : this.#indices(prompt.pages.slice(0, begun));
+    return this.#stores.map((store): CachedAttention => {
+      return (inputs, plan) => {
+        const { q, k, v } = inputs;
+        ops.cacheFill_(store.keys, store.values, k, v, prompt.pages.slice(begun));
+        if (before === null) return packedAttention(q, k, v, plan);
+        return attendBehind(inputs, rowsOfPages(store, before), plan);
       };
     });
   }
@@ -210,6 +232,32 @@ function visibleRows({ keys, values }: Store, slots: Tensor, window: number): St
   const hidden = window === 0 ? 0 : Math.max(0, slots.size(0) - window);
   const rows = hidden === 0 ? slots : ops.sliceTensor(slots, 0, hidden);
   return { keys: ops.indexSelect(keys, 0, rows), values: ops.indexSelect(values, 0, rows) };
+}
+
+/** Keys and values of whole pages, token by token: (n, K, E) each. */
+function rowsOfPages({ keys, values }: Store, pages: Tensor): Store {
+  const [heads, width] = [keys.size(1), keys.size(2)];
+  const count = pages.size(0) * pageTokens;
+  const byToken = (store: Tensor, order: readonly number[]): Tensor =>
+    ops.reshape(ops.permute(ops.indexSelect(store, 0, pages), order), [count, heads, width]);
+  return { keys: byToken(keys, [0, 3, 1, 2]), values: byToken(values, [0, 2, 1, 3]) };
+}
+
+/** Attention of a segment behind tokens that are there already, in the addon's operator: (T, H · E). */
+function attendBehind({ q, k, v }: AttentionInputs, before: Store, plan: AttentionPlan): Tensor {
+  const first = before.keys.size(0);
+  const end = first + q.size(0);
+  // the operator takes as many queries as keys; those of the tokens before belong to no segment and cost nothing
+  const unasked = ops.zeros([first, q.size(1), q.size(2)], { dtype: "float32" });
+  const out = ops.segmentAttention(
+    ops.cat([unasked, q]),
+    ops.cat([before.keys, k]),
+    ops.cat([before.values, v]),
+    [first, end, 0, first],
+    plan.scale,
+    plan.window,
+  );
+  return ops.reshape(ops.narrow(out, 0, first, q.size(0)), [q.size(0), q.size(1) * q.size(2)]);
 }
 
 /** q: (1, H, E); keys and values: (n, K, E) -> (1, H · E) */
