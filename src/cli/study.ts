@@ -5,6 +5,7 @@ import { Argument, type Command, Option } from "commander";
 import type { Budget } from "../study/ground.ts";
 import { STUDIES, type StudyName } from "../study/studies.ts";
 import { wholeNumber } from "./options.ts";
+import { showOutcome } from "./study-outcome.ts";
 import { pairsOf } from "./train.ts";
 
 interface Words {
@@ -57,7 +58,7 @@ export function addStudyCommand(preftune: Command): void {
 
 async function run(name: StudyName, overrides: string[], words: Words): Promise<void> {
   const { study } = await import("../study/study.ts");
-  const { report, results, runs, summary } = await study({
+  const outcome = await study({
     name,
     output: words.output ?? join("runs", `study-${name}`),
     seeds: words.seeds ?? null,
@@ -74,5 +75,5 @@ async function run(name: StudyName, overrides: string[], words: Words): Promise<
     command: `preftune ${process.argv.slice(2).join(" ")}`,
     out: process.stdout,
   });
-  process.stdout.write(`\n${summary}\n\n  ${report}\n  ${results}\n  ${runs}\n`);
+  showOutcome(outcome);
 }

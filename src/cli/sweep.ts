@@ -2,6 +2,7 @@
 import { basename, extname, join } from "node:path";
 import type { Command } from "commander";
 import { wholeNumber } from "./options.ts";
+import { showOutcome } from "./study-outcome.ts";
 
 interface Words {
   output?: string;
@@ -32,11 +33,11 @@ export function addSweepCommand(preftune: Command): void {
 async function run(file: string, words: Words): Promise<void> {
   const { readSweep } = await import("../study/sweep-file.ts");
   const { runSweep } = await import("../study/sweep.ts");
-  const { report, results, runs, summary } = await runSweep(readSweep(file), {
+  const outcome = await runSweep(readSweep(file), {
     output: words.output ?? join("runs", basename(file, extname(file))),
     jobs: words.jobs,
     command: `preftune ${process.argv.slice(2).join(" ")}`,
     out: process.stdout,
   });
-  process.stdout.write(`\n${summary}\n\n  ${report}\n  ${results}\n  ${runs}\n`);
+  showOutcome(outcome);
 }

@@ -151,7 +151,9 @@ export function tableOf(runs: readonly MeasuredRun[], name: FigureName): PairTab
 /** What `compute` gives, remembered: tables and charts ask for the same figures many times. */
 function kept<K extends object, V>(
   memory: WeakMap<K, Map<FigureName, V>>,
-  ...[key, name, compute]: [K, FigureName, () => V]
+  key: K,
+  name: FigureName,
+  compute: () => V,
 ): V {
   const known = memory.get(key) ?? new Map<FigureName, V>();
   memory.set(key, known);

@@ -49,6 +49,8 @@ export interface WrittenOutcome {
   results: string;
   runs: string;
   summary: string;
+  /** Runs that came to their end. */
+  finished: number;
 }
 
 /** Figures that fit beside each other in a terminal. */
@@ -72,7 +74,13 @@ export function writeOutcome(parts: OutcomeParts): WrittenOutcome {
   const said = parts.sections.flatMap((section) => section.said ?? []);
   const table = terminalTable(parts);
   const summary = [table, ...(failed.length > 0 ? [failed.join("\n")] : []), ...said].join("\n\n");
-  return { report, results, runs, summary };
+  return {
+    report,
+    results,
+    runs,
+    summary,
+    finished: outcomes.filter(({ reason }) => reason === null).length,
+  };
 }
 
 function lines(rows: readonly unknown[]): string {

@@ -26,7 +26,7 @@ export interface ScatterChart {
 
 const width = 440;
 const height = 340;
-const plot = { left: 52, right: width - 14, top: 12, bottom: height - 40 };
+const plot = { left: 70, right: width - 14, top: 12, bottom: height - 40 };
 
 /** The chart as a figure. */
 export function scatterChartHtml({ title, xLabel, yLabel, points, note }: ScatterChart): Html {

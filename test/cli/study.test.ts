@@ -32,6 +32,17 @@ test("a sweep runs each setting in a process of its own, prints a table and says
   );
 });
 
+test("when no run comes to its end, the reasons are told and the status is not 0", async () => {
+  using place = workshop({ rows: 8, held: 4 });
+  const file = place.path("sweep.yaml");
+  const values = { ...place.values, train_data: place.path("nowhere.jsonl"), max_steps: 1 };
+  writeFileSync(file, `values: ${JSON.stringify(values)}\nparameters:\n  lambda_w: [0.1]\n`);
+  const { status, stdout, stderr } = await preftune("sweep", file, "--output", place.path("out"));
+  assert.equal(status, 6);
+  assert.match(stdout, /Failed: lambda_w 0\.1, seed 1: .*nowhere\.jsonl/);
+  assert.match(stderr, /no run came to its end/);
+});
+
 test("slips of the pen end with what was meant", async () => {
   using place = workshop({ rows: 8, held: 4 });
   const name = await preftune("study", "anchring");

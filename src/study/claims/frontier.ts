@@ -50,7 +50,7 @@ function drawn(random: Random): Values {
 /** How a condition stands among the others. */
 interface Standing {
   one: MeasuredCondition;
-  /** Better by both figures, each difference beyond its interval. */
+  /** Better by both figures, each difference beyond its interval; of several the one with the largest margin. */
   dominatedBy: string | null;
   /** Better by both figures as they were measured. */
   aheadOf: string | null;
@@ -58,17 +58,23 @@ interface Standing {
 }
 
 function standingOf(one: MeasuredCondition, all: readonly MeasuredCondition[]): Standing {
-  let dominatedBy: string | null = null;
-  let ahead: string | null = null;
-  for (const other of all) {
-    if (other === one) continue;
-    const chosen = estimateDifference(other, one, "chosen_change");
-    const margin = estimateDifference(other, one, "margin_change");
-    if (chosen.value > 0 && margin.value > 0) ahead ??= other.name;
-    if (chosen.low > 0 && margin.low > 0) dominatedBy ??= other.name;
-  }
+  const ahead = all
+    .filter((other) => other !== one)
+    .map((other) => ({
+      other,
+      chosen: estimateDifference(other, one, "chosen_change"),
+      margin: estimateDifference(other, one, "margin_change"),
+    }))
+    .filter(({ chosen, margin }) => chosen.value > 0 && margin.value > 0)
+    .sort((a, b) => b.margin.value - a.margin.value);
+  const beyondNoise = ahead.filter(({ chosen, margin }) => chosen.low > 0 && margin.low > 0);
   const hasBoth = estimate(one, "chosen_change").low > 0 && estimate(one, "margin_change").low > 0;
-  return { one, dominatedBy, aheadOf: ahead, hasBoth };
+  return {
+    one,
+    dominatedBy: beyondNoise[0]?.other.name ?? null,
+    aheadOf: ahead[0]?.other.name ?? null,
+    hasBoth,
+  };
 }
 
 function frontierSection(measured: Measured): Section {
@@ -135,7 +141,7 @@ function sentences(standings: readonly Standing[]): string[] {
   const bestText =
     best === undefined
       ? ""
-      : ` Of those that gain both, ${best.one.name} has the largest margin: ${intervalText(estimate(best.one, "margin_change"), "nats/token")}, chosen ${intervalText(estimate(best.one, "chosen_change"), "nats/token")}.`;
+      : ` Of the presets and baselines that gain both, ${best.one.name} has the largest margin: ${intervalText(estimate(best.one, "margin_change"), "nats/token")}, chosen ${intervalText(estimate(best.one, "chosen_change"), "nats/token")}.`;
   return [
     `Not dominated beyond noise among presets and baselines: ${list(free)}.`,
     `Chosen likelihood and margin both grew beyond noise with: ${list(both)}; and in ${numberText(count - both.length, 0)} of ${standings.length - named.length} searched settings.${bestText}`,

@@ -72,7 +72,7 @@ function tokens(measured: Measured): Section {
           ...quantiles.map((interval) => intervalText(interval, "nats/token", { isSigned: false })),
           floorText(floors.first),
           floorText(floors.last),
-          intervalText(below(one, floors.first), "share"),
+          Number.isFinite(floors.first) ? intervalText(below(one, floors.first), "share") : "–",
         ]),
       },
     ],
