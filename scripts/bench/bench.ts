@@ -1,6 +1,6 @@
 /**
  * `npm run bench [-- --tables peers,techniques,scaling --model bench,bigvocab --mode full,lora --threads 1,2 --pairs N --steps N
- * --peers dpo,dpo_pre,simpo --rounds N --workload FILE]`: our trainer against TRL's in turn on the same rows, weights and
+ * --peers dpo,dpo_pre,simpo --rounds N --kept-mib N --workload FILE]`: our trainer against TRL's in turn on the same rows, weights and
  * settings; what each technique buys; how time and memory grow. Everything by default.
  */
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
@@ -9,7 +9,7 @@ import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { ConfigError, PreftuneError } from "../../src/base/errors.ts";
 import { stateFolder } from "../../src/setup/places.ts";
-import { type Compared, type Comparison, compare, peerNames } from "./comparison.ts";
+import { type Compared, compare, peerNames } from "./comparison.ts";
 import { peersPython, runHere } from "./processes.ts";
 import type { RunPlan } from "./run-record.ts";
 import { measureScaling } from "./scaling.ts";
@@ -31,6 +31,8 @@ interface Choice {
   pairs: number | null;
   steps: number;
   rounds: number;
+  /** `logits_kept_mib` of our runs; null for automatic. */
+  keptMib: number | null;
   workload: string;
 }
 
@@ -64,6 +66,7 @@ function readChoice(): Choice {
       // the first step is left out
       steps: { type: "string", default: "6" },
       rounds: { type: "string", default: "1" },
+      "kept-mib": { type: "string" },
       workload: { type: "string", default: ownRows },
     },
   });
@@ -76,6 +79,7 @@ function readChoice(): Choice {
     pairs: values.pairs === undefined ? null : whole("pairs", values.pairs, 1),
     steps: whole("steps", values.steps, 2),
     rounds: whole("rounds", values.rounds, 1),
+    keptMib: values["kept-mib"] === undefined ? null : whole("kept-mib", values["kept-mib"], 0),
     workload: resolve(values.workload),
   };
 }
@@ -108,8 +112,9 @@ function prepare({ models, workload }: Choice): WorkloadRow[] {
 function comparePeers(choice: Choice, rows: readonly WorkloadRow[]): Compared[] {
   const python = peersPython();
   if (python === null) say("No peers: `npm run bench:peers` installs them. Our own trainer alone:");
-  const { peers, rounds } = choice;
-  const base: Pick<Comparison, "rows" | "peers" | "rounds" | "python"> = { rows, peers, rounds, python };
+  const { peers, rounds, keptMib } = choice;
+  const variant = keptMib === null ? {} : { keptBytes: keptMib * 2 ** 20 };
+  const base = { rows, peers, rounds, python, variant };
   return choice.threads.flatMap((threads) =>
     choice.models.flatMap((model) =>
       choice.modes.map((mode) => {

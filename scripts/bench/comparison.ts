@@ -5,7 +5,14 @@ import { pairFlops } from "../../src/planner/flops.ts";
 import { adapterParts, everything, type TrainedParts } from "../../src/planner/trained-parts.ts";
 import { runOurs, runPeer } from "./processes.ts";
 import { figuresOf, figuresTable, type Ratios, ratiosOf, ratiosText, type StepWork } from "./results.ts";
-import { lossesAgree, type RunPlan, type RunRecord, type Spread, spreadOf } from "./run-record.ts";
+import {
+  lossesAgree,
+  type RunPlan,
+  type RunRecord,
+  type Spread,
+  spreadOf,
+  type Variant,
+} from "./run-record.ts";
 import { type ModelShape, modelConfigOf } from "./shapes.ts";
 import type { WorkloadRow } from "./workload.ts";
 
@@ -26,6 +33,8 @@ export interface Comparison {
   /** Short names. */
   peers: readonly string[];
   rounds: number;
+  /** How our runs differ from training. */
+  variant: Variant;
   /** The Python that has TRL; null where there is none: ours alone. */
   python: string | null;
 }
@@ -97,7 +106,7 @@ function checkAgreement(plan: RunPlan, peer: string, record: RunRecord): string 
 
 /** Records by trainer: ours under "ours", peers under their short names. Runs alternate. */
 function measure(
-  { plan, rounds, peers, python }: Comparison,
+  { plan, rounds, peers, python, variant }: Comparison,
   say: (line: string) => void,
 ): Map<string, RunRecord[]> {
   const records = new Map<string, RunRecord[]>();
@@ -110,12 +119,12 @@ function measure(
   };
   for (let round = 0; round < rounds; round++) {
     for (const peer of python === null ? [] : peers) {
-      note("ours", runOurs({ ...plan, objective: "slime" }));
+      note("ours", runOurs({ ...plan, objective: "slime", variant }));
       const record = runPeer(python as string, plan, peer);
       note(peer, record);
       if (round === 0) say(checkAgreement(plan, peer, record));
     }
-    if (python === null) note("ours", runOurs({ ...plan, objective: "slime" }));
+    if (python === null) note("ours", runOurs({ ...plan, objective: "slime", variant }));
   }
   return records;
 }
