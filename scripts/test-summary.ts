@@ -100,10 +100,9 @@ export function totals(run: TestRun): Counts {
   return { passed: sum("passed"), failed: sum("failed"), skipped: sum("skipped") };
 }
 
-/** `3 passed, 0 failed`, with `, 1 skipped` when there are any. */
+/** `3 passed, 0 failed`: the closing line, always of this form. What was skipped is told above it with its reasons. */
 export function countsLine(counts: Counts): string {
-  const skipped = counts.skipped > 0 ? `, ${counts.skipped} skipped` : "";
-  return `${counts.passed} passed, ${counts.failed} failed${skipped}`;
+  return `${counts.passed} passed, ${counts.failed} failed`;
 }
 
 /** `  1.2 s  src/base/files.test.ts  12 tests` for a file that is through. */
