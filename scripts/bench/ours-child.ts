@@ -109,7 +109,11 @@ function barePeak(): number {
   return peakMb();
 }
 
-function trainingOf(plan: OurPlan, steps: readonly MicroBatch[][]): Training {
+function allOf({ steps }: OurPlan, batchesAt: (step: number) => MicroBatch[]): MicroBatch[] {
+  return Array.from({ length: steps }, (_, step) => batchesAt(step)).flat();
+}
+
+function trainingOf(plan: OurPlan, batchesAt: (step: number) => MicroBatch[]): Training {
   const { variant = {} } = plan;
   const model = modelOf(plan.modelDir);
   const { adapter, parameters } = trainable(model, plan.mode);
@@ -125,7 +129,7 @@ function trainingOf(plan: OurPlan, steps: readonly MicroBatch[][]): Training {
     optimizer: new AdamW(parameters, { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0 }),
     maxGradNorm: variant.maxGradNorm ?? 1,
     updatesInBackward: variant.updatesInBackward ?? false,
-    reference: objective.needsReference ? referenceOf(model, steps.flat(), numerics) : null,
+    reference: objective.needsReference ? referenceOf(model, allOf(plan, batchesAt), numerics) : null,
   };
 }
 
@@ -133,18 +137,15 @@ function run(plan: OurPlan): RunRecord {
   setThreads(plan.threads);
   const bareMb = barePeak();
   const rows = readRows(plan.workload);
-  const steps = Array.from({ length: plan.steps }, (_, step) =>
-    batchesOf(rows, { first: step * plan.pairs, count: plan.pairs }, plan.variant ?? {}),
-  );
-  const training = trainingOf(plan, steps);
+  const batchesAt = (step: number) =>
+    batchesOf(rows, { first: step * plan.pairs, count: plan.pairs }, plan.variant ?? {});
+  const training = trainingOf(plan, batchesAt);
   const record: RunRecord = { losses: [], seconds: [], cpuSeconds: [], peakMb: 0, bareMb, gemmGflops: 0 };
   for (let step = 0; step < plan.steps; step++) {
     const cpu = process.cpuUsage();
     const start = performance.now();
-    // packed anew: that is part of a step
-    const range = { first: step * plan.pairs, count: plan.pairs };
-    const batches = batchesOf(rows, range, plan.variant ?? {});
-    const result = trainStep(training, batches, { learningRate: 1e-5, entropies: false });
+    // packing is part of a step
+    const result = trainStep(training, batchesAt(step), { learningRate: 1e-5, entropies: false });
     record.seconds.push((performance.now() - start) / 1000);
     const { user, system } = process.cpuUsage(cpu);
     record.cpuSeconds.push((user + system) / 1e6);
