@@ -55,18 +55,24 @@ export function* bootstrapDraws(count: number, options: BootstrapOptions = {}): 
   }
 }
 
-/** The middle `level` of `values`, NaN left out, interpolated linearly between neighbours as numpy's percentile does. */
+/**
+ * The value below which a share `p` (0 to 1) of `sorted` lies, interpolated linearly between neighbours as numpy's percentile
+ * does; NaN for no values.
+ *
+ * @param sorted - ascending
+ */
+export function quantile(sorted: ArrayLike<number>, p: number): number {
+  const place = Math.min(1, Math.max(0, p)) * (sorted.length - 1);
+  const below = sorted[Math.floor(place)] ?? Number.NaN;
+  const above = sorted[Math.ceil(place)] ?? Number.NaN;
+  // Equal neighbours may be infinite.
+  return below === above ? below : below + (above - below) * (place - Math.floor(place));
+}
+
+/** The middle `level` of `values`, NaN left out. */
 export function percentileInterval(values: readonly number[], level = 0.95): Interval {
   const sorted = Float64Array.from(values.filter((value) => !Number.isNaN(value))).sort();
-  const at = (share: number): number => {
-    if (sorted.length === 0) return Number.NaN;
-    const place = share * (sorted.length - 1);
-    const below = sorted[Math.floor(place)] as number;
-    const above = sorted[Math.ceil(place)] as number;
-    // Equal neighbours may be infinite.
-    return below === above ? below : below + (above - below) * (place - Math.floor(place));
-  };
-  return { low: at((1 - level) / 2), high: at((1 + level) / 2) };
+  return { low: quantile(sorted, (1 - level) / 2), high: quantile(sorted, (1 + level) / 2) };
 }
 
 /** Standard normal deviate with 97.5 % of the distribution below it. */

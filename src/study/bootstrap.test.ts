@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Random } from "../base/random.ts";
-import { bootstrap, quantile } from "./bootstrap.ts";
+import { quantile } from "../evaluate/bootstrap.ts";
+import { bootstrap } from "./bootstrap.ts";
 import { differenceInterval, meanInterval, quantileInterval, spreadInterval } from "./estimates.ts";
 import { chiSquareCdf, chiSquareQuantile, normalCdf, normalQuantile } from "./normal.ts";
 

@@ -3,6 +3,7 @@
  * it was measured on. A statistic is asked with weights: how often each seed and each pair was drawn.
  */
 import { Random } from "../base/random.ts";
+import { quantile } from "../evaluate/bootstrap.ts";
 import { normalCdf, normalQuantile } from "./normal.ts";
 
 /** A figure with its interval and what it rests on. */
@@ -69,15 +70,6 @@ export function bootstrap(
     return { value, low: Number.NaN, high: Number.NaN, ...size };
   const tails = kind === "bca" ? bcaTails(sorted, value, acceleration(statistic, size), level) : plain(level);
   return { value, low: quantile(sorted, tails[0]), high: quantile(sorted, tails[1]), ...size };
-}
-
-/** The `p`-quantile of sorted values, between neighbours by their distance. */
-export function quantile(sorted: ArrayLike<number>, p: number): number {
-  const at = Math.min(1, Math.max(0, p)) * (sorted.length - 1);
-  const below = Math.floor(at);
-  const low = sorted[below] ?? Number.NaN;
-  const high = sorted[Math.min(sorted.length - 1, below + 1)] ?? Number.NaN;
-  return low + (at - below) * (high - low);
 }
 
 function ones(count: number): Float64Array {
