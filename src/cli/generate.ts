@@ -3,7 +3,7 @@ import { type Command, InvalidArgumentError } from "commander";
 import { ConfigError } from "../base/errors.ts";
 import type { Generation, GenerationOptions, SamplingSettings } from "../recipes/generation.ts";
 import { PhaseProgress } from "../runs/progress.ts";
-import { environmentOf, type MachineOptions, wholeNumber, withMachineOptions } from "./options.ts";
+import { collect, environmentOf, type MachineOptions, wholeNumber, withMachineOptions } from "./options.ts";
 import { Phases } from "./phases.ts";
 
 interface Words extends MachineOptions {
@@ -67,10 +67,6 @@ export function addGenerateCommand(preftune: Command): void {
       "name, file or text of a chat template; default: the tokenizer's own",
     );
   withMachineOptions(command).action(run);
-}
-
-function collect(word: string, before: string[]): string[] {
-  return [...before, word];
 }
 
 function number(text: string): number {

@@ -10,7 +10,12 @@ export function wholeNumber(min: number): (text: string) => number {
   };
 }
 
-/** A number of at least 0. */
+/** Gathers the words of an option that may be given several times. */
+export function collect(word: string, before: string[]): string[] {
+  return [...before, word];
+}
+
+/** A number above 0. */
 export function positiveNumber(text: string): number {
   const value = Number(text);
   if (Number.isFinite(value) && value > 0 && text.trim() !== "") return value;

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { Argument, type Command, Option } from "commander";
 import type { Budget } from "../study/ground.ts";
 import { STUDIES, type StudyName } from "../study/studies.ts";
-import { wholeNumber } from "./options.ts";
+import { collect, wholeNumber } from "./options.ts";
 import { showOutcome } from "./study-outcome.ts";
 import { pairsOf } from "./train.ts";
 
@@ -19,6 +19,7 @@ interface Words {
   budget: Budget;
   output?: string;
   jobs?: number;
+  reuse: string[];
 }
 
 /** Adds the command to `preftune`. */
@@ -52,6 +53,12 @@ export function addStudyCommand(preftune: Command): void {
       "runs at a time; default: one a core on the quick start's model, else one",
       wholeNumber(1),
     )
+    .option(
+      "--reuse <dir>",
+      "folder of another study whose finished runs are taken where they ran the same; may be given several times",
+      collect,
+      [],
+    )
     .allowUnknownOption()
     .action(run);
 }
@@ -69,6 +76,7 @@ async function run(name: StudyName, overrides: string[], words: Words): Promise<
     evalData: words.evalData ?? null,
     otherData: words.otherData ?? null,
     otherEvalData: words.otherEvalData ?? null,
+    reuse: words.reuse,
     overrides: pairsOf(overrides),
     jobs: words.jobs ?? null,
     cores: availableParallelism(),

@@ -2,17 +2,19 @@
  * A grid of training runs in one folder. Each run is a directory as `preftune train` makes it; a finished one is known by
  * its mark and kept, a failed one is tried again at the next start, and what fails does not stop the others.
  */
-import { existsSync, mkdirSync, rmSync } from "node:fs";
+import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { ConfigError, messageOf } from "../base/errors.ts";
 import { fileFailure } from "../base/file-io.ts";
-import { readJsonFile, sha256, sha256File } from "../base/files.ts";
+import { sha256, sha256File } from "../base/files.ts";
 import { listCheckpoints } from "../runs/checkpoints.ts";
+import { loadConfig } from "../runs/config-load.ts";
 import { stringifyNumbers } from "../runs/json-numbers.ts";
 import { formatDuration } from "../runs/number-text.ts";
 import type { ProgressStream } from "../runs/progress.ts";
 import { isRun, runPaths } from "../runs/run-directory.ts";
 import type { Cell, CellOutcome, GridPlaces, Values } from "./cell.ts";
+import { contentKey, finishedRuns, markName, readMark, takeRun } from "./reuse.ts";
 import type { RunTask } from "./run-cell.ts";
 import { runInProcess } from "./run-process.ts";
 
@@ -21,6 +23,8 @@ export interface GridOptions {
   /** Runs at a time. */
   jobs: number;
   out: ProgressStream;
+  /** Folders of other studies: their finished runs are taken where they ran the same. */
+  reuse?: readonly string[];
   /** Runs a task to its end. Default: in a process of its own. */
   runTask?: (task: RunTask) => Promise<void>;
 }
@@ -52,7 +56,7 @@ export function cellId(condition: string, seed: number): string {
 export async function runGrid(
   cells: readonly Cell[],
   places: GridPlaces,
-  { jobs, out, runTask = runInProcess }: GridOptions,
+  { jobs, out, reuse = [], runTask = runInProcess }: GridOptions,
 ): Promise<CellOutcome[]> {
   const ids = new Set(cells.map(({ id }) => id));
   if (ids.size < cells.length) throw new ConfigError("two runs of the grid have the same name");
@@ -60,6 +64,8 @@ export async function runGrid(
   for (const cell of cells) if (isFinished(cell, places)) outcomes.set(cell.id, { cell, reason: null });
   makeDirectory(join(places.dir, "runs"));
   makeDirectory(join(places.dir, "before"));
+  for (const cell of takeFinished(cells, { places, reuse, out }))
+    outcomes.set(cell.id, { cell, reason: null });
   const waiting = cells.filter(({ id }) => !outcomes.has(id));
   const progress = new GridProgress(waiting.length, cells.length, out);
   const worker = async (): Promise<void> => {
@@ -72,6 +78,23 @@ export async function runGrid(
   };
   await Promise.all(Array.from({ length: Math.max(1, Math.min(jobs, waiting.length)) }, worker));
   return cells.map((cell) => outcomes.get(cell.id) as CellOutcome);
+}
+
+/** Takes over what other studies have run already; gives the cells of it. */
+function takeFinished(
+  cells: readonly Cell[],
+  { places, reuse, out }: { places: GridPlaces; reuse: readonly string[]; out: ProgressStream },
+): Cell[] {
+  const known = finishedRuns(reuse);
+  if (known.size === 0) return [];
+  const taken = cells.filter((cell) => {
+    if (isFinished(cell, places)) return false;
+    const task = taskOf(cell, places);
+    const from = known.get(contentKey(loadConfig(task.config).config, cell.measuresCoupling));
+    return from !== undefined && takeRun(from, task);
+  });
+  out.write(`${taken.length} runs taken from ${reuse.join(", ")}\n`);
+  return taken;
 }
 
 /**
@@ -101,7 +124,7 @@ function taskOf(cell: Cell, places: GridPlaces): RunTask {
     },
     dir,
     before: places.before(cell),
-    mark: markPath(dir),
+    mark: join(dir, markName),
     digest: cellDigest(cell),
     measuresCoupling: cell.measuresCoupling,
   };
@@ -122,16 +145,10 @@ function hasCheckpoint(dir: string): boolean {
   return isRun(dir) && listCheckpoints(runPaths(dir).checkpoints).length > 0;
 }
 
-/** The mark of a finished run. */
-function markPath(dir: string): string {
-  return join(dir, "measured.json");
-}
-
 function isFinished(cell: Cell, places: GridPlaces): boolean {
-  const path = markPath(places.run(cell.id));
-  if (!existsSync(path)) return false;
-  const mark = readJsonFile(path) as { digest?: unknown } | null;
-  if (mark?.digest === cellDigest(cell)) return true;
+  const mark = readMark(places.run(cell.id));
+  if (mark === null) return false;
+  if (mark.digest === cellDigest(cell)) return true;
   throw new ConfigError(
     `${places.run(cell.id)}: holds a finished run with other values than asked for now. Nothing was changed: give another --output.`,
   );

@@ -8,17 +8,11 @@ import { type ConfigInput, loadConfig } from "../runs/config-load.ts";
 import { MEASURED_FILES } from "./cell.ts";
 import { writeCoupling } from "./coupling.ts";
 import { writeHeldOut } from "./held-out.ts";
+import { contentKey, markText, type RunPlace } from "./reuse.ts";
 
 /** What to run. Plain data: it goes to another process. */
-export interface RunTask {
+export interface RunTask extends RunPlace {
   config: ConfigInput;
-  /** The run's directory. */
-  dir: string;
-  /** File for the held-out pairs under the model that the run begins with; kept when it is there. */
-  before: string;
-  /** File that is written last, and what it says. */
-  mark: string;
-  digest: string;
   measuresCoupling: boolean;
 }
 
@@ -43,5 +37,6 @@ export async function runCell(task: RunTask): Promise<void> {
   await writeHeldOut(config, "before", task.before);
   await writeHeldOut(config, "after", join(task.dir, MEASURED_FILES.heldOut));
   if (task.measuresCoupling) await writeCoupling(resolved, join(task.dir, MEASURED_FILES.coupling));
-  writeFileAtomic(task.mark, `${JSON.stringify({ digest: task.digest })}\n`);
+  const content = contentKey(config, task.measuresCoupling);
+  writeFileAtomic(task.mark, markText({ digest: task.digest, content }));
 }

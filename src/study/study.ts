@@ -23,6 +23,8 @@ export interface StudyOptions extends Omit<GroundOptions, "seeds"> {
   overrides: readonly (readonly [string, string])[];
   /** Training seeds; null for the study's own number. */
   seeds: number | null;
+  /** Folders of other studies, see {@link GridOptions}. */
+  reuse: readonly string[];
   /** The command line, for the report. */
   command: string;
   /** See {@link GridOptions}. */
@@ -61,10 +63,11 @@ export async function study(options: StudyOptions): Promise<WrittenOutcome> {
     const cells = cellsOf(conditions, count, { file: ground.file, shared, words: options.overrides });
     checkCells(cells);
     const places = gridPlaces(options.output);
-    const { out, runTask } = options;
+    const { out, reuse, runTask } = options;
     const outcomes = await runGrid(cells, places, {
       jobs: ground.jobs,
       out,
+      reuse,
       ...(runTask ? { runTask } : {}),
     });
     const measured = readMeasured(places, outcomes);

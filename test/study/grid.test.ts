@@ -9,6 +9,7 @@ import { loadConfig } from "../../src/runs/config-load.ts";
 import { readJsonLines } from "../../src/runs/json-lines.ts";
 import type { Cell } from "../../src/study/cell.ts";
 import { gridPlaces, runGrid } from "../../src/study/grid.ts";
+import { readMeasured } from "../../src/study/measured.ts";
 import { type RunTask, runCell } from "../../src/study/run-cell.ts";
 import { STUDIES, type StudyName } from "../../src/study/studies.ts";
 import { type StudyOptions, study } from "../../src/study/study.ts";
@@ -108,6 +109,39 @@ test("a folder whose run had other values is left alone", async () => {
   await assert.rejects(runGrid([other], places, { jobs: 1, out: silent, runTask: runCell }), ConfigError);
 });
 
+test("a run that another folder holds is taken from there, whatever it is called", async () => {
+  using place = workshop({ rows: 12, held: 4 });
+  const [cell, twin] = cellsOf(place, [0.8]) as [Cell, Cell];
+  const first = gridPlaces(place.path("first"));
+  await runGrid([cell], first, { jobs: 1, out: silent, runTask: runCell });
+  // λw 0.8 by a value, or by a preset with the rest set back
+  const same = { ...cell, id: "same-s1", condition: "same", changes: { preset: "config", delta: 1.25 } };
+  const other = { ...twin, id: "other-s2", condition: "other" };
+  const ran: string[] = [];
+  const counting = async (task: RunTask): Promise<void> => {
+    ran.push(task.dir);
+    await runCell(task);
+  };
+  const second = gridPlaces(place.path("second"));
+  const options = { jobs: 1, out: silent, reuse: [place.path("first")], runTask: counting };
+  const outcomes = await runGrid([same, other], second, options);
+  assert.ok(outcomes.every(({ reason }) => reason === null));
+  assert.deepEqual(ran, [second.run("other-s2")], "only what is not there is run: another seed is");
+  const pairs = (dir: string): string => readFileSync(join(dir, "held-out.jsonl"), "utf8");
+  assert.equal(pairs(second.run("same-s1")), pairs(first.run(cell.id)));
+  const measured = readMeasured(second, outcomes);
+  assert.deepEqual(
+    [...measured.values()].map(({ runs }) => runs.length),
+    [1, 1],
+  );
+  await runGrid([same, other], second, options);
+  assert.equal(ran.length, 1, "what was taken is finished");
+  await assert.rejects(
+    runGrid([same], gridPlaces(place.path("third")), { ...options, reuse: [place.path("nothing")] }),
+    /--reuse .*nothing: expected the folder of a study/,
+  );
+});
+
 test("a run that fails is told with its reason, in a process of its own, and the rest stands", async () => {
   using place = workshop({ rows: 12, held: 4 });
   const [good, bad] = cellsOf(place, [0.5]) as [Cell, Cell];
@@ -189,6 +223,7 @@ function studyOptions(place: Workshop, name: StudyName, overrides: [string, stri
     evalData: evalData as string,
     otherData: evalData as string,
     otherEvalData: data as string,
+    reuse: [],
     overrides,
     jobs: 1,
     cores: 1,

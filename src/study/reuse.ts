@@ -1,0 +1,99 @@
+/** Finished runs of other studies' folders, by what they ran: what several studies have in common is trained once. */
+import { cpSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync } from "node:fs";
+import { basename, join } from "node:path";
+import { ConfigError } from "../base/errors.ts";
+import { fileFailure } from "../base/file-io.ts";
+import { readJsonFile, sha256, writeFileAtomic } from "../base/files.ts";
+import type { RunConfig } from "../runs/config-types.ts";
+import { stringifyNumbers } from "../runs/json-numbers.ts";
+import { runPaths } from "../runs/run-directory.ts";
+
+/** The mark of a finished run. */
+export interface RunMark {
+  /** Of the cell, with its name. */
+  digest: string;
+  /** Of what was run, whatever it is called: see {@link contentKey}. */
+  content: string;
+  /** The directory of another study that it was taken from. */
+  takenFrom?: string;
+}
+
+/** Name of the mark in the run's directory. */
+export const markName = "measured.json";
+
+/** The mark in a run's directory; null where the run is not finished. */
+export function readMark(dir: string): RunMark | null {
+  const path = join(dir, markName);
+  return existsSync(path) ? (readJsonFile(path) as RunMark) : null;
+}
+
+/**
+ * The same for two runs that train and measure the same, however they are named and whether a value comes from a preset
+ * or was given: a digest of the resolved configuration without its place.
+ */
+export function contentKey(config: RunConfig, measuresCoupling: boolean): string {
+  const { output_dir, resume_from_checkpoint, preset, ...rest } = config;
+  // the values of a preset are filled in; of its name only this decides more
+  const isCompat = preset === "reference-compat";
+  return sha256(stringifyNumbers({ ...rest, isCompat, measuresCoupling }));
+}
+
+/** Directories of the finished runs in the folders `dirs`, by their content. */
+export function finishedRuns(dirs: readonly string[]): Map<string, string> {
+  const found = new Map<string, string>();
+  for (const dir of dirs) {
+    const runs = join(dir, "runs");
+    if (!existsSync(runs)) {
+      throw new ConfigError(`--reuse ${dir}: expected the folder of a study or sweep, found no runs/ there.`);
+    }
+    for (const name of readdirSync(runs).sort()) {
+      const content = readMark(join(runs, name))?.content;
+      if (typeof content === "string" && !found.has(content)) found.set(content, join(runs, name));
+    }
+  }
+  return found;
+}
+
+/** Where a run goes that is taken from elsewhere. */
+export interface RunPlace {
+  dir: string;
+  /** File for the held-out pairs under the model that the run begins with; kept when it is there. */
+  before: string;
+  /** File that is written last, and the digest it says. */
+  mark: string;
+  digest: string;
+}
+
+/**
+ * Copies what a finished run of another folder told and measured, so that it need not run again. Its weights and
+ * checkpoints stay where they are; the mark says where.
+ *
+ * @returns false if the other folder lacks the pairs under the model that the run began with
+ */
+export function takeRun(from: string, { dir, before, mark, digest }: RunPlace): boolean {
+  const start = join(from, "../../before", basename(before));
+  if (!existsSync(before) && !existsSync(start)) return false;
+  const paths = runPaths(from);
+  const left = new Set([paths.checkpoints, paths.model, paths.adapter].map((path) => basename(path)));
+  const part = `${dir}.part`;
+  try {
+    rmSync(part, { recursive: true, force: true });
+    mkdirSync(part, { recursive: true });
+    for (const name of readdirSync(from).filter((one) => !left.has(one))) {
+      cpSync(join(from, name), join(part, name), { recursive: true });
+    }
+    if (!existsSync(before)) cpSync(start, before);
+    const { content } = readMark(from) as RunMark;
+    writeFileAtomic(join(part, basename(mark)), markText({ digest, content, takenFrom: from }));
+    rmSync(dir, { recursive: true, force: true });
+    renameSync(part, dir);
+    return true;
+  } catch (cause) {
+    throw fileFailure({ action: "copy the run", path: from, cause });
+  }
+}
+
+/** What a mark's file holds. */
+export function markText(mark: RunMark): string {
+  return `${JSON.stringify(mark)}\n`;
+}
