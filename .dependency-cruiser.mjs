@@ -26,7 +26,7 @@ const layers = {
   judge: ["data", "text", "runs", "formats", "evaluate", "base"],
   recipes: [...learning, "generate", "evaluate", "judge", "train", "setup", "planner"],
   quickstart: [...learning, "generate", "evaluate", "train", "setup", "recipes"],
-  study: [...learning, "generate", "evaluate", "train", "setup", "recipes", "quickstart"],
+  study: [...learning, "generate", "evaluate", "judge", "train", "setup", "recipes", "quickstart"],
 };
 
 const folders = Object.keys(layers).join("|");

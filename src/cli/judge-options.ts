@@ -1,10 +1,10 @@
 /** Options that the commands with a judge share. */
 import { join } from "node:path";
-import { type Command, InvalidArgumentError } from "commander";
+import { type Command, InvalidArgumentError, Option } from "commander";
 import { ConfigError } from "../base/errors.ts";
 import { isRecord } from "../formats/json-fields.ts";
 import { answererName, inFileName, parseAnswerer, parseEndpoint } from "../judge/answerer.ts";
-import type { JudgingOptions, Price } from "../recipes/judging.ts";
+import type { JudgeSettings, JudgingOptions, Price } from "../recipes/judging.ts";
 import {
   environmentOf,
   type MachineOptions,
@@ -14,8 +14,8 @@ import {
 } from "./options.ts";
 import type { Phases } from "./phases.ts";
 
-/** The words of the shared options. */
-export interface JudgeWords extends MachineOptions {
+/** The words of the options that say who judges and how. */
+export interface JudgeEndpointWords {
   judge: { baseUrl: string; model: string };
   judgeKeyEnv: string;
   judgeTemperature?: number;
@@ -23,15 +23,19 @@ export interface JudgeWords extends MachineOptions {
   judgeExtra: Record<string, unknown>;
   judgePrice?: Price;
   retriesWithoutVerdict: number;
-  answerKeyEnv: string;
-  maxNewTokens: number;
-  seed: number;
-  chatTemplate?: string;
   concurrency: number;
   timeout: number;
   maxRetries: number;
   requestsPerMinute?: number;
   tokensPerMinute?: number;
+}
+
+/** The words of the shared options. */
+export interface JudgeWords extends JudgeEndpointWords, MachineOptions {
+  answerKeyEnv: string;
+  maxNewTokens: number;
+  seed: number;
+  chatTemplate?: string;
   bootstrap: number;
   dir?: string;
   output?: string;
@@ -44,10 +48,10 @@ export function atLeastZero(text: string): number {
   throw new InvalidArgumentError("Expected a number of at least 0.");
 }
 
-/** Adds the shared options, and those of the machine for local models. */
-export function withJudgeOptions(command: Command, maxNewTokens = 1024): Command {
-  command
-    .requiredOption("--judge <url#model>", "OpenAI-style endpoint that judges, and its model", endpoint)
+/** Adds the options that say who judges and how. */
+export function withJudge(command: Command, judge: Option): Command {
+  return command
+    .addOption(judge.argParser(endpoint))
     .option("--judge-key-env <name>", "variable with the judge's key", "PREFTUNE_JUDGE_KEY")
     .option("--judge-temperature <number>", "of judgments; default: what the benchmark asks for", atLeastZero)
     .option(
@@ -63,6 +67,17 @@ export function withJudgeOptions(command: Command, maxNewTokens = 1024): Command
       wholeNumber(0),
       0,
     )
+    .option("--concurrency <count>", "requests to an endpoint at once", wholeNumber(1), 8)
+    .option("--timeout <seconds>", "longest wait for one answer, at most 300", seconds, 120)
+    .option("--max-retries <count>", "further tries after 429, 5xx, timeouts and garbage", wholeNumber(0), 6)
+    .option("--requests-per-minute <count>", "to each endpoint, at most", positiveNumber)
+    .option("--tokens-per-minute <count>", "to and from each endpoint, at most", wholeNumber(1));
+}
+
+/** Adds the shared options, and those of the machine for local models. */
+export function withJudgeOptions(command: Command, maxNewTokens = 1024): Command {
+  const judge = new Option("--judge <url#model>", "OpenAI-style endpoint that judges, and its model");
+  withJudge(command, judge.makeOptionMandatory())
     .option(
       "--answer-key-env <name>",
       "variable with the key of endpoints that answer",
@@ -71,11 +86,6 @@ export function withJudgeOptions(command: Command, maxNewTokens = 1024): Command
     .option("--max-new-tokens <count>", "longest answer that is made", wholeNumber(1), maxNewTokens)
     .option("--seed <number>", "decides a local model's answers", wholeNumber(0), 42)
     .option("--chat-template <template>", "of local models: name, file or text; default: the tokenizer's own")
-    .option("--concurrency <count>", "requests to an endpoint at once", wholeNumber(1), 8)
-    .option("--timeout <seconds>", "longest wait for one answer, at most 300", seconds, 120)
-    .option("--max-retries <count>", "further tries after 429, 5xx, timeouts and garbage", wholeNumber(0), 6)
-    .option("--requests-per-minute <count>", "to each endpoint, at most", positiveNumber)
-    .option("--tokens-per-minute <count>", "to and from each endpoint, at most", wholeNumber(1))
     .option("--bootstrap <rounds>", "samples that intervals are taken from", wholeNumber(10), 1000)
     .option("--dir <dir>", "where answers, judgments and the report are kept; default: runs/COMMAND-NAME")
     .option("--output <file>", "where results go as JSON; default: results.json in --dir");
@@ -122,11 +132,10 @@ export function directoryOf({ dir }: JudgeWords, command: string, answerers: rea
   return dir ?? join("runs", inFileName([command, ...names].join("-")));
 }
 
-/** The shared options as recipes take them. Keys come from the environment, never from the command line. */
-export function judgingOf(words: JudgeWords, dir: string, phases: Phases): JudgingOptions {
+/** Who judges and how, as recipes take it. Keys come from the environment, never from the command line. */
+export function judgeOf(words: JudgeEndpointWords): JudgeSettings {
   const { env } = process;
   return {
-    ...environmentOf(words),
     judge: {
       ...words.judge,
       apiKey: env[words.judgeKeyEnv] ?? null,
@@ -136,19 +145,27 @@ export function judgingOf(words: JudgeWords, dir: string, phases: Phases): Judgi
       extra: words.judgeExtra,
       price: words.judgePrice ?? null,
     },
-    answerKey: env[words.answerKeyEnv] ?? null,
     limits: {
       timeoutMs: 1000 * words.timeout,
       maxRetries: words.maxRetries,
       requestsPerMinute: words.requestsPerMinute ?? null,
       tokensPerMinute: words.tokensPerMinute ?? null,
     },
+    concurrency: words.concurrency,
+  };
+}
+
+/** The shared options as recipes take them. */
+export function judgingOf(words: JudgeWords, dir: string, phases: Phases): JudgingOptions {
+  return {
+    ...environmentOf(words),
+    ...judgeOf(words),
+    answerKey: process.env[words.answerKeyEnv] ?? null,
     bootstrapRounds: words.bootstrap,
     maxNewTokens: words.maxNewTokens,
     seed: words.seed,
     chatTemplate: words.chatTemplate ?? null,
     dir,
-    concurrency: words.concurrency,
     onPhase: phases.listen,
   };
 }

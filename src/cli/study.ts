@@ -4,11 +4,13 @@ import { join } from "node:path";
 import { Argument, type Command, Option } from "commander";
 import type { Budget } from "../study/ground.ts";
 import { STUDIES, type StudyName } from "../study/studies.ts";
+import { type JudgeEndpointWords, judgeOf, withJudge } from "./judge-options.ts";
 import { collect, wholeNumber } from "./options.ts";
+import { Phases } from "./phases.ts";
 import { showOutcome } from "./study-outcome.ts";
 import { pairsOf } from "./train.ts";
 
-interface Words {
+interface Words extends Omit<JudgeEndpointWords, "judge"> {
   config?: string;
   model?: string;
   data?: string;
@@ -20,12 +22,13 @@ interface Words {
   output?: string;
   jobs?: number;
   reuse: string[];
+  judge?: JudgeEndpointWords["judge"];
 }
 
 /** Adds the command to `preftune`. */
 export function addStudyCommand(preftune: Command): void {
   const names = Object.keys(STUDIES);
-  preftune
+  const command = preftune
     .command("study")
     .description(
       "put a claim of the SLIME paper to the test: a grid of runs, tables with intervals, a report",
@@ -59,11 +62,17 @@ export function addStudyCommand(preftune: Command): void {
       collect,
       [],
     )
-    .allowUnknownOption()
-    .action(run);
+    .allowUnknownOption();
+  const judge = new Option(
+    "--judge <url#model>",
+    "OpenAI-style endpoint, and its model, that judges the sampled answers of studies that have them",
+  );
+  withJudge(command, judge).action(run);
 }
 
 async function run(name: StudyName, overrides: string[], words: Words): Promise<void> {
+  const { judge } = words;
+  const phases = new Phases();
   const { study } = await import("../study/study.ts");
   const outcome = await study({
     name,
@@ -77,11 +86,13 @@ async function run(name: StudyName, overrides: string[], words: Words): Promise<
     otherData: words.otherData ?? null,
     otherEvalData: words.otherEvalData ?? null,
     reuse: words.reuse,
+    judge: judge === undefined ? null : { ...judgeOf({ ...words, judge }), onPhase: phases.listen },
     overrides: pairsOf(overrides),
     jobs: words.jobs ?? null,
     cores: availableParallelism(),
     command: `preftune ${process.argv.slice(2).join(" ")}`,
     out: process.stdout,
   });
+  phases.done();
   showOutcome(outcome);
 }

@@ -15,8 +15,8 @@ export interface Price {
   completion: number;
 }
 
-/** What all commands with a judge take. */
-export interface JudgingOptions extends Omit<AnswerOptions, "openEndpoint"> {
+/** A judge and how it is asked. */
+export interface JudgeSettings {
   judge: {
     baseUrl: string;
     model: string;
@@ -30,10 +30,16 @@ export interface JudgingOptions extends Omit<AnswerOptions, "openEndpoint"> {
     extra: Readonly<Record<string, unknown>>;
     price: Price | null;
   };
-  /** Of endpoints that answer questions. */
-  answerKey: string | null;
   /** Limits, for each endpoint. */
   limits: Pick<EndpointOptions, "timeoutMs" | "maxRetries" | "requestsPerMinute" | "tokensPerMinute">;
+  /** Judgments asked for at once. */
+  concurrency: number;
+}
+
+/** What all commands with a judge take. */
+export interface JudgingOptions extends JudgeSettings, Omit<AnswerOptions, "openEndpoint"> {
+  /** Of endpoints that answer questions. */
+  answerKey: string | null;
   /** Samples of the bootstrap. */
   bootstrapRounds: number;
 }
@@ -56,7 +62,10 @@ const usual = { temperature: 0, maxTokens: 2048 };
  * @throws {ConfigError} if its address cannot be used
  * @throws {FileError} if judgments cannot be kept
  */
-export function openJudging(options: JudgingOptions, benchmark: typeof usual = usual): Judging {
+export function openJudging(
+  options: JudgeSettings & Pick<JudgingOptions, "dir" | "onPhase">,
+  benchmark: typeof usual = usual,
+): Judging {
   const { judge: settings, limits, dir } = options;
   const { baseUrl, model, apiKey, extra, retriesWithoutVerdict, price } = settings;
   const temperature = settings.temperature ?? benchmark.temperature;

@@ -10,6 +10,7 @@ import type { Cell, Values } from "./cell.ts";
 import type { Condition, StudyDefinition } from "./definition.ts";
 import { cellId, type GridOptions, gridPlaces, runGrid, wordsOf } from "./grid.ts";
 import { type GroundOptions, makeGround } from "./ground.ts";
+import { contestsOf, judgedSections, type StudyJudge } from "./judged.ts";
 import { readMeasured } from "./measured.ts";
 import { type WrittenOutcome, writeOutcome } from "./outcome.ts";
 import { STUDIES, type StudyName } from "./studies.ts";
@@ -25,6 +26,8 @@ export interface StudyOptions extends Omit<GroundOptions, "seeds"> {
   seeds: number | null;
   /** Folders of other studies, see {@link GridOptions}. */
   reuse: readonly string[];
+  /** Judges the sampled answers; null for none. */
+  judge: StudyJudge | null;
   /** The command line, for the report. */
   command: string;
   /** See {@link GridOptions}. */
@@ -45,6 +48,7 @@ const cadence: Record<StudyDefinition["evaluations"], Values> = {
  */
 export async function study(options: StudyOptions): Promise<WrittenOutcome> {
   const definition: StudyDefinition = STUDIES[options.name];
+  if (options.judge !== null && !definition.needsAnswers) throw nothingToJudge(options.name);
   const lock = takeFolder(options.output, { study: options.name, budget: options.budget });
   try {
     const count = options.seeds ?? definition.seeds[options.budget];
@@ -71,7 +75,9 @@ export async function study(options: StudyOptions): Promise<WrittenOutcome> {
       ...(runTask ? { runTask } : {}),
     });
     const measured = readMeasured(places, outcomes);
-    const { title, question, figures } = definition;
+    const { title, question, figures, referenceOf } = definition;
+    const contests = contestsOf(measured, referenceOf);
+    const verdicts = await judgedSections(contests, options.output, options.judge);
     return writeOutcome({
       dir: options.output,
       text: { title, question, said: ground.said, command: options.command },
@@ -79,12 +85,19 @@ export async function study(options: StudyOptions): Promise<WrittenOutcome> {
       conditions,
       measured,
       figures,
-      referenceOf: definition.referenceOf,
-      sections: definition.sections(measured),
+      referenceOf,
+      sections: [...definition.sections(measured), ...verdicts],
     });
   } finally {
     lock.release();
   }
+}
+
+function nothingToJudge(name: string): ConfigError {
+  const able = Object.entries(STUDIES).flatMap(([other, { needsAnswers }]) => (needsAnswers ? [other] : []));
+  return new ConfigError(
+    `${name} samples no answers that --judge could read. Studies that do: ${able.join(", ")}.`,
+  );
 }
 
 /** The runs: every condition with every seed, seeds in the outer turn so that a study cut short has all conditions. */

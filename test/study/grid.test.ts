@@ -224,6 +224,7 @@ function studyOptions(place: Workshop, name: StudyName, overrides: [string, stri
     otherData: evalData as string,
     otherEvalData: data as string,
     reuse: [],
+    judge: null,
     overrides,
     jobs: 1,
     cores: 1,

@@ -1,0 +1,186 @@
+/**
+ * A judge's view of a study: the answers that each run's watch sampled, against those of the condition it is compared
+ * with, prompt by prompt and seed by seed.
+ */
+
+import { EndpointError } from "../base/errors.ts";
+import { outcomeOf } from "../judge/judged-pair.ts";
+import { judgePairs, OWN_PAIR_PROMPT, type PairTask, pairTasks } from "../judge/pair-tasks.ts";
+import type { Question } from "../judge/questions.ts";
+import { verdictReader } from "../judge/verdicts.ts";
+import { type JudgeSettings, openJudging } from "../recipes/judging.ts";
+import type { PhaseListener } from "../recipes/train-events.ts";
+import type { Interval } from "./bootstrap.ts";
+import type { Measured, ResultRow, Section } from "./definition.ts";
+import { meanInterval, type PairTable } from "./estimates.ts";
+import { countText, intervalText } from "./interval-text.ts";
+import type { MeasuredCondition, MeasuredRun } from "./measured.ts";
+
+/** Who judges a study's answers. */
+export interface StudyJudge extends JudgeSettings {
+  onPhase?: PhaseListener;
+}
+
+/** What is judged: conditions and those they are compared with. */
+export interface Contest {
+  one: MeasuredCondition;
+  base: MeasuredCondition;
+}
+
+/** How a condition came out: a value for each seed and prompt. */
+interface Standing extends Contest {
+  /** 1 won in both orders, 0 lost in both, 0.5 otherwise; NaN without both verdicts. */
+  wins: PairTable;
+}
+
+const title = "What a judge prefers";
+
+/**
+ * Asks `judge` and says how often each condition wins. Judgments are kept in the study's folder and not asked for again.
+ * A judge that gives no answers costs the study nothing but this section, which then says so.
+ *
+ * @param dir - the study's folder
+ * @param judge - null for none: then there is no section
+ */
+export async function judgedSections(
+  contests: readonly Contest[],
+  dir: string,
+  judge: StudyJudge | null,
+): Promise<Section[]> {
+  if (judge === null) return [];
+  try {
+    return [await judged(contests, dir, judge)];
+  } catch (error) {
+    if (!(error instanceof EndpointError)) throw error;
+    const said = `No win rates: ${error.message} The judgments so far are kept; the same command asks for the others again.`;
+    return [{ title, said: [said] }];
+  }
+}
+
+/** Each condition with the one that it is compared with, where both have runs. */
+export function contestsOf(measured: Measured, referenceOf: (condition: string) => string | null): Contest[] {
+  return [...measured.values()].flatMap((one) => {
+    const base = measured.get(referenceOf(one.name) ?? "");
+    return base === undefined || base === one ? [] : [{ one, base }];
+  });
+}
+
+/** Two runs of one seed, and what the judge is asked of them. */
+interface Match {
+  contest: number;
+  tasks: PairTask[];
+  /** By prompt: whether the two answers are the same, which needs no judge. */
+  isSame: boolean[];
+}
+
+async function judged(contests: readonly Contest[], dir: string, settings: StudyJudge): Promise<Section> {
+  const matches = contests.flatMap((contest, i) => matchesOf(contest, i));
+  const asked = matches.flatMap(({ tasks, isSame }) => tasks.filter((_, i) => isSame[i] === false));
+  using judging = openJudging({ ...settings, dir }, OWN_PAIR_PROMPT);
+  const pairs = await judgePairs(asked, {
+    judge: judging.judge,
+    read: verdictReader(OWN_PAIR_PROMPT.patterns, OWN_PAIR_PROMPT.where),
+    concurrency: settings.concurrency,
+    onJudged: judging.onJudged,
+  });
+  let next = 0;
+  const rows = matches.map(({ isSame }) =>
+    Float64Array.from(isSame, (same) => {
+      if (same) return 0.5;
+      const pair = pairs[next++];
+      return (pair === undefined ? null : outcomeOf(pair)) ?? Number.NaN;
+    }),
+  );
+  const standings = contests.map((contest, i) => ({
+    ...contest,
+    wins: rows.filter((_, m) => matches[m]?.contest === i),
+  }));
+  const { model, unparsable, refused, judgments } = judging.report();
+  const without =
+    unparsable + refused === 0
+      ? ""
+      : ` ${unparsable + refused} of ${judgments} judgments have no verdict and count nowhere.`;
+  return sectionOf(standings, `Judge: ${model}.${without}`);
+}
+
+function matchesOf({ one, base }: Contest, contest: number): Match[] {
+  return one.runs.flatMap((run) => {
+    const twin = base.runs.find(({ cell }) => cell.seed === run.cell.seed);
+    return twin === undefined ? [] : [matchOf(firstAnswers(run), firstAnswers(twin), contest)];
+  });
+}
+
+function matchOf(
+  own: ReadonlyMap<string, string>,
+  other: ReadonlyMap<string, string>,
+  contest: number,
+): Match {
+  const prompts = [...own.keys()].filter((prompt) => other.has(prompt));
+  const questions = prompts.map(
+    (prompt, i): Question => ({
+      id: String(i),
+      isNamed: false,
+      where: "watched prompt",
+      category: null,
+      messages: [{ role: "user", content: prompt }],
+      followUps: [],
+      temperature: null,
+    }),
+  );
+  const answers = (of: ReadonlyMap<string, string>): Map<string, string[]> =>
+    new Map(prompts.map((prompt, i) => [String(i), [of.get(prompt) as string]]));
+  return {
+    contest,
+    tasks: pairTasks(questions, answers(own), answers(other), OWN_PAIR_PROMPT),
+    isSame: prompts.map((prompt) => own.get(prompt) === other.get(prompt)),
+  };
+}
+
+/** The first answer to each prompt at the last evaluation that sampled some. */
+function firstAnswers({ evaluations }: MeasuredRun): Map<string, string> {
+  const samples = evaluations.findLast((record) => record.samples.length > 0)?.samples ?? [];
+  return new Map(samples.flatMap(({ prompt, answers: [first] }) => (first ? [[prompt, first.text]] : [])));
+}
+
+function sectionOf(standings: readonly Standing[], said: string): Section {
+  const rows = standings.map(({ one, base, wins }) => ({
+    name: one.name,
+    base: base.name,
+    interval: meanInterval(wins, { isShare: true }),
+    open: wins.reduce((sum, row) => sum + row.filter(Number.isNaN).length, 0),
+  }));
+  const text = (interval: Interval): string =>
+    Number.isNaN(interval.value) ? "–" : intervalText(interval, "share");
+  return {
+    title,
+    note:
+      "The first sampled answer to each watched prompt, judged in both orders against the answer of the other condition with the same seed. A win in both " +
+      "orders counts 1, a loss in both 0, anything else 0.5, as two answers that are the same do. Intervals are over seeds and prompts; above 0.5 is better than the other.",
+    tables: [
+      {
+        columns: ["", "against", "win rate", "without a verdict", "seeds × prompts"],
+        rows: rows.map(({ name, base, interval, open }) => [
+          name,
+          base,
+          text(interval),
+          String(open),
+          countText(interval),
+        ]),
+      },
+    ],
+    intervals: [{ title: "Win rate", unit: "share", rows }],
+    said: [
+      said,
+      ...rows.map(({ name, base, interval }) => `${name} against ${base}: win rate ${text(interval)}.`),
+    ],
+    rows: rows.map(
+      ({ name, base, interval }): ResultRow => ({
+        condition: name,
+        minus: base,
+        figure: "win_rate",
+        unit: "share",
+        interval,
+      }),
+    ),
+  };
+}
