@@ -1,7 +1,7 @@
 /** `report.html` of an evaluation with a judge: figures with their intervals as a picture, and tables. Loads nothing. */
 import type { Interval } from "../evaluate/bootstrap.ts";
 import { type Html, html, pageHtml, type ReportTable, tableHtml, tileHtml } from "../runs/report-html.ts";
-import { type IntervalRow, intervalChart } from "../runs/report-intervals.ts";
+import { type IntervalRow, intervalChartHtml } from "../runs/report-intervals.ts";
 import type { Figure } from "./judged-pair.ts";
 import type { Outcomes } from "./pair-figures.ts";
 import type { JudgeReport, PairReport, RatingReport } from "./reports.ts";
@@ -15,7 +15,7 @@ const benchmarks = { "mt-bench": "MT-Bench", "arena-hard": "Arena-Hard", pairwis
 
 function ratingPage({ model, questions, figures, judge }: RatingReport): string {
   const { overall, perTurn, perCategory, unrated, lengthCorrelation } = figures;
-  const rows = [...Object.entries(perCategory).map(([name, { overall: whole }]) => ({ name, ...whole }))];
+  const rows = [...Object.entries(perCategory).map(([name, { overall: whole }]) => rowOf(name, whole))];
   const turn = (name: string): string => score(perTurn[name]?.value ?? Number.NaN);
   return pageHtml(`${model} · MT-Bench · preftune`, [
     html`<h1>${model} on MT-Bench</h1>`,
@@ -27,10 +27,10 @@ function ratingPage({ model, questions, figures, judge }: RatingReport): string 
       tileHtml(String(unrated), "turns without a rating"),
     ]}</div>`,
     section("Categories", [
-      html`<div class="charts">${intervalChart({
+      html`<div class="charts">${intervalChartHtml({
         title: "Score by category",
         unit: "1 to 10",
-        rows: [...rows, { name: "all", ...overall }],
+        rows: [...rows, rowOf("all", overall)],
         ticks: [1, 4, 7, 10],
         show: score,
       })}</div>`,
@@ -65,10 +65,10 @@ function pairPage({ benchmark, models: [a, b], questions, figures, judge }: Pair
   const { outcomes, perCategory, bradleyTerry, incomplete } = figures;
   const { lengthControlled, styleControlled, winRate } = bradleyTerry;
   const named: IntervalRow[] = [
-    { name: "wins and ties / 2", ...outcomes.winRate },
-    { name: "Bradley–Terry", ...winRate },
-    { name: "at equal length", ...lengthControlled.winRate },
-    { name: "at equal style", ...styleControlled.winRate },
+    rowOf("wins and ties / 2", outcomes.winRate),
+    rowOf("Bradley–Terry", winRate),
+    rowOf("at equal length", lengthControlled.winRate),
+    rowOf("at equal style", styleControlled.winRate),
   ];
   const categories = Object.entries(perCategory);
   const many = categories.length > 1 ? categories : [];
@@ -84,13 +84,13 @@ function pairPage({ benchmark, models: [a, b], questions, figures, judge }: Pair
     ]}</div>`,
     section("Win rate", [
       html`<div class="charts">${[
-        intervalChart({ ...chart, title: `Win rate of ${a}`, rows: named }),
+        intervalChartHtml({ ...chart, title: `Win rate of ${a}`, rows: named }),
         ...(many.length > 0
           ? [
-              intervalChart({
+              intervalChartHtml({
                 ...chart,
                 title: "By category",
-                rows: many.map(([name, one]) => ({ name, ...one.winRate })),
+                rows: many.map(([name, one]) => rowOf(name, one.winRate)),
               }),
             ]
           : []),
@@ -99,6 +99,10 @@ function pairPage({ benchmark, models: [a, b], questions, figures, judge }: Pair
     ]),
     section("The judge", [tableHtml(facts(biasRows(figures), judge))]),
   ]);
+}
+
+function rowOf(name: string, { value, interval }: Figure): IntervalRow {
+  return { name, interval: { value, ...interval } };
 }
 
 function outcomeTable(rows: readonly (readonly [string, Outcomes])[]): ReportTable {

@@ -1,64 +1,111 @@
-/** Figures with their intervals as inline SVG: a dot and a bar for each, one under the other. */
+/** A chart of figures with their intervals, one below the other with its name above it: readable at the width of a phone. */
+import { formatNumber } from "./number-text.ts";
+import { ticksBetween, tickText } from "./report-chart.ts";
 import { type Html, html } from "./report-html.ts";
 
-/** A figure. NaN where it is not known. */
+/** A figure. Without a value it has its name only; without ends, a dot. */
 export interface IntervalRow {
   name: string;
-  value: number;
-  interval: { low: number; high: number };
+  interval: { value: number; low: number; high: number; seeds?: number; pairs?: number };
 }
 
-/** A chart of figures that share a scale. */
+/** Figures that share a scale. */
 export interface IntervalChart {
   title: string;
   unit: string;
   rows: readonly IntervalRow[];
-  /** Marks of the axis in ascending order, its ends first and last. */
-  ticks: readonly number[];
+  /** A sentence under the title. */
+  note?: string;
+  /** Marks of the axis in ascending order, its ends first and last; without them the axis is as long as the intervals. */
+  ticks?: readonly number[];
   /** A value with a line of its own, such as that of chance. */
   mark?: number;
-  show: (value: number) => string;
+  /** How a value is written. */
+  show?: (value: number) => string;
 }
 
-const WIDTH = 440;
-const ROW = 26;
-const PLOT = { left: 150, right: WIDTH - 16, top: 6 };
-/** Longest name in characters that the margin holds. */
-const LONGEST = 24;
+const width = 440;
+const side = 14;
+const rowHeight = 38;
+const top = 6;
 
-/** The chart as a figure. */
-export function intervalChart({ title, unit, rows, ticks, mark, show }: IntervalChart): Html {
-  const [from, to] = [ticks[0] ?? 0, ticks.at(-1) ?? 1];
-  const bottom = PLOT.top + ROW * rows.length;
+/** The chart as a figure; nothing where no row has a value. The dashed line is 0. */
+export function intervalChartHtml(chart: IntervalChart): Html {
+  const { title, unit, rows, note, mark } = chart;
+  if (!rows.some(({ interval }) => Number.isFinite(interval.value))) return html``;
+  const { min, max, ticks } = axisOf(chart);
   const x = (value: number): number => {
-    const share = (Math.min(to, Math.max(from, value)) - from) / (to - from);
-    return Math.round(10 * (PLOT.left + share * (PLOT.right - PLOT.left))) / 10;
+    const share = (Math.min(max, Math.max(min, value)) - min) / (max - min);
+    return Math.round(10 * (side + share * (width - 2 * side))) / 10;
   };
+  const bottom = top + rows.length * rowHeight;
+  const upright = (value: number, style: string): Html =>
+    html`<path class="${style}" d="M${x(value)} ${top}V${bottom}"/>`;
+  const show = chart.show ?? tickText;
   const grid = ticks.map(
-    (tick) => html`<path class="grid" d="M${x(tick)} ${PLOT.top}V${bottom}"/>
-<text x="${x(tick)}" y="${bottom + 16}" text-anchor="middle">${show(tick)}</text>`,
+    (tick) =>
+      html`${upright(tick, tick === 0 ? "zero" : "grid")}<text x="${x(tick)}" y="${bottom + 15}" text-anchor="middle">${show(tick)}</text>`,
   );
-  const line = mark === undefined ? html`` : html`<path class="mark" d="M${x(mark)} ${PLOT.top}V${bottom}"/>`;
-  const summary = rows.map(({ name, value }) => `${name} ${show(value)}`).join(", ");
+  const line = mark === undefined ? html`` : upright(mark, "mark");
+  const inWords = wordsBy(chart.show ?? numberText);
+  const lines = rows.map((row, i) => rowHtml(row, { y: top + i * rowHeight, x, inWords }));
+  const said = note === undefined ? html`` : html`<p>${note}</p>`;
+  const summary = rows.map(inWords).join("; ");
   return html`<figure>
-<figcaption>${title} <small>${unit}</small></figcaption>
-<svg class="chart" viewBox="0 0 ${WIDTH} ${bottom + 24}" role="img" aria-label="${title}: ${summary}">
-${grid}${line}
-${rows.map((row, i) => rowHtml(row, PLOT.top + ROW * (i + 0.5), x, show))}
+<figcaption>${title} <small>${unit}</small></figcaption>${said}
+<svg class="chart" viewBox="0 0 ${width} ${bottom + 22}" role="img" aria-label="${title}: ${summary}">
+${grid}${line}${lines}
 </svg>
 </figure>`;
 }
 
-function rowHtml(
-  { name, value, interval: { low, high } }: IntervalRow,
-  y: number,
-  x: (value: number) => number,
-  show: (value: number) => string,
-): Html {
-  const short = name.length > LONGEST ? `${name.slice(0, LONGEST - 1)}…` : name;
-  const label = html`<text x="${PLOT.left - 8}" y="${y + 4}" text-anchor="end">${short}</text>`;
-  if (Number.isNaN(value)) return label;
-  const bar = Number.isNaN(low) ? html`` : html`<path class="line" d="M${x(low)} ${y}H${x(high)}"/>`;
-  const words = Number.isNaN(low) ? show(value) : `${show(value)}, ${show(low)} to ${show(high)}`;
-  return html`${label}<g class="c1">${bar}<circle class="dot full" cx="${x(value)}" cy="${y}" r="4"><title>${name}: ${words}</title></circle></g>`;
+function axisOf({ rows, ticks: given }: IntervalChart): {
+  min: number;
+  max: number;
+  ticks: readonly number[];
+} {
+  const [first, last] = [given?.[0], given?.at(-1)];
+  if (given !== undefined && first !== undefined && last !== undefined) {
+    return { min: first, max: last, ticks: given };
+  }
+  const ends = rows
+    .flatMap(({ interval: { value, low, high } }) => [low, high, value])
+    .filter(Number.isFinite);
+  const [low, high] = [Math.min(...ends), Math.max(...ends)];
+  // room for the dot at the end
+  const room = high === low ? Math.abs(high) * 0.1 || 1 : (high - low) * 0.06;
+  const [min, max] = [low - room, high + room];
+  return { min, max, ticks: ticksBetween(min, max, false) };
+}
+
+interface RowPlace {
+  y: number;
+  x: (value: number) => number;
+  inWords: (row: IntervalRow) => string;
+}
+
+function rowHtml(row: IntervalRow, { y, x, inWords }: RowPlace): Html {
+  const { value, low, high } = row.interval;
+  const label = html`<text class="over" x="${side}" y="${y + 14}">${row.name}</text>`;
+  if (!Number.isFinite(value)) return html`<g class="c1">${label}</g>`;
+  const at = y + 26;
+  const hasEnds = Number.isFinite(low) && Number.isFinite(high);
+  const line = hasEnds
+    ? html`<path class="line" d="M${x(low)} ${at}H${x(high)}M${x(low)} ${at - 4}V${at + 4}M${x(high)} ${at - 4}V${at + 4}"/>`
+    : html``;
+  return html`<g class="c1">${label}${line}<circle class="dot full" cx="${x(value)}" cy="${at}" r="3.5"/><rect class="hit" x="0" y="${y}" width="${width}" height="${rowHeight}" fill-opacity="0"><title>${inWords(row)}</title></rect></g>`;
+}
+
+/** "SLIME: 0.2 [0.1, 0.3], 3 seeds, 160 pairs" */
+function wordsBy(show: (value: number) => string): RowPlace["inWords"] {
+  return ({ name, interval: { value, low, high, seeds, pairs } }) => {
+    if (!Number.isFinite(value)) return `${name}: not known`;
+    const ends = Number.isFinite(low) && Number.isFinite(high) ? ` [${show(low)}, ${show(high)}]` : "";
+    const count = seeds === undefined || pairs === undefined ? "" : `, ${seeds} seeds, ${pairs} pairs`;
+    return `${name}: ${show(value)}${ends}${count}`;
+  };
+}
+
+function numberText(value: number): string {
+  return formatNumber(value).replaceAll("-", "−");
 }

@@ -5,6 +5,7 @@ import { textTable } from "../base/text-table.ts";
 import { stringifyNumbers } from "../runs/json-numbers.ts";
 import { chartHtml } from "../runs/report-chart.ts";
 import { type Html, html, pageHtml, type ReportTable, tableHtml } from "../runs/report-html.ts";
+import { type IntervalChart, intervalChartHtml } from "../runs/report-intervals.ts";
 import type { Interval } from "./bootstrap.ts";
 import type { Cell, CellOutcome } from "./cell.ts";
 import type { Condition, Measured, ResultRow, Section } from "./definition.ts";
@@ -16,7 +17,6 @@ import {
   lengthAccuracy,
   tableOf,
 } from "./figures.ts";
-import { type IntervalChart, intervalChartHtml } from "./interval-chart.ts";
 import { countText, intervalText } from "./interval-text.ts";
 import type { MeasuredCondition } from "./measured.ts";
 import { scatterChartHtml } from "./scatter-chart.ts";
