@@ -22,6 +22,11 @@ export function meanInterval(table: PairTable, options: MeanOptions = {}): Inter
   return value === 0 ? { ...interval, high: reach } : { ...interval, low: 1 - reach };
 }
 
+/** Every other pair: one half to choose by, the other to judge the choice by. */
+export function half(table: PairTable, parity: 0 | 1): PairTable {
+  return table.map((row) => row.filter((_, i) => i % 2 === parity));
+}
+
 /** The mean of `one` less that of `other`, pair by pair and seed by seed: both must have been measured on the same. */
 export function differenceInterval(
   one: PairTable,

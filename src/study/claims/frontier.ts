@@ -1,10 +1,11 @@
 /** Likelihood against margin: presets, baselines and a search over SLIME's values. Which are dominated, and which has both? */
 import { Random } from "../../base/random.ts";
+import { bestOfBoth } from "../both-gains.ts";
 import type { Values } from "../cell.ts";
-import type { Condition, Measured, Section, StudyDefinition } from "../definition.ts";
+import type { Condition, Measured, ResultRow, Section, StudyDefinition } from "../definition.ts";
 import { estimate, estimateDifference } from "../figures.ts";
 import type { Budget } from "../ground.ts";
-import { intervalText, numberText } from "../interval-text.ts";
+import { countText, intervalText, numberText } from "../interval-text.ts";
 import type { MeasuredCondition } from "../measured.ts";
 import { drawValue, SLIME_RANGES } from "../ranges.ts";
 
@@ -19,7 +20,7 @@ export const frontier: StudyDefinition = {
   needsAnswers: true,
   seeds: { quick: 2, full: 5 },
   conditions,
-  sections: (measured) => [frontierSection(measured)],
+  sections: (measured) => [frontierSection(measured), choiceSection(measured)],
 };
 
 const searched: Record<Budget, number> = { quick: 12, full: 40 };
@@ -119,6 +120,50 @@ function frontierSection(measured: Measured): Section {
       },
     ],
     said: sentences(standings),
+  };
+}
+
+/** What is chosen from: presets, baselines, and what was searched. */
+const groups: readonly { title: string; has: (name: string) => boolean }[] = [
+  { title: "SLIME's presets", has: (name) => name.startsWith("SLIME") },
+  { title: "baselines", has: (name) => !name.startsWith("SLIME") && !name.startsWith("search") },
+  { title: "searched settings", has: (name) => name.startsWith("search") },
+];
+
+function choiceSection(measured: Measured): Section {
+  const choices = groups.flatMap(({ title, has }) => {
+    const among = [...measured.values()].filter(({ name }) => has(name));
+    const best = bestOfBoth(among);
+    return best === null ? [] : [{ title, count: among.length, ...best }];
+  });
+  return {
+    title: "The best of each kind",
+    note:
+      "By the smaller of the two gains, which is above 0 only where both are. Chosen on one half of the held-out pairs (every other one) and told on the " +
+      "other half, so that being lucky in the choice does not count.",
+    tables: [
+      {
+        columns: ["of", "chosen", "change of chosen", "change of the margin", "seeds × pairs"],
+        rows: choices.map(({ title, count, name, chosen, margin }) => [
+          `${count} ${title}`,
+          name,
+          intervalText(chosen, "nats/token"),
+          intervalText(margin, "nats/token"),
+          countText(chosen),
+        ]),
+      },
+    ],
+    said: choices.map(
+      ({ title, count, name, chosen, margin }) =>
+        `Of ${count} ${title} ${name} has the most of both: on the pairs that had no part in the choice, chosen ${intervalText(chosen, "nats/token")}, margin ${intervalText(margin, "nats/token")} nats per token.`,
+    ),
+    rows: choices.flatMap(({ title, name, chosen, margin }): ResultRow[] => {
+      const condition = `best of ${title}: ${name}`;
+      return [
+        { condition, figure: "chosen_change_on_other_half", unit: "nats/token", interval: chosen },
+        { condition, figure: "margin_change_on_other_half", unit: "nats/token", interval: margin },
+      ];
+    }),
   };
 }
 

@@ -2,7 +2,7 @@
 import type { Interval } from "../bootstrap.ts";
 import type { Values } from "../cell.ts";
 import type { Condition, Measured, ResultRow, Section, StudyDefinition } from "../definition.ts";
-import { differenceInterval, type PairTable } from "../estimates.ts";
+import { differenceInterval, half, type PairTable } from "../estimates.ts";
 import { FIGURES, type FigureName, tableOf } from "../figures.ts";
 import type { PairSet } from "../ground.ts";
 import { intervalText } from "../interval-text.ts";
@@ -153,8 +153,4 @@ function best(tableOfSetting: (setting: string) => PairTable): string | null {
     if (Number.isFinite(value) && (found === null || value > found.value)) found = { setting, value };
   }
   return found?.setting ?? null;
-}
-
-function half(table: PairTable, parity: 0 | 1): PairTable {
-  return table.map((row) => row.filter((_, i) => i % 2 === parity));
 }
