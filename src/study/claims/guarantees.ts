@@ -6,10 +6,10 @@ import type { ModelCoupling, PairCoupling } from "../coupling.ts";
 import type { Condition, Measured, ResultRow, Section, StudyDefinition } from "../definition.ts";
 import { meanInterval } from "../estimates.ts";
 import { rejectedQuantile } from "../figures.ts";
+import { floorsOf, floorText } from "../floors.ts";
 import { intervalText, numberText } from "../interval-text.ts";
 import type { MeasuredCondition } from "../measured.ts";
 import type { ScatterPoint } from "../scatter-chart.ts";
-import { floorsOf } from "./stabiliser.ts";
 
 /** The study. */
 export const guarantees: StudyDefinition = {
@@ -148,7 +148,7 @@ function floors(measured: Measured): Section {
         columns: ["", "implied floor, nats", "0.1 % of rejected tokens below", "half of them below"],
         rows: rows.map(({ one, floor, low, median }) => [
           one.name,
-          Number.isFinite(floor.first) ? numberText(floor.first, 1) : "none",
+          floorText(floor.first),
           intervalText(low, "nats/token", { isSigned: false }),
           intervalText(median, "nats/token", { isSigned: false }),
         ]),

@@ -1,11 +1,10 @@
 /** Does the stabiliser keep rejected tokens from collapsing? With and without it, over λl and δ, beside the implied floor. */
-import type { SlimeSettings } from "../../runs/objective-config.ts";
 import type { Interval } from "../bootstrap.ts";
 import type { Condition, Measured, ResultRow, Section, StudyDefinition } from "../definition.ts";
 import { meanInterval } from "../estimates.ts";
-import { estimate, rejectedQuantile } from "../figures.ts";
-import { impliedFloor, marginPush } from "../implied-floor.ts";
-import { intervalText, numberText } from "../interval-text.ts";
+import { rejectedQuantile } from "../figures.ts";
+import { floorsOf, floorText } from "../floors.ts";
+import { intervalText } from "../interval-text.ts";
 import type { MeasuredCondition } from "../measured.ts";
 
 /** The study. */
@@ -72,7 +71,7 @@ function tokens(measured: Measured): Section {
           ...quantiles.map((interval) => intervalText(interval, "nats/token", { isSigned: false })),
           floorText(floors.first),
           floorText(floors.last),
-          Number.isFinite(floors.first) ? intervalText(below(one, floors.first), "share") : "–",
+          Number.isFinite(floors.first.value) ? intervalText(below(one, floors.first.value), "share") : "–",
         ]),
       },
     ],
@@ -84,36 +83,27 @@ function tokens(measured: Measured): Section {
       },
     ],
     said: rows.map(({ one, floors, quantiles }) => {
-      const floor = Number.isFinite(floors.first)
+      const floor = Number.isFinite(floors.first.value)
         ? `the implied floor is ${floorText(floors.first)} nats at the first margin`
         : "there is no implied floor";
       const low = intervalText(quantiles[1] as Interval, "nats/token", { isSigned: false });
       return `${one.name}: ${floor}; 1 % of the rejected tokens are below ${low} nats.`;
     }),
-    rows: rows.flatMap(({ one, quantiles }) =>
-      quantiles.map(
-        (interval, i): ResultRow => ({
-          condition: one.name,
-          figure: `rejected_token_quantile_${shares[i]}`,
-          unit: "nats",
-          interval,
-        }),
-      ),
-    ),
+    rows: rows.flatMap(({ one, floors, quantiles }): ResultRow[] => {
+      const row = (figure: string, interval: Interval): ResultRow => ({
+        condition: one.name,
+        figure,
+        unit: "nats",
+        interval,
+      });
+      return [
+        ...quantiles.map((interval, i) => row(`rejected_token_quantile_${shares[i]}`, interval)),
+        ...(Number.isFinite(floors.first.value)
+          ? [row("implied_floor_first", floors.first), row("implied_floor_last", floors.last)]
+          : []),
+      ];
+    }),
   };
-}
-
-function floorText(floor: number): string {
-  return Number.isFinite(floor) ? numberText(floor, 1) : "none";
-}
-
-/** The implied floor at the mean margin before and after training. */
-export function floorsOf(one: MeasuredCondition): { first: number; last: number } {
-  const settings = one.runs[0]?.settings as SlimeSettings;
-  const last = estimate(one, "margin").value;
-  const first = last - estimate(one, "margin_change").value;
-  const floorAt = (margin: number): number => impliedFloor(settings, marginPush(settings, margin));
-  return { first: floorAt(first), last: floorAt(last) };
 }
 
 /** Share of each pair's rejected tokens below `floor`. */
