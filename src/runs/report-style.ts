@@ -15,7 +15,7 @@ body { margin:0; background:var(--bg); color:var(--text); font:16px/1.5 system-u
 main { max-width:1240px; margin:0 auto; padding:28px 20px 64px; }
 h1 { font-size:1.6rem; line-height:1.25; margin:0 0 4px; overflow-wrap:anywhere; }
 h2 { font-size:1.15rem; margin:40px 0 12px; }
-p { margin:0 0 12px; max-width:76ch; }
+p { margin:0 0 12px; max-width:76ch; overflow-wrap:anywhere; }
 .soft { color:var(--soft); }
 .tiles { display:grid; grid-template-columns:repeat(auto-fit, minmax(132px, 1fr)); gap:12px; margin:20px 0 0; }
 .tile { background:var(--card); border:1px solid var(--line); border-radius:10px; padding:12px 14px; }

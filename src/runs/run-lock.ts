@@ -1,6 +1,7 @@
 /** One trainer per run: a lock file with the process that writes the run. */
 import { readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
 import { hostname } from "node:os";
+import { setTimeout } from "node:timers/promises";
 import { TrainingError } from "../base/errors.ts";
 import { errorCode, fileFailure, io, quietly, siblingName, uniqueTag } from "../base/file-io.ts";
 
@@ -15,6 +16,9 @@ interface Holder {
 /** A lock file this young may still be being written. */
 const WRITING_MS = 5000;
 
+/** Another process writes the run. */
+export class RunLockedError extends TrainingError {}
+
 /** A held lock. */
 export class RunLock {
   readonly path: string;
@@ -24,7 +28,7 @@ export class RunLock {
   /**
    * Takes the lock at `path`. A lock of a process that is gone is taken over.
    *
-   * @throws {TrainingError} when another process holds it
+   * @throws {RunLockedError} when another process holds it
    */
   constructor(path: string) {
     this.path = path;
@@ -35,6 +39,17 @@ export class RunLock {
   release(): void {
     quietly(() => io.rmSync(this.path));
   }
+}
+
+/** Waits until no running process of this machine holds the lock at `path`, but no longer than `ms`. */
+export async function untilFree(path: string, ms: number): Promise<void> {
+  const end = Date.now() + ms;
+  while (isHeldHere(path) && Date.now() < end) await setTimeout(100);
+}
+
+function isHeldHere(path: string): boolean {
+  const holder = readHolder(path);
+  return holder !== null && holder.host === hostname() && isAlive(holder);
 }
 
 function create(path: string): boolean {
@@ -67,18 +82,18 @@ function takeOver(path: string): string {
 function refuseHeld(path: string, holder: Holder | null): void {
   if (holder === null) {
     if (ageOf(path) > WRITING_MS) return;
-    throw new TrainingError(
+    throw new RunLockedError(
       `${path}: another process is starting this run. Wait for it, or choose another output_dir.`,
     );
   }
   if (holder.host !== hostname()) {
-    throw new TrainingError(
+    throw new RunLockedError(
       `${path}: the run is being written by process ${holder.pid} on ${holder.host}, which cannot be looked up from here. ` +
         "If that process is gone, delete the file and start again.",
     );
   }
   if (!isAlive(holder)) return;
-  throw new TrainingError(
+  throw new RunLockedError(
     `${path}: the run is being written by process ${holder.pid}, which is running. Wait for it or stop it, or choose another output_dir.`,
   );
 }

@@ -13,6 +13,7 @@ import { stringifyNumbers } from "../runs/json-numbers.ts";
 import { formatDuration } from "../runs/number-text.ts";
 import type { ProgressStream } from "../runs/progress.ts";
 import { isRun, runPaths } from "../runs/run-directory.ts";
+import { RunLockedError, untilFree } from "../runs/run-lock.ts";
 import type { Cell, CellOutcome, GridPlaces, Values } from "./cell.ts";
 import { contentKey, finishedRuns, markName, readMark, takeRun } from "./reuse.ts";
 import type { RunTask } from "./run-cell.ts";
@@ -71,7 +72,7 @@ export async function runGrid(
   const worker = async (): Promise<void> => {
     for (let cell = waiting.shift(); cell !== undefined; cell = waiting.shift()) {
       const began = performance.now();
-      const reason = await reasonOf(taskOf(cell, places), runTask);
+      const reason = await reasonOf(cell, places, runTask);
       outcomes.set(cell.id, { cell, reason });
       progress.done(cell, reason, (performance.now() - began) / 1000);
     }
@@ -130,15 +131,32 @@ function taskOf(cell: Cell, places: GridPlaces): RunTask {
   };
 }
 
-/** Null, or why the run failed. */
-async function reasonOf(task: RunTask, runTask: (task: RunTask) => Promise<void>): Promise<string | null> {
-  try {
-    if (isRun(task.dir) && !hasCheckpoint(task.dir)) rmSync(task.dir, { recursive: true });
-    await runTask(task);
-    return null;
-  } catch (error) {
-    return messageOf(error);
+/** How long a run that was left alone is waited for, in milliseconds: a step of a large model on a CPU. */
+const longestStep = 300_000;
+
+/**
+ * Null, or why the run failed. A study that was killed leaves runs alone, which end as soon as they see it: after a step
+ * they are at, or after their start, when this one may have found the run locked already.
+ */
+async function reasonOf(
+  cell: Cell,
+  places: GridPlaces,
+  runTask: (task: RunTask) => Promise<void>,
+): Promise<string | null> {
+  for (let isSecond = false; ; isSecond = true) {
+    await untilFree(runPaths(places.run(cell.id)).lock, longestStep);
+    try {
+      if (!isFinished(cell, places)) await begin(taskOf(cell, places), runTask);
+      return null;
+    } catch (error) {
+      if (isSecond || !(error instanceof RunLockedError)) return messageOf(error);
+    }
   }
+}
+
+function begin(task: RunTask, runTask: (task: RunTask) => Promise<void>): Promise<void> {
+  if (isRun(task.dir) && !hasCheckpoint(task.dir)) rmSync(task.dir, { recursive: true });
+  return runTask(task);
 }
 
 function hasCheckpoint(dir: string): boolean {

@@ -16,8 +16,13 @@ export interface RunTask extends RunPlace {
   measuresCoupling: boolean;
 }
 
-/** What a process that ran a task says at its end: null, or why it failed. */
-export type RunMessage = { failure: string | null };
+/** What a process that ran a task says at its end. */
+export interface RunMessage {
+  /** Null, or why it failed. */
+  failure: string | null;
+  /** It failed as another process writes the run. */
+  isLocked: boolean;
+}
 
 /**
  * Runs `task`.

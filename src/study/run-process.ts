@@ -2,6 +2,7 @@
 import { fork } from "node:child_process";
 import { extname, join } from "node:path";
 import { TrainingError } from "../base/errors.ts";
+import { RunLockedError } from "../runs/run-lock.ts";
 import type { RunMessage, RunTask } from "./run-cell.ts";
 
 /** Characters of a child's standard error that are told when it dies. */
@@ -11,6 +12,7 @@ const lastWords = 400;
  * Runs `task` to its end.
  *
  * @throws {TrainingError} with the child's message when it fails or dies
+ * @throws {RunLockedError} when another process writes the run
  */
 export function runInProcess(task: RunTask): Promise<void> {
   // built or not, the child has this file's extension
@@ -30,8 +32,10 @@ export function runInProcess(task: RunTask): Promise<void> {
     child.on("close", (code, signal) => {
       const how = signal === null ? `with status ${code}` : `by ${signal}`;
       if (outcome === null) reject(new TrainingError(`its process ended ${how}. ${stderr.trim()}`.trim()));
-      else if (outcome.failure !== null) reject(new TrainingError(outcome.failure));
-      else resolve();
+      else if (outcome.failure !== null) {
+        const { failure, isLocked } = outcome;
+        reject(isLocked ? new RunLockedError(failure) : new TrainingError(failure));
+      } else resolve();
     });
     child.send(task);
   });

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { preftune } from "../support/command.ts";
+import { preftune, start } from "../support/command.ts";
 import { workshop } from "../support/runs.ts";
 
 test("a sweep runs each setting in a process of its own, prints a table and says where everything is", async () => {
@@ -57,4 +57,40 @@ test("slips of the pen end with what was meant", async () => {
   assert.equal(key.status, 2);
   assert.match(key.stderr, /sweep\.yaml:2: unknown key "parametrs"\. Did you mean "parameters"\?/);
   assert.ok(!existsSync(place.path("b")));
+});
+
+test("a study that was killed and started again has the tables of one that was not", async () => {
+  using place = workshop({ rows: 8, held: 4 });
+  const { model_name_or_path: model, train_data: data, eval_data: held } = place.values;
+  const words = (output: string): string[] => [
+    ...["study", "anchoring", "--model", String(model), "--data", String(data), "--eval-data", String(held)],
+    ...["--seeds", "1", "--jobs", "2", "--output", output, "--max_steps", "3", "--eval_steps", "1"],
+    ...[
+      "--warmup_ratio",
+      "0",
+      "--max_length",
+      "96",
+      "--lora_r",
+      "2",
+      "--device",
+      "cpu",
+      "--dtype",
+      "float32",
+    ],
+    ...["--save_steps", "1", "--export_parity_tolerance", "0.1"],
+  ];
+  const cut = place.path("cut");
+  const running = start(words(cut));
+  await running.saw("[2/7]");
+  running.child.kill("SIGKILL");
+  assert.equal((await running.ended).signal, "SIGKILL");
+  const again = await preftune(...words(cut));
+  assert.equal(again.status, 0, again.stderr);
+  assert.match(again.stdout, /[2-6] of 7 runs are finished already/);
+  assert.doesNotMatch(again.stdout, /failed/);
+  const whole = place.path("whole");
+  assert.equal((await preftune(...words(whole))).status, 0);
+  for (const name of ["results.jsonl", "runs.jsonl"]) {
+    assert.equal(readFileSync(join(cut, name), "utf8"), readFileSync(join(whole, name), "utf8"), name);
+  }
 });
