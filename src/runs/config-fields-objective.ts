@@ -16,9 +16,11 @@ export const OBJECTIVE_FIELDS: FieldTable<ObjectiveKeys> = {
     source: "preftune",
   },
   preset: {
-    type: optional(choice(["script", "config", "paper", "reference-compat", "authors", "slime-paper"])),
+    type: optional(
+      choice(["script", "config", "paper", "reference-compat", "balanced", "authors", "slime-paper"]),
+    ),
     rule: "script for slime, authors for simpo, none otherwise",
-    doc: "Named set of values. slime: script, config, paper, reference-compat; simpo: authors, slime-paper.",
+    doc: "Named set of values. slime: script, config, paper, reference-compat, balanced; simpo: authors, slime-paper.",
     source: "arXiv 2602.02383, its released code, arXiv 2405.14734",
     objectives: ["slime", "simpo"],
   },

@@ -77,6 +77,11 @@ export const SLIME_PRESETS: Readonly<Record<SlimePreset, Preset>> = {
       "the authors' training script, with the oddities of their code: loss and rewards summed three times, " +
       "rejected tokens found by log-probability ≠ 0, N_l per micro-batch",
   },
+  balanced: {
+    values: { ...SCRIPT, lambda_w: 0.4, margin_hard: 2.5, margin_soft: 1.75 },
+    source:
+      "preftune's own frontier study (docs/findings.md): neither likelihood nor margin is paid with the other",
+  },
 };
 
 /** Presets of SimPO. */

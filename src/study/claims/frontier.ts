@@ -1,5 +1,6 @@
 /** Likelihood against margin: presets, baselines and a search over SLIME's values. Which are dominated, and which has both? */
 import { Random } from "../../base/random.ts";
+import { presetsOf } from "../../runs/objective-config.ts";
 import { bestOfBoth } from "../both-gains.ts";
 import type { Values } from "../cell.ts";
 import type { Condition, Measured, ResultRow, Section, StudyDefinition } from "../definition.ts";
@@ -28,7 +29,7 @@ const searched: Record<Budget, number> = { quick: 12, full: 40 };
 function conditions({ budget }: { budget: Budget }): Condition[] {
   const random = new Random(1);
   return [
-    ...["script", "config", "paper", "reference-compat"].map((preset) => ({
+    ...presetsOf("slime").map((preset) => ({
       name: `SLIME ${preset}`,
       changes: { objective: "slime", preset },
     })),
