@@ -77,9 +77,9 @@ function isNumeric(cell: Cell): boolean {
   );
 }
 
-/** Long names may wrap after their joints. */
+/** Long names may wrap after their joints; numbers may not. */
 function breakable(name: string): Html {
-  return new Html(escapeHtml(name).replace(/[_./]/g, "$&<wbr>"));
+  return new Html(escapeHtml(name).replace(/[_./](?!\d)/g, "$&<wbr>"));
 }
 
 function cellText(cell: Cell): string {

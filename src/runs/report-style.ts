@@ -54,7 +54,8 @@ th, td { text-align:left; padding:7px 12px; border-top:1px solid var(--line); ve
 tr:first-child > th, tr:first-child > td { border-top:0; }
 thead th, thead .number { white-space:normal; }
 thead th { color:var(--soft); font-weight:600; font-size:.82rem; vertical-align:bottom; border-bottom:1px solid var(--line); overflow-wrap:normal; }
-tbody th { font-weight:600; overflow-wrap:break-word; }
+tbody th { font-weight:600; overflow-wrap:break-word; min-width:110px; }
+@media (min-width:800px) { .wide tbody th { min-width:150px; } }
 .number { text-align:right; white-space:nowrap; }
 .interval { overflow-wrap:normal; }
 .wide { min-width:560px; }

@@ -5,7 +5,7 @@ import type { Condition, StudyDefinition } from "../definition.ts";
 export const ablation: StudyDefinition = {
   title: "Ablation: SLIME without each of its parts",
   question:
-    "In the paper (Gemma-3-4B, MT-Bench) the full objective has 6.15, without anchoring 5.74, without stabiliser 5.74, without soft gate 5.80, without hard margin 5.90. Here: accuracy, likelihoods and diversity, for two presets, as the stabiliser of `script` is all but off.",
+    "In the paper (Gemma-3-4B, MT-Bench) the full objective has 6.15, without anchoring 5.74, without stabiliser 5.74, without soft gate 5.80, without hard margin 5.90. Here: accuracy, likelihoods and diversity, for two presets, as the stabiliser of preset script is all but off.",
   figures: [
     "accuracy",
     "chosen_change",
