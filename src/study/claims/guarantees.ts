@@ -101,7 +101,7 @@ function levelSets(measured: Measured): Section {
     title: "Level sets: −l_w stays below L₀/λw",
     note:
       "On the held-out pairs, evaluated after every step of every run; of several runs the smallest bound and the largest −l_w. Where the loss is at most its start L₀, mean(−l_w) must be at most L₀/λw; and at every step at most L/λw. " +
-      "A count above 0 in a column of violations would be a bug of the program, not of the method. DPO and SimPO have no such bound.",
+      "A count above 0 in a column of violations would be a bug of the program, not of the method. DPO and SimPO have no such bound. These are facts of these runs and pairs, up to rounding, not estimates: they have no interval.",
     tables: [
       {
         columns: [
