@@ -100,10 +100,18 @@ function rowHtml(row: IntervalRow, { y, x, inWords }: RowPlace): Html {
 function wordsBy(show: (value: number) => string): RowPlace["inWords"] {
   return ({ name, interval: { value, low, high, seeds, pairs } }) => {
     if (!Number.isFinite(value)) return `${name}: not known`;
-    const ends = Number.isFinite(low) && Number.isFinite(high) ? ` [${show(low)}, ${show(high)}]` : "";
     const count = seeds === undefined || pairs === undefined ? "" : `, ${seeds} seeds, ${pairs} pairs`;
-    return `${name}: ${show(value)}${ends}${count}`;
+    return `${name}: ${intervalWords({ value, low, high }, show)}${count}`;
   };
+}
+
+/** "0.2 [0.1, 0.3]", or "0.2" where the ends are not known or the same */
+export function intervalWords(
+  { value, low, high }: { value: number; low: number; high: number },
+  show: (value: number) => string = numberText,
+): string {
+  const hasEnds = Number.isFinite(low) && Number.isFinite(high) && low < high;
+  return hasEnds ? `${show(value)} [${show(low)}, ${show(high)}]` : show(value);
 }
 
 function numberText(value: number): string {

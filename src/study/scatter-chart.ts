@@ -1,8 +1,8 @@
 /** A chart of conditions by two figures, each with its interval both ways. Points carry the number that the table beside them has. */
 import { ticksBetween, tickText } from "../runs/report-chart.ts";
 import { type Html, html } from "../runs/report-html.ts";
+import { intervalWords } from "../runs/report-intervals.ts";
 import type { Interval } from "./bootstrap.ts";
-import { intervalText } from "./interval-text.ts";
 
 /** One condition. */
 export interface ScatterPoint {
@@ -52,7 +52,7 @@ export function scatterChartHtml({ title, xLabel, yLabel, points, note }: Scatte
   const said = note === undefined ? html`` : html`<p>${note}</p>`;
   return html`<figure class="large">
 <figcaption>${title}</figcaption>${said}
-<svg class="chart" viewBox="0 0 ${width} ${height}" role="img" aria-label="${title}: ${shown.length} conditions">
+<svg class="chart" viewBox="0 0 ${width} ${height}" role="img" aria-label="${title}: ${shown.length} points">
 ${columns}${rows}${dots}
 <text x="${(plot.left + plot.right) / 2}" y="${height - 6}" text-anchor="middle">${xLabel}</text>
 <text x="12" y="${(plot.top + plot.bottom) / 2}" text-anchor="middle" transform="rotate(-90 12 ${(plot.top + plot.bottom) / 2})">${yLabel}</text>
@@ -63,7 +63,7 @@ ${columns}${rows}${dots}
 function pointHtml(point: ScatterPoint, x: (value: number) => number, y: (value: number) => number): Html {
   const [cx, cy] = [x(point.x.value), y(point.y.value)];
   const whiskers = html`<path class="line whisker" d="M${x(point.x.low)} ${cy}H${x(point.x.high)}M${cx} ${y(point.y.low)}V${y(point.y.high)}"/>`;
-  const title = html`<title>${point.name}: ${intervalText(point.x, "nats/token")}; ${intervalText(point.y, "nats/token")}</title>`;
+  const title = html`<title>${point.name}: ${intervalWords(point.x)}; ${intervalWords(point.y)}</title>`;
   return html`<g class="c${point.colour}">${whiskers}<circle class="dot full" cx="${cx}" cy="${cy}" r="3.5"/><text class="over" x="${cx + 6}" y="${cy - 5}">${point.mark}</text><circle class="hit" cx="${cx}" cy="${cy}" r="10">${title}</circle></g>`;
 }
 
