@@ -17,11 +17,11 @@ export const OBJECTIVE_FIELDS: FieldTable<ObjectiveKeys> = {
   },
   preset: {
     type: optional(
-      choice(["script", "config", "paper", "reference-compat", "balanced", "authors", "slime-paper"]),
+      choice(["balanced", "script", "config", "paper", "reference-compat", "authors", "slime-paper"]),
     ),
-    rule: "script for slime, authors for simpo, none otherwise",
-    doc: "Named set of values. slime: script, config, paper, reference-compat, balanced; simpo: authors, slime-paper.",
-    source: "arXiv 2602.02383, its released code, arXiv 2405.14734",
+    rule: "balanced for slime, authors for simpo, none otherwise",
+    doc: "Named set of values. slime: balanced, script, config, paper, reference-compat; simpo: authors, slime-paper.",
+    source: "docs/findings.md, arXiv 2602.02383, its released code, arXiv 2405.14734",
     objectives: ["slime", "simpo"],
   },
   lambda_w: {

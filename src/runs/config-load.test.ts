@@ -24,16 +24,16 @@ function refused(yaml: string, overrides: ConfigInput["overrides"] = []): string
   return messageOf({ yaml: BASE + yaml, file: "run.yaml", overrides });
 }
 
-test("the least configuration takes SLIME's script preset and TRL's defaults", () => {
+test("the least configuration takes SLIME's balanced preset and TRL's defaults", () => {
   const { config, objective, provenance, warnings } = load("");
   assert.deepEqual(objective, {
     objective: "slime",
-    preset: "script",
-    lambdaW: 0.1,
+    preset: "balanced",
+    lambdaW: 0.4,
     lambdaL: 0.0005,
     delta: 1.25,
-    marginHard: 1.5,
-    marginSoft: 1,
+    marginHard: 2.5,
+    marginSoft: 1.75,
     kappa: 2.5,
     power: 2.5,
     lambdaD: 1,
@@ -44,7 +44,7 @@ test("the least configuration takes SLIME's script preset and TRL's defaults", (
   assert.equal(config.eval_strategy, "no");
   assert.equal(config.overflow, "error");
   assert.equal(config.beta, null);
-  assert.deepEqual(provenance.lambda_w, { kind: "preset", name: "script" });
+  assert.deepEqual(provenance.lambda_w, { kind: "preset", name: "balanced" });
   assert.deepEqual(provenance.train_data, { kind: "file", file: "run.yaml", line: 3 });
   assert.deepEqual(warnings, []);
 });
@@ -98,6 +98,18 @@ test("DPO and SFT settings", () => {
     lossType: "ipo",
   });
   assert.deepEqual(load("objective: sft\ntrain_on: last\n").objective, { objective: "sft" });
+});
+
+test("script, config and paper have the values that their sources have", () => {
+  const of = (preset: string): unknown[] => {
+    const { objective } = load(`preset: ${preset}\n`);
+    assert.ok(objective.objective === "slime");
+    const { lambdaW, lambdaL, delta, marginHard, marginSoft } = objective;
+    return [lambdaW, lambdaL, delta, marginHard, marginSoft];
+  };
+  assert.deepEqual(of("script"), [0.1, 0.0005, 1.25, 1.5, 1]);
+  assert.deepEqual(of("config"), [0.8, 0.0005, 0.5, 1.5, 1]);
+  assert.deepEqual(of("paper"), [0.1, 0.1, 1.25, 1.5, 1]);
 });
 
 test("reference-compat has the script's values and the flag", () => {
@@ -268,7 +280,7 @@ test("a SLIME recipe runs with every objective from the command line", () => {
 });
 
 test("doubtful values are warned of", () => {
-  assert.match(load("margin_soft: 2\n").warnings.join(), /margin_soft: 2 is above margin_hard 1\.5/);
+  assert.match(load("margin_soft: 3\n").warnings.join(), /margin_soft: 3 is above margin_hard 2\.5/);
   assert.match(
     load("max_steps: 5\nnum_train_epochs: 3\n").warnings.join(),
     /num_train_epochs has no effect here/,

@@ -37,7 +37,7 @@ test("every value is printed with its origin", () => {
   for (const key of CONFIG_KEYS) assert.match(printed, new RegExp(`^(# )?${key}:`, "m"), key);
   assert.match(printed, /^seed: 7 +# command line$/m);
   assert.match(printed, /^output_dir: out +# r\.yaml:2$/m);
-  assert.match(printed, /^lambda_w: 0\.1 +# preset script$/m);
+  assert.match(printed, /^lambda_w: 0\.4 +# preset balanced$/m);
   assert.match(printed, /^learning_rate: 0\.000001 +# derived \(slime in full tuning, as TRL\)$/m);
   assert.match(printed, /^# beta: not used, objective is slime$/m);
   assert.equal(provenanceText({ kind: "default" }), "default");

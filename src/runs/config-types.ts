@@ -9,7 +9,7 @@ import type { ColumnName } from "../base/column-names.ts";
 export type ObjectiveName = "slime" | "dpo" | "simpo" | "sft";
 
 /** Named sets of SLIME values. */
-export type SlimePreset = "script" | "config" | "paper" | "reference-compat" | "balanced";
+export type SlimePreset = "balanced" | "script" | "config" | "paper" | "reference-compat";
 
 /** Named sets of SimPO values. */
 export type SimpoPreset = "authors" | "slime-paper";

@@ -223,7 +223,7 @@ for (const [recipe, name] of [
 const refusals: [field: string, changes: Values, message: RegExp][] = [
   ["learning_rate", { learning_rate: 1e-3 }, /^ {2}learning_rate: 0\.005, now 0\.001$/m],
   ["objective", { objective: "simpo" }, /^ {2}objective: "slime", now "simpo"$/m],
-  ["preset", { preset: "paper" }, /^ {2}preset: "script", now "paper"$/m],
+  ["preset", { preset: "paper" }, /^ {2}preset: "balanced", now "paper"$/m],
   ["seed", { seed: 1 }, /^ {2}seed: 42, now 1$/m],
   [
     "train_data",

@@ -1,5 +1,6 @@
 /** How much do SLIME's seven values matter? One at a time around the preset, and by elementary effects over their ranges. */
 import { Random } from "../../base/random.ts";
+import { DEFAULT_SLIME_PRESET } from "../../runs/objective-config.ts";
 import type { Interval } from "../bootstrap.ts";
 import type { Values } from "../cell.ts";
 import type { Condition, Measured, ResultRow, Section, StudyDefinition } from "../definition.ts";
@@ -14,7 +15,7 @@ import { drawValue, type Range, SLIME_RANGES, type SlimeKey } from "../ranges.ts
 export const sensitivity: StudyDefinition = {
   title: "Sensitivity: what the seven hyperparameters do",
   question:
-    "λw, λl, δ, mh, ms, κ and p: each set to the ends of its range with the others at the script preset, and all together by Morris's elementary effects, a global screening method.",
+    "λw, λl, δ, mh, ms, κ and p: each set to the ends of its range with the others at the default preset, and all together by Morris's elementary effects, a global screening method.",
   figures: ["chosen_change", "margin_change", "accuracy", "chosen_down"],
   referenceOf: (name) => (name.includes(" at ") ? standard : null),
   evaluations: "few",
@@ -24,12 +25,12 @@ export const sensitivity: StudyDefinition = {
   sections: (measured) => [effects(measured)],
 };
 
-const standard = "SLIME script";
+const standard = `SLIME ${DEFAULT_SLIME_PRESET}`;
 const keys = Object.keys(SLIME_RANGES) as SlimeKey[];
 const trajectories: Record<Budget, number> = { quick: 6, full: 20 };
 
 function oneAtATime(): Condition[] {
-  const base: Values = { objective: "slime", preset: "script" };
+  const base: Values = { objective: "slime", preset: DEFAULT_SLIME_PRESET };
   const ends = keys.flatMap((key) =>
     [0, 1].map((share) => {
       const value = drawValue(SLIME_RANGES[key], share);
@@ -52,7 +53,7 @@ function globally(budget: Budget): Condition[] {
     name: pointName(i),
     changes: {
       objective: "slime",
-      preset: "script",
+      preset: DEFAULT_SLIME_PRESET,
       ...Object.fromEntries(
         keys.map((key, k) => [key, drawValue(SLIME_RANGES[key] as Range, shares[k] as number)]),
       ),

@@ -1,4 +1,5 @@
 /** Do values tuned on one preference set serve another? Regret against tuning anew, and of the defaults. */
+import { DEFAULT_SLIME_PRESET } from "../../runs/objective-config.ts";
 import type { Interval } from "../bootstrap.ts";
 import type { Values } from "../cell.ts";
 import type { Condition, Measured, ResultRow, Section, StudyDefinition } from "../definition.ts";
@@ -26,17 +27,17 @@ export const transfer: StudyDefinition = {
   sections: (measured) => [regrets(measured)],
 };
 
-const standard = "script";
+const standard = DEFAULT_SLIME_PRESET;
 
 const settings: Readonly<Record<string, Values>> = {
-  [standard]: { preset: "script" },
+  [standard]: { preset: standard },
+  script: { preset: "script" },
   config: { preset: "config" },
   paper: { preset: "paper" },
   "λw 0.3": { preset: "script", lambda_w: 0.3 },
   "λl 0.01": { preset: "script", lambda_l: 0.01 },
   "mh 3, ms 2": { preset: "script", margin_hard: 3, margin_soft: 2 },
   "mh 0.75, ms 0.5": { preset: "script", margin_hard: 0.75, margin_soft: 0.5 },
-  "λw 0.3, mh 3, ms 2": { preset: "script", lambda_w: 0.3, margin_hard: 3, margin_soft: 2 },
 };
 
 function conditionsOn({ name, values }: PairSet): Condition[] {
