@@ -33,6 +33,7 @@ const mostRuns = 10_000;
 export async function runSweep(sweep: Sweep, options: SweepOptions): Promise<WrittenOutcome> {
   const { output, command } = options;
   const settings = settingsOf(sweep);
+  const first = nameOf(settings[0] ?? {});
   const places = gridPlaces(output);
   const lock = takeFolder(output, { sweep: sha256(stringifyNumbers(sweep)).slice(0, 16) });
   try {
@@ -51,7 +52,8 @@ export async function runSweep(sweep: Sweep, options: SweepOptions): Promise<Wri
       conditions: run.conditions,
       measured: readMeasured(places, run.outcomes),
       figures: [...new Set(figures)],
-      referenceOf: () => null,
+      // what others are compared with comes first in a grid; among drawn settings none is more than the others
+      referenceOf: (name) => (sweep.method === "grid" && name !== first ? first : null),
       sections: [section],
     });
   } finally {

@@ -111,7 +111,12 @@ test("a folder whose run had other values is left alone", async () => {
 
 test("a run that another folder holds is taken from there, whatever it is called", async () => {
   using place = workshop({ rows: 12, held: 4 });
-  const [cell, twin] = cellsOf(place, [0.8]) as [Cell, Cell];
+  const script = { preset: "script", lambda_w: 0.8 };
+  const [one, two] = cellsOf(place, [0.8]) as [Cell, Cell];
+  const [cell, twin] = [
+    { ...one, changes: script },
+    { ...two, changes: script },
+  ];
   const first = gridPlaces(place.path("first"));
   await runGrid([cell], first, { jobs: 1, out: silent, runTask: runCell });
   // λw 0.8 by a value, or by a preset with the rest set back
@@ -174,6 +179,10 @@ test("a sweep whose runs partly fail ranks the others; started again it gives th
   const rows = readJsonLines(first.runs).map(({ value }) => value as { status: string; reason?: string });
   assert.deepEqual(rows.map(({ status }) => status).sort(), ["done", "done", "done", "failed"]);
   assert.match(readFileSync(first.report, "utf8"), /1 runs? failed/);
+  const compared = readJsonLines(first.results)
+    .map(({ value }) => value as { condition: string; minus?: string })
+    .filter(({ minus }) => minus !== undefined);
+  assert.deepEqual([...new Set(compared.map(({ minus }) => minus))], ["lambda_w 0.1, learning_rate 0.001"]);
   const tables = [readFileSync(first.results, "utf8"), readFileSync(first.runs, "utf8")];
   const second = await runSweep(sweep, { ...options, runTask: failing });
   assert.deepEqual([readFileSync(second.results, "utf8"), readFileSync(second.runs, "utf8")], tables);
