@@ -126,7 +126,7 @@ function frontierSection(measured: Measured): Section {
 
 /** What is chosen from: presets, baselines, and what was searched. */
 const groups: readonly { title: string; has: (name: string) => boolean }[] = [
-  { title: "SLIME's presets", has: (name) => name.startsWith("SLIME") },
+  { title: "presets of SLIME", has: (name) => name.startsWith("SLIME") },
   { title: "baselines", has: (name) => !name.startsWith("SLIME") && !name.startsWith("search") },
   { title: "searched settings", has: (name) => name.startsWith("search") },
 ];
