@@ -61,12 +61,16 @@ export function tableHtml(table: ReportTable): Html {
   return html`<div class="scroll"><table${width}><thead><tr>${head}</tr></thead><tbody>${body}</tbody></table></div>`;
 }
 
-/** Numbers stand to the right; intervals, `0.2 [0.1, 0.3]`, may wrap only before their bracket. */
+/** Characters from which on a cell is a text that needs room. */
+const longText = 40;
+
+/** Numbers stand to the right; intervals, `0.2 [0.1, 0.3]`, may wrap only before their bracket; texts have room to wrap in. */
 function columnClass(cells: readonly Cell[]): string {
   if (cells.every(isNumeric)) return "number";
   const isInterval = (cell: Cell): boolean =>
     typeof cell === "string" && /^[-+−]?[\d.]+ \[.*\]$|^–$/.test(cell);
-  return cells.every(isInterval) ? "interval" : "";
+  if (cells.every(isInterval)) return "interval";
+  return cells.some((cell) => typeof cell === "string" && cell.length > longText) ? "long" : "";
 }
 
 function isNumeric(cell: Cell): boolean {

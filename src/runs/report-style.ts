@@ -58,6 +58,7 @@ tbody th { font-weight:600; overflow-wrap:break-word; min-width:110px; }
 @media (min-width:800px) { .wide tbody th { min-width:150px; } }
 .number { text-align:right; white-space:nowrap; }
 .interval { overflow-wrap:normal; }
+.long { min-width:240px; }
 .wide { min-width:560px; }
 .facts th { width:34%; }
 .bad { border-left-color:var(--bad); }
