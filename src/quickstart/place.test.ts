@@ -3,7 +3,8 @@ import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { temporaryDirectory } from "../../test/support/tiny-models.ts";
-import { ConfigError, TrainingError } from "../base/errors.ts";
+import { ConfigError } from "../base/errors.ts";
+import { RunLockedError } from "../runs/run-lock.ts";
 import { takePlace } from "./place.ts";
 
 test("a new directory is made, marked and locked", () => {
@@ -11,7 +12,7 @@ test("a new directory is made, marked and locked", () => {
   const dir = join(parent.path, "a", "b");
   const { lock } = takePlace(dir, { seed: 3 });
   assert.deepEqual(readdirSync(dir).sort(), ["data", "quickstart.json", "quickstart.lock"]);
-  assert.throws(() => takePlace(dir, {}), { name: TrainingError.name });
+  assert.throws(() => takePlace(dir, {}), RunLockedError);
   lock.release();
   takePlace(dir, {}).lock.release();
 });
