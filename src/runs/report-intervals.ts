@@ -105,12 +105,12 @@ function wordsBy(show: (value: number) => string): RowPlace["inWords"] {
   };
 }
 
-/** "0.2 [0.1, 0.3]", or "0.2" where the ends are not known or the same */
+/** "0.2 [0.1, 0.3]", or "0.2" where the ends are not known */
 export function intervalWords(
   { value, low, high }: { value: number; low: number; high: number },
   show: (value: number) => string = numberText,
 ): string {
-  const hasEnds = Number.isFinite(low) && Number.isFinite(high) && low < high;
+  const hasEnds = Number.isFinite(low) && Number.isFinite(high);
   return hasEnds ? `${show(value)} [${show(low)}, ${show(high)}]` : show(value);
 }
 

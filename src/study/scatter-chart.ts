@@ -1,4 +1,4 @@
-/** A chart of conditions by two figures, each with its interval both ways. Points carry the number that the table beside them has. */
+/** A chart of conditions by two figures, each with its interval both ways where it has one. Points carry the number that the table beside them has. */
 import { ticksBetween, tickText } from "../runs/report-chart.ts";
 import { type Html, html } from "../runs/report-html.ts";
 import { intervalWords } from "../runs/report-intervals.ts";
@@ -62,7 +62,10 @@ ${columns}${rows}${dots}
 
 function pointHtml(point: ScatterPoint, x: (value: number) => number, y: (value: number) => number): Html {
   const [cx, cy] = [x(point.x.value), y(point.y.value)];
-  const whiskers = html`<path class="line whisker" d="M${x(point.x.low)} ${cy}H${x(point.x.high)}M${cx} ${y(point.y.low)}V${y(point.y.high)}"/>`;
+  const hasEnds = [point.x, point.y].every(({ low, high }) => Number.isFinite(low) && Number.isFinite(high));
+  const whiskers = hasEnds
+    ? html`<path class="line whisker" d="M${x(point.x.low)} ${cy}H${x(point.x.high)}M${cx} ${y(point.y.low)}V${y(point.y.high)}"/>`
+    : html``;
   const title = html`<title>${point.name}: ${intervalWords(point.x)}; ${intervalWords(point.y)}</title>`;
   return html`<g class="c${point.colour}">${whiskers}<circle class="dot full" cx="${cx}" cy="${cy}" r="3.5"/><text class="over" x="${cx + 6}" y="${cy - 5}">${point.mark}</text><circle class="hit" cx="${cx}" cy="${cy}" r="10">${title}</circle></g>`;
 }

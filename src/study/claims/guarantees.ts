@@ -297,6 +297,7 @@ function steps(measured: Measured): Section {
   };
 }
 
+/** Of one pair: no estimate, so without ends. */
 function exact(value: number): Interval {
-  return { value, low: value, high: value, seeds: 1, pairs: 1 };
+  return { value, low: Number.NaN, high: Number.NaN, seeds: 1, pairs: 1 };
 }
