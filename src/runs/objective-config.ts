@@ -63,10 +63,10 @@ const SCRIPT: Partial<RunConfig> = {
   lambda_d: 1,
 };
 
-/** The one that is taken where none is named; docs/findings.md has the reason. */
-export const DEFAULT_SLIME_PRESET: SlimePreset = "balanced";
-
-/** Presets of SLIME (arXiv 2602.02383). The sources disagree, so each is named for where it stands. */
+/**
+ * Presets of SLIME (arXiv 2602.02383), the default first; docs/findings.md has the reason for it. The sources disagree, so
+ * each of the others is named for where it stands.
+ */
 export const SLIME_PRESETS: Readonly<Record<SlimePreset, Preset>> = {
   balanced: {
     values: { ...SCRIPT, lambda_w: 0.4, margin_hard: 2.5, margin_soft: 1.75 },
@@ -87,7 +87,10 @@ export const SLIME_PRESETS: Readonly<Record<SlimePreset, Preset>> = {
   },
 };
 
-/** Presets of SimPO. */
+/** The preset that is taken where none is named. */
+export const DEFAULT_SLIME_PRESET = Object.keys(SLIME_PRESETS)[0] as SlimePreset;
+
+/** Presets of SimPO, the default first. */
 export const SIMPO_PRESETS: Readonly<Record<SimpoPreset, Preset>> = {
   authors: {
     values: { beta: 2, gamma_beta_ratio: 0.5, label_smoothing: 0, cpo_alpha: 0 },

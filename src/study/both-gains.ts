@@ -3,7 +3,7 @@
  * held-out pairs and told on the other, as the best of many is partly the luckiest.
  */
 import type { Interval } from "./bootstrap.ts";
-import { half, meanInterval, type PairTable } from "./estimates.ts";
+import { half, meanInterval, plainMean } from "./estimates.ts";
 import { type FigureName, tableOf } from "./figures.ts";
 import type { MeasuredCondition } from "./measured.ts";
 
@@ -20,16 +20,11 @@ const gains = ["chosen_change", "margin_change"] as const satisfies readonly Fig
 export function bestOfBoth(conditions: readonly MeasuredCondition[]): BothGains | null {
   let best: { one: MeasuredCondition; gain: number } | null = null;
   for (const one of conditions) {
-    const gain = Math.min(...gains.map((figure) => mean(half(tableOf(one.runs, figure), 0))));
+    const gain = Math.min(...gains.map((figure) => plainMean(half(tableOf(one.runs, figure), 0))));
     if (Number.isFinite(gain) && (best === null || gain > best.gain)) best = { one, gain };
   }
   if (best === null) return null;
   const { one } = best;
   const [chosen, margin] = gains.map((figure) => meanInterval(half(tableOf(one.runs, figure), 1)));
   return { name: one.name, chosen: chosen as Interval, margin: margin as Interval };
-}
-
-function mean(table: PairTable): number {
-  const values = table.flatMap((row) => [...row]);
-  return values.reduce((a, b) => a + b, 0) / values.length;
 }

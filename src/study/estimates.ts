@@ -22,6 +22,12 @@ export function meanInterval(table: PairTable, options: MeanOptions = {}): Inter
   return value === 0 ? { ...interval, high: reach } : { ...interval, low: 1 - reach };
 }
 
+/** The mean of all values, as it is: NaN where one is. */
+export function plainMean(table: PairTable): number {
+  const values = table.flatMap((row) => [...row]);
+  return values.reduce((a, b) => a + b, 0) / values.length;
+}
+
 /** Every other pair: one half to choose by, the other to judge the choice by. */
 export function half(table: PairTable, parity: 0 | 1): PairTable {
   return table.map((row) => row.filter((_, i) => i % 2 === parity));

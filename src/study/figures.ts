@@ -4,7 +4,7 @@ import type { EvaluationRecord } from "../runs/evaluation-records.ts";
 import type { Interval } from "./bootstrap.ts";
 import type { HeldOutPair } from "./cell.ts";
 import { differenceInterval, meanInterval, type PairTable, quantileInterval } from "./estimates.ts";
-import type { MeasuredCondition, MeasuredRun } from "./measured.ts";
+import { lastSamples, type MeasuredCondition, type MeasuredRun, twinsOf } from "./measured.ts";
 
 /** How a figure is written: nats per token, nats, or a share of pairs or answers. */
 export type FigureUnit = "nats/token" | "nats" | "share";
@@ -31,9 +31,8 @@ function ofPairs(value: (before: Means, after: Means) => number): Figure["perPai
 function ofAnswers(
   figure: "distinct_2" | "repetition" | "ended_properly" | "malformed" | "self_bleu",
 ): Figure["perPair"] {
-  return ({ evaluations }) => {
-    const samples = evaluations.findLast((record) => record.samples.length > 0)?.samples ?? [];
-    const { perPrompt } = diversityOf(samples, "words");
+  return (run) => {
+    const { perPrompt } = diversityOf(lastSamples(run), "words");
     const scale = figure === "self_bleu" ? 0.01 : 1;
     return Float64Array.from(perPrompt, (prompt) => scale * prompt.figures[figure]);
   };
@@ -142,6 +141,8 @@ export function lengthAccuracy({ after }: MeasuredRun): Interval {
 
 const rows: WeakMap<MeasuredRun, Map<FigureName, Float64Array>> = new WeakMap();
 const estimates: WeakMap<MeasuredCondition, Map<FigureName, Interval>> = new WeakMap();
+/** By figure and the other condition. */
+const differences: WeakMap<MeasuredCondition, Map<string, Interval>> = new WeakMap();
 
 /** The figure by seed and pair. */
 export function tableOf(runs: readonly MeasuredRun[], name: FigureName): PairTable {
@@ -149,13 +150,13 @@ export function tableOf(runs: readonly MeasuredRun[], name: FigureName): PairTab
 }
 
 /** What `compute` gives, remembered: tables and charts ask for the same figures many times. */
-function kept<K extends object, V>(
-  memory: WeakMap<K, Map<FigureName, V>>,
+function kept<K extends object, N extends string, V>(
+  memory: WeakMap<K, Map<N, V>>,
   key: K,
-  name: FigureName,
+  name: N,
   compute: () => V,
 ): V {
-  const known = memory.get(key) ?? new Map<FigureName, V>();
+  const known = memory.get(key) ?? new Map<N, V>();
   memory.set(key, known);
   const value = known.get(name) ?? compute();
   known.set(name, value);
@@ -174,20 +175,12 @@ export function estimateDifference(
   other: MeasuredCondition,
   name: FigureName,
 ): Interval {
-  const pairs = one.runs.flatMap((run) => {
-    const twin = other.runs.find(({ cell }) => cell.seed === run.cell.seed);
-    return twin === undefined ? [] : [[run, twin] as const];
+  // the table of results and the report ask for the same differences
+  return kept(differences, one, `${name} − ${other.name}`, () => {
+    const twins = twinsOf({ one, base: other });
+    const tables = [twins.map(({ run }) => run), twins.map(({ twin }) => twin)] as const;
+    return differenceInterval(tableOf(tables[0], name), tableOf(tables[1], name));
   });
-  return differenceInterval(
-    tableOf(
-      pairs.map(([run]) => run),
-      name,
-    ),
-    tableOf(
-      pairs.map(([, twin]) => twin),
-      name,
-    ),
-  );
 }
 
 /** A quantile of the rejected answers' token log-probs at the end, nats. */

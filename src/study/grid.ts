@@ -65,9 +65,10 @@ export async function runGrid(
   for (const cell of cells) if (isFinished(cell, places)) outcomes.set(cell.id, { cell, reason: null });
   makeDirectory(join(places.dir, "runs"));
   makeDirectory(join(places.dir, "before"));
-  for (const cell of takeFinished(cells, { places, reuse, out }))
+  const open = cells.filter(({ id }) => !outcomes.has(id));
+  for (const cell of takeFinished(open, { places, reuse, out }))
     outcomes.set(cell.id, { cell, reason: null });
-  const waiting = cells.filter(({ id }) => !outcomes.has(id));
+  const waiting = open.filter(({ id }) => !outcomes.has(id));
   const progress = new GridProgress(waiting.length, cells.length, out);
   const worker = async (): Promise<void> => {
     for (let cell = waiting.shift(); cell !== undefined; cell = waiting.shift()) {
@@ -81,7 +82,7 @@ export async function runGrid(
   return cells.map((cell) => outcomes.get(cell.id) as CellOutcome);
 }
 
-/** Takes over what other studies have run already; gives the cells of it. */
+/** Takes over what other studies have run already of `cells`, none of which is finished; gives the cells of it. */
 function takeFinished(
   cells: readonly Cell[],
   { places, reuse, out }: { places: GridPlaces; reuse: readonly string[]; out: ProgressStream },
@@ -89,7 +90,6 @@ function takeFinished(
   const known = finishedRuns(reuse);
   if (known.size === 0) return [];
   const taken = cells.filter((cell) => {
-    if (isFinished(cell, places)) return false;
     const task = taskOf(cell, places);
     const from = known.get(contentKey(loadConfig(task.config).config, cell.measuresCoupling));
     return from !== undefined && takeRun(from, task);

@@ -11,24 +11,18 @@ import { verdictReader } from "../judge/verdicts.ts";
 import { type JudgeSettings, openJudging } from "../recipes/judging.ts";
 import type { PhaseListener } from "../recipes/train-events.ts";
 import type { Interval } from "./bootstrap.ts";
-import type { Measured, ResultRow, Section } from "./definition.ts";
+import type { ResultRow, Section } from "./definition.ts";
 import { meanInterval, type PairTable } from "./estimates.ts";
 import { countText, intervalText } from "./interval-text.ts";
-import type { MeasuredCondition, MeasuredRun } from "./measured.ts";
+import { type Comparison, lastSamples, type MeasuredRun, twinsOf } from "./measured.ts";
 
 /** Who judges a study's answers. */
 export interface StudyJudge extends JudgeSettings {
   onPhase?: PhaseListener;
 }
 
-/** What is judged: conditions and those they are compared with. */
-export interface Contest {
-  one: MeasuredCondition;
-  base: MeasuredCondition;
-}
-
 /** How a condition came out: a value for each seed and prompt. */
-interface Standing extends Contest {
+interface Standing extends Comparison {
   /** 1 won in both orders, 0 lost in both, 0.5 otherwise; NaN without both verdicts. */
   wins: PairTable;
 }
@@ -43,7 +37,7 @@ const title = "What a judge prefers";
  * @param judge - null for none: then there is no section
  */
 export async function judgedSections(
-  contests: readonly Contest[],
+  contests: readonly Comparison[],
   dir: string,
   judge: StudyJudge | null,
 ): Promise<Section[]> {
@@ -57,14 +51,6 @@ export async function judgedSections(
   }
 }
 
-/** Each condition with the one that it is compared with, where both have runs. */
-export function contestsOf(measured: Measured, referenceOf: (condition: string) => string | null): Contest[] {
-  return [...measured.values()].flatMap((one) => {
-    const base = measured.get(referenceOf(one.name) ?? "");
-    return base === undefined || base === one ? [] : [{ one, base }];
-  });
-}
-
 /** Two runs of one seed, and what the judge is asked of them. */
 interface Match {
   contest: number;
@@ -73,8 +59,10 @@ interface Match {
   isSame: boolean[];
 }
 
-async function judged(contests: readonly Contest[], dir: string, settings: StudyJudge): Promise<Section> {
-  const matches = contests.flatMap((contest, i) => matchesOf(contest, i));
+async function judged(contests: readonly Comparison[], dir: string, settings: StudyJudge): Promise<Section> {
+  const matches = contests.flatMap((contest, i) =>
+    twinsOf(contest).map(({ run, twin }) => matchOf(firstAnswers(run), firstAnswers(twin), i)),
+  );
   const asked = matches.flatMap(({ tasks, isSame }) => tasks.filter((_, i) => isSame[i] === false));
   using judging = openJudging({ ...settings, dir }, OWN_PAIR_PROMPT);
   const pairs = await judgePairs(asked, {
@@ -101,13 +89,6 @@ async function judged(contests: readonly Contest[], dir: string, settings: Study
       ? ""
       : ` ${unparsable + refused} of ${judgments} judgments have no verdict and count nowhere.`;
   return sectionOf(standings, `Judge: ${model}.${without}`);
-}
-
-function matchesOf({ one, base }: Contest, contest: number): Match[] {
-  return one.runs.flatMap((run) => {
-    const twin = base.runs.find(({ cell }) => cell.seed === run.cell.seed);
-    return twin === undefined ? [] : [matchOf(firstAnswers(run), firstAnswers(twin), contest)];
-  });
 }
 
 function matchOf(
@@ -137,9 +118,10 @@ function matchOf(
 }
 
 /** The first answer to each prompt at the last evaluation that sampled some. */
-function firstAnswers({ evaluations }: MeasuredRun): Map<string, string> {
-  const samples = evaluations.findLast((record) => record.samples.length > 0)?.samples ?? [];
-  return new Map(samples.flatMap(({ prompt, answers: [first] }) => (first ? [[prompt, first.text]] : [])));
+function firstAnswers(run: MeasuredRun): Map<string, string> {
+  return new Map(
+    lastSamples(run).flatMap(({ prompt, answers: [first] }) => (first ? [[prompt, first.text]] : [])),
+  );
 }
 
 function sectionOf(standings: readonly Standing[], said: string): Section {

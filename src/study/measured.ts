@@ -50,6 +50,37 @@ export function readMeasured(
   return new Map([...conditions].map(([name, condition]) => [name, { name, ...condition }]));
 }
 
+/** A condition and the one it is compared with. */
+export interface Comparison {
+  one: MeasuredCondition;
+  base: MeasuredCondition;
+}
+
+/** Each of `conditions` that is compared with another. */
+export function comparisonsOf(
+  conditions: Iterable<MeasuredCondition>,
+  measured: ReadonlyMap<string, MeasuredCondition>,
+  referenceOf: (condition: string) => string | null,
+): Comparison[] {
+  return [...conditions].flatMap((one) => {
+    const base = measured.get(referenceOf(one.name) ?? "");
+    return base === undefined || base === one ? [] : [{ one, base }];
+  });
+}
+
+/** The runs of `one` and `base` of the same seed, side by side; a seed that only one of them has is left out. */
+export function twinsOf({ one, base }: Comparison): { run: MeasuredRun; twin: MeasuredRun }[] {
+  return one.runs.flatMap((run) => {
+    const twin = base.runs.find(({ cell }) => cell.seed === run.cell.seed);
+    return twin === undefined ? [] : [{ run, twin }];
+  });
+}
+
+/** What the run's watch sampled at its last evaluation that sampled anything. */
+export function lastSamples({ evaluations }: MeasuredRun): EvaluationRecord["samples"] {
+  return evaluations.findLast((record) => record.samples.length > 0)?.samples ?? [];
+}
+
 function readRun(places: GridPlaces, cell: Cell): MeasuredRun {
   const { paths, config, metrics, evaluations } = openRun(places.run(cell.id));
   const before = readPairs(places.before(cell));

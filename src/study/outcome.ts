@@ -18,7 +18,7 @@ import {
   tableOf,
 } from "./figures.ts";
 import { countText, intervalText } from "./interval-text.ts";
-import type { MeasuredCondition } from "./measured.ts";
+import { type Comparison, comparisonsOf, type MeasuredCondition } from "./measured.ts";
 import { scatterChartHtml } from "./scatter-chart.ts";
 
 /** What a report is about. */
@@ -105,12 +105,8 @@ function mainRows(parts: OutcomeParts): ResultRow[] {
   );
 }
 
-/** Each condition that is compared with another, and that other. */
-function compared(parts: OutcomeParts): { one: MeasuredCondition; base: MeasuredCondition }[] {
-  return shownOf(parts).flatMap((one) => {
-    const base = parts.measured.get(parts.referenceOf(one.name) ?? "");
-    return base === undefined || base === one ? [] : [{ one, base }];
-  });
+function compared(parts: OutcomeParts): Comparison[] {
+  return comparisonsOf(shownOf(parts), parts.measured, parts.referenceOf);
 }
 
 function differenceRows(parts: OutcomeParts): ResultRow[] {

@@ -10,8 +10,8 @@ import type { Cell, Values } from "./cell.ts";
 import type { Condition, StudyDefinition } from "./definition.ts";
 import { cellId, type GridOptions, gridPlaces, runGrid, wordsOf } from "./grid.ts";
 import { type GroundOptions, makeGround } from "./ground.ts";
-import { contestsOf, judgedSections, type StudyJudge } from "./judged.ts";
-import { readMeasured } from "./measured.ts";
+import { judgedSections, type StudyJudge } from "./judged.ts";
+import { comparisonsOf, readMeasured } from "./measured.ts";
 import { type WrittenOutcome, writeOutcome } from "./outcome.ts";
 import { STUDIES, type StudyName } from "./studies.ts";
 
@@ -76,7 +76,7 @@ export async function study(options: StudyOptions): Promise<WrittenOutcome> {
     });
     const measured = readMeasured(places, outcomes);
     const { title, question, figures, referenceOf } = definition;
-    const contests = contestsOf(measured, referenceOf);
+    const contests = comparisonsOf(measured.values(), measured, referenceOf);
     const verdicts = await judgedSections(contests, options.output, options.judge);
     return writeOutcome({
       dir: options.output,

@@ -3,7 +3,7 @@ import { DEFAULT_SLIME_PRESET } from "../../runs/objective-config.ts";
 import type { Interval } from "../bootstrap.ts";
 import type { Values } from "../cell.ts";
 import type { Condition, Measured, ResultRow, Section, StudyDefinition } from "../definition.ts";
-import { differenceInterval, half, type PairTable } from "../estimates.ts";
+import { differenceInterval, half, type PairTable, plainMean } from "../estimates.ts";
 import { FIGURES, type FigureName, tableOf } from "../figures.ts";
 import type { PairSet } from "../ground.ts";
 import { intervalText } from "../interval-text.ts";
@@ -149,8 +149,7 @@ function regretOf(measured: Measured, { figure, sign, target, source }: Asked): 
 function best(tableOfSetting: (setting: string) => PairTable): string | null {
   let found: { setting: string; value: number } | null = null;
   for (const setting of Object.keys(settings)) {
-    const values = half(tableOfSetting(setting), 0).flatMap((row) => [...row]);
-    const value = values.reduce((a, b) => a + b, 0) / values.length;
+    const value = plainMean(half(tableOfSetting(setting), 0));
     if (Number.isFinite(value) && (found === null || value > found.value)) found = { setting, value };
   }
   return found?.setting ?? null;
