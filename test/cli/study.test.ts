@@ -51,6 +51,10 @@ test("slips of the pen end with what was meant", async () => {
   const half = await preftune("study", "anchoring", "--model", "m", "--output", place.path("a"));
   assert.equal(half.status, 2);
   assert.match(half.stderr, /--model DIR, --data FILE and --eval-data FILE together/);
+  const judge = "http://127.0.0.1:9/v1#m";
+  const judged = await preftune("study", "anchoring", "--judge", judge, "--output", place.path("a"));
+  assert.equal(judged.status, 2);
+  assert.match(judged.stderr, /anchoring samples no answers that --judge could read/);
   const file = place.path("sweep.yaml");
   writeFileSync(file, "config: run.yaml\nparametrs:\n  kappa: [1]\n");
   const key = await preftune("sweep", file, "--output", place.path("b"));
@@ -93,4 +97,11 @@ test("a study that was killed and started again has the tables of one that was n
   for (const name of ["results.jsonl", "runs.jsonl"]) {
     assert.equal(readFileSync(join(cut, name), "utf8"), readFileSync(join(whole, name), "utf8"), name);
   }
+  const third = place.path("third");
+  const taken = await preftune(...words(third), "--reuse", whole);
+  assert.match(taken.stdout, /7 runs taken from .*whole/);
+  assert.equal(
+    readFileSync(join(third, "results.jsonl"), "utf8"),
+    readFileSync(join(whole, "results.jsonl"), "utf8"),
+  );
 });

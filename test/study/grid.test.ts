@@ -12,10 +12,11 @@ import { gridPlaces, runGrid } from "../../src/study/grid.ts";
 import { readMeasured } from "../../src/study/measured.ts";
 import { type RunTask, runCell } from "../../src/study/run-cell.ts";
 import { STUDIES, type StudyName } from "../../src/study/studies.ts";
-import { type StudyOptions, study } from "../../src/study/study.ts";
+import { study } from "../../src/study/study.ts";
 import { runSweep } from "../../src/study/sweep.ts";
 import { parseSweep } from "../../src/study/sweep-file.ts";
 import { filesOf, metricsOf, type Workshop, workshop } from "../support/runs.ts";
+import { tinyStudy } from "../support/study.ts";
 
 const silent = { write: () => true };
 
@@ -210,64 +211,18 @@ test("successive halving runs fewer settings for longer", async () => {
 
 test("an unknown key of a configuration is refused before any run begins", async () => {
   using place = workshop({ rows: 12, held: 4 });
-  const options = studyOptions(place, "anchoring", [["lamda_w", "1"]]);
+  const options = tinyStudy(place, "anchoring", { lamda_w: 1 });
   await assert.rejects(study(options), /unknown key "lamda_w"\. Did you mean "lambda_w"/);
   assert.ok(!existsSync(join(options.output, "runs")));
 });
 
-function studyOptions(place: Workshop, name: StudyName, overrides: [string, string][]): StudyOptions {
-  const {
-    model_name_or_path: model,
-    train_data: data,
-    eval_data: evalData,
-  } = place.values as Record<string, string>;
-  return {
-    name,
-    output: place.path(name),
-    seeds: 1,
-    budget: "quick",
-    config: null,
-    model: model as string,
-    data: data as string,
-    evalData: evalData as string,
-    otherData: evalData as string,
-    otherEvalData: data as string,
-    reuse: [],
-    judge: null,
-    overrides,
-    jobs: 1,
-    cores: 1,
-    out: silent,
-    command: `preftune study ${name}`,
-    runTask: runCell,
-  };
-}
-
-const tinyRun: [string, string][] = Object.entries({
-  ...short,
-  max_steps: 1,
-  warmup_ratio: 0,
-  device: "cpu",
-  dtype: "float32",
-  threads: 1,
-  lora_r: 2,
-  gradient_accumulation_steps: 1,
-  export_parity_tolerance: 0.1,
-}).map(([key, value]) => [key, String(value)]);
-
 for (const name of Object.keys(STUDIES) as StudyName[]) {
   test(`study ${name}, end to end on a tiny model`, async () => {
     using place = workshop({ rows: 6, held: 4 });
-    const watched: [string, string][] = STUDIES[name].needsAnswers
-      ? [
-          ["watch_rows", "2"],
-          ["watch_samples", "2"],
-          ["watch_max_new_tokens", "4"],
-        ]
-      : [];
-    const { report, results, runs, summary } = await study(
-      studyOptions(place, name, [...tinyRun, ...watched]),
-    );
+    const watched = STUDIES[name].needsAnswers
+      ? { watch_rows: 2, watch_samples: 2, watch_max_new_tokens: 4 }
+      : {};
+    const { report, results, runs, summary } = await study(tinyStudy(place, name, watched));
     assert.doesNotMatch(summary, /Failed/);
     const rows = readJsonLines(results).map(
       ({ value }) => value as { value: number; low: number; high: number; pairs: number },
@@ -280,6 +235,11 @@ for (const name of Object.keys(STUDIES) as StudyName[]) {
     const page = readFileSync(report, "utf8");
     assert.ok(page.includes(`<h1>${STUDIES[name].title.split(":")[0]}`));
     assert.doesNotMatch(page, /NaN|undefined|\[object/);
+    assert.doesNotMatch(
+      page,
+      /<(script|link|img|iframe)|(src|href)=|@import|url\(|https?:/,
+      "nothing is loaded",
+    );
     assert.ok(readdirSync(place.path(name, "runs")).length > 0);
   });
 }

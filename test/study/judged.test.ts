@@ -10,65 +10,30 @@ import { type StudyOptions, study } from "../../src/study/study.ts";
 import { startJudge } from "../support/judge-server.ts";
 import { ruleAnswer, verdictByLength } from "../support/rule-judge.ts";
 import { workshop } from "../support/runs.ts";
+import { tinyStudy } from "../support/study.ts";
 
 const place = workshop({ rows: 6, held: 4 });
 after(() => place[Symbol.dispose]());
 
 const runs: string[] = [];
 
-function options(baseUrl: string | null): StudyOptions {
-  const { model_name_or_path: model, train_data: data, eval_data: evalData } = place.values;
-  const words = {
-    max_steps: 1,
-    warmup_ratio: 0,
-    learning_rate: 3e-2,
-    per_device_train_batch_size: 4,
-    gradient_accumulation_steps: 1,
-    max_length: 96,
-    save_strategy: "no",
-    device: "cpu",
-    dtype: "float32",
-    threads: 1,
-    lora_r: 2,
-    export_parity_tolerance: 0.1,
-    watch_rows: 3,
-    watch_samples: 2,
-    watch_max_new_tokens: 6,
+function options(baseUrl: string): StudyOptions {
+  const changes = { learning_rate: 3e-2, watch_rows: 3, watch_samples: 2, watch_max_new_tokens: 6 };
+  const asked = {
+    apiKey: null,
+    temperature: null,
+    maxTokens: null,
+    retriesWithoutVerdict: 0,
+    extra: {},
+    price: null,
   };
   return {
-    name: "ablation",
-    output: place.path("ablation"),
-    seeds: 1,
-    budget: "quick",
-    config: null,
-    model: model as string,
-    data: data as string,
-    evalData: evalData as string,
-    otherData: null,
-    otherEvalData: null,
-    reuse: [],
-    judge:
-      baseUrl === null
-        ? null
-        : {
-            judge: {
-              baseUrl,
-              model: "rule",
-              apiKey: null,
-              temperature: null,
-              maxTokens: null,
-              retriesWithoutVerdict: 0,
-              extra: {},
-              price: null,
-            },
-            limits: { timeoutMs: 5000, maxRetries: 0, requestsPerMinute: null, tokensPerMinute: null },
-            concurrency: 4,
-          },
-    overrides: Object.entries(words).map(([key, value]) => [key, String(value)]),
-    jobs: 1,
-    cores: 1,
-    out: { write: () => true },
-    command: "preftune study ablation",
+    ...tinyStudy(place, "ablation", changes),
+    judge: {
+      judge: { baseUrl, model: "rule", ...asked },
+      limits: { timeoutMs: 5000, maxRetries: 0, requestsPerMinute: null, tokensPerMinute: null },
+      concurrency: 4,
+    },
     runTask: async (task: RunTask) => {
       runs.push(task.dir);
       await runCell(task);

@@ -1,0 +1,50 @@
+/** Studies on a workshop's tiny model: one short LoRA run for each condition, in the test's own process. */
+import { runCell } from "../../src/study/run-cell.ts";
+import type { StudyName } from "../../src/study/studies.ts";
+import type { StudyOptions } from "../../src/study/study.ts";
+import type { Values, Workshop } from "./runs.ts";
+
+/** Values of a run of one step. */
+const oneStep: Values = {
+  max_steps: 1,
+  per_device_train_batch_size: 4,
+  gradient_accumulation_steps: 1,
+  learning_rate: 1e-2,
+  warmup_ratio: 0,
+  max_length: 96,
+  save_strategy: "no",
+  device: "cpu",
+  dtype: "float32",
+  threads: 1,
+  lora_r: 2,
+  export_parity_tolerance: 0.1,
+};
+
+/** Options of the study `name` in a folder of the workshop; `changes` are values of all its runs. */
+export function tinyStudy(place: Workshop, name: StudyName, changes: Values = {}): StudyOptions {
+  const {
+    model_name_or_path: model,
+    train_data: data,
+    eval_data: evalData,
+  } = place.values as Record<string, string>;
+  return {
+    name,
+    output: place.path(name),
+    seeds: 1,
+    budget: "quick",
+    config: null,
+    model: model as string,
+    data: data as string,
+    evalData: evalData as string,
+    otherData: evalData as string,
+    otherEvalData: data as string,
+    reuse: [],
+    judge: null,
+    overrides: Object.entries({ ...oneStep, ...changes }).map(([key, value]) => [key, String(value)]),
+    jobs: 1,
+    cores: 1,
+    out: { write: () => true },
+    command: `preftune study ${name}`,
+    runTask: runCell,
+  };
+}
