@@ -287,7 +287,7 @@ test("a name that is neither a directory nor a hub id is refused with what would
       /expected a model directory or a hub id .* Did you mean "model"\? Check the path\.$/,
     ],
     [join(place, "model.gguf"), /expected a model directory, got a file\. Give the directory it is in\.$/],
-    ["runs/quickstart/sft/model", /expected a model directory or a hub id/],
+    ["no/such/folder/model", /expected a model directory or a hub id/],
     ["gpt2", /expected a model directory or a hub id/],
     ["o/n@", /expected a model directory or a hub id/],
     ["o/n@../x", /expected a model directory or a hub id/],
