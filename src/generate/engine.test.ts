@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { assertClose, withoutLeaks } from "../../test/support/close.ts";
+import { generateRequest } from "../../test/support/generate-request.ts";
 import {
   adaptPatterned,
   logitsOf,
@@ -18,23 +19,6 @@ import { scoreBatch } from "../train/score.ts";
 import { Engine, type EngineParts } from "./engine.ts";
 import type { EndEvent, GenerateEvent, GenerateRequest } from "./request.ts";
 
-const request = (changes: Partial<GenerateRequest>): GenerateRequest => ({
-  promptIds: [3, 1, 4],
-  n: 1,
-  maxNewTokens: 8,
-  temperature: 1,
-  topK: null,
-  topP: null,
-  minP: null,
-  repetitionPenalty: null,
-  stopIds: new Set(),
-  stop: [],
-  seed: 5,
-  logprobs: null,
-  adapter: null,
-  ...changes,
-});
-
 /** Each token as a letter. */
 const letters = {
   decode: (ids: readonly number[]) => ids.map((id) => String.fromCharCode(97 + id)).join(""),
@@ -47,7 +31,7 @@ function started(parts: EngineParts) {
   const submit = (id: string, changes: Partial<GenerateRequest> = {}) => {
     const told: GenerateEvent[] = [];
     events.set(id, told);
-    engine.submit(id, request(changes), (event) => told.push(event));
+    engine.submit(id, generateRequest(changes), (event) => told.push(event));
   };
   const of = (id: string) => events.get(id) ?? [];
   const ids = (id: string, answer = 0) => tokensOf(of(id), answer).map((event) => event.id);
@@ -214,11 +198,11 @@ test("a request that one adapter's event cancelled is not computed under another
     const other = shareWeights(base);
     const engine = new Engine({ model: base, adapters: new Map([["other", other]]), tokenizer: null });
     let told = 0;
-    engine.submit("a", request({ maxNewTokens: 6 }), () => {
+    engine.submit("a", generateRequest({ maxNewTokens: 6 }), () => {
       told++;
       if (told === 2) engine.cancel("b");
     });
-    engine.submit("b", request({ adapter: "other", maxNewTokens: 6 }), () => {});
+    engine.submit("b", generateRequest({ adapter: "other", maxNewTokens: 6 }), () => {});
     while (engine.step());
     assert.equal(told, 8);
     assert.equal(engine.stats.cacheBytesUsed, 0);
@@ -274,7 +258,7 @@ test("a request may cancel itself, and another, from its own event", () => {
     const engine = new Engine({ model: tinyModel("llama_tied"), tokenizer: null });
     const told: string[] = [];
     for (const id of ["a", "b", "c"]) {
-      engine.submit(id, request({ n: 2 }), (event) => {
+      engine.submit(id, generateRequest({ n: 2 }), (event) => {
         told.push(`${id} ${event.type}`);
         if (id !== "a" || told.filter((one) => one === "a token").length < 3) return;
         engine.cancel("a");

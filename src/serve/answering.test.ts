@@ -1,26 +1,13 @@
 /** Tests of answering.ts with an engine whose events the test decides. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { generateRequest } from "../../test/support/generate-request.ts";
 import type { GenerateRequest } from "../generate/request.ts";
 import { type AnswerPiece, answer } from "./answering.ts";
 import { ApiError } from "./api-error.ts";
 import type { SubmissionEvent, ToldToken } from "./engine-messages.ts";
 
-const request: GenerateRequest = {
-  promptIds: [1],
-  n: 1,
-  maxNewTokens: 5,
-  temperature: 1,
-  topK: null,
-  topP: null,
-  minP: null,
-  repetitionPenalty: null,
-  stopIds: new Set(),
-  stop: ["xy"],
-  seed: 0,
-  logprobs: null,
-  adapter: null,
-};
+const request = generateRequest({ promptIds: [1], maxNewTokens: 5, stop: ["xy"], seed: 0 });
 
 /** A token whose log-probs show it by `name`. */
 const token = (name: string, text: string): ToldToken => ({
