@@ -33,7 +33,8 @@ function firstDoctor(problem) {
   process.stdout.write(
     `Node          ${process.versions.node}, expected 24 or newer\n` +
       `npm packages  ${problem}\n\n` +
-      "Missing:\n- npm packages, Node 24 among them\n    npm run setup\n\nTraining cannot start.\n",
+      "Missing:\n- npm packages, Node 24 among them. The next command installs them; to do it now:\n    npm run setup\n\n" +
+      "Whether training can start shows once they are there.\n",
   );
   process.exit(1);
 }

@@ -5,8 +5,8 @@ import { formatPreflight } from "../data/preflight-text.ts";
 import { resolveModelDirectory } from "../formats/hub-model.ts";
 import { loadConfig } from "../runs/config-load.ts";
 import { prepareData } from "../train/prepare-data.ts";
+import { pairsOf } from "./overrides.ts";
 import { Phases } from "./phases.ts";
-import { pairsOf } from "./train.ts";
 
 /** Adds `data` and its commands to `preftune`. */
 export function addDataCommands(preftune: Command): void {

@@ -6,8 +6,8 @@ import { type PlanOptions, plan } from "../recipes/plan.ts";
 import { loadConfig } from "../runs/config-load.ts";
 import type { RunConfig } from "../runs/config-types.ts";
 import { positiveNumber, wholeNumber } from "./options.ts";
+import { pairsOf } from "./overrides.ts";
 import { Phases } from "./phases.ts";
-import { pairsOf } from "./train.ts";
 
 interface Words {
   modelConfig?: string;

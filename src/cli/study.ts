@@ -6,9 +6,9 @@ import type { Budget } from "../study/ground.ts";
 import { STUDIES, type StudyName } from "../study/studies.ts";
 import { type JudgeEndpointWords, judgeOf, withJudge } from "./judge-options.ts";
 import { collect, wholeNumber } from "./options.ts";
+import { pairsOf } from "./overrides.ts";
 import { Phases } from "./phases.ts";
 import { showOutcome } from "./study-outcome.ts";
-import { pairsOf } from "./train.ts";
 
 interface Words extends Omit<JudgeEndpointWords, "judge"> {
   config?: string;

@@ -1,6 +1,6 @@
 /** `preftune train`. */
 import type { Command } from "commander";
-import { ConfigError, TrainingError } from "../base/errors.ts";
+import { TrainingError } from "../base/errors.ts";
 import type { PreflightReport } from "../data/preflight.ts";
 import { formatPreflight } from "../data/preflight-text.ts";
 import type { TrainEvent, TrainSummary } from "../recipes/train-events.ts";
@@ -10,6 +10,7 @@ import type { RunConfig } from "../runs/config-types.ts";
 import { stringifyNumbers } from "../runs/json-numbers.ts";
 import { formatNumber } from "../runs/number-text.ts";
 import { TrainingProgress } from "../runs/progress.ts";
+import { pairsOf } from "./overrides.ts";
 import { Phases } from "./phases.ts";
 
 /** Adds the command to `preftune`. */
@@ -30,25 +31,6 @@ export function addTrainCommand(preftune: Command): void {
       if (options.printConfig === true) process.stdout.write(formatConfig(resolved));
       else await run(resolved);
     });
-}
-
-/** `--key value`, `--key=value`, and `--flag` for true. */
-export function pairsOf(words: readonly string[]): [string, string][] {
-  const pairs: [string, string][] = [];
-  for (let i = 0; i < words.length; i++) {
-    const word = words[i] as string;
-    const [, key, value] = /^--([A-Za-z_][\w-]*)(?:=(.*))?$/s.exec(word) ?? [];
-    if (key === undefined)
-      throw new ConfigError(`expected --key value after the configuration, got "${word}"`);
-    const next = words[i + 1];
-    if (value !== undefined) pairs.push([key, value]);
-    else if (next === undefined || /^--[A-Za-z_]/.test(next)) pairs.push([key, "true"]);
-    else {
-      pairs.push([key, next]);
-      i += 1;
-    }
-  }
-  return pairs;
 }
 
 async function run(resolved: ResolvedConfig): Promise<void> {

@@ -9,6 +9,7 @@ import { scheduleFactor } from "../optim/schedule.ts";
 import {
   checkpointPath,
   checkpointToResume,
+  hasCheckpoints,
   pruneCheckpoints,
   writeCheckpoint,
 } from "../runs/checkpoints.ts";
@@ -141,7 +142,7 @@ class Loop {
 
   async *#resume(wanted: string): AsyncGenerator<TrainEvent> {
     const { run, training, data, evaluator } = this.#input;
-    if (wanted === "latest" && !existsSync(run.paths.checkpoints)) {
+    if (wanted === "latest" && !hasCheckpoints(run.paths.checkpoints)) {
       this.#metrics.truncateAfterStep(-1);
       evaluator?.truncateAfterStep(-1);
       yield { type: "note", text: "no checkpoint was written yet: the run begins again" };

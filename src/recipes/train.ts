@@ -3,6 +3,7 @@
  * gate. `train-loop.ts` has the steps.
  */
 
+import { existsSync } from "node:fs";
 import { ConfigError, messageOf } from "../base/errors.ts";
 import { quietly } from "../base/file-io.ts";
 import type { Dataset } from "../data/dataset.ts";
@@ -78,7 +79,9 @@ async function* trainIn(
   const { dataset } = data;
   yield { type: "preflight", report: dataset.report };
   // a resumed run keeps the report it began with until its rows are known to be the same
-  if (config.resume_from_checkpoint === null) run.saveJson(run.paths.preflight, dataset.report);
+  if (config.resume_from_checkpoint === null || !existsSync(run.paths.preflight)) {
+    run.saveJson(run.paths.preflight, dataset.report);
+  }
   assertPreflight(dataset.report);
   const { fingerprints, changes } = runFingerprints(run, config, { data, environment });
   for (const text of changes) yield { type: "note", text: `changed since the run began: ${text}` };

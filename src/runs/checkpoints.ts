@@ -98,6 +98,11 @@ function filesUnder(dir: string): string[] {
     .sort();
 }
 
+/** Whether a checkpoint was ever finished under `checkpointsDir`, be it damaged since. */
+export function hasCheckpoints(checkpointsDir: string): boolean {
+  return existsSync(checkpointsDir) && readdirSync(checkpointsDir).some((name) => DIRECTORY.test(name));
+}
+
 /** The checkpoints with a readable manifest, oldest first. Their files are not read; see {@link verifyCheckpoint}. */
 export function listCheckpoints(checkpointsDir: string): Checkpoint[] {
   return scan(checkpointsDir).good;

@@ -94,9 +94,6 @@ function checkEvaluation(config: RunConfig): Finding[] {
   }
   if (!hasRows && config.eval_on_start)
     found.push(error("eval_on_start", `there are no held-out rows. ${mend}`));
-  if (!hasRows && config.max_eval_rows !== null) {
-    found.push(warning("max_eval_rows", `has no effect without held-out rows. ${mend}`));
-  }
   return found;
 }
 

@@ -38,7 +38,7 @@ export const DATA_FIELDS: FieldTable<DataKeys> = {
   max_eval_rows: {
     type: optional(integer({ min: 1 })),
     default: null,
-    doc: "Read at most this many rows of eval_data. Without effect on eval_fraction.",
+    doc: "Read at most this many rows of eval_data.",
     source: "preftune",
   },
   max_length: {

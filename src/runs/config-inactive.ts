@@ -1,4 +1,4 @@
-/** Which keys have no effect under the other values of a configuration, and why. */
+/** Which keys have no effect under the other values of a configuration, and why (a table). */
 import { CONFIG_KEYS, fieldOf } from "./config-schema.ts";
 import type { ConfigKey, RunConfig } from "./config-types.ts";
 import { presetsOf } from "./objective-config.ts";
@@ -9,93 +9,206 @@ export interface Inactive {
   because: ConfigKey;
   /** To follow "not used: ". */
   reason: string;
+  /** What to do about it, a sentence. */
+  remedy: string;
   /** Giving the key anyway is a mistake (error) or merely has no effect (warning). */
   severity: "error" | "warning";
 }
 
-const LORA: readonly ConfigKey[] = [
-  "lora_r",
-  "lora_alpha",
-  "lora_dropout",
-  "lora_target_modules",
-  "lora_modules_to_save",
-  "use_rslora",
-  "use_dora",
-  "adapter_name_or_path",
-  "export_merged",
+/** Keys that have no effect while `when` holds. */
+interface Rule {
+  keys: readonly ConfigKey[];
+  because: ConfigKey;
+  when: (config: RunConfig) => boolean;
+  reason: string | ((config: RunConfig) => string);
+  /** Default: take one of the two out. */
+  remedy?: string;
+  /** Default: error. */
+  severity?: "warning";
+}
+
+const takeOneOut = "Take one of the two out.";
+
+const RULES: readonly Rule[] = [
+  {
+    keys: ["preset"],
+    because: "objective",
+    when: ({ objective, preset }) =>
+      preset !== null && presetsOf(objective).length > 0 && !presetsOf(objective).includes(preset),
+    reason: ({ objective, preset }) =>
+      `"${preset}" is no preset of ${objective}, which has ${presetsOf(objective).join(", ")}`,
+    remedy: "Name one of these.",
+  },
+  {
+    keys: ["label_smoothing"],
+    because: "loss_type",
+    when: ({ loss_type }) => loss_type === "ipo",
+    reason: "loss_type is ipo, a squared loss without labels to smooth",
+  },
+  {
+    keys: ["delta", "power"],
+    because: "lambda_l",
+    when: ({ lambda_l }) => lambda_l === 0,
+    reason: "lambda_l is 0, so there is no stabiliser",
+  },
+  {
+    keys: ["margin_hard", "margin_soft", "kappa"],
+    because: "lambda_d",
+    when: ({ lambda_d }) => lambda_d === 0,
+    reason: "lambda_d is 0, so there is no margin term",
+  },
+  {
+    keys: [
+      "lora_r",
+      "lora_alpha",
+      "lora_dropout",
+      "lora_target_modules",
+      "lora_modules_to_save",
+      "use_rslora",
+      "use_dora",
+      "adapter_name_or_path",
+      "export_merged",
+    ],
+    because: "use_peft",
+    when: ({ use_peft }) => !use_peft,
+    reason: "use_peft is false",
+    remedy: "Set `use_peft: true` to train with LoRA, or take it out.",
+  },
+  {
+    keys: ["disable_dropout"],
+    because: "use_peft",
+    when: ({ use_peft }) => !use_peft,
+    reason: "use_peft is false, and these models have no dropout but LoRA's",
+    remedy: "Take it out.",
+    severity: "warning",
+  },
+  {
+    keys: ["lora_dropout"],
+    because: "disable_dropout",
+    when: ({ disable_dropout, lora_dropout }) => disable_dropout && lora_dropout > 0,
+    reason: "disable_dropout is true",
+  },
+  {
+    keys: ["lora_r", "lora_alpha", "lora_target_modules", "lora_modules_to_save", "use_rslora", "use_dora"],
+    because: "adapter_name_or_path",
+    when: ({ adapter_name_or_path }) => adapter_name_or_path !== null,
+    reason: "adapter_name_or_path decides it",
+  },
+  {
+    keys: ["max_eval_rows"],
+    because: "eval_data",
+    when: ({ eval_data }) => eval_data === null,
+    reason: ({ eval_fraction }) =>
+      eval_fraction > 0
+        ? "it counts rows of eval_data, and eval_fraction decides how many are held out"
+        : "there is no eval_data",
+    remedy: "Give eval_data, or take max_eval_rows out.",
+  },
+  {
+    keys: ["per_device_eval_batch_size"],
+    because: "eval_data",
+    when: ({ eval_data, eval_fraction }) => eval_data === null && eval_fraction === 0,
+    reason: "there are no held-out rows",
+    remedy: "Give eval_data or eval_fraction, or take it out.",
+  },
+  {
+    keys: ["eval_steps"],
+    because: "eval_strategy",
+    when: ({ eval_strategy }) => eval_strategy !== "steps",
+    reason: ({ eval_strategy }) => `eval_strategy is ${eval_strategy}`,
+  },
+  {
+    keys: ["metric_for_best_model", "greater_is_better"],
+    because: "eval_strategy",
+    when: ({ eval_strategy }) => eval_strategy === "no",
+    reason: "eval_strategy is no, so no checkpoint is compared with another",
+    remedy: "Set eval_strategy, with eval_data or eval_fraction, or take it out.",
+  },
+  {
+    keys: ["save_steps"],
+    because: "save_strategy",
+    when: ({ save_strategy }) => save_strategy !== "steps",
+    reason: ({ save_strategy }) => `save_strategy is ${save_strategy}`,
+  },
+  {
+    keys: ["per_device_train_batch_size", "gradient_accumulation_steps"],
+    because: "tokens_per_step",
+    when: ({ tokens_per_step }) => tokens_per_step !== null,
+    reason: "tokens_per_step decides what a step holds",
+    severity: "warning",
+  },
+  {
+    keys: ["share_prompt"],
+    because: "objective",
+    when: ({ objective }) => objective === "sft",
+    reason: "objective is sft, whose rows have one answer",
+    remedy: "Take it out.",
+  },
+  {
+    keys: ["logits_kept_mib"],
+    because: "lora_modules_to_save",
+    when: isHeadFrozen,
+    reason: "the head is not trained, so nothing of it is kept",
+    remedy: "Take it out, or train the head: lora_modules_to_save: [lm_head].",
+  },
+  {
+    keys: [
+      "watch_rows",
+      "watch_samples",
+      "watch_temperature",
+      "watch_max_new_tokens",
+      "watch_thresholds",
+      "watch_action",
+    ],
+    because: "watch_prompts",
+    when: ({ watch_prompts }) => watch_prompts === null,
+    reason: "watch_prompts is null, so nothing is watched",
+    remedy: "Say in watch_prompts what is answered: eval, train or a file of prompts.",
+  },
+  {
+    keys: ["num_train_epochs"],
+    because: "max_steps",
+    when: ({ max_steps }) => max_steps > 0,
+    reason: "max_steps decides when training ends",
+    severity: "warning",
+  },
+  {
+    keys: ["gradient_checkpointing_blocks", "activation_offloading"],
+    because: "gradient_checkpointing",
+    when: ({ gradient_checkpointing }) => !gradient_checkpointing,
+    reason: "gradient_checkpointing is false",
+  },
+  {
+    keys: ["reference_cache_dir"],
+    because: "precompute_ref_log_probs",
+    when: ({ precompute_ref_log_probs }) => !precompute_ref_log_probs,
+    reason: "precompute_ref_log_probs is false",
+  },
 ];
-/** What an existing adapter's own file decides. */
-const SHAPE_OF_ADAPTER: readonly ConfigKey[] = [
-  "lora_r",
-  "lora_alpha",
-  "lora_target_modules",
-  "lora_modules_to_save",
-  "use_rslora",
-  "use_dora",
-];
-const WATCH: readonly ConfigKey[] = [
-  "watch_rows",
-  "watch_samples",
-  "watch_temperature",
-  "watch_max_new_tokens",
-  "watch_thresholds",
-  "watch_action",
-];
-const ROWS_PER_STEP: readonly ConfigKey[] = ["per_device_train_batch_size", "gradient_accumulation_steps"];
+
+/** Whether LoRA leaves the head, and the embedding that may be tied to it, as it is. An adapter's own file may say otherwise. */
+function isHeadFrozen({ use_peft, adapter_name_or_path, lora_modules_to_save }: RunConfig): boolean {
+  const trained = lora_modules_to_save.some((name) => /(^|\.)(lm_head|embed_tokens)$/.test(name));
+  return use_peft && adapter_name_or_path === null && !trained;
+}
 
 /** The keys without effect. The first reason found for a key stands. */
 export function inactiveKeys(config: RunConfig): Map<ConfigKey, Inactive> {
   const found = new Map<ConfigKey, Inactive>();
-  const add = (keys: readonly ConfigKey[], inactive: Inactive): void => {
-    for (const key of keys) if (!found.has(key)) found.set(key, inactive);
-  };
-  add(keysOfOtherObjectives(config), {
-    because: "objective",
-    reason: `objective is ${config.objective}`,
-    severity: "error",
-  });
-  const presets = presetsOf(config.objective);
-  if (config.preset !== null && presets.length > 0 && !presets.includes(config.preset)) {
-    const reason = `"${config.preset}" is no preset of ${config.objective}, which has ${presets.join(", ")}`;
-    add(["preset"], error("objective", reason));
+  for (const key of CONFIG_KEYS) {
+    const { objectives } = fieldOf(key);
+    if (objectives?.includes(config.objective) !== false) continue;
+    found.set(key, {
+      because: "objective",
+      reason: `objective is ${config.objective}`,
+      remedy: `It is a key of ${objectives.join(" and ")}: take it out, or set another objective.`,
+      severity: "error",
+    });
   }
-  if (!config.use_peft) add(LORA, error("use_peft", "use_peft is false"));
-  if (config.adapter_name_or_path !== null) {
-    add(SHAPE_OF_ADAPTER, error("adapter_name_or_path", "adapter_name_or_path decides it"));
-  }
-  if (config.eval_strategy !== "steps") {
-    add(["eval_steps"], error("eval_strategy", `eval_strategy is ${config.eval_strategy}`));
-  }
-  if (config.save_strategy !== "steps") {
-    add(["save_steps"], error("save_strategy", `save_strategy is ${config.save_strategy}`));
-  }
-  if (config.tokens_per_step !== null) {
-    add(ROWS_PER_STEP, warning("tokens_per_step", "tokens_per_step decides what a step holds"));
-  }
-  if (config.watch_prompts === null) {
-    add(WATCH, error("watch_prompts", "watch_prompts is null, so nothing is watched"));
-  }
-  if (config.max_steps > 0) {
-    add(["num_train_epochs"], warning("max_steps", "max_steps decides when training ends"));
-  }
-  if (!config.gradient_checkpointing) {
-    const because = error("gradient_checkpointing", "gradient_checkpointing is false");
-    add(["gradient_checkpointing_blocks", "activation_offloading"], because);
-  }
-  if (!config.precompute_ref_log_probs) {
-    add(["reference_cache_dir"], error("precompute_ref_log_probs", "precompute_ref_log_probs is false"));
+  for (const { keys, because, when, reason, remedy = takeOneOut, severity = "error" } of RULES) {
+    if (!when(config)) continue;
+    const text = typeof reason === "string" ? reason : reason(config);
+    for (const key of keys) if (!found.has(key)) found.set(key, { because, reason: text, remedy, severity });
   }
   return found;
-}
-
-function keysOfOtherObjectives(config: RunConfig): ConfigKey[] {
-  return CONFIG_KEYS.filter((key) => fieldOf(key).objectives?.includes(config.objective) === false);
-}
-
-function error(because: ConfigKey, reason: string): Inactive {
-  return { because, reason, severity: "error" };
-}
-
-function warning(because: ConfigKey, reason: string): Inactive {
-  return { because, reason, severity: "warning" };
 }

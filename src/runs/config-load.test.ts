@@ -247,8 +247,12 @@ test("all problems are told at once", () => {
 test("files that are no configuration", () => {
   assert.match(
     messageOf({ file: "/nowhere/run.yaml" }),
-    /Cannot read the configuration \/nowhere\/run\.yaml/,
+    /^\/nowhere\/run\.yaml: .*there is no folder \/nowhere/,
   );
+  const recipe = messageOf({ file: "recipes/smolm2-135m.yaml" });
+  assert.match(recipe, /there is none of that name\. Did you mean "smollm2-135m\.yaml"\?/);
+  assert.match(messageOf({ file: "recipes/x.yaml" }), /recipes has .*gemma-3-4b\.yaml/);
+  assert.match(messageOf({ file: "recipes" }), /expected a configuration, a YAML file, got a directory/);
   assert.match(
     messageOf({ yaml: "- 1", file: "run.yaml" }),
     /run\.yaml:1: expected `key: value` lines, got the list/,

@@ -120,18 +120,8 @@ function severityOf(inactive: Inactive, given: Given, accepted: Accepted): "erro
   return switchedLater ? "warning" : inactive.severity;
 }
 
-function inactiveText(key: ConfigKey, inactive: Inactive, given: Given): string {
-  const owners = fieldOf(key).objectives?.join(" and ");
-  const mend: Partial<Record<ConfigKey, string>> = {
-    use_peft: "Set `use_peft: true` to train with LoRA, or take it out.",
-    watch_prompts: "Say in watch_prompts what is answered: eval, train or a file of prompts.",
-    objective:
-      key === "preset"
-        ? "Name one of these."
-        : `It is a key of ${owners}: take it out, or set another objective.`,
-  };
-  const advice = mend[inactive.because] ?? "Take one of the two out.";
-  return `${given.where()}: ${key} has no effect here: ${inactive.reason}. ${advice}`;
+function inactiveText(key: ConfigKey, { reason, remedy }: Inactive, given: Given): string {
+  return `${given.where()}: ${key} has no effect here: ${reason}. ${remedy}`;
 }
 
 function checkValue(given: Given): Given | string[] {

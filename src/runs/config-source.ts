@@ -1,7 +1,9 @@
 /** Reads the values a user gave: from YAML text with line numbers, from the command line, or from code. */
-import { readFileSync, statSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
 import { type Document, isMap, isNode, isScalar, LineCounter, parseDocument, type YAMLMap } from "yaml";
 import { ConfigError, messageOf } from "../base/errors.ts";
+import { didYouMean } from "../base/suggest.ts";
 import { fieldOf, isConfigKey } from "./config-schema.ts";
 import type { Provenance } from "./config-types.ts";
 
@@ -25,16 +27,38 @@ export interface Given {
  * @throws {ConfigError} when it is missing, unreadable or larger than 1 MiB
  */
 export function readConfigText(path: string): string {
+  const stat = statSync(path, { throwIfNoEntry: false });
+  if (stat === undefined) throw missingFile(path);
+  if (stat.isDirectory()) {
+    const own = join(path, "config.yaml");
+    const hint = existsSync(own) ? ` It is a run, whose own is ${own}.` : "";
+    throw new ConfigError(`${path}: expected a configuration, a YAML file, got a directory.${hint}`);
+  }
+  if (stat.size > MAX_BYTES) {
+    throw new ConfigError(
+      `${path}: expected a configuration of at most ${MAX_BYTES} bytes, got ${stat.size}.`,
+    );
+  }
   try {
-    const { size } = statSync(path);
-    if (size > MAX_BYTES) {
-      throw new ConfigError(`${path}: expected a configuration of at most ${MAX_BYTES} bytes, got ${size}.`);
-    }
     return readFileSync(path, "utf8");
   } catch (cause) {
-    if (cause instanceof ConfigError) throw cause;
     throw new ConfigError(`Cannot read the configuration ${path}: ${messageOf(cause)}`, { cause });
   }
+}
+
+/** There is no file at `path`; one with a similar name beside it is told. */
+function missingFile(path: string): ConfigError {
+  const folder = dirname(path);
+  if (!existsSync(folder)) {
+    return new ConfigError(`${path}: expected a configuration, a YAML file; there is no folder ${folder}.`);
+  }
+  const others = readdirSync(folder).filter((name) => /\.ya?ml$/.test(name));
+  const meant = didYouMean(basename(path), others);
+  const known =
+    meant === "" && others.length > 0 ? ` ${folder} has ${others.slice(0, 5).join(", ")}.` : meant;
+  return new ConfigError(
+    `${path}: expected a configuration, a YAML file; there is none of that name.${known}`,
+  );
 }
 
 /**

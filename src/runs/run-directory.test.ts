@@ -124,7 +124,9 @@ test("a run that took no step is started over, without what it left behind", () 
   writeFileSync(metrics, '{"global_step":3,"loss":1}\n');
   assert.throws(
     () => createRun(resolved),
-    (e) => e instanceof ConfigError && /a run, of 3 steps and without a checkpoint.*Delete/.test(e.message),
+    (e) =>
+      e instanceof ConfigError &&
+      /a run, of 3 steps and without a checkpoint.*Begin it again with --resume/.test(e.message),
   );
   assert.equal(readFileSync(metrics, "utf8"), '{"global_step":3,"loss":1}\n');
 });
@@ -136,6 +138,8 @@ test("a run killed while it wrote is started over, and what it was writing is cl
   mkdirSync(dir);
   writeFileSync(join(dir, `.run.json.tmp-${tag}`), "{");
   writeFileSync(join(dir, "log.jsonl"), "");
+  resumeRun(resolved).release();
+  assert.ok(isRun(dir), "killed before it was known for a run: --resume begins again");
   createRun(resolved).release();
   assert.ok(isRun(dir));
 

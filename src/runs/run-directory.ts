@@ -19,7 +19,7 @@ import { join } from "node:path";
 import { ConfigError, FormatError, TrainingError } from "../base/errors.ts";
 import { fileFailure, io } from "../base/file-io.ts";
 import { readJsonFile, writeFileAtomic } from "../base/files.ts";
-import { type Checkpoint, listCheckpoints } from "./checkpoints.ts";
+import { type Checkpoint, hasCheckpoints, listCheckpoints } from "./checkpoints.ts";
 import type { ResolvedConfig } from "./config-load.ts";
 import { provenanceText, resolvedToYaml } from "./config-print.ts";
 import { refusedChanges } from "./config-resume.ts";
@@ -195,7 +195,7 @@ export function createRun(resolved: ResolvedConfig): OpenRun {
 function refuseStepsTaken(dir: string): void {
   const paths = runPaths(dir);
   const results = [paths.adapter, paths.model, paths.exportJson].some((path) => existsSync(path));
-  if (results || entriesOf(paths.checkpoints).some((name) => name.startsWith("checkpoint-"))) {
+  if (results || hasCheckpoints(paths.checkpoints)) {
     throw new ConfigError(
       `output_dir ${dir} already holds a run. Go on with it by --resume (resume_from_checkpoint: latest), or choose another output_dir.`,
     );
@@ -203,13 +203,13 @@ function refuseStepsTaken(dir: string): void {
   const last = readMetrics(paths.metrics).at(-1)?.global_step ?? 0;
   if (last > 0) {
     throw new ConfigError(
-      `output_dir ${dir} already holds a run, of ${last} steps and without a checkpoint to go on from. Delete the directory, or choose another output_dir.`,
+      `output_dir ${dir} already holds a run, of ${last} steps and without a checkpoint to go on from. Begin it again with --resume (resume_from_checkpoint: latest), or choose another output_dir.`,
     );
   }
 }
 
 /**
- * The run in `config.output_dir`, to go on with.
+ * The run in `config.output_dir`, to go on with; one that was cut off before it wrote anything begins again.
  *
  * @throws {ConfigError} when there is no run
  * @throws {TrainingError} when the configuration has changed in a way that would make it another run, naming the keys,
@@ -220,6 +220,7 @@ function refuseStepsTaken(dir: string): void {
 export function resumeRun(resolved: ResolvedConfig): OpenRun {
   const dir = resolved.config.output_dir;
   if (!isRun(dir)) {
+    if (existsSync(dir) && entriesOf(dir).every((name) => HARMLESS.test(name))) return createRun(resolved);
     throw new ConfigError(`output_dir ${dir} holds no run to resume. Start it without --resume.`);
   }
   return prepared(dir, (run) => {

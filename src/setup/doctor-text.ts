@@ -17,7 +17,7 @@ function torchLine(torch: Torch | null): string {
 }
 
 function addonLine(addon: AddonReport): string {
-  if (addon.path === null) return `not built: ${addon.error}`;
+  if (addon.path === null) return `not ready: ${addon.error}`;
   return addon.loaded === null ? `does not load: ${addon.path}` : `built and loads: ${addon.path}`;
 }
 

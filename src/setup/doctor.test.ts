@@ -7,6 +7,7 @@ import { test } from "node:test";
 import { type DoctorReport, defaultsOf, type LoadedAddon, tryAddon } from "./doctor.ts";
 import { formatDoctor } from "./doctor-text.ts";
 import { computesBfloat16, parseCpuFlags, parseNvidiaSmi } from "./machine.ts";
+import { findProgram } from "./path-search.ts";
 
 const loaded: LoadedAddon = { torchVersion: "2.13.0", cudaDevices: 0, hasMps: false, threads: 2 };
 
@@ -51,7 +52,7 @@ test("what is missing stands with the command that mends it", () => {
     false,
   );
   assert.match(text, /^torch {6}not found$/m);
-  assert.match(text, /^addon {6}not built: nothing is built yet$/m);
+  assert.match(text, /^addon {6}not ready: nothing is built yet$/m);
   assert.ok(text.includes("- no torch was found\n    npm run setup\n"));
   assert.ok(text.includes("- (training can start all the same) no GPU build\n    pip install torch\n"));
   assert.ok(text.endsWith("\nTraining cannot start.\n"));
@@ -122,5 +123,26 @@ test("the command works with neither torch nor compiler: status 1, facts as JSON
   assert.deepEqual(
     report.problems.map((problem) => problem.mend).filter((mend) => mend.startsWith("unset")),
     ["unset PREFTUNE_TORCH", "unset CXX"],
+  );
+});
+
+test("another python3 on the path is set up anew by the next command: training can start", (t) => {
+  const folder = mkdtempSync(join(tmpdir(), "preftune-doctor-"));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const python = findProgram("python3");
+  if (python !== null) {
+    writeFileSync(join(folder, "python3"), `#!/bin/sh\nexec "${python}" "$@"\n`, { mode: 0o755 });
+  }
+  const { NODE_OPTIONS: _, ...rest } = process.env;
+  const env = { ...rest, PATH: `${folder}:${process.env["PATH"]}` };
+  const command = join(import.meta.dirname, "command.ts");
+  const result = spawnSync(process.execPath, [command, "doctor", "--json"], { env, encoding: "utf8" });
+  assert.equal(result.status, 0, result.stdout);
+  const { problems, ready } = JSON.parse(result.stdout) as DoctorReport;
+  assert.equal(ready, true);
+  if (python === null) return;
+  assert.match(
+    problems[0]?.what ?? "",
+    /not ready: python3 or the compiler is another one\. The next command/,
   );
 });

@@ -2,6 +2,7 @@
 import { spawnSync } from "node:child_process";
 import { messageOf } from "../base/errors.ts";
 import { type Compiler, compilerInstallCommand, findCompiler } from "./compiler.ts";
+import { pythonInstallCommand, requirePip } from "./install-torch.ts";
 import {
   computesBfloat16,
   type Memory,
@@ -90,9 +91,10 @@ function reportAddon(problems: Problem[]): AddonReport {
   const { record, problem } = recordedSetup();
   if (record === null || problem !== null) {
     problems.push({
-      what: `the addon that binds torch is not built: ${problem}`,
+      what: `the addon that binds torch is not ready: ${problem}. The next command sees to it; to do it now:`,
       mend: setupCommand,
-      blocking: true,
+      // what that needs, a torch and a compiler, are problems of their own
+      blocking: false,
     });
     return { path: null, loaded: null, error: problem };
   }
@@ -109,7 +111,12 @@ function reportTorch(problems: Problem[]): Torch | null {
   if (search === null) return null;
   if (search.torch === null) {
     const refused = search.refused.map((reason) => ` (${reason})`).join("");
-    problems.push({ what: `no torch was found${refused}`, mend: setupCommand, blocking: true });
+    const found = problems.length;
+    attempt(problems, pythonInstallCommand(), requirePip);
+    if (problems.length === found) {
+      const what = `no torch was found${refused}. The next command installs it (200 MB and more); to do it now:`;
+      problems.push({ what, mend: setupCommand, blocking: false });
+    }
   }
   return search.torch;
 }

@@ -18,7 +18,12 @@ export function pythonInstallCommand(): string {
   return "sudo dnf install python3-pip";
 }
 
-function requirePip(): string {
+/**
+ * The Python whose pip installs torch.
+ *
+ * @throws {ConfigError} when there is none, or it has no pip
+ */
+export function requirePip(): string {
   const python = findProgram("python3");
   if (python === null) {
     throw new ConfigError(

@@ -1,6 +1,6 @@
 /** What a resumed run refuses before it touches anything, how it begins again without a checkpoint, and what it frees. */
 import assert from "node:assert/strict";
-import { rmSync } from "node:fs";
+import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { setImmediate } from "node:timers/promises";
@@ -9,7 +9,7 @@ import { runInNewContext } from "node:vm";
 import { TrainingError } from "../../src/base/errors.ts";
 import { readMetrics } from "../../src/runs/metrics.ts";
 import { liveTensorCount } from "../../src/torch/index.ts";
-import { filesOf, runTraining, workshop } from "../support/runs.ts";
+import { filesOf, runTraining, type Workshop, workshop } from "../support/runs.ts";
 import { makeTinyModel, pairRows, writeRows } from "../support/tiny-model.ts";
 
 const keys = { use_peft: true, max_steps: 6, save_steps: 3, logging_steps: 1, lr_scheduler_type: "constant" };
@@ -53,19 +53,40 @@ test("a run without any checkpoint begins again and ends as a run of its own", a
     signal: stop.signal,
     onEvent: (e) => e.type === "step" && e.step === 2 && stop.abort(),
   });
-  rmSync(join(shop.path("run"), "checkpoints"), { recursive: true });
-  await runTraining({ ...values, resume_from_checkpoint: "latest" });
   await runTraining({ ...values, output_dir: shop.path("whole") });
+  for (const what of ["no folder of checkpoints", "an empty folder of checkpoints"]) {
+    const checkpoints = join(shop.path("run"), "checkpoints");
+    rmSync(checkpoints, { recursive: true });
+    if (what.startsWith("an empty")) mkdirSync(checkpoints);
+    await assertBeginsAgain(shop, values, what);
+  }
+});
+
+/** Resumes the run and compares it with the one of `whole`. */
+async function assertBeginsAgain(
+  shop: Workshop,
+  values: Record<string, unknown>,
+  what: string,
+): Promise<void> {
+  const notes: string[] = [];
+  await runTraining(
+    { ...values, resume_from_checkpoint: "latest" },
+    { onEvent: (e) => e.type === "note" && notes.push(e.text) },
+  );
+  assert.ok(
+    notes.some((text) => /no checkpoint was written yet: the run begins again/.test(text)),
+    what,
+  );
   const losses = (run: string) =>
     readMetrics(shop.path(run, "metrics.jsonl")).map((row) => [
       row.global_step,
       row["loss"],
       row["eval_loss"],
     ]);
-  assert.deepEqual(losses("run"), losses("whole"));
+  assert.deepEqual(losses("run"), losses("whole"), what);
   const name = "adapter_model.safetensors";
   assert.equal(filesOf(shop.path("run", "adapter"))[name], filesOf(shop.path("whole", "adapter"))[name]);
-});
+}
 
 setFlagsFromString("--expose-gc");
 const collectGarbage = runInNewContext("gc") as () => void;

@@ -1,0 +1,28 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { pairsOf } from "./overrides.ts";
+
+test("words of the command line are keys and values, and a key alone is true", () => {
+  assert.deepEqual(pairsOf(["--learning_rate", "1e-4", "--lora_r=4", "--use_peft", "--seed", "1"]), [
+    ["learning_rate", "1e-4"],
+    ["lora_r", "4"],
+    ["use_peft", "true"],
+    ["seed", "1"],
+  ]);
+  assert.deepEqual(pairsOf(["--max_steps", "-1"]), [["max_steps", "-1"]]);
+  assert.throws(() => pairsOf(["stray"]), /expected --key value after the configuration, got "stray"/);
+});
+
+test("a key that is not true or false needs a value", () => {
+  assert.throws(
+    () => pairsOf(["--seed"]),
+    /^ConfigError: --seed: expected a whole number .* after it, got nothing/,
+  );
+  assert.throws(
+    () => pairsOf(["--output_dir", "--use_peft"]),
+    /--output_dir: expected a directory path after it/,
+  );
+  assert.throws(() => pairsOf(["--learning-rate", "--use_peft"]), /--learning-rate: expected a number/);
+  // an unknown key is told of with the others
+  assert.deepEqual(pairsOf(["--sed"]), [["sed", "true"]]);
+});

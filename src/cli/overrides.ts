@@ -1,0 +1,33 @@
+/** Keys of the configuration as words of a command line: `--key value`, `--key=value`, and `--key` alone for true. */
+import { ConfigError } from "../base/errors.ts";
+import { fieldOf, isConfigKey } from "../runs/config-schema.ts";
+
+/** `--key value`, `--key=value`, and `--flag` for true. */
+export function pairsOf(words: readonly string[]): [string, string][] {
+  const pairs: [string, string][] = [];
+  for (let i = 0; i < words.length; i++) {
+    const word = words[i] as string;
+    const [, key, value] = /^--([A-Za-z_][\w-]*)(?:=(.*))?$/s.exec(word) ?? [];
+    if (key === undefined)
+      throw new ConfigError(`expected --key value after the configuration, got "${word}"`);
+    const next = words[i + 1];
+    if (value !== undefined) pairs.push([key, value]);
+    else if (next === undefined || /^--[A-Za-z_]/.test(next)) pairs.push([key, switchedOn(key)]);
+    else {
+      pairs.push([key, next]);
+      i += 1;
+    }
+  }
+  return pairs;
+}
+
+/**
+ * What `--key` without a value stands for.
+ *
+ * @throws {ConfigError} where the key is none that is true or false
+ */
+function switchedOn(word: string): string {
+  const key = word.replaceAll("-", "_");
+  if (!isConfigKey(key) || fieldOf(key).type.schema.safeParse(true).success) return "true";
+  throw new ConfigError(`--${word}: expected ${fieldOf(key).type.expected} after it, got nothing.`);
+}
