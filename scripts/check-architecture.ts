@@ -42,6 +42,8 @@ function treeOrder(a: string, b: string): number {
 const files = globSync(`{${folders.join(",")}}/**/*`, { cwd: root, withFileTypes: true })
   .filter((entry) => entry.isFile() && !/node_modules|__pycache__/.test(entry.parentPath))
   .map((entry) => join(entry.parentPath, entry.name).slice(root.length + 1))
+  // a fixture is a folder of data; test/fixtures/README.md says what is in each
+  .filter((file) => !/^test\/fixtures\/.*\//.test(file))
   .sort(treeOrder);
 const path = join(root, "ARCHITECTURE.md");
 const markdown = existsSync(path) ? readFileSync(path, "utf8") : "";

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, test } from "node:test";
-import { requireShared, skipWithoutShared } from "../../test/support/shared.ts";
+import { families, fixturePath } from "../../test/support/fixture-files.ts";
 import { ConfigError, FileError, FormatError } from "../base/errors.ts";
 import { readAdapter } from "./adapter.ts";
 import { type AdapterConfig, adapterConfigJson, loraScale, parseAdapterConfig } from "./adapter-config.ts";
@@ -51,9 +51,9 @@ function write(settings: Record<string, unknown>, tensors: readonly TensorSource
 }
 
 describe("reading", () => {
-  for (const model of ["llama_tied", "llama_untied", "qwen3", "gemma3_text"]) {
-    test(`the adapter of ${model}`, { skip: skipWithoutShared("fixtures") }, () => {
-      const adapter = readAdapter(requireShared("fixtures", model, "lora"));
+  for (const model of families) {
+    test(`the adapter of ${model}`, () => {
+      const adapter = readAdapter(fixturePath(model, "lora"));
       const { rank, alpha, modulesToSave, useDora, baseModel } = adapter.config;
       assert.deepEqual(
         [rank, alpha, modulesToSave, useDora, baseModel],

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import fc from "fast-check";
-import { requireShared, skipWithoutShared } from "../../test/support/shared.ts";
+import { families, fixturePath } from "../../test/support/fixture-files.ts";
 import { FileError, FormatError } from "../base/errors.ts";
 import { parseModelConfig, readModelConfig } from "./hf-config.ts";
 import type { ModelConfig } from "./model-config.ts";
@@ -125,10 +125,10 @@ describe("what is read", () => {
     assert.equal(config.dtype, "float16");
   });
 
-  for (const model of ["llama_tied", "llama_untied", "qwen3", "gemma3_text"]) {
-    test(`both layouts of ${model}`, { skip: skipWithoutShared("fixtures") }, () => {
-      const old = readModelConfig(requireShared("fixtures", model, "model"));
-      const recent = readModelConfig(requireShared("fixtures", model, "config_transformers5"));
+  for (const model of families) {
+    test(`both layouts of ${model}`, () => {
+      const old = readModelConfig(fixturePath(model, "model"));
+      const recent = readModelConfig(fixturePath(model, "config_transformers5"));
       assert.deepEqual(comparable(old), comparable(recent));
       assert.equal(old.tieWordEmbeddings, model !== "llama_untied");
       assert.equal(old.vocabSize, 512);

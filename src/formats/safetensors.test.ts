@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import fc from "fast-check";
-import { requireShared, skipWithoutShared } from "../../test/support/shared.ts";
+import { fixturePath } from "../../test/support/fixture-files.ts";
 import { FileError, FormatError } from "../base/errors.ts";
 import { readSafetensorsHeader, readTensorBytes, type TensorDtype } from "./safetensors.ts";
 import { type TensorSource, writeSafetensors } from "./safetensors-write.ts";
@@ -112,8 +112,8 @@ describe("round trip", () => {
     assert.deepEqual([...readSafetensorsHeader(path).tensors.keys()], ["w", "y", "x", "z"]);
   });
 
-  test("files of the reference writer", { skip: skipWithoutShared("fixtures") }, () => {
-    const path = requireShared("fixtures", "llama_tied", "model", "model.safetensors");
+  test("files of the reference writer", () => {
+    const path = fixturePath("llama_tied", "model", "model.safetensors");
     const file = readSafetensorsHeader(path);
     assert.deepEqual(file.metadata, { format: "pt" });
     assert.equal(file.tensors.size, 20);

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, test } from "node:test";
 import fc from "fast-check";
-import { requireShared, skipWithoutShared } from "../../test/support/shared.ts";
+import { fixturePath } from "../../test/support/fixture-files.ts";
 import { FileError, FormatError } from "../base/errors.ts";
 import { readTensorBytes } from "./safetensors.ts";
 import { type TensorSource, writeSafetensors } from "./safetensors-write.ts";
@@ -47,8 +47,8 @@ function refused(kind: typeof FileError | typeof FormatError, message: RegExp): 
 }
 
 describe("sound directories", () => {
-  test("one file", { skip: skipWithoutShared("fixtures") }, () => {
-    const weights = openWeights(requireShared("fixtures", "qwen3", "model"));
+  test("one file", () => {
+    const weights = openWeights(fixturePath("qwen3", "model"));
     assert.equal(weights.files.length, 1);
     assert.deepEqual(weights.tensors.get("model.layers.1.self_attn.q_norm.weight")?.entry.shape, [32]);
     const [file] = weights.files;

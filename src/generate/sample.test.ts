@@ -1,28 +1,22 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { families, fixtureJson, fixtureModel } from "../../test/support/fixtures.ts";
-import { skipWithoutShared } from "../../test/support/shared.ts";
+import { families, fixtureExamples, fixtureGoldens } from "../../test/support/fixture-files.ts";
+import { fixtureModel } from "../../test/support/fixtures.ts";
 import { logitsOf, tinyModel } from "../../test/support/tiny-models.ts";
 import { ConfigError } from "../base/errors.ts";
 import { liveTensorCount } from "../torch/index.ts";
 import { type SamplingOptions, sampleAnswers } from "./sample.ts";
 
-interface Golden {
-  rows: { prompt_ids: number[]; new_ids: number[] }[];
-}
-
 const greedy: SamplingOptions = { temperature: 0, maxNewTokens: 20, stopIds: new Set(), seed: 1 };
 
 for (const family of families) {
-  const skip = skipWithoutShared("fixtures", family, "generate.json");
-  test(`greedy answers of ${family} are those of transformers, token for token`, { skip }, () => {
-    const { rows } = fixtureJson<Golden>(family, "generate.json");
-    const prompts = rows.map((row) => row.prompt_ids);
+  test(`greedy answers of ${family} are those of transformers, token for token`, () => {
+    const prompts = fixtureExamples(family).map(({ promptIds }) => promptIds);
     // two at once: the rows of a batch have different lengths, and there is a second batch
     const answers = sampleAnswers(fixtureModel(family), prompts, { ...greedy, promptsAtOnce: 2 });
     assert.deepEqual(
       answers,
-      rows.map((row, prompt) => ({ prompt, ids: row.new_ids, stopId: null })),
+      fixtureGoldens(family).greedy.map((ids, prompt) => ({ prompt, ids, stopId: null })),
     );
   });
 }

@@ -1,10 +1,9 @@
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import fc from "fast-check";
 import { answersOf, pairsOf, totalsOf } from "../../test/support/answers.ts";
 import { assertClose, withoutLeaks } from "../../test/support/close.ts";
-import { requireShared, skipWithoutShared } from "../../test/support/shared.ts";
+import { slimeAuthorsCases } from "../../test/support/fixture-files.ts";
 import { backward, type Tensor } from "../torch/index.ts";
 import { dpo } from "./dpo.ts";
 import { type PairObjective, pairLogps } from "./objective.ts";
@@ -31,6 +30,14 @@ interface Golden {
   loss: number;
   grad_chosen: number[][];
   grad_rejected: number[][];
+}
+
+interface AuthorsCases {
+  cases: Golden[];
+  logp_zero_edge: Pick<Golden, "hyper" | "chosen_token_logps" | "rejected_token_logps"> & {
+    loss_true_completion_mask: number;
+    loss_code_mask_nonzero: number;
+  };
 }
 
 function optionsOf(hyper: Record<string, number>): SlimeOptions {
@@ -61,9 +68,9 @@ function lossOf(
   };
 }
 
-test("slime equals the authors' trainer on given log-probs", { skip: skipWithoutShared("fixtures") }, () => {
-  const golden = JSON.parse(readFileSync(requireShared("fixtures", "slime_loss_only.json"), "utf8"));
-  for (const c of golden.cases as Golden[]) {
+test("slime equals the authors' trainer on given log-probs", () => {
+  const golden = slimeAuthorsCases<AuthorsCases>();
+  for (const c of golden.cases) {
     withoutLeaks(() => {
       const { loss, grad } = lossOf(slime(optionsOf(c.hyper)), c.chosen_token_logps, c.rejected_token_logps);
       assertClose(loss, c.loss, { rtol: 1e-12 });

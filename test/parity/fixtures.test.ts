@@ -1,17 +1,15 @@
 /** Log-probs, losses and gradients of every family against PyTorch, transformers, TRL, PEFT and the authors' trainer. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { readSafetensorsHeader } from "../../src/formats/safetensors.ts";
 import type { Adapter } from "../../src/models/adapt.ts";
 import type { CausalLM } from "../../src/models/causal-lm.ts";
-import { mapSafetensors } from "../../src/models/mapped-file.ts";
 import { dpo } from "../../src/objectives/dpo.ts";
 import type { Objective } from "../../src/objectives/objective.ts";
 import { sft } from "../../src/objectives/sft.ts";
 import { simpo } from "../../src/objectives/simpo.ts";
 import { slime } from "../../src/objectives/slime.ts";
 import { AdamW, type NamedParameter } from "../../src/optim/adamw.ts";
-import { noGrad, ops, scope, type Tensor, tensor } from "../../src/torch/index.ts";
+import { ops, type Tensor } from "../../src/torch/index.ts";
 import { adapterParameters, trainAll } from "../../src/train/parameters.ts";
 import { scoreBatch } from "../../src/train/score.ts";
 import { type MicroBatch, type Numerics, type Training, trainStep } from "../../src/train/step.ts";
@@ -19,38 +17,26 @@ import { assertClose, withoutLeaks } from "../support/close.ts";
 import {
   type FixtureFamily,
   families,
-  fixtureAdapted,
   fixtureExamples,
-  fixtureJson,
-  fixtureModel,
-  fixturePath,
-  microBatch,
-} from "../support/fixtures.ts";
-import { skipWithoutShared } from "../support/shared.ts";
+  fixtureGoldens,
+  type GoldenGradients,
+  type GoldenLoss,
+} from "../support/fixture-files.ts";
+import { fixtureAdapted, fixtureModel, microBatch } from "../support/fixtures.ts";
+import { logitsOf } from "../support/tiny-models.ts";
 
-const skip = skipWithoutShared("fixtures");
 const plain: Numerics = { dtype: "float32", recompute: false, chunkColumns: null };
 
-interface GradGolden {
-  global_norm: number;
-  params: Record<string, { norm: number; sum: number; first: number[]; last: number[]; shape: number[] }>;
-}
-
-interface LossGolden {
-  hyper: Record<string, number>;
-  loss: number;
-  compute_loss_as_trainer?: number;
-  grads: GradGolden;
-}
+const slimePresets = ["config", "script"] as const;
 
 function slimeOf(hyper: Record<string, number>, referenceCompat = false): Objective {
   return slime({
-    lambdaW: hyper["center_lambda_chosen"] as number,
-    lambdaL: hyper["center_lambda_rejected"] as number,
-    delta: hyper["rejected_penalty_shift"] as number,
-    marginHard: hyper["hard_margin"] as number,
-    marginSoft: hyper["soft_margin"] as number,
-    lambdaD: hyper["dist_lambda"] as number,
+    lambdaW: hyper["lambda_w"] as number,
+    lambdaL: hyper["lambda_l"] as number,
+    delta: hyper["delta"] as number,
+    marginHard: hyper["margin_hard"] as number,
+    marginSoft: hyper["margin_soft"] as number,
+    lambdaD: hyper["lambda_d"] as number,
     kappa: 2.5,
     power: 2.5,
     referenceCompat,
@@ -62,8 +48,8 @@ const objectives: Record<string, (hyper: Record<string, number>) => Objective> =
   simpo: simpoOf,
   cpo_simpo_alpha1: simpoOf,
   cpo_simpo_train_script: simpoOf,
-  slime_default: (hyper) => slimeOf(hyper),
-  slime_train_script: (hyper) => slimeOf(hyper),
+  slime_config: (hyper) => slimeOf(hyper),
+  slime_script: (hyper) => slimeOf(hyper),
 };
 
 function simpoOf(hyper: Record<string, number>): Objective {
@@ -126,48 +112,47 @@ function record(
   return { loss: result.loss, norm: result.gradNorm, grads };
 }
 
-function assertGrads(got: Recorded, want: GradGolden, nameOf: (golden: string) => string): void {
+function assertGrads(got: Recorded, want: GoldenGradients): void {
   assertClose(got.norm, want.global_norm, { rtol: 1e-4 });
-  for (const [golden, expected] of Object.entries(want.params)) {
-    const grad = got.grads.get(nameOf(golden));
-    assert.ok(grad !== undefined, `no gradient of ${golden}`);
-    const norm = Math.sqrt(grad.reduce((sum, x) => sum + x * x, 0));
-    assertClose(norm, expected.norm, { rtol: 1e-4, atol: 1e-7 });
-    const atol = 1e-4 * Math.max(expected.norm, 1e-6);
-    assertClose(grad.slice(0, expected.first.length), expected.first, { atol });
-    assertClose(grad.slice(-expected.last.length), expected.last, { atol });
+  for (const [name, [norm, first, last]] of Object.entries(want.params)) {
+    const grad = got.grads.get(name);
+    assert.ok(grad !== undefined, `no gradient of ${name}`);
+    assertClose(Math.sqrt(grad.reduce((sum, x) => sum + x * x, 0)), norm, { rtol: 1e-4, atol: 1e-7 });
+    const atol = 1e-4 * Math.max(norm, 1e-6);
+    assertClose(grad.slice(0, first.length), first, { atol });
+    assertClose(grad.slice(-last.length), last, { atol });
   }
 }
 
 for (const family of families) {
-  test(`${family}: token log-probs, with and without a shared prompt`, { skip }, () => {
-    const golden = fixtureJson<Record<string, number[][]>>(family, "logps.json");
+  test(`${family}: token log-probs, with and without a shared prompt`, () => {
+    const { logps } = fixtureGoldens(family);
     withoutLeaks(() => {
       const model = fixtureModel(family);
       const examples = fixtureExamples(family);
       for (const sharePrompt of [true, false]) {
         for (const score of scoreBatch(model, microBatch(examples, sharePrompt), plain)) {
-          const side = score.completion === 0 ? "chosen_token_logps" : "rejected_token_logps";
-          assertClose([...score.logps], golden[side]?.[score.index] ?? [], { atol: 2e-5 });
+          const side = score.completion === 0 ? "chosen" : "rejected";
+          assertClose([...score.logps], logps[side][score.index] ?? [], { atol: 2e-5 });
         }
       }
     });
   });
 
-  test(`${family}: losses and gradients of every objective`, { skip }, () => {
-    const { losses } = fixtureJson<{ losses: Record<string, LossGolden> }>(family, "losses.json");
+  test(`${family}: losses and gradients of every objective`, () => {
+    const { losses } = fixtureGoldens(family);
     withoutLeaks(() => {
       const model = fixtureModel(family);
       const parameters = trainAll(model);
       const examples = fixtureExamples(family);
       for (const [name, make] of Object.entries(objectives)) {
-        const golden = losses[name] as LossGolden;
+        const golden = losses[name] as GoldenLoss;
         const got = record(model, parameters, {
           objective: make(golden.hyper),
           batches: [microBatch(examples)],
         });
         assertClose(got.loss, golden.loss, { rtol: 1e-5 });
-        assertGrads(got, golden.grads, (n) => n);
+        assertGrads(got, golden.grads);
       }
       const answers = examples.map((e) => ({ ...e, completions: e.completions.slice(0, 1) }));
       const sequences = answers.map((e) => ({
@@ -179,34 +164,38 @@ for (const family of families) {
         sft_completion_nll: answers,
         sft_full_sequence_nll: sequences,
       })) {
-        const golden = losses[name] as LossGolden;
+        const golden = losses[name] as GoldenLoss;
         const got = record(model, parameters, { objective: sft(), batches: [microBatch(rows)] });
         assertClose(got.loss, golden.loss, { rtol: 1e-5 });
-        assertGrads(got, golden.grads, (n) => n);
+        assertGrads(got, golden.grads);
       }
     });
   });
 
-  test(`${family}: reference-compat gives the authors' trainer's threefold loss`, { skip }, () => {
-    const { losses } = fixtureJson<{ losses: Record<string, LossGolden> }>(family, "losses.json");
-    const golden = losses["slime_train_script"] as LossGolden;
+  test(`${family}: SLIME's loss and gradients are those of the authors' trainer`, () => {
+    const { losses, slime_authors: authors } = fixtureGoldens(family);
     withoutLeaks(() => {
       const model = fixtureModel(family);
-      const got = record(model, trainAll(model), {
-        objective: slimeOf(golden.hyper, true),
-        batches: [microBatch(fixtureExamples(family))],
-      });
-      assertClose(got.loss, golden.compute_loss_as_trainer as number, { rtol: 1e-5 });
+      const parameters = trainAll(model);
+      const batches = [microBatch(fixtureExamples(family))];
+      for (const preset of slimePresets) {
+        const { hyper } = losses[`slime_${preset}`] as GoldenLoss;
+        const got = record(model, parameters, { objective: slimeOf(hyper), batches });
+        assertClose(got.loss, authors[preset].loss, { rtol: 1e-5 });
+        assertGrads(got, authors[preset].grads);
+        // their trainer adds the loss up three times
+        const threefold = record(model, parameters, { objective: slimeOf(hyper, true), batches });
+        assertClose(threefold.loss, authors[preset].compute_loss, { rtol: 1e-5 });
+      }
     });
   });
 
-  test(`${family}: packing, recomputation, chunk size and micro-batches change nothing`, { skip }, () => {
+  test(`${family}: packing, recomputation, chunk size and micro-batches change nothing`, () => {
     withoutLeaks(() => {
       const model = fixtureModel(family);
       const parameters = trainAll(model);
       const examples = fixtureExamples(family);
-      const { losses } = fixtureJson<{ losses: Record<string, LossGolden> }>(family, "losses.json");
-      const objective = slimeOf((losses["slime_default"] as LossGolden).hyper);
+      const objective = slimeOf((fixtureGoldens(family).losses["slime_config"] as GoldenLoss).hyper);
       const whole = record(model, parameters, { objective, batches: [microBatch(examples)] });
       const variants: Record<string, { batches: MicroBatch[]; numerics?: Numerics }> = {
         "no shared prompt": { batches: [microBatch(examples, false)] },
@@ -227,45 +216,38 @@ for (const family of families) {
     });
   });
 
-  test(`${family}: PEFT adapter logits on, off and merged; SLIME gradients of the adapter`, { skip }, () => {
+  test(`${family}: PEFT adapter logits on, off and merged; SLIME gradients of the adapter`, () => {
     withoutLeaks(() => {
       const { model, adapter } = fixtureAdapted(family);
       checkAdapterLogits(family, model, adapter);
-      const golden = fixtureJson<LossGolden>(family, "lora", "slime_grads.json");
+      const golden = fixtureGoldens(family).adapter.slime;
       const got = record(model, adapterParameters(model), {
         objective: slimeOf(golden.hyper),
         batches: [microBatch(fixtureExamples(family))],
         adapter,
       });
       assertClose(got.loss, golden.loss, { rtol: 1e-5 });
-      const nameOf = (name: string) => name.replace(".default", "").replace(".modules_to_save", "");
-      assertGrads(got, golden.grads, nameOf);
+      assertGrads(got, golden.grads);
     });
   });
 }
 
 function checkAdapterLogits(family: FixtureFamily, model: CausalLM, adapter: Adapter): void {
-  const file = readSafetensorsHeader(fixturePath(family, "lora", "logits.safetensors"));
-  const read = mapSafetensors(file);
-  const golden = new Map([...file.tensors].map(([name, entry]) => [name, read(entry)]));
-  const ids = ops.view(golden.get("input_ids") as Tensor, [-1]);
-  const logits = () => {
-    using _ = scope();
-    const count = ids.size(0);
-    const positions = tensor(Int32Array.from({ length: count }, (_, i) => i));
-    const stream = {
-      ids,
-      positions: ops.toDtype(positions, "int64"),
-      segments: [{ start: 0, end: count, parent: -1 }],
-    };
-    return noGrad(() => model.lm_head.forward(model.hiddenStates(stream, "float32")).toNumbers());
-  };
-  for (const [name, enabled] of [
-    ["adapter", true],
-    ["disabled", false],
-  ] as const) {
-    adapter.switch.enabled = enabled;
-    assertClose(logits(), (golden.get(`logits_${name}`) as Tensor).toNumbers(), { atol: 5e-5 });
+  const golden = fixtureGoldens(family).adapter;
+  const size = model.config.vocabSize;
+  for (const name of ["on", "off"] as const) {
+    adapter.switch.enabled = name === "on";
+    const logits = logitsOf(model, golden.input_ids);
+    for (const [row, want] of golden[name].logits.entries()) {
+      const got = logits.slice(row * size, (row + 1) * size);
+      assertClose(
+        got.filter((_, column) => column % golden.columns === 0),
+        want,
+        { atol: 5e-5 },
+      );
+      const sum = Math.log(got.reduce((total, x) => total + Math.exp(x), 0));
+      assertClose(sum, golden[name].logsumexp[row] ?? Number.NaN, { atol: 5e-5 });
+    }
   }
   adapter.switch.enabled = true;
 }

@@ -16,9 +16,9 @@ import { writeAdapter, writeMergedModel } from "../../src/models/save.ts";
 import { scope } from "../../src/torch/index.ts";
 import { adapterParameters } from "../../src/train/parameters.ts";
 import { assertClose, withoutLeaks } from "../support/close.ts";
-import { families, fixtureAdapted, fixturePath } from "../support/fixtures.ts";
+import { families, fixturePath } from "../support/fixture-files.ts";
+import { fixtureAdapted } from "../support/fixtures.ts";
 import { peersPython, skipWithoutPeers } from "../support/peers.ts";
-import { sharedPath } from "../support/shared.ts";
 import {
   adaptPatterned,
   checkpointTensors,
@@ -147,7 +147,6 @@ function multimodalCase(): CheckCase {
 }
 
 function fixtureCases(): CheckCase[] {
-  if (sharedPath("fixtures") === null) return [];
   return families.flatMap((family) => {
     using _ = scope();
     const { model, adapter } = fixtureAdapted(family);

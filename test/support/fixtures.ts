@@ -1,5 +1,4 @@
-/** The golden fixtures of `../shared/fixtures`: random-init models with numbers from PyTorch's libraries. */
-import { readFileSync } from "node:fs";
+/** The models of `test/fixtures` and their rows as torch takes them. */
 import type { Example } from "../../src/data/example.ts";
 import { packExamples } from "../../src/data/packing.ts";
 import { readAdapter } from "../../src/formats/adapter.ts";
@@ -8,42 +7,7 @@ import type { CausalLM } from "../../src/models/causal-lm.ts";
 import { loadModel } from "../../src/models/load.ts";
 import { installAdapter } from "../../src/models/load-adapter.ts";
 import type { MicroBatch } from "../../src/train/step.ts";
-import { requireShared } from "./shared.ts";
-
-/** Families with fixtures. */
-export const families = ["llama_tied", "llama_untied", "qwen3", "gemma3_text"] as const;
-
-/** One of them. */
-export type FixtureFamily = (typeof families)[number];
-
-/** Parsed JSON of a fixture file. */
-export function fixtureJson<T>(family: FixtureFamily, ...parts: string[]): T {
-  return JSON.parse(readFileSync(requireShared("fixtures", family, ...parts), "utf8")) as T;
-}
-
-/** Path of a fixture. */
-export function fixturePath(family: FixtureFamily, ...parts: string[]): string {
-  return requireShared("fixtures", family, ...parts);
-}
-
-interface Row {
-  prompt_ids: number[];
-  chosen_ids: number[];
-  rejected_ids: number[];
-  ref_chosen_logp: number;
-  ref_rejected_logp: number;
-}
-
-/** The four rows of a fixture's batch. */
-export function fixtureExamples(family: FixtureFamily): Example[] {
-  const { rows } = fixtureJson<{ rows: Row[] }>(family, "batch.json");
-  return rows.map((row, i) => ({
-    origin: { file: `${family}/batch.json`, line: i + 1 },
-    promptIds: row.prompt_ids,
-    completions: [{ ids: row.chosen_ids }, { ids: row.rejected_ids }],
-    referenceLogps: [row.ref_chosen_logp, row.ref_rejected_logp],
-  }));
-}
+import { type FixtureFamily, fixturePath } from "./fixture-files.ts";
 
 /** Examples as one micro-batch. */
 export function microBatch(examples: Example[], sharePrompt = true, first = 0): MicroBatch {

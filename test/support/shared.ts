@@ -1,16 +1,19 @@
-/** Finds the material beside the checkout (`../shared`) that some tests use; tests skip, and say so, without it. */
+/**
+ * Finds material that tests use: in this folder's parent (`test/fixtures`), which every checkout has, else beside the
+ * checkout (`../shared`: real models, tokenizers and data, which are not ours to copy). Tests that need what is missing
+ * skip, and say so.
+ */
 import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
 
-const root: string = resolve(import.meta.dirname, "../../../shared");
+const roots: readonly string[] = ["..", "../../../shared"].map((path) => resolve(import.meta.dirname, path));
 
-/** Absolute path of something under `../shared`, or null when it is not there. */
-export function sharedPath(...parts: string[]): string | null {
-  const path = join(root, ...parts);
-  return existsSync(path) ? path : null;
+/** Absolute path of some material, or null when it is not there. */
+function sharedPath(...parts: string[]): string | null {
+  return roots.map((root) => join(root, ...parts)).find((path) => existsSync(path)) ?? null;
 }
 
-/** For `test(name, { skip: skipWithoutShared("fixtures") }, ...)`: false when present, else the reason to print. */
+/** For `test(name, { skip: skipWithoutShared("models", "x") }, ...)`: false when present, else the reason to print. */
 export function skipWithoutShared(...parts: string[]): false | string {
   return sharedPath(...parts) === null ? `no ../shared/${parts.join("/")} beside this checkout` : false;
 }
