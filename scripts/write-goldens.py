@@ -11,11 +11,13 @@ import copy
 import json
 import math
 import pathlib
+import tempfile
 
 import numpy as np
 import peft
 import torch
 import transformers
+from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import Gemma3ForCausalLM, Gemma3TextConfig, LlamaConfig, LlamaForCausalLM, Qwen3Config, Qwen3ForCausalLM
 from transformers.models.gemma3.modeling_gemma3 import Gemma3MLP, Gemma3RMSNorm
@@ -381,6 +383,37 @@ def write_models():
     })
 
 
+# ---- tied heads: what transformers makes of a head that is stored beside a config that ties it -----------------------
+
+
+def stored_head_case(name, stored):
+    """The model's files are written, the head added or put in the embedding's place, and the directory loaded again."""
+    config = {**CONFIGS[name], "tie_word_embeddings": True}
+    model = patterned_model(config)
+    ids = [int((x + 1) * 16) for x in pattern("ids", 19).tolist()]
+    with tempfile.TemporaryDirectory() as directory:
+        model.save_pretrained(directory)
+        path = pathlib.Path(directory) / "model.safetensors"
+        tensors = load_file(path)
+        embedding = tensors["model.embed_tokens.weight"]
+        own = pattern("lm_head.weight", embedding.numel(), math.sqrt(3 / embedding.shape[1])).reshape(embedding.shape)
+        tensors["lm_head.weight"] = {"own": own, "equal": embedding.clone(), "only": embedding}[stored]
+        if stored == "only":
+            del tensors["model.embed_tokens.weight"]
+        save_file(tensors, path, metadata={"format": "pt"})
+        loaded = transformers.AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32, attn_implementation="eager").eval()
+    tied = loaded.get_input_embeddings().weight is loaded.get_output_embeddings().weight
+    with torch.no_grad():
+        logits = loaded(torch.tensor([ids])).logits[0]
+    # two of the rows are enough to tell the heads apart
+    return {"name": name, "stored": stored, "ids": ids, "tied": tied, "logits": numbers(logits[[5, 18]])}
+
+
+def write_tied_heads():
+    cases = [stored_head_case(name, stored) for name in ("llama_tied", "qwen3", "gemma3") for stored in ("own", "equal", "only")]
+    write("tied-heads", "none: test/support/patterned.ts", {"cases": cases})
+
+
 # ---- sampling: what transformers leaves of a distribution --------------------------------------------------------
 
 
@@ -421,4 +454,5 @@ if __name__ == "__main__":
     write_nn()
     write_lora()
     write_models()
+    write_tied_heads()
     write_sampling()

@@ -2,6 +2,7 @@
 import { Command, CommanderError } from "commander";
 import { ConfigError, PreftuneError } from "../base/errors.ts";
 import { codeVersion } from "../base/version.ts";
+import { printWarnings } from "../base/warn.ts";
 import { addDataCommands } from "./data.ts";
 import { addEvaluateCommands } from "./evaluate.ts";
 import { addGenerateCommand } from "./generate.ts";
@@ -50,6 +51,7 @@ function report(error: unknown): number {
   return 1;
 }
 
+printWarnings();
 try {
   await program().parseAsync();
 } catch (error) {

@@ -125,3 +125,17 @@ test("rows of one pass keep their own settings; greedy takes the likeliest after
     assertClose(logits, [1, 4, 3.9, -1, 1, 4, 3.9, -1, 1, 4, 3.9, -1], { atol: 1e-6 });
   });
 });
+
+test("logits that are not finite are no choice at all, greedy or drawn", () => {
+  withoutLeaks(() => {
+    for (const bad of [Number.NaN, Infinity, -Infinity]) {
+      for (const temperature of [0, 1]) {
+        const row = { sampling: { ...plain, temperature }, seen: new Set<number>(), randoms: spread(1) };
+        assert.throws(
+          () => chooseTokens(tensor([0, 1, 2, 0, bad, 2], [2, 3]), [row, row]),
+          /logits are not finite.*--dtype float32/,
+        );
+      }
+    }
+  });
+});

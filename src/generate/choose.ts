@@ -2,6 +2,7 @@
  * From logits to tokens: repetition penalty, temperature, top-k, top-p and min-p with the meaning and in the order that
  * transformers gives them, then the draw; and log-probs under the model itself, before any of these.
  */
+import { FormatError } from "../base/errors.ts";
 import type { Random } from "../base/random.ts";
 import { ops, type Tensor, tensor } from "../torch/index.ts";
 import type { GenerateRequest } from "./request.ts";
@@ -34,14 +35,24 @@ export interface Choice {
  * Draws tokens: `rows.length` lists, each with a choice for every number stream of its row.
  *
  * @param logits - (R, V) float32 for R rows; left as it is
+ * @throws {FormatError} if one of them is not finite
  */
 export function chooseTokens(logits: Tensor, rows: readonly ChoiceRow[]): Choice[][] {
   const raw = ops.contiguous(ops.toDevice(logits, "cpu", "float32"));
+  requireFiniteLogits(raw);
   const ids = drawIds(raw, rows);
   if (rows.every(({ sampling }) => sampling.logprobs === null)) {
     return ids.map((row) => row.map((id) => ({ id, logprob: null, top: [] })));
   }
   return withLogprobs(raw, rows, ids);
+}
+
+function requireFiniteLogits(raw: Tensor): void {
+  if (ops.aminmax(raw).every((extreme) => Number.isFinite(extreme.item()))) return;
+  throw new FormatError(
+    "the model's logits are not finite, though every weight is: its numbers grow too large on the way. Compute in float32 " +
+      "(--dtype float32); if that is no better, the weights are damaged or diverged in training.",
+  );
 }
 
 function drawIds(raw: Tensor, rows: readonly ChoiceRow[]): number[][] {

@@ -85,6 +85,27 @@ const multimodal: ConfigJson = {
   vision_config: { model_type: "siglip_vision_model" },
 };
 
+test("multimodal Gemma 3: what is neither text nor vision is refused, and so is a tensor given twice", () => {
+  withoutLeaks(() => {
+    const text = checkpointTensors(tinyModel("gemma3")).map((t) => ({
+      ...t,
+      name: `language_model.${t.name}`,
+    }));
+    const twice = zeros("model.language_model.norm.weight", [16]);
+    for (const [more, message] of [
+      [
+        zeros("audio_tower.x.weight", [3]),
+        /1 tensors do not belong to a gemma3_text model.*audio_tower\.x\.weight/,
+      ],
+      [twice, /"language_model\.model\.norm\.weight" and "model\.language_model\.norm\.weight" are both/],
+    ] as const) {
+      using dir = temporaryDirectory();
+      writeCheckpoint(dir.path, multimodal, [...text, more]);
+      assert.throws(() => loadModel(dir.path), message);
+    }
+  });
+});
+
 const layouts: Record<string, (name: string) => string> = {
   "language_model.model.": (name) => `language_model.${name}`,
   "model.language_model.": (name) => name.replace(/^model\./, "model.language_model."),
@@ -108,14 +129,11 @@ for (const [prefix, rename] of Object.entries(layouts)) {
   });
 }
 
-test("a tied head stored again and rotary buffers are passed over", () => {
+test("rotary buffers of older checkpoints are passed over", () => {
   withoutLeaks(() => {
     using dir = temporaryDirectory();
     const model = tinyModel("llama_tied");
-    const more = [
-      zeros("lm_head.weight", [32, 16]),
-      zeros("model.layers.0.self_attn.rotary_emb.inv_freq", [4]),
-    ];
+    const more = [zeros("model.layers.0.self_attn.rotary_emb.inv_freq", [4])];
     writeCheckpoint(dir.path, tinyConfig("llama_tied"), [...checkpointTensors(model), ...more]);
     assert.deepEqual(logitsOf(loadModel(dir.path), ids), logitsOf(model, ids));
   });
@@ -171,6 +189,11 @@ const broken: Broken[] = [
     what: "q norms in a model without them",
     change: (tensors) => [...tensors, zeros("model.layers.0.self_attn.q_norm.weight", [8])],
     message: /1 tensors do not belong to a llama model.*q_norm\.weight\. .*another architecture/,
+  },
+  {
+    what: "a bias of the head",
+    change: (tensors) => [...tensors, zeros("lm_head.bias", [32])],
+    message: /1 tensors do not belong to a llama model.*lm_head\.bias/,
   },
   {
     what: "weights of a type no model has",

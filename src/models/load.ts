@@ -1,12 +1,14 @@
 /** Hugging Face model directories: config, weights by memory map, and the text part of multimodal checkpoints. */
 import { FormatError } from "../base/errors.ts";
-import { readModelConfig } from "../formats/hf-config.ts";
+import { headName } from "../formats/checkpoint-names.ts";
 import type { ModelConfig } from "../formats/model-config.ts";
 import type { TensorDtype } from "../formats/safetensors.ts";
-import { openWeights, type WeightIndex } from "../formats/weight-index.ts";
+import { openModel } from "../formats/tied-head.ts";
+import type { WeightIndex } from "../formats/weight-index.ts";
 import { type DType, ops, scope, type Tensor } from "../torch/index.ts";
 import { buildModel } from "./build.ts";
 import type { CausalLM } from "./causal-lm.ts";
+import { requireFinite } from "./finite.ts";
 import { type MappedFile, mapSafetensors } from "./mapped-file.ts";
 import type { WeightSource } from "./weights.ts";
 
@@ -22,14 +24,12 @@ export interface LoadOptions {
 
 /**
  * Loads the model in `dir`; no parameter requires grad. Every tensor of the architecture must be there with its shape,
- * and nothing may be left over.
+ * all numbers must be finite, and nothing may be left over. A head of its own is used whatever config.json says of it.
  *
  * @throws {FormatError} for anything the directory lacks or has wrong, naming file and tensor
  */
 export function loadModel(dir: string, options: LoadOptions = {}): CausalLM {
-  const config = readModelConfig(dir);
-  const index = openWeights(dir);
-  const names = textNames(index, config);
+  const { config, index, names } = openModel(dir);
   const used = new Set<string>();
   using open = new DisposableStack();
   const maps = new Map(index.files.map((file) => [file, open.use(mapSafetensors(file))]));
@@ -73,32 +73,21 @@ function readWeight({ index, maps, stored, shape, dir }: Wanted, options: LoadOp
   using reading = scope();
   const mapped = map(entry);
   const { device = "cpu", dtype, copy = false } = options;
-  return reading.keep(ops.toDevice(mapped, device, dtype ?? mapped.dtype, false, copy));
+  const weight = ops.toDevice(mapped, device, dtype ?? mapped.dtype, false, copy);
+  requireFinite(weight, `${file.path}: tensor "${stored}"`);
+  return reading.keep(weight);
 }
 
 const weightTypes: readonly TensorDtype[] = ["F64", "F32", "F16", "BF16"];
 
-const multimodalPrefixes = ["model.language_model.", "language_model.model.", "language_model."];
-
-/** Checkpoint names of the text model's tensors, by the name a text-only checkpoint gives them. */
-function textNames(index: WeightIndex, config: ModelConfig): Map<string, string> {
-  const names = new Map<string, string>();
-  for (const stored of index.tensors.keys()) {
-    const name = config.isMultimodalText ? textName(stored) : stored;
-    if (name !== null) names.set(name, stored);
-  }
-  return names;
-}
-
-function textName(stored: string): string | null {
-  if (stored === "language_model.lm_head.weight" || stored === "lm_head.weight") return "lm_head.weight";
-  const prefix = multimodalPrefixes.find((p) => stored.startsWith(p));
-  return prefix === undefined ? null : `model.${stored.slice(prefix.length)}`;
-}
-
-function missing(dir: string, name: string, config: ModelConfig, names: Map<string, string>): FormatError {
+function missing(
+  dir: string,
+  name: string,
+  config: ModelConfig,
+  names: ReadonlyMap<string, string>,
+): FormatError {
   const hint =
-    name === "lm_head.weight"
+    name === headName
       ? " config.json says tie_word_embeddings is false: set it to true if head and embedding are one matrix."
       : ` The files hold ${names.size} tensors of this model.`;
   return new FormatError(
@@ -108,12 +97,12 @@ function missing(dir: string, name: string, config: ModelConfig, names: Map<stri
 
 /** Buffers older checkpoints carry along, and a tied head stored a second time. */
 function isHarmless(name: string, config: ModelConfig): boolean {
-  return name.endsWith("rotary_emb.inv_freq") || (name === "lm_head.weight" && config.tieWordEmbeddings);
+  return name.endsWith("rotary_emb.inv_freq") || (name === headName && config.tieWordEmbeddings);
 }
 
 function refuseLeftOvers(
   dir: string,
-  names: Map<string, string>,
+  names: ReadonlyMap<string, string>,
   used: Set<string>,
   config: ModelConfig,
 ): void {

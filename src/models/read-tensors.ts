@@ -2,6 +2,7 @@
 import { FormatError } from "../base/errors.ts";
 import type { SafetensorsFile } from "../formats/safetensors.ts";
 import { noGrad, ops, scope, type Tensor } from "../torch/index.ts";
+import { requireFinite } from "./finite.ts";
 import { mapSafetensors } from "./mapped-file.ts";
 
 /**
@@ -9,7 +10,8 @@ import { mapSafetensors } from "./mapped-file.ts";
  *
  * @param files - checked headers; together they hold exactly the targets, with their shapes
  * @param what - for messages, e.g. "adapter"
- * @throws {FormatError} naming the first tensor that is missing, left over or of another shape; nothing is copied then
+ * @throws {FormatError} naming the first tensor that is missing, left over or of another shape (nothing is copied then), or holds a
+ *   number that is not finite
  */
 export function readTensorsInto(
   files: readonly SafetensorsFile[],
@@ -40,7 +42,10 @@ function copyFile(file: SafetensorsFile, targets: ReadonlyMap<string, Tensor>): 
   using _ = scope();
   const read = mapSafetensors(file);
   noGrad(() => {
-    for (const entry of file.tensors.values())
-      ops.copy_(ops.detach(targets.get(entry.name) as Tensor), read(entry));
+    for (const entry of file.tensors.values()) {
+      const stored = read(entry);
+      requireFinite(stored, `${file.path}: tensor "${entry.name}"`);
+      ops.copy_(ops.detach(targets.get(entry.name) as Tensor), stored);
+    }
   });
 }

@@ -2,9 +2,10 @@
 import { ConfigError } from "../base/errors.ts";
 import { readJsonFile } from "../base/files.ts";
 import { readAdapter } from "../formats/adapter.ts";
-import { parseModelConfig, readModelConfig } from "../formats/hf-config.ts";
+import { parseModelConfig } from "../formats/hf-config.ts";
 import { resolveModelDirectory } from "../formats/hub-model.ts";
 import type { ModelConfig } from "../formats/model-config.ts";
+import { storedConfig } from "../formats/tied-head.ts";
 import { type Device, gpuListedAs, gpuNamed } from "../planner/devices.ts";
 import { type Plan, planRun } from "../planner/plan.ts";
 import { adapterParts, everything, type TrainedParts } from "../planner/trained-parts.ts";
@@ -78,7 +79,7 @@ async function modelDirectory(
 }
 
 function modelOf(directory: string | null, { modelConfig }: PlanOptions): ModelConfig {
-  if (directory !== null) return readModelConfig(directory);
+  if (directory !== null) return storedConfig(directory);
   const file = modelConfig ?? "config.json";
   return parseModelConfig(readJsonFile(file), file);
 }

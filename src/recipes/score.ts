@@ -1,7 +1,7 @@
 /** Scoring a data file with a model: one line a pair, and an objective's value over all of them. */
 import { ConfigError } from "../base/errors.ts";
 import { writeFileAtomic } from "../base/files.ts";
-import type { Example } from "../data/example.ts";
+import { describeOrigin, type Example } from "../data/example.ts";
 import { assertPreflight, type PreflightReport } from "../data/preflight.ts";
 import { readAdapter } from "../formats/adapter.ts";
 import type { Adapter } from "../models/adapt.ts";
@@ -17,7 +17,7 @@ import { evaluate } from "../train/evaluate.ts";
 import { evaluationBatches, type PlanKeys } from "../train/plan.ts";
 import { type DataSelection, prepareData } from "../train/prepare-data.ts";
 import { givenReference, liveReference, type ReferenceSource, referenceFrom } from "../train/reference.ts";
-import { type AnswerScore, scoreBatch } from "../train/score.ts";
+import { type AnswerScore, requireFiniteScore, scoreBatch } from "../train/score.ts";
 import type { MicroBatch, Numerics } from "../train/step.ts";
 import { withLocalModels } from "./local-models.ts";
 import type { PhaseListener } from "./train-events.ts";
@@ -64,6 +64,7 @@ export interface ScoreResult {
  *
  * @throws {DataError} if rows are faulty
  * @throws {ConfigError} if the objective needs a reference and there is none
+ * @throws {FormatError} if a weight or a log-prob is not finite
  */
 export async function score(given: ScoreOptions): Promise<ScoreResult> {
   const options = await withLocalModels(given);
@@ -108,7 +109,9 @@ function scoreRows(
   let done = 0;
   for (const batch of batches) {
     for (const answer of scoreBatch(model, batch, numerics)) {
-      enter(rows[answer.index] as ScoredRow, answer, perToken);
+      const row = rows[answer.index] as ScoredRow;
+      requireFiniteScore(answer, describeOrigin(row));
+      enter(row, answer, perToken);
     }
     done += batch.indices.length;
     onPhase("rows scored", done, examples.length);

@@ -9,7 +9,7 @@ import { sha256, writeFileAtomic } from "../base/files.ts";
 import type { Example } from "../data/example.ts";
 import type { Adapter } from "../models/adapt.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
-import { scoreBatch } from "./score.ts";
+import { requireFiniteScore, scoreBatch } from "./score.ts";
 import type { MicroBatch, Numerics } from "./step.ts";
 
 /** Sums of reference log-probs, by 2·index + completion of the dataset. */
@@ -75,6 +75,7 @@ export function precomputeReference(
   let done = 0;
   for (const batch of batches) {
     for (const score of scoreBatch(model, batch, options.numerics)) {
+      requireFiniteScore(score, `reference log-probs, row ${score.index + 1} of the training data`);
       sums[2 * score.index + score.completion] = score.sum;
     }
     done += batch.indices.length;

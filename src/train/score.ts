@@ -1,4 +1,5 @@
 /** Log-probabilities of answers without gradients: what scoring, evaluation and reference passes share. */
+import { FormatError } from "../base/errors.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
 import { scope, synchronize } from "../torch/index.ts";
 import { allAnswers, toDevice } from "./batch.ts";
@@ -31,4 +32,19 @@ export function scoreBatch(model: CausalLM, batch: MicroBatch, numerics: Numeric
     const sum = own.reduce((total, x) => total + x, 0);
     return { index: batch.indices[span.example] as number, completion: span.completion, sum, logps: own };
   });
+}
+
+/**
+ * Refuses a log-prob that is NaN or infinite: with finite weights (`loadModel` sees to that) numbers grew too large on the way.
+ *
+ * @param row - where the answer is from, for the message
+ * @throws {FormatError} naming the row
+ */
+export function requireFiniteScore({ sum, completion }: AnswerScore, row: string): void {
+  if (Number.isFinite(sum)) return;
+  throw new FormatError(
+    `${row}: the log-prob of the ${completion === 0 ? "chosen" : "rejected"} answer is ${sum}, though every weight is ` +
+      "finite: the model's numbers grow too large on the way. Compute in float32 (dtype: float32, --dtype float32); if " +
+      "that is no better, the weights are damaged or diverged in training: use an earlier checkpoint.",
+  );
 }

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 
 /** Parsed content of `test/goldens/<name>.json`. */
-export function golden<T>(name: "optim" | "nn" | "lora" | "models" | "sampling" | "sampling" | "bleu"): T {
+export function golden<T>(name: "optim" | "nn" | "lora" | "models" | "tied-heads" | "sampling" | "bleu"): T {
   return JSON.parse(readFileSync(join(import.meta.dirname, "../goldens", `${name}.json`), "utf8")) as T;
 }
 

@@ -27,6 +27,8 @@ export const addmm_: (self: Tensor, mat1: Tensor, mat2: Tensor, options?: { beta
 export const all: (self: Tensor) => Tensor = bind("aten::all");
 /** `aten::amax(Tensor self, int[1] dim=[], bool keepdim=False) -> Tensor` */
 export const amax: (self: Tensor, dim?: readonly number[], keepdim?: boolean) => Tensor = bind("aten::amax");
+/** `aten::aminmax(Tensor self, *, int? dim=None, bool keepdim=False) -> (Tensor min, Tensor max)` */
+export const aminmax: (self: Tensor, options?: { dim?: number | null; keepdim?: boolean }) => [Tensor, Tensor] = bind("aten::aminmax");
 /** `aten::any(Tensor self) -> Tensor` */
 export const any: (self: Tensor) => Tensor = bind("aten::any");
 /** `aten::arange.start_step(Scalar start, Scalar end, Scalar step=1, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor` */

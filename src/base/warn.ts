@@ -1,0 +1,22 @@
+/** Warnings of the library: Node's own, so that a program can listen to them; the command line prints them as notes. */
+
+/** Type of preftune's warnings on `process.on("warning")`. */
+const warningType = "PreftuneWarning";
+
+const told = new Set<string>();
+
+/** Warns of something that is used in a way its owner may not expect; the same words once in a process. */
+export function warn(text: string): void {
+  if (told.has(text)) return;
+  told.add(text);
+  process.emitWarning(text, warningType);
+}
+
+/** From now on warnings of this process are lines on standard error, without Node's process number and hints. */
+export function printWarnings(): void {
+  process.removeAllListeners("warning");
+  process.on("warning", (warning) => {
+    const words = warning.name === warningType ? `note: ${warning.message}` : String(warning);
+    process.stderr.write(`preftune: ${words}\n`);
+  });
+}

@@ -1,0 +1,51 @@
+/** Under which names a checkpoint stores the tensors of its text model, and what else it holds. */
+import { FormatError } from "../base/errors.ts";
+import { warn } from "../base/warn.ts";
+import type { ModelConfig } from "./model-config.ts";
+import type { WeightIndex } from "./weight-index.ts";
+
+/** Name of the output head's matrix in a text-only checkpoint. */
+export const headName = "lm_head.weight";
+/** Name of the embedding's matrix in a text-only checkpoint. */
+export const embeddingName = "model.embed_tokens.weight";
+
+const textPrefixes = ["model.language_model.", "language_model.model.", "language_model."];
+const otherParts = ["vision_tower.", "multi_modal_projector."].flatMap((part) => [part, `model.${part}`]);
+
+/**
+ * Checkpoint names of the text model's tensors, by the name that a text-only checkpoint gives them. Tensors that are
+ * neither text nor a known part of a multimodal model are listed under their own names.
+ *
+ * @throws {FormatError} if two tensors stand for the same one
+ */
+export function textNames(dir: string, index: WeightIndex, config: ModelConfig): Map<string, string> {
+  const names = new Map<string, string>();
+  let passedOver = 0;
+  for (const stored of index.tensors.keys()) {
+    if (config.isMultimodalText && otherParts.some((part) => stored.startsWith(part))) {
+      passedOver++;
+      continue;
+    }
+    const name = config.isMultimodalText ? textName(stored) : stored;
+    const other = names.get(name);
+    if (other !== undefined) {
+      throw new FormatError(
+        `${dir}: tensors "${other}" and "${stored}" are both the text model's ${name}; expected it once. ` +
+          "Download or export the model again.",
+      );
+    }
+    names.set(name, stored);
+  }
+  if (passedOver > 0) {
+    warn(
+      `${dir}: the text part of a multimodal model is used; ${passedOver} tensors of its vision part are passed over.`,
+    );
+  }
+  return names;
+}
+
+function textName(stored: string): string {
+  if (stored === "language_model.lm_head.weight") return headName;
+  const prefix = textPrefixes.find((p) => stored.startsWith(p));
+  return prefix === undefined ? stored : `model.${stored.slice(prefix.length)}`;
+}
