@@ -19,6 +19,7 @@ interface Words extends MachineOptions {
   batchSize: number;
   maxLength: number;
   overflow: "error" | "drop" | "truncate";
+  maskToolOutput: boolean;
 }
 
 /** Adds the command to `preftune`. */
@@ -43,7 +44,8 @@ export function addScoreCommand(preftune: Command): void {
       new Option("--overflow <policy>", "what happens to longer rows")
         .choices(["error", "drop", "truncate"])
         .default("error"),
-    );
+    )
+    .option("--no-mask-tool-output", "count what tools wrote inside an answer, as TRL's DPO does");
   withMachineOptions(command).action(run);
 }
 
@@ -59,7 +61,11 @@ async function run(words: Words): Promise<void> {
     reference: words.reference ?? null,
     perToken: words.perToken ?? false,
     batchSize: words.batchSize,
-    selection: { max_length: words.maxLength, overflow: words.overflow },
+    selection: {
+      max_length: words.maxLength,
+      overflow: words.overflow,
+      mask_tool_output: words.maskToolOutput,
+    },
     onPhase: phases.listen,
   });
   phases.done();

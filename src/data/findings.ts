@@ -127,6 +127,11 @@ const notes: Readonly<Record<EncodeNote, Description>> = {
     message: "an end-of-turn token added that the template does not write",
     remedy: "Generation has to stop at the same token.",
   },
+  end_of_turn_unmarked: {
+    message:
+      "a turn whose end the template's generation marks leave out; its end-of-turn token is learned all the same",
+    remedy: "Nothing to do: the model has to learn to stop.",
+  },
   end_of_turn_inside: {
     message: "an answer that holds its end-of-turn token before the end",
     remedy: "Take special tokens out of the text.",

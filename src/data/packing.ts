@@ -67,7 +67,7 @@ export function packExamples(examples: readonly Example[], options: PackingOptio
   const tokens = examples.reduce((sum, example) => sum + packedTokens(example, { sharePrompt }), 0);
   const responses = examples
     .flatMap((example) => example.completions)
-    .reduce((sum, c) => sum + counted(c), 0);
+    .reduce((sum, c) => sum + countedTokens(c), 0);
   const stream = new Stream(tokens, responses);
   for (const [index, example] of examples.entries()) {
     if (sharePrompt) stream.addShared(example, index);
@@ -152,7 +152,8 @@ class Stream {
   }
 }
 
-function counted({ ids, mask }: Completion): number {
+/** Tokens of an answer that count in the loss. */
+export function countedTokens({ ids, mask }: Completion): number {
   if (mask === undefined) return ids.length;
   return mask.reduce((sum, bit) => sum + (bit === 0 ? 0 : 1), 0);
 }

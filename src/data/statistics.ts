@@ -1,6 +1,6 @@
 /** Figures about tokenised rows: lengths, totals, and how far length alone tells the answers apart. */
 import type { Example } from "./example.ts";
-import { packedTokens } from "./packing.ts";
+import { countedTokens, packedTokens } from "./packing.ts";
 
 /** Token counts: least, mean, 95th percentile (nearest rank), most. */
 export interface LengthSummary {
@@ -60,11 +60,7 @@ export function tokenStatistics(examples: readonly Example[]): TokenStatistics {
     totalTokens:
       sum(prompts) + sum(examples.flatMap(({ completions }) => completions.map(({ ids }) => ids.length))),
     packedTokens: sum(examples.map((example) => packedTokens(example))),
-    lossTokens: sum(
-      examples.flatMap(({ completions }) =>
-        completions.map(({ ids, mask }) => (mask ? sum(mask) : ids.length)),
-      ),
-    ),
+    lossTokens: sum(examples.flatMap(({ completions }) => completions.map(countedTokens))),
   };
 }
 
@@ -87,10 +83,10 @@ export function lengthBias(train: readonly Example[], evaluation: readonly Examp
   };
 }
 
-/** Chosen minus rejected length of each pair. */
+/** Chosen minus rejected length of each pair, in tokens that count in the loss. */
 function differences(examples: readonly Example[]): number[] {
   return examples.flatMap(({ completions: [chosen, rejected] }) =>
-    chosen === undefined || rejected === undefined ? [] : [chosen.ids.length - rejected.ids.length],
+    chosen === undefined || rejected === undefined ? [] : [countedTokens(chosen) - countedTokens(rejected)],
   );
 }
 

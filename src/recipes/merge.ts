@@ -84,6 +84,7 @@ async function heldOut(options: MergeOptions, path: string): Promise<Example[]> 
     invalid_rows: "drop",
     chat_template: null,
     enable_thinking: null,
+    mask_tool_output: true,
     train_on: "all",
     seed: 42,
     task: "preference",

@@ -159,6 +159,7 @@ function selectionOf(options: ScoreOptions): DataSelection {
     invalid_rows: "error",
     chat_template: null,
     enable_thinking: null,
+    mask_tool_output: true,
     train_on: "all",
     seed: 42,
     task: over === "answers" ? "sft" : "preference",

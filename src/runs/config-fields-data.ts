@@ -71,6 +71,12 @@ export const DATA_FIELDS: FieldTable<DataKeys> = {
     doc: "Passed to templates with a thinking mode (Qwen3). null: the template's own default.",
     source: "Qwen3",
   },
+  mask_tool_output: {
+    type: flag(),
+    default: true,
+    doc: "In answers of several messages only the assistant's count in the loss. false: everything counts, what tools wrote too, as in TRL's DPO.",
+    source: "preftune; TRL's DPO counts it",
+  },
   train_on: {
     type: choice(["all", "last"]),
     default: "all",

@@ -76,6 +76,7 @@ export interface DataKeys {
   invalid_rows: "error" | "drop";
   chat_template: string | null;
   enable_thinking: boolean | null;
+  mask_tool_output: boolean;
   train_on: "all" | "last";
 }
 

@@ -27,6 +27,8 @@ export interface ChatFormat {
   rewritesHistory: boolean;
   /** Every token id that ends a turn: `endOfTurnId` and the EOS ids of tokenizer and generation config. */
   stopIds: ReadonlySet<number>;
+  /** Their texts. */
+  stopTexts: readonly string[];
 }
 
 /** What `probeChatFormat` needs to know. */
@@ -74,13 +76,18 @@ export async function probeChatFormat(
   const tail = full.slice(at + answer.length);
   const terminator = findTerminator(tail, tokenizer, options.eosTokenIds);
   const turn = full.slice(0, full.length - terminator.trailer.length);
+  const stopIds = new Set([terminator.endOfTurnId, ...options.eosTokenIds, tokenizer.eosTokenId ?? -1]);
   return {
     ...terminator,
     tail,
     generationPrompt: prompt.slice(commonPrefixLength(bare, prompt)),
     appendsGenerationPrompt: prompt.startsWith(bare),
     rewritesHistory: !history.startsWith(turn),
-    stopIds: new Set([terminator.endOfTurnId, ...options.eosTokenIds, tokenizer.eosTokenId ?? -1]),
+    stopIds,
+    stopTexts: [...stopIds]
+      .filter((id) => id >= 0)
+      .map((id) => tokenizer.decode([id], { skipSpecialTokens: false }))
+      .filter((text) => text !== ""),
   };
 }
 

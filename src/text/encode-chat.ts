@@ -8,67 +8,102 @@ import { DataError } from "../base/errors.ts";
 import { commonPrefixLength, describeDifference, splitAtBoundary } from "./boundary.ts";
 import type { ChatFormat } from "./chat-format.ts";
 import { withoutDoubleBos } from "./encode-plain.ts";
+import {
+  type ChatContext,
+  endAtTerminator,
+  learnedTokens,
+  markedSpans,
+  noteEmptyThinking,
+  turnRequests,
+  turnSpans,
+} from "./encode-turns.ts";
+import type { Span } from "./generation-marks.ts";
 import { contentText, type Message } from "./messages.ts";
-import type { ChatRow, EncodedRow, EncodeNote } from "./rows.ts";
-import type { RenderRequest } from "./template.ts";
-import type { Tokenizer } from "./tokenizer.ts";
+import type { ChatRow, EncodedCompletion, EncodedRow, EncodeNote } from "./rows.ts";
+import type { Rendering, RenderRequest } from "./template.ts";
 
-/** What rows of one template share. */
-export interface ChatContext {
-  tokenizer: Tokenizer;
-  format: ChatFormat;
-  /** Template variables of every row, such as `enable_thinking`. */
-  variables: Readonly<Record<string, unknown>>;
-}
-
-const emptyThinking = /^\s*<think>\s*<\/think>/;
-
-/** The renderings that `finishChat` needs: the prompt, then prompt and answer for each answer. */
+/** The renderings that `finishChat` needs: the prompt, then for each answer the whole and its turns. */
 export function chatRequests(row: ChatRow, context: ChatContext): RenderRequest[] {
   checkRoles(row);
   const common = { tools: row.tools ?? null, variables: { ...context.variables, ...row.variables } };
   return [
     { ...common, messages: row.prompt, addGenerationPrompt: true },
-    ...row.completions.map((completion) => ({
-      ...common,
-      messages: [...row.prompt, ...completion],
-      addGenerationPrompt: false,
-    })),
+    ...row.completions.flatMap((completion) => {
+      const messages = [...row.prompt, ...completion];
+      const turns = turnsOf(row, completion, context);
+      return [
+        { ...common, messages, addGenerationPrompt: false },
+        ...turnRequests({ messages, turns }, common),
+      ];
+    }),
   ];
 }
 
 /**
- * The row's token ids from its renderings.
+ * Positions of the assistant turns of prompt and answer that have to be told apart from the rest of the answer. None
+ * where the answer is one message, where the template marks the turns itself, and where everything counts.
+ */
+function turnsOf(row: ChatRow, completion: readonly Message[], context: ChatContext): number[] {
+  if (completion.length === 1 || context.hasMarks || !context.maskToolOutput) return [];
+  return completion.flatMap(({ role }, i) => (role === "assistant" ? [row.prompt.length + i] : []));
+}
+
+/**
+ * The row's token ids from its renderings. In answers of several messages the assistant's count in the loss; what tools
+ * wrote, and what the template writes between the turns, does not.
  *
  * @throws DataError when the prompt is not the beginning of an answer's rendering and cannot be made so
  */
-export function finishChat(row: ChatRow, rendered: readonly string[], context: ChatContext): EncodedRow {
-  const [prompt = "", ...fulls] = rendered;
+export function finishChat(row: ChatRow, rendered: readonly Rendering[], context: ChatContext): EncodedRow {
+  const prompt = rendered[0]?.text ?? "";
   const notes = new Set<EncodeNote>();
-  const texts = fulls.map((full, i) => {
-    const answer = { row, completion: row.completions[i] ?? [], notes };
-    return answerText(prompt, full, answer, context);
+  let next = 1;
+  const answers = row.completions.map((completion) => {
+    const turns = turnsOf(row, completion, context);
+    const mine = rendered.slice(next, next + 1 + 2 * turns.length);
+    next += mine.length;
+    return answerText({ prompt, rendered: mine, turns }, { row, completion, notes }, context);
   });
   const { tokenizer, format } = context;
   const encode = (text: string): number[] =>
     withoutDoubleBos(tokenizer.encode(text, { addSpecialTokens: false }), tokenizer, notes);
-  const shared = splitAtBoundary(encode(prompt), texts.map(encode));
+  const shared = splitAtBoundary(
+    encode(prompt),
+    answers.map(({ text }) => encode(text)),
+  );
   if (shared.promptIds.length === 0) {
     throw new DataError(
       `${row.where}: expected the chat template to write a prompt, but it wrote nothing before the answer.`,
     );
   }
-  if (shared.moved > 0) notes.add("boundary_moved");
-  for (const [i, ids] of shared.continuations.entries()) {
+  const { promptIds } = shared;
+  const completions = shared.continuations.map((ids, i) =>
+    masked({ promptIds, ids }, answers[i] as AnswerText, encode),
+  );
+  const moved = completions.reduce((sum, completion) => sum + completion.moved, shared.moved);
+  if (moved > 0) notes.add("boundary_moved");
+  for (const [i, { ids }] of completions.entries()) {
     const isSingle = (row.completions[i] ?? []).length === 1;
     if (isSingle && ids.indexOf(format.endOfTurnId) < ids.length - 1) notes.add("end_of_turn_inside");
   }
   return {
-    promptIds: shared.promptIds,
-    completions: shared.continuations.map((ids) => ({ ids })),
-    boundaryMoved: shared.moved,
+    promptIds,
+    completions: completions.map(({ moved: _, ...completion }) => completion),
+    boundaryMoved: moved,
     notes: [...notes],
   };
+}
+
+/** The answer's tokens, masked where some of them do not count. */
+function masked(
+  { promptIds, ids }: { promptIds: number[]; ids: number[] },
+  { text, spans }: AnswerText,
+  encode: (text: string) => number[],
+): EncodedCompletion & { moved: number } {
+  if (spans === null) return { ids, moved: 0 };
+  const learned = learnedTokens(text, [...promptIds, ...ids], spans, encode);
+  const mask = learned.mask.slice(promptIds.length);
+  return { ids, moved: learned.moved, ...(mask.every((bit) => bit === 1) ? {} : { mask }) };
 }
 
 function checkRoles(row: ChatRow): void {
@@ -95,29 +130,47 @@ interface Answer {
   notes: Set<EncodeNote>;
 }
 
-/** Prompt and answer as one text that begins with `prompt` and ends with the end-of-turn token. */
-function answerText(prompt: string, full: string, answer: Answer, context: ChatContext): string {
-  const { format } = context;
-  let text = full;
-  if (!full.startsWith(prompt)) {
-    const joined = joinToPrompt(prompt, full, answer.completion, format);
-    if (joined === null) throw inconsistent(prompt, full, answer);
-    answer.notes.add("generation_prompt_joined");
-    text = joined;
-  }
-  const ended = endAtTerminator(text, prompt.length, context, answer.notes);
-  noteEmptyThinking(ended.slice(prompt.length), answer.completion[0], answer.notes);
-  return ended;
+/** Prompt and answer as one text, and which of the answer's characters count; null: all. */
+interface AnswerText {
+  text: string;
+  /** The first may reach back into the prompt, whose tokens never count. */
+  spans: Span[] | null;
 }
 
-/** Adds a note when `answer` begins with a thinking block that the template made up. */
-export function noteEmptyThinking(
-  answer: string,
-  message: Message | undefined,
-  notes: Set<EncodeNote>,
-): void {
-  const isOwn = message === undefined || contentText(message).includes("</think>");
-  if (!isOwn && emptyThinking.test(answer)) notes.add("empty_thinking_in_answer");
+interface AnswerParts {
+  prompt: string;
+  /** The whole, then two renderings for each of `turns`. */
+  rendered: readonly Rendering[];
+  turns: readonly number[];
+}
+
+/** Prompt and answer as one text that begins with `prompt` and ends with the end-of-turn token. */
+function answerText(
+  { prompt, rendered, turns }: AnswerParts,
+  answer: Answer,
+  context: ChatContext,
+): AnswerText {
+  const { format } = context;
+  const { row, completion, notes } = answer;
+  const [full = { text: "", generated: null }, ...turnsRendered] = rendered;
+  if (!full.text.startsWith(prompt)) {
+    const joined = joinToPrompt(prompt, full.text, completion, format);
+    if (joined === null) throw inconsistent(prompt, full.text, answer);
+    notes.add("generation_prompt_joined");
+    return { text: endAtTerminator(joined, prompt.length, context, notes), spans: null };
+  }
+  const text = endAtTerminator(full.text, prompt.length, context, notes);
+  if (context.maskToolOutput && full.generated !== null) {
+    const spans = markedSpans(text, full.generated, format, notes).filter(({ end }) => end > prompt.length);
+    return { text, spans };
+  }
+  noteEmptyThinking(text.slice(prompt.length), completion[0], notes);
+  if (turns.length === 0) return { text, spans: null };
+  const messages = [...row.prompt, ...completion];
+  const search = { where: row.where, messages, turns, remedy: "Set mask_tool_output: false" };
+  const [first, ...others] = turnSpans(text, search, turnsRendered, { context, notes });
+  // What the prompt shares with an answer's first token is in every answer of the row, wherever they part.
+  return { text, spans: [{ start: 0, end: first?.end ?? text.length }, ...others] };
 }
 
 /**
@@ -142,30 +195,6 @@ function joinToPrompt(
     if (full.endsWith(ending)) return prompt + ending;
   }
   return null;
-}
-
-/** `text` cut after the token that ends its last turn; the token is added where the template writes none. */
-export function endAtTerminator(
-  text: string,
-  answerStart: number,
-  { format, tokenizer }: ChatContext,
-  notes: Set<EncodeNote>,
-): string {
-  if (text.endsWith(format.tail) && text.length - format.tail.length >= answerStart) {
-    const cut = text.slice(0, text.length - format.trailer.length);
-    if (format.writesEndOfTurn) return cut;
-    notes.add("end_of_turn_added");
-    return cut + format.endOfTurn;
-  }
-  let end = -1;
-  for (const id of format.stopIds) {
-    const stop = tokenizer.decode([id], { skipSpecialTokens: false });
-    const at = stop === "" ? -1 : text.lastIndexOf(stop);
-    if (at >= answerStart) end = Math.max(end, at + stop.length);
-  }
-  if (end >= 0) return text.slice(0, end);
-  notes.add("end_of_turn_added");
-  return text + format.endOfTurn;
 }
 
 function inconsistent(prompt: string, full: string, { row }: Answer): DataError {

@@ -95,17 +95,6 @@ test("prompt and answer are the joint tokenisation, whatever the answer", async 
   });
 });
 
-test("tool calls and results inside an answer are part of it", async () => {
-  const row = await encodeOne({
-    ...chat([user("q")]),
-    completions: [[assistant("call"), { role: "tool", content: "3" }, assistant("three")]],
-  });
-  assert.deepEqual(row.answers, [
-    "call<|im_end|>\n<|im_start|>tool\n3<|im_end|>\n<|im_start|>assistant\nthree<|im_end|>",
-  ]);
-  assert.deepEqual(row.notes, []);
-});
-
 test("an end-of-turn token inside an answer is noted", async () => {
   const row = await encodeOne(chat([user("q")], "a<|im_end|>b"));
   assert.deepEqual(row.answers, ["a<|im_end|>b<|im_end|>"]);

@@ -8,7 +8,7 @@ import { createHash } from "node:crypto";
 
 import { DataError, FormatError } from "../base/errors.ts";
 import { type ChatFormat, endOfText, probeChatFormat } from "./chat-format.ts";
-import { type ChatContext, chatRequests, finishChat } from "./encode-chat.ts";
+import { chatRequests, finishChat } from "./encode-chat.ts";
 import {
   type ConversationPlan,
   conversationRequests,
@@ -17,9 +17,16 @@ import {
   planConversation,
 } from "./encode-conversation.ts";
 import { encodePlain, encodeText } from "./encode-plain.ts";
+import type { ChatContext } from "./encode-turns.ts";
 import { templateHash } from "./known-templates.ts";
 import type { ChatRow, ConversationRow, EncodedRow, EncodeOutcome, SourceRow } from "./rows.ts";
-import { createRenderer, type RenderRequest, TemplateError, type TemplateRenderer } from "./template.ts";
+import {
+  createRenderer,
+  type Rendering,
+  type RenderRequest,
+  TemplateError,
+  type TemplateRenderer,
+} from "./template.ts";
 import type { RenderLimits } from "./template-process.ts";
 import { chatTemplateSource } from "./template-source.ts";
 import type { Tokenizer } from "./tokenizer.ts";
@@ -32,6 +39,8 @@ export interface EncoderOptions {
   enableThinking?: boolean | null;
   /** Which assistant turns of a conversation are learned. */
   trainOn?: "all" | "last";
+  /** False: what tools wrote inside an answer counts as the answer's, as in TRL's DPO. Default true: it does not. */
+  maskToolOutput?: boolean;
   /** EOS ids of the model's generation config. */
   eosTokenIds?: readonly number[];
   /** More template variables for every row. */
@@ -70,13 +79,14 @@ function textFingerprint(tokenizer: Tokenizer, options: EncoderOptions & { now: 
   const templates = templatesInUse(tokenizer, options.chatTemplate ?? null);
   const writesDate = templates.some((source) => source.includes("strftime_now"));
   const parts = {
-    version: 1,
+    version: 2,
     tokenizer: tokenizer.fingerprint,
     addedTokens: tokenizer.addedTokens,
     specialTokens: [tokenizer.bosToken, tokenizer.eosToken, tokenizer.padToken, tokenizer.unkToken],
     templates: templates.map(templateHash),
     enableThinking: options.enableThinking ?? null,
     trainOn: options.trainOn ?? "all",
+    maskToolOutput: options.maskToolOutput ?? true,
     eosTokenIds: options.eosTokenIds ?? [],
     variables: options.templateVariables ?? {},
     now: writesDate ? options.now.toISOString() : null,
@@ -101,7 +111,7 @@ interface Job {
   index: number;
   chat: Chat;
   requests: RenderRequest[];
-  finish: (rendered: string[]) => EncodedRow;
+  finish: (rendered: Rendering[]) => EncodedRow;
 }
 
 class Encoder implements RowEncoder {
@@ -192,6 +202,7 @@ class Encoder implements RowEncoder {
   async #open(source: string): Promise<Chat> {
     const tokenizer = this.#tokenizer;
     const { enableThinking = null, templateVariables, eosTokenIds = [], limits, now } = this.#options;
+    const { maskToolOutput = true } = this.#options;
     const { bosToken, eosToken, padToken, unkToken } = tokenizer;
     const renderer = createRenderer(source, { bosToken, eosToken, padToken, unkToken, now, ...limits });
     this.#renderers.push(renderer);
@@ -200,7 +211,10 @@ class Encoder implements RowEncoder {
       ...(enableThinking === null ? {} : { enable_thinking: enableThinking }),
     };
     const format = await probeChatFormat(renderer, tokenizer, { variables, eosTokenIds });
-    return { renderer, context: { tokenizer, format, variables } };
+    return {
+      renderer,
+      context: { tokenizer, format, variables, hasMarks: renderer.hasMarks, maskToolOutput },
+    };
   }
 }
 
@@ -225,7 +239,7 @@ async function renderJobs(chat: Chat, jobs: Job[], rows: readonly SourceRow[]): 
     try {
       const rendered = mine.map((result) => {
         if ("error" in result) throw result.error;
-        return result.text;
+        return result;
       });
       return { row: job.finish(rendered) };
     } catch (error) {

@@ -54,6 +54,7 @@ export interface EncodedCompletion {
  * Things done while encoding that a preflight report counts:
  * - `boundary_moved`: prompt tokens went to the answer because they merge with its beginning
  * - `end_of_turn_added`: the template ended the answer without a terminator; one was added
+ * - `end_of_turn_unmarked`: the template's generation marks leave out the token that ends a turn; it is learned all the same
  * - `end_of_turn_inside`: a single answer holds its end-of-turn token more than once
  * - `double_bos`: a second BOS at the beginning was left out
  * - `empty_thinking_in_answer`: the template put an empty thinking block into the answer, and so into the loss
@@ -65,6 +66,7 @@ export interface EncodedCompletion {
 export type EncodeNote =
   | "boundary_moved"
   | "end_of_turn_added"
+  | "end_of_turn_unmarked"
   | "end_of_turn_inside"
   | "double_bos"
   | "empty_thinking_in_answer"

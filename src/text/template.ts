@@ -3,6 +3,15 @@
  * Known templates run in this process; any other runs in a child process with limits.
  */
 import { FormatError, messageOf } from "../base/errors.ts";
+import {
+  chooseMarks,
+  generationVariables,
+  hasGenerationMarks,
+  type Marks,
+  readGenerationMarks,
+  type Span,
+  writeGenerationMarks,
+} from "./generation-marks.ts";
 import { type CompiledTemplate, compileTemplate, type TemplateInput } from "./jinja.ts";
 import { knownTemplate, templateHash } from "./known-templates.ts";
 import { contentText, type Message } from "./messages.ts";
@@ -24,8 +33,15 @@ export interface RenderRequest {
   variables?: Readonly<Record<string, unknown>>;
 }
 
+/** A rendered conversation. */
+export interface Rendering {
+  text: string;
+  /** What the template marks as the assistant's (`{% generation %}`); null for templates that mark nothing. */
+  generated: readonly Span[] | null;
+}
+
 /** What one request gave. */
-export type RenderOutcome = { text: string } | { error: TemplateError };
+export type RenderOutcome = Rendering | { error: TemplateError };
 
 /** Renders conversations with one chat template. */
 export interface TemplateRenderer extends AsyncDisposable {
@@ -33,6 +49,8 @@ export interface TemplateRenderer extends AsyncDisposable {
   readonly hash: string;
   /** Family of a known template, null for one that renders in a child process. */
   readonly family: string | null;
+  /** Whether the template marks what the assistant wrote. */
+  readonly hasMarks: boolean;
   /** The texts of all requests. @throws TemplateError for the first request that fails */
   render(requests: readonly RenderRequest[]): Promise<string[]>;
   /** The text or the error of each request. */
@@ -81,8 +99,10 @@ export function createRenderer(source: string, options: RendererOptions = {}): T
     memoryMb: options.memoryMb ?? defaultRenderLimits.memoryMb,
     maxOutput: options.maxOutput ?? defaultRenderLimits.maxOutput,
   };
-  const backend = family === null ? new TemplateProcess(source, limits) : new LocalTemplate(source);
-  return new Renderer(hash, family, { backend, limits, options });
+  const hasMarks = hasGenerationMarks(source);
+  const program = hasMarks ? writeGenerationMarks(source) : source;
+  const backend = family === null ? new TemplateProcess(program, limits) : new LocalTemplate(program);
+  return new Renderer({ hash, family, hasMarks }, { backend, limits, options });
 }
 
 interface Backend {
@@ -99,14 +119,19 @@ interface RendererParts {
 class Renderer implements TemplateRenderer {
   readonly hash: string;
   readonly family: string | null;
+  readonly hasMarks: boolean;
   readonly #backend: Backend;
   readonly #limits: RenderLimits;
   readonly #specialTokens: Record<string, string>;
   readonly #now: number;
 
-  constructor(hash: string, family: string | null, { backend, limits, options }: RendererParts) {
+  constructor(
+    { hash, family, hasMarks }: Pick<TemplateRenderer, "hash" | "family" | "hasMarks">,
+    { backend, limits, options }: RendererParts,
+  ) {
     this.hash = hash;
     this.family = family;
+    this.hasMarks = hasMarks;
     this.#backend = backend;
     this.#limits = limits;
     this.#specialTokens = specialTokens(options);
@@ -122,8 +147,7 @@ class Renderer implements TemplateRenderer {
   }
 
   async renderEach(requests: readonly RenderRequest[]): Promise<RenderOutcome[]> {
-    const replies = await Promise.all(requests.map((request) => this.#backend.render(this.#input(request))));
-    return replies.map((reply) => ("text" in reply ? reply : { error: this.#error(reply) }));
+    return Promise.all(requests.map((request) => this.#render(request)));
   }
 
   close(): Promise<void> {
@@ -134,10 +158,23 @@ class Renderer implements TemplateRenderer {
     return this.close();
   }
 
-  #input(request: RenderRequest): TemplateInput {
+  async #render(request: RenderRequest): Promise<RenderOutcome> {
+    const marks = this.hasMarks ? chooseMarks([request.messages, request.tools, request.variables]) : null;
+    if (this.hasMarks && marks === null) {
+      return { error: this.#error({ kind: "raised", reason: "it holds all of Unicode's noncharacters" }) };
+    }
+    const reply = await this.#backend.render(this.#input(request, marks));
+    if ("kind" in reply) return { error: this.#error(reply) };
+    if (marks === null) return { text: reply.text, generated: null };
+    const { text, spans } = readGenerationMarks(reply.text, marks);
+    return { text, generated: spans };
+  }
+
+  #input(request: RenderRequest, marks: Marks | null): TemplateInput {
     const variables = {
       ...this.#specialTokens,
       ...request.variables,
+      ...(marks === null ? {} : generationVariables(marks)),
       messages: request.messages.map((message) => ({ ...message, content: contentText(message) })),
       tools: request.tools ?? null,
       documents: null,

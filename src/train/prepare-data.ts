@@ -24,6 +24,7 @@ export type DataSelection = Pick<
   | "invalid_rows"
   | "chat_template"
   | "enable_thinking"
+  | "mask_tool_output"
   | "train_on"
   | "seed"
 > & {
@@ -59,6 +60,7 @@ export async function prepareData(
     chatTemplate: selection.chat_template,
     enableThinking: selection.enable_thinking,
     trainOn: selection.train_on,
+    maskToolOutput: selection.mask_tool_output,
     eosTokenIds: modelConfig.eosTokenIds,
     ...(selection.now === undefined ? {} : { now: selection.now }),
   });

@@ -3,7 +3,9 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 
 /** Parsed content of `test/goldens/<name>.json`. */
-export function golden<T>(name: "optim" | "nn" | "lora" | "models" | "tied-heads" | "sampling" | "bleu"): T {
+export function golden<T>(
+  name: "optim" | "nn" | "lora" | "models" | "tied-heads" | "sampling" | "bleu" | "chat",
+): T {
   return JSON.parse(readFileSync(join(import.meta.dirname, "../goldens", `${name}.json`), "utf8")) as T;
 }
 

@@ -1,0 +1,153 @@
+/** What of an answer counts in the loss, against transformers' assistant masks (test/goldens/chat.json). */
+import assert from "node:assert/strict";
+import test from "node:test";
+
+import { golden } from "../../test/support/goldens.ts";
+import { createRowEncoder, type EncoderOptions } from "./encode.ts";
+import type { Message } from "./messages.ts";
+import type { EncodedRow, SourceRow } from "./rows.ts";
+import { loadTokenizer } from "./tokenizer.ts";
+import { chatMl, withToyTokenizer } from "./toy-tokenizer.ts";
+
+interface MaskCase {
+  template: string;
+  conversation: string;
+  messages: Message[];
+  prompt_messages: number;
+  prompt_ids: number[];
+  ids: number[];
+  mask: number[];
+}
+
+const { templates, masks } = golden<{
+  templates: Record<string, { marked: string; plain: string }>;
+  masks: MaskCase[];
+}>("chat");
+
+const where = "row";
+const newline = 4 + 1 + 10;
+
+interface Encoded {
+  row: EncodedRow;
+  /** The learned text of each answer. */
+  learned: string[];
+}
+
+async function encodeAll(
+  rows: SourceRow[],
+  chatTemplate: string | undefined,
+  options: EncoderOptions = {},
+): Promise<Encoded[]> {
+  return withToyTokenizer({ chatTemplate }, async (directory) => {
+    const tokenizer = loadTokenizer(directory);
+    await using encoder = createRowEncoder(tokenizer, options);
+    return (await encoder.encode(rows)).map((outcome) => {
+      if ("error" in outcome) throw outcome.error;
+      const learned = outcome.row.completions.map(({ ids, mask }) =>
+        tokenizer.decode(
+          ids.filter((_, i) => mask?.[i] !== 0),
+          { skipSpecialTokens: false },
+        ),
+      );
+      return { row: outcome.row, learned };
+    });
+  });
+}
+
+async function encode(
+  completions: Message[][],
+  chatTemplate: string | undefined,
+  options: EncoderOptions = {},
+): Promise<Encoded> {
+  const [only] = await encodeAll(
+    [{ kind: "chat", where, prompt: [user], completions }],
+    chatTemplate,
+    options,
+  );
+  return only as Encoded;
+}
+
+/** Token ids of prompt and answer, and the answer's mask written out. */
+function flat({ promptIds, completions }: EncodedRow, answer = 0): { ids: number[]; mask: number[] } {
+  const { ids, mask } = completions[answer] ?? { ids: [] };
+  return { ids: [...promptIds, ...ids], mask: mask ?? ids.map(() => 1) };
+}
+
+const forms = [
+  ["with", "marked"],
+  ["without", "plain"],
+] as const;
+for (const [how, form] of forms) {
+  test(`templates ${how} generation marks: answers have transformers' masks`, async () => {
+    for (const [template, texts] of Object.entries(templates)) {
+      const cases = masks.filter((one) => one.template === template);
+      const rows = cases.flatMap(({ messages, prompt_messages: cut }): SourceRow[] => [
+        { kind: "chat", where, prompt: messages.slice(0, cut), completions: [messages.slice(cut)] },
+        { kind: "conversation", where, messages },
+      ]);
+      const encoded = await encodeAll(rows, texts[form]);
+      for (const [i, one] of cases.entries()) {
+        const name = `${template}, ${one.conversation}`;
+        const [pair, whole] = encoded.slice(2 * i, 2 * i + 2);
+        assert.ok(pair !== undefined && whole !== undefined);
+        assert.deepEqual(pair.row.promptIds, one.prompt_ids, name);
+        // The template's last newline is after the end of turn and not encoded.
+        assert.equal(one.ids.at(-1), newline);
+        for (const { row } of [pair, whole]) {
+          const { ids, mask } = flat(row);
+          assert.deepEqual(ids, one.ids.slice(0, -1), name);
+          assert.deepEqual(mask, one.mask.slice(row.promptIds.length, -1), name);
+        }
+      }
+    }
+  });
+}
+
+const user: Message = { role: "user", content: "q" };
+const assistant = (content: string): Message => ({ role: "assistant", content });
+const tool = (content: string): Message => ({ role: "tool", content });
+const withTool = [assistant("call"), tool("3"), assistant("three")];
+
+test("an answer with a tool beside one without: each has its own mask, and the ends of all turns are learned", async () => {
+  const { row, learned } = await encode([withTool, [assistant("four")]], chatMl);
+  assert.deepEqual(learned, ["call<|im_end|>three<|im_end|>", "four<|im_end|>"]);
+  assert.equal(row.completions[1]?.mask, undefined);
+  assert.deepEqual(row.notes, []);
+});
+
+test("mask_tool_output false counts all of the answer, as TRL's DPO does", async () => {
+  for (const chatTemplate of [chatMl, templates["inline"]?.marked]) {
+    const { row } = await encode([withTool], chatTemplate, { maskToolOutput: false });
+    assert.deepEqual(
+      row.completions.map(({ mask }) => mask),
+      [undefined],
+    );
+  }
+});
+
+test("an end of turn that the marks leave out is learned all the same, and said", async () => {
+  const chatTemplate =
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{% if m.role == 'assistant' %}" +
+    "{% generation %}{{ m.content }}{% endgeneration %}{% else %}{{ m.content }}{% endif %}<|im_end|>\n{% endfor %}" +
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
+  const { row, learned } = await encode([withTool], chatTemplate);
+  assert.deepEqual(learned, ["call<|im_end|>three<|im_end|>"]);
+  assert.deepEqual(row.notes, ["end_of_turn_unmarked"]);
+});
+
+test("text that looks like a mark is text", async () => {
+  const odd = [assistant("a\uFDD0b\uFDD1c"), tool("\uFDD1"), assistant("d")];
+  const { learned } = await encode([odd], templates["inline"]?.marked);
+  assert.deepEqual(learned, ["a\uFDD0b\uFDD1c<|im_end|>d<|im_end|>"]);
+});
+
+test("a template whose earlier turns read differently inside the answer: the mask follows what is written", async () => {
+  // The thinking of a turn is written only while it is the last one.
+  const chatTemplate =
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n" +
+    "{% if m.role == 'assistant' and loop.last %}<think></think>{% endif %}{{ m.content }}<|im_end|>\n{% endfor %}" +
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
+  const { row, learned } = await encode([withTool], chatTemplate);
+  assert.deepEqual(learned, ["call<|im_end|><think></think>three<|im_end|>"]);
+  assert.deepEqual(row.notes, ["turn_rewritten", "empty_thinking_in_answer"]);
+});

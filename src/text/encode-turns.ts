@@ -1,0 +1,211 @@
+/**
+ * The assistant's turns in a rendered conversation, and the mask over tokens that follows from them.
+ *
+ * Where the template marks what the assistant wrote (`{% generation %}`), the marks decide, as in transformers'
+ * `return_assistant_tokens_mask`. Elsewhere a turn is found by rendering the messages before it, with the generation
+ * prompt, and the messages up to its end.
+ */
+import { DataError } from "../base/errors.ts";
+import { commonPrefixLength, describeDifference } from "./boundary.ts";
+import type { ChatFormat } from "./chat-format.ts";
+import type { Span } from "./generation-marks.ts";
+import { contentText, type Message } from "./messages.ts";
+import type { EncodeNote } from "./rows.ts";
+import type { Rendering, RenderRequest } from "./template.ts";
+import type { Tokenizer } from "./tokenizer.ts";
+
+/** What rows of one template share. */
+export interface ChatContext {
+  tokenizer: Tokenizer;
+  format: ChatFormat;
+  /** Whether the template marks what the assistant wrote. */
+  hasMarks: boolean;
+  /** False: all messages of an answer count in the loss, a tool's too, as in TRL's DPO. */
+  maskToolOutput: boolean;
+  /** Template variables of every row, such as `enable_thinking`. */
+  variables: Readonly<Record<string, unknown>>;
+}
+
+const emptyThinking = /^\s*<think>\s*<\/think>/;
+
+/** Assistant turns to find in a conversation. */
+export interface TurnSearch {
+  where: string;
+  messages: readonly Message[];
+  /** Positions of the turns in `messages`. */
+  turns: readonly number[];
+  /** What to do when they cannot be found, to end the error with. */
+  remedy: string;
+}
+
+/** The renderings that `turnSpans` needs, two for each turn: up to its beginning and up to its end. */
+export function turnRequests(
+  { messages, turns }: Pick<TurnSearch, "messages" | "turns">,
+  common: Pick<RenderRequest, "tools" | "variables">,
+): RenderRequest[] {
+  return turns.flatMap((turn) => [
+    { ...common, messages: messages.slice(0, turn), addGenerationPrompt: true },
+    { ...common, messages: messages.slice(0, turn + 1), addGenerationPrompt: false },
+  ]);
+}
+
+/**
+ * Characters of `whole` that each turn takes up, its end-of-turn token included.
+ *
+ * @param whole - the rendered conversation up to the end of its last turn
+ * @throws DataError when the template writes the messages before a turn differently from the whole conversation
+ */
+export function turnSpans(
+  whole: string,
+  search: TurnSearch,
+  rendered: readonly Rendering[],
+  { context, notes }: { context: ChatContext; notes: Set<EncodeNote> },
+): Span[] {
+  const starts = search.turns.map((turn, i) =>
+    turnStart({ whole, opening: rendered[2 * i]?.text ?? "", search, turn }, context),
+  );
+  return search.turns.map((turn, i): Span => {
+    const start = starts[i] ?? 0;
+    const next = starts[i + 1];
+    const closing = rendered[1 + 2 * i]?.text ?? "";
+    const end = next === undefined ? whole.length : turnEnd({ whole, closing, start }, context, notes);
+    if (end === null || end > (next ?? end)) throw endless(search, turn);
+    noteEmptyThinking(whole.slice(start, end), search.messages[turn], notes);
+    return { start, end };
+  });
+}
+
+function endless({ where, remedy }: TurnSearch, turn: number): DataError {
+  return new DataError(
+    `${where}: expected the chat template to end assistant turn ${turn + 1} with a token, but none was found. ` +
+      `${remedy}, or use a template that ends every turn with a control token.`,
+  );
+}
+
+/** Where the turn's own text begins: after the generation prompt, or after what the whole shares with it. */
+function turnStart(
+  { whole, opening, search, turn }: { whole: string; opening: string; search: TurnSearch; turn: number },
+  { format }: ChatContext,
+): number {
+  const shared = commonPrefixLength(whole, opening);
+  if (shared === opening.length) return shared;
+  const { generationPrompt, appendsGenerationPrompt } = format;
+  const before = opening.length - generationPrompt.length;
+  if (appendsGenerationPrompt && opening.endsWith(generationPrompt) && shared >= before) return shared;
+  throw new DataError(
+    `${search.where}: expected the chat template to write the messages before assistant turn ${turn + 1} the same way in ` +
+      `the whole conversation, but ${describeDifference(opening, whole)}. ` +
+      `${search.remedy}, or use a template that does not rewrite earlier turns.`,
+  );
+}
+
+/** Where the turn ends: after its end-of-turn token. Null when the template writes none that can be found. */
+function turnEnd(
+  { whole, closing, start }: { whole: string; closing: string; start: number },
+  context: ChatContext,
+  notes: Set<EncodeNote>,
+): number | null {
+  const { format } = context;
+  if (!format.writesEndOfTurn) {
+    const bare = closing.slice(0, closing.length - format.tail.length);
+    return closing.endsWith(format.tail) && whole.startsWith(bare) ? bare.length : null;
+  }
+  const ended = endAtTerminator(closing, 0, context, new Set());
+  if (ended.length > start && whole.startsWith(ended)) return ended.length;
+  notes.add("turn_rewritten");
+  const ends = format.stopTexts
+    .map((stop) => ({ stop, at: whole.indexOf(stop, start) }))
+    .filter(({ at }) => at >= 0)
+    .sort((a, b) => a.at - b.at);
+  return ends[0] === undefined ? null : ends[0].at + ends[0].stop.length;
+}
+
+/**
+ * The marked parts of `text` with the tokens that end them: the policy has to learn to stop, whether or not the
+ * template's author put the end of a turn inside the marks.
+ *
+ * @param text - a rendering, perhaps cut or with a terminator added at its end
+ */
+export function markedSpans(
+  text: string,
+  marked: readonly Span[],
+  format: ChatFormat,
+  notes: Set<EncodeNote>,
+): Span[] {
+  return marked
+    .filter(({ start }) => start < text.length)
+    .map(({ start, end }): Span => {
+      const last = Math.min(end, text.length);
+      const stop = format.stopTexts.find((token) => text.startsWith(token, last));
+      if (stop === undefined) return { start, end: last };
+      notes.add("end_of_turn_unmarked");
+      return { start, end: last + stop.length };
+    });
+}
+
+/** Which tokens of `ids` stand for the characters in `spans`, as 0 and 1, and what the tokens' borders moved. */
+export interface LearnedTokens {
+  mask: number[];
+  /** Index of the first learned token; the number of tokens when there is none. */
+  first: number;
+  /** Tokens from before a span that merge with its beginning and count in it. */
+  moved: number;
+}
+
+/**
+ * The tokens of `whole` that stand for characters of `spans`; a token that a span shares with the text before it counts.
+ *
+ * @param encode - gives the tokens of a beginning of `whole` as they are in it, but for the last few
+ */
+export function learnedTokens(
+  whole: string,
+  ids: readonly number[],
+  spans: readonly Span[],
+  encode: (text: string) => number[],
+): LearnedTokens {
+  const mask = new Array<number>(ids.length).fill(0);
+  let moved = 0;
+  let first = ids.length;
+  for (const { start, end } of spans) {
+    const before = encode(whole.slice(0, start));
+    const from = commonPrefixLength(before, ids as number[]);
+    const to = end === whole.length ? ids.length : encode(whole.slice(0, end)).length;
+    moved += before.length - from;
+    first = Math.min(first, from);
+    mask.fill(1, from, to);
+  }
+  return { mask, first, moved };
+}
+
+/** `text` cut after the token that ends its last turn; the token is added where the template writes none. */
+export function endAtTerminator(
+  text: string,
+  answerStart: number,
+  { format }: Pick<ChatContext, "format">,
+  notes: Set<EncodeNote>,
+): string {
+  if (text.endsWith(format.tail) && text.length - format.tail.length >= answerStart) {
+    const cut = text.slice(0, text.length - format.trailer.length);
+    if (format.writesEndOfTurn) return cut;
+    notes.add("end_of_turn_added");
+    return cut + format.endOfTurn;
+  }
+  let end = -1;
+  for (const stop of format.stopTexts) {
+    const at = text.lastIndexOf(stop);
+    if (at >= answerStart) end = Math.max(end, at + stop.length);
+  }
+  if (end >= 0) return text.slice(0, end);
+  notes.add("end_of_turn_added");
+  return text + format.endOfTurn;
+}
+
+/** Adds a note when `answer` begins with a thinking block that the template made up. */
+export function noteEmptyThinking(
+  answer: string,
+  message: Message | undefined,
+  notes: Set<EncodeNote>,
+): void {
+  const isOwn = message === undefined || contentText(message).includes("</think>");
+  if (!isOwn && emptyThinking.test(answer)) notes.add("empty_thinking_in_answer");
+}
