@@ -1,5 +1,6 @@
 /** Rows of JSON files: one object per line, or a list of objects. */
 import { DataError } from "../base/errors.ts";
+import { JsonError, parseJson } from "../text/json.ts";
 import { type DataFile, readBytes } from "./data-file.ts";
 import type { RawRow } from "./example.ts";
 import { readLines, readWhole } from "./lines.ts";
@@ -45,23 +46,13 @@ async function firstCharacter(file: DataFile): Promise<string> {
   return "";
 }
 
-/** JSON.parse whose message does not quote the row: rows may hold what nobody wants in a log. */
 function parse(text: string, where: string, expected: string): unknown {
   try {
-    return JSON.parse(text);
+    return parseJson(text);
   } catch (error) {
-    const message = error instanceof Error ? error.message : "";
-    throw new DataError(`${where}: expected ${expected}, but ${reasonOf(message, text)}.`);
+    if (!(error instanceof JsonError)) throw error;
+    throw new DataError(`${where}: expected ${expected}, but ${error.message}.`, { cause: error });
   }
-}
-
-function reasonOf(message: string, text: string): string {
-  if (/[:,[\s](NaN|-?Infinity)\b/.test(text))
-    return "it has NaN or Infinity, which JSON does not know; write null";
-  if (/end of JSON|Unterminated/.test(message)) return "the JSON ends too early. Is the file cut short?";
-  const position = /position (\d+)/.exec(message);
-  const at = position === null ? "" : ` at character ${Number(position[1]) + 1}`;
-  return `it is not valid JSON${at}. Mend or remove it`;
 }
 
 function asObject(value: unknown, where: string): Record<string, unknown> {

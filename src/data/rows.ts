@@ -4,6 +4,8 @@
  * prompt and completion, running text.
  */
 import { DataError } from "../base/errors.ts";
+import { parseJson } from "../text/json.ts";
+import { numberOf } from "../text/json-number.ts";
 import { type Message, parseMessages, parseTools } from "../text/messages.ts";
 import type { SourceRow } from "../text/rows.ts";
 import { type ColumnMap, type ColumnName, Columns } from "./columns.ts";
@@ -143,7 +145,7 @@ function readMessages(columns: Columns, name: ColumnName): Message[] {
 function messagesInCell(cell: string): unknown[] | null {
   if (!cell.trimStart().startsWith("[")) return null;
   try {
-    const value: unknown = JSON.parse(cell);
+    const value = parseJson(cell);
     const isMessage = (item: unknown): boolean => typeof item === "object" && item !== null && "role" in item;
     return Array.isArray(value) && value.length > 0 && value.every(isMessage) ? value : null;
   } catch {
@@ -158,8 +160,8 @@ function readReference(columns: Columns): number[] | null {
   if (present.length === 1) throw columns.missing(`"ref_chosen_logps" and "ref_rejected_logps" together`);
   return names.map((name) => {
     const value = columns.get(name);
-    const number = columns.isText && typeof value === "string" ? Number(value) : value;
-    if (typeof number === "number" && Number.isFinite(number)) return number;
+    const number = columns.isText && typeof value === "string" ? Number(value) : numberOf(value);
+    if (number !== null && Number.isFinite(number)) return number;
     throw columns.wrongType(name, "a finite number (sum of log-probabilities over the answer)");
   });
 }
@@ -208,7 +210,7 @@ function readVariables(columns: Columns): Record<string, unknown> | null {
   if (value === undefined) return null;
   if (typeof value === "string") {
     try {
-      value = JSON.parse(value);
+      value = parseJson(value);
     } catch {
       throw columns.wrongType("chat_template_kwargs", "an object or JSON of one");
     }

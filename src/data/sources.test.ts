@@ -78,7 +78,7 @@ test("JSON lines: the faulty line is named and not quoted", async () => {
   );
   await assert.rejects(read(join(folder, "bad.jsonl")), (error: Error) => !error.message.includes("secret"));
   await rejects(write("short.jsonl", `${jsonl}\n{"a": "b`), /short\.jsonl:4: .*ends too early/);
-  await rejects(write("nan.jsonl", '{"a": NaN}'), /nan\.jsonl:1: .*NaN or Infinity/);
+  await rejects(write("nan.jsonl", '{"a": NaN}'), /nan\.jsonl:1: .*NaN, which JSON does not know/);
   await rejects(
     write("list.jsonl", "[1]\n"),
     /list\.jsonl:1: expected a row to be an object with named columns, got a list/,

@@ -1,4 +1,6 @@
 /** Rows that come as token ids: `prompt_ids` with `chosen_ids` and `rejected_ids`, or with `completion_ids`. */
+import { parseJson } from "../text/json.ts";
+import { numberOf } from "../text/json-number.ts";
 import type { ColumnName, Columns } from "./columns.ts";
 import type { Completion } from "./example.ts";
 
@@ -57,10 +59,12 @@ function readNumbers(columns: Columns, name: ColumnName): number[] | null {
   let value = columns.get(name);
   if (columns.isText && typeof value === "string") {
     try {
-      value = JSON.parse(value);
+      value = parseJson(value);
     } catch {
       return null;
     }
   }
-  return Array.isArray(value) && value.every((item) => typeof item === "number") ? value : null;
+  if (!Array.isArray(value)) return null;
+  const numbers = value.map(numberOf);
+  return numbers.every((item) => item !== null) ? numbers : null;
 }

@@ -10,7 +10,7 @@ import { fileFailure, formatBytes } from "../base/file-io.ts";
 import { didYouMean } from "../base/suggest.ts";
 import { foreignFormat } from "./foreign-format.ts";
 import { brief, isRecord } from "./json-fields.ts";
-import { duplicateKey, JsonMeter } from "./json-scan.ts";
+import { JsonMeter, scanJson } from "./json-scan.ts";
 import {
   dtypeBytes,
   isTensorDtype,
@@ -150,7 +150,7 @@ function parseHeader(
   } catch (cause) {
     throw new FormatError(`${path}: expected a JSON header: ${messageOf(cause)}. ${remedy}`, { cause });
   }
-  const twice = duplicateKey(text);
+  const twice = scanJson(text).repeatedKey;
   if (twice !== null) throw new FormatError(`${path}: the header has "${twice}" twice. ${remedy}`);
   if (!isRecord(header)) throw new FormatError(`${path}: expected a JSON object as header. ${remedy}`);
   let metadata: Record<string, string> = {};

@@ -4,6 +4,7 @@
  */
 import { Environment, Interpreter, parse, tokenize } from "@huggingface/jinja";
 
+import { valueConverter } from "./jinja-values.ts";
 import { rewriteStrips, stripFunctions } from "./python-strip.ts";
 import { strftime } from "./strftime.ts";
 
@@ -40,7 +41,9 @@ export function compileTemplate(source: string): CompiledTemplate {
       strftime_now: (format: unknown) => strftime(new Date(now), String(format)),
     };
     const environment = new Environment();
-    for (const [name, value] of Object.entries({ ...globals, ...variables })) environment.set(name, value);
+    for (const [name, value] of Object.entries(globals)) environment.set(name, value);
+    const convert = valueConverter();
+    for (const [name, value] of Object.entries(variables)) environment.setVariable(name, convert(value));
     const result: unknown = new Interpreter(environment).run(program).value;
     if (typeof result !== "string") throw new Error("the template did not produce text");
     return result;

@@ -1,6 +1,7 @@
 /** Chat messages and tool lists as they stand in data files: their types, and checks with clear messages. */
 import { DataError } from "../base/errors.ts";
 import { didYouMean } from "../base/suggest.ts";
+import { parseJson } from "./json.ts";
 
 /** Who speaks. `developer` and `ipython` are other names for system and tool that some templates use. */
 export type Role = "system" | "developer" | "user" | "assistant" | "tool" | "ipython";
@@ -134,7 +135,7 @@ function parseToolCalls(fields: Record<string, unknown>, where: string): unknown
  */
 export function parseTools(value: unknown, where: string): unknown[] | null {
   if (value === undefined || value === null || value === "") return null;
-  const tools = typeof value === "string" ? parseJson(value, where) : value;
+  const tools = typeof value === "string" ? parseToolsText(value, where) : value;
   if (!Array.isArray(tools)) {
     throw new DataError(
       `${where}: expected "tools" to be a list of tool descriptions, got ${describe(tools)}.`,
@@ -148,9 +149,9 @@ export function parseTools(value: unknown, where: string): unknown[] | null {
   return tools.length === 0 ? null : tools;
 }
 
-function parseJson(text: string, where: string): unknown {
+function parseToolsText(text: string, where: string): unknown {
   try {
-    return JSON.parse(text);
+    return parseJson(text);
   } catch (error) {
     throw new DataError(`${where}: expected "tools" to be a list or JSON, got a string that is not JSON.`, {
       cause: error,

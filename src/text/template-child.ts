@@ -7,6 +7,7 @@ import { createInterface } from "node:readline";
 import { Script } from "node:vm";
 
 import { type CompiledTemplate, compileTemplate, type TemplateInput } from "./jinja.ts";
+import { parseWithNumbers } from "./json-number.ts";
 
 interface Setup {
   source: string;
@@ -68,6 +69,6 @@ for await (const line of createInterface({ input: process.stdin })) {
     template = loaded.template;
     send(loaded.reply);
   } else if (template !== null) {
-    send(render(template, JSON.parse(line) as TemplateInput, setup));
+    send(render(template, parseWithNumbers(line) as TemplateInput, setup));
   }
 }

@@ -126,7 +126,7 @@ export const badData: BadInput[] = [
     "reference log-probability beyond all numbers",
     "infinite.jsonl",
     '{"prompt":"a","chosen":"b","rejected":"c","ref_chosen_logps":-1e999,"ref_rejected_logps":-2}\n',
-    [/infinite\.jsonl:1/, /ref_chosen_logps/, /finite/],
+    [/infinite\.jsonl:1/, /largest float/],
   ),
   {
     kind: "answer of which every token is masked",

@@ -1,0 +1,107 @@
+/** Numbers as they are spelled: what JSON.parse would turn into another number, or into the same one spelled otherwise. */
+
+/**
+ * A number that a JavaScript number cannot stand for: an integer beyond 2^53, or a float without a fraction (`1.0`,
+ * `2.5e+20`, `-0.0`), which JavaScript does not tell from an integer. All other numbers of a row are plain numbers.
+ *
+ * `JSON.stringify` writes it as Python's `json.dumps` does.
+ */
+export class JsonNumber {
+  /** As Python writes it: `1234567890123456789`, `1.0`, `2.5e+20`. */
+  readonly text: string;
+  readonly isFloat: boolean;
+
+  private constructor(text: string, isFloat: boolean) {
+    this.text = text;
+    this.isFloat = isFloat;
+  }
+
+  /** A float, finite. */
+  static float(value: number): JsonNumber {
+    return new JsonNumber(pythonFloat(value), true);
+  }
+
+  /** An integer of any size. */
+  static integer(value: bigint): JsonNumber {
+    return new JsonNumber(String(value), false);
+  }
+
+  /** The nearest JavaScript number. */
+  valueOf(): number {
+    return Number(this.text);
+  }
+
+  toString(): string {
+    return this.text;
+  }
+
+  /** See `JSON.rawJSON`: stringified as it is. */
+  toJSON(): unknown {
+    return rawJson(this.text);
+  }
+}
+
+/**
+ * What `JSON.stringify` writes as `text` stands. It must be a string of its own: of a long slice of another string
+ * V8's `JSON.rawJSON` reads the wrong part (Node 24).
+ */
+export const rawJson: (text: string) => unknown = (JSON as unknown as { rawJSON: (text: string) => unknown })
+  .rawJSON;
+
+/** `value` as a JavaScript number where it is a number, however it is spelled; null where it is none. */
+export function numberOf(value: unknown): number | null {
+  if (value instanceof JsonNumber) return value.valueOf();
+  return typeof value === "number" ? value : null;
+}
+
+/** A finite float as Python's `repr`, `str` and `json.dumps` write it: `1.0`, `1e-07`, `2.5e+20`, `-0.0`. */
+export function pythonFloat(value: number): string {
+  if (Object.is(value, -0)) return "-0.0";
+  const size = Math.abs(value);
+  // Python's repr has positional digits from 1e-4 to below 1e16; there JavaScript's are the same, but for the ".0".
+  if (size === 0 || (size >= 1e-4 && size < 1e16)) {
+    const text = String(value);
+    return text.includes(".") ? text : `${text}.0`;
+  }
+  const [digits, exponent = ""] = value.toExponential().split("e");
+  return `${digits}e${exponent.charAt(0)}${exponent.slice(1).padStart(2, "0")}`;
+}
+
+/** Digits of the longest integer that Python reads from text (`sys.int_info.default_max_str_digits`). */
+const maxDigits = 4300;
+
+/** A number that no computer number stands for. `message` continues a sentence that names the place. */
+export class NumberRangeError extends Error {}
+
+/**
+ * What a number in JSON means.
+ *
+ * @param source - as it is written
+ * @throws NumberRangeError for a float beyond the largest double, and for an integer of more than 4300 digits
+ */
+export function numberFromJson(source: string): number | JsonNumber {
+  const value = Number(source);
+  if (/[.eE]/.test(source)) {
+    if (!Number.isFinite(value)) throw new NumberRangeError("it has a number beyond the largest float");
+    return Number.isInteger(value) ? JsonNumber.float(value) : value;
+  }
+  if (Number.isSafeInteger(value)) return value === 0 ? 0 : value;
+  if (source.length > maxDigits) {
+    throw new NumberRangeError(`it has an integer of more than ${maxDigits} digits`);
+  }
+  return JsonNumber.integer(BigInt(source));
+}
+
+/** May a text hold numbers that JSON.parse does not keep as they are? True too often rather than too seldom. */
+const suspicious = /\d[.eE]|\d{16}/;
+
+/** JSON.parse that keeps `JsonNumber`s, for text that `JSON.stringify` wrote. */
+export function parseWithNumbers(text: string): unknown {
+  return suspicious.test(text) ? JSON.parse(text, reviveNumber as Reviver) : JSON.parse(text);
+}
+
+type Reviver = (key: string, value: unknown) => unknown;
+
+function reviveNumber(_key: string, value: unknown, context: { source?: string }): unknown {
+  return typeof value === "number" ? numberFromJson(context.source ?? String(value)) : value;
+}
