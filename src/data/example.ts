@@ -1,5 +1,7 @@
 /** Tokenised training rows: what `data/` hands to `train/`. Plain arrays, no tensors. */
 
+import type { DataError } from "../base/errors.ts";
+
 /** Where a row came from, for messages. */
 export interface Origin {
   file: string;
@@ -10,9 +12,20 @@ export interface Origin {
 /** A row as it stands in its file. */
 export interface RawRow {
   origin: Origin;
-  value: Record<string, unknown>;
+  /** Throws a DataError where the row has a fault of its own (`faultyRow`), so that it can be dropped by itself. */
+  readonly value: Record<string, unknown>;
   /** True when all values are strings because the file knows no other type (CSV). */
   isText?: boolean;
+}
+
+/** A row that is there but cannot be used, for the fault `error`, which whoever reads its value is given. */
+export function faultyRow(origin: Origin, error: DataError): RawRow {
+  return {
+    origin,
+    get value(): never {
+      throw error;
+    },
+  };
 }
 
 /** One answer's tokens. */

@@ -1,8 +1,9 @@
 /** Rows of JSON files: one object per line, or a list of objects. */
 import { DataError } from "../base/errors.ts";
+import { listElements } from "../formats/json-scan.ts";
 import { JsonError, parseJson } from "../text/json.ts";
 import { type DataFile, readBytes } from "./data-file.ts";
-import type { RawRow } from "./example.ts";
+import { describeOrigin, faultyRow, type Origin, type RawRow } from "./example.ts";
 import { readLines, readWhole } from "./lines.ts";
 
 /**
@@ -13,9 +14,7 @@ import { readLines, readWhole } from "./lines.ts";
 export async function* readJsonLines(file: DataFile): AsyncGenerator<RawRow> {
   for await (const { number, text } of readLines(file)) {
     if (text.trim() === "") continue;
-    const where = `${file.name}:${number}`;
-    const value = parse(text, where, "one JSON object per line");
-    yield { origin: { file: file.name, line: number }, value: asObject(value, where) };
+    yield readRow(text, { file: file.name, line: number }, "one JSON object per line");
   }
 }
 
@@ -30,11 +29,32 @@ export async function* readJson(file: DataFile): AsyncGenerator<RawRow> {
     yield* readJsonLines(file);
     return;
   }
-  const list = parse((await readWhole(file)).replace(/^\ufeff/, ""), file.name, "a JSON list");
-  if (!Array.isArray(list)) throw new DataError(`${file.name}: expected a JSON list of rows.`);
-  for (const [index, value] of list.entries()) {
-    const line = index + 1;
-    yield { origin: { file: file.name, line }, value: asObject(value, `${file.name}, row ${line}`) };
+  const text = (await readWhole(file)).replace(/^\ufeff/, "");
+  const elements = listElements(text);
+  let line = 0;
+  for (let next = elements.next(); ; next = elements.next()) {
+    if (next.done === true) {
+      if (next.value === "whole") return;
+      const reason =
+        next.value === "open"
+          ? "it has no end. Is the file cut short?"
+          : "more stands behind its end. Take that out.";
+      throw new DataError(`${file.name}: expected a JSON list of rows, but ${reason}`);
+    }
+    yield readRow(next.value, { file: file.name, line: ++line }, "a JSON object");
+  }
+}
+
+/** The row in `text`. What is JSON but does not say one thing is a fault of this row alone. */
+function readRow(text: string, origin: Origin, expected: string): RawRow {
+  const where = describeOrigin(origin);
+  try {
+    return { origin, value: asObject(parseJson(text), where) };
+  } catch (error) {
+    if (!(error instanceof JsonError)) throw error;
+    const fault = new DataError(`${where}: expected ${expected}, but ${error.message}.`, { cause: error });
+    if (error.fault === "syntax") throw fault;
+    return faultyRow(origin, fault);
   }
 }
 
@@ -44,15 +64,6 @@ async function firstCharacter(file: DataFile): Promise<string> {
     if (text !== "") return text.charAt(0);
   }
   return "";
-}
-
-function parse(text: string, where: string, expected: string): unknown {
-  try {
-    return parseJson(text);
-  } catch (error) {
-    if (!(error instanceof JsonError)) throw error;
-    throw new DataError(`${where}: expected ${expected}, but ${error.message}.`, { cause: error });
-  }
 }
 
 function asObject(value: unknown, where: string): Record<string, unknown> {

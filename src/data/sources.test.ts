@@ -127,11 +127,11 @@ test(".json: a list of rows, or JSON lines by another name", async () => {
   assert.deepEqual(await values(write("empty.json", "[]")), []);
   await rejects(
     write("mixed.json", '[{"a":1}, 5]'),
-    /mixed\.json, row 2: expected a row to be an object.*got a number/,
+    /mixed\.json:2: expected a row to be an object.*got a number/,
   );
   await rejects(
     write("open.json", '[{"a":1}, '),
-    /open\.json: expected a JSON list, but the JSON ends too early/,
+    /open\.json:2: expected a JSON object, but the JSON ends too early/,
   );
 });
 

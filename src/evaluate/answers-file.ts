@@ -2,6 +2,7 @@
 import { DataError } from "../base/errors.ts";
 import { describeOrigin, type RawRow } from "../data/example.ts";
 import { readRows } from "../data/sources.ts";
+import { numberOf } from "../text/json-number.ts";
 import { contentText, parseMessages } from "../text/messages.ts";
 import type { Answer, AnsweredPrompt } from "./diversity.ts";
 
@@ -73,7 +74,7 @@ function promptOf(value: Record<string, unknown>, where: string): Omit<Told, "an
   const given = value[column];
   const key = JSON.stringify([column, given]);
   if (typeof given === "string") return { key, prompt: given };
-  if (typeof given === "number") return { key, prompt: `${column} ${given}` };
+  if (numberOf(given) !== null) return { key, prompt: `${column} ${given}` };
   const last = parseMessages(given, `${where}, column "${column}"`).at(-1);
   return { key, prompt: last === undefined ? "" : contentText(last) };
 }

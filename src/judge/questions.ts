@@ -3,6 +3,7 @@ import { DataError } from "../base/errors.ts";
 import { oneLine } from "../base/text-table.ts";
 import { describeOrigin, type RawRow } from "../data/example.ts";
 import { readRows } from "../data/sources.ts";
+import { JsonNumber, numberOf } from "../text/json-number.ts";
 import { contentText, parseMessages } from "../text/messages.ts";
 import type { ChatMessage } from "./chat-body.ts";
 
@@ -64,8 +65,12 @@ export async function readQuestions(path: string, choice: QuestionChoice = {}): 
 
 /** The row's id, in one line without anything that could steer a terminal; null when it has none. */
 export function idOf({ value }: RawRow): string | null {
-  const column = idColumns.find((name) => ["string", "number", "bigint"].includes(typeof value[name]));
-  return column === undefined ? null : oneLine(String(value[column]), 200);
+  const given = idColumns
+    .map((name) => value[name])
+    .find((id) => typeof id === "string" || numberOf(id) !== null);
+  // Tables with gaps write whole numbers as floats: 81.0 is 81.
+  const id = given instanceof JsonNumber && given.isFloat ? given.valueOf() : given;
+  return id === undefined ? null : oneLine(String(id), 200);
 }
 
 function questionOf(row: RawRow): Question {
@@ -79,7 +84,7 @@ function questionOf(row: RawRow): Question {
     where,
     category: typeof category === "string" ? oneLine(category, 60) : null,
     ...turnsOf(value, where),
-    temperature: typeof temperature === "number" && temperature >= 0 ? temperature : null,
+    temperature: (numberOf(temperature) ?? -1) >= 0 ? numberOf(temperature) : null,
   };
 }
 

@@ -29,7 +29,7 @@ import {
 } from "./template.ts";
 import type { RenderLimits } from "./template-process.ts";
 import { chatTemplateSource } from "./template-source.ts";
-import type { Tokenizer } from "./tokenizer.ts";
+import { HalfPairError, type Tokenizer } from "./tokenizer.ts";
 
 /** How rows are encoded. */
 export interface EncoderOptions {
@@ -255,6 +255,7 @@ function rowError(error: unknown, where: string): DataError | FormatError {
     if (error.kind === "raised") return new DataError(message, { cause: error });
     return new TemplateError(error.kind, message);
   }
+  if (error instanceof HalfPairError) return new DataError(`${where}: ${error.message}`, { cause: error });
   if (error instanceof DataError || error instanceof FormatError) return error;
   throw error;
 }

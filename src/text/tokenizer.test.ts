@@ -6,7 +6,7 @@ import test from "node:test";
 import fc from "fast-check";
 
 import { requireShared, skipWithoutShared } from "../../test/support/shared.ts";
-import { FormatError } from "../base/errors.ts";
+import { DataError, FormatError } from "../base/errors.ts";
 import { loadTokenizer } from "./tokenizer.ts";
 import { openLibrary } from "./tokenizer-library.ts";
 import { toyFiles, withToyTokenizer } from "./toy-tokenizer.ts";
@@ -31,6 +31,21 @@ test("encodes, decodes and knows its special tokens", async () => {
     assert.equal(tokenizer.tokenId("nowhere"), null);
     assert.deepEqual(tokenizer.files, ["tokenizer.json", "tokenizer_config.json"]);
     assert.match(tokenizer.fingerprint, /^[0-9a-f]{64}$/);
+  });
+});
+
+test("half of a surrogate pair is no text: refused, as Python's tokenizers do", async () => {
+  await withToyTokenizer({}, (directory) => {
+    const tokenizer = loadTokenizer(directory);
+    for (const text of ["a\ud83d", "\ude00b", "\ude00\ud83d"]) {
+      for (const addSpecialTokens of [true, false]) {
+        assert.throws(
+          () => tokenizer.encode(text, { addSpecialTokens }),
+          (error) => error instanceof DataError && /half of a surrogate pair/.test(error.message),
+        );
+      }
+    }
+    assert.doesNotThrow(() => tokenizer.encode("a\ud83d\ude00", { addSpecialTokens: false }));
   });
 });
 

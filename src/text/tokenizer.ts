@@ -4,8 +4,9 @@
  * Built on the tokenizers library (tokenizer-library.ts). What is added here: checks with clear messages, and a cache
  * of sections between added tokens, so that texts with a common beginning are not tokenised twice.
  */
-import { FormatError, messageOf } from "../base/errors.ts";
+import { DataError, FormatError, messageOf } from "../base/errors.ts";
 import { byteOfToken } from "./byte-fallback.ts";
+import { halfPairReason } from "./json.ts";
 import { SectionSplitter } from "./sections.ts";
 import { byteLevelBytes } from "./token-bytes.ts";
 import {
@@ -25,11 +26,15 @@ export interface AddedToken {
   isSpecial: boolean;
 }
 
+/** A text that is none: Python's tokenizers refuse it too. */
+export class HalfPairError extends DataError {}
+
 /** Text to token ids and back, with what the tokenizer's files say about it. */
 export interface Tokenizer {
   /**
    * Token ids of `text`.
    *
+   * @throws HalfPairError when it has half of a surrogate pair, which no tokenizer can tell from another
    * @param options.addSpecialTokens - true: apply the tokenizer's own post-processor (usually a BOS in front);
    *   false for text that a chat template has rendered, which brings its own special tokens
    */
@@ -131,6 +136,7 @@ class LibraryTokenizer implements Tokenizer {
   }
 
   encode(text: string, options: { addSpecialTokens: boolean }): number[] {
+    if (!text.isWellFormed()) throw new HalfPairError(`expected text, but ${halfPairReason(text)}.`);
     if (options.addSpecialTokens) return this.#library.encode(text, { add_special_tokens: true }).ids;
     if (this.#splitter === null) return this.#library.encode(text, { add_special_tokens: false }).ids;
     const ids: number[] = [];
