@@ -1,5 +1,5 @@
 /** Results of judges as tables for the terminal. */
-import { textTable } from "../base/text-table.ts";
+import { oneLine, textTable } from "../base/text-table.ts";
 import type { Interval } from "../evaluate/bootstrap.ts";
 import type { Figure } from "../judge/judged-pair.ts";
 import type { Score } from "../judge/mt-bench.ts";
@@ -113,12 +113,13 @@ function biasLines({ incomplete, positionBias, lengthBias, bradleyTerry }: PairR
 }
 
 function judgeLines(judge: JudgeReport): string[] {
-  const { judgments, cached, unparsable, refused, cut, askedAgain, spent, cost, model } = judge;
+  const { judgments, cached, unparsable, refused, cut, askedAgain, spent, cost, model, firstRefusal } = judge;
   const uncounted = spent.uncounted > 0 ? `, ${spent.uncounted} answers without a count` : "";
   const costText = cost === null ? "" : `, cost ${number(cost, 4)}`;
   return [
     `Judge ${model}: ${judgments} judgments (${cached} answers kept from before), ${unparsable} without a readable verdict, ` +
       `${refused} refused, ${cut} cut at the limit, ${askedAgain} asked again`,
+    ...(firstRefusal === null ? [] : [`  first refusal: ${oneLine(firstRefusal, 400)}`]),
     `  ${spent.requests} requests, ${spent.retries} of them repeated; ${spent.promptTokens} tokens read, ` +
       `${spent.completionTokens} written${uncounted}${costText}`,
   ];

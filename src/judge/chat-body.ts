@@ -80,9 +80,23 @@ export function parseReply(body: string): ChatReply | string {
   }
   const reason = choice["finish_reason"];
   // A refusal, or nothing because the limit went into thinking, is an answer too: one without a verdict.
-  const text = message["content"] ?? message["refusal"] ?? "";
-  if (typeof text !== "string") return `an answer whose "content" is no text`;
+  // Thoughts in a field of their own (`reasoning_content`, `reasoning`) are not read.
+  const text = contentText(message["content"] ?? message["refusal"] ?? "");
+  if (text === null) return `an answer whose "content" is no text`;
   return { text, finishReason: typeof reason === "string" ? reason : null, usage: usageOf(value["usage"]) };
+}
+
+/** A text, or the texts of a list of parts without those that are thoughts; null for anything else. */
+function contentText(content: unknown): string | null {
+  if (typeof content === "string") return content;
+  if (!Array.isArray(content)) return null;
+  const parts = content.map((part: unknown) => {
+    if (!isRecord(part)) return null;
+    const { type, text } = part;
+    if (type === "thinking" || type === "redacted_thinking" || type === "reasoning") return "";
+    return (type === "text" || type === "output_text") && typeof text === "string" ? text : null;
+  });
+  return parts.includes(null) ? null : parts.join("");
 }
 
 function usageOf(value: unknown): Usage | null {

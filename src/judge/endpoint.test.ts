@@ -199,12 +199,22 @@ test("an answer without text is one: of a judge it has no verdict", async () => 
   });
   const { endpoint, server } = await served([
     message({ content: null }),
+    message({ content: null, reasoning_content: "[[3]]" }),
+    message({
+      content: [
+        { type: "thinking", thinking: [{ type: "text", text: "[[3]]" }] },
+        { type: "text", text: "so " },
+        { type: "text", text: "[[8]]" },
+      ],
+    }),
     message({ content: null, refusal: "no" }),
   ]);
   await using _ = server;
   assert.deepEqual(await endpoint.chat(request), { text: "", finishReason: "length", usage: null });
+  assert.equal((await endpoint.chat(request)).text, "", "thoughts in a field of their own");
+  assert.equal((await endpoint.chat(request)).text, "so [[8]]", "thoughts in a part of their own");
   assert.equal((await endpoint.chat(request)).text, "no");
-  assert.equal(endpoint.spent.uncounted, 2);
+  assert.equal(endpoint.spent.uncounted, 4);
 });
 
 test("requests a minute are spread evenly", async () => {

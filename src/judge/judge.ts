@@ -20,7 +20,13 @@ export interface JudgeOptions {
 export type NoVerdict = "unparsable" | "refused";
 
 /** A judgment. */
-export type Judgment<V> = { verdict: V } | { verdict: null; reason: NoVerdict };
+export interface Judgment<V> {
+  verdict: V | null;
+  /** Why there is no verdict; null when there is one. */
+  reason: NoVerdict | null;
+  /** What the judge wrote last; of a refused request, what the endpoint said. */
+  text: string;
+}
 
 /** What judging came to. */
 export interface JudgeCounts {
@@ -35,6 +41,10 @@ export interface JudgeCounts {
   cut: number;
   /** Answers asked for again because they had no verdict. */
   askedAgain: number;
+  /** What the endpoint said when it first refused a request; null when it refused none. */
+  firstRefusal: string | null;
+  /** The first answer in which no verdict was found; null when there is one in all. */
+  firstUnparsable: string | null;
   spent: Spent;
 }
 
@@ -49,6 +59,10 @@ export class Judge {
   /** Answers under way, so that the same question is not asked twice at once. */
   readonly #pending: Map<string, Promise<ChatReply>> = new Map();
   readonly #counts = { judgments: 0, cached: 0, unparsable: 0, refused: 0, cut: 0, askedAgain: 0 };
+  readonly #first: Pick<JudgeCounts, "firstRefusal" | "firstUnparsable"> = {
+    firstRefusal: null,
+    firstUnparsable: null,
+  };
   #answers = 0;
 
   constructor(options: JudgeOptions) {
@@ -57,7 +71,7 @@ export class Judge {
 
   /** What judging has come to so far. */
   get counts(): JudgeCounts {
-    return { ...this.#counts, spent: { ...this.#options.endpoint.spent } };
+    return { ...this.#counts, ...this.#first, spent: { ...this.#options.endpoint.spent } };
   }
 
   /**
@@ -72,27 +86,30 @@ export class Judge {
   ): Promise<Judgment<V>> {
     const { temperature, maxTokens, retriesWithoutVerdict } = this.#options;
     this.#counts.judgments++;
+    let text = "";
     try {
       for (let attempt = 0; ; attempt++) {
-        const reply = await this.#reply({ messages, temperature, maxTokens }, attempt);
-        const verdict = read(reply.text);
-        if (verdict !== null) return { verdict };
+        ({ text } = await this.#reply({ messages, temperature, maxTokens }, attempt));
+        const verdict = read(text);
+        if (verdict !== null) return { verdict, reason: null, text };
         if (attempt >= retriesWithoutVerdict) break;
         this.#counts.askedAgain++;
       }
     } catch (error) {
-      this.#takeRefusal(error);
-      return { verdict: null, reason: "refused" };
+      return { verdict: null, reason: "refused", text: this.#takeRefusal(error) };
     }
     this.#counts.unparsable++;
-    return { verdict: null, reason: "unparsable" };
+    this.#first.firstUnparsable ??= text;
+    return { verdict: null, reason: "unparsable", text };
   }
 
-  /** Throws `error` on unless it concerns one request alone. */
-  #takeRefusal(error: unknown): void {
+  /** What an endpoint says that refuses one request alone; any other error is thrown on. */
+  #takeRefusal(error: unknown): string {
     if (!(error instanceof EndpointError && refusals.has(error.status))) throw error;
     this.#counts.refused++;
+    this.#first.firstRefusal ??= error.message;
     if (this.#answers === 0 && this.#counts.refused >= refusalsAtFirst) throw error;
+    return error.message;
   }
 
   async #reply(request: ChatRequest, attempt: number): Promise<ChatReply> {

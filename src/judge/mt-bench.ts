@@ -11,6 +11,7 @@ import type { ChatMessage } from "./chat-body.ts";
 import { correlationFigure } from "./judge-bias.ts";
 import { fillPrompt, type JudgePrompt, promptNamed } from "./judge-prompts.ts";
 import { byQuestion, type Figure } from "./judged-pair.ts";
+import type { JudgedMaterial } from "./judged-texts.ts";
 import type { PairTask } from "./pair-tasks.ts";
 import { type Question, questionText } from "./questions.ts";
 import { styleOf } from "./style.ts";
@@ -54,9 +55,7 @@ export interface MtBenchMaterial {
 }
 
 /** A turn to be rated. */
-export interface RatingTask {
-  id: string;
-  category: string | null;
+export interface RatingTask extends JudgedMaterial {
   turn: 1 | 2;
   messages: ChatMessage[];
   /** Words of the answers that are rated. */
@@ -75,8 +74,7 @@ export function ratingTasks(material: MtBenchMaterial, answers: Answers): Rating
     };
     const prompt = promptNamed(material.prompts, `single-${stem("v1")}`, material.promptPath);
     return {
-      id: question.id,
-      category: question.category,
+      ...readable(question, turn, [turns]),
       turn,
       messages: fillPrompt(prompt, values),
       length: styleOf([turns[turn - 1] ?? ""]).length,
@@ -101,13 +99,22 @@ export function mtBenchPairTasks(material: MtBenchMaterial, a: Answers, b: Answe
       });
     const [ofA, ofB] = [answersTo(a, question), answersTo(b, question)];
     return {
-      id: question.id,
-      category: question.category,
-      turn,
+      ...readable(question, turn, [ofA, ofB]),
       orders: [ask(ofA, ofB), ask(ofB, ofA)],
       styles: [styleOf([ofA[turn - 1] ?? ""]), styleOf([ofB[turn - 1] ?? ""])],
     };
   });
+}
+
+function readable(question: Question, turn: 1 | 2, turns: readonly (readonly string[])[]): JudgedMaterial {
+  const { id, category, followUps } = question;
+  return {
+    id,
+    category,
+    turn,
+    question: turn === 1 ? questionText(question) : (followUps[0] ?? ""),
+    answers: turns.map((answers) => answers[turn - 1] ?? ""),
+  };
 }
 
 interface Turn {
@@ -152,7 +159,7 @@ function answersTo(answers: Answers, { id, where }: Question): readonly string[]
 }
 
 /** A turn with its rating; null where the judge gave none. */
-export interface RatedTurn extends Omit<RatingTask, "messages"> {
+export interface RatedTurn extends Omit<RatingTask, "messages" | "question" | "answers"> {
   rating: number | null;
 }
 

@@ -2,15 +2,16 @@
 import type { Answers } from "./answer-rows.ts";
 import { forEachAtOnce } from "./at-once.ts";
 import type { ChatMessage } from "./chat-body.ts";
-import type { Judge } from "./judge.ts";
+import type { Judge, Judgment } from "./judge.ts";
 import { fillPrompt, type PairPrompt } from "./judge-prompts.ts";
 import type { JudgedPair } from "./judged-pair.ts";
+import { type JudgedMaterial, type JudgedText, materialOf, pairText } from "./judged-texts.ts";
 import { type Question, questionText } from "./questions.ts";
 import { styleOf } from "./style.ts";
 import type { PairVerdict } from "./verdicts.ts";
 
 /** A pair to be judged. */
-export interface PairTask extends Omit<JudgedPair, "verdicts"> {
+export interface PairTask extends Omit<JudgedPair, "verdicts">, JudgedMaterial {
   /** What the judge is asked, with A shown first and with B shown first. */
   orders: readonly [ChatMessage[], ChatMessage[]];
 }
@@ -65,6 +66,8 @@ export function pairTasks(
       id,
       category,
       turn: 1,
+      question: questionText(question),
+      answers: [dialogue(question, ofA), dialogue(question, ofB)],
       orders: [ask(ofA, ofB), ask(ofB, ofA)],
       styles: [styleOf(ofA), styleOf(ofB)],
     };
@@ -90,6 +93,12 @@ export interface PairJudging {
   onJudged: (done: number, total: number) => void;
 }
 
+/** Judged pairs: what figures are made of, and what people read. */
+export interface JudgedPairs {
+  pairs: JudgedPair[];
+  texts: JudgedText[];
+}
+
 /**
  * The pairs with the verdicts of both orders.
  *
@@ -98,26 +107,33 @@ export interface PairJudging {
 export async function judgePairs(
   tasks: readonly PairTask[],
   { judge, read, concurrency, onJudged }: PairJudging,
-): Promise<JudgedPair[]> {
-  const verdicts = tasks.map((): [PairVerdict | null, PairVerdict | null] => [null, null]);
+): Promise<JudgedPairs> {
+  const none: Judgment<PairVerdict> = { verdict: null, reason: null, text: "" };
+  const judged = tasks.map(() => [none, none] as [Judgment<PairVerdict>, Judgment<PairVerdict>]);
   const asked = tasks.flatMap(({ orders }, pair) =>
     orders.map((messages, order) => ({ pair, order, messages })),
   );
   let done = 0;
   await forEachAtOnce(asked, concurrency, async ({ pair, order, messages }) => {
-    const { verdict } = await judge.verdict(messages, read);
-    const both = verdicts[pair] as [PairVerdict | null, PairVerdict | null];
-    if (order === 0) both[0] = verdict;
-    else both[1] = verdict === null ? null : turned(verdict);
+    const judgment = await judge.verdict(messages, read);
+    const both = judged[pair] as [Judgment<PairVerdict>, Judgment<PairVerdict>];
+    both[order] = order === 0 ? judgment : turned(judgment);
     onJudged(++done, asked.length);
   });
-  return tasks.map(({ orders: _, ...task }, i) => ({
-    ...task,
-    verdicts: verdicts[i] as [PairVerdict | null, PairVerdict | null],
-  }));
+  const both = tasks.map((task, i) => ({ task, judgments: judged[i] ?? ([none, none] as const) }));
+  return {
+    pairs: both.map(({ task: { id, category, turn, styles }, judgments: [first, second] }) => {
+      return { id, category, turn, styles, verdicts: [first.verdict, second.verdict] };
+    }),
+    texts: both.map(({ task, judgments: [first, second] }) => ({
+      ...materialOf(task),
+      judgments: [pairText("A", first), pairText("B", second)],
+    })),
+  };
 }
 
-/** The verdict seen from the other side. */
-function turned(verdict: PairVerdict): PairVerdict {
-  return (0 - verdict) as PairVerdict;
+/** The judgment seen from the other side. */
+function turned(judgment: Judgment<PairVerdict>): Judgment<PairVerdict> {
+  const { verdict } = judgment;
+  return { ...judgment, verdict: verdict === null ? null : ((0 - verdict) as PairVerdict) };
 }

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { JudgedPair } from "./judged-pair.ts";
+import type { JudgedText } from "./judged-texts.ts";
 import { ratingFigures } from "./mt-bench.ts";
 import { pairFigures } from "./pair-figures.ts";
 import { judgeReportPage } from "./report-page.ts";
@@ -18,6 +19,8 @@ const judge: JudgeReport = {
   refused: 0,
   cut: 0,
   askedAgain: 0,
+  firstRefusal: "status 422: max_tokens <4096> is too much",
+  firstUnparsable: null,
   spent: { requests: 4, retries: 0, promptTokens: 40, completionTokens: 8, uncounted: 0 },
   cost: 0.5,
 };
@@ -25,6 +28,27 @@ const style = { length: 10, headers: 0, bold: 0, lists: 0 };
 const pairs: JudgedPair[] = [
   { id: "1", category: "x", turn: 1, verdicts: [1, 1], styles: [style, style] },
   { id: "2", category: "y&z", turn: 1, verdicts: [null, -1], styles: [style, style] },
+];
+
+const said = { id: "1", category: "x", turn: 1, question: "Which?", answers: ["a", "x".repeat(4500)] };
+const texts: JudgedText[] = [
+  {
+    ...said,
+    judgments: [
+      { first: "A", verdict: "A>B", reason: null, text: "[[A>B]]" },
+      { first: "B", verdict: "A>>B", reason: null, text: "[[B>>A]]" },
+    ],
+  },
+  {
+    ...said,
+    id: "2",
+    category: "y&z",
+    answers: ["<img src=x onerror=alert(1)>\u001b[31mred", "b"],
+    judgments: [
+      { first: "A", verdict: null, reason: "unparsable", text: "no <idea>" },
+      { first: "B", verdict: "B>A", reason: null, text: "[[A>B]]" },
+    ],
+  },
 ];
 
 test("a comparison: what comes from outside is escaped, figures and what is missing are told", () => {
@@ -35,6 +59,7 @@ test("a comparison: what comes from outside is escaped, figures and what is miss
     judge,
     figures: pairFigures(pairs, { strongWeight: 3, bootstrap: { rounds: 20 } }),
     pairs,
+    texts,
   };
   const page = judgeReportPage(report);
   assert.ok(!page.includes("<script"));
@@ -44,6 +69,20 @@ test("a comparison: what comes from outside is escaped, figures and what is miss
   assert.match(page, /wins and ties \/ 2: 100\.0 % \[100\.0 %, 100\.0 %\]/);
   assert.match(page, /y&#38;z/);
   assert.doesNotMatch(page, /NaN|undefined|https?:/);
+  assert.match(page, /requests were refused, the first: status 422: max_tokens &#60;4096&#62; is too much/);
+  // the pair without a verdict comes first
+  assert.match(
+    page,
+    /Question 2, y&#38;z, turn 1: no verdict, B&#62;A<\/summary>[\s\S]*Question 1, x, turn 1: A&#62;B, A&#62;&#62;B</,
+  );
+  assert.match(
+    page,
+    /&#60;img src=x onerror=alert\(1\)&#62;·\[31mred/,
+    "an answer's tags and control characters",
+  );
+  assert.match(page, /Judge, &#60;script&#62;a&#60;\/script&#62; shown first: no verdict could be read/);
+  assert.match(page, /Judge, b shown first: B&#62;A/);
+  assert.match(page, /x{4000}… \(500 more characters\)/);
 });
 
 test("ratings: a category without any has no dot", () => {
@@ -59,10 +98,33 @@ test("ratings: a category without any has no dot", () => {
     judge,
     figures,
     turns: [],
+    texts: Array.from({ length: 201 }, (_, i) => ({
+      id: `q${i}`,
+      category: null,
+      turn: 1,
+      question: "What?",
+      answers: [i === 7 ? " " : "That."],
+      judgments: [
+        i === 200
+          ? { first: null, verdict: null, reason: "refused" as const, text: "status 400" }
+          : { first: null, verdict: 4, reason: null, text: "Rating: [[4]]" },
+      ],
+    })),
   };
   const page = judgeReportPage(report);
   assert.match(page, /<b>4\.00<\/b><span>score, 4\.00 to 4\.00/);
   assert.equal(page.match(/<circle/g)?.length, 2, "one of maths and one of all");
   assert.match(page, /<b>1<\/b><span>turns without a rating/);
   assert.doesNotMatch(page, /NaN|undefined/);
+  assert.match(
+    page,
+    /200 of 201, those without a verdict first\. judgments\.jsonl beside this page has all of them/,
+  );
+  assert.match(
+    page,
+    /Question q200, turn 1: no verdict<[\s\S]*Judge: refused<\/span><div class="answer">status 400</,
+  );
+  assert.match(page, /Question q198, turn 1: 4</);
+  assert.doesNotMatch(page, /Question q199/, "left out, as the text says");
+  assert.equal(page.match(/>empty</g)?.length, 1);
 });

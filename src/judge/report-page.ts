@@ -1,9 +1,18 @@
 /** `report.html` of an evaluation with a judge: figures with their intervals as a picture, and tables. Loads nothing. */
 import type { Interval } from "../evaluate/bootstrap.ts";
-import { type Html, html, pageHtml, type ReportTable, tableHtml, tileHtml } from "../runs/report-html.ts";
+import {
+  type Html,
+  html,
+  pageHtml,
+  type ReportTable,
+  shownText,
+  tableHtml,
+  tileHtml,
+} from "../runs/report-html.ts";
 import { type IntervalRow, intervalChartHtml } from "../runs/report-intervals.ts";
 import type { Figure } from "./judged-pair.ts";
 import type { Outcomes } from "./pair-figures.ts";
+import { judgedTextsHtml } from "./report-texts.ts";
 import type { JudgeReport, PairReport, RatingReport } from "./reports.ts";
 
 /** The report as a page. */
@@ -13,7 +22,7 @@ export function judgeReportPage(report: RatingReport | PairReport): string {
 
 const benchmarks = { "mt-bench": "MT-Bench", "arena-hard": "Arena-Hard", pairwise: "Pairs" } as const;
 
-function ratingPage({ model, questions, figures, judge }: RatingReport): string {
+function ratingPage({ model, questions, figures, judge, texts }: RatingReport): string {
   const { overall, perTurn, perCategory, unrated, lengthCorrelation } = figures;
   const rows = [...Object.entries(perCategory).map(([name, { overall: whole }]) => rowOf(name, whole))];
   const turn = (name: string): string => score(perTurn[name]?.value ?? Number.NaN);
@@ -57,11 +66,13 @@ function ratingPage({ model, questions, figures, judge }: RatingReport): string 
     ]),
     section("The judge", [
       tableHtml(facts([["correlation of rating and length", ...shown(lengthCorrelation, number)]], judge)),
+      ...refusal(judge),
     ]),
+    section("Answers and judgments", [judgedTextsHtml(texts, [model])]),
   ]);
 }
 
-function pairPage({ benchmark, models: [a, b], questions, figures, judge }: PairReport): string {
+function pairPage({ benchmark, models: [a, b], questions, figures, judge, texts }: PairReport): string {
   const { outcomes, perCategory, bradleyTerry, incomplete } = figures;
   const { lengthControlled, styleControlled, winRate } = bradleyTerry;
   const named: IntervalRow[] = [
@@ -97,7 +108,11 @@ function pairPage({ benchmark, models: [a, b], questions, figures, judge }: Pair
       ]}</div>`,
       tableHtml(outcomeTable([...many, ["all", outcomes]])),
     ]),
-    section("The judge", [tableHtml(facts(biasRows(figures), judge))]),
+    section("The judge", [tableHtml(facts(biasRows(figures), judge)), ...refusal(judge)]),
+    section("Answers and judgments", [
+      html`<p class="soft">${`A is ${a}, B is ${b}, whichever was shown first: A>>B says that A is much better.`}</p>`,
+      judgedTextsHtml(texts, [a, b]),
+    ]),
   ]);
 }
 
@@ -154,6 +169,14 @@ function facts(rows: readonly (Fact | [string, string, string])[], judge: JudgeR
       ...counts.map(([name, value]) => [name, value, null, null]),
     ],
   };
+}
+
+/** The endpoint's own words where it refused requests. */
+function refusal({ refused, firstRefusal }: JudgeReport): Html[] {
+  if (firstRefusal === null) return [];
+  return [
+    html`<p class="note">${`${refused} requests were refused, the first: ${shownText(firstRefusal, 1000)}`}</p>`,
+  ];
 }
 
 function section(title: string, parts: readonly Html[]): Html {

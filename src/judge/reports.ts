@@ -1,6 +1,7 @@
-/** What evaluations with a judge come to: the forms of results.json. */
+/** What evaluations with a judge come to: the forms of results.json, and beside them what people read. */
 import type { JudgeCounts } from "./judge.ts";
 import type { JudgedPair } from "./judged-pair.ts";
+import type { JudgedText } from "./judged-texts.ts";
 import type { RatedTurn, RatingFigures } from "./mt-bench.ts";
 import type { PairFigures } from "./pair-figures.ts";
 
@@ -22,6 +23,8 @@ export interface RatingReport {
   judge: JudgeReport;
   figures: RatingFigures;
   turns: readonly RatedTurn[];
+  /** Answers and judgments in words, in the order of the turns; not in results.json but in judgments.jsonl. */
+  texts: readonly JudgedText[];
 }
 
 /** A comparison of two models. */
@@ -33,4 +36,6 @@ export interface PairReport {
   judge: JudgeReport;
   figures: PairFigures;
   pairs: readonly JudgedPair[];
+  /** Answers and judgments in words, in the order of the pairs; not in results.json but in judgments.jsonl. */
+  texts: readonly JudgedText[];
 }

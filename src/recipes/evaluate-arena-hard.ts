@@ -55,13 +55,13 @@ export async function evaluateArenaHard(options: ArenaHardOptions): Promise<Pair
   const own = await namedAnswers(options.answerer, questions, () => temperature, options);
   const other = await namedAnswers(baseline, questions, () => temperature, options);
   const { judge, onJudged, report } = judging;
-  const pairs = await judgePairs(pairTasks(questions, own.answers, other.answers, prompt), {
+  const judged = await judgePairs(pairTasks(questions, own.answers, other.answers, prompt), {
     judge,
     read: verdictReader(prompt.patterns, prompt.where),
     concurrency,
     onJudged,
   });
-  return pairReport("arena-hard", twoNames(own, other), pairs, {
+  return pairReport("arena-hard", twoNames(own, other), judged, {
     judge: report(),
     strongWeight,
     bootstrap: { rounds: bootstrapRounds },

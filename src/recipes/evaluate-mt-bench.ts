@@ -4,6 +4,7 @@ import { type Answers, matchAnswers, readAnswerFile } from "../judge/answer-rows
 import { forEachAtOnce } from "../judge/at-once.ts";
 import { type Bench, benchFile, openBench } from "../judge/bench-files.ts";
 import { readJudgePrompts } from "../judge/judge-prompts.ts";
+import { type JudgedText, materialOf, ratingText } from "../judge/judged-texts.ts";
 import {
   type MtBenchMaterial,
   mtBenchPairTasks,
@@ -59,8 +60,8 @@ export async function evaluateMtBench(options: MtBenchOptions): Promise<RatingRe
   const tasks = mtBenchPairTasks(material, own.answers, other.answers);
   const { judge, onJudged, report } = judging;
   const { concurrency, bootstrapRounds } = options;
-  const pairs = await judgePairs(tasks, { judge, read: readLetter, concurrency, onJudged });
-  return pairReport("mt-bench", twoNames(own, other), pairs, {
+  const judged = await judgePairs(tasks, { judge, read: readLetter, concurrency, onJudged });
+  return pairReport("mt-bench", twoNames(own, other), judged, {
     judge: report(),
     strongWeight: 1,
     bootstrap: { rounds: bootstrapRounds },
@@ -79,17 +80,22 @@ async function rate(
   answers: Answers,
 ): Promise<RatingReport> {
   const tasks = ratingTasks(material, answers);
-  const turns: RatedTurn[] = tasks.map(({ messages: _, ...task }) => ({ ...task, rating: null }));
+  const turns: RatedTurn[] = tasks.map(({ id, category, turn, length }) => {
+    return { id, category, turn, length, rating: null };
+  });
+  const texts: JudgedText[] = tasks.map((task) => ({ ...materialOf(task), judgments: [] }));
   let done = 0;
   await forEachAtOnce(tasks, options.concurrency, async ({ messages }, i) => {
-    const { verdict } = await judging.judge.verdict(messages, readRating);
-    (turns[i] as RatedTurn).rating = verdict;
+    const judgment = await judging.judge.verdict(messages, readRating);
+    (turns[i] as RatedTurn).rating = judgment.verdict;
+    (texts[i] as JudgedText).judgments = [ratingText(judgment)];
     judging.onJudged(++done, tasks.length);
   });
   const figures = ratingFigures(turns, { rounds: options.bootstrapRounds });
   const judge = judging.report();
   requireVerdicts(figures.overall.ratings, judge);
-  return { benchmark: "mt-bench", model, questions: material.questions.length, judge, figures, turns };
+  const questions = material.questions.length;
+  return { benchmark: "mt-bench", model, questions, judge, figures, turns, texts };
 }
 
 async function readMaterial(options: MtBenchOptions): Promise<MtBenchMaterial> {

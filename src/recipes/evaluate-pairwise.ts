@@ -49,8 +49,8 @@ export async function evaluatePairwise(options: PairwiseOptions): Promise<PairRe
   const a = await namedAnswers(answerers[0], questions, temperatureOf, options);
   const b = await namedAnswers(answerers[1], questions, temperatureOf, options);
   const { judge, onJudged, report } = judging;
-  const pairs = await judgePairs(tasks(questions, a, b), { judge, read, concurrency, onJudged });
-  return pairReport("pairwise", twoNames(a, b), pairs, {
+  const judged = await judgePairs(tasks(questions, a, b), { judge, read, concurrency, onJudged });
+  return pairReport("pairwise", twoNames(a, b), judged, {
     judge: report(),
     strongWeight,
     bootstrap: { rounds: bootstrapRounds },

@@ -1,6 +1,7 @@
 /** What the commands with a judge share: the judge with its kept judgments, answers, files of results. */
 import { join } from "node:path";
 import { EndpointError } from "../base/errors.ts";
+import { oneLine } from "../base/text-table.ts";
 import { parseAnswerer } from "../judge/answerer.ts";
 import { Endpoint, type EndpointOptions } from "../judge/endpoint.ts";
 import { Judge } from "../judge/judge.ts";
@@ -121,12 +122,22 @@ export function twoNames(a: NamedAnswers, b: NamedAnswers): readonly [string, st
  */
 export function requireVerdicts(
   verdicts: number,
-  { judgments, unparsable, refused, endpoint }: JudgeReport,
+  { judgments, unparsable, refused, firstRefusal, firstUnparsable, endpoint }: JudgeReport,
 ): void {
   if (verdicts > 0) return;
+  const refusal = firstRefusal === null ? "" : ` The first refusal: ${firstRefusal}`;
+  const limit = /max_tokens|max_completion_tokens|context/i.test(firstRefusal ?? "")
+    ? " A smaller --judge-max-tokens may be what it wants."
+    : "";
+  const answer =
+    firstUnparsable === null ? "" : ` The first answer without a verdict: "${oneLine(firstUnparsable, 300)}"`;
+  const remedy =
+    unparsable === 0
+      ? ""
+      : " Choose a judge that follows its prompt; all its answers are in judgments.sqlite.";
   throw new EndpointError(
     `${endpoint}: expected verdicts, got none in ${judgments} judgments: ${unparsable} answers could not be read as one, ` +
-      `${refused} requests were refused. Look into judgments.sqlite, and choose a judge that follows its prompt.`,
+      `${refused} requests were refused.${refusal}${limit}${answer}${remedy}`,
     null,
   );
 }

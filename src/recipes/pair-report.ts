@@ -1,6 +1,6 @@
 /** What comparing two models in pairs came to, for all commands that do. */
-import type { JudgedPair } from "../judge/judged-pair.ts";
 import { type PairFigureOptions, pairFigures } from "../judge/pair-figures.ts";
+import type { JudgedPairs } from "../judge/pair-tasks.ts";
 import type { JudgeReport, PairReport } from "../judge/reports.ts";
 import { requireVerdicts } from "./judging.ts";
 
@@ -12,11 +12,11 @@ import { requireVerdicts } from "./judging.ts";
 export function pairReport(
   benchmark: PairReport["benchmark"],
   models: PairReport["models"],
-  pairs: readonly JudgedPair[],
+  { pairs, texts }: JudgedPairs,
   { judge, ...options }: PairFigureOptions & { judge: JudgeReport },
 ): PairReport {
   const verdicts = pairs.flatMap((pair) => pair.verdicts.filter((verdict) => verdict !== null)).length;
   requireVerdicts(verdicts, judge);
   const questions = new Set(pairs.map(({ id }) => id)).size;
-  return { benchmark, models, questions, judge, figures: pairFigures(pairs, options), pairs };
+  return { benchmark, models, questions, judge, figures: pairFigures(pairs, options), pairs, texts };
 }

@@ -1,6 +1,6 @@
 /** What the model answers to the watched prompts, at the start and later, side by side. The text is a model's: hostile. */
 import type { EvaluationRecord, RecordedAnswer } from "./evaluation-records.ts";
-import { type Html, html } from "./report-html.ts";
+import { type Html, html, shownText } from "./report-html.ts";
 
 /** Prompts shown at once; the rest folds out. */
 const shownPrompts = 4;
@@ -26,7 +26,7 @@ export function answersHtml(evaluations: readonly EvaluationRecord[], exported: 
   });
   const rows = first.samples.map(({ prompt }, i) => {
     const cells = columns.map((column) => html`<td>${answers(column.samples[i], prompt)}</td>`);
-    const asked = html`<th colspan="${columns.length}" scope="rowgroup"><div class="answer">${safe(prompt)}</div></th>`;
+    const asked = html`<th colspan="${columns.length}" scope="rowgroup"><div class="answer">${shownText(prompt, longestText)}</div></th>`;
     return html`<tbody><tr>${asked}</tr><tr>${cells}</tr></tbody>`;
   });
   const table = (part: readonly Html[]): Html =>
@@ -50,13 +50,5 @@ function answers(sample: EvaluationRecord["samples"][number] | undefined, prompt
 function answerHtml({ text, ended }: RecordedAnswer): Html {
   const tag = ended ? html`` : html`<span class="tag">cut at the length limit</span>`;
   if (text === "") return html`<span class="tag">empty</span>${tag}`;
-  return html`<div class="answer">${safe(text)}</div>${tag}`;
-}
-
-/** At most so much of a text, without characters that steer a terminal or turn the direction of writing around. */
-function safe(text: string): string {
-  const shown = text.length > longestText ? `${text.slice(0, longestText)}…` : text;
-  return shown.replace(/[\p{Cc}\p{Bidi_Control}\p{Cs}]/gu, (sign) =>
-    sign === "\n" || sign === "\t" ? sign : "\u00b7",
-  );
+  return html`<div class="answer">${shownText(text, longestText)}</div>${tag}`;
 }

@@ -108,6 +108,18 @@ function facts(value: unknown, path: string): [string, Cell][] {
   return Object.entries(value).flatMap(([key, part]) => facts(part, path === "" ? key : `${path}.${key}`));
 }
 
+/**
+ * At most `longest` characters of a text, and how many more there are, without characters that steer a terminal or turn
+ * the direction of writing around.
+ */
+export function shownText(text: string, longest: number): string {
+  const more = text.length - longest;
+  const shown = more > 0 ? `${text.slice(0, longest)}… (${more} more characters)` : text;
+  return shown.replace(/[\p{Cc}\p{Bidi_Control}\p{Cs}]/gu, (sign) =>
+    sign === "\n" || sign === "\t" ? sign : "\u00b7",
+  );
+}
+
 /** A figure with a caption under it. */
 export function tileHtml(value: string, caption: string): Html {
   return html`<div class="tile"><b>${value}</b><span>${caption}</span></div>`;

@@ -65,7 +65,7 @@ async function judged(contests: readonly Comparison[], dir: string, settings: St
   );
   const asked = matches.flatMap(({ tasks, isSame }) => tasks.filter((_, i) => isSame[i] === false));
   using judging = openJudging({ ...settings, dir }, OWN_PAIR_PROMPT);
-  const pairs = await judgePairs(asked, {
+  const { pairs } = await judgePairs(asked, {
     judge: judging.judge,
     read: verdictReader(OWN_PAIR_PROMPT.patterns, OWN_PAIR_PROMPT.where),
     concurrency: settings.concurrency,
@@ -83,11 +83,12 @@ async function judged(contests: readonly Comparison[], dir: string, settings: St
     ...contest,
     wins: rows.filter((_, m) => matches[m]?.contest === i),
   }));
-  const { model, unparsable, refused, judgments } = judging.report();
+  const { model, unparsable, refused, judgments, firstRefusal } = judging.report();
   const without =
     unparsable + refused === 0
       ? ""
-      : ` ${unparsable + refused} of ${judgments} judgments have no verdict and count nowhere.`;
+      : ` ${unparsable + refused} of ${judgments} judgments have no verdict and count nowhere.` +
+        (firstRefusal === null ? "" : ` The first refusal: ${firstRefusal}`);
   return sectionOf(standings, `Judge: ${model}.${without}`);
 }
 

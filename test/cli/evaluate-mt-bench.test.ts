@@ -111,6 +111,25 @@ test("MT-Bench: answers of an endpoint, ratings that are known, nothing asked tw
   const graded = judge.calls.filter(({ text }) => text.includes("ref <"));
   assert.deepEqual(graded.map(({ text }) => /ref <(\w+)>/.exec(text)?.[1]).sort(), ["R3a", "R3b"]);
 
+  const readable = readFileSync(join(dir, "judgments.jsonl"), "utf8")
+    .trimEnd()
+    .split("\n")
+    .map((line) => JSON.parse(line));
+  assert.equal(readable.length, 6);
+  assert.deepEqual(readable[3], {
+    id: "2",
+    category: "writing",
+    turn: 2,
+    question: "Q2b",
+    answers: ["Q2b after 2"],
+    judgments: [{ first: null, verdict: null, reason: "unparsable", text: "I cannot say." }],
+  });
+  assert.match(
+    readFileSync(join(dir, "report.html"), "utf8"),
+    /Question 2, writing, turn 2: no verdict<[\s\S]*I cannot say\./,
+  );
+  assert.equal(results(dir).texts, undefined);
+
   const again = await evaluate(...words);
   assert.equal(again.status, 0, again.stderr);
   assert.deepEqual(
@@ -253,6 +272,51 @@ test("MT-Bench's published questions, judged by a rule: all 160 turns, with refe
   // First turns: questions 81 to 99 have a rating of 1, the other 61 have 2. Second turns: 3.
   assert.deepEqual(rowOf(said.stdout, "all")?.slice(3), [((19 + 2 * 61) / 80).toFixed(2), "3.00"]);
   assert.deepEqual(rowOf(said.stdout, "writing")?.slice(3), ["1.00", "3.00"]);
+});
+
+test("nothing could be judged: the first refusal and the first answer are shown in their own words", async () => {
+  const bench = smallMtBench();
+  const rows = [1, 2, 3].map((id) => ({ question_id: id, choices: [{ turns: ["x", "y"] }] }));
+  const answers = writeRows(shop.path("judged-by-none.jsonl"), rows);
+  const body = JSON.stringify({ error: { message: "max_tokens: expected at most 1024, got 2048." } });
+  const judged = (rule: (call: ChatCall, before: number) => ChatAnswer, dir: string) =>
+    (async () => {
+      await using judge = await startJudge(rule);
+      return await evaluate(
+        "mt-bench",
+        answers,
+        "--bench",
+        bench,
+        "--limit",
+        "2",
+        "--judge",
+        `${judge.baseUrl}#none`,
+        "--dir",
+        shop.path(dir),
+      );
+    })();
+  const refused = await judged(() => ({ status: 422, body }), "all-refused");
+  assert.equal(refused.status, 7);
+  assert.match(
+    refused.stderr,
+    /got none in 4 judgments: 0 answers .* 4 requests were refused\. The first refusal: http\S+, model none: expected an answer, got status 422: max_tokens: expected at most 1024, got 2048\. Check/,
+  );
+  assert.match(refused.stderr, /A smaller --judge-max-tokens may be what it wants\./);
+  assert.doesNotMatch(refused.stderr, /\.\./);
+  const silent = await judged(() => "As source [1] says, it is fair: seven.", "all-unread");
+  assert.equal(silent.status, 7);
+  assert.match(
+    silent.stderr,
+    /4 answers could not be read as one.*The first answer without a verdict: "As source \[1\] says, it is fair: seven\."/,
+  );
+  // some are refused and some judged: the result stands, and says so
+  const some = await judged(
+    (_, before) => (before === 0 ? { status: 422, body } : "[[8]] and [[8.0]]"),
+    "some-refused",
+  );
+  assert.equal(some.status, 0, some.stderr);
+  assert.match(some.stdout, /1 refused.*\n {2}first refusal: .*got 2048\. Check/);
+  assert.match(some.stdout, /^all +3 +8\.00/m);
 });
 
 const refusals: [what: string, words: string[], status: number, message: RegExp][] = [

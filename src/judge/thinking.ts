@@ -1,0 +1,34 @@
+/** What a judge says, without what it thinks: verdicts are looked for outside of thinking blocks alone. */
+
+/** Marks in which models put their thoughts: tags of most, `[THINK]` of Mistral's, `◁think▷` of Kimi's. */
+const mark =
+  /<\s*(\/?)\s*(?:think|thinking|thought|thoughts|reasoning)\b[^<>]*>|\[(\/?)THINK\]|◁(\/?)think▷/gi;
+/** gpt-oss's channels, where a server lets them through: only the last final one is said. */
+const channel = /<\|channel\|>\s*(\w+)[^<]*<\|message\|>/g;
+
+/**
+ * `answer` without its thinking blocks. Blocks may be nested; one that is not closed goes to the end; a closing mark without
+ * an opening one closes what the chat template opened, so everything before it was thought.
+ */
+export function saidAloud(answer: string): string {
+  const text = finalChannel(answer);
+  let said = "";
+  let depth = 0;
+  let from = 0;
+  for (const found of text.matchAll(mark)) {
+    const isClosing = [found[1], found[2], found[3]].includes("/");
+    if (depth === 0) said = isClosing ? "" : said + text.slice(from, found.index);
+    depth = isClosing ? Math.max(0, depth - 1) : depth + 1;
+    from = found.index + found[0].length;
+  }
+  return depth > 0 ? said : said + text.slice(from);
+}
+
+function finalChannel(answer: string): string {
+  const channels = [...answer.matchAll(channel)];
+  if (channels.length === 0) return answer;
+  const last = channels.findLast(([, name]) => name === "final");
+  if (last === undefined) return "";
+  const text = answer.slice(last.index + last[0].length);
+  return text.split(/<\|(?:end|return|start|call)\|>/, 1)[0] ?? "";
+}
