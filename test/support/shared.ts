@@ -6,11 +6,13 @@
 import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
 
-const roots: readonly string[] = ["..", "../../../shared"].map((path) => resolve(import.meta.dirname, path));
+const own: string = resolve(import.meta.dirname, "..");
+const beside: string = resolve(import.meta.dirname, "../../../shared");
 
 /** Absolute path of some material, or null when it is not there. */
 function sharedPath(...parts: string[]): string | null {
-  return roots.map((root) => join(root, ...parts)).find((path) => existsSync(path)) ?? null;
+  const path = join(parts[0] === "fixtures" ? own : beside, ...parts);
+  return existsSync(path) ? path : null;
 }
 
 /** For `test(name, { skip: skipWithoutShared("models", "x") }, ...)`: false when present, else the reason to print. */
