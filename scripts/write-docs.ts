@@ -61,10 +61,11 @@ and \`preftune merge\` take a local directory or a hub id:
 Settings, tokenizer, chat templates and safetensors weights are fetched; pickles and code never are. Every file is compared
 with the size and checksum that the hub lists. An interrupted download goes on at the next file.
 
-Downloads are kept in \`preftune/hub\` under \`$XDG_CACHE_HOME\` or \`~/.cache\`, a directory for each commit. A branch is asked for
-anew each time; without an answer the copy fetched last is used. A run that is resumed has the commit it began with
-(\`models.json\` in the run directory). \`HF_TOKEN\` is sent where a model needs it, \`HF_ENDPOINT\` names another hub, and
-\`HF_HUB_OFFLINE=1\` asks no hub at all.
+Models and data sets are kept in Hugging Face's own cache (\`$HF_HUB_CACHE\`, else \`hub\` in \`$HF_HOME\`, else \`~/.cache/huggingface/hub\`), in
+its layout: what \`transformers\`, \`datasets\` or \`hf download\` fetched is used, and they find what is fetched here. A branch is asked
+for anew each time; without an answer the model fetched last is used. A run that is resumed has the commit it began with
+(\`models.json\` in the run directory). \`HF_TOKEN\`, or the token that \`hf auth login\` keeps, is sent; \`HF_ENDPOINT\` names another
+hub; and \`HF_HUB_OFFLINE=1\` asks no hub at all and takes what the cache has.
 `;
 
 function configuration(): string {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
@@ -68,6 +68,7 @@ test("the split asked for, train by default, one format, in order", () => {
 
 const content = '{"prompt": "a", "chosen": "b", "rejected": "c"}\n';
 const oid = createHash("sha256").update(content).digest("hex");
+const commit = "c".repeat(40);
 
 /** A hub of one data set with one file; `body` is what a download of it gives. */
 function fakeHub(
@@ -78,6 +79,7 @@ function fakeHub(
   let downloads = 0;
   const answer = async (input: string | URL | Request, init?: RequestInit): Promise<Response> => {
     const { pathname } = new URL(input instanceof Request ? input.url : input);
+    if (pathname.endsWith("/revision/main")) return Response.json({ _id: "1", id: "o/n", sha: commit });
     if (pathname.startsWith("/api/datasets/o/n/tree/")) {
       const lfs = hasChecksum ? { lfs: { oid, size, pointerSize: 1 } } : {};
       const file = { type: "file", path: "train.jsonl", size, oid: "x", ...lfs };
@@ -89,19 +91,69 @@ function fakeHub(
     }
     if (!pathname.endsWith("/train.jsonl")) return new Response("no", { status: 404 });
     if (init?.method !== "HEAD") downloads++;
-    const range = new Headers(init?.headers).get("range");
-    const headers = {
-      etag: `"${oid}"`,
-      "content-length": String(body.length),
-      "content-range": `bytes 0-0/${body.length}`,
-    };
-    return new Response(range === "bytes=0-0" ? body.slice(0, 1) : body, {
-      status: range === null ? 200 : 206,
-      headers,
-    });
+    return contentOf(body, new Headers(init?.headers).get("range"));
   };
   return { fetch: answer as typeof fetch, downloads: () => downloads };
 }
+
+function contentOf(body: string, range: string | null): Response {
+  const headers = {
+    etag: `"${oid}"`,
+    "content-length": String(body.length),
+    "content-range": `bytes 0-0/${body.length}`,
+  };
+  const status = range === null ? 200 : 206;
+  return new Response(range === "bytes=0-0" ? body.slice(0, 1) : body, { status, headers });
+}
+
+/** Runs `body` with HF_HUB_OFFLINE set. */
+async function offline(body: () => Promise<void>): Promise<void> {
+  const before = process.env["HF_HUB_OFFLINE"];
+  process.env["HF_HUB_OFFLINE"] = "1";
+  try {
+    await body();
+  } finally {
+    if (before === undefined) delete process.env["HF_HUB_OFFLINE"];
+    else process.env["HF_HUB_OFFLINE"] = before;
+  }
+}
+
+test("with HF_HUB_OFFLINE the cache's files serve, whoever fetched them, unless a part is missing", async () => {
+  const cache = mkdtempSync(join(cacheDirectory, "others-"));
+  const folder = join(cache, "datasets--o--n");
+  const data = join(folder, "snapshots", commit, "data");
+  mkdirSync(data, { recursive: true });
+  mkdirSync(join(folder, "refs"));
+  writeFileSync(join(folder, "refs", "main"), commit);
+  writeFileSync(join(data, "test.jsonl"), content);
+  writeFileSync(join(data, "train-00001-of-00002.jsonl"), content);
+  const options = { cacheDirectory: cache, fetch: fakeHub(content).fetch, hubUrl: "http://hub.invalid" };
+  await offline(async () => {
+    const [file] = await fetchHubFiles({ repo: "o/n", folder: "", split: "test" }, options);
+    assert.equal(file?.path, join(data, "test.jsonl"));
+    assert.equal(file?.name, "hub:o/n/data/test.jsonl");
+    await assert.rejects(
+      fetchHubFiles({ repo: "o/n", folder: "data", split: "train" }, options),
+      /expected all 2 parts of train, but data\/train-00000-of-00002\.jsonl is not there\. Unset HF_HUB_OFFLINE/,
+    );
+    await assert.rejects(
+      fetchHubFiles({ repo: "o/m", folder: "", split: null }, options),
+      /HF_HUB_OFFLINE is 1/,
+    );
+  });
+});
+
+test("without a network the error says that the cache has a copy, and does not take it unasked", async () => {
+  const cache = mkdtempSync(join(cacheDirectory, "down-"));
+  const options = { cacheDirectory: cache, fetch: fakeHub(content).fetch, hubUrl: "http://hub.invalid" };
+  const id = { repo: "o/n", folder: "", split: null };
+  await fetchHubFiles(id, options);
+  const down = async (): Promise<Response> => {
+    throw new TypeError("fetch failed");
+  };
+  await assert.rejects(fetchHubFiles(id, { ...options, fetch: down }), /set HF_HUB_OFFLINE=1 to use them\.$/);
+  await offline(async () => assert.equal((await fetchHubFiles(id, { ...options, fetch: down })).length, 1));
+});
 
 test("files are downloaded once and read from the cache after", async () => {
   const hub = fakeHub(content);

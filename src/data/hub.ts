@@ -1,17 +1,26 @@
-/** Data sets on the hub: which of their files are meant, and a download into a cache directory. */
-import { basename, dirname, join } from "node:path";
+/** Data sets on the hub: which of their files are meant, fetched into Hugging Face's cache unless they are there. */
+import { existsSync, readdirSync, statSync } from "node:fs";
+import { basename, dirname, join, posix, sep } from "node:path";
 
-import { DataError } from "../base/errors.ts";
+import { DataError, FileError } from "../base/errors.ts";
 import { didYouMean } from "../base/suggest.ts";
 import {
-  downloadHubFile,
   type HubEntry,
   type HubOptions,
   type HubRepo,
-  hubCacheDirectory,
+  hubCommit,
+  isCommit,
+  isOffline,
   listHubFiles,
-  sizeOfFile,
 } from "../formats/hub.ts";
+import {
+  cachedCommit,
+  fetchIntoCache,
+  isSilence,
+  rememberCommit,
+  repoFolder,
+  snapshotFolder,
+} from "../formats/hub-cache.ts";
 import { type DataFile, fileKind } from "./data-file.ts";
 
 /** A data set's name, taken apart. */
@@ -33,24 +42,91 @@ export function parseHubId(text: string): HubId | null {
   return { repo, folder: folder.slice(1), split: split ?? null };
 }
 
+/** One commit of a data set: its files as the hub lists them, or as the cache has them. */
+export interface HubData {
+  id: HubId;
+  commit: string;
+  /** Those of the folder that `id` names. */
+  entries: HubEntry[];
+  options: HubOptions;
+}
+
 /**
- * The data files of `id`, downloaded unless the cache has them: those of the split (default: `train` where there are
+ * What a data set holds. With `HF_HUB_OFFLINE` that is what the cache has of it.
+ *
+ * @throws {FileError} when the hub cannot be reached or knows no such data set
+ */
+export async function openHubData(id: HubId, options: HubOptions): Promise<HubData> {
+  const repo = repoOf(id);
+  const folder = repoFolder(repo, options);
+  const revision = options.revision ?? "main";
+  const known = isCommit(revision) ? revision : cachedCommit(folder, revision);
+  const cached = known === null ? [] : cachedEntries(snapshotFolder(folder, known), id.folder);
+  if (isOffline() && known !== null && cached.length > 0)
+    return { id, commit: known, entries: cached, options };
+  try {
+    const commit = await hubCommit(repo, options);
+    const entries = await listHubFiles(repo, { ...options, revision: commit }, id.folder);
+    await rememberCommit(folder, revision, commit);
+    return { id, commit, entries, options };
+  } catch (error) {
+    if (!isSilence(error) || cached.length === 0 || isOffline()) throw error;
+    throw new FileError(
+      `${error.message} The cache has files of this data set: set HF_HUB_OFFLINE=1 to use them.`,
+      { cause: error },
+    );
+  }
+}
+
+/** The files of a snapshot in the cache. */
+function cachedEntries(snapshot: string, folder: string): HubEntry[] {
+  const start = join(snapshot, folder);
+  if (!existsSync(start)) return [];
+  return readdirSync(start, { recursive: true, encoding: "utf8" })
+    .map((name) => ({
+      path: posix.join(folder, name.split(sep).join("/")),
+      stats: statSync(join(start, name)),
+    }))
+    .filter(({ stats }) => stats.isFile())
+    .map(({ path, stats }) => ({ type: "file", path, size: stats.size, oid: "" }));
+}
+
+/**
+ * The data files of `id`, fetched unless the cache has them: those of the split (default: `train` where there are
  * several), all of one format, Parquet before JSON before CSV.
  *
  * @throws {FileError} when the hub cannot be reached, knows no such data set, or a download is not whole
- * @throws {DataError} when there are no data files, or none of the split
+ * @throws {DataError} when there are no data files, or none of the split, or the cache has only some of its parts
  */
 export async function fetchHubFiles(id: HubId, options: HubOptions): Promise<DataFile[]> {
-  const listed = await listHubFiles(repoOf(id), options, id.folder);
-  const entries = listed.filter(({ path }) => isRows(path));
+  const data = await openHubData(id, options);
+  const entries = data.entries.filter(({ path }) => isRows(path));
   if (entries.length === 0) {
     throw new DataError(
       `hub:${id.repo}: expected data files (Parquet, JSON or CSV), found none. Check the folder.`,
     );
   }
+  const chosen = chooseFiles(id, entries);
+  checkParts(id, chosen);
   const files: DataFile[] = [];
-  for (const entry of chooseFiles(id, entries)) files.push(await fetchFile(id, entry, options));
+  for (const entry of chosen) files.push(await fetchFile(data, entry));
   return files;
+}
+
+/** `train-00001-of-00002.parquet` alone is half of the rows: the cache may hold only what was asked for before. */
+function checkParts(id: HubId, entries: readonly HubEntry[]): void {
+  const paths = new Set(entries.map(({ path }) => path));
+  for (const path of paths) {
+    const [, stem = "", count, rest = ""] = /^(.*)-\d{5}-of-(\d{5})(.*)$/.exec(path) ?? [];
+    for (let part = 0; part < Number(count ?? 0); part++) {
+      const name = `${stem}-${String(part).padStart(5, "0")}-of-${count}${rest}`;
+      if (paths.has(name)) continue;
+      throw new DataError(
+        `hub:${id.repo}: expected all ${Number(count)} parts of ${basename(stem)}, but ${name} is not there. ` +
+          `${isOffline() ? "Unset HF_HUB_OFFLINE to fetch it." : "Ask the data set's owner."}`,
+      );
+    }
+  }
 }
 
 function repoOf(id: HubId): HubRepo {
@@ -87,22 +163,18 @@ function splitOf(path: string): string {
   return /^\d+$/.test(stem) ? basename(dirname(path)) : stem;
 }
 
-async function fetchFile(id: HubId, entry: HubEntry, options: HubOptions): Promise<DataFile> {
+async function fetchFile(data: HubData, entry: HubEntry): Promise<DataFile> {
+  const name = `hub:${data.id.repo}/${entry.path}`;
   const kind = fileKind(entry.path);
-  if (kind === null) throw new DataError(`hub:${id.repo}/${entry.path}: not a data file.`);
-  return { path: await cachedHubFile(id, entry, options), name: `hub:${id.repo}/${entry.path}`, ...kind };
+  if (kind === null) throw new DataError(`${name}: not a data file.`);
+  return { path: await cachedHubFile(data, entry), name, ...kind };
 }
 
 /**
- * The path of a data set's file, downloaded unless the cache has this version of it.
+ * The path of a data set's file, fetched unless the cache has it.
  *
  * @throws {FileError} when the hub cannot be reached or a download is not whole
  */
-export async function cachedHubFile(id: HubId, entry: HubEntry, options: HubOptions): Promise<string> {
-  const version = entry.lfs?.oid ?? entry.oid ?? "unversioned";
-  const folder = join(hubCacheDirectory(options), id.repo.replace("/", "--"), version);
-  const path = join(folder, basename(entry.path));
-  const isCached = version !== "unversioned" && (await sizeOfFile(path)) === entry.size;
-  if (!isCached) await downloadHubFile({ repo: repoOf(id), entry, options, path });
-  return path;
+export function cachedHubFile({ id, commit, options }: HubData, entry: HubEntry): Promise<string> {
+  return fetchIntoCache({ repo: repoOf(id), commit, entry, options });
 }

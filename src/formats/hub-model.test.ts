@@ -1,11 +1,14 @@
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import {
   existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
+  readlinkSync,
   rmSync,
+  symlinkSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
@@ -22,9 +25,9 @@ const first = "a".repeat(40);
 const second = "b".repeat(40);
 const files: HubFiles = {
   "config.json": '{"model_type": "llama"}',
-  "generation_config.json": "{}",
-  "tokenizer.json": "{}",
-  "tokenizer_config.json": "{}",
+  "generation_config.json": '{"a": 1}',
+  "tokenizer.json": '{"b": 2}',
+  "tokenizer_config.json": '{"c": 3}',
   "chat_template.jinja": "{{ messages }}",
   "additional_chat_templates/tool_use.jinja": "{{ tools }}",
   "model.safetensors": "weights of the first",
@@ -65,7 +68,7 @@ beforeEach(() => {
 function names(directory: string): string[] {
   const found = readdirSync(directory, { recursive: true, withFileTypes: true });
   return found
-    .filter((entry) => entry.isFile() && !entry.name.startsWith("preftune-"))
+    .filter((entry) => !entry.isDirectory())
     .map((entry) => join(entry.parentPath, entry.name).slice(directory.length + 1))
     .sort();
 }
@@ -92,6 +95,77 @@ test("a hub id gives a directory with what is read here, and nothing else", asyn
   assert.equal(pinned, `hub:o/n@${first}`);
   const total = wanted.reduce((sum, path) => sum + (files[path]?.length ?? 0), 0);
   assert.equal(told.at(-1), `hub:o/n, bytes ${total}/${total}`);
+});
+
+test("the cache is Hugging Face's: a blob for each content, a link for each file, a commit for each branch", async () => {
+  hub.commits[first] = { ...files, "vocab.json": files["tokenizer.json"] ?? "" };
+  const { directory } = await resolveModel("o/n", search);
+  const folder = join(search.cacheDirectory ?? "", "models--o--n");
+  assert.equal(directory, join(folder, "snapshots", first));
+  assert.equal(readFileSync(join(folder, "refs", "main"), "utf8"), first);
+  const sha256 = createHash("sha256").update("weights of the first").digest("hex");
+  assert.equal(readlinkSync(join(directory, "model.safetensors")), join("..", "..", "blobs", sha256));
+  const nested = join(directory, "additional_chat_templates", "tool_use.jinja");
+  assert.match(readlinkSync(nested), /^\.\.\/\.\.\/\.\.\/blobs\/[0-9a-f]{40}$/);
+  assert.equal(hub.sent.length, wanted.length, "two files of one content come once");
+  assert.equal(readdirSync(join(folder, "blobs")).length, wanted.length);
+});
+
+/** A snapshot as other programs leave it: nothing of preftune's beside it. */
+function placedByOthers(content: HubFiles, branch = "main"): string {
+  const folder = join(search.cacheDirectory ?? "", "models--o--n");
+  const directory = join(folder, "snapshots", first);
+  mkdirSync(join(folder, "refs"), { recursive: true });
+  mkdirSync(join(folder, "blobs"));
+  mkdirSync(directory, { recursive: true });
+  writeFileSync(join(folder, "refs", branch), first);
+  for (const [name, text] of Object.entries(content)) {
+    const blob = createHash("sha256").update(text).digest("hex");
+    writeFileSync(join(folder, "blobs", blob), text);
+    symlinkSync(join("..", "..", "blobs", blob), join(directory, name));
+  }
+  return directory;
+}
+
+test("what another program fetched is used: nothing is sent, and without a network nothing is needed", async () => {
+  const flat = Object.fromEntries(Object.entries(files).filter(([name]) => !name.includes("/")));
+  hub.commits[first] = flat;
+  const directory = placedByOthers(flat);
+  hub.down = 0;
+  assert.equal(await resolveModelDirectory("o/n", search), directory);
+  assert.equal(await resolveModelDirectory(`o/n@${first}`, search), directory);
+  hub.down = null;
+  assert.equal(await resolveModelDirectory("o/n", search), directory);
+  assert.deepEqual(hub.sent, []);
+});
+
+test("what another program fetched in part is completed, and without a network is no model", async () => {
+  const directory = placedByOthers({ "config.json": files["config.json"] ?? "" });
+  hub.down = 0;
+  await assert.rejects(resolveModel("o/n", search), /ENOTFOUND/);
+  assert.equal(await resolveModelDirectory("o/n", { ...search, parts: "text" }), directory);
+  hub.down = null;
+  assert.equal(await resolveModelDirectory("o/n", search), directory);
+  assert.deepEqual(names(directory), wanted);
+  assert.equal(hub.sent.includes("config.json"), false);
+});
+
+test("a shard that is missing makes no model", async () => {
+  const index = JSON.stringify({ weight_map: { a: "model-1.safetensors", b: "model-2.safetensors" } });
+  const part = { "config.json": "{}", "model.safetensors.index.json": index, "model-1.safetensors": "1" };
+  placedByOthers(part);
+  hub.down = 0;
+  await assert.rejects(resolveModel("o/n", search), /ENOTFOUND/);
+});
+
+test("a branch with a slash has its folder, and a revision that leads elsewhere is refused", async () => {
+  hub.branches["pr/1"] = first;
+  await resolveModel("o/n@pr/1", search);
+  assert.equal(
+    readFileSync(join(search.cacheDirectory ?? "", "models--o--n", "refs", "pr", "1"), "utf8"),
+    first,
+  );
+  await assert.rejects(resolveModel("o/n@a/../../x", search), FileError);
 });
 
 test("what was fetched is not fetched again; a commit needs no hub at all", async () => {

@@ -1,10 +1,9 @@
 /**
- * Models and adapters by name: a directory as it is, or a hub id whose files are fetched into a directory of their own,
- * one for each revision. Only what is read here is fetched: settings, tokenizer, templates and safetensors; never
+ * Models and adapters by name: a directory as it is, or a hub id whose files are fetched into Hugging Face's cache unless
+ * they are there. Only what is read here is fetched: settings, tokenizer, templates and safetensors; never
  * pickles, never code.
  */
-import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
-import { mkdir } from "node:fs/promises";
+import { existsSync, mkdirSync, readdirSync, statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 
 import { FileError, FormatError } from "../base/errors.ts";
@@ -12,18 +11,24 @@ import { readJsonFile, requireFreeBytes, writeFileAtomic } from "../base/files.t
 import { didYouMean } from "../base/suggest.ts";
 import { adapterWeightsName } from "./adapter.ts";
 import {
-  downloadHubFile,
   type HubEntry,
   HubError,
   type HubOptions,
   type HubRepo,
-  hubCacheDirectory,
   hubCommit,
   hubName,
   isCommit,
   listHubFiles,
   sizeOfFile,
 } from "./hub.ts";
+import {
+  cachedCommit,
+  fetchIntoCache,
+  isSilence,
+  rememberCommit,
+  repoFolder,
+  snapshotFolder,
+} from "./hub-cache.ts";
 import { isRecord } from "./json-fields.ts";
 import { indexFileName, singleFileName } from "./weight-index.ts";
 
@@ -57,7 +62,8 @@ interface ModelId {
  * The directory of a model or adapter: `nameOrPath` itself where it is one, else that of the hub id `owner/name` or
  * `hub:owner/name`, each with an optional `@revision`, fetched unless the cache has it.
  *
- * A branch is asked for anew each time; when the hub cannot be reached, the copy fetched last serves.
+ * A branch is asked for anew each time; when the hub cannot be reached, the copy fetched last, here or by another
+ * program, serves.
  * @throws {FileError} when it is neither, or cannot be fetched; what was fetched so far is used next time
  * @throws {FormatError} when the repository has no safetensors weights
  */
@@ -102,9 +108,13 @@ function notAModel(text: string): FileError {
   );
 }
 
-/** Files of one revision of a repository, in a directory of their own. */
+/** Files of one commit of a repository, in the cache. */
 interface Snapshot {
   repo: HubRepo;
+  commit: string;
+  /** The repository's folder in the cache. */
+  folder: string;
+  /** The commit's folder in it. */
   directory: string;
   /** As given, with the commit as revision. */
   search: ModelSearch;
@@ -112,40 +122,40 @@ interface Snapshot {
 
 async function fetchModel(id: ModelId, search: ModelSearch): Promise<FoundModel> {
   const repo: HubRepo = { type: "model", name: id.repo };
-  const folder = join(hubCacheDirectory(search), `models--${id.repo.replace("/", "--")}`);
+  const folder = repoFolder(repo, search);
   const revision = id.revision ?? search.revision ?? "main";
-  const reference = join(folder, "refs", encodeURIComponent(revision));
-  const commit = await commitOf(repo, { ...search, revision }, reference);
-  const directory = join(folder, commit);
-  const snapshot: Snapshot = { repo, directory, search: { ...search, revision: commit } };
-  if (!(await isComplete(directory, partsOf(search)))) await fetchSnapshot(snapshot);
-  if (!isCommit(revision) && readReference(reference) !== commit) {
-    await mkdir(dirname(reference), { recursive: true });
-    writeFileAtomic(reference, commit);
-  }
+  const commit = await commitOf(repo, { ...search, revision });
+  const directory = snapshotFolder(folder, commit);
+  const snapshot: Snapshot = { repo, commit, folder, directory, search: { ...search, revision: commit } };
+  await completeSnapshot(snapshot);
+  await rememberCommit(folder, revision, commit);
   return { directory, name: id.repo, pinned: `${hubName(repo)}@${commit}` };
 }
 
 /** The commit of a revision, by the hub's word or, when the hub is silent, as it was when it was last fetched. */
-async function commitOf(repo: HubRepo, search: ModelSearch, reference: string): Promise<string> {
+async function commitOf(repo: HubRepo, search: ModelSearch & { revision: string }): Promise<string> {
   const { revision } = search;
   if (isCommit(revision)) return revision;
   try {
     return await hubCommit(repo, search);
   } catch (error) {
-    const known = readReference(reference);
-    const isSilent =
-      error instanceof HubError && (error.status === null || error.status === 429 || error.status >= 500);
-    const directory = join(dirname(dirname(reference)), known ?? "");
-    if (!isSilent || known === null || !(await isComplete(directory, partsOf(search)))) throw error;
+    const folder = repoFolder(repo, search);
+    const known = isSilence(error) ? cachedCommit(folder, revision) : null;
+    if (known === null || !isUsable(snapshotFolder(folder, known), partsOf(search))) throw error;
     search.onPhase?.(`${hubName(repo)}: no answer from the hub, its ${revision} as fetched before`, 1, 1);
     return known;
   }
 }
 
-function readReference(path: string): string | null {
-  const text = existsSync(path) ? readFileSync(path, "utf8").trim() : null;
-  return isCommit(text) ? text : null;
+/** Fetches what is missing. Where the hub is silent, what another program fetched does if a model can be loaded of it. */
+async function completeSnapshot(snapshot: Snapshot): Promise<void> {
+  const parts = partsOf(snapshot.search);
+  if (await isComplete(snapshot, parts)) return;
+  try {
+    await fetchSnapshot(snapshot);
+  } catch (error) {
+    if (!isSilence(error) || !isUsable(snapshot.directory, parts)) throw error;
+  }
 }
 
 function partsOf(search: ModelSearch): ModelParts {
@@ -153,23 +163,32 @@ function partsOf(search: ModelSearch): ModelParts {
 }
 
 /** The file that says a snapshot is whole. It holds the sizes of the snapshot's files by name. */
-function markerPath(directory: string, parts: ModelParts): string {
-  return join(directory, `preftune-fetched-${parts}.json`);
+function markerPath({ folder, commit }: Snapshot, parts: ModelParts): string {
+  return join(folder, "preftune", `${commit}-${parts}.json`);
 }
 
-async function isComplete(directory: string, parts: ModelParts): Promise<boolean> {
-  const markers = (["all", parts] as const).map((part) => markerPath(directory, part));
+async function isComplete(snapshot: Snapshot, parts: ModelParts): Promise<boolean> {
+  const markers = (["all", parts] as const).map((part) => markerPath(snapshot, part));
   const marker = markers.find((path) => existsSync(path));
   const sizes = marker === undefined ? null : readJsonFile(marker);
   if (!isRecord(sizes)) return false;
   for (const [name, size] of Object.entries(sizes)) {
-    if ((await sizeOfFile(join(directory, name))) !== size) return false;
+    if ((await sizeOfFile(join(snapshot.directory, name))) !== size) return false;
   }
   return true;
 }
 
+/** Whether a model or adapter could be loaded from what is there: its settings and, if asked for, all its weights. */
+function isUsable(directory: string, parts: ModelParts): boolean {
+  const has = (name: string): boolean => existsSync(join(directory, name));
+  if (!has("config.json") && !has("adapter_config.json")) return false;
+  if (parts === "text" || has(singleFileName) || has(adapterWeightsName)) return true;
+  const shards = has(indexFileName) ? shardsOf(join(directory, indexFileName)) : [];
+  return shards.length > 0 && shards.every((name) => has(name));
+}
+
 async function fetchSnapshot(snapshot: Snapshot): Promise<void> {
-  const { repo, directory, search } = snapshot;
+  const { repo, commit, directory, search } = snapshot;
   const parts = partsOf(search);
   const listed = await listHubFiles(repo, search);
   const texts = listed.filter(({ path }) => isText(path));
@@ -187,11 +206,11 @@ async function fetchSnapshot(snapshot: Snapshot): Promise<void> {
     done += count;
     search.onPhase?.(`${hubName(repo)}, bytes`, done, total);
   };
-  for (const entry of missing) {
-    await downloadHubFile({ repo, entry, options: search, path: join(directory, entry.path), onBytes });
-  }
+  for (const entry of missing) await fetchIntoCache({ repo, commit, entry, options: search, onBytes });
   const sizes = Object.fromEntries(entries.map(({ path, size }) => [path, size]));
-  writeFileAtomic(markerPath(directory, parts), `${JSON.stringify(sizes, null, 2)}\n`);
+  const marker = markerPath(snapshot, parts);
+  mkdirSync(dirname(marker), { recursive: true });
+  writeFileAtomic(marker, `${JSON.stringify(sizes, null, 2)}\n`);
 }
 
 /** Settings, tokenizers and templates, by the names they have at the top of a repository. */
@@ -212,15 +231,17 @@ async function weightsOf(snapshot: Snapshot, listed: readonly HubEntry[]): Promi
     files.filter(({ path }) => names.has(path) || path === adapterWeightsName);
   if (files.some(({ path }) => path === singleFileName)) return only(new Set([singleFileName]));
   if (index === undefined) return files;
-  const { repo, directory, search } = snapshot;
-  const path = join(directory, indexFileName);
-  if ((await sizeOfFile(path)) !== index.size) {
-    await downloadHubFile({ repo, entry: index, options: search, path });
-  }
-  const content = readJsonFile(path);
-  const map = isRecord(content) && isRecord(content["weight_map"]) ? content["weight_map"] : {};
+  const { repo, commit, search } = snapshot;
+  const path = await fetchIntoCache({ repo, commit, entry: index, options: search });
   // Some repositories hold the same weights a second time, in one consolidated file.
-  return [index, ...only(new Set(Object.values(map)))];
+  return [index, ...only(new Set(shardsOf(path)))];
+}
+
+/** The files that an index names. */
+function shardsOf(indexPath: string): string[] {
+  const content = readJsonFile(indexPath);
+  const map = isRecord(content) && isRecord(content["weight_map"]) ? content["weight_map"] : {};
+  return [...new Set(Object.values(map))].filter((name) => typeof name === "string");
 }
 
 function noWeights(repo: HubRepo, listed: readonly HubEntry[]): FormatError {

@@ -6,12 +6,12 @@
  */
 import { createHash, type Hash } from "node:crypto";
 import { createWriteStream } from "node:fs";
-import { mkdir, rename, rm, stat } from "node:fs/promises";
+import { mkdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { homedir } from "node:os";
 import { dirname, join } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import { downloadFile, type ListFileEntry, listFiles, modelInfo } from "@huggingface/hub";
+import { datasetInfo, downloadFile, type ListFileEntry, listFiles, modelInfo } from "@huggingface/hub";
 
 import { FileError, messageOf } from "../base/errors.ts";
 import { errorCode, fileFailure } from "../base/file-io.ts";
@@ -20,11 +20,11 @@ import { errorCode, fileFailure } from "../base/file-io.ts";
 export interface HubOptions {
   /** Branch, tag or commit; default `main`. */
   revision?: string;
-  /** Default: `$HF_TOKEN` if set. */
+  /** Default: `$HF_TOKEN`, else what `hf auth login` wrote to `token` in `$HF_HOME` or `~/.cache/huggingface`. */
   accessToken?: string;
   /** Default: `$HF_ENDPOINT` if set, else the public hub. */
   hubUrl?: string;
-  /** Default: `preftune/hub` in `$XDG_CACHE_HOME` or `~/.cache`. */
+  /** Default: Hugging Face's own: `$HF_HUB_CACHE`, `hub` in `$HF_HOME`, `huggingface/hub` in `$XDG_CACHE_HOME` or `~/.cache`. */
   cacheDirectory?: string;
   /** Replaces the global `fetch`, for proxies and tests. */
   fetch?: typeof fetch;
@@ -49,7 +49,7 @@ export async function listHubFiles(repo: HubRepo, options: HubOptions, folder = 
   const entries: HubEntry[] = [];
   const path = folder === "" ? {} : { path: folder };
   try {
-    for await (const entry of listFiles({ ...request(repo, options), ...path, recursive: true })) {
+    for await (const entry of listFiles({ ...(await request(repo, options)), ...path, recursive: true })) {
       if (entry.type === "file") entries.push(entry);
     }
   } catch (error) {
@@ -59,15 +59,19 @@ export async function listHubFiles(repo: HubRepo, options: HubOptions, folder = 
 }
 
 /**
- * The commit that `options.revision` of a model stands for, 40 hexadecimal digits.
+ * The commit that `options.revision` of a model or data set stands for, 40 hexadecimal digits.
  *
- * @throws {FileError} when the hub cannot be reached or knows no such model or revision
+ * @throws {FileError} when the hub cannot be reached or knows no such repository or revision
  */
 export async function hubCommit(repo: HubRepo, options: HubOptions): Promise<string> {
   const revision = options.revision ?? "main";
   try {
-    const { repo: _, ...rest } = request(repo, options);
-    const { sha } = await modelInfo({ ...rest, name: repo.name, revision, additionalFields: ["sha"] });
+    const { repo: _, ...rest } = await request(repo, options);
+    const asked = { ...rest, name: repo.name, revision };
+    const { sha } =
+      repo.type === "model"
+        ? await modelInfo({ ...asked, additionalFields: ["sha"] })
+        : await datasetInfo({ ...asked, additionalFields: ["sha"] });
     if (!isCommit(sha)) throw new Error(`the hub gave ${JSON.stringify(sha)} as the commit of ${revision}`);
     return sha;
   } catch (error) {
@@ -101,7 +105,7 @@ export async function downloadHubFile({ repo, entry, options, path, onBytes }: H
   const check = checksumOf(entry);
   let bytes = 0;
   try {
-    const blob = await downloadFile({ ...request(repo, options), path: entry.path });
+    const blob = await downloadFile({ ...(await request(repo, options)), path: entry.path });
     if (blob === null) throw new Error("the file is not there");
     await mkdir(dirname(path), { recursive: true });
     const count = async function* (source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
@@ -140,12 +144,6 @@ function isDiskError(error: unknown): boolean {
   return code !== null && ["ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EACCES", "EPERM", "ENOTDIR"].includes(code);
 }
 
-/** Where downloads are kept. */
-export function hubCacheDirectory(options: HubOptions): string {
-  if (options.cacheDirectory !== undefined) return options.cacheDirectory;
-  return join(process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"), "preftune", "hub");
-}
-
 /** Bytes of the file at `path`, or null when there is none. */
 export async function sizeOfFile(path: string): Promise<number | null> {
   try {
@@ -171,10 +169,23 @@ export class HubError extends FileError {
   }
 }
 
-function request(repo: HubRepo, options: HubOptions): Parameters<typeof listFiles>[0] {
-  const offline = process.env["HF_HUB_OFFLINE"] ?? "";
-  if (!["", "0", "false"].includes(offline)) throw new Error(`HF_HUB_OFFLINE is ${offline}`);
-  const accessToken = options.accessToken ?? process.env["HF_TOKEN"];
+/** Whether `HF_HUB_OFFLINE` forbids asking the hub. */
+export function isOffline(): boolean {
+  return !["", "0", "false"].includes(process.env["HF_HUB_OFFLINE"] ?? "");
+}
+
+/** The token that `hf auth login` keeps. */
+async function storedToken(): Promise<string | undefined> {
+  const cache = process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache");
+  const home = process.env["HF_HOME"] ?? join(cache, "huggingface");
+  const path = process.env["HF_TOKEN_PATH"] ?? join(home, "token");
+  const text = await readFile(path, "utf8").catch(() => "");
+  return text.trim() === "" ? undefined : text.trim();
+}
+
+async function request(repo: HubRepo, options: HubOptions): Promise<Parameters<typeof listFiles>[0]> {
+  if (isOffline()) throw new Error(`HF_HUB_OFFLINE is ${process.env["HF_HUB_OFFLINE"]}`);
+  const accessToken = options.accessToken ?? process.env["HF_TOKEN"] ?? (await storedToken());
   const hubUrl = options.hubUrl ?? process.env["HF_ENDPOINT"];
   return {
     repo,

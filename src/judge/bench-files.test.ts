@@ -36,13 +36,17 @@ test("neither a directory nor a hub id", async () => {
 test("a data set of the hub: files are fetched when they are asked for, once", async () => {
   const files: Record<string, string> = { "data/v0/question.jsonl": "{}\n", "data/v0/judge.yaml": "a: 1\n" };
   const sent: string[] = [];
+  const commit = "c".repeat(40);
   const hub = {
     cacheDirectory: join(dir, "cache"),
     hubUrl: "https://hub.test",
     fetch: (async (input: string | URL | Request) => {
       const path = decodeURIComponent(new URL(input instanceof Request ? input.url : input).pathname);
+      if (path === "/api/datasets/owner/name/revision/main") {
+        return Response.json({ _id: "1", id: "owner/name", sha: commit });
+      }
       if (path.includes("/tree/")) {
-        assert.equal(path, "/api/datasets/owner/name/tree/main/data/v0");
+        assert.equal(path, `/api/datasets/owner/name/tree/${commit}/data/v0`);
         return Response.json(
           Object.entries(files).map(([name, text]) => ({
             type: "file",
@@ -52,7 +56,7 @@ test("a data set of the hub: files are fetched when they are asked for, once", a
           })),
         );
       }
-      const name = path.replace("/datasets/owner/name/resolve/main/", "");
+      const name = path.replace(`/datasets/owner/name/resolve/${commit}/`, "");
       sent.push(name);
       const text = files[name] ?? "";
       return new Response(text, {

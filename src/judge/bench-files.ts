@@ -2,8 +2,8 @@
 import { existsSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { ConfigError } from "../base/errors.ts";
-import { cachedHubFile, parseHubId } from "../data/hub.ts";
-import { type HubOptions, listHubFiles } from "../formats/hub.ts";
+import { cachedHubFile, openHubData, parseHubId } from "../data/hub.ts";
+import type { HubOptions } from "../formats/hub.ts";
 
 /** Where a benchmark's files are. */
 export interface Bench {
@@ -32,13 +32,13 @@ export async function openBench(place: string, hub: HubOptions = {}): Promise<Be
       `--bench: expected a directory or a data set of the hub (owner/name), got "${place}".`,
     );
   }
-  const entries = await listHubFiles({ type: "dataset", name: id.repo }, hub, id.folder);
+  const data = await openHubData(id, hub);
   const prefix = id.folder === "" ? "" : `${id.folder}/`;
   return {
     place,
     find: async (names) => {
-      const found = names.flatMap((name) => entries.find(({ path }) => path === prefix + name) ?? [])[0];
-      return found === undefined ? null : cachedHubFile(id, found, hub);
+      const found = names.flatMap((name) => data.entries.find(({ path }) => path === prefix + name) ?? [])[0];
+      return found === undefined ? null : cachedHubFile(data, found);
     },
   };
 }
