@@ -65,7 +65,7 @@ export interface CachedFileRequest {
 }
 
 /** Where a file of a commit stands in the cache, whether it is there or not. */
-export function cachedPath({ repo, commit, entry, options }: CachedFileRequest): string {
+function cachedPath({ repo, commit, entry, options }: CachedFileRequest): string {
   const snapshot = snapshotFolder(repoFolder(repo, options), commit);
   const path = join(snapshot, entry.path);
   if (!relative(snapshot, path).startsWith("..")) return path;
