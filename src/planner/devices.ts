@@ -10,51 +10,57 @@ export interface Device {
   isGpu: boolean;
   /** Bytes of memory in all. */
   memoryBytes: number;
-  /** FLOP/s of matrix products in the type that is trained in, at best. */
-  peakFlops: number;
+  /** FLOP/s of matrix products at best, by the type that they are computed in. */
+  peaks: Readonly<Record<ComputeType, number>>;
 }
+
+/** Types that runs compute in. */
+export type ComputeType = "float32" | "bfloat16";
 
 const mebibyte = 2 ** 20;
 const tera = 1e12;
 
-/** [id, name, MiB, TFLOP/s] of a GPU: memory as nvidia-smi lists it, bfloat16 tensor cores without sparsity, float32 sums. */
-type Row = readonly [string, string, number, number];
+/**
+ * [id, name, MiB, TFLOP/s in bfloat16, in float32] of a GPU: memory as nvidia-smi lists it; bfloat16 on tensor cores without
+ * sparsity, float32 sums; float32 without TF32, which torch leaves off by default and preftune does not turn on.
+ */
+type Row = readonly [id: string, name: string, mebibytes: number, bfloat16: number, float32: number];
 
 const rows: readonly Row[] = [
-  // NVIDIA H100 data sheet: SXM 1,979 TFLOP/s with sparsity
-  ["h100", "NVIDIA H100 SXM 80 GB", 81_559, 989],
-  // NVIDIA H100 data sheet: PCIe 1,513 with sparsity
-  ["h100-pcie", "NVIDIA H100 PCIe 80 GB", 81_559, 756],
-  // NVIDIA H200 data sheet: 1,979 with sparsity, 141 GB
-  ["h200", "NVIDIA H200 SXM 141 GB", 143_771, 989],
-  // NVIDIA DGX B200 data sheet: 8 GPUs, 36 PFLOP/s with sparsity, 1,440 GB
-  ["b200", "NVIDIA B200 180 GB", 183_359, 2250],
-  // NVIDIA A100 data sheet: 312
-  ["a100-80g", "NVIDIA A100 80 GB", 81_920, 312],
-  ["a100-40g", "NVIDIA A100 40 GB", 40_960, 312],
-  // NVIDIA L40S data sheet: 733 with sparsity
-  ["l40s", "NVIDIA L40S 48 GB", 46_068, 366],
-  // NVIDIA RTX 6000 Ada (AD102) white paper: 364
-  ["rtx6000-ada", "NVIDIA RTX 6000 Ada 48 GB", 49_140, 364],
-  // NVIDIA L4 data sheet: 242 with sparsity
-  ["l4", "NVIDIA L4 24 GB", 23_034, 121],
-  // NVIDIA A10 data sheet: 125
-  ["a10", "NVIDIA A10 24 GB", 23_028, 125],
-  // NVIDIA RTX Blackwell white paper: 209.5
-  ["rtx5090", "NVIDIA GeForce RTX 5090 32 GB", 32_607, 209.5],
-  // NVIDIA Ada white paper: 165.2
-  ["rtx4090", "NVIDIA GeForce RTX 4090 24 GB", 24_564, 165.2],
-  // NVIDIA Ampere GA102 white paper: 71
-  ["rtx3090", "NVIDIA GeForce RTX 3090 24 GB", 24_576, 71],
+  // NVIDIA H100 data sheet: SXM 1,979 TFLOP/s with sparsity; float32 67
+  ["h100", "NVIDIA H100 SXM 80 GB", 81_559, 989, 67],
+  // NVIDIA H100 data sheet: PCIe 1,513 with sparsity; 51
+  ["h100-pcie", "NVIDIA H100 PCIe 80 GB", 81_559, 756, 51],
+  // NVIDIA H200 data sheet: 1,979 with sparsity, 141 GB; 67
+  ["h200", "NVIDIA H200 SXM 141 GB", 143_771, 989, 67],
+  // NVIDIA DGX B200 data sheet: 8 GPUs, 36 PFLOP/s with sparsity, 1,440 GB; HGX B200: 8 GPUs, float32 600
+  ["b200", "NVIDIA B200 180 GB", 183_359, 2250, 75],
+  // NVIDIA A100 data sheet: 312; 19.5
+  ["a100-80g", "NVIDIA A100 80 GB", 81_920, 312, 19.5],
+  ["a100-40g", "NVIDIA A100 40 GB", 40_960, 312, 19.5],
+  // NVIDIA L40S data sheet: 733 with sparsity; 91.6
+  ["l40s", "NVIDIA L40S 48 GB", 46_068, 366, 91.6],
+  // NVIDIA RTX 6000 Ada (AD102) white paper: 364; 91.1
+  ["rtx6000-ada", "NVIDIA RTX 6000 Ada 48 GB", 49_140, 364, 91.1],
+  // NVIDIA L4 data sheet: 242 with sparsity; 30.3
+  ["l4", "NVIDIA L4 24 GB", 23_034, 121, 30.3],
+  // NVIDIA A10 data sheet: 125; 31.2
+  ["a10", "NVIDIA A10 24 GB", 23_028, 125, 31.2],
+  // NVIDIA RTX Blackwell white paper: 209.5; 104.8
+  ["rtx5090", "NVIDIA GeForce RTX 5090 32 GB", 32_607, 209.5, 104.8],
+  // NVIDIA Ada white paper: 165.2; 82.6
+  ["rtx4090", "NVIDIA GeForce RTX 4090 24 GB", 24_564, 165.2, 82.6],
+  // NVIDIA Ampere GA102 white paper: 71; 35.6
+  ["rtx3090", "NVIDIA GeForce RTX 3090 24 GB", 24_576, 71, 35.6],
 ];
 
 /** Every GPU that plans are made for. */
-export const gpus: readonly Device[] = rows.map(([id, name, memory, speed]) => ({
+export const gpus: readonly Device[] = rows.map(([id, name, memory, bfloat16, float32]) => ({
   id,
   name,
   isGpu: true,
   memoryBytes: memory * mebibyte,
-  peakFlops: speed * tera,
+  peaks: { bfloat16: bfloat16 * tera, float32: float32 * tera },
 }));
 
 /** Other names of a GPU. */

@@ -29,6 +29,11 @@ function short(value: number): string {
   return `${size === 1 ? grouped(value) : (value / size).toPrecision(3)} ${unit}`.trim();
 }
 
+/** 12.3, 0.04, under 0.01 */
+function hoursText(hours: number): string {
+  return hours < 0.01 ? "under 0.01" : formatNumber(Number(hours.toFixed(2)));
+}
+
 /** 12.3 GFLOP */
 function flopsText(flops: number): string {
   const units = ["", "k", "M", "G", "T", "P", "E", "Z"];
@@ -82,11 +87,16 @@ function headText({ model, parameters, training, device, rows, flops }: Plan): s
 }
 
 function speedText({ isGpu, peakFlops, utilisation, speedSource }: Plan["device"]): string {
-  const percent = `${Number((100 * utilisation).toFixed(1))} %`;
+  const percent = percentText(utilisation);
   const speed = isGpu
     ? `${formatNumber(peakFlops / 1e12)} TFLOP/s`
     : `${formatNumber(peakFlops / 1e9)} GFLOP/s`;
   return `${speed} (${speedSource}), of which ${percent} are taken to be reached`;
+}
+
+/** 40 %, 1.6 %, 0.03 % */
+function percentText(share: number): string {
+  return `${Number((100 * share).toPrecision(2))} %`;
 }
 
 function memoryText({ memory, training, device, rows }: Plan): string {
@@ -119,7 +129,7 @@ function methodsText({ methods, device }: Plan): string {
       show(largestBatch, (batch) => (batch === 0 ? "none fits" : `${batch}`)),
       show(pairsPerSecond, formatNumber),
       show(runSeconds, formatDuration),
-      ...(device.isGpu ? [show(runSeconds, (seconds) => formatNumber(seconds / 3600))] : []),
+      ...(device.isGpu ? [show(runSeconds, (seconds) => hoursText(seconds / 3600))] : []),
     ];
   };
   const headings = ["", "work\na row", "memory", "largest\nbatch", "rows/s", "run"];
@@ -139,8 +149,10 @@ function adviceText({ advice, memory, device }: Plan): string {
   ].join("\n");
 }
 
-function notesText({ device, rows, longestPairBytes, methods }: Plan): string {
+function notesText(plan: Plan): string {
+  const { device, rows, longestPairBytes, methods } = plan;
   const notes: string[] = [];
+  if (plan.launchSeconds > 0 && plan.reachedShare < device.utilisation) notes.push(launchText(plan));
   if (!rows.isMeasured) {
     notes.push(
       "Lengths are assumed and all rows alike: rows of real data differ, and the longest decide memory.",
@@ -156,6 +168,16 @@ function notesText({ device, rows, longestPairBytes, methods }: Plan): string {
   if (device.count > 1) notes.push(countText(device.count, methods));
   notes.push("Time is that of training steps alone: no loading, evaluation, checkpoints or export.");
   return notes.join("\n");
+}
+
+/** Why a small micro-batch does not reach the usual share of the peak. */
+function launchText({ rows, launchSeconds, reachedShare, device }: Plan): string {
+  const { tokens } = rows.largestMicroBatch;
+  return (
+    `A micro-batch of ${grouped(tokens)} tokens is too small, in a model of this size, for ${percentText(device.utilisation)} of this GPU's peak: launching its ` +
+    `kernels takes longer than computing them, by assumption ${formatDuration(launchSeconds)} (5 µs each). Times are those of ` +
+    `launching, ${percentText(reachedShare)} of the peak. A larger per_device_train_batch_size is faster; --mfu takes a measured share in place of both assumptions.`
+  );
 }
 
 function countText(count: number, methods: readonly MethodPlan[]): string {

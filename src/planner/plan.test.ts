@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { ConfigError } from "../base/errors.ts";
 import { parseModelConfig } from "../formats/hf-config.ts";
 import { loadConfig } from "../runs/config-load.ts";
-import { gpuListedAs, gpuNamed, usableBytes } from "./devices.ts";
+import { type ComputeType, gpuListedAs, gpuNamed, gpus, usableBytes } from "./devices.ts";
 import { componentNames, planMemory } from "./memory.ts";
 import {
   longestPair,
@@ -42,9 +42,18 @@ interface Changes {
   gpu?: string;
   pairs?: number | null;
   count?: number;
+  dtype?: ComputeType;
 }
 
-function input({ model, run, lora = false, gpu = "h100", pairs, count = 1 }: Changes = {}): PlanInput {
+function input({
+  model,
+  run,
+  lora = false,
+  gpu = "h100",
+  pairs,
+  count = 1,
+  dtype = "bfloat16",
+}: Changes = {}): PlanInput {
   const shape = parseModelConfig({ ...llama8b, ...model }, "config.json");
   const values = {
     model_name_or_path: "m",
@@ -67,10 +76,11 @@ function input({ model, run, lora = false, gpu = "h100", pairs, count = 1 }: Cha
     model: shape,
     trained: lora ? adapterParts(shape, adapter) : everything,
     keys: loadConfig({ values: lora ? { ...values, use_peft: true } : values }).config,
-    dtype: "bfloat16",
+    dtype,
     device: gpuNamed(gpu),
     count,
     utilisation: 0.4,
+    isUtilisationGiven: true,
     speedSource: "a test",
     workload: workload(pairs === undefined ? 1000 : pairs),
   };
@@ -226,4 +236,56 @@ test("GPUs as nvidia-smi lists them", () => {
   assert.equal(gpuListedAs("NVIDIA GeForce RTX 4090", 24_564)?.id, "rtx4090");
   assert.equal(gpuListedAs("NVIDIA L40S", 46_068)?.id, "l40s");
   assert.equal(gpuListedAs("Tesla T4", 15_360), null);
+});
+
+test("float32 on a GPU is planned at float32's peak, a small part of bfloat16's", () => {
+  const seconds = (dtype: ComputeType) =>
+    methodOf(planRun(input({ lora: true, dtype })), "slime").runSeconds ?? Number.NaN;
+  assert.ok(Math.abs(seconds("float32") / seconds("bfloat16") / (989 / 67) - 1) < 1e-9);
+  assert.equal(planRun(input({ dtype: "float32" })).device.peakFlops, 67e12);
+  assert.equal(planRun(input({ dtype: "float32", gpu: "a100" })).device.peakFlops, 19.5e12);
+  assert.equal(planRun(input({ dtype: "float32", gpu: "rtx4090" })).device.peakFlops, 82.6e12);
+  for (const { peaks, id } of gpus) assert.ok(peaks.float32 < peaks.bfloat16, id);
+});
+
+const small = {
+  num_hidden_layers: 30,
+  hidden_size: 576,
+  intermediate_size: 1536,
+  num_attention_heads: 9,
+  num_key_value_heads: 3,
+  vocab_size: 49_152,
+};
+
+test("a small micro-batch of a small model waits for its kernels to be launched, and the plan says so", () => {
+  const given = { ...input({ model: small, lora: true, pairs: 13 }), isUtilisationGiven: false };
+  const plan = planRun(given);
+  assert.equal(plan.launchSeconds, 30 * 150 * 5e-6);
+  const slime = methodOf(plan, "slime");
+  // two rows a micro-batch
+  assert.equal(slime.pairsPerSecond, 2 / plan.launchSeconds);
+  assert.ok(plan.reachedShare < 0.4);
+  const text = formatPlan(plan);
+  assert.match(
+    text,
+    /A micro-batch of 1,556 tokens is too small, in a model of this size, for 40 % of this GPU's peak.*assumption 23 ms \(5 µs each\)/,
+  );
+  assert.match(text, /--mfu takes a measured share/);
+  // a larger one does not
+  const size = 1000;
+  const many = { ...given, workload: { ...given.workload, own: given.workload.microBatch(size) } };
+  const full = planRun(many);
+  assert.equal(
+    methodOf(full, "slime").pairsPerSecond,
+    (989e12 * 0.4) / (methodOf(full, "slime").flopsPerPair ?? 0),
+  );
+  assert.doesNotMatch(formatPlan(full), /is too small/);
+  // nor one whose share was measured
+  assert.equal(planRun({ ...given, isUtilisationGiven: true }).launchSeconds, 0);
+});
+
+test("small numbers are told in units that people read", () => {
+  const text = formatPlan(planRun(input({ model: small, lora: true, pairs: 1 })));
+  assert.match(text, /SLIME .* ms +under 0\.01$/m);
+  assert.doesNotMatch(text, /\b0\.0 s|\de-\d|0\.000/);
 });

@@ -2,7 +2,7 @@
 import type { ModelConfig } from "../formats/model-config.ts";
 import type { ObjectiveName, RunConfig } from "../runs/config-types.ts";
 import { type Advice, adviceFor } from "./advice.ts";
-import { type Device, usableBytes } from "./devices.ts";
+import { type ComputeType, type Device, usableBytes } from "./devices.ts";
 import { answerTokens, type PairFlops, type PairLengths, pairFlops, streamTokens } from "./flops.ts";
 import { type MemoryPlan, type MemorySetup, planMemory } from "./memory.ts";
 import { countParameters, type ParameterCounts } from "./parameters.ts";
@@ -51,12 +51,14 @@ export interface PlanInput {
   model: ModelConfig;
   trained: TrainedParts;
   keys: PlannedKeys;
-  dtype: "float32" | "bfloat16";
+  dtype: ComputeType;
   device: Device;
   /** Devices of this kind. */
   count: number;
   /** Share of the device's peak that is taken to be reached. */
   utilisation: number;
+  /** Whether that share was measured (`--mfu`): then no micro-batch is too small for it. */
+  isUtilisationGiven: boolean;
   /** Where the device's speed comes from, in words. */
   speedSource: string;
   workload: Workload;
@@ -89,12 +91,23 @@ export interface Plan {
   parameters: ParameterCounts;
   training: {
     kind: "full" | "lora";
-    dtype: "float32" | "bfloat16";
+    dtype: ComputeType;
     batchSize: number;
     pairsPerStep: number;
     gradientCheckpointing: boolean;
   };
-  device: Device & { count: number; utilisation: number; usableBytes: number; speedSource: string };
+  device: Omit<Device, "peaks"> & {
+    count: number;
+    /** FLOP/s at best in the run's type. */
+    peakFlops: number;
+    utilisation: number;
+    usableBytes: number;
+    speedSource: string;
+  };
+  /** Seconds that a micro-batch takes at least, because its kernels have to be launched; 0 where that is not assumed. */
+  launchSeconds: number;
+  /** Share of the peak that the run's own objective is planned to reach, recomputation counted as work. */
+  reachedShare: number;
   rows: {
     source: string;
     isMeasured: boolean;
@@ -180,8 +193,9 @@ export function planRun(input: PlanInput): Plan {
       gradientCheckpointing: keys.gradient_checkpointing,
     },
     device: {
-      ...device,
+      ...withoutPeaks(device),
       count: input.count,
+      peakFlops: device.peaks[input.dtype],
       utilisation: input.utilisation,
       usableBytes: bytes,
       speedSource: input.speedSource,
@@ -200,6 +214,8 @@ export function planRun(input: PlanInput): Plan {
     flops,
     memory: { ...memory, fits },
     longestPairBytes: planMemory(setup, [longest]).total,
+    launchSeconds: launchSeconds(input),
+    reachedShare: pairTime(flops.training + flops.recompute, input, 1).share,
     methods: methodsOf(keys.objective).map((method) =>
       planMethod(method, input, { flops, memoryBytes: memory.total, largest }),
     ),
@@ -243,7 +259,7 @@ function planMethod(
   input: PlanInput,
   shared: { flops: PairFlops; memoryBytes: number; largest: number },
 ): MethodPlan {
-  const { device, utilisation, workload, keys, trained } = input;
+  const { workload, keys, trained } = input;
   const base = { method, name: methodNames[method], isOwn: isOwnMethod(method, input) };
   if (method === "dpo-live" && trained.isFull) {
     const refused = "in full tuning preftune precomputes the reference: there is no adapter to switch off";
@@ -252,18 +268,47 @@ function planMethod(
   }
   const { training, recompute, reference } = shared.flops;
   const flopsPerPair = training + recompute + (method === "dpo-live" ? reference : 0);
-  const speed = device.peakFlops * utilisation;
+  const { seconds } = pairTime(flopsPerPair, input, method === "dpo-live" ? 1 + forwardShare : 1);
   const pairs = runPairs(keys, workload, pairsPerStep(input));
-  const before = method === "dpo-precomputed" ? (workload.pairs ?? 0) * reference : 0;
+  const once = method === "dpo-precomputed" ? pairTime(reference, input, forwardShare).seconds : 0;
   return {
     ...base,
     refused: null,
     flopsPerPair,
     memoryBytes: shared.memoryBytes,
     largestBatch: shared.largest,
-    pairsPerSecond: speed / flopsPerPair,
-    runSeconds: pairs === null ? null : (pairs * flopsPerPair + before) / speed,
+    pairsPerSecond: 1 / seconds,
+    runSeconds: pairs === null ? null : pairs * seconds + (workload.pairs ?? 0) * once,
   };
+}
+
+function withoutPeaks({ peaks: _, ...device }: Device): Omit<Device, "peaks"> {
+  return device;
+}
+
+/** Kernels that a block launches forward and back: of its own, of its adapters, and when it is computed again. */
+const launches = { block: 90, adapter: 60, again: 30 };
+/** Seconds from one launch to the next: a call of an operator from here, and what torch does for it. */
+const secondsALaunch = 5e-6;
+/** Share of a step's kernels that a forward pass alone launches. */
+const forwardShare = 1 / 3;
+
+/** On a GPU a small micro-batch waits for its kernels to be launched, whatever they compute. */
+function launchSeconds({ model, trained, keys, device, isUtilisationGiven }: PlanInput): number {
+  if (!device.isGpu || isUtilisationGiven) return 0;
+  const block =
+    launches.block +
+    (trained.adapted.length > 0 ? launches.adapter : 0) +
+    (keys.gradient_checkpointing ? launches.again : 0);
+  return model.numLayers * block * secondsALaunch;
+}
+
+/** Seconds of a pair and the share of the peak that is reached; `passes` is how many steps' kernels it launches. */
+function pairTime(flops: number, input: PlanInput, passes: number): { seconds: number; share: number } {
+  const peak = input.device.peaks[input.dtype];
+  const launching = (passes * launchSeconds(input)) / Math.max(1, input.workload.own.length);
+  const seconds = Math.max(flops / (peak * input.utilisation), launching);
+  return { seconds, share: flops / seconds / peak };
 }
 
 /** Pairs that a run goes through, repeated ones counted; null where unknown. */

@@ -4,6 +4,7 @@ import { test } from "node:test";
 import { workshop } from "../../test/support/runs.ts";
 import { readModelConfig } from "../formats/hf-config.ts";
 import { countParameters } from "../planner/parameters.ts";
+import { formatPlan } from "../planner/plan-text.ts";
 import { everything } from "../planner/trained-parts.ts";
 import { loadConfig } from "../runs/config-load.ts";
 import { RunPlan } from "../train/plan.ts";
@@ -63,6 +64,7 @@ test("memory and speed as given; float32 on the CPU of a run that says so", asyn
   const [dpo] = result.methods;
   assert.equal(dpo?.method, "dpo-live");
   const slime = result.methods.find(({ method }) => method === "slime");
+  assert.match(formatPlan(result), /200 GFLOP\/s \(as given\), of which 50 % are taken to be reached/);
   assert.equal(slime?.pairsPerSecond, 0.1e12 / (slime?.flopsPerPair ?? 0));
 });
 
@@ -74,4 +76,16 @@ test("an adapter of the configuration, and supervised rows", async () => {
   const model = readModelConfig(String(shop.values["model_name_or_path"]));
   const perLayer = 2 * (model.hiddenSize + model.numHeads * model.headDim);
   assert.equal(lora.parameters.trained, model.numLayers * perLayer);
+});
+
+test("a GPU's speed is that of the run's type; without one it computes in bfloat16", async () => {
+  using shop = workshop({ rows: 4, held: 0 });
+  const on = async (dtype: string) => plan(configOf({ ...shop.values, dtype }), { gpu: "h100" });
+  const single = await on("float32");
+  assert.deepEqual([single.training.dtype, single.device.peakFlops], ["float32", 67e12]);
+  assert.match(formatPlan(single), /67 TFLOP\/s \(float32 without TF32, by the maker's data sheet\)/);
+  const usual = await on("auto");
+  assert.deepEqual([usual.training.dtype, usual.device.peakFlops], ["bfloat16", 989e12]);
+  assert.match(formatPlan(usual), /989 TFLOP\/s \(dense bfloat16, by the maker's data sheet\)/);
+  assert.match(formatPlan(usual), /too small for 40 % of this GPU's peak/);
 });

@@ -6,7 +6,7 @@ import { parseModelConfig } from "../formats/hf-config.ts";
 import { resolveModelDirectory } from "../formats/hub-model.ts";
 import type { ModelConfig } from "../formats/model-config.ts";
 import { storedConfig } from "../formats/tied-head.ts";
-import { type Device, gpuListedAs, gpuNamed } from "../planner/devices.ts";
+import { type ComputeType, type Device, gpuListedAs, gpuNamed } from "../planner/devices.ts";
 import { type Plan, planRun } from "../planner/plan.ts";
 import { adapterParts, everything, type TrainedParts } from "../planner/trained-parts.ts";
 import type { RunConfig } from "../runs/config-types.ts";
@@ -24,7 +24,7 @@ export interface PlanOptions {
   count?: number;
   /** Memory of the device in GiB. */
   memoryGiB?: number;
-  /** Peak speed of the device in TFLOP/s. */
+  /** Peak speed of the device in TFLOP/s, in the type that the run computes in. */
   tflops?: number;
   /** Share of the peak that is reached; default 0.4 on a GPU, 0.7 on the CPU. */
   utilisation?: number;
@@ -33,7 +33,10 @@ export interface PlanOptions {
   onPhase?: PhaseListener;
 }
 
-/** Reached shares of the peak. GPU: the best published single-GPU LoRA figures are near it; CPU: docs/performance.md. */
+/**
+ * Reached shares of the peak. GPU: the best published single-GPU LoRA figures are near it, with thousands of tokens in a
+ * micro-batch of a large model; small ones wait for kernels to be launched (`planRun`). CPU: docs/performance.md.
+ */
 const usualUtilisation = { gpu: 0.4, cpu: 0.7 };
 
 /** FLOP/s of a CPU thread: two fused multiply-adds on 8 floats a cycle (AVX2) at 2.8 GHz. */
@@ -52,18 +55,20 @@ export async function plan(config: RunConfig, options: PlanOptions = {}): Promis
     config.adapter_name_or_path === null
       ? null
       : await resolveModelDirectory(config.adapter_name_or_path, search);
-  const { device, speedSource } = deviceOf(config, options);
+  const device = deviceOf(config, options);
+  const dtype = dtypeOf(config, device);
   const workload = await workloadOf(config, { directory, ...options.lengths }, options.onPhase);
   return planRun({
     modelName: options.modelConfig ?? config.model_name_or_path,
     model,
     trained: trainedOf(config, model, adapterDir),
     keys: config,
-    dtype: dtypeOf(config, device),
+    dtype,
     device,
     count: options.count ?? 1,
+    isUtilisationGiven: options.utilisation !== undefined,
     utilisation: options.utilisation ?? (device.isGpu ? usualUtilisation.gpu : usualUtilisation.cpu),
-    speedSource,
+    speedSource: options.tflops === undefined ? speedSource(device, dtype) : "as given",
     workload,
   });
 }
@@ -99,25 +104,26 @@ function trainedOf(config: RunConfig, model: ModelConfig, adapterDir: string | n
   });
 }
 
-function dtypeOf({ dtype }: RunConfig, device: Device): "float32" | "bfloat16" {
+function dtypeOf({ dtype }: RunConfig, device: Device): ComputeType {
   if (dtype !== "auto") return dtype;
   return device.isGpu || computesBfloat16(readProcessor().features) ? "bfloat16" : "float32";
 }
 
-function deviceOf(config: RunConfig, options: PlanOptions): { device: Device; speedSource: string } {
+function deviceOf(config: RunConfig, options: PlanOptions): Device {
   const { memoryGiB, tflops } = options;
   const found = options.gpu === undefined ? machineDevice(config) : gpuNamed(options.gpu);
-  const sources = found.isGpu
-    ? "dense bfloat16, by the maker's data sheet"
-    : `assumed: ${threadFlops / 1e9} GFLOP/s a thread`;
   return {
-    device: {
-      ...found,
-      ...(memoryGiB === undefined ? {} : { memoryBytes: memoryGiB * 2 ** 30 }),
-      ...(tflops === undefined ? {} : { peakFlops: tflops * 1e12 }),
-    },
-    speedSource: tflops === undefined ? sources : "as given",
+    ...found,
+    ...(memoryGiB === undefined ? {} : { memoryBytes: memoryGiB * 2 ** 30 }),
+    ...(tflops === undefined ? {} : { peaks: { float32: tflops * 1e12, bfloat16: tflops * 1e12 } }),
   };
+}
+
+/** Where a device's speed in a type comes from, in words. */
+function speedSource({ isGpu }: Device, dtype: ComputeType): string {
+  if (!isGpu) return `assumed: ${threadFlops / 1e9} GFLOP/s a thread, in float32 and bfloat16 alike`;
+  const what = dtype === "bfloat16" ? "dense bfloat16" : "float32 without TF32";
+  return `${what}, by the maker's data sheet`;
 }
 
 /** The device that a run would take on this machine. */
@@ -143,6 +149,6 @@ function machineDevice({ device, threads }: RunConfig): Device {
     name: `${processor.model}, ${count} ${count === 1 ? "thread" : "threads"}`,
     isGpu: false,
     memoryBytes: memory.limitBytes ?? memory.totalBytes,
-    peakFlops: count * threadFlops,
+    peaks: { float32: count * threadFlops, bfloat16: count * threadFlops },
   };
 }

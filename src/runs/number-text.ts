@@ -7,8 +7,11 @@ export function formatNumber(value: number): string {
   return String(Number(value.toPrecision(4)));
 }
 
-/** Seconds as "0.4 s", "12 s", "3 min 05 s" or "2 h 10 min". */
+/** Seconds as "0 s", "under 1 ms", "40 ms", "0.4 s", "12 s", "3 min 05 s" or "2 h 10 min". */
 export function formatDuration(seconds: number): string {
+  if (seconds === 0) return "0 s";
+  if (seconds < 0.001) return "under 1 ms";
+  if (seconds < 0.1) return `${Math.round(1000 * seconds)} ms`;
   if (seconds < 10) return `${seconds.toFixed(1)} s`;
   const whole = Math.round(seconds);
   if (whole < 60) return `${whole} s`;
