@@ -8,6 +8,16 @@ export const columnNames = [
   "completion",
   "messages",
   "text",
+  "system",
+  "conversations",
+  "question",
+  "query",
+  "instruction",
+  "input",
+  "history",
+  "output",
+  "response",
+  "answer",
   "prompt_ids",
   "chosen_ids",
   "rejected_ids",
@@ -21,3 +31,14 @@ export const columnNames = [
 
 /** A column with a meaning. */
 export type ColumnName = (typeof columnNames)[number];
+
+/**
+ * Names that published sets give the same columns: OpenOrca (`system_prompt`), Argilla and Axolotl's `chatml.argilla`
+ * (`chosen_response`), OpenAI's preference fine-tuning (`preferred_output`), LLaMA-Factory and Axolotl (`conversation`).
+ */
+export const otherSpellings: Readonly<Partial<Record<ColumnName, readonly string[]>>> = {
+  system: ["system_prompt"],
+  chosen: ["chosen_response", "preferred_output"],
+  rejected: ["rejected_response", "non_preferred_output"],
+  conversations: ["conversation"],
+};

@@ -1,13 +1,38 @@
 /** The columns of a row under the names the rest of `data/` uses, after the user's column mapping. */
-import { type ColumnName, columnNames } from "../base/column-names.ts";
+import { isDeepStrictEqual } from "node:util";
+
+import { type ColumnName, columnNames, otherSpellings } from "../base/column-names.ts";
 import { ConfigError, DataError } from "../base/errors.ts";
 import { didYouMean } from "../base/suggest.ts";
+import { promisesContent } from "./column-hints.ts";
 import { describeOrigin, type RawRow } from "./example.ts";
 
 export type { ColumnName };
 
-/** Names in the file of columns that are called otherwise there, such as `{ prompt: "question", chosen: "good" }`. */
+/**
+ * Names in the file of columns that are called otherwise there, such as `{ prompt: "question", chosen: "good" }`. A name
+ * with dots is a path into objects: `input.messages`.
+ */
 export type ColumnMap = Readonly<Partial<Record<ColumnName, string>>>;
+
+/** What became of a row's columns, by their names in the file. Columns without a value (null, "", []) are in neither list. */
+export interface ColumnUse {
+  used: string[];
+  passedOver: string[];
+  /** Those passed over although their name or content promises a part of the row. */
+  doubtful: string[];
+}
+
+/** A row that lacks columns for every form. `expected` says which. */
+export class MissingColumns extends DataError {
+  readonly expected: string;
+
+  constructor(where: string, expected: string, found: readonly string[]) {
+    const columns = found.length === 0 ? "no columns" : `the columns ${found.join(", ")}`;
+    super(`${where}: expected ${expected}, found ${columns}.`);
+    this.expected = expected;
+  }
+}
 
 /**
  * `map` with its keys checked.
@@ -26,7 +51,7 @@ export function checkColumnMap(map: Readonly<Record<string, string>>): ColumnMap
   return map;
 }
 
-/** Reads the columns of one row. */
+/** Reads the columns of one row and keeps account of those read. */
 export class Columns {
   /** `file:line`, to begin messages with. */
   readonly where: string;
@@ -34,64 +59,148 @@ export class Columns {
   readonly isText: boolean;
   readonly #value: Record<string, unknown>;
   readonly #map: ColumnMap;
+  /** Columns of the file that the mapping gives another name. */
+  readonly #claimed: ReadonlySet<string>;
+  /** Values read so far, by column or, for parts of one, `column.key`. */
+  readonly #used: Map<string, unknown> = new Map();
+  readonly #left: Set<string> = new Set();
 
   constructor(row: RawRow, map: ColumnMap) {
     this.where = describeOrigin(row.origin);
     this.isText = row.isText ?? false;
     this.#value = row.value;
     this.#map = map;
+    this.#claimed = new Set(Object.values(map));
     for (const [name, column] of Object.entries(map)) {
-      if (!Object.hasOwn(row.value, column)) throw this.#unmapped(name, column);
+      if (!isIn(row.value, column)) throw this.#unmapped(name, column);
     }
+  }
+
+  /** Every column of the row, by its name in the file. */
+  get names(): string[] {
+    return Object.keys(this.#value);
   }
 
   /** True when the row has a value there. Null is what columnar files write for no value. */
   has(name: ColumnName): boolean {
-    return this.get(name) !== undefined;
+    return this.peek(name) !== undefined;
+  }
+
+  /** True when the column is there, with a value or without. */
+  exists(name: ColumnName): boolean {
+    const column = this.#column(name);
+    return !(this.#claimed.has(column) && this.#map[name] === undefined) && isIn(this.#value, column);
+  }
+
+  /** The value, or undefined, without counting the column as used. */
+  peek(name: ColumnName): unknown {
+    if (!this.exists(name)) return undefined;
+    const value = valueAt(this.#value, this.#column(name));
+    return value === null || (this.isText && value === "" && optionalInText.has(name)) ? undefined : value;
   }
 
   /** The value, or undefined. */
   get(name: ColumnName): unknown {
-    const column = this.#map[name] ?? name;
-    const value = Object.hasOwn(this.#value, column) ? this.#value[column] : undefined;
-    return value === null || (this.isText && value === "" && optionalInText.has(name)) ? undefined : value;
+    const value = this.peek(name);
+    if (value !== undefined) this.#used.set(this.#column(name), value);
+    return value;
+  }
+
+  /** Says that the column is knowingly not read: the row loses nothing by it. */
+  leave(name: ColumnName): void {
+    this.#left.add(this.#column(name));
+  }
+
+  /** A value of the object that column `name` holds; undefined where there is none. */
+  part(name: ColumnName, key: string): unknown {
+    const value = (this.peek(name) as Record<string, unknown>)[key] ?? undefined;
+    if (value !== undefined) this.#used.set(`${this.#column(name)}.${key}`, value);
+    return value;
+  }
+
+  /** The value of a column without a meaning, by its name in the file. */
+  other(column: string): unknown {
+    return Object.hasOwn(this.#value, column) ? (this.#value[column] ?? undefined) : undefined;
+  }
+
+  /** The true or false that a column without a meaning holds, which counts as read; null when it holds neither. */
+  flag(column: string): boolean | null {
+    const value = this.other(column);
+    const word = this.isText && typeof value === "string" ? value.toLowerCase() : value;
+    const flag = { true: true, false: false }[String(word)] ?? null;
+    if (flag === null || (typeof word === "string" && !this.isText)) return null;
+    this.#used.set(column, value);
+    return flag;
   }
 
   /** A column's place for messages: `file:line, column "x"`. */
   place(name: ColumnName): string {
-    return `${this.where}, column "${this.#map[name] ?? name}"`;
+    return `${this.where}, column "${this.#column(name)}"`;
+  }
+
+  /** Its name in the file. */
+  nameOf(name: ColumnName): string {
+    return this.#column(name);
+  }
+
+  /** What became of the row's columns. Call it when all has been read. */
+  use(): ColumnUse {
+    const used = this.names.flatMap((column) =>
+      [...this.#used.keys()].filter((path) => path === column || path.startsWith(`${column}.`)),
+    );
+    const passedOver = this.names.flatMap((column) => this.#unread(column));
+    const doubtful = passedOver.filter((column) => {
+      const value = valueAt(this.#value, column);
+      return !this.#left.has(column) && promisesContent(column, value) && !this.#repeats(value);
+    });
+    return { used, passedOver, doubtful };
   }
 
   /** The error for a row whose columns make no form that fits. */
-  missing(expected: string): DataError {
-    const found = Object.keys(this.#value);
-    const used = new Set<string>(Object.values(this.#map));
-    const free = found.filter((name) => !used.has(name));
-    const hint = columnNames
-      .filter((name) => !found.includes(name) && this.#map[name] === undefined)
-      .map((name) => ({ name, guess: likelyColumn(name, free) }))
-      .find(({ guess }) => guess !== null);
-    const suggestion =
-      hint === undefined
-        ? ` Name the file's columns in the config, as in columns: {prompt: question}.`
-        : ` If "${hint.guess}" is the ${hint.name}, set columns: {${hint.name}: ${hint.guess}}.`;
-    return new DataError(
-      `${this.where}: expected ${expected}, found ${found.length === 0 ? "no columns" : `the columns ${found.join(", ")}`}.${suggestion}`,
-    );
+  missing(expected: string): MissingColumns {
+    return new MissingColumns(this.where, expected, this.names);
   }
 
   /** The error for a value of the wrong type. */
   wrongType(name: ColumnName, expected: string): DataError {
     return new DataError(
-      `${this.place(name)}: expected ${expected}, got ${kindOf(this.get(name))}. Mend the row.`,
+      `${this.place(name)}: expected ${expected}, got ${kindOf(this.peek(name))}. Mend the row.`,
+    );
+  }
+
+  /** The column itself where nothing of it was read, its unread keys where a part was. */
+  #unread(column: string): string[] {
+    if (this.#used.has(column)) return [];
+    const value = this.#value[column];
+    if (isEmpty(value)) return [];
+    const isPartlyRead = [...this.#used.keys()].some((used) => used.startsWith(`${column}.`));
+    if (!isPartlyRead) return [column];
+    return Object.entries(value as Record<string, unknown>)
+      .filter(([key, part]) => !this.#used.has(`${column}.${key}`) && !isEmpty(part))
+      .map(([key]) => `${column}.${key}`);
+  }
+
+  /** True for a value that stands in a column that was read, whole or as a message's text. */
+  #repeats(value: unknown): boolean {
+    const isSame = (used: unknown): boolean =>
+      isDeepStrictEqual(used, value) ||
+      (typeof value === "string" && Array.isArray(used) && used.some((item) => textOf(item) === value));
+    return [...this.#used.values()].some(isSame);
+  }
+
+  #column(name: ColumnName): string {
+    const mapped = this.#map[name];
+    if (mapped !== undefined) return mapped;
+    const spellings = [name, ...(otherSpellings[name] ?? [])];
+    return (
+      spellings.find((column) => Object.hasOwn(this.#value, column) && !this.#claimed.has(column)) ?? name
     );
   }
 
   #unmapped(name: string, column: string): DataError {
-    const found = Object.keys(this.#value);
     return new DataError(
-      `${this.where}: expected a column "${column}" (columns: {${name}: ${column}}), found ${found.join(", ")}.` +
-        `${didYouMean(column, found)} Mend the column mapping.`,
+      `${this.where}: expected a column "${column}" (columns: {${name}: ${column}}), found ${this.names.join(", ")}.` +
+        `${didYouMean(column, this.names)} Mend the column mapping.`,
     );
   }
 }
@@ -101,18 +210,31 @@ const optionalInText: ReadonlySet<ColumnName> = new Set(
   columnNames.filter((name) => !["prompt", "chosen", "rejected", "completion", "text"].includes(name)),
 );
 
-const otherNames: Readonly<Partial<Record<ColumnName, readonly string[]>>> = {
-  prompt: ["question", "instruction", "query", "input"],
-  chosen: ["good", "preferred", "accepted", "response_chosen", "chosen_response", "winner"],
-  rejected: ["bad", "dispreferred", "response_rejected", "rejected_response", "loser"],
-  completion: ["response", "answer", "output"],
-  messages: ["conversations", "conversation"],
-};
+/** What stands at `path`: a column of that name, or a way into objects by dots. Undefined where there is nothing. */
+function valueAt(row: Record<string, unknown>, path: string): unknown {
+  if (Object.hasOwn(row, path)) return row[path];
+  let value: unknown = row;
+  for (const key of path.split(".")) {
+    if (typeof value !== "object" || value === null || !Object.hasOwn(value, key)) return undefined;
+    value = (value as Record<string, unknown>)[key];
+  }
+  return value;
+}
 
-function likelyColumn(name: ColumnName, found: readonly string[]): string | null {
-  const synonym = found.find((column) => otherNames[name]?.includes(column.toLowerCase()));
-  if (synonym !== undefined) return synonym;
-  return found.find((column) => didYouMean(column, [name]) !== "" && column.length > 3) ?? null;
+function isIn(row: Record<string, unknown>, path: string): boolean {
+  return valueAt(row, path) !== undefined;
+}
+
+function isEmpty(value: unknown): boolean {
+  return (
+    value === null || value === undefined || value === "" || (Array.isArray(value) && value.length === 0)
+  );
+}
+
+function textOf(message: unknown): unknown {
+  if (typeof message !== "object" || message === null) return undefined;
+  const { content, value } = message as { content?: unknown; value?: unknown };
+  return content ?? value;
 }
 
 /** What kind of value it is, without the value: rows are not shown in messages. */

@@ -1,5 +1,7 @@
 /** From sources to examples ready for training: read, understand, encode, fit to length, split, check. */
 import { ConfigError, DataError } from "../base/errors.ts";
+import { meaningHint } from "./column-hints.ts";
+import { ColumnTally } from "./column-tally.ts";
 import { encodeRows, type RowProblem, type SourceEncoder } from "./encoder.ts";
 import { describeOrigin, type Example, type RawRow } from "./example.ts";
 import { FindingList } from "./findings.ts";
@@ -29,6 +31,8 @@ export interface DatasetOptions {
   overflow?: OverflowPolicy;
   /** What happens to rows with errors. Default "error". "drop" leaves them out and counts them. */
   invalidRows?: "error" | "drop";
+  /** What prompts and answers of plain strings are; see `RowOptions.strings`. Null (default): text, with a warning. */
+  plainStrings?: "text" | "chat" | null;
   /** Training rows to read at most: the first ones, or a draw when sources have weights. */
   maxRows?: number | null;
   /** Evaluation rows to read at most, from `evalSources`. */
@@ -66,8 +70,12 @@ export async function prepareDataset(options: DatasetOptions): Promise<Dataset> 
     examples = split.train;
     evalExamples = split.evaluation;
   }
-  const { findings, counts } = loader;
-  const report = preflight(examples, evalExamples, options.facts, { findings, counts });
+  const { findings, counts, columns } = loader;
+  const report = preflight(examples, evalExamples, options.facts, {
+    findings,
+    counts,
+    columns: columns.counts(),
+  });
   const fingerprint = fingerprintOf([...examples, ...(evalExamples ?? [])], {
     train: examples.length,
     text: options.encoder.fingerprint(),
@@ -114,6 +122,7 @@ const rowsAtOnce = 64;
 /** Reads rows into examples and keeps account of those that give none. */
 class Loader {
   readonly findings: FindingList = new FindingList();
+  readonly columns: ColumnTally = new ColumnTally();
   readonly counts: LoadCounts = { read: 0, dropped: {}, notDrawn: 0, stoppedAtMaxRows: false };
   readonly #options: DatasetOptions;
 
@@ -158,13 +167,29 @@ class Loader {
   }
 
   #normalise(row: RawRow, source: WeightedSource): NormalRow | null {
+    const { task, plainStrings = null } = this.#options;
     try {
-      return normaliseRow(row, { ...source, task: this.#options.task });
+      const normal = normaliseRow(row, { strings: plainStrings ?? "text", ...source, task });
+      this.#note(normal);
+      return normal;
     } catch (error) {
       if (!(error instanceof DataError)) throw error;
       const code = error instanceof EmptyAnswerError ? "empty_answer" : "invalid_row";
       this.#reject({ origin: row.origin, code, message: error.message });
       return null;
+    }
+  }
+
+  /** What of the row was read, and what a user may have meant otherwise. */
+  #note({ origin, source, columns }: NormalRow): void {
+    const { facts, plainStrings = null } = this.#options;
+    this.columns.add(columns);
+    for (const column of columns.doubtful) {
+      const hint = meaningHint(column, columns.used);
+      this.findings.addAbout(column, "column_passed_over", "warning", { origin, hint });
+    }
+    if (source?.kind === "text" && plainStrings === null && (facts.hasChatTemplate ?? false)) {
+      this.findings.add("plain_strings", "warning", origin);
     }
   }
 

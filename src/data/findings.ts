@@ -48,7 +48,9 @@ export type SetFinding =
   | "duplicate_row"
   | "truncated"
   | "length_bias"
-  | "very_long_row";
+  | "very_long_row"
+  | "column_passed_over"
+  | "plain_strings";
 
 const rowFaults: Readonly<Record<RowFault, Description>> = {
   invalid_row: { message: "no form that can be read", remedy: mend },
@@ -115,6 +117,16 @@ const setFindings: Readonly<Record<SetFinding, Description>> = {
   very_long_row: {
     message: "more than eight times as long as the mean row",
     remedy: "They set the peak of memory. Set max_length to bound it.",
+  },
+  column_passed_over: {
+    message: "a column that was not read, though its name or content promises a part of the row",
+    remedy:
+      "If it belongs to the row, say what it is (docs/data.md, Columns of other names); if not, nothing is lost.",
+  },
+  plain_strings: {
+    message: "plain strings, to which the tokenizer's chat template was not applied",
+    remedy:
+      "If the model is to answer in a chat, set plain_strings: chat; if the strings are as they should be, plain_strings: text.",
   },
 };
 
@@ -183,6 +195,11 @@ export function describeFindings(): FindingDoc[] {
 
 const namedRows = 5;
 
+interface About {
+  origin: Origin;
+  hint: string;
+}
+
 /** Counts findings as rows go by. Order of first appearance is kept. */
 export class FindingList {
   readonly #findings: Map<string, Finding> = new Map();
@@ -190,6 +207,14 @@ export class FindingList {
   /** Counts one row. `detail` of the first row is put behind the message. */
   add(code: FindingCode, severity: Severity, origin: Origin, detail: string = ""): void {
     const finding = this.#open(code, severity, detail);
+    finding.count++;
+    if (finding.rows.length < namedRows) finding.rows.push(describeOrigin(origin));
+  }
+
+  /** Counts one row under the finding's code and `subject`, which the message names; `hint` is put behind the remedy. */
+  addAbout(subject: string, code: FindingCode, severity: Severity, { origin, hint }: About): void {
+    const finding = this.#open(code, severity, `: "${subject}"`, subject);
+    if (finding.count === 0) finding.remedy += hint;
     finding.count++;
     if (finding.rows.length < namedRows) finding.rows.push(describeOrigin(origin));
   }
@@ -205,8 +230,8 @@ export class FindingList {
     return [...all.filter((f) => f.severity === "error"), ...all.filter((f) => f.severity === "warning")];
   }
 
-  #open(code: FindingCode, severity: Severity, detail: string): Finding {
-    const key = `${code} ${severity}`;
+  #open(code: FindingCode, severity: Severity, detail: string, subject: string = ""): Finding {
+    const key = `${code} ${severity} ${subject}`;
     const known = this.#findings.get(key);
     if (known !== undefined) return known;
     const { message, remedy } = descriptions[code];

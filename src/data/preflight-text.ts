@@ -1,4 +1,5 @@
 /** A preflight report as text for the terminal. */
+import { columnList } from "./column-tally.ts";
 import type { Finding } from "./findings.ts";
 import { type PreflightReport, percent } from "./preflight.ts";
 import type { LengthSummary, TokenStatistics } from "./statistics.ts";
@@ -12,7 +13,7 @@ export function formatPreflight(report: PreflightReport): string {
     .join("\n\n");
 }
 
-function rowLines({ counts }: PreflightReport): string[] {
+function rowLines({ counts, columns }: PreflightReport): string[] {
   const rows: [string, string][] = [
     ["rows read", number(counts.read) + (counts.stoppedAtMaxRows ? " (stopped at max_rows)" : "")],
     ["used for training", number(counts.train)],
@@ -25,6 +26,8 @@ function rowLines({ counts }: PreflightReport): string[] {
     const tokens = `${number(counts.truncatedTokens)} tokens cut, ${number(counts.endsLost)} ends of turn lost`;
     rows.push(["truncated", `${number(counts.truncatedRows)} (${tokens})`]);
   }
+  rows.push(["columns used", columnList(columns, "used")]);
+  rows.push(["columns passed over", columnList(columns, "passedOver")]);
   const width = Math.max(...rows.map(([label]) => label.length));
   return rows.map(([label, value]) => `${label.padEnd(width)}  ${value}`);
 }

@@ -251,6 +251,8 @@ test("the text for the terminal is aligned, names rows and shows no text", () =>
       "used for evaluation       0",
       "not drawn by the mixture  3",
       "dropped: too_long         7",
+      "columns used              none",
+      "columns passed over       none",
       "",
       "tokens             min   mean    p95    max",
       "training prompt      3    3.0      3      3",

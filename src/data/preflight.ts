@@ -3,6 +3,7 @@
  * Findings name rows by file and line, never by their text.
  */
 import { DataError } from "../base/errors.ts";
+import { type ColumnCounts, ColumnTally } from "./column-tally.ts";
 import type { Example } from "./example.ts";
 import { type Finding, FindingList } from "./findings.ts";
 import { promptKeyOf, rowKeyOf } from "./fingerprint.ts";
@@ -36,6 +37,8 @@ export interface PreflightReport {
   /** Errors first. */
   findings: Finding[];
   counts: RowCounts;
+  /** Columns of the rows that were understood. */
+  columns: ColumnCounts;
   train: TokenStatistics;
   evaluation: TokenStatistics | null;
   lengthBias: LengthBias | null;
@@ -45,6 +48,7 @@ export interface PreflightReport {
 export interface LoadResult {
   findings: FindingList;
   counts: LoadCounts;
+  columns: ColumnCounts;
 }
 
 /** Length tells so much that accuracies need comparing with it. */
@@ -60,7 +64,11 @@ export function preflight(
   train: readonly Example[],
   evaluation: readonly Example[] | null,
   facts: TokenizerFacts,
-  loaded: LoadResult = { findings: new FindingList(), counts: countsOf(train, evaluation) },
+  loaded: LoadResult = {
+    findings: new FindingList(),
+    counts: countsOf(train, evaluation),
+    columns: new ColumnTally().counts(),
+  },
 ): PreflightReport {
   const { findings } = loaded;
   const held = evaluation ?? [];
@@ -74,6 +82,7 @@ export function preflight(
   reportBias(bias, findings);
   return {
     findings: findings.list(),
+    columns: loaded.columns,
     counts: { ...loaded.counts, train: train.length, evaluation: held.length, ...truncation(all) },
     train: tokenStatistics(train),
     evaluation: evaluation === null ? null : tokenStatistics(evaluation),

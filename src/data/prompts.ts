@@ -3,6 +3,7 @@ import { isDeepStrictEqual } from "node:util";
 
 import { DataError } from "../base/errors.ts";
 import { contentText, type Message } from "../text/messages.ts";
+import { withSystem } from "./conversations.ts";
 
 /** A prompt and the answers to it, as messages. */
 export interface ChatParts {
@@ -40,17 +41,17 @@ export function splitConversations(conversations: readonly Message[][], where: s
 }
 
 /**
- * Prompt and answers where the row has a prompt column. Answers that repeat the whole prompt, as some data sets
- * have them, lose it; plain strings among messages become a user's or an assistant's message.
+ * Prompt and answers where the row names its prompt. Answers that repeat it, as some data sets have them, lose it; plain
+ * strings become an assistant's message.
  *
+ * @param asked - at least one message
  * @throws DataError when answers hold another prompt than the row's
  */
 export function splitExplicit(
-  prompt: Message[] | string,
-  answers: (Message[] | string)[],
+  asked: Message[],
+  answers: readonly (Message[] | string)[],
   where: string,
 ): ChatParts {
-  const asked: Message[] = typeof prompt === "string" ? [{ role: "user", content: prompt }] : prompt;
   const completions = answers.map((answer): Message[] =>
     typeof answer === "string" ? [{ role: "assistant", content: answer }] : answer,
   );
@@ -59,15 +60,28 @@ export function splitExplicit(
     return { prompt: asked, completions };
   }
   const parts = splitConversations(completions, where);
-  const isRepeated =
-    typeof prompt === "string"
-      ? parts.prompt.some(({ role, content }) => role === "user" && sameText(content, prompt))
-      : isDeepStrictEqual(parts.prompt, prompt);
-  if (isRepeated) return parts;
+  const system = asked[0]?.role === "system" ? contentText(asked[0]) : null;
+  if (isRepeated(system === null ? asked : asked.slice(1), parts.prompt)) {
+    return { ...parts, prompt: withSystem(parts.prompt, system, where) };
+  }
   throw new DataError(
     `${where}: expected answers that begin with an assistant message or repeat the prompt, but they begin with ` +
       `messages that are not the prompt. Remove the prompt column's mapping or mend the row.`,
   );
+}
+
+/** True when `prompt` is what was asked, or holds the one message that was. */
+function isRepeated(asked: readonly Message[], prompt: readonly Message[]): boolean {
+  const [question] = asked;
+  if (question === undefined || asked.length > 1 || question.role !== "user") {
+    return isDeepStrictEqual(withoutSystem(prompt), asked);
+  }
+  const text = contentText(question).trim();
+  return prompt.some((message) => message.role === "user" && contentText(message).trim() === text);
+}
+
+function withoutSystem(messages: readonly Message[]): readonly Message[] {
+  return messages[0]?.role === "system" ? messages.slice(1) : messages;
 }
 
 /**
@@ -115,14 +129,14 @@ function commonMessages(conversations: readonly Message[][]): number {
 
 /** Answers may hold tool messages, but a user's turn in them means they answer different questions. */
 function checkSameQuestion(completions: readonly Message[][], where: string): void {
-  if (!completions.some((messages) => messages.some(({ role }) => role === "user" || role === "system")))
+  if (
+    !completions.some((messages) =>
+      messages.some(({ role }) => ["user", "system", "developer"].includes(role)),
+    )
+  )
     return;
   throw new DataError(
     `${where}: expected the answers to follow one prompt, but they part before the last user message. ` +
       `Pairs are compared on the last assistant turn alone: remove the row.`,
   );
-}
-
-function sameText(content: Message["content"], text: string): boolean {
-  return contentText({ role: "user", content }).trim() === text.trim();
 }

@@ -10,6 +10,8 @@ export interface TokenizerFacts {
   bosTokenId: number | null;
   /** The tokens that can end an answer (end of turn, EOS). */
   endTokenIds: readonly number[];
+  /** Whether there is a chat template, the tokenizer's own or another one that was given. Default: no. */
+  hasChatTemplate?: boolean;
 }
 
 /** The errors in `example`'s tokens; `invalid_rows: drop` leaves out rows that have any. */

@@ -24,6 +24,7 @@ test("standard form with an explicit prompt stays plain text", () => {
     source: { kind: "text", where, prompt: "Sky is ", completions: ["blue.", "red."] },
     tokens: null,
     referenceLogps: null,
+    columns: { used: ["prompt", "chosen", "rejected"], passedOver: [], doubtful: [] },
   });
 });
 
@@ -184,6 +185,11 @@ test("token ids with reference log-probs", () => {
     source: null,
     tokens: { promptIds: [1, 2], completions: [{ ids: [3] }, { ids: [4, 5] }] },
     referenceLogps: [-1.5, -2],
+    columns: {
+      used: ["prompt_ids", "chosen_ids", "rejected_ids", "ref_chosen_logps", "ref_rejected_logps"],
+      passedOver: [],
+      doubtful: [],
+    },
   });
   const sft = read({ prompt_ids: [1], completion_ids: [2, 3], completion_mask: [0, 1] }, { task: "sft" });
   assert.deepEqual(sft.tokens, { promptIds: [1], completions: [{ ids: [2, 3], mask: [0, 1] }] });
@@ -286,9 +292,9 @@ test("missing columns: what was expected, what was found, what to set", () => {
     name: "DataError",
     message:
       'pairs.jsonl:4: expected "chosen" and "rejected" (with or without "prompt"), or "prompt_ids", "chosen_ids" and ' +
-      '"rejected_ids", found the columns question, good, bad. If "question" is the prompt, set columns: {prompt: question}.',
+      '"rejected_ids", found the columns question, good, bad. If "good" is the chosen answer and "bad" is the rejected answer, set columns: {chosen: good, rejected: bad}.',
   });
-  assert.throws(() => read({ choosen: "a", rejected: "b" }), /set columns: \{chosen: choosen\}/);
+  assert.throws(() => read({ prompt: "p", choosen: "a", rejected: "b" }), /set columns: \{chosen: choosen\}/);
   assert.throws(() => read({ id: 1 }, { task: "sft" }), /expected "messages".* found the columns id/);
 });
 

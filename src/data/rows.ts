@@ -1,18 +1,34 @@
 /**
  * What each row means. Its form is decided by the row alone, never by the first row of its file:
  * token ids, pairs with a prompt column or without one, conversational or plain, HH transcripts, `messages`,
- * prompt and completion, running text.
+ * prompt and completion, running text, and the forms of other trainers (docs/data.md has the table).
  */
+import { isDeepStrictEqual } from "node:util";
+
 import { DataError } from "../base/errors.ts";
-import { parseJson } from "../text/json.ts";
 import { numberOf } from "../text/json-number.ts";
-import { type Message, parseMessages, parseTools } from "../text/messages.ts";
+import { type Message, parseTools } from "../text/messages.ts";
 import type { SourceRow } from "../text/rows.ts";
-import { type ColumnMap, type ColumnName, Columns } from "./columns.ts";
+import { type Answer, pairAnswers, supervisedAnswer } from "./answer-columns.ts";
+import { type ColumnMap, Columns, type ColumnUse, MissingColumns } from "./columns.ts";
+import { hasShareGpt, readConversation, userMessage, withSystem } from "./conversations.ts";
 import type { Origin, RawRow } from "./example.ts";
+import { mappingHint } from "./mapping-hint.ts";
+import {
+  conversationColumns,
+  hasPrompt,
+  isRequest,
+  listIn,
+  readPrompt,
+  readSystem,
+  readTextOrMessages,
+  refuseNamelessPrompt,
+} from "./prompt-columns.ts";
 import { splitConversations, splitExplicit, splitStrings } from "./prompts.ts";
+import { storedValue } from "./stored-text.ts";
 import { isTokenised, readTokenised, type TokenisedContent } from "./tokenised.ts";
 import { isTranscript, splitTranscripts } from "./transcript.ts";
+import { refuseLabelledBad, refuseOtherMedia, refuseUnpaired } from "./unpaired.ts";
 
 /** What rows are read for. A pair read for "sft" gives its chosen answer. */
 export type Task = "preference" | "sft";
@@ -24,6 +40,7 @@ export interface NormalRow {
   tokens: TokenisedContent | null;
   /** Reference sums of log-probs, [chosen, rejected], where the row brings both. */
   referenceLogps: number[] | null;
+  columns: ColumnUse;
 }
 
 /** How rows are read. */
@@ -43,15 +60,43 @@ export interface RowOptions {
  * @throws DataError naming file, line and the columns found when the row has no form that fits the task
  */
 export function normaliseRow(row: RawRow, options: RowOptions): NormalRow {
-  const columns = new Columns(row, options.columns ?? {});
-  const referenceLogps = options.task === "preference" ? readReference(columns) : null;
-  if (isTokenised(columns)) {
-    return { origin: row.origin, source: null, tokens: readTokenised(columns, options.task), referenceLogps };
+  try {
+    return readRow(row, options);
+  } catch (error) {
+    if (!(error instanceof MissingColumns)) throw error;
+    if (options.task === "preference") refuseUnpaired(row);
+    const { columns = {} } = options;
+    const reads = (map: ColumnMap): boolean => canRead(row, { ...options, columns: map });
+    throw new DataError(`${error.message}${mappingHint(row, { task: options.task, columns }, reads)}`);
   }
-  const parts = options.task === "preference" ? readPair(columns) : readSupervised(columns);
+}
+
+function canRead(row: RawRow, options: RowOptions): boolean {
+  try {
+    readRow(row, options);
+    return true;
+  } catch (error) {
+    if (error instanceof DataError) return false;
+    throw error;
+  }
+}
+
+function readRow(row: RawRow, options: RowOptions): NormalRow {
+  const columns = new Columns(row, options.columns ?? {});
+  refuseOtherMedia(columns);
+  const isPair = options.task === "preference";
+  const referenceLogps = isPair ? readReference(columns) : null;
+  const read = { origin: row.origin, referenceLogps };
+  if (isTokenised(columns)) {
+    const tokens = readTokenised(columns, options.task);
+    return { ...read, source: null, tokens, columns: columns.use() };
+  }
+  const { strings = "text" } = options;
+  const parts = isPair ? split(columns, pairAnswers(columns), strings) : readSupervised(columns, strings);
+  refuseLabelledBad(columns);
   checkAnswers(parts, columns.where);
-  const source = asSource(options.strings === "chat" ? chatOf(parts) : parts, columns);
-  return { origin: row.origin, source, tokens: null, referenceLogps };
+  const source = asSource(parts, columns);
+  return { ...read, source, tokens: null, columns: columns.use() };
 }
 
 /** A row's text before tools and file name are added. */
@@ -61,23 +106,17 @@ type Parts =
   | { kind: "text"; prompt: string; completions: string[] }
   | { kind: "plain"; text: string };
 
-function readPair(columns: Columns): Parts {
-  if (!columns.has("chosen") || !columns.has("rejected")) {
-    throw columns.missing(
-      `"chosen" and "rejected" (with or without "prompt"), or "prompt_ids", "chosen_ids" and "rejected_ids"`,
-    );
+function readSupervised(columns: Columns, strings: "text" | "chat"): Parts {
+  const conversation = conversationColumns.find((name) => columns.has(name));
+  const hasAnswer = columns.has("chosen") || columns.has("completion");
+  if (conversation !== undefined && (!hasAnswer || isInMessages(columns))) {
+    columns.leave("rejected");
+    const messages = readConversation(listIn(columns, conversation), columns.place(conversation));
+    return { kind: "conversation", messages: withSystem(messages, readSystem(columns), columns.where) };
   }
-  return splitAnswers(columns, ["chosen", "rejected"]);
-}
-
-function readSupervised(columns: Columns): Parts {
-  if (columns.has("messages")) return { kind: "conversation", messages: readMessages(columns, "messages") };
-  if (columns.has("prompt") && columns.has("completion")) return splitAnswers(columns, ["completion"]);
-  if (columns.has("chosen")) {
-    const names: ColumnName[] = columns.has("rejected") ? ["chosen", "rejected"] : ["chosen"];
-    const parts = splitAnswers(columns, names);
-    return "completions" in parts ? keepFirst(parts) : parts;
-  }
+  const answer = supervisedAnswer(columns);
+  if (answer !== null) return split(columns, [answer], strings);
+  if (columns.has("chosen")) return readChosen(columns, strings);
   const text = columns.get("text");
   if (typeof text === "string") return { kind: "plain", text };
   if (text !== undefined) throw columns.wrongType("text", "a string");
@@ -86,71 +125,61 @@ function readSupervised(columns: Columns): Parts {
   );
 }
 
-function keepFirst(parts: Extract<Parts, { kind: "chat" | "text" }>): Parts {
-  return parts.kind === "chat"
-    ? { ...parts, completions: parts.completions.slice(0, 1) }
-    : { ...parts, completions: parts.completions.slice(0, 1) };
+/** The chosen answer of a pair; the rejected one is looked at only where their common beginning is the prompt. */
+function readChosen(columns: Columns, strings: "text" | "chat"): Parts {
+  const chosen = readTextOrMessages(columns, "chosen");
+  columns.leave("rejected");
+  const isAlone = hasPrompt(columns) || !columns.has("rejected");
+  const answers = isAlone ? [chosen] : [chosen, readTextOrMessages(columns, "rejected")];
+  const parts = split(columns, answers, strings);
+  if (parts.kind === "chat") return { ...parts, completions: parts.completions.slice(0, 1) };
+  return parts.kind === "text" ? { ...parts, completions: parts.completions.slice(0, 1) } : parts;
 }
 
-function splitAnswers(columns: Columns, names: readonly ColumnName[]): Parts {
+/** True when `messages` is the chosen conversation, as in UltraFeedback, and not a prompt to it. */
+function isInMessages(columns: Columns): boolean {
+  return conversationColumns.some(
+    (name) => columns.has(name) && isDeepStrictEqual(columns.peek(name), columns.peek("chosen")),
+  );
+}
+
+function split(columns: Columns, answers: readonly Answer[], strings: "text" | "chat"): Parts {
   const { where } = columns;
-  const answers = names.map((name) => readTextOrMessages(columns, name));
-  const prompt = columns.has("prompt") ? readTextOrMessages(columns, "prompt") : null;
+  if (!columns.has("prompt") && isInMessages(columns)) return splitUnprompted(columns, answers, strings);
+  const prompt = readPrompt(columns);
+  if (prompt === null) return splitUnprompted(columns, answers, strings);
   const texts = answers.filter((answer) => typeof answer === "string");
-  const isText = texts.length === answers.length;
-  if (prompt !== null) {
-    return typeof prompt === "string" && isText
-      ? { kind: "text", prompt, completions: texts }
-      : { kind: "chat", ...splitExplicit(prompt, answers, where) };
+  if (prompt.kind === "text" && texts.length === answers.length && strings === "text") {
+    return { kind: "text", prompt: prompt.text, completions: texts };
   }
-  if (!isText) {
-    const conversations = answers.filter((answer) => typeof answer !== "string");
-    if (conversations.length === answers.length) {
-      return { kind: "chat", ...splitConversations(conversations, where) };
-    }
+  const asked = prompt.kind === "chat" ? prompt.messages : [userMessage(prompt.text)];
+  return { kind: "chat", ...splitExplicit(asked, answers, where) };
+}
+
+/** Answers that hold their prompt: conversations, transcripts, or texts that begin alike. */
+function splitUnprompted(columns: Columns, answers: readonly Answer[], strings: "text" | "chat"): Parts {
+  const { where } = columns;
+  const system = readSystem(columns);
+  const conversations = answers.filter((answer) => typeof answer !== "string");
+  if (conversations.length === answers.length) {
+    const { prompt, completions } = splitConversations(conversations, where);
+    return { kind: "chat", prompt: withSystem(prompt, system, where), completions };
+  }
+  if (conversations.length > 0) {
     throw new DataError(
       `${where}: expected both answers to be strings or both lists of messages. Mend the row.`,
     );
   }
+  const texts = answers.filter((answer) => typeof answer === "string");
   const [chosen = "", rejected = chosen] = texts;
   if (isTranscript(chosen) && isTranscript(rejected)) {
     const pair = splitTranscripts(chosen, rejected, where);
-    return {
-      kind: "chat",
-      prompt: pair.prompt,
-      completions: [pair.chosen, pair.rejected].slice(0, texts.length),
-    };
+    const completions = [pair.chosen, pair.rejected].slice(0, texts.length);
+    return { kind: "chat", prompt: withSystem(pair.prompt, system, where), completions };
   }
   if (texts.length === 1) throw columns.missing(`"prompt" beside a single answer of plain text`);
+  refuseNamelessPrompt(columns, strings);
   return { kind: "text", ...splitStrings(texts, where) };
-}
-
-function readTextOrMessages(columns: Columns, name: ColumnName): string | Message[] {
-  const value = columns.get(name);
-  if (typeof value === "string") {
-    const list = columns.isText ? messagesInCell(value) : null;
-    return list === null ? value : parseMessages(list, columns.place(name));
-  }
-  if (Array.isArray(value)) return parseMessages(value, columns.place(name));
-  throw columns.wrongType(name, `a string or a list of messages like {"role": "user", "content": "..."}`);
-}
-
-function readMessages(columns: Columns, name: ColumnName): Message[] {
-  const value = columns.get(name);
-  const list = columns.isText && typeof value === "string" ? messagesInCell(value) : value;
-  return parseMessages(list, columns.place(name));
-}
-
-/** The list of messages that a CSV cell holds as JSON, or null when it is plain text. */
-function messagesInCell(cell: string): unknown[] | null {
-  if (!cell.trimStart().startsWith("[")) return null;
-  try {
-    const value = parseJson(cell);
-    const isMessage = (item: unknown): boolean => typeof item === "object" && item !== null && "role" in item;
-    return Array.isArray(value) && value.length > 0 && value.every(isMessage) ? value : null;
-  } catch {
-    return null;
-  }
 }
 
 function readReference(columns: Columns): number[] | null {
@@ -166,22 +195,25 @@ function readReference(columns: Columns): number[] | null {
   });
 }
 
-/** Strings as one user's and one assistant's message. */
-function chatOf(parts: Parts): Parts {
-  if (parts.kind !== "text") return parts;
-  const completions = parts.completions.map((content): Message[] => [{ role: "assistant", content }]);
-  return { kind: "chat", prompt: [{ role: "user", content: parts.prompt }], completions };
-}
-
 /** An answer of nothing but white space teaches the model to say nothing. */
 function checkAnswers(parts: Parts, where: string): void {
   if (!("completions" in parts)) return;
   for (const [index, completion] of parts.completions.entries()) {
+    if (typeof completion !== "string") refuseWeights(completion, where);
     if (!isBlank(completion)) continue;
     throw new EmptyAnswerError(
       `${where}: expected answer ${index + 1} of ${parts.completions.length} to have text, but it is empty. Remove the row.`,
     );
   }
+}
+
+/** In an answer every assistant's message is learned: a weight of 0 could not be honoured. */
+function refuseWeights(completion: readonly Message[], where: string): void {
+  if (!completion.some(({ weight }) => weight === 0)) return;
+  throw new DataError(
+    `${where}: expected every assistant's message of an answer to count in the loss, got one that says it does not ` +
+      `("weight": 0 or "train": false). Put it into the prompt, or remove the row.`,
+  );
 }
 
 /** An answer without text. */
@@ -200,22 +232,30 @@ function isBlank(completion: string | Message[]): boolean {
 function asSource(parts: Parts, columns: Columns): SourceRow {
   const { where } = columns;
   if (parts.kind === "text" || parts.kind === "plain") return { ...parts, where };
-  const tools = parseTools(columns.get("tools"), columns.place("tools"));
   const variables = readVariables(columns);
-  return { ...parts, where, tools, ...(variables === null ? {} : { variables }) };
+  return { ...parts, where, tools: readTools(columns), ...(variables === null ? {} : { variables }) };
+}
+
+function readTools(columns: Columns): unknown[] | null {
+  const isInRequest = !columns.has("tools") && isRequest(columns.peek("input"));
+  const given = isInRequest ? columns.part("input", "tools") : columns.get("tools");
+  const stored = typeof given === "string" ? (storedValue(given) ?? given) : given;
+  const tools = parseTools(stored, columns.place(isInRequest ? "input" : "tools"));
+  // LLaMA-Factory's data lists bare functions beside conversations of ShareGPT's form, and wraps them itself.
+  const isShareGpt = hasShareGpt(columns.peek("conversations") ?? columns.peek("messages"));
+  return tools === null || !isShareGpt ? tools : tools.map(asFunction);
+}
+
+function asFunction(tool: unknown): unknown {
+  const isBare = typeof tool === "object" && tool !== null && "name" in tool && !("type" in tool);
+  return isBare ? { type: "function", function: tool } : tool;
 }
 
 function readVariables(columns: Columns): Record<string, unknown> | null {
   let value = columns.get("chat_template_kwargs");
   if (value === undefined) return null;
-  if (typeof value === "string") {
-    try {
-      value = parseJson(value);
-    } catch {
-      throw columns.wrongType("chat_template_kwargs", "an object or JSON of one");
-    }
-  }
+  if (typeof value === "string") value = storedValue(value);
   if (typeof value === "object" && value !== null && !Array.isArray(value))
     return value as Record<string, unknown>;
-  throw columns.wrongType("chat_template_kwargs", "an object");
+  throw columns.wrongType("chat_template_kwargs", "an object or JSON of one");
 }

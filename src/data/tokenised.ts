@@ -1,8 +1,8 @@
 /** Rows that come as token ids: `prompt_ids` with `chosen_ids` and `rejected_ids`, or with `completion_ids`. */
-import { parseJson } from "../text/json.ts";
 import { numberOf } from "../text/json-number.ts";
 import type { ColumnName, Columns } from "./columns.ts";
 import type { Completion } from "./example.ts";
+import { storedValue } from "./stored-text.ts";
 
 /** Token ids of a row. */
 export interface TokenisedContent {
@@ -56,14 +56,8 @@ function readMask(columns: Columns, length: number): number[] | null {
 }
 
 function readNumbers(columns: Columns, name: ColumnName): number[] | null {
-  let value = columns.get(name);
-  if (columns.isText && typeof value === "string") {
-    try {
-      value = parseJson(value);
-    } catch {
-      return null;
-    }
-  }
+  const given = columns.get(name);
+  const value = typeof given === "string" ? storedValue(given) : given;
   if (!Array.isArray(value)) return null;
   const numbers = value.map(numberOf);
   return numbers.every((item) => item !== null) ? numbers : null;

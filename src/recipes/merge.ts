@@ -82,6 +82,7 @@ async function heldOut(options: MergeOptions, path: string): Promise<Example[]> 
     max_length: 1024,
     overflow: "drop",
     invalid_rows: "drop",
+    plain_strings: null,
     chat_template: null,
     enable_thinking: null,
     mask_tool_output: true,

@@ -157,6 +157,7 @@ function selectionOf(options: ScoreOptions): DataSelection {
     max_length: 1024,
     overflow: "error",
     invalid_rows: "error",
+    plain_strings: null,
     chat_template: null,
     enable_thinking: null,
     mask_tool_output: true,

@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { columnNames } from "../base/column-names.ts";
 import type { ColumnMapping, DatasetSpec } from "./config-types.ts";
-import { jsonOrNull, type ValueType } from "./config-values.ts";
+import { type ValueType, yamlOrNull } from "./config-values.ts";
 
 /** Keys of one entry of `train_data`. */
 export const DATASET_KEYS: readonly (keyof DatasetSpec)[] = ["path", "weight", "columns", "split", "name"];
@@ -42,17 +42,18 @@ export function datasets(): ValueType<DatasetSpec[]> {
   return {
     schema: datasetsSchema,
     expected: `a path or hub id, or a list of them or of objects with ${DATASET_KEYS.join(", ")}`,
-    fromText: (typed) => (/^\s*[[{]/.test(typed) ? jsonOrNull(typed) : null) ?? splitPaths(typed),
+    fromText: (typed) => (/^\s*[[{]/.test(typed) ? yamlOrNull(typed) : null) ?? splitPaths(typed),
   };
 }
 
-/** Preftune's column names to the file's. On a command line: JSON, or `prompt=question,chosen=best`. */
+/** Preftune's column names to the file's. On a command line: YAML, or `prompt=question,chosen=best`. */
 export function columnMapping(): ValueType<ColumnMapping> {
   return {
     schema: columnsSchema,
     expected: `a mapping from ${columnNames.slice(0, 4).join(", ")} … to the file's column names`,
     fromText: (typed) => {
-      if (typed.trim().startsWith("{")) return jsonOrNull(typed) ?? typed;
+      // YAML's flow form, which JSON is too: what error messages show can be pasted.
+      if (typed.trim().startsWith("{")) return yamlOrNull(typed) ?? typed;
       const pairs = typed.split(",").map((part) => part.split("=").map((side) => side.trim()));
       return pairs.every((pair) => pair.length === 2) ? Object.fromEntries(pairs) : typed;
     },

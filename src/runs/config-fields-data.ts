@@ -59,6 +59,12 @@ export const DATA_FIELDS: FieldTable<DataKeys> = {
     doc: "What happens to a row with errors (identical answers, an empty answer, a prompt of both splits): stop, or leave the row out. All are counted.",
     source: "preftune",
   },
+  plain_strings: {
+    type: optional(choice(["text", "chat"])),
+    default: null,
+    doc: "What a prompt and answers of plain strings are: text, as TRL takes them, or chat, a user's and an assistant's message for the chat template. null: text, with a warning where there is a template.",
+    source: "preftune",
+  },
   chat_template: {
     type: optional(text("a Jinja file, the name of one of the tokenizer's templates, or template text")),
     default: null,

@@ -33,7 +33,7 @@ export const ELSEWHERE: Readonly<Record<string, string>> = {
   lr: "write `learning_rate`",
   epochs: "write `num_train_epochs`",
   batch_size: "write `per_device_train_batch_size`",
-  remove_unused_columns: "columns that are not read are ignored; leave it out",
+  remove_unused_columns: "columns that are not read are listed as passed over; leave it out",
   trust_remote_code: "no code of a model repository is ever run; leave it out",
   push_to_hub: "nothing is uploaded; leave it out",
   resume: "write `resume_from_checkpoint: latest`",

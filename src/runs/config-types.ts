@@ -74,6 +74,7 @@ export interface DataKeys {
   max_length: number;
   overflow: "error" | "drop" | "truncate";
   invalid_rows: "error" | "drop";
+  plain_strings: "text" | "chat" | null;
   chat_template: string | null;
   enable_thinking: boolean | null;
   mask_tool_output: boolean;

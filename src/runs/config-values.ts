@@ -2,6 +2,7 @@
  * Value types of configuration keys: what each accepts (zod), how that is said in words, and how it is read from a
  * command-line word.
  */
+import { parse } from "yaml";
 import { z } from "zod";
 
 /** What a key accepts. */
@@ -111,6 +112,15 @@ export function namesOr<const W extends string>(word: W, expected: string): Valu
     expected,
     fromText: (typed) => (typed.trim() === word ? word : listFromText(typed)),
   };
+}
+
+/** Text as YAML (JSON is YAML too), or null where it is none. */
+export function yamlOrNull(typed: string): unknown {
+  try {
+    return parse(typed, { version: "1.2", uniqueKeys: true, maxAliasCount: 0 });
+  } catch {
+    return null;
+  }
 }
 
 /** Text as JSON, or null where it is none. */

@@ -189,6 +189,7 @@ function startValues({ file, values, words, changes }: Cell): unknown {
     "max_length",
     "overflow",
     "invalid_rows",
+    "plain_strings",
     "dtype",
     "device",
   ];

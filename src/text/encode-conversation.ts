@@ -34,24 +34,35 @@ export interface ConversationPlan {
  */
 export function planConversation(row: ConversationRow): ConversationPlan {
   const notes: EncodeNote[] = [];
-  const turns = row.messages.flatMap((message, i) => (message.role === "assistant" ? [i] : []));
+  const isLearned = ({ role, weight }: Message): boolean => role === "assistant" && weight !== 0;
+  const turns = row.messages.flatMap((message, i) => (isLearned(message) ? [i] : []));
   if (turns[0] === 0) {
     turns.shift();
     notes.push("leading_assistant_skipped");
   }
-  const last = turns.at(-1);
-  if (last === undefined) {
+  const last = row.messages.findLastIndex(({ role }) => role === "assistant");
+  if (turns.length === 0) {
     throw new DataError(
-      `${row.where}: expected a conversation with an assistant message after the first message. ` +
-        `There is nothing to learn from this row: remove it.`,
+      `${row.where}: expected a conversation with an assistant message after the first message, and one that does not ` +
+        `say "weight": 0. There is nothing to learn from this row: remove it.`,
     );
   }
   if (last < row.messages.length - 1) notes.push("trailing_messages_dropped");
   return { row, messages: row.messages.slice(0, last + 1), turns, notes };
 }
 
-/** The conversation as a prompt and its last assistant turn (`train_on: "last"`). */
+/**
+ * The conversation as a prompt and its last assistant turn (`train_on: "last"`).
+ *
+ * @throws DataError when that turn has the weight 0
+ */
 export function lastTurnAsChat({ row, messages }: ConversationPlan): ChatRow {
+  if (messages.at(-1)?.weight === 0) {
+    throw new DataError(
+      `${row.where}: expected the last assistant turn to count in the loss (train_on: last), but it says "weight": 0. ` +
+        `Set train_on: all, or remove the row.`,
+    );
+  }
   return { ...row, kind: "chat", prompt: messages.slice(0, -1), completions: [messages.slice(-1)] };
 }
 

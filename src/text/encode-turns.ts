@@ -68,8 +68,9 @@ export function turnSpans(
     const start = starts[i] ?? 0;
     const next = starts[i + 1];
     const closing = rendered[1 + 2 * i]?.text ?? "";
-    const end = next === undefined ? whole.length : turnEnd({ whole, closing, start }, context, notes);
-    if (end === null || end > (next ?? end)) throw endless(search, turn);
+    const isLast = turn === search.messages.length - 1;
+    const end = isLast ? whole.length : turnEnd({ whole, closing, start }, context, notes);
+    if (end === null || end > (next ?? whole.length)) throw endless(search, turn);
     noteEmptyThinking(whole.slice(start, end), search.messages[turn], notes);
     return { start, end };
   });

@@ -327,3 +327,31 @@ test("thousands of rows with an unknown template are quick", async () => {
     rows.map((_, i) => `no ${i}<|im_end|>`),
   );
 });
+
+test("a turn of weight 0 stays in the conversation and out of the loss, wherever it stands", async () => {
+  const unlearned = (content: string): Message => ({ ...assistant(content), weight: 0 });
+  const conversation = (...messages: Message[]): SourceRow => ({
+    kind: "conversation",
+    where: "row",
+    messages,
+  });
+  const whole = [user("a"), assistant("b"), user("c"), assistant("d"), user("e"), assistant("f")];
+  const all = await encodeOne(conversation(...whole));
+  const idsOf = (row: Encoded): number[] => [...row.promptIds, ...(row.completions[0]?.ids ?? [])];
+  const learned = { 1: "d<|im_end|>f<|im_end|>", 3: "b<|im_end|>f<|im_end|>", 5: "b<|im_end|>d<|im_end|>" };
+  for (const [at, text] of Object.entries(learned)) {
+    const messages = whole.map((message, i) =>
+      i === Number(at) ? { ...message, weight: 0 as const } : message,
+    );
+    const row = await encodeOne(conversation(...messages));
+    assert.equal(row.learned, text, at);
+    assert.deepEqual(idsOf(row), idsOf(all), "the tokens are the same, the mask is not");
+  }
+  const nothing = conversation(user("a"), unlearned("b"));
+  const notTheLast = conversation(...whole.slice(0, 3), unlearned("d"));
+  const [none] = await encodeAll([nothing]);
+  const [last, other] = await encodeAll([nothing, notTheLast], { options: { trainOn: "last" } });
+  assert.match(String(none), /nothing to learn from this row/);
+  assert.match(String(last), /nothing to learn from this row/);
+  assert.match(String(other), /the last assistant turn to count in the loss \(train_on: last\)/);
+});

@@ -12,9 +12,9 @@ const fails = (value: unknown, pattern: RegExp): void => {
   );
 };
 
-test("reads messages and leaves unknown keys and empty optional ones out", () => {
+test("reads messages, keeps unknown keys for the template and leaves empty optional ones out", () => {
   const value = [
-    { role: "user", content: "hi", weight: 1, name: null, tool_calls: null },
+    { role: "user", content: "hi", tool_plan: "none", name: null, tool_calls: null },
     { role: "assistant", content: null, tool_calls: [{ id: "1" }], reasoning_content: "hm" },
     {
       role: "tool",
@@ -26,7 +26,7 @@ test("reads messages and leaves unknown keys and empty optional ones out", () =>
     },
   ];
   const messages = parseMessages(value, where);
-  assert.deepEqual(messages[0], { role: "user", content: "hi" });
+  assert.deepEqual(messages[0], { role: "user", content: "hi", tool_plan: "none" });
   assert.deepEqual(messages[1], {
     role: "assistant",
     content: "",
@@ -37,7 +37,7 @@ test("reads messages and leaves unknown keys and empty optional ones out", () =>
 });
 
 test("refuses what is no list of messages", () => {
-  fails("hi", /expected a list of messages .* got "hi"/);
+  fails("hi", /expected a list of messages .* got a string/);
   fails([], /at least one message, got an empty list/);
   fails(["hi"], /message 1: expected an object/);
 });
@@ -62,5 +62,35 @@ test("reads tools as a list or as JSON", () => {
   for (const nothing of [undefined, null, "", [], "[]"]) assert.equal(parseTools(nothing, where), null);
   assert.throws(() => parseTools("[{", where), /a string that is not JSON/);
   assert.throws(() => parseTools('{"a":1}', where), /a list of tool descriptions, got an object/);
-  assert.throws(() => parseTools(["add"], where), /tool 1 to be an object, got "add"/);
+  assert.throws(() => parseTools(["add"], where), /tool 1 to be an object, got a string/);
+});
+
+test("whether a message counts in the loss: OpenAI's weight and Axolotl's train are one thing", () => {
+  const turn = { role: "assistant", content: "x" };
+  const weight = (keys: object) => parseMessages([{ ...turn, ...keys }], where)[0]?.weight;
+  for (const keys of [{ weight: 0 }, { train: false }, { training: false }, { loss_weight: 0 }]) {
+    assert.equal(weight(keys), 0, JSON.stringify(keys));
+  }
+  assert.equal(weight({ weight: 1, train: true }), 1);
+  assert.equal(weight({ weight: null }), undefined);
+  fails([{ ...turn, weight: 0.5 }], /"weight" to be 0 or 1, got number 0.5/);
+  fails([{ ...turn, weight: "0" }], /"weight" to be 0 or 1/);
+  fails([{ ...turn, train: 0 }], /"train" to be true or false/);
+  fails([{ ...turn, weight: 0, train: true }], /one answer to whether it counts in the loss, got two/);
+  fails([{ role: "user", content: "x", train: true }], /only messages of the assistant .* got one of user/);
+  assert.equal(parseMessages([{ role: "user", content: "x", weight: 0 }], where)[0]?.weight, 0);
+  fails([{ ...turn, training_detail: [{ begin_offset: 0 }] }], /no "training_detail", got a list/);
+});
+
+test("keys whose content would be lost are refused, empty ones let pass", () => {
+  const turn = { role: "assistant", content: "x" };
+  fails([{ ...turn, images: ["a.png"] }], /message 1: expected no "images", got a list/);
+  fails([{ ...turn, function_call: { name: "f" } }], /Write it as "tool_calls"/);
+  fails([{ ...turn, content: null, refusal: "No." }], /put its text in "content"/);
+  fails([{ ...turn, audio: { id: "1" } }], /no "audio", got an object/);
+  const [message] = parseMessages(
+    [{ ...turn, refusal: null, audio: null, images: [], thinking: "hm" }],
+    where,
+  );
+  assert.deepEqual(message, { ...turn, thinking: "hm" });
 });

@@ -2,6 +2,7 @@
 import { DataError } from "../base/errors.ts";
 import { didYouMean } from "../base/suggest.ts";
 import { parseJson } from "./json.ts";
+import { numberOf } from "./json-number.ts";
 
 /** Who speaks. `developer` and `ipython` are other names for system and tool that some templates use. */
 export type Role = "system" | "developer" | "user" | "assistant" | "tool" | "ipython";
@@ -12,7 +13,7 @@ export interface TextPart {
   text: string;
 }
 
-/** One turn of a conversation. */
+/** One turn of a conversation. Keys that are not named here are kept: the chat template gets them. */
 export interface Message {
   role: Role;
   content: string | TextPart[];
@@ -21,6 +22,8 @@ export interface Message {
   tool_call_id?: string;
   /** The assistant's thinking, kept apart from its answer. */
   reasoning_content?: string;
+  /** 0: an assistant's message that is not in the loss (OpenAI's and LLaMA-Factory's key). Absent or 1: it is. */
+  weight?: 0 | 1;
 }
 
 const roles: ReadonlySet<string> = new Set<Role>([
@@ -33,8 +36,25 @@ const roles: ReadonlySet<string> = new Set<Role>([
 ]);
 const shareGptKeys = ["from", "value"];
 
+/** Keys of messages whose content would be lost here, and what to do. Empty ones are let pass. */
+const refusedKeys: Readonly<Record<string, string>> = {
+  ...Object.fromEntries(
+    ["image", "images", "audio", "audios", "video", "videos"].map((key) => [
+      key,
+      "Models are trained on text here: remove the row or the key.",
+    ]),
+  ),
+  function_call: `Write it as "tool_calls": [{"type": "function", "function": {"name": ..., "arguments": ...}}].`,
+  refusal: `Chat templates do not write it: put its text in "content".`,
+  train_detail: "Only whole messages can be left out of the loss.",
+  training_detail: "Only whole messages can be left out of the loss.",
+};
+/** Keys that say whether a message counts in the loss: OpenAI's and LLaMA-Factory's, and Axolotl's. */
+const lossKeys = ["weight", "loss_weight", "train", "training"];
+
 /**
- * The messages in `value`, checked. Keys other than those of `Message` are left out.
+ * The messages in `value`, checked. Keys that are null count as absent; those that `Message` does not name are kept for
+ * the chat template, as transformers hands them over. Axolotl's `train: false` and `training: false` become `weight: 0`.
  *
  * @param where - file, line and column name, to begin error messages with
  * @throws DataError when `value` is not a list of at least one message, a role is unknown, or content is not text
@@ -58,16 +78,73 @@ function parseMessage(value: unknown, where: string): Message {
     );
   }
   const fields = value as Record<string, unknown>;
-  const message: Message = { role: parseRole(fields, where), content: parseContent(fields, where) };
+  const role = parseRole(fields, where);
+  const message: Message = { ...otherKeys(fields, where), role, content: parseContent(fields, where) };
   const name = optionalString(fields, "name", where);
   const toolCallId = optionalString(fields, "tool_call_id", where);
   const reasoning = optionalString(fields, "reasoning_content", where);
   const toolCalls = parseToolCalls(fields, where);
+  const weight = parseWeight(fields, role, where);
   if (name !== null) message.name = name;
   if (toolCallId !== null) message.tool_call_id = toolCallId;
   if (reasoning !== null) message.reasoning_content = reasoning;
   if (toolCalls !== null) message.tool_calls = toolCalls;
+  if (weight !== null) message.weight = weight;
   return message;
+}
+
+const ownKeys: ReadonlySet<string> = new Set([
+  ...["role", "content", "name", "tool_calls", "tool_call_id", "reasoning_content"],
+  ...lossKeys,
+  ...Object.keys(refusedKeys),
+]);
+
+/** What a template may read and this program does not: `thinking`, `tool_plan` and the like. */
+function otherKeys(fields: Record<string, unknown>, where: string): Record<string, unknown> {
+  for (const [key, remedy] of Object.entries(refusedKeys)) {
+    if (isNothing(fields[key])) continue;
+    throw new DataError(`${where}: expected no "${key}", got ${describe(fields[key])}. ${remedy}`);
+  }
+  return Object.fromEntries(
+    Object.entries(fields).filter(
+      ([key, value]) => !ownKeys.has(key) && value !== null && value !== undefined,
+    ),
+  );
+}
+
+function isNothing(value: unknown): boolean {
+  return (
+    value === undefined || value === null || value === "" || (Array.isArray(value) && value.length === 0)
+  );
+}
+
+/** 0 or 1 where a key says so, or null. */
+function parseWeight(fields: Record<string, unknown>, role: Role, where: string): 0 | 1 | null {
+  const weights = lossKeys
+    .filter((key) => fields[key] !== undefined && fields[key] !== null)
+    .map((key) => {
+      const value = fields[key];
+      const isFlag = key.startsWith("train");
+      const weight = isFlag && typeof value === "boolean" ? Number(value) : isFlag ? null : numberOf(value);
+      if (weight === 0 || weight === 1) return weight;
+      throw new DataError(
+        `${where}: expected "${key}" to be ${isFlag ? "true or false" : "0 or 1"}, got ${describe(value)}. ` +
+          `A message counts in the loss or it does not.`,
+      );
+    });
+  const [weight = null, other = weight] = weights;
+  if (weight !== other) {
+    throw new DataError(
+      `${where}: expected one answer to whether it counts in the loss, got two. Mend the row.`,
+    );
+  }
+  if (weight === 1 && role !== "assistant") {
+    throw new DataError(
+      `${where}: expected only messages of the assistant to count in the loss, got one of ${role} that asks for it. ` +
+        `Take "weight" (or "train") out of it.`,
+    );
+  }
+  return weight;
 }
 
 function parseRole(fields: Record<string, unknown>, where: string): Role {
@@ -81,7 +158,7 @@ function parseRole(fields: Record<string, unknown>, where: string): Role {
   }
   const hint = typeof role === "string" ? didYouMean(role, roles) : "";
   throw new DataError(
-    `${where}: expected "role" to be one of ${[...roles].join(", ")}, got ${describe(role)}.${hint}`,
+    `${where}: expected "role" to be one of ${[...roles].join(", ")}, got ${shortName(role)}.${hint}`,
   );
 }
 
@@ -159,6 +236,12 @@ function parseToolsText(text: string, where: string): unknown {
   }
 }
 
+/** A role as it stands there, cut short: rows are not shown in messages. */
+function shortName(value: unknown): string {
+  if (typeof value !== "string") return describe(value);
+  return JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}...` : value);
+}
+
 /** The content of a message as one string. */
 export function contentText(message: Message): string {
   return typeof message.content === "string"
@@ -170,7 +253,6 @@ function describe(value: unknown): string {
   if (value === undefined) return "nothing";
   if (value === null) return "null";
   if (Array.isArray(value)) return "a list";
-  if (typeof value === "string")
-    return JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}...` : value);
+  if (typeof value === "string") return "a string";
   return typeof value === "object" ? "an object" : `${typeof value} ${String(value)}`;
 }

@@ -22,6 +22,7 @@ export type DataSelection = Pick<
   | "max_length"
   | "overflow"
   | "invalid_rows"
+  | "plain_strings"
   | "chat_template"
   | "enable_thinking"
   | "mask_tool_output"
@@ -79,11 +80,13 @@ export async function prepareData(
       vocabSize: modelConfig.vocabSize,
       bosTokenId: tokenizer.bosTokenId,
       endTokenIds,
+      hasChatTemplate: selection.chat_template !== null || tokenizer.chatTemplates.default !== null,
     },
     seed: selection.seed,
     maxLength: selection.max_length,
     overflow: selection.overflow,
     invalidRows: selection.invalid_rows,
+    plainStrings: selection.plain_strings,
     maxRows: selection.max_train_rows,
     maxEvalRows: selection.max_eval_rows,
     onProgress: (rows) => onPhase("rows tokenised", rows, null),

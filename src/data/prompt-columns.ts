@@ -1,0 +1,141 @@
+/**
+ * The prompt of a row, from whichever column holds it. A column `prompt` of plain text stays plain text, as in TRL; the
+ * forms that are made for chat (a system column, a question, an instruction, messages) are read as messages.
+ */
+import { DataError } from "../base/errors.ts";
+import type { Message } from "../text/messages.ts";
+import { columnsKey, mayBePrompt } from "./column-hints.ts";
+import type { ColumnName, Columns } from "./columns.ts";
+import { alpacaQuestion, readConversation, readHistory, userMessage, withSystem } from "./conversations.ts";
+import { messagesInText, storedValue } from "./stored-text.ts";
+
+/** A prompt of plain text, or of messages. */
+export type RowPrompt = { kind: "text"; text: string } | { kind: "chat"; messages: Message[] };
+
+/** Columns of a whole conversation. */
+export const conversationColumns = ["messages", "conversations"] as const;
+
+const promptColumns = [
+  "prompt",
+  ...conversationColumns,
+  "instruction",
+  "question",
+  "query",
+  "input",
+] as const;
+
+/**
+ * The column that the prompt is read from, or null when the row has none of them. `prompt` and whole conversations go
+ * before the others, and an instruction has its input beside it.
+ */
+function promptColumn(columns: Columns): (typeof promptColumns)[number] | null {
+  const present = promptColumns.filter((name) => columns.has(name));
+  const [first, ...others] = present;
+  if (first === undefined) return null;
+  const rivals = others.filter((name) => !(first === "instruction" && name === "input"));
+  if (["prompt", ...conversationColumns].includes(first) || rivals.length === 0) return first;
+  const names = [first, ...rivals].map((name) => `"${columns.nameOf(name)}"`).join(" and ");
+  throw new DataError(
+    `${columns.where}: expected one prompt, got ${names}. Name it, as in ${columnsKey({ prompt: columns.nameOf(first) })}.`,
+  );
+}
+
+/** True when some column holds the row's prompt. */
+export function hasPrompt(columns: Columns): boolean {
+  return promptColumn(columns) !== null;
+}
+
+/**
+ * The row's prompt with its system message; null when no column holds one.
+ *
+ * @throws DataError for a value that is no prompt, or two columns of which each could be it
+ */
+export function readPrompt(columns: Columns): RowPrompt | null {
+  const name = promptColumn(columns);
+  if (name === null) return null;
+  const prompt = promptIn(columns, name);
+  if (!columns.exists("system")) return prompt;
+  const messages = prompt.kind === "chat" ? prompt.messages : [userMessage(prompt.text)];
+  return { kind: "chat", messages: withSystem(messages, readSystem(columns), columns.where) };
+}
+
+function promptIn(columns: Columns, name: (typeof promptColumns)[number]): RowPrompt {
+  if (name === "prompt") {
+    const value = readTextOrMessages(columns, name);
+    return typeof value === "string" ? { kind: "text", text: value } : { kind: "chat", messages: value };
+  }
+  if (name === "instruction") return { kind: "chat", messages: alpacaPrompt(columns) };
+  if (name === "input" && isRequest(columns.peek("input"))) {
+    const messages = readConversation(
+      columns.part("input", "messages"),
+      `${columns.place("input")}, "messages"`,
+    );
+    return { kind: "chat", messages };
+  }
+  const value = readTextOrMessages(columns, name);
+  if (typeof value !== "string") return { kind: "chat", messages: value };
+  if (name === "messages" || name === "conversations") throw columns.wrongType(name, "a list of messages");
+  return { kind: "chat", messages: [userMessage(value)] };
+}
+
+/** OpenAI's preference form: what was sent to the API. */
+export function isRequest(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value) && "messages" in value;
+}
+
+function alpacaPrompt(columns: Columns): Message[] {
+  const instruction = requireText(columns, "instruction");
+  const input = columns.has("input") ? requireText(columns, "input") : null;
+  const history = columns.has("history")
+    ? readHistory(listIn(columns, "history"), columns.place("history"))
+    : [];
+  return [...history, userMessage(alpacaQuestion(instruction, input))];
+}
+
+/** The row's system message, or null. */
+export function readSystem(columns: Columns): string | null {
+  return columns.has("system") ? requireText(columns, "system") : null;
+}
+
+function requireText(columns: Columns, name: ColumnName): string {
+  const value = columns.get(name);
+  if (typeof value === "string") return value;
+  throw columns.wrongType(name, "a string");
+}
+
+/** A list, also one that a string holds as text. */
+export function listIn(columns: Columns, name: ColumnName): unknown {
+  const value = columns.get(name);
+  if (typeof value !== "string") return value;
+  const stored = storedValue(value);
+  return stored === undefined ? value : stored;
+}
+
+/** A text, or the messages that the column holds, be it as text in JSON or Python's notation. */
+export function readTextOrMessages(columns: Columns, name: ColumnName): string | Message[] {
+  const value = columns.get(name);
+  const place = columns.place(name);
+  if (typeof value === "string") {
+    const stored = messagesInText(value, place);
+    return stored === null ? value : readConversation(stored, place);
+  }
+  const isOne = typeof value === "object" && value !== null && ("role" in value || "from" in value);
+  if (Array.isArray(value) || isOne) return readConversation(value, place);
+  throw columns.wrongType(name, `a string or a list of messages like {"role": "user", "content": "..."}`);
+}
+
+/**
+ * For answers of plain text without a prompt, which is then what they begin with.
+ *
+ * @throws DataError when a column could be the prompt, or the strings are to become messages
+ */
+export function refuseNamelessPrompt(columns: Columns, strings: "text" | "chat"): void {
+  if (strings === "chat") throw columns.missing(`"prompt" beside the answers (plain_strings: chat)`);
+  if (columns.exists("prompt")) throw columns.wrongType("prompt", "a prompt beside answers of plain text");
+  const { passedOver } = columns.use();
+  if (!columns.has("system") && !passedOver.some((column) => mayBePrompt(column, columns.other(column))))
+    return;
+  throw columns.missing(
+    `a prompt: a prompt is taken from the beginning of plain answers only where no column could hold it`,
+  );
+}

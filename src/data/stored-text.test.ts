@@ -1,0 +1,117 @@
+/** Conversations that a string column holds as text. Python's and NumPy's notations are those of pandas' `to_csv`. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { JsonNumber } from "../text/json-number.ts";
+import { parsePythonLiteral } from "./python-literal.ts";
+import { normaliseRow } from "./rows.ts";
+import { messagesInText } from "./stored-text.ts";
+
+const origin = { file: "rows.csv", line: 3 };
+const user = (content: string) => ({ role: "user", content });
+const assistant = (content: string) => ({ role: "assistant", content });
+
+function read(value: Record<string, unknown>, isText: boolean) {
+  return normaliseRow({ origin, value, isText }, { task: "preference" });
+}
+
+const written: [string, string][] = [
+  ["JSON", `[{"role": "user", "content": "It's \\"so\\""}]`],
+  ["JSON of one message", `{"role": "user", "content": "It's \\"so\\""}`],
+  ["Python", `[{'role': 'user', 'content': 'It\\'s "so"'}]`],
+  ["Python with keys turned round", `[{'content': 'It\\'s "so"', 'role': 'user'}]`],
+  ["Python of one message", `{'content': 'It\\'s "so"', 'role': 'user'}`],
+  ["ShareGPT in Python's notation", `[{'from': 'human', 'value': 'It\\'s "so"'}]`],
+  ["an array in an array", `array([{'content': 'It\\'s "so"', 'role': 'user'}],\n      dtype=object)`],
+];
+
+for (const [name, text] of written) {
+  test(`messages as text are read as messages: ${name}`, () => {
+    for (const isText of [true, false]) {
+      const { source } = read({ prompt: text, chosen: "yes", rejected: "no" }, isText);
+      assert.ok(source?.kind === "chat");
+      assert.deepEqual(source.prompt, [user(`It's "so"`)]);
+      assert.deepEqual(source.completions, [[assistant("yes")], [assistant("no")]]);
+    }
+  });
+}
+
+test("NumPy's arrays have no commas between their items", () => {
+  const text = `[{'content': 'Which colour?', 'role': 'user'}\n {'content': 'Blue.\\nOr so', 'role': 'assistant'}]`;
+  assert.deepEqual(messagesInText(text, "x"), [user("Which colour?"), assistant("Blue.\nOr so")]);
+});
+
+test("what looks like messages and cannot be read is refused by column, never taken as text", () => {
+  for (const text of [
+    `[{"role": "user", "content": "cut`,
+    `[{'role': 'user', 'content': cut}]`,
+    `[{"role": "user", "content": "a", "content": "b"}]`,
+    `[{'content': 'a', 'role': 'user'} ... {'content': 'b', 'role': 'assistant'}]`,
+  ]) {
+    for (const isText of [true, false]) {
+      assert.throws(
+        () => read({ prompt: "p", chosen: text, rejected: "no" }, isText),
+        /^DataError: rows\.csv:3, column "chosen": expected messages, as the text begins/,
+      );
+    }
+  }
+  assert.throws(
+    () => read({ prompt: "p", chosen: `[{"role": "bot", "content": "a"}]`, rejected: "b" }, false),
+    /column "chosen", message 1: expected "role" to be one of/,
+  );
+});
+
+test("other text that begins with a bracket stays text", () => {
+  for (const text of [
+    "[1] is a footnote",
+    "{not json",
+    '{"role": "admin"}',
+    "[]",
+    '["a"]',
+    "{'a': 1}",
+    '{"value": 3}',
+  ]) {
+    assert.equal(messagesInText(text, "x"), null, text);
+  }
+});
+
+test("Python's literals are read as Python reads them", () => {
+  // ast.literal_eval of Python 3.13 gives the same values.
+  const cases: [string, unknown][] = [
+    ["[1, -2.5, True, False, None]", [1, -2.5, true, false, null]],
+    ["[1.0, 1e3, 1234567890123456789]", [JsonNumber.float(1), JsonNumber.float(1000), JsonNumber.integer("1234567890123456789")]],
+    ["('a', \"b'c\")", ["a", "b'c"]],
+    [String.raw`'\x41\u00e9\U0001f600\n\t\\\101\q'`, "A\u00e9\u{1f600}\n\t\\A\\q"],
+    ["{'a': {'b': []}, }", { a: { b: [] } }],
+    ["[1 2 3]", [1, 2, 3]],
+  ];
+  for (const [text, value] of cases) assert.deepEqual(parsePythonLiteral(text), value, text);
+  for (const text of [
+    "",
+    "[1",
+    "{'a' 1}",
+    "{'a': 1, 'a': 2}",
+    "'a",
+    "f()",
+    "[1] 2",
+    "{1: 2}",
+    "nan",
+    "...",
+  ]) {
+    assert.throws(() => parsePythonLiteral(text), /not Python's notation/, text);
+  }
+  assert.throws(() => parsePythonLiteral("[".repeat(2000)), /nested too deep/);
+});
+
+test("ids, tools and template variables may be text too", () => {
+  const ids = read({ prompt_ids: "[1 2]", chosen_ids: "[3]", rejected_ids: "(4, 5)" }, true);
+  assert.deepEqual(ids.tokens?.completions, [{ ids: [3] }, { ids: [4, 5] }]);
+  const row = { prompt: `[{'role': 'user', 'content': 'a'}]`, chosen: "b", rejected: "c" };
+  const { source } = read(
+    { ...row, tools: "[{'name': 'f'}]", chat_template_kwargs: "{'enable_thinking': False}" },
+    true,
+  );
+  assert.ok(source?.kind === "chat");
+  assert.deepEqual(source.tools, [{ name: "f" }]);
+  assert.deepEqual(source.variables, { enable_thinking: false });
+});

@@ -1,0 +1,51 @@
+/** Lists and objects that a string column holds as text: as JSON, or in Python's notation as pandas writes them. */
+import { DataError } from "../base/errors.ts";
+import { JsonError, parseJson } from "../text/json.ts";
+import { parsePythonLiteral } from "./python-literal.ts";
+
+/** An object's beginning, alone or first in a list, and a speaker named somewhere in it. */
+const objectStart = /^\s*(array\(\s*)?(\[\s*)?\{\s*["']/;
+const speaker =
+  /["'](role|from)["']\s*:\s*["'](system|developer|user|human|assistant|gpt|tool|observation|function_call)["']/;
+
+/**
+ * The messages (a list, or one object) that `text` writes, not checked yet; null when it is plain text.
+ *
+ * @param where - file, line and column, to begin messages with
+ * @throws DataError when it begins as messages do but cannot be read
+ */
+export function messagesInText(text: string, where: string): object | null {
+  if (!/^\s*(array\(\s*)?[[{]/.test(text)) return null;
+  const { value, fault } = parseStored(text);
+  if (isMessageLike(value) || (Array.isArray(value) && value.some(isMessageLike))) return value as object;
+  if (value !== undefined || !objectStart.test(text) || !speaker.test(text)) return null;
+  throw new DataError(
+    `${where}: expected messages, as the text begins, but ${fault}. Is the cell cut short? Write lists of messages as JSON.`,
+  );
+}
+
+/** The value that `text` writes, or undefined when it writes none. */
+export function storedValue(text: string): unknown {
+  return parseStored(text).value;
+}
+
+function parseStored(text: string): { value?: unknown; fault?: string } {
+  try {
+    return { value: parseJson(text) };
+  } catch (error) {
+    if (error instanceof JsonError && error.fault === "meaning") return { fault: error.message };
+  }
+  try {
+    return { value: parsePythonLiteral(text) };
+  } catch {
+    return { fault: "it is neither JSON nor Python's notation of a list" };
+  }
+}
+
+function isMessageLike(value: unknown): boolean {
+  if (typeof value !== "object" || value === null) return false;
+  return (
+    ("role" in value && ("content" in value || "tool_calls" in value)) ||
+    ("from" in value && "value" in value)
+  );
+}

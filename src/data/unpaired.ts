@@ -1,0 +1,96 @@
+/** Rows that are made for something else than pairs of text, refused in words that say what they are. */
+import { DataError } from "../base/errors.ts";
+import type { Columns } from "./columns.ts";
+import { describeOrigin, type RawRow } from "./example.ts";
+
+interface OtherForm {
+  /** True for the columns of a row of this form. */
+  fits: (has: (name: string) => boolean, value: Readonly<Record<string, unknown>>) => boolean;
+  /** What it is and what to do, to follow "expected a chosen and a rejected answer, got". */
+  words: string;
+}
+
+const isRankedList = (value: unknown): boolean =>
+  Array.isArray(value) &&
+  value.length > 0 &&
+  value.every((item) => typeof item === "object" && item !== null && !("role" in item) && !("from" in item));
+
+const otherForms: readonly OtherForm[] = [
+  {
+    fits: (has) => has("completion") && (has("label") || has("kto_tag")),
+    words:
+      'one answer and whether it is good ("label", as for KTO): the data is unpaired. Write a row for each pair of a good ' +
+      "and a bad answer to the same prompt, or train on the good ones with objective: sft",
+  },
+  {
+    fits: (has) => has("kto_tag"),
+    words:
+      'answers marked as good or bad ("kto_tag", as for KTO): the data is unpaired. Write a row for each pair of a good ' +
+      "and a bad answer to the same prompt",
+  },
+  {
+    fits: (has) => has("human_ref_A") && has("human_ref_B"),
+    words:
+      'two answers and a label (SHP): chosen is "human_ref_A" where "labels" is 1, else "human_ref_B"; the prompt is ' +
+      '"history". Write these columns',
+  },
+  {
+    fits: (has) => has("answer_0") && has("answer_1"),
+    words:
+      'two answers and their scores (WebGPT): chosen is the one of the higher "score_0" or "score_1"; where both are equal ' +
+      "there is nothing to prefer. Write these columns",
+  },
+  {
+    fits: (has) => ["response_0", "response_1"].every(has) || ["response1", "response2"].every(has),
+    words:
+      "two answers and a verdict beside them: chosen is the one that the verdict prefers. Write these columns, and leave " +
+      "ties out",
+  },
+  {
+    fits: (has) => has("conversation_a") && has("conversation_b"),
+    words:
+      'two conversations and a winner: chosen is the conversation of the "winner". Write these columns, and leave ties out',
+  },
+  {
+    fits: (_, value) => isRankedList(value["answers"]) || isRankedList(value["completions"]),
+    words:
+      "a list of answers with ranks or scores (as in Nectar and UltraFeedback): the data is ranked. Write a row for each " +
+      "pair, the better answer as chosen",
+  },
+];
+
+/** @throws DataError for a row of a form that has no pair: KTO's, or answers with a label, ranks or scores */
+export function refuseUnpaired({ origin, value }: RawRow): void {
+  const has = (name: string): boolean => value[name] !== undefined && value[name] !== null;
+  const form = otherForms.find(({ fits }) => fits(has, value));
+  if (form === undefined) return;
+  throw new DataError(
+    `${describeOrigin(origin)}: expected a chosen and a rejected answer, got ${form.words}.`,
+  );
+}
+
+/** @throws DataError for a row whose own label says that its answer is a bad one */
+export function refuseLabelledBad(columns: Columns): void {
+  for (const column of ["label", "kto_tag"]) {
+    if (columns.flag(column) !== false) continue;
+    throw new DataError(
+      `${columns.where}, column "${column}": expected an answer to learn, got one that is marked as bad (${column}: false). ` +
+        `Remove the row, or set invalid_rows: drop.`,
+    );
+  }
+}
+
+const media = ["image", "images", "video", "videos", "audio", "audios"];
+
+/** @throws DataError for a row with images, sound or other things that are not text */
+export function refuseOtherMedia(columns: Columns): void {
+  for (const column of [...media, "functions"]) {
+    const value = columns.other(column);
+    if (value === undefined || value === "" || (Array.isArray(value) && value.length === 0)) continue;
+    const remedy =
+      column === "functions"
+        ? `Write them as "tools": [{"type": "function", "function": {...}}].`
+        : "Models are trained on text here: remove the row or the column.";
+    throw new DataError(`${columns.where}: expected no column "${column}". ${remedy}`);
+  }
+}
