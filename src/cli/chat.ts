@@ -38,7 +38,8 @@ export async function answer({
   const collector = new AnswerCollector(sampling.n);
   let failure: string | null = null;
   let isDone = false;
-  const request = { ...sampling, promptIds: prompt, stopIds, adapter: voice.adapter };
+  const continuesPrompt = !generation.isChat;
+  const request = { ...sampling, promptIds: prompt, stopIds, adapter: voice.adapter, continuesPrompt };
   engine.submit("prompt", request, (event) => {
     collector.add(event);
     if (sampling.n === 1 && "text" in event) show(event.text);

@@ -20,7 +20,8 @@ interface Words extends MachineOptions {
   maxQueue: number;
   maxCacheTokens?: number;
   maxAnswers: number;
-  maxNewTokensLimit: number;
+  maxPrompts: number;
+  maxNewTokensLimit?: number;
   maxBodyBytes: number;
   drainTimeout: number;
 }
@@ -56,12 +57,12 @@ export function addServeCommand(preftune: Command): void {
     .option("--max-running <count>", "answers computed at once", wholeNumber(1), SERVE_DEFAULTS.maxRunning)
     .option("--max-queue <count>", "answers that may wait besides", wholeNumber(0), SERVE_DEFAULTS.maxQueue)
     .option("--max-cache-tokens <count>", "tokens of prompts and answers held in memory", wholeNumber(1))
-    .option("--max-answers <count>", "answers to one request", wholeNumber(1), SERVE_DEFAULTS.maxAnswers)
+    .option("--max-answers <count>", "answers to one prompt", wholeNumber(1), SERVE_DEFAULTS.maxAnswers)
+    .option("--max-prompts <count>", "prompts of one request", wholeNumber(1), SERVE_DEFAULTS.maxPrompts)
     .option(
       "--max-new-tokens-limit <count>",
-      "longest answer, in tokens",
+      "longest answer, in tokens; default: as long as the model's context allows",
       wholeNumber(1),
-      SERVE_DEFAULTS.maxNewTokens,
     )
     .option("--max-body-bytes <count>", "largest request", wholeNumber(1), SERVE_DEFAULTS.maxBodyBytes)
     .option(
@@ -122,7 +123,8 @@ function optionsOf(words: Words): ServeOptions {
     maxQueue: words.maxQueue,
     maxCacheTokens: words.maxCacheTokens ?? null,
     maxAnswers: words.maxAnswers,
-    maxNewTokens: words.maxNewTokensLimit,
+    maxPrompts: words.maxPrompts,
+    maxNewTokens: words.maxNewTokensLimit ?? null,
     maxBodyBytes: words.maxBodyBytes,
     drainMs: words.drainTimeout * 1000,
   };

@@ -5,13 +5,24 @@ import { Random } from "../base/random.ts";
 import { AnswerText, type TokenDecoder } from "./answer-text.ts";
 
 /** A token is a byte. */
-const bytes: TokenDecoder = { decode: (ids) => new TextDecoder().decode(Uint8Array.from(ids)) };
+const bytes: TokenDecoder = {
+  decode: (ids) => new TextDecoder().decode(Uint8Array.from(ids)),
+  isSpecial: () => false,
+};
 
 /** A token is a word; the space before it is left out at the beginning, as sentencepiece decoders do. */
-const words: TokenDecoder = { decode: (ids) => ids.map((id) => `w${id}`).join(" ") };
+const words: TokenDecoder = {
+  decode: (ids) => ids.map((id) => `w${id}`).join(" "),
+  isSpecial: () => false,
+};
 
-function said(decoder: TokenDecoder, ids: readonly number[], stops: readonly string[]) {
-  const answer = new AnswerText(decoder, stops);
+function said(
+  decoder: TokenDecoder,
+  ids: readonly number[],
+  stops: readonly string[],
+  prompt: number[] = [],
+) {
+  const answer = new AnswerText(decoder, stops, prompt);
   const parts: string[] = [];
   for (const id of ids) {
     const { text, stop } = answer.push(id);
@@ -77,4 +88,71 @@ test("any split gives the text before the first stop", () => {
     const want = at.length === 0 ? text : text.slice(0, Math.min(...at));
     assert.equal(said(bytes, idsOf(text), stops).text, want, JSON.stringify([text, stops]));
   }
+});
+
+/** Bytes, with special tokens from 256 on. */
+const marks = ["<s>", "</s>", "<|x|>"];
+const marked: TokenDecoder = {
+  isSpecial: (id) => id >= 256,
+  decode: (ids, { skipSpecialTokens }) => {
+    const parts = ids.flatMap((id) =>
+      id < 256 ? [id] : skipSpecialTokens ? [] : idsOf(marks[id - 256] ?? assert.fail()),
+    );
+    return new TextDecoder().decode(Uint8Array.from(parts));
+  },
+};
+const [bos, eos, mark] = [256, 257, 258];
+
+test("stop texts name special tokens, alone, beside text and around them; special tokens are never shown", () => {
+  const ids = [...idsOf("ab"), mark, ...idsOf("cd")];
+  assert.deepEqual(said(marked, ids, []), { parts: ["a", "b", "", "c", "d", ""], text: "abcd", stop: null });
+  assert.deepEqual(said(marked, ids, ["<|x|>"]), { parts: ["a", "b", ""], text: "ab", stop: "<|x|>" });
+  assert.deepEqual(said(marked, ids, ["b<|x|>c"]), { parts: ["a", "", "", ""], text: "a", stop: "b<|x|>c" });
+  assert.deepEqual(said(marked, ids, ["<|x|>ce"]).parts, ["a", "b", "", "", "cd", ""]);
+  // what is shown has no stop text in it either
+  assert.deepEqual(said(marked, ids, ["bc"]), { parts: ["a", "", "", ""], text: "a", stop: "bc" });
+  assert.equal(said(marked, [...idsOf("a"), bos, mark, ...idsOf("b")], ["<s><|x|>"]).text, "a");
+  // written out in ordinary tokens it is a stop text as well
+  assert.equal(said(marked, idsOf("ab<|x|>c"), ["<|x|>"]).text, "ab");
+  assert.deepEqual(said(marked, [0x61, 0xe2, mark, 0x62], ["<|x|>"]), {
+    parts: ["a", "", ""],
+    text: "a",
+    stop: "<|x|>",
+  });
+});
+
+test("the token that ends an answer may complete a stop text", () => {
+  const ended = (stops: string[], id: number | null) => {
+    const answer = new AnswerText(marked, stops);
+    const text = idsOf("ab")
+      .map((byte) => answer.push(byte).text)
+      .join("");
+    const { stop, text: rest } = answer.end(id);
+    return [text + rest, stop];
+  };
+  assert.deepEqual(ended(["b</s>"], eos), ["a", "b</s>"]);
+  assert.deepEqual(ended(["b</s>"], null), ["ab", null]);
+  assert.deepEqual(ended([], eos), ["ab", null]);
+});
+
+test("a text that continues a prompt: together they are the text of all tokens", () => {
+  assert.equal(said(words, [3, 4], [], [1, 2]).text, " w3 w4");
+  assert.equal(said(words, [3, 4], []).text, "w3 w4");
+  // a character begun in the prompt is the answer's
+  assert.equal(said(bytes, [0xac, 0x61], [], [0x61, 0xe2, 0x82]).text, "€a");
+  assert.equal(said(bytes, [0x61], [], [0xff, 0xff, 0xff, 0xff, 0xff]).text, "a");
+  assert.equal(said(marked, idsOf("b"), [], [bos, mark]).text, "b");
+});
+
+test("places are counted in code points, and parts of a character stand where it begins", () => {
+  const answer = new AnswerText(marked, ["😀!"]);
+  const steps = [...idsOf("a😀"), mark, ...idsOf("?b")].map((id) => answer.push(id));
+  assert.deepEqual(
+    steps.map(({ place }) => place),
+    [0, 1, 1, 1, 1, 2, 2, 3],
+  );
+  assert.deepEqual(
+    steps.map(({ isFirst }) => isFirst),
+    [true, false, false, false, false, false, false, false],
+  );
 });

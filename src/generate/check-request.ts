@@ -70,7 +70,10 @@ export function checkSampling(
 
 /** @throws {ConfigError} for the first thing that cannot be answered */
 export function checkRequest(request: GenerateRequest, bounds: RequestBounds): void {
-  checkSampling(request);
+  // a prompt's log-probs can be had without an answer
+  const onlyPrompt = request.maxNewTokens === 0 && (request.promptLogprobs ?? null) !== null;
+  checkSampling(onlyPrompt ? { ...request, maxNewTokens: 1 } : request);
+  checkSampling({ logprobs: request.promptLogprobs ?? null }, { logprobs: "promptLogprobs" });
   const { promptIds, n, stop, adapter } = request;
   if (promptIds.length === 0) throw new ConfigError("the prompt: expected at least one token, got none.");
   const stray = promptIds.find((id) => !Number.isSafeInteger(id) || id < 0 || id >= bounds.vocabSize);
@@ -79,7 +82,7 @@ export function checkRequest(request: GenerateRequest, bounds: RequestBounds): v
       `the prompt: expected token ids below ${bounds.vocabSize}, the model's vocabulary, got ${stray}.`,
     );
   }
-  if (promptIds.length >= bounds.maxPositions) {
+  if (promptIds.length > bounds.maxPositions - (onlyPrompt ? 0 : 1)) {
     throw new ConfigError(
       `the prompt has ${promptIds.length} tokens, and the model's context ends at ${bounds.maxPositions}. Shorten it.`,
     );

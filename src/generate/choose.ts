@@ -185,20 +185,53 @@ function withLogprobs(
   rows: readonly ChoiceRow[],
   drawn: readonly (readonly number[])[],
 ): Choice[][] {
+  const asked = rows.map(({ sampling }) => sampling.logprobs);
+  const told = tokenLogprobs(raw, drawn, Math.max(...asked.map((count) => count ?? 0)));
+  return told.map((row, i) =>
+    row.map(({ id, logprob, top }) => {
+      const count = asked[i] ?? null;
+      return count === null ? { id, logprob: null, top: [] } : { id, logprob, top: top.slice(0, count) };
+    }),
+  );
+}
+
+/**
+ * Log-probs of the tokens of each row, and of its `alternatives` likeliest ones.
+ *
+ * @param raw - (R, V) float32 on the CPU, contiguous
+ * @param tokens - R lists of ids
+ */
+function tokenLogprobs(
+  raw: Tensor,
+  tokens: readonly (readonly number[])[],
+  alternatives: number,
+): (Choice & { logprob: number })[][] {
   const size = raw.size(1);
   const sums = ops.logsumexp(raw, [1]).toNumbers();
   const values = raw.data() as Float32Array;
-  const most = Math.min(size, Math.max(...rows.map(({ sampling }) => sampling.logprobs ?? 0)));
+  const most = Math.min(size, alternatives);
   const [topValues, topIds] = most > 0 ? ops.topk(raw, most).map((t) => t.toNumbers()) : [[], []];
-  return drawn.map((ids, i) => {
-    const asked = (rows[i] as ChoiceRow).sampling.logprobs;
+  return tokens.map((ids, i) => {
     const sum = sums[i] as number;
-    const top = Array.from({ length: Math.min(most, asked ?? 0) }, (_, j) => ({
+    const top = Array.from({ length: most }, (_, j) => ({
       id: topIds?.[i * most + j] as number,
       logprob: (topValues?.[i * most + j] as number) - sum,
     }));
-    return ids.map((id) => {
-      return { id, logprob: asked === null ? null : (values[i * size + id] as number) - sum, top };
-    });
+    return ids.map((id) => ({ id, logprob: (values[i * size + id] as number) - sum, top }));
   });
+}
+
+/**
+ * Log-probs of one token a row, and of its `alternatives` likeliest ones.
+ *
+ * @param logits - (R, V)
+ * @param ids - R ids
+ */
+export function logprobsOf(logits: Tensor, ids: readonly number[], alternatives: number): Choice[] {
+  const raw = ops.contiguous(ops.toDevice(logits, "cpu", "float32"));
+  return tokenLogprobs(
+    raw,
+    ids.map((id) => [id]),
+    alternatives,
+  ).flat();
 }

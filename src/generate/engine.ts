@@ -6,17 +6,19 @@ import { ConfigError, messageOf } from "../base/errors.ts";
 import { deriveSeed, Random } from "../base/random.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
 import { type CachedSequence, KVCache, pagesFor, pageTokens, type Span } from "../nn/kv-cache.ts";
-import { type DType, noGrad, scope } from "../torch/index.ts";
-import { AnswerText, type TokenDecoder } from "./answer-text.ts";
+import { type DType, noGrad, scope, type Tensor } from "../torch/index.ts";
+import { AnswerText, type TokenDecoder, type TokenStep } from "./answer-text.ts";
 import { checkRequest } from "./check-request.ts";
 import { type Choice, type ChoiceRow, chooseTokens } from "./choose.ts";
-import { nextLogits, promptLogits } from "./forward.ts";
+import { followingLogprobs, lastLogits, nextLogits, promptHidden } from "./forward.ts";
 import type {
+  EndEvent,
   EngineLimits,
   EngineStats,
   GenerateEvent,
   GenerateRequest,
   GenerationEngine,
+  TokenChoice,
 } from "./request.ts";
 
 /** What an engine runs. */
@@ -111,7 +113,7 @@ export class Engine implements GenerationEngine, Disposable {
     }
     const { promptIds, n, adapter } = request;
     const maxNewTokens = Math.min(request.maxNewTokens, maxPositions - promptIds.length);
-    const pages = pagesFor(promptIds.length) + n * pagesFor(maxNewTokens - 1);
+    const pages = pagesFor(promptIds.length) + n * pagesFor(Math.max(0, maxNewTokens - 1));
     if (pages > this.#mostPages) throw tooLarge(pages * pageTokens, this.#limits.maxCacheTokens);
     this.#waiting.push({
       id,
@@ -186,7 +188,7 @@ export class Engine implements GenerationEngine, Disposable {
     if (job === undefined || !this.#hasRoom(job)) return null;
     this.#waiting.shift();
     this.#running.push(job);
-    const { promptIds, n, seed, firstSeries = 0, stop, repetitionPenalty } = job.request;
+    const { promptIds, n, seed, firstSeries = 0, stop, repetitionPenalty, continuesPrompt } = job.request;
     const { tokenizer } = this.#parts;
     job.answers = Array.from(
       { length: n },
@@ -197,7 +199,7 @@ export class Engine implements GenerationEngine, Disposable {
         ids: [],
         seen: new Set(repetitionPenalty === null ? [] : promptIds),
         random: new Random(deriveSeed(seed, firstSeries + index)),
-        text: tokenizer === null ? null : new AnswerText(tokenizer, stop),
+        text: tokenizer === null ? null : new AnswerText(tokenizer, stop, continuesPrompt ? promptIds : []),
         isOver: false,
       }),
     );
@@ -220,14 +222,38 @@ export class Engine implements GenerationEngine, Disposable {
       this.#promptTokens += end - first;
       job.computed = end;
       using _ = scope();
-      const part = { span: prompt, first, end };
-      const logits = noGrad(() => promptLogits(this.#with(job.model), request.promptIds, part));
-      if (!isLast) return [];
+      const hidden = noGrad(() =>
+        promptHidden(this.#with(job.model), request.promptIds, { span: prompt, first, end }),
+      );
+      this.#tellPrompt(job, hidden, first);
+      if (!isLast || job.maxNewTokens === 0) return [];
+      const logits = noGrad(() => lastLogits(job.model, hidden));
       const randoms = answers.map(({ random }) => random);
       const seen = answers[0]?.seen ?? new Set();
       return chooseTokens(logits, [{ sampling: request, seen, randoms }])[0];
     });
+    if (choices === null || !isLast) return;
     this.#acceptAll(answers, choices ?? []);
+    if (job.maxNewTokens > 0) return;
+    for (const answer of answers.filter(({ isOver }) => !isOver)) {
+      this.#end(answer, { reason: "length", text: "", stoppedBy: null, last: null });
+    }
+  }
+
+  /** Tells the log-probs of the prompt's tokens as far as they are known now: up to the one after the part from `first`. */
+  #tellPrompt(job: Job, hidden: Tensor, first: number): void {
+    const { promptIds, promptLogprobs = null } = job.request;
+    if (promptLogprobs === null) return;
+    const { tokenizer } = this.#parts;
+    const following = promptIds.slice(first + 1, job.computed + 1);
+    const choices = noGrad(() => followingLogprobs(job.model, hidden, following, promptLogprobs));
+    const beginning = promptIds.findIndex((id) => tokenizer?.isSpecial(id) !== true);
+    const tokens = choices.map(
+      (choice, i): TokenChoice => ({ ...choice, isFirst: first + 1 + i === beginning }),
+    );
+    if (first === 0)
+      tokens.unshift({ id: promptIds[0] as number, logprob: null, top: [], isFirst: beginning === 0 });
+    job.onEvent({ type: "prompt", tokens });
   }
 
   /** Adds a token to each of `answers`, all of one model. */
@@ -263,33 +289,31 @@ export class Engine implements GenerationEngine, Disposable {
     this.#completionTokens++;
     job.completionTokens++;
     if (job.request.stopIds.has(id)) {
-      const rest = text?.end() ?? { text: "", stop: null };
-      this.#end(answer, { reason: "stop", text: rest.text, stoppedBy: rest.stop ?? id });
+      const { stop, ...rest } = text?.end(id) ?? noStep;
+      const last = { id, logprob, top, place: rest.place, isFirst: rest.isFirst };
+      this.#end(answer, {
+        reason: "stop",
+        text: rest.text,
+        stoppedBy: stop ?? id,
+        last: stop === null ? last : null,
+      });
       return;
     }
     answer.ids.push(id);
     answer.seen.add(id);
-    const grown = text?.push(id) ?? { text: "", stop: null };
-    const named = top.map((one) => ({ ...one, text: this.#textOf(one.id) }));
-    job.onEvent({ type: "token", answer: index, id, text: grown.text, logprob, top: named });
+    const { stop, ...grown } = text?.push(id) ?? noStep;
+    job.onEvent({ type: "token", answer: index, id, logprob, top, ...grown });
     if (answer.isOver) return;
-    if (grown.stop !== null) {
-      this.#end(answer, { reason: "stop", text: "", stoppedBy: grown.stop });
+    if (stop !== null) {
+      this.#end(answer, { reason: "stop", text: "", stoppedBy: stop, last: null });
     } else if (answer.ids.length >= job.maxNewTokens) {
-      const rest = text?.end() ?? { text: "", stop: null };
+      const rest = text?.end() ?? noStep;
       const reason = rest.stop === null ? "length" : "stop";
-      this.#end(answer, { reason, text: rest.text, stoppedBy: rest.stop });
+      this.#end(answer, { reason, text: rest.text, stoppedBy: rest.stop, last: null });
     }
   }
 
-  #textOf(id: number): string {
-    return this.#parts.tokenizer?.decode([id], { skipSpecialTokens: false }) ?? "";
-  }
-
-  #end(
-    answer: Answer,
-    end: { reason: "stop" | "length"; text: string; stoppedBy: number | string | null },
-  ): void {
+  #end(answer: Answer, end: Omit<EndEvent, "type" | "answer">): void {
     const { job } = answer;
     answer.isOver = true;
     this.#cache.release(answer.sequence.own);
@@ -322,6 +346,9 @@ export class Engine implements GenerationEngine, Disposable {
     }
   }
 }
+
+/** What a token is where there is no text. */
+const noStep: TokenStep = { text: "", stop: null, place: 0, isFirst: false };
 
 function byModel(answers: readonly Answer[]): Map<CausalLM, Answer[]> {
   const groups = new Map<CausalLM, Answer[]>();

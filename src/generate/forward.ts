@@ -1,7 +1,8 @@
 /** The two passes of generation over a cache: a whole prompt, and the newest token of many sequences. */
 import type { CausalLM } from "../models/causal-lm.ts";
 import type { CachedSequence, KVCache, Span } from "../nn/kv-cache.ts";
-import { type DType, ops, type Tensor, tensor } from "../torch/index.ts";
+import { type DType, ops, scope, type Tensor, tensor } from "../torch/index.ts";
+import { type Choice, logprobsOf } from "./choose.ts";
 
 /** A model, the cache its keys and values go to, and the type of its activations. */
 export interface CachedModel {
@@ -23,8 +24,8 @@ export interface PromptPart {
   end: number;
 }
 
-/** Computes a part of a prompt into its pages and gives the logits of what follows the part: (1, V) float32. */
-export function promptLogits(
+/** Computes a part of a prompt into its pages: hidden states (T, D) of its T tokens. */
+export function promptHidden(
   { model, cache, dtype }: CachedModel,
   ids: readonly number[],
   { span, first, end }: PromptPart,
@@ -38,8 +39,38 @@ export function promptLogits(
     ),
     segments: [{ start: 0, end: count, parent: -1 }],
   };
-  const hidden = model.hiddenStates(stream, dtype, cache.promptPass(span, first));
-  return logitsOf(model, ops.narrow(hidden, 0, count - 1, 1));
+  return model.hiddenStates(stream, dtype, cache.promptPass(span, first));
+}
+
+/** Logits of what follows the last token of `hidden` (T, D): (1, V) float32. */
+export function lastLogits(model: CausalLM, hidden: Tensor): Tensor {
+  return logitsOf(model, ops.narrow(hidden, 0, hidden.size(0) - 1, 1));
+}
+
+/** Numbers of logits held at once where a whole prompt's are wanted. */
+const logitsAtOnce = 2 ** 24;
+
+/**
+ * Log-probs of the tokens that follow the first ones of `hidden` (T, D), with the likeliest ones in their places. Logits of
+ * a few tokens at a time: memory does not grow with the prompt.
+ *
+ * @param ids - at most T ids: the i-th follows the i-th token
+ */
+export function followingLogprobs(
+  model: CausalLM,
+  hidden: Tensor,
+  ids: readonly number[],
+  alternatives: number,
+): Choice[] {
+  const rows = Math.max(1, Math.floor(logitsAtOnce / model.config.vocabSize));
+  const choices: Choice[] = [];
+  for (let first = 0; first < ids.length; first += rows) {
+    const some = ids.slice(first, first + rows);
+    using _ = scope();
+    const logits = logitsOf(model, ops.narrow(hidden, 0, first, some.length));
+    choices.push(...logprobsOf(logits, some, alternatives));
+  }
+  return choices;
 }
 
 /** Logits of what follows each sequence's newest token: (B, V) float32. */

@@ -6,7 +6,7 @@ export interface GenerateRequest {
   promptIds: readonly number[];
   /** Answers to the prompt; they share the prompt's cache, computed once. */
   n: number;
-  /** Longest answer, in tokens. */
+  /** Longest answer, in tokens. 0: none, where log-probs of the prompt are asked for. */
   maxNewTokens: number;
   /** Divides the logits before the softmax; 0 takes the likeliest token each time. */
   temperature: number;
@@ -28,6 +28,13 @@ export interface GenerateRequest {
   firstSeries?: number;
   /** How many likeliest alternatives to tell for each token, 0 for the token's own log-prob only, null for none. */
   logprobs: number | null;
+  /** The same for each token of the prompt; default null. */
+  promptLogprobs?: number | null;
+  /**
+   * Whether an answer's text continues the prompt's: together they are the text of all tokens. Default false: it is that of
+   * the answer's own tokens, without the space that SentencePiece decoders leave out at the beginning of a text.
+   */
+  continuesPrompt?: boolean;
   /** Name of the adapter to answer with; null for the base model. */
   adapter: string | null;
 }
@@ -35,24 +42,36 @@ export interface GenerateRequest {
 /** A token that could have come, with its log-prob. */
 export interface TokenLogprob {
   id: number;
-  /** The token on its own as text; a part of a character is shown as U+FFFD. */
-  text: string;
   /** ln p under the model itself: before temperature, penalty and filters. */
   logprob: number;
 }
 
-/** A token of an answer. */
-export interface TokenEvent {
-  type: "token";
-  /** 0 … n - 1 */
-  answer: number;
+/** A token that came, with those that could have come in its place. */
+export interface TokenChoice {
   id: number;
-  /** What the answer's text grew by: empty while a character, or what may become a stop text, is incomplete. */
-  text: string;
-  /** ln p of the token under the model itself; null unless asked for. */
+  /** ln p of the token under the model itself; null unless asked for, and for the first token of a prompt. */
   logprob: number | null;
   /** The likeliest tokens in its place, likeliest first; as many as asked for. */
   top: TokenLogprob[];
+  /** Whether no other text is before it: there SentencePiece decoders leave out a space. */
+  isFirst: boolean;
+}
+
+/** Log-probs of a part of the prompt. All parts come before the first answer's token. */
+export interface PromptEvent {
+  type: "prompt";
+  tokens: TokenChoice[];
+}
+
+/** A token of an answer. */
+export interface TokenEvent extends TokenChoice {
+  type: "token";
+  /** 0 … n - 1 */
+  answer: number;
+  /** What the answer's text grew by: empty while a character, or what may become a stop text, is incomplete. */
+  text: string;
+  /** Code points of the answer's text before the token; 0 where there is no tokenizer. */
+  place: number;
 }
 
 /** An answer's end. */
@@ -66,10 +85,13 @@ export interface EndEvent {
   text: string;
   /** The stop token or stop text that ended it; null for "length". */
   stoppedBy: number | string | null;
+  /** The stop token with its log-prob and its place; null where none was drawn. It has no text. */
+  last: (TokenChoice & { place: number }) | null;
 }
 
 /** What happens to a request, in order. `done` or `error` is the last; a cancelled request tells nothing more. */
 export type GenerateEvent =
+  | PromptEvent
   | TokenEvent
   | EndEvent
   | {

@@ -168,6 +168,7 @@ async function answerAll(
       promptIds: prompt.ids,
       stopIds: generation.stopIds,
       adapter: voice.adapter,
+      continuesPrompt: !generation.isChat,
       firstSeries: index * sampling.n,
     };
     open++;

@@ -34,7 +34,7 @@ export interface Voice {
 }
 
 /** How tokens are drawn: a request without its prompt. */
-export type SamplingSettings = Omit<GenerateRequest, "promptIds" | "adapter" | "stopIds">;
+export type SamplingSettings = Omit<GenerateRequest, "promptIds" | "adapter" | "stopIds" | "continuesPrompt">;
 
 /** A model ready to answer. Disposing of it frees it. */
 export interface Generation extends AsyncDisposable {

@@ -14,14 +14,15 @@ const token = (name: string, text: string): ToldToken => ({
   type: "token",
   answer: 0,
   text,
-  logprobs: { token: { text: name, bytes: [], logprob: -1 }, top: [] },
+  logprobs: { token: { id: 0, text: name, bytes: [], logprob: -1 }, top: [], place: 0 },
 });
 const end = (reason: "stop" | "length", text = "", index = 0): SubmissionEvent => ({
   type: "end",
   answer: index,
   reason,
   text,
-  stoppedBy: null,
+  stoppedBy: reason === "stop" ? "xy" : null,
+  last: null,
 });
 const done: SubmissionEvent = { type: "done", promptTokens: 3, completionTokens: 2 };
 

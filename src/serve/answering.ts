@@ -2,9 +2,10 @@
  * The answers to one HTTP request while they are made: what the engine tells of each prompt, put in order for a reply,
  * and dropped when nobody waits any more.
  */
-import type { EndEvent, GenerateRequest } from "../generate/request.ts";
+import type { GenerateRequest } from "../generate/request.ts";
 import { ApiError } from "./api-error.ts";
-import type { SubmissionEvent, TokenLogprobs, ToldToken } from "./engine-messages.ts";
+import type { Echo } from "./echo.ts";
+import type { SubmissionEvent, TokenLogprobs, ToldEnd, ToldPrompt, ToldToken } from "./engine-messages.ts";
 import type { EngineView } from "./engine-process.ts";
 
 /** What an answer grew by, or that it ended. */
@@ -12,7 +13,10 @@ export interface AnswerPiece {
   /** Index of the choice: answers to the first prompt come first. */
   index: number;
   text: string;
-  /** Log-probs, where asked for, of the tokens that `text` is made of. Those that ended the answer are left out. */
+  /**
+   * Log-probs, where asked for, of the tokens that `text` is made of, and of the stop token that ended the answer; those of a
+   * stop text are left out.
+   */
   tokens: TokenLogprobs[];
   finish: "stop" | "length" | null;
 }
@@ -45,6 +49,8 @@ export interface AnsweringOptions {
   arrivedAt: number;
   /** Aborted when the client has left. */
   signal: AbortSignal;
+  /** What each answer to a prompt begins with, a prompt each; null: nothing. */
+  echoes?: readonly Echo[] | null;
 }
 
 /**
@@ -65,6 +71,18 @@ export async function answer(
 interface Draft {
   held: TokenLogprobs[];
   lastTokenAt: number | null;
+}
+
+/** One prompt of the request and its answers. */
+interface Asked {
+  /** Index of the first answer's choice. */
+  first: number;
+  n: number;
+  /** What its answers begin with; null: nothing, or it is told already. */
+  echo: Echo | null;
+  /** Code points of that. */
+  echoLength: number;
+  promptTokens: ToldPrompt["tokens"];
 }
 
 class Collector {
@@ -91,10 +109,12 @@ class Collector {
       cancel: () => this.#drop(),
     });
     let first = 0;
-    this.#drops = requests.map((request) => {
-      const offset = first;
-      first += request.n;
-      return options.engine.submit(request, (event) => this.#receive(event, offset));
+    this.#drops = requests.map((request, i) => {
+      const { n } = request;
+      const echo = options.echoes?.[i] ?? null;
+      const asked: Asked = { first, n, echo, echoLength: [...(echo?.text ?? "")].length, promptTokens: [] };
+      first += n;
+      return options.engine.submit(request, (event) => this.#receive(event, asked));
     });
     if (options.signal.aborted) this.#leave();
     else options.signal.addEventListener("abort", this.#leave);
@@ -106,7 +126,7 @@ class Collector {
     return this.#accepted.promise;
   }
 
-  #receive(event: SubmissionEvent, offset: number): void {
+  #receive(event: SubmissionEvent, asked: Asked): void {
     if (this.#isOver) return;
     switch (event.type) {
       case "accepted":
@@ -125,23 +145,40 @@ class Collector {
       case "done":
         this.#done(event);
         return;
+      case "prompt":
+        for (const token of event.tokens) asked.promptTokens.push(token);
+        return;
       default:
-        this.#grow(event, offset + event.answer);
+        this.#tellEcho(asked);
+        this.#grow(event, asked);
     }
   }
 
-  #grow(event: ToldToken | EndEvent, index: number): void {
+  /** Begins every answer to a prompt with the prompt. */
+  #tellEcho(asked: Asked): void {
+    const { echo, first, n, promptTokens } = asked;
+    if (echo === null) return;
+    asked.echo = null;
+    const tokens = promptTokens.map((token, i): TokenLogprobs => ({ ...token, place: echo.places[i] ?? 0 }));
+    for (let i = 0; i < n; i++) {
+      this.#controller?.enqueue({ index: first + i, text: echo.text, tokens: [...tokens], finish: null });
+    }
+  }
+
+  #grow(event: ToldToken | ToldEnd, { first, echoLength }: Asked): void {
+    const index = first + event.answer;
     const draft = this.#drafts.get(index) ?? { held: [], lastTokenAt: null };
     this.#drafts.set(index, draft);
-    if (event.type === "token") {
-      this.#time(draft);
-      if (event.logprobs !== null) draft.held.push(event.logprobs);
-      if (event.text !== "") this.#emit(draft, { index, text: event.text, finish: null });
+    const logprobs = event.type === "token" ? event.logprobs : event.last;
+    // what is still held back without any text are the tokens of a stop text
+    if (event.type === "end" && event.text === "" && typeof event.stoppedBy === "string") draft.held = [];
+    if (logprobs !== null) draft.held.push({ ...logprobs, place: logprobs.place + echoLength });
+    if (event.type === "end") {
+      this.#emit(draft, { index, text: event.text, finish: event.reason });
       return;
     }
-    // what is still held back without any text are the tokens of a stop text
-    if (event.text === "" && event.reason === "stop") draft.held = [];
-    this.#emit(draft, { index, text: event.text, finish: event.reason });
+    this.#time(draft);
+    if (event.text !== "") this.#emit(draft, { index, text: event.text, finish: null });
   }
 
   #emit(draft: Draft, piece: Omit<AnswerPiece, "tokens">): void {

@@ -6,6 +6,7 @@ export type ApiErrorKind =
   | "clientLeft"
   | "unauthorized"
   | "foreignHost"
+  | "foreignOrigin"
   | "unknownRoute"
   | "unknownModel"
   | "wrongMethod"
@@ -35,9 +36,15 @@ const info = (status: ApiErrorInfo["status"], code: string, meaning: string): Ap
 /** Every kind of error. */
 export const API_ERRORS: Readonly<Record<ApiErrorKind, ApiErrorInfo>> = {
   notJson: info(400, "invalid_json", "the body is no JSON, or nested too deeply"),
+  tooLong: info(
+    400,
+    "context_length_exceeded",
+    "the prompt leaves no room for an answer in the model's context",
+  ),
   clientLeft: info(400, "client_left", "the client left; only in log and metrics"),
   unauthorized: info(401, "invalid_api_key", "no key, or a wrong one"),
   foreignHost: info(403, "host_not_allowed", "the Host header names another machine than loopback"),
+  foreignOrigin: info(403, "origin_not_allowed", "a web page's origin that `--allow-origin` does not name"),
   unknownRoute: info(404, "unknown_url", "no such path"),
   unknownModel: info(404, "model_not_found", "`model` is none that is served"),
   wrongMethod: info(405, "method_not_allowed", "the path takes another method"),
@@ -45,7 +52,6 @@ export const API_ERRORS: Readonly<Record<ApiErrorKind, ApiErrorInfo>> = {
   wrongType: info(415, "unsupported_media_type", "Content-Type is not application/json"),
   invalidValue: info(422, "invalid_value", "a field has a value that cannot be"),
   unsupported: info(422, "unsupported_parameter", "a field that is not served, or unknown"),
-  tooLong: info(422, "context_length_exceeded", "prompt and answer do not fit the model's context"),
   queueFull: info(429, "queue_full", "no room for more answers; Retry-After says when to ask again"),
   internal: info(500, "internal_error", "a fault of the server; its log says more"),
   engineFailed: info(500, "engine_failed", "the engine failed at this request"),

@@ -29,6 +29,7 @@ async function withApp(
     let tell: (event: SubmissionEvent) => void = () => {};
     const engine: EngineView = {
       state: "ready",
+      whyNot: null,
       restarts: 0,
       lastFailureAt: null,
       report: null,
@@ -48,7 +49,7 @@ async function withApp(
       engine,
       admission,
       metrics: serverMetrics(engine),
-      limits: { maxAnswers: 4, maxNewTokens: 50 },
+      limits: { maxAnswers: 4, maxPrompts: 4, maxNewTokens: 50, maxCacheTokens: null },
       key: "k",
       loopbackOnly: true,
       origins: [],
@@ -135,6 +136,8 @@ test("a request's fields reach the engine under its names, with the chat's stop 
       stopIds: new Set([2]),
       seed: 2 ** 32 - 1,
       logprobs: 3,
+      promptLogprobs: null,
+      continuesPrompt: false,
       adapter: "mine",
     });
   });

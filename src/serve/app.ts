@@ -5,7 +5,7 @@ import { bodyLimit } from "hono/body-limit";
 import { cors } from "hono/cors";
 import { ApiError } from "./api-error.ts";
 import { chatCompletions, completions } from "./completions.ts";
-import { keyRequired, loopbackHostOnly, openPath } from "./guard.ts";
+import { keyRequired, loopbackHostOnly, noPreflight, openPath } from "./guard.ts";
 import type { RequestRecord } from "./request-record.ts";
 import { type Ctx, type Env, type ServeContext, type ServedModel, unknownModel } from "./serve-context.ts";
 
@@ -33,6 +33,9 @@ interface Route {
 /** A name may have slashes: `owner/name`. */
 const modelPath = "/v1/models/:model{.+}";
 
+/** A route's path as people write it. */
+const shownPath = (path: string): string => path.replace(/:model\{.+\}$/, "NAME");
+
 /** The application; its `fetch` answers a request. */
 export function createApp(options: AppOptions): Hono<Env> {
   const app = new Hono<Env>();
@@ -43,16 +46,17 @@ export function createApp(options: AppOptions): Hono<Env> {
     const allowHeaders = ["Authorization", "Content-Type"];
     app.use("*", cors({ origin: [...options.origins], allowHeaders, maxAge: 600 }));
   }
+  app.use("*", noPreflight());
   app.use("*", keyRequired(options.key));
   app.use("*", limited(options.maxBodyBytes));
   for (const { path, method, handler } of routes) {
     app.on(method, path, handler);
     app.all(path, (c) => {
       c.header("Allow", method);
-      throw new ApiError("wrongMethod", `${path} takes ${method} only.`);
+      throw new ApiError("wrongMethod", `${shownPath(path)} takes ${method} only.`);
     });
   }
-  const paths = routes.map(({ path }) => path).join(", ");
+  const paths = routes.map(({ path }) => shownPath(path)).join(", ");
   app.notFound((c) =>
     errorResponse(c, new ApiError("unknownRoute", `There is no such path; there are ${paths}.`)),
   );

@@ -3,8 +3,15 @@ import { codeVersion } from "../base/version.ts";
 import type { GenerateRequest } from "../generate/request.ts";
 import { type Answering, type AnswerPiece, answer } from "./answering.ts";
 import { ApiError } from "./api-error.ts";
+import type { Echo } from "./echo.ts";
 import { joinPieces, type ReplyForm, type ReplyHead } from "./replies.ts";
 import type { Ctx, ServeContext } from "./serve-context.ts";
+
+/** What the engine is asked, and what the answers to each prompt begin with; null: nothing. */
+export interface PreparedAsk {
+  requests: GenerateRequest[];
+  echoes: readonly Echo[] | null;
+}
 
 /** A completion request whose fields are checked. */
 export interface CompletionAsk {
@@ -13,7 +20,7 @@ export interface CompletionAsk {
   /** null: the reply comes whole. */
   stream: { usage: boolean } | null;
   /** What the engine is asked; called once there is room. */
-  prepare: () => Promise<GenerateRequest[]>;
+  prepare: () => Promise<PreparedAsk>;
   form: ReplyForm;
   idPrefix: string;
 }
@@ -27,13 +34,17 @@ const fingerprint = `preftune-${codeVersion()}`;
  */
 export async function admitted(c: Ctx, context: ServeContext, ask: CompletionAsk): Promise<Response> {
   const { engine, admission } = context;
-  if (!admission.isClosed && engine.state !== "ready") {
-    throw new ApiError("notReady", "The engine is being started: ask again in a moment.", { retryAfter: 2 });
+  const whyNot = admission.isClosed ? null : engine.whyNot;
+  if (whyNot !== null) {
+    throw new ApiError("notReady", `${whyNot} Ask again in a moment.`, {
+      retryAfter: 2,
+    });
   }
   const release = admission.admit(ask.answers);
   try {
-    const requests = await ask.prepare();
+    const { requests, echoes } = await ask.prepare();
     const answering = await answer(requests, {
+      echoes,
       engine,
       clock: context.metrics.clock,
       arrivedAt: c.get("arrivedAt"),

@@ -1,8 +1,9 @@
 /** The routes that answer prompts: /v1/chat/completions and /v1/completions. */
 import { randomInt } from "node:crypto";
 import { ApiError } from "./api-error.ts";
+import { chatMessages } from "./chat-messages.ts";
 import { admitted } from "./completion-reply.ts";
-import { engineRequests } from "./generation.ts";
+import { type AnswerBounds, engineRequests } from "./generation.ts";
 import { chatForm, completionForm } from "./replies.ts";
 import { jsonBody } from "./request-body.ts";
 import { invalid, readFields, required } from "./request-fields.ts";
@@ -17,7 +18,7 @@ export async function chatCompletions(c: Ctx, context: ServeContext): Promise<Re
   const { model, limits } = context;
   const fields = readFields(await jsonBody(c), chatTable(limits));
   const adapter = adapterOf(c, fields, context);
-  const messages = required(fields, "messages");
+  const messages = chatMessages(required(fields, "messages"));
   const { logprobs: wantsLogprobs = false, top_logprobs: top = 0 } = fields;
   if (top > 0 && !wantsLogprobs) throw invalid("top_logprobs", "expected logprobs to be true with it.");
   const logprobs = wantsLogprobs ? top : null;
@@ -28,17 +29,17 @@ export async function chatCompletions(c: Ctx, context: ServeContext): Promise<Re
     prepare: async () => {
       const variables = fields.chat_template_kwargs ?? {};
       const { prompts, stopIds } = await model.prompts.encode({ kind: "chat", messages, variables });
-      const asked = fields.max_completion_tokens ?? fields.max_tokens ?? null;
-      return engineRequests(fields, {
+      const requests = engineRequests(fields, {
         prompts,
         stopIds,
         logprobs,
+        form: "chat",
         adapter,
-        asked,
-        fallback: limits.maxNewTokens,
-        contextTokens: model.contextTokens,
+        asked: fields.max_completion_tokens ?? fields.max_tokens ?? null,
+        bounds: boundsOf(context),
         freshSeed: randomInt(2 ** 32),
       });
+      return { requests, echoes: null };
     },
     form: chatForm({ usage: stream?.usage ?? false, logprobs: wantsLogprobs }),
     idPrefix: "chatcmpl",
@@ -51,33 +52,33 @@ export async function completions(c: Ctx, context: ServeContext): Promise<Respon
   const fields = readFields(await jsonBody(c), completionTable(limits));
   const adapter = adapterOf(c, fields, context);
   const prompt = required(fields, "prompt");
-  const answers = (fields.n ?? 1) * promptCount(prompt);
-  if (answers > limits.maxAnswers) {
-    throw invalid(
-      "n",
-      `expected at most ${limits.maxAnswers} answers in all, n for each prompt; got ${answers}.`,
-    );
-  }
+  const { echo = false, max_tokens: asked = plainFallback } = fields;
+  if (asked === 0 && !echo) throw invalid("max_tokens", "expected at least 1; 0 goes with echo: true.");
   const stream = streamOf(fields);
   return admitted(c, context, {
-    answers,
+    answers: (fields.n ?? 1) * promptCount(prompt),
     stream,
     prepare: async () => {
-      const { prompts, stopIds } = await model.prompts.encode({ kind: "plain", prompt });
-      return engineRequests(fields, {
+      const { prompts, stopIds, echoes } = await model.prompts.encode({ kind: "plain", prompt, echo });
+      const requests = engineRequests(fields, {
         prompts,
         stopIds,
         logprobs: fields.logprobs ?? null,
+        form: echo ? "echo" : "completion",
         adapter,
-        asked: fields.max_tokens ?? null,
-        fallback: Math.min(plainFallback, limits.maxNewTokens),
-        contextTokens: model.contextTokens,
+        asked,
+        bounds: boundsOf(context),
         freshSeed: randomInt(2 ** 32),
       });
+      return { requests, echoes };
     },
     form: completionForm({ usage: stream?.usage ?? false, logprobs: fields.logprobs !== undefined }),
     idPrefix: "cmpl",
   });
+}
+
+function boundsOf({ model, limits }: ServeContext): AnswerBounds {
+  return { context: model.contextTokens, answer: limits.maxNewTokens, cache: limits.maxCacheTokens };
 }
 
 function promptCount(prompt: CompletionFields["prompt"]): number {

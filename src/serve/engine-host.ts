@@ -3,21 +3,21 @@
  * has work. Between two steps the event loop turns once, so requests and cancellations are heard.
  */
 import { ConfigError, PreftuneError } from "../base/errors.ts";
-import type { GenerateEvent, GenerationEngine } from "../generate/request.ts";
-import type { Tokenizer } from "../text/tokenizer.ts";
+import type { GenerateEvent, GenerationEngine, TokenChoice } from "../generate/request.ts";
 import type {
   EngineCommand,
   EngineMessage,
   EngineReport,
   EngineSettings,
-  ShownToken,
   SubmissionEvent,
+  TokenLogprobs,
 } from "./engine-messages.ts";
+import { type TokenNamer, TokenNames } from "./token-names.ts";
 
 /** An engine ready to answer, and what it computes with. */
 export interface HostedEngine {
   engine: GenerationEngine;
-  tokenizer: Pick<Tokenizer, "decode" | "tokenBytes">;
+  tokenizer: TokenNamer;
   device: string;
   dtype: string;
 }
@@ -61,11 +61,13 @@ function send(message: EngineMessage): Promise<void> {
 
 class EngineHost {
   readonly #hosted: HostedEngine;
+  readonly #names: TokenNames;
   #events: [string, SubmissionEvent][] = [];
   #isStepping = false;
 
   constructor(hosted: HostedEngine) {
     this.#hosted = hosted;
+    this.#names = new TokenNames(hosted.tokenizer);
   }
 
   start(): void {
@@ -86,7 +88,7 @@ class EngineHost {
   #submit({ id, request }: Extract<EngineCommand, { type: "submit" }>): void {
     try {
       this.#hosted.engine.submit(id, request, (event) => {
-        this.#events.push([id, told(event, this.#hosted.tokenizer)]);
+        this.#events.push([id, told(event, this.#names)]);
       });
       this.#events.push([id, { type: "accepted" }]);
     } catch (error) {
@@ -113,15 +115,28 @@ class EngineHost {
   }
 }
 
-function told(event: GenerateEvent, tokenizer: HostedEngine["tokenizer"]): SubmissionEvent {
-  if (event.type !== "token") return event;
-  const { type, answer, text, id, logprob, top } = event;
-  if (logprob === null) return { type, answer, text, logprobs: null };
-  const shown = (token: number, value: number): ShownToken => ({
-    text: tokenizer.decode([token], { skipSpecialTokens: false }),
-    bytes: [...tokenizer.tokenBytes(token)],
-    logprob: value,
-  });
-  const logprobs = { token: shown(id, logprob), top: top.map((other) => shown(other.id, other.logprob)) };
-  return { type, answer, text, logprobs };
+function told(event: GenerateEvent, names: TokenNames): SubmissionEvent {
+  switch (event.type) {
+    case "prompt":
+      return { type: event.type, tokens: event.tokens.map((token) => shown(token, names)) };
+    case "token": {
+      const { type, answer, text, logprob, place } = event;
+      return { type, answer, text, logprobs: logprob === null ? null : { ...shown(event, names), place } };
+    }
+    case "end": {
+      const { last } = event;
+      const hasLogprob = last !== null && last.logprob !== null;
+      return { ...event, last: hasLogprob ? { ...shown(last, names), place: last.place } : null };
+    }
+    default:
+      return event;
+  }
+}
+
+function shown({ id, logprob, top, isFirst }: TokenChoice, names: TokenNames): Omit<TokenLogprobs, "place"> {
+  const named = (token: number) => ({ id: token, ...names.of(token, isFirst) });
+  return {
+    token: { ...named(id), logprob },
+    top: logprob === null ? null : top.map((other) => ({ ...named(other.id), logprob: other.logprob })),
+  };
 }

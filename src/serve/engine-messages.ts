@@ -1,5 +1,13 @@
 /** What the server's two processes say to each other: the HTTP process asks, the engine process answers. */
-import type { EngineStats, GenerateEvent, GenerateRequest, TokenEvent } from "../generate/request.ts";
+import type {
+  EndEvent,
+  EngineStats,
+  GenerateEvent,
+  GenerateRequest,
+  PromptEvent,
+  TokenEvent,
+} from "../generate/request.ts";
+import type { TokenName } from "./token-names.ts";
 
 /** What an engine process is made from. */
 export interface EngineSettings {
@@ -31,20 +39,20 @@ export interface EngineReport {
 }
 
 /** A token as log-probs show it. */
-export interface ShownToken {
-  /** The token on its own; a part of a character is U+FFFD. */
-  text: string;
-  /** What it stands for, exactly. */
-  bytes: number[];
+export interface ShownToken extends TokenName {
+  id: number;
   /** ln p under the model itself. */
   logprob: number;
 }
 
-/** A token of an answer with its log-probs. */
+/** A token with its log-probs. */
 export interface TokenLogprobs {
-  token: ShownToken;
-  /** The likeliest tokens in its place, likeliest first. */
-  top: ShownToken[];
+  /** A prompt's first token has no log-prob. */
+  token: Omit<ShownToken, "logprob"> & { logprob: number | null };
+  /** The likeliest tokens in its place, likeliest first; null for a prompt's first token. */
+  top: ShownToken[] | null;
+  /** Code points of the text before it. */
+  place: number;
 }
 
 /** The engine's token event in words instead of ids, so that the HTTP process needs no tokenizer. */
@@ -53,10 +61,22 @@ export interface ToldToken extends Pick<TokenEvent, "type" | "answer" | "text"> 
   logprobs: TokenLogprobs | null;
 }
 
+/** The same for an answer's end, with the token that ended it. */
+export interface ToldEnd extends Omit<EndEvent, "last"> {
+  last: TokenLogprobs | null;
+}
+
+/** The same for a part of the prompt. Where the tokens stand is known where the prompt was made. */
+export interface ToldPrompt extends Pick<PromptEvent, "type"> {
+  tokens: Omit<TokenLogprobs, "place">[];
+}
+
 /** What a request can meet with: the engine's events, and what comes before or instead of them. */
 export type SubmissionEvent =
-  | Exclude<GenerateEvent, TokenEvent>
+  | Exclude<GenerateEvent, TokenEvent | EndEvent | PromptEvent>
   | ToldToken
+  | ToldEnd
+  | ToldPrompt
   | { type: "accepted" }
   /** The request cannot be computed by this engine, now or later. */
   | { type: "refused"; message: string }

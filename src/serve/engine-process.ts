@@ -49,7 +49,10 @@ export class EngineFailure extends PreftuneError {
 }
 
 /** What routes and metrics see of an engine process. */
-export type EngineView = Pick<EngineProcess, "submit" | "state" | "restarts" | "lastFailureAt" | "report">;
+export type EngineView = Pick<
+  EngineProcess,
+  "submit" | "state" | "whyNot" | "restarts" | "lastFailureAt" | "report"
+>;
 
 type Listener = (event: SubmissionEvent) => void;
 
@@ -67,7 +70,7 @@ export class EngineProcess {
   #readyAt: number | null = null;
   #wasEverReady = false;
   #restarts = 0;
-  #lastFailureAt: Date | null = null;
+  #lastFailure: { at: Date; reason: string } | null = null;
   #told: { message: string; exitCode: number } | null = null;
   #complaint = "";
   #report: EngineReport | null = null;
@@ -94,7 +97,19 @@ export class EngineProcess {
 
   /** When the process ended unexpectedly the last time; null: it never did. */
   get lastFailureAt(): Date | null {
-    return this.#lastFailureAt;
+    return this.#lastFailure?.at ?? null;
+  }
+
+  /** Why no request can be taken now; null: one can. */
+  get whyNot(): string | null {
+    switch (this.#state) {
+      case "ready":
+        return null;
+      case "stopped":
+        return "The server stops.";
+      default:
+        return this.#lastFailure?.reason ?? "The engine is being started.";
+    }
   }
 
   /** What the process said of itself last; null between two processes. */
@@ -104,14 +119,16 @@ export class EngineProcess {
 
   /**
    * Hands a request to the engine. `listener` is told every event, the last of which is `done`, `error`, `refused` or
-   * `lost`; without a process that is ready, `lost` at once.
+   * `lost`; without a process that is ready, `lost` at once with the reason why there is none: the process may have ended
+   * while the request was made ready for it.
    *
    * @returns a function that drops the request, after which nothing more is told
    */
   submit(request: GenerateRequest, listener: Listener): () => void {
     const id = String(this.#nextId++);
-    if (this.#state !== "ready") {
-      queueMicrotask(() => listener({ type: "lost", message: "The engine is not running." }));
+    const message = this.whyNot;
+    if (message !== null) {
+      queueMicrotask(() => listener({ type: "lost", message }));
       return () => {};
     }
     this.#requests.set(id, listener);
@@ -200,7 +217,7 @@ export class EngineProcess {
   /** The process is gone, or as good as gone: its requests are lost, and another is started unless that makes no sense. */
   #fail(reason: string, exitCode?: number): void {
     this.#detach()?.kill("SIGKILL");
-    this.#lastFailureAt = new Date();
+    this.#lastFailure = { at: new Date(), reason };
     const lostRequests = this.#requests.size;
     const restartInMs = this.#restartsBy.next(
       this.#readyAt === null ? null : performance.now() - this.#readyAt,

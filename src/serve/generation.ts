@@ -2,7 +2,18 @@
 import { deriveSeed } from "../base/random.ts";
 import type { GenerateRequest } from "../generate/request.ts";
 import { ApiError } from "./api-error.ts";
+import { invalid } from "./request-fields.ts";
 import type { SamplingFields } from "./request-tables.ts";
+
+/** What limits an answer, in tokens; null: nothing does. */
+export interface AnswerBounds {
+  /** The model's longest context. */
+  context: number;
+  /** The longest answer that the server gives. */
+  answer: number | null;
+  /** The engine's cache. */
+  cache: number | null;
+}
 
 /** What the engine is asked with, besides the fields. */
 export interface AskOptions {
@@ -10,29 +21,33 @@ export interface AskOptions {
   stopIds: ReadonlySet<number>;
   /** Alternatives to tell for each token; null: no log-probs. */
   logprobs: number | null;
+  /** "chat": a text of its own; "completion": the prompt's continued; "echo": and the prompt's log-probs are told. */
+  form: "chat" | "completion" | "echo";
   adapter: string | null;
-  /** Longest answer that was asked for; null: none was. */
+  /** Longest answer that was asked for; null: as long as there is room. */
   asked: number | null;
-  /** Longest answer where none was asked for. */
-  fallback: number;
-  /** The model's longest context, in tokens. */
-  contextTokens: number;
+  bounds: AnswerBounds;
   /** Decides the draws where no seed was asked for. */
   freshSeed: number;
 }
 
+/** Log-probs of prompts that one reply may have, alternatives included: some 100 MB of it. */
+const mostPromptLogprobs = 2_000_000;
+
 /**
- * A request a prompt.
+ * A request a prompt. An answer is as long as asked for, where the model's context, the server's limit and its cache allow it.
  *
- * @throws {ApiError} if a prompt and the answer asked for do not fit the model's context
+ * @throws {ApiError} if a prompt leaves no room for an answer, or log-probs of too many tokens are asked for
  */
 export function engineRequests(fields: Partial<SamplingFields>, options: AskOptions): GenerateRequest[] {
   const seed = uint32(fields.seed ?? options.freshSeed);
   const { top_k: topK = 0 } = fields;
+  if (options.form === "echo") checkPromptLogprobs(options);
+  const n = fields.n ?? 1;
   return options.prompts.map((promptIds, i) => ({
     promptIds,
-    n: fields.n ?? 1,
-    maxNewTokens: longestAnswer(promptIds.length, options),
+    n,
+    maxNewTokens: longestAnswer(promptIds.length, n, options),
     temperature: fields.temperature ?? 1,
     topK: topK > 0 ? topK : null,
     topP: fields.top_p ?? null,
@@ -43,19 +58,47 @@ export function engineRequests(fields: Partial<SamplingFields>, options: AskOpti
     // a list of one prompt is that prompt
     seed: i === 0 ? seed : deriveSeed(seed, i),
     logprobs: options.logprobs,
+    promptLogprobs: promptLogprobs(options),
+    continuesPrompt: options.form !== "chat",
     adapter: options.adapter,
   }));
 }
 
-function longestAnswer(promptTokens: number, { asked, fallback, contextTokens }: AskOptions): number {
-  const room = contextTokens - promptTokens;
-  const wanted = asked ?? Math.min(fallback, Math.max(room, 1));
-  if (wanted <= room) return wanted;
-  throw new ApiError(
-    "tooLong",
-    `The prompt has ${promptTokens} tokens and the answer may have ${wanted}; the model takes ${contextTokens} in all. ` +
-      `Shorten the prompt${asked === null ? "" : ", or ask for fewer tokens"}.`,
+/** Without an answer the prompt's log-probs are what is computed, wanted or not. */
+function promptLogprobs({ form, logprobs, asked }: AskOptions): number | null {
+  return form === "echo" ? (logprobs ?? (asked === 0 ? 0 : null)) : null;
+}
+
+function checkPromptLogprobs({ prompts, logprobs }: AskOptions): void {
+  const tokens = prompts.reduce((sum, ids) => sum + ids.length, 0);
+  const wanted = tokens * (1 + (logprobs ?? 0));
+  if (logprobs === null || wanted <= mostPromptLogprobs) return;
+  throw invalid(
+    "logprobs",
+    `expected at most ${mostPromptLogprobs} log-probs of prompts in a reply, got ${wanted} for ${tokens} tokens. ` +
+      "Ask for fewer alternatives, or send fewer prompts at once.",
   );
+}
+
+/** Tokens of pages that are not full: the cache is given out in pages of 32. */
+const pageTokens = 32;
+
+function longestAnswer(promptTokens: number, n: number, { asked, bounds, form }: AskOptions): number {
+  const { context, answer, cache } = bounds;
+  const room = context - promptTokens;
+  if (room < (asked === 0 ? 0 : 1)) {
+    throw new ApiError(
+      "tooLong",
+      `This model's maximum context length is ${context} tokens. The prompt has ${promptTokens} and leaves no room for an ` +
+        "answer: shorten it.",
+      { param: form === "chat" ? "messages" : "prompt" },
+    );
+  }
+  const longest = Math.min(asked ?? room, answer ?? room, room);
+  if (cache === null) return longest;
+  const cacheRoom = Math.floor((cache - promptTokens - 2 * pageTokens) / n) - pageTokens;
+  // what does not fit the cache at all the engine refuses
+  return cacheRoom > 0 ? Math.min(longest, cacheRoom) : longest;
 }
 
 function uint32(value: number): number {

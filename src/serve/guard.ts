@@ -33,6 +33,22 @@ export function loopbackHostOnly(): MiddlewareHandler {
   };
 }
 
+/**
+ * Refuses what a browser asks before a web page's request, where the origin may not ask: browsers send no key with it, so
+ * it says nothing of the key.
+ */
+export function noPreflight(): MiddlewareHandler {
+  return async (c, next) => {
+    if (c.req.method === "OPTIONS" && c.req.header("access-control-request-method") !== undefined) {
+      throw new ApiError(
+        "foreignOrigin",
+        "Web pages of this origin may not ask. Start the server with --allow-origin ORIGIN to let them.",
+      );
+    }
+    await next();
+  };
+}
+
 /** Lets requests with `Authorization: Bearer <key>` through, and GET /health without. */
 export function keyRequired(key: string): MiddlewareHandler {
   const wanted = digest(key);

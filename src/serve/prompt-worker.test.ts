@@ -37,7 +37,7 @@ test("the thread gives what the encoder gives, whichever order it is asked in", 
 
 test("what cannot be encoded is refused with the field's name, and the thread goes on", async () => {
   const picky = `{{ raise_exception('not so many') if messages|length > 3 }}${chatMl}`;
-  const four = ["a", "b", "c", "d"].map((content) => ({ role: "user", content }));
+  const four = ["a", "b", "c", "d"].map((content) => ({ role: "user" as const, content }));
   await withWorker({ chatTemplate: picky }, async (worker) => {
     const refused: [PromptAsk, RegExp][] = [
       [{ kind: "chat", messages: four, variables: {} }, /not so many/],

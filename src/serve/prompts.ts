@@ -1,11 +1,12 @@
 /** From the prompt of a request to token ids, by the path that training and scoring take as well. */
 import { DataError, FormatError } from "../base/errors.ts";
 import { createRowEncoder, type RowEncoder } from "../text/encode.ts";
-import { parseMessages } from "../text/messages.ts";
+import type { Message } from "../text/messages.ts";
 import type { SourceRow } from "../text/rows.ts";
 import { TemplateError } from "../text/template.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import { ApiError } from "./api-error.ts";
+import { type Echo, echoOf } from "./echo.ts";
 import { invalid } from "./request-fields.ts";
 import type { CompletionFields } from "./request-tables.ts";
 
@@ -23,16 +24,23 @@ export interface PromptOptions {
 export type PromptAsk =
   | {
       kind: "chat";
-      messages: readonly unknown[];
+      messages: readonly Message[];
       /** Variables of the chat template. */
       variables: Readonly<Record<string, unknown>>;
     }
-  | { kind: "plain"; prompt: CompletionFields["prompt"] };
+  | {
+      kind: "plain";
+      prompt: CompletionFields["prompt"];
+      /** Whether the reply gives the prompts back; default false. */
+      echo?: boolean;
+    };
 
 /** Token ids up to where the answers begin, and the tokens that end an answer. */
 export interface EncodedPrompts {
   prompts: number[][];
   stopIds: Set<number>;
+  /** What the reply gives back of each prompt; null: nothing. */
+  echoes: Echo[] | null;
 }
 
 /** Whatever makes token ids of prompts. */
@@ -55,7 +63,7 @@ export class PromptEncoder implements Prompts, AsyncDisposable {
   }
 
   encode(ask: PromptAsk): Promise<EncodedPrompts> {
-    return ask.kind === "chat" ? this.#chat(ask) : this.#plain(ask.prompt);
+    return ask.kind === "chat" ? this.#chat(ask) : this.#plain(ask);
   }
 
   /** Renders a short conversation, so that a template that cannot be used is known before the first request. */
@@ -67,7 +75,10 @@ export class PromptEncoder implements Prompts, AsyncDisposable {
     return this.#options.chatTemplate !== null || this.#tokenizer.chatTemplates.default !== null;
   }
 
-  async #chat({ messages, variables }: Extract<PromptAsk, { kind: "chat" }>): Promise<EncodedPrompts> {
+  async #chat({
+    messages: prompt,
+    variables,
+  }: Extract<PromptAsk, { kind: "chat" }>): Promise<EncodedPrompts> {
     if (!this.#hasTemplate) {
       throw new ApiError(
         "invalidValue",
@@ -76,22 +87,26 @@ export class PromptEncoder implements Prompts, AsyncDisposable {
       );
     }
     try {
-      const prompt = parseMessages(messages, "messages");
       const ids = await this.#ids({ kind: "chat", where: "messages", prompt, completions: [], variables });
       const { stopIds } = await this.#rows.chatFormat();
-      return { prompts: [ids], stopIds: new Set([...stopIds].filter((id) => id >= 0)) };
+      return { prompts: [ids], stopIds: new Set([...stopIds].filter((id) => id >= 0)), echoes: null };
     } catch (error) {
       throw asApiError(error, "messages");
     }
   }
 
-  async #plain(prompt: CompletionFields["prompt"]): Promise<EncodedPrompts> {
+  async #plain({ prompt, echo = false }: Extract<PromptAsk, { kind: "plain" }>): Promise<EncodedPrompts> {
     const { eosTokenId } = this.#tokenizer;
     const stopIds = new Set(this.#options.eosTokenIds);
     if (eosTokenId !== null) stopIds.add(eosTokenId);
     const prompts: number[][] = [];
-    for (const one of listed(prompt)) prompts.push(await this.#plainIds(one));
-    return { prompts, stopIds };
+    const echoes: Echo[] = [];
+    for (const one of listed(prompt)) {
+      const ids = await this.#plainIds(one);
+      prompts.push(ids);
+      if (echo) echoes.push(echoOf(this.#tokenizer, ids, typeof one === "string" ? one : null));
+    }
+    return { prompts, stopIds, echoes: echo ? echoes : null };
   }
 
   async #plainIds(prompt: string | number[]): Promise<number[]> {

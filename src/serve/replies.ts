@@ -1,6 +1,7 @@
 /** Replies in the forms of OpenAI's API: whole or in chunks, for chat and for plain completions. */
 import type { AnswerPiece, TokenCounts } from "./answering.ts";
 import type { ShownToken, TokenLogprobs } from "./engine-messages.ts";
+import { idName } from "./token-names.ts";
 
 /** What all parts of a reply share. */
 export interface ReplyHead {
@@ -79,25 +80,22 @@ export function chatForm(options: FormOptions): ReplyForm {
 }
 
 function chatLogprob({ token, top }: TokenLogprobs): object {
-  return { ...tokenOf(token), top_logprobs: top.map(tokenOf) };
+  return { ...tokenOf(token), top_logprobs: (top ?? []).map(tokenOf) };
 }
 
-function tokenOf({ text, logprob, bytes }: ShownToken): object {
+function tokenOf({ text, logprob, bytes }: TokenLogprobs["token"]): object {
   return { token: text, logprob: finite(logprob), bytes };
 }
 
 /** JSON has no −∞: OpenAI writes −9999 for it. */
-function finite(logprob: number): number {
-  return Number.isFinite(logprob) ? logprob : -9999;
+function finite<T extends number | null>(logprob: T): T | number {
+  return logprob === null || Number.isFinite(logprob) ? logprob : -9999;
 }
 
-/** The form of /v1/completions. Each answer's `text_offset` counts from its own beginning. */
+/** The form of /v1/completions. */
 export function completionForm(options: FormOptions): ReplyForm {
-  const offsets = new Map<number, number>();
   const choice = ({ index, text, tokens, finish }: AnswerPiece) => {
-    const start = offsets.get(index) ?? 0;
-    offsets.set(index, start + text.length);
-    const logprobs = options.logprobs ? plainLogprobs(tokens, start) : null;
+    const logprobs = options.logprobs ? plainLogprobs(tokens) : null;
     return { index, text, logprobs, finish_reason: finish };
   };
   const base = (head: ReplyHead) => ({ ...head, object: "text_completion" });
@@ -117,21 +115,23 @@ export function completionForm(options: FormOptions): ReplyForm {
   };
 }
 
-function plainLogprobs(tokens: readonly TokenLogprobs[], start: number): object {
-  let offset = start;
+function plainLogprobs(tokens: readonly TokenLogprobs[]): object {
   return {
     tokens: tokens.map(({ token }) => token.text),
     token_logprobs: tokens.map(({ token }) => finite(token.logprob)),
-    // of tokens that look alike the likeliest stays, and the token itself before all
-    top_logprobs: tokens.map(({ token, top }) =>
-      Object.fromEntries([...[...top].reverse(), token].map(({ text, logprob }) => [text, finite(logprob)])),
-    ),
-    text_offset: tokens.map(({ token }) => {
-      const at = offset;
-      offset += token.text.length;
-      return at;
-    }),
+    top_logprobs: tokens.map(({ token, top }) => (top === null ? null : namedLogprobs(token, top))),
+    text_offset: tokens.map(({ place }) => place),
   };
+}
+
+/** Log-probs by name, likeliest first, the token itself among them. Of tokens with one name all but the first go by id. */
+function namedLogprobs(token: TokenLogprobs["token"], top: readonly ShownToken[]): object {
+  const named = new Map([[token.text, token.id]]);
+  const entries = top.map(({ id, text, logprob }) => {
+    if (!named.has(text)) named.set(text, id);
+    return [named.get(text) === id ? text : idName(id), finite(logprob)];
+  });
+  return Object.fromEntries([...entries, [token.text, finite(token.logprob)]]);
 }
 
 /** The pieces of each choice joined, in the order of their indices. */

@@ -12,14 +12,23 @@ import {
 
 /** Bounds of what one request may ask for. */
 export interface RequestLimits {
-  /** Answers to a request: `n`, times the prompts of /v1/completions. */
+  /** Answers to a prompt: `n`. */
   maxAnswers: number;
-  /** Longest answer, in tokens. */
-  maxNewTokens: number;
+  /** Prompts of a request to /v1/completions. */
+  maxPrompts: number;
+  /** Longest answer, in tokens; null: as long as the model's context allows. Requests for longer ones end there. */
+  maxNewTokens: number | null;
+  /** Tokens that the engine's cache holds; null: no limit. */
+  maxCacheTokens: number | null;
 }
 
 /** The bounds unless others are given. */
-export const REQUEST_LIMITS: Readonly<RequestLimits> = { maxAnswers: 8, maxNewTokens: 2048 };
+export const REQUEST_LIMITS: Readonly<RequestLimits> = {
+  maxAnswers: 8,
+  maxPrompts: 256,
+  maxNewTokens: null,
+  maxCacheTokens: null,
+};
 
 /** What both routes take. Names as in OpenAI's API; `top_k`, `min_p` and `repetition_penalty` as in transformers. */
 export interface SamplingFields {
@@ -39,7 +48,7 @@ export interface SamplingFields {
 
 /** What /v1/chat/completions takes. */
 export interface ChatFields extends SamplingFields {
-  messages: unknown[];
+  messages: object[];
   max_completion_tokens?: number;
   logprobs?: boolean;
   top_logprobs?: number;
@@ -51,19 +60,17 @@ export interface ChatFields extends SamplingFields {
 export interface CompletionFields extends SamplingFields {
   prompt: string | string[] | number[] | number[][];
   logprobs?: number;
+  echo?: boolean;
 }
 
 const maxMessages = 1000;
-const maxStops = 4;
+/** OpenAI takes 4; tasks of lm-eval have more. */
+const maxStops = 32;
 const maxStopLength = 200;
 
 const ignored = ["user", "metadata", "safety_identifier", "prompt_cache_key", "prompt_cache_retention"];
 
-const messagePart = z.object({ type: z.literal("text"), text: z.string() });
-const message = z.object({
-  role: z.enum(["system", "developer", "user", "assistant", "tool"]),
-  content: z.union([z.string(), z.array(messagePart).min(1)]),
-});
+const atLeastOne: Field<number> = { schema: z.int().min(1), expected: "a whole number of at least 1" };
 
 const stopText = z.string().min(1).max(maxStopLength);
 const tokens = z.array(z.int().min(0)).min(1);
@@ -77,7 +84,7 @@ function sampling(limits: RequestLimits): FieldTable<SamplingFields>["served"] {
       expected: `an object like {"include_usage": true}`,
     },
     n: wholeField(1, limits.maxAnswers),
-    max_tokens: wholeField(1, limits.maxNewTokens),
+    max_tokens: atLeastOne,
     temperature: numberField(0, 2),
     top_p: { schema: z.number().gt(0).max(1), expected: "a number above 0 and at most 1" },
     top_k: { schema: z.int().min(-1), expected: "a whole number; 0 or -1 for all tokens" },
@@ -134,7 +141,6 @@ const unservedChat: Record<string, UnservedField> = {
 const unservedCompletions: Record<string, UnservedField> = {
   ...unservedSampling,
   best_of: { neutral: isNumber(1), instead: "Ask for n answers with logprobs and choose among them." },
-  echo: { neutral: oneOf(false), instead: "Put the prompt in front of the answer yourself." },
   suffix: { neutral: oneOf(""), instead: "Leave it out." },
 };
 
@@ -143,10 +149,10 @@ export function chatTable(limits: RequestLimits): FieldTable<ChatFields> {
   const served: FieldTable<ChatFields>["served"] = {
     ...sampling(limits),
     messages: {
-      schema: z.array(z.looseObject(message.shape)).min(1).max(maxMessages),
-      expected: `1 to ${maxMessages} messages like {"role": "user", "content": "..."} with text content`,
+      schema: z.array(z.looseObject({})).min(1).max(maxMessages),
+      expected: `1 to ${maxMessages} messages like {"role": "user", "content": "..."}`,
     },
-    max_completion_tokens: wholeField(1, limits.maxNewTokens),
+    max_completion_tokens: atLeastOne,
     logprobs: flagField,
     top_logprobs: wholeField(0, 20),
     chat_template_kwargs: { schema: z.record(z.string(), z.unknown()), expected: "an object" },
@@ -160,13 +166,19 @@ export function completionTable(limits: RequestLimits): FieldTable<CompletionFie
     schema: z.union([
       z.string(),
       tokens,
-      z.array(z.string()).min(1).max(limits.maxAnswers),
-      z.array(tokens).min(1).max(limits.maxAnswers),
+      z.array(z.string()).min(1).max(limits.maxPrompts),
+      z.array(tokens).min(1).max(limits.maxPrompts),
     ]),
-    expected: `a string, a list of token ids, or a list of at most ${limits.maxAnswers} of either`,
+    expected: `a string, a list of token ids, or a list of at most ${limits.maxPrompts} of either`,
   };
   return {
-    served: { ...sampling(limits), prompt, logprobs: wholeField(0, 20) },
+    served: {
+      ...sampling(limits),
+      prompt,
+      max_tokens: { schema: z.int().min(0), expected: "a whole number; 0 with echo alone" },
+      logprobs: wholeField(0, 20),
+      echo: flagField,
+    },
     unserved: unservedCompletions,
     ignored,
   };

@@ -30,8 +30,6 @@ export interface ServeOptions extends RequestLimits {
   maxRunning: number;
   /** Further answers that may wait. */
   maxQueue: number;
-  /** Tokens the cache holds; null: the engine's own choice. */
-  maxCacheTokens: number | null;
   maxBodyBytes: number;
   /** Time that requests under way have to end when the server stops. */
   drainMs: number;
@@ -58,9 +56,8 @@ export const SERVE_DEFAULTS: Omit<ServeOptions, "model"> = {
   threads: null,
   maxRunning: 16,
   maxQueue: 64,
-  maxCacheTokens: null,
   ...REQUEST_LIMITS,
-  maxBodyBytes: 2 ** 20,
+  maxBodyBytes: 4 * 2 ** 20,
   drainMs: 30_000,
 };
 

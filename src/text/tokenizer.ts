@@ -41,8 +41,13 @@ export interface Tokenizer {
   encode(text: string, options: { addSpecialTokens: boolean }): number[];
   /** Text of `ids`, as it stands: no clean-up of spaces. Ids outside the vocabulary are left out. */
   decode(ids: readonly number[], options: { skipSpecialTokens: boolean }): string;
-  /** The bytes that one token stands for, exact where they are a part of a character only. None for an unknown id. */
+  /**
+   * The bytes that one token stands for inside a text, exact where they are a part of a character only. At the beginning
+   * of a text SentencePiece decoders leave out a space. None for an unknown id.
+   */
   tokenBytes(id: number): Uint8Array;
+  /** Whether `skipSpecialTokens` leaves the token out. */
+  isSpecial(id: number): boolean;
   /** Id of one token given as text, or null when the vocabulary has none. */
   tokenId(text: string): number | null;
   readonly bosTokenId: number | null;
@@ -165,7 +170,14 @@ class LibraryTokenizer implements Tokenizer {
     }
     const byte = piece !== undefined && this.#decoders.has("ByteFallback") ? byteOfToken(piece) : null;
     if (byte !== null) return Uint8Array.of(byte);
-    return new TextEncoder().encode(this.decode([id], { skipSpecialTokens: false }));
+    // behind itself a token is not at the beginning
+    const twice = this.decode([id, id], { skipSpecialTokens: false });
+    const alone = this.decode([id], { skipSpecialTokens: false });
+    return new TextEncoder().encode(twice.slice(alone.length));
+  }
+
+  isSpecial(id: number): boolean {
+    return this.#specialIds.has(id);
   }
 
   tokenId(text: string): number | null {

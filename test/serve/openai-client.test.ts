@@ -195,7 +195,7 @@ test("chat log-probs: one entry a token, the likeliest first, joined to the answ
       top_logprobs.map((top) => top.logprob).sort((a, b) => b - a),
     );
     assert.ok((top_logprobs[0]?.logprob ?? 0) >= logprob);
-    if (!token.includes("\ufffd")) assert.equal(Buffer.from(bytes ?? []).toString(), token);
+    if (!/^(bytes|token_id):/.test(token)) assert.equal(Buffer.from(bytes ?? []).toString(), token);
   }
   // together the bytes are the answer, characters of several tokens included; special tokens are no part of its text
   const ordinary = entries.filter(({ token }) => !/^<.+>$/.test(token));

@@ -91,11 +91,13 @@ class ScriptedEngine implements GenerationEngine {
         text: String.fromCharCode(code),
         logprob: null,
         top: [],
+        place: answer.drawn - 1,
+        isFirst: false,
       });
     }
     if (answer.drawn < request.maxNewTokens) return;
     for (let i = 0; i < request.n; i++)
-      onEvent({ type: "end", answer: i, reason: "length", text: "", stoppedBy: null });
+      onEvent({ type: "end", answer: i, reason: "length", text: "", stoppedBy: null, last: null });
     const completionTokens = answer.drawn * request.n;
     onEvent({ type: "done", promptTokens: request.promptIds.length, completionTokens });
     this.#answers.delete(answer.id);
@@ -129,6 +131,7 @@ if (process.send !== undefined && process.argv[1] === import.meta.filename) {
     const tokenizer = {
       decode: (ids: readonly number[]) => String.fromCharCode(...ids),
       tokenBytes: (id: number) => Uint8Array.of(id),
+      isSpecial: () => false,
     };
     return { engine: new ScriptedEngine(), tokenizer, device: "cpu", dtype: "float32" };
   });

@@ -45,6 +45,7 @@ const defaults = {
   maxRunning: 8,
   maxQueue: 8,
   maxAnswers: 4,
+  maxPrompts: 12,
   maxNewTokens: 200,
   maxBodyBytes: 100_000,
   drainMs: 5000,

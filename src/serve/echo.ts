@@ -1,0 +1,35 @@
+/** A prompt as a reply with `echo` gives it back: its text, and where its tokens stand in it. */
+import { AnswerText, type TokenDecoder } from "../generate/answer-text.ts";
+
+/** A prompt given back. */
+export interface Echo {
+  text: string;
+  /** Code points of `text` before each token of the prompt. Special tokens that are not written in it take no room. */
+  places: number[];
+}
+
+/**
+ * The echo of a prompt.
+ *
+ * @param given - the prompt as text, which is given back as it stands; null: it was given as ids, and its text is that of
+ *   its tokens, without special ones
+ */
+export function echoOf(tokenizer: TokenDecoder, ids: readonly number[], given: string | null): Echo {
+  const decoded = new AnswerText(tokenizer, []);
+  const points = given === null ? null : [...given];
+  let text = "";
+  /** Code points of special tokens that are written in the prompt. */
+  let written = 0;
+  const places = ids.map((id) => {
+    const step = decoded.push(id);
+    text += step.text;
+    const place = step.place + written;
+    if (points === null) return place;
+    if (tokenizer.isSpecial(id)) {
+      const own = [...tokenizer.decode([id], { skipSpecialTokens: false })];
+      if (own.every((point, i) => points[place + i] === point)) written += own.length;
+    }
+    return Math.min(place, points.length);
+  });
+  return { text: given ?? text + decoded.end().text, places };
+}
