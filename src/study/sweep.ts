@@ -5,10 +5,11 @@ import { Random } from "../base/random.ts";
 import { stringifyNumbers } from "../runs/json-numbers.ts";
 import type { CellOutcome, GridPlaces, Values } from "./cell.ts";
 import type { Condition, Measured, Section } from "./definition.ts";
-import { estimate, FIGURES, type FigureName } from "./figures.ts";
+import { estimate, estimateDifference, FIGURES, type FigureName } from "./figures.ts";
 import { type GridOptions, gridPlaces, runGrid } from "./grid.ts";
 import { successiveHalving } from "./halving.ts";
 import { intervalText } from "./interval-text.ts";
+import { leaderText } from "./leader-text.ts";
 import { readMeasured } from "./measured.ts";
 import { type WrittenOutcome, writeOutcome } from "./outcome.ts";
 import { drawValue } from "./ranges.ts";
@@ -148,7 +149,7 @@ class Runner {
     ]);
     return {
       ...ranking,
-      tables: [...(ranking.tables ?? []), { columns: [resource, "settings", "best of the round"], rows }],
+      tables: [...(ranking.tables ?? []), { columns: [resource, "settings", "first of the round"], rows }],
     };
   }
 
@@ -176,15 +177,26 @@ class Runner {
     const ranked = names
       .filter((name) => !Number.isNaN(this.#value(measured, name)))
       .sort((a, b) => this.#value(measured, b) - this.#value(measured, a));
-    const shown = ranked.slice(0, 20).map((name) => {
+    const first = measured.get(ranked[0] ?? "");
+    const rows = ranked.flatMap((name, i) => {
       const one = measured.get(name);
-      return [name, one === undefined ? "–" : intervalText(estimate(one, metric), unit)];
+      if (one === undefined || first === undefined) return [];
+      const behind = estimateDifference(one, first, metric);
+      const isTied = i > 0 && !(behind.low > 0 || behind.high < 0);
+      const value = intervalText(estimate(one, metric), unit);
+      const difference = i === 0 ? "–" : intervalText(behind, unit, { isSigned: true });
+      return [{ name, isTied, value, cells: [name, value, difference] }];
     });
-    const [best] = shown;
     return {
       title: "Ranking",
-      tables: [{ columns: ["the best first", title], rows: shown }],
-      said: best === undefined ? ["No run came to its end."] : [`Best by ${title}: ${best[0]}, ${best[1]}.`],
+      note: "The differences are of the same held-out pairs and seeds. One whose interval holds 0 does not tell two settings apart.",
+      tables: [
+        {
+          columns: ["in order", title, "less the first, pair by pair"],
+          rows: rows.slice(0, 20).map(({ cells }) => cells),
+        },
+      ],
+      said: [leaderText(title, rows)],
     };
   }
 }

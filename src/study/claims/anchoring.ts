@@ -1,5 +1,6 @@
 /** Does the anchor keep the chosen answer's likelihood from falling? SLIME with and without it, DPO and SimPO. */
 
+import { DEFAULT_SLIME_PRESET } from "../../runs/objective-config.ts";
 import { courseChart } from "../course-chart.ts";
 import type { Condition, Measured, Section, StudyDefinition } from "../definition.ts";
 import { estimate } from "../figures.ts";
@@ -23,6 +24,11 @@ function conditions(): Condition[] {
   return [
     { name: "SLIME script", changes: { objective: "slime", preset: "script" } },
     { name: "SLIME script, no anchor", changes: { objective: "slime", preset: "script", lambda_w: 0 } },
+    { name: `SLIME ${DEFAULT_SLIME_PRESET}`, changes: { objective: "slime", preset: DEFAULT_SLIME_PRESET } },
+    {
+      name: `SLIME ${DEFAULT_SLIME_PRESET}, no anchor`,
+      changes: { objective: "slime", preset: DEFAULT_SLIME_PRESET, lambda_w: 0 },
+    },
     { name: "SLIME config", changes: { objective: "slime", preset: "config" } },
     { name: "SLIME paper", changes: { objective: "slime", preset: "paper" } },
     { name: "DPO", changes: { objective: "dpo" } },

@@ -1,0 +1,26 @@
+/** What a ranking says of its first. */
+
+/** A setting of a ranking, the highest first. */
+export interface Ranked {
+  name: string;
+  /** Its figure and interval, as text. */
+  value: string;
+  /** Whether the interval of its difference from the first, pair by pair, holds 0. */
+  isTied: boolean;
+}
+
+/** Names the first of a ranking by the figure `title` as the best only where no other can be taken for it. */
+export function leaderText(title: string, ranking: readonly Ranked[]): string {
+  const [first] = ranking;
+  if (first === undefined) return "No run came to its end.";
+  const named = `${first.name}, ${first.value}`;
+  if (ranking.length === 1) return `One setting came to the end: ${named}.`;
+  const tied = ranking.filter(({ isTied }) => isTied).map(({ name }) => name);
+  if (tied.length === 0) return `Best by ${title}: ${named}.`;
+  const [next = "", ...others] = tied;
+  const rest = others.length === 0 ? next : `${next} and ${others.length} more`;
+  return (
+    `No best by ${title}: the first, ${named}, cannot be told apart from ${rest} on these pairs and seeds. ` +
+    "Give more held-out pairs or seeds."
+  );
+}
