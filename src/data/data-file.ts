@@ -1,9 +1,10 @@
 /** Data files on disk: what format a name stands for, and their bytes, decompressed as they are read. */
 import { createReadStream } from "node:fs";
-import type { Readable } from "node:stream";
-import { createGunzip, createZstdDecompress } from "node:zlib";
 
 import { DataError, FileError, messageOf } from "../base/errors.ts";
+import { CutShortError } from "./byte-reader.ts";
+import { decompressGzip } from "./gzip-members.ts";
+import { decompressZstd } from "./zstd-frames.ts";
 
 /** Layout of the rows in a file. */
 export type DataFormat = "jsonl" | "json" | "csv" | "tsv" | "parquet";
@@ -50,45 +51,40 @@ export function fileKind(path: string): Pick<DataFile, "format" | "compression">
 }
 
 /**
- * The decompressed bytes of `file`, piece by piece.
+ * The decompressed bytes of `file`, piece by piece, to its last one.
  *
  * @param where - gives the place reached so far (`file:line`), to begin messages with
- * @throws DataError when the compressed stream is damaged or ends early; FileError when the file cannot be read
+ * @throws DataError when the compressed stream is damaged, ends early or goes on as something else; FileError when the
+ *   file cannot be read
  */
 export async function* readBytes(file: DataFile, where: () => string): AsyncGenerator<Buffer> {
   const raw = createReadStream(file.path);
-  const bytes = decompressed(raw, file.compression);
   try {
-    for await (const chunk of bytes) yield chunk as Buffer;
+    yield* decompressed(raw, file.compression);
   } catch (error) {
     throw readFailure(error, file, where());
   } finally {
     raw.destroy();
-    bytes.destroy();
   }
 }
 
-function decompressed(raw: Readable, compression: Compression): Readable {
+function decompressed(raw: AsyncIterable<Buffer>, compression: Compression): AsyncIterable<Buffer> {
   if (compression === "none") return raw;
-  const stream = compression === "gzip" ? createGunzip() : createZstdDecompress();
-  // pipe() does not carry errors of the source over; without this a failed read would hang the loop.
-  raw.on("error", (error) => stream.destroy(error));
-  return raw.pipe(stream);
+  return compression === "gzip" ? decompressGzip(raw) : decompressZstd(raw);
 }
 
 function readFailure(error: unknown, file: DataFile, where: string): Error {
-  const code = error instanceof Error && "code" in error ? String(error.code) : "";
-  if (!/^(Z_|ZSTD_|ERR_)/.test(code)) {
+  const isSystems = error instanceof Error && "syscall" in error;
+  if (isSystems || file.compression === "none") {
     return new FileError(
       `Could not read ${file.path}: ${messageOf(error)}. Check the path and its permissions.`,
-      {
-        cause: error,
-      },
+      { cause: error },
     );
   }
+  const isCut = error instanceof CutShortError || (error as { code?: unknown }).code === "Z_BUF_ERROR";
   return new DataError(
-    `${where}: expected a whole ${file.compression} file, but it is damaged or cut short (${messageOf(error)}). ` +
-      `Download or compress it again.`,
+    `${where}: expected a whole ${file.compression} file, but it is damaged or cut short ` +
+      `(${isCut ? "it ends too early" : messageOf(error)}). Download or compress it again.`,
     { cause: error },
   );
 }

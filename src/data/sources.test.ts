@@ -107,6 +107,32 @@ test("damaged and truncated compressed files are named with the line reached", a
   await rejects(write("not.jsonl.zst", "plain text"), /not\.jsonl\.zst:1: expected a whole zstd file/);
 });
 
+test("compressed files are read to their last frame or member, and refused where they go on as something else", async () => {
+  for (const [ending, halves, whole] of [
+    ["jsonl", ['{"a":1}\n{"a"', ":2}\n"], [{ a: 1 }, { a: 2 }]],
+    ["json", ['[{"a":1},', '{"a":2}]'], [{ a: 1 }, { a: 2 }]],
+    ["csv", ["a,b\n1,", "2\n"], [{ a: "1", b: "2" }]],
+    ["tsv", ["a\tb\n1", "\t2\n"], [{ a: "1", b: "2" }]],
+  ] as const) {
+    for (const [suffix, compress] of [
+      ["gz", gzipSync],
+      ["zst", zstdCompressSync],
+    ] as const) {
+      const bytes = Buffer.concat(halves.map((half) => compress(half)));
+      assert.deepEqual(await values(write(`halves.${ending}.${suffix}`, bytes)), whole);
+      const more = Buffer.concat([bytes, Buffer.from("more")]);
+      await rejects(
+        write(`more.${ending}.${suffix}`, more),
+        /more\.\w+\.\w+(:\d+)?: expected a whole \w+ file, but .*other bytes stand behind its last/,
+      );
+      await rejects(
+        write(`cut.${ending}.${suffix}`, bytes.subarray(0, -3)),
+        /cut\.\w+\.\w+(:\d+)?: expected a whole \w+ file, but .*it ends too early/,
+      );
+    }
+  }
+});
+
 test("a line longer than the limit ends reading before it is held in memory", async () => {
   const path = write("bomb.jsonl.gz", gzipSync(`{"a":1}\n${" ".repeat(5_000_000)}`));
   const file = { path, name: "bomb.jsonl.gz", format: "jsonl", compression: "gzip" } as const;
