@@ -1,3 +1,4 @@
+/** Compressed files of many parts, cut off anywhere, in pieces of every size: gzip-members.ts and zstd-frames.ts. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { constants, deflateRawSync, gzipSync, zstdCompressSync } from "node:zlib";
