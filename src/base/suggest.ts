@@ -7,7 +7,7 @@ import { distance } from "fastest-levenshtein";
  * @param name - what was typed
  * @param known - the names that would have been accepted
  */
-function closest(name: string, known: Iterable<string>): string | null {
+export function closest(name: string, known: Iterable<string>): string | null {
   let best: string | null = null;
   let bestDistance = Math.max(2, Math.floor(name.length / 3)) + 1;
   for (const candidate of known) {

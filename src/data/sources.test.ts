@@ -211,5 +211,27 @@ test("paths that lead nowhere", async () => {
   await rejects(join(folder, "empty"), /expected data files .* in this directory, found none/);
   await rejects(join(folder, "*.nothing"), /expected data files .* to match, found none/);
   await rejects(join(folder, "empty/notes.txt"), /expected a name that ends in \.jsonl/);
-  await rejects(join(folder, "a.jsonl.gx"), /but nothing is there\. Did you mean "a\.jsonl\.gz"\?/);
+});
+
+test("paths one folder off: the hint, pasted, has the rows", async () => {
+  write("off/data/train.jsonl", '{"n":1}');
+  write("off/rows.jsonl", '{"n":1}');
+  mkdirSync(join(folder, "off/other"));
+  for (const [given, right] of [
+    ["off/train.jsonl", "off/data/train.jsonl"],
+    ["off/other/rows.jsonl", "off/rows.jsonl"],
+    ["off/row.jsonl", "off/rows.jsonl"],
+    ["off/dta", "off/data"],
+  ] as const) {
+    await rejects(
+      join(folder, given),
+      new RegExp(`but nothing is there\\. Did you mean "${join(folder, right)}"\\?`),
+    );
+    assert.deepEqual(await values(join(folder, right)), [{ n: 1 }]);
+  }
+  write("above/data/train.jsonl", '{"n":1}');
+  await rejects(
+    join(folder, "above"),
+    new RegExp(`found none\\. Did you mean "${join(folder, "above/data")}"`),
+  );
 });

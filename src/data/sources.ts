@@ -3,7 +3,7 @@ import { existsSync, globSync, readdirSync, statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 
 import { DataError } from "../base/errors.ts";
-import { didYouMean } from "../base/suggest.ts";
+import { closest } from "../base/suggest.ts";
 import type { HubOptions } from "../formats/hub.ts";
 import { readCsv } from "./csv-rows.ts";
 import { type DataFile, type DataFormat, fileKind, knownEndings } from "./data-file.ts";
@@ -64,7 +64,11 @@ function directoryFiles(path: string): DataFile[] {
   const names = readdirSync(path, { withFileTypes: true })
     .filter((entry) => !entry.isDirectory() && !entry.name.startsWith("."))
     .map((entry) => join(path, entry.name));
-  return dataFiles(names, `${path}: expected data files (${knownEndings}) in this directory, found none.`);
+  const below = foldersIn(path).filter((folder) => filesIn(folder).length > 0);
+  return dataFiles(
+    names,
+    `${path}: expected data files (${knownEndings}) in this directory, found none.${meant(below)}`,
+  );
 }
 
 function globFiles(pattern: string): DataFile[] {
@@ -80,9 +84,36 @@ function dataFiles(paths: string[], complaint: string): DataFile[] {
 }
 
 function missing(path: string): DataError {
-  const folder = dirname(path);
-  const near = existsSync(folder) ? didYouMean(basename(path), readdirSync(folder)) : "";
   return new DataError(
-    `${path}: expected a data file, a directory, a glob or a hub id (owner/name), but nothing is there.${near} Check the path.`,
+    `${path}: expected a data file, a directory, a glob or a hub id (owner/name), but nothing is there.${meant(near(path))} Check the path.`,
   );
+}
+
+/** Where a file of the same name lies one folder below or above, or one of a name like it. */
+function near(path: string): string[] {
+  const [folder, name] = [dirname(path), basename(path)];
+  const places = [...foldersIn(folder), dirname(folder)].map((place) => join(place, name));
+  const found = places.filter((place) => place !== path && existsSync(place));
+  if (found.length > 0) return found;
+  const siblings = isFolder(folder) ? readdirSync(folder) : [];
+  const typo = closest(name, siblings);
+  return typo === null ? [] : [join(folder, typo)];
+}
+
+function meant([first]: readonly string[]): string {
+  return first === undefined ? "" : ` Did you mean "${first}"?`;
+}
+
+function filesIn(folder: string): string[] {
+  return readdirSync(folder).filter((name) => !name.startsWith(".") && fileKind(name) !== null);
+}
+
+function foldersIn(folder: string): string[] {
+  if (!isFolder(folder)) return [];
+  const names = readdirSync(folder).filter((name) => !name.startsWith("."));
+  return names.map((name) => join(folder, name)).filter(isFolder);
+}
+
+function isFolder(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
 }

@@ -75,8 +75,10 @@ function names(directory: string): string[] {
 
 test("a directory is taken as it is, also one whose name could be a hub id", async () => {
   const place = mkdtempSync(join(root, "place-"));
+  writeFileSync(join(place, "config.json"), "{}");
   assert.deepEqual(await resolveModel(place, search), { directory: place, name: place, pinned: place });
   mkdirSync(join(place, "o", "n"), { recursive: true });
+  writeFileSync(join(place, "o", "n", "config.json"), "{}");
   const before = process.cwd();
   process.chdir(place);
   try {
@@ -358,7 +360,7 @@ test("a name that is neither a directory nor a hub id is refused with what would
   const cases: [string, RegExp][] = [
     [
       join(place, "modle"),
-      /expected a model directory or a hub id .* Did you mean "model"\? Check the path\.$/,
+      /expected a model directory or a hub id .* Did you mean "\S+\/model"\? Check the path\.$/,
     ],
     [join(place, "model.gguf"), /expected a model directory, got a file\. Give the directory it is in\.$/],
     ["no/such/folder/model", /expected a model directory or a hub id/],

@@ -3,12 +3,11 @@
  * they are there. Only what is read here is fetched: settings, tokenizer, templates and safetensors; never
  * pickles, never code.
  */
-import { existsSync, mkdirSync, readdirSync, statSync } from "node:fs";
-import { basename, dirname, join } from "node:path";
+import { existsSync, mkdirSync, statSync } from "node:fs";
+import { dirname, join } from "node:path";
 
 import { FileError, FormatError } from "../base/errors.ts";
 import { readJsonFile, requireFreeBytes, writeFileAtomic } from "../base/files.ts";
-import { didYouMean } from "../base/suggest.ts";
 import { adapterWeightsName } from "./adapter.ts";
 import {
   type HubEntry,
@@ -30,12 +29,15 @@ import {
   snapshotFolder,
 } from "./hub-cache.ts";
 import { isRecord } from "./json-fields.ts";
+import { noPlace, type PlaceKind, requirePlace } from "./model-place.ts";
 import { indexFileName, singleFileName } from "./weight-index.ts";
 
 /** How to find a model. `revision` is used for names that bring none. */
 export interface ModelSearch extends HubOptions {
   /** "text": settings, tokenizer and templates, enough to look at data. Default "all": weights as well. */
   parts?: ModelParts;
+  /** What is looked for; default "model". */
+  kind?: PlaceKind;
   /** Told of downloads, in bytes. */
   onPhase?: (label: string, done: number, total: number | null) => void;
 }
@@ -64,15 +66,17 @@ interface ModelId {
  *
  * A branch is asked for anew each time; when the hub cannot be reached, the copy fetched last, here or by another
  * program, serves.
- * @throws {FileError} when it is neither, or cannot be fetched; what was fetched so far is used next time
+ * @throws {FileError} when it is neither, holds something else, or cannot be fetched; what was fetched so far is used next time
  * @throws {FormatError} when the repository has no safetensors weights
  */
 export async function resolveModel(nameOrPath: string, search: ModelSearch = {}): Promise<FoundModel> {
+  const { kind = "model" } = search;
   if (existsSync(nameOrPath) && statSync(nameOrPath).isDirectory()) {
+    requirePlace(nameOrPath, kind);
     return { directory: nameOrPath, name: nameOrPath, pinned: nameOrPath };
   }
   const id = existsSync(nameOrPath) ? null : parseModelId(nameOrPath);
-  if (id === null) throw notAModel(nameOrPath);
+  if (id === null) throw noPlace(nameOrPath, kind);
   try {
     return await fetchModel(id, search);
   } catch (error) {
@@ -94,18 +98,6 @@ export async function resolveModelDirectory(nameOrPath: string, search: ModelSea
 function parseModelId(text: string): ModelId | null {
   const match = /^(?:hub:)?(\w[\w.-]*\/\w[\w.-]*)(?:@(\w[\w./-]*))?$/.exec(text);
   return match === null ? null : { repo: match[1] ?? "", revision: match[2] ?? null };
-}
-
-function notAModel(text: string): FileError {
-  if (existsSync(text)) {
-    return new FileError(`${text}: expected a model directory, got a file. Give the directory it is in.`);
-  }
-  const folder = dirname(text);
-  const near = existsSync(folder) ? didYouMean(basename(text), readdirSync(folder)) : "";
-  return new FileError(
-    `${text}: expected a model directory or a hub id (owner/name, hub:owner/name@revision), but there is no such ` +
-      `directory and it is no hub id.${near} Check the path.`,
-  );
 }
 
 /** Files of one commit of a repository, in the cache. */

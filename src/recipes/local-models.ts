@@ -25,7 +25,10 @@ export async function localRun(run: OpenRun, config: RunConfig, onPhase: Listene
   const path = join(run.paths.dir, "models.json");
   const pinned = existsSync(path) ? (readJsonFile(path) as Record<string, string>) : {};
   const find = (key: "model_name_or_path" | "adapter_name_or_path", name: string) =>
-    resolveModel(pinned[key] ?? name, { onPhase });
+    resolveModel(pinned[key] ?? name, {
+      onPhase,
+      kind: key === "adapter_name_or_path" ? "adapter" : "model",
+    });
   const { model_name_or_path: name, adapter_name_or_path: adapterName } = config;
   const model = await find("model_name_or_path", name);
   const adapter = adapterName === null ? null : await find("adapter_name_or_path", adapterName);
@@ -60,7 +63,8 @@ interface NamedModels {
 export async function withLocalModels<T extends NamedModels>(options: T): Promise<T> {
   const search = options.onPhase === undefined ? {} : { onPhase: options.onPhase };
   const found: NamedModels = { model: await resolveModelDirectory(options.model, search) };
-  if (options.adapter) found.adapter = await resolveModelDirectory(options.adapter, search);
+  if (options.adapter)
+    found.adapter = await resolveModelDirectory(options.adapter, { ...search, kind: "adapter" });
   if (options.reference) found.reference = await resolveModelDirectory(options.reference, search);
   return { ...options, ...found };
 }

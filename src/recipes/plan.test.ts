@@ -87,5 +87,5 @@ test("a GPU's speed is that of the run's type; without one it computes in bfloat
   const usual = await on("auto");
   assert.deepEqual([usual.training.dtype, usual.device.peakFlops], ["bfloat16", 989e12]);
   assert.match(formatPlan(usual), /989 TFLOP\/s \(dense bfloat16, by the maker's data sheet\)/);
-  assert.match(formatPlan(usual), /too small for 40 % of this GPU's peak/);
+  assert.match(formatPlan(usual), /too small, in a model of this size, for 40 % of this GPU's peak/);
 });

@@ -54,7 +54,7 @@ export async function plan(config: RunConfig, options: PlanOptions = {}): Promis
   const adapterDir =
     config.adapter_name_or_path === null
       ? null
-      : await resolveModelDirectory(config.adapter_name_or_path, search);
+      : await resolveModelDirectory(config.adapter_name_or_path, { ...search, kind: "adapter" });
   const device = deviceOf(config, options);
   const dtype = dtypeOf(config, device);
   const workload = await workloadOf(config, { directory, ...options.lengths }, options.onPhase);

@@ -117,7 +117,7 @@ async function openModel(options: ServeOptions): Promise<OpenedModel> {
   for (const [adapter, path] of Object.entries(options.adapters)) {
     if (adapter === name)
       throw new ConfigError(`--adapter ${adapter}: this is the base model's name already. Choose another.`);
-    adapters[adapter] = await resolveModelDirectory(path, search);
+    adapters[adapter] = await resolveModelDirectory(path, { ...search, kind: "adapter" });
   }
   const config = readModelConfig(directory);
   const prompts = await PromptWorker.open(directory, {

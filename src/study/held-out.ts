@@ -67,7 +67,7 @@ async function scorePairs(config: RunConfig, place: ModelPlace): Promise<HeldOut
   using _ = scope();
   const model = loadModel(base, { device, dtype });
   if (place.adapter !== null) {
-    installAdapter(model, readAdapter(await resolveModelDirectory(place.adapter)));
+    installAdapter(model, readAdapter(await resolveModelDirectory(place.adapter, { kind: "adapter" })));
   }
   const pairs = examples.map(
     ({ origin: { file, line } }): HeldOutPair => ({ file, line, chosen: [], rejected: [] }),
