@@ -1,0 +1,38 @@
+/** All commands and their options. */
+import { Command } from "commander";
+import { codeVersion } from "../base/version.ts";
+import { addDataCommands } from "./data.ts";
+import { addEvaluateCommands } from "./evaluate.ts";
+import { addGenerateCommand } from "./generate.ts";
+import { addMergeCommand } from "./merge.ts";
+import { addPlanCommand } from "./plan.ts";
+import { addScoreCommand } from "./score.ts";
+import { addServeCommand } from "./serve.ts";
+import { addStudyCommand } from "./study.ts";
+import { addSweepCommand } from "./sweep.ts";
+import { addTrainCommand } from "./train.ts";
+
+/** The command line, not yet parsed. */
+export function program(): Command {
+  const preftune = new Command("preftune")
+    .description("Preference optimisation of language models: SLIME, DPO, SimPO and SFT on libtorch.")
+    .version(codeVersion())
+    .showSuggestionAfterError()
+    .configureHelp({ sortSubcommands: false })
+    .addHelpText(
+      "after",
+      "\nAlso: preftune doctor (what is installed and missing), preftune setup (installs it).",
+    );
+  addTrainCommand(preftune);
+  addGenerateCommand(preftune);
+  addScoreCommand(preftune);
+  addMergeCommand(preftune);
+  addDataCommands(preftune);
+  addPlanCommand(preftune);
+  addEvaluateCommands(preftune);
+  addServeCommand(preftune);
+  addStudyCommand(preftune);
+  addSweepCommand(preftune);
+  for (const command of [preftune, ...preftune.commands]) command.exitOverride();
+  return preftune;
+}

@@ -1,0 +1,103 @@
+/**
+ * What error messages tell people to set or to run is tried: every `key: value` is given to a configuration, every
+ * `--option` and every `preftune command` is one that the command line has. The messages are read from the sources, so a
+ * renamed key, option or command fails here wherever it is still named.
+ */
+import assert from "node:assert/strict";
+import { globSync, readFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { test } from "node:test";
+import type { Command } from "commander";
+import { parse } from "yaml";
+import { program } from "../../src/cli/program.ts";
+import { CONFIG_KEYS, fieldOf, isConfigKey } from "../../src/runs/config-schema.ts";
+
+const root = resolve(import.meta.dirname, "../..");
+
+interface Source {
+  file: string;
+  /** Without comments. */
+  text: string;
+}
+
+/** Comments are not shown to users. A string never holds the opening of one. */
+function withoutComments(text: string): string {
+  return text
+    .replace(/^\s*\/\*[\s\S]*?\*\//gm, "")
+    .replace(/^\s*\/\/.*$/gm, "")
+    .replace(/\s\/\/ .*$/gm, "");
+}
+
+const sources: Source[] = globSync("src/**/*.ts", { cwd: root })
+  .filter((file) => !/\.test\.ts$|\/generated\//.test(file))
+  .map((file) => ({ file, text: withoutComments(readFileSync(join(root, file), "utf8")) }));
+
+interface Found {
+  file: string;
+  words: RegExpExecArray;
+}
+
+function find(pattern: RegExp): Found[] {
+  return sources.flatMap(({ file, text }) => [...text.matchAll(pattern)].map((words) => ({ file, words })));
+}
+
+function everyCommand(command: Command, path: readonly string[] = []): Map<string, Command> {
+  const own = new Map([[path.join(" "), command]]);
+  for (const child of command.commands) {
+    for (const [name, one] of everyCommand(child, [...path, child.name()])) own.set(name, one);
+  }
+  return own;
+}
+
+const commands = everyCommand(program());
+
+/** Where options are those of pip, compilers, Node or nvidia-smi, or names of colours. */
+const othersOptions = ["src/setup/", "src/text/template-process.ts", "src/runs/report-style.ts"];
+
+test("every `key: value` that a message tells to set is accepted", () => {
+  const hints = find(
+    /\b(?:[Ss]et|[Gg]ive|[Uu]se|[Tt]ake|[Aa]dd|[Uu]nset|or|with|and) ([a-z][a-z_0-9]*): ("[^"]*"|\[[^\]]*\]|\{[^}]*\}|[\w.-]*\w)/g,
+  ).filter(({ words }) => isConfigKey(words[1] ?? "") && !(words[2] ?? "").includes("${"));
+  assert.ok(hints.length >= 15, `only ${hints.length} hints were found: is the pattern still right?`);
+  for (const { file, words } of hints) {
+    const [whole, key = "", text = ""] = words;
+    if (!isConfigKey(key)) continue;
+    const result = fieldOf(key).type.schema.safeParse(parse(text));
+    assert.ok(result.success, `${file}: "${whole}": ${JSON.stringify(result.error?.issues)}`);
+  }
+});
+
+test("every --option that a message names is one of the command line", () => {
+  const known = new Set([
+    "--help",
+    "--version",
+    ...CONFIG_KEYS.map((key) => `--${key}`),
+    ...[...commands.values()].flatMap(({ options }) => options.flatMap(({ long }) => long ?? [])),
+  ]);
+  // `--key value` stands for any key; `var(--c1)` and `--c1: red` are colours of reports
+  const named = find(/(?<![\w-]|var\()--(?!key\b)[a-z][a-z0-9_-]*[a-z0-9](?![\w-]*\s*:)/g).filter(
+    ({ file }) => !othersOptions.some((place) => file.startsWith(place)),
+  );
+  assert.ok(named.length > 50);
+  const unknown = named.filter(({ words }) => !known.has(words[0]));
+  assert.deepEqual(
+    unknown.map(({ file, words }) => `${file}: ${words[0]}`),
+    [],
+  );
+});
+
+test("every command that a message names is there", () => {
+  const named = find(
+    /\b(?:npx )?preftune ((?:[a-z][a-z-]+)(?: (?:check|clean|mt-bench|arena-hard|diversity|pairwise))?)\b/g,
+  );
+  const known = new Set([...commands.keys(), "setup", "doctor"]);
+  // "preftune does not ..." is prose
+  const isCommand = (text: string): boolean => known.has(text) || known.has(text.split(" ")[0] ?? "");
+  const prose =
+    /^(does|trains|runs|reads|can|calls|knows|sees|needs|has|uses|made|precomputes|from|as|quick|run|is)\b/;
+  const unknown = named.filter(({ words }) => !isCommand(words[1] ?? "") && !prose.test(words[1] ?? ""));
+  assert.deepEqual(
+    unknown.map(({ file, words }) => `${file}: ${words[0]}`),
+    [],
+  );
+});
