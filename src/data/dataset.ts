@@ -1,5 +1,6 @@
 /** From sources to examples ready for training: read, understand, encode, fit to length, split, check. */
 import { ConfigError, DataError } from "../base/errors.ts";
+import { EmptyAnswerError } from "../text/rows.ts";
 import { meaningHint } from "./column-hints.ts";
 import { ColumnTally } from "./column-tally.ts";
 import { encodeRows, type RowProblem, type SourceEncoder } from "./encoder.ts";
@@ -10,7 +11,7 @@ import { openSources, type WeightedSource } from "./mixing.ts";
 import { type OverflowPolicy, sequenceLength, truncateExample } from "./overflow.ts";
 import { type LoadCounts, type PreflightReport, preflight, sharedPrompts } from "./preflight.ts";
 import { rowFaults, type TokenizerFacts } from "./row-checks.ts";
-import { EmptyAnswerError, type NormalRow, normaliseRow, type Task } from "./rows.ts";
+import { type NormalRow, normaliseRow, type Task } from "./rows.ts";
 import { splitByPrompt } from "./split.ts";
 
 /** What data to prepare, and how. */

@@ -1,7 +1,8 @@
 /** From rows understood to examples: text goes through the encoder, token ids are taken as they are. */
 import { DataError, type FormatError } from "../base/errors.ts";
 import type { RowEncoder } from "../text/encode.ts";
-import type { SourceRow } from "../text/rows.ts";
+import { NotRenderedError } from "../text/rendering-check.ts";
+import { EmptyAnswerError, type SourceRow } from "../text/rows.ts";
 import { TemplateError } from "../text/template.ts";
 import type { Example, Origin, Trace } from "./example.ts";
 import type { FindingCode } from "./findings.ts";
@@ -56,5 +57,10 @@ function problemOf(origin: Origin, error: DataError | FormatError): RowProblem {
   const isRowsFault =
     error instanceof DataError || (error instanceof TemplateError && error.kind !== "invalid");
   if (!isRowsFault) throw error;
-  return { origin, code: "unencodable", message: error.message };
+  return { origin, code: codeOf(error), message: error.message };
+}
+
+function codeOf(error: DataError | FormatError): FindingCode {
+  if (error instanceof NotRenderedError) return "not_rendered";
+  return error instanceof EmptyAnswerError ? "empty_answer" : "unencodable";
 }

@@ -29,6 +29,7 @@ const mend = "Mend or remove the rows, or set invalid_rows: drop.";
 export type RowFault =
   | "invalid_row"
   | "unencodable"
+  | "not_rendered"
   | "empty_answer"
   | "empty_prompt"
   | "bos_repeated"
@@ -55,6 +56,10 @@ export type SetFinding =
 const rowFaults: Readonly<Record<RowFault, Description>> = {
   invalid_row: { message: "no form that can be read", remedy: mend },
   unencodable: { message: "cannot be turned into tokens", remedy: mend },
+  not_rendered: {
+    message: "a message, tool call, tool, name or thinking that the chat template does not write",
+    remedy: `Give a template that writes it with chat_template, or take it out. ${mend}`,
+  },
   empty_answer: { message: "an answer without text", remedy: mend },
   empty_prompt: { message: "a prompt of no tokens", remedy: `Give them a prompt. ${mend}` },
   bos_repeated: {
@@ -159,6 +164,10 @@ const notes: Readonly<Record<EncodeNote, Description>> = {
   generation_prompt_joined: {
     message: "the answer set behind the generation prompt, which the template writes differently",
     remedy: "Nothing to do: this is how the model will be asked.",
+  },
+  history_thinking_dropped: {
+    message: "thinking of earlier assistant turns, which the template leaves out of the history",
+    remedy: "Nothing to do: when the model is asked, it does not see that thinking either.",
   },
   turn_rewritten: {
     message: "earlier assistant turns that are trained as the template shows them in the history",

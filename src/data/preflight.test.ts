@@ -59,7 +59,10 @@ test("each fault of a row is found, by file and line", () => {
   assert.deepEqual(found(answers([20, 100, end], [30, end])), ["error id_out_of_range"]);
   assert.deepEqual(found(answers([], [30, end])), ["error empty_answer"]);
   assert.deepEqual(found({ completions: [{ ids: [20, end], mask: [0, 0] }] }), ["error fully_masked"]);
-  assert.deepEqual(found({ completions: [{ ids: [20, end], mask: [0, 1] }] }), []);
+  assert.deepEqual(found({ completions: [{ ids: [20, end], mask: [1, 0] }] }), []);
+  // To stop is all that would be learned.
+  assert.deepEqual(found({ completions: [{ ids: [20, end], mask: [0, 1] }] }), ["error empty_answer"]);
+  assert.deepEqual(found(answers([20, end], [end])), ["error empty_answer"]);
 });
 
 test("an end token inside an answer is no repeated end", () => {

@@ -19,7 +19,7 @@ export function rowFaults(example: Example, facts: TokenizerFacts): RowFault[] {
   const { promptIds, completions, trace } = example;
   const faults: RowFault[] = [];
   if (promptIds.length === 0) faults.push("empty_prompt");
-  if (completions.some(({ ids }) => ids.length === 0)) faults.push("empty_answer");
+  if (completions.some((completion) => saysNothing(completion, facts))) faults.push("empty_answer");
   if (startsTwice(promptIds, facts.bosTokenId)) faults.push("bos_repeated");
   if (!(trace?.isPretokenised ?? false) && lacksEnd(example, facts)) faults.push("end_missing");
   if (completions.some(({ ids }) => endsTwice(ids, facts))) faults.push("end_repeated");
@@ -48,6 +48,13 @@ export function rowWarnings(example: Example, facts: TokenizerFacts): FindingCod
 /** True when the row begins with the BOS token. Always true where there is none to begin with. */
 export function hasBos(example: Example, { bosTokenId }: TokenizerFacts): boolean {
   return bosTokenId === null || example.promptIds[0] === bosTokenId;
+}
+
+/** No token, or tokens that end an answer and no other. */
+function saysNothing({ ids, mask }: Completion, { endTokenIds }: TokenizerFacts): boolean {
+  const learned = mask === undefined ? ids : ids.filter((_, i) => mask[i] !== 0);
+  const isMaskedOut = ids.length > 0 && learned.length === 0;
+  return !isMaskedOut && learned.every((id) => endTokenIds.includes(id));
 }
 
 function startsTwice(ids: readonly number[], bosTokenId: number | null): boolean {

@@ -2,8 +2,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { ConfigError } from "../base/errors.ts";
+import { EmptyAnswerError } from "../text/rows.ts";
 import { checkColumnMap } from "./columns.ts";
-import { EmptyAnswerError, type NormalRow, normaliseRow, type RowOptions } from "./rows.ts";
+import { type NormalRow, normaliseRow, type RowOptions } from "./rows.ts";
 
 const origin = { file: "pairs.jsonl", line: 4 };
 const where = "pairs.jsonl:4";

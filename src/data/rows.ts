@@ -8,7 +8,7 @@ import { isDeepStrictEqual } from "node:util";
 import { DataError } from "../base/errors.ts";
 import { numberOf } from "../text/json-number.ts";
 import { type Message, parseTools } from "../text/messages.ts";
-import type { SourceRow } from "../text/rows.ts";
+import { EmptyAnswerError, type SourceRow } from "../text/rows.ts";
 import { type Answer, pairAnswers, supervisedAnswer } from "./answer-columns.ts";
 import { type ColumnMap, Columns, type ColumnUse, MissingColumns } from "./columns.ts";
 import { hasShareGpt, readConversation, userMessage, withSystem } from "./conversations.ts";
@@ -216,9 +216,6 @@ function refuseWeights(completion: readonly Message[], where: string): void {
   );
 }
 
-/** An answer without text. */
-export class EmptyAnswerError extends DataError {}
-
 function isBlank(completion: string | Message[]): boolean {
   if (typeof completion === "string") return completion.trim() === "";
   return completion.every(
@@ -251,7 +248,8 @@ function asFunction(tool: unknown): unknown {
   return isBare ? { type: "function", function: tool } : tool;
 }
 
-function readVariables(columns: Columns): Record<string, unknown> | null {
+/** The row's template variables (`chat_template_kwargs`), an object or JSON of one; null when there are none. */
+export function readVariables(columns: Columns): Record<string, unknown> | null {
   let value = columns.get("chat_template_kwargs");
   if (value === undefined) return null;
   if (typeof value === "string") value = storedValue(value);

@@ -95,3 +95,15 @@ test("a row without a prompt, and a file without rows, are refused by name", asy
   await refused(file([{ prompt: 5 }]), /:1, column "prompt"/);
   await refused(file([]), /no rows/);
 });
+
+test("tools and template variables of a row reach the template; what it leaves out is refused", async () => {
+  const chatTemplate = `{{ mood }}{% for t in tools or [] %}{{ t.name }};{% endfor %}${chatMl}`;
+  const row = { prompt: [user("two")], tools: [{ name: "add" }], chat_template_kwargs: { mood: "glad " } };
+  const { prompts } = await readPrompts(file([row]), tokenizer("tools", { chatTemplate }), {});
+  assert.equal(text(chatty, prompts[0]?.ids ?? []), `glad add;${asked("two")}`);
+  await assert.rejects(readPrompts(file([row]), chatty, {}), (error: unknown) => {
+    assert.ok(error instanceof DataError);
+    assert.match(error.message, /\.jsonl:1: .*"tools" \("add"\)/);
+    return true;
+  });
+});

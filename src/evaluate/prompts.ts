@@ -2,9 +2,10 @@
 import { DataError } from "../base/errors.ts";
 import { type ColumnMap, Columns } from "../data/columns.ts";
 import type { RawRow } from "../data/example.ts";
+import { readVariables } from "../data/rows.ts";
 import { readRows } from "../data/sources.ts";
 import { createRowEncoder, type EncoderOptions, type RowEncoder } from "../text/encode.ts";
-import { contentText, type Message, parseMessages } from "../text/messages.ts";
+import { contentText, type Message, parseMessages, parseTools } from "../text/messages.ts";
 import type { SourceRow } from "../text/rows.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 
@@ -36,7 +37,7 @@ export interface Prompts {
 
 /**
  * The prompts in `path`: a column `prompt` of text or messages, `messages` (an answer at their end is left out), or `turns`
- * as in MT-Bench's questions, of which the first is asked. Plain text is a user's message where the tokenizer has a chat
+ * as in MT-Bench's questions, of which the first is asked, with `tools` and `chat_template_kwargs`. Plain text is a user's message where the tokenizer has a chat
  * template, and goes in as it stands where it has none.
  *
  * @throws {DataError} naming file and line of a row without a prompt
@@ -101,13 +102,16 @@ function promptRow(row: RawRow, map: ColumnMap, isChat: boolean): SourceRow {
   const name = columns.has("prompt") ? "prompt" : "messages";
   if (!columns.has(name)) throw columns.missing(`"prompt", "messages" or "turns"`);
   const given = columns.get(name);
+  const variables = readVariables(columns);
+  const tools = parseTools(columns.get("tools"), columns.place("tools"));
+  const common = { tools, ...(variables === null ? {} : { variables }) };
   if (typeof given === "string" && name === "prompt") {
     if (!isChat) return { kind: "text", where, prompt: given, completions: [] };
-    return { kind: "chat", where, prompt: [{ role: "user", content: given }], completions: [] };
+    return { kind: "chat", where, ...common, prompt: [{ role: "user", content: given }], completions: [] };
   }
   const messages = parseMessages(given, columns.place(name));
   const last = messages.at(-1)?.role === "assistant" ? messages.slice(0, -1) : messages;
-  return { kind: "chat", where, prompt: last, completions: [] };
+  return { kind: "chat", where, ...common, prompt: last, completions: [] };
 }
 
 /** The row with the first of its `turns` as its prompt, where it has those and no prompt. */

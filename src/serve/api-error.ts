@@ -3,6 +3,7 @@
 /** What can go wrong. */
 export type ApiErrorKind =
   | "notJson"
+  | "notRendered"
   | "clientLeft"
   | "unauthorized"
   | "foreignHost"
@@ -41,6 +42,7 @@ export const API_ERRORS: Readonly<Record<ApiErrorKind, ApiErrorInfo>> = {
     "context_length_exceeded",
     "the prompt leaves no room for an answer in the model's context",
   ),
+  notRendered: info(400, "not_rendered", "the chat template leaves out a part of the conversation"),
   clientLeft: info(400, "client_left", "the client left; only in log and metrics"),
   unauthorized: info(401, "invalid_api_key", "no key, or a wrong one"),
   foreignHost: info(403, "host_not_allowed", "the Host header names another machine than loopback"),

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { PreftuneError } from "../base/errors.ts";
+import type { Message } from "../text/messages.ts";
 import { loadTokenizer } from "../text/tokenizer.ts";
 import { chatMl, type ToyOptions, withToyTokenizer } from "../text/toy-tokenizer.ts";
 import { ApiError } from "./api-error.ts";
@@ -52,6 +53,38 @@ test("what cannot be encoded is refused with the field's name, and the thread go
       });
     }
     assert.equal((await worker.encode({ kind: "plain", prompt: "hi" })).prompts[0]?.length, 2);
+  });
+});
+
+test("a part of the conversation that the template leaves out is a bad request that names it", async () => {
+  await withWorker({ chatTemplate: chatMl }, async (worker) => {
+    const parts: [Message[], RegExp][] = [
+      [[{ role: "user", content: "hi", name: "Ada" }], /"name" of message 1 \(role user\).*template: chatml/],
+      [
+        [
+          { role: "user", content: "hi" },
+          { role: "assistant", content: "", tool_calls: [{ function: { name: "f", arguments: "{}" } }] },
+          { role: "tool", content: "3" },
+        ],
+        /call 1 in "tool_calls" of message 2/,
+      ],
+    ];
+    for (const [messages, words] of parts) {
+      await assert.rejects(worker.encode({ kind: "chat", messages, variables: {} }), (error: unknown) => {
+        assert.ok(error instanceof ApiError);
+        const { type, param } = error.body.error;
+        assert.deepEqual([error.status, type, param], [400, "invalid_request_error", "messages"]);
+        assert.match(error.message, words);
+        return true;
+      });
+    }
+    // Thinking of earlier turns is left out by templates on purpose.
+    const earlier: Message[] = [
+      { role: "user", content: "hi" },
+      { role: "assistant", content: "a", reasoning_content: "b" },
+      { role: "user", content: "c" },
+    ];
+    await worker.encode({ kind: "chat", messages: earlier, variables: {} });
   });
 });
 

@@ -2,6 +2,7 @@
 import { DataError, FormatError } from "../base/errors.ts";
 import { createRowEncoder, type RowEncoder } from "../text/encode.ts";
 import type { Message } from "../text/messages.ts";
+import { NotRenderedError } from "../text/rendering-check.ts";
 import type { SourceRow } from "../text/rows.ts";
 import { TemplateError } from "../text/template.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
@@ -146,6 +147,7 @@ function asApiError(error: unknown, param: string): unknown {
     const isRequests = ["raised", "timeout", "memory", "output"].includes(error.kind);
     return new ApiError(isRequests ? "invalidValue" : "internal", error.message, { param });
   }
+  if (error instanceof NotRenderedError) return new ApiError("notRendered", error.message, { param });
   if (error instanceof DataError || error instanceof FormatError) {
     return new ApiError("invalidValue", error.message, { param });
   }

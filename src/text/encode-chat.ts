@@ -10,29 +10,33 @@ import type { ChatFormat } from "./chat-format.ts";
 import { withoutDoubleBos } from "./encode-plain.ts";
 import {
   type ChatContext,
+  checkSaysSomething,
   endAtTerminator,
   learnedTokens,
   markedSpans,
   noteEmptyThinking,
+  type RowRequest,
   turnRequests,
   turnSpans,
 } from "./encode-turns.ts";
 import type { Span } from "./generation-marks.ts";
 import { contentText, type Message } from "./messages.ts";
 import type { ChatRow, EncodedCompletion, EncodedRow, EncodeNote } from "./rows.ts";
-import type { Rendering, RenderRequest } from "./template.ts";
+import type { Rendering } from "./template.ts";
 
 /** The renderings that `finishChat` needs: the prompt, then for each answer the whole and its turns. */
-export function chatRequests(row: ChatRow, context: ChatContext): RenderRequest[] {
+export function chatRequests(row: ChatRow, context: ChatContext): RowRequest[] {
   checkRoles(row);
   const common = { tools: row.tools ?? null, variables: { ...context.variables, ...row.variables } };
+  const learnedFrom = row.prompt.length;
+  const isAlone = row.completions.length === 0;
   return [
-    { ...common, messages: row.prompt, addGenerationPrompt: true },
-    ...row.completions.flatMap((completion) => {
+    { ...common, messages: row.prompt, addGenerationPrompt: true, ...(isAlone ? { learnedFrom } : {}) },
+    ...row.completions.flatMap((completion): RowRequest[] => {
       const messages = [...row.prompt, ...completion];
       const turns = turnsOf(row, completion, context);
       return [
-        { ...common, messages, addGenerationPrompt: false },
+        { ...common, messages, addGenerationPrompt: false, learnedFrom },
         ...turnRequests({ messages, turns }, common),
       ];
     }),
@@ -65,6 +69,10 @@ export function finishChat(row: ChatRow, rendered: readonly Rendering[], context
     return answerText({ prompt, rendered: mine, turns }, { row, completion, notes }, context);
   });
   const { tokenizer, format } = context;
+  for (const [i, answer] of answers.entries()) {
+    const what = `${row.where}: expected answer ${i + 1} of ${answers.length}`;
+    checkTurns(answer, { prompt, format, what });
+  }
   const encode = (text: string): number[] =>
     withoutDoubleBos(tokenizer.encode(text, { addSpecialTokens: false }), tokenizer, notes);
   const shared = splitAtBoundary(
@@ -92,6 +100,17 @@ export function finishChat(row: ChatRow, rendered: readonly Rendering[], context
     boundaryMoved: moved,
     notes: [...notes],
   };
+}
+
+function checkTurns(
+  { text, spans }: AnswerText,
+  { prompt, format, what }: { prompt: string; format: ChatFormat; what: string },
+): void {
+  const turns = spans ?? [{ start: 0, end: text.length }];
+  for (const [i, { start, end }] of turns.entries()) {
+    const named = turns.length === 1 ? what : `${what}, turn ${i + 1} of ${turns.length},`;
+    checkSaysSomething(text.slice(Math.max(start, prompt.length), end), format, named);
+  }
 }
 
 /** The answer's tokens, masked where some of them do not count. */

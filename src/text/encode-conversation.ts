@@ -7,16 +7,18 @@ import { DataError } from "../base/errors.ts";
 import { withoutDoubleBos } from "./encode-plain.ts";
 import {
   type ChatContext,
+  checkSaysSomething,
   endAtTerminator,
   learnedTokens,
   markedSpans,
+  type RowRequest,
   turnRequests,
   turnSpans,
 } from "./encode-turns.ts";
 import type { Span } from "./generation-marks.ts";
 import type { Message } from "./messages.ts";
 import type { ChatRow, ConversationRow, EncodedRow, EncodeNote } from "./rows.ts";
-import type { Rendering, RenderRequest } from "./template.ts";
+import type { Rendering } from "./template.ts";
 
 /** A conversation cut after its last assistant turn, and which of its turns are learned. */
 export interface ConversationPlan {
@@ -67,11 +69,16 @@ export function lastTurnAsChat({ row, messages }: ConversationPlan): ChatRow {
 }
 
 /** The renderings that `finishConversation` needs: the whole, then beginning and end of each learned turn. */
-export function conversationRequests(plan: ConversationPlan, context: ChatContext): RenderRequest[] {
+export function conversationRequests(plan: ConversationPlan, context: ChatContext): RowRequest[] {
   const { row, messages } = plan;
   const common = { tools: row.tools ?? null, variables: { ...context.variables, ...row.variables } };
   const turns = turnsToFind(plan, context);
-  return [{ ...common, messages, addGenerationPrompt: false }, ...turnRequests({ messages, turns }, common)];
+  // Thinking of earlier exchanges is no longer read once another question follows.
+  const learnedFrom = messages.findLastIndex(({ role }) => role === "user") + 1;
+  return [
+    { ...common, messages, addGenerationPrompt: false, learnedFrom },
+    ...turnRequests({ messages, turns }, common),
+  ];
 }
 
 /** The template's marks are enough where every assistant turn is learned. */
@@ -102,6 +109,10 @@ export function finishConversation(
       ({ start }) => turns.length === 0 || spans.some((turn) => start >= turn.start && start < turn.end),
     );
     spans = inTurns;
+  }
+  for (const [i, { start, end }] of spans.entries()) {
+    const what = `${where}: expected learned turn ${i + 1} of ${spans.length}`;
+    checkSaysSomething(whole.slice(start, end), context.format, what);
   }
   return assemble(whole, spans, context, notes);
 }

@@ -107,7 +107,7 @@ for (const [name, reference] of Object.entries(references)) {
         const short = await encodeOne(encoder, chat(question, assistant("It is 4.")));
         assert.deepEqual(short.promptIds, reference.prompt);
         assert.deepEqual(short.completions[0]?.ids, reference.answer);
-        const long = await encodeOne(encoder, chat(longer, assistant("Auch gut."), assistant("")));
+        const long = await encodeOne(encoder, chat(longer, assistant("Auch gut."), assistant("Gut.")));
         assert.equal(hash(long.promptIds), reference.longPrompt);
         const whole = [...long.promptIds, ...(long.completions[0]?.ids ?? []), reference.newline];
         assert.equal(hash(whole), reference.longWhole);
@@ -173,6 +173,7 @@ test("Qwen3: thinking of earlier turns is dropped from the prompt", skipQwen, as
     assert.ok(!decode(row.promptIds).includes("hm"));
     // The template strips newlines before an answer, not the indentation of its first line.
     assert.equal(decode(row.completions[0]?.ids ?? []), "  Yes<|im_end|>");
+    assert.deepEqual(row.notes, ["history_thinking_dropped"]);
   });
 });
 
@@ -200,7 +201,7 @@ test("Qwen3: a conversation learns earlier turns as the history shows them", ski
     });
   const thinking = "<think>\nhm hm\n</think>\n\nYes<|im_end|>";
   assert.deepEqual(await learned({}), [`4<|im_end|>${thinking}`, ["turn_rewritten"]]);
-  assert.deepEqual(await learned({ trainOn: "last" }), [thinking, []]);
+  assert.deepEqual(await learned({ trainOn: "last" }), [thinking, ["history_thinking_dropped"]]);
 });
 
 test(

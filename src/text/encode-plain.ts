@@ -1,7 +1,7 @@
 /** Token ids of plain text: prompts with answers, and running text for language modelling. */
 import { DataError } from "../base/errors.ts";
 import { splitAtBoundary } from "./boundary.ts";
-import type { EncodedRow, EncodeNote, PlainRow, TextRow } from "./rows.ts";
+import { EmptyAnswerError, type EncodedRow, type EncodeNote, type PlainRow, type TextRow } from "./rows.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 
 /**
@@ -32,11 +32,13 @@ export function encodeText(row: TextRow, tokenizer: Tokenizer, eosId: number): E
 /**
  * Running text: the first token is the prompt, the rest with `eosId` at the end is learned.
  *
- * @throws DataError when the text is empty
+ * @throws EmptyAnswerError when the text is empty or white space
  */
 export function encodePlain(row: PlainRow, tokenizer: Tokenizer, eosId: number): EncodedRow {
-  if (row.text.length === 0)
-    throw new DataError(`${row.where}: expected text, got an empty string. Remove the row.`);
+  if (row.text.trim() === "") {
+    const got = row.text === "" ? "an empty string" : "nothing but white space";
+    throw new EmptyAnswerError(`${row.where}: expected text, got ${got}. Remove the row.`);
+  }
   const notes = new Set<EncodeNote>();
   const ids = endOnce(encodeOpen(row.text, { tokenizer, eosId, notes }), eosId);
   if (ids.length < 2)

@@ -10,7 +10,7 @@ import { commonPrefixLength, describeDifference } from "./boundary.ts";
 import type { ChatFormat } from "./chat-format.ts";
 import type { Span } from "./generation-marks.ts";
 import { contentText, type Message } from "./messages.ts";
-import type { EncodeNote } from "./rows.ts";
+import { EmptyAnswerError, type EncodeNote } from "./rows.ts";
 import type { Rendering, RenderRequest } from "./template.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 
@@ -24,6 +24,12 @@ export interface ChatContext {
   maskToolOutput: boolean;
   /** Template variables of every row, such as `enable_thinking`. */
   variables: Readonly<Record<string, unknown>>;
+}
+
+/** A rendering that a row needs. */
+export interface RowRequest extends RenderRequest {
+  /** In the renderings of whole conversations: the first message whose thinking is learned. All they hold has to be written. */
+  learnedFrom?: number;
 }
 
 const emptyThinking = /^\s*<think>\s*<\/think>/;
@@ -142,6 +148,27 @@ export function markedSpans(
       notes.add("end_of_turn_unmarked");
       return { start, end: last + stop.length };
     });
+}
+
+/**
+ * Makes sure that a turn teaches more than to stop.
+ *
+ * @param turn - its learned text
+ * @throws EmptyAnswerError when that is white space, an empty thinking block and tokens that end a turn
+ */
+export function checkSaysSomething(turn: string, format: ChatFormat, what: string): void {
+  let rest = turn.trim();
+  for (let stop = endingStop(rest, format); stop !== undefined; stop = endingStop(rest, format)) {
+    rest = rest.slice(0, rest.length - stop.length).trimEnd();
+  }
+  if (rest.replace(emptyThinking, "").trim() !== "") return;
+  throw new EmptyAnswerError(
+    `${what} to have text, but all that is learned of it is how to stop. Remove the row, or write the turn.`,
+  );
+}
+
+function endingStop(text: string, { stopTexts }: ChatFormat): string | undefined {
+  return stopTexts.find((stop) => text.endsWith(stop));
 }
 
 /** Which tokens of `ids` stand for the characters in `spans`, as 0 and 1, and what the tokens' borders moved. */

@@ -6,7 +6,7 @@ import fc from "fast-check";
 import { ConfigError, DataError, FormatError } from "../base/errors.ts";
 import { createRowEncoder, type EncoderOptions } from "./encode.ts";
 import type { Message } from "./messages.ts";
-import type { ChatRow, EncodedRow, SourceRow } from "./rows.ts";
+import { type ChatRow, EmptyAnswerError, type EncodedRow, type SourceRow } from "./rows.ts";
 import { loadTokenizer, type Tokenizer } from "./tokenizer.ts";
 import { chatMl, type ToyOptions, withToyTokenizer } from "./toy-tokenizer.ts";
 
@@ -59,9 +59,9 @@ async function encodeOne(row: SourceRow, setup: Setup = {}): Promise<Encoded> {
 }
 
 test("a preference pair shares its prompt and each answer ends once", async () => {
-  const row = await encodeOne(chat([user("q")], "yes", ""));
+  const row = await encodeOne(chat([user("q")], "yes", "no"));
   assert.equal(row.prompt, "<|im_start|>user\nq<|im_end|>\n<|im_start|>assistant\n");
-  assert.deepEqual(row.answers, ["yes<|im_end|>", "<|im_end|>"]);
+  assert.deepEqual(row.answers, ["yes<|im_end|>", "no<|im_end|>"]);
   assert.deepEqual(row.notes, []);
   assert.equal(row.boundaryMoved, 0);
 });
@@ -83,6 +83,10 @@ test("prompt and answer are the joint tokenisation, whatever the answer", async 
     await fc.assert(
       fc.asyncProperty(text, text, text, async (question, yes, no) => {
         const [outcome] = await encoder.encode([chat([user(question)], yes, no)]);
+        if (yes.trim() === "" || no.trim() === "") {
+          assert.ok(outcome !== undefined && "error" in outcome && outcome.error instanceof EmptyAnswerError);
+          return;
+        }
         assert.ok(outcome !== undefined && "row" in outcome);
         for (const [i, answer] of [yes, no].entries()) {
           const whole = `<|im_start|>user\n${question}<|im_end|>\n<|im_start|>assistant\n${answer}<|im_end|>`;
@@ -281,6 +285,7 @@ test("running text: the first token is the prompt and EOS ends it", async () => 
   const without = await encodeOne(plain("x"));
   assert.deepEqual([without.prompt, ...without.answers], ["x", "<|im_end|>"]);
   await assert.rejects(encodeOne(plain("")), /got an empty string/);
+  await assert.rejects(encodeOne(plain(" \n")), EmptyAnswerError);
 });
 
 test("without any EOS, text is refused and the generation config can help", async () => {

@@ -17,16 +17,11 @@ import {
   planConversation,
 } from "./encode-conversation.ts";
 import { encodePlain, encodeText } from "./encode-plain.ts";
-import type { ChatContext } from "./encode-turns.ts";
+import type { ChatContext, RowRequest } from "./encode-turns.ts";
 import { templateHash } from "./known-templates.ts";
+import { type CheckOutcome, RenderingCheck, type WholeConversation } from "./rendering-check.ts";
 import type { ChatRow, ConversationRow, EncodedRow, EncodeOutcome, SourceRow } from "./rows.ts";
-import {
-  createRenderer,
-  type Rendering,
-  type RenderRequest,
-  TemplateError,
-  type TemplateRenderer,
-} from "./template.ts";
+import { createRenderer, type Rendering, TemplateError, type TemplateRenderer } from "./template.ts";
 import type { RenderLimits } from "./template-process.ts";
 import { chatTemplateSource } from "./template-source.ts";
 import { HalfPairError, type Tokenizer } from "./tokenizer.ts";
@@ -104,13 +99,14 @@ function templatesInUse(tokenizer: Tokenizer, choice: string | null): string[] {
 interface Chat {
   renderer: TemplateRenderer;
   context: ChatContext;
+  check: RenderingCheck;
 }
 
 /** One row's part in a batch of renderings. */
 interface Job {
   index: number;
   chat: Chat;
-  requests: RenderRequest[];
+  requests: RowRequest[];
   finish: (rendered: Rendering[]) => EncodedRow;
 }
 
@@ -213,6 +209,7 @@ class Encoder implements RowEncoder {
     const format = await probeChatFormat(renderer, tokenizer, { variables, eosTokenIds });
     return {
       renderer,
+      check: new RenderingCheck(renderer),
       context: { tokenizer, format, variables, hasMarks: renderer.hasMarks, maskToolOutput },
     };
   }
@@ -229,23 +226,48 @@ function chatJob(row: ChatRow, chat: Chat, notes: EncodedRow["notes"]): Omit<Job
   };
 }
 
-/** Renders all jobs' requests in one go and finishes each. */
+/** Renders all jobs' requests in one go, checks that nothing of the rows is left out, and finishes each. */
 async function renderJobs(chat: Chat, jobs: Job[], rows: readonly SourceRow[]): Promise<EncodeOutcome[]> {
   const results = await chat.renderer.renderEach(jobs.flatMap((job) => job.requests));
   let next = 0;
-  return jobs.map((job): EncodeOutcome => {
+  const wholes: { job: Job; whole: WholeConversation }[] = [];
+  const rendered = jobs.map((job): Rendering[] | Error => {
     const mine = results.slice(next, next + job.requests.length);
     next += job.requests.length;
+    const failed = mine.find((result) => "error" in result);
+    if (failed !== undefined) return failed.error;
+    const renderings = mine as Rendering[];
+    for (const [i, request] of job.requests.entries()) {
+      const { learnedFrom } = request;
+      if (learnedFrom === undefined) continue;
+      const whole = { where: whereOf(rows, job), request, rendered: renderings[i]?.text ?? "", learnedFrom };
+      wholes.push({ job, whole });
+    }
+    return renderings;
+  });
+  const checks = await chat.check.check(wholes.map(({ whole }) => whole));
+  return jobs.map((job, i): EncodeOutcome => {
+    const mine = checks.filter((_, at) => wholes[at]?.job === job);
     try {
-      const rendered = mine.map((result) => {
-        if ("error" in result) throw result.error;
-        return result;
-      });
-      return { row: job.finish(rendered) };
+      return { row: finishJob(job, rendered[i] ?? [], mine) };
     } catch (error) {
-      return { error: rowError(error, rows[job.index]?.where ?? "row") };
+      return { error: rowError(error, whereOf(rows, job)) };
     }
   });
+}
+
+function whereOf(rows: readonly SourceRow[], { index }: Job): string {
+  return rows[index]?.where ?? "row";
+}
+
+function finishJob(job: Job, rendered: Rendering[] | Error, checks: readonly CheckOutcome[]): EncodedRow {
+  if (rendered instanceof Error) throw rendered;
+  for (const check of checks) if ("error" in check) throw check.error;
+  const row = job.finish(rendered);
+  const drops =
+    !row.notes.includes("turn_rewritten") &&
+    checks.some((check) => "dropsThinking" in check && check.dropsThinking);
+  return drops ? { ...row, notes: [...row.notes, "history_thinking_dropped"] } : row;
 }
 
 /** Errors a row can cause, naming the row; anything else is a fault of this program and is thrown on. */

@@ -1,5 +1,5 @@
 /** What goes into encoding and what comes out: source rows of four kinds, encoded rows, and notes on what was done. */
-import type { DataError, FormatError } from "../base/errors.ts";
+import { DataError, type FormatError } from "../base/errors.ts";
 import type { Message } from "./messages.ts";
 
 interface RowBase {
@@ -59,6 +59,7 @@ export interface EncodedCompletion {
  * - `double_bos`: a second BOS at the beginning was left out
  * - `empty_thinking_in_answer`: the template put an empty thinking block into the answer, and so into the loss
  * - `generation_prompt_joined`: the answer was set behind the generation prompt, which the template writes differently
+ * - `history_thinking_dropped`: the template leaves the thinking of earlier assistant turns out of the history
  * - `turn_rewritten`: an earlier assistant turn is trained as the template shows it in the history
  * - `leading_assistant_skipped`: the conversation begins with an assistant turn, which has no prompt
  * - `trailing_messages_dropped`: messages after the last assistant turn were left out
@@ -71,6 +72,7 @@ export type EncodeNote =
   | "double_bos"
   | "empty_thinking_in_answer"
   | "generation_prompt_joined"
+  | "history_thinking_dropped"
   | "turn_rewritten"
   | "leading_assistant_skipped"
   | "trailing_messages_dropped";
@@ -86,3 +88,6 @@ export interface EncodedRow {
 
 /** What one row gave: token ids, or the error that names it. */
 export type EncodeOutcome = { row: EncodedRow } | { error: DataError | FormatError };
+
+/** An answer, or an assistant's turn that is learned, says nothing. */
+export class EmptyAnswerError extends DataError {}

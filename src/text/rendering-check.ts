@@ -1,0 +1,135 @@
+/**
+ * Whether a chat template writes all that a conversation holds: contents, thinking, tool calls, names, tools.
+ *
+ * A mark is put into each part and the conversation is rendered once more: a part whose mark is missing, and whose
+ * change changes nothing, is not written. Templates strip, escape and rewrite, so the texts alone do not tell. What
+ * was found for one conversation holds for those of the same shape whose texts stand in their renderings word for word.
+ */
+import { DataError } from "../base/errors.ts";
+import { conversationParts, type Part } from "./conversation-parts.ts";
+import type { RenderOutcome, RenderRequest, TemplateRenderer } from "./template.ts";
+
+/** A whole conversation with its rendering. */
+export interface WholeConversation {
+  where: string;
+  request: RenderRequest;
+  rendered: string;
+  /** Index of the first message whose thinking is learned: templates may leave it out of the turns before. */
+  learnedFrom: number;
+}
+
+/** The template does not write a part of a row. */
+export class NotRenderedError extends DataError {}
+
+/** What a conversation's check gave: the error, or whether thinking of earlier turns is left out, as is usual. */
+export type CheckOutcome = { error: NotRenderedError } | { dropsThinking: boolean };
+
+interface Task {
+  conversation: WholeConversation;
+  parts: Part[];
+  shape: string;
+}
+
+/** Checks conversations against one template. */
+export class RenderingCheck {
+  readonly #renderer: TemplateRenderer;
+  /** Parts that are not written, as the shape's usual way (thinking of earlier turns), by shape. */
+  readonly #known: Map<string, ReadonlySet<string>> = new Map();
+
+  constructor(renderer: TemplateRenderer) {
+    this.#renderer = renderer;
+  }
+
+  /** The outcome of each conversation, in order. */
+  async check(conversations: readonly WholeConversation[]): Promise<CheckOutcome[]> {
+    const tasks = conversations.map((conversation): Task => {
+      const { request, learnedFrom } = conversation;
+      const parts = conversationParts(request, learnedFrom);
+      const shape = JSON.stringify([
+        parts.map(({ key }) => key),
+        request.variables,
+        request.addGenerationPrompt,
+      ]);
+      return { conversation, parts, shape };
+    });
+    const fresh = new Map(
+      tasks.filter(({ shape }) => !this.#known.has(shape)).map((task) => [task.shape, task]),
+    );
+    const outcomes = new Map<Task, CheckOutcome>();
+    await this.#probe([...fresh.values()], outcomes);
+    for (const task of tasks) {
+      const missing = this.#known.get(task.shape);
+      if (missing === undefined || outcomes.has(task)) continue;
+      const { rendered } = task.conversation;
+      const isThere = ({ key, texts }: Part): boolean =>
+        missing.has(key) || texts.every((text) => rendered.includes(text));
+      if (task.parts.every(isThere)) outcomes.set(task, { dropsThinking: missing.size > 0 });
+    }
+    await this.#probe(
+      tasks.filter((task) => !outcomes.has(task)),
+      outcomes,
+    );
+    return tasks.map((task) => outcomes.get(task) ?? { dropsThinking: false });
+  }
+
+  /** Renders with marks in all parts at once, then in those alone whose marks are missing. */
+  async #probe(tasks: readonly Task[], outcomes: Map<Task, CheckOutcome>): Promise<void> {
+    const salts = tasks.map(({ conversation }) => saltFor(conversation.rendered));
+    const rendered = await this.#renderer.renderEach(
+      tasks.map(({ conversation, parts }, i) =>
+        parts.reduce((request, part, p) => part.apply(request, markOf(salts[i], p)), conversation.request),
+      ),
+    );
+    const doubtful = tasks.map(({ parts }, i) => {
+      const result = rendered[i];
+      const text = result !== undefined && "text" in result ? result.text.toLowerCase() : "";
+      return parts.filter((_, p) => !text.includes(markOf(salts[i], p)));
+    });
+    const alone = await this.#renderer.renderEach(
+      tasks.flatMap(({ conversation }, i) =>
+        (doubtful[i] ?? []).map((part) => part.apply(conversation.request, markOf(salts[i], 0))),
+      ),
+    );
+    let next = 0;
+    for (const [i, task] of tasks.entries()) {
+      const parts = doubtful[i] ?? [];
+      const results = alone.slice(next, next + parts.length);
+      next += parts.length;
+      const missing = parts.filter((_, p) => isUnchanged(results[p], task.conversation.rendered));
+      outcomes.set(task, this.#conclude(task, missing));
+    }
+  }
+
+  #conclude({ conversation, shape }: Task, missing: readonly Part[]): CheckOutcome {
+    const lost = missing.find(({ mayBeMissing }) => !mayBeMissing);
+    if (lost !== undefined) return { error: this.#error(conversation.where, lost) };
+    this.#known.set(shape, new Set(missing.map(({ key }) => key)));
+    return { dropsThinking: missing.length > 0 };
+  }
+
+  #error(where: string, { label, remedy }: Part): NotRenderedError {
+    const { family, hash } = this.#renderer;
+    return new NotRenderedError(
+      `${where}: expected the chat template to write ${label}, but it leaves it out, and what is left out is neither ` +
+        `asked nor learned (template: ${family ?? `unknown, SHA-256 ${hash.slice(0, 12)}`}). ${remedy}`,
+    );
+  }
+}
+
+/** A word that `text` does not hold, in small letters: templates may change the case. */
+function saltFor(text: string): string {
+  const low = text.toLowerCase();
+  let salt = "pfmark";
+  while (low.includes(salt)) salt += "q";
+  return salt;
+}
+
+/** The mark of part `index`: a word that ends, so that none is the beginning of another. */
+function markOf(salt: string | undefined, index: number): string {
+  return `${salt}${index}x`;
+}
+
+/** A template that refuses the changed part has looked at it. */
+function isUnchanged(result: RenderOutcome | undefined, rendered: string): boolean {
+  return result !== undefined && "text" in result && result.text === rendered;
+}
