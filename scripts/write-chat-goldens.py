@@ -69,7 +69,7 @@ TEMPLATES = {
         "        {%- endif %}\n"
         "        {{- m.content }}\n"
         "        {%- for call in m.tool_calls or [] %}\n"
-        "            {{- '\\n<tool_call>' + call.function.name + '</tool_call>' }}\n"
+        "            {{- '\\n<tool_call>' + call.function.name + ' ' + (call.function.arguments | tojson) + '</tool_call>' }}\n"
         "        {%- endfor %}\n"
         "        {{- '<|im_end|>' }}\n"
         "        {%- ENDGENERATION %}\n"
