@@ -240,7 +240,16 @@ test("tokens a minute: what was counted, not what was thought, holds the next ba
 });
 
 test("so many at once, and no more after a failure", async () => {
-  const server = await startJudge(() => ({ text: "x", delayMs: 100 }));
+  // nobody is answered before four have asked, and then no further question comes before an answer
+  let release: () => void = () => undefined;
+  const fourAsked = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  const server = await startJudge(async (_, before) => {
+    if (before === 3) release();
+    await fourAsked;
+    return { text: "x" };
+  });
   await using _ = server;
   const endpoint = new Endpoint({ baseUrl: server.baseUrl, model: "m" });
   await forEachAtOnce([...Array(8).keys()], 4, async () => void (await endpoint.chat(request)));
