@@ -20,6 +20,7 @@
 #include "half-copy.h"
 #include "head.h"
 #include "host-memory.h"
+#include "interrupt.h"
 #include "lora.h"
 #include "matmul.h"
 #include "meta.h"
@@ -314,6 +315,20 @@ napi_value setDeterministic(const Arguments& a) {
   return undefined(a.env);
 }
 
+// watchSignals(windowMs), unwatchSignals(), setStopNotice(text, leaves): see interrupt.h
+napi_value watchSignals(const Arguments& a) {
+  watchStopSignals(toInt(a.env, a[0]));
+  return undefined(a.env);
+}
+napi_value unwatchSignals(const Arguments& a) {
+  unwatchStopSignals();
+  return undefined(a.env);
+}
+napi_value setNotice(const Arguments& a) {
+  setStopNotice(toString(a.env, a[0]), toBool(a.env, a[1]));
+  return undefined(a.env);
+}
+
 // deviceMemory(device) -> { allocated, peak } in bytes, of torch's caching allocator
 napi_value deviceMemory(const Arguments& a) {
   const c10::Device where(toString(a.env, a[0]));
@@ -381,6 +396,9 @@ napi_value initialise(napi_env env, napi_value exports) {
   define<setGeneratorState>(env, exports, "setGeneratorState");
   define<setDeterministic>(env, exports, "setDeterministic");
   define<deviceMemory>(env, exports, "deviceMemory");
+  define<watchSignals>(env, exports, "watchSignals");
+  define<unwatchSignals>(env, exports, "unwatchSignals");
+  define<setNotice>(env, exports, "setStopNotice");
   return exports;
 }
 

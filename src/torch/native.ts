@@ -58,6 +58,9 @@ interface NativeModule {
   setGeneratorState(device: string, state: Handle): void;
   setDeterministic(value: boolean): void;
   deviceMemory(device: string): { allocated: number; peak: number };
+  watchSignals(windowMs: number): void;
+  unwatchSignals(): void;
+  setStopNotice(text: string, leaves: boolean): void;
 }
 
 /**

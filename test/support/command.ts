@@ -17,6 +17,8 @@ export interface Running {
   child: ChildProcess;
   /** Resolves when `text` has been written to stdout. */
   saw(text: string): Promise<void>;
+  /** Resolves when `text` has been written to stderr. */
+  said(text: string): Promise<void>;
   ended: Promise<Ended>;
 }
 
@@ -32,22 +34,28 @@ export function startProgram(args: readonly string[], env: Record<string, string
     env: { ...process.env, NO_COLOR: "1", ...env },
   });
   const text = { stdout: "", stderr: "" };
-  const waiting: { text: string; resolve: () => void }[] = [];
+  const waiting: { on: "stdout" | "stderr"; text: string; resolve: () => void }[] = [];
+  const check = () => {
+    for (const waiter of waiting) if (text[waiter.on].includes(waiter.text)) waiter.resolve();
+  };
   for (const name of ["stdout", "stderr"] as const) {
     child[name].on("data", (chunk: Buffer) => {
       text[name] += chunk.toString();
-      for (const waiter of waiting) if (text.stdout.includes(waiter.text)) waiter.resolve();
+      check();
     });
   }
   const ended = new Promise<Ended>((resolve) => {
     child.on("close", (status, signal) => resolve({ status, signal, ...text }));
   });
-  const saw = (wanted: string) =>
+  const wait = (on: "stdout" | "stderr", wanted: string) =>
     new Promise<void>((resolve, reject) => {
-      waiting.push({ text: wanted, resolve });
+      waiting.push({ on, text: wanted, resolve });
+      check();
       void ended.then(({ stderr }) => reject(new Error(`ended before "${wanted}": ${stderr}`)));
     });
-  return { child, saw, ended };
+  const saw = (wanted: string) => wait("stdout", wanted);
+  const said = (wanted: string) => wait("stderr", wanted);
+  return { child, saw, said, ended };
 }
 
 /** Runs `preftune ARGS` to its end. */

@@ -1,0 +1,38 @@
+/** SIGINT and SIGTERM heard while a step computes, which Node itself hears only after it (native/interrupt.h). */
+import { guarded, native } from "./native.ts";
+
+/** Signals of a shorter time than this count as one, in milliseconds: a terminal and a launcher both pass Ctrl-C on. */
+export const sameSignalMs = 1000;
+
+/** What the first signal does, said before it comes. The second always ends the process, with status 130. */
+export interface StopSignals extends Disposable {
+  /** Aborted by the first signal, once the event loop turns. */
+  readonly signal: AbortSignal;
+  /** The first signal writes `text` to standard error, at once, and the work goes on until it sees {@link signal}. */
+  say(text: string): void;
+  /** The first signal writes `text` and ends the process, with status 130. */
+  leave(text: string): void;
+}
+
+/**
+ * Watches SIGINT and SIGTERM until disposed.
+ *
+ * @param windowMs - signals that follow the first sooner than this are part of it
+ */
+export function watchStopSignals(windowMs: number = sameSignalMs): StopSignals {
+  const controller = new AbortController();
+  const abort = (): void => controller.abort();
+  // Node's handler first: the addon's comes before it and passes the signal on
+  process.on("SIGINT", abort).on("SIGTERM", abort);
+  guarded(() => native.watchSignals(windowMs));
+  const notice = (text: string, leaves: boolean): void => native.setStopNotice(`\n${text}\n`, leaves);
+  return {
+    signal: controller.signal,
+    say: (text) => notice(text, false),
+    leave: (text) => notice(text, true),
+    [Symbol.dispose]() {
+      native.unwatchSignals();
+      process.off("SIGINT", abort).off("SIGTERM", abort);
+    },
+  };
+}
