@@ -9,7 +9,6 @@ import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { constants } from "node:os";
 import { dirname, join, relative } from "node:path";
-import { isatty } from "node:tty";
 import { fileURLToPath, pathToFileURL } from "node:url";
 
 /** The package's folder: a checkout, or what npm installed. */
@@ -196,13 +195,27 @@ export function requireNode24() {
   );
 }
 
+/** How `preftune` was called, for hints that can be pasted; nothing where another program is started. */
+function calledAs() {
+  const script = process.argv[1] ?? "";
+  const isOurs = /(^|[\\/])preftune(\.mjs)?$/.test(script);
+  if (!isOurs) return {};
+  if (process.env["npm_command"] === "exec") return { PREFTUNE_CALLED_AS: "npx preftune" };
+  const words = script.endsWith(".mjs") ? `node ${relative(process.cwd(), script)}` : "preftune";
+  return { PREFTUNE_CALLED_AS: words };
+}
+
 /** Environment of the sources: they are found by "preftune" too, and type stripping does not warn. */
 function childEnvironment() {
   const flags = ["--disable-warning=ExperimentalWarning"];
   if (isCheckout) flags.push("--conditions=preftune-source");
   const present = process.env["NODE_OPTIONS"] ?? "";
   const missing = flags.filter((flag) => !present.includes(flag));
-  return { ...process.env, NODE_OPTIONS: [present, ...missing].filter(Boolean).join(" ") };
+  return {
+    ...process.env,
+    ...calledAs(),
+    NODE_OPTIONS: [present, ...missing].filter(Boolean).join(" "),
+  };
 }
 
 /**
@@ -229,20 +242,13 @@ export function becomeNode(node, args) {
 }
 
 /**
- * First signal: passed on. Second: the child is killed.
- * A terminal sends Ctrl-C to the child as well, so it is not sent twice from there.
+ * Passes signals on. A terminal sends Ctrl-C to the child as well: the child takes what comes twice within a second for one.
  *
  * @param {import("node:child_process").ChildProcess} child
  */
 function passSignals(child) {
-  const onTerminal = [0, 1, 2].some((fd) => isatty(fd));
-  let count = 0;
   for (const name of /** @type {const} */ (["SIGINT", "SIGTERM", "SIGHUP"])) {
-    process.on(name, () => {
-      count += 1;
-      if (count > 1) child.kill("SIGKILL");
-      else if (name !== "SIGINT" || !onTerminal) child.kill(name);
-    });
+    process.on(name, () => child.kill(name));
   }
 }
 

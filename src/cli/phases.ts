@@ -16,6 +16,13 @@ export class Phases {
     this.#progress?.update(done, note);
   };
 
+  /** Ends the phase at hand without a line of its own: what follows tells of it. */
+  drop(): void {
+    this.#progress?.clear();
+    this.#progress = null;
+    this.#label = null;
+  }
+
   /** Ends the phase at hand. */
   done(): void {
     this.#progress?.done();

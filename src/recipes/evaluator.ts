@@ -14,7 +14,7 @@ import type { RunPaths } from "../runs/run-directory.ts";
 import type { TrainerState } from "../train/checkpoint.ts";
 import { displacement, type Evaluated, evaluate, pairChanges } from "../train/evaluate.ts";
 import { evaluationBatches } from "../train/plan.ts";
-import type { MicroBatch } from "../train/step.ts";
+import type { BatchListener, MicroBatch } from "../train/step.ts";
 import type { CollapseWatch } from "./watch.ts";
 
 /** The run's first evaluation, which later ones are compared with; kept for a resumed run. */
@@ -67,9 +67,13 @@ export class Evaluator {
    * Metrics at `step` under their `eval_` names, and the thresholds of the watch that they are beyond, a sentence each. The
    * first evaluation of a run becomes the start that others are compared with.
    */
-  async evaluate(step: number, epoch: number): Promise<{ row: MetricRow; breaches: string[] }> {
+  async evaluate(
+    step: number,
+    epoch: number,
+    onBatch: BatchListener,
+  ): Promise<{ row: MetricRow; breaches: string[] }> {
     const began = performance.now();
-    const { metrics, means, rejected } = evaluate(this.#training, this.batches, this.#examples);
+    const { metrics, means, rejected } = evaluate(this.#training, this.batches, this.#examples, onBatch);
     const watched = (await this.#watch?.look()) ?? null;
     const first = watched === null ? null : { key: this.#watch?.key ?? "", step, figures: watched.figures };
     const start = this.#startOr({ step, means: Array.from(means), watch: first });

@@ -7,12 +7,58 @@ import type { ParityResult } from "../train/export.ts";
 /** Told of long phases before the first step: how much of what is done; `total` is null when unknown. */
 export type PhaseListener = (label: string, done: number, total: number | null, note?: string) => void;
 
+/**
+ * What a run is at. A step and an evaluation block until they are done: this is told from inside them, between their parts,
+ * where no event can come.
+ */
+export interface TrainWork {
+  at: "step" | "evaluation" | "export";
+  /** The step that is computed, or after which it is evaluated or exported. */
+  step: number;
+  /** Micro-batches of the step, or batches of the evaluation, that are done. */
+  done: number;
+  total: number;
+  /** Input tokens of the step's micro-batches that are done. */
+  tokens: number;
+}
+
+/** Told before the first part of a step, an evaluation or the export, and after each part. */
+export type WorkListener = (work: TrainWork) => void;
+
+/** What a run trains on and where, once that is settled. */
+export interface TrainStart {
+  type: "start";
+  /** Steps that are done already; above 0 in a resumed run. */
+  step: number;
+  totalSteps: number;
+  /** Weights that are trained. */
+  trainable: number;
+  trainRows: number;
+  /** 0 without held-out rows. */
+  evaluationRows: number;
+  device: string;
+  dtype: string;
+  threads: number;
+}
+
+/** A step that is done. */
+export interface TrainStep {
+  type: "step";
+  step: number;
+  loss: number;
+  /** Averages over the step under the objective's names. */
+  metrics: Readonly<Record<string, number>>;
+  /** Input tokens. */
+  tokens: number;
+  peakMemoryBytes: number;
+}
+
 /** One event. */
 export type TrainEvent =
   | { type: "note"; text: string }
   | { type: "preflight"; report: PreflightReport }
-  | { type: "start"; step: number; totalSteps: number; trainable: number }
-  | { type: "step"; step: number; loss: number }
+  | TrainStart
+  | TrainStep
   | { type: "log"; row: MetricRow }
   | { type: "evaluation"; row: MetricRow }
   | { type: "skipped"; step: number; rows: string[] }

@@ -22,9 +22,15 @@ import type { Environment } from "../train/environment.ts";
 import { Logbook } from "../train/logbook.ts";
 import { RunPlan, singleBatches } from "../train/plan.ts";
 import type { PreparedData } from "../train/prepare-data.ts";
-import { isFiniteStep, type StepResult, type Training, trainStep } from "../train/step.ts";
+import {
+  type BatchListener,
+  isFiniteStep,
+  type StepResult,
+  type Training,
+  trainStep,
+} from "../train/step.ts";
 import type { Evaluator } from "./evaluator.ts";
-import type { TrainEvent, TrainSummary } from "./train-events.ts";
+import type { TrainEvent, TrainSummary, WorkListener } from "./train-events.ts";
 
 /** What the steps work on. */
 export interface LoopInput {
@@ -35,6 +41,7 @@ export interface LoopInput {
   /** Null without held-out rows. */
   evaluator: Evaluator | null;
   environment: Environment;
+  onWork: WorkListener;
 }
 
 /** How the steps ended. */
@@ -128,13 +135,19 @@ class Loop {
 
   /** Goes to where the run left off, or measures where it starts from. */
   async *begin(): AsyncGenerator<TrainEvent> {
-    const { config, run, training } = this.#input;
+    const { config, run, training, data, environment } = this.#input;
     if (config.resume_from_checkpoint !== null) yield* this.#resume(config.resume_from_checkpoint);
     const count = (tensors: readonly { tensor: { numel: number } }[]) =>
       tensors.reduce((n, t) => n + t.tensor.numel, 0);
     const trainable = count(training.parameters);
-    yield { type: "start", step: this.#state.step, totalSteps: this.#plan.totalSteps, trainable };
-    run.log("start", { step: this.#state.step, total_steps: this.#plan.totalSteps, trainable });
+    const { step } = this.#state;
+    const { totalSteps } = this.#plan;
+    const rows = {
+      trainRows: data.dataset.examples.length,
+      evaluationRows: data.dataset.evalExamples?.length ?? 0,
+    };
+    yield { type: "start", step, totalSteps, trainable, ...rows, ...environment };
+    run.log("start", { step, total_steps: totalSteps, trainable });
     // a run that was stopped before its first step has measured its start already
     if (config.eval_on_start && config.resume_from_checkpoint === null) yield* this.#evaluate(0);
     this.#logbook.restart();
@@ -181,11 +194,15 @@ class Loop {
     manualSeed(deriveSeed(config.seed, index));
     const learningRate = this.#learningRate(index);
     const batches = this.#plan.batches(at.plan);
-    const result = trainStep(training, batches, { learningRate, entropies: config.log_entropy });
+    const result = trainStep(training, batches, {
+      learningRate,
+      entropies: config.log_entropy,
+      onBatch: this.#listener("step", index + 1),
+    });
     this.#state.step = index + 1;
     this.#logbook.add(result);
     yield* this.#watch(result, index);
-    yield { type: "step", step: index + 1, loss: result.loss };
+    yield this.#told(result);
     const last = this.isDone;
     if (last || due(index + 1, config.logging_steps)) yield this.#log(at.progress, learningRate);
     if (this.#isDue(config.eval_strategy, config.eval_steps, at.endsEpoch))
@@ -194,6 +211,16 @@ class Loop {
     // the best model can only be loaded at the end if it was saved, whatever the rhythm of the checkpoints
     const isBest = this.#keepsBest && this.#state.best?.step === this.#state.step;
     if (isBest || this.#isDue(config.save_strategy, config.save_steps, at.endsEpoch)) yield* this.#save();
+  }
+
+  #told({ loss, metrics, tokens }: StepResult): TrainEvent {
+    const peakMemoryBytes = memoryInUse(this.#input.environment.device).peak;
+    return { type: "step", step: this.#state.step, loss, metrics, tokens, peakMemoryBytes };
+  }
+
+  /** Passes the parts of a step or an evaluation on to who listens. */
+  #listener(at: "step" | "evaluation", step: number): BatchListener {
+    return (done, total, tokens) => this.#input.onWork({ at, step, done, total, tokens });
   }
 
   #learningRate(step: number): number {
@@ -266,7 +293,7 @@ class Loop {
     const { evaluator, run, config } = this.#input;
     if (evaluator === null) return;
     const { step } = this.#state;
-    const { row, breaches } = await evaluator.evaluate(step, epoch);
+    const { row, breaches } = await evaluator.evaluate(step, epoch, this.#listener("evaluation", step));
     this.#metrics.write(row);
     this.#lastEvaluation = row;
     if (step > 0) evaluator.judge(row, this.#state, breaches.length > 0);

@@ -25,7 +25,7 @@ import { finishRun, restoreBest } from "./finish.ts";
 import { runFingerprints, templateDate } from "./identity.ts";
 import { localRun } from "./local-models.ts";
 import { type References, referencesOf } from "./references.ts";
-import type { PhaseListener, TrainEvent, TrainSummary } from "./train-events.ts";
+import type { PhaseListener, TrainEvent, TrainSummary, WorkListener } from "./train-events.ts";
 import { type LoopOutcome, runSteps } from "./train-loop.ts";
 import { type CollapseWatch, type WatchedPrompt, watchedPrompts, watchOf } from "./watch.ts";
 
@@ -37,6 +37,8 @@ export interface TrainOptions {
   objective?: Objective;
   /** Told how long phases before the first step go on. */
   onPhase?: PhaseListener;
+  /** Told what the run is at, from inside long steps and evaluations. */
+  onWork?: WorkListener;
 }
 
 /**
@@ -165,9 +167,10 @@ async function* trainPrepared(
   const evaluator = evaluatorOf(training, dataset, { references, run, resolved, watch });
   try {
     const outcome = yield* runSteps(
-      { run, config, data, training, evaluator, environment },
+      { run, config, data, training, evaluator, environment, onWork: options.onWork ?? (() => {}) },
       options.signal ?? null,
     );
+    options.onWork?.({ at: "export", step: outcome.state.step, done: 0, total: 1, tokens: 0 });
     return yield* finish({ run, config, data, training, outcome });
   } finally {
     for (const [, state] of optimizer.stateTensors()) state.dispose();

@@ -52,6 +52,20 @@ test("on a terminal one line is rewritten, with every figure, and stays at the e
   );
 });
 
+test("before the first row of metrics: how far the step is, and tokens a second", () => {
+  const out = new Screen(true, 120);
+  const progress = new TrainingProgress(10, out);
+  const drawn = () => out.text.split("\r\u001b[K").at(-1) ?? "";
+  progress.begin(4);
+  assert.equal(drawn(), "step 4/10");
+  // the line is drawn at most ten times a second: what it would say is drawn by the last step
+  progress.within({ done: 0, total: 2, tokens: 0 });
+  progress.within({ done: 1, total: 2, tokens: 500 });
+  progress.count(1000);
+  progress.step(10, { loss: 1.5, "rewards/margins": 0.25, peak_memory_bytes: 2 ** 30 });
+  assert.match(drawn(), /^step 10\/10 · loss 1\.5 · 0\.0 s left · margin 0\.25 · .* tok\/s · 1\.0 GiB\n$/);
+});
+
 test("NaN is shown as NaN", () => {
   const out = new Screen(true);
   new TrainingProgress(10, out).log({ global_step: 10, loss: Number.NaN });
@@ -78,9 +92,10 @@ test("long phases", () => {
   const pipe = new Screen(false);
   const silent = new PhaseProgress("loading", null, pipe);
   silent.update(7);
-  assert.equal(pipe.text, "");
+  assert.equal(pipe.text, '{"phase":"loading","total":null}\n');
   silent.done();
-  assert.deepEqual(Object.keys(JSON.parse(pipe.text)), ["phase", "count", "seconds"]);
+  const [, last = ""] = pipe.text.split("\n");
+  assert.deepEqual(Object.keys(JSON.parse(last)), ["phase", "count", "seconds"]);
 });
 
 test("numbers and times for people", () => {

@@ -35,6 +35,11 @@ class StatusLine {
     this.#out.write(`\r\u001b[K${fitParts(parts, (this.#out.columns ?? 80) - 1)}${isLast ? "\n" : ""}`);
   }
 
+  /** Takes the line away. */
+  clear(): void {
+    if (this.live) this.#out.write("\r\u001b[K");
+  }
+
   /** Writes a whole line above the status. */
   note(text: string): void {
     this.#out.write(this.live ? `\r\u001b[K${text}\n` : `${text}\n`);
@@ -49,6 +54,10 @@ export class TrainingProgress {
   readonly #started: number;
   #first: number | null = null;
   #last: MetricRow = { global_step: 0 };
+  /** Tokens of the steps that are done, and the step at hand: when its first part began, and how far it is. */
+  #tokens = 0;
+  #began: number | null = null;
+  #part = { done: 0, total: 0, tokens: 0 };
 
   /** @param total - optimiser steps of the whole run */
   constructor(total: number, out: ProgressStream = process.stdout) {
@@ -58,11 +67,32 @@ export class TrainingProgress {
     this.#started = performance.now();
   }
 
+  /** Before the first step that is taken: `step` are done already. */
+  begin(step: number): void {
+    this.#first = step;
+    this.#last = { global_step: step };
+    this.#line.draw(this.#parts(), false);
+  }
+
   /** After each step: redraws the line on a terminal. `row` may bring new figures. */
   step(step: number, row: Partial<MetricRow> = {}): void {
     this.#first ??= step - 1;
     this.#last = { ...this.#last, ...row, global_step: step } as MetricRow;
+    this.#part = { done: 0, total: 0, tokens: 0 };
     this.#line.draw(this.#parts(), step >= this.#total);
+  }
+
+  /** A part of the step at hand is done: so many of its micro-batches, with so many input tokens. */
+  within(part: { done: number; total: number; tokens: number }): void {
+    this.#began ??= performance.now();
+    this.#part = { done: part.done, total: part.total, tokens: part.tokens };
+    this.#line.draw(this.#parts(), false);
+  }
+
+  /** A step is done that took in so many tokens. */
+  count(tokens: number): void {
+    this.#tokens += tokens;
+    this.#part = { done: 0, total: 0, tokens: 0 };
   }
 
   /** A row of metrics: a JSON line where there is no terminal, figures for the line where there is. */
@@ -79,21 +109,32 @@ export class TrainingProgress {
   #parts(): string[] {
     const { global_step: step } = this.#last;
     const done = step - (this.#first ?? 0);
-    const seconds = (performance.now() - this.#started) / 1000;
+    const seconds = (performance.now() - (this.#began ?? this.#started)) / 1000;
     const left = done > 0 ? (seconds / done) * (this.#total - step) : Number.NaN;
     const figure = (key: string, show: (value: number) => string): string => {
       const value = this.#last[key];
       return typeof value === "number" ? show(value) : "";
     };
+    const { done: parts, total } = this.#part;
     return [
       `step ${step}/${this.#total}`,
+      total > 1 && parts < total ? `micro-batch ${parts + 1}/${total}` : "",
       figure("loss", (x) => `loss ${formatNumber(x)}`),
       Number.isFinite(left) ? `${formatDuration(left)} left` : "",
       figure("rewards/margins", (x) => `margin ${formatNumber(x)}`),
       figure("rewards/accuracies", (x) => `acc ${Math.round(100 * x)}%`),
-      figure("tokens_per_second", (x) => `${formatNumber(x)} tok/s`),
+      this.#rate(),
       figure("peak_memory_bytes", (x) => `${(x / 2 ** 30).toFixed(1)} GiB`),
     ].filter((part) => part !== "");
+  }
+
+  /** Input tokens a second: of the last row of metrics, before that of all that was done so far. */
+  #rate(): string {
+    const logged = this.#last["tokens_per_second"];
+    if (typeof logged === "number") return `${formatNumber(logged)} tok/s`;
+    const tokens = this.#tokens + this.#part.tokens;
+    if (tokens === 0 || this.#began === null) return "";
+    return `${formatNumber((1000 * tokens) / Math.max(1, performance.now() - this.#began))} tok/s`;
   }
 }
 
@@ -111,12 +152,19 @@ export class PhaseProgress {
     this.#label = label;
     this.#total = total;
     this.#started = performance.now();
+    // a log shows that the phase began, too
+    if (!this.#line.live) this.#line.note(JSON.stringify({ phase: label, total }));
   }
 
   /** `count` units are done; `note` stands behind them while there is room. */
   update(count: number, note = ""): void {
     this.#count = count;
     this.#line.draw([`${this.#label} ${this.#amount()}`, ...(note === "" ? [] : [note])], false);
+  }
+
+  /** The phase is over and its line goes: what follows tells of it. */
+  clear(): void {
+    this.#line.clear();
   }
 
   /** The phase is over: one line stays, with its time. */

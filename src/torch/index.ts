@@ -17,7 +17,7 @@ export {
   torchVersion,
 } from "./machine.ts";
 export { onDevice } from "./on-device.ts";
-export { type StopSignals, watchStopSignals } from "./stop-signals.ts";
 export { bind, describe, type Scalar } from "./operator.ts";
+export { type StopSignals, watchStopSignals } from "./stop-signals.ts";
 export { liveTensorCount, Scope, scope, Tensor, type TensorOptions, tensor } from "./tensor.ts";
 export { ops };

@@ -4,6 +4,7 @@ import { ops, scope, type Tensor } from "../torch/index.ts";
 import { allAnswers, countsOf, toDevice } from "./batch.ts";
 import {
   answerLogps,
+  type BatchListener,
   evaluateObjective,
   MetricTally,
   type MicroBatch,
@@ -36,7 +37,12 @@ const binCount = 40;
  *
  * @param examples - number of examples in the batches
  */
-export function evaluate(training: Evaluated, batches: readonly MicroBatch[], examples: number): Evaluation {
+export function evaluate(
+  training: Evaluated,
+  batches: readonly MicroBatch[],
+  examples: number,
+  onBatch: BatchListener = () => {},
+): Evaluation {
   const { model, objective, numerics, reference } = training;
   const totals = sumCounts(batches.map((b) => countsOf(b.packed)));
   const tally = new MetricTally();
@@ -44,7 +50,9 @@ export function evaluate(training: Evaluated, batches: readonly MicroBatch[], ex
   const rejected: LogProbHistogram = { width: binWidth, counts: new Array<number>(binCount).fill(0) };
   using whole = scope();
   const losses: Tensor[] = [];
-  for (const batch of batches) {
+  let tokens = 0;
+  onBatch(0, batches.length, tokens);
+  for (const [i, batch] of batches.entries()) {
     using _ = scope();
     const onDevice = toDevice(batch.packed, model.device);
     const group = allAnswers(onDevice);
@@ -57,6 +65,8 @@ export function evaluate(training: Evaluated, batches: readonly MicroBatch[], ex
     const logps = pass.logps.data() as Float32Array;
     collectMeans(means, batch, logps);
     countRejected(rejected, batch, logps);
+    tokens += batch.packed.ids.length;
+    onBatch(i + 1, batches.length, tokens);
   }
   const isEmpty = rejected.counts.every((count) => count === 0);
   const { averages, values } = tally.read(losses.length === 0 ? [] : [ops.sum(ops.cat(losses))]);

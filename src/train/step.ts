@@ -81,11 +81,15 @@ export interface StepResult {
   tokens: number;
 }
 
+/** Told before the first batch and after each: how many are done, of how many, and their input tokens. */
+export type BatchListener = (done: number, total: number, tokens: number) => void;
+
 /** Options of one step. */
 export interface StepOptions {
   learningRate: number;
   /** Also compute the entropy. */
   entropies: boolean;
+  onBatch?: BatchListener;
 }
 
 /**
@@ -97,9 +101,9 @@ export function trainStep(
   options: StepOptions,
 ): StepResult {
   using step = scope();
-  const { learningRate, entropies } = options;
+  const { learningRate, entropies, onBatch = () => {} } = options;
   const updates = training.updatesInBackward === true ? new EarlyUpdates(training, learningRate) : null;
-  const { loss, tally } = accumulate(training, batches, { step, entropies, updates });
+  const { loss, tally } = accumulate(training, batches, { step, entropies, updates, onBatch });
   const norm =
     updates === null
       ? clipGradNorm(gradsOf(training.parameters), training.maxGradNorm)
@@ -129,7 +133,12 @@ function isUnsound(loss: Tensor, norm: Tensor): Tensor {
 /** Whether loss and gradient of `batches` alone are finite; changes nothing. */
 export function isFiniteStep(training: Training, batches: readonly MicroBatch[]): boolean {
   using step = scope();
-  const { loss } = accumulate(training, batches, { step, entropies: false, updates: null });
+  const { loss } = accumulate(training, batches, {
+    step,
+    entropies: false,
+    updates: null,
+    onBatch: () => {},
+  });
   const norm = clipGradNorm(gradsOf(training.parameters), 0);
   clearGrads(training.parameters);
   return Number.isFinite(loss.item()) && Number.isFinite(norm?.item() ?? 0);
@@ -141,6 +150,7 @@ interface Accumulation {
   step: Scope;
   entropies: boolean;
   updates: EarlyUpdates | null;
+  onBatch: BatchListener;
 }
 
 /** Adds the gradients of a step's micro-batches to the parameters' `grad`. The loss is a () tensor. */
@@ -154,7 +164,13 @@ function accumulate(
   const losses: Tensor[] = [];
   setTraining(training.adapter, true);
   try {
-    for (const batch of batches) losses.push(...microStep(training, batch, { ...how, totals, tally }));
+    let tokens = 0;
+    how.onBatch(0, batches.length, tokens);
+    for (const [i, batch] of batches.entries()) {
+      losses.push(...microStep(training, batch, { ...how, totals, tally }));
+      tokens += batch.packed.ids.length;
+      how.onBatch(i + 1, batches.length, tokens);
+    }
   } finally {
     setTraining(training.adapter, false);
   }

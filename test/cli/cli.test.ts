@@ -4,7 +4,7 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { test } from "node:test";
 import { listCheckpoints } from "../../src/runs/checkpoints.ts";
 import { readMetrics } from "../../src/runs/metrics.ts";
-import { preftune, start, startProgram } from "../support/command.ts";
+import { preftune, shell, start, startLaunched, startProgram } from "../support/command.ts";
 import { filesOf, type Workshop, workshop } from "../support/runs.ts";
 import { writeRows } from "../support/tiny-model.ts";
 
@@ -132,31 +132,43 @@ test("mistakes end with a status of their own, one clear message and no stack", 
   }
 });
 
-test("SIGTERM and SIGINT: a checkpoint, exit 0, and a resumed run ends as an uninterrupted one", async () => {
+test("stopped by a signal: told at once, a checkpoint, and the hint's own command ends as an uninterrupted run", async () => {
   using shop = workshop();
   const keys = { max_steps: 40, logging_steps: 1, save_strategy: "no", use_peft: true, export_merged: false };
-  const whole = await preftune("train", yaml(shop, "whole", keys));
+  // values of the command line are none of the file's: the hint has to bring them
+  const given = ["--lora_r", "4"];
+  const whole = await preftune("train", yaml(shop, "whole", keys), ...given);
   assert.equal(whole.status, 0, whole.stderr);
-  for (const signal of ["SIGTERM", "SIGINT"] as const) {
-    const file = yaml(shop, signal, keys);
-    const running = start(["train", file]);
+  const toProgram = (name: string) => start(["train", yaml(shop, name, keys), ...given]);
+  const toGroup = (name: string) => startLaunched(["train", yaml(shop, name, keys), ...given]);
+  for (const [name, begin] of [
+    ["SIGTERM", toProgram],
+    // as a terminal sends Ctrl-C: to the launcher, which passes it on, and to the program
+    ["SIGINT", toGroup],
+  ] as const) {
+    const running = begin(name);
     await running.saw('"global_step":2,');
-    running.child.kill(signal);
+    const pid = running.child.pid as number;
+    process.kill(name === "SIGINT" ? -pid : pid, name);
     const ended = await running.ended;
     assert.equal(ended.status, 0, ended.stderr);
     assert.match(ended.stdout, /"reason":"stopped"/);
-    const checkpoints = listCheckpoints(shop.path(signal, "checkpoints"));
-    assert.equal(checkpoints.length, 1);
-    const resumed = await preftune("train", file, "--resume");
+    const [, told] = /stopping after step (\d+); again to leave at once\n/.exec(ended.stderr) ?? [];
+    const [checkpoint, ...others] = listCheckpoints(shop.path(name, "checkpoints"));
+    assert.equal(checkpoint?.step, Number(told), ended.stderr);
+    assert.deepEqual(others, []);
+    const [, hint = ""] = /go on with:\n {2}(.*)\n/.exec(ended.stderr) ?? [];
+    assert.match(hint, /^node \S+ train \S+config\.yaml --resume$/);
+    const resumed = await shell(hint);
     assert.equal(resumed.status, 0, resumed.stderr);
-    const name = "adapter_model.safetensors";
+    const file = "adapter_model.safetensors";
     assert.equal(
-      filesOf(shop.path(signal, "adapter"))[name],
-      filesOf(shop.path("whole", "adapter"))[name],
+      filesOf(shop.path(name, "adapter"))[file],
+      filesOf(shop.path("whole", "adapter"))[file],
       "the same bytes as without the interruption",
     );
     const losses = (run: string) => readMetrics(shop.path(run, "metrics.jsonl")).map((row) => row["loss"]);
-    assert.deepEqual(losses(signal), losses("whole"));
+    assert.deepEqual(losses(name), losses("whole"));
   }
 });
 

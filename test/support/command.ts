@@ -27,11 +27,33 @@ export function start(args: readonly string[], env: Record<string, string> = {})
   return startProgram([join(root, "src/cli/main.ts"), ...args], env);
 }
 
+/**
+ * Starts `preftune ARGS` as Node 20 does, where the launcher cannot become the program and stays as its parent, and as the
+ * leader of a process group: `process.kill(-pid, "SIGINT")` reaches all of it, as Ctrl-C on a terminal does.
+ */
+export function startLaunched(args: readonly string[]): Running {
+  const asNode20 = ["--import", "data:text/javascript,process.execve=undefined"];
+  return startProgram([...asNode20, join(root, "bin/preftune.mjs"), ...args], {}, true);
+}
+
 /** Starts a TypeScript program of the checkout. */
-export function startProgram(args: readonly string[], env: Record<string, string> = {}): Running {
-  const child = spawn(process.execPath, ["--conditions=preftune-source", ...args], {
+export function startProgram(
+  args: readonly string[],
+  env: Record<string, string> = {},
+  ownGroup: boolean = false,
+): Running {
+  return startProcess(process.execPath, ["--conditions=preftune-source", ...args], { env, ownGroup });
+}
+
+function startProcess(
+  program: string,
+  args: readonly string[],
+  { env = {}, ownGroup = false }: { env?: Record<string, string>; ownGroup?: boolean } = {},
+): Running {
+  const child = spawn(program, args, {
     cwd: root,
     env: { ...process.env, NO_COLOR: "1", ...env },
+    detached: ownGroup,
   });
   const text = { stdout: "", stderr: "" };
   const waiting: { on: "stdout" | "stderr"; text: string; resolve: () => void }[] = [];
@@ -56,6 +78,11 @@ export function startProgram(args: readonly string[], env: Record<string, string
   const saw = (wanted: string) => wait("stdout", wanted);
   const said = (wanted: string) => wait("stderr", wanted);
   return { child, saw, said, ended };
+}
+
+/** Runs a line that a message gives for pasting, in the checkout, to its end. */
+export function shell(line: string): Promise<Ended> {
+  return startProcess("sh", ["-c", line]).ended;
 }
 
 /** Runs `preftune ARGS` to its end. */

@@ -1,0 +1,65 @@
+/** What is said of a run before it starts. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { TrainStart } from "../recipes/train-events.ts";
+import { loadConfig } from "../runs/config-load.ts";
+import type { RunConfig } from "../runs/config-types.ts";
+import { bannerObject, configBanner, startBanner, weightText } from "./banner.ts";
+
+function config(values: Record<string, unknown>): RunConfig {
+  const base = { model_name_or_path: "models/m", output_dir: "runs/x", train_data: "pairs.jsonl" };
+  return loadConfig({ values: { ...base, ...values } }).config;
+}
+
+const start: TrainStart = {
+  type: "start",
+  step: 0,
+  totalSteps: 13,
+  trainable: 4_884_480,
+  trainRows: 170,
+  evaluationRows: 18,
+  device: "cpu",
+  dtype: "float32",
+  threads: 2,
+};
+
+test("objective with its preset, model, data and output are said before anything is loaded", () => {
+  const text = configBanner(config({ use_peft: true, preset: "script", eval_data: "held.jsonl" }));
+  assert.equal(
+    text,
+    "slime (script), LoRA of rank 16\n" +
+      "  model    models/m\n  data     pairs.jsonl\n  held out held.jsonl\n  output   runs/x",
+  );
+  assert.match(configBanner(config({})), /^slime \(balanced\), all weights\n/);
+  assert.match(configBanner(config({ objective: "dpo", loss_type: "ipo" })), /^dpo \(ipo\), all weights\n/);
+  assert.match(configBanner(config({ objective: "sft" })), /^sft, all weights\n/);
+});
+
+test("device, type, rows, steps, batch and learning rate are said before the first step", () => {
+  const given = config({ use_peft: true, gradient_accumulation_steps: 2, learning_rate: 2e-4 });
+  assert.equal(
+    startBanner(given, start),
+    "  device   cpu, float32, 2 threads\n" +
+      "  rows     170 to train on, 18 held out\n" +
+      "  steps    13 of 16 rows (2 micro-batches of 8)\n" +
+      "  rate     0.0002, linear\n" +
+      "  trained  4.88 M weights",
+  );
+  const resumed = { ...start, step: 5, evaluationRows: 0, device: "cuda:0", dtype: "bfloat16" };
+  const text = startBanner(config({ tokens_per_step: 4096 }), resumed);
+  assert.match(text, /device {3}cuda:0, bfloat16\n/);
+  assert.match(text, /none held out\n {2}steps {4}13 of 4096 tokens, of which 5 are done\n/);
+});
+
+test("for programs the same is one object", () => {
+  const told = bannerObject(config({}), start);
+  for (const key of ["objective", "preset", "model_name_or_path", "output_dir", "learning_rate"]) {
+    assert.ok(key in told, key);
+  }
+  assert.equal(told["totalSteps"], 13);
+});
+
+test("counts of weights have at most three digits", () => {
+  const shown = [512, 4_880, 4_884_480, 134_515_008, 8_030_261_248].map(weightText);
+  assert.deepEqual(shown, ["512", "4.88 k", "4.88 M", "135 M", "8.03 G"]);
+});

@@ -1,0 +1,78 @@
+/** What a run is, in a few lines before it starts. */
+import type { TrainStart } from "../recipes/train-events.ts";
+import { valueText } from "../runs/config-print.ts";
+import type { RunConfig } from "../runs/config-types.ts";
+import { presetsOf } from "../runs/objective-config.ts";
+
+/** "slime (balanced), LoRA of rank 16" */
+function methodText(config: RunConfig): string {
+  const { objective, preset } = config;
+  const named = presetsOf(objective).length > 0 && preset !== null ? ` (${preset})` : "";
+  const form = objective === "dpo" && config.loss_type === "ipo" ? " (ipo)" : named;
+  return `${objective}${form}, ${trainedText(config)}`;
+}
+
+function trainedText({ use_peft, adapter_name_or_path, lora_r, use_dora }: RunConfig): string {
+  if (!use_peft) return "all weights";
+  if (adapter_name_or_path !== null) return `the adapter ${adapter_name_or_path} trained on`;
+  return `${use_dora ? "DoRA" : "LoRA"} of rank ${lora_r}`;
+}
+
+/** "8 rows × 2", "4096 tokens" */
+function stepText(config: RunConfig): string {
+  const { tokens_per_step, per_device_train_batch_size: rows, gradient_accumulation_steps: parts } = config;
+  if (tokens_per_step !== null) return `${tokens_per_step} tokens`;
+  return parts === 1 ? `${rows} rows` : `${rows * parts} rows (${parts} micro-batches of ${rows})`;
+}
+
+function aligned(facts: readonly (readonly [string, string])[]): string {
+  return facts.map(([name, text]) => `  ${name.padEnd(9)}${text}`).join("\n");
+}
+
+/** What is known from the configuration alone. */
+export function configBanner(config: RunConfig): string {
+  const data = (specs: RunConfig["eval_data"]): string => (specs ?? []).map(({ path }) => path).join(", ");
+  const held = config.eval_data === null ? [] : ([["held out", data(config.eval_data)]] as const);
+  return [
+    methodText(config),
+    aligned([
+      ["model", config.model_name_or_path],
+      ["data", data(config.train_data)],
+      ...held,
+      ["output", config.output_dir],
+    ]),
+  ].join("\n");
+}
+
+/** What is known once data and model are there. */
+export function startBanner(config: RunConfig, start: TrainStart): string {
+  const { totalSteps, step, trainRows, evaluationRows, device, dtype, threads } = start;
+  const held = evaluationRows > 0 ? `${evaluationRows} held out` : "none held out";
+  const on = device === "cpu" ? `${device}, ${dtype}, ${threads} threads` : `${device}, ${dtype}`;
+  const done = step > 0 ? `, of which ${step} are done` : "";
+  return aligned([
+    ["device", on],
+    ["rows", `${trainRows} to train on, ${held}`],
+    ["steps", `${totalSteps} of ${stepText(config)}${done}`],
+    ["rate", `${valueText("learning_rate", config.learning_rate)}, ${config.lr_scheduler_type}`],
+    ["trained", `${weightText(start.trainable)} weights`],
+  ]);
+}
+
+/** 4880000 as "4.88 M". */
+export function weightText(count: number): string {
+  const unit = [
+    [1e9, " G"],
+    [1e6, " M"],
+    [1e3, " k"],
+  ].find(([size]) => count >= (size as number)) as [number, string] | undefined;
+  if (unit === undefined) return String(count);
+  return `${Number((count / unit[0]).toPrecision(3))}${unit[1]}`;
+}
+
+/** Both banners as one object, for output that is read by programs. */
+export function bannerObject(config: RunConfig, start: TrainStart): Record<string, unknown> {
+  const { type: _, ...rest } = start;
+  const { objective, preset, model_name_or_path, output_dir, learning_rate } = config;
+  return { objective, preset, model_name_or_path, output_dir, learning_rate, ...rest };
+}

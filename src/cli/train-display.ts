@@ -1,0 +1,159 @@
+/** A training run as it is shown: a status line on a terminal, JSON lines elsewhere. */
+import { TrainingError } from "../base/errors.ts";
+import type { PreflightReport } from "../data/preflight.ts";
+import { formatPreflight } from "../data/preflight-text.ts";
+import type { TrainEvent, TrainStart, TrainStep, TrainSummary, TrainWork } from "../recipes/train-events.ts";
+import type { RunConfig } from "../runs/config-types.ts";
+import { stringifyNumbers } from "../runs/json-numbers.ts";
+import { formatNumber } from "../runs/number-text.ts";
+import { TrainingProgress } from "../runs/progress.ts";
+import { bannerObject, configBanner, startBanner } from "./banner.ts";
+import type { Phases } from "./phases.ts";
+
+const onTerminal = (): boolean => process.stdout.isTTY === true;
+
+/** Shows what a run tells. */
+export class TrainDisplay {
+  readonly #config: RunConfig;
+  readonly #phases: Phases;
+  /** The command that goes on with the run once it is stopped. */
+  readonly #resume: string;
+  #total = 0;
+  #progress: TrainingProgress = new TrainingProgress(0);
+
+  constructor(config: RunConfig, { phases, resume }: { phases: Phases; resume: string }) {
+    this.#config = config;
+    this.#phases = phases;
+    this.#resume = resume;
+    if (onTerminal()) process.stdout.write(`${configBanner(config)}\n`);
+  }
+
+  /** Between the parts of a step or an evaluation. */
+  work(work: TrainWork): void {
+    if (work.at === "step") this.#progress.within(work);
+    else if (work.at === "evaluation" && (onTerminal() || work.step === 0)) {
+      this.#phases.listen(`evaluation at step ${work.step}`, work.done, work.total);
+    } else if (work.at === "export") this.#phases.listen("export", work.done, work.total);
+  }
+
+  event(event: TrainEvent): void {
+    // their own lines tell of these
+    if (onTerminal() && ["evaluation", "export", "end"].includes(event.type)) this.#phases.drop();
+    else this.#phases.done();
+    if (event.type === "log") this.#progress.log(event.row);
+    else if (event.type === "evaluation") this.#evaluation(event.row);
+    else if (event.type === "step") this.#step(event);
+    else if (event.type === "end") this.#end(event.summary);
+    else if (event.type === "preflight") this.#preflight(event.report);
+    else if (event.type === "start") this.#start(event);
+    else this.#progress.note(noteOf(event));
+  }
+
+  #start(event: TrainStart): void {
+    this.#total = event.totalSteps;
+    this.#progress = new TrainingProgress(event.totalSteps);
+    if (!onTerminal()) {
+      process.stdout.write(`${stringifyNumbers({ start: bannerObject(this.#config, event) })}\n`);
+      return;
+    }
+    process.stdout.write(`${startBanner(this.#config, event)}\n`);
+    this.#progress.begin(event.step);
+  }
+
+  #step({ step, loss, metrics, tokens, peakMemoryBytes }: TrainStep): void {
+    this.#progress.count(tokens);
+    // the last step's line is drawn, and ended, by its row of metrics
+    if (step < this.#total) {
+      this.#progress.step(step, { ...metrics, loss, peak_memory_bytes: peakMemoryBytes });
+    }
+  }
+
+  #preflight(report: PreflightReport): void {
+    if (process.stderr.isTTY === true) process.stderr.write(`${formatPreflight(report)}\n`);
+  }
+
+  #evaluation(row: Extract<TrainEvent, { type: "evaluation" }>["row"]): void {
+    if (!onTerminal()) {
+      this.#progress.log(row);
+      return;
+    }
+    const show = (key: string, name: string) => {
+      const value = row[key];
+      return typeof value === "number" ? [`${name} ${formatNumber(value)}`] : [];
+    };
+    const parts = [
+      ...show("eval_loss", "loss"),
+      ...show("eval_rewards/accuracies", "accuracy"),
+      ...show("eval_rewards/margins", "margin"),
+      ...show("eval_logps/chosen_delta_init", "chosen since start"),
+      ...show("eval_displacement/frac_chosen_down", "share of chosen down"),
+      ...show("eval_samples/ended_properly", "answers ended"),
+      ...show("eval_samples/repetition", "repetition"),
+    ];
+    this.#progress.note(`step ${row.global_step}, held out: ${parts.join(", ")}`);
+  }
+
+  #end(summary: TrainSummary): void {
+    const { reason, outputDir, report, exported, skippedSteps } = summary;
+    if (reason === "collapsed" && exported.length === 0) process.exitCode = new TrainingError("").exitCode;
+    const goOn = `stopped after step ${summary.step}; go on with:\n  ${this.#resume}\n`;
+    if (!onTerminal()) {
+      process.stdout.write(`${stringifyNumbers({ end: summary })}\n`);
+      if (reason === "stopped") process.stderr.write(goOn);
+      return;
+    }
+    const skipped = skippedSteps > 0 ? `, ${skippedSteps} of them skipped` : "";
+    if (reason === "stopped") process.stdout.write(goOn);
+    else process.stdout.write(`${howItEnded(summary)}${skipped}\n`);
+    for (const path of exported) process.stdout.write(`  ${path}\n`);
+    process.stdout.write(`  ${report}\n  ${outputDir}\n`);
+  }
+}
+
+function howItEnded({ reason, step, collapse }: TrainSummary): string {
+  switch (reason) {
+    case "done":
+      return `done after ${step} steps`;
+    case "early stop":
+      return `stopped early, evaluations got no better, after ${step} steps`;
+    case "stopped":
+      return `stopped after step ${step}`;
+    case "collapsed": {
+      const what = collapse?.restored ?? null;
+      const kept =
+        what === null
+          ? "nothing was exported. The report shows what it answers; a lower learning rate or margin may keep it"
+          : `the checkpoint of step ${what} was exported`;
+      return `stopped after step ${step}: the model has collapsed; ${kept}`;
+    }
+    default:
+      return reason satisfies never;
+  }
+}
+
+type Noted = Extract<TrainEvent, { type: "note" | "skipped" | "collapse" | "checkpoint" | "export" }>;
+
+const actionNote: Record<RunConfig["watch_action"], string> = {
+  warn: " (watch_action is warn: training goes on)",
+  stop: " and stops the run",
+  restore: ", stops the run and goes back to the best checkpoint before it",
+};
+
+function noteOf(event: Noted): string {
+  switch (event.type) {
+    case "note":
+      return event.text;
+    case "skipped":
+      return `step ${event.step} skipped: loss or gradient not finite with ${event.rows.join(", ")}`;
+    case "collapse":
+      return `step ${event.step}: the watch sees a collapse${actionNote[event.action]}: ${event.breaches.join("; ")}`;
+    case "checkpoint":
+      return `checkpoint ${event.path}`;
+    case "export": {
+      const { path, tokens, maxDifference } = event.result;
+      return `exported ${path}: re-scored ${tokens} tokens, largest difference ${maxDifference.toExponential(1)} nats`;
+    }
+    default:
+      return event satisfies never;
+  }
+}
