@@ -241,14 +241,27 @@ export function becomeNode(node, args) {
   });
 }
 
+/** Signals of a shorter time than this are one (as in src/torch/stop-signals.ts). */
+const sameSignalMs = 1000;
+
 /**
- * Passes signals on. A terminal sends Ctrl-C to the child as well: the child takes what comes twice within a second for one.
+ * Passes signals on, each: a terminal sends Ctrl-C to the child as well, which takes what comes twice at once for one.
+ * A child that is still there two seconds after the second signal is killed.
  *
  * @param {import("node:child_process").ChildProcess} child
  */
 function passSignals(child) {
+  let count = 0;
+  let heard = Number.NEGATIVE_INFINITY;
   for (const name of /** @type {const} */ (["SIGINT", "SIGTERM", "SIGHUP"])) {
-    process.on(name, () => child.kill(name));
+    process.on(name, () => {
+      child.kill(name);
+      const now = performance.now();
+      if (now - heard < sameSignalMs) return;
+      heard = now;
+      count += 1;
+      if (count > 1) setTimeout(() => child.kill("SIGKILL"), 2 * sameSignalMs).unref();
+    });
   }
 }
 
