@@ -10,7 +10,7 @@ function quoted(word: string): string {
 }
 
 /** How `preftune` was called: "npx preftune", "preftune", or "node" with a path. */
-export function calledAs(): string {
+function calledAs(): string {
   const told = process.env[variable];
   if (told !== undefined && told !== "") return told;
   const [, script = ""] = process.argv;

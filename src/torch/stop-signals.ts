@@ -2,7 +2,7 @@
 import { guarded, native } from "./native.ts";
 
 /** Signals of a shorter time than this count as one, in milliseconds: a terminal and a launcher both pass Ctrl-C on. */
-export const sameSignalMs = 1000;
+const sameSignalMs = 1000;
 
 /** What the first signal does, said before it comes. The second always ends the process, with status 130. */
 export interface StopSignals extends Disposable {
