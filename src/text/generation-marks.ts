@@ -3,14 +3,16 @@
  * `{% endgeneration %}` as in transformers: found by letting the template write two strings there that the
  * conversation does not hold, and taking them out of the text again.
  */
+import { generationEnd, generationStart } from "./jinja/render.ts";
+
 /** Characters [start, end) of a text. */
 export interface Span {
   start: number;
   end: number;
 }
 
-/** What the two strings are called inside the template; they are empty unless they are given. */
-const variables = { start: "preftune_generation_start", end: "preftune_generation_end" } as const;
+/** The variables that the tag reads; they are empty unless they are given. */
+const variables = { start: generationStart, end: generationEnd };
 
 /** Strings that stand at the ends of marked parts. */
 export interface Marks {
@@ -27,14 +29,6 @@ const tag = /\{%([-+]?)\s*(end)?generation\s*([-+]?)%\}/g;
 /** True when `source` marks what the assistant wrote. */
 export function hasGenerationMarks(source: string): boolean {
   return source.search(tag) >= 0;
-}
-
-/** `source` with statements in the place of its marks that write `generationVariables`' values, white space as before. */
-export function writeGenerationMarks(source: string): string {
-  return source.replace(tag, (_, before: string, end: string | undefined, after: string) => {
-    const name = end === undefined ? variables.start : variables.end;
-    return `{%${before} if ${name} is defined %}{{ ${name} }}{% endif ${after}%}`;
-  });
 }
 
 /** Two strings that `conversation` does not hold; null when it holds every noncharacter, which no text does by chance. */

@@ -6,7 +6,7 @@
 import { createInterface } from "node:readline";
 import { Script } from "node:vm";
 
-import { type CompiledTemplate, compileTemplate, type TemplateInput } from "./jinja.ts";
+import { type CompiledTemplate, compileTemplate, type TemplateInput } from "./jinja/template.ts";
 import { parseWithNumbers } from "./json-number.ts";
 
 interface Setup {

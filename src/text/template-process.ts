@@ -5,10 +5,9 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { Socket } from "node:net";
 import { tmpdir } from "node:os";
-import { dirname, extname, join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { extname, join } from "node:path";
 
-import type { TemplateInput } from "./jinja.ts";
+import type { TemplateInput } from "./jinja/template.ts";
 
 /** Limits of the child process. */
 export interface RenderLimits {
@@ -247,14 +246,12 @@ function parseReply(line: string): ChildReply {
 function childArguments(memoryMb: number): string[] {
   const here = import.meta.dirname;
   const program = join(here, `template-child${extname(import.meta.filename)}`);
-  const jinja = dirname(dirname(fileURLToPath(import.meta.resolve("@huggingface/jinja"))));
   return [
     `--max-old-space-size=${memoryMb}`,
     "--disallow-code-generation-from-strings",
     "--no-warnings",
     "--permission",
     `--allow-fs-read=${here}`,
-    `--allow-fs-read=${jinja}`,
     program,
   ];
 }

@@ -6,7 +6,7 @@ import test from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 
 import { requireShared, skipWithoutShared } from "../../test/support/shared.ts";
-import { compileTemplate } from "./jinja.ts";
+import { compileTemplate } from "./jinja/template.ts";
 import { knownTemplate, templateHash } from "./known-templates.ts";
 import type { Message } from "./messages.ts";
 import { createRenderer, type RendererOptions, TemplateError } from "./template.ts";
@@ -80,7 +80,7 @@ test("list content is joined, special tokens and the date are there", async () =
   const [text] = await renderer.render([
     { messages: [{ role: "user", content }], addGenerationPrompt: false },
   ]);
-  assert.equal(text, "ab </s> 02 Jan 2024 false");
+  assert.equal(text, "ab </s> 02 Jan 2024 False");
 });
 
 test("transformers' conventions: blocks take their line, tojson as in Python", () => {
@@ -93,12 +93,52 @@ test("transformers' conventions: blocks take their line, tojson as in Python", (
   );
 });
 
+test("null and absent values read the same in this process and in the child's, as in transformers", async () => {
+  const source =
+    "{{ messages[0].tool_calls }}{{ messages[0].name is defined }}{{ x }}{{ y is defined }}{{ z }}{{ tools is none }}" +
+    "{{ messages[0] | tojson }}{{ documents }}";
+  const message: Message = {
+    role: "assistant",
+    content: "a",
+    reasoning_content: "r",
+    tool_calls: [{ function: { name: "f", arguments: { a: null, b: [null, { c: null }], d: undefined } } }],
+  };
+  const variables = { x: null, y: undefined, z: { l: [null, 1.5], o: { n: null } } };
+  // transformers 5.23.0: render_jinja_template([[message]], tools=None, x=None, z={...}) of the same values
+  const expected =
+    "[{'function': {'name': 'f', 'arguments': {'a': None, 'b': [None, {'c': None}]}}}]FalseNoneFalse" +
+    "{'l': [None, 1.5], 'o': {'n': None}}True" +
+    '{"thinking": "r", "role": "assistant", "content": "a", "reasoning_content": "r", "tool_calls": ' +
+    '[{"function": {"name": "f", "arguments": {"a": null, "b": [null, {"c": null}]}}}]}None';
+  await using renderer = createRenderer(source);
+  const [text] = await renderer.render([{ messages: [message], variables, addGenerationPrompt: false }]);
+  assert.equal(text, expected);
+  const messages = [{ thinking: "r", ...message }];
+  const input = { ...variables, messages, tools: null, documents: null };
+  assert.equal(compileTemplate(source)({ variables: input, now: 0 }), expected);
+});
+
+test("what a template needs and is not available is refused by its name when the template is read", async () => {
+  for (const [source, name] of [
+    ["{% include 'a' %}", "the tag include"],
+    ["{% if false %}{% block a %}{% endblock %}{% endif %}", "the tag block"],
+    ["{{ 'a' | pprint }}", "the filter pprint"],
+    ["{{ '\\N{BULLET}' }}", "the escape \\N{...} in a string"],
+  ] as const) {
+    const error = await failureOf(source);
+    assert.equal(error.kind, "invalid");
+    assert.ok(error.message.includes(`${name} is not supported in chat templates here`), error.message);
+  }
+  const error = await failureOf("{{ 'a'.encode() }}");
+  assert.ok(error.message.includes("str.encode is not supported in chat templates here"), error.message);
+});
+
 const attacks: { name: string; source: string; kind: FailureKind; message: RegExp }[] = [
   {
     name: "a huge range",
     source: "{% for i in range(10000000) %}x{% endfor %}",
     kind: "raised",
-    message: /range too big/,
+    message: /Range too big/,
   },
   {
     name: "a long loop",
@@ -170,8 +210,11 @@ test("JavaScript's insides cannot be reached", async () => {
     "range.__globals__",
     "namespace.constructor",
   ];
-  const source = probes.map((probe) => `{{ ${probe} is defined }}`).join(",");
-  assert.equal(await renderOnce(source), probes.map(() => "false").join(","));
+  for (const probe of probes) {
+    // An attribute of something undefined is an error in Jinja.
+    const text = await renderOnce(`{{ ${probe} is defined }}`).catch((error: TemplateError) => error.kind);
+    assert.match(text, /^(False|raised)$/, probe);
+  }
   const call = await failureOf("{{ ''.constructor.constructor('return process')() }}");
   assert.equal(call.kind, "raised");
   assert.equal(({} as Record<string, unknown>)["polluted"], undefined);

@@ -10,9 +10,8 @@ import {
   type Marks,
   readGenerationMarks,
   type Span,
-  writeGenerationMarks,
 } from "./generation-marks.ts";
-import { type CompiledTemplate, compileTemplate, type TemplateInput } from "./jinja.ts";
+import { type CompiledTemplate, compileTemplate, type TemplateInput } from "./jinja/template.ts";
 import { knownTemplate, templateHash } from "./known-templates.ts";
 import { contentText, type Message } from "./messages.ts";
 import {
@@ -100,8 +99,7 @@ export function createRenderer(source: string, options: RendererOptions = {}): T
     maxOutput: options.maxOutput ?? defaultRenderLimits.maxOutput,
   };
   const hasMarks = hasGenerationMarks(source);
-  const program = hasMarks ? writeGenerationMarks(source) : source;
-  const backend = family === null ? new TemplateProcess(program, limits) : new LocalTemplate(program);
+  const backend = family === null ? new TemplateProcess(source, limits) : new LocalTemplate(source);
   return new Renderer({ hash, family, hasMarks }, { backend, limits, options });
 }
 
@@ -175,7 +173,7 @@ class Renderer implements TemplateRenderer {
       ...this.#specialTokens,
       ...request.variables,
       ...(marks === null ? {} : generationVariables(marks)),
-      messages: request.messages.map((message) => ({ ...message, content: contentText(message) })),
+      messages: request.messages.map(templateMessage),
       tools: request.tools ?? null,
       documents: null,
       add_generation_prompt: request.addGenerationPrompt,
@@ -188,7 +186,7 @@ class Renderer implements TemplateRenderer {
     const detail = reason.replace(/\.\s*$/, "");
     const messages: Record<FailureKind, string> = {
       raised: `The chat template refused this conversation: ${detail}.`,
-      invalid: `Expected a Jinja chat template, but it cannot be read: ${detail}. Give another with chat_template.`,
+      invalid: invalidTemplate(detail),
       timeout:
         `The chat template took longer than ${timeoutMs} ms for one conversation and was stopped. ` +
         `Give another with chat_template.`,
@@ -204,6 +202,16 @@ class Renderer implements TemplateRenderer {
   }
 }
 
+function invalidTemplate(reason: string): string {
+  return `Expected a Jinja chat template, but it cannot be read: ${reason}. Give another with chat_template.`;
+}
+
+/** A message as templates see it. As in transformers 5, the reasoning has the name that gpt-oss reads as well. */
+function templateMessage(message: Message): Record<string, unknown> {
+  const { reasoning_content: thinking } = message;
+  return { ...(thinking === undefined ? {} : { thinking }), ...message, content: contentText(message) };
+}
+
 /** A known template in this process. */
 class LocalTemplate implements Backend {
   readonly #template: CompiledTemplate;
@@ -212,7 +220,7 @@ class LocalTemplate implements Backend {
     try {
       this.#template = compileTemplate(source);
     } catch (error) {
-      throw new TemplateError("invalid", `Expected a Jinja chat template, but: ${messageOf(error)}.`);
+      throw new TemplateError("invalid", invalidTemplate(messageOf(error)));
     }
   }
 

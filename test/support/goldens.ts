@@ -4,9 +4,14 @@ import { join } from "node:path";
 
 /** Parsed content of `test/goldens/<name>.json`. */
 export function golden<T>(
-  name: "optim" | "nn" | "lora" | "models" | "tied-heads" | "sampling" | "bleu" | "chat",
+  name: "optim" | "nn" | "lora" | "models" | "tied-heads" | "sampling" | "bleu" | "chat" | "jinja",
 ): T {
-  return JSON.parse(readFileSync(join(import.meta.dirname, "../goldens", `${name}.json`), "utf8")) as T;
+  return JSON.parse(goldenText(name)) as T;
+}
+
+/** Text of `test/goldens/<name>.json`. */
+export function goldenText(name: string): string {
+  return readFileSync(join(import.meta.dirname, "../goldens", `${name}.json`), "utf8");
 }
 
 /** The numbers as float32 has them: goldens stand in the files in their shortest decimal form. */

@@ -1,0 +1,26 @@
+/** Names and their values, in blocks inside blocks. */
+import { Undefined, type Value } from "./values.ts";
+
+/** Names of a block; names it does not have are those of the block around it. */
+export class Scope {
+  readonly #values: Map<string, Value>;
+  readonly #outer: Scope | null;
+
+  constructor(outer: Scope | null, values: Map<string, Value> = new Map()) {
+    this.#outer = outer;
+    this.#values = values;
+  }
+
+  /** The value of `name`, undefined in Jinja's sense where no block has it. */
+  get(name: string): Value {
+    for (let scope: Scope | null = this; scope !== null; scope = scope.#outer) {
+      const value = scope.#values.get(name);
+      if (value !== undefined) return value;
+    }
+    return new Undefined(`'${name}' is undefined`);
+  }
+
+  set(name: string, value: Value): void {
+    this.#values.set(name, value);
+  }
+}
