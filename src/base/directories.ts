@@ -147,7 +147,7 @@ function refuseOccupied(path: string, replace: boolean): void {
   if (hasEntries(path) && !replace) {
     throw new FileError(
       `Cannot write directory ${path}: it exists and is not empty; expected a new or empty one. ` +
-        "It is kept as it is. Choose another path, or ask to replace it.",
+        "It is kept as it is. Choose another path.",
     );
   }
 }

@@ -1,13 +1,15 @@
 /** `preftune merge`. */
-import { type Command, Option } from "commander";
+import { type Command, InvalidArgumentError, Option } from "commander";
 import type { WeightDtype } from "../formats/model-config.ts";
-import { environmentOf, type MachineOptions, positiveNumber, withMachineOptions } from "./options.ts";
+import type { MergeResult } from "../recipes/merge.ts";
+import { type DeviceOptions, positiveNumber, withDeviceOptions } from "./options.ts";
 import { Phases } from "./phases.ts";
 
-interface Words extends MachineOptions {
+interface Words extends DeviceOptions {
   model: string;
   adapter: string;
   output: string;
+  replace?: true;
   exportDtype?: WeightDtype;
   data?: string;
   tolerance: number;
@@ -20,7 +22,8 @@ export function addMergeCommand(preftune: Command): void {
     .description("merge an adapter into its base model and check that both score alike")
     .requiredOption("--model <dir>", "Hugging Face model directory or hub id")
     .requiredOption("--adapter <dir>", "PEFT adapter directory or hub id")
-    .requiredOption("--output <dir>", "a directory that does not exist yet")
+    .requiredOption("--output <dir>", "a directory that does not exist yet, unless --replace is given")
+    .option("--replace", "put the merged model in place of the one at --output, once it is whole and checked")
     .addOption(
       new Option("--export-dtype <type>", "type of the written weights; default: the base model's").choices([
         "float32",
@@ -30,23 +33,50 @@ export function addMergeCommand(preftune: Command): void {
     )
     .option("--data <file>", "held-out preference rows for the check; default: random tokens")
     .option("--tolerance <nats>", "largest difference of a token's log-prob, float32", positiveNumber, 1e-4);
-  withMachineOptions(command).action(async (words: Words) => {
+  command.addOption(new Option("--dtype <type>").hideHelp().argParser(refuseDtype));
+  withDeviceOptions(command).action(async (words: Words) => {
     const { merge } = await import("../recipes/merge.ts");
     const phases = new Phases();
     const result = await merge({
-      ...environmentOf(words),
+      device: words.device,
+      threads: words.threads ?? null,
       model: words.model,
       adapter: words.adapter,
       output: words.output,
+      replace: words.replace ?? false,
       exportDtype: words.exportDtype ?? null,
       data: words.data ?? null,
       tolerance: words.tolerance,
       onPhase: phases.listen,
     });
     phases.done();
-    process.stdout.write(
-      `${result.path} (${result.dtype}): re-scored ${result.tokens} tokens, largest difference ` +
-        `${result.maxDifference.toExponential(1)} nats, mean ${result.meanDifference.toExponential(1)}\n`,
-    );
+    process.stdout.write(`${mergeText(result)}\n`);
   });
+}
+
+function refuseDtype(): never {
+  throw new InvalidArgumentError(
+    "Merging computes in float32. The type of the written weights is --export-dtype.",
+  );
+}
+
+/** What was measured, and whether it is fine. */
+export function mergeText(result: MergeResult): string {
+  const { path, dtype, tokens, maxDifference, meanDifference, tolerance, adapterEffect, rounding } = result;
+  const measured =
+    `${path} (${dtype}): re-scored ${tokens} tokens, largest difference ${few(maxDifference)} nats, ` +
+    `mean ${few(meanDifference)}`;
+  const effect = `The adapter itself changes log-probs by ${few(adapterEffect)} on average.`;
+  if (rounding === null) return `${measured}\nFine: up to ${few(tolerance)} is allowed. ${effect}`;
+  const fine =
+    `Fine: rounding to ${dtype} does as much by chance (largest ${few(rounding.maxDifference)}, mean ` +
+    `${few(rounding.meanDifference)}). ${effect}`;
+  // below this, much of what was learnt is lost among the rounding
+  if (adapterEffect > 3 * rounding.meanDifference) return `${measured}\n${fine}`;
+  return `${measured}\n${fine}\nThat is little more than the rounding: --export-dtype float32 keeps all of it.`;
+}
+
+/** 8.6e-2 */
+function few(value: number): string {
+  return value.toExponential(1);
 }

@@ -22,26 +22,31 @@ export function positiveNumber(text: string): number {
   throw new InvalidArgumentError("Expected a number above 0.");
 }
 
-/** Where to compute, in what type. */
-export interface MachineOptions {
+/** Where to compute. */
+export interface DeviceOptions {
   device: string;
-  dtype: "auto" | "float32" | "bfloat16";
   threads?: number;
 }
 
-/** Adds --device, --dtype and --threads. */
-export function withMachineOptions(command: Command): Command {
+/** Where to compute, in what type. */
+export interface MachineOptions extends DeviceOptions {
+  dtype: "auto" | "float32" | "bfloat16";
+}
+
+/** Adds --device and --threads. */
+export function withDeviceOptions(command: Command): Command {
   return command
     .option("--device <name>", "cpu, cuda, cuda:N, mps or auto", "auto")
-    .addOption(
-      new Option(
-        "--dtype <type>",
-        "type of the activations; auto: bfloat16 where the hardware computes in it",
-      )
-        .choices(["auto", "float32", "bfloat16"])
-        .default("auto"),
-    )
     .option("--threads <count>", "threads on the CPU", wholeNumber(1));
+}
+
+/** Adds --dtype, --device and --threads. */
+export function withMachineOptions(command: Command): Command {
+  const dtype = new Option(
+    "--dtype <type>",
+    "type of the activations; auto: bfloat16 where the hardware computes in it",
+  );
+  return withDeviceOptions(command.addOption(dtype.choices(["auto", "float32", "bfloat16"]).default("auto")));
 }
 
 /** The machine options as recipes take them. */

@@ -69,7 +69,8 @@ export function writeMergedModel(dir: string, model: CausalLM, dtype: WeightDtyp
   writeFileAtomic(join(dir, "config.json"), configJsonText(config));
 }
 
-interface MergedTensor {
+/** A tensor of a model as it acts, adapter included. */
+export interface MergedTensor {
   name: string;
   shape: readonly number[];
   /** Where it is stored as it acts; null when it is computed from several. */
@@ -79,7 +80,7 @@ interface MergedTensor {
 }
 
 /** Checkpoint tensors of the model as it acts now, in the order of its modules. */
-function mergedTensors(model: CausalLM): MergedTensor[] {
+export function mergedTensors(model: CausalLM): MergedTensor[] {
   // a tied head that nobody trained apart is the embedding's tensor, written already under its name
   const seen = new Set<number>();
   return [...namedModules(model)].flatMap(({ path, module }) =>

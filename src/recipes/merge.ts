@@ -1,5 +1,7 @@
 /** Merging an adapter into its base model, with the parity gate. */
-import { ConfigError } from "../base/errors.ts";
+import { existsSync, readdirSync, realpathSync, statSync } from "node:fs";
+import { join, sep } from "node:path";
+import { ConfigError, FileError } from "../base/errors.ts";
 import { Random } from "../base/random.ts";
 import type { Example } from "../data/example.ts";
 import { packExamples } from "../data/packing.ts";
@@ -12,18 +14,21 @@ import { installAdapter } from "../models/load-adapter.ts";
 import { loadTokenizer } from "../text/tokenizer.ts";
 import { scope } from "../torch/index.ts";
 import { type EnvironmentOptions, settleEnvironment } from "../train/environment.ts";
-import { checkParity, exportModel, type ParityResult } from "../train/export.ts";
+import { exportModel, type ParityResult } from "../train/export.ts";
+import { checkMerged, type MergeMeasure } from "../train/merge-gate.ts";
 import { prepareData } from "../train/prepare-data.ts";
 import type { MicroBatch } from "../train/step.ts";
 import { withLocalModels } from "./local-models.ts";
 import type { PhaseListener } from "./train-events.ts";
 
 /** What to merge, and where to. */
-export interface MergeOptions extends EnvironmentOptions {
+export interface MergeOptions extends Omit<EnvironmentOptions, "dtype"> {
   model: string;
   adapter: string;
-  /** Must not exist or be empty. */
+  /** Must not exist or be empty, unless it is replaced. */
   output: string;
+  /** Put the merged model in place of the one at `output`, once it is whole and checked; default false. */
+  replace?: boolean;
   /** Type of the written weights; default: the base checkpoint's. */
   exportDtype?: WeightDtype | null;
   /** Held-out preference rows for the gate; default: sequences of random tokens. */
@@ -33,36 +38,60 @@ export interface MergeOptions extends EnvironmentOptions {
   onPhase?: PhaseListener;
 }
 
+/** What merging came to. */
+export type MergeResult = ParityResult & MergeMeasure;
+
 const parityRows = 16;
 
 /**
- * Writes a Hugging Face directory of base and adapter merged, and re-scores rows with exactly the written files.
+ * Writes a Hugging Face directory of base and adapter merged, once rows were re-scored with exactly the written files.
  *
- * @throws {FormatError} if they do not score as base and adapter do
+ * @throws {FileError} if the target is occupied, or is to be replaced and holds no model
+ * @throws {FormatError} if they do not score as base and adapter do; the target is then as it was
  */
-export async function merge(given: MergeOptions): Promise<ParityResult> {
+export async function merge(given: MergeOptions): Promise<MergeResult> {
   const options = await withLocalModels(given);
-  const config = readModelConfig(options.model);
+  const { output, replace = false, model: baseDir, tolerance = 1e-4 } = options;
+  refuseTarget(output, replace, [baseDir, options.adapter]);
+  const config = readModelConfig(baseDir);
   const files = readAdapter(options.adapter);
   // the gate compares in float32, whatever the machine would compute in
-  const { device } = settleEnvironment(options);
-  const tokenizer = loadTokenizer(options.model);
+  const { device } = settleEnvironment({ ...options, dtype: "float32" });
+  const tokenizer = loadTokenizer(baseDir);
   const batches = await gateBatches(options, config);
   using _ = scope();
-  const model = loadModel(options.model, { device, dtype: "float32" });
-  installAdapter(model, files);
+  const model = loadModel(baseDir, { device, dtype: "float32" });
+  const adapter = installAdapter(model, files);
   const dtype = options.exportDtype ?? config.dtype;
-  await exportModel(options.output, { model, tokenizer, baseDir: options.model, dtype });
-  return checkParity({
-    kind: "model",
-    path: options.output,
-    baseDir: options.model,
-    model,
-    batches,
-    numerics: { dtype: "float32", recompute: false, chunkColumns: null },
-    dtype,
-    tolerance: options.tolerance ?? 1e-4,
-  });
+  const measured: { merge?: MergeMeasure } = {};
+  const check = (directory: string): void => {
+    measured.merge = checkMerged(directory, { model, adapter, batches, dtype, tolerance, output });
+  };
+  await exportModel(output, { model, tokenizer, baseDir, dtype, replace, check });
+  return { kind: "model", path: output, dtype, tolerance, ...(measured.merge as MergeMeasure) };
+}
+
+/** Refuses, before anything is computed, a target that is there and is not to be replaced, or must not be. */
+function refuseTarget(output: string, replace: boolean, sources: readonly string[]): void {
+  if (!existsSync(output) || !statSync(output).isDirectory() || readdirSync(output).length === 0) return;
+  if (!replace) {
+    throw new FileError(
+      `${output}: expected a new or an empty directory, it is there and not empty. It is kept as it is. ` +
+        "Choose another one with --output, or replace it: --replace",
+    );
+  }
+  const real = realpathSync(output);
+  const source = sources.find((path) => `${realpathSync(path)}${sep}`.startsWith(`${real}${sep}`));
+  if (source !== undefined) {
+    throw new FileError(
+      `${output}: it holds ${source}, of which the merged model is made. Choose another --output.`,
+    );
+  }
+  if (!existsSync(join(output, "config.json"))) {
+    throw new FileError(
+      `${output}: expected a model to replace, with config.json, there is none. It is kept as it is. Check the path.`,
+    );
+  }
 }
 
 async function gateBatches(options: MergeOptions, config: ModelConfig): Promise<MicroBatch[]> {

@@ -20,18 +20,12 @@ import { scoreBatch } from "./score.ts";
 import type { MicroBatch, Numerics } from "./step.ts";
 
 /** What the gate measured. */
-export interface ParityResult {
+export interface ParityResult extends LogpDifference {
   /** What was exported: "adapter" or "model". */
   kind: "adapter" | "model";
   path: string;
   /** Element type of the exported weights. */
   dtype: string;
-  /** Answers and tokens compared. */
-  answers: number;
-  tokens: number;
-  /** Largest and mean difference of a token's log-prob, nats. */
-  maxDifference: number;
-  meanDifference: number;
   tolerance: number;
 }
 
@@ -62,6 +56,8 @@ export interface MergedExport {
   dtype: WeightDtype;
   /** Replace what is at the target; default false. */
   replace?: boolean;
+  /** Looks at the whole directory before it is put in place; what it throws leaves the target as it was. */
+  check?: (directory: string) => void;
 }
 
 /** Writes a Hugging Face model directory with tokenizer, template and generation config. */
@@ -73,6 +69,7 @@ export async function exportModel(dir: string, merged: MergedExport): Promise<vo
       copyTokenizer(temporary, merged.tokenizer);
       const generation = join(merged.baseDir, "generation_config.json");
       if (existsSync(generation)) copyFile(generation, join(temporary, "generation_config.json"));
+      merged.check?.(temporary);
     },
     { replace: merged.replace ?? false },
   );
@@ -106,7 +103,9 @@ export function checkParity(check: ParityCheck): ParityResult {
   const dtype = check.numerics.dtype;
   const exported = loadModel(check.kind === "model" ? check.path : check.baseDir, { device, dtype });
   if (check.kind === "adapter") installAdapter(exported, readAdapter(check.path));
-  const result = compareScores(check, exported);
+  const { kind, path, tolerance } = check;
+  const difference = differenceOf(tokenLogps(check.model, check), tokenLogps(exported, check));
+  const result: ParityResult = { kind, path, dtype: check.dtype, tolerance, ...difference };
   const bad =
     check.dtype === "float32"
       ? !(result.maxDifference <= check.tolerance)
@@ -119,34 +118,36 @@ export function checkParity(check: ParityCheck): ParityResult {
   );
 }
 
-function compareScores(check: ParityCheck, exported: CausalLM): ParityResult {
+/** How far token log-probs lie apart, nats. */
+export interface LogpDifference {
+  /** Answers and tokens compared. */
+  answers: number;
+  tokens: number;
+  maxDifference: number;
+  meanDifference: number;
+}
+
+/** Log-probs of the tokens of each answer of `batches`, in their order. */
+export function tokenLogps(
+  model: CausalLM,
+  { batches, numerics }: Pick<ParityCheck, "batches" | "numerics">,
+): Float32Array[] {
+  return batches.flatMap((batch) => scoreBatch(model, batch, numerics).map(({ logps }) => logps));
+}
+
+/** How far two models' log-probs of the same answers lie apart. */
+export function differenceOf(want: readonly Float32Array[], got: readonly Float32Array[]): LogpDifference {
   let tokens = 0;
-  let answers = 0;
   let sum = 0;
   let max = 0;
-  for (const batch of check.batches) {
-    const want = scoreBatch(check.model, batch, check.numerics);
-    const got = scoreBatch(exported, batch, check.numerics);
-    for (const [i, score] of want.entries()) {
-      answers += 1;
-      for (const [t, logp] of score.logps.entries()) {
-        const difference = Math.abs(logp - (got[i]?.logps[t] ?? Number.NaN));
-        // NaN must not pass: Math.max would keep it, a comparison would drop it
-        max = Math.max(max, difference);
-        sum += difference;
-        tokens += 1;
-      }
+  for (const [i, logps] of want.entries()) {
+    for (const [t, logp] of logps.entries()) {
+      const difference = Math.abs(logp - (got[i]?.[t] ?? Number.NaN));
+      // NaN must not pass: Math.max keeps it, a comparison would drop it
+      max = Math.max(max, difference);
+      sum += difference;
+      tokens += 1;
     }
   }
-  const { kind, path, dtype, tolerance } = check;
-  return {
-    kind,
-    path,
-    dtype,
-    answers,
-    tokens,
-    maxDifference: max,
-    meanDifference: sum / Math.max(1, tokens),
-    tolerance,
-  };
+  return { answers: want.length, tokens, maxDifference: max, meanDifference: sum / Math.max(1, tokens) };
 }

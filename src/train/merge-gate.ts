@@ -1,0 +1,84 @@
+/** The gate of a merged model: whether its files score as base and adapter do, and what its difference is made of. */
+import { FormatError } from "../base/errors.ts";
+import type { WeightDtype } from "../formats/model-config.ts";
+import type { Adapter } from "../models/adapt.ts";
+import type { CausalLM } from "../models/causal-lm.ts";
+import { loadModel } from "../models/load.ts";
+import { manualSeed, scope } from "../torch/index.ts";
+import { differenceOf, type LogpDifference, tokenLogps } from "./export.ts";
+import { moveByRounding, roundedTensors } from "./rounding.ts";
+import type { MicroBatch, Numerics } from "./step.ts";
+
+/** What is compared with the files. */
+export interface MergeGate {
+  /** Base with the adapter in it, float32. */
+  model: CausalLM;
+  adapter: Adapter;
+  batches: readonly MicroBatch[];
+  dtype: WeightDtype;
+  /** Largest difference of a float32 export, nats. */
+  tolerance: number;
+  /** What the files will be called, for messages. */
+  output: string;
+}
+
+/** What was measured. */
+export interface MergeMeasure extends LogpDifference {
+  /** Mean change of a token's log-prob that the adapter makes, nats. */
+  adapterEffect: number;
+  /** What rounding to the written type does by chance; null for float32, which is held to the tolerance. */
+  rounding: LogpDifference | null;
+}
+
+/** A half-precision export may differ by this many times what rounding does by chance, on average over tokens. */
+const roundingFactor = 3;
+
+/**
+ * Scores the gate's rows with exactly the files in `directory`.
+ *
+ * A float32 export must agree within the tolerance. A half type's mean difference must stay within three times that of the
+ * same files with the rounded weights moved at random by as much as rounding moves them.
+ *
+ * @throws {FormatError} with the figures if they differ more
+ */
+export function checkMerged(directory: string, gate: MergeGate): MergeMeasure {
+  using _ = scope();
+  const { model, adapter, batches, dtype, tolerance, output } = gate;
+  const numerics: Numerics = { dtype: "float32", recompute: false, chunkColumns: null };
+  const score = (of: CausalLM) => tokenLogps(of, { batches, numerics });
+  const want = score(model);
+  adapter.switch.enabled = false;
+  const base = score(model);
+  adapter.switch.enabled = true;
+  const exported = loadModel(directory, { device: model.device, dtype: "float32", copy: true });
+  const got = score(exported);
+  const difference = differenceOf(want, got);
+  const rounding = dtype === "float32" ? null : roundingOf(exported, got, gate, score);
+  const isFine =
+    rounding === null
+      ? difference.maxDifference <= tolerance
+      : difference.meanDifference <= roundingFactor * rounding.meanDifference + tolerance;
+  const adapterEffect = differenceOf(want, base).meanDifference;
+  if (isFine) return { ...difference, adapterEffect, rounding };
+  const allowed =
+    rounding === null
+      ? `${tolerance} is allowed`
+      : `rounding to ${dtype} by itself makes a mean of ${rounding.meanDifference.toExponential(2)}`;
+  throw new FormatError(
+    `${output}: the merged model does not score rows as base and adapter do: token log-probs differ by up to ` +
+      `${difference.maxDifference.toExponential(2)} nats (mean ${difference.meanDifference.toExponential(2)}) over ` +
+      `${difference.tokens} tokens, ${allowed}. It was not written; what was there is as it was.`,
+  );
+}
+
+/** How far the log-probs of the written model, `got`, move when its rounded weights do. Changes `exported`. */
+function roundingOf(
+  exported: CausalLM,
+  got: readonly Float32Array[],
+  { model, dtype }: MergeGate,
+  score: (of: CausalLM) => Float32Array[],
+): LogpDifference {
+  manualSeed(1);
+  moveByRounding(exported, roundedTensors(model, dtype), dtype);
+  return differenceOf(got, score(exported));
+}

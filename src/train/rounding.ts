@@ -1,0 +1,48 @@
+/**
+ * What rounding weights to a half type does to log-probs by itself, so that an exported model's difference can be told from a
+ * fault: the weights that the type cannot hold are moved at random by as much as rounding moves them.
+ */
+import type { WeightDtype } from "../formats/model-config.ts";
+import type { CausalLM } from "../models/causal-lm.ts";
+import { mergedTensors } from "../models/save.ts";
+import { noGrad, ops, scope } from "../torch/index.ts";
+import { modelParameters } from "./parameters.ts";
+
+/** Bits of the stored fraction, and the smallest normal number: below it steps stay the same. */
+const forms: Readonly<Record<WeightDtype, { fraction: number; smallest: number }>> = {
+  float32: { fraction: 23, smallest: 2 ** -126 },
+  float16: { fraction: 10, smallest: 2 ** -14 },
+  bfloat16: { fraction: 7, smallest: 2 ** -126 },
+};
+
+/** Mean of 1/m over numbers m · 2^e of which the fractions m are spread evenly over 1 to 2. */
+const meanStep = Math.LN2;
+
+/** Names of the tensors of `model`, adapter merged, that hold numbers which `dtype` does not have. */
+export function roundedTensors(model: CausalLM, dtype: WeightDtype): Set<string> {
+  const names = mergedTensors(model).flatMap(({ name, read }) => {
+    using _ = scope();
+    return noGrad(() => {
+      const exact = ops.toDtype(read(), "float32");
+      const change = ops.subTensor(exact, ops.toDtype(ops.toDtype(exact, dtype), "float32"));
+      return ops.aminmax(change).some((extreme) => extreme.item() !== 0) ? [name] : [];
+    });
+  });
+  return new Set(names);
+}
+
+/** Moves each weight of the named tensors of `model` (float32) at random by up to half a step of `dtype`. */
+export function moveByRounding(model: CausalLM, names: ReadonlySet<string>, dtype: WeightDtype): void {
+  const { fraction, smallest } = forms[dtype];
+  const half = (meanStep * 2 ** -fraction) / 2;
+  for (const { name, tensor } of modelParameters(model)) {
+    if (!names.has(name)) continue;
+    using _ = scope();
+    noGrad(() => {
+      const weight = ops.detach(tensor);
+      const size = ops.subTensor(ops.clamp(weight, smallest), ops.clamp(weight, null, -smallest));
+      const share = ops.uniform_(ops.zerosLike(weight), -half, half);
+      ops.add_Tensor(weight, ops.mulTensor(size, share));
+    });
+  }
+}

@@ -1,0 +1,167 @@
+/** Merging: the files score as base and adapter do, or are not written; what half types round is told from faults. */
+import assert from "node:assert/strict";
+import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { FileError, FormatError } from "../../src/base/errors.ts";
+import { mergeText } from "../../src/cli/merge.ts";
+import { readAdapter } from "../../src/formats/adapter.ts";
+import { loadModel } from "../../src/models/load.ts";
+import { installAdapter } from "../../src/models/load-adapter.ts";
+import { writeAdapter } from "../../src/models/save.ts";
+import { merge } from "../../src/recipes/merge.ts";
+import { noGrad, ops, scope } from "../../src/torch/index.ts";
+import { checkMerged } from "../../src/train/merge-gate.ts";
+import { adapterParameters } from "../../src/train/parameters.ts";
+import { roundedTensors } from "../../src/train/rounding.ts";
+import { microBatch } from "../support/fixtures.ts";
+import { workshop } from "../support/runs.ts";
+import { adaptPatterned, tinyAdapterConfig } from "../support/tiny-models.ts";
+
+const shop = workshop({ rows: 2, held: 0 });
+after(() => shop[Symbol.dispose]());
+const base = String(shop.values["model_name_or_path"]);
+const machine = { device: "cpu", threads: 1 };
+
+/** An adapter over the workshop's model, its tensors scaled by `size`. */
+function adapterOf(name: string, size: number): string {
+  using _ = scope();
+  const dir = shop.path(name);
+  mkdirSync(dir);
+  const model = loadModel(base);
+  const { config } = adaptPatterned(model, tinyAdapterConfig({ targetModules: ["q_proj", "down_proj"] }));
+  const parameters = adapterParameters(model);
+  for (const { name: part, tensor } of parameters) {
+    if (part.includes("lora_B")) noGrad(() => ops.mul_Scalar(ops.detach(tensor), size));
+  }
+  writeAdapter(dir, config, parameters);
+  return dir;
+}
+
+let adapter = "";
+before(() => {
+  adapter = adapterOf("adapter", 1);
+});
+
+for (const dtype of ["float32", "float16", "bfloat16"] as const) {
+  test(`${dtype}: the difference is told, with what it is made of`, async () => {
+    const output = shop.path(dtype);
+    const result = await merge({ ...machine, model: base, adapter, output, exportDtype: dtype });
+    assert.ok(result.adapterEffect > 0.01, `${result.adapterEffect}`);
+    const text = mergeText(result);
+    assert.match(
+      text,
+      /re-scored \d+ tokens, largest difference \d\.\de[-+]\d+ nats, mean \d\.\de[-+]\d+\nFine: /,
+    );
+    if (dtype === "float32") {
+      assert.equal(result.rounding, null);
+      assert.match(text, /up to 1\.0e-4 is allowed/);
+      return;
+    }
+    // what is found by chance is what rounding really does, within a factor of two
+    const ratio = result.meanDifference / (result.rounding?.meanDifference ?? 0);
+    assert.ok(ratio > 0.5 && ratio < 2, `${ratio}`);
+    assert.match(text, new RegExp(`rounding to ${dtype} does as much by chance`));
+    assert.doesNotMatch(text, /--export-dtype/);
+  });
+}
+
+test("only tensors that the type cannot hold count as rounded: of a model stored in it, the merged ones", async () => {
+  using _ = scope();
+  const stored = shop.path("half-base");
+  await merge({ ...machine, model: base, adapter, output: stored, exportDtype: "bfloat16" });
+  const model = loadModel(stored, { dtype: "float32" });
+  assert.equal(roundedTensors(model, "bfloat16").size, 0);
+  installAdapter(model, readAdapter(adapter));
+  const names = [...roundedTensors(model, "bfloat16")];
+  assert.ok(names.length > 0 && names.every((name) => /q_proj|down_proj/.test(name)), names.join());
+});
+
+test("an adapter smaller than the rounding: the words say what keeps it", async () => {
+  const tiny = adapterOf("tiny-adapter", 1e-4);
+  const output = shop.path("tiny-merged");
+  const result = await merge({ ...machine, model: base, adapter: tiny, output, exportDtype: "bfloat16" });
+  assert.match(mergeText(result), /little more than the rounding: --export-dtype float32 keeps all of it/);
+  const kept = await merge({
+    ...machine,
+    model: base,
+    adapter: tiny,
+    output: shop.path("kept"),
+    exportDtype: "float32",
+  });
+  assert.doesNotMatch(mergeText(kept), /little more/);
+});
+
+test("files of another model are refused, in float32 and in half types", () => {
+  using _ = scope();
+  const model = loadModel(base, { dtype: "float32" });
+  const installed = installAdapter(model, readAdapter(adapter));
+  const example = {
+    origin: { file: "x", line: 1 },
+    promptIds: [3, 4],
+    completions: [{ ids: [5, 6, 7, 8, 9, 10] }],
+  };
+  const gate = {
+    model,
+    adapter: installed,
+    batches: [microBatch([example])],
+    tolerance: 1e-4,
+    output: "out",
+  };
+  for (const dtype of ["float32", "float16"] as const) {
+    assert.throws(
+      () => checkMerged(base, { ...gate, dtype }),
+      (error: unknown) =>
+        error instanceof FormatError &&
+        /^out: the merged model does not score.*not written/.test(error.message),
+    );
+  }
+});
+
+const bytesOf = (dir: string) => readFileSync(join(dir, "model.safetensors"));
+
+test("a target that is there is kept, and the hint's --replace replaces it", async () => {
+  const output = shop.path("twice");
+  await merge({ ...machine, model: base, adapter, output });
+  const first = bytesOf(output);
+  const other = adapterOf("other-adapter", 2);
+  await assert.rejects(
+    merge({ ...machine, model: base, adapter: other, output }),
+    (error: unknown) =>
+      error instanceof FileError &&
+      /twice: .*not empty\. It is kept as it is\..*--replace$/.test(error.message),
+  );
+  assert.deepEqual(bytesOf(output), first);
+  await merge({ ...machine, model: base, adapter: other, output, replace: true });
+  assert.notDeepEqual(bytesOf(output), first);
+  // a merge that fails its gate leaves the old one
+  const good = bytesOf(output);
+  await assert.rejects(
+    merge({
+      ...machine,
+      model: base,
+      adapter,
+      output,
+      replace: true,
+      exportDtype: "float32",
+      tolerance: -1,
+    }),
+    /It was not written; what was there is as it was/,
+  );
+  assert.deepEqual(bytesOf(output), good);
+});
+
+test("--replace takes models only, and none that is being merged", async () => {
+  const notes = shop.path("notes");
+  mkdirSync(notes);
+  writeFileSync(join(notes, "thesis.txt"), "years of work");
+  const cases: [output: string, message: RegExp][] = [
+    [notes, /expected a model to replace, with config\.json, there is none/],
+    [base, /it holds \S+, of which the merged model is made/],
+    [shop.dir, /it holds \S+, of which the merged model is made/],
+  ];
+  for (const [output, message] of cases) {
+    await assert.rejects(merge({ ...machine, model: base, adapter, output, replace: true }), message);
+  }
+  assert.ok(existsSync(join(notes, "thesis.txt")) && statSync(base).isDirectory());
+});
