@@ -169,6 +169,14 @@ const notes: Readonly<Record<EncodeNote, Description>> = {
     message: "thinking of earlier assistant turns, which the template leaves out of the history",
     remedy: "Nothing to do: when the model is asked, it does not see that thinking either.",
   },
+  no_generation_prompt: {
+    message:
+      "a chat template that ignores add_generation_prompt: the assistant's header, as it stands before answers, was put into " +
+      "the prompt and is not in the loss",
+    remedy:
+      "preftune generates the same way; other programs ask the model without the header. Give a template that writes " +
+      "it with chat_template.",
+  },
   turn_rewritten: {
     message: "earlier assistant turns that are trained as the template shows them in the history",
     remedy: 'Set train_on: "last" to train on the last turn only.',

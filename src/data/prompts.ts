@@ -9,6 +9,8 @@ import { withSystem } from "./conversations.ts";
 export interface ChatParts {
   prompt: Message[];
   completions: Message[][];
+  /** True when the prompt ends in an assistant's turn that the answers go on with. */
+  continueFinalMessage?: boolean;
 }
 
 /** A prompt and the answers to it, as plain text. */
@@ -57,7 +59,8 @@ export function splitExplicit(
   );
   if (completions.every((messages) => messages[0]?.role === "assistant")) {
     checkSameQuestion(completions, where);
-    return { prompt: asked, completions };
+    const isBegun = asked.at(-1)?.role === "assistant";
+    return { prompt: asked, completions, ...(isBegun ? { continueFinalMessage: true } : {}) };
   }
   const parts = splitConversations(completions, where);
   const system = asked[0]?.role === "system" ? contentText(asked[0]) : null;

@@ -341,3 +341,13 @@ test("CSV cells: lists of messages and ids as JSON, numbers as text, plain brack
   assert.deepEqual(ids.referenceLogps, [-1.5, -2]);
   assert.deepEqual(readText({ prompt: "p", chosen: "a", rejected: "b", prompt_ids: "" }).tokens, null);
 });
+
+test("a prompt column that ends in the assistant's turn has begun it; a common beginning that does is whole", () => {
+  const begun = [user("q"), assistant("It is")];
+  const given = read({ prompt: begun, chosen: [assistant(" 4")], rejected: [assistant(" 5")] });
+  assert.equal(given.source?.kind === "chat" && given.source.continueFinalMessage, true);
+  const strings = read({ prompt: begun, chosen: " 4", rejected: " 5" });
+  assert.equal(strings.source?.kind === "chat" && strings.source.continueFinalMessage, true);
+  const common = read({ chosen: [...begun, assistant("4")], rejected: [...begun, assistant("5")] });
+  assert.equal(common.source?.kind === "chat" && common.source.continueFinalMessage, undefined);
+});

@@ -24,7 +24,7 @@ import {
   readTextOrMessages,
   refuseNamelessPrompt,
 } from "./prompt-columns.ts";
-import { splitConversations, splitExplicit, splitStrings } from "./prompts.ts";
+import { type ChatParts, splitConversations, splitExplicit, splitStrings } from "./prompts.ts";
 import { storedValue } from "./stored-text.ts";
 import { isTokenised, readTokenised, type TokenisedContent } from "./tokenised.ts";
 import { isTranscript, splitTranscripts } from "./transcript.ts";
@@ -101,7 +101,7 @@ function readRow(row: RawRow, options: RowOptions): NormalRow {
 
 /** A row's text before tools and file name are added. */
 type Parts =
-  | { kind: "chat"; prompt: Message[]; completions: Message[][] }
+  | ({ kind: "chat" } & ChatParts)
   | { kind: "conversation"; messages: Message[] }
   | { kind: "text"; prompt: string; completions: string[] }
   | { kind: "plain"; text: string };

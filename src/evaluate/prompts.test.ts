@@ -107,3 +107,9 @@ test("tools and template variables of a row reach the template; what it leaves o
     return true;
   });
 });
+
+test("a prompt that ends in the assistant's turn goes on with it", async () => {
+  const begun = [user("two"), { role: "assistant", content: "It is" }];
+  const { prompts } = await readPrompts(file([{ prompt: begun }]), chatty, {});
+  assert.equal(text(chatty, prompts[0]?.ids ?? []), `${asked("two")}It is`);
+});

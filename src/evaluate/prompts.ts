@@ -36,9 +36,10 @@ export interface Prompts {
 }
 
 /**
- * The prompts in `path`: a column `prompt` of text or messages, `messages` (an answer at their end is left out), or `turns`
- * as in MT-Bench's questions, of which the first is asked, with `tools` and `chat_template_kwargs`. Plain text is a user's message where the tokenizer has a chat
- * template, and goes in as it stands where it has none.
+ * The prompts in `path`: a column `prompt` of text or messages (an assistant's turn at its end goes on), `messages` (an answer
+ * at their end is left out), or `turns` as in MT-Bench's questions, of which the first is asked; with `tools` and
+ * `chat_template_kwargs`. Plain text is a user's message where the tokenizer has a chat template, and goes in as it stands
+ * where it has none.
  *
  * @throws {DataError} naming file and line of a row without a prompt
  */
@@ -110,8 +111,12 @@ function promptRow(row: RawRow, map: ColumnMap, isChat: boolean): SourceRow {
     return { kind: "chat", where, ...common, prompt: [{ role: "user", content: given }], completions: [] };
   }
   const messages = parseMessages(given, columns.place(name));
-  const last = messages.at(-1)?.role === "assistant" ? messages.slice(0, -1) : messages;
-  return { kind: "chat", where, ...common, prompt: last, completions: [] };
+  const isOpen = messages.at(-1)?.role === "assistant";
+  if (isOpen && name === "prompt") {
+    return { kind: "chat", where, ...common, prompt: messages, continueFinalMessage: true, completions: [] };
+  }
+  const prompt = isOpen ? messages.slice(0, -1) : messages;
+  return { kind: "chat", where, ...common, prompt, completions: [] };
 }
 
 /** The row with the first of its `turns` as its prompt, where it has those and no prompt. */

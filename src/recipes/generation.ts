@@ -85,7 +85,7 @@ export async function openGeneration(options: GenerationOptions): Promise<Genera
     const row: SourceRow =
       typeof prompt === "string"
         ? { kind: "text", where: "the prompt", prompt, completions: [] }
-        : { kind: "chat", where: "the prompt", prompt, completions: [] };
+        : { kind: "chat", where: "the prompt", prompt, continueFinalMessage: true, completions: [] };
     const [outcome] = await encoder.encode([row]);
     if (outcome === undefined) throw new DataError("the prompt could not be encoded.");
     if ("error" in outcome) throw outcome.error;

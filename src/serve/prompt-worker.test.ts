@@ -88,6 +88,18 @@ test("a part of the conversation that the template leaves out is a bad request t
   });
 });
 
+test("a conversation that ends in the assistant's turn goes on with it", async () => {
+  await withWorker({ chatTemplate: chatMl }, async (worker, directory) => {
+    const messages: Message[] = [
+      { role: "user", content: "hi" },
+      { role: "assistant", content: "Hel" },
+    ];
+    const { prompts } = await worker.encode({ kind: "chat", messages, variables: {} });
+    const text = loadTokenizer(directory).decode(prompts[0] ?? [], { skipSpecialTokens: false });
+    assert.equal(text, "<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\nHel");
+  });
+});
+
 test("a chat without a template is refused; a template that cannot be used is told when the thread starts", async () => {
   await withWorker({}, async (worker) => {
     await assert.rejects(worker.encode(asks[0] as PromptAsk), /no chat template. Use \/v1\/completions/);

@@ -3,7 +3,7 @@ import { DataError, FormatError } from "../base/errors.ts";
 import { createRowEncoder, type RowEncoder } from "../text/encode.ts";
 import type { Message } from "../text/messages.ts";
 import { NotRenderedError } from "../text/rendering-check.ts";
-import type { SourceRow } from "../text/rows.ts";
+import type { ChatRow, SourceRow } from "../text/rows.ts";
 import { TemplateError } from "../text/template.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import { ApiError } from "./api-error.ts";
@@ -88,7 +88,16 @@ export class PromptEncoder implements Prompts, AsyncDisposable {
       );
     }
     try {
-      const ids = await this.#ids({ kind: "chat", where: "messages", prompt, completions: [], variables });
+      const continueFinalMessage = prompt.at(-1)?.role === "assistant";
+      const row: ChatRow = {
+        kind: "chat",
+        where: "messages",
+        prompt,
+        continueFinalMessage,
+        completions: [],
+        variables,
+      };
+      const ids = await this.#ids(row);
       const { stopIds } = await this.#rows.chatFormat();
       return { prompts: [ids], stopIds: new Set([...stopIds].filter((id) => id >= 0)), echoes: null };
     } catch (error) {

@@ -21,6 +21,11 @@ export interface ChatFormat {
   trailer: string;
   /** What is written to make the assistant speak. Empty for templates that always write it. */
   generationPrompt: string;
+  /**
+   * The assistant's header, for templates that write it before answers but not as a generation prompt. Empty for all
+   * others, and where no more than white space stands before an answer.
+   */
+  header: string;
   /** Whether the generation prompt is all that is added, and so the same behind every conversation. */
   appendsGenerationPrompt: boolean;
   /** True when an assistant's turn reads differently once another turn follows. */
@@ -76,11 +81,13 @@ export async function probeChatFormat(
   const tail = full.slice(at + answer.length);
   const terminator = findTerminator(tail, tokenizer, options.eosTokenIds);
   const turn = full.slice(0, full.length - terminator.trailer.length);
+  const opening = prompt === bare && full.startsWith(bare) ? full.slice(bare.length, at) : "";
   const stopIds = new Set([terminator.endOfTurnId, ...options.eosTokenIds, tokenizer.eosTokenId ?? -1]);
   return {
     ...terminator,
     tail,
     generationPrompt: prompt.slice(commonPrefixLength(bare, prompt)),
+    header: opening.trim() === "" ? "" : opening,
     appendsGenerationPrompt: prompt.startsWith(bare),
     rewritesHistory: !history.startsWith(turn),
     stopIds,

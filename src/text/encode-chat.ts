@@ -7,6 +7,7 @@
 import { DataError } from "../base/errors.ts";
 import { commonPrefixLength, describeDifference, splitAtBoundary } from "./boundary.ts";
 import type { ChatFormat } from "./chat-format.ts";
+import { isContinued, promptMessages, promptText, wholeMessages } from "./continued-turn.ts";
 import { withoutDoubleBos } from "./encode-plain.ts";
 import {
   type ChatContext,
@@ -15,6 +16,7 @@ import {
   learnedTokens,
   markedSpans,
   noteEmptyThinking,
+  opening,
   type RowRequest,
   turnRequests,
   turnSpans,
@@ -28,12 +30,13 @@ import type { Rendering } from "./template.ts";
 export function chatRequests(row: ChatRow, context: ChatContext): RowRequest[] {
   checkRoles(row);
   const common = { tools: row.tools ?? null, variables: { ...context.variables, ...row.variables } };
-  const learnedFrom = row.prompt.length;
+  const learnedFrom = answerStart(row);
+  const addGenerationPrompt = !isContinued(row);
   const isAlone = row.completions.length === 0;
   return [
-    { ...common, messages: row.prompt, addGenerationPrompt: true, ...(isAlone ? { learnedFrom } : {}) },
+    { ...common, messages: promptMessages(row), addGenerationPrompt, ...(isAlone ? { learnedFrom } : {}) },
     ...row.completions.flatMap((completion): RowRequest[] => {
-      const messages = [...row.prompt, ...completion];
+      const messages = wholeMessages(row, completion);
       const turns = turnsOf(row, completion, context);
       return [
         { ...common, messages, addGenerationPrompt: false, learnedFrom },
@@ -49,7 +52,20 @@ export function chatRequests(row: ChatRow, context: ChatContext): RowRequest[] {
  */
 function turnsOf(row: ChatRow, completion: readonly Message[], context: ChatContext): number[] {
   if (completion.length === 1 || context.hasMarks || !context.maskToolOutput) return [];
-  return completion.flatMap(({ role }, i) => (role === "assistant" ? [row.prompt.length + i] : []));
+  const start = answerStart(row);
+  return completion.flatMap(({ role }, i) => (role === "assistant" ? [start + i] : []));
+}
+
+/** Position of the answer's first message in the whole conversation. */
+function answerStart(row: ChatRow): number {
+  return isContinued(row) ? row.prompt.length - 1 : row.prompt.length;
+}
+
+/** What the answers follow: the rendered prompt, up to where a begun turn goes on, or with the assistant's header. */
+function promptOf(row: ChatRow, rendered: string, format: ChatFormat, notes: Set<EncodeNote>): string {
+  if (isContinued(row)) return promptText(row, rendered);
+  if (format.header !== "") notes.add("no_generation_prompt");
+  return opening(rendered, format);
 }
 
 /**
@@ -59,8 +75,8 @@ function turnsOf(row: ChatRow, completion: readonly Message[], context: ChatCont
  * @throws DataError when the prompt is not the beginning of an answer's rendering and cannot be made so
  */
 export function finishChat(row: ChatRow, rendered: readonly Rendering[], context: ChatContext): EncodedRow {
-  const prompt = rendered[0]?.text ?? "";
   const notes = new Set<EncodeNote>();
+  const prompt = promptOf(row, rendered[0]?.text ?? "", context.format, notes);
   let next = 1;
   const answers = row.completions.map((completion) => {
     const turns = turnsOf(row, completion, context);
@@ -173,7 +189,7 @@ function answerText(
   const { row, completion, notes } = answer;
   const [full = { text: "", generated: null }, ...turnsRendered] = rendered;
   if (!full.text.startsWith(prompt)) {
-    const joined = joinToPrompt(prompt, full.text, completion, format);
+    const joined = isContinued(row) ? null : joinToPrompt(prompt, full.text, completion, format);
     if (joined === null) throw inconsistent(prompt, full.text, answer);
     notes.add("generation_prompt_joined");
     return { text: endAtTerminator(joined, prompt.length, context, notes), spans: null };
@@ -185,7 +201,7 @@ function answerText(
   }
   noteEmptyThinking(text.slice(prompt.length), completion[0], notes);
   if (turns.length === 0) return { text, spans: null };
-  const messages = [...row.prompt, ...completion];
+  const messages = wholeMessages(row, completion);
   const search = { where: row.where, messages, turns, remedy: "Set mask_tool_output: false" };
   const [first, ...others] = turnSpans(text, search, turnsRendered, { context, notes });
   // What the prompt shares with an answer's first token is in every answer of the row, wherever they part.
@@ -203,13 +219,13 @@ function joinToPrompt(
   format: ChatFormat,
 ): string | null {
   const [message] = completion;
-  const opening = format.generationPrompt;
-  if (message === undefined || completion.length > 1 || opening === "" || !prompt.endsWith(opening))
+  const asking = format.generationPrompt;
+  if (message === undefined || completion.length > 1 || asking === "" || !prompt.endsWith(asking))
     return null;
   if (message.tool_calls !== undefined || message.reasoning_content !== undefined) return null;
   const content = contentText(message);
   if (content.includes("<think>") || content.includes("</think>")) return null;
-  if (!full.startsWith(prompt.slice(0, prompt.length - opening.length))) return null;
+  if (!full.startsWith(prompt.slice(0, prompt.length - asking.length))) return null;
   for (const ending of [content + format.tail, content.trim() + format.tail]) {
     if (full.endsWith(ending)) return prompt + ending;
   }
@@ -217,6 +233,13 @@ function joinToPrompt(
 }
 
 function inconsistent(prompt: string, full: string, { row }: Answer): DataError {
+  if (isContinued(row)) {
+    return new DataError(
+      `${row.where}: expected the chat template to write the turn that the prompt ends with the same way once the answer has ` +
+        `gone on with it, but ${describeDifference(prompt, full)}. End the prompt with the user's message, or give another ` +
+        `template with chat_template.`,
+    );
+  }
   const at = commonPrefixLength(prompt, full);
   const isThinking = `${prompt.slice(at - 10)}${full.slice(at - 10, at + 40)}`.includes("think");
   const remedy = isThinking

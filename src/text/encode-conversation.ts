@@ -101,6 +101,7 @@ export function finishConversation(
   const whole = endAtTerminator(rendered[0]?.text ?? "", 0, context, notes);
   const marked = rendered[0]?.generated ?? null;
   const { where } = plan.row;
+  if (context.format.header !== "") notes.add("no_generation_prompt");
   const turns = turnsToFind(plan, context);
   const search = { where, messages: plan.messages, turns, remedy: 'Set train_on to "last"' };
   let spans = turnSpans(whole, search, rendered.slice(1), { context, notes });

@@ -68,7 +68,10 @@ export function turnSpans(
   { context, notes }: { context: ChatContext; notes: Set<EncodeNote> },
 ): Span[] {
   const starts = search.turns.map((turn, i) =>
-    turnStart({ whole, opening: rendered[2 * i]?.text ?? "", search, turn }, context),
+    turnStart(
+      { whole, opening: opening(rendered[2 * i]?.text ?? "", context.format), search, turn },
+      context,
+    ),
   );
   return search.turns.map((turn, i): Span => {
     const start = starts[i] ?? 0;
@@ -82,6 +85,11 @@ export function turnSpans(
   });
 }
 
+/** What the assistant's turn begins behind: the rendered prompt, with the header that some templates leave to the answer. */
+export function opening(prompt: string, { header }: ChatFormat): string {
+  return prompt + header;
+}
+
 function endless({ where, remedy }: TurnSearch, turn: number): DataError {
   return new DataError(
     `${where}: expected the chat template to end assistant turn ${turn + 1} with a token, but none was found. ` +
@@ -91,17 +99,22 @@ function endless({ where, remedy }: TurnSearch, turn: number): DataError {
 
 /** Where the turn's own text begins: after the generation prompt, or after what the whole shares with it. */
 function turnStart(
-  { whole, opening, search, turn }: { whole: string; opening: string; search: TurnSearch; turn: number },
+  {
+    whole,
+    opening: before,
+    search,
+    turn,
+  }: { whole: string; opening: string; search: TurnSearch; turn: number },
   { format }: ChatContext,
 ): number {
-  const shared = commonPrefixLength(whole, opening);
-  if (shared === opening.length) return shared;
+  const shared = commonPrefixLength(whole, before);
+  if (shared === before.length) return shared;
   const { generationPrompt, appendsGenerationPrompt } = format;
-  const before = opening.length - generationPrompt.length;
-  if (appendsGenerationPrompt && opening.endsWith(generationPrompt) && shared >= before) return shared;
+  const asked = before.length - generationPrompt.length;
+  if (appendsGenerationPrompt && before.endsWith(generationPrompt) && shared >= asked) return shared;
   throw new DataError(
     `${search.where}: expected the chat template to write the messages before assistant turn ${turn + 1} the same way in ` +
-      `the whole conversation, but ${describeDifference(opening, whole)}. ` +
+      `the whole conversation, but ${describeDifference(before, whole)}. ` +
       `${search.remedy}, or use a template that does not rewrite earlier turns.`,
   );
 }

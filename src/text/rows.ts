@@ -17,6 +17,11 @@ interface ChatRowBase extends RowBase {
 export interface ChatRow extends ChatRowBase {
   kind: "chat";
   prompt: readonly Message[];
+  /**
+   * True: a prompt that ends in an assistant's turn has begun that turn, and the answers go on with it. Default false:
+   * the turn is whole, and the answers are turns of their own behind it.
+   */
+  continueFinalMessage?: boolean;
   /** Each answer is one or more messages: an assistant's, or a tool-using exchange that begins with one. */
   completions: readonly (readonly Message[])[];
 }
@@ -60,6 +65,7 @@ export interface EncodedCompletion {
  * - `empty_thinking_in_answer`: the template put an empty thinking block into the answer, and so into the loss
  * - `generation_prompt_joined`: the answer was set behind the generation prompt, which the template writes differently
  * - `history_thinking_dropped`: the template leaves the thinking of earlier assistant turns out of the history
+ * - `no_generation_prompt`: the template writes no generation prompt; the assistant's header was put into the prompt all the same
  * - `turn_rewritten`: an earlier assistant turn is trained as the template shows it in the history
  * - `leading_assistant_skipped`: the conversation begins with an assistant turn, which has no prompt
  * - `trailing_messages_dropped`: messages after the last assistant turn were left out
@@ -73,6 +79,7 @@ export type EncodeNote =
   | "empty_thinking_in_answer"
   | "generation_prompt_joined"
   | "history_thinking_dropped"
+  | "no_generation_prompt"
   | "turn_rewritten"
   | "leading_assistant_skipped"
   | "trailing_messages_dropped";

@@ -1,0 +1,159 @@
+/** Prompts that end in a begun turn, against transformers' `continue_final_message`; and headers of templates without a generation prompt. */
+import assert from "node:assert/strict";
+import test from "node:test";
+
+import { golden } from "../../test/support/goldens.ts";
+import { DataError } from "../base/errors.ts";
+import { createRowEncoder, type EncoderOptions } from "./encode.ts";
+import type { Message } from "./messages.ts";
+import type { ChatRow, SourceRow } from "./rows.ts";
+import { loadTokenizer } from "./tokenizer.ts";
+import { chatMl, withToyTokenizer } from "./toy-tokenizer.ts";
+
+interface Continued {
+  title: string;
+  template: string;
+  messages: Message[];
+  answer: string;
+  prompt_ids: number[];
+  ids: number[];
+}
+
+const { continued } = golden<{ continued: Continued[] }>("chat");
+const where = "rows.jsonl:1";
+const user = (content: string): Message => ({ role: "user", content });
+const assistant = (content: string, more: Partial<Message> = {}): Message => ({
+  role: "assistant",
+  content,
+  ...more,
+});
+
+async function encode(source: SourceRow, chatTemplate: string, options: EncoderOptions = {}) {
+  return withToyTokenizer({ chatTemplate }, async (directory) => {
+    const tokenizer = loadTokenizer(directory);
+    await using encoder = createRowEncoder(tokenizer, options);
+    const [outcome] = await encoder.encode([source]);
+    if (outcome === undefined || "error" in outcome) throw outcome?.error ?? new Error("no outcome");
+    const { row } = outcome;
+    const decode = (ids: readonly number[]) => tokenizer.decode([...ids], { skipSpecialTokens: false });
+    const learned = row.completions.map(({ ids, mask }) => decode(ids.filter((_, i) => mask?.[i] !== 0)));
+    return {
+      row,
+      prompt: decode(row.promptIds),
+      answers: row.completions.map(({ ids }) => decode(ids)),
+      learned,
+    };
+  });
+}
+
+const begun = (prompt: Message[], ...completions: Message[][]): ChatRow => {
+  return { kind: "chat", where, prompt, continueFinalMessage: true, completions };
+};
+
+for (const one of continued) {
+  test(`a begun turn goes on, ${one.title}: transformers' ids`, async () => {
+    const alone = await encode(begun(one.messages), one.template);
+    assert.deepEqual(alone.row.promptIds, one.prompt_ids);
+    const { row } = await encode(begun(one.messages, [assistant(one.answer)]), one.template);
+    const [completion] = row.completions;
+    // The template's last newline is behind the end of turn. Tokens that merge with the answer went to it.
+    assert.deepEqual([...row.promptIds, ...(completion?.ids ?? [])], one.ids.slice(0, -1));
+    assert.deepEqual(row.promptIds, one.prompt_ids.slice(0, one.prompt_ids.length - row.boundaryMoved));
+    assert.equal(completion?.mask, undefined);
+  });
+}
+
+test("both answers go on with one turn, and an exchange with a tool begins in it", async () => {
+  const prompt = [user("q"), assistant("It is")];
+  const exchange = [assistant(" I look."), { role: "tool" as const, content: "3" }, assistant("three")];
+  const {
+    prompt: asked,
+    answers,
+    learned,
+  } = await encode(begun(prompt, [assistant(" 4")], exchange), chatMl);
+  assert.equal(asked, "<|im_start|>user\nq<|im_end|>\n<|im_start|>assistant\nIt is");
+  assert.equal(answers[0], " 4<|im_end|>");
+  assert.deepEqual(learned, [" 4<|im_end|>", " I look.<|im_end|>three<|im_end|>"]);
+});
+
+test("a whole turn at the end of a prompt stays whole where the row does not ask to go on", async () => {
+  const row: ChatRow = {
+    kind: "chat",
+    where,
+    prompt: [user("q"), assistant("a")],
+    completions: [[assistant("b")]],
+  };
+  const { prompt, answers } = await encode(row, chatMl);
+  assert.ok(prompt.endsWith("assistant\na<|im_end|>\n<|im_start|>assistant\n"));
+  assert.deepEqual(answers, ["b<|im_end|>"]);
+});
+
+test("a begun turn that cannot go on is refused, with and without answers", async () => {
+  const words = chatMl.replace("message['content']", "message['content'] | replace('It is', 'It was')");
+  const counts = chatMl.replace(
+    "message['content']",
+    "(message['content'] | length | string) + message['content']",
+  );
+  const prompt = [user("q"), assistant("It is")];
+  const refused: [SourceRow, string, RegExp][] = [
+    [begun(prompt), words, /to write the assistant's turn at the prompt's end as it stands/],
+    [
+      begun(prompt, [assistant(" 4")]),
+      words,
+      /to write the assistant's turn at the prompt's end as it stands/,
+    ],
+    [
+      begun(prompt, [assistant(" 4")]),
+      counts,
+      /the turn that the prompt ends with the same way once the answer/,
+    ],
+    [begun([user("q"), assistant("", { tool_calls: [{ name: "f" }] })]), chatMl, /but it calls tools/],
+    [begun(prompt, [assistant("4", { reasoning_content: "hm" })]), chatMl, /but it has "reasoning_content"/],
+  ];
+  for (const [row, template, said] of refused) {
+    await assert.rejects(encode(row, template), (error: unknown) => {
+      assert.ok(error instanceof DataError);
+      assert.match(error.message, /^rows\.jsonl:1: /);
+      assert.match(error.message, said);
+      return true;
+    });
+  }
+});
+
+const silent = chatMl.slice(0, chatMl.indexOf("{% if add_generation_prompt"));
+
+test("a template without a generation prompt: the header is in the prompt, and a note says so", async () => {
+  const pair: ChatRow = {
+    kind: "chat",
+    where,
+    prompt: [user("q")],
+    completions: [[assistant("a")], [assistant("b")]],
+  };
+  const { row, prompt, answers } = await encode(pair, silent);
+  assert.equal(prompt, "<|im_start|>user\nq<|im_end|>\n<|im_start|>assistant\n");
+  assert.deepEqual(answers, ["a<|im_end|>", "b<|im_end|>"]);
+  assert.deepEqual(row.notes, ["no_generation_prompt"]);
+  const alone = await encode({ ...pair, completions: [] }, silent);
+  assert.equal(alone.prompt, prompt);
+  const messages = [user("q"), assistant("a"), user("r"), assistant("b")];
+  const whole = await encode({ kind: "conversation", where, messages }, silent);
+  assert.deepEqual(whole.learned, ["a<|im_end|>b<|im_end|>"]);
+  assert.equal(whole.prompt, prompt);
+  assert.deepEqual(whole.row.notes, ["no_generation_prompt"]);
+});
+
+test("templates whose answers stand behind no more than white space have no header to move", async () => {
+  // Mistral's form: the user's turn ends with what makes the model answer.
+  const inst =
+    "{% for m in messages %}{{ '[INST] ' + m.content + ' [/INST]' if m.role == 'user' else ' ' + m.content + '<|im_end|>' }}{% endfor %}";
+  const always = silent.replace(
+    "{% endfor %}",
+    "{% endfor %}{{ '<|im_start|>assistant\n' if messages[-1].role == 'user' else '' }}",
+  );
+  const row: ChatRow = { kind: "chat", where, prompt: [user("q")], completions: [[assistant("a")]] };
+  const mistral = await encode(row, inst);
+  assert.deepEqual([mistral.prompt, ...mistral.answers], ["[INST] q [/INST]", " a<|im_end|>"]);
+  const written = await encode(row, always);
+  assert.deepEqual(written.answers, ["a<|im_end|>"]);
+  assert.deepEqual([mistral.row.notes, written.row.notes], [[], []]);
+});
