@@ -5,6 +5,9 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import { gzipSync } from "node:zlib";
 
+import { golden } from "../../test/support/goldens.ts";
+import { DataError } from "../base/errors.ts";
+import { parseJson } from "../text/json.ts";
 import type { RawRow } from "./example.ts";
 import { readRows } from "./sources.ts";
 
@@ -244,6 +247,42 @@ for (const isGzip of [false, true]) {
     );
   });
 }
+
+interface GoldenFile {
+  name: string;
+  /** Base64. */
+  file: string;
+  /** As JSON. */
+  rows: string[];
+}
+
+const { files } = golden<{ files: GoldenFile[] }>("parquet");
+
+for (const { name, file, rows } of files.filter((each) => each.rows.length > 0)) {
+  test(`${name}: the rows that pyarrow reads, without fields that Parquet invents; numbers keep their spelling`, async () => {
+    const found = await read(`${name}.parquet`, Buffer.from(file, "base64"));
+    const values = found.map(({ value }) => value);
+    assert.deepEqual(
+      values,
+      rows.map((row) => parseJson(row)),
+    );
+  });
+}
+
+test("text that is not UTF-8 is a fault of its row, named with its column; columns of bytes may hold anything", async () => {
+  const file = files.find(({ name }) => name === "invalid-utf8")?.file ?? "";
+  const [first, second, third] = await read("invalid-utf8.parquet", Buffer.from(file, "base64"));
+  assert.deepEqual(first?.value, { chosen: "yes", image: Uint8Array.of(0xff, 0xd8) });
+  assert.throws(
+    () => second?.value,
+    (error) =>
+      error instanceof DataError &&
+      /invalid-utf8\.parquet:2, column "chosen": expected UTF-8 text, got other bytes\. Mend or remove/.test(
+        error.message,
+      ),
+  );
+  assert.deepEqual(third?.value, { chosen: "maybe", image: null });
+});
 
 test("files that are not Parquet, cut short, or claim absurd sizes are refused by name", async () => {
   const whole = parquet(groups, schema, false);

@@ -2,15 +2,20 @@
 import {
   type AsyncBuffer,
   asyncBufferFromFile,
+  type Compressors,
   type FileMetaData,
+  type ParquetParsers,
   parquetMetadataAsync,
   parquetReadObjects,
+  parquetSchema,
 } from "hyparquet";
 import { compressors } from "hyparquet-compressors";
 
 import { DataError, messageOf } from "../base/errors.ts";
+import { JsonError, parseJson } from "../text/json.ts";
 import type { DataFile } from "./data-file.ts";
-import type { RawRow } from "./example.ts";
+import { describeOrigin, faultyRow, type Origin, type RawRow } from "./example.ts";
+import { columnConverters, NotText, ValueError } from "./parquet-values.ts";
 
 /** Largest row group accepted, in decompressed bytes: it is held in memory, and a small file may claim any size. */
 const maxGroupBytes = 4 * 1024 ** 3;
@@ -23,6 +28,7 @@ const maxGroupBytes = 4 * 1024 ** 3;
 export async function* readParquet(file: DataFile): AsyncGenerator<RawRow> {
   const buffer = await attempt(file, () => asyncBufferFromFile(file.path));
   const metadata = await attempt(file, () => parquetMetadataAsync(buffer));
+  const converters = columnConverters(parquetSchema(metadata));
   let first = 0;
   for (const group of metadata.row_groups) {
     const rows = Number(group.num_rows);
@@ -33,7 +39,7 @@ export async function* readParquet(file: DataFile): AsyncGenerator<RawRow> {
     }
     const values = await attempt(file, () => readGroup(buffer, metadata, first, first + rows));
     for (const [index, value] of values.entries()) {
-      yield { origin: { file: file.name, line: first + index + 1 }, value: plain(value) };
+      yield rowOf(value, converters, { file: file.name, line: first + index + 1 });
     }
     first += rows;
   }
@@ -45,7 +51,72 @@ function readGroup(
   rowStart: number,
   rowEnd: number,
 ): Promise<Record<string, unknown>[]> {
-  return parquetReadObjects({ file, metadata, rowStart, rowEnd, compressors });
+  return parquetReadObjects({
+    file,
+    metadata,
+    rowStart,
+    rowEnd,
+    compressors: decompressors,
+    parsers: parsers as ParquetParsers,
+  });
+}
+
+/** The row, or its fault: a text that is not UTF-8, JSON that cannot be read. */
+function rowOf(
+  values: Readonly<Record<string, unknown>>,
+  converters: ReadonlyMap<string, (value: unknown) => unknown>,
+  origin: Origin,
+): RawRow {
+  let column = "";
+  try {
+    const value: Record<string, unknown> = {};
+    for (const [name, entry] of Object.entries(values)) {
+      column = name;
+      value[name] = converters.get(name)?.(entry) ?? null;
+    }
+    return { origin, value };
+  } catch (error) {
+    if (!(error instanceof ValueError)) throw error;
+    const where = `${describeOrigin(origin)}, column "${column}"`;
+    return faultyRow(
+      origin,
+      new DataError(`${where}: ${error.message}. Mend or remove the row.`, { cause: error }),
+    );
+  }
+}
+
+/** A page without values has no bytes; the decoders stumble over what codecs write for that (LZ4's is one zero). */
+const decompressors: Compressors = Object.fromEntries(
+  Object.entries(compressors).map(([codec, decompress]): [string, Compressors[keyof Compressors]] => [
+    codec,
+    (input, outputLength) => (outputLength === 0 ? new Uint8Array(0) : decompress(input, outputLength)),
+  ]),
+);
+
+const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+function textOf(bytes: Uint8Array): string | NotText {
+  try {
+    return decoder.decode(bytes);
+  } catch {
+    return new NotText(bytes);
+  }
+}
+
+/** In place of hyparquet's, which put U+FFFD where bytes are no text. */
+const parsers = {
+  stringFromBytes: (bytes: Uint8Array | undefined) => bytes && textOf(bytes),
+  jsonFromBytes: (bytes: Uint8Array | undefined) => bytes && jsonOf(textOf(bytes)),
+};
+
+function jsonOf(text: string | NotText): unknown {
+  if (text instanceof NotText) return text;
+  try {
+    return parseJson(text);
+  } catch (error) {
+    if (error instanceof JsonError) return error;
+    throw error;
+  }
 }
 
 async function attempt<T>(file: DataFile, read: () => Promise<T>): Promise<T> {
@@ -57,17 +128,4 @@ async function attempt<T>(file: DataFile, read: () => Promise<T>): Promise<T> {
       { cause: error },
     );
   }
-}
-
-/** Parquet's 64-bit integers and typed arrays as plain numbers and lists, as JSON would give them. */
-function plain(row: Record<string, unknown>): Record<string, unknown> {
-  return plainValue(row) as Record<string, unknown>;
-}
-
-function plainValue(value: unknown): unknown {
-  if (typeof value === "bigint") return Number(value);
-  if (typeof value !== "object" || value === null || value instanceof Date) return value;
-  if (Array.isArray(value)) return value.map(plainValue);
-  if (ArrayBuffer.isView(value)) return Array.from(value as unknown as Iterable<unknown>, plainValue);
-  return Object.fromEntries(Object.entries(value).map(([key, entry]) => [key, plainValue(entry)]));
 }

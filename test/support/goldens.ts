@@ -4,7 +4,17 @@ import { join } from "node:path";
 
 /** Parsed content of `test/goldens/<name>.json`. */
 export function golden<T>(
-  name: "optim" | "nn" | "lora" | "models" | "tied-heads" | "sampling" | "bleu" | "chat" | "jinja",
+  name:
+    | "optim"
+    | "nn"
+    | "lora"
+    | "models"
+    | "tied-heads"
+    | "sampling"
+    | "bleu"
+    | "chat"
+    | "jinja"
+    | "parquet",
 ): T {
   return JSON.parse(goldenText(name)) as T;
 }

@@ -1,0 +1,108 @@
+/**
+ * Values of Parquet columns as JSON would give them, by the file's schema: a field of a structure that is null is left
+ * out, since Parquet writes every field of every row; numbers of float columns stay floats, 64-bit integers stay whole.
+ */
+import type { SchemaTree } from "hyparquet";
+
+import { JsonError } from "../text/json.ts";
+import { JsonNumber } from "../text/json-number.ts";
+
+/** Bytes that are not UTF-8, in the place of a text. */
+export class NotText {
+  readonly bytes: Uint8Array;
+
+  constructor(bytes: Uint8Array) {
+    this.bytes = bytes;
+  }
+
+  /** hyparquet asks for it when it is the key of a map. */
+  toString(): never {
+    throw new ValueError(notUtf8);
+  }
+}
+
+const notUtf8 = "expected UTF-8 text, got other bytes";
+
+/** A value that has no JSON. `message` continues a sentence that names the place. */
+export class ValueError extends Error {}
+
+/** Turns the value of a column or a part of one into JSON's. @throws ValueError */
+type Convert = (value: unknown) => unknown;
+
+/** The converter of each column of `schema`, by name. */
+export function columnConverters(schema: SchemaTree): Map<string, Convert> {
+  return new Map(schema.children.map((column) => [column.element.name, converterOf(column)]));
+}
+
+function converterOf(node: SchemaTree): Convert {
+  if (node.element.repetition_type !== "REPEATED") return single(node);
+  const each = single(node);
+  return (value) => (Array.isArray(value) ? value.map(each) : (value ?? null));
+}
+
+function single(node: SchemaTree): Convert {
+  const { element, children } = node;
+  const [child] = children;
+  if (child === undefined) return leaf(node);
+  if (element.logical_type?.type === "VARIANT") return plainValue;
+  if (element.converted_type === "LIST" && children.length === 1) return list(child);
+  if (/^MAP/.test(element.converted_type ?? "") && children.length === 1) return map(child);
+  return structure(children);
+}
+
+/** `item` is the repeated node: the element itself in old files, a wrapper of one field in others. */
+function list(item: SchemaTree): Convert {
+  const [only] = item.children;
+  const each = single(item.children.length === 1 && only !== undefined ? only : item);
+  return (value) => (Array.isArray(value) ? value.map(each) : (value ?? null));
+}
+
+function map(pairs: SchemaTree): Convert {
+  const [, values] = pairs.children;
+  const convert = values === undefined ? plainValue : converterOf(values);
+  return (value) => mapEntries(value, (_, entry) => convert(entry));
+}
+
+function structure(fields: readonly SchemaTree[]): Convert {
+  const converters = new Map(fields.map((field) => [field.element.name, converterOf(field)]));
+  return (value) => mapEntries(value, (key, entry) => converters.get(key)?.(entry) ?? undefined);
+}
+
+/** An object of the entries of `value` that `convert` gives something for; null for no value. */
+function mapEntries(value: unknown, convert: (key: string, entry: unknown) => unknown): unknown {
+  if (typeof value !== "object" || value === null) return null;
+  const entries = Object.entries(value).map(([key, entry]) => [key, convert(key, entry)] as const);
+  return Object.fromEntries(entries.filter(([, entry]) => entry !== undefined));
+}
+
+function leaf({ element }: SchemaTree): Convert {
+  const { type, converted_type: converted, scale = 0 } = element;
+  if (converted === "DECIMAL") {
+    // hyparquet multiplies by a power of ten, which is off in the last digits.
+    return (value) => (typeof value === "number" ? float(Number(value.toFixed(scale))) : plainValue(value));
+  }
+  // Columns of bytes that no one calls text (images) are none of ours, unless a row uses them.
+  const isText = converted !== undefined || element.logical_type !== undefined;
+  if (type === "BYTE_ARRAY" && !isText)
+    return (value) => (value instanceof NotText ? value.bytes : plainValue(value));
+  const isFloat = type === "FLOAT" || type === "DOUBLE" || element.logical_type?.type === "FLOAT16";
+  return isFloat ? (value) => (typeof value === "number" ? float(value) : plainValue(value)) : plainValue;
+}
+
+function float(value: number): number | JsonNumber {
+  return Number.isInteger(value) ? JsonNumber.float(value) : value;
+}
+
+function plainValue(value: unknown): unknown {
+  if (value === undefined || value === null) return null;
+  if (typeof value === "bigint") {
+    const number = Number(value);
+    return Number.isSafeInteger(number) ? number : JsonNumber.integer(value);
+  }
+  if (value instanceof NotText) throw new ValueError(notUtf8);
+  if (value instanceof JsonError) throw new ValueError(`expected JSON, but ${value.message}`);
+  if (typeof value !== "object" || value instanceof Date || value instanceof Uint8Array) return value;
+  if (value instanceof JsonNumber) return value;
+  if (Array.isArray(value)) return value.map(plainValue);
+  return mapEntries(value, (_, entry) => plainValue(entry));
+}
