@@ -24,26 +24,29 @@ export function mappingHint(
   { task, columns }: { task: "preference" | "sft"; columns: ColumnMap },
   reads: (map: ColumnMap) => boolean,
 ): string {
-  const names = Object.keys(row.value);
-  const given = new Set<string>(Object.values(columns));
-  let guesses: ColumnMap = {};
-  for (const name of wanted[task]) {
-    if (names.includes(name) || columns[name] !== undefined) continue;
-    const free = names.filter((column) => !given.has(column));
-    const column = likelyColumn(name, free);
-    if (column === null) continue;
-    given.add(column);
-    guesses = { ...guesses, [name]: column };
-  }
-  if (Object.keys(guesses).length === 0 || !reads({ ...columns, ...guesses })) {
+  const guess = guesses(Object.keys(row.value), { task, columns }).find((map) => reads({ ...columns, ...map }));
+  if (guess === undefined) {
     return ` If they are there by other names, "columns" says which (docs/data.md, "Columns of other names").`;
   }
-  for (const name of Object.keys(guesses)) {
-    const { [name as ColumnName]: _, ...fewer } = guesses;
-    if (Object.keys(fewer).length > 0 && reads({ ...columns, ...fewer })) guesses = fewer;
-  }
-  const words = Object.entries(guesses).map(
+  const words = Object.entries(guess).map(
     ([name, column]) => `"${column}" is the ${meanings[name as ColumnName] ?? name}`,
   );
-  return ` If ${words.join(" and ")}, set ${columnsKey({ ...columns, ...guesses })}.`;
+  return ` If ${words.join(" and ")}, set ${columnsKey({ ...columns, ...guess })}.`;
+}
+
+/** Mappings that the columns' names suggest, the shortest first. */
+function guesses(
+  found: readonly string[],
+  { task, columns }: { task: "preference" | "sft"; columns: ColumnMap },
+): ColumnMap[] {
+  const taken = new Set<string>(Object.values(columns));
+  const free = found.filter((column) => !taken.has(column));
+  let maps: ColumnMap[] = [{}];
+  for (const name of wanted[task]) {
+    const column = found.includes(name) || columns[name] !== undefined ? null : likelyColumn(name, free);
+    if (column === null) continue;
+    const others = maps.filter((map) => !Object.values(map).includes(column));
+    maps = [...maps, ...others.map((map) => ({ ...map, [name]: column }))];
+  }
+  return maps.slice(1).sort((a, b) => Object.keys(a).length - Object.keys(b).length);
 }
