@@ -1,7 +1,7 @@
 /** A training run as it is shown: a status line on a terminal, JSON lines elsewhere. */
 import { TrainingError } from "../base/errors.ts";
 import type { PreflightReport } from "../data/preflight.ts";
-import { formatPreflight } from "../data/preflight-text.ts";
+import { formatPreflight, preflightNotes } from "../data/preflight-text.ts";
 import type { TrainEvent, TrainStart, TrainStep, TrainSummary, TrainWork } from "../recipes/train-events.ts";
 import type { RunConfig } from "../runs/config-types.ts";
 import { stringifyNumbers } from "../runs/json-numbers.ts";
@@ -70,6 +70,7 @@ export class TrainDisplay {
 
   #preflight(report: PreflightReport): void {
     if (process.stderr.isTTY === true) process.stderr.write(`${formatPreflight(report)}\n`);
+    else for (const line of preflightNotes(report)) this.#progress.note(line);
   }
 
   #evaluation(row: Extract<TrainEvent, { type: "evaluation" }>["row"]): void {

@@ -31,7 +31,7 @@ export function readConversation(value: unknown, where: string): Message[] {
   const texts = list.filter((item) => typeof item === "string").length;
   if (Array.isArray(value) && texts > 0 && texts === list.length) {
     throw new DataError(
-      `${where}: expected one answer, got a list of ${texts} texts. Write a row for each, or messages with "role" and "content".`,
+      `${where}: expected one text, got a list of ${texts}. Write a row for each, or messages with "role" and "content".`,
     );
   }
   const messages = list.map((item, i) =>

@@ -300,3 +300,68 @@ test("real rows: the benchmark's token ids", {
   );
   assert.equal(report.findings.filter(({ severity }) => severity === "error").length, 0);
 });
+
+test("what rows may be wrong about is told: repeated prompts, scores that contradict, columns passed over", async () => {
+  const row = { prompt: "which colour is it", chosen: "blue", rejected: "green" };
+  const rows: [string, Record<string, unknown>][] = [
+    ["", row],
+    ["prompt_repeated", { ...row, chosen: "which colour is it blue", rejected: "which colour is it green" }],
+    ["scores_contradict", { ...row, score_chosen: 3, score_rejected: 3 }],
+    ["scores_contradict", { ...row, "chosen-rating": "2", "rejected-rating": "4.5" }],
+    ["", { ...row, "chosen-rating": 4.5, "rejected-rating": 2 }],
+    ["column_passed_over", { ...row, context: "c" }],
+    ["column_passed_over", { ...row, promt: "c" }],
+  ];
+  const path = write(
+    "notes.jsonl",
+    rows.map(([, value], i) => ({ ...value, id: i })),
+  );
+  const { report } = await prepare({ sources: [{ path }] });
+  const found = report.findings.filter(({ code }) => rows.some(([name]) => name === code));
+  assert.deepEqual(
+    found.map(({ code, rows, message, remedy }) => [
+      code,
+      rows.map((place) => place.slice(path.length + 1)),
+      message,
+      remedy,
+    ]),
+    [
+      ["prompt_repeated", ["2"], found[0]?.message, found[0]?.remedy],
+      ["scores_contradict", ["3", "4"], found[1]?.message, found[1]?.remedy],
+      [
+        "column_passed_over",
+        ["6"],
+        'a column that was not read, though its name or content promises a part of the row: "context"',
+        "If it belongs to the row, say what it is (docs/data.md, Columns of other names); if not, nothing is lost.",
+      ],
+      [
+        "column_passed_over",
+        ["7"],
+        'a column that was not read, though its name or content promises a part of the row: "promt"',
+        "If it belongs to the row, say what it is (docs/data.md, Columns of other names); if not, nothing is lost.",
+      ],
+    ],
+  );
+  assert.deepEqual(report.columns, {
+    rows: 7,
+    used: { prompt: 7, chosen: 7, rejected: 7 },
+    passedOver: {
+      id: 7,
+      score_chosen: 1,
+      score_rejected: 1,
+      "chosen-rating": 2,
+      "rejected-rating": 2,
+      context: 1,
+      promt: 1,
+    },
+  });
+});
+
+test("plain strings are told of where there is a chat template and nobody said what they are", async () => {
+  const sources = [{ path: write("plain.jsonl", numbered(3, "p")) }];
+  const told = async (options: Partial<DatasetOptions>) => codes(await prepare({ sources, ...options }));
+  const chatFacts = { ...facts, hasChatTemplate: true };
+  assert.deepEqual(await told({}), []);
+  assert.deepEqual(await told({ facts: chatFacts }), ["warning plain_strings 3"]);
+  assert.deepEqual(await told({ facts: chatFacts, plainStrings: "text" }), []);
+});

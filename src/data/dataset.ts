@@ -11,6 +11,7 @@ import { openSources, type WeightedSource } from "./mixing.ts";
 import { type OverflowPolicy, sequenceLength, truncateExample } from "./overflow.ts";
 import { type LoadCounts, type PreflightReport, preflight, sharedPrompts } from "./preflight.ts";
 import { rowFaults, type TokenizerFacts } from "./row-checks.ts";
+import { rowNotes } from "./row-notes.ts";
 import { type NormalRow, normaliseRow, type Task } from "./rows.ts";
 import { splitByPrompt } from "./split.ts";
 
@@ -171,7 +172,7 @@ class Loader {
     const { task, plainStrings = null } = this.#options;
     try {
       const normal = normaliseRow(row, { strings: plainStrings ?? "text", ...source, task });
-      this.#note(normal);
+      this.#note(row, normal);
       return normal;
     } catch (error) {
       if (!(error instanceof DataError)) throw error;
@@ -182,16 +183,16 @@ class Loader {
   }
 
   /** What of the row was read, and what a user may have meant otherwise. */
-  #note({ origin, source, columns }: NormalRow): void {
-    const { facts, plainStrings = null } = this.#options;
+  #note(row: RawRow, { origin, source, columns }: NormalRow): void {
+    const { facts, plainStrings = null, task } = this.#options;
     this.columns.add(columns);
     for (const column of columns.doubtful) {
       const hint = meaningHint(column, columns.used);
       this.findings.addAbout(column, "column_passed_over", "warning", { origin, hint });
     }
-    if (source?.kind === "text" && plainStrings === null && (facts.hasChatTemplate ?? false)) {
-      this.findings.add("plain_strings", "warning", origin);
-    }
+    const isTextDoubtful = plainStrings === null && (facts.hasChatTemplate ?? false);
+    for (const code of rowNotes(row, source, { task, isTextDoubtful }))
+      this.findings.add(code, "warning", origin);
   }
 
   /** The example as it will be used, or null. */

@@ -51,6 +51,8 @@ export type SetFinding =
   | "length_bias"
   | "very_long_row"
   | "column_passed_over"
+  | "prompt_repeated"
+  | "scores_contradict"
   | "plain_strings";
 
 const rowFaults: Readonly<Record<RowFault, Description>> = {
@@ -127,6 +129,14 @@ const setFindings: Readonly<Record<SetFinding, Description>> = {
     message: "a column that was not read, though its name or content promises a part of the row",
     remedy:
       "If it belongs to the row, say what it is (docs/data.md, Columns of other names); if not, nothing is lost.",
+  },
+  prompt_repeated: {
+    message: "answers that begin with their prompt, which is then there twice",
+    remedy: "Take the prompt out of the answers, or leave the prompt column out.",
+  },
+  scores_contradict: {
+    message: "scores of the row's own that do not put the chosen answer above the rejected one",
+    remedy: "Leave ties out, and check which answer is the chosen one.",
   },
   plain_strings: {
     message: "plain strings, to which the tokenizer's chat template was not applied",

@@ -24,7 +24,9 @@ export function mappingHint(
   { task, columns }: { task: "preference" | "sft"; columns: ColumnMap },
   reads: (map: ColumnMap) => boolean,
 ): string {
-  const guess = guesses(Object.keys(row.value), { task, columns }).find((map) => reads({ ...columns, ...map }));
+  const guess = guesses(Object.keys(row.value), { task, columns }).find((map) =>
+    reads({ ...columns, ...map }),
+  );
   if (guess === undefined) {
     return ` If they are there by other names, "columns" says which (docs/data.md, "Columns of other names").`;
   }

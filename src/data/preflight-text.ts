@@ -13,6 +13,19 @@ export function formatPreflight(report: PreflightReport): string {
     .join("\n\n");
 }
 
+/** The columns and the warnings of `report`, a line each, for logs. */
+export function preflightNotes({ columns, findings }: PreflightReport): string[] {
+  const warnings = findings.filter(({ severity }) => severity === "warning");
+  return [
+    `columns used: ${columnList(columns, "used")}; passed over: ${columnList(columns, "passedOver")}`,
+    ...warnings.map(({ count, rows, message, remedy }) => {
+      const which = rows.length === 0 ? "" : `${plural(count, "row")}: `;
+      const named = rows.length === 0 ? "" : ` [${rows.join(", ")}${count > rows.length ? ", ..." : ""}]`;
+      return `warning: ${which}${message}${named}. ${remedy}`;
+    }),
+  ];
+}
+
 function rowLines({ counts, columns }: PreflightReport): string[] {
   const rows: [string, string][] = [
     ["rows read", number(counts.read) + (counts.stoppedAtMaxRows ? " (stopped at max_rows)" : "")],

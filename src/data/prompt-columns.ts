@@ -9,8 +9,10 @@ import type { ColumnName, Columns } from "./columns.ts";
 import { alpacaQuestion, readConversation, readHistory, userMessage, withSystem } from "./conversations.ts";
 import { messagesInText, storedValue } from "./stored-text.ts";
 
-/** A prompt of plain text, or of messages. */
-export type RowPrompt = { kind: "text"; text: string } | { kind: "chat"; messages: Message[] };
+/** A prompt of plain text, or of messages; `isConversation`: those of a whole conversation's column. */
+export type RowPrompt =
+  | { kind: "text"; text: string }
+  | { kind: "chat"; messages: Message[]; isConversation: boolean };
 
 /** Columns of a whole conversation. */
 export const conversationColumns = ["messages", "conversations"] as const;
@@ -56,26 +58,29 @@ export function readPrompt(columns: Columns): RowPrompt | null {
   const prompt = promptIn(columns, name);
   if (!columns.exists("system")) return prompt;
   const messages = prompt.kind === "chat" ? prompt.messages : [userMessage(prompt.text)];
-  return { kind: "chat", messages: withSystem(messages, readSystem(columns), columns.where) };
+  const isConversation = prompt.kind === "chat" && prompt.isConversation;
+  return { kind: "chat", messages: withSystem(messages, readSystem(columns), columns.where), isConversation };
 }
 
 function promptIn(columns: Columns, name: (typeof promptColumns)[number]): RowPrompt {
   if (name === "prompt") {
     const value = readTextOrMessages(columns, name);
-    return typeof value === "string" ? { kind: "text", text: value } : { kind: "chat", messages: value };
+    return typeof value === "string" ? { kind: "text", text: value } : chat(value);
   }
-  if (name === "instruction") return { kind: "chat", messages: alpacaPrompt(columns) };
+  if (name === "instruction") return chat(alpacaPrompt(columns));
   if (name === "input" && isRequest(columns.peek("input"))) {
-    const messages = readConversation(
-      columns.part("input", "messages"),
-      `${columns.place("input")}, "messages"`,
-    );
-    return { kind: "chat", messages };
+    const place = `${columns.place("input")}, "messages"`;
+    return chat(readConversation(columns.part("input", "messages"), place));
   }
   const value = readTextOrMessages(columns, name);
-  if (typeof value !== "string") return { kind: "chat", messages: value };
-  if (name === "messages" || name === "conversations") throw columns.wrongType(name, "a list of messages");
-  return { kind: "chat", messages: [userMessage(value)] };
+  const isConversation = name === "messages" || name === "conversations";
+  if (typeof value !== "string") return { kind: "chat", messages: value, isConversation };
+  if (isConversation) throw columns.wrongType(name, "a list of messages");
+  return chat([userMessage(value)]);
+}
+
+function chat(messages: Message[]): RowPrompt {
+  return { kind: "chat", messages, isConversation: false };
 }
 
 /** OpenAI's preference form: what was sent to the API. */

@@ -77,7 +77,7 @@ const refused: [string, Record<string, unknown>, RegExp, Options?][] = [
   [
     "several rejected texts",
     { prompt: "a", chosen: "b", rejected: ["c", "d"] },
-    /"rejected": .*a list of 2 texts/,
+    /"rejected": expected one text, got a list of 2/,
   ],
   [
     "an answer of no messages",

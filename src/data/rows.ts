@@ -7,17 +7,16 @@ import { isDeepStrictEqual } from "node:util";
 
 import { DataError } from "../base/errors.ts";
 import { numberOf } from "../text/json-number.ts";
-import { type Message, parseTools } from "../text/messages.ts";
+import type { Message } from "../text/messages.ts";
 import { EmptyAnswerError, type SourceRow } from "../text/rows.ts";
 import { type Answer, pairAnswers, supervisedAnswer } from "./answer-columns.ts";
 import { type ColumnMap, Columns, type ColumnUse, MissingColumns } from "./columns.ts";
-import { hasShareGpt, readConversation, userMessage, withSystem } from "./conversations.ts";
+import { readConversation, userMessage, withSystem } from "./conversations.ts";
 import type { Origin, RawRow } from "./example.ts";
 import { mappingHint } from "./mapping-hint.ts";
 import {
   conversationColumns,
   hasPrompt,
-  isRequest,
   listIn,
   readPrompt,
   readSystem,
@@ -25,7 +24,7 @@ import {
   refuseNamelessPrompt,
 } from "./prompt-columns.ts";
 import { type ChatParts, splitConversations, splitExplicit, splitStrings } from "./prompts.ts";
-import { storedValue } from "./stored-text.ts";
+import { templateInputs } from "./template-columns.ts";
 import { isTokenised, readTokenised, type TokenisedContent } from "./tokenised.ts";
 import { isTranscript, splitTranscripts } from "./transcript.ts";
 import { refuseLabelledBad, refuseOtherMedia, refuseUnpaired } from "./unpaired.ts";
@@ -93,7 +92,8 @@ function readRow(row: RawRow, options: RowOptions): NormalRow {
   }
   const { strings = "text" } = options;
   const parts = isPair ? split(columns, pairAnswers(columns), strings) : readSupervised(columns, strings);
-  refuseLabelledBad(columns);
+  // A text alone may have a label of any kind.
+  if (parts.kind !== "plain") refuseLabelledBad(columns);
   checkAnswers(parts, columns.where);
   const source = asSource(parts, columns);
   return { ...read, source, tokens: null, columns: columns.use() };
@@ -229,31 +229,5 @@ function isBlank(completion: string | Message[]): boolean {
 function asSource(parts: Parts, columns: Columns): SourceRow {
   const { where } = columns;
   if (parts.kind === "text" || parts.kind === "plain") return { ...parts, where };
-  const variables = readVariables(columns);
-  return { ...parts, where, tools: readTools(columns), ...(variables === null ? {} : { variables }) };
-}
-
-function readTools(columns: Columns): unknown[] | null {
-  const isInRequest = !columns.has("tools") && isRequest(columns.peek("input"));
-  const given = isInRequest ? columns.part("input", "tools") : columns.get("tools");
-  const stored = typeof given === "string" ? (storedValue(given) ?? given) : given;
-  const tools = parseTools(stored, columns.place(isInRequest ? "input" : "tools"));
-  // LLaMA-Factory's data lists bare functions beside conversations of ShareGPT's form, and wraps them itself.
-  const isShareGpt = hasShareGpt(columns.peek("conversations") ?? columns.peek("messages"));
-  return tools === null || !isShareGpt ? tools : tools.map(asFunction);
-}
-
-function asFunction(tool: unknown): unknown {
-  const isBare = typeof tool === "object" && tool !== null && "name" in tool && !("type" in tool);
-  return isBare ? { type: "function", function: tool } : tool;
-}
-
-/** The row's template variables (`chat_template_kwargs`), an object or JSON of one; null when there are none. */
-export function readVariables(columns: Columns): Record<string, unknown> | null {
-  let value = columns.get("chat_template_kwargs");
-  if (value === undefined) return null;
-  if (typeof value === "string") value = storedValue(value);
-  if (typeof value === "object" && value !== null && !Array.isArray(value))
-    return value as Record<string, unknown>;
-  throw columns.wrongType("chat_template_kwargs", "an object or JSON of one");
+  return { ...parts, where, ...templateInputs(columns) };
 }

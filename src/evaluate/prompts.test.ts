@@ -63,6 +63,34 @@ test("every form of prompt, up to where the answer begins", async () => {
   assert.ok(stopIds.includes(7) && stopIds.includes(chatty.tokenId("<|im_end|>") ?? -1));
 });
 
+test("the prompt columns of training, with system message, tools and template variables", async () => {
+  const templated = tokenizer("tools", {
+    chatTemplate:
+      "{{ messages | tojson }} {{ tools | tojson }} {{ mood }}{% if add_generation_prompt %}>{% endif %}",
+  });
+  const some = file([
+    { system: "Be brief.", question: "one?", chosen: "x", rejected: "y" },
+    { instruction: "two?", input: "three", output: "x" },
+    {
+      conversations: [
+        { from: "human", value: "four?" },
+        { from: "gpt", value: "left out" },
+      ],
+    },
+    { input: { messages: [user("five?")], tools: [{ name: "f" }] }, chat_template_kwargs: { mood: "calm" } },
+  ]);
+  const { prompts } = await readPrompts(some, templated, {});
+  assert.deepEqual(
+    prompts.map(({ ids }) => text(templated, ids)),
+    [
+      '[{"role": "system", "content": "Be brief."}, {"role": "user", "content": "one?"}] null >',
+      '[{"role": "user", "content": "two?\\nthree"}] null >',
+      '[{"role": "user", "content": "four?"}] null >',
+      '[{"role": "user", "content": "five?"}] [{"name": "f"}] calm>',
+    ],
+  );
+});
+
 test("plain text goes in as it stands when that is wished, and where there is no template", async () => {
   const path = file([{ prompt: "once upon" }]);
   const wished = await readPrompts(path, chatty, { isPlain: true });
@@ -90,7 +118,7 @@ test("a row without a prompt, and a file without rows, are refused by name", asy
     });
   await refused(
     file([{ prompt: "a" }, { text: "b" }]),
-    /:2: expected "prompt", "messages" or "turns", found the columns text/,
+    /:2: expected "prompt", .* or "turns", found the columns text/,
   );
   await refused(file([{ prompt: 5 }]), /:1, column "prompt"/);
   await refused(file([]), /no rows/);

@@ -1,11 +1,13 @@
 /** Prompts to answer, from a data file: prompts alone, conversations, or preference and training rows. */
 import { DataError } from "../base/errors.ts";
 import { type ColumnMap, Columns } from "../data/columns.ts";
+import { userMessage } from "../data/conversations.ts";
 import type { RawRow } from "../data/example.ts";
-import { readVariables } from "../data/rows.ts";
+import { readPrompt } from "../data/prompt-columns.ts";
 import { readRows } from "../data/sources.ts";
+import { templateInputs } from "../data/template-columns.ts";
 import { createRowEncoder, type EncoderOptions, type RowEncoder } from "../text/encode.ts";
-import { contentText, type Message, parseMessages, parseTools } from "../text/messages.ts";
+import { contentText, type Message } from "../text/messages.ts";
 import type { SourceRow } from "../text/rows.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 
@@ -36,8 +38,9 @@ export interface Prompts {
 }
 
 /**
- * The prompts in `path`: a column `prompt` of text or messages (an assistant's turn at its end goes on), `messages` (an answer
- * at their end is left out), or `turns` as in MT-Bench's questions, of which the first is asked; with `tools` and
+ * The prompts in `path`: a column `prompt` of text or messages (an assistant's turn at its end goes on), `messages` or
+ * `conversations` (an answer at their end is left out), `question`, `instruction` and the other columns that training reads
+ * prompts from (docs/data.md), or `turns` as in MT-Bench's questions, of which the first is asked; with `tools` and
  * `chat_template_kwargs`. Plain text is a user's message where the tokenizer has a chat template, and goes in as it stands
  * where it has none.
  *
@@ -100,23 +103,19 @@ export function checkPromptLengths(prompts: readonly Prompt[], maxNewTokens: num
 function promptRow(row: RawRow, map: ColumnMap, isChat: boolean): SourceRow {
   const columns = new Columns(firstTurn(row), map);
   const { where } = columns;
-  const name = columns.has("prompt") ? "prompt" : "messages";
-  if (!columns.has(name)) throw columns.missing(`"prompt", "messages" or "turns"`);
-  const given = columns.get(name);
-  const variables = readVariables(columns);
-  const tools = parseTools(columns.get("tools"), columns.place("tools"));
-  const common = { tools, ...(variables === null ? {} : { variables }) };
-  if (typeof given === "string" && name === "prompt") {
-    if (!isChat) return { kind: "text", where, prompt: given, completions: [] };
-    return { kind: "chat", where, ...common, prompt: [{ role: "user", content: given }], completions: [] };
+  const prompt = readPrompt(columns);
+  if (prompt === null) {
+    const missing = columns.missing(`"prompt", "messages", "question", "instruction" or "turns"`);
+    throw new DataError(`${missing.message} Call the column of the prompts "prompt".`);
   }
-  const messages = parseMessages(given, columns.place(name));
-  const isOpen = messages.at(-1)?.role === "assistant";
-  if (isOpen && name === "prompt") {
-    return { kind: "chat", where, ...common, prompt: messages, continueFinalMessage: true, completions: [] };
-  }
-  const prompt = isOpen ? messages.slice(0, -1) : messages;
-  return { kind: "chat", where, ...common, prompt, completions: [] };
+  if (prompt.kind === "text" && !isChat) return { kind: "text", where, prompt: prompt.text, completions: [] };
+  const messages = prompt.kind === "chat" ? prompt.messages : [userMessage(prompt.text)];
+  const common = { kind: "chat", where, completions: [], ...templateInputs(columns) } as const;
+  if (messages.at(-1)?.role !== "assistant") return { ...common, prompt: messages };
+  const isWhole = prompt.kind === "chat" && prompt.isConversation;
+  return isWhole
+    ? { ...common, prompt: messages.slice(0, -1) }
+    : { ...common, prompt: messages, continueFinalMessage: true };
 }
 
 /** The row with the first of its `turns` as its prompt, where it has those and no prompt. */

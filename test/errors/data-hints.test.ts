@@ -40,7 +40,11 @@ const cases: Hinted[] = [
     row: { post: "who?", preferred: "yes", dispreferred: "no" },
     hints: ["columns: {prompt: post, chosen: preferred, rejected: dispreferred}", drop],
   },
-  { kind: "a slip of the pen", row: { prompt: "who?", choosen: "yes", rejected: "no" }, hints: ["columns: {chosen: choosen}", drop] },
+  {
+    kind: "a slip of the pen",
+    row: { prompt: "who?", choosen: "yes", rejected: "no" },
+    hints: ["columns: {chosen: choosen}", drop],
+  },
   {
     kind: "a name that needs quotes",
     row: { prompt: "who?", "chosen:": "yes", rejected: "no" },
@@ -92,7 +96,12 @@ const cases: Hinted[] = [
     given: "objective: sft",
     hints: [drop],
   },
-  { kind: "an empty answer", row: { prompt: "who?", chosen: "", rejected: "no" }, code: "empty_answer", hints: [drop] },
+  {
+    kind: "an empty answer",
+    row: { prompt: "who?", chosen: "", rejected: "no" },
+    code: "empty_answer",
+    hints: [drop],
+  },
   {
     kind: "a long row",
     row: { prompt: "who? ".repeat(20), chosen: "yes", rejected: "no" },
@@ -102,7 +111,8 @@ const cases: Hinted[] = [
   },
 ];
 
-const hintPattern = /\b(columns: \{[^}]*\}|(?:plain_strings|invalid_rows|overflow|train_on|enable_thinking): "?\w+"?)/g;
+const hintPattern =
+  /\b(columns: \{[^}]*\}|(?:plain_strings|invalid_rows|overflow|train_on|enable_thinking): "?\w+"?)/g;
 
 function configOf(rows: string, given: string, overrides: [string, string][] = []) {
   const yaml = `model_name_or_path: ${shop.values["model_name_or_path"]}\ntrain_data: ${rows}\noutput_dir: none\n${given}\n`;

@@ -1,0 +1,41 @@
+/** What a row brings for the chat template beside its messages: tools and variables. */
+import { parseTools } from "../text/messages.ts";
+import type { ChatRow } from "../text/rows.ts";
+import type { Columns } from "./columns.ts";
+import { hasShareGpt } from "./conversations.ts";
+import { isRequest } from "./prompt-columns.ts";
+import { storedValue } from "./stored-text.ts";
+
+/**
+ * The row's `tools`, those of OpenAI's `input` among them, and its `chat_template_kwargs`; also where they are text.
+ *
+ * @throws DataError when they are no list of objects and no object
+ */
+export function templateInputs(columns: Columns): Pick<ChatRow, "tools" | "variables"> {
+  const variables = readVariables(columns);
+  return { tools: readTools(columns), ...(variables === null ? {} : { variables }) };
+}
+
+function readTools(columns: Columns): unknown[] | null {
+  const isInRequest = !columns.has("tools") && isRequest(columns.peek("input"));
+  const given = isInRequest ? columns.part("input", "tools") : columns.get("tools");
+  const stored = typeof given === "string" ? (storedValue(given) ?? given) : given;
+  const tools = parseTools(stored, columns.place(isInRequest ? "input" : "tools"));
+  // LLaMA-Factory's data lists bare functions beside conversations of ShareGPT's form, and wraps them itself.
+  const isShareGpt = hasShareGpt(columns.peek("conversations") ?? columns.peek("messages"));
+  return tools === null || !isShareGpt ? tools : tools.map(asFunction);
+}
+
+function asFunction(tool: unknown): unknown {
+  const isBare = typeof tool === "object" && tool !== null && "name" in tool && !("type" in tool);
+  return isBare ? { type: "function", function: tool } : tool;
+}
+
+function readVariables(columns: Columns): Record<string, unknown> | null {
+  let value = columns.get("chat_template_kwargs");
+  if (value === undefined) return null;
+  if (typeof value === "string") value = storedValue(value);
+  if (typeof value === "object" && value !== null && !Array.isArray(value))
+    return value as Record<string, unknown>;
+  throw columns.wrongType("chat_template_kwargs", "an object or JSON of one");
+}
