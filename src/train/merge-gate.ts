@@ -4,9 +4,9 @@ import type { WeightDtype } from "../formats/model-config.ts";
 import type { Adapter } from "../models/adapt.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
 import { loadModel } from "../models/load.ts";
-import { manualSeed, scope } from "../torch/index.ts";
-import { differenceOf, type LogpDifference, tokenLogps } from "./export.ts";
-import { moveByRounding, roundedTensors } from "./rounding.ts";
+import { scope } from "../torch/index.ts";
+import { differenceOf, type LogpDifference, tokenLogps } from "./logp-difference.ts";
+import { allowedMean, roundingNoise } from "./rounding.ts";
 import type { MicroBatch, Numerics } from "./step.ts";
 
 /** What is compared with the files. */
@@ -30,9 +30,6 @@ export interface MergeMeasure extends LogpDifference {
   rounding: LogpDifference | null;
 }
 
-/** A half-precision export may differ by this many times what rounding does by chance, on average over tokens. */
-const roundingFactor = 3;
-
 /**
  * Scores the gate's rows with exactly the files in `directory`.
  *
@@ -50,14 +47,13 @@ export function checkMerged(directory: string, gate: MergeGate): MergeMeasure {
   adapter.switch.enabled = false;
   const base = score(model);
   adapter.switch.enabled = true;
-  const exported = loadModel(directory, { device: model.device, dtype: "float32", copy: true });
-  const got = score(exported);
-  const difference = differenceOf(want, got);
-  const rounding = dtype === "float32" ? null : roundingOf(exported, got, gate, score);
+  const exported = loadModel(directory, { device: model.device, dtype: "float32" });
+  const difference = differenceOf(want, score(exported));
+  const rounding = dtype === "float32" ? null : roundingNoise(directory, { model, batches, numerics, dtype });
   const isFine =
     rounding === null
       ? difference.maxDifference <= tolerance
-      : difference.meanDifference <= roundingFactor * rounding.meanDifference + tolerance;
+      : difference.meanDifference <= allowedMean(rounding, tolerance);
   const adapterEffect = differenceOf(want, base).meanDifference;
   if (isFine) return { ...difference, adapterEffect, rounding };
   const allowed =
@@ -69,16 +65,4 @@ export function checkMerged(directory: string, gate: MergeGate): MergeMeasure {
       `${difference.maxDifference.toExponential(2)} nats (mean ${difference.meanDifference.toExponential(2)}) over ` +
       `${difference.tokens} tokens, ${allowed}. It was not written; what was there is as it was.`,
   );
-}
-
-/** How far the log-probs of the written model, `got`, move when its rounded weights do. Changes `exported`. */
-function roundingOf(
-  exported: CausalLM,
-  got: readonly Float32Array[],
-  { model, dtype }: MergeGate,
-  score: (of: CausalLM) => Float32Array[],
-): LogpDifference {
-  manualSeed(1);
-  moveByRounding(exported, roundedTensors(model, dtype), dtype);
-  return differenceOf(got, score(exported));
 }

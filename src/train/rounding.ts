@@ -4,9 +4,12 @@
  */
 import type { WeightDtype } from "../formats/model-config.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
+import { loadModel } from "../models/load.ts";
 import { mergedTensors } from "../models/save.ts";
-import { noGrad, ops, scope } from "../torch/index.ts";
+import { manualSeed, noGrad, ops, scope } from "../torch/index.ts";
+import { differenceOf, type LogpDifference, tokenLogps } from "./logp-difference.ts";
 import { modelParameters } from "./parameters.ts";
+import type { MicroBatch, Numerics } from "./step.ts";
 
 /** Bits of the stored fraction, and the smallest normal number: below it steps stay the same. */
 const forms: Readonly<Record<WeightDtype, { fraction: number; smallest: number }>> = {
@@ -32,7 +35,7 @@ export function roundedTensors(model: CausalLM, dtype: WeightDtype): Set<string>
 }
 
 /** Moves each weight of the named tensors of `model` (float32) at random by up to half a step of `dtype`. */
-export function moveByRounding(model: CausalLM, names: ReadonlySet<string>, dtype: WeightDtype): void {
+function moveByRounding(model: CausalLM, names: ReadonlySet<string>, dtype: WeightDtype): void {
   const { fraction, smallest } = forms[dtype];
   const half = (meanStep * 2 ** -fraction) / 2;
   for (const { name, tensor } of modelParameters(model)) {
@@ -45,4 +48,28 @@ export function moveByRounding(model: CausalLM, names: ReadonlySet<string>, dtyp
       ops.add_Tensor(weight, ops.mulTensor(size, share));
     });
   }
+}
+
+/** What is scored, and with which model before it was written. */
+export interface RoundingCheck {
+  model: CausalLM;
+  batches: readonly MicroBatch[];
+  numerics: Numerics;
+  /** The type that the files have. */
+  dtype: WeightDtype;
+}
+
+/** How far the log-probs of the written model in `directory` move when its rounded weights do. */
+export function roundingNoise(directory: string, { model, dtype, ...scored }: RoundingCheck): LogpDifference {
+  using _ = scope();
+  const written = loadModel(directory, { device: model.device, dtype: "float32", copy: true });
+  const before = tokenLogps(written, scored);
+  manualSeed(1);
+  moveByRounding(written, roundedTensors(model, dtype), dtype);
+  return differenceOf(before, tokenLogps(written, scored));
+}
+
+/** Largest mean difference that rounding explains: three times what it does by chance, and the tolerance. */
+export function allowedMean({ meanDifference }: LogpDifference, tolerance: number): number {
+  return 3 * meanDifference + tolerance;
 }

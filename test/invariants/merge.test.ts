@@ -11,6 +11,7 @@ import { installAdapter } from "../../src/models/load-adapter.ts";
 import { writeAdapter } from "../../src/models/save.ts";
 import { merge } from "../../src/recipes/merge.ts";
 import { noGrad, ops, scope } from "../../src/torch/index.ts";
+import { checkParity } from "../../src/train/export.ts";
 import { checkMerged } from "../../src/train/merge-gate.ts";
 import { adapterParameters } from "../../src/train/parameters.ts";
 import { roundedTensors } from "../../src/train/rounding.ts";
@@ -116,6 +117,32 @@ test("files of another model are refused, in float32 and in half types", () => {
         /^out: the merged model does not score.*not written/.test(error.message),
     );
   }
+});
+
+test("a merged export of training that only rounding moves is good, however far it moves", async () => {
+  using _ = scope();
+  const output = shop.path("exported");
+  await merge({ ...machine, model: base, adapter, output, exportDtype: "bfloat16" });
+  const model = loadModel(base, { dtype: "float32" });
+  installAdapter(model, readAdapter(adapter));
+  const example = {
+    origin: { file: "x", line: 1 },
+    promptIds: [3, 4],
+    completions: [{ ids: [5, 6, 7, 8, 9, 10] }],
+  };
+  const numerics = { dtype: "float32", recompute: false, chunkColumns: null } as const;
+  // a tolerance of which 200 times are less than the rounding
+  const gate = {
+    baseDir: base,
+    model,
+    batches: [microBatch([example])],
+    numerics,
+    dtype: "bfloat16",
+    tolerance: 1e-7,
+  } as const;
+  const { meanDifference } = checkParity({ ...gate, kind: "model", path: output });
+  assert.ok(meanDifference > 200 * gate.tolerance);
+  assert.throws(() => checkParity({ ...gate, kind: "model", path: base }), /does not score held-out rows/);
 });
 
 const bytesOf = (dir: string) => readFileSync(join(dir, "model.safetensors"));

@@ -1,0 +1,38 @@
+/** How far two models' log-probs of the same answers lie apart. */
+import type { CausalLM } from "../models/causal-lm.ts";
+import { scoreBatch } from "./score.ts";
+import type { MicroBatch, Numerics } from "./step.ts";
+
+/** How far token log-probs lie apart, nats. */
+export interface LogpDifference {
+  /** Answers and tokens compared. */
+  answers: number;
+  tokens: number;
+  maxDifference: number;
+  meanDifference: number;
+}
+
+/** Log-probs of the tokens of each answer of `batches`, in their order. */
+export function tokenLogps(
+  model: CausalLM,
+  { batches, numerics }: { batches: readonly MicroBatch[]; numerics: Numerics },
+): Float32Array[] {
+  return batches.flatMap((batch) => scoreBatch(model, batch, numerics).map(({ logps }) => logps));
+}
+
+/** How far two models' log-probs of the same answers lie apart. */
+export function differenceOf(want: readonly Float32Array[], got: readonly Float32Array[]): LogpDifference {
+  let tokens = 0;
+  let sum = 0;
+  let max = 0;
+  for (const [i, logps] of want.entries()) {
+    for (const [t, logp] of logps.entries()) {
+      const difference = Math.abs(logp - (got[i]?.[t] ?? Number.NaN));
+      // NaN must not pass: Math.max keeps it, a comparison would drop it
+      max = Math.max(max, difference);
+      sum += difference;
+      tokens += 1;
+    }
+  }
+  return { answers: want.length, tokens, maxDifference: max, meanDifference: sum / Math.max(1, tokens) };
+}
