@@ -241,7 +241,7 @@ export function becomeNode(node, args) {
   });
 }
 
-/** Signals of a shorter time than this are one (as in src/torch/stop-signals.ts). */
+/** Signals of a shorter time than this are one (as in src/base/stop-signals.ts). */
 const sameSignalMs = 1000;
 
 /**

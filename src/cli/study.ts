@@ -2,6 +2,7 @@
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { Argument, type Command, Option } from "commander";
+import type { PhaseListener } from "../recipes/train-events.ts";
 import type { Budget } from "../study/ground.ts";
 import { STUDIES, type StudyName } from "../study/studies.ts";
 import { type JudgeEndpointWords, judgeOf, withJudge } from "./judge-options.ts";
@@ -9,6 +10,7 @@ import { collect, wholeNumber } from "./options.ts";
 import { pairsOf } from "./overrides.ts";
 import { Phases } from "./phases.ts";
 import { showOutcome } from "./study-outcome.ts";
+import { type StudyPart, stoppable } from "./study-stop.ts";
 
 interface Words extends Omit<JudgeEndpointWords, "judge"> {
   config?: string;
@@ -73,26 +75,35 @@ export function addStudyCommand(preftune: Command): void {
 async function run(name: StudyName, overrides: string[], words: Words): Promise<void> {
   const { judge } = words;
   const phases = new Phases();
+  let part: StudyPart = "runs";
+  const onPhase: PhaseListener = (...phase) => {
+    part = "judging";
+    phases.listen(...phase);
+  };
   const { study } = await import("../study/study.ts");
-  const outcome = await study({
-    name,
-    output: words.output ?? join("runs", `study-${name}`),
-    seeds: words.seeds ?? null,
-    budget: words.budget,
-    config: words.config ?? null,
-    model: words.model ?? null,
-    data: words.data ?? null,
-    evalData: words.evalData ?? null,
-    otherData: words.otherData ?? null,
-    otherEvalData: words.otherEvalData ?? null,
-    reuse: words.reuse,
-    judge: judge === undefined ? null : { ...judgeOf({ ...words, judge }), onPhase: phases.listen },
-    overrides: pairsOf(overrides),
-    jobs: words.jobs ?? null,
-    cores: availableParallelism(),
-    command: `preftune ${process.argv.slice(2).join(" ")}`,
-    out: process.stdout,
-  });
-  phases.done();
-  showOutcome(outcome);
+  const work = async (signal: AbortSignal): Promise<void> => {
+    const outcome = await study({
+      name,
+      output: words.output ?? join("runs", `study-${name}`),
+      seeds: words.seeds ?? null,
+      budget: words.budget,
+      config: words.config ?? null,
+      model: words.model ?? null,
+      data: words.data ?? null,
+      evalData: words.evalData ?? null,
+      otherData: words.otherData ?? null,
+      otherEvalData: words.otherEvalData ?? null,
+      reuse: words.reuse,
+      judge: judge === undefined ? null : { ...judgeOf({ ...words, judge }), onPhase },
+      overrides: pairsOf(overrides),
+      jobs: words.jobs ?? null,
+      cores: availableParallelism(),
+      command: `preftune ${process.argv.slice(2).join(" ")}`,
+      out: process.stdout,
+      signal,
+    });
+    phases.done();
+    showOutcome(outcome);
+  };
+  await stoppable(work, () => part);
 }

@@ -3,6 +3,7 @@ import { basename, extname, join } from "node:path";
 import type { Command } from "commander";
 import { wholeNumber } from "./options.ts";
 import { showOutcome } from "./study-outcome.ts";
+import { stoppable } from "./study-stop.ts";
 
 interface Words {
   output?: string;
@@ -33,11 +34,14 @@ export function addSweepCommand(preftune: Command): void {
 async function run(file: string, words: Words): Promise<void> {
   const { readSweep } = await import("../study/sweep-file.ts");
   const { runSweep } = await import("../study/sweep.ts");
-  const outcome = await runSweep(readSweep(file), {
-    output: words.output ?? join("runs", basename(file, extname(file))),
-    jobs: words.jobs,
-    command: `preftune ${process.argv.slice(2).join(" ")}`,
-    out: process.stdout,
+  await stoppable(async (signal) => {
+    const outcome = await runSweep(readSweep(file), {
+      output: words.output ?? join("runs", basename(file, extname(file))),
+      jobs: words.jobs,
+      command: `preftune ${process.argv.slice(2).join(" ")}`,
+      out: process.stdout,
+      signal,
+    });
+    showOutcome(outcome);
   });
-  showOutcome(outcome);
 }

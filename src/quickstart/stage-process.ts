@@ -11,15 +11,23 @@ import type { StageMessage } from "./stage-child.ts";
  * The result of `task`, run by a child process that ends with it.
  *
  * @param title - shown in front of its progress, e.g. "[2/4] DPO"
+ * @param stop - kills the child: nothing of the stage stays
  * @throws {TrainingError} with the child's message when the stage fails or the child is killed
  */
-export function runInProcess(title: string, task: StageTask, out: ProgressStream): Promise<StageResult> {
+export function runInProcess(
+  title: string,
+  task: StageTask,
+  out: ProgressStream,
+  stop?: AbortSignal,
+): Promise<StageResult> {
   const display = new StageDisplay(title, out);
   // built or not, the child has this file's extension
   const program = join(import.meta.dirname, `stage-child${extname(import.meta.filename)}`);
   // the addon is found by now: the child need not look for it again
   // "advanced" lets NaN through
   const child: ChildProcess = fork(program, [], { execArgv: [], serialization: "advanced" });
+  const kill = (): boolean => child.kill("SIGKILL");
+  stop?.addEventListener("abort", kill);
   return new Promise((resolve, reject) => {
     let outcome: (() => void) | null = null;
     child.on("message", (data) => {
@@ -32,6 +40,7 @@ export function runInProcess(title: string, task: StageTask, out: ProgressStream
     child.on("error", reject);
     child.on("close", (code, signal) => {
       display.end();
+      stop?.removeEventListener("abort", kill);
       const how = signal === null ? `with status ${code}` : `by ${signal}`;
       if (outcome !== null) outcome();
       else

@@ -18,6 +18,7 @@ import type { Cell, CellOutcome, GridPlaces, Values } from "./cell.ts";
 import { contentKey, finishedRuns, markName, readMark, takeRun } from "./reuse.ts";
 import type { RunTask } from "./run-cell.ts";
 import { runInProcess } from "./run-process.ts";
+import { RunStoppedError, StudyStoppedError } from "./stopped.ts";
 
 /** How the grid is run. */
 export interface GridOptions {
@@ -26,8 +27,10 @@ export interface GridOptions {
   out: ProgressStream;
   /** Folders of other studies: their finished runs are taken where they ran the same. */
   reuse?: readonly string[];
+  /** Ends the runs under way after their step, and begins no other. */
+  signal?: AbortSignal | undefined;
   /** Runs a task to its end. Default: in a process of its own. */
-  runTask?: (task: RunTask) => Promise<void>;
+  runTask?: (task: RunTask, signal?: AbortSignal) => Promise<void>;
 }
 
 /** The layout of the folder `dir`. */
@@ -43,6 +46,7 @@ export function gridPlaces(dir: string): GridPlaces {
 export function cellId(condition: string, seed: number): string {
   const plain = condition
     .toLowerCase()
+    .replace(/['’]/g, "")
     .replace(/[^a-z0-9.]+/g, "-")
     .replace(/^-+|-+$/g, "");
   const isClear = plain.length <= 60 && !/[-−]\d/.test(condition);
@@ -53,11 +57,12 @@ export function cellId(condition: string, seed: number): string {
  * Runs all cells that are not finished, and gives the outcome of each in the cells' order.
  *
  * @throws {ConfigError} if two cells have one name, or a directory holds a finished run with other values
+ * @throws {StudyStoppedError} if it was stopped before every run had ended
  */
 export async function runGrid(
   cells: readonly Cell[],
   places: GridPlaces,
-  { jobs, out, reuse = [], runTask = runInProcess }: GridOptions,
+  { jobs, out, reuse = [], signal, runTask = runInProcess }: GridOptions,
 ): Promise<CellOutcome[]> {
   const ids = new Set(cells.map(({ id }) => id));
   if (ids.size < cells.length) throw new ConfigError("two runs of the grid have the same name");
@@ -71,16 +76,28 @@ export async function runGrid(
   const waiting = open.filter(({ id }) => !outcomes.has(id));
   const progress = new GridProgress(waiting.length, cells.length, out);
   const worker = async (): Promise<void> => {
-    for (let cell = waiting.shift(); cell !== undefined; cell = waiting.shift()) {
+    while (signal?.aborted !== true) {
+      const cell = waiting.shift();
+      if (cell === undefined) return;
       const began = performance.now();
-      const reason = await reasonOf(cell, places, runTask);
+      const reason = await reasonOf(cell, places, (task) => runTask(task, signal));
+      if (reason === stopped) return;
       outcomes.set(cell.id, { cell, reason });
       progress.done(cell, reason, (performance.now() - began) / 1000);
     }
   };
   await Promise.all(Array.from({ length: Math.max(1, Math.min(jobs, waiting.length)) }, worker));
+  if (outcomes.size < cells.length) throw new StudyStoppedError(`stopped: ${finishedText(outcomes, cells)}`);
   return cells.map((cell) => outcomes.get(cell.id) as CellOutcome);
 }
+
+function finishedText(outcomes: ReadonlyMap<string, CellOutcome>, cells: readonly Cell[]): string {
+  const finished = [...outcomes.values()].filter(({ reason }) => reason === null).length;
+  return `${finished} of ${cells.length} runs are finished`;
+}
+
+/** The reason of a run that was stopped as it was asked to. */
+const stopped = Symbol("stopped");
 
 /** Takes over what other studies have run already of `cells`, none of which is finished; gives the cells of it. */
 function takeFinished(
@@ -142,13 +159,14 @@ async function reasonOf(
   cell: Cell,
   places: GridPlaces,
   runTask: (task: RunTask) => Promise<void>,
-): Promise<string | null> {
+): Promise<string | null | typeof stopped> {
   for (let isSecond = false; ; isSecond = true) {
     await untilFree(runPaths(places.run(cell.id)).lock, longestStep);
     try {
       if (!isFinished(cell, places)) await begin(taskOf(cell, places), runTask);
       return null;
     } catch (error) {
+      if (error instanceof RunStoppedError) return stopped;
       if (isSecond || !(error instanceof RunLockedError)) return messageOf(error);
     }
   }

@@ -16,6 +16,7 @@ import { fullSize, type QuickstartSize } from "../quickstart/sizes.ts";
 import { runInProcess } from "../quickstart/stage-process.ts";
 import type { ProgressStream } from "../runs/progress.ts";
 import type { Values } from "./cell.ts";
+import { StudyStoppedError } from "./stopped.ts";
 
 /** How much a study does. */
 export type Budget = "quick" | "full";
@@ -37,6 +38,8 @@ export interface GroundOptions {
   /** Training seeds. */
   seeds: number;
   out: ProgressStream;
+  /** Ends the making of models. */
+  signal?: AbortSignal;
 }
 
 /** One of two preference sets, as values of a configuration. */
@@ -78,9 +81,9 @@ const answered: Record<Budget, Values> = {
 export async function makeGround(dir: string, options: GroundOptions): Promise<Ground> {
   const { config, model, data } = options;
   if (config === null && model === null && data === null) {
-    const { seeds, out } = options;
+    const { seeds, out, signal } = options;
     const jobs = options.jobs ?? options.cores;
-    const valuesOf = await generatedGround(dir, { size: fullSize, seeds, jobs, out });
+    const valuesOf = await generatedGround(dir, { size: fullSize, seeds, jobs, out, signal });
     return {
       file: join(recipes, "quickstart.yaml"),
       valuesOf: (seed) => ({ ...valuesOf(seed), ...generated[options.budget] }),
@@ -155,6 +158,7 @@ export interface GeneratedOptions {
   /** Models made at a time. */
   jobs: number;
   out: ProgressStream;
+  signal?: AbortSignal | undefined;
 }
 
 /**
@@ -165,7 +169,7 @@ export interface GeneratedOptions {
  */
 export async function generatedGround(
   dir: string,
-  { size, seeds, jobs, out }: GeneratedOptions,
+  { size, seeds, jobs, out, signal }: GeneratedOptions,
 ): Promise<(seed: number) => Values> {
   const place = (name: string): string => join(dir, "ground", name);
   const files = { train_data: place("train.jsonl"), eval_data: place("eval.jsonl") };
@@ -174,8 +178,11 @@ export async function generatedGround(
   const missing = Array.from({ length: seeds }, (_, i) => i + 1).filter(
     (seed) => !existsSync(place(`made-${seed}.json`)),
   );
+  const many = missing.length === 1 ? "an SFT model" : `${missing.length} SFT models, ${jobs} at a time`;
+  if (missing.length > 0) out.write(`first ${many}, some minutes each on two cores\n`);
   const worker = async (): Promise<void> => {
     for (let seed = missing.shift(); seed !== undefined; seed = missing.shift()) {
+      if (signal?.aborted === true) return;
       const sft = place(`sft-${seed}`);
       rmSync(sft, { recursive: true, force: true });
       const values = {
@@ -189,11 +196,19 @@ export async function generatedGround(
       const base = { shape: size.shape, text: tokenizerText(data) };
       const task = { config: { values }, base, heldOut: files.eval_data, answersPerPrompt: 1 };
       // several at once: whole lines, nothing that is drawn over
-      await runInProcess(`SFT model ${seed}`, task, { write: (text) => out.write(text) });
+      await runInProcess(`SFT model ${seed}`, task, { write: (text) => out.write(text) }, signal);
       writeFileAtomic(place(`made-${seed}.json`), `${JSON.stringify({ seed: values.seed })}\n`);
     }
   };
-  await Promise.all(Array.from({ length: Math.max(1, Math.min(jobs, missing.length)) }, worker));
+  await Promise.all(Array.from({ length: Math.max(1, Math.min(jobs, missing.length)) }, worker)).catch(
+    (error: unknown) => {
+      // a model that was stopped in the making failed for that reason alone
+      if (signal?.aborted !== true) throw error;
+    },
+  );
+  if (signal?.aborted === true) {
+    throw new StudyStoppedError("stopped while SFT models were made: no run has begun");
+  }
   return (seed) => ({ ...files, model_name_or_path: join(place(`sft-${seed}`), "model") });
 }
 

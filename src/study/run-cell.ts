@@ -9,6 +9,7 @@ import { MEASURED_FILES } from "./cell.ts";
 import { writeCoupling } from "./coupling.ts";
 import { writeHeldOut } from "./held-out.ts";
 import { contentKey, markText, type RunPlace } from "./reuse.ts";
+import { RunStoppedError } from "./stopped.ts";
 
 /** What to run. Plain data: it goes to another process. */
 export interface RunTask extends RunPlace {
@@ -22,17 +23,24 @@ export interface RunMessage {
   failure: string | null;
   /** It failed as another process writes the run. */
   isLocked: boolean;
+  /** It stopped as it was asked to. */
+  isStopped: boolean;
 }
 
 /**
  * Runs `task`.
  *
+ * @param signal - ends the training after the step at hand; what comes after it, measuring, is done to its end
+ * @throws {RunStoppedError} if it was stopped: there is a checkpoint to go on from
  * @throws {PreftuneError} with what is wrong; the run directory stays
  */
-export async function runCell(task: RunTask): Promise<void> {
+export async function runCell(task: RunTask, signal?: AbortSignal): Promise<void> {
   const resolved = loadConfig(task.config);
   const { config } = resolved;
-  for await (const event of train(resolved)) {
+  for await (const event of train(resolved, signal === undefined ? {} : { signal })) {
+    if (event.type === "end" && event.summary.reason === "stopped") {
+      throw new RunStoppedError(`stopped after step ${event.summary.step}`);
+    }
     if (event.type === "end" && event.summary.exported.length === 0) {
       const { reason, collapse } = event.summary;
       const what = collapse === null ? reason : `${reason}: ${collapse.breaches.join("; ")}`;

@@ -1,22 +1,38 @@
-/** Runs one run of a grid in a process of its own. Started by `run-process.ts` with an IPC channel: the task comes in, how it ended goes out. */
+/**
+ * Runs one run of a grid in a process of its own. Started by `run-process.ts` with an IPC channel: the task comes in, and
+ * "stop" where the run is to end early; how it ended goes out.
+ */
 import { messageOf, PreftuneError } from "../base/errors.ts";
 import { RunLockedError } from "../runs/run-lock.ts";
 import { type RunMessage, type RunTask, runCell } from "./run-cell.ts";
+import { RunStoppedError } from "./stopped.ts";
 
 const leave = (): never => process.exit(1);
+const stop = new AbortController();
+const onStop = (): void => stop.abort();
 process.on("disconnect", leave);
-process.once("message", async (task) => {
-  let failure: string | null = null;
-  let isLocked = false;
+// Ctrl-C on a terminal reaches this process too: it ends as its parent says, after its step
+process.on("SIGINT", onStop).on("SIGTERM", onStop);
+
+async function run(task: RunTask): Promise<RunMessage> {
   try {
-    await runCell(task as RunTask);
+    await runCell(task, stop.signal);
+    return { failure: null, isLocked: false, isStopped: false };
   } catch (error) {
-    isLocked = error instanceof RunLockedError;
     const isBug = !(error instanceof PreftuneError) && error instanceof Error;
-    failure = isBug ? (error.stack ?? error.message) : messageOf(error);
+    return {
+      failure: isBug ? (error.stack ?? error.message) : messageOf(error),
+      isLocked: error instanceof RunLockedError,
+      isStopped: error instanceof RunStoppedError,
+    };
   }
+}
+
+process.once("message", async (task) => {
+  process.on("message", (word) => word === "stop" && stop.abort());
+  const message = await run(task as RunTask);
   if (process.send === undefined) throw new Error("run-child.ts is started by a grid only");
-  process.send({ failure, isLocked } satisfies RunMessage, () => {
+  process.send(message, () => {
     process.off("disconnect", leave);
     process.disconnect();
   });

@@ -31,6 +31,7 @@ export interface StudyOptions extends Omit<GroundOptions, "seeds"> {
   /** The command line, for the report. */
   command: string;
   /** See {@link GridOptions}. */
+  signal?: AbortSignal;
   runTask?: GridOptions["runTask"];
 }
 
@@ -49,6 +50,8 @@ const cadence: Record<StudyDefinition["evaluations"], Values> = {
 export async function study(options: StudyOptions): Promise<WrittenOutcome> {
   const definition: StudyDefinition = STUDIES[options.name];
   if (options.judge !== null && !definition.needsAnswers) throw nothingToJudge(options.name);
+  refuseUnused(options, definition);
+  options.out.write(`${definition.title}\n`);
   const lock = takeFolder(options.output, { study: options.name, budget: options.budget });
   try {
     const count = options.seeds ?? definition.seeds[options.budget];
@@ -67,11 +70,14 @@ export async function study(options: StudyOptions): Promise<WrittenOutcome> {
     const cells = cellsOf(conditions, count, { file: ground.file, shared, words: options.overrides });
     checkCells(cells);
     const places = gridPlaces(options.output);
-    const { out, reuse, runTask } = options;
+    const { out, reuse, signal, runTask } = options;
+    const runs = `${conditions.length} conditions × ${count} ${count === 1 ? "seed" : "seeds"}: ${cells.length} runs`;
+    out.write(`${runs}, ${ground.jobs} at a time, in ${places.dir}\n`);
     const outcomes = await runGrid(cells, places, {
       jobs: ground.jobs,
       out,
       reuse,
+      signal,
       ...(runTask ? { runTask } : {}),
     });
     const measured = readMeasured(places, outcomes);
@@ -91,6 +97,20 @@ export async function study(options: StudyOptions): Promise<WrittenOutcome> {
   } finally {
     lock.release();
   }
+}
+
+/** Rows that the study would not look at. */
+function refuseUnused(
+  { name, otherData, otherEvalData }: StudyOptions,
+  { needsTwoSets }: StudyDefinition,
+): void {
+  if (needsTwoSets === true || (otherData ?? otherEvalData) === null) return;
+  const able = Object.entries(STUDIES).flatMap(([other, { needsTwoSets: two }]) =>
+    two === true ? [other] : [],
+  );
+  throw new ConfigError(
+    `${name} has one preference set: --other-data and --other-eval-data have no effect here. They are for ${able.join(", ")}.`,
+  );
 }
 
 function nothingToJudge(name: string): ConfigError {

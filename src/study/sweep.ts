@@ -38,6 +38,11 @@ export async function runSweep(sweep: Sweep, options: SweepOptions): Promise<Wri
   const places = gridPlaces(output);
   const lock = takeFolder(output, { sweep: sha256(stringifyNumbers(sweep)).slice(0, 16) });
   try {
+    const seeds = `${sweep.seeds} ${sweep.seeds === 1 ? "seed" : "seeds"}`;
+    const runs = sweep.method === "halving" ? "in rounds" : `${settings.length * sweep.seeds} runs`;
+    options.out.write(
+      `${settings.length} settings × ${seeds}: ${runs}, ${options.jobs} at a time, in ${output}\n`,
+    );
     const run = new Runner(sweep, places, options);
     const section = await run.all(settings);
     const figures: FigureName[] = [sweep.metric, "chosen_change", "margin_change", "accuracy", "chosen_down"];

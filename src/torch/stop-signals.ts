@@ -1,8 +1,6 @@
 /** SIGINT and SIGTERM heard while a step computes, which Node itself hears only after it (native/interrupt.h). */
+import { sameSignalMs } from "../base/stop-signals.ts";
 import { guarded, native } from "./native.ts";
-
-/** Signals of a shorter time than this count as one, in milliseconds: a terminal and a launcher both pass Ctrl-C on. */
-const sameSignalMs = 1000;
 
 /** What the first signal does, said before it comes. The second always ends the process, with status 130. */
 export interface StopSignals extends Disposable {

@@ -3,7 +3,9 @@ import assert from "node:assert/strict";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { preftune, start } from "../support/command.ts";
+import { setTimeout } from "node:timers/promises";
+import { listCheckpoints } from "../../src/runs/checkpoints.ts";
+import { preftune, start, startLaunched } from "../support/command.ts";
 import { workshop } from "../support/runs.ts";
 
 test("a sweep runs each setting in a process of its own, prints a table and says where everything is", async () => {
@@ -33,6 +35,39 @@ test("a sweep runs each setting in a process of its own, prints a table and says
     other.stderr,
     /one of the same study to go on with.*It is left as it is: give another with --output/s,
   );
+});
+
+test("Ctrl-C: a sweep's runs end after their step, and the same command goes on with them", async () => {
+  using place = workshop({ rows: 8, held: 4 });
+  const values = {
+    ...place.values,
+    max_steps: 300,
+    logging_steps: 1,
+    warmup_ratio: 0,
+    max_length: 96,
+    eval_strategy: "no",
+    eval_on_start: false,
+    export_parity_tolerance: 0.1,
+  };
+  const file = place.path("sweep.yaml");
+  writeFileSync(file, `values: ${JSON.stringify(values)}\nparameters:\n  lambda_w: [0.1, 0.8]\n`);
+  const output = place.path("out");
+  const running = startLaunched(["sweep", file, "--output", output]);
+  await running.saw("2 settings × 1 seed: 2 runs, 1 at a time");
+  const [metrics, checkpoints] = ["metrics.jsonl", "checkpoints"].map((name) =>
+    join(output, "runs", "lambda-w-0.1-s1", name),
+  ) as [string, string];
+  while (!existsSync(metrics) || readFileSync(metrics, "utf8") === "") await setTimeout(20);
+  // as a terminal sends it: to the launcher, to the sweep and to the run under way
+  process.kill(-(running.child.pid as number), "SIGINT");
+  const { status, stdout, stderr } = await running.ended;
+  assert.equal(status, 0, stderr);
+  assert.match(stderr, /stopping: runs under way end after their step, with a checkpoint; again to leave/);
+  assert.doesNotMatch(stdout, /failed/);
+  const [, hint] = /stopped: 0 of 2 runs are finished; go on with:\n {2}(.*)\n/.exec(stdout) ?? [];
+  assert.equal(hint, `node bin/preftune.mjs sweep ${file} --output ${output}`);
+  assert.equal(listCheckpoints(checkpoints).length, 1);
+  assert.ok(!existsSync(join(output, "runs", "lambda-w-0.8-s1")), "no other run was begun");
 });
 
 test("when no run comes to its end, the reasons are told and the status is not 0", async () => {

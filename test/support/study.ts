@@ -1,6 +1,8 @@
 /** Studies on a workshop's tiny model: one short LoRA run for each condition, in the test's own process. */
+
+import type { StudyDefinition } from "../../src/study/definition.ts";
 import { runCell } from "../../src/study/run-cell.ts";
-import type { StudyName } from "../../src/study/studies.ts";
+import { STUDIES, type StudyName } from "../../src/study/studies.ts";
 import type { StudyOptions } from "../../src/study/study.ts";
 import type { Values, Workshop } from "./runs.ts";
 
@@ -27,6 +29,8 @@ export function tinyStudy(place: Workshop, name: StudyName, changes: Values = {}
     train_data: data,
     eval_data: evalData,
   } = place.values as Record<string, string>;
+  const definition: StudyDefinition = STUDIES[name];
+  const isOfTwoSets = definition.needsTwoSets === true;
   return {
     name,
     output: place.path(name),
@@ -36,8 +40,8 @@ export function tinyStudy(place: Workshop, name: StudyName, changes: Values = {}
     model: model as string,
     data: data as string,
     evalData: evalData as string,
-    otherData: evalData as string,
-    otherEvalData: data as string,
+    otherData: isOfTwoSets ? (evalData as string) : null,
+    otherEvalData: isOfTwoSets ? (data as string) : null,
     reuse: [],
     judge: null,
     overrides: Object.entries({ ...oneStep, ...changes }).map(([key, value]) => [key, String(value)]),

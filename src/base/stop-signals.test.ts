@@ -1,0 +1,17 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { countedSignals, sameSignalMs } from "./stop-signals.ts";
+
+test("signals that come within a second are one, later ones count", () => {
+  const counts: number[] = [];
+  let time = 0;
+  const listener = countedSignals(
+    (count) => counts.push(count),
+    () => time,
+  );
+  for (const at of [0, 1, sameSignalMs - 1, sameSignalMs, sameSignalMs + 1, 5 * sameSignalMs]) {
+    time = at;
+    listener();
+  }
+  assert.deepEqual(counts, [1, 2, 3]);
+});
