@@ -13,6 +13,7 @@ import { type Dataset, type DatasetOptions, prepareDataset } from "./dataset.ts"
 import type { SourceEncoder } from "./encoder.ts";
 import { promptKeyOf } from "./fingerprint.ts";
 import { assertPreflight } from "./preflight.ts";
+import { formatPreflight } from "./preflight-text.ts";
 import type { TokenizerFacts } from "./row-checks.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "preftune-dataset-"));
@@ -82,6 +83,7 @@ test("rows become examples in order", async () => {
     dropped: {},
     notDrawn: 0,
     stoppedAtMaxRows: false,
+    lengthLimit: null,
     truncatedRows: 0,
     truncatedTokens: 0,
     endsLost: 0,
@@ -154,6 +156,35 @@ test("rows over max_length: error, drop, truncate", async () => {
     { truncatedRows, truncatedTokens, endsLost },
     { truncatedRows: 1, truncatedTokens: 10, endsLost: 1 },
   );
+});
+
+test("rows over the model's context: treated as those over max_length, under their own name", async () => {
+  const path = write("context.jsonl", [
+    ...numbered(3, "p"),
+    { prompt: "0123456789", chosen: "ab", rejected: "abcdefgh" },
+  ]);
+  const run = (options: Partial<DatasetOptions>): Promise<Dataset> =>
+    prepare({ sources: [{ path }], maxLength: 1024, context: 10, ...options });
+  const failed = await run({});
+  assert.deepEqual(codes(failed), ["error longer_than_context 1"]);
+  assert.match(
+    failed.report.findings[0]?.message ?? "",
+    /context\.jsonl:4 has 20 tokens, the model's context ends at 10/,
+  );
+  assert.deepEqual(failed.report.counts.lengthLimit, { tokens: 10, by: "context" });
+  assert.match(
+    formatPreflight(failed.report),
+    /longest row allowed +10 tokens \(where the model's context ends/,
+  );
+  assert.deepEqual(codes(await run({ overflow: "drop" })), ["warning longer_than_context 1"]);
+  const cut = await run({ overflow: "truncate" });
+  assert.deepEqual(codes(cut).slice(0, 2), ["warning longer_than_context 1", "warning truncated 1"]);
+  assert.equal(cut.examples[3]?.completions[1]?.ids.length, 8);
+  // The shorter of the two bounds a row.
+  assert.deepEqual(codes(await run({ maxLength: 9 })), ["error too_long 1"]);
+  const within = await run({ context: 20 });
+  assert.deepEqual(codes(within), []);
+  assert.notEqual(within.fingerprint, (await run({ context: null })).fingerprint);
 });
 
 test("a held-out share by prompt; evaluation files; not both", async () => {

@@ -8,7 +8,13 @@ import { describeOrigin, type Example, type RawRow } from "./example.ts";
 import { FindingList } from "./findings.ts";
 import { fingerprintOf } from "./fingerprint.ts";
 import { openSources, type WeightedSource } from "./mixing.ts";
-import { type OverflowPolicy, sequenceLength, truncateExample } from "./overflow.ts";
+import {
+  type LengthLimit,
+  lengthLimit,
+  type OverflowPolicy,
+  sequenceLength,
+  truncateExample,
+} from "./overflow.ts";
 import { type LoadCounts, type PreflightReport, preflight, sharedPrompts } from "./preflight.ts";
 import { rowFaults, type TokenizerFacts } from "./row-checks.ts";
 import { rowNotes } from "./row-notes.ts";
@@ -29,6 +35,8 @@ export interface DatasetOptions {
   seed: number;
   /** Tokens of prompt and longest answer; at least 8. Null (default): no limit. */
   maxLength?: number | null;
+  /** Tokens of the model's context, which bounds rows as well. Null (default): unknown. */
+  context?: number | null;
   /** What happens to longer rows. Default "error". */
   overflow?: OverflowPolicy;
   /** What happens to rows with errors. Default "error". "drop" leaves them out and counts them. */
@@ -82,7 +90,7 @@ export async function prepareDataset(options: DatasetOptions): Promise<Dataset> 
     train: examples.length,
     text: options.encoder.fingerprint(),
     task: options.task,
-    maxLength: options.maxLength ?? null,
+    maxLength: counts.lengthLimit?.tokens ?? null,
     overflow: options.overflow ?? "error",
     invalidRows: options.invalidRows ?? "error",
     evalFraction: options.evalFraction ?? 0,
@@ -125,11 +133,13 @@ const rowsAtOnce = 64;
 class Loader {
   readonly findings: FindingList = new FindingList();
   readonly columns: ColumnTally = new ColumnTally();
-  readonly counts: LoadCounts = { read: 0, dropped: {}, notDrawn: 0, stoppedAtMaxRows: false };
+  readonly counts: LoadCounts;
   readonly #options: DatasetOptions;
 
   constructor(options: DatasetOptions) {
     this.#options = options;
+    const limit = lengthLimit(options.maxLength ?? null, options.context ?? null);
+    this.counts = { read: 0, dropped: {}, notDrawn: 0, stoppedAtMaxRows: false, lengthLimit: limit };
   }
 
   async load(sources: readonly WeightedSource[], maxRows: number | null): Promise<Example[]> {
@@ -197,14 +207,15 @@ class Loader {
 
   /** The example as it will be used, or null. */
   #accept(example: Example): Example | null {
-    const { facts, maxLength = null, overflow = "error", invalidRows } = this.#options;
+    const { facts, overflow = "error", invalidRows } = this.#options;
+    const limit = this.counts.lengthLimit;
     let fitted = example;
-    if (maxLength !== null && sequenceLength(example) > maxLength) {
-      const message = `${describeOrigin(example.origin)} has ${sequenceLength(example)} tokens, max_length is ${maxLength}`;
-      const problem: RowProblem = { origin: example.origin, code: "too_long", message };
+    if (limit !== null && sequenceLength(example) > limit.tokens) {
+      const problem = tooLong(example, limit);
       if (overflow === "drop") return this.#drop(problem);
       if (overflow === "error") return this.#fail(problem);
-      fitted = truncateExample(example, maxLength, facts.bosTokenId);
+      if (limit.by === "context") this.#warn(problem);
+      fitted = truncateExample(example, limit.tokens, facts.bosTokenId);
     }
     const [fault] = invalidRows === "drop" ? rowFaults(fitted, facts) : [];
     return fault === undefined ? fitted : this.#drop({ origin: example.origin, code: fault, message: "" });
@@ -219,10 +230,21 @@ class Loader {
     return null;
   }
 
+  #warn({ code, origin, message }: RowProblem): void {
+    this.findings.add(code, "warning", origin, `; cut (first: ${message})`);
+  }
+
   #drop({ code, origin, message }: RowProblem): null {
     const detail = message === "" ? "; dropped" : `; dropped (first: ${message})`;
     this.findings.add(code, "warning", origin, detail);
     this.counts.dropped[code] = (this.counts.dropped[code] ?? 0) + 1;
     return null;
   }
+}
+
+function tooLong(example: Example, { tokens, by }: LengthLimit): RowProblem {
+  const { origin } = example;
+  const end = by === "context" ? `the model's context ends at ${tokens}` : `max_length is ${tokens}`;
+  const message = `${describeOrigin(origin)} has ${sequenceLength(example)} tokens, ${end}`;
+  return { origin, code: by === "context" ? "longer_than_context" : "too_long", message };
 }

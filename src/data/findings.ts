@@ -40,7 +40,8 @@ export type RowFault =
   | "identical_pair"
   | "id_out_of_range"
   | "reference_of_cut_row"
-  | "too_long";
+  | "too_long"
+  | "longer_than_context";
 
 /** Findings about the data as a whole. */
 export type SetFinding =
@@ -100,6 +101,11 @@ const rowFaults: Readonly<Record<RowFault, Description>> = {
     message: "longer than max_length",
     remedy: "Raise max_length, or set overflow: drop or overflow: truncate.",
   },
+  longer_than_context: {
+    message: "longer than the model's context (max_position_embeddings)",
+    remedy:
+      "The model knows no positions beyond it. Set overflow: drop or overflow: truncate, or shorten the rows.",
+  },
 };
 
 const setFindings: Readonly<Record<SetFinding, Description>> = {
@@ -116,7 +122,10 @@ const setFindings: Readonly<Record<SetFinding, Description>> = {
     message: "the same tokens as an earlier row",
     remedy: "Remove them unless they are meant to weigh more.",
   },
-  truncated: { message: "cut to max_length", remedy: "Raise max_length if memory allows." },
+  truncated: {
+    message: "cut to max_length, or to the model's context where that is shorter",
+    remedy: "Raise max_length if memory and the model's context allow.",
+  },
   length_bias: {
     message: "length alone tells the answers apart",
     remedy: "Compare any accuracy with this figure, and watch the answers' lengths during training.",

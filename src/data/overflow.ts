@@ -1,8 +1,21 @@
-/** Rows longer than `max_length`: how long a row is, and how it is cut. */
+/** Rows longer than `max_length` or the model's context: how long a row is, and how it is cut. */
 import type { Completion, Example } from "./example.ts";
 import { promptKeyOf } from "./fingerprint.ts";
 
-/** What happens to rows longer than `max_length`. */
+/** The most tokens of prompt and longest answer, and what sets them. */
+export interface LengthLimit {
+  tokens: number;
+  by: "max_length" | "context";
+}
+
+/** The shorter of `max_length` and the model's context; null where there is neither. */
+export function lengthLimit(maxLength: number | null, context: number | null): LengthLimit | null {
+  if (context !== null && context < (maxLength ?? Number.POSITIVE_INFINITY))
+    return { tokens: context, by: "context" };
+  return maxLength === null ? null : { tokens: maxLength, by: "max_length" };
+}
+
+/** What happens to rows longer than that. */
 export type OverflowPolicy = "error" | "drop" | "truncate";
 
 /** Tokens of the longest single sequence of a row: the prompt and its longest answer. */

@@ -39,6 +39,11 @@ function rowLines({ counts, columns }: PreflightReport): string[] {
     const tokens = `${number(counts.truncatedTokens)} tokens cut, ${number(counts.endsLost)} ends of turn lost`;
     rows.push(["truncated", `${number(counts.truncatedRows)} (${tokens})`]);
   }
+  const limit = counts.lengthLimit;
+  if (limit !== null) {
+    const by = limit.by === "context" ? "where the model's context ends, before max_length" : "max_length";
+    rows.push(["longest row allowed", `${number(limit.tokens)} tokens (${by})`]);
+  }
   rows.push(["columns used", columnList(columns, "used")]);
   rows.push(["columns passed over", columnList(columns, "passedOver")]);
   const width = Math.max(...rows.map(([label]) => label.length));

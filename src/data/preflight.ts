@@ -7,6 +7,7 @@ import { type ColumnCounts, ColumnTally } from "./column-tally.ts";
 import type { Example } from "./example.ts";
 import { type Finding, FindingList } from "./findings.ts";
 import { promptKeyOf, rowKeyOf } from "./fingerprint.ts";
+import type { LengthLimit } from "./overflow.ts";
 import { hasBos, rowFaults, rowWarnings, type TokenizerFacts } from "./row-checks.ts";
 import { type LengthBias, lengthBias, type TokenStatistics, tokenStatistics } from "./statistics.ts";
 
@@ -27,10 +28,15 @@ export interface RowCounts {
   truncatedTokens: number;
   /** Answers that lost their end-of-turn token by truncation. */
   endsLost: number;
+  /** The longest rows that are used as they are; null: of any length. */
+  lengthLimit: LengthLimit | null;
 }
 
 /** Counts of the loading, which only it knows. */
-export type LoadCounts = Pick<RowCounts, "read" | "dropped" | "notDrawn" | "stoppedAtMaxRows">;
+export type LoadCounts = Pick<
+  RowCounts,
+  "read" | "dropped" | "notDrawn" | "stoppedAtMaxRows" | "lengthLimit"
+>;
 
 /** The result of a preflight. Plain data, fit for JSON. */
 export interface PreflightReport {
@@ -108,7 +114,7 @@ export function assertPreflight(report: PreflightReport): void {
 
 function countsOf(train: readonly Example[], evaluation: readonly Example[] | null): LoadCounts {
   const read = train.length + (evaluation?.length ?? 0);
-  return { read, dropped: {}, notDrawn: 0, stoppedAtMaxRows: false };
+  return { read, dropped: {}, notDrawn: 0, stoppedAtMaxRows: false, lengthLimit: null };
 }
 
 function checkRows(examples: readonly Example[], facts: TokenizerFacts, findings: FindingList): void {

@@ -8,7 +8,7 @@ import fc from "fast-check";
 import { families, fixturePath } from "../../test/support/fixture-files.ts";
 import { FileError, FormatError } from "../base/errors.ts";
 import { parseModelConfig, readModelConfig } from "./hf-config.ts";
-import type { ModelConfig } from "./model-config.ts";
+import { contextLength, type ModelConfig } from "./model-config.ts";
 import { gemma4b, gemma4bText, llama32, llama32Rope } from "./sample-configs.ts";
 
 function parse(json: unknown): ModelConfig {
@@ -111,6 +111,17 @@ describe("what is read", () => {
     ]);
     const allFull = parse({ ...gemma, layer_types: Array(4).fill("full_attention") });
     assert.equal(allFull.slidingWindow, null);
+  });
+
+  test("the context is what the model was stretched to", () => {
+    // Vicuna's long form: 4096 positions, stretched by 4. The others' files name the stretched length.
+    const linear = parse({
+      ...llama32,
+      max_position_embeddings: 4096,
+      rope_scaling: { type: "linear", factor: 4 },
+    });
+    const contexts = [linear, parse(llama32), parse(gemma4b)].map(contextLength);
+    assert.deepEqual(contexts, [16384, 131072, 131072]);
   });
 
   test("old type keys and old markers for no token", () => {

@@ -62,3 +62,14 @@ export interface ModelConfig {
   /** The text model's part of the file as it stood, for export. */
   raw: Record<string, unknown>;
 }
+
+/**
+ * Tokens of the longest sequence that the model was made for, stretched by position scaling.
+ *
+ * `max_position_embeddings` already counts llama3's scaling and Gemma's; beside linear scaling the other families'
+ * files name the length before it (as vLLM reads them).
+ */
+export function contextLength({ family, maxPositions, rope }: ModelConfig): number {
+  const { scaling } = rope.full;
+  return scaling.kind === "linear" && family !== "gemma3" ? maxPositions * scaling.factor : maxPositions;
+}

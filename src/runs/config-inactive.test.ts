@@ -48,6 +48,9 @@ const ALWAYS: readonly ConfigKey[] = [
   "watch_prompts",
   // a template without a thinking mode is known only once the model is there
   "enable_thinking",
+  // rows alone tell whether there are plain strings or answers with tools
+  "plain_strings",
+  "mask_tool_output",
   // leave to do something, which changes nothing by itself
   "allow_small_beta",
 ];

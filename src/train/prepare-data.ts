@@ -4,7 +4,7 @@ import { type Dataset, prepareDataset } from "../data/dataset.ts";
 import type { WeightedSource } from "../data/mixing.ts";
 import type { Task } from "../data/rows.ts";
 import { readModelConfig } from "../formats/hf-config.ts";
-import type { ModelConfig } from "../formats/model-config.ts";
+import { contextLength, type ModelConfig } from "../formats/model-config.ts";
 import type { DatasetSpec, RunConfig } from "../runs/config-types.ts";
 import { createRowEncoder, type RowEncoder } from "../text/encode.ts";
 import { loadTokenizer, type Tokenizer } from "../text/tokenizer.ts";
@@ -84,6 +84,7 @@ export async function prepareData(
     },
     seed: selection.seed,
     maxLength: selection.max_length,
+    context: contextLength(modelConfig),
     overflow: selection.overflow,
     invalidRows: selection.invalid_rows,
     plainStrings: selection.plain_strings,
