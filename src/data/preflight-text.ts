@@ -88,8 +88,8 @@ function biasLines({ lengthBias: bias }: PreflightReport): string[] {
 
 function findingLines(findings: readonly Finding[]): string[] {
   const errors = findings.filter(({ severity }) => severity === "error").length;
-  const lines = findings.flatMap(({ severity, count, message, rows, remedy }) => [
-    `${severity.padEnd(7)}  ${rows.length === 0 ? "" : `${plural(count, "row")}: `}${message}`,
+  const lines = findings.flatMap(({ severity, code, count, message, rows, remedy }) => [
+    `${severity.padEnd(7)}  ${rows.length === 0 ? "" : `${plural(count, "row")}: `}${message} (${code})`,
     ...(rows.length === 0 ? [] : [`${indent}${rows.join(", ")}${count > rows.length ? ", ..." : ""}`]),
     `${indent}${remedy}`,
   ]);

@@ -266,7 +266,7 @@ test("the text for the terminal is aligned, names rows and shows no text", () =>
       "chosen answer longer in 100.0 % of training pairs, equally long in 0.0 %",
       'accuracy from length alone ("longer"): 100.0 % on training pairs, crossed halves',
       "",
-      "error    7 rows: equal",
+      "error    7 rows: equal (identical_pair)",
       "         f:1, f:2, ...",
       "         Mend.",
       "1 error, 0 warnings",

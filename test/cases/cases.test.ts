@@ -94,7 +94,7 @@ const byName: Record<string, (outcome: Outcome) => void> = {
       " time, there was a little",
       outcome.output,
     ),
-  "csv-python-lists": reported(/training answer +\d+ +\S+ +\d+ +[1-6]\n/),
+  "csv-python-lists": reported(/training chosen +\d+ +\S+ +\d+ +[1-6]\n/),
   "duplicate-key": refused(4, /rows\.jsonl:1/, /"chosen"/),
   "label-smoothing-ipo": refused(2, /label_smoothing/, /ipo/),
   "logprobs-token-spaces": (outcome) => {
@@ -113,7 +113,7 @@ const byName: Record<string, (outcome: Outcome) => void> = {
     assert.match(outcome.output, /NaN/);
     assert.match(outcome.output, /model\.[a-z_.0-9]+/);
   },
-  "no-generation-prompt": reported(/generation prompt/),
+  "no-generation-prompt": reported(/add_generation_prompt/),
   "prefilled-turn-train": reported(/training prompt +24 +/),
   "rating-footnote": refused(7, /rating|verdict/i),
   "rating-same-twice": reported(/\b8\.00?\b/),
