@@ -4,6 +4,7 @@ import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
+import { setImmediate } from "node:timers/promises";
 import { requireShared, skipWithoutShared } from "../../test/support/shared.ts";
 import { ConfigError, DataError, FileError, FormatError } from "../base/errors.ts";
 import { AnswerLog, answerKey } from "./answer-log.ts";
@@ -90,8 +91,39 @@ test("two questions of the same id, and categories that are not there, are refus
   await assert.rejects(readQuestions(path), /:2: expected another id than 1, which .*:1 has/);
   await assert.rejects(
     readQuestions(path, { categories: ["x"] }),
-    /expected questions of the categories x, found none/,
+    /expected questions of the category "x", found none; its categories are none/,
   );
+  const some = rows({ prompt: "a", category: "math" }, { prompt: "b", category: "writing" });
+  await assert.rejects(
+    readQuestions(some, { categories: ["writing", "mth"] }),
+    /category "mth", found none; its categories are math, writing\. Did you mean "math"\?/,
+  );
+  await assert.rejects(
+    readQuestions(rows({ prompt: "a", required_temperature: "hot" })),
+    /:1: expected "required_temperature" to be a number of at least 0, got "hot"/,
+  );
+});
+
+test("answers that do not count are told of, and turns are counted from the first", async (t) => {
+  const told: string[] = [];
+  const listen = ({ message }: Error) => told.push(message);
+  process.on("warning", listen);
+  t.after(() => process.off("warning", listen));
+  const path = rows(
+    { question_id: 1, choices: [{ turns: ["one", "two"] }, { turns: ["other"] }] },
+    { question_id: 2, answers: ["a", "b"] },
+    { prompt: "three?", completion: "first" },
+    { prompt: "three?", completion: "second" },
+  );
+  const questions = [asked("1", ["q"]), asked("2", ["q2"]), asked("x", ["three?"])];
+  const answers = matchAnswers(await readAnswerFile(path), questions, path);
+  assert.deepEqual([...answers.values()], [["one"], ["a"], ["first"]]);
+  await setImmediate();
+  assert.deepEqual(told, [
+    `${path}: 2 rows with several answers; the first counts.`,
+    `${path}: 1 row with a prompt that has an answer already; the first counts.`,
+    `${path}: 1 row with more turns than the question has; the first ones count.`,
+  ]);
 });
 
 const asked = (id: string, turns: string[]): Question => ({

@@ -2,6 +2,7 @@
 import { DataError } from "../base/errors.ts";
 import { didYouMean } from "../base/suggest.ts";
 import { oneLine } from "../base/text-table.ts";
+import { warn } from "../base/warn.ts";
 import { describeOrigin, type RawRow } from "../data/example.ts";
 import { readRows } from "../data/sources.ts";
 import { idOf, type Question, questionText } from "./questions.ts";
@@ -23,6 +24,10 @@ export interface AnswerRow {
   /** What was asked, where the row says so. */
   prompt: string | null;
   turns: readonly string[];
+  /** Whether the turns are those of a conversation, of which the first may have been given. */
+  isConversation: boolean;
+  /** Whether the row holds further answers, which do not count. */
+  hasOthers: boolean;
   /** What the answer was made with, where preftune made it; see answer-log.ts. */
   madeWith: string | null;
 }
@@ -36,6 +41,8 @@ const textColumns = ["answer", "completion", "response", "output"] as const;
  * - or `messages`, whose assistant's messages are the turns; content may be an object with `answer` (Arena-Hard);
  * - or `answers`, a list of texts or objects with `text`, of which the first counts (`preftune evaluate diversity --out`);
  * - or `answer`, `completion`, `response` or `output`: a text.
+ *
+ * Further choices and answers are told of, and not used.
  *
  * @throws {DataError} naming file and line of a row without an answer
  */
@@ -52,11 +59,16 @@ export async function readAnswerFile(path: string): Promise<AnswerFile> {
       where,
       id: idOf(row),
       prompt: typeof prompt === "string" ? prompt : askedIn(value["messages"]),
-      turns: turnsOf(row, where),
+      ...turnsOf(row, where),
       madeWith: typeof madeWith === "string" ? madeWith : null,
     });
   }
   if (rows.length === 0) throw new DataError(`${path}: expected answers, found no rows.`);
+  tellOthers(
+    path,
+    rows.filter(({ hasOthers }) => hasOthers).length,
+    "with several answers; the first counts",
+  );
   return { model, rows };
 }
 
@@ -68,6 +80,7 @@ export async function readAnswerFile(path: string): Promise<AnswerFile> {
 export function matchAnswers(file: AnswerFile, questions: readonly Question[], path: string): Answers {
   const byId = new Map<string, AnswerRow>();
   const byPrompt = new Map<string, AnswerRow>();
+  let samples = 0;
   for (const row of file.rows) {
     const other = row.id === null ? undefined : byId.get(row.id);
     if (other !== undefined && JSON.stringify(other.turns) !== JSON.stringify(row.turns)) {
@@ -78,8 +91,11 @@ export function matchAnswers(file: AnswerFile, questions: readonly Question[], p
     if (row.id !== null) byId.set(row.id, row);
     // Several answers to a prompt are samples, of which the first counts.
     if (row.prompt !== null && !byPrompt.has(row.prompt)) byPrompt.set(row.prompt, row);
+    else if (row.prompt !== null && row.id === null) samples++;
   }
-  return new Map(
+  tellOthers(path, samples, "with a prompt that has an answer already; the first counts");
+  let longer = 0;
+  const matched = new Map(
     questions.map((question) => {
       const { id, isNamed, where, followUps } = question;
       const [named, asked] = [byId.get(id), byPrompt.get(questionText(question))];
@@ -96,25 +112,39 @@ export function matchAnswers(file: AnswerFile, questions: readonly Question[], p
           `${row.where}: expected answers to ${wanted} turns of question ${id}, found ${row.turns.length}.`,
         );
       }
+      if (row.turns.length > wanted && !row.isConversation) longer++;
       // In a conversation whose earlier answers were given, the last ones are the model's own.
-      return [id, row.turns.slice(-wanted)];
+      return [id, row.isConversation ? row.turns.slice(-wanted) : row.turns.slice(0, wanted)];
     }),
   );
+  tellOthers(path, longer, "with more turns than the question has; the first ones count");
+  return matched;
 }
 
-function turnsOf({ value }: RawRow, where: string): string[] {
+function tellOthers(path: string, count: number, what: string): void {
+  if (count > 0) warn(`${path}: ${count} ${count === 1 ? "row" : "rows"} ${what}.`);
+}
+
+type RowTurns = Pick<AnswerRow, "turns" | "isConversation" | "hasOthers">;
+
+function turnsOf({ value }: RawRow, where: string): RowTurns {
   const { choices, messages, answers } = value;
   const column = textColumns.find((name) => typeof value[name] === "string");
   if (Array.isArray(choices)) {
     const turns = (choices[0] as { turns?: unknown } | undefined)?.turns;
-    if (Array.isArray(turns) && turns.length > 0) return turns.map((turn) => textOf(turn, where));
+    if (Array.isArray(turns) && turns.length > 0) {
+      const texts = turns.map((turn) => textOf(turn, where));
+      return { turns: texts, isConversation: false, hasOthers: choices.length > 1 };
+    }
   } else if (Array.isArray(answers) && answers.length > 0) {
-    return [textOf(answers[0], where)];
+    const turns = [textOf(answers[0], where)];
+    return { turns, isConversation: false, hasOthers: answers.length > 1 };
   } else if (column !== undefined) {
-    return [String(value[column])];
+    return { turns: [String(value[column])], isConversation: false, hasOthers: false };
   } else if (Array.isArray(messages)) {
     const own = messages.filter((message) => (message as { role?: unknown } | null)?.role === "assistant");
-    if (own.length > 0) return own.map((message) => textOf(message, where));
+    const turns = own.map((message) => textOf(message, where));
+    if (turns.length > 0) return { turns, isConversation: true, hasOthers: false };
   }
   throw new DataError(
     `${where}: expected an answer in "choices" with "turns", "answers", ${textColumns.map((name) => `"${name}"`).join(", ")}, ` +

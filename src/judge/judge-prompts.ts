@@ -28,9 +28,20 @@ export interface PairPrompt extends JudgePrompt {
   maxTokens: number;
 }
 
-/** The messages of a prompt whose places are filled. Braces in what is filled in stay as they are. */
-export function fillPrompt(prompt: JudgePrompt, values: Readonly<Record<string, string>>): ChatMessage[] {
+/**
+ * The messages of a prompt whose places are filled. Braces in what is filled in stay as they are.
+ *
+ * @param answers - how many answers the judge must be shown: one that is rated, or two that are compared
+ * @throws {FormatError} for a place that is not known, and for a prompt with too few places for answers
+ */
+export function fillPrompt(
+  prompt: JudgePrompt,
+  values: Readonly<Record<string, string>>,
+  answers: 1 | 2,
+): ChatMessage[] {
+  const places = new Set<string>();
   const content = prompt.template.replace(/\{(\w+)\}/g, (_, place: string) => {
+    places.add(place);
     const value = values[place];
     if (value !== undefined) return value;
     const known = Object.keys(values).join(", ");
@@ -38,6 +49,13 @@ export function fillPrompt(prompt: JudgePrompt, values: Readonly<Record<string, 
       `${prompt.where}: prompt ${prompt.name} has a place {${place}} that is not known; known here: ${known}.`,
     );
   });
+  if ([...places].filter((place) => /^answer/i.test(place)).length < answers) {
+    const wanted = answers === 1 ? "a place such as {answer}" : "places such as {answer_a} and {answer_b}";
+    throw new FormatError(
+      `${prompt.where}: prompt ${prompt.name}: expected ${wanted}, found ${[...places].map((place) => `{${place}}`).join(", ") || "none"}. ` +
+        "The judge would not see what it judges.",
+    );
+  }
   const user: ChatMessage = { role: "user", content };
   return prompt.system === "" ? [user] : [{ role: "system", content: prompt.system }, user];
 }

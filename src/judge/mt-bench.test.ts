@@ -140,3 +140,23 @@ test("scores by hand: an unrated turn is left out and counted", () => {
   assert.deepEqual(figures.perCategory["math"]?.overall.interval, { low: 1.5, high: 1.5 });
   assert.ok(figures.lengthCorrelation.value > 0.98 && figures.lengthCorrelation.value <= 1);
 });
+
+test("more than two turns, and prompts that show too few answers, are refused", () => {
+  const [first] = material.questions;
+  assert.ok(first);
+  const long = { ...material, questions: [{ ...first, followUps: ["second", "third"] }] };
+  assert.throws(() => ratingTasks(long, own), /q\.jsonl:1: expected one or two turns.*got 3/);
+  const blind = new Map([
+    ...material.prompts,
+    prompt("single-v1", "{question}"),
+    prompt("pair-v2", "{question}|{answer_a}"),
+  ]);
+  assert.throws(
+    () => ratingTasks({ ...material, prompts: blind }, own),
+    /p\.jsonl:1: prompt single-v1: expected a place such as \{answer\}, found \{question\}/,
+  );
+  assert.throws(
+    () => mtBenchPairTasks({ ...material, prompts: blind }, own, other),
+    /prompt pair-v2: expected places such as \{answer_a\} and \{answer_b\}, found \{question\}, \{answer_a\}/,
+  );
+});

@@ -76,7 +76,7 @@ export function ratingTasks(material: MtBenchMaterial, answers: Answers): Rating
     return {
       ...readable(question, turn, [turns]),
       turn,
-      messages: fillPrompt(prompt, values),
+      messages: fillPrompt(prompt, values, 1),
       length: styleOf([turns[turn - 1] ?? ""]).length,
     };
   });
@@ -88,15 +88,19 @@ export function mtBenchPairTasks(material: MtBenchMaterial, a: Answers, b: Answe
     const prompt = promptNamed(material.prompts, `pair-${stem("v2")}`, material.promptPath);
     const given = questionValues(material, question);
     const ask = (first: readonly string[], second: readonly string[]): ChatMessage[] =>
-      fillPrompt(prompt, {
-        ...given,
-        answer_a: first[0] ?? "",
-        answer_b: second[0] ?? "",
-        answer_a_1: first[0] ?? "",
-        answer_b_1: second[0] ?? "",
-        answer_a_2: first[1] ?? "",
-        answer_b_2: second[1] ?? "",
-      });
+      fillPrompt(
+        prompt,
+        {
+          ...given,
+          answer_a: first[0] ?? "",
+          answer_b: second[0] ?? "",
+          answer_a_1: first[0] ?? "",
+          answer_b_1: second[0] ?? "",
+          answer_a_2: first[1] ?? "",
+          answer_b_2: second[1] ?? "",
+        },
+        2,
+      );
     const [ofA, ofB] = [answersTo(a, question), answersTo(b, question)];
     return {
       ...readable(question, turn, [ofA, ofB]),
@@ -126,6 +130,12 @@ interface Turn {
 
 function eachTurn({ questions }: MtBenchMaterial): Turn[] {
   return questions.flatMap((question) => {
+    if (question.followUps.length > 1) {
+      throw new DataError(
+        `${question.where}: expected one or two turns, which MT-Bench's judge prompts have places for, got ` +
+          `${question.followUps.length + 1}. Take the others out.`,
+      );
+    }
     const turns: (1 | 2)[] = question.followUps.length === 0 ? [1] : [1, 2];
     return turns.map((turn) => ({
       question,

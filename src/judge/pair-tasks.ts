@@ -54,13 +54,17 @@ export function pairTasks(
       // Arena-Hard's files name the places in capitals, older ones by numbers.
       const capitals = Object.entries(values).map(([name, text]) => [name.toUpperCase(), text]);
       const { question: question1, answer_a: answer1, answer_b: answer2 } = values;
-      return fillPrompt(prompt, {
-        ...values,
-        ...Object.fromEntries(capitals),
-        question_1: question1,
-        answer_1: answer1,
-        answer_2: answer2,
-      });
+      return fillPrompt(
+        prompt,
+        {
+          ...values,
+          ...Object.fromEntries(capitals),
+          question_1: question1,
+          answer_1: answer1,
+          answer_2: answer2,
+        },
+        2,
+      );
     };
     return {
       id,

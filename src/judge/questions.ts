@@ -1,5 +1,6 @@
 /** Questions of benchmarks and prompts of one's own, in the forms that are published. */
 import { DataError } from "../base/errors.ts";
+import { didYouMean } from "../base/suggest.ts";
 import { oneLine } from "../base/text-table.ts";
 import { describeOrigin, type RawRow } from "../data/example.ts";
 import { readRows } from "../data/sources.ts";
@@ -44,23 +45,40 @@ const idColumns = ["question_id", "uid", "id", "prompt_id"] as const;
 export async function readQuestions(path: string, choice: QuestionChoice = {}): Promise<Question[]> {
   const { limit = null, categories = null } = choice;
   const questions = new Map<string, Question>();
+  const seen = new Set<string>();
   for await (const row of readRows({ path })) {
     const question = questionOf(row);
+    if (question.category !== null) seen.add(question.category);
     if (categories !== null && !categories.includes(question.category ?? "")) continue;
-    const other = questions.get(question.id);
-    if (other !== undefined) {
-      throw new DataError(
-        `${question.where}: expected another id than ${question.id}, which ${other.where} has. Mend the row.`,
-      );
-    }
+    refuseSecond(question, questions.get(question.id));
     questions.set(question.id, question);
     if (limit !== null && questions.size >= limit) break;
   }
-  if (questions.size === 0) {
-    const which = categories === null ? "" : ` of the categories ${categories.join(", ")}`;
-    throw new DataError(`${path}: expected questions${which}, found none.`);
-  }
-  return [...questions.values()];
+  const all = [...questions.values()];
+  if (all.length === 0 && categories === null)
+    throw new DataError(`${path}: expected questions, found none.`);
+  if (categories !== null && all.length !== limit) requireCategories(path, categories, all, seen);
+  return all;
+}
+
+function refuseSecond({ where, id }: Question, first: Question | undefined): void {
+  if (first === undefined) return;
+  throw new DataError(`${where}: expected another id than ${id}, which ${first.where} has. Mend the row.`);
+}
+
+/** Refuses a category of which there is no question: it may be misspelt. */
+function requireCategories(
+  path: string,
+  wanted: readonly string[],
+  questions: readonly Question[],
+  known: ReadonlySet<string>,
+): void {
+  const lacking = wanted.find((name) => questions.every(({ category }) => category !== name));
+  if (lacking === undefined) return;
+  throw new DataError(
+    `${path}: expected questions of the category "${lacking}", found none; its categories are ` +
+      `${[...known].join(", ") || "none"}.${didYouMean(lacking, known)}`,
+  );
 }
 
 /** The row's id, in one line without anything that could steer a terminal; null when it has none. */
@@ -84,8 +102,17 @@ function questionOf(row: RawRow): Question {
     where,
     category: typeof category === "string" ? oneLine(category, 60) : null,
     ...turnsOf(value, where),
-    temperature: (numberOf(temperature) ?? -1) >= 0 ? numberOf(temperature) : null,
+    temperature: temperatureOf(temperature, where),
   };
+}
+
+function temperatureOf(given: unknown, where: string): number | null {
+  if (given === undefined || given === null) return null;
+  const temperature = numberOf(given);
+  if (temperature !== null && temperature >= 0) return temperature;
+  throw new DataError(
+    `${where}: expected "required_temperature" to be a number of at least 0, got ${JSON.stringify(given)}. Mend the row.`,
+  );
 }
 
 function turnsOf(
