@@ -150,7 +150,15 @@ export function ensurePackages(directory) {
     say(`installing npm packages, Node 24 among them (${problem}); this takes some ten seconds ...`);
     const begin = Date.now();
     const [program = "npm", ...first] = npmCommand();
-    const args = [...first, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"];
+    const args = [
+      ...first,
+      "ci",
+      "--ignore-scripts",
+      "--engine-strict=false",
+      "--no-audit",
+      "--no-fund",
+      "--loglevel=error",
+    ];
     const result = spawnSync(program, args, { cwd: directory, stdio: ["ignore", 2, 2] });
     if (result.error)
       throw new BootstrapError(`npm could not be started: ${result.error.message}. Install npm 10 or newer.`);

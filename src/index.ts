@@ -7,6 +7,7 @@
  *     if (event.type === "log") console.log(event.row.loss);
  *   }
  */
+import "./base/node-version.ts";
 import { type TrainOptions, train as trainResolved } from "./recipes/train.ts";
 import type { TrainEvent, TrainSummary } from "./recipes/train-events.ts";
 import { loadConfig } from "./runs/config-load.ts";

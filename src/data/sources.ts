@@ -1,5 +1,5 @@
 /** Where rows come from: a file, a directory, a glob or a hub data set, read row by row in a fixed order. */
-import { existsSync, globSync, readdirSync, statSync } from "node:fs";
+import fs, { existsSync, readdirSync, statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 
 import { DataError } from "../base/errors.ts";
@@ -72,7 +72,7 @@ function directoryFiles(path: string): DataFile[] {
 }
 
 function globFiles(pattern: string): DataFile[] {
-  const found = globSync(pattern).filter((path) => !statSync(path).isDirectory());
+  const found = fs.globSync(pattern).filter((path) => !statSync(path).isDirectory());
   return dataFiles(found, `${pattern}: expected data files (${knownEndings}) to match, found none.`);
 }
 

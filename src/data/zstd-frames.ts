@@ -3,7 +3,7 @@
  * decompressor drops what stands behind the end of a frame in the same chunk, so it is given each frame by itself.
  */
 import { Readable } from "node:stream";
-import { createZstdDecompress } from "node:zlib";
+import zlib from "node:zlib";
 
 import { ByteReader } from "./byte-reader.ts";
 
@@ -20,7 +20,7 @@ const gathered = 64 * 1024;
  */
 export async function* decompressZstd(source: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
   const pieces = Readable.from(framePieces(new ByteReader(source)));
-  const content = createZstdDecompress();
+  const content = zlib.createZstdDecompress();
   pieces.on("error", (error) => content.destroy(error));
   try {
     for await (const piece of pieces.pipe(content)) yield piece as Buffer;

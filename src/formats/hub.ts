@@ -11,7 +11,7 @@ import { homedir } from "node:os";
 import { dirname, join } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import { datasetInfo, downloadFile, type ListFileEntry, listFiles, modelInfo } from "@huggingface/hub";
+import { datasetInfo, downloadFile, listFiles, modelInfo } from "@huggingface/hub";
 
 import { FileError, messageOf } from "../base/errors.ts";
 import { errorCode, fileFailure } from "../base/file-io.ts";
@@ -37,8 +37,17 @@ export interface HubRepo {
   name: string;
 }
 
-/** A file as the hub lists it. */
-export type HubEntry = ListFileEntry;
+/** A file as the hub lists it. Said here and not taken from @huggingface/hub, whose types do not compile with strict libraries. */
+export interface HubEntry {
+  /** Inside the repository. */
+  path: string;
+  /** Bytes. */
+  size: number;
+  /** Git's object id, SHA-1 of the blob. */
+  oid?: string;
+  /** For large files: SHA-256 of the content. */
+  lfs?: { oid: string };
+}
 
 /**
  * The files of `repo`, or of a folder of it, those in folders inside included.

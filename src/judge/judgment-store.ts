@@ -4,7 +4,8 @@
  */
 import { mkdirSync } from "node:fs";
 import { dirname } from "node:path";
-import { DatabaseSync, type StatementSync } from "node:sqlite";
+import process from "node:process";
+import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { FileError, messageOf } from "../base/errors.ts";
 import type { ChatReply } from "./chat-body.ts";
 
@@ -27,6 +28,8 @@ export class JudgmentStore {
     this.#path = path;
     try {
       mkdirSync(dirname(path), { recursive: true });
+      // named here and not above: a Node without it is told of by src/base/node-version.ts, not by a failing import
+      const { DatabaseSync } = process.getBuiltinModule("node:sqlite");
       this.#database = new DatabaseSync(path, { timeout: 10_000 });
       this.#database.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;
         CREATE TABLE IF NOT EXISTS judgments (

@@ -1,5 +1,5 @@
 /** The rows a plan reckons with: the run's own, tokenised, where they are at hand and not too many; else lengths given or assumed. */
-import { existsSync, globSync, statSync } from "node:fs";
+import fs, { existsSync, statSync } from "node:fs";
 import { join } from "node:path";
 import type { Example } from "../data/example.ts";
 import type { PairLengths } from "../planner/flops.ts";
@@ -68,9 +68,9 @@ function obstacleTo({ train_data: specs }: RunConfig, directory: string | null):
 
 /** Bytes of a file, a directory's files or those of a glob; null where nothing is there. */
 function localBytes(path: DatasetSpec["path"]): number | null {
-  const paths = existsSync(path) ? [path] : /[*?[{]/.test(path) ? globSync(path) : [];
+  const paths = existsSync(path) ? [path] : /[*?[{]/.test(path) ? fs.globSync(path) : [];
   if (paths.length === 0) return null;
-  const files = paths.flatMap((one) => (statSync(one).isDirectory() ? globSync(join(one, "*")) : [one]));
+  const files = paths.flatMap((one) => (statSync(one).isDirectory() ? fs.globSync(join(one, "*")) : [one]));
   return files.reduce((sum, file) => sum + statSync(file).size, 0);
 }
 

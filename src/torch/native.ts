@@ -1,7 +1,7 @@
 /** Loads the addon (`native/`) and types every function it exports. The only file that touches the `.node` binary. */
 import { createRequire } from "node:module";
 import { resolve } from "node:path";
-import { TorchError } from "../base/errors.ts";
+import { PreftuneError, TorchError } from "../base/errors.ts";
 import { locateAddon } from "../setup/locate.ts";
 
 /** A live tensor's number in the addon's table. Never reused while a stale copy could be mistaken for it (see `handles.h`). */
@@ -86,8 +86,18 @@ function load(): NativeModule {
   }
 }
 
-/** The addon's functions. */
-export const native: NativeModule = load();
+/**
+ * The addon's functions. It is loaded when the first of them is asked for: importing what stands on it needs no torch.
+ * From then on this is the addon itself, and a call costs nothing more.
+ *
+ * @throws {ConfigError} at the first use, when it is not built
+ */
+export let native: NativeModule = new Proxy({} as NativeModule, {
+  get: (_, name) => {
+    native = load();
+    return native[name as keyof NativeModule];
+  },
+});
 
 /**
  * What `call` returns, with an error of the addon turned into a TorchError.
@@ -98,6 +108,8 @@ export function guarded<T>(call: () => T): T {
   try {
     return call();
   } catch (cause) {
+    // an addon that is not built, or does not load
+    if (cause instanceof PreftuneError) throw cause;
     throw new TorchError(cause instanceof Error ? cause.message : String(cause), { cause });
   }
 }
