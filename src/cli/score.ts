@@ -3,6 +3,7 @@ import { type Command, Option } from "commander";
 import { ConfigError } from "../base/errors.ts";
 import type { Objective } from "../objectives/objective.ts";
 import { loadConfig } from "../runs/config-load.ts";
+import type { RunConfig } from "../runs/config-types.ts";
 import { stringifyNumbers } from "../runs/json-numbers.ts";
 import { environmentOf, type MachineOptions, wholeNumber, withMachineOptions } from "./options.ts";
 import { Phases } from "./phases.ts";
@@ -20,6 +21,8 @@ interface Words extends MachineOptions {
   maxLength: number;
   overflow: "error" | "drop" | "truncate";
   maskToolOutput: boolean;
+  columns?: string;
+  plainStrings: "text" | "chat";
 }
 
 /** Adds the command to `preftune`. */
@@ -45,6 +48,12 @@ export function addScoreCommand(preftune: Command): void {
         .choices(["error", "drop", "truncate"])
         .default("error"),
     )
+    .option("--columns <mapping>", "the file's names of columns, e.g. prompt=question or {prompt: question}")
+    .addOption(
+      new Option("--plain-strings <what>", "what prompts and answers of plain strings are")
+        .choices(["text", "chat"])
+        .default("text"),
+    )
     .option("--no-mask-tool-output", "count what tools wrote inside an answer, as TRL's DPO does");
   withMachineOptions(command).action(run);
 }
@@ -65,6 +74,8 @@ async function run(words: Words): Promise<void> {
       max_length: words.maxLength,
       overflow: words.overflow,
       mask_tool_output: words.maskToolOutput,
+      columns: columnsOf(words),
+      plain_strings: words.plainStrings,
     },
     onPhase: phases.listen,
   });
@@ -77,6 +88,14 @@ async function run(words: Words): Promise<void> {
   process.stdout.write(`${stringifyNumbers(value)}\n`);
 }
 
+const unused = { model_name_or_path: "-", output_dir: "unused", train_data: "-" };
+
+/** The mapping, read and checked as a run's configuration has it. */
+function columnsOf({ columns }: Words): RunConfig["columns"] {
+  if (columns === undefined) return null;
+  return loadConfig({ values: unused, overrides: [["columns", columns]] }).config.columns;
+}
+
 /** The objective with its preset's values, checked by the rules of a run's configuration. */
 async function objectiveNamed({ objective, preset }: Words): Promise<Objective | null> {
   if (objective === undefined) {
@@ -84,7 +103,6 @@ async function objectiveNamed({ objective, preset }: Words): Promise<Objective |
     return null;
   }
   const { objectiveOf } = await import("../train/objective-of.ts");
-  const unused = { model_name_or_path: "-", output_dir: "unused", train_data: "-" };
   const values = preset === undefined ? { ...unused, objective } : { ...unused, objective, preset };
   return objectiveOf(loadConfig({ values }).objective);
 }

@@ -36,6 +36,7 @@ const synonyms: Readonly<Partial<Record<ColumnName, readonly string[]>>> = {
     "response_chosen",
     "chosen_answer",
     "answer_chosen",
+    "response_j",
   ],
   rejected: [
     "bad",
@@ -47,11 +48,24 @@ const synonyms: Readonly<Partial<Record<ColumnName, readonly string[]>>> = {
     "response_rejected",
     "rejected_answer",
     "answer_rejected",
+    "response_k",
   ],
   completion: ["response", "answer", "output", "outputs", "target", "summary"],
   messages: ["dialogue", "dialog", "turns"],
   system: ["system_message", "system_instruction"],
+  input: ["context"],
 };
+
+/** Columns that a row may have beside its prompt and answers. */
+const sideColumns = [
+  "system",
+  "tools",
+  "chat_template_kwargs",
+  "input",
+  "history",
+  "ref_chosen_logps",
+  "ref_rejected_logps",
+] as const;
 
 /** Columns that belong to a row by their name but to no column that could be mapped. */
 const otherContent: ReadonlySet<string> = new Set([
@@ -98,7 +112,9 @@ export function likelyColumn(name: ColumnName, found: readonly string[]): string
 
 /** ` As the system message: columns: {system: system_message}.` for a column whose name suggests that; else nothing. */
 export function meaningHint(column: string, used: readonly string[]): string {
-  const name = columnNames.find((one) => !used.includes(one) && likelyColumn(one, [column]) !== null);
+  const mayHave = (name: ColumnName): boolean =>
+    !used.includes(name) && (!["input", "history"].includes(name) || used.includes("instruction"));
+  const name = sideColumns.find((one) => mayHave(one) && likelyColumn(one, [column]) !== null);
   return name === undefined ? "" : ` As "${name}": ${columnsKey({ [name]: column })}.`;
 }
 

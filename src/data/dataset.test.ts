@@ -396,3 +396,31 @@ test("plain strings are told of where there is a chat template and nobody said w
   assert.deepEqual(await told({ facts: chatFacts }), ["warning plain_strings 3"]);
   assert.deepEqual(await told({ facts: chatFacts, plainStrings: "text" }), []);
 });
+
+test("keys of messages that the template does not read are told, one finding each", async () => {
+  const answer = { role: "assistant", content: "b", thinking: "hm", timestamp: 3 };
+  const row = {
+    prompt: [{ role: "user", content: "a", timestamp: 2 }],
+    chosen: [answer],
+    rejected: [answer],
+  };
+  const chatEncoder: SourceEncoder = {
+    ...encoder,
+    encode: async (rows) =>
+      rows.map(() => ({
+        row: {
+          promptIds: [bos, 5],
+          completions: [{ ids: [6, end] }, { ids: [7, end] }],
+          boundaryMoved: 0,
+          notes: [],
+        },
+      })),
+  };
+  const sources = [{ path: write("keys.jsonl", [row, row]) }];
+  const readsMessageKey = (key: string): boolean => key === "thinking";
+  const { report } = await prepare({ sources, encoder: chatEncoder, readsMessageKey });
+  const [finding] = report.findings.filter(({ code }) => code === "message_key_unread");
+  assert.equal(finding?.message, 'a key of messages that the chat template does not read: "timestamp"');
+  assert.equal(finding?.count, 2);
+  assert.equal(report.findings.filter(({ code }) => code === "message_key_unread").length, 1);
+});

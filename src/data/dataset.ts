@@ -17,7 +17,7 @@ import {
 } from "./overflow.ts";
 import { type LoadCounts, type PreflightReport, preflight, sharedPrompts } from "./preflight.ts";
 import { rowFaults, type TokenizerFacts } from "./row-checks.ts";
-import { rowNotes } from "./row-notes.ts";
+import { messageKeys, rowNotes } from "./row-notes.ts";
 import { type NormalRow, normaliseRow, type Task } from "./rows.ts";
 import { splitByPrompt } from "./split.ts";
 
@@ -43,6 +43,8 @@ export interface DatasetOptions {
   invalidRows?: "error" | "drop";
   /** What prompts and answers of plain strings are; see `RowOptions.strings`. Null (default): text, with a warning. */
   plainStrings?: "text" | "chat" | null;
+  /** Whether the chat template reads a key of messages that preftune knows nothing of. Default: any. */
+  readsMessageKey?: (key: string) => boolean;
   /** Training rows to read at most: the first ones, or a draw when sources have weights. */
   maxRows?: number | null;
   /** Evaluation rows to read at most, from `evalSources`. */
@@ -199,6 +201,10 @@ class Loader {
     for (const column of columns.doubtful) {
       const hint = meaningHint(column, columns.used);
       this.findings.addAbout(column, "column_passed_over", "warning", { origin, hint });
+    }
+    const { readsMessageKey = () => true } = this.#options;
+    for (const key of messageKeys(source).filter((key) => !readsMessageKey(key))) {
+      this.findings.addAbout(key, "message_key_unread", "warning", { origin, hint: "" });
     }
     const isTextDoubtful = plainStrings === null && (facts.hasChatTemplate ?? false);
     for (const code of rowNotes(row, source, { task, isTextDoubtful }))

@@ -52,6 +52,7 @@ export type SetFinding =
   | "length_bias"
   | "very_long_row"
   | "column_passed_over"
+  | "message_key_unread"
   | "prompt_repeated"
   | "scores_contradict"
   | "plain_strings";
@@ -138,6 +139,11 @@ const setFindings: Readonly<Record<SetFinding, Description>> = {
     message: "a column that was not read, though its name or content promises a part of the row",
     remedy:
       "If it belongs to the row, say what it is (docs/data.md, Columns of other names); if not, nothing is lost.",
+  },
+  message_key_unread: {
+    message: "a key of messages that the chat template does not read",
+    remedy:
+      "If it holds a part of the message, give a chat_template that writes it; if not, nothing is lost.",
   },
   prompt_repeated: {
     message: "answers that begin with their prompt, which is then there twice",

@@ -1,6 +1,6 @@
 /** What a row that can be read may still be wrong about: it is told, and the row is used. */
 import { numberOf } from "../text/json-number.ts";
-import { contentText } from "../text/messages.ts";
+import { contentText, templateKeys } from "../text/messages.ts";
 import type { SourceRow } from "../text/rows.ts";
 import type { RawRow } from "./example.ts";
 import type { FindingCode } from "./findings.ts";
@@ -33,6 +33,14 @@ export function rowNotes(
   if (source !== null && repeatsPrompt(source)) notes.push("prompt_repeated");
   if (task === "preference" && isContradicted(row)) notes.push("scores_contradict");
   return notes;
+}
+
+/** Keys of the row's messages that only a chat template can read. */
+export function messageKeys(source: SourceRow | null): string[] {
+  if (source === null || source.kind === "text" || source.kind === "plain") return [];
+  const messages =
+    source.kind === "conversation" ? source.messages : [...source.prompt, ...source.completions.flat()];
+  return [...new Set(messages.flatMap(templateKeys))];
 }
 
 /** True when every answer begins with the whole prompt, or with its last message. */

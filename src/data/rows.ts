@@ -11,13 +11,12 @@ import type { Message } from "../text/messages.ts";
 import { EmptyAnswerError, type SourceRow } from "../text/rows.ts";
 import { type Answer, pairAnswers, supervisedAnswer } from "./answer-columns.ts";
 import { type ColumnMap, Columns, type ColumnUse, MissingColumns } from "./columns.ts";
-import { readConversation, userMessage, withSystem } from "./conversations.ts";
+import { userMessage, withSystem } from "./conversations.ts";
 import type { Origin, RawRow } from "./example.ts";
 import { mappingHint } from "./mapping-hint.ts";
 import {
   conversationColumns,
   hasPrompt,
-  listIn,
   readPrompt,
   readSystem,
   readTextOrMessages,
@@ -111,7 +110,8 @@ function readSupervised(columns: Columns, strings: "text" | "chat"): Parts {
   const hasAnswer = columns.has("chosen") || columns.has("completion");
   if (conversation !== undefined && (!hasAnswer || isInMessages(columns))) {
     columns.leave("rejected");
-    const messages = readConversation(listIn(columns, conversation), columns.place(conversation));
+    const messages = readTextOrMessages(columns, conversation);
+    if (typeof messages === "string") throw columns.wrongType(conversation, "a list of messages");
     return { kind: "conversation", messages: withSystem(messages, readSystem(columns), columns.where) };
   }
   const answer = supervisedAnswer(columns);

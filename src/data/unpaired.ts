@@ -52,7 +52,8 @@ const otherForms: readonly OtherForm[] = [
       'two conversations and a winner: chosen is the conversation of the "winner". Write these columns, and leave ties out',
   },
   {
-    fits: (_, value) => isRankedList(value["answers"]) || isRankedList(value["completions"]),
+    fits: (_, value) =>
+      ["answers", "completions", "responses", "summaries"].some((name) => isRankedList(value[name])),
     words:
       "a list of answers with ranks or scores (as in Nectar and UltraFeedback): the data is ranked. Write a row for each " +
       "pair, the better answer as chosen",

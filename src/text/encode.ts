@@ -23,7 +23,7 @@ import { type CheckOutcome, RenderingCheck, type WholeConversation } from "./ren
 import type { ChatRow, ConversationRow, EncodedRow, EncodeOutcome, SourceRow } from "./rows.ts";
 import { createRenderer, type Rendering, TemplateError, type TemplateRenderer } from "./template.ts";
 import type { RenderLimits } from "./template-process.ts";
-import { chatTemplateSource } from "./template-source.ts";
+import { chatTemplateSource, templatesInUse } from "./template-source.ts";
 import { HalfPairError, type Tokenizer } from "./tokenizer.ts";
 
 /** How rows are encoded. */
@@ -87,12 +87,6 @@ function textFingerprint(tokenizer: Tokenizer, options: EncoderOptions & { now: 
     now: writesDate ? options.now.toISOString() : null,
   };
   return createHash("sha256").update(JSON.stringify(parts)).digest("hex");
-}
-
-function templatesInUse(tokenizer: Tokenizer, choice: string | null): string[] {
-  const { default: own, named } = tokenizer.chatTemplates;
-  if (choice === null && own === null && Object.keys(named).length === 0) return [];
-  return [...new Set([false, true].map((hasTools) => chatTemplateSource(tokenizer, choice, hasTools)))];
 }
 
 /** A renderer with what was found out about its template. */

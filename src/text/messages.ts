@@ -99,6 +99,11 @@ const ownKeys: ReadonlySet<string> = new Set([
   ...Object.keys(refusedKeys),
 ]);
 
+/** Keys of `message` that only a chat template can read. */
+export function templateKeys(message: Message): string[] {
+  return Object.keys(message).filter((key) => !ownKeys.has(key));
+}
+
 /** What a template may read and this program does not: `thinking`, `tool_plan` and the like. */
 function otherKeys(fields: Record<string, unknown>, where: string): Record<string, unknown> {
   for (const [key, remedy] of Object.entries(refusedKeys)) {

@@ -56,3 +56,10 @@ function chosenTemplate(choice: string, own: string | null, named: Record<string
       `${didYouMean(choice, names)}${known}`,
   );
 }
+
+/** The templates that rows may be rendered with, with tools and without; none where the tokenizer has none. */
+export function templatesInUse(tokenizer: Tokenizer, choice: string | null): string[] {
+  const { default: own, named } = tokenizer.chatTemplates;
+  if (choice === null && own === null && Object.keys(named).length === 0) return [];
+  return [...new Set([false, true].map((hasTools) => chatTemplateSource(tokenizer, choice, hasTools)))];
+}

@@ -7,6 +7,7 @@ import { readModelConfig } from "../formats/hf-config.ts";
 import { contextLength, type ModelConfig } from "../formats/model-config.ts";
 import type { DatasetSpec, RunConfig } from "../runs/config-types.ts";
 import { createRowEncoder, type RowEncoder } from "../text/encode.ts";
+import { templatesInUse } from "../text/template-source.ts";
 import { loadTokenizer, type Tokenizer } from "../text/tokenizer.ts";
 
 /** Keys that say which rows are read and how they become tokens. */
@@ -82,6 +83,7 @@ export async function prepareData(
       endTokenIds,
       hasChatTemplate: selection.chat_template !== null || tokenizer.chatTemplates.default !== null,
     },
+    readsMessageKey: keyReader(tokenizer, selection.chat_template),
     seed: selection.seed,
     maxLength: selection.max_length,
     context: contextLength(modelConfig),
@@ -93,6 +95,13 @@ export async function prepareData(
     onProgress: (rows) => onPhase("rows tokenised", rows, null),
   });
   return { dataset, tokenizer, modelConfig, endTokenIds, textFingerprint: encoder.fingerprint() };
+}
+
+/** Whether some chat template in use names a key, or writes whole messages. */
+function keyReader(tokenizer: Tokenizer, chatTemplate: string | null): (key: string) => boolean {
+  const sources = templatesInUse(tokenizer, chatTemplate);
+  const isWhole = sources.some((source) => /\b(message|msg|m)\s*(\|\s*tojson|\.items\(\))/.test(source));
+  return (key) => isWhole || sources.some((source) => source.includes(key));
 }
 
 async function endTokens(
