@@ -41,6 +41,7 @@ function createParser(file: DataFile): Parser {
     max_record_size: maxLineBytes,
     skip_empty_lines: true,
     columns: (names: string[]) => {
+      checkDelimiter(names, file);
       const twice = names.find((name, index) => names.indexOf(name) !== index);
       if (twice === undefined) return names;
       throw new DataError(
@@ -48,6 +49,19 @@ function createParser(file: DataFile): Parser {
       );
     },
   });
+}
+
+/** Spreadsheets of many countries divide cells by semicolons, and exports by tabs. */
+function checkDelimiter(names: readonly string[], file: DataFile): void {
+  const [only = ""] = names;
+  const other = file.format === "tsv" ? /[,;]/.exec(only) : /[;\t]/.exec(only);
+  if (names.length !== 1 || other === null) return;
+  const [mark, others] =
+    file.format === "tsv" ? ["tabs", "commas or semicolons"] : ["commas", "semicolons or tabs"];
+  throw new DataError(
+    `${file.name}:1: expected the names of columns divided by ${mark}, got one name with ${others} in it. ` +
+      `Save the table with ${mark}${other[0] === "\t" ? ", or give the file's name the ending .tsv" : ""}.`,
+  );
 }
 
 function lineBreaks(record: Record<string, unknown>): number {

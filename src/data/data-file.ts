@@ -22,6 +22,12 @@ export interface DataFile {
   compression: Compression;
 }
 
+/** What a place holds: files to read, and the names of those that are not read. */
+export interface FoundFiles {
+  files: DataFile[];
+  passedOver: string[];
+}
+
 const formats: Readonly<Record<string, DataFormat>> = {
   jsonl: "jsonl",
   ndjson: "jsonl",
@@ -39,6 +45,19 @@ const compressions: Readonly<Record<string, Compression>> = {
 
 /** The endings that `fileKind` knows, for messages. */
 export const knownEndings = ".jsonl, .ndjson, .json, .csv, .tsv (each also with .gz or .zst) or .parquet";
+
+/** Names of files that tell about a data set and lie beside its rows. */
+const descriptions = /(^|\/)((dataset_(infos?|dict)|state)\.json|(readme|licen[cs]e)[^/]*|[^/]*\.md)$/i;
+
+/** True for a file that tells about a data set. */
+export function isDescription(path: string): boolean {
+  return descriptions.test(path);
+}
+
+/** True for a file with rows, by its name. */
+export function isDataFile(path: string): boolean {
+  return fileKind(path) !== null && !isDescription(path);
+}
 
 /** Format and compression that the name `path` stands for, or null when it is not a data file's name. */
 export function fileKind(path: string): Pick<DataFile, "format" | "compression"> | null {

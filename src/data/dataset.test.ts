@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
@@ -64,6 +64,27 @@ function prepare(options: Partial<DatasetOptions>): Promise<Dataset> {
 
 const codes = ({ report }: Dataset): string[] =>
   report.findings.map(({ code, severity, count }) => `${severity} ${code} ${count}`);
+
+test("files beside those read are listed in one warning; a source without rows is an error", async () => {
+  const place = join(folder, "beside");
+  mkdirSync(place);
+  for (const name of ["notes.txt", "old.arrow"]) writeFileSync(join(place, name), "x");
+  writeFileSync(join(place, "README.md"), "x");
+  writeFileSync(
+    join(place, "rows.jsonl"),
+    numbered(2, "p")
+      .map((pair) => `${JSON.stringify(pair)}\n`)
+      .join(""),
+  );
+  const { report } = await prepare({ sources: [{ path: place }] });
+  const found = report.findings.filter(({ code }) => code === "file_passed_over");
+  assert.equal(found.length, 1);
+  assert.equal(found[0]?.count, 2);
+  assert.match(found[0]?.message ?? "", /has no rows: \S+beside\/notes\.txt, \S+beside\/old\.arrow$/);
+  const empty = write("empty.jsonl", []);
+  const sources = [{ path: join(place, "rows.jsonl") }, { path: empty }];
+  await assert.rejects(prepare({ sources }), /empty\.jsonl: expected rows, found none/);
+});
 
 test("rows become examples in order", async () => {
   const path = write("two.jsonl", numbered(2, "p"));

@@ -146,7 +146,6 @@ class Loader {
 
   async load(sources: readonly WeightedSource[], maxRows: number | null): Promise<Example[]> {
     const { onProgress, seed } = this.#options;
-    const before = this.counts.read;
     const examples: Example[] = [];
     let batch: NormalRow[] = [];
     const flush = async (): Promise<void> => {
@@ -157,15 +156,22 @@ class Loader {
       batch = [];
       onProgress?.(this.counts.read);
     };
-    for await (const { row, source } of openSources(sources, { maxRows, seed, counts: this.counts })) {
+    const passedOver = new Set<string>();
+    const onPassedOver = (file: string): void => void passedOver.add(file);
+    const mix = { maxRows, seed, counts: this.counts, onPassedOver };
+    for await (const { row, source } of openSources(sources, mix)) {
       const normal = this.#normalise(row, source);
       if (normal !== null) batch.push(normal);
       if (batch.length === rowsAtOnce) await flush();
     }
     await flush();
-    if (this.counts.read === before) {
-      const paths = sources.map(({ path }) => path).join(", ");
-      throw new DataError(`${paths}: expected rows, found none. Check the path, or what wrote the file.`);
+    if (passedOver.size > 0) {
+      this.findings.addOverall(
+        "file_passed_over",
+        "warning",
+        passedOver.size,
+        `: ${[...passedOver].join(", ")}`,
+      );
     }
     return examples;
   }

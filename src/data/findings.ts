@@ -51,6 +51,7 @@ export type SetFinding =
   | "truncated"
   | "length_bias"
   | "very_long_row"
+  | "file_passed_over"
   | "column_passed_over"
   | "message_key_unread"
   | "prompt_repeated"
@@ -134,6 +135,10 @@ const setFindings: Readonly<Record<SetFinding, Description>> = {
   very_long_row: {
     message: "more than eight times as long as the mean row",
     remedy: "They set the peak of memory. Set max_length to bound it.",
+  },
+  file_passed_over: {
+    message: "a file that lies beside those read and was not read, or has no rows",
+    remedy: "If it has rows that are meant, name it by itself in train_data; if not, nothing is lost.",
   },
   column_passed_over: {
     message: "a column that was not read, though its name or content promises a part of the row",

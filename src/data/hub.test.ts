@@ -129,7 +129,9 @@ test("with HF_HUB_OFFLINE the cache's files serve, whoever fetched them, unless 
   writeFileSync(join(data, "train-00001-of-00002.jsonl"), content);
   const options = { cacheDirectory: cache, fetch: fakeHub(content).fetch, hubUrl: "http://hub.invalid" };
   await offline(async () => {
-    const [file] = await fetchHubFiles({ repo: "o/n", folder: "", split: "test" }, options);
+    const {
+      files: [file],
+    } = await fetchHubFiles({ repo: "o/n", folder: "", split: "test" }, options);
     assert.equal(file?.path, join(data, "test.jsonl"));
     assert.equal(file?.name, "hub:o/n/data/test.jsonl");
     await assert.rejects(
@@ -152,7 +154,9 @@ test("without a network the error says that the cache has a copy, and does not t
     throw new TypeError("fetch failed");
   };
   await assert.rejects(fetchHubFiles(id, { ...options, fetch: down }), /set HF_HUB_OFFLINE=1 to use them\.$/);
-  await offline(async () => assert.equal((await fetchHubFiles(id, { ...options, fetch: down })).length, 1));
+  await offline(async () =>
+    assert.equal((await fetchHubFiles(id, { ...options, fetch: down })).files.length, 1),
+  );
 });
 
 test("files are downloaded once and read from the cache after", async () => {
@@ -165,7 +169,9 @@ test("files are downloaded once and read from the cache after", async () => {
   ]);
   const before = hub.downloads();
   assert.ok(before >= 1);
-  const [file] = await fetchHubFiles({ repo: "o/n", folder: "", split: null }, source.hub);
+  const {
+    files: [file],
+  } = await fetchHubFiles({ repo: "o/n", folder: "", split: null }, source.hub);
   assert.equal(hub.downloads(), before);
   assert.equal(readFileSync(file?.path ?? "", "utf8"), content);
 });
@@ -190,7 +196,9 @@ test("where the hub gives no checksum the size decides", async () => {
   };
   const id = { repo: "o/n", folder: "", split: null };
   await assert.rejects(fetchHubFiles(id, options), /train\.jsonl came with 48 of 49 bytes/);
-  const [file] = await fetchHubFiles(id, {
+  const {
+    files: [file],
+  } = await fetchHubFiles(id, {
     ...options,
     fetch: fakeHub(content, content.length, false).fetch,
   });

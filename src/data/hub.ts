@@ -21,7 +21,7 @@ import {
   repoFolder,
   snapshotFolder,
 } from "../formats/hub-cache.ts";
-import { type DataFile, fileKind } from "./data-file.ts";
+import { type DataFile, type FoundFiles, fileKind, isDataFile } from "./data-file.ts";
 
 /** A data set's name, taken apart. */
 export interface HubId {
@@ -93,14 +93,14 @@ function cachedEntries(snapshot: string, folder: string): HubEntry[] {
 
 /**
  * The data files of `id`, fetched unless the cache has them: those of the split (default: `train` where there are
- * several), all of one format, Parquet before JSON before CSV.
+ * several), all of one format, Parquet before JSON before CSV. Files of the split in another format are passed over.
  *
  * @throws {FileError} when the hub cannot be reached, knows no such data set, or a download is not whole
  * @throws {DataError} when there are no data files, or none of the split, or the cache has only some of its parts
  */
-export async function fetchHubFiles(id: HubId, options: HubOptions): Promise<DataFile[]> {
+export async function fetchHubFiles(id: HubId, options: HubOptions): Promise<FoundFiles> {
   const data = await openHubData(id, options);
-  const entries = data.entries.filter(({ path }) => isRows(path));
+  const entries = data.entries.filter(({ path }) => isDataFile(path));
   if (entries.length === 0) {
     throw new DataError(
       `hub:${id.repo}: expected data files (Parquet, JSON or CSV), found none. Check the folder.`,
@@ -110,7 +110,9 @@ export async function fetchHubFiles(id: HubId, options: HubOptions): Promise<Dat
   checkParts(id, chosen);
   const files: DataFile[] = [];
   for (const entry of chosen) files.push(await fetchFile(data, entry));
-  return files;
+  const splits = new Set(chosen.map(({ path }) => splitOf(path)));
+  const passedOver = entries.filter((entry) => splits.has(splitOf(entry.path)) && !chosen.includes(entry));
+  return { files, passedOver: passedOver.map(({ path }) => `hub:${id.repo}/${path}`) };
 }
 
 /** `train-00001-of-00002.parquet` alone is half of the rows: the cache may hold only what was asked for before. */
@@ -131,11 +133,6 @@ function checkParts(id: HubId, entries: readonly HubEntry[]): void {
 
 function repoOf(id: HubId): HubRepo {
   return { type: "dataset", name: id.repo };
-}
-
-/** Data sets often keep their description beside their rows, as JSON too. */
-function isRows(path: string): boolean {
-  return fileKind(path) !== null && !/^dataset_(infos?|dict)\.json$/.test(basename(path));
 }
 
 /** The files of one split and one format. Exported for tests. */

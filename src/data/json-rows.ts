@@ -14,6 +14,7 @@ import { readLines, readWhole } from "./lines.ts";
 export async function* readJsonLines(file: DataFile): AsyncGenerator<RawRow> {
   for await (const { number, text } of readLines(file)) {
     if (text.trim() === "") continue;
+    if (number === 1) checkFirstLine(text, file);
     yield readRow(text, { file: file.name, line: number }, "one JSON object per line");
   }
 }
@@ -42,6 +43,22 @@ export async function* readJson(file: DataFile): AsyncGenerator<RawRow> {
       throw new DataError(`${file.name}: expected a JSON list of rows, but ${reason}`);
     }
     yield readRow(next.value, { file: file.name, line: ++line }, "a JSON object");
+  }
+}
+
+/** The two forms that are taken for JSON lines by mistake: a list under another name, and one object over many lines. */
+function checkFirstLine(text: string, { name, format }: DataFile): void {
+  if (format === "jsonl" && text.trimStart().startsWith("[")) {
+    throw new DataError(
+      `${name}:1: expected one JSON object per line, got the beginning of a list. If the file is one list of rows, give its ` +
+        `name the ending .json.`,
+    );
+  }
+  if (format === "json" && /^\s*\{\s*$/.test(text)) {
+    throw new DataError(
+      `${name}:1: expected a list of rows, or one JSON object per line, got an object over several lines. ` +
+        `Put its rows into a list ([...]), or write each on one line.`,
+    );
   }
 }
 

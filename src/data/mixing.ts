@@ -1,10 +1,10 @@
 /** Rows of several sources in one stream: all of them in order, or a weighted draw. */
-import { ConfigError } from "../base/errors.ts";
+import { ConfigError, DataError } from "../base/errors.ts";
 import type { ColumnMap } from "./columns.ts";
 import type { RawRow } from "./example.ts";
 import type { LoadCounts } from "./preflight.ts";
 import type { RowOptions } from "./rows.ts";
-import { type DataSource, readRows } from "./sources.ts";
+import { type DataSource, type PassedOver, readRows } from "./sources.ts";
 import { drawRows } from "./split.ts";
 
 /** A source, how its rows are read, and its share of the mixture. */
@@ -30,35 +30,43 @@ export interface MixOptions {
   maxRows: number | null;
   seed: number;
   counts: LoadCounts;
+  onPassedOver: PassedOver;
 }
 
 /**
  * The rows of `sources`, source after source.
  *
  * @throws ConfigError when some sources have weights and others none, or a weight is not above 0
+ * @throws DataError when a source has no rows
  */
 export async function* openSources(
   sources: readonly WeightedSource[],
   options: MixOptions,
 ): AsyncGenerator<SourcedRow> {
-  const { counts, maxRows } = options;
+  const { counts, maxRows, onPassedOver } = options;
   const draws = await drawsOf(sources, options);
   let used = 0;
   for (const [index, source] of sources.entries()) {
     const draw = draws?.[index];
-    let position = 0;
-    for await (const row of readRows(source)) {
+    let position = -1;
+    for await (const row of readRows(source, onPassedOver)) {
       if (draws === null && used === maxRows) {
         counts.stoppedAtMaxRows = true;
         return;
       }
       counts.read++;
-      if (draw !== undefined && !draw.has(position++)) {
+      position++;
+      if (draw?.has(position) === false) {
         counts.notDrawn++;
         continue;
       }
       used++;
       yield { row, source };
+    }
+    if (position < 0) {
+      throw new DataError(
+        `${source.path}: expected rows, found none. Check the path, or what wrote the file.`,
+      );
     }
   }
 }

@@ -287,7 +287,11 @@ test("text that is not UTF-8 is a fault of its row, named with its column; colum
 test("files that are not Parquet, cut short, or claim absurd sizes are refused by name", async () => {
   const whole = parquet(groups, schema, false);
   const refused = { name: "DataError", message: /\.parquet: expected a Parquet file, but it cannot be read/ };
-  await assert.rejects(read("text.parquet", Buffer.from("prompt,chosen\n")), refused);
+  await assert.rejects(read("text.parquet", Buffer.from("prompt,chosen\n")), {
+    name: "DataError",
+    message:
+      /text\.parquet: expected a Parquet file, as its name says, got text\. Give it the ending of what it is/,
+  });
   await assert.rejects(read("cut.parquet", whole.subarray(0, whole.length - 20)), refused);
   await assert.rejects(read("empty.parquet", Buffer.alloc(0)), refused);
   await assert.rejects(

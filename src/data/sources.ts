@@ -6,8 +6,17 @@ import { DataError } from "../base/errors.ts";
 import { closest } from "../base/suggest.ts";
 import type { HubOptions } from "../formats/hub.ts";
 import { readCsv } from "./csv-rows.ts";
-import { type DataFile, type DataFormat, fileKind, knownEndings } from "./data-file.ts";
+import {
+  type DataFile,
+  type DataFormat,
+  type FoundFiles,
+  fileKind,
+  isDataFile,
+  isDescription,
+  knownEndings,
+} from "./data-file.ts";
 import type { RawRow } from "./example.ts";
+import { checkContent, otherEndingRemedy, savedDatasetRemedy } from "./file-content.ts";
 import { fetchHubFiles, parseHubId } from "./hub.ts";
 import { readJson, readJsonLines } from "./json-rows.ts";
 import { readParquet } from "./parquet-rows.ts";
@@ -31,13 +40,29 @@ const readers: Readonly<Record<DataFormat, (file: DataFile) => AsyncGenerator<Ra
   parquet: readParquet,
 };
 
+/** Told of what lies where rows are read and is not read: a file's name, with the reason where that is not its ending. */
+export type PassedOver = (file: string) => void;
+
 /**
  * The rows of `source`, file after file in order of their names.
  *
- * @throws DataError naming file and line when a file is missing, damaged or malformed
+ * @throws DataError naming file and line when a file is missing, damaged, malformed, or not what its name says
  */
-export async function* readRows(source: DataSource): AsyncGenerator<RawRow> {
-  for (const file of await resolveFiles(source)) yield* readers[file.format](file);
+export async function* readRows(
+  source: DataSource,
+  onPassedOver: PassedOver = () => {},
+): AsyncGenerator<RawRow> {
+  const { files, passedOver } = await resolveFiles(source);
+  for (const file of passedOver) onPassedOver(file);
+  for (const file of files) {
+    checkContent(file);
+    let rows = 0;
+    for await (const row of readers[file.format](file)) {
+      rows++;
+      yield row;
+    }
+    if (rows === 0) onPassedOver(`${file.name} (no rows)`);
+  }
 }
 
 /**
@@ -45,9 +70,10 @@ export async function* readRows(source: DataSource): AsyncGenerator<RawRow> {
  *
  * @throws DataError when there are none
  */
-async function resolveFiles(source: DataSource): Promise<DataFile[]> {
+async function resolveFiles(source: DataSource): Promise<FoundFiles> {
   const { path } = source;
-  if (existsSync(path)) return statSync(path).isDirectory() ? directoryFiles(path) : [localFile(path)];
+  if (existsSync(path))
+    return isFolder(path) ? directoryFiles(path) : { files: [localFile(path)], passedOver: [] };
   if (/[*?[{]/.test(path)) return globFiles(path);
   const hubId = parseHubId(path);
   if (hubId !== null) return fetchHubFiles(hubId, source.hub ?? {});
@@ -57,30 +83,42 @@ async function resolveFiles(source: DataSource): Promise<DataFile[]> {
 function localFile(path: string): DataFile {
   const kind = fileKind(path);
   if (kind !== null) return { path, name: path, ...kind };
-  throw new DataError(`${path}: expected a name that ends in ${knownEndings}. Rename or convert the file.`);
+  throw new DataError(`${path}: expected a name that ends in ${knownEndings}. ${otherEndingRemedy(path)}`);
 }
 
-function directoryFiles(path: string): DataFile[] {
-  const names = readdirSync(path, { withFileTypes: true })
-    .filter((entry) => !entry.isDirectory() && !entry.name.startsWith("."))
-    .map((entry) => join(path, entry.name));
+function directoryFiles(path: string): FoundFiles {
+  const names = readdirSync(path).filter((name) => !name.startsWith("."));
+  const saved = savedDatasetRemedy(path, names);
+  if (saved !== null) {
+    throw new DataError(
+      `${path}: expected a directory of data files (${knownEndings}), got one that save_to_disk of datasets wrote. ${saved}`,
+    );
+  }
   const below = foldersIn(path).filter((folder) => filesIn(folder).length > 0);
-  return dataFiles(
-    names,
+  const files = names.map((name) => join(path, name)).filter((file) => !isFolder(file));
+  const found = dataFiles(
+    files,
     `${path}: expected data files (${knownEndings}) in this directory, found none.${meant(below)}`,
   );
+  return { ...found, passedOver: [...found.passedOver, ...below.map((folder) => `${folder}/`)] };
 }
 
-function globFiles(pattern: string): DataFile[] {
-  const found = fs.globSync(pattern).filter((path) => !statSync(path).isDirectory());
+function globFiles(pattern: string): FoundFiles {
+  const found = fs.globSync(pattern).filter((path) => !isFolder(path));
   return dataFiles(found, `${pattern}: expected data files (${knownEndings}) to match, found none.`);
 }
 
-function dataFiles(paths: string[], complaint: string): DataFile[] {
+function dataFiles(paths: string[], complaint: string): FoundFiles {
   // Plain code unit order: the same on every platform and locale.
-  const files = paths.filter((path) => fileKind(path) !== null).sort();
-  if (files.length === 0) throw new DataError(`${complaint} Check the path.`);
-  return files.map(localFile);
+  const sorted = paths.toSorted();
+  const files = sorted.filter(isDataFile);
+  const other = sorted.find((path) => !isDescription(path));
+  const remedy = other === undefined ? "Check the path." : otherEndingRemedy(other);
+  if (files.length === 0) throw new DataError(`${complaint} ${remedy}`);
+  return {
+    files: files.map(localFile),
+    passedOver: sorted.filter((path) => !isDataFile(path) && !isDescription(path)),
+  };
 }
 
 function missing(path: string): DataError {
@@ -105,7 +143,7 @@ function meant([first]: readonly string[]): string {
 }
 
 function filesIn(folder: string): string[] {
-  return readdirSync(folder).filter((name) => !name.startsWith(".") && fileKind(name) !== null);
+  return readdirSync(folder).filter((name) => !name.startsWith(".") && isDataFile(name));
 }
 
 function foldersIn(folder: string): string[] {

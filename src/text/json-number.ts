@@ -54,6 +54,13 @@ export function numberOf(value: unknown): number | null {
   return typeof value === "number" ? value : null;
 }
 
+/** True when NaN or an infinite number stands anywhere in `value`: Parquet and Python know them, JSON does not. */
+export function hasNonFinite(value: unknown): boolean {
+  if (typeof value === "number") return !Number.isFinite(value);
+  if (typeof value !== "object" || value === null || value instanceof JsonNumber) return false;
+  return (Array.isArray(value) ? value : Object.values(value)).some(hasNonFinite);
+}
+
 /** A finite float as Python's `repr`, `str` and `json.dumps` write it: `1.0`, `1e-07`, `2.5e+20`, `-0.0`. */
 export function pythonFloat(value: number): string {
   if (Object.is(value, -0)) return "-0.0";

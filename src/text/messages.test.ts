@@ -94,3 +94,17 @@ test("keys whose content would be lost are refused, empty ones let pass", () => 
   );
   assert.deepEqual(message, { ...turn, thinking: "hm" });
 });
+
+test("NaN and infinite numbers, which Parquet can hold, are refused where a template would write them", () => {
+  const message = {
+    role: "assistant",
+    content: "",
+    tool_calls: [{ function: { name: "f", arguments: { x: [1, { y: Number.NaN }] } } }],
+  };
+  assert.throws(
+    () => parseMessages([message], "a.parquet:1"),
+    /a\.parquet:1, message 1: expected finite numbers/,
+  );
+  const tool = { type: "function", function: { name: "f", limit: Number.POSITIVE_INFINITY } };
+  assert.throws(() => parseTools([tool], "a.parquet:2"), /a\.parquet:2: expected finite numbers/);
+});

@@ -2,7 +2,7 @@
 import { DataError } from "../base/errors.ts";
 import { didYouMean } from "../base/suggest.ts";
 import { parseJson } from "./json.ts";
-import { numberOf } from "./json-number.ts";
+import { hasNonFinite, numberOf } from "./json-number.ts";
 
 /** Who speaks. `developer` and `ipython` are other names for system and tool that some templates use. */
 export type Role = "system" | "developer" | "user" | "assistant" | "tool" | "ipython";
@@ -90,7 +90,20 @@ function parseMessage(value: unknown, where: string): Message {
   if (reasoning !== null) message.reasoning_content = reasoning;
   if (toolCalls !== null) message.tool_calls = toolCalls;
   if (weight !== null) message.weight = weight;
+  refuseNonFinite(message, where);
   return message;
+}
+
+/**
+ * Refuses values for the chat template that JSON cannot hold.
+ *
+ * @throws DataError when NaN or an infinite number stands in `value`
+ */
+export function refuseNonFinite(value: unknown, where: string): void {
+  if (!hasNonFinite(value)) return;
+  throw new DataError(
+    `${where}: expected finite numbers, got NaN or Infinity, which JSON does not know. Write null or a text.`,
+  );
 }
 
 const ownKeys: ReadonlySet<string> = new Set([
@@ -228,6 +241,7 @@ export function parseTools(value: unknown, where: string): unknown[] | null {
       throw new DataError(`${where}: expected tool ${index + 1} to be an object, got ${describe(tool)}.`);
     }
   }
+  refuseNonFinite(tools, where);
   return tools.length === 0 ? null : tools;
 }
 
