@@ -4,7 +4,7 @@ import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import type { Command } from "commander";
-import { PreftuneError } from "../../src/base/errors.ts";
+import { EndpointError, PreftuneError } from "../../src/base/errors.ts";
 import { arenaHardCommand } from "../../src/cli/evaluate-arena-hard.ts";
 import { mtBenchCommand } from "../../src/cli/evaluate-mt-bench.ts";
 import { pairwiseCommand } from "../../src/cli/evaluate-pairwise.ts";
@@ -279,41 +279,36 @@ test("nothing could be judged: the first refusal and the first answer are shown 
   const rows = [1, 2, 3].map((id) => ({ question_id: id, choices: [{ turns: ["x", "y"] }] }));
   const answers = writeRows(shop.path("judged-by-none.jsonl"), rows);
   const body = JSON.stringify({ error: { message: "max_tokens: expected at most 1024, got 2048." } });
-  const judged = (rule: (call: ChatCall, before: number) => ChatAnswer, dir: string) =>
-    (async () => {
-      await using judge = await startJudge(rule);
-      return await evaluate(
-        "mt-bench",
-        answers,
-        "--bench",
-        bench,
-        "--limit",
-        "2",
-        "--judge",
-        `${judge.baseUrl}#none`,
-        "--dir",
-        shop.path(dir),
-      );
-    })();
-  const refused = await judged(() => ({ status: 422, body }), "all-refused");
-  assert.equal(refused.status, 7);
+  const words = (url: string, dir: string) => [
+    ...[answers, "--bench", bench, "--limit", "2", "--judge", `${url}#none`, "--dir", shop.path(dir)],
+  ];
+  const failure = async (rule: () => ChatAnswer, dir: string): Promise<string> => {
+    await using judge = await startJudge(rule);
+    const error = await mtBenchCommand()
+      .parseAsync(words(judge.baseUrl, dir), { from: "user" })
+      .then(() => assert.fail("there were no verdicts"))
+      .catch((thrown: unknown) => thrown);
+    assert.ok(error instanceof EndpointError);
+    assert.equal(error.exitCode, 7);
+    return error.message;
+  };
+  const refused = await failure(() => ({ status: 422, body }), "all-refused");
   assert.match(
-    refused.stderr,
+    refused,
     /got none in 4 judgments: 0 answers .* 4 requests were refused\. The first refusal: http\S+, model none: expected an answer, got status 422: max_tokens: expected at most 1024, got 2048\. Check/,
   );
-  assert.match(refused.stderr, /A smaller --judge-max-tokens may be what it wants\./);
-  assert.doesNotMatch(refused.stderr, /\.\./);
-  const silent = await judged(() => "As source [1] says, it is fair: seven.", "all-unread");
-  assert.equal(silent.status, 7);
+  assert.match(refused, /A smaller --judge-max-tokens may be what it wants\./);
+  assert.doesNotMatch(refused, /\.\./);
+  const silent = await failure(() => "As source [1] says, it is fair: seven.", "all-unread");
   assert.match(
-    silent.stderr,
+    silent,
     /4 answers could not be read as one.*The first answer without a verdict: "As source \[1\] says, it is fair: seven\."/,
   );
   // some are refused and some judged: the result stands, and says so
-  const some = await judged(
-    (_, before) => (before === 0 ? { status: 422, body } : "[[8]] and [[8.0]]"),
-    "some-refused",
+  await using judge = await startJudge((_, before) =>
+    before === 0 ? { status: 422, body } : "[[8]] and [[8.0]]",
   );
+  const some = await evaluate("mt-bench", ...words(judge.baseUrl, "some-refused"));
   assert.equal(some.status, 0, some.stderr);
   assert.match(some.stdout, /1 refused.*\n {2}first refusal: .*got 2048\. Check/);
   assert.match(some.stdout, /^all +3 +8\.00/m);
