@@ -51,7 +51,7 @@ export function openModel(dir: string): StoredModel {
   if (sameBytes(head, embedding)) return { config, index, names };
   warn(
     `${dir}: config.json says tie_word_embeddings is true, but the files hold an lm_head.weight that is not the ` +
-      "embedding. It is used, as transformers 5 does. Set tie_word_embeddings to false, and older versions do so as well.",
+      "embedding. It is used, as transformers 5 does. Set tie_word_embeddings to false: older versions of transformers then use it too.",
   );
   return { config: { ...config, tieWordEmbeddings: false }, index, names };
 }
