@@ -17,6 +17,7 @@ export function printWarnings(): void {
   process.removeAllListeners("warning");
   process.on("warning", (warning) => {
     const words = warning.name === warningType ? `note: ${warning.message}` : String(warning);
-    process.stderr.write(`preftune: ${words}\n`);
+    // a line of progress may stand there; it is drawn again
+    process.stderr.write(`${process.stderr.isTTY ? "\r\u001b[K" : ""}preftune: ${words}\n`);
   });
 }

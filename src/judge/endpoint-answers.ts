@@ -14,6 +14,8 @@ export interface Asking {
   log: AnswerLog;
   /** What the answer to a question is kept under. */
   keyOf: (question: Question) => string;
+  /** Told of each answer that ended at the limit of tokens. */
+  onCut: () => void;
   /** Told the questions answered so far. */
   onAnswered: (done: number, total: number) => void;
 }
@@ -34,6 +36,7 @@ export async function askEndpoint(endpoint: Endpoint, asking: Asking, concurrenc
       if (followUp !== null) messages.push({ role: "user", content: followUp });
       const { maxTokens, temperatureOf } = asking;
       const reply = await endpoint.chat({ messages, temperature: temperatureOf(question), maxTokens });
+      if (reply.finishReason === "length") asking.onCut();
       turns.push(reply.text);
       messages.push({ role: "assistant", content: reply.text });
     }

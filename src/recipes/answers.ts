@@ -3,6 +3,7 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { fileFailure } from "../base/file-io.ts";
 import { sha256 } from "../base/files.ts";
+import { warn } from "../base/warn.ts";
 import { AnswerLog, type AnswerSettings, answerKey } from "../judge/answer-log.ts";
 import { type Answers, matchAnswers, readAnswerFile } from "../judge/answer-rows.ts";
 import { type Answerer, answererName, inFileName } from "../judge/answerer.ts";
@@ -52,7 +53,9 @@ export async function answersOf(
   if (answerer.kind === "file") {
     const { path } = answerer;
     const file = await readAnswerFile(path);
-    return { name: file.model ?? answererName(answerer), answers: matchAnswers(file, questions, path), path };
+    const answers = matchAnswers(file, questions, path);
+    tellEmpty(path, answers);
+    return { name: file.model ?? answererName(answerer), answers, path };
   }
   const name = answererName(answerer);
   const source = await sourceOf(answerer, options);
@@ -66,15 +69,30 @@ export async function answersOf(
   const made = sha256(JSON.stringify({ ...source.settings, maxTokens })).slice(0, 8);
   const path = join(makeDirectory(options.dir, "answers"), `${inFileName(name)}-${made}.jsonl`);
   using log = await AnswerLog.open(path, name, keys);
+  let cut = 0;
   await source.ask({
     questions,
     temperatureOf,
     maxTokens,
     log,
     keyOf: (question) => keys.get(question.id) as string,
+    onCut: () => cut++,
     onAnswered: (done, total) => options.onPhase?.(`answers of ${name}`, done, total),
   });
+  if (cut > 0) {
+    warn(
+      `${name}: ${cut} ${cut === 1 ? "answer was" : "answers were"} cut at --max-new-tokens ${maxTokens}, and judged as cut.`,
+    );
+  }
+  tellEmpty(path, log.answers);
   return { name, answers: new Map(log.answers), path };
+}
+
+/** Empty answers are judged too: of models that think, the limit may have gone into the thoughts. */
+function tellEmpty(path: string, answers: Answers): void {
+  const count = [...answers.values()].flat().filter((text) => text.trim() === "").length;
+  if (count > 0)
+    warn(`${path}: ${count} ${count === 1 ? "answer is" : "answers are"} empty, and judged as such.`);
 }
 
 /** What an answer depends on besides its question, and who gives it. */

@@ -47,22 +47,27 @@ async function answers(
   const keys = new Map(questions.map(({ id }) => [id, `key ${id}`]));
   using log = await AnswerLog.open(path, "m", keys);
   const told: number[] = [];
+  let cut = 0;
   await askLocalModel(local, {
     questions,
     temperatureOf: ({ category }) => (category === "warm" ? 1 : 0),
     maxTokens,
     log,
     keyOf: ({ id }) => `key ${id}`,
+    onCut: () => cut++,
     onAnswered: (done) => told.push(done),
   });
-  return { answers: new Map(log.answers), told, path };
+  return { answers: new Map(log.answers), told, cut, path };
 }
 
 test("the second turn is asked after the own first answer", async () => {
-  const { answers: found, told } = await answers([
-    question("1", ["who is there?", "and then?"]),
-    question("2", ["one turn only"]),
-  ]);
+  const {
+    answers: found,
+    told,
+    cut,
+  } = await answers([question("1", ["who is there?", "and then?"]), question("2", ["one turn only"])]);
+  // a model of random weights does not end within six tokens
+  assert.equal(cut, 3);
   assert.deepEqual(told, [1, 2]);
   const [first = "", second = ""] = found.get("1") ?? [];
   assert.equal(found.get("2")?.length, 1);

@@ -63,7 +63,7 @@ export async function askLocalModel(local: LocalModel, asking: Asking): Promise<
   let done = questions.filter(({ id }) => log.answers.has(id)).length;
   for (const { group, temperature, seed } of groupsOf(asking, local.seed)) {
     if (group.every(({ id }) => log.answers.has(id))) continue;
-    const turns = await answerGroup(talk, group, { temperature, seed });
+    const turns = await answerGroup(talk, group, { temperature, seed }, asking.onCut);
     for (const [i, question] of group.entries()) {
       if (log.answers.has(question.id)) continue;
       log.add(question.id, asking.keyOf(question), turns[i] as string[]);
@@ -107,6 +107,7 @@ async function answerGroup(
   talk: Talk,
   group: readonly Question[],
   { temperature, seed }: { temperature: number; seed: number },
+  onCut: () => void,
 ): Promise<string[][]> {
   const turns = group.map((): string[] => []);
   const most = Math.max(...group.map(({ followUps }) => followUps.length + 1));
@@ -124,7 +125,8 @@ async function answerGroup(
       promptsAtOnce: questionsAtOnce,
       dtype: talk.dtype,
     });
-    for (const { prompt, ids } of drawn) {
+    for (const { prompt, ids, stopId } of drawn) {
+      if (stopId === null) onCut();
       const text = talk.tokenizer.decode(ids, { skipSpecialTokens: true }).trim();
       turns[asked[prompt] as number]?.push(text);
     }
