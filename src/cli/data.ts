@@ -2,9 +2,13 @@
 import type { Command } from "commander";
 import { DataError } from "../base/errors.ts";
 import { formatPreflight } from "../data/preflight-text.ts";
+import { type ShownRow, showRow } from "../data/show-rows.ts";
+import { formatShownRows } from "../data/show-text.ts";
 import { resolveModelDirectory } from "../formats/hub-model.ts";
 import { loadConfig } from "../runs/config-load.ts";
-import { prepareData } from "../train/prepare-data.ts";
+import { describeTemplate } from "../text/encode.ts";
+import { type PreparedData, prepareData } from "../train/prepare-data.ts";
+import { wholeNumber } from "./options.ts";
 import { pairsOf } from "./overrides.ts";
 import { Phases } from "./phases.ts";
 
@@ -20,24 +24,60 @@ export function addDataCommands(preftune: Command): void {
     .argument("<run.yaml>", "a training configuration")
     .argument("[overrides...]", "--key value pairs, as for train")
     .option("--json", "the whole report as JSON")
+    .option(
+      "--show <rows>",
+      "the first rows as the model sees them: tokens, and what of them is learned",
+      wholeNumber(1),
+    )
     .allowUnknownOption()
     .exitOverride()
     .action(check);
 }
 
-async function check(file: string, words: string[], options: { json?: true }): Promise<void> {
+interface CheckOptions {
+  json?: true;
+  show?: number;
+}
+
+async function check(file: string, words: string[], options: CheckOptions): Promise<void> {
   const { config } = loadConfig({ file, overrides: pairsOf(words) });
   const phases = new Phases();
   const task = config.objective === "sft" ? "sft" : "preference";
   const search = { parts: "text", onPhase: phases.listen } as const;
   const model = await resolveModelDirectory(config.model_name_or_path, search);
-  const { dataset } = await prepareData({ ...config, model_name_or_path: model, task }, phases.listen);
-  phases.done();
-  const { report } = dataset;
-  process.stdout.write(
-    options.json === true ? `${JSON.stringify(report, null, 2)}\n` : `${formatPreflight(report)}\n`,
+  const keepUncut = options.show !== undefined;
+  const prepared = await prepareData(
+    { ...config, model_name_or_path: model, task, keepUncut },
+    phases.listen,
   );
-  if (report.findings.some((finding) => finding.severity === "error")) {
+  phases.done();
+  process.stdout.write(`${options.json === true ? jsonOf(prepared, options) : textOf(prepared, options)}\n`);
+  if (prepared.dataset.report.findings.some((finding) => finding.severity === "error")) {
     process.exitCode = new DataError("").exitCode;
   }
+}
+
+function shownRows({ dataset, tokenizer, endTokenIds }: PreparedData, show: number): ShownRow[] {
+  return dataset.examples.slice(0, show).map((example) => showRow(example, { tokenizer, endTokenIds }));
+}
+
+/** The report with the templates in use and, where rows are to be shown, `rows`, one a line. */
+function jsonOf(prepared: PreparedData, { show }: CheckOptions): string {
+  const { dataset, templates } = prepared;
+  const report = JSON.stringify({ ...dataset.report, templates }, null, 2);
+  if (show === undefined) return report;
+  const rows = shownRows(prepared, show).map((row) => `\n    ${JSON.stringify(row)}`);
+  return `${report.slice(0, report.lastIndexOf("\n}"))},\n  "rows": [${rows.join(",")}\n  ]\n}`;
+}
+
+function textOf(prepared: PreparedData, { show }: CheckOptions): string {
+  const { dataset, templates, tokenizer } = prepared;
+  const named = templates.map((use) => `chat template  ${describeTemplate(use)} (${use.rows} rows)`);
+  const parts = [
+    formatPreflight(dataset.report),
+    named.length === 0 ? "chat template  none in use" : named.join("\n"),
+  ];
+  const colour = process.stdout.isTTY === true && !process.env["NO_COLOR"];
+  if (show !== undefined) parts.unshift(formatShownRows(shownRows(prepared, show), tokenizer, colour));
+  return parts.filter((part) => part !== "").join("\n\n");
 }

@@ -37,6 +37,8 @@ export interface DatasetOptions {
   maxLength?: number | null;
   /** Tokens of the model's context, which bounds rows as well. Null (default): unknown. */
   context?: number | null;
+  /** Keep the tokens that are cut off (`trace.uncut`), to show them. Default false. */
+  keepUncut?: boolean;
   /** What happens to longer rows. Default "error". */
   overflow?: OverflowPolicy;
   /** What happens to rows with errors. Default "error". "drop" leaves them out and counts them. */
@@ -219,7 +221,7 @@ class Loader {
 
   /** The example as it will be used, or null. */
   #accept(example: Example): Example | null {
-    const { facts, overflow = "error", invalidRows } = this.#options;
+    const { facts, overflow = "error", invalidRows, keepUncut = false } = this.#options;
     const limit = this.counts.lengthLimit;
     let fitted = example;
     if (limit !== null && sequenceLength(example) > limit.tokens) {
@@ -228,6 +230,7 @@ class Loader {
       if (overflow === "error") return this.#fail(problem);
       if (limit.by === "context") this.#warn(problem);
       fitted = truncateExample(example, limit.tokens, facts.bosTokenId);
+      if (keepUncut) fitted = { ...fitted, trace: { ...fitted.trace, uncut: example } };
     }
     const [fault] = invalidRows === "drop" ? rowFaults(fitted, facts) : [];
     return fault === undefined ? fitted : this.#drop({ origin: example.origin, code: fault, message: "" });

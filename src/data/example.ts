@@ -51,7 +51,12 @@ export interface Trace {
   endsLost?: number;
   /** Identity of the prompt before it was cut. */
   promptKey?: string;
+  /** The tokens before the cut, where they were asked for. */
+  uncut?: Uncut;
 }
+
+/** A row's tokens as they were before they were cut. */
+export type Uncut = Pick<Example, "promptIds" | "completions">;
 
 /** A prompt and its answers: [chosen, rejected] for preference rows, one answer for SFT rows. */
 export interface Example {

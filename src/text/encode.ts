@@ -23,7 +23,7 @@ import { type CheckOutcome, RenderingCheck, type WholeConversation } from "./ren
 import type { ChatRow, ConversationRow, EncodedRow, EncodeOutcome, SourceRow } from "./rows.ts";
 import { createRenderer, type Rendering, TemplateError, type TemplateRenderer } from "./template.ts";
 import type { RenderLimits } from "./template-process.ts";
-import { chatTemplateSource, templatesInUse } from "./template-source.ts";
+import { chatTemplateOrigin, chatTemplateSource, templatesInUse } from "./template-source.ts";
 import { HalfPairError, type Tokenizer } from "./tokenizer.ts";
 
 /** How rows are encoded. */
@@ -52,9 +52,22 @@ export interface RowEncoder extends AsyncDisposable {
   encode(rows: readonly SourceRow[]): Promise<EncodeOutcome[]>;
   /** How the chat template frames an answer. @throws FormatError when there is no usable template */
   chatFormat(): Promise<ChatFormat>;
+  /** The chat templates that rows went through so far, each with the number of its rows. */
+  templates(): TemplateUse[];
   /** Hash of all that decides which ids a row gets, for caches. See `textFingerprint`. */
   fingerprint(): string;
   close(): Promise<void>;
+}
+
+/** A chat template at work. Plain data, fit for JSON. */
+export interface TemplateUse {
+  /** Name of a known template's family; null for one that runs in a process of its own. */
+  family: string | null;
+  /** SHA-256 of its text. */
+  hash: string;
+  /** File it stands in, or what `chat_template` says. */
+  origin: string;
+  rows: number;
 }
 
 const rowsAtOnce = 128;
@@ -94,6 +107,7 @@ interface Chat {
   renderer: TemplateRenderer;
   context: ChatContext;
   check: RenderingCheck;
+  use: TemplateUse;
 }
 
 /** One row's part in a batch of renderings. */
@@ -107,6 +121,7 @@ interface Job {
 class Encoder implements RowEncoder {
   readonly #tokenizer: Tokenizer;
   readonly #options: EncoderOptions & { now: Date };
+  readonly #uses: TemplateUse[] = [];
   /** By template text. */
   readonly #chats: Map<string, Promise<Chat>> = new Map();
   readonly #renderers: TemplateRenderer[] = [];
@@ -126,6 +141,10 @@ class Encoder implements RowEncoder {
 
   async chatFormat(): Promise<ChatFormat> {
     return (await this.#chat(false)).context.format;
+  }
+
+  templates(): TemplateUse[] {
+    return this.#uses.filter(({ rows }) => rows > 0).map((use) => ({ ...use }));
   }
 
   fingerprint(): string {
@@ -155,6 +174,7 @@ class Encoder implements RowEncoder {
     for (const chat of new Set(jobs.map((job) => job.chat))) {
       const mine = jobs.filter((job) => job.chat === chat);
       const finished = await renderJobs(chat, mine, rows);
+      chat.use.rows += mine.length;
       for (const [i, job] of mine.entries()) outcomes[job.index] = finished[i] ?? null;
     }
     return outcomes.map(
@@ -183,13 +203,16 @@ class Encoder implements RowEncoder {
     const source = chatTemplateSource(this.#tokenizer, this.#options.chatTemplate ?? null, hasTools);
     let chat = this.#chats.get(source);
     if (chat === undefined) {
-      chat = this.#open(source);
+      chat = this.#open(
+        source,
+        chatTemplateOrigin(this.#tokenizer, this.#options.chatTemplate ?? null, hasTools),
+      );
       this.#chats.set(source, chat);
     }
     return chat;
   }
 
-  async #open(source: string): Promise<Chat> {
+  async #open(source: string, origin: string): Promise<Chat> {
     const tokenizer = this.#tokenizer;
     const { enableThinking = null, templateVariables, eosTokenIds = [], limits, now } = this.#options;
     const { maskToolOutput = true } = this.#options;
@@ -201,12 +224,21 @@ class Encoder implements RowEncoder {
       ...(enableThinking === null ? {} : { enable_thinking: enableThinking }),
     };
     const format = await probeChatFormat(renderer, tokenizer, { variables, eosTokenIds });
+    const { family, hash } = renderer;
+    const use: TemplateUse = { family, hash, origin, rows: 0 };
+    this.#uses.push(use);
     return {
       renderer,
-      check: new RenderingCheck(renderer),
+      use,
+      check: new RenderingCheck(renderer, describeTemplate(use)),
       context: { tokenizer, format, variables, hasMarks: renderer.hasMarks, maskToolOutput },
     };
   }
+}
+
+/** A template for people: `chatml, tokenizer_config.json`. */
+export function describeTemplate({ family, hash, origin }: Omit<TemplateUse, "rows">): string {
+  return `${family ?? `unknown, SHA-256 ${hash.slice(0, 12)}`}, ${origin}`;
 }
 
 function chatJob(row: ChatRow, chat: Chat, notes: EncodedRow["notes"]): Omit<Job, "index"> {

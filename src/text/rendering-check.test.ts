@@ -76,7 +76,7 @@ test("a message whose role the template passes over, a name, and thinking are re
   assert.match(words[4] ?? "", /"content" of message 3 \(role tool\)/);
   assert.match(
     words[5] ?? "",
-    /"content" of message 1 \(role system\).*template: unknown, SHA-256 [0-9a-f]{12}\)/,
+    /"content" of message 1 \(role system\).*template: unknown, SHA-256 [0-9a-f]{12}, tokenizer_config\.json\)/,
   );
 });
 
@@ -95,7 +95,7 @@ test("ChatML writes neither tool calls nor tools, and its name is said", async (
   const words = said(await encode(rows, chatMl), NotRenderedError);
   assert.match(
     words[0] ?? "",
-    /call 1 in "tool_calls" of message 2 \(role assistant\).*\(template: chatml\)/,
+    /call 1 in "tool_calls" of message 2 \(role assistant\).*\(template: chatml, tokenizer_config\.json\)/,
   );
   assert.match(words[1] ?? "", /call 1 in "tool_calls" of message 2/);
   assert.match(words[2] ?? "", /"tools" \("add"\).* describe the tools in a system message/);

@@ -33,11 +33,14 @@ interface Task {
 /** Checks conversations against one template. */
 export class RenderingCheck {
   readonly #renderer: TemplateRenderer;
+  readonly #template: string;
   /** Parts that are not written, as the shape's usual way (thinking of earlier turns), by shape. */
   readonly #known: Map<string, ReadonlySet<string>> = new Map();
 
-  constructor(renderer: TemplateRenderer) {
+  /** @param template - its name and place, for messages */
+  constructor(renderer: TemplateRenderer, template: string) {
     this.#renderer = renderer;
+    this.#template = template;
   }
 
   /** The outcome of each conversation, in order. */
@@ -108,10 +111,9 @@ export class RenderingCheck {
   }
 
   #error(where: string, { label, remedy }: Part): NotRenderedError {
-    const { family, hash } = this.#renderer;
     return new NotRenderedError(
       `${where}: expected the chat template to write ${label}, but it leaves it out, and what is left out is neither ` +
-        `asked nor learned (template: ${family ?? `unknown, SHA-256 ${hash.slice(0, 12)}`}). ${remedy}`,
+        `asked nor learned (template: ${this.#template}). ${remedy}`,
     );
   }
 }

@@ -35,6 +35,22 @@ export function chatTemplateSource(tokenizer: Tokenizer, choice: string | null, 
   );
 }
 
+/** Where that text comes from, for people: a file of the tokenizer's, or what `chat_template` says. */
+export function chatTemplateOrigin(tokenizer: Tokenizer, choice: string | null, hasTools: boolean): string {
+  const { default: own, named } = tokenizer.chatTemplates;
+  const ownFile = (name: string): string => {
+    const file = name === "default" ? "chat_template.jinja" : `additional_chat_templates/${name}.jinja`;
+    return tokenizer.files.includes(file) ? file : "tokenizer_config.json";
+  };
+  if (choice === null) {
+    const name = hasTools && toolTemplate in named ? toolTemplate : "default";
+    return name === "default" ? ownFile(name) : `${name} of ${ownFile(name)}`;
+  }
+  if (Object.hasOwn(named, choice)) return `${choice} of ${ownFile(choice)}`;
+  if (choice === "default" && own !== null) return ownFile(choice);
+  return choice.includes("{{") || choice.includes("{%") ? "text given with chat_template" : choice;
+}
+
 function chosenTemplate(choice: string, own: string | null, named: Record<string, string>): string {
   const byName = Object.hasOwn(named, choice) ? named[choice] : undefined;
   if (byName !== undefined) return byName;

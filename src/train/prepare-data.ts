@@ -6,7 +6,7 @@ import type { Task } from "../data/rows.ts";
 import { readModelConfig } from "../formats/hf-config.ts";
 import { contextLength, type ModelConfig } from "../formats/model-config.ts";
 import type { DatasetSpec, RunConfig } from "../runs/config-types.ts";
-import { createRowEncoder, type RowEncoder } from "../text/encode.ts";
+import { createRowEncoder, type RowEncoder, type TemplateUse } from "../text/encode.ts";
 import { templatesInUse } from "../text/template-source.ts";
 import { loadTokenizer, type Tokenizer } from "../text/tokenizer.ts";
 
@@ -34,6 +34,8 @@ export type DataSelection = Pick<
   task: Task;
   /** What templates take as today; default: today. */
   now?: Date;
+  /** Keep what is cut off long rows, to show it. */
+  keepUncut?: boolean;
 };
 
 /** Tokenised data and what it was tokenised with. */
@@ -45,6 +47,8 @@ export interface PreparedData {
   endTokenIds: readonly number[];
   /** Hash of tokenizer, template and policy. */
   textFingerprint: string;
+  /** The chat templates that rows went through. */
+  templates: TemplateUse[];
 }
 
 /**
@@ -88,13 +92,21 @@ export async function prepareData(
     maxLength: selection.max_length,
     context: contextLength(modelConfig),
     overflow: selection.overflow,
+    keepUncut: selection.keepUncut ?? false,
     invalidRows: selection.invalid_rows,
     plainStrings: selection.plain_strings,
     maxRows: selection.max_train_rows,
     maxEvalRows: selection.max_eval_rows,
     onProgress: (rows) => onPhase("rows tokenised", rows, null),
   });
-  return { dataset, tokenizer, modelConfig, endTokenIds, textFingerprint: encoder.fingerprint() };
+  return {
+    dataset,
+    tokenizer,
+    modelConfig,
+    endTokenIds,
+    textFingerprint: encoder.fingerprint(),
+    templates: encoder.templates(),
+  };
 }
 
 /** Whether some chat template in use names a key, or writes whole messages. */

@@ -95,9 +95,19 @@ test("train, then score, merge and check the data: every command works on what t
     "merged and adapter score alike",
   );
 
-  const checked = await preftune("data", "check", file);
+  const checked = await preftune("data", "check", file, "--show", "1");
   assert.equal(checked.status, 0, checked.stderr);
   assert.match(checked.stdout, /0 errors/);
+  assert.match(checked.stdout, /^\S+:1\n {2}prompt +\d+ tokens\n {4}prompt /);
+  assert.match(checked.stdout, /^ {4}learned .*\n {4}end /m);
+  assert.match(checked.stdout, /^chat template /m);
+  const shown = await preftune("data", "check", file, "--json", "--show", "2");
+  const report = JSON.parse(shown.stdout);
+  assert.equal(report.rows.length, 2);
+  assert.ok(Array.isArray(report.templates) && Array.isArray(report.findings));
+  const [, chosen] = report.rows[0].parts;
+  assert.equal(chosen.name, "chosen");
+  assert.ok(chosen.ids.length > 0 && chosen.ids.length === chosen.mask.length);
 });
 
 test("--print-config shows where every value comes from and starts nothing", async () => {
