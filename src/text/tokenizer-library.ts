@@ -1,80 +1,114 @@
 /**
- * The @huggingface/tokenizers library behind types of our own, with the places mended where it differs from the Rust
- * tokenizers: white space and digits of byte-level models (Unicode, not JavaScript's \s and \d), and byte fallback.
+ * A tokenizer from the contents of tokenizer.json, as the Rust tokenizers run it: added tokens, normalizer,
+ * pre-tokenizer, model, post-processor, decoder. The library @huggingface/tokenizers has the models and the patterns.
  */
-import { Tokenizer } from "@huggingface/tokenizers";
 
-import { joinByteTokens } from "./byte-fallback.ts";
-import type { JsonObject } from "./tokenizer-files.ts";
+import { isJsonObject, type JsonObject } from "./tokenizer-files.ts";
+import { type AddedToken, AddedTokenFinder, readAddedTokens } from "./tokenizers/added-tokens.ts";
+import { type Decode, decoderTypes, makeDecoder } from "./tokenizers/decoders.ts";
+import type { Model } from "./tokenizers/library.ts";
+import { makeModel } from "./tokenizers/models.ts";
+import { makeNormalizer, type Normalize } from "./tokenizers/normalizers.ts";
+import { partOrNull, UnsupportedPart } from "./tokenizers/parts.ts";
+import { makePostProcessor, type PostProcess } from "./tokenizers/post-processors.ts";
+import { makePreTokenizer, type PreTokenize } from "./tokenizers/pre-tokenizers.ts";
 
-/** The library's tokenizer. Its own declarations do not resolve under Node's module rules, so they stand here. */
-export interface Library {
-  encode(text: string, options: { add_special_tokens: boolean }): { ids: number[] };
-  decode(
-    ids: number[],
-    options: { skip_special_tokens: boolean; clean_up_tokenization_spaces: boolean },
-  ): string;
-  token_to_id(token: string): number | undefined;
-  id_to_token(id: number): string | undefined;
-  get_added_tokens_decoder(): Map<number, LibraryAddedToken>;
-  get_vocab(): Map<string, number>;
-  readonly normalizer: unknown;
-  readonly pre_tokenizer: PreTokenizer | null;
-  readonly decoder: Decoder | null;
-}
+/** Text to ids and back. */
+export class TokenizerPipeline {
+  readonly addedTokens: readonly AddedToken[];
+  /** Types of the decoder's parts. */
+  readonly decoders: ReadonlySet<string>;
+  readonly #model: Model;
+  readonly #addedIds: ReadonlyMap<string, number>;
+  readonly #addedTexts: ReadonlyMap<number, string>;
+  readonly #shownTexts: ReadonlyMap<number, string>;
+  readonly #plain: AddedTokenFinder;
+  readonly #normalized: AddedTokenFinder;
+  readonly #normalize: Normalize;
+  readonly #preTokenize: PreTokenize;
+  readonly #postProcess: PostProcess;
+  readonly #decode: Decode;
 
-interface LibraryAddedToken {
-  id: number;
-  content: string;
-  lstrip: boolean;
-  rstrip: boolean;
-  normalized: boolean;
-  special: boolean;
-}
-
-interface PreTokenizer {
-  config?: { type?: string; individual_digits?: boolean };
-  pattern?: unknown;
-  /** Only a sequence has parts. */
-  tokenizers?: PreTokenizer[];
-}
-
-interface Decoder {
-  config: { type: string };
-  decode_chain(tokens: string[]): string[];
-  /** Only a sequence has parts. */
-  decoders?: Decoder[];
-}
-
-// White_Space rather than \s: JavaScript counts U+FEFF as a space and leaves U+0085 out.
-const byteLevelWords =
-  /'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\p{White_Space}\p{L}\p{N}]+|\p{White_Space}+(?!\P{White_Space})|\p{White_Space}+/gu;
-
-/** The library's tokenizer for the contents of tokenizer.json and tokenizer_config.json. Throws Error on unknown kinds. */
-export function openLibrary(tokenizer: JsonObject, config: JsonObject): Library {
-  const library: Library = new Tokenizer(tokenizer, config);
-  repairPreTokenizer(library.pre_tokenizer);
-  repairDecoder(library.decoder);
-  return library;
-}
-
-function repairPreTokenizer(part: PreTokenizer | null): void {
-  if (part === null) return;
-  for (const inner of part.tokenizers ?? []) repairPreTokenizer(inner);
-  if (part.config?.type === "ByteLevel") part.pattern = byteLevelWords;
-  if (part.config?.type === "Digits") {
-    part.pattern = part.config.individual_digits === true ? /\P{N}+|\p{N}/gu : /\P{N}+|\p{N}+/gu;
+  /** @throws UnsupportedPart for what tokenizer.json asks for and is not available */
+  constructor(json: JsonObject) {
+    if (!isJsonObject(json["model"])) throw new UnsupportedPart("there is no model");
+    this.#model = makeModel(json["model"]);
+    const normalizer = partOrNull(json["normalizer"], "normalizer");
+    const decoder = partOrNull(json["decoder"], "decoder");
+    this.decoders = decoderTypes(decoder);
+    this.#normalize = makeNormalizer(normalizer);
+    this.#preTokenize = makePreTokenizer(partOrNull(json["pre_tokenizer"], "pre-tokenizer"));
+    this.#postProcess = makePostProcessor(partOrNull(json["post_processor"], "post-processor"));
+    this.#decode = makeDecoder(decoder);
+    const list: unknown = json["added_tokens"] ?? [];
+    const added = readAddedTokens(Array.isArray(list) ? list : [], this.#model.idOf, this.#model.size);
+    this.addedTokens = added;
+    this.#addedIds = new Map(added.map(({ content, id }) => [content, id]));
+    this.#addedTexts = new Map(added.map(({ content, id }) => [id, content]));
+    this.#plain = new AddedTokenFinder(
+      added.filter((token) => !token.normalized).map((token) => [token.content, token]),
+    );
+    this.#normalized = new AddedTokenFinder(
+      added.filter((token) => token.normalized).map((token) => [this.#shown(token), token]),
+    );
+    this.#shownTexts = new Map(added.map((token) => [token.id, this.#shown(token)]));
   }
-}
 
-function repairDecoder(part: Decoder | null): void {
-  if (part === null) return;
-  for (const inner of part.decoders ?? []) repairDecoder(inner);
-  if (part.config.type === "ByteFallback") part.decode_chain = joinByteTokens;
-}
+  /** Ids of `text`, with the post-processor's special tokens or without. */
+  encode(text: string, addSpecialTokens: boolean): number[] {
+    const ids: number[] = [];
+    for (const section of this.#plain.split(text)) {
+      if (section.token !== null) ids.push(section.token.id);
+      else for (const id of this.#encodePlain(section.text, section.at === 0)) ids.push(id);
+    }
+    return addSpecialTokens ? this.#postProcess(ids) : ids;
+  }
 
-/** The types of all parts of the library's decoder. */
-export function decoderTypes({ decoder }: Library): ReadonlySet<string> {
-  const types = (part: Decoder): string[] => [part.config.type, ...(part.decoders ?? []).flatMap(types)];
-  return new Set(decoder === null ? [] : types(decoder));
+  #encodePlain(text: string, isFirst: boolean): number[] {
+    const ids: number[] = [];
+    const normalized = this.#normalize({ text, isFirst });
+    for (const section of this.#normalized.split(normalized.text)) {
+      if (section.token !== null) {
+        ids.push(section.token.id);
+      } else if (section.text !== "") {
+        const pieces = this.#preTokenize({
+          text: section.text,
+          isFirst: normalized.isFirst && section.at === 0,
+        });
+        for (const piece of pieces) for (const id of this.#model.encode(piece.text)) ids.push(id);
+      }
+    }
+    return ids;
+  }
+
+  /** Text of `ids`; those outside the vocabulary are left out. */
+  decode(ids: readonly number[]): string {
+    const tokens = ids
+      .map((id) => this.#shownTexts.get(id) ?? this.#model.tokenOf(id))
+      .filter((token) => token !== undefined);
+    return tokens.length === 0 ? "" : this.#decode(tokens).join("");
+  }
+
+  /** An added token as it stands in a normalised text, which is how it is decoded too. */
+  #shown({ content, normalized }: AddedToken): string {
+    return normalized ? this.#normalize({ text: content, isFirst: false }).text : content;
+  }
+
+  /** Id of a token given as it stands in the vocabulary. */
+  id(token: string): number | undefined {
+    return this.#addedIds.get(token) ?? this.#model.idOf(token);
+  }
+
+  /** The token `id` as it stands in the vocabulary. */
+  token(id: number): string | undefined {
+    return this.#addedTexts.get(id) ?? this.#model.tokenOf(id);
+  }
+
+  /** The largest id. */
+  get largestId(): number {
+    let largest = -1;
+    for (const id of this.#model.ids) largest = Math.max(largest, id);
+    for (const id of this.#addedTexts.keys()) largest = Math.max(largest, id);
+    return largest;
+  }
 }

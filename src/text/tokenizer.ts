@@ -16,7 +16,7 @@ import {
   readTokenizerFiles,
   type TokenizerFiles,
 } from "./tokenizer-files.ts";
-import { decoderTypes, type Library, openLibrary } from "./tokenizer-library.ts";
+import { TokenizerPipeline } from "./tokenizer-library.ts";
 
 /** A token added on top of the model's vocabulary. */
 export interface AddedToken {
@@ -78,20 +78,20 @@ const cachedCharacters = 4_000_000;
 export function loadTokenizer(directory: string): Tokenizer {
   const files = readTokenizerFiles(directory);
   addTokensOfConfig(files);
-  let library: Library;
+  let pipeline: TokenizerPipeline;
   try {
-    library = openLibrary(files.tokenizer, files.config);
+    pipeline = new TokenizerPipeline(files.tokenizer);
   } catch (error) {
     throw new FormatError(
-      `Expected a tokenizer.json that the tokenizers library understands in ${directory}, but: ${messageOf(error)}. ` +
-        `Save it again with a current version of transformers, or download it again.`,
+      `Expected a tokenizer.json that can be used in ${directory}, but: ${messageOf(error)}. ` +
+        `Save it again with a current version of transformers, or take another model's.`,
       { cause: error },
     );
   }
-  return new LibraryTokenizer(directory, files, library);
+  return new PipelineTokenizer(directory, files, pipeline);
 }
 
-class LibraryTokenizer implements Tokenizer {
+class PipelineTokenizer implements Tokenizer {
   readonly directory: string;
   readonly files: readonly string[];
   readonly fingerprint: string;
@@ -105,29 +105,26 @@ class LibraryTokenizer implements Tokenizer {
   readonly bosTokenId: number | null;
   readonly eosTokenId: number | null;
   readonly padTokenId: number | null;
-  readonly #library: Library;
+  readonly #pipeline: TokenizerPipeline;
   readonly #specialIds: ReadonlySet<number>;
   readonly #addedIds: ReadonlySet<number>;
-  /** Types of the decoder's parts. */
-  readonly #decoders: ReadonlySet<string>;
   /** Null when sections of this tokenizer depend on their neighbours. */
   readonly #splitter: SectionSplitter | null;
   readonly #cache: Map<string, number[]> = new Map();
   #cachedCharacters = 0;
 
-  constructor(directory: string, files: TokenizerFiles, library: Library) {
+  constructor(directory: string, files: TokenizerFiles, pipeline: TokenizerPipeline) {
     this.directory = directory;
     this.files = files.files;
     this.fingerprint = files.fingerprint;
     this.chatTemplates = files.chatTemplates;
-    this.#library = library;
-    const added = [...library.get_added_tokens_decoder().values()];
+    this.#pipeline = pipeline;
+    const added = pipeline.addedTokens;
     this.addedTokens = added.map(({ id, content, special }) => ({ id, text: content, isSpecial: special }));
     this.#addedIds = new Set(added.map(({ id }) => id));
-    this.#decoders = decoderTypes(library);
     this.#specialIds = new Set(this.addedTokens.filter((token) => token.isSpecial).map((token) => token.id));
-    this.vocabSize = largest(library.get_vocab().values()) + 1;
-    this.#splitter = sectionSplitter(library, files.tokenizer);
+    this.vocabSize = pipeline.largestId + 1;
+    this.#splitter = sectionSplitter(pipeline, files.tokenizer);
     const { bos, eos, pad, unk } = files.specialTokens;
     this.bosToken = bos;
     this.eosToken = eos;
@@ -137,13 +134,13 @@ class LibraryTokenizer implements Tokenizer {
     this.eosTokenId = this.#requiredId("eos_token", eos);
     // Padding is never used in training, so a pad token that was never added to the vocabulary does no harm.
     this.padTokenId = pad === null ? null : this.tokenId(pad);
-    this.#checkPostProcessor();
   }
 
   encode(text: string, options: { addSpecialTokens: boolean }): number[] {
     if (!text.isWellFormed()) throw new HalfPairError(`expected text, but ${halfPairReason(text)}.`);
-    if (options.addSpecialTokens) return this.#library.encode(text, { add_special_tokens: true }).ids;
-    if (this.#splitter === null) return this.#library.encode(text, { add_special_tokens: false }).ids;
+    if (options.addSpecialTokens || this.#splitter === null) {
+      return this.#pipeline.encode(text, options.addSpecialTokens);
+    }
     const ids: number[] = [];
     for (const section of this.#splitter.split(text)) {
       for (const id of this.#encodeSection(section.text)) ids.push(id);
@@ -152,23 +149,19 @@ class LibraryTokenizer implements Tokenizer {
   }
 
   decode(ids: readonly number[], options: { skipSpecialTokens: boolean }): string {
-    const known = ids.filter(
-      (id) =>
-        this.#library.id_to_token(id) !== undefined &&
-        !(options.skipSpecialTokens && this.#specialIds.has(id)),
-    );
-    if (known.length === 0) return "";
-    return this.#library.decode(known, { skip_special_tokens: false, clean_up_tokenization_spaces: false });
+    const { skipSpecialTokens } = options;
+    return this.#pipeline.decode(skipSpecialTokens ? ids.filter((id) => !this.#specialIds.has(id)) : ids);
   }
 
   tokenBytes(id: number): Uint8Array {
-    const piece = this.#library.id_to_token(id);
+    const piece = this.#pipeline.token(id);
     const isAdded = this.#addedIds.has(id);
-    if (piece !== undefined && !isAdded && this.#decoders.has("ByteLevel")) {
+    if (piece !== undefined && !isAdded && this.#pipeline.decoders.has("ByteLevel")) {
       const bytes = byteLevelBytes(piece);
       if (bytes !== null) return bytes;
     }
-    const byte = piece !== undefined && this.#decoders.has("ByteFallback") ? byteOfToken(piece) : null;
+    const byte =
+      piece !== undefined && this.#pipeline.decoders.has("ByteFallback") ? byteOfToken(piece) : null;
     if (byte !== null) return Uint8Array.of(byte);
     // behind itself a token is not at the beginning
     const twice = this.decode([id, id], { skipSpecialTokens: false });
@@ -181,13 +174,13 @@ class LibraryTokenizer implements Tokenizer {
   }
 
   tokenId(text: string): number | null {
-    return this.#library.token_to_id(text) ?? null;
+    return this.#pipeline.id(text) ?? null;
   }
 
   #encodeSection(text: string): number[] {
     const known = this.#cache.get(text);
     if (known !== undefined) return known;
-    const ids = this.#library.encode(text, { add_special_tokens: false }).ids;
+    const ids = this.#pipeline.encode(text, false);
     if (this.#cachedCharacters + text.length > cachedCharacters) {
       this.#cache.clear();
       this.#cachedCharacters = 0;
@@ -206,21 +199,6 @@ class LibraryTokenizer implements Tokenizer {
         `but it is not there. The two files do not belong together: take both from the same model.`,
     );
   }
-
-  #checkPostProcessor(): void {
-    const ids: unknown[] = this.#library.encode("a", { add_special_tokens: true }).ids;
-    if (ids.every((id) => typeof id === "number")) return;
-    throw new FormatError(
-      `Expected the post-processor of ${this.directory}/tokenizer.json to add tokens of its vocabulary, ` +
-        `but it names one that is missing. Download the file again.`,
-    );
-  }
-}
-
-function largest(ids: Iterable<number>): number {
-  let max = -1;
-  for (const id of ids) max = Math.max(max, id);
-  return max;
 }
 
 /** Tokens that only tokenizer_config.json lists; transformers adds them to the vocabulary on loading. */
@@ -241,11 +219,10 @@ function addTokensOfConfig(files: TokenizerFiles): void {
 }
 
 /** A splitter for the section cache, or null when a section's tokens depend on what stands beside it. */
-function sectionSplitter(library: Library, json: JsonObject): SectionSplitter | null {
-  const tokens = [...library.get_added_tokens_decoder().values()];
-  if (tokens.some((token) => token.lstrip || token.rstrip)) return null;
-  if (JSON.stringify([json["pre_tokenizer"], json["post_processor"]]).includes('"Metaspace"')) return null;
-  // Added tokens that match normalised text are found by the library inside a section.
-  const plain = tokens.filter((token) => !(token.normalized && library.normalizer !== null));
+function sectionSplitter({ addedTokens }: TokenizerPipeline, json: JsonObject): SectionSplitter | null {
+  if (addedTokens.some((token) => token.lstrip || token.rstrip || token.singleWord)) return null;
+  if (JSON.stringify(json["pre_tokenizer"] ?? null).includes('"Metaspace"')) return null;
+  // Added tokens that are looked for in normalised text are found inside a section.
+  const plain = addedTokens.filter((token) => !token.normalized);
   return new SectionSplitter(plain.map((token) => token.content));
 }

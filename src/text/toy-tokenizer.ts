@@ -36,6 +36,9 @@ export function toyFiles(options: ToyOptions = {}): { tokenizer: JsonObject; con
   const symbols = byteSymbols();
   const pieces = [...controlTokens, ...symbols, ...merges.map((pair) => pair.join(""))];
   const vocab = Object.fromEntries(pieces.map((piece, id) => [piece, id]));
+  const specialTokens = Object.fromEntries(
+    ["<s>", "</s>"].map((id) => [id, { id, ids: [controlTokens.indexOf(id)], tokens: [id] }]),
+  );
   const special = (id: string) => ({ SpecialToken: { id, type_id: 0 } });
   const single = [
     ...(options.prependBos === true ? [special("<s>")] : []),
@@ -55,7 +58,7 @@ export function toyFiles(options: ToyOptions = {}): { tokenizer: JsonObject; con
     })),
     normalizer: null,
     pre_tokenizer: { type: "ByteLevel", add_prefix_space: false, trim_offsets: true, use_regex: true },
-    post_processor: { type: "TemplateProcessing", single, pair: single, special_tokens: {} },
+    post_processor: { type: "TemplateProcessing", single, pair: single, special_tokens: specialTokens },
     decoder: { type: "ByteLevel", add_prefix_space: true, trim_offsets: true, use_regex: true },
     model: {
       type: "BPE",

@@ -1,0 +1,78 @@
+/** Models of tokenizer.json. The tokenizers library does the work; what it does otherwise than in Rust is refused. */
+import { isJsonObject, type JsonObject } from "../tokenizer-files.ts";
+import { classes, type LibraryModel, type Model } from "./library.ts";
+import { UnsupportedPart } from "./parts.ts";
+import { makeUnigram } from "./unigram.ts";
+
+/** The model in `part`. @throws UnsupportedPart for what is not available */
+export function makeModel(part: JsonObject): Model {
+  refuse(part);
+  const type = typeOf(part);
+  if (type === "Unigram") return makeUnigram(part);
+  const model = openModel(part, type);
+  const known = type === "BPE" ? knownCharacters(part, model) : (piece: string): string => piece;
+  return {
+    encode: (piece) => model([known(piece)]).map((token) => idOf(model, token)),
+    idOf: (token) => model.tokens_to_ids.get(token),
+    tokenOf: (id) => model.vocab[id],
+    size: model.tokens_to_ids.size,
+    ids: model.tokens_to_ids.values(),
+  };
+}
+
+/** Old files do not name the type; their members tell it. */
+function typeOf(part: JsonObject): string {
+  if (typeof part["type"] === "string") return part["type"];
+  if (Array.isArray(part["vocab"])) return "Unigram";
+  return "merges" in part ? "BPE" : "continuing_subword_prefix" in part ? "WordPiece" : "WordLevel";
+}
+
+function refuse(part: JsonObject): void {
+  const type = typeOf(part);
+  const members = ["continuing_subword_prefix", "end_of_word_suffix"];
+  for (const member of type === "BPE" ? members : []) {
+    if (typeof part[member] === "string" && part[member] !== "") {
+      throw new UnsupportedPart(`the member ${member} of a BPE model is not supported`);
+    }
+  }
+  if (typeof part["dropout"] === "number" && part["dropout"] > 0) {
+    throw new UnsupportedPart("the member dropout of a BPE model is not supported: it makes tokens random");
+  }
+}
+
+function openModel(part: JsonObject, type: string): LibraryModel {
+  switch (type) {
+    case "BPE":
+      return new classes.BPE(part);
+    case "WordPiece":
+      return new classes.WordPiece(part);
+    case "WordLevel":
+      return wordLevel(part);
+    default:
+      throw new UnsupportedPart(`the model ${type} is not supported`);
+  }
+}
+
+/** A BPE model without a token for what is unknown leaves such characters out, and only then joins its neighbours. */
+function knownCharacters(part: JsonObject, { tokens_to_ids: ids }: LibraryModel): (piece: string) => string {
+  if (typeof part["unk_token"] === "string" || part["byte_fallback"] === true) return (piece) => piece;
+  return (piece) => {
+    const isWhole = part["ignore_merges"] === true && ids.has(piece);
+    return isWhole ? piece : Array.from(piece, (character) => (ids.has(character) ? character : "")).join("");
+  };
+}
+
+function wordLevel(part: JsonObject): LibraryModel {
+  const vocabulary = isJsonObject(part["vocab"]) ? part["vocab"] : {};
+  const ids = new Map(Object.entries(vocabulary) as [string, number][]);
+  const vocab: (string | undefined)[] = [];
+  for (const [token, id] of ids) vocab[id] = token;
+  const unknown = ids.get(String(part["unk_token"]));
+  return Object.assign((pieces: string[]) => pieces, { tokens_to_ids: ids, vocab, unk_token_id: unknown });
+}
+
+function idOf(model: LibraryModel, token: string): number {
+  const id = model.tokens_to_ids.get(token) ?? model.unk_token_id;
+  if (id !== undefined) return id;
+  throw new UnsupportedPart(`the vocabulary has no unknown token, and a text is not in it`);
+}

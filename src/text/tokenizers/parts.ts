@@ -1,0 +1,70 @@
+/** Reading the parts of tokenizer.json: their types, members and patterns, with errors that name what is not available. */
+import { isJsonObject, type JsonObject } from "../tokenizer-files.ts";
+import { classes } from "./library.ts";
+
+/** A piece of a text. */
+export interface Piece {
+  text: string;
+  /** Whether it stands at the very beginning of the text that is tokenised. */
+  isFirst: boolean;
+}
+
+/** Something in tokenizer.json that is not available here. The message continues "Expected ..., but: ". */
+export class UnsupportedPart extends Error {}
+
+/** The member `key` of `part` as a list of parts. */
+export function partsOf(part: JsonObject, key: string): JsonObject[] {
+  const value = part[key];
+  if (Array.isArray(value) && value.every(isJsonObject)) return value;
+  throw new UnsupportedPart(`${String(part["type"])} has no list "${key}"`);
+}
+
+/** The part in `value`, or null. @throws UnsupportedPart when it is neither an object nor null */
+export function partOrNull(value: unknown, name: string): JsonObject | null {
+  if (value === null || value === undefined) return null;
+  if (isJsonObject(value)) return value;
+  throw new UnsupportedPart(`the ${name} is not an object`);
+}
+
+/** The error for a part of an unknown type. */
+export function unknownPart(kind: string, part: JsonObject): UnsupportedPart {
+  return new UnsupportedPart(`the ${kind} ${String(part["type"])} is not supported`);
+}
+
+/** A member that is text. */
+export function textMember(part: JsonObject, key: string, usual: string): string {
+  const value = part[key];
+  return typeof value === "string" ? value : usual;
+}
+
+/** A member that is true or false. */
+export function flagMember(part: JsonObject, key: string, usual: boolean): boolean {
+  const value = part[key];
+  return typeof value === "boolean" ? value : usual;
+}
+
+/** A member that is a whole number. */
+export function countMember(part: JsonObject, key: string, usual: number): number {
+  const value = part[key];
+  return typeof value === "number" && Number.isInteger(value) && value >= 0 ? value : usual;
+}
+
+/**
+ * The pattern `{"String": ...}` or `{"Regex": ...}` of a part, for all its matches; null for the empty text, which
+ * matches nowhere. The tokenizers library turns Oniguruma's syntax into JavaScript's.
+ */
+export function patternOf(part: JsonObject): RegExp | null {
+  const pattern = isJsonObject(part["pattern"]) ? part["pattern"] : { String: part["pattern"] };
+  const { String: text, Regex: source } = pattern;
+  if (text === "") return null;
+  if (typeof text === "string") return new RegExp(text.replace(/[.*+?^${}()|[\]\\/]/g, "\\$&"), "gu");
+  if (typeof source !== "string") throw new UnsupportedPart(`${String(part["type"])} has no pattern`);
+  return new classes.SplitPreTokenizer({ type: "Split", pattern: { Regex: source }, behavior: "Isolated" })
+    .pattern;
+}
+
+/** White space as Rust's `char::is_whitespace` has it. JavaScript's \s has U+FEFF too and lacks U+0085. */
+export const space: RegExp = /\p{White_Space}/gu;
+
+/** Punctuation as the Rust tokenizers have it. */
+export const punctuation: RegExp = /[\p{P}!-/:-@[-`{-~]/gu;

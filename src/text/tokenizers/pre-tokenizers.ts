@@ -1,0 +1,156 @@
+/** Pre-tokenizers of tokenizer.json, as the Rust tokenizers apply them: where a text is cut before the model sees it. */
+import { byteSymbols } from "../token-bytes.ts";
+import type { JsonObject } from "../tokenizer-files.ts";
+import {
+  countMember,
+  flagMember,
+  type Piece,
+  partsOf,
+  patternOf,
+  punctuation,
+  space,
+  textMember,
+  UnsupportedPart,
+  unknownPart,
+} from "./parts.ts";
+
+/** Cuts a piece. */
+export type PreTokenize = (piece: Piece) => Piece[];
+
+/** The function of a pre-tokenizer. @throws UnsupportedPart for an unknown kind */
+export function makePreTokenizer(part: JsonObject | null): PreTokenize {
+  if (part === null) return (piece) => [piece];
+  const make = makers[String(part["type"])];
+  if (make === undefined) throw unknownPart("pre-tokenizer", part);
+  return make(part);
+}
+
+const behaviors = ["Removed", "Isolated", "MergedWithPrevious", "MergedWithNext", "Contiguous"] as const;
+type Behavior = (typeof behaviors)[number];
+
+function behaviorOf(part: JsonObject, usual: Behavior): Behavior {
+  const name = textMember(part, "behavior", usual);
+  const known = behaviors.find((behavior) => behavior === name);
+  if (known === undefined)
+    throw new UnsupportedPart(`the behavior ${name} of ${String(part["type"])} is unknown`);
+  return known;
+}
+
+interface Part {
+  text: string;
+  isMatch: boolean;
+  at: number;
+}
+
+/** All of a text, in matches of `pattern` and what is between them. */
+function partsAt(text: string, pattern: RegExp, isInverted: boolean): Part[] {
+  const parts: Part[] = [];
+  let from = 0;
+  for (const match of text.matchAll(pattern)) {
+    const end = match.index + match[0].length;
+    if (match.index > from)
+      parts.push({ text: text.slice(from, match.index), isMatch: isInverted, at: from });
+    parts.push({ text: match[0], isMatch: !isInverted, at: match.index });
+    from = end;
+  }
+  if (from < text.length) parts.push({ text: text.slice(from), isMatch: isInverted, at: from });
+  return parts;
+}
+
+/** Joins neighbours, or drops matches, as the behavior says. */
+function joined(parts: readonly Part[], behavior: Behavior): Part[] {
+  switch (behavior) {
+    case "Isolated":
+      return [...parts];
+    case "Removed":
+      return parts.filter(({ isMatch }) => !isMatch);
+    case "Contiguous":
+      return join(parts, (part, last) => part.isMatch === last.isMatch);
+    case "MergedWithPrevious":
+      return join(parts, (part, last) => part.isMatch && !last.isMatch);
+    case "MergedWithNext":
+      return join(parts, (part, last) => !part.isMatch && last.isMatch);
+  }
+}
+
+/** Adds a part to the one before it where `fits` says so, by what the last part added to that one was. */
+function join(parts: readonly Part[], fits: (part: Part, last: Part) => boolean): Part[] {
+  const result: Part[] = [];
+  let last: Part | null = null;
+  for (const part of parts) {
+    const target: Part | undefined = result.at(-1);
+    if (target !== undefined && last !== null && fits(part, last)) target.text += part.text;
+    else result.push({ ...part });
+    last = part;
+  }
+  return result;
+}
+
+function cut(pattern: RegExp | null, behavior: Behavior, isInverted = false): PreTokenize {
+  if (pattern === null) return (piece) => [piece];
+  return ({ text, isFirst }) =>
+    joined(partsAt(text, pattern, isInverted), behavior)
+      .filter((part) => part.text !== "")
+      .map((part) => ({ text: part.text, isFirst: isFirst && part.at === 0 }));
+}
+
+function sequence(steps: readonly PreTokenize[]): PreTokenize {
+  return (piece) => steps.reduce<Piece[]>((pieces, step) => pieces.flatMap(step), [piece]);
+}
+
+const makers: Readonly<Record<string, (part: JsonObject) => PreTokenize>> = {
+  Sequence: (part) => sequence(partsOf(part, "pretokenizers").map(makePreTokenizer)),
+  ByteLevel: byteLevel,
+  Whitespace: () => {
+    const word = "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\p{Join_Control}";
+    return cut(new RegExp(`[${word}]+|[^${word}\\p{White_Space}]+`, "gu"), "Removed", true);
+  },
+  WhitespaceSplit: () => cut(space, "Removed"),
+  BertPreTokenizer: () => sequence([cut(space, "Removed"), cut(punctuation, "Isolated")]),
+  Punctuation: (part) => cut(punctuation, behaviorOf(part, "Isolated")),
+  Digits: (part) => cut(/\p{N}/gu, flagMember(part, "individual_digits", false) ? "Isolated" : "Contiguous"),
+  Split: (part) => cut(patternOf(part), behaviorOf(part, "Isolated"), flagMember(part, "invert", false)),
+  Metaspace: metaspace,
+  FixedLength: fixedLength,
+};
+
+function metaspace(part: JsonObject): PreTokenize {
+  const mark = textMember(part, "replacement", "▁");
+  const isNever = part["add_prefix_space"] === false;
+  const scheme = isNever ? "never" : textMember(part, "prepend_scheme", "always");
+  const split = flagMember(part, "split", true) ? cut(new RegExp(mark, "gu"), "MergedWithNext") : null;
+  return ({ text, isFirst }) => {
+    const marked = text.replaceAll(" ", mark);
+    const begins = scheme === "always" || (scheme === "first" && isFirst);
+    const piece = { text: begins && !marked.startsWith(mark) ? mark + marked : marked, isFirst };
+    return split === null ? [piece] : split(piece);
+  };
+}
+
+function fixedLength(part: JsonObject): PreTokenize {
+  const length = countMember(part, "length", 5);
+  if (length === 0) throw new UnsupportedPart("FixedLength has the length 0");
+  return cut(new RegExp(`[^]{1,${length}}`, "gu"), "Isolated");
+}
+
+// White_Space rather than \s: JavaScript counts U+FEFF as a space and leaves U+0085 out.
+const byteLevelWords =
+  /'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\p{White_Space}\p{L}\p{N}]+|\p{White_Space}+(?!\P{White_Space})|\p{White_Space}+/gu;
+
+function byteLevel(part: JsonObject): PreTokenize {
+  const addsSpace = flagMember(part, "add_prefix_space", true);
+  const words = flagMember(part, "use_regex", true) ? cut(byteLevelWords, "Isolated") : cut(null, "Isolated");
+  return ({ text, isFirst }) => {
+    const spaced = addsSpace && !text.startsWith(" ") ? ` ${text}` : text;
+    return words({ text: spaced, isFirst }).map((piece) => ({ ...piece, text: symbolsOf(piece.text) }));
+  };
+}
+
+const symbolsOfBytes = byteSymbols();
+const encoder = new TextEncoder();
+
+function symbolsOf(text: string): string {
+  let symbols = "";
+  for (const byte of encoder.encode(text)) symbols += symbolsOfBytes[byte];
+  return symbols;
+}
