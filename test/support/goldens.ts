@@ -14,7 +14,8 @@ export function golden<T>(
     | "bleu"
     | "chat"
     | "jinja"
-    | "parquet",
+    | "parquet"
+    | "tokenizers",
 ): T {
   return JSON.parse(goldenText(name)) as T;
 }
