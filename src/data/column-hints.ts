@@ -85,6 +85,10 @@ const otherContent: ReadonlySet<string> = new Set([
 /** Close to names with a meaning, but for something else. */
 const harmless: RegExp = /(^|_)(ids?|idx|index|len|length|tokens|score|scores|rating|ratings|model)$/;
 
+/** Columns of labels, which may have several words. */
+const labels: RegExp =
+  /(^|_)(source|dataset|category|categories|language|lang|date|time|timestamp|created_at|url|link|type|kind|split|status|license|hash|version|author|annotator|topic|tags?)$/;
+
 const known: ReadonlySet<string> = new Set<string>([...columnNames, ...Object.values(otherSpellings).flat()]);
 
 /** True when a row that does not use this column may have lost a part of itself. */
@@ -95,12 +99,18 @@ export function promisesContent(column: string, value: unknown): boolean {
   return closeName(name, known) !== null;
 }
 
-/** True when a column may be the prompt of a row that names none: the name says so, or it holds messages. */
+/** True when a column may be the prompt of a row that names none: by its name, or because it holds text or messages. */
 export function mayBePrompt(column: string, value: unknown): boolean {
   const name = column.toLowerCase();
-  if (isMessages(value)) return true;
+  if (isMessages(value) || isText(name, value)) return true;
   const names = ["prompt", ...(synonyms.prompt ?? []), ...(synonyms.messages ?? []), "context", "history"];
   return names.includes(name) || closeName(name, ["prompt", "question", "instruction", "query"]) !== null;
+}
+
+/** What people write, not a label: more than one word, or a sentence's end, in a column that is not named for labels. */
+function isText(name: string, value: unknown): boolean {
+  if (typeof value !== "string" || harmless.test(name) || labels.test(name)) return false;
+  return /\p{L}/u.test(value) && (/\S\s+\S/.test(value) || /[?.!:]\s*$/.test(value) || value.length > 40);
 }
 
 /** The column among `found` that is probably meant for `name`, or null. */
@@ -129,13 +139,12 @@ function yamlWord(word: string): string {
   return isPlain ? word : JSON.stringify(word);
 }
 
-/** The name among `names` that `column` differs from by a slip of the pen, or null. */
+/** The name among `names` that `column`, in small letters, differs from by a slip of the pen or not at all, or null. */
 function closeName(column: string, names: Iterable<string>): string | null {
   if (column.length < 4 || harmless.test(column)) return null;
   const most = column.length > 6 ? 2 : 1;
   for (const name of names) {
-    const slips = distance(column, name);
-    if (slips > 0 && slips <= most) return name;
+    if (distance(column, name) <= most) return name;
   }
   return null;
 }

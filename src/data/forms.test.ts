@@ -289,7 +289,7 @@ for (const [name, row, expected, passedOver = []] of supervisedForms) {
 
 test("a prompt is taken from the answers' beginning only where no column could be it", () => {
   const row = { chosen: "The sky is blue.", rejected: "The sky is green." };
-  assert.equal((read({ ...row, score: 1, source: "x" }).source as TextRow).prompt, "The sky is");
+  assert.equal((read({ ...row, score: 1, source: "x", note: "y" }).source as TextRow).prompt, "The sky is");
   for (const column of [
     "post",
     "Question",
@@ -302,16 +302,23 @@ test("a prompt is taken from the answers' beginning only where no column could b
   ]) {
     assert.throws(
       () => read({ ...row, [column]: "Which colour?" }),
-      /only where no column could hold it/,
+      /only where no other column has text/,
       column,
     );
   }
-  assert.throws(() => read({ ...row, turns: [user("Which colour?")] }), /no column could hold it/);
-  assert.throws(() => read({ ...row, system: "Be brief." }), /no column could hold it/);
+  for (const text of ["Which?", "which colour", "Which colour?"]) {
+    assert.throws(() => read({ ...row, posts: text }), /no other column has text/, text);
+    assert.equal(
+      (read({ ...row, source: text, topic: text, prompt_id: text }).source as TextRow).prompt,
+      "The sky is",
+    );
+  }
+  assert.throws(() => read({ ...row, turns: [user("Which colour?")] }), /no other column has text/);
+  assert.throws(() => read({ ...row, system: "Be brief." }), /no other column has text/);
   assert.throws(() => read({ ...row, prompt: null }), /column "prompt": expected a prompt .* got nothing/);
   assert.throws(
     () => read(row, { strings: "chat" }),
-    /expected "prompt" beside the answers \(plain_strings: chat\)/,
+    /expected "prompt" beside the answers, since plain_strings is "chat"/,
   );
 });
 

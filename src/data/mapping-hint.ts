@@ -1,6 +1,6 @@
 /** The column mapping that would make a row readable, tried before it is proposed. */
 import type { ColumnName } from "../base/column-names.ts";
-import { columnsKey, likelyColumn } from "./column-hints.ts";
+import { columnsKey, likelyColumn, mayBePrompt } from "./column-hints.ts";
 import type { ColumnMap } from "./columns.ts";
 import type { RawRow } from "./example.ts";
 
@@ -24,9 +24,7 @@ export function mappingHint(
   { task, columns }: { task: "preference" | "sft"; columns: ColumnMap },
   reads: (map: ColumnMap) => boolean,
 ): string {
-  const guess = guesses(Object.keys(row.value), { task, columns }).find((map) =>
-    reads({ ...columns, ...map }),
-  );
+  const guess = guesses(row.value, { task, columns }).find((map) => reads({ ...columns, ...map }));
   if (guess === undefined) {
     return ` If they are there by other names, "columns" says which (docs/data.md, "Columns of other names").`;
   }
@@ -38,17 +36,30 @@ export function mappingHint(
 
 /** Mappings that the columns' names suggest, the shortest first. */
 function guesses(
-  found: readonly string[],
+  value: Readonly<Record<string, unknown>>,
   { task, columns }: { task: "preference" | "sft"; columns: ColumnMap },
 ): ColumnMap[] {
   const taken = new Set<string>(Object.values(columns));
+  const found = Object.keys(value);
   const free = found.filter((column) => !taken.has(column));
+  // Text in a column of any name may be the prompt, where there is one such column.
+  const texts = free.filter((column) => mayBePrompt(column, value[column]));
   let maps: ColumnMap[] = [{}];
   for (const name of wanted[task]) {
-    const column = found.includes(name) || columns[name] !== undefined ? null : likelyColumn(name, free);
+    if (found.includes(name) || columns[name] !== undefined) continue;
+    const column = likelyColumn(name, free) ?? (name === "prompt" ? onlyText(texts, task) : null);
     if (column === null) continue;
     const others = maps.filter((map) => !Object.values(map).includes(column));
     maps = [...maps, ...others.map((map) => ({ ...map, [name]: column }))];
   }
   return maps.slice(1).sort((a, b) => Object.keys(a).length - Object.keys(b).length);
+}
+
+/** The one column of text that is no answer by its name; null where there are more. */
+function onlyText(texts: readonly string[], task: "preference" | "sft"): string | null {
+  const answers = wanted[task].filter((name) => name !== "prompt").map((name) => likelyColumn(name, texts));
+  const others = texts.filter(
+    (column) => !answers.includes(column) && !wanted[task].some((name) => name === column),
+  );
+  return others.length === 1 ? (others[0] ?? null) : null;
 }

@@ -4,7 +4,7 @@ import { test } from "node:test";
 import type { Example, Trace } from "./example.ts";
 import type { Finding } from "./findings.ts";
 import { assertPreflight, type PreflightReport, preflight } from "./preflight.ts";
-import { formatPreflight } from "./preflight-text.ts";
+import { formatPreflight, preflightNotes } from "./preflight-text.ts";
 import type { TokenizerFacts } from "./row-checks.ts";
 import { lengthBias, tokenStatistics } from "./statistics.ts";
 
@@ -224,6 +224,21 @@ test("token statistics by hand", () => {
   });
   const many = Array.from({ length: 100 }, (_, i) => lengths(i + 2, 2));
   assert.equal(tokenStatistics(many).chosen.p95, 96);
+});
+
+test("for logs: the columns and the warnings, a line each", () => {
+  const row = pair();
+  const report = preflight([row, row], null, facts);
+  report.columns = { rows: 4, used: { prompt: 4, chosen: 4, rejected: 4 }, passedOver: { id: 3, source: 4 } };
+  const [columns, ...warnings] = preflightNotes(report);
+  assert.equal(columns, "columns used: prompt, chosen, rejected; passed over: id (3 of 4 rows), source");
+  assert.deepEqual(warnings.length, report.findings.filter(({ severity }) => severity === "warning").length);
+  assert.ok(
+    warnings.some((line) =>
+      /^warning: 1 row: the same tokens as an earlier row.* \[.+\]\. Remove/.test(line),
+    ),
+    warnings.join("\n"),
+  );
 });
 
 test("the text for the terminal is aligned, names rows and shows no text", () => {

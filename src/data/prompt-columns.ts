@@ -135,12 +135,12 @@ export function readTextOrMessages(columns: Columns, name: ColumnName): string |
  * @throws DataError when a column could be the prompt, or the strings are to become messages
  */
 export function refuseNamelessPrompt(columns: Columns, strings: "text" | "chat"): void {
-  if (strings === "chat") throw columns.missing(`"prompt" beside the answers (plain_strings: chat)`);
+  if (strings === "chat") throw columns.missing(`"prompt" beside the answers, since plain_strings is "chat"`);
   if (columns.exists("prompt")) throw columns.wrongType("prompt", "a prompt beside answers of plain text");
   const { passedOver } = columns.use();
   if (!columns.has("system") && !passedOver.some((column) => mayBePrompt(column, columns.other(column))))
     return;
   throw columns.missing(
-    `a prompt: a prompt is taken from the beginning of plain answers only where no column could hold it`,
+    `a prompt: what plain answers begin with is taken for it only where no other column has text, and this row has some`,
   );
 }

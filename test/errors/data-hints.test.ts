@@ -46,6 +46,11 @@ const cases: Hinted[] = [
     hints: ["columns: {chosen: choosen}", drop],
   },
   {
+    kind: "names in capitals",
+    row: { Prompt: "who?", Chosen: "yes", Rejected: "no" },
+    hints: ["columns: {prompt: Prompt, chosen: Chosen, rejected: Rejected}", drop],
+  },
+  {
     kind: "a name that needs quotes",
     row: { prompt: "who?", "chosen:": "yes", rejected: "no" },
     hints: ['columns: {chosen: "chosen:"}', drop],
@@ -60,6 +65,16 @@ const cases: Hinted[] = [
     kind: "a column that could be the prompt",
     row: { user_prompt: "who?", chosen: "the fox is red", rejected: "the fox is blue" },
     hints: ["columns: {prompt: user_prompt}", drop],
+  },
+  {
+    kind: "a column of any name that has text",
+    row: { posts: "who?", chosen: "the fox is red", rejected: "the fox is blue" },
+    hints: ["columns: {prompt: posts}", drop],
+  },
+  {
+    kind: "all columns by other names, none of which is known for a prompt",
+    row: { ask: "who is it", good: "the fox is red", bad: "the fox is blue" },
+    hints: ["columns: {prompt: ask, chosen: good, rejected: bad}", drop],
   },
   {
     kind: "two columns that could be the prompt",
