@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { connect } from "node:net";
 import { after, before, test } from "node:test";
 import fc from "fast-check";
+import { faults } from "../support/scripted-engine.ts";
 import { scriptedEngine, startServer, type TestServer } from "../support/servers.ts";
 
 let server: TestServer;
@@ -11,7 +12,7 @@ before(async () => {
     engine: scriptedEngine,
     maxRunning: 2,
     maxQueue: 2,
-    timeouts: { headers: 800, request: 1000 },
+    timeouts: { headers: 1600, request: 2000 },
   });
 });
 after(() => server[Symbol.asyncDispose]());
@@ -202,7 +203,7 @@ test("what is no JSON is 400; what says it is something else is 415", async () =
 });
 
 test("more answers than there is room for are 429 with Retry-After; when some end there is room again", async () => {
-  const slow = { ...plain, max_tokens: 200, stream: true };
+  const slow = { ...plain, max_tokens: 480, stream: true, seed: faults.slow };
   const leave = new AbortController();
   const open = [];
   for (let i = 0; i < 4; i++) {

@@ -11,7 +11,8 @@ import {
   RateLimitError,
   UnprocessableEntityError,
 } from "openai";
-import { startServer, type TestServer } from "../support/servers.ts";
+import { faults } from "../support/scripted-engine.ts";
+import { scriptedEngine, startServer, type TestServer } from "../support/servers.ts";
 import { makeTinyModel } from "../support/tiny-model.ts";
 import { temporaryDirectory } from "../support/tiny-models.ts";
 
@@ -255,11 +256,19 @@ test("the client's error classes: wrong key, wrong value, unsupported field, no 
     client.post("/completions", { body: "{", headers: { "content-type": "application/json" } }),
     (error: unknown) => error instanceof BadRequestError || error instanceof UnprocessableEntityError,
   );
-  await using small = await startServer({ model: join(dir.path, "tiny"), maxRunning: 4, maxQueue: 0 });
+  await using small = await startServer({
+    model: join(dir.path, "tiny"),
+    engine: scriptedEngine,
+    maxRunning: 4,
+    maxQueue: 0,
+  });
   const leave = new AbortController();
   const long = await small
     .client()
-    .completions.create({ ...plain, n: 4, max_tokens: 200, stream: true }, { signal: leave.signal });
+    .completions.create(
+      { ...plain, n: 4, max_tokens: 480, seed: faults.slow, stream: true },
+      { signal: leave.signal },
+    );
   await assert.rejects(small.client().completions.create(plain), (error: unknown) => {
     assert.ok(error instanceof RateLimitError);
     assert.equal(error.code, "queue_full");

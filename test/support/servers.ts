@@ -46,7 +46,6 @@ const defaults = {
   maxQueue: 8,
   maxAnswers: 4,
   maxPrompts: 12,
-  maxNewTokens: 200,
   maxBodyBytes: 100_000,
   drainMs: 5000,
 } as const;

@@ -1,0 +1,64 @@
+/** What a request is told when the engine's process has ended before it could be handed over. */
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { test } from "node:test";
+import { generateRequest } from "../../test/support/generate-request.ts";
+import type { SubmissionEvent } from "./engine-messages.ts";
+import { type EngineNews, EngineProcess } from "./engine-process.ts";
+
+const settings = {
+  model: "",
+  adapters: {},
+  device: "cpu",
+  dtype: "float32",
+  threads: 1,
+  maxRunning: 4,
+  maxCacheTokens: null,
+} as const;
+
+/** An engine process of the tests, what happened to it, and what comes next. */
+function started(policy: { firstDelayMs: number }) {
+  const waiting: ((news: EngineNews) => void)[] = [];
+  const engine = new EngineProcess({
+    program: join(import.meta.dirname, "../../test/support/scripted-engine.ts"),
+    settings,
+    policy,
+    onNews: (news) => waiting.shift()?.(news),
+    onComplaint: () => {},
+  });
+  const news = () => new Promise<EngineNews>((resolve) => void waiting.push(resolve));
+  return { engine, news };
+}
+
+/** What a request meets with first. */
+function asked(engine: EngineProcess): Promise<SubmissionEvent> {
+  return new Promise((resolve) => void engine.submit(generateRequest(), resolve));
+}
+
+test("a request made ready while the engine's process ended, was waited for or started again is told how it ended", async () => {
+  const { engine, news } = started({ firstDelayMs: 300 });
+  assert.equal(engine.whyNot, "The engine is being started.");
+  const ready = news();
+  engine.start();
+  const first = await ready;
+  assert.ok(first.type === "ready");
+  assert.equal(engine.whyNot, null);
+  // the process is gone, and nobody has heard of it yet: the request is handed over and lost
+  process.kill(first.pid, "SIGKILL");
+  const under = asked(engine);
+  const crashed = await news();
+  const ended = { type: "lost", message: "The engine process ended by SIGKILL." };
+  assert.ok(crashed.type === "crashed" && crashed.lostRequests === 1);
+  assert.deepEqual(await under, ended);
+  // between two processes
+  assert.equal(engine.state, "waiting");
+  assert.deepEqual(await asked(engine), ended);
+  const again = news();
+  while (engine.state === "waiting") await new Promise((resolve) => void setTimeout(resolve, 5));
+  assert.equal(engine.state, "starting");
+  assert.deepEqual(await asked(engine), ended);
+  assert.equal((await again).type, "ready");
+  assert.equal((await asked(engine)).type, "accepted");
+  await engine.stop();
+  assert.deepEqual(await asked(engine), { type: "lost", message: "The server stops." });
+});
