@@ -195,6 +195,10 @@ const notes: Readonly<Record<EncodeNote, Description>> = {
     message: "the answer set behind the generation prompt, which the template writes differently",
     remedy: "Nothing to do: this is how the model will be asked.",
   },
+  history_calls_dropped: {
+    message: "tool calls that were answered, which the template leaves out of the history",
+    remedy: "Give a template that writes them with chat_template.",
+  },
   history_thinking_dropped: {
     message: "thinking of earlier assistant turns, which the template leaves out of the history",
     remedy: "Nothing to do: when the model is asked, it does not see that thinking either.",

@@ -19,6 +19,8 @@ export interface Prompt {
   text: string;
   /** Tokens up to where the answer begins. */
   ids: number[];
+  /** Whether the answer goes on with the prompt's text: plain text, or an assistant's turn that was begun. */
+  isContinued: boolean;
 }
 
 /** How prompts are read. */
@@ -65,7 +67,8 @@ export async function readPrompts(
   const prompts = outcomes.map((outcome, i): Prompt => {
     if ("error" in outcome) throw outcome.error;
     const row = rows[i] as SourceRow;
-    return { where: row.where, text: shown(row), ids: outcome.row.promptIds };
+    const isContinued = row.kind === "text" || (row.kind === "chat" && row.continueFinalMessage === true);
+    return { where: row.where, text: shown(row), ids: outcome.row.promptIds, isContinued };
   });
   return {
     prompts,

@@ -246,7 +246,9 @@ export class Engine implements GenerationEngine, Disposable {
     if (promptLogprobs === null) return;
     const { tokenizer } = this.#parts;
     const following = promptIds.slice(first + 1, job.computed + 1);
-    const choices = noGrad(() => followingLogprobs(job.model, hidden, following, promptLogprobs));
+    const choices = noGrad(() =>
+      followingLogprobs(job.model, hidden, following, { alternatives: promptLogprobs }),
+    );
     const beginning = promptIds.findIndex((id) => tokenizer?.isSpecial(id) !== true);
     const tokens = choices.map(
       (choice, i): TokenChoice => ({ ...choice, isFirst: first + 1 + i === beginning }),

@@ -55,14 +55,16 @@ const logitsAtOnce = 2 ** 24;
  * a few tokens at a time: memory does not grow with the prompt.
  *
  * @param ids - at most T ids: the i-th follows the i-th token
+ * @param options.alternatives - how many likeliest tokens to tell for each
+ * @param options.atOnce - numbers of logits held at once
  */
 export function followingLogprobs(
   model: CausalLM,
   hidden: Tensor,
   ids: readonly number[],
-  alternatives: number,
+  { alternatives, atOnce = logitsAtOnce }: { alternatives: number; atOnce?: number },
 ): Choice[] {
-  const rows = Math.max(1, Math.floor(logitsAtOnce / model.config.vocabSize));
+  const rows = Math.max(1, Math.floor(atOnce / model.config.vocabSize));
   const choices: Choice[] = [];
   for (let first = 0; first < ids.length; first += rows) {
     const some = ids.slice(first, first + rows);

@@ -168,7 +168,7 @@ async function answerAll(
       promptIds: prompt.ids,
       stopIds: generation.stopIds,
       adapter: voice.adapter,
-      continuesPrompt: !generation.isChat,
+      continuesPrompt: prompt.isContinued,
       firstSeries: index * sampling.n,
     };
     open++;

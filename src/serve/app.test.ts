@@ -100,6 +100,27 @@ test("every route that the application has, with any method, is refused without 
   });
 });
 
+test("paths are told as they are written, not as the router has them", async () => {
+  await withApp(async ({ app }) => {
+    const headers = { authorization: "Bearer k", host: "localhost" };
+    const unknown = await app.request("/v1/responses", { method: "POST", headers });
+    assert.equal(unknown.status, 404);
+    assert.match(await unknown.text(), /\/v1\/models, \/v1\/models\/NAME, \/v1\/chat\/completions/);
+    const wrong = await app.request("/v1/models/tiny", { method: "DELETE", headers });
+    assert.match(await wrong.text(), /"\/v1\/models\/NAME takes GET only\."/);
+  });
+});
+
+test("a chat that ends in the assistant's turn goes on with it; a body's numbers are plain, a template's as spelled", async () => {
+  await withApp(async ({ ask, asked }) => {
+    const begun = [...chat.messages, { role: "assistant", content: "I am" }];
+    void ask("/v1/chat/completions", { ...chat, messages: begun, temperature: 0.5 });
+    while (asked.length === 0) await new Promise(setImmediate);
+    assert.equal(asked[0]?.continuesPrompt, true);
+    assert.equal(asked[0]?.temperature, 0.5);
+  });
+});
+
 test("a request's fields reach the engine under its names, with the chat's stop tokens", async () => {
   await withApp(async ({ ask, asked, tell }) => {
     const fields = {

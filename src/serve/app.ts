@@ -117,6 +117,7 @@ function recorded({ onRequest, metrics }: AppOptions, routes: readonly Route[]):
       stream: false,
       counts: null,
       error: null,
+      warning: null,
     };
     const finish = () => {
       record.durationMs = performance.now() - arrivedAt;

@@ -1,5 +1,6 @@
 /** The messages of a chat request: OpenAI's forms of them, each key used or refused. */
 import { DataError } from "../base/errors.ts";
+import { JsonError, parseJson } from "../text/json.ts";
 import { type Message, parseMessages } from "../text/messages.ts";
 import { ApiError } from "./api-error.ts";
 
@@ -23,8 +24,11 @@ export function chatMessages(value: readonly object[]): Message[] {
       { param: "messages" },
     );
   }
+  const told = value.map((message) =>
+    Object.fromEntries(Object.entries(message).filter(([key]) => used.includes(key))),
+  );
   try {
-    return parseMessages(value, "messages");
+    return parseMessages(told, "messages").map(withParsedCalls);
   } catch (error) {
     if (error instanceof DataError) throw new ApiError("invalidValue", error.message, { param: "messages" });
     throw error;
@@ -33,4 +37,30 @@ export function chatMessages(value: readonly object[]): Message[] {
 
 function saysNothing(value: unknown): boolean {
   return value === null || value === undefined || (Array.isArray(value) && value.length === 0);
+}
+
+/**
+ * The message with the arguments of its tool calls as objects: OpenAI's API has them as JSON in a string, and templates
+ * write objects. As vLLM does.
+ */
+function withParsedCalls(message: Message, index: number): Message {
+  if (message.tool_calls === undefined) return message;
+  const calls = message.tool_calls.map((call) => {
+    const { function: called } = call as { function?: { arguments?: unknown } | null };
+    if (typeof called?.arguments !== "string") return call;
+    return { ...(call as object), function: { ...called, arguments: argumentsOf(called.arguments, index) } };
+  });
+  return { ...message, tool_calls: calls };
+}
+
+function argumentsOf(text: string, index: number): unknown {
+  if (text.trim() === "") return {};
+  try {
+    return parseJson(text);
+  } catch (error) {
+    if (!(error instanceof JsonError)) throw error;
+    throw new DataError(
+      `messages, message ${index + 1}: expected the arguments of a tool call to be JSON, but ${error.message}.`,
+    );
+  }
 }

@@ -11,6 +11,8 @@ import type { Ctx, ServeContext } from "./serve-context.ts";
 export interface PreparedAsk {
   requests: GenerateRequest[];
   echoes: readonly Echo[] | null;
+  /** What the client should know of its prompt; null: nothing. */
+  warning: string | null;
 }
 
 /** A completion request whose fields are checked. */
@@ -42,7 +44,9 @@ export async function admitted(c: Ctx, context: ServeContext, ask: CompletionAsk
   }
   const release = admission.admit(ask.answers);
   try {
-    const { requests, echoes } = await ask.prepare();
+    const { requests, echoes, warning } = await ask.prepare();
+    if (warning !== null) c.header("X-Preftune-Warning", warning);
+    c.get("record").warning = warning;
     const answering = await answer(requests, {
       echoes,
       engine,

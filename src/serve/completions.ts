@@ -28,18 +28,19 @@ export async function chatCompletions(c: Ctx, context: ServeContext): Promise<Re
     stream,
     prepare: async () => {
       const variables = fields.chat_template_kwargs ?? {};
-      const { prompts, stopIds } = await model.prompts.encode({ kind: "chat", messages, variables });
+      const encoded = await model.prompts.encode({ kind: "chat", messages, variables });
+      const { prompts, stopIds, warning } = encoded;
       const requests = engineRequests(fields, {
         prompts,
         stopIds,
         logprobs,
-        form: "chat",
+        form: messages.at(-1)?.role === "assistant" ? "continuation" : "chat",
         adapter,
         asked: fields.max_completion_tokens ?? fields.max_tokens ?? null,
         bounds: boundsOf(context),
         freshSeed: randomInt(2 ** 32),
       });
-      return { requests, echoes: null };
+      return { requests, echoes: null, warning };
     },
     form: chatForm({ usage: stream?.usage ?? false, logprobs: wantsLogprobs }),
     idPrefix: "chatcmpl",
@@ -70,7 +71,7 @@ export async function completions(c: Ctx, context: ServeContext): Promise<Respon
         bounds: boundsOf(context),
         freshSeed: randomInt(2 ** 32),
       });
-      return { requests, echoes };
+      return { requests, echoes, warning: null };
     },
     form: completionForm({ usage: stream?.usage ?? false, logprobs: fields.logprobs !== undefined }),
     idPrefix: "cmpl",

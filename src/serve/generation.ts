@@ -21,8 +21,11 @@ export interface AskOptions {
   stopIds: ReadonlySet<number>;
   /** Alternatives to tell for each token; null: no log-probs. */
   logprobs: number | null;
-  /** "chat": a text of its own; "completion": the prompt's continued; "echo": and the prompt's log-probs are told. */
-  form: "chat" | "completion" | "echo";
+  /**
+   * "chat": a text of its own; "continuation": a chat's last message goes on; "completion": the prompt is continued; "echo":
+   * and its log-probs are told.
+   */
+  form: "chat" | "continuation" | "completion" | "echo";
   adapter: string | null;
   /** Longest answer that was asked for; null: as long as there is room. */
   asked: number | null;
@@ -91,7 +94,7 @@ function longestAnswer(promptTokens: number, n: number, { asked, bounds, form }:
       "tooLong",
       `This model's maximum context length is ${context} tokens. The prompt has ${promptTokens} and leaves no room for an ` +
         "answer: shorten it.",
-      { param: form === "chat" ? "messages" : "prompt" },
+      { param: form === "chat" || form === "continuation" ? "messages" : "prompt" },
     );
   }
   const longest = Math.min(asked ?? room, answer ?? room, room);

@@ -64,7 +64,7 @@ test("a part of the conversation that the template leaves out is a bad request t
         [
           { role: "user", content: "hi" },
           { role: "assistant", content: "", tool_calls: [{ function: { name: "f", arguments: "{}" } }] },
-          { role: "tool", content: "3" },
+          { role: "user", content: "and?" },
         ],
         /call 1 in "tool_calls" of message 2/,
       ],
@@ -97,6 +97,25 @@ test("a conversation that ends in the assistant's turn goes on with it", async (
     const { prompts } = await worker.encode({ kind: "chat", messages, variables: {} });
     const text = loadTokenizer(directory).decode(prompts[0] ?? [], { skipSpecialTokens: false });
     assert.equal(text, "<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\nHel");
+  });
+});
+
+test("tool calls that the template does not write are told of where they were answered, and refused where not", async () => {
+  await withWorker({ chatTemplate: chatMl }, async (worker) => {
+    const called = {
+      role: "assistant" as const,
+      content: "",
+      tool_calls: [{ type: "function", function: { name: "f", arguments: {} } }],
+    };
+    const user = { role: "user" as const, content: "q" };
+    const encoded = (...messages: Message[]) => worker.encode({ kind: "chat", messages, variables: {} });
+    const answered = await encoded(user, called, { role: "tool", content: "3" });
+    assert.match(answered.warning ?? "", /the chat template does not write tool_calls/);
+    const without = await encoded(user, { role: "assistant", content: "" }, { role: "tool", content: "3" });
+    assert.deepEqual([answered.prompts, without.warning], [without.prompts, null]);
+    await assert.rejects(encoded(user, called, user), (error: unknown) => {
+      return error instanceof ApiError && error.code === "not_rendered";
+    });
   });
 });
 

@@ -17,7 +17,8 @@ export interface PromptSetup {
 /** What the thread is asked; null: to end. */
 export interface PromptTask {
   id: number;
-  ask: PromptAsk;
+  /** A `PromptAsk` as JSON: numbers cross as they are spelled. */
+  ask: string;
 }
 
 /** What the thread says. */
@@ -65,7 +66,7 @@ export class PromptWorker implements Prompts, AsyncDisposable {
     const id = this.#nextId++;
     const task = Promise.withResolvers<EncodedPrompts>();
     this.#tasks.set(id, task);
-    worker.postMessage({ id, ask } satisfies PromptTask);
+    worker.postMessage({ id, ask: JSON.stringify(ask) } satisfies PromptTask);
     return task.promise;
   }
 

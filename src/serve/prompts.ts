@@ -3,7 +3,7 @@ import { DataError, FormatError } from "../base/errors.ts";
 import { createRowEncoder, type RowEncoder } from "../text/encode.ts";
 import type { Message } from "../text/messages.ts";
 import { NotRenderedError } from "../text/rendering-check.ts";
-import type { ChatRow, SourceRow } from "../text/rows.ts";
+import type { ChatRow, EncodedRow, SourceRow } from "../text/rows.ts";
 import { TemplateError } from "../text/template.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import { ApiError } from "./api-error.ts";
@@ -42,6 +42,8 @@ export interface EncodedPrompts {
   stopIds: Set<number>;
   /** What the reply gives back of each prompt; null: nothing. */
   echoes: Echo[] | null;
+  /** What the client should know of its prompt, though it is answered. */
+  warning: string | null;
 }
 
 /** Whatever makes token ids of prompts. */
@@ -49,6 +51,9 @@ export interface Prompts {
   /** @throws {ApiError} if a prompt cannot be: refused by the template, empty, or ids outside the vocabulary */
   encode(ask: PromptAsk): Promise<EncodedPrompts>;
 }
+
+const droppedCalls =
+  "messages: the chat template does not write tool_calls; the calls that tool messages answer are left out of the prompt.";
 
 /** Prompts of one model. Close it when done. */
 export class PromptEncoder implements Prompts, AsyncDisposable {
@@ -94,12 +99,18 @@ export class PromptEncoder implements Prompts, AsyncDisposable {
         where: "messages",
         prompt,
         continueFinalMessage,
+        mayDropAnsweredCalls: true,
         completions: [],
         variables,
       };
-      const ids = await this.#ids(row);
+      const { promptIds, notes } = await this.#encoded(row);
       const { stopIds } = await this.#rows.chatFormat();
-      return { prompts: [ids], stopIds: new Set([...stopIds].filter((id) => id >= 0)), echoes: null };
+      return {
+        prompts: [promptIds],
+        stopIds: new Set([...stopIds].filter((id) => id >= 0)),
+        echoes: null,
+        warning: notes.includes("history_calls_dropped") ? droppedCalls : null,
+      };
     } catch (error) {
       throw asApiError(error, "messages");
     }
@@ -116,7 +127,7 @@ export class PromptEncoder implements Prompts, AsyncDisposable {
       prompts.push(ids);
       if (echo) echoes.push(echoOf(this.#tokenizer, ids, typeof one === "string" ? one : null));
     }
-    return { prompts, stopIds, echoes: echo ? echoes : null };
+    return { prompts, stopIds, echoes: echo ? echoes : null, warning: null };
   }
 
   async #plainIds(prompt: string | number[]): Promise<number[]> {
@@ -127,17 +138,17 @@ export class PromptEncoder implements Prompts, AsyncDisposable {
       throw invalid("prompt", `expected token ids below ${vocabSize}, got ${stray}.`);
     }
     try {
-      return await this.#ids({ kind: "text", where: "prompt", prompt, completions: [] });
+      return (await this.#encoded({ kind: "text", where: "prompt", prompt, completions: [] })).promptIds;
     } catch (error) {
       throw asApiError(error, "prompt");
     }
   }
 
-  async #ids(row: SourceRow): Promise<number[]> {
+  async #encoded(row: SourceRow): Promise<EncodedRow> {
     const [outcome] = await this.#rows.encode([row]);
     if (outcome === undefined) throw new Error("one row gives one outcome");
     if ("error" in outcome) throw outcome.error;
-    return outcome.row.promptIds;
+    return outcome.row;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

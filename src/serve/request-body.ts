@@ -2,14 +2,15 @@
 import type { Context } from "hono";
 import { messageOf } from "../base/errors.ts";
 import { JsonMeter } from "../formats/json-scan.ts";
+import { parseJson } from "../text/json.ts";
 import { ApiError } from "./api-error.ts";
 
 const maxDepth = 32;
 
 /**
- * The parsed body.
+ * The parsed body, numbers as they are spelled.
  *
- * @throws {ApiError} if it is not JSON in UTF-8, says that it is something else, or is nested too deeply
+ * @throws {ApiError} if it is not JSON in UTF-8 that says one thing, says that it is something else, or is nested too deeply
  */
 export async function jsonBody(c: Context): Promise<unknown> {
   const type = c.req.header("content-type") ?? "";
@@ -26,9 +27,8 @@ export async function jsonBody(c: Context): Promise<unknown> {
     throw new ApiError("notJson", `Expected JSON nested at most ${maxDepth} deep, got ${meter.deepest}.`);
   }
   try {
-    return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+    return parseJson(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
   } catch (error) {
-    // V8 quotes the text, of which the client has a copy
     throw new ApiError("notJson", `Expected a body of JSON in UTF-8: ${messageOf(error)}.`);
   }
 }

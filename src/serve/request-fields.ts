@@ -4,12 +4,15 @@
  */
 import { z } from "zod";
 import { didYouMean } from "../base/suggest.ts";
+import { numberOf } from "../text/json-number.ts";
 import { ApiError } from "./api-error.ts";
 
 /** A field that is served: its values, and those in words to follow "expected". */
 export interface Field<T> {
   schema: z.ZodType<T>;
   expected: string;
+  /** Whether its numbers stay as they are spelled, for a template to write; otherwise they are plain numbers. */
+  keepsNumbers?: true;
 }
 
 /** A field of OpenAI's API that is not served. `neutral`: values that ask for nothing, which are let through. */
@@ -55,10 +58,19 @@ export function readFields<T extends object>(body: unknown, table: FieldTable<T>
   for (const [name, value] of Object.entries(body)) {
     if (value === null || table.ignored.includes(name)) continue;
     const field = Object.hasOwn(table.served, name) ? table.served[name as keyof T] : undefined;
-    if (field === undefined) checkUnserved(name, value, table);
-    else values[name] = readField(name, value, field);
+    const meant = field?.keepsNumbers === true ? value : plainNumbers(value);
+    if (field === undefined) checkUnserved(name, meant, table);
+    else values[name] = readField(name, meant, field);
   }
   return values as Partial<T>;
+}
+
+function plainNumbers(value: unknown): unknown {
+  const number = numberOf(value);
+  if (number !== null) return number;
+  if (Array.isArray(value)) return value.map(plainNumbers);
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, it]) => [key, plainNumbers(it)]));
 }
 
 function readField(name: string, value: unknown, field: Field<unknown>): unknown {

@@ -18,6 +18,8 @@ export interface RequestRecord {
   counts: TokenCounts | null;
   /** Code of the error told to the client, also inside a stream; "client_left". */
   error: string | null;
+  /** What the client was told of its prompt in X-Preftune-Warning; null: nothing. */
+  warning: string | null;
 }
 
 /** The record as a line of JSON. */

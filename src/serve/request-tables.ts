@@ -151,11 +151,16 @@ export function chatTable(limits: RequestLimits): FieldTable<ChatFields> {
     messages: {
       schema: z.array(z.looseObject({})).min(1).max(maxMessages),
       expected: `1 to ${maxMessages} messages like {"role": "user", "content": "..."}`,
+      keepsNumbers: true,
     },
     max_completion_tokens: atLeastOne,
     logprobs: flagField,
     top_logprobs: wholeField(0, 20),
-    chat_template_kwargs: { schema: z.record(z.string(), z.unknown()), expected: "an object" },
+    chat_template_kwargs: {
+      schema: z.record(z.string(), z.unknown()),
+      expected: "an object",
+      keepsNumbers: true,
+    },
   };
   return { served, unserved: unservedChat, ignored: [...ignored, "parallel_tool_calls"] };
 }

@@ -8,7 +8,7 @@ export interface Part {
   key: string;
   /** What stands in a rendering word for word, unless the template changes it. */
   texts: string[];
-  /** True for thinking of earlier turns, which templates leave out of the history by design. */
+  /** True for what may be left out of the history: thinking of earlier turns, by design, and calls where that is allowed. */
   mayBeMissing: boolean;
   /** What it is, for messages. */
   label: string;
@@ -22,9 +22,21 @@ type Change = (message: Message, mark: string) => Message;
 
 const otherTemplate = "Give a template that writes it with chat_template";
 
-/** The parts of `request`; thinking before message `learnedFrom` may be missing. */
-export function conversationParts(request: RenderRequest, learnedFrom: number): Part[] {
-  const parts = request.messages.flatMap((message, index) => messageParts(message, index, learnedFrom));
+/** What may be missing in a rendering. */
+export interface Allowance {
+  /** Index of the first message whose thinking has to be there. */
+  learnedFrom: number;
+  /** Whether calls that a tool's message answers may be missing. */
+  mayDropAnsweredCalls: boolean;
+}
+
+/** The parts of `request`. */
+export function conversationParts(request: RenderRequest, allowance: Allowance): Part[] {
+  const { messages } = request;
+  const parts = messages.flatMap((message, index) => {
+    const isAnswered = allowance.mayDropAnsweredCalls && isTool(messages[index + 1]);
+    return messageParts(message, index, { ...allowance, mayDropAnsweredCalls: isAnswered });
+  });
   for (const [index, tool] of (request.tools ?? []).entries()) parts.push(toolPart(tool, index));
   return parts;
 }
@@ -34,7 +46,12 @@ interface Place {
   index: number;
 }
 
-function messageParts(message: Message, index: number, learnedFrom: number): Part[] {
+function isTool(message: Message | undefined): boolean {
+  return message?.role === "tool" || message?.role === "ipython";
+}
+
+function messageParts(message: Message, index: number, allowance: Allowance): Part[] {
+  const { learnedFrom, mayDropAnsweredCalls } = allowance;
   const place = { message, index };
   const isAssistant = message.role === "assistant";
   const { thinking, answer } = isAssistant ? splitThinking(contentText(message)) : withoutThinking(message);
@@ -43,10 +60,11 @@ function messageParts(message: Message, index: number, learnedFrom: number): Par
   if (thinking.trim() !== "") parts.push(thinkingPart(place, isHistory));
   if (answer.trim() !== "") parts.push(contentPart(place, answer));
   if ((message.reasoning_content ?? "").trim() !== "") parts.push(reasoningPart(place, isHistory));
-  for (const call of (message.tool_calls ?? []).keys()) parts.push(...callParts(place, call));
+  for (const call of (message.tool_calls ?? []).keys()) {
+    parts.push(...callParts(place, call, mayDropAnsweredCalls));
+  }
   // A tool's name and the id of the call it answers repeat what the call says.
-  const isTool = message.role === "tool" || message.role === "ipython";
-  if (!isTool && (message.name ?? "").trim() !== "") parts.push(namePart(place));
+  if (!isTool(message) && (message.name ?? "").trim() !== "") parts.push(namePart(place));
   return parts;
 }
 
@@ -163,11 +181,19 @@ function namePart(place: Place): Part {
   });
 }
 
+const callField = "tool_calls";
+
+/** Whether a part's key is that of a tool call. */
+export function isCallKey(key: string): boolean {
+  return key.split(" ")[2] === callField;
+}
+
 /** Name and arguments of a call; all of it where it has neither. */
-function callParts(place: Place, call: number): Part[] {
+function callParts(place: Place, call: number, mayBeMissing: boolean): Part[] {
   const { name, hasArguments } = callForm(place.message.tool_calls?.[call]);
   const part = (what: string, texts: string[], change: (call: unknown, mark: string) => unknown): Part =>
-    partOf(place, `tool_calls ${call} ${what}`, {
+    partOf(place, `${callField} ${call} ${what}`, {
+      mayBeMissing,
       what: `${what}call ${call + 1} in "tool_calls"`,
       texts,
       remedy: `${otherTemplate}, or write the call into "content" as the model writes it.`,

@@ -33,8 +33,9 @@ export function chatRequests(row: ChatRow, context: ChatContext): RowRequest[] {
   const learnedFrom = answerStart(row);
   const addGenerationPrompt = !isContinued(row);
   const isAlone = row.completions.length === 0;
+  const checked = { learnedFrom, mayDropAnsweredCalls: row.mayDropAnsweredCalls ?? false };
   return [
-    { ...common, messages: promptMessages(row), addGenerationPrompt, ...(isAlone ? { learnedFrom } : {}) },
+    { ...common, messages: promptMessages(row), addGenerationPrompt, ...(isAlone ? checked : {}) },
     ...row.completions.flatMap((completion): RowRequest[] => {
       const messages = wholeMessages(row, completion);
       const turns = turnsOf(row, completion, context);

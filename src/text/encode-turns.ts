@@ -30,6 +30,8 @@ export interface ChatContext {
 export interface RowRequest extends RenderRequest {
   /** In the renderings of whole conversations: the first message whose thinking is learned. All they hold has to be written. */
   learnedFrom?: number;
+  /** See `ChatRow`. */
+  mayDropAnsweredCalls?: boolean;
 }
 
 const emptyThinking = /^\s*<think>\s*<\/think>/;

@@ -264,9 +264,10 @@ async function renderJobs(chat: Chat, jobs: Job[], rows: readonly SourceRow[]): 
     if (failed !== undefined) return failed.error;
     const renderings = mine as Rendering[];
     for (const [i, request] of job.requests.entries()) {
-      const { learnedFrom } = request;
+      const { learnedFrom, mayDropAnsweredCalls = false } = request;
       if (learnedFrom === undefined) continue;
-      const whole = { where: whereOf(rows, job), request, rendered: renderings[i]?.text ?? "", learnedFrom };
+      const rendered = renderings[i]?.text ?? "";
+      const whole = { where: whereOf(rows, job), request, rendered, learnedFrom, mayDropAnsweredCalls };
       wholes.push({ job, whole });
     }
     return renderings;
@@ -290,10 +291,13 @@ function finishJob(job: Job, rendered: Rendering[] | Error, checks: readonly Che
   if (rendered instanceof Error) throw rendered;
   for (const check of checks) if ("error" in check) throw check.error;
   const row = job.finish(rendered);
-  const drops =
-    !row.notes.includes("turn_rewritten") &&
-    checks.some((check) => "dropsThinking" in check && check.dropsThinking);
-  return drops ? { ...row, notes: [...row.notes, "history_thinking_dropped"] } : row;
+  const notes = new Set(row.notes);
+  for (const check of checks) {
+    if ("error" in check) continue;
+    if (check.dropsCalls) notes.add("history_calls_dropped");
+    if (check.dropsThinking && !row.notes.includes("turn_rewritten")) notes.add("history_thinking_dropped");
+  }
+  return { ...row, notes: [...notes] };
 }
 
 /** Errors a row can cause, naming the row; anything else is a fault of this program and is thrown on. */

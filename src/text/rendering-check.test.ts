@@ -187,6 +187,27 @@ test("thinking of earlier turns may be left out of the history, that of the answ
   assert.deepEqual(notes, [["history_thinking_dropped"], [], [], ["history_thinking_dropped"], []]);
 });
 
+test("calls that a tool's message answers may be left out where a row allows it, others may not", async () => {
+  const called: Message = { ...assistant(""), tool_calls: [{ type: "function", function: { name: "f" } }] };
+  const answered: Message[] = [user("q"), called, { role: "tool", content: "3" }];
+  const open: Message[] = [user("q"), called, user("r")];
+  const row = (prompt: Message[], mayDropAnsweredCalls: boolean): SourceRow => ({
+    kind: "chat",
+    where: "rows.jsonl:1",
+    prompt,
+    completions: [],
+    mayDropAnsweredCalls,
+  });
+  const rows = [row(answered, true), row(answered, false), row(open, true), row([user("q")], true)];
+  const outcomes = await encode(rows, chatMl);
+  assert.deepEqual(
+    said(outcomes, NotRenderedError).map((word) => word === "ok"),
+    [true, false, false, true],
+  );
+  const notes = outcomes.map((outcome) => ("row" in outcome ? outcome.row.notes : []));
+  assert.deepEqual(notes, [["history_calls_dropped"], [], [], []]);
+});
+
 test("a template that cannot be rendered with marks is asked part by part", async () => {
   const strict = `{% for m in messages %}{% if m.name is defined and m.name != 'Ada' %}{{ raise_exception('who?') }}{% endif %}{% endfor %}${chatMl}`;
   const rows = [chat([{ ...user("q"), name: "Ada" }], "a", "b")];

@@ -6,7 +6,7 @@
  * was found for one conversation holds for those of the same shape whose texts stand in their renderings word for word.
  */
 import { DataError } from "../base/errors.ts";
-import { conversationParts, type Part } from "./conversation-parts.ts";
+import { conversationParts, isCallKey, type Part } from "./conversation-parts.ts";
 import type { RenderOutcome, RenderRequest, TemplateRenderer } from "./template.ts";
 
 /** A whole conversation with its rendering. */
@@ -16,13 +16,15 @@ export interface WholeConversation {
   rendered: string;
   /** Index of the first message whose thinking is learned: templates may leave it out of the turns before. */
   learnedFrom: number;
+  /** See `ChatRow`. Default false. */
+  mayDropAnsweredCalls?: boolean;
 }
 
 /** The template does not write a part of a row. */
 export class NotRenderedError extends DataError {}
 
-/** What a conversation's check gave: the error, or whether thinking of earlier turns is left out, as is usual. */
-export type CheckOutcome = { error: NotRenderedError } | { dropsThinking: boolean };
+/** What a conversation's check gave: the error, or which of the parts that may be left out of the history are. */
+export type CheckOutcome = { error: NotRenderedError } | { dropsThinking: boolean; dropsCalls: boolean };
 
 interface Task {
   conversation: WholeConversation;
@@ -46,8 +48,8 @@ export class RenderingCheck {
   /** The outcome of each conversation, in order. */
   async check(conversations: readonly WholeConversation[]): Promise<CheckOutcome[]> {
     const tasks = conversations.map((conversation): Task => {
-      const { request, learnedFrom } = conversation;
-      const parts = conversationParts(request, learnedFrom);
+      const { request, learnedFrom, mayDropAnsweredCalls = false } = conversation;
+      const parts = conversationParts(request, { learnedFrom, mayDropAnsweredCalls });
       const shape = JSON.stringify([
         parts.map(({ key }) => key),
         request.variables,
@@ -66,13 +68,13 @@ export class RenderingCheck {
       const { rendered } = task.conversation;
       const isThere = ({ key, texts }: Part): boolean =>
         missing.has(key) || texts.every((text) => rendered.includes(text));
-      if (task.parts.every(isThere)) outcomes.set(task, { dropsThinking: missing.size > 0 });
+      if (task.parts.every(isThere)) outcomes.set(task, leftOut(missing));
     }
     await this.#probe(
       tasks.filter((task) => !outcomes.has(task)),
       outcomes,
     );
-    return tasks.map((task) => outcomes.get(task) ?? { dropsThinking: false });
+    return tasks.map((task) => outcomes.get(task) ?? leftOut(new Set()));
   }
 
   /** Renders with marks in all parts at once, then in those alone whose marks are missing. */
@@ -106,8 +108,9 @@ export class RenderingCheck {
   #conclude({ conversation, shape }: Task, missing: readonly Part[]): CheckOutcome {
     const lost = missing.find(({ mayBeMissing }) => !mayBeMissing);
     if (lost !== undefined) return { error: this.#error(conversation.where, lost) };
-    this.#known.set(shape, new Set(missing.map(({ key }) => key)));
-    return { dropsThinking: missing.length > 0 };
+    const keys = new Set(missing.map(({ key }) => key));
+    this.#known.set(shape, keys);
+    return leftOut(keys);
   }
 
   #error(where: string, { label, remedy }: Part): NotRenderedError {
@@ -116,6 +119,11 @@ export class RenderingCheck {
         `asked nor learned (template: ${this.#template}). ${remedy}`,
     );
   }
+}
+
+function leftOut(keys: ReadonlySet<string>): CheckOutcome {
+  const calls = [...keys].filter(isCallKey).length;
+  return { dropsThinking: keys.size > calls, dropsCalls: calls > 0 };
 }
 
 /** A word that `text` does not hold, in small letters: templates may change the case. */

@@ -22,6 +22,11 @@ export interface ChatRow extends ChatRowBase {
    * the turn is whole, and the answers are turns of their own behind it.
    */
   continueFinalMessage?: boolean;
+  /**
+   * Whether the template may leave out tool calls that a tool's message answers: a server's client repeats what was said
+   * and cannot change it. Default false: it is an error, as for every other part.
+   */
+  mayDropAnsweredCalls?: boolean;
   /** Each answer is one or more messages: an assistant's, or a tool-using exchange that begins with one. */
   completions: readonly (readonly Message[])[];
 }
@@ -64,6 +69,7 @@ export interface EncodedCompletion {
  * - `double_bos`: a second BOS at the beginning was left out
  * - `empty_thinking_in_answer`: the template put an empty thinking block into the answer, and so into the loss
  * - `generation_prompt_joined`: the answer was set behind the generation prompt, which the template writes differently
+ * - `history_calls_dropped`: the template leaves answered tool calls out, where the row allows it
  * - `history_thinking_dropped`: the template leaves the thinking of earlier assistant turns out of the history
  * - `no_generation_prompt`: the template writes no generation prompt; the assistant's header was put into the prompt all the same
  * - `turn_rewritten`: an earlier assistant turn is trained as the template shows it in the history
@@ -78,6 +84,7 @@ export type EncodeNote =
   | "double_bos"
   | "empty_thinking_in_answer"
   | "generation_prompt_joined"
+  | "history_calls_dropped"
   | "history_thinking_dropped"
   | "no_generation_prompt"
   | "turn_rewritten"

@@ -170,6 +170,15 @@ test("no CORS headers unless an origin is allowed; then for that origin alone", 
     headers: { origin, authorization: `Bearer ${server.key}` },
   };
   assert.equal((await ask(asked)).headers["access-control-allow-origin"], undefined);
+  const closed = await fetch(`${server.url}/v1/chat/completions`, {
+    method: "OPTIONS",
+    headers: { origin, "access-control-request-method": "POST" },
+  });
+  assert.equal(closed.status, 403);
+  assert.match(
+    await closed.text(),
+    /"Web pages of this origin may not ask\. Start the server with --allow-origin/,
+  );
   await using open = await startServer({ engine: scriptedEngine, origins: [origin], awaitReady: false });
   const allowed = await open.fetch("/v1/models", { headers: { origin } });
   assert.equal(allowed.headers.get("access-control-allow-origin"), origin);

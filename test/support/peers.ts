@@ -3,7 +3,9 @@ import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 
-const own: string = resolve(import.meta.dirname, "../../.preftune/peers/bin/python");
+const state: string = resolve(import.meta.dirname, "../../.preftune");
+const own: string = resolve(state, "peers/bin/python");
+const withEval: string = resolve(state, "peers-eval/bin/python");
 
 let answer: string | null | undefined;
 
@@ -28,4 +30,14 @@ export function skipWithoutPeers(): false | string {
   return peersPython() === null
     ? 'no Python with transformers and PEFT; "npm run peers" installs one'
     : false;
+}
+
+/** Path of the Python that has lm-eval as well (`npm run peers -- --eval`); null without one. */
+export function evalPython(): string | null {
+  return existsSync(resolve(state, "peers-eval/preftune-stamp")) ? withEval : null;
+}
+
+/** As `skipWithoutPeers`, for lm-eval. */
+export function skipWithoutEval(): false | string {
+  return evalPython() === null ? 'no Python with lm-eval; "npm run peers -- --eval" installs one' : false;
 }
