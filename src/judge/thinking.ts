@@ -2,13 +2,14 @@
 
 /** Marks in which models put their thoughts: tags of most, `[THINK]` of Mistral's, `◁think▷` of Kimi's. */
 const mark =
-  /<\s*(\/?)\s*(?:think|thinking|thought|thoughts|reasoning)\b[^<>]*>|\[(\/?)THINK\]|◁(\/?)think▷/gi;
+  /(?<!`)(?:<\s*(\/?)\s*(?:think|thinking|thought|thoughts|reasoning)\b[^<>]*>|\[(\/?)THINK\]|◁(\/?)think▷)(?!`)/gi;
 /** gpt-oss's channels, where a server lets them through: only the last final one is said. */
 const channel = /<\|channel\|>\s*(\w+)[^<]*<\|message\|>/g;
 
 /**
  * `answer` without its thinking blocks. Blocks may be nested; one that is not closed goes to the end; a closing mark without
- * an opening one closes what the chat template opened, so everything before it was thought.
+ * an opening one closes what the chat template opened, so everything before it was thought. A mark in backquotes is one
+ * that is talked about.
  */
 export function saidAloud(answer: string): string {
   const text = finalChannel(answer);

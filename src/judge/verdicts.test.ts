@@ -159,6 +159,8 @@ const thoughts: [answer: string, rating: number | null][] = [
   ],
   ["<|channel|>analysis<|message|>[[3]]", null],
   ["<thinker>[[8]]</thinker>", 8],
+  ["It leaves a `<think>` tag in its answer. [[3]]", 3],
+  ["`<think>` aside: <think>[[3]]", null],
 ];
 for (const [answer, rating] of thoughts) {
   test(`thoughts in ${JSON.stringify(answer)}: ${rating}`, () => assert.equal(readRating(answer), rating));

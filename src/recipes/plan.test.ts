@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { workshop } from "../../test/support/runs.ts";
+import { ConfigError } from "../base/errors.ts";
 import { readModelConfig } from "../formats/hf-config.ts";
 import { countParameters } from "../planner/parameters.ts";
 import { formatPlan } from "../planner/plan-text.ts";
@@ -88,4 +89,16 @@ test("a GPU's speed is that of the run's type; without one it computes in bfloat
   assert.deepEqual([usual.training.dtype, usual.device.peakFlops], ["bfloat16", 989e12]);
   assert.match(formatPlan(usual), /989 TFLOP\/s \(dense bfloat16, by the maker's data sheet\)/);
   assert.match(formatPlan(usual), /too small, in a model of this size, for 40 % of this GPU's peak/);
+});
+
+test("a directory in place of its config.json: the hint, pasted, is planned", async () => {
+  using shop = workshop({ rows: 2, held: 0 });
+  const config = configOf(shop.values);
+  const directory = String(shop.values["model_name_or_path"]);
+  const error = await plan(config, { modelConfig: directory, gpu: "h100" }).catch(
+    (thrown: unknown) => thrown,
+  );
+  assert.ok(error instanceof ConfigError);
+  const hint = /got the directory .*Did you mean "(.+)"\?$/.exec(error.message)?.[1] ?? "";
+  assert.equal((await plan(config, { modelConfig: hint, gpu: "h100" })).model.name, hint);
 });

@@ -1,4 +1,6 @@
 /** What a plan is made from: the run's configuration, the model's config.json, its rows where they are at hand, a device. */
+import { statSync } from "node:fs";
+import { join } from "node:path";
 import { ConfigError } from "../base/errors.ts";
 import { readJsonFile } from "../base/files.ts";
 import { readAdapter } from "../formats/adapter.ts";
@@ -86,6 +88,11 @@ async function modelDirectory(
 function modelOf(directory: string | null, { modelConfig }: PlanOptions): ModelConfig {
   if (directory !== null) return storedConfig(directory);
   const file = modelConfig ?? "config.json";
+  if (statSync(file, { throwIfNoEntry: false })?.isDirectory() === true) {
+    throw new ConfigError(
+      `--model-config: expected a file, got the directory ${file}. Did you mean "${join(file, "config.json")}"?`,
+    );
+  }
   return parseModelConfig(readJsonFile(file), file);
 }
 
