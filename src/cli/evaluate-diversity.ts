@@ -12,7 +12,7 @@ interface Words extends MachineOptions {
   model?: string;
   adapter?: string;
   prompts?: string;
-  rows?: number;
+  limit?: number;
   samples: number;
   temperature: number;
   maxNewTokens: number;
@@ -21,7 +21,7 @@ interface Words extends MachineOptions {
   chatTemplate?: string;
   unit: Unit;
   perPrompt?: true;
-  out?: string;
+  output?: string;
 }
 
 /** The command `diversity`, to be added to `evaluate`. */
@@ -34,7 +34,7 @@ export function diversityCommand(): Command {
     .option("--model <dir>", "or a model that answers: Hugging Face directory or hub id")
     .option("--adapter <dir>", "PEFT adapter directory or hub id")
     .option("--prompts <file>", "prompts that the model answers: rows with prompt, messages or turns")
-    .option("--rows <count>", "no more than so many prompts", wholeNumber(1))
+    .option("--limit <count>", "no more than so many prompts", wholeNumber(1))
     .option("--samples <count>", "answers to each prompt", wholeNumber(1), 4)
     .option("--temperature <number>", "of the answers; 0 takes the likeliest token each time", temperature, 1)
     .option("--max-new-tokens <count>", "longest answer", wholeNumber(1), 256)
@@ -53,7 +53,10 @@ export function diversityCommand(): Command {
         .default("words"),
     )
     .option("--per-prompt", "also a line for each prompt")
-    .option("--out <file>", "where figures and answers go: .json (everything) or .jsonl (a line a prompt)");
+    .option(
+      "--output <file>",
+      "where figures and answers go: .json (everything) or .jsonl (a line a prompt)",
+    );
   return withMachineOptions(command).exitOverride().action(run);
 }
 
@@ -65,19 +68,19 @@ function temperature(text: string): number {
 
 async function run(words: Words): Promise<void> {
   const { evaluateDiversity, formatOf, writeDiversity } = await import("../recipes/evaluate-diversity.ts");
-  if (words.out !== undefined) formatOf(words.out);
+  if (words.output !== undefined) formatOf(words.output);
   const phases = new Phases();
   const report = await evaluateDiversity(sourceOf(words, phases), words.unit);
   phases.done();
-  if (words.out !== undefined) writeDiversity(words.out, report);
+  if (words.output !== undefined) writeDiversity(words.output, report);
   process.stdout.write(`${diversityText(report, words.perPrompt ?? false)}\n`);
-  if (words.out !== undefined) process.stdout.write(`\n${words.out}\n`);
+  if (words.output !== undefined) process.stdout.write(`\n${words.output}\n`);
 }
 
 function sourceOf(words: Words, phases: Phases): DiversitySource {
   const { answers, model, prompts } = words;
   if (answers !== undefined) {
-    const other = Object.entries({ model, prompts, adapter: words.adapter, rows: words.rows }).find(
+    const other = Object.entries({ model, prompts, adapter: words.adapter, limit: words.limit }).find(
       ([, value]) => value !== undefined,
     );
     if (other === undefined) return { answers };
@@ -96,7 +99,7 @@ function sourceOf(words: Words, phases: Phases): DiversitySource {
     model,
     adapter: words.adapter ?? null,
     prompts,
-    rows: words.rows ?? null,
+    limit: words.limit ?? null,
     samples: words.samples,
     temperature: words.temperature,
     maxNewTokens: words.maxNewTokens,

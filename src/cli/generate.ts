@@ -13,7 +13,7 @@ interface Words extends MachineOptions {
   prompts?: string;
   chat?: true;
   system?: string;
-  rows?: number;
+  limit?: number;
   output?: string;
   samples: number;
   maxNewTokens: number;
@@ -42,9 +42,12 @@ export function addGenerateCommand(preftune: Command): void {
       [],
     )
     .option("--prompt <text>", "one prompt; the answer goes to the terminal")
-    .option("--prompts <file>", "prompts of a file: rows with prompt, messages or turns")
+    .option(
+      "--prompts <file>",
+      "prompts of a file: rows with prompt, messages or turns, or the lines of a .txt; - for standard input",
+    )
     .option("--output <file>", "where the answers to --prompts go, as JSON lines")
-    .option("--rows <count>", "no more than so many prompts of the file", wholeNumber(1))
+    .option("--limit <count>", "no more than so many prompts of the file", wholeNumber(1))
     .option("--chat", "a conversation in the terminal")
     .option("--system <text>", "system message before --prompt or --chat")
     .option("-n, --samples <count>", "answers to each prompt", wholeNumber(1), 1)
@@ -110,8 +113,8 @@ function checkMode(words: Words): void {
   if (mode === "prompts" && words.output === undefined) {
     throw new ConfigError("--prompts needs --output FILE.jsonl, where the answers go.");
   }
-  if (mode !== "prompts" && (words.output ?? words.rows) !== undefined) {
-    throw new ConfigError("--output and --rows go with --prompts FILE.");
+  if (mode !== "prompts" && (words.output ?? words.limit) !== undefined) {
+    throw new ConfigError("--output and --limit go with --prompts FILE.");
   }
   if (mode === "prompts" && words.system !== undefined) {
     throw new ConfigError(
@@ -155,7 +158,7 @@ async function samplingOf(words: Words): Promise<SamplingSettings> {
 }
 
 async function answerFile(
-  { prompts, output, rows }: Words,
+  { prompts, output, limit }: Words,
   options: GenerationOptions,
   sampling: SamplingSettings,
 ): Promise<void> {
@@ -165,7 +168,7 @@ async function answerFile(
     ...options,
     prompts: prompts ?? "",
     output: output ?? "",
-    rows: rows ?? null,
+    limit: limit ?? null,
     sampling,
     onProgress: (now) => {
       progress ??= new PhaseProgress("prompts answered", now.total);

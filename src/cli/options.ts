@@ -28,6 +28,27 @@ export interface DeviceOptions {
   threads?: number;
 }
 
+/** Earlier and other trainers' names of options, by the name that every command has for the thing. */
+const otherNames: Readonly<Record<string, readonly string[]>> = {
+  "--limit": ["--rows", "--max-rows", "--max-prompts"],
+  "--output": ["--out", "--output-file"],
+  "--max-new-tokens": ["--max-tokens"],
+};
+
+/** Refuses other names of a command's options with the name that they have here. Options of their own stay. */
+export function refuseOtherNames(command: Command): void {
+  const has = (name: string): boolean => command.options.some(({ long }) => long === name);
+  for (const [name, others] of Object.entries(otherNames)) {
+    if (!has(name)) continue;
+    for (const other of others.filter((one) => !has(one))) {
+      const refuse = (): never => {
+        throw new InvalidArgumentError(`It is ${name} here.`);
+      };
+      command.addOption(new Option(`${other} <value>`).hideHelp().argParser(refuse));
+    }
+  }
+}
+
 /** Where to compute, in what type. */
 export interface MachineOptions extends DeviceOptions {
   dtype: "auto" | "float32" | "bfloat16";

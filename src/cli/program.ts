@@ -5,6 +5,7 @@ import { addDataCommands } from "./data.ts";
 import { addEvaluateCommands } from "./evaluate.ts";
 import { addGenerateCommand } from "./generate.ts";
 import { addMergeCommand } from "./merge.ts";
+import { refuseOtherNames } from "./options.ts";
 import { addPlanCommand } from "./plan.ts";
 import { addScoreCommand } from "./score.ts";
 import { addServeCommand } from "./serve.ts";
@@ -33,6 +34,9 @@ export function program(): Command {
   addServeCommand(preftune);
   addStudyCommand(preftune);
   addSweepCommand(preftune);
-  for (const command of [preftune, ...preftune.commands]) command.exitOverride();
+  for (const command of [preftune, ...preftune.commands]) {
+    command.exitOverride();
+    for (const each of [command, ...command.commands]) refuseOtherNames(each);
+  }
   return preftune;
 }

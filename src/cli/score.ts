@@ -1,6 +1,7 @@
 /** `preftune score`. */
 import { type Command, Option } from "commander";
 import { ConfigError } from "../base/errors.ts";
+import type { PreflightReport } from "../data/preflight.ts";
 import type { Objective } from "../objectives/objective.ts";
 import { loadConfig } from "../runs/config-load.ts";
 import type { RunConfig } from "../runs/config-types.ts";
@@ -13,6 +14,7 @@ interface Words extends MachineOptions {
   adapter?: string;
   data: string;
   output: string;
+  limit?: number;
   objective?: string;
   preset?: string;
   reference?: string;
@@ -34,6 +36,7 @@ export function addScoreCommand(preftune: Command): void {
     .option("--adapter <dir>", "PEFT adapter directory or hub id")
     .requiredOption("--data <file>", "preference rows: JSONL, CSV, Parquet, a directory, a glob or a hub id")
     .requiredOption("--output <file>", "where the lines go")
+    .option("--limit <count>", "only the first rows", wholeNumber(1))
     .option(
       "--objective <name>",
       "also the value of slime, dpo, simpo or sft over all rows, as the last line",
@@ -71,6 +74,7 @@ async function run(words: Words): Promise<void> {
     perToken: words.perToken ?? false,
     batchSize: words.batchSize,
     selection: {
+      max_train_rows: words.limit ?? null,
       max_length: words.maxLength,
       overflow: words.overflow,
       mask_tool_output: words.maskToolOutput,
@@ -82,7 +86,9 @@ async function run(words: Words): Promise<void> {
   phases.done();
   writeScores(words.output, result);
   const { objective } = result;
-  process.stdout.write(`${result.rows.length} rows scored: ${words.output}\n`);
+  process.stdout.write(
+    `${result.rows.length} rows scored: ${words.output}\n${leftOutText(result.preflight)}`,
+  );
   if (objective === null) return;
   const value = { objective: objective.name, loss: objective.loss, ...objective.metrics };
   process.stdout.write(`${stringifyNumbers(value)}\n`);
@@ -96,8 +102,23 @@ function columnsOf({ columns }: Words): RunConfig["columns"] {
   return loadConfig({ values: unused, overrides: [["columns", columns]] }).config.columns;
 }
 
+/** What became of the rows that were not scored, and of those that were cut; nothing where there are none. */
+export function leftOutText({ counts }: Pick<PreflightReport, "counts">): string {
+  const { read, dropped, truncatedRows, truncatedTokens } = counts;
+  const reasons = Object.entries(dropped).filter(([, count]) => count > 0);
+  const all = reasons.reduce((sum, [, count]) => sum + count, 0);
+  const named = reasons.map(([reason, count]) => `${count} ${reason}`).join(", ");
+  const left = all > 0 ? `${all} of ${read} rows were left out: ${named}\n` : "";
+  return truncatedRows > 0 ? `${left}${truncatedRows} rows were cut by ${truncatedTokens} tokens\n` : left;
+}
+
 /** The objective with its preset's values, checked by the rules of a run's configuration. */
-async function objectiveNamed({ objective, preset }: Words): Promise<Objective | null> {
+async function objectiveNamed({ objective, preset, reference }: Words): Promise<Objective | null> {
+  if (reference !== undefined && objective !== "dpo") {
+    throw new ConfigError(
+      "--reference has no effect here: only --objective dpo has a reference. Take it out.",
+    );
+  }
   if (objective === undefined) {
     if (preset !== undefined) throw new ConfigError("--preset needs --objective");
     return null;

@@ -1,15 +1,16 @@
 /** Prompts to answer, from a data file: prompts alone, conversations, or preference and training rows. */
 import { DataError } from "../base/errors.ts";
+import { warn } from "../base/warn.ts";
 import { type ColumnMap, Columns } from "../data/columns.ts";
 import { userMessage } from "../data/conversations.ts";
-import type { RawRow } from "../data/example.ts";
+import { describeOrigin, type RawRow } from "../data/example.ts";
 import { readPrompt } from "../data/prompt-columns.ts";
-import { readRows } from "../data/sources.ts";
 import { templateInputs } from "../data/template-columns.ts";
 import { createRowEncoder, type EncoderOptions, type RowEncoder } from "../text/encode.ts";
 import { contentText, type Message } from "../text/messages.ts";
 import type { SourceRow } from "../text/rows.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
+import { promptRows } from "./prompt-rows.ts";
 
 /** A prompt ready to be answered. */
 export interface Prompt {
@@ -21,6 +22,10 @@ export interface Prompt {
   ids: number[];
   /** Whether the answer goes on with the prompt's text: plain text, or an assistant's turn that was begun. */
   isContinued: boolean;
+  /** What the tokens were made of. */
+  row: SourceRow;
+  /** The user's turns after the first, of a row with `turns`. */
+  followUps: readonly string[];
 }
 
 /** How prompts are read. */
@@ -42,7 +47,7 @@ export interface Prompts {
 /**
  * The prompts in `path`: a column `prompt` of text or messages (an assistant's turn at its end goes on), `messages` or
  * `conversations` (an answer at their end is left out), `question`, `instruction` and the other columns that training reads
- * prompts from (docs/data.md), or `turns` as in MT-Bench's questions, of which the first is asked; with `tools` and
+ * prompts from (docs/data.md), or `turns` as in MT-Bench's questions; with `tools` and
  * `chat_template_kwargs`. Plain text is a user's message where the tokenizer has a chat template, and goes in as it stands
  * where it has none.
  *
@@ -57,9 +62,11 @@ export async function readPrompts(
   const hasTemplate = (encoding.chatTemplate ?? null) !== null || tokenizer.chatTemplates.default !== null;
   const isChat = hasTemplate && !isPlain;
   const rows: SourceRow[] = [];
-  for await (const row of readRows({ path })) {
+  const followUps: (readonly string[])[] = [];
+  for await (const row of promptRows(path)) {
     if (rows.length >= limit) break;
     rows.push(promptRow(row, columns, isChat));
+    followUps.push(laterTurns(row, isChat));
   }
   if (rows.length === 0) throw new DataError(`${path}: expected prompts, found no rows.`);
   await using encoder = createRowEncoder(tokenizer, encoding);
@@ -68,7 +75,9 @@ export async function readPrompts(
     if ("error" in outcome) throw outcome.error;
     const row = rows[i] as SourceRow;
     const isContinued = row.kind === "text" || (row.kind === "chat" && row.continueFinalMessage === true);
-    return { where: row.where, text: shown(row), ids: outcome.row.promptIds, isContinued };
+    const { promptIds: ids } = outcome.row;
+    const later = followUps[i] as readonly string[];
+    return { where: row.where, text: shown(row), ids, isContinued, row, followUps: later };
   });
   return {
     prompts,
@@ -92,7 +101,11 @@ export async function endTokens(
  * @param most - the model's longest context
  * @throws {DataError} naming the first prompt that leaves no room for its answer
  */
-export function checkPromptLengths(prompts: readonly Prompt[], maxNewTokens: number, most: number): void {
+export function checkPromptLengths(
+  prompts: readonly Pick<Prompt, "where" | "ids">[],
+  maxNewTokens: number,
+  most: number,
+): void {
   for (const { where, ids } of prompts) {
     if (ids.length + maxNewTokens <= most) continue;
     throw new DataError(
@@ -119,6 +132,36 @@ function promptRow(row: RawRow, map: ColumnMap, isChat: boolean): SourceRow {
   return isWhole
     ? { ...common, prompt: messages.slice(0, -1) }
     : { ...common, prompt: messages, continueFinalMessage: true };
+}
+
+/**
+ * The turns after the first of a row with `turns`.
+ *
+ * @throws {DataError} if they are no texts, or the model has no chat template to put a conversation in
+ */
+function laterTurns({ origin, value }: RawRow, isChat: boolean): string[] {
+  const { prompt, turns } = value;
+  if (prompt !== undefined || !Array.isArray(turns) || turns.length < 2) return [];
+  const where = describeOrigin(origin);
+  const wrong = turns.findIndex((turn) => typeof turn !== "string" || turn.trim() === "");
+  if (wrong >= 0) {
+    throw new DataError(
+      `${where}: turns[${wrong}]: expected a text, got ${JSON.stringify(turns[wrong])}. Mend the row.`,
+    );
+  }
+  if (!isChat) {
+    throw new DataError(
+      `${where}: ${turns.length} turns are a conversation, which needs a chat template. Give --chat-template, or rows with one prompt.`,
+    );
+  }
+  return turns.slice(1) as string[];
+}
+
+/** Says of prompts with several turns that the first is asked alone. */
+export function tellFirstTurns(path: string, prompts: readonly Prompt[]): void {
+  const longer = prompts.filter(({ followUps }) => followUps.length > 0).length;
+  if (longer > 0)
+    warn(`${path}: ${longer} of ${prompts.length} rows have several turns; the first is asked.`);
 }
 
 /** The row with the first of its `turns` as its prompt, where it has those and no prompt. */

@@ -39,7 +39,8 @@ const textColumns = ["answer", "completion", "response", "output"] as const;
  *
  * - `choices` with `turns` (MT-Bench; also Arena-Hard's older files), of which the first choice counts;
  * - or `messages`, whose assistant's messages are the turns; content may be an object with `answer` (Arena-Hard);
- * - or `answers`, a list of texts or objects with `text`, of which the first counts (`preftune evaluate diversity --out`);
+ * - or `answers`, a list of texts or objects with `text`, of which the first counts (`preftune evaluate diversity --output`),
+ *   and an object with `turns` has those;
  * - or `answer`, `completion`, `response` or `output`: a text.
  *
  * Further choices and answers are told of, and not used.
@@ -137,7 +138,10 @@ function turnsOf({ value }: RawRow, where: string): RowTurns {
       return { turns: texts, isConversation: false, hasOthers: choices.length > 1 };
     }
   } else if (Array.isArray(answers) && answers.length > 0) {
-    const turns = [textOf(answers[0], where)];
+    const { turns: several } = (answers[0] ?? {}) as { turns?: unknown };
+    const turns = Array.isArray(several)
+      ? several.map((turn) => textOf(turn, where))
+      : [textOf(answers[0], where)];
     return { turns, isConversation: false, hasOthers: answers.length > 1 };
   } else if (column !== undefined) {
     return { turns: [String(value[column])], isConversation: false, hasOthers: false };

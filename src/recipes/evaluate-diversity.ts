@@ -12,7 +12,7 @@ import {
   diversityOf,
   type Unit,
 } from "../evaluate/diversity.ts";
-import { checkPromptLengths, type Prompt, readPrompts } from "../evaluate/prompts.ts";
+import { checkPromptLengths, type Prompt, readPrompts, tellFirstTurns } from "../evaluate/prompts.ts";
 import { readAdapter } from "../formats/adapter.ts";
 import { readModelConfig } from "../formats/hf-config.ts";
 import { type SamplingOptions, sampleAnswers } from "../generate/sample.ts";
@@ -32,7 +32,7 @@ export interface SampledSource extends EnvironmentOptions {
   /** File of prompts; see `readPrompts`. */
   prompts: string;
   /** No more than so many prompts, the first ones; null: all. */
-  rows: number | null;
+  limit: number | null;
   /** Answers to each prompt. */
   samples: number;
   temperature: number;
@@ -87,8 +87,9 @@ async function askModel(given: SampledSource): Promise<AnsweredPrompt[]> {
     chatTemplate: options.chatTemplate ?? null,
     enableThinking: options.enableThinking ?? null,
     eosTokenIds: config.eosTokenIds,
-    ...(options.rows === null ? {} : { limit: options.rows }),
+    ...(options.limit === null ? {} : { limit: options.limit }),
   });
+  tellFirstTurns(options.prompts, prompts);
   checkPromptLengths(prompts, options.maxNewTokens, config.maxPositions);
   using _ = scope();
   const model = loadModel(options.model, { device, dtype });
@@ -174,7 +175,7 @@ export function formatOf(path: string): "json" | "jsonl" {
   const ending = extname(path);
   if (ending === ".json") return "json";
   if (ending === ".jsonl") return "jsonl";
-  throw new ConfigError(`--out: expected a name that ends in .json or .jsonl, got "${path}".`);
+  throw new ConfigError(`--output: expected a name that ends in .json or .jsonl, got "${path}".`);
 }
 
 function withoutNaN(figures: Readonly<Record<string, number>>): Record<string, number | null> {

@@ -3,25 +3,25 @@
  * disk at once, so that a run that was broken off goes on where it was.
  */
 import { rmSync } from "node:fs";
-import { ConfigError, TorchError } from "../base/errors.ts";
+import { ConfigError } from "../base/errors.ts";
 import { sha256, writeFileAtomic } from "../base/files.ts";
 import { checkPromptLengths, type Prompt, readPrompts } from "../evaluate/prompts.ts";
 import { JsonLinesWriter, readJsonLines } from "../runs/json-lines.ts";
+import { answerDialogue, type DialogueTask } from "./dialogue.ts";
 import {
-  AnswerCollector,
+  type FinishedAnswer,
   type Generation,
   type GenerationOptions,
   openGeneration,
   type SamplingSettings,
-  type Voice,
 } from "./generation.ts";
 
 /** What to answer, and where the answers go. */
 export interface GenerateFileOptions extends GenerationOptions {
-  /** File of prompts; see `readPrompts`. */
+  /** File of prompts, or "-" for standard input; see `readPrompts`. Rows with `turns` are answered turn by turn. */
   prompts: string;
   /** No more than so many prompts, the first ones; null: all. */
-  rows: number | null;
+  limit: number | null;
   /** `.jsonl`: a line for each prompt and adapter, with all its answers. */
   output: string;
   sampling: SamplingSettings;
@@ -39,12 +39,22 @@ export interface GenerationProgress {
   seconds: number;
 }
 
+interface Answer {
+  text: string;
+  ended: boolean;
+  finish_reason: "stop" | "length";
+  tokens: number;
+}
+
 /** A line of the output. */
 interface Line {
   index: number;
   prompt: string;
+  /** The user's turns after the prompt, where there are any. */
+  follow_ups?: readonly string[];
   adapter: string;
-  answers: { text: string; ended: boolean; finish_reason: "stop" | "length"; tokens: number }[];
+  /** The answer to the last turn; where there were several, `turns` has the answer to each. */
+  answers: (Answer & { turns?: Answer[] })[];
 }
 
 /** A line while a run is under way: with what it was made with. */
@@ -72,13 +82,15 @@ export async function generateFile(options: GenerateFileOptions): Promise<Genera
     isPlain: options.isPlain ?? false,
     chatTemplate: options.chatTemplate ?? null,
     enableThinking: options.enableThinking ?? null,
-    ...(options.rows === null ? {} : { limit: options.rows }),
+    ...(options.limit === null ? {} : { limit: options.limit }),
   });
   checkPromptLengths(prompts, options.sampling.maxNewTokens, maxPositions);
   const partial = `${options.output}.partial`;
   const settings = settingsHash(options, prompts);
   const done = linesBegun(partial, settings);
-  const tasks = prompts.flatMap((prompt, index) => voices.map((voice): Task => ({ prompt, index, voice })));
+  const tasks = prompts.flatMap((prompt, index) =>
+    voices.map((voice): DialogueTask => ({ prompt, index, voice })),
+  );
   const open = tasks.filter(({ index, voice }) => !done.has(keyOf(index, voice.name)));
   const progress = await answerAll(generation, open, {
     options,
@@ -95,12 +107,6 @@ export async function generateFile(options: GenerateFileOptions): Promise<Genera
   return progress;
 }
 
-interface Task {
-  prompt: Prompt;
-  index: number;
-  voice: Voice;
-}
-
 const keyOf = (index: number, adapter: string): string => `${index} ${adapter}`;
 
 /** What decides the answers, as a short hash. */
@@ -108,7 +114,13 @@ function settingsHash(
   { model, adapters, sampling, dtype }: GenerateFileOptions,
   prompts: readonly Prompt[],
 ): string {
-  const parts = [model, adapters, sampling, dtype, prompts.map(({ ids }) => ids)];
+  const parts = [
+    model,
+    adapters,
+    sampling,
+    dtype,
+    prompts.map(({ ids, followUps }) => (followUps.length === 0 ? ids : [ids, followUps])),
+  ];
   return sha256(JSON.stringify(parts)).slice(0, 16);
 }
 
@@ -151,7 +163,7 @@ interface Job {
 
 async function answerAll(
   generation: Generation,
-  tasks: readonly Task[],
+  tasks: readonly DialogueTask[],
   job: Job,
 ): Promise<GenerationProgress> {
   const { engine } = generation;
@@ -159,51 +171,51 @@ async function answerAll(
   const progress = { done: job.begun, total: job.begun + tasks.length, tokens: 0, seconds: 0 };
   let next = 0;
   let open = 0;
-  let failure: string | null = null;
-  const start = ({ prompt, index, voice }: Task): void => {
-    const { sampling } = job.options;
-    const collector = new AnswerCollector(sampling.n);
-    const request = {
-      ...sampling,
-      promptIds: prompt.ids,
-      stopIds: generation.stopIds,
-      adapter: voice.adapter,
-      continuesPrompt: prompt.isContinued,
-      firstSeries: index * sampling.n,
-    };
+  let failure: { error: unknown } | null = null;
+  const start = async (task: DialogueTask): Promise<void> => {
     open++;
-    engine.submit(keyOf(index, voice.name), request, (event) => {
-      collector.add(event);
-      if (event.type === "error") failure ??= `${prompt.where}: ${event.message}`;
-      if (event.type !== "done") return;
-      open--;
+    try {
+      job.write(lineOf(task, await answerDialogue(generation, task, job.options.sampling)));
       progress.done++;
-      job.write({ index, prompt: prompt.text, adapter: voice.name, answers: answersOf(collector) });
-    });
+    } catch (error) {
+      failure ??= { error };
+    }
+    open--;
   };
   const before = engine.stats.completionTokens;
   try {
     while ((next < tasks.length || open > 0) && failure === null) {
-      while (next < tasks.length && engine.stats.waiting < queued) start(tasks[next++] as Task);
+      while (next < tasks.length && engine.stats.waiting < queued) void start(tasks[next++] as DialogueTask);
       engine.step();
       progress.tokens = engine.stats.completionTokens - before;
       progress.seconds = (performance.now() - began) / 1000;
       job.options.onProgress?.({ ...progress });
-      // lets signals and timers in between passes
+      // lets answers be taken up, and signals and timers in, between passes
       await new Promise(setImmediate);
     }
   } finally {
     job.write(null);
   }
-  if (failure !== null) throw new TorchError(failure);
+  const failed = failure as { error: unknown } | null;
+  if (failed !== null) throw failed.error;
+  job.options.onProgress?.({ ...progress });
   return progress;
 }
 
-function answersOf({ answers }: AnswerCollector): Line["answers"] {
-  return answers.map(({ text, reason, tokens }) => ({
-    text,
-    ended: reason === "stop",
-    finish_reason: reason,
-    tokens,
-  }));
+function lineOf(
+  { prompt, index, voice }: DialogueTask,
+  dialogues: readonly (readonly FinishedAnswer[])[],
+): Line {
+  const { text, followUps } = prompt;
+  const answers = dialogues.map((turns) => {
+    const all = turns.map(answerOf);
+    const last = all.at(-1) as Answer;
+    return followUps.length === 0 ? last : { ...last, turns: all };
+  });
+  const later = followUps.length === 0 ? {} : { follow_ups: followUps };
+  return { index, prompt: text, ...later, adapter: voice.name, answers };
+}
+
+function answerOf({ text, reason, tokens }: FinishedAnswer): Answer {
+  return { text, ended: reason === "stop", finish_reason: reason, tokens };
 }

@@ -49,6 +49,8 @@ export interface Generation extends AsyncDisposable {
   maxPositions: number;
   /** Tokens of a conversation up to where the answer begins; of plain text where there is no template. */
   encode(prompt: readonly Message[] | string): Promise<number[]>;
+  /** The same of a row as files give it. */
+  encodeRow(row: SourceRow): Promise<number[]>;
 }
 
 const baseName = "base";
@@ -81,11 +83,7 @@ export async function openGeneration(options: GenerationOptions): Promise<Genera
     enableThinking: options.enableThinking ?? null,
     eosTokenIds: config.eosTokenIds,
   });
-  const encode = async (prompt: readonly Message[] | string): Promise<number[]> => {
-    const row: SourceRow =
-      typeof prompt === "string"
-        ? { kind: "text", where: "the prompt", prompt, completions: [] }
-        : { kind: "chat", where: "the prompt", prompt, continueFinalMessage: true, completions: [] };
+  const encodeRow = async (row: SourceRow): Promise<number[]> => {
     const [outcome] = await encoder.encode([row]);
     if (outcome === undefined) throw new DataError("the prompt could not be encoded.");
     if ("error" in outcome) throw outcome.error;
@@ -98,12 +96,19 @@ export async function openGeneration(options: GenerationOptions): Promise<Genera
     isChat: hasTemplate && !isPlain,
     stopIds: new Set(await endTokens(tokenizer, config.eosTokenIds, hasTemplate ? encoder : null)),
     maxPositions: config.maxPositions,
-    encode,
+    encode: (prompt) => encodeRow(rowOf(prompt)),
+    encodeRow,
     [Symbol.asyncDispose]: async () => {
       open[Symbol.dispose]();
       await encoder.close();
     },
   };
+}
+
+function rowOf(prompt: readonly Message[] | string): SourceRow {
+  return typeof prompt === "string"
+    ? { kind: "text", where: "the prompt", prompt, completions: [] }
+    : { kind: "chat", where: "the prompt", prompt, continueFinalMessage: true, completions: [] };
 }
 
 /** Names and directories of the adapters as words give them; a null directory is the base. */

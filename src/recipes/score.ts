@@ -74,8 +74,10 @@ export async function score(given: ScoreOptions): Promise<ScoreResult> {
   assertPreflight(dataset.report);
   using _ = scope();
   const { device, dtype } = environment;
+  onPhase("models loaded", 0, 1);
   const model = loadModel(options.model, { device, dtype });
   const adapter = options.adapter ? installAdapter(model, readAdapter(options.adapter)) : null;
+  onPhase("models loaded", 1, 1);
   const numerics: Numerics = { dtype, recompute: false, chunkColumns: null };
   const batches = evaluationBatches(dataset.examples, batchKeys(options));
   const rows = scoreRows({ model, numerics, batches, onPhase }, dataset.examples, options.perToken ?? false);
@@ -107,6 +109,7 @@ function scoreRows(
     "num_tokens/chosen": 0,
   }));
   let done = 0;
+  onPhase("rows scored", done, examples.length);
   for (const batch of batches) {
     for (const answer of scoreBatch(model, batch, numerics)) {
       const row = rows[answer.index] as ScoredRow;

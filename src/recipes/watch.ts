@@ -5,7 +5,7 @@ import { deriveSeed } from "../base/random.ts";
 import type { Example } from "../data/example.ts";
 import { answerEntropies } from "../evaluate/answer-entropies.ts";
 import { DIVERSITY_FIGURES, type DiversityFigure, diversityOf } from "../evaluate/diversity.ts";
-import { readPrompts } from "../evaluate/prompts.ts";
+import { readPrompts, tellFirstTurns } from "../evaluate/prompts.ts";
 import { type SampledAnswer, sampleAnswers } from "../generate/sample.ts";
 import type { RunConfig } from "../runs/config-types.ts";
 import type { EvaluationRecord } from "../runs/evaluation-records.ts";
@@ -98,7 +98,9 @@ async function promptsFrom(
   if (source !== "eval" && source !== "train") {
     const { chat_template: chatTemplate, enable_thinking: enableThinking } = config;
     const format = { chatTemplate, enableThinking, eosTokenIds: modelConfig.eosTokenIds };
-    return evenly((await readPrompts(source, tokenizer, format)).prompts, most);
+    const { prompts } = await readPrompts(source, tokenizer, format);
+    tellFirstTurns(source, prompts);
+    return evenly(prompts, most);
   }
   const examples = source === "eval" ? (dataset.evalExamples ?? []) : dataset.examples;
   return evenly(differentPrompts(examples), most).map((ids) => ({

@@ -60,6 +60,7 @@ export async function prepareData(
   selection: DataSelection,
   onPhase: (label: string, done: number, total: number | null) => void = () => {},
 ): Promise<PreparedData> {
+  onPhase("rows tokenised", 0, null);
   const modelConfig = readModelConfig(selection.model_name_or_path);
   const tokenizer = loadTokenizer(selection.model_name_or_path);
   await using encoder = createRowEncoder(tokenizer, {

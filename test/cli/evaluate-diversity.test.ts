@@ -30,7 +30,7 @@ test("answers of a file: a table, a line a prompt, and a file that can be read a
     { prompt: "q", answers: ["a b a b a b", "- x\n-"], finish_reason: "stop" },
   ]);
   const json = shop.path("figures.json");
-  const first = await diversity("--answers", answers, "--out", json, "--per-prompt");
+  const first = await diversity("--answers", answers, "--output", json, "--per-prompt");
   assert.equal(first.status, 0, first.stderr);
   assert.match(first.stdout, /^4 answers to 2 prompts/);
   // by hand: see diversity.test.ts; here the last answer ended, so its empty item counts
@@ -47,7 +47,7 @@ test("answers of a file: a table, a line a prompt, and a file that can be read a
   assert.equal(written.per_prompt[1].faults.list_item, 0.5);
 
   const lines = shop.path("figures.jsonl");
-  await diversity("--answers", answers, "--out", lines);
+  await diversity("--answers", answers, "--output", lines);
   const again = await diversity("--answers", lines, "--per-prompt");
   assert.equal(again.stdout, first.stdout.replace(`\n${json}\n`, ""));
 });
@@ -60,7 +60,7 @@ test("a model's answers: the same for the same seed, however many are asked at o
   const source = {
     model: String(shop.values["model_name_or_path"]),
     prompts,
-    rows: null,
+    limit: null,
     samples: 2,
     temperature: 1,
     maxNewTokens: 5,
@@ -81,16 +81,16 @@ test("a model's answers: the same for the same seed, however many are asked at o
   using _ = scope();
   const vocabulary = loadModel(source.model).lm_head.weight.size(0);
   assert.ok(entropy > 0 && entropy <= Math.log(vocabulary));
-  const some = await evaluateDiversity({ ...source, rows: 7 }, "tokens");
+  const some = await evaluateDiversity({ ...source, limit: 7 }, "tokens");
   assert.deepEqual(some.answered, whole.answered.slice(0, 7));
-  const other = await evaluateDiversity({ ...source, rows: 7, seed: 4 }, "tokens");
+  const other = await evaluateDiversity({ ...source, limit: 7, seed: 4 }, "tokens");
   assert.notDeepEqual(other.answered, some.answered);
   const said = await diversity(
     "--model",
     source.model,
     "--prompts",
     prompts,
-    "--rows",
+    "--limit",
     "7",
     "--samples",
     "2",
@@ -120,9 +120,9 @@ const refusals: [what: string, words: string[], status: number, message: RegExp]
   ["words of tokens", ["--answers", "a.jsonl", "--unit", "tokens"], 2, /answers of a file have words/],
   [
     "a file of another kind",
-    ["--answers", "a.jsonl", "--out", "a.csv"],
+    ["--answers", "a.jsonl", "--output", "a.csv"],
     2,
-    /--out: expected a name that ends in \.json or \.jsonl, got "a\.csv"/,
+    /--output: expected a name that ends in \.json or \.jsonl, got "a\.csv"/,
   ],
   ["no such file", ["--answers", "nowhere.jsonl"], 4, /nowhere\.jsonl: expected a data file/],
   ["a temperature below 0", ["--model", "m", "--temperature", "-1"], 2, /Expected a number of at least 0/],

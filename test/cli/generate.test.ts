@@ -6,13 +6,14 @@ import { Command } from "commander";
 import { PreftuneError } from "../../src/base/errors.ts";
 import { addGenerateCommand } from "../../src/cli/generate.ts";
 import { readAnswers } from "../../src/evaluate/answers-file.ts";
+import { readAnswerFile } from "../../src/judge/answer-rows.ts";
 import { addAdapter } from "../../src/models/adapt.ts";
 import { loadModel } from "../../src/models/load.ts";
 import { writeAdapter } from "../../src/models/save.ts";
 import { type GenerateFileOptions, generateFile } from "../../src/recipes/generate.ts";
 import { liveTensorCount, noGrad, ops, scope } from "../../src/torch/index.ts";
 import { adapterParameters } from "../../src/train/parameters.ts";
-import { preftune, start } from "../support/command.ts";
+import { preftune, shell, start } from "../support/command.ts";
 import { makeTinyModel, writeRows } from "../support/tiny-model.ts";
 import { temporaryDirectory, tinyAdapterConfig } from "../support/tiny-models.ts";
 
@@ -29,7 +30,7 @@ const options = (changes: Partial<GenerateFileOptions> = {}): GenerateFileOption
   model,
   adapters: [],
   prompts,
-  rows: null,
+  limit: null,
   output: at("answers.jsonl"),
   device: "cpu",
   dtype: "float32",
@@ -123,7 +124,7 @@ test("a run that was broken off goes on where it was, and only as it was asked b
 test("several adapters and the base answer each prompt, each as it does alone", async () => {
   const [one, two] = [makeAdapter("one", 0.1), makeAdapter("two", -0.2)];
   const output = at("voices.jsonl");
-  await generateFile(options({ adapters: [one, `second=${two}`, "base"], output, rows: 3 }));
+  await generateFile(options({ adapters: [one, `second=${two}`, "base"], output, limit: 3 }));
   const lines = linesOf(output);
   assert.deepEqual(
     lines.map(({ index, adapter }) => `${index} ${adapter}`),
@@ -131,7 +132,7 @@ test("several adapters and the base answer each prompt, each as it does alone", 
   );
   const texts = (name: string) =>
     lines.filter(({ adapter }) => adapter === name).map(({ answers }) => answers);
-  await generateFile(options({ adapters: [two], output: at("alone.jsonl"), rows: 3 }));
+  await generateFile(options({ adapters: [two], output: at("alone.jsonl"), limit: 3 }));
   assert.deepEqual(
     texts("second"),
     linesOf(at("alone.jsonl")).map(({ answers }) => answers),
@@ -225,4 +226,75 @@ test("a prompt too long for the model is named by file and line", async () => {
     name: "DataError",
     message: /long\.jsonl:2: the prompt has \d+ tokens, and 6 more .* made for 512 in all/,
   });
+});
+
+test("every turn of a row is asked, after the answers before it; samples are dialogues of their own", async () => {
+  const turns = ["say a", "say b", "say c"];
+  const file = writeRows(at("turns.jsonl"), [{ question_id: 81, turns }, { prompt: "say d" }]);
+  const output = at("turns-out.jsonl");
+  const greedy = { ...options().sampling, n: 1, temperature: 0, topP: null };
+  await generateFile(options({ prompts: file, output, sampling: greedy }));
+  const [line, plain] = readFileSync(output, "utf8")
+    .trim()
+    .split("\n")
+    .map((text) => JSON.parse(text));
+  assert.deepEqual([line.prompt, line.follow_ups], ["say a", ["say b", "say c"]]);
+  assert.ok(!("follow_ups" in plain) && !("turns" in plain.answers[0]));
+  const [answer] = line.answers;
+  const said: string[] = answer.turns.map(({ text }: { text: string }) => text);
+  assert.equal(said.length, 3);
+  assert.equal(answer.text, said[2]);
+  // the last turn again, as a conversation that holds what was said
+  const talk = turns.flatMap((content, i) => [
+    { role: "user", content },
+    ...(i < 2 ? [{ role: "assistant", content: said[i] }] : []),
+  ]);
+  const whole = writeRows(at("talk.jsonl"), [{ prompt: talk }]);
+  await generateFile(options({ prompts: whole, output: at("talk-out.jsonl"), sampling: greedy }));
+  assert.equal(linesOf(at("talk-out.jsonl"))[0]?.answers[0]?.text, said[2]);
+  const { rows } = await readAnswerFile(output);
+  assert.deepEqual(rows[0]?.turns, said, "judges read all turns");
+
+  const drawn = { ...options().sampling, n: 3, temperature: 1.5 };
+  await generateFile(options({ prompts: file, output: at("many.jsonl"), sampling: drawn }));
+  const [many] = readFileSync(at("many.jsonl"), "utf8").trim().split("\n");
+  const { answers } = JSON.parse(many ?? "");
+  assert.equal(answers.length, 3);
+  for (const { turns: each } of answers) assert.equal(each.length, 3);
+});
+
+test("turns that are no texts, or that no template can hold, are refused with the row", async () => {
+  const wrong = writeRows(at("wrong-turns.jsonl"), [{ turns: ["a", 2] }]);
+  const output = at("none.jsonl");
+  await assert.rejects(
+    generateFile(options({ prompts: wrong, output })),
+    /:1: turns\[1\]: expected a text, got 2/,
+  );
+  const two = writeRows(at("two-turns.jsonl"), [{ turns: ["a", "b"] }]);
+  await assert.rejects(
+    generateFile(options({ prompts: two, output, isPlain: true })),
+    /:1: 2 turns are a conversation, which needs a chat template/,
+  );
+});
+
+test("prompts are the lines of a text file, or come on standard input", async () => {
+  writeFileSync(at("lines.txt"), "say one\n\n  \r\nsay two\n");
+  const rows = writeRows(at("lines.jsonl"), [{ prompt: "say one" }, { prompt: "say two" }]);
+  const output = (name: string) => at(`${name}-out.jsonl`);
+  await generateFile(options({ prompts: rows, output: output("rows") }));
+  await generateFile(options({ prompts: at("lines.txt"), output: output("lines") }));
+  assert.equal(readFileSync(output("lines"), "utf8"), readFileSync(output("rows"), "utf8"));
+  const sampling = ["-n", "2", "--max-new-tokens", "6", "--top-p", "0.95", "--seed", "3"];
+  const machine = ["--device", "cpu", "--dtype", "float32", "--threads", "1"];
+  for (const [name, input] of [
+    ["typed", at("lines.txt")],
+    ["piped", rows],
+  ] as const) {
+    const words = ["--prompts", "-", "--output", output(name), ...sampling, ...machine];
+    const { status, stderr } = await shell(
+      `node bin/preftune.mjs generate --model '${model}' ${words.map((word) => `'${word}'`).join(" ")} < '${input}'`,
+    );
+    assert.equal(status, 0, stderr);
+    assert.equal(readFileSync(output(name), "utf8"), readFileSync(output("rows"), "utf8"), name);
+  }
 });
