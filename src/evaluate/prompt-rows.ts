@@ -10,7 +10,7 @@ import type { RawRow } from "../data/example.ts";
 import { readRows } from "../data/sources.ts";
 
 /** What stands for standard input in place of a path. */
-export const standardInput = "-";
+const standardInput = "-";
 
 /**
  * The rows in `path`: a data file; a `.txt`, of which each line that is not blank is a prompt; or "-", standard input, which is
