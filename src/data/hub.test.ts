@@ -4,6 +4,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
+import { zstdCompressSync } from "node:zlib";
 
 import type { RawRow } from "./example.ts";
 import { chooseFiles, fetchHubFiles, parseHubId } from "./hub.ts";
@@ -142,6 +143,28 @@ test("with HF_HUB_OFFLINE the cache's files serve, whoever fetched them, unless 
       fetchHubFiles({ repo: "o/m", folder: "", split: null }, options),
       /HF_HUB_OFFLINE is 1/,
     );
+  });
+});
+
+test("compressed files of the hub are read to their last frame; files of the split in another format are told of", async () => {
+  const cache = mkdtempSync(join(cacheDirectory, "frames-"));
+  const folder = join(cache, "datasets--o--n");
+  const snapshot = join(folder, "snapshots", commit);
+  mkdirSync(snapshot, { recursive: true });
+  mkdirSync(join(folder, "refs"));
+  writeFileSync(join(folder, "refs", "main"), commit);
+  const frames = Buffer.concat([zstdCompressSync(content), zstdCompressSync(content)]);
+  writeFileSync(join(snapshot, "train.jsonl.zst"), frames);
+  for (const name of ["train.csv", "README.md"]) writeFileSync(join(snapshot, name), "x\n");
+  const hub = { cacheDirectory: cache, fetch: fakeHub(content).fetch, hubUrl: "http://hub.invalid" };
+  await offline(async () => {
+    const lines: number[] = [];
+    const told: string[] = [];
+    for await (const { origin } of readRows({ path: "hub:o/n", hub }, (file) => told.push(file))) {
+      lines.push(origin.line);
+    }
+    assert.deepEqual(lines, [1, 2]);
+    assert.deepEqual(told, ["hub:o/n/train.csv"]);
   });
 });
 

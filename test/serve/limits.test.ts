@@ -340,3 +340,23 @@ test("no string of bytes as a body is answered with 5xx", async () => {
     { numRuns: 100 },
   );
 });
+
+test("a body that says two things is 400; floats without a fraction are numbers", async () => {
+  const body = (more: string): string =>
+    `{"model": "tiny", "messages": [{"role": "user", "content": "hi"}], ${more}}`;
+  for (const [more, message] of [
+    ['"max_tokens": 2, "max_tokens": 3', /it gives the key "max_tokens" twice/],
+    ['"max_tokens": 2, "chat_template_kwargs": {"x": "\\ud83d"}', /half of a surrogate pair/],
+    ['"max_tokens": 2, "temperature": NaN', /it has NaN, which JSON does not know/],
+  ] as const) {
+    const refused = await post("/v1/chat/completions", body(more), true);
+    assert.equal(refused.status, 400);
+    assert.match(refused.message, message);
+  }
+  const { status } = await post(
+    "/v1/chat/completions",
+    body('"max_tokens": 2.0, "temperature": 1.0, "n": 1'),
+    true,
+  );
+  assert.equal(status, 200);
+});

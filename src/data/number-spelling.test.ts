@@ -1,0 +1,69 @@
+/** Numbers and nulls from each kind of file to the text of a prompt, as transformers writes them. */
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
+
+import { golden } from "../../test/support/goldens.ts";
+import { createRenderer } from "../text/template.ts";
+import { normaliseRow } from "./rows.ts";
+import { readRows } from "./sources.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "preftune-spelling-"));
+after(() => rmSync(folder, { recursive: true }));
+
+const template =
+  "{% for m in messages %}{% for c in m.tool_calls or [] %}{{ c | tojson }}\n{% endfor %}{% endfor %}" +
+  "{{ tools | tojson }}\n{% if limit is defined %}{{ limit }} {{ limit | tojson }}{% endif %}";
+
+/** What the template writes for the first row of a file. */
+async function written(name: string, content: string | Uint8Array): Promise<string> {
+  const path = join(folder, name);
+  writeFileSync(path, content);
+  await using renderer = createRenderer(template);
+  for await (const row of readRows({ path })) {
+    const { source } = normaliseRow(row, { task: "sft" });
+    assert.ok(source?.kind === "conversation");
+    const { messages, tools = null, variables = {} } = source;
+    const [text] = await renderer.render([{ messages, tools, variables, addGenerationPrompt: false }]);
+    return text ?? "";
+  }
+  throw new Error("no rows");
+}
+
+const call =
+  '{"type": "function", "function": {"name": "f", "arguments": {"id": 1234567890123456789, "price": 1.0, "tiny": 1e-07, "note": null}}}';
+const messages = `[{"role": "user", "content": "?"}, {"role": "assistant", "content": "", "tool_calls": [${call}]}]`;
+const tools =
+  '[{"type": "function", "function": {"name": "f", "parameters": {"minimum": -0.0, "maximum": 2.5e+20, "default": null}}}]';
+const kwargs = '{"limit": 1E5}';
+
+// transformers 5.23 (tojson of json.loads) writes the numbers of these texts as they stand, and 1E5 as 100000.0.
+const expected = `${call}\n${tools}\n100000.0 100000.0`;
+
+test("numbers and nulls of JSON are written as they stand, in columns, in strings and in cells of CSV", async () => {
+  const text = (json: string): string => JSON.stringify(json);
+  const cell = (json: string): string => `"${json.replaceAll('"', '""')}"`;
+  const columns = `{"messages": ${messages}, "tools": ${tools}, "chat_template_kwargs": ${kwargs}}`;
+  const strings = `{"messages": ${text(messages)}, "tools": ${text(tools)}, "chat_template_kwargs": ${text(kwargs)}}`;
+  const csv = `messages,tools,chat_template_kwargs\n${cell(messages)},${cell(tools)},${cell(kwargs)}\n`;
+  assert.equal(await written("columns.jsonl", `${columns}\n`), expected);
+  assert.equal(await written("list.json", `[${columns}]`), expected);
+  assert.equal(await written("strings.jsonl", `${strings}\n`), expected);
+  assert.equal(await written("cells.csv", csv), expected);
+});
+
+test("of Parquet, floats and long integers are written as such, and fields that a row did not have are not", async () => {
+  const { files } = golden<{ files: { name: string; file: string }[] }>("parquet");
+  for (const name of ["snappy-1.0", "lz4-2.0", "polars-zstd"]) {
+    const file = Buffer.from(files.find((each) => each.name === name)?.file ?? "", "base64");
+    // the row's calls as they were before Parquet, by json.dumps
+    assert.equal(
+      await written(`${name}.parquet`, file),
+      '{"type": "function", "function": {"name": "weather", "arguments": {"city": "Rome"}}}\n' +
+        '{"type": "function", "function": {"name": "order", "arguments": {"count": 3, "price": 1.0, "tags": []}}}\n' +
+        "null\n",
+    );
+  }
+});
