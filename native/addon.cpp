@@ -1,12 +1,7 @@
-// The bridge from Node to libtorch: operators by schema, autograd, tensors from and to typed arrays, seeds, threads, memory.
+// The bridge from Node to libtorch: operators by schema, autograd, tensors from and to typed arrays.
 // It knows schemas and Node-API, nothing of learning. `src/torch/native.ts` types every function exported here.
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/autograd/variable.h>
-#include <torch/cuda.h>
-#include <torch/version.h>
-#include <ATen/Context.h>
-#include <ATen/Parallel.h>
-#include <c10/core/CachingDeviceAllocator.h>
 
 #include <mutex>
 
@@ -14,60 +9,24 @@
 #include <malloc.h>
 #endif
 
+#include "arguments.h"
 #include "attention.h"
 #include "decode.h"
 #include "gated.h"
 #include "half-copy.h"
 #include "head.h"
 #include "host-memory.h"
-#include "interrupt.h"
 #include "lora.h"
+#include "machine.h"
 #include "matmul.h"
 #include "meta.h"
 #include "norm.h"
 #include "operators.h"
+#include "row-by-row.h"
+#include "sum-squares.h"
 
 namespace preftune {
 namespace {
-
-constexpr size_t kMaxArguments = 40;
-
-struct Arguments {
-  napi_env env;
-  size_t count = kMaxArguments;
-  napi_value values[kMaxArguments];
-
-  Arguments(napi_env e, napi_callback_info info) : env(e) {
-    check(napi_get_cb_info(env, info, &count, values, nullptr, nullptr), "arguments");
-  }
-  napi_value operator[](size_t i) const { return values[i]; }
-  Handle handle(size_t i) const { return toHandle(env, values[i]); }
-  const at::Tensor& tensor(size_t i) const { return handles().get(handle(i)); }
-};
-
-napi_value throwError(napi_env env, const std::string& message) {
-  bool pending = false;
-  napi_is_exception_pending(env, &pending);
-  if (!pending) napi_throw_error(env, nullptr, message.c_str());
-  return nullptr;
-}
-
-std::string messageOf(const std::exception& error) {
-  const auto* torchError = dynamic_cast<const c10::Error*>(&error);
-  return torchError != nullptr ? torchError->what_without_backtrace() : error.what();
-}
-
-// Turns exceptions of `body` into JavaScript errors: no C++ exception may cross into Node.
-template <napi_value (*body)(const Arguments&)>
-napi_value entry(napi_env env, napi_callback_info info) {
-  try {
-    return body(Arguments(env, info));
-  } catch (const std::exception& error) {
-    return throwError(env, messageOf(error));
-  } catch (...) {
-    return throwError(env, "unknown native exception");
-  }
-}
 
 // ---- operators ---------------------------------------------------------------------------------------------------
 
@@ -160,7 +119,6 @@ napi_value liveTensorCount(const Arguments& a) { return fromDouble(a.env, static
 
 // ---- facts about a tensor ----------------------------------------------------------------------------------------
 
-napi_value fromInt(napi_env env, int64_t v) { return fromDouble(env, static_cast<double>(v)); }
 napi_value shape(const Arguments& a) { return fromRange(a.env, a.tensor(0).sizes(), fromInt); }
 napi_value dtype(const Arguments& a) { return fromInt(a.env, static_cast<int64_t>(a.tensor(0).scalar_type())); }
 napi_value device(const Arguments& a) { return fromString(a.env, a.tensor(0).device().str()); }
@@ -254,98 +212,25 @@ napi_value fromTypedArray(const Arguments& a) {
   return fromHandle(a.env, handles().add(at::from_blob(data, sizes, release, options)));
 }
 
-// toArrayBuffer(tensor) -> ArrayBuffer over the tensor's own memory when it is on the CPU and contiguous, else of a copy.
-napi_value toArrayBuffer(const Arguments& a) {
-  auto* owner = new at::Tensor(a.tensor(0).detach().to(at::kCPU).contiguous());
-  const size_t bytes = owner->nbytes();
-  napi_value out;
-  if (bytes == 0) {
-    delete owner;
-    void* ignored;
-    check(napi_create_arraybuffer(a.env, 0, &ignored, &out), "an array buffer");
-    return out;
-  }
-  const auto release = [](napi_env, void*, void* hint) { delete static_cast<at::Tensor*>(hint); };
-  if (napi_create_external_arraybuffer(a.env, owner->data_ptr(), bytes, release, owner, &out) == napi_ok) return out;
-  // The same memory can be handed out once only while that buffer lives: give a copy.
+// read(tensor, typed array, from): fills the array with the tensor's bytes from byte `from` on. JavaScript's memory, and not a view
+// of the tensor's: Node gives a view's memory back only when its event loop turns, which a long computation never lets it.
+napi_value read(const Arguments& a) {
+  napi_typedarray_type type;
+  size_t length = 0;
   void* data = nullptr;
-  check(napi_create_arraybuffer(a.env, bytes, &data, &out), "an array buffer");
-  std::memcpy(data, owner->data_ptr(), bytes);
-  delete owner;
-  return out;
+  check(napi_get_typedarray_info(a.env, a[1], &type, &length, &data, nullptr, nullptr), "a typed array");
+  check(type == napi_uint8_array ? napi_ok : napi_invalid_arg, "a Uint8Array");
+  const at::Tensor from = a.tensor(0).detach().to(at::kCPU).contiguous();
+  const auto first = static_cast<size_t>(toInt(a.env, a[2]));
+  if (first + length > from.nbytes()) throw std::runtime_error("expected bytes within the tensor");
+  if (length > 0) std::memcpy(data, static_cast<const char*>(from.const_data_ptr()) + first, length);
+  return undefined(a.env);
 }
 
 // item(tensor) -> number, of a tensor with one element
 napi_value item(const Arguments& a) {
   const at::Scalar value = a.tensor(0).item();
   return value.isBoolean() ? fromBool(a.env, value.toBool()) : fromDouble(a.env, value.toDouble());
-}
-
-// ---- the machine -------------------------------------------------------------------------------------------------
-
-napi_value torchVersion(const Arguments& a) { return fromString(a.env, TORCH_VERSION); }
-napi_value setThreads(const Arguments& a) { at::set_num_threads(static_cast<int>(toInt(a.env, a[0]))); return undefined(a.env); }
-napi_value threads(const Arguments& a) { return fromInt(a.env, at::get_num_threads()); }
-napi_value hasCuda(const Arguments& a) { return fromBool(a.env, torch::cuda::is_available()); }
-napi_value hasMps(const Arguments& a) { return fromBool(a.env, at::hasMPS()); }
-napi_value cudaDeviceCount(const Arguments& a) { return fromInt(a.env, static_cast<int64_t>(torch::cuda::device_count())); }
-
-napi_value synchronize(const Arguments& a) {
-  const c10::Device where(toString(a.env, a[0]));
-  if (where.is_cuda()) torch::cuda::synchronize(where.index());
-  return undefined(a.env);
-}
-
-at::Generator generatorOf(napi_env env, napi_value device) { return at::globalContext().defaultGenerator(c10::Device(toString(env, device))); }
-
-napi_value manualSeed(const Arguments& a) {
-  at::manual_seed(static_cast<uint64_t>(toInt(a.env, a[0])));
-  return undefined(a.env);
-}
-napi_value generatorState(const Arguments& a) { return fromHandle(a.env, handles().add(generatorOf(a.env, a[0]).get_state())); }
-napi_value setGeneratorState(const Arguments& a) {
-  generatorOf(a.env, a[0]).set_state(a.tensor(1));
-  return undefined(a.env);
-}
-
-napi_value setDeterministic(const Arguments& a) {
-  at::globalContext().setDeterministicAlgorithms(toBool(a.env, a[0]), /*warn_only=*/true);
-  // torch would then fill every new tensor with NaN before a kernel overwrites it: a pass over memory for nothing
-  at::globalContext().setDeterministicFillUninitializedMemory(false);
-  return undefined(a.env);
-}
-
-// watchSignals(windowMs), unwatchSignals(), setStopNotice(text, leaves): see interrupt.h
-napi_value watchSignals(const Arguments& a) {
-  watchStopSignals(toInt(a.env, a[0]));
-  return undefined(a.env);
-}
-napi_value unwatchSignals(const Arguments& a) {
-  unwatchStopSignals();
-  return undefined(a.env);
-}
-napi_value setNotice(const Arguments& a) {
-  setStopNotice(toString(a.env, a[0]), toBool(a.env, a[1]));
-  return undefined(a.env);
-}
-
-// deviceMemory(device) -> { allocated, peak } in bytes, of torch's caching allocator
-napi_value deviceMemory(const Arguments& a) {
-  const c10::Device where(toString(a.env, a[0]));
-  const auto stats = at::getDeviceAllocator(where.type())->getDeviceStats(where.index());
-  const auto& bytes = stats.allocated_bytes[static_cast<size_t>(c10::CachingAllocator::StatType::AGGREGATE)];
-  napi_value out;
-  check(napi_create_object(a.env, &out), "a new object");
-  set(a.env, out, "allocated", fromInt(a.env, bytes.current));
-  set(a.env, out, "peak", fromInt(a.env, bytes.peak));
-  return out;
-}
-
-template <napi_value (*body)(const Arguments&)>
-void define(napi_env env, napi_value exports, const char* name) {
-  napi_value function;
-  check(napi_create_function(env, name, NAPI_AUTO_LENGTH, entry<body>, nullptr, &function), "a function");
-  set(env, exports, name, function);
 }
 
 napi_value initialise(napi_env env, napi_value exports) {
@@ -357,7 +242,7 @@ napi_value initialise(napi_env env, napi_value exports) {
   mallopt(M_TOP_PAD, 64 << 20);
 #endif
   useHostAllocator();
-  useFastProducts();
+  replaceProducts();
   define<findOperator>(env, exports, "findOperator");
   define<describeOperator>(env, exports, "describeOperator");
   define<call>(env, exports, "call");
@@ -382,7 +267,7 @@ napi_value initialise(napi_env env, napi_value exports) {
   define<backward>(env, exports, "backward");
   define<gradients>(env, exports, "gradients");
   define<fromTypedArray>(env, exports, "fromTypedArray");
-  define<toArrayBuffer>(env, exports, "toArrayBuffer");
+  define<read>(env, exports, "read");
   define<item>(env, exports, "item");
   define<torchVersion>(env, exports, "torchVersion");
   define<setThreads>(env, exports, "setThreads");
@@ -395,6 +280,12 @@ napi_value initialise(napi_env env, napi_value exports) {
   define<generatorState>(env, exports, "generatorState");
   define<setGeneratorState>(env, exports, "setGeneratorState");
   define<setDeterministic>(env, exports, "setDeterministic");
+  define<setRowByRow>(env, exports, "setRowByRow");
+  define<hasOnednn>(env, exports, "hasOnednn");
+  define<usesOnednn>(env, exports, "usesOnednn");
+  define<useOnednn>(env, exports, "useOnednn");
+  define<measureMatmulSpeed>(env, exports, "measureMatmul");
+  define<hostBytes>(env, exports, "hostBytes");
   define<deviceMemory>(env, exports, "deviceMemory");
   define<watchSignals>(env, exports, "watchSignals");
   define<unwatchSignals>(env, exports, "unwatchSignals");

@@ -1,6 +1,7 @@
 // preftune::gated: act(gate) · up, the middle of a gated feed-forward layer, on any device; gated_linear: the projection of that
 // product. They keep gate and up for the backward pass and compute the rest again, which is cheap; torch's own operators in a
-// row would also keep act(gate) and the product. SwiGLU in float32 on the CPU takes one pass over memory each way.
+// row would also keep act(gate) and the product. In float32 on the CPU the product takes one pass over memory, and a number comes out
+// the same wherever in the tensor it stands.
 #pragma once
 
 #include <ATen/ATen.h>
@@ -8,6 +9,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
+#include "row-by-row.h"
 #include "rows.h"
 
 namespace preftune {
@@ -17,13 +19,15 @@ constexpr int64_t kGatedGrain = 1 << 15;
 
 at::Tensor activate(const at::Tensor& gate, bool silu) { return silu ? at::silu(gate) : at::gelu(gate, "tanh"); }
 
-bool isOwnSwiglu(const at::Tensor& gate, bool silu) { return silu && gate.is_cpu() && gate.scalar_type() == at::kFloat; }
+bool isOwnFactor(const at::Tensor& gate) { return gate.is_cpu() && gate.scalar_type() == at::kFloat; }
 
-at::Tensor swiglu(const at::Tensor& gate, const at::Tensor& up) {
+at::Tensor ownProduct(const at::Tensor& gate, const at::Tensor& up, bool silu) {
   at::Tensor out = at::empty_like(gate);
   const float *g = gate.const_data_ptr<float>(), *u = up.const_data_ptr<float>();
   float* to = out.mutable_data_ptr<float>();
-  at::parallel_for(0, gate.numel(), kGatedGrain, [&](int64_t begin, int64_t end) { rowSwiglu(to + begin, g + begin, u + begin, end - begin); });
+  at::parallel_for(0, gate.numel(), kGatedGrain, [&](int64_t begin, int64_t end) {
+    (silu ? rowSwiglu : rowGeglu)(to + begin, g + begin, u + begin, end - begin);
+  });
   return out;
 }
 
@@ -38,14 +42,17 @@ torch::autograd::variable_list swigluGrad(const at::Tensor& grad, const at::Tens
 }
 
 at::Tensor product(const at::Tensor& gate, const at::Tensor& up, bool silu) {
-  return isOwnSwiglu(gate, silu) ? swiglu(gate, up) : activate(gate, silu).mul_(up);
+  if (isOwnFactor(gate)) return ownProduct(gate, up, silu);
+  if (widens(gate)) return ownProduct(gate.to(at::kFloat), up.to(at::kFloat), silu).to(gate.scalar_type());
+  return activate(gate, silu).mul_(up);
 }
 
 // Gradients of gate and up for that of their product.
 torch::autograd::variable_list productGrad(const at::Tensor& grad, const at::Tensor& gate, const at::Tensor& up, bool silu) {
-  if (isOwnSwiglu(gate, silu)) return swigluGrad(grad.contiguous(), gate, up);
+  if (isOwnFactor(gate) && silu) return swigluGrad(grad.contiguous(), gate, up);
   const at::Tensor gradActivated = grad * up;
-  return {silu ? at::silu_backward(gradActivated, gate) : at::gelu_backward(gradActivated, gate, "tanh"), activate(gate, silu).mul_(grad)};
+  const at::Tensor gradUp = isOwnFactor(gate) ? ownProduct(gate, grad.contiguous(), silu) : activate(gate, silu).mul_(grad);
+  return {silu ? at::silu_backward(gradActivated, gate) : at::gelu_backward(gradActivated, gate, "tanh"), gradUp};
 }
 
 class Gated : public torch::autograd::Function<Gated> {

@@ -50,6 +50,7 @@ class Range {
     const auto [found, offset] = *best;
     free_.erase(best);
     blocks_[offset] = {size, false};
+    used_ += size;
     if (found > size) addFree(offset + size, found - size);
     return base_ + offset;
   }
@@ -58,6 +59,7 @@ class Range {
     const std::lock_guard<std::mutex> lock(mutex_);
     auto block = blocks_.find(static_cast<char*>(at) - base_);
     size_t offset = block->first, size = block->second.size;
+    used_ -= size;
     auto next = std::next(block);
     if (next != blocks_.end() && next->second.isFree) {
       size += next->second.size;
@@ -74,6 +76,11 @@ class Range {
       }
     }
     addFree(offset, size);
+  }
+
+  size_t used() {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    return used_;
   }
 
  private:
@@ -105,7 +112,7 @@ class Range {
   }
 
   char* base_ = nullptr;
-  size_t limit_, end_ = 0;
+  size_t limit_, end_ = 0, used_ = 0;
   std::map<size_t, Block> blocks_;             // by offset
   std::set<std::pair<size_t, size_t>> free_;  // (size, offset)
   std::mutex mutex_;
@@ -139,8 +146,12 @@ void useHostAllocator() {
   c10::SetCPUAllocator(allocator, 1);
 }
 
+// Bytes of blocks in use, small ones left out.
+size_t hostBytesInUse() { return range().used(); }
+
 #else
 void useHostAllocator() {}
+size_t hostBytesInUse() { return 0; }
 #endif
 
 }  // namespace

@@ -1,7 +1,6 @@
-// Float32 matrix products on the CPU, made of the block kernels of oneDNN (`cpublas::brgemm`) that torch carries. torch's own
-// products are MKL's, which uses at most half of the vector width on processors that are not Intel's, and less than these
-// kernels reach on any that was measured. `mm` and `addmm` are replaced, so every product of every operator is meant.
-// PREFTUNE_MATMUL=torch leaves MKL in charge; =onednn takes these on Intel's processors too.
+// Matrix products on the CPU: `mm` and `addmm` are replaced, so every product of every operator is meant. In float32 they are made
+// of the block kernels of oneDNN (`cpublas::brgemm`) that torch carries, or by torch's own library, MKL: which one is said by
+// `useMatmul`, from a measurement on this processor (`measureMatmul`). Row by row they are those of thin.h.
 #pragma once
 
 #include <ATen/ATen.h>
@@ -12,10 +11,14 @@
 #include <torch/library.h>
 
 #include <algorithm>
-#include <cstdlib>
+#include <atomic>
+#include <chrono>
 #include <cstring>
-#include <string_view>
+#include <ctime>
+#include <limits>
+#include <vector>
 
+#include "row-by-row.h"
 #include "rows.h"
 #include "thin.h"
 
@@ -136,20 +139,37 @@ bool hasKernel() {
   return has;
 }
 
+// Whether the products are oneDNN's. Until something is chosen they are torch's.
+std::atomic<bool>& usesBlocks() {
+  static std::atomic<bool> uses = false;
+  return uses;
+}
+
 // c (+)= a · b, c with rows `strideC` apart.
 void multiply(float* c, int64_t strideC, const Matrix& a, const Matrix& b, bool adds) {
-  if (hasKernel()) return multiplyInBlocks(c, strideC, a, b, adds);
-  // column by column: the transposed product
-  const auto form = [](const Matrix& x) { return x.isTurned ? at::native::TransposeType::Transpose : at::native::TransposeType::NoTranspose; };
-  blas::gemm(form(b), form(a), b.columns, a.rows, a.columns, 1.0f, b.at, b.stride, a.at, a.stride, adds ? 1.0f : 0.0f, c, strideC);
+  if (usesBlocks()) return multiplyInBlocks(c, strideC, a, b, adds);
+  // torch exports no product of plain pointers: tensors over the same memory
+  const auto view = [](const Matrix& x) {
+    const std::vector<int64_t> strides = x.isTurned ? std::vector<int64_t>{1, x.stride} : std::vector<int64_t>{x.stride, 1};
+    return at::from_blob(const_cast<float*>(x.at), {x.rows, x.columns}, strides, at::kFloat);
+  };
+  at::Tensor out = view({c, a.rows, b.columns, strideC});
+  if (adds) at::cpu::addmm_(out, view(a), view(b), 1, 1);
+  else at::cpu::mm_out(out, view(a), view(b));
 }
 
 // Below this many products of two numbers torch's way costs less.
 constexpr int64_t kLeastProducts = 1 << 16;
 
 bool fits(const at::Tensor& a, const at::Tensor& b) {
-  return a.scalar_type() == at::kFloat && b.scalar_type() == at::kFloat && a.dim() == 2 && b.dim() == 2 && a.size(1) == b.size(0) &&
-         a.size(0) * a.size(1) * b.size(1) >= kLeastProducts;
+  return usesBlocks() && a.scalar_type() == at::kFloat && b.scalar_type() == at::kFloat && a.dim() == 2 && b.dim() == 2 &&
+         a.size(1) == b.size(0) && a.size(0) * a.size(1) * b.size(1) >= kLeastProducts;
+}
+
+// Whether the product is that of thin.h: always row by row, else where it is the fastest of all.
+bool isThin(const at::Tensor& a, const at::Tensor& b) {
+  if (!isTransposed(a, b)) return false;
+  return rowByRow() || (usesBlocks() && a.scalar_type() == at::kFloat && a.is_contiguous() && a.size(0) <= kThinRows && level() == Level::v4);
 }
 
 bool isResult(const at::Tensor& out, const at::Tensor& a, const at::Tensor& b) {
@@ -175,7 +195,7 @@ void multiplyInto(const at::Tensor& out, const at::Tensor& a, const at::Tensor& 
 at::Tensor emptyProduct(const at::Tensor& a, const at::Tensor& b) { return at::empty({a.size(0), b.size(1)}, a.options()); }
 
 at::Tensor mm(const at::Tensor& a, const at::Tensor& b) {
-  if (isThin(a, b)) return thinProduct(a, b);
+  if (isThin(a, b)) return thinProduct(a, b).to(a.scalar_type());
   if (!fits(a, b)) return at::cpu::mm(a, b);
   at::Tensor out = emptyProduct(a, b);
   multiplyInto(out, a, b, false);
@@ -188,9 +208,14 @@ at::Tensor& mmOut(const at::Tensor& a, const at::Tensor& b, at::Tensor& out) {
   return out;
 }
 
+// beta self + alpha a · b of a thin product, summed in float32.
+at::Tensor addThin(const at::Tensor& self, const at::Tensor& a, const at::Tensor& b, const at::Scalar& beta, const at::Scalar& alpha) {
+  return thinProduct(a, b).mul_(alpha).add_(self.to(at::kFloat), beta);
+}
+
 // beta self + alpha a · b. `alpha` goes with the smaller factor, so that it costs little.
 at::Tensor& addmmInto(at::Tensor& self, const at::Tensor& a, const at::Tensor& b, const at::Scalar& beta, const at::Scalar& alpha) {
-  if (isThin(a, b) && isResult(self, a, b) && beta.toDouble() == 1) return self.add_(thinProduct(a, b), alpha);
+  if (isThin(a, b) && self.scalar_type() == a.scalar_type() && self.dim() == 2) return self.copy_(addThin(self, a, b, beta, alpha));
   if (!fits(a, b) || !isResult(self, a, b)) return at::cpu::addmm_(self, a, b, beta, alpha);
   const bool isPlain = alpha.toDouble() == 1, scalesLeft = !isPlain && a.numel() <= b.numel();
   if (beta.toDouble() != 1 && beta.toDouble() != 0) self.mul_(beta);
@@ -199,24 +224,64 @@ at::Tensor& addmmInto(at::Tensor& self, const at::Tensor& a, const at::Tensor& b
 }
 
 at::Tensor addmm(const at::Tensor& self, const at::Tensor& a, const at::Tensor& b, const at::Scalar& beta, const at::Scalar& alpha) {
-  if (isThin(a, b) && self.scalar_type() == at::kFloat) return thinProduct(a, b).mul_(alpha).add_(self, beta);
+  if (isThin(a, b) && self.scalar_type() == a.scalar_type()) return addThin(self, a, b, beta, alpha).to(a.scalar_type());
   if (!fits(a, b) || self.scalar_type() != at::kFloat) return at::cpu::addmm(self, a, b, beta, alpha);
   at::Tensor out = emptyProduct(a, b);
   if (beta.toDouble() != 0) out.copy_(self);
   return addmmInto(out, a, b, beta, alpha);
 }
 
-bool replacesTorch() {
-  const char* set = std::getenv("PREFTUNE_MATMUL");
-  const std::string_view asked = set == nullptr ? "" : set;
-  TORCH_CHECK(asked == "" || asked == "torch" || asked == "onednn", "PREFTUNE_MATMUL: expected torch or onednn, got \"", std::string(asked), '"');
-  if (asked == "torch" || !hasKernel()) return false;
-#if defined(__x86_64__)
-  __builtin_cpu_init();
-  return asked == "onednn" || !__builtin_cpu_is("intel");
-#else
-  return false;
+// Puts the products of this process in the charge of oneDNN, or of torch.
+void useMatmul(bool blocks) {
+  TORCH_CHECK(!blocks || hasKernel(), "this torch has no oneDNN products for this processor");
+  usesBlocks() = blocks;
+}
+
+// What each library reaches on the three products of a layer in training.
+struct MatmulSpeed {
+  double torch = 0, onednn = 0;  // GFLOP/s, 0 where it was not measured
+};
+
+// Of this thread, without the time that other programs had; where the system does not tell, the time that passed.
+double threadSeconds() {
+#if defined(CLOCK_THREAD_CPUTIME_ID)
+  timespec now{};
+  if (clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now) == 0) return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
 #endif
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+double secondsOf(const at::Tensor& a, const at::Tensor& b, bool blocks) {
+  const bool before = usesBlocks().exchange(blocks);
+  const double start = threadSeconds();
+  const at::Tensor out = preftune::mm(a, b);
+  const double passed = threadSeconds() - start;
+  usesBlocks() = before;
+  return passed;
+}
+
+// In turns, on one thread, for about `seconds` of its own time. The quickest of each counts: whatever disturbs makes slower.
+MatmulSpeed measureMatmul(double seconds) {
+  constexpr int64_t kTokens = 512, kIn = 768, kOut = 2048;
+  const int threads = at::get_num_threads();
+  at::set_num_threads(1);
+  const at::Tensor x = at::rand({kTokens, kIn}), weight = at::rand({kOut, kIn}), grad = at::rand({kTokens, kOut});
+  const std::vector<std::pair<at::Tensor, at::Tensor>> products = {{x, weight.t()}, {grad, weight}, {grad.t(), x}};
+  std::vector<double> best[2];
+  for (auto& times : best) times.assign(products.size(), std::numeric_limits<double>::infinity());
+  const double start = threadSeconds();
+  for (int round = 0; round < 4 || threadSeconds() - start < seconds; ++round) {
+    for (size_t i = 0; i < products.size(); ++i)
+      for (int blocks = 0; blocks < (hasKernel() ? 2 : 1); ++blocks)
+        best[blocks][i] = std::min(best[blocks][i], secondsOf(products[i].first, products[i].second, blocks == 1));
+  }
+  at::set_num_threads(threads);
+  const auto speed = [&](const std::vector<double>& times) {
+    double all = 0;
+    for (const double time : times) all += time;
+    return 2e-9 * kTokens * kIn * kOut * static_cast<double>(times.size()) / all;
+  };
+  return {speed(best[0]), hasKernel() ? speed(best[1]) : 0};
 }
 
 struct Quiet : c10::WarningHandler {
@@ -224,8 +289,7 @@ struct Quiet : c10::WarningHandler {
 };
 
 // Replaces torch's products in this process. Once.
-void useFastProducts() {
-  if (!replacesTorch()) return;
+void replaceProducts() {
   // torch warns that kernels of its own are replaced: that is the intent
   Quiet quiet;
   const c10::WarningUtils::WarningHandlerGuard guard(&quiet);

@@ -80,6 +80,8 @@ inline napi_value fromDouble(napi_env env, double value) {
   return out;
 }
 
+inline napi_value fromInt(napi_env env, int64_t value) { return fromDouble(env, static_cast<double>(value)); }
+
 inline napi_value fromHandle(napi_env env, uint32_t value) {
   napi_value out;
   check(napi_create_uint32(env, value, &out), "a new number");

@@ -9,6 +9,7 @@
 
 #include <optional>
 
+#include "row-by-row.h"
 #include "rows.h"
 
 namespace preftune {
@@ -80,6 +81,7 @@ class OwnNorm : public torch::autograd::Function<OwnNorm> {
 
 at::Tensor rmsNorm(const at::Tensor& x, const at::Tensor& weight, double eps) {
   TORCH_CHECK(weight.dim() == 1 && x.dim() > 0 && x.size(-1) == weight.size(0), "expected a weight for each of ", x.size(-1), " features");
+  if (widens(x)) return rmsNorm(x.to(at::kFloat), weight.to(at::kFloat), eps).to(x.scalar_type());
   if (!isOwn(x) || !isOwn(weight)) return at::rms_norm(x, weight.sizes(), weight, eps);
   return OwnNorm::apply(x.contiguous(), weight.contiguous(), eps);
 }
@@ -147,6 +149,11 @@ at::Tensor turnHeads(const at::Tensor& x, const std::optional<at::Tensor>& weigh
   TORCH_CHECK(x.dim() == 3 && x.size(2) % 2 == 0, "expected heads (T, H, E) with an even E");
   TORCH_CHECK(cos.numel() == x.size(0) * x.size(2) && sin.numel() == cos.numel(), "expected an angle for each position and feature");
   const at::Tensor norm = weight.has_value() ? *weight : at::Tensor();
+  if (widens(x)) {
+    const auto wide = [](const at::Tensor& t) { return t.to(at::kFloat); };
+    const auto factor = norm.defined() ? std::optional(wide(norm)) : std::nullopt;
+    return turnHeads(wide(x), factor, eps, wide(cos), wide(sin)).to(x.scalar_type());
+  }
   TORCH_CHECK(!norm.defined() || norm.numel() == x.size(2), "expected a weight for each of ", x.size(2), " features");
   if (isOwn(x) && isOwn(cos) && (!norm.defined() || isOwn(norm))) {
     const at::Tensor w = norm.defined() ? norm.contiguous() : at::empty({0}, x.options());

@@ -149,6 +149,14 @@ PREFTUNE_VECTORISED inline void rowWeigh(float* out, const float* in, const floa
   mapRow(out, n, PREFTUNE_EACH(Lanes x, Lanes w) { return x * factor * w; }, in, weight);
 }
 
+// out[i] = in[i], given by its bits in bfloat16: the upper half of a float
+PREFTUNE_VECTORISED inline void rowWiden(float* out, const uint16_t* in, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) {
+    const uint32_t bits = static_cast<uint32_t>(in[i]) << 16;
+    std::memcpy(out + i, &bits, sizeof bits);
+  }
+}
+
 // sum[i] += a[i] b[i] factor
 PREFTUNE_VECTORISED inline void rowAddProduct(float* sum, const float* a, const float* b, int64_t n, float factor) {
   mapRow(sum, n, PREFTUNE_EACH(Lanes s, Lanes x, Lanes y) { return s + x * y * factor; }, sum, a, b);
@@ -173,6 +181,11 @@ PREFTUNE_VECTORISED inline void rowTurn(float* out, const float* x, const float*
 // out[i] = silu(gate[i]) up[i]
 PREFTUNE_VECTORISED inline void rowSwiglu(float* out, const float* gate, const float* up, int64_t n) {
   mapRow(out, n, PREFTUNE_EACH(Lanes g, Lanes u) { return g * sigmoidLanes(g) * u; }, gate, up);
+}
+
+// out[i] = gelu(gate[i]) up[i], GELU by tanh: x σ(2 √(2/π) (x + 0.044715 x³))
+PREFTUNE_VECTORISED inline void rowGeglu(float* out, const float* gate, const float* up, int64_t n) {
+  mapRow(out, n, PREFTUNE_EACH(Lanes g, Lanes u) { return g * sigmoidLanes(1.59576912160573f * (g + 0.044715f * g * g * g)) * u; }, gate, up);
 }
 
 // Gradients of silu(gate) up for the gradient of the product; the outputs may be the inputs.

@@ -1,153 +1,215 @@
-// Products of few rows with a matrix whose rows are weights of outputs, x · Wᵀ, as decoding makes them: float32, CPU. The matrix
-// is read once and where it lies, while a general product first copies it into another order. Each output is one sum in a fixed
-// order, so a row's result does not depend on the rows beside it.
+// x · Wᵀ for weights whose rows are outputs, as decoding makes it: on the CPU, x in float32 or bfloat16, each weight read once and
+// where it lies, while a general product first copies the matrix into another order. Each output is one sum in a fixed order, so
+// a row's result does not depend on the rows beside it, nor on the threads.
 #pragma once
 
 #include <ATen/ATen.h>
-#include <ATen/CPUFunctions.h>
 #include <ATen/Parallel.h>
+#include <ATen/Version.h>
 
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 
 #include "rows.h"
 
 #if defined(__x86_64__) && defined(__linux__) && defined(__GNUC__) && !defined(__clang__)
-#define PREFTUNE_HAS_THIN 1
+#define PREFTUNE_X86_LEVELS 1
 #else
-#define PREFTUNE_HAS_THIN 0
+#define PREFTUNE_X86_LEVELS 0
 #endif
 
 namespace preftune {
 namespace {
 
-// From here on a general product is as fast.
+// In training, from here on a general product is as fast.
 constexpr int64_t kThinRows = 32;
 
-#if PREFTUNE_HAS_THIN
-
 using Sixteen = float __attribute__((vector_size(64)));
+using Half16 = uint16_t __attribute__((vector_size(32)));
+using Half8 = uint16_t __attribute__((vector_size(16)));
 
+// out (rows, outputs) from x (rows, width) and weight (outputs, width) in float32 or, as its bits, in bfloat16.
+template <typename Weight>
 struct Thin {
   float* out;
   const float* x;
-  const float* weight;
+  const Weight* weight;
   int64_t rows, outputs, width;
   int64_t first, end;  // the part of the width that is summed up
 };
 
-PREFTUNE_INLINE Sixteen sixteen(const float* from) {
-  Sixteen to;
-  std::memcpy(&to, from, sizeof to);
+// As many floats as fit V, of which the first `count` are read and the rest are zero.
+template <typename V>
+PREFTUNE_INLINE V floatsAt(const float* from, size_t count = sizeof(V) / sizeof(float)) {
+  V to = {};
+  std::memcpy(&to, from, count * sizeof(float));
+  return to;
+}
+template <typename V>
+PREFTUNE_INLINE V floatsAt(const uint16_t* from, size_t count = sizeof(V) / sizeof(float)) {
+  using Bits = std::conditional_t<sizeof(V) == 64, Half16, Half8>;
+  using Wide = std::conditional_t<sizeof(V) == 64, uint32_t __attribute__((vector_size(64))), uint32_t __attribute__((vector_size(32)))>;
+  Bits bits = {};
+  std::memcpy(&bits, from, count * sizeof(uint16_t));
+  const Wide wide = __builtin_convertvector(bits, Wide) << 16;  // bfloat16 is the upper half of a float
+  V to;
+  std::memcpy(&to, &wide, sizeof to);
   return to;
 }
 
+PREFTUNE_INLINE float total(const Lanes& eight) {
+  const Lanes four = eight + PREFTUNE_SHUFFLE(eight, eight, 4, 5, 6, 7, 0, 1, 2, 3);
+  const Lanes two = four + PREFTUNE_SHUFFLE(four, four, 2, 3, 0, 1, 6, 7, 4, 5);
+  return two[0] + two[1];
+}
 PREFTUNE_INLINE float total(const Sixteen& x) {
   Lanes low, high;
   std::memcpy(&low, &x, sizeof low);
   std::memcpy(&high, reinterpret_cast<const char*>(&x) + sizeof low, sizeof high);
-  const Lanes eight = low + high;
-  const Lanes four = eight + __builtin_shuffle(eight, IntLanes{4, 5, 6, 7, 0, 1, 2, 3});
-  const Lanes two = four + __builtin_shuffle(four, IntLanes{2, 3, 0, 1, 6, 7, 4, 5});
-  return two[0] + two[1];
+  return total(low + high);
 }
 
 // X rows of x with W rows of the weight: all sums stay in registers.
-template <int X, int W>
-PREFTUNE_INLINE void thinTile(const Thin& n, int64_t row, int64_t output) {
-  const float *x = n.x + row * n.width, *w = n.weight + output * n.width;
-  Sixteen sum[X][W] = {};
-  const auto add = PREFTUNE_EACH(const auto& get, int64_t k) {
-    Sixteen b[W];
-    for (int j = 0; j < W; ++j) b[j] = get(w + j * n.width + k);
+template <typename V, int X, int W, typename Weight>
+PREFTUNE_INLINE void thinTile(const Thin<Weight>& n, int64_t row, int64_t output) {
+  constexpr int64_t kStep = sizeof(V) / sizeof(float);
+  const float* x = n.x + row * n.width;
+  const Weight* w = n.weight + output * n.width;
+  V sum[X][W] = {};
+  const auto add = PREFTUNE_EACH(int64_t k, size_t count) {
+    V b[W];
+    for (int j = 0; j < W; ++j) b[j] = floatsAt<V>(w + j * n.width + k, count);
     for (int i = 0; i < X; ++i) {
-      Sixteen a = get(x + i * n.width + k);
-      __asm__("" : "+v"(a));  // one load for all W products
+      V a = floatsAt<V>(x + i * n.width + k, count);
+#if PREFTUNE_X86_LEVELS
+      if constexpr (kStep == 16) __asm__("" : "+v"(a));  // one load for all W products
+#endif
       for (int j = 0; j < W; ++j) sum[i][j] += a * b[j];
     }
   };
   int64_t k = n.first;
-  for (; k + 16 <= n.end; k += 16) {
+  for (; k + kStep <= n.end; k += kStep) {
     // the next tile's weights are on their way from memory while this one is computed
     for (int j = 0; j < W; ++j) __builtin_prefetch(w + (W + j) * n.width + k);
-    add(sixteen, k);
+    add(k, kStep);
   }
-  if (const size_t rest = static_cast<size_t>(n.end - k) * sizeof(float); rest > 0) {
-    add(PREFTUNE_EACH(const float* from) {
-      Sixteen to = {};
-      std::memcpy(&to, from, rest);
-      return to;
-    }, k);
-  }
+  if (k < n.end) add(k, static_cast<size_t>(n.end - k));
   for (int i = 0; i < X; ++i) {
     float* out = n.out + (row + i) * n.outputs + output;
     for (int j = 0; j < W; ++j) out[j] = (n.first == 0 ? 0.0f : out[j]) + total(sum[i][j]);
   }
 }
 
-template <int X, int W>
-PREFTUNE_INLINE void thinRows(const Thin& n, int64_t row, int64_t begin, int64_t end) {
+template <typename V, int X, int W, typename Weight>
+PREFTUNE_INLINE void thinRows(const Thin<Weight>& n, int64_t row, int64_t begin, int64_t end) {
   int64_t output = begin;
-  for (; output + W <= end; output += W) thinTile<X, W>(n, row, output);
-  for (; output < end; ++output) thinTile<X, 1>(n, row, output);
+  for (; output + W <= end; output += W) thinTile<V, X, W>(n, row, output);
+  for (; output < end; ++output) thinTile<V, X, 1>(n, row, output);
 }
 
-// All rows of x with the weight's rows [begin, end), which the caller chose small enough for the second-level cache.
-PREFTUNE_INLINE void thinBlock(const Thin& n, int64_t begin, int64_t end) {
+// All rows of x with the weight's rows [begin, end), which the caller chose small enough for the second-level cache. The tiles are
+// as large as the registers allow: 32 of sixteen floats, or 16 of eight.
+template <typename Weight>
+PREFTUNE_INLINE void thinBlock16(const Thin<Weight>& n, int64_t begin, int64_t end) {
   int64_t row = 0;
-  for (; row + 8 <= n.rows; row += 8) thinRows<8, 3>(n, row, begin, end);
+  for (; row + 8 <= n.rows; row += 8) thinRows<Sixteen, 8, 3>(n, row, begin, end);
   if (n.rows - row >= 4) {
-    thinRows<4, 6>(n, row, begin, end);
+    thinRows<Sixteen, 4, 6>(n, row, begin, end);
     row += 4;
   }
   if (n.rows - row >= 2) {
-    thinRows<2, 8>(n, row, begin, end);
+    thinRows<Sixteen, 2, 8>(n, row, begin, end);
     row += 2;
   }
-  if (row < n.rows) thinRows<1, 8>(n, row, begin, end);
+  if (row < n.rows) thinRows<Sixteen, 1, 8>(n, row, begin, end);
+}
+template <typename Weight>
+PREFTUNE_INLINE void thinBlock8(const Thin<Weight>& n, int64_t begin, int64_t end) {
+  int64_t row = 0;
+  for (; row + 4 <= n.rows; row += 4) thinRows<Lanes, 4, 3>(n, row, begin, end);
+  if (n.rows - row >= 2) {
+    thinRows<Lanes, 2, 4>(n, row, begin, end);
+    row += 2;
+  }
+  if (row < n.rows) thinRows<Lanes, 1, 8>(n, row, begin, end);
 }
 
-__attribute__((target("arch=x86-64-v4"), optimize("O3"))) void thinBlockV4(const Thin& n, int64_t begin, int64_t end) {
-  thinBlock(n, begin, end);
+#if PREFTUNE_X86_LEVELS
+#define PREFTUNE_LEVEL(name) __attribute__((target("arch=" name), optimize("O3")))
+PREFTUNE_LEVEL("x86-64-v4") void thinBlockV4(const Thin<float>& n, int64_t begin, int64_t end) { thinBlock16(n, begin, end); }
+PREFTUNE_LEVEL("x86-64-v4") void thinBlockV4(const Thin<uint16_t>& n, int64_t begin, int64_t end) { thinBlock16(n, begin, end); }
+PREFTUNE_LEVEL("x86-64-v3") void thinBlockV3(const Thin<float>& n, int64_t begin, int64_t end) { thinBlock8(n, begin, end); }
+PREFTUNE_LEVEL("x86-64-v3") void thinBlockV3(const Thin<uint16_t>& n, int64_t begin, int64_t end) { thinBlock8(n, begin, end); }
+#endif
+
+enum class Level { plain, v3, v4 };
+
+// What torch found the processor to have; ATEN_CPU_CAPABILITY lowers it, as for torch's own kernels.
+Level level() {
+#if PREFTUNE_X86_LEVELS
+  static const Level found = [] {
+    const std::string capability = at::get_cpu_capability();
+    if (capability.rfind("AVX512", 0) == 0) return Level::v4;
+    return capability.rfind("AVX2", 0) == 0 ? Level::v3 : Level::plain;
+  }();
+  return found;
+#else
+  return Level::plain;
+#endif
 }
 
-bool canThin() {
-  static const bool can = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") &&
-                          __builtin_cpu_supports("avx512dq");
-  return can;
+template <typename Weight>
+void thinBlock(const Thin<Weight>& n, int64_t begin, int64_t end) {
+#if PREFTUNE_X86_LEVELS
+  if (level() == Level::v4) return thinBlockV4(n, begin, end);
+  if (level() == Level::v3) return thinBlockV3(n, begin, end);
+#endif
+  thinBlock8(n, begin, end);
 }
 
-// out (M, N) = a (M, K) · b (K, N) where b is the transpose of a contiguous matrix.
-bool isThin(const at::Tensor& a, const at::Tensor& b) {
-  return a.scalar_type() == at::kFloat && b.scalar_type() == at::kFloat && a.dim() == 2 && b.dim() == 2 && a.size(1) == b.size(0) &&
-         a.size(0) <= kThinRows && a.size(1) > 0 && a.is_contiguous() && b.stride(0) == 1 && b.stride(1) == b.size(0) && canThin();
+constexpr int64_t kBlockFloats = 1 << 15, kPart = 640;  // what fits the second and, eight rows at once, the first level cache
+
+// The weight's rows [begin, end), part by part of the width.
+template <typename Weight>
+void thinParts(Thin<Weight> n, int64_t begin, int64_t end) {
+  for (n.first = 0; n.first < n.width; n.first = n.end) {
+    n.end = std::min(n.width, n.first + kPart);
+    thinBlock(n, begin, end);
+  }
 }
 
-at::Tensor thinProduct(const at::Tensor& a, const at::Tensor& b) {
-  at::Tensor out = at::empty({a.size(0), b.size(1)}, a.options());
-  constexpr int64_t kBlockFloats = 1 << 15, kPart = 640;  // what fits the second and, eight rows at once, the first level cache
-  const Thin whole{out.mutable_data_ptr<float>(), a.const_data_ptr<float>(), b.const_data_ptr<float>(), a.size(0), b.size(1), a.size(1), 0, 0};
-  const int64_t block = std::max<int64_t>(24, kBlockFloats / std::max<int64_t>(1, whole.width) / 24 * 24);
-  at::parallel_for(0, whole.outputs, block, [&](int64_t begin, int64_t end) {
-    for (int64_t output = begin; output < end; output += block) {
-      Thin part = whole;
-      do {
-        part.first = part.end;
-        part.end = std::min(whole.width, part.first + kPart);
-        thinBlockV4(part, output, std::min(end, output + block));
-      } while (part.end < whole.width);
-    }
+template <typename Weight>
+void thinProductInto(const Thin<Weight>& n) {
+  const int64_t block = std::max<int64_t>(24, kBlockFloats / std::max<int64_t>(1, n.width) / 24 * 24);
+  at::parallel_for(0, n.outputs, block, [&](int64_t begin, int64_t end) {
+    for (int64_t output = begin; output < end; output += block) thinParts(n, output, std::min(end, output + block));
   });
+}
+
+bool isThinType(at::ScalarType type) { return type == at::kFloat || type == at::kBFloat16; }
+
+// Whether a (M, K) · b (K, N) is a product with the transpose of a contiguous matrix.
+bool isTransposed(const at::Tensor& a, const at::Tensor& b) {
+  return a.is_cpu() && isThinType(a.scalar_type()) && b.scalar_type() == a.scalar_type() && a.dim() == 2 && b.dim() == 2 &&
+         a.size(1) == b.size(0) && a.size(1) > 0 && b.stride(0) == 1 && b.stride(1) == b.size(0);
+}
+
+// a (M, K) · b (K, N), float32 whatever the type of a and b.
+at::Tensor thinProduct(const at::Tensor& a, const at::Tensor& b) {
+  const at::Tensor x = a.to(at::kFloat).contiguous();
+  at::Tensor out = at::empty({a.size(0), b.size(1)}, x.options());
+  float* const to = out.mutable_data_ptr<float>();
+  const float* const from = x.const_data_ptr<float>();
+  if (b.scalar_type() == at::kFloat) {
+    thinProductInto(Thin<float>{to, from, b.const_data_ptr<float>(), x.size(0), b.size(1), x.size(1), 0, 0});
+  } else {
+    const auto* weight = reinterpret_cast<const uint16_t*>(b.const_data_ptr<at::BFloat16>());
+    thinProductInto(Thin<uint16_t>{to, from, weight, x.size(0), b.size(1), x.size(1), 0, 0});
+  }
   return out;
 }
-
-#else
-
-bool isThin(const at::Tensor&, const at::Tensor&) { return false; }
-at::Tensor thinProduct(const at::Tensor& a, const at::Tensor& b) { return at::cpu::mm(a, b); }
-
-#endif
 
 }  // namespace
 }  // namespace preftune

@@ -16,12 +16,15 @@ import {
   tensorBytes,
 } from "./safetensors-layout.ts";
 
-/** A tensor to write. `bytes` is called once, when its turn comes; little-endian, row by row. */
+/**
+ * A tensor to write. `bytes` is called once, when its turn comes; little-endian, row by row, whole or in pieces, each of which is
+ * written before the next is asked for.
+ */
 export interface TensorSource {
   name: string;
   dtype: TensorDtype;
   shape: readonly number[];
-  bytes: () => Uint8Array;
+  bytes: () => Uint8Array | Iterable<Uint8Array>;
 }
 
 /** What transformers wants to see in every file of weights. */
@@ -58,7 +61,7 @@ export function writeSafetensors(
   try {
     createFileSync(path, (fd) => {
       writeAllSync(fd, header);
-      for (const tensor of ordered) writeAllSync(fd, checkedBytes(path, tensor));
+      for (const tensor of ordered) writeTensor(fd, path, tensor);
     });
   } catch (cause) {
     if (errorCode(cause) === null || cause instanceof PreftuneError) throw cause;
@@ -105,12 +108,17 @@ function buildHeader(
   return { header, dataBytes: position };
 }
 
-function checkedBytes(path: string, tensor: TensorSource): Uint8Array {
+function writeTensor(fd: number, path: string, tensor: TensorSource): void {
   const bytes = tensor.bytes();
   const expected = sourceBytes(tensor);
-  if (bytes.byteLength === expected) return bytes;
+  let written = 0;
+  for (const piece of bytes instanceof Uint8Array ? [bytes] : bytes) {
+    written += piece.byteLength;
+    if (written <= expected) writeAllSync(fd, piece);
+  }
+  if (written === expected) return;
   throw new FormatError(
     `Cannot write ${path}: tensor "${tensor.name}" of ${tensor.dtype} [${tensor.shape.join(", ")}] ` +
-      `takes ${expected} bytes, its source gave ${bytes.byteLength}. The partial file was removed.`,
+      `takes ${expected} bytes, its source gave ${written}. The partial file was removed.`,
   );
 }

@@ -61,11 +61,10 @@ function drawIds(raw: Tensor, rows: readonly ChoiceRow[]): number[][] {
   if (rows.every(isGreedy)) return rows.map(({ randoms }, i) => randoms.map(() => likeliest[i] as number));
   const temperatures = rows.map(({ sampling }) => sampling.temperature || 1);
   const scaled = ops.divTensor(logits, tensor(temperatures, [rows.length, 1]));
-  const probabilities = ops.softmaxInt(scaled, -1).data() as Float32Array;
-  const size = raw.size(1);
+  const probabilities = ops.softmaxInt(scaled, -1);
   return rows.map((row, i) => {
     if (isGreedy(row)) return row.randoms.map(() => likeliest[i] as number);
-    const candidates = filter(probabilities.subarray(i * size, (i + 1) * size), row.sampling);
+    const candidates = filter(rowOf(probabilities, i), row.sampling);
     return row.randoms.map((random) => draw(candidates, random.next()));
   });
 }
@@ -78,17 +77,27 @@ function isGreedy({ sampling }: ChoiceRow): boolean {
 function penalised(raw: Tensor, rows: readonly ChoiceRow[]): Tensor {
   if (rows.every(({ sampling }) => sampling.repetitionPenalty === null)) return raw;
   const changed = ops.clone(raw);
-  const values = changed.data() as Float32Array;
-  const size = raw.size(1);
   for (const [i, { sampling, seen }] of rows.entries()) {
     const penalty = sampling.repetitionPenalty ?? 1;
-    for (const id of penalty === 1 ? [] : seen) {
-      if (id >= size) continue;
-      const logit = values[i * size + id] as number;
-      values[i * size + id] = logit < 0 ? logit * penalty : logit / penalty;
+    if (penalty === 1) continue;
+    const values = rowOf(raw, i);
+    for (const id of seen) {
+      if (id >= values.length) continue;
+      const logit = values[id] as number;
+      values[id] = logit < 0 ? logit * penalty : logit / penalty;
     }
+    ops.copy_(ops.selectInt(changed, 0, i), tensor(values));
   }
   return changed;
+}
+
+// of one row, used again and again: an array for every pass would wait for the garbage collector
+let room = new Float32Array(0);
+
+/** Row `i` of `x` (R, V) float32, until the next row is asked for. */
+function rowOf(x: Tensor, i: number): Float32Array {
+  if (room.length !== x.size(1)) room = new Float32Array(x.size(1));
+  return ops.selectInt(x, 0, i).data(room) as Float32Array;
 }
 
 /** Tokens that may be drawn, with numbers in proportion to their probabilities; `ids` null: the index is the token. */
@@ -207,17 +216,21 @@ function tokenLogprobs(
   alternatives: number,
 ): (Choice & { logprob: number })[][] {
   const size = raw.size(1);
-  const sums = ops.logsumexp(raw, [1]).toNumbers();
-  const values = raw.data() as Float32Array;
+  const [greatest, totals] = ops.expRows_(ops.clone(raw)).map((t) => t.toNumbers()) as [number[], number[]];
+  const sums = greatest.map((max, i) => max + Math.log(totals[i] as number));
+  const places = tokens.flatMap((ids, i) => ids.map((id) => i * size + id));
+  const at = tensor(places, [places.length], { dtype: "int64" });
+  const logits = ops.indexSelect(ops.reshape(raw, [-1]), 0, at).toNumbers();
   const most = Math.min(size, alternatives);
   const [topValues, topIds] = most > 0 ? ops.topk(raw, most).map((t) => t.toNumbers()) : [[], []];
+  let next = 0;
   return tokens.map((ids, i) => {
     const sum = sums[i] as number;
     const top = Array.from({ length: most }, (_, j) => ({
       id: topIds?.[i * most + j] as number,
       logprob: (topValues?.[i * most + j] as number) - sum,
     }));
-    return ids.map((id) => ({ id, logprob: (values[i * size + id] as number) - sum, top }));
+    return ids.map((id) => ({ id, logprob: (logits[next++] as number) - sum, top }));
   });
 }
 

@@ -2,9 +2,11 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { families, fixtureExamples, fixtureGoldens } from "../../test/support/fixture-files.ts";
 import { fixtureModel } from "../../test/support/fixtures.ts";
+import { generateRequest } from "../../test/support/generate-request.ts";
 import { logitsOf, tinyModel } from "../../test/support/tiny-models.ts";
 import { ConfigError } from "../base/errors.ts";
-import { liveTensorCount } from "../torch/index.ts";
+import { hostBytes, liveTensorCount } from "../torch/index.ts";
+import { Engine } from "./engine.ts";
 import { type SamplingOptions, sampleAnswers } from "./sample.ts";
 
 const greedy: SamplingOptions = { temperature: 0, maxNewTokens: 20, stopIds: new Set(), seed: 1 };
@@ -102,4 +104,26 @@ test("options out of range are refused by name", () => {
     () => sampleAnswers(model, [[1], []], warm),
     /^ConfigError: prompt 1: expected at least one token/,
   );
+});
+
+test("rollouts without a turn of the event loop leave no memory behind, log-probs and penalties asked for or not", () => {
+  // logits of more than the 64 KiB from which on memory is counted
+  const model = tinyModel("llama_tied", { vocab_size: 20_000, max_position_embeddings: 64 });
+  const options = { ...warm, stopIds: new Set<number>() };
+  sampleAnswers(model, prompts, options);
+  const [tensors, bytes] = [liveTensorCount(), hostBytes()];
+  for (let round = 0; round < 10; round++) {
+    sampleAnswers(model, prompts, { ...options, seed: round });
+    const engine = new Engine({ model, tokenizer: null });
+    for (const [i, promptIds] of prompts.entries()) {
+      engine.submit(
+        `${i}`,
+        generateRequest({ promptIds, n: 2, logprobs: 2, repetitionPenalty: 1.2 }),
+        () => {},
+      );
+    }
+    while (engine.step());
+    engine[Symbol.dispose]();
+  }
+  assert.deepEqual([liveTensorCount(), hostBytes()], [tensors, bytes]);
 });

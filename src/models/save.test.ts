@@ -13,10 +13,11 @@ import {
   tinyNames,
 } from "../../test/support/tiny-models.ts";
 import { FormatError } from "../base/errors.ts";
+import { io } from "../base/file-io.ts";
 import { readAdapter } from "../formats/adapter.ts";
 import type { AdapterConfig } from "../formats/adapter-config.ts";
 import { readModelConfig } from "../formats/hf-config.ts";
-import { noGrad, ops } from "../torch/index.ts";
+import { hostBytes, noGrad, ops } from "../torch/index.ts";
 import { adapterParameters, modelParameters } from "../train/parameters.ts";
 import { loadModel } from "./load.ts";
 import { installAdapter } from "./load-adapter.ts";
@@ -140,5 +141,28 @@ test("what PEFT must know stands in adapter_config.json", () => {
       ["LORA", 4, 8, true, ["lm_head"]],
     );
     assert.deepEqual(json["target_modules"], ["q_proj", "v_proj", "down_proj"]);
+  });
+});
+
+test("a model is written with one tensor in memory at a time, whether the event loop turns or not", () => {
+  withoutLeaks(() => {
+    using dir = temporaryDirectory();
+    // embedding and head of 256 KiB each in bfloat16, which no tensor of the model is
+    const model = tinyModel("llama_untied", { vocab_size: 8192 });
+    const before = hostBytes();
+    const during: number[] = [];
+    const write = io.writeSync;
+    const watched = ((...args: Parameters<typeof write>) => {
+      during.push(hostBytes() - before);
+      return write(...args);
+    }) as typeof write;
+    io.writeSync = watched;
+    try {
+      writeMergedModel(dir.path, model, "bfloat16");
+    } finally {
+      io.writeSync = write;
+    }
+    assert.ok(Math.max(...during) <= 2 * 8192 * 16, `${Math.max(...during)} bytes`);
+    assert.equal(hostBytes(), before);
   });
 });

@@ -20,11 +20,14 @@ export function tensorSource(name: string, tensor: Tensor, dtype: DType = tensor
     name,
     dtype: fileDtype(dtype),
     shape: tensor.shape,
-    bytes: () => {
-      using _ = scope();
-      return noGrad(() => ops.toDtype(ops.detach(tensor), dtype).bytes());
-    },
+    bytes: () => piecesOf(() => ops.detach(tensor), dtype),
   };
+}
+
+/** The bytes in `dtype` of the tensor that `read` gives, which lives while they are taken. */
+function* piecesOf(read: () => Tensor, dtype: DType): Generator<Uint8Array> {
+  using _ = scope();
+  yield* noGrad(() => ops.contiguous(ops.toDevice(read(), "cpu", dtype))).pieces();
 }
 
 /** Writes `adapter_config.json` and `adapter_model.safetensors` into `dir`. */
@@ -59,10 +62,7 @@ export function writeMergedModel(dir: string, model: CausalLM, dtype: WeightDtyp
       name,
       shape,
       dtype: fileDtype(dtype),
-      bytes: () => {
-        using _ = scope();
-        return noGrad(() => ops.toDtype(read(), dtype).bytes());
-      },
+      bytes: () => piecesOf(read, dtype),
     })),
   );
   const config = exportConfig(model.config, { tieWordEmbeddings: tied, dtype });

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { assertClose, withoutLeaks } from "../../test/support/close.ts";
 import { float32, golden } from "../../test/support/goldens.ts";
-import { type Tensor, tensor } from "../torch/index.ts";
+import { manualSeed, ops, setThreads, type Tensor, tensor, threads } from "../torch/index.ts";
 import { clipGradNorm } from "./clip.ts";
 
 interface Case {
@@ -59,4 +59,66 @@ test("maxNorm 0 measures only; no gradients have no norm", () => {
     assert.deepEqual(grads[0]?.toNumbers(), [30, 40]);
     assert.equal(clipGradNorm([], 1), null);
   });
+});
+
+/** Σ x² in float64, added up here one by one. */
+function squares(values: Float32Array): number {
+  let sum = 0;
+  for (const x of values) sum += x * x;
+  return sum;
+}
+
+// torch's own norm of the last of them is 1e-4 too small
+for (const count of [100_003, 3_000_001, 12_000_000]) {
+  test(`the norm of ${count} numbers is that of float64, and so is the factor`, () => {
+    withoutLeaks(() => {
+      manualSeed(count);
+      const grads = [count - 1000, 1000].map((n) =>
+        ops.normal_(ops.zeros([n], { dtype: "float32" }), 0.1, 1),
+      );
+      const want = Math.sqrt(grads.reduce((sum, g) => sum + squares(g.data() as Float32Array), 0));
+      const first = ops.narrow(grads[0] as Tensor, 0, 0, 8).toNumbers();
+      assertClose(normOf(grads, want / 3), want, { rtol: 1e-12 });
+      assertClose(
+        ops.narrow(grads[0] as Tensor, 0, 0, 8),
+        first.map((x) => x / 3),
+        { rtol: 2e-7 },
+      );
+    });
+  });
+}
+
+test("the norm of half-precision gradients is summed up in float64, beside float32 ones", () => {
+  withoutLeaks(() => {
+    // 3 and 4 are numbers of every type; a sum of squares in float16 ends at 65,504
+    for (const dtype of ["bfloat16", "float16"] as const) {
+      const half = ops.full([9, 12_347], 3, { dtype });
+      const single = ops.full([4, 1001], 4, { dtype: "float32" });
+      assertClose(normOf([half, single], 0), Math.sqrt(9 * 9 * 12_347 + 16 * 4004), { rtol: 1e-14 });
+      assertClose(normOf([half], 1), 3 * Math.sqrt(9 * 12_347), { rtol: 1e-14 });
+      const clipped = 1 / Math.sqrt(9 * 12_347);
+      assertClose(ops.toDtype(ops.narrow(half, 0, 0, 1), "float32").toNumbers()[0] as number, clipped, {
+        rtol: 5e-3,
+      });
+    }
+  });
+});
+
+test("the norm does not depend on the threads, nor on how the numbers lie in memory", () => {
+  const before = threads();
+  try {
+    withoutLeaks(() => {
+      manualSeed(5);
+      const grad = ops.normal_(ops.zeros([3001, 701], { dtype: "float32" }));
+      const norms = [1, 2].map((count) => {
+        setThreads(count);
+        return normOf([grad], 0);
+      });
+      assert.equal(norms[0], norms[1]);
+      assertClose(normOf([ops.t(grad)], 0), norms[0] as number, { rtol: 1e-14 });
+      assert.equal(normOf([ops.full([2], 1e30, { dtype: "float32" })], 0), Math.SQRT2 * Math.fround(1e30));
+    });
+  } finally {
+    setThreads(before);
+  }
 });

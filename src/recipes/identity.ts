@@ -6,6 +6,7 @@ import { readJsonFile } from "../base/files.ts";
 import { codeVersion } from "../base/version.ts";
 import type { RunConfig } from "../runs/config-types.ts";
 import { changedFingerprints, type Fingerprints, type OpenRun } from "../runs/run-directory.ts";
+import type { MatmulLibrary } from "../setup/matmul-choice.ts";
 import { torchVersion } from "../torch/index.ts";
 import type { Environment } from "../train/environment.ts";
 import { modelFingerprint } from "../train/model-fingerprint.ts";
@@ -20,6 +21,14 @@ export function templateDate(run: OpenRun): Date {
   const today = new Date(Math.floor(Date.now() / dayMs) * dayMs);
   run.saveJson(path, { date: today.toISOString() });
   return today;
+}
+
+/** The library of matrix products that a run which goes on began with; null for a new run. */
+export function resumedMatmul(run: OpenRun, config: RunConfig): MatmulLibrary | null {
+  const { fingerprints: path } = run.paths;
+  if (config.resume_from_checkpoint === null || !existsSync(path)) return null;
+  const { matmul } = readJsonFile(path) as Fingerprints;
+  return matmul === "torch" || matmul === "onednn" ? matmul : null;
 }
 
 /**

@@ -22,7 +22,7 @@ import { prepareModel, type TrainedModel } from "../train/prepare-model.ts";
 import type { Numerics, Training } from "../train/step.ts";
 import { Evaluator } from "./evaluator.ts";
 import { finishRun, restoreBest } from "./finish.ts";
-import { runFingerprints, templateDate } from "./identity.ts";
+import { resumedMatmul, runFingerprints, templateDate } from "./identity.ts";
 import { localRun } from "./local-models.ts";
 import { type References, referencesOf } from "./references.ts";
 import type { PhaseListener, TrainEvent, TrainSummary, WorkListener } from "./train-events.ts";
@@ -70,7 +70,7 @@ async function* trainIn(
   resolved: ResolvedConfig,
   options: TrainOptions,
 ): AsyncGenerator<TrainEvent, TrainSummary> {
-  const environment = settleEnvironment(resolved.config);
+  const environment = settleEnvironment(resolved.config, resumedMatmul(run, resolved.config));
   setDeterministic(true);
   const objective = options.objective ?? objectiveOf(resolved.objective);
   const onPhase = options.onPhase ?? (() => {});

@@ -96,6 +96,8 @@ export interface Fingerprints {
   device: string;
   dtype: string;
   threads: number;
+  /** The library of matrix products on the CPU, "torch" or "onednn". Not in runs of earlier versions. */
+  matmul?: string;
 }
 
 /** One line of `log.jsonl`. */
@@ -352,9 +354,11 @@ export function changedFingerprints(saved: Fingerprints, now: Fingerprints): str
     "device",
     "dtype",
     "threads",
+    "matmul",
   ] as const;
   for (const key of keys) {
-    if (saved[key] !== now[key]) changes.push(`${key}: ${saved[key] ?? "none"}, now ${now[key] ?? "none"}`);
+    if (saved[key] !== undefined && saved[key] !== now[key])
+      changes.push(`${key}: ${saved[key] ?? "none"}, now ${now[key] ?? "none"}`);
   }
   return changes;
 }

@@ -41,6 +41,25 @@ function threadLine(report: DoctorReport): string {
   return `${usableCores} of ${cores} usable${threads}`;
 }
 
+/** Speeds are those of one thread. */
+function matmulLine({ matmul }: DoctorReport): string {
+  if (matmul === null) return "unknown without the addon";
+  const names = { torch: "torch's own", onednn: "oneDNN" };
+  const reasons = {
+    asked: "by PREFTUNE_MATMUL",
+    measured: "the faster here",
+    assumed: "not measured on this processor",
+  };
+  const speeds = matmul.measurement;
+  const figures =
+    speeds === null || speeds.onednn === 0
+      ? ""
+      : `: oneDNN ${speeds.onednn.toFixed(0)}, torch's own ${speeds.torch.toFixed(0)} GFLOP/s a thread`;
+  const reason =
+    matmul.reason === "measured" && figures === "" ? "the only one here" : reasons[matmul.reason];
+  return `${names[matmul.library]}, ${reason}${figures}`;
+}
+
 function problemText(problem: Problem, red: (text: string) => string): string {
   const mark = problem.blocking ? red("-") : "- (training can start all the same)";
   return `${mark} ${problem.what.split("\n").join("\n  ")}\n    ${problem.mend}`;
@@ -64,6 +83,7 @@ export function formatDoctor(report: DoctorReport, colour: boolean): string {
     ["devices", deviceLine(report)],
     ["processor", `${processor.model}; features: ${features}`],
     ["threads", threadLine(report)],
+    ["products", matmulLine(report)],
     ["memory", memoryLine(report)],
     ["disk", `${gibibytes(report.diskFreeBytes)} free`],
     ["defaults", `device ${defaults.device}, dtype ${defaults.dtype}`],

@@ -9,7 +9,13 @@ import { formatDoctor } from "./doctor-text.ts";
 import { computesBfloat16, parseCpuFlags, parseNvidiaSmi } from "./machine.ts";
 import { findProgram } from "./path-search.ts";
 
-const loaded: LoadedAddon = { torchVersion: "2.13.0", cudaDevices: 0, hasMps: false, threads: 2 };
+const loaded: LoadedAddon = {
+  torchVersion: "2.13.0",
+  cudaDevices: 0,
+  hasMps: false,
+  threads: 2,
+  hasOnednn: true,
+};
 
 const healthy: DoctorReport = {
   preftune: { folder: "/opt/preftune", checkout: true },
@@ -21,6 +27,7 @@ const healthy: DoctorReport = {
   memory: { totalBytes: 64 * 2 ** 30, limitBytes: 24 * 2 ** 30, availableBytes: 20.5 * 2 ** 30 },
   diskFreeBytes: 100 * 2 ** 30,
   gpus: [],
+  matmul: { library: "onednn", reason: "measured", measurement: { torch: 71.4, onednn: 80.6 } },
   defaults: { device: "cpu", dtype: "float32" },
   problems: [],
   ready: true,
@@ -30,10 +37,35 @@ test("a healthy machine: every fact on its line, and the verdict last", () => {
   const text = formatDoctor(healthy, false);
   assert.match(text, /^torch {6}2\.13\.0\+cpu, .*CPU.* build, of python3: \/opt\/torch$/m);
   assert.match(text, /^threads {4}2 of 8 usable, torch uses 2$/m);
+  assert.match(text, /^products {3}oneDNN, the faster here: oneDNN 81, torch's own 71 GFLOP\/s a thread$/m);
   assert.match(text, /^memory {5}64\.0 GiB, limited to 24\.0 GiB, 20\.5 GiB available$/m);
   assert.match(text, /^defaults {3}device cpu, dtype float32$/m);
   assert.ok(text.endsWith("\nTraining can start.\n"));
   assert.ok(!text.includes("\u001b"));
+});
+
+test("which library makes matrix products, and why", () => {
+  const line = (matmul: DoctorReport["matmul"]) =>
+    /^products +(.*)$/m.exec(formatDoctor({ ...healthy, matmul }, false))?.[1];
+  const measurement = { torch: 100, onednn: 90 };
+  const speeds = "oneDNN 90, torch's own 100 GFLOP/s a thread";
+  assert.equal(
+    line({ library: "torch", reason: "measured", measurement }),
+    `torch's own, the faster here: ${speeds}`,
+  );
+  assert.equal(
+    line({ library: "onednn", reason: "asked", measurement }),
+    `oneDNN, by PREFTUNE_MATMUL: ${speeds}`,
+  );
+  assert.equal(
+    line({ library: "onednn", reason: "assumed", measurement: null }),
+    "oneDNN, not measured on this processor",
+  );
+  assert.equal(
+    line({ library: "torch", reason: "measured", measurement: { torch: 100, onednn: 0 } }),
+    "torch's own, the only one here",
+  );
+  assert.equal(line(null), "unknown without the addon");
 });
 
 test("what is missing stands with the command that mends it", () => {

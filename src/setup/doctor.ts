@@ -13,6 +13,7 @@ import {
   readNvidiaGpus,
   readProcessor,
 } from "./machine.ts";
+import { chooseMatmul, type MatmulChoice } from "./matmul-choice.ts";
 import { isCheckout, packageRoot, setupCommand, stateFolder } from "./places.ts";
 import { recordedSetup } from "./set-up.ts";
 import { findTorch, type Torch } from "./torch.ts";
@@ -30,6 +31,8 @@ export interface LoadedAddon {
   cudaDevices: number;
   hasMps: boolean;
   threads: number;
+  /** Whether torch has oneDNN's matrix products for this processor. */
+  hasOnednn: boolean;
 }
 
 /** The addon: not built, built but not loading (`error`), or loaded. */
@@ -50,6 +53,8 @@ export interface DoctorReport {
   memory: Memory;
   diskFreeBytes: number;
   gpus: NvidiaGpu[];
+  /** The library of float32 matrix products on the CPU; null while there is no addon. */
+  matmul: MatmulChoice | null;
   /** Where a run with `device: auto` computes, and the dtype that `dtype: auto` gives there. */
   defaults: { device: string; dtype: "float32" | "bfloat16" };
   problems: Problem[];
@@ -59,7 +64,7 @@ export interface DoctorReport {
 /** Runs in a child process: an addon that crashes while it loads must not take the doctor with it. */
 const loadTest = `const a = require(process.argv[1]);
 console.log(JSON.stringify({ torchVersion: a.torchVersion(), cudaDevices: a.hasCuda() ? a.cudaDeviceCount() : 0,
-  hasMps: a.hasMps(), threads: a.threads() }));`;
+  hasMps: a.hasMps(), threads: a.threads(), hasOnednn: a.hasOnednn() }));`;
 
 function lastLines(text: string): string {
   return text.trim().split("\n").slice(-6).join("\n");
@@ -170,6 +175,10 @@ export function runDoctor(): Promise<DoctorReport> {
     memory: readMemory(),
     diskFreeBytes: readFreeDisk(stateFolder()),
     gpus,
+    matmul:
+      addon.loaded === null
+        ? null
+        : attempt(problems, "unset PREFTUNE_MATMUL", () => chooseMatmul(addon.loaded?.hasOnednn === true)),
     defaults: defaultsOf(addon.loaded, gpus, processor),
     problems,
     ready: problems.every((problem) => !problem.blocking),

@@ -83,6 +83,19 @@ export function readProcessor(): Processor {
   };
 }
 
+/**
+ * The processor as measurements name it. Virtual machines shorten the name and hide features: family and model number tell one
+ * generation from another, as "AMD EPYC, family 25 model 17 (avx2 avx512f)".
+ */
+export function processorName(): string {
+  const { model, features } = readProcessor();
+  const text = existsSync("/proc/cpuinfo") ? readFileSync("/proc/cpuinfo", "utf8") : "";
+  const family = /^cpu family\s*:\s*(\d+)/m.exec(text)?.[1];
+  const number = /^model\s*:\s*(\d+)/m.exec(text)?.[1];
+  const generation = family === undefined || number === undefined ? "" : `, family ${family} model ${number}`;
+  return `${model}${generation}${features.length === 0 ? "" : ` (${features.join(" ")})`}`;
+}
+
 /** Reads the memory, within the container's limit where there is one. */
 export function readMemory(): Memory {
   const totalBytes = totalmem();

@@ -16,6 +16,12 @@ export interface SetupInputs {
   sources: string;
 }
 
+/** What torch's own library and oneDNN reached on one thread of a processor, in GFLOP/s; 0 for one that is not there. */
+export interface MatmulMeasurement {
+  torch: number;
+  onednn: number;
+}
+
 /** What `.preftune/setup.json` holds. */
 export interface SetupRecord {
   format: 1;
@@ -24,6 +30,11 @@ export interface SetupRecord {
   watched: Record<string, string | null>;
   torch: Torch;
   addon: string;
+  /**
+   * How fast matrix products are, by processor, since a folder may be used on several; null where it could not be measured.
+   * Not in records of earlier versions.
+   */
+  matmul?: Record<string, MatmulMeasurement | null>;
 }
 
 /** Path of the record in a state folder. */
@@ -67,5 +78,10 @@ export function writeRecord(
   files: string[],
 ): void {
   const watched = Object.fromEntries(files.map((path) => [path, fileState(path)]));
-  writeFileAtomic(recordPath(stateFolder), `${JSON.stringify({ format: 1, ...record, watched }, null, 2)}\n`);
+  saveRecord(stateFolder, { format: 1, ...record, watched });
+}
+
+/** Writes a record as it is. */
+export function saveRecord(stateFolder: string, record: SetupRecord): void {
+  writeFileAtomic(recordPath(stateFolder), `${JSON.stringify(record, null, 2)}\n`);
 }

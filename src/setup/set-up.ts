@@ -1,10 +1,20 @@
 /** The whole set-up after the npm packages: torch found or installed, addon built, both recorded. */
-import { mkdirSync } from "node:fs";
+import { accessSync, constants, mkdirSync } from "node:fs";
 import { messageOf, PreftuneError } from "../base/errors.ts";
+import { processorName } from "./machine.ts";
+import { measureMatmul } from "./matmul-choice.ts";
 import { sourcesHash } from "./native-sources.ts";
 import { findProgram } from "./path-search.ts";
 import { stateFolder } from "./places.ts";
-import { readRecord, recordProblem, type SetupInputs, type SetupRecord, writeRecord } from "./record.ts";
+import {
+  type MatmulMeasurement,
+  readRecord,
+  recordProblem,
+  type SetupInputs,
+  type SetupRecord,
+  saveRecord,
+  writeRecord,
+} from "./record.ts";
 import type { Torch } from "./torch.ts";
 
 /** What a finished set-up gives. */
@@ -41,8 +51,23 @@ export function recordedSetup(): { record: SetupRecord | null; problem: string |
  */
 export async function setUp(): Promise<Setup> {
   const { record, problem } = recordedSetup();
-  if (record !== null && problem === null) return { torch: record.torch, addon: record.addon };
-  return await setUpAnew();
+  if (record === null || problem !== null) return await setUpAnew();
+  if (record.matmul?.[processorName()] === undefined) measureOnThisProcessor(record);
+  return { torch: record.torch, addon: record.addon };
+}
+
+/** The folder came here from another processor, or from an earlier version. A read-only one stays as it is. */
+function measureOnThisProcessor(record: SetupRecord): void {
+  try {
+    accessSync(stateFolder(), constants.W_OK);
+    saveRecord(stateFolder(), { ...record, matmul: { ...record.matmul, ...measured(record.addon) } });
+  } catch {
+    // nothing can be kept: the library is the one assumed for an unknown processor
+  }
+}
+
+function measured(addon: string): Record<string, MatmulMeasurement | null> {
+  return { [processorName()]: measureMatmul(addon) };
 }
 
 async function setUpAnew(): Promise<Setup> {
@@ -68,7 +93,7 @@ async function setUpAnew(): Promise<Setup> {
   const compiler = findCompiler();
   const addon = await buildAddon(torch, compiler, inputs.sources);
   const files = [...search.watched, ...(compiler === null ? [] : [compiler.path])];
-  writeRecord(folder, { inputs, torch, addon }, files);
+  writeRecord(folder, { inputs, torch, addon, matmul: measured(addon) }, files);
   return { torch, addon };
 }
 

@@ -81,12 +81,12 @@ const arrays = {
   bool: Uint8Array,
 } as const;
 
-/** A typed array of the right kind over `buffer`. */
-export function viewAs(buffer: ArrayBuffer, dtype: DType): TensorArray {
+/** A typed array of the right kind for `length` numbers. */
+export function arrayFor(dtype: DType, length: number): TensorArray {
   if (dtype === "float16" || dtype === "bfloat16") {
     throw new TorchError(`a ${dtype} tensor has no typed array in JavaScript: convert it to float32 first`);
   }
-  return new arrays[dtype](buffer);
+  return new arrays[dtype](length);
 }
 
 /** The element type that a typed array holds. */

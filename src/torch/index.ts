@@ -7,6 +7,7 @@ export { heldCopy, holdCopy, inType } from "./half-copies.ts";
 export {
   devices,
   generatorState,
+  hostBytes,
   manualSeed,
   memoryInUse,
   setDeterministic,
@@ -16,6 +17,7 @@ export {
   threads,
   torchVersion,
 } from "./machine.ts";
+export { matmulLibrary, rowByRow, settleMatmul } from "./matmul.ts";
 export { onDevice } from "./on-device.ts";
 export { bind, describe, type Scalar } from "./operator.ts";
 export { type StopSignals, watchStopSignals } from "./stop-signals.ts";

@@ -55,3 +55,8 @@ export function memoryInUse(device: string): { allocated: number; peak: number }
   if (device.startsWith("cuda")) return guarded(() => native.deviceMemory(device));
   return { allocated: process.memoryUsage.rss(), peak: process.resourceUsage().maxRSS * 1024 };
 }
+
+/** Bytes that tensors of 64 KiB and more hold on the CPU, for leak checks; 0 where the addon has no allocator of its own. */
+export function hostBytes(): number {
+  return native.hostBytes();
+}

@@ -1,12 +1,27 @@
-/** Float32 products of the addon (native/matmul.h) against float64 ones, in every layout, at sizes around its blocks. */
+/** Float32 products on the CPU, by either library, against float64 ones, in every layout, at sizes around the addon's blocks. */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { test } from "node:test";
 
-import "../../test/support/onednn.ts";
+import { manualSeed, matmulLibrary, noGrad, ops, scope, setThreads, type Tensor, threads } from "./index.ts";
+import { rowByRow } from "./matmul.ts";
+import { native } from "./native.ts";
 
-import { manualSeed, noGrad, ops, scope, setThreads, type Tensor, threads } from "./index.ts";
+/** The libraries there are here. */
+const libraries = native.hasOnednn() ? (["torch", "onednn"] as const) : (["torch"] as const);
+
+/** Runs `body` with products by `library`. */
+function by<T>(library: (typeof libraries)[number], body: () => T): T {
+  const before = native.usesOnednn();
+  native.useOnednn(library === "onednn");
+  try {
+    assert.equal(matmulLibrary(), library);
+    return body();
+  } finally {
+    native.useOnednn(before);
+  }
+}
 
 type Layout = "plain" | "turned" | "rows apart" | "neither";
 
@@ -42,7 +57,7 @@ const sizes: [rows: number, depth: number, columns: number][] = [
 for (const [m, k, n] of sizes) {
   for (const left of ["plain", "turned", "rows apart"] as const) {
     for (const right of ["plain", "turned", "neither"] as const) {
-      test(`(${m}, ${k}) ${left} · (${k}, ${n}) ${right}, alone and added to a sum`, () => {
+      const check = (): void => {
         using _ = scope();
         noGrad(() => {
           manualSeed(m + k + n);
@@ -53,7 +68,12 @@ for (const [m, k, n] of sizes) {
           const scaled = ops.addTensor(double(sum), want, { alpha: 0.5 });
           assert.ok(difference(ops.addmm_(sum, a, b, { alpha: 0.5 }), scaled, k) < 1e-5);
         });
-      });
+      };
+      for (const library of libraries) {
+        const title = `${library}: (${m}, ${k}) ${left} · (${k}, ${n}) ${right}, alone and added to a sum`;
+        test(title, () => by(library, check));
+      }
+      test(`row by row: (${m}, ${k}) ${left} · (${k}, ${n}) ${right}`, () => rowByRow(check));
     }
   }
 }
@@ -69,7 +89,13 @@ test("a product does not depend on the number of threads, bit for bit", () => {
         setThreads(count);
         return ops.matmul(a, b).toNumbers();
       };
-      assert.deepEqual(at(2), at(1));
+      if (native.hasOnednn()) by("onednn", () => assert.deepEqual(at(2), at(1)));
+      const weight = matrix(1700, 520, "turned");
+      const rows = (count: number): number[] => {
+        setThreads(count);
+        return rowByRow(() => ops.matmul(ops.contiguous(a), weight).toNumbers());
+      };
+      assert.deepEqual(rows(2), rows(1));
     });
   } finally {
     setThreads(before);
@@ -78,7 +104,7 @@ test("a product does not depend on the number of threads, bit for bit", () => {
 
 test("NaN and infinity go through", () => {
   using _ = scope();
-  noGrad(() => {
+  const check = (): void => {
     const [a, b] = [ops.zeros([70, 40], { dtype: "float32" }), matrix(40, 50, "plain")];
     ops.copy_(ops.sliceTensor(a, 0, 3, 4), ops.full([1, 40], Number.NaN, { dtype: "float32" }));
     const rows = ops.sumDimIntList(ops.matmul(a, b), [1]).toNumbers();
@@ -86,7 +112,8 @@ test("NaN and infinity go through", () => {
       rows.map(Number.isNaN),
       rows.map((_, i) => i === 3),
     );
-  });
+  };
+  for (const library of libraries) noGrad(() => by(library, check));
 });
 
 test("an unknown PREFTUNE_MATMUL is refused with the known ones", () => {

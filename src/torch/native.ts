@@ -3,6 +3,7 @@ import { createRequire } from "node:module";
 import { resolve } from "node:path";
 import { PreftuneError, TorchError } from "../base/errors.ts";
 import { locateAddon } from "../setup/locate.ts";
+import { chooseMatmul } from "../setup/matmul-choice.ts";
 
 /** A live tensor's number in the addon's table. Never reused while a stale copy could be mistaken for it (see `handles.h`). */
 export type Handle = number;
@@ -44,7 +45,7 @@ interface NativeModule {
     retainGraph: boolean,
   ): (Handle | undefined)[];
   fromTypedArray(array: ArrayBufferView, shape: readonly number[], dtype: number, copy: boolean): Handle;
-  toArrayBuffer(handle: Handle): ArrayBuffer;
+  read(handle: Handle, into: Uint8Array, from: number): void;
   item(handle: Handle): number | boolean;
   torchVersion(): string;
   setThreads(count: number): void;
@@ -57,6 +58,11 @@ interface NativeModule {
   generatorState(device: string): Handle;
   setGeneratorState(device: string, state: Handle): void;
   setDeterministic(value: boolean): void;
+  setRowByRow(value: boolean): void;
+  hasOnednn(): boolean;
+  usesOnednn(): boolean;
+  useOnednn(value: boolean): void;
+  hostBytes(): number;
   deviceMemory(device: string): { allocated: number; peak: number };
   watchSignals(windowMs: number): void;
   unwatchSignals(): void;
@@ -75,8 +81,9 @@ function limitSpinning(): void {
 function load(): NativeModule {
   const path = locateAddon();
   limitSpinning();
+  let addon: NativeModule;
   try {
-    return createRequire(import.meta.url)(resolve(path)) as NativeModule;
+    addon = createRequire(import.meta.url)(resolve(path)) as NativeModule;
   } catch (cause) {
     throw new TorchError(
       `the native addon ${path} does not load: ${cause instanceof Error ? cause.message : cause}. ` +
@@ -84,6 +91,8 @@ function load(): NativeModule {
       { cause },
     );
   }
+  addon.useOnednn(chooseMatmul(addon.hasOnednn()).library === "onednn");
+  return addon;
 }
 
 /**

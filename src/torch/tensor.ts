@@ -4,19 +4,22 @@
  */
 import { TorchError } from "../base/errors.ts";
 import {
+  arrayFor,
   type DType,
   dtypeCode,
   dtypeOf,
   dtypeOfArray,
+  itemSize,
   type TensorArray,
   type TensorInput,
-  viewAs,
 } from "./dtype.ts";
 import { guarded, type Handle, native } from "./native.ts";
 
 // Only tensors outside every scope are registered: the others cost no finalizer.
 const finalizers = new FinalizationRegistry<Handle>((handle) => native.free(handle));
 let depth = 0;
+
+const pieceBytes = 4 * 2 ** 20;
 
 /** A torch tensor. Operators are functions (`ops`); a tensor itself has facts, data and lifetime only. */
 export class Tensor implements Disposable {
@@ -89,19 +92,34 @@ export class Tensor implements Disposable {
   }
 
   /**
-   * The data as a flat typed array. On the CPU it shares the tensor's memory when the tensor is contiguous (and keeps
-   * that memory alive), elsewhere it is a copy.
+   * A copy of the data as a flat typed array, `into` where that is given: of the tensor's type and at least as long.
+   *
+   * Never a view: what a view keeps alive is freed only when the event loop turns.
    */
-  data(): TensorArray {
-    return viewAs(
-      guarded(() => native.toArrayBuffer(this.handle)),
-      this.dtype,
-    );
+  data(into?: TensorArray): TensorArray {
+    const array = into ?? arrayFor(this.dtype, this.numel);
+    if (into !== undefined && (dtypeOfArray(into) !== this.dtype || into.length < this.numel)) {
+      throw new TorchError(
+        `${this.numel} numbers of ${this.dtype} do not fit the array they are to be read into`,
+      );
+    }
+    const bytes = new Uint8Array(array.buffer, array.byteOffset, this.numel * itemSize(this.dtype));
+    guarded(() => native.read(this.handle, bytes, 0));
+    return into === undefined || into.length === this.numel ? array : array.subarray(0, this.numel);
   }
 
-  /** The raw bytes in row-major order, shared or copied like `data()`; works for every element type. */
-  bytes(): Uint8Array<ArrayBuffer> {
-    return new Uint8Array(guarded(() => native.toArrayBuffer(this.handle)));
+  /**
+   * The raw bytes in row-major order, in pieces of at most 4 MiB that share one array: each is to be used before the next is
+   * asked for. Works for every element type.
+   */
+  *pieces(): Generator<Uint8Array<ArrayBuffer>> {
+    const total = this.numel * itemSize(this.dtype);
+    const room = new Uint8Array(Math.min(total, pieceBytes));
+    for (let from = 0; from < total; from += pieceBytes) {
+      const piece = room.subarray(0, Math.min(pieceBytes, total - from));
+      guarded(() => native.read(this.handle, piece, from));
+      yield piece;
+    }
   }
 
   /** The data as plain numbers, flat, converted to float64 whatever the type. */

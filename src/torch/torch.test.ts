@@ -130,7 +130,7 @@ test("a freed handle is never mistaken for the tensor that took its slot", () =>
   });
 });
 
-test("typed arrays: copied by default, shared on request, both ways", () => {
+test("typed arrays: copied by default, shared with a tensor on request; data read from a tensor is a copy", () => {
   withoutLeaks(() => {
     const array = Float32Array.of(1, 2, 3);
     const shared = tensor(array, [3], { copy: false });
@@ -138,18 +138,35 @@ test("typed arrays: copied by default, shared on request, both ways", () => {
     array[0] = 7;
     assertClose(shared, [7, 2, 3], {});
     assertClose(copied, [1, 2, 3], {});
-    const view = copied.data() as Float32Array;
+    const read = copied.data() as Float32Array;
     ops.mul_Scalar(copied, 2);
-    assert.deepEqual([...view], [2, 4, 6]);
+    assert.deepEqual([...read], [1, 2, 3]);
+    const room = new Float32Array(4);
+    assert.deepEqual([...copied.data(room)], [2, 4, 6]);
+    assert.equal(copied.data(new Float32Array(3)).length, 3);
+    assert.deepEqual([...room], [2, 4, 6, 0]);
+    assert.throws(() => copied.data(new Float32Array(2)), /3 numbers of float32 do not fit/);
+    assert.throws(() => copied.data(new Int32Array(3)), /3 numbers of float32 do not fit/);
   });
 });
 
-test("memory handed to JavaScript outlives the tensor", () => {
-  let view: Float32Array | null = null;
+test("bytes come in pieces of 4 MiB, of any type, also of a tensor whose rows lie apart", () => {
   withoutLeaks(() => {
-    view = ops.mulScalar(tensor([1, 2, 3]), 5).data() as Float32Array;
+    const numbers = 2 ** 20 + 3;
+    const wide = ops.arangeStartStep(0, 2 * numbers, 1, { dtype: "float32" });
+    const everyOther = ops.sliceTensor(wide, 0, 0, 2 * numbers, 2);
+    const pieces = [...everyOther.pieces()].map((piece) => piece.length);
+    assert.deepEqual(pieces, [2 ** 22, 12]);
+    const last = new Float32Array(3);
+    for (const piece of everyOther.pieces()) if (piece.length === 12) new Uint8Array(last.buffer).set(piece);
+    assert.deepEqual([...last], [2 ** 21, 2 ** 21 + 2, 2 ** 21 + 4]);
+    const half = ops.toDtype(tensor([1, -2]), "bfloat16");
+    assert.deepEqual(
+      [...half.pieces()].map((piece) => [...piece]),
+      [[0x80, 0x3f, 0, 0xc0]],
+    );
+    assert.deepEqual([...ops.zeros([0]).pieces()], []);
   });
-  assert.deepEqual([...(view as unknown as Float32Array)], [5, 10, 15]);
 });
 
 test("integers, shapes and mismatches", () => {

@@ -1,13 +1,16 @@
 /** Where and in what type a run computes, from what was asked for and what the machine has. */
 import { ConfigError } from "../base/errors.ts";
 import { computesBfloat16, readProcessor } from "../setup/machine.ts";
-import { type DType, devices, setThreads, threads } from "../torch/index.ts";
+import type { MatmulLibrary } from "../setup/matmul-choice.ts";
+import { type DType, devices, setThreads, settleMatmul, threads } from "../torch/index.ts";
 
 /** A device and the type of activations on it. */
 export interface Environment {
   device: string;
   dtype: DType;
   threads: number;
+  /** The library that makes float32 matrix products on the CPU. */
+  matmul: MatmulLibrary;
 }
 
 /** What to run on, as in a run's configuration. */
@@ -20,16 +23,20 @@ export interface EnvironmentOptions {
 }
 
 /**
- * Sets the number of threads and settles device and type.
+ * Sets the number of threads and settles device, type and the library of matrix products.
  *
+ * @param resumed - the library that a run began with: its digits are to stay the same
  * @throws {ConfigError} if the device is not there
  */
-export function settleEnvironment(options: EnvironmentOptions): Environment {
+export function settleEnvironment(
+  options: EnvironmentOptions,
+  resumed: MatmulLibrary | null = null,
+): Environment {
   if (options.threads !== null) setThreads(options.threads);
   const device = settleDevice(options.device);
   const dtype =
     options.dtype === "auto" ? (hasNativeBfloat16(device) ? "bfloat16" : "float32") : options.dtype;
-  return { device, dtype, threads: threads() };
+  return { device, dtype, threads: threads(), matmul: settleMatmul(resumed) };
 }
 
 function settleDevice(wanted: string): string {

@@ -9,8 +9,6 @@ export const _flashAttentionForward: (query: Tensor, key: Tensor, value: Tensor,
 export const _foreachAdd_List: (self: readonly Tensor[], other: readonly Tensor[], options?: { alpha?: Scalar }) => void = bind("aten::_foreach_add_.List");
 /** `aten::_foreach_mul_.Tensor(Tensor(a!)[] self, Tensor other) -> ()` */
 export const _foreachMul_Tensor: (self: readonly Tensor[], other: Tensor) => void = bind("aten::_foreach_mul_.Tensor");
-/** `aten::_foreach_norm.Scalar(Tensor[] self, Scalar ord=2, ScalarType? dtype=None) -> Tensor[]` */
-export const _foreachNormScalar: (self: readonly Tensor[], ord?: Scalar, dtype?: DType | null) => Tensor[] = bind("aten::_foreach_norm.Scalar");
 /** `aten::_fused_adamw_(Tensor(a!)[] self, Tensor(b!)[] grads, Tensor(c!)[] exp_avgs, Tensor(d!)[] exp_avg_sqs, Tensor(e!)[] max_exp_avg_sqs, Tensor[] state_steps, *, float lr, float beta1, float beta2, float weight_decay, float eps, bool amsgrad, bool maximize, Tensor? grad_scale=None, Tensor? found_inf=None) -> ()` */
 export const _fusedAdamw_: (self: readonly Tensor[], grads: readonly Tensor[], expAvgs: readonly Tensor[], expAvgSqs: readonly Tensor[], maxExpAvgSqs: readonly Tensor[], stateSteps: readonly Tensor[], options: { lr: number; beta1: number; beta2: number; weightDecay: number; eps: number; amsgrad: boolean; maximize: boolean; gradScale?: Tensor | null; foundInf?: Tensor | null }) => void = bind("aten::_fused_adamw_");
 /** `aten::add.Scalar(Tensor self, Scalar other, Scalar alpha=1) -> Tensor` */
@@ -261,5 +259,7 @@ export const loraLinear: (x: Tensor, weight: Tensor, a: Tensor, b: Tensor, scale
 export const rmsNorm: (x: Tensor, weight: Tensor, eps: number) => Tensor = bind("preftune::rms_norm");
 /** `preftune::segment_attention(Tensor q, Tensor k, Tensor v, int[] segments, float scale, int window) -> Tensor` */
 export const segmentAttention: (q: Tensor, k: Tensor, v: Tensor, segments: readonly number[], scale: number, window: number) => Tensor = bind("preftune::segment_attention");
+/** `preftune::sum_squares(Tensor[] tensors) -> Tensor` */
+export const sumSquares: (tensors: readonly Tensor[]) => Tensor = bind("preftune::sum_squares");
 /** `preftune::turn_heads(Tensor x, Tensor? weight, float eps, Tensor cos, Tensor sin) -> Tensor` */
 export const turnHeads: (x: Tensor, weight: Tensor | null, eps: number, cos: Tensor, sin: Tensor) => Tensor = bind("preftune::turn_heads");

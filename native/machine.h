@@ -1,0 +1,98 @@
+// What JavaScript asks of and sets on the machine: devices, threads, seeds and generators, memory, signals, the library of matrix
+// products.
+#pragma once
+
+#include <ATen/Context.h>
+#include <ATen/Parallel.h>
+#include <c10/core/CachingDeviceAllocator.h>
+#include <torch/cuda.h>
+#include <torch/version.h>
+
+#include "arguments.h"
+#include "host-memory.h"
+#include "interrupt.h"
+#include "matmul.h"
+#include "row-by-row.h"
+
+namespace preftune {
+namespace {
+
+napi_value torchVersion(const Arguments& a) { return fromString(a.env, TORCH_VERSION); }
+napi_value setThreads(const Arguments& a) { at::set_num_threads(static_cast<int>(toInt(a.env, a[0]))); return undefined(a.env); }
+napi_value threads(const Arguments& a) { return fromInt(a.env, at::get_num_threads()); }
+napi_value hasCuda(const Arguments& a) { return fromBool(a.env, torch::cuda::is_available()); }
+napi_value hasMps(const Arguments& a) { return fromBool(a.env, at::hasMPS()); }
+napi_value cudaDeviceCount(const Arguments& a) { return fromInt(a.env, static_cast<int64_t>(torch::cuda::device_count())); }
+
+napi_value synchronize(const Arguments& a) {
+  const c10::Device where(toString(a.env, a[0]));
+  if (where.is_cuda()) torch::cuda::synchronize(where.index());
+  return undefined(a.env);
+}
+
+at::Generator generatorOf(napi_env env, napi_value device) { return at::globalContext().defaultGenerator(c10::Device(toString(env, device))); }
+
+napi_value manualSeed(const Arguments& a) {
+  at::manual_seed(static_cast<uint64_t>(toInt(a.env, a[0])));
+  return undefined(a.env);
+}
+napi_value generatorState(const Arguments& a) { return fromHandle(a.env, handles().add(generatorOf(a.env, a[0]).get_state())); }
+napi_value setGeneratorState(const Arguments& a) {
+  generatorOf(a.env, a[0]).set_state(a.tensor(1));
+  return undefined(a.env);
+}
+
+napi_value setDeterministic(const Arguments& a) {
+  at::globalContext().setDeterministicAlgorithms(toBool(a.env, a[0]), /*warn_only=*/true);
+  // torch would then fill every new tensor with NaN before a kernel overwrites it: a pass over memory for nothing
+  at::globalContext().setDeterministicFillUninitializedMemory(false);
+  return undefined(a.env);
+}
+
+napi_value setRowByRow(const Arguments& a) { rowByRow() = toBool(a.env, a[0]); return undefined(a.env); }
+
+// Which library makes float32 products on the CPU.
+napi_value hasOnednn(const Arguments& a) { return fromBool(a.env, hasKernel()); }
+napi_value usesOnednn(const Arguments& a) { return fromBool(a.env, usesBlocks()); }
+napi_value useOnednn(const Arguments& a) { useMatmul(toBool(a.env, a[0])); return undefined(a.env); }
+
+// measureMatmul(seconds) -> { torch, onednn } in GFLOP/s; 0 for what is not there
+napi_value measureMatmulSpeed(const Arguments& a) {
+  const MatmulSpeed speed = measureMatmul(toDouble(a.env, a[0]));
+  napi_value out;
+  check(napi_create_object(a.env, &out), "a new object");
+  set(a.env, out, "torch", fromDouble(a.env, speed.torch));
+  set(a.env, out, "onednn", fromDouble(a.env, speed.onednn));
+  return out;
+}
+
+// watchSignals(windowMs), unwatchSignals(), setStopNotice(text, leaves): see interrupt.h
+napi_value watchSignals(const Arguments& a) {
+  watchStopSignals(toInt(a.env, a[0]));
+  return undefined(a.env);
+}
+napi_value unwatchSignals(const Arguments& a) {
+  unwatchStopSignals();
+  return undefined(a.env);
+}
+napi_value setNotice(const Arguments& a) {
+  setStopNotice(toString(a.env, a[0]), toBool(a.env, a[1]));
+  return undefined(a.env);
+}
+
+napi_value hostBytes(const Arguments& a) { return fromDouble(a.env, static_cast<double>(hostBytesInUse())); }
+
+// deviceMemory(device) -> { allocated, peak } in bytes, of torch's caching allocator
+napi_value deviceMemory(const Arguments& a) {
+  const c10::Device where(toString(a.env, a[0]));
+  const auto stats = at::getDeviceAllocator(where.type())->getDeviceStats(where.index());
+  const auto& bytes = stats.allocated_bytes[static_cast<size_t>(c10::CachingAllocator::StatType::AGGREGATE)];
+  napi_value out;
+  check(napi_create_object(a.env, &out), "a new object");
+  set(a.env, out, "allocated", fromInt(a.env, bytes.current));
+  set(a.env, out, "peak", fromInt(a.env, bytes.peak));
+  return out;
+}
+
+}  // namespace
+}  // namespace preftune
