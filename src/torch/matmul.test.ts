@@ -117,7 +117,7 @@ test("NaN and infinity go through", () => {
 });
 
 test("an unknown PREFTUNE_MATMUL is refused with the known ones", () => {
-  const code = `await import(${JSON.stringify(join(import.meta.dirname, "index.ts"))})`;
+  const code = `(await import(${JSON.stringify(join(import.meta.dirname, "index.ts"))})).threads()`;
   const { status, stderr } = spawnSync(process.execPath, ["--input-type=module", "-e", code], {
     env: { ...process.env, PREFTUNE_MATMUL: "mkl" },
     encoding: "utf8",
