@@ -1,4 +1,4 @@
-/** Finds the built addon. All that `src/torch` needs to know about the set-up. */
+/** Finds the built addon. */
 import { existsSync } from "node:fs";
 import { ConfigError } from "../base/errors.ts";
 import { setupCommand, stateFolder } from "./places.ts";
