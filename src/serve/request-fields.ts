@@ -15,9 +15,12 @@ export interface Field<T> {
   keepsNumbers?: true;
 }
 
-/** A field of OpenAI's API that is not served. `neutral`: values that ask for nothing, which are let through. */
+/**
+ * A field of OpenAI's API, or of vLLM's beside it, that is not served. `neutral`: values that ask for nothing, which are let
+ * through; they may depend on the rest of the body.
+ */
 export interface UnservedField {
-  neutral: (value: unknown) => boolean;
+  neutral: (value: unknown, body: Readonly<Record<string, unknown>>) => boolean;
   instead: string;
 }
 
@@ -59,7 +62,7 @@ export function readFields<T extends object>(body: unknown, table: FieldTable<T>
     if (value === null || table.ignored.includes(name)) continue;
     const field = Object.hasOwn(table.served, name) ? table.served[name as keyof T] : undefined;
     const meant = field?.keepsNumbers === true ? value : plainNumbers(value);
-    if (field === undefined) checkUnserved(name, meant, table);
+    if (field === undefined) checkUnserved(name, meant, { table, body: body as Record<string, unknown> });
     else values[name] = readField(name, meant, field);
   }
   return values as Partial<T>;
@@ -85,9 +88,13 @@ function readField(name: string, value: unknown, field: Field<unknown>): unknown
   throw invalid(name, `expected ${field.expected}, got ${describe(value)}${at}.`);
 }
 
-function checkUnserved<T>(name: string, value: unknown, table: FieldTable<T>): void {
+function checkUnserved<T>(
+  name: string,
+  value: unknown,
+  { table, body }: { table: FieldTable<T>; body: Readonly<Record<string, unknown>> },
+): void {
   const unserved = Object.hasOwn(table.unserved, name) ? table.unserved[name] : undefined;
-  if (unserved?.neutral(value) === true) return;
+  if (unserved?.neutral(value, body) === true) return;
   const shown = JSON.stringify(name.slice(0, 60));
   const known = [...Object.keys(table.served), ...Object.keys(table.unserved)];
   const message =

@@ -113,6 +113,16 @@ const unservedSampling: Record<string, UnservedField> = {
   frequency_penalty: { neutral: isNumber(0), instead: "Use repetition_penalty, or set it to 0." },
   presence_penalty: { neutral: isNumber(0), instead: "Use repetition_penalty, or set it to 0." },
   logit_bias: { neutral: isEmpty, instead: "Leave it out." },
+  skip_special_tokens: {
+    neutral: oneOf(true),
+    instead: "Special tokens are no part of a text: leave it out.",
+  },
+  include_stop_str_in_output: {
+    neutral: oneOf(false),
+    instead: "Stop texts are no part of a text: leave it out, and add them yourself.",
+  },
+  ignore_eos: { neutral: oneOf(false), instead: "Leave it out." },
+  min_tokens: { neutral: isNumber(0), instead: "Leave it out." },
 };
 
 const unservedChat: Record<string, UnservedField> = {
@@ -140,7 +150,10 @@ const unservedChat: Record<string, UnservedField> = {
 
 const unservedCompletions: Record<string, UnservedField> = {
   ...unservedSampling,
-  best_of: { neutral: isNumber(1), instead: "Ask for n answers with logprobs and choose among them." },
+  best_of: {
+    neutral: (value, { n }) => Number(value) === Number(n ?? 1),
+    instead: "Ask for n answers with logprobs and choose among them.",
+  },
   suffix: { neutral: oneOf(""), instead: "Leave it out." },
 };
 

@@ -1,5 +1,7 @@
 /** Names of tokens: joined they are the text, whatever the tokenizer leaves out at the beginning of one. */
 import assert from "node:assert/strict";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
 import { piece, vocabulary, writeSentencePiece } from "../../test/support/sentencepiece.ts";
 import { temporaryDirectory } from "../../test/support/tiny-models.ts";
@@ -36,6 +38,20 @@ test("a SentencePiece token has its space, but not at the beginning of a text; b
     const joined = ids.flatMap((id, i) => names.of(id, i === 0).bytes);
     assert.equal(Buffer.from(joined).toString(), text);
   }
+});
+
+test("a Metaspace decoder, which leaves out the first space as well", () => {
+  using dir = temporaryDirectory();
+  const file = join(writeSentencePiece(dir.path), "tokenizer.json");
+  const json = JSON.parse(readFileSync(file, "utf8")) as Record<string, unknown>;
+  const metaspace = { type: "Metaspace", replacement: "▁", prepend_scheme: "always", split: true };
+  writeFileSync(file, JSON.stringify({ ...json, decoder: metaspace }));
+  const names = new TokenNames(loadTokenizer(dir.path));
+  assert.deepEqual(
+    [names.of(piece("▁the"), false).text, names.of(piece("▁the"), true).text],
+    [" the", "the"],
+  );
+  assert.deepEqual([names.of(piece("the"), false).text, names.of(piece("the"), true).text], ["the", "the"]);
 });
 
 test("a byte-level token is the same everywhere", async () => {

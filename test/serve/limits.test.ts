@@ -102,6 +102,10 @@ test("what OpenAI's API has and this server has not is 422 with what to do; valu
     reasoning_effort: "low",
     temprature: 1,
     best_of: 3,
+    include_stop_str_in_output: true,
+    skip_special_tokens: false,
+    ignore_eos: true,
+    min_tokens: 3,
   };
   for (const [name, value] of Object.entries(unserved)) {
     const reply = await post("/v1/chat/completions", { ...chat, [name]: value });
@@ -129,12 +133,15 @@ test("what OpenAI's API has and this server has not is 422 with what to do; valu
     store: false,
     stop: null,
     n: null,
+    skip_special_tokens: true,
+    include_stop_str_in_output: false,
   };
   assert.equal((await post("/v1/chat/completions", { ...chat, ...nothing })).status, 200);
   assert.equal(
     (await post("/v1/completions", { ...plain, echo: false, suffix: null, best_of: 1 })).status,
     200,
   );
+  assert.equal((await post("/v1/completions", { ...plain, n: 2, best_of: 2 })).status, 200);
 });
 
 test("an answer longer than the context is cut there; a prompt that leaves no room is 400, as in OpenAI's API", async () => {
@@ -182,6 +189,10 @@ test("what is no JSON is 400; what says it is something else is 415", async () =
     "[".repeat(50_000),
     `{"a":${"[".repeat(40)}${"]".repeat(40)}}`,
     "\u0000",
+    // what says two things, or nothing
+    `{"model": "tiny", "model": "other"}`,
+    `{"prompt": "\\ud800"}`,
+    `{"temperature": NaN}`,
   ];
   for (const body of bad) {
     const reply = await post("/v1/completions", body, true);

@@ -13,7 +13,21 @@ const bytes = Array.from(
   (_, byte) => `<0x${byte.toString(16).toUpperCase().padStart(2, "0")}>`,
 );
 const special = ["<unk>", "<s>", "</s>", "<|im_start|>", "<|im_end|>"];
-const words = ["▁", "▁▁", "▁t", "▁th", "▁the", "▁cat", "the", "s", "▁A", ".", ..."abcdefghijklmnoqrtuvwxyz"];
+const verdict = ["[[", "A", ">", "B", "]]"];
+const words = [
+  "▁",
+  "▁▁",
+  "▁t",
+  "▁th",
+  "▁the",
+  "▁cat",
+  "the",
+  "s",
+  "▁A",
+  ".",
+  ...verdict,
+  ..."abcdefghijklmnoqrtuvwxyz",
+];
 const pieces = [...special, ...bytes, ...words];
 
 /** Size of the vocabulary: the tokenizer's pieces, and one row that it does not know. */
@@ -99,8 +113,9 @@ export function writeSentencePiece(dir: string): string {
  * Makes a model directory whose greedy answer after `chain[i]` is `chain[i + 1]`, whatever came before. Gives `dir`.
  *
  * @param chain - token ids, all different but the last
+ * @param context - the longest context, in tokens
  */
-export function makeChainModel(dir: string, chain: readonly number[]): string {
+export function makeChainModel(dir: string, chain: readonly number[], context = 512): string {
   writeSentencePiece(dir);
   const size = vocabulary;
   const zeros = (...shape: number[]) => tensor(new Float32Array(shape.reduce((a, b) => a * b, 1)), shape);
@@ -140,7 +155,7 @@ export function makeChainModel(dir: string, chain: readonly number[]): string {
     num_attention_heads: 2,
     num_key_value_heads: 1,
     head_dim: 8,
-    max_position_embeddings: 512,
+    max_position_embeddings: context,
     rms_norm_eps: 1e-6,
     rope_theta: 10_000,
     hidden_act: "silu",
