@@ -94,10 +94,21 @@ const known: ReadonlySet<string> = new Set<string>([...columnNames, ...Object.va
 /** True when a row that does not use this column may have lost a part of itself. */
 export function promisesContent(column: string, value: unknown): boolean {
   const name = (column.split(".").at(-1) ?? column).toLowerCase();
-  if (known.has(name) || otherContent.has(name) || isMessages(value)) return true;
-  if (Object.values(synonyms).some((names) => names.includes(name))) return true;
-  return closeName(name, known) !== null;
+  let promises = promising.get(name);
+  if (promises === undefined) {
+    promises =
+      known.has(name) ||
+      otherContent.has(name) ||
+      Object.values(synonyms).some((names) => names.includes(name)) ||
+      closeName(name, known) !== null;
+    // Names are few and come in every row; rows that make up new ones must not fill the memory.
+    if (promising.size < 1000) promising.set(name, promises);
+  }
+  return promises || isMessages(value);
 }
+
+/** What `promisesContent` found of names. */
+const promising: Map<string, boolean> = new Map();
 
 /** True when a column may be the prompt of a row that names none: by its name, or because it holds text or messages. */
 export function mayBePrompt(column: string, value: unknown): boolean {

@@ -43,7 +43,12 @@ export function columnList({ rows, ...columns }: ColumnCounts, which: "used" | "
   const all = Object.entries(columns[which]);
   const named = all
     .slice(0, mostNamed)
-    .map(([column, n]) => (n === rows ? column : `${column} (${n} of ${rows} rows)`));
+    .map(([column, n]) => (n === rows ? shown(column) : `${shown(column)} (${n} of ${rows} rows)`));
   if (all.length > mostNamed) named.push(`and ${all.length - mostNamed} more`);
   return named.length === 0 ? "none" : named.join(", ");
+}
+
+/** A name that could be taken for something else in a list stands in quotes, as the one that pandas gives its index: "". */
+function shown(column: string): string {
+  return /^[^\s",()]+$/.test(column) ? column : JSON.stringify(column);
 }

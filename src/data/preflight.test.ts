@@ -229,9 +229,9 @@ test("token statistics by hand", () => {
 test("for logs: the columns and the warnings, a line each", () => {
   const row = pair();
   const report = preflight([row, row], null, facts);
-  report.columns = { rows: 4, used: { prompt: 4, chosen: 4, rejected: 4 }, passedOver: { id: 3, source: 4 } };
+  report.columns = { rows: 4, used: { prompt: 4, chosen: 4, rejected: 4 }, passedOver: { id: 3, "": 4 } };
   const [columns, ...warnings] = preflightNotes(report);
-  assert.equal(columns, "columns used: prompt, chosen, rejected; passed over: id (3 of 4 rows), source");
+  assert.equal(columns, 'columns used: prompt, chosen, rejected; passed over: id (3 of 4 rows), ""');
   assert.deepEqual(warnings.length, report.findings.filter(({ severity }) => severity === "warning").length);
   assert.ok(
     warnings.some((line) =>

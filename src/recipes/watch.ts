@@ -97,7 +97,8 @@ async function promptsFrom(
   const { watch_rows: most } = config;
   if (source !== "eval" && source !== "train") {
     const { chat_template: chatTemplate, enable_thinking: enableThinking } = config;
-    const format = { chatTemplate, enableThinking, eosTokenIds: modelConfig.eosTokenIds };
+    const isPlain = config.plain_strings === "text";
+    const format = { chatTemplate, enableThinking, eosTokenIds: modelConfig.eosTokenIds, isPlain };
     const { prompts } = await readPrompts(source, tokenizer, format);
     tellFirstTurns(source, prompts);
     return evenly(prompts, most);

@@ -34,6 +34,12 @@ test("train, then score, merge and check the data: every command works on what t
   const trained = await preftune("train", file, "--learning_rate", "1e-3", "--lora_r=4");
   assert.equal(trained.status, 0, trained.stderr);
   assert.match(trained.stdout, /"global_step":3/);
+  assert.match(
+    `${trained.stdout}${trained.stderr}`,
+    /columns used: prompt, chosen, rejected; passed over: none/,
+  );
+  const { columns } = JSON.parse(readFileSync(shop.path("run", "preflight.json"), "utf8"));
+  assert.deepEqual(Object.keys(columns.used), ["prompt", "chosen", "rejected"]);
   const { provenance } = JSON.parse(readFileSync(shop.path("run", "run.json"), "utf8"));
   assert.equal(provenance.lora_r, "command line");
   for (const name of [
@@ -59,6 +65,10 @@ test("train, then score, merge and check the data: every command works on what t
     "--objective",
     "dpo",
     "--per-token",
+    "--columns",
+    "{prompt: prompt}",
+    "--plain-strings",
+    "text",
   );
   assert.equal(scored.status, 0, scored.stderr);
   const rows = lines(readFileSync(out, "utf8"));
