@@ -1,6 +1,7 @@
 /** What commands with a judge leave: results and judgments as JSON, a report as HTML, and a table on the terminal. */
 import { join } from "node:path";
 import { writeFileAtomic } from "../base/files.ts";
+import { writeJudgments } from "../judge/judged-texts.ts";
 import { judgeReportPage } from "../judge/report-page.ts";
 import type { PairReport, RatingReport } from "../judge/reports.ts";
 import { reportText } from "./judge-text.ts";
@@ -13,9 +14,8 @@ export function finishJudging(report: RatingReport | PairReport, dir: string, ou
   const results = output ?? join(dir, "results.json");
   const page = join(dir, "report.html");
   const { texts, ...figures } = report;
-  const readable = join(dir, "judgments.jsonl");
   writeFileAtomic(results, `${JSON.stringify(figures, null, 2)}\n`);
-  writeFileAtomic(readable, texts.map((text) => `${JSON.stringify(text)}\n`).join(""));
+  const readable = writeJudgments(dir, texts);
   writeFileAtomic(page, judgeReportPage(report));
   process.stdout.write(`${reportText(report)}\n\n${results}\n${readable}\n${page}\n`);
 }

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, test } from "node:test";
 import fc from "fast-check";
 import { fixturePath } from "../../test/support/fixture-files.ts";
+import { listenToWarnings } from "../../test/support/warnings.ts";
 import { FileError, FormatError } from "../base/errors.ts";
 import { readTensorBytes } from "./safetensors.ts";
 import { type TensorSource, writeSafetensors } from "./safetensors-write.ts";
@@ -55,10 +56,14 @@ describe("sound directories", () => {
     assert.equal(weights.totalBytes, (file?.fileBytes ?? 0) - (file?.dataStart ?? 0));
   });
 
-  test("one file is taken before an index", () => {
+  test("one file is taken before an index, and that is told", async (t) => {
+    const warnings = listenToWarnings(t);
     sharded();
     writeSafetensors(join(dir, "model.safetensors"), [tensor("c", 1)]);
     assert.deepEqual([...openWeights(dir).tensors.keys()], ["c"]);
+    assert.deepEqual(await warnings(dir), [
+      `${dir}: model.safetensors is used, as transformers does; model.safetensors.index.json and its shards are not.`,
+    ]);
   });
 
   test("shards", () => {

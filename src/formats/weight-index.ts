@@ -8,6 +8,7 @@ import { basename, dirname, isAbsolute, join, relative, sep } from "node:path";
 import { FileError, FormatError } from "../base/errors.ts";
 import { fileFailure } from "../base/file-io.ts";
 import { readJsonFile } from "../base/files.ts";
+import { warn } from "../base/warn.ts";
 import { isRecord } from "./json-fields.ts";
 import { readSafetensorsHeader, type SafetensorsFile, type TensorEntry } from "./safetensors.ts";
 
@@ -41,6 +42,11 @@ export const indexFileName: string = "model.safetensors.index.json";
 export function openWeights(dir: string): WeightIndex {
   const names = listDirectory(dir);
   if (names.includes(singleFileName)) {
+    if (names.includes(indexFileName)) {
+      warn(
+        `${dir}: ${singleFileName} is used, as transformers does; ${indexFileName} and its shards are not.`,
+      );
+    }
     return merge([readSafetensorsHeader(inside(dir, singleFileName))]);
   }
   if (names.includes(indexFileName)) return openShards(dir);

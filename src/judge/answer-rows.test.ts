@@ -4,8 +4,8 @@ import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import { setImmediate } from "node:timers/promises";
 import { requireShared, skipWithoutShared } from "../../test/support/shared.ts";
+import { listenToWarnings } from "../../test/support/warnings.ts";
 import { ConfigError, DataError, FileError, FormatError } from "../base/errors.ts";
 import { AnswerLog, answerKey } from "./answer-log.ts";
 import { matchAnswers, readAnswerFile } from "./answer-rows.ts";
@@ -105,10 +105,7 @@ test("two questions of the same id, and categories that are not there, are refus
 });
 
 test("answers that do not count are told of, and turns are counted from the first", async (t) => {
-  const told: string[] = [];
-  const listen = ({ message }: Error) => told.push(message);
-  process.on("warning", listen);
-  t.after(() => process.off("warning", listen));
+  const warnings = listenToWarnings(t);
   const path = rows(
     { question_id: 1, choices: [{ turns: ["one", "two"] }, { turns: ["other"] }] },
     { question_id: 2, answers: ["a", "b"] },
@@ -118,8 +115,7 @@ test("answers that do not count are told of, and turns are counted from the firs
   const questions = [asked("1", ["q"]), asked("2", ["q2"]), asked("x", ["three?"])];
   const answers = matchAnswers(await readAnswerFile(path), questions, path);
   assert.deepEqual([...answers.values()], [["one"], ["a"], ["first"]]);
-  await setImmediate();
-  assert.deepEqual(told, [
+  assert.deepEqual(await warnings(path), [
     `${path}: 2 rows with several answers; the first counts.`,
     `${path}: 1 row with a prompt that has an answer already; the first counts.`,
     `${path}: 1 row with more turns than the question has; the first ones count.`,

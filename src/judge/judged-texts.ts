@@ -1,4 +1,6 @@
 /** Questions with their answers and what the judge wrote about them, to be read: judgments.jsonl and the report. */
+import { join } from "node:path";
+import { writeFileAtomic } from "../base/files.ts";
 import type { Judgment, NoVerdict } from "./judge.ts";
 import type { PairVerdict } from "./verdicts.ts";
 
@@ -28,6 +30,13 @@ export interface JudgmentText {
 /** Material with its judgments. */
 export interface JudgedText extends JudgedMaterial {
   judgments: readonly JudgmentText[];
+}
+
+/** Writes `dir/judgments.jsonl`, a line for each question and turn, and gives its path. */
+export function writeJudgments(dir: string, texts: readonly JudgedText[]): string {
+  const path = join(dir, "judgments.jsonl");
+  writeFileAtomic(path, texts.map((text) => `${JSON.stringify(text)}\n`).join(""));
+  return path;
 }
 
 const labels: Readonly<Record<PairVerdict, string>> = {

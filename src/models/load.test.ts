@@ -14,6 +14,7 @@ import {
   tinyNames,
   writeCheckpoint,
 } from "../../test/support/tiny-models.ts";
+import { listenToWarnings } from "../../test/support/warnings.ts";
 import { FormatError } from "../base/errors.ts";
 import type { TensorSource } from "../formats/safetensors-write.ts";
 import { writeWeights } from "../formats/weight-shards.ts";
@@ -112,9 +113,10 @@ const layouts: Record<string, (name: string) => string> = {
 };
 
 for (const [prefix, rename] of Object.entries(layouts)) {
-  test(`multimodal Gemma 3 with "${prefix}": the text part alone, vision tensors passed over`, () => {
+  test(`multimodal Gemma 3 with "${prefix}": the text part alone, vision tensors passed over`, async (t) => {
+    const warnings = listenToWarnings(t);
+    using dir = temporaryDirectory();
     withoutLeaks(() => {
-      using dir = temporaryDirectory();
       const model = tinyModel("gemma3");
       const text = checkpointTensors(model).map((t) => ({ ...t, name: rename(t.name) }));
       const vision = ["vision_tower.vision_model.embeddings.weight", "model.vision_tower.x.weight"];
@@ -126,6 +128,9 @@ for (const [prefix, rename] of Object.entries(layouts)) {
       assert.equal(loaded.config.isMultimodalText, true);
       assert.deepEqual(logitsOf(loaded, ids), logitsOf(model, ids));
     });
+    assert.deepEqual(await warnings(dir.path), [
+      `${dir.path}: the text part of a multimodal model is used; 3 tensors of its vision part are passed over.`,
+    ]);
   });
 }
 

@@ -6,7 +6,6 @@ import assert from "node:assert/strict";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { setImmediate } from "node:timers/promises";
 import { assertClose, withoutLeaks } from "../../test/support/close.ts";
 import { float32, golden } from "../../test/support/goldens.ts";
 import { pattern } from "../../test/support/patterned.ts";
@@ -21,6 +20,7 @@ import {
   tinyModel,
   writeCheckpoint,
 } from "../../test/support/tiny-models.ts";
+import { listenToWarnings } from "../../test/support/warnings.ts";
 import type { TensorSource } from "../formats/safetensors-write.ts";
 import { storedConfig } from "../formats/tied-head.ts";
 import { writeWeights } from "../formats/weight-shards.ts";
@@ -85,26 +85,22 @@ for (const { name, stored, ids, tied, logits } of cases) {
 }
 
 test("the note, and what it says to do: with tie_word_embeddings false the same logits without a note", async (t) => {
-  using dir = temporaryDirectory();
-  const told: string[] = [];
-  const listen = ({ message }: Error) => void (message.startsWith(dir.path) && told.push(message));
-  process.on("warning", listen);
-  t.after(() => process.off("warning", listen));
+  const warnings = listenToWarnings(t);
   using _ = scope();
+  using dir = temporaryDirectory();
   write(dir.path, "llama_tied", "own");
   const ids = [1, 9, 30, 4];
   const logits = logitsOf(loadModel(dir.path), ids);
-  await setImmediate();
-  assert.equal(told.length, 1);
+  const [note, ...more] = await warnings(dir.path);
   assert.match(
-    told[0] ?? "",
+    note ?? "",
     /an lm_head\.weight that is not the embedding\. It is used.*Set tie_word_embeddings to false/,
   );
+  assert.deepEqual(more, []);
   const config = { ...tinyConfig("llama_tied"), tie_word_embeddings: false };
   writeFileSync(join(dir.path, "config.json"), JSON.stringify(config));
   assert.deepEqual(logitsOf(loadModel(dir.path), ids), logits);
-  await setImmediate();
-  assert.equal(told.length, 1);
+  assert.equal((await warnings(dir.path)).length, 1);
 });
 
 test("in shards, and with a configuration that leaves the key out where tied is the default", () => {

@@ -4,8 +4,8 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import { setImmediate } from "node:timers/promises";
 import { startJudge } from "../../test/support/judge-server.ts";
+import { listenToWarnings } from "../../test/support/warnings.ts";
 import { Endpoint } from "../judge/endpoint.ts";
 import type { Question } from "../judge/questions.ts";
 import { answersOf } from "./answers.ts";
@@ -24,10 +24,7 @@ const question = (id: string): Question => ({
 });
 
 test("an endpoint's answers that end at the limit, and those without text", async (t) => {
-  const told: string[] = [];
-  const listen = ({ message }: Error) => told.push(message);
-  process.on("warning", listen);
-  t.after(() => process.off("warning", listen));
+  const warnings = listenToWarnings(t);
   await using server = await startJudge(({ text }) => {
     if (text.includes("1")) return { text: "so far", finishReason: "length" };
     return text.includes("2") ? { text: "", finishReason: "length" } : "whole";
@@ -45,8 +42,7 @@ test("an endpoint's answers that end at the limit, and those without text", asyn
     openEndpoint: (given) => new Endpoint({ ...given, maxRetries: 0 }),
   });
   assert.deepEqual([...answers.values()].flat(), ["so far", "", "whole"]);
-  await setImmediate();
-  assert.deepEqual(told, [
+  assert.deepEqual(await warnings(), [
     "m: 2 answers were cut at --max-new-tokens 8, and judged as cut.",
     `${path}: 1 answer is empty, and judged as such.`,
   ]);

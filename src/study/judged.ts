@@ -3,8 +3,10 @@
  * with, prompt by prompt and seed by seed.
  */
 
+import { basename } from "node:path";
 import { EndpointError } from "../base/errors.ts";
 import { outcomeOf } from "../judge/judged-pair.ts";
+import { writeJudgments } from "../judge/judged-texts.ts";
 import { judgePairs, OWN_PAIR_PROMPT, type PairTask, pairTasks } from "../judge/pair-tasks.ts";
 import type { Question } from "../judge/questions.ts";
 import { verdictReader } from "../judge/verdicts.ts";
@@ -61,16 +63,26 @@ interface Match {
 
 async function judged(contests: readonly Comparison[], dir: string, settings: StudyJudge): Promise<Section> {
   const matches = contests.flatMap((contest, i) =>
-    twinsOf(contest).map(({ run, twin }) => matchOf(firstAnswers(run), firstAnswers(twin), i)),
+    twinsOf(contest).map(({ run, twin }) => ({
+      ...matchOf(firstAnswers(run), firstAnswers(twin), i),
+      runs: `${run.cell.id} against ${twin.cell.id}`,
+    })),
   );
   const asked = matches.flatMap(({ tasks, isSame }) => tasks.filter((_, i) => isSame[i] === false));
   using judging = openJudging({ ...settings, dir }, OWN_PAIR_PROMPT);
-  const { pairs } = await judgePairs(asked, {
+  const { pairs, texts } = await judgePairs(asked, {
     judge: judging.judge,
     read: verdictReader(OWN_PAIR_PROMPT.patterns, OWN_PAIR_PROMPT.where),
     concurrency: settings.concurrency,
     onJudged: judging.onJudged,
   });
+  const between = matches.flatMap(({ tasks, isSame, runs }) =>
+    tasks.flatMap(({ id }, i) => (isSame[i] === false ? [`${runs}, prompt ${id}`] : [])),
+  );
+  const readable = writeJudgments(
+    dir,
+    texts.map((text, i) => ({ ...text, id: between[i] ?? text.id })),
+  );
   let next = 0;
   const rows = matches.map(({ isSame }) =>
     Float64Array.from(isSame, (same) => {
@@ -89,7 +101,10 @@ async function judged(contests: readonly Comparison[], dir: string, settings: St
       ? ""
       : ` ${unparsable + refused} of ${judgments} judgments have no verdict and count nowhere.` +
         (firstRefusal === null ? "" : ` The first refusal: ${firstRefusal}`);
-  return sectionOf(standings, `Judge: ${model}.${without}`);
+  return sectionOf(
+    standings,
+    `Judge: ${model}.${without} Answers and judgments can be read in ${basename(readable)}.`,
+  );
 }
 
 function matchOf(

@@ -66,6 +66,18 @@ test("a judge's win rates are those of its rule; judgments are kept; a judge tha
   assert.equal(row?.value, expected.reduce((a, b) => a + b, 0) / 3);
   assert.match(summary, /script, without anchoring against script, full: win rate/);
 
+  const readable = readJsonLines(join(place.path("ablation"), "judgments.jsonl")).map(
+    ({ value }) => value as { id: string; answers: string[]; judgments: { text: string }[] },
+  );
+  const name = "script-without-anchoring-s1 against script-full-s1, prompt ";
+  const between = readable.filter(({ id }) => id.startsWith(name));
+  const different = own.flatMap((answer, i) => (answer === full[i] ? [] : [[answer, full[i]]]));
+  assert.deepEqual(
+    between.map(({ answers }) => answers),
+    different,
+  );
+  assert.ok(between.every(({ judgments }) => judgments.length === 2 && judgments[0]?.text.includes("[[")));
+
   const asked = calls.length;
   assert.ok(asked > 0);
   const first = readFileSync(results, "utf8");
