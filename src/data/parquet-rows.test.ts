@@ -269,6 +269,16 @@ for (const { name, file, rows } of files.filter((each) => each.rows.length > 0))
   });
 }
 
+test("a column that is there twice is refused", async () => {
+  const twice = [leaf("prompt", byteArray, false, [["one"]]), leaf("prompt", byteArray, false, [["two"]])];
+  const column = element("prompt", { type: byteArray, repetition: required, converted: 0 });
+  const file = parquet([twice], [element("schema", { children: 2 }), column, column], false);
+  await assert.rejects(
+    read("twice.parquet", file),
+    /twice\.parquet: expected every column and field to have its own name, got "prompt" twice\. /,
+  );
+});
+
 test("text that is not UTF-8 is a fault of its row, named with its column; columns of bytes may hold anything", async () => {
   const file = files.find(({ name }) => name === "invalid-utf8")?.file ?? "";
   const [first, second, third] = await read("invalid-utf8.parquet", Buffer.from(file, "base64"));

@@ -28,7 +28,7 @@ const maxGroupBytes = 4 * 1024 ** 3;
 export async function* readParquet(file: DataFile): AsyncGenerator<RawRow> {
   const buffer = await attempt(file, () => asyncBufferFromFile(file.path));
   const metadata = await attempt(file, () => parquetMetadataAsync(buffer));
-  const converters = columnConverters(parquetSchema(metadata));
+  const converters = await attempt(file, async () => columnConverters(parquetSchema(metadata)));
   let first = 0;
   for (const group of metadata.row_groups) {
     const rows = Number(group.num_rows);
@@ -123,6 +123,9 @@ async function attempt<T>(file: DataFile, read: () => Promise<T>): Promise<T> {
   try {
     return await read();
   } catch (error) {
+    if (error instanceof ValueError) {
+      throw new DataError(`${file.name}: ${error.message}. Mend it and write it again.`, { cause: error });
+    }
     throw new DataError(
       `${file.name}: expected a Parquet file, but it cannot be read (${messageOf(error)}). Download it again.`,
       { cause: error },

@@ -29,9 +29,21 @@ export class ValueError extends Error {}
 /** Turns the value of a column or a part of one into JSON's. @throws ValueError */
 type Convert = (value: unknown) => unknown;
 
-/** The converter of each column of `schema`, by name. */
+/**
+ * The converter of each column of `schema`, by name.
+ *
+ * @throws ValueError when a column or a field is named twice
+ */
 export function columnConverters(schema: SchemaTree): Map<string, Convert> {
-  return new Map(schema.children.map((column) => [column.element.name, converterOf(column)]));
+  return byName(schema.children);
+}
+
+function byName(fields: readonly SchemaTree[]): Map<string, Convert> {
+  const converters = new Map(fields.map((field) => [field.element.name, converterOf(field)]));
+  if (converters.size === fields.length) return converters;
+  const names = fields.map(({ element }) => element.name);
+  const twice = names.find((name, i) => names.indexOf(name) !== i);
+  throw new ValueError(`expected every column and field to have its own name, got "${twice}" twice`);
 }
 
 function converterOf(node: SchemaTree): Convert {
@@ -64,7 +76,7 @@ function map(pairs: SchemaTree): Convert {
 }
 
 function structure(fields: readonly SchemaTree[]): Convert {
-  const converters = new Map(fields.map((field) => [field.element.name, converterOf(field)]));
+  const converters = byName(fields);
   return (value) => mapEntries(value, (key, entry) => converters.get(key)?.(entry) ?? undefined);
 }
 

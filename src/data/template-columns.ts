@@ -1,5 +1,5 @@
 /** What a row brings for the chat template beside its messages: tools and variables. */
-import { parseTools, refuseNonFinite } from "../text/messages.ts";
+import { parseTools, refuseNotJson } from "../text/messages.ts";
 import type { ChatRow } from "../text/rows.ts";
 import type { Columns } from "./columns.ts";
 import { hasShareGpt } from "./conversations.ts";
@@ -36,7 +36,7 @@ function readVariables(columns: Columns): Record<string, unknown> | null {
   if (value === undefined) return null;
   if (typeof value === "string") value = storedValue(value);
   if (typeof value === "object" && value !== null && !Array.isArray(value)) {
-    refuseNonFinite(value, columns.place("chat_template_kwargs"));
+    refuseNotJson(value, columns.place("chat_template_kwargs"));
     return value as Record<string, unknown>;
   }
   throw columns.wrongType("chat_template_kwargs", "an object or JSON of one");

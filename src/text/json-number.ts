@@ -54,11 +54,17 @@ export function numberOf(value: unknown): number | null {
   return typeof value === "number" ? value : null;
 }
 
-/** True when NaN or an infinite number stands anywhere in `value`: Parquet and Python know them, JSON does not. */
-export function hasNonFinite(value: unknown): boolean {
-  if (typeof value === "number") return !Number.isFinite(value);
-  if (typeof value !== "object" || value === null || value instanceof JsonNumber) return false;
-  return (Array.isArray(value) ? value : Object.values(value)).some(hasNonFinite);
+/** What stands in `value` that JSON cannot hold, in words, or null: Parquet knows such values, and Python some of them. */
+export function notJsonIn(value: unknown): string | null {
+  if (typeof value === "number") return Number.isFinite(value) ? null : "NaN or Infinity";
+  if (typeof value !== "object" || value === null || value instanceof JsonNumber) return null;
+  if (value instanceof Date) return "a date";
+  if (ArrayBuffer.isView(value)) return "bytes";
+  for (const entry of Array.isArray(value) ? value : Object.values(value)) {
+    const found = notJsonIn(entry);
+    if (found !== null) return found;
+  }
+  return null;
 }
 
 /** A finite float as Python's `repr`, `str` and `json.dumps` write it: `1.0`, `1e-07`, `2.5e+20`, `-0.0`. */

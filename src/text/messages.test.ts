@@ -95,7 +95,7 @@ test("keys whose content would be lost are refused, empty ones let pass", () => 
   assert.deepEqual(message, { ...turn, thinking: "hm" });
 });
 
-test("NaN and infinite numbers, which Parquet can hold, are refused where a template would write them", () => {
+test("NaN, infinite numbers, dates and bytes, which Parquet can hold, are refused where a template would write them", () => {
   const message = {
     role: "assistant",
     content: "",
@@ -103,8 +103,14 @@ test("NaN and infinite numbers, which Parquet can hold, are refused where a temp
   };
   assert.throws(
     () => parseMessages([message], "a.parquet:1"),
-    /a\.parquet:1, message 1: expected finite numbers/,
+    /a\.parquet:1, message 1: expected values that JSON can hold, got NaN or Infinity/,
   );
   const tool = { type: "function", function: { name: "f", limit: Number.POSITIVE_INFINITY } };
-  assert.throws(() => parseTools([tool], "a.parquet:2"), /a\.parquet:2: expected finite numbers/);
+  assert.throws(() => parseTools([tool], "a.parquet:2"), /a\.parquet:2: .*got NaN or Infinity/);
+  for (const [value, word] of [
+    [new Date(0), /got a date/],
+    [Uint8Array.of(1), /got bytes/],
+  ] as const) {
+    assert.throws(() => parseTools([{ type: "function", function: { name: "f", value } }], "a"), word);
+  }
 });

@@ -2,7 +2,7 @@
 import { DataError } from "../base/errors.ts";
 import { didYouMean } from "../base/suggest.ts";
 import { parseJson } from "./json.ts";
-import { hasNonFinite, numberOf } from "./json-number.ts";
+import { notJsonIn, numberOf } from "./json-number.ts";
 
 /** Who speaks. `developer` and `ipython` are other names for system and tool that some templates use. */
 export type Role = "system" | "developer" | "user" | "assistant" | "tool" | "ipython";
@@ -90,20 +90,19 @@ function parseMessage(value: unknown, where: string): Message {
   if (reasoning !== null) message.reasoning_content = reasoning;
   if (toolCalls !== null) message.tool_calls = toolCalls;
   if (weight !== null) message.weight = weight;
-  refuseNonFinite(message, where);
+  refuseNotJson(message, where);
   return message;
 }
 
 /**
  * Refuses values for the chat template that JSON cannot hold.
  *
- * @throws DataError when NaN or an infinite number stands in `value`
+ * @throws DataError when NaN, an infinite number, a date or bytes stand in `value`
  */
-export function refuseNonFinite(value: unknown, where: string): void {
-  if (!hasNonFinite(value)) return;
-  throw new DataError(
-    `${where}: expected finite numbers, got NaN or Infinity, which JSON does not know. Write null or a text.`,
-  );
+export function refuseNotJson(value: unknown, where: string): void {
+  const found = notJsonIn(value);
+  if (found === null) return;
+  throw new DataError(`${where}: expected values that JSON can hold, got ${found}. Write null or a text.`);
 }
 
 const ownKeys: ReadonlySet<string> = new Set([
@@ -241,7 +240,7 @@ export function parseTools(value: unknown, where: string): unknown[] | null {
       throw new DataError(`${where}: expected tool ${index + 1} to be an object, got ${describe(tool)}.`);
     }
   }
-  refuseNonFinite(tools, where);
+  refuseNotJson(tools, where);
   return tools.length === 0 ? null : tools;
 }
 
