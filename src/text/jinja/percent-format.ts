@@ -2,6 +2,7 @@
 import { escapeCode } from "./characters.ts";
 import { fixed, general, scientific, truncate } from "./numbers.ts";
 import { ascii, repr, str } from "./printing.ts";
+import { Range } from "./range.ts";
 import {
   codePoints,
   countCodePoints,
@@ -11,6 +12,7 @@ import {
   Tuple,
   textOf,
   typeName,
+  Undefined,
   type Value,
 } from "./values.ts";
 
@@ -68,8 +70,9 @@ export function percentFormat(format: string, value: Value): string {
     text += type === "%" ? "%" : convert({ key, flags, width, precision, type }, values);
     from = match.index + all.length;
   }
-  // A dict, list or other mapping may hold more than is asked for.
-  values.finish(value instanceof Dict || Array.isArray(value));
+  // What has items by key or index, but for tuples and text, may hold more than is asked for.
+  const hasItems = [Dict, Range, Undefined].some((type) => value instanceof type);
+  values.finish(hasItems || Array.isArray(value));
   return text + format.slice(from);
 }
 

@@ -176,7 +176,7 @@ function reverse(value: Value, call: Arguments): Value {
   const items = [...iterate(value)].reverse();
   const names: Record<string, string> = { list: "list_reverseiterator", tuple: "reversed" };
   const isReversible =
-    Array.isArray(value) || [Tuple, Dict, DictView, Range].some((type) => value instanceof type);
+    Array.isArray(value) || [Tuple, Dict, DictView, Range, Undefined].some((type) => value instanceof type);
   return isReversible ? new OneShot(items[Symbol.iterator](), names[typeName(value)] ?? "reversed") : items;
 }
 

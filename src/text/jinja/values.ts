@@ -117,9 +117,7 @@ export class Markup extends PyObject {
   }
 
   override iterate(): Iterator<Value> {
-    return codePoints(this.text)
-      .map((c) => new Markup(c))
-      [Symbol.iterator]();
+    return codePoints(this.text)[Symbol.iterator]();
   }
 }
 
