@@ -126,6 +126,25 @@ test("tokens that only the config lists are added", async () => {
   });
 });
 
+// What AutoTokenizer of transformers 5.23.0 makes of the same files.
+test("special tokens of the config that are in the vocabulary are added, and its flags count", async () => {
+  const { tokenizer: json } = toyFiles();
+  const { vocab } = json["model"] as { vocab: Record<string, number> };
+  const config = {
+    eos_token: "</s>",
+    added_tokens_decoder: { 1: { content: "<|im_start|>", lstrip: true, special: true } },
+  };
+  await withToyTokenizer({ config }, (directory) => {
+    const path = join(directory, "tokenizer.json");
+    const added = (json["added_tokens"] as { content: string }[]).filter((token) => token.content !== "</s>");
+    writeFileSync(path, JSON.stringify({ ...json, added_tokens: added }));
+    const tokenizer = loadTokenizer(directory);
+    assert.deepEqual(tokenizer.encode("a</s>b", plain), [vocab["a"], 4, vocab["b"]]);
+    assert.equal(tokenizer.isSpecial(4), true);
+    assert.deepEqual(tokenizer.encode("a <|im_start|> b", plain), [vocab["a"], 1, vocab["Ġ"], vocab["b"]]);
+  });
+});
+
 test("missing and broken files are named, with the remedy", async () => {
   const fails = (directory: string, pattern: RegExp): void => {
     assert.throws(

@@ -11,12 +11,12 @@ import { SectionSplitter } from "./sections.ts";
 import { byteLevelBytes } from "./token-bytes.ts";
 import {
   type ChatTemplates,
-  isJsonObject,
   type JsonObject,
   readTokenizerFiles,
   type TokenizerFiles,
 } from "./tokenizer-files.ts";
 import { TokenizerPipeline } from "./tokenizer-library.ts";
+import { allAddedTokens } from "./tokenizers/config-tokens.ts";
 
 /** A token added on top of the model's vocabulary. */
 export interface AddedToken {
@@ -77,10 +77,10 @@ const cachedCharacters = 4_000_000;
  */
 export function loadTokenizer(directory: string): Tokenizer {
   const files = readTokenizerFiles(directory);
-  addTokensOfConfig(files);
+  const json = { ...files.tokenizer, added_tokens: allAddedTokens(files) };
   let pipeline: TokenizerPipeline;
   try {
-    pipeline = new TokenizerPipeline(files.tokenizer);
+    pipeline = new TokenizerPipeline(json);
   } catch (error) {
     throw new FormatError(
       `Expected a tokenizer.json that can be used in ${directory}, but: ${messageOf(error)}. ` +
@@ -199,23 +199,6 @@ class PipelineTokenizer implements Tokenizer {
         `but it is not there. The two files do not belong together: take both from the same model.`,
     );
   }
-}
-
-/** Tokens that only tokenizer_config.json lists; transformers adds them to the vocabulary on loading. */
-function addTokensOfConfig(files: TokenizerFiles): void {
-  const listed = files.config["added_tokens_decoder"];
-  const added = files.tokenizer["added_tokens"] ?? [];
-  if (!Array.isArray(added)) {
-    throw new FormatError(`Expected a list of added_tokens in tokenizer.json. Download the file again.`);
-  }
-  const known = new Set(added.filter(isJsonObject).map((token) => token["content"]));
-  const extra: JsonObject[] = [];
-  for (const [id, token] of Object.entries(isJsonObject(listed) ? listed : {})) {
-    if (isJsonObject(token) && typeof token["content"] === "string" && !known.has(token["content"])) {
-      extra.push({ ...token, id: Number(id) });
-    }
-  }
-  files.tokenizer["added_tokens"] = [...added, ...extra];
 }
 
 /** A splitter for the section cache, or null when a section's tokens depend on what stands beside it. */

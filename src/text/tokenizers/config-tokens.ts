@@ -1,0 +1,94 @@
+/** Added tokens that tokenizer_config.json names, as transformers 5 adds them to those of tokenizer.json. */
+import { FormatError } from "../../base/errors.ts";
+import { isJsonObject, type JsonObject, type TokenizerFiles } from "../tokenizer-files.ts";
+
+const specialKeys = [
+  "bos_token",
+  "eos_token",
+  "unk_token",
+  "sep_token",
+  "pad_token",
+  "cls_token",
+  "mask_token",
+];
+const listKeys = ["additional_special_tokens", "extra_special_tokens"];
+const flags = ["single_word", "lstrip", "rstrip", "normalized"] as const;
+
+/**
+ * All added tokens of a tokenizer: those of tokenizer.json, with the flags of `added_tokens_decoder` where that has the
+ * token too; those of `added_tokens_decoder` alone; and special tokens that are in the model's vocabulary.
+ *
+ * A special token that is in no vocabulary is left out: the model has no row for it.
+ *
+ * @throws FormatError when added_tokens is no list
+ */
+export function allAddedTokens({ tokenizer, config, specialTokens }: TokenizerFiles): JsonObject[] {
+  const listed = tokenizer["added_tokens"] ?? [];
+  if (!Array.isArray(listed)) {
+    throw new FormatError(`Expected a list of added_tokens in tokenizer.json. Download the file again.`);
+  }
+  const tokens = new Map<unknown, JsonObject>();
+  for (const token of listed.filter(isJsonObject)) tokens.set(token["content"], token);
+  for (const [id, token] of decoderEntries(config)) {
+    const known = tokens.get(token["content"]);
+    tokens.set(token["content"], { ...known, ...withFlags(token), id: known?.["id"] ?? id });
+  }
+  const { bos, eos, unk, pad } = specialTokens;
+  const named = { bos_token: bos, eos_token: eos, unk_token: unk, pad_token: pad };
+  for (const token of specialTokensOf({ ...named, ...config })) addSpecial(tokens, token, tokenizer["model"]);
+  return [...tokens.values()];
+}
+
+/** Entries of `added_tokens_decoder` by id. */
+function decoderEntries(config: JsonObject): [number, JsonObject][] {
+  const listed = config["added_tokens_decoder"];
+  if (!isJsonObject(listed)) return [];
+  const entries = Object.entries(listed).map(([id, token]): [number, unknown] => [Number(id), token]);
+  return entries
+    .filter(
+      (entry): entry is [number, JsonObject] =>
+        isJsonObject(entry[1]) && typeof entry[1]["content"] === "string",
+    )
+    .sort(([a], [b]) => a - b);
+}
+
+/** A token with all its flags: what is not given is false. */
+function withFlags(token: JsonObject): JsonObject {
+  const special = token["special"] === true;
+  const given = flags.map((flag) => [flag, token[flag] ?? (flag === "normalized" && !special)]);
+  return { content: token["content"], special, ...Object.fromEntries(given) };
+}
+
+function specialTokensOf(config: JsonObject): JsonObject[] {
+  const lists = listKeys.flatMap((key) => {
+    const list = config[key];
+    return Array.isArray(list) ? list : isJsonObject(list) ? Object.values(list) : [];
+  });
+  const values: unknown[] = [...specialKeys.map((key) => config[key]), ...lists];
+  return values.flatMap((value) => {
+    if (typeof value === "string") return [{ content: value }];
+    return isJsonObject(value) && typeof value["content"] === "string" ? [value] : [];
+  });
+}
+
+function addSpecial(tokens: Map<unknown, JsonObject>, token: JsonObject, model: unknown): void {
+  const content = String(token["content"]);
+  const known = tokens.get(content);
+  if (known !== undefined) {
+    tokens.set(content, { ...known, special: true });
+    return;
+  }
+  const id = vocabularyId(model, content);
+  if (id !== null) tokens.set(content, { ...withFlags({ normalized: false, ...token, special: true }), id });
+}
+
+/** Id of a token in the model's vocabulary: an object, or for Unigram a list of tokens and scores. */
+function vocabularyId(model: unknown, content: string): number | null {
+  const vocab = isJsonObject(model) ? model["vocab"] : null;
+  if (Array.isArray(vocab)) {
+    const at = vocab.findIndex((entry) => Array.isArray(entry) && entry[0] === content);
+    return at < 0 ? null : at;
+  }
+  const id = isJsonObject(vocab) && Object.hasOwn(vocab, content) ? vocab[content] : null;
+  return typeof id === "number" ? id : null;
+}
