@@ -22,7 +22,10 @@ export interface GenerateRequest {
   stopIds: ReadonlySet<number>;
   /** Texts that end an answer. They, and what follows them, are not part of its text. */
   stop: readonly string[];
-  /** Decides the draws: the same request with the same seed gives the same answers, whatever else is running. */
+  /**
+   * Decides the draws: the same request with the same seed gives the same answers, whatever else is running; on the CPU
+   * with the same log-probs to the bit.
+   */
   seed: number;
   /** Which of the seed's series of draws the first answer has; default 0. Answer i has the one i places further. */
   firstSeries?: number;

@@ -1,6 +1,6 @@
-/** What a resumed run refuses before it touches anything, how it begins again without a checkpoint, and what it frees. */
+/** What a resumed run refuses before it touches anything, how it begins again without a checkpoint, what it keeps and frees. */
 import assert from "node:assert/strict";
-import { mkdirSync, rmSync } from "node:fs";
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { setImmediate } from "node:timers/promises";
@@ -8,7 +8,9 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { TrainingError } from "../../src/base/errors.ts";
 import { readMetrics } from "../../src/runs/metrics.ts";
-import { liveTensorCount } from "../../src/torch/index.ts";
+import { runPaths } from "../../src/runs/run-directory.ts";
+import { liveTensorCount, matmulLibrary } from "../../src/torch/index.ts";
+import { native } from "../../src/torch/native.ts";
 import { filesOf, runTraining, type Workshop, workshop } from "../support/runs.ts";
 import { makeTinyModel, pairRows, writeRows } from "../support/tiny-model.ts";
 
@@ -44,6 +46,46 @@ for (const [what, change] of Object.entries({
     assert.deepEqual(essence(run), before);
   });
 }
+
+/** Goes on with a run whose record says `library`: what made the products, and what was noted. */
+async function resumedWith(library: string, values: Record<string, unknown>) {
+  const path = runPaths(String(values["output_dir"])).fingerprints;
+  const saved = JSON.parse(readFileSync(path, "utf8"));
+  writeFileSync(path, JSON.stringify({ ...saved, matmul: library }));
+  const used = new Set<string>();
+  const notes: string[] = [];
+  await runTraining(
+    { ...values, resume_from_checkpoint: "latest" },
+    {
+      onEvent: (e) => {
+        if (e.type === "step") used.add(matmulLibrary());
+        if (e.type === "note") notes.push(e.text);
+      },
+    },
+  );
+  return { used: [...used], notes: notes.filter((text) => text.includes("matmul")) };
+}
+
+test("a resumed run keeps the library of matrix products it began with; PREFTUNE_MATMUL stands above it", async (t) => {
+  if (!native.hasOnednn()) return t.skip("there is one library only");
+  using shop = workshop();
+  const values = { ...shop.values, ...keys, output_dir: shop.path("run") };
+  await runTraining({ ...values, max_steps: 3 });
+  const before = process.env["PREFTUNE_MATMUL"];
+  t.after(() => {
+    if (before === undefined) delete process.env["PREFTUNE_MATMUL"];
+    else process.env["PREFTUNE_MATMUL"] = before;
+  });
+  delete process.env["PREFTUNE_MATMUL"];
+  for (const [i, library] of ["torch", "onednn"].entries()) {
+    const { used, notes } = await resumedWith(library, { ...values, max_steps: 4 + i });
+    assert.deepEqual([used, notes], [[library], []]);
+  }
+  process.env["PREFTUNE_MATMUL"] = "torch";
+  const { used, notes } = await resumedWith("onednn", { ...values, max_steps: 6 });
+  assert.deepEqual(used, ["torch"]);
+  assert.deepEqual(notes, ["changed since the run began: matmul: onednn, now torch"]);
+});
 
 test("a run without any checkpoint begins again and ends as a run of its own", async () => {
   using shop = workshop();
