@@ -86,9 +86,12 @@ export function finishChat(row: ChatRow, rendered: readonly Rendering[], context
     return answerText({ prompt, rendered: mine, turns }, { row, completion, notes }, context);
   });
   const { tokenizer, format } = context;
-  for (const [i, answer] of answers.entries()) {
+  for (const [i, { text, spans }] of answers.entries()) {
+    const turns = (spans ?? [{ start: 0, end: text.length }]).map(({ start, end }) => {
+      return { start: Math.max(start, prompt.length), end };
+    });
     const what = `${row.where}: expected answer ${i + 1} of ${answers.length}`;
-    checkTurns(answer, { prompt, format, what });
+    checkSaysSomething(text, turns, format, what);
   }
   const encode = (text: string): number[] =>
     withoutDoubleBos(tokenizer.encode(text, { addSpecialTokens: false }), tokenizer, notes);
@@ -117,17 +120,6 @@ export function finishChat(row: ChatRow, rendered: readonly Rendering[], context
     boundaryMoved: moved,
     notes: [...notes],
   };
-}
-
-function checkTurns(
-  { text, spans }: AnswerText,
-  { prompt, format, what }: { prompt: string; format: ChatFormat; what: string },
-): void {
-  const turns = spans ?? [{ start: 0, end: text.length }];
-  for (const [i, { start, end }] of turns.entries()) {
-    const named = turns.length === 1 ? what : `${what}, turn ${i + 1} of ${turns.length},`;
-    checkSaysSomething(text.slice(Math.max(start, prompt.length), end), format, named);
-  }
 }
 
 /** The answer's tokens, masked where some of them do not count. */

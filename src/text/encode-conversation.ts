@@ -111,10 +111,7 @@ export function finishConversation(
     );
     spans = inTurns;
   }
-  for (const [i, { start, end }] of spans.entries()) {
-    const what = `${where}: expected learned turn ${i + 1} of ${spans.length}`;
-    checkSaysSomething(whole.slice(start, end), context.format, what);
-  }
+  checkSaysSomething(whole, spans, context.format, `${where}: expected what is learned`);
   return assemble(whole, spans, context, notes);
 }
 

@@ -5,7 +5,7 @@ import test from "node:test";
 import { golden } from "../../test/support/goldens.ts";
 import { createRowEncoder, type EncoderOptions } from "./encode.ts";
 import type { Message } from "./messages.ts";
-import type { EncodedRow, SourceRow } from "./rows.ts";
+import { EmptyAnswerError, type EncodedRow, type SourceRow } from "./rows.ts";
 import { loadTokenizer } from "./tokenizer.ts";
 import { chatMl, withToyTokenizer } from "./toy-tokenizer.ts";
 
@@ -150,4 +150,48 @@ test("a template whose earlier turns read differently inside the answer: the mas
   const { row, learned } = await encode([withTool], chatTemplate);
   assert.deepEqual(learned, ["call<|im_end|><think></think>three<|im_end|>"]);
   assert.deepEqual(row.notes, ["turn_rewritten", "empty_thinking_in_answer"]);
+});
+
+test("a turn that ends with a token of its own: what the tool wrote behind it is not learned", async () => {
+  // As gpt-oss does: a call ends with another token than an answer; the tool's message ends as an answer does.
+  const turn =
+    "{% if m.tool_calls %}{{ m.tool_calls[0].name }}</s>{% else %}{{ m.content }}<|im_end|>{% endif %}";
+  const chatTemplate =
+    `{% for m in messages %}<|im_start|>{{ m.role }}\n{% if m.role == 'assistant' %}${turn}` +
+    "{% else %}{{ m.content }}<|im_end|>{% endif %}\n{% endfor %}" +
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
+  const called: Message = { ...assistant(""), tool_calls: [{ name: "look" }] };
+  const answer = [
+    called,
+    tool("3"),
+    { ...called, tool_calls: [{ name: "see" }] },
+    tool("4"),
+    assistant("seven"),
+  ];
+  const { learned, row } = await encode([answer], chatTemplate);
+  assert.deepEqual(learned, ["look</s>see</s>seven<|im_end|>"]);
+  assert.deepEqual(row.notes, []);
+  // The same where the template changes the turn once others follow.
+  const rewritten = chatTemplate.replace(
+    "{{ m.tool_calls[0].name }}",
+    "{{ 'last ' if loop.last }}{{ m.tool_calls[0].name }}",
+  );
+  const other = await encode([answer], rewritten);
+  assert.deepEqual(other.learned, ["look</s>see</s>seven<|im_end|>"]);
+  assert.deepEqual(other.row.notes, ["turn_rewritten"]);
+});
+
+test("parts of one turn that are marked apart are one turn, and its end is learned once", async () => {
+  const chatTemplate =
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{% if m.role == 'assistant' %}" +
+    "{% generation %}{{ m.content }}{% endgeneration %}{% generation %}<|im_end|>{% endgeneration %}" +
+    "{% else %}{{ m.content }}<|im_end|>{% endif %}\n{% endfor %}" +
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
+  const { row, learned } = await encode([withTool], chatTemplate);
+  assert.deepEqual(learned, ["call<|im_end|>three<|im_end|>"]);
+  assert.deepEqual(row.notes, []);
+  await assert.rejects(
+    encode([[assistant(""), tool("3"), assistant("three")]], chatTemplate),
+    EmptyAnswerError,
+  );
 });

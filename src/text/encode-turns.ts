@@ -121,25 +121,36 @@ function turnStart(
   );
 }
 
-/** Where the turn ends: after its end-of-turn token. Null when the template writes none that can be found. */
+/** Where the turn ends: after the token that ends it. Null when the template writes none that can be found. */
 function turnEnd(
   { whole, closing, start }: { whole: string; closing: string; start: number },
   context: ChatContext,
   notes: Set<EncodeNote>,
 ): number | null {
-  const { format } = context;
+  const { format, tokenizer } = context;
+  const hasTail = closing.endsWith(format.tail);
   if (!format.writesEndOfTurn) {
     const bare = closing.slice(0, closing.length - format.tail.length);
-    return closing.endsWith(format.tail) && whole.startsWith(bare) ? bare.length : null;
+    return hasTail && whole.startsWith(bare) ? bare.length : null;
   }
-  const ended = endAtTerminator(closing, 0, context, new Set());
+  // A turn that calls a tool may end with a token of its own.
+  const ended = hasTail ? endAtTerminator(closing, 0, context, new Set()) : closing.trimEnd();
   if (ended.length > start && whole.startsWith(ended)) return ended.length;
   notes.add("turn_rewritten");
-  const ends = format.stopTexts
-    .map((stop) => ({ stop, at: whole.indexOf(stop, start) }))
-    .filter(({ at }) => at >= 0)
-    .sort((a, b) => a.at - b.at);
-  return ends[0] === undefined ? null : ends[0].at + ends[0].stop.length;
+  const stop = hasTail ? format.endOfTurn : lastToken(closing.trimEnd(), tokenizer);
+  const at = stop === null ? -1 : whole.indexOf(stop, start);
+  return stop === null || at < 0 ? null : at + stop.length;
+}
+
+/** The added token that `text` ends with; of several the longest. */
+function lastToken(text: string, { addedTokens }: Tokenizer): string | null {
+  const ending = addedTokens
+    .map(({ text: token }) => token)
+    .filter((token) => token !== "" && text.endsWith(token));
+  return ending.reduce<string | null>(
+    (best, token) => (token.length > (best?.length ?? 0) ? token : best),
+    null,
+  );
 }
 
 /**
@@ -154,7 +165,7 @@ export function markedSpans(
   format: ChatFormat,
   notes: Set<EncodeNote>,
 ): Span[] {
-  return marked
+  return joined(marked)
     .filter(({ start }) => start < text.length)
     .map(({ start, end }): Span => {
       const last = Math.min(end, text.length);
@@ -165,21 +176,51 @@ export function markedSpans(
     });
 }
 
+/** Spans that touch as one: templates mark thinking, calls and the end of one turn apart. */
+function joined(spans: readonly Span[]): Span[] {
+  const all: Span[] = [];
+  for (const { start, end } of spans) {
+    const last = all.at(-1);
+    if (last !== undefined && start <= last.end) last.end = Math.max(last.end, end);
+    else all.push({ start, end });
+  }
+  return all;
+}
+
 /**
- * Makes sure that a turn teaches more than to stop.
+ * Makes sure that every turn teaches more than to stop. A template may mark the parts of one turn apart, its thinking and its
+ * end among them, so that a turn is all spans up to one that ends with a token that ends turns.
  *
- * @param turn - its learned text
- * @throws EmptyAnswerError when that is white space, an empty thinking block and tokens that end a turn
+ * @param what - the beginning of the message
+ * @throws EmptyAnswerError when all that is learned of a turn is white space, an empty thinking block and its end
  */
-export function checkSaysSomething(turn: string, format: ChatFormat, what: string): void {
+export function checkSaysSomething(
+  text: string,
+  spans: readonly Span[],
+  format: ChatFormat,
+  what: string,
+): void {
+  const turns = [""];
+  for (const { start, end } of spans) {
+    turns[turns.length - 1] += text.slice(start, end);
+    if (endingStop(turns.at(-1)?.trimEnd() ?? "", format) !== undefined) turns.push("");
+  }
+  if (turns.at(-1)?.trim() === "" && turns.length > 1) turns.pop();
+  for (const [i, turn] of turns.entries()) {
+    if (!isSilent(turn, format)) continue;
+    const named = turns.length === 1 ? what : `${what}, turn ${i + 1} of ${turns.length},`;
+    throw new EmptyAnswerError(
+      `${named} to have text, but all that is learned of it is how to stop. Remove the row, or write the turn.`,
+    );
+  }
+}
+
+function isSilent(turn: string, format: ChatFormat): boolean {
   let rest = turn.trim();
   for (let stop = endingStop(rest, format); stop !== undefined; stop = endingStop(rest, format)) {
     rest = rest.slice(0, rest.length - stop.length).trimEnd();
   }
-  if (rest.replace(emptyThinking, "").trim() !== "") return;
-  throw new EmptyAnswerError(
-    `${what} to have text, but all that is learned of it is how to stop. Remove the row, or write the turn.`,
-  );
+  return rest.replace(emptyThinking, "").trim() === "";
 }
 
 function endingStop(text: string, { stopTexts }: ChatFormat): string | undefined {
