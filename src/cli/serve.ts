@@ -1,7 +1,9 @@
 /** `preftune serve`. */
+
 import { basename } from "node:path";
 import { type Command, InvalidArgumentError } from "commander";
 import { messageOf } from "../base/errors.ts";
+import { onStopSignals } from "../base/stop-signals.ts";
 import { recordLine, recordText } from "../serve/request-record.ts";
 import { SERVE_DEFAULTS, type ServeEvent, type ServeOptions } from "../serve/serve-options.ts";
 import { environmentOf, type MachineOptions, wholeNumber, withMachineOptions } from "./options.ts";
@@ -87,25 +89,20 @@ function listOption(text: string, before: string[]): string[] {
 async function run(words: Words): Promise<void> {
   const { serve } = await import("../serve/serve.ts");
   const stop = new AbortController();
-  const onSignal = (): void => {
-    if (stop.signal.aborted) process.exit(130);
+  using _ = onStopSignals((count) => {
+    if (count > 1) process.exit(130);
     stop.abort();
-  };
-  process.on("SIGINT", onSignal).on("SIGTERM", onSignal);
+  });
   const phases = new Phases();
-  try {
-    await serve({
-      ...optionsOf(words),
-      signal: stop.signal,
-      onEvent: (event) => {
-        phases.done();
-        write(event);
-      },
-      onPhase: phases.listen,
-    });
-  } finally {
-    process.off("SIGINT", onSignal).off("SIGTERM", onSignal);
-  }
+  await serve({
+    ...optionsOf(words),
+    signal: stop.signal,
+    onEvent: (event) => {
+      phases.done();
+      write(event);
+    },
+    onPhase: phases.listen,
+  });
 }
 
 function optionsOf(words: Words): ServeOptions {

@@ -251,7 +251,7 @@ class Loader {
 
   #drop({ code, origin, message }: RowProblem): null {
     const detail = message === "" ? "; dropped" : `; dropped (first: ${message})`;
-    this.findings.add(code, "warning", origin, detail);
+    this.findings.addDropped(code, origin, detail);
     this.counts.dropped[code] = (this.counts.dropped[code] ?? 0) + 1;
     return null;
   }

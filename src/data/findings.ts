@@ -246,6 +246,12 @@ export function describeFindings(): FindingDoc[] {
 
 const namedRows = 5;
 
+/** How rows that were left out could be kept. */
+const keepWords: Readonly<Partial<Record<FindingCode, string>>> = {
+  too_long: "They are left out. To keep them raise max_length, or set overflow: truncate.",
+  longer_than_context: "They are left out. To keep them shorten them, or set overflow: truncate.",
+};
+
 interface About {
   origin: Origin;
   hint: string;
@@ -254,6 +260,13 @@ interface About {
 /** Counts findings as rows go by. Order of first appearance is kept. */
 export class FindingList {
   readonly #findings: Map<string, Finding> = new Map();
+
+  /** Counts one row that was left out: what there was to do has been done. `detail` is put behind the message. */
+  addDropped(code: FindingCode, origin: Origin, detail: string): void {
+    this.add(code, "warning", origin, detail);
+    const finding = this.#open(code, "warning", detail);
+    finding.remedy = keepWords[code] ?? "They are left out; mend them to keep them.";
+  }
 
   /** Counts one row. `detail` of the first row is put behind the message. */
   add(code: FindingCode, severity: Severity, origin: Origin, detail: string = ""): void {

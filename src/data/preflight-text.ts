@@ -28,7 +28,10 @@ export function preflightNotes({ columns, findings }: PreflightReport): string[]
 
 function rowLines({ counts, columns }: PreflightReport): string[] {
   const rows: [string, string][] = [
-    ["rows read", number(counts.read) + (counts.stoppedAtMaxRows ? " (stopped at max_rows)" : "")],
+    [
+      "rows read",
+      number(counts.read) + (counts.stoppedAtMaxRows ? " (stopped at max_train_rows or max_eval_rows)" : ""),
+    ],
     ["used for training", number(counts.train)],
     ["used for evaluation", number(counts.evaluation)],
   ];

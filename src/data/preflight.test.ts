@@ -264,7 +264,7 @@ test("the text for the terminal is aligned, names rows and shows no text", () =>
   assert.equal(
     formatPreflight(report),
     [
-      "rows read                 1,234 (stopped at max_rows)",
+      "rows read                 1,234 (stopped at max_train_rows or max_eval_rows)",
       "used for training         2",
       "used for evaluation       0",
       "not drawn by the mixture  3",

@@ -115,18 +115,31 @@ export function ticksBetween(min: number, max: number, whole: boolean): number[]
 }
 
 function axes(chart: Chart, x: Scale, y: Scale): Html[] {
-  const rows = y.ticks.map((tick) => {
+  const [texts, names] = [tickTexts(y.ticks), tickTexts(x.ticks)];
+  const rows = y.ticks.map((tick, i) => {
     const at = round(y.at(tick));
     const style = tick === 0 && y.min < 0 && y.max > 0 ? "zero" : "grid";
-    return html`<path class="${style}" d="M${PLOT.left} ${at}H${PLOT.right}"/><text x="${PLOT.left - 6}" y="${at + 4}" text-anchor="end">${tickText(tick)}</text>`;
+    return html`<path class="${style}" d="M${PLOT.left} ${at}H${PLOT.right}"/><text x="${PLOT.left - 6}" y="${at + 4}" text-anchor="end">${texts[i] ?? ""}</text>`;
   });
   const columns = x.ticks.map(
-    (tick) =>
-      html`<text x="${round(x.at(tick))}" y="${PLOT.bottom + 16}" text-anchor="middle">${tickText(tick)}</text>`,
+    (tick, i) =>
+      html`<text x="${round(x.at(tick))}" y="${PLOT.bottom + 16}" text-anchor="middle">${names[i] ?? ""}</text>`,
   );
   const middle = round((PLOT.left + PLOT.right) / 2);
   const name = html`<text x="${middle}" y="${HEIGHT - 4}" text-anchor="middle">${chart.xLabel}</text>`;
   return [...rows, ...columns, name];
+}
+
+/** The numbers of an axis in few characters, and in more where few would not tell them apart. */
+export function tickTexts(ticks: readonly number[]): string[] {
+  const short = ticks.map(tickText);
+  const differ = (texts: readonly string[]): boolean => new Set(texts).size === texts.length;
+  if (differ(short)) return short;
+  const withDigits = (digits: number): string[] =>
+    ticks.map((tick) => tick.toFixed(digits).replace("-", "−"));
+  // ticks have at most twelve digits that count
+  const digits = Array.from({ length: 13 }, (_, i) => i).find((count) => differ(withDigits(count))) ?? 12;
+  return withDigits(digits);
 }
 
 /** A tick's number in few characters. */

@@ -9,6 +9,8 @@ import { formatNumber } from "./number-text.ts";
 import { answersHtml } from "./report-answers.ts";
 import { chartHtml } from "./report-chart.ts";
 import { type CollapseStory, collapseNote, collapseStory } from "./report-collapse.ts";
+import { displacementNote } from "./report-displacement.ts";
+import { dataCheckSection, exportSection } from "./report-facts.ts";
 import {
   factsHtml,
   type Html,
@@ -53,7 +55,7 @@ function reportHtml(run: RunView): string {
     tiles(run.config, rows),
     collapseNote(story),
     chartSection("Does the chosen answer gain?", DISPLACEMENT_PLANS, rows, {
-      note: displacementNote(rows),
+      note: displacementNote(rows, run.evaluations),
       more: pairFigures(run.evaluations, run.config),
     }),
     chartSection("What does the model answer?", SAMPLE_PLANS, rows, {
@@ -61,8 +63,8 @@ function reportHtml(run: RunView): string {
     }),
     chartSection("Training", TRAINING_PLANS, rows, { note: nonFiniteNote(rows) }),
     factSection("Best checkpoint", bestCheckpoint(run, story)),
-    factSection("Export", run.exported),
-    factSection("Data check", run.preflight),
+    exportSection(run.exported),
+    dataCheckSection(run.preflight),
     configSection(run),
     factSection("Fingerprints", run.fingerprints),
     eventSection(run),
@@ -170,18 +172,6 @@ interface SectionParts {
   more?: readonly Html[];
   /** After the figures. */
   below?: Html;
-}
-
-/** Says so when the margin is won by both answers falling. Held-out figures count before training figures. */
-function displacementNote(rows: readonly MetricRow[]): string | null {
-  const last = (key: string): number => pointsOf(rows, key).at(-1)?.[1] ?? Number.NaN;
-  const chosen = last("eval_logps/chosen_delta_init");
-  const rejected = last("eval_logps/rejected_delta_init");
-  if (!(chosen < 0 && rejected < chosen)) return null;
-  return (
-    `Likelihood displacement: on held-out rows the margin grew while both answers became less likely ` +
-    `(chosen ${signed(chosen)}, rejected ${signed(rejected)} since the start).`
-  );
 }
 
 function nonFiniteNote(rows: readonly MetricRow[]): string | null {

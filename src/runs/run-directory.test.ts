@@ -1,6 +1,7 @@
 /** Run directories: made, locked, refused, resumed, read. */
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import {
   existsSync,
   mkdirSync,
@@ -14,6 +15,7 @@ import {
 import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
+import { setTimeout } from "node:timers/promises";
 import { ConfigError, FormatError, TrainingError } from "../base/errors.ts";
 import { writeCheckpoint } from "./checkpoints.ts";
 import { loadConfig, type ResolvedConfig } from "./config-load.ts";
@@ -188,6 +190,26 @@ test("one trainer per run: a lock of a living process holds, one of a dead proce
   assert.match(resumed.notes[0] ?? "", new RegExp(`locked by process ${dead}, which is gone`));
   resumed.release();
   assert.ok(!existsSync(lock));
+});
+
+test("a holder that was killed and not reaped yet is gone", {
+  skip: !existsSync("/proc/self/stat"),
+}, async (t) => {
+  // sleep takes the shell's place and never asks what became of the shell's child
+  const parent = spawn("sh", ["-c", "sleep 0 & echo $!; exec sleep 600"]);
+  t.after(() => parent.kill("SIGKILL"));
+  const [text] = await once(parent.stdout, "data");
+  const pid = Number(String(text));
+  const fields = () => {
+    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+    return stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  };
+  while (fields()[0] !== "Z") await setTimeout(10);
+  const path = join(root, "zombie.lock");
+  writeFileSync(path, JSON.stringify({ pid, host: hostname(), started: fields()[19] }));
+  const lock = new RunLock(path);
+  assert.match(lock.note ?? "", new RegExp(`process ${pid}, which is gone`));
+  lock.release();
 });
 
 test("locks of another machine, of a reused pid, and half-written ones", () => {

@@ -122,15 +122,23 @@ function isAlive(holder: Holder): boolean {
   } catch (cause) {
     if (errorCode(cause) !== "EPERM") return false;
   }
+  // killed and not reaped by its parent yet, which in a container without an init may be never
+  if (/^[ZX]$/.test(statOf(holder.pid)[0] ?? "")) return false;
   return holder.started === null || startOf(holder.pid) === holder.started;
 }
 
+/** Field 22 of `/proc/PID/stat`. */
 function startOf(pid: number): string | null {
+  return statOf(pid)[19] ?? null;
+}
+
+/** The fields of `/proc/PID/stat` from the third, the state, on; none where the system has no such file. */
+function statOf(pid: number): string[] {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-    // Field 22; the second field, the name, may hold blanks and ends with the last parenthesis.
-    return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19] ?? null;
+    // the second field, the name, may hold blanks and ends with the last parenthesis
+    return stat.slice(stat.lastIndexOf(")") + 2).split(" ");
   } catch {
-    return null;
+    return [];
   }
 }
