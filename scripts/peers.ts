@@ -1,90 +1,15 @@
 /**
- * `npm run peers [-- --bench] [-- --eval]`: a Python environment `.preftune/peers` with pinned transformers and PEFT, for the
- * tests that let them read what preftune writes; `--bench` adds TRL for the benchmarks. `--eval` makes `.preftune/peers-eval`
- * beside it: EleutherAI's lm-eval on the same packages. In place already: nothing is done.
+ * `npm run peers [-- --bench] [-- --eval]`: the Python libraries that tests and benchmarks compare with (python-peers.ts);
+ * `--bench` adds TRL, `--eval` lm-eval. `npm test` installs them by itself. In place already: nothing is done.
  */
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { ConfigError, PreftuneError } from "../src/base/errors.ts";
-import { pythonInstallCommand } from "../src/setup/install-torch.ts";
-import { findProgram } from "../src/setup/path-search.ts";
-import { stateFolder } from "../src/setup/places.ts";
-import { runWithProgress } from "../src/setup/progress.ts";
-import { pinnedTorch } from "../src/setup/version.ts";
+import { PreftuneError } from "../src/base/errors.ts";
+import { ensurePeers } from "./python-peers.ts";
 
-const checkPeers = ["transformers==5.23.0", "peft==0.21.2"];
-const benchPeers = ["trl==1.16.0", "accelerate==1.15.0", "datasets==5.2.0"];
-const evalPeers = ["lm-eval[api]==0.4.13", "datasets==5.2.0", "accelerate==1.15.0"];
-
-async function step(title: string, program: string, args: string[]): Promise<void> {
-  const { status, output } = await runWithProgress(title, program, args);
-  if (status === 0) return;
-  throw new PreftuneError(
-    `${title} failed:\n${output.trimEnd()}\nPython's venv and pip are needed: ${pythonInstallCommand()}`,
-  );
-}
-
-const pip = ["-m", "pip", "install", "--progress-bar", "off"];
-
-/** Makes an empty environment and gives its Python. */
-async function environment(folder: string): Promise<string> {
-  const python = findProgram("python3");
-  if (python === null)
-    throw new ConfigError(`python3 is not on the path. Install it: ${pythonInstallCommand()}`);
-  mkdirSync(stateFolder(), { recursive: true });
-  rmSync(folder, { recursive: true, force: true });
-  await step("making a Python environment", python, ["-m", "venv", folder]);
-  return join(folder, "bin", "python");
-}
-
-async function installPeers(folder: string, packages: string[]): Promise<void> {
-  const inside = await environment(folder);
-  // torch first and alone: pip then keeps this build for the packages that ask for any torch
-  await step(`installing torch ${pinnedTorch} for the peers`, inside, [...pip, `torch==${pinnedTorch}`]);
-  await step(`installing ${packages.join(", ")}`, inside, [...pip, ...packages]);
-}
-
-/** lm-eval in an environment of its own, which sees the peers' packages behind its own: they stay as they are. */
-async function installEval(folder: string, peers: string): Promise<void> {
-  const inside = await environment(folder);
-  const [version] = readdirSync(join(folder, "lib"));
-  if (version === undefined) throw new PreftuneError(`${folder}/lib: expected a Python there, got nothing.`);
-  const packages = (root: string) => join(root, "lib", version, "site-packages");
-  writeFileSync(join(packages(folder), "preftune-peers.pth"), `${packages(peers)}\n`);
-  await step(`installing ${evalPeers.join(", ")}`, inside, [...pip, ...evalPeers, ...checkPeers]);
-}
-
-/**
- * Runs `install` unless `folder` holds what is wanted. Its stamp is written last: an environment whose making was
- * interrupted is never taken for a finished one.
- */
-async function ensure(folder: string, wanted: string, install: () => Promise<void>): Promise<void> {
-  const stamp = join(folder, "preftune-stamp");
-  const present = existsSync(stamp) ? readFileSync(stamp, "utf8") : "";
-  if (!present.startsWith(wanted)) {
-    await install();
-    writeFileSync(`${stamp}.new`, wanted);
-    renameSync(`${stamp}.new`, stamp);
-  }
-  process.stdout.write(`peers in place: ${join(folder, "bin", "python")}\n`);
-}
-
-async function main(): Promise<void> {
-  const flag = { type: "boolean", default: false } as const;
-  const { values } = parseArgs({ options: { bench: flag, eval: flag } });
-  const peers = join(stateFolder(), "peers");
-  const packages = values.bench ? [...checkPeers, ...benchPeers] : checkPeers;
-  const wanted = [`torch==${pinnedTorch}`, ...packages].join("\n");
-  await ensure(peers, wanted, () => installPeers(peers, packages));
-  if (!values.eval) return;
-  const folder = join(stateFolder(), "peers-eval");
-  const beside = [...evalPeers, ...checkPeers].join("\n");
-  await ensure(folder, beside, () => installEval(folder, peers));
-}
+const flag = { type: "boolean", default: false } as const;
 
 try {
-  await main();
+  await ensurePeers(parseArgs({ options: { bench: flag, eval: flag } }).values);
 } catch (error) {
   if (!(error instanceof PreftuneError)) throw error;
   process.stderr.write(`preftune: ${error.message}\n`);

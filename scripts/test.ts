@@ -1,11 +1,15 @@
 /**
  * `npm test [-- FILTER ...]`: type check, then every test file in a process of its own, two at a time.
  * The last line is the plain count. Filters are parts of paths; `--nightly` takes the `*.nightly.ts` files instead.
+ * Without filters the Python libraries that some tests compare with are installed first (`--no-peers`: they are not, and
+ * those tests skip).
  */
 import { spawnSync } from "node:child_process";
 import { join, relative, resolve } from "node:path";
 import { run } from "node:test";
 import { parseArgs } from "node:util";
+import { PreftuneError } from "../src/base/errors.ts";
+import { ensurePeers } from "./python-peers.ts";
 import { findTests } from "./test-files.ts";
 import {
   addFile,
@@ -23,8 +27,24 @@ const root = join(import.meta.dirname, "..");
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { nightly: { type: "boolean", default: false }, "no-types": { type: "boolean", default: false } },
+  options: {
+    nightly: { type: "boolean", default: false },
+    "no-types": { type: "boolean", default: false },
+    "no-peers": { type: "boolean", default: false },
+  },
 });
+
+/** Without them the tests that compare with Python's libraries skip, each with its reason. */
+async function installPeers(): Promise<void> {
+  try {
+    await ensurePeers({ bench: false, eval: true });
+  } catch (error) {
+    if (!(error instanceof PreftuneError)) throw error;
+    process.stdout.write(
+      `${error.message}\nThe tests that compare with Python's libraries are skipped. npm run peers -- --eval tries again.\n`,
+    );
+  }
+}
 
 function checkTypes(): boolean {
   const begin = Date.now();
@@ -93,6 +113,8 @@ async function main(): Promise<number> {
     return 2;
   }
   if (!values["no-types"] && !checkTypes()) return 1;
+  const hasOwnPeers = (process.env["PREFTUNE_PEERS_PYTHON"] ?? "") !== "";
+  if (filters.length === 0 && !values["no-peers"] && !hasOwnPeers) await installPeers();
   return (await runTests(files)) ? 0 : 1;
 }
 
