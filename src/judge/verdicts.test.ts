@@ -13,6 +13,8 @@ const ratings: [answer: string, rating: number | null][] = [
   ["Rating: [8]", 8],
   ["**Rating: [8]**", 8],
   ["My rating is [8], no more.", 8],
+  ["**Rating**: [8]", 8],
+  ["Rating: **[8]**", 8],
   ["Score = [3]. Rating: [3.0]", 3],
   ["Rating: [3], or rating: [4]", null],
   ["[8]", 8],
@@ -159,6 +161,9 @@ const thoughts: [answer: string, rating: number | null][] = [
   ],
   ["<|channel|>analysis<|message|>[[3]]", null],
   ["<thinker>[[8]]</thinker>", 8],
+  ["<seed:think>[[3]]</seed:think>[[8]]", 8],
+  ["<|begin_of_thought|>[[3]]<|end_of_thought|>[[8]]", 8],
+  ["<think/>[[8]]", 8],
   ["It leaves a `<think>` tag in its answer. [[3]]", 3],
   ["`<think>` aside: <think>[[3]]", null],
 ];

@@ -30,7 +30,7 @@ const numberForm = String.raw`([-+]?\d+(?:\.\d*)?)(?:\/10)?`;
 const ratingPatterns = [
   new RegExp(String.raw`\[\[${numberForm}\]\]`, "g"),
   // "[1]" may be a footnote: it is a rating where it is called one, or where nothing else is said
-  new RegExp(String.raw`\b(?:rating|score|grade)(?:\s*[:=]|\s+is:?)\s*\[${numberForm}\]`, "gi"),
+  new RegExp(String.raw`\b(?:rating|score|grade)[*_]*(?:\s*[:=]|\s+is:?)[\s*_]*\[${numberForm}\]`, "gi"),
   new RegExp(String.raw`^\s*\[${numberForm}\]\s*$`, "g"),
 ];
 const letterPatterns = [/\[\[([ABC])\]\]/g];
