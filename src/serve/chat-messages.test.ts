@@ -68,6 +68,11 @@ test("what would be lost is refused, with the message it is in", () => {
       /message 2, part 1: .*"image_url"/,
       "invalid_value",
     ],
+    ...[null, "f", []].map((strange): [object, RegExp, string] => [
+      { role: "assistant", content: "", tool_calls: [strange] },
+      /expected objects in messages\[1\]\.tool_calls/,
+      "invalid_value",
+    ]),
     [{ role: "king", content: "hi" }, /message 2: expected "role" to be one of/, "invalid_value"],
     [
       { role: "assistant", content: "", tool_calls: [call("{a")] },

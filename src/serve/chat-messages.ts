@@ -24,6 +24,14 @@ export function chatMessages(value: readonly object[]): Message[] {
       { param: "messages" },
     );
   }
+  for (const [i, message] of value.entries()) {
+    const calls: unknown = (message as { tool_calls?: unknown }).tool_calls;
+    const isCall = (call: unknown) => typeof call === "object" && call !== null && !Array.isArray(call);
+    if (!Array.isArray(calls) || calls.every(isCall)) continue;
+    throw new ApiError("invalidValue", `messages: expected objects in messages[${i}].tool_calls.`, {
+      param: "messages",
+    });
+  }
   const told = value.map((message) =>
     Object.fromEntries(Object.entries(message).filter(([key]) => used.includes(key))),
   );
@@ -46,7 +54,7 @@ function saysNothing(value: unknown): boolean {
 function withParsedCalls(message: Message, index: number): Message {
   if (message.tool_calls === undefined) return message;
   const calls = message.tool_calls.map((call) => {
-    const { function: called } = call as { function?: { arguments?: unknown } | null };
+    const called = (call as { function?: { arguments?: unknown } | null }).function;
     if (typeof called?.arguments !== "string") return call;
     return { ...(call as object), function: { ...called, arguments: argumentsOf(called.arguments, index) } };
   });

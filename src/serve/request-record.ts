@@ -36,8 +36,16 @@ export function recordLine(record: RequestRecord, time: Date): string {
 }
 
 /** The record as a short line for a terminal. */
-export function recordText({ method, route, status, durationMs, counts, error }: RequestRecord): string {
+export function recordText({
+  method,
+  route,
+  status,
+  durationMs,
+  counts,
+  error,
+  warning,
+}: RequestRecord): string {
   const tokens = counts === null ? "" : `, ${counts.promptTokens} + ${counts.completionTokens} tokens`;
-  const why = error === null ? "" : `, ${error}`;
+  const why = [error, warning].map((word) => (word === null ? "" : `, ${word}`)).join("");
   return `${status} ${method} ${route}, ${Math.round(durationMs)} ms${tokens}${why}`;
 }

@@ -263,7 +263,14 @@ test("headers or a body that never end are cut off, and do not keep others from 
 const json = fc.jsonValue({ maxDepth: 3 });
 const someText = fc.string({ unit: "binary", maxLength: 20 });
 const role = fc.constantFrom("user", "assistant", "system", "tool");
-const messages = fc.array(fc.record({ role, content: someText }), { minLength: 1, maxLength: 3 });
+const calls = fc.array(
+  fc.oneof(json, fc.record({ function: fc.oneof(json, fc.record({ name: json, arguments: json })) })),
+  { maxLength: 2 },
+);
+const messages = fc.array(
+  fc.record({ role, content: someText, tool_calls: calls }, { requiredKeys: ["role", "content"] }),
+  { minLength: 1, maxLength: 3 },
+);
 const prompt = fc.oneof(
   fc.string({ unit: "binary", minLength: 1, maxLength: 20 }),
   fc.array(fc.integer({ min: 0, max: 263 }), { minLength: 1, maxLength: 5 }),
