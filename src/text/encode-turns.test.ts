@@ -195,3 +195,14 @@ test("parts of one turn that are marked apart are one turn, and its end is learn
     EmptyAnswerError,
   );
 });
+
+test("what an error proposes works: mask_tool_output false where turns cannot be told apart", async () => {
+  // What stands before the last message depends on how many there are.
+  const chatTemplate = chatMl.replace(
+    "{% for message in messages %}",
+    "{% for message in messages %}{{ 'late ' if loop.index0 == 2 and messages | length > 3 else '' }}",
+  );
+  await assert.rejects(encode([withTool], chatTemplate), /Set mask_tool_output: false, or use a template/);
+  const { row } = await encode([withTool], chatTemplate, { maskToolOutput: false });
+  assert.equal(row.completions[0]?.mask, undefined);
+});

@@ -103,6 +103,40 @@ export const badData: BadInput[] = [
   ]),
   row("empty answer", { prompt: "a", chosen: "b", rejected: "" }, [/rejected|answer/, /without text/]),
   row(
+    "tool call that the chat template does not write",
+    {
+      prompt: [{ role: "user", content: "a" }],
+      chosen: [
+        { role: "assistant", content: "", tool_calls: [{ function: { name: "f", arguments: { x: 1 } } }] },
+        { role: "tool", content: "b" },
+        { role: "assistant", content: "c" },
+      ],
+      rejected: [{ role: "assistant", content: "d" }],
+    },
+    [/"tool_calls" of message 2/, /template: chatml/, /chat_template/],
+  ),
+  row(
+    "answer that is its end alone",
+    {
+      prompt: [{ role: "user", content: "a" }],
+      chosen: [{ role: "assistant", content: "b" }],
+      rejected: [{ role: "assistant", content: "<think>\n</think>" }],
+    },
+    [/answer 2 of 2/, /how to stop/],
+  ),
+  row(
+    "begun turn that calls a tool",
+    {
+      prompt: [
+        { role: "user", content: "a" },
+        { role: "assistant", content: "", tool_calls: [{ function: { name: "f" } }] },
+      ],
+      chosen: [{ role: "assistant", content: "b" }],
+      rejected: [{ role: "assistant", content: "c" }],
+    },
+    [/turn at the prompt's end/, /Put the tool's message behind it/],
+  ),
+  row(
     "message of an unknown role",
     {
       chosen: [
