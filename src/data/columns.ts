@@ -64,6 +64,8 @@ export class Columns {
   /** Values read so far, by column or, for parts of one, `column.key`. */
   readonly #used: Map<string, unknown> = new Map();
   readonly #left: Set<string> = new Set();
+  /** Objects of which parts were read, by column. */
+  readonly #wholes: Map<string, Readonly<Record<string, unknown>>> = new Map();
 
   constructor(row: RawRow, map: ColumnMap) {
     this.where = describeOrigin(row.origin);
@@ -111,10 +113,12 @@ export class Columns {
     this.#left.add(this.#column(name));
   }
 
-  /** A value of the object that column `name` holds; undefined where there is none. */
-  part(name: ColumnName, key: string): unknown {
-    const value = (this.peek(name) as Record<string, unknown>)[key] ?? undefined;
-    if (value !== undefined) this.#used.set(`${this.#column(name)}.${key}`, value);
+  /** A value of `whole`, the object that column `name` holds; undefined where there is none. */
+  part(name: ColumnName, key: string, whole: Readonly<Record<string, unknown>>): unknown {
+    const value = whole[key] ?? undefined;
+    const column = this.#column(name);
+    this.#wholes.set(column, whole);
+    if (value !== undefined) this.#used.set(`${column}.${key}`, value);
     return value;
   }
 
@@ -175,7 +179,7 @@ export class Columns {
     if (isEmpty(value)) return [];
     const isPartlyRead = [...this.#used.keys()].some((used) => used.startsWith(`${column}.`));
     if (!isPartlyRead) return [column];
-    return Object.entries(value as Record<string, unknown>)
+    return Object.entries(this.#wholes.get(column) ?? (value as Record<string, unknown>))
       .filter(([key, part]) => !this.#used.has(`${column}.${key}`) && !isEmpty(part))
       .map(([key]) => `${column}.${key}`);
   }

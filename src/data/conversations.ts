@@ -93,7 +93,7 @@ export function userMessage(text: string): Message {
 
 /** A user's question in Alpaca's form: the instruction and, where there is one, its input on the next line. */
 export function alpacaQuestion(instruction: string, input: string | null): string {
-  return input === null || input === "" ? instruction : `${instruction}\n${input}`;
+  return [instruction, input ?? ""].filter((part) => part !== "").join("\n");
 }
 
 /**

@@ -68,6 +68,7 @@ const preferenceForms: [string, Record<string, unknown>, unknown, string[]?][] =
     { instruction: "Which colour?", input: "The sky's.", ...answers },
     { ...pair, prompt: [user("Which colour?\nThe sky's.")] },
   ],
+  ["Alpaca-DPO with an input alone", { instruction: "", input: "Which colour?", ...answers }, pair],
   ["Alpaca's comparison", { instruction: "Which colour?", input: "", output: ["Blue.", "Green."] }, pair],
   [
     "LLaMA-Factory's alpaca with history",

@@ -68,9 +68,10 @@ function promptIn(columns: Columns, name: (typeof promptColumns)[number]): RowPr
     return typeof value === "string" ? { kind: "text", text: value } : chat(value);
   }
   if (name === "instruction") return chat(alpacaPrompt(columns));
-  if (name === "input" && isRequest(columns.peek("input"))) {
+  const request = requestIn(columns);
+  if (request !== null) {
     const place = `${columns.place("input")}, "messages"`;
-    return chat(readConversation(columns.part("input", "messages"), place));
+    return chat(readConversation(columns.part("input", "messages", request), place));
   }
   const value = readTextOrMessages(columns, name);
   const isConversation = name === "messages" || name === "conversations";
@@ -83,9 +84,14 @@ function chat(messages: Message[]): RowPrompt {
   return { kind: "chat", messages, isConversation: false };
 }
 
-/** OpenAI's preference form: what was sent to the API. */
-export function isRequest(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value) && "messages" in value;
+/** OpenAI's preference form: what was sent to the API, in `input`, also where that is text. Null where the prompt is another. */
+export function requestIn(columns: Columns): Record<string, unknown> | null {
+  if (promptColumn(columns) !== "input") return null;
+  const input = columns.peek("input");
+  const value = typeof input === "string" ? storedValue(input) : input;
+  const isRequest =
+    typeof value === "object" && value !== null && !Array.isArray(value) && "messages" in value;
+  return isRequest ? (value as Record<string, unknown>) : null;
 }
 
 function alpacaPrompt(columns: Columns): Message[] {

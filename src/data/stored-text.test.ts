@@ -18,6 +18,7 @@ function read(value: Record<string, unknown>, isText: boolean) {
 const written: [string, string][] = [
   ["JSON", `[{"role": "user", "content": "It's \\"so\\""}]`],
   ["JSON of one message", `{"role": "user", "content": "It's \\"so\\""}`],
+  ["JSON of JSON", JSON.stringify(JSON.stringify([user(`It's "so"`)]))],
   ["Python", `[{'role': 'user', 'content': 'It\\'s "so"'}]`],
   ["Python with keys turned round", `[{'content': 'It\\'s "so"', 'role': 'user'}]`],
   ["Python of one message", `{'content': 'It\\'s "so"', 'role': 'user'}`],
@@ -59,6 +60,20 @@ test("what looks like messages and cannot be read is refused by column, never ta
     () => read({ prompt: "p", chosen: `[{"role": "bot", "content": "a"}]`, rejected: "b" }, false),
     /column "chosen", message 1: expected "role" to be one of/,
   );
+});
+
+test("an object as text that holds messages is no text; OpenAI's input may be text as a whole", () => {
+  const input = { messages: [user("Which colour?")], tools: [{ name: "f" }], seed: 1 };
+  for (const column of ["prompt", "question"]) {
+    assert.throws(
+      () => read({ [column]: JSON.stringify(input), chosen: "a", rejected: "b" }, false),
+      /column ".*": expected messages or plain text, got an object as text that holds messages under "messages"/,
+    );
+  }
+  const { source, columns } = read({ input: JSON.stringify(input), chosen: "a", rejected: "b" }, true);
+  assert.ok(source?.kind === "chat");
+  assert.deepEqual([source.prompt, source.tools], [[user("Which colour?")], [{ name: "f" }]]);
+  assert.deepEqual(columns.passedOver, ["input.seed"]);
 });
 
 test("other text that begins with a bracket stays text", () => {

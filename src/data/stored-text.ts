@@ -15,9 +15,19 @@ const speaker =
  * @throws DataError when it begins as messages do but cannot be read
  */
 export function messagesInText(text: string, where: string): object | null {
-  if (!/^\s*(array\(\s*)?[[{]/.test(text)) return null;
+  if (!/^\s*"?\s*(array\(\s*)?[[{]/.test(text)) return null;
   const { value, fault } = parseStored(text);
-  if (isMessageLike(value) || (Array.isArray(value) && value.some(isMessageLike))) return value as object;
+  // JSON of a string that holds JSON, as some writers make it.
+  if (typeof value === "string") return messagesInText(value, where);
+  const inner =
+    value === undefined ? undefined : Object.entries(value as object).find(([, part]) => holdsMessages(part));
+  if (inner !== undefined && !Array.isArray(value)) {
+    throw new DataError(
+      `${where}: expected messages or plain text, got an object as text that holds messages under "${inner[0]}". ` +
+        `Put these alone into the column.`,
+    );
+  }
+  if (isMessageLike(value) || holdsMessages(value)) return value as object;
   if (value !== undefined || !objectStart.test(text) || !speaker.test(text)) return null;
   throw new DataError(
     `${where}: expected messages, as the text begins, but ${fault}. Is the cell cut short? Write lists of messages as JSON.`,
@@ -40,6 +50,10 @@ function parseStored(text: string): { value?: unknown; fault?: string } {
   } catch {
     return { fault: "it is neither JSON nor Python's notation of a list" };
   }
+}
+
+function holdsMessages(value: unknown): boolean {
+  return Array.isArray(value) && value.some(isMessageLike);
 }
 
 function isMessageLike(value: unknown): boolean {

@@ -3,7 +3,7 @@ import { parseTools, refuseNotJson } from "../text/messages.ts";
 import type { ChatRow } from "../text/rows.ts";
 import type { Columns } from "./columns.ts";
 import { hasShareGpt } from "./conversations.ts";
-import { isRequest } from "./prompt-columns.ts";
+import { requestIn } from "./prompt-columns.ts";
 import { storedValue } from "./stored-text.ts";
 
 /**
@@ -17,10 +17,10 @@ export function templateInputs(columns: Columns): Pick<ChatRow, "tools" | "varia
 }
 
 function readTools(columns: Columns): unknown[] | null {
-  const isInRequest = !columns.has("tools") && isRequest(columns.peek("input"));
-  const given = isInRequest ? columns.part("input", "tools") : columns.get("tools");
+  const request = columns.has("tools") ? null : requestIn(columns);
+  const given = request === null ? columns.get("tools") : columns.part("input", "tools", request);
   const stored = typeof given === "string" ? (storedValue(given) ?? given) : given;
-  const tools = parseTools(stored, columns.place(isInRequest ? "input" : "tools"));
+  const tools = parseTools(stored, columns.place(request === null ? "tools" : "input"));
   // LLaMA-Factory's data lists bare functions beside conversations of ShareGPT's form, and wraps them itself.
   const isShareGpt = hasShareGpt(columns.peek("conversations") ?? columns.peek("messages"));
   return tools === null || !isShareGpt ? tools : tools.map(asFunction);
