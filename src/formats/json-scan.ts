@@ -78,6 +78,8 @@ export interface JsonScan {
    * floats without a fraction, -0.
    */
   exactNumbers: number[];
+  /** Where keys stand that are written with escapes, as start and end of what is between their quotes. */
+  escapedKeys: number[];
   /** `NaN`, `Infinity` or `-Infinity` outside of strings, which Python writes and JSON does not know. */
   bareWord: string | null;
   /** Deepest nesting; a flat object has 1. */
@@ -86,7 +88,13 @@ export interface JsonScan {
 
 /** Reads over `text` once. What it says of text that is no JSON is of no use, but for `bareWord`. */
 export function scanJson(text: string): JsonScan {
-  const found: JsonScan = { repeatedKey: null, exactNumbers: [], bareWord: null, deepest: 0 };
+  const found: JsonScan = {
+    repeatedKey: null,
+    exactNumbers: [],
+    escapedKeys: [],
+    bareWord: null,
+    deepest: 0,
+  };
   const keys = new KeyTracker();
   for (let i = 0; i < text.length; i++) {
     const char = text.charCodeAt(i);
@@ -106,6 +114,7 @@ function scanString(text: string, start: number, keys: KeyTracker, found: JsonSc
   if (colonIndex === null) return end;
   const key = text.slice(start + 1, end);
   if (keys.isRepeated(key)) found.repeatedKey ??= keyIn(key);
+  if (key.includes("\\")) found.escapedKeys.push(start + 1, end);
   return colonIndex;
 }
 

@@ -49,6 +49,7 @@ test("half of a surrogate pair is refused in values and in keys, a whole pair is
       /^meaning: it has \\ud[0-9a-f]{3}, half of a surrogate pair and no character/,
     );
   }
+  assert.match(refusal(`"\\\\ud83d\\ude00"`), /^meaning: it has \\ude00/);
   assert.equal(parseJson(`"\\ud83d\\ude00"`), "😀");
   assert.equal(parseJson(`"\\\\ud83d"`), "\\ud83d");
   assert.match(refusal(`{"n": 1.0, "a": "\\ud8001.0"}`), /^meaning: it has \\ud800/);
@@ -84,6 +85,28 @@ test("what is no JSON is refused, numbers that are none among them", () => {
     "-",
   ]) {
     assert.match(refusal(text), /^syntax: /, text);
+  }
+});
+
+test("keys with escapes are what they say, whatever was parsed before", () => {
+  // In Node 24 JSON.parse(`{"b":1,"\\n":2}`) gives the key "\\" after the first of these.
+  const texts = [
+    `{"b": 1, "\\\\": 2}`,
+    `{"b": 1, "\\n": 2}`,
+    `{"b": 1, "\\u0061": 2.0}`,
+    `{"key 0": 1, "\\t": {"\\"": 1}}`,
+  ];
+  const keys = [
+    ["b", "\\"],
+    ["b", "\n"],
+    ["b", "a"],
+    ["key 0", "\t"],
+  ];
+  for (let round = 0; round < 3; round++) {
+    assert.deepEqual(
+      texts.map((text) => Object.keys(parseJson(text) as object)),
+      keys,
+    );
   }
 });
 

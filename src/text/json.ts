@@ -2,7 +2,7 @@
  * JSON of rows: as Python's `json.loads` reads it, numbers as they are spelled (`JsonNumber`), and nothing guessed.
  * What has two meanings is refused: a key given twice, half of a surrogate pair, NaN.
  */
-import { scanJson } from "../formats/json-scan.ts";
+import { type JsonScan, scanJson } from "../formats/json-scan.ts";
 import { NumberRangeError, numberFromJson } from "./json-number.ts";
 
 /** Why a text was refused. "syntax": it is no JSON; "meaning": it is, but does not say one thing. */
@@ -27,16 +27,20 @@ const maxDepth = 900;
  * @throws JsonError for what is no JSON (NaN and Infinity too), and for JSON that does not say one thing
  */
 export function parseJson(text: string): unknown {
-  const { repeatedKey, exactNumbers, bareWord, deepest } = scanJson(text);
+  const scan = scanJson(text);
+  const { repeatedKey, exactNumbers, escapedKeys, bareWord, deepest } = scan;
   if (deepest > maxDepth) throw new JsonError("meaning", `it is nested more than ${maxDepth} deep`);
   if (repeatedKey !== null) {
     parse(text, bareWord);
     throw new JsonError("meaning", `it gives the key ${shortKey(repeatedKey)} twice. Take one of them out`);
   }
   if (maybeHalfPair.test(text)) refuseHalfPairs(parse(text, bareWord));
-  if (exactNumbers.length === 0) return parse(text, bareWord);
+  if (exactNumbers.length + escapedKeys.length === 0) return parse(text, bareWord);
   try {
-    return parseExactly(text, exactNumbers);
+    const value = parseExactly(text, scan);
+    // Now that keys are what they say.
+    if (maybeHalfPair.test(text)) refuseHalfPairs(value);
+    return value;
   } catch (error) {
     if (error instanceof NumberRangeError)
       throw new JsonError("meaning", `${error.message}. Mend or remove it`);
@@ -45,45 +49,74 @@ export function parseJson(text: string): unknown {
 }
 
 /**
- * JSON.parse of a text whose numbers at `places` become `JsonNumber`s: while it is parsed, strings stand for them that
- * begin with half of a surrogate pair, as no other string does.
+ * JSON.parse of a text with numbers and keys that it does not keep: while it is parsed, others stand for them. For a
+ * number that is a string that begins with half of a surrogate pair, as no other string does. For a key with escapes it
+ * is a name without any: V8 (Node 24) takes such a key for one of an earlier object that its spelling begins with, so
+ * that `"\n"` becomes a backslash.
  */
-function parseExactly(text: string, places: readonly number[]): unknown {
-  let marked = "";
-  let done = 0;
-  for (let i = 0; i < places.length; i += 2) {
-    const [start = 0, end = 0] = places.slice(i, i + 2);
-    const source = text.slice(start, end);
-    // What is no number is left to JSON.parse, which says where it stands.
-    if (!jsonNumber.test(source)) return parse(text, null);
-    marked += `${text.slice(done, start)}"\\ud800${source}"`;
-    done = end;
-  }
+function parseExactly(text: string, scan: JsonScan): unknown {
+  const standIns = new StandIns(text);
   try {
-    return unmark(JSON.parse(marked + text.slice(done)));
+    return standIns.replaced(JSON.parse(withStandIns(text, scan, standIns)));
   } catch (error) {
     if (error instanceof NumberRangeError) throw error;
+    // JSON.parse of the text as it is says where it is none.
     return parse(text, null);
   }
 }
 
-const jsonNumber = /^-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?$/;
-
-function unmark(value: unknown): unknown {
-  if (typeof value === "string") return value.startsWith("\ud800") ? numberFromJson(value.slice(1)) : value;
-  if (typeof value !== "object" || value === null) return value;
-  const fields = value as Record<string, unknown>;
-  for (const key of Object.keys(fields)) {
-    if (key.startsWith("\ud800")) throw new SyntaxError("a number in the place of a key");
-    const entry = fields[key];
-    const plain = unmark(entry);
-    // Defined, not set: a key may be called __proto__.
-    if (plain !== entry) Object.defineProperty(fields, key, { value: plain, ...ownProperty });
+/** @throws SyntaxError when a number or a key is none */
+function withStandIns(text: string, { exactNumbers, escapedKeys }: JsonScan, standIns: StandIns): string {
+  const numbers = pairs(exactNumbers).map(([start, end]) => ({ start, end, isKey: false }));
+  const keys = pairs(escapedKeys).map(([start, end]) => ({ start, end, isKey: true }));
+  let marked = "";
+  let done = 0;
+  for (const { start, end, isKey } of [...numbers, ...keys].sort((a, b) => a.start - b.start)) {
+    const source = text.slice(start, end);
+    if (!isKey && !jsonNumber.test(source)) throw new SyntaxError("no number");
+    marked += text.slice(done, start) + (isKey ? standIns.forKey(source) : `"\\ud800${source}"`);
+    done = end;
   }
-  return value;
+  return marked + text.slice(done);
 }
 
-const ownProperty = { writable: true, enumerable: true, configurable: true } as const;
+function pairs(places: readonly number[]): [number, number][] {
+  const count = places.length / 2;
+  return Array.from({ length: count }, (_, i) => [places[2 * i] ?? 0, places[2 * i + 1] ?? 0]);
+}
+
+/** What stands for numbers and keys while a text is parsed. */
+class StandIns {
+  readonly #keys: Map<string, string> = new Map();
+  #mark = "key ";
+
+  constructor(text: string) {
+    while (text.includes(this.#mark)) this.#mark += "key ";
+  }
+
+  /** A name that stands for the key written as `source`. @throws SyntaxError when that is no string */
+  forKey(source: string): string {
+    const name = `${this.#mark}${this.#keys.size}`;
+    this.#keys.set(name, String(JSON.parse(`"${source}"`)));
+    return name;
+  }
+
+  /** `value` with what they stand for. @throws SyntaxError for a number in the place of a key; NumberRangeError */
+  replaced(value: unknown): unknown {
+    if (typeof value === "string") return value.startsWith("\ud800") ? numberFromJson(value.slice(1)) : value;
+    if (typeof value !== "object" || value === null) return value;
+    if (Array.isArray(value)) return value.map((entry) => this.replaced(entry));
+    const entries = Object.entries(value).map(([key, entry]) => [this.#key(key), this.replaced(entry)]);
+    return Object.fromEntries(entries);
+  }
+
+  #key(key: string): string {
+    if (key.startsWith("\ud800")) throw new SyntaxError("a number in the place of a key");
+    return this.#keys.get(key) ?? key;
+  }
+}
+
+const jsonNumber = /^-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?$/;
 
 function parse(text: string, bareWord: string | null): unknown {
   try {
@@ -101,9 +134,9 @@ function syntaxReason(message: string, bareWord: string | null): string {
   return `it is not valid JSON${at}. Mend or remove it`;
 }
 
-/** An escaped half of a surrogate pair without its other half; also finds some escaped backslashes before a "u". */
+/** An escaped half of a surrogate pair without its other half, or an escaped backslash that makes that hard to tell. */
 const maybeHalfPair =
-  /\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F]/;
+  /\\\\u[dD][89a-fA-F]|\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F]/;
 
 function refuseHalfPairs(value: unknown): void {
   if (typeof value === "string") {
