@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -140,4 +141,13 @@ test("a prompt that ends in the assistant's turn goes on with it", async () => {
   const begun = [user("two"), { role: "assistant", content: "It is" }];
   const { prompts } = await readPrompts(file([{ prompt: begun }]), chatty, {});
   assert.equal(text(chatty, prompts[0]?.ids ?? []), `${asked("two")}It is`);
+});
+
+test("a template without a generation prompt is told of, and the header is in the prompt", async () => {
+  const chatTemplate = chatMl.slice(0, chatMl.indexOf("{% if add_generation_prompt"));
+  const told = once(process, "warning");
+  const { prompts } = await readPrompts(file([{ prompt: "two" }]), tokenizer("silent", { chatTemplate }), {});
+  assert.equal(text(chatty, prompts[0]?.ids ?? []), asked("two"));
+  const [warning] = (await told) as [Error];
+  assert.match(warning.message, /ignores add_generation_prompt/);
 });

@@ -8,7 +8,7 @@ import { readPrompt } from "../data/prompt-columns.ts";
 import { templateInputs } from "../data/template-columns.ts";
 import { createRowEncoder, type EncoderOptions, type RowEncoder } from "../text/encode.ts";
 import { contentText, type Message } from "../text/messages.ts";
-import type { SourceRow } from "../text/rows.ts";
+import { noGenerationPrompt, type SourceRow } from "../text/rows.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import { promptRows } from "./prompt-rows.ts";
 
@@ -75,7 +75,8 @@ export async function readPrompts(
     if ("error" in outcome) throw outcome.error;
     const row = rows[i] as SourceRow;
     const isContinued = row.kind === "text" || (row.kind === "chat" && row.continueFinalMessage === true);
-    const { promptIds: ids } = outcome.row;
+    const { promptIds: ids, notes } = outcome.row;
+    if (notes.includes("no_generation_prompt")) warn(noGenerationPrompt);
     const later = followUps[i] as readonly string[];
     return { where: row.where, text: shown(row), ids, isContinued, row, followUps: later };
   });

@@ -1,13 +1,14 @@
 /** A model made ready to answer: fetched, loaded with its adapters by name, and its chat template at hand. */
 import { basename } from "node:path";
 import { ConfigError, DataError } from "../base/errors.ts";
+import { warn } from "../base/warn.ts";
 import { endTokens } from "../evaluate/prompts.ts";
 import type { Engine } from "../generate/engine.ts";
 import { openEngine } from "../generate/open-engine.ts";
 import type { EngineLimits, GenerateEvent, GenerateRequest } from "../generate/request.ts";
 import { createRowEncoder } from "../text/encode.ts";
 import type { Message } from "../text/messages.ts";
-import type { SourceRow } from "../text/rows.ts";
+import { noGenerationPrompt, type SourceRow } from "../text/rows.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import { type EnvironmentOptions, settleEnvironment } from "../train/environment.ts";
 import { withLocalModels } from "./local-models.ts";
@@ -87,6 +88,7 @@ export async function openGeneration(options: GenerationOptions): Promise<Genera
     const [outcome] = await encoder.encode([row]);
     if (outcome === undefined) throw new DataError("the prompt could not be encoded.");
     if ("error" in outcome) throw outcome.error;
+    if (outcome.row.notes.includes("no_generation_prompt")) warn(noGenerationPrompt);
     return outcome.row.promptIds;
   };
   return {

@@ -119,6 +119,17 @@ test("tool calls that the template does not write are told of where they were an
   });
 });
 
+test("a template without a generation prompt is told of, and the header is in the prompt", async () => {
+  const silent = chatMl.slice(0, chatMl.indexOf("{% if add_generation_prompt"));
+  await withWorker({ chatTemplate: silent }, async (worker, directory) => {
+    const messages: Message[] = [{ role: "user", content: "hi" }];
+    const { prompts, warning } = await worker.encode({ kind: "chat", messages, variables: {} });
+    const text = loadTokenizer(directory).decode(prompts[0] ?? [], { skipSpecialTokens: false });
+    assert.equal(text, "<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n");
+    assert.match(warning ?? "", /ignores add_generation_prompt/);
+  });
+});
+
 test("a chat without a template is refused; a template that cannot be used is told when the thread starts", async () => {
   await withWorker({}, async (worker) => {
     await assert.rejects(worker.encode(asks[0] as PromptAsk), /no chat template. Use \/v1\/completions/);

@@ -3,7 +3,13 @@ import { DataError, FormatError } from "../base/errors.ts";
 import { createRowEncoder, type RowEncoder } from "../text/encode.ts";
 import type { Message } from "../text/messages.ts";
 import { NotRenderedError } from "../text/rendering-check.ts";
-import type { ChatRow, EncodedRow, SourceRow } from "../text/rows.ts";
+import {
+  type ChatRow,
+  type EncodedRow,
+  type EncodeNote,
+  noGenerationPrompt,
+  type SourceRow,
+} from "../text/rows.ts";
 import { TemplateError } from "../text/template.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import { ApiError } from "./api-error.ts";
@@ -54,6 +60,15 @@ export interface Prompts {
 
 const droppedCalls =
   "messages: the chat template does not write tool_calls; the calls that tool messages answer are left out of the prompt.";
+
+/** What a client is told of how its conversation became a prompt. */
+function warningOf(notes: readonly EncodeNote[]): string | null {
+  const told = [
+    ...(notes.includes("history_calls_dropped") ? [droppedCalls] : []),
+    ...(notes.includes("no_generation_prompt") ? [`messages: ${noGenerationPrompt}`] : []),
+  ];
+  return told.length === 0 ? null : told.join(" ");
+}
 
 /** Prompts of one model. Close it when done. */
 export class PromptEncoder implements Prompts, AsyncDisposable {
@@ -109,7 +124,7 @@ export class PromptEncoder implements Prompts, AsyncDisposable {
         prompts: [promptIds],
         stopIds: new Set([...stopIds].filter((id) => id >= 0)),
         echoes: null,
-        warning: notes.includes("history_calls_dropped") ? droppedCalls : null,
+        warning: warningOf(notes),
       };
     } catch (error) {
       throw asApiError(error, "messages");

@@ -105,3 +105,8 @@ export type EncodeOutcome = { row: EncodedRow } | { error: DataError | FormatErr
 
 /** An answer, or an assistant's turn that is learned, says nothing. */
 export class EmptyAnswerError extends DataError {}
+
+/** What is told where a prompt is asked with a template that has no generation prompt. */
+export const noGenerationPrompt: string =
+  "the chat template ignores add_generation_prompt; the assistant's header, as it stands before answers, was put behind the " +
+  "prompt. Other programs ask this model without it.";
