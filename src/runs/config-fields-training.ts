@@ -269,7 +269,7 @@ export const RECORD_FIELDS: FieldTable<RecordKeys> = {
   export_parity_tolerance: {
     type: number({ above: 0 }),
     default: 1e-4,
-    doc: "Largest accepted difference of a token log-probability (nats) between the trained model and its export.",
+    doc: "Largest accepted difference of a token log-probability (nats) between the trained model and its export; of a half-precision export, the mean may be 200 times that, or three times what its rounding does.",
     source: "preftune",
     freeOnResume: true,
   },
