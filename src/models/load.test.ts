@@ -1,6 +1,6 @@
 /** Loading checkpoints: layouts and types that must give the same model, and broken ones that must be refused by name. */
 import assert from "node:assert/strict";
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { assertClose, withoutLeaks } from "../../test/support/close.ts";
@@ -43,6 +43,28 @@ for (const name of tinyNames) {
     });
   });
 }
+
+test("what is copied while loading is in memory once, not mapped beside it", {
+  skip: process.platform !== "linux",
+}, () => {
+  withoutLeaks(() => {
+    using dir = temporaryDirectory();
+    // an embedding of 256 MiB, more than is read at once
+    const vocabulary = 2 ** 22;
+    const tensors = checkpointTensors(tinyModel("llama_tied")).map((t) =>
+      t.name === "model.embed_tokens.weight" ? zeros(t.name, [vocabulary, 16]) : t,
+    );
+    writeCheckpoint(dir.path, { ...tinyConfig("llama_tied"), vocab_size: vocabulary }, tensors);
+    const mebibytes = (what: string) =>
+      Number(new RegExp(`${what}:\\s+(\\d+)`).exec(readFileSync("/proc/self/status", "utf8"))?.[1]) / 1024;
+    // the highest memory is counted anew
+    writeFileSync("/proc/self/clear_refs", "5");
+    const before = mebibytes("VmRSS");
+    loadModel(dir.path, { copy: true });
+    const added = mebibytes("VmHWM") - before;
+    assert.ok(added > 200 && added < 256 + 128, `${added} MiB`);
+  });
+});
 
 test("shards give the same model as one file", () => {
   withoutLeaks(() => {

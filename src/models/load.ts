@@ -9,7 +9,7 @@ import { type DType, ops, scope, type Tensor } from "../torch/index.ts";
 import { buildModel } from "./build.ts";
 import type { CausalLM } from "./causal-lm.ts";
 import { requireFinite } from "./finite.ts";
-import { type MappedFile, mapSafetensors } from "./mapped-file.ts";
+import { copyStored, type MappedFile, mapSafetensors } from "./mapped-file.ts";
 import type { WeightSource } from "./weights.ts";
 
 /** Options of `loadModel`. */
@@ -70,10 +70,13 @@ function readWeight({ index, maps, stored, shape, dir }: Wanted, options: LoadOp
         "Quantised weights cannot be trained here; use the float checkpoint they were made from.",
     );
   }
+  const { device = "cpu", dtype, copy = false } = options;
   using reading = scope();
   const mapped = map(entry);
-  const { device = "cpu", dtype, copy = false } = options;
-  const weight = ops.toDevice(mapped, device, dtype ?? mapped.dtype, false, copy);
+  const type = dtype ?? mapped.dtype;
+  const shares = !copy && device === "cpu" && type === mapped.dtype;
+  const weight = shares ? mapped : ops.emptyMemoryFormat(entry.shape, { dtype: type, device });
+  if (!shares) copyStored(file, entry, weight);
   requireFinite(weight, `${file.path}: tensor "${stored}"`);
   return reading.keep(weight);
 }

@@ -3,7 +3,7 @@ import { FormatError } from "../base/errors.ts";
 import type { SafetensorsFile } from "../formats/safetensors.ts";
 import { noGrad, ops, scope, type Tensor } from "../torch/index.ts";
 import { requireFinite } from "./finite.ts";
-import { mapSafetensors } from "./mapped-file.ts";
+import { copyStored } from "./mapped-file.ts";
 
 /**
  * Copies every tensor of the files into the one of the same name.
@@ -40,12 +40,11 @@ export function readTensorsInto(
 
 function copyFile(file: SafetensorsFile, targets: ReadonlyMap<string, Tensor>): void {
   using _ = scope();
-  const read = mapSafetensors(file);
   noGrad(() => {
     for (const entry of file.tensors.values()) {
-      const stored = read(entry);
-      requireFinite(stored, `${file.path}: tensor "${entry.name}"`);
-      ops.copy_(ops.detach(targets.get(entry.name) as Tensor), stored);
+      const target = ops.detach(targets.get(entry.name) as Tensor);
+      copyStored(file, entry, target);
+      requireFinite(target, `${file.path}: tensor "${entry.name}"`);
     }
   });
 }

@@ -3,7 +3,16 @@ import { mkdtempSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
-import { readRecord, recordProblem, type SetupInputs, writeRecord } from "./record.ts";
+import { processorName } from "./machine.ts";
+import {
+  readRecord,
+  recordProblem,
+  type SetupInputs,
+  type SetupRecord,
+  saveRecord,
+  writeRecord,
+} from "./record.ts";
+import { keepMeasurement } from "./set-up.ts";
 
 const inputs: SetupInputs = {
   torchVariable: "",
@@ -55,4 +64,29 @@ test("a missing or broken record is none", (t) => {
   writeFileSync(join(folder, "setup.json"), '{"format": 2, "addon": "x"}');
   assert.equal(readRecord(folder), null);
   assert.equal(readRecord(join(folder, "nowhere")), null);
+});
+
+test("a processor that nothing was measured on is measured once, and others' figures stay", (t) => {
+  const { folder } = written(t);
+  const [here, elsewhere] = [processorName(), "another processor"];
+  const measurements: string[] = [];
+  const measure = (addon: string) => {
+    measurements.push(addon);
+    return { [here]: { torch: 90, onednn: 100 } };
+  };
+  const record = () => readRecord(folder) as SetupRecord;
+  saveRecord(folder, { ...record(), matmul: { [elsewhere]: { torch: 50, onednn: 0 } } });
+  keepMeasurement(folder, record(), measure);
+  keepMeasurement(folder, record(), measure);
+  assert.deepEqual(measurements, [record().addon]);
+  assert.deepEqual(record().matmul, {
+    [elsewhere]: { torch: 50, onednn: 0 },
+    [here]: { torch: 90, onednn: 100 },
+  });
+  assert.equal(problem(folder), null);
+  // one that failed is not tried at every start
+  saveRecord(folder, { ...record(), matmul: { [here]: null } });
+  keepMeasurement(folder, record(), measure);
+  keepMeasurement(join(folder, "nowhere"), { ...record(), matmul: {} }, measure);
+  assert.equal(measurements.length, 1);
 });

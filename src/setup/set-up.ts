@@ -52,17 +52,25 @@ export function recordedSetup(): { record: SetupRecord | null; problem: string |
 export async function setUp(): Promise<Setup> {
   const { record, problem } = recordedSetup();
   if (record === null || problem !== null) return await setUpAnew();
-  if (record.matmul?.[processorName()] === undefined) measureOnThisProcessor(record);
+  keepMeasurement(stateFolder(), record);
   return { torch: record.torch, addon: record.addon };
 }
 
-/** The folder came here from another processor, or from an earlier version. A read-only one stays as it is. */
-function measureOnThisProcessor(record: SetupRecord): void {
+/**
+ * Measures matrix products where `record` knows nothing of this processor: the folder came here from another one, or from an
+ * earlier version. A folder that cannot be written stays as it is, and nothing is measured.
+ */
+export function keepMeasurement(
+  folder: string,
+  record: SetupRecord,
+  measure: typeof measured = measured,
+): void {
+  if (record.matmul?.[processorName()] !== undefined) return;
   try {
-    accessSync(stateFolder(), constants.W_OK);
-    saveRecord(stateFolder(), { ...record, matmul: { ...record.matmul, ...measured(record.addon) } });
+    accessSync(folder, constants.W_OK);
+    saveRecord(folder, { ...record, matmul: { ...record.matmul, ...measure(record.addon) } });
   } catch {
-    // nothing can be kept: the library is the one assumed for an unknown processor
+    // the library is then the one assumed for an unknown processor
   }
 }
 
