@@ -139,3 +139,35 @@ test("logits that are not finite are no choice at all, greedy or drawn", () => {
     }
   });
 });
+
+test("presence and frequency penalty fall on the answer's tokens as OpenAI defines them, a bias before all", () => {
+  // mu[j] - c[j] * frequency - (c[j] > 0) * presence, from OpenAI's API reference; repetition penalty between bias and these
+  const likeliest = (sampling: Partial<Sampling>, drawn: number[], seen: number[] = []) => {
+    const row = {
+      sampling: { ...plain, temperature: 0, ...sampling },
+      seen: new Set(seen),
+      drawn,
+      randoms: spread(1),
+    };
+    return chooseTokens(tensor([2, 1.6, 1.3, -1], [1, 4]), [row])[0]?.[0]?.id;
+  };
+  assert.equal(likeliest({ presencePenalty: 0.5, frequencyPenalty: 0.5 }, []), 0);
+  assert.equal(likeliest({ presencePenalty: 0.3 }, [0, 0, 0, 0]), 0, "once, however often: 1.7");
+  assert.equal(likeliest({ presencePenalty: 0.5 }, [0]), 1);
+  assert.equal(likeliest({ frequencyPenalty: 0.15 }, [0, 0]), 0, "1.7");
+  assert.equal(likeliest({ frequencyPenalty: 0.15 }, [0, 0, 0]), 1, "1.55");
+  assert.equal(likeliest({ frequencyPenalty: 0.3, presencePenalty: 0.2 }, [0, 0, 1]), 2, "1.2, 1.1, 1.3");
+  assert.equal(likeliest({ presencePenalty: -1 }, [2]), 2, "a negative one rewards");
+  assert.equal(likeliest({ logitBias: new Map([[3, 100]]) }, []), 3);
+  assert.equal(likeliest({ logitBias: new Map([[0, -100]]) }, []), 1);
+  assert.equal(likeliest({ logitBias: new Map([[3, 4]]), repetitionPenalty: 2 }, [], [3]), 0, "(-1 + 4) / 2");
+  const told = chooseTokens(tensor([2, 1.6, 1.3, -1], [1, 4]), [
+    {
+      sampling: { ...plain, temperature: 0, logitBias: new Map([[3, 100]]), logprobs: 0 },
+      seen: new Set(),
+      randoms: spread(1),
+    },
+  ])[0]?.[0];
+  const sum = Math.log([2, 1.6, 1.3, -1].reduce((total, logit) => total + Math.exp(logit), 0));
+  assert.ok(Math.abs((told?.logprob ?? 0) - (-1 - sum)) < 1e-6, "log-probs are the model's own");
+});

@@ -10,7 +10,15 @@ import type { GenerateRequest } from "./request.ts";
 /** How a token is drawn. */
 export type Sampling = Pick<
   GenerateRequest,
-  "temperature" | "topK" | "topP" | "minP" | "repetitionPenalty" | "logprobs"
+  | "temperature"
+  | "topK"
+  | "topP"
+  | "minP"
+  | "repetitionPenalty"
+  | "presencePenalty"
+  | "frequencyPenalty"
+  | "logitBias"
+  | "logprobs"
 >;
 
 /** A row of logits and the draws from it. */
@@ -18,6 +26,8 @@ export interface ChoiceRow {
   sampling: Sampling;
   /** Tokens that the repetition penalty falls on. */
   seen: ReadonlySet<number>;
+  /** Tokens of the answer so far, which presence and frequency penalty fall on; default none. */
+  drawn?: readonly number[];
   /** A stream of numbers for each draw from this row. */
   randoms: readonly Pick<Random, "next">[];
 }
@@ -73,22 +83,43 @@ function isGreedy({ sampling }: ChoiceRow): boolean {
   return sampling.temperature === 0;
 }
 
-/** Logits after the repetition penalty (Keskar et al. 2019, arXiv:1909.05858, as transformers has it). */
+/**
+ * Logits after bias and penalties: the repetition penalty of Keskar et al. 2019 (arXiv:1909.05858) as transformers has it,
+ * presence and frequency penalty as OpenAI's API reference defines them.
+ */
 function penalised(raw: Tensor, rows: readonly ChoiceRow[]): Tensor {
-  if (rows.every(({ sampling }) => sampling.repetitionPenalty === null)) return raw;
+  if (!rows.some(isChanged)) return raw;
   const changed = ops.clone(raw);
-  for (const [i, { sampling, seen }] of rows.entries()) {
-    const penalty = sampling.repetitionPenalty ?? 1;
-    if (penalty === 1) continue;
+  for (const [i, row] of rows.entries()) {
+    if (!isChanged(row)) continue;
     const values = rowOf(raw, i);
-    for (const id of seen) {
-      if (id >= values.length) continue;
-      const logit = values[id] as number;
-      values[id] = logit < 0 ? logit * penalty : logit / penalty;
-    }
+    change(values, row);
     ops.copy_(ops.selectInt(changed, 0, i), tensor(values));
   }
   return changed;
+}
+
+function isChanged({ sampling, drawn = [] }: ChoiceRow): boolean {
+  const { repetitionPenalty, presencePenalty = 0, frequencyPenalty = 0, logitBias } = sampling;
+  const isPenalised = drawn.length > 0 && (presencePenalty !== 0 || frequencyPenalty !== 0);
+  return (repetitionPenalty ?? 1) !== 1 || isPenalised || (logitBias?.size ?? 0) > 0;
+}
+
+/** Bias, repetition penalty, then frequency and presence penalty, in the order that vLLM has them. */
+function change(values: Float32Array, { sampling, seen, drawn = [] }: ChoiceRow): void {
+  const { presencePenalty = 0, frequencyPenalty = 0, logitBias = new Map<number, number>() } = sampling;
+  const add = (id: number, amount: number) => {
+    if (id < values.length) values[id] = (values[id] as number) + amount;
+  };
+  for (const [id, bias] of logitBias) add(id, bias);
+  const penalty = sampling.repetitionPenalty ?? 1;
+  for (const id of penalty === 1 ? [] : seen) {
+    if (id >= values.length) continue;
+    const logit = values[id] as number;
+    values[id] = logit < 0 ? logit * penalty : logit / penalty;
+  }
+  if (frequencyPenalty !== 0) for (const id of drawn) add(id, -frequencyPenalty);
+  if (presencePenalty !== 0) for (const id of new Set(drawn)) add(id, -presencePenalty);
 }
 
 // of one row, used again and again: an array for every pass would wait for the garbage collector

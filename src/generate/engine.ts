@@ -265,8 +265,8 @@ export class Engine implements GenerationEngine, Disposable {
     const choices = this.#guarded(jobs, () => {
       for (const { sequence } of answers) this.#cache.extend(sequence.own, 1);
       const tokens = answers.map(({ sequence, ids }) => ({ sequence, id: ids.at(-1) as number }));
-      const rows = answers.map(({ job, seen, random }): ChoiceRow => {
-        return { sampling: job.request, seen, randoms: [random] };
+      const rows = answers.map(({ job, seen, ids, random }): ChoiceRow => {
+        return { sampling: job.request, seen, drawn: ids, randoms: [random] };
       });
       using _ = scope();
       const logits = noGrad(() => nextLogits(this.#with(model), tokens));

@@ -18,6 +18,12 @@ export interface GenerateRequest {
   minP: number | null;
   /** Divides positive logits of tokens already in prompt or answer and multiplies negative ones; null for none. */
   repetitionPenalty: number | null;
+  /** Taken from the logits of tokens that the answer has already, as OpenAI defines it; default 0. */
+  presencePenalty?: number;
+  /** The same, times how often the answer has the token; default 0. */
+  frequencyPenalty?: number;
+  /** Added to the logits of tokens, by id, before any penalty; default none. */
+  logitBias?: ReadonlyMap<number, number>;
   /** Tokens that end an answer. They are not part of its text. */
   stopIds: ReadonlySet<number>;
   /** Texts that end an answer. They, and what follows them, are not part of its text. */

@@ -45,7 +45,7 @@ async function withApp(
     const admission = new Admission(8);
     const records: RequestRecord[] = [];
     const app = createApp({
-      model: { name: "tiny", adapters: ["mine"], prompts: encoder, contextTokens: 100 },
+      model: { name: "tiny", adapters: ["mine"], prompts: encoder, contextTokens: 100, vocabSize: 264 },
       engine,
       admission,
       metrics: serverMetrics(engine),
@@ -134,6 +134,9 @@ test("a request's fields reach the engine under its names, with the chat's stop 
       top_k: 40,
       min_p: 0.1,
       repetition_penalty: 1.2,
+      presence_penalty: -0.5,
+      frequency_penalty: 0.25,
+      logit_bias: { "5": -100, "7": 1.5 },
       stop: "end",
       seed: -1,
       logprobs: true,
@@ -153,6 +156,12 @@ test("a request's fields reach the engine under its names, with the chat's stop 
       topK: 40,
       minP: 0.1,
       repetitionPenalty: 1.2,
+      presencePenalty: -0.5,
+      frequencyPenalty: 0.25,
+      logitBias: new Map([
+        [5, -100],
+        [7, 1.5],
+      ]),
       stop: ["end"],
       stopIds: new Set([2]),
       seed: 2 ** 32 - 1,

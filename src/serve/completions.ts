@@ -38,6 +38,7 @@ export async function chatCompletions(c: Ctx, context: ServeContext): Promise<Re
         adapter,
         asked: fields.max_completion_tokens ?? fields.max_tokens ?? null,
         bounds: boundsOf(context),
+        vocabSize: model.vocabSize,
         freshSeed: randomInt(2 ** 32),
       });
       return { requests, echoes: null, warning };
@@ -69,6 +70,7 @@ export async function completions(c: Ctx, context: ServeContext): Promise<Respon
         adapter,
         asked,
         bounds: boundsOf(context),
+        vocabSize: model.vocabSize,
         freshSeed: randomInt(2 ** 32),
       });
       return { requests, echoes, warning: null };

@@ -27,6 +27,8 @@ export interface AskOptions {
    */
   form: "chat" | "continuation" | "completion" | "echo";
   adapter: string | null;
+  /** Token ids are below. */
+  vocabSize: number;
   /** Longest answer that was asked for; null: as long as there is room. */
   asked: number | null;
   bounds: AnswerBounds;
@@ -47,6 +49,7 @@ export function engineRequests(fields: Partial<SamplingFields>, options: AskOpti
   const { top_k: topK = 0 } = fields;
   if (options.form === "echo") checkPromptLogprobs(options);
   const n = fields.n ?? 1;
+  const logitBias = biasOf(fields.logit_bias ?? {}, options.vocabSize);
   return options.prompts.map((promptIds, i) => ({
     promptIds,
     n,
@@ -56,6 +59,9 @@ export function engineRequests(fields: Partial<SamplingFields>, options: AskOpti
     topP: fields.top_p ?? null,
     minP: fields.min_p ?? null,
     repetitionPenalty: fields.repetition_penalty ?? null,
+    presencePenalty: fields.presence_penalty ?? 0,
+    frequencyPenalty: fields.frequency_penalty ?? 0,
+    logitBias,
     stopIds: options.stopIds,
     stop: typeof fields.stop === "string" ? [fields.stop] : (fields.stop ?? []),
     // a list of one prompt is that prompt
@@ -65,6 +71,13 @@ export function engineRequests(fields: Partial<SamplingFields>, options: AskOpti
     continuesPrompt: options.form !== "chat",
     adapter: options.adapter,
   }));
+}
+
+function biasOf(given: Readonly<Record<string, number>>, vocabSize: number): Map<number, number> {
+  const bias = new Map(Object.entries(given).map(([id, value]) => [Number(id), value]));
+  const stray = [...bias.keys()].find((id) => id >= vocabSize);
+  if (stray === undefined) return bias;
+  throw invalid("logit_bias", `expected token ids below ${vocabSize}, got ${stray}.`);
 }
 
 /** Without an answer the prompt's log-probs are what is computed, wanted or not. */

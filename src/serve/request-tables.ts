@@ -42,6 +42,9 @@ export interface SamplingFields {
   top_k?: number;
   min_p?: number;
   repetition_penalty?: number;
+  presence_penalty?: number;
+  frequency_penalty?: number;
+  logit_bias?: Record<string, number>;
   stop?: string | string[];
   seed?: number;
 }
@@ -90,6 +93,12 @@ function sampling(limits: RequestLimits): FieldTable<SamplingFields>["served"] {
     top_k: { schema: z.int().min(-1), expected: "a whole number; 0 or -1 for all tokens" },
     min_p: numberField(0, 1),
     repetition_penalty: { schema: z.number().gt(0).max(10), expected: "a number above 0 and at most 10" },
+    presence_penalty: numberField(-2, 2),
+    frequency_penalty: numberField(-2, 2),
+    logit_bias: {
+      schema: z.record(z.string().regex(/^\d{1,9}$/), z.number().min(-100).max(100)),
+      expected: `an object of numbers from -100 to 100 by token id, like {"50256": -100}`,
+    },
     stop: {
       schema: z.union([stopText, z.array(stopText).max(maxStops)]),
       expected: `a string or a list of at most ${maxStops}, each of 1 to ${maxStopLength} characters`,
@@ -110,9 +119,6 @@ const never = () => false;
 const toolless = "Answers are text here: leave tools out, or describe them in a message.";
 
 const unservedSampling: Record<string, UnservedField> = {
-  frequency_penalty: { neutral: isNumber(0), instead: "Use repetition_penalty, or set it to 0." },
-  presence_penalty: { neutral: isNumber(0), instead: "Use repetition_penalty, or set it to 0." },
-  logit_bias: { neutral: isEmpty, instead: "Leave it out." },
   skip_special_tokens: {
     neutral: oneOf(true),
     instead: "Special tokens are no part of a text: leave it out.",

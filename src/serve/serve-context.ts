@@ -17,6 +17,8 @@ export interface ServedModel {
   prompts: Prompts;
   /** Longest prompt and answer together, in tokens. */
   contextTokens: number;
+  /** Token ids are below. */
+  vocabSize: number;
 }
 
 /** What the routes work with. */

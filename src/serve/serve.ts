@@ -125,6 +125,12 @@ async function openModel(options: ServeOptions): Promise<OpenedModel> {
     eosTokenIds: config.eosTokenIds,
     vocabSize: config.vocabSize,
   });
-  const model = { name, adapters: Object.keys(adapters), prompts, contextTokens: config.maxPositions };
+  const model = {
+    name,
+    adapters: Object.keys(adapters),
+    prompts,
+    contextTokens: config.maxPositions,
+    vocabSize: config.vocabSize,
+  };
   return { model, directory, adapters, prompts };
 }

@@ -199,6 +199,16 @@ test("echo of special tokens: written in a text they stay in it, as ids they hav
 
 const hex = ["bytes:\\xe2", "bytes:\\x82", "bytes:\\xac"];
 
+test("logit_bias and presence and frequency penalty decide what is drawn", async () => {
+  // the chain's next token has the logit √V = 17.3, all others 0; the bias lifts " A" above it, a penalty of 2 below
+  const bias = { [piece("▁A")]: 18 };
+  const said = async (more: object) =>
+    (await client.completions.create({ ...the, max_tokens: 3, ...more })).choices[0]?.text;
+  assert.equal(await said({ logit_bias: bias }), " A A A");
+  assert.equal(await said({ logit_bias: bias, presence_penalty: 2 }), " A.");
+  assert.equal(await said({ logit_bias: bias, frequency_penalty: 0.5 }), " A A.");
+});
+
 test("many prompts in a request, as texts and as ids, are answered in their order; more are refused", async () => {
   const texts = Array.from({ length: 12 }, (_, i) => (i % 2 === 0 ? "the" : "the cats"));
   const reply = await client.completions.create({

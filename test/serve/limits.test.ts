@@ -52,6 +52,11 @@ test("values out of bounds are 422 and name the field, what was expected and wha
     ["chat", { min_p: 2 }, "min_p"],
     ["chat", { repetition_penalty: 0 }, "repetition_penalty"],
     ["chat", { stop: Array.from({ length: 33 }, (_, i) => `${i}`) }, "stop"],
+    ["chat", { presence_penalty: 2.1 }, "presence_penalty"],
+    ["chat", { frequency_penalty: "much" }, "frequency_penalty"],
+    ["chat", { logit_bias: { "5": 101 } }, "logit_bias"],
+    ["chat", { logit_bias: { a: 1 } }, "logit_bias"],
+    ["chat", { logit_bias: { "264": 1 } }, "logit_bias"],
     ["chat", { stop: "" }, "stop"],
     ["chat", { stop: ["x".repeat(201)] }, "stop"],
     ["chat", { seed: 0.5 }, "seed"],
@@ -93,9 +98,6 @@ test("values out of bounds are 422 and name the field, what was expected and wha
 
 test("what OpenAI's API has and this server has not is 422 with what to do; values that ask for nothing are let through", async () => {
   const unserved = {
-    frequency_penalty: 0.5,
-    presence_penalty: 1,
-    logit_bias: { 5: 1 },
     tools: [{ type: "function", function: { name: "f" } }],
     tool_choice: "required",
     response_format: { type: "json_object" },

@@ -249,7 +249,7 @@ test("the client's error classes: wrong key, wrong value, unsupported field, no 
     return true;
   });
   await assert.rejects(
-    client.chat.completions.create({ ...chat, presence_penalty: 1 }),
+    client.chat.completions.create({ ...chat, verbosity: "low" }),
     UnprocessableEntityError,
   );
   await assert.rejects(
