@@ -42,7 +42,7 @@ test("device, type, rows, steps, batch and learning rate are said before the fir
     "  device   cpu, float32, 2 threads\n" +
       "  rows     170 to train on, 18 held out\n" +
       "  steps    13 of 16 rows (2 micro-batches of 8)\n" +
-      "  rate     0.0002, linear\n" +
+      "  lr       0.0002, linear\n" +
       "  trained  4.88 M weights",
   );
   const resumed = { ...start, step: 5, evaluationRows: 0, device: "cuda:0", dtype: "bfloat16" };

@@ -54,7 +54,7 @@ export function startBanner(config: RunConfig, start: TrainStart): string {
     ["device", on],
     ["rows", `${trainRows} to train on, ${held}`],
     ["steps", `${totalSteps} of ${stepText(config)}${done}`],
-    ["rate", `${valueText("learning_rate", config.learning_rate)}, ${config.lr_scheduler_type}`],
+    ["lr", `${valueText("learning_rate", config.learning_rate)}, ${config.lr_scheduler_type}`],
     ["trained", `${weightText(start.trainable)} weights`],
   ]);
 }

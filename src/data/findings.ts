@@ -249,6 +249,8 @@ const namedRows = 5;
 /** How rows that were left out could be kept. */
 const keepWords: Readonly<Partial<Record<FindingCode, string>>> = {
   too_long: "They are left out. To keep them raise max_length, or set overflow: truncate.",
+  prompt_in_both_splits:
+    "They are left out of the evaluation. To hold other rows out, set eval_fraction (it splits by prompt).",
   longer_than_context: "They are left out. To keep them shorten them, or set overflow: truncate.",
 };
 

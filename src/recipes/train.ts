@@ -170,7 +170,8 @@ async function* trainPrepared(
       { run, config, data, training, evaluator, environment, onWork: options.onWork ?? (() => {}) },
       options.signal ?? null,
     );
-    options.onWork?.({ at: "export", step: outcome.state.step, done: 0, total: 1, tokens: 0 });
+    if (outcome.reason !== "stopped")
+      options.onWork?.({ at: "export", step: outcome.state.step, done: 0, total: 1, tokens: 0 });
     return yield* finish({ run, config, data, training, outcome });
   } finally {
     for (const [, state] of optimizer.stateTensors()) state.dispose();

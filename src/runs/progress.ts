@@ -32,7 +32,7 @@ class StatusLine {
     const now = performance.now();
     if (!this.live || (!isLast && now - this.#drawn < REDRAW_MS)) return;
     this.#drawn = now;
-    this.#out.write(`\r\u001b[K${fitParts(parts, (this.#out.columns ?? 80) - 1)}${isLast ? "\n" : ""}`);
+    this.#out.write(`\r\u001b[K${fitParts(parts, (this.#out.columns || 80) - 1)}${isLast ? "\n" : ""}`);
   }
 
   /** Takes the line away. */
