@@ -4,6 +4,7 @@ import {
   capitalize,
   isPrintable,
   pythonSpace,
+  spaceClass,
   splitLines,
   stripCharacters,
   swapCase,
@@ -140,32 +141,23 @@ function splitFromEnd(text: string, by: string, times: number): Value[] {
   return [rest, ...parts];
 }
 
+const word = new RegExp(`${spaceClass.replace("[", "[^")}+`, "gu");
+
+/** Words between white space, at most `times` of them, and what is left behind the last. */
 function splitSpace(text: string, times: number): Value[] {
-  const parts: string[] = [];
-  let rest = stripCharacters(text, "left", pythonSpace);
-  while (rest !== "") {
-    if (parts.length >= times) return [...parts, rest];
-    const end = Array.from(rest).findIndex((c) => pythonSpace.has(c));
-    const word = end < 0 ? rest : codePoints(rest).slice(0, end).join("");
-    parts.push(word);
-    rest = stripCharacters(rest.slice(word.length), "left", pythonSpace);
-  }
-  return parts;
+  const words = [...text.matchAll(word)];
+  const rest = words[times];
+  const parts = words.slice(0, times).map(([part]) => part);
+  return rest === undefined ? parts : [...parts, text.slice(rest.index)];
 }
 
+/** Words between white space, at most `times` of them from the end, and what is left before the first. */
 function rsplitSpace(text: string, times: number): Value[] {
-  const parts: string[] = [];
-  let rest = stripCharacters(text, "right", pythonSpace);
-  while (rest !== "") {
-    if (parts.length >= times) return [rest, ...parts];
-    const start = Array.from(rest).findLastIndex((c) => pythonSpace.has(c));
-    const word = codePoints(rest)
-      .slice(start + 1)
-      .join("");
-    parts.unshift(word);
-    rest = stripCharacters(rest.slice(0, rest.length - word.length), "right", pythonSpace);
-  }
-  return parts;
+  const words = [...text.matchAll(word)];
+  const kept = Math.min(times, words.length);
+  const parts = words.slice(words.length - kept).map(([part]) => part);
+  const rest = words[words.length - kept - 1];
+  return rest === undefined ? parts : [text.slice(0, rest.index + rest[0].length), ...parts];
 }
 
 function replace(text: string, call: Arguments): Value {
