@@ -1,7 +1,7 @@
 /** Program of the thread that makes token ids of prompts. Started by prompt-worker.ts. */
 import { parentPort, workerData } from "node:worker_threads";
 import { messageOf, PreftuneError } from "../base/errors.ts";
-import { parseWithNumbers } from "../text/json-number.ts";
+import { parseJson } from "../text/json.ts";
 import { loadTokenizer } from "../text/tokenizer.ts";
 import { ApiError } from "./api-error.ts";
 import type { PromptMessage, PromptSetup, PromptTask } from "./prompt-worker.ts";
@@ -13,7 +13,7 @@ function send(message: PromptMessage): void {
 
 async function answer(encoder: PromptEncoder, { id, ask }: PromptTask): Promise<void> {
   try {
-    send({ type: "encoded", id, encoded: await encoder.encode(parseWithNumbers(ask) as PromptAsk) });
+    send({ type: "encoded", id, encoded: await encoder.encode(parseJson(ask) as PromptAsk) });
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;
     const { kind, message, param } = error;

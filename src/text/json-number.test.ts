@@ -85,3 +85,17 @@ test("numberOf takes every number and nothing else", () => {
   assert.deepEqual([null, "1", true, {}, [1]].map(numberOf), [null, null, null, null, null]);
   assert.equal(String(JsonNumber.float(1e22)), "1e+22");
 });
+
+test("keys reach the child as they are, whatever came before", async () => {
+  await using renderer = createRenderer("{{ x | tojson }}");
+  const written: string[] = [];
+  for (const x of [
+    { b: 1, "\\": 2 },
+    { b: 1, "\n": 2 },
+    { b: 1, '"': 2 },
+  ]) {
+    const request = { messages: [], variables: { x }, addGenerationPrompt: false };
+    written.push(...(await renderer.render([request])));
+  }
+  assert.deepEqual(written, ['{"b": 1, "\\\\": 2}', '{"b": 1, "\\n": 2}', '{"b": 1, "\\"": 2}']);
+});

@@ -104,17 +104,3 @@ export function numberFromJson(source: string): number | JsonNumber {
   }
   return JsonNumber.integer(BigInt(source));
 }
-
-/** May a text hold numbers that JSON.parse does not keep as they are? True too often rather than too seldom. */
-const suspicious = /\d[.eE]|\d{16}/;
-
-/** JSON.parse that keeps `JsonNumber`s, for text that `JSON.stringify` wrote. */
-export function parseWithNumbers(text: string): unknown {
-  return suspicious.test(text) ? JSON.parse(text, reviveNumber as Reviver) : JSON.parse(text);
-}
-
-type Reviver = (key: string, value: unknown) => unknown;
-
-function reviveNumber(_key: string, value: unknown, context: { source?: string }): unknown {
-  return typeof value === "number" ? numberFromJson(context.source ?? String(value)) : value;
-}

@@ -7,7 +7,7 @@ import { createInterface } from "node:readline";
 import { Script } from "node:vm";
 
 import { type CompiledTemplate, compileTemplate, type TemplateInput } from "./jinja/template.ts";
-import { parseWithNumbers } from "./json-number.ts";
+import { parseJson } from "./json.ts";
 
 interface Setup {
   source: string;
@@ -45,8 +45,9 @@ function load(setup: Setup): { reply: Reply; template: CompiledTemplate | null }
   }
 }
 
-function render(template: CompiledTemplate, input: TemplateInput, setup: Setup): Reply {
+function render(template: CompiledTemplate, line: string, setup: Setup): Reply {
   try {
+    const input = parseJson(line) as TemplateInput;
     const text = limited(setup.timeoutMs, () => template(input));
     if (text.length > setup.maxOutput) return { error: `${text.length} characters`, kind: "output" };
     return { text };
@@ -69,6 +70,6 @@ for await (const line of createInterface({ input: process.stdin })) {
     template = loaded.template;
     send(loaded.reply);
   } else if (template !== null) {
-    send(render(template, parseWithNumbers(line) as TemplateInput, setup));
+    send(render(template, line, setup));
   }
 }

@@ -245,13 +245,15 @@ function parseReply(line: string): ChildReply {
 
 function childArguments(memoryMb: number): string[] {
   const here = import.meta.dirname;
-  const program = join(here, `template-child${extname(import.meta.filename)}`);
+  const ending = extname(import.meta.filename);
+  const program = join(here, `template-child${ending}`);
   return [
     `--max-old-space-size=${memoryMb}`,
     "--disallow-code-generation-from-strings",
     "--no-warnings",
     "--permission",
     `--allow-fs-read=${here}`,
+    `--allow-fs-read=${join(here, "..", "formats", `json-scan${ending}`)}`,
     program,
   ];
 }
