@@ -85,6 +85,15 @@ const refused: [string, Record<string, unknown>, RegExp, Options?][] = [
     /"chosen": .*at least one message/,
   ],
   [
+    "an answer that is not to be learned",
+    {
+      prompt: [user("a"), { ...assistant("b"), weight: 0 }, user("c")],
+      chosen: { ...assistant("d"), weight: 0 },
+      rejected: "e",
+    },
+    /every assistant's message of an answer to count in the loss/,
+  ],
+  [
     "two prompts",
     { question: "a", query: "b", ...answers },
     /expected one prompt, got "question" and "query"/,
