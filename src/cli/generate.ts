@@ -126,9 +126,20 @@ function checkMode(words: Words): void {
       `--samples: ${words.samples} answers at temperature 0 are all the same. Set it to 1.`,
     );
   }
+  refuseUnusedDraws(words);
   if (mode === "chat" && (words.samples > 1 || words.adapter.length > 1)) {
     throw new ConfigError("--chat has one answer at a time: take out --samples, and name one adapter.");
   }
+}
+
+/** At temperature 0 nothing is drawn, so what narrows the draw has no effect. */
+function refuseUnusedDraws({ temperature, topP, topK, minP }: Words): void {
+  const given = Object.entries({ "--top-p": topP, "--top-k": topK, "--min-p": minP });
+  const [unused] = given.find(([, value]) => value !== undefined) ?? [];
+  if (temperature !== 0 || unused === undefined) return;
+  throw new ConfigError(
+    `${unused} has no effect here: at temperature 0 the likeliest token is taken each time. Take one of the two out.`,
+  );
 }
 
 async function samplingOf(words: Words): Promise<SamplingSettings> {

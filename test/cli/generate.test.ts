@@ -187,6 +187,11 @@ const refusals: [what: string, words: string[], message: RegExp][] = [
     ["--prompt", "a", "--temperature", "0", "-n", "2"],
     /2 answers at temperature 0 are all the same/,
   ],
+  ...["--top-p", "--top-k", "--min-p"].map((name): [string, string[], RegExp] => [
+    `${name} where nothing is drawn`,
+    ["--prompt", "a", "--temperature", "0", name, "1"],
+    new RegExp(`^${name} has no effect here: at temperature 0`),
+  ]),
   ["no number", ["--prompt", "a", "--top-p", "x"], /Expected a number/],
   [
     "no share",
