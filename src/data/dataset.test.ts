@@ -65,6 +65,20 @@ function prepare(options: Partial<DatasetOptions>): Promise<Dataset> {
 const codes = ({ report }: Dataset): string[] =>
   report.findings.map(({ code, severity, count }) => `${severity} ${code} ${count}`);
 
+test("a row that says two things is named, or left out and counted with invalid_rows: drop", async () => {
+  const path = join(folder, "two-things.jsonl");
+  const rows = numbered(2, "p").map((pair) => `${JSON.stringify(pair)}\n`);
+  const twice = '{"prompt": "p9", "chosen": "a", "chosen": "c", "rejected": "b"}\n';
+  const half = '{"prompt": "p9", "chosen": "\\ud83d", "rejected": "b"}\n';
+  writeFileSync(path, rows.join(twice + half));
+  const { report } = await prepare({ sources: [{ path }] });
+  assert.deepEqual(report.findings[0]?.rows, [`${path}:2`, `${path}:3`]);
+  assert.match(report.findings[0]?.message ?? "", /it gives the key "chosen" twice/);
+  const dropped = await prepare({ sources: [{ path }], invalidRows: "drop" });
+  assert.equal(dropped.examples.length, 2);
+  assert.deepEqual(dropped.report.counts.dropped, { invalid_row: 2 });
+});
+
 test("files beside those read are listed in one warning; a source without rows is an error", async () => {
   const place = join(folder, "beside");
   mkdirSync(place);
