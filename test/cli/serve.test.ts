@@ -6,7 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import OpenAI from "openai";
 import { preftune, type Running, start } from "../support/command.ts";
 import { runTraining, workshop } from "../support/runs.ts";
-import { makeTinyModel } from "../support/tiny-model.ts";
+import { endOfTurn, makeTinyModel } from "../support/tiny-model.ts";
 import { temporaryDirectory } from "../support/tiny-models.ts";
 
 type Line = Record<string, unknown>;
@@ -127,11 +127,13 @@ test("SIGINT lets an answer under way end; a key from the environment is not pri
   assert.equal(status, 0);
   assert.ok(!stdout.includes("from-outside"));
 
-  const again = await serve(["--model", model]);
-  const request = { model: "tiny", prompt: "hi", max_tokens: 400, n: 8, stream: true } as const;
+  // an answer of many seconds, so that it is not done before the second signal
+  const config = { max_position_embeddings: 32_768 };
+  const patient = makeTinyModel(join(dir.path, "patient"), { config });
+  const again = await serve(["--model", patient]);
+  const neverEnds = { max_tokens: 32_000, logit_bias: { [endOfTurn]: -100 } };
+  const request = { model: "patient", prompt: "hi", n: 8, stream: true, ...neverEnds } as const;
   const hanging = await again.client.completions.create(request);
-  // work for many seconds, so that the answers are not done before the second signal
-  for (let i = 0; i < 6; i++) again.client.completions.create(request).catch(() => {});
   again.running.child.kill("SIGINT");
   await again.running.saw('"event":"stopping"');
   // what comes within a second of the first is the same Ctrl-C: the first that comes later is the second

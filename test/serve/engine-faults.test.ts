@@ -9,7 +9,7 @@ import { EngineFailure, type EngineNews } from "../../src/serve/engine-process.t
 import type { ServeEvent } from "../../src/serve/serve-options.ts";
 import { failingStarts, faults } from "../support/scripted-engine.ts";
 import { scriptedEngine, startServer, type TestServer } from "../support/servers.ts";
-import { makeTinyModel } from "../support/tiny-model.ts";
+import { endOfTurn, makeTinyModel } from "../support/tiny-model.ts";
 import { temporaryDirectory } from "../support/tiny-models.ts";
 
 const plain = { model: "tiny", prompt: "hi", max_tokens: 5 };
@@ -271,7 +271,7 @@ test("the real engine: a client that leaves frees its places, kill -9 is outlive
   const model = makeTinyModel(join(dir.path, "tiny"), { config: { max_position_embeddings: 8192 } });
   await using server = await startServer({ model, maxAnswers: 8 });
   const client = server.client();
-  const long = { ...plain, max_tokens: 8000, n: 8, seed: 3 };
+  const long = { ...plain, max_tokens: 8000, n: 8, seed: 3, logit_bias: { [endOfTurn]: -100 } };
   const short = { ...plain, seed: 11, max_tokens: 20 };
   const before = await client.completions.create(short);
   await leaveAndSee(server, (signal) => client.completions.create(long, { signal }));

@@ -28,7 +28,7 @@ export interface TinyModelOptions {
 /** Size of the toy tokenizer's vocabulary. */
 const vocabulary = 264;
 /** Id of `<|im_end|>` in the toy tokenizer. */
-const endOfTurn = 2;
+export const endOfTurn = 2;
 
 /** Makes the Hugging Face model directory `dir` (some 80 KB): weights, config, tokenizer with ChatML. Gives `dir`. */
 export function makeTinyModel(dir: string, options: TinyModelOptions = {}): string {
