@@ -9,7 +9,7 @@ import { Macro } from "./macro.ts";
 import { iterate, iteratorOf, truth } from "./operators.ts";
 import { str } from "./printing.ts";
 import { Scope } from "./scope.ts";
-import { OneShot, PythonError, textOf, typeName, type Value } from "./values.ts";
+import { OneShot, PythonError, Tuple, textOf, typeName, type Value } from "./values.ts";
 
 /** Variables whose text the tag `generation` writes around what it encloses; empty unless they are given. */
 export const generationStart = "preftune_generation_start";
@@ -73,8 +73,7 @@ function define(node: Node<"set" | "macro" | "call" | "generation">, scope: Scop
       out.push(callBlock(node, scope));
       break;
     case "generation":
-      out.push(str(scope.get(generationStart)), renderBody(node.body, new Scope(scope)));
-      out.push(str(scope.get(generationEnd)));
+      out.push(str(scope.get(generationStart)), generated(node.body, scope), str(scope.get(generationEnd)));
       break;
   }
 }
@@ -84,6 +83,13 @@ function callBlock({ call, signature, body }: Node<"call">, scope: Scope): strin
   const callee = evaluate(call.callee, scope);
   const { args, kwargs } = evaluateArguments(call.call, scope);
   return asText(callValue(callee, { args, kwargs: new Map([...kwargs, ["caller", caller]]) }));
+}
+
+/** The text of a generation block, which is a call block for transformers. */
+function generated(body: readonly Statement[], scope: Scope): string {
+  const signature = { names: [], defaults: [] };
+  const caller = new Macro({ name: "caller", signature, body, scope, render: renderBody });
+  return asText(caller.call({ args: [], kwargs: new Map() }));
 }
 
 /** What is written without being turned to text first has to be text. */
@@ -195,6 +201,12 @@ function* passing(
   for (const value of iterate(iterable)) {
     const inner = new Scope(scope);
     assign(node.target, value, inner);
-    if (truth(evaluate(test, inner))) yield value;
+    // Jinja hands on what the targets hold: of several names a tuple.
+    if (truth(evaluate(test, inner))) yield heldBy(node.target, inner);
   }
+}
+
+function heldBy(target: Target, scope: Scope): Value {
+  if (target.kind === "tuple") return new Tuple(target.items.map((item) => heldBy(item, scope)));
+  return scope.get(target.name);
 }

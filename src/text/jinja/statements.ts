@@ -123,7 +123,10 @@ class StatementParser extends ExpressionParser {
     const test = this.skip("name", "if") ? this.expression() : null;
     const isRecursive = this.skip("name", "recursive");
     const body = this.#loops(true, () => this.#body("endfor", "else"));
-    const otherwise = this.name() === "else" ? this.#block("endfor") : [];
+    const hasElse = this.name() === "else";
+    // A recursive loop is a function in Python: its else part is in no loop.
+    const isInLoop = this.#isInLoop && !isRecursive;
+    const otherwise = hasElse ? this.#loops(isInLoop, () => this.#block("endfor")) : [];
     return { kind: "for", target, iterable, test, isRecursive, body, otherwise };
   }
 
