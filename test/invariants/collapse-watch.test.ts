@@ -331,7 +331,7 @@ test("another question is another start: resumed with other prompts, their first
 });
 
 test("a faulty file of prompts is told before anything is computed; a good one is asked", async () => {
-  const bad = writeRows(shop.path("bad-prompts.jsonl"), [{ prompt: "a" }, { query: "b" }]);
+  const bad = writeRows(shop.path("bad-prompts.jsonl"), [{ prompt: "a" }, { note: "b" }]);
   const events: string[] = [];
   const again = run(
     { ...watched, ...healthy, watch_prompts: bad },
@@ -339,7 +339,10 @@ test("a faulty file of prompts is told before anything is computed; a good one i
   );
   await assert.rejects(again, (error: unknown) => {
     assert.ok(error instanceof DataError);
-    assert.match(error.message, /bad-prompts\.jsonl:2: expected "prompt", "messages" or "turns"/);
+    assert.match(
+      error.message,
+      /bad-prompts\.jsonl:2: expected "prompt", "messages", "question", "instruction" or "turns"/,
+    );
     return true;
   });
   assert.ok(!events.includes("start"));
