@@ -25,6 +25,8 @@ struct StopNotice {
 struct SignalWatch {
   std::array<StopNotice, 2> notices;
   std::atomic<const StopNotice*> current{nullptr};
+  // what the first signal said
+  std::atomic<const StopNotice*> told{nullptr};
   std::atomic<int> count{0};
   std::atomic<int64_t> heardMs{0};
   // signals that come in a shorter time are one: a terminal and a launcher both pass Ctrl-C on
@@ -63,6 +65,7 @@ inline void onStopSignal(int number) {
   watch.heardMs = now;
   if (++watch.count > 1) _exit(kLeftStatus);
   const StopNotice* notice = watch.current;
+  watch.told = notice;
   if (notice != nullptr) {
     [[maybe_unused]] const auto written = write(STDERR_FILENO, notice->text.data(), notice->length);
     if (notice->leaves) _exit(kLeftStatus);
@@ -77,6 +80,7 @@ inline void watchStopSignals(int64_t windowMs) {
   SignalWatch& watch = signalWatch();
   watch.windowMs = windowMs;
   watch.count = 0;
+  watch.told = nullptr;
   if (watch.installed) return;
   for (size_t i = 0; i < kStopSignals.size(); ++i) {
     struct sigaction action {};
@@ -96,14 +100,17 @@ inline void unwatchStopSignals() {
   watch.installed = false;
 }
 
-// From now on the first signal says `text`, and ends the process where `leaves` is true.
-inline void setStopNotice(const std::string& text, bool leaves) {
+// From now on the first signal says `text`, and ends the process where `leaves` is true. True: it came before, and said what
+// stood here until now, so that no work that this text is about may begin.
+inline bool setStopNotice(const std::string& text, bool leaves) {
   SignalWatch& watch = signalWatch();
   StopNotice& next = watch.notices[watch.current == &watch.notices[0] ? 1 : 0];
   next.length = std::min(text.size(), next.text.size());
   std::memcpy(next.text.data(), text.data(), next.length);
   next.leaves = leaves;
   watch.current = &next;
+  const StopNotice* told = watch.told;
+  return told != nullptr && told != &next;
 }
 
 }  // namespace preftune

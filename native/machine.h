@@ -66,7 +66,7 @@ napi_value measureMatmulSpeed(const Arguments& a) {
   return out;
 }
 
-// watchSignals(windowMs), unwatchSignals(), setStopNotice(text, leaves): see interrupt.h
+// watchSignals(windowMs), unwatchSignals(), setStopNotice(text, leaves) -> whether a signal came before: see interrupt.h
 napi_value watchSignals(const Arguments& a) {
   watchStopSignals(toInt(a.env, a[0]));
   return undefined(a.env);
@@ -76,8 +76,7 @@ napi_value unwatchSignals(const Arguments& a) {
   return undefined(a.env);
 }
 napi_value setNotice(const Arguments& a) {
-  setStopNotice(toString(a.env, a[0]), toBool(a.env, a[1]));
-  return undefined(a.env);
+  return fromBool(a.env, setStopNotice(toString(a.env, a[0]), toBool(a.env, a[1])));
 }
 
 napi_value hostBytes(const Arguments& a) { return fromDouble(a.env, static_cast<double>(hostBytesInUse())); }

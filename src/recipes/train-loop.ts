@@ -64,6 +64,7 @@ export async function* runSteps(
     yield* loop.begin();
     while (!loop.isDone) {
       await setImmediate();
+      loop.announce();
       if (signal?.aborted === true) return yield* loop.stop("stopped");
       yield* loop.step();
       if (loop.hasCollapsed) return yield* loop.stop("collapsed");
@@ -216,6 +217,11 @@ class Loop {
   #told({ loss, metrics, tokens }: StepResult): TrainEvent {
     const peakMemoryBytes = memoryInUse(this.#input.environment.device).peak;
     return { type: "step", step: this.#state.step, loss, metrics, tokens, peakMemoryBytes };
+  }
+
+  /** Tells who listens that the next step is about to begin: a signal until now was about the one before. */
+  announce(): void {
+    this.#listener("step", this.#state.step + 1)(0, 1, 0);
   }
 
   /** Passes the parts of a step or an evaluation on to who listens. */

@@ -66,7 +66,7 @@ interface NativeModule {
   deviceMemory(device: string): { allocated: number; peak: number };
   watchSignals(windowMs: number): void;
   unwatchSignals(): void;
-  setStopNotice(text: string, leaves: boolean): void;
+  setStopNotice(text: string, leaves: boolean): boolean;
 }
 
 /**

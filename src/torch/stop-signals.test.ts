@@ -15,6 +15,9 @@ const stop = watchStopSignals(${windowMs});
 stop.${notice};
 console.log("watching");
 while (!existsSync(${JSON.stringify(file)}));
+stop.say("next");
+console.log(stop.signal.aborted ? "heard before the next" : "not heard before the next");
+stop.say("the one after it");
 setImmediate(() => {
   console.log(stop.signal.aborted ? "heard" : "not heard");
   stop[Symbol.dispose]();
@@ -48,8 +51,18 @@ test("the first signal is answered while a step computes, and heard after it", a
     goOn();
     const { status, stdout } = await running.ended;
     assert.equal(status, 0);
+    // whoever looks before the next step begins knows, though the event loop has not turned
+    assert.match(stdout, /^heard before the next$/m);
     assert.match(stdout, /^heard$/m);
   }
+});
+
+test("without a signal nothing is heard", async (t) => {
+  const { running, goOn } = await watching(t, `say("stopping")`, 1000);
+  goOn();
+  const { stdout } = await running.ended;
+  assert.match(stdout, /^not heard before the next$/m);
+  assert.match(stdout, /^not heard$/m);
 });
 
 test("a second signal ends the process while a step computes", async (t) => {

@@ -4,9 +4,12 @@ import { guarded, native } from "./native.ts";
 
 /** What the first signal does, said before it comes. The second always ends the process, with status 130. */
 export interface StopSignals extends Disposable {
-  /** Aborted by the first signal, once the event loop turns. */
+  /** Aborted by the first signal: once the event loop turns, or when the next text is set. */
   readonly signal: AbortSignal;
-  /** The first signal writes `text` to standard error, at once, and the work goes on until it sees {@link signal}. */
+  /**
+   * The first signal writes `text` to standard error, at once, and the work goes on until it sees {@link signal}. Set before
+   * `signal` is looked at and the work that `text` tells of begins, no signal can say one thing and have another done.
+   */
   say(text: string): void;
   /** The first signal writes `text` and ends the process, with status 130. */
   leave(text: string): void;
@@ -23,7 +26,10 @@ export function watchStopSignals(windowMs: number = sameSignalMs): StopSignals {
   // Node's handler first: the addon's comes before it and passes the signal on
   process.on("SIGINT", abort).on("SIGTERM", abort);
   guarded(() => native.watchSignals(windowMs));
-  const notice = (text: string, leaves: boolean): void => native.setStopNotice(`\n${text}\n`, leaves);
+  const notice = (text: string, leaves: boolean): void => {
+    // a signal since the event loop last turned: Node has not told of it yet
+    if (native.setStopNotice(`\n${text}\n`, leaves)) abort();
+  };
   return {
     signal: controller.signal,
     say: (text) => notice(text, false),
