@@ -31,7 +31,7 @@ figcaption small { font-weight:400; color:var(--soft); font-size:.82rem; }
 figure p { font-size:.82rem; color:var(--soft); margin:2px 0 0; }
 .legend { display:flex; flex-wrap:wrap; gap:2px 14px; margin:6px 0 2px; padding:0; list-style:none; font-size:.82rem; color:var(--soft); }
 .legend svg { width:22px; height:10px; vertical-align:middle; margin-right:5px; }
-svg.chart { display:block; margin-top:auto; width:100%; height:auto; overflow:visible; }
+svg.chart { display:block; margin-top:6px; width:100%; height:auto; overflow:visible; }
 svg text { fill:var(--soft); font:11px system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; font-variant-numeric:tabular-nums; }
 svg .grid { stroke:var(--grid); stroke-width:1; }
 svg .zero { stroke:var(--soft); stroke-width:1; stroke-dasharray:2 3; }
