@@ -196,7 +196,7 @@ test("a holder that was killed and not reaped yet is gone", {
   skip: !existsSync("/proc/self/stat"),
 }, async (t) => {
   // sleep takes the shell's place and never asks what became of the shell's child
-  const parent = spawn("sh", ["-c", "sleep 0 & echo $!; exec sleep 600"]);
+  const parent = spawn("sh", ["-c", "sleep 600 & echo $!; exec sleep 600"]);
   t.after(() => parent.kill("SIGKILL"));
   const [text] = await once(parent.stdout, "data");
   const pid = Number(String(text));
@@ -204,6 +204,9 @@ test("a holder that was killed and not reaped yet is gone", {
     const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
     return stat.slice(stat.lastIndexOf(")") + 2).split(" ");
   };
+  // a shell would reap the child: it is killed once there is no shell any more
+  while (readFileSync(`/proc/${parent.pid}/comm`, "utf8").trim() !== "sleep") await setTimeout(10);
+  process.kill(pid, "SIGKILL");
   while (fields()[0] !== "Z") await setTimeout(10);
   const path = join(root, "zombie.lock");
   writeFileSync(path, JSON.stringify({ pid, host: hostname(), started: fields()[19] }));
