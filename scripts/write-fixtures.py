@@ -17,6 +17,7 @@ import argparse
 import json
 import os
 import pathlib
+import sys
 import tempfile
 
 os.environ.update(HF_HUB_OFFLINE="1", CUDA_VISIBLE_DEVICES="", TRL_EXPERIMENTAL_SILENCE="1")
@@ -29,6 +30,10 @@ import trl
 from datasets import Dataset
 from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 from trl.experimental.cpo import CPOConfig, CPOTrainer
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "bench"))
+
+from trl_ids import on_ids
 
 PINNED = {"torch": "2.13", "transformers": "5.23", "peft": "0.21", "trl": "1.16"}
 FIXTURES = pathlib.Path(__file__).resolve().parent.parent / "test" / "fixtures"
@@ -102,28 +107,15 @@ def sequence_nll(model, rows):
 # ---- TRL's trainers ---------------------------------------------------------------------------------------------
 
 
-def on_ids(trainer_class):
-    """`trainer_class` on rows that are token ids already."""
+def with_given_reference(trainer_class):
+    """`trainer_class` on ids and on the reference's sums that the rows bring."""
 
-    class OnIds(trainer_class):
-        def _prepare_dataset(self, dataset, *_args, **_kwargs):
+    class WithGivenReference(on_ids(trainer_class)):
+        def _precompute_ref_logps(self, dataset, *_args, **_kwargs):
             return dataset
 
-        def _precompute_ref_logps(self, dataset, *_args, **_kwargs):
-            return dataset  # the rows bring the reference's sums
-
-        def tokenize_row(self, row, model=None):  # CPOTrainer's way to rows
-            prompt = row["prompt_ids"]
-            made = {"prompt_input_ids": prompt, "prompt_attention_mask": [1] * len(prompt)}
-            for side in ("chosen", "rejected"):
-                answer = row[side + "_ids"]
-                made[side + "_input_ids"] = prompt + answer
-                made[side + "_attention_mask"] = [1] * (len(prompt) + len(answer))
-                made[side + "_labels"] = [-100] * len(prompt) + answer
-            return made
-
-    OnIds.__name__ = trainer_class.__name__
-    return OnIds
+    WithGivenReference.__name__ = trainer_class.__name__
+    return WithGivenReference
 
 
 def trl_loss(folder, rows, method, hyper):
@@ -154,7 +146,7 @@ def trl_loss(folder, rows, method, hyper):
         names = dict(ref_chosen_logp="ref_chosen_logps", ref_rejected_logp="ref_rejected_logps")
         data = [{names.get(key, key): value for key, value in r.items() if key != "id"} for r in rows]
         config = DPOConfig(**common, **hyper, max_length=None, precompute_ref_log_probs=True)
-        trainer = on_ids(DPOTrainer)(args=config, train_dataset=Dataset.from_list(data), **parts)
+        trainer = with_given_reference(DPOTrainer)(args=config, train_dataset=Dataset.from_list(data), **parts)
     else:
         data = [r | dict(prompt="x", chosen="y", rejected="z") for r in rows]
         config = CPOConfig(**common, **hyper, max_length=2048)

@@ -23,6 +23,8 @@ from torch.utils.data import SequentialSampler
 from trl import DPOConfig, DPOTrainer
 from trl.experimental.cpo import CPOConfig, CPOTrainer
 
+from trl_ids import on_ids
+
 
 def peak_mb():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -43,27 +45,14 @@ def gemm_gflops():
 def measured(trainer_class, record):
     """`trainer_class` on ids in file order, noting each step's loss before anything rounds it."""
 
-    class Measured(trainer_class):
+    class Measured(on_ids(trainer_class)):
         def _get_train_sampler(self, *_args, **_kwargs):
             return SequentialSampler(self.train_dataset)
-
-        def _prepare_dataset(self, dataset, *_args, **_kwargs):
-            return dataset
 
         def compute_loss(self, *args, **kwargs):
             result = super().compute_loss(*args, **kwargs)
             record["losses"].append(float(result[0] if isinstance(result, tuple) else result))
             return result
-
-        def tokenize_row(self, row, model=None):  # CPOTrainer's way to rows
-            prompt = row["prompt_ids"]
-            made = {"prompt_input_ids": prompt, "prompt_attention_mask": [1] * len(prompt)}
-            for side in ("chosen", "rejected"):
-                answer = row[side + "_ids"]
-                made[side + "_input_ids"] = prompt + answer
-                made[side + "_attention_mask"] = [1] * (len(prompt) + len(answer))
-                made[side + "_labels"] = [-100] * len(prompt) + answer
-            return made
 
     Measured.__name__ = trainer_class.__name__
     return Measured
