@@ -1,6 +1,6 @@
 /**
  * `npm test [-- FILTER ...]`: type check, then every test file in a process of its own, two at a time.
- * The last line is the plain count. Filters are parts of paths; `--nightly` takes the `*.nightly.ts` files instead.
+ * The last line is the plain count. Filters are parts of paths. The files of test/campaign run in their short form.
  * Without filters the Python libraries that some tests compare with are installed first (`--no-peers`: they are not, and
  * those tests skip).
  */
@@ -28,7 +28,6 @@ const root = join(import.meta.dirname, "..");
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
-    nightly: { type: "boolean", default: false },
     "no-types": { type: "boolean", default: false },
     "no-peers": { type: "boolean", default: false },
   },
@@ -105,7 +104,7 @@ async function runTests(files: string[]): Promise<boolean> {
 
 async function main(): Promise<number> {
   const filters = positionals;
-  const files = findTests(root, { nightly: values.nightly, filters });
+  const files = findTests(root, filters);
   if (files.length === 0) {
     process.stderr.write(
       `expected test files whose path contains ${filters.join(" or ") || "anything"}, found none\n`,

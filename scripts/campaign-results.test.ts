@@ -1,0 +1,71 @@
+/** Tests of campaign-results.ts and reliability-table.ts. */
+import assert from "node:assert/strict";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import {
+  type CampaignResult,
+  readFigures,
+  readResult,
+  resultLines,
+  writeResult,
+} from "./campaign-results.ts";
+import { PROMISES, reliabilityTable } from "./reliability-table.ts";
+
+const storm: CampaignResult = {
+  file: "test/campaign/kill-storm.test.ts",
+  status: "passed",
+  seconds: 411.6,
+  date: "2026-11-26",
+  commit: "0123456789",
+  processor: "a processor, 2 cores",
+  figures: [{ row: 4, what: "SIGKILL", reached: "1000 kills, 0 lost", goal: "0 of 1,000", held: true }],
+};
+
+test("a result is kept and read again; one that is not there, or broken, is none", () => {
+  const folder = mkdtempSync(join(tmpdir(), "preftune-campaign-"));
+  try {
+    assert.equal(readResult(folder, storm.file), null);
+    writeResult(folder, storm);
+    assert.deepEqual(readResult(folder, storm.file), storm);
+    writeFileSync(join(folder, "kill-storm.json"), "{");
+    assert.equal(readResult(folder, storm.file), null);
+    const lines = join(folder, "lines");
+    assert.deepEqual(readFigures(lines), []);
+    writeFileSync(lines, storm.figures.map((figure) => `${JSON.stringify(figure)}\n`).join(""));
+    assert.deepEqual(readFigures(lines), storm.figures);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
+test("a line says promise, figure, goal and time, and what was not reached", () => {
+  assert.deepEqual(resultLines(storm), [
+    "row 4   kill-storm  SIGKILL: 1000 kills, 0 lost (goal: 0 of 1,000)  412 s",
+  ]);
+  const missed = storm.figures.map((figure) => ({ ...figure, reached: "1 lost", held: false }));
+  assert.deepEqual(resultLines({ ...storm, status: "failed", figures: missed }), [
+    "row 4   kill-storm  SIGKILL: 1 lost (goal: 0 of 1,000)  NOT REACHED  412 s",
+    "        kill-storm  FAILED  412 s",
+  ]);
+});
+
+test("the table has every promise, with its command, or says that it was not measured", () => {
+  const rows = reliabilityTable([storm]).split("\n").slice(2);
+  assert.equal(rows.length, PROMISES.length);
+  assert.equal(PROMISES.length, 25);
+  assert.match(
+    rows[3] ?? "",
+    /\*\*1000 kills, 0 lost\*\* .*npm run test:nightly -- kill-storm.*2026-11-26, 0123456789/,
+  );
+  assert.match(rows[4] ?? "", /not measured/);
+});
+
+test("docs/reliability.md says nothing of a promise that no run printed", () => {
+  const text = readFileSync(join(import.meta.dirname, "..", "docs", "reliability.md"), "utf8");
+  const rows = text.split("\n").filter((line) => /^\| \d+ \|/.test(line));
+  for (const row of rows)
+    assert.match(row, /`npm run test:nightly -- .*\| \d{4}-\d\d-\d\d, [0-9a-f]{10}|not measured/);
+  if (rows.length > 0) assert.equal(rows.length, 25);
+});

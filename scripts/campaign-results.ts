@@ -1,0 +1,78 @@
+/** What the nightly run keeps of each file of the campaign, and the table of docs/reliability.md that follows from it. */
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+
+/** A figure that a test reached, as the nightly run keeps it. */
+export interface Figure {
+  /** The promise's number in docs/reliability.md. */
+  row: number;
+  /** What was done, in a few words. */
+  what: string;
+  reached: string;
+  goal: string;
+  held: boolean;
+}
+
+/** How a file of the campaign ended. */
+export interface CampaignResult {
+  file: string;
+  /** `failed`: a test in it failed, or its process ended badly; `skipped`: all of its tests did, for want of a tool. */
+  status: "passed" | "failed" | "skipped";
+  seconds: number;
+  /** Day on which it ran, as 2026-11-26. */
+  date: string;
+  /** The commit that it ran on, ten digits, with a + where files were changed since. */
+  commit: string;
+  processor: string;
+  figures: Figure[];
+}
+
+/** Where the result of `file` lies in `folder`. */
+function placeOf(folder: string, file: string): string {
+  return join(folder, `${nameOf(file)}.json`);
+}
+
+/** `kill-storm` of test/campaign/kill-storm.test.ts. */
+export function nameOf(file: string): string {
+  return file.replace(/^.*\//, "").replace(/\.test\.ts$/, "");
+}
+
+/** The result kept in `folder`, or null where there is none that can be read. */
+export function readResult(folder: string, file: string): CampaignResult | null {
+  try {
+    return JSON.parse(readFileSync(placeOf(folder, file), "utf8")) as CampaignResult;
+  } catch {
+    return null;
+  }
+}
+
+/** Keeps a result. */
+export function writeResult(folder: string, result: CampaignResult): void {
+  mkdirSync(folder, { recursive: true });
+  const place = placeOf(folder, result.file);
+  writeFileSync(`${place}.new`, `${JSON.stringify(result, null, 2)}\n`);
+  renameSync(`${place}.new`, place);
+}
+
+/** The figures that a test file's process has written so far. */
+export function readFigures(path: string): Figure[] {
+  try {
+    const lines = readFileSync(path, "utf8").split("\n").filter(Boolean);
+    return lines.map((line) => JSON.parse(line) as Figure);
+  } catch {
+    return [];
+  }
+}
+
+/** `row 4  kill-storm  1000 kills: 0 lost  (goal: 0 of 1,000)  412 s` for each figure, or why there is none. */
+export function resultLines(result: CampaignResult): string[] {
+  const time = `${Math.round(result.seconds)} s`;
+  const head = (row: string) => `${row.padEnd(6)}  ${nameOf(result.file)}  `;
+  const lines = result.figures.map(
+    ({ row, what, reached, goal, held }) =>
+      `${head(`row ${row}`)}${what}: ${reached} (goal: ${goal})${held ? "" : "  NOT REACHED"}  ${time}`,
+  );
+  if (result.status !== "passed") lines.push(`${head("")}${result.status.toUpperCase()}  ${time}`);
+  else if (lines.length === 0) lines.push(`${head("")}passed, no figures  ${time}`);
+  return lines;
+}

@@ -1,0 +1,188 @@
+/**
+ * `npm run test:nightly [-- FILTER ... --jobs N --again --list]`: the campaign of test/campaign in full, a line for each
+ * figure. Files that passed on this commit are not run again (`--again`: they are), so a run that was broken off goes on
+ * where it was. Files named `*.alone.test.ts` measure times and run with nothing beside them. Logs and results are kept in
+ * .preftune/nightly. `--write-docs` puts the figures of the last results into docs/reliability.md and runs nothing.
+ */
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { createWriteStream, globSync, mkdirSync, rmSync } from "node:fs";
+import { cpus } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import {
+  type CampaignResult,
+  nameOf,
+  readFigures,
+  readResult,
+  resultLines,
+  writeResult,
+} from "./campaign-results.ts";
+import { writeReliability } from "./reliability-table.ts";
+import { matchesFilter } from "./test-files.ts";
+import { countsLine } from "./test-summary.ts";
+
+const root = join(import.meta.dirname, "..");
+const folder = join(root, ".preftune", "nightly");
+
+/** No file may take longer than this, in minutes; those that run the suite itself again and again may take an hour. */
+const limitMinutes = 20;
+const longLimitMinutes = 60;
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    jobs: { type: "string", default: "2" },
+    again: { type: "boolean", default: false },
+    list: { type: "boolean", default: false },
+    "write-docs": { type: "boolean", default: false },
+  },
+});
+
+function git(...args: string[]): string {
+  return execFileSync("git", args, { cwd: root, encoding: "utf8" }).trim();
+}
+
+/** The commit of this checkout; a + where it differs from that in more than documents. */
+function commitName(): string {
+  try {
+    const changed = git("status", "--porcelain", "--", ".", ":!docs", ":!*.md");
+    return `${git("rev-parse", "--short=10", "HEAD")}${changed === "" ? "" : "+"}`;
+  } catch {
+    return "unknown";
+  }
+}
+
+/** Whether nothing but documents differs between the commit of a result and this one. */
+function isSameCode(from: string, to: string): boolean {
+  if (from.endsWith("+") || to.endsWith("+") || from === "unknown") return false;
+  if (from === to) return true;
+  try {
+    return git("diff", "--name-only", from, to, "--", ".", ":!docs", ":!*.md") === "";
+  } catch {
+    return false;
+  }
+}
+
+const running = new Set<ChildProcess>();
+let stopped = false;
+
+/** Runs one file in a process of its own, its output into a log. */
+async function runFile(file: string, commit: string): Promise<CampaignResult> {
+  const name = nameOf(file);
+  const figures = join(folder, `${name}.figures`);
+  rmSync(figures, { force: true });
+  const began = performance.now();
+  const log = createWriteStream(join(folder, `${name}.log`));
+  const env = { ...process.env, PREFTUNE_NIGHTLY: "1", PREFTUNE_FIGURES: figures };
+  const child = spawn(process.execPath, ["--test-reporter=spec", file], { cwd: root, env });
+  running.add(child);
+  let skipped = 0;
+  let passed = 0;
+  const counted = (text: string): void => {
+    skipped += Number(/^ℹ skipped (\d+)/m.exec(text)?.[1] ?? 0);
+    passed += Number(/^ℹ pass (\d+)/m.exec(text)?.[1] ?? 0);
+  };
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.setEncoding("utf8").on("data", (text: string) => {
+      log.write(text);
+      counted(text);
+    });
+  }
+  const minutes = name.startsWith("under-load") ? longLimitMinutes : limitMinutes;
+  const timer = setTimeout(() => child.kill("SIGKILL"), minutes * 60_000);
+  const code = await new Promise<number | null>((resolve) => child.on("close", resolve));
+  clearTimeout(timer);
+  running.delete(child);
+  log.end();
+  return {
+    file,
+    status: code !== 0 ? "failed" : passed === 0 && skipped > 0 ? "skipped" : "passed",
+    seconds: (performance.now() - began) / 1000,
+    date: new Date().toISOString().slice(0, 10),
+    commit,
+    processor: `${cpus()[0]?.model ?? "unknown"}, ${cpus().length} cores`,
+    figures: readFigures(figures),
+  };
+}
+
+function tell(result: CampaignResult): void {
+  process.stdout.write(`${resultLines(result).join("\n")}\n`);
+  if (result.status === "failed")
+    process.stdout.write(`        log: .preftune/nightly/${nameOf(result.file)}.log\n`);
+}
+
+/** Works through `files`, `jobs` at a time. */
+async function runAll(files: string[], jobs: number, commit: string): Promise<CampaignResult[]> {
+  const results: CampaignResult[] = [];
+  const queue = [...files];
+  const worker = async (): Promise<void> => {
+    for (let file = queue.shift(); file !== undefined && !stopped; file = queue.shift()) {
+      process.stdout.write(`        ${nameOf(file)} begins, ${queue.length} to follow\n`);
+      const result = await runFile(file, commit);
+      if (stopped) return;
+      writeResult(folder, result);
+      results.push(result);
+      tell(result);
+    }
+  };
+  await Promise.all(Array.from({ length: jobs }, worker));
+  return results;
+}
+
+async function main(): Promise<number> {
+  if (values["write-docs"]) {
+    writeReliability(root, folder);
+    return 0;
+  }
+  const files = globSync("test/campaign/**/*.test.ts", { cwd: root })
+    .filter((file) => matchesFilter(file, positionals))
+    .sort();
+  if (files.length === 0) {
+    process.stderr.write(
+      `expected files of test/campaign whose path contains ${positionals.join(" or ")}, found none\n`,
+    );
+    return 2;
+  }
+  if (values.list) {
+    process.stdout.write(`${files.join("\n")}\n`);
+    return 0;
+  }
+  mkdirSync(folder, { recursive: true });
+  const commit = commitName();
+  const kept = files
+    .map((file) => readResult(folder, file))
+    .filter((result) => result !== null)
+    .filter(({ status, commit: from }) => !values.again && status !== "failed" && isSameCode(from, commit));
+  for (const result of kept) tell(result);
+  const due = files.filter((file) => !kept.some((result) => result.file === file));
+  const alone = (file: string) => file.endsWith(".alone.test.ts");
+  process.stdout.write(`${files.length} files, ${kept.length} of them done before on this code\n`);
+  const jobs = Math.max(1, Number(values.jobs) || 1);
+  const results = [
+    ...kept,
+    ...(await runAll(due.filter(alone), 1, commit)),
+    ...(await runAll(
+      due.filter((file) => !alone(file)),
+      jobs,
+      commit,
+    )),
+  ];
+  const count = (status: CampaignResult["status"]) =>
+    results.filter((result) => result.status === status).length;
+  if (count("skipped") > 0) process.stdout.write(`${count("skipped")} files skipped: their logs say why\n`);
+  process.stdout.write(`${countsLine({ passed: count("passed"), failed: count("failed"), skipped: 0 })}\n`);
+  return count("failed") === 0 && !stopped ? 0 : 1;
+}
+
+for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+  process.on(name, () => {
+    stopped = true;
+    for (const child of running) child.kill("SIGTERM");
+    process.stdout.write("stopped; npm run test:nightly goes on with the files that are not done\n");
+    setTimeout(() => process.exit(130), 2000).unref();
+  });
+}
+// as in `npm test`: several processes on few cores
+process.env["OMP_NUM_THREADS"] ??= "1";
+process.env["MKL_NUM_THREADS"] ??= "1";
+process.exitCode = await main();

@@ -1,0 +1,32 @@
+/**
+ * The campaign: tests of docs/reliability.md's promises in two sizes. `npm test` runs the short form of each file in
+ * test/campaign; `npm run test:nightly` (scripts/nightly.ts) runs the same files in full and collects the figures.
+ */
+import assert from "node:assert/strict";
+import { appendFileSync } from "node:fs";
+import type { Figure } from "../../scripts/campaign-results.ts";
+
+/** Whether this is the nightly run. */
+export const isNightly: boolean = process.env["PREFTUNE_NIGHTLY"] === "1";
+
+/** `short` in `npm test`, `full` in the nightly run. */
+export function amount(short: number, full: number): number {
+  return isNightly ? full : short;
+}
+
+/**
+ * A figure of a promise, printed and kept by the nightly run, and asserted to hold in both.
+ *
+ * @param row - number of the promise in docs/reliability.md, 1 to 25
+ * @param what - what was done
+ * @param held - whether `reached` is as good as `goal`
+ */
+// biome-ignore lint/complexity/useMaxParams: read as a sentence, with the verdict at its end
+export function figure(row: number, what: string, reached: string, goal: string, held: boolean): void {
+  const entry: Figure = { row, what, reached, goal, held };
+  const file = process.env["PREFTUNE_FIGURES"];
+  if (isNightly && file !== undefined) appendFileSync(file, `${JSON.stringify(entry)}\n`);
+  if (isNightly)
+    process.stdout.write(`row ${row}: ${what}: ${reached} (goal: ${goal})${held ? "" : " NOT REACHED"}\n`);
+  assert.ok(held, `row ${row}, ${what}: expected ${goal}, got ${reached}`);
+}
