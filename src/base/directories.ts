@@ -11,6 +11,7 @@ import {
   errorCode,
   fileFailure,
   io,
+  makeDirectories,
   quietly,
   siblingName,
   syncDirectory,
@@ -47,6 +48,7 @@ export async function writeDirectoryAtomic(
   const tag = uniqueTag();
   const temp = siblingName(path, "new", tag);
   try {
+    makeDirectories(dirname(path));
     io.mkdirSync(temp);
     await fill(temp);
     syncTree(temp);

@@ -1,13 +1,15 @@
 /**
  * The few system calls that writing files needs, and the words for their failures.
  *
- * Everything that writes goes through `io`, so that a test can make the n-th call fail.
+ * Everything that writes goes through `io` (test/invariants/writes.test.ts sees to it), so that a test can make the
+ * n-th call fail, or cut the power after it.
  * `files.ts` builds crash-safe writing on top.
  */
 import { createHash, randomBytes } from "node:crypto";
 import {
   closeSync,
   fsyncSync,
+  ftruncateSync,
   mkdirSync,
   openSync,
   readdirSync,
@@ -15,6 +17,7 @@ import {
   rmSync,
   statfsSync,
   statSync,
+  symlinkSync,
   writeSync,
 } from "node:fs";
 import { basename, dirname, join } from "node:path";
@@ -25,10 +28,13 @@ export interface FileIo {
   openSync: (path: string, flags: string) => number;
   writeSync: (fd: number, bytes: Uint8Array, offset: number, length: number) => number;
   fsyncSync: (fd: number) => void;
+  ftruncateSync: (fd: number, bytes: number) => void;
   closeSync: (fd: number) => void;
   renameSync: (from: string, to: string) => void;
   mkdirSync: (path: string) => void;
+  /** Of a directory with all that is in it; nothing happens where nothing is. */
   rmSync: (path: string) => void;
+  symlinkSync: (target: string, path: string) => void;
 }
 
 /** The live table of system calls; see {@link FileIo}. */
@@ -36,24 +42,37 @@ export const io: FileIo = {
   openSync: (path, flags) => openSync(path, flags),
   writeSync: (fd, bytes, offset, length) => writeSync(fd, bytes, offset, length),
   fsyncSync: (fd) => fsyncSync(fd),
+  ftruncateSync: (fd, bytes) => ftruncateSync(fd, bytes),
   closeSync: (fd) => closeSync(fd),
   renameSync: (from, to) => renameSync(from, to),
-  mkdirSync: (path) => makeDirectories(path),
+  mkdirSync: (path) => void mkdirSync(path),
   rmSync: (path) => rmSync(path, { recursive: true, force: true }),
+  symlinkSync: (target, path) => symlinkSync(target, path),
 };
 
-/** `mkdir -p`. Node's own never returns where the system makes no directories, below /proc for one. */
-function makeDirectories(path: string): void {
+/**
+ * `mkdir -p`, safe against a power cut. (Node's own never returns where the system makes no directories, below /proc for
+ * one.)
+ *
+ * @throws the system's error
+ */
+export function makeDirectories(path: string): void {
+  const parent = dirname(path);
   try {
-    mkdirSync(path);
-    return;
+    io.mkdirSync(path);
   } catch (error) {
     const code = errorCode(error);
     if (code === "EEXIST" && statSync(path).isDirectory()) return;
-    if (code !== "ENOENT" || dirname(path) === path) throw error;
+    if (code !== "ENOENT" || parent === path) throw error;
+    makeDirectories(parent);
+    io.mkdirSync(path);
   }
-  makeDirectories(dirname(path));
-  mkdirSync(path);
+  try {
+    syncDirectory(parent);
+  } catch (error) {
+    // where others' directories may be entered and not listed, nothing more can be done
+    if (errorCode(error) !== "EACCES") throw error;
+  }
 }
 
 /** Most bytes handed to one write call; the kernel takes no more than 2 GiB at a time. */
@@ -112,6 +131,12 @@ function explain(failure: FileFailure): { reason: string; remedy: string } {
       return {
         reason: `permission denied or read-only (${code})`,
         remedy: "Choose a path this user may use, or change its permissions.",
+      };
+    case "EMFILE":
+    case "ENFILE":
+      return {
+        reason: `too many files are open (${code})`,
+        remedy: "Raise the limit (ulimit -n) or end programs that hold files, then run the command again.",
       };
     case "ENOENT":
       return { reason: "there is no such file or directory", remedy: "Check the path." };
@@ -174,6 +199,21 @@ export function createFileSync(path: string, fill: (fd: number) => void): void {
   }
 }
 
+/**
+ * Writes all that `chunks` gives to `path`, anew, and syncs it.
+ *
+ * @throws the system's error or that of `chunks`; a partial file is left
+ */
+export async function writeChunks(path: string, chunks: AsyncIterable<Uint8Array>): Promise<void> {
+  const fd = io.openSync(path, "w");
+  try {
+    for await (const chunk of chunks) writeAllSync(fd, chunk);
+    io.fsyncSync(fd);
+  } finally {
+    io.closeSync(fd);
+  }
+}
+
 /** Makes the entries of a directory durable. File systems that cannot sync directories are let pass. */
 export function syncDirectory(path: string): void {
   const unsupported = ["EINVAL", "ENOTSUP", "ENOSYS"];
@@ -195,6 +235,13 @@ export function syncTree(path: string): void {
     else if (entry.isFile()) syncFile(child);
   }
   syncDirectory(path);
+}
+
+/** Renames a file that another program wrote to where it is to stand, safe against a power cut. @throws the system's error */
+export function putInPlace(fresh: string, target: string): void {
+  syncFile(fresh);
+  io.renameSync(fresh, target);
+  syncDirectory(dirname(target));
 }
 
 function syncFile(path: string): void {

@@ -13,6 +13,7 @@ import {
   fileFailure,
   formatBytes,
   io,
+  makeDirectories,
   quietly,
   siblingName,
   statFreeBytes,
@@ -46,6 +47,32 @@ export function writeFileAtomic(path: string, content: Uint8Array | string): voi
   } catch (cause) {
     quietly(() => io.rmSync(temp));
     throw fileFailure({ action: "write", path, cause, bytes: bytes.byteLength, kept });
+  }
+}
+
+/**
+ * Removes the file or directory `path`, with all that is in it, if it is there.
+ *
+ * @throws {FileError} naming path and cause
+ */
+export function remove(path: string): void {
+  try {
+    io.rmSync(path);
+  } catch (cause) {
+    throw fileFailure({ action: "remove", path, cause });
+  }
+}
+
+/**
+ * Makes the directory `path` and those above it, unless they are there.
+ *
+ * @throws {FileError} naming path and cause
+ */
+export function makeDirectory(path: string): void {
+  try {
+    makeDirectories(path);
+  } catch (cause) {
+    throw fileFailure({ action: "make directory", path, cause });
   }
 }
 

@@ -1,11 +1,11 @@
 /** Rows of prompts: those of a data file, the lines of a text file, or what comes on standard input. */
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { text } from "node:stream/consumers";
 import { ConfigError } from "../base/errors.ts";
-import { readTextFile } from "../base/files.ts";
+import { readTextFile, remove, writeFileAtomic } from "../base/files.ts";
 import type { RawRow } from "../data/example.ts";
 import { readRows } from "../data/sources.ts";
 
@@ -43,11 +43,11 @@ async function* inputRows(): AsyncGenerator<RawRow> {
   const folder = mkdtempSync(join(tmpdir(), "preftune-"));
   try {
     const file = join(folder, "stdin.jsonl");
-    writeFileSync(file, content);
+    writeFileAtomic(file, content);
     for await (const { origin, value } of readRows({ path: file })) {
       yield { origin: { ...origin, file: "stdin" }, value };
     }
   } finally {
-    rmSync(folder, { recursive: true, force: true });
+    remove(folder);
   }
 }

@@ -4,13 +4,12 @@
  * What Python or `@huggingface/hub` fetched is used, and what is fetched here they find.
  */
 import { existsSync, readFileSync } from "node:fs";
-import { mkdir, rename, rm, symlink } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
 import { getHFHubCachePath, getRepoFolderName } from "@huggingface/hub";
 
 import { FileError } from "../base/errors.ts";
-import { errorCode, fileFailure } from "../base/file-io.ts";
-import { writeFileAtomic } from "../base/files.ts";
+import { errorCode, fileFailure, io, makeDirectories } from "../base/file-io.ts";
+import { makeDirectory, writeFileAtomic } from "../base/files.ts";
 import {
   downloadHubFile,
   type HubEntry,
@@ -43,7 +42,7 @@ export function cachedCommit(folder: string, revision: string): string | null {
 export async function rememberCommit(folder: string, revision: string, commit: string): Promise<void> {
   if (isCommit(revision) || cachedCommit(folder, revision) === commit) return;
   const path = referencePath(folder, revision);
-  await mkdir(dirname(path), { recursive: true });
+  makeDirectory(dirname(path));
   writeFileAtomic(path, commit);
 }
 
@@ -89,7 +88,7 @@ export async function fetchIntoCache(request: CachedFileRequest): Promise<string
     const download = { repo, entry, options: { ...options, revision: commit }, path: blob };
     await downloadHubFile(onBytes === undefined ? download : { ...download, onBytes });
   }
-  await link(blob, path);
+  link(blob, path);
   return path;
 }
 
@@ -100,18 +99,18 @@ function blobName(entry: HubEntry, commit: string): string {
 }
 
 /** Makes `path` a link to `blob`; where the file system has no links, the file itself moves there. */
-async function link(blob: string, path: string): Promise<void> {
+function link(blob: string, path: string): void {
   const fresh = `${path}.${process.pid}.part`;
   try {
-    await mkdir(dirname(path), { recursive: true });
-    await rm(fresh, { force: true });
-    await symlink(relative(dirname(path), blob), fresh);
-    await rename(fresh, path);
+    makeDirectories(dirname(path));
+    io.rmSync(fresh);
+    io.symlinkSync(relative(dirname(path), blob), fresh);
+    io.renameSync(fresh, path);
   } catch (error) {
     if (!["EPERM", "ENOTSUP", "ENOSYS"].includes(errorCode(error) ?? "")) {
       throw fileFailure({ action: "write", path, cause: error, bytes: 0 });
     }
-    await rename(blob, path);
+    io.renameSync(blob, path);
   }
 }
 

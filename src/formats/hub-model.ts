@@ -3,11 +3,11 @@
  * they are there. Only what is read here is fetched: settings, tokenizer, templates and safetensors; never
  * pickles, never code.
  */
-import { existsSync, mkdirSync, statSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 
 import { FileError, FormatError } from "../base/errors.ts";
-import { readJsonFile, requireFreeBytes, writeFileAtomic } from "../base/files.ts";
+import { makeDirectory, readJsonFile, requireFreeBytes, writeFileAtomic } from "../base/files.ts";
 import { adapterWeightsName } from "./adapter.ts";
 import {
   type HubEntry,
@@ -201,7 +201,7 @@ async function fetchSnapshot(snapshot: Snapshot): Promise<void> {
   for (const entry of missing) await fetchIntoCache({ repo, commit, entry, options: search, onBytes });
   const sizes = Object.fromEntries(entries.map(({ path, size }) => [path, size]));
   const marker = markerPath(snapshot, parts);
-  mkdirSync(dirname(marker), { recursive: true });
+  makeDirectory(dirname(marker));
   writeFileAtomic(marker, `${JSON.stringify(sizes, null, 2)}\n`);
 }
 

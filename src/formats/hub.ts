@@ -5,16 +5,22 @@
  * the hub lists, synced, and renamed.
  */
 import { createHash, type Hash } from "node:crypto";
-import { createWriteStream } from "node:fs";
-import { mkdir, readFile, rename, rm, stat } from "node:fs/promises";
+import { readFile, stat } from "node:fs/promises";
 import { homedir } from "node:os";
 import { dirname, join } from "node:path";
-import { Readable } from "node:stream";
-import { pipeline } from "node:stream/promises";
+import type { ReadableStream } from "node:stream/web";
 import { datasetInfo, downloadFile, listFiles, modelInfo } from "@huggingface/hub";
 
 import { FileError, messageOf } from "../base/errors.ts";
-import { errorCode, fileFailure } from "../base/file-io.ts";
+import {
+  errorCode,
+  fileFailure,
+  io,
+  makeDirectories,
+  quietly,
+  syncDirectory,
+  writeChunks,
+} from "../base/file-io.ts";
 
 /** Where and how to fetch. */
 export interface HubOptions {
@@ -116,8 +122,8 @@ export async function downloadHubFile({ repo, entry, options, path, onBytes }: H
   try {
     const blob = await downloadFile({ ...(await request(repo, options)), path: entry.path });
     if (blob === null) throw new Error("the file is not there");
-    await mkdir(dirname(path), { recursive: true });
-    const count = async function* (source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+    makeDirectories(dirname(path));
+    const counted = async function* (source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
       for await (const chunk of source) {
         bytes += chunk.length;
         check?.hash.update(chunk);
@@ -125,15 +131,16 @@ export async function downloadHubFile({ repo, entry, options, path, onBytes }: H
         yield chunk;
       }
     };
-    await pipeline(Readable.fromWeb(blob.stream()), count, createWriteStream(partial, { flush: true }));
+    await writeChunks(partial, counted(blob.stream() as ReadableStream<Uint8Array>));
     const isWhole = bytes === entry.size && (check === null || check.hash.digest("hex") === check.digest);
     if (!isWhole) {
       const name = `${hubName(repo)}/${entry.path}`;
       throw new Error(`${name} came with ${bytes} of ${entry.size} bytes or another checksum`);
     }
-    await rename(partial, path);
+    io.renameSync(partial, path);
+    syncDirectory(dirname(path));
   } catch (error) {
-    await rm(partial, { force: true });
+    quietly(() => io.rmSync(partial));
     throw isDiskError(error)
       ? fileFailure({ action: "write", path, cause: error, bytes: entry.size })
       : hubFailure(repo, error);
@@ -147,10 +154,23 @@ function checksumOf(entry: HubEntry): { hash: Hash; digest: string } | null {
   return { hash: createHash("sha1").update(`blob ${entry.size}\0`), digest: entry.oid };
 }
 
+const diskErrors: ReadonlySet<string> = new Set([
+  "ENOSPC",
+  "EDQUOT",
+  "EFBIG",
+  "EROFS",
+  "EACCES",
+  "EPERM",
+  "ENOTDIR",
+  "EIO",
+  "EMFILE",
+  "ENFILE",
+]);
+
 /** Failures of this machine's disk, which no better network would mend. */
 function isDiskError(error: unknown): boolean {
   const code = errorCode(error);
-  return code !== null && ["ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EACCES", "EPERM", "ENOTDIR"].includes(code);
+  return code !== null && diskErrors.has(code);
 }
 
 /** Bytes of the file at `path`, or null when there is none. */

@@ -2,11 +2,11 @@
  * Answers of judges by what was asked, in an SQLite file: a question is paid for once, whatever interrupts the work.
  * A kill loses nothing that was put in; a power cut may lose the last few.
  */
-import { mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 import process from "node:process";
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { FileError, messageOf } from "../base/errors.ts";
+import { makeDirectories } from "../base/file-io.ts";
 import type { ChatReply } from "./chat-body.ts";
 
 /** What is kept beside an answer, for people who look into the file. */
@@ -27,7 +27,7 @@ export class JudgmentStore {
   constructor(path: string) {
     this.#path = path;
     try {
-      mkdirSync(dirname(path), { recursive: true });
+      makeDirectories(dirname(path));
       // named here and not above: a Node without it is told of by src/base/node-version.ts, not by a failing import
       const { DatabaseSync } = process.getBuiltinModule("node:sqlite");
       this.#database = new DatabaseSync(path, { timeout: 10_000 });

@@ -1,9 +1,9 @@
 /** The quick start's directory: made, marked as its own, and emptied of a former quick start. Nothing else is touched. */
-import { existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { ConfigError } from "../base/errors.ts";
 import { fileFailure } from "../base/file-io.ts";
-import { readJsonFile, writeFileAtomic } from "../base/files.ts";
+import { makeDirectory, readJsonFile, remove, writeFileAtomic } from "../base/files.ts";
 import { RunLock } from "../runs/run-lock.ts";
 
 /** Paths in the directory of a quick start. */
@@ -54,19 +54,15 @@ export function takePlace(
 ): { paths: QuickstartPaths; lock: RunLock } {
   const paths = quickstartPaths(dir);
   refuseForeign(paths);
-  try {
-    mkdirSync(dir, { recursive: true });
-  } catch (cause) {
-    throw fileFailure({ action: "make directory", path: dir, cause });
-  }
+  makeDirectory(dir);
   const lock = new RunLock(paths.lock);
   try {
-    for (const name of ownEntries) rmSync(join(dir, name), { recursive: true, force: true });
+    for (const name of ownEntries) remove(join(dir, name));
     writeFileAtomic(paths.marker, `${JSON.stringify({ format, ...facts }, null, 2)}\n`);
-    mkdirSync(paths.data);
-  } catch (cause) {
+    makeDirectory(paths.data);
+  } catch (error) {
     lock.release();
-    throw fileFailure({ action: "prepare directory", path: dir, cause });
+    throw error;
   }
   return { paths, lock };
 }

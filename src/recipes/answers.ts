@@ -1,8 +1,6 @@
 /** Answers to a benchmark's questions, whoever gives them: read from a file, asked of an endpoint, or of a local model. */
-import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { fileFailure } from "../base/file-io.ts";
-import { sha256 } from "../base/files.ts";
+import { makeDirectory, sha256 } from "../base/files.ts";
 import { warn } from "../base/warn.ts";
 import { AnswerLog, type AnswerSettings, answerKey } from "../judge/answer-log.ts";
 import { type Answers, matchAnswers, readAnswerFile } from "../judge/answer-rows.ts";
@@ -67,7 +65,9 @@ export async function answersOf(
   const keys = new Map(questions.map((question) => [question.id, answerKey(question, settings(question))]));
   const { maxNewTokens: maxTokens } = options;
   const made = sha256(JSON.stringify({ ...source.settings, maxTokens })).slice(0, 8);
-  const path = join(makeDirectory(options.dir, "answers"), `${inFileName(name)}-${made}.jsonl`);
+  const dir = join(options.dir, "answers");
+  makeDirectory(dir);
+  const path = join(dir, `${inFileName(name)}-${made}.jsonl`);
   using log = await AnswerLog.open(path, name, keys);
   let cut = 0;
   await source.ask({
@@ -123,15 +123,4 @@ async function sourceOf(
     settings: { identity: localIdentity(local), seed, further: { chatTemplate, dtype } },
     ask: (asking) => askLocalModel(local, asking),
   };
-}
-
-/** The directory `dir/name`, made if need be. */
-function makeDirectory(dir: string, name: string): string {
-  const path = join(dir, name);
-  try {
-    mkdirSync(path, { recursive: true });
-  } catch (cause) {
-    throw fileFailure({ action: "make the directory", path, cause });
-  }
-  return path;
 }

@@ -2,9 +2,8 @@
  * `preftune generate` over a file of prompts: every prompt answered by every adapter asked for. What is answered is on the
  * disk at once, so that a run that was broken off goes on where it was.
  */
-import { rmSync } from "node:fs";
 import { ConfigError } from "../base/errors.ts";
-import { sha256, writeFileAtomic } from "../base/files.ts";
+import { remove, sha256, writeFileAtomic } from "../base/files.ts";
 import { checkPromptLengths, type Prompt, readPrompts } from "../evaluate/prompts.ts";
 import { JsonLinesWriter, readJsonLines } from "../runs/json-lines.ts";
 import { answerDialogue, type DialogueTask } from "./dialogue.ts";
@@ -103,7 +102,7 @@ export async function generateFile(options: GenerateFileOptions): Promise<Genera
     options.output,
     ordered.map(({ settings: _, ...line }) => `${JSON.stringify(line)}\n`).join(""),
   );
-  rmSync(partial, { force: true });
+  remove(partial);
   return progress;
 }
 

@@ -6,7 +6,13 @@ import { existsSync, readdirSync, statSync } from "node:fs";
 import { basename, isAbsolute, join, resolve } from "node:path";
 import { ConfigError, FormatError, messageOf } from "../base/errors.ts";
 import { fileFailure, io, siblingName, uniqueTag } from "../base/file-io.ts";
-import { readJsonFile, sha256File, writeDirectoryAtomic, writeFileAtomic } from "../base/files.ts";
+import {
+  makeDirectory,
+  readJsonFile,
+  sha256File,
+  writeDirectoryAtomic,
+  writeFileAtomic,
+} from "../base/files.ts";
 import { type Retained, retain } from "./retention.ts";
 
 const VERSION = 1;
@@ -64,11 +70,7 @@ export async function writeCheckpoint(
   state: Record<string, unknown> = {},
 ): Promise<string> {
   const target = checkpointPath(checkpointsDir, step);
-  try {
-    io.mkdirSync(checkpointsDir);
-  } catch (cause) {
-    throw fileFailure({ action: "make", path: checkpointsDir, cause });
-  }
+  makeDirectory(checkpointsDir);
   const write = async (dir: string): Promise<void> => {
     await fill(dir);
     writeManifest(dir, step, state);

@@ -4,15 +4,7 @@
  * A line is one write. A last line without its newline is torn: readers leave it out, and it is cut off when the file
  * is opened again.
  */
-import {
-  closeSync,
-  existsSync,
-  fstatSync,
-  ftruncateSync,
-  readFileSync,
-  statSync,
-  truncateSync,
-} from "node:fs";
+import { existsSync, fstatSync, readFileSync, statSync } from "node:fs";
 import { FormatError, messageOf } from "../base/errors.ts";
 import { fileFailure, io, quietly, writeAllSync } from "../base/file-io.ts";
 import { parseNumbers, stringifyNumbers } from "./json-numbers.ts";
@@ -53,7 +45,7 @@ export class JsonLinesWriter {
     try {
       writeAllSync(this.#fd, bytes);
     } catch (cause) {
-      quietly(() => ftruncateSync(this.#fd, before));
+      quietly(() => io.ftruncateSync(this.#fd, before));
       const kept = "All earlier lines are untouched.";
       throw fileFailure({ action: "append to", path: this.path, cause, bytes: bytes.byteLength, kept });
     }
@@ -79,7 +71,7 @@ export class JsonLinesWriter {
     try {
       this.sync();
     } finally {
-      closeSync(this.#fd);
+      io.closeSync(this.#fd);
       this.#fd = -1;
     }
   }
@@ -119,7 +111,13 @@ function parseLine(text: string, path: string, line: number): unknown {
  */
 export function cutTo(path: string, bytes: number): void {
   try {
-    truncateSync(path, bytes);
+    const fd = io.openSync(path, "r+");
+    try {
+      io.ftruncateSync(fd, bytes);
+      io.fsyncSync(fd);
+    } finally {
+      io.closeSync(fd);
+    }
   } catch (cause) {
     throw fileFailure({ action: "shorten", path, cause });
   }

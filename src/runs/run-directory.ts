@@ -18,7 +18,7 @@ import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { ConfigError, FormatError, TrainingError } from "../base/errors.ts";
 import { fileFailure, io } from "../base/file-io.ts";
-import { readJsonFile, writeFileAtomic } from "../base/files.ts";
+import { makeDirectory, readJsonFile, writeFileAtomic } from "../base/files.ts";
 import { type Checkpoint, hasCheckpoints, listCheckpoints } from "./checkpoints.ts";
 import type { ResolvedConfig } from "./config-load.ts";
 import { provenanceText, resolvedToYaml } from "./config-print.ts";
@@ -182,11 +182,7 @@ export function createRun(resolved: ResolvedConfig): OpenRun {
         "Choose another output_dir; nothing was changed.",
     );
   }
-  try {
-    io.mkdirSync(dir);
-  } catch (cause) {
-    throw fileFailure({ action: "make", path: dir, cause });
-  }
+  makeDirectory(dir);
   return prepared(dir, (run) => {
     if (startsOver) for (const name of BEGINNINGS) io.rmSync(join(dir, name));
     run.saveConfig(resolved);

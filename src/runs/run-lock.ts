@@ -1,9 +1,18 @@
 /** One trainer per run: a lock file with the process that writes the run. */
-import { readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 import { hostname } from "node:os";
 import { setTimeout } from "node:timers/promises";
 import { TrainingError } from "../base/errors.ts";
-import { errorCode, fileFailure, io, quietly, siblingName, uniqueTag } from "../base/file-io.ts";
+import {
+  createFileSync,
+  errorCode,
+  fileFailure,
+  io,
+  quietly,
+  siblingName,
+  uniqueTag,
+  writeAllSync,
+} from "../base/file-io.ts";
 
 /** Who holds a lock. */
 interface Holder {
@@ -55,7 +64,7 @@ function isHeldHere(path: string): boolean {
 function create(path: string): boolean {
   const holder: Holder = { pid: process.pid, host: hostname(), started: startOf(process.pid) };
   try {
-    writeFileSync(path, `${JSON.stringify(holder)}\n`, { flag: "wx" });
+    createFileSync(path, (fd) => writeAllSync(fd, Buffer.from(`${JSON.stringify(holder)}\n`)));
     return true;
   } catch (cause) {
     if (errorCode(cause) === "EEXIST") return false;
@@ -69,7 +78,7 @@ function takeOver(path: string): string {
   // Renaming first: of two processes that see the same dead holder one gets the file, the other fails here.
   const aside = siblingName(path, "stale", uniqueTag());
   try {
-    renameSync(path, aside);
+    io.renameSync(path, aside);
   } catch (cause) {
     if (errorCode(cause) !== "ENOENT") throw fileFailure({ action: "take over", path, cause });
   }

@@ -2,11 +2,12 @@
  * Compiles `native/*.cpp` against a torch, with one call of the system's C++ compiler (docs/decisions/0001).
  * The result is cached by everything that goes into it, so a change of torch, sources or compiler builds anew.
  */
-import { existsSync, mkdirSync, renameSync, rmSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { ConfigError, TorchError } from "../base/errors.ts";
-import { sha256 } from "../base/files.ts";
+import { io, putInPlace } from "../base/file-io.ts";
+import { makeDirectory, sha256 } from "../base/files.ts";
 import { type Compiler, compilerInstallCommand } from "./compiler.ts";
 import { nativeFolder, nativeSources } from "./native-sources.ts";
 import { stateFolder } from "./places.ts";
@@ -112,12 +113,12 @@ async function compile(job: {
     .filter((name) => name.endsWith(".cpp"))
     .map((name) => join(nativeFolder, name));
   const fresh = `${target}.new-${process.pid}`;
-  mkdirSync(dirname(target), { recursive: true });
+  makeDirectory(dirname(target));
   const [first = "", ...rest] = [...compiler.prefix, ...sources, ...flags, "-o", fresh];
   const title = `compiling the addon for torch ${torch.version} with ${compiler.path}`;
   const { status, output } = await runWithProgress(title, compiler.path, [first, ...rest]);
-  if (status === 0) return renameSync(fresh, target);
-  rmSync(fresh, { force: true });
+  if (status === 0) return putInPlace(fresh, target);
+  io.rmSync(fresh);
   throw new TorchError(
     `the addon does not compile against torch ${torch.version} (${torch.folder}) with ${compiler.version}:\n` +
       `${output.trimEnd()}\nA compiler that knows C++20 is needed: g++ 11 or clang++ 14, or newer. Set CXX to choose one.`,

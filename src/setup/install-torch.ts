@@ -1,8 +1,10 @@
 /** Installs the pinned torch into the project's own folder, with the user's pip and its configuration. */
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { ConfigError } from "../base/errors.ts";
+import { io } from "../base/file-io.ts";
+import { makeDirectory } from "../base/files.ts";
 import { findProgram } from "./path-search.ts";
 import { runWithProgress } from "./progress.ts";
 import { projectTorchFolder } from "./torch.ts";
@@ -40,9 +42,9 @@ export function requirePip(): string {
 /** Puts a finished installation in its place; one that another process put there meanwhile is as good. */
 function moveIntoPlace(fresh: string, target: string): void {
   const old = `${target}.old-${process.pid}`;
-  if (existsSync(target)) renameSync(target, old);
-  renameSync(fresh, target);
-  rmSync(old, { recursive: true, force: true });
+  if (existsSync(target)) io.renameSync(target, old);
+  io.renameSync(fresh, target);
+  io.rmSync(old);
 }
 
 function isRunning(pid: number): boolean {
@@ -58,7 +60,7 @@ export function removeLeftovers(target: string): void {
   for (const name of readdirSync(dirname(target))) {
     const [, base, pid] = /^(.*)\.(?:new|old)-(\d+)$/.exec(name) ?? [];
     if (base !== basename(target) || isRunning(Number(pid))) continue;
-    rmSync(join(dirname(target), name), { recursive: true, force: true });
+    io.rmSync(join(dirname(target), name));
   }
 }
 
@@ -72,7 +74,7 @@ export async function installTorch(): Promise<void> {
   const python = requirePip();
   const target = projectTorchFolder();
   const fresh = `${target}.new-${process.pid}`;
-  mkdirSync(dirname(target), { recursive: true });
+  makeDirectory(dirname(target));
   removeLeftovers(target);
   const args = [
     "-m",
@@ -98,6 +100,6 @@ export async function installTorch(): Promise<void> {
     }
     moveIntoPlace(fresh, target);
   } finally {
-    rmSync(fresh, { recursive: true, force: true });
+    io.rmSync(fresh);
   }
 }

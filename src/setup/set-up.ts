@@ -1,6 +1,7 @@
 /** The whole set-up after the npm packages: torch found or installed, addon built, both recorded. */
-import { accessSync, constants, mkdirSync } from "node:fs";
+import { accessSync, constants } from "node:fs";
 import { messageOf, PreftuneError } from "../base/errors.ts";
+import { makeDirectory } from "../base/files.ts";
 import { processorName } from "./machine.ts";
 import { measureMatmul } from "./matmul-choice.ts";
 import { sourcesHash } from "./native-sources.ts";
@@ -87,7 +88,7 @@ async function setUpAnew(): Promise<Setup> {
     import("./compiler.ts"),
   ]);
   const folder = stateFolder();
-  mkdirSync(folder, { recursive: true });
+  makeDirectory(folder);
   const inputs = currentInputs();
   let search = findTorch();
   for (const reason of search.refused) process.stderr.write(`preftune: ${reason}\n`);

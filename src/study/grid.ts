@@ -2,11 +2,9 @@
  * A grid of training runs in one folder. Each run is a directory as `preftune train` makes it; a finished one is known by
  * its mark and kept, a failed one is tried again at the next start, and what fails does not stop the others.
  */
-import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { ConfigError, messageOf } from "../base/errors.ts";
-import { fileFailure } from "../base/file-io.ts";
-import { sha256, sha256File } from "../base/files.ts";
+import { makeDirectory, remove, sha256, sha256File } from "../base/files.ts";
 import { listCheckpoints } from "../runs/checkpoints.ts";
 import { loadConfig } from "../runs/config-load.ts";
 import { stringifyNumbers } from "../runs/json-numbers.ts";
@@ -71,7 +69,7 @@ export async function runGrid(
   makeDirectory(join(places.dir, "runs"));
   makeDirectory(join(places.dir, "before"));
   const open = cells.filter(({ id }) => !outcomes.has(id));
-  for (const cell of takeFinished(open, { places, reuse, out }))
+  for (const cell of await takeFinished(open, { places, reuse, out }))
     outcomes.set(cell.id, { cell, reason: null });
   const waiting = open.filter(({ id }) => !outcomes.has(id));
   const progress = new GridProgress(waiting.length, cells.length, out);
@@ -100,17 +98,18 @@ function finishedText(outcomes: ReadonlyMap<string, CellOutcome>, cells: readonl
 const stopped = Symbol("stopped");
 
 /** Takes over what other studies have run already of `cells`, none of which is finished; gives the cells of it. */
-function takeFinished(
+async function takeFinished(
   cells: readonly Cell[],
   { places, reuse, out }: { places: GridPlaces; reuse: readonly string[]; out: ProgressStream },
-): Cell[] {
+): Promise<Cell[]> {
   const known = finishedRuns(reuse);
   if (known.size === 0) return [];
-  const taken = cells.filter((cell) => {
+  const taken: Cell[] = [];
+  for (const cell of cells) {
     const task = taskOf(cell, places);
     const from = known.get(contentKey(loadConfig(task.config).config, cell.measuresCoupling));
-    return from !== undefined && takeRun(from, task);
-  });
+    if (from !== undefined && (await takeRun(from, task))) taken.push(cell);
+  }
   out.write(`${taken.length} runs taken from ${reuse.join(", ")}\n`);
   return taken;
 }
@@ -173,7 +172,7 @@ async function reasonOf(
 }
 
 function begin(task: RunTask, runTask: (task: RunTask) => Promise<void>): Promise<void> {
-  if (isRun(task.dir) && !hasCheckpoint(task.dir)) rmSync(task.dir, { recursive: true });
+  if (isRun(task.dir) && !hasCheckpoint(task.dir)) remove(task.dir);
   return runTask(task);
 }
 
@@ -223,14 +222,6 @@ function cellDigest(cell: Cell): string {
 
 function digest(value: unknown): string {
   return sha256(stringifyNumbers(value));
-}
-
-function makeDirectory(path: string): void {
-  try {
-    mkdirSync(path, { recursive: true });
-  } catch (cause) {
-    throw fileFailure({ action: "make directory", path, cause });
-  }
 }
 
 /** A line for each run that ends, with the time that is left. */

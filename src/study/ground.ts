@@ -1,8 +1,8 @@
 /** What a study trains and on what: the quick start's data and SFT model, made in the study's folder, or the user's own. */
-import { existsSync, mkdirSync, rmSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { basename, join } from "node:path";
 import { ConfigError } from "../base/errors.ts";
-import { writeFileAtomic } from "../base/files.ts";
+import { makeDirectory, remove, writeFileAtomic } from "../base/files.ts";
 import { deriveSeed } from "../base/random.ts";
 import {
   jsonLines,
@@ -184,7 +184,7 @@ export async function generatedGround(
     for (let seed = missing.shift(); seed !== undefined; seed = missing.shift()) {
       if (signal?.aborted === true) return;
       const sft = place(`sft-${seed}`);
-      rmSync(sft, { recursive: true, force: true });
+      remove(sft);
       const values = {
         ...size.sft,
         output_dir: sft,
@@ -214,7 +214,7 @@ export async function generatedGround(
 
 function writeGenerated(dir: string, data: QuickstartData): void {
   const place = (name: string): string => join(dir, "ground", name);
-  mkdirSync(place(""), { recursive: true });
+  makeDirectory(place(""));
   writeFileAtomic(place("train.jsonl"), jsonLines(data.train));
   writeFileAtomic(place("eval.jsonl"), jsonLines(data.evaluation));
   writeFileAtomic(place("sft.jsonl"), jsonLines(data.sft));

@@ -1,9 +1,9 @@
 /** Finished runs of other studies' folders, by what they ran: what several studies have in common is trained once. */
-import { cpSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { basename, join } from "node:path";
+import { copyTree } from "../base/copy-files.ts";
 import { ConfigError } from "../base/errors.ts";
-import { fileFailure } from "../base/file-io.ts";
-import { readJsonFile, sha256, writeFileAtomic } from "../base/files.ts";
+import { readJsonFile, sha256, writeDirectoryAtomic, writeFileAtomic } from "../base/files.ts";
 import type { RunConfig } from "../runs/config-types.ts";
 import { stringifyNumbers } from "../runs/json-numbers.ts";
 import { runPaths } from "../runs/run-directory.ts";
@@ -70,27 +70,21 @@ export interface RunPlace {
  *
  * @returns false if the other folder lacks the pairs under the model that the run began with
  */
-export function takeRun(from: string, { dir, before, mark, digest }: RunPlace): boolean {
+export async function takeRun(from: string, { dir, before, mark, digest }: RunPlace): Promise<boolean> {
   const start = join(from, "../../before", basename(before));
   if (!existsSync(before) && !existsSync(start)) return false;
   const paths = runPaths(from);
   const left = new Set([paths.checkpoints, paths.model, paths.adapter].map((path) => basename(path)));
-  const part = `${dir}.part`;
-  try {
-    rmSync(part, { recursive: true, force: true });
-    mkdirSync(part, { recursive: true });
+  const { content } = readMark(from) as RunMark;
+  if (!existsSync(before)) writeFileAtomic(before, readFileSync(start));
+  const fill = (part: string): void => {
     for (const name of readdirSync(from).filter((one) => !left.has(one))) {
-      cpSync(join(from, name), join(part, name), { recursive: true });
+      copyTree(join(from, name), join(part, name));
     }
-    if (!existsSync(before)) cpSync(start, before);
-    const { content } = readMark(from) as RunMark;
     writeFileAtomic(join(part, basename(mark)), markText({ digest, content, takenFrom: from }));
-    rmSync(dir, { recursive: true, force: true });
-    renameSync(part, dir);
-    return true;
-  } catch (cause) {
-    throw fileFailure({ action: "copy the run", path: from, cause });
-  }
+  };
+  await writeDirectoryAtomic(dir, fill, { replace: true });
+  return true;
 }
 
 /** What a mark's file holds. */

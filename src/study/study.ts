@@ -1,9 +1,8 @@
 /** `preftune study NAME`: the runs of a study in one folder, its tables and its report. */
-import { existsSync, mkdirSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { ConfigError } from "../base/errors.ts";
-import { fileFailure } from "../base/file-io.ts";
-import { readJsonFile, writeFileAtomic } from "../base/files.ts";
+import { makeDirectory, readJsonFile, writeFileAtomic } from "../base/files.ts";
 import { loadConfig } from "../runs/config-load.ts";
 import { RunLock } from "../runs/run-lock.ts";
 import type { Cell, Values } from "./cell.ts";
@@ -180,11 +179,7 @@ const format = "preftune study";
  * @throws {ConfigError} if it holds something else
  */
 export function takeFolder(dir: string, facts: Readonly<Record<string, unknown>>): RunLock {
-  try {
-    mkdirSync(dir, { recursive: true });
-  } catch (cause) {
-    throw fileFailure({ action: "make directory", path: dir, cause });
-  }
+  makeDirectory(dir);
   const lock = new RunLock(join(dir, "study.lock"));
   const path = join(dir, "study.json");
   const wanted = { format, ...facts };

@@ -2,10 +2,10 @@
  * What a checkpoint holds: the trained tensors in the form users load (a PEFT adapter or a model directory), the
  * optimiser's state, and the trainer's counters. Random numbers need no state: each step seeds its own.
  */
-import { readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { copyFile } from "../base/copy-files.ts";
 import { FormatError } from "../base/errors.ts";
-import { createFileSync, fileFailure, io, writeAllSync } from "../base/file-io.ts";
+import { makeDirectories } from "../base/file-io.ts";
 import { readTextFile, writeFileAtomic } from "../base/files.ts";
 import { readSafetensorsHeader } from "../formats/safetensors.ts";
 import { writeSafetensors } from "../formats/safetensors-write.ts";
@@ -63,24 +63,9 @@ function writeTrained(dir: string, { model, adapter, parameters }: Training): vo
 export function copyTokenizer(dir: string, tokenizer: Tokenizer): void {
   for (const file of tokenizer.files) {
     const target = join(dir, file);
-    io.mkdirSync(dirname(target));
+    makeDirectories(dirname(target));
     copyFile(join(tokenizer.directory, file), target);
   }
-}
-
-/**
- * Copies a small file to `target`, which must not exist.
- *
- * @throws {FileError} when `source` cannot be read; the system's error when `target` cannot be written
- */
-export function copyFile(source: string, target: string): void {
-  let bytes: Uint8Array;
-  try {
-    bytes = readFileSync(source);
-  } catch (cause) {
-    throw fileFailure({ action: "read", path: source, cause });
-  }
-  createFileSync(target, (fd) => writeAllSync(fd, bytes));
 }
 
 /**

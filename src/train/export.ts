@@ -4,6 +4,7 @@
  */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import { copyFile } from "../base/copy-files.ts";
 import { FormatError } from "../base/errors.ts";
 import { writeDirectoryAtomic } from "../base/files.ts";
 import { readAdapter } from "../formats/adapter.ts";
@@ -14,7 +15,7 @@ import { installAdapter } from "../models/load-adapter.ts";
 import { writeAdapter, writeMergedModel } from "../models/save.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import { scope } from "../torch/index.ts";
-import { copyFile, copyTokenizer } from "./checkpoint.ts";
+import { copyTokenizer } from "./checkpoint.ts";
 import { differenceOf, type LogpDifference, tokenLogps } from "./logp-difference.ts";
 import type { TrainedModel } from "./prepare-model.ts";
 import { allowedMean, roundingNoise } from "./rounding.ts";

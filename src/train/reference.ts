@@ -4,8 +4,7 @@
  */
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { fileFailure, io } from "../base/file-io.ts";
-import { sha256, writeFileAtomic } from "../base/files.ts";
+import { makeDirectory, sha256, writeFileAtomic } from "../base/files.ts";
 import type { Example } from "../data/example.ts";
 import type { Adapter } from "../models/adapt.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
@@ -81,11 +80,7 @@ export function precomputeReference(
     done += batch.indices.length;
     options.progress?.(done);
   }
-  try {
-    io.mkdirSync(options.cache.dir);
-  } catch (cause) {
-    throw fileFailure({ action: "make", path: options.cache.dir, cause });
-  }
+  makeDirectory(options.cache.dir);
   writeFileAtomic(path, `${JSON.stringify({ version: 1, sums: Array.from(sums) })}\n`);
   return { sums, fromCache: false };
 }
