@@ -1,7 +1,8 @@
 /** Copies of small files, made through `io` like everything that is written. */
-import { readdirSync, readFileSync, statSync } from "node:fs";
+import { readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { createFileSync, fileFailure, io, writeAllSync } from "./file-io.ts";
+import { mostAtOnce, readFileBytes } from "./open-file.ts";
 
 /**
  * Copies a small file to `target`, which must not exist.
@@ -11,7 +12,7 @@ import { createFileSync, fileFailure, io, writeAllSync } from "./file-io.ts";
 export function copyFile(source: string, target: string): void {
   let bytes: Uint8Array;
   try {
-    bytes = readFileSync(source);
+    bytes = readFileBytes(source, mostAtOnce);
   } catch (cause) {
     throw fileFailure({ action: "read", path: source, cause });
   }

@@ -110,9 +110,10 @@ export interface FileFailure {
   kept?: string;
 }
 
-/** A {@link FileError} that names the path, the reason, what was kept and what to do. Not thrown here. */
+/** A {@link FileError} that names the path, the reason, what was kept and what to do, or the cause if it is one. Not thrown here. */
 export function fileFailure(failure: FileFailure): FileError {
   const { action, path, cause } = failure;
+  if (cause instanceof FileError) return cause;
   const kept = failure.kept === undefined ? "" : ` ${failure.kept}`;
   const { reason, remedy } = explain(failure);
   return new FileError(`Cannot ${action} ${path}: ${reason}.${kept} ${remedy}`, { cause });

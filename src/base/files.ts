@@ -5,7 +5,7 @@
  * new: data and directory are synced, and one rename makes the change visible.
  */
 import { createHash } from "node:crypto";
-import { closeSync, existsSync, openSync, readFileSync, readSync, statSync } from "node:fs";
+import { closeSync, existsSync, readSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { FileError, FormatError, messageOf } from "./errors.ts";
 import {
@@ -21,11 +21,9 @@ import {
   uniqueTag,
   writeAllSync,
 } from "./file-io.ts";
+import { openFile, readFileBytes } from "./open-file.ts";
 
 export { recoverDirectory, writeDirectoryAtomic } from "./directories.ts";
-
-/** Largest text file read whole. Configs and tokenizers are far smaller; data files are streamed elsewhere. */
-const maxTextBytes: number = 256 * 1024 * 1024;
 
 /**
  * Replaces the content of `path`, or leaves it as it was: temp file beside it, sync, rename, directory sync.
@@ -90,7 +88,7 @@ export function sha256File(path: string): string {
   const hash = createHash("sha256");
   const buffer = Buffer.allocUnsafe(4 * 1024 * 1024);
   try {
-    const fd = openSync(path, "r");
+    const fd = openFile(path);
     try {
       for (let n = readSync(fd, buffer); n > 0; n = readSync(fd, buffer)) hash.update(buffer.subarray(0, n));
     } finally {
@@ -141,13 +139,7 @@ export function requireFreeBytes(dir: string, bytes: number, what: string): void
 export function readTextFile(path: string): string {
   let bytes: Uint8Array;
   try {
-    const { size } = statSync(path);
-    if (size > maxTextBytes) {
-      throw new FormatError(
-        `${path}: expected a text file of at most ${formatBytes(maxTextBytes)}, got ${formatBytes(size)}.`,
-      );
-    }
-    bytes = readFileSync(path);
+    bytes = readFileBytes(path);
   } catch (cause) {
     throw cause instanceof FormatError ? cause : fileFailure({ action: "read", path, cause });
   }

@@ -1,7 +1,6 @@
 /** Data files on disk: what format a name stands for, and their bytes, decompressed as they are read. */
-import { createReadStream } from "node:fs";
-
 import { DataError, FileError, messageOf } from "../base/errors.ts";
+import { fileStream } from "../base/open-file.ts";
 import { CutShortError } from "./byte-reader.ts";
 import { decompressGzip } from "./gzip-members.ts";
 import { decompressZstd } from "./zstd-frames.ts";
@@ -77,13 +76,15 @@ export function fileKind(path: string): Pick<DataFile, "format" | "compression">
  *   file cannot be read
  */
 export async function* readBytes(file: DataFile, where: () => string): AsyncGenerator<Buffer> {
-  const raw = createReadStream(file.path);
   try {
-    yield* decompressed(raw, file.compression);
+    const raw = fileStream(file.path);
+    try {
+      yield* decompressed(raw, file.compression);
+    } finally {
+      raw.destroy();
+    }
   } catch (error) {
     throw readFailure(error, file, where());
-  } finally {
-    raw.destroy();
   }
 }
 
@@ -93,6 +94,7 @@ function decompressed(raw: AsyncIterable<Buffer>, compression: Compression): Asy
 }
 
 function readFailure(error: unknown, file: DataFile, where: string): Error {
+  if (error instanceof FileError) return error;
   const isSystems = error instanceof Error && "syscall" in error;
   if (isSystems || file.compression === "none") {
     return new FileError(

@@ -1,7 +1,8 @@
 /** What a file holds by its first bytes, and what to do where that is not what its name says. */
-import { closeSync, openSync, readSync } from "node:fs";
+import { closeSync, readSync } from "node:fs";
 
-import { DataError } from "../base/errors.ts";
+import { DataError, FileError } from "../base/errors.ts";
+import { openFile } from "../base/open-file.ts";
 import type { DataFile } from "./data-file.ts";
 
 type Content =
@@ -86,9 +87,10 @@ function firstBytes(path: string): Buffer {
   const bytes = Buffer.alloc(64);
   let fd: number | null = null;
   try {
-    fd = openSync(path, "r");
+    fd = openFile(path);
     return bytes.subarray(0, readSync(fd, bytes));
-  } catch {
+  } catch (error) {
+    if (error instanceof FileError) throw error;
     // Whoever reads the file says what is wrong with it.
     return Buffer.alloc(0);
   } finally {

@@ -3,13 +3,14 @@
  * a link for each file of a commit, and `refs/REVISION` says which commit a branch stood for when it was last asked.
  * What Python or `@huggingface/hub` fetched is used, and what is fetched here they find.
  */
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
 import { getHFHubCachePath, getRepoFolderName } from "@huggingface/hub";
 
 import { FileError } from "../base/errors.ts";
 import { errorCode, fileFailure, io, makeDirectories } from "../base/file-io.ts";
 import { makeDirectory, writeFileAtomic } from "../base/files.ts";
+import { readFileBytes } from "../base/open-file.ts";
 import {
   downloadHubFile,
   type HubEntry,
@@ -34,7 +35,7 @@ export function snapshotFolder(folder: string, commit: string): string {
 /** The commit that `revision` stood for when it was last fetched, by this program or another; null: it never was. */
 export function cachedCommit(folder: string, revision: string): string | null {
   const path = referencePath(folder, revision);
-  const text = existsSync(path) ? readFileSync(path, "utf8").trim() : null;
+  const text = existsSync(path) ? readFileBytes(path).toString("utf8").trim() : null;
   return isCommit(text) ? text : null;
 }
 

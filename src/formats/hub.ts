@@ -5,7 +5,7 @@
  * the hub lists, synced, and renamed.
  */
 import { createHash, type Hash } from "node:crypto";
-import { readFile, stat } from "node:fs/promises";
+import { stat } from "node:fs/promises";
 import { homedir } from "node:os";
 import { dirname, join } from "node:path";
 import type { ReadableStream } from "node:stream/web";
@@ -21,6 +21,7 @@ import {
   syncDirectory,
   writeChunks,
 } from "../base/file-io.ts";
+import { readFileBytes } from "../base/open-file.ts";
 
 /** Where and how to fetch. */
 export interface HubOptions {
@@ -203,18 +204,25 @@ export function isOffline(): boolean {
   return !["", "0", "false"].includes(process.env["HF_HUB_OFFLINE"] ?? "");
 }
 
+/** A token has some forty bytes. */
+const maxTokenBytes = 64 * 1024;
+
 /** The token that `hf auth login` keeps. */
-async function storedToken(): Promise<string | undefined> {
+function storedToken(): string | undefined {
   const cache = process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache");
   const home = process.env["HF_HOME"] ?? join(cache, "huggingface");
   const path = process.env["HF_TOKEN_PATH"] ?? join(home, "token");
-  const text = await readFile(path, "utf8").catch(() => "");
-  return text.trim() === "" ? undefined : text.trim();
+  try {
+    const text = readFileBytes(path, maxTokenBytes).toString("utf8").trim();
+    return text === "" ? undefined : text;
+  } catch {
+    return undefined;
+  }
 }
 
 async function request(repo: HubRepo, options: HubOptions): Promise<Parameters<typeof listFiles>[0]> {
   if (isOffline()) throw new Error(`HF_HUB_OFFLINE is ${process.env["HF_HUB_OFFLINE"]}`);
-  const accessToken = options.accessToken ?? process.env["HF_TOKEN"] ?? (await storedToken());
+  const accessToken = options.accessToken ?? process.env["HF_TOKEN"] ?? storedToken();
   const hubUrl = options.hubUrl ?? process.env["HF_ENDPOINT"];
   return {
     repo,

@@ -4,9 +4,10 @@
  * The header's length is checked against the file before anything is allocated, its members are counted before it is
  * parsed, and the tensors must cover the data exactly: no overlap, no gap, nothing behind. Tensor data is not read.
  */
-import { closeSync, fstatSync, openSync, readSync } from "node:fs";
+import { closeSync, fstatSync, readSync } from "node:fs";
 import { FormatError, messageOf } from "../base/errors.ts";
 import { fileFailure, formatBytes } from "../base/file-io.ts";
+import { openFile } from "../base/open-file.ts";
 import { didYouMean } from "../base/suggest.ts";
 import { foreignFormat } from "./foreign-format.ts";
 import { brief, isRecord } from "./json-fields.ts";
@@ -44,13 +45,12 @@ const remedy = "Download or export the file again.";
 export function readSafetensorsHeader(path: string): SafetensorsFile {
   let fd: number;
   try {
-    fd = openSync(path, "r");
+    fd = openFile(path);
   } catch (cause) {
     throw fileFailure({ action: "read", path, cause });
   }
   try {
     const stat = fstatSync(fd);
-    if (!stat.isFile()) throw new FormatError(`${path}: expected a safetensors file, got something else.`);
     const headerBytes = headerLength(fd, path, stat.size);
     meterHeader(fd, path, headerBytes);
     const text = decode(readAt(fd, 8, headerBytes), path);
@@ -70,7 +70,7 @@ export function readSafetensorsHeader(path: string): SafetensorsFile {
  */
 export function readTensorBytes(file: SafetensorsFile, entry: TensorEntry): Uint8Array {
   try {
-    const fd = openSync(file.path, "r");
+    const fd = openFile(file.path);
     try {
       return readAt(fd, file.dataStart + entry.begin, entry.end - entry.begin);
     } finally {

@@ -5,10 +5,11 @@
  * As transformers 5 (`PreTrainedModel.tie_weights`): a stored head that differs from the stored embedding is used and
  * not tied; an equal one is tied; where only one of the two is stored, it is both.
  */
-import { closeSync, existsSync, openSync, readSync } from "node:fs";
+import { closeSync, existsSync, readSync } from "node:fs";
 import { join } from "node:path";
 import { PreftuneError } from "../base/errors.ts";
 import { fileFailure } from "../base/file-io.ts";
+import { openFile } from "../base/open-file.ts";
 import { warn } from "../base/warn.ts";
 import { embeddingName, headName, textNames } from "./checkpoint-names.ts";
 import { readModelConfig } from "./hf-config.ts";
@@ -88,7 +89,7 @@ function sameBytes(a: WeightLocation, b: WeightLocation): boolean {
 type Reader = Disposable & ((into: Buffer, at: number, size: number) => Buffer);
 
 function reader({ file, entry }: WeightLocation): Reader {
-  const fd = openSync(file.path, "r");
+  const fd = openFile(file.path);
   const read = (into: Buffer, at: number, size: number): Buffer => {
     try {
       const got = readSync(fd, into, 0, size, file.dataStart + entry.begin + at);

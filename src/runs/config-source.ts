@@ -1,8 +1,9 @@
 /** Reads the values a user gave: from YAML text with line numbers, from the command line, or from code. */
-import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { existsSync, readdirSync, statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { type Document, isMap, isNode, isScalar, LineCounter, parseDocument, type YAMLMap } from "yaml";
-import { ConfigError, messageOf } from "../base/errors.ts";
+import { ConfigError, FileError, messageOf } from "../base/errors.ts";
+import { readFileBytes } from "../base/open-file.ts";
 import { didYouMean } from "../base/suggest.ts";
 import { fieldOf, isConfigKey } from "./config-schema.ts";
 import type { Provenance } from "./config-types.ts";
@@ -40,8 +41,9 @@ export function readConfigText(path: string): string {
     );
   }
   try {
-    return readFileSync(path, "utf8");
+    return readFileBytes(path, MAX_BYTES).toString("utf8");
   } catch (cause) {
+    if (cause instanceof FileError) throw cause;
     throw new ConfigError(`Cannot read the configuration ${path}: ${messageOf(cause)}`, { cause });
   }
 }

@@ -4,9 +4,10 @@
  * A line is one write. A last line without its newline is torn: readers leave it out, and it is cut off when the file
  * is opened again.
  */
-import { existsSync, fstatSync, readFileSync, statSync } from "node:fs";
+import { existsSync, fstatSync, statSync } from "node:fs";
 import { FormatError, messageOf } from "../base/errors.ts";
 import { fileFailure, io, quietly, writeAllSync } from "../base/file-io.ts";
+import { mostAtOnce, readFileBytes } from "../base/open-file.ts";
 import { parseNumbers, stringifyNumbers } from "./json-numbers.ts";
 
 /** One line: its value and where it stands. */
@@ -133,7 +134,7 @@ function cutTornLine(path: string): void {
 function completeLines(path: string): Buffer {
   if (!existsSync(path)) return Buffer.alloc(0);
   try {
-    const bytes = readFileSync(path);
+    const bytes = readFileBytes(path, mostAtOnce);
     return bytes.subarray(0, bytes.lastIndexOf(10) + 1);
   } catch (cause) {
     throw fileFailure({ action: "read", path, cause });

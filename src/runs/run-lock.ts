@@ -1,5 +1,5 @@
 /** One trainer per run: a lock file with the process that writes the run. */
-import { readFileSync, statSync } from "node:fs";
+import { statSync } from "node:fs";
 import { hostname } from "node:os";
 import { setTimeout } from "node:timers/promises";
 import { TrainingError } from "../base/errors.ts";
@@ -13,6 +13,7 @@ import {
   uniqueTag,
   writeAllSync,
 } from "../base/file-io.ts";
+import { readFileBytes } from "../base/open-file.ts";
 
 /** Who holds a lock. */
 interface Holder {
@@ -109,7 +110,7 @@ function refuseHeld(path: string, holder: Holder | null): void {
 
 function readHolder(path: string): Holder | null {
   try {
-    const { pid, host, started } = JSON.parse(readFileSync(path, "utf8")) as Partial<Holder>;
+    const { pid, host, started } = JSON.parse(readFileBytes(path).toString("utf8")) as Partial<Holder>;
     if (!Number.isInteger(pid) || typeof host !== "string") return null;
     return { pid: pid as number, host, started: started ?? null };
   } catch {
@@ -144,7 +145,7 @@ function startOf(pid: number): string | null {
 /** The fields of `/proc/PID/stat` from the third, the state, on; none where the system has no such file. */
 function statOf(pid: number): string[] {
   try {
-    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+    const stat = readFileBytes(`/proc/${pid}/stat`).toString("utf8");
     // the second field, the name, may hold blanks and ends with the last parenthesis
     return stat.slice(stat.lastIndexOf(")") + 2).split(" ");
   } catch {

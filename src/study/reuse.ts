@@ -1,9 +1,10 @@
 /** Finished runs of other studies' folders, by what they ran: what several studies have in common is trained once. */
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { basename, join } from "node:path";
 import { copyTree } from "../base/copy-files.ts";
 import { ConfigError } from "../base/errors.ts";
 import { readJsonFile, sha256, writeDirectoryAtomic, writeFileAtomic } from "../base/files.ts";
+import { readFileBytes } from "../base/open-file.ts";
 import type { RunConfig } from "../runs/config-types.ts";
 import { stringifyNumbers } from "../runs/json-numbers.ts";
 import { runPaths } from "../runs/run-directory.ts";
@@ -76,7 +77,7 @@ export async function takeRun(from: string, { dir, before, mark, digest }: RunPl
   const paths = runPaths(from);
   const left = new Set([paths.checkpoints, paths.model, paths.adapter].map((path) => basename(path)));
   const { content } = readMark(from) as RunMark;
-  if (!existsSync(before)) writeFileAtomic(before, readFileSync(start));
+  if (!existsSync(before)) writeFileAtomic(before, readFileBytes(start));
   const fill = (part: string): void => {
     for (const name of readdirSync(from).filter((one) => !left.has(one))) {
       copyTree(join(from, name), join(part, name));

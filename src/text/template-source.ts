@@ -1,7 +1,8 @@
 /** Which chat template to use: the tokenizer's own, one of its named ones, a file, or text given in the configuration. */
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 
 import { ConfigError, FormatError, messageOf } from "../base/errors.ts";
+import { readFileBytes } from "../base/open-file.ts";
 import { didYouMean } from "../base/suggest.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 
@@ -58,7 +59,7 @@ function chosenTemplate(choice: string, own: string | null, named: Record<string
   if (choice.includes("{{") || choice.includes("{%")) return choice;
   if (existsSync(choice)) {
     try {
-      return readFileSync(choice, "utf8");
+      return readFileBytes(choice).toString("utf8");
     } catch (error) {
       throw new ConfigError(`Expected chat_template to be a readable file, but: ${messageOf(error)}.`, {
         cause: error,

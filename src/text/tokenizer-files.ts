@@ -1,9 +1,10 @@
 /** Reads the files a Hugging Face tokenizer consists of: their JSON, the special tokens named there and every chat template. */
 import { createHash } from "node:crypto";
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 
-import { FormatError, messageOf } from "../base/errors.ts";
+import { FileError, FormatError, messageOf } from "../base/errors.ts";
+import { readFileBytes } from "../base/open-file.ts";
 
 /** A JSON object of unknown content. */
 export type JsonObject = Record<string, unknown>;
@@ -83,8 +84,9 @@ export function readTokenizerFiles(directory: string): TokenizerFiles {
 
 function readBytes(path: string): Buffer {
   try {
-    return readFileSync(path);
+    return readFileBytes(path);
   } catch (error) {
+    if (error instanceof FileError || error instanceof FormatError) throw error;
     throw new FormatError(`Expected a readable tokenizer file, but ${path} failed: ${messageOf(error)}.`, {
       cause: error,
     });

@@ -1,8 +1,9 @@
 /** The identity of a model's weights, for caches and fingerprints, without reading all of them. */
 import { createHash } from "node:crypto";
-import { closeSync, openSync, readSync } from "node:fs";
+import { closeSync, readSync } from "node:fs";
 import { join } from "node:path";
 import { readTextFile } from "../base/files.ts";
+import { openFile } from "../base/open-file.ts";
 import type { SafetensorsFile } from "../formats/safetensors.ts";
 import { openWeights } from "../formats/weight-index.ts";
 
@@ -23,7 +24,7 @@ function hashFile(hash: ReturnType<typeof createHash>, file: SafetensorsFile): v
   hash.update(`${file.fileBytes} ${file.dataStart}\n`);
   for (const entry of file.tensors.values())
     hash.update(`${entry.name} ${entry.dtype} ${entry.shape} ${entry.begin}\n`);
-  const fd = openSync(file.path, "r");
+  const fd = openFile(file.path);
   try {
     const buffer = new Uint8Array(sampleBytes);
     const room = Math.max(0, file.fileBytes - file.dataStart - sampleBytes);

@@ -2,9 +2,9 @@
  * Reference log-probabilities for DPO: live with the adapter switched off, or computed once before training and kept in
  * a file named after everything they depend on.
  */
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { makeDirectory, sha256, writeFileAtomic } from "../base/files.ts";
+import { makeDirectory, readTextFile, sha256, writeFileAtomic } from "../base/files.ts";
 import type { Example } from "../data/example.ts";
 import type { Adapter } from "../models/adapt.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
@@ -89,7 +89,7 @@ export function precomputeReference(
 function readSums(path: string, count: number): ReferenceSums | null {
   if (!existsSync(path)) return null;
   try {
-    const { version, sums } = JSON.parse(readFileSync(path, "utf8"));
+    const { version, sums } = JSON.parse(readTextFile(path));
     const good = version === 1 && Array.isArray(sums) && sums.length === count && sums.every(Number.isFinite);
     return good ? Float64Array.from(sums) : null;
   } catch {

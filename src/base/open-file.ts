@@ -1,0 +1,110 @@
+/**
+ * Files opened for reading: regular ones only. A named pipe that nobody writes to, a socket or a device such as /dev/zero is
+ * refused by name, so that no command waits for it or reads it without end. All reading of files begins here.
+ */
+import {
+  closeSync,
+  constants,
+  createReadStream,
+  fstatSync,
+  openSync,
+  type ReadStream,
+  readSync,
+  type Stats,
+  statSync,
+} from "node:fs";
+import { FileError, FormatError } from "./errors.ts";
+import { formatBytes } from "./file-io.ts";
+
+/** Largest file read whole unless a caller allows more: the tokenizer.json of the largest vocabularies has 40 MB. */
+const maxFileBytes: number = 256 * 1024 * 1024;
+
+/** Most that one buffer is filled with: for files of our own that grow with a run. */
+export const mostAtOnce: number = 2 ** 31 - 1;
+
+/** Read at once where the system does not tell how long a file is, as for those of /proc. */
+const chunkBytes = 64 * 1024;
+
+/**
+ * A descriptor of the regular file at `path`, links followed, for reading. It never waits for another process.
+ *
+ * @throws {FileError} for what is neither a file nor a directory; the system's error for the rest (EISDIR for a directory)
+ */
+export function openFile(path: string): number {
+  // Asked before as well as after: opening alone can change what a device does.
+  requireRegular(path, statSync(path));
+  // Without O_NONBLOCK the opening of a pipe that took the file's place in between would wait for a writer.
+  const fd = openSync(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
+  try {
+    requireRegular(path, fstatSync(fd));
+    return fd;
+  } catch (error) {
+    closeSync(fd);
+    throw error;
+  }
+}
+
+function requireRegular(path: string, stats: Stats): void {
+  if (stats.isFile()) return;
+  if (stats.isDirectory()) {
+    throw Object.assign(new Error("EISDIR: it is a directory, a file was expected"), {
+      code: "EISDIR",
+      path,
+    });
+  }
+  throw new FileError(`${path}: expected a file, got ${kindOf(stats)}. Give the path of a regular file.`);
+}
+
+function kindOf(stats: Stats): string {
+  if (stats.isFIFO()) return "a named pipe";
+  return stats.isSocket() ? "a socket" : "a device";
+}
+
+/**
+ * All bytes of a regular file.
+ *
+ * @param most - bytes that it may have, checked before any is read
+ * @throws {FileError} for what is no file, {@link FormatError} for one that is larger; the system's error for the rest
+ */
+export function readFileBytes(path: string, most: number = maxFileBytes): Buffer {
+  const fd = openFile(path);
+  try {
+    const { size } = fstatSync(fd);
+    if (size > most) throw tooLarge(path, most, formatBytes(size));
+    if (size > 0) return readUpTo(fd, size);
+    const chunks: Buffer[] = [];
+    for (let done = 0; ; ) {
+      const chunk = readUpTo(fd, chunkBytes);
+      if (chunk.length === 0) return Buffer.concat(chunks);
+      chunks.push(chunk);
+      done += chunk.length;
+      if (done > most) throw tooLarge(path, most, "more");
+    }
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function tooLarge(path: string, most: number, got: string): FormatError {
+  return new FormatError(`${path}: expected a file of at most ${formatBytes(most)}, got ${got}.`);
+}
+
+function readUpTo(fd: number, length: number): Buffer {
+  const bytes = Buffer.allocUnsafe(length);
+  let done = 0;
+  while (done < length) {
+    const read = readSync(fd, bytes, done, Math.min(length - done, 1 << 30), null);
+    if (read === 0) break;
+    done += read;
+  }
+  return bytes.subarray(0, done);
+}
+
+/**
+ * The bytes of a regular file as a stream, which closes the file.
+ *
+ * @throws {FileError} for what is no file; the system's error for the rest
+ */
+export function fileStream(path: string): ReadStream {
+  return createReadStream(path, { fd: openFile(path) });
+}
