@@ -4,7 +4,13 @@ import { ConfigError } from "../base/errors.ts";
 import { oneLine, textTable } from "../base/text-table.ts";
 import type { Diversity, DiversityFigure, Unit } from "../evaluate/diversity.ts";
 import type { DiversityReport, DiversitySource } from "../recipes/evaluate-diversity.ts";
-import { environmentOf, type MachineOptions, wholeNumber, withMachineOptions } from "./options.ts";
+import {
+  environmentOf,
+  type MachineOptions,
+  refuseSameAnswers,
+  wholeNumber,
+  withMachineOptions,
+} from "./options.ts";
 import { Phases } from "./phases.ts";
 
 interface Words extends MachineOptions {
@@ -89,11 +95,7 @@ function sourceOf(words: Words, phases: Phases): DiversitySource {
   if (model === undefined || prompts === undefined) {
     throw new ConfigError("expected --answers FILE, or --model DIR with --prompts FILE.");
   }
-  if (words.temperature === 0 && words.samples > 1) {
-    throw new ConfigError(
-      `--samples: ${words.samples} answers at temperature 0 are all the same. Set it to 1.`,
-    );
-  }
+  refuseSameAnswers(words);
   return {
     ...environmentOf(words),
     model,

@@ -1,9 +1,17 @@
 /** `preftune generate`: one prompt, a file of prompts, or a chat in the terminal. */
 import { type Command, InvalidArgumentError } from "commander";
 import { ConfigError } from "../base/errors.ts";
+import { isGreedyAt } from "../base/temperature.ts";
 import type { Generation, GenerationOptions, SamplingSettings } from "../recipes/generation.ts";
 import { PhaseProgress } from "../runs/progress.ts";
-import { collect, environmentOf, type MachineOptions, wholeNumber, withMachineOptions } from "./options.ts";
+import {
+  collect,
+  environmentOf,
+  type MachineOptions,
+  refuseSameAnswers,
+  wholeNumber,
+  withMachineOptions,
+} from "./options.ts";
 import { Phases } from "./phases.ts";
 
 interface Words extends MachineOptions {
@@ -121,11 +129,7 @@ function checkMode(words: Words): void {
       "--system goes with --prompt and --chat; in a file, a message with role system says it.",
     );
   }
-  if (words.temperature === 0 && words.samples > 1) {
-    throw new ConfigError(
-      `--samples: ${words.samples} answers at temperature 0 are all the same. Set it to 1.`,
-    );
-  }
+  refuseSameAnswers(words);
   refuseUnusedDraws(words);
   if (mode === "chat" && (words.samples > 1 || words.adapter.length > 1)) {
     throw new ConfigError("--chat has one answer at a time: take out --samples, and name one adapter.");
@@ -136,9 +140,9 @@ function checkMode(words: Words): void {
 function refuseUnusedDraws({ temperature, topP, topK, minP }: Words): void {
   const given = Object.entries({ "--top-p": topP, "--top-k": topK, "--min-p": minP });
   const [unused] = given.find(([, value]) => value !== undefined) ?? [];
-  if (temperature !== 0 || unused === undefined) return;
+  if (!isGreedyAt(temperature) || unused === undefined) return;
   throw new ConfigError(
-    `${unused} has no effect here: at temperature 0 the likeliest token is taken each time. Take one of the two out.`,
+    `${unused} has no effect here: at temperature ${temperature} the likeliest token is taken each time. Take one of the two out.`,
   );
 }
 

@@ -1,5 +1,7 @@
 /** Options that several commands share, and their parsing. */
 import { type Command, InvalidArgumentError, Option } from "commander";
+import { ConfigError } from "../base/errors.ts";
+import { isGreedyAt } from "../base/temperature.ts";
 
 /** A whole number of at least `min`. */
 export function wholeNumber(min: number): (text: string) => number {
@@ -20,6 +22,18 @@ export function positiveNumber(text: string): number {
   const value = Number(text);
   if (Number.isFinite(value) && value > 0 && text.trim() !== "") return value;
   throw new InvalidArgumentError("Expected a number above 0.");
+}
+
+/**
+ * Several answers that would all be the same.
+ *
+ * @throws {ConfigError} saying so
+ */
+export function refuseSameAnswers({ samples, temperature }: { samples: number; temperature: number }): void {
+  if (!isGreedyAt(temperature) || samples <= 1) return;
+  throw new ConfigError(
+    `--samples: ${samples} answers at temperature ${temperature} are all the same. Set it to 1.`,
+  );
 }
 
 /** Where to compute. */

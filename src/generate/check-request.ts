@@ -23,6 +23,8 @@ const whole = (least: number, most = Number.POSITIVE_INFINITY): Rule => ({
   holds: (value) => Number.isSafeInteger(value) && value >= least && value <= most,
 });
 
+const finite: Rule = { expected: "a finite number", holds: Number.isFinite };
+
 /** Names of the values that `checkSampling` looks at. */
 export type CheckedName =
   | "n"
@@ -32,6 +34,8 @@ export type CheckedName =
   | "topP"
   | "minP"
   | "repetitionPenalty"
+  | "presencePenalty"
+  | "frequencyPenalty"
   | "seed"
   | "logprobs";
 
@@ -45,10 +49,13 @@ const rules: Record<CheckedName, Rule> = {
   topK: whole(1),
   topP: { expected: "a number above 0 and at most 1", holds: (value) => value > 0 && value <= 1 },
   minP: { expected: "a number from 0 to 1", holds: (value) => value >= 0 && value <= 1 },
+  // beyond these, float32 no longer tells one penalised logit from another
   repetitionPenalty: {
-    expected: "a number above 0",
-    holds: (value) => value > 0 && Number.isFinite(value),
+    expected: "a number from 0.01 to 100 (1: none)",
+    holds: (value) => value >= 0.01 && value <= 100,
   },
+  presencePenalty: finite,
+  frequencyPenalty: finite,
   seed: { expected: "a whole number", holds: Number.isSafeInteger },
   logprobs: whole(0),
 };
@@ -74,7 +81,7 @@ export function checkRequest(request: GenerateRequest, bounds: RequestBounds): v
   const onlyPrompt = request.maxNewTokens === 0 && (request.promptLogprobs ?? null) !== null;
   checkSampling(onlyPrompt ? { ...request, maxNewTokens: 1 } : request);
   checkSampling({ logprobs: request.promptLogprobs ?? null }, { logprobs: "promptLogprobs" });
-  const { promptIds, n, stop, adapter } = request;
+  const { promptIds, n, stop, adapter, logitBias = new Map<number, number>() } = request;
   if (promptIds.length === 0) throw new ConfigError("the prompt: expected at least one token, got none.");
   const stray = promptIds.find((id) => !Number.isSafeInteger(id) || id < 0 || id >= bounds.vocabSize);
   if (stray !== undefined) {
@@ -89,6 +96,12 @@ export function checkRequest(request: GenerateRequest, bounds: RequestBounds): v
   }
   if (n > bounds.maxRunning) {
     throw new ConfigError(`n: expected at most ${bounds.maxRunning} answers at once, got ${n}.`);
+  }
+  const [biased] = [...logitBias].find(([, bias]) => !Number.isFinite(bias)) ?? [];
+  if (biased !== undefined) {
+    throw new ConfigError(
+      `logitBias of token ${biased}: expected a finite number, got ${logitBias.get(biased)}.`,
+    );
   }
   if (stop.includes("")) throw new ConfigError(`stop: expected texts that are not empty, got "".`);
   if (adapter !== null && !bounds.adapters.has(adapter)) {

@@ -171,3 +171,67 @@ test("presence and frequency penalty fall on the answer's tokens as OpenAI defin
   const sum = Math.log([2, 1.6, 1.3, -1].reduce((total, logit) => total + Math.exp(logit), 0));
   assert.ok(Math.abs((told?.logprob ?? 0) - (-1 - sum)) < 1e-6, "log-probs are the model's own");
 });
+
+test("a temperature that vanishes takes the likeliest token, and one that is huge draws evenly", () => {
+  withoutLeaks(() => {
+    // 300 and 3e38: what float32 cannot hold once it is divided
+    for (const scale of [1, 300, 3e38]) {
+      const logits = [0.1, 0.9, 0.8999, -1].map((x) => x * scale);
+      for (const temperature of [5e-324, 1e-308, 1e-45, 1e-40, 1e-37, 1e-9, 9.9e-6]) {
+        for (const rest of [{}, { topP: 1e-308 }, { minP: 1e-308 }, { topK: 3, topP: 0.9 }]) {
+          const got = shares(logits, { sampling: { ...plain, temperature, ...rest }, seen: new Set() }, 50);
+          assertClose(got, [0, 1, 0, 0], { atol: 1e-12 });
+        }
+      }
+    }
+    // just warm enough to be drawn from, at logits that float32 cannot divide
+    const cold = shares(
+      [1e34, 3e34, -2e34],
+      { sampling: { ...plain, temperature: 1e-5 }, seen: new Set() },
+      50,
+    );
+    assertClose(cold, [0, 1, 0], { atol: 1e-12 });
+    for (const temperature of [1e30, 1e39, 1e308]) {
+      const got = shares([5, -5, 40, 0], { sampling: { ...plain, temperature }, seen: new Set() }, 1000);
+      assertClose(got, [0.25, 0.25, 0.25, 0.25], { atol: 2e-3 });
+    }
+  });
+});
+
+test("filters that vanish: top_p leaves the likeliest token, min_p leaves all", () => {
+  withoutLeaks(() => {
+    const logits = [1, 2, 3, 2.5];
+    const sum = logits.reduce((total, x) => total + Math.exp(x), 0);
+    const all = logits.map((x) => Math.exp(x) / sum);
+    const seen = new Set<number>();
+    for (const topP of [5e-324, 1e-308, 1e-45]) {
+      assertClose(shares(logits, { sampling: { ...plain, topP }, seen }, 100), [0, 0, 1, 0], { atol: 1e-12 });
+    }
+    for (const minP of [5e-324, 1e-308, 1e-45]) {
+      assertClose(shares(logits, { sampling: { ...plain, minP }, seen }, 20_000), all, { atol: 1e-4 });
+    }
+    for (const penalty of [5e-324, 1e-308, -1e-308]) {
+      const sampling = { ...plain, presencePenalty: penalty, frequencyPenalty: penalty };
+      const got = shares(logits, { sampling, seen, drawn: [2, 2] }, 20_000);
+      assertClose(got, all, { atol: 1e-4 });
+    }
+  });
+});
+
+test("a penalty or a bias that float32 cannot hold leaves numbers to draw from", () => {
+  withoutLeaks(() => {
+    const cases: [number[], Partial<Sampling>, number][] = [
+      [[3e37, 1e37, -3e37], { repetitionPenalty: 0.01 }, 0],
+      [[-3e38, -3e38, -3.1e38], { repetitionPenalty: 100 }, 1],
+      [[3e38, 0, 0], { logitBias: new Map([[0, 3e38]]) }, 0],
+      [[0, -3e38, 0], { logitBias: new Map([[1, -1e308]]), presencePenalty: 1e308 }, 2],
+    ];
+    for (const [logits, settings, likeliest] of cases) {
+      for (const temperature of [0, 1e-308, 0.5]) {
+        const row = { sampling: { ...plain, ...settings, temperature }, seen: new Set([0]), drawn: [0] };
+        const got = shares(logits, row, 40);
+        assertClose(got[likeliest] ?? 0, 1, { atol: 1e-9 });
+      }
+    }
+  });
+});

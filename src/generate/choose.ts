@@ -4,6 +4,7 @@
  */
 import { FormatError } from "../base/errors.ts";
 import type { Random } from "../base/random.ts";
+import { isGreedyAt } from "../base/temperature.ts";
 import { ops, type Tensor, tensor } from "../torch/index.ts";
 import type { GenerateRequest } from "./request.ts";
 
@@ -69,8 +70,10 @@ function drawIds(raw: Tensor, rows: readonly ChoiceRow[]): number[][] {
   const logits = penalised(raw, rows);
   const likeliest = rows.some(isGreedy) ? ops.argmax(logits, -1).toNumbers() : [];
   if (rows.every(isGreedy)) return rows.map(({ randoms }, i) => randoms.map(() => likeliest[i] as number));
-  const temperatures = rows.map(({ sampling }) => sampling.temperature || 1);
-  const scaled = ops.divTensor(logits, tensor(temperatures, [rows.length, 1]));
+  const temperatures = rows.map((row) => (isGreedy(row) ? 1 : row.sampling.temperature));
+  // the greatest logit is 0 first: however cold, it stays finite, and the others go to -inf at most
+  const below = ops.subTensor(logits, ops.amax(logits, [-1], true));
+  const scaled = ops.divTensor(below, tensor(temperatures, [rows.length, 1]));
   const probabilities = ops.softmaxInt(scaled, -1);
   return rows.map((row, i) => {
     if (isGreedy(row)) return row.randoms.map(() => likeliest[i] as number);
@@ -80,7 +83,7 @@ function drawIds(raw: Tensor, rows: readonly ChoiceRow[]): number[][] {
 }
 
 function isGreedy({ sampling }: ChoiceRow): boolean {
-  return sampling.temperature === 0;
+  return isGreedyAt(sampling.temperature);
 }
 
 /**
@@ -109,17 +112,24 @@ function isChanged({ sampling, drawn = [] }: ChoiceRow): boolean {
 function change(values: Float32Array, { sampling, seen, drawn = [] }: ChoiceRow): void {
   const { presencePenalty = 0, frequencyPenalty = 0, logitBias = new Map<number, number>() } = sampling;
   const add = (id: number, amount: number) => {
-    if (id < values.length) values[id] = (values[id] as number) + amount;
+    if (id < values.length) values[id] = finite((values[id] as number) + amount);
   };
   for (const [id, bias] of logitBias) add(id, bias);
   const penalty = sampling.repetitionPenalty ?? 1;
   for (const id of penalty === 1 ? [] : seen) {
     if (id >= values.length) continue;
     const logit = values[id] as number;
-    values[id] = logit < 0 ? logit * penalty : logit / penalty;
+    values[id] = finite(logit < 0 ? logit * penalty : logit / penalty);
   }
   if (frequencyPenalty !== 0) for (const id of drawn) add(id, -frequencyPenalty);
   if (presencePenalty !== 0) for (const id of new Set(drawn)) add(id, -presencePenalty);
+}
+
+const greatestFloat32 = 3.4028234663852886e38;
+
+/** What float32 can hold of `logit`: an infinite one would be no number after the softmax. */
+function finite(logit: number): number {
+  return Math.max(-greatestFloat32, Math.min(greatestFloat32, logit));
 }
 
 // of one row, used again and again: an array for every pass would wait for the garbage collector

@@ -8,7 +8,7 @@ export interface GenerateRequest {
   n: number;
   /** Longest answer, in tokens. 0: none, where log-probs of the prompt are asked for. */
   maxNewTokens: number;
-  /** Divides the logits before the softmax; 0 takes the likeliest token each time. */
+  /** Divides the logits before the softmax; 0, and all below 1e-5, takes the likeliest token each time. */
   temperature: number;
   /** Draw among the k likeliest tokens; null for all. */
   topK: number | null;
@@ -16,7 +16,7 @@ export interface GenerateRequest {
   topP: number | null;
   /** Draw among tokens at least this fraction as likely as the likeliest; null for all. */
   minP: number | null;
-  /** Divides positive logits of tokens already in prompt or answer and multiplies negative ones; null for none. */
+  /** Divides positive logits of tokens already in prompt or answer and multiplies negative ones, 0.01 to 100; null for none. */
   repetitionPenalty: number | null;
   /** Taken from the logits of tokens that the answer has already, as OpenAI defines it; default 0. */
   presencePenalty?: number;

@@ -7,7 +7,7 @@ import { Engine } from "./engine.ts";
 
 /** How to draw answers. */
 export interface SamplingOptions {
-  /** Divides the logits before the softmax; 0 takes the likeliest token each time. */
+  /** Divides the logits before the softmax; 0, and all below 1e-5, takes the likeliest token each time. */
   temperature: number;
   /** Longest answer, in tokens. */
   maxNewTokens: number;

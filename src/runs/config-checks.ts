@@ -1,5 +1,6 @@
 /** Checks across keys of a configuration in which every value is filled in. */
 import { didYouMean } from "../base/suggest.ts";
+import { isGreedyAt } from "../base/temperature.ts";
 import type { ConfigKey, RunConfig } from "./config-types.ts";
 import { METRICS, metricInfo } from "./metric-names.ts";
 
@@ -137,11 +138,11 @@ function checkWatch(config: RunConfig): Finding[] {
       ),
     );
   }
-  if (config.watch_temperature === 0 && config.watch_samples > 1) {
+  if (isGreedyAt(config.watch_temperature) && config.watch_samples > 1) {
     found.push(
       error(
         "watch_samples",
-        `${config.watch_samples} answers at temperature 0 are all the same. Set it to 1.`,
+        `${config.watch_samples} answers at temperature ${config.watch_temperature} are all the same. Set it to 1.`,
       ),
     );
   }

@@ -92,7 +92,7 @@ function sampling(limits: RequestLimits): FieldTable<SamplingFields>["served"] {
     top_p: { schema: z.number().gt(0).max(1), expected: "a number above 0 and at most 1" },
     top_k: { schema: z.int().min(-1), expected: "a whole number; 0 or -1 for all tokens" },
     min_p: numberField(0, 1),
-    repetition_penalty: { schema: z.number().gt(0).max(10), expected: "a number above 0 and at most 10" },
+    repetition_penalty: numberField(0.01, 10),
     presence_penalty: numberField(-2, 2),
     frequency_penalty: numberField(-2, 2),
     logit_bias: {

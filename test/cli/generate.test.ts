@@ -203,7 +203,7 @@ const refusals: [what: string, words: string[], message: RegExp][] = [
   [
     "no penalty",
     ["--prompt", "a", "--repetition-penalty", "0"],
-    /^--repetition-penalty: expected a number above 0/,
+    /^--repetition-penalty: expected a number from 0\.01/,
   ],
   ["an empty stop", ["--prompt", "a", "--stop", ""], /^--stop: expected a text/],
   ["many in a chat", ["--chat", "-n", "2"], /--chat has one answer at a time/],

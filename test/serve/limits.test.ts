@@ -51,6 +51,7 @@ test("values out of bounds are 422 and name the field, what was expected and wha
     ["chat", { top_k: -2 }, "top_k"],
     ["chat", { min_p: 2 }, "min_p"],
     ["chat", { repetition_penalty: 0 }, "repetition_penalty"],
+    ["chat", { repetition_penalty: 1e-308 }, "repetition_penalty"],
     ["chat", { stop: Array.from({ length: 33 }, (_, i) => `${i}`) }, "stop"],
     ["chat", { presence_penalty: 2.1 }, "presence_penalty"],
     ["chat", { frequency_penalty: "much" }, "frequency_penalty"],
