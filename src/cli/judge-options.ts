@@ -41,6 +41,22 @@ export interface JudgeWords extends JudgeEndpointWords, MachineOptions {
   output?: string;
 }
 
+const judgeKeyOption = { name: "--judge-key-env", usual: "PREFTUNE_JUDGE_KEY" };
+const answerKeyOption = { name: "--answer-key-env", usual: "PREFTUNE_ANSWER_KEY" };
+
+/**
+ * The key in `variable`; null where the usual one is not set.
+ *
+ * @throws {ConfigError} if a variable of the user's is not set. It is not shown: it may be the key itself, given by mistake
+ */
+function keyIn(variable: string, { name, usual }: { name: string; usual: string }): string | null {
+  const key = process.env[variable] ?? null;
+  if (key !== null || variable === usual) return key;
+  throw new ConfigError(
+    `${name}: expected the name of a variable that is set and holds the key; this one is not. Take it out to use ${usual}.`,
+  );
+}
+
 /** A number of at least 0. */
 export function atLeastZero(text: string): number {
   const value = Number(text);
@@ -52,7 +68,7 @@ export function atLeastZero(text: string): number {
 export function withJudge(command: Command, judge: Option): Command {
   return command
     .addOption(judge.argParser(endpoint))
-    .option("--judge-key-env <name>", "variable with the judge's key", "PREFTUNE_JUDGE_KEY")
+    .option(`${judgeKeyOption.name} <name>`, "variable with the judge's key", judgeKeyOption.usual)
     .option("--judge-temperature <number>", "of judgments; default: what the benchmark asks for", atLeastZero)
     .option(
       "--judge-max-tokens <count>",
@@ -79,9 +95,9 @@ export function withJudgeOptions(command: Command, maxNewTokens = 1024): Command
   const judge = new Option("--judge <url#model>", "OpenAI-style endpoint that judges, and its model");
   withJudge(command, judge.makeOptionMandatory())
     .option(
-      "--answer-key-env <name>",
+      `${answerKeyOption.name} <name>`,
       "variable with the key of endpoints that answer",
-      "PREFTUNE_ANSWER_KEY",
+      answerKeyOption.usual,
     )
     .option("--max-new-tokens <count>", "longest answer that is made", wholeNumber(1), maxNewTokens)
     .option("--seed <number>", "decides a local model's answers", wholeNumber(0), 42)
@@ -113,11 +129,23 @@ function endpoint(text: string): { baseUrl: string; model: string } {
 function jsonObject(text: string): Record<string, unknown> {
   try {
     const value: unknown = JSON.parse(text);
-    if (isRecord(value)) return value;
-  } catch {
+    if (isRecord(value)) return withoutKeys(value);
+  } catch (error) {
+    if (error instanceof ConfigError) throw error;
     // The message below says what is wrong.
   }
   throw new InvalidArgumentError(`Expected a JSON object such as {"seed": 1}.`);
+}
+
+const keyName = /(^|[_-])(api[_-]?key|secret|password|authorization|(auth|access)[_-]token)$/i;
+
+/** Requests' fields stand in reports. What is refused is not shown: commander's own error would. */
+function withoutKeys(fields: Record<string, unknown>): Record<string, unknown> {
+  const key = Object.keys(fields).find((name) => keyName.test(name));
+  if (key === undefined) return fields;
+  throw new ConfigError(
+    `--judge-extra: "${key}" would stand in reports. Take it out, and give the key by ${judgeKeyOption.name}.`,
+  );
 }
 
 function price(text: string): Price {
@@ -134,11 +162,10 @@ export function directoryOf({ dir }: JudgeWords, command: string, answerers: rea
 
 /** Who judges and how, as recipes take it. Keys come from the environment, never from the command line. */
 export function judgeOf(words: JudgeEndpointWords): JudgeSettings {
-  const { env } = process;
   return {
     judge: {
       ...words.judge,
-      apiKey: env[words.judgeKeyEnv] ?? null,
+      apiKey: keyIn(words.judgeKeyEnv, judgeKeyOption),
       temperature: words.judgeTemperature ?? null,
       maxTokens: words.judgeMaxTokens ?? null,
       retriesWithoutVerdict: words.retriesWithoutVerdict,
@@ -160,7 +187,7 @@ export function judgingOf(words: JudgeWords, dir: string, phases: Phases): Judgi
   return {
     ...environmentOf(words),
     ...judgeOf(words),
-    answerKey: process.env[words.answerKeyEnv] ?? null,
+    answerKey: keyIn(words.answerKeyEnv, answerKeyOption),
     bootstrapRounds: words.bootstrap,
     maxNewTokens: words.maxNewTokens,
     seed: words.seed,

@@ -2,8 +2,10 @@
 
 import { basename } from "node:path";
 import { type Command, InvalidArgumentError } from "commander";
-import { messageOf } from "../base/errors.ts";
+import { ConfigError, messageOf } from "../base/errors.ts";
+import { readKeyFile } from "../base/key-file.ts";
 import { onStopSignals } from "../base/stop-signals.ts";
+import { warn } from "../base/warn.ts";
 import { recordLine, recordText } from "../serve/request-record.ts";
 import { SERVE_DEFAULTS, type ServeEvent, type ServeOptions } from "../serve/serve-options.ts";
 import { environmentOf, type MachineOptions, wholeNumber, withMachineOptions } from "./options.ts";
@@ -17,6 +19,7 @@ interface Words extends MachineOptions {
   host: string;
   port: number;
   apiKey?: string;
+  apiKeyFile?: string;
   allowOrigin: string[];
   maxRunning: number;
   maxQueue: number;
@@ -52,9 +55,10 @@ export function addServeCommand(preftune: Command): void {
     )
     .option("--port <number>", "0: any that is free", wholeNumber(0), SERVE_DEFAULTS.port)
     .option(
-      "--api-key <key>",
-      "what requests are let in with; better in PREFTUNE_API_KEY; default: a random one",
+      "--api-key-file <file>",
+      "file with the key that requests are let in with; or PREFTUNE_API_KEY; default: a random one",
     )
+    .option("--api-key <key>", "the same on the command line, which other users of the machine can read")
     .option("--allow-origin <origin>", "origin of web pages that may ask; may be repeated", listOption, [])
     .option("--max-running <count>", "answers computed at once", wholeNumber(1), SERVE_DEFAULTS.maxRunning)
     .option("--max-queue <count>", "answers that may wait besides", wholeNumber(0), SERVE_DEFAULTS.maxQueue)
@@ -114,7 +118,7 @@ function optionsOf(words: Words): ServeOptions {
     chatTemplate: words.chatTemplate ?? null,
     host: words.host,
     port: words.port,
-    key: words.apiKey ?? process.env["PREFTUNE_API_KEY"] ?? null,
+    key: keyOf(words),
     origins: words.allowOrigin,
     maxRunning: words.maxRunning,
     maxQueue: words.maxQueue,
@@ -127,10 +131,26 @@ function optionsOf(words: Words): ServeOptions {
   };
 }
 
-/** A short line on a terminal, a line of JSON elsewhere. */
+/** The key that the user gave; null: none. */
+function keyOf({ apiKey, apiKeyFile }: Words): string | null {
+  if (apiKey !== undefined && apiKeyFile !== undefined) {
+    throw new ConfigError("--api-key and --api-key-file both give a key. Take --api-key out.");
+  }
+  if (apiKeyFile !== undefined) return readKeyFile(apiKeyFile, "--api-key-file");
+  if (apiKey === undefined) return process.env["PREFTUNE_API_KEY"] ?? null;
+  warn(
+    "--api-key: other users of this machine can read command lines. Give the key by --api-key-file FILE or PREFTUNE_API_KEY.",
+  );
+  return apiKey;
+}
+
+/** A short line on a terminal, a line of JSON elsewhere. A key that was made for this run is for people: no log has it. */
 function write(event: ServeEvent): void {
-  const line = process.stdout.isTTY === true ? textOf(event) : lineOf(event);
+  const isTerminal = process.stdout.isTTY === true;
+  const line = isTerminal ? textOf(event) : lineOf(event);
   process.stdout.write(`${line}\n`);
+  if (isTerminal || event.type !== "listening" || event.key === null) return;
+  process.stderr.write(`preftune: API key (made for this run)  ${event.key}\n`);
 }
 
 function lineOf(event: ServeEvent): string {
@@ -145,6 +165,8 @@ function lineOf(event: ServeEvent): string {
     }
     case "fault":
       return JSON.stringify({ ...common, error: stackOf(event.error) });
+    case "listening":
+      return JSON.stringify({ ...common, url: event.url, models: event.models });
     default: {
       const { type: _, ...rest } = event;
       return JSON.stringify({ ...common, ...rest });

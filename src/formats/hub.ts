@@ -21,6 +21,7 @@ import {
   syncDirectory,
   writeChunks,
 } from "../base/file-io.ts";
+import { warnOfReaders } from "../base/key-file.ts";
 import { readFileBytes } from "../base/open-file.ts";
 
 /** Where and how to fetch. */
@@ -214,7 +215,9 @@ function storedToken(): string | undefined {
   const path = process.env["HF_TOKEN_PATH"] ?? join(home, "token");
   try {
     const text = readFileBytes(path, maxTokenBytes).toString("utf8").trim();
-    return text === "" ? undefined : text;
+    if (text === "") return undefined;
+    warnOfReaders(path);
+    return text;
   } catch {
     return undefined;
   }

@@ -273,6 +273,7 @@ test("so many at once, and no more after a failure", async () => {
 const addresses: [address: string, key: string | null, message: RegExp][] = [
   ["ftp://host/v1", null, /expected an address such as/],
   ["host:8000", null, /expected an address such as/],
+  ["user:pass@host/v1", null, /got "…@host\/v1"/],
   ["https://user:pass@host/v1", null, /^ConfigError: https:\/\/host: expected an address without a name/],
   ["https://host/v1?key=1", null, /without a name, a password or a query/],
   ["http://judge.example/v1", "k", /the key would travel unencrypted/],

@@ -204,7 +204,9 @@ function checkedKey(key: string | null): string | null {
 function checkedUrl(text: string, hasKey: boolean): string {
   const url = URL.parse(text);
   if (url === null || !["http:", "https:"].includes(url.protocol)) {
-    throw new ConfigError(`expected an address such as http://127.0.0.1:8000/v1, got "${text}".`);
+    // what stands before an @ may be a password
+    const shown = text.replace(/^.*@/s, "…@");
+    throw new ConfigError(`expected an address such as http://127.0.0.1:8000/v1, got "${shown}".`);
   }
   if (url.username !== "" || url.password !== "" || url.search !== "") {
     throw new ConfigError(

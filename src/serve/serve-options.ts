@@ -80,13 +80,13 @@ export function keyOf({ key, host }: Pick<ServeOptions, "key" | "host">): string
   if (key !== null) {
     if (/^[\x21-\x7e]+$/.test(key)) return key;
     throw new ConfigError(
-      "--api-key: expected visible ASCII characters without spaces, which a header can carry.",
+      "the API key: expected visible ASCII characters without spaces, which a header can carry.",
     );
   }
   if (isLoopback(host)) return randomBytes(24).toString("base64url");
   throw new ConfigError(
     `--host ${host}: other machines could reach the server there, so it needs a key of yours. ` +
-      "Set PREFTUNE_API_KEY (or --api-key), or keep to --host 127.0.0.1.",
+      "Give --api-key-file FILE or set PREFTUNE_API_KEY, or keep to --host 127.0.0.1.",
   );
 }
 

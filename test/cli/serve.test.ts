@@ -1,5 +1,6 @@
 /** `preftune serve` as a user meets it: what it prints, an adapter by name, its log, signals and exit statuses. */
 import assert from "node:assert/strict";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -26,16 +27,25 @@ interface Served {
 }
 
 /** Starts the command on a free port and waits until the engine is ready. */
-async function serve(args: readonly string[], env: Record<string, string> = {}): Promise<Served> {
+async function serve(
+  args: readonly string[],
+  env: Record<string, string> = {},
+  given?: string,
+): Promise<Served> {
   const running = start(["serve", "--port", "0", "--dtype", "float32", "--threads", "1", ...args], env);
   let stdout = "";
+  let stderr = "";
+  running.child.stderr?.on("data", (chunk: Buffer) => {
+    stderr += chunk.toString();
+  });
   running.child.stdout?.on("data", (chunk: Buffer) => {
     stdout += chunk.toString();
   });
+  if (given === undefined) await running.said("API key (made for this run)");
   await running.saw('"event":"engine ready"');
   const listening = linesOf(stdout.slice(0, stdout.indexOf("\n")))[0] ?? assert.fail(stdout);
   const url = String(listening["url"]);
-  const key = String(listening["key"] ?? env["PREFTUNE_API_KEY"]);
+  const key = given ?? /API key \(made for this run\) {2}(\S+)/.exec(stderr)?.[1] ?? "";
   return { running, url, key, client: new OpenAI({ apiKey: key, baseURL: `${url}/v1`, maxRetries: 0 }) };
 }
 
@@ -85,8 +95,9 @@ test("a trained adapter is served beside its base model, by name; the log has no
     lines.find(({ event, model: asked }) => event === "request" && asked === "mine") ?? assert.fail();
   assert.deepEqual([request["status"], request["route"], request["error"]], [200, "/v1/completions", null]);
   assert.ok(Number(request["prompt_tokens"]) > 0 && Number(request["completion_tokens"]) > 0);
-  // the key is printed once and nowhere else
-  assert.equal(stdout.split(key).length, 2);
+  // the key is printed once, for people, and is in no line of the log
+  assert.equal(stderr.split(key).length, 2);
+  assert.ok(!stdout.includes(key));
 });
 
 /** Resolves when there is no process `pid`; it ends by itself when its parent is gone. */
@@ -102,13 +113,17 @@ async function gone(pid: number): Promise<void> {
   }
 }
 
-test("SIGINT lets an answer under way end; a key from the environment is not printed; a second signal leaves at once", async () => {
+test("SIGINT lets an answer under way end; a key from a file is not printed; a second signal leaves at once", async () => {
   using dir = temporaryDirectory();
   const model = makeTinyModel(join(dir.path, "tiny"));
-  const { running, key, client } = await serve(["--model", model, "--name", "other"], {
-    PREFTUNE_API_KEY: "from-outside",
-  });
-  assert.equal(key, "from-outside");
+  const keyFile = join(dir.path, "key");
+  writeFileSync(keyFile, "from-outside\n", { mode: 0o600 });
+  // the file's key is taken before the variable's
+  const { running, client } = await serve(
+    ["--model", model, "--name", "other", "--api-key-file", keyFile],
+    { PREFTUNE_API_KEY: "in-vain" },
+    "from-outside",
+  );
   const stream = await client.completions.create({
     model: "other",
     prompt: "hi",
@@ -123,9 +138,9 @@ test("SIGINT lets an answer under way end; a key from the environment is not pri
     finish = chunk.choices[0]?.finish_reason ?? finish;
   }
   assert.ok(finish !== null && chunks > 1);
-  const { status, stdout } = await running.ended;
+  const { status, stdout, stderr } = await running.ended;
   assert.equal(status, 0);
-  assert.ok(!stdout.includes("from-outside"));
+  assert.doesNotMatch(stdout + stderr, /from-outside|in-vain/);
 
   // an answer of many seconds, so that it is not done before the second signal
   const config = { max_position_embeddings: 32_768 };
@@ -162,6 +177,11 @@ test("what is wrong is said before anything is loaded, with the command line's e
   assert.ok(missing.status !== 0 && missing.stdout === "");
   const same = await preftune("serve", "--model", model, "--adapter", "a=x", "--adapter", "y/a");
   assert.match(same.stderr, /"a" is there twice/);
+  const keys = ["--api-key", "one-secret", "--api-key-file", "other"];
+  const twoKeys = await preftune("serve", "--model", model, ...keys);
+  assert.equal(twoKeys.status, 2);
+  assert.match(twoKeys.stderr, /--api-key and --api-key-file both give a key/);
+  assert.doesNotMatch(twoKeys.stderr, /secret/);
   const noAdapter = await preftune("serve", "--model", model, "--port", "0", "--adapter", `x=${dir.path}`);
   assert.equal(noAdapter.status, 5);
   assert.match(noAdapter.stderr, /adapter_config\.json/);
