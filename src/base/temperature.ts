@@ -4,7 +4,7 @@
  * Below this a temperature counts as 0: the likeliest token is taken. What float32 can tell apart in logits of 10 is 1e-6, so
  * that so cold a draw would only choose among rounding errors.
  */
-export const greedyBelow = 1e-5;
+const greedyBelow = 1e-5;
 
 /** Whether the likeliest token is taken at this temperature. */
 export function isGreedyAt(temperature: number): boolean {

@@ -81,7 +81,7 @@ export function checkRequest(request: GenerateRequest, bounds: RequestBounds): v
   const onlyPrompt = request.maxNewTokens === 0 && (request.promptLogprobs ?? null) !== null;
   checkSampling(onlyPrompt ? { ...request, maxNewTokens: 1 } : request);
   checkSampling({ logprobs: request.promptLogprobs ?? null }, { logprobs: "promptLogprobs" });
-  const { promptIds, n, stop, adapter, logitBias = new Map<number, number>() } = request;
+  const { promptIds, n, stop, adapter } = request;
   if (promptIds.length === 0) throw new ConfigError("the prompt: expected at least one token, got none.");
   const stray = promptIds.find((id) => !Number.isSafeInteger(id) || id < 0 || id >= bounds.vocabSize);
   if (stray !== undefined) {
@@ -97,16 +97,19 @@ export function checkRequest(request: GenerateRequest, bounds: RequestBounds): v
   if (n > bounds.maxRunning) {
     throw new ConfigError(`n: expected at most ${bounds.maxRunning} answers at once, got ${n}.`);
   }
-  const [biased] = [...logitBias].find(([, bias]) => !Number.isFinite(bias)) ?? [];
-  if (biased !== undefined) {
-    throw new ConfigError(
-      `logitBias of token ${biased}: expected a finite number, got ${logitBias.get(biased)}.`,
-    );
-  }
+  checkBias(request.logitBias ?? new Map());
   if (stop.includes("")) throw new ConfigError(`stop: expected texts that are not empty, got "".`);
   if (adapter !== null && !bounds.adapters.has(adapter)) {
     const known = [...bounds.adapters];
     const list = known.length > 0 ? `those loaded are ${known.join(", ")}` : "none is loaded";
     throw new ConfigError(`there is no adapter "${adapter}"; ${list}.${didYouMean(adapter, known)}`);
+  }
+}
+
+function checkBias(logitBias: ReadonlyMap<number, number>): void {
+  for (const [id, bias] of logitBias) {
+    if (!Number.isFinite(bias)) {
+      throw new ConfigError(`logitBias of token ${id}: expected a finite number, got ${bias}.`);
+    }
   }
 }
