@@ -97,7 +97,7 @@ export function checkRequest(request: GenerateRequest, bounds: RequestBounds): v
   if (n > bounds.maxRunning) {
     throw new ConfigError(`n: expected at most ${bounds.maxRunning} answers at once, got ${n}.`);
   }
-  checkBias(request.logitBias ?? new Map());
+  checkBias(request);
   if (stop.includes("")) throw new ConfigError(`stop: expected texts that are not empty, got "".`);
   if (adapter !== null && !bounds.adapters.has(adapter)) {
     const known = [...bounds.adapters];
@@ -106,8 +106,8 @@ export function checkRequest(request: GenerateRequest, bounds: RequestBounds): v
   }
 }
 
-function checkBias(logitBias: ReadonlyMap<number, number>): void {
-  for (const [id, bias] of logitBias) {
+function checkBias({ logitBias }: GenerateRequest): void {
+  for (const [id, bias] of logitBias ?? []) {
     if (!Number.isFinite(bias)) {
       throw new ConfigError(`logitBias of token ${id}: expected a finite number, got ${bias}.`);
     }
