@@ -1,6 +1,6 @@
 /**
  * A tokenizer from the contents of tokenizer.json, as the Rust tokenizers run it: added tokens, normalizer,
- * pre-tokenizer, model, post-processor, decoder. The library @huggingface/tokenizers has the models and the patterns.
+ * pre-tokenizer, model, post-processor, decoder. The library @huggingface/tokenizers has WordPiece and the patterns.
  */
 
 import { isJsonObject, type JsonObject } from "./tokenizer-files.ts";
@@ -12,6 +12,10 @@ import { makeNormalizer, type Normalize } from "./tokenizers/normalizers.ts";
 import { partOrNull, UnsupportedPart } from "./tokenizers/parts.ts";
 import { makePostProcessor, type PostProcess } from "./tokenizers/post-processors.ts";
 import { makePreTokenizer, type PreTokenize } from "./tokenizers/pre-tokenizers.ts";
+import { toEnd } from "./tokenizers/steps.ts";
+
+/** Characters read between two steps. */
+const charactersAStep = 4096;
 
 /** Text to ids and back. */
 export class TokenizerPipeline {
@@ -56,29 +60,54 @@ export class TokenizerPipeline {
 
   /** Ids of `text`, with the post-processor's special tokens or without. */
   encode(text: string, addSpecialTokens: boolean): number[] {
+    return toEnd(this.steps(text, addSpecialTokens));
+  }
+
+  /** The same in steps: yields, every now and then, the fewest tokens that the text has. */
+  *steps(text: string, addSpecialTokens: boolean): Generator<number, number[]> {
     const ids: number[] = [];
     for (const section of this.#plain.split(text)) {
       if (section.token !== null) ids.push(section.token.id);
-      else for (const id of this.#encodePlain(section.text, section.at === 0)) ids.push(id);
+      else yield* this.#plainSteps(section.text, section.at === 0, ids);
     }
     return addSpecialTokens ? this.#postProcess(ids) : ids;
   }
 
-  #encodePlain(text: string, isFirst: boolean): number[] {
-    const ids: number[] = [];
+  /** Adds the ids of a text without added tokens (but for normalised ones) to `ids`. */
+  *#plainSteps(text: string, isFirst: boolean, ids: number[]): Generator<number, void> {
     const normalized = this.#normalize({ text, isFirst });
+    let read = 0;
     for (const section of this.#normalized.split(normalized.text)) {
       if (section.token !== null) {
         ids.push(section.token.id);
-      } else if (section.text !== "") {
-        const pieces = this.#preTokenize({
-          text: section.text,
-          isFirst: normalized.isFirst && section.at === 0,
-        });
-        for (const piece of pieces) for (const id of this.#model.encode(piece.text)) ids.push(id);
+        continue;
+      }
+      if (section.text === "") continue;
+      const isFirstSection = normalized.isFirst && section.at === 0;
+      for (const piece of this.#preTokenize({ text: section.text, isFirst: isFirstSection })) {
+        yield* this.#pieceSteps(piece.text, ids);
+        read += piece.text.length;
+        if (read < charactersAStep) continue;
+        read = 0;
+        yield ids.length;
       }
     }
-    return ids;
+  }
+
+  *#pieceSteps(piece: string, ids: number[]): Generator<number, void> {
+    const steps = piece.length > charactersAStep ? this.#model.steps?.(piece) : undefined;
+    if (steps === undefined) {
+      for (const id of this.#model.encode(piece)) ids.push(id);
+      return;
+    }
+    for (;;) {
+      const step = steps.next();
+      if (step.done !== true) yield ids.length + step.value;
+      else {
+        for (const id of step.value) ids.push(id);
+        return;
+      }
+    }
   }
 
   /** Text of `ids`; those outside the vocabulary are left out. */

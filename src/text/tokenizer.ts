@@ -17,6 +17,7 @@ import {
 } from "./tokenizer-files.ts";
 import { TokenizerPipeline } from "./tokenizer-library.ts";
 import { allAddedTokens } from "./tokenizers/config-tokens.ts";
+import { ownText, toEnd } from "./tokenizers/steps.ts";
 
 /** A token added on top of the model's vocabulary. */
 export interface AddedToken {
@@ -39,6 +40,11 @@ export interface Tokenizer {
    *   false for text that a chat template has rendered, which brings its own special tokens
    */
   encode(text: string, options: { addSpecialTokens: boolean }): number[];
+  /**
+   * The same in steps of some thousand characters, between which who asks may do something else or give up: yields the
+   * fewest tokens that the text is known to have.
+   */
+  encodeSteps(text: string, options: { addSpecialTokens: boolean }): Generator<number, number[]>;
   /** Text of `ids`, as it stands: no clean-up of spaces. Ids outside the vocabulary are left out. */
   decode(ids: readonly number[], options: { skipSpecialTokens: boolean }): string;
   /**
@@ -137,13 +143,18 @@ class PipelineTokenizer implements Tokenizer {
   }
 
   encode(text: string, options: { addSpecialTokens: boolean }): number[] {
+    return toEnd(this.encodeSteps(text, options));
+  }
+
+  *encodeSteps(text: string, options: { addSpecialTokens: boolean }): Generator<number, number[]> {
     if (!text.isWellFormed()) throw new HalfPairError(`expected text, but ${halfPairReason(text)}.`);
     if (options.addSpecialTokens || this.#splitter === null) {
-      return this.#pipeline.encode(text, options.addSpecialTokens);
+      return yield* this.#pipeline.steps(text, options.addSpecialTokens);
     }
     const ids: number[] = [];
     for (const section of this.#splitter.split(text)) {
-      for (const id of this.#encodeSection(section.text)) ids.push(id);
+      const known = this.#cache.get(section.text) ?? (yield* this.#sectionSteps(section.text, ids.length));
+      for (const id of known) ids.push(id);
     }
     return ids;
   }
@@ -177,17 +188,17 @@ class PipelineTokenizer implements Tokenizer {
     return this.#pipeline.id(text) ?? null;
   }
 
-  #encodeSection(text: string): number[] {
-    const known = this.#cache.get(text);
-    if (known !== undefined) return known;
-    const ids = this.#pipeline.encode(text, false);
+  *#sectionSteps(text: string, before: number): Generator<number, number[]> {
+    const steps = this.#pipeline.steps(text, false);
+    let step = steps.next();
+    for (; step.done !== true; step = steps.next()) yield before + step.value;
     if (this.#cachedCharacters + text.length > cachedCharacters) {
       this.#cache.clear();
       this.#cachedCharacters = 0;
     }
     this.#cachedCharacters += text.length;
-    this.#cache.set(text, ids);
-    return ids;
+    this.#cache.set(ownText(text), step.value);
+    return step.value;
   }
 
   #requiredId(key: string, text: string | null): number | null {

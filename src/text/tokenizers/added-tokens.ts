@@ -99,18 +99,20 @@ export class AddedTokenFinder {
   }
 
   /** The sections of `text` in order. */
-  split(text: string): AddedSection[] {
-    const sections: AddedSection[] = [];
+  *split(text: string): Generator<AddedSection, void, undefined> {
     let done = 0;
+    let space = { from: 0, to: 0 };
     for (const { token, from, to } of this.#matches(text)) {
-      const start = token.lstrip ? Math.max(done, spaceBefore(text, from)) : from;
-      const end = token.rstrip ? spaceBehind(text, to) : to;
-      if (done < start) sections.push({ text: text.slice(done, start), token: null, at: done });
-      sections.push({ text: text.slice(start, end), token, at: start });
+      const start = token.lstrip ? spaceBefore(text, from, done) : from;
+      // a run of white space that is made of such tokens is read once
+      if (token.rstrip && !(space.from <= to && to <= space.to))
+        space = { from: to, to: spaceBehind(text, to) };
+      const end = token.rstrip ? space.to : to;
+      if (done < start) yield { text: text.slice(done, start), token: null, at: done };
+      yield { text: text.slice(start, end), token, at: start };
       done = end;
     }
-    if (done < text.length) sections.push({ text: text.slice(done), token: null, at: done });
-    return sections;
+    if (done < text.length) yield { text: text.slice(done), token: null, at: done };
   }
 
   *#matches(text: string): Generator<{ token: AddedToken; from: number; to: number }, void, undefined> {
@@ -143,9 +145,10 @@ function standsAlone(text: string, from: number, to: number): boolean {
   return !endsWithWord.test(before) && !startsWithWord.test(text.slice(to, to + 2));
 }
 
-function spaceBefore(text: string, end: number): number {
+/** Where the white space before `end` begins, but not before `least`. */
+function spaceBefore(text: string, end: number, least: number): number {
   let at = end;
-  while (at > 0 && /\p{White_Space}/u.test(text[at - 1] ?? "")) at--;
+  while (at > least && /\p{White_Space}/u.test(text[at - 1] ?? "")) at--;
   return at;
 }
 

@@ -6,7 +6,12 @@ import type { JsonObject } from "../tokenizer-files.ts";
 /** A vocabulary and a way to write pieces with it. */
 export interface Model {
   /** Token ids of one piece. */
-  encode(piece: string): number[];
+  encode(piece: string): readonly number[];
+  /**
+   * The same in steps, for a piece that may be long: yields, every now and then, the fewest tokens that the piece has.
+   * Absent where no piece takes long.
+   */
+  steps?(piece: string): Generator<number, readonly number[]>;
   idOf(token: string): number | undefined;
   tokenOf(id: number): string | undefined;
   /** Number of texts in the vocabulary. */
@@ -24,10 +29,9 @@ export interface LibraryModel {
 
 interface Classes {
   // biome-ignore-start lint/style/useNamingConvention: the library's names
-  BPE: new (
+  WordPiece: new (
     config: JsonObject,
   ) => LibraryModel;
-  WordPiece: new (config: JsonObject) => LibraryModel;
   SplitPreTokenizer: new (
     config: JsonObject,
   ) => { pattern: RegExp };

@@ -1,5 +1,6 @@
-/** Models of tokenizer.json. The tokenizers library does the work; what it does otherwise than in Rust is refused. */
+/** Models of tokenizer.json. What would do otherwise than in Rust is refused. */
 import { isJsonObject, type JsonObject } from "../tokenizer-files.ts";
+import { makeBpe } from "./bpe.ts";
 import { classes, type LibraryModel, type Model } from "./library.ts";
 import { UnsupportedPart } from "./parts.ts";
 import { makeUnigram } from "./unigram.ts";
@@ -9,10 +10,10 @@ export function makeModel(part: JsonObject): Model {
   refuse(part);
   const type = typeOf(part);
   if (type === "Unigram") return makeUnigram(part);
+  if (type === "BPE") return makeBpe(part);
   const model = openModel(part, type);
-  const known = type === "BPE" ? knownCharacters(part, model) : (piece: string): string => piece;
   return {
-    encode: (piece) => model([known(piece)]).map((token) => idOf(model, token)),
+    encode: (piece) => model([piece]).map((token) => idOf(model, token)),
     idOf: (token) => model.tokens_to_ids.get(token),
     tokenOf: (id) => model.vocab[id],
     size: model.tokens_to_ids.size,
@@ -42,8 +43,6 @@ function refuse(part: JsonObject): void {
 
 function openModel(part: JsonObject, type: string): LibraryModel {
   switch (type) {
-    case "BPE":
-      return new classes.BPE(part);
     case "WordPiece":
       return new classes.WordPiece(part);
     case "WordLevel":
@@ -51,15 +50,6 @@ function openModel(part: JsonObject, type: string): LibraryModel {
     default:
       throw new UnsupportedPart(`the model ${type} is not supported`);
   }
-}
-
-/** A BPE model without a token for what is unknown leaves such characters out, and only then joins its neighbours. */
-function knownCharacters(part: JsonObject, { tokens_to_ids: ids }: LibraryModel): (piece: string) => string {
-  if (typeof part["unk_token"] === "string" || part["byte_fallback"] === true) return (piece) => piece;
-  return (piece) => {
-    const isWhole = part["ignore_merges"] === true && ids.has(piece);
-    return isWhole ? piece : Array.from(piece, (character) => (ids.has(character) ? character : "")).join("");
-  };
 }
 
 function wordLevel(part: JsonObject): LibraryModel {

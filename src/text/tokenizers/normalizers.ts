@@ -1,5 +1,6 @@
 /** Normalizers of tokenizer.json, as the Rust tokenizers apply them. */
 import type { JsonObject } from "../tokenizer-files.ts";
+import { normalized } from "./normal-forms.ts";
 import { flagMember, type Piece, partsOf, patternOf, textMember, unknownPart } from "./parts.ts";
 
 /** Changes a text before it is split. What is left is no longer first when its beginning was taken away. */
@@ -19,6 +20,13 @@ function without(pattern: RegExp): Normalize {
   });
 }
 
+/** Takes away white space at the end: a pattern would look for it from each white space on. */
+function withoutSpaceBehind({ text, isFirst }: Piece): Piece {
+  let end = text.length;
+  while (end > 0 && /\p{White_Space}/u.test(text[end - 1] ?? "")) end--;
+  return { text: text.slice(0, end), isFirst: isFirst && (end > 0 || text === "") };
+}
+
 function inTurn(steps: readonly Normalize[]): Normalize {
   return (piece) => steps.reduce((changed, step) => step(changed), piece);
 }
@@ -33,10 +41,10 @@ export function makeNormalizer(part: JsonObject | null): Normalize {
 
 const makers: Readonly<Record<string, (part: JsonObject) => Normalize>> = {
   Sequence: (part) => inTurn(partsOf(part, "normalizers").map(makeNormalizer)),
-  NFC: () => changing((text) => text.normalize("NFC")),
-  NFD: () => changing((text) => text.normalize("NFD")),
-  NFKC: () => changing((text) => text.normalize("NFKC")),
-  NFKD: () => changing((text) => text.normalize("NFKD")),
+  NFC: () => changing((text) => normalized(text, "NFC")),
+  NFD: () => changing((text) => normalized(text, "NFD")),
+  NFKC: () => changing((text) => normalized(text, "NFKC")),
+  NFKD: () => changing((text) => normalized(text, "NFKD")),
   Lowercase: () => changing(lowercase),
   StripAccents: () => without(/\p{M}/gu),
   Prepend: (part) => {
@@ -51,7 +59,7 @@ const makers: Readonly<Record<string, (part: JsonObject) => Normalize>> = {
   },
   Strip: (part) => {
     const left = flagMember(part, "strip_left", true) ? without(/^\p{White_Space}+/gu) : identity;
-    const right = flagMember(part, "strip_right", true) ? without(/\p{White_Space}+$/gu) : identity;
+    const right = flagMember(part, "strip_right", true) ? withoutSpaceBehind : identity;
     return inTurn([left, right]);
   },
   BertNormalizer: bert,
@@ -77,7 +85,7 @@ function bert(part: JsonObject): Normalize {
   }
   if (flagMember(part, "strip_accents", toLower)) {
     steps.push(
-      changing((text) => text.normalize("NFD")),
+      changing((text) => normalized(text, "NFD")),
       without(/\p{Mn}/gu),
     );
   }

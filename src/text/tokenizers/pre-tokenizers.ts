@@ -14,8 +14,8 @@ import {
   unknownPart,
 } from "./parts.ts";
 
-/** Cuts a piece. */
-export type PreTokenize = (piece: Piece) => Piece[];
+/** Cuts a piece, bit by bit: who needs the beginning alone does not wait for the rest. */
+export type PreTokenize = (piece: Piece) => Iterable<Piece>;
 
 /** The function of a pre-tokenizer. @throws UnsupportedPart for an unknown kind */
 export function makePreTokenizer(part: JsonObject | null): PreTokenize {
@@ -43,59 +43,58 @@ interface Part {
 }
 
 /** All of a text, in matches of `pattern` and what is between them. */
-function partsAt(text: string, pattern: RegExp, isInverted: boolean): Part[] {
-  const parts: Part[] = [];
+function* partsAt(text: string, pattern: RegExp, isInverted: boolean): Generator<Part, void, undefined> {
   let from = 0;
   for (const match of text.matchAll(pattern)) {
     const end = match.index + match[0].length;
-    if (match.index > from)
-      parts.push({ text: text.slice(from, match.index), isMatch: isInverted, at: from });
-    parts.push({ text: match[0], isMatch: !isInverted, at: match.index });
+    if (match.index > from) yield { text: text.slice(from, match.index), isMatch: isInverted, at: from };
+    yield { text: match[0], isMatch: !isInverted, at: match.index };
     from = end;
   }
-  if (from < text.length) parts.push({ text: text.slice(from), isMatch: isInverted, at: from });
-  return parts;
+  if (from < text.length) yield { text: text.slice(from), isMatch: isInverted, at: from };
 }
+
+/** Whether a part goes to the one before it, by what the last part added to that one was. */
+const joins: Readonly<Record<Behavior, ((part: Part, last: Part) => boolean) | null>> = {
+  Isolated: null,
+  Removed: null,
+  Contiguous: (part, last) => part.isMatch === last.isMatch,
+  MergedWithPrevious: (part, last) => part.isMatch && !last.isMatch,
+  MergedWithNext: (part, last) => !part.isMatch && last.isMatch,
+};
 
 /** Joins neighbours, or drops matches, as the behavior says. */
-function joined(parts: readonly Part[], behavior: Behavior): Part[] {
-  switch (behavior) {
-    case "Isolated":
-      return [...parts];
-    case "Removed":
-      return parts.filter(({ isMatch }) => !isMatch);
-    case "Contiguous":
-      return join(parts, (part, last) => part.isMatch === last.isMatch);
-    case "MergedWithPrevious":
-      return join(parts, (part, last) => part.isMatch && !last.isMatch);
-    case "MergedWithNext":
-      return join(parts, (part, last) => !part.isMatch && last.isMatch);
-  }
-}
-
-/** Adds a part to the one before it where `fits` says so, by what the last part added to that one was. */
-function join(parts: readonly Part[], fits: (part: Part, last: Part) => boolean): Part[] {
-  const result: Part[] = [];
+function* joined(parts: Iterable<Part>, behavior: Behavior): Generator<Part, void, undefined> {
+  const fits = joins[behavior];
+  let open: Part | null = null;
   let last: Part | null = null;
   for (const part of parts) {
-    const target: Part | undefined = result.at(-1);
-    if (target !== undefined && last !== null && fits(part, last)) target.text += part.text;
-    else result.push({ ...part });
+    if (behavior === "Removed" && part.isMatch) continue;
+    if (open !== null && last !== null && fits?.(part, last) === true) open.text += part.text;
+    else {
+      if (open !== null) yield open;
+      open = { ...part };
+    }
     last = part;
   }
-  return result;
+  if (open !== null) yield open;
 }
 
 function cut(pattern: RegExp | null, behavior: Behavior, isInverted = false): PreTokenize {
   if (pattern === null) return (piece) => [piece];
-  return ({ text, isFirst }) =>
-    joined(partsAt(text, pattern, isInverted), behavior)
-      .filter((part) => part.text !== "")
-      .map((part) => ({ text: part.text, isFirst: isFirst && part.at === 0 }));
+  return function* ({ text, isFirst }) {
+    for (const part of joined(partsAt(text, pattern, isInverted), behavior)) {
+      if (part.text !== "") yield { text: part.text, isFirst: isFirst && part.at === 0 };
+    }
+  };
 }
 
 function sequence(steps: readonly PreTokenize[]): PreTokenize {
-  return (piece) => steps.reduce<Piece[]>((pieces, step) => pieces.flatMap(step), [piece]);
+  return (piece) => steps.reduce<Iterable<Piece>>((pieces, step) => each(pieces, step), [piece]);
+}
+
+function* each(pieces: Iterable<Piece>, step: PreTokenize): Generator<Piece, void, undefined> {
+  for (const piece of pieces) yield* step(piece);
 }
 
 const makers: Readonly<Record<string, (part: JsonObject) => PreTokenize>> = {
@@ -140,9 +139,9 @@ const byteLevelWords =
 function byteLevel(part: JsonObject): PreTokenize {
   const addsSpace = flagMember(part, "add_prefix_space", true);
   const words = flagMember(part, "use_regex", true) ? cut(byteLevelWords, "Isolated") : cut(null, "Isolated");
-  return ({ text, isFirst }) => {
+  return function* ({ text, isFirst }) {
     const spaced = addsSpace && !text.startsWith(" ") ? ` ${text}` : text;
-    return words({ text: spaced, isFirst }).map((piece) => ({ ...piece, text: symbolsOf(piece.text) }));
+    for (const piece of words({ text: spaced, isFirst })) yield { ...piece, text: symbolsOf(piece.text) };
   };
 }
 

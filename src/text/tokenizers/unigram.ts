@@ -2,6 +2,7 @@
 import type { JsonObject } from "../tokenizer-files.ts";
 import type { Model } from "./library.ts";
 import { UnsupportedPart } from "./parts.ts";
+import { toEnd } from "./steps.ts";
 
 /** How much less probable an unknown character is than the least probable token, as a logarithm. */
 const unknownPenalty = 10;
@@ -42,9 +43,13 @@ export function makeUnigram(part: JsonObject): Model {
   const least = scores.reduce((a, b) => Math.min(a, b), Infinity);
   const vocabulary = { root: trieOf(ids), scores, unknownId, unknownScore: least - unknownPenalty };
   const byteIds = part["byte_fallback"] === true ? idsOfBytes(ids) : null;
+  function* steps(piece: string): Generator<number, number[]> {
+    const pieces = yield* segment(piece, vocabulary);
+    return pieces.flatMap((token) => ids.get(token) ?? unknown(token, byteIds, unknownId));
+  }
   return {
-    encode: (piece) =>
-      segment(piece, vocabulary).flatMap((token) => ids.get(token) ?? unknown(token, byteIds, unknownId)),
+    encode: (piece) => toEnd(steps(piece)),
+    steps,
     idOf: (token) => ids.get(token),
     tokenOf: (id) => tokens[id],
     size: tokens.length,
@@ -85,24 +90,31 @@ function unknown(
 }
 
 /** The tokens of a piece; unknown characters that follow each other are one. */
-function segment(piece: string, vocabulary: Vocabulary): string[] {
+function* segment(piece: string, vocabulary: Vocabulary): Generator<number, string[]> {
   const characters = Array.from(piece);
-  const best = bestPaths(characters, vocabulary);
+  const best = yield* bestPaths(characters, vocabulary);
+  /** From the last token to the first. */
   const tokens: string[] = [];
   let wasUnknown = false;
   for (let end = characters.length; end > 0; ) {
     const { start = 0, id = null } = best[end] ?? {};
     const token = characters.slice(start, end).join("");
     const isUnknown = id === null || id === vocabulary.unknownId;
-    if (isUnknown && wasUnknown) tokens[0] = token + (tokens[0] ?? "");
-    else tokens.unshift(token);
+    if (isUnknown && wasUnknown) tokens.push(token + (tokens.pop() ?? ""));
+    else tokens.push(token);
     wasUnknown = isUnknown;
     end = start;
   }
-  return tokens;
+  return tokens.reverse();
 }
 
-function bestPaths(characters: readonly string[], vocabulary: Vocabulary): (Best | undefined)[] {
+/** Characters between two steps of a long piece. */
+const charactersAStep = 4096;
+
+function* bestPaths(
+  characters: readonly string[],
+  vocabulary: Vocabulary,
+): Generator<number, (Best | undefined)[]> {
   const best: (Best | undefined)[] = [];
   for (let start = 0; start < characters.length; start++) {
     const before = best[start]?.score ?? 0;
@@ -113,6 +125,8 @@ function bestPaths(characters: readonly string[], vocabulary: Vocabulary): (Best
       if (known === undefined || score > known.score)
         best[end] = { score, start, id: id ?? vocabulary.unknownId };
     }
+    // unknown characters may all become one token
+    if (start % charactersAStep === charactersAStep - 1) yield 1;
   }
   return best;
 }
