@@ -147,19 +147,23 @@ function* symbolsOf(
   for (const character of piece) {
     if (++read % workAStep === 0) yield 1;
     const id = ids.get(character);
-    const bytes = id === undefined ? byteIds(character, unknowns) : null;
-    if (bytes !== null) {
-      for (const byte of bytes) symbols[count++] = byte;
-    } else if (id !== undefined) {
+    if (id !== undefined) {
       symbols[count++] = id;
-    } else if (unknowns.id === undefined) {
-      throw new UnsupportedPart("the vocabulary has no unknown token, and a text is not in it");
-    } else if (unknowns.id !== null && !(isFusing && unknowns.areFused)) {
-      symbols[count++] = unknowns.id;
+      isFusing = false;
+      continue;
     }
-    isFusing = id === undefined && bytes === null;
+    const bytes = byteIds(character, unknowns);
+    for (const each of bytes ?? unknownIds(unknowns, isFusing)) symbols[count++] = each;
+    isFusing = bytes === null;
   }
   return symbols.subarray(0, count);
+}
+
+/** What an unknown character is written as; `isFusing`: behind another one. @throws UnsupportedPart when it cannot be */
+function unknownIds({ id, areFused }: Unknowns, isFusing: boolean): number[] {
+  if (id === undefined)
+    throw new UnsupportedPart("the vocabulary has no unknown token, and a text is not in it");
+  return id === null || (isFusing && areFused) ? [] : [id];
 }
 
 const encoder = new TextEncoder();

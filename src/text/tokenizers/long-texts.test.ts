@@ -13,7 +13,6 @@ import { UnsupportedPart } from "./parts.ts";
 import { toEnd } from "./steps.ts";
 import { makeUnigram } from "./unigram.ts";
 
-// biome-ignore lint/style/useNamingConvention: the library's name
 const { BPE } = library as unknown as { BPE: new (config: JsonObject) => LibraryModel };
 
 /** A BPE model over a few letters whose merges come from `picks`: each joins two of the tokens there are. */
