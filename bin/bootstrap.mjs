@@ -1,15 +1,14 @@
 /**
- * The first step of every command: npm packages in place, Node 24 found and started.
+ * The first step of every command: npm packages in place, Node 24 found. `become-node.mjs` starts it.
  *
  * Plain JavaScript without dependencies: it runs under Node 20 before `node_modules` exists.
  * Types are JSDoc, checked by `tsc -p tsconfig.scripts.json`. What comes after (torch, addon) is `src/setup`, run by Node 24.
  */
-import { spawn, spawnSync } from "node:child_process";
+import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
-import { constants } from "node:os";
 import { dirname, join, relative } from "node:path";
-import { fileURLToPath, pathToFileURL } from "node:url";
+import { fileURLToPath } from "node:url";
 
 /** The package's folder: a checkout, or what npm installed. */
 export const root = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -20,8 +19,8 @@ export const isCheckout = existsSync(join(root, "src", "cli"));
 /** An error whose message is all a user needs. */
 export class BootstrapError extends Error {}
 
-/** @param {string} line */
-function say(line) {
+/** Tells the user, on standard error. @param {string} line */
+export function say(line) {
   process.stderr.write(`preftune: ${line}\n`);
 }
 
@@ -201,86 +200,6 @@ export function requireNode24() {
   throw new BootstrapError(
     `expected Node 24 or newer, got ${process.versions.node}: ${where}. Install Node 24 and run the command again.`,
   );
-}
-
-/** How `preftune` was called, for hints that can be pasted; nothing where another program is started. */
-function calledAs() {
-  const script = process.argv[1] ?? "";
-  const isOurs = /(^|[\\/])preftune(\.mjs)?$/.test(script);
-  if (!isOurs) return {};
-  if (process.env["npm_command"] === "exec") return { PREFTUNE_CALLED_AS: "npx preftune" };
-  const words = script.endsWith(".mjs") ? `node ${relative(process.cwd(), script)}` : "preftune";
-  return { PREFTUNE_CALLED_AS: words };
-}
-
-/** Environment of the sources: they are found by "preftune" too, and type stripping does not warn. */
-function childEnvironment() {
-  const flags = ["--disable-warning=ExperimentalWarning"];
-  if (isCheckout) flags.push("--conditions=preftune-source");
-  const present = process.env["NODE_OPTIONS"] ?? "";
-  const missing = flags.filter((flag) => !present.includes(flag));
-  return {
-    ...process.env,
-    ...calledAs(),
-    NODE_OPTIONS: [present, ...missing].filter(Boolean).join(" "),
-  };
-}
-
-/**
- * Becomes `node ...args`: replaces this process where the system and this Node can (one process, signals go straight
- * to it), else starts a child, passes signals on and ends with its status.
- *
- * @param {string} node @param {string[]} args
- */
-export function becomeNode(node, args) {
-  const env = childEnvironment();
-  if (process.platform !== "win32" && typeof process.execve === "function") {
-    process.removeAllListeners("warning");
-    process.execve(node, [node, ...args], /** @type {any} */ (env));
-  }
-  const child = spawn(node, args, { stdio: "inherit", env });
-  passSignals(child);
-  child.on("error", (error) => {
-    say(`${node} could not be started: ${error.message}`);
-    process.exit(1);
-  });
-  child.on("exit", (code, signal) => {
-    process.exit(signal === null ? (code ?? 1) : 128 + constants.signals[signal]);
-  });
-}
-
-/** Signals of a shorter time than this are one (as in src/base/stop-signals.ts). */
-const sameSignalMs = 1000;
-
-/**
- * Passes signals on, each: a terminal sends Ctrl-C to the child as well, which takes what comes twice at once for one.
- * A child that is still there two seconds after the second signal is killed.
- *
- * @param {import("node:child_process").ChildProcess} child
- */
-function passSignals(child) {
-  let count = 0;
-  let heard = Number.NEGATIVE_INFINITY;
-  for (const name of /** @type {const} */ (["SIGINT", "SIGTERM", "SIGHUP"])) {
-    process.on(name, () => {
-      child.kill(name);
-      const now = performance.now();
-      if (now - heard < sameSignalMs) return;
-      heard = now;
-      count += 1;
-      if (count > 1) setTimeout(() => child.kill("SIGKILL"), 2 * sameSignalMs).unref();
-    });
-  }
-}
-
-/**
- * Node arguments that prepare torch and addon, then run `script`.
- *
- * @param {string} script @param {string[]} args @param {boolean} needsAddon
- */
-export function launchArguments(script, args, needsAddon) {
-  const prepare = needsAddon ? ["--import", pathToFileURL(join(root, "bin", "prepare.mjs")).href] : [];
-  return [...prepare, script, ...args];
 }
 
 /**

@@ -4,12 +4,11 @@
  * `setup` and `doctor` go to `src/setup`, which needs neither torch nor addon; everything else to `src/cli`.
  */
 import { join } from "node:path";
+import { becomeNode, launchArguments } from "./become-node.mjs";
 import {
-  becomeNode,
   ensurePackages,
   findNode24,
   isCheckout,
-  launchArguments,
   packagesProblem,
   reporting,
   requireNode24,

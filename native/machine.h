@@ -66,9 +66,9 @@ napi_value measureMatmulSpeed(const Arguments& a) {
   return out;
 }
 
-// watchSignals(windowMs), unwatchSignals(), setStopNotice(text, leaves) -> whether a signal came before: see interrupt.h
+// watchSignals(windowMs, hangsUp), unwatchSignals(), setStopNotice(text, leaves) -> whether a signal came before: see interrupt.h
 napi_value watchSignals(const Arguments& a) {
-  watchStopSignals(toInt(a.env, a[0]));
+  watchStopSignals(toInt(a.env, a[0]), toBool(a.env, a[1]));
   return undefined(a.env);
 }
 napi_value unwatchSignals(const Arguments& a) {

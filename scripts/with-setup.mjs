@@ -5,11 +5,10 @@
  */
 import { existsSync } from "node:fs";
 import { resolve } from "node:path";
+import { becomeNode, launchArguments } from "../bin/become-node.mjs";
 import {
   BootstrapError,
-  becomeNode,
   ensurePackages,
-  launchArguments,
   reporting,
   requireNode24,
   root,

@@ -14,6 +14,7 @@ interface Bootstrap {
 const root = join(import.meta.dirname, "..");
 const bootstrapUrl = pathToFileURL(join(root, "bin", "bootstrap.mjs")).href;
 const bootstrap = (await import(bootstrapUrl)) as Bootstrap;
+const becomeNodeUrl = pathToFileURL(join(root, "bin", "become-node.mjs")).href;
 
 function folderWith(t: TestContext, files: Record<string, string>): string {
   const folder = mkdtempSync(join(tmpdir(), "preftune-bootstrap-"));
@@ -63,7 +64,7 @@ test("an unknown task names the tasks there are", () => {
 async function launch(t: TestContext, script: string, replace: boolean) {
   const folder = folderWith(t, { "child.mjs": script });
   const start = `${replace ? "" : "process.execve = undefined;"}
-    const { becomeNode } = await import(${JSON.stringify(bootstrapUrl)});
+    const { becomeNode } = await import(${JSON.stringify(becomeNodeUrl)});
     becomeNode(process.execPath, [${JSON.stringify(join(folder, "child.mjs"))}]);`;
   const child = spawn(process.execPath, ["--input-type=module", "-e", start], {
     stdio: ["ignore", "pipe", "inherit"],

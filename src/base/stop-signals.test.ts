@@ -11,7 +11,24 @@ test("signals that come within a second are one, later ones count", () => {
   );
   for (const at of [0, 1, sameSignalMs - 1, sameSignalMs, sameSignalMs + 1, 5 * sameSignalMs]) {
     time = at;
-    listener();
+    listener("SIGINT");
   }
   assert.deepEqual(counts, [1, 2, 3]);
+});
+
+test("a SIGHUP asks to stop, and is never the second signal that leaves at once", () => {
+  const heard: number[][] = [];
+  let time = 0;
+  const listener = countedSignals(
+    (...args) => heard.push(args),
+    () => time,
+  );
+  for (const signal of ["SIGHUP", "SIGHUP", "SIGTERM", "SIGHUP"] as const) {
+    time += 5 * sameSignalMs;
+    listener(signal);
+  }
+  assert.deepEqual(heard, [
+    [1, 129],
+    [2, 143],
+  ]);
 });

@@ -1,6 +1,8 @@
 /** The command line: errors become one clear message and an exit status. */
 import { CommanderError } from "commander";
 import { ConfigError, PreftuneError } from "../base/errors.ts";
+import { goOnWithoutOutput } from "../base/lost-output.ts";
+import { endIfStopped } from "../base/stop-signals.ts";
 import { printWarnings } from "../base/warn.ts";
 import { program } from "./program.ts";
 
@@ -17,9 +19,11 @@ function report(error: unknown): number {
   return 1;
 }
 
+goOnWithoutOutput();
 printWarnings();
 try {
   await program().parseAsync();
 } catch (error) {
   process.exitCode = report(error);
 }
+endIfStopped();

@@ -93,8 +93,8 @@ function listOption(text: string, before: string[]): string[] {
 async function run(words: Words): Promise<void> {
   const { serve } = await import("../serve/serve.ts");
   const stop = new AbortController();
-  using _ = onStopSignals((count) => {
-    if (count > 1) process.exit(130);
+  using _ = onStopSignals((count, status) => {
+    if (count > 1) process.exit(status);
     stop.abort();
   });
   const phases = new Phases();

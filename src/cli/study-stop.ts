@@ -17,11 +17,11 @@ export async function stoppable(
   part: () => StudyPart = () => "runs",
 ): Promise<void> {
   const controller = new AbortController();
-  using _ = onStopSignals((count) => {
-    if (count > 1) process.exit(leftStatus);
+  using _ = onStopSignals((count, status) => {
+    if (count > 1) process.exit(status);
     if (part() === "judging") {
       process.stderr.write(`\nstopped; the judgments so far are kept. Go on with:\n  ${sameCommand()}\n`);
-      process.exit(leftStatus);
+      process.exit(status);
     }
     process.stderr.write(
       "\nstopping: runs under way end after their step, with a checkpoint; again to leave at once\n",
@@ -35,6 +35,3 @@ export async function stoppable(
     process.stdout.write(`${error.message}; go on with:\n  ${sameCommand()}\n`);
   }
 }
-
-/** Exit status of a command that was left at once, as a shell has it after Ctrl-C. */
-const leftStatus = 130;

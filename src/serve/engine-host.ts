@@ -3,6 +3,7 @@
  * has work. Between two steps the event loop turns once, so requests and cancellations are heard.
  */
 import { ConfigError, PreftuneError } from "../base/errors.ts";
+import { listenToStopSignals } from "../base/stop-signals.ts";
 import type { GenerateEvent, GenerationEngine, TokenChoice } from "../generate/request.ts";
 import type {
   EngineCommand,
@@ -29,7 +30,7 @@ export interface HostedEngine {
  */
 export function hostEngine(makeEngine: (settings: EngineSettings) => Promise<HostedEngine>): void {
   // a terminal's Ctrl-C and a service manager's stop reach every process of the group; the parent drains and ends this one
-  process.on("SIGINT", () => {}).on("SIGTERM", () => {});
+  listenToStopSignals(() => {});
   process.on("disconnect", () => process.exit(0));
   process.once("message", async (first) => {
     const command = first as EngineCommand;

@@ -3,16 +3,19 @@
  * "stop" where the run is to end early; how it ended goes out.
  */
 import { messageOf, PreftuneError } from "../base/errors.ts";
+import { goOnWithoutOutput } from "../base/lost-output.ts";
+import { listenToStopSignals } from "../base/stop-signals.ts";
 import { RunLockedError } from "../runs/run-lock.ts";
 import { type RunMessage, type RunTask, runCell } from "./run-cell.ts";
 import { RunStoppedError } from "./stopped.ts";
 
-const leave = (): never => process.exit(1);
 const stop = new AbortController();
 const onStop = (): void => stop.abort();
-process.on("disconnect", leave);
+// a parent that was killed asks no more: the run ends after its step, with a checkpoint
+process.on("disconnect", onStop);
 // Ctrl-C on a terminal reaches this process too: it ends as its parent says, after its step
-process.on("SIGINT", onStop).on("SIGTERM", onStop);
+listenToStopSignals(onStop);
+goOnWithoutOutput();
 
 async function run(task: RunTask): Promise<RunMessage> {
   try {
@@ -32,8 +35,6 @@ process.once("message", async (task) => {
   process.on("message", (word) => word === "stop" && stop.abort());
   const message = await run(task as RunTask);
   if (process.send === undefined) throw new Error("run-child.ts is started by a grid only");
-  process.send(message, () => {
-    process.off("disconnect", leave);
-    process.disconnect();
-  });
+  if (!process.connected) process.exit(1);
+  process.send(message, () => process.exit());
 });

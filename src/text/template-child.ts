@@ -60,6 +60,9 @@ function shortMessage(error: unknown): string {
   return (error instanceof Error ? error.message : String(error)).slice(0, 2000);
 }
 
+// Ctrl-C on a terminal reaches every process of the group; this one ends when its parent does, or says so
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => {});
+
 let setup: Setup | null = null;
 let template: CompiledTemplate | null = null;
 send({ up: true });

@@ -64,7 +64,7 @@ interface NativeModule {
   useOnednn(value: boolean): void;
   hostBytes(): number;
   deviceMemory(device: string): { allocated: number; peak: number };
-  watchSignals(windowMs: number): void;
+  watchSignals(windowMs: number, hangsUp: boolean): void;
   unwatchSignals(): void;
   setStopNotice(text: string, leaves: boolean): boolean;
 }

@@ -1,8 +1,11 @@
-/** SIGINT and SIGTERM heard while a step computes, which Node itself hears only after it (native/interrupt.h). */
-import { sameSignalMs } from "../base/stop-signals.ts";
+/** SIGINT, SIGTERM and SIGHUP heard while a step computes, which Node itself hears only after it (native/interrupt.h). */
+import { hangsUp, listenToStopSignals, sameSignalMs } from "../base/stop-signals.ts";
 import { guarded, native } from "./native.ts";
 
-/** What the first signal does, said before it comes. The second always ends the process, with status 130. */
+/**
+ * What the first signal does, said before it comes. A second SIGINT or SIGTERM always ends the process, with the status that a
+ * shell gives a program that the signal ended.
+ */
 export interface StopSignals extends Disposable {
   /** Aborted by the first signal: once the event loop turns, or when the next text is set. */
   readonly signal: AbortSignal;
@@ -11,12 +14,12 @@ export interface StopSignals extends Disposable {
    * `signal` is looked at and the work that `text` tells of begins, no signal can say one thing and have another done.
    */
   say(text: string): void;
-  /** The first signal writes `text` and ends the process, with status 130. */
+  /** The first signal writes `text` and ends the process, with the status of a program that the signal ended. */
   leave(text: string): void;
 }
 
 /**
- * Watches SIGINT and SIGTERM until disposed.
+ * Watches the signals that ask to stop, until disposed.
  *
  * @param windowMs - signals that follow the first sooner than this are part of it
  */
@@ -24,8 +27,8 @@ export function watchStopSignals(windowMs: number = sameSignalMs): StopSignals {
   const controller = new AbortController();
   const abort = (): void => controller.abort();
   // Node's handler first: the addon's comes before it and passes the signal on
-  process.on("SIGINT", abort).on("SIGTERM", abort);
-  guarded(() => native.watchSignals(windowMs));
+  const listening = listenToStopSignals(abort);
+  guarded(() => native.watchSignals(windowMs, hangsUp()));
   const notice = (text: string, leaves: boolean): void => {
     // a signal since the event loop last turned: Node has not told of it yet
     if (native.setStopNotice(`\n${text}\n`, leaves)) abort();
@@ -36,7 +39,7 @@ export function watchStopSignals(windowMs: number = sameSignalMs): StopSignals {
     leave: (text) => notice(text, true),
     [Symbol.dispose]() {
       native.unwatchSignals();
-      process.off("SIGINT", abort).off("SIGTERM", abort);
+      listening[Symbol.dispose]();
     },
   };
 }

@@ -1,0 +1,145 @@
+/**
+ * From Node 20 or newer to the Node 24 that runs the sources, with the signals and the environment that belong to it.
+ *
+ * Plain JavaScript without dependencies: it runs under Node 20 before `node_modules` exists.
+ */
+import { spawn } from "node:child_process";
+import { fstatSync, readFileSync, readlinkSync, readSync } from "node:fs";
+import { constants } from "node:os";
+import { basename, relative } from "node:path";
+import { isCheckout, say } from "./bootstrap.mjs";
+
+/** How `preftune` was called, for hints that can be pasted; nothing where another program is started. */
+function calledAs() {
+  const script = process.argv[1] ?? "";
+  const isOurs = /(^|[\\/])preftune(\.mjs)?$/.test(script);
+  if (!isOurs) return {};
+  if (process.env["npm_command"] === "exec") return { PREFTUNE_CALLED_AS: "npx preftune" };
+  const words = script.endsWith(".mjs") ? `node ${quoted(relative(process.cwd(), script))}` : "preftune";
+  return { PREFTUNE_CALLED_AS: words };
+}
+
+/** A word as a shell takes it. @param {string} word */
+function quoted(word) {
+  return /^[\w@%+=:,./~-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
+}
+
+/**
+ * Whether this process was started with SIGHUP ignored, to outlive its terminal: by `nohup`, or from a script that says
+ * `trap '' HUP`. Node forgets it: it gives inherited ignored signals back their default as it starts. What tells of it still:
+ * the name that shells leave in `_`, standard input that GNU's nohup opened for writing only, and the parent's own signals.
+ */
+export function ignoresHangup() {
+  if (process.env["PREFTUNE_NOHUP"] === "1" || basename(process.env["_"] ?? "") === "nohup") return true;
+  return isWriteOnlyNull(0) || ignoredSignals(process.ppid).has(constants.signals.SIGHUP);
+}
+
+/** @param {number} descriptor */
+function isWriteOnlyNull(descriptor) {
+  try {
+    if (!fstatSync(descriptor).isCharacterDevice()) return false;
+    if (readlinkSync(`/proc/self/fd/${descriptor}`) !== "/dev/null") return false;
+    readSync(descriptor, Buffer.alloc(1));
+    return false;
+  } catch (error) {
+    return /** @type {NodeJS.ErrnoException} */ (error).code === "EBADF";
+  }
+}
+
+/** The numbers of the signals that process `pid` ignores; none where the system does not tell. @param {number} pid */
+function ignoredSignals(pid) {
+  /** @type {Set<number>} */
+  const numbers = new Set();
+  try {
+    const [, mask = "0"] = /^SigIgn:\s*([0-9a-f]+)$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8")) ?? [];
+    for (let bits = BigInt(`0x${mask}`), number = 1; bits > 0n; bits >>= 1n, number++)
+      if (bits & 1n) numbers.add(number);
+  } catch {
+    // no /proc: macOS
+  }
+  return numbers;
+}
+
+/** The URL of a file beside this one. @param {string} name */
+const beside = (name) => new URL(name, import.meta.url);
+
+/**
+ * Environment of the sources: they are found by "preftune" too, type stripping does not warn, and SIGHUP stays ignored, by
+ * this program and those that it starts, where it was.
+ *
+ * @param {boolean} staysOnHangup
+ */
+function childEnvironment(staysOnHangup) {
+  const flags = ["--disable-warning=ExperimentalWarning"];
+  if (isCheckout) flags.push("--conditions=preftune-source");
+  if (staysOnHangup) flags.push(`--import=${beside("nohup.mjs")}`);
+  const present = process.env["NODE_OPTIONS"] ?? "";
+  const missing = flags.filter((flag) => !present.includes(flag));
+  return {
+    ...process.env,
+    ...calledAs(),
+    ...(staysOnHangup ? { PREFTUNE_NOHUP: "1" } : {}),
+    NODE_OPTIONS: [present, ...missing].filter(Boolean).join(" "),
+  };
+}
+
+/**
+ * Becomes `node ...args`: replaces this process where the system and this Node can (one process, signals go straight
+ * to it), else starts a child, passes signals on and ends with its status.
+ *
+ * @param {string} node @param {string[]} args
+ */
+export function becomeNode(node, args) {
+  const staysOnHangup = ignoresHangup();
+  const env = childEnvironment(staysOnHangup);
+  if (process.platform !== "win32" && typeof process.execve === "function") {
+    process.removeAllListeners("warning");
+    process.execve(node, [node, ...args], /** @type {any} */ (env));
+  }
+  const launched = beside("launched.mjs");
+  launched.searchParams.set("launcher", String(process.pid));
+  const child = spawn(node, ["--import", launched.href, ...args], { stdio: "inherit", env });
+  passSignals(child, staysOnHangup);
+  child.on("error", (error) => {
+    say(`${node} could not be started: ${error.message}`);
+    process.exit(1);
+  });
+  child.on("exit", (code, signal) => {
+    process.exit(signal === null ? (code ?? 1) : 128 + constants.signals[signal]);
+  });
+}
+
+/** Signals of a shorter time than this are one (as in src/base/stop-signals.ts). */
+const sameSignalMs = 1000;
+
+/**
+ * Passes signals on, each: a terminal sends Ctrl-C to the child as well, which counts what its parent sends apart from what
+ * others do. A child that is still there two seconds after a second SIGINT or SIGTERM is killed.
+ *
+ * @param {import("node:child_process").ChildProcess} child @param {boolean} staysOnHangup
+ */
+function passSignals(child, staysOnHangup) {
+  let count = 0;
+  let heard = Number.NEGATIVE_INFINITY;
+  for (const name of /** @type {const} */ (["SIGINT", "SIGTERM", "SIGHUP"])) {
+    process.on(name, () => {
+      if (name === "SIGHUP" && staysOnHangup) return;
+      child.kill(name);
+      const now = performance.now();
+      if (now - heard < sameSignalMs || (name === "SIGHUP" && count > 0)) return;
+      heard = now;
+      count += 1;
+      if (count > 1) setTimeout(() => child.kill("SIGKILL"), 2 * sameSignalMs).unref();
+    });
+  }
+}
+
+/**
+ * Node arguments that prepare torch and addon, then run `script`.
+ *
+ * @param {string} script @param {string[]} args @param {boolean} needsAddon
+ */
+export function launchArguments(script, args, needsAddon) {
+  const prepare = needsAddon ? ["--import", beside("prepare.mjs").href] : [];
+  return [...prepare, script, ...args];
+}
