@@ -8,6 +8,7 @@ import { fstatSync, readFileSync, readlinkSync, readSync } from "node:fs";
 import { constants } from "node:os";
 import { basename, relative } from "node:path";
 import { isCheckout, say } from "./bootstrap.mjs";
+import "./terminal.mjs";
 
 /** How `preftune` was called, for hints that can be pasted; nothing where another program is started. */
 function calledAs() {
@@ -60,7 +61,7 @@ function ignoredSignals(pid) {
   return numbers;
 }
 
-/** The URL of a file beside this one. @param {string} name */
+/** The URL of a file beside this one. @param {string} name @returns {URL} */
 const beside = (name) => new URL(name, import.meta.url);
 
 /**
@@ -92,13 +93,14 @@ function childEnvironment(staysOnHangup) {
 export function becomeNode(node, args) {
   const staysOnHangup = ignoresHangup();
   const env = childEnvironment(staysOnHangup);
+  const words = ["--import", beside("terminal.mjs").href, ...args];
   if (process.platform !== "win32" && typeof process.execve === "function") {
     process.removeAllListeners("warning");
-    process.execve(node, [node, ...args], /** @type {any} */ (env));
+    process.execve(node, [node, ...words], /** @type {any} */ (env));
   }
   const launched = beside("launched.mjs");
   launched.searchParams.set("launcher", String(process.pid));
-  const child = spawn(node, ["--import", launched.href, ...args], { stdio: "inherit", env });
+  const child = spawn(node, ["--import", launched.href, ...words], { stdio: "inherit", env });
   passSignals(child, staysOnHangup);
   child.on("error", (error) => {
     say(`${node} could not be started: ${error.message}`);

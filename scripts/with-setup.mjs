@@ -6,13 +6,7 @@
 import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import { becomeNode, launchArguments } from "../bin/become-node.mjs";
-import {
-  BootstrapError,
-  ensurePackages,
-  reporting,
-  requireNode24,
-  root,
-} from "../bin/bootstrap.mjs";
+import { BootstrapError, ensurePackages, reporting, requireNode24, root } from "../bin/bootstrap.mjs";
 
 /** Task -> program, its first arguments, and whether torch and the addon are needed. */
 const tasks = {

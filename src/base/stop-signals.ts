@@ -13,7 +13,7 @@ export function hangsUp(): boolean {
 }
 
 /** The signals that ask a program to stop. */
-export function stopSignals(): readonly NodeJS.Signals[] {
+function stopSignals(): readonly NodeJS.Signals[] {
   return hangsUp() ? ["SIGINT", "SIGTERM", "SIGHUP"] : ["SIGINT", "SIGTERM"];
 }
 

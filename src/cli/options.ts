@@ -12,6 +12,27 @@ export function wholeNumber(min: number): (text: string) => number {
   };
 }
 
+/** An exit status other than 0. */
+function exitStatus(text: string): number {
+  const value = wholeNumber(1)(text);
+  if (value <= 255) return value;
+  throw new InvalidArgumentError("Expected an exit status: 1 to 255.");
+}
+
+/** Options of commands that stop with a checkpoint when they are asked to. */
+export interface StoppedOptions {
+  stoppedStatus?: number;
+}
+
+/** Adds --stopped-status. */
+export function withStoppedStatus(command: Command): Command {
+  return command.option(
+    "--stopped-status <status>",
+    "exit status after a stop by SIGINT, SIGTERM or SIGHUP, for schedulers that start again what did not end with 0; default: 0",
+    exitStatus,
+  );
+}
+
 /** Gathers the words of an option that may be given several times. */
 export function collect(word: string, before: string[]): string[] {
   return [...before, word];

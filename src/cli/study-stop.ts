@@ -6,15 +6,21 @@ import { sameCommand } from "./called-as.ts";
 /** What is under way: runs, which stop after their step, or questions to a judge, whose answers are kept as they come. */
 export type StudyPart = "runs" | "judging";
 
+/** How a study stops. */
+interface Stopping {
+  /** What is under way. */
+  part?: () => StudyPart;
+  /** Exit status once it has stopped as it was asked to. */
+  stoppedStatus?: number | undefined;
+}
+
 /**
  * Does `work` with a signal that the first Ctrl-C gives; the second leaves at once, and so does the first while judging.
  * A study that was stopped is told of with the command that goes on with it.
- *
- * @param part - what is under way
  */
 export async function stoppable(
   work: (signal: AbortSignal) => Promise<void>,
-  part: () => StudyPart = () => "runs",
+  { part = () => "runs", stoppedStatus = 0 }: Stopping = {},
 ): Promise<void> {
   const controller = new AbortController();
   using _ = onStopSignals((count, status) => {
@@ -32,6 +38,7 @@ export async function stoppable(
     await work(controller.signal);
   } catch (error) {
     if (!(error instanceof StudyStoppedError)) throw error;
+    process.exitCode = stoppedStatus;
     process.stdout.write(`${error.message}; go on with:\n  ${sameCommand()}\n`);
   }
 }

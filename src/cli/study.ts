@@ -6,13 +6,13 @@ import type { PhaseListener } from "../recipes/train-events.ts";
 import type { Budget } from "../study/ground.ts";
 import { STUDIES, type StudyName } from "../study/studies.ts";
 import { type JudgeEndpointWords, judgeOf, withJudge } from "./judge-options.ts";
-import { collect, wholeNumber } from "./options.ts";
+import { collect, type StoppedOptions, wholeNumber, withStoppedStatus } from "./options.ts";
 import { pairsOf } from "./overrides.ts";
 import { Phases } from "./phases.ts";
 import { showOutcome } from "./study-outcome.ts";
 import { type StudyPart, stoppable } from "./study-stop.ts";
 
-interface Words extends Omit<JudgeEndpointWords, "judge"> {
+interface Words extends StoppedOptions, Omit<JudgeEndpointWords, "judge"> {
   config?: string;
   model?: string;
   data?: string;
@@ -69,7 +69,7 @@ export function addStudyCommand(preftune: Command): void {
     "--judge <url#model>",
     "OpenAI-style endpoint, and its model, that judges the sampled answers of studies that have them",
   );
-  withJudge(command, judge).action(run);
+  withStoppedStatus(withJudge(command, judge)).action(run);
 }
 
 async function run(name: StudyName, overrides: string[], words: Words): Promise<void> {
@@ -105,5 +105,5 @@ async function run(name: StudyName, overrides: string[], words: Words): Promise<
     phases.done();
     showOutcome(outcome);
   };
-  await stoppable(work, () => part);
+  await stoppable(work, { part: () => part, stoppedStatus: words.stoppedStatus });
 }

@@ -1,18 +1,18 @@
 /** `preftune sweep`. */
 import { basename, extname, join } from "node:path";
 import type { Command } from "commander";
-import { wholeNumber } from "./options.ts";
+import { type StoppedOptions, wholeNumber, withStoppedStatus } from "./options.ts";
 import { showOutcome } from "./study-outcome.ts";
 import { stoppable } from "./study-stop.ts";
 
-interface Words {
+interface Words extends StoppedOptions {
   output?: string;
   jobs: number;
 }
 
 /** Adds the command to `preftune`. */
 export function addSweepCommand(preftune: Command): void {
-  preftune
+  const command = preftune
     .command("sweep")
     .description(
       "a grid, random search or successive halving over any keys of the configuration; see docs/studies.md",
@@ -27,14 +27,14 @@ export function addSweepCommand(preftune: Command): void {
       "runs at a time; give each its share of the cores with threads under values",
       wholeNumber(1),
       1,
-    )
-    .action(run);
+    );
+  withStoppedStatus(command).action(run);
 }
 
 async function run(file: string, words: Words): Promise<void> {
   const { readSweep } = await import("../study/sweep-file.ts");
   const { runSweep } = await import("../study/sweep.ts");
-  await stoppable(async (signal) => {
+  const work = async (signal: AbortSignal): Promise<void> => {
     const outcome = await runSweep(readSweep(file), {
       output: words.output ?? join("runs", basename(file, extname(file))),
       jobs: words.jobs,
@@ -43,5 +43,6 @@ async function run(file: string, words: Words): Promise<void> {
       signal,
     });
     showOutcome(outcome);
-  });
+  };
+  await stoppable(work, words);
 }

@@ -6,13 +6,19 @@ import { formatConfig } from "../runs/config-print.ts";
 import { runPaths } from "../runs/run-directory.ts";
 import type { StopSignals } from "../torch/index.ts";
 import { commandLine, sameCommand } from "./called-as.ts";
+import { type StoppedOptions, withStoppedStatus } from "./options.ts";
 import { pairsOf } from "./overrides.ts";
 import { Phases } from "./phases.ts";
 import { TrainDisplay } from "./train-display.ts";
 
+interface Words extends StoppedOptions {
+  printConfig?: true;
+  resume?: true;
+}
+
 /** Adds the command to `preftune`. */
 export function addTrainCommand(preftune: Command): void {
-  preftune
+  const command = preftune
     .command("train")
     .description("train as a YAML file says; any of its keys can be set after it: --learning_rate 1e-4")
     .argument("<run.yaml>", "the configuration")
@@ -20,21 +26,22 @@ export function addTrainCommand(preftune: Command): void {
     .option("--print-config", "print every value and where it came from, and end")
     .option("--resume", "go on from the newest good checkpoint (resume_from_checkpoint: latest)")
     .allowUnknownOption()
-    .passThroughOptions(false)
-    .action(async (file: string, words: string[], options: { printConfig?: true; resume?: true }) => {
-      const overrides = pairsOf(words);
-      if (options.resume === true) overrides.push(["resume_from_checkpoint", "latest"]);
-      const resolved = loadConfig({ file, overrides });
-      if (options.printConfig === true) process.stdout.write(formatConfig(resolved));
-      else await run(resolved);
-    });
+    .passThroughOptions(false);
+  withStoppedStatus(command).action(async (file: string, words: string[], options: Words) => {
+    const overrides = pairsOf(words);
+    if (options.resume === true) overrides.push(["resume_from_checkpoint", "latest"]);
+    const resolved = loadConfig({ file, overrides });
+    if (options.printConfig === true) process.stdout.write(formatConfig(resolved));
+    else await run(resolved, options);
+  });
 }
 
-async function run(resolved: ResolvedConfig): Promise<void> {
+async function run(resolved: ResolvedConfig, { stoppedStatus = 0 }: StoppedOptions): Promise<void> {
   const { config } = resolved;
   const phases = new Phases();
   // its own configuration has every value, also those that were given on the command line
-  const resume = commandLine(["train", runPaths(config.output_dir).configYaml, "--resume"]);
+  const status = stoppedStatus === 0 ? [] : ["--stopped-status", String(stoppedStatus)];
+  const resume = commandLine(["train", runPaths(config.output_dir).configYaml, "--resume", ...status]);
   const display = new TrainDisplay(config, { phases, resume });
   const { train } = await import("../recipes/train.ts");
   const { watchStopSignals } = await import("../torch/index.ts");
@@ -48,6 +55,7 @@ async function run(resolved: ResolvedConfig): Promise<void> {
   for await (const event of train(resolved, { signal: stop.signal, onPhase: phases.listen, onWork })) {
     if (event.type === "start") ({ totalSteps } = event);
     display.event(event);
+    if (event.type === "end" && event.summary.reason === "stopped") process.exitCode = stoppedStatus;
   }
 }
 

@@ -1,0 +1,104 @@
+/** Every signal that asks to stop, once and twice, to every process it may reach: what each must leave behind. */
+import assert from "node:assert/strict";
+import { existsSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as wait } from "node:timers/promises";
+import { Random } from "../../src/base/random.ts";
+import { latestCheckpoint, listCheckpoints } from "../../src/runs/checkpoints.ts";
+import { amount, figure, isNightly } from "./campaign.ts";
+import { shell } from "./command.ts";
+import { logOf, type Workshop, workshop } from "./runs.ts";
+import { endlessRun, Training, type Way } from "./signalled.ts";
+
+const seed = Number(process.env["PREFTUNE_SEED"] ?? 1);
+const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+const targets = ["process", "launcher", "group"] as const;
+
+interface Cell {
+  signal: (typeof signals)[number];
+  /** 2: again within a second. */
+  times: 1 | 2;
+  target: (typeof targets)[number];
+}
+
+const cells: Cell[] = signals.flatMap((signal) =>
+  targets.flatMap((target) => ([1, 2] as const).map((times) => ({ signal, times, target }))),
+);
+
+const nameOf = ({ signal, times, target }: Cell): string =>
+  `${signal} ${times === 1 ? "once" : "twice"} to the ${target}`;
+
+/** One run: started, asked to stop at a random moment, looked at. Gives the hint that resumes, null where none can be read. */
+async function stopped(
+  shop: Workshop,
+  way: Way,
+  { cell, random }: { cell: Cell; random: Random },
+): Promise<string | null> {
+  const training = new Training(shop, way, { yaml: shop.path("endless.yaml"), name: "run" });
+  await training.reaches(1 + random.below(5));
+  await wait(random.next() * 30);
+  const pid = { process: training.trainerPid, launcher: training.launcherPid, group: null }[cell.target];
+  training.send(cell.signal, pid);
+  if (cell.times === 2) {
+    await wait(random.next() * 200);
+    training.send(cell.signal, pid);
+  }
+  const how = await training.ended;
+  const said = `${nameOf(cell)}, ${way.name}: ${JSON.stringify(how)}\n${training.output.slice(-2000)}`;
+  assert.deepEqual(how, { status: 0, signal: null }, said);
+  assert.equal(existsSync(join(training.dir, "run.lock")), false, `the lock is left: ${said}`);
+  const [checkpoint, ...others] = listCheckpoints(join(training.dir, "checkpoints"));
+  assert.equal(checkpoint?.step, training.lastStep(), `the step it had reached: ${said}`);
+  assert.equal(others.length, 0, said);
+  assert.equal(latestCheckpoint(join(training.dir, "checkpoints")).rejected.length, 0, said);
+  assert.equal(logOf(training.dir).at(-1)?.["event"], "stopped", said);
+  // a terminal that is closed shows nothing more
+  if (way.onTerminal && cell.signal === "SIGHUP" && cell.target === "group") return null;
+  const [, told] = /stopping after step (\d+); again to leave at once/.exec(training.output) ?? [];
+  assert.equal(Number(told), checkpoint?.step, `told at once: ${said}`);
+  const [, hint] = /go on with:\r?\n {2}(.*?)\r?\n/.exec(training.output) ?? [];
+  assert.ok(hint?.endsWith("--resume"), said);
+  return hint ?? null;
+}
+
+/** Pastes the hint, with two more steps to go. */
+async function resumes(shop: Workshop, hint: string): Promise<void> {
+  const { step } = listCheckpoints(shop.path("run", "checkpoints"))[0] ?? { step: 0 };
+  const { status, stderr } = await shell(`${hint} --max_steps ${step + 2}`);
+  assert.equal(status, 0, stderr);
+  assert.equal(listCheckpoints(shop.path("run", "checkpoints"))[0]?.step, step);
+  assert.ok(existsSync(shop.path("run", "adapter")));
+}
+
+/**
+ * The matrix of one way to start a training: three signals, once or twice, to three targets, 20 times each in full.
+ *
+ * @param few - how many cells the short form tries, one in each run of cells further on
+ */
+export async function signalMatrix(way: Way, few: number): Promise<void> {
+  using shop = workshop({ rows: 8, held: 0 });
+  endlessRun(shop);
+  const random = new Random(seed);
+  const every = isNightly ? 1 : Math.floor(cells.length / few);
+  const tried = cells.filter((_, i) => i % every === every - 1);
+  const times = amount(1, Number(process.env["PREFTUNE_SIGNAL_TIMES"] ?? 20));
+  let runs = 0;
+  let resumed = 0;
+  for (const cell of tried) {
+    for (let time = 0; time < times; time++) {
+      const hint = await stopped(shop, way, { cell, random });
+      if (time === 0 && hint !== null && (isNightly || resumed === 0)) {
+        await resumes(shop, hint);
+        resumed += 1;
+      }
+      rmSync(shop.path("run"), { recursive: true });
+      rmSync(shop.path("run.ended"), { force: true });
+      rmSync(shop.path("run.ended.pid"), { force: true });
+      runs += 1;
+    }
+    if (isNightly) console.log(`${nameOf(cell)}, ${way.name}: ${times} times`);
+  }
+  const what = `${signals.join(", ")} once or twice to the process, its launcher or its group; ${way.name}`;
+  const reached = `${runs} of ${runs} ended with status 0, a checkpoint of the step they had reached and a free lock; ${resumed} resumed by the hint`;
+  figure(17, what, reached, "0 lost", runs === tried.length * times);
+}
