@@ -169,7 +169,7 @@ function groupOf(pid: number): number {
 }
 
 /** Waits until `isSo`. */
-export async function until(isSo: () => boolean, what: string): Promise<void> {
+async function until(isSo: () => boolean, what: string): Promise<void> {
   const end = performance.now() + patienceMs;
   while (!isSo()) {
     assert.ok(performance.now() < end, `waited in vain for ${what}`);
