@@ -1,0 +1,36 @@
+/**
+ * Child program of the hostile corpus: runs commands of preftune in one process, as its parent tells it to, and reports how each
+ * ended and what memory it took at its peak, above what the process had before.
+ */
+import { readFileSync, writeFileSync } from "node:fs";
+import { PreftuneError } from "../../../src/base/errors.ts";
+import { printWarnings } from "../../../src/base/warn.ts";
+import { program } from "../../../src/cli/program.ts";
+
+/** A field of /proc/self/status, in bytes. */
+function memory(field: "VmHWM" | "VmRSS"): number {
+  const line = new RegExp(`${field}:\\s+(\\d+)`).exec(readFileSync("/proc/self/status", "utf8"));
+  return Number(line?.[1] ?? 0) * 1024;
+}
+
+async function run(args: readonly string[]): Promise<{ message: string; error: string | null }> {
+  try {
+    await program().parseAsync(args, { from: "user" });
+    return { message: "", error: null };
+  } catch (cause) {
+    if (cause instanceof PreftuneError) return { message: cause.message, error: cause.name };
+    const stack = cause instanceof Error ? (cause.stack ?? cause.message) : String(cause);
+    return { message: stack, error: cause instanceof Error ? cause.name : "crash" };
+  }
+}
+
+printWarnings();
+process.on("message", async ({ args }: { args: string[] }) => {
+  globalThis.gc?.();
+  // Sets the peak back to what the process has now.
+  writeFileSync("/proc/self/clear_refs", "5");
+  const before = memory("VmRSS");
+  const ended = await run(args);
+  process.send?.({ ...ended, peakBytes: memory("VmHWM") - before });
+});
+process.on("disconnect", () => process.exit());

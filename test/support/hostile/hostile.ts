@@ -1,0 +1,169 @@
+/**
+ * The hostile corpus: files made to hang or to fill the memory of what reads them, as small functions that write them. Each case
+ * is a command in a place where all is well but for what the case writes; it must be refused, with its sentence, at once.
+ */
+import { type ChildProcess, fork } from "node:child_process";
+import { cpSync, lstatSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { makeTinyModel, pairRows, writeRows } from "../tiny-model.ts";
+
+/** One hostile input. */
+export interface HostileCase {
+  /** What it is: "tokenizer.json: a Split that backtracks". */
+  name: string;
+  /** Writes it into a place that has a good `model/`, `rows.jsonl` and `run.yaml`, which trains one step on them. */
+  write: (dir: string) => void;
+  /** Arguments of preftune. Default: `train DIR/run.yaml`. */
+  command?: (dir: string) => string[];
+  /** What the error says. Null: the input is large, not wrong, and the command ends well. */
+  expects: RegExp | null;
+}
+
+/** How a case ended. */
+export interface Outcome {
+  /** The error's message, "" when there was none, null when it had not ended after {@link hangMs}. */
+  message: string | null;
+  /** Class of the error; null without one. */
+  error: string | null;
+  /** Longest time without a word on stdout or stderr, and time in all, in milliseconds. */
+  silentMs: number;
+  totalMs: number;
+  /** Peak of the process above what it had before, in bytes. */
+  peakBytes: number;
+  /** Bytes of the place's files: links and pipes count nothing. */
+  fileBytes: number;
+}
+
+/** After this long a command is taken for one that never ends, and killed. */
+const hangMs = 20_000;
+
+/** The configuration of every case: one step on two rows. */
+function runYaml(dir: string): string {
+  return [
+    `model_name_or_path: ${join(dir, "model")}`,
+    `train_data: ${join(dir, "rows.jsonl")}`,
+    `output_dir: ${join(dir, "out")}`,
+    "per_device_train_batch_size: 2",
+    "max_steps: 1",
+    "max_length: 128",
+    "device: cpu",
+    "threads: 1",
+    "",
+  ].join("\n");
+}
+
+/** Runs cases one after the other in a child process, which is replaced after one that hung or died. */
+export class HostileRunner implements Disposable {
+  readonly #root = mkdtempSync(join(tmpdir(), "hostile-"));
+  #child: ChildProcess | null = null;
+  #count = 0;
+
+  constructor() {
+    this.#makePlace(join(this.#root, "good"), true);
+  }
+
+  #makePlace(dir: string, isFirst: boolean): void {
+    mkdirSync(dir);
+    if (isFirst) makeTinyModel(join(dir, "model"));
+    else cpSync(join(this.#root, "good", "model"), join(dir, "model"), { recursive: true });
+    writeRows(join(dir, "rows.jsonl"), pairRows(4));
+    writeFileSync(join(dir, "run.yaml"), runYaml(dir));
+  }
+
+  /** Writes and runs one case. What it wrote is deleted. */
+  async run({ write, command = trainCommand }: HostileCase): Promise<Outcome> {
+    const dir = join(this.#root, `${this.#count++}`);
+    this.#makePlace(dir, false);
+    try {
+      write(dir);
+      const fileBytes = bytesUnder(dir);
+      const benign = join(this.#root, `benign-${this.#count}`);
+      if (this.#child === null) {
+        this.#makePlace(benign, false);
+        await this.#order(trainCommand(benign));
+      }
+      return { ...(await this.#order(command(dir))), fileBytes };
+    } finally {
+      rmSync(dir, { recursive: true, force: true });
+    }
+  }
+
+  /** Has the child run a command; starts one that has seen the good place, so that all code is loaded. */
+  async #order(args: readonly string[]): Promise<Omit<Outcome, "fileBytes">> {
+    const child = this.#child ?? this.#start();
+    const began = performance.now();
+    let last = began;
+    let silentMs = 0;
+    const heard = (): void => {
+      silentMs = Math.max(silentMs, performance.now() - last);
+      last = performance.now();
+    };
+    child.stdout?.on("data", heard);
+    child.stderr?.on("data", heard);
+    const answer = await new Promise<Partial<Outcome>>((resolve) => {
+      const hung = setTimeout(() => child.kill("SIGKILL"), hangMs);
+      const done = (value: Partial<Outcome>): void => {
+        clearTimeout(hung);
+        child.removeAllListeners("message").removeAllListeners("exit");
+        resolve(value);
+      };
+      child.once("message", (value) => done(value as Partial<Outcome>));
+      child.once("exit", (code, signal) => {
+        this.#child = null;
+        done(
+          signal === "SIGKILL" ? { message: null } : { message: `died: ${code ?? signal}`, error: "crash" },
+        );
+      });
+      child.send({ args });
+    });
+    heard();
+    child.stdout?.removeAllListeners("data").resume();
+    child.stderr?.removeAllListeners("data").resume();
+    const { message = null, error = null, peakBytes = 0 } = answer;
+    return { message, error, peakBytes, silentMs, totalMs: performance.now() - began };
+  }
+
+  #start(): ChildProcess {
+    const program = join(import.meta.dirname, "command-child.ts");
+    const execArgv = ["--conditions=preftune-source", "--expose-gc", "--no-warnings", ...process.execArgv];
+    this.#child = fork(program, { execArgv, silent: true });
+    return this.#child;
+  }
+
+  [Symbol.dispose](): void {
+    this.#child?.kill("SIGKILL");
+    rmSync(this.#root, { recursive: true, force: true });
+  }
+}
+
+function trainCommand(dir: string): string[] {
+  return ["train", join(dir, "run.yaml")];
+}
+
+function bytesUnder(path: string): number {
+  const stats = lstatSync(path);
+  if (!stats.isDirectory()) return stats.isFile() ? stats.size : 0;
+  return readdirSync(path).reduce((sum, name) => sum + bytesUnder(join(path, name)), 0);
+}
+
+/** What a case is held to: its sentence, an error of preftune's own, no silence above a second, and little memory. */
+export function faultsOf({ expects }: HostileCase, outcome: Outcome): string[] {
+  const { message, error, silentMs, peakBytes, fileBytes } = outcome;
+  if (message === null) return [`did not end within ${hangMs / 1000} s`];
+  const faults: string[] = [];
+  if (expects === null ? error !== null : !expects.test(message))
+    faults.push(`${error ?? "ended well"}: ${message.slice(0, 300)}`);
+  if (error !== null && !/^(Config|Format|Data|File|Hub|Training|Endpoint)Error$/.test(error))
+    faults.push(`threw ${error}`);
+  if (message.length > 3000) faults.push(`a message of ${message.length} characters`);
+  if (silentMs > 1000) faults.push(`${(silentMs / 1000).toFixed(1)} s without a word`);
+  const most = 2 * fileBytes + 64 * 2 ** 20;
+  if (peakBytes > most) faults.push(`${mebibytes(peakBytes)} MiB of memory for ${mebibytes(fileBytes)} MiB`);
+  return faults;
+}
+
+/** A byte count in whole MiB. */
+export function mebibytes(bytes: number): number {
+  return Math.round(bytes / 2 ** 20);
+}
