@@ -104,3 +104,13 @@ function typeOf(status: number): string {
   if (status === 429) return "rate_limit_error";
   return status < 500 ? "invalid_request_error" : "server_error";
 }
+
+/** The error of a prompt that leaves no room for an answer. `prompt`: how many tokens it has, in words. */
+export function contextExceeded(told: { contextTokens: number; prompt: string; param: string }): ApiError {
+  return new ApiError(
+    "tooLong",
+    `This model's maximum context length is ${told.contextTokens} tokens. The prompt has ${told.prompt} and leaves no room ` +
+      "for an answer: shorten it.",
+    { param: told.param },
+  );
+}

@@ -10,8 +10,10 @@ import { createApp } from "./app.ts";
 import type { SubmissionEvent } from "./engine-messages.ts";
 import type { EngineView } from "./engine-process.ts";
 import { PromptEncoder } from "./prompts.ts";
+import { RequestReader } from "./request-reader.ts";
 import type { RequestRecord } from "./request-record.ts";
 import { serverMetrics } from "./server-metrics.ts";
+import { Turns } from "./turns.ts";
 
 /** An application with a toy tokenizer, and what its engine was asked. */
 async function withApp(
@@ -40,16 +42,18 @@ async function withApp(
         return () => {};
       },
     };
-    const options = { chatTemplate: null, eosTokenIds: [2], vocabSize: 264 };
+    const options = { chatTemplate: null, eosTokenIds: [2], vocabSize: 264, contextTokens: 100 };
     await using encoder = new PromptEncoder(loadTokenizer(directory), options);
+    const limits = { maxAnswers: 4, maxPrompts: 4, maxNewTokens: 50, maxCacheTokens: null };
+    const requests = new RequestReader(encoder, limits, new Turns());
     const admission = new Admission(8);
     const records: RequestRecord[] = [];
     const app = createApp({
-      model: { name: "tiny", adapters: ["mine"], prompts: encoder, contextTokens: 100, vocabSize: 264 },
+      model: { name: "tiny", adapters: ["mine"], requests, contextTokens: 100, vocabSize: 264 },
       engine,
       admission,
       metrics: serverMetrics(engine),
-      limits: { maxAnswers: 4, maxPrompts: 4, maxNewTokens: 50, maxCacheTokens: null },
+      limits,
       key: "k",
       loopbackOnly: true,
       origins: [],

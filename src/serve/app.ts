@@ -6,6 +6,7 @@ import { cors } from "hono/cors";
 import { ApiError } from "./api-error.ts";
 import { chatCompletions, completions } from "./completions.ts";
 import { keyRequired, loopbackHostOnly, noPreflight, openPath } from "./guard.ts";
+import { BodyRoom, roomForBody } from "./request-body.ts";
 import type { RequestRecord } from "./request-record.ts";
 import { type Ctx, type Env, type ServeContext, type ServedModel, unknownModel } from "./serve-context.ts";
 
@@ -36,6 +37,9 @@ const modelPath = "/v1/models/:model{.+}";
 /** A route's path as people write it. */
 const shownPath = (path: string): string => path.replace(/:model\{.+\}$/, "NAME");
 
+/** Bodies of the largest size that may be held at once. */
+const heldBodies = 16;
+
 /** The application; its `fetch` answers a request. */
 export function createApp(options: AppOptions): Hono<Env> {
   const app = new Hono<Env>();
@@ -48,6 +52,7 @@ export function createApp(options: AppOptions): Hono<Env> {
   }
   app.use("*", noPreflight());
   app.use("*", keyRequired(options.key));
+  app.use("*", roomForBody(new BodyRoom(heldBodies * options.maxBodyBytes), options.maxBodyBytes));
   app.use("*", limited(options.maxBodyBytes));
   for (const { path, method, handler } of routes) {
     app.on(method, path, handler);

@@ -7,6 +7,9 @@ import { ApiError } from "./api-error.ts";
 /** Keys that the chat template gets. */
 const used = ["role", "content", "name", "tool_calls", "tool_call_id", "reasoning_content"];
 
+/** Tool calls of a conversation: each is looked for in what the chat template writes. */
+const mostCalls = 1000;
+
 /**
  * The messages, checked. Content is text or a list of text parts; a message that calls tools may have none. Keys that say
  * nothing (null, an empty list) are let through, as OpenAI's clients send answers back with them.
@@ -24,9 +27,16 @@ export function chatMessages(value: readonly object[]): Message[] {
       { param: "messages" },
     );
   }
+  let count = 0;
   for (const [i, message] of value.entries()) {
     const calls: unknown = (message as { tool_calls?: unknown }).tool_calls;
     const isCall = (call: unknown) => typeof call === "object" && call !== null && !Array.isArray(call);
+    count += Array.isArray(calls) ? calls.length : 0;
+    if (count > mostCalls) {
+      throw new ApiError("invalidValue", `messages: expected at most ${mostCalls} tool_calls in all.`, {
+        param: "messages",
+      });
+    }
     if (!Array.isArray(calls) || calls.every(isCall)) continue;
     throw new ApiError("invalidValue", `messages: expected objects in messages[${i}].tool_calls.`, {
       param: "messages",

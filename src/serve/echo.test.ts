@@ -5,7 +5,8 @@ import fc from "fast-check";
 import { writeSentencePiece } from "../../test/support/sentencepiece.ts";
 import { temporaryDirectory } from "../../test/support/tiny-models.ts";
 import { loadTokenizer } from "../text/tokenizer.ts";
-import { echoOf } from "./echo.ts";
+import { toEnd } from "../text/tokenizers/steps.ts";
+import { echoSteps } from "./echo.ts";
 import { TokenNames } from "./token-names.ts";
 
 test("any text of a SentencePiece tokenizer: bytes joined are the text, whole tokens stand at their places", () => {
@@ -22,7 +23,7 @@ test("any text of a SentencePiece tokenizer: bytes joined are the text, whole to
       fc.pre(given !== "" && !given.includes("▁"));
       const ids = tokenizer.encode(given, { addSpecialTokens: true });
       for (const asText of [true, false]) {
-        const echo = echoOf(tokenizer, ids, asText ? given : null);
+        const echo = toEnd(echoSteps(tokenizer, ids, asText ? given : null));
         assert.equal(echo.text, given);
         assert.equal(echo.places.length, ids.length);
         const first = ids.findIndex((id) => !tokenizer.isSpecial(id));

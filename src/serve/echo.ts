@@ -8,28 +8,35 @@ export interface Echo {
   places: number[];
 }
 
+/** Tokens between two steps. */
+const tokensAStep = 1024;
+
 /**
- * The echo of a prompt.
+ * The echo of a prompt, in steps.
  *
  * @param given - the prompt as text, which is given back as it stands; null: it was given as ids, and its text is that of
  *   its tokens, without special ones
  */
-export function echoOf(tokenizer: TokenDecoder, ids: readonly number[], given: string | null): Echo {
+export function* echoSteps(
+  tokenizer: TokenDecoder,
+  ids: readonly number[],
+  given: string | null,
+): Generator<void, Echo> {
   const decoded = new AnswerText(tokenizer, []);
   const points = given === null ? null : [...given];
   let text = "";
   /** Code points of special tokens that are written in the prompt. */
   let written = 0;
-  const places = ids.map((id) => {
+  const places: number[] = [];
+  for (const [at, id] of ids.entries()) {
+    if (at % tokensAStep === tokensAStep - 1) yield;
     const step = decoded.push(id);
     text += step.text;
     const place = step.place + written;
-    if (points === null) return place;
-    if (tokenizer.isSpecial(id)) {
-      const own = [...tokenizer.decode([id], { skipSpecialTokens: false })];
-      if (own.every((point, i) => points[place + i] === point)) written += own.length;
-    }
-    return Math.min(place, points.length);
-  });
+    places.push(points === null ? place : Math.min(place, points.length));
+    if (points === null || !tokenizer.isSpecial(id)) continue;
+    const own = [...tokenizer.decode([id], { skipSpecialTokens: false })];
+    if (own.every((point, i) => points[place + i] === point)) written += own.length;
+  }
   return { text: given ?? text + decoded.end().text, places };
 }

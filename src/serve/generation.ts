@@ -1,7 +1,7 @@
 /** From the fields of a request to what the engine is asked. */
 import { deriveSeed } from "../base/random.ts";
 import type { GenerateRequest } from "../generate/request.ts";
-import { ApiError } from "./api-error.ts";
+import { contextExceeded } from "./api-error.ts";
 import { invalid } from "./request-fields.ts";
 import type { SamplingFields } from "./request-tables.ts";
 
@@ -103,12 +103,11 @@ function longestAnswer(promptTokens: number, n: number, { asked, bounds, form }:
   const { context, answer, cache } = bounds;
   const room = context - promptTokens;
   if (room < (asked === 0 ? 0 : 1)) {
-    throw new ApiError(
-      "tooLong",
-      `This model's maximum context length is ${context} tokens. The prompt has ${promptTokens} and leaves no room for an ` +
-        "answer: shorten it.",
-      { param: form === "chat" || form === "continuation" ? "messages" : "prompt" },
-    );
+    throw contextExceeded({
+      contextTokens: context,
+      prompt: String(promptTokens),
+      param: form === "chat" || form === "continuation" ? "messages" : "prompt",
+    });
   }
   const longest = Math.min(asked ?? room, answer ?? room, room);
   if (cache === null) return longest;

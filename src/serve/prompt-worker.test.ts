@@ -3,26 +3,51 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { PreftuneError } from "../base/errors.ts";
 import type { Message } from "../text/messages.ts";
-import { loadTokenizer } from "../text/tokenizer.ts";
+import { loadTokenizer, type Tokenizer } from "../text/tokenizer.ts";
 import { chatMl, type ToyOptions, withToyTokenizer } from "../text/toy-tokenizer.ts";
 import { ApiError } from "./api-error.ts";
 import { PromptWorker } from "./prompt-worker.ts";
-import { type PromptAsk, PromptEncoder } from "./prompts.ts";
+import { type EncodedPrompts, type PromptAsk, PromptEncoder } from "./prompts.ts";
+import { REQUEST_LIMITS, type RequestLimits } from "./request-tables.ts";
+import { Turns } from "./turns.ts";
 
-const options = { chatTemplate: null, eosTokenIds: [0], vocabSize: 264 };
+const options = { chatTemplate: null, eosTokenIds: [0], vocabSize: 264, contextTokens: 100_000 };
+
+/** What a server has: the thread, asked for prompts in the form of requests. */
+class Asker {
+  readonly worker: PromptWorker;
+
+  constructor(worker: PromptWorker) {
+    this.worker = worker;
+  }
+
+  async encode(ask: PromptAsk, signal: AbortSignal = new AbortController().signal): Promise<EncodedPrompts> {
+    const isChat = ask.kind === "chat";
+    const body = isChat
+      ? { messages: ask.messages, chat_template_kwargs: ask.variables }
+      : { prompt: ask.prompt, echo: ask.echo };
+    const bytes = new TextEncoder().encode(JSON.stringify(body));
+    const request = await this.worker.read(isChat ? "chat" : "completion", bytes, signal);
+    return request.encode();
+  }
+}
+
+/** The same without a thread. */
+const here = (encoder: PromptEncoder, ask: PromptAsk): Promise<EncodedPrompts> =>
+  encoder.encode(ask, { turns: new Turns(), signal: new AbortController().signal });
 
 const asks: PromptAsk[] = [
   { kind: "chat", messages: [{ role: "user", content: "hi" }], variables: {} },
-  { kind: "plain", prompt: "hi" },
-  { kind: "plain", prompt: ["a", "b"] },
-  { kind: "plain", prompt: [1, 2, 3] },
-  { kind: "plain", prompt: [[1], [2, 3]] },
+  { kind: "plain", prompt: "hi", echo: false },
+  { kind: "plain", prompt: ["a", "b"], echo: false },
+  { kind: "plain", prompt: [1, 2, 3], echo: false },
+  { kind: "plain", prompt: [[1], [2, 3]], echo: false },
 ];
 
-async function withWorker(toy: ToyOptions, body: (worker: PromptWorker, directory: string) => Promise<void>) {
+async function withWorker(toy: ToyOptions, body: (worker: Asker, directory: string) => Promise<void>) {
   await withToyTokenizer(toy, async (directory) => {
-    await using worker = await PromptWorker.open(directory, options);
-    await body(worker, directory);
+    await using worker = await PromptWorker.open(directory, options, REQUEST_LIMITS);
+    await body(new Asker(worker), directory);
   });
 }
 
@@ -30,7 +55,7 @@ test("the thread gives what the encoder gives, whichever order it is asked in", 
   await withWorker({ chatTemplate: chatMl }, async (worker, directory) => {
     await using encoder = new PromptEncoder(loadTokenizer(directory), options);
     const there = await Promise.all(asks.map((ask) => worker.encode(ask)));
-    for (const [i, ask] of asks.entries()) assert.deepEqual(there[i], await encoder.encode(ask));
+    for (const [i, ask] of asks.entries()) assert.deepEqual(there[i], await here(encoder, ask));
     assert.deepEqual(there[0]?.stopIds, new Set([2, 0]));
     assert.deepEqual(there[4]?.prompts, [[1], [2, 3]]);
   });
@@ -42,8 +67,8 @@ test("what cannot be encoded is refused with the field's name, and the thread go
   await withWorker({ chatTemplate: picky }, async (worker) => {
     const refused: [PromptAsk, RegExp][] = [
       [{ kind: "chat", messages: four, variables: {} }, /not so many/],
-      [{ kind: "plain", prompt: [264] }, /prompt: expected token ids below 264, got 264/],
-      [{ kind: "plain", prompt: "" }, /expected a prompt of at least one token/],
+      [{ kind: "plain", prompt: [264], echo: false }, /prompt: expected token ids below 264, got 264/],
+      [{ kind: "plain", prompt: "", echo: false }, /expected a prompt of at least one token/],
     ];
     for (const [ask, message] of refused) {
       await assert.rejects(worker.encode(ask), (error: unknown) => {
@@ -52,7 +77,7 @@ test("what cannot be encoded is refused with the field's name, and the thread go
         return true;
       });
     }
-    assert.equal((await worker.encode({ kind: "plain", prompt: "hi" })).prompts[0]?.length, 2);
+    assert.equal((await worker.encode({ kind: "plain", prompt: "hi", echo: false })).prompts[0]?.length, 2);
   });
 });
 
@@ -135,43 +160,93 @@ test("a chat without a template is refused; a template that cannot be used is to
     await assert.rejects(worker.encode(asks[0] as PromptAsk), /no chat template. Use \/v1\/completions/);
   });
   await withToyTokenizer({ chatTemplate: "{% for %}" }, async (directory) => {
-    await assert.rejects(PromptWorker.open(directory, options), (error: unknown) => {
+    await assert.rejects(PromptWorker.open(directory, options, REQUEST_LIMITS), (error: unknown) => {
       assert.ok(error instanceof PreftuneError && error.exitCode === 3);
       return true;
     });
   });
 });
 
-test("while a long prompt is tokenised the event loop turns", async () => {
-  await withWorker({ chatTemplate: chatMl }, async (worker, directory) => {
-    const ask: PromptAsk = { kind: "plain", prompt: "a long prompt of many words ".repeat(4000) };
-    const turnsDuring = async (work: Promise<unknown>): Promise<number> => {
-      let turns = 0;
-      let isOver = false;
-      const over = work.finally(() => {
-        isOver = true;
-      });
-      while (!isOver) {
-        turns++;
-        await new Promise(setImmediate);
-      }
-      await over;
-      return turns;
+test("a long prompt goes in slices: a short one that comes later is there first, beside others as long", async () => {
+  await withWorker({ chatTemplate: chatMl }, async (worker) => {
+    const order: string[] = [];
+    const ask = async (name: string, prompt: string, signal?: AbortSignal): Promise<void> => {
+      await worker.encode({ kind: "plain", prompt, echo: false }, signal).catch(() => null);
+      order.push(name);
     };
-    await using encoder = new PromptEncoder(loadTokenizer(directory), options);
-    const here = await turnsDuring(encoder.encode(ask));
-    const there = await turnsDuring(worker.encode(ask));
-    assert.ok(there > 10 * here, `${there} turns with the thread, ${here} without`);
+    const text = "a long prompt of many words ".repeat(5000);
+    const long = [ask("long", text), ask("long", text), ask("long", text)];
+    await ask("short", "hi");
+    assert.deepEqual(order, ["short"]);
+    await Promise.all(long);
+    assert.deepEqual(order, ["short", "long", "long", "long"]);
   });
 });
 
-test("a thread that fails fails what it was asked, and another answers what comes then", async () => {
+/** A tokenizer that counts its steps. */
+function counting(tokenizer: Tokenizer): { tokenizer: Tokenizer; steps: () => number } {
+  let steps = 0;
+  const counted: Tokenizer = Object.create(tokenizer, {
+    encodeSteps: {
+      *value(text: string, options: { addSpecialTokens: boolean }): Generator<number, number[]> {
+        const inner = tokenizer.encodeSteps(text, options);
+        for (let step = inner.next(); ; step = inner.next()) {
+          steps++;
+          if (step.done === true) return step.value;
+          yield step.value;
+        }
+      },
+    },
+  });
+  for (const name of ["encode", "decode", "tokenId", "isSpecial"] as const)
+    Object.defineProperty(counted, name, { value: tokenizer[name].bind(tokenizer) });
+  for (const name of ["eosTokenId", "bosTokenId", "chatTemplates"] as const)
+    Object.defineProperty(counted, name, { value: tokenizer[name] });
+  return { tokenizer: counted, steps: () => steps };
+}
+
+test("a prompt far beyond the context is counted to twice as many tokens and no further; one whose client leaves, not at all", async () => {
+  await withToyTokenizer({}, async (directory) => {
+    const { tokenizer, steps } = counting(loadTokenizer(directory));
+    const prompt = "x".repeat(3) + " y".repeat(500_000);
+    await using short = new PromptEncoder(tokenizer, { ...options, contextTokens: 512 });
+    await assert.rejects(here(short, { kind: "plain", prompt, echo: false }), (error: unknown) => {
+      assert.ok(error instanceof ApiError && error.code === "context_length_exceeded");
+      assert.match(error.message, /length is 512 tokens. The prompt has more than 1024 and leaves no room/);
+      return true;
+    });
+    assert.ok(steps() < 5, `${steps()} steps`);
+    await using long = new PromptEncoder(tokenizer, { ...options, contextTokens: 1_000_000 });
+    const leave = new AbortController();
+    const work = long.encode(
+      { kind: "plain", prompt, echo: false },
+      { turns: new Turns(), signal: leave.signal },
+    );
+    leave.abort(new Error("the client left"));
+    await assert.rejects(work, /the client left/);
+    const before = steps();
+    await new Promise((resolve) => void setTimeout(resolve, 20));
+    assert.equal(steps(), before);
+    assert.ok(before < 200, `${before} of some 250 steps`);
+  });
+});
+
+test("a client that leaves is not waited for, and what it asked is dropped", async () => {
   await withWorker({ chatTemplate: chatMl }, async (worker) => {
-    const malformed = worker.encode({ kind: "plain" } as unknown as PromptAsk);
-    const beside = worker.encode(asks[1] as PromptAsk);
-    await assert.rejects(malformed, /undefined/);
-    // answered before the failure or lost by it
-    await beside.catch(() => null);
+    const leave = new AbortController();
+    const prompt = "a long prompt of many words ".repeat(5000);
+    const work = worker.encode({ kind: "plain", prompt, echo: false }, leave.signal);
+    leave.abort();
+    await assert.rejects(work, (error: unknown) => error instanceof ApiError && error.code === "client_left");
     assert.equal((await worker.encode(asks[1] as PromptAsk)).prompts.length, 1);
+  });
+});
+
+test("a thread that fails fails what it was asked, and another is started for what comes then", async () => {
+  await withToyTokenizer({}, async (directory) => {
+    await using worker = await PromptWorker.open(directory, options, null as unknown as RequestLimits);
+    const asker = new Asker(worker);
+    for (let i = 0; i < 2; i++)
+      await assert.rejects(asker.encode(asks[1] as PromptAsk), /properties of null/);
   });
 });

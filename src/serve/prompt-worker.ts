@@ -1,31 +1,36 @@
 /**
- * Makes token ids of prompts in a thread of its own: a long prompt takes as long as hundreds of short replies, and the
- * HTTP process has streams to keep going meanwhile.
+ * Reads requests and makes token ids of prompts in a thread of its own: a long one takes as long as hundreds of short
+ * replies, and the HTTP process has streams to keep going meanwhile. A request whose client leaves is dropped there.
  */
 import { extname, join } from "node:path";
 import { Worker } from "node:worker_threads";
 import { PreftuneError } from "../base/errors.ts";
 import { ApiError, type ApiErrorKind } from "./api-error.ts";
-import type { EncodedPrompts, PromptAsk, PromptOptions, Prompts } from "./prompts.ts";
+import type { EncodedPrompts, PromptOptions } from "./prompts.ts";
+import type { PromptRoutes, ReadFields, ReadRequest, Requests } from "./request-reader.ts";
+import type { RequestLimits } from "./request-tables.ts";
 
 /** What the thread is started with. */
 export interface PromptSetup {
   directory: string;
   options: PromptOptions;
+  limits: RequestLimits;
 }
 
 /** What the thread is asked; null: to end. */
-export interface PromptTask {
-  id: number;
-  /** A `PromptAsk` as JSON: numbers cross as they are spelled. */
-  ask: string;
-}
+export type PromptTask =
+  | { type: "read"; id: number; route: keyof PromptRoutes; body: Uint8Array<ArrayBuffer> }
+  /** The prompt of what was read. */
+  | { type: "encode"; id: number }
+  /** Nobody waits for it any more. */
+  | { type: "drop"; id: number };
 
 /** What the thread says. */
 export type PromptMessage =
   | { type: "ready" }
   /** Tokenizer or template cannot be used. */
   | { type: "failed"; message: string; exitCode: number }
+  | { type: "read"; id: number; read: ReadFields<"chat" | "completion"> }
   | { type: "encoded"; id: number; encoded: EncodedPrompts }
   | { type: "refused"; id: number; kind: ApiErrorKind; message: string; param: string | null };
 
@@ -39,11 +44,16 @@ class PromptFailure extends PreftuneError {
   }
 }
 
-/** Prompts of one model, made in a thread that is started again if it fails. Close it when done. */
-export class PromptWorker implements Prompts, AsyncDisposable {
+/** Who waits for the thread's next word on a request. */
+type Waiting = Pick<PromiseWithResolvers<PromptMessage>, "resolve" | "reject">;
+
+/** Reads the requests of one model in a thread that is started again if it fails. Close it when done. */
+export class PromptWorker implements Requests, AsyncDisposable {
   readonly #setup: PromptSetup;
-  readonly #tasks: Map<number, PromiseWithResolvers<EncodedPrompts>> = new Map();
+  readonly #waiting: Map<number, Waiting> = new Map();
   #worker: Promise<Worker> | null = null;
+  /** The thread that is up; null: none is. */
+  #thread: Worker | null = null;
   #nextId = 0;
 
   private constructor(setup: PromptSetup) {
@@ -55,19 +65,50 @@ export class PromptWorker implements Prompts, AsyncDisposable {
    *
    * @throws {PreftuneError} if tokenizer or chat template cannot be used
    */
-  static async open(directory: string, options: PromptOptions): Promise<PromptWorker> {
-    const prompts = new PromptWorker({ directory, options });
-    await prompts.#running();
-    return prompts;
+  static async open(directory: string, options: PromptOptions, limits: RequestLimits): Promise<PromptWorker> {
+    const requests = new PromptWorker({ directory, options, limits });
+    await requests.#running();
+    return requests;
   }
 
-  async encode(ask: PromptAsk): Promise<EncodedPrompts> {
+  async read<R extends keyof PromptRoutes>(
+    route: R,
+    body: Uint8Array<ArrayBuffer>,
+    signal: AbortSignal,
+  ): Promise<ReadRequest<R>> {
     const worker = await this.#running();
     const id = this.#nextId++;
-    const task = Promise.withResolvers<EncodedPrompts>();
-    this.#tasks.set(id, task);
-    worker.postMessage({ id, ask: JSON.stringify(ask) } satisfies PromptTask);
-    return task.promise;
+    const drop = () => worker.postMessage({ type: "drop", id } satisfies PromptTask);
+    const answer = async (task: PromptTask, transfer: ArrayBuffer[] = []): Promise<PromptMessage> => {
+      if (signal.aborted) throw left();
+      if (this.#thread !== worker) throw new Error(ended);
+      const waiting = Promise.withResolvers<PromptMessage>();
+      const leave = () => {
+        drop();
+        waiting.reject(left());
+      };
+      signal.addEventListener("abort", leave);
+      this.#waiting.set(id, waiting);
+      worker.postMessage(task, transfer);
+      try {
+        return await waiting.promise;
+      } finally {
+        // see answering.ts: a listener that stays would keep the whole request
+        signal.removeEventListener("abort", leave);
+        this.#waiting.delete(id);
+      }
+    };
+    const told = await answer({ type: "read", id, route, body }, [body.buffer]);
+    if (told.type !== "read") throw new Error(`expected "read", got "${told.type}"`);
+    return {
+      ...(told.read as ReadFields<R>),
+      encode: async () => {
+        const made = await answer({ type: "encode", id });
+        if (made.type !== "encoded") throw new Error(`expected "encoded", got "${made.type}"`);
+        return made.encoded;
+      },
+      drop,
+    };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -89,8 +130,10 @@ export class PromptWorker implements Prompts, AsyncDisposable {
     const worker = new Worker(program, { workerData: this.#setup, execArgv: [] });
     const started = Promise.withResolvers<Worker>();
     worker.on("message", (message: PromptMessage) => {
-      if (message.type === "ready") started.resolve(worker);
-      else if (message.type === "failed")
+      if (message.type === "ready") {
+        this.#thread = worker;
+        started.resolve(worker);
+      } else if (message.type === "failed")
         started.reject(new PromptFailure(message.message, message.exitCode));
       else this.#settle(message);
     });
@@ -100,22 +143,29 @@ export class PromptWorker implements Prompts, AsyncDisposable {
       if (isLost) return;
       isLost = true;
       this.#worker = null;
+      this.#thread = null;
       started.reject(error);
-      for (const task of this.#tasks.values()) task.reject(error);
-      this.#tasks.clear();
+      for (const waiting of this.#waiting.values()) waiting.reject(error);
+      this.#waiting.clear();
     };
     worker.on("error", lose);
-    worker.on("exit", () => lose(new Error("the thread that makes token ids of prompts has ended")));
+    worker.on("exit", () => lose(new Error(ended)));
     return started.promise;
   }
 
   #settle(message: Extract<PromptMessage, { id: number }>): void {
-    const task = this.#tasks.get(message.id);
-    this.#tasks.delete(message.id);
-    if (message.type === "encoded") task?.resolve(message.encoded);
-    else {
-      const { kind, message: text, param } = message;
-      task?.reject(new ApiError(kind, text, param === null ? {} : { param }));
+    const waiting = this.#waiting.get(message.id);
+    if (message.type !== "refused") {
+      waiting?.resolve(message);
+      return;
     }
+    const { kind, message: text, param } = message;
+    waiting?.reject(new ApiError(kind, text, param === null ? {} : { param }));
   }
+}
+
+const ended = "the thread that reads requests has ended";
+
+function left(): ApiError {
+  return new ApiError("clientLeft", "The client has left.");
 }

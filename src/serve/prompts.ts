@@ -1,21 +1,19 @@
 /** From the prompt of a request to token ids, by the path that training and scoring take as well. */
 import { DataError, FormatError } from "../base/errors.ts";
+import { endOfText } from "../text/chat-format.ts";
 import { createRowEncoder, type RowEncoder } from "../text/encode.ts";
+import { chatPromptSteps } from "../text/encode-chat.ts";
+import { promptSteps } from "../text/encode-plain.ts";
 import type { Message } from "../text/messages.ts";
 import { NotRenderedError } from "../text/rendering-check.ts";
-import {
-  type ChatRow,
-  type EncodedRow,
-  type EncodeNote,
-  noGenerationPrompt,
-  type SourceRow,
-} from "../text/rows.ts";
+import { type ChatRow, type EncodeNote, noGenerationPrompt } from "../text/rows.ts";
 import { TemplateError } from "../text/template.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
-import { ApiError } from "./api-error.ts";
-import { type Echo, echoOf } from "./echo.ts";
+import { ApiError, contextExceeded } from "./api-error.ts";
+import { type Echo, echoSteps } from "./echo.ts";
 import { invalid } from "./request-fields.ts";
 import type { CompletionFields } from "./request-tables.ts";
+import { inTurns, type Pace } from "./turns.ts";
 
 /** What prompts are made with. */
 export interface PromptOptions {
@@ -25,6 +23,8 @@ export interface PromptOptions {
   eosTokenIds: readonly number[];
   /** Rows of the embedding: token ids of a prompt are below. */
   vocabSize: number;
+  /** Longest prompt and answer together, in tokens. */
+  contextTokens: number;
 }
 
 /** A conversation, or prompts to be continued as they stand. */
@@ -38,8 +38,8 @@ export type PromptAsk =
   | {
       kind: "plain";
       prompt: CompletionFields["prompt"];
-      /** Whether the reply gives the prompts back; default false. */
-      echo?: boolean;
+      /** Whether the reply gives the prompts back. */
+      echo: boolean;
     };
 
 /** Token ids up to where the answers begin, and the tokens that end an answer. */
@@ -50,12 +50,6 @@ export interface EncodedPrompts {
   echoes: Echo[] | null;
   /** What the client should know of its prompt, though it is answered. */
   warning: string | null;
-}
-
-/** Whatever makes token ids of prompts. */
-export interface Prompts {
-  /** @throws {ApiError} if a prompt cannot be: refused by the template, empty, or ids outside the vocabulary */
-  encode(ask: PromptAsk): Promise<EncodedPrompts>;
 }
 
 const droppedCalls =
@@ -70,8 +64,14 @@ function warningOf(notes: readonly EncodeNote[]): string | null {
   return told.length === 0 ? null : told.join(" ");
 }
 
+/**
+ * A prompt that cannot fit is counted no further than so many times the context: its ids are of no use, and their number is
+ * told to people who shorten it.
+ */
+const countedContexts = 2;
+
 /** Prompts of one model. Close it when done. */
-export class PromptEncoder implements Prompts, AsyncDisposable {
+export class PromptEncoder implements AsyncDisposable {
   readonly #tokenizer: Tokenizer;
   readonly #options: PromptOptions;
   readonly #rows: RowEncoder;
@@ -83,8 +83,14 @@ export class PromptEncoder implements Prompts, AsyncDisposable {
     this.#rows = createRowEncoder(tokenizer, { chatTemplate, eosTokenIds });
   }
 
-  encode(ask: PromptAsk): Promise<EncodedPrompts> {
-    return ask.kind === "chat" ? this.#chat(ask) : this.#plain(ask);
+  /**
+   * The ids of what is asked, made in turns with others.
+   *
+   * @throws {ApiError} if a prompt cannot be: refused by the template, empty, far too long, or ids outside the vocabulary
+   * @throws the signal's reason once it is aborted
+   */
+  encode(ask: PromptAsk, pace: Pace): Promise<EncodedPrompts> {
+    return ask.kind === "chat" ? this.#chat(ask, pace) : this.#plain(ask, pace);
   }
 
   /** Renders a short conversation, so that a template that cannot be used is known before the first request. */
@@ -96,10 +102,10 @@ export class PromptEncoder implements Prompts, AsyncDisposable {
     return this.#options.chatTemplate !== null || this.#tokenizer.chatTemplates.default !== null;
   }
 
-  async #chat({
-    messages: prompt,
-    variables,
-  }: Extract<PromptAsk, { kind: "chat" }>): Promise<EncodedPrompts> {
+  async #chat(
+    { messages: prompt, variables }: Extract<PromptAsk, { kind: "chat" }>,
+    pace: Pace,
+  ): Promise<EncodedPrompts> {
     if (!this.#hasTemplate) {
       throw new ApiError(
         "invalidValue",
@@ -108,20 +114,20 @@ export class PromptEncoder implements Prompts, AsyncDisposable {
       );
     }
     try {
-      const continueFinalMessage = prompt.at(-1)?.role === "assistant";
       const row: ChatRow = {
         kind: "chat",
         where: "messages",
         prompt,
-        continueFinalMessage,
+        continueFinalMessage: prompt.at(-1)?.role === "assistant",
         mayDropAnsweredCalls: true,
         completions: [],
         variables,
       };
-      const { promptIds, notes } = await this.#encoded(row);
+      const { text, notes } = await this.#rows.promptText(row);
+      const ids = await this.#counted(chatPromptSteps(text, row.where, this.#tokenizer), "messages", pace);
       const { stopIds } = await this.#rows.chatFormat();
       return {
-        prompts: [promptIds],
+        prompts: [ids],
         stopIds: new Set([...stopIds].filter((id) => id >= 0)),
         echoes: null,
         warning: warningOf(notes),
@@ -131,21 +137,22 @@ export class PromptEncoder implements Prompts, AsyncDisposable {
     }
   }
 
-  async #plain({ prompt, echo = false }: Extract<PromptAsk, { kind: "plain" }>): Promise<EncodedPrompts> {
+  async #plain({ prompt, echo }: Extract<PromptAsk, { kind: "plain" }>, pace: Pace): Promise<EncodedPrompts> {
     const { eosTokenId } = this.#tokenizer;
     const stopIds = new Set(this.#options.eosTokenIds);
     if (eosTokenId !== null) stopIds.add(eosTokenId);
     const prompts: number[][] = [];
     const echoes: Echo[] = [];
     for (const one of listed(prompt)) {
-      const ids = await this.#plainIds(one);
+      const ids = await this.#plainIds(one, pace);
       prompts.push(ids);
-      if (echo) echoes.push(echoOf(this.#tokenizer, ids, typeof one === "string" ? one : null));
+      const given = typeof one === "string" ? one : null;
+      if (echo) echoes.push(await inTurns(echoSteps(this.#tokenizer, ids, given), pace));
     }
     return { prompts, stopIds, echoes: echo ? echoes : null, warning: null };
   }
 
-  async #plainIds(prompt: string | number[]): Promise<number[]> {
+  async #plainIds(prompt: string | number[], pace: Pace): Promise<number[]> {
     if (typeof prompt !== "string") {
       const { vocabSize } = this.#options;
       const stray = prompt.find((id) => id >= vocabSize);
@@ -153,17 +160,21 @@ export class PromptEncoder implements Prompts, AsyncDisposable {
       throw invalid("prompt", `expected token ids below ${vocabSize}, got ${stray}.`);
     }
     try {
-      return (await this.#encoded({ kind: "text", where: "prompt", prompt, completions: [] })).promptIds;
+      const { id } = endOfText(this.#tokenizer, this.#options.eosTokenIds);
+      const steps = promptSteps({ prompt, where: "prompt" }, this.#tokenizer, id);
+      return await this.#counted(steps, "prompt", pace);
     } catch (error) {
       throw asApiError(error, "prompt");
     }
   }
 
-  async #encoded(row: SourceRow): Promise<EncodedRow> {
-    const [outcome] = await this.#rows.encode([row]);
-    if (outcome === undefined) throw new Error("one row gives one outcome");
-    if ("error" in outcome) throw outcome.error;
-    return outcome.row;
+  /** The ids, unless there are far more than the context has. */
+  #counted(steps: Generator<number, number[]>, param: string, pace: Pace): Promise<number[]> {
+    const { contextTokens } = this.#options;
+    const most = countedContexts * contextTokens;
+    return inTurns(steps, pace, (fewest) => {
+      if (fewest > most) throw contextExceeded({ contextTokens, prompt: `more than ${most}`, param });
+    });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

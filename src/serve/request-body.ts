@@ -1,18 +1,72 @@
-/** The JSON body of a request: of limited size, depth and form. */
-import type { Context } from "hono";
-import { messageOf } from "../base/errors.ts";
-import { JsonMeter } from "../formats/json-scan.ts";
-import { parseJson } from "../text/json.ts";
+/** The body of a request: that it says it is JSON, and how much of all bodies may be held at once. */
+import type { MiddlewareHandler } from "hono";
 import { ApiError } from "./api-error.ts";
+import type { PromptRoutes, ReadRequest } from "./request-reader.ts";
+import type { Ctx, Env, ServeContext } from "./serve-context.ts";
 
-const maxDepth = 32;
+/** Bodies that are announced to be no longer find room whatever others have sent. */
+const smallBody = 65_536;
+
+/** Counts the bytes of bodies that are being received or read. */
+export class BodyRoom {
+  readonly #capacity: number;
+  #held = 0;
+
+  /** @param capacity - bytes held at once, small bodies not counted */
+  constructor(capacity: number) {
+    this.#capacity = capacity;
+  }
+
+  /**
+   * Takes room for a body.
+   *
+   * @returns what is to be called once when it is not held any more
+   * @throws {ApiError} if there is none
+   */
+  take(bytes: number): () => void {
+    if (bytes <= smallBody) return () => {};
+    if (this.#held > 0 && this.#held + bytes > this.#capacity) {
+      throw new ApiError(
+        "queueFull",
+        `Requests of ${this.#held} bytes are being read, and ${this.#capacity} may be: ask again later.`,
+        { retryAfter: 1 },
+      );
+    }
+    this.#held += bytes;
+    let isHeld = true;
+    return () => {
+      if (isHeld) this.#held -= bytes;
+      isHeld = false;
+    };
+  }
+}
+
+/** Takes room for the body of a request until it was read, or the request is over. */
+export function roomForBody(room: BodyRoom, maxBodyBytes: number): MiddlewareHandler<Env> {
+  return async (c, next) => {
+    const length = Number(c.req.header("content-length") ?? 0);
+    const wanted = c.req.header("transfer-encoding") === undefined ? length : maxBodyBytes;
+    // one that is too long is refused for that
+    const release = wanted > maxBodyBytes ? () => {} : room.take(wanted);
+    c.set("releaseBody", release);
+    try {
+      await next();
+    } finally {
+      release();
+    }
+  };
+}
 
 /**
- * The parsed body, numbers as they are spelled.
+ * The request in a body.
  *
- * @throws {ApiError} if it is not JSON in UTF-8 that says one thing, says that it is something else, or is nested too deeply
+ * @throws {ApiError} if it does not say that it is JSON, or cannot be read
  */
-export async function jsonBody(c: Context): Promise<unknown> {
+export async function readRequest<R extends keyof PromptRoutes>(
+  c: Ctx,
+  { model }: Pick<ServeContext, "model">,
+  route: R,
+): Promise<ReadRequest<R>> {
   const type = c.req.header("content-type") ?? "";
   if (!/^application\/json *(;|$)/i.test(type)) {
     throw new ApiError(
@@ -20,15 +74,6 @@ export async function jsonBody(c: Context): Promise<unknown> {
       `Expected the header Content-Type: application/json, got "${type.slice(0, 60)}".`,
     );
   }
-  const bytes = new Uint8Array(await c.req.arrayBuffer());
-  const meter = new JsonMeter();
-  meter.feed(bytes);
-  if (meter.deepest > maxDepth) {
-    throw new ApiError("notJson", `Expected JSON nested at most ${maxDepth} deep, got ${meter.deepest}.`);
-  }
-  try {
-    return parseJson(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
-  } catch (error) {
-    throw new ApiError("notJson", `Expected a body of JSON in UTF-8: ${messageOf(error)}.`);
-  }
+  const body = new Uint8Array(await c.req.arrayBuffer());
+  return model.requests.read(route, body, c.req.raw.signal);
 }

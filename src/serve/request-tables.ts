@@ -76,7 +76,33 @@ const ignored = ["user", "metadata", "safety_identifier", "prompt_cache_key", "p
 const atLeastOne: Field<number> = { schema: z.int().min(1), expected: "a whole number of at least 1" };
 
 const stopText = z.string().min(1).max(maxStopLength);
-const tokens = z.array(z.int().min(0)).min(1);
+
+/** Every step of every answer goes through them. */
+const maxBiases = 1024;
+
+function isBias(value: unknown): boolean {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return false;
+  const entries = Object.entries(value);
+  return (
+    entries.length <= maxBiases &&
+    entries.every(
+      ([id, bias]) => /^\d{1,9}$/.test(id) && typeof bias === "number" && bias >= -100 && bias <= 100,
+    )
+  );
+}
+
+/** A prompt or several. Written out: zod would tell of every one of 500,000 tokens what is wrong with it. */
+function isPrompt(value: unknown, maxPrompts: number): boolean {
+  if (typeof value === "string") return true;
+  if (!Array.isArray(value)) return false;
+  if (isTokens(value)) return true;
+  const isOfOne = value.length > 0 && value.length <= maxPrompts;
+  return isOfOne && (value.every((each) => typeof each === "string") || value.every(isTokens));
+}
+
+function isTokens(value: unknown): boolean {
+  return Array.isArray(value) && value.length > 0 && value.every((id) => Number.isSafeInteger(id) && id >= 0);
+}
 
 function sampling(limits: RequestLimits): FieldTable<SamplingFields>["served"] {
   return {
@@ -96,8 +122,8 @@ function sampling(limits: RequestLimits): FieldTable<SamplingFields>["served"] {
     presence_penalty: numberField(-2, 2),
     frequency_penalty: numberField(-2, 2),
     logit_bias: {
-      schema: z.record(z.string().regex(/^\d{1,9}$/), z.number().min(-100).max(100)),
-      expected: `an object of numbers from -100 to 100 by token id, like {"50256": -100}`,
+      schema: z.custom<Record<string, number>>(isBias),
+      expected: `an object of at most ${maxBiases} numbers from -100 to 100 by token id, like {"50256": -100}`,
     },
     stop: {
       schema: z.union([stopText, z.array(stopText).max(maxStops)]),
@@ -187,12 +213,7 @@ export function chatTable(limits: RequestLimits): FieldTable<ChatFields> {
 /** The fields of /v1/completions. */
 export function completionTable(limits: RequestLimits): FieldTable<CompletionFields> {
   const prompt: Field<CompletionFields["prompt"]> = {
-    schema: z.union([
-      z.string(),
-      tokens,
-      z.array(z.string()).min(1).max(limits.maxPrompts),
-      z.array(tokens).min(1).max(limits.maxPrompts),
-    ]),
+    schema: z.custom<CompletionFields["prompt"]>((value) => isPrompt(value, limits.maxPrompts)),
     expected: `a string, a list of token ids, or a list of at most ${limits.maxPrompts} of either`,
   };
   return {

@@ -3,7 +3,7 @@ import type { Context } from "hono";
 import type { Admission } from "./admission.ts";
 import { ApiError } from "./api-error.ts";
 import type { EngineView } from "./engine-process.ts";
-import type { Prompts } from "./prompts.ts";
+import type { Requests } from "./request-reader.ts";
 import type { RequestRecord } from "./request-record.ts";
 import type { RequestLimits } from "./request-tables.ts";
 import type { ServerMetrics } from "./server-metrics.ts";
@@ -14,7 +14,7 @@ export interface ServedModel {
   name: string;
   /** Names of the adapters on it. */
   adapters: readonly string[];
-  prompts: Prompts;
+  requests: Requests;
   /** Longest prompt and answer together, in tokens. */
   contextTokens: number;
   /** Token ids are below. */
@@ -38,6 +38,8 @@ export interface Env {
     arrivedAt: number;
     /** To be called when the reply has ended, for a reply that is a stream. */
     finish: () => void;
+    /** To be called when the body is not held any more. */
+    releaseBody: () => void;
   };
 }
 

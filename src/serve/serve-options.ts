@@ -57,7 +57,7 @@ export const SERVE_DEFAULTS: Omit<ServeOptions, "model"> = {
   maxRunning: 16,
   maxQueue: 64,
   ...REQUEST_LIMITS,
-  maxBodyBytes: 4 * 2 ** 20,
+  maxBodyBytes: 2 ** 20,
   drainMs: 30_000,
 };
 

@@ -26,8 +26,8 @@ export async function serve(given: Pick<ServeOptions, "model"> & Partial<ServeOp
   const options: ServeOptions = { ...SERVE_DEFAULTS, ...given };
   const key = keyOf(options);
   checkOrigins(options.origins);
-  const { model, directory, adapters, prompts } = await openModel(options);
-  await using _ = prompts;
+  const { model, directory, adapters, requests } = await openModel(options);
+  await using _ = requests;
   const engine = new EngineProcess({
     program: join(import.meta.dirname, `engine-child${extname(import.meta.filename)}`),
     settings: {
@@ -103,7 +103,7 @@ function wait(ms: number): Promise<void> {
 }
 
 interface OpenedModel {
-  prompts: PromptWorker;
+  requests: PromptWorker;
   model: ServedModel;
   directory: string;
   adapters: Record<string, string>;
@@ -120,17 +120,19 @@ async function openModel(options: ServeOptions): Promise<OpenedModel> {
     adapters[adapter] = await resolveModelDirectory(path, { ...search, kind: "adapter" });
   }
   const config = readModelConfig(directory);
-  const prompts = await PromptWorker.open(directory, {
-    chatTemplate: options.chatTemplate,
-    eosTokenIds: config.eosTokenIds,
-    vocabSize: config.vocabSize,
-  });
+  const { eosTokenIds, vocabSize, maxPositions: contextTokens } = config;
+  const { chatTemplate, maxAnswers, maxPrompts, maxNewTokens, maxCacheTokens } = options;
+  const requests = await PromptWorker.open(
+    directory,
+    { chatTemplate, eosTokenIds, vocabSize, contextTokens },
+    { maxAnswers, maxPrompts, maxNewTokens, maxCacheTokens },
+  );
   const model = {
     name,
     adapters: Object.keys(adapters),
-    prompts,
-    contextTokens: config.maxPositions,
-    vocabSize: config.vocabSize,
+    requests,
+    contextTokens,
+    vocabSize,
   };
-  return { model, directory, adapters, prompts };
+  return { model, directory, adapters, requests };
 }

@@ -25,6 +25,7 @@ import type { Span } from "./generation-marks.ts";
 import { contentText, type Message } from "./messages.ts";
 import type { ChatRow, EncodedCompletion, EncodedRow, EncodeNote } from "./rows.ts";
 import type { Rendering } from "./template.ts";
+import type { Tokenizer } from "./tokenizer.ts";
 
 /** The renderings that `finishChat` needs: the prompt, then for each answer the whole and its turns. */
 export function chatRequests(row: ChatRow, context: ChatContext): RowRequest[] {
@@ -60,6 +61,40 @@ function turnsOf(row: ChatRow, completion: readonly Message[], context: ChatCont
 /** Position of the answer's first message in the whole conversation. */
 function answerStart(row: ChatRow): number {
   return isContinued(row) ? row.prompt.length - 1 : row.prompt.length;
+}
+
+/** A prompt rendered, and what there is to say of it. */
+export interface PromptText {
+  text: string;
+  notes: EncodeNote[];
+}
+
+/** The text of a prompt without answers: `finishChat` up to its tokens. */
+export function chatPrompt(row: ChatRow, rendered: readonly Rendering[], context: ChatContext): PromptText {
+  const notes = new Set<EncodeNote>();
+  const text = promptOf(row, rendered[0]?.text ?? "", context.format, notes);
+  return { text, notes: [...notes] };
+}
+
+/**
+ * The ids of that text as `finishChat` has them, in steps that yield the fewest tokens it is known to have.
+ *
+ * @throws DataError when there are none
+ */
+export function* chatPromptSteps(
+  text: string,
+  where: string,
+  tokenizer: Tokenizer,
+): Generator<number, number[]> {
+  const ids = yield* tokenizer.encodeSteps(text, { addSpecialTokens: false });
+  if (ids.length === 0) throw noPrompt(where);
+  return withoutDoubleBos(ids, tokenizer, new Set());
+}
+
+function noPrompt(where: string): DataError {
+  return new DataError(
+    `${where}: expected the chat template to write a prompt, but it wrote nothing before the answer.`,
+  );
 }
 
 /** What the answers follow: the rendered prompt, up to where a begun turn goes on, or with the assistant's header. */
@@ -99,11 +134,7 @@ export function finishChat(row: ChatRow, rendered: readonly Rendering[], context
     encode(prompt),
     answers.map(({ text }) => encode(text)),
   );
-  if (shared.promptIds.length === 0) {
-    throw new DataError(
-      `${row.where}: expected the chat template to write a prompt, but it wrote nothing before the answer.`,
-    );
-  }
+  if (shared.promptIds.length === 0) throw noPrompt(row.where);
   const { promptIds } = shared;
   const completions = shared.continuations.map((ids, i) =>
     masked({ promptIds, ids }, answers[i] as AnswerText, encode),

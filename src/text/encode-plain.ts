@@ -3,6 +3,7 @@ import { DataError } from "../base/errors.ts";
 import { splitAtBoundary } from "./boundary.ts";
 import { EmptyAnswerError, type EncodedRow, type EncodeNote, type PlainRow, type TextRow } from "./rows.ts";
 import type { Tokenizer } from "./tokenizer.ts";
+import { toEnd } from "./tokenizers/steps.ts";
 
 /**
  * A prompt and its answers: prompt and answer are tokenised together, and the prompt ends where all of them part from
@@ -16,17 +17,33 @@ export function encodeText(row: TextRow, tokenizer: Tokenizer, eosId: number): E
   const prompt = encode(row.prompt);
   const fulls = row.completions.map((completion) => encode(row.prompt + completion));
   const shared = splitAtBoundary(prompt, fulls);
-  if (shared.promptIds.length === 0) {
-    const why =
-      prompt.length === 0 ? "it is empty and the tokenizer has no BOS" : "all of it merges with the answer";
-    throw new DataError(
-      `${row.where}: expected a prompt of at least one token, but ${why}. Give it a prompt.`,
-    );
-  }
+  if (shared.promptIds.length === 0)
+    throw noPrompt(row.where, prompt.length === 0 ? isEmpty : "all of it merges with the answer");
   if (shared.moved > 0) notes.add("boundary_moved");
   const completions = shared.continuations.map((ids) => ({ ids: endOnce(ids, eosId) }));
   if (completions.some(({ ids }) => ids.indexOf(eosId) < ids.length - 1)) notes.add("end_of_turn_inside");
   return { promptIds: shared.promptIds, completions, boundaryMoved: shared.moved, notes: [...notes] };
+}
+
+/**
+ * The ids of a prompt alone, as `encodeText` gives them, in steps that yield the fewest tokens it is known to have.
+ *
+ * @throws DataError when it has none
+ */
+export function* promptSteps(
+  { prompt, where }: Pick<TextRow, "prompt" | "where">,
+  tokenizer: Tokenizer,
+  eosId: number,
+): Generator<number, number[]> {
+  const ids = yield* openSteps(prompt, { tokenizer, eosId, notes: new Set() });
+  if (ids.length === 0) throw noPrompt(where, isEmpty);
+  return ids;
+}
+
+const isEmpty = "it is empty and the tokenizer has no BOS";
+
+function noPrompt(where: string, why: string): DataError {
+  return new DataError(`${where}: expected a prompt of at least one token, but ${why}. Give it a prompt.`);
 }
 
 /**
@@ -58,8 +75,12 @@ interface OpenContext {
 }
 
 /** Ids of `text` with the tokenizer's special tokens in front, but not the EOS some tokenizers put at the end. */
-function encodeOpen(text: string, { tokenizer, eosId, notes }: OpenContext): number[] {
-  const ids = tokenizer.encode(text, { addSpecialTokens: true });
+function encodeOpen(text: string, context: OpenContext): number[] {
+  return toEnd(openSteps(text, context));
+}
+
+function* openSteps(text: string, { tokenizer, eosId, notes }: OpenContext): Generator<number, number[]> {
+  const ids = yield* tokenizer.encodeSteps(text, { addSpecialTokens: true });
   const appendsEos = tokenizer.encode("a", { addSpecialTokens: true }).at(-1) === eosId;
   if (appendsEos && ids.at(-1) === eosId) ids.pop();
   return withoutDoubleBos(ids, tokenizer, notes);

@@ -8,7 +8,7 @@ import { createHash } from "node:crypto";
 
 import { DataError, FormatError } from "../base/errors.ts";
 import { type ChatFormat, endOfText, probeChatFormat } from "./chat-format.ts";
-import { chatRequests, finishChat } from "./encode-chat.ts";
+import { chatPrompt, chatRequests, finishChat, type PromptText } from "./encode-chat.ts";
 import {
   type ConversationPlan,
   conversationRequests,
@@ -50,6 +50,12 @@ export interface EncoderOptions {
 export interface RowEncoder extends AsyncDisposable {
   /** Token ids or the error of each row, in order. A template that breaks its limits is the error of its row. */
   encode(rows: readonly SourceRow[]): Promise<EncodeOutcome[]>;
+  /**
+   * The text of a conversation's prompt, for who tokenises it in steps.
+   *
+   * @throws {DataError | FormatError} what `encode` gives as the row's error
+   */
+  promptText(row: ChatRow): Promise<PromptText>;
   /** How the chat template frames an answer. @throws FormatError when there is no usable template */
   chatFormat(): Promise<ChatFormat>;
   /** The chat templates that rows went through so far, each with the number of its rows. */
@@ -110,12 +116,17 @@ interface Chat {
   use: TemplateUse;
 }
 
-/** One row's part in a batch of renderings. */
-interface Job {
+/** One row's part in a batch of renderings, and what they are for. */
+interface Job<T extends Noted = EncodedRow> {
   index: number;
   chat: Chat;
   requests: RowRequest[];
-  finish: (rendered: Rendering[]) => EncodedRow;
+  finish: (rendered: Rendering[]) => T;
+}
+
+/** What is said of a row. */
+interface Noted {
+  notes: EncodedRow["notes"];
 }
 
 class Encoder implements RowEncoder {
@@ -137,6 +148,17 @@ class Encoder implements RowEncoder {
       outcomes.push(...(await this.#encodeSome(rows.slice(start, start + rowsAtOnce))));
     }
     return outcomes;
+  }
+
+  async promptText(row: ChatRow): Promise<PromptText> {
+    const job = await this.#promptJob(row).catch((error: unknown): never => {
+      throw rowError(error, row.where);
+    });
+    const [outcome] = await renderJobs(job.chat, [job], [row]);
+    job.chat.use.rows++;
+    if (outcome === undefined) throw new Error("one row gives one outcome");
+    if ("error" in outcome) throw outcome.error;
+    return outcome.row;
   }
 
   async chatFormat(): Promise<ChatFormat> {
@@ -199,6 +221,13 @@ class Encoder implements RowEncoder {
     };
   }
 
+  async #promptJob(row: ChatRow): Promise<Job<PromptText>> {
+    const chat = await this.#chat((row.tools ?? null) !== null);
+    const { context } = chat;
+    const finish = (rendered: Rendering[]) => chatPrompt(row, rendered, context);
+    return { index: 0, chat, requests: chatRequests(row, context), finish };
+  }
+
   #chat(hasTools: boolean): Promise<Chat> {
     const source = chatTemplateSource(this.#tokenizer, this.#options.chatTemplate ?? null, hasTools);
     let chat = this.#chats.get(source);
@@ -253,10 +282,14 @@ function chatJob(row: ChatRow, chat: Chat, notes: EncodedRow["notes"]): Omit<Job
 }
 
 /** Renders all jobs' requests in one go, checks that nothing of the rows is left out, and finishes each. */
-async function renderJobs(chat: Chat, jobs: Job[], rows: readonly SourceRow[]): Promise<EncodeOutcome[]> {
+async function renderJobs<T extends Noted>(
+  chat: Chat,
+  jobs: Job<T>[],
+  rows: readonly SourceRow[],
+): Promise<({ row: T } | { error: DataError | FormatError })[]> {
   const results = await chat.renderer.renderEach(jobs.flatMap((job) => job.requests));
   let next = 0;
-  const wholes: { job: Job; whole: WholeConversation }[] = [];
+  const wholes: { job: Job<T>; whole: WholeConversation }[] = [];
   const rendered = jobs.map((job): Rendering[] | Error => {
     const mine = results.slice(next, next + job.requests.length);
     next += job.requests.length;
@@ -273,7 +306,7 @@ async function renderJobs(chat: Chat, jobs: Job[], rows: readonly SourceRow[]): 
     return renderings;
   });
   const checks = await chat.check.check(wholes.map(({ whole }) => whole));
-  return jobs.map((job, i): EncodeOutcome => {
+  return jobs.map((job, i) => {
     const mine = checks.filter((_, at) => wholes[at]?.job === job);
     try {
       return { row: finishJob(job, rendered[i] ?? [], mine) };
@@ -283,11 +316,15 @@ async function renderJobs(chat: Chat, jobs: Job[], rows: readonly SourceRow[]): 
   });
 }
 
-function whereOf(rows: readonly SourceRow[], { index }: Job): string {
+function whereOf(rows: readonly SourceRow[], { index }: Pick<Job, "index">): string {
   return rows[index]?.where ?? "row";
 }
 
-function finishJob(job: Job, rendered: Rendering[] | Error, checks: readonly CheckOutcome[]): EncodedRow {
+function finishJob<T extends Noted>(
+  job: Job<T>,
+  rendered: Rendering[] | Error,
+  checks: readonly CheckOutcome[],
+): T {
   if (rendered instanceof Error) throw rendered;
   for (const check of checks) if ("error" in check) throw check.error;
   const row = job.finish(rendered);

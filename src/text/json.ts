@@ -19,14 +19,15 @@ export class JsonError extends Error {
 }
 
 /** Deepest nesting that is read, about as deep as Python reads. */
-const maxDepth = 900;
+const pythonDepth = 900;
 
 /**
  * The value of the JSON in `text`: objects, lists, strings, booleans, null, numbers and `JsonNumber`s.
  *
+ * @param maxDepth - deepest nesting that is taken
  * @throws JsonError for what is no JSON (NaN and Infinity too), and for JSON that does not say one thing
  */
-export function parseJson(text: string): unknown {
+export function parseJson(text: string, maxDepth: number = pythonDepth): unknown {
   const scan = scanJson(text);
   const { repeatedKey, exactNumbers, escapedKeys, bareWord, deepest } = scan;
   if (deepest > maxDepth) throw new JsonError("meaning", `it is nested more than ${maxDepth} deep`);

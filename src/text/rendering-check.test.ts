@@ -4,8 +4,9 @@ import test from "node:test";
 
 import { createRowEncoder, type EncoderOptions } from "./encode.ts";
 import type { Message } from "./messages.ts";
-import { NotRenderedError } from "./rendering-check.ts";
+import { NotRenderedError, RenderingCheck } from "./rendering-check.ts";
 import { EmptyAnswerError, type EncodeOutcome, type SourceRow } from "./rows.ts";
+import type { RenderRequest, TemplateRenderer } from "./template.ts";
 import { loadTokenizer } from "./tokenizer.ts";
 import { chatMl, withToyTokenizer } from "./toy-tokenizer.ts";
 
@@ -240,4 +241,40 @@ test("an answer or a learned turn that is its end alone says nothing, wherever i
   assert.deepEqual(said(await encode(sound, chatMl), EmptyAnswerError), ["ok", "ok", "ok"]);
   const last = await encode([conversation(q, assistant(""), q, assistant("b"))], chatMl, { trainOn: "last" });
   assert.deepEqual(said(last, EmptyAnswerError), ["ok"]);
+});
+
+test("a thousand messages whose thinking is left out take some ten renderings, and the one part that is lost is found", async () => {
+  let renderings = 0;
+  const known = (messages: readonly Message[]) => messages.filter(({ role }) => role !== "tool");
+  const renderer = {
+    renderEach: async (requests: readonly RenderRequest[]) => {
+      renderings += requests.length;
+      return requests.map(({ messages }) => ({
+        text: known(messages)
+          .map(({ role, content }) => `${role}: ${String(content)}`)
+          .join("\n"),
+        generated: null,
+      }));
+    },
+  } as unknown as TemplateRenderer;
+  const outcome = async (messages: Message[]) => {
+    renderings = 0;
+    const request: RenderRequest = { messages, addGenerationPrompt: true };
+    const [whole = assert.fail()] = await renderer.renderEach([request]);
+    const rendered = "text" in whole ? whole.text : assert.fail();
+    const check = new RenderingCheck(renderer, "a test's");
+    const [found = assert.fail()] = await check.check([
+      { where: "messages", request, rendered, learnedFrom: messages.length },
+    ]);
+    return found;
+  };
+  const turns = Array.from({ length: 500 }, (_, i) => [
+    user(`q${i}`),
+    assistant(`a${i}`, { reasoning_content: "because" }),
+  ]).flat();
+  assert.deepEqual(await outcome(turns), { dropsThinking: true, dropsCalls: false });
+  assert.ok(renderings < 10, `${renderings} renderings`);
+  const lost = await outcome([...turns.slice(0, 500), { role: "tool", content: "x" }, ...turns.slice(500)]);
+  assert.ok("error" in lost && /"content" of message 501 \(role tool\)/.test(lost.error.message));
+  assert.ok(renderings < 30, `${renderings} renderings`);
 });

@@ -5,6 +5,7 @@
  * change changes nothing, is not written. Templates strip, escape and rewrite, so the texts alone do not tell. What
  * was found for one conversation holds for those of the same shape whose texts stand in their renderings word for word.
  */
+import { createHash } from "node:crypto";
 import { DataError } from "../base/errors.ts";
 import { conversationParts, isCallKey, type Part } from "./conversation-parts.ts";
 import type { RenderOutcome, RenderRequest, TemplateRenderer } from "./template.ts";
@@ -32,6 +33,21 @@ interface Task {
   shape: string;
 }
 
+/** Shapes that are kept. A server sees as many as its clients think of. */
+const mostKnown = 4096;
+
+function digest(value: unknown): string {
+  return createHash("sha256").update(JSON.stringify(value)).digest("base64");
+}
+
+/** Parts of a conversation among which those that are not written are looked for, and those found. */
+interface Search {
+  task: Task;
+  salt: string | undefined;
+  groups: Part[][];
+  missing: Part[];
+}
+
 /** Checks conversations against one template. */
 export class RenderingCheck {
   readonly #renderer: TemplateRenderer;
@@ -50,11 +66,7 @@ export class RenderingCheck {
     const tasks = conversations.map((conversation): Task => {
       const { request, learnedFrom, mayDropAnsweredCalls = false } = conversation;
       const parts = conversationParts(request, { learnedFrom, mayDropAnsweredCalls });
-      const shape = JSON.stringify([
-        parts.map(({ key }) => key),
-        request.variables,
-        request.addGenerationPrompt,
-      ]);
+      const shape = digest([parts.map(({ key }) => key), request.variables, request.addGenerationPrompt]);
       return { conversation, parts, shape };
     });
     const fresh = new Map(
@@ -77,7 +89,7 @@ export class RenderingCheck {
     return tasks.map((task) => outcomes.get(task) ?? leftOut(new Set()));
   }
 
-  /** Renders with marks in all parts at once, then in those alone whose marks are missing. */
+  /** Renders with marks in all parts at once, then looks for what is not written among those whose marks are missing. */
   async #probe(tasks: readonly Task[], outcomes: Map<Task, CheckOutcome>): Promise<void> {
     const salts = tasks.map(({ conversation }) => saltFor(conversation.rendered));
     const rendered = await this.#renderer.renderEach(
@@ -90,18 +102,42 @@ export class RenderingCheck {
       const text = result !== undefined && "text" in result ? result.text.toLowerCase() : "";
       return parts.filter((_, p) => !text.includes(markOf(salts[i], p)));
     });
-    const alone = await this.#renderer.renderEach(
-      tasks.flatMap(({ conversation }, i) =>
-        (doubtful[i] ?? []).map((part) => part.apply(conversation.request, markOf(salts[i], 0))),
-      ),
+    await this.#findMissing(
+      tasks.map((task, i) => ({ task, salt: salts[i], groups: groupOf(doubtful[i] ?? []), missing: [] })),
+      outcomes,
     );
-    let next = 0;
-    for (const [i, task] of tasks.entries()) {
-      const parts = doubtful[i] ?? [];
-      const results = alone.slice(next, next + parts.length);
-      next += parts.length;
-      const missing = parts.filter((_, p) => isUnchanged(results[p], task.conversation.rendered));
-      outcomes.set(task, this.#conclude(task, missing));
+  }
+
+  /**
+   * Changes the doubtful parts of each conversation together: where that changes nothing, none of them is written; else each
+   * half of them is looked at by itself. A thousand messages whose thinking is left out take one rendering, not a thousand.
+   */
+  async #findMissing(searches: Search[], outcomes: Map<Task, CheckOutcome>): Promise<void> {
+    for (let open = searches; open.length > 0; open = open.filter(({ groups }) => groups.length > 0)) {
+      const rendered = await this.#renderer.renderEach(
+        open.flatMap(({ task, salt, groups }) =>
+          groups.map((group) =>
+            group.reduce((request, part) => part.apply(request, markOf(salt, 0)), task.conversation.request),
+          ),
+        ),
+      );
+      let next = 0;
+      for (const search of open) {
+        const { groups, missing, task } = search;
+        const results = rendered.slice(next, next + groups.length);
+        next += groups.length;
+        search.groups = groups.flatMap((group, g) => {
+          if (!isUnchanged(results[g], task.conversation.rendered)) return halves(group);
+          missing.push(...group);
+          return [];
+        });
+      }
+    }
+    for (const { task, missing } of searches) {
+      // a part that has to be written is named as it stands in the conversation
+      const found = new Set(missing);
+      const inOrder = task.parts.filter((part) => found.has(part));
+      outcomes.set(task, this.#conclude(task, inOrder));
     }
   }
 
@@ -109,6 +145,7 @@ export class RenderingCheck {
     const lost = missing.find(({ mayBeMissing }) => !mayBeMissing);
     if (lost !== undefined) return { error: this.#error(conversation.where, lost) };
     const keys = new Set(missing.map(({ key }) => key));
+    if (this.#known.size >= mostKnown) this.#known.clear();
     this.#known.set(shape, keys);
     return leftOut(keys);
   }
@@ -119,6 +156,17 @@ export class RenderingCheck {
         `asked nor learned (template: ${this.#template}). ${remedy}`,
     );
   }
+}
+
+function groupOf(parts: Part[]): Part[][] {
+  return parts.length === 0 ? [] : [parts];
+}
+
+/** The halves of a group; none of a single part. */
+function halves(group: Part[]): Part[][] {
+  if (group.length < 2) return [];
+  const half = Math.ceil(group.length / 2);
+  return [group.slice(0, half), group.slice(half)];
 }
 
 function leftOut(keys: ReadonlySet<string>): CheckOutcome {

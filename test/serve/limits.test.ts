@@ -190,7 +190,7 @@ test("what is no JSON is 400; what says it is something else is 415", async () =
     "nul",
     `{"model": "tiny",}`,
     "[".repeat(50_000),
-    `{"a":${"[".repeat(40)}${"]".repeat(40)}}`,
+    `{"a":${"[".repeat(64)}${"]".repeat(64)}}`,
     "\u0000",
     // what says two things, or nothing
     `{"model": "tiny", "model": "other"}`,
