@@ -12,6 +12,16 @@ export class ByteReader {
     this.#chunks = chunks[Symbol.asyncIterator]();
   }
 
+  /** All that is left, in pieces. */
+  async *[Symbol.asyncIterator](): AsyncGenerator<Buffer> {
+    for (let bytes = await this.next(); bytes !== null; bytes = await this.next()) yield bytes;
+  }
+
+  /** Lets go of the source. */
+  async close(): Promise<void> {
+    await this.#chunks.return?.();
+  }
+
   /** The next bytes, as many as there are at hand; null at the end. */
   async next(): Promise<Buffer | null> {
     while (this.#rest.length === 0) {

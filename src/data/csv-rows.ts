@@ -5,7 +5,8 @@ import { CsvError, type Info, type Parser, parse } from "csv-parse";
 import { DataError } from "../base/errors.ts";
 import type { DataFile } from "./data-file.ts";
 import type { RawRow } from "./example.ts";
-import { maxLineBytes, readText } from "./lines.ts";
+import { mebibytes, readText } from "./lines.ts";
+import { maxColumns, maxRowBytes } from "./read-meter.ts";
 
 /**
  * The rows of a CSV file, each named by the line it begins on. All values are strings.
@@ -38,15 +39,12 @@ function createParser(file: DataFile): Parser {
     bom: true,
     delimiter: file.format === "tsv" ? "\t" : ",",
     info: true,
-    max_record_size: maxLineBytes,
+    max_record_size: maxRowBytes,
     skip_empty_lines: true,
     columns: (names: string[]) => {
       checkDelimiter(names, file);
-      const twice = names.find((name, index) => names.indexOf(name) !== index);
-      if (twice === undefined) return names;
-      throw new DataError(
-        `${file.name}:1: expected every column to have its own name, got "${twice}" twice.`,
-      );
+      checkNames(names, file);
+      return names;
     },
   });
 }
@@ -62,6 +60,20 @@ function checkDelimiter(names: readonly string[], file: DataFile): void {
     `${file.name}:1: expected the names of columns divided by ${mark}, got one name with ${others} in it. ` +
       `Save the table with ${mark}${other[0] === "\t" ? ", or give the file's name the ending .tsv" : ""}.`,
   );
+}
+
+function checkNames(names: readonly string[], file: DataFile): void {
+  if (names.length > maxColumns) {
+    throw new DataError(
+      `${file.name}:1: expected at most ${maxColumns} columns, got ${names.length}. Keep those that belong to the rows.`,
+    );
+  }
+  const twice = names.find((name, index) => names.indexOf(name) !== index);
+  if (twice !== undefined) {
+    throw new DataError(
+      `${file.name}:1: expected every column to have its own name, got "${twice}" twice.`,
+    );
+  }
 }
 
 function lineBreaks(record: Record<string, unknown>): number {
@@ -85,7 +97,7 @@ function csvFailure(error: CsvError, file: DataFile): DataError {
       return new DataError(`${where}: expected a closing quote before the end of the file. Is it cut short?`);
     case "CSV_MAX_RECORD_SIZE":
       return new DataError(
-        `${where}: expected rows of at most 64 MiB, got a longer one. Is a quote left open?`,
+        `${where}: expected rows of at most ${mebibytes(maxRowBytes)}, got a longer one. Is a quote left open?`,
       );
     default:
       return new DataError(

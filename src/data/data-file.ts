@@ -1,9 +1,18 @@
 /** Data files on disk: what format a name stands for, and their bytes, decompressed as they are read. */
+import { closeSync, fstatSync, read } from "node:fs";
+import { promisify } from "node:util";
+
 import { DataError, FileError, messageOf } from "../base/errors.ts";
-import { fileStream } from "../base/open-file.ts";
+import { openFile } from "../base/open-file.ts";
 import { CutShortError } from "./byte-reader.ts";
 import { decompressGzip } from "./gzip-members.ts";
+import type { ReadMeter } from "./read-meter.ts";
 import { decompressZstd } from "./zstd-frames.ts";
+
+/** Read at once. */
+const pieceBytes = 64 * 1024;
+
+const readAt = promisify(read);
 
 /** Layout of the rows in a file. */
 export type DataFormat = "jsonl" | "json" | "csv" | "tsv" | "parquet";
@@ -19,6 +28,8 @@ export interface DataFile {
   name: string;
   format: DataFormat;
   compression: Compression;
+  /** Told of what is read of the file. */
+  meter?: ReadMeter;
 }
 
 /** What a place holds: files to read, and the names of those that are not read. */
@@ -77,15 +88,40 @@ export function fileKind(path: string): Pick<DataFile, "format" | "compression">
  */
 export async function* readBytes(file: DataFile, where: () => string): AsyncGenerator<Buffer> {
   try {
-    const raw = fileStream(file.path);
-    try {
-      yield* decompressed(raw, file.compression);
-    } finally {
-      raw.destroy();
-    }
+    yield* decompressed(storedBytes(file), file.compression);
   } catch (error) {
     throw readFailure(error, file, where());
   }
+}
+
+/**
+ * The bytes of `file` as they are stored: as many as it had when it was opened, so that reading ends.
+ *
+ * @throws DataError when it has grown or shrunk meanwhile; the system's error when it cannot be read
+ */
+async function* storedBytes(file: DataFile): AsyncGenerator<Buffer> {
+  const fd = openFile(file.path);
+  try {
+    const { size } = fstatSync(fd);
+    for (let done = 0, got = 1; done < size && got > 0; done += got) {
+      const buffer = Buffer.allocUnsafeSlow(Math.min(pieceBytes, size - done));
+      got = (await readAt(fd, buffer, 0, buffer.length, done)).bytesRead;
+      yield buffer.subarray(0, got);
+      file.meter?.add(got);
+    }
+    requireSameSize(file, size, fstatSync(fd).size);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** @throws DataError when a file of `size` bytes has `now` another size */
+export function requireSameSize({ name }: DataFile, size: number, now: number): void {
+  if (now === size) return;
+  throw new DataError(
+    `${name}: expected a file that stays as it is while it is read, but it had ${size} bytes at first and has ${now} now. ` +
+      "Wait until it is written, or read a copy.",
+  );
 }
 
 function decompressed(raw: AsyncIterable<Buffer>, compression: Compression): AsyncIterable<Buffer> {
@@ -94,7 +130,7 @@ function decompressed(raw: AsyncIterable<Buffer>, compression: Compression): Asy
 }
 
 function readFailure(error: unknown, file: DataFile, where: string): Error {
-  if (error instanceof FileError) return error;
+  if (error instanceof FileError || error instanceof DataError) return error;
   const isSystems = error instanceof Error && "syscall" in error;
   if (isSystems || file.compression === "none") {
     return new FileError(

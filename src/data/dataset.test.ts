@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
@@ -283,9 +283,13 @@ test("max_rows without weights takes the first rows and says that it stopped", a
 
 test("progress counts rows and ends with all of them", async () => {
   const path = write("progress.jsonl", numbered(150, "p"));
-  const seen: number[] = [];
-  await prepare({ sources: [{ path }], onProgress: (rows) => seen.push(rows) });
-  assert.deepEqual(seen, [64, 128, 150]);
+  const bytes = statSync(path).size;
+  const seen: number[][] = [];
+  await prepare({
+    sources: [{ path }],
+    onProgress: ({ meter }) => seen.push([meter.rows, meter.bytesRead, meter.bytesTotal]),
+  });
+  assert.deepEqual(seen.at(-1), [150, bytes, bytes]);
 });
 
 test("the fingerprint depends on tokens and options, not on where the file lies", async () => {

@@ -7,7 +7,7 @@ import { encodeRows, type RowProblem, type SourceEncoder } from "./encoder.ts";
 import { describeOrigin, type Example, type RawRow } from "./example.ts";
 import { FindingList } from "./findings.ts";
 import { fingerprintOf } from "./fingerprint.ts";
-import { openSources, type WeightedSource } from "./mixing.ts";
+import { openSources, type ReadProgress, type WeightedSource } from "./mixing.ts";
 import {
   type LengthLimit,
   lengthLimit,
@@ -51,8 +51,8 @@ export interface DatasetOptions {
   maxRows?: number | null;
   /** Evaluation rows to read at most, from `evalSources`. */
   maxEvalRows?: number | null;
-  /** Called after every few rows and at the end. */
-  onProgress?: (rowsDone: number) => void;
+  /** Called after every piece of a file, also when no rows come of it, and at the end. */
+  onProgress?: (progress: ReadProgress) => void;
 }
 
 /** Examples ready for training. */
@@ -156,11 +156,16 @@ class Loader {
         if (example !== null) examples.push(example);
       }
       batch = [];
-      onProgress?.(this.counts.read);
     };
     const passedOver = new Set<string>();
     const onPassedOver = (file: string): void => void passedOver.add(file);
-    const mix = { maxRows, seed, counts: this.counts, onPassedOver };
+    const mix = {
+      maxRows,
+      seed,
+      counts: this.counts,
+      onPassedOver,
+      ...(onProgress === undefined ? {} : { onRead: onProgress }),
+    };
     for await (const { row, source } of openSources(sources, mix)) {
       const normal = this.#normalise(row, source);
       if (normal !== null) batch.push(normal);

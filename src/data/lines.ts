@@ -1,6 +1,7 @@
-/** Text of data files, strictly UTF-8: as numbered lines of limited length, or whole. */
+/** Text of data files, strictly UTF-8: as numbered lines of limited length, or in pieces. */
 import { DataError } from "../base/errors.ts";
 import { type DataFile, readBytes } from "./data-file.ts";
+import { maxRowBytes } from "./read-meter.ts";
 
 /** One line without its line break. */
 export interface Line {
@@ -9,59 +10,105 @@ export interface Line {
   text: string;
 }
 
-/** Longest line accepted, in bytes: a compressed file of a few KiB can hold one line of many GiB. */
-export const maxLineBytes: number = 64 * 1024 * 1024;
+/** The line that a reader has come to, for messages. */
+export class LinePlace {
+  readonly name: string;
+  number = 1;
 
-/** Largest JSON list accepted, in bytes: it is held in memory whole, and V8 ends strings at 512 MiB. */
-const maxWholeBytes = 384 * 1024 * 1024;
+  constructor(name: string) {
+    this.name = name;
+  }
+
+  /** `file:line`. */
+  readonly where = (): string => `${this.name}:${this.number}`;
+}
 
 const lineFeed = 0x0a;
 
 /**
- * The lines of `file`. A byte order mark and carriage returns at line ends are left out.
+ * The lines of `file` that are not blank; see {@link linesOf}.
  *
  * @throws DataError naming file and line when a line is longer than `limit` bytes, is not UTF-8, or the file is damaged
  */
-export async function* readLines(file: DataFile, limit: number = maxLineBytes): AsyncGenerator<Line> {
-  let number = 1;
-  let pending: Buffer[] = [];
-  let pendingBytes = 0;
-  const where = (): string => `${file.name}:${number}`;
-  const decode = strictDecoder();
-  for await (const chunk of readBytes(file, where)) {
-    let start = 0;
-    for (let end = chunk.indexOf(lineFeed); end >= 0; end = chunk.indexOf(lineFeed, start)) {
-      checkLength(pendingBytes + end - start, limit, where());
-      yield { number, text: decode(Buffer.concat([...pending, chunk.subarray(start, end)]), where()) };
-      number++;
-      pending = [];
-      pendingBytes = 0;
-      start = end + 1;
-    }
-    pending.push(chunk.subarray(start));
-    pendingBytes += chunk.length - start;
-    checkLength(pendingBytes, limit, where());
-  }
-  if (pendingBytes > 0) yield { number, text: decode(Buffer.concat(pending), where()) };
+export async function* readLines(file: DataFile, limit: number = maxRowBytes): AsyncGenerator<Line> {
+  const place = new LinePlace(file.name);
+  yield* linesOf(readBytes(file, place.where), place, limit);
 }
 
-function checkLength(bytes: number, limit: number, where: string): void {
+/**
+ * The lines in `bytes` that are not blank, `place` being at their beginning. A byte order mark and carriage returns at line
+ * ends are left out. Blank lines cost a look at each byte: a small compressed file may hold thousands of millions of them.
+ *
+ * @throws DataError naming file and line when a line is longer than `limit` bytes or is not UTF-8
+ */
+export async function* linesOf(
+  bytes: AsyncIterable<Buffer>,
+  place: LinePlace,
+  limit: number = maxRowBytes,
+): AsyncGenerator<Line> {
+  let pending: Buffer[] = [];
+  let pendingBytes = 0;
+  const lineOf = (rest: Buffer): Line => {
+    checkLength(pendingBytes + rest.length, limit, place);
+    const whole = pendingBytes === 0 ? rest : Buffer.concat([...pending, rest]);
+    pending = [];
+    pendingBytes = 0;
+    return { number: place.number, text: decodeStrictly(withoutReturn(whole), place.where) };
+  };
+  for await (const chunk of bytes) {
+    let start = 0;
+    while (start < chunk.length) {
+      if (pendingBytes === 0) start = skipBlankLines(chunk, start, place);
+      const end = chunk.indexOf(lineFeed, start);
+      if (end < 0) break;
+      const line = lineOf(chunk.subarray(start, end));
+      if (line.text.trim() !== "") yield line;
+      place.number++;
+      start = end + 1;
+    }
+    if (start === chunk.length) continue;
+    pending.push(chunk.subarray(start));
+    pendingBytes += chunk.length - start;
+    checkLength(pendingBytes, limit, place);
+  }
+  const last = pendingBytes === 0 ? null : lineOf(Buffer.alloc(0));
+  if (last !== null && last.text.trim() !== "") yield last;
+}
+
+/** The first line from `start` on with more than white space on it, or the last one, which goes on in the next piece. */
+function skipBlankLines(chunk: Buffer, start: number, place: LinePlace): number {
+  let begin = start;
+  for (let i = start; i < chunk.length; i++) {
+    const byte = chunk[i];
+    if (byte === lineFeed) {
+      place.number++;
+      begin = i + 1;
+    } else if (byte !== 0x20 && byte !== 0x0d && byte !== 0x09) break;
+  }
+  return begin;
+}
+
+function checkLength(bytes: number, limit: number, place: LinePlace): void {
   if (bytes <= limit) return;
   throw new DataError(
-    `${where}: expected lines of at most ${mebibytes(limit)}, got a longer one. ` +
+    `${place.where()}: expected lines of at most ${mebibytes(limit)}, got a longer one. ` +
       `Is this really a file with one row per line?`,
   );
 }
 
-function strictDecoder(): (bytes: Buffer, where: string) => string {
-  const decoder = new TextDecoder("utf-8", { fatal: true });
-  return (bytes, where) => {
-    try {
-      return decoder.decode(bytes.at(-1) === 0x0d ? bytes.subarray(0, -1) : bytes);
-    } catch (error) {
-      throw notUtf8(where, error);
-    }
-  };
+function withoutReturn(bytes: Buffer): Buffer {
+  return bytes.at(-1) === 0x0d ? bytes.subarray(0, -1) : bytes;
+}
+
+const strictDecoder = new TextDecoder("utf-8", { fatal: true });
+
+/** The text in `bytes`. @throws DataError when they are not UTF-8 */
+export function decodeStrictly(bytes: Uint8Array, where: () => string): string {
+  try {
+    return strictDecoder.decode(bytes);
+  } catch (error) {
+    throw notUtf8(where(), error);
+  }
 }
 
 /**
@@ -83,31 +130,11 @@ export async function* readText(file: DataFile, where: () => string): AsyncGener
   yield decode();
 }
 
-/**
- * The whole text of `file`.
- *
- * @throws DataError when it is longer than `limit` bytes, not UTF-8, or damaged
- */
-export async function readWhole(file: DataFile, limit: number = maxWholeBytes): Promise<string> {
-  const pieces: string[] = [];
-  let length = 0;
-  for await (const piece of readText(file, () => file.name)) {
-    length += piece.length;
-    if (length > limit) {
-      throw new DataError(
-        `${file.name}: expected a JSON list of at most ${mebibytes(limit)}, got a longer one. ` +
-          `Write it as JSON lines (.jsonl), which are read row by row.`,
-      );
-    }
-    pieces.push(piece);
-  }
-  return pieces.join("");
-}
-
 function notUtf8(where: string, cause: unknown): DataError {
   return new DataError(`${where}: expected UTF-8 text, got other bytes. Save the file as UTF-8.`, { cause });
 }
 
-function mebibytes(bytes: number): string {
+/** A limit in words. */
+export function mebibytes(bytes: number): string {
   return bytes >= 1024 * 1024 ? `${Math.round(bytes / (1024 * 1024))} MiB` : `${bytes} bytes`;
 }

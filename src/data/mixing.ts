@@ -4,7 +4,9 @@ import type { ColumnMap } from "./columns.ts";
 import type { RawRow } from "./example.ts";
 import type { LoadCounts } from "./preflight.ts";
 import type { RowOptions } from "./rows.ts";
-import { type DataSource, type PassedOver, readRows } from "./sources.ts";
+import type { FoundFiles } from "./data-file.ts";
+import { ReadMeter } from "./read-meter.ts";
+import { bytesOf, type DataSource, findFiles, type PassedOver, readFiles } from "./sources.ts";
 import { drawRows } from "./split.ts";
 
 /** A source, how its rows are read, and its share of the mixture. */
@@ -31,6 +33,14 @@ export interface MixOptions {
   seed: number;
   counts: LoadCounts;
   onPassedOver: PassedOver;
+  /** Told of what was read. */
+  onRead?: (progress: ReadProgress) => void;
+}
+
+/** How far the reading is. Sources with weights are read twice: their rows are counted first. */
+export interface ReadProgress {
+  stage: "count" | "read";
+  meter: Readonly<ReadMeter>;
 }
 
 /**
@@ -44,12 +54,15 @@ export async function* openSources(
   options: MixOptions,
 ): AsyncGenerator<SourcedRow> {
   const { counts, maxRows, onPassedOver } = options;
-  const draws = await drawsOf(sources, options);
+  const found: FoundFiles[] = [];
+  for (const source of sources) found.push(await findFiles(source));
+  const draws = await drawsOf(sources, found, options);
+  const meter = meterOf(found, "read", options);
   let used = 0;
   for (const [index, source] of sources.entries()) {
     const draw = draws?.[index];
     let position = -1;
-    for await (const row of readRows(source, onPassedOver)) {
+    for await (const row of readFiles(found[index] as FoundFiles, meter, onPassedOver)) {
       if (draws === null && used === maxRows) {
         counts.stoppedAtMaxRows = true;
         return;
@@ -69,12 +82,15 @@ export async function* openSources(
       );
     }
   }
+  // The last rows come behind the last piece of their file.
+  meter.add(0);
 }
 
 /** The rows to draw from each source, or null for all. Sources are read once to count their rows. */
 async function drawsOf(
   sources: readonly WeightedSource[],
-  { maxRows, seed }: MixOptions,
+  found: readonly FoundFiles[],
+  options: MixOptions,
 ): Promise<Set<number>[] | null> {
   const weights = sources.map(({ weight }) => weight).filter((weight) => weight !== undefined);
   if (weights.length === 0) return null;
@@ -86,12 +102,22 @@ async function drawsOf(
   const wrong = weights.find((weight) => !(Number.isFinite(weight) && weight > 0));
   if (wrong !== undefined) throw new ConfigError(`weight: expected a number above 0, got ${wrong}.`);
   const counts: number[] = [];
-  for (const source of sources) counts.push(await countRows(source));
-  return drawRows({ counts, weights, maxRows, seed });
+  const meter = meterOf(found, "count", options);
+  for (const files of found) {
+    const before = meter.rows;
+    for await (const _ of readFiles(files, meter));
+    counts.push(meter.rows - before);
+  }
+  return drawRows({ counts, weights, maxRows: options.maxRows, seed: options.seed });
 }
 
-async function countRows(source: DataSource): Promise<number> {
-  let rows = 0;
-  for await (const _ of readRows(source)) rows++;
-  return rows;
+/** Counts what is read of files that were found. */
+function meterOf(
+  found: readonly FoundFiles[],
+  stage: ReadProgress["stage"],
+  { onRead }: MixOptions,
+): ReadMeter {
+  const meter = new ReadMeter(() => onRead?.({ stage, meter }));
+  for (const files of found) meter.expect(bytesOf(files));
+  return meter;
 }

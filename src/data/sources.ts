@@ -1,5 +1,6 @@
 /** Where rows come from: a file, a directory, a glob or a hub data set, read row by row in a fixed order. */
-import fs, { existsSync, readdirSync, statSync } from "node:fs";
+import { existsSync, opendirSync, statSync } from "node:fs";
+import { glob } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 
 import { DataError } from "../base/errors.ts";
@@ -20,6 +21,7 @@ import { checkContent, otherEndingRemedy, savedDatasetRemedy } from "./file-cont
 import { fetchHubFiles, parseHubId } from "./hub.ts";
 import { readJson, readJsonLines } from "./json-rows.ts";
 import { readParquet } from "./parquet-rows.ts";
+import { ReadMeter } from "./read-meter.ts";
 
 /** One place that rows are read from. */
 export interface DataSource {
@@ -43,6 +45,9 @@ const readers: Readonly<Record<DataFormat, (file: DataFile) => AsyncGenerator<Ra
 /** Told of what lies where rows are read and is not read: a file's name, with the reason where that is not its ending. */
 export type PassedOver = (file: string) => void;
 
+/** Most entries of a directory, and most files and folders that a glob may look at. */
+const maxEntries = 100_000;
+
 /**
  * The rows of `source`, file after file in order of their names.
  *
@@ -52,17 +57,39 @@ export async function* readRows(
   source: DataSource,
   onPassedOver: PassedOver = () => {},
 ): AsyncGenerator<RawRow> {
-  const { files, passedOver } = await resolveFiles(source);
+  const found = await findFiles(source);
+  const meter = new ReadMeter();
+  meter.expect(bytesOf(found));
+  yield* readFiles(found, meter, onPassedOver);
+}
+
+/**
+ * The rows of files that were found.
+ *
+ * @param meter - counts what is read; told by the caller what to expect
+ * @throws DataError naming file and line when a file is damaged, malformed, or not what its name says
+ */
+export async function* readFiles(
+  { files, passedOver }: FoundFiles,
+  meter: ReadMeter,
+  onPassedOver: PassedOver = () => {},
+): AsyncGenerator<RawRow> {
   for (const file of passedOver) onPassedOver(file);
   for (const file of files) {
     checkContent(file);
     let rows = 0;
-    for await (const row of readers[file.format](file)) {
+    for await (const row of readers[file.format]({ ...file, meter })) {
       rows++;
+      meter.rows++;
       yield row;
     }
     if (rows === 0) onPassedOver(`${file.name} (no rows)`);
   }
+}
+
+/** Bytes of the files on the disk. */
+export function bytesOf({ files }: FoundFiles): number {
+  return files.reduce((sum, { path }) => sum + (statSync(path, { throwIfNoEntry: false })?.size ?? 0), 0);
 }
 
 /**
@@ -70,7 +97,7 @@ export async function* readRows(
  *
  * @throws DataError when there are none
  */
-async function resolveFiles(source: DataSource): Promise<FoundFiles> {
+export async function findFiles(source: DataSource): Promise<FoundFiles> {
   const { path } = source;
   if (existsSync(path))
     return isFolder(path) ? directoryFiles(path) : { files: [localFile(path)], passedOver: [] };
@@ -87,15 +114,21 @@ function localFile(path: string): DataFile {
 }
 
 function directoryFiles(path: string): FoundFiles {
-  const names = readdirSync(path).filter((name) => !name.startsWith("."));
+  const entries = entriesOf(path, maxEntries);
+  if (entries === null) {
+    throw new DataError(
+      `${path}: expected a directory of at most ${maxEntries} entries, got one with more. Put the rows into fewer files.`,
+    );
+  }
+  const names = entries.map(({ name }) => name);
   const saved = savedDatasetRemedy(path, names);
   if (saved !== null) {
     throw new DataError(
       `${path}: expected a directory of data files (${knownEndings}), got one that save_to_disk of datasets wrote. ${saved}`,
     );
   }
-  const below = foldersIn(path).filter((folder) => filesIn(folder).length > 0);
-  const files = names.map((name) => join(path, name)).filter((file) => !isFolder(file));
+  const below = foldersIn(path).filter(hasDataFiles);
+  const files = entries.filter(({ isFolder }) => !isFolder).map(({ name }) => join(path, name));
   const found = dataFiles(
     files,
     `${path}: expected data files (${knownEndings}) in this directory, found none.${meant(below)}`,
@@ -103,8 +136,17 @@ function directoryFiles(path: string): FoundFiles {
   return { ...found, passedOver: [...found.passedOver, ...below.map((folder) => `${folder}/`)] };
 }
 
-function globFiles(pattern: string): FoundFiles {
-  const found = fs.globSync(pattern).filter((path) => !isFolder(path));
+async function globFiles(pattern: string): Promise<FoundFiles> {
+  const found: string[] = [];
+  let looked = 0;
+  const count = (): boolean => {
+    if (++looked <= maxEntries) return false;
+    throw new DataError(
+      `${pattern}: expected a glob that looks at no more than ${maxEntries} files and folders. ` +
+        "Begin it with the folder that holds the data.",
+    );
+  };
+  for await (const path of glob(pattern, { exclude: count })) if (!isFolder(path)) found.push(path);
   return dataFiles(found, `${pattern}: expected data files (${knownEndings}) to match, found none.`);
 }
 
@@ -133,8 +175,11 @@ function near(path: string): string[] {
   const places = [...foldersIn(folder), dirname(folder)].map((place) => join(place, name));
   const found = places.filter((place) => place !== path && existsSync(place));
   if (found.length > 0) return found;
-  const siblings = isFolder(folder) ? readdirSync(folder) : [];
-  const typo = closest(name, siblings);
+  const siblings = isFolder(folder) ? (entriesOf(folder, maxSuggested) ?? []) : [];
+  const typo = closest(
+    name,
+    siblings.map((entry) => entry.name),
+  );
   return typo === null ? [] : [join(folder, typo)];
 }
 
@@ -142,14 +187,36 @@ function meant([first]: readonly string[]): string {
   return first === undefined ? "" : ` Did you mean "${first}"?`;
 }
 
-function filesIn(folder: string): string[] {
-  return readdirSync(folder).filter((name) => !name.startsWith(".") && isDataFile(name));
+function hasDataFiles(folder: string): boolean {
+  return (entriesOf(folder, maxSuggested) ?? []).some(({ name }) => isDataFile(name));
 }
 
 function foldersIn(folder: string): string[] {
   if (!isFolder(folder)) return [];
-  const names = readdirSync(folder).filter((name) => !name.startsWith("."));
-  return names.map((name) => join(folder, name)).filter(isFolder);
+  const folders = (entriesOf(folder, maxSuggested) ?? []).filter((entry) => entry.isFolder);
+  return folders.map(({ name }) => join(folder, name));
+}
+
+/** Most entries of a directory that is only looked at to say what else may have been meant. */
+const maxSuggested = 10_000;
+
+interface Entry {
+  name: string;
+  isFolder: boolean;
+}
+
+/** What lies in a directory, hidden things left out; null when there is more than `most`. No more than that is looked at. */
+function entriesOf(path: string, most: number): Entry[] | null {
+  using folder = opendirSync(path, { bufferSize: 1024 });
+  const entries: Entry[] = [];
+  for (let entry = folder.readSync(); entry !== null; entry = folder.readSync()) {
+    if (entry.name.startsWith(".")) continue;
+    if (entries.length === most) return null;
+    // What a link leads to is asked for.
+    const leads = entry.isDirectory() || (!entry.isFile() && isFolder(join(path, entry.name)));
+    entries.push({ name: entry.name, isFolder: leads });
+  }
+  return entries;
 }
 
 function isFolder(path: string): boolean {

@@ -13,7 +13,6 @@ const closeBrace = 0x7d;
 const openBracket = 0x5b;
 const closeBracket = 0x5d;
 const minus = 0x2d;
-const comma = 0x2c;
 const dot = 0x2e;
 const zero = 0x30;
 const nine = 0x39;
@@ -84,6 +83,8 @@ export interface JsonScan {
   bareWord: string | null;
   /** Deepest nesting; a flat object has 1. */
   deepest: number;
+  /** Keys of all objects together. */
+  keys: number;
 }
 
 /** Reads over `text` once. What it says of text that is no JSON is of no use, but for `bareWord`. */
@@ -94,6 +95,7 @@ export function scanJson(text: string): JsonScan {
     escapedKeys: [],
     bareWord: null,
     deepest: 0,
+    keys: 0,
   };
   const keys = new KeyTracker();
   for (let i = 0; i < text.length; i++) {
@@ -113,6 +115,7 @@ function scanString(text: string, start: number, keys: KeyTracker, found: JsonSc
   const colonIndex = colonAfter(text, end);
   if (colonIndex === null) return end;
   const key = text.slice(start + 1, end);
+  found.keys++;
   if (keys.isRepeated(key)) found.repeatedKey ??= keyIn(key);
   if (key.includes("\\")) found.escapedKeys.push(start + 1, end);
   return colonIndex;
@@ -125,41 +128,6 @@ function scanNumber(text: string, start: number, found: JsonScan): number {
   const isPlain = end === digits && end - start <= 15 && text.charCodeAt(start) !== minus;
   if (!isPlain && isExact(text, start, end)) found.exactNumbers.push(start, end);
   return end - 1;
-}
-
-/**
- * The elements of the list in `text`, each as it is written. What is wrong within an element is left to its parser.
- *
- * @param text - begins with `[` after white space
- * @returns "whole", or "open" when the list is not closed, or "more" when something stands behind it
- */
-export function* listElements(text: string): Generator<string, "whole" | "open" | "more"> {
-  let start = text.indexOf("[") + 1;
-  let end = elementEnd(text, start);
-  const isEmpty = text.charCodeAt(end) === closeBracket && text.slice(start, end).trim() === "";
-  if (!isEmpty) {
-    yield text.slice(start, end);
-    while (text.charCodeAt(end) === comma) {
-      start = end + 1;
-      end = elementEnd(text, start);
-      yield text.slice(start, end);
-    }
-  }
-  if (end >= text.length) return "open";
-  return text.slice(end + 1).trim() === "" ? "whole" : "more";
-}
-
-/** Index of the comma or closing bracket behind the element that begins at `start`, or the length of the text. */
-function elementEnd(text: string, start: number): number {
-  let depth = 0;
-  for (let i = start; i < text.length; i++) {
-    const char = text.charCodeAt(i);
-    if (char === quote) i = stringEnd(text, i);
-    else if (char === comma && depth === 0) return i;
-    else if ((char | 0x20) === openBrace) depth++;
-    else if ((char | 0x20) === closeBrace && depth-- === 0) return i;
-  }
-  return text.length;
 }
 
 /** The keys seen so far in each of the objects the scan is inside of; null stands for a list. */

@@ -114,3 +114,25 @@ test("numbers and times for people", () => {
     "1 min 00 s",
   ]);
 });
+
+test("a long phase goes on to tell of itself in a log: every ten seconds, with its note and rate", () => {
+  const log = new Screen(false);
+  let time = 0;
+  const phase = new PhaseProgress("rows tokenised", null, log, () => time);
+  for (time = 1000; time <= 25_000; time += 1000) phase.update(time / 10, "1.0 MiB of 9.0 MiB");
+  const lines = log.text
+    .trimEnd()
+    .split("\n")
+    .map((line) => JSON.parse(line));
+  assert.deepEqual(
+    lines.map(({ count }) => count),
+    [undefined, 1000, 2000],
+  );
+  assert.deepEqual(lines[1], {
+    phase: "rows tokenised",
+    total: null,
+    count: 1000,
+    note: "1.0 MiB of 9.0 MiB",
+    rate: "100/s",
+  });
+});

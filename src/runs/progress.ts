@@ -16,6 +16,9 @@ export interface ProgressStream {
 /** Time between two rewrites of the line. */
 const REDRAW_MS = 100;
 
+/** Time between two lines of a phase in a log. */
+const LOG_MS = 10_000;
+
 /** A line on the screen that is written over; on anything but a terminal nothing is drawn. */
 class StatusLine {
   readonly live: boolean;
@@ -143,15 +146,27 @@ export class PhaseProgress {
   readonly #line: StatusLine;
   readonly #label: string;
   readonly #total: number | null;
+  readonly #now: () => number;
   readonly #started: number;
+  #logged: number;
   #count = 0;
 
-  /** @param total - units in all; null when unknown */
-  constructor(label: string, total: number | null, out: ProgressStream = process.stderr) {
+  /**
+   * @param total - units in all; null when unknown
+   * @param now - time in milliseconds
+   */
+  constructor(
+    label: string,
+    total: number | null,
+    out: ProgressStream = process.stderr,
+    now: () => number = () => performance.now(),
+  ) {
     this.#line = new StatusLine(out);
     this.#label = label;
     this.#total = total;
-    this.#started = performance.now();
+    this.#now = now;
+    this.#started = now();
+    this.#logged = this.#started;
     // a log shows that the phase began, too
     if (!this.#line.live) this.#line.note(JSON.stringify({ phase: label, total }));
   }
@@ -159,7 +174,13 @@ export class PhaseProgress {
   /** `count` units are done; `note` stands behind them while there is room. */
   update(count: number, note = ""): void {
     this.#count = count;
-    this.#line.draw([`${this.#label} ${this.#amount()}`, ...(note === "" ? [] : [note])], false);
+    if (this.#line.live) {
+      this.#line.draw([`${this.#label} ${this.#amount()}`, note, this.#rate()].filter(Boolean), false);
+    } else if (this.#now() - this.#logged >= LOG_MS) {
+      this.#logged = this.#now();
+      const figures = { phase: this.#label, total: this.#total, count };
+      this.#line.note(JSON.stringify({ ...figures, ...(note === "" ? {} : { note }), rate: this.#rate() }));
+    }
   }
 
   /** The phase is over and its line goes: what follows tells of it. */
@@ -169,13 +190,19 @@ export class PhaseProgress {
 
   /** The phase is over: one line stays, with its time. */
   done(): void {
-    const seconds = (performance.now() - this.#started) / 1000;
+    const seconds = (this.#now() - this.#started) / 1000;
     const text = `${this.#label} ${this.#amount()} in ${formatDuration(seconds)}`;
     if (this.#line.live) this.#line.draw([text], true);
     else
       this.#line.note(
         JSON.stringify({ phase: this.#label, count: this.#count, seconds: Number(seconds.toFixed(3)) }),
       );
+  }
+
+  /** Units a second since the phase began; nothing in its first second. */
+  #rate(): string {
+    const seconds = (this.#now() - this.#started) / 1000;
+    return seconds < 1 || this.#count === 0 ? "" : `${formatNumber(this.#count / seconds)}/s`;
   }
 
   #amount(): string {

@@ -21,6 +21,9 @@ export class JsonError extends Error {
 /** Deepest nesting that is read, about as deep as Python reads. */
 const pythonDepth = 900;
 
+/** Most keys that the objects of a text may have together: each costs many times its bytes. */
+const maxKeys = 100_000;
+
 /**
  * The value of the JSON in `text`: objects, lists, strings, booleans, null, numbers and `JsonNumber`s.
  *
@@ -29,8 +32,9 @@ const pythonDepth = 900;
  */
 export function parseJson(text: string, maxDepth: number = pythonDepth): unknown {
   const scan = scanJson(text);
-  const { repeatedKey, exactNumbers, escapedKeys, bareWord, deepest } = scan;
+  const { repeatedKey, exactNumbers, escapedKeys, bareWord, deepest, keys } = scan;
   if (deepest > maxDepth) throw new JsonError("meaning", `it is nested more than ${maxDepth} deep`);
+  if (keys > maxKeys) throw new JsonError("meaning", `it has more than ${maxKeys} keys`);
   if (repeatedKey !== null) {
     parse(text, bareWord);
     throw new JsonError("meaning", `it gives the key ${shortKey(repeatedKey)} twice. Take one of them out`);

@@ -1,7 +1,9 @@
 /** From a configuration to tokenised data. Needs no libtorch. */
+import { formatBytes } from "../base/file-io.ts";
 import { checkColumnMap } from "../data/columns.ts";
 import { type Dataset, prepareDataset } from "../data/dataset.ts";
 import type { WeightedSource } from "../data/mixing.ts";
+import type { ReadMeter } from "../data/read-meter.ts";
 import type { Task } from "../data/rows.ts";
 import { readModelConfig } from "../formats/hf-config.ts";
 import { contextLength, type ModelConfig } from "../formats/model-config.ts";
@@ -51,6 +53,9 @@ export interface PreparedData {
   templates: TemplateUse[];
 }
 
+/** Told how far a phase has got; `note` says more. */
+type OnPhase = (label: string, done: number, total: number | null, note?: string) => void;
+
 /**
  * Reads and tokenises the rows that `selection` names. Faults of rows are in `dataset.report`, not thrown.
  *
@@ -58,7 +63,7 @@ export interface PreparedData {
  */
 export async function prepareData(
   selection: DataSelection,
-  onPhase: (label: string, done: number, total: number | null) => void = () => {},
+  onPhase: OnPhase = () => {},
 ): Promise<PreparedData> {
   onPhase("rows tokenised", 0, null);
   const modelConfig = readModelConfig(selection.model_name_or_path);
@@ -98,7 +103,8 @@ export async function prepareData(
     plainStrings: selection.plain_strings,
     maxRows: selection.max_train_rows,
     maxEvalRows: selection.max_eval_rows,
-    onProgress: (rows) => onPhase("rows tokenised", rows, null),
+    onProgress: ({ stage, meter }) =>
+      onPhase(stage === "count" ? "rows counted" : "rows tokenised", meter.rows, null, bytesNote(meter)),
   });
   return {
     dataset,
@@ -108,6 +114,11 @@ export async function prepareData(
     textFingerprint: encoder.fingerprint(),
     templates: encoder.templates(),
   };
+}
+
+/** `12.0 MiB of 300.0 MiB` */
+function bytesNote({ bytesRead, bytesTotal }: Readonly<ReadMeter>): string {
+  return `${formatBytes(bytesRead)} of ${formatBytes(bytesTotal)}`;
 }
 
 /** Whether some chat template in use names a key, or writes whole messages. */
