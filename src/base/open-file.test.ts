@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import { FileError, FormatError } from "./errors.ts";
 import { readJsonFile, readTextFile, sha256File } from "./files.ts";
-import { fileStream, openFile, readFileBytes } from "./open-file.ts";
+import { openFile, readFileBytes } from "./open-file.ts";
 
 const dir = mkdtempSync(join(tmpdir(), "open-file-"));
 after(() => rmSync(dir, { recursive: true, force: true }));
@@ -34,7 +34,7 @@ test("a named pipe, a device, a socket and links to them are refused by name", a
   ];
   for (const [path, message] of kinds) {
     const refused = (error: unknown): boolean => error instanceof FileError && message.test(error.message);
-    for (const open of [openFile, readFileBytes, fileStream, readTextFile, readJsonFile, sha256File]) {
+    for (const open of [openFile, readFileBytes, readTextFile, readJsonFile, sha256File]) {
       assert.throws(() => open(path), refused, `${open.name} ${path}`);
     }
   }

@@ -2,17 +2,7 @@
  * Files opened for reading: regular ones only. A named pipe that nobody writes to, a socket or a device such as /dev/zero is
  * refused by name, so that no command waits for it or reads it without end. All reading of files begins here.
  */
-import {
-  closeSync,
-  constants,
-  createReadStream,
-  fstatSync,
-  openSync,
-  type ReadStream,
-  readSync,
-  type Stats,
-  statSync,
-} from "node:fs";
+import { closeSync, constants, fstatSync, openSync, readSync, type Stats, statSync } from "node:fs";
 import { FileError, FormatError } from "./errors.ts";
 import { formatBytes } from "./file-io.ts";
 
@@ -98,13 +88,4 @@ function readUpTo(fd: number, length: number): Buffer {
     done += read;
   }
   return bytes.subarray(0, done);
-}
-
-/**
- * The bytes of a regular file as a stream, which closes the file.
- *
- * @throws {FileError} for what is no file; the system's error for the rest
- */
-export function fileStream(path: string): ReadStream {
-  return createReadStream(path, { fd: openFile(path) });
 }

@@ -70,9 +70,7 @@ function checkNames(names: readonly string[], file: DataFile): void {
   }
   const twice = names.find((name, index) => names.indexOf(name) !== index);
   if (twice !== undefined) {
-    throw new DataError(
-      `${file.name}:1: expected every column to have its own name, got "${twice}" twice.`,
-    );
+    throw new DataError(`${file.name}:1: expected every column to have its own name, got "${twice}" twice.`);
   }
 }
 

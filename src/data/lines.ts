@@ -46,33 +46,58 @@ export async function* linesOf(
   place: LinePlace,
   limit: number = maxRowBytes,
 ): AsyncGenerator<Line> {
-  let pending: Buffer[] = [];
-  let pendingBytes = 0;
-  const lineOf = (rest: Buffer): Line => {
-    checkLength(pendingBytes + rest.length, limit, place);
-    const whole = pendingBytes === 0 ? rest : Buffer.concat([...pending, rest]);
-    pending = [];
-    pendingBytes = 0;
-    return { number: place.number, text: decodeStrictly(withoutReturn(whole), place.where) };
-  };
-  for await (const chunk of bytes) {
+  const splitter = new LineSplitter(place, limit);
+  for await (const chunk of bytes) yield* splitter.feed(chunk);
+  yield* splitter.end();
+}
+
+/** Takes text in pieces apart into lines. */
+class LineSplitter {
+  readonly #place: LinePlace;
+  readonly #limit: number;
+  #held: Buffer[] = [];
+  #heldBytes = 0;
+
+  constructor(place: LinePlace, limit: number) {
+    this.#place = place;
+    this.#limit = limit;
+  }
+
+  /** The lines that end in `chunk`, blank ones left out. */
+  *feed(chunk: Buffer): Generator<Line> {
     let start = 0;
     while (start < chunk.length) {
-      if (pendingBytes === 0) start = skipBlankLines(chunk, start, place);
+      if (this.#heldBytes === 0) start = skipBlankLines(chunk, start, this.#place);
       const end = chunk.indexOf(lineFeed, start);
       if (end < 0) break;
-      const line = lineOf(chunk.subarray(start, end));
-      if (line.text.trim() !== "") yield line;
-      place.number++;
+      yield* this.#line(chunk.subarray(start, end));
+      this.#place.number++;
       start = end + 1;
     }
-    if (start === chunk.length) continue;
-    pending.push(chunk.subarray(start));
-    pendingBytes += chunk.length - start;
-    checkLength(pendingBytes, limit, place);
+    this.#hold(chunk.subarray(start));
   }
-  const last = pendingBytes === 0 ? null : lineOf(Buffer.alloc(0));
-  if (last !== null && last.text.trim() !== "") yield last;
+
+  /** The line that the end of the file ends, if there is one. */
+  *end(): Generator<Line> {
+    if (this.#heldBytes > 0) yield* this.#line(Buffer.alloc(0));
+  }
+
+  *#line(rest: Buffer): Generator<Line> {
+    this.#hold(rest);
+    const [only = rest] = this.#held;
+    const bytes = this.#held.length < 2 ? only : Buffer.concat(this.#held);
+    this.#held = [];
+    this.#heldBytes = 0;
+    const text = decodeStrictly(withoutReturn(bytes), this.#place.where);
+    if (text.trim() !== "") yield { number: this.#place.number, text };
+  }
+
+  #hold(bytes: Buffer): void {
+    if (bytes.length === 0) return;
+    this.#held.push(bytes);
+    this.#heldBytes += bytes.length;
+    checkLength(this.#heldBytes, this.#limit, this.#place);
+  }
 }
 
 /** The first line from `start` on with more than white space on it, or the last one, which goes on in the next piece. */

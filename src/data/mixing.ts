@@ -1,11 +1,11 @@
 /** Rows of several sources in one stream: all of them in order, or a weighted draw. */
 import { ConfigError, DataError } from "../base/errors.ts";
 import type { ColumnMap } from "./columns.ts";
+import type { FoundFiles } from "./data-file.ts";
 import type { RawRow } from "./example.ts";
 import type { LoadCounts } from "./preflight.ts";
-import type { RowOptions } from "./rows.ts";
-import type { FoundFiles } from "./data-file.ts";
 import { ReadMeter } from "./read-meter.ts";
+import type { RowOptions } from "./rows.ts";
 import { bytesOf, type DataSource, findFiles, type PassedOver, readFiles } from "./sources.ts";
 import { drawRows } from "./split.ts";
 

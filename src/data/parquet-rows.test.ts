@@ -3,9 +3,19 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import { gzipSync } from "node:zlib";
 
 import { golden } from "../../test/support/goldens.ts";
+import {
+  byteArray,
+  element,
+  int64,
+  type Lies,
+  leaf,
+  parquet,
+  repeated,
+  required,
+  type Thrift,
+} from "../../test/support/parquet.ts";
 import { DataError } from "../base/errors.ts";
 import { parseJson } from "../text/json.ts";
 import type { RawRow } from "./example.ts";
@@ -22,170 +32,6 @@ async function read(name: string, bytes: Uint8Array): Promise<RawRow[]> {
   return rows;
 }
 
-// A writer of small Parquet files: Thrift's compact protocol, plain encoding, one page per column.
-
-type Thrift =
-  | { i32: number }
-  | { i64: number }
-  | { text: string }
-  | { list: Thrift[] }
-  | { fields: [number, Thrift][] };
-
-function varint(value: number): number[] {
-  const bytes: number[] = [];
-  let rest = BigInt(value);
-  for (; rest > 127n; rest >>= 7n) bytes.push(Number(rest & 127n) | 128);
-  return [...bytes, Number(rest)];
-}
-
-function typeOf(value: Thrift): number {
-  if ("i32" in value) return 5;
-  if ("i64" in value) return 6;
-  if ("text" in value) return 8;
-  return "list" in value ? 9 : 12;
-}
-
-function encode(value: Thrift): number[] {
-  if ("i32" in value) return varint(value.i32 * 2);
-  if ("i64" in value) return varint(value.i64 * 2);
-  if ("text" in value) return [...varint(value.text.length), ...Buffer.from(value.text)];
-  if ("list" in value) {
-    const first = value.list[0];
-    const type = first === undefined ? 5 : typeOf(first);
-    return [(value.list.length << 4) | type, ...value.list.flatMap(encode)];
-  }
-  let last = 0;
-  const bytes = value.fields.flatMap(([id, field]) => {
-    const head = ((id - last) << 4) | typeOf(field);
-    last = id;
-    return [head, ...encode(field)];
-  });
-  return [...bytes, 0];
-}
-
-const i32 = (value: number): Thrift => ({ i32: value });
-const i64 = (value: number): Thrift => ({ i64: value });
-
-const [int64, byteArray] = [2, 6];
-const [required, repeated] = [0, 2];
-
-interface Leaf {
-  path: string[];
-  type: number;
-  /** One list per row where the column is a list; else one value per row. */
-  rows: (string | number)[][];
-  isList: boolean;
-}
-
-function plainValues(leaf: Leaf): number[] {
-  return leaf.rows.flat().flatMap((value) => {
-    const buffer = Buffer.alloc(typeof value === "number" ? 8 : 4);
-    if (typeof value === "number") buffer.writeBigInt64LE(BigInt(value));
-    else buffer.writeInt32LE(Buffer.byteLength(value));
-    return typeof value === "number" ? [...buffer] : [...buffer, ...Buffer.from(value)];
-  });
-}
-
-/** Levels of one bit as runs of length one, behind their length. */
-function levels(bits: number[]): number[] {
-  const runs = bits.flatMap((bit) => [...varint(1 << 1), bit]);
-  const length = Buffer.alloc(4);
-  length.writeInt32LE(runs.length);
-  return [...length, ...runs];
-}
-
-function page(leaf: Leaf, isGzip: boolean): { bytes: Buffer; values: number } {
-  const values = leaf.rows.flat().length;
-  const repetition = leaf.rows.flatMap((row) => row.map((_, i) => (i === 0 ? 0 : 1)));
-  const head = leaf.isList ? [...levels(repetition), ...levels(repetition.map(() => 1))] : [];
-  const content = Buffer.from([...head, ...plainValues(leaf)]);
-  const stored = isGzip ? gzipSync(content) : content;
-  const header = encode({
-    fields: [
-      [1, i32(0)],
-      [2, i32(content.length)],
-      [3, i32(stored.length)],
-      [
-        5,
-        {
-          fields: [
-            [1, i32(values)],
-            [2, i32(0)],
-            [3, i32(3)],
-            [4, i32(3)],
-          ],
-        },
-      ],
-    ],
-  });
-  return { bytes: Buffer.concat([Buffer.from(header), stored]), values };
-}
-
-function element(
-  name: string,
-  parts: { type?: number; repetition?: number; children?: number; converted?: number },
-): Thrift {
-  const fields: [number, Thrift][] = [];
-  if (parts.type !== undefined) fields.push([1, i32(parts.type)]);
-  if (parts.repetition !== undefined) fields.push([3, i32(parts.repetition)]);
-  fields.push([4, { text: name }]);
-  if (parts.children !== undefined) fields.push([5, i32(parts.children)]);
-  if (parts.converted !== undefined) fields.push([6, i32(parts.converted)]);
-  return { fields };
-}
-
-function parquet(groups: Leaf[][], schema: Thrift[], isGzip: boolean, groupBytes: number = 100): Buffer {
-  const chunks: Buffer[] = [Buffer.from("PAR1")];
-  let offset = 4;
-  const rowGroups = groups.map((leaves): Thrift => {
-    const columns = leaves.map((leaf): Thrift => {
-      const { bytes, values } = page(leaf, isGzip);
-      const start = offset;
-      chunks.push(bytes);
-      offset += bytes.length;
-      const meta: Thrift = {
-        fields: [
-          [1, i32(leaf.type)],
-          [2, { list: [i32(0), i32(3)] }],
-          [3, { list: leaf.path.map((text) => ({ text })) }],
-          [4, i32(isGzip ? 2 : 0)],
-          [5, i64(values)],
-          [6, i64(bytes.length)],
-          [7, i64(bytes.length)],
-          [9, i64(start)],
-        ],
-      };
-      return {
-        fields: [
-          [2, i64(start)],
-          [3, meta],
-        ],
-      };
-    });
-    return {
-      fields: [
-        [1, { list: columns }],
-        [2, i64(groupBytes)],
-        [3, i64(leaves[0]?.rows.length ?? 0)],
-      ],
-    };
-  });
-  const rows = groups.reduce((sum, leaves) => sum + (leaves[0]?.rows.length ?? 0), 0);
-  const footer = Buffer.from(
-    encode({
-      fields: [
-        [1, i32(1)],
-        [2, { list: schema }],
-        [3, i64(rows)],
-        [4, { list: rowGroups }],
-      ],
-    }),
-  );
-  const length = Buffer.alloc(4);
-  length.writeInt32LE(footer.length);
-  return Buffer.concat([...chunks, footer, length, Buffer.from("PAR1")]);
-}
-
 const schema = [
   element("schema", { children: 3 }),
   element("prompt", { type: byteArray, repetition: required, converted: 0 }),
@@ -198,13 +44,6 @@ const schema = [
   element("role", { type: byteArray, repetition: required, converted: 0 }),
   element("content", { type: byteArray, repetition: required, converted: 0 }),
 ];
-
-const leaf = (path: string, type: number, isList: boolean, rows: Leaf["rows"]): Leaf => ({
-  path: path.split("."),
-  type,
-  isList,
-  rows,
-});
 
 const groups = [
   [
@@ -236,7 +75,7 @@ const expected = [
 
 for (const isGzip of [false, true]) {
   test(`strings, lists of 64-bit ids and lists of messages over two row groups (gzip ${isGzip})`, async () => {
-    const rows = await read(`rows-${isGzip}.parquet`, parquet(groups, schema, isGzip));
+    const rows = await read(`rows-${isGzip}.parquet`, parquet(groups, schema, { isGzip }));
     assert.deepEqual(
       rows.map(({ value }) => value),
       expected,
@@ -272,7 +111,7 @@ for (const { name, file, rows } of files.filter((each) => each.rows.length > 0))
 test("a column that is there twice is refused", async () => {
   const twice = [leaf("prompt", byteArray, false, [["one"]]), leaf("prompt", byteArray, false, [["two"]])];
   const column = element("prompt", { type: byteArray, repetition: required, converted: 0 });
-  const file = parquet([twice], [element("schema", { children: 2 }), column, column], false);
+  const file = parquet([twice], [element("schema", { children: 2 }), column, column]);
   await assert.rejects(
     read("twice.parquet", file),
     /twice\.parquet: expected every column and field to have its own name, got "prompt" twice\. /,
@@ -295,7 +134,7 @@ test("text that is not UTF-8 is a fault of its row, named with its column; colum
 });
 
 test("files that are not Parquet, cut short, or claim absurd sizes are refused by name", async () => {
-  const whole = parquet(groups, schema, false);
+  const whole = parquet(groups, schema);
   const refused = { name: "DataError", message: /\.parquet: expected a Parquet file, but it cannot be read/ };
   await assert.rejects(read("text.parquet", Buffer.from("prompt,chosen\n")), {
     name: "DataError",
@@ -304,8 +143,55 @@ test("files that are not Parquet, cut short, or claim absurd sizes are refused b
   });
   await assert.rejects(read("cut.parquet", whole.subarray(0, whole.length - 20)), refused);
   await assert.rejects(read("empty.parquet", Buffer.alloc(0)), refused);
-  await assert.rejects(
-    read("bomb.parquet", parquet(groups, schema, false, 2 ** 45)),
-    /bomb\.parquet: expected row groups of at most 4 GiB/,
-  );
+});
+
+test("numbers that lie are found before anything is done by them", async () => {
+  const lies: [Lies, RegExp][] = [
+    [{ pageSize: 2 ** 31 - 1 }, /hold more than 100 times as much/],
+    [{ storedSize: 2 ** 30 }, /a page of it is larger than its column/],
+    [{ pageValues: 2 ** 30 }, /more values than its footer says/],
+    [{ values: 2 ** 30, pageValues: 2 ** 30 }, /another number of values than rows|claims \d+ values/],
+    [{ values: 1 }, /another number of values than rows/],
+    [{ offset: 2 ** 40 }, /a column lies outside of it/],
+    [{ chunkBytes: 2 ** 40 }, /a column lies outside of it/],
+    [{ groupRows: 2 ** 40 }, /another number of values than rows/],
+    [{ rows: 2 ** 40 }, /another number of rows/],
+    [{ groupRows: 0, rows: 0 }, /another number of values than rows/],
+    [{ footerLength: 2 ** 32 - 1 }, /its footer is larger than the file/],
+    [{ footerLength: 3 }, /do not fit together|metadata/],
+    [{ encoding: 5 }, /unknown encoding|blocks/],
+    [{ encoding: 8 }, /no dictionary/],
+    // a run of 2^31 levels, a text of 4 GiB, blocks of 2^31 parts
+    [
+      { content: Buffer.from([4, 0, 0, 0, 0xfe, 0xff, 0xff, 0xff, 0x0f, 0]) },
+      /longer than its page|too short/,
+    ],
+    [{ content: Buffer.from("ffffffff", "hex") }, /longer than its page|too short/],
+    [{ encoding: 7, content: Buffer.from("8001ffffffff0f0200", "hex") }, /of a size that cannot be/],
+  ];
+  for (const [lie, message] of lies) {
+    for (const isGzip of [false, true]) {
+      const file = parquet(groups, schema, { ...lie, isGzip });
+      await assert.rejects(read("lie.parquet", file), { name: "DataError", message });
+    }
+  }
+  // what a row group says of its size is not used
+  assert.equal((await read("size.parquet", parquet(groups, schema, { groupBytes: 2 ** 45 }))).length, 3);
+});
+
+test("schemas and lists of a footer have limits", async () => {
+  const text = { type: byteArray, repetition: required, converted: 0 };
+  const wide = Array.from({ length: 1001 }, (_, i) => element(`c${i}`, text));
+  const deep = Array.from({ length: 40 }, () => element("s", { repetition: required, children: 1 }));
+  const schemas: [Thrift[], RegExp][] = [
+    [[element("schema", { children: 1001 }), ...wide], /it has 1001 columns, and at most 1000 are read/],
+    [[element("schema", { children: 1 }), ...deep, element("x", text)], /nested too deep/],
+    [[element("schema", { children: 2 ** 30 })], /without a kind/],
+    [[element("schema", { children: 2 }), element("x", text)], /not whole/],
+    [[element("schema", { children: 1 }), element("__proto__", text)], /without a name/],
+    [[{ bytes: [0xf9, 0xff, 0xff, 0xff, 0xff, 0x07], type: 9 }], /metadata/],
+  ];
+  for (const [given, message] of schemas) {
+    await assert.rejects(read("schema.parquet", parquet([], given)), { name: "DataError", message });
+  }
 });

@@ -21,6 +21,13 @@ export class NotText {
   }
 }
 
+/** The text "__proto__": as the key of a map hyparquet would set an object's prototype by it. */
+export class ProtoKey {
+  toString(): never {
+    throw new ValueError('expected no key "__proto__" in a map');
+  }
+}
+
 const notUtf8 = "expected UTF-8 text, got other bytes";
 
 /** A value that has no JSON. `message` continues a sentence that names the place. */
@@ -112,6 +119,7 @@ function plainValue(value: unknown): unknown {
     return Number.isSafeInteger(number) ? number : JsonNumber.integer(value);
   }
   if (value instanceof NotText) throw new ValueError(notUtf8);
+  if (value instanceof ProtoKey) return "__proto__";
   if (value instanceof JsonError) throw new ValueError(`expected JSON, but ${value.message}`);
   if (typeof value !== "object" || value instanceof Date || value instanceof Uint8Array) return value;
   if (value instanceof JsonNumber) return value;

@@ -49,25 +49,31 @@ export class JsonListReader {
     let start = 0;
     for (let i = 0; i < piece.length; i++) {
       const byte = piece[i] as number;
-      if (this.#inString) {
-        this.#insideString(byte);
-        continue;
-      }
-      if (this.#depth === null || this.#depth < 0) {
+      if (this.#inString) this.#insideString(byte);
+      else if (this.#depth === null || this.#depth < 0) {
         this.#outsideList(byte);
         start = i + 1;
-      } else if (byte === quote) this.#inString = true;
-      else if (byte === openBrace || byte === openBracket) this.#depth++;
-      else if (byte === comma && this.#depth === 0) {
-        yield this.#element(piece.subarray(start, i));
+      } else if (this.#endsElement(byte)) {
+        const element = this.#element(piece.subarray(start, i));
         start = i + 1;
-      } else if ((byte === closeBrace || byte === closeBracket) && this.#depth-- === 0) {
-        const last = this.#element(piece.subarray(start, i));
-        start = i + 1;
-        if (this.#count > 1 || !last.every(isJsonSpace)) yield last;
+        // "[]" has none
+        if (byte === comma || this.#count > 1 || !element.every(isJsonSpace)) yield element;
       }
     }
     this.#hold(piece.subarray(start));
+  }
+
+  /** Follows a byte outside of strings; true for the comma or bracket behind an element. */
+  #endsElement(byte: number): boolean {
+    const depth = this.#depth ?? 0;
+    if (byte === comma) return depth === 0;
+    if (byte === quote) this.#inString = true;
+    else if (byte === openBrace || byte === openBracket) this.#depth = depth + 1;
+    else if (byte === closeBrace || byte === closeBracket) {
+      this.#depth = depth - 1;
+      return depth === 0;
+    }
+    return false;
   }
 
   /** What stands behind the last comma of a list that is not closed; null when nothing was begun or it is closed. */
