@@ -7,6 +7,7 @@ import { addGenerateCommand } from "./generate.ts";
 import { addMergeCommand } from "./merge.ts";
 import { refuseOtherNames } from "./options.ts";
 import { addPlanCommand } from "./plan.ts";
+import { showReading } from "./reading.ts";
 import { addScoreCommand } from "./score.ts";
 import { addServeCommand } from "./serve.ts";
 import { addStudyCommand } from "./study.ts";
@@ -24,6 +25,7 @@ export function program(): Command {
       "after",
       "\nAlso: preftune doctor (what is installed and missing), preftune setup (installs it).",
     );
+  showReading();
   addTrainCommand(preftune);
   addGenerateCommand(preftune);
   addScoreCommand(preftune);

@@ -17,7 +17,15 @@ export async function* readJsonLines(file: DataFile): AsyncGenerator<RawRow> {
   yield* rowsOfLines(readLines(file), file);
 }
 
-async function* rowsOfLines(lines: AsyncIterable<Line>, file: DataFile): AsyncGenerator<RawRow> {
+/**
+ * The rows of lines with one JSON object each.
+ *
+ * @throws DataError naming file and line
+ */
+export async function* rowsOfLines(
+  lines: AsyncIterable<Line>,
+  file: Pick<DataFile, "name" | "format">,
+): AsyncGenerator<RawRow> {
   for await (const { number, text } of lines) {
     if (number === 1) checkFirstLine(text, file);
     yield readRow(text, { file: file.name, line: number }, "one JSON object per line");
@@ -42,7 +50,7 @@ export async function* readJson(file: DataFile): AsyncGenerator<RawRow> {
 }
 
 /** The first byte that is not white space, or null; `reader` stands before it, `place` at its line. */
-async function firstByte(reader: ByteReader, place: LinePlace): Promise<number | null> {
+export async function firstByte(reader: ByteReader, place: LinePlace): Promise<number | null> {
   await skipByteOrderMark(reader);
   for (let bytes = await reader.next(); bytes !== null; bytes = await reader.next()) {
     let begin = 0;
@@ -90,7 +98,7 @@ async function* readList(bytes: AsyncIterable<Buffer>, file: DataFile): AsyncGen
 }
 
 /** The two forms that are taken for JSON lines by mistake: a list under another name, and one object over many lines. */
-function checkFirstLine(text: string, { name, format }: DataFile): void {
+function checkFirstLine(text: string, { name, format }: Pick<DataFile, "name" | "format">): void {
   if (format === "jsonl" && text.trimStart().startsWith("[")) {
     throw new DataError(
       `${name}:1: expected one JSON object per line, got the beginning of a list. If the file is one list of rows, give its ` +

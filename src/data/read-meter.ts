@@ -1,14 +1,21 @@
 /** How far the reading of data files has got, and the limits of what is read. */
 import { channel } from "node:diagnostics_channel";
 
+import { formatBytes } from "../base/file-io.ts";
+
 /** Longest row accepted, in bytes of text: a compressed file of a few KiB can hold one row of many GiB. */
 export const maxRowBytes: number = 16 * 1024 * 1024;
 
 /** Most columns of a row. */
 export const maxColumns: number = 1000;
 
-/** Told of every {@link ReadMeter} as it moves, wherever files are read; the command line shows it. */
-export const reading: ReturnType<typeof channel> = channel("preftune:reading");
+/** Given every {@link ReadMeter} that nobody else listens to, as it moves and when it is done; the command line shows it. */
+const reading = channel("preftune:reading");
+
+/** Calls `listen` with meters as they move; see {@link reading}. */
+export function watchReading(listen: (meter: ReadMeter) => void): void {
+  reading.subscribe((meter) => listen(meter as ReadMeter));
+}
 
 /** Bytes on the disk, of all files that are read together: those read so far, and how many there are. */
 export class ReadMeter {
@@ -16,11 +23,17 @@ export class ReadMeter {
   bytesTotal = 0;
   /** Rows given so far. */
   rows = 0;
+  isDone = false;
   readonly #onRead: () => void;
 
   /** @param onRead - called after every piece of a file, also when no rows come of it */
-  constructor(onRead: () => void = () => {}) {
+  constructor(onRead: () => void = () => reading.publish(this)) {
     this.#onRead = onRead;
+  }
+
+  /** `12.0 MiB of 300.0 MiB` */
+  get note(): string {
+    return `${formatBytes(this.bytesRead)} of ${formatBytes(this.bytesTotal)}`;
   }
 
   /** Files of so many bytes are going to be read. */
@@ -32,6 +45,11 @@ export class ReadMeter {
   add(bytes: number): void {
     this.bytesRead += bytes;
     this.#onRead();
-    if (reading.hasSubscribers) reading.publish(this);
+  }
+
+  /** All has been read, or given up. */
+  finish(): void {
+    this.isDone = true;
+    this.#onRead();
   }
 }

@@ -60,7 +60,11 @@ export async function* readRows(
   const found = await findFiles(source);
   const meter = new ReadMeter();
   meter.expect(bytesOf(found));
-  yield* readFiles(found, meter, onPassedOver);
+  try {
+    yield* readFiles(found, meter, onPassedOver);
+  } finally {
+    meter.finish();
+  }
 }
 
 /**

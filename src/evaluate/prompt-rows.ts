@@ -1,12 +1,12 @@
 /** Rows of prompts: those of a data file, the lines of a text file, or what comes on standard input. */
-import { mkdtempSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { statSync } from "node:fs";
 import process from "node:process";
-import { text } from "node:stream/consumers";
 import { ConfigError } from "../base/errors.ts";
-import { readTextFile, remove, writeFileAtomic } from "../base/files.ts";
+import { ByteReader } from "../data/byte-reader.ts";
 import type { RawRow } from "../data/example.ts";
+import { firstByte, rowsOfLines } from "../data/json-rows.ts";
+import { type Line, LinePlace, linesOf, readLines } from "../data/lines.ts";
+import { ReadMeter } from "../data/read-meter.ts";
 import { readRows } from "../data/sources.ts";
 
 /** What stands for standard input in place of a path. */
@@ -14,19 +14,32 @@ const standardInput = "-";
 
 /**
  * The rows in `path`: a data file; a `.txt`, of which each line that is not blank is a prompt; or "-", standard input, which is
- * JSON lines where it begins with "{" and prompts line by line otherwise.
+ * JSON lines where it begins with "{" and prompts line by line otherwise. Read line by line.
  *
  * @throws {ConfigError} if standard input is a terminal
  */
 export async function* promptRows(path: string): AsyncGenerator<RawRow> {
   if (path === standardInput) yield* inputRows();
-  else if (path.endsWith(".txt")) yield* textRows(readTextFile(path), path);
+  else if (path.endsWith(".txt")) yield* textFileRows(path);
   else yield* readRows({ path });
 }
 
-function* textRows(content: string, file: string): Generator<RawRow> {
-  for (const [i, line] of content.split(/\r\n|\r|\n/).entries()) {
-    if (line.trim() !== "") yield { origin: { file, line: i + 1 }, value: { prompt: line } };
+async function* textFileRows(path: string): AsyncGenerator<RawRow> {
+  const meter = new ReadMeter();
+  meter.expect(statSync(path, { throwIfNoEntry: false })?.size ?? 0);
+  try {
+    yield* textRows(readLines({ path, name: path, format: "jsonl", compression: "none", meter }), path);
+  } finally {
+    meter.finish();
+  }
+}
+
+async function* textRows(lines: AsyncIterable<Line>, file: string): AsyncGenerator<RawRow> {
+  for await (const { number, text } of lines) {
+    // a carriage return alone ends a line too
+    for (const prompt of text.split("\r")) {
+      if (prompt.trim() !== "") yield { origin: { file, line: number }, value: { prompt } };
+    }
   }
 }
 
@@ -34,20 +47,9 @@ async function* inputRows(): AsyncGenerator<RawRow> {
   if (process.stdin.isTTY === true) {
     throw new ConfigError("--prompts -: expected prompts on standard input, which is a terminal here.");
   }
-  const content = await text(process.stdin);
-  if (!content.trimStart().startsWith("{")) {
-    yield* textRows(content, "stdin");
-    return;
-  }
-  // the readers of data files know every fault of such lines
-  const folder = mkdtempSync(join(tmpdir(), "preftune-"));
-  try {
-    const file = join(folder, "stdin.jsonl");
-    writeFileAtomic(file, content);
-    for await (const { origin, value } of readRows({ path: file })) {
-      yield { origin: { ...origin, file: "stdin" }, value };
-    }
-  } finally {
-    remove(folder);
-  }
+  const place = new LinePlace("stdin");
+  const reader = new ByteReader(process.stdin);
+  const isJson = (await firstByte(reader, place)) === "{".charCodeAt(0);
+  const lines = linesOf(reader, place);
+  yield* isJson ? rowsOfLines(lines, { name: "stdin", format: "jsonl" }) : textRows(lines, "stdin");
 }

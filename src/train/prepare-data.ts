@@ -1,9 +1,7 @@
 /** From a configuration to tokenised data. Needs no libtorch. */
-import { formatBytes } from "../base/file-io.ts";
 import { checkColumnMap } from "../data/columns.ts";
 import { type Dataset, prepareDataset } from "../data/dataset.ts";
 import type { WeightedSource } from "../data/mixing.ts";
-import type { ReadMeter } from "../data/read-meter.ts";
 import type { Task } from "../data/rows.ts";
 import { readModelConfig } from "../formats/hf-config.ts";
 import { contextLength, type ModelConfig } from "../formats/model-config.ts";
@@ -104,7 +102,7 @@ export async function prepareData(
     maxRows: selection.max_train_rows,
     maxEvalRows: selection.max_eval_rows,
     onProgress: ({ stage, meter }) =>
-      onPhase(stage === "count" ? "rows counted" : "rows tokenised", meter.rows, null, bytesNote(meter)),
+      onPhase(stage === "count" ? "rows counted" : "rows tokenised", meter.rows, null, meter.note),
   });
   return {
     dataset,
@@ -114,11 +112,6 @@ export async function prepareData(
     textFingerprint: encoder.fingerprint(),
     templates: encoder.templates(),
   };
-}
-
-/** `12.0 MiB of 300.0 MiB` */
-function bytesNote({ bytesRead, bytesTotal }: Readonly<ReadMeter>): string {
-  return `${formatBytes(bytesRead)} of ${formatBytes(bytesTotal)}`;
 }
 
 /** Whether some chat template in use names a key, or writes whole messages. */
