@@ -13,7 +13,18 @@ const src = join(import.meta.dirname, "../../src");
 const reading: ReadonlySet<string> = new Set([
   ...["accessSync", "closeSync", "constants", "createReadStream", "existsSync", "fstatSync", "lstatSync"],
   ...["openSync", "readFile", "readFileSync", "readdirSync", "readlinkSync", "readSync", "realpathSync"],
-  ...["stat", "statfsSync", "statSync", "open", "access", "readdir", "default", "globSync"],
+  ...[
+    "stat",
+    "statfsSync",
+    "statSync",
+    "open",
+    "access",
+    "readdir",
+    "default",
+    "glob",
+    "opendirSync",
+    "read",
+  ],
 ]);
 
 /** Files that may name more, and why. */
@@ -22,8 +33,6 @@ const exceptions: Record<string, readonly string[]> = {
   "base/file-io.ts": [
     ...["fsyncSync", "ftruncateSync", "mkdirSync", "renameSync", "rmSync", "symlinkSync", "writeSync"],
   ],
-  // an empty folder of its own among the system's temporary files
-  "evaluate/prompt-rows.ts": ["mkdtempSync"],
   // used by tests alone
   "text/toy-tokenizer.ts": ["mkdtempSync", "rmSync", "writeFileSync"],
 };
