@@ -1,12 +1,14 @@
 /** `preftune train`. */
 import type { Command } from "commander";
-import type { TrainWork } from "../recipes/train-events.ts";
+import { ConfigError } from "../base/errors.ts";
+import type { PhaseListener, TrainWork } from "../recipes/train-events.ts";
 import { loadConfig, type ResolvedConfig } from "../runs/config-load.ts";
 import { formatConfig } from "../runs/config-print.ts";
 import { runPaths } from "../runs/run-directory.ts";
 import type { StopSignals } from "../torch/index.ts";
 import { commandLine, sameCommand } from "./called-as.ts";
-import { type StoppedOptions, withStoppedStatus } from "./options.ts";
+import { heartbeats } from "./heartbeat.ts";
+import { positiveNumber, type StoppedOptions, wholeNumber, withStoppedStatus } from "./options.ts";
 import { pairsOf } from "./overrides.ts";
 import { Phases } from "./phases.ts";
 import { TrainDisplay } from "./train-display.ts";
@@ -14,6 +16,8 @@ import { TrainDisplay } from "./train-display.ts";
 interface Words extends StoppedOptions {
   printConfig?: true;
   resume?: true;
+  maxRestarts?: number;
+  heartbeatTimeout?: number;
 }
 
 /** Adds the command to `preftune`. */
@@ -25,15 +29,54 @@ export function addTrainCommand(preftune: Command): void {
     .argument("[overrides...]", "--key value pairs")
     .option("--print-config", "print every value and where it came from, and end")
     .option("--resume", "go on from the newest good checkpoint (resume_from_checkpoint: latest)")
+    .option(
+      "--max-restarts <count>",
+      "watch over the training and start it again, so often at most, when it is killed, crashes or hangs",
+      wholeNumber(0),
+    )
+    .option(
+      "--heartbeat-timeout <seconds>",
+      "with --max-restarts: a trainer without a sign of life for so long has hung",
+      positiveNumber,
+    )
     .allowUnknownOption()
     .passThroughOptions(false);
   withStoppedStatus(command).action(async (file: string, words: string[], options: Words) => {
     const overrides = pairsOf(words);
     if (options.resume === true) overrides.push(["resume_from_checkpoint", "latest"]);
+    if (options.heartbeatTimeout !== undefined && options.maxRestarts === undefined) {
+      throw new ConfigError("--heartbeat-timeout has no effect without --max-restarts COUNT. Give both.");
+    }
     const resolved = loadConfig({ file, overrides });
     if (options.printConfig === true) process.stdout.write(formatConfig(resolved));
-    else await run(resolved, options);
+    else if (options.maxRestarts === undefined) await run(resolved, options);
+    else await supervise(resolved, [file, ...words], options);
   });
+}
+
+/** Signs of life come with every micro-batch and row of a phase; writing a large model gives none. */
+const usualTimeoutSeconds = 1800;
+
+/** Trains in a child that is started again when it ends before its time. */
+async function supervise(
+  { config }: ResolvedConfig,
+  words: readonly string[],
+  { maxRestarts = 0, heartbeatTimeout = usualTimeoutSeconds, resume, stoppedStatus = 0 }: Words,
+): Promise<void> {
+  const { superviseTraining } = await import("./supervisor.ts");
+  const { status } = await superviseTraining({
+    program: process.argv[1] ?? "",
+    words: (goesOn) => [
+      ...["train", ...words, ...(goesOn || resume === true ? ["--resume"] : [])],
+      ...["--stopped-status", String(stoppedStatus)],
+    ],
+    outputDir: config.output_dir,
+    maxRestarts,
+    stoppedStatus,
+    heartbeatTimeoutMs: heartbeatTimeout * 1000,
+    say: (line) => void process.stderr.write(`preftune: ${line}\n`),
+  });
+  process.exitCode = status;
 }
 
 async function run(resolved: ResolvedConfig, { stoppedStatus = 0 }: StoppedOptions): Promise<void> {
@@ -48,11 +91,17 @@ async function run(resolved: ResolvedConfig, { stoppedStatus = 0 }: StoppedOptio
   using stop = watchStopSignals();
   stop.leave(`stopped before a step was begun: nothing is lost. Again:\n  ${sameCommand()}`);
   let totalSteps = 0;
+  const beat = heartbeats();
+  const onPhase: PhaseListener = (...phase) => {
+    beat(null);
+    phases.listen(...phase);
+  };
   const onWork = (work: TrainWork): void => {
+    beat(work.step);
     sayBefore(work, stop, totalSteps);
     display.work(work);
   };
-  for await (const event of train(resolved, { signal: stop.signal, onPhase: phases.listen, onWork })) {
+  for await (const event of train(resolved, { signal: stop.signal, onPhase, onWork })) {
     if (event.type === "start") ({ totalSteps } = event);
     display.event(event);
     if (event.type === "end" && event.summary.reason === "stopped") process.exitCode = stoppedStatus;

@@ -1,10 +1,9 @@
 /** Choosing where a run's reference log-probs come from: the rows, the adapter switched off, or a pass before training. */
-import { join } from "node:path";
 import type { Dataset } from "../data/dataset.ts";
 import type { Example } from "../data/example.ts";
 import type { Objective } from "../objectives/objective.ts";
 import type { RunConfig } from "../runs/config-types.ts";
-import type { Fingerprints } from "../runs/run-directory.ts";
+import { type Fingerprints, runPaths } from "../runs/run-directory.ts";
 import { evaluationBatches } from "../train/plan.ts";
 import type { TrainedModel } from "../train/prepare-model.ts";
 import {
@@ -68,7 +67,7 @@ function sourceFor(options: ReferenceOptions, examples: readonly Example[], spli
   const { sums } = precomputeReference(trained.model, evaluationBatches(examples, config), {
     numerics,
     examples: examples.length,
-    cache: { dir: config.reference_cache_dir ?? join(options.runDir, "reference"), key },
+    cache: { dir: config.reference_cache_dir ?? runPaths(options.runDir).reference, key },
     progress: (done) => options.onPhase(`reference log-probs (${split})`, done, examples.length),
   });
   return referenceFrom(sums);

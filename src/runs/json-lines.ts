@@ -5,8 +5,9 @@
  * is opened again.
  */
 import { existsSync, fstatSync, statSync } from "node:fs";
+import { dirname } from "node:path";
 import { FormatError, messageOf } from "../base/errors.ts";
-import { fileFailure, io, quietly, writeAllSync } from "../base/file-io.ts";
+import { fileFailure, io, quietly, syncDirectory, writeAllSync } from "../base/file-io.ts";
 import { mostAtOnce, readFileBytes } from "../base/open-file.ts";
 import { parseNumbers, stringifyNumbers } from "./json-numbers.ts";
 
@@ -28,8 +29,10 @@ export class JsonLinesWriter {
   constructor(path: string) {
     this.path = path;
     cutTornLine(path);
+    const isNew = !existsSync(path);
     try {
       this.#fd = io.openSync(path, "a");
+      if (isNew) syncDirectory(dirname(path));
     } catch (cause) {
       throw fileFailure({ action: "open", path, cause });
     }

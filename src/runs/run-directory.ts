@@ -9,9 +9,11 @@
  *   evaluations.jsonl  what evaluations give besides metrics: histograms, sampled answers
  *   log.jsonl          events: start, resume, skipped step, checkpoint, end
  *   checkpoints/       checkpoint-<step>/, each with a manifest
+ *   reference/         sums of reference log-probs
  *   adapter/, model/   the export
  *   export.json        result of the export's parity check
  *   report.html        the report
+ *   restarts.jsonl     ends of the trainer before its time under `train --max-restarts`
  *   run.lock           held by the process that writes the run
  */
 import { existsSync, readdirSync } from "node:fs";
@@ -29,6 +31,7 @@ import { type EvaluationRecord, readEvaluations } from "./evaluation-records.ts"
 import { JsonLinesWriter, readJsonLines } from "./json-lines.ts";
 import { removeLeftOvers } from "./left-overs.ts";
 import { type MetricRow, readMetrics } from "./metrics.ts";
+import { readRestarts } from "./restart-log.ts";
 import { RunLock } from "./run-lock.ts";
 
 const FORMAT = "preftune run";
@@ -44,6 +47,7 @@ const BEGINNINGS = [
   "evaluation-start.json",
   "template-date.json",
   "models.json",
+  "restarts.jsonl",
 ];
 
 /** Paths inside a run directory. */
@@ -57,6 +61,8 @@ export interface RunPaths {
   evaluations: string;
   log: string;
   checkpoints: string;
+  /** Sums of reference log-probs, unless `reference_cache_dir` says otherwise. */
+  reference: string;
   adapter: string;
   model: string;
   exportJson: string;
@@ -76,6 +82,7 @@ export function runPaths(dir: string): RunPaths {
     evaluations: join(dir, "evaluations.jsonl"),
     log: join(dir, "log.jsonl"),
     checkpoints: join(dir, "checkpoints"),
+    reference: join(dir, "reference"),
     adapter: join(dir, "adapter"),
     model: join(dir, "model"),
     exportJson: join(dir, "export.json"),
@@ -237,8 +244,7 @@ export function resumeRun(resolved: ResolvedConfig): OpenRun {
 function prepared(dir: string, prepare: (run: OpenRun) => void): OpenRun {
   const run = new OpenRun(dir);
   try {
-    removeLeftOvers(dir);
-    removeLeftOvers(run.paths.checkpoints);
+    for (const each of [dir, run.paths.checkpoints, run.paths.reference]) removeLeftOvers(each);
     prepare(run);
     return run;
   } catch (error) {
@@ -295,11 +301,20 @@ export function openRun(dir: string): RunView {
     fingerprints: optional(paths.fingerprints) as Fingerprints | null,
     metrics: readMetrics(paths.metrics),
     evaluations: readEvaluations(paths.evaluations),
-    events: readJsonLines(paths.log).map(({ value }) => value as RunEvent),
+    events: readEvents(paths),
     checkpoints: listCheckpoints(paths.checkpoints),
     preflight: optional(paths.preflight),
     exported: optional(paths.exportJson),
   };
+}
+
+/** The log, and between its events the ends of the trainer that `restarts.jsonl` tells of. */
+function readEvents({ dir, log }: RunPaths): RunEvent[] {
+  const events = readJsonLines(log).map(({ value }) => value as RunEvent);
+  const restarts = readRestarts(dir).map((record): RunEvent => ({ event: "restart", ...record }));
+  return restarts.length === 0
+    ? events
+    : [...events, ...restarts].sort((a, b) => (a.time < b.time ? -1 : a.time > b.time ? 1 : 0));
 }
 
 function readRunJson(paths: RunPaths): Pick<RunView, "config" | "provenance"> {

@@ -4,6 +4,7 @@
  */
 import { type ChildProcess, fork } from "node:child_process";
 import { PreftuneError } from "../base/errors.ts";
+import { type RestartPolicy, Restarts } from "../base/restarts.ts";
 import type { GenerateRequest } from "../generate/request.ts";
 import type {
   EngineCommand,
@@ -12,7 +13,6 @@ import type {
   EngineSettings,
   SubmissionEvent,
 } from "./engine-messages.ts";
-import { type RestartPolicy, Restarts } from "./restarts.ts";
 
 /** A long prompt is computed in one go, during which nothing is heard. */
 const defaultStallMs = 300_000;
