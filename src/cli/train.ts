@@ -68,7 +68,7 @@ async function supervise(
     program: process.argv[1] ?? "",
     words: (goesOn) => [
       ...["train", ...words, ...(goesOn || resume === true ? ["--resume"] : [])],
-      ...["--stopped-status", String(stoppedStatus)],
+      ...(stoppedStatus === 0 ? [] : ["--stopped-status", String(stoppedStatus)]),
     ],
     outputDir: config.output_dir,
     maxRestarts,

@@ -1,5 +1,5 @@
 /** How a trainer that another process watches over came to its end, in words, and whether starting it again can help. */
-import { readFileSync } from "node:fs";
+import { readFileBytes } from "../base/open-file.ts";
 
 /** How a process ended. */
 export interface ChildEnd {
@@ -55,7 +55,7 @@ export function verdictOn({ status, signal, silentSeconds }: ChildEnd, hasBegun:
 /** Processes that Linux has killed for want of memory since it started; 0 where it does not say. */
 export function oomKills(): number {
   try {
-    return Number(/^oom_kill (\d+)$/m.exec(readFileSync("/proc/vmstat", "utf8"))?.[1] ?? 0);
+    return Number(/^oom_kill (\d+)$/m.exec(readFileBytes("/proc/vmstat").toString())?.[1] ?? 0);
   } catch {
     return 0;
   }
