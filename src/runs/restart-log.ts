@@ -23,7 +23,7 @@ export interface RestartRecord {
 }
 
 /** Where a run directory has them. */
-export function restartLogPath(dir: string): string {
+function restartLogPath(dir: string): string {
   return join(dir, "restarts.jsonl");
 }
 
