@@ -4,9 +4,9 @@
  * Plain JavaScript without dependencies: it runs under Node 20 before `node_modules` exists.
  */
 import { spawn } from "node:child_process";
-import { fstatSync, readFileSync, readlinkSync, readSync } from "node:fs";
-import { constants } from "node:os";
-import { basename, relative } from "node:path";
+import { fstatSync, readFileSync, readlinkSync, readSync, statSync } from "node:fs";
+import { constants, homedir } from "node:os";
+import { basename, join, relative } from "node:path";
 import { isCheckout, say } from "./bootstrap.mjs";
 import "./terminal.mjs";
 
@@ -28,11 +28,22 @@ function quoted(word) {
 /**
  * Whether this process was started with SIGHUP ignored, to outlive its terminal: by `nohup`, or from a script that says
  * `trap '' HUP`. Node forgets it: it gives inherited ignored signals back their default as it starts. What tells of it still:
- * the name that shells leave in `_`, standard input that GNU's nohup opened for writing only, and the parent's own signals.
+ * the name that most shells leave in `_`, output to nohup.out, standard input that GNU's nohup opened for writing only, and
+ * the parent's own signals. PREFTUNE_NOHUP=1 says it where none of these does.
  */
 export function ignoresHangup() {
   if (process.env["PREFTUNE_NOHUP"] === "1" || basename(process.env["_"] ?? "") === "nohup") return true;
+  const outputs = ["nohup.out", join(homedir(), "nohup.out")];
+  if (outputs.some((path) => isFile(1, path) || isFile(2, path))) return true;
   return isWriteOnlyNull(0) || ignoredSignals(process.ppid).has(constants.signals.SIGHUP);
+}
+
+/** Whether `descriptor` is open on the file at `path`. @param {number} descriptor @param {string} path */
+function isFile(descriptor, path) {
+  const file = statSync(path, { throwIfNoEntry: false });
+  if (file === undefined) return false;
+  const { dev, ino } = fstatSync(descriptor);
+  return dev === file.dev && ino === file.ino;
 }
 
 /** @param {number} descriptor */

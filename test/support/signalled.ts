@@ -4,8 +4,9 @@ import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
+import { latestCheckpoint, listCheckpoints } from "../../src/runs/checkpoints.ts";
 import { readMetrics } from "../../src/runs/metrics.ts";
-import type { Workshop } from "./runs.ts";
+import { logOf, type Workshop } from "./runs.ts";
 
 const root = join(import.meta.dirname, "../..");
 /** Long enough for any machine: no test waits so long unless it fails. */
@@ -135,6 +136,17 @@ export class Training {
     else kill(-groupOf(this.launcherPid), signal);
   }
 
+  /** Waits until `text` has been written. */
+  async says(text: string): Promise<void> {
+    await until(() => this.output.includes(text), `"${text}"`);
+  }
+
+  /** Closes the reading ends of what it writes to. */
+  loseOutput(): void {
+    this.#child.stdout?.destroy();
+    this.#child.stderr?.destroy();
+  }
+
   /** The last step in the run's metrics. */
   lastStep(): number {
     return Number(readMetrics(join(this.dir, "metrics.jsonl")).at(-1)?.["global_step"]);
@@ -147,6 +159,38 @@ interface RunNames {
   name: string;
   /** Further words of the command. */
   more?: readonly string[];
+}
+
+/**
+ * Waits until a training has ended and asserts that it stopped as it should: status 0, the lock free, a checkpoint of the
+ * step it had reached and no other, told at once. Gives the hint that resumes, null where nothing could be read.
+ */
+export async function stoppedWell(
+  training: Training,
+  what: string,
+  status: number = 0,
+): Promise<string | null> {
+  const how = await training.ended;
+  const said = `${what}: ${JSON.stringify(how)}\n${training.output.slice(-2000)}`;
+  assert.deepEqual(how, { status, signal: null }, said);
+  return leftWell(training, said);
+}
+
+/** The same for a training whose end its parent was not told. */
+export function leftWell(training: Training, said: string): string | null {
+  const checkpoints = join(training.dir, "checkpoints");
+  assert.equal(existsSync(join(training.dir, "run.lock")), false, `the lock is left: ${said}`);
+  const [checkpoint, ...others] = listCheckpoints(checkpoints);
+  assert.equal(checkpoint?.step, training.lastStep(), `the step it had reached: ${said}`);
+  assert.equal(others.length, 0, said);
+  assert.equal(latestCheckpoint(checkpoints).rejected.length, 0, said);
+  assert.equal(logOf(training.dir).at(-1)?.["event"], "stopped", said);
+  const [, hint] = /go on with:\r?\n {2}(.*?)\r?\n/.exec(training.output) ?? [];
+  if (hint === undefined) return null;
+  const [, told] = /stopping after step (\d+); again to leave at once/.exec(training.output) ?? [];
+  assert.equal(Number(told), checkpoint?.step, `told at once: ${said}`);
+  assert.match(hint, /--resume( --stopped-status \d+)?$/);
+  return hint;
 }
 
 function lines(path: string): number {
@@ -169,7 +213,7 @@ function groupOf(pid: number): number {
 }
 
 /** Waits until `isSo`. */
-async function until(isSo: () => boolean, what: string): Promise<void> {
+export async function until(isSo: () => boolean, what: string): Promise<void> {
   const end = performance.now() + patienceMs;
   while (!isSo()) {
     assert.ok(performance.now() < end, `waited in vain for ${what}`);
