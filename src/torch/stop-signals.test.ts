@@ -1,5 +1,6 @@
 /** Signals are answered while JavaScript computes; each program here blocks its event loop until the test lets it go on. */
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -43,7 +44,7 @@ async function watching(t: TestContext, notice: string, windowMs: number): Promi
 const forever = 1e9;
 
 test("the first signal is answered while a step computes, and heard after it", async (t) => {
-  for (const signal of ["SIGINT", "SIGTERM"] as const) {
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
     const { running, goOn } = await watching(t, `say("stopping after step 9; again to leave at once")`, 1000);
     running.child.kill(signal);
     // the program cannot have gone on: it waits for what comes next
@@ -92,4 +93,39 @@ test("where there is nothing to finish, the first signal ends the process", asyn
   const { status, stderr } = await running.ended;
   assert.equal(status, 130);
   assert.match(stderr, /stopped before the first step/);
+});
+
+/** Sends `signal` from a process that is not the program's parent. */
+function sendFromElsewhere(signal: string, pid: number): void {
+  assert.equal(spawnSync("sh", ["-c", `kill -${signal} ${pid}`]).status, 0);
+}
+
+test("what the parent passes on, however late, is the signal that came before it", async (t) => {
+  const { running, goOn } = await watching(t, `say("stopping")`, 0);
+  sendFromElsewhere("INT", running.child.pid as number);
+  await running.said("stopping");
+  running.child.kill("SIGINT");
+  goOn();
+  const { status, stderr } = await running.ended;
+  assert.equal(status, 0);
+  assert.equal(stderr.match(/stopping/g)?.length, 1);
+});
+
+test("a second signal after that leaves, with the status of its own", async (t) => {
+  const { running } = await watching(t, `say("stopping")`, 0);
+  running.child.kill("SIGHUP");
+  await running.said("stopping");
+  sendFromElsewhere("TERM", running.child.pid as number);
+  running.child.kill("SIGTERM");
+  assert.equal((await running.ended).status, 143);
+});
+
+test("a hangup is never a second signal", async (t) => {
+  const { running, goOn } = await watching(t, `say("stopping")`, 0);
+  for (const signal of ["SIGTERM", "SIGHUP", "SIGHUP"] as const) {
+    running.child.kill(signal);
+    await running.said("stopping");
+  }
+  goOn();
+  assert.equal((await running.ended).status, 0);
 });

@@ -198,12 +198,17 @@ function lines(path: string): number {
 }
 
 /** Whether the process was there. */
-function kill(pid: number, signal: NodeJS.Signals): boolean {
+function kill(pid: number, signal: NodeJS.Signals | 0): boolean {
   try {
     return process.kill(pid, signal);
   } catch {
     return false;
   }
+}
+
+/** Whether process group `id` has no process any more. */
+export function isGroupGone(id: number): boolean {
+  return !kill(-id, 0);
 }
 
 /** The process group of `pid`: field 5 of `/proc/PID/stat`. */

@@ -1,0 +1,226 @@
+/** Signals to the commands beside `train`: what each leaves behind, and that no process of it stays. */
+import assert from "node:assert/strict";
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { constants } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { setTimeout as wait } from "node:timers/promises";
+import { Random } from "../../src/base/random.ts";
+import { listCheckpoints } from "../../src/runs/checkpoints.ts";
+import { amount, figure, isNightly } from "../support/campaign.ts";
+import { type Running, startLaunched } from "../support/command.ts";
+import { workshop } from "../support/runs.ts";
+import { isGroupGone, until } from "../support/signalled.ts";
+import { makeTinyModel, pairRows, writeRows } from "../support/tiny-model.ts";
+
+const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+const targets = ["program", "launcher", "group"] as const;
+type Signal = (typeof signals)[number];
+type Target = (typeof targets)[number];
+
+const shop = workshop({ rows: 8, held: 4 });
+after(() => shop[Symbol.dispose]());
+const random = new Random(Number(process.env["PREFTUNE_SEED"] ?? 1));
+const model = makeTinyModel(shop.path("patient"), { config: { max_position_embeddings: 32_768 } });
+const rows = writeRows(shop.path("many.jsonl"), pairRows(4000));
+
+/** Each signal to each target; in the short form three of them, which have each signal and each target once. */
+const cases: [Signal, Target][] = isNightly
+  ? signals.flatMap((signal) => targets.map((target): [Signal, Target] => [signal, target]))
+  : signals.map((signal, i): [Signal, Target] => [signal, targets[i] ?? "group"]);
+
+/** The launcher's child: the program itself. */
+function programOf({ child }: Running): number {
+  const children = readFileSync(`/proc/${child.pid}/task/${child.pid}/children`, "utf8");
+  return Number(children.trim().split(" ")[0]);
+}
+
+function send(running: Running, signal: Signal, target: Target): void {
+  const { pid = 0 } = running.child;
+  process.kill({ program: programOf(running), launcher: pid, group: -pid }[target], signal);
+}
+
+/** Waits until no process of the command is left: all are in its group. */
+async function allGone({ child }: Running): Promise<void> {
+  await until(() => isGroupGone(child.pid as number), "every process of the command to end");
+}
+
+const onLinux = { skip: process.platform === "linux" ? false : "looks into /proc" };
+
+/** Starts a server whose engine is at work on an answer of many minutes. */
+async function serving(): Promise<{ running: Running; engine: number }> {
+  const key = "k";
+  const words = [
+    "--port",
+    "0",
+    "--dtype",
+    "float32",
+    "--threads",
+    "1",
+    "--api-key",
+    key,
+    "--drain-timeout",
+    "0",
+  ];
+  const running = startLaunched(["serve", "--model", model, ...words]);
+  let log = "";
+  running.child.stdout?.on("data", (chunk: Buffer) => {
+    log += chunk.toString();
+  });
+  await running.saw('"event":"engine ready"');
+  const url = /"url":"([^"]+)"/.exec(log)?.[1];
+  const engine = Number(/"pid":(\d+)/.exec(log)?.[1]);
+  const body = JSON.stringify({ model: "patient", prompt: "hi", max_tokens: 32_000, stream: true, n: 4 });
+  const headers = { authorization: `Bearer ${key}`, "content-type": "application/json" };
+  const { body: stream } = await fetch(`${url}/v1/completions`, { method: "POST", headers, body });
+  void stream?.pipeTo(new WritableStream()).catch(() => {});
+  return { running, engine };
+}
+
+test(
+  "serve: each signal ends it with 0 and its engine with it; twice within a second is once",
+  onLinux,
+  async () => {
+    for (const [signal, target] of isNightly ? cases : cases.slice(2)) {
+      const { running } = await serving();
+      send(running, signal, target);
+      await wait(random.next() * 100);
+      if (!isGroupGone(running.child.pid as number)) running.child.kill(signal);
+      const { status, stdout, stderr } = await running.ended;
+      assert.equal(status, 0, `${signal} to the ${target}: ${stdout} ${stderr}`);
+      assert.match(stdout, /"event":"stopped"/);
+      await allGone(running);
+      if (isNightly) console.log(`serve, ${signal} to the ${target}`);
+    }
+  },
+);
+
+test("serve: SIGKILL of the HTTP process or of the launcher leaves no process", onLinux, async () => {
+  const rounds = amount(1, 10);
+  for (let round = 0; round < rounds; round++) {
+    for (const target of ["program", "launcher"] as const) {
+      const { running } = await serving();
+      process.kill(target === "program" ? programOf(running) : (running.child.pid as number), "SIGKILL");
+      await allGone(running);
+      if (isNightly) console.log(`serve, SIGKILL to the ${target}: ${round + 1} of ${rounds}`);
+    }
+  }
+  const what = "SIGKILL to the server's HTTP process, and to its launcher, in the middle of an answer";
+  figure(
+    16,
+    what,
+    `${2 * rounds} of ${2 * rounds} left no process, the engine's included`,
+    "0 orphans",
+    true,
+  );
+});
+
+test("a sweep that is killed: its run stops with a checkpoint of its last step", onLinux, async () => {
+  const rounds = amount(1, 10);
+  const values = { ...shop.values, max_steps: 100_000, logging_steps: 1, warmup_ratio: 0, max_length: 96 };
+  const file = shop.path("sweep.yaml");
+  const quiet = { eval_strategy: "no", eval_on_start: false, save_strategy: "no", num_train_epochs: 100_000 };
+  writeFileSync(file, `values: ${JSON.stringify({ ...values, ...quiet })}\nparameters:\n  lambda_w: [0.1]\n`);
+  for (let round = 0; round < rounds; round++) {
+    for (const target of isNightly ? (["program", "launcher"] as const) : (["program"] as const)) {
+      const output = shop.path("sweep");
+      const running = startLaunched(["sweep", file, "--output", output]);
+      const run = join(output, "runs", "lambda-w-0.1-s1");
+      const metrics = join(run, "metrics.jsonl");
+      await until(() => existsSync(metrics) && readFileSync(metrics, "utf8").includes("\n"), "a step");
+      process.kill(target === "program" ? programOf(running) : (running.child.pid as number), "SIGKILL");
+      await allGone(running);
+      const last = JSON.parse(readFileSync(metrics, "utf8").trim().split("\n").at(-1) ?? "") as {
+        global_step: number;
+      };
+      assert.deepEqual(
+        listCheckpoints(join(run, "checkpoints")).map(({ step }) => step),
+        [last.global_step],
+      );
+      assert.equal(existsSync(join(run, "run.lock")), false);
+      rmSync(output, { recursive: true });
+      if (isNightly) console.log(`sweep, SIGKILL to the ${target}: ${round + 1} of ${rounds}`);
+    }
+  }
+  figure(
+    17,
+    "SIGKILL to a sweep or its launcher",
+    `${rounds} rounds: the run under way left a checkpoint of its last step and a free lock`,
+    "0 lost",
+    true,
+  );
+});
+
+/** Commands that leave at once, and what they say when they are at work. */
+const leaving: Record<string, { words: (output: string) => string[]; says: string }> = {
+  "generate --prompts": {
+    words: (output) => [
+      "generate",
+      "--model",
+      model,
+      "--prompts",
+      rows,
+      "--output",
+      output,
+      "--threads",
+      "1",
+    ],
+    says: "prompts answered",
+  },
+  score: {
+    words: (output) => ["score", "--model", model, "--data", rows, "--output", output, "--threads", "1"],
+    says: "rows scored",
+  },
+  "evaluate diversity": {
+    words: (output) => [
+      "evaluate",
+      "diversity",
+      "--model",
+      model,
+      "--prompts",
+      rows,
+      "--samples",
+      "2",
+      "--output",
+      output,
+    ],
+    says: "prompts answered",
+  },
+};
+
+test("commands that leave at once leave nothing half-written and no process", onLinux, async () => {
+  let runs = 0;
+  const names = Object.keys(leaving);
+  for (const [i, [signal, target]] of cases.entries()) {
+    for (const name of isNightly ? names : [names[i] ?? ""]) {
+      const { words, says } = leaving[name] ?? assert.fail(name);
+      const output = shop.path("left", "out.jsonl");
+      const running = startLaunched(words(output));
+      await Promise.race([running.said(says), running.saw(says)]);
+      await wait(random.next() * 200);
+      send(running, signal, target);
+      const { status, signal: by } = await running.ended;
+      const number = constants.signals[signal];
+      const isRight = by === signal || status === 128 + number;
+      assert.ok(isRight, `${name}, ${signal} to the ${target}: ${status} ${by}`);
+      await allGone(running);
+      const left = existsSync(shop.path("left")) ? readdirSync(shop.path("left")) : [];
+      // the answers so far, which the same command goes on with
+      assert.deepEqual(
+        left.filter((file) => !/\.partial(\.jsonl)?$/.test(file)),
+        [],
+        `${name}, ${signal} to the ${target}`,
+      );
+      rmSync(shop.path("left"), { recursive: true, force: true });
+      runs += 1;
+      if (isNightly) console.log(`${name}, ${signal} to the ${target}`);
+    }
+  }
+  figure(
+    17,
+    `one signal to ${names.join(", ")}`,
+    `${runs} of ${runs} left at once: no half file, no process`,
+    "0 left over",
+    true,
+  );
+});
