@@ -12,6 +12,7 @@
 #include "arguments.h"
 #include "attention.h"
 #include "decode.h"
+#include "dropout.h"
 #include "gated.h"
 #include "half-copy.h"
 #include "head.h"

@@ -238,4 +238,29 @@ PREFTUNE_VECTORISED inline void turnRows(float* to, int64_t strideTo, const floa
     for (int64_t j = 0; j < columns; ++j) to[j * strideTo + i] = from[i * strideFrom + j];
 }
 
+// ---- dropout (native/dropout.h) ----
+
+constexpr uint32_t kDropStride = 0x9E3779B9u, kDropMultiplier = 0x735A2D97u;
+
+// out[j] = in[j] factor where the j-th 16-bit number is at least `least`, else in[j] 0. Numbers 2i and 2i + 1 are the halves of one
+// hash of the counter i, keyed by `start` and the odd `key`. `out` may be `in`.
+PREFTUNE_VECTORISED inline void rowDrop(float* out, const float* in, int64_t n, uint32_t start, uint32_t key, int16_t least, float factor) {
+  constexpr int64_t kBlock = 256;
+  uint32_t hashes[kBlock / 2];
+  int16_t numbers[kBlock];
+  for (int64_t from = 0; from < n; from += kBlock) {
+    const uint32_t first = start + static_cast<uint32_t>(from / 2) * kDropStride;
+    for (uint32_t i = 0; i < kBlock / 2; ++i) {
+      uint32_t h = first + i * kDropStride;
+      h ^= h >> 16;
+      h *= key;
+      h ^= h >> 16;
+      hashes[i] = h * kDropMultiplier;
+    }
+    std::memcpy(numbers, hashes, sizeof numbers);
+    const int64_t count = std::min(kBlock, n - from);
+    for (int64_t j = 0; j < count; ++j) out[from + j] = in[from + j] * (numbers[j] >= least ? factor : 0.0f);
+  }
+}
+
 }  // namespace preftune

@@ -145,7 +145,7 @@ function run(plan: OurPlan): RunRecord {
     const cpu = process.cpuUsage();
     const start = performance.now();
     // packing is part of a step
-    const result = trainStep(training, batchesAt(step), { learningRate: 1e-5, entropies: false });
+    const result = trainStep(training, batchesAt(step), { learningRate: 1e-5, seed: 1, entropies: false });
     record.seconds.push((performance.now() - start) / 1000);
     const { user, system } = process.cpuUsage(cpu);
     record.cpuSeconds.push((user + system) / 1e6);

@@ -15,6 +15,16 @@ export interface Segment {
   parent: number;
 }
 
+/** Tokens [start, end) of the stream that are one example's prompt or one of its answers, whichever segment they lie in. */
+export interface StreamPiece {
+  start: number;
+  end: number;
+  /** Index into the batch's `examples`. */
+  example: number;
+  /** Index into that example's `completions`; -1: the prompt, or a copy of it. */
+  completion: number;
+}
+
 /** The response tokens [start, end) of one answer, as a range of `predictors` and `targets`. */
 export interface ResponseSpan {
   /** Index into the batch's `examples`. */
@@ -33,6 +43,8 @@ export interface PackedBatch {
   positions: Int32Array;
   /** In the order of the stream; together they cover it. */
   segments: Segment[];
+  /** Whose tokens they are, in the order of the stream; together they cover it. */
+  pieces: StreamPiece[];
   /** (R) index in the stream of the hidden state that predicts each response token. */
   predictors: Int32Array;
   /** (R) ids of the response tokens. */
@@ -76,6 +88,11 @@ export function packExamples(examples: readonly Example[], options: PackingOptio
   return { ...stream.batch(), examples };
 }
 
+/** A piece's tokens, before it has a place in the stream. */
+interface PieceTokens extends Pick<StreamPiece, "example" | "completion"> {
+  ids: readonly number[];
+}
+
 /** Fills the arrays of a batch from left to right. */
 class Stream {
   readonly #ids: Int32Array;
@@ -83,6 +100,7 @@ class Stream {
   readonly #predictors: Int32Array;
   readonly #targets: Int32Array;
   readonly #segments: Segment[] = [];
+  readonly #pieces: StreamPiece[] = [];
   readonly #spans: ResponseSpan[] = [];
   #tokens = 0;
   #responses = 0;
@@ -95,12 +113,14 @@ class Stream {
   }
 
   addShared({ promptIds, completions }: Example, example: number): void {
-    const parent = this.#addSegment([promptIds], 0, -1);
+    const prompt = { ids: promptIds, example, completion: -1 };
+    const parent = this.#addSegment([prompt], 0, -1);
     const promptEnd = this.#tokens;
     for (const [completion, { ids, mask }] of completions.entries()) {
       const start = this.#tokens;
       // A single token has no inputs of its own: an empty segment would be work for nothing.
-      if (ids.length > 1) this.#addSegment([ids.slice(0, -1)], promptIds.length, parent);
+      const answer = { ids: ids.slice(0, -1), example, completion };
+      if (ids.length > 1) this.#addSegment([answer], promptIds.length, parent);
       this.#addResponses({ example, completion }, { ids, mask }, { first: promptEnd - 1, second: start });
     }
   }
@@ -108,7 +128,8 @@ class Stream {
   addSeparate({ promptIds, completions }: Example, example: number): void {
     for (const [completion, { ids, mask }] of completions.entries()) {
       const first = this.#tokens + promptIds.length - 1;
-      this.#addSegment([promptIds, ids.slice(0, -1)], 0, -1);
+      const prompt = { ids: promptIds, example, completion: -1 };
+      this.#addSegment([prompt, { ids: ids.slice(0, -1), example, completion }], 0, -1);
       this.#addResponses({ example, completion }, { ids, mask }, { first, second: first + 1 });
     }
   }
@@ -118,6 +139,7 @@ class Stream {
       ids: this.#ids,
       positions: this.#positions,
       segments: this.#segments,
+      pieces: this.#pieces,
       predictors: this.#predictors,
       targets: this.#targets,
       spans: this.#spans,
@@ -125,11 +147,13 @@ class Stream {
   }
 
   /** Index of the new segment. */
-  #addSegment(parts: readonly (readonly number[])[], position: number, parent: number): number {
+  #addSegment(parts: readonly PieceTokens[], position: number, parent: number): number {
     const start = this.#tokens;
-    for (const part of parts) {
-      this.#ids.set(part, this.#tokens);
-      this.#tokens += part.length;
+    for (const { ids, example, completion } of parts) {
+      this.#ids.set(ids, this.#tokens);
+      const first = this.#tokens;
+      this.#tokens += ids.length;
+      if (ids.length > 0) this.#pieces.push({ start: first, end: this.#tokens, example, completion });
     }
     for (let i = start; i < this.#tokens; i++) this.#positions[i] = position + i - start;
     return this.#segments.push({ start, end: this.#tokens, parent }) - 1;

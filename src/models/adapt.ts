@@ -1,5 +1,6 @@
 /** Putting an adapter into a built model, and taking its tensors out again under PEFT's names. */
 import { ConfigError } from "../base/errors.ts";
+import { deriveSeed } from "../base/random.ts";
 import { didYouMean } from "../base/suggest.ts";
 import { type AdapterConfig, loraScale } from "../formats/adapter-config.ts";
 import { isNamed, matchTargets } from "../formats/adapter-names.ts";
@@ -12,7 +13,7 @@ import type { CausalLM } from "./causal-lm.ts";
 /** An adapter in place. */
 export interface Adapter {
   config: AdapterConfig;
-  /** Turns the adapter, and its dropout, on and off. */
+  /** Turns the adapter on and off, and holds what its dropout needs of a batch. */
   switch: AdapterSwitch;
   /** Paths of the adapted linears. */
   targets: string[];
@@ -31,7 +32,7 @@ export function addAdapter(
   config: AdapterConfig,
   targets: string | readonly string[] = config.targetModules,
 ): Adapter {
-  const adapters: AdapterSwitch = { enabled: true, training: false };
+  const adapters: AdapterSwitch = { enabled: true, dropoutKeys: null };
   const places = [...namedModules(model)];
   const linears = places.filter((p) => p.module instanceof Linear);
   const wanted = new Set(
@@ -42,12 +43,16 @@ export function addAdapter(
     ),
   );
   if (wanted.has("lm_head")) throw headTarget();
+  // of all linears, so that an adapter's masks do not depend on which others there are
+  const numbers = new Map(linears.map(({ path }, i) => [path, i]));
   const adapted = linears.filter((p) => wanted.has(p.path));
   const saved = config.modulesToSave.flatMap((name) => savePlaces(places, name));
   if (adapted.length === 0) throw noTarget(linears);
   for (const { owner, key, module, path } of adapted) {
     const { rank, alpha } = loraScale(config, path);
-    owner[key] = new LoraLinear(module as Linear, { ...config, rank, alpha }, adapters);
+    const dropoutSeed = deriveSeed(0, numbers.get(path) ?? 0);
+    const options = { ...config, rank, alpha, dropoutSeed };
+    owner[key] = new LoraLinear(module as Linear, options, adapters);
   }
   for (const { owner, key, module } of saved) {
     owner[key] =

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { assertClose, withoutLeaks } from "../../test/support/close.ts";
 import { golden } from "../../test/support/goldens.ts";
+import { deriveSeed } from "../base/random.ts";
 import { backward, manualSeed, ops, type Tensor, tensor } from "../torch/index.ts";
 import { Embedding, Linear } from "./linear.ts";
 import { type AdapterSwitch, LoraLinear, SavedEmbedding, SavedLinear } from "./lora.ts";
@@ -29,6 +30,13 @@ interface Case {
 const { cases } = golden<{ cases: Case[] }>("lora");
 const [rows, input, out] = [6, 8, 10];
 const close = { rtol: 1e-5, atol: 2e-6 };
+const dropoutSeed = 77;
+
+/** Keys of tokens that all differ. */
+function keysOf(tokens: number, first = 0): Tensor {
+  const words = Array.from({ length: 2 * tokens }, (_, i) => deriveSeed(first, i) | 0);
+  return tensor(Int32Array.from(words), [2, tokens]);
+}
 
 function baseOf({ base }: Case): Linear {
   return new Linear(tensor(base.weight, [out, input]), base.bias === undefined ? null : tensor(base.bias));
@@ -36,10 +44,10 @@ function baseOf({ base }: Case): Linear {
 
 function layerOf(
   run: Case,
-  adapters: AdapterSwitch = { enabled: true, training: false },
+  adapters: AdapterSwitch = { enabled: true, dropoutKeys: null },
   dropout = 0.25,
 ): LoraLinear {
-  const layer = new LoraLinear(baseOf(run), { ...run, dropout }, adapters);
+  const layer = new LoraLinear(baseOf(run), { ...run, dropout, dropoutSeed }, adapters);
   for (const [part, parameter] of partsOf(layer)) {
     const values = run.adapter[part] ?? [];
     ops.copy_(parameter, tensor(values, parameter.shape));
@@ -78,7 +86,7 @@ for (const run of cases) {
 
   test(`${name}: merged weight = adapter; switched off = base, exactly`, () => {
     withoutLeaks(() => {
-      const adapters = { enabled: true, training: false };
+      const adapters: AdapterSwitch = { enabled: true, dropoutKeys: null };
       const layer = layerOf(run, adapters);
       const x = tensor(run.x, [rows, input]);
       const merged = new Linear(layer.mergedWeight(), layer.bias);
@@ -92,7 +100,8 @@ for (const run of cases) {
   test(`${name}: starts as the identity, A within ±1/√in`, () => {
     withoutLeaks(() => {
       manualSeed(1);
-      const layer = new LoraLinear(baseOf(run), { ...run, dropout: 0 }, { enabled: true, training: true });
+      const options = { ...run, dropout: 0, dropoutSeed };
+      const layer = new LoraLinear(baseOf(run), options, { enabled: true, dropoutKeys: keysOf(rows) });
       const x = tensor(run.x, [rows, input]);
       assertClose(layer.forward(x), baseOf(run).forward(x).toNumbers(), { atol: run.useDora ? 1e-6 : 0 });
       const bound = 1 / Math.sqrt(input);
@@ -132,19 +141,17 @@ function withMask(run: Case, mask: Tensor): number[] {
 for (const run of [cases[1], cases[5]] as [Case, Case]) {
   test(`${run.useDora ? "DoRA" : "LoRA"}: dropout drops the adapter's input alone, in training only`, () => {
     withoutLeaks(() => {
-      const adapters = { enabled: true, training: true };
+      const adapters: AdapterSwitch = { enabled: true, dropoutKeys: keysOf(rows) };
       const layer = layerOf(run, adapters);
       const x = tensor(run.x, [rows, input]);
-      manualSeed(12);
       const first = layer.forward(x).toNumbers();
-      const second = layer.forward(x).toNumbers();
-      assert.notDeepEqual(first, second);
-      manualSeed(12);
-      assert.deepEqual(layer.forward(x).toNumbers(), first, "same generator state, same mask");
-      manualSeed(12);
-      const mask = ops.dropout(ops.ones([rows, input], { dtype: "float32" }), 0.25, true);
+      assert.deepEqual(layer.forward(x).toNumbers(), first, "same keys, same mask");
+      const ones = ops.ones([rows, input], { dtype: "float32" });
+      const mask = ops.tokenDropout(ones, adapters.dropoutKeys as Tensor, dropoutSeed, 0.25);
       assertClose(first, withMask(run, mask), close);
-      adapters.training = false;
+      adapters.dropoutKeys = keysOf(rows, 1);
+      assert.notDeepEqual(layer.forward(x).toNumbers(), first);
+      adapters.dropoutKeys = null;
       assertClose(layer.forward(x), run.y, close);
     });
   });
@@ -153,16 +160,15 @@ for (const run of [cases[1], cases[5]] as [Case, Case]) {
 test("dropout keeps the mean", () => {
   const run = cases[0] as Case;
   withoutLeaks(() => {
-    manualSeed(5);
-    const adapters = { enabled: true, training: true };
-    const layer = layerOf(run, adapters);
     const times = 2000;
+    const adapters: AdapterSwitch = { enabled: true, dropoutKeys: keysOf(times) };
+    const layer = layerOf(run, adapters);
     const one = tensor(run.x.slice(0, input), [1, input]);
     const many = layer.forward(
       ops.reshape(ops.cat(Array.from({ length: times }, () => one)), [times, input]),
     );
     const mean = ops.mulScalar(ops.sumDimIntList(many, [0]), 1 / times).toNumbers();
-    adapters.training = false;
+    adapters.dropoutKeys = null;
     const still = layer.forward(one).toNumbers();
     const deviation = ops
       .sqrt(
@@ -188,8 +194,8 @@ test("bfloat16 base and activations: adapter and its gradients stay float32", ()
     const bias = base.bias === null ? null : half(base.bias);
     const layer = new LoraLinear(
       new Linear(half(base.weight), bias),
-      { ...run, dropout: 0 },
-      { enabled: true, training: true },
+      { ...run, dropout: 0, dropoutSeed },
+      { enabled: true, dropoutKeys: keysOf(rows) },
     );
     for (const [part, parameter] of partsOf(layer)) {
       assert.equal(parameter.dtype, "float32");
@@ -213,7 +219,7 @@ test("bfloat16 base and activations: adapter and its gradients stay float32", ()
 
 test("SavedLinear: trains a copy, the base keeps its own and comes back when switched off", () => {
   withoutLeaks(() => {
-    const adapters = { enabled: true, training: false };
+    const adapters: AdapterSwitch = { enabled: true, dropoutKeys: null };
     const base = new Linear(tensor([1, 2, 3, 4], [2, 2]), tensor([1, 0]));
     const saved = new SavedLinear(base, adapters);
     const x = tensor([1, 1], [1, 2]);
@@ -233,7 +239,7 @@ test("SavedLinear: trains a copy, the base keeps its own and comes back when swi
 
 test("SavedEmbedding: the same for a table, and a float16 table is trained in float32", () => {
   withoutLeaks(() => {
-    const adapters = { enabled: true, training: false };
+    const adapters: AdapterSwitch = { enabled: true, dropoutKeys: null };
     const saved = new SavedEmbedding(
       new Embedding(ops.toDtype(tensor([1, 2, 3, 4], [2, 2]), "float16")),
       adapters,

@@ -6,10 +6,11 @@ import { ops, scope, type Tensor } from "../torch/index.ts";
 import { cast, Embedding, Linear } from "./linear.ts";
 import type { Projection } from "./module.ts";
 
-/** Shared by all adapters of a model: whether they act, and whether their dropout does. */
+/** Shared by all adapters of a model: whether they act, and the batch's part in their dropout. */
 export interface AdapterSwitch {
   enabled: boolean;
-  training: boolean;
+  /** (2, T) int32 in training: two words a token, from which every adapter makes its mask. Null: nothing is dropped. */
+  dropoutKeys: Tensor | null;
 }
 
 /** Hyperparameters of one adapter. */
@@ -20,6 +21,8 @@ export interface LoraOptions {
   alpha: number;
   /** Probability of dropping an input feature of the adapter in training. */
   dropout: number;
+  /** 32 bits that tell this adapter's masks from those of the model's others. */
+  dropoutSeed: number;
   useRslora: boolean;
   /** Learn magnitude and direction apart (Liu et al. 2024, arXiv:2402.09353). */
   useDora: boolean;
@@ -42,7 +45,7 @@ export class LoraLinear implements Projection {
   /** (out), float32; null without DoRA */
   lora_magnitude_vector: Tensor | null;
   readonly #scale: number;
-  readonly #dropout: number;
+  readonly #dropout: Pick<LoraOptions, "dropout" | "dropoutSeed">;
   readonly #switch: AdapterSwitch;
 
   /** Starts as the identity: A uniform in ±1/√in, B zero, the magnitude that of W₀. */
@@ -56,7 +59,7 @@ export class LoraLinear implements Projection {
     this.lora_B = ops.zeros([out, options.rank], where);
     this.lora_magnitude_vector = options.useDora ? rowNorms(base.weight) : null;
     this.#scale = options.alpha / (options.useRslora ? Math.sqrt(options.rank) : options.rank);
-    this.#dropout = options.dropout;
+    this.#dropout = options;
     this.#switch = adapters;
   }
 
@@ -65,15 +68,14 @@ export class LoraLinear implements Projection {
     if (this.#isPlain(x)) return ops.loraLinear(x, this.weight, this.lora_A, this.lora_B, this.#scale);
     const base = ops.linear(x, cast(this.weight, x), this.bias === null ? null : cast(this.bias, x));
     if (!this.#switch.enabled) return base;
-    const drops = this.#switch.training && this.#dropout > 0;
-    const input = drops ? ops.dropout(x, this.#dropout, true) : x;
+    const input = this.#dropped(x);
     const low = ops.linear(input, cast(this.lora_A, x));
     const up = cast(this.lora_B, x);
     // one product that adds into the base's output, in place of three passes over it
     if (this.lora_magnitude_vector === null) return ops.addmm_(base, low, ops.t(up), { alpha: this.#scale });
     const update = ops.mulScalar(ops.linear(low, up), this.#scale);
     const gain = cast(ops.divTensor(this.lora_magnitude_vector, this.#directionNorm()), x);
-    const turned = drops ? ops.linear(input, cast(this.weight, x)) : this.#withoutBias(base);
+    const turned = input !== x ? ops.linear(input, cast(this.weight, x)) : this.#withoutBias(base);
     const change = ops.addTensor(ops.mulTensor(turned, ops.subScalar(gain, 1)), ops.mulTensor(update, gain));
     return ops.addTensor(base, change);
   }
@@ -82,10 +84,20 @@ export class LoraLinear implements Projection {
    * Whether W₀ + sBA may be made as one matrix. Not in half precision: a small adapter would be lost in the sum's rounding.
    */
   #isPlain(x: Tensor): boolean {
-    const drops = this.#switch.training && this.#dropout > 0;
     const single = x.dtype === "float32" && this.weight.dtype === "float32";
     const plain = this.bias === null && this.lora_magnitude_vector === null && !this.weight.requiresGrad;
-    return this.#switch.enabled && !drops && single && plain;
+    return this.#switch.enabled && !this.#drops && single && plain;
+  }
+
+  get #drops(): boolean {
+    return this.#switch.dropoutKeys !== null && this.#dropout.dropout > 0;
+  }
+
+  /** The adapter's input in training; x itself where nothing is dropped. */
+  #dropped(x: Tensor): Tensor {
+    const { dropoutKeys } = this.#switch;
+    if (dropoutKeys === null || !this.#drops) return x;
+    return ops.tokenDropout(x, dropoutKeys, this.#dropout.dropoutSeed, this.#dropout.dropout);
   }
 
   #withoutBias(y: Tensor): Tensor {

@@ -192,11 +192,12 @@ class Loop {
     const index = this.#state.step;
     const at = this.#plan.at(index);
     // every step has random numbers of its own: nothing of the generator needs saving
-    manualSeed(deriveSeed(config.seed, index));
+    manualSeed(this.#seed(index));
     const learningRate = this.#learningRate(index);
     const batches = this.#plan.batches(at.plan);
     const result = trainStep(training, batches, {
       learningRate,
+      seed: this.#seed(index),
       entropies: config.log_entropy,
       onBatch: this.#listener("step", index + 1),
     });
@@ -227,6 +228,10 @@ class Loop {
   /** Passes the parts of a step or an evaluation on to who listens. */
   #listener(at: "step" | "evaluation", step: number): BatchListener {
     return (done, total, tokens) => this.#input.onWork({ at, step, done, total, tokens });
+  }
+
+  #seed(step: number): number {
+    return deriveSeed(this.#input.config.seed, step);
   }
 
   #learningRate(step: number): number {
@@ -277,7 +282,7 @@ class Loop {
     const { plan } = this.#plan.at(index);
     const name = (i: number) => describeOrigin((examples[i] as (typeof examples)[number]).origin);
     const singles = singleBatches(examples, plan, config.share_prompt);
-    const bad = plan.examples.filter((_, i) => !isFiniteStep(training, singles.slice(i, i + 1)));
+    const bad = plan.examples.filter((_, i) => !isFiniteStep(training, singles.slice(i, i + 1), this.#seed(index)));
     return (bad.length > 0 ? bad : plan.examples).map(name);
   }
 

@@ -1,7 +1,7 @@
 /**
  * A training step of every family without data, on device `meta`, which stands for a GPU: the walk forward, head and
- * backward, with flash attention (bfloat16) and with one call a segment (float32). Not checked there: recomputation,
- * which asks for a device's random generator; the objective, some of whose operators torch has no shapes for outside Python;
+ * backward, with flash attention (bfloat16) and with one call a segment (float32), activations kept (float32) or computed
+ * again (bfloat16), and dropout's masks by torch's operators. Not checked there: the objective, some of whose operators torch has no shapes for outside Python;
  * and what reads a number back (the loss, clipping).
  */
 import assert from "node:assert/strict";
@@ -30,7 +30,7 @@ function step(model: CausalLM, batch: DeviceBatch, dtype: DType): void {
   const pass = walk(model, batch, {
     dtype,
     training: true,
-    recompute: false,
+    recompute: dtype === "bfloat16",
     chunkColumns: 8,
     entropies: true,
   });
@@ -46,7 +46,11 @@ function step(model: CausalLM, batch: DeviceBatch, dtype: DType): void {
 const kinds: Record<string, (model: CausalLM) => readonly NamedParameter[]> = {
   "full tuning": trainAll,
   LoRA: (model) => {
-    addAdapter(model, tinyAdapterConfig({ dropout: 0.1 }), "all-linear");
+    const adapter = addAdapter(model, tinyAdapterConfig({ dropout: 0.1 }), "all-linear");
+    adapter.switch.dropoutKeys = ops.zeros([2, packExamples(examples).ids.length], {
+      dtype: "int32",
+      device: "meta",
+    });
     return adapterParameters(model);
   },
   DoRA: (model) => {

@@ -26,14 +26,12 @@ export function referenceFrom(sums: ReferenceSums): ReferenceSource {
 /** Runs the model without its adapter for each batch. */
 export function liveReference(model: CausalLM, adapter: Adapter, numerics: Numerics): ReferenceSource {
   return (batch) => {
-    const { enabled, training } = adapter.switch;
+    const { enabled } = adapter.switch;
     adapter.switch.enabled = false;
-    adapter.switch.training = false;
     try {
       return scoreBatch(model, batch, numerics).map((score) => score.sum);
     } finally {
       adapter.switch.enabled = enabled;
-      adapter.switch.training = training;
     }
   };
 }

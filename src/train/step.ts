@@ -25,6 +25,7 @@ import {
   tensor,
 } from "../torch/index.ts";
 import { type AnswerGroup, answerGroups, countsOf, type DeviceBatch, toDevice } from "./batch.ts";
+import { dropoutKeys } from "./dropout-keys.ts";
 import { EarlyUpdates } from "./early-updates.ts";
 import { type HeadPass, walk } from "./walk.ts";
 
@@ -87,6 +88,8 @@ export type BatchListener = (done: number, total: number, tokens: number) => voi
 /** Options of one step. */
 export interface StepOptions {
   learningRate: number;
+  /** Of the step's dropout masks: the same for the same step, however it is cut. */
+  seed: number;
   /** Also compute the entropy. */
   entropies: boolean;
   onBatch?: BatchListener;
@@ -101,9 +104,9 @@ export function trainStep(
   options: StepOptions,
 ): StepResult {
   using step = scope();
-  const { learningRate, entropies, onBatch = () => {} } = options;
+  const { learningRate, seed, entropies, onBatch = () => {} } = options;
   const updates = training.updatesInBackward === true ? new EarlyUpdates(training, learningRate) : null;
-  const { loss, tally } = accumulate(training, batches, { step, entropies, updates, onBatch });
+  const { loss, tally } = accumulate(training, batches, { step, seed, entropies, updates, onBatch });
   const norm =
     updates === null
       ? clipGradNorm(gradsOf(training.parameters), training.maxGradNorm)
@@ -130,11 +133,12 @@ function isUnsound(loss: Tensor, norm: Tensor): Tensor {
   return ops.toDtype(ops.logicalNot(isSound), "float32");
 }
 
-/** Whether loss and gradient of `batches` alone are finite; changes nothing. */
-export function isFiniteStep(training: Training, batches: readonly MicroBatch[]): boolean {
+/** Whether loss and gradient of `batches` alone, with the masks of the step with `seed`, are finite; changes nothing. */
+export function isFiniteStep(training: Training, batches: readonly MicroBatch[], seed: number): boolean {
   using step = scope();
   const { loss } = accumulate(training, batches, {
     step,
+    seed,
     entropies: false,
     updates: null,
     onBatch: () => {},
@@ -148,6 +152,7 @@ export function isFiniteStep(training: Training, batches: readonly MicroBatch[])
 interface Accumulation {
   /** The step's scope. */
   step: Scope;
+  seed: number;
   entropies: boolean;
   updates: EarlyUpdates | null;
   onBatch: BatchListener;
@@ -162,7 +167,6 @@ function accumulate(
   const tally = new MetricTally();
   const totals = sumCounts(batches.map((b) => countsOf(b.packed)));
   const losses: Tensor[] = [];
-  setTraining(training.adapter, true);
   try {
     let tokens = 0;
     how.onBatch(0, batches.length, tokens);
@@ -172,7 +176,7 @@ function accumulate(
       how.onBatch(i + 1, batches.length, tokens);
     }
   } finally {
-    setTraining(training.adapter, false);
+    if (training.adapter !== null) training.adapter.switch.dropoutKeys = null;
   }
   return { loss: sumOf(losses), tally };
 }
@@ -185,12 +189,15 @@ function sumOf(values: readonly Tensor[]): Tensor {
 function microStep(
   training: Training,
   batch: MicroBatch,
-  { totals, tally, step, entropies, updates }: Accumulation & { totals: BatchCounts; tally: MetricTally },
+  { totals, tally, step, seed, entropies, updates }: Accumulation & { totals: BatchCounts; tally: MetricTally },
 ): Tensor[] {
   using _ = scope();
-  const { model, numerics, objective } = training;
+  const { model, numerics, objective, adapter } = training;
   const placed = toDevice(batch.packed, model.device);
   const reference = training.reference === null ? null : training.reference(batch);
+  if (adapter !== null && adapter.config.dropout > 0) {
+    adapter.switch.dropoutKeys = placedKeys(batch, seed, model.device);
+  }
   const pass = walk(model, placed, { ...numerics, training: true, entropies });
   const losses: Tensor[] = [];
   for (const group of answerGroups(placed, headRows(training))) {
@@ -208,6 +215,11 @@ function microStep(
   if (updates === null) pass.backward();
   else if (Number.isFinite(sumOf(losses).item())) pass.backward(() => updates.settle());
   return losses;
+}
+
+/** (2, T) int32 on `device`, see `dropoutKeys`. */
+function placedKeys(batch: MicroBatch, seed: number, device: string): Tensor {
+  return onDevice(tensor(dropoutKeys(batch, seed), [2, batch.packed.ids.length]), device, "int32");
 }
 
 /** Response tokens whose probabilities a trained head can keep; a frozen one keeps none. */
@@ -323,10 +335,6 @@ export class MetricTally {
     }
     return Object.fromEntries([...totals].map(([name, { sum, count }]) => [name, sum / count]));
   }
-}
-
-function setTraining(adapter: Adapter | null, value: boolean): void {
-  if (adapter !== null) adapter.switch.training = value;
 }
 
 function gradsOf(parameters: readonly NamedParameter[]): Tensor[] {

@@ -10,11 +10,9 @@ import {
   backward,
   type DType,
   enableGrad,
-  generatorState,
   noGrad,
   ops,
   scope,
-  setGeneratorState,
   type Tensor,
 } from "../torch/index.ts";
 import type { AnswerGroup, DeviceBatch } from "./batch.ts";
@@ -73,8 +71,6 @@ interface Stage {
   /** Whether its input needs a gradient. */
   receives: boolean;
   run: (input: Tensor) => Tensor;
-  /** State of the random generator before the forward run, when it will be run again. */
-  random: Tensor | null;
 }
 
 /**
@@ -202,13 +198,12 @@ function forwardStage(
     return output;
   }
   const input = leafOf(incoming, receives);
-  const random = recompute ? stage.keep(generatorState(input.device)) : null;
   const body = () => run(input);
   const output = stage.keep(recompute ? noGrad(body) : enableGrad(body));
   const kept = recompute && offload !== null ? parked(incoming, offload) : input;
   stage.keep(kept);
   release(stages, incoming);
-  stages.push({ input: kept, output: recompute ? null : output, receives, run, random });
+  stages.push({ input: kept, output: recompute ? null : output, receives, run });
   return output;
 }
 
@@ -243,7 +238,7 @@ function walkBack(stages: Stage[], last: Tensor | null, settled?: () => void): T
       output === null
         ? leafOf(ops.toDevice(stage.input, grad.device, stage.input.dtype), receives)
         : stage.input;
-    backward([output ?? recomputed(stage, input)], { gradients: [grad] });
+    backward([output ?? enableGrad(() => stage.run(input))], { gradients: [grad] });
     const next = input.grad;
     output?.dispose();
     input.grad = null;
@@ -253,15 +248,6 @@ function walkBack(stages: Stage[], last: Tensor | null, settled?: () => void): T
     settled?.();
   }
   return grad;
-}
-
-/** Runs a segment again as it ran before, dropout included, and leaves the generator where it is now. */
-function recomputed({ run, random }: Stage, input: Tensor): Tensor {
-  const now = generatorState(input.device);
-  if (random !== null) setGeneratorState(input.device, random);
-  const output = enableGrad(() => run(input));
-  setGeneratorState(input.device, now);
-  return output;
 }
 
 /** The parameter's float32 gradient, made of zeros when it has none yet. */

@@ -147,7 +147,7 @@ function stepsOn(where: string, setup: Setup): { losses: number[]; norms: number
   const training = trainingOn(where, setup);
   const batches = [microBatch(examples.slice(0, 3)), microBatch(examples.slice(3))];
   const results = Array.from({ length: 4 }, () =>
-    trainStep(training, batches, { learningRate: 1e-3, entropies: true }),
+    trainStep(training, batches, { learningRate: 1e-3, seed: 1, entropies: true }),
   );
   assert.ok(results.every(({ applied }) => applied));
   return { losses: results.map((r) => r.loss), norms: results.map((r) => r.gradNorm) };

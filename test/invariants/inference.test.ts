@@ -8,8 +8,9 @@ import { buildModel } from "../../src/models/build.ts";
 import type { CausalLM } from "../../src/models/causal-lm.ts";
 import { randomWeights } from "../../src/models/weights.ts";
 import { dpo } from "../../src/objectives/dpo.ts";
-import { generatorState, liveTensorCount, manualSeed, noGrad, ops, scope } from "../../src/torch/index.ts";
+import { generatorState, liveTensorCount, manualSeed, noGrad, ops, scope, tensor } from "../../src/torch/index.ts";
 import { allAnswers, toDevice } from "../../src/train/batch.ts";
+import { dropoutKeys } from "../../src/train/dropout-keys.ts";
 import { evaluate } from "../../src/train/evaluate.ts";
 import { adapterParameters, modelParameters, trainAll } from "../../src/train/parameters.ts";
 import { liveReference } from "../../src/train/reference.ts";
@@ -57,13 +58,15 @@ for (const name of tinyNames) {
     const parameters = [...adapterParameters(model), ...modelParameters(model)];
     for (const { tensor } of parameters) tensor.requiresGrad = true;
     // as in the middle of a training step
-    adapter.switch.training = true;
     const batch = microBatch(rowsOf(3, 5, 32));
+    const keys = dropoutKeys(batch, 1);
+    const placed = tensor(keys, [2, keys.length / 2]);
+    adapter.switch.dropoutKeys = placed;
     const before = { random: generatorState("cpu").toNumbers(), live: liveTensorCount() };
     const reference = liveReference(model, adapter, numerics);
     const state = ["reference", generatorState("cpu").toNumbers(), reference(batch).length];
     assert.deepEqual(state, ["reference", before.random, 6]);
-    adapter.switch.training = false;
+    adapter.switch.dropoutKeys = null;
     for (const pass of Object.values(passes)) pass(model, batch);
     assert.deepEqual(generatorState("cpu").toNumbers(), before.random);
     assert.ok(parameters.every(({ tensor }) => tensor.grad === null));

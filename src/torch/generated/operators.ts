@@ -57,8 +57,6 @@ export const divTensor: (self: Tensor, other: Tensor) => Tensor = bind("aten::di
 export const div_Scalar: (self: Tensor, other: Scalar) => Tensor = bind("aten::div_.Scalar");
 /** `aten::div_.Tensor(Tensor(a!) self, Tensor other) -> Tensor(a!)` */
 export const div_Tensor: (self: Tensor, other: Tensor) => Tensor = bind("aten::div_.Tensor");
-/** `aten::dropout(Tensor input, float p, bool train) -> Tensor` */
-export const dropout: (input: Tensor, p: number, train: boolean) => Tensor = bind("aten::dropout");
 /** `aten::embedding(Tensor weight, Tensor indices, SymInt padding_idx=-1, bool scale_grad_by_freq=False, bool sparse=False) -> Tensor` */
 export const embedding: (weight: Tensor, indices: Tensor, paddingIdx?: number, scaleGradByFreq?: boolean, sparse?: boolean) => Tensor = bind("aten::embedding");
 /** `aten::embedding_dense_backward(Tensor grad_output, Tensor indices, SymInt num_weights, SymInt padding_idx, bool scale_grad_by_freq) -> Tensor` */
@@ -261,5 +259,7 @@ export const rmsNorm: (x: Tensor, weight: Tensor, eps: number) => Tensor = bind(
 export const segmentAttention: (q: Tensor, k: Tensor, v: Tensor, segments: readonly number[], scale: number, window: number) => Tensor = bind("preftune::segment_attention");
 /** `preftune::sum_squares(Tensor[] tensors) -> Tensor` */
 export const sumSquares: (tensors: readonly Tensor[]) => Tensor = bind("preftune::sum_squares");
+/** `preftune::token_dropout(Tensor x, Tensor keys, int module, float p) -> Tensor` */
+export const tokenDropout: (x: Tensor, keys: Tensor, module: number, p: number) => Tensor = bind("preftune::token_dropout");
 /** `preftune::turn_heads(Tensor x, Tensor? weight, float eps, Tensor cos, Tensor sin) -> Tensor` */
 export const turnHeads: (x: Tensor, weight: Tensor | null, eps: number, cos: Tensor, sin: Tensor) => Tensor = bind("preftune::turn_heads");
