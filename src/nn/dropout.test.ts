@@ -15,7 +15,11 @@ function placed(keys: Int32Array<ArrayBuffer>): Tensor {
 }
 
 /** T × n factors, by the operator. */
-function factors(keys: Tensor, width: number, { p = 0.05, module = 1, dtype = "float32" as DType } = {}): Tensor {
+function factors(
+  keys: Tensor,
+  width: number,
+  { p = 0.05, module = 1, dtype = "float32" as DType } = {},
+): Tensor {
   return ops.tokenDropout(ops.ones([keys.size(1), width], { dtype }), keys, module, p);
 }
 
@@ -159,7 +163,8 @@ for (const p of [0.05, 0.5]) {
       };
       found["counts of tokens"] = counts((i) => Math.floor(i / width), tokens);
       found["counts of features"] = counts((i) => i % width, width);
-      for (const [what, z] of Object.entries(found)) assert.ok(Math.abs(z) < 4, `${what}: ${z} standard deviations`);
+      for (const [what, z] of Object.entries(found))
+        assert.ok(Math.abs(z) < 4, `${what}: ${z} standard deviations`);
     });
   });
 }

@@ -160,8 +160,8 @@ function adapterTensors(config: ModelConfig, training: LayerTraining, numerics: 
   return [
     { name: "adapters' inner vectors", width: sum(({ name }) => training.ranks.get(name) ?? 0), bytes },
     { name: "adapters' inputs after dropout", width: training.drops ? inputs : 0, bytes },
-    // torch keeps a byte an element on a GPU and a number on the CPU
-    { name: "dropout's masks", width: training.drops ? inputs : 0, bytes: numerics.onGpu ? 1 : bytes },
+    // on the CPU they are made again in the backward pass
+    { name: "dropout's masks", width: training.drops && numerics.onGpu ? inputs : 0, bytes: 1 },
     { name: "DoRA's two outputs", width: training.useDora ? 2 * outputs : 0, bytes },
   ];
 }

@@ -282,7 +282,9 @@ class Loop {
     const { plan } = this.#plan.at(index);
     const name = (i: number) => describeOrigin((examples[i] as (typeof examples)[number]).origin);
     const singles = singleBatches(examples, plan, config.share_prompt);
-    const bad = plan.examples.filter((_, i) => !isFiniteStep(training, singles.slice(i, i + 1), this.#seed(index)));
+    const bad = plan.examples.filter(
+      (_, i) => !isFiniteStep(training, singles.slice(i, i + 1), this.#seed(index)),
+    );
     return (bad.length > 0 ? bad : plan.examples).map(name);
   }
 

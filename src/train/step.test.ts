@@ -69,7 +69,8 @@ for (const [name, objective] of Object.entries(objectives)) {
         maxGradNorm: 1,
         reference: objective.needsReference ? () => [-1, -2, -3, -4] : null,
       } as const;
-      const step = () => trainStep(training, [batch, batch], { learningRate: 1e-3, seed: 1, entropies: true });
+      const step = () =>
+        trainStep(training, [batch, batch], { learningRate: 1e-3, seed: 1, entropies: true });
       assert.equal(
         readsIn(() => assert.ok(step().applied)),
         1,

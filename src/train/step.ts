@@ -189,7 +189,14 @@ function sumOf(values: readonly Tensor[]): Tensor {
 function microStep(
   training: Training,
   batch: MicroBatch,
-  { totals, tally, step, seed, entropies, updates }: Accumulation & { totals: BatchCounts; tally: MetricTally },
+  {
+    totals,
+    tally,
+    step,
+    seed,
+    entropies,
+    updates,
+  }: Accumulation & { totals: BatchCounts; tally: MetricTally },
 ): Tensor[] {
   using _ = scope();
   const { model, numerics, objective, adapter } = training;

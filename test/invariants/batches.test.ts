@@ -1,16 +1,22 @@
 /** What must not depend on how the work is cut, kept or computed again; and that every objective learns. */
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { readAdapter } from "../../src/formats/adapter.ts";
-import { readSafetensorsHeader } from "../../src/formats/safetensors.ts";
 import { loadModel } from "../../src/models/load.ts";
 import { installAdapter } from "../../src/models/load-adapter.ts";
 import type { MetricRow } from "../../src/runs/metrics.ts";
 import { scope } from "../../src/torch/index.ts";
 import { assertClose } from "../support/close.ts";
-import { losses, runTraining, type Told, type Values, type Workshop, workshop } from "../support/runs.ts";
+import {
+  losses,
+  runTraining,
+  type Told,
+  tensorsOf,
+  type Values,
+  type Workshop,
+  workshop,
+} from "../support/runs.ts";
 import { chatRows, writeRows } from "../support/tiny-model.ts";
 import { logitsOf, type TinyName, tinyNames } from "../support/tiny-models.ts";
 
@@ -58,23 +64,6 @@ async function outcome(values: Values): Promise<Outcome> {
   const name = values["use_peft"] === true ? "adapter_model.safetensors" : "model.safetensors";
   const weights = tensorsOf(join(dir, "checkpoints", `checkpoint-${told.summary.step}`, name));
   return { losses: losses(told), rows, weights, dir, told };
-}
-
-/** The float32 tensors of a file. */
-function tensorsOf(path: string): Map<string, Float32Array> {
-  const { tensors, dataStart } = readSafetensorsHeader(path);
-  const bytes = readFileSync(path);
-  return new Map(
-    [...tensors.values()].map(({ name, dtype, begin, end }) => {
-      assert.equal(dtype, "F32");
-      return [
-        name,
-        new Float32Array(
-          bytes.buffer.slice(bytes.byteOffset + dataStart + begin, bytes.byteOffset + dataStart + end),
-        ),
-      ];
-    }),
-  );
 }
 
 /** Asserts that losses agree within 1e-6 relative at each of the ten steps. */

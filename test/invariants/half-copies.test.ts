@@ -69,7 +69,9 @@ function outcome(setup: Setup): unknown {
   const batches = setup.early
     ? [microBatch(rows)]
     : [microBatch(rows.slice(0, 2)), microBatch(rows.slice(2))];
-  const steps = [1, 2].map(() => trainStep(training, batches, { learningRate: 1e-2, seed: 1, entropies: true }));
+  const steps = [1, 2].map(() =>
+    trainStep(training, batches, { learningRate: 1e-2, seed: 1, entropies: true }),
+  );
   return [steps, training.parameters.map((p) => [p.name, p.tensor.toNumbers()])];
 }
 

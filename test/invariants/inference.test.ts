@@ -8,7 +8,15 @@ import { buildModel } from "../../src/models/build.ts";
 import type { CausalLM } from "../../src/models/causal-lm.ts";
 import { randomWeights } from "../../src/models/weights.ts";
 import { dpo } from "../../src/objectives/dpo.ts";
-import { generatorState, liveTensorCount, manualSeed, noGrad, ops, scope, tensor } from "../../src/torch/index.ts";
+import {
+  generatorState,
+  liveTensorCount,
+  manualSeed,
+  noGrad,
+  ops,
+  scope,
+  tensor,
+} from "../../src/torch/index.ts";
 import { allAnswers, toDevice } from "../../src/train/batch.ts";
 import { dropoutKeys } from "../../src/train/dropout-keys.ts";
 import { evaluate } from "../../src/train/evaluate.ts";

@@ -8,6 +8,7 @@ import { join, relative } from "node:path";
 import type { Readable } from "node:stream";
 import { text } from "node:stream/consumers";
 import { freeBytes, sha256File } from "../../src/base/files.ts";
+import { readSafetensorsHeader } from "../../src/formats/safetensors.ts";
 import { type TrainOptions, train } from "../../src/recipes/train.ts";
 import type { TrainEvent, TrainSummary } from "../../src/recipes/train-events.ts";
 import { loadConfig } from "../../src/runs/config-load.ts";
@@ -133,6 +134,23 @@ export function assertSameRun(got: string, want: string, lastStep: number): void
     const present = readdirSync(want).includes(name);
     if (present) assert.deepEqual(filesOf(join(got, name)), filesOf(join(want, name)), name);
   }
+}
+
+/** The float32 tensors of a file. */
+export function tensorsOf(path: string): Map<string, Float32Array> {
+  const { tensors, dataStart } = readSafetensorsHeader(path);
+  const bytes = readFileSync(path);
+  return new Map(
+    [...tensors.values()].map(({ name, dtype, begin, end }) => {
+      assert.equal(dtype, "F32");
+      return [
+        name,
+        new Float32Array(
+          bytes.buffer.slice(bytes.byteOffset + dataStart + begin, bytes.byteOffset + dataStart + end),
+        ),
+      ];
+    }),
+  );
 }
 
 /** The rows of a run's event log. */
