@@ -4,14 +4,21 @@
  * (`native/dropout.h`) are the same however a step is cut into micro-batches, and whether or not a prompt is shared.
  */
 import { deriveSeed } from "../base/random.ts";
-import type { MicroBatch } from "./step.ts";
+import type { PackedBatch } from "../data/packing.ts";
+
+/** A packed batch and where its examples stand in the data. */
+interface KeyedBatch {
+  packed: Pick<PackedBatch, "pieces" | "positions">;
+  indices: readonly number[];
+}
 
 /**
  * The keys of a micro-batch of T tokens: (2, T), first words then second words.
  *
  * @param seed - of the optimiser step, whole
  */
-export function dropoutKeys({ packed, indices }: MicroBatch, seed: number): Int32Array<ArrayBuffer> {
+export function dropoutKeys(batch: KeyedBatch, seed: number): Int32Array<ArrayBuffer> {
+  const { packed, indices } = batch;
   const { pieces, positions } = packed;
   const tokens = positions.length;
   const keys = new Int32Array(2 * tokens);
