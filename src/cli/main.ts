@@ -7,7 +7,10 @@ import { printWarnings } from "../base/warn.ts";
 import { program } from "./program.ts";
 
 /** Exit status of an error: commander's own for help and usage, the class's for the user's, 1 for our bugs. */
-function report(error: unknown): number {
+function report(given: unknown): number {
+  // an error of what was put away afterwards, as on a disk that is still full, comes with the one that began it
+  let error = given;
+  while (error instanceof SuppressedError) error = error.suppressed;
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : new ConfigError("").exitCode;
   if (error instanceof PreftuneError) {
     process.stderr.write(`preftune: ${error.message}\n`);

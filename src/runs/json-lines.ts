@@ -24,6 +24,7 @@ export interface JsonLine {
 export class JsonLinesWriter {
   readonly path: string;
   #fd: number;
+  #hasFailed = false;
 
   /** @throws {FileError} when the file cannot be opened */
   constructor(path: string) {
@@ -49,6 +50,7 @@ export class JsonLinesWriter {
     try {
       writeAllSync(this.#fd, bytes);
     } catch (cause) {
+      this.#hasFailed = true;
       quietly(() => io.ftruncateSync(this.#fd, before));
       const kept = "All earlier lines are untouched.";
       throw fileFailure({ action: "append to", path: this.path, cause, bytes: bytes.byteLength, kept });
@@ -69,14 +71,24 @@ export class JsonLinesWriter {
     }
   }
 
-  /** Syncs and closes. Closing twice is harmless. */
+  #closeFile(fd: number): void {
+    try {
+      io.closeSync(fd);
+    } catch (cause) {
+      // a line that has failed already is the error to tell
+      if (!this.#hasFailed) throw fileFailure({ action: "close", path: this.path, cause });
+    }
+  }
+
+  /** Syncs and closes; nothing new is told after a line that could not be written. Closing twice is harmless. */
   close(): void {
     if (this.#fd < 0) return;
+    const fd = this.#fd;
     try {
-      this.sync();
+      if (!this.#hasFailed) this.sync();
     } finally {
-      io.closeSync(this.#fd);
       this.#fd = -1;
+      this.#closeFile(fd);
     }
   }
 }

@@ -10,7 +10,7 @@ export interface Call {
 
 /** Which calls fail. */
 export interface Fault {
-  code: "ENOSPC" | "EIO" | "EDQUOT" | "EROFS";
+  code: "ENOSPC" | "EIO" | "EDQUOT" | "EROFS" | "EMFILE";
   /** The 1-based number of the first call that fails, among those of `names`. */
   at: number;
   /** Calls that count; default all. */
@@ -34,9 +34,12 @@ export const changingCalls: readonly (keyof FileIo)[] = [
   "openSync",
   "writeSync",
   "fsyncSync",
+  "closeSync",
+  "ftruncateSync",
   "renameSync",
   "mkdirSync",
   "rmSync",
+  "symlinkSync",
 ];
 
 /** Arms a fault. */
@@ -46,18 +49,21 @@ export function armFault(fault: Fault): Faults {
   const open = new Map<unknown, string>();
   const calls: Call[] = [];
   const failed: Call[] = [];
-  const meet = (name: keyof FileIo, path: string | null): void => {
-    if (!names.includes(name) || !on.test(path ?? "")) return;
+  const meet = (name: keyof FileIo, path: string | null): Error | null => {
+    if (!names.includes(name) || !on.test(path ?? "")) return null;
     calls.push({ name, path });
-    if (calls.length !== at && !(stays && calls.length > at)) return;
+    if (calls.length !== at && !(stays && calls.length > at)) return null;
     failed.push({ name, path });
-    throw systemError(code, name, path);
+    return systemError(code, name, path);
   };
   for (const name of Object.keys(io) as (keyof FileIo)[]) {
     const call = original[name] as (...args: unknown[]) => unknown;
     const faulty = (...args: unknown[]): unknown => {
       const path = typeof args[0] === "string" ? args[0] : (open.get(args[0]) ?? null);
-      meet(name, path);
+      const failure = meet(name, path);
+      // a file is closed all the same: what fails is what closing had still to write
+      if (failure !== null && name === "closeSync") call(...args);
+      if (failure !== null) throw failure;
       const result = call(...args);
       if (name === "openSync" && path !== null) open.set(result, path);
       return result;
