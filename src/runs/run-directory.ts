@@ -37,7 +37,7 @@ import { RunLock } from "./run-lock.ts";
 const FORMAT = "preftune run";
 const VERSION = 1;
 /** What may lie in a directory that still counts as empty. */
-const HARMLESS = /^(run\.lock|log\.jsonl|\.DS_Store|\.gitkeep|\.run\.json\.tmp-\d+-[0-9a-f]{8})$/;
+const HARMLESS = /^(run\.lock(\.taking)?|log\.jsonl|\.DS_Store|\.gitkeep|\.run\.json\.tmp-\d+-[0-9a-f]{8})$/;
 /** What a run that never took a step leaves behind, and its next start must not take for its own. */
 const BEGINNINGS = [
   "metrics.jsonl",

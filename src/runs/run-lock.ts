@@ -3,16 +3,7 @@ import { statSync } from "node:fs";
 import { hostname } from "node:os";
 import { setTimeout } from "node:timers/promises";
 import { TrainingError } from "../base/errors.ts";
-import {
-  createFileSync,
-  errorCode,
-  fileFailure,
-  io,
-  quietly,
-  siblingName,
-  uniqueTag,
-  writeAllSync,
-} from "../base/file-io.ts";
+import { createFileSync, errorCode, fileFailure, io, quietly, writeAllSync } from "../base/file-io.ts";
 import { readFileBytes } from "../base/open-file.ts";
 
 /** Who holds a lock. */
@@ -73,28 +64,37 @@ function create(path: string): boolean {
   }
 }
 
+/** Takes over the lock of a process that is gone. One process at a time does: the one whose file lies beside the lock. */
 function takeOver(path: string): string {
-  const seen = readHolder(path);
-  refuseHeld(path, seen);
-  // Renaming first: of two processes that see the same dead holder one gets the file, the other fails here.
-  const aside = siblingName(path, "stale", uniqueTag());
+  refuseHeld(path, readHolder(path));
+  const taking = `${path}.taking`;
+  // of one that was killed in the few microseconds that it takes
+  if (ageOf(taking) > WRITING_MS) quietly(() => io.rmSync(taking));
+  if (!create(taking)) throw new RunLockedError(starting(path));
   try {
-    io.renameSync(path, aside);
-  } catch (cause) {
-    if (errorCode(cause) !== "ENOENT") throw fileFailure({ action: "take over", path, cause });
+    // another may have taken it over until now
+    const seen = readHolder(path);
+    refuseHeld(path, seen);
+    try {
+      io.rmSync(path);
+    } catch (cause) {
+      throw fileFailure({ action: "take over", path, cause });
+    }
+    if (!create(path)) throw new RunLockedError(starting(path));
+    const who = seen === null ? "an unknown process" : `process ${seen.pid}`;
+    return `The run was left locked by ${who}, which is gone; its lock was taken over.`;
+  } finally {
+    quietly(() => io.rmSync(taking));
   }
-  quietly(() => io.rmSync(aside));
-  if (!create(path)) refuseHeld(path, readHolder(path));
-  const who = seen === null ? "an unknown process" : `process ${seen.pid}`;
-  return `The run was left locked by ${who}, which is gone; its lock was taken over.`;
 }
+
+const starting = (path: string): string =>
+  `${path}: another process is starting this run. Wait for it, or choose another output_dir.`;
 
 function refuseHeld(path: string, holder: Holder | null): void {
   if (holder === null) {
     if (ageOf(path) > WRITING_MS) return;
-    throw new RunLockedError(
-      `${path}: another process is starting this run. Wait for it, or choose another output_dir.`,
-    );
+    throw new RunLockedError(starting(path));
   }
   if (holder.host !== hostname()) {
     throw new RunLockedError(

@@ -1,0 +1,85 @@
+/** Two processes that find the same lock left behind, in every order that their system calls can come in. */
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
+import { hostname, tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { io } from "../base/file-io.ts";
+import { RunLock, RunLockedError } from "./run-lock.ts";
+
+const root = mkdtempSync(join(tmpdir(), "preftune-lock-"));
+after(() => rmSync(root, { recursive: true }));
+
+const dead = spawnSync("true").pid;
+const leftBehind = JSON.stringify({ pid: dead, host: hostname(), started: null });
+
+/** The lock, or null where it is held. */
+function tryTake(path: string): RunLock | null {
+  try {
+    return new RunLock(path);
+  } catch (error) {
+    if (error instanceof RunLockedError) return null;
+    throw error;
+  }
+}
+
+/** Does `work`, and `other` before the `n`-th system call of it; whether there were so many. */
+function interrupted<T>(n: number, work: () => T, other: () => void): { result: T; wasReached: boolean } {
+  const whole = { ...io };
+  let calls = 0;
+  for (const name of ["openSync", "writeSync", "fsyncSync", "closeSync", "renameSync", "rmSync"] as const) {
+    const call = whole[name] as (...args: unknown[]) => unknown;
+    Object.assign(io, {
+      [name]: (...args: unknown[]) => {
+        calls += 1;
+        if (calls === n) {
+          Object.assign(io, whole);
+          other();
+        }
+        return call(...args);
+      },
+    });
+  }
+  try {
+    return { result: work(), wasReached: calls >= n };
+  } finally {
+    Object.assign(io, whole);
+  }
+}
+
+test("of two that find a lock left behind, one takes it over, whenever the other comes in between", () => {
+  const path = join(root, "run.lock");
+  let n = 1;
+  for (let goesOn = true; goesOn; n++) {
+    writeFileSync(path, leftBehind);
+    let other: RunLock | null = null;
+    const first = interrupted(
+      n,
+      () => tryTake(path),
+      () => {
+        other = tryTake(path);
+      },
+    );
+    const held = [first.result, other as RunLock | null].filter((lock) => lock !== null);
+    assert.equal(held.length, 1, `call ${n}`);
+    assert.ok(
+      readFileSync(path, "utf8").includes(`"pid":${process.pid}`),
+      `call ${n}: the lock names its holder`,
+    );
+    held[0]?.release();
+    assert.ok(!existsSync(path) && !existsSync(`${path}.taking`));
+    goesOn = first.wasReached;
+  }
+  assert.ok(n > 5, "system calls were seen");
+});
+
+test("a process that was killed while it took a lock over is no obstacle", () => {
+  const path = join(root, "half.lock");
+  writeFileSync(path, leftBehind);
+  writeFileSync(`${path}.taking`, leftBehind);
+  assert.throws(() => new RunLock(path), RunLockedError);
+  utimesSync(`${path}.taking`, 0, 0);
+  new RunLock(path).release();
+  assert.ok(!existsSync(`${path}.taking`));
+});
