@@ -4,6 +4,7 @@ import { ConfigError } from "../base/errors.ts";
 import { oneLine, textTable } from "../base/text-table.ts";
 import type { Diversity, DiversityFigure, Unit } from "../evaluate/diversity.ts";
 import type { DiversityReport, DiversitySource } from "../recipes/evaluate-diversity.ts";
+import { finishFirst } from "./leave.ts";
 import {
   environmentOf,
   type MachineOptions,
@@ -78,6 +79,7 @@ async function run(words: Words): Promise<void> {
   const phases = new Phases();
   const report = await evaluateDiversity(sourceOf(words, phases), words.unit);
   phases.done();
+  finishFirst();
   if (words.output !== undefined) writeDiversity(words.output, report);
   process.stdout.write(`${diversityText(report, words.perPrompt ?? false)}\n`);
   if (words.output !== undefined) process.stdout.write(`\n${words.output}\n`);

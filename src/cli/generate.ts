@@ -4,6 +4,7 @@ import { ConfigError } from "../base/errors.ts";
 import { isGreedyAt } from "../base/temperature.ts";
 import type { Generation, GenerationOptions, SamplingSettings } from "../recipes/generation.ts";
 import { PhaseProgress } from "../runs/progress.ts";
+import { finishFirst } from "./leave.ts";
 import {
   collect,
   environmentOf,
@@ -187,6 +188,8 @@ async function answerFile(
     sampling,
     onProgress: (now) => {
       progress ??= new PhaseProgress("prompts answered", now.total);
+      // the file is written next
+      if (now.done === now.total) finishFirst();
       progress.update(now.done, `${rate(now.tokens, now.seconds)} tokens/s`);
     },
   });

@@ -5,6 +5,7 @@ import { writeJudgments } from "../judge/judged-texts.ts";
 import { judgeReportPage } from "../judge/report-page.ts";
 import type { PairReport, RatingReport } from "../judge/reports.ts";
 import { reportText } from "./judge-text.ts";
+import { finishFirst } from "./leave.ts";
 
 /**
  * Writes the results (figures that are not known are null), answers and judgments to be read (a JSON line a question and
@@ -14,6 +15,7 @@ export function finishJudging(report: RatingReport | PairReport, dir: string, ou
   const results = output ?? join(dir, "results.json");
   const page = join(dir, "report.html");
   const { texts, ...figures } = report;
+  finishFirst();
   writeFileAtomic(results, `${JSON.stringify(figures, null, 2)}\n`);
   const readable = writeJudgments(dir, texts);
   writeFileAtomic(page, judgeReportPage(report));

@@ -2,6 +2,7 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
 import type { WeightDtype } from "../formats/model-config.ts";
 import type { MergeResult } from "../recipes/merge.ts";
+import { leavingNothing } from "./leave.ts";
 import { type DeviceOptions, positiveNumber, withDeviceOptions } from "./options.ts";
 import { Phases } from "./phases.ts";
 
@@ -36,19 +37,24 @@ export function addMergeCommand(preftune: Command): void {
   command.addOption(new Option("--dtype <type>").hideHelp().argParser(refuseDtype));
   withDeviceOptions(command).action(async (words: Words) => {
     const { merge } = await import("../recipes/merge.ts");
+    const { watchStopSignals } = await import("../torch/index.ts");
     const phases = new Phases();
-    const result = await merge({
-      device: words.device,
-      threads: words.threads ?? null,
-      model: words.model,
-      adapter: words.adapter,
-      output: words.output,
-      replace: words.replace ?? false,
-      exportDtype: words.exportDtype ?? null,
-      data: words.data ?? null,
-      tolerance: words.tolerance,
-      onPhase: phases.listen,
-    });
+    using stop = watchStopSignals();
+    const result = await leavingNothing(stop, (onWrite) =>
+      merge({
+        device: words.device,
+        threads: words.threads ?? null,
+        model: words.model,
+        adapter: words.adapter,
+        output: words.output,
+        replace: words.replace ?? false,
+        exportDtype: words.exportDtype ?? null,
+        data: words.data ?? null,
+        tolerance: words.tolerance,
+        onPhase: phases.listen,
+        onWrite,
+      }),
+    );
     phases.done();
     process.stdout.write(`${mergeText(result)}\n`);
   });

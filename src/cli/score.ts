@@ -6,6 +6,7 @@ import type { Objective } from "../objectives/objective.ts";
 import { loadConfig } from "../runs/config-load.ts";
 import type { RunConfig } from "../runs/config-types.ts";
 import { stringifyNumbers } from "../runs/json-numbers.ts";
+import { finishFirst } from "./leave.ts";
 import { environmentOf, type MachineOptions, wholeNumber, withMachineOptions } from "./options.ts";
 import { Phases } from "./phases.ts";
 
@@ -84,6 +85,7 @@ async function run(words: Words): Promise<void> {
     onPhase: phases.listen,
   });
   phases.done();
+  finishFirst();
   writeScores(words.output, result);
   const { objective } = result;
   process.stdout.write(

@@ -36,6 +36,8 @@ export interface MergeOptions extends Omit<EnvironmentOptions, "dtype"> {
   /** Largest difference of a token's log-prob in a float32 export, nats. */
   tolerance?: number;
   onPhase?: PhaseListener;
+  /** Called as the writing begins and before the directory is put in place; what it throws leaves nothing written. */
+  onWrite?: () => void;
 }
 
 /** What merging came to. */
@@ -66,7 +68,9 @@ export async function merge(given: MergeOptions): Promise<MergeResult> {
   const measured: { merge?: MergeMeasure } = {};
   const check = (directory: string): void => {
     measured.merge = checkMerged(directory, { model, adapter, batches, dtype, tolerance, output });
+    options.onWrite?.();
   };
+  options.onWrite?.();
   await exportModel(output, { model, tokenizer, baseDir, dtype, replace, check });
   return { kind: "model", path: output, dtype, tolerance, ...(measured.merge as MergeMeasure) };
 }

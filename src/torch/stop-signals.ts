@@ -9,6 +9,8 @@ import { guarded, native } from "./native.ts";
 export interface StopSignals extends Disposable {
   /** Aborted by the first signal: once the event loop turns, or when the next text is set. */
   readonly signal: AbortSignal;
+  /** The first signal, once the event loop has turned. */
+  readonly heard: NodeJS.Signals | null;
   /**
    * The first signal writes `text` to standard error, at once, and the work goes on until it sees {@link signal}. Set before
    * `signal` is looked at and the work that `text` tells of begins, no signal can say one thing and have another done.
@@ -25,9 +27,13 @@ export interface StopSignals extends Disposable {
  */
 export function watchStopSignals(windowMs: number = sameSignalMs): StopSignals {
   const controller = new AbortController();
+  let heard: NodeJS.Signals | null = null;
   const abort = (): void => controller.abort();
   // Node's handler first: the addon's comes before it and passes the signal on
-  const listening = listenToStopSignals(abort);
+  const listening = listenToStopSignals((signal) => {
+    heard ??= signal;
+    abort();
+  });
   guarded(() => native.watchSignals(windowMs, hangsUp()));
   const notice = (text: string, leaves: boolean): void => {
     // a signal since the event loop last turned: Node has not told of it yet
@@ -35,6 +41,9 @@ export function watchStopSignals(windowMs: number = sameSignalMs): StopSignals {
   };
   return {
     signal: controller.signal,
+    get heard() {
+      return heard;
+    },
     say: (text) => notice(text, false),
     leave: (text) => notice(text, true),
     [Symbol.dispose]() {

@@ -1,6 +1,6 @@
 /** Signals to the commands beside `train`: what each leaves behind, and that no process of it stays. */
 import assert from "node:assert/strict";
-import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { constants } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
@@ -9,7 +9,7 @@ import { Random } from "../../src/base/random.ts";
 import { listCheckpoints } from "../../src/runs/checkpoints.ts";
 import { amount, figure, isNightly } from "../support/campaign.ts";
 import { type Running, startLaunched } from "../support/command.ts";
-import { workshop } from "../support/runs.ts";
+import { runTraining, workshop } from "../support/runs.ts";
 import { isGroupGone, until } from "../support/signalled.ts";
 import { makeTinyModel, pairRows, writeRows } from "../support/tiny-model.ts";
 
@@ -150,6 +150,49 @@ test("a sweep that is killed: its run stops with a checkpoint of its last step",
     true,
   );
 });
+
+test(
+  "merge: a signal in the middle of its writing leaves nothing, or the whole directory",
+  onLinux,
+  async () => {
+    const config = { hidden_size: 256, intermediate_size: 1024, num_hidden_layers: 6 };
+    const base = makeTinyModel(shop.path("large"), { config });
+    const run = { ...shop.values, model_name_or_path: base, output_dir: shop.path("run"), max_steps: 1 };
+    await runTraining({ ...run, eval_strategy: "no", eval_on_start: false, use_peft: true, lora_r: 2 });
+    const folder = shop.path("merged");
+    mkdirSync(folder);
+    let cut = 0;
+    const rounds = amount(1, 3);
+    const tried = cases
+      .slice(0, amount(1, cases.length))
+      .flatMap((each) => Array<[Signal, Target]>(rounds).fill(each));
+    for (const [signal, target] of tried) {
+      const words = [
+        "--model",
+        base,
+        "--adapter",
+        shop.path("run", "adapter"),
+        "--output",
+        join(folder, "out"),
+      ];
+      const running = startLaunched(["merge", ...words, "--threads", "1"]);
+      await until(() => readdirSync(folder).length > 0 || running.child.exitCode !== null, "the writing");
+      await wait(random.next() * 50);
+      if (!isGroupGone(running.child.pid as number)) send(running, signal, target);
+      const { status, stderr } = await running.ended;
+      await allGone(running);
+      const left = readdirSync(folder);
+      const said = `${signal} to the ${target}: ${status} ${left} ${stderr}`;
+      if (status === 0) assert.deepEqual(left, ["out"], said);
+      else assert.deepEqual([status, left], [128 + constants.signals[signal], []], said);
+      if (status !== 0) cut += 1;
+      rmSync(join(folder, "out"), { recursive: true, force: true });
+      if (isNightly) console.log(`merge, ${signal} to the ${target}: ${status}`);
+    }
+    const reached = `${tried.length} of ${tried.length} left nothing (${cut}) or the whole directory`;
+    figure(17, "one signal in the middle of merge's writing", reached, "0 left over", true);
+  },
+);
 
 /** Commands that leave at once, and what they say when they are at work. */
 const leaving: Record<string, { words: (output: string) => string[]; says: string }> = {
