@@ -2,7 +2,8 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { ConfigError } from "../base/errors.ts";
-import { readTextFile, writeFileAtomic } from "../base/files.ts";
+import { remove, writeFileAtomic } from "../base/files.ts";
+import { readSealed, sealed } from "../base/sealed.ts";
 import { didYouMean } from "../base/suggest.ts";
 import type { Example } from "../data/example.ts";
 import { breachesOf } from "../evaluate/collapse.ts";
@@ -57,10 +58,18 @@ export class Evaluator {
     this.#watch = watch;
     this.#records = paths.evaluations;
     this.#startPath = join(paths.dir, "evaluation-start.json");
-    if (existsSync(this.#startPath)) {
-      const start = parseNumbers(readTextFile(this.#startPath)) as Start;
-      this.#start = start.means.length === 2 * this.#examples ? start : null;
-    }
+    this.#start = existsSync(this.#startPath) ? readStart(this.#startPath, 2 * this.#examples) : null;
+  }
+
+  /** Whether there is an evaluation that later ones are compared with. */
+  get hasStart(): boolean {
+    return this.#start !== null;
+  }
+
+  /** Forgets the first evaluation: the run begins again. */
+  startOver(): void {
+    this.#start = null;
+    remove(this.#startPath);
   }
 
   /**
@@ -107,7 +116,7 @@ export class Evaluator {
     const isSame = now.watch === null || known?.watch?.key === now.watch.key;
     if (known !== null && isSame) return known;
     const start = known === null ? now : { ...known, watch: now.watch };
-    writeFileAtomic(this.#startPath, `${stringifyNumbers(start)}\n`);
+    writeFileAtomic(this.#startPath, sealed(stringifyNumbers(start)));
     this.#start = start;
     return start;
   }
@@ -142,6 +151,13 @@ export class Evaluator {
       state.evaluationsWithoutGain += 1;
     }
   }
+}
+
+/** The start in a file; null when it is of other rows, or no start. */
+function readStart(path: string, answers: number): Start | null {
+  const start = readSealed(path, parseNumbers) as unknown as Start;
+  const isStart = Array.isArray(start.means) && start.means.length === answers;
+  return isStart && typeof start.step === "number" && start.watch !== undefined ? start : null;
 }
 
 /** Four decimals: a picture shows no more. */

@@ -1,6 +1,6 @@
 /** The end of a run: the best checkpoint put back where that is wished, the export, its parity gate. */
-import { ConfigError } from "../base/errors.ts";
-import { checkpointPath } from "../runs/checkpoints.ts";
+import { ConfigError, FormatError } from "../base/errors.ts";
+import { checkpointPath, faultOf } from "../runs/checkpoints.ts";
 import type { RunConfig } from "../runs/config-types.ts";
 import type { OpenRun } from "../runs/run-directory.ts";
 import { readTrained } from "../train/checkpoint.ts";
@@ -20,9 +20,20 @@ export interface FinishedRun {
   training: Training;
 }
 
-/** Puts the weights of the best evaluation back. */
+/**
+ * Puts the weights of the best evaluation back.
+ *
+ * @throws {FormatError} if its checkpoint was damaged since it was written
+ */
 export function restoreBest({ run, training }: FinishedRun, step: number): void {
-  readTrained(checkpointPath(run.paths.checkpoints, step), training);
+  const path = checkpointPath(run.paths.checkpoints, step);
+  const fault = faultOf(path);
+  if (fault !== null) {
+    throw new FormatError(
+      `${path}, the best checkpoint, is ${fault}. Nothing was exported. Go on with --resume: it makes the checkpoint again where it can.`,
+    );
+  }
+  readTrained(path, training);
 }
 
 /**

@@ -2,10 +2,15 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { TrainingError } from "../base/errors.ts";
-import { readJsonFile } from "../base/files.ts";
+import { readSealed } from "../base/sealed.ts";
 import { codeVersion } from "../base/version.ts";
 import type { RunConfig } from "../runs/config-types.ts";
-import { changedFingerprints, type Fingerprints, type OpenRun } from "../runs/run-directory.ts";
+import {
+  changedFingerprints,
+  type Fingerprints,
+  type OpenRun,
+  readFingerprints,
+} from "../runs/run-directory.ts";
 import type { MatmulLibrary } from "../setup/matmul-choice.ts";
 import { torchVersion } from "../torch/index.ts";
 import type { Environment } from "../train/environment.ts";
@@ -17,9 +22,9 @@ const dayMs = 86_400_000;
 /** The date templates write: fixed when the run begins, so that a run resumed on another day tokenises alike. */
 export function templateDate(run: OpenRun): Date {
   const path = join(run.paths.dir, "template-date.json");
-  if (existsSync(path)) return new Date((readJsonFile(path) as { date: string }).date);
+  if (existsSync(path)) return new Date(readSealed(path)["date"] as string);
   const today = new Date(Math.floor(Date.now() / dayMs) * dayMs);
-  run.saveJson(path, { date: today.toISOString() });
+  run.saveSealed(path, { date: today.toISOString() });
   return today;
 }
 
@@ -27,7 +32,7 @@ export function templateDate(run: OpenRun): Date {
 export function resumedMatmul(run: OpenRun, config: RunConfig): MatmulLibrary | null {
   const { fingerprints: path } = run.paths;
   if (config.resume_from_checkpoint === null || !existsSync(path)) return null;
-  const { matmul } = readJsonFile(path) as Fingerprints;
+  const { matmul } = readFingerprints(path);
   return matmul === "torch" || matmul === "onednn" ? matmul : null;
 }
 
@@ -52,10 +57,10 @@ export function runFingerprints(
     ...environment,
   };
   const { fingerprints: path } = run.paths;
-  const saved = existsSync(path) ? (readJsonFile(path) as Fingerprints) : null;
+  const saved = existsSync(path) ? readFingerprints(path) : null;
   const changes = saved === null ? [] : changedFingerprints(saved, fingerprints);
   if (saved !== null && config.resume_from_checkpoint !== null) refuseOther(run, saved, fingerprints);
-  run.saveJson(path, fingerprints);
+  run.saveSealed(path, fingerprints);
   return { fingerprints, changes };
 }
 

@@ -5,7 +5,7 @@ import { after, test } from "node:test";
 import { type FakeHub, fakeModelHub, type HubFiles } from "../../test/support/fake-hub.ts";
 import { assertSameRun, runTraining, type Values, workshop } from "../../test/support/runs.ts";
 import { makeTinyModel } from "../../test/support/tiny-model.ts";
-import { readJsonFile } from "../base/files.ts";
+import { readSealed } from "../base/sealed.ts";
 import { merge } from "./merge.ts";
 import { score } from "./score.ts";
 
@@ -65,9 +65,7 @@ const lora: Values = {
 };
 
 function baseModelIn(dir: string): unknown {
-  return (readJsonFile(join(dir, "adapter_config.json")) as Record<string, unknown>)[
-    "base_model_name_or_path"
-  ];
+  return (readSealed(join(dir, "adapter_config.json")) as Record<string, unknown>)["base_model_name_or_path"];
 }
 
 test("a run from a hub id is that from the directory, and names its model as it was given", async () => {
@@ -80,7 +78,7 @@ test("a run from a hub id is that from the directory, and names its model as it 
   assert.equal(baseModelIn(join(fetched, "checkpoints", "checkpoint-4")), "o/n");
   assert.equal(baseModelIn(join(local, "adapter")), base);
   assert.match(readFileSync(join(fetched, "config.yaml"), "utf8"), /^model_name_or_path: o\/n\b/m);
-  assert.deepEqual(readJsonFile(join(fetched, "models.json")), { model_name_or_path: `hub:o/n@${first}` });
+  assert.deepEqual(readSealed(join(fetched, "models.json")), { model_name_or_path: `hub:o/n@${first}` });
   assert.equal(existsSync(join(local, "models.json")), false);
 });
 
@@ -127,7 +125,7 @@ test("a run from an adapter of the hub keeps the adapter's revision", async () =
   const { lora_r: _, lora_alpha: __, ...rest } = lora;
   const values = { ...rest, output_dir: dir, adapter_name_or_path: "o/adapter", max_steps: 1 };
   await runTraining(values);
-  assert.deepEqual(readJsonFile(join(dir, "models.json")), {
+  assert.deepEqual(readSealed(join(dir, "models.json")), {
     adapter_name_or_path: `hub:o/adapter@${first}`,
   });
   assert.equal(baseModelIn(join(dir, "adapter")), base);

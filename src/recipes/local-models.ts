@@ -1,7 +1,7 @@
 /** Models and adapters named by hub ids, fetched before anything reads them: everything later sees local directories. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { readJsonFile } from "../base/files.ts";
+import { readSealed } from "../base/sealed.ts";
 import { type ModelSearch, resolveModel, resolveModelDirectory } from "../formats/hub-model.ts";
 import type { RunConfig } from "../runs/config-types.ts";
 import type { OpenRun } from "../runs/run-directory.ts";
@@ -23,7 +23,7 @@ export interface LocalRun {
  */
 export async function localRun(run: OpenRun, config: RunConfig, onPhase: Listener): Promise<LocalRun> {
   const path = join(run.paths.dir, "models.json");
-  const pinned = existsSync(path) ? (readJsonFile(path) as Record<string, string>) : {};
+  const pinned = existsSync(path) ? (readSealed(path) as Record<string, string>) : {};
   const find = (key: "model_name_or_path" | "adapter_name_or_path", name: string) =>
     resolveModel(pinned[key] ?? name, {
       onPhase,
@@ -36,7 +36,7 @@ export async function localRun(run: OpenRun, config: RunConfig, onPhase: Listene
     ...(model.pinned === name ? {} : { model_name_or_path: model.pinned }),
     ...(adapter === null || adapter.pinned === adapterName ? {} : { adapter_name_or_path: adapter.pinned }),
   };
-  if (Object.keys(found).length > 0 && !existsSync(path)) run.saveJson(path, found);
+  if (Object.keys(found).length > 0 && !existsSync(path)) run.saveSealed(path, found);
   return {
     config: {
       ...config,

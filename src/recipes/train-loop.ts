@@ -1,5 +1,4 @@
 /** The steps of a run: update, log, evaluate, save, and stop when it is done, no better, told to, or going wrong. */
-import { existsSync } from "node:fs";
 import { setImmediate } from "node:timers/promises";
 import { TrainingError } from "../base/errors.ts";
 import { quietly } from "../base/file-io.ts";
@@ -7,15 +6,17 @@ import { deriveSeed } from "../base/random.ts";
 import { describeOrigin } from "../data/example.ts";
 import { scheduleFactor } from "../optim/schedule.ts";
 import {
+  type Checkpoint,
   checkpointPath,
-  checkpointToResume,
-  hasCheckpoints,
+  faultOf,
+  latestCheckpoint,
   pruneCheckpoints,
   writeCheckpoint,
 } from "../runs/checkpoints.ts";
 import type { RunConfig } from "../runs/config-types.ts";
-import { type MetricRow, MetricsWriter } from "../runs/metrics.ts";
+import { isEvalRow, type MetricRow, MetricsWriter, readMetrics } from "../runs/metrics.ts";
 import type { OpenRun } from "../runs/run-directory.ts";
+import { cutRecords, recordsOf, saveRecords } from "../runs/run-records.ts";
 import { manualSeed, memoryInUse } from "../torch/index.ts";
 import { readCheckpointFiles, type TrainerState, writeCheckpointFiles } from "../train/checkpoint.ts";
 import type { Environment } from "../train/environment.ts";
@@ -137,7 +138,7 @@ class Loop {
   /** Goes to where the run left off, or measures where it starts from. */
   async *begin(): AsyncGenerator<TrainEvent> {
     const { config, run, training, data, environment } = this.#input;
-    if (config.resume_from_checkpoint !== null) yield* this.#resume(config.resume_from_checkpoint);
+    if (config.resume_from_checkpoint !== null) yield* this.#resume();
     const count = (tensors: readonly { tensor: { numel: number } }[]) =>
       tensors.reduce((n, t) => n + t.tensor.numel, 0);
     const trainable = count(training.parameters);
@@ -154,36 +155,64 @@ class Loop {
     this.#logbook.restart();
   }
 
-  async *#resume(wanted: string): AsyncGenerator<TrainEvent> {
+  async *#resume(): AsyncGenerator<TrainEvent> {
     const { run, training, data, evaluator } = this.#input;
-    if (wanted === "latest" && !hasCheckpoints(run.paths.checkpoints)) {
-      this.#metrics.truncateAfterStep(-1);
-      evaluator?.truncateAfterStep(-1);
+    if (run.checkpoint === null) {
+      cutRecords(run.paths.dir, {});
+      evaluator?.startOver();
       yield { type: "note", text: "no checkpoint was written yet: the run begins again" };
       if (this.#input.config.eval_on_start) yield* this.#evaluate(0);
       return;
     }
-    const { checkpoint, rejected } = checkpointToResume(run.paths.checkpoints, wanted);
-    for (const { path, reason } of rejected) yield { type: "note", text: `passed over ${path}: ${reason}` };
+    let { checkpoint } = run;
     this.#state = readCheckpointFiles(checkpoint.path, training, data.dataset.fingerprint);
-    yield* this.#forgetLostBest();
+    for (let best = yield* this.#lostBest(); best !== null; best = yield* this.#lostBest()) {
+      checkpoint = best;
+      this.#state = readCheckpointFiles(best.path, training, data.dataset.fingerprint);
+    }
     this.#logbook = new Logbook(this.#state);
     this.#savedAt = this.#state.step;
-    this.#metrics.truncateAfterStep(this.#state.step);
-    evaluator?.truncateAfterStep(this.#state.step);
+    const records = recordsOf(checkpoint);
+    if (records !== null) cutRecords(run.paths.dir, records);
+    else {
+      this.#metrics.truncateAfterStep(checkpoint.step);
+      evaluator?.truncateAfterStep(checkpoint.step);
+    }
     yield { type: "note", text: `resumed from ${checkpoint.path}` };
+    yield* this.#tellLostStart();
   }
 
-  /** A best step whose checkpoint is not there cannot be gone back to: the best is sought anew. */
-  *#forgetLostBest(): Generator<TrainEvent> {
+  /**
+   * Looks at the best checkpoint so far. When it is damaged, the earlier one from which the run makes it again; null when
+   * all is well. A best that cannot be had again is forgotten: the best is sought anew.
+   */
+  *#lostBest(): Generator<TrainEvent, Checkpoint | null> {
     const { best } = this.#state;
-    if (!this.#keepsBest || best === null) return;
-    if (existsSync(checkpointPath(this.#input.run.paths.checkpoints, best.step))) return;
-    this.#state.best = null;
+    if (!this.#keepsBest || best === null) return null;
+    const { checkpoints } = this.#input.run.paths;
+    const reason = faultOf(checkpointPath(checkpoints, best.step));
+    if (reason === null) return null;
+    const { checkpoint } =
+      reason === "missing" ? { checkpoint: null } : latestCheckpoint(checkpoints, best.step);
+    if (checkpoint === null) this.#state.best = null;
+    const text =
+      checkpoint === null
+        ? "the best from here on counts"
+        : `going back to ${checkpoint.path}, to make it again`;
     yield {
       type: "note",
-      text: `no checkpoint was kept of step ${best.step}, the best so far: the best from here on counts`,
+      text: `the checkpoint of step ${best.step}, the best so far, is ${reason}: ${text}`,
     };
+    return checkpoint;
+  }
+
+  /** What evaluations are compared with may be lost in runs of earlier versions, whose checkpoints have no copy of it. */
+  *#tellLostStart(): Generator<TrainEvent> {
+    const { evaluator, run } = this.#input;
+    if (evaluator === null || evaluator.hasStart || !readMetrics(run.paths.metrics).some(isEvalRow)) return;
+    const text =
+      "the log-probs of the first evaluation are lost (evaluation-start.json): changes since the start are measured from the next one";
+    yield { type: "note", text };
   }
 
   /** One optimiser step and what is due after it. */
@@ -323,9 +352,10 @@ class Loop {
     if (this.#savedAt === this.#state.step) return;
     const { run, training, data, config } = this.#input;
     this.#metrics.sync();
-    const path = await writeCheckpoint(run.paths.checkpoints, this.#state.step, (dir) =>
-      writeCheckpointFiles(dir, training, data.tokenizer, this.#state),
-    );
+    const path = await writeCheckpoint(run.paths.checkpoints, this.#state.step, (dir) => {
+      writeCheckpointFiles(dir, training, data.tokenizer, this.#state);
+      saveRecords(run.paths.dir, dir);
+    });
     this.#savedAt = this.#state.step;
     const best = this.#keepsBest ? (this.#state.best?.step ?? null) : null;
     pruneCheckpoints(run.paths.checkpoints, config.save_total_limit, best);

@@ -3,7 +3,6 @@
  * gate. `train-loop.ts` has the steps.
  */
 
-import { existsSync } from "node:fs";
 import { ConfigError, messageOf } from "../base/errors.ts";
 import { quietly } from "../base/file-io.ts";
 import type { Dataset } from "../data/dataset.ts";
@@ -13,7 +12,8 @@ import { AdamW } from "../optim/adamw.ts";
 import type { ResolvedConfig } from "../runs/config-load.ts";
 import type { RunConfig } from "../runs/config-types.ts";
 import { writeReport } from "../runs/report.ts";
-import { createRun, type Fingerprints, type OpenRun, resumeRun } from "../runs/run-directory.ts";
+import { createRun, type Fingerprints, type OpenRun } from "../runs/run-directory.ts";
+import { resumeRun } from "../runs/run-resume.ts";
 import { manualSeed, setDeterministic } from "../torch/index.ts";
 import { type Environment, settleEnvironment } from "../train/environment.ts";
 import { objectiveOf } from "../train/objective-of.ts";
@@ -81,13 +81,12 @@ async function* trainIn(
   const { dataset } = data;
   yield { type: "preflight", report: dataset.report };
   // a resumed run keeps the report it began with until its rows are known to be the same
-  if (config.resume_from_checkpoint === null || !existsSync(run.paths.preflight)) {
-    run.saveJson(run.paths.preflight, dataset.report);
-  }
+  if (config.resume_from_checkpoint === null) run.saveJson(run.paths.preflight, dataset.report);
   assertPreflight(dataset.report);
   const { fingerprints, changes } = runFingerprints(run, config, { data, environment });
   for (const text of changes) yield { type: "note", text: `changed since the run began: ${text}` };
   const watched = await watchedPrompts(config, data);
+  if (config.resume_from_checkpoint !== null) run.saveJson(run.paths.preflight, dataset.report);
   run.saveConfig(resolved);
 
   manualSeed(config.seed);

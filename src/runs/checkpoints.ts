@@ -1,6 +1,6 @@
 /**
  * Checkpoints of a run: `checkpoints/checkpoint-<step>/`, each with a manifest `checkpoint.json` that lists its files
- * with sizes and SHA-256. A directory without a manifest is no checkpoint.
+ * with sizes and SHA-256, and carries its own. A directory without a manifest is no checkpoint.
  */
 import { existsSync, readdirSync, statSync } from "node:fs";
 import { basename, isAbsolute, join, resolve } from "node:path";
@@ -8,16 +8,18 @@ import { ConfigError, FormatError, messageOf } from "../base/errors.ts";
 import { fileFailure, io, siblingName, uniqueTag } from "../base/file-io.ts";
 import {
   makeDirectory,
-  readJsonFile,
+  recoverDirectory,
   sha256File,
   writeDirectoryAtomic,
   writeFileAtomic,
 } from "../base/files.ts";
+import { readSealed, sealed } from "../base/sealed.ts";
 import { type Retained, retain } from "./retention.ts";
 
 const VERSION = 1;
 const MANIFEST = "checkpoint.json";
 const DIRECTORY = /^checkpoint-(\d+)$/;
+const SET_ASIDE = /^\.(checkpoint-\d+)\.old-\d+-[0-9a-f]{8}$/;
 
 /** One file of a checkpoint. */
 export interface CheckpointFile {
@@ -33,8 +35,6 @@ export interface CheckpointManifest {
   version: number;
   step: number;
   files: CheckpointFile[];
-  /** Small state that the trainer adds: counters, generator states, best metric. */
-  state: Record<string, unknown>;
 }
 
 /** A checkpoint directory with a readable manifest. */
@@ -67,26 +67,25 @@ export async function writeCheckpoint(
   checkpointsDir: string,
   step: number,
   fill: (dir: string) => void | Promise<void>,
-  state: Record<string, unknown> = {},
 ): Promise<string> {
   const target = checkpointPath(checkpointsDir, step);
   makeDirectory(checkpointsDir);
   const write = async (dir: string): Promise<void> => {
     await fill(dir);
-    writeManifest(dir, step, state);
+    writeManifest(dir, step);
   };
   // A resumed run comes by steps that already have a checkpoint, which may be the damaged one it went around.
   await writeDirectoryAtomic(target, write, { replace: true });
   return target;
 }
 
-function writeManifest(dir: string, step: number, state: Record<string, unknown>): void {
+function writeManifest(dir: string, step: number): void {
   const files = filesUnder(dir).map((name) => {
     const path = join(dir, name);
     return { name, bytes: statSync(path).size, sha256: sha256File(path) };
   });
-  const manifest: CheckpointManifest = { version: VERSION, step, files, state };
-  writeFileAtomic(join(dir, MANIFEST), `${JSON.stringify(manifest, null, 2)}\n`);
+  const manifest: CheckpointManifest = { version: VERSION, step, files };
+  writeFileAtomic(join(dir, MANIFEST), sealed(JSON.stringify(manifest, null, 2)));
 }
 
 function filesUnder(dir: string): string[] {
@@ -137,23 +136,23 @@ function scan(checkpointsDir: string): { good: Checkpoint[]; bad: BadCheckpoint[
  * The manifest of a checkpoint directory.
  *
  * @throws {FileError} when there is none
- * @throws {FormatError} when it is not a manifest, or names files outside of the directory
+ * @throws {FormatError} when it is no manifest, has changed since it was written, or names files outside of the directory
  */
 export function readManifest(dir: string): CheckpointManifest {
   const path = join(dir, MANIFEST);
-  const value = readJsonFile(path) as Partial<CheckpointManifest> | null;
-  if (value?.version !== VERSION) {
+  const value: Partial<CheckpointManifest> = readSealed(path);
+  if (value.version !== VERSION) {
     throw new FormatError(
-      `${path}: expected a checkpoint manifest of version ${VERSION}, got version ${value?.version}.`,
+      `${path}: expected a checkpoint manifest of version ${VERSION}, got version ${value.version}.`,
     );
   }
-  const { step, files, state } = value;
+  const { step, files } = value;
   if (!Number.isSafeInteger(step) || !Array.isArray(files) || !files.every(isFileEntry)) {
     throw new FormatError(
       `${path}: expected step and files with name, bytes and sha256. The file is damaged.`,
     );
   }
-  return { version: VERSION, step: step as number, files, state: state ?? {} };
+  return { version: VERSION, step: step as number, files };
 }
 
 function isFileEntry(entry: CheckpointFile | null): boolean {
@@ -179,15 +178,36 @@ export function verifyCheckpoint(checkpoint: Checkpoint): string[] {
   });
 }
 
+/** What is wrong with the checkpoint directory `path`, in words: "missing", "damaged (...)"; null: every byte is good. */
+export function faultOf(path: string): string | null {
+  if (!existsSync(path)) return "missing";
+  try {
+    const manifest = readManifest(path);
+    const problems = verifyCheckpoint({ path, step: manifest.step, manifest });
+    return problems.length === 0 ? null : `damaged (${problems.join("; ")})`;
+  } catch (cause) {
+    return `damaged (${messageOf(cause)})`;
+  }
+}
+
 /** The newest checkpoint whose every byte is good, and the newer ones that were passed over. */
 export interface LatestCheckpoint {
   checkpoint: Checkpoint | null;
   rejected: BadCheckpoint[];
 }
 
-/** The newest good checkpoint under `checkpointsDir`, falling back to earlier ones past each that is damaged. */
-export function latestCheckpoint(checkpointsDir: string): LatestCheckpoint {
-  const { good, bad } = scan(checkpointsDir);
+/**
+ * The newest good checkpoint under `checkpointsDir`, falling back to earlier ones past each that is damaged.
+ *
+ * @param before - only steps below it count
+ */
+export function latestCheckpoint(
+  checkpointsDir: string,
+  before: number = Number.POSITIVE_INFINITY,
+): LatestCheckpoint {
+  const all = scan(checkpointsDir);
+  const good = all.good.filter(({ step }) => step < before);
+  const bad = all.bad.filter(({ step }) => step < before);
   const rejected: BadCheckpoint[] = [];
   for (const checkpoint of good.toReversed()) {
     const problems = verifyCheckpoint(checkpoint);
@@ -201,20 +221,32 @@ export function latestCheckpoint(checkpointsDir: string): LatestCheckpoint {
 }
 
 /**
- * The checkpoint that `resume_from_checkpoint` names: "latest" of the run, or a directory (also by its name alone).
+ * The checkpoint that `resume_from_checkpoint` names: "latest" of the run, or a directory (also by its name alone). Null
+ * when the latest is wanted and none was ever finished: the run begins again.
  *
- * @throws {ConfigError} when there is none
+ * @throws {ConfigError} when the named one is not there, or all are damaged
  * @throws {FormatError} when the named one is damaged; no other is taken in its place
  */
-export function checkpointToResume(
-  checkpointsDir: string,
-  wanted: string,
-): LatestCheckpoint & { checkpoint: Checkpoint } {
+export function checkpointToResume(checkpointsDir: string, wanted: string): LatestCheckpoint {
   if (wanted !== "latest") return { checkpoint: namedCheckpoint(checkpointsDir, wanted), rejected: [] };
-  const { checkpoint, rejected } = latestCheckpoint(checkpointsDir);
-  if (checkpoint !== null) return { checkpoint, rejected };
-  const why = rejected.map(({ path, reason }) => ` ${path}: ${reason}.`).join("");
-  throw new ConfigError(`There is no checkpoint to resume from in ${checkpointsDir}.${why} Start a new run.`);
+  const latest = latestCheckpoint(checkpointsDir);
+  if (latest.checkpoint !== null || latest.rejected.length === 0) return latest;
+  const why = latest.rejected.map(({ path, reason }) => ` ${path}: ${withoutStop(reason)}.`).join("");
+  throw new ConfigError(
+    `There is no checkpoint to resume from in ${checkpointsDir}, all are damaged.${why} ` +
+      `To begin the run again, move them away (mv ${checkpointsDir} ${checkpointsDir}-damaged) and resume.`,
+  );
+}
+
+function withoutStop(sentence: string): string {
+  return sentence.replace(/\.$/, "");
+}
+
+/** Puts back checkpoints that a kill left set aside while they were replaced. No other process may be writing the run. */
+export function recoverCheckpoints(checkpointsDir: string): void {
+  if (!existsSync(checkpointsDir)) return;
+  const names = readdirSync(checkpointsDir).map((name) => SET_ASIDE.exec(name)?.[1]);
+  for (const name of names) if (name !== undefined) recoverDirectory(join(checkpointsDir, name));
 }
 
 function namedCheckpoint(checkpointsDir: string, wanted: string): Checkpoint {

@@ -10,24 +10,32 @@ export interface ConfigChange {
   now: unknown;
 }
 
+/** Keys that say how this very command runs. */
+const OF_THE_COMMAND: readonly ConfigKey[] = ["resume_from_checkpoint", "output_dir"];
+
 /**
- * The changed keys that would make the resumed run another run than the one that was started; empty: it can go on.
- * Keys of logging, evaluation, saving, memory and export may change. A step may be cut into other micro-batches as long
- * as it holds as many rows. The length may change while the learning rate does not depend on it.
+ * The changed keys: refused are those that would make the resumed run another run than the one that was started. Keys of
+ * logging, evaluation, saving, memory and export may change. A step may be cut into other micro-batches as long as it
+ * holds as many rows. The length may change while the learning rate does not depend on it.
  */
-export function refusedChanges(saved: RunConfig, now: RunConfig): ConfigChange[] {
+export function changedValues(
+  saved: RunConfig,
+  now: RunConfig,
+): { refused: ConfigChange[]; accepted: ConfigChange[] } {
   const free = new Set<ConfigKey>(CONFIG_KEYS.filter((key) => fieldOf(key).freeOnResume === true));
   if (rowsPerStep(saved) === rowsPerStep(now)) {
     free.add("per_device_train_batch_size").add("gradient_accumulation_steps");
   }
   if (now.lr_scheduler_type === "constant") free.add("num_train_epochs").add("max_steps");
-  return CONFIG_KEYS.filter((key) => !free.has(key) && !isDeepStrictEqual(saved[key], now[key])).map(
-    (key) => ({
-      key,
-      saved: saved[key],
-      now: now[key],
-    }),
-  );
+  const changes = CONFIG_KEYS.filter((key) => !isDeepStrictEqual(saved[key], now[key])).map((key) => ({
+    key,
+    saved: saved[key],
+    now: now[key],
+  }));
+  return {
+    refused: changes.filter(({ key }) => !free.has(key)),
+    accepted: changes.filter(({ key }) => free.has(key) && !OF_THE_COMMAND.includes(key)),
+  };
 }
 
 function rowsPerStep(config: RunConfig): number {

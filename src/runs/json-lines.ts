@@ -109,14 +109,40 @@ export function readJsonLines(path: string): JsonLine[] {
   });
 }
 
+/** Of a file's bytes the lines that hold a JSON object, and how many others there are; what is after the last newline does not count. */
+export function wholeLines(bytes: Buffer): { lines: Buffer; damaged: number } {
+  const lines: Buffer[] = [];
+  let damaged = 0;
+  let from = 0;
+  for (let end = bytes.indexOf(10); end >= 0; end = bytes.indexOf(10, from)) {
+    const line = bytes.subarray(from, end + 1);
+    if (isObject(line)) lines.push(line);
+    else damaged += 1;
+    from = end + 1;
+  }
+  return { lines: Buffer.concat(lines), damaged };
+}
+
+function isObject(line: Buffer): boolean {
+  try {
+    const value = parseNumbers(new TextDecoder("utf-8", { fatal: true }).decode(line));
+    return typeof value === "object" && value !== null && !Array.isArray(value);
+  } catch {
+    return false;
+  }
+}
+
 function parseLine(text: string, path: string, line: number): unknown {
   try {
     return parseNumbers(text);
   } catch (cause) {
     const what = `${path}:${line}: expected one JSON object on the line, got ${JSON.stringify(text.slice(0, 60))}`;
-    throw new FormatError(`${what} (${messageOf(cause)}). The file was changed by hand or damaged.`, {
-      cause,
-    });
+    throw new FormatError(
+      `${what} (${messageOf(cause)}). The file was changed by hand or damaged: take the line out to go on without it.`,
+      {
+        cause,
+      },
+    );
   }
 }
 

@@ -26,10 +26,10 @@ import {
   type Fingerprints,
   isRun,
   openRun,
-  resumeRun,
   runPaths,
 } from "./run-directory.ts";
 import { RunLock } from "./run-lock.ts";
+import { resumeRun } from "./run-resume.ts";
 
 const root = mkdtempSync(join(tmpdir(), "preftune-run-"));
 after(() => rmSync(root, { recursive: true }));
@@ -57,7 +57,7 @@ test("a run is written and read back", async () => {
   const resolved = configured({ objective: "simpo", use_peft: true });
   const run = createRun(resolved);
   run.log("start", { steps: 3 });
-  run.saveJson(run.paths.fingerprints, FINGERPRINTS);
+  run.saveSealed(run.paths.fingerprints, FINGERPRINTS);
   const metrics = new MetricsWriter(run.paths.metrics);
   metrics.write({ global_step: 1, loss: Number.NaN });
   metrics.close();
@@ -110,7 +110,7 @@ test("a run that took no step is started over, without what it left behind", () 
   const { metrics, fingerprints, log } = runPaths(dir);
   const run = createRun(resolved);
   run.log("failed", { message: "no such file" });
-  run.saveJson(fingerprints, FINGERPRINTS);
+  run.saveSealed(fingerprints, FINGERPRINTS);
   writeFileSync(metrics, '{"global_step":0,"eval_loss":1}\n');
   writeFileSync(join(dir, "evaluation-start.json"), "{}");
   writeFileSync(join(dir, "notes.txt"), "mine");
@@ -235,7 +235,7 @@ test("a run.json that was changed or is of another kind is refused", () => {
   const resolved = configured();
   createRun(resolved).release();
   const { runJson, dir } = runPaths(resolved.config.output_dir);
-  const saved = JSON.parse(readFileSync(runJson, "utf8"));
+  const { sha256: _seal, ...saved } = JSON.parse(readFileSync(runJson, "utf8"));
   const write = (value: unknown): void => writeFileSync(runJson, JSON.stringify(value));
   write({ ...saved, config: { ...saved.config, lora_r: "x" } });
   assert.throws(

@@ -18,24 +18,23 @@
  */
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
-import { ConfigError, FormatError, TrainingError } from "../base/errors.ts";
+import { ConfigError, FormatError } from "../base/errors.ts";
 import { fileFailure, io } from "../base/file-io.ts";
 import { makeDirectory, readJsonFile, writeFileAtomic } from "../base/files.ts";
+import { readSealed, sealed } from "../base/sealed.ts";
 import { type Checkpoint, hasCheckpoints, listCheckpoints } from "./checkpoints.ts";
 import type { ResolvedConfig } from "./config-load.ts";
 import { provenanceText, resolvedToYaml } from "./config-print.ts";
-import { refusedChanges } from "./config-resume.ts";
-import { CONFIG_KEYS, fieldOf } from "./config-schema.ts";
+import { CONFIG_KEYS } from "./config-schema.ts";
 import type { ConfigKey, RunConfig } from "./config-types.ts";
 import { type EvaluationRecord, readEvaluations } from "./evaluation-records.ts";
 import { JsonLinesWriter, readJsonLines } from "./json-lines.ts";
 import { removeLeftOvers } from "./left-overs.ts";
 import { type MetricRow, readMetrics } from "./metrics.ts";
 import { readRestarts } from "./restart-log.ts";
+import { readRunJson, saveRunJson } from "./run-json.ts";
 import { RunLock } from "./run-lock.ts";
 
-const FORMAT = "preftune run";
-const VERSION = 1;
 /** What may lie in a directory that still counts as empty. */
 const HARMLESS = /^(run\.lock(\.taking)?|log\.jsonl|\.DS_Store|\.gitkeep|\.run\.json\.tmp-\d+-[0-9a-f]{8})$/;
 /** What a run that never took a step leaves behind, and its next start must not take for its own. */
@@ -49,6 +48,9 @@ const BEGINNINGS = [
   "models.json",
   "restarts.jsonl",
 ];
+
+/** What else may be there before the first checkpoint. */
+const ALONGSIDE = ["config.yaml", "checkpoints", "reference"];
 
 /** Paths inside a run directory. */
 export interface RunPaths {
@@ -120,24 +122,21 @@ export class OpenRun {
   readonly paths: RunPaths;
   /** Things to tell the user, such as a lock that was taken over. */
   readonly notes: string[] = [];
+  /** Where a resumed run goes on; null: at its beginning. */
+  checkpoint: Checkpoint | null = null;
   readonly #lock: RunLock;
-  readonly #log: JsonLinesWriter;
+  #log: JsonLinesWriter | null = null;
 
   /** Takes the lock of the run at `dir`. Use {@link createRun} or {@link resumeRun}. */
   constructor(dir: string) {
     this.paths = runPaths(dir);
     this.#lock = new RunLock(this.paths.lock);
     if (this.#lock.note !== null) this.notes.push(this.#lock.note);
-    try {
-      this.#log = new JsonLinesWriter(this.paths.log);
-    } catch (error) {
-      this.#lock.release();
-      throw error;
-    }
   }
 
   /** Appends an event to `log.jsonl`. */
   log(event: string, details: Record<string, unknown> = {}): void {
+    this.#log ??= new JsonLinesWriter(this.paths.log);
     this.#log.write({ time: new Date().toISOString(), event, ...details });
   }
 
@@ -146,25 +145,25 @@ export class OpenRun {
     writeFileAtomic(path, `${JSON.stringify(value, null, 2)}\n`);
   }
 
+  /** Writes an object as JSON with its digest: a file that a resumed run relies on. */
+  saveSealed(path: string, value: object): void {
+    writeFileAtomic(path, sealed(JSON.stringify(value, null, 2)));
+  }
+
   /** Writes the configuration, as data and for people. */
   saveConfig(resolved: ResolvedConfig): void {
     const provenance = Object.fromEntries(
       CONFIG_KEYS.map((key) => [key, provenanceText(resolved.provenance[key])]),
     );
     // run.json goes first: a kill between the two leaves a directory that is known for a run
-    this.saveJson(this.paths.runJson, {
-      format: FORMAT,
-      version: VERSION,
-      config: resolved.config,
-      provenance,
-    });
+    saveRunJson(this.paths.runJson, { config: resolved.config, provenance });
     writeFileAtomic(this.paths.configYaml, resolvedToYaml(resolved));
   }
 
   /** Closes the log and gives the lock back. Doing so twice is harmless. */
   release(): void {
     try {
-      this.#log.close();
+      this.#log?.close();
     } finally {
       this.#lock.release();
     }
@@ -189,11 +188,26 @@ export function createRun(resolved: ResolvedConfig): OpenRun {
         "Choose another output_dir; nothing was changed.",
     );
   }
+  return begin(resolved);
+}
+
+function begin(resolved: ResolvedConfig): OpenRun {
+  const dir = resolved.config.output_dir;
   makeDirectory(dir);
   return prepared(dir, (run) => {
-    if (startsOver) for (const name of BEGINNINGS) io.rmSync(join(dir, name));
+    for (const name of BEGINNINGS) if (existsSync(join(dir, name))) io.rmSync(join(dir, name));
     run.saveConfig(resolved);
   });
+}
+
+/** Begins the run of a directory that holds what a run writes before its first checkpoint, and has lost its run.json; null for any other. */
+export function beginAgain(resolved: ResolvedConfig): OpenRun | null {
+  const dir = resolved.config.output_dir;
+  const names = entriesOf(dir);
+  const isOurs = names.includes("log.jsonl") || names.every((name) => HARMLESS.test(name));
+  const isKnown = (name: string): boolean =>
+    HARMLESS.test(name) || BEGINNINGS.includes(name) || ALONGSIDE.includes(name);
+  return existsSync(dir) && isOurs && names.every(isKnown) ? begin(resolved) : null;
 }
 
 /** Refuses a directory whose run has come to anything. */
@@ -213,35 +227,8 @@ function refuseStepsTaken(dir: string): void {
   }
 }
 
-/**
- * The run in `config.output_dir`, to go on with; one that was cut off before it wrote anything begins again.
- *
- * @throws {ConfigError} when there is no run
- * @throws {TrainingError} when the configuration has changed in a way that would make it another run, naming the keys,
- *   or when another process is writing it
- *
- * Nothing is written: call {@link OpenRun.saveConfig} once data and model are known to be the run's own.
- */
-export function resumeRun(resolved: ResolvedConfig): OpenRun {
-  const dir = resolved.config.output_dir;
-  if (!isRun(dir)) {
-    if (existsSync(dir) && entriesOf(dir).every((name) => HARMLESS.test(name))) return createRun(resolved);
-    throw new ConfigError(`output_dir ${dir} holds no run to resume. Start it without --resume.`);
-  }
-  return prepared(dir, (run) => {
-    const changes = refusedChanges(readRunJson(run.paths).config, resolved.config);
-    if (changes.length > 0) {
-      const list = changes.map(
-        ({ key, saved, now }) => `  ${key}: ${JSON.stringify(saved)}, now ${JSON.stringify(now)}`,
-      );
-      throw new TrainingError(
-        `The run in ${dir} was started with other values:\n${list.join("\n")}\nPut them back, or start a new run in another output_dir.`,
-      );
-    }
-  });
-}
-
-function prepared(dir: string, prepare: (run: OpenRun) => void): OpenRun {
+/** Opens the run at `dir`, clears away what a kill left half done, and lets `prepare` do the rest under the run's lock. */
+export function prepared(dir: string, prepare: (run: OpenRun) => void): OpenRun {
   const run = new OpenRun(dir);
   try {
     for (const each of [dir, run.paths.checkpoints, run.paths.reference]) removeLeftOvers(each);
@@ -297,8 +284,8 @@ export function openRun(dir: string): RunView {
   const optional = (path: string): unknown => (existsSync(path) ? readJsonFile(path) : null);
   return {
     paths,
-    ...readRunJson(paths),
-    fingerprints: optional(paths.fingerprints) as Fingerprints | null,
+    ...readRunJson(paths.runJson),
+    fingerprints: existsSync(paths.fingerprints) ? readFingerprints(paths.fingerprints) : null,
     metrics: readMetrics(paths.metrics),
     evaluations: readEvaluations(paths.evaluations),
     events: readEvents(paths),
@@ -317,36 +304,16 @@ function readEvents({ dir, log }: RunPaths): RunEvent[] {
     : [...events, ...restarts].sort((a, b) => (a.time < b.time ? -1 : a.time > b.time ? 1 : 0));
 }
 
-function readRunJson(paths: RunPaths): Pick<RunView, "config" | "provenance"> {
-  const path = paths.runJson;
-  const value = readJsonFile(path) as {
-    format?: unknown;
-    version?: unknown;
-    config?: unknown;
-    provenance?: unknown;
-  } | null;
-  if (value?.format !== FORMAT || value.version !== VERSION) {
-    throw new FormatError(
-      `${path}: expected a run of version ${VERSION}, got ${JSON.stringify(value?.format ?? null)} version ${JSON.stringify(value?.version ?? null)}.`,
-    );
-  }
-  const saved = (value.config ?? {}) as Record<string, unknown>;
-  const config = Object.fromEntries(CONFIG_KEYS.map((key) => [key, savedValue(path, key, saved)]));
-  return {
-    config: config as unknown as RunConfig,
-    provenance: (value.provenance ?? {}) as Record<ConfigKey, string>,
-  };
-}
-
-/** A key that is younger than the run has its default. */
-function savedValue(path: string, key: ConfigKey, saved: Readonly<Record<string, unknown>>): unknown {
-  const field = fieldOf(key);
-  const value = Object.hasOwn(saved, key) ? saved[key] : (field.default ?? null);
-  if (value === null && field.rule !== undefined) return null;
-  const checked = field.type.schema.safeParse(value);
-  if (checked.success) return checked.data;
+/**
+ * The fingerprints in a file.
+ *
+ * @throws {FormatError} when it was changed, or holds none
+ */
+export function readFingerprints(path: string): Fingerprints {
+  const value = readSealed(path) as unknown as Fingerprints;
+  if (typeof value.data === "object" && value.data !== null && typeof value.model === "string") return value;
   throw new FormatError(
-    `${path}: config.${key}: expected ${field.type.expected}. The file was changed or damaged.`,
+    `${path}: expected the fingerprints of a run (data, model, …), got other values. Delete it to go on without it.`,
   );
 }
 

@@ -177,7 +177,7 @@ function begin(task: RunTask, runTask: (task: RunTask) => Promise<void>): Promis
 }
 
 function hasCheckpoint(dir: string): boolean {
-  return isRun(dir) && listCheckpoints(runPaths(dir).checkpoints).length > 0;
+  return listCheckpoints(runPaths(dir).checkpoints).length > 0;
 }
 
 function isFinished(cell: Cell, places: GridPlaces): boolean {

@@ -4,12 +4,16 @@
  */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { makeDirectory, readTextFile, sha256, writeFileAtomic } from "../base/files.ts";
+import { makeDirectory, sha256, writeFileAtomic } from "../base/files.ts";
+import { readSealed, sealed } from "../base/sealed.ts";
 import type { Example } from "../data/example.ts";
 import type { Adapter } from "../models/adapt.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
 import { requireFiniteScore, scoreBatch } from "./score.ts";
 import type { MicroBatch, Numerics } from "./step.ts";
+
+/** Of the cache's files; those of version 1 had no digest. */
+const VERSION = 2;
 
 /** Sums of reference log-probs, by 2·index + completion of the dataset. */
 export type ReferenceSums = Float64Array<ArrayBuffer>;
@@ -79,16 +83,17 @@ export function precomputeReference(
     options.progress?.(done);
   }
   makeDirectory(options.cache.dir);
-  writeFileAtomic(path, `${JSON.stringify({ version: 1, sums: Array.from(sums) })}\n`);
+  writeFileAtomic(path, sealed(JSON.stringify({ version: VERSION, sums: Array.from(sums) })));
   return { sums, fromCache: false };
 }
 
-/** The sums in a cache file; null when it is absent or damaged: it will be written anew. */
+/** The sums in a cache file; null when it is absent, damaged or without a digest: it will be written anew. */
 function readSums(path: string, count: number): ReferenceSums | null {
   if (!existsSync(path)) return null;
   try {
-    const { version, sums } = JSON.parse(readTextFile(path));
-    const good = version === 1 && Array.isArray(sums) && sums.length === count && sums.every(Number.isFinite);
+    const { version, sums } = readSealed(path);
+    const good =
+      version === VERSION && Array.isArray(sums) && sums.length === count && sums.every(Number.isFinite);
     return good ? Float64Array.from(sums) : null;
   } catch {
     return null;

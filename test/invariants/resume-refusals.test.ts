@@ -1,12 +1,13 @@
 /** What a resumed run refuses before it touches anything, how it begins again without a checkpoint, what it keeps and frees. */
 import assert from "node:assert/strict";
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { setImmediate } from "node:timers/promises";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { TrainingError } from "../../src/base/errors.ts";
+import { readSealed, sealed } from "../../src/base/sealed.ts";
 import { readMetrics } from "../../src/runs/metrics.ts";
 import { runPaths } from "../../src/runs/run-directory.ts";
 import { liveTensorCount, matmulLibrary } from "../../src/torch/index.ts";
@@ -50,8 +51,7 @@ for (const [what, change] of Object.entries({
 /** Goes on with a run whose record says `library`: what made the products, and what was noted. */
 async function resumedWith(library: string, values: Record<string, unknown>) {
   const path = runPaths(String(values["output_dir"])).fingerprints;
-  const saved = JSON.parse(readFileSync(path, "utf8"));
-  writeFileSync(path, JSON.stringify({ ...saved, matmul: library }));
+  writeFileSync(path, sealed(JSON.stringify({ ...readSealed(path), matmul: library })));
   const used = new Set<string>();
   const notes: string[] = [];
   await runTraining(

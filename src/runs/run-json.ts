@@ -1,0 +1,54 @@
+/** `run.json`: the configuration of a run and where each value came from, as data. */
+import { FormatError } from "../base/errors.ts";
+import { writeFileAtomic } from "../base/files.ts";
+import { readSealed, sealed } from "../base/sealed.ts";
+import { CONFIG_KEYS, fieldOf } from "./config-schema.ts";
+import type { ConfigKey, RunConfig } from "./config-types.ts";
+
+const FORMAT = "preftune run";
+const VERSION = 1;
+
+/** A run's configuration. */
+export interface RunJson {
+  config: RunConfig;
+  /** Where each value came from, in words. */
+  provenance: Record<ConfigKey, string>;
+}
+
+/** Writes `run.json` at `path`. */
+export function saveRunJson(path: string, run: { config: RunConfig; provenance: object }): void {
+  writeFileAtomic(path, sealed(JSON.stringify({ format: FORMAT, version: VERSION, ...run }, null, 2)));
+}
+
+/**
+ * The `run.json` at `path`.
+ *
+ * @throws {FileError} when it cannot be read
+ * @throws {FormatError} when it has changed since it was written, or is none
+ */
+export function readRunJson(path: string): RunJson {
+  const value = readSealed(path);
+  if (value["format"] !== FORMAT || value["version"] !== VERSION) {
+    throw new FormatError(
+      `${path}: expected a run of version ${VERSION}, got ${JSON.stringify(value["format"] ?? null)} version ${JSON.stringify(value["version"] ?? null)}.`,
+    );
+  }
+  const saved = (value["config"] ?? {}) as Record<string, unknown>;
+  const config = Object.fromEntries(CONFIG_KEYS.map((key) => [key, savedValue(path, key, saved)]));
+  return {
+    config: config as unknown as RunConfig,
+    provenance: (value["provenance"] ?? {}) as Record<ConfigKey, string>,
+  };
+}
+
+/** A key that is younger than the run has its default. */
+function savedValue(path: string, key: ConfigKey, saved: Readonly<Record<string, unknown>>): unknown {
+  const field = fieldOf(key);
+  const value = Object.hasOwn(saved, key) ? saved[key] : (field.default ?? null);
+  if (value === null && field.rule !== undefined) return null;
+  const checked = field.type.schema.safeParse(value);
+  if (checked.success) return checked.data;
+  throw new FormatError(
+    `${path}: config.${key}: expected ${field.type.expected}. The file was changed or damaged.`,
+  );
+}

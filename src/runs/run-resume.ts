@@ -1,0 +1,77 @@
+/** Going on with a run: which checkpoint it goes on from, what of its directory is damaged and put back, what is refused. */
+import { existsSync } from "node:fs";
+import { ConfigError, TrainingError } from "../base/errors.ts";
+import { checkpointToResume, hasCheckpoints, recoverCheckpoints } from "./checkpoints.ts";
+import type { ResolvedConfig } from "./config-load.ts";
+import { type ConfigChange, changedValues } from "./config-resume.ts";
+import type { RunConfig } from "./config-types.ts";
+import { beginAgain, isRun, type OpenRun, prepared, type RunPaths, runPaths } from "./run-directory.ts";
+import { readRunJson } from "./run-json.ts";
+import { damagedRecords, recordsOf, restoreRecords } from "./run-records.ts";
+
+/**
+ * The run in `config.output_dir`, to go on with: {@link OpenRun.checkpoint} says from where. One that was cut off before
+ * its first checkpoint begins again. Files that are damaged or missing are put back from the checkpoint, and told in
+ * {@link OpenRun.notes}.
+ *
+ * Nothing else is written: call {@link OpenRun.saveConfig} once data and model are known to be the run's own.
+ *
+ * @throws {ConfigError} when there is no run, or none of its checkpoints is whole
+ * @throws {FormatError} when run.json is of another version, or damaged and there is no copy of it
+ * @throws {TrainingError} when the configuration has changed in a way that would make it another run, naming the keys,
+ *   or when another process is writing it
+ */
+export function resumeRun(resolved: ResolvedConfig): OpenRun {
+  const { output_dir: dir, resume_from_checkpoint: wanted } = resolved.config;
+  const { checkpoints } = runPaths(dir);
+  if (!isRun(dir) && !hasCheckpoints(checkpoints)) {
+    const run = beginAgain(resolved);
+    if (run !== null) return run;
+    throw new ConfigError(`output_dir ${dir} holds no run to resume. Start it without --resume.`);
+  }
+  return prepared(dir, (run) => {
+    recoverCheckpoints(checkpoints);
+    const { checkpoint, rejected } = checkpointToResume(checkpoints, wanted ?? "latest");
+    run.checkpoint = checkpoint;
+    run.notes.push(...rejected.map(({ path, reason }) => `passed over ${path}: ${reason}`));
+    putBack(run, resolved.config);
+  });
+}
+
+/** Puts damaged records back and compares the configuration with the saved one. */
+function putBack(run: OpenRun, config: RunConfig): void {
+  const { paths, checkpoint } = run;
+  const records = checkpoint === null ? {} : recordsOf(checkpoint);
+  if (records === null) {
+    // of an earlier version: there is no copy of run.json, so a damaged one is refused
+    if (!existsSync(paths.runJson)) throw new ConfigError(lostRun(paths.dir, checkpoint?.path ?? ""));
+    readRunJson(paths.runJson);
+  }
+  run.notes.push(...restoreRecords(paths.dir, damagedRecords(paths.dir, records ?? {}), records ?? {}));
+  if (existsSync(paths.runJson)) run.notes.push(...compared(paths, config));
+}
+
+function lostRun(dir: string, checkpoint: string): string {
+  return (
+    `output_dir ${dir} has checkpoints and no run.json, and they are of a version that carries no copy of it. ` +
+    `Put run.json back, or start a new run in another output_dir from the weights in ${checkpoint}.`
+  );
+}
+
+/**
+ * The changed values that the run goes on with, in words.
+ *
+ * @throws {TrainingError} naming those that would make it another run
+ */
+function compared({ dir, runJson }: RunPaths, config: RunConfig): string[] {
+  const { refused, accepted } = changedValues(readRunJson(runJson).config, config);
+  if (refused.length === 0) return accepted.map((change) => `changed since the run began: ${said(change)}`);
+  throw new TrainingError(
+    `The run in ${dir} was started with other values:\n${refused.map((change) => `  ${said(change)}`).join("\n")}\n` +
+      "Put them back, or start a new run in another output_dir.",
+  );
+}
+
+function said({ key, saved, now }: ConfigChange): string {
+  return `${key}: ${JSON.stringify(saved)}, now ${JSON.stringify(now)}`;
+}
