@@ -42,7 +42,11 @@ function asking(count: number, signal = new AbortController().signal) {
   };
   const clock = { firstToken: () => {}, nextToken: () => {} };
   const requests = Array.from({ length: count }, () => request);
-  return { tell, dropped, answering: answer(requests, { engine, clock, arrivedAt: 0, signal }) };
+  return {
+    tell,
+    dropped,
+    answering: answer(requests, { engine, clock, arrivedAt: 0, signal, onOver: () => {} }),
+  };
 }
 
 async function collect(

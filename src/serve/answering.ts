@@ -39,6 +39,8 @@ export interface Answering {
   pieces: ReadableStream<AnswerPiece>;
   /** Complete once `pieces` has ended. */
   counts: TokenCounts;
+  /** Drops what is under way: nobody waits for it any more. */
+  drop: () => void;
 }
 
 /** What answering needs besides the requests. */
@@ -49,6 +51,8 @@ export interface AnsweringOptions {
   arrivedAt: number;
   /** Aborted when the client has left. */
   signal: AbortSignal;
+  /** Called once, when the engine has nothing to do with the requests any more. */
+  onOver: () => void;
   /** What each answer to a prompt begins with, a prompt each; null: nothing. */
   echoes?: readonly Echo[] | null;
 }
@@ -64,7 +68,7 @@ export async function answer(
 ): Promise<Answering> {
   const collector = new Collector(requests, options);
   await collector.accepted;
-  return { pieces: collector.pieces, counts: collector.counts };
+  return { pieces: collector.pieces, counts: collector.counts, drop: () => collector.drop() };
 }
 
 /** An answer under way: tokens whose text is still held back, and when the last one came. */
@@ -106,7 +110,7 @@ class Collector {
       start: (controller) => {
         this.#controller = controller;
       },
-      cancel: () => this.#drop(),
+      cancel: () => this.drop(),
     });
     let first = 0;
     this.#drops = requests.map((request, i) => {
@@ -206,18 +210,21 @@ class Collector {
 
   #fail(error: ApiError): void {
     if (this.#isOver) return;
-    this.#drop();
+    this.drop();
     this.#accepted.reject(error);
     this.#controller?.error(error);
   }
 
   #end(): void {
+    if (this.#isOver) return;
     this.#isOver = true;
     // undici keeps the signal, and so its listeners, as long as anything they hold leads to the request
     this.#options.signal.removeEventListener("abort", this.#leave);
+    this.#options.onOver();
   }
 
-  #drop(): void {
+  /** Drops the requests; nothing more is told of them. */
+  drop(): void {
     this.#end();
     for (const drop of this.#drops) drop();
   }

@@ -5,6 +5,7 @@ export type ApiErrorKind =
   | "notJson"
   | "notRendered"
   | "clientLeft"
+  | "clientStalled"
   | "unauthorized"
   | "foreignHost"
   | "foreignOrigin"
@@ -44,6 +45,7 @@ export const API_ERRORS: Readonly<Record<ApiErrorKind, ApiErrorInfo>> = {
   ),
   notRendered: info(400, "not_rendered", "the chat template leaves out a part of the conversation"),
   clientLeft: info(400, "client_left", "the client left; only in log and metrics"),
+  clientStalled: info(400, "client_stalled", "the client did not read its reply; only in log and metrics"),
   unauthorized: info(401, "invalid_api_key", "no key, or a wrong one"),
   foreignHost: info(403, "host_not_allowed", "the Host header names another machine than loopback"),
   foreignOrigin: info(403, "origin_not_allowed", "a web page's origin that `--allow-origin` does not name"),

@@ -7,8 +7,10 @@ import { loadTokenizer } from "../text/tokenizer.ts";
 import { chatMl, withToyTokenizer } from "../text/toy-tokenizer.ts";
 import { Admission } from "./admission.ts";
 import { createApp } from "./app.ts";
+import { Callers } from "./callers.ts";
 import type { SubmissionEvent } from "./engine-messages.ts";
 import type { EngineView } from "./engine-process.ts";
+import { Outlets } from "./outlet.ts";
 import { PromptEncoder } from "./prompts.ts";
 import { RequestReader } from "./request-reader.ts";
 import type { RequestRecord } from "./request-record.ts";
@@ -54,6 +56,8 @@ async function withApp(
       admission,
       metrics: serverMetrics(engine),
       limits,
+      outlets: new Outlets(),
+      callers: new Callers(),
       key: "k",
       loopbackOnly: true,
       origins: [],

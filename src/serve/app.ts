@@ -4,8 +4,9 @@ import { Hono, type MiddlewareHandler } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import { cors } from "hono/cors";
 import { ApiError } from "./api-error.ts";
+import type { Callers } from "./callers.ts";
 import { chatCompletions, completions } from "./completions.ts";
-import { keyRequired, loopbackHostOnly, noPreflight, openPath } from "./guard.ts";
+import { isOpen, keyRequired, loopbackHostOnly, noPreflight, openPath } from "./guard.ts";
 import { BodyRoom, roomForBody } from "./request-body.ts";
 import type { RequestRecord } from "./request-record.ts";
 import { type Ctx, type Env, type ServeContext, type ServedModel, unknownModel } from "./serve-context.ts";
@@ -18,6 +19,7 @@ export interface AppOptions extends ServeContext {
   /** Origins of web pages that may ask; none: no CORS headers. */
   origins: readonly string[];
   maxBodyBytes: number;
+  callers: Callers;
   /** Told of every request when its reply has ended. */
   onRequest: (record: RequestRecord) => void;
   /** Told of faults of this program. */
@@ -52,6 +54,7 @@ export function createApp(options: AppOptions): Hono<Env> {
   }
   app.use("*", noPreflight());
   app.use("*", keyRequired(options.key));
+  app.use("*", knownCaller(options.callers));
   app.use("*", roomForBody(new BodyRoom(heldBodies * options.maxBodyBytes), options.maxBodyBytes));
   app.use("*", limited(options.maxBodyBytes));
   for (const { path, method, handler } of routes) {
@@ -132,12 +135,13 @@ function recorded({ onRequest, metrics }: AppOptions, routes: readonly Route[]):
     c.set("record", record);
     c.set("arrivedAt", arrivedAt);
     c.set("finish", finish);
+    c.set("endsLater", false);
     c.header("X-Request-Id", record.id);
     c.header("X-Content-Type-Options", "nosniff");
     c.header("Cache-Control", "no-store");
     await next();
     record.status = c.res.status;
-    if (!record.stream) finish();
+    if (!c.get("endsLater")) finish();
   };
 }
 
@@ -145,6 +149,24 @@ function recorded({ onRequest, metrics }: AppOptions, routes: readonly Route[]):
 function matches(route: string, path: string): boolean {
   const at = route.indexOf(":");
   return at < 0 ? path === route : path.startsWith(route.slice(0, at)) && path.length > at;
+}
+
+/** Who has brought the key is no stranger any more. */
+function knownCaller(callers: Callers): MiddlewareHandler<Env> {
+  return async (c, next) => {
+    const socket = c.env?.incoming?.socket;
+    if (socket !== undefined && !isOpen(c.req) && !callers.know(socket)) {
+      c.header("Connection", "close");
+      throw new ApiError(
+        "queueFull",
+        `${callers.known} connections are open, and no more may be: ask again later.`,
+        {
+          retryAfter: 1,
+        },
+      );
+    }
+    await next();
+  };
 }
 
 function limited(maxBodyBytes: number): MiddlewareHandler<Env> {

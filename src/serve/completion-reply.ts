@@ -1,10 +1,11 @@
 /** One completion request from its admission to the end of its reply, whole or as a stream of server-sent events. */
 import { codeVersion } from "../base/version.ts";
 import type { GenerateRequest } from "../generate/request.ts";
-import { type Answering, type AnswerPiece, answer } from "./answering.ts";
+import { type Answering, answer } from "./answering.ts";
 import { ApiError } from "./api-error.ts";
 import type { Echo } from "./echo.ts";
-import { joinPieces, type ReplyForm, type ReplyHead } from "./replies.ts";
+import type { Outlet } from "./outlet.ts";
+import { type ReplyForm, type ReplyHead, WholeReply } from "./replies.ts";
 import type { Ctx, ServeContext } from "./serve-context.ts";
 
 /** What the engine is asked, and what the answers to each prompt begin with; null: nothing. */
@@ -30,7 +31,7 @@ export interface CompletionAsk {
 const fingerprint = `preftune-${codeVersion()}`;
 
 /**
- * The reply. Room is held until it has ended.
+ * The reply. Room is held until the engine has done with it, however slowly the client reads.
  *
  * @throws {ApiError} if there is no room, or no engine, or the engine refuses or fails before the reply begins
  */
@@ -53,18 +54,56 @@ export async function admitted(c: Ctx, context: ServeContext, ask: CompletionAsk
       clock: context.metrics.clock,
       arrivedAt: c.get("arrivedAt"),
       signal: c.req.raw.signal,
+      onOver: release,
     });
-    const head = headOf(c, ask);
-    if (ask.stream !== null) return streamed(c, { ask, answering, head, release });
-    const pieces: AnswerPiece[] = [];
-    for await (const piece of answering.pieces) pieces.push(piece);
-    c.get("record").counts = answering.counts;
-    release();
-    return c.json(ask.form.whole(head, joinPieces(pieces, ask.answers), answering.counts));
+    return ask.stream === null
+      ? await whole(c, context, { ask, answering })
+      : streamed(c, context, { ask, answering });
   } catch (error) {
     release();
     throw error;
   }
+}
+
+/** A request that the engine has begun with. */
+interface Begun {
+  ask: CompletionAsk;
+  answering: Answering;
+}
+
+/** A longer reply goes out in pieces, as the client takes them. */
+const longReply = 65_536;
+
+async function whole(c: Ctx, context: ServeContext, { ask, answering }: Begun): Promise<Response> {
+  const reply = new WholeReply(ask.form, ask.answers);
+  for await (const piece of answering.pieces) reply.add(piece);
+  const text = reply.text(headOf(c, ask), answering.counts);
+  c.get("record").counts = answering.counts;
+  const headers = { "Content-Type": "application/json" };
+  if (text.length < longReply) return c.body(text, 200, headers);
+  const outlet = outletOf(c, context, answering);
+  outlet.write(text);
+  outlet.end();
+  return c.body(outlet.stream, 200, headers);
+}
+
+/** A way out for the reply. When it is over, so is the request. */
+function outletOf(c: Ctx, { outlets }: ServeContext, answering: Answering): Outlet {
+  const record = c.get("record");
+  const { signal } = c.req.raw;
+  c.set("endsLater", true);
+  // a client may have left before anything was asked for
+  const left = () => outlet.drop(new ApiError("clientLeft", "The client has left."));
+  const outlet = outlets.open((error) => {
+    // see answering.ts: a listener that stays would keep the whole request
+    signal.removeEventListener("abort", left);
+    answering.drop();
+    record.error = error?.code ?? record.error;
+    c.get("finish")();
+  });
+  if (signal.aborted) left();
+  else signal.addEventListener("abort", left);
+  return outlet;
 }
 
 function headOf(c: Ctx, { idPrefix }: CompletionAsk): ReplyHead {
@@ -77,75 +116,34 @@ function headOf(c: Ctx, { idPrefix }: CompletionAsk): ReplyHead {
   };
 }
 
-interface Streaming {
-  ask: CompletionAsk;
-  answering: Answering;
-  head: ReplyHead;
-  release: () => void;
-}
-
-function streamed(c: Ctx, streaming: Streaming): Response {
-  const record = c.get("record");
-  const { signal } = c.req.raw;
-  record.stream = true;
-  let isOver = false;
-  /** The reply has ended, with an error's code or without: room and record go back. */
-  const end = (error: string | null): void => {
-    if (isOver) return;
-    isOver = true;
-    // see answering.ts: a listener that stays would keep the whole request
-    signal.removeEventListener("abort", left);
-    record.error = error;
-    streaming.release();
-    c.get("finish")();
-  };
-  // a client may have left before the first event is asked for
-  const left = () => end(new ApiError("clientLeft", "").code);
-  if (signal.aborted) left();
-  else signal.addEventListener("abort", left);
-  const events = async function* (): AsyncGenerator<string> {
-    try {
-      yield* chunks(streaming);
-      record.counts = streaming.answering.counts;
-      yield "data: [DONE]\n\n";
-      end(null);
-    } catch (error) {
-      const told = error instanceof ApiError ? error : new ApiError("internal", "The stream broke off.");
-      yield eventOf(told.body);
-      end(told.code);
-    }
-  };
+function streamed(c: Ctx, context: ServeContext, begun: Begun): Response {
+  const outlet = outletOf(c, context, begun.answering);
+  c.get("record").stream = true;
+  void pour(outlet, c, begun);
   const headers = { "Content-Type": "text/event-stream", "X-Accel-Buffering": "no" };
-  return c.body(encoded(events(), left), 200, headers);
+  return c.body(outlet.stream, 200, headers);
 }
 
-/** The texts as bytes, made when they are asked for. */
-function encoded(texts: AsyncGenerator<string>, onCancel: () => void): ReadableStream<Uint8Array> {
-  const encoder = new TextEncoder();
-  return new ReadableStream({
-    async pull(controller) {
-      const { done, value } = await texts.next();
-      if (done === true) controller.close();
-      else controller.enqueue(encoder.encode(value));
-    },
-    async cancel() {
-      onCancel();
-      await texts.return(undefined);
-    },
-  });
-}
-
-async function* chunks({
-  ask: { form, stream, answers },
-  answering,
-  head,
-}: Streaming): AsyncGenerator<string> {
-  for (let index = 0; index < answers; index++) {
-    const opening = form.opening(head, index);
-    if (opening !== null) yield eventOf(opening);
+/** Writes the events of a stream as they come, whether the client reads or not. */
+async function pour(outlet: Outlet, c: Ctx, { ask, answering }: Begun): Promise<void> {
+  const record = c.get("record");
+  const { form, stream, answers } = ask;
+  const head = headOf(c, ask);
+  try {
+    for (let index = 0; index < answers; index++) {
+      const opening = form.opening(head, index);
+      if (opening !== null) outlet.write(eventOf(opening));
+    }
+    for await (const piece of answering.pieces) outlet.write(eventOf(form.chunk(head, piece)));
+    if (stream?.usage === true) outlet.write(eventOf(form.closing(head, answering.counts)));
+    record.counts = answering.counts;
+    outlet.write("data: [DONE]\n\n");
+  } catch (error) {
+    const told = error instanceof ApiError ? error : new ApiError("internal", "The stream broke off.");
+    record.error = told.code;
+    outlet.write(eventOf(told.body));
   }
-  for await (const piece of answering.pieces) yield eventOf(form.chunk(head, piece));
-  if (stream?.usage === true) yield eventOf(form.closing(head, answering.counts));
+  outlet.end();
 }
 
 function eventOf(data: object): string {

@@ -76,7 +76,8 @@ async function begun(
         c.get("releaseBody")();
         const bounds = boundsOf(context);
         const freshSeed = randomInt(2 ** 32);
-        const options = { ...ask, prompts, stopIds, adapter, bounds, vocabSize, freshSeed };
+        const isWhole = stream === null;
+        const options = { ...ask, prompts, stopIds, adapter, bounds, vocabSize, freshSeed, isWhole };
         return { requests: engineRequests(fields, options), echoes, warning };
       },
       ...reply(stream?.usage ?? false),

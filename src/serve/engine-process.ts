@@ -58,6 +58,8 @@ type Listener = (event: SubmissionEvent) => void;
 
 /** One engine process at a time, and what is under way in it. */
 export class EngineProcess {
+  /** Called when a process is ready for the first time, before the news of it. */
+  onFirstReady: () => void = () => {};
   readonly #options: EngineProcessOptions;
   readonly #restartsBy: Restarts;
   readonly #requests: Map<string, Listener> = new Map();
@@ -196,6 +198,7 @@ export class EngineProcess {
   #becomeReady(child: ChildProcess, { device, dtype }: Extract<EngineMessage, { type: "ready" }>): void {
     this.#state = "ready";
     this.#readyAt = performance.now();
+    if (!this.#wasEverReady) this.onFirstReady();
     this.#wasEverReady = true;
     const startMs = Math.round(this.#readyAt - this.#startedAt);
     this.#options.onNews?.({ type: "ready", pid: child.pid ?? 0, device, dtype, startMs });

@@ -29,6 +29,8 @@ export interface AskOptions {
   adapter: string | null;
   /** Token ids are below. */
   vocabSize: number;
+  /** Whether the reply comes whole. */
+  isWhole: boolean;
   /** Longest answer that was asked for; null: as long as there is room. */
   asked: number | null;
   bounds: AnswerBounds;
@@ -36,8 +38,8 @@ export interface AskOptions {
   freshSeed: number;
 }
 
-/** Log-probs of prompts that one reply may have, alternatives included: some 100 MB of it. */
-const mostPromptLogprobs = 2_000_000;
+/** Log-probs of prompts that one reply may have, alternatives included, and of answers in a reply that comes whole: some 100 MB. */
+const mostLogprobs = 2_000_000;
 
 /**
  * A request a prompt. An answer is as long as asked for, where the model's context, the server's limit and its cache allow it.
@@ -88,10 +90,10 @@ function promptLogprobs({ form, logprobs, asked }: AskOptions): number | null {
 function checkPromptLogprobs({ prompts, logprobs }: AskOptions): void {
   const tokens = prompts.reduce((sum, ids) => sum + ids.length, 0);
   const wanted = tokens * (1 + (logprobs ?? 0));
-  if (logprobs === null || wanted <= mostPromptLogprobs) return;
+  if (logprobs === null || wanted <= mostLogprobs) return;
   throw invalid(
     "logprobs",
-    `expected at most ${mostPromptLogprobs} log-probs of prompts in a reply, got ${wanted} for ${tokens} tokens. ` +
+    `expected at most ${mostLogprobs} log-probs of prompts in a reply, got ${wanted} for ${tokens} tokens. ` +
       "Ask for fewer alternatives, or send fewer prompts at once.",
   );
 }
@@ -99,7 +101,8 @@ function checkPromptLogprobs({ prompts, logprobs }: AskOptions): void {
 /** Tokens of pages that are not full: the cache is given out in pages of 32. */
 const pageTokens = 32;
 
-function longestAnswer(promptTokens: number, n: number, { asked, bounds, form }: AskOptions): number {
+function longestAnswer(promptTokens: number, n: number, options: AskOptions): number {
+  const { asked, bounds, form } = options;
   const { context, answer, cache } = bounds;
   const room = context - promptTokens;
   if (room < (asked === 0 ? 0 : 1)) {
@@ -109,11 +112,17 @@ function longestAnswer(promptTokens: number, n: number, { asked, bounds, form }:
       param: form === "chat" || form === "continuation" ? "messages" : "prompt",
     });
   }
-  const longest = Math.min(asked ?? room, answer ?? room, room);
+  const longest = Math.min(asked ?? room, answer ?? room, room, mostTold(n, options));
   if (cache === null) return longest;
   const cacheRoom = Math.floor((cache - promptTokens - 2 * pageTokens) / n) - pageTokens;
   // what does not fit the cache at all the engine refuses
   return cacheRoom > 0 ? Math.min(longest, cacheRoom) : longest;
+}
+
+/** Tokens of an answer whose log-probs have room in a reply that comes whole. */
+function mostTold(n: number, { isWhole, logprobs, prompts }: AskOptions): number {
+  if (!isWhole || logprobs === null) return Number.POSITIVE_INFINITY;
+  return Math.max(1, Math.floor(mostLogprobs / (n * prompts.length * (1 + logprobs))));
 }
 
 function uint32(value: number): number {

@@ -49,12 +49,16 @@ export function noPreflight(): MiddlewareHandler {
   };
 }
 
+/** Whether a request needs no key. */
+export function isOpen({ method, path }: { method: string; path: string }): boolean {
+  return method === "GET" && path === openPath;
+}
+
 /** Lets requests with `Authorization: Bearer <key>` through, and GET /health without. */
 export function keyRequired(key: string): MiddlewareHandler {
   const wanted = digest(key);
   return async (c, next) => {
-    const isOpen = c.req.method === "GET" && c.req.path === openPath;
-    if (!isOpen) {
+    if (!isOpen(c.req)) {
       const [, given] = /^Bearer +(\S+) *$/i.exec(c.req.header("authorization") ?? "") ?? [];
       // digests have one length, so that comparing takes the same time whatever was given
       if (!timingSafeEqual(digest(given ?? ""), wanted)) {

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { AnswerPiece } from "./answering.ts";
-import { completionForm } from "./replies.ts";
+import { completionForm, WholeReply } from "./replies.ts";
 
 const head = { id: "x", created: 0, model: "m", system_fingerprint: "f" };
 
@@ -14,10 +14,11 @@ function topOf(token: [number, string, number], top: [number, string, number][])
     tokens: [{ token: shown(token), top: top.map(shown), place: 0 }],
     finish: null,
   };
-  const reply = completionForm({ logprobs: true, usage: false }).whole(head, [piece], {
-    promptTokens: 1,
-    completionTokens: 1,
-  }) as { choices: { logprobs: { top_logprobs: Record<string, number>[] } }[] };
+  const whole = new WholeReply(completionForm({ logprobs: true, usage: false }), 1);
+  whole.add(piece);
+  const reply = JSON.parse(whole.text(head, { promptTokens: 1, completionTokens: 1 })) as {
+    choices: { logprobs: { top_logprobs: Record<string, number>[] } }[];
+  };
   return reply.choices[0]?.logprobs.top_logprobs[0] ?? assert.fail();
 }
 

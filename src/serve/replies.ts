@@ -13,9 +13,20 @@ export interface ReplyHead {
   system_fingerprint: string;
 }
 
+/** A choice of a whole reply as it grows: its log-probs are JSON at once, a small part of the work each. */
+interface GrownChoice extends Pick<AnswerPiece, "index" | "text" | "finish"> {
+  /** JSON of the entries of each list that the form has for tokens, in pieces. */
+  lists: string[][];
+}
+
 /** One form of reply. */
 export interface ReplyForm {
-  whole(head: ReplyHead, choices: readonly AnswerPiece[], counts: TokenCounts): object;
+  /** JSON of the entries of each list that the form has for tokens; none where log-probs were not asked for. */
+  entries(tokens: readonly TokenLogprobs[]): string[];
+  /** JSON of one choice. */
+  choice(choice: GrownChoice): string;
+  /** Object of a whole reply, its choices left out. */
+  outline(head: ReplyHead, counts: TokenCounts): object;
   /** First chunk of a choice; null: none. */
   opening(head: ReplyHead, index: number): object | null;
   chunk(head: ReplyHead, piece: AnswerPiece): object;
@@ -51,17 +62,13 @@ export function chatForm(options: FormOptions): ReplyForm {
     ...(options.usage ? { usage: null } : {}),
   });
   return {
-    whole: (head, choices, counts) => ({
-      ...head,
-      object: "chat.completion",
-      choices: choices.map(({ index, text, tokens, finish }) => ({
-        index,
-        message: { role: "assistant", content: text, refusal: null },
-        logprobs: logprobs(tokens),
-        finish_reason: finish,
-      })),
-      usage: usageOf(counts),
-    }),
+    entries: (tokens) => (options.logprobs ? [listed(tokens.map(chatLogprob))] : []),
+    choice: ({ index, text, lists, finish }) => {
+      const content = options.logprobs ? `{"content":${joined(lists[0])},"refusal":null}` : "null";
+      const message = JSON.stringify({ role: "assistant", content: text, refusal: null });
+      return `{"index":${index},"message":${message},"logprobs":${content},"finish_reason":${JSON.stringify(finish)}}`;
+    },
+    outline: (head, counts) => ({ ...head, object: "chat.completion", usage: usageOf(counts) }),
     opening: (head, index) =>
       chunk(head, [
         { index, delta: { role: "assistant", content: "" }, logprobs: null, finish_reason: null },
@@ -100,11 +107,14 @@ export function completionForm(options: FormOptions): ReplyForm {
   };
   const base = (head: ReplyHead) => ({ ...head, object: "text_completion" });
   return {
-    whole: (head, choices, counts) => ({
-      ...base(head),
-      choices: choices.map(choice),
-      usage: usageOf(counts),
-    }),
+    entries: (tokens) => (options.logprobs ? Object.values(plainLogprobs(tokens)).map(listed) : []),
+    choice: ({ index, text, lists, finish }) => {
+      const names = Object.keys(plainLogprobs([]));
+      const members = names.map((name, i) => `${JSON.stringify(name)}:${joined(lists[i])}`);
+      const logprobs = options.logprobs ? `{${members.join()}}` : "null";
+      return `{"index":${index},"text":${JSON.stringify(text)},"logprobs":${logprobs},"finish_reason":${JSON.stringify(finish)}}`;
+    },
+    outline: (head, counts) => ({ ...base(head), usage: usageOf(counts) }),
     opening: () => null,
     chunk: (head, piece) => ({
       ...base(head),
@@ -115,7 +125,7 @@ export function completionForm(options: FormOptions): ReplyForm {
   };
 }
 
-function plainLogprobs(tokens: readonly TokenLogprobs[]): object {
+function plainLogprobs(tokens: readonly TokenLogprobs[]): Record<string, unknown[]> {
   return {
     tokens: tokens.map(({ token }) => token.text),
     token_logprobs: tokens.map(({ token }) => finite(token.logprob)),
@@ -134,18 +144,45 @@ function namedLogprobs(token: TokenLogprobs["token"], top: readonly ShownToken[]
   return Object.fromEntries([...entries, [token.text, finite(token.logprob)]]);
 }
 
-/** The pieces of each choice joined, in the order of their indices. */
-export function joinPieces(pieces: readonly AnswerPiece[], count: number): AnswerPiece[] {
-  const choices = Array.from(
-    { length: count },
-    (_, index): AnswerPiece => ({ index, text: "", tokens: [], finish: null }),
-  );
-  for (const { index, text, tokens, finish } of pieces) {
-    const choice = choices[index];
-    if (choice === undefined) throw new Error(`answer ${index} of ${count}`);
+/** JSON of the entries of a list, without its brackets. */
+function listed(entries: readonly unknown[]): string {
+  return JSON.stringify(entries).slice(1, -1);
+}
+
+/** JSON of a list that came in pieces. */
+function joined(pieces: readonly string[] = []): string {
+  return `[${pieces.filter((piece) => piece !== "").join()}]`;
+}
+
+/** A whole reply as its pieces come, the choices in the order of their indices. */
+export class WholeReply {
+  readonly #form: ReplyForm;
+  readonly #choices: GrownChoice[];
+
+  constructor(form: ReplyForm, count: number) {
+    this.#form = form;
+    this.#choices = Array.from({ length: count }, (_, index) => ({
+      index,
+      text: "",
+      lists: [],
+      finish: null,
+    }));
+  }
+
+  add({ index, text, tokens, finish }: AnswerPiece): void {
+    const choice = this.#choices[index];
+    if (choice === undefined) throw new Error(`answer ${index} of ${this.#choices.length}`);
     choice.text += text;
-    choice.tokens.push(...tokens);
+    for (const [i, entries] of this.#form.entries(tokens).entries()) {
+      choice.lists[i] ??= [];
+      choice.lists[i].push(entries);
+    }
     choice.finish = finish ?? choice.finish;
   }
-  return choices;
+
+  /** JSON of the reply. */
+  text(head: ReplyHead, counts: TokenCounts): string {
+    const outline = JSON.stringify(this.#form.outline(head, counts));
+    return `${outline.slice(0, -1)},"choices":[${this.#choices.map(this.#form.choice).join()}]}`;
+  }
 }

@@ -3,9 +3,11 @@ import type { Context } from "hono";
 import type { Admission } from "./admission.ts";
 import { ApiError } from "./api-error.ts";
 import type { EngineView } from "./engine-process.ts";
+import type { Outlets } from "./outlet.ts";
 import type { Requests } from "./request-reader.ts";
 import type { RequestRecord } from "./request-record.ts";
 import type { RequestLimits } from "./request-tables.ts";
+import type { RequestSource } from "./server.ts";
 import type { ServerMetrics } from "./server-metrics.ts";
 
 /** The model that is served. */
@@ -28,16 +30,20 @@ export interface ServeContext {
   admission: Admission;
   metrics: ServerMetrics;
   limits: RequestLimits;
+  outlets: Outlets;
 }
 
 /** hono's environment: what is kept with a request. */
 export interface Env {
+  Bindings: Partial<RequestSource>;
   Variables: {
     record: RequestRecord;
     /** By `performance.now()`. */
     arrivedAt: number;
-    /** To be called when the reply has ended, for a reply that is a stream. */
+    /** To be called when the reply has ended, where that is later than its beginning. */
     finish: () => void;
+    /** Whether it is. */
+    endsLater: boolean;
     /** To be called when the body is not held any more. */
     releaseBody: () => void;
   };

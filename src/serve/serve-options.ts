@@ -1,8 +1,10 @@
 /** Options of `preftune serve`, their defaults and their checks, and what the server tells of itself. */
 import { randomBytes } from "node:crypto";
 import { ConfigError } from "../base/errors.ts";
+import type { CallerLimits } from "./callers.ts";
 import type { EngineNews, EngineProcessOptions } from "./engine-process.ts";
 import { isLoopback } from "./guard.ts";
+import type { OutletLimits } from "./outlet.ts";
 import type { RequestRecord } from "./request-record.ts";
 import { REQUEST_LIMITS, type RequestLimits } from "./request-tables.ts";
 import type { RequestTimeouts } from "./server.ts";
@@ -38,6 +40,10 @@ export interface ServeOptions extends RequestLimits {
   onEvent?: (event: ServeEvent) => void;
   onPhase?: (label: string, done: number, total: number | null) => void;
   timeouts?: RequestTimeouts;
+  /** Other limits on connections, for tests. */
+  callers?: CallerLimits;
+  /** Other limits on what clients leave unread, for tests. */
+  outlets?: OutletLimits;
   /** Another program and other patience for the engine process, for tests. */
   engine?: Partial<Pick<EngineProcessOptions, "program" | "policy" | "stallMs" | "onComplaint">>;
 }

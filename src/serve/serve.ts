@@ -8,12 +8,14 @@ import { readModelConfig } from "../formats/hf-config.ts";
 import { resolveModelDirectory } from "../formats/hub-model.ts";
 import { Admission } from "./admission.ts";
 import { createApp } from "./app.ts";
+import { Callers } from "./callers.ts";
 import { EngineProcess } from "./engine-process.ts";
 import { isLoopback } from "./guard.ts";
+import { Outlets } from "./outlet.ts";
 import { PromptWorker } from "./prompt-worker.ts";
 import type { ServedModel } from "./serve-context.ts";
 import { checkOrigins, keyOf, SERVE_DEFAULTS, type ServeOptions } from "./serve-options.ts";
-import { listen } from "./server.ts";
+import { listen, REQUEST_TIMEOUTS } from "./server.ts";
 import { serverMetrics } from "./server-metrics.ts";
 
 /**
@@ -55,6 +57,8 @@ async function serveEngine(
 ): Promise<void> {
   const { onEvent = () => {}, signal = new AbortController().signal, maxRunning, maxQueue } = options;
   const admission = new Admission(maxRunning + maxQueue);
+  const outlets = new Outlets(options.outlets);
+  const callers = new Callers(options.callers);
   const app = createApp({
     ...options,
     model,
@@ -63,23 +67,28 @@ async function serveEngine(
     key,
     metrics: serverMetrics(engine),
     limits: options,
+    outlets,
+    callers,
     loopbackOnly: isLoopback(options.host),
     onRequest: (record) => onEvent({ type: "request", record }),
     onFault: (error) => onEvent({ type: "fault", error }),
   });
-  const server = await listen((request) => app.fetch(request), options);
-  onEvent({
-    type: "listening",
-    url: server.url,
-    key: options.key === null ? key : null,
-    models: [model.name, ...model.adapters],
-  });
+  const { timeouts = REQUEST_TIMEOUTS } = options;
+  const address = { host: options.host, port: options.port, timeouts, callers };
+  const server = await listen((request, source) => app.fetch(request, source), address);
+  options.onPhase?.("loading the model", 0, null);
+  // what cannot be loaded is not announced
+  engine.onFirstReady = () => {
+    const made = options.key === null ? key : null;
+    onEvent({ type: "listening", url: server.url, key: made, models: [model.name, ...model.adapters] });
+  };
   engine.start();
   try {
     const failure = await Promise.race([stopped(signal), engine.gaveUp]);
     if (failure !== null) throw failure;
     onEvent({ type: "stopping", open: admission.open });
-    await Promise.race([admission.close(), wait(options.drainMs)]);
+    const drained = admission.close().then(() => outlets.idle());
+    await Promise.race([drained, wait(options.drainMs)]);
   } finally {
     const cut = admission.open;
     // requests that are left are told that the server stops

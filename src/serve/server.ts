@@ -1,16 +1,23 @@
 /** The HTTP server around the application: where it listens, its time-outs, and how it stops. */
-import { createServer, type Server } from "node:http";
+import { createServer, type IncomingMessage, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { getRequestListener } from "@hono/node-server";
 import { ConfigError, messageOf } from "../base/errors.ts";
 import { ApiError } from "./api-error.ts";
+import type { Callers } from "./callers.ts";
 
 /** Where and how to listen. */
 export interface ListenOptions {
   host: string;
   /** 0: any that is free. */
   port: number;
-  timeouts?: RequestTimeouts;
+  timeouts: RequestTimeouts;
+  callers: Callers;
+}
+
+/** What a request came on: the second argument of `fetch`. */
+export interface RequestSource {
+  incoming: Pick<IncomingMessage, "socket">;
 }
 
 /** Time for a client to send what it has to say, in ms. */
@@ -29,8 +36,8 @@ export interface Listening {
   close(graceMs: number): Promise<void>;
 }
 
-const defaultTimeouts: RequestTimeouts = { headers: 10_000, request: 30_000 };
-const maxConnections = 1024;
+/** The times unless others are given. */
+export const REQUEST_TIMEOUTS: Readonly<RequestTimeouts> = { headers: 10_000, request: 30_000 };
 
 /**
  * Listens and answers with `fetch`.
@@ -38,8 +45,8 @@ const maxConnections = 1024;
  * @throws {ConfigError} if the address cannot be had
  */
 export async function listen(
-  fetch: (request: Request) => Response | Promise<Response>,
-  { host, port, timeouts = defaultTimeouts }: ListenOptions,
+  fetch: (request: Request, source: RequestSource) => Response | Promise<Response>,
+  { host, port, timeouts, callers }: ListenOptions,
 ): Promise<Listening> {
   if (port > 65_535) throw new ConfigError(`--port: expected a whole number from 0 to 65535, got ${port}.`);
   // what reaches this is wrong before there is a request: a missing Host header, a path that is none
@@ -56,9 +63,10 @@ export async function listen(
       keepAlive: true,
       keepAliveInitialDelay: 30_000,
     },
-    getRequestListener(fetch, { errorHandler }),
+    getRequestListener((request, source) => fetch(request, source as RequestSource), { errorHandler }),
   );
-  server.maxConnections = maxConnections;
+  server.on("connection", (socket) => callers.add(socket));
+  server.on("request", ({ socket }, response) => response.once("finish", () => callers.served(socket)));
   await bind(server, host, port);
   const { address, port: actual, family } = server.address() as AddressInfo;
   return {

@@ -6,6 +6,7 @@ import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { APIError, InternalServerError } from "openai";
 import { EngineFailure, type EngineNews } from "../../src/serve/engine-process.ts";
+import { serve } from "../../src/serve/serve.ts";
 import type { ServeEvent } from "../../src/serve/serve-options.ts";
 import { failingStarts, faults } from "../support/scripted-engine.ts";
 import { scriptedEngine, startServer, type TestServer } from "../support/servers.ts";
@@ -208,18 +209,26 @@ test("an engine that cannot be started: three times in a row end the server with
   });
 });
 
-test("a model that cannot be read ends the server at once, with the engine's own words and exit status", async () => {
+test("a model that cannot be read ends the server at once, with the engine's own words and exit status, and is not announced", async () => {
   using dir = temporaryDirectory();
   const model = makeTinyModel(join(dir.path, "tiny"));
   const cut = join(dir.path, "cut");
   cpSync(model, cut, { recursive: true });
   truncateSync(join(cut, "model.safetensors"), 5000);
-  await assert.rejects(startServer({ model: cut }), (error: unknown) => {
-    assert.ok(error instanceof EngineFailure);
-    assert.match(error.message, /model\.safetensors/);
-    assert.equal(error.exitCode, 3);
-    return true;
-  });
+  const events: ServeEvent[] = [];
+  await assert.rejects(
+    serve({ model: cut, port: 0, device: "cpu", onEvent: (event) => events.push(event) }),
+    (error: unknown) => {
+      assert.ok(error instanceof EngineFailure);
+      assert.match(error.message, /model\.safetensors/);
+      assert.equal(error.exitCode, 3);
+      return true;
+    },
+  );
+  assert.deepEqual(
+    events.map(({ type }) => type),
+    ["stopped"],
+  );
 });
 
 /** Leaves a request of at least 12 s while it is under way; the engine has to drop it. */
