@@ -14,7 +14,7 @@ export interface CallerLimits {
 }
 
 /** The limits unless others are given. */
-export const CALLER_LIMITS: Readonly<CallerLimits> = { known: 1024, strangers: 256, strangerMs: 5000 };
+const defaultLimits: Readonly<CallerLimits> = { known: 1024, strangers: 256, strangerMs: 5000 };
 
 /** The connections of a server. */
 export class Callers {
@@ -23,7 +23,7 @@ export class Callers {
   readonly #strangers: Map<Socket, NodeJS.Timeout> = new Map();
   readonly #known: Set<Socket> = new Set();
 
-  constructor(limits: CallerLimits = CALLER_LIMITS) {
+  constructor(limits: CallerLimits = defaultLimits) {
     this.#limits = limits;
   }
 

@@ -13,7 +13,7 @@ export interface OutletLimits {
 }
 
 /** The limits unless others are given. */
-export const OUTLET_LIMITS: Readonly<OutletLimits> = { unreadBytes: 64 * 2 ** 20, stallMs: 30_000 };
+const defaultLimits: Readonly<OutletLimits> = { unreadBytes: 64 * 2 ** 20, stallMs: 30_000 };
 
 /** Bytes that are handed on at once: a stream's events are small. */
 const chunkBytes = 65_536;
@@ -25,7 +25,7 @@ export class Outlets {
   #unread = 0;
   #idle: PromiseWithResolvers<void> | null = null;
 
-  constructor(limits: OutletLimits = OUTLET_LIMITS) {
+  constructor(limits: OutletLimits = defaultLimits) {
     this.#limits = limits;
   }
 
