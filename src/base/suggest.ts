@@ -1,6 +1,9 @@
 /** "Did you mean" for names that were typed wrongly. */
 import { distance } from "fastest-levenshtein";
 
+/** A longer name is no slip of the pen, and the distance takes time with the product of the lengths. */
+const longestName = 100;
+
 /**
  * The known name closest to `name`, or null when none is near enough to be a likely slip of the pen.
  *
@@ -8,9 +11,11 @@ import { distance } from "fastest-levenshtein";
  * @param known - the names that would have been accepted
  */
 export function closest(name: string, known: Iterable<string>): string | null {
+  if (name.length > longestName) return null;
   let best: string | null = null;
   let bestDistance = Math.max(2, Math.floor(name.length / 3)) + 1;
   for (const candidate of known) {
+    if (candidate.length > longestName) continue;
     const d = distance(name.toLowerCase(), candidate.toLowerCase());
     if (d < bestDistance) {
       best = candidate;

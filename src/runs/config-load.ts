@@ -51,6 +51,9 @@ export interface ConfigInput {
   overrides?: readonly (readonly [string, string])[];
 }
 
+/** Problems that one message tells: a file that is no configuration has one in each line. */
+const shownProblems = 20;
+
 type Accepted = Map<ConfigKey, Given>;
 
 /**
@@ -68,7 +71,7 @@ export function loadConfig(input: ConfigInput): ResolvedConfig {
   const accepted: Accepted = new Map();
   for (const one of given) {
     const checked = checkValue(one);
-    if (Array.isArray(checked)) problems.push(...checked);
+    if (Array.isArray(checked)) for (const problem of checked) problems.push(problem);
     else accepted.set(one.key as ConfigKey, checked);
   }
   problems.push(...missingKeys(accepted, problems));
@@ -126,7 +129,7 @@ function inactiveText(key: ConfigKey, { reason, remedy }: Inactive, given: Given
 
 function checkValue(given: Given): Given | string[] {
   const { key } = given;
-  if (!isConfigKey(key)) return [`${given.where()}: unknown key "${key}".${adviceFor(key)}`];
+  if (!isConfigKey(key)) return [`${given.where()}: unknown key "${cut(key)}".${adviceFor(key)}`];
   const { type } = fieldOf(key);
   const result = type.schema.safeParse(given.value);
   if (result.success) return { ...given, value: result.data };
@@ -156,7 +159,8 @@ function nestedProblem(label: string, value: unknown, issue: Issue): string {
     const inThresholds = label.endsWith("watch_thresholds");
     const known = inColumns ? columnNames : inThresholds ? WATCH_THRESHOLDS : DATASET_KEYS;
     return (issue as Issue & { keys: string[] }).keys
-      .map((name) => `${label}${place}: unknown key "${name}".${didYouMean(name, known)}`)
+      .slice(0, shownProblems)
+      .map((name) => `${label}${place}: unknown key "${cut(name)}".${didYouMean(name, known)}`)
       .join("\n");
   }
   return `${label}${place}: ${issue.message.replace(/^Invalid input: /, "").replace(/^Too /, "too ")}.`;
@@ -184,5 +188,11 @@ function refuse(problems: readonly string[], input: ConfigInput): void {
   const [first] = problems;
   if (problems.length === 1 && first !== undefined) throw new ConfigError(first);
   const of = input.file === undefined ? "the configuration" : input.file;
-  throw new ConfigError(`${problems.length} problems in ${of}:\n${problems.map((p) => `  ${p}`).join("\n")}`);
+  const lines = problems.slice(0, shownProblems).map((problem) => `  ${problem}`);
+  if (problems.length > shownProblems) lines.push(`  and ${problems.length - shownProblems} more`);
+  throw new ConfigError(`${problems.length} problems in ${of}:\n${lines.join("\n")}`);
+}
+
+function cut(name: string): string {
+  return name.length > 100 ? `${name.slice(0, 99)}…` : name;
 }

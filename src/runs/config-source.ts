@@ -7,6 +7,7 @@ import { readFileBytes } from "../base/open-file.ts";
 import { didYouMean } from "../base/suggest.ts";
 import { fieldOf, isConfigKey } from "./config-schema.ts";
 import type { Provenance } from "./config-types.ts";
+import { requireYamlLimits } from "./yaml-limits.ts";
 
 /** Largest configuration file that is read. */
 const MAX_BYTES = 1024 * 1024;
@@ -69,6 +70,7 @@ function missingFile(path: string): ConfigError {
  * @throws {ConfigError} when it is not YAML, has a key twice, a custom tag, or is not a mapping
  */
 export function givenByYaml(text: string, file: string): Given[] {
+  requireYamlLimits(text, file);
   const lines = new LineCounter();
   const document = parse(text, file, lines);
   const lineOf = (offset: number | undefined): number =>
@@ -98,7 +100,7 @@ function parse(text: string, file: string, lineCounter: LineCounter): Document {
   try {
     document = parseDocument(text, { lineCounter, version: "1.2", uniqueKeys: true, prettyErrors: false });
   } catch (cause) {
-    // Nesting thousands deep overflows the parser's stack.
+    // Blocks nested thousands deep overflow the parser's stack.
     throw new ConfigError(`${file}: cannot be read as YAML: ${messageOf(cause)}`, { cause });
   }
   const problem = document.errors[0] ?? document.warnings[0];

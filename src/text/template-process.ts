@@ -7,11 +7,12 @@ import { Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { extname, join } from "node:path";
 
+import { readFileBytes } from "../base/open-file.ts";
 import type { TemplateInput } from "./jinja/template.ts";
 
 /** Limits of the child process. */
 export interface RenderLimits {
-  /** Wall-clock time of one render. */
+  /** Time of one render: what the child computes, where the system tells, else what passes on the clock. */
   timeoutMs: number;
   /** Heap of the child process. */
   memoryMb: number;
@@ -36,6 +37,8 @@ type State = "none" | "starting" | "loading" | "ready";
 const startTimeoutMs = 30_000;
 const inFlight = 32;
 const failuresToGiveUp = 3;
+/** On a busy machine a render may take this much longer than what it computes. */
+const longestWaitMs = 30_000;
 
 /** One template in a child process that starts with the first render and is replaced when it breaks a limit. */
 export class TemplateProcess {
@@ -50,6 +53,7 @@ export class TemplateProcess {
   #output = "";
   #errors = "";
   #failuresInARow = 0;
+  #hasRendered = false;
 
   constructor(source: string, limits: RenderLimits) {
     this.#source = source;
@@ -155,6 +159,7 @@ export class TemplateProcess {
     this.#disarm();
     this.#sent--;
     this.#failuresInARow = 0;
+    this.#hasRendered = true;
     this.#queue.shift()?.resolve(reply);
     this.#holdEventLoop(this.#queue.length > 0);
     this.#pump();
@@ -169,14 +174,16 @@ export class TemplateProcess {
 
   /** Kills the child and lets the render it was at fail; the others go to a new child. */
   #fail(failure: { kind: FailureKind; reason: string }): void {
-    const wasLoading = this.#state !== "ready";
+    // What has never written anything is the template's fault, not a conversation's.
+    const isHopeless = this.#state !== "ready" || !this.#hasRendered;
+    const isMeasured = cpuMsOf(this.#child?.pid) !== null;
     this.#detach()?.kill("SIGKILL");
     this.#failuresInARow++;
     const culprit = this.#queue[0];
     if (culprit !== undefined) culprit.attempts++;
-    // A busy machine can stall a harmless template past its time, so time-outs get a second chance.
-    const isFinal = failure.kind !== "timeout" || (culprit?.attempts ?? 0) > 1;
-    if (this.#failuresInARow >= failuresToGiveUp || (isFinal && wasLoading)) {
+    // By the clock alone, a busy machine can stall a harmless template past its time: it gets a second chance.
+    const isFinal = failure.kind !== "timeout" || isMeasured || (culprit?.attempts ?? 0) > 1;
+    if (this.#failuresInARow >= failuresToGiveUp || (isFinal && isHopeless)) {
       this.#failAll(failure);
     } else if (isFinal) {
       this.#queue.shift()?.resolve(failure);
@@ -203,9 +210,19 @@ export class TemplateProcess {
 
   #arm(timeoutMs: number): void {
     this.#disarm();
-    this.#timer = setTimeout(() => {
-      this.#fail({ kind: "timeout", reason: `longer than ${timeoutMs} ms` });
-    }, timeoutMs);
+    const began = performance.now();
+    const pid = this.#child?.pid;
+    const computedBefore = cpuMsOf(pid);
+    const check = (): void => {
+      const computed = cpuMsOf(pid);
+      const left = computed === null || computedBefore === null ? 0 : timeoutMs - (computed - computedBefore);
+      if (left <= 0 || performance.now() - began > longestWaitMs) {
+        this.#fail({ kind: "timeout", reason: `longer than ${timeoutMs} ms` });
+      } else {
+        this.#timer = setTimeout(check, Math.max(left, 10));
+      }
+    };
+    this.#timer = setTimeout(check, timeoutMs);
   }
 
   #disarm(): void {
@@ -219,6 +236,18 @@ export class TemplateProcess {
     for (const handle of [child, child.stdin, child.stdout, child.stderr]) {
       if (handle === child || handle instanceof Socket) hold ? handle.ref() : handle.unref();
     }
+  }
+}
+
+/** Milliseconds that a process has computed; null where the system does not tell, or the process is gone. */
+function cpuMsOf(pid: number | undefined): number | null {
+  try {
+    const stat = readFileBytes(`/proc/${pid}/stat`).toString("latin1");
+    // The name, the second field, may hold blanks. Times are in hundredths of a second.
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    return 10 * (Number(fields[11]) + Number(fields[12]));
+  } catch {
+    return null;
   }
 }
 

@@ -78,9 +78,12 @@ export class TemplateError extends FormatError {
   }
 }
 
+/** The longest chat templates of published models have some 30,000. */
+const maxTemplateCharacters = 1_000_000;
+
 /** Limits of a child process unless others are given. */
 const defaultRenderLimits: Readonly<RenderLimits> = {
-  timeoutMs: 1000,
+  timeoutMs: 500,
   memoryMb: 64,
   maxOutput: 4 * 1024 * 1024,
 };
@@ -91,6 +94,12 @@ const defaultRenderLimits: Readonly<RenderLimits> = {
  * @throws TemplateError of kind "invalid" when a known template does not parse; for others the first render says so
  */
 export function createRenderer(source: string, options: RendererOptions = {}): TemplateRenderer {
+  if (source.length > maxTemplateCharacters) {
+    throw new TemplateError(
+      "invalid",
+      `Expected a chat template of at most ${maxTemplateCharacters} characters, got ${source.length}. Give another with chat_template.`,
+    );
+  }
   const hash = templateHash(source);
   const family = knownTemplate(hash);
   const limits: RenderLimits = {
