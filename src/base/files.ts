@@ -21,6 +21,7 @@ import {
   uniqueTag,
   writeAllSync,
 } from "./file-io.ts";
+import { type JsonLimits, requireJsonLimits } from "./json-limits.ts";
 import { openFile, readFileBytes } from "./open-file.ts";
 
 export { recoverDirectory, writeDirectoryAtomic } from "./directories.ts";
@@ -137,12 +138,18 @@ export function requireFreeBytes(dir: string, bytes: number, what: string): void
  * @throws {FormatError} when it is not UTF-8 or larger than 256 MiB
  */
 export function readTextFile(path: string): string {
-  let bytes: Uint8Array;
+  return decoded(readBytes(path), path);
+}
+
+function readBytes(path: string, most?: number): Buffer {
   try {
-    bytes = readFileBytes(path);
+    return readFileBytes(path, most);
   } catch (cause) {
     throw cause instanceof FormatError ? cause : fileFailure({ action: "read", path, cause });
   }
+}
+
+function decoded(bytes: Buffer, path: string): string {
   try {
     return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
   } catch (cause) {
@@ -155,11 +162,14 @@ export function readTextFile(path: string): string {
 /**
  * The value of a JSON file.
  *
+ * @param limits - for files that come from others: what they may have, checked before they are parsed
  * @throws {FileError} when it cannot be read
- * @throws {FormatError} when it is not JSON, with line and column
+ * @throws {FormatError} when it is not JSON, with line and column, or beyond the limits
  */
-export function readJsonFile(path: string): unknown {
-  const text = readTextFile(path);
+export function readJsonFile(path: string, limits: JsonLimits | null = null): unknown {
+  const bytes = readBytes(path, limits?.bytes);
+  if (limits !== null) requireJsonLimits(bytes, path, limits);
+  const text = decoded(bytes, path);
   try {
     return JSON.parse(text);
   } catch (cause) {

@@ -1,7 +1,7 @@
 /** `adapter_config.json` of PEFT's LoRA: reads what can be computed exactly, refuses other variants by name, writes it. */
 import { ConfigError, FormatError } from "../base/errors.ts";
-import { isNamed, matchPattern } from "./adapter-names.ts";
 import { isRecord, JsonFields } from "./json-fields.ts";
+import { patternValue } from "./module-patterns.ts";
 
 /** A LoRA adapter's settings, with PEFT's meaning. */
 export interface AdapterConfig {
@@ -77,7 +77,7 @@ export function parseAdapterConfig(
     dropout: parseDropout(fields),
     useRslora: fields.boolean("use_rslora", false),
     useDora: fields.boolean("use_dora", false),
-    modulesToSave: fields.strings("modules_to_save") ?? [],
+    modulesToSave: parseSaved(fields),
     baseModel: fields.string("base_model_name_or_path"),
     bias: "none" as const,
     rankPattern: parsePattern(fields, "rank_pattern"),
@@ -120,6 +120,14 @@ function parseDropout(fields: JsonFields): number {
   return isShare ? dropout : fields.refuse("lora_dropout", "a number from 0 to below 1");
 }
 
+/** Modules that can be saved whole; a model has few. */
+const maxSaved = 1000;
+
+function parseSaved(fields: JsonFields): string[] {
+  const names = fields.strings("modules_to_save") ?? [];
+  return names.length <= maxSaved ? names : fields.refuse("modules_to_save", `at most ${maxSaved} modules`);
+}
+
 function parsePattern(fields: JsonFields, key: string): Record<string, number> {
   const pattern = fields.object(key);
   const names = Object.keys(pattern?.values ?? {});
@@ -144,7 +152,7 @@ export interface LoraScale {
 /**
  * The scale of a module by PEFT's rules: patterns first, then the general values; alpha / rank, or alpha / √rank.
  *
- * @throws {ConfigError} when a pattern is no valid expression
+ * @throws {ConfigError} when a pattern is no valid expression, or takes too long
  */
 export function loraScale(
   config: Pick<AdapterConfig, "rank" | "alpha" | "useRslora" | "rankPattern" | "alphaPattern">,
@@ -153,19 +161,6 @@ export function loraScale(
   const rank = patternValue(config.rankPattern, module, "rank_pattern") ?? config.rank;
   const alpha = patternValue(config.alphaPattern, module, "alpha_pattern") ?? config.alpha;
   return { rank, alpha, scale: alpha / (config.useRslora ? Math.sqrt(rank) : rank) };
-}
-
-function patternValue(
-  pattern: Readonly<Record<string, number>>,
-  module: string,
-  where: string,
-): number | null {
-  for (const [key, value] of Object.entries(pattern)) {
-    const isPlain = /^[\w.]+$/.test(key);
-    const hit = isPlain ? isNamed(module, key) : matchPattern(`(.*\\.)?(${key})`, [module], where).length > 0;
-    if (hit) return value;
-  }
-  return null;
 }
 
 /**

@@ -4,13 +4,8 @@ import { describe, test } from "node:test";
 import fc from "fast-check";
 import { cpuMs } from "../../test/support/cpu-time.ts";
 import { ConfigError } from "../base/errors.ts";
-import {
-  loraTensorName,
-  matchPattern,
-  matchTargets,
-  parseAdapterTensorName,
-  savedModuleName,
-} from "./adapter-names.ts";
+import { loraTensorName, matchTargets, parseAdapterTensorName, savedModuleName } from "./adapter-names.ts";
+import { matchPattern } from "./module-patterns.ts";
 
 const linears = [
   "model.layers.0.self_attn.q_proj",

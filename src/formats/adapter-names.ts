@@ -1,6 +1,5 @@
 /** Names of the tensors in a PEFT adapter file, and which modules of a model a target names. */
-import { runInNewContext } from "node:vm";
-import { ConfigError, messageOf } from "../base/errors.ts";
+import { matchPattern, namesAny } from "./module-patterns.ts";
 
 /** Parts of a LoRA module: the two factors, and DoRA's vector of row norms. */
 export type LoraPart = "A" | "B" | "magnitude";
@@ -43,12 +42,6 @@ export function parseAdapterTensorName(name: string): AdapterTensorName | null {
   return { kind: "saved", module: saved[1], parameter: saved[2] === "bias" ? "bias" : "weight" };
 }
 
-/** Longest regular expression accepted as a target. */
-const maxPatternLength = 1000;
-
-/** Time for matching all names of a model against one expression; sound ones need a thousandth of it. */
-const matchTimeoutMs = 500;
-
 /** PEFT's word for all linear layers but the output head. */
 const allLinear: string = "all-linear";
 
@@ -69,7 +62,8 @@ export function matchTargets(
     excluded.some((name) => `.${module}.`.includes(`.${name}.`));
   const candidates = linearModules.filter((module) => !isExcluded(module));
   if (typeof targets !== "string") {
-    return candidates.filter((module) => targets.some((target) => isNamed(module, target)));
+    const names = new Set(targets);
+    return candidates.filter((module) => namesAny(names, module));
   }
   if (targets.toLowerCase() === allLinear) return candidates.filter((module) => !isNamed(module, "lm_head"));
   return matchPattern(targets, candidates, "target_modules");
@@ -78,34 +72,4 @@ export function matchTargets(
 /** Whether `name` is the path of the module or its last parts. */
 export function isNamed(module: string, name: string): boolean {
   return module === name || module.endsWith(`.${name}`);
-}
-
-/**
- * The names that a Python regular expression matches in full.
- *
- * It runs under a time limit, since a short expression can backtrack for years.
- * @param where - the field it came from, for messages
- * @throws {ConfigError} as {@link matchTargets}
- */
-export function matchPattern(pattern: string, names: readonly string[], where: string): string[] {
-  if (pattern.length > maxPatternLength) {
-    throw new ConfigError(
-      `${where}: expected a regular expression of at most ${maxPatternLength} characters, got ${pattern.length}. ` +
-        "List the modules instead.",
-    );
-  }
-  const translated = pattern.replaceAll("(?P<", "(?<").replaceAll("\\Z", "$").replaceAll("\\A", "^");
-  const code = "names.map((name) => expression.test(name))";
-  let hits: unknown;
-  try {
-    const expression = new RegExp(`^(?:${translated})$`);
-    hits = runInNewContext(code, { expression, names: [...names] }, { timeout: matchTimeoutMs });
-  } catch (cause) {
-    throw new ConfigError(
-      `${where}: expected a regular expression over module names, got ${JSON.stringify(pattern)}: ` +
-        `${messageOf(cause)}. List the modules instead.`,
-      { cause },
-    );
-  }
-  return Array.isArray(hits) ? names.filter((_, i) => hits[i] === true) : [];
 }

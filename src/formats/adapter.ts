@@ -8,6 +8,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { FileError, FormatError } from "../base/errors.ts";
 import { readJsonFile } from "../base/files.ts";
+import { settingsLimits } from "../base/json-limits.ts";
 import { type AdapterConfig, loraScale, parseAdapterConfig } from "./adapter-config.ts";
 import { isNamed, type LoraPart, parseAdapterTensorName } from "./adapter-names.ts";
 import { readSafetensorsHeader, type SafetensorsFile, type TensorEntry } from "./safetensors.ts";
@@ -51,7 +52,10 @@ export function readAdapter(dir: string): Adapter {
       `${dir}: expected a PEFT adapter with ${adapterConfigName}, there is none. Check the path.`,
     );
   }
-  const { config, targets, isNarrowed } = parseAdapterConfig(readJsonFile(configPath), configPath);
+  const { config, targets, isNarrowed } = parseAdapterConfig(
+    readJsonFile(configPath, settingsLimits),
+    configPath,
+  );
   const file = readSafetensorsHeader(weightsPath(dir));
   const { lora, saved } = sortTensors(file);
   const isList = typeof targets !== "string" && !isNarrowed;

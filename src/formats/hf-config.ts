@@ -8,6 +8,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { FormatError } from "../base/errors.ts";
 import { readJsonFile } from "../base/files.ts";
+import { settingsLimits } from "../base/json-limits.ts";
 import { didYouMean } from "../base/suggest.ts";
 import { checkpointDtype, refuseQuantised } from "./hf-dtype.ts";
 import {
@@ -38,10 +39,10 @@ const limits = {
  */
 export function readModelConfig(dir: string): ModelConfig {
   const path = join(dir, "config.json");
-  const config = parseModelConfig(readJsonFile(path), path);
+  const config = parseModelConfig(readJsonFile(path, settingsLimits), path);
   const generationPath = join(dir, "generation_config.json");
   if (!existsSync(generationPath)) return config;
-  const generation = readJsonFile(generationPath);
+  const generation = readJsonFile(generationPath, settingsLimits);
   if (!isRecord(generation)) throw new FormatError(`${generationPath}: expected a JSON object.`);
   const more = new JsonFields(generation, generationPath).tokenIds("eos_token_id", []);
   return { ...config, eosTokenIds: [...new Set([...config.eosTokenIds, ...more])] };

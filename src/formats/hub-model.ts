@@ -30,7 +30,7 @@ import {
 } from "./hub-cache.ts";
 import { isRecord } from "./json-fields.ts";
 import { noPlace, type PlaceKind, requirePlace } from "./model-place.ts";
-import { indexFileName, singleFileName } from "./weight-index.ts";
+import { indexFileName, indexLimits, singleFileName } from "./weight-index.ts";
 
 /** How to find a model. `revision` is used for names that bring none. */
 export interface ModelSearch extends HubOptions {
@@ -231,7 +231,7 @@ async function weightsOf(snapshot: Snapshot, listed: readonly HubEntry[]): Promi
 
 /** The files that an index names. */
 function shardsOf(indexPath: string): string[] {
-  const content = readJsonFile(indexPath);
+  const content = readJsonFile(indexPath, indexLimits);
   const map = isRecord(content) && isRecord(content["weight_map"]) ? content["weight_map"] : {};
   return [...new Set(Object.values(map))].filter((name) => typeof name === "string");
 }

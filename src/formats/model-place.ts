@@ -3,6 +3,7 @@ import { existsSync, readdirSync, statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { FileError, PreftuneError } from "../base/errors.ts";
 import { readJsonFile } from "../base/files.ts";
+import { settingsLimits } from "../base/json-limits.ts";
 import { closest } from "../base/suggest.ts";
 import { isRecord } from "./json-fields.ts";
 
@@ -62,7 +63,7 @@ function remedy(found: string, kind: PlaceKind): string {
 /** What an adapter's settings call its base model. */
 function baseModelOf(adapter: string): string | null {
   try {
-    const settings = readJsonFile(join(adapter, marks.adapter));
+    const settings = readJsonFile(join(adapter, marks.adapter), settingsLimits);
     const base = isRecord(settings) ? settings["base_model_name_or_path"] : null;
     return typeof base === "string" && base !== "" ? base : null;
   } catch (error) {

@@ -8,9 +8,11 @@ import { basename, dirname, isAbsolute, join, relative, sep } from "node:path";
 import { FileError, FormatError } from "../base/errors.ts";
 import { fileFailure } from "../base/file-io.ts";
 import { readJsonFile } from "../base/files.ts";
+import type { JsonLimits } from "../base/json-limits.ts";
 import { warn } from "../base/warn.ts";
 import { isRecord } from "./json-fields.ts";
 import { readSafetensorsHeader, type SafetensorsFile, type TensorEntry } from "./safetensors.ts";
+import { maxTensors } from "./safetensors-layout.ts";
 
 /** Where a tensor is. */
 export interface WeightLocation {
@@ -28,6 +30,18 @@ export interface WeightIndex {
 
 /** File name of unsharded weights. */
 export const singleFileName: string = "model.safetensors";
+
+/** Shards of the largest published models are fewer than two hundred. */
+const maxShards = 10_000;
+
+/** What an index may have: `weight_map` has an entry for each tensor. */
+export const indexLimits: JsonLimits = {
+  bytes: 64 * 2 ** 20,
+  depth: 64,
+  members: maxTensors,
+  elements: maxTensors,
+  parts: maxTensors,
+};
 
 /** File name of the index of sharded weights. */
 export const indexFileName: string = "model.safetensors.index.json";
@@ -96,6 +110,11 @@ function openShards(dir: string): WeightIndex {
   const indexPath = join(dir, indexFileName);
   const weightMap = readWeightMap(indexPath);
   const shardNames = [...new Set(weightMap.values())].sort();
+  if (shardNames.length > maxShards) {
+    throw new FormatError(
+      `${indexPath}: expected at most ${maxShards} shards, it names ${shardNames.length}. Download the model again.`,
+    );
+  }
   const missing = shardNames.filter((name) => !existsSync(shardPath(dir, name, indexPath)));
   if (missing.length > 0) {
     throw new FileError(
@@ -109,7 +128,7 @@ function openShards(dir: string): WeightIndex {
 }
 
 function readWeightMap(indexPath: string): Map<string, string> {
-  const index = readJsonFile(indexPath);
+  const index = readJsonFile(indexPath, indexLimits);
   const { weight_map: map } = isRecord(index) ? index : {};
   if (!isRecord(map) || Object.keys(map).length === 0) {
     throw new FormatError(

@@ -3,6 +3,7 @@ import { statSync } from "node:fs";
 import { join } from "node:path";
 import { ConfigError } from "../base/errors.ts";
 import { readJsonFile } from "../base/files.ts";
+import { settingsLimits } from "../base/json-limits.ts";
 import { readAdapter } from "../formats/adapter.ts";
 import { parseModelConfig } from "../formats/hf-config.ts";
 import { resolveModelDirectory } from "../formats/hub-model.ts";
@@ -93,7 +94,7 @@ function modelOf(directory: string | null, { modelConfig }: PlanOptions): ModelC
       `--model-config: expected a file, got the directory ${file}. Did you mean "${join(file, "config.json")}"?`,
     );
   }
-  return parseModelConfig(readJsonFile(file), file);
+  return parseModelConfig(readJsonFile(file, settingsLimits), file);
 }
 
 function trainedOf(config: RunConfig, model: ModelConfig, adapterDir: string | null): TrainedParts {

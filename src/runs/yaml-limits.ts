@@ -10,8 +10,6 @@ const maxTokens = 20_000;
 /** Nesting of brackets, and of `- - -` or `? ? ?` on a line. A configuration's own goes four deep. */
 const maxDepth = 64;
 
-const open = new Set(["[", "{"]);
-const closed = new Set(["]", "}"]);
 const indicators = new Set(["-", "?", ":"]);
 
 /**
@@ -20,26 +18,24 @@ const indicators = new Set(["-", "?", ":"]);
  * @throws {ConfigError} naming the limit
  */
 export function requireYamlLimits(text: string, file: string): void {
+  const refuse = (most: string): never => {
+    throw new ConfigError(`${file}: expected a configuration ${most}.`);
+  };
   let tokens = 0;
   let depth = 0;
   let inLine = 0;
   for (const token of new Lexer().lex(text)) {
-    if (token.trim() === "") {
-      if (token.includes("\n")) inLine = 0;
-      continue;
-    }
-    if (++tokens > maxTokens) {
-      throw new ConfigError(
-        `${file}: expected a configuration of at most ${maxTokens} words and signs, it has more. Take out what is not a key of preftune's.`,
-      );
-    }
-    if (open.has(token)) depth++;
-    else if (closed.has(token)) depth--;
-    else if (indicators.has(token)) inLine++;
-    if (depth > maxDepth || inLine > maxDepth) {
-      throw new ConfigError(
-        `${file}: expected a configuration nested at most ${maxDepth} deep, it goes deeper.`,
-      );
-    }
+    if (token.includes("\n") && token.trim() === "") inLine = 0;
+    if (token.trim() !== "" && ++tokens > maxTokens)
+      refuse(`of at most ${maxTokens} words and signs, it has more. Take out what is no key of preftune's`);
+    depth += nestingOf(token);
+    if (indicators.has(token)) inLine++;
+    if (depth > maxDepth || inLine > maxDepth) refuse(`nested at most ${maxDepth} deep, it goes deeper`);
   }
+}
+
+/** How much deeper it is behind a bracket. */
+function nestingOf(token: string): number {
+  if (token === "[" || token === "{") return 1;
+  return token === "]" || token === "}" ? -1 : 0;
 }

@@ -190,7 +190,12 @@ class Encoder implements RowEncoder {
         if (row.kind === "text" || row.kind === "plain") outcomes[index] = { row: this.#encodeNow(row) };
         else jobs.push({ index, ...this.#job(row, await this.#chat((row.tools ?? null) !== null)) });
       } catch (error) {
-        outcomes[index] = { error: rowError(error, row.where) };
+        const told = rowError(error, row.where);
+        outcomes[index] = { error: told };
+        if (told instanceof DataError) continue;
+        // The files are at fault, not the row: to find that again at every row may take long.
+        outcomes.fill({ error: told }, index);
+        break;
       }
     }
     for (const chat of new Set(jobs.map((job) => job.chat))) {
@@ -306,12 +311,16 @@ async function renderJobs<T extends Noted>(
     return renderings;
   });
   const checks = await chat.check.check(wholes.map(({ whole }) => whole));
+  let fault: FormatError | null = null;
   return jobs.map((job, i) => {
+    if (fault !== null) return { error: fault };
     const mine = checks.filter((_, at) => wholes[at]?.job === job);
     try {
       return { row: finishJob(job, rendered[i] ?? [], mine) };
     } catch (error) {
-      return { error: rowError(error, whereOf(rows, job)) };
+      const told = rowError(error, whereOf(rows, job));
+      if (!(told instanceof DataError)) fault = told;
+      return { error: told };
     }
   });
 }

@@ -1,11 +1,11 @@
 /**
  * Program of the child process that renders chat templates nobody has vouched for. Speaks JSON lines:
  * first line in `{source, timeoutMs, maxOutput}`, then one `{variables, now}` a render; one line out for each.
- * It has no environment, no files but its own code, a small heap, and ends when its input ends.
+ * It has no environment, no files but its own code, a small heap, and ends when its input ends. Its time limit is for the case that
+ * the parent is gone while a template loops: it still comes to its senses and sees that its input has ended.
  */
 import { createInterface } from "node:readline";
-import { Script } from "node:vm";
-
+import { withinTime } from "../base/time-limit.ts";
 import { type CompiledTemplate, compileTemplate, type TemplateInput } from "./jinja/template.ts";
 import { parseJson } from "./json.ts";
 
@@ -17,28 +17,13 @@ interface Setup {
 
 type Reply = { ready: true } | { text: string } | { error: string; kind: "raised" | "invalid" | "output" };
 
-// Running through a vm script gives synchronous code a time limit of its own: should the parent be gone while a
-// template loops, this process still comes to its senses and sees that its input has ended.
-const job: { run: () => unknown } = { run: () => null };
-const script = new Script("preftuneJob.run()");
-Object.assign(globalThis, { preftuneJob: job });
-
-function limited<T>(timeoutMs: number, work: () => T): T {
-  let result: { value: T } | null = null;
-  job.run = () => {
-    result = { value: work() };
-  };
-  script.runInThisContext({ timeout: timeoutMs });
-  return (result as { value: T } | null)?.value as T;
-}
-
 function send(reply: Reply | { up: true }): void {
   process.stdout.write(`${JSON.stringify(reply)}\n`);
 }
 
 function load(setup: Setup): { reply: Reply; template: CompiledTemplate | null } {
   try {
-    const template = limited(setup.timeoutMs, () => compileTemplate(setup.source));
+    const template = withinTime(setup.timeoutMs, () => compileTemplate(setup.source));
     return { reply: { ready: true }, template };
   } catch (error) {
     return { reply: { error: shortMessage(error), kind: "invalid" }, template: null };
@@ -48,7 +33,7 @@ function load(setup: Setup): { reply: Reply; template: CompiledTemplate | null }
 function render(template: CompiledTemplate, line: string, setup: Setup): Reply {
   try {
     const input = parseJson(line) as TemplateInput;
-    const text = limited(setup.timeoutMs, () => template(input));
+    const text = withinTime(setup.timeoutMs, () => template(input));
     if (text.length > setup.maxOutput) return { error: `${text.length} characters`, kind: "output" };
     return { text };
   } catch (error) {

@@ -283,6 +283,7 @@ function childArguments(memoryMb: number): string[] {
     "--permission",
     `--allow-fs-read=${here}`,
     `--allow-fs-read=${join(here, "..", "formats", `json-scan${ending}`)}`,
+    `--allow-fs-read=${join(here, "..", "base", `time-limit${ending}`)}`,
     program,
   ];
 }

@@ -4,7 +4,14 @@ import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 
 import { FileError, FormatError, messageOf } from "../base/errors.ts";
+import { type JsonLimits, requireJsonLimits, settingsLimits } from "../base/json-limits.ts";
 import { readFileBytes } from "../base/open-file.ts";
+import {
+  maxTemplateBytes,
+  maxTemplates,
+  tokenizerConfigLimits,
+  tokenizerLimits,
+} from "./tokenizer-file-limits.ts";
 
 /** A JSON object of unknown content. */
 export type JsonObject = Record<string, unknown>;
@@ -62,8 +69,8 @@ export function isJsonObject(value: unknown): value is JsonObject {
 export function readTokenizerFiles(directory: string): TokenizerFiles {
   const path = join(directory, "tokenizer.json");
   if (!existsSync(path)) throw missingTokenizer(directory);
-  const bytes = readBytes(path);
-  const tokenizer = parseObject(bytes.toString("utf8"), path);
+  const bytes = readBytes(path, tokenizerLimits.bytes);
+  const tokenizer = parseObject(bytes, path, tokenizerLimits);
   const configPath = join(directory, "tokenizer_config.json");
   if (!existsSync(configPath)) {
     throw new FormatError(
@@ -71,7 +78,7 @@ export function readTokenizerFiles(directory: string): TokenizerFiles {
         `Copy it from the model's repository: it names the special tokens and the chat template.`,
     );
   }
-  const config = parseObject(readBytes(configPath).toString("utf8"), configPath);
+  const config = readObject(configPath, tokenizerConfigLimits);
   return {
     tokenizer,
     config,
@@ -82,9 +89,9 @@ export function readTokenizerFiles(directory: string): TokenizerFiles {
   };
 }
 
-function readBytes(path: string): Buffer {
+function readBytes(path: string, most: number): Buffer {
   try {
-    return readFileBytes(path);
+    return readFileBytes(path, most);
   } catch (error) {
     if (error instanceof FileError || error instanceof FormatError) throw error;
     throw new FormatError(`Expected a readable tokenizer file, but ${path} failed: ${messageOf(error)}.`, {
@@ -93,10 +100,15 @@ function readBytes(path: string): Buffer {
   }
 }
 
-function parseObject(text: string, path: string): JsonObject {
+function readObject(path: string, limits: JsonLimits): JsonObject {
+  return parseObject(readBytes(path, limits.bytes), path, limits);
+}
+
+function parseObject(bytes: Buffer, path: string, limits: JsonLimits): JsonObject {
+  requireJsonLimits(bytes, path, limits);
   let value: unknown;
   try {
-    value = JSON.parse(text);
+    value = JSON.parse(bytes.toString("utf8"));
   } catch (error) {
     throw new FormatError(
       `Expected JSON in ${path}, but: ${messageOf(error)}. Download the file again; it may be cut short.`,
@@ -124,7 +136,7 @@ function missingTokenizer(directory: string): FormatError {
 
 function readSpecialTokens(directory: string, config: JsonObject): SpecialTokens {
   const mapPath = join(directory, "special_tokens_map.json");
-  const map = existsSync(mapPath) ? parseObject(readBytes(mapPath).toString("utf8"), mapPath) : {};
+  const map = existsSync(mapPath) ? readObject(mapPath, settingsLimits) : {};
   // A key that is present but null in the config switches the token off, so the older map only fills gaps.
   const find = (key: string): string | null => tokenText(key in config ? config[key] : map[key]);
   return { bos: find("bos_token"), eos: find("eos_token"), pad: find("pad_token"), unk: find("unk_token") };
@@ -140,13 +152,12 @@ function tokenText(value: unknown): string | null {
 function readChatTemplates(directory: string, config: JsonObject, configPath: string): ChatTemplates {
   const named = templatesOfConfig(config["chat_template"], configPath);
   const file = join(directory, "chat_template.jinja");
-  if (existsSync(file)) named.set("default", readBytes(file).toString("utf8"));
+  if (existsSync(file)) named.set("default", readBytes(file, maxTemplateBytes).toString("utf8"));
   const folder = join(directory, templateFolder);
   if (existsSync(folder)) {
-    for (const name of readdirSync(folder).sort()) {
-      if (name.endsWith(".jinja")) {
-        named.set(name.slice(0, -".jinja".length), readBytes(join(folder, name)).toString("utf8"));
-      }
+    for (const name of templateNames(folder)) {
+      const text = readBytes(join(folder, name), maxTemplateBytes).toString("utf8");
+      named.set(name.slice(0, -".jinja".length), text);
     }
   }
   const fallback = named.get("default") ?? null;
@@ -173,13 +184,17 @@ function templatesOfConfig(value: unknown, path: string): Map<string, string> {
   return named;
 }
 
+function templateNames(folder: string): string[] {
+  const names = readdirSync(folder).filter((name) => name.endsWith(".jinja"));
+  if (names.length <= maxTemplates) return names.sort();
+  throw new FormatError(`${folder}: expected at most ${maxTemplates} chat templates, got ${names.length}.`);
+}
+
 function listFiles(directory: string): string[] {
   const files = copiedFiles.filter((name) => existsSync(join(directory, name)));
   const folder = join(directory, templateFolder);
   if (existsSync(folder)) {
-    for (const name of readdirSync(folder).sort()) {
-      if (name.endsWith(".jinja")) files.push(`${templateFolder}/${name}`);
-    }
+    for (const name of templateNames(folder)) files.push(`${templateFolder}/${name}`);
   }
   return files;
 }

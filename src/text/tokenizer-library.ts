@@ -7,15 +7,30 @@ import { isJsonObject, type JsonObject } from "./tokenizer-files.ts";
 import { type AddedToken, AddedTokenFinder, readAddedTokens } from "./tokenizers/added-tokens.ts";
 import { type Decode, decoderTypes, makeDecoder } from "./tokenizers/decoders.ts";
 import type { Model } from "./tokenizers/library.ts";
+import { hasUnknownPattern, limitedWork } from "./tokenizers/limited.ts";
+import { requireTokenizerLimits } from "./tokenizers/limits.ts";
 import { makeModel } from "./tokenizers/models.ts";
 import { makeNormalizer, type Normalize } from "./tokenizers/normalizers.ts";
-import { partOrNull, UnsupportedPart } from "./tokenizers/parts.ts";
+import { type Piece, partOrNull, UnsupportedPart } from "./tokenizers/parts.ts";
 import { makePostProcessor, type PostProcess } from "./tokenizers/post-processors.ts";
 import { makePreTokenizer, type PreTokenize } from "./tokenizers/pre-tokenizers.ts";
 import { toEnd } from "./tokenizers/steps.ts";
 
 /** Characters read between two steps. */
 const charactersAStep = 4096;
+
+function sizeOf({ text }: Piece): number {
+  return text.length;
+}
+
+/** `work` under a limit of time, if it has to be, by the characters that it is given. */
+function limited<A, B>(
+  work: (given: A) => B,
+  hasTo: boolean,
+  characters: (given: A) => number,
+): (given: A) => B {
+  return hasTo ? (given) => limitedWork(characters(given), () => work(given)) : work;
+}
 
 /** Text to ids and back. */
 export class TokenizerPipeline {
@@ -36,14 +51,22 @@ export class TokenizerPipeline {
   /** @throws UnsupportedPart for what tokenizer.json asks for and is not available */
   constructor(json: JsonObject) {
     if (!isJsonObject(json["model"])) throw new UnsupportedPart("there is no model");
+    requireTokenizerLimits(json);
     this.#model = makeModel(json["model"]);
     const normalizer = partOrNull(json["normalizer"], "normalizer");
     const decoder = partOrNull(json["decoder"], "decoder");
+    const preTokenizer = partOrNull(json["pre_tokenizer"], "pre-tokenizer");
     this.decoders = decoderTypes(decoder);
-    this.#normalize = makeNormalizer(normalizer);
-    this.#preTokenize = makePreTokenizer(partOrNull(json["pre_tokenizer"], "pre-tokenizer"));
+    this.#normalize = limited(makeNormalizer(normalizer), hasUnknownPattern(normalizer), sizeOf);
+    const preTokenize = makePreTokenizer(preTokenizer);
+    // Under a time limit a text is cut whole: what is cut bit by bit would start the clock at every bit.
+    this.#preTokenize = hasUnknownPattern(preTokenizer)
+      ? limited((piece) => Array.from(preTokenize(piece)), true, sizeOf)
+      : preTokenize;
     this.#postProcess = makePostProcessor(partOrNull(json["post_processor"], "post-processor"));
-    this.#decode = makeDecoder(decoder);
+    this.#decode = limited(makeDecoder(decoder), hasUnknownPattern(decoder), (tokens) =>
+      tokens.reduce((sum, token) => sum + token.length, 0),
+    );
     const list: unknown = json["added_tokens"] ?? [];
     const added = readAddedTokens(Array.isArray(list) ? list : [], this.#model.idOf, this.#model.size);
     this.addedTokens = added;
@@ -56,6 +79,9 @@ export class TokenizerPipeline {
       added.filter((token) => token.normalized).map((token) => [this.#shown(token), token]),
     );
     this.#shownTexts = new Map(added.map((token) => [token.id, this.#shown(token)]));
+    const strange = this.#postProcess([]).find((id) => this.token(id) === undefined);
+    if (strange !== undefined)
+      throw new UnsupportedPart(`the post-processor sets the token ${strange}, which no vocabulary has`);
   }
 
   /** Ids of `text`, with the post-processor's special tokens or without. */

@@ -17,6 +17,8 @@ import {
 } from "./tokenizer-files.ts";
 import { TokenizerPipeline } from "./tokenizer-library.ts";
 import { allAddedTokens } from "./tokenizers/config-tokens.ts";
+import { requireTokenizerLimits } from "./tokenizers/limits.ts";
+import { UnsupportedPart } from "./tokenizers/parts.ts";
 import { ownText, toEnd } from "./tokenizers/steps.ts";
 
 /** A token added on top of the model's vocabulary. */
@@ -83,11 +85,13 @@ const cachedCharacters = 4_000_000;
  */
 export function loadTokenizer(directory: string): Tokenizer {
   const files = readTokenizerFiles(directory);
-  const json = { ...files.tokenizer, added_tokens: allAddedTokens(files) };
   let pipeline: TokenizerPipeline;
   try {
+    requireTokenizerLimits(files.tokenizer);
+    const json = { ...files.tokenizer, added_tokens: allAddedTokens(files) };
     pipeline = new TokenizerPipeline(json);
   } catch (error) {
+    if (error instanceof FormatError) throw error;
     throw new FormatError(
       `Expected a tokenizer.json that can be used in ${directory}, but: ${messageOf(error)}. ` +
         `Save it again with a current version of transformers, or take another model's.`,
@@ -148,8 +152,16 @@ class PipelineTokenizer implements Tokenizer {
 
   *encodeSteps(text: string, options: { addSpecialTokens: boolean }): Generator<number, number[]> {
     if (!text.isWellFormed()) throw new HalfPairError(`expected text, but ${halfPairReason(text)}.`);
-    if (options.addSpecialTokens || this.#splitter === null) {
-      return yield* this.#pipeline.steps(text, options.addSpecialTokens);
+    try {
+      return yield* this.#steps(text, options.addSpecialTokens);
+    } catch (error) {
+      throw this.#failure(error);
+    }
+  }
+
+  *#steps(text: string, addSpecialTokens: boolean): Generator<number, number[]> {
+    if (addSpecialTokens || this.#splitter === null) {
+      return yield* this.#pipeline.steps(text, addSpecialTokens);
     }
     const ids: number[] = [];
     for (const section of this.#splitter.split(text)) {
@@ -161,7 +173,20 @@ class PipelineTokenizer implements Tokenizer {
 
   decode(ids: readonly number[], options: { skipSpecialTokens: boolean }): string {
     const { skipSpecialTokens } = options;
-    return this.#pipeline.decode(skipSpecialTokens ? ids.filter((id) => !this.#specialIds.has(id)) : ids);
+    try {
+      return this.#pipeline.decode(skipSpecialTokens ? ids.filter((id) => !this.#specialIds.has(id)) : ids);
+    } catch (error) {
+      throw this.#failure(error);
+    }
+  }
+
+  /** What a text meets in tokenizer.json that is not available here is said as a fault of that file. */
+  #failure(error: unknown): unknown {
+    if (!(error instanceof UnsupportedPart)) return error;
+    return new FormatError(
+      `${this.directory}/tokenizer.json cannot be used for a text: ${error.message}. Take another model's tokenizer.`,
+      { cause: error },
+    );
   }
 
   tokenBytes(id: number): Uint8Array {

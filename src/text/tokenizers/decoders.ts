@@ -2,7 +2,8 @@
 import { joinByteTokens } from "../byte-fallback.ts";
 import { byteLevelBytes } from "../token-bytes.ts";
 import type { JsonObject } from "../tokenizer-files.ts";
-import { countMember, flagMember, partsOf, patternOf, textMember, unknownPart } from "./parts.ts";
+import { mostCharacters, replaced, tooLong } from "./limits.ts";
+import { countMember, flagMember, markOf, partsOf, patternOf, textMember, unknownPart } from "./parts.ts";
 
 /** Changes the texts of tokens; joined they are the text. */
 export type Decode = (tokens: readonly string[]) => string[];
@@ -11,9 +12,30 @@ export type Decode = (tokens: readonly string[]) => string[];
 export function makeDecoder(part: JsonObject | null): Decode {
   // Without a decoder tokens are set side by side with spaces.
   if (part === null) return (tokens) => [tokens.join(" ")];
+  const steps = stepsOf(part);
+  return (tokens) => {
+    const most = mostCharacters(lengthOf(tokens));
+    return steps.reduce(
+      (changed, step) => {
+        const next = step(changed);
+        if (lengthOf(next) > most) throw tooLong();
+        return next;
+      },
+      [...tokens],
+    );
+  };
+}
+
+function lengthOf(tokens: readonly string[]): number {
+  return tokens.reduce((sum, token) => sum + token.length, 0);
+}
+
+/** The steps of a part, those of sequences inside sequences in one list. */
+function stepsOf(part: JsonObject): Decode[] {
+  if (part["type"] === "Sequence") return partsOf(part, "decoders").flatMap(stepsOf);
   const make = makers[String(part["type"])];
   if (make === undefined) throw unknownPart("decoder", part);
-  return make(part);
+  return [make(part)];
 }
 
 /** The types of a decoder and of all parts it has. */
@@ -26,10 +48,6 @@ export function decoderTypes(part: JsonObject | null): ReadonlySet<string> {
 }
 
 const makers: Readonly<Record<string, (part: JsonObject) => Decode>> = {
-  Sequence: (part) => {
-    const steps = partsOf(part, "decoders").map(makeDecoder);
-    return (tokens) => steps.reduce((changed, step) => step(changed), [...tokens]);
-  },
   ByteLevel: () => byteLevel,
   ByteFallback: () => joinByteTokens,
   Fuse: () => (tokens) => [tokens.join("")],
@@ -38,7 +56,7 @@ const makers: Readonly<Record<string, (part: JsonObject) => Decode>> = {
     const pattern = patternOf(part);
     const content = textMember(part, "content", "");
     return (tokens) =>
-      pattern === null ? [...tokens] : tokens.map((token) => token.replace(pattern, () => content));
+      pattern === null ? [...tokens] : tokens.map((token) => replaced(token, pattern, content));
   },
   Strip: strip,
   BPEDecoder: (part) => {
@@ -59,7 +77,7 @@ function byteLevel(tokens: readonly string[]): string[] {
 
 /** Marks are spaces, but in the first token they are nothing. */
 function metaspace(part: JsonObject): Decode {
-  const mark = textMember(part, "replacement", "▁");
+  const mark = markOf(part);
   const keepsFirst = part["add_prefix_space"] === false || part["prepend_scheme"] === "never";
   return (tokens) => tokens.map((token, i) => token.replaceAll(mark, i === 0 && !keepsFirst ? "" : " "));
 }

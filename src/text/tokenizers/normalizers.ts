@@ -1,5 +1,6 @@
 /** Normalizers of tokenizer.json, as the Rust tokenizers apply them. */
 import type { JsonObject } from "../tokenizer-files.ts";
+import { mostCharacters, replaced, tooLong } from "./limits.ts";
 import { normalized } from "./normal-forms.ts";
 import { flagMember, type Piece, partsOf, patternOf, textMember, unknownPart } from "./parts.ts";
 
@@ -28,19 +29,30 @@ function withoutSpaceBehind({ text, isFirst }: Piece): Piece {
 }
 
 function inTurn(steps: readonly Normalize[]): Normalize {
-  return (piece) => steps.reduce((changed, step) => step(changed), piece);
+  return (piece) => {
+    const most = mostCharacters(piece.text.length);
+    return steps.reduce((changed, step) => {
+      const next = step(changed);
+      if (next.text.length > most) throw tooLong();
+      return next;
+    }, piece);
+  };
 }
 
 /** The function of a normalizer. @throws UnsupportedPart for an unknown kind */
 export function makeNormalizer(part: JsonObject | null): Normalize {
-  if (part === null) return identity;
+  return part === null ? identity : inTurn(stepsOf(part));
+}
+
+/** The steps of a part, those of sequences inside sequences in one list. */
+function stepsOf(part: JsonObject): Normalize[] {
+  if (part["type"] === "Sequence") return partsOf(part, "normalizers").flatMap(stepsOf);
   const make = makers[String(part["type"])];
   if (make === undefined) throw unknownPart("normalizer", part);
-  return make(part);
+  return [make(part)];
 }
 
 const makers: Readonly<Record<string, (part: JsonObject) => Normalize>> = {
-  Sequence: (part) => inTurn(partsOf(part, "normalizers").map(makeNormalizer)),
   NFC: () => changing((text) => normalized(text, "NFC")),
   NFD: () => changing((text) => normalized(text, "NFD")),
   NFKC: () => changing((text) => normalized(text, "NFKC")),
@@ -55,7 +67,7 @@ const makers: Readonly<Record<string, (part: JsonObject) => Normalize>> = {
     const pattern = patternOf(part);
     const content = textMember(part, "content", "");
     if (pattern === null) return identity;
-    return content === "" ? without(pattern) : changing((text) => text.replace(pattern, () => content));
+    return content === "" ? without(pattern) : changing((text) => replaced(text, pattern, content));
   },
   Strip: (part) => {
     const left = flagMember(part, "strip_left", true) ? without(/^\p{White_Space}+/gu) : identity;

@@ -37,6 +37,13 @@ export function textMember(part: JsonObject, key: string, usual: string): string
   return typeof value === "string" ? value : usual;
 }
 
+/** What stands for a space in Metaspace: one character. */
+export function markOf(part: JsonObject): string {
+  const mark = textMember(part, "replacement", "▁");
+  if (Array.from(mark).length === 1) return mark;
+  throw new UnsupportedPart("the replacement of Metaspace is not one character");
+}
+
 /** A member that is true or false. */
 export function flagMember(part: JsonObject, key: string, usual: boolean): boolean {
   const value = part[key];
@@ -57,10 +64,15 @@ export function patternOf(part: JsonObject): RegExp | null {
   const pattern = isJsonObject(part["pattern"]) ? part["pattern"] : { String: part["pattern"] };
   const { String: text, Regex: source } = pattern;
   if (text === "") return null;
-  if (typeof text === "string") return new RegExp(text.replace(/[.*+?^${}()|[\]\\/]/g, "\\$&"), "gu");
+  if (typeof text === "string") return textPattern(text);
   if (typeof source !== "string") throw new UnsupportedPart(`${String(part["type"])} has no pattern`);
   return new classes.SplitPreTokenizer({ type: "Split", pattern: { Regex: source }, behavior: "Isolated" })
     .pattern;
+}
+
+/** A text as a pattern that finds it. */
+export function textPattern(text: string): RegExp {
+  return new RegExp(text.replace(/[.*+?^${}()|[\]\\/]/g, "\\$&"), "gu");
 }
 
 /** White space as Rust's `char::is_whitespace` has it. JavaScript's \s has U+FEFF too and lacks U+0085. */

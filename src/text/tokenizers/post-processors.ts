@@ -1,5 +1,6 @@
 /** Post-processors of tokenizer.json: the special tokens that are set around a text. */
 import { isJsonObject, type JsonObject } from "../tokenizer-files.ts";
+import { mostCharacters, tooLong } from "./limits.ts";
 import { partsOf, UnsupportedPart, unknownPart } from "./parts.ts";
 
 /** Sets special tokens around the ids of a text. */
@@ -21,7 +22,17 @@ export function makePostProcessor(part: JsonObject | null): PostProcess {
       return template(part);
     case "Sequence": {
       const steps = partsOf(part, "processors").map(makePostProcessor);
-      return (ids) => steps.reduce<number[]>((changed, step) => step(changed), [...ids]);
+      return (ids) => {
+        const most = mostCharacters(ids.length);
+        return steps.reduce<number[]>(
+          (changed, step) => {
+            const next = step(changed);
+            if (next.length > most) throw tooLong();
+            return next;
+          },
+          [...ids],
+        );
+      };
     }
     default:
       throw unknownPart("post-processor", part);

@@ -4,12 +4,14 @@ import type { JsonObject } from "../tokenizer-files.ts";
 import {
   countMember,
   flagMember,
+  markOf,
   type Piece,
   partsOf,
   patternOf,
   punctuation,
   space,
   textMember,
+  textPattern,
   UnsupportedPart,
   unknownPart,
 } from "./parts.ts";
@@ -114,10 +116,10 @@ const makers: Readonly<Record<string, (part: JsonObject) => PreTokenize>> = {
 };
 
 function metaspace(part: JsonObject): PreTokenize {
-  const mark = textMember(part, "replacement", "▁");
+  const mark = markOf(part);
   const isNever = part["add_prefix_space"] === false;
   const scheme = isNever ? "never" : textMember(part, "prepend_scheme", "always");
-  const split = flagMember(part, "split", true) ? cut(new RegExp(mark, "gu"), "MergedWithNext") : null;
+  const split = flagMember(part, "split", true) ? cut(textPattern(mark), "MergedWithNext") : null;
   return ({ text, isFirst }) => {
     const marked = text.replaceAll(" ", mark);
     const begins = scheme === "always" || (scheme === "first" && isFirst);
@@ -128,7 +130,8 @@ function metaspace(part: JsonObject): PreTokenize {
 
 function fixedLength(part: JsonObject): PreTokenize {
   const length = countMember(part, "length", 5);
-  if (length === 0) throw new UnsupportedPart("FixedLength has the length 0");
+  if (length === 0 || length > 10_000)
+    throw new UnsupportedPart(`FixedLength has the length ${length}; it is from 1 to 10000`);
   return cut(new RegExp(`[^]{1,${length}}`, "gu"), "Isolated");
 }
 

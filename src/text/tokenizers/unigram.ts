@@ -40,6 +40,8 @@ export function makeUnigram(part: JsonObject): Model {
   const scores = entries.map(([, score]) => score);
   const ids = new Map(tokens.map((token, id) => [token, id]));
   const unknownId = typeof part["unk_id"] === "number" ? part["unk_id"] : null;
+  if (unknownId !== null && !(unknownId in tokens))
+    throw new UnsupportedPart(`the unk_id ${unknownId} of a Unigram model is no token`);
   const least = scores.reduce((a, b) => Math.min(a, b), Infinity);
   const vocabulary = { root: trieOf(ids), scores, unknownId, unknownScore: least - unknownPenalty };
   const byteIds = part["byte_fallback"] === true ? idsOfBytes(ids) : null;

@@ -13,14 +13,16 @@ function memory(field: "VmHWM" | "VmRSS"): number {
   return Number(line?.[1] ?? 0) * 1024;
 }
 
-async function run(args: readonly string[]): Promise<{ message: string; error: string | null }> {
+async function run(
+  args: readonly string[],
+): Promise<{ message: string; error: string | null; isOwn: boolean }> {
   try {
     await program().parseAsync(args, { from: "user" });
-    return { message: "", error: null };
+    return { message: "", error: null, isOwn: true };
   } catch (cause) {
-    if (cause instanceof PreftuneError) return { message: cause.message, error: cause.name };
+    if (cause instanceof PreftuneError) return { message: cause.message, error: cause.name, isOwn: true };
     const stack = cause instanceof Error ? (cause.stack ?? cause.message) : String(cause);
-    return { message: stack, error: cause instanceof Error ? cause.name : "crash" };
+    return { message: stack, error: cause instanceof Error ? cause.name : "crash", isOwn: false };
   }
 }
 

@@ -49,12 +49,13 @@ function writeAdapterWeights(dir: string): void {
   let end = 0;
   for (const [part, shape] of [
     ["lora_A", [2, 16]],
-    ["lora_B", [16, 2]],
+    ["lora_B", [32, 2]],
   ] as const) {
     for (const layer of [0, 1]) {
       const name = `base_model.model.model.layers.${layer}.self_attn.q_proj.${part}.weight`;
-      header[name] = { dtype: "F32", shape, data_offsets: [end, end + 128] };
-      end += 128;
+      const bytes = 4 * shape[0] * shape[1];
+      header[name] = { dtype: "F32", shape, data_offsets: [end, end + bytes] };
+      end += bytes;
     }
   }
   const text = Buffer.from(JSON.stringify(header));
@@ -133,11 +134,11 @@ export const configCases: HostileCase[] = [
     }),
     /rank_pattern/,
   ),
-  adapter(
-    "a target_modules that backtracks",
-    () => ({ target_modules: "([a-z_.0-9]+)*!" }),
-    /target_modules/,
-  ),
+  {
+    name: "run.yaml: lora_target_modules that backtracks",
+    write: (dir) => configure(dir, "use_peft: true", 'lora_target_modules: "([a-z_.0-9]+)*!"'),
+    expects: /target_modules/,
+  },
   adapter(
     "100,000 names in target_modules",
     () => ({ target_modules: ["q_proj", ...Array.from({ length: 1e5 }, (_, i) => `m${i}`)] }),

@@ -26,6 +26,8 @@ export interface Outcome {
   message: string | null;
   /** Class of the error; null without one. */
   error: string | null;
+  /** Whether it is one of preftune's own, which say what to do, rather than a fault. */
+  isOwn: boolean;
   /** Longest time without a word on stdout or stderr, and time in all, in milliseconds. */
   silentMs: number;
   totalMs: number;
@@ -120,8 +122,8 @@ export class HostileRunner implements Disposable {
     heard();
     child.stdout?.removeAllListeners("data").resume();
     child.stderr?.removeAllListeners("data").resume();
-    const { message = null, error = null, peakBytes = 0 } = answer;
-    return { message, error, peakBytes, silentMs, totalMs: performance.now() - began };
+    const { message = null, error = null, isOwn = false, peakBytes = 0 } = answer;
+    return { message, error, isOwn, peakBytes, silentMs, totalMs: performance.now() - began };
   }
 
   #start(): ChildProcess {
@@ -149,13 +151,12 @@ function bytesUnder(path: string): number {
 
 /** What a case is held to: its sentence, an error of preftune's own, no silence above a second, and little memory. */
 export function faultsOf({ expects }: HostileCase, outcome: Outcome): string[] {
-  const { message, error, silentMs, peakBytes, fileBytes } = outcome;
+  const { message, error, isOwn, silentMs, peakBytes, fileBytes } = outcome;
   if (message === null) return [`did not end within ${hangMs / 1000} s`];
   const faults: string[] = [];
   if (expects === null ? error !== null : !expects.test(message))
     faults.push(`${error ?? "ended well"}: ${message.slice(0, 300)}`);
-  if (error !== null && !/^(Config|Format|Data|File|Hub|Training|Endpoint)Error$/.test(error))
-    faults.push(`threw ${error}`);
+  if (error !== null && !isOwn) faults.push(`threw ${error}`);
   if (message.length > 3000) faults.push(`a message of ${message.length} characters`);
   if (silentMs > 1000) faults.push(`${(silentMs / 1000).toFixed(1)} s without a word`);
   const most = 2 * fileBytes + 64 * 2 ** 20;

@@ -86,11 +86,6 @@ export const tokenizerCases: HostileCase[] = [
   ),
   withPart("a Replace that backtracks", () => ({ normalizer: replace({ Regex: "(a*)*c" }, "") }), slow),
   withPart(
-    "a Replace in the decoder that backtracks",
-    () => ({ decoder: replace({ Regex: "(.*)*\\d\\d" }, "") }),
-    /./,
-  ),
-  withPart(
     "a pattern that repeats repeats",
     () => ({ pre_tokenizer: split("(((a{1000}){1000}){1000}){1000}") }),
     /pattern|large/i,
@@ -142,7 +137,7 @@ export const tokenizerCases: HostileCase[] = [
         ),
       };
     },
-    /at most|once/,
+    /twenty times longer/,
   ),
   withPart("pre-tokenizers nested 100,000 deep", () => ({ pre_tokenizer: {} }), large),
   crowded("a vocabulary of 3 million", "vocab", () => many(3_000_000, (i) => `"t${i}":${i}`)),
