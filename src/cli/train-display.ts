@@ -145,7 +145,7 @@ function noteOf(event: Noted): string {
     case "note":
       return event.text;
     case "skipped":
-      return `step ${event.step} skipped: loss or gradient not finite with ${event.rows.join(", ")}`;
+      return `step ${event.step} skipped: loss or gradient ${event.reason === "spike" ? "far above those before" : "not finite"} with ${event.rows.join(", ")}`;
     case "collapse":
       return `step ${event.step}: the watch sees a collapse${actionNote[event.action]}: ${event.breaches.join("; ")}`;
     case "checkpoint":

@@ -71,14 +71,16 @@ function evaluate(pairs: PairLogps, totals: StepTotals, options: SlimeOptions): 
   const delta = ops.subTensor(pairs.chosenMeanLogps, pairs.rejectedMeanLogps);
   const gate = ops.sigmoid(ops.mulScalar(ops.rsubScalar(delta, options.marginSoft), options.kappa));
   const hinge = ops.relu(ops.rsubScalar(delta, options.marginHard));
-  const softplus = ops.softplus(ops.subScalar(ops.neg(pairs.tokenLogps), options.delta));
   const counted = countedTokens(pairs, totals, options);
+  // tokens that do not count stand as 0, so that a chosen token of log-prob -inf gives no inf · 0
+  const logps = ops.maskedFillScalar(pairs.tokenLogps, ops.eqScalar(counted.mask, 0), 0);
+  const softplus = ops.softplus(ops.subScalar(ops.neg(logps), options.delta));
   const perPair = 1 / totals.examples;
   const parts: Parts = {
-    anchor: ops.mulScalar(ops.sum(pairs.chosenMeanLogps), -options.lambdaW * perPair),
-    margin: ops.mulScalar(ops.sum(ops.mulTensor(hinge, gate)), options.lambdaD * perPair),
-    penalty: ops.mulScalar(
-      ops.sum(ops.mulTensor(ops.powTensorScalar(softplus, options.power), counted.mask)),
+    anchor: weighed(pairs.chosenMeanLogps, -options.lambdaW * perPair),
+    margin: weighed(ops.mulTensor(hinge, gate), options.lambdaD * perPair),
+    penalty: weighed(
+      ops.mulTensor(ops.powTensorScalar(softplus, options.power), counted.mask),
       options.lambdaL * counted.weight,
     ),
   };
@@ -88,6 +90,11 @@ function evaluate(pairs: PairLogps, totals: StepTotals, options: SlimeOptions): 
     loss: times === 1 ? once : ops.mulScalar(once, times),
     metrics: { ...rewardMetrics(pairs, times), ...slimeMetrics(pairs, delta, parts, { totals, options }) },
   };
+}
+
+/** factor · Σ values; a factor of 0 gives 0 for infinite values as well. */
+function weighed(values: Tensor, factor: number): Tensor {
+  return factor === 0 ? ops.sum(ops.zerosLike(values)) : ops.mulScalar(ops.sum(values), factor);
 }
 
 /** Which tokens the stabiliser counts, (R) of 0 and 1, and the factor 1/N_l. */

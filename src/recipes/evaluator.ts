@@ -5,7 +5,7 @@ import { ConfigError } from "../base/errors.ts";
 import { remove, writeFileAtomic } from "../base/files.ts";
 import { readSealed, sealed } from "../base/sealed.ts";
 import { didYouMean } from "../base/suggest.ts";
-import type { Example } from "../data/example.ts";
+import { describeOrigin, type Example } from "../data/example.ts";
 import { breachesOf } from "../evaluate/collapse.ts";
 import type { RunConfig } from "../runs/config-types.ts";
 import { appendEvaluation, truncateEvaluations } from "../runs/evaluation-records.ts";
@@ -42,7 +42,7 @@ const mostPairs = 500;
 /** Evaluates a training on its held-out rows. */
 export class Evaluator {
   readonly batches: MicroBatch[];
-  readonly #examples: number;
+  readonly #examples: readonly Example[];
   readonly #training: Evaluated;
   readonly #config: RunConfig;
   readonly #watch: CollapseWatch | null;
@@ -53,12 +53,12 @@ export class Evaluator {
   constructor({ training, examples, config, paths, watch }: EvaluatorOptions) {
     this.#training = training;
     this.#config = config;
-    this.#examples = examples.length;
+    this.#examples = examples;
     this.batches = evaluationBatches(examples, config);
     this.#watch = watch;
     this.#records = paths.evaluations;
     this.#startPath = join(paths.dir, "evaluation-start.json");
-    this.#start = existsSync(this.#startPath) ? readStart(this.#startPath, 2 * this.#examples) : null;
+    this.#start = existsSync(this.#startPath) ? readStart(this.#startPath, 2 * this.#examples.length) : null;
   }
 
   /** Whether there is an evaluation that later ones are compared with. */
@@ -73,16 +73,21 @@ export class Evaluator {
   }
 
   /**
-   * Metrics at `step` under their `eval_` names, and the thresholds of the watch that they are beyond, a sentence each. The
-   * first evaluation of a run becomes the start that others are compared with.
+   * Metrics at `step` under their `eval_` names, the rows with a log-prob that is not finite, and the thresholds of the watch
+   * that the metrics are beyond, a sentence each. The first evaluation of a run becomes the start that others are compared with.
    */
   async evaluate(
     step: number,
     epoch: number,
     onBatch: BatchListener,
-  ): Promise<{ row: MetricRow; breaches: string[] }> {
+  ): Promise<{ row: MetricRow; unsound: string[]; breaches: string[] }> {
     const began = performance.now();
-    const { metrics, means, rejected } = evaluate(this.#training, this.batches, this.#examples, onBatch);
+    const { metrics, means, rejected } = evaluate(
+      this.#training,
+      this.batches,
+      this.#examples.length,
+      onBatch,
+    );
     const watched = (await this.#watch?.look()) ?? null;
     const first = watched === null ? null : { key: this.#watch?.key ?? "", step, figures: watched.figures };
     const start = this.#startOr({ step, means: Array.from(means), watch: first });
@@ -99,7 +104,15 @@ export class Evaluator {
     });
     const named = Object.fromEntries(Object.entries(all).map(([name, value]) => [`eval_${name}`, value]));
     const row = { global_step: step, epoch, ...named, eval_runtime: (performance.now() - began) / 1000 };
-    return { row, breaches: watched === null ? [] : this.#breaches(all, start) };
+    const breaches = watched === null ? [] : this.#breaches(all, start);
+    return { row, unsound: this.#unsound(means), breaches };
+  }
+
+  /** `file:line` of the rows of which an answer's mean log-prob is not finite. */
+  #unsound(means: Float64Array): string[] {
+    return this.#examples.flatMap(({ origin, completions }, i) =>
+      completions.every((_, c) => Number.isFinite(means[2 * i + c])) ? [] : [describeOrigin(origin)],
+    );
   }
 
   #breaches(now: Record<string, number>, { step, watch }: Start): string[] {

@@ -61,7 +61,7 @@ export type TrainEvent =
   | TrainStep
   | { type: "log"; row: MetricRow }
   | { type: "evaluation"; row: MetricRow }
-  | { type: "skipped"; step: number; rows: string[] }
+  | { type: "skipped"; step: number; reason: "not finite" | "spike"; rows: string[] }
   | { type: "collapse"; step: number; breaches: string[]; action: RunConfig["watch_action"] }
   | { type: "checkpoint"; step: number; path: string }
   | { type: "export"; result: ParityResult }

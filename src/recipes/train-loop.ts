@@ -23,6 +23,7 @@ import type { Environment } from "../train/environment.ts";
 import { Logbook } from "../train/logbook.ts";
 import { RunPlan, singleBatches } from "../train/plan.ts";
 import type { PreparedData } from "../train/prepare-data.ts";
+import { emptyHistory, limitsOf, remember, type StepLimits } from "../train/spike-guard.ts";
 import {
   type BatchListener,
   isFiniteStep,
@@ -107,6 +108,7 @@ class Loop {
       numTokens: 0,
       skippedSteps: 0,
       skippedInRow: 0,
+      history: emptyHistory(),
       window: { steps: 0, sums: {} },
       best: null,
       evaluationsWithoutGain: 0,
@@ -224,14 +226,17 @@ class Loop {
     manualSeed(this.#seed(index));
     const learningRate = this.#learningRate(index);
     const batches = this.#plan.batches(at.plan);
+    const limits = this.#limits();
     const result = trainStep(training, batches, {
       learningRate,
+      limits,
       seed: this.#seed(index),
       entropies: config.log_entropy,
       onBatch: this.#listener("step", index + 1),
     });
     this.#state.step = index + 1;
     this.#logbook.add(result);
+    if (config.skip_step_sigma !== null) remember(this.#state.history, result);
     yield* this.#watch(result, index);
     yield this.#told(result);
     const last = this.isDone;
@@ -259,6 +264,12 @@ class Loop {
     return (done, total, tokens) => this.#input.onWork({ at, step, done, total, tokens });
   }
 
+  /** What the spike guard holds the next step against. */
+  #limits(): StepLimits | null {
+    const { skip_step_sigma: sigma } = this.#input.config;
+    return sigma === null ? null : limitsOf(this.#state.history, sigma);
+  }
+
   #seed(step: number): number {
     return deriveSeed(this.#input.config.seed, step);
   }
@@ -279,24 +290,23 @@ class Loop {
     return this.isDone || due(this.#state.step, every ?? 0);
   }
 
-  /** Counts a step that was not finite, names its rows, and gives up after too many in a row. */
+  /** Counts a step that was skipped, names its rows, and gives up after too many in a row that were not finite. */
   *#watch(result: StepResult, index: number): Generator<TrainEvent> {
-    if (result.applied) {
-      this.#state.skippedInRow = 0;
-      return;
-    }
     const { config, run } = this.#input;
+    const { skipped: reason } = result;
+    this.#state.skippedInRow = reason === "not finite" ? this.#state.skippedInRow + 1 : 0;
+    if (reason === null) return;
     this.#state.skippedSteps += 1;
-    this.#state.skippedInRow += 1;
-    const rows = this.#culprits(index);
+    const rows = this.#culprits(index, reason);
     run.log("skipped", {
       step: index + 1,
+      reason,
       loss: String(result.loss),
       grad_norm: String(result.gradNorm),
       rows,
     });
-    yield { type: "skipped", step: index + 1, rows };
-    if (this.#state.skippedInRow < config.max_nonfinite_steps) return;
+    yield { type: "skipped", step: index + 1, reason, rows };
+    if (reason === "spike" || this.#state.skippedInRow < config.max_nonfinite_steps) return;
     throw new TrainingError(
       `${this.#state.skippedInRow} ${this.#state.skippedInRow === 1 ? "step" : "steps in a row"} had a loss or gradient that is not finite, the last at step ${index + 1} ` +
         `with ${rows.join(", ")}. No weight was changed by them. Look at these rows and take out what is wrong, or lower ` +
@@ -304,12 +314,13 @@ class Loop {
     );
   }
 
-  /** The rows of a step that are not finite alone; all of them when only together, or when the weights are at fault. */
-  #culprits(index: number): string[] {
+  /** The rows of a step that are not finite alone; all of them when only together, when the weights are at fault, and of a spike. */
+  #culprits(index: number, reason: "not finite" | "spike"): string[] {
     const { training, data, config } = this.#input;
     const { examples } = data.dataset;
     const { plan } = this.#plan.at(index);
     const name = (i: number) => describeOrigin((examples[i] as (typeof examples)[number]).origin);
+    if (reason === "spike") return plan.examples.map(name);
     const singles = singleBatches(examples, plan, config.share_prompt);
     const bad = plan.examples.filter(
       (_, i) => !isFiniteStep(training, singles.slice(i, i + 1), this.#seed(index)),
@@ -335,12 +346,21 @@ class Loop {
     const { evaluator, run, config } = this.#input;
     if (evaluator === null) return;
     const { step } = this.#state;
-    const { row, breaches } = await evaluator.evaluate(step, epoch, this.#listener("evaluation", step));
+    const { row, unsound, breaches } = await evaluator.evaluate(
+      step,
+      epoch,
+      this.#listener("evaluation", step),
+    );
     this.#metrics.write(row);
     this.#lastEvaluation = row;
     if (step > 0) evaluator.judge(row, this.#state, breaches.length > 0);
     this.#logbook.restart();
     yield { type: "evaluation", row };
+    if (unsound.length > 0) {
+      const more = unsound.length > 5 ? `, and ${unsound.length - 5} more` : "";
+      const text = `evaluation at step ${step}: log-probs that are not finite in ${unsound.slice(0, 5).join(", ")}${more}`;
+      yield { type: "note", text };
+    }
     if (breaches.length === 0) return;
     const { watch_action: action } = config;
     run.log("collapse", { step, action, breaches });

@@ -16,6 +16,7 @@ import { createRun, type Fingerprints, type OpenRun } from "../runs/run-director
 import { resumeRun } from "../runs/run-resume.ts";
 import { manualSeed, setDeterministic } from "../torch/index.ts";
 import { type Environment, settleEnvironment } from "../train/environment.ts";
+import { refuseMaskedTokens } from "../train/masked-tokens.ts";
 import { objectiveOf } from "../train/objective-of.ts";
 import { type PreparedData, prepareData } from "../train/prepare-data.ts";
 import { prepareModel, type TrainedModel } from "../train/prepare-model.ts";
@@ -141,6 +142,9 @@ async function* trainPrepared(
 ): AsyncGenerator<TrainEvent, TrainSummary> {
   const { run, resolved, config, environment, objective, data, watched, trained, fingerprints } = prepared;
   const { dataset } = data;
+  for (const rows of [dataset.examples, dataset.evalExamples ?? []]) {
+    refuseMaskedTokens(trained.model, rows, environment.dtype);
+  }
   const onPhase = options.onPhase ?? (() => {});
   const numerics = numericsOf(config, environment);
   const references = referencesOf(

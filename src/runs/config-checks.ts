@@ -201,6 +201,11 @@ function checkEarlyUpdates(config: RunConfig): Finding[] {
       "a step of several micro-batches adds their gradients up. Leave gradient_accumulation_steps at 1 and tokens_per_step out.",
     );
   }
+  if (config.skip_step_sigma !== null) {
+    refuse(
+      "skip_step_sigma judges a step by its whole gradient, before any weight changes. Leave one of them out.",
+    );
+  }
   if (config.max_tokens_per_micro_batch !== null) {
     refuse(
       "max_tokens_per_micro_batch cuts a step into micro-batches, whose gradients add up. Leave it out.",

@@ -36,6 +36,7 @@ const ALWAYS: readonly ConfigKey[] = [
   "gradient_checkpointing",
   "logits_chunk_size",
   "max_nonfinite_steps",
+  "skip_step_sigma",
   "logging_steps",
   "log_entropy",
   "eval_strategy",

@@ -123,6 +123,7 @@ export interface OptimisationKeys {
   precompute_ref_log_probs: boolean;
   reference_cache_dir: string | null;
   max_nonfinite_steps: number;
+  skip_step_sigma: number | null;
 }
 
 /** When something is done during training. */

@@ -54,7 +54,7 @@ export const METRICS: readonly MetricInfo[] = [
   metric(
     "skipped_steps",
     "steps",
-    "Steps skipped since the start because loss or gradient was not finite.",
+    "Steps skipped since the start because loss or gradient was not finite, or a spike (`skip_step_sigma`).",
     "lower",
     TRAINING,
   ),

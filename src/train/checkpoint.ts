@@ -14,6 +14,7 @@ import { readTensorsInto } from "../models/read-tensors.ts";
 import { tensorSource, writeAdapter, writeMergedModel } from "../models/save.ts";
 import { parseNumbers, stringifyNumbers } from "../runs/json-numbers.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
+import { emptyHistory, type StepHistory } from "./spike-guard.ts";
 import type { Training } from "./step.ts";
 
 /** Counters that a resumed run goes on from. */
@@ -22,9 +23,11 @@ export interface TrainerState {
   step: number;
   /** Tokens trained on since the start. */
   numTokens: number;
-  /** Steps skipped since the start, and in a row up to now, for a loss or gradient that was not finite. */
+  /** Steps skipped since the start, spikes included; and in a row up to now, for a loss or gradient that was not finite. */
   skippedSteps: number;
   skippedInRow: number;
+  /** What the spike guard goes by; empty without one. */
+  history: StepHistory;
   /** Sums of the metrics since the last logged row, and how many steps they are of. */
   window: { steps: number; sums: Record<string, number> };
   /** Best evaluation so far. */
@@ -75,6 +78,8 @@ export function copyTokenizer(dir: string, tokenizer: Tokenizer): void {
  */
 export function readCheckpointFiles(dir: string, training: Training, dataFingerprint: string): TrainerState {
   const state = parseNumbers(readTextFile(join(dir, STATE))) as TrainerState;
+  // checkpoints from before there was a guard
+  state.history ??= emptyHistory();
   if (state.dataFingerprint !== dataFingerprint) {
     throw new FormatError(
       `${dir}: the run began with other data, template or tokenizer than it finds now, so the order of its rows would ` +

@@ -6,7 +6,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { makeDirectory, sha256, writeFileAtomic } from "../base/files.ts";
 import { readSealed, sealed } from "../base/sealed.ts";
-import type { Example } from "../data/example.ts";
+import { describeOrigin, type Example } from "../data/example.ts";
 import type { Adapter } from "../models/adapt.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
 import { requireFiniteScore, scoreBatch } from "./score.ts";
@@ -76,7 +76,7 @@ export function precomputeReference(
   let done = 0;
   for (const batch of batches) {
     for (const score of scoreBatch(model, batch, options.numerics)) {
-      requireFiniteScore(score, `reference log-probs, row ${score.index + 1} of the training data`);
+      requireFiniteScore(score, `${rowOf(batch, score.index)}, reference log-probs`);
       sums[2 * score.index + score.completion] = score.sum;
     }
     done += batch.indices.length;
@@ -85,6 +85,11 @@ export function precomputeReference(
   makeDirectory(options.cache.dir);
   writeFileAtomic(path, sealed(JSON.stringify({ version: VERSION, sums: Array.from(sums) })));
   return { sums, fromCache: false };
+}
+
+/** `file:line` of example `index` of the dataset. */
+function rowOf({ packed, indices }: MicroBatch, index: number): string {
+  return describeOrigin((packed.examples[indices.indexOf(index)] as Example).origin);
 }
 
 /** The sums in a cache file; null when it is absent, damaged or without a digest: it will be written anew. */

@@ -27,6 +27,7 @@ import {
 import { type AnswerGroup, answerGroups, countsOf, type DeviceBatch, toDevice } from "./batch.ts";
 import { dropoutKeys } from "./dropout-keys.ts";
 import { EarlyUpdates } from "./early-updates.ts";
+import type { StepLimits } from "./spike-guard.ts";
 import { type HeadPass, walk } from "./walk.ts";
 
 /** How the model is run; the same for training, evaluation and scoring. */
@@ -76,8 +77,8 @@ export interface StepResult {
   gradNorm: number;
   /** Averages over the step under the objective's names. */
   metrics: Record<string, number>;
-  /** False when loss or gradient was not finite: no parameter and no optimiser state changed. */
-  applied: boolean;
+  /** Null when it was applied; else why no parameter and no optimiser state changed. */
+  skipped: "not finite" | "spike" | null;
   /** Input tokens that went through the model. */
   tokens: number;
 }
@@ -92,6 +93,8 @@ export interface StepOptions {
   seed: number;
   /** Also compute the entropy. */
   entropies: boolean;
+  /** A step beyond them is a spike, and not applied; null or left out: none is. Not with updates in the backward pass. */
+  limits?: StepLimits | null;
   onBatch?: BatchListener;
 }
 
@@ -104,7 +107,7 @@ export function trainStep(
   options: StepOptions,
 ): StepResult {
   using step = scope();
-  const { learningRate, seed, entropies, onBatch = () => {} } = options;
+  const { learningRate, seed, entropies, limits = null, onBatch = () => {} } = options;
   const updates = training.updatesInBackward === true ? new EarlyUpdates(training, learningRate) : null;
   const { loss, tally } = accumulate(training, batches, { step, seed, entropies, updates, onBatch });
   const norm =
@@ -112,25 +115,36 @@ export function trainStep(
       ? clipGradNorm(gradsOf(training.parameters), training.maxGradNorm)
       : onDeviceOf(loss, updates.finish(Number.isFinite(loss.item())));
   if (updates === null && norm !== null) {
-    training.optimizer.step(learningRate, { skipped: noGrad(() => isUnsound(loss, norm)) });
+    training.optimizer.step(learningRate, { skipped: noGrad(() => isUnsound(loss, norm, limits)) });
   }
   clearGrads(training.parameters);
   const tokens = batches.reduce((sum, b) => sum + b.packed.ids.length, 0);
   // the one moment of a step in which the computer waits for the device
   const read = tally.read([loss, ...(norm === null ? [] : [norm])]);
   const [lossValue = Number.NaN, gradNorm = 0] = read.values;
-  const applied = Number.isFinite(lossValue) && Number.isFinite(gradNorm);
-  return { loss: lossValue, gradNorm, metrics: read.averages, applied, tokens };
+  const skipped = whySkipped(lossValue, gradNorm, limits);
+  return { loss: lossValue, gradNorm, metrics: read.averages, skipped, tokens };
 }
 
 function onDeviceOf(like: Tensor, value: number): Tensor {
   return onDevice(tensor([value], []), like.device, "float32");
 }
 
-/** () float32: 1 where loss or norm is not finite. */
-function isUnsound(loss: Tensor, norm: Tensor): Tensor {
-  const isSound = ops.logicalAnd(ops.isfinite(loss), ops.isfinite(norm));
-  return ops.toDtype(ops.logicalNot(isSound), "float32");
+/** () float32: 1 where loss or norm is not finite or beyond its limit: what `whySkipped` says, on the device. */
+function isUnsound(loss: Tensor, norm: Tensor, limits: StepLimits | null): Tensor {
+  const type = objectiveType(loss.device);
+  const isSound = (value: Tensor, most: number) => {
+    const wide = ops.toDtype(value, type);
+    return ops.logicalAnd(ops.isfinite(wide), ops.leScalar(wide, most));
+  };
+  const most = limits ?? { loss: Number.POSITIVE_INFINITY, gradNorm: Number.POSITIVE_INFINITY };
+  const sound = ops.logicalAnd(isSound(loss, most.loss), isSound(norm, most.gradNorm));
+  return ops.toDtype(ops.logicalNot(sound), "float32");
+}
+
+function whySkipped(loss: number, gradNorm: number, limits: StepLimits | null): StepResult["skipped"] {
+  if (!Number.isFinite(loss) || !Number.isFinite(gradNorm)) return "not finite";
+  return limits !== null && (loss > limits.loss || gradNorm > limits.gradNorm) ? "spike" : null;
 }
 
 /** Whether loss and gradient of `batches` alone, with the masks of the step with `seed`, are finite; changes nothing. */

@@ -1,0 +1,49 @@
+/**
+ * Answers that hold a token which the head masks out: its row of the head is so large that a logit made with it is infinite, so
+ * the answer's log-prob can only be −∞ or NaN. Such rows are found before training, which could do nothing but skip their steps.
+ */
+import { DataError } from "../base/errors.ts";
+import { describeOrigin, type Example } from "../data/example.ts";
+import type { CausalLM } from "../models/causal-lm.ts";
+import { type DType, noGrad, ops, scope } from "../torch/index.ts";
+
+/** Rows that a message names. */
+const namedRows = 5;
+
+/**
+ * @param dtype - of the activations: what logits are rounded to
+ * @throws {DataError} if an answer holds a token in the loss whose logit cannot be a number
+ */
+export function refuseMaskedTokens(model: CausalLM, examples: readonly Example[], dtype: DType): void {
+  const masked = maskedIds(model, dtype);
+  if (masked.size === 0) return;
+  const found = examples.flatMap((example) => {
+    const id = maskedTokenOf(example, masked);
+    return id === undefined ? [] : [`${describeOrigin(example.origin)} (token ${id})`];
+  });
+  if (found.length === 0) return;
+  const more = found.length > namedRows ? `, and ${found.length - namedRows} more` : "";
+  throw new DataError(
+    `${found.length === 1 ? "An answer holds a token" : `${found.length} rows have answers with tokens`} that the model's head masks out, ` +
+      `with weights so large that the log-prob is −∞ or NaN: ${found.slice(0, namedRows).join(", ")}${more}. ` +
+      "Remove the rows, or take a model whose head knows these tokens.",
+  );
+}
+
+/** Tokens whose row of the head has a norm of a tenth of the type's largest number or more: hidden states have norms above 10. */
+function maskedIds({ lm_head: { weight } }: CausalLM, dtype: DType): Set<number> {
+  using _ = scope();
+  const most = (dtype === "float16" ? 65504 : 3.4e38) / 10;
+  const norms = noGrad(() => ops.linalgVectorNorm(ops.detach(weight), 2, [1], false, { dtype: "float32" }));
+  const [, largest] = noGrad(() => ops.aminmax(norms));
+  if (largest.item() < most) return new Set();
+  return new Set(norms.toNumbers().flatMap((norm, id) => (norm < most ? [] : [id])));
+}
+
+function maskedTokenOf({ completions }: Example, masked: ReadonlySet<number>): number | undefined {
+  for (const { ids, mask } of completions) {
+    const id = ids.find((token, i) => mask?.[i] !== 0 && masked.has(token));
+    if (id !== undefined) return id;
+  }
+  return undefined;
+}

@@ -1,0 +1,62 @@
+/**
+ * The spike guard: a step whose loss or gradient norm lies far above those of the steps before it is skipped, as OLMo-core's
+ * `SkipStepOptimizer` does (rolling window of 128 steps, from the 64th on, 6 standard deviations).
+ *
+ * Differs: a spike is left out of the window, so that one does not hide the next. Five in a row are a new level and no spikes:
+ * the window begins anew.
+ */
+import type { StepResult } from "./step.ts";
+
+/** The values of the last steps, oldest first; part of a checkpoint. */
+export interface StepHistory {
+  losses: number[];
+  gradNorms: number[];
+  /** Spikes in a row up to now. */
+  spikes: number;
+}
+
+/** The history of a run that begins. */
+export function emptyHistory(): StepHistory {
+  return { losses: [], gradNorms: [], spikes: 0 };
+}
+
+/** What a step's loss and gradient norm may be at most to be applied. */
+export interface StepLimits {
+  loss: number;
+  gradNorm: number;
+}
+
+/** Steps in the window. */
+export const spikeWindow = 128;
+/** Steps in the window before anything is skipped. */
+export const spikeStart: number = spikeWindow / 2;
+const spikesOfALevel = 5;
+
+/** Limits of the next step: `sigma` sample standard deviations above the means; null while too few steps are known. */
+export function limitsOf({ losses, gradNorms }: StepHistory, sigma: number): StepLimits | null {
+  if (losses.length < spikeStart) return null;
+  return { loss: limit(losses, sigma), gradNorm: limit(gradNorms, sigma) };
+}
+
+/** Takes a step into the history; one that was not finite leaves it as it is. */
+export function remember(history: StepHistory, { skipped, loss, gradNorm }: StepResult): void {
+  if (skipped === "not finite") return;
+  history.spikes = skipped === "spike" ? history.spikes + 1 : 0;
+  if (history.spikes === spikesOfALevel) Object.assign(history, emptyHistory());
+  if (skipped === "spike") return;
+  push(history.losses, loss);
+  push(history.gradNorms, gradNorm);
+}
+
+function push(values: number[], value: number): void {
+  values.push(value);
+  if (values.length > spikeWindow) values.shift();
+}
+
+function limit(values: readonly number[], sigma: number): number {
+  const mean = values.reduce((sum, x) => sum + x, 0) / values.length;
+  const squares = values.reduce((sum, x) => sum + (x - mean) ** 2, 0);
+  const deviation = Math.sqrt(squares / (values.length - 1));
+  // values that never changed have no deviation to measure a spike by
+  return deviation > 0 ? mean + sigma * deviation : Number.POSITIVE_INFINITY;
+}

@@ -1,0 +1,236 @@
+/** Every objective against its formula in plain float64 JavaScript: values, gradients by differences, and DPO at its start. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Random } from "../../src/base/random.ts";
+import { dpo } from "../../src/objectives/dpo.ts";
+import type { AnswerObjective, PairObjective } from "../../src/objectives/objective.ts";
+import { sft } from "../../src/objectives/sft.ts";
+import { simpo } from "../../src/objectives/simpo.ts";
+import { slime } from "../../src/objectives/slime.ts";
+import { tokenLogps } from "../../src/objectives/token-logps.ts";
+import { backward, ops, scope, type Tensor, tensor } from "../../src/torch/index.ts";
+import { answerLogps, evaluateObjective } from "../../src/train/step.ts";
+import { answersOf } from "../support/answers.ts";
+import { amount, figure } from "../support/campaign.ts";
+
+const random = new Random(Number(process.env["PREFTUNE_SEED"] ?? 1));
+
+/** A step's log-probs: a list for each answer, chosen and rejected in turn, and a reference sum for each. */
+interface Pairs {
+  answers: number[][];
+  reference: number[];
+}
+
+type Formula = (pairs: Pairs) => number;
+
+const sum = (xs: readonly number[]) => xs.reduce((total, x) => total + x, 0);
+const mean = (xs: readonly number[]) => sum(xs) / xs.length;
+/** log σ(x), exact at both ends. */
+const logSigmoid = (x: number) => (x > 0 ? -Math.log1p(Math.exp(-x)) : x - Math.log1p(Math.exp(x)));
+const softplus = (x: number) => -logSigmoid(-x);
+
+/** The mean of `f` over pairs. */
+const overPairs =
+  (f: (chosen: number[], rejected: number[], reference: [number, number]) => number): Formula =>
+  ({ answers, reference }) => {
+    const pairs = answers.length / 2;
+    const each = Array.from({ length: pairs }, (_, i) =>
+      f(answers[2 * i] as number[], answers[2 * i + 1] as number[], [
+        reference[2 * i] as number,
+        reference[2 * i + 1] as number,
+      ]),
+    );
+    return mean(each);
+  };
+
+const smoothed = (z: number, e: number) => -(1 - e) * logSigmoid(z) - e * logSigmoid(-z);
+const ratio = (chosen: number[], rejected: number[], [w, l]: [number, number]) =>
+  sum(chosen) - w - (sum(rejected) - l);
+
+const slimeOf = (o: Parameters<typeof slime>[0]): Formula => {
+  const margin = overPairs((chosen, rejected) => {
+    const delta = mean(chosen) - mean(rejected);
+    const push = Math.max(0, o.marginHard - delta) * Math.exp(logSigmoid(o.kappa * (o.marginSoft - delta)));
+    return -o.lambdaW * mean(chosen) + o.lambdaD * push;
+  });
+  return (pairs) => {
+    const rejected = pairs.answers.filter((_, i) => i % 2 === 1).flat();
+    return margin(pairs) + o.lambdaL * mean(rejected.map((x) => softplus(-x - o.delta) ** o.power));
+  };
+};
+
+const script = {
+  lambdaW: 0.1,
+  lambdaL: 0.0005,
+  delta: 1.25,
+  marginHard: 1.5,
+  marginSoft: 1,
+  kappa: 2.5,
+  power: 2.5,
+  lambdaD: 1,
+};
+const strong = { ...script, lambdaW: 0.7, lambdaL: 0.3, delta: 0.2, power: 1, kappa: 10 };
+
+const cases: [name: string, objective: PairObjective | AnswerObjective, formula: Formula][] = [
+  ["sft", sft(), ({ answers }) => -mean(answers.flat())],
+  [
+    "dpo",
+    dpo({ beta: 0.1, labelSmoothing: 0, lossType: "sigmoid" }),
+    overPairs((w, l, r) => smoothed(0.1 * ratio(w, l, r), 0)),
+  ],
+  [
+    "dpo, smoothed",
+    dpo({ beta: 0.4, labelSmoothing: 0.1, lossType: "sigmoid" }),
+    overPairs((w, l, r) => smoothed(0.4 * ratio(w, l, r), 0.1)),
+  ],
+  [
+    "ipo",
+    dpo({ beta: 0.2, labelSmoothing: 0, lossType: "ipo" }),
+    overPairs((w, l, [a, b]) => ((sum(w) - a) / w.length - (sum(l) - b) / l.length - 1 / 0.4) ** 2),
+  ],
+  [
+    "simpo",
+    simpo({ beta: 2, simpoGamma: 1, labelSmoothing: 0, cpoAlpha: 0 }),
+    overPairs((w, l) => smoothed(2 * (mean(w) - mean(l)) - 1, 0)),
+  ],
+  [
+    "simpo with CPO's term, smoothed",
+    simpo({ beta: 2.5, simpoGamma: 0.5, labelSmoothing: 0.2, cpoAlpha: 0.3 }),
+    (pairs) =>
+      overPairs((w, l) => smoothed(2.5 * (mean(w) - mean(l)) - 0.5, 0.2))(pairs) -
+      0.3 * mean(pairs.answers.filter((_, i) => i % 2 === 0).flat()),
+  ],
+  ["slime, script", slime(script), slimeOf(script)],
+  ["slime, strong", slime(strong), slimeOf(strong)],
+];
+
+function drawn(): Pairs {
+  const scale = 10 ** (random.next() * 3 - 2);
+  const answer = () => Array.from({ length: 1 + random.below(12) }, () => -scale * random.next() * 3);
+  const answers = Array.from({ length: 2 * (1 + random.below(4)) }, answer);
+  return { answers, reference: answers.map((list) => sum(list) * (0.7 + 0.6 * random.next())) };
+}
+
+/** Loss, and gradient of every log-prob, by the library. */
+function evaluated(objective: PairObjective | AnswerObjective, { answers, reference }: Pairs) {
+  const given = answersOf(answers, objective.needsReference ? reference : null);
+  const tokens = (side: number) => sum(answers.map((list, i) => (i % 2 === side ? list.length : 0)));
+  const counts = { examples: answers.length / 2, chosenTokens: tokens(0), rejectedTokens: tokens(1) };
+  const { loss } = evaluateObjective(objective, given, { ...counts, micro: counts });
+  backward([loss]);
+  return { loss: loss.item(), grad: (given.logps.grad as Tensor).toNumbers() };
+}
+
+/** Whether a pair's margin is within a difference's reach of the hard margin of the SLIME cases. */
+function nearHinge({ answers }: Pairs): boolean {
+  return answers.some(
+    (list, i) =>
+      i % 2 === 0 && Math.abs(mean(list) - mean(answers[i + 1] as number[]) - script.marginHard) < 2e-3,
+  );
+}
+
+/** dL/dx of the k-th log-prob by Richardson's extrapolation of central differences. */
+function difference(formula: Formula, pairs: Pairs, k: number): number {
+  const at = (h: number) => {
+    let seen = 0;
+    const answers = pairs.answers.map((list) => list.map((x) => (seen++ === k ? x + h : x)));
+    return formula({ ...pairs, answers });
+  };
+  const h = 1e-3;
+  const central = (step: number) => (at(step) - at(-step)) / (2 * step);
+  return (4 * central(h / 2) - central(h)) / 3;
+}
+
+test("values and gradients of every objective are those of its formula in float64", () => {
+  let [worst, worstGrad] = [0, 0];
+  const count = amount(30, 3000);
+  for (let i = 0; i < count; i++) {
+    const pairs = drawn();
+    for (const [name, objective, formula] of cases) {
+      using _ = scope();
+      const { loss, grad } = evaluated(objective, pairs);
+      const want = formula(pairs);
+      const error = Math.abs(loss - want) / Math.max(1, Math.abs(want));
+      assert.ok(error <= 1e-6, `${name}: ${loss}, by the formula ${want}`);
+      worst = Math.max(worst, error);
+      // at the corner of SLIME's hinge there is no slope
+      if (name.startsWith("slime") && nearHinge(pairs)) continue;
+      const k = random.below(grad.length);
+      const slope = difference(formula, pairs, k);
+      const apart = Math.abs((grad[k] as number) - slope) / Math.max(1, Math.abs(slope));
+      worstGrad = Math.max(worstGrad, apart);
+      assert.ok(apart <= 1e-5, `${name}, log-prob ${k}: gradient ${grad[k]}, by differences ${slope}`);
+    }
+  }
+  const reached = `${count} steps of each of ${cases.length} losses, largest error ${worst.toExponential(1)}`;
+  figure(12, "losses against formulas in float64", reached, "≤ 1e-6", worst <= 1e-6);
+  const slopes = `largest error ${worstGrad.toExponential(1)}`;
+  figure(12, "gradients against differences of the formulas", slopes, "≤ 1e-5", worstGrad <= 1e-5);
+});
+
+test("from float32 hidden states to the loss: log-probs by a float64 softmax in plain JavaScript", () => {
+  let worst = 0;
+  const [rows, width, vocabulary] = [12, 8, 40];
+  const count = amount(5, 200);
+  for (let i = 0; i < count; i++) {
+    using _ = scope();
+    const numbers = (n: number) => Float32Array.from({ length: n }, () => 2 * random.next() - 1);
+    const [h, w] = [numbers(rows * width), numbers(vocabulary * width)];
+    const targets = Array.from({ length: rows }, () => random.below(vocabulary));
+    const exact = targets.map((target, r) => {
+      const logits = Array.from({ length: vocabulary }, (_, v) =>
+        sum(
+          Array.from(
+            { length: width },
+            (_, d) => (h[r * width + d] as number) * (w[v * width + d] as number),
+          ),
+        ),
+      );
+      const max = Math.max(...logits);
+      return (logits[target] as number) - max - Math.log(sum(logits.map((x) => Math.exp(x - max))));
+    });
+    const { logps } = tokenLogps(
+      tensor(h, [rows, width]),
+      tensor(w, [vocabulary, width]),
+      tensor(targets, [rows], { dtype: "int64" }),
+      { gradient: "none", chunkColumns: 1 + random.below(vocabulary) },
+    );
+    const lists = [exact.slice(0, 2), exact.slice(2, 7), exact.slice(7, 8), exact.slice(8)];
+    const pairs = { answers: lists, reference: lists.map((list) => sum(list) - 1) };
+    const lengths = lists.map((list) => list.length);
+    const answer = tensor(
+      lists.flatMap((list, a) => list.map(() => a)),
+      [rows],
+      { dtype: "int64" },
+    );
+    for (const [name, objective, formula] of cases) {
+      const reference = objective.needsReference ? pairs.reference : null;
+      const counts = { examples: 2, chosenTokens: 3, rejectedTokens: 9 };
+      const given = answerLogps(ops.toDtype(logps, "float64"), { answer, lengths }, reference);
+      const got = evaluateObjective(objective, given, { ...counts, micro: counts }).loss.item();
+      const error = Math.abs(got - formula(pairs)) / Math.max(1, Math.abs(formula(pairs)));
+      assert.ok(error <= 1e-6, `${name}: ${got}, exactly ${formula(pairs)}`);
+      worst = Math.max(worst, error);
+    }
+  }
+  const reached = `${count} heads, largest error ${worst.toExponential(1)}`;
+  figure(12, "losses from float32 hidden states against float64", reached, "≤ 1e-6", worst <= 1e-6);
+});
+
+test("DPO at its reference is ln 2", () => {
+  let worst = 0;
+  for (let i = 0; i < amount(50, 2000); i++) {
+    using _ = scope();
+    const { answers } = drawn();
+    const objective = dpo({ beta: random.next(), labelSmoothing: 0, lossType: "sigmoid" });
+    const { loss } = evaluated(objective, { answers, reference: answers.map(sum) });
+    worst = Math.max(worst, Math.abs(loss - Math.LN2));
+  }
+  figure(
+    12,
+    "DPO where policy and reference are one",
+    `|loss − ln 2| ≤ ${worst.toExponential(1)}`,
+    "≤ 1e-6",
+    worst <= 1e-6,
+  );
+});

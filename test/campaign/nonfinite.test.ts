@@ -1,0 +1,242 @@
+/** NaN and infinite numbers put into loss, gradient, weight and log-probs: nothing changes, the row is named, five in a row end it. */
+import assert from "node:assert/strict";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { DataError, TrainingError } from "../../src/base/errors.ts";
+import { Random } from "../../src/base/random.ts";
+import { readSafetensorsHeader } from "../../src/formats/safetensors.ts";
+import { dpo } from "../../src/objectives/dpo.ts";
+import { type PairLogps, type PairObjective, pairLogps } from "../../src/objectives/objective.ts";
+import { simpo } from "../../src/objectives/simpo.ts";
+import type { TrainEvent } from "../../src/recipes/train-events.ts";
+import { loadTokenizer } from "../../src/text/tokenizer.ts";
+import { noGrad, ops, scope, type Tensor, tensor } from "../../src/torch/index.ts";
+import { trainStep } from "../../src/train/step.ts";
+import { pairsOf, totalsOf } from "../support/answers.ts";
+import { amount, figure, isNightly } from "../support/campaign.ts";
+import { microBatch } from "../support/fixtures.ts";
+import { runTraining, type Values, workshop } from "../support/runs.ts";
+import { pairRows, writeRows } from "../support/tiny-model.ts";
+import { tinyNames } from "../support/tiny-models.ts";
+import { randomRows, scriptSlime, stateHash, tinyTraining } from "../support/tiny-training.ts";
+
+const random = new Random(Number(process.env["PREFTUNE_SEED"] ?? 1));
+const infinity = Number.POSITIVE_INFINITY;
+const slimes = scriptSlime;
+const pairObjectives: Record<string, PairObjective> = {
+  slime: slimes,
+  dpo: dpo({ beta: 0.1, labelSmoothing: 0, lossType: "sigmoid" }),
+  "dpo, smoothed": dpo({ beta: 0.1, labelSmoothing: 0.1, lossType: "sigmoid" }),
+  ipo: dpo({ beta: 0.1, labelSmoothing: 0, lossType: "ipo" }),
+  simpo: simpo({ beta: 2, simpoGamma: 1, labelSmoothing: 0, cpoAlpha: 0 }),
+};
+
+/** One number of a tensor, anywhere. */
+function spoil(values: Tensor, bad: number): void {
+  noGrad(() => {
+    const flat = ops.view(ops.detach(values), [values.numel]);
+    const at = random.below(values.numel);
+    ops.copy_(ops.sliceTensor(flat, 0, at, at + 1), tensor([bad]));
+  });
+}
+
+test("NaN or infinity in the loss, a gradient or a weight: the step changes no bit of weights and optimiser", () => {
+  const bads = [Number.NaN, infinity, -infinity];
+  let changed = 0;
+  const count = amount(24, 1000);
+  for (let i = 0; i < count; i++) {
+    using _ = scope();
+    const bad = bads[i % 3] as number;
+    const where = (["loss", "gradient", "weight"] as const)[Math.floor(i / 3) % 3] as string;
+    const name = tinyNames[random.below(tinyNames.length)] ?? "llama_tied";
+    let isSpoiled = false;
+    const objective: PairObjective = {
+      ...slimes,
+      evaluate(pairs, totals) {
+        const result = slimes.evaluate(pairs, totals);
+        return isSpoiled ? { ...result, loss: ops.addScalar(result.loss, bad) } : result;
+      },
+    };
+    const training = tinyTraining(name, random.below(2) === 0 ? "lora" : "full", objective);
+    const step = (seed: number) => {
+      const batches = [microBatch(randomRows(random, 2)), microBatch(randomRows(random, 1), true, 2)];
+      return trainStep(training, batches, { learningRate: 1e-2, seed, entropies: false });
+    };
+    assert.equal(step(0).skipped, null);
+    const parameter = training.parameters[random.below(training.parameters.length)]?.tensor as Tensor;
+    isSpoiled = where === "loss";
+    if (where === "weight") spoil(parameter, bad);
+    if (where === "gradient") {
+      parameter.grad = noGrad(() => ops.zerosLike(ops.detach(parameter)));
+      spoil(parameter.grad, bad);
+    }
+    const before = stateHash(training);
+    const { skipped } = step(1);
+    // a spoiled row of the embedding that no token of the batch has changes nothing that is computed
+    const isUnseen = where === "weight" && skipped === null;
+    if (!isUnseen && (skipped !== "not finite" || stateHash(training) !== before)) changed += 1;
+    assert.ok(training.parameters.every(({ tensor: { grad } }) => grad === null));
+    for (const [, state] of training.optimizer.stateTensors()) state.dispose();
+    if (isNightly && i % 100 === 99) process.stdout.write(`${i + 1} of ${count} injections\n`);
+  }
+  const reached = `${count} injections, ${changed} with a changed bit or an applied step`;
+  figure(10, "NaN, ∞ and −∞ in a loss, one gradient or one weight", reached, "0", changed === 0);
+});
+
+/** What an objective gives for one pair, with the gradient of each token. */
+function lossOf(
+  objective: PairObjective,
+  {
+    chosen = [-1, -2],
+    rejected = [-1, -3],
+    reference = [-3, -4],
+  }: Partial<Record<"chosen" | "rejected" | "reference", number[]>>,
+): number {
+  using _ = scope();
+  const answers = pairsOf([chosen], [rejected], reference);
+  return objective.evaluate(pairLogps(answers), totalsOf([chosen], [rejected])).loss.item();
+}
+
+test("a log-prob of −∞ gives each objective's limit, and NaN only where there is none", () => {
+  const cases: [what: string, given: Parameters<typeof lossOf>[1], limits: Record<string, number>][] = [
+    [
+      "chosen",
+      { chosen: [-1, -infinity] },
+      { slime: infinity, dpo: infinity, "dpo, smoothed": infinity, ipo: infinity, simpo: infinity },
+    ],
+    [
+      "rejected",
+      { rejected: [-infinity, -1] },
+      { slime: infinity, dpo: 0, "dpo, smoothed": infinity, ipo: infinity, simpo: 0 },
+    ],
+    [
+      "the reference's chosen",
+      { reference: [-infinity, -4] },
+      { dpo: 0, "dpo, smoothed": infinity, ipo: infinity },
+    ],
+    [
+      "the reference's rejected",
+      { reference: [-3, -infinity] },
+      { dpo: infinity, "dpo, smoothed": infinity, ipo: infinity },
+    ],
+  ];
+  for (const [what, given, limits] of cases) {
+    for (const [name, want] of Object.entries(limits)) {
+      const got = lossOf(pairObjectives[name] as PairObjective, given);
+      assert.equal(Math.abs(got), want, `${name}, ${what}: ${got}`);
+    }
+  }
+  const none = { chosen: [-infinity], rejected: [-infinity] };
+  for (const name of ["dpo", "simpo"])
+    assert.ok(Number.isNaN(lossOf(pairObjectives[name] as PairObjective, none)));
+});
+
+const markedLine = 3;
+const markedTokens = 60;
+
+/** The objective, told that the marked row's chosen or rejected answer has a log-prob of −∞. */
+function masking(sound: PairObjective, side: "chosen" | "rejected"): PairObjective {
+  return {
+    ...sound,
+    evaluate(pairs, totals) {
+      const marked = ops.gtScalar(pairs.chosenLengths, markedTokens);
+      const mask = (values: Tensor) => ops.maskedFillScalar(values, marked, -infinity);
+      const changed: Partial<PairLogps> =
+        side === "chosen"
+          ? { chosenLogps: mask(pairs.chosenLogps), chosenMeanLogps: mask(pairs.chosenMeanLogps) }
+          : { rejectedLogps: mask(pairs.rejectedLogps), rejectedMeanLogps: mask(pairs.rejectedMeanLogps) };
+      return sound.evaluate({ ...pairs, ...changed }, totals);
+    },
+  };
+}
+
+function namesIn(events: readonly TrainEvent[]): string[] {
+  return events.flatMap((event) => (event.type === "skipped" ? event.rows : []));
+}
+
+test("runs with an answer of log-prob −∞ skip its steps and name its row; five in a row end with status 6", async () => {
+  using shop = workshop({ rows: 6, held: 2 });
+  const rows = pairRows(6);
+  (rows[markedLine - 1] as (typeof rows)[number]).chosen = "a".repeat(markedTokens + 10);
+  const path = writeRows(shop.path("marked.jsonl"), rows);
+  const base: Values = {
+    ...shop.values,
+    train_data: path,
+    eval_data: null,
+    per_device_train_batch_size: 2,
+    gradient_accumulation_steps: 1,
+    max_steps: 3,
+    save_strategy: "no",
+    logging_steps: 1,
+    use_peft: true,
+    lora_r: 2,
+  };
+  const origin = `${path}:${markedLine}`;
+  const named: string[] = [];
+  for (const [name, keys] of [
+    ["slime", { objective: "slime" }],
+    ["dpo", { objective: "dpo" }],
+    ["simpo", { objective: "simpo" }],
+  ] as const) {
+    const objective = masking(pairObjectives[name] as PairObjective, "chosen");
+    const values = { ...base, ...keys, output_dir: shop.path(`run-${name}`) };
+    const { events, summary } = await runTraining(values, { objective });
+    assert.deepEqual(namesIn(events), [origin], name);
+    assert.equal(summary.skippedSteps, 1);
+    const text = readFileSync(shop.path(`run-${name}`, "metrics.jsonl"), "utf8");
+    assert.match(text, /"loss":(NaN|Infinity)/, "neither 0 nor null");
+    named.push(name);
+  }
+  const broken: PairObjective = {
+    ...slimes,
+    evaluate(pairs, totals) {
+      const result = slimes.evaluate(pairs, totals);
+      return { ...result, loss: ops.mulScalar(result.loss, Number.NaN) };
+    },
+  };
+  const ending = runTraining(
+    { ...base, objective: "slime", max_steps: 9, output_dir: shop.path("ends") },
+    { objective: broken },
+  );
+  await assert.rejects(ending, (error: unknown) => error instanceof TrainingError && error.exitCode === 6);
+  figure(
+    10,
+    "runs with an answer of log-prob −∞",
+    `${named.length} of 3 objectives name its row`,
+    "all",
+    named.length === 3,
+  );
+});
+
+test("a token that the head masks out: its rows are refused before training, by name", async () => {
+  using shop = workshop({ family: "llama_untied", rows: 6, held: 2 });
+  const path = join(shop.values["model_name_or_path"] as string, "model.safetensors");
+  const { tensors, dataStart } = readSafetensorsHeader(path);
+  const head = tensors.get("lm_head.weight");
+  assert.ok(head !== undefined);
+  const bytes = readFileSync(path);
+  // the row of "z", which one row of the data has
+  const tokenizer = loadTokenizer(shop.values["model_name_or_path"] as string);
+  const [id = 0] = tokenizer.encode("z", { addSpecialTokens: false });
+  const rows = pairRows(6);
+  (rows[4] as (typeof rows)[number]).rejected = "zzz";
+  const width = (head.shape as readonly number[])[1] as number;
+  bytes.writeFloatLE(-3e38, dataStart + head.begin + 4 * id * width);
+  writeFileSync(path, bytes);
+  const data = writeRows(shop.path("masked.jsonl"), rows);
+  const run = runTraining({
+    ...shop.values,
+    train_data: data,
+    eval_data: null,
+    objective: "slime",
+    use_peft: true,
+    max_steps: 1,
+    output_dir: shop.path("run"),
+  });
+  await assert.rejects(run, (error: unknown) => {
+    assert.ok(error instanceof DataError);
+    assert.match(error.message, /masks out, .*masked\.jsonl:5 \(token \d+\)\. Remove the rows/);
+    return true;
+  });
+});

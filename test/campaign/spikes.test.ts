@@ -1,0 +1,144 @@
+/** The spike guard (`skip_step_sigma: 6`): 20-sigma spikes are skipped, clean steps are not, and a resumed run skips the same. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Random } from "../../src/base/random.ts";
+import type { PairObjective } from "../../src/objectives/objective.ts";
+import type { TrainEvent } from "../../src/recipes/train-events.ts";
+import { ops, scope } from "../../src/torch/index.ts";
+import { emptyHistory, limitsOf, remember } from "../../src/train/spike-guard.ts";
+import { type StepResult, trainStep } from "../../src/train/step.ts";
+import { amount, figure, isNightly } from "../support/campaign.ts";
+import { microBatch } from "../support/fixtures.ts";
+import { assertSameRun, cutBack, runTraining, type Values, workshop } from "../support/runs.ts";
+import { randomRows, scriptSlime, stateHash, tinyTraining } from "../support/tiny-training.ts";
+
+const random = new Random(Number(process.env["PREFTUNE_SEED"] ?? 1));
+
+/** SLIME whose loss, gradient included, is `by()` times as large. */
+function scaled(by: () => number): PairObjective {
+  return {
+    ...scriptSlime,
+    evaluate(pairs, totals) {
+      const result = scriptSlime.evaluate(pairs, totals);
+      return { ...result, loss: ops.mulScalar(result.loss, by()) };
+    },
+  };
+}
+
+/** Mean and sample deviation. */
+function spreadOf(values: readonly number[]): { mean: number; deviation: number } {
+  const mean = values.reduce((a, x) => a + x, 0) / values.length;
+  const squares = values.reduce((a, x) => a + (x - mean) ** 2, 0);
+  return { mean, deviation: Math.sqrt(squares / (values.length - 1)) };
+}
+
+test("real steps: every injected spike is skipped and changes no bit, clean steps are applied", () => {
+  using _ = scope();
+  let factor = 1;
+  // weights move too little to matter: the steps are as alike as steps of random rows are
+  const training = tinyTraining(
+    "llama_tied",
+    "lora",
+    scaled(() => factor),
+  );
+  const history = emptyHistory();
+  const steps = amount(160, 10_000);
+  const wanted = amount(4, 100);
+  const every = Math.floor((steps - 100) / wanted);
+  const pool = randomRows(random, 64);
+  let [injected, caught, changed, wrongly] = [0, 0, 0, 0];
+  const step = (index: number): StepResult => {
+    const rows = Array.from({ length: 8 }, () => pool[random.below(pool.length)] as (typeof pool)[number]);
+    const options = { learningRate: 1e-6, seed: index, entropies: false, limits: limitsOf(history, 6) };
+    const result = trainStep(training, [microBatch(rows)], options);
+    remember(history, result);
+    return result;
+  };
+  for (let i = 0; i < steps; i++) {
+    const isSpike = i >= 100 && (i - 100) % every === every - 1 && injected < wanted;
+    if (isSpike) {
+      injected += 1;
+      const { mean, deviation } = spreadOf(history.losses);
+      // 20 deviations above what this step would have had, or a little less or more by its own loss
+      factor = (mean + 20 * deviation) / mean;
+      const before = stateHash(training);
+      const { skipped } = step(i);
+      factor = 1;
+      if (skipped === "spike") caught += 1;
+      if (stateHash(training) !== before) changed += 1;
+    } else if (step(i).skipped !== null) wrongly += 1;
+    if (isNightly && i % 500 === 499) process.stdout.write(`${i + 1} of ${steps} steps\n`);
+  }
+  for (const [, state] of training.optimizer.stateTensors()) state.dispose();
+  assert.equal(changed, 0, "a skipped step changed a bit");
+  figure(
+    11,
+    "20 σ spikes in steps of a tiny model",
+    `${caught} of ${injected} skipped`,
+    "all",
+    caught === injected,
+  );
+  const clean = steps - injected;
+  const reached = `${wrongly} of ${clean.toLocaleString("en")} skipped`;
+  figure(11, "clean steps of a tiny model", reached, "≤ 1 in 10,000", wrongly <= 1);
+});
+
+/** A normal deviate, by Box and Muller's transform. */
+function normal(): number {
+  return Math.sqrt(-2 * Math.log(1 - random.next())) * Math.cos(2 * Math.PI * random.next());
+}
+
+test("made-up steps: losses that fall as in training, normal around their course", () => {
+  const count = amount(20_000, 2_000_000);
+  const history = emptyHistory();
+  let wrongly = 0;
+  for (let i = 0; i < count; i++) {
+    const loss = 0.3 + 0.4 * Math.exp(-(i % 10_000) / 2000) + 0.05 * normal();
+    const gradNorm = 2 + 0.4 * normal();
+    // each 10,000 steps are a run
+    if (i % 10_000 === 0) Object.assign(history, emptyHistory());
+    const limits = limitsOf(history, 6);
+    const isSpike = limits !== null && (loss > limits.loss || gradNorm > limits.gradNorm);
+    if (isSpike) wrongly += 1;
+    remember(history, { loss, gradNorm, skipped: isSpike ? "spike" : null, metrics: {}, tokens: 0 });
+  }
+  const allowed = count / 10_000;
+  const reached = `${wrongly} of ${count.toLocaleString("en")} skipped`;
+  figure(11, "clean steps of normal losses and norms", reached, "≤ 1 in 10,000", wrongly <= allowed);
+});
+
+test("a run skips its spikes, tells of them with their rows, and resumed does the same, bit for bit", async () => {
+  using shop = workshop({ rows: 12, held: 2 });
+  let at = 0;
+  const spikes = [69, 75];
+  const objective = scaled(() => (spikes.includes(at) ? 50 : 1));
+  const onEvent = (event: TrainEvent) => {
+    if (event.type === "step" || event.type === "start") at = event.step + 1;
+  };
+  const base: Values = {
+    ...shop.values,
+    objective: "slime",
+    use_peft: true,
+    lora_r: 2,
+    per_device_train_batch_size: 2,
+    max_steps: 78,
+    learning_rate: 1e-5,
+    skip_step_sigma: 6,
+    eval_strategy: "no",
+    save_steps: 72,
+    logging_steps: 1,
+  };
+  const whole = shop.path("whole");
+  const told = await runTraining({ ...base, output_dir: whole }, { objective, onEvent });
+  const skipped = told.events.flatMap((event) => (event.type === "skipped" ? [event] : []));
+  assert.deepEqual(
+    skipped.map(({ step, reason, rows }) => [step, reason, rows.length]),
+    spikes.map((step) => [step, "spike", 2]),
+  );
+  assert.equal(told.summary.skippedSteps, 2);
+  const cut = cutBack(whole, shop.path("cut"), 72);
+  const resumed = { ...base, output_dir: cut, resume_from_checkpoint: "latest" };
+  const again = await runTraining(resumed, { objective, onEvent });
+  assert.equal(again.summary.skippedSteps, 2);
+  assertSameRun(cut, whole, 78);
+});

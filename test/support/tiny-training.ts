@@ -1,0 +1,62 @@
+/** Steps on a tiny model without a run around them: a training, rows of random tokens, and all that a step may change. */
+import { createHash } from "node:crypto";
+import type { Random } from "../../src/base/random.ts";
+import type { Example } from "../../src/data/example.ts";
+import type { Objective, PairObjective } from "../../src/objectives/objective.ts";
+import { slime } from "../../src/objectives/slime.ts";
+import { AdamW } from "../../src/optim/adamw.ts";
+import { adapterParameters, trainAll } from "../../src/train/parameters.ts";
+import type { Training } from "../../src/train/step.ts";
+import { adaptPatterned, type TinyName, tinyAdapterConfig, tinyModel } from "./tiny-models.ts";
+
+/** Ids of the tiny models' vocabulary. */
+export const tinyVocabulary = 32;
+
+/** SLIME with the values of its authors' script. */
+export const scriptSlime: PairObjective = slime({
+  lambdaW: 0.1,
+  lambdaL: 0.0005,
+  delta: 1.25,
+  marginHard: 1.5,
+  marginSoft: 1,
+  kappa: 2.5,
+  power: 2.5,
+  lambdaD: 1,
+});
+
+/** A training of a tiny model, in full or of an adapter with dropout. */
+export function tinyTraining(
+  name: TinyName,
+  kind: "full" | "lora",
+  objective: Objective = scriptSlime,
+): Training {
+  const model = tinyModel(name);
+  const adapter = kind === "full" ? null : adaptPatterned(model, tinyAdapterConfig({ dropout: 0.05 }));
+  const parameters = kind === "full" ? trainAll(model) : adapterParameters(model);
+  return {
+    ...{ model, adapter, parameters, objective },
+    optimizer: new AdamW(parameters, { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0.01 }),
+    numerics: { dtype: "float32", recompute: false, chunkColumns: null },
+    maxGradNorm: 1,
+    reference: objective.needsReference ? ({ packed }) => packed.spans.map(() => -20) : null,
+  };
+}
+
+/** Rows of random tokens: prompts of up to `longest` tokens, answers of up to a third of that. */
+export function randomRows(random: Random, count: number, longest = 12, answers = 2): Example[] {
+  const ids = (most: number) =>
+    Array.from({ length: 1 + random.below(most) }, () => random.below(tinyVocabulary));
+  return Array.from({ length: count }, (_, i) => ({
+    origin: { file: "rows.jsonl", line: i + 1 },
+    promptIds: ids(longest),
+    completions: Array.from({ length: answers }, () => ({ ids: ids(Math.ceil(longest / 3)) })),
+  }));
+}
+
+/** SHA-256 of every weight and every number of the optimiser, bit by bit. */
+export function stateHash({ parameters, optimizer }: Training): string {
+  const hash = createHash("sha256");
+  for (const { tensor } of parameters) hash.update(tensor.data() as Float32Array);
+  for (const [, tensor] of optimizer.stateTensors()) hash.update(tensor.data() as Float32Array);
+  return hash.digest("hex");
+}
