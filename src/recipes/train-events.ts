@@ -3,6 +3,7 @@ import type { PreflightReport } from "../data/preflight.ts";
 import type { RunConfig } from "../runs/config-types.ts";
 import type { MetricRow } from "../runs/metrics.ts";
 import type { ParityResult } from "../train/export.ts";
+import type { SkipReason } from "../train/spike-guard.ts";
 
 /** Told of long phases before the first step: how much of what is done; `total` is null when unknown. */
 export type PhaseListener = (label: string, done: number, total: number | null, note?: string) => void;
@@ -61,7 +62,7 @@ export type TrainEvent =
   | TrainStep
   | { type: "log"; row: MetricRow }
   | { type: "evaluation"; row: MetricRow }
-  | { type: "skipped"; step: number; reason: "not finite" | "spike"; rows: string[] }
+  | { type: "skipped"; step: number; reason: SkipReason; rows: string[] }
   | { type: "collapse"; step: number; breaches: string[]; action: RunConfig["watch_action"] }
   | { type: "checkpoint"; step: number; path: string }
   | { type: "export"; result: ParityResult }

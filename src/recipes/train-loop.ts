@@ -3,7 +3,6 @@ import { setImmediate } from "node:timers/promises";
 import { TrainingError } from "../base/errors.ts";
 import { quietly } from "../base/file-io.ts";
 import { deriveSeed } from "../base/random.ts";
-import { describeOrigin } from "../data/example.ts";
 import { scheduleFactor } from "../optim/schedule.ts";
 import {
   type Checkpoint,
@@ -19,18 +18,13 @@ import type { OpenRun } from "../runs/run-directory.ts";
 import { cutRecords, recordsOf, saveRecords } from "../runs/run-records.ts";
 import { manualSeed, memoryInUse } from "../torch/index.ts";
 import { readCheckpointFiles, type TrainerState, writeCheckpointFiles } from "../train/checkpoint.ts";
+import { culpritsOf, fewOf, rowsOf } from "../train/culprits.ts";
 import type { Environment } from "../train/environment.ts";
 import { Logbook } from "../train/logbook.ts";
-import { RunPlan, singleBatches } from "../train/plan.ts";
+import { RunPlan } from "../train/plan.ts";
 import type { PreparedData } from "../train/prepare-data.ts";
-import { emptyHistory, limitsOf, remember, type StepLimits } from "../train/spike-guard.ts";
-import {
-  type BatchListener,
-  isFiniteStep,
-  type StepResult,
-  type Training,
-  trainStep,
-} from "../train/step.ts";
+import { emptyHistory, limitsOf, remember, type SkipReason, type StepLimits } from "../train/spike-guard.ts";
+import { type BatchListener, type StepResult, type Training, trainStep } from "../train/step.ts";
 import type { Evaluator } from "./evaluator.ts";
 import type { TrainEvent, TrainSummary, WorkListener } from "./train-events.ts";
 
@@ -314,18 +308,14 @@ class Loop {
     );
   }
 
-  /** The rows of a step that are not finite alone; all of them when only together, when the weights are at fault, and of a spike. */
-  #culprits(index: number, reason: "not finite" | "spike"): string[] {
+  /** The rows to name for a step that was skipped: of a spike all. */
+  #culprits(index: number, reason: SkipReason): string[] {
     const { training, data, config } = this.#input;
     const { examples } = data.dataset;
     const { plan } = this.#plan.at(index);
-    const name = (i: number) => describeOrigin((examples[i] as (typeof examples)[number]).origin);
-    if (reason === "spike") return plan.examples.map(name);
-    const singles = singleBatches(examples, plan, config.share_prompt);
-    const bad = plan.examples.filter(
-      (_, i) => !isFiniteStep(training, singles.slice(i, i + 1), this.#seed(index)),
-    );
-    return (bad.length > 0 ? bad : plan.examples).map(name);
+    if (reason === "spike") return rowsOf({ plan, examples });
+    const how = { plan, examples, sharePrompt: config.share_prompt, seed: this.#seed(index) };
+    return culpritsOf(training, how);
   }
 
   #log(epoch: number, learningRate: number): TrainEvent {
@@ -357,8 +347,7 @@ class Loop {
     this.#logbook.restart();
     yield { type: "evaluation", row };
     if (unsound.length > 0) {
-      const more = unsound.length > 5 ? `, and ${unsound.length - 5} more` : "";
-      const text = `evaluation at step ${step}: log-probs that are not finite in ${unsound.slice(0, 5).join(", ")}${more}`;
+      const text = `evaluation at step ${step}: log-probs that are not finite in ${fewOf(unsound)}`;
       yield { type: "note", text };
     }
     if (breaches.length === 0) return;

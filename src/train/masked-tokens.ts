@@ -6,9 +6,7 @@ import { DataError } from "../base/errors.ts";
 import { describeOrigin, type Example } from "../data/example.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
 import { type DType, noGrad, ops, scope } from "../torch/index.ts";
-
-/** Rows that a message names. */
-const namedRows = 5;
+import { fewOf } from "./culprits.ts";
 
 /**
  * @param dtype - of the activations: what logits are rounded to
@@ -22,10 +20,9 @@ export function refuseMaskedTokens(model: CausalLM, examples: readonly Example[]
     return id === undefined ? [] : [`${describeOrigin(example.origin)} (token ${id})`];
   });
   if (found.length === 0) return;
-  const more = found.length > namedRows ? `, and ${found.length - namedRows} more` : "";
   throw new DataError(
     `${found.length === 1 ? "An answer holds a token" : `${found.length} rows have answers with tokens`} that the model's head masks out, ` +
-      `with weights so large that the log-prob is −∞ or NaN: ${found.slice(0, namedRows).join(", ")}${more}. ` +
+      `with weights so large that the log-prob is −∞ or NaN: ${fewOf(found)}. ` +
       "Remove the rows, or take a model whose head knows these tokens.",
   );
 }

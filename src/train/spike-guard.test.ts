@@ -3,11 +3,10 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { assertClose } from "../../test/support/close.ts";
 import { Random } from "../base/random.ts";
-import { emptyHistory, limitsOf, remember, spikeStart, spikeWindow } from "./spike-guard.ts";
-import type { StepResult } from "./step.ts";
+import { emptyHistory, limitsOf, remember, type SkipReason, spikeStart, spikeWindow } from "./spike-guard.ts";
 
-function result(loss: number, gradNorm: number, skipped: StepResult["skipped"] = null): StepResult {
-  return { loss, gradNorm, skipped, metrics: {}, tokens: 0 };
+function result(loss: number, gradNorm: number, skipped: SkipReason | null = null) {
+  return { loss, gradNorm, skipped };
 }
 
 /** Goes through `steps` as a run with the guard at 6 does, and says which were skipped. */

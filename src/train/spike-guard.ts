@@ -5,7 +5,15 @@
  * Differs: a spike is left out of the window, so that one does not hide the next. Five in a row are a new level and no spikes:
  * the window begins anew.
  */
-import type { StepResult } from "./step.ts";
+/** Why a step changed nothing. */
+export type SkipReason = "not finite" | "spike";
+
+/** What the guard looks at of a step that is done. */
+interface DoneStep {
+  loss: number;
+  gradNorm: number;
+  skipped: SkipReason | null;
+}
 
 /** The values of the last steps, oldest first; part of a checkpoint. */
 export interface StepHistory {
@@ -39,7 +47,7 @@ export function limitsOf({ losses, gradNorms }: StepHistory, sigma: number): Ste
 }
 
 /** Takes a step into the history; one that was not finite leaves it as it is. */
-export function remember(history: StepHistory, { skipped, loss, gradNorm }: StepResult): void {
+export function remember(history: StepHistory, { skipped, loss, gradNorm }: DoneStep): void {
   if (skipped === "not finite") return;
   history.spikes = skipped === "spike" ? history.spikes + 1 : 0;
   if (history.spikes === spikesOfALevel) Object.assign(history, emptyHistory());

@@ -27,7 +27,7 @@ import {
 import { type AnswerGroup, answerGroups, countsOf, type DeviceBatch, toDevice } from "./batch.ts";
 import { dropoutKeys } from "./dropout-keys.ts";
 import { EarlyUpdates } from "./early-updates.ts";
-import type { StepLimits } from "./spike-guard.ts";
+import type { SkipReason, StepLimits } from "./spike-guard.ts";
 import { type HeadPass, walk } from "./walk.ts";
 
 /** How the model is run; the same for training, evaluation and scoring. */
@@ -78,7 +78,7 @@ export interface StepResult {
   /** Averages over the step under the objective's names. */
   metrics: Record<string, number>;
   /** Null when it was applied; else why no parameter and no optimiser state changed. */
-  skipped: "not finite" | "spike" | null;
+  skipped: SkipReason | null;
   /** Input tokens that went through the model. */
   tokens: number;
 }
@@ -142,7 +142,7 @@ function isUnsound(loss: Tensor, norm: Tensor, limits: StepLimits | null): Tenso
   return ops.toDtype(ops.logicalNot(sound), "float32");
 }
 
-function whySkipped(loss: number, gradNorm: number, limits: StepLimits | null): StepResult["skipped"] {
+function whySkipped(loss: number, gradNorm: number, limits: StepLimits | null): SkipReason | null {
   if (!Number.isFinite(loss) || !Number.isFinite(gradNorm)) return "not finite";
   return limits !== null && (loss > limits.loss || gradNorm > limits.gradNorm) ? "spike" : null;
 }
