@@ -1,12 +1,12 @@
 /**
  * Answers of judges by what was asked, in an SQLite file: a question is paid for once, whatever interrupts the work.
- * A kill loses nothing that was put in; a power cut may lose the last few.
+ * Neither a kill nor a power cut loses what was put in: each answer is synced, which takes less than a judge does.
  */
 import { dirname } from "node:path";
 import process from "node:process";
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { FileError, messageOf } from "../base/errors.ts";
-import { makeDirectories } from "../base/file-io.ts";
+import { formatBytes, makeDirectories, quietly } from "../base/file-io.ts";
 import type { ChatReply } from "./chat-body.ts";
 
 /** What is kept beside an answer, for people who look into the file. */
@@ -16,10 +16,15 @@ export interface JudgmentLabel {
   messages: string;
 }
 
+/** SQLite's result codes for a file that is no sound database. */
+const SQLITE_CORRUPT = 11;
+const SQLITE_NOTADB = 26;
+
 /** Answers by key. */
 export class JudgmentStore {
   readonly #path: string;
   readonly #database: DatabaseSync;
+  #isOpen = true;
   readonly #get: StatementSync;
   readonly #put: StatementSync;
 
@@ -31,7 +36,7 @@ export class JudgmentStore {
       // named here and not above: a Node without it is told of by src/base/node-version.ts, not by a failing import
       const { DatabaseSync } = process.getBuiltinModule("node:sqlite");
       this.#database = new DatabaseSync(path, { timeout: 10_000 });
-      this.#database.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;
+      this.#database.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
         CREATE TABLE IF NOT EXISTS judgments (
           key TEXT PRIMARY KEY, model TEXT NOT NULL, messages TEXT NOT NULL, text TEXT NOT NULL, finish_reason TEXT,
           prompt_tokens INTEGER, completion_tokens INTEGER, time TEXT NOT NULL) STRICT`);
@@ -40,7 +45,9 @@ export class JudgmentStore {
       );
       this.#put = this.#database.prepare("INSERT OR IGNORE INTO judgments VALUES (?, ?, ?, ?, ?, ?, ?, ?)");
     } catch (error) {
-      throw this.#failure(error);
+      const failure = this.#failure(error, 0);
+      quietly(() => this.#database.close());
+      throw failure;
     }
   }
 
@@ -62,22 +69,27 @@ export class JudgmentStore {
     const { text, finishReason, usage } = reply;
     const { promptTokens = null, completionTokens = null } = usage ?? {};
     const time = new Date().toISOString();
-    this.#guard(() =>
-      this.#put.run(
-        key,
-        label.model,
-        label.messages,
-        text,
-        finishReason,
-        promptTokens,
-        completionTokens,
-        time,
-      ),
+    const bytes = Buffer.byteLength(text) + Buffer.byteLength(label.messages);
+    this.#guard(
+      () =>
+        this.#put.run(
+          key,
+          label.model,
+          label.messages,
+          text,
+          finishReason,
+          promptTokens,
+          completionTokens,
+          time,
+        ),
+      bytes,
     );
   }
 
-  /** Closes the file. */
+  /** Closes the file. Closing twice is harmless. */
   close(): void {
+    if (!this.#isOpen) return;
+    this.#isOpen = false;
     this.#database.close();
   }
 
@@ -85,18 +97,23 @@ export class JudgmentStore {
     this.close();
   }
 
-  #guard<T>(action: () => T): T {
+  #guard<T>(action: () => T, bytes = 0): T {
     try {
       return action();
     } catch (error) {
-      throw this.#failure(error);
+      throw this.#failure(error, bytes);
     }
   }
 
-  #failure(error: unknown): FileError {
+  #failure(error: unknown, bytes: number): FileError {
+    const code = ((error as { errcode?: number }).errcode ?? 0) & 255;
+    const isDamaged = code === SQLITE_CORRUPT || code === SQLITE_NOTADB;
+    const needed = bytes > 0 ? `, ${bytes} bytes (${formatBytes(bytes)}) are needed` : "";
+    const remedy = isDamaged
+      ? "It is damaged: move it away; judgments in it are asked for again."
+      : `Judgments in it are kept. Free space under ${dirname(this.#path)} or choose another --dir, then run the command again.`;
     return new FileError(
-      `${this.#path}: expected to keep judgments in this SQLite file, but: ${messageOf(error)}. ` +
-        `If it is damaged, move it away; judgments in it are asked for again.`,
+      `${this.#path}: expected to keep judgments in this SQLite file, but: ${messageOf(error)}${needed}. ${remedy}`,
       { cause: error },
     );
   }

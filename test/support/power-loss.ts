@@ -10,7 +10,7 @@ import { type FileIo, io } from "../../src/base/file-io.ts";
 import type { Random } from "../../src/base/random.ts";
 
 /** One thing that was done. */
-type Op =
+export type Op =
   | { kind: "mkdir"; path: string }
   | { kind: "create"; path: string }
   | { kind: "remove"; path: string }
