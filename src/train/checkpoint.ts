@@ -6,9 +6,9 @@ import { dirname, join } from "node:path";
 import { copyFile } from "../base/copy-files.ts";
 import { FormatError } from "../base/errors.ts";
 import { makeDirectories } from "../base/file-io.ts";
-import { readTextFile, writeFileAtomic } from "../base/files.ts";
+import { readTextFile, requireFreeBytes, writeFileAtomic } from "../base/files.ts";
 import { readSafetensorsHeader } from "../formats/safetensors.ts";
-import { writeSafetensors } from "../formats/safetensors-write.ts";
+import { sourceBytes, writeSafetensors } from "../formats/safetensors-write.ts";
 import { openWeights } from "../formats/weight-index.ts";
 import { readTensorsInto } from "../models/read-tensors.ts";
 import { tensorSource, writeAdapter, writeMergedModel } from "../models/save.ts";
@@ -41,19 +41,30 @@ export interface TrainerState {
 const STATE = "trainer_state.json";
 const OPTIMIZER = "optimizer.safetensors";
 
-/** Writes the files of a checkpoint into `dir`, which the caller makes appear at once. */
+/**
+ * Writes the files of a checkpoint into `dir`, which the caller makes appear at once.
+ *
+ * @throws {FileError} with the bytes needed when they cannot fit; nothing is written then
+ */
 export function writeCheckpointFiles(
   dir: string,
   training: Training,
   tokenizer: Tokenizer,
   state: TrainerState,
 ): void {
+  const optimizer = [...training.optimizer.stateTensors()].map(([name, tensor]) =>
+    tensorSource(name, tensor),
+  );
+  // asked for all of it before any of it is written
+  const weights = training.parameters.reduce((sum, { tensor }) => sum + 4 * tensor.numel, 0);
+  requireFreeBytes(
+    dir,
+    weights + optimizer.reduce((sum, part) => sum + sourceBytes(part), 0),
+    "the checkpoint",
+  );
   writeTrained(dir, training);
   copyTokenizer(dir, tokenizer);
-  writeSafetensors(
-    join(dir, OPTIMIZER),
-    [...training.optimizer.stateTensors()].map(([name, tensor]) => tensorSource(name, tensor)),
-  );
+  writeSafetensors(join(dir, OPTIMIZER), optimizer);
   writeFileAtomic(join(dir, STATE), `${stringifyNumbers(state)}\n`);
 }
 
