@@ -8,7 +8,7 @@ import { cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:f
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { Random } from "../../src/base/random.ts";
-import { faultOf, latestCheckpoint } from "../../src/runs/checkpoints.ts";
+import { faultOf, latestCheckpoint, readManifest, verifyCheckpoint } from "../../src/runs/checkpoints.ts";
 import { damagedRecords, recordsOf } from "../../src/runs/run-records.ts";
 import { amount, figure } from "../support/campaign.ts";
 import { assertSameRun, checkpointOf, filesOf, runTraining, type Values, workshop } from "../support/runs.ts";
@@ -67,10 +67,15 @@ function relevantBytes(name: string, length: number): number {
 
 /** What notices that a file of the cut run is not as it was written; null: nothing does. */
 function noticed(name: string): string | null {
-  const step = /^checkpoints\/checkpoint-(\d+)\//.exec(name)?.[1];
-  if (step !== undefined) return faultOf(checkpointOf(cut, Number(step)));
-  const checkpoint = newest;
-  return damagedRecords(cut, checkpoint).find((record) => record.name === name)?.reason ?? null;
+  const [, step, file] = /^checkpoints\/checkpoint-(\d+)\/(.*)$/.exec(name) ?? [];
+  if (step === undefined)
+    return damagedRecords(cut, newest).find((record) => record.name === name)?.reason ?? null;
+  const path = checkpointOf(cut, Number(step));
+  if (file === "checkpoint.json") return faultOf(path);
+  // the other files of the checkpoint are as they were: leaving them out saves most of the time
+  const manifest = readManifest(path);
+  const files = manifest.files.filter((entry) => entry.name === file);
+  return verifyCheckpoint({ path, step: manifest.step, manifest: { ...manifest, files } })[0] ?? null;
 }
 
 let newest: Record<string, string> = {};

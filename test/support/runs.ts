@@ -167,17 +167,17 @@ export function logOf(runDir: string): { event: string; [detail: string]: unknow
   return lines.map((line) => JSON.parse(line));
 }
 
-/** Program of {@link trainInChild}: trains as its argument says and prints the step it is at. */
-const childProgram: string = `
-  const { runTraining } = await import(process.argv[1]);
-  await runTraining(JSON.parse(process.argv[2]), {
-    onEvent: (event) => { if (event.type === "step") process.stdout.write(event.step + "\\n"); },
-  });`;
+/** Compiled modules of child processes, kept between them: most of what starting one costs. */
+const compiled = join(import.meta.dirname, "../../.preftune/compile-cache");
 
-/** Starts a training in a process of its own; it prints the number of each finished step on a line. */
+/**
+ * Starts a training in a process of its own; it prints for each finished step a line: its number, the digest of the
+ * generator's state after it, and its loss.
+ */
 export function trainInChild(values: Values): ChildProcessByStdio<null, Readable, Readable> {
-  const args = ["--input-type=module", "-e", childProgram, import.meta.filename, JSON.stringify(values)];
-  return spawn(process.execPath, args, { stdio: ["ignore", "pipe", "pipe"] });
+  const args = [join(import.meta.dirname, "train-child.ts"), JSON.stringify(values)];
+  const env = { ...process.env, NODE_COMPILE_CACHE: compiled };
+  return spawn(process.execPath, args, { stdio: ["ignore", "pipe", "pipe"], env });
 }
 
 /** How a child process ended. */
