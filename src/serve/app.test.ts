@@ -54,7 +54,7 @@ async function withApp(
       model: { name: "tiny", adapters: ["mine"], requests, contextTokens: 100, vocabSize: 264 },
       engine,
       admission,
-      metrics: serverMetrics(engine),
+      metrics: serverMetrics(engine, new Outlets()),
       limits,
       outlets: new Outlets(),
       callers: new Callers(),

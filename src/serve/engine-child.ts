@@ -1,6 +1,7 @@
 /** Program of the engine process of `preftune serve`: the only part of it that loads libtorch. Started by engine-process.ts. */
 import { printWarnings } from "../base/warn.ts";
 import { openEngine } from "../generate/open-engine.ts";
+import { liveTensorCount } from "../torch/index.ts";
 import { settleEnvironment } from "../train/environment.ts";
 import { hostEngine } from "./engine-host.ts";
 
@@ -16,5 +17,5 @@ hostEngine(async (settings) => {
     dtype,
     limits: { maxRunning, ...(maxCacheTokens === null ? {} : { maxCacheTokens }) },
   });
-  return { engine, tokenizer, device, dtype };
+  return { engine, tokenizer, device, dtype, liveTensors: liveTensorCount };
 });

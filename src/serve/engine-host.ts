@@ -21,6 +21,8 @@ export interface HostedEngine {
   tokenizer: TokenNamer;
   device: string;
   dtype: string;
+  /** Number of tensors in the process. */
+  liveTensors: () => number;
 }
 
 /**
@@ -112,7 +114,12 @@ class EngineHost {
   }
 
   #report(): EngineReport {
-    return { stats: { ...this.#hosted.engine.stats }, residentBytes: process.memoryUsage.rss() };
+    const { engine, liveTensors } = this.#hosted;
+    return {
+      stats: { ...engine.stats },
+      residentBytes: process.memoryUsage.rss(),
+      liveTensors: liveTensors(),
+    };
   }
 }
 

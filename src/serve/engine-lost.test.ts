@@ -56,7 +56,7 @@ async function replyOf(moment: (typeof moments)[number], stream: boolean): Promi
     model: { name: "tiny", adapters: [], requests, contextTokens: 512, vocabSize: 264 },
     engine,
     admission: new Admission(8),
-    metrics: serverMetrics(engine),
+    metrics: serverMetrics(engine, new Outlets()),
     limits: REQUEST_LIMITS,
     outlets: new Outlets(),
     callers: new Callers(),

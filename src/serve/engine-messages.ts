@@ -36,6 +36,8 @@ export interface EngineReport {
   stats: EngineStats;
   /** Memory of the process, in bytes. */
   residentBytes: number;
+  /** Tensors in the process; their number when idle stays the same. */
+  liveTensors: number;
 }
 
 /** A token as log-probs show it. */

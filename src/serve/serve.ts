@@ -65,7 +65,7 @@ async function serveEngine(
     engine,
     admission,
     key,
-    metrics: serverMetrics(engine),
+    metrics: serverMetrics(engine, outlets),
     limits: options,
     outlets,
     callers,

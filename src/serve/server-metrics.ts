@@ -1,8 +1,10 @@
 /** The metrics of `preftune serve`, by name. */
+import { monitorEventLoopDelay } from "node:perf_hooks";
 import type { TokenClock } from "./answering.ts";
 import type { EngineReport } from "./engine-messages.ts";
 import type { EngineView } from "./engine-process.ts";
 import { MetricsRegistry } from "./metrics.ts";
+import type { Outlets } from "./outlet.ts";
 import type { RequestRecord } from "./request-record.ts";
 
 /** What the server counts. */
@@ -32,13 +34,17 @@ export const SERVER_METRICS = {
   preftune_engine_up: "1 while the engine can answer.",
   preftune_engine_restarts_total: "Engine processes started after another had ended.",
   preftune_engine_resident_memory_bytes: "Resident memory of the engine process.",
+  preftune_engine_live_tensors: "Tensors in the engine process.",
+  preftune_unread_reply_bytes: "Bytes of replies that clients have not taken yet.",
+  nodejs_eventloop_lag_p99_seconds:
+    "99th percentile, since it was read last, of the time between two turns of the HTTP process's event loop; 0.01 when idle.",
   process_resident_memory_bytes: "Resident memory of the HTTP process.",
 } as const;
 
 type Name = keyof typeof SERVER_METRICS;
 
 /** The metrics of a server with `engine`. */
-export function serverMetrics(engine: EngineView): ServerMetrics {
+export function serverMetrics(engine: EngineView, outlets: Outlets): ServerMetrics {
   const registry = new MetricsRegistry();
   const counter = (name: Name) => registry.counter(name, SERVER_METRICS[name]);
   const histogram = (name: Name, bounds: readonly number[]) =>
@@ -50,7 +56,7 @@ export function serverMetrics(engine: EngineView): ServerMetrics {
   const first = histogram("preftune_time_to_first_token_seconds", secondsBounds);
   const next = histogram("preftune_time_per_output_token_seconds", tokenBounds);
   const duration = histogram("preftune_request_duration_seconds", secondsBounds);
-  addEngineMetrics(registry, engine);
+  addGauges(registry, engine, outlets);
   prompt.add({}, 0);
   completion.add({}, 0);
   return {
@@ -67,8 +73,8 @@ export function serverMetrics(engine: EngineView): ServerMetrics {
   };
 }
 
-/** What is asked of the engine, or of this process, whenever metrics are read. */
-function addEngineMetrics(registry: MetricsRegistry, engine: EngineView): void {
+/** What is asked of the engine, or of this process, whenever metrics are read. The loop's delay is watched as long as it is. */
+function addGauges(registry: MetricsRegistry, engine: EngineView, outlets: Outlets): void {
   const gauge = (name: Name, read: () => number | null) => registry.gauge(name, SERVER_METRICS[name], read);
   const reported = (name: Name, read: (report: EngineReport) => number) =>
     gauge(name, () => (engine.report === null ? null : read(engine.report)));
@@ -76,6 +82,7 @@ function addEngineMetrics(registry: MetricsRegistry, engine: EngineView): void {
   reported("preftune_requests_waiting", ({ stats }) => stats.waiting);
   reported("preftune_cache_used_bytes", ({ stats }) => stats.cacheBytesUsed);
   reported("preftune_engine_resident_memory_bytes", ({ residentBytes }) => residentBytes);
+  reported("preftune_engine_live_tensors", ({ liveTensors }) => liveTensors);
   gauge("preftune_engine_up", () => (engine.state === "ready" ? 1 : 0));
   registry.counterOf(
     "preftune_engine_restarts_total",
@@ -83,4 +90,12 @@ function addEngineMetrics(registry: MetricsRegistry, engine: EngineView): void {
     () => engine.restarts,
   );
   gauge("process_resident_memory_bytes", () => process.memoryUsage.rss());
+  gauge("preftune_unread_reply_bytes", () => outlets.unreadBytes);
+  const turns = monitorEventLoopDelay({ resolution: 10 });
+  turns.enable();
+  gauge("nodejs_eventloop_lag_p99_seconds", () => {
+    const seconds = turns.percentile(99) / 1e9;
+    turns.reset();
+    return seconds;
+  });
 }

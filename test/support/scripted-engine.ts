@@ -133,6 +133,6 @@ if (process.send !== undefined && process.argv[1] === import.meta.filename) {
       tokenBytes: (id: number) => Uint8Array.of(id),
       isSpecial: () => false,
     };
-    return { engine: new ScriptedEngine(), tokenizer, device: "cpu", dtype: "float32" };
+    return { engine: new ScriptedEngine(), tokenizer, device: "cpu", dtype: "float32", liveTensors: () => 0 };
   });
 }
