@@ -16,7 +16,8 @@ import { maxColumns, maxRowBytes } from "./read-meter.ts";
 export async function* readCsv(file: DataFile): AsyncGenerator<RawRow> {
   let line = 1;
   const parser = createParser(file);
-  const text = Readable.from(readText(file, () => `${file.name}:${line}`));
+  const pieces = readText(file, () => `${file.name}:${line}`);
+  const text = Readable.from(bounded(pieces, parser, file));
   text.on("error", (error) => parser.destroy(error));
   try {
     for await (const item of text.pipe(parser)) {
@@ -32,6 +33,27 @@ export async function* readCsv(file: DataFile): AsyncGenerator<RawRow> {
     text.destroy();
     parser.destroy();
   }
+}
+
+/** Refuses a line that goes on and on: csv-parse counts the characters of cells alone. */
+async function* bounded(
+  pieces: AsyncIterable<string>,
+  parser: Parser,
+  file: DataFile,
+): AsyncGenerator<string> {
+  let [lines, characters] = [-1, 0];
+  for await (const piece of pieces) {
+    if (parser.info.lines !== lines) [lines, characters] = [parser.info.lines, 0];
+    characters += piece.length;
+    if (characters > 2 * maxRowBytes) throw tooLong(`${file.name}:${lines}`);
+    yield piece;
+  }
+}
+
+function tooLong(where: string): DataError {
+  return new DataError(
+    `${where}: expected rows of at most ${mebibytes(maxRowBytes)}, got a longer one. Is a quote left open?`,
+  );
 }
 
 function createParser(file: DataFile): Parser {
@@ -94,9 +116,7 @@ function csvFailure(error: CsvError, file: DataFile): DataError {
     case "CSV_QUOTE_NOT_CLOSED":
       return new DataError(`${where}: expected a closing quote before the end of the file. Is it cut short?`);
     case "CSV_MAX_RECORD_SIZE":
-      return new DataError(
-        `${where}: expected rows of at most ${mebibytes(maxRowBytes)}, got a longer one. Is a quote left open?`,
-      );
+      return tooLong(where);
     default:
       return new DataError(
         `${where}: expected CSV with quotes doubled inside quoted cells, but a quote stands where none can (${error.code}).`,

@@ -88,7 +88,11 @@ export function fileKind(path: string): Pick<DataFile, "format" | "compression">
  */
 export async function* readBytes(file: DataFile, where: () => string): AsyncGenerator<Buffer> {
   try {
-    yield* decompressed(storedBytes(file), file.compression);
+    for await (const piece of decompressed(storedBytes(file), file.compression)) {
+      yield piece;
+      // A few stored bytes can hold very many.
+      file.meter?.add(0);
+    }
   } catch (error) {
     throw readFailure(error, file, where());
   }

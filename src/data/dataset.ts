@@ -1,4 +1,6 @@
 /** From sources to examples ready for training: read, understand, encode, fit to length, split, check. */
+import { setImmediate as turn } from "node:timers/promises";
+
 import { ConfigError, DataError } from "../base/errors.ts";
 import { EmptyAnswerError } from "../text/rows.ts";
 import { meaningHint } from "./column-hints.ts";
@@ -18,6 +20,7 @@ import {
 import { type LoadCounts, type PreflightReport, preflight, sharedPrompts } from "./preflight.ts";
 import { rowFaults, type TokenizerFacts } from "./row-checks.ts";
 import { messageKeys, rowNotes } from "./row-notes.ts";
+import { requireSize, sizeOf } from "./row-size.ts";
 import { type NormalRow, normaliseRow, type Task } from "./rows.ts";
 import { splitByPrompt } from "./split.ts";
 
@@ -131,7 +134,9 @@ function checkOptions({
   }
 }
 
+/** Rows that go to the encoder at once, and characters of them: the event loop turns in between. */
 const rowsAtOnce = 64;
+const charactersAtOnce = 64 * 1024;
 
 /** Reads rows into examples and keeps account of those that give none. */
 class Loader {
@@ -150,12 +155,15 @@ class Loader {
     const { onProgress, seed } = this.#options;
     const examples: Example[] = [];
     let batch: NormalRow[] = [];
+    let characters = 0;
     const flush = async (): Promise<void> => {
       for (const result of await encodeRows(batch, this.#options.encoder)) {
         const example = "code" in result ? this.#reject(result) : this.#accept(result);
         if (example !== null) examples.push(example);
       }
       batch = [];
+      characters = 0;
+      await turn();
     };
     const passedOver = new Set<string>();
     const onPassedOver = (file: string): void => void passedOver.add(file);
@@ -168,8 +176,10 @@ class Loader {
     };
     for await (const { row, source } of openSources(sources, mix)) {
       const normal = this.#normalise(row, source);
-      if (normal !== null) batch.push(normal);
-      if (batch.length === rowsAtOnce) await flush();
+      if (normal === null) continue;
+      batch.push(normal);
+      characters += sizeOf(normal.source ?? normal.tokens);
+      if (batch.length === rowsAtOnce || characters >= charactersAtOnce) await flush();
     }
     await flush();
     if (passedOver.size > 0) {
@@ -196,6 +206,7 @@ class Loader {
   #normalise(row: RawRow, source: WeightedSource): NormalRow | null {
     const { task, plainStrings = null } = this.#options;
     try {
+      requireSize(row);
       const normal = normaliseRow(row, { strings: plainStrings ?? "text", ...source, task });
       this.#note(row, normal);
       return normal;

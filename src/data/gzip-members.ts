@@ -4,7 +4,10 @@
  */
 import { crc32, createInflateRaw, type InflateRaw } from "node:zlib";
 
-import { ByteReader } from "./byte-reader.ts";
+import { ByteReader, CutShortError } from "./byte-reader.ts";
+
+/** Longest name or comment in a header. */
+const maxText = 64 * 1024;
 
 /**
  * The content of all members.
@@ -42,10 +45,21 @@ async function skipHeader(reader: ByteReader): Promise<void> {
   if (method !== 8) throw new Error(`it is compressed by the unknown method ${method}`);
   if ((flags & 0x04) !== 0) await reader.take((await reader.take(2)).readUInt16LE());
   // A name, then a comment, each with a zero at its end.
-  for (const flag of [0x08, 0x10]) {
-    if ((flags & flag) !== 0) while ((await reader.take(1))[0] !== 0);
-  }
+  for (const flag of [0x08, 0x10]) if ((flags & flag) !== 0) await skipText(reader);
   if ((flags & 0x02) !== 0) await reader.take(2);
+}
+
+async function skipText(reader: ByteReader): Promise<void> {
+  for (let length = 0; ; ) {
+    const bytes = await reader.next();
+    if (bytes === null) throw new CutShortError("it ends too early");
+    const end = bytes.indexOf(0);
+    length += end < 0 ? bytes.length : end;
+    if (length > maxText) throw new Error("a field of its header is longer than 64 KiB");
+    if (end < 0) continue;
+    if (end + 1 < bytes.length) reader.unread(bytes.subarray(end + 1));
+    return;
+  }
 }
 
 async function* member(reader: ByteReader): AsyncGenerator<Buffer> {

@@ -4,7 +4,7 @@ import { channel } from "node:diagnostics_channel";
 import { formatBytes } from "../base/file-io.ts";
 
 /** Longest row accepted, in bytes of text: a compressed file of a few KiB can hold one row of many GiB. */
-export const maxRowBytes: number = 16 * 1024 * 1024;
+export const maxRowBytes: number = 4 * 1024 * 1024;
 
 /** Most columns of a row. */
 export const maxColumns: number = 1000;

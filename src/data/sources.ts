@@ -85,6 +85,8 @@ export async function* readFiles(
     for await (const row of readers[file.format]({ ...file, meter })) {
       rows++;
       meter.rows++;
+      // Also where many rows come of one piece of a file.
+      if (meter.rows % 64 === 0) meter.add(0);
       yield row;
     }
     if (rows === 0) onPassedOver(`${file.name} (no rows)`);

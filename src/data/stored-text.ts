@@ -15,7 +15,9 @@ const speaker =
  * @throws DataError when it begins as messages do but cannot be read
  */
 export function messagesInText(text: string, where: string): object | null {
-  if (!/^\s*"?\s*(array\(\s*)?[[{]/.test(text)) return null;
+  // White space is taken off first: patterns with white space at two places try every way of sharing it out.
+  const begin = text.trimStart().replace(/^"/, "").trimStart();
+  if (!/^(array\(\s*)?[[{]/.test(begin)) return null;
   const { value, fault } = parseStored(text);
   // JSON of a string that holds JSON, as some writers make it.
   if (typeof value === "string") return messagesInText(value, where);

@@ -69,7 +69,7 @@ export class JsonListReader {
     if (byte === comma) return depth === 0;
     if (byte === quote) this.#inString = true;
     else if (byte === openBrace || byte === openBracket) this.#depth = depth + 1;
-    else if (byte === closeBrace || byte === closeBracket) {
+    else if (byte === closeBracket || (byte === closeBrace && depth > 0)) {
       this.#depth = depth - 1;
       return depth === 0;
     }

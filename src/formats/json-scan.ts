@@ -87,8 +87,16 @@ export interface JsonScan {
   keys: number;
 }
 
+/** How much a text may hold. A scan ends where it has more. */
+export interface ScanLimits {
+  depth: number;
+  keys: number;
+}
+
+const noLimits: ScanLimits = { depth: Number.POSITIVE_INFINITY, keys: Number.POSITIVE_INFINITY };
+
 /** Reads over `text` once. What it says of text that is no JSON is of no use, but for `bareWord`. */
-export function scanJson(text: string): JsonScan {
+export function scanJson(text: string, limits: ScanLimits = noLimits): JsonScan {
   const found: JsonScan = {
     repeatedKey: null,
     exactNumbers: [],
@@ -98,15 +106,21 @@ export function scanJson(text: string): JsonScan {
     keys: 0,
   };
   const keys = new KeyTracker();
-  for (let i = 0; i < text.length; i++) {
-    const char = text.charCodeAt(i);
-    if (char === quote) i = scanString(text, i, keys, found);
-    else if (char <= nine) i = char === minus || char >= zero ? scanNumber(text, i, found) : i;
-    // A bracket and the brace of its side differ in one bit.
-    else if ((char | 0x20) === openBrace || (char | 0x20) === closeBrace) keys.follow(char);
-    else if (char === capitalN || char === capitalI) found.bareWord ??= bareWordAt(text, i);
+  for (let i = 0; i < text.length && keys.deepest <= limits.depth && found.keys <= limits.keys; i++) {
+    i = scanAt(text, i, keys, found);
   }
   return { ...found, deepest: keys.deepest };
+}
+
+/** Index of the last character of what begins at `i`. */
+function scanAt(text: string, i: number, keys: KeyTracker, found: JsonScan): number {
+  const char = text.charCodeAt(i);
+  if (char === quote) return scanString(text, i, keys, found);
+  if (char <= nine) return char === minus || char >= zero ? scanNumber(text, i, found) : i;
+  // A bracket and the brace of its side differ in one bit.
+  if ((char | 0x20) === openBrace || (char | 0x20) === closeBrace) keys.follow(char);
+  else if (char === capitalN || char === capitalI) found.bareWord ??= bareWordAt(text, i);
+  return i;
 }
 
 /** Index of the last character of the string at `start`, or of the colon behind a key. */

@@ -233,7 +233,7 @@ function functionOf(call: unknown): Fields | null {
 function callForm(call: unknown): { name: string | null; hasArguments: boolean } {
   const { name, arguments: given } = functionOf(call) ?? {};
   const isEmpty =
-    typeof given === "string" ? /^\s*(\{\s*\})?\s*$/.test(given) : Object.keys(given ?? {}).length === 0;
+    typeof given === "string" ? /^(\{\s*\})?$/.test(given.trim()) : Object.keys(given ?? {}).length === 0;
   return { name: typeof name === "string" ? name : null, hasArguments: !isEmpty };
 }
 

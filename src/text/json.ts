@@ -31,7 +31,7 @@ const maxKeys = 100_000;
  * @throws JsonError for what is no JSON (NaN and Infinity too), and for JSON that does not say one thing
  */
 export function parseJson(text: string, maxDepth: number = pythonDepth): unknown {
-  const scan = scanJson(text);
+  const scan = scanJson(text, { depth: maxDepth, keys: maxKeys });
   const { repeatedKey, exactNumbers, escapedKeys, bareWord, deepest, keys } = scan;
   if (deepest > maxDepth) throw new JsonError("meaning", `it is nested more than ${maxDepth} deep`);
   if (keys > maxKeys) throw new JsonError("meaning", `it has more than ${maxKeys} keys`);

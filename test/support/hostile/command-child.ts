@@ -2,16 +2,11 @@
  * Child program of the hostile corpus: runs commands of preftune in one process, as its parent tells it to, and reports how each
  * ended and what memory it took at its peak, above what the process had before.
  */
-import { readFileSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { PreftuneError } from "../../../src/base/errors.ts";
 import { printWarnings } from "../../../src/base/warn.ts";
 import { program } from "../../../src/cli/program.ts";
-
-/** A field of /proc/self/status, in bytes. */
-function memory(field: "VmHWM" | "VmRSS"): number {
-  const line = new RegExp(`${field}:\\s+(\\d+)`).exec(readFileSync("/proc/self/status", "utf8"));
-  return Number(line?.[1] ?? 0) * 1024;
-}
+import { memory } from "./memory.ts";
 
 async function run(
   args: readonly string[],
@@ -27,6 +22,8 @@ async function run(
 }
 
 printWarnings();
+// progress as a terminal shows it
+process.stderr.isTTY = true;
 process.on("message", async ({ args }: { args: string[] }) => {
   globalThis.gc?.();
   // Sets the peak back to what the process has now.

@@ -7,6 +7,7 @@ import { cpSync, lstatSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFi
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { makeTinyModel, pairRows, writeRows } from "../tiny-model.ts";
+import { memory } from "./memory.ts";
 
 /** One hostile input. */
 export interface HostileCase {
@@ -18,6 +19,8 @@ export interface HostileCase {
   command?: (dir: string) => string[];
   /** What the error says. Null: the input is large, not wrong, and the command ends well. */
   expects: RegExp | null;
+  /** Large, not wrong: told to stop by SIGINT after this many milliseconds, which it must do at once. */
+  stopAfterMs?: number;
 }
 
 /** How a case ended. */
@@ -31,13 +34,15 @@ export interface Outcome {
   /** Longest time without a word on stdout or stderr, and time in all, in milliseconds. */
   silentMs: number;
   totalMs: number;
+  /** From SIGINT to the end of the process; null where none was sent. */
+  stopMs: number | null;
   /** Peak of the process above what it had before, in bytes. */
   peakBytes: number;
   /** Bytes of the place's files: links and pipes count nothing. */
   fileBytes: number;
 }
 
-/** After this long a command is taken for one that never ends, and killed. */
+/** After this long without a word a command is taken for one that never ends, and killed. */
 const hangMs = 20_000;
 
 /** The configuration of every case: one step on two rows. */
@@ -74,7 +79,7 @@ export class HostileRunner implements Disposable {
   }
 
   /** Writes and runs one case. What it wrote is deleted. */
-  async run({ write, command = trainCommand }: HostileCase): Promise<Outcome> {
+  async run({ write, command = trainCommand, stopAfterMs = hangMs }: HostileCase): Promise<Outcome> {
     const dir = join(this.#root, `${this.#count++}`);
     this.#makePlace(dir, false);
     try {
@@ -85,15 +90,17 @@ export class HostileRunner implements Disposable {
         this.#makePlace(benign, false);
         await this.#order(trainCommand(benign));
       }
-      return { ...(await this.#order(command(dir))), fileBytes };
+      return { ...(await this.#order(command(dir), stopAfterMs)), fileBytes };
     } finally {
       rmSync(dir, { recursive: true, force: true });
     }
   }
 
   /** Has the child run a command; starts one that has seen the good place, so that all code is loaded. */
-  async #order(args: readonly string[]): Promise<Omit<Outcome, "fileBytes">> {
+  async #order(args: readonly string[], stopAfterMs: number = hangMs): Promise<Omit<Outcome, "fileBytes">> {
     const child = this.#child ?? this.#start();
+    const before = memory("VmRSS", child.pid);
+    let [stopped, peakWhenStopped] = [0, 0];
     const began = performance.now();
     let last = began;
     let silentMs = 0;
@@ -104,7 +111,19 @@ export class HostileRunner implements Disposable {
     child.stdout?.on("data", heard);
     child.stderr?.on("data", heard);
     const answer = await new Promise<Partial<Outcome>>((resolve) => {
-      const hung = setTimeout(() => child.kill("SIGKILL"), hangMs);
+      const stop = (): void => {
+        stopped = performance.now();
+        peakWhenStopped = memory("VmHWM", child.pid) - before;
+        child.kill(stopAfterMs < hangMs ? "SIGINT" : "SIGKILL");
+      };
+      let hung = setTimeout(stop, stopAfterMs);
+      // What tells how far it is may take longer.
+      const isTelling = (): void => {
+        if (stopAfterMs < hangMs) return;
+        clearTimeout(hung);
+        hung = setTimeout(stop, hangMs);
+      };
+      child.stderr?.on("data", isTelling);
       const done = (value: Partial<Outcome>): void => {
         clearTimeout(hung);
         child.removeAllListeners("message").removeAllListeners("exit");
@@ -113,17 +132,18 @@ export class HostileRunner implements Disposable {
       child.once("message", (value) => done(value as Partial<Outcome>));
       child.once("exit", (code, signal) => {
         this.#child = null;
-        done(
-          signal === "SIGKILL" ? { message: null } : { message: `died: ${code ?? signal}`, error: "crash" },
-        );
+        if (signal === "SIGKILL") done({ message: null });
+        else if (stopped > 0 && signal === "SIGINT") done({ message: "", peakBytes: peakWhenStopped });
+        else done({ message: `died: ${code ?? signal}`, error: "crash" });
       });
       child.send({ args });
     });
+    const stopMs = stopped === 0 ? null : performance.now() - stopped;
     heard();
     child.stdout?.removeAllListeners("data").resume();
     child.stderr?.removeAllListeners("data").resume();
     const { message = null, error = null, isOwn = false, peakBytes = 0 } = answer;
-    return { message, error, isOwn, peakBytes, silentMs, totalMs: performance.now() - began };
+    return { message, error, isOwn, peakBytes, silentMs, stopMs, totalMs: performance.now() - began };
   }
 
   #start(): ChildProcess {
@@ -151,13 +171,14 @@ function bytesUnder(path: string): number {
 
 /** What a case is held to: its sentence, an error of preftune's own, no silence above a second, and little memory. */
 export function faultsOf({ expects }: HostileCase, outcome: Outcome): string[] {
-  const { message, error, isOwn, silentMs, peakBytes, fileBytes } = outcome;
+  const { message, error, isOwn, silentMs, stopMs, peakBytes, fileBytes } = outcome;
   if (message === null) return [`did not end within ${hangMs / 1000} s`];
   const faults: string[] = [];
   if (expects === null ? error !== null : !expects.test(message))
     faults.push(`${error ?? "ended well"}: ${message.slice(0, 300)}`);
   if (error !== null && !isOwn) faults.push(`threw ${error}`);
   if (message.length > 3000) faults.push(`a message of ${message.length} characters`);
+  if (stopMs !== null && stopMs > 1000) faults.push(`${(stopMs / 1000).toFixed(1)} s from SIGINT to its end`);
   if (silentMs > 1000) faults.push(`${(silentMs / 1000).toFixed(1)} s without a word`);
   const most = 2 * fileBytes + 64 * 2 ** 20;
   if (peakBytes > most) faults.push(`${mebibytes(peakBytes)} MiB of memory for ${mebibytes(fileBytes)} MiB`);

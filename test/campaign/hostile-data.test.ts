@@ -1,0 +1,43 @@
+/** The hostile corpus of data files: each case is refused with its sentence or tells how far it is, in little memory. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { figure, isNightly } from "../support/campaign.ts";
+import { dataCases } from "../support/hostile/data-cases.ts";
+import { faultsOf, HostileRunner, mebibytes } from "../support/hostile/hostile.ts";
+
+/** A few of every kind that write little, in `npm test`. */
+const short =
+  /a named pipe$|300,000 columns|300,000 keys$|600,000 deep|skippable frames|2 GB of nothing|100 KB of "(\\\\|\[|array\()|gz: a line of 2 GB/;
+const wanted = process.env["HOSTILE"];
+const isWanted = (name: string): boolean =>
+  wanted === undefined ? isNightly || short.test(name) : name.includes(wanted);
+
+test("hostile data files", async () => {
+  using runner = new HostileRunner();
+  const cases = dataCases.filter(({ name }) => isWanted(name));
+  const bad: string[] = [];
+  let silent = 0;
+  let memory = 0;
+  for (const each of cases) {
+    const outcome = await runner.run(each);
+    const faults = faultsOf(each, outcome);
+    silent = Math.max(silent, outcome.silentMs);
+    memory = Math.max(memory, outcome.peakBytes - 2 * outcome.fileBytes);
+    if (faults.length > 0) bad.push(`${each.name}: ${faults.join("; ")}`);
+    const { totalMs, peakBytes, fileBytes, message } = outcome;
+    if (isNightly || wanted !== undefined) {
+      console.log(
+        `${faults.length > 0 ? `BAD ${faults.join("; ")} ` : ""}${each.name}: ${Math.round(totalMs)} ms, ` +
+          `silent ${Math.round(outcome.silentMs)} ms, ${mebibytes(peakBytes)} MiB for ${mebibytes(fileBytes)} MiB: ${message?.slice(0, 160)}`,
+      );
+    }
+  }
+  assert.deepEqual(bad, []);
+  figure(
+    19,
+    "hostile data files: JSON, CSV, gzip, zstd, directories, answers and judgments",
+    `${cases.length} cases, 0 without an end or a sentence, at most ${(silent / 1000).toFixed(2)} s without a word, ${mebibytes(memory)} MiB above twice the file`,
+    "each ends within 1 s or shows progress; memory at most twice the file and 64 MiB",
+    bad.length === 0,
+  );
+});
