@@ -1,5 +1,7 @@
 /** Warnings of the library: Node's own, so that a program can listen to them; the command line prints them as notes. */
 
+import { printable } from "./terminal-text.ts";
+
 /** Type of preftune's warnings on `process.on("warning")`. */
 const warningType = "PreftuneWarning";
 
@@ -16,7 +18,7 @@ export function warn(text: string): void {
 export function printWarnings(): void {
   process.removeAllListeners("warning");
   process.on("warning", (warning) => {
-    const words = warning.name === warningType ? `note: ${warning.message}` : String(warning);
+    const words = warning.name === warningType ? `note: ${printable(warning.message)}` : String(warning);
     // a line of progress may stand there; it is drawn again
     process.stderr.write(`${process.stderr.isTTY ? "\r\u001b[K" : ""}preftune: ${words}\n`);
   });

@@ -3,6 +3,7 @@ import { CommanderError } from "commander";
 import { ConfigError, PreftuneError } from "../base/errors.ts";
 import { goOnWithoutOutput } from "../base/lost-output.ts";
 import { endIfStopped } from "../base/stop-signals.ts";
+import { printable } from "../base/terminal-text.ts";
 import { printWarnings } from "../base/warn.ts";
 import { program } from "./program.ts";
 
@@ -13,7 +14,7 @@ function report(given: unknown): number {
   while (error instanceof SuppressedError) error = error.suppressed;
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : new ConfigError("").exitCode;
   if (error instanceof PreftuneError) {
-    process.stderr.write(`preftune: ${error.message}\n`);
+    process.stderr.write(`preftune: ${printable(error.message)}\n`);
     return error.exitCode;
   }
   process.stderr.write(

@@ -33,8 +33,17 @@ export class ColumnTally {
 }
 
 function count(counts: Map<string, number>, columns: readonly string[]): void {
-  for (const column of columns) counts.set(column, (counts.get(column) ?? 0) + 1);
+  for (const column of columns) {
+    const before = counts.get(column);
+    const isOther = before === undefined && counts.size >= mostCounted;
+    const name = isOther ? others : column;
+    counts.set(name, (counts.get(name) ?? 0) + 1);
+  }
 }
+
+/** Most names that are counted by themselves: rows may make up new ones without end. */
+const mostCounted = 2000;
+const others = "(other columns)";
 
 const mostNamed = 20;
 

@@ -23,12 +23,18 @@ export interface ColumnUse {
   doubtful: string[];
 }
 
+/** The first names, each no longer than a line takes: a row may have a thousand. */
+function someOf(names: readonly string[]): string {
+  const shown = names.slice(0, 20).map((name) => (name.length > 60 ? `${name.slice(0, 60)}...` : name));
+  return `${shown.join(", ")}${names.length > 20 ? `, and ${names.length - 20} more` : ""}`;
+}
+
 /** A row that lacks columns for every form. `expected` says which. */
 export class MissingColumns extends DataError {
   readonly expected: string;
 
   constructor(where: string, expected: string, found: readonly string[]) {
-    const columns = found.length === 0 ? "no columns" : `the columns ${found.join(", ")}`;
+    const columns = found.length === 0 ? "no columns" : `the columns ${someOf(found)}`;
     super(`${where}: expected ${expected}, found ${columns}.`);
     this.expected = expected;
   }
@@ -203,7 +209,7 @@ export class Columns {
 
   #unmapped(name: string, column: string): DataError {
     return new DataError(
-      `${this.where}: expected a column "${column}" (columns: {${name}: ${column}}), found ${this.names.join(", ")}.` +
+      `${this.where}: expected a column "${column}" (columns: {${name}: ${column}}), found ${someOf(this.names)}.` +
         `${didYouMean(column, this.names)} Mend the column mapping.`,
     );
   }

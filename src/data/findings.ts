@@ -246,6 +246,9 @@ export function describeFindings(): FindingDoc[] {
 
 const namedRows = 5;
 
+/** Most subjects that a finding is counted for by themselves. */
+const namedSubjects = 100;
+
 /** How rows that were left out could be kept. */
 const keepWords: Readonly<Partial<Record<FindingCode, string>>> = {
   too_long: "They are left out. To keep them raise max_length, or set overflow: truncate.",
@@ -262,6 +265,8 @@ interface About {
 /** Counts findings as rows go by. Order of first appearance is kept. */
 export class FindingList {
   readonly #findings: Map<string, Finding> = new Map();
+  /** What findings are about, by their code. */
+  readonly #named: Map<FindingCode, Set<string>> = new Map();
 
   /** Counts one row that was left out: what there was to do has been done. `detail` is put behind the message. */
   addDropped(code: FindingCode, origin: Origin, detail: string): void {
@@ -279,7 +284,14 @@ export class FindingList {
 
   /** Counts one row under the finding's code and `subject`, which the message names; `hint` is put behind the remedy. */
   addAbout(subject: string, code: FindingCode, severity: Severity, { origin, hint }: About): void {
-    const finding = this.#open(code, severity, `: "${subject}"`, subject);
+    const named = this.#named.get(code) ?? new Set();
+    const isNamed = named.has(subject) || named.size < namedSubjects;
+    if (isNamed) this.#named.set(code, named.add(subject));
+    // Rows that make up new names must neither fill the memory nor the report.
+    const name = subject.length > 60 ? `${subject.slice(0, 60)}...` : subject;
+    const finding = isNamed
+      ? this.#open(code, severity, `: "${name}"`, subject)
+      : this.#open(code, severity, ": and others", "\n");
     if (finding.count === 0) finding.remedy += hint;
     finding.count++;
     if (finding.rows.length < namedRows) finding.rows.push(describeOrigin(origin));

@@ -1,4 +1,5 @@
 /** A preflight report as text for the terminal. */
+import { printable } from "../base/terminal-text.ts";
 import { columnList } from "./column-tally.ts";
 import type { Finding } from "./findings.ts";
 import { type PreflightReport, percent } from "./preflight.ts";
@@ -7,10 +8,8 @@ import type { LengthSummary, TokenStatistics } from "./statistics.ts";
 /** `report` in aligned lines: rows, token lengths, length bias, then errors and warnings with their remedies. */
 export function formatPreflight(report: PreflightReport): string {
   const sections = [rowLines(report), lengthLines(report), biasLines(report), findingLines(report.findings)];
-  return sections
-    .filter((lines) => lines.length > 0)
-    .map((lines) => lines.join("\n"))
-    .join("\n\n");
+  const shown = sections.filter((lines) => lines.length > 0).map((lines) => lines.join("\n"));
+  return printable(shown.join("\n\n"));
 }
 
 /** The columns and the warnings of `report`, a line each, for logs. */
@@ -23,7 +22,7 @@ export function preflightNotes({ columns, findings }: PreflightReport): string[]
       const named = rows.length === 0 ? "" : ` [${rows.join(", ")}${count > rows.length ? ", ..." : ""}]`;
       return `warning: ${which}${message}${named}. ${remedy}`;
     }),
-  ];
+  ].map(printable);
 }
 
 function rowLines({ counts, columns }: PreflightReport): string[] {

@@ -1,4 +1,5 @@
 /** Rows as the model sees them, for people: prompt, what is learned of each answer, and what is not. */
+import { printable } from "../base/terminal-text.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import { type ShownPart, type ShownRow, textOf } from "./show-rows.ts";
 
@@ -30,7 +31,7 @@ export function formatShownRows(rows: readonly ShownRow[], tokenizer: Tokenizer,
 }
 
 function rowLines({ where, parts, notes }: ShownRow, tokenizer: Tokenizer, colour: boolean): string[] {
-  const lines = [where];
+  const lines = [visible(where)];
   if (notes.length > 0) lines.push(`  ${"notes".padEnd(11)}  ${notes.join(", ")}`);
   for (const part of parts) {
     lines.push(`  ${part.name.padEnd(11)}  ${countsOf(part)}`);
@@ -102,9 +103,5 @@ function segments(
 
 /** `text` with its line breaks marked, and what could steer the terminal or turn the line around written out. */
 function visible(text: string): string {
-  return text
-    .replaceAll(/[^\P{Cc}\n]|[\u200e\u200f\u202a-\u202e\u2066-\u2069\u2028\u2029]/gu, (sign) =>
-      sign === "\t" ? "\\t" : `\\u${sign.charCodeAt(0).toString(16).padStart(4, "0")}`,
-    )
-    .replaceAll("\n", "⏎\n");
+  return printable(text).replaceAll("\n", "⏎\n");
 }
