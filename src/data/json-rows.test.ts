@@ -64,6 +64,7 @@ test("a list in .json that is cut off or goes on is refused with the row", async
     ['[{"a": 1}] {"a": 2}', /cut\.json: expected a JSON list of rows, but more stands behind its end/],
     ['[{"a": 1} {"a": 2}]', /cut\.json:1: expected a JSON object, but it is not valid JSON/],
     ['[{"a": [1}, 2]]', /cut\.json:1: expected a JSON object, but it is not valid JSON/],
+    ['[\ufeff{"a": 1}]', /cut\.json:1: expected a JSON object, but it is not valid JSON/],
     ["[}", /cut\.json:1: expected a JSON object, but it is not valid JSON/],
     ['[{"a": 1}}', /cut\.json:1: expected a JSON object, but it is not valid JSON/],
     ['[{"a": NaN}]', /cut\.json:1: expected a JSON object, but it has NaN/],

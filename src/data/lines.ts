@@ -88,7 +88,9 @@ class LineSplitter {
     const bytes = this.#held.length < 2 ? only : Buffer.concat(this.#held);
     this.#held = [];
     this.#heldBytes = 0;
-    const text = decodeStrictly(withoutReturn(bytes), this.#place.where);
+    const decoded = decodeStrictly(withoutReturn(bytes), this.#place.where);
+    // A byte order mark stands at the beginning of a file and nowhere else.
+    const text = this.#place.number === 1 ? decoded.replace(/^\ufeff/, "") : decoded;
     if (text.trim() !== "") yield { number: this.#place.number, text };
   }
 
@@ -125,7 +127,7 @@ function withoutReturn(bytes: Buffer): Buffer {
   return bytes.at(-1) === 0x0d ? bytes.subarray(0, -1) : bytes;
 }
 
-const strictDecoder = new TextDecoder("utf-8", { fatal: true });
+const strictDecoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /** The text in `bytes`. @throws DataError when they are not UTF-8 */
 export function decodeStrictly(bytes: Uint8Array, where: () => string): string {

@@ -43,7 +43,9 @@ const pieces = [
 
 /** `value` with its numbers as JavaScript's. */
 function plain(value: unknown): unknown {
-  if (value instanceof JsonNumber) return Number(value.text);
+  if (value instanceof JsonNumber) return plain(Number(value.text));
+  // Python's integers know no -0
+  if (value === 0) return 0;
   if (Array.isArray(value)) return value.map(plain);
   if (typeof value !== "object" || value === null) return value;
   return Object.fromEntries(Object.entries(value).map(([key, part]) => [key, plain(part)]));
@@ -74,13 +76,7 @@ function untrueLines(read: readonly RawRow[], file: Buffer): string | null {
     .toString("utf8")
     .replace(/^\ufeff/, "")
     .split("\n");
-  return differs(
-    valuesOf(read),
-    texts
-      .map((text) => text.replace(/^\ufeff/, ""))
-      .filter((text) => text.trim() !== "")
-      .map(parse),
-  );
+  return differs(valuesOf(read), texts.filter((text) => text.trim() !== "").map(parse));
 }
 
 /** JSON lines. */
