@@ -8,7 +8,7 @@ import { dirname, join, relative } from "node:path";
 import { getHFHubCachePath, getRepoFolderName } from "@huggingface/hub";
 
 import { FileError } from "../base/errors.ts";
-import { errorCode, fileFailure, io, makeDirectories } from "../base/file-io.ts";
+import { errorCode, fileFailure, io, makeDirectories, quietly } from "../base/file-io.ts";
 import { makeDirectory, writeFileAtomic } from "../base/files.ts";
 import { readFileBytes } from "../base/open-file.ts";
 import {
@@ -108,6 +108,7 @@ function link(blob: string, path: string): void {
     io.symlinkSync(relative(dirname(path), blob), fresh);
     io.renameSync(fresh, path);
   } catch (error) {
+    quietly(() => io.rmSync(fresh));
     if (!["EPERM", "ENOTSUP", "ENOSYS"].includes(errorCode(error) ?? "")) {
       throw fileFailure({ action: "write", path, cause: error, bytes: 0 });
     }

@@ -7,6 +7,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { finishJudging } from "../../src/cli/judge-output.ts";
+import { resolveModelDirectory } from "../../src/formats/hub-model.ts";
 import { loadModel } from "../../src/models/load.ts";
 import { writeAdapter } from "../../src/models/save.ts";
 import { evaluatePairwise, type PairwiseOptions } from "../../src/recipes/evaluate-pairwise.ts";
@@ -16,6 +17,7 @@ import { score, writeScores } from "../../src/recipes/score.ts";
 import { scope } from "../../src/torch/index.ts";
 import { adapterParameters } from "../../src/train/parameters.ts";
 import { amount, figure } from "../support/campaign.ts";
+import { fakeModelHub } from "../support/fake-hub.ts";
 import { type FaultyCommand, failEachCall } from "../support/fault-loop.ts";
 import { startJudge } from "../support/judge-server.ts";
 import { workshop } from "../support/runs.ts";
@@ -144,4 +146,21 @@ test("an evaluation with a judge: answers of an endpoint, judgments, results and
     amount(2, 1),
   );
   assert.ok(judge.calls.length > before);
+});
+
+test("a model fetched from the hub", async () => {
+  const commit = "a".repeat(40);
+  const files = {
+    "config.json": '{"model_type": "llama"}',
+    "tokenizer.json": "{}",
+    "model.safetensors": "weights",
+  };
+  const hub = fakeModelHub("o/n", { [commit]: files });
+  const run = (dir: string) =>
+    resolveModelDirectory("o/n", {
+      fetch: hub.fetch,
+      hubUrl: "http://hub.invalid",
+      cacheDirectory: join(dir, "cache"),
+    });
+  await loop({ name: "fetch", run, outputs: ["cache"] }, amount(5, 1));
 });

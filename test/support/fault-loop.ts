@@ -170,7 +170,7 @@ async function failWith(
   }
   await command.run(dir);
   assert.deepEqual(outcomeOf(command, dir), whole, "done again");
-  const hidden = Object.keys(filesOf(dir)).filter((name) => /(^|\/)\.|\.(lock|partial)$/.test(name));
+  const hidden = Object.keys(filesOf(dir)).filter((name) => /(^|\/)\.|\.(lock|part|partial)$/.test(name));
   assert.deepEqual(hidden, [], "left over");
   return true;
 }
