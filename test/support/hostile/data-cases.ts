@@ -242,7 +242,7 @@ const compressedCases: HostileCase[] = [
     "x.jsonl.zst: 1,000,000 skippable frames",
     (path) =>
       writeFileSync(path, Buffer.concat(Array(1_000_000).fill(Buffer.from("502a4d1800000000", "hex")))),
-    /found none/,
+    /found none|ends too early/,
   ),
   large("x.jsonl.gz: 1 GB of small rows", (path) =>
     writeFileSync(path, Buffer.concat(Array(100).fill(gzipSync(`${pair}\n`.repeat(160_000))))),
