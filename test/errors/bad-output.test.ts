@@ -15,6 +15,7 @@ import {
   filesOf,
   metricsOf,
   runTraining,
+  stateOf,
   type Values,
   workshop,
 } from "../support/runs.ts";
@@ -182,7 +183,7 @@ for (const [kind, fault, says] of fullDisk) {
     const hidden = Object.keys(filesOf(dir)).filter((name) => /(^|\/)\./.test(name));
     assert.deepEqual(hidden, []);
     for (let step = 1; existsSync(checkpointOf(dir, step)); step++) {
-      assert.deepEqual(filesOf(checkpointOf(dir, step)), filesOf(checkpointOf(whole, step)));
+      assert.deepEqual(stateOf(checkpointOf(dir, step)), stateOf(checkpointOf(whole, step)));
     }
     const rows = metricsOf(dir);
     assert.deepEqual(rows, metricsOf(whole).slice(0, rows.length));
@@ -235,7 +236,7 @@ refusal(
     await runTraining({ ...recipe, output_dir: whole });
     const dir = join(mountPoint, "run");
     const program = `
-      const { runTraining, filesOf, metricsOf, checkpointOf } = await import(process.argv[1]);
+      const { runTraining, filesOf, metricsOf, checkpointOf, stateOf } = await import(process.argv[1]);
       const { rmSync } = await import("node:fs");
       const values = JSON.parse(process.argv[2]);
       let error = null;
@@ -243,7 +244,7 @@ refusal(
       const files = filesOf(values.output_dir);
       rmSync(process.argv[3]);
       await runTraining({ ...values, resume_from_checkpoint: "latest" });
-      const last = filesOf(checkpointOf(values.output_dir, 6));
+      const last = stateOf(checkpointOf(values.output_dir, 6));
       console.log(JSON.stringify({ error, files, last, metrics: metricsOf(values.output_dir) }));`;
     const ballast = join(mountPoint, "ballast");
     const mounts = `mount -t tmpfs -o size=2m tmpfs ${mountPoint}\nhead -c 1800000 /dev/zero > ${ballast}`;
@@ -259,7 +260,7 @@ refusal(
       names.filter((name) => /(^|\/)\./.test(name)),
       [],
     );
-    assert.deepEqual(last, filesOf(checkpointOf(whole, 6)));
+    assert.deepEqual(last, stateOf(checkpointOf(whole, 6)));
     assert.deepEqual(metrics, metricsOf(whole));
   },
   skipMounts,
