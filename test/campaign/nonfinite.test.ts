@@ -18,7 +18,7 @@ import { amount, figure, isNightly } from "../support/campaign.ts";
 import { microBatch } from "../support/fixtures.ts";
 import { runTraining, type Values, workshop } from "../support/runs.ts";
 import { pairRows, writeRows } from "../support/tiny-model.ts";
-import { tinyNames } from "../support/tiny-models.ts";
+import { tinyConfig, tinyNames } from "../support/tiny-models.ts";
 import { randomRows, scriptSlime, stateHash, tinyTraining } from "../support/tiny-training.ts";
 
 const random = new Random(Number(process.env["PREFTUNE_SEED"] ?? 1));
@@ -215,21 +215,52 @@ test("runs with an answer of log-prob −∞ skip its steps and name its row; fi
   );
 });
 
+/** Changes numbers of a model's only weight file: those from `from` on of each tensor named. */
+function overwrite(dir: string, changes: Record<string, { from: number; values: readonly number[] }>): void {
+  const path = join(dir, "model.safetensors");
+  const { tensors, dataStart } = readSafetensorsHeader(path);
+  const bytes = readFileSync(path);
+  for (const [name, { from, values }] of Object.entries(changes)) {
+    const entry = tensors.get(name);
+    assert.ok(entry !== undefined, name);
+    for (const [i, value] of values.entries())
+      bytes.writeFloatLE(value, dataStart + entry.begin + 4 * (from + i));
+  }
+  writeFileSync(path, bytes);
+}
+
+test("numbers that grow too large on the way: an evaluation names its rows, DPO's reference pass refuses one", async () => {
+  using shop = workshop({ family: "llama_untied", rows: 4, held: 2 });
+  // a large norm and a large row of the head, each of which might serve alone
+  overwrite(shop.values["model_name_or_path"] as string, {
+    "model.norm.weight": { from: 0, values: [1e4] },
+    "lm_head.weight": { from: 0, values: [1e36] },
+  });
+  const base = { ...shop.values, use_peft: true, max_steps: 1, eval_strategy: "steps", eval_steps: 1 };
+  const told: TrainEvent[] = [];
+  const values = { ...base, objective: "slime", eval_on_start: true, output_dir: shop.path("slime") };
+  // what comes of such a model is not exported
+  await assert.rejects(runTraining(values, { onEvent: (event) => told.push(event) }));
+  const notes = told.flatMap((event) => (event.type === "note" ? [event.text] : []));
+  assert.match(notes.join("\n"), /evaluation at step 0: log-probs that are not finite in \S*held\.jsonl:\d/);
+  const dpoRun = runTraining({ ...base, objective: "dpo", output_dir: shop.path("dpo") });
+  await assert.rejects(
+    dpoRun,
+    /\.jsonl:\d, reference log-probs: the log-prob of the (chosen|rejected) answer is (NaN|-?Infinity)/,
+  );
+});
+
 test("a token that the head masks out: its rows are refused before training, by name", async () => {
   using shop = workshop({ family: "llama_untied", rows: 6, held: 2 });
-  const path = join(shop.values["model_name_or_path"] as string, "model.safetensors");
-  const { tensors, dataStart } = readSafetensorsHeader(path);
-  const head = tensors.get("lm_head.weight");
-  assert.ok(head !== undefined);
-  const bytes = readFileSync(path);
   // the row of "z", which one row of the data has
   const tokenizer = loadTokenizer(shop.values["model_name_or_path"] as string);
   const [id = 0] = tokenizer.encode("z", { addSpecialTokens: false });
   const rows = pairRows(6);
   (rows[4] as (typeof rows)[number]).rejected = "zzz";
-  const width = (head.shape as readonly number[])[1] as number;
-  bytes.writeFloatLE(-3e38, dataStart + head.begin + 4 * id * width);
-  writeFileSync(path, bytes);
+  const width = tinyConfig("llama_untied")["hidden_size"] as number;
+  overwrite(shop.values["model_name_or_path"] as string, {
+    "lm_head.weight": { from: id * width, values: [-3e38] },
+  });
   const data = writeRows(shop.path("masked.jsonl"), rows);
   const run = runTraining({
     ...shop.values,
