@@ -6,7 +6,8 @@ import { dirname } from "node:path";
 import process from "node:process";
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { FileError, messageOf } from "../base/errors.ts";
-import { formatBytes, makeDirectories, quietly } from "../base/file-io.ts";
+import { formatBytes, quietly } from "../base/file-io.ts";
+import { makeDirectory } from "../base/files.ts";
 import type { ChatReply } from "./chat-body.ts";
 
 /** What is kept beside an answer, for people who look into the file. */
@@ -31,8 +32,8 @@ export class JudgmentStore {
   /** @throws {FileError} when the file is no database of judgments or cannot be written */
   constructor(path: string) {
     this.#path = path;
+    makeDirectory(dirname(path));
     try {
-      makeDirectories(dirname(path));
       // named here and not above: a Node without it is told of by src/base/node-version.ts, not by a failing import
       const { DatabaseSync } = process.getBuiltinModule("node:sqlite");
       this.#database = new DatabaseSync(path, { timeout: 10_000 });
