@@ -62,6 +62,26 @@ test("the launcher is killed: the training stops with a checkpoint, and is nobod
   );
 });
 
+test("a training that is watched over stops the same, whatever signal comes to which of its processes", async () => {
+  const cases = (["SIGINT", "SIGTERM", "SIGHUP"] as const).flatMap((signal) =>
+    (["trainer", "launcher", "group"] as const).map((target) => ({ signal, target })),
+  );
+  const tried = isNightly ? cases : cases.slice(5, 6);
+  for (const { signal, target } of tried) {
+    const more = ["--max-restarts", "2"];
+    const training = new Training(shop, way, { yaml, name: "watched", more });
+    await training.reaches(1 + random.below(5));
+    const pid = { trainer: training.trainerPid, launcher: training.launcherPid, group: null }[target];
+    training.send(signal, pid);
+    const hint = await stoppedWell(training, `${signal} to the ${target}`);
+    assert.ok(hint !== null, training.output);
+    rmSync(training.dir, { recursive: true });
+    if (isNightly) console.log(`watched over, ${signal} to the ${target}`);
+  }
+  const reached = `${tried.length} of ${tried.length} stopped with status 0 and a checkpoint of the step they had reached`;
+  figure(17, `one signal to a training with --max-restarts, ${way.name}`, reached, "0 lost", true);
+});
+
 test("what the launcher passes on late is not a second signal", short, async () => {
   for (let time = 0; time < amount(1, 5); time++) {
     const training = new Training(shop, way, { yaml, name: "late", more: longSteps.slice(0, 2) });
