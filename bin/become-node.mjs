@@ -127,7 +127,7 @@ const sameSignalMs = 1000;
 
 /**
  * Passes signals on, each: a terminal sends Ctrl-C to the child as well, which counts what its parent sends apart from what
- * others do. A child that is still there two seconds after a second SIGINT or SIGTERM is killed.
+ * others do. A child that is still there five seconds after a second SIGINT or SIGTERM is killed.
  *
  * @param {import("node:child_process").ChildProcess} child @param {boolean} staysOnHangup
  */
@@ -142,7 +142,7 @@ function passSignals(child, staysOnHangup) {
       if (now - heard < sameSignalMs || (name === "SIGHUP" && count > 0)) return;
       heard = now;
       count += 1;
-      if (count > 1) setTimeout(() => child.kill("SIGKILL"), 2 * sameSignalMs).unref();
+      if (count > 1) setTimeout(() => child.kill("SIGKILL"), 5 * sameSignalMs).unref();
     });
   }
 }

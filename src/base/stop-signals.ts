@@ -19,6 +19,11 @@ function stopSignals(): readonly NodeJS.Signals[] {
 
 let hasHeard = false;
 
+/** Says that a signal has come which Node has not told of yet: the program is about to end by it. */
+export function noteStop(): void {
+  hasHeard = true;
+}
+
 /**
  * Calls `listener` at every signal that asks to stop, until disposed. After a first one signals are listened to until the
  * program ends: what a launcher passes on late must not end it in another way than it is about to end.

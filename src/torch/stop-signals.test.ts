@@ -111,13 +111,41 @@ test("what the parent passes on, however late, is the signal that came before it
   assert.equal(stderr.match(/stopping/g)?.length, 1);
 });
 
-test("a second signal after that leaves, with the status of its own", async (t) => {
+test("a second signal of the parent leaves, with the status of its own", async (t) => {
   const { running } = await watching(t, `say("stopping")`, 0);
   running.child.kill("SIGHUP");
   await running.said("stopping");
-  sendFromElsewhere("TERM", running.child.pid as number);
   running.child.kill("SIGTERM");
   assert.equal((await running.ended).status, 143);
+});
+
+test("a signal that comes on the way out, before Node has told of the first, ends nothing", async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), "preftune-signals-"));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  const [first, second] = ["first", "second"].map((name) => join(folder, name)) as [string, string];
+  const text = `
+import { existsSync } from "node:fs";
+import { watchStopSignals } from ${JSON.stringify(join(import.meta.dirname, "stop-signals.ts"))};
+const stop = watchStopSignals();
+stop.say("stopping");
+console.log("watching");
+while (!existsSync(${JSON.stringify(first)}));
+stop.say("next");
+stop[Symbol.dispose]();
+console.log("on the way out");
+while (!existsSync(${JSON.stringify(second)}));
+process.exit(0);
+`;
+  const running = startProgram(["--input-type=module-typescript", "-e", text]);
+  await running.saw("watching");
+  running.child.kill("SIGTERM");
+  await running.said("stopping");
+  writeFileSync(first, "");
+  await running.saw("on the way out");
+  running.child.kill("SIGTERM");
+  writeFileSync(second, "");
+  const { status, signal } = await running.ended;
+  assert.deepEqual([status, signal], [0, null]);
 });
 
 test("a hangup is never a second signal", async (t) => {

@@ -1,5 +1,5 @@
 /** SIGINT, SIGTERM and SIGHUP heard while a step computes, which Node itself hears only after it (native/interrupt.h). */
-import { hangsUp, listenToStopSignals, sameSignalMs } from "../base/stop-signals.ts";
+import { hangsUp, listenToStopSignals, noteStop, sameSignalMs } from "../base/stop-signals.ts";
 import { guarded, native } from "./native.ts";
 
 /**
@@ -28,7 +28,10 @@ export interface StopSignals extends Disposable {
 export function watchStopSignals(windowMs: number = sameSignalMs): StopSignals {
   const controller = new AbortController();
   let heard: NodeJS.Signals | null = null;
-  const abort = (): void => controller.abort();
+  const abort = (): void => {
+    noteStop();
+    controller.abort();
+  };
   // Node's handler first: the addon's comes before it and passes the signal on
   const listening = listenToStopSignals((signal) => {
     heard ??= signal;
