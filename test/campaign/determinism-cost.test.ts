@@ -51,6 +51,7 @@ function compared(kind: "full" | "lora"): { seconds: [on: number[], off: number[
   const trainings = [trainingOf(kind), trainingOf(kind)] as const;
   const seconds: [number[], number[]] = [[], []];
   for (let step = 0; step < amount(3, 25); step++) {
+    if (isNightly) process.stdout.write(`${kind}: step ${step}\n`);
     for (const [mode, training] of trainings.entries()) {
       setDeterministic(mode === 0);
       const before = process.cpuUsage();
