@@ -87,14 +87,18 @@ export function fileKind(path: string): Pick<DataFile, "format" | "compression">
  *   file cannot be read
  */
 export async function* readBytes(file: DataFile, where: () => string): AsyncGenerator<Buffer> {
+  const stored = storedBytes(file);
   try {
-    for await (const piece of decompressed(storedBytes(file), file.compression)) {
+    for await (const piece of decompressed(stored, file.compression)) {
       yield piece;
       // A few stored bytes can hold very many.
       file.meter?.add(0);
     }
   } catch (error) {
     throw readFailure(error, file, where());
+  } finally {
+    // Decompressors that fail, or are left early, leave their source open.
+    await stored.return(undefined);
   }
 }
 

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
@@ -252,4 +252,17 @@ test("paths one folder off: the hint, pasted, has the rows", async () => {
     join(folder, "above"),
     new RegExp(`found none\\. Did you mean "${join(folder, "above/data")}"`),
   );
+});
+
+test("files are closed however their reading ends", async () => {
+  const open = (): number => readdirSync("/proc/self/fd").length;
+  const text = '{"a":1}\n'.repeat(100_000);
+  const whole = [gzipSync(text), zstdCompressSync(text)];
+  const before = open();
+  for (const [i, bytes] of whole.entries()) {
+    const ending = i === 0 ? "gz" : "zst";
+    await assert.rejects(collect(readRows({ path: write(`cut.jsonl.${ending}`, bytes.subarray(0, -9)) })));
+    for await (const _ of readRows({ path: write(`left.jsonl.${ending}`, bytes) })) break;
+  }
+  assert.equal(open(), before);
 });

@@ -1,5 +1,6 @@
 /** Gzip and zstd around JSON lines for fuzzing. What is read of gzip is what Node's own gunzip reads of it. */
 import { gunzipSync, gzipSync, zstdCompressSync } from "node:zlib";
+import { messageOf } from "../../src/base/errors.ts";
 import type { RawRow } from "../../src/data/example.ts";
 import type { FuzzTarget } from "./fuzz-data.ts";
 
@@ -17,7 +18,13 @@ const zstd = [
 ];
 
 function unlikeGunzip(rows: readonly RawRow[], file: Buffer): string | null {
-  const content = gunzipSync(file).toString();
+  let content: string;
+  try {
+    content = gunzipSync(file).toString();
+  } catch (error) {
+    // Checksums and unknown flags of a header, which say nothing of the content, are not looked at.
+    return /header/.test(messageOf(error)) ? null : `rows where gunzip says ${messageOf(error)}`;
+  }
   const lines = content.split("\n").filter((line) => line.trim() !== "");
   return lines.length === rows.length ? null : `${rows.length} rows where gunzip has ${lines.length}`;
 }
