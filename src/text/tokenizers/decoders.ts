@@ -3,7 +3,7 @@ import { joinByteTokens } from "../byte-fallback.ts";
 import { byteLevelBytes } from "../token-bytes.ts";
 import type { JsonObject } from "../tokenizer-files.ts";
 import { mostCharacters, replaced, tooLong } from "./limits.ts";
-import { countMember, flagMember, markOf, partsOf, patternOf, textMember, unknownPart } from "./parts.ts";
+import { countMember, flagMember, made, markOf, partsOf, patternOf, textMember } from "./parts.ts";
 
 /** Changes the texts of tokens; joined they are the text. */
 export type Decode = (tokens: readonly string[]) => string[];
@@ -33,9 +33,7 @@ function lengthOf(tokens: readonly string[]): number {
 /** The steps of a part, those of sequences inside sequences in one list. */
 function stepsOf(part: JsonObject): Decode[] {
   if (part["type"] === "Sequence") return partsOf(part, "decoders").flatMap(stepsOf);
-  const make = makers[String(part["type"])];
-  if (make === undefined) throw unknownPart("decoder", part);
-  return [make(part)];
+  return [made(makers, part, "decoder")];
 }
 
 /** The types of a decoder and of all parts it has. */

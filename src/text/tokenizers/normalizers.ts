@@ -2,7 +2,7 @@
 import type { JsonObject } from "../tokenizer-files.ts";
 import { mostCharacters, replaced, tooLong } from "./limits.ts";
 import { normalized } from "./normal-forms.ts";
-import { flagMember, type Piece, partsOf, patternOf, textMember, unknownPart } from "./parts.ts";
+import { flagMember, made, type Piece, partsOf, patternOf, textMember } from "./parts.ts";
 
 /** Changes a text before it is split. What is left is no longer first when its beginning was taken away. */
 export type Normalize = (piece: Piece) => Piece;
@@ -47,9 +47,7 @@ export function makeNormalizer(part: JsonObject | null): Normalize {
 /** The steps of a part, those of sequences inside sequences in one list. */
 function stepsOf(part: JsonObject): Normalize[] {
   if (part["type"] === "Sequence") return partsOf(part, "normalizers").flatMap(stepsOf);
-  const make = makers[String(part["type"])];
-  if (make === undefined) throw unknownPart("normalizer", part);
-  return [make(part)];
+  return [made(makers, part, "normalizer")];
 }
 
 const makers: Readonly<Record<string, (part: JsonObject) => Normalize>> = {

@@ -28,7 +28,19 @@ export function partOrNull(value: unknown, name: string): JsonObject | null {
 
 /** The error for a part of an unknown type. */
 export function unknownPart(kind: string, part: JsonObject): UnsupportedPart {
-  return new UnsupportedPart(`the ${kind} ${String(part["type"])} is not supported`);
+  return new UnsupportedPart(`the ${kind} ${JSON.stringify(part["type"])?.slice(0, 100)} is not supported`);
+}
+
+/** What `makers` makes of a part. @throws UnsupportedPart for a type that is not among them */
+export function made<T>(
+  makers: Readonly<Record<string, (part: JsonObject) => T>>,
+  part: JsonObject,
+  kind: string,
+): T {
+  const { type } = part;
+  const make = typeof type === "string" && Object.hasOwn(makers, type) ? makers[type] : undefined;
+  if (make === undefined) throw unknownPart(kind, part);
+  return make(part);
 }
 
 /** A member that is text. */

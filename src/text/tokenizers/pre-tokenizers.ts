@@ -4,6 +4,7 @@ import type { JsonObject } from "../tokenizer-files.ts";
 import {
   countMember,
   flagMember,
+  made,
   markOf,
   type Piece,
   partsOf,
@@ -13,7 +14,6 @@ import {
   textMember,
   textPattern,
   UnsupportedPart,
-  unknownPart,
 } from "./parts.ts";
 
 /** Cuts a piece, bit by bit: who needs the beginning alone does not wait for the rest. */
@@ -22,9 +22,7 @@ export type PreTokenize = (piece: Piece) => Iterable<Piece>;
 /** The function of a pre-tokenizer. @throws UnsupportedPart for an unknown kind */
 export function makePreTokenizer(part: JsonObject | null): PreTokenize {
   if (part === null) return (piece) => [piece];
-  const make = makers[String(part["type"])];
-  if (make === undefined) throw unknownPart("pre-tokenizer", part);
-  return make(part);
+  return made(makers, part, "pre-tokenizer");
 }
 
 const behaviors = ["Removed", "Isolated", "MergedWithPrevious", "MergedWithNext", "Contiguous"] as const;

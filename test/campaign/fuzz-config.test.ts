@@ -1,0 +1,95 @@
+/** Mutated config.json, generation_config.json and adapter_config.json: read, or refused by name. */
+import assert from "node:assert/strict";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { PreftuneError } from "../../src/base/errors.ts";
+import { readJsonFile } from "../../src/base/files.ts";
+import { settingsLimits } from "../../src/base/json-limits.ts";
+import type { Random } from "../../src/base/random.ts";
+import { loraScale, parseAdapterConfig } from "../../src/formats/adapter-config.ts";
+import { matchTargets } from "../../src/formats/adapter-names.ts";
+import { readModelConfig } from "../../src/formats/hf-config.ts";
+import { llama32 } from "../../src/formats/sample-configs.ts";
+import { amount, figure } from "../support/campaign.ts";
+import { fuzz, mutateJson, mutateText, reached } from "../support/fuzz.ts";
+import { tinyConfig } from "../support/tiny-models.ts";
+
+const scratch = existsSync("/dev/shm") ? "/dev/shm" : tmpdir();
+const dir = mkdtempSync(join(scratch, "fuzz-config-"));
+after(() => rmSync(dir, { recursive: true, force: true }));
+
+const models = [llama32, ...(["llama_tied", "qwen3", "gemma3"] as const).map((name) => tinyConfig(name))];
+const generation = { eos_token_id: [1, 2], pad_token_id: 0, temperature: 0.6, top_p: 0.9, do_sample: true };
+const adapter = {
+  peft_type: "LORA",
+  task_type: "CAUSAL_LM",
+  r: 8,
+  lora_alpha: 16,
+  lora_dropout: 0.05,
+  target_modules: ["q_proj", "v_proj"],
+  modules_to_save: null,
+  rank_pattern: { "layers.1.self_attn.q_proj": 4, "mlp.(up|down)_proj": 2 },
+  alpha_pattern: { v_proj: 32 },
+  use_rslora: false,
+};
+const modules = [
+  "model.layers.0.self_attn.q_proj",
+  "model.layers.1.self_attn.v_proj",
+  "model.layers.1.mlp.up_proj",
+];
+
+interface Input {
+  kind: "config" | "generation" | "adapter";
+  json: string;
+}
+
+function make(random: Random): Input {
+  const kind = random.pick(["config", "config", "config", "generation", "adapter"] as const);
+  const seeds = { config: random.pick(models), generation, adapter };
+  const json = JSON.stringify(mutateJson(random, seeds[kind]));
+  const words = [",", "{", "}", "[", "]", '"', "null", "1e999", "NaN", "\\ud800"];
+  return { kind, json: random.below(10) === 0 ? mutateText(random, json, words) : json };
+}
+
+const sound = JSON.stringify(models[0]);
+const paths = { config: "config.json", generation: "generation_config.json", adapter: "adapter_config.json" };
+
+function feed({ kind, json }: Input): void {
+  const path = join(dir, paths[kind]);
+  writeFileSync(path, json);
+  try {
+    if (kind === "adapter") readAdapter(path);
+    else {
+      if (kind === "generation") writeFileSync(join(dir, "config.json"), sound);
+      readModelConfig(dir);
+    }
+  } finally {
+    rmSync(path);
+  }
+}
+
+function readAdapter(path: string): void {
+  const { config, targets } = parseAdapterConfig(readJsonFile(path, settingsLimits), path);
+  for (const module of matchTargets(targets, modules, config.modulesToSave)) loraScale(config, module);
+}
+
+test("config.json, generation_config.json, adapter_config.json", () => {
+  const outcome = fuzz("config.json", amount(3000, 1_000_000), {
+    make,
+    feed,
+    isRefusal: (error) => error instanceof PreftuneError,
+    show: ({ kind, json }) => `${kind}: ${json}`,
+  });
+  assert.deepEqual(outcome.faults, []);
+  assert.ok(outcome.accepted > outcome.inputs / 20, `only ${outcome.accepted} were sound`);
+  const held = outcome.faultCount === 0 && outcome.hangs === 0 && outcome.peakMebibytes < 256;
+  figure(
+    18,
+    "mutated config.json, generation_config.json and adapter_config.json",
+    reached(outcome),
+    "0 crashes, 0 above 1 s in 1,000,000",
+    held,
+  );
+});

@@ -1,0 +1,170 @@
+/** Generated and mutated chat templates: rendered, or refused with a reason; in the process that renders strange ones, none harms its parent. */
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { deriveSeed, Random } from "../../src/base/random.ts";
+import { TimeLimitError, withinTime } from "../../src/base/time-limit.ts";
+import { SyntaxFault } from "../../src/text/jinja/lexer.ts";
+import { compileTemplate } from "../../src/text/jinja/template.ts";
+import { PythonError, UnsupportedError } from "../../src/text/jinja/values.ts";
+import type { Message } from "../../src/text/messages.ts";
+import { createRenderer } from "../../src/text/template.ts";
+import { amount, figure } from "../support/campaign.ts";
+import { fuzz, mutateText, reached } from "../support/fuzz.ts";
+
+interface Cases {
+  variables: Record<string, unknown>;
+  expressions: string[];
+  templates: string[];
+  whitespace: string[];
+  chat_templates: Record<string, string>;
+  conversations: Record<string, Message[]>;
+}
+
+const file = join(import.meta.dirname, "../goldens/jinja-cases.json");
+const cases = JSON.parse(readFileSync(file, "utf8")) as Cases;
+const chats = Object.values(cases["chat_templates"]);
+const conversations = Object.values(cases.conversations);
+const seeds = [
+  ...cases.templates,
+  ...cases.whitespace,
+  ...cases.expressions.map((expression) => `{{ ${expression} }}`),
+  ...chats,
+];
+
+/** Pieces of Jinja, harmless and not. */
+const words = [
+  "{{ ",
+  " }}",
+  "{% ",
+  " %}",
+  "{% for x in range(99999) %}",
+  "{% endfor %}",
+  "{% if b %}",
+  "{% endif %}",
+  "{#",
+  "#}",
+  "{%- raw %}",
+  "messages",
+  "loop.index",
+  "nums",
+  "|",
+  "|join(',')",
+  "|tojson",
+  "|list",
+  "|map('upper')",
+  "|select",
+  "|sort",
+  ".items()",
+  "[::-1]",
+  " ~ ",
+  " * 9999",
+  " ** 99",
+  " // 0",
+  " % (1,)",
+  "'%99999d' % 1",
+  "'x'.ljust(99999)",
+  "'{:>99999}'.format(1)",
+  "namespace(a=1)",
+  "{% set ns.a = ns.a ~ ns.a %}",
+  "{% macro f(x) %}{{ f(x) }}{% endmacro %}{{ f(1) }}",
+  "[[[[",
+  "((((",
+  "-",
+  "not ",
+  " in ",
+  " is defined",
+  ".__class__",
+  ".constructor",
+  "cycler(1,2).next()",
+  "joiner()",
+  "lipsum()",
+  "1e999",
+  "9999999999999999999",
+  "\\u0000",
+  "'",
+  '"',
+];
+
+function make(random: Random): string {
+  const seed = random.pick(seeds);
+  const longer = random.below(4) === 0 ? seed + random.pick(seeds) : seed;
+  return mutateText(random, longer, words);
+}
+
+const variables = {
+  ...cases.variables,
+  messages: conversations[0],
+  add_generation_prompt: true,
+  bos_token: "<s>",
+};
+
+/** What the process of strange templates tells its parent as the template's fault: what it raises, and what the engine will not do. */
+function isRefusal(error: unknown): boolean {
+  const raised = [SyntaxFault, PythonError, UnsupportedError, TimeLimitError];
+  if (raised.some((kind) => error instanceof kind)) return true;
+  const limits =
+    /^(Maximum call stack size exceeded|Invalid string length|Maximum BigInt size exceeded|Invalid array length)$/;
+  return error instanceof RangeError && limits.test(error.message);
+}
+
+test("templates, in the engine itself", () => {
+  const outcome = fuzz("chat templates", amount(3000, 1_000_000), {
+    make,
+    feed: (source) => {
+      withinTime(500, () => compileTemplate(source)({ variables, now: 0 }));
+    },
+    isRefusal,
+    show: (source) => source,
+  });
+  assert.deepEqual(outcome.faults, []);
+  assert.ok(outcome.accepted > outcome.inputs / 20, `only ${outcome.accepted} were sound`);
+  const held = outcome.faultCount === 0 && outcome.hangs === 0;
+  figure(
+    24,
+    "generated chat templates, compiled and rendered",
+    reached(outcome),
+    "0 crashes, 0 above 1 s in 100,000",
+    held,
+  );
+});
+
+test("templates, in the process that renders strange ones", async () => {
+  const count = amount(4, 600);
+  const seed = Number(process.env["PREFTUNE_SEED"] ?? 1);
+  const bombs = [
+    "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}",
+    "{{ 'x' * 10 ** 9 }}",
+  ];
+  const before = residentMebibytes();
+  let most = 0;
+  const endings: Record<string, number> = {};
+  for (let i = 0; i < count; i++) {
+    const source =
+      i % 50 === 3
+        ? (bombs[Math.floor(i / 50) % 2] as string)
+        : make(new Random(deriveSeed(seed, 2_000_000 + i)));
+    await using renderer = createRenderer(source);
+    const [outcome] = await renderer.renderEach([
+      { messages: conversations[0] ?? [], addGenerationPrompt: true },
+    ]);
+    const ending = outcome !== undefined && "error" in outcome ? outcome.error.kind : "text";
+    endings[ending] = (endings[ending] ?? 0) + 1;
+    most = Math.max(most, residentMebibytes() - before);
+    if (i % 100 === 99) console.log(`${i + 1} of ${count} templates, memory +${most} MiB`);
+  }
+  assert.ok((endings["timeout"] ?? 0) + (endings["memory"] ?? 0) > 0, JSON.stringify(endings));
+  const told = `${count} templates, 0 crashes of the parent, its memory +${most} MiB`;
+  figure(
+    24,
+    "generated chat templates, each in a process of its own",
+    told,
+    "0 crashes, below 64 MiB",
+    most < 64,
+  );
+});
+
+function residentMebibytes(): number {
+  return Math.round(process.memoryUsage.rss() / 2 ** 20);
+}
