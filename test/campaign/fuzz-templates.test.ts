@@ -100,6 +100,9 @@ const variables = {
   bos_token: "<s>",
 };
 
+/** A time limit takes longer to set than most templates to render. */
+const mayTakeLong = /range|\*|macro|namespace|recursive|99999/;
+
 /** What the process of strange templates tells its parent as the template's fault: what it raises, and what the engine will not do. */
 function isRefusal(error: unknown): boolean {
   const raised = [SyntaxFault, PythonError, UnsupportedError, TimeLimitError];
@@ -113,7 +116,9 @@ test("templates, in the engine itself", () => {
   const outcome = fuzz("chat templates", amount(3000, 1_000_000), {
     make,
     feed: (source) => {
-      withinTime(500, () => compileTemplate(source)({ variables, now: 0 }));
+      const render = (): string => compileTemplate(source)({ variables, now: 0 });
+      if (mayTakeLong.test(source)) withinTime(500, render);
+      else render();
     },
     isRefusal,
     show: (source) => source,
