@@ -114,9 +114,13 @@ function parse(text: string, file: string, lineCounter: LineCounter): Document {
 function plainValues(document: Document, file: string): Map<string, unknown> {
   try {
     const map = document.toJS({ maxAliasCount: MAX_ALIASES, mapAsMap: false }) as Record<string, unknown>;
+    // Refuses a list or mapping that an alias puts inside of itself: what reads values walks them.
+    JSON.stringify(map);
     return new Map(Object.entries(map));
   } catch (cause) {
-    throw new ConfigError(`${file}: cannot be read as YAML: ${messageOf(cause)}`, { cause });
+    const reason =
+      cause instanceof TypeError ? "an alias (*) stands inside of what it stands for" : messageOf(cause);
+    throw new ConfigError(`${file}: cannot be read as YAML: ${reason}`, { cause });
   }
 }
 
