@@ -3,6 +3,9 @@
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/autograd/variable.h>
 
+#include <dlfcn.h>
+
+#include <memory>
 #include <mutex>
 
 #if defined(__GLIBC__)
@@ -14,6 +17,7 @@
 #include "decode.h"
 #include "dropout.h"
 #include "gated.h"
+#include "generators.h"
 #include "half-copy.h"
 #include "head.h"
 #include "host-memory.h"
@@ -162,23 +166,24 @@ napi_value gradients(const Arguments& a) {
 
 // ---- memory shared with JavaScript -------------------------------------------------------------------------------
 
-// A tensor over a typed array's bytes keeps the array alive. Tensors may be freed on any thread, references only
-// on Node's own, so they wait in a list that the next call from JavaScript empties.
+// A tensor over a typed array's bytes keeps the array alive. Tensors may be freed on any thread, references only on the
+// thread of JavaScript that made them, so they wait in its list until its next call empties it.
 struct Retired {
   std::mutex mutex;
   std::vector<napi_ref> references;
+  bool isClosed = false;  // the thread has ended, and its references with it
 };
 
-Retired& retired() {
-  static auto* list = new Retired();
-  return *list;
+std::shared_ptr<Retired>& retired() {
+  static thread_local auto list = std::make_shared<Retired>();
+  return list;
 }
 
 void releaseRetired(napi_env env) {
   std::vector<napi_ref> done;
   {
-    const std::lock_guard<std::mutex> lock(retired().mutex);
-    done.swap(retired().references);
+    const std::lock_guard<std::mutex> lock(retired()->mutex);
+    done.swap(retired()->references);
   }
   for (napi_ref reference : done) napi_delete_reference(env, reference);
 }
@@ -206,9 +211,9 @@ napi_value fromTypedArray(const Arguments& a) {
   }
   napi_ref reference;
   check(napi_create_reference(a.env, a[0], 1, &reference), "a reference");
-  const auto release = [reference](void*) {
-    const std::lock_guard<std::mutex> lock(retired().mutex);
-    retired().references.push_back(reference);
+  const auto release = [reference, list = retired()](void*) {
+    const std::lock_guard<std::mutex> lock(list->mutex);
+    if (!list->isClosed) list->references.push_back(reference);
   };
   return fromHandle(a.env, handles().add(at::from_blob(data, sizes, release, options)));
 }
@@ -234,6 +239,34 @@ napi_value item(const Arguments& a) {
   return value.isBoolean() ? fromBool(a.env, value.toBool()) : fromDouble(a.env, value.toDouble());
 }
 
+// ---- threads of JavaScript ---------------------------------------------------------------------------------------
+
+// A worker's end, by itself or by force: its tensors are freed while references can still be deleted.
+void endThread(void* env) {
+  generatorHold().giveAll();
+  delete ownHandles();
+  ownHandles() = nullptr;
+  operators().clear();
+  releaseRetired(static_cast<napi_env>(env));
+  const std::lock_guard<std::mutex> lock(retired()->mutex);
+  retired()->isClosed = true;
+}
+
+// freeAtEnd(): what this thread holds is given back when it ends
+napi_value freeAtEnd(const Arguments& a) {
+  check(napi_add_env_cleanup_hook(a.env, endThread, a.env), "a hook at the end of a thread");
+  return undefined(a.env);
+}
+
+napi_value holdGenerators(const Arguments& a) { generatorHold().take(); return undefined(a.env); }
+napi_value releaseGenerators(const Arguments& a) { generatorHold().give(); return undefined(a.env); }
+
+// Node unloads an addon with the last worker that uses it. This one has put functions and an allocator of its own into torch.
+void stayLoaded() {
+  Dl_info own;
+  if (dladdr(reinterpret_cast<const void*>(&stayLoaded), &own) != 0) dlopen(own.dli_fname, RTLD_LAZY | RTLD_NODELETE);
+}
+
 napi_value initialise(napi_env env, napi_value exports) {
 #if defined(__GLIBC__)
   // glibc gives blocks over 128 KiB back to the kernel on every free; a training step then pays for thousands of page
@@ -242,8 +275,12 @@ napi_value initialise(napi_env env, napi_value exports) {
   mallopt(M_TRIM_THRESHOLD, 1 << 30);
   mallopt(M_TOP_PAD, 64 << 20);
 #endif
-  useHostAllocator();
-  replaceProducts();
+  static std::once_flag once;
+  std::call_once(once, [] {
+    stayLoaded();
+    useHostAllocator();
+    replaceProducts();
+  });
   define<findOperator>(env, exports, "findOperator");
   define<describeOperator>(env, exports, "describeOperator");
   define<call>(env, exports, "call");
@@ -277,6 +314,9 @@ napi_value initialise(napi_env env, napi_value exports) {
   define<hasMps>(env, exports, "hasMps");
   define<cudaDeviceCount>(env, exports, "cudaDeviceCount");
   define<synchronize>(env, exports, "synchronize");
+  define<freeAtEnd>(env, exports, "freeAtEnd");
+  define<holdGenerators>(env, exports, "holdGenerators");
+  define<releaseGenerators>(env, exports, "releaseGenerators");
   define<manualSeed>(env, exports, "manualSeed");
   define<generatorState>(env, exports, "generatorState");
   define<setGeneratorState>(env, exports, "setGeneratorState");
@@ -285,6 +325,7 @@ napi_value initialise(napi_env env, napi_value exports) {
   define<hasOnednn>(env, exports, "hasOnednn");
   define<usesOnednn>(env, exports, "usesOnednn");
   define<useOnednn>(env, exports, "useOnednn");
+  define<beginWithOnednn>(env, exports, "beginWithOnednn");
   define<measureMatmulSpeed>(env, exports, "measureMatmul");
   define<hostBytes>(env, exports, "hostBytes");
   define<deviceMemory>(env, exports, "deviceMemory");

@@ -1,5 +1,6 @@
 // The table of live tensors. JavaScript holds a tensor as a small whole number (slot and generation), so a
-// call needs no wrapper objects, and a scope can free thousands of tensors in one go.
+// call needs no wrapper objects, and a scope can free thousands of tensors in one go. Each thread of JavaScript has a table
+// of its own.
 #pragma once
 
 #include <ATen/ATen.h>
@@ -103,8 +104,15 @@ class HandleTable {
   size_t live_ = 0;
 };
 
+// The table of this thread. The main thread's is never destroyed: libtorch's own statics may go first.
+inline HandleTable*& ownHandles() {
+  static thread_local HandleTable* table = nullptr;
+  return table;
+}
+
 inline HandleTable& handles() {
-  static HandleTable* table = new HandleTable();  // never destroyed: libtorch's own statics may go first
+  HandleTable*& table = ownHandles();
+  if (table == nullptr) table = new HandleTable();
   return *table;
 }
 

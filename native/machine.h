@@ -8,7 +8,10 @@
 #include <torch/cuda.h>
 #include <torch/version.h>
 
+#include <mutex>
+
 #include "arguments.h"
+#include "generators.h"
 #include "host-memory.h"
 #include "interrupt.h"
 #include "matmul.h"
@@ -33,7 +36,9 @@ napi_value synchronize(const Arguments& a) {
 at::Generator generatorOf(napi_env env, napi_value device) { return at::globalContext().defaultGenerator(c10::Device(toString(env, device))); }
 
 napi_value manualSeed(const Arguments& a) {
+  generatorHold().take();
   at::manual_seed(static_cast<uint64_t>(toInt(a.env, a[0])));
+  generatorHold().give();
   return undefined(a.env);
 }
 napi_value generatorState(const Arguments& a) { return fromHandle(a.env, handles().add(generatorOf(a.env, a[0]).get_state())); }
@@ -55,6 +60,14 @@ napi_value setRowByRow(const Arguments& a) { rowByRow() = toBool(a.env, a[0]); r
 napi_value hasOnednn(const Arguments& a) { return fromBool(a.env, hasKernel()); }
 napi_value usesOnednn(const Arguments& a) { return fromBool(a.env, usesBlocks()); }
 napi_value useOnednn(const Arguments& a) { useMatmul(toBool(a.env, a[0])); return undefined(a.env); }
+
+// beginWithOnednn(value): the same, where nothing has been chosen in this process, by whatever thread
+napi_value beginWithOnednn(const Arguments& a) {
+  static std::once_flag once;
+  const bool value = toBool(a.env, a[0]);
+  std::call_once(once, [&] { useMatmul(value); });
+  return undefined(a.env);
+}
 
 // measureMatmul(seconds) -> { torch, onednn } in GFLOP/s; 0 for what is not there
 napi_value measureMatmulSpeed(const Arguments& a) {

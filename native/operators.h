@@ -61,9 +61,10 @@ inline Parameter parameterOf(const c10::TypePtr& given) {
   }
 }
 
+// Those that this thread of JavaScript has looked up, by their number.
 inline std::vector<std::unique_ptr<Operator>>& operators() {
-  static auto* table = new std::vector<std::unique_ptr<Operator>>();
-  return *table;
+  static thread_local std::vector<std::unique_ptr<Operator>> table;
+  return table;
 }
 
 inline c10::IValue scalarFrom(napi_env env, napi_value v) {

@@ -8,9 +8,9 @@
 namespace preftune {
 namespace {
 
-// Read and set on Node's thread only.
+// Of one thread of JavaScript: the passes it asks for read it before they spread over torch's threads.
 bool& rowByRow() {
-  static bool on = false;
+  static thread_local bool on = false;
   return on;
 }
 

@@ -5,7 +5,7 @@ import { parseModelConfig } from "../formats/hf-config.ts";
 import { buildModel } from "../models/build.ts";
 import { writeMergedModel } from "../models/save.ts";
 import { randomWeights } from "../models/weights.ts";
-import { manualSeed, scope } from "../torch/index.ts";
+import { scope, seeded } from "../torch/index.ts";
 import { endOfTextId, endOfTurnId, makeTokenizer, writeTokenizer } from "./tokenizer.ts";
 
 /** Sizes of the model. */
@@ -33,9 +33,9 @@ export async function writeBaseModel(dir: string, { shape, text, seed }: BaseMod
     dir,
     (temporary) => {
       using _ = scope();
-      manualSeed(seed);
       const config = parseModelConfig(json, join(dir, "config.json"));
-      writeMergedModel(temporary, buildModel(config, randomWeights(initializerRange, 1)), "float32");
+      const model = seeded(seed, () => buildModel(config, randomWeights(initializerRange, 1)));
+      writeMergedModel(temporary, model, "float32");
       writeTokenizer(temporary, files);
       const generation = { eos_token_id: endOfTurnId, pad_token_id: endOfTextId };
       writeFileAtomic(join(temporary, "generation_config.json"), `${JSON.stringify(generation, null, 2)}\n`);

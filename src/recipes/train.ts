@@ -14,7 +14,7 @@ import type { RunConfig } from "../runs/config-types.ts";
 import { writeReport } from "../runs/report.ts";
 import { createRun, type Fingerprints, type OpenRun } from "../runs/run-directory.ts";
 import { resumeRun } from "../runs/run-resume.ts";
-import { manualSeed, setDeterministic } from "../torch/index.ts";
+import { seeded, setDeterministic } from "../torch/index.ts";
 import { type Environment, settleEnvironment } from "../train/environment.ts";
 import { refuseMaskedTokens } from "../train/masked-tokens.ts";
 import { objectiveOf } from "../train/objective-of.ts";
@@ -90,8 +90,7 @@ async function* trainIn(
   if (config.resume_from_checkpoint !== null) run.saveJson(run.paths.preflight, dataset.report);
   run.saveConfig(resolved);
 
-  manualSeed(config.seed);
-  const trained = prepareModel({ ...config, baseModel }, environment);
+  const trained = seeded(config.seed, () => prepareModel({ ...config, baseModel }, environment));
   try {
     return yield* trainPrepared(
       { run, resolved, config, environment, objective, data, watched, trained, fingerprints },

@@ -1,6 +1,7 @@
 /** One trainer per run: a lock file with the process that writes the run. */
-import { statSync } from "node:fs";
+import { readlinkSync, statSync } from "node:fs";
 import { hostname } from "node:os";
+import { basename } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { TrainingError } from "../base/errors.ts";
 import { createFileSync, errorCode, fileFailure, io, quietly, writeAllSync } from "../base/file-io.ts";
@@ -10,7 +11,9 @@ import { readFileBytes } from "../base/open-file.ts";
 interface Holder {
   pid: number;
   host: string;
-  /** Start of the process in clock ticks since boot, where the system tells; tells a reused pid from the holder. */
+  /** The system's number of the thread, where it tells: that of a worker ends before its process does. */
+  thread: number | null;
+  /** Start of the thread in clock ticks since boot, where the system tells; tells a reused number from the holder. */
   started: string | null;
 }
 
@@ -54,7 +57,8 @@ function isHeldHere(path: string): boolean {
 }
 
 function create(path: string): boolean {
-  const holder: Holder = { pid: process.pid, host: hostname(), started: startOf(process.pid) };
+  const place = { pid: process.pid, thread: ownThread() };
+  const holder: Holder = { ...place, host: hostname(), started: startOf(place) };
   try {
     createFileSync(path, (fd) => writeAllSync(fd, Buffer.from(`${JSON.stringify(holder)}\n`)));
     return true;
@@ -110,9 +114,10 @@ function refuseHeld(path: string, holder: Holder | null): void {
 
 function readHolder(path: string): Holder | null {
   try {
-    const { pid, host, started } = JSON.parse(readFileBytes(path).toString("utf8")) as Partial<Holder>;
+    const holder = JSON.parse(readFileBytes(path).toString("utf8")) as Partial<Holder>;
+    const { pid, thread, host, started } = holder;
     if (!Number.isInteger(pid) || typeof host !== "string") return null;
-    return { pid: pid as number, host, started: started ?? null };
+    return { pid: pid as number, thread: thread ?? null, host, started: started ?? null };
   } catch {
     return null;
   }
@@ -133,19 +138,29 @@ function isAlive(holder: Holder): boolean {
     if (errorCode(cause) !== "EPERM") return false;
   }
   // killed and not reaped by its parent yet, which in a container without an init may be never
-  if (/^[ZX]$/.test(statOf(holder.pid)[0] ?? "")) return false;
-  return holder.started === null || startOf(holder.pid) === holder.started;
+  if (/^[ZX]$/.test(statOf(holder)[0] ?? "")) return false;
+  return holder.started === null || startOf(holder) === holder.started;
 }
 
-/** Field 22 of `/proc/PID/stat`. */
-function startOf(pid: number): string | null {
-  return statOf(pid)[19] ?? null;
-}
+type Place = Pick<Holder, "pid" | "thread">;
 
-/** The fields of `/proc/PID/stat` from the third, the state, on; none where the system has no such file. */
-function statOf(pid: number): string[] {
+function ownThread(): number | null {
   try {
-    const stat = readFileBytes(`/proc/${pid}/stat`).toString("utf8");
+    return Number(basename(readlinkSync("/proc/thread-self")));
+  } catch {
+    return null;
+  }
+}
+
+/** Field 22 of a thread's `stat`. */
+function startOf(place: Place): string | null {
+  return statOf(place)[19] ?? null;
+}
+
+/** The fields of a thread's `stat` from the third, the state, on; none where the system has no such file. */
+function statOf({ pid, thread }: Place): string[] {
+  try {
+    const stat = readFileBytes(`/proc/${pid}/task/${thread ?? pid}/stat`).toString("utf8");
     // the second field, the name, may hold blanks and ends with the last parenthesis
     return stat.slice(stat.lastIndexOf(")") + 2).split(" ");
   } catch {

@@ -11,7 +11,7 @@ import { resolveModelDirectory } from "../formats/hub-model.ts";
 import type { ResolvedConfig } from "../runs/config-load.ts";
 import { stringifyNumbers } from "../runs/json-numbers.ts";
 import { runPaths } from "../runs/run-directory.ts";
-import { manualSeed, scope } from "../torch/index.ts";
+import { scope, seeded } from "../torch/index.ts";
 import { settleEnvironment } from "../train/environment.ts";
 import { objectiveOf } from "../train/objective-of.ts";
 import { prepareData } from "../train/prepare-data.ts";
@@ -72,12 +72,9 @@ export async function writeCoupling(resolved: ResolvedConfig, path: string): Pro
   for (const place of ["start", "end"] as const) {
     using _ = scope();
     // a new adapter is drawn as the run drew it
-    manualSeed(config.seed);
     const chosen = { ...config, model_name_or_path: base, ...(place === "end" ? ended : {}) };
-    const trained = prepareModel(
-      { ...chosen, baseModel: config.model_name_or_path, disable_dropout: true },
-      environment,
-    );
+    const selected = { ...chosen, baseModel: config.model_name_or_path, disable_dropout: true };
+    const trained = seeded(config.seed, () => prepareModel(selected, environment));
     try {
       const gradients = new PairGradients(trained, objectiveOf(resolved.objective), {
         dtype: environment.dtype,

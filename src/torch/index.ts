@@ -10,6 +10,7 @@ export {
   hostBytes,
   manualSeed,
   memoryInUse,
+  seeded,
   setDeterministic,
   setGeneratorState,
   setThreads,

@@ -30,9 +30,23 @@ export function synchronize(device: string): void {
   guarded(() => native.synchronize(device));
 }
 
-/** Seeds the generators of all devices. */
+/** Seeds the generators of all devices, which are those of the process: see {@link seeded} for what is to be repeatable. */
 export function manualSeed(seed: number): void {
   native.manualSeed(seed);
+}
+
+/**
+ * What `body` (synchronous) gives, with the generators of all devices seeded before. Another thread that does the same waits:
+ * what is drawn in `body` follows from the seed alone.
+ */
+export function seeded<T>(seed: number, body: () => T): T {
+  native.holdGenerators();
+  try {
+    native.manualSeed(seed);
+    return body();
+  } finally {
+    native.releaseGenerators();
+  }
 }
 
 /** State of a device's default generator, uint8. */

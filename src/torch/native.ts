@@ -1,11 +1,12 @@
 /** Loads the addon (`native/`) and types every function it exports. The only file that touches the `.node` binary. */
 import { createRequire } from "node:module";
 import { resolve } from "node:path";
+import { isMainThread } from "node:worker_threads";
 import { PreftuneError, TorchError } from "../base/errors.ts";
 import { locateAddon } from "../setup/locate.ts";
 import { chooseMatmul } from "../setup/matmul-choice.ts";
 
-/** A live tensor's number in the addon's table. Never reused while a stale copy could be mistaken for it (see `handles.h`). */
+/** A live tensor's number in the table that the addon has for this thread. Never reused while a stale copy could be mistaken for it (see `handles.h`). */
 export type Handle = number;
 
 /** What torch says about one operator. */
@@ -54,6 +55,9 @@ interface NativeModule {
   hasMps(): boolean;
   cudaDeviceCount(): number;
   synchronize(device: string): void;
+  freeAtEnd(): void;
+  holdGenerators(): void;
+  releaseGenerators(): void;
   manualSeed(seed: number): void;
   generatorState(device: string): Handle;
   setGeneratorState(device: string, state: Handle): void;
@@ -62,6 +66,7 @@ interface NativeModule {
   hasOnednn(): boolean;
   usesOnednn(): boolean;
   useOnednn(value: boolean): void;
+  beginWithOnednn(value: boolean): void;
   hostBytes(): number;
   deviceMemory(device: string): { allocated: number; peak: number };
   watchSignals(windowMs: number, hangsUp: boolean): void;
@@ -91,7 +96,9 @@ function load(): NativeModule {
       { cause },
     );
   }
-  addon.useOnednn(chooseMatmul(addon.hasOnednn()).library === "onednn");
+  addon.beginWithOnednn(chooseMatmul(addon.hasOnednn()).library === "onednn");
+  // the main thread's tensors go with the process
+  if (!isMainThread) addon.freeAtEnd();
   return addon;
 }
 

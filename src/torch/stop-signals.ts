@@ -1,5 +1,10 @@
 /** SIGINT, SIGTERM and SIGHUP heard while a step computes, which Node itself hears only after it (native/interrupt.h). */
+<<<<<<< HEAD
 import { hangsUp, listenToStopSignals, noteStop, sameSignalMs } from "../base/stop-signals.ts";
+=======
+import { isMainThread } from "node:worker_threads";
+import { hangsUp, listenToStopSignals, sameSignalMs } from "../base/stop-signals.ts";
+>>>>>>> 44868e9 (Worker threads: tensors, scopes and operators are each thread's own and freed when it ends; draws under a seed wait for one another; a worker's lock ends with it)
 import { guarded, native } from "./native.ts";
 
 /**
@@ -21,12 +26,16 @@ export interface StopSignals extends Disposable {
 }
 
 /**
- * Watches the signals that ask to stop, until disposed.
+ * Watches the signals that ask to stop, until disposed; in a worker thread it hears none.
  *
  * @param windowMs - signals that follow the first sooner than this are part of it
  */
 export function watchStopSignals(windowMs: number = sameSignalMs): StopSignals {
   const controller = new AbortController();
+  // signals are the main thread's
+  if (!isMainThread) {
+    return { signal: controller.signal, heard: null, say: () => {}, leave: () => {}, [Symbol.dispose]: () => {} };
+  }
   let heard: NodeJS.Signals | null = null;
   const abort = (): void => {
     noteStop();

@@ -6,7 +6,7 @@ import type { WeightDtype } from "../formats/model-config.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
 import { loadModel } from "../models/load.ts";
 import { mergedTensors } from "../models/save.ts";
-import { manualSeed, noGrad, ops, scope } from "../torch/index.ts";
+import { noGrad, ops, scope, seeded } from "../torch/index.ts";
 import { differenceOf, type LogpDifference, tokenLogps } from "./logp-difference.ts";
 import { modelParameters } from "./parameters.ts";
 import type { MicroBatch, Numerics } from "./step.ts";
@@ -64,8 +64,7 @@ export function roundingNoise(directory: string, { model, dtype, ...scored }: Ro
   using _ = scope();
   const written = loadModel(directory, { device: model.device, dtype: "float32", copy: true });
   const before = tokenLogps(written, scored);
-  manualSeed(1);
-  moveByRounding(written, roundedTensors(model, dtype), dtype);
+  seeded(1, () => moveByRounding(written, roundedTensors(model, dtype), dtype));
   return differenceOf(before, tokenLogps(written, scored));
 }
 

@@ -1,0 +1,108 @@
+/**
+ * Worker threads: trainings in several at once come to what each comes to alone, bit for bit; a worker that ends, by itself or
+ * by force, leaves nothing behind.
+ */
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { test } from "node:test";
+import { hostBytes, liveTensorCount, manualSeed, ops, scope } from "../../src/torch/index.ts";
+import { filesOf, losses, runTraining, type Values, type Workshop, workshop } from "../support/runs.ts";
+import { trainInWorker } from "../support/training-worker.ts";
+
+/** Weights that lie in the addon's own memory, so that what is not given back shows in `hostBytes`. */
+const config = { hidden_size: 128, intermediate_size: 256 };
+
+const values = { per_device_train_batch_size: 2, learning_rate: 0.01, max_steps: 10, save_strategy: "no" };
+
+/** Weights and losses of a training, to be compared. */
+async function alone(changed: Values): Promise<{ losses: number[]; files: Record<string, string> }> {
+  const told = await runTraining(changed);
+  return { losses: losses(told), files: weightsOf(changed) };
+}
+
+function weightsOf({ output_dir, use_peft }: Values): Record<string, string> {
+  return filesOf(join(String(output_dir), use_peft === false ? "model" : "adapter"));
+}
+
+/** A workshop that leaves no tensor of its making. */
+function place(): Workshop {
+  using _ = scope();
+  return workshop({ rows: 16, held: 0, config });
+}
+
+test("two workers and the main thread train at once: losses and weights are those of each alone; no tensor is left", async () => {
+  using shop = place();
+  const kinds: Values[] = [
+    { use_peft: true, lora_dropout: 0.1, seed: 1 },
+    { use_peft: true, lora_dropout: 0.1, seed: 2 },
+    { use_peft: false, seed: 3 },
+  ];
+  const runs = (place: string) =>
+    kinds.map((kind, i) => ({ ...shop.values, ...values, ...kind, output_dir: shop.path(`${place}${i}`) }));
+  const expected = [];
+  for (const run of runs("alone")) expected.push(await alone(run));
+  const [before, bytes] = [liveTensorCount(), hostBytes()];
+  const [first, second, third] = runs("beside");
+  const workers = [first, second].map((run) => trainInWorker(run as Values));
+  const main = await alone(third as Values);
+  const ends = await Promise.all(workers.map(({ ended }) => ended));
+  assert.deepEqual(
+    [...ends.map(({ losses: told }) => told), main.losses],
+    expected.map(({ losses: told }) => told),
+  );
+  assert.deepEqual(
+    [...[first, second].map((run) => weightsOf(run as Values)), main.files],
+    expected.map(({ files }) => files),
+  );
+  assert.deepEqual(
+    ends.map(({ live }) => live),
+    [0, 0],
+  );
+  assert.deepEqual([liveTensorCount(), hostBytes()], [before, bytes]);
+});
+
+test("a worker ended by force in a step gives its memory back; the next comes to what one in the main thread does", async () => {
+  using shop = place();
+  const run = { ...shop.values, ...values, use_peft: false };
+  const expected = await alone({ ...run, output_dir: shop.path("alone") });
+  const bytes = hostBytes();
+  const cut = { ...run, max_steps: 3000, output_dir: shop.path("cut") };
+  const again = { ...cut, resume_from_checkpoint: "latest" };
+  for (const [step, begun] of [
+    [1, cut],
+    [3, again],
+  ] as const) {
+    await using running = trainInWorker(begun);
+    await running.reached(step);
+    assert.ok(hostBytes() > bytes);
+    await assert.rejects(trainInWorker(again).ended, /being written by process/, "two threads, one run");
+    await running.worker.terminate();
+    await assert.rejects(running.ended, /the worker ended after/);
+    assert.equal(hostBytes(), bytes);
+  }
+  const next = { ...run, output_dir: shop.path("next") };
+  const { losses: told, live } = await trainInWorker(next).ended;
+  assert.deepEqual([told, live], [expected.losses, 0]);
+  assert.deepEqual(weightsOf(next), expected.files);
+  assert.equal(hostBytes(), bytes);
+});
+
+test("scopes of the main thread stay as they are while workers open and close theirs; draws under a seed are the seed's", async () => {
+  using shop = place();
+  using outer = scope();
+  manualSeed(5);
+  const kept = outer.keep(ops.normal_(ops.zeros([64, 64], { dtype: "float32" }), 0, 1));
+  const sum = ops.sum(kept).item();
+  for (let i = 0; i < 3; i++) {
+    const { ended } = trainInWorker({
+      ...shop.values,
+      ...values,
+      max_steps: 2,
+      output_dir: shop.path(`run${i}`),
+    });
+    const { live } = await ended;
+    assert.equal(live, 0);
+    assert.ok(kept.isAlive);
+    assert.equal(ops.sum(kept).item(), sum);
+  }
+});
