@@ -50,17 +50,28 @@ export function readSafetensorsHeader(path: string): SafetensorsFile {
     throw fileFailure({ action: "read", path, cause });
   }
   try {
-    const stat = fstatSync(fd);
-    const headerBytes = headerLength(fd, path, stat.size);
-    meterHeader(fd, path, headerBytes);
-    const text = decode(readAt(fd, 8, headerBytes), path);
-    const dataStart = 8 + headerBytes;
-    return { path, fileBytes: stat.size, dataStart, ...parseHeader(text, path, stat.size - dataStart) };
+    return checkSafetensors(path, fstatSync(fd).size, (position, length) => readAt(fd, position, length));
   } catch (cause) {
     throw cause instanceof FormatError ? cause : fileFailure({ action: "read", path, cause });
   } finally {
     closeSync(fd);
   }
+}
+
+/** Gives `length` bytes of a file from `position` on. */
+export type ByteReader = (position: number, length: number) => Uint8Array;
+
+/**
+ * What `readSafetensorsHeader` gives, of bytes from wherever they are.
+ *
+ * @throws {FormatError} for anything but a sound file
+ */
+export function checkSafetensors(path: string, fileBytes: number, read: ByteReader): SafetensorsFile {
+  const headerBytes = headerLength(read, path, fileBytes);
+  meterHeader(read, path, headerBytes);
+  const text = decode(read(8, headerBytes), path);
+  const dataStart = 8 + headerBytes;
+  return { path, fileBytes, dataStart, ...parseHeader(text, path, fileBytes - dataStart) };
 }
 
 /**
@@ -94,15 +105,15 @@ function readAt(fd: number, position: number, length: number): Uint8Array {
 }
 
 /** Bytes of the header, checked against the file and the format's limit before anyone allocates them. */
-function headerLength(fd: number, path: string, fileBytes: number): number {
-  const head = readAt(fd, 0, Math.min(64, fileBytes));
+function headerLength(read: ByteReader, path: string, fileBytes: number): number {
+  const head = read(0, Math.min(64, fileBytes));
   const refuse = (problem: string): never => {
     const foreign = foreignFormat(head);
     if (foreign === null) throw new FormatError(`${path}: not a safetensors file: ${problem}. ${remedy}`);
     throw new FormatError(`${path}: expected a safetensors file, got ${foreign.what}. ${foreign.remedy}`);
   };
   if (fileBytes < 10) return refuse(`expected at least 10 bytes, got ${fileBytes}`);
-  const length = Number(new DataView(head.buffer).getBigUint64(0, true));
+  const length = Number(new DataView(head.buffer, head.byteOffset).getBigUint64(0, true));
   const fits = length <= fileBytes - 8;
   if (length > maxHeaderBytes) {
     const got = Number.isSafeInteger(length) ? `${length}` : length.toPrecision(3);
@@ -115,11 +126,11 @@ function headerLength(fd: number, path: string, fileBytes: number): number {
 }
 
 /** Counts members and depth in pieces of 64 KiB, so that a bomb is refused before it is in memory. */
-function meterHeader(fd: number, path: string, headerBytes: number): void {
+function meterHeader(read: ByteReader, path: string, headerBytes: number): void {
   const meter = new JsonMeter();
   const piece = 64 * 1024;
   for (let position = 0; position < headerBytes; position += piece) {
-    meter.feed(readAt(fd, 8 + position, Math.min(piece, headerBytes - position)));
+    meter.feed(read(8 + position, Math.min(piece, headerBytes - position)));
     if (meter.members > maxTensors + 1) {
       throw new FormatError(
         `${path}: expected at most ${maxTensors} tensors, the header has more. ${remedy}`,
@@ -131,9 +142,11 @@ function meterHeader(fd: number, path: string, headerBytes: number): void {
   }
 }
 
+const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
 function decode(bytes: Uint8Array, path: string): string {
   try {
-    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+    return utf8.decode(bytes);
   } catch (cause) {
     throw new FormatError(`${path}: expected a header in UTF-8, got other bytes. ${remedy}`, { cause });
   }
