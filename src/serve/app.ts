@@ -6,7 +6,7 @@ import { cors } from "hono/cors";
 import { ApiError } from "./api-error.ts";
 import type { Callers } from "./callers.ts";
 import { chatCompletions, completions } from "./completions.ts";
-import { isOpen, keyRequired, loopbackHostOnly, noPreflight, openPath } from "./guard.ts";
+import { allowedPagesOnly, isOpen, keyRequired, loopbackHostOnly, openPath } from "./guard.ts";
 import { BodyRoom, roomForBody } from "./request-body.ts";
 import type { RequestRecord } from "./request-record.ts";
 import { type Ctx, type Env, type ServeContext, type ServedModel, unknownModel } from "./serve-context.ts";
@@ -48,11 +48,11 @@ export function createApp(options: AppOptions): Hono<Env> {
   const routes = routesOf(options);
   app.use("*", recorded(options, routes));
   if (options.loopbackOnly) app.use("*", loopbackHostOnly());
+  app.use("*", allowedPagesOnly(options.origins));
   if (options.origins.length > 0) {
     const allowHeaders = ["Authorization", "Content-Type"];
     app.use("*", cors({ origin: [...options.origins], allowHeaders, maxAge: 600 }));
   }
-  app.use("*", noPreflight());
   app.use("*", keyRequired(options.key));
   app.use("*", knownCaller(options.callers));
   app.use("*", roomForBody(new BodyRoom(heldBodies * options.maxBodyBytes), options.maxBodyBytes));

@@ -34,12 +34,15 @@ export function loopbackHostOnly(): MiddlewareHandler {
 }
 
 /**
- * Refuses what a browser asks before a web page's request, where the origin may not ask: browsers send no key with it, so
- * it says nothing of the key.
+ * Refuses what a web page asks whose origin may not: by the origin that browsers send with it, and where they send none (an
+ * image, a form) by what they say of the page it is for. Other programs send neither.
  */
-export function noPreflight(): MiddlewareHandler {
+export function allowedPagesOnly(origins: readonly string[]): MiddlewareHandler {
   return async (c, next) => {
-    if (c.req.method === "OPTIONS" && c.req.header("access-control-request-method") !== undefined) {
+    const origin = c.req.header("origin");
+    const site = c.req.header("sec-fetch-site") ?? "none";
+    const isForeign = origin === undefined ? !ownSites.includes(site) : !origins.includes(origin);
+    if (isForeign) {
       throw new ApiError(
         "foreignOrigin",
         "Web pages of this origin may not ask. Start the server with --allow-origin ORIGIN to let them.",
@@ -48,6 +51,9 @@ export function noPreflight(): MiddlewareHandler {
     await next();
   };
 }
+
+/** An address that the user typed, and a page of this server. Another port of the same machine is a site of its own here. */
+const ownSites: readonly string[] = ["none", "same-origin"];
 
 /** Whether a request needs no key. */
 export function isOpen({ method, path }: { method: string; path: string }): boolean {

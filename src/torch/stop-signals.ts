@@ -34,7 +34,13 @@ export function watchStopSignals(windowMs: number = sameSignalMs): StopSignals {
   const controller = new AbortController();
   // signals are the main thread's
   if (!isMainThread) {
-    return { signal: controller.signal, heard: null, say: () => {}, leave: () => {}, [Symbol.dispose]: () => {} };
+    return {
+      signal: controller.signal,
+      heard: null,
+      say: () => {},
+      leave: () => {},
+      [Symbol.dispose]: () => {},
+    };
   }
   let heard: NodeJS.Signals | null = null;
   const abort = (): void => {
