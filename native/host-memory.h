@@ -20,7 +20,8 @@
 namespace preftune {
 namespace {
 
-#if defined(__linux__)
+// AddressSanitizer sees no further than blocks of its own: there torch's allocator stays
+#if defined(__linux__) && !defined(__SANITIZE_ADDRESS__)
 
 constexpr size_t kLeast = 64 << 10;  // smaller requests are glibc's
 constexpr size_t kAlign = 64;        // as torch's own allocator

@@ -8,7 +8,7 @@ import type { Message } from "../text/messages.ts";
 import { ApiError } from "./api-error.ts";
 import { chatMessages } from "./chat-messages.ts";
 import type { EncodedPrompts, PromptAsk, PromptEncoder } from "./prompts.ts";
-import { readFields, required } from "./request-fields.ts";
+import { type FieldTable, readFields, required } from "./request-fields.ts";
 import {
   type ChatFields,
   type CompletionFields,
@@ -66,12 +66,14 @@ const longBody = 32_768;
 /** Reads requests in this thread. */
 export class RequestReader implements Requests {
   readonly #encoder: PromptEncoder;
-  readonly #limits: RequestLimits;
+  readonly #chatTable: FieldTable<ChatFields>;
+  readonly #completionTable: FieldTable<CompletionFields>;
   readonly #turns: Turns;
 
   constructor(encoder: PromptEncoder, limits: RequestLimits, turns: Turns) {
     this.#encoder = encoder;
-    this.#limits = limits;
+    this.#chatTable = chatTable(limits);
+    this.#completionTable = completionTable(limits);
     this.#turns = turns;
   }
 
@@ -92,7 +94,7 @@ export class RequestReader implements Requests {
   }
 
   #chat(body: Uint8Array): ReadFields<"chat"> & { ask: PromptAsk } {
-    const all = readFields(bodyOf(body), chatTable(this.#limits));
+    const all = readFields(bodyOf(body), this.#chatTable);
     const messages: Message[] = chatMessages(required(all, "messages"));
     const { messages: _, chat_template_kwargs: variables = {}, ...fields } = all;
     const continuesTurn = messages.at(-1)?.role === "assistant";
@@ -100,7 +102,7 @@ export class RequestReader implements Requests {
   }
 
   #completion(body: Uint8Array): ReadFields<"completion"> & { ask: PromptAsk } {
-    const all = readFields(bodyOf(body), completionTable(this.#limits));
+    const all = readFields(bodyOf(body), this.#completionTable);
     const prompt = required(all, "prompt");
     const { prompt: _, ...fields } = all;
     const prompts = typeof prompt === "string" || typeof prompt[0] === "number" ? 1 : prompt.length;

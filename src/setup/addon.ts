@@ -83,12 +83,19 @@ function requireCompiler(compiler: Compiler | null): Compiler {
 /**
  * Path of the addon for this torch; compiles it when the cache has none (about half a minute).
  *
+ * @param extra - compiler arguments besides those that every build has
  * @throws {ConfigError} when there is no compiler
  * @throws {TorchError} when it does not compile, with the compiler's words
  */
-export async function buildAddon(torch: Torch, found: Compiler | null, sources: string): Promise<string> {
+// biome-ignore lint/complexity/useMaxParams: what a build is made of, in the order of the key
+export async function buildAddon(
+  torch: Torch,
+  found: Compiler | null,
+  sources: string,
+  extra: readonly string[] = [],
+): Promise<string> {
   const compiler = requireCompiler(found);
-  const flags = compileFlags(torch, nodeHeaderFolders(), compiler);
+  const flags = [...compileFlags(torch, nodeHeaderFolders(), compiler), ...extra];
   const key = addonKey({
     torchVersion: torch.version,
     torchFolder: torch.folder,
