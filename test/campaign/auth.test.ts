@@ -8,7 +8,6 @@ import { connect } from "node:net";
 import { test } from "node:test";
 import { pageHtml } from "../../src/runs/report-html.ts";
 import { keyOf } from "../../src/serve/serve-options.ts";
-import { listen } from "../../src/serve/server.ts";
 import { amount, figure, isNightly } from "../support/campaign.ts";
 import { type App, appKey, withServedApp } from "../support/served-app.ts";
 
@@ -131,8 +130,8 @@ async function askAll(requests: readonly (() => Promise<void>)[]): Promise<void>
 }
 
 test("without the key every method of every route, however its path is written, is 401; GET /health is open", async () => {
-  await withServedApp({}, async (app) => {
-    const server = await listen((request) => app.fetch(request), { host: "127.0.0.1", port: 0 });
+  await withServedApp({}, async ({ app, listen }) => {
+    const server = await listen();
     const port = Number(new URL(server.url).port);
     const counts: Counts = { asked: 0, unauthorised: 0, malformed: 0, open: 0, wrong: [] };
     const everyday = ["GET", "POST"];
@@ -199,8 +198,8 @@ const foreign: readonly (readonly string[])[] = [
 ];
 
 test("a rebound name, a page of another origin, a form of text/plain and a stream are 403 with every method, with the key and without", async () => {
-  await withServedApp({}, async (app) => {
-    const server = await listen((request) => app.fetch(request), { host: "127.0.0.1", port: 0 });
+  await withServedApp({}, async ({ app, listen }) => {
+    const server = await listen();
     const port = Number(new URL(server.url).port);
     const content = JSON.stringify({
       model: "tiny",
@@ -255,7 +254,7 @@ test("a rebound name, a page of another origin, a form of text/plain and a strea
 
 test("an origin that is allowed gets headers for itself, and no one a star; JSON as text/plain is refused with the key as well", async () => {
   const origin = "https://page.example";
-  await withServedApp({ origins: [origin] }, async (app) => {
+  await withServedApp({ origins: [origin] }, async ({ app }) => {
     const headers = { host: "localhost", authorization: `Bearer ${appKey}` };
     const stars: string[] = [];
     for (const path of pathsOf(app)) {

@@ -245,7 +245,7 @@ async function leastMs(app: App, asked: Asked, firstMs: number): Promise<number>
  * @param part - decides the bodies, with PREFTUNE_SEED
  */
 export async function fuzzHttp(part: number): Promise<void> {
-  await withServedApp({}, async (app, admission) => {
+  await withServedApp({}, async ({ app, admission }) => {
     const seed = 1000 * Number(process.env["PREFTUNE_SEED"] ?? 1) + part;
     await fuzz(app, amount(200, 20_000), seed + 500);
     const before = process.memoryUsage.rss();

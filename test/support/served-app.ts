@@ -2,11 +2,14 @@
 import type { GenerateRequest } from "../../src/generate/request.ts";
 import { Admission } from "../../src/serve/admission.ts";
 import { type AppOptions, createApp } from "../../src/serve/app.ts";
+import { Callers } from "../../src/serve/callers.ts";
 import type { SubmissionEvent } from "../../src/serve/engine-messages.ts";
 import type { EngineView } from "../../src/serve/engine-process.ts";
+import { Outlets } from "../../src/serve/outlet.ts";
 import { PromptEncoder } from "../../src/serve/prompts.ts";
 import { RequestReader } from "../../src/serve/request-reader.ts";
 import { REQUEST_LIMITS } from "../../src/serve/request-tables.ts";
+import { type Listening, listen, REQUEST_TIMEOUTS } from "../../src/serve/server.ts";
 import { serverMetrics } from "../../src/serve/server-metrics.ts";
 import { Turns } from "../../src/serve/turns.ts";
 import { loadTokenizer } from "../../src/text/tokenizer.ts";
@@ -17,10 +20,18 @@ export type App = ReturnType<typeof createApp>;
 /** The key of the application. */
 export const appKey = "the-key-of-this-test";
 
+/** An application and what it was made with. */
+export interface ServedApp {
+  app: App;
+  admission: Admission;
+  /** Listens on a free port. */
+  listen(): Promise<Listening>;
+}
+
 /** Runs `body` with the application. */
 export async function withServedApp(
   changes: Partial<AppOptions>,
-  body: (app: App, admission: Admission) => Promise<void>,
+  body: (served: ServedApp) => Promise<void>,
 ): Promise<void> {
   await withToyTokenizer({ chatTemplate: chatMl }, async (directory) => {
     const prompts = { chatTemplate: null, eosTokenIds: [2], vocabSize: 264, contextTokens: 100 };
@@ -28,12 +39,15 @@ export async function withServedApp(
     const limits = { ...REQUEST_LIMITS, maxAnswers: 4, maxPrompts: 4, maxNewTokens: 50 };
     const requests = new RequestReader(encoder, limits, new Turns());
     const admission = new Admission(64);
+    const callers = new Callers();
     const app = createApp({
       model: { name: "tiny", adapters: ["mine"], requests, contextTokens: 100, vocabSize: 264 },
       engine: instantEngine,
       admission,
       metrics: serverMetrics(instantEngine),
       limits,
+      outlets: new Outlets(),
+      callers,
       key: appKey,
       loopbackOnly: true,
       origins: [],
@@ -44,7 +58,14 @@ export async function withServedApp(
       },
       ...changes,
     });
-    await body(app, admission);
+    await body({
+      app,
+      admission,
+      listen: () => {
+        const address = { host: "127.0.0.1", port: 0, timeouts: REQUEST_TIMEOUTS, callers };
+        return listen((request, source) => app.fetch(request, source), address);
+      },
+    });
   });
 }
 
