@@ -87,7 +87,6 @@ function requireCompiler(compiler: Compiler | null): Compiler {
  * @throws {ConfigError} when there is no compiler
  * @throws {TorchError} when it does not compile, with the compiler's words
  */
-// biome-ignore lint/complexity/useMaxParams: what a build is made of, in the order of the key
 export async function buildAddon(
   torch: Torch,
   found: Compiler | null,
