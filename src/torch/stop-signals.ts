@@ -1,10 +1,6 @@
 /** SIGINT, SIGTERM and SIGHUP heard while a step computes, which Node itself hears only after it (native/interrupt.h). */
-<<<<<<< HEAD
-import { hangsUp, listenToStopSignals, noteStop, sameSignalMs } from "../base/stop-signals.ts";
-=======
 import { isMainThread } from "node:worker_threads";
-import { hangsUp, listenToStopSignals, sameSignalMs } from "../base/stop-signals.ts";
->>>>>>> 44868e9 (Worker threads: tensors, scopes and operators are each thread's own and freed when it ends; draws under a seed wait for one another; a worker's lock ends with it)
+import { hangsUp, listenToStopSignals, noteStop, sameSignalMs } from "../base/stop-signals.ts";
 import { guarded, native } from "./native.ts";
 
 /**
