@@ -44,7 +44,7 @@ export async function withServedApp(
       model: { name: "tiny", adapters: ["mine"], requests, contextTokens: 100, vocabSize: 264 },
       engine: instantEngine,
       admission,
-      metrics: serverMetrics(instantEngine),
+      metrics: serverMetrics(instantEngine, new Outlets()),
       limits,
       outlets: new Outlets(),
       callers,
