@@ -167,7 +167,7 @@ export const OPTIMISATION_FIELDS: FieldTable<OptimisationKeys> = {
   skip_step_sigma: {
     type: optional(number({ above: 0 })),
     default: null,
-    doc: "Skip a step whose loss or gradient norm is more than this many standard deviations above the mean of the last 128 steps, from the 64th on; OLMo uses 6. null: none, since losses of a few pairs a step have rare large values that belong to them.",
+    doc: "Skip a step whose loss, or the logarithm of whose gradient norm, is more than this many standard deviations above the mean of the last 128 steps, from the 64th on; OLMo uses 6. null: skip none.",
     source: "OLMo-core's SkipStepOptimizer, sigma_factor",
   },
 };
