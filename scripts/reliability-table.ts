@@ -1,7 +1,11 @@
-/** The table of docs/reliability.md: each promise with the figures that the nightly run last printed for it. */
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+/**
+ * The table of docs/reliability.md: each promise with the figures that the nightly run last printed for it. The last result
+ * of each file of the campaign is kept in docs/reliability.json, so that a file that was not run again keeps its figures, with
+ * the commit that they are of.
+ */
+import { existsSync, globSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { type CampaignResult, type Figure, nameOf } from "./campaign-results.ts";
+import { type CampaignResult, type Figure, nameOf, readResult } from "./campaign-results.ts";
 import { table } from "./write-docs.ts";
 
 /** The promises, in the order of their numbers from 1 on. */
@@ -33,12 +37,14 @@ export const PROMISES: readonly string[] = [
   "Few packages, none that runs scripts, all with known licences",
 ];
 
-/** The results of the nightly run that are kept in `folder`. */
-function keptResults(folder: string): CampaignResult[] {
-  return readdirSync(folder)
-    .filter((name) => name.endsWith(".json"))
-    .map((name) => JSON.parse(readFileSync(join(folder, name), "utf8")) as CampaignResult)
-    .sort((a, b) => (a.file < b.file ? -1 : 1));
+/** The last result of each file that is still there: those in `folder`, else those of docs/reliability.json. */
+function lastResults(root: string, folder: string): CampaignResult[] {
+  const kept = join(root, "docs", "reliability.json");
+  const before = existsSync(kept) ? (JSON.parse(readFileSync(kept, "utf8")) as CampaignResult[]) : [];
+  return globSync("test/campaign/*.test.ts", { cwd: root })
+    .sort()
+    .map((file) => readResult(folder, file) ?? before.find((result) => result.file === file))
+    .filter((result) => result !== undefined);
 }
 
 function cell(figures: readonly Figure[]): string {
@@ -66,14 +72,25 @@ export function reliabilityTable(results: readonly CampaignResult[]): string {
   return table(["", "Promise", "Figures reached", "Command", "Date, commit"], rows);
 }
 
-/** Puts the table into docs/reliability.md, with the processor that it was measured on. */
-export function writeReliability(root: string, folder: string): void {
-  const path = join(root, "docs", "reliability.md");
-  const results = keptResults(folder);
+/** The processors, and what the table does not show. */
+function remarks(results: readonly CampaignResult[]): string {
   const processors = [...new Set(results.map(({ processor }) => processor))].join("; ");
+  const failed = results.filter(({ status }) => status === "failed").map(({ file }) => nameOf(file));
+  const skipped = results.filter(({ status }) => status === "skipped").map(({ file }) => nameOf(file));
+  const list = (what: string, names: string[]) =>
+    names.length === 0 ? [] : [`${what}: ${names.join(", ")}.`];
+  const lines = [...list("Failed when last run", failed), ...list("Skipped for want of a tool", skipped)];
+  return [`Measured on ${processors}.`, ...lines].join(" ");
+}
+
+/** Takes the results in `folder` into docs/reliability.json, and writes the table of docs/reliability.md from them. */
+export function writeReliability(root: string, folder: string): void {
+  const results = lastResults(root, folder);
+  writeFileSync(join(root, "docs", "reliability.json"), `${JSON.stringify(results, null, 2)}\n`);
+  const path = join(root, "docs", "reliability.md");
   const text = readFileSync(path, "utf8");
   const marks = /(<!-- figures -->\n)[\s\S]*?(\n<!-- end -->)/;
-  const written = `${reliabilityTable(results)}\n\nMeasured on ${processors}.`;
+  const written = `${reliabilityTable(results)}\n\n${remarks(results)}`;
   writeFileSync(
     path,
     text.replace(marks, (_, open: string, close: string) => open + written + close),
