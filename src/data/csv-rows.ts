@@ -49,9 +49,17 @@ async function* bounded(
     if (parser.info.lines !== lines) [lines, characters] = [parser.info.lines, 0];
     characters += piece.length;
     const isHeader = parser.info.records === 0 && lines <= 1;
-    if (characters > (isHeader ? maxHeader : 2 * maxRowBytes)) throw tooLong(`${file.name}:${lines}`);
+    if (isHeader && characters > maxHeader) throw headerTooLong(`${file.name}:1`);
+    if (characters > 2 * maxRowBytes) throw tooLong(`${file.name}:${lines}`);
     yield piece;
   }
+}
+
+function headerTooLong(where: string): DataError {
+  return new DataError(
+    `${where}: expected at most ${maxColumns} columns, named in a line of at most ${mebibytes(maxHeader)}, got a longer one. ` +
+      "Is a quote left open?",
+  );
 }
 
 function tooLong(where: string): DataError {

@@ -56,7 +56,8 @@ class ThriftReader {
   }
 
   #value(type: number, depth: number): ThriftValue {
-    if (--this.#left < 0) throw new ThriftError("its metadata has too many values");
+    this.#left -= 1;
+    if (this.#left < 0) throw new ThriftError("its metadata has too many values");
     switch (type) {
       case 1:
       case 2:

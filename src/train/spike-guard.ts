@@ -67,9 +67,10 @@ function push(values: number[], value: number): void {
 }
 
 function limit(values: readonly number[], sigma: number): number {
+  // values that never changed have no deviation to measure a spike by
+  if (values.every((value) => value === values[0])) return Number.POSITIVE_INFINITY;
   const mean = values.reduce((sum, x) => sum + x, 0) / values.length;
   const squares = values.reduce((sum, x) => sum + (x - mean) ** 2, 0);
   const deviation = Math.sqrt(squares / (values.length - 1));
-  // values that never changed have no deviation to measure a spike by
-  return deviation > 0 ? mean + sigma * deviation : Number.POSITIVE_INFINITY;
+  return mean + sigma * deviation;
 }

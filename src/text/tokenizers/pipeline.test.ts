@@ -71,12 +71,12 @@ test("what is not available is refused by its name", () => {
   const refusals: [JsonObject, RegExp][] = [
     [
       { normalizer: { type: "Precompiled", precompiled_charsmap: "" } },
-      /the normalizer Precompiled is not supported/,
+      /the normalizer "Precompiled" is not supported/,
     ],
-    [{ normalizer: { type: "Nmt" } }, /the normalizer Nmt is not supported/],
-    [{ pre_tokenizer: { type: "UnicodeScripts" } }, /the pre-tokenizer UnicodeScripts is not supported/],
-    [{ decoder: { type: "CTC" } }, /the decoder CTC is not supported/],
-    [{ post_processor: { type: "Other" } }, /the post-processor Other is not supported/],
+    [{ normalizer: { type: "Nmt" } }, /the normalizer "Nmt" is not supported/],
+    [{ pre_tokenizer: { type: "UnicodeScripts" } }, /the pre-tokenizer "UnicodeScripts" is not supported/],
+    [{ decoder: { type: "CTC" } }, /the decoder "CTC" is not supported/],
+    [{ post_processor: { type: "Other" } }, /the post-processor "Other" is not supported/],
     [{ model: { ...bytes, end_of_word_suffix: "</w>" } }, /the member end_of_word_suffix of a BPE model/],
     [
       { model: { ...bytes, dropout: 0.1 } },
