@@ -254,12 +254,14 @@ function syncFile(path: string): void {
   }
 }
 
-/** Runs a clean-up step whose own failure must not hide the error that led to it. */
-export function quietly(step: () => void): void {
+/** Runs a clean-up step whose own failure must not hide the error that led to it; whether it was done. */
+export function quietly(step: () => void): boolean {
   try {
     step();
+    return true;
   } catch {
     // The first error is the one worth reporting.
+    return false;
   }
 }
 

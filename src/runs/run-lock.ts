@@ -39,9 +39,12 @@ export class RunLock {
     this.note = create(path) ? null : takeOver(path);
   }
 
-  /** Gives the lock back. */
+  /**
+   * Gives the lock back. It is tried twice: one that stays holds the run until this process ends, which for a program that
+   * goes on with other work may be long.
+   */
   release(): void {
-    quietly(() => io.rmSync(this.path));
+    for (let attempt = 1; attempt <= 2; attempt++) if (quietly(() => io.rmSync(this.path))) return;
   }
 }
 
