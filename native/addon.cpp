@@ -227,8 +227,8 @@ napi_value read(const Arguments& a) {
   check(napi_get_typedarray_info(a.env, a[1], &type, &length, &data, nullptr, nullptr), "a typed array");
   check(type == napi_uint8_array ? napi_ok : napi_invalid_arg, "a Uint8Array");
   const at::Tensor from = a.tensor(0).detach().to(at::kCPU).contiguous();
-  const auto first = static_cast<size_t>(toInt(a.env, a[2]));
-  if (first + length > from.nbytes()) throw std::runtime_error("expected bytes within the tensor");
+  const auto first = static_cast<size_t>(toInt(a.env, a[2]));  // a negative number is then larger than every tensor
+  if (first > from.nbytes() || length > from.nbytes() - first) throw std::runtime_error("expected bytes within the tensor");
   if (length > 0) std::memcpy(data, static_cast<const char*>(from.const_data_ptr()) + first, length);
   return undefined(a.env);
 }

@@ -191,9 +191,11 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> attendBackward(const at::Tensor& 
   return {dq, dk, dv};
 }
 
-void checkInputs(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, at::IntArrayRef segments) {
+void checkInputs(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, at::IntArrayRef segments, int64_t window) {
   TORCH_CHECK(q.dim() == 3 && k.dim() == 3 && v.sizes() == k.sizes(), "expected q (T, H, E) and k, v (T, K, E)");
-  TORCH_CHECK(q.size(0) == k.size(0) && q.size(2) == k.size(2) && q.size(1) % k.size(1) == 0, "q and k do not fit together");
+  TORCH_CHECK(q.size(0) == k.size(0) && q.size(2) == k.size(2) && k.size(1) > 0 && q.size(1) % k.size(1) == 0, "q and k do not fit together");
+  TORCH_CHECK(q.size(1) > 0 && q.size(2) > 0, "expected a head and a feature at least, got q of shape ", q.sizes());
+  TORCH_CHECK(window >= 0, "expected a window of tokens, or 0 for none, got ", window);
   TORCH_CHECK(q.is_cpu() && q.scalar_type() == at::kFloat, "expected float32 tensors on the CPU");
   TORCH_CHECK(segments.size() % 4 == 0, "expected start, end, parent start and parent end of each segment");
   for (size_t s = 0; s < segments.size(); s += 4) {
@@ -227,7 +229,7 @@ class SegmentAttention : public torch::autograd::Function<SegmentAttention> {
 
 at::Tensor segmentAttention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, at::IntArrayRef segments, double scale,
                             int64_t window) {
-  checkInputs(q, k, v, segments);
+  checkInputs(q, k, v, segments, window);
   return SegmentAttention::apply(q.contiguous(), k.contiguous(), v.contiguous(), segments, scale, window);
 }
 

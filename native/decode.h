@@ -167,8 +167,10 @@ void cacheFill(at::Tensor& keys, at::Tensor& values, const at::Tensor& k, const 
 at::Tensor decodeAttention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, at::Tensor& keys, at::Tensor& values,
                            const at::Tensor& table, double scale, int64_t window) {
   const CacheShape n = checkCache(keys, values, k, v);
-  TORCH_CHECK(q.dim() == 3 && isOwn(q) && q.size(0) == k.size(0) && q.size(2) == n.width && q.size(1) % n.keyHeads == 0,
+  TORCH_CHECK(q.dim() == 3 && isOwn(q) && q.size(0) == k.size(0) && q.size(2) == n.width && n.keyHeads > 0 && q.size(1) % n.keyHeads == 0,
               "q and k do not fit together");
+  TORCH_CHECK(q.size(1) > 0 && n.width > 0, "expected a head and a feature at least, got q of shape ", q.sizes());
+  TORCH_CHECK(window >= 0, "expected a window of tokens, or 0 for none, got ", window);
   TORCH_CHECK(table.is_cpu() && table.scalar_type() == at::kInt && table.is_contiguous(), "expected an int32 table");
   const at::Tensor queries = q.contiguous(), newKeys = k.contiguous(), newValues = v.contiguous();
   const int64_t count = q.size(0), heads = q.size(1);

@@ -18,7 +18,8 @@ constexpr int64_t kDropGrain = 1 << 14;  // numbers a task takes, at least
 // p in 65536ths, as the least 16-bit number (signed) that is kept, and the factor that keeps the mean.
 struct Dropping {
   explicit Dropping(double p) {
-    const auto dropped = static_cast<int32_t>(std::lround(p * 65536));
+    // a probability that rounds to 1 keeps one number in 65536
+    const auto dropped = std::min<int32_t>(65535, static_cast<int32_t>(std::lround(p * 65536)));
     least = static_cast<int16_t>(dropped - 32768);
     factor = 65536.0 / (65536 - dropped);
   }

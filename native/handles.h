@@ -64,7 +64,7 @@ class HandleTable {
 
   // Frees what was made since openScope returned `depth` and was not kept.
   void closeScope(uint32_t depth) {
-    if (depth != scopes_.size()) throw std::runtime_error("scopes must end in the reverse order of their beginning");
+    if (depth == 0 || depth != scopes_.size()) throw std::runtime_error("scopes must end in the reverse order of their beginning");
     std::vector<Handle> made = std::move(scopes_.back());
     scopes_.pop_back();
     for (const Handle handle : made) {

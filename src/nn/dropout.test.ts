@@ -26,7 +26,7 @@ function factors(
 /** The same in TypeScript, from what `native/dropout.h` says. */
 function expected(keys: Int32Array, width: number, p: number, module: number): number[] {
   const tokens = keys.length / 2;
-  const dropped = Math.round(p * 65536);
+  const dropped = Math.min(65535, Math.round(p * 65536));
   return Array.from({ length: tokens * width }, (_, at) => {
     const [t, j] = [Math.floor(at / width), at % width];
     const [start, key] = [(keys[t] as number) + module, ((keys[tokens + t] as number) ^ module) | 1];
@@ -47,6 +47,7 @@ test("the mask is the one that the header describes, for odd widths and every pr
       [9, 515, 0.9, 123_456],
       [2, 1030, 0.999, 7],
       [2, 40, 0, 7],
+      [2, 9000, 0.999999, 7],
     ] as const) {
       const keys = keysOf(tokens, width);
       const want = expected(keys, width, p, module);

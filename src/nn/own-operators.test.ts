@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { assertClose } from "../../test/support/close.ts";
-import { backward, manualSeed, ops, scope, type Tensor } from "../torch/index.ts";
+import { backward, manualSeed, ops, scope, type Tensor, tensor } from "../torch/index.ts";
 
 function random(shape: readonly number[], spread = 1): Tensor {
   return ops.normal_(ops.zeros([...shape], { dtype: "float32" }), 0, spread);
@@ -140,5 +140,37 @@ test("products of few rows: odd sizes, added to a bias, and a row alone as among
       const last = ops.linear(ops.sliceTensor(x, 0, rows - 1), weight);
       assertClose(last, wanted.slice(-out), { atol: 5e-6 });
     }
+  }
+});
+
+test("windows below zero, and tensors without heads or features, are refused before memory is touched", () => {
+  using _ = scope();
+  const attend = (heads: number, keyHeads: number, width: number, window: number) =>
+    ops.segmentAttention(
+      random([9, heads, width]),
+      random([9, keyHeads, width]),
+      random([9, keyHeads, width]),
+      [0, 9, 0, 0],
+      1,
+      window,
+    );
+  const decode = (heads: number, keyHeads: number, width: number, window: number) => {
+    const [keys, values] = [random([2, keyHeads, width, 32]), random([2, keyHeads, 32, width])];
+    const [k, v] = [random([1, keyHeads, width]), random([1, keyHeads, width])];
+    const table = tensor(Int32Array.of(0, 40, 3, 0, 1));
+    return ops.decodeAttention(random([1, heads, width]), k, v, keys, values, table, 1, window);
+  };
+  for (const call of [attend, decode]) {
+    assert.ok(call(2, 1, 4, 3).toNumbers().every(Number.isFinite));
+    assert.throws(() => call(2, 1, 4, -3), /expected a window of tokens, or 0 for none, got -3/);
+    assert.throws(() => call(2, 0, 4, 0), /q and k do not fit together/);
+    assert.throws(
+      () => call(0, 1, 4, 0),
+      /expected a head and a feature at least, got q of shape \[\d, 0, 4\]/,
+    );
+    assert.throws(
+      () => call(2, 1, 0, 0),
+      /expected a head and a feature at least, got q of shape \[\d, 2, 0\]/,
+    );
   }
 });

@@ -17,6 +17,7 @@ import {
   type Tensor,
   tensor,
 } from "./index.ts";
+import { native } from "./native.ts";
 import { bind, camelCase } from "./operator.ts";
 
 test("an operator computes what torch computes", () => {
@@ -211,4 +212,14 @@ test("names follow one rule", () => {
   assert.equal(camelCase("scaled_dot_product_attention"), "scaledDotProductAttention");
   assert.equal(camelCase("index_add_"), "indexAdd_");
   assert.equal(camelCase("_fused_adamw_"), "_fusedAdamw_");
+});
+
+test("bytes before a tensor, or past its end, are not read; no scope is closed that was not opened", () => {
+  using _ = scope();
+  const { handle } = ops.zeros([4], { dtype: "float32" });
+  const bytes = new Uint8Array(8);
+  native.read(handle, bytes, 8);
+  for (const from of [-4, -8, 9, 2 ** 53, -(2 ** 62)])
+    assert.throws(() => native.read(handle, bytes, from), /expected bytes within the tensor/);
+  assert.throws(() => native.closeScope(0), /scopes must end in the reverse order/);
 });

@@ -74,7 +74,8 @@ test("a worker ended by force in a step gives its memory back; the next comes to
   ] as const) {
     await using running = trainInWorker(begun);
     await running.reached(step);
-    assert.ok(hostBytes() > bytes);
+    // under a sanitizer (test/campaign/sanitizers.test.ts) torch's own memory is used, and nothing of it counted
+    assert.ok(hostBytes() > bytes || process.env["ASAN_OPTIONS"] !== undefined);
     if (step === 1) await assert.rejects(trainInWorker(again).ended, /being written by process/);
     await running.worker.terminate();
     await assert.rejects(running.ended, /the worker ended after/);
