@@ -131,7 +131,17 @@ test("the addon runs under the address and undefined-behaviour sanitizers withou
   using dir = temporaryDirectory();
   await t.test("the sanitizers find what they are to find", () => canaries(sanitizers, dir.path));
   const env = { PREFTUNE_ADDON: await buildSanitized(sanitizers) };
-  const run = (args: string[]) => runSanitized(sanitizers, args, { reports: join(dir.path, "report"), env });
+  const run = async (args: string[]) => {
+    const began = performance.now();
+    const told = () =>
+      console.log(
+        `${args.find((arg) => arg.endsWith(".ts"))}: ${((performance.now() - began) / 1000).toFixed(0)} s`,
+      );
+    const timer = setInterval(told, 20_000);
+    const ended = await runSanitized(sanitizers, args, { reports: join(dir.path, "report"), env });
+    clearInterval(timer);
+    return ended;
+  };
   for (const name of files) await runFile(t, name, run);
   await runTrainings(t, run);
   const calls = await runCalls(t, run);
