@@ -1,7 +1,6 @@
 /** Mutated config.json, generation_config.json and adapter_config.json: read, or refused by name. */
 import assert from "node:assert/strict";
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { PreftuneError } from "../../src/base/errors.ts";
@@ -14,10 +13,10 @@ import { readModelConfig } from "../../src/formats/hf-config.ts";
 import { llama32 } from "../../src/formats/sample-configs.ts";
 import { amount, figure } from "../support/campaign.ts";
 import { fuzz, mutateJson, mutateText, reached } from "../support/fuzz.ts";
+import { scratch } from "../support/scratch.ts";
 import { tinyConfig } from "../support/tiny-models.ts";
 
-const scratch = existsSync("/dev/shm") ? "/dev/shm" : tmpdir();
-const dir = mkdtempSync(join(scratch, "fuzz-config-"));
+const dir = mkdtempSync(join(scratch(), "fuzz-config-"));
 after(() => rmSync(dir, { recursive: true, force: true }));
 
 const models = [llama32, ...(["llama_tied", "qwen3", "gemma3"] as const).map((name) => tinyConfig(name))];

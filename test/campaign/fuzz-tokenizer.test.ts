@@ -1,7 +1,6 @@
 /** Mutated tokenizer.json and tokenizer_config.json: loaded and used, or refused by name. */
 import assert from "node:assert/strict";
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { PreftuneError } from "../../src/base/errors.ts";
@@ -10,9 +9,9 @@ import { byteSymbols } from "../../src/text/token-bytes.ts";
 import { loadTokenizer } from "../../src/text/tokenizer.ts";
 import { amount, figure } from "../support/campaign.ts";
 import { fuzz, mutateJson, mutateText, reached } from "../support/fuzz.ts";
+import { scratch } from "../support/scratch.ts";
 
-const scratch = existsSync("/dev/shm") ? "/dev/shm" : tmpdir();
-const dir = mkdtempSync(join(scratch, "fuzz-tokenizer-"));
+const dir = mkdtempSync(join(scratch(), "fuzz-tokenizer-"));
 after(() => rmSync(dir, { recursive: true, force: true }));
 
 const letters = byteSymbols().slice(32, 64);

@@ -1,12 +1,12 @@
 /** Fuzzing of data files: valid seeds, mutated byte by byte and by structure, and what every reading of them is held to. */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { PreftuneError } from "../../src/base/errors.ts";
 import { Random } from "../../src/base/random.ts";
 import type { RawRow } from "../../src/data/example.ts";
 import { readRows } from "../../src/data/sources.ts";
 import { amount, figure } from "./campaign.ts";
+import { scratch } from "./scratch.ts";
 
 /** A file format under test. */
 export interface FuzzTarget {
@@ -36,7 +36,7 @@ interface Tally {
 
 /** Mutates and reads `short` inputs, `full` ones in the nightly run, and tells the figure of row 18. */
 export async function fuzz(target: FuzzTarget, short: number, full: number): Promise<void> {
-  const folder = mkdtempSync(join(tmpdir(), "preftune-fuzz-"));
+  const folder = mkdtempSync(join(scratch(), "preftune-fuzz-"));
   try {
     const tally = await run(target, join(folder, `x.${target.ending}`), amount(short, full));
     const { inputs, accepted, faults, slowestMs, memory } = tally;
@@ -56,10 +56,11 @@ export async function fuzz(target: FuzzTarget, short: number, full: number): Pro
 
 async function run(target: FuzzTarget, path: string, inputs: number): Promise<Tally> {
   const random = new Random(Number(process.env["PREFTUNE_SEED"] ?? 1) + 1000 * (target.part ?? 0));
-  const tally: Tally = { inputs, accepted: 0, faults: [], slowestMs: 0, memory: 0 };
+  const tally: Tally = { inputs: 0, accepted: 0, faults: [], slowestMs: 0, memory: 0 };
   const before = process.memoryUsage.rss();
   let told = performance.now();
   for (let i = 0; i < inputs && tally.faults.length < 5; i++) {
+    tally.inputs++;
     const file = mutated(target, random);
     writeFileSync(path, file);
     const began = process.cpuUsage();

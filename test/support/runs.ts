@@ -2,18 +2,18 @@
 import assert from "node:assert/strict";
 import { type ChildProcessByStdio, spawn } from "node:child_process";
 import { once } from "node:events";
-import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join, relative } from "node:path";
 import type { Readable } from "node:stream";
 import { text } from "node:stream/consumers";
-import { freeBytes, sha256File } from "../../src/base/files.ts";
+import { sha256File } from "../../src/base/files.ts";
 import { readSafetensorsHeader } from "../../src/formats/safetensors.ts";
 import { type TrainOptions, train } from "../../src/recipes/train.ts";
 import type { TrainEvent, TrainSummary } from "../../src/recipes/train-events.ts";
 import { loadConfig } from "../../src/runs/config-load.ts";
 import { stringifyNumbers } from "../../src/runs/json-numbers.ts";
 import { MetricsWriter, readMetrics } from "../../src/runs/metrics.ts";
+import { scratch } from "./scratch.ts";
 import { makeTinyModel, pairRows, type TinyModelOptions, writeRows } from "./tiny-model.ts";
 
 /** Configuration values as in YAML. */
@@ -32,13 +32,6 @@ export interface Workshop extends Disposable {
   values: Values;
   /** Path of something in the directory. */
   path(...parts: string[]): string;
-}
-
-/** Where tests write much and sync often: in memory where there is room, unless TMPDIR says otherwise. */
-function scratch(): string {
-  const memory = "/dev/shm";
-  const isRoomy = process.env["TMPDIR"] === undefined && existsSync(memory) && freeBytes(memory) > 2 ** 29;
-  return isRoomy ? memory : tmpdir();
 }
 
 /** Makes a tiny model, `rows` preference rows to train on and `held` held-out ones. */
