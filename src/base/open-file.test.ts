@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import { FileError, FormatError } from "./errors.ts";
 import { readJsonFile, readTextFile, sha256File } from "./files.ts";
-import { openFile, readFileBytes } from "./open-file.ts";
+import { openFile, readFileBytes, statsOf } from "./open-file.ts";
 
 const dir = mkdtempSync(join(tmpdir(), "open-file-"));
 after(() => rmSync(dir, { recursive: true, force: true }));
@@ -65,4 +65,13 @@ test("a file above the limit is refused before it is read; a directory and a mis
   assert.throws(() => readFileBytes("/proc/self/maps", 16), /expected a file of at most 16 bytes, got more/);
   assert.throws(() => readTextFile(dir), /it is a directory, a file was expected/);
   assert.throws(() => readTextFile(join(dir, "none")), /there is no such file/);
+});
+
+test("links in a circle, and paths that the system does not reach, are nothing that is there", () => {
+  const loop = join(dir, "loop");
+  symlinkSync(loop, loop);
+  assert.equal(statsOf(loop), null);
+  assert.equal(statsOf(join(loop, "below")), null);
+  assert.equal(statsOf(join(dir, "n".repeat(5000))), null);
+  assert.equal(statsOf(dir)?.isDirectory(), true);
 });

@@ -50,6 +50,15 @@ function kindOf(stats: Stats): string {
   return stats.isSocket() ? "a socket" : "a device";
 }
 
+/** What lies at `path`, links followed; null for nothing, and for what the system does not reach: links in a circle, say. */
+export function statsOf(path: string): Stats | null {
+  try {
+    return statSync(path, { throwIfNoEntry: false }) ?? null;
+  } catch {
+    return null;
+  }
+}
+
 /**
  * All bytes of a regular file.
  *

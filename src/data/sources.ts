@@ -1,9 +1,10 @@
 /** Where rows come from: a file, a directory, a glob or a hub data set, read row by row in a fixed order. */
-import { existsSync, opendirSync, statSync } from "node:fs";
+import { existsSync, opendirSync } from "node:fs";
 import { glob } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 
 import { DataError } from "../base/errors.ts";
+import { statsOf } from "../base/open-file.ts";
 import { closest } from "../base/suggest.ts";
 import type { HubOptions } from "../formats/hub.ts";
 import { readCsv } from "./csv-rows.ts";
@@ -95,7 +96,7 @@ export async function* readFiles(
 
 /** Bytes of the files on the disk. */
 export function bytesOf({ files }: FoundFiles): number {
-  return files.reduce((sum, { path }) => sum + (statSync(path, { throwIfNoEntry: false })?.size ?? 0), 0);
+  return files.reduce((sum, { path }) => sum + (statsOf(path)?.size ?? 0), 0);
 }
 
 /**
@@ -226,5 +227,5 @@ function entriesOf(path: string, most: number): Entry[] | null {
 }
 
 function isFolder(path: string): boolean {
-  return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+  return statsOf(path)?.isDirectory() === true;
 }

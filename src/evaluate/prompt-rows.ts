@@ -1,7 +1,7 @@
 /** Rows of prompts: those of a data file, the lines of a text file, or what comes on standard input. */
-import { statSync } from "node:fs";
 import process from "node:process";
 import { ConfigError } from "../base/errors.ts";
+import { statsOf } from "../base/open-file.ts";
 import { ByteReader } from "../data/byte-reader.ts";
 import type { RawRow } from "../data/example.ts";
 import { firstByte, rowsOfLines } from "../data/json-rows.ts";
@@ -26,7 +26,7 @@ export async function* promptRows(path: string): AsyncGenerator<RawRow> {
 
 async function* textFileRows(path: string): AsyncGenerator<RawRow> {
   const meter = new ReadMeter();
-  meter.expect(statSync(path, { throwIfNoEntry: false })?.size ?? 0);
+  meter.expect(statsOf(path)?.size ?? 0);
   try {
     yield* textRows(readLines({ path, name: path, format: "jsonl", compression: "none", meter }), path);
   } finally {

@@ -1,9 +1,10 @@
 /** Whether a directory holds a model or an adapter, and where it is when the path given is one folder off. */
-import { existsSync, readdirSync, statSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { FileError, PreftuneError } from "../base/errors.ts";
 import { readJsonFile } from "../base/files.ts";
 import { settingsLimits } from "../base/json-limits.ts";
+import { statsOf } from "../base/open-file.ts";
 import { closest } from "../base/suggest.ts";
 import { isRecord } from "./json-fields.ts";
 
@@ -100,7 +101,7 @@ function placesBelow(path: string, kind: PlaceKind): string[] {
 }
 
 function foldersIn(path: string): string[] {
-  const isFolder = (place: string) => statSync(place, { throwIfNoEntry: false })?.isDirectory() === true;
+  const isFolder = (place: string) => statsOf(place)?.isDirectory() === true;
   if (!isFolder(path)) return [];
   const names = readdirSync(path).filter((name) => !name.startsWith(".") && isFolder(join(path, name)));
   return names.sort();

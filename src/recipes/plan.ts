@@ -1,9 +1,9 @@
 /** What a plan is made from: the run's configuration, the model's config.json, its rows where they are at hand, a device. */
-import { statSync } from "node:fs";
 import { join } from "node:path";
 import { ConfigError } from "../base/errors.ts";
 import { readJsonFile } from "../base/files.ts";
 import { settingsLimits } from "../base/json-limits.ts";
+import { statsOf } from "../base/open-file.ts";
 import { readAdapter } from "../formats/adapter.ts";
 import { parseModelConfig } from "../formats/hf-config.ts";
 import { resolveModelDirectory } from "../formats/hub-model.ts";
@@ -89,7 +89,7 @@ async function modelDirectory(
 function modelOf(directory: string | null, { modelConfig }: PlanOptions): ModelConfig {
   if (directory !== null) return storedConfig(directory);
   const file = modelConfig ?? "config.json";
-  if (statSync(file, { throwIfNoEntry: false })?.isDirectory() === true) {
+  if (statsOf(file)?.isDirectory() === true) {
     throw new ConfigError(
       `--model-config: expected a file, got the directory ${file}. Did you mean "${join(file, "config.json")}"?`,
     );

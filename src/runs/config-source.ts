@@ -1,9 +1,9 @@
 /** Reads the values a user gave: from YAML text with line numbers, from the command line, or from code. */
-import { existsSync, readdirSync, statSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { type Document, isMap, isNode, isScalar, LineCounter, parseDocument, type YAMLMap } from "yaml";
 import { ConfigError, FileError, messageOf } from "../base/errors.ts";
-import { readFileBytes } from "../base/open-file.ts";
+import { readFileBytes, statsOf } from "../base/open-file.ts";
 import { didYouMean } from "../base/suggest.ts";
 import { fieldOf, isConfigKey } from "./config-schema.ts";
 import type { Provenance } from "./config-types.ts";
@@ -29,8 +29,8 @@ export interface Given {
  * @throws {ConfigError} when it is missing, unreadable or larger than 1 MiB
  */
 export function readConfigText(path: string): string {
-  const stat = statSync(path, { throwIfNoEntry: false });
-  if (stat === undefined) throw missingFile(path);
+  const stat = statsOf(path);
+  if (stat === null) throw missingFile(path);
   if (stat.isDirectory()) {
     const own = join(path, "config.yaml");
     const hint = existsSync(own) ? ` It is a run, whose own is ${own}.` : "";

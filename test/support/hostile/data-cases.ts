@@ -273,7 +273,7 @@ const placeCases: HostileCase[] = [
     },
     /at most 100000 entries/,
   ),
-  file("rows: links in a circle", (path) => symlinkSync(path, path), /./),
+  file("rows: links in a circle", (path) => symlinkSync(path, path), /nothing is there/),
   {
     name: "a glob over the whole disk",
     write: () => {},
