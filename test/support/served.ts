@@ -2,7 +2,7 @@
 import { connect, type Socket } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { start } from "./command.ts";
+import { startProgram } from "./command.ts";
 import { makeTinyModel } from "./tiny-model.ts";
 import { temporaryDirectory } from "./tiny-models.ts";
 
@@ -40,7 +40,8 @@ export async function served(options: readonly string[] = [], context = 512): Pr
     "--threads",
     "1",
   ];
-  const running = start([...args, ...options], { PREFTUNE_API_KEY: key });
+  const program = join(import.meta.dirname, "../../bin/preftune.mjs");
+  const running = startProgram([program, ...args, ...options], { PREFTUNE_API_KEY: key });
   let printed = "";
   running.child.stdout?.on("data", (chunk: Buffer) => {
     printed += chunk.toString();
