@@ -196,6 +196,11 @@ describe("hostile files", () => {
       () => craft(`{"a":${entry("U8", [-4], [0, 4])}}`, bytes(4)),
       /expected a shape .* got \[-4\]/,
     ],
+    [
+      "minus zero, which the library refuses too",
+      () => craft('{"a":{"dtype":"U8","shape":[4],"data_offsets":[-0,4]}}', bytes(4)),
+      /data_offsets/,
+    ],
     ["broken size", () => craft(`{"a":${entry("U8", [1.5], [0, 4])}}`, bytes(4)), /got \[1\.5\]/],
     [
       "huge number",

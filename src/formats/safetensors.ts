@@ -221,7 +221,10 @@ function parseEntry(name: string, value: unknown, path: string): TensorEntry {
 }
 
 function isSizes(value: unknown): value is number[] {
-  return Array.isArray(value) && value.every((size) => Number.isSafeInteger(size) && size >= 0);
+  // -0 is a number with a fraction to the library of the format, and refused
+  const isSize = (size: unknown): boolean =>
+    Number.isSafeInteger(size) && (size as number) >= 0 && !Object.is(size, -0);
+  return Array.isArray(value) && value.every(isSize);
 }
 
 /** Tensors must lie end to end from 0 to the end of the file: hidden bytes make files that are two formats at once. */
