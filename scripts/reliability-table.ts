@@ -89,10 +89,12 @@ export function writeReliability(root: string, folder: string): void {
   writeFileSync(join(root, "docs", "reliability.json"), `${JSON.stringify(results, null, 2)}\n`);
   const path = join(root, "docs", "reliability.md");
   const text = readFileSync(path, "utf8");
-  const marks = /(<!-- figures -->\n)[\s\S]*?(\n<!-- end -->)/;
-  const written = `${reliabilityTable(results)}\n\n${remarks(results)}`;
+  const marks = /(?<=<!-- figures -->\n)[\s\S]*?(?=<!-- end -->)/;
+  if (!marks.test(text))
+    throw new Error(`${path}: expected "<!-- figures -->" and "<!-- end -->", found none`);
+  const written = `\n${reliabilityTable(results)}\n\n${remarks(results)}\n\n`;
   writeFileSync(
     path,
-    text.replace(marks, (_, open: string, close: string) => open + written + close),
+    text.replace(marks, () => written),
   );
 }

@@ -30,7 +30,7 @@ async function loop(command: FaultyCommand, stride: number): Promise<void> {
     5,
     `${command.name}: each system call that writes fails once (EIO, ENOSPC, EDQUOT, EROFS, EMFILE)`,
     `${failed} of ${calls.length} calls tried, all told, same tables when done again`,
-    "100 % of calls",
+    "100 % of those tried",
     failed >= Math.floor(calls.length / stride),
   );
 }
