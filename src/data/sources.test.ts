@@ -1,10 +1,19 @@
 import assert from "node:assert/strict";
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import {
+  appendFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { gzipSync, zstdCompressSync } from "node:zlib";
 
+import { DataError } from "../base/errors.ts";
 import { fileKind } from "./data-file.ts";
 import type { RawRow } from "./example.ts";
 import { readLines } from "./lines.ts";
@@ -265,4 +274,23 @@ test("files are closed however their reading ends", async () => {
     for await (const _ of readRows({ path: write(`left.jsonl.${ending}`, bytes) })) break;
   }
   assert.equal(open(), before);
+});
+
+test("a file that grows or shrinks while it is read is refused", async () => {
+  const line = `${JSON.stringify({ text: "x".repeat(1000) })}\n`;
+  for (const change of [
+    (path: string) => appendFileSync(path, line),
+    (path: string) => truncateSync(path, 10),
+  ]) {
+    const path = write("changing.jsonl", line.repeat(2000));
+    const read = async () => {
+      let rows = 0;
+      for await (const _ of readRows({ path })) if (++rows === 1) change(path);
+    };
+    await assert.rejects(read(), (error) => {
+      assert.ok(error instanceof DataError);
+      assert.match(error.message, /changing\.jsonl.*expected a file that stays as it is while it is read/);
+      return true;
+    });
+  }
 });

@@ -96,10 +96,21 @@ test("a run without any checkpoint begins again and ends as a run of its own", a
     onEvent: (e) => e.type === "step" && e.step === 2 && stop.abort(),
   });
   await runTraining({ ...values, output_dir: shop.path("whole") });
-  for (const what of ["no folder of checkpoints", "an empty folder of checkpoints"]) {
-    const checkpoints = join(shop.path("run"), "checkpoints");
+  const checkpoints = shop.path("run", "checkpoints");
+  const states: Record<string, () => void> = {
+    "no folder of checkpoints": () => {},
+    "an empty folder of checkpoints": () => mkdirSync(checkpoints),
+    "a checkpoint that was being written": () =>
+      mkdirSync(join(checkpoints, ".checkpoint-2.new-4194304-0123abcd"), { recursive: true }),
+    "no run.json either": () => {
+      // with an export beside it, it would be left alone
+      for (const name of ["run.json", "adapter", "export.json", "report.html"])
+        rmSync(shop.path("run", name), { recursive: true });
+    },
+  };
+  for (const [what, make] of Object.entries(states)) {
     rmSync(checkpoints, { recursive: true });
-    if (what.startsWith("an empty")) mkdirSync(checkpoints);
+    make();
     await assertBeginsAgain(shop, values, what);
   }
 });

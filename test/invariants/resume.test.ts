@@ -334,6 +334,34 @@ test("the best checkpoint and the count of evaluations without gain survive, whe
   }
 });
 
+test("a best checkpoint that is damaged is made again from the one before it, and told", async () => {
+  const best = { ...lora, learning_rate: 0.1, eval_steps: 1, save_steps: 1, load_best_model_at_end: true };
+  const { dir: whole, told } = await uninterrupted(best);
+  const step = told.summary.best?.step ?? 0;
+  assert.ok(step > 1 && step < 20, `the best step is ${step}`);
+  const dir = shop.path("best-damaged");
+  await runTraining({ ...best, output_dir: dir }, stopAfter(step + 1));
+  const weights = join(checkpointOf(dir, step), "adapter_model.safetensors");
+  const bytes = readFileSync(weights);
+  bytes[bytes.length - 1] = (bytes.at(-1) as number) ^ 1;
+  writeFileSync(weights, bytes);
+  const again = await runTraining({ ...best, output_dir: dir, ...resumed });
+  assert.match(notes(again), new RegExp(`the checkpoint of step ${step}, the best so far, is damaged`));
+  assert.deepEqual(again.summary.best, told.summary.best);
+  assertSameRun(dir, whole, 20);
+});
+
+test("a run of an earlier version, whose checkpoints carry no records and no digest of their own, goes on", async () => {
+  const dir = await cut(lora, 7);
+  const checkpoint = checkpointOf(dir, 7);
+  rmSync(join(checkpoint, "records.json"));
+  const path = join(checkpoint, "checkpoint.json");
+  const { sha256: _, ...manifest } = JSON.parse(readFileSync(path, "utf8"));
+  manifest.files = manifest.files.filter(({ name }: { name: string }) => name !== "records.json");
+  writeFileSync(path, JSON.stringify(manifest, null, 2));
+  await expectSame(lora, dir);
+});
+
 test("two runs with one seed are the same in every file but for times; another seed gives other weights", async () => {
   const dir = shop.path("twin");
   const [first, second] = [shop.path("twin-1"), shop.path("twin-2")];
