@@ -1,6 +1,6 @@
 /**
  * A limit on the time of synchronous work. V8 stops a script that runs out of time wherever it is, in the middle of a regular
- * expression too; work called from a script is a part of it. Starting one takes some tens of microseconds.
+ * expression too; work called from a script is a part of it. Starting one costs more than most texts: it is for work that needs it.
  */
 import { Script } from "node:vm";
 
