@@ -13,8 +13,8 @@ import { maxColumns, maxRowBytes } from "./read-meter.ts";
  *
  * @throws DataError naming file and line
  */
-export async function* readJsonLines(file: DataFile): AsyncGenerator<RawRow> {
-  yield* rowsOfLines(readLines(file), file);
+export function readJsonLines(file: DataFile): AsyncGenerator<RawRow> {
+  return rowsOfLines(readLines(file), file);
 }
 
 /**

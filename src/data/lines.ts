@@ -30,9 +30,9 @@ const lineFeed = 0x0a;
  *
  * @throws DataError naming file and line when a line is longer than `limit` bytes, is not UTF-8, or the file is damaged
  */
-export async function* readLines(file: DataFile, limit: number = maxRowBytes): AsyncGenerator<Line> {
+export function readLines(file: DataFile, limit: number = maxRowBytes): AsyncGenerator<Line> {
   const place = new LinePlace(file.name);
-  yield* linesOf(readBytes(file, place.where), place, limit);
+  return linesOf(readBytes(file, place.where), place, limit);
 }
 
 /**
@@ -47,7 +47,7 @@ export async function* linesOf(
   limit: number = maxRowBytes,
 ): AsyncGenerator<Line> {
   const splitter = new LineSplitter(place, limit);
-  for await (const chunk of bytes) yield* splitter.feed(chunk);
+  for await (const chunk of bytes) for (const line of splitter.feed(chunk)) yield line;
   yield* splitter.end();
 }
 
