@@ -117,10 +117,7 @@ class PageWalk {
     const place = { [pageTypes.data]: 5, [pageTypes.dictionary]: 7, [pageTypes.dataV2]: 8 }[type];
     const inner = place === undefined ? undefined : fields.get(place);
     if (!(inner instanceof Map)) throw new PageError("it has a page of an unknown kind");
-    this.#left -= size;
-    if (this.#left < 0) {
-      throw new PageError(`its pages hold more than ${maxExpansion} times as much as they take`);
-    }
+    this.#spend(size);
     return { page: { type, fields: inner, stored: bytes.subarray(start, end), size }, end };
   }
 
@@ -128,9 +125,6 @@ class PageWalk {
     if (page.type === pageTypes.dictionary) this.#dictionaryPage(page);
     else if (page.type === pageTypes.data) this.#dataPage(page);
     else this.#dataPageV2(page);
-    if (this.#values > this.#chunk.values) {
-      throw new PageError("it has more values than its footer says");
-    }
   }
 
   #content(stored: Uint8Array, size: number): Uint8Array {
@@ -262,10 +256,14 @@ class PageWalk {
       if (prefix < 0 || prefix > before)
         throw new PageError("a text of it begins with more than the one before has");
       before = prefix + (suffixes[i] ?? 0);
-      this.#left -= before;
-      if (this.#left < 0) {
-        throw new PageError(`its pages hold more than ${maxExpansion} times as much as they take`);
-      }
+      this.#spend(before);
+    }
+  }
+
+  #spend(bytes: number): void {
+    this.#left -= bytes;
+    if (this.#left < 0) {
+      throw new PageError(`its pages hold more than ${maxExpansion} times as much as they take`);
     }
   }
 }

@@ -15,7 +15,6 @@ export interface Span {
  *
  * @param width - bits of a value, 1 to 32
  * @param take - given each value and how often it comes
- * @returns where the values end
  * @throws PageError when there are fewer, or a run is longer than what is left
  */
 export function scanRuns(
@@ -23,7 +22,7 @@ export function scanRuns(
   width: number,
   count: number,
   take: (value: number, times: number) => void,
-): number {
+): void {
   const { bytes, end } = span;
   let at = span.start;
   for (let left = count; left > 0; ) {
@@ -37,7 +36,6 @@ export function scanRuns(
     at = begin + (header % 2 === 0 ? run.bytes : ((header - 1) / 2) * width);
     left -= run.times;
   }
-  return at;
 }
 
 /** Packed values come in groups of eight; the last one may have more places than there are values. */
