@@ -25,7 +25,6 @@ const SQLITE_NOTADB = 26;
 export class JudgmentStore {
   readonly #path: string;
   readonly #database: DatabaseSync;
-  #isOpen = true;
   readonly #get: StatementSync;
   readonly #put: StatementSync;
 
@@ -89,9 +88,7 @@ export class JudgmentStore {
 
   /** Closes the file. Closing twice is harmless. */
   close(): void {
-    if (!this.#isOpen) return;
-    this.#isOpen = false;
-    this.#database.close();
+    if (this.#database.isOpen) this.#database.close();
   }
 
   [Symbol.dispose](): void {
