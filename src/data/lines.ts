@@ -1,5 +1,6 @@
 /** Text of data files, strictly UTF-8: as numbered lines of limited length, or in pieces. */
 import { DataError } from "../base/errors.ts";
+import { isJsonSpace } from "../formats/json-list.ts";
 import { type DataFile, readBytes } from "./data-file.ts";
 import { maxRowBytes } from "./read-meter.ts";
 
@@ -106,11 +107,11 @@ class LineSplitter {
 function skipBlankLines(chunk: Buffer, start: number, place: LinePlace): number {
   let begin = start;
   for (let i = start; i < chunk.length; i++) {
-    const byte = chunk[i];
-    if (byte === lineFeed) {
-      place.number++;
-      begin = i + 1;
-    } else if (byte !== 0x20 && byte !== 0x0d && byte !== 0x09) break;
+    const byte = chunk[i] as number;
+    if (!isJsonSpace(byte)) break;
+    if (byte !== lineFeed) continue;
+    place.number++;
+    begin = i + 1;
   }
   return begin;
 }
