@@ -12,7 +12,8 @@ import { decompressZstd } from "./zstd-frames.ts";
 /** Read at once. */
 const pieceBytes = 64 * 1024;
 
-const readAt = promisify(read);
+/** Reads into a buffer: descriptor, buffer, offset, length, position. */
+export const readAt: typeof read.__promisify__ = promisify(read);
 
 /** Layout of the rows in a file. */
 export type DataFormat = "jsonl" | "json" | "csv" | "tsv" | "parquet";
@@ -140,16 +141,18 @@ function decompressed(raw: AsyncIterable<Buffer>, compression: Compression): Asy
 function readFailure(error: unknown, file: DataFile, where: string): Error {
   if (error instanceof FileError || error instanceof DataError) return error;
   const isSystems = error instanceof Error && "syscall" in error;
-  if (isSystems || file.compression === "none") {
-    return new FileError(
-      `Could not read ${file.path}: ${messageOf(error)}. Check the path and its permissions.`,
-      { cause: error },
-    );
-  }
+  if (isSystems || file.compression === "none") return unreadable(file, error);
   const isCut = error instanceof CutShortError || (error as { code?: unknown }).code === "Z_BUF_ERROR";
   return new DataError(
     `${where}: expected a whole ${file.compression} file, but it is damaged or cut short ` +
       `(${isCut ? "it ends too early" : messageOf(error)}). Download or compress it again.`,
     { cause: error },
   );
+}
+
+/** What is wrong with a file that the system does not read. Not thrown here. */
+export function unreadable({ path }: DataFile, cause: unknown): FileError {
+  return new FileError(`Could not read ${path}: ${messageOf(cause)}. Check the path and its permissions.`, {
+    cause,
+  });
 }

@@ -1,6 +1,5 @@
 /** Rows of Parquet files, one row group at a time, column by column. */
-import { closeSync, fstatSync, read } from "node:fs";
-import { promisify } from "node:util";
+import { closeSync, fstatSync } from "node:fs";
 import zlib from "node:zlib";
 import { type AsyncBuffer, type ParquetParsers, parquetScan, type RowGroup } from "hyparquet";
 import { compressors } from "hyparquet-compressors";
@@ -8,7 +7,7 @@ import { compressors } from "hyparquet-compressors";
 import { DataError, FileError, messageOf } from "../base/errors.ts";
 import { openFile } from "../base/open-file.ts";
 import { JsonError, parseJson } from "../text/json.ts";
-import { type DataFile, requireSameSize } from "./data-file.ts";
+import { type DataFile, readAt, requireSameSize, unreadable } from "./data-file.ts";
 import { describeOrigin, faultyRow, type Origin, type RawRow } from "./example.ts";
 import { chunkOf, type Footer, type ReadSlice, readFooter } from "./parquet-footer.ts";
 import { checkPages, type Decompress } from "./parquet-pages.ts";
@@ -45,17 +44,9 @@ function openData(file: DataFile): number {
   try {
     return openFile(file.path);
   } catch (error) {
-    if (error instanceof FileError) throw error;
-    throw new FileError(
-      `Could not read ${file.path}: ${messageOf(error)}. Check the path and its permissions.`,
-      {
-        cause: error,
-      },
-    );
+    throw error instanceof FileError ? error : unreadable(file, error);
   }
 }
-
-const readAt = promisify(read);
 
 function sliceReader(fd: number, { meter }: DataFile, size: number): ReadSlice {
   return async (start, end) => {
