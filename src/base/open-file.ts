@@ -59,6 +59,11 @@ export function statsOf(path: string): Stats | null {
   }
 }
 
+/** Whether `path` leads to a directory. */
+export function isFolder(path: string): boolean {
+  return statsOf(path)?.isDirectory() === true;
+}
+
 /**
  * All bytes of a regular file.
  *

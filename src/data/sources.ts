@@ -4,7 +4,7 @@ import { glob } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 
 import { DataError } from "../base/errors.ts";
-import { statsOf } from "../base/open-file.ts";
+import { isFolder, statsOf } from "../base/open-file.ts";
 import { closest } from "../base/suggest.ts";
 import type { HubOptions } from "../formats/hub.ts";
 import { readCsv } from "./csv-rows.ts";
@@ -224,8 +224,4 @@ function entriesOf(path: string, most: number): Entry[] | null {
     entries.push({ name: entry.name, isFolder: leads });
   }
   return entries;
-}
-
-function isFolder(path: string): boolean {
-  return statsOf(path)?.isDirectory() === true;
 }

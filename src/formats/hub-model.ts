@@ -3,11 +3,12 @@
  * they are there. Only what is read here is fetched: settings, tokenizer, templates and safetensors; never
  * pickles, never code.
  */
-import { existsSync, statSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
 
 import { FileError, FormatError } from "../base/errors.ts";
 import { makeDirectory, readJsonFile, requireFreeBytes, writeFileAtomic } from "../base/files.ts";
+import { isFolder } from "../base/open-file.ts";
 import { adapterWeightsName } from "./adapter.ts";
 import {
   type HubEntry,
@@ -71,7 +72,7 @@ interface ModelId {
  */
 export async function resolveModel(nameOrPath: string, search: ModelSearch = {}): Promise<FoundModel> {
   const { kind = "model" } = search;
-  if (existsSync(nameOrPath) && statSync(nameOrPath).isDirectory()) {
+  if (isFolder(nameOrPath)) {
     requirePlace(nameOrPath, kind);
     return { directory: nameOrPath, name: nameOrPath, pinned: nameOrPath };
   }

@@ -4,7 +4,7 @@ import { basename, dirname, join } from "node:path";
 import { FileError, PreftuneError } from "../base/errors.ts";
 import { readJsonFile } from "../base/files.ts";
 import { settingsLimits } from "../base/json-limits.ts";
-import { statsOf } from "../base/open-file.ts";
+import { isFolder } from "../base/open-file.ts";
 import { closest } from "../base/suggest.ts";
 import { isRecord } from "./json-fields.ts";
 
@@ -101,7 +101,6 @@ function placesBelow(path: string, kind: PlaceKind): string[] {
 }
 
 function foldersIn(path: string): string[] {
-  const isFolder = (place: string) => statsOf(place)?.isDirectory() === true;
   if (!isFolder(path)) return [];
   const names = readdirSync(path).filter((name) => !name.startsWith(".") && isFolder(join(path, name)));
   return names.sort();

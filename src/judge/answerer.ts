@@ -1,7 +1,7 @@
 /** Who answers: a file of answers, an endpoint, or a local model, as they are written on the command line. */
-import { existsSync, statSync } from "node:fs";
 import { basename, dirname, resolve } from "node:path";
 import { ConfigError } from "../base/errors.ts";
+import { statsOf } from "../base/open-file.ts";
 import { fileKind } from "../data/data-file.ts";
 
 /** Who answers. */
@@ -21,10 +21,9 @@ export const ANSWERER_FORMS =
  */
 export function parseAnswerer(text: string): Answerer {
   if (/^https?:\/\//i.test(text)) return { kind: "endpoint", ...parseEndpoint(text) };
-  if (existsSync(text)) {
-    return statSync(text).isDirectory()
-      ? { kind: "model", model: text, adapter: null }
-      : { kind: "file", path: text };
+  const stats = statsOf(text);
+  if (stats !== null) {
+    return stats.isDirectory() ? { kind: "model", model: text, adapter: null } : { kind: "file", path: text };
   }
   if (fileKind(text) !== null) return { kind: "file", path: text };
   const plus = text.lastIndexOf("+");

@@ -1,7 +1,7 @@
 /** A benchmark's files by the names that they are published under: in a directory, or in a data set of the hub. */
-import { existsSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { ConfigError } from "../base/errors.ts";
+import { isFolder, statsOf } from "../base/open-file.ts";
 import { cachedHubFile, openHubData, parseHubId } from "../data/hub.ts";
 import type { HubOptions } from "../formats/hub.ts";
 
@@ -20,8 +20,8 @@ export interface Bench {
  * @throws {FileError} when the hub cannot be reached
  */
 export async function openBench(place: string, hub: HubOptions = {}): Promise<Bench> {
-  if (existsSync(place) && statSync(place).isDirectory()) {
-    const isFile = (path: string): boolean => existsSync(path) && statSync(path).isFile();
+  if (isFolder(place)) {
+    const isFile = (path: string): boolean => statsOf(path)?.isFile() === true;
     const find = (names: readonly string[]): Promise<string | null> =>
       Promise.resolve(names.map((name) => join(place, name)).find(isFile) ?? null);
     return { place, find };

@@ -1,7 +1,8 @@
 /** Merging an adapter into its base model, with the parity gate. */
-import { existsSync, readdirSync, realpathSync, statSync } from "node:fs";
+import { existsSync, readdirSync, realpathSync } from "node:fs";
 import { join, sep } from "node:path";
 import { ConfigError, FileError } from "../base/errors.ts";
+import { isFolder } from "../base/open-file.ts";
 import { Random } from "../base/random.ts";
 import type { Example } from "../data/example.ts";
 import { packExamples } from "../data/packing.ts";
@@ -77,7 +78,7 @@ export async function merge(given: MergeOptions): Promise<MergeResult> {
 
 /** Refuses, before anything is computed, a target that is there and is not to be replaced, or must not be. */
 function refuseTarget(output: string, replace: boolean, sources: readonly string[]): void {
-  if (!existsSync(output) || !statSync(output).isDirectory() || readdirSync(output).length === 0) return;
+  if (!isFolder(output) || readdirSync(output).length === 0) return;
   if (!replace) {
     throw new FileError(
       `${output}: expected a new or an empty directory, it is there and not empty. It is kept as it is. ` +

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { ConfigError } from "../base/errors.ts";
 import { readJsonFile } from "../base/files.ts";
 import { settingsLimits } from "../base/json-limits.ts";
-import { statsOf } from "../base/open-file.ts";
+import { isFolder } from "../base/open-file.ts";
 import { readAdapter } from "../formats/adapter.ts";
 import { parseModelConfig } from "../formats/hf-config.ts";
 import { resolveModelDirectory } from "../formats/hub-model.ts";
@@ -89,7 +89,7 @@ async function modelDirectory(
 function modelOf(directory: string | null, { modelConfig }: PlanOptions): ModelConfig {
   if (directory !== null) return storedConfig(directory);
   const file = modelConfig ?? "config.json";
-  if (statsOf(file)?.isDirectory() === true) {
+  if (isFolder(file)) {
     throw new ConfigError(
       `--model-config: expected a file, got the directory ${file}. Did you mean "${join(file, "config.json")}"?`,
     );
