@@ -1,4 +1,4 @@
-/** What the nightly run keeps of each file of the campaign, and the table of docs/reliability.md that follows from it. */
+/** What the nightly run keeps of each file of the campaign, and the lines that it prints of it. */
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 

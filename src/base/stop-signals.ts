@@ -1,6 +1,6 @@
 /**
  * SIGINT, SIGTERM and SIGHUP for programs that wait more than they compute. What computes has `src/torch/stop-signals.ts`.
- * SIGHUP comes when a terminal is closed or a connection breaks; under `nohup` it is ignored (`bin/hangup.mjs`).
+ * SIGHUP comes when a terminal is closed or a connection breaks; under `nohup` it is ignored (`bin/nohup.mjs`).
  */
 import { constants } from "node:os";
 
