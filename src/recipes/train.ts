@@ -141,9 +141,7 @@ async function* trainPrepared(
 ): AsyncGenerator<TrainEvent, TrainSummary> {
   const { run, resolved, config, environment, objective, data, watched, trained, fingerprints } = prepared;
   const { dataset } = data;
-  for (const rows of [dataset.examples, dataset.evalExamples ?? []]) {
-    refuseMaskedTokens(trained.model, rows, environment.dtype);
-  }
+  refuseMaskedTokens(trained.model, [dataset.examples, dataset.evalExamples ?? []], environment.dtype);
   const onPhase = options.onPhase ?? (() => {});
   const numerics = numericsOf(config, environment);
   const references = referencesOf(

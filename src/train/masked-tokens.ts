@@ -9,12 +9,21 @@ import { type DType, noGrad, ops, scope } from "../torch/index.ts";
 import { fewOf } from "./culprits.ts";
 
 /**
+ * @param splits - rows for training, and those that are held out
  * @param dtype - of the activations: what logits are rounded to
- * @throws {DataError} if an answer holds a token in the loss whose logit cannot be a number
+ * @throws {DataError} if an answer holds a token in the loss whose logit cannot be a number, with the rows of the first such split
  */
-export function refuseMaskedTokens(model: CausalLM, examples: readonly Example[], dtype: DType): void {
+export function refuseMaskedTokens(
+  model: CausalLM,
+  splits: readonly (readonly Example[])[],
+  dtype: DType,
+): void {
   const masked = maskedIds(model, dtype);
   if (masked.size === 0) return;
+  for (const examples of splits) refuseRows(examples, masked);
+}
+
+function refuseRows(examples: readonly Example[], masked: ReadonlySet<number>): void {
   const found = examples.flatMap((example) => {
     const id = maskedTokenOf(example, masked);
     return id === undefined ? [] : [`${describeOrigin(example.origin)} (token ${id})`];
