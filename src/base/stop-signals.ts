@@ -7,6 +7,11 @@ import { constants } from "node:os";
 /** Signals of a shorter time than this count as one, in milliseconds: a terminal and a launcher both pass Ctrl-C on. */
 export const sameSignalMs = 1000;
 
+/** Exit status that a shell gives a program which `signal` ended. */
+export function statusAfter(signal: NodeJS.Signals): number {
+  return 128 + constants.signals[signal];
+}
+
 /** True unless the program was started with SIGHUP ignored, as `nohup` does. */
 export function hangsUp(): boolean {
   return process.env["PREFTUNE_NOHUP"] !== "1";
@@ -64,7 +69,7 @@ export function countedSignals(
     if (now() - heard < sameSignalMs || (signal === "SIGHUP" && count > 0)) return;
     heard = now();
     count += 1;
-    handle(count, 128 + constants.signals[signal]);
+    handle(count, statusAfter(signal));
   };
 }
 

@@ -1,9 +1,8 @@
 /** Ctrl-C during commands that leave at once: no file stays half-written. */
-import { constants } from "node:os";
 import { setImmediate } from "node:timers/promises";
 import { PreftuneError } from "../base/errors.ts";
 import { io } from "../base/file-io.ts";
-import { onStopSignals } from "../base/stop-signals.ts";
+import { onStopSignals, statusAfter } from "../base/stop-signals.ts";
 import type { StopSignals } from "../torch/index.ts";
 
 /** From here on a signal waits until the files that are about to be written in one go are whole. */
@@ -40,7 +39,7 @@ export async function leavingNothing<T>(
     process.stderr.write(`preftune: ${error.message}\n`);
     // Node tells which signal it was once the event loop turns
     while (stop.heard === null) await setImmediate();
-    return process.exit(128 + constants.signals[stop.heard]);
+    return process.exit(statusAfter(stop.heard));
   } finally {
     io.writeSync = writeSync;
   }

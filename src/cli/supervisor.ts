@@ -3,10 +3,9 @@
  * the newest good checkpoint, after waits that double, N times at most. Signals are passed on and end the watch.
  */
 import { type ChildProcess, fork } from "node:child_process";
-import { constants } from "node:os";
 import { messageOf } from "../base/errors.ts";
 import { type RestartPolicy, Restarts } from "../base/restarts.ts";
-import { listenToStopSignals } from "../base/stop-signals.ts";
+import { listenToStopSignals, statusAfter } from "../base/stop-signals.ts";
 import { latestCheckpoint } from "../runs/checkpoints.ts";
 import { type ChildEnd, endInWords, oomKills, verdictOn } from "../runs/child-end.ts";
 import { addRestart, type RestartRecord } from "../runs/restart-log.ts";
@@ -54,7 +53,7 @@ export async function superviseTraining(options: SupervisorOptions): Promise<Sup
 
 /** What a shell says of a process that ended so. */
 function statusOf({ status, signal }: ChildEnd): number {
-  return status ?? 128 + constants.signals[signal ?? "SIGKILL"];
+  return status ?? statusAfter(signal ?? "SIGKILL");
 }
 
 /** What is known of the trainers that have ended, and what follows from the next end. */
@@ -194,7 +193,7 @@ class StopRelay implements Disposable {
   readonly #listener = (signal: NodeJS.Signals): void => {
     // each: the trainer itself takes what a terminal sends to both for one
     this.child?.kill(signal);
-    this.status ??= 128 + constants.signals[signal];
+    this.status ??= statusAfter(signal);
     this.#heard.resolve();
   };
 
