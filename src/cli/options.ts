@@ -33,6 +33,11 @@ export function withStoppedStatus(command: Command): Command {
   );
 }
 
+/** The words that give a command started by this one the same --stopped-status. */
+export function stoppedStatusWords({ stoppedStatus = 0 }: StoppedOptions): string[] {
+  return stoppedStatus === 0 ? [] : ["--stopped-status", String(stoppedStatus)];
+}
+
 /** Gathers the words of an option that may be given several times. */
 export function collect(word: string, before: string[]): string[] {
   return [...before, word];

@@ -8,7 +8,13 @@ import { runPaths } from "../runs/run-directory.ts";
 import type { StopSignals } from "../torch/index.ts";
 import { commandLine, sameCommand } from "./called-as.ts";
 import { heartbeats } from "./heartbeat.ts";
-import { positiveNumber, type StoppedOptions, wholeNumber, withStoppedStatus } from "./options.ts";
+import {
+  positiveNumber,
+  type StoppedOptions,
+  stoppedStatusWords,
+  wholeNumber,
+  withStoppedStatus,
+} from "./options.ts";
 import { pairsOf } from "./overrides.ts";
 import { Phases } from "./phases.ts";
 import { TrainDisplay } from "./train-display.ts";
@@ -68,7 +74,7 @@ async function supervise(
     program: process.argv[1] ?? "",
     words: (goesOn) => [
       ...["train", ...words, ...(goesOn || resume === true ? ["--resume"] : [])],
-      ...(stoppedStatus === 0 ? [] : ["--stopped-status", String(stoppedStatus)]),
+      ...stoppedStatusWords({ stoppedStatus }),
     ],
     outputDir: config.output_dir,
     maxRestarts,
@@ -83,8 +89,8 @@ async function run(resolved: ResolvedConfig, { stoppedStatus = 0 }: StoppedOptio
   const { config } = resolved;
   const phases = new Phases();
   // its own configuration has every value, also those that were given on the command line
-  const status = stoppedStatus === 0 ? [] : ["--stopped-status", String(stoppedStatus)];
-  const resume = commandLine(["train", runPaths(config.output_dir).configYaml, "--resume", ...status]);
+  const own = runPaths(config.output_dir).configYaml;
+  const resume = commandLine(["train", own, "--resume", ...stoppedStatusWords({ stoppedStatus })]);
   const display = new TrainDisplay(config, { phases, resume });
   const { train } = await import("../recipes/train.ts");
   const { watchStopSignals } = await import("../torch/index.ts");
