@@ -9,6 +9,7 @@ import { dirname } from "node:path";
 import { FormatError, messageOf } from "../base/errors.ts";
 import { fileFailure, io, quietly, syncDirectory, writeAllSync } from "../base/file-io.ts";
 import { mostAtOnce, readFileBytes } from "../base/open-file.ts";
+import { isRecord } from "../formats/json-fields.ts";
 import { parseNumbers, stringifyNumbers } from "./json-numbers.ts";
 
 /** One line: its value and where it stands. */
@@ -125,8 +126,7 @@ export function wholeLines(bytes: Buffer): { lines: Buffer; damaged: number } {
 
 function isObject(line: Buffer): boolean {
   try {
-    const value = parseNumbers(new TextDecoder("utf-8", { fatal: true }).decode(line));
-    return typeof value === "object" && value !== null && !Array.isArray(value);
+    return isRecord(parseNumbers(new TextDecoder("utf-8", { fatal: true }).decode(line)));
   } catch {
     return false;
   }
