@@ -162,7 +162,7 @@ class Loop {
     }
     let { checkpoint } = run;
     this.#state = readCheckpointFiles(checkpoint.path, training, data.dataset.fingerprint);
-    for (let best = yield* this.#lostBest(); best !== null; best = yield* this.#lostBest()) {
+    for (let best = yield* this.#lostBest(checkpoint); best !== null; best = yield* this.#lostBest(best)) {
       checkpoint = best;
       this.#state = readCheckpointFiles(best.path, training, data.dataset.fingerprint);
     }
@@ -181,12 +181,15 @@ class Loop {
   /**
    * Looks at the best checkpoint so far. When it is damaged, the earlier one from which the run makes it again; null when
    * all is well. A best that cannot be had again is forgotten: the best is sought anew.
+   *
+   * @param verified - the checkpoint at hand, whose files have just been read
    */
-  *#lostBest(): Generator<TrainEvent, Checkpoint | null> {
+  *#lostBest(verified: Checkpoint): Generator<TrainEvent, Checkpoint | null> {
     const { best } = this.#state;
     if (!this.#keepsBest || best === null) return null;
     const { checkpoints } = this.#input.run.paths;
-    const reason = faultOf(checkpointPath(checkpoints, best.step));
+    const path = checkpointPath(checkpoints, best.step);
+    const reason = path === verified.path ? null : faultOf(path);
     if (reason === null) return null;
     const { checkpoint } =
       reason === "missing" ? { checkpoint: null } : latestCheckpoint(checkpoints, best.step);
