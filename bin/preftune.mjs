@@ -28,8 +28,8 @@ function needsAddon(args) {
 }
 
 /**
- * Flags of Node for the command. The server reads requests of a megabyte, which live for milliseconds: V8 would keep four times
- * as much room for such, for good.
+ * Flags of Node for the command. The server reads requests of a megabyte, which live for milliseconds: V8 would keep up to eight
+ * times as much room for such, for good. The flag holds for the threads of the process too.
  *
  * @param {string} command
  */
