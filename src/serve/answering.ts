@@ -3,7 +3,7 @@
  * and dropped when nobody waits any more.
  */
 import type { GenerateRequest } from "../generate/request.ts";
-import { ApiError } from "./api-error.ts";
+import { ApiError, clientLeft } from "./api-error.ts";
 import type { Echo } from "./echo.ts";
 import type { SubmissionEvent, TokenLogprobs, ToldEnd, ToldPrompt, ToldToken } from "./engine-messages.ts";
 import type { EngineView } from "./engine-process.ts";
@@ -124,7 +124,7 @@ class Collector {
     else options.signal.addEventListener("abort", this.#leave);
   }
 
-  readonly #leave = (): void => this.#fail(new ApiError("clientLeft", "The client has left."));
+  readonly #leave = (): void => this.#fail(clientLeft());
 
   get accepted(): Promise<void> {
     return this.#accepted.promise;

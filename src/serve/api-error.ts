@@ -107,6 +107,11 @@ function typeOf(status: number): string {
   return status < 500 ? "invalid_request_error" : "server_error";
 }
 
+/** The error of a request whose client has left: for log and metrics, and for who still works on it. */
+export function clientLeft(): ApiError {
+  return new ApiError("clientLeft", "The client has left.");
+}
+
 /** The error of a prompt that leaves no room for an answer. `prompt`: how many tokens it has, in words. */
 export function contextExceeded(told: { contextTokens: number; prompt: string; param: string }): ApiError {
   return new ApiError(

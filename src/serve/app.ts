@@ -3,7 +3,7 @@ import { randomUUID } from "node:crypto";
 import { Hono, type MiddlewareHandler } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import { cors } from "hono/cors";
-import { ApiError } from "./api-error.ts";
+import { ApiError, clientLeft } from "./api-error.ts";
 import type { Callers } from "./callers.ts";
 import { chatCompletions, completions } from "./completions.ts";
 import { allowedPagesOnly, isOpen, keyRequired, loopbackHostOnly, openPath } from "./guard.ts";
@@ -70,7 +70,7 @@ export function createApp(options: AppOptions): Hono<Env> {
   );
   app.onError((error, c) => {
     if (error instanceof ApiError) return errorResponse(c, error);
-    if (c.req.raw.signal.aborted) return errorResponse(c, new ApiError("clientLeft", "The client has left."));
+    if (c.req.raw.signal.aborted) return errorResponse(c, clientLeft());
     options.onFault(error);
     return errorResponse(
       c,

@@ -2,7 +2,7 @@
 import { codeVersion } from "../base/version.ts";
 import type { GenerateRequest } from "../generate/request.ts";
 import { type Answering, answer } from "./answering.ts";
-import { ApiError } from "./api-error.ts";
+import { ApiError, clientLeft } from "./api-error.ts";
 import type { Echo } from "./echo.ts";
 import type { Outlet } from "./outlet.ts";
 import { type ReplyForm, type ReplyHead, WholeReply } from "./replies.ts";
@@ -93,7 +93,7 @@ function outletOf(c: Ctx, { outlets }: ServeContext, answering: Answering): Outl
   const { signal } = c.req.raw;
   c.set("endsLater", true);
   // a client may have left before anything was asked for
-  const left = () => outlet.drop(new ApiError("clientLeft", "The client has left."));
+  const left = () => outlet.drop(clientLeft());
   const outlet = outlets.open((error) => {
     // see answering.ts: a listener that stays would keep the whole request
     signal.removeEventListener("abort", left);

@@ -2,7 +2,7 @@
  * Replies on their way to clients: what was made and not taken yet is held, within limits. A client that does not read loses
  * its reply after a while, or when others need the room; it holds up no engine.
  */
-import { ApiError } from "./api-error.ts";
+import { ApiError, clientLeft } from "./api-error.ts";
 
 /** How much may wait for clients, and how long. */
 export interface OutletLimits {
@@ -102,7 +102,7 @@ export class Outlet {
           this.#controller = controller;
         },
         pull: () => this.#handOn(),
-        cancel: () => this.drop(new ApiError("clientLeft", "The client has left.")),
+        cancel: () => this.drop(clientLeft()),
       },
       // nothing is taken before it is asked for
       { highWaterMark: 0 },

@@ -5,7 +5,7 @@
 import { extname, join } from "node:path";
 import { Worker } from "node:worker_threads";
 import { PreftuneError } from "../base/errors.ts";
-import { ApiError, type ApiErrorKind } from "./api-error.ts";
+import { ApiError, type ApiErrorKind, clientLeft } from "./api-error.ts";
 import type { EncodedPrompts, PromptOptions } from "./prompts.ts";
 import type { PromptRoutes, ReadFields, ReadRequest, Requests } from "./request-reader.ts";
 import type { RequestLimits } from "./request-tables.ts";
@@ -87,12 +87,12 @@ export class PromptWorker implements Requests, AsyncDisposable {
     const id = this.#nextId++;
     const drop = () => worker.postMessage({ type: "drop", id } satisfies PromptTask);
     const answer = async (task: PromptTask, transfer: ArrayBuffer[] = []): Promise<PromptMessage> => {
-      if (signal.aborted) throw left();
+      if (signal.aborted) throw clientLeft();
       if (this.#thread !== worker) throw new Error(ended);
       const waiting = Promise.withResolvers<PromptMessage>();
       const leave = () => {
         drop();
-        waiting.reject(left());
+        waiting.reject(clientLeft());
       };
       signal.addEventListener("abort", leave);
       this.#waiting.set(id, waiting);
@@ -176,7 +176,3 @@ export class PromptWorker implements Requests, AsyncDisposable {
 }
 
 const ended = "the thread that reads requests has ended";
-
-function left(): ApiError {
-  return new ApiError("clientLeft", "The client has left.");
-}
