@@ -3,6 +3,7 @@ import { DataError } from "../base/errors.ts";
 import { JsonError, parseJson } from "../text/json.ts";
 import { type Message, parseMessages } from "../text/messages.ts";
 import { ApiError } from "./api-error.ts";
+import { invalid } from "./request-fields.ts";
 
 /** Keys that the chat template gets. */
 const used = ["role", "content", "name", "tool_calls", "tool_call_id", "reasoning_content"];
@@ -33,14 +34,10 @@ export function chatMessages(value: readonly object[]): Message[] {
     const isCall = (call: unknown) => typeof call === "object" && call !== null && !Array.isArray(call);
     count += Array.isArray(calls) ? calls.length : 0;
     if (count > mostCalls) {
-      throw new ApiError("invalidValue", `messages: expected at most ${mostCalls} tool_calls in all.`, {
-        param: "messages",
-      });
+      throw invalid("messages", `expected at most ${mostCalls} tool_calls in all.`);
     }
     if (!Array.isArray(calls) || calls.every(isCall)) continue;
-    throw new ApiError("invalidValue", `messages: expected objects in messages[${i}].tool_calls.`, {
-      param: "messages",
-    });
+    throw invalid("messages", `expected objects in messages[${i}].tool_calls.`);
   }
   const told = value.map((message) =>
     Object.fromEntries(Object.entries(message).filter(([key]) => used.includes(key))),

@@ -1,6 +1,5 @@
 /** The routes that answer prompts: /v1/chat/completions and /v1/completions. */
 import { randomInt } from "node:crypto";
-import { ApiError } from "./api-error.ts";
 import { admitted, type CompletionAsk } from "./completion-reply.ts";
 import { type AnswerBounds, type AskOptions, engineRequests } from "./generation.ts";
 import { chatForm, completionForm } from "./replies.ts";
@@ -102,7 +101,5 @@ function adapterOf(c: Ctx, fields: Partial<SamplingFields>, { model }: ServeCont
 function streamOf(fields: Partial<SamplingFields>): { usage: boolean } | null {
   if (fields.stream === true) return { usage: fields.stream_options?.include_usage ?? false };
   if (fields.stream_options === undefined) return null;
-  throw new ApiError("invalidValue", "stream_options: expected stream to be true with it.", {
-    param: "stream_options",
-  });
+  throw invalid("stream_options", "expected stream to be true with it.");
 }

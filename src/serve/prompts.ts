@@ -182,10 +182,10 @@ export class PromptEncoder implements AsyncDisposable {
   }
 }
 
-function listed(prompt: CompletionFields["prompt"]): (string | number[])[] {
+/** The prompts of a request, one or several. */
+export function listed(prompt: CompletionFields["prompt"]): (string | number[])[] {
   if (typeof prompt === "string") return [prompt];
-  if (prompt.every((item) => typeof item === "number")) return [prompt];
-  return prompt as string[] | number[][];
+  return typeof prompt[0] === "number" ? [prompt as number[]] : (prompt as string[] | number[][]);
 }
 
 function asApiError(error: unknown, param: string): unknown {

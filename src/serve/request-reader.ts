@@ -7,7 +7,7 @@ import { parseJson } from "../text/json.ts";
 import type { Message } from "../text/messages.ts";
 import { ApiError } from "./api-error.ts";
 import { chatMessages } from "./chat-messages.ts";
-import type { EncodedPrompts, PromptAsk, PromptEncoder } from "./prompts.ts";
+import { type EncodedPrompts, listed, type PromptAsk, type PromptEncoder } from "./prompts.ts";
 import { type FieldTable, readFields, required } from "./request-fields.ts";
 import {
   type ChatFields,
@@ -105,7 +105,7 @@ export class RequestReader implements Requests {
     const all = readFields(bodyOf(body), this.#completionTable);
     const prompt = required(all, "prompt");
     const { prompt: _, ...fields } = all;
-    const prompts = typeof prompt === "string" || typeof prompt[0] === "number" ? 1 : prompt.length;
+    const prompts = listed(prompt).length;
     const ask: PromptAsk = { kind: "plain", prompt, echo: fields.echo ?? false };
     return { fields, prompts, continuesTurn: false, ask };
   }
