@@ -11,6 +11,13 @@ export function byteOfToken(token: string): number | null {
   return digits === undefined ? null : Number.parseInt(digits, 16);
 }
 
+/** Ids of the byte-fallback tokens of all 256 bytes; undefined where the vocabulary lacks one. */
+export function idsOfBytes(ids: ReadonlyMap<string, number>): (number | undefined)[] {
+  return Array.from({ length: 256 }, (_, byte) =>
+    ids.get(`<0x${byte.toString(16).toUpperCase().padStart(2, "0")}>`),
+  );
+}
+
 /**
  * The tokens with each run of byte tokens replaced by its text.
  * A run that is not UTF-8 becomes one U+FFFD per byte, as in the Rust tokenizers.

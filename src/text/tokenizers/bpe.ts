@@ -4,9 +4,10 @@
  * A piece of n characters takes n log n steps, whatever it says: a megabyte of line feeds or of Chinese is one piece for
  * many tokenizers. Long pieces are written in steps, between which the caller may do something else.
  */
+import { idsOfBytes } from "../byte-fallback.ts";
 import { isJsonObject, type JsonObject } from "../tokenizer-files.ts";
 import type { Model } from "./library.ts";
-import { flagMember, UnsupportedPart } from "./parts.ts";
+import { flagMember, noUnknownToken, UnsupportedPart } from "./parts.ts";
 import { ownText, toEnd } from "./steps.ts";
 
 /** Characters read, or merges made, between two steps of a long piece. */
@@ -118,10 +119,8 @@ function idIn(ids: ReadonlyMap<string, number>, token: string, rank: number): nu
 
 function readUnknowns(part: JsonObject, ids: ReadonlyMap<string, number>): Unknowns {
   const name = part["unk_token"];
-  const byteName = (byte: number) => `<0x${byte.toString(16).toUpperCase().padStart(2, "0")}>`;
-  const bytes = Array.from({ length: 256 }, (_, byte) => ids.get(byteName(byte)));
   return {
-    bytes: flagMember(part, "byte_fallback", false) ? bytes : null,
+    bytes: flagMember(part, "byte_fallback", false) ? idsOfBytes(ids) : null,
     id: typeof name === "string" ? ids.get(name) : null,
     areFused: flagMember(part, "fuse_unk", false),
   };
@@ -161,8 +160,7 @@ function* symbolsOf(
 
 /** What an unknown character is written as; `isFusing`: behind another one. @throws UnsupportedPart when it cannot be */
 function unknownIds({ id, areFused }: Unknowns, isFusing: boolean): number[] {
-  if (id === undefined)
-    throw new UnsupportedPart("the vocabulary has no unknown token, and a text is not in it");
+  if (id === undefined) throw noUnknownToken();
   return id === null || (isFusing && areFused) ? [] : [id];
 }
 

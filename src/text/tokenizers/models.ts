@@ -2,7 +2,7 @@
 import { isJsonObject, type JsonObject } from "../tokenizer-files.ts";
 import { makeBpe } from "./bpe.ts";
 import { classes, type LibraryModel, type Model } from "./library.ts";
-import { UnsupportedPart } from "./parts.ts";
+import { noUnknownToken, UnsupportedPart } from "./parts.ts";
 import { makeUnigram } from "./unigram.ts";
 
 /** The model in `part`. @throws UnsupportedPart for what is not available */
@@ -64,5 +64,5 @@ function wordLevel(part: JsonObject): LibraryModel {
 function idOf(model: LibraryModel, token: string): number {
   const id = model.tokens_to_ids.get(token) ?? model.unk_token_id;
   if (id !== undefined) return id;
-  throw new UnsupportedPart(`the vocabulary has no unknown token, and a text is not in it`);
+  throw noUnknownToken();
 }

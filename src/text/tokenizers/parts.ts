@@ -26,6 +26,11 @@ export function partOrNull(value: unknown, name: string): JsonObject | null {
   throw new UnsupportedPart(`the ${name} is not an object`);
 }
 
+/** The error for a text that no token of the vocabulary stands for. */
+export function noUnknownToken(): UnsupportedPart {
+  return new UnsupportedPart("the vocabulary has no unknown token, and a text is not in it");
+}
+
 /** The error for a part of an unknown type. */
 export function unknownPart(kind: string, part: JsonObject): UnsupportedPart {
   return new UnsupportedPart(`the ${kind} ${JSON.stringify(part["type"])?.slice(0, 100)} is not supported`);

@@ -1,7 +1,8 @@
 /** The Unigram model, as the Rust tokenizers run it: of all ways to write a piece with tokens the most probable. */
+import { idsOfBytes } from "../byte-fallback.ts";
 import type { JsonObject } from "../tokenizer-files.ts";
 import type { Model } from "./library.ts";
-import { UnsupportedPart } from "./parts.ts";
+import { noUnknownToken, UnsupportedPart } from "./parts.ts";
 import { toEnd } from "./steps.ts";
 
 /** How much less probable an unknown character is than the least probable token, as a logarithm. */
@@ -73,12 +74,6 @@ function trieOf(ids: ReadonlyMap<string, number>): Node {
   return root;
 }
 
-function idsOfBytes(ids: ReadonlyMap<string, number>): (number | undefined)[] {
-  return Array.from({ length: 256 }, (_, byte) =>
-    ids.get(`<0x${byte.toString(16).toUpperCase().padStart(2, "0")}>`),
-  );
-}
-
 function unknown(
   token: string,
   byteIds: readonly (number | undefined)[] | null,
@@ -88,7 +83,7 @@ function unknown(
   const known = bytes.filter((id) => id !== undefined);
   if (known.length > 0 && known.length === bytes.length) return known;
   if (unknownId !== null) return [unknownId];
-  throw new UnsupportedPart("the vocabulary has no unknown token, and a text is not in it");
+  throw noUnknownToken();
 }
 
 /** The tokens of a piece; unknown characters that follow each other are one. */
