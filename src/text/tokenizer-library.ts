@@ -5,23 +5,19 @@
 
 import { isJsonObject, type JsonObject } from "./tokenizer-files.ts";
 import { type AddedToken, AddedTokenFinder, readAddedTokens } from "./tokenizers/added-tokens.ts";
-import { type Decode, decoderTypes, makeDecoder } from "./tokenizers/decoders.ts";
+import { type Decode, decoderTypes, lengthOf, makeDecoder } from "./tokenizers/decoders.ts";
 import type { Model } from "./tokenizers/library.ts";
 import { hasUnknownPattern, limitedWork } from "./tokenizers/limited.ts";
 import { requireTokenizerLimits } from "./tokenizers/limits.ts";
 import { makeModel } from "./tokenizers/models.ts";
-import { makeNormalizer, type Normalize } from "./tokenizers/normalizers.ts";
-import { type Piece, partOrNull, UnsupportedPart } from "./tokenizers/parts.ts";
+import { makeNormalizer, type Normalize, sizeOf } from "./tokenizers/normalizers.ts";
+import { partOrNull, UnsupportedPart } from "./tokenizers/parts.ts";
 import { makePostProcessor, type PostProcess } from "./tokenizers/post-processors.ts";
 import { makePreTokenizer, type PreTokenize } from "./tokenizers/pre-tokenizers.ts";
 import { toEnd } from "./tokenizers/steps.ts";
 
 /** Characters read between two steps. */
 const charactersAStep = 4096;
-
-function sizeOf({ text }: Piece): number {
-  return text.length;
-}
 
 /** `work` under a limit of time, if it has to be, by the characters that it is given. */
 function limited<A, B>(
@@ -64,9 +60,7 @@ export class TokenizerPipeline {
       ? limited((piece) => Array.from(preTokenize(piece)), true, sizeOf)
       : preTokenize;
     this.#postProcess = makePostProcessor(partOrNull(json["post_processor"], "post-processor"));
-    this.#decode = limited(makeDecoder(decoder), hasUnknownPattern(decoder), (tokens) =>
-      tokens.reduce((sum, token) => sum + token.length, 0),
-    );
+    this.#decode = limited(makeDecoder(decoder), hasUnknownPattern(decoder), lengthOf);
     const list: unknown = json["added_tokens"] ?? [];
     const added = readAddedTokens(Array.isArray(list) ? list : [], this.#model.idOf, this.#model.size);
     this.addedTokens = added;

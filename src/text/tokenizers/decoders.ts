@@ -2,7 +2,7 @@
 import { joinByteTokens } from "../byte-fallback.ts";
 import { byteLevelBytes } from "../token-bytes.ts";
 import type { JsonObject } from "../tokenizer-files.ts";
-import { mostCharacters, replaced, tooLong } from "./limits.ts";
+import { inOrder, replaced } from "./limits.ts";
 import { countMember, flagMember, made, markOf, partsOf, patternOf, textMember } from "./parts.ts";
 
 /** Changes the texts of tokens; joined they are the text. */
@@ -13,20 +13,11 @@ export function makeDecoder(part: JsonObject | null): Decode {
   // Without a decoder tokens are set side by side with spaces.
   if (part === null) return (tokens) => [tokens.join(" ")];
   const steps = stepsOf(part);
-  return (tokens) => {
-    const most = mostCharacters(lengthOf(tokens));
-    return steps.reduce(
-      (changed, step) => {
-        const next = step(changed);
-        if (lengthOf(next) > most) throw tooLong();
-        return next;
-      },
-      [...tokens],
-    );
-  };
+  return (tokens) => inOrder([...tokens], steps, lengthOf);
 }
 
-function lengthOf(tokens: readonly string[]): number {
+/** Characters of all tokens. */
+export function lengthOf(tokens: readonly string[]): number {
   return tokens.reduce((sum, token) => sum + token.length, 0);
 }
 

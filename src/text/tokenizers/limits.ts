@@ -114,8 +114,23 @@ function requireAdded(added: readonly unknown[]): void {
   }
 }
 
+/**
+ * What `steps` make of `first`, one after the other.
+ *
+ * @param sizeOf - characters of a text, or tokens
+ * @throws UnsupportedPart when one of them makes it far too long
+ */
+export function inOrder<T>(first: T, steps: readonly ((given: T) => T)[], sizeOf: (given: T) => number): T {
+  const most = mostCharacters(sizeOf(first));
+  return steps.reduce((changed, step) => {
+    const next = step(changed);
+    if (sizeOf(next) > most) throw tooLong();
+    return next;
+  }, first);
+}
+
 /** Characters that a text of so many may become: Unicode's normal forms make eighteen of one at most. */
-export function mostCharacters(before: number): number {
+function mostCharacters(before: number): number {
   return 20 * before + 10_000;
 }
 
@@ -130,6 +145,6 @@ export function replaced(text: string, pattern: RegExp, content: string): string
 }
 
 /** The error for a text, or its tokens, that parts of tokenizer.json make far longer than it is. */
-export function tooLong(): UnsupportedPart {
+function tooLong(): UnsupportedPart {
   return new UnsupportedPart("its parts make a text more than twenty times longer");
 }

@@ -1,6 +1,6 @@
 /** Normalizers of tokenizer.json, as the Rust tokenizers apply them. */
 import type { JsonObject } from "../tokenizer-files.ts";
-import { mostCharacters, replaced, tooLong } from "./limits.ts";
+import { inOrder, replaced } from "./limits.ts";
 import { normalized } from "./normal-forms.ts";
 import { flagMember, made, type Piece, partsOf, patternOf, textMember } from "./parts.ts";
 
@@ -28,15 +28,13 @@ function withoutSpaceBehind({ text, isFirst }: Piece): Piece {
   return { text: text.slice(0, end), isFirst: isFirst && (end > 0 || text === "") };
 }
 
+/** Characters of a piece. */
+export function sizeOf({ text }: Piece): number {
+  return text.length;
+}
+
 function inTurn(steps: readonly Normalize[]): Normalize {
-  return (piece) => {
-    const most = mostCharacters(piece.text.length);
-    return steps.reduce((changed, step) => {
-      const next = step(changed);
-      if (next.text.length > most) throw tooLong();
-      return next;
-    }, piece);
-  };
+  return (piece) => inOrder(piece, steps, sizeOf);
 }
 
 /** The function of a normalizer. @throws UnsupportedPart for an unknown kind */

@@ -1,6 +1,6 @@
 /** Post-processors of tokenizer.json: the special tokens that are set around a text. */
 import { isJsonObject, type JsonObject } from "../tokenizer-files.ts";
-import { mostCharacters, tooLong } from "./limits.ts";
+import { inOrder } from "./limits.ts";
 import { partsOf, UnsupportedPart, unknownPart } from "./parts.ts";
 
 /** Sets special tokens around the ids of a text. */
@@ -22,17 +22,7 @@ export function makePostProcessor(part: JsonObject | null): PostProcess {
       return template(part);
     case "Sequence": {
       const steps = partsOf(part, "processors").map(makePostProcessor);
-      return (ids) => {
-        const most = mostCharacters(ids.length);
-        return steps.reduce<number[]>(
-          (changed, step) => {
-            const next = step(changed);
-            if (next.length > most) throw tooLong();
-            return next;
-          },
-          [...ids],
-        );
-      };
+      return (ids) => inOrder([...ids], steps, ({ length }) => length);
     }
     default:
       throw unknownPart("post-processor", part);
