@@ -14,7 +14,7 @@ import { makeNormalizer, type Normalize, sizeOf } from "./tokenizers/normalizers
 import { partOrNull, UnsupportedPart } from "./tokenizers/parts.ts";
 import { makePostProcessor, type PostProcess } from "./tokenizers/post-processors.ts";
 import { makePreTokenizer, type PreTokenize } from "./tokenizers/pre-tokenizers.ts";
-import { toEnd } from "./tokenizers/steps.ts";
+import { countedFrom, toEnd } from "./tokenizers/steps.ts";
 
 /** Characters read between two steps. */
 const charactersAStep = 4096;
@@ -116,18 +116,8 @@ export class TokenizerPipeline {
 
   *#pieceSteps(piece: string, ids: number[]): Generator<number, void> {
     const steps = piece.length > charactersAStep ? this.#model.steps?.(piece) : undefined;
-    if (steps === undefined) {
-      for (const id of this.#model.encode(piece)) ids.push(id);
-      return;
-    }
-    for (;;) {
-      const step = steps.next();
-      if (step.done !== true) yield ids.length + step.value;
-      else {
-        for (const id of step.value) ids.push(id);
-        return;
-      }
-    }
+    const written = steps === undefined ? this.#model.encode(piece) : yield* countedFrom(ids.length, steps);
+    for (const id of written) ids.push(id);
   }
 
   /** Text of `ids`; those outside the vocabulary are left out. */

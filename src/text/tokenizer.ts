@@ -19,7 +19,7 @@ import { TokenizerPipeline } from "./tokenizer-library.ts";
 import { allAddedTokens } from "./tokenizers/config-tokens.ts";
 import { requireTokenizerLimits } from "./tokenizers/limits.ts";
 import { UnsupportedPart } from "./tokenizers/parts.ts";
-import { ownText, toEnd } from "./tokenizers/steps.ts";
+import { countedFrom, ownText, toEnd } from "./tokenizers/steps.ts";
 
 /** A token added on top of the model's vocabulary. */
 export interface AddedToken {
@@ -214,16 +214,14 @@ class PipelineTokenizer implements Tokenizer {
   }
 
   *#sectionSteps(text: string, before: number): Generator<number, number[]> {
-    const steps = this.#pipeline.steps(text, false);
-    let step = steps.next();
-    for (; step.done !== true; step = steps.next()) yield before + step.value;
+    const ids = yield* countedFrom(before, this.#pipeline.steps(text, false));
     if (this.#cachedCharacters + text.length > cachedCharacters) {
       this.#cache.clear();
       this.#cachedCharacters = 0;
     }
     this.#cachedCharacters += text.length;
-    this.#cache.set(ownText(text), step.value);
-    return step.value;
+    this.#cache.set(ownText(text), ids);
+    return ids;
   }
 
   #requiredId(key: string, text: string | null): number | null {
