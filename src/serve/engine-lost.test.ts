@@ -1,11 +1,11 @@
 /** Whenever the engine's process is killed, the client is told the cause: each moment of a request is forced, none awaited. */
 import assert from "node:assert/strict";
-import { join } from "node:path";
 import { test } from "node:test";
+import { scriptedProcess } from "../../test/support/scripted-process.ts";
 import { Admission } from "./admission.ts";
 import { createApp } from "./app.ts";
 import { Callers } from "./callers.ts";
-import { type EngineNews, EngineProcess } from "./engine-process.ts";
+import type { EngineNews } from "./engine-process.ts";
 import { Outlets } from "./outlet.ts";
 import type { ReadRequest, Requests } from "./request-reader.ts";
 import { REQUEST_LIMITS } from "./request-tables.ts";
@@ -20,20 +20,9 @@ const moments = [
 
 async function replyOf(moment: (typeof moments)[number], stream: boolean): Promise<string> {
   const news: EngineNews[] = [];
-  const engine = new EngineProcess({
-    program: join(import.meta.dirname, "../../test/support/scripted-engine.ts"),
-    settings: {
-      model: "",
-      adapters: {},
-      device: "cpu",
-      dtype: "float32",
-      threads: 1,
-      maxRunning: 4,
-      maxCacheTokens: null,
-    },
+  const engine = scriptedProcess({
     policy: { firstDelayMs: 60_000 },
     onNews: (each) => news.push(each),
-    onComplaint: () => {},
   });
   const turn = () => new Promise(setImmediate);
   const kill = () => {

@@ -1,31 +1,15 @@
 /** What a request is told when the engine's process has ended before it could be handed over. */
 import assert from "node:assert/strict";
-import { join } from "node:path";
 import { test } from "node:test";
 import { generateRequest } from "../../test/support/generate-request.ts";
+import { scriptedProcess } from "../../test/support/scripted-process.ts";
 import type { SubmissionEvent } from "./engine-messages.ts";
-import { type EngineNews, EngineProcess } from "./engine-process.ts";
-
-const settings = {
-  model: "",
-  adapters: {},
-  device: "cpu",
-  dtype: "float32",
-  threads: 1,
-  maxRunning: 4,
-  maxCacheTokens: null,
-} as const;
+import type { EngineNews, EngineProcess } from "./engine-process.ts";
 
 /** An engine process of the tests, what happened to it, and what comes next. */
 function started(policy: { firstDelayMs: number }) {
   const waiting: ((news: EngineNews) => void)[] = [];
-  const engine = new EngineProcess({
-    program: join(import.meta.dirname, "../../test/support/scripted-engine.ts"),
-    settings,
-    policy,
-    onNews: (news) => waiting.shift()?.(news),
-    onComplaint: () => {},
-  });
+  const engine = scriptedProcess({ policy, onNews: (news) => waiting.shift()?.(news) });
   const news = () => new Promise<EngineNews>((resolve) => void waiting.push(resolve));
   return { engine, news };
 }

@@ -1,0 +1,21 @@
+/** An engine process that only pretends (`scripted-engine.ts`), on its own: without server and model. */
+import { join } from "node:path";
+import { EngineProcess, type EngineProcessOptions } from "../../src/serve/engine-process.ts";
+
+/** The process, not started; what it complains of is not shown. */
+export function scriptedProcess(options: Pick<EngineProcessOptions, "policy" | "onNews">): EngineProcess {
+  return new EngineProcess({
+    program: join(import.meta.dirname, "scripted-engine.ts"),
+    settings: {
+      model: "",
+      adapters: {},
+      device: "cpu",
+      dtype: "float32",
+      threads: 1,
+      maxRunning: 4,
+      maxCacheTokens: null,
+    },
+    onComplaint: () => {},
+    ...options,
+  });
+}
