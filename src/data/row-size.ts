@@ -16,7 +16,7 @@ export function sizeOf(value: unknown): number {
 }
 
 /**
- * Checks a row of a file that has no lines, as those of Parquet.
+ * Checks a row as it was read: files without lines, as those of Parquet, bring rows of any length.
  *
  * @throws DataError when it is larger than any row that is read
  */
