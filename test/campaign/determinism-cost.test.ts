@@ -14,7 +14,7 @@ import { AdamW } from "../../src/optim/adamw.ts";
 import { manualSeed, scope, setDeterministic, setThreads } from "../../src/torch/index.ts";
 import { adapterParameters, trainAll } from "../../src/train/parameters.ts";
 import { type Training, trainStep } from "../../src/train/step.ts";
-import { amount, figure, isNightly } from "../support/campaign.ts";
+import { amount, campaignSeed, figure, isNightly } from "../support/campaign.ts";
 import { microBatch } from "../support/fixtures.ts";
 import { tinyAdapterConfig } from "../support/tiny-models.ts";
 import { randomRows, scriptSlime, stateHash } from "../support/tiny-training.ts";
@@ -52,7 +52,7 @@ interface Variant {
 
 /** Least CPU seconds of a step of each variant, in turns, and the state that each ends in. */
 function compared(name: string, variants: readonly [Variant, Variant]): { ratio: number; states: string[] } {
-  const random = new Random(Number(process.env["PREFTUNE_SEED"] ?? 1));
+  const random = new Random(campaignSeed);
   const batches = [microBatch(randomRows(random, amount(3, 6), amount(20, 200)))];
   // the least of many: what other processes take only adds
   const least = variants.map(() => Number.POSITIVE_INFINITY) as [number, number];

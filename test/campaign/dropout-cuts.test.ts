@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { test } from "node:test";
 import { Random } from "../../src/base/random.ts";
-import { amount, figure, isNightly } from "../support/campaign.ts";
+import { amount, campaignSeed, figure, isNightly } from "../support/campaign.ts";
 import {
   checkpointOf,
   runTraining,
@@ -15,7 +15,7 @@ import {
 import { chatRows, writeRows } from "../support/tiny-model.ts";
 import type { TinyName } from "../support/tiny-models.ts";
 
-const random = new Random(Number(process.env["PREFTUNE_SEED"] ?? 1));
+const random = new Random(campaignSeed);
 const steps = amount(4, 8);
 const rows = 20;
 

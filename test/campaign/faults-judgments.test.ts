@@ -10,7 +10,7 @@ import { after, test } from "node:test";
 import { Random } from "../../src/base/random.ts";
 import { JudgmentStore } from "../../src/judge/judgment-store.ts";
 import { findCompiler } from "../../src/setup/compiler.ts";
-import { amount, figure, isNightly } from "../support/campaign.ts";
+import { amount, campaignSeed, figure, isNightly } from "../support/campaign.ts";
 import { textOf } from "../support/faulty-judgments.ts";
 import { Disk, type DiskState, fates, type Op, stateKey, writeState } from "../support/power-loss.ts";
 import { temporaryDirectory } from "../support/tiny-models.ts";
@@ -32,7 +32,6 @@ function whyNoShim(): string | false {
 }
 
 const skip = whyNoShim();
-const seed = Number(process.env["PREFTUNE_SEED"] ?? 1);
 
 /** Runs the child with the shim before it. */
 function shimmed(mode: "faults" | "log", env: Record<string, string>): string {
@@ -111,7 +110,7 @@ test("a power cut at any moment loses no judgment that was kept", { skip }, () =
     ["one", "two", "three", "four", "five"],
   );
   const disk = new Disk();
-  const random = new Random(seed);
+  const random = new Random(campaignSeed);
   const seen = new Set<string>();
   const bad: string[] = [];
   for (let at = 0; at <= ops.length; at++) {

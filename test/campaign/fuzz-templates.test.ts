@@ -10,7 +10,7 @@ import { compileTemplate } from "../../src/text/jinja/template.ts";
 import { PythonError, UnsupportedError } from "../../src/text/jinja/values.ts";
 import type { Message } from "../../src/text/messages.ts";
 import { createRenderer } from "../../src/text/template.ts";
-import { amount, figure } from "../support/campaign.ts";
+import { amount, campaignSeed, figure } from "../support/campaign.ts";
 import { fuzz, mutateText, reached } from "../support/fuzz.ts";
 
 interface Cases {
@@ -137,7 +137,6 @@ test("templates, in the engine itself", () => {
 
 test("templates, in the process that renders strange ones", async () => {
   const count = amount(4, 600);
-  const seed = Number(process.env["PREFTUNE_SEED"] ?? 1);
   const bombs = [
     "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}",
     "{{ 'x' * 10 ** 9 }}",
@@ -149,7 +148,7 @@ test("templates, in the process that renders strange ones", async () => {
     const source =
       i % 50 === 3
         ? (bombs[Math.floor(i / 50) % 2] as string)
-        : make(new Random(deriveSeed(seed, 2_000_000 + i)));
+        : make(new Random(deriveSeed(campaignSeed, 2_000_000 + i)));
     await using renderer = createRenderer(source);
     const [outcome] = await renderer.renderEach([
       { messages: conversations[0] ?? [], addGenerationPrompt: true },

@@ -13,11 +13,11 @@ import { scope, tensor } from "../../src/torch/index.ts";
 import { allAnswers, toDevice } from "../../src/train/batch.ts";
 import { trainAll } from "../../src/train/parameters.ts";
 import { walk } from "../../src/train/walk.ts";
-import { amount, figure, isNightly } from "../support/campaign.ts";
+import { amount, campaignSeed, figure, isNightly } from "../support/campaign.ts";
 import { tinyModel, tinyNames } from "../support/tiny-models.ts";
 import { randomRows, tinyVocabulary } from "../support/tiny-training.ts";
 
-const random = new Random(Number(process.env["PREFTUNE_SEED"] ?? 1));
+const random = new Random(campaignSeed);
 
 interface Measured {
   /** Log-probs of each example's answers, token by token. */

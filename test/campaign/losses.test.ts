@@ -11,9 +11,9 @@ import { tokenLogps } from "../../src/objectives/token-logps.ts";
 import { backward, ops, scope, type Tensor, tensor } from "../../src/torch/index.ts";
 import { answerLogps, evaluateObjective } from "../../src/train/step.ts";
 import { answersOf } from "../support/answers.ts";
-import { amount, figure } from "../support/campaign.ts";
+import { amount, campaignSeed, figure } from "../support/campaign.ts";
 
-const random = new Random(Number(process.env["PREFTUNE_SEED"] ?? 1));
+const random = new Random(campaignSeed);
 
 /** A step's log-probs: a list for each answer, chosen and rejected in turn, and a reference sum for each. */
 interface Pairs {

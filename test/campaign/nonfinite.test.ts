@@ -14,14 +14,14 @@ import { loadTokenizer } from "../../src/text/tokenizer.ts";
 import { noGrad, ops, scope, type Tensor, tensor } from "../../src/torch/index.ts";
 import { trainStep } from "../../src/train/step.ts";
 import { pairsOf, totalsOf } from "../support/answers.ts";
-import { amount, figure, isNightly } from "../support/campaign.ts";
+import { amount, campaignSeed, figure, isNightly } from "../support/campaign.ts";
 import { microBatch } from "../support/fixtures.ts";
 import { runTraining, type Values, workshop } from "../support/runs.ts";
 import { pairRows, writeRows } from "../support/tiny-model.ts";
 import { tinyConfig, tinyNames } from "../support/tiny-models.ts";
 import { randomRows, scriptSlime, stateHash, tinyTraining } from "../support/tiny-training.ts";
 
-const random = new Random(Number(process.env["PREFTUNE_SEED"] ?? 1));
+const random = new Random(campaignSeed);
 const infinity = Number.POSITIVE_INFINITY;
 const slimes = scriptSlime;
 const pairObjectives: Record<string, PairObjective> = {

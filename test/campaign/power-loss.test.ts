@@ -11,7 +11,7 @@ import type { TrainEvent } from "../../src/recipes/train-events.ts";
 import { latestCheckpoint } from "../../src/runs/checkpoints.ts";
 import { readEvaluations } from "../../src/runs/evaluation-records.ts";
 import { isRun } from "../../src/runs/run-directory.ts";
-import { amount, figure, isNightly } from "../support/campaign.ts";
+import { amount, campaignSeed, figure, isNightly } from "../support/campaign.ts";
 import {
   Disk,
   type DiskState,
@@ -23,7 +23,6 @@ import {
 } from "../support/power-loss.ts";
 import { assertSameRun, filesOf, runTraining, type Values, workshop } from "../support/runs.ts";
 
-const seed = Number(process.env["PREFTUNE_SEED"] ?? 1);
 const lastStep = 3;
 const shop = workshop({ rows: 4, held: 1, config: { num_hidden_layers: 1 } });
 after(() => shop[Symbol.dispose]());
@@ -71,7 +70,7 @@ async function trainLogged(root: string): Promise<{ log: WriteLog; promises: Pro
 /** The distinct states in which a power cut may leave the disk. */
 function cutsOf(ops: WriteLog["ops"], promises: readonly Promised[]): { states: Cut[]; tried: number } {
   const disk = new Disk();
-  const random = new Random(seed);
+  const random = new Random(campaignSeed);
   const found = new Map<string, Cut>();
   let tried = 0;
   for (let at = 0; at <= ops.length; at++) {
@@ -146,7 +145,7 @@ test("every state that a power cut may leave recovers", async () => {
     log.ops.length > 150 && states.length > 200,
     `${log.ops.length} operations, ${states.length} states`,
   );
-  const chosen = sample(states.length, amount(15, 300), new Random(seed + 1));
+  const chosen = sample(states.length, amount(15, 300), new Random(campaignSeed + 1));
   const began = performance.now();
   const bad: string[] = [];
   for (const [i, cut] of states.entries()) {

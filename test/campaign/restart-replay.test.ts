@@ -7,7 +7,7 @@ import { renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { Random } from "../../src/base/random.ts";
-import { amount, figure } from "../support/campaign.ts";
+import { amount, campaignSeed, figure } from "../support/campaign.ts";
 import {
   assertSameRun,
   checkpointOf,
@@ -22,7 +22,7 @@ import {
   workshop,
 } from "../support/runs.ts";
 
-const random = new Random(Number(process.env["PREFTUNE_SEED"] ?? 1));
+const random = new Random(campaignSeed);
 const lastStep = amount(12, 40);
 
 // 13 rows in steps of 4: an epoch ends with a part of a step; evaluations fall on and between its ends

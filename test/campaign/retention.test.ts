@@ -15,7 +15,7 @@ import {
   pruneCheckpoints,
   writeCheckpoint,
 } from "../../src/runs/checkpoints.ts";
-import { amount, figure } from "../support/campaign.ts";
+import { amount, campaignSeed, figure } from "../support/campaign.ts";
 
 const root = mkdtempSync(join(existsSync("/dev/shm") ? "/dev/shm" : tmpdir(), "preftune-retention-"));
 after(() => rmSync(root, { recursive: true, force: true }));
@@ -70,7 +70,7 @@ test("whatever is saved and damaged, pruning leaves the newest whole checkpoint 
     done += 1;
     if (done % 1000 === 0) console.log(`${done} schedules`);
   });
-  await fc.assert(property, { numRuns: runs, seed: Number(process.env["PREFTUNE_SEED"] ?? 1) });
+  await fc.assert(property, { numRuns: runs, seed: campaignSeed });
   figure(
     9,
     "checkpoints written, damaged and pruned in random order, limits of 1 to 3 and none",

@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
-import { figure, isNightly } from "../support/campaign.ts";
+import { campaignSeed, figure, isNightly } from "../support/campaign.ts";
 import { type Values, workshop } from "../support/runs.ts";
 import {
   buildCanary,
@@ -103,11 +103,14 @@ async function runTrainings(t: TestContext, run: (args: string[]) => Promise<San
 
 /** Calls of the addon's own operators with arguments that are nearly right. */
 async function runCalls(t: TestContext, run: (args: string[]) => Promise<SanitizedRun>): Promise<number> {
-  const seed = Number(process.env["PREFTUNE_SEED"] ?? 1);
   let calls = 0;
   for (let part = 0; part < 4; part++) {
     await t.test(`operators with arguments that are nearly right, part ${part + 1} of 4`, async () => {
-      const ended = await run(["test/support/operators-fuzz-child.ts", "10000", `${4 * seed + part}`]);
+      const ended = await run([
+        "test/support/operators-fuzz-child.ts",
+        "10000",
+        `${4 * campaignSeed + part}`,
+      ]);
       count(ended, "calls of operators");
       const told = JSON.parse(/^\{.*\}$/m.exec(ended.output)?.[0] ?? "{}") as {
         calls: number;

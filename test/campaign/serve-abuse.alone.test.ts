@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Random } from "../../src/base/random.ts";
-import { amount, figure, isNightly } from "../support/campaign.ts";
+import { amount, campaignSeed, figure, isNightly } from "../support/campaign.ts";
 import { HealthProber, percentile } from "../support/health-prober.ts";
 import { rawPost, type Served, served } from "../support/served.ts";
 
@@ -154,7 +154,7 @@ const light: [path: string, body: string][] = [
   [chatPath, JSON.stringify({ ...chat, temprature: 1 })],
 ];
 
-const random = new Random(Number(process.env["PREFTUNE_SEED"] ?? 1));
+const random = new Random(campaignSeed);
 const pick = <T>(from: readonly T[]): T => from[Math.floor(random.next() * from.length)] as T;
 
 /** One abusive request: heavy, light, keyless, broken off or half sent. Its status; 0: there was none. */

@@ -2,14 +2,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Random } from "../../src/base/random.ts";
-import { amount, figure, isNightly } from "../support/campaign.ts";
+import { amount, campaignSeed, figure, isNightly } from "../support/campaign.ts";
 import { type Served, served } from "../support/served.ts";
 
 const count = amount(80, 10_000);
 /** Until then caches fill and code is compiled. */
 const warm = amount(20, 2000);
 const beside = 8;
-const random = new Random(Number(process.env["PREFTUNE_SEED"] ?? 1));
+const random = new Random(campaignSeed);
 const pick = <T>(list: readonly T[]): T => list[Math.floor(random.next() * list.length)] as T;
 
 const words = ["Lund", "sells", "coal", "é", "漢字", "😀", "\n", "of", "the", "islands"];

@@ -7,7 +7,7 @@ import { after, test } from "node:test";
 import { setTimeout as wait } from "node:timers/promises";
 import { Random } from "../../src/base/random.ts";
 import { listCheckpoints } from "../../src/runs/checkpoints.ts";
-import { amount, figure, isNightly } from "../support/campaign.ts";
+import { amount, campaignSeed, figure, isNightly } from "../support/campaign.ts";
 import { type Running, startLaunched } from "../support/command.ts";
 import { runTraining, workshop } from "../support/runs.ts";
 import { isGroupGone, until } from "../support/signalled.ts";
@@ -20,7 +20,7 @@ type Target = (typeof targets)[number];
 
 const shop = workshop({ rows: 8, held: 4 });
 after(() => shop[Symbol.dispose]());
-const random = new Random(Number(process.env["PREFTUNE_SEED"] ?? 1));
+const random = new Random(campaignSeed);
 const model = makeTinyModel(shop.path("patient"), { config: { max_position_embeddings: 32_768 } });
 const rows = writeRows(shop.path("many.jsonl"), pairRows(4000));
 // long enough to be stopped in its reading

@@ -7,7 +7,7 @@ import { after, test } from "node:test";
 import { setTimeout as wait } from "node:timers/promises";
 import { Random } from "../../src/base/random.ts";
 import { latestCheckpoint } from "../../src/runs/checkpoints.ts";
-import { amount, figure, isNightly } from "../support/campaign.ts";
+import { amount, campaignSeed, figure, isNightly } from "../support/campaign.ts";
 import { shell } from "../support/command.ts";
 import { workshop } from "../support/runs.ts";
 import {
@@ -22,7 +22,7 @@ import {
 
 const shop = workshop({ rows: 8, held: 0 });
 after(() => shop[Symbol.dispose]());
-const random = new Random(Number(process.env["PREFTUNE_SEED"] ?? 1));
+const random = new Random(campaignSeed);
 const way: Way = { ...stayingLauncher(), onTerminal: false };
 const yaml = endlessRun(shop);
 /** Steps that last long enough to be met in their middle, each with a checkpoint. */

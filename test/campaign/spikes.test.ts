@@ -7,12 +7,12 @@ import type { TrainEvent } from "../../src/recipes/train-events.ts";
 import { ops, scope } from "../../src/torch/index.ts";
 import { emptyHistory, limitsOf, remember } from "../../src/train/spike-guard.ts";
 import { type StepResult, trainStep } from "../../src/train/step.ts";
-import { amount, figure, isNightly } from "../support/campaign.ts";
+import { amount, campaignSeed, figure, isNightly } from "../support/campaign.ts";
 import { microBatch } from "../support/fixtures.ts";
 import { assertSameRun, cutBack, runTraining, type Values, workshop } from "../support/runs.ts";
 import { randomRows, scriptSlime, stateHash, tinyTraining } from "../support/tiny-training.ts";
 
-const random = new Random(Number(process.env["PREFTUNE_SEED"] ?? 1));
+const random = new Random(campaignSeed);
 
 /** SLIME whose loss, gradient included, is `by()` times as large. */
 function scaled(by: () => number): PairObjective {

@@ -11,7 +11,7 @@ import { Random } from "../../src/base/random.ts";
 import { superviseTraining } from "../../src/cli/supervisor.ts";
 import { listCheckpoints } from "../../src/runs/checkpoints.ts";
 import { readRestarts } from "../../src/runs/restart-log.ts";
-import { amount, figure, isNightly } from "../support/campaign.ts";
+import { amount, campaignSeed, figure, isNightly } from "../support/campaign.ts";
 import { type Running, start } from "../support/command.ts";
 import { assertSameRun, filesOf, runTraining, type Values, workshop } from "../support/runs.ts";
 import type { Behaviour } from "../support/scripted-trainer.ts";
@@ -88,7 +88,6 @@ const rounds = amount(1, 12);
 const longestMs = 240_000;
 /** A hang is known by a time without a sign of life, so in `npm test` only pretended trainers hang. */
 const faults: readonly NodeJS.Signals[] = isNightly ? ["SIGKILL", "SIGSTOP", "SIGSEGV"] : ["SIGKILL"];
-const seed = Number(process.env["PREFTUNE_SEED"] ?? 1);
 
 /** One training under the faults; gives how long each death was without a successor, hangs aside, and the most steps lost. */
 async function sufferAll(round: number, random: Random): Promise<{ waits: number[]; lost: number }> {
@@ -122,7 +121,7 @@ async function sufferAll(round: number, random: Random): Promise<{ waits: number
 }
 
 test("killed, crashed and hung trainers are started again and end bit for bit as one left alone", async () => {
-  const random = new Random(seed);
+  const random = new Random(campaignSeed);
   const waits: number[] = [];
   let lost = 0;
   const began = performance.now();

@@ -9,6 +9,9 @@ import type { Figure } from "../../scripts/campaign-results.ts";
 /** Whether this is the nightly run. */
 export const isNightly: boolean = process.env["PREFTUNE_NIGHTLY"] === "1";
 
+/** What everything drawn at random in the campaign follows from: `PREFTUNE_SEED`, 1 unless it is set. */
+export const campaignSeed: number = Number(process.env["PREFTUNE_SEED"] ?? 1);
+
 /** `short` in `npm test`, `full` in the nightly run. */
 export function amount(short: number, full: number): number {
   return isNightly ? full : short;

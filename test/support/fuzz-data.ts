@@ -5,7 +5,7 @@ import { PreftuneError } from "../../src/base/errors.ts";
 import { Random } from "../../src/base/random.ts";
 import type { RawRow } from "../../src/data/example.ts";
 import { readRows } from "../../src/data/sources.ts";
-import { amount, figure } from "./campaign.ts";
+import { amount, campaignSeed, figure } from "./campaign.ts";
 import { scratch } from "./scratch.ts";
 
 /** A file format under test. */
@@ -55,7 +55,7 @@ export async function fuzz(target: FuzzTarget, short: number, full: number): Pro
 }
 
 async function run(target: FuzzTarget, path: string, inputs: number): Promise<Tally> {
-  const random = new Random(Number(process.env["PREFTUNE_SEED"] ?? 1) + 1000 * (target.part ?? 0));
+  const random = new Random(campaignSeed + 1000 * (target.part ?? 0));
   const tally: Tally = { inputs: 0, accepted: 0, faults: [], slowestMs: 0, memory: 0 };
   const before = process.memoryUsage.rss();
   let told = performance.now();

@@ -1,7 +1,7 @@
 /** A million request bodies that are nearly right, each answered or refused by the server's own error. */
 import assert from "node:assert/strict";
 import { FastRandom, Mutant } from "./byte-mutations.ts";
-import { amount, figure, isNightly } from "./campaign.ts";
+import { amount, campaignSeed, figure, isNightly } from "./campaign.ts";
 import { type App, appKey, withServedApp } from "./served-app.ts";
 
 const encoder = new TextEncoder();
@@ -246,7 +246,7 @@ async function leastMs(app: App, asked: Asked, firstMs: number): Promise<number>
  */
 export async function fuzzHttp(part: number): Promise<void> {
   await withServedApp({}, async ({ app, admission }) => {
-    const seed = 1000 * Number(process.env["PREFTUNE_SEED"] ?? 1) + part;
+    const seed = 1000 * campaignSeed + part;
     await fuzz(app, amount(200, 20_000), seed + 500);
     const before = process.memoryUsage.rss();
     const { inputs, answered, slowestMs } = await fuzz(app, amount(1500, 500_000), seed);

@@ -4,7 +4,7 @@ import { FormatError } from "../../src/base/errors.ts";
 import { checkSafetensors, type SafetensorsFile } from "../../src/formats/safetensors.ts";
 import { dtypeBytes } from "../../src/formats/safetensors-layout.ts";
 import { FastRandom, Mutant } from "./byte-mutations.ts";
-import { amount, figure, isNightly } from "./campaign.ts";
+import { amount, campaignSeed, figure, isNightly } from "./campaign.ts";
 
 const encoder = new TextEncoder();
 const bytesOf = (text: string): Uint8Array => encoder.encode(text);
@@ -173,10 +173,10 @@ export function fuzzSafetensors(part: number): void {
   // what an error costs is mostly its stack
   Error.stackTraceLimit = 0;
   try {
-    const warm = fuzz(amount(2000, 200_000), 1000 * Number(process.env["PREFTUNE_SEED"] ?? 1));
+    const warm = fuzz(amount(2000, 200_000), 1000 * campaignSeed);
     assert.ok(warm.read > 0 && warm.read < warm.inputs);
     const before = process.memoryUsage.rss();
-    const seed = 1000 * Number(process.env["PREFTUNE_SEED"] ?? 1) + part;
+    const seed = 1000 * campaignSeed + part;
     const { inputs, read, slowestMs } = fuzz(amount(6000, 10_000_000), seed);
     const grownMiB = Math.max(0, process.memoryUsage.rss() - before) / 2 ** 20;
     const counted = `${inputs.toLocaleString("en")} inputs, ${(inputs - read).toLocaleString("en")} refused`;

@@ -10,7 +10,7 @@ import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { Random } from "../../src/base/random.ts";
 import { latestCheckpoint } from "../../src/runs/checkpoints.ts";
-import { figure } from "./campaign.ts";
+import { campaignSeed, figure } from "./campaign.ts";
 import {
   assertSameRun,
   childEnd,
@@ -106,8 +106,13 @@ function count(dir: string, step: number, tally: Tally): void {
   tally.mostStepsLost = Math.max(tally.mostStepsLost, step - (checkpoint?.step ?? 0));
 }
 
-/** Kills trainings `kills` times, at moments that follow from `seed`, and compares each with the one left alone. */
-export async function killStorm(kills: number, seed: number): Promise<void> {
+/**
+ * Kills trainings `kills` times, and compares each with the one left alone.
+ *
+ * @param part - decides the moments, with PREFTUNE_SEED
+ */
+export async function killStorm(kills: number, part: number): Promise<void> {
+  const seed = campaignSeed * 10 + part;
   using shop = workshop({ rows: 13, held: 4 });
   const values = { ...shop.values, ...recipe };
   const whole = shop.path("whole");

@@ -4,12 +4,11 @@ import { existsSync, rmSync } from "node:fs";
 import { setTimeout as wait } from "node:timers/promises";
 import { Random } from "../../src/base/random.ts";
 import { listCheckpoints } from "../../src/runs/checkpoints.ts";
-import { amount, figure, isNightly } from "./campaign.ts";
+import { amount, campaignSeed, figure, isNightly } from "./campaign.ts";
 import { shell } from "./command.ts";
 import { type Workshop, workshop } from "./runs.ts";
 import { endlessRun, stoppedWell, Training, type Way } from "./signalled.ts";
 
-const seed = Number(process.env["PREFTUNE_SEED"] ?? 1);
 const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 const targets = ["process", "launcher", "group"] as const;
 
@@ -78,7 +77,7 @@ async function resumes(shop: Workshop, hint: string): Promise<void> {
 export async function signalMatrix(way: Way, few: number): Promise<void> {
   using shop = workshop({ rows: 8, held: 0 });
   endlessRun(shop);
-  const random = new Random(seed);
+  const random = new Random(campaignSeed);
   const every = isNightly ? 1 : Math.floor(cells.length / few);
   const tried = cells.filter((_, i) => i % every === every - 1);
   const times = amount(1, Number(process.env["PREFTUNE_SIGNAL_TIMES"] ?? 20));
