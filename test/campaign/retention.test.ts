@@ -3,8 +3,7 @@
  * the best, are there after each pruning.
  */
 import assert from "node:assert/strict";
-import { appendFileSync, existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { appendFileSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import fc from "fast-check";
@@ -16,8 +15,9 @@ import {
   writeCheckpoint,
 } from "../../src/runs/checkpoints.ts";
 import { amount, campaignSeed, figure } from "../support/campaign.ts";
+import { scratch } from "../support/scratch.ts";
 
-const root = mkdtempSync(join(existsSync("/dev/shm") ? "/dev/shm" : tmpdir(), "preftune-retention-"));
+const root = mkdtempSync(join(scratch(), "preftune-retention-"));
 after(() => rmSync(root, { recursive: true, force: true }));
 
 interface Save {
