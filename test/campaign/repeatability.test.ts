@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { rmSync } from "node:fs";
 import { after, test } from "node:test";
-import { amount, figure, isNightly } from "../support/campaign.ts";
+import { amount, figure, holds, isNightly } from "../support/campaign.ts";
 import {
   checkpointOf,
   childEnd,
@@ -78,22 +78,26 @@ async function outcome(values: Values, inChild: boolean): Promise<{ losses: stri
 
 test("trained twice: the same bytes", async () => {
   const chosen = isNightly ? cells : cells.filter((_, i) => i % 7 === 3);
+  let same = 0;
   for (const [i, cell] of chosen.entries()) {
     const shop = shopOf(cell.family);
     const values = recipeOf(cell);
     const [first, second] = [shop.path("first"), shop.path("second")];
-    const a = await outcome({ ...values, output_dir: first }, false);
-    const b = await outcome({ ...values, output_dir: second }, isNightly);
-    assert.equal(a.losses.length, steps);
-    assert.deepEqual(b, a, JSON.stringify(cell));
-    for (const dir of [first, second]) rmSync(dir, { recursive: true });
+    const held = await holds(JSON.stringify(cell), async () => {
+      const a = await outcome({ ...values, output_dir: first }, false);
+      const b = await outcome({ ...values, output_dir: second }, isNightly);
+      assert.equal(a.losses.length, steps);
+      assert.deepEqual(b, a, JSON.stringify(cell));
+    });
+    if (held) same += 1;
+    for (const dir of [first, second]) rmSync(dir, { recursive: true, force: true });
     if (i % 4 === 3) console.log(`${i + 1} of ${chosen.length} cells`);
   }
   figure(
     1,
     `3 families × SFT, DPO, SimPO, SLIME × full and LoRA (no GRPO, no QLoRA yet), ${steps} steps twice, in two processes, 2 threads`,
-    `${chosen.length} of ${chosen.length} cells: SHA-256 of all tensors and every loss the same`,
+    `${same} of ${chosen.length} cells: SHA-256 of all tensors and every loss the same`,
     `${chosen.length} of ${chosen.length}`,
-    true,
+    same === chosen.length,
   );
 });

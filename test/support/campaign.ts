@@ -33,3 +33,18 @@ export function figure(row: number, what: string, reached: string, goal: string,
     process.stdout.write(`row ${row}: ${what}: ${reached} (goal: ${goal})${held ? "" : " NOT REACHED"}\n`);
   assert.ok(held, `row ${row}, ${what}: expected ${goal}, got ${reached}`);
 }
+
+/**
+ * Whether `check` ends without an error, which is printed otherwise: for counts of what held, of which a figure judges.
+ *
+ * @param what - what is checked, for the error
+ */
+export async function holds(what: string, check: () => void | Promise<void>): Promise<boolean> {
+  try {
+    await check();
+    return true;
+  } catch (error) {
+    console.error(`${what}:`, error);
+    return false;
+  }
+}
