@@ -4,23 +4,13 @@ import fc from "fast-check";
 import { answersOf, pairsOf, totalsOf } from "../../test/support/answers.ts";
 import { assertClose, withoutLeaks } from "../../test/support/close.ts";
 import { slimeAuthorsCases } from "../../test/support/fixture-files.ts";
+import { scriptValues } from "../../test/support/tiny-training.ts";
 import { backward, type Tensor } from "../torch/index.ts";
 import { dpo } from "./dpo.ts";
 import { type PairObjective, pairLogps } from "./objective.ts";
 import { sft } from "./sft.ts";
 import { simpo } from "./simpo.ts";
 import { type SlimeOptions, slime } from "./slime.ts";
-
-const script: SlimeOptions = {
-  lambdaW: 0.1,
-  lambdaL: 0.0005,
-  delta: 1.25,
-  marginHard: 1.5,
-  marginSoft: 1,
-  kappa: 2.5,
-  power: 2.5,
-  lambdaD: 1,
-};
 
 interface Golden {
   name: string;
@@ -42,7 +32,7 @@ interface AuthorsCases {
 
 function optionsOf(hyper: Record<string, number>): SlimeOptions {
   return {
-    ...script,
+    ...scriptValues,
     lambdaW: hyper["center_lambda_chosen"] as number,
     lambdaL: hyper["center_lambda_rejected"] as number,
     delta: hyper["rejected_penalty_shift"] as number,
@@ -95,7 +85,7 @@ test("slime by hand: one pair, every part", () => {
   // l_w = -1, l_l = -2, so Δ = 1: hinge 0.5, gate σ(0) = 0.5. Rejected tokens -1 and -3 with δ = 1:
   // softplus(0) = ln 2, softplus(2) = 2 + ln(1 + e^-2); power 2, λl = 0.1, N_l = 2.
   withoutLeaks(() => {
-    const options = { ...script, lambdaW: 0.2, lambdaL: 0.1, delta: 1, power: 2, lambdaD: 3 };
+    const options = { ...scriptValues, lambdaW: 0.2, lambdaL: 0.1, delta: 1, power: 2, lambdaD: 3 };
     const { loss, metrics } = lossOf(slime(options), [[-1, -1]], [[-1, -3]]);
     const penalty = 0.05 * (Math.log(2) ** 2 + (2 + Math.log1p(Math.exp(-2))) ** 2);
     assertClose(loss, 0.2 + 3 * 0.5 * 0.5 + penalty, { rtol: 1e-12 });
@@ -110,7 +100,7 @@ test("slime by hand: one pair, every part", () => {
 
 test("slime: beyond the hard margin only the anchor and the stabiliser pull", () => {
   withoutLeaks(() => {
-    const { grad } = lossOf(slime({ ...script, lambdaL: 0 }), [[-0.1, -0.3]], [[-4, -4]]);
+    const { grad } = lossOf(slime({ ...scriptValues, lambdaL: 0 }), [[-0.1, -0.3]], [[-4, -4]]);
     assertClose(grad, [-0.05, -0.05, 0, 0], { atol: 1e-15 });
   });
 });
@@ -163,7 +153,10 @@ const lists = fc.array(
 );
 
 test("property: however a step is cut into micro-batches, its loss and gradient are the same", () => {
-  const objectives = [slime(script), simpo({ beta: 2, simpoGamma: 1, labelSmoothing: 0.1, cpoAlpha: 0.3 })];
+  const objectives = [
+    slime(scriptValues),
+    simpo({ beta: 2, simpoGamma: 1, labelSmoothing: 0.1, cpoAlpha: 0.3 }),
+  ];
   fc.assert(
     fc.property(lists, (pairs) => {
       for (const objective of objectives) {
@@ -202,7 +195,7 @@ test("property: swapping chosen and rejected negates the margin; β → 0 gives 
         const chosen = pairs.map((p) => p[0]);
         const rejected = pairs.map((p) => p[1]);
         const margin = (c: number[][], r: number[][]) =>
-          lossOf(slime(script), c, r).metrics["rewards/margins"]?.sum.item() ?? Number.NaN;
+          lossOf(slime(scriptValues), c, r).metrics["rewards/margins"]?.sum.item() ?? Number.NaN;
         assertClose(margin(chosen, rejected), -margin(rejected, chosen), { atol: 1e-9 });
         const tiny = dpo({ beta: 1e-12, labelSmoothing: 0, lossType: "sigmoid" });
         const reference = pairs.flatMap(() => [-1, -1]);

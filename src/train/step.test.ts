@@ -3,11 +3,11 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { withoutLeaks } from "../../test/support/close.ts";
 import { tinyModel } from "../../test/support/tiny-models.ts";
+import { scriptSlime } from "../../test/support/tiny-training.ts";
 import { packExamples } from "../data/packing.ts";
 import { dpo } from "../objectives/dpo.ts";
 import type { Objective } from "../objectives/objective.ts";
 import { simpo } from "../objectives/simpo.ts";
-import { slime } from "../objectives/slime.ts";
 import { AdamW } from "../optim/adamw.ts";
 import { Tensor } from "../torch/index.ts";
 import { trainAll } from "./parameters.ts";
@@ -43,16 +43,7 @@ function readsIn(body: () => void): number {
 }
 
 const objectives: Record<string, Objective> = {
-  slime: slime({
-    lambdaW: 0.1,
-    lambdaL: 0.0005,
-    delta: 1.25,
-    marginHard: 1.5,
-    marginSoft: 1,
-    kappa: 2.5,
-    power: 2.5,
-    lambdaD: 1,
-  }),
+  slime: scriptSlime,
   simpo: simpo({ beta: 2, simpoGamma: 1, labelSmoothing: 0, cpoAlpha: 0 }),
   dpo: dpo({ beta: 0.1, labelSmoothing: 0, lossType: "sigmoid" }),
 };

@@ -12,6 +12,7 @@ import { backward, ops, scope, type Tensor, tensor } from "../../src/torch/index
 import { answerLogps, evaluateObjective } from "../../src/train/step.ts";
 import { answersOf } from "../support/answers.ts";
 import { amount, campaignSeed, figure } from "../support/campaign.ts";
+import { scriptValues } from "../support/tiny-training.ts";
 
 const random = new Random(campaignSeed);
 
@@ -59,17 +60,7 @@ const slimeOf = (o: Parameters<typeof slime>[0]): Formula => {
   };
 };
 
-const script = {
-  lambdaW: 0.1,
-  lambdaL: 0.0005,
-  delta: 1.25,
-  marginHard: 1.5,
-  marginSoft: 1,
-  kappa: 2.5,
-  power: 2.5,
-  lambdaD: 1,
-};
-const strong = { ...script, lambdaW: 0.7, lambdaL: 0.3, delta: 0.2, power: 1, kappa: 10 };
+const strong = { ...scriptValues, lambdaW: 0.7, lambdaL: 0.3, delta: 0.2, power: 1, kappa: 10 };
 
 const cases: [name: string, objective: PairObjective | AnswerObjective, formula: Formula][] = [
   ["sft", sft(), ({ answers }) => -mean(answers.flat())],
@@ -100,7 +91,7 @@ const cases: [name: string, objective: PairObjective | AnswerObjective, formula:
       overPairs((w, l) => smoothed(2.5 * (mean(w) - mean(l)) - 0.5, 0.2))(pairs) -
       0.3 * mean(pairs.answers.filter((_, i) => i % 2 === 0).flat()),
   ],
-  ["slime, script", slime(script), slimeOf(script)],
+  ["slime, script", slime(scriptValues), slimeOf(scriptValues)],
   ["slime, strong", slime(strong), slimeOf(strong)],
 ];
 
@@ -125,7 +116,7 @@ function evaluated(objective: PairObjective | AnswerObjective, { answers, refere
 function nearHinge({ answers }: Pairs): boolean {
   return answers.some(
     (list, i) =>
-      i % 2 === 0 && Math.abs(mean(list) - mean(answers[i + 1] as number[]) - script.marginHard) < 2e-3,
+      i % 2 === 0 && Math.abs(mean(list) - mean(answers[i + 1] as number[]) - scriptValues.marginHard) < 2e-3,
   );
 }
 

@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import type { Random } from "../../src/base/random.ts";
 import type { Example } from "../../src/data/example.ts";
 import type { Objective, PairObjective } from "../../src/objectives/objective.ts";
-import { slime } from "../../src/objectives/slime.ts";
+import { type SlimeOptions, slime } from "../../src/objectives/slime.ts";
 import { AdamW } from "../../src/optim/adamw.ts";
 import { adapterParameters, trainAll } from "../../src/train/parameters.ts";
 import type { Training } from "../../src/train/step.ts";
@@ -12,8 +12,8 @@ import { adaptPatterned, type TinyName, tinyAdapterConfig, tinyModel } from "./t
 /** Ids of the tiny models' vocabulary. */
 export const tinyVocabulary = 32;
 
-/** SLIME with the values of its authors' script. */
-export const scriptSlime: PairObjective = slime({
+/** The values of SLIME's authors' script. */
+export const scriptValues: SlimeOptions = {
   lambdaW: 0.1,
   lambdaL: 0.0005,
   delta: 1.25,
@@ -22,7 +22,10 @@ export const scriptSlime: PairObjective = slime({
   kappa: 2.5,
   power: 2.5,
   lambdaD: 1,
-});
+};
+
+/** SLIME with the values of its authors' script. */
+export const scriptSlime: PairObjective = slime(scriptValues);
 
 /** A training of a tiny model, in full or of an adapter with dropout. */
 export function tinyTraining(
