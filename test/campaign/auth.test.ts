@@ -8,7 +8,7 @@ import { connect } from "node:net";
 import { test } from "node:test";
 import { pageHtml } from "../../src/runs/report-html.ts";
 import { keyOf } from "../../src/serve/serve-options.ts";
-import { amount, figure, isNightly } from "../support/campaign.ts";
+import { amount, figure, isNightly, progress } from "../support/campaign.ts";
 import { type App, appKey, withServedApp } from "../support/served-app.ts";
 
 /** Paths of the router itself, so that a new route is asked like the others; and some that it does not have. */
@@ -151,13 +151,11 @@ async function attempt(
 /** Asks each of `requests`, a few at a time. */
 async function askAll(requests: readonly (() => Promise<void>)[]): Promise<void> {
   let next = 0;
-  let told = performance.now();
+  const tell = progress();
   const worker = async (): Promise<void> => {
     for (let i = next++; i < requests.length; i = next++) {
       await requests[i]?.();
-      if (!isNightly || performance.now() - told < 20_000) continue;
-      told = performance.now();
-      process.stdout.write(`${i} of ${requests.length} requests\n`);
+      if (isNightly) tell(() => `${i} of ${requests.length} requests`);
     }
   };
   await Promise.all(Array.from({ length: 8 }, worker));

@@ -10,7 +10,7 @@ import { after, before, test } from "node:test";
 import { Random } from "../../src/base/random.ts";
 import { faultOf, latestCheckpoint, readManifest, verifyCheckpoint } from "../../src/runs/checkpoints.ts";
 import { damagedRecords, recordsOf } from "../../src/runs/run-records.ts";
-import { amount, campaignSeed, figure, holds } from "../support/campaign.ts";
+import { amount, campaignSeed, figure, holds, progress } from "../support/campaign.ts";
 import { assertSameRun, checkpointOf, filesOf, runTraining, type Values, workshop } from "../support/runs.ts";
 
 const lastStep = 6;
@@ -87,7 +87,7 @@ test("flipped bits in every file of a run directory", async () => {
   const each = amount(8, 1000);
   let flips = 0;
   const unseen: string[] = [];
-  let said = Date.now();
+  const tell = progress();
   const guarded = files.filter((name) => !anew.test(name) && !reference.test(name));
   for (const name of guarded) {
     const path = join(cut, name);
@@ -107,8 +107,7 @@ test("flipped bits in every file of a run directory", async () => {
     }
     writeFileSync(path, bytes);
     assert.equal(noticed(name), null, `${name} as it was`);
-    if (Date.now() - said > 20_000) console.log(`${flips} flips, now in ${name}`);
-    if (Date.now() - said > 20_000) said = Date.now();
+    tell(() => `${flips} flips, now in ${name}`);
   }
   const held = await holds("bits flipped", () => assert.deepEqual(unseen.slice(0, 5), []));
   figure(
@@ -147,7 +146,7 @@ test("a run resumed over a damaged file ends as the run that nothing befell", as
   cpSync(cut, kept, { recursive: true });
   let runs = 0;
   let same = 0;
-  let said = Date.now();
+  const tell = progress();
   for (const { name, kind, damage } of sample()) {
     const dir = shop.path("damaged");
     cpSync(kept, dir, { recursive: true });
@@ -161,8 +160,7 @@ test("a run resumed over a damaged file ends as the run that nothing befell", as
     if (held) same += 1;
     rmSync(dir, { recursive: true });
     runs += 1;
-    if (Date.now() - said > 20_000) console.log(`${runs} runs resumed, the last over ${name} ${kind}`);
-    if (Date.now() - said > 20_000) said = Date.now();
+    tell(() => `${runs} runs resumed, the last over ${name} ${kind}`);
   }
   figure(
     8,

@@ -34,6 +34,16 @@ export function figure(row: number, what: string, reached: string, goal: string,
   assert.ok(held, `row ${row}, ${what}: expected ${goal}, got ${reached}`);
 }
 
+/** Prints what it is given, at most every 20 seconds: how far a long test has come. */
+export function progress(): (line: () => string) => void {
+  let told = performance.now();
+  return (line) => {
+    if (performance.now() - told < 20_000) return;
+    told = performance.now();
+    console.log(line());
+  };
+}
+
 /**
  * Whether `check` ends without an error, which is printed otherwise: for counts of what held, of which a figure judges.
  *

@@ -5,7 +5,7 @@ import { PreftuneError } from "../../src/base/errors.ts";
 import { Random } from "../../src/base/random.ts";
 import type { RawRow } from "../../src/data/example.ts";
 import { readRows } from "../../src/data/sources.ts";
-import { amount, campaignSeed, figure } from "./campaign.ts";
+import { amount, campaignSeed, figure, progress } from "./campaign.ts";
 import { scratch } from "./scratch.ts";
 
 /** A file format under test. */
@@ -58,7 +58,7 @@ async function run(target: FuzzTarget, path: string, inputs: number): Promise<Ta
   const random = new Random(campaignSeed + 1000 * (target.part ?? 0));
   const tally: Tally = { inputs: 0, accepted: 0, faults: [], slowestMs: 0, memory: 0 };
   const before = process.memoryUsage.rss();
-  let told = performance.now();
+  const tell = progress();
   for (let i = 0; i < inputs && tally.faults.length < 5; i++) {
     tally.inputs++;
     const file = mutated(target, random);
@@ -70,9 +70,7 @@ async function run(target: FuzzTarget, path: string, inputs: number): Promise<Ta
     if (user + system > 1e6) tally.faults.push(`input ${i}: ${(user + system) / 1e6} s: ${shown(file)}`);
     if (fault !== null) tally.faults.push(`input ${i}: ${fault}: ${shown(file)}`);
     if (i % 1000 === 0) tally.memory = Math.max(tally.memory, process.memoryUsage.rss() - before);
-    if (performance.now() - told < 20_000) continue;
-    told = performance.now();
-    process.stdout.write(`${target.name}: ${i} of ${inputs}\n`);
+    tell(() => `${target.name}: ${i} of ${inputs}`);
   }
   return tally;
 }

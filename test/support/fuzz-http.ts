@@ -1,7 +1,7 @@
 /** A million request bodies that are nearly right, each answered or refused by the server's own error. */
 import assert from "node:assert/strict";
 import { FastRandom, Mutant } from "./byte-mutations.ts";
-import { amount, campaignSeed, figure, isNightly } from "./campaign.ts";
+import { amount, campaignSeed, figure, isNightly, progress } from "./campaign.ts";
 import { type App, appKey, withServedApp } from "./served-app.ts";
 
 const encoder = new TextEncoder();
@@ -209,7 +209,7 @@ async function fuzz(app: App, inputs: number, seed: number): Promise<Tally> {
   const random = new FastRandom(seed);
   const mutant = new Mutant(1 << 17);
   const tally: Tally = { inputs: 0, answered: 0, slowestMs: 0 };
-  let told = performance.now();
+  const tell = progress();
   for (; tally.inputs < inputs; tally.inputs++) {
     makeBody(random, mutant);
     const path = random.pick(["/v1/chat/completions", "/v1/completions"]);
@@ -219,10 +219,9 @@ async function fuzz(app: App, inputs: number, seed: number): Promise<Tally> {
     if ((await ask(app, asked)) === 200) tally.answered++;
     const ms = performance.now() - began;
     if (ms > tally.slowestMs) tally.slowestMs = Math.max(tally.slowestMs, await leastMs(app, asked, ms));
-    if (!isNightly || performance.now() - told < 20_000) continue;
-    told = performance.now();
-    process.stdout.write(
-      `${tally.inputs.toLocaleString("en")} bodies, ${tally.answered.toLocaleString("en")} answered\n`,
+    if (!isNightly) continue;
+    tell(
+      () => `${tally.inputs.toLocaleString("en")} bodies, ${tally.answered.toLocaleString("en")} answered`,
     );
   }
   return tally;

@@ -4,7 +4,7 @@ import { FormatError } from "../../src/base/errors.ts";
 import { checkSafetensors, type SafetensorsFile } from "../../src/formats/safetensors.ts";
 import { dtypeBytes } from "../../src/formats/safetensors-layout.ts";
 import { FastRandom, Mutant } from "./byte-mutations.ts";
-import { amount, campaignSeed, figure, isNightly } from "./campaign.ts";
+import { amount, campaignSeed, figure, isNightly, progress } from "./campaign.ts";
 
 const encoder = new TextEncoder();
 const bytesOf = (text: string): Uint8Array => encoder.encode(text);
@@ -143,7 +143,7 @@ function fuzz(inputs: number, seed: number): Tally {
   const random = new FastRandom(seed);
   const mutant = new Mutant(1 << 16);
   const tally: Tally = { inputs: 0, read: 0, slowestMs: 0 };
-  let told = performance.now();
+  const tell = progress();
   const batch = 2000;
   for (let from = 0; from < inputs; from += batch) {
     for (let i = 0; i < Math.min(batch, inputs - from); i++) {
@@ -154,11 +154,8 @@ function fuzz(inputs: number, seed: number): Tally {
       const ms = performance.now() - began;
       if (ms > tally.slowestMs) tally.slowestMs = Math.max(tally.slowestMs, leastMs(mutant, fileBytes, ms));
     }
-    if (!isNightly || performance.now() - told < 20_000) continue;
-    told = performance.now();
-    process.stdout.write(
-      `${tally.inputs.toLocaleString("en")} inputs, ${tally.read.toLocaleString("en")} read\n`,
-    );
+    if (!isNightly) continue;
+    tell(() => `${tally.inputs.toLocaleString("en")} inputs, ${tally.read.toLocaleString("en")} read`);
   }
   return tally;
 }

@@ -1,7 +1,7 @@
 /** Fuzzing of what reads files: inputs mutated from sound ones, by structure and by bytes, each of which must be read or refused by name. */
 import { readFileSync } from "node:fs";
 import { deriveSeed, Random } from "../../src/base/random.ts";
-import { campaignSeed } from "./campaign.ts";
+import { campaignSeed, progress } from "./campaign.ts";
 
 /** A parser under test. */
 export interface FuzzTarget<T> {
@@ -39,16 +39,15 @@ export function fuzz<T>(what: string, count: number, target: FuzzTarget<T>): Fuz
     slowestMs: 0,
     peakMebibytes: 0,
   };
-  let told = performance.now();
+  const tell = progress();
   let before = peakMebibytes();
   for (let i = 0; i < count; i++) {
     const input = target.make(new Random(deriveSeed(campaignSeed, i)));
     feedOne(i, input, target, outcome);
     if (i === 1000) before = peakMebibytes();
-    if (performance.now() - told < 20_000) continue;
-    told = performance.now();
-    console.log(
-      `${what}: ${i} of ${count} inputs, ${outcome.faultCount} faults, slowest ${Math.round(outcome.slowestMs)} ms`,
+    tell(
+      () =>
+        `${what}: ${i} of ${count} inputs, ${outcome.faultCount} faults, slowest ${Math.round(outcome.slowestMs)} ms`,
     );
   }
   outcome.peakMebibytes = peakMebibytes() - before;

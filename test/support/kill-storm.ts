@@ -10,7 +10,7 @@ import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { Random } from "../../src/base/random.ts";
 import { latestCheckpoint } from "../../src/runs/checkpoints.ts";
-import { campaignSeed, figure } from "./campaign.ts";
+import { campaignSeed, figure, progress } from "./campaign.ts";
 import {
   assertSameRun,
   childEnd,
@@ -128,15 +128,13 @@ export async function killStorm(kills: number, part: number): Promise<void> {
     finishedRuns: 0,
     mostStepsLost: 0,
   };
-  let said = Date.now();
+  const tell = progress();
   while (tally.kills < kills) {
     const dir = shop.path(`run-${tally.finishedRuns}`);
     let finished = false;
     while (!finished && tally.kills < kills) {
       finished = await trainUntilKilled({ ...values, output_dir: dir }, random, tally);
-      if (Date.now() - said < 20_000) continue;
-      said = Date.now();
-      console.log(`${tally.kills} of ${kills} kills, ${tally.finishedRuns} runs finished`);
+      tell(() => `${tally.kills} of ${kills} kills, ${tally.finishedRuns} runs finished`);
     }
     if (!finished) await runTraining({ ...values, output_dir: dir, ...goingOn(dir) });
     assertSameRun(dir, whole, lastStep);
