@@ -303,28 +303,8 @@ const sidecarCases: HostileCase[] = [
     });
     return [
       one("answers", (path) => ["evaluate", "diversity", "--answers", path]),
-      one("prompts", (path, dir) => [
-        "generate",
-        "--model",
-        join(dir, "model"),
-        "--prompts",
-        path,
-        "--output",
-        join(dir, "o.jsonl"),
-      ]),
-      one(
-        "prompts as text",
-        (path, dir) => [
-          "generate",
-          "--model",
-          join(dir, "model"),
-          "--prompts",
-          path,
-          "--output",
-          join(dir, "o.jsonl"),
-        ],
-        "txt",
-      ),
+      one("prompts", answering),
+      one("prompts as text", answering, "txt"),
       one("questions", (path, dir) => judged(dir, ["--questions", path])),
       one("judge's prompts", (path, dir) => judged(dir, ["--judge-prompts", path])),
       one("references", (path, dir) => judged(dir, ["--references", path])),
@@ -349,6 +329,12 @@ const sidecarCases: HostileCase[] = [
     }),
   ),
 ];
+
+/** Answers to the prompts of a file. */
+function answering(prompts: string, dir: string): string[] {
+  const output = join(dir, "o.jsonl");
+  return ["generate", "--model", join(dir, "model"), "--prompts", prompts, "--output", output];
+}
 
 /** MT-Bench with files of its own; what `words` name comes last and wins. */
 function judged(dir: string, words: readonly string[]): string[] {
