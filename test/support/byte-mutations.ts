@@ -28,6 +28,9 @@ const boundaries = [
   0x00, 0x01, 0x20, 0x22, 0x2d, 0x30, 0x39, 0x5c, 0x7b, 0x7d, 0x7f, 0x80, 0xc0, 0xed, 0xf4, 0xff,
 ];
 
+/** The marks that JSON is written with, and escapes of a NUL and of half a character. */
+export const jsonMarks: readonly string[] = ["{", "}", "[", "]", ",", ":", '"', "\\", "\\u0000", "\\ud800"];
+
 /** A buffer that one input after the other is made in. */
 export class Mutant {
   readonly room: Uint8Array;

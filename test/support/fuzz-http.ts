@@ -1,6 +1,6 @@
 /** A million request bodies that are nearly right, each answered or refused by the server's own error. */
 import assert from "node:assert/strict";
-import { FastRandom, Mutant } from "./byte-mutations.ts";
+import { FastRandom, jsonMarks, Mutant } from "./byte-mutations.ts";
 import { amount, campaignSeed, figure, isNightly, progress } from "./campaign.ts";
 import { type App, appKey, withServedApp } from "./served-app.ts";
 
@@ -52,24 +52,8 @@ const names = [...new Set(bodies.flatMap((body) => Object.keys(body)))];
 
 const words = [
   ...names.map((name) => `"${name}":`),
-  ...[
-    "{",
-    "}",
-    "[",
-    "]",
-    ",",
-    ":",
-    '"',
-    "\\",
-    "\\u0000",
-    "\\ud800",
-    "\\u00",
-    "null",
-    "true",
-    "false",
-    "[[[[",
-    '{"a":{"a":',
-  ],
+  ...jsonMarks,
+  ...["\\u00", "null", "true", "false", "[[[[", '{"a":{"a":'],
   ...[
     "-1",
     "-0",

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { FormatError } from "../../src/base/errors.ts";
 import { checkSafetensors, type SafetensorsFile } from "../../src/formats/safetensors.ts";
 import { dtypeBytes } from "../../src/formats/safetensors-layout.ts";
-import { FastRandom, Mutant } from "./byte-mutations.ts";
+import { FastRandom, jsonMarks, Mutant } from "./byte-mutations.ts";
 import { amount, campaignSeed, figure, isNightly, progress } from "./campaign.ts";
 
 const encoder = new TextEncoder();
@@ -32,25 +32,8 @@ const headers = sound.map(([text]) => bytesOf(text));
 const words = [
   ...Object.keys(dtypeBytes),
   ...["dtype", "shape", "data_offsets", "__metadata__", "__proto__", "constructor", '"w":', '"":{}', "null"],
-  ...[
-    "{",
-    "}",
-    "[",
-    "]",
-    ",",
-    ":",
-    '"',
-    "\\",
-    "\\u0000",
-    "\\ud800",
-    "[[",
-    "{}",
-    "[]",
-    "//",
-    "\n",
-    " ",
-    "\u0000",
-  ],
+  ...jsonMarks,
+  ...["[[", "{}", "[]", "//", "\n", " ", "\u0000"],
   ...["-1", "-0", "0", "1e999", "1.5", "1e3", "4294967296", "9007199254740991", "9007199254740993"],
   ...["18446744073709551615", "9223372036854775808", "NaN", "Infinity", "true", "0x10", "007"],
 ].map(bytesOf);
