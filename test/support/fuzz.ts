@@ -89,6 +89,11 @@ export function reached({ inputs, faultCount, hangs, slowestMs, peakMebibytes: p
   return `${inputs} inputs, ${faultCount} crashes, ${hangs} above 1 s, slowest ${Math.round(slowestMs)} ms, memory +${peak} MiB`;
 }
 
+/** Whether nothing crashed, nothing took a second and memory stayed below 256 MiB. */
+export function isUnharmed({ faultCount, hangs, peakMebibytes: peak }: FuzzOutcome): boolean {
+  return faultCount === 0 && hangs === 0 && peak < 256;
+}
+
 const strange: readonly unknown[] = [
   null,
   true,
