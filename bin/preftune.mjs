@@ -13,6 +13,7 @@ import {
   reporting,
   requireNode24,
   root,
+  youngObjects,
 } from "./bootstrap.mjs";
 
 /** @param {string} folder @param {string} name @returns {string} the file as source or as built */
@@ -25,16 +26,6 @@ function needsAddon(args) {
   const quiet = ["--help", "-h", "--version", "-V", "--print-config"];
   const [command = "help"] = args;
   return !["help", "data"].includes(command) && !args.some((arg) => quiet.includes(arg));
-}
-
-/**
- * Flags of Node for the command. The server reads requests of a megabyte, which live for milliseconds: V8 would keep up to eight
- * times as much room for such, for good. The flag holds for the threads of the process too.
- *
- * @param {string} command
- */
-function nodeFlags(command) {
-  return command === "serve" ? ["--max-semi-space-size=8"] : [];
 }
 
 /** What can be said about a checkout that has neither packages nor Node 24: nothing is changed. @param {string} problem */
@@ -59,8 +50,5 @@ reporting(() => {
   if (isCheckout) ensurePackages(root);
   const node = requireNode24();
   if (command === "setup") return becomeNode(node, [program("setup", "command"), ...args]);
-  becomeNode(node, [
-    ...nodeFlags(command),
-    ...launchArguments(program("cli", "main"), args, needsAddon(args)),
-  ]);
+  becomeNode(node, [youngObjects, ...launchArguments(program("cli", "main"), args, needsAddon(args))]);
 });

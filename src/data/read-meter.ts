@@ -23,6 +23,8 @@ export class ReadMeter {
   bytesTotal = 0;
   /** Rows given so far. */
   rows = 0;
+  /** Files and folders that a glob has looked at, while it does. */
+  looked = 0;
   isDone = false;
   readonly #onRead: () => void;
 
@@ -31,8 +33,9 @@ export class ReadMeter {
     this.#onRead = onRead;
   }
 
-  /** `12.0 MiB of 300.0 MiB` */
+  /** `12.0 MiB of 300.0 MiB`, or what a glob has seen that is still looking for files. */
   get note(): string {
+    if (this.looked > 0) return `${this.looked} files and folders looked at`;
     return `${formatBytes(this.bytesRead)} of ${formatBytes(this.bytesTotal)}`;
   }
 
@@ -45,6 +48,12 @@ export class ReadMeter {
   add(bytes: number): void {
     this.bytesRead += bytes;
     this.#onRead();
+  }
+
+  /** A glob has come to one more file or folder. */
+  look(): void {
+    this.looked += 1;
+    if (this.looked % 64 === 0) this.#onRead();
   }
 
   /** All has been read, or given up. */

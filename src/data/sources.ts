@@ -46,8 +46,11 @@ const readers: Readonly<Record<DataFormat, (file: DataFile) => AsyncGenerator<Ra
 /** Told of what lies where rows are read and is not read: a file's name, with the reason where that is not its ending. */
 export type PassedOver = (file: string) => void;
 
-/** Most entries of a directory, and most files and folders that a glob may look at. */
+/** Most entries of a directory. */
 const maxEntries = 100_000;
+
+/** Most files and folders that a glob may look at: Node keeps what it has seen. */
+const maxLooked = 50_000;
 
 /**
  * The rows of `source`, file after file in order of their names.
@@ -145,15 +148,20 @@ function directoryFiles(path: string): FoundFiles {
 
 async function globFiles(pattern: string): Promise<FoundFiles> {
   const found: string[] = [];
-  let looked = 0;
+  const meter = new ReadMeter();
   const count = (): boolean => {
-    if (++looked <= maxEntries) return false;
+    meter.look();
+    if (meter.looked <= maxLooked) return false;
     throw new DataError(
-      `${pattern}: expected a glob that looks at no more than ${maxEntries} files and folders. ` +
+      `${pattern}: expected a glob that looks at no more than ${maxLooked} files and folders. ` +
         "Begin it with the folder that holds the data.",
     );
   };
-  for await (const path of glob(pattern, { exclude: count })) if (!isFolder(path)) found.push(path);
+  try {
+    for await (const path of glob(pattern, { exclude: count })) if (!isFolder(path)) found.push(path);
+  } finally {
+    meter.finish();
+  }
   return dataFiles(found, `${pattern}: expected data files (${knownEndings}) to match, found none.`);
 }
 

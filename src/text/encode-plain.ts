@@ -97,5 +97,5 @@ export function withoutDoubleBos(ids: number[], tokenizer: Tokenizer, notes: Set
 }
 
 function endOnce(ids: number[], eosId: number): number[] {
-  return ids.at(-1) === eosId ? ids : [...ids, eosId];
+  return ids.at(-1) === eosId ? ids : ids.concat(eosId);
 }

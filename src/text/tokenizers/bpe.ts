@@ -139,12 +139,14 @@ function* symbolsOf(
   unknowns: Unknowns,
 ): Generator<number, Int32Array> {
   // a character of one unit has at most three bytes, one of two units four
-  const symbols = new Int32Array(piece.length * 3);
+  const symbols = new Int32Array(unknowns.bytes === null ? piece.length : piece.length * 3);
   let count = 0;
   let read = 0;
   let isFusing = false;
-  for (const character of piece) {
+  for (let at = 0, next = 0; at < piece.length; at = next) {
     if (++read % workAStep === 0) yield 1;
+    next = at + ((piece.codePointAt(at) as number) > 0xff_ff ? 2 : 1);
+    const character = piece.slice(at, next);
     const id = ids.get(character);
     if (id !== undefined) {
       symbols[count++] = id;
@@ -247,12 +249,12 @@ class Word {
     return false;
   }
 
-  /** The symbols in order. */
+  /** The symbols in order, when nothing is left to merge. */
   left(): number[] {
-    const ids: number[] = [];
-    if (this.#symbols.length === 0) return ids;
-    for (let place = 0; place !== none; place = this.#next[place] as number)
-      ids.push(this.#symbols[place] as number);
+    let count = 0;
+    for (const symbol of this.#symbols) if (symbol !== none) this.#symbols[count++] = symbol;
+    const ids: number[] = Array(count);
+    for (let i = 0; i < count; i++) ids[i] = this.#symbols[i] as number;
     return ids;
   }
 

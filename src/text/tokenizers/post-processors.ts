@@ -47,5 +47,5 @@ function template(part: JsonObject): PostProcess {
       throw new UnsupportedPart("TemplateProcessing names a special token that its special_tokens lack");
     },
   );
-  return (ids) => steps.flatMap((step) => step ?? ids);
+  return (ids) => ([] as number[]).concat(...steps.map((step) => step ?? ids));
 }

@@ -147,10 +147,16 @@ function byteLevel(part: JsonObject): PreTokenize {
 }
 
 const symbolsOfBytes = byteSymbols();
+const symbolCodes = Uint16Array.from(symbolsOfBytes, (symbol) => symbol.charCodeAt(0));
 const encoder = new TextEncoder();
+const decoder = new TextDecoder("utf-16le");
 
+/** A text as the symbols of its bytes. Most words are their own: visible ASCII, behind a space or not. */
 function symbolsOf(text: string): string {
-  let symbols = "";
-  for (const byte of encoder.encode(text)) symbols += symbolsOfBytes[byte];
-  return symbols;
+  if (/^ ?[!-~]*$/.test(text)) return text.startsWith(" ") ? `${symbolsOfBytes[0x20]}${text.slice(1)}` : text;
+  const bytes = encoder.encode(text);
+  // joined symbol by symbol, a string of a megabyte would be a chain of a million
+  const symbols = new Uint16Array(bytes.length);
+  for (let i = 0; i < bytes.length; i++) symbols[i] = symbolCodes[bytes[i] as number] as number;
+  return decoder.decode(symbols);
 }
