@@ -1,6 +1,7 @@
 /**
  * The tests that start processes and servers, ten times in a row while two other processes take all the time they get:
- * nothing may depend on an idle machine. PREFTUNE_LOAD_FILTERS names other tests, `.` all.
+ * nothing may depend on an idle machine. PREFTUNE_LOAD_FILTERS names other tests, `.` all. PREFTUNE_LOAD_BESIDE says what
+ * else keeps the machine busy, in place of the two processes.
  */
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
@@ -11,11 +12,14 @@ import { amount, figure, isNightly } from "../support/campaign.ts";
 
 const root = join(import.meta.dirname, "../..");
 const filters = (process.env["PREFTUNE_LOAD_FILTERS"] ?? "test/serve test/cli resume").split(" ");
+const load = process.env["PREFTUNE_LOAD_BESIDE"];
 const rounds = amount(0, Number(process.env["PREFTUNE_LOAD_ROUNDS"] ?? 10));
 
-/** Two processes that compute without end, until disposed. */
-function busyLoops(): Disposable {
-  const loops = [1, 2].map(() => spawn(process.execPath, ["-e", "for (;;);"], { stdio: "ignore" }));
+/** Processes that compute without end, until disposed. */
+function busyLoops(count: number): Disposable {
+  const loops = Array.from({ length: count }, () =>
+    spawn(process.execPath, ["-e", "for (;;);"], { stdio: "ignore" }),
+  );
   return { [Symbol.dispose]: () => loops.forEach((loop: ChildProcess) => void loop.kill("SIGKILL")) };
 }
 
@@ -33,10 +37,10 @@ async function runSuite(): Promise<{ code: number | null; output: string }> {
   return { code, output };
 }
 
-test("under two busy loops", {
+test("under load", {
   skip: isNightly ? false : "runs the suite itself: nightly only",
 }, async () => {
-  using _ = busyLoops();
+  using _ = busyLoops(load === undefined ? 2 : 0);
   let clean = 0;
   let counts = "";
   for (let round = 1; round <= rounds; round++) {
@@ -47,6 +51,7 @@ test("under two busy loops", {
     else console.log(output.slice(output.indexOf("FAILED")));
     assert.match(counts, /^\d+ passed, \d+ failed$/);
   }
-  const what = `${filters.join(" ")} under two busy loops, ${rounds} times`;
+  const tests = filters.join(" ") === "." ? "the whole suite" : filters.join(" ");
+  const what = `${tests} under load (${load ?? "two busy loops"}), ${rounds} times`;
   figure(17, what, `${clean} clean, the last ${counts}`, `${rounds} clean`, clean === rounds);
 });
