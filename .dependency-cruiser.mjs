@@ -1,12 +1,12 @@
 /**
- * The layers of `src`, arrows one way. Run by `scripts/check-layers.ts`.
+ * The layers of `src`, arrows one way. Run by `scripts/check-layers.ts`; ARCHITECTURE.md's table is made from them.
  * A folder may import itself and the folders named here; a folder that is not listed may not be imported or import.
  */
 const core = ["base", "formats", "text", "runs"];
 const learning = [...core, "torch", "nn", "models", "optim", "data", "objectives"];
 
 /** @type {Record<string, string[]>} */
-const layers = {
+export const layers = {
   base: [],
   setup: ["base"],
   torch: ["base", "setup"],
@@ -39,15 +39,16 @@ const arrows = Object.entries(layers).map(([folder, allowed]) => ({
   to: { path: "^src/", pathNot: `^src/(${[folder, ...allowed].join("|")})/` },
 }));
 
-const libtorchFree = ["base", "setup", "formats", "text", "runs", "data", "planner", "judge"].map(
-  (folder) => ({
-    name: `${folder}-without-libtorch`,
-    comment: `Nothing in src/${folder} reaches src/torch, directly or through others: it must work where torch is absent.`,
-    severity: "error",
-    from: { path: `^src/${folder}/` },
-    to: { path: "^src/torch/", reachable: true },
-  }),
-);
+/** Folders that work where torch is absent. */
+export const libtorchFree = ["base", "setup", "formats", "text", "runs", "data", "planner", "judge"];
+
+const withoutLibtorch = libtorchFree.map((folder) => ({
+  name: `${folder}-without-libtorch`,
+  comment: `Nothing in src/${folder} reaches src/torch, directly or through others: it must work where torch is absent.`,
+  severity: "error",
+  from: { path: `^src/${folder}/` },
+  to: { path: "^src/torch/", reachable: true },
+}));
 
 // what answers HTTP requests lives in another process than libtorch, and a crash there must not reach it
 const httpWithoutLibtorch = {
@@ -61,7 +62,7 @@ const httpWithoutLibtorch = {
 export default {
   forbidden: [
     ...arrows,
-    ...libtorchFree,
+    ...withoutLibtorch,
     httpWithoutLibtorch,
     {
       name: "no-circular",
