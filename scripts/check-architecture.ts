@@ -66,13 +66,18 @@ const markdown = readFileSync(path, "utf8");
 const length = markdown.split("\n").length - 1;
 const complaints = brokenLinks(root, "ARCHITECTURE.md");
 if (withTables(markdown) !== markdown)
-  complaints.push("its tables are not those of the tree and of .dependency-cruiser.mjs: npm run architecture");
+  complaints.push(
+    "its tables are not those of the tree and of .dependency-cruiser.mjs: npm run architecture",
+  );
 if (length > MOST_LINES) complaints.push(`expected at most ${MOST_LINES} lines, got ${length}`);
 for (const [folder, { holds, budget }] of rowsOf(markdown)) {
   const size = lines.get(folder.replace(/^src\//, "")) ?? 0;
-  if (holds === UNDESCRIBED) complaints.push(`${folder}: say in its row what it holds, with links to its doors`);
+  if (holds === UNDESCRIBED)
+    complaints.push(`${folder}: say in its row what it holds, with links to its doors`);
   if (budget !== undefined && size > budget)
-    complaints.push(`${folder}: ${size} lines of source, at most ${budget}: delete some, or raise the number and say why`);
+    complaints.push(
+      `${folder}: ${size} lines of source, at most ${budget}: delete some, or raise the number and say why`,
+    );
 }
 for (const complaint of complaints) process.stdout.write(`ARCHITECTURE.md: ${complaint}\n`);
 process.exitCode = complaints.length === 0 ? 0 : 1;

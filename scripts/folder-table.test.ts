@@ -38,7 +38,10 @@ test("the handwritten parts of rows are read and kept, new folders get a row, go
     "| [main](src/main) | ? | all |  | 100 |",
   ]);
   const written = replaceTable(document, "layers", table);
-  assert.equal(replaceTable(written, "layers", layerTable(layers, ["text"], lines, rowsOf(written))), written);
+  assert.equal(
+    replaceTable(written, "layers", layerTable(layers, ["text"], lines, rowsOf(written))),
+    written,
+  );
   assert.throws(() => replaceTable("no table", "layers", table), /expected "<!-- table: layers -->"/);
 });
 

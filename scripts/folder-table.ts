@@ -41,7 +41,9 @@ function reachable(layers: Layers, folder: string): Set<string> {
 /** The folders a folder may import, less those that one of the others brings along. */
 export function directLayers(layers: Layers, folder: string): string[] {
   const allowed = layers[folder] ?? [];
-  return allowed.filter((other) => !allowed.some((via) => via !== other && reachable(layers, via).has(other)));
+  return allowed.filter(
+    (other) => !allowed.some((via) => via !== other && reachable(layers, via).has(other)),
+  );
 }
 
 /** Length of the longest way down: 0 for a folder that imports none. */
@@ -66,9 +68,7 @@ export function layerTable(
   lines: ReadonlyMap<string, number>,
   known: ReadonlyMap<string, FolderRow>,
 ): string {
-  const order = [...lines.keys()].sort(
-    (a, b) => height(layers, a) - height(layers, b) || (a < b ? -1 : 1),
-  );
+  const order = [...lines.keys()].sort((a, b) => height(layers, a) - height(layers, b) || (a < b ? -1 : 1));
   // a folder without a rule may import everything, as the command line does
   const rows = order
     .filter((folder) => folder in layers)
@@ -97,6 +97,7 @@ export function folderTable(folders: readonly string[], known: ReadonlyMap<strin
 /** The document with the text between `<!-- table: NAME -->` and `<!-- end -->` replaced. */
 export function replaceTable(markdown: string, name: string, table: string): string {
   const block = new RegExp(`(<!-- table: ${name} -->\n\n)[\\s\\S]*?(\n\n<!-- end -->)`);
-  if (!block.test(markdown)) throw new Error(`ARCHITECTURE.md: expected "<!-- table: ${name} -->", a table and "<!-- end -->"`);
+  if (!block.test(markdown))
+    throw new Error(`ARCHITECTURE.md: expected "<!-- table: ${name} -->", a table and "<!-- end -->"`);
   return markdown.replace(block, (_, begin: string, end: string) => `${begin}${table}${end}`);
 }
