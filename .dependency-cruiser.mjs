@@ -50,6 +50,23 @@ const withoutLibtorch = libtorchFree.map((folder) => ({
   to: { path: "^src/torch/", reachable: true },
 }));
 
+// the doors of package.json's exports show what others may use; the sources themselves import where it is
+const doorsFromOutside = {
+  name: "doors-from-outside",
+  comment: "src/doors is for users of the package: import the module itself.",
+  severity: "error",
+  from: { path: "^src/", pathNot: "^src/doors/" },
+  to: { path: "^src/doors/" },
+};
+
+const libtorchFreeDoors = {
+  name: "doors-without-libtorch",
+  comment: "Importing preftune/data or preftune/formats loads no libtorch.",
+  severity: "error",
+  from: { path: "^src/doors/(data|formats)\\.ts$" },
+  to: { path: "^src/torch/", reachable: true },
+};
+
 // what answers HTTP requests lives in another process than libtorch, and a crash there must not reach it
 const httpWithoutLibtorch = {
   name: "http-without-libtorch",
@@ -64,6 +81,8 @@ export default {
     ...arrows,
     ...withoutLibtorch,
     httpWithoutLibtorch,
+    doorsFromOutside,
+    libtorchFreeDoors,
     {
       name: "no-circular",
       comment: "Files that import each other in a ring cannot be read or loaded one at a time.",
@@ -75,7 +94,7 @@ export default {
       name: "unlisted-folder",
       comment: "A new folder of src needs its place among the layers in .dependency-cruiser.mjs.",
       severity: "error",
-      from: { path: "^src/[^/]+/", pathNot: `^src/(${folders}|cli)/` },
+      from: { path: "^src/[^/]+/", pathNot: `^src/(${folders}|cli|doors)/` },
       to: {},
     },
     {

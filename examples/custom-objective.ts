@@ -2,7 +2,9 @@
  * An objective of one's own: a hinge on the length-normalised margin. Everything else (data, batches, LoRA, checkpoints,
  * export) is preftune's. Run: node examples/custom-objective.ts MODEL_DIR PAIRS.jsonl OUTPUT_DIR
  */
-import { ops, type PairObjective, pairMetrics, train } from "preftune";
+import { train } from "preftune";
+import { type PairObjective, pairMetrics } from "preftune/methods";
+import { ops } from "preftune/torch";
 
 const hinge: PairObjective = {
   name: "hinge",

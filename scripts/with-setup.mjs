@@ -26,6 +26,7 @@ const tasks = {
   format: { program: "node_modules/@biomejs/biome/bin/biome", first: ["check", "--write"], addon: false },
   peers: { program: "scripts/peers.ts", first: [], addon: false },
   architecture: { program: "scripts/check-architecture.ts", first: ["--write"], addon: false },
+  api: { program: "scripts/public-api.ts", first: ["--write"], addon: false },
   docs: { program: "scripts/write-docs.ts", first: [], addon: false },
 };
 

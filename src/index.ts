@@ -1,5 +1,6 @@
 /**
- * preftune as a library: the jobs of the command line as typed functions, and what an objective of one's own needs.
+ * preftune as a library: the jobs of the command line as typed functions. What they are made of has doors of its own:
+ * `preftune/data`, `preftune/formats`, `preftune/methods`, `preftune/torch` and `preftune/serve`, in `src/doors`.
  *
  * @example
  *   import { train } from "preftune";
@@ -23,30 +24,10 @@ export {
   TorchError,
   TrainingError,
 } from "./base/errors.ts";
-export type { Example } from "./data/example.ts";
-export { readAdapter } from "./formats/adapter.ts";
-export { resolveModelDirectory } from "./formats/hub-model.ts";
 export type { JudgeReport, PairReport, RatingReport } from "./judge/reports.ts";
 export type { CausalLM } from "./models/causal-lm.ts";
 export { type LoadOptions, loadModel } from "./models/load.ts";
 export { installAdapter } from "./models/load-adapter.ts";
-export { type DpoOptions, dpo } from "./objectives/dpo.ts";
-export {
-  type AnswerLogps,
-  type AnswerObjective,
-  type Metric,
-  meanOf,
-  type Objective,
-  type ObjectiveResult,
-  type PairLogps,
-  type PairObjective,
-  pairMetrics,
-  type StepTotals,
-  shareOf,
-} from "./objectives/objective.ts";
-export { sft } from "./objectives/sft.ts";
-export { type SimpoOptions, simpo } from "./objectives/simpo.ts";
-export { type SlimeOptions, slime } from "./objectives/slime.ts";
 export { type ArenaHardOptions, evaluateArenaHard } from "./recipes/evaluate-arena-hard.ts";
 export {
   type DiversityReport,
@@ -61,28 +42,9 @@ export { type MergeOptions, merge } from "./recipes/merge.ts";
 export { type ScoredRow, type ScoreOptions, type ScoreResult, score, writeScores } from "./recipes/score.ts";
 export type { MetricRow } from "./runs/metrics.ts";
 export { openRun, type RunView } from "./runs/run-directory.ts";
-export { serve } from "./serve/serve.ts";
-export type { ServeEvent, ServeOptions } from "./serve/serve-options.ts";
 export { type StudyOptions, study } from "./study/study.ts";
 export { runSweep, type SweepOptions } from "./study/sweep.ts";
 export { readSweep, type Sweep } from "./study/sweep-file.ts";
-export { loadTokenizer, type Tokenizer } from "./text/tokenizer.ts";
-export {
-  backward,
-  bind,
-  type DType,
-  describe,
-  gradients,
-  noGrad,
-  ops,
-  type Scalar,
-  Scope,
-  scope,
-  Tensor,
-  type TensorArray,
-  type TensorOptions,
-  tensor,
-} from "./torch/index.ts";
 export type { ParityResult } from "./train/export.ts";
 export type { TrainEvent, TrainOptions, TrainSummary };
 

@@ -97,12 +97,14 @@ test("the package holds every file that its README links to, and says the Node i
 
 test("importing it needs no torch; what computes says so at its first use, and can be caught", () => {
   const code = `
-    const preftune = await import("preftune");
-    preftune.slime({ preset: "balanced" });
+    const { ConfigError } = await import("preftune");
+    const { slime } = await import("preftune/methods");
+    const { tensor } = await import("preftune/torch");
+    slime({ preset: "balanced" });
     try {
-      preftune.tensor([1, 2]);
+      tensor([1, 2]);
     } catch (error) {
-      console.log(error instanceof preftune.ConfigError, error.message);
+      console.log(error instanceof ConfigError, error.message);
     }`;
   const env = { ...process.env, PREFTUNE_ADDON: "/nowhere/preftune.node" };
   const flags = ["--conditions=preftune-source", "--input-type=module", "-e", code];
