@@ -16,6 +16,7 @@ export const layers = {
   planner: ["base", "formats", "runs"],
   nn: ["torch", "formats", "base"],
   models: ["nn", "torch", "formats", "base"],
+  toy: ["models", "torch", "text", "formats", "base"],
   optim: ["torch", "base"],
   data: ["text", "formats", "base"],
   objectives: ["torch", "base"],
@@ -25,8 +26,8 @@ export const layers = {
   serve: ["generate", "train", "models", "torch", "text", "runs", "formats", "base"],
   judge: ["data", "text", "runs", "formats", "evaluate", "base"],
   recipes: [...learning, "generate", "evaluate", "judge", "train", "setup", "planner"],
-  quickstart: [...learning, "generate", "evaluate", "train", "setup", "recipes"],
-  study: [...learning, "generate", "evaluate", "judge", "train", "setup", "recipes", "quickstart"],
+  quickstart: [...learning, "generate", "evaluate", "train", "setup", "recipes", "toy"],
+  study: [...learning, "generate", "evaluate", "judge", "train", "setup", "recipes", "toy", "quickstart"],
 };
 
 const folders = Object.keys(layers).join("|");

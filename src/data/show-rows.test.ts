@@ -5,7 +5,7 @@ import { test } from "node:test";
 import { createRowEncoder, describeTemplate } from "../text/encode.ts";
 import type { SourceRow } from "../text/rows.ts";
 import { loadTokenizer, type Tokenizer } from "../text/tokenizer.ts";
-import { chatMl, withToyTokenizer } from "../text/toy-tokenizer.ts";
+import { chatMl, withToyTokenizer } from "../../test/support/toy-tokenizer.ts";
 import type { Example } from "./example.ts";
 import { truncateExample } from "./overflow.ts";
 import { type ShownRow, showRow } from "./show-rows.ts";

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import { DataError } from "../base/errors.ts";
 import { loadTokenizer, type Tokenizer } from "../text/tokenizer.ts";
-import { chatMl, toyFiles } from "../text/toy-tokenizer.ts";
+import { chatMl, toyFiles } from "../../test/support/toy-tokenizer.ts";
 import { readPrompts } from "./prompts.ts";
 
 const root = mkdtempSync(join(tmpdir(), "preftune-prompts-"));

@@ -4,7 +4,7 @@ import { describe, test } from "node:test";
 import { parseModelConfig } from "./hf-config.ts";
 import { configJsonText, exportConfig } from "./hf-config-export.ts";
 import type { ModelConfig } from "./model-config.ts";
-import { gemma4b, llama32 } from "./sample-configs.ts";
+import { gemma4b, llama32 } from "../../test/support/sample-configs.ts";
 
 function parse(json: unknown): ModelConfig {
   return parseModelConfig(json, "config.json");

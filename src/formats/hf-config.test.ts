@@ -9,7 +9,7 @@ import { families, fixturePath } from "../../test/support/fixture-files.ts";
 import { FileError, FormatError } from "../base/errors.ts";
 import { parseModelConfig, readModelConfig } from "./hf-config.ts";
 import { contextLength, type ModelConfig } from "./model-config.ts";
-import { gemma4b, gemma4bText, llama32, llama32Rope } from "./sample-configs.ts";
+import { gemma4b, gemma4bText, llama32, llama32Rope } from "../../test/support/sample-configs.ts";
 
 function parse(json: unknown): ModelConfig {
   return parseModelConfig(json, "config.json");

@@ -12,7 +12,7 @@ import {
   tinyNames,
 } from "../../test/support/tiny-models.ts";
 import { parseModelConfig } from "../formats/hf-config.ts";
-import { gemma4b, llama32 } from "../formats/sample-configs.ts";
+import { gemma4b, llama32 } from "../../test/support/sample-configs.ts";
 import { ops, tensor } from "../torch/index.ts";
 import { modelParameters } from "../train/parameters.ts";
 import { buildModel } from "./build.ts";

@@ -2,7 +2,7 @@
 import { distinctN, endedShare } from "../evaluate/text-statistics.ts";
 import type { HeldOutAnswer, Measurement } from "./measure.ts";
 import type { StageResult } from "./stage.ts";
-import { hasRightForm } from "./world.ts";
+import { hasRightForm } from "../toy/world.ts";
 
 /** Figures of one method. Shares are from 0 to 1, likelihoods in nats per token, all on held-out pairs. */
 export interface MethodFigures {

@@ -8,11 +8,11 @@ import { deriveSeed } from "../base/random.ts";
 import { stringifyNumbers } from "../runs/json-numbers.ts";
 import { formatDuration } from "../runs/number-text.ts";
 import type { ProgressStream } from "../runs/progress.ts";
-import { jsonLines, makeData, type QuickstartData, tokenizerText } from "./data.ts";
+import { jsonLines, makeData, type QuickstartData, tokenizerText } from "../toy/data.ts";
 import { figuresOf, type MethodFigures, sentences } from "./figures.ts";
 import { type QuickstartPaths, takePlace } from "./place.ts";
 import { answerLines, legend, resultTable, writeQuickstartReport } from "./results.ts";
-import { fastSize, fullSize, type QuickstartSize } from "./sizes.ts";
+import { fastSize, fullSize, type QuickstartSize } from "../toy/sizes.ts";
 import type { StageResult, StageTask } from "./stage.ts";
 import { runInProcess } from "./stage-process.ts";
 

@@ -4,7 +4,7 @@ import { type ConfigInput, loadConfig } from "../runs/config-load.ts";
 import type { MetricRow } from "../runs/metrics.ts";
 import { runPaths } from "../runs/run-directory.ts";
 import { memoryInUse } from "../torch/index.ts";
-import { type ModelShape, writeBaseModel } from "./base-model.ts";
+import { type ModelShape, writeBaseModel } from "../toy/base-model.ts";
 import { type Measurement, measure } from "./measure.ts";
 
 /** What a stage does. Plain data: it goes to another process. */

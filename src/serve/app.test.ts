@@ -4,7 +4,7 @@ import { getEventListeners } from "node:events";
 import { test } from "node:test";
 import type { GenerateRequest } from "../generate/request.ts";
 import { loadTokenizer } from "../text/tokenizer.ts";
-import { chatMl, withToyTokenizer } from "../text/toy-tokenizer.ts";
+import { chatMl, withToyTokenizer } from "../../test/support/toy-tokenizer.ts";
 import { Admission } from "./admission.ts";
 import { createApp } from "./app.ts";
 import { Callers } from "./callers.ts";

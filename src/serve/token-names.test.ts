@@ -6,7 +6,7 @@ import { test } from "node:test";
 import { piece, vocabulary, writeSentencePiece } from "../../test/support/sentencepiece.ts";
 import { temporaryDirectory } from "../../test/support/tiny-models.ts";
 import { loadTokenizer } from "../text/tokenizer.ts";
-import { withToyTokenizer } from "../text/toy-tokenizer.ts";
+import { withToyTokenizer } from "../../test/support/toy-tokenizer.ts";
 import { TokenNames } from "./token-names.ts";
 
 test("a SentencePiece token has its space, but not at the beginning of a text; bytes, special and unknown ones go by name", () => {

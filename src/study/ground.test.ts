@@ -4,7 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import { fastSize } from "../quickstart/sizes.ts";
+import { fastSize } from "../toy/sizes.ts";
 import { generatedGround, makeGround } from "./ground.ts";
 
 const root = mkdtempSync(join(tmpdir(), "preftune-ground-"));

@@ -10,9 +10,9 @@ import {
   type PreferenceRow,
   type QuickstartData,
   tokenizerText,
-} from "../quickstart/data.ts";
-import type { Flaw } from "../quickstart/flaws.ts";
-import { fullSize, type QuickstartSize } from "../quickstart/sizes.ts";
+} from "../toy/data.ts";
+import type { Flaw } from "../toy/flaws.ts";
+import { fullSize, type QuickstartSize } from "../toy/sizes.ts";
 import { runInProcess } from "../quickstart/stage-process.ts";
 import type { ProgressStream } from "../runs/progress.ts";
 import type { Values } from "./cell.ts";

@@ -8,7 +8,7 @@ import { createRowEncoder } from "./encode.ts";
 import type { Message } from "./messages.ts";
 import type { ChatRow, SourceRow } from "./rows.ts";
 import { loadTokenizer } from "./tokenizer.ts";
-import { chatMl, withToyTokenizer } from "./toy-tokenizer.ts";
+import { chatMl, withToyTokenizer } from "../../test/support/toy-tokenizer.ts";
 
 interface Continued {
   title: string;

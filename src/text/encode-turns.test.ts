@@ -7,7 +7,7 @@ import { createRowEncoder, type EncoderOptions } from "./encode.ts";
 import type { Message } from "./messages.ts";
 import { EmptyAnswerError, type EncodedRow, type SourceRow } from "./rows.ts";
 import { loadTokenizer } from "./tokenizer.ts";
-import { chatMl, withToyTokenizer } from "./toy-tokenizer.ts";
+import { chatMl, withToyTokenizer } from "../../test/support/toy-tokenizer.ts";
 
 interface MaskCase {
   template: string;

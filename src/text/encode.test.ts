@@ -8,7 +8,7 @@ import { createRowEncoder, type EncoderOptions } from "./encode.ts";
 import type { Message } from "./messages.ts";
 import { type ChatRow, EmptyAnswerError, type EncodedRow, type SourceRow } from "./rows.ts";
 import { loadTokenizer, type Tokenizer } from "./tokenizer.ts";
-import { chatMl, type ToyOptions, withToyTokenizer } from "./toy-tokenizer.ts";
+import { chatMl, type ToyOptions, withToyTokenizer } from "../../test/support/toy-tokenizer.ts";
 
 const user = (content: string): Message => ({ role: "user", content });
 const assistant = (content: string): Message => ({ role: "assistant", content });

@@ -8,7 +8,7 @@ import { NotRenderedError, RenderingCheck } from "./rendering-check.ts";
 import { EmptyAnswerError, type EncodeOutcome, type SourceRow } from "./rows.ts";
 import type { RenderRequest, TemplateRenderer } from "./template.ts";
 import { loadTokenizer } from "./tokenizer.ts";
-import { chatMl, withToyTokenizer } from "./toy-tokenizer.ts";
+import { chatMl, withToyTokenizer } from "../../test/support/toy-tokenizer.ts";
 
 const user = (content: string): Message => ({ role: "user", content });
 const assistant = (content: string, more: Partial<Message> = {}): Message => ({

@@ -6,7 +6,7 @@ import test from "node:test";
 import { ConfigError, FormatError } from "../base/errors.ts";
 import { chatTemplateSource } from "./template-source.ts";
 import { loadTokenizer } from "./tokenizer.ts";
-import { withToyTokenizer } from "./toy-tokenizer.ts";
+import { withToyTokenizer } from "../../test/support/toy-tokenizer.ts";
 
 const named = [
   { name: "default", template: "own" },

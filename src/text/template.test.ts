@@ -12,7 +12,7 @@ import type { Message } from "./messages.ts";
 import { createRenderer, type RendererOptions, TemplateError } from "./template.ts";
 import type { FailureKind } from "./template-process.ts";
 import { loadTokenizer } from "./tokenizer.ts";
-import { chatMl } from "./toy-tokenizer.ts";
+import { chatMl } from "../../test/support/toy-tokenizer.ts";
 
 const hello: Message[] = [{ role: "user", content: "hello" }];
 const request = { messages: hello, addGenerationPrompt: true };

@@ -7,7 +7,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { byteLevelBytes, byteSymbols } from "./token-bytes.ts";
 import { loadTokenizer, type Tokenizer } from "./tokenizer.ts";
-import { toyFiles, withToyTokenizer } from "./toy-tokenizer.ts";
+import { toyFiles, withToyTokenizer } from "../../test/support/toy-tokenizer.ts";
 
 test("every byte has a sign of its own, and GPT-2's for space and newline", () => {
   const symbols = byteSymbols();

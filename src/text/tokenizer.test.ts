@@ -9,7 +9,7 @@ import { requireShared, skipWithoutShared } from "../../test/support/shared.ts";
 import { DataError, FormatError } from "../base/errors.ts";
 import { loadTokenizer } from "./tokenizer.ts";
 import { TokenizerPipeline } from "./tokenizer-library.ts";
-import { toyFiles, withToyTokenizer } from "./toy-tokenizer.ts";
+import { toyFiles, withToyTokenizer } from "../../test/support/toy-tokenizer.ts";
 
 const plain = { addSpecialTokens: false };
 const special = { addSpecialTokens: true };

@@ -33,8 +33,6 @@ const exceptions: Record<string, readonly string[]> = {
   "base/file-io.ts": [
     ...["fsyncSync", "ftruncateSync", "mkdirSync", "renameSync", "rmSync", "symlinkSync", "writeSync"],
   ],
-  // used by tests alone
-  "text/toy-tokenizer.ts": ["mkdtempSync", "rmSync", "writeFileSync"],
 };
 
 function namesImported(text: string): string[] {

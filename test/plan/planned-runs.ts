@@ -7,7 +7,7 @@ import { parseModelConfig } from "../../src/formats/hf-config.ts";
 import { buildModel } from "../../src/models/build.ts";
 import { writeMergedModel } from "../../src/models/save.ts";
 import { randomWeights } from "../../src/models/weights.ts";
-import { chatMl, toyFiles } from "../../src/text/toy-tokenizer.ts";
+import { chatMl, toyFiles } from "../support/toy-tokenizer.ts";
 import { manualSeed, scope } from "../../src/torch/index.ts";
 
 /** A run to plan and to measure. */

@@ -5,7 +5,7 @@ import { Random } from "../../src/base/random.ts";
 import { parseModelConfig } from "../../src/formats/hf-config.ts";
 import { buildModel } from "../../src/models/build.ts";
 import type { WeightSource } from "../../src/models/weights.ts";
-import { chatMl, toyFiles } from "../../src/text/toy-tokenizer.ts";
+import { chatMl, toyFiles } from "./toy-tokenizer.ts";
 import { tensor } from "../../src/torch/index.ts";
 import {
   type ConfigJson,

@@ -7,7 +7,7 @@ import { FormatError } from "../../base/errors.ts";
 import { loadTokenizer } from "../tokenizer.ts";
 import type { JsonObject } from "../tokenizer-files.ts";
 import { TokenizerPipeline } from "../tokenizer-library.ts";
-import { toyFiles, withToyTokenizer } from "../toy-tokenizer.ts";
+import { toyFiles, withToyTokenizer } from "../../../test/support/toy-tokenizer.ts";
 import { knownPatterns } from "./known-patterns.ts";
 import { hasUnknownPattern } from "./limited.ts";
 import { patternOf, UnsupportedPart } from "./parts.ts";

@@ -3,8 +3,8 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-import { byteSymbols } from "./token-bytes.ts";
-import type { JsonObject } from "./tokenizer-files.ts";
+import { byteSymbols } from "../../src/text/token-bytes.ts";
+import type { JsonObject } from "../../src/text/tokenizer-files.ts";
 
 /** What differs between toy tokenizers. */
 export interface ToyOptions {
