@@ -6,35 +6,18 @@ import { readModelConfig } from "../../src/formats/hf-config.ts";
 import { buildModel } from "../../src/models/build.ts";
 import { writeMergedModel } from "../../src/models/save.ts";
 import { randomWeights } from "../../src/models/weights.ts";
+import { byteSymbols } from "../../src/text/token-bytes.ts";
 import { manualSeed } from "../../src/torch/index.ts";
+import { byteLevelBpe } from "../../src/toy/tokenizer.ts";
 import { configOf, shapes } from "./shapes.ts";
 
 // rows come as ids: the peers only ask a tokenizer for its special tokens
-const special = ["<pad>", "<s>", "</s>"];
-const tokenizer = {
-  version: "1.0",
-  added_tokens: special.map((content, id) => ({
-    id,
-    content,
-    single_word: false,
-    lstrip: false,
-    rstrip: false,
-    normalized: false,
-    special: true,
-  })),
-  pre_tokenizer: { type: "Whitespace" },
-  model: {
-    type: "WordLevel",
-    vocab: Object.fromEntries([...special, "<unk>"].map((word, id) => [word, id])),
-    unk_token: "<unk>",
-  },
-};
+const tokenizer = byteLevelBpe(["<pad>", "<s>", "</s>"], { symbols: byteSymbols(), merges: [] });
 const tokenizerConfig = {
   tokenizer_class: "PreTrainedTokenizerFast",
   pad_token: "<pad>",
   bos_token: "<s>",
   eos_token: "</s>",
-  unk_token: "<unk>",
   model_max_length: 4096,
 };
 

@@ -3,10 +3,10 @@ import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-
+import { withToyTokenizer } from "../../test/support/toy-tokenizer.ts";
 import { createRowEncoder } from "../text/encode.ts";
 import { loadTokenizer } from "../text/tokenizer.ts";
-import { chatMl, withToyTokenizer } from "../../test/support/toy-tokenizer.ts";
+import { chatMl } from "../toy/tokenizer.ts";
 import { prepareDataset } from "./dataset.ts";
 
 const user = { role: "user", content: "q" };

@@ -1,11 +1,11 @@
 /** What `data check --show` shows: every token, what is learned, what is cut, with and without colours. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-
+import { withToyTokenizer } from "../../test/support/toy-tokenizer.ts";
 import { createRowEncoder, describeTemplate } from "../text/encode.ts";
 import type { SourceRow } from "../text/rows.ts";
 import { loadTokenizer, type Tokenizer } from "../text/tokenizer.ts";
-import { chatMl, withToyTokenizer } from "../../test/support/toy-tokenizer.ts";
+import { chatMl } from "../toy/tokenizer.ts";
 import type { Example } from "./example.ts";
 import { truncateExample } from "./overflow.ts";
 import { type ShownRow, showRow } from "./show-rows.ts";

@@ -4,9 +4,10 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
+import { toyFiles } from "../../test/support/toy-tokenizer.ts";
 import { DataError } from "../base/errors.ts";
 import { loadTokenizer, type Tokenizer } from "../text/tokenizer.ts";
-import { chatMl, toyFiles } from "../../test/support/toy-tokenizer.ts";
+import { chatMl } from "../toy/tokenizer.ts";
 import { readPrompts } from "./prompts.ts";
 
 const root = mkdtempSync(join(tmpdir(), "preftune-prompts-"));

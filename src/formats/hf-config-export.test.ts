@@ -1,10 +1,10 @@
 /** Configurations written for exported models read back as the same model. */
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { gemma4b, llama32 } from "../../test/support/sample-configs.ts";
 import { parseModelConfig } from "./hf-config.ts";
 import { configJsonText, exportConfig } from "./hf-config-export.ts";
 import type { ModelConfig } from "./model-config.ts";
-import { gemma4b, llama32 } from "../../test/support/sample-configs.ts";
 
 function parse(json: unknown): ModelConfig {
   return parseModelConfig(json, "config.json");

@@ -6,10 +6,10 @@ import { join } from "node:path";
 import { describe, test } from "node:test";
 import fc from "fast-check";
 import { families, fixturePath } from "../../test/support/fixture-files.ts";
+import { gemma4b, gemma4bText, llama32, llama32Rope } from "../../test/support/sample-configs.ts";
 import { FileError, FormatError } from "../base/errors.ts";
 import { parseModelConfig, readModelConfig } from "./hf-config.ts";
 import { contextLength, type ModelConfig } from "./model-config.ts";
-import { gemma4b, gemma4bText, llama32, llama32Rope } from "../../test/support/sample-configs.ts";
 
 function parse(json: unknown): ModelConfig {
   return parseModelConfig(json, "config.json");

@@ -4,6 +4,7 @@ import { test } from "node:test";
 import { assertClose, withoutLeaks } from "../../test/support/close.ts";
 import { float32, golden } from "../../test/support/goldens.ts";
 import { pattern } from "../../test/support/patterned.ts";
+import { gemma4b, llama32 } from "../../test/support/sample-configs.ts";
 import {
   type ConfigJson,
   logitsOf,
@@ -12,7 +13,6 @@ import {
   tinyNames,
 } from "../../test/support/tiny-models.ts";
 import { parseModelConfig } from "../formats/hf-config.ts";
-import { gemma4b, llama32 } from "../../test/support/sample-configs.ts";
 import { ops, tensor } from "../torch/index.ts";
 import { modelParameters } from "../train/parameters.ts";
 import { buildModel } from "./build.ts";

@@ -1,8 +1,8 @@
 /** The figures of the quick start: what is counted from each model's measurement, and what can be said of them. */
 import { distinctN, endedShare } from "../evaluate/text-statistics.ts";
+import { hasRightForm } from "../toy/world.ts";
 import type { HeldOutAnswer, Measurement } from "./measure.ts";
 import type { StageResult } from "./stage.ts";
-import { hasRightForm } from "../toy/world.ts";
 
 /** Figures of one method. Shares are from 0 to 1, likelihoods in nats per token, all on held-out pairs. */
 export interface MethodFigures {

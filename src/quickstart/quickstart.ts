@@ -8,11 +8,11 @@ import { deriveSeed } from "../base/random.ts";
 import { stringifyNumbers } from "../runs/json-numbers.ts";
 import { formatDuration } from "../runs/number-text.ts";
 import type { ProgressStream } from "../runs/progress.ts";
-import { jsonLines, makeData, type QuickstartData, tokenizerText } from "../toy/data.ts";
+import { jsonLines, makeData, type ToyData, tokenizerText } from "../toy/data.ts";
+import { fastSize, fullSize, type ToySize } from "../toy/sizes.ts";
 import { figuresOf, type MethodFigures, sentences } from "./figures.ts";
 import { type QuickstartPaths, takePlace } from "./place.ts";
 import { answerLines, legend, resultTable, writeQuickstartReport } from "./results.ts";
-import { fastSize, fullSize, type QuickstartSize } from "../toy/sizes.ts";
 import type { StageResult, StageTask } from "./stage.ts";
 import { runInProcess } from "./stage-process.ts";
 
@@ -76,7 +76,7 @@ export async function quickstart({ output, seed, fast, out }: QuickstartOptions)
   }
 }
 
-function introduction({ sft, train, evaluation }: QuickstartData, fast: boolean): string {
+function introduction({ sft, train, evaluation }: ToyData, fast: boolean): string {
   const trial = fast
     ? "\nThis is the fast form, a few steps of a very small model: its figures mean nothing."
     : "";
@@ -87,7 +87,7 @@ function introduction({ sft, train, evaluation }: QuickstartData, fast: boolean)
   );
 }
 
-function writeData({ data: dir }: QuickstartPaths, { world, sft, train, evaluation }: QuickstartData): void {
+function writeData({ data: dir }: QuickstartPaths, { world, sft, train, evaluation }: ToyData): void {
   writeFileAtomic(join(dir, "world.json"), `${JSON.stringify({ smallestFirst: world }, null, 2)}\n`);
   writeFileAtomic(join(dir, "sft.jsonl"), jsonLines(sft));
   writeFileAtomic(join(dir, "train.jsonl"), jsonLines(train));
@@ -97,7 +97,7 @@ function writeData({ data: dir }: QuickstartPaths, { world, sft, train, evaluati
 function taskOf(
   name: (typeof methods)[number],
   paths: QuickstartPaths,
-  { data, seed, size }: { data: QuickstartData; seed: number; size: QuickstartSize },
+  { data, seed, size }: { data: ToyData; seed: number; size: ToySize },
 ): StageTask {
   const stage = name.toLowerCase();
   const common = { output_dir: paths.run(stage), objective: stage, seed: deriveSeed(seed, 3) % 2 ** 31 };
@@ -121,7 +121,7 @@ function taskOf(
   return { config: { file: recipe, values }, base: null, ...measured };
 }
 
-function figuresOfAll(results: readonly StageResult[], { evaluation }: QuickstartData): MethodFigures[] {
+function figuresOfAll(results: readonly StageResult[], { evaluation }: ToyData): MethodFigures[] {
   const right = evaluation.map(({ chosen }) => chosen[0]?.content ?? "");
   const sft = results[0]?.measurement ?? null;
   return results.map((result, i) => figuresOf(methods[i] as string, result, i === 0 ? null : sft, right));
@@ -131,7 +131,7 @@ function figuresOfAll(results: readonly StageResult[], { evaluation }: Quickstar
 function writeAnswers(
   paths: QuickstartPaths,
   results: readonly StageResult[],
-  { evaluation }: QuickstartData,
+  { evaluation }: ToyData,
 ): void {
   for (const [i, { measurement }] of results.entries()) {
     const rows = measurement.answers.map(({ pair, text, stopId }) => ({
@@ -144,7 +144,7 @@ function writeAnswers(
   }
 }
 
-function firstAnswers(results: readonly StageResult[], { evaluation }: QuickstartData): string {
+function firstAnswers(results: readonly StageResult[], { evaluation }: ToyData): string {
   const [first] = evaluation;
   const answers = results.map(({ measurement }, i) => ({
     name: methods[i] as string,

@@ -2,9 +2,10 @@
 import assert from "node:assert/strict";
 import { getEventListeners } from "node:events";
 import { test } from "node:test";
+import { withToyTokenizer } from "../../test/support/toy-tokenizer.ts";
 import type { GenerateRequest } from "../generate/request.ts";
 import { loadTokenizer } from "../text/tokenizer.ts";
-import { chatMl, withToyTokenizer } from "../../test/support/toy-tokenizer.ts";
+import { chatMl } from "../toy/tokenizer.ts";
 import { Admission } from "./admission.ts";
 import { createApp } from "./app.ts";
 import { Callers } from "./callers.ts";

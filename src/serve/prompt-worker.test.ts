@@ -1,10 +1,11 @@
 /** Tests of prompt-worker.ts and prompts.ts. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { type ToyOptions, withToyTokenizer } from "../../test/support/toy-tokenizer.ts";
 import { PreftuneError } from "../base/errors.ts";
 import type { Message } from "../text/messages.ts";
 import { loadTokenizer, type Tokenizer } from "../text/tokenizer.ts";
-import { chatMl, type ToyOptions, withToyTokenizer } from "../../test/support/toy-tokenizer.ts";
+import { chatMl } from "../toy/tokenizer.ts";
 import { ApiError } from "./api-error.ts";
 import { PromptWorker } from "./prompt-worker.ts";
 import { type EncodedPrompts, type PromptAsk, PromptEncoder } from "./prompts.ts";

@@ -5,8 +5,8 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { piece, vocabulary, writeSentencePiece } from "../../test/support/sentencepiece.ts";
 import { temporaryDirectory } from "../../test/support/tiny-models.ts";
-import { loadTokenizer } from "../text/tokenizer.ts";
 import { withToyTokenizer } from "../../test/support/toy-tokenizer.ts";
+import { loadTokenizer } from "../text/tokenizer.ts";
 import { TokenNames } from "./token-names.ts";
 
 test("a SentencePiece token has its space, but not at the beginning of a text; bytes, special and unknown ones go by name", () => {

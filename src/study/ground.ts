@@ -4,17 +4,11 @@ import { basename, join } from "node:path";
 import { ConfigError } from "../base/errors.ts";
 import { makeDirectory, remove, writeFileAtomic } from "../base/files.ts";
 import { deriveSeed } from "../base/random.ts";
-import {
-  jsonLines,
-  makeData,
-  type PreferenceRow,
-  type QuickstartData,
-  tokenizerText,
-} from "../toy/data.ts";
-import type { Flaw } from "../toy/flaws.ts";
-import { fullSize, type QuickstartSize } from "../toy/sizes.ts";
 import { runInProcess } from "../quickstart/stage-process.ts";
 import type { ProgressStream } from "../runs/progress.ts";
+import { jsonLines, makeData, type PreferenceRow, type ToyData, tokenizerText } from "../toy/data.ts";
+import type { Flaw } from "../toy/flaws.ts";
+import { fullSize, type ToySize } from "../toy/sizes.ts";
 import type { Values } from "./cell.ts";
 import { StudyStoppedError } from "./stopped.ts";
 
@@ -152,7 +146,7 @@ function setFiles(dir: string, name: string): { train_data: string; eval_data: s
 
 /** What is made of generated ground. */
 export interface GeneratedOptions {
-  size: QuickstartSize;
+  size: ToySize;
   /** How many SFT models: one for each training seed. */
   seeds: number;
   /** Models made at a time. */
@@ -212,7 +206,7 @@ export async function generatedGround(
   return (seed) => ({ ...files, model_name_or_path: join(place(`sft-${seed}`), "model") });
 }
 
-function writeGenerated(dir: string, data: QuickstartData): void {
+function writeGenerated(dir: string, data: ToyData): void {
   const place = (name: string): string => join(dir, "ground", name);
   makeDirectory(place(""));
   writeFileAtomic(place("train.jsonl"), jsonLines(data.train));

@@ -3,12 +3,13 @@ import assert from "node:assert/strict";
 import test from "node:test";
 
 import { golden } from "../../test/support/goldens.ts";
+import { withToyTokenizer } from "../../test/support/toy-tokenizer.ts";
 import { DataError } from "../base/errors.ts";
+import { chatMl } from "../toy/tokenizer.ts";
 import { createRowEncoder } from "./encode.ts";
 import type { Message } from "./messages.ts";
 import type { ChatRow, SourceRow } from "./rows.ts";
 import { loadTokenizer } from "./tokenizer.ts";
-import { chatMl, withToyTokenizer } from "../../test/support/toy-tokenizer.ts";
 
 interface Continued {
   title: string;

@@ -3,11 +3,12 @@ import assert from "node:assert/strict";
 import test from "node:test";
 
 import { golden } from "../../test/support/goldens.ts";
+import { withToyTokenizer } from "../../test/support/toy-tokenizer.ts";
+import { chatMl } from "../toy/tokenizer.ts";
 import { createRowEncoder, type EncoderOptions } from "./encode.ts";
 import type { Message } from "./messages.ts";
 import { EmptyAnswerError, type EncodedRow, type SourceRow } from "./rows.ts";
 import { loadTokenizer } from "./tokenizer.ts";
-import { chatMl, withToyTokenizer } from "../../test/support/toy-tokenizer.ts";
 
 interface MaskCase {
   template: string;

@@ -1,14 +1,14 @@
 /** What a chat template does not write is refused, whatever it is and wherever it stands; and what says nothing. */
 import assert from "node:assert/strict";
 import test from "node:test";
-
+import { withToyTokenizer } from "../../test/support/toy-tokenizer.ts";
+import { chatMl } from "../toy/tokenizer.ts";
 import { createRowEncoder, type EncoderOptions } from "./encode.ts";
 import type { Message } from "./messages.ts";
 import { NotRenderedError, RenderingCheck } from "./rendering-check.ts";
 import { EmptyAnswerError, type EncodeOutcome, type SourceRow } from "./rows.ts";
 import type { RenderRequest, TemplateRenderer } from "./template.ts";
 import { loadTokenizer } from "./tokenizer.ts";
-import { chatMl, withToyTokenizer } from "../../test/support/toy-tokenizer.ts";
 
 const user = (content: string): Message => ({ role: "user", content });
 const assistant = (content: string, more: Partial<Message> = {}): Message => ({

@@ -2,11 +2,10 @@ import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import test from "node:test";
-
+import { withToyTokenizer } from "../../test/support/toy-tokenizer.ts";
 import { ConfigError, FormatError } from "../base/errors.ts";
 import { chatTemplateSource } from "./template-source.ts";
 import { loadTokenizer } from "./tokenizer.ts";
-import { withToyTokenizer } from "../../test/support/toy-tokenizer.ts";
 
 const named = [
   { name: "default", template: "own" },

@@ -6,13 +6,13 @@ import test from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 
 import { requireShared, skipWithoutShared } from "../../test/support/shared.ts";
+import { chatMl } from "../toy/tokenizer.ts";
 import { compileTemplate } from "./jinja/template.ts";
 import { knownTemplate, templateHash } from "./known-templates.ts";
 import type { Message } from "./messages.ts";
 import { createRenderer, type RendererOptions, TemplateError } from "./template.ts";
 import type { FailureKind } from "./template-process.ts";
 import { loadTokenizer } from "./tokenizer.ts";
-import { chatMl } from "../../test/support/toy-tokenizer.ts";
 
 const hello: Message[] = [{ role: "user", content: "hello" }];
 const request = { messages: hello, addGenerationPrompt: true };

@@ -5,9 +5,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import fc from "fast-check";
+import { toyFiles, withToyTokenizer } from "../../test/support/toy-tokenizer.ts";
 import { byteLevelBytes, byteSymbols } from "./token-bytes.ts";
 import { loadTokenizer, type Tokenizer } from "./tokenizer.ts";
-import { toyFiles, withToyTokenizer } from "../../test/support/toy-tokenizer.ts";
 
 test("every byte has a sign of its own, and GPT-2's for space and newline", () => {
   const symbols = byteSymbols();

@@ -6,10 +6,10 @@ import test from "node:test";
 import fc from "fast-check";
 
 import { requireShared, skipWithoutShared } from "../../test/support/shared.ts";
+import { toyFiles, withToyTokenizer } from "../../test/support/toy-tokenizer.ts";
 import { DataError, FormatError } from "../base/errors.ts";
 import { loadTokenizer } from "./tokenizer.ts";
 import { TokenizerPipeline } from "./tokenizer-library.ts";
-import { toyFiles, withToyTokenizer } from "../../test/support/toy-tokenizer.ts";
 
 const plain = { addSpecialTokens: false };
 const special = { addSpecialTokens: true };

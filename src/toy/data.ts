@@ -49,7 +49,7 @@ export interface DataOptions {
 }
 
 /** The splits. */
-export interface QuickstartData {
+export interface ToyData {
   world: World;
   sft: SftRow[];
   train: PreferenceRow[];
@@ -57,7 +57,7 @@ export interface QuickstartData {
 }
 
 /** The data of `options`. */
-export function makeData(options: DataOptions): QuickstartData {
+export function makeData(options: DataOptions): ToyData {
   const { seed, sftRows, trainPairs, evalPairs } = options;
   const world = makeWorld(deriveSeed(seed, 0));
   const questions = differentQuestions(
@@ -113,7 +113,7 @@ function said(content: string): Message {
 }
 
 /** What the tokenizer is learned from: the SFT rows, as the chat template names their roles. */
-export function tokenizerText({ sft }: QuickstartData): string {
+export function tokenizerText({ sft }: ToyData): string {
   const messages = sft.flatMap(({ prompt, completion }) => [...prompt, ...completion]);
   return messages.map(({ role, content }) => `${role}\n${content}\n`).join("");
 }

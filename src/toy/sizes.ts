@@ -3,7 +3,7 @@ import type { ModelShape } from "./base-model.ts";
 import type { DataOptions } from "./data.ts";
 
 /** Sizes of data and model, and how SFT trains. The preference stages are in `recipes/quickstart.yaml`. */
-export interface QuickstartSize {
+export interface ToySize {
   data: Omit<DataOptions, "seed">;
   shape: ModelShape;
   answersPerPrompt: number;
@@ -28,7 +28,7 @@ const sft = {
 };
 
 /** The quick start as it is meant. */
-export const fullSize: QuickstartSize = {
+export const fullSize: ToySize = {
   data: { sftRows: 3000, trainPairs: 1600, evalPairs: 160, flawedShare: 0.65 },
   shape: { hiddenSize: 128, intermediateSize: 256, layers: 3, heads: 4, keyValueHeads: 2 },
   answersPerPrompt: 2,
@@ -36,7 +36,7 @@ export const fullSize: QuickstartSize = {
 };
 
 /** A few steps of a very small model. */
-export const fastSize: QuickstartSize = {
+export const fastSize: ToySize = {
   data: { sftRows: 96, trainPairs: 48, evalPairs: 12, flawedShare: 0.65 },
   shape: { hiddenSize: 32, intermediateSize: 64, layers: 2, heads: 2, keyValueHeads: 1 },
   answersPerPrompt: 1,

@@ -1,7 +1,7 @@
-/** The quick start's tokenizer: byte-level BPE learned from its own data, as files that Hugging Face's libraries load. */
+/** Toy tokenizers: byte-level BPE, as files that Hugging Face's libraries load. */
 import { join } from "node:path";
 import { writeFileAtomic } from "../base/files.ts";
-import { learnBytePairs } from "./byte-pairs.ts";
+import { type BytePairs, learnBytePairs } from "./byte-pairs.ts";
 
 /** Ids of the control tokens are their places here. */
 const controlTokens = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"];
@@ -12,23 +12,24 @@ export const endOfTurnId = 2;
 export const endOfTextId = 0;
 
 /** ChatML without a system turn of its own. */
-const chatTemplate: string =
+export const chatMl: string =
   "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n' }}" +
   "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}";
 
 /** Merges learned at most; the quick start's words are single tokens well before. */
 const mergeLimit = 1024;
 
-/** The files of a tokenizer learned from `text`, by name, and the number of its tokens. */
-export function makeTokenizer(text: string): { files: Record<string, unknown>; vocabSize: number } {
-  const { symbols, merges } = learnBytePairs(text, mergeLimit);
-  const pieces = [...controlTokens, ...symbols];
+/** What tokenizer.json holds; `model` is the part that has the vocabulary. */
+export type ToyTokenizer = Record<string, unknown> & { model: Record<string, unknown> };
+
+/** A byte-level BPE tokenizer.json: control tokens, then symbols, by id. */
+export function byteLevelBpe(controls: readonly string[], { symbols, merges }: BytePairs): ToyTokenizer {
   const byteLevel = { type: "ByteLevel", add_prefix_space: false, trim_offsets: true, use_regex: true };
-  const tokenizer = {
+  return {
     version: "1.0",
     truncation: null,
     padding: null,
-    added_tokens: controlTokens.map((content, id) => ({
+    added_tokens: controls.map((content, id) => ({
       id,
       content,
       single_word: false,
@@ -50,10 +51,15 @@ export function makeTokenizer(text: string): { files: Record<string, unknown>; v
       fuse_unk: false,
       byte_fallback: false,
       ignore_merges: false,
-      vocab: Object.fromEntries(pieces.map((piece, id) => [piece, id])),
+      vocab: Object.fromEntries([...controls, ...symbols].map((piece, id) => [piece, id])),
       merges,
     },
   };
+}
+
+/** The files of a tokenizer learned from `text`, by name, and the number of its tokens. */
+export function makeTokenizer(text: string): { files: Record<string, unknown>; vocabSize: number } {
+  const pairs = learnBytePairs(text, mergeLimit);
   const config = {
     tokenizer_class: "PreTrainedTokenizerFast",
     bos_token: null,
@@ -62,11 +68,11 @@ export function makeTokenizer(text: string): { files: Record<string, unknown>; v
     unk_token: null,
     clean_up_tokenization_spaces: false,
     model_max_length: 256,
-    chat_template: chatTemplate,
+    chat_template: chatMl,
   };
   return {
-    files: { "tokenizer.json": tokenizer, "tokenizer_config.json": config },
-    vocabSize: pieces.length,
+    files: { "tokenizer.json": byteLevelBpe(controlTokens, pairs), "tokenizer_config.json": config },
+    vocabSize: controlTokens.length + pairs.symbols.length,
   };
 }
 

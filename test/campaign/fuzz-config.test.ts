@@ -10,9 +10,9 @@ import type { Random } from "../../src/base/random.ts";
 import { loraScale, parseAdapterConfig } from "../../src/formats/adapter-config.ts";
 import { matchTargets } from "../../src/formats/adapter-names.ts";
 import { readModelConfig } from "../../src/formats/hf-config.ts";
-import { llama32 } from "../support/sample-configs.ts";
 import { amount, figure } from "../support/campaign.ts";
 import { fuzz, isUnharmed, mutateJson, mutateText, reached } from "../support/fuzz.ts";
+import { llama32 } from "../support/sample-configs.ts";
 import { scratch } from "../support/scratch.ts";
 import { tinyConfig } from "../support/tiny-models.ts";
 

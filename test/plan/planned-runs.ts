@@ -7,8 +7,9 @@ import { parseModelConfig } from "../../src/formats/hf-config.ts";
 import { buildModel } from "../../src/models/build.ts";
 import { writeMergedModel } from "../../src/models/save.ts";
 import { randomWeights } from "../../src/models/weights.ts";
-import { chatMl, toyFiles } from "../support/toy-tokenizer.ts";
 import { manualSeed, scope } from "../../src/torch/index.ts";
+import { chatMl } from "../../src/toy/tokenizer.ts";
+import { toyFiles } from "../support/toy-tokenizer.ts";
 
 /** A run to plan and to measure. */
 export interface PlannedRun {

@@ -13,7 +13,8 @@ import { type Listening, listen, REQUEST_TIMEOUTS } from "../../src/serve/server
 import { serverMetrics } from "../../src/serve/server-metrics.ts";
 import { Turns } from "../../src/serve/turns.ts";
 import { loadTokenizer } from "../../src/text/tokenizer.ts";
-import { chatMl, withToyTokenizer } from "./toy-tokenizer.ts";
+import { chatMl } from "../../src/toy/tokenizer.ts";
+import { withToyTokenizer } from "./toy-tokenizer.ts";
 
 export type App = ReturnType<typeof createApp>;
 

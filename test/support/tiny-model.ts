@@ -5,8 +5,8 @@ import { Random } from "../../src/base/random.ts";
 import { parseModelConfig } from "../../src/formats/hf-config.ts";
 import { buildModel } from "../../src/models/build.ts";
 import type { WeightSource } from "../../src/models/weights.ts";
-import { chatMl, toyFiles } from "./toy-tokenizer.ts";
 import { tensor } from "../../src/torch/index.ts";
+import { chatMl } from "../../src/toy/tokenizer.ts";
 import {
   type ConfigJson,
   checkpointTensors,
@@ -14,6 +14,7 @@ import {
   tinyConfig,
   writeCheckpoint,
 } from "./tiny-models.ts";
+import { toyFiles } from "./toy-tokenizer.ts";
 
 /** What differs between tiny model directories. */
 export interface TinyModelOptions {

@@ -5,6 +5,7 @@ import { join } from "node:path";
 
 import { byteSymbols } from "../../src/text/token-bytes.ts";
 import type { JsonObject } from "../../src/text/tokenizer-files.ts";
+import { byteLevelBpe } from "../../src/toy/tokenizer.ts";
 
 /** What differs between toy tokenizers. */
 export interface ToyOptions {
@@ -19,11 +20,6 @@ export interface ToyOptions {
   config?: JsonObject;
 }
 
-/** ChatML, as the fixtures' tokenizers have it. Its hash is a known one. */
-export const chatMl: string =
-  "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n' }}" +
-  "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}";
-
 const controlTokens = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<s>", "</s>"];
 const merges: [string, string][] = [
   ["Ġ", "a"],
@@ -33,9 +29,10 @@ const merges: [string, string][] = [
 
 /** Files of a toy tokenizer: `tokenizer.json` and `tokenizer_config.json` as objects. */
 export function toyFiles(options: ToyOptions = {}): { tokenizer: JsonObject; config: JsonObject } {
-  const symbols = byteSymbols();
-  const pieces = [...controlTokens, ...symbols, ...merges.map((pair) => pair.join(""))];
-  const vocab = Object.fromEntries(pieces.map((piece, id) => [piece, id]));
+  const made = byteLevelBpe(controlTokens, {
+    symbols: [...byteSymbols(), ...merges.map((pair) => pair.join(""))],
+    merges,
+  });
   const specialTokens = Object.fromEntries(
     ["<s>", "</s>"].map((id) => [id, { id, ids: [controlTokens.indexOf(id)], tokens: [id] }]),
   );
@@ -46,24 +43,10 @@ export function toyFiles(options: ToyOptions = {}): { tokenizer: JsonObject; con
     ...(options.appendEos === true ? [special("</s>")] : []),
   ];
   const tokenizer = {
-    version: "1.0",
-    added_tokens: controlTokens.map((content, id) => ({
-      id,
-      content,
-      single_word: false,
-      lstrip: false,
-      rstrip: false,
-      normalized: false,
-      special: true,
-    })),
-    normalizer: null,
-    pre_tokenizer: { type: "ByteLevel", add_prefix_space: false, trim_offsets: true, use_regex: true },
+    ...made,
     post_processor: { type: "TemplateProcessing", single, pair: single, special_tokens: specialTokens },
-    decoder: { type: "ByteLevel", add_prefix_space: true, trim_offsets: true, use_regex: true },
     model: {
-      type: "BPE",
-      unk_token: null,
-      vocab,
+      ...made.model,
       merges: options.stringMerges === true ? merges.map((pair) => pair.join(" ")) : merges,
     },
   };
