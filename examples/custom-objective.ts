@@ -11,10 +11,10 @@ const hinge: PairObjective = {
   over: "pairs",
   needsReference: false,
   evaluate(pairs, totals) {
-    const margin = ops.subTensor(pairs.chosenMeanLogps, pairs.rejectedMeanLogps);
-    const short = ops.relu(ops.rsubScalar(margin, 1));
+    const margin = ops.sub(pairs.chosenMeanLogps, pairs.rejectedMeanLogps);
+    const short = ops.relu(ops.sub(1, margin));
     return {
-      loss: ops.mulScalar(ops.sum(short), 1 / totals.examples),
+      loss: ops.mul(ops.sum(short), 1 / totals.examples),
       metrics: pairMetrics(pairs, pairs.chosenMeanLogps, pairs.rejectedMeanLogps),
     };
   },

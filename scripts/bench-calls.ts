@@ -74,7 +74,7 @@ function measureHere(calls: number): number {
     const start = performance.now();
     for (let done = 0; done < calls; done += perScope) {
       using _ = scope();
-      for (let i = 0; i < perScope; i++) ops.addTensor(x, y);
+      for (let i = 0; i < perScope; i++) ops.add(x, y);
     }
     return ((performance.now() - start) * 1000) / calls;
   });

@@ -1,10 +1,10 @@
 /**
- * Writes `src/torch/generated/operators.ts`: a typed function for every operator listed in `src/torch/operators.txt`,
- * from the schemas of the torch that is installed. Run it after changing the list: `npm run generate`.
+ * Writes `src/torch/generated/operators.ts`: a typed function for every operator listed in `src/torch/operators.txt`, with
+ * a signature for each of its overloads there, from the schemas of the torch that is installed. Run it after changing the list: `npm run generate`.
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { camelCase, describe } from "../src/torch/operator.ts";
+import { camelCase, describe, operatorOf } from "../src/torch/operator.ts";
 
 const root = join(import.meta.dirname, "..");
 
@@ -53,14 +53,26 @@ function resultOf(returns: string[]): string {
   return mapped.length === 1 ? (mapped[0] as string) : `[${mapped.join(", ")}]`;
 }
 
-/** `add.Tensor` -> `addTensor`, `add_.Tensor` -> `add_Tensor`, `sum.dim_IntList` -> `sumDimIntList`. */
-function functionName(qualified: string): string {
-  const [base = "", overload = ""] = qualified.replace(/^.*::/, "").split(".");
-  const tail = camelCase(overload);
-  return camelCase(base) + tail.charAt(0).toUpperCase() + tail.slice(1);
+/** Operators that are called as another one with its first two arguments exchanged: `sub(1, x)` is `rsub(x, 1)`. */
+const reflected: Readonly<Record<string, string>> = { "aten::rsub": "aten::sub" };
+
+/** `aten::add_.Tensor` -> `aten::add_`: the operator that an overload belongs to. */
+function ownerOf(qualified: string): string {
+  const operator = operatorOf(qualified);
+  return reflected[operator] ?? operator;
 }
 
-function signature(qualified: string): string {
+function isReflected(qualified: string): boolean {
+  return ownerOf(qualified) !== operatorOf(qualified);
+}
+
+interface Signature {
+  schema: string;
+  parameters: string;
+  result: string;
+}
+
+function signatureOf(qualified: string): Signature {
   const described = describe(qualified);
   if (described === null) throw new Error(`torch has no operator ${qualified}`);
   const reserved = new Set(["end", "default", "function"]);
@@ -69,26 +81,46 @@ function signature(qualified: string): string {
   const positional = described.parameters
     .filter((p) => !p.keywordOnly)
     .map((p) => show(reserved.has(p.name) ? { ...p, name: `${p.name}At` } : p, p.hasDefault ? "?" : ""));
+  if (isReflected(qualified)) positional.unshift(...positional.splice(1, 1));
   // generators cannot be passed: torch's default ones serve, seeded and saved by src/torch/machine.ts
   const keywords = described.parameters.filter((p) => p.keywordOnly && !p.type.startsWith("Generator"));
   const needed = keywords.some((p) => !p.hasDefault);
   const options = keywords.map((p) => show(p, p.hasDefault ? "?" : "")).join("; ");
   if (keywords.length > 0) positional.push(`options${needed ? "" : "?"}: { ${options} }`);
+  return { schema: described.schema, parameters: positional.join(", "), result: resultOf(described.returns) };
+}
+
+/** One function for an operator; where several of its overloads are listed, one with a signature for each. */
+function declaration(operator: string, listed: readonly string[]): string {
+  const overloads = [...listed].sort((a, b) => Number(isReflected(a)) - Number(isReflected(b)));
+  const name = camelCase(operator.replace(/^.*::/, ""));
+  const bound = `bind(${overloads.map((each) => `"${each}"`).join(", ")})`;
+  const signatures = overloads.map(signatureOf);
+  if (signatures.length === 1) {
+    return signatures
+      .map(
+        (s) => `/** \`${s.schema}\` */\nexport const ${name}: (${s.parameters}) => ${s.result} = ${bound};`,
+      )
+      .join("");
+  }
   return [
-    `/** \`${described.schema}\` */`,
-    `export const ${functionName(qualified)}: (${positional.join(", ")}) => ${resultOf(described.returns)} = bind("${qualified}");`,
+    `/** \`${operator}\`: the overload that the arguments fit. */`,
+    `export const ${name}: {`,
+    ...signatures.map((s) => `  /** \`${s.schema}\` */\n  (${s.parameters}): ${s.result};`),
+    `} = ${bound};`,
   ].join("\n");
 }
 
 const names = readFileSync(join(root, "src/torch/operators.txt"), "utf8").split("\n").filter(Boolean).sort();
+const operators = [...Map.groupBy(names, ownerOf)].sort(([a], [b]) => (a < b ? -1 : 1));
 const text = [
   "// Generated from torch's operator schemas by scripts/generate-operators.ts. Do not edit.",
   'import type { DType } from "../dtype.ts";',
   'import { bind, type Scalar } from "../operator.ts";',
   'import type { Tensor } from "../tensor.ts";',
   "",
-  ...names.map(signature),
+  ...operators.map(([operator, overloads]) => declaration(operator, overloads)),
   "",
 ].join("\n");
 writeFileSync(join(root, "src/torch/generated/operators.ts"), text);
-process.stdout.write(`${names.length} operators written\n`);
+process.stdout.write(`${operators.length} operators with ${names.length} schemas written\n`);

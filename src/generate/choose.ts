@@ -49,7 +49,7 @@ export interface Choice {
  * @throws {FormatError} if one of them is not finite
  */
 export function chooseTokens(logits: Tensor, rows: readonly ChoiceRow[]): Choice[][] {
-  const raw = ops.contiguous(ops.toDevice(logits, "cpu", "float32"));
+  const raw = ops.contiguous(ops.to(logits, "cpu", "float32"));
   requireFiniteLogits(raw);
   const ids = drawIds(raw, rows);
   if (rows.every(({ sampling }) => sampling.logprobs === null)) {
@@ -72,9 +72,9 @@ function drawIds(raw: Tensor, rows: readonly ChoiceRow[]): number[][] {
   if (rows.every(isGreedy)) return rows.map(({ randoms }, i) => randoms.map(() => likeliest[i] as number));
   const temperatures = rows.map((row) => (isGreedy(row) ? 1 : row.sampling.temperature));
   // the greatest logit is 0 first: however cold, it stays finite, and the others go to -inf at most
-  const below = ops.subTensor(logits, ops.amax(logits, [-1], true));
-  const scaled = ops.divTensor(below, tensor(temperatures, [rows.length, 1]));
-  const probabilities = ops.softmaxInt(scaled, -1);
+  const below = ops.sub(logits, ops.amax(logits, [-1], true));
+  const scaled = ops.div(below, tensor(temperatures, [rows.length, 1]));
+  const probabilities = ops.softmax(scaled, -1);
   return rows.map((row, i) => {
     if (isGreedy(row)) return row.randoms.map(() => likeliest[i] as number);
     const candidates = filter(rowOf(probabilities, i), row.sampling);
@@ -97,7 +97,7 @@ function penalised(raw: Tensor, rows: readonly ChoiceRow[]): Tensor {
     if (!isChanged(row)) continue;
     const values = rowOf(raw, i);
     change(values, row);
-    ops.copy_(ops.selectInt(changed, 0, i), tensor(values));
+    ops.copy_(ops.select(changed, 0, i), tensor(values));
   }
   return changed;
 }
@@ -138,7 +138,7 @@ let room = new Float32Array(0);
 /** Row `i` of `x` (R, V) float32, until the next row is asked for. */
 function rowOf(x: Tensor, i: number): Float32Array {
   if (room.length !== x.size(1)) room = new Float32Array(x.size(1));
-  return ops.selectInt(x, 0, i).data(room) as Float32Array;
+  return ops.select(x, 0, i).data(room) as Float32Array;
 }
 
 /** Tokens that may be drawn, with numbers in proportion to their probabilities; `ids` null: the index is the token. */
@@ -282,7 +282,7 @@ function tokenLogprobs(
  * @param ids - R ids
  */
 export function logprobsOf(logits: Tensor, ids: readonly number[], alternatives: number): Choice[] {
-  const raw = ops.contiguous(ops.toDevice(logits, "cpu", "float32"));
+  const raw = ops.contiguous(ops.to(logits, "cpu", "float32"));
   return tokenLogprobs(
     raw,
     ids.map((id) => [id]),

@@ -46,7 +46,7 @@ function sequencesOf(model: CausalLM, dtype: DType, count: number) {
     const chosen = places.map((place) => tokens[place] as (typeof tokens)[number]);
     const logits = noGrad(() => nextLogits(parts, chosen));
     return places.map((_, i) => {
-      const row = ops.selectInt(logits, 0, i).data();
+      const row = ops.select(logits, 0, i).data();
       return Buffer.from(row.buffer, row.byteOffset, row.byteLength).toString("hex");
     });
   };

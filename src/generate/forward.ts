@@ -96,9 +96,9 @@ export function nextLogits({ model, cache, dtype }: CachedModel, tokens: readonl
 }
 
 function logitsOf(model: CausalLM, hidden: Tensor): Tensor {
-  return ops.toDtype(model.lm_head.forward(hidden), "float32");
+  return ops.to(model.lm_head.forward(hidden), "float32");
 }
 
 function onDevice(model: CausalLM, values: readonly number[]): Tensor {
-  return ops.toDevice(tensor(values, [values.length], { dtype: "int64" }), model.device, "int64");
+  return ops.to(tensor(values, [values.length], { dtype: "int64" }), model.device, "int64");
 }

@@ -134,7 +134,7 @@ test("embeddings are scaled by √D for Gemma alone", () => {
       ["qwen3", 1],
     ] as const) {
       const model = tinyModel(name);
-      const row = ops.mulScalar(model.model.embed_tokens.forward(ids), factor);
+      const row = ops.mul(model.model.embed_tokens.forward(ids), factor);
       assertClose(model.embed(ids, "float32"), row.toNumbers(), {});
     }
   });

@@ -75,20 +75,20 @@ export class CausalLM {
   /** ids: (T) int64 -> (T, D) in `dtype` */
   embed(ids: Tensor, dtype: DType): Tensor {
     const rows = this.model.embed_tokens.forward(ids);
-    return this.#scaled(rows.dtype === dtype ? rows : ops.toDtype(rows, dtype));
+    return this.#scaled(rows.dtype === dtype ? rows : ops.to(rows, dtype));
   }
 
   /** Adds dL/dtable to `tableGrad` (V, D) for dL/dh (T, D): rows in place, no second table. */
   addEmbeddingGrad(tableGrad: Tensor, ids: Tensor, grad: Tensor): void {
     const scaled = this.#scaled(grad);
-    ops.indexAdd_(tableGrad, 0, ids, ops.toDtype(scaled, tableGrad.dtype));
+    ops.indexAdd_(tableGrad, 0, ids, ops.to(scaled, tableGrad.dtype));
   }
 
   #scaled(h: Tensor): Tensor {
     if (this.#traits.embedScale === 1) return h;
     // transformers keeps the factor in the activations' type: at bfloat16 the rounding shows
     const factor = onDevice(tensor([this.#traits.embedScale]), h.device, h.dtype);
-    return ops.mulTensor(h, factor);
+    return ops.mul(h, factor);
   }
 
   /** Angles and attention plans for a stream, shared by all layers of a kind. */

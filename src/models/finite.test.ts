@@ -41,7 +41,7 @@ for (const { what, name, value, says } of bad) {
         const spoilt = modelParameters(model).find((one) => one.name === name);
         assert.ok(spoilt);
         const flat = ops.view(ops.detach(spoilt.tensor), [-1]);
-        noGrad(() => ops.copy_(ops.sliceTensor(flat, 0, 3, 4), tensor([value])));
+        noGrad(() => ops.copy_(ops.slice(flat, 0, 3, 4), tensor([value])));
         writeCheckpoint(dir.path, tinyConfig("llama_tied"), checkpointTensors(model, dtype));
         for (const options of [{}, { dtype: "float32", copy: true }] as const) {
           assert.throws(
@@ -89,7 +89,7 @@ test("an adapter's NaN is refused with its file and PEFT's name of the tensor", 
     const parameters = adapterParameters(model);
     const spoilt = parameters.find((one) => one.name.endsWith("layers.0.self_attn.v_proj.lora_B.weight"));
     assert.ok(spoilt);
-    noGrad(() => ops.copy_(ops.sliceTensor(ops.detach(spoilt.tensor), 0, 2, 3), tensor([Number.NaN])));
+    noGrad(() => ops.copy_(ops.slice(ops.detach(spoilt.tensor), 0, 2, 3), tensor([Number.NaN])));
     writeAdapter(dir.path, config, parameters);
     assert.throws(
       () => installAdapter(tinyModel("qwen3"), readAdapter(dir.path)),

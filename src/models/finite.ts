@@ -27,7 +27,7 @@ function describe(weight: Tensor): string {
     [nan, "NaN"],
     [countOf(bad) - nan, "infinite"],
   ].flatMap(([count, word]) => (count === 0 ? [] : [`${count} ${word}`]));
-  const flat = ops.argmax(ops.toDtype(ops.reshape(bad, [-1]), "int32")).item();
+  const flat = ops.argmax(ops.to(ops.reshape(bad, [-1]), "int32")).item();
   const place: number[] = [];
   let rest = flat;
   for (const size of [...weight.shape].reverse()) {

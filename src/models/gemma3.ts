@@ -36,9 +36,9 @@ class SandwichBlock implements Block {
 
   forward(h: Tensor, context: BatchContext): Tensor {
     const attended = this.self_attn.forward(this.input_layernorm.forward(h), context[this.#kind]);
-    const middle = ops.addTensor(h, this.post_attention_layernorm.forward(attended));
+    const middle = ops.add(h, this.post_attention_layernorm.forward(attended));
     const fed = this.mlp.forward(this.pre_feedforward_layernorm.forward(middle));
-    return ops.addTensor(middle, this.post_feedforward_layernorm.forward(fed));
+    return ops.add(middle, this.post_feedforward_layernorm.forward(fed));
   }
 }
 

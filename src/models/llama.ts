@@ -28,11 +28,8 @@ export class PreNormBlock implements Block {
   }
 
   forward(h: Tensor, context: BatchContext): Tensor {
-    const attended = ops.addTensor(
-      h,
-      this.self_attn.forward(this.input_layernorm.forward(h), context[this.#kind]),
-    );
-    return ops.addTensor(attended, this.mlp.forward(this.post_attention_layernorm.forward(attended)));
+    const attended = ops.add(h, this.self_attn.forward(this.input_layernorm.forward(h), context[this.#kind]));
+    return ops.add(attended, this.mlp.forward(this.post_attention_layernorm.forward(attended)));
   }
 }
 

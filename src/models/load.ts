@@ -75,7 +75,7 @@ function readWeight({ index, maps, stored, shape, dir }: Wanted, options: LoadOp
   const mapped = map(entry);
   const type = dtype ?? mapped.dtype;
   const shares = !copy && device === "cpu" && type === mapped.dtype;
-  const weight = shares ? mapped : ops.emptyMemoryFormat(entry.shape, { dtype: type, device });
+  const weight = shares ? mapped : ops.empty(entry.shape, { dtype: type, device });
   if (!shares) copyStored(file, entry, weight);
   requireFinite(weight, `${file.path}: tensor "${stored}"`);
   return reading.keep(weight);

@@ -45,10 +45,10 @@ export function mapSafetensors(file: SafetensorsFile): MappedFile {
       );
     }
     const begin = file.dataStart + entry.begin;
-    const bytes = ops.sliceTensor(all, 0, begin, file.dataStart + entry.end);
+    const bytes = ops.slice(all, 0, begin, file.dataStart + entry.end);
     // a view as another type must begin at a multiple of that type's size
     const aligned = begin % itemSize(dtype) === 0 ? bytes : ops.clone(bytes);
-    return reading.keep(ops.view(ops.viewDtype(aligned, dtype), entry.shape));
+    return reading.keep(ops.view(ops.view(aligned, dtype), entry.shape));
   };
   return Object.assign(read, { [Symbol.dispose]: () => all.dispose() });
 }

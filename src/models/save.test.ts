@@ -67,7 +67,7 @@ for (const name of tinyNames) {
       using dir = temporaryDirectory();
       const model = tinyModel(name);
       for (const { tensor: parameter } of modelParameters(model)) {
-        noGrad(() => ops.add_Tensor(parameter, parameter, { alpha: 0.125 }));
+        noGrad(() => ops.add_(parameter, parameter, { alpha: 0.125 }));
         parameter.requiresGrad = true;
       }
       writeMergedModel(dir.path, model, "float32");
@@ -94,8 +94,8 @@ test("merging happens in float32 and is rounded once", () => {
       assert.equal(rounded.dtype, "bfloat16");
       const source = exact.get(name);
       assert.ok(source !== undefined);
-      const once = ops.toDtype(ops.toDtype(source, "bfloat16"), "float32").toNumbers();
-      assert.deepEqual(ops.toDtype(rounded, "float32").toNumbers(), once);
+      const once = ops.to(ops.to(source, "bfloat16"), "float32").toNumbers();
+      assert.deepEqual(ops.to(rounded, "float32").toNumbers(), once);
     }
   });
 });

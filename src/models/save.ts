@@ -27,7 +27,7 @@ export function tensorSource(name: string, tensor: Tensor, dtype: DType = tensor
 /** The bytes in `dtype` of the tensor that `read` gives, which lives while they are taken. */
 function* piecesOf(read: () => Tensor, dtype: DType): Generator<Uint8Array> {
   using _ = scope();
-  yield* noGrad(() => ops.contiguous(ops.toDevice(read(), "cpu", dtype))).pieces();
+  yield* noGrad(() => ops.contiguous(ops.to(read(), "cpu", dtype))).pieces();
 }
 
 /** Writes `adapter_config.json` and `adapter_model.safetensors` into `dir`. */

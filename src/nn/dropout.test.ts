@@ -61,11 +61,11 @@ test("the mask is the one that the header describes, for odd widths and every pr
 test("bfloat16 takes the same mask, and rounds once", () => {
   withoutLeaks(() => {
     const keys = placed(keysOf(6));
-    const x = ops.toDtype(ops.normal_(ops.zeros([6, 33], { dtype: "float32" })), "bfloat16");
+    const x = ops.to(ops.normal_(ops.zeros([6, 33], { dtype: "float32" })), "bfloat16");
     const got = ops.tokenDropout(x, keys, 5, 0.25);
     assert.equal(got.dtype, "bfloat16");
-    const want = ops.toDtype(ops.tokenDropout(ops.toDtype(x, "float32"), keys, 5, 0.25), "bfloat16");
-    const wide = (t: Tensor) => ops.toDtype(t, "float32").toNumbers();
+    const want = ops.to(ops.tokenDropout(ops.to(x, "float32"), keys, 5, 0.25), "bfloat16");
+    const wide = (t: Tensor) => ops.to(t, "float32").toNumbers();
     assert.deepEqual(wide(got), wide(want));
   });
 });
@@ -79,7 +79,7 @@ for (const dtype of ["float32", "float64"] as const) {
       x.requiresGrad = true;
       backward([ops.tokenDropout(x, keys, 9, 0.4)], { gradients: [upstream] });
       const mask = factors(keys, 21, { p: 0.4, module: 9, dtype });
-      assertClose(x.grad as Tensor, ops.mulTensor(upstream, mask).toNumbers(), { rtol: 1e-7 });
+      assertClose(x.grad as Tensor, ops.mul(upstream, mask).toNumbers(), { rtol: 1e-7 });
       const spoiled = ops.full([4, 21], Number.NaN, { dtype });
       assert.ok(ops.tokenDropout(spoiled, keys, 9, 0.4).toNumbers().every(Number.isNaN));
     });
@@ -89,7 +89,7 @@ for (const dtype of ["float32", "float64"] as const) {
 test("a token's features fall alike wherever in the batch it stands", () => {
   withoutLeaks(() => {
     const keys = keysOf(40);
-    const rowOf = (mask: Tensor, t: number) => ops.sliceTensor(mask, 0, t, t + 1).toNumbers();
+    const rowOf = (mask: Tensor, t: number) => ops.slice(mask, 0, t, t + 1).toNumbers();
     const whole = factors(placed(keys), 100, { p: 0.3 });
     for (const t of [0, 17, 39]) {
       const alone = Int32Array.of(keys[t] as number, keys[40 + t] as number);

@@ -15,7 +15,7 @@ interface Shape {
 
 const random = (...shape: number[]): Tensor => ops.normal_(ops.zeros(shape, { dtype: "float32" }));
 
-const rows = (x: Tensor, start: number, end: number): Tensor => ops.sliceTensor(x, 0, start, end);
+const rows = (x: Tensor, start: number, end: number): Tensor => ops.slice(x, 0, start, end);
 
 /** Runs a prompt with three continuations through a cache of `dtype` and compares each token with the whole text's. */
 function compare(
@@ -34,7 +34,7 @@ function compare(
     random(prompt, keyHeads, headDim),
   ];
   using cache = new KVCache({ layers: 1, keyHeads, headDim, dtype, device: "cpu" });
-  const cast = (x: Tensor | undefined): Tensor => ops.toDtype(x as Tensor, dtype);
+  const cast = (x: Tensor | undefined): Tensor => ops.to(x as Tensor, dtype);
   const span: Span = { pages: [], length: 0 };
   cache.extend(span, prompt);
   const whole = planAttention([{ start: 0, end: prompt, parent: -1 }], { ...options, dtype });
@@ -61,7 +61,7 @@ function compare(
     const attend = cache.tokenPass(open.map((i) => sequences[i] as CachedSequence))[0];
     const out = attend?.({ q: newQ as Tensor, k: newK as Tensor, v: newV as Tensor }, plan) as Tensor;
     for (const [row, i] of open.entries()) {
-      const got = ops.toDtype(rows(out, row, row + 1), "float32");
+      const got = ops.to(rows(out, row, row + 1), "float32");
       assertClose(got, rows(wanted[i] as Tensor, prompt + step, prompt + step + 1).toNumbers(), { atol });
     }
   }

@@ -201,7 +201,7 @@ export class KVCache implements Disposable {
   }
 
   #indices(values: readonly number[]): Tensor {
-    return ops.toDevice(tensor(values, [values.length], { dtype: "int64" }), this.#shape.device, "int64");
+    return ops.to(tensor(values, [values.length], { dtype: "int64" }), this.#shape.device, "int64");
   }
 }
 
@@ -230,7 +230,7 @@ function storeRows({ keys, values }: Store, slots: Tensor, { k, v }: { k: Tensor
 
 function visibleRows({ keys, values }: Store, slots: Tensor, window: number): Store {
   const hidden = window === 0 ? 0 : Math.max(0, slots.size(0) - window);
-  const rows = hidden === 0 ? slots : ops.sliceTensor(slots, 0, hidden);
+  const rows = hidden === 0 ? slots : ops.slice(slots, 0, hidden);
   return { keys: ops.indexSelect(keys, 0, rows), values: ops.indexSelect(values, 0, rows) };
 }
 
@@ -262,7 +262,7 @@ function attendBehind({ q, k, v }: AttentionInputs, before: Store, plan: Attenti
 
 /** q: (1, H, E); keys and values: (n, K, E) -> (1, H · E) */
 function attendLast(q: Tensor, { keys, values }: Store, scale: number): Tensor {
-  const headsFirst = (x: Tensor): Tensor => ops.unsqueeze(ops.transposeInt(x, 0, 1), 0);
+  const headsFirst = (x: Tensor): Tensor => ops.unsqueeze(ops.transpose(x, 0, 1), 0);
   const out = ops.scaledDotProductAttention(
     headsFirst(q),
     headsFirst(keys),

@@ -32,7 +32,7 @@ export class Linear implements Projection {
   /** (T, out) of act(gate) · up, both (T, in); the product is not kept for the backward pass. */
   ofGated(gate: Tensor, up: Tensor, activation: Activation): Tensor {
     const y = ops.gatedLinear(gate, up, cast(this.weight, gate), activation);
-    return this.bias === null ? y : ops.addTensor(y, cast(this.bias, gate));
+    return this.bias === null ? y : ops.add(y, cast(this.bias, gate));
   }
 }
 

@@ -127,15 +127,15 @@ function withMask(run: Case, mask: Tensor): number[] {
   const layer = layerOf(run);
   const x = tensor(run.x, [rows, input]);
   const weight = tensor(run.base.weight, [out, input]);
-  const dropped = ops.mulTensor(x, mask);
+  const dropped = ops.mul(x, mask);
   const scale = run.alpha / (run.useRslora ? Math.sqrt(run.rank) : run.rank);
-  const low = ops.mulScalar(ops.linear(ops.linear(dropped, layer.lora_A), layer.lora_B), scale);
+  const low = ops.mul(ops.linear(ops.linear(dropped, layer.lora_A), layer.lora_B), scale);
   const base = baseOf(run).forward(x);
-  if (layer.lora_magnitude_vector === null) return ops.addTensor(base, low).toNumbers();
-  const direction = ops.addTensor(weight, ops.mulScalar(ops.matmul(layer.lora_B, layer.lora_A), scale));
-  const gain = ops.divTensor(layer.lora_magnitude_vector, ops.linalgVectorNorm(direction, 2, [1]));
-  const turned = ops.mulTensor(ops.linear(dropped, weight), ops.subScalar(gain, 1));
-  return ops.addTensor(base, ops.addTensor(turned, ops.mulTensor(low, gain))).toNumbers();
+  if (layer.lora_magnitude_vector === null) return ops.add(base, low).toNumbers();
+  const direction = ops.add(weight, ops.mul(ops.matmul(layer.lora_B, layer.lora_A), scale));
+  const gain = ops.div(layer.lora_magnitude_vector, ops.linalgVectorNorm(direction, 2, [1]));
+  const turned = ops.mul(ops.linear(dropped, weight), ops.sub(gain, 1));
+  return ops.add(base, ops.add(turned, ops.mul(low, gain))).toNumbers();
 }
 
 for (const run of [cases[1], cases[5]] as [Case, Case]) {
@@ -167,16 +167,11 @@ test("dropout keeps the mean", () => {
     const many = layer.forward(
       ops.reshape(ops.cat(Array.from({ length: times }, () => one)), [times, input]),
     );
-    const mean = ops.mulScalar(ops.sumDimIntList(many, [0]), 1 / times).toNumbers();
+    const mean = ops.mul(ops.sum(many, [0]), 1 / times).toNumbers();
     adapters.dropoutKeys = null;
     const still = layer.forward(one).toNumbers();
     const deviation = ops
-      .sqrt(
-        ops.mulScalar(
-          ops.sumDimIntList(ops.powTensorScalar(ops.subTensor(many, tensor(mean)), 2), [0]),
-          1 / times,
-        ),
-      )
+      .sqrt(ops.mul(ops.sum(ops.pow(ops.sub(many, tensor(mean)), 2), [0]), 1 / times))
       .toNumbers();
     mean.forEach((value, i) => {
       const error = 4.5 * ((deviation[i] as number) / Math.sqrt(times));
@@ -190,7 +185,7 @@ test("bfloat16 base and activations: adapter and its gradients stay float32", ()
   const run = cases[4] as Case;
   withoutLeaks(() => {
     const base = baseOf(run);
-    const half = (t: Tensor) => ops.toDtype(t, "bfloat16");
+    const half = (t: Tensor) => ops.to(t, "bfloat16");
     const bias = base.bias === null ? null : half(base.bias);
     const layer = new LoraLinear(
       new Linear(half(base.weight), bias),
@@ -204,7 +199,7 @@ test("bfloat16 base and activations: adapter and its gradients stay float32", ()
     }
     const y = layer.forward(half(tensor(run.x, [rows, input])));
     assert.equal(y.dtype, "bfloat16");
-    assertClose(ops.toDtype(y, "float32"), run.y, { rtol: 0.03, atol: 0.15 });
+    assertClose(ops.to(y, "float32"), run.y, { rtol: 0.03, atol: 0.15 });
     backward([y], { gradients: [half(tensor(run.upstream, [rows, out]))] });
     for (const [part, parameter] of partsOf(layer)) {
       const grad = parameter.grad as Tensor;
@@ -241,7 +236,7 @@ test("SavedEmbedding: the same for a table, and a float16 table is trained in fl
   withoutLeaks(() => {
     const adapters: AdapterSwitch = { enabled: true, dropoutKeys: null };
     const saved = new SavedEmbedding(
-      new Embedding(ops.toDtype(tensor([1, 2, 3, 4], [2, 2]), "float16")),
+      new Embedding(ops.to(tensor([1, 2, 3, 4], [2, 2]), "float16")),
       adapters,
     );
     assert.equal(saved.saved.dtype, "float32");
@@ -252,6 +247,6 @@ test("SavedEmbedding: the same for a table, and a float16 table is trained in fl
     ops.copy_(ops.detach(saved.saved), tensor([0, 0, 9, 9], [2, 2]));
     assert.deepEqual(saved.forward(ids).toNumbers(), [9, 9, 9, 9]);
     adapters.enabled = false;
-    assert.deepEqual(ops.toDtype(saved.forward(ids), "float32").toNumbers(), [3, 4, 3, 4]);
+    assert.deepEqual(ops.to(saved.forward(ids), "float32").toNumbers(), [3, 4, 3, 4]);
   });
 });

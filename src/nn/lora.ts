@@ -73,11 +73,11 @@ export class LoraLinear implements Projection {
     const up = cast(this.lora_B, x);
     // one product that adds into the base's output, in place of three passes over it
     if (this.lora_magnitude_vector === null) return ops.addmm_(base, low, ops.t(up), { alpha: this.#scale });
-    const update = ops.mulScalar(ops.linear(low, up), this.#scale);
-    const gain = cast(ops.divTensor(this.lora_magnitude_vector, this.#directionNorm()), x);
+    const update = ops.mul(ops.linear(low, up), this.#scale);
+    const gain = cast(ops.div(this.lora_magnitude_vector, this.#directionNorm()), x);
     const turned = input !== x ? ops.linear(input, cast(this.weight, x)) : this.#withoutBias(base);
-    const change = ops.addTensor(ops.mulTensor(turned, ops.subScalar(gain, 1)), ops.mulTensor(update, gain));
-    return ops.addTensor(base, change);
+    const change = ops.add(ops.mul(turned, ops.sub(gain, 1)), ops.mul(update, gain));
+    return ops.add(base, change);
   }
 
   /**
@@ -101,7 +101,7 @@ export class LoraLinear implements Projection {
   }
 
   #withoutBias(y: Tensor): Tensor {
-    return this.bias === null ? y : ops.subTensor(y, cast(this.bias, y));
+    return this.bias === null ? y : ops.sub(y, cast(this.bias, y));
   }
 
   /** ‖W₀ + sBA‖ per output row, (out), without gradient. */
@@ -110,8 +110,8 @@ export class LoraLinear implements Projection {
   }
 
   #direction(): Tensor {
-    const product = ops.mulScalar(ops.matmul(ops.detach(this.lora_B), ops.detach(this.lora_A)), this.#scale);
-    return ops.addTensor(ops.toDtype(this.weight, "float32"), product);
+    const product = ops.mul(ops.matmul(ops.detach(this.lora_B), ops.detach(this.lora_A)), this.#scale);
+    return ops.add(ops.to(this.weight, "float32"), product);
   }
 
   /** The one matrix that does the same as base and adapter together, float32, (out, in). */
@@ -119,13 +119,13 @@ export class LoraLinear implements Projection {
     using merging = scope();
     const direction = this.#direction();
     if (this.lora_magnitude_vector === null) return merging.keep(direction);
-    const gain = ops.divTensor(this.lora_magnitude_vector, rowNorms(direction));
-    return merging.keep(ops.mulTensor(direction, ops.unsqueeze(ops.detach(gain), 1)));
+    const gain = ops.div(this.lora_magnitude_vector, rowNorms(direction));
+    return merging.keep(ops.mul(direction, ops.unsqueeze(ops.detach(gain), 1)));
   }
 }
 
 function rowNorms(weight: Tensor): Tensor {
-  return ops.linalgVectorNorm(ops.toDtype(ops.detach(weight), "float32"), 2, [1]);
+  return ops.linalgVectorNorm(ops.to(ops.detach(weight), "float32"), 2, [1]);
 }
 
 /** A linear trained in full beside an adapter (PEFT's `modules_to_save`): a copy, while the base keeps its own weight. */
@@ -147,7 +147,7 @@ export class SavedLinear implements Projection {
 
   constructor(base: Projection, adapters: AdapterSwitch) {
     this.#base = base;
-    this.saved = ops.clone(ops.toDtype(ops.detach(base.weight), "float32"));
+    this.saved = ops.clone(ops.to(ops.detach(base.weight), "float32"));
     this.#switch = adapters;
   }
 
@@ -164,7 +164,7 @@ export class SavedEmbedding extends Embedding {
 
   constructor(base: Embedding, adapters: AdapterSwitch) {
     super(base.weight);
-    this.saved = ops.clone(ops.toDtype(ops.detach(base.weight), "float32"));
+    this.saved = ops.clone(ops.to(ops.detach(base.weight), "float32"));
     this.#switch = adapters;
   }
 

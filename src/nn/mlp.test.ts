@@ -40,11 +40,9 @@ test("a linear's weight may be kept in float32: the product is in the activation
   withoutLeaks(() => {
     const weight = tensor([1, 2, 3, 4], [2, 2]);
     weight.requiresGrad = true;
-    const y = new Linear(weight, tensor([0.5, -0.5])).forward(
-      ops.toDtype(tensor([1, 1], [1, 2]), "bfloat16"),
-    );
+    const y = new Linear(weight, tensor([0.5, -0.5])).forward(ops.to(tensor([1, 1], [1, 2]), "bfloat16"));
     assert.equal(y.dtype, "bfloat16");
-    assertClose(ops.toDtype(y, "float32"), [3.5, 6.5], {});
+    assertClose(ops.to(y, "float32"), [3.5, 6.5], {});
     backward([ops.sum(y)]);
     const grad = weight.grad as Tensor;
     assert.equal(grad.dtype, "float32");

@@ -22,7 +22,7 @@ function compare(
     });
     const y = f(...leaves);
     const weights = probe ?? random(y.shape);
-    backward([ops.sum(ops.mulTensor(y, weights))]);
+    backward([ops.sum(ops.mul(y, weights))]);
     return { y, weights, grads: leaves.map((leaf) => leaf.grad as Tensor) };
   };
   const expected = run(plain, null);
@@ -33,14 +33,14 @@ function compare(
 }
 
 function normalised(x: Tensor, weight: Tensor, eps: number): Tensor {
-  const mean = ops.divScalar(ops.sumDimIntList(ops.mulTensor(x, x), [-1], true), x.size(-1));
-  return ops.mulTensor(ops.divTensor(x, ops.sqrt(ops.addScalar(mean, eps))), weight);
+  const mean = ops.div(ops.sum(ops.mul(x, x), [-1], true), x.size(-1));
+  return ops.mul(ops.div(x, ops.sqrt(ops.add(mean, eps))), weight);
 }
 
 function turned(x: Tensor, cos: Tensor, sin: Tensor): Tensor {
   const half = x.size(-1) / 2;
-  const swapped = ops.cat([ops.neg(ops.sliceTensor(x, -1, half)), ops.sliceTensor(x, -1, 0, half)], -1);
-  return ops.addTensor(ops.mulTensor(x, cos), ops.mulTensor(swapped, sin));
+  const swapped = ops.cat([ops.neg(ops.slice(x, -1, half)), ops.slice(x, -1, 0, half)], -1);
+  return ops.add(ops.mul(x, cos), ops.mul(swapped, sin));
 }
 
 for (const [rows, width] of [
@@ -91,7 +91,7 @@ test("gated: SwiGLU far from zero, where its exponential saturates", () => {
   compare(
     [random([11, 13], 60), random([11, 13])],
     (g, u) => ops.gated(g, u, "silu"),
-    (g, u) => ops.mulTensor(ops.silu(g), u),
+    (g, u) => ops.mul(ops.silu(g), u),
   );
 });
 
@@ -103,7 +103,7 @@ test("lora_linear is the sum of its products, over few rows and over many", () =
     compare(
       [random([rows, 12]), random([4, 12], 0.3), random([9, 4], 0.3)],
       (x, a, b) => ops.loraLinear(x, weight, a, b, 1.5),
-      (x, a, b) => ops.addTensor(ops.linear(x, weight), ops.mulScalar(ops.linear(ops.linear(x, a), b), 1.5)),
+      (x, a, b) => ops.add(ops.linear(x, weight), ops.mul(ops.linear(ops.linear(x, a), b), 1.5)),
     );
   }
 });
@@ -112,9 +112,9 @@ test("exp_rows_ gives what a softmax needs, also over a big vocabulary", () => {
   using _ = scope();
   manualSeed(6);
   const logits = random([3, 70_001], 5);
-  const logSumExp = ops.logsumexp(ops.toDtype(logits, "float64"), [1], true).toNumbers();
+  const logSumExp = ops.logsumexp(ops.to(logits, "float64"), [1], true).toNumbers();
   const [max, total] = ops.expRows_(logits);
-  const own = ops.addTensor(ops.toDtype(max, "float64"), ops.log(ops.toDtype(total, "float64")));
+  const own = ops.add(ops.to(max, "float64"), ops.log(ops.to(total, "float64")));
   assertClose(own, logSumExp, { atol: 1e-6 });
   assert.ok(logits.toNumbers().every((v) => v >= 0 && v <= 1));
 });
@@ -130,14 +130,14 @@ test("products of few rows: odd sizes, added to a bias, and a row alone as among
   ] as const) {
     const weight = random([out, input], 1 / Math.sqrt(input));
     const bias = random([out]);
-    const exactly = ops.toDtype(weight, "float64");
+    const exactly = ops.to(weight, "float64");
     for (const rows of [1, 2, 3, 7, 8, 15, 32, 33]) {
       const x = random([rows, input]);
-      const wanted = ops.linear(ops.toDtype(x, "float64"), exactly).toNumbers();
+      const wanted = ops.linear(ops.to(x, "float64"), exactly).toNumbers();
       assertClose(ops.linear(x, weight), wanted, { atol: 5e-6 });
-      const biased = ops.linear(ops.toDtype(x, "float64"), exactly, ops.toDtype(bias, "float64"));
+      const biased = ops.linear(ops.to(x, "float64"), exactly, ops.to(bias, "float64"));
       assertClose(ops.linear(x, weight, bias), biased.toNumbers(), { atol: 5e-6 });
-      const last = ops.linear(ops.sliceTensor(x, 0, rows - 1), weight);
+      const last = ops.linear(ops.slice(x, 0, rows - 1), weight);
       assertClose(last, wanted.slice(-out), { atol: 5e-6 });
     }
   }

@@ -100,12 +100,12 @@ function segmentMask(
   using making = scope();
   const total = context + own;
   const where = { dtype: "int32", device } as const;
-  const rows = ops.unsqueeze(ops.arangeStartStep(context, total, 1, where), 1);
+  const rows = ops.unsqueeze(ops.arange(context, total, 1, where), 1);
   // how far before the row's token the column's stands
-  const distance = ops.subTensor(rows, ops.arangeStartStep(0, total, 1, where));
-  const hide = (mask: Tensor, hidden: Tensor) => ops.maskedFillScalar(mask, hidden, Number.NEGATIVE_INFINITY);
-  const mask = hide(ops.zeros([own, total], { dtype, device }), ops.ltScalar(distance, 0));
-  return making.keep(window === null ? mask : hide(mask, ops.geScalar(distance, window)));
+  const distance = ops.sub(rows, ops.arange(0, total, 1, where));
+  const hide = (mask: Tensor, hidden: Tensor) => ops.maskedFill(mask, hidden, Number.NEGATIVE_INFINITY);
+  const mask = hide(ops.zeros([own, total], { dtype, device }), ops.lt(distance, 0));
+  return making.keep(window === null ? mask : hide(mask, ops.ge(distance, window)));
 }
 
 /**
@@ -135,7 +135,7 @@ function attendPart(
   part: MaskedPart,
   scale: number,
 ): Tensor {
-  const queries = headsFirst(ops.sliceTensor(q, 0, part.start, part.end));
+  const queries = headsFirst(ops.slice(q, 0, part.start, part.end));
   const keys = headsFirst(withParent(k, part));
   const values = headsFirst(withParent(v, part));
   const shares = q.size(1) !== k.size(1);
@@ -143,16 +143,16 @@ function attendPart(
     scale,
     enableGqa: shares,
   });
-  return ops.transposeInt(ops.squeezeDim(out, 0), 0, 1);
+  return ops.transpose(ops.squeeze(out, 0), 0, 1);
 }
 
 function withParent(x: Tensor, part: SegmentBounds): Tensor {
-  const own = ops.sliceTensor(x, 0, part.start, part.end);
+  const own = ops.slice(x, 0, part.start, part.end);
   if (part.parentStart === part.parentEnd) return own;
-  return ops.cat([ops.sliceTensor(x, 0, part.parentStart, part.parentEnd), own]);
+  return ops.cat([ops.slice(x, 0, part.parentStart, part.parentEnd), own]);
 }
 
 /** (n, H, E) -> (1, H, n, E) */
 function headsFirst(x: Tensor): Tensor {
-  return ops.unsqueeze(ops.transposeInt(x, 0, 1), 0);
+  return ops.unsqueeze(ops.transpose(x, 0, 1), 0);
 }

@@ -20,14 +20,14 @@ const { norms } = golden<{ norms: Case[] }>("nn");
 for (const run of norms) {
   test(`offset ${run.offset}, ${run.dtype}`, () => {
     withoutLeaks(() => {
-      const x = ops.toDtype(tensor(run.x, [4, 12]), run.dtype);
-      const norm = new RMSNorm(ops.toDtype(tensor(run.weight), run.dtype), run.eps, run.offset);
+      const x = ops.to(tensor(run.x, [4, 12]), run.dtype);
+      const norm = new RMSNorm(ops.to(tensor(run.weight), run.dtype), run.eps, run.offset);
       const y = norm.forward(x);
       assert.equal(y.dtype, run.dtype);
       // bfloat16 has 8 bits: rounding once or twice in between moves the last one
       const tolerance =
         run.dtype === "float32" ? { rtol: 1e-6, atol: 1e-6 } : { rtol: 2 ** -7, atol: 2 ** -9 };
-      assertClose(ops.toDtype(y, "float32"), run.y, tolerance);
+      assertClose(ops.to(y, "float32"), run.y, tolerance);
     });
   });
 }
@@ -44,16 +44,16 @@ test("a row of threes with eps 0 becomes the weight", () => {
 test("float32 weights serve bfloat16 activations", () => {
   withoutLeaks(() => {
     const norm = new RMSNorm(tensor([1, 1]), 0);
-    const y = norm.forward(ops.toDtype(tensor([2, -2], [1, 2]), "bfloat16"));
+    const y = norm.forward(ops.to(tensor([2, -2], [1, 2]), "bfloat16"));
     assert.equal(y.dtype, "bfloat16");
-    assertClose(ops.toDtype(y, "float32"), [1, -1], {});
+    assertClose(ops.to(y, "float32"), [1, -1], {});
   });
 });
 
 test("a half-precision weight keeps its digits when one is added", () => {
   withoutLeaks(() => {
     // 1 + 2^-8 is not a bfloat16 number, its neighbours are 1 and 1 + 2^-7
-    const norm = new RMSNorm(ops.toDtype(tensor([2 ** -8, -(2 ** -9)]), "bfloat16"), 0, 1);
+    const norm = new RMSNorm(ops.to(tensor([2 ** -8, -(2 ** -9)]), "bfloat16"), 0, 1);
     assertClose(norm.forward(tensor([2, 2], [1, 2])), [1 + 2 ** -8, 1 - 2 ** -9], { atol: 1e-7 });
   });
 });

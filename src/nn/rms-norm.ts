@@ -27,8 +27,7 @@ export class RMSNorm {
   /** (D): what the normalised values are multiplied by, in the type of `like` */
   factor(like: Tensor): Tensor {
     // 1 + w in half precision would lose most of w
-    const weight =
-      this.#offset === 0 ? this.weight : ops.addScalar(ops.toDtype(this.weight, "float32"), this.#offset);
+    const weight = this.#offset === 0 ? this.weight : ops.add(ops.to(this.weight, "float32"), this.#offset);
     return cast(weight, like);
   }
 }

@@ -78,7 +78,7 @@ test("scores depend on the distance of two positions alone", () => {
     const score = (i: number, j: number) => {
       const at = (position: number) =>
         rotaryAngles(frequencies, tensor([position], [1], { dtype: "int64" }), "float32");
-      return ops.sum(ops.mulTensor(rotate(q, at(i)), rotate(k, at(j)))).item();
+      return ops.sum(ops.mul(rotate(q, at(i)), rotate(k, at(j)))).item();
     };
     assertClose(score(9, 4), score(5, 0), { atol: 1e-5 });
     assert.ok(Math.abs(score(9, 4) - score(9, 5)) > 1e-2);

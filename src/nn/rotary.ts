@@ -48,9 +48,9 @@ export function rotaryAngles(
   dtype: DType,
 ): RotaryAngles {
   const inverse = onDevice(tensor(frequencies), positions.device, "float32");
-  const half = ops.outer(ops.toDtype(positions, "float32"), inverse);
+  const half = ops.outer(ops.to(positions, "float32"), inverse);
   const angle = ops.unsqueeze(ops.cat([half, half], 1), 1);
-  return { cos: ops.toDtype(ops.cos(angle), dtype), sin: ops.toDtype(ops.sin(angle), dtype) };
+  return { cos: ops.to(ops.cos(angle), dtype), sin: ops.to(ops.sin(angle), dtype) };
 }
 
 /**

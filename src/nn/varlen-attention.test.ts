@@ -46,9 +46,9 @@ function emulated(q: Tensor, k: Tensor, v: Tensor, plan: VarlenPlan): Tensor {
     assert.ok(n <= plan.longestQueries && m <= plan.longestKeys);
     return dense(
       [
-        ops.sliceTensor(q, 0, queryStart, queryEnd),
-        ops.sliceTensor(allKeys, 0, keyStart, keyEnd),
-        ops.sliceTensor(allValues, 0, keyStart, keyEnd),
+        ops.slice(q, 0, queryStart, queryEnd),
+        ops.slice(allKeys, 0, keyStart, keyEnd),
+        ops.slice(allValues, 0, keyStart, keyEnd),
       ],
       visible(n, m, plan.reach),
       plan.scale,

@@ -46,34 +46,31 @@ function evaluate(pairs: PairLogps, totals: StepTotals, options: DpoOptions): Ob
   if (referenceChosenLogps === null || referenceRejectedLogps === null) {
     throw new ShapeError("dpo needs reference log-probs of both answers and got none");
   }
-  const chosenRatio = ops.subTensor(pairs.chosenLogps, referenceChosenLogps);
-  const rejectedRatio = ops.subTensor(pairs.rejectedLogps, referenceRejectedLogps);
+  const chosenRatio = ops.sub(pairs.chosenLogps, referenceChosenLogps);
+  const rejectedRatio = ops.sub(pairs.rejectedLogps, referenceRejectedLogps);
   const losses =
     options.lossType === "sigmoid"
-      ? sigmoidLosses(
-          ops.mulScalar(ops.subTensor(chosenRatio, rejectedRatio), options.beta),
-          options.labelSmoothing,
-        )
+      ? sigmoidLosses(ops.mul(ops.sub(chosenRatio, rejectedRatio), options.beta), options.labelSmoothing)
       : ipoLosses(
-          ops.divTensor(chosenRatio, pairs.chosenLengths),
-          ops.divTensor(rejectedRatio, pairs.rejectedLengths),
+          ops.div(chosenRatio, pairs.chosenLengths),
+          ops.div(rejectedRatio, pairs.rejectedLengths),
           options.beta,
         );
-  const chosen = ops.mulScalar(chosenRatio, options.beta);
-  const rejected = ops.mulScalar(rejectedRatio, options.beta);
+  const chosen = ops.mul(chosenRatio, options.beta);
+  const rejected = ops.mul(rejectedRatio, options.beta);
   return {
-    loss: ops.mulScalar(ops.sum(losses), 1 / totals.examples),
+    loss: ops.mul(ops.sum(losses), 1 / totals.examples),
     metrics: pairMetrics(pairs, chosen, rejected),
   };
 }
 
 /** −(1 − ε) log σ(z) − ε log σ(−z), per pair. Also SimPO's form. */
 export function sigmoidLosses(z: Tensor, labelSmoothing: number): Tensor {
-  const right = ops.mulScalar(ops.logSigmoid(z), -(1 - labelSmoothing));
+  const right = ops.mul(ops.logSigmoid(z), -(1 - labelSmoothing));
   if (labelSmoothing === 0) return right;
-  return ops.subTensor(right, ops.mulScalar(ops.logSigmoid(ops.neg(z)), labelSmoothing));
+  return ops.sub(right, ops.mul(ops.logSigmoid(ops.neg(z)), labelSmoothing));
 }
 
 function ipoLosses(chosen: Tensor, rejected: Tensor, beta: number): Tensor {
-  return ops.powTensorScalar(ops.subScalar(ops.subTensor(chosen, rejected), 1 / (2 * beta)), 2);
+  return ops.pow(ops.sub(ops.sub(chosen, rejected), 1 / (2 * beta)), 2);
 }

@@ -98,8 +98,8 @@ export function pairLogps(answers: AnswerLogps): PairLogps {
   return {
     chosenLogps: sums[0],
     rejectedLogps: sums[1],
-    chosenMeanLogps: ops.divTensor(sums[0], lengths[0]),
-    rejectedMeanLogps: ops.divTensor(sums[1], lengths[1]),
+    chosenMeanLogps: ops.div(sums[0], lengths[0]),
+    rejectedMeanLogps: ops.div(sums[1], lengths[1]),
     chosenLengths: lengths[0],
     rejectedLengths: lengths[1],
     tokenLogps: answers.logps,
@@ -118,7 +118,7 @@ function alternating(like: Tensor): Tensor {
 /** (2P) -> the even and the odd entries, (P) each */
 function columns(x: Tensor): [Tensor, Tensor] {
   const pairs = ops.view(x, [x.size(0) / 2, 2]);
-  return [ops.selectInt(pairs, 1, 0), ops.selectInt(pairs, 1, 1)];
+  return [ops.select(pairs, 1, 0), ops.select(pairs, 1, 1)];
 }
 
 /** The mean of per-pair (or per-token) values as a metric. */
@@ -136,8 +136,8 @@ export function pairMetrics(pairs: PairLogps, chosen: Tensor, rejected: Tensor):
   return {
     "rewards/chosen": meanOf(chosen),
     "rewards/rejected": meanOf(rejected),
-    "rewards/margins": meanOf(ops.subTensor(chosen, rejected)),
-    "rewards/accuracies": shareOf(ops.gtTensor(chosen, rejected)),
+    "rewards/margins": meanOf(ops.sub(chosen, rejected)),
+    "rewards/accuracies": shareOf(ops.gt(chosen, rejected)),
     "logps/chosen": meanOf(pairs.chosenLogps),
     "logps/rejected": meanOf(pairs.rejectedLogps),
     "logps/chosen_mean": meanOf(pairs.chosenMeanLogps),

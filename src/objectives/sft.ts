@@ -18,10 +18,10 @@ export function sft(): AnswerObjective {
     evaluate(answers, totals) {
       const sums = sumByAnswer(answers.logps, answers);
       return {
-        loss: ops.mulScalar(ops.sum(answers.logps), -1 / totals.chosenTokens),
+        loss: ops.mul(ops.sum(answers.logps), -1 / totals.chosenTokens),
         metrics: {
           "logps/chosen": meanOf(sums),
-          "logps/chosen_mean": meanOf(ops.divTensor(sums, answers.lengths)),
+          "logps/chosen_mean": meanOf(ops.div(sums, answers.lengths)),
           "lengths/chosen": meanOf(answers.lengths),
         },
       };

@@ -43,19 +43,19 @@ export function simpo(options: SimpoOptions): PairObjective {
 }
 
 function evaluate(pairs: PairLogps, totals: StepTotals, options: SimpoOptions): ObjectiveResult {
-  const margin = ops.subTensor(pairs.chosenMeanLogps, pairs.rejectedMeanLogps);
-  const z = ops.subScalar(ops.mulScalar(margin, options.beta), options.simpoGamma);
-  const preference = ops.mulScalar(ops.sum(sigmoidLosses(z, options.labelSmoothing)), 1 / totals.examples);
+  const margin = ops.sub(pairs.chosenMeanLogps, pairs.rejectedMeanLogps);
+  const z = ops.sub(ops.mul(margin, options.beta), options.simpoGamma);
+  const preference = ops.mul(ops.sum(sigmoidLosses(z, options.labelSmoothing)), 1 / totals.examples);
   const metrics: Record<string, Metric> = pairMetrics(
     pairs,
-    ops.mulScalar(pairs.chosenMeanLogps, options.beta),
-    ops.mulScalar(pairs.rejectedMeanLogps, options.beta),
+    ops.mul(pairs.chosenMeanLogps, options.beta),
+    ops.mul(pairs.rejectedMeanLogps, options.beta),
   );
   if (options.cpoAlpha === 0) return { loss: preference, metrics };
   const nll = ops.neg(ops.sum(pairs.chosenLogps));
   metrics["nll_loss"] = meanOf(nll, totals.micro.chosenTokens);
   return {
-    loss: ops.addTensor(preference, ops.mulScalar(nll, options.cpoAlpha / totals.chosenTokens)),
+    loss: ops.add(preference, ops.mul(nll, options.cpoAlpha / totals.chosenTokens)),
     metrics,
   };
 }

@@ -68,33 +68,33 @@ interface Parts {
 }
 
 function evaluate(pairs: PairLogps, totals: StepTotals, options: SlimeOptions): ObjectiveResult {
-  const delta = ops.subTensor(pairs.chosenMeanLogps, pairs.rejectedMeanLogps);
-  const gate = ops.sigmoid(ops.mulScalar(ops.rsubScalar(delta, options.marginSoft), options.kappa));
-  const hinge = ops.relu(ops.rsubScalar(delta, options.marginHard));
+  const delta = ops.sub(pairs.chosenMeanLogps, pairs.rejectedMeanLogps);
+  const gate = ops.sigmoid(ops.mul(ops.sub(options.marginSoft, delta), options.kappa));
+  const hinge = ops.relu(ops.sub(options.marginHard, delta));
   const counted = countedTokens(pairs, totals, options);
   // tokens that do not count stand as 0, so that a chosen token of log-prob -inf gives no inf · 0
-  const logps = ops.maskedFillScalar(pairs.tokenLogps, ops.eqScalar(counted.mask, 0), 0);
-  const softplus = ops.softplus(ops.subScalar(ops.neg(logps), options.delta));
+  const logps = ops.maskedFill(pairs.tokenLogps, ops.eq(counted.mask, 0), 0);
+  const softplus = ops.softplus(ops.sub(ops.neg(logps), options.delta));
   const perPair = 1 / totals.examples;
   const parts: Parts = {
     anchor: weighed(pairs.chosenMeanLogps, -options.lambdaW * perPair),
-    margin: weighed(ops.mulTensor(hinge, gate), options.lambdaD * perPair),
+    margin: weighed(ops.mul(hinge, gate), options.lambdaD * perPair),
     penalty: weighed(
-      ops.mulTensor(ops.powTensorScalar(softplus, options.power), counted.mask),
+      ops.mul(ops.pow(softplus, options.power), counted.mask),
       options.lambdaL * counted.weight,
     ),
   };
-  const once = ops.addTensor(ops.addTensor(parts.anchor, parts.margin), parts.penalty);
+  const once = ops.add(ops.add(parts.anchor, parts.margin), parts.penalty);
   const times = options.referenceCompat === true ? 3 : 1;
   return {
-    loss: times === 1 ? once : ops.mulScalar(once, times),
+    loss: times === 1 ? once : ops.mul(once, times),
     metrics: { ...rewardMetrics(pairs, times), ...slimeMetrics(pairs, delta, parts, { totals, options }) },
   };
 }
 
 /** factor · Σ values; a factor of 0 gives 0 for infinite values as well. */
 function weighed(values: Tensor, factor: number): Tensor {
-  return factor === 0 ? ops.sum(ops.zerosLike(values)) : ops.mulScalar(ops.sum(values), factor);
+  return factor === 0 ? ops.sum(ops.zerosLike(values)) : ops.mul(ops.sum(values), factor);
 }
 
 /** Which tokens the stabiliser counts, (R) of 0 and 1, and the factor 1/N_l. */
@@ -109,18 +109,14 @@ function countedTokens(
       weight: totals.rejectedTokens === 0 ? 0 : 1 / totals.rejectedTokens,
     };
   }
-  const nonZero = ops.toDtype(ops.neScalar(pairs.tokenLogps, 0), pairs.rejectedTokens.dtype);
-  const mask = ops.mulTensor(pairs.rejectedTokens, nonZero);
+  const nonZero = ops.to(ops.ne(pairs.tokenLogps, 0), pairs.rejectedTokens.dtype);
+  const mask = ops.mul(pairs.rejectedTokens, nonZero);
   const count = ops.sum(mask).item();
   return { mask, weight: count === 0 ? 0 : totals.micro.examples / totals.examples / count };
 }
 
 function rewardMetrics(pairs: PairLogps, times: number): Record<string, Metric> {
-  return pairMetrics(
-    pairs,
-    ops.mulScalar(pairs.chosenMeanLogps, times),
-    ops.mulScalar(pairs.rejectedMeanLogps, times),
-  );
+  return pairMetrics(pairs, ops.mul(pairs.chosenMeanLogps, times), ops.mul(pairs.rejectedMeanLogps, times));
 }
 
 function slimeMetrics(
@@ -130,15 +126,12 @@ function slimeMetrics(
   { totals, options }: { totals: StepTotals; options: SlimeOptions },
 ): Record<string, Metric> {
   const share = (part: Tensor): Metric => ({
-    sum: ops.mulScalar(ops.detach(part), totals.examples),
+    sum: ops.mul(ops.detach(part), totals.examples),
     count: totals.micro.examples,
   });
-  const satisfied = ops.geScalar(delta, options.marginHard);
-  const soft = ops.logicalAnd(
-    ops.ltScalar(delta, options.marginHard),
-    ops.gtScalar(delta, options.marginSoft),
-  );
-  const low = ops.toDtype(ops.ltScalar(pairs.tokenLogps, -options.delta), pairs.rejectedTokens.dtype);
+  const satisfied = ops.ge(delta, options.marginHard);
+  const soft = ops.logicalAnd(ops.lt(delta, options.marginHard), ops.gt(delta, options.marginSoft));
+  const low = ops.to(ops.lt(pairs.tokenLogps, -options.delta), pairs.rejectedTokens.dtype);
   return {
     "slime/anchor_loss": share(parts.anchor),
     "slime/margin_loss": share(parts.margin),
@@ -147,7 +140,7 @@ function slimeMetrics(
     "slime/frac_hard_satisfied": shareOf(satisfied),
     "slime/frac_soft_zone": shareOf(soft),
     "slime/frac_rejected_tokens_penalised": {
-      sum: ops.sum(ops.mulTensor(low, pairs.rejectedTokens)),
+      sum: ops.sum(ops.mul(low, pairs.rejectedTokens)),
       count: totals.micro.rejectedTokens,
     },
   };

@@ -132,12 +132,12 @@ interface RunningSums {
 }
 
 function logitsOf({ hidden, weight }: Head, { start, end }: Range): Tensor {
-  return ops.toDtype(ops.linear(hidden, typedPart(weight, { start, end }, hidden.dtype)), "float32");
+  return ops.to(ops.linear(hidden, typedPart(weight, { start, end }, hidden.dtype)), "float32");
 }
 
 /** Rows of the weight in `dtype`; a part is cast at a time where the weight has no copy in that type. */
 function typedPart(weight: Tensor, { start, end }: Range, dtype: DType): Tensor {
-  return ops.toDtype(ops.sliceTensor(heldCopy(weight, dtype) ?? weight, 0, start, end), dtype);
+  return ops.to(ops.slice(heldCopy(weight, dtype) ?? weight, 0, start, end), dtype);
 }
 
 /** Logits of one more part, folded into the sums. */
@@ -151,7 +151,7 @@ function addPart(
   const values = logitsOf(head, range);
   const picked = pick(values, head.targets, range, before?.picked ?? null);
   const [max, own] = ops.expRows_(values, before?.max ?? null);
-  const shrink = before === null ? null : ops.exp(ops.subTensor(before.max, max));
+  const shrink = before === null ? null : ops.exp(ops.sub(before.max, max));
   const add = (sum: Tensor | null | undefined, more: Tensor) =>
     sum === null || sum === undefined || shrink === null ? more : ops.addcmul(more, sum, shrink);
   const sums: RunningSums = {
@@ -169,44 +169,43 @@ function addPart(
 /** The spread so far, relative to the new maximum but for its factor: Σ e^d (d + m − m') = Σ e^d d + (m − m') Σ e^d. */
 function moved(before: RunningSums | null, max: Tensor): Tensor | null {
   if (before === null || before.spread === null) return null;
-  return ops.addcmul(before.spread, ops.subTensor(max, before.max), before.total);
+  return ops.addcmul(before.spread, ops.sub(max, before.max), before.total);
 }
 
 function weighted(values: Tensor, { weight }: Head, { start, end }: Range): Tensor {
-  return ops.matmul(values, ops.toDtype(ops.sliceTensor(weight, 0, start, end), "float32"));
+  return ops.matmul(values, ops.to(ops.slice(weight, 0, start, end), "float32"));
 }
 
 function rowSums(values: Tensor): Tensor {
-  return ops.sumDimIntList(values, [1], true);
+  return ops.sum(values, [1], true);
 }
 
 /** (R): the logit of each target that lies in the part, `before` for the others. */
 function pick(logits: Tensor, targets: Tensor, { start, end }: Range, before: Tensor | null): Tensor {
-  const column = ops.clamp(ops.subScalar(targets, start), 0, end - start - 1);
-  const found = ops.squeezeDim(ops.gather(logits, 1, ops.unsqueeze(column, 1)), 1);
-  return before === null ? found : ops.whereSelf(isIn(targets, { start, end }), found, before);
+  const column = ops.clamp(ops.sub(targets, start), 0, end - start - 1);
+  const found = ops.squeeze(ops.gather(logits, 1, ops.unsqueeze(column, 1)), 1);
+  return before === null ? found : ops.where(isIn(targets, { start, end }), found, before);
 }
 
 /** (R) bool */
 function isIn(targets: Tensor, { start, end }: Range): Tensor {
-  return ops.logicalAnd(ops.geScalar(targets, start), ops.ltScalar(targets, end));
+  return ops.logicalAnd(ops.ge(targets, start), ops.lt(targets, end));
 }
 
 function finish(head: Head, sums: RunningSums, parts: readonly Part[]): TokenLogpsPass {
   const { max, total, picked, spread, weighted: expected } = sums;
-  const normaliser = ops.addTensor(max, ops.log(total));
-  const logps = ops.subTensor(picked, ops.squeezeDim(normaliser, 1));
-  const entropies =
-    spread === null ? null : ops.squeezeDim(ops.addTensor(ops.log(total), ops.divTensor(spread, total)), 1);
+  const normaliser = ops.add(max, ops.log(total));
+  const logps = ops.sub(picked, ops.squeeze(normaliser, 1));
+  const entropies = spread === null ? null : ops.squeeze(ops.add(ops.log(total), ops.div(spread, total)), 1);
   return {
     logps,
     entropies,
-    correct: ops.toDtype(ops.geTensor(picked, ops.squeezeDim(max, 1)), "float32"),
+    correct: ops.to(ops.ge(picked, ops.squeeze(max, 1)), "float32"),
     backward(gradLogps, weightGrad) {
       const g = ops.unsqueeze(gradLogps, 1);
       if (expected === null) return backwardThroughLogits(head, parts, { normaliser, g }, weightGrad);
       const chosen = ops.indexSelect(head.weight, 0, head.targets);
-      return ops.mulTensor(ops.subTensor(chosen, ops.divTensor(expected, total)), g);
+      return ops.mul(ops.sub(chosen, ops.div(expected, total)), g);
     },
   };
 }
@@ -220,24 +219,23 @@ function backwardThroughLogits(
 ): Tensor {
   const { hidden, weight, targets } = head;
   const sum = ops.zerosLike(hidden, { dtype: "float32" });
-  const typedHidden = ops.toDtype(hidden, "float32");
+  const typedHidden = ops.to(hidden, "float32");
   for (const { start, end, exponentials } of parts) {
     using _ = scope();
     const { values, max } = exponentials ?? exponentialsOf(head, { start, end });
-    const share = ops.neg(ops.mulTensor(g, ops.exp(ops.subTensor(max, normaliser))));
-    const gradLogits = ops.mul_Tensor(values, share);
-    const inside = ops.mulTensor(g, ops.unsqueeze(isIn(targets, { start, end }), 1));
-    const column = ops.clamp(ops.subScalar(targets, start), 0, end - start - 1);
+    const share = ops.neg(ops.mul(g, ops.exp(ops.sub(max, normaliser))));
+    const gradLogits = ops.mul_(values, share);
+    const inside = ops.mul(g, ops.unsqueeze(isIn(targets, { start, end }), 1));
+    const column = ops.clamp(ops.sub(targets, start), 0, end - start - 1);
     ops.scatterAdd_(gradLogits, 1, ops.unsqueeze(column, 1), inside);
-    const typed = ops.toDtype(gradLogits, hidden.dtype);
+    const typed = ops.to(gradLogits, hidden.dtype);
     const part = typedPart(weight, { start, end }, hidden.dtype);
     if (hidden.dtype === "float32") ops.addmm_(sum, typed, part);
-    else ops.add_Tensor(sum, ops.matmul(typed, part));
-    if (weightGrad !== null)
-      ops.addmm_(ops.sliceTensor(weightGrad, 0, start, end), ops.t(gradLogits), typedHidden);
+    else ops.add_(sum, ops.matmul(typed, part));
+    if (weightGrad !== null) ops.addmm_(ops.slice(weightGrad, 0, start, end), ops.t(gradLogits), typedHidden);
     values.dispose();
   }
-  return ops.toDtype(sum, hidden.dtype);
+  return ops.to(sum, hidden.dtype);
 }
 
 function exponentialsOf(head: Head, range: Range): Exponentials {

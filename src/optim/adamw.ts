@@ -75,8 +75,8 @@ export class AdamW {
     const states = present.map((p) => p.state);
     noGrad(() => {
       const steps = states.map((s) => s.step);
-      const taken = skipped === null ? tensor([1], []) : ops.rsubScalar(skipped, 1);
-      for (const step of steps) ops.add_Tensor(step, taken);
+      const taken = skipped === null ? tensor([1], []) : ops.sub(1, skipped);
+      for (const step of steps) ops.add_(step, taken);
       ops._fusedAdamw_(
         present.map((p) => p.parameter),
         present.map((p) => p.grad),
@@ -117,6 +117,6 @@ function freshState(parameter: Tensor): State {
   return {
     average: making.keep(ops.zerosLike(ops.detach(parameter))),
     square: making.keep(ops.zerosLike(ops.detach(parameter))),
-    step: making.keep(ops.toDevice(tensor([0], []), parameter.device, "float32")),
+    step: making.keep(ops.to(tensor([0], []), parameter.device, "float32")),
   };
 }

@@ -97,7 +97,7 @@ test("the norm of half-precision gradients is summed up in float64, beside float
       assertClose(normOf([half, single], 0), Math.sqrt(9 * 9 * 12_347 + 16 * 4004), { rtol: 1e-14 });
       assertClose(normOf([half], 1), 3 * Math.sqrt(9 * 12_347), { rtol: 1e-14 });
       const clipped = 1 / Math.sqrt(9 * 12_347);
-      assertClose(ops.toDtype(ops.narrow(half, 0, 0, 1), "float32").toNumbers()[0] as number, clipped, {
+      assertClose(ops.to(ops.narrow(half, 0, 0, 1), "float32").toNumbers()[0] as number, clipped, {
         rtol: 5e-3,
       });
     }

@@ -17,9 +17,9 @@ export function clipGradNorm(grads: readonly Tensor[], maxNorm: number): Tensor 
   return noGrad(() => {
     const norm = ops.sqrt(ops.sumSquares(grads));
     if (maxNorm > 0) {
-      const factor = ops.clamp(ops.mulScalar(ops.reciprocal(ops.addScalar(norm, 1e-6)), maxNorm), null, 1);
-      const sound = ops.whereSelf(ops.isfinite(norm), factor, ops.onesLike(norm));
-      ops._foreachMul_Tensor(grads, ops.toDtype(sound, "float32"));
+      const factor = ops.clamp(ops.mul(ops.reciprocal(ops.add(norm, 1e-6)), maxNorm), null, 1);
+      const sound = ops.where(ops.isfinite(norm), factor, ops.onesLike(norm));
+      ops._foreachMul_(grads, ops.to(sound, "float32"));
     }
     return clipping.keep(norm);
   });

@@ -5,7 +5,7 @@
  */
 import { noGrad } from "./autograd.ts";
 import type { DType } from "./dtype.ts";
-import { copy_, detach, halfCopy, toDtype } from "./generated/operators.ts";
+import { copy_, detach, halfCopy, to } from "./generated/operators.ts";
 import { guarded, native } from "./native.ts";
 import type { Tensor } from "./tensor.ts";
 
@@ -23,7 +23,7 @@ function versionOf(weight: Tensor): number {
 
 /** Gives `weight` a copy in `dtype`, used until it is freed; freeing it is the caller's part. */
 export function holdCopy(weight: Tensor, dtype: DType): Tensor {
-  const copy = noGrad(() => toDtype(detach(weight), dtype));
+  const copy = noGrad(() => to(detach(weight), dtype));
   copies.set(weight, { tensor: copy, version: versionOf(weight) });
   return copy;
 }
@@ -44,5 +44,5 @@ export function heldCopy(weight: Tensor, dtype: DType): Tensor | null {
 export function inType(weight: Tensor, dtype: DType): Tensor {
   if (weight.dtype === dtype) return weight;
   const copy = heldCopy(weight, dtype);
-  return copy === null ? toDtype(weight, dtype) : halfCopy(weight, copy);
+  return copy === null ? to(weight, dtype) : halfCopy(weight, copy);
 }

@@ -31,17 +31,17 @@ function matrix(rows: number, columns: number, layout: Layout): Tensor {
   if (layout === "plain") return random(rows, columns);
   if (layout === "turned") return ops.t(random(columns, rows));
   const wide = random(rows, layout === "neither" ? 2 * columns : columns + 5);
-  if (layout === "rows apart") return ops.sliceTensor(wide, 1, 3, columns + 3);
-  return ops.sliceTensor(wide, 1, 0, 2 * columns, 2);
+  if (layout === "rows apart") return ops.slice(wide, 1, 3, columns + 3);
+  return ops.slice(wide, 1, 0, 2 * columns, 2);
 }
 
 function double(x: Tensor): Tensor {
-  return ops.toDtype(x, "float64");
+  return ops.to(x, "float64");
 }
 
 /** Largest difference over √K, the size of the numbers. */
 function difference(got: Tensor, want: Tensor, depth: number): number {
-  const values = ops.subTensor(double(got), want).toNumbers();
+  const values = ops.sub(double(got), want).toNumbers();
   return values.reduce((worst, x) => Math.max(worst, Math.abs(x)), 0) / Math.sqrt(depth);
 }
 
@@ -65,7 +65,7 @@ for (const [m, k, n] of sizes) {
           const want = ops.matmul(double(a), double(b));
           assert.ok(difference(ops.matmul(a, b), want, k) < 1e-5);
           const sum = matrix(m, n, "plain");
-          const scaled = ops.addTensor(double(sum), want, { alpha: 0.5 });
+          const scaled = ops.add(double(sum), want, { alpha: 0.5 });
           assert.ok(difference(ops.addmm_(sum, a, b, { alpha: 0.5 }), scaled, k) < 1e-5);
         });
       };
@@ -106,8 +106,8 @@ test("NaN and infinity go through", () => {
   using _ = scope();
   const check = (): void => {
     const [a, b] = [ops.zeros([70, 40], { dtype: "float32" }), matrix(40, 50, "plain")];
-    ops.copy_(ops.sliceTensor(a, 0, 3, 4), ops.full([1, 40], Number.NaN, { dtype: "float32" }));
-    const rows = ops.sumDimIntList(ops.matmul(a, b), [1]).toNumbers();
+    ops.copy_(ops.slice(a, 0, 3, 4), ops.full([1, 40], Number.NaN, { dtype: "float32" }));
+    const rows = ops.sum(ops.matmul(a, b), [1]).toNumbers();
     assert.deepEqual(
       rows.map(Number.isNaN),
       rows.map((_, i) => i === 3),

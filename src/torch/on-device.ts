@@ -1,6 +1,6 @@
 /** Small tensors made on the host, moved to the device that needs them. */
 import type { DType } from "./dtype.ts";
-import { toDevice } from "./generated/operators.ts";
+import { to } from "./generated/operators.ts";
 import type { Tensor } from "./tensor.ts";
 
 /**
@@ -8,5 +8,5 @@ import type { Tensor } from "./tensor.ts";
  * and not waited for; CUDA has taken the values over when the call returns, so they may be freed.
  */
 export function onDevice(values: Tensor, device: string, dtype: DType): Tensor {
-  return toDevice(values, device, dtype, device.startsWith("cuda"));
+  return to(values, device, dtype, device.startsWith("cuda"));
 }

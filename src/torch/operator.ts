@@ -1,6 +1,7 @@
 /**
- * Calls torch operators by their schema. `bind` is what the generated signatures stand on: the operator is looked up
- * at the first call, its parameter kinds are worked out once, and each call lowers tensors to handles and back.
+ * Calls torch operators by their schema. `bind` is what the generated signatures stand on: an operator is looked up at
+ * the first call, its parameter kinds are worked out once, and each call lowers tensors to handles and back. An operator
+ * with several overloads is one function, and each call takes the overload that its arguments fit.
  */
 import { TorchError } from "../base/errors.ts";
 import { type DType, dtypeCode } from "./dtype.ts";
@@ -16,11 +17,34 @@ type AnyOperator = (...args: any[]) => any;
 interface Bound {
   id: number;
   name: string;
-  positional: number;
+  schema: string;
+  positional: Parameter[];
   keywords: Map<string, number>;
   dtypeAt: number[];
   returnsTensor: boolean;
+  /** Takes its first two arguments the other way round. */
+  isReflected: boolean;
 }
+
+/** What an argument by position may be: a value of a kind, null where None is allowed, undefined where there is a default. */
+interface Parameter {
+  kind: Kind;
+  isOptional: boolean;
+  hasDefault: boolean;
+}
+
+/** `typeof` names the last three. */
+type Kind = "tensor" | "scalar" | "list" | "number" | "boolean" | "string";
+
+const kinds: Readonly<Record<string, Kind>> = {
+  Tensor: "tensor",
+  number: "scalar",
+  Scalar: "scalar",
+  bool: "boolean",
+  str: "string",
+  ScalarType: "string",
+  Device: "string",
+};
 
 /** snake_case of a schema to camelCase, a trailing underscore (in place) kept: the one naming rule. */
 export function camelCase(name: string): string {
@@ -38,31 +62,92 @@ function find(qualifiedName: string): number | undefined {
   return native.findOperator(name, overload);
 }
 
-function resolve(qualifiedName: string): Bound {
+function resolve(qualifiedName: string, isReflected = false): Bound {
   const id = find(qualifiedName);
   if (id === undefined) {
     throw new TorchError(
       `torch ${native.torchVersion()} has no operator ${qualifiedName}. preftune needs torch 2.9 or newer: see "preftune doctor".`,
     );
   }
-  const { parameters, returns } = native.describeOperator(id);
+  const { schema, parameters, returns } = native.describeOperator(id);
   const keywords = new Map<string, number>();
   parameters.forEach((p, i) => {
     if (p.keywordOnly) keywords.set(camelCase(p.name), i);
   });
+  const positional = parameters.filter((p) => !p.keywordOnly).map(parameterOf);
   return {
     id,
     name: qualifiedName,
-    positional: parameters.length - keywords.size,
+    schema,
+    positional: isReflected ? exchanged(positional) : positional,
     keywords,
     dtypeAt: parameters.flatMap((p, i) => (/ScalarType/.test(p.type) ? [i] : [])),
     returnsTensor: returns.length === 1 && returns[0] === "Tensor",
+    isReflected,
   };
 }
 
+function parameterOf({ type, hasDefault }: OperatorDescription["parameters"][number]): Parameter {
+  const isOptional = type.endsWith("?");
+  const plain = isOptional ? type.slice(0, -1) : type;
+  return { kind: plain.endsWith("[]") ? "list" : (kinds[plain] ?? "number"), isOptional, hasDefault };
+}
+
+function exchanged<T>([first, second, ...rest]: readonly T[]): T[] {
+  return [second as T, first as T, ...rest];
+}
+
+/** The overload that `args` fit. */
+function choose(overloads: readonly Bound[], args: readonly unknown[]): Bound {
+  for (const bound of overloads) if (takes(bound, args)) return bound;
+  throw new TorchError(
+    `no overload of ${operatorOf(overloads[0]?.name ?? "")} takes (${args.map(shown).join(", ")}); there are\n  ` +
+      overloads
+        .map(({ schema, isReflected }) => schema + (isReflected ? ", with self and other exchanged" : ""))
+        .join("\n  "),
+  );
+}
+
+function takes({ positional, keywords }: Bound, args: readonly unknown[]): boolean {
+  if (!positional.every((parameter, i) => fits(args[i], parameter))) return false;
+  const options = args[positional.length];
+  return options === undefined || (keywords.size > 0 && isOptions(options));
+}
+
+function fits(value: unknown, { kind, isOptional, hasDefault }: Parameter): boolean {
+  if (value === undefined) return hasDefault;
+  if (value === null) return isOptional;
+  if (kind === "tensor") return value instanceof Tensor;
+  if (kind === "list") return Array.isArray(value);
+  if (kind === "scalar") {
+    return typeof value === "number" || typeof value === "boolean" || typeof value === "bigint";
+  }
+  return typeof value === kind;
+}
+
+/** Numbers from 1 to 7 for what `fits` looks at, tensors and options alike: those stand at different places. */
+function kindNumber(value: unknown): number {
+  if (typeof value === "object") return value === null ? 1 : Array.isArray(value) ? 2 : 3;
+  if (typeof value === "number" || typeof value === "bigint") return 4;
+  if (typeof value === "string") return 5;
+  return value === undefined ? 6 : 7;
+}
+
+function isOptions(value: unknown): boolean {
+  return typeof value === "object" && value !== null && !Array.isArray(value) && !(value instanceof Tensor);
+}
+
+function shown(value: unknown): string {
+  if (value instanceof Tensor)
+    return value.isAlive ? `${value.dtype}[${value.shape.join(", ")}]` : "a freed tensor";
+  if (Array.isArray(value)) return `[${value.map(shown).join(", ")}]`;
+  if (typeof value === "object" && value !== null) return `{ ${Object.keys(value).join(", ")} }`;
+  return typeof value === "string" ? `"${value}"` : String(value);
+}
+
 function expandKeywords(bound: Bound, args: unknown[]): void {
-  const options = args.length > bound.positional ? args[bound.positional] : undefined;
-  args.length = bound.positional;
+  const options = args.length > bound.positional.length ? args[bound.positional.length] : undefined;
+  args.length = bound.positional.length;
   for (const [key, value] of Object.entries(options ?? {})) {
     const at = bound.keywords.get(key);
     if (at === undefined) {
@@ -86,10 +171,10 @@ function lift(result: unknown): unknown {
   return result;
 }
 
-function invoke(bound: Bound, given: unknown[]): unknown {
-  const first = given[0];
-  const args = given;
-  if (args.length > bound.positional) expandKeywords(bound, args);
+function invoke(bound: Bound, args: unknown[]): unknown {
+  const first = args[0];
+  if (bound.isReflected) [args[0], args[1]] = [args[1], first];
+  if (args.length > bound.positional.length) expandKeywords(bound, args);
   for (const i of bound.dtypeAt) {
     if (typeof args[i] === "string") args[i] = dtypeCode(args[i] as DType);
   }
@@ -108,16 +193,44 @@ function liftMany(result: unknown): unknown {
 }
 
 /**
- * A function calling the operator `qualifiedName`: schema arguments before `*` by position, those after it in a
+ * A function calling the operator `name`, e.g. "aten::exp": schema arguments before `*` by position, those after it in a
  * trailing options object (camelCase). `undefined` stands for the schema's default, `null` for None.
+ *
+ * Of several names, overloads of one operator ("aten::sub.Tensor", "aten::sub.Scalar"), each call takes the first whose
+ * schema its arguments fit. One of another operator ("aten::rsub.Scalar") stands for the first two arguments exchanged.
  *
  * @throws {TorchError} at the first call if torch lacks the operator; at any call with operator, schema and shapes
  */
-export function bind<F extends AnyOperator>(qualifiedName: string): F {
+export function bind<F extends AnyOperator>(name: string, ...others: readonly string[]): F {
+  return (others.length === 0 ? bindOne(name) : bindOverloads([name, ...others])) as F;
+}
+
+function bindOne(name: string): AnyOperator {
   let bound: Bound | null = null;
-  const call = (...args: unknown[]): unknown => {
-    bound ??= resolve(qualifiedName);
+  return (...args: unknown[]): unknown => {
+    bound ??= resolve(name);
     return invoke(bound, args);
   };
-  return call as F;
+}
+
+function bindOverloads(names: readonly string[]): AnyOperator {
+  let overloads: Bound[] | null = null;
+  // by the kinds of the first three arguments, within which overloads differ
+  const chosen: Bound[] = [];
+  return (...args: unknown[]): unknown => {
+    let kinds = 0;
+    for (let i = 0; i < args.length && i < 3; i++) kinds = 8 * kinds + kindNumber(args[i]);
+    let bound = chosen[kinds];
+    if (bound === undefined) {
+      overloads ??= names.map((name) => resolve(name, operatorOf(name) !== operatorOf(names[0] ?? "")));
+      bound = choose(overloads, args);
+      chosen[kinds] = bound;
+    }
+    return invoke(bound, args);
+  };
+}
+
+/** "aten::add.Tensor" -> "aten::add" */
+export function operatorOf(qualifiedName: string): string {
+  return qualifiedName.replace(/\..*/, "");
 }

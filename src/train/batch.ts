@@ -94,8 +94,8 @@ function groupOf(batch: DeviceBatch, spans: readonly ResponseSpan[], first: numb
   const start = spans[0]?.start ?? 0;
   const end = spans.at(-1)?.end ?? start;
   return {
-    targets: ops.sliceTensor(batch.targets, 0, start, end),
-    answer: ops.subScalar(ops.sliceTensor(batch.answer, 0, start, end), first),
+    targets: ops.slice(batch.targets, 0, start, end),
+    answer: ops.sub(ops.slice(batch.answer, 0, start, end), first),
     lengths: batch.lengths.slice(first, first + spans.length),
     counts: countsOfSpans(spans),
     start,

@@ -58,7 +58,7 @@ export function evaluate(
     const group = allAnswers(onDevice);
     const pass = walk(model, onDevice, { ...numerics, training: false, entropies: true }).head(group);
     const type = objectiveType(model.device);
-    const answers = answerLogps(ops.toDtype(pass.logps, type), onDevice, reference?.(batch) ?? null);
+    const answers = answerLogps(ops.to(pass.logps, type), onDevice, reference?.(batch) ?? null);
     const result = evaluateObjective(objective, answers, { ...totals, micro: onDevice.counts });
     losses.push(whole.adopt(ops.reshape(result.loss, [1])));
     tally.add({ ...result.metrics, ...tokenStatistics(pass, group) }, whole);

@@ -67,7 +67,7 @@ for (const name of tinyNames) {
           const config = parseModelConfig(tinyConfig(name), `${name}/config.json`);
           const weights = metaWeights();
           const held = kind === "full tuning" ? "float32" : dtype;
-          const model = buildModel(config, (path, shape) => ops.toDtype(weights(path, shape), held));
+          const model = buildModel(config, (path, shape) => ops.to(weights(path, shape), held));
           const parameters = train(model);
           const batch = toDevice(packExamples(examples), "meta");
           const { full } = model.context(batch, dtype);

@@ -26,8 +26,8 @@ export function roundedTensors(model: CausalLM, dtype: WeightDtype): Set<string>
   const names = mergedTensors(model).flatMap(({ name, read }) => {
     using _ = scope();
     return noGrad(() => {
-      const exact = ops.toDtype(read(), "float32");
-      const change = ops.subTensor(exact, ops.toDtype(ops.toDtype(exact, dtype), "float32"));
+      const exact = ops.to(read(), "float32");
+      const change = ops.sub(exact, ops.to(ops.to(exact, dtype), "float32"));
       return ops.aminmax(change).some((extreme) => extreme.item() !== 0) ? [name] : [];
     });
   });
@@ -43,9 +43,9 @@ function moveByRounding(model: CausalLM, names: ReadonlySet<string>, dtype: Weig
     using _ = scope();
     noGrad(() => {
       const weight = ops.detach(tensor);
-      const size = ops.subTensor(ops.clamp(weight, smallest), ops.clamp(weight, null, -smallest));
+      const size = ops.sub(ops.clamp(weight, smallest), ops.clamp(weight, null, -smallest));
       const share = ops.uniform_(ops.zerosLike(weight), -half, half);
-      ops.add_Tensor(weight, ops.mulTensor(size, share));
+      ops.add_(weight, ops.mul(size, share));
     });
   }
 }

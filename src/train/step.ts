@@ -134,12 +134,12 @@ function onDeviceOf(like: Tensor, value: number): Tensor {
 function isUnsound(loss: Tensor, norm: Tensor, limits: StepLimits | null): Tensor {
   const type = objectiveType(loss.device);
   const isSound = (value: Tensor, most: number) => {
-    const wide = ops.toDtype(value, type);
-    return ops.logicalAnd(ops.isfinite(wide), ops.leScalar(wide, most));
+    const wide = ops.to(value, type);
+    return ops.logicalAnd(ops.isfinite(wide), ops.le(wide, most));
   };
   const most = limits ?? { loss: Number.POSITIVE_INFINITY, gradNorm: Number.POSITIVE_INFINITY };
   const sound = ops.logicalAnd(isSound(loss, most.loss), isSound(norm, most.gradNorm));
-  return ops.toDtype(ops.logicalNot(sound), "float32");
+  return ops.to(ops.logicalNot(sound), "float32");
 }
 
 function whySkipped(loss: number, gradNorm: number, limits: StepLimits | null): SkipReason | null {
@@ -224,12 +224,12 @@ function microStep(
   for (const group of answerGroups(placed, headRows(training))) {
     using _ = scope();
     const head = pass.head(group);
-    const leaf = ops.detach(ops.toDtype(head.logps, objectiveType(model.device)));
+    const leaf = ops.detach(ops.to(head.logps, objectiveType(model.device)));
     leaf.requiresGrad = true;
     const answers = answerLogps(leaf, group, referenceOf(reference, group));
     const result = evaluateObjective(objective, answers, { ...totals, micro: group.counts });
     backward([result.loss]);
-    if (leaf.grad !== null) head.backward(ops.toDtype(leaf.grad, "float32"));
+    if (leaf.grad !== null) head.backward(ops.to(leaf.grad, "float32"));
     tally.add({ ...result.metrics, ...tokenStatistics(head, group) }, step);
     losses.push(step.adopt(ops.detach(result.loss)));
   }
@@ -294,7 +294,7 @@ export function evaluateObjective(
 /** TRL's `mean_token_accuracy` over tokens of chosen answers and, when measured, `entropy` over those of all. */
 export function tokenStatistics(pass: HeadPass, batch: AnswerGroup): Record<string, Metric> {
   const chosen = batch.counts.rejectedTokens === 0 ? null : evenAnswers(batch);
-  const correct = chosen === null ? pass.correct : ops.mulTensor(pass.correct, chosen);
+  const correct = chosen === null ? pass.correct : ops.mul(pass.correct, chosen);
   const accuracy = { mean_token_accuracy: { sum: ops.sum(correct), count: batch.counts.chosenTokens } };
   if (pass.entropies === null) return accuracy;
   return { ...accuracy, entropy: { sum: ops.sum(pass.entropies), count: pass.entropies.numel } };
@@ -327,7 +327,7 @@ export class MetricTally {
     const [first] = Object.values(metrics);
     if (first === undefined) return;
     const type = objectiveType(first.sum.device);
-    const sums = noGrad(() => ops.stack(entries.map(([, { sum }]) => ops.toDtype(sum, type))));
+    const sums = noGrad(() => ops.stack(entries.map(([, { sum }]) => ops.to(sum, type))));
     this.#added.push({
       names: entries.map(([name]) => name),
       counts: entries.map(([, { count }]) => count),
@@ -337,7 +337,7 @@ export class MetricTally {
 
   /** Σ sum / Σ count of each metric, and the values of `others`, all () tensors: one transfer from the device. */
   read(others: readonly Tensor[]): { averages: Record<string, number>; values: number[] } {
-    const type = (t: Tensor) => ops.toDtype(t, objectiveType(t.device));
+    const type = (t: Tensor) => ops.to(t, objectiveType(t.device));
     const parts = [...others.map((t) => ops.reshape(type(t), [1])), ...this.#added.map(({ sums }) => sums)];
     const numbers = parts.length === 0 ? [] : noGrad(() => ops.cat(parts).toNumbers());
     return {

@@ -86,8 +86,8 @@ function plain(model: CausalLM, parameters: readonly NamedParameter[]): Outcome 
   const batch = batchOf();
   const rows = ops.indexSelect(model.hiddenStates(batch, "float32"), 0, batch.predictors);
   const logits = ops.linear(rows, model.lm_head.weight);
-  const picked = ops.squeezeDim(ops.gather(logits, 1, ops.unsqueeze(batch.targets, 1)), 1);
-  const logps = ops.subTensor(picked, ops.logsumexp(logits, [1]));
+  const picked = ops.squeeze(ops.gather(logits, 1, ops.unsqueeze(batch.targets, 1)), 1);
+  const logps = ops.sub(picked, ops.logsumexp(logits, [1]));
   backward([logps], { gradients: [upstreamOf(batch)] });
   return { logps: logps.toNumbers(), grads: takeGrads(parameters) };
 }
@@ -106,7 +106,7 @@ function walked(model: CausalLM, parameters: readonly NamedParameter[], how: How
   for (const group of answerGroups(batch, how.groupRows ?? Number.POSITIVE_INFINITY)) {
     const head = pass.head(group);
     logps.push(...head.logps.toNumbers());
-    head.backward(ops.sliceTensor(upstream, 0, group.start, group.end));
+    head.backward(ops.slice(upstream, 0, group.start, group.end));
   }
   pass.backward();
   return { logps, grads: takeGrads(parameters) };
@@ -292,7 +292,7 @@ function halve(model: CausalLM): void {
       if (typeof value !== "object" || value === null || key === "config") continue;
       if (!("handle" in value)) visit(value);
       else {
-        const half = seen.get(value as Tensor) ?? ops.toDtype(value as Tensor, "bfloat16");
+        const half = seen.get(value as Tensor) ?? ops.to(value as Tensor, "bfloat16");
         seen.set(value as Tensor, half);
         (module as Record<string, unknown>)[key] = half;
       }

@@ -115,7 +115,7 @@ function headPass(
   { rows, gradRows, group }: HeadRows,
   options: WalkOptions & { trains: boolean },
 ): HeadPass {
-  const part = (x: Tensor) => ops.sliceTensor(ops.detach(x), 0, group.start, group.end);
+  const part = (x: Tensor) => ops.slice(ops.detach(x), 0, group.start, group.end);
   const { logps, entropies, correct, backward } = tokenLogps(
     part(rows),
     model.lm_head.weight,
@@ -200,7 +200,7 @@ function forwardStage(
 }
 
 function parked(value: Tensor, device: string): Tensor {
-  return noGrad(() => ops.toDevice(value, device, value.dtype, false, true));
+  return noGrad(() => ops.to(value, device, value.dtype, false, true));
 }
 
 function leafOf(value: Tensor, receives: boolean): Tensor {
@@ -227,9 +227,7 @@ function walkBack(stages: Stage[], last: Tensor | null, settled?: () => void): T
     using step = scope();
     const { output, receives } = stage;
     const input =
-      output === null
-        ? leafOf(ops.toDevice(stage.input, grad.device, stage.input.dtype), receives)
-        : stage.input;
+      output === null ? leafOf(ops.to(stage.input, grad.device, stage.input.dtype), receives) : stage.input;
     backward([output ?? enableGrad(() => stage.run(input))], { gradients: [grad] });
     const next = input.grad;
     output?.dispose();

@@ -197,7 +197,7 @@ test("from float32 hidden states to the loss: log-probs by a float64 softmax in 
     for (const [name, objective, formula] of cases) {
       const reference = objective.needsReference ? pairs.reference : null;
       const counts = { examples: 2, chosenTokens: 3, rejectedTokens: 9 };
-      const given = answerLogps(ops.toDtype(logps, "float64"), { answer, lengths }, reference);
+      const given = answerLogps(ops.to(logps, "float64"), { answer, lengths }, reference);
       const got = evaluateObjective(objective, given, { ...counts, micro: counts }).loss.item();
       const error = Math.abs(got - formula(pairs)) / Math.max(1, Math.abs(formula(pairs)));
       assert.ok(error <= 1e-6, `${name}: ${got}, exactly ${formula(pairs)}`);

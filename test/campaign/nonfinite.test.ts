@@ -37,7 +37,7 @@ function spoil(values: Tensor, bad: number): void {
   noGrad(() => {
     const flat = ops.view(ops.detach(values), [values.numel]);
     const at = random.below(values.numel);
-    ops.copy_(ops.sliceTensor(flat, 0, at, at + 1), tensor([bad]));
+    ops.copy_(ops.slice(flat, 0, at, at + 1), tensor([bad]));
   });
 }
 
@@ -51,7 +51,7 @@ function holds(place: Place, bad: number): boolean {
     ...slimes,
     evaluate(pairs, totals) {
       const result = slimes.evaluate(pairs, totals);
-      return isSpoiled ? { ...result, loss: ops.addScalar(result.loss, bad) } : result;
+      return isSpoiled ? { ...result, loss: ops.add(result.loss, bad) } : result;
     },
   };
   const name = tinyNames[random.below(tinyNames.length)] ?? "llama_tied";
@@ -146,8 +146,8 @@ function masking(sound: PairObjective, side: "chosen" | "rejected"): PairObjecti
   return {
     ...sound,
     evaluate(pairs, totals) {
-      const marked = ops.gtScalar(pairs.chosenLengths, markedTokens);
-      const mask = (values: Tensor) => ops.maskedFillScalar(values, marked, -infinity);
+      const marked = ops.gt(pairs.chosenLengths, markedTokens);
+      const mask = (values: Tensor) => ops.maskedFill(values, marked, -infinity);
       const changed: Partial<PairLogps> =
         side === "chosen"
           ? { chosenLogps: mask(pairs.chosenLogps), chosenMeanLogps: mask(pairs.chosenMeanLogps) }
@@ -198,7 +198,7 @@ test("runs with an answer of log-prob −∞ skip its steps and name its row; fi
     ...slimes,
     evaluate(pairs, totals) {
       const result = slimes.evaluate(pairs, totals);
-      return { ...result, loss: ops.mulScalar(result.loss, Number.NaN) };
+      return { ...result, loss: ops.mul(result.loss, Number.NaN) };
     },
   };
   const ending = runTraining(

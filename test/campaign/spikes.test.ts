@@ -20,7 +20,7 @@ function scaled(by: () => number): PairObjective {
     ...scriptSlime,
     evaluate(pairs, totals) {
       const result = scriptSlime.evaluate(pairs, totals);
-      return { ...result, loss: ops.mulScalar(result.loss, by()) };
+      return { ...result, loss: ops.mul(result.loss, by()) };
     },
   };
 }

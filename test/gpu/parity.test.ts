@@ -60,15 +60,15 @@ function largest(values: readonly number[]): number {
 
 /** Values on the device in `dtype`, and the same ones in float64 on the CPU. */
 function leaves(shape: readonly number[], dtype: DType): { there: Tensor; here: Tensor } {
-  const rounded = ops.toDtype(ops.normal_(ops.zeros(shape, { dtype: "float32" })), dtype);
-  const there = ops.toDevice(rounded, device, dtype);
-  const here = ops.toDtype(rounded, "float64");
+  const rounded = ops.to(ops.normal_(ops.zeros(shape, { dtype: "float32" })), dtype);
+  const there = ops.to(rounded, device, dtype);
+  const here = ops.to(rounded, "float64");
   for (const leaf of [there, here]) leaf.requiresGrad = true;
   return { there, here };
 }
 
 function numbers(x: Tensor): number[] {
-  return ops.toDevice(ops.detach(x), "cpu", "float64").toNumbers();
+  return ops.to(ops.detach(x), "cpu", "float64").toNumbers();
 }
 
 for (const dtype of ["float32", "bfloat16", "float16"] as const) {
@@ -122,7 +122,7 @@ function modelOn(where: string, { name, trains, dtype }: Setup): CausalLM {
   const config = parseModelConfig(tinyConfig(name), `${name}/config.json`);
   const weights = patternedWeights(config.family === "gemma3" ? 0 : 1);
   const held = trains === "full" ? "float32" : dtype;
-  return buildModel(config, (path, shape) => ops.toDevice(weights(path, shape), where, held));
+  return buildModel(config, (path, shape) => ops.to(weights(path, shape), where, held));
 }
 
 function trainingOn(where: string, setup: Setup): Training {

@@ -93,7 +93,7 @@ for (const name of ["gemma3", "llama_untied"] as const) {
 }
 
 function bits(x: Tensor): number[] {
-  return ops.toDtype(ops.detach(x), "float32").toNumbers();
+  return ops.to(ops.detach(x), "float32").toNumbers();
 }
 
 test("a copy follows its weight through optimiser steps and reading, and is not made again without need", () => {
@@ -107,20 +107,20 @@ test("a copy follows its weight through optimiser steps and reading, and is not 
     });
     const weight = training.model.lm_head.weight;
     const isFresh = () =>
-      assert.deepEqual(bits(heldCopy(weight, "bfloat16") as Tensor), bits(ops.toDtype(weight, "bfloat16")));
+      assert.deepEqual(bits(heldCopy(weight, "bfloat16") as Tensor), bits(ops.to(weight, "bfloat16")));
     isFresh();
     const before = bits(heldCopy(weight, "bfloat16") as Tensor);
     trainStep(training, [microBatch(rows)], { learningRate: 0.1, seed: 1, entropies: false });
-    assert.notDeepEqual(bits(ops.toDtype(weight, "bfloat16")), before);
+    assert.notDeepEqual(bits(ops.to(weight, "bfloat16")), before);
     isFresh();
     // as checkpoints are read back
-    noGrad(() => ops.copy_(ops.detach(weight), ops.addScalar(ops.detach(weight), 3)));
+    noGrad(() => ops.copy_(ops.detach(weight), ops.add(ops.detach(weight), 3)));
     isFresh();
     // what is put into the copy by hand stays there until the weight changes
     const copy = heldCopy(weight, "bfloat16") as Tensor;
     noGrad(() => ops.zero_(copy));
     assert.ok(bits(inType(weight, "bfloat16")).every((x) => x === 0));
-    noGrad(() => ops.add_Tensor(ops.detach(weight), tensor([2], [])));
+    noGrad(() => ops.add_(ops.detach(weight), tensor([2], [])));
     isFresh();
   });
 });

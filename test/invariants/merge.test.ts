@@ -33,7 +33,7 @@ function adapterOf(name: string, size: number): string {
   const { config } = adaptPatterned(model, tinyAdapterConfig({ targetModules: ["q_proj", "down_proj"] }));
   const parameters = adapterParameters(model);
   for (const { name: part, tensor } of parameters) {
-    if (part.includes("lora_B")) noGrad(() => ops.mul_Scalar(ops.detach(tensor), size));
+    if (part.includes("lora_B")) noGrad(() => ops.mul_(ops.detach(tensor), size));
   }
   writeAdapter(dir, config, parameters);
   return dir;

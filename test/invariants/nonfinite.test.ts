@@ -76,14 +76,12 @@ const hasMarked = (pairs: PairLogps) =>
   pairs.chosenLengths.toNumbers().some((length) => length > markedTokens);
 
 /** A loss that is NaN when the marked row is in the batch. */
-const nanLoss: Objective = spoiled((loss, pairs) =>
-  hasMarked(pairs) ? ops.mulScalar(loss, Number.NaN) : loss,
-);
+const nanLoss: Objective = spoiled((loss, pairs) => (hasMarked(pairs) ? ops.mul(loss, Number.NaN) : loss));
 /** A loss that stays finite, with a gradient that does not: the slope of a square root at 0. */
 const infiniteGradient: Objective = spoiled((loss, pairs) => {
   if (!hasMarked(pairs)) return loss;
-  const zero = ops.subTensor(pairs.chosenLogps, ops.detach(pairs.chosenLogps));
-  return ops.addTensor(loss, ops.sum(ops.sqrt(zero)));
+  const zero = ops.sub(pairs.chosenLogps, ops.detach(pairs.chosenLogps));
+  return ops.add(loss, ops.sum(ops.sqrt(zero)));
 });
 
 type Skipped = Extract<TrainEvent, { type: "skipped" }>;
@@ -174,7 +172,7 @@ test("after five in a row training stops; earlier checkpoints are whole, and a m
   const clean = fresh();
   await runTraining({ ...base, output_dir: clean });
   let broken = false;
-  const failing = spoiled((loss) => (broken ? ops.mulScalar(loss, Number.NaN) : loss));
+  const failing = spoiled((loss) => (broken ? ops.mul(loss, Number.NaN) : loss));
   const dir = fresh();
   const told: TrainEvent[] = [];
   const onEvent = (event: TrainEvent) => {
@@ -215,7 +213,7 @@ test("after five in a row training stops; earlier checkpoints are whole, and a m
 
 test("four in a row, a sound one, four in a row: training goes on", async () => {
   let step = 0;
-  const failing = spoiled((loss) => (step % 5 === 4 ? loss : ops.mulScalar(loss, Number.NaN)));
+  const failing = spoiled((loss) => (step % 5 === 4 ? loss : ops.mul(loss, Number.NaN)));
   const onEvent = (event: TrainEvent) => {
     if (event.type === "step") step = event.step;
   };
@@ -230,7 +228,7 @@ test("four in a row, a sound one, four in a row: training goes on", async () => 
 });
 
 test("max_nonfinite_steps 1 stops at the first", async () => {
-  const failing = spoiled((loss) => ops.mulScalar(loss, Number.POSITIVE_INFINITY));
+  const failing = spoiled((loss) => ops.mul(loss, Number.POSITIVE_INFINITY));
   const run = runTraining({ ...base, output_dir: fresh(), max_nonfinite_steps: 1 }, { objective: failing });
   await assert.rejects(run, /^TrainingError: 1 step had a loss/);
 });

@@ -18,7 +18,7 @@ const normal = (...shape: number[]): Tensor => ops.normal_(ops.zeros(shape, { dt
 
 /** Whole numbers below `below`. */
 const whole = (below: number, ...shape: number[]): Tensor =>
-  ops.toDtype(ops.uniform_(ops.zeros(shape, { dtype: "float32" }), 0, below), "int32");
+  ops.to(ops.uniform_(ops.zeros(shape, { dtype: "float32" }), 0, below), "int32");
 
 /** Rising places in a stream of `length` tokens: start and end of a segment and of its parent. */
 function segments(length: number): number[] {
@@ -73,10 +73,7 @@ const sound: Sound[] = [
     ops.expRows_,
     () => sized(oneTo(9), oneTo(3000), (r, v) => [normal(r, v), random.below(2) === 0 ? null : normal(r, 1)]),
   ],
-  [
-    ops.halfCopy,
-    () => sized(oneTo(9), oneTo(9), (r, n) => [normal(r, n), ops.toDtype(normal(r, n), "bfloat16")]),
-  ],
+  [ops.halfCopy, () => sized(oneTo(9), oneTo(9), (r, n) => [normal(r, n), ops.to(normal(r, n), "bfloat16")])],
   [ops.mm, () => sized(oneTo(140), oneTo(300), (m, k) => [normal(m, k), normal(k, oneTo(200))])],
   [
     ops.linear,
@@ -163,10 +160,10 @@ function changedTensor(x: Tensor): Tensor {
   const sizes = shape.map((size, i) =>
     i === at ? random.pick([0, 1, size + 1, Math.max(0, size - 1), 2 * size]) : size,
   );
-  const other = ops.toDtype(normal(...sizes), x.dtype);
+  const other = ops.to(normal(...sizes), x.dtype);
   switch (random.below(9)) {
     case 0:
-      return ops.toDtype(x, random.pick(dtypes));
+      return ops.to(x, random.pick(dtypes));
     case 1:
       return ops.unsqueeze(x, random.below(shape.length + 1));
     case 2:
@@ -175,13 +172,11 @@ function changedTensor(x: Tensor): Tensor {
       return ops.normal_(ops.zeros([], { dtype: "float32" }), 0, 1);
     case 4:
       // of the same shape, every second number of a larger one
-      return shape.length === 0 ? x : ops.sliceTensor(ops.cat([x, x], -1), -1, 0, 2 * x.size(-1), 2);
+      return shape.length === 0 ? x : ops.slice(ops.cat([x, x], -1), -1, 0, 2 * x.size(-1), 2);
     case 5:
-      return x.dtype === "int32"
-        ? ops.mulScalar(x, random.pick([-1, 0, 3, 2 ** 26]))
-        : ops.mulScalar(x, 1e30);
+      return x.dtype === "int32" ? ops.mul(x, random.pick([-1, 0, 3, 2 ** 26])) : ops.mul(x, 1e30);
     case 6:
-      return shape.length < 2 ? x : ops.transposeInt(x, at, (at + 1) % shape.length);
+      return shape.length < 2 ? x : ops.transpose(x, at, (at + 1) % shape.length);
     default:
       return other;
   }

@@ -50,11 +50,11 @@ export function dense([q, k, v]: readonly [Tensor, Tensor, Tensor], mask: Tensor
   const [heads, shared] = [q.size(1), k.size(1)];
   const repeat = Array.from({ length: heads }, (_, h) => Math.floor((h * shared) / heads));
   const index = tensor(repeat, [heads], { dtype: "int64" });
-  const first = (x: Tensor) => ops.transposeInt(x, 0, 1);
+  const first = (x: Tensor) => ops.transpose(x, 0, 1);
   const keys = first(ops.indexSelect(k, 1, index));
   const values = first(ops.indexSelect(v, 1, index));
-  const scores = ops.mulScalar(ops.matmul(first(q), ops.transposeInt(keys, 1, 2)), scale);
-  const out = ops.matmul(ops.softmaxInt(ops.addTensor(scores, mask), -1), values);
+  const scores = ops.mul(ops.matmul(first(q), ops.transpose(keys, 1, 2)), scale);
+  const out = ops.matmul(ops.softmax(ops.add(scores, mask), -1), values);
   return ops.reshape(first(out), [q.size(0), heads * q.size(2)]);
 }
 

@@ -65,9 +65,9 @@ export function adaptPatterned(model: CausalLM, config: AdapterConfig): Adapter 
     const values = tensor(pattern(name, parameter.numel, 0.25), parameter.shape);
     const data = ops.detach(parameter);
     noGrad(() => {
-      if (name.includes("lora_magnitude")) ops.mul_Tensor(data, ops.addScalar(values, 1));
+      if (name.includes("lora_magnitude")) ops.mul_(data, ops.add(values, 1));
       else if (name.includes("lora_")) ops.copy_(data, values);
-      else ops.add_Tensor(data, values);
+      else ops.add_(data, values);
     });
   }
   return adapter;
@@ -103,6 +103,6 @@ export function logitsOf(model: CausalLM, ids: readonly number[], dtype: DType =
   const stream = { ids: tensor(ids, [count], { dtype: "int64" }), positions, segments };
   return noGrad(() => {
     const logits = model.lm_head.forward(model.hiddenStates(stream, dtype));
-    return ops.toDtype(logits, "float32").toNumbers();
+    return ops.to(logits, "float32").toNumbers();
   });
 }

@@ -6,17 +6,20 @@ import type { Tensor } from "../tensor.ts";
 /** `aten::_flash_attention_forward(Tensor query, Tensor key, Tensor value, Tensor? cum_seq_q, Tensor? cum_seq_k, SymInt max_q, SymInt max_k, float dropout_p, bool is_causal, bool return_debug_mask, *, float? scale=None, SymInt? window_size_left=None, SymInt? window_size_right=None, Tensor? seqused_k=None, Tensor? alibi_slopes=None, Tensor? block_table=None, int? num_splits=None) -> (Tensor output, Tensor softmax_logsumexp, Tensor rng_state, Tensor unused, Tensor debug_attn_mask)` */
 export const _flashAttentionForward: (query: Tensor, key: Tensor, value: Tensor, cumSeqQ: Tensor | null, cumSeqK: Tensor | null, maxQ: number, maxK: number, dropoutP: number, isCausal: boolean, returnDebugMask: boolean, options?: { scale?: number | null; windowSizeLeft?: number | null; windowSizeRight?: number | null; sequsedK?: Tensor | null; alibiSlopes?: Tensor | null; blockTable?: Tensor | null; numSplits?: number | null }) => [Tensor, Tensor, Tensor, Tensor, Tensor] = bind("aten::_flash_attention_forward");
 /** `aten::_foreach_add_.List(Tensor(a!)[] self, Tensor[] other, *, Scalar alpha=1) -> ()` */
-export const _foreachAdd_List: (self: readonly Tensor[], other: readonly Tensor[], options?: { alpha?: Scalar }) => void = bind("aten::_foreach_add_.List");
+export const _foreachAdd_: (self: readonly Tensor[], other: readonly Tensor[], options?: { alpha?: Scalar }) => void = bind("aten::_foreach_add_.List");
 /** `aten::_foreach_mul_.Tensor(Tensor(a!)[] self, Tensor other) -> ()` */
-export const _foreachMul_Tensor: (self: readonly Tensor[], other: Tensor) => void = bind("aten::_foreach_mul_.Tensor");
+export const _foreachMul_: (self: readonly Tensor[], other: Tensor) => void = bind("aten::_foreach_mul_.Tensor");
 /** `aten::_fused_adamw_(Tensor(a!)[] self, Tensor(b!)[] grads, Tensor(c!)[] exp_avgs, Tensor(d!)[] exp_avg_sqs, Tensor(e!)[] max_exp_avg_sqs, Tensor[] state_steps, *, float lr, float beta1, float beta2, float weight_decay, float eps, bool amsgrad, bool maximize, Tensor? grad_scale=None, Tensor? found_inf=None) -> ()` */
 export const _fusedAdamw_: (self: readonly Tensor[], grads: readonly Tensor[], expAvgs: readonly Tensor[], expAvgSqs: readonly Tensor[], maxExpAvgSqs: readonly Tensor[], stateSteps: readonly Tensor[], options: { lr: number; beta1: number; beta2: number; weightDecay: number; eps: number; amsgrad: boolean; maximize: boolean; gradScale?: Tensor | null; foundInf?: Tensor | null }) => void = bind("aten::_fused_adamw_");
-/** `aten::add.Scalar(Tensor self, Scalar other, Scalar alpha=1) -> Tensor` */
-export const addScalar: (self: Tensor, other: Scalar, alpha?: Scalar) => Tensor = bind("aten::add.Scalar");
-/** `aten::add.Tensor(Tensor self, Tensor other, *, Scalar alpha=1) -> Tensor` */
-export const addTensor: (self: Tensor, other: Tensor, options?: { alpha?: Scalar }) => Tensor = bind("aten::add.Tensor");
+/** `aten::add`: the overload that the arguments fit. */
+export const add: {
+  /** `aten::add.Scalar(Tensor self, Scalar other, Scalar alpha=1) -> Tensor` */
+  (self: Tensor, other: Scalar, alpha?: Scalar): Tensor;
+  /** `aten::add.Tensor(Tensor self, Tensor other, *, Scalar alpha=1) -> Tensor` */
+  (self: Tensor, other: Tensor, options?: { alpha?: Scalar }): Tensor;
+} = bind("aten::add.Scalar", "aten::add.Tensor");
 /** `aten::add_.Tensor(Tensor(a!) self, Tensor other, *, Scalar alpha=1) -> Tensor(a!)` */
-export const add_Tensor: (self: Tensor, other: Tensor, options?: { alpha?: Scalar }) => Tensor = bind("aten::add_.Tensor");
+export const add_: (self: Tensor, other: Tensor, options?: { alpha?: Scalar }) => Tensor = bind("aten::add_.Tensor");
 /** `aten::addcmul(Tensor self, Tensor tensor1, Tensor tensor2, *, Scalar value=1) -> Tensor` */
 export const addcmul: (self: Tensor, tensor1: Tensor, tensor2: Tensor, options?: { value?: Scalar }) => Tensor = bind("aten::addcmul");
 /** `aten::addmm_(Tensor(a!) self, Tensor mat1, Tensor mat2, *, Scalar beta=1, Scalar alpha=1) -> Tensor(a!)` */
@@ -30,7 +33,7 @@ export const aminmax: (self: Tensor, options?: { dim?: number | null; keepdim?: 
 /** `aten::any(Tensor self) -> Tensor` */
 export const any: (self: Tensor) => Tensor = bind("aten::any");
 /** `aten::arange.start_step(Scalar start, Scalar end, Scalar step=1, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor` */
-export const arangeStartStep: (start: Scalar, endAt: Scalar, step?: Scalar, options?: { dtype?: DType | null; layout?: number | null; device?: string | null; pinMemory?: boolean | null }) => Tensor = bind("aten::arange.start_step");
+export const arange: (start: Scalar, endAt: Scalar, step?: Scalar, options?: { dtype?: DType | null; layout?: number | null; device?: string | null; pinMemory?: boolean | null }) => Tensor = bind("aten::arange.start_step");
 /** `aten::argmax(Tensor self, int? dim=None, bool keepdim=False) -> Tensor` */
 export const argmax: (self: Tensor, dim?: number | null, keepdim?: boolean) => Tensor = bind("aten::argmax");
 /** `aten::cat(Tensor[] tensors, int dim=0) -> Tensor` */
@@ -49,24 +52,33 @@ export const copy_: (self: Tensor, src: Tensor, nonBlocking?: boolean) => Tensor
 export const cos: (self: Tensor) => Tensor = bind("aten::cos");
 /** `aten::detach(Tensor(a) self) -> Tensor(a)` */
 export const detach: (self: Tensor) => Tensor = bind("aten::detach");
-/** `aten::div.Scalar(Tensor self, Scalar other) -> Tensor` */
-export const divScalar: (self: Tensor, other: Scalar) => Tensor = bind("aten::div.Scalar");
-/** `aten::div.Tensor(Tensor self, Tensor other) -> Tensor` */
-export const divTensor: (self: Tensor, other: Tensor) => Tensor = bind("aten::div.Tensor");
-/** `aten::div_.Scalar(Tensor(a!) self, Scalar other) -> Tensor(a!)` */
-export const div_Scalar: (self: Tensor, other: Scalar) => Tensor = bind("aten::div_.Scalar");
-/** `aten::div_.Tensor(Tensor(a!) self, Tensor other) -> Tensor(a!)` */
-export const div_Tensor: (self: Tensor, other: Tensor) => Tensor = bind("aten::div_.Tensor");
+/** `aten::div`: the overload that the arguments fit. */
+export const div: {
+  /** `aten::div.Scalar(Tensor self, Scalar other) -> Tensor` */
+  (self: Tensor, other: Scalar): Tensor;
+  /** `aten::div.Tensor(Tensor self, Tensor other) -> Tensor` */
+  (self: Tensor, other: Tensor): Tensor;
+} = bind("aten::div.Scalar", "aten::div.Tensor");
+/** `aten::div_`: the overload that the arguments fit. */
+export const div_: {
+  /** `aten::div_.Scalar(Tensor(a!) self, Scalar other) -> Tensor(a!)` */
+  (self: Tensor, other: Scalar): Tensor;
+  /** `aten::div_.Tensor(Tensor(a!) self, Tensor other) -> Tensor(a!)` */
+  (self: Tensor, other: Tensor): Tensor;
+} = bind("aten::div_.Scalar", "aten::div_.Tensor");
 /** `aten::embedding(Tensor weight, Tensor indices, SymInt padding_idx=-1, bool scale_grad_by_freq=False, bool sparse=False) -> Tensor` */
 export const embedding: (weight: Tensor, indices: Tensor, paddingIdx?: number, scaleGradByFreq?: boolean, sparse?: boolean) => Tensor = bind("aten::embedding");
 /** `aten::embedding_dense_backward(Tensor grad_output, Tensor indices, SymInt num_weights, SymInt padding_idx, bool scale_grad_by_freq) -> Tensor` */
 export const embeddingDenseBackward: (gradOutput: Tensor, indices: Tensor, numWeights: number, paddingIdx: number, scaleGradByFreq: boolean) => Tensor = bind("aten::embedding_dense_backward");
 /** `aten::empty.memory_format(SymInt[] size, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None, MemoryFormat? memory_format=None) -> Tensor` */
-export const emptyMemoryFormat: (size: readonly number[], options?: { dtype?: DType | null; layout?: number | null; device?: string | null; pinMemory?: boolean | null; memoryFormat?: number | null }) => Tensor = bind("aten::empty.memory_format");
-/** `aten::eq.Scalar(Tensor self, Scalar other) -> Tensor` */
-export const eqScalar: (self: Tensor, other: Scalar) => Tensor = bind("aten::eq.Scalar");
-/** `aten::eq.Tensor(Tensor self, Tensor other) -> Tensor` */
-export const eqTensor: (self: Tensor, other: Tensor) => Tensor = bind("aten::eq.Tensor");
+export const empty: (size: readonly number[], options?: { dtype?: DType | null; layout?: number | null; device?: string | null; pinMemory?: boolean | null; memoryFormat?: number | null }) => Tensor = bind("aten::empty.memory_format");
+/** `aten::eq`: the overload that the arguments fit. */
+export const eq: {
+  /** `aten::eq.Scalar(Tensor self, Scalar other) -> Tensor` */
+  (self: Tensor, other: Scalar): Tensor;
+  /** `aten::eq.Tensor(Tensor self, Tensor other) -> Tensor` */
+  (self: Tensor, other: Tensor): Tensor;
+} = bind("aten::eq.Scalar", "aten::eq.Tensor");
 /** `aten::exp(Tensor self) -> Tensor` */
 export const exp: (self: Tensor) => Tensor = bind("aten::exp");
 /** `aten::exp_(Tensor(a!) self) -> Tensor(a!)` */
@@ -77,18 +89,24 @@ export const fromFile: (filename: string, shared?: boolean | null, size?: number
 export const full: (size: readonly number[], fillValue: Scalar, options?: { dtype?: DType | null; layout?: number | null; device?: string | null; pinMemory?: boolean | null }) => Tensor = bind("aten::full");
 /** `aten::gather(Tensor self, int dim, Tensor index, *, bool sparse_grad=False) -> Tensor` */
 export const gather: (self: Tensor, dim: number, index: Tensor, options?: { sparseGrad?: boolean }) => Tensor = bind("aten::gather");
-/** `aten::ge.Scalar(Tensor self, Scalar other) -> Tensor` */
-export const geScalar: (self: Tensor, other: Scalar) => Tensor = bind("aten::ge.Scalar");
-/** `aten::ge.Tensor(Tensor self, Tensor other) -> Tensor` */
-export const geTensor: (self: Tensor, other: Tensor) => Tensor = bind("aten::ge.Tensor");
+/** `aten::ge`: the overload that the arguments fit. */
+export const ge: {
+  /** `aten::ge.Scalar(Tensor self, Scalar other) -> Tensor` */
+  (self: Tensor, other: Scalar): Tensor;
+  /** `aten::ge.Tensor(Tensor self, Tensor other) -> Tensor` */
+  (self: Tensor, other: Tensor): Tensor;
+} = bind("aten::ge.Scalar", "aten::ge.Tensor");
 /** `aten::gelu(Tensor self, *, str approximate="none") -> Tensor` */
 export const gelu: (self: Tensor, options?: { approximate?: string }) => Tensor = bind("aten::gelu");
-/** `aten::gt.Scalar(Tensor self, Scalar other) -> Tensor` */
-export const gtScalar: (self: Tensor, other: Scalar) => Tensor = bind("aten::gt.Scalar");
-/** `aten::gt.Tensor(Tensor self, Tensor other) -> Tensor` */
-export const gtTensor: (self: Tensor, other: Tensor) => Tensor = bind("aten::gt.Tensor");
+/** `aten::gt`: the overload that the arguments fit. */
+export const gt: {
+  /** `aten::gt.Scalar(Tensor self, Scalar other) -> Tensor` */
+  (self: Tensor, other: Scalar): Tensor;
+  /** `aten::gt.Tensor(Tensor self, Tensor other) -> Tensor` */
+  (self: Tensor, other: Tensor): Tensor;
+} = bind("aten::gt.Scalar", "aten::gt.Tensor");
 /** `aten::index.Tensor(Tensor self, Tensor?[] indices) -> Tensor` */
-export const indexTensor: (self: Tensor, indices: readonly (Tensor | null)[]) => Tensor = bind("aten::index.Tensor");
+export const index: (self: Tensor, indices: readonly (Tensor | null)[]) => Tensor = bind("aten::index.Tensor");
 /** `aten::index_add(Tensor self, int dim, Tensor index, Tensor source, *, Scalar alpha=1) -> Tensor` */
 export const indexAdd: (self: Tensor, dim: number, index: Tensor, source: Tensor, options?: { alpha?: Scalar }) => Tensor = bind("aten::index_add");
 /** `aten::index_add_(Tensor(a!) self, int dim, Tensor index, Tensor source, *, Scalar alpha=1) -> Tensor(a!)` */
@@ -103,10 +121,13 @@ export const indexSelect: (self: Tensor, dim: number, index: Tensor) => Tensor =
 export const isfinite: (self: Tensor) => Tensor = bind("aten::isfinite");
 /** `aten::isnan(Tensor self) -> Tensor` */
 export const isnan: (self: Tensor) => Tensor = bind("aten::isnan");
-/** `aten::le.Scalar(Tensor self, Scalar other) -> Tensor` */
-export const leScalar: (self: Tensor, other: Scalar) => Tensor = bind("aten::le.Scalar");
-/** `aten::le.Tensor(Tensor self, Tensor other) -> Tensor` */
-export const leTensor: (self: Tensor, other: Tensor) => Tensor = bind("aten::le.Tensor");
+/** `aten::le`: the overload that the arguments fit. */
+export const le: {
+  /** `aten::le.Scalar(Tensor self, Scalar other) -> Tensor` */
+  (self: Tensor, other: Scalar): Tensor;
+  /** `aten::le.Tensor(Tensor self, Tensor other) -> Tensor` */
+  (self: Tensor, other: Tensor): Tensor;
+} = bind("aten::le.Scalar", "aten::le.Tensor");
 /** `aten::linalg_vector_norm(Tensor self, Scalar ord=2, int[1]? dim=None, bool keepdim=False, *, ScalarType? dtype=None) -> Tensor` */
 export const linalgVectorNorm: (self: Tensor, ord?: Scalar, dim?: readonly number[] | null, keepdim?: boolean, options?: { dtype?: DType | null }) => Tensor = bind("aten::linalg_vector_norm");
 /** `aten::linear(Tensor input, Tensor weight, Tensor? bias=None) -> Tensor` */
@@ -121,32 +142,41 @@ export const logicalAnd: (self: Tensor, other: Tensor) => Tensor = bind("aten::l
 export const logicalNot: (self: Tensor) => Tensor = bind("aten::logical_not");
 /** `aten::logsumexp(Tensor self, int[1] dim, bool keepdim=False) -> Tensor` */
 export const logsumexp: (self: Tensor, dim: readonly number[], keepdim?: boolean) => Tensor = bind("aten::logsumexp");
-/** `aten::lt.Scalar(Tensor self, Scalar other) -> Tensor` */
-export const ltScalar: (self: Tensor, other: Scalar) => Tensor = bind("aten::lt.Scalar");
-/** `aten::lt.Tensor(Tensor self, Tensor other) -> Tensor` */
-export const ltTensor: (self: Tensor, other: Tensor) => Tensor = bind("aten::lt.Tensor");
+/** `aten::lt`: the overload that the arguments fit. */
+export const lt: {
+  /** `aten::lt.Scalar(Tensor self, Scalar other) -> Tensor` */
+  (self: Tensor, other: Scalar): Tensor;
+  /** `aten::lt.Tensor(Tensor self, Tensor other) -> Tensor` */
+  (self: Tensor, other: Tensor): Tensor;
+} = bind("aten::lt.Scalar", "aten::lt.Tensor");
 /** `aten::masked_fill.Scalar(Tensor self, Tensor mask, Scalar value) -> Tensor` */
-export const maskedFillScalar: (self: Tensor, mask: Tensor, value: Scalar) => Tensor = bind("aten::masked_fill.Scalar");
+export const maskedFill: (self: Tensor, mask: Tensor, value: Scalar) => Tensor = bind("aten::masked_fill.Scalar");
 /** `aten::matmul(Tensor self, Tensor other) -> Tensor` */
 export const matmul: (self: Tensor, other: Tensor) => Tensor = bind("aten::matmul");
 /** `aten::mean(Tensor self, *, ScalarType? dtype=None) -> Tensor` */
 export const mean: (self: Tensor, options?: { dtype?: DType | null }) => Tensor = bind("aten::mean");
 /** `aten::mm(Tensor self, Tensor mat2) -> Tensor` */
 export const mm: (self: Tensor, mat2: Tensor) => Tensor = bind("aten::mm");
-/** `aten::mul.Scalar(Tensor self, Scalar other) -> Tensor` */
-export const mulScalar: (self: Tensor, other: Scalar) => Tensor = bind("aten::mul.Scalar");
-/** `aten::mul.Tensor(Tensor self, Tensor other) -> Tensor` */
-export const mulTensor: (self: Tensor, other: Tensor) => Tensor = bind("aten::mul.Tensor");
-/** `aten::mul_.Scalar(Tensor(a!) self, Scalar other) -> Tensor(a!)` */
-export const mul_Scalar: (self: Tensor, other: Scalar) => Tensor = bind("aten::mul_.Scalar");
-/** `aten::mul_.Tensor(Tensor(a!) self, Tensor other) -> Tensor(a!)` */
-export const mul_Tensor: (self: Tensor, other: Tensor) => Tensor = bind("aten::mul_.Tensor");
+/** `aten::mul`: the overload that the arguments fit. */
+export const mul: {
+  /** `aten::mul.Scalar(Tensor self, Scalar other) -> Tensor` */
+  (self: Tensor, other: Scalar): Tensor;
+  /** `aten::mul.Tensor(Tensor self, Tensor other) -> Tensor` */
+  (self: Tensor, other: Tensor): Tensor;
+} = bind("aten::mul.Scalar", "aten::mul.Tensor");
+/** `aten::mul_`: the overload that the arguments fit. */
+export const mul_: {
+  /** `aten::mul_.Scalar(Tensor(a!) self, Scalar other) -> Tensor(a!)` */
+  (self: Tensor, other: Scalar): Tensor;
+  /** `aten::mul_.Tensor(Tensor(a!) self, Tensor other) -> Tensor(a!)` */
+  (self: Tensor, other: Tensor): Tensor;
+} = bind("aten::mul_.Scalar", "aten::mul_.Tensor");
 /** `aten::multinomial(Tensor self, SymInt num_samples, bool replacement=False, *, Generator? generator=None) -> Tensor` */
 export const multinomial: (self: Tensor, numSamples: number, replacement?: boolean) => Tensor = bind("aten::multinomial");
 /** `aten::narrow(Tensor(a) self, int dim, SymInt start, SymInt length) -> Tensor(a)` */
 export const narrow: (self: Tensor, dim: number, start: number, length: number) => Tensor = bind("aten::narrow");
 /** `aten::ne.Scalar(Tensor self, Scalar other) -> Tensor` */
-export const neScalar: (self: Tensor, other: Scalar) => Tensor = bind("aten::ne.Scalar");
+export const ne: (self: Tensor, other: Scalar) => Tensor = bind("aten::ne.Scalar");
 /** `aten::neg(Tensor self) -> Tensor` */
 export const neg: (self: Tensor) => Tensor = bind("aten::neg");
 /** `aten::normal_(Tensor(a!) self, float mean=0., float std=1., *, Generator? generator=None) -> Tensor(a!)` */
@@ -160,7 +190,7 @@ export const outer: (self: Tensor, vec2: Tensor) => Tensor = bind("aten::outer")
 /** `aten::permute(Tensor(a) self, int[] dims) -> Tensor(a)` */
 export const permute: (self: Tensor, dims: readonly number[]) => Tensor = bind("aten::permute");
 /** `aten::pow.Tensor_Scalar(Tensor self, Scalar exponent) -> Tensor` */
-export const powTensorScalar: (self: Tensor, exponent: Scalar) => Tensor = bind("aten::pow.Tensor_Scalar");
+export const pow: (self: Tensor, exponent: Scalar) => Tensor = bind("aten::pow.Tensor_Scalar");
 /** `aten::reciprocal(Tensor self) -> Tensor` */
 export const reciprocal: (self: Tensor) => Tensor = bind("aten::reciprocal");
 /** `aten::relu(Tensor self) -> Tensor` */
@@ -169,14 +199,12 @@ export const relu: (self: Tensor) => Tensor = bind("aten::relu");
 export const reshape: (self: Tensor, shape: readonly number[]) => Tensor = bind("aten::reshape");
 /** `aten::rsqrt(Tensor self) -> Tensor` */
 export const rsqrt: (self: Tensor) => Tensor = bind("aten::rsqrt");
-/** `aten::rsub.Scalar(Tensor self, Scalar other, Scalar alpha=1) -> Tensor` */
-export const rsubScalar: (self: Tensor, other: Scalar, alpha?: Scalar) => Tensor = bind("aten::rsub.Scalar");
 /** `aten::scaled_dot_product_attention(Tensor query, Tensor key, Tensor value, Tensor? attn_mask=None, float dropout_p=0., bool is_causal=False, *, float? scale=None, bool enable_gqa=False) -> Tensor` */
 export const scaledDotProductAttention: (query: Tensor, key: Tensor, value: Tensor, attnMask?: Tensor | null, dropoutP?: number, isCausal?: boolean, options?: { scale?: number | null; enableGqa?: boolean }) => Tensor = bind("aten::scaled_dot_product_attention");
 /** `aten::scatter_add_(Tensor(a!) self, int dim, Tensor index, Tensor src) -> Tensor(a!)` */
 export const scatterAdd_: (self: Tensor, dim: number, index: Tensor, src: Tensor) => Tensor = bind("aten::scatter_add_");
 /** `aten::select.int(Tensor(a) self, int dim, SymInt index) -> Tensor(a)` */
-export const selectInt: (self: Tensor, dim: number, index: number) => Tensor = bind("aten::select.int");
+export const select: (self: Tensor, dim: number, index: number) => Tensor = bind("aten::select.int");
 /** `aten::sigmoid(Tensor self) -> Tensor` */
 export const sigmoid: (self: Tensor) => Tensor = bind("aten::sigmoid");
 /** `aten::silu(Tensor self) -> Tensor` */
@@ -184,9 +212,9 @@ export const silu: (self: Tensor) => Tensor = bind("aten::silu");
 /** `aten::sin(Tensor self) -> Tensor` */
 export const sin: (self: Tensor) => Tensor = bind("aten::sin");
 /** `aten::slice.Tensor(Tensor(a) self, int dim=0, SymInt? start=None, SymInt? end=None, SymInt step=1) -> Tensor(a)` */
-export const sliceTensor: (self: Tensor, dim?: number, start?: number | null, endAt?: number | null, step?: number) => Tensor = bind("aten::slice.Tensor");
+export const slice: (self: Tensor, dim?: number, start?: number | null, endAt?: number | null, step?: number) => Tensor = bind("aten::slice.Tensor");
 /** `aten::softmax.int(Tensor self, int dim, ScalarType? dtype=None) -> Tensor` */
-export const softmaxInt: (self: Tensor, dim: number, dtype?: DType | null) => Tensor = bind("aten::softmax.int");
+export const softmax: (self: Tensor, dim: number, dtype?: DType | null) => Tensor = bind("aten::softmax.int");
 /** `aten::softplus(Tensor self, Scalar beta=1, Scalar threshold=20) -> Tensor` */
 export const softplus: (self: Tensor, beta?: Scalar, threshold?: Scalar) => Tensor = bind("aten::softplus");
 /** `aten::special_entr(Tensor self) -> Tensor` */
@@ -196,43 +224,60 @@ export const splitWithSizes: (self: Tensor, splitSizes: readonly number[], dim?:
 /** `aten::sqrt(Tensor self) -> Tensor` */
 export const sqrt: (self: Tensor) => Tensor = bind("aten::sqrt");
 /** `aten::squeeze.dim(Tensor(a) self, int dim) -> Tensor(a)` */
-export const squeezeDim: (self: Tensor, dim: number) => Tensor = bind("aten::squeeze.dim");
+export const squeeze: (self: Tensor, dim: number) => Tensor = bind("aten::squeeze.dim");
 /** `aten::stack(Tensor[] tensors, int dim=0) -> Tensor` */
 export const stack: (tensors: readonly Tensor[], dim?: number) => Tensor = bind("aten::stack");
-/** `aten::sub.Scalar(Tensor self, Scalar other, Scalar alpha=1) -> Tensor` */
-export const subScalar: (self: Tensor, other: Scalar, alpha?: Scalar) => Tensor = bind("aten::sub.Scalar");
-/** `aten::sub.Tensor(Tensor self, Tensor other, *, Scalar alpha=1) -> Tensor` */
-export const subTensor: (self: Tensor, other: Tensor, options?: { alpha?: Scalar }) => Tensor = bind("aten::sub.Tensor");
+/** `aten::sub`: the overload that the arguments fit. */
+export const sub: {
+  /** `aten::sub.Scalar(Tensor self, Scalar other, Scalar alpha=1) -> Tensor` */
+  (self: Tensor, other: Scalar, alpha?: Scalar): Tensor;
+  /** `aten::sub.Tensor(Tensor self, Tensor other, *, Scalar alpha=1) -> Tensor` */
+  (self: Tensor, other: Tensor, options?: { alpha?: Scalar }): Tensor;
+  /** `aten::rsub.Scalar(Tensor self, Scalar other, Scalar alpha=1) -> Tensor` */
+  (other: Scalar, self: Tensor, alpha?: Scalar): Tensor;
+} = bind("aten::sub.Scalar", "aten::sub.Tensor", "aten::rsub.Scalar");
 /** `aten::sub_.Tensor(Tensor(a!) self, Tensor other, *, Scalar alpha=1) -> Tensor(a!)` */
-export const sub_Tensor: (self: Tensor, other: Tensor, options?: { alpha?: Scalar }) => Tensor = bind("aten::sub_.Tensor");
-/** `aten::sum(Tensor self, *, ScalarType? dtype=None) -> Tensor` */
-export const sum: (self: Tensor, options?: { dtype?: DType | null }) => Tensor = bind("aten::sum");
-/** `aten::sum.dim_IntList(Tensor self, int[1]? dim, bool keepdim=False, *, ScalarType? dtype=None) -> Tensor` */
-export const sumDimIntList: (self: Tensor, dim: readonly number[] | null, keepdim?: boolean, options?: { dtype?: DType | null }) => Tensor = bind("aten::sum.dim_IntList");
+export const sub_: (self: Tensor, other: Tensor, options?: { alpha?: Scalar }) => Tensor = bind("aten::sub_.Tensor");
+/** `aten::sum`: the overload that the arguments fit. */
+export const sum: {
+  /** `aten::sum(Tensor self, *, ScalarType? dtype=None) -> Tensor` */
+  (self: Tensor, options?: { dtype?: DType | null }): Tensor;
+  /** `aten::sum.dim_IntList(Tensor self, int[1]? dim, bool keepdim=False, *, ScalarType? dtype=None) -> Tensor` */
+  (self: Tensor, dim: readonly number[] | null, keepdim?: boolean, options?: { dtype?: DType | null }): Tensor;
+} = bind("aten::sum", "aten::sum.dim_IntList");
 /** `aten::t(Tensor(a) self) -> Tensor(a)` */
 export const t: (self: Tensor) => Tensor = bind("aten::t");
-/** `aten::to.device(Tensor(a) self, Device device, ScalarType dtype, bool non_blocking=False, bool copy=False, MemoryFormat? memory_format=None) -> Tensor(a)` */
-export const toDevice: (self: Tensor, device: string, dtype: DType, nonBlocking?: boolean, copy?: boolean, memoryFormat?: number | null) => Tensor = bind("aten::to.device");
-/** `aten::to.dtype(Tensor(a) self, ScalarType dtype, bool non_blocking=False, bool copy=False, MemoryFormat? memory_format=None) -> Tensor(a)` */
-export const toDtype: (self: Tensor, dtype: DType, nonBlocking?: boolean, copy?: boolean, memoryFormat?: number | null) => Tensor = bind("aten::to.dtype");
+/** `aten::to`: the overload that the arguments fit. */
+export const to: {
+  /** `aten::to.device(Tensor(a) self, Device device, ScalarType dtype, bool non_blocking=False, bool copy=False, MemoryFormat? memory_format=None) -> Tensor(a)` */
+  (self: Tensor, device: string, dtype: DType, nonBlocking?: boolean, copy?: boolean, memoryFormat?: number | null): Tensor;
+  /** `aten::to.dtype(Tensor(a) self, ScalarType dtype, bool non_blocking=False, bool copy=False, MemoryFormat? memory_format=None) -> Tensor(a)` */
+  (self: Tensor, dtype: DType, nonBlocking?: boolean, copy?: boolean, memoryFormat?: number | null): Tensor;
+} = bind("aten::to.device", "aten::to.dtype");
 /** `aten::topk(Tensor self, SymInt k, int dim=-1, bool largest=True, bool sorted=True) -> (Tensor values, Tensor indices)` */
 export const topk: (self: Tensor, k: number, dim?: number, largest?: boolean, sorted?: boolean) => [Tensor, Tensor] = bind("aten::topk");
 /** `aten::transpose.int(Tensor(a) self, int dim0, int dim1) -> Tensor(a)` */
-export const transposeInt: (self: Tensor, dim0: number, dim1: number) => Tensor = bind("aten::transpose.int");
+export const transpose: (self: Tensor, dim0: number, dim1: number) => Tensor = bind("aten::transpose.int");
 /** `aten::uniform_(Tensor(a!) self, float from=0., float to=1., *, Generator? generator=None) -> Tensor(a!)` */
 export const uniform_: (self: Tensor, from?: number, to?: number) => Tensor = bind("aten::uniform_");
 /** `aten::unsqueeze(Tensor(a) self, int dim) -> Tensor(a)` */
 export const unsqueeze: (self: Tensor, dim: number) => Tensor = bind("aten::unsqueeze");
 /** `aten::unsqueeze_(Tensor(a!) self, int dim) -> Tensor(a!)` */
 export const unsqueeze_: (self: Tensor, dim: number) => Tensor = bind("aten::unsqueeze_");
-/** `aten::view(Tensor(a) self, SymInt[] size) -> Tensor(a)` */
-export const view: (self: Tensor, size: readonly number[]) => Tensor = bind("aten::view");
-/** `aten::view.dtype(Tensor(a) self, ScalarType dtype) -> Tensor(a)` */
-export const viewDtype: (self: Tensor, dtype: DType) => Tensor = bind("aten::view.dtype");
-/** `aten::where.ScalarOther(Tensor condition, Tensor self, Scalar other) -> Tensor` */
-export const whereScalarOther: (condition: Tensor, self: Tensor, other: Scalar) => Tensor = bind("aten::where.ScalarOther");
-/** `aten::where.self(Tensor condition, Tensor self, Tensor other) -> Tensor` */
-export const whereSelf: (condition: Tensor, self: Tensor, other: Tensor) => Tensor = bind("aten::where.self");
+/** `aten::view`: the overload that the arguments fit. */
+export const view: {
+  /** `aten::view(Tensor(a) self, SymInt[] size) -> Tensor(a)` */
+  (self: Tensor, size: readonly number[]): Tensor;
+  /** `aten::view.dtype(Tensor(a) self, ScalarType dtype) -> Tensor(a)` */
+  (self: Tensor, dtype: DType): Tensor;
+} = bind("aten::view", "aten::view.dtype");
+/** `aten::where`: the overload that the arguments fit. */
+export const where: {
+  /** `aten::where.ScalarOther(Tensor condition, Tensor self, Scalar other) -> Tensor` */
+  (condition: Tensor, self: Tensor, other: Scalar): Tensor;
+  /** `aten::where.self(Tensor condition, Tensor self, Tensor other) -> Tensor` */
+  (condition: Tensor, self: Tensor, other: Tensor): Tensor;
+} = bind("aten::where.ScalarOther", "aten::where.self");
 /** `aten::zero_(Tensor(a!) self) -> Tensor(a!)` */
 export const zero_: (self: Tensor) => Tensor = bind("aten::zero_");
 /** `aten::zeros(SymInt[] size, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor` */
