@@ -1,0 +1,59 @@
+/** Words that the documents, messages and comments do not use: private or archaic ones for which the field has its own. */
+
+/** A word that is refused, and what to write. */
+interface RefusedWord {
+  pattern: RegExp;
+  instead: string;
+}
+
+/**
+ * The list. A word comes in when readers stumbled over it and nobody would search for it; ordinary English that is only
+ * unlovely stays out, and so does a word with a plain meaning beside the private one, unless the pattern tells them apart.
+ */
+const refused: readonly RefusedWord[] = [
+  { pattern: /\bmend(s|ed|ing)?\b/, instead: "fix, correct" },
+  { pattern: /\btold\b|\btells? of\b|\btelling of\b/, instead: "reported, logged, warned, unless set otherwise" },
+  { pattern: /\banew\b/, instead: "again, reset, from scratch" },
+  { pattern: /\bof (one's|your|its|their|our|my|his) own\b/, instead: "custom, your own X, a separate X" },
+  { pattern: /\b(go|goes|going|went|gone) on\b/, instead: "continue, resume, proceed" },
+  { pattern: /\bcut off\b/, instead: "interrupted, truncated" },
+  { pattern: /\b(held|holds?|told|tells?) apart\b/, instead: "separate, distinguish" },
+  { pattern: /\b(is|are|was|were|be|been|stays?|still|once|not) whole\b(?! (number|model|numbers|step))/, instead: "complete, intact" },
+  { pattern: /\blikelier\b|\blikeliest\b/, instead: "more likely, most likely" },
+  { pattern: /\bshares? of\b/i, instead: "fraction of, rate" },
+  { pattern: /\b(un)?sound\b/, instead: "valid, finite, intact" },
+  { pattern: /\bas (it|they) stands?\b/, instead: "verbatim, unchanged" },
+  { pattern: /\bsave for\b/, instead: "except" },
+  { pattern: /\botherwise than\b/, instead: "differently from" },
+  { pattern: /\blet one say\b/, instead: "inconclusive" },
+  { pattern: /\bwhat came of\b/, instead: "result of" },
+  { pattern: /\b(slip of the pen|vouched for|come to (its|their) senses)\b/, instead: "typo, trusted, recover" },
+  { pattern: /\b(is|are|was|were) believed\b/, instead: "trusted" },
+  { pattern: /\bgone through\b|\bgoes through\b/, instead: "iterated over, read" },
+  { pattern: /\bput(s|ting)? (it|them)? ?right\b/, instead: "fix, repair" },
+  { pattern: /\bshall\b/, instead: "must, should" },
+];
+
+/** A refused word in a text. */
+export interface WordFound {
+  /** 1 for the first line. */
+  line: number;
+  word: string;
+  instead: string;
+}
+
+/** Markdown without code, with as many lines. */
+export function proseOf(markdown: string): string {
+  const blank = (code: string) => code.replace(/[^\n]/g, " ");
+  return markdown.replace(/^```[\s\S]*?^```/gm, blank).replace(/`[^`\n]*`/g, blank);
+}
+
+/** The refused words of a text, in order. */
+export function refusedWords(text: string): WordFound[] {
+  return text.split("\n").flatMap((content, index) =>
+    refused.flatMap(({ pattern, instead }) => {
+      const word = pattern.exec(content)?.[0];
+      return word === undefined ? [] : [{ line: index + 1, word, instead }];
+    }),
+  );
+}
