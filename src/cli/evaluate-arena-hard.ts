@@ -47,5 +47,5 @@ async function run(answerer: string, words: Words): Promise<void> {
     strongWeight: words.strongWeight,
   });
   phases.done();
-  finishJudging(report, dir, words.output);
+  finishJudging(report, dir);
 }

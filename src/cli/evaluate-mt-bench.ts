@@ -50,5 +50,5 @@ async function run(answerer: string, words: Words): Promise<void> {
     categories: words.categories?.split(",").map((name) => name.trim()) ?? null,
   });
   phases.done();
-  finishJudging(report, dir, words.output);
+  finishJudging(report, dir);
 }

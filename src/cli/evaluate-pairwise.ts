@@ -45,5 +45,5 @@ async function run(a: string, b: string, words: Words): Promise<void> {
     strongWeight: words.strongWeight,
   });
   phases.done();
-  finishJudging(report, dir, words.output);
+  finishJudging(report, dir);
 }

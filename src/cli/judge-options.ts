@@ -37,7 +37,6 @@ export interface JudgeWords extends JudgeEndpointWords, MachineOptions {
   seed: number;
   chatTemplate?: string;
   bootstrap: number;
-  dir?: string;
   output?: string;
 }
 
@@ -103,8 +102,10 @@ export function withJudgeOptions(command: Command, maxNewTokens = 1024): Command
     .option("--seed <number>", "decides a local model's answers", wholeNumber(0), 42)
     .option("--chat-template <template>", "of local models: name, file or text; default: the tokenizer's own")
     .option("--bootstrap <rounds>", "samples that intervals are taken from", wholeNumber(10), 1000)
-    .option("--dir <dir>", "where answers, judgments and the report are kept; default: runs/COMMAND-NAME")
-    .option("--output <file>", "where results go as JSON; default: results.json in --dir");
+    .option(
+      "--output <dir>",
+      "directory of answers, judgments, results and report; default: runs/COMMAND-NAME",
+    );
   return withMachineOptions(command);
 }
 
@@ -154,10 +155,10 @@ function price(text: string): Price {
   throw new InvalidArgumentError("Expected two prices such as 2.5,10.");
 }
 
-/** Where a command keeps its files: what it was told, or a directory named after it and those who answer. */
-export function directoryOf({ dir }: JudgeWords, command: string, answerers: readonly string[]): string {
+/** The output directory: --output, or one named after the command and the models under test. */
+export function directoryOf({ output }: JudgeWords, command: string, answerers: readonly string[]): string {
   const names = answerers.map((text) => answererName(parseAnswerer(text)));
-  return dir ?? join("runs", inFileName([command, ...names].join("-")));
+  return output ?? join("runs", inFileName([command, ...names].join("-")));
 }
 
 /** Who judges and how, as recipes take it. Keys come from the environment, never from the command line. */

@@ -11,8 +11,8 @@ import { finishFirst } from "./leave.ts";
  * Writes the results (figures that are not known are null), answers and judgments to be read (a JSON line a question and
  * turn), and the report, then shows the figures.
  */
-export function finishJudging(report: RatingReport | PairReport, dir: string, output?: string): void {
-  const results = output ?? join(dir, "results.json");
+export function finishJudging(report: RatingReport | PairReport, dir: string): void {
+  const results = join(dir, "results.json");
   const page = join(dir, "report.html");
   const { texts, ...figures } = report;
   finishFirst();

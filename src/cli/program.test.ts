@@ -12,7 +12,7 @@ const longNames = (command: Command) =>
   command.options.filter(({ hidden }) => !hidden).map(({ long }) => long ?? "");
 
 test("no command has a name of its own for what others call --limit, --output or --max-new-tokens", () => {
-  const own = /^--(rows|max-rows|max-prompts|num-prompts|out|out-file|output-file|max-tokens|num-samples)$/;
+  const own = /^--(rows|max-rows|max-prompts|num-prompts|out|out-file|output-file|dir|max-tokens|num-samples)$/;
   for (const command of allCommands(program())) {
     for (const name of longNames(command)) {
       // of a server: how many prompts one request may have
@@ -27,6 +27,7 @@ test("another name is refused with the one that it has here", async () => {
     [["generate", "--model", "m", "--prompts", "p", "--max-tokens", "3"], /It is --max-new-tokens here\./],
     [["evaluate", "diversity", "--answers", "a", "--out", "b.json"], /--out <value>.* It is --output here\./],
     [["evaluate", "pairwise", "a", "b", "--prompts", "p", "--max-prompts", "3"], /It is --limit here\./],
+    [["evaluate", "pairwise", "a", "b", "--prompts", "p", "--dir", "d"], /It is --output here\./],
     [["score", "--model", "m", "--data", "d", "--out", "o"], /It is --output here\./],
     [["merge", "--model", "m", "--adapter", "a", "--out", "o"], /It is --output here\./],
     [["sweep", "s.yaml", "--out", "o"], /It is --output here\./],

@@ -53,7 +53,7 @@ export class AnswerLog {
         writer.close();
         throw new FileError(
           `${row.where}: expected an answer to question ${row.id} made with the same model, question and settings, ` +
-            `found one made otherwise. Choose another --dir, or move the file away.`,
+            `got one made with other settings. Choose another --output, or move the file away.`,
         );
       }
       answers.set(row.id ?? "", row.turns);

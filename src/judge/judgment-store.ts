@@ -109,7 +109,7 @@ export class JudgmentStore {
     const needed = bytes > 0 ? `, ${bytes} bytes (${formatBytes(bytes)}) are needed` : "";
     const remedy = isDamaged
       ? "It is damaged: move it away; judgments in it are asked for again."
-      : `Judgments in it are kept. Free space under ${dirname(this.#path)} or choose another --dir, then run the command again.`;
+      : `Judgments in it are kept. Free space under ${dirname(this.#path)} or choose another --output, then run the command again.`;
     return new FileError(
       `${this.#path}: expected to keep judgments in this SQLite file, but: ${messageOf(error)}${needed}. ${remedy}`,
       { cause: error },

@@ -83,7 +83,7 @@ test("MT-Bench: answers of an endpoint, ratings that are known, nothing asked tw
     bench,
     "--judge",
     `${judge.baseUrl}#known`,
-    "--dir",
+    "--output",
     dir,
     "--judge-price",
     "10,100",
@@ -178,7 +178,7 @@ test("faults on both sides: answers go on where they broke off, and scores are t
     bench,
     "--judge",
     `${judge.baseUrl}#faulty`,
-    "--dir",
+    "--output",
     dir,
     "--timeout",
     "2",
@@ -217,7 +217,7 @@ test("MT-Bench in pairs: both orders, a judge that loves the first place is foun
       bench,
       "--judge",
       `${judge.baseUrl}#pairs`,
-      "--dir",
+      "--output",
       dir,
     );
     assert.equal(said.status, 0, said.stderr);
@@ -261,7 +261,7 @@ test("MT-Bench's published questions, judged by a rule: all 160 turns, with refe
     bench,
     "--judge",
     `${judge.baseUrl}#rule`,
-    "--dir",
+    "--output",
     dir,
     "--bootstrap",
     "50",
@@ -280,7 +280,7 @@ test("nothing could be judged: the first refusal and the first answer are shown 
   const answers = writeRows(shop.path("judged-by-none.jsonl"), rows);
   const body = JSON.stringify({ error: { message: "max_tokens: expected at most 1024, got 2048." } });
   const words = (url: string, dir: string) => [
-    ...[answers, "--bench", bench, "--limit", "2", "--judge", `${url}#none`, "--dir", shop.path(dir)],
+    ...[answers, "--bench", bench, "--limit", "2", "--judge", `${url}#none`, "--output", shop.path(dir)],
   ];
   const failure = async (rule: () => ChatAnswer, dir: string): Promise<string> => {
     await using judge = await startJudge(rule);
@@ -356,7 +356,7 @@ const commands: Record<string, () => Command> = {
 for (const [what, [name = "", ...words], status, message] of refusals) {
   test(`refused: ${what}`, async () => {
     const command = commands[name]?.().configureOutput({ writeErr: () => {} });
-    const place = ["--dir", shop.path("refused")];
+    const place = ["--output", shop.path("refused")];
     await assert.rejects(
       command?.parseAsync([...words, ...place], { from: "user" }) ?? Promise.resolve(),
       (error: unknown) => {

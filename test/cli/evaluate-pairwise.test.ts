@@ -31,7 +31,7 @@ test("Arena-Hard on the published answers, judged by a rule: the figures are tho
     bench,
     "--limit",
     String(limit),
-    "--dir",
+    "--output",
     dir,
     "--bootstrap",
     "200",
@@ -96,7 +96,7 @@ test("pairwise: a local model against a file; interrupted answers come out the s
     prompts,
     "--judge",
     `${judge.baseUrl}#j`,
-    "--dir",
+    "--output",
     dir,
   ];
   const machine = ["--max-new-tokens", "6", "--temperature", "1", "--dtype", "float32", "--threads", "1"];
@@ -145,7 +145,7 @@ test("a judge that breaks down: status 7, nothing lost, and the rest is asked la
     isBroken && before >= 25 ? { status: 403, body: `{"error":{"message":"no more"}}` } : "[[A=B]]",
   );
   const dir = shop.path("broken");
-  const words = ["pairwise", a, b, "--prompts", a, "--judge", `${judge.baseUrl}#j`, "--dir", dir];
+  const words = ["pairwise", a, b, "--prompts", a, "--judge", `${judge.baseUrl}#j`, "--output", dir];
   const broken = await evaluate(...words);
   assert.equal(broken.status, 7);
   assert.match(broken.stderr, /model j: expected an answer, got status 403: no more\. Check the key/);
@@ -175,7 +175,7 @@ test("killed in the middle: what was judged is there", async () => {
     return "[[B>A]]";
   });
   const dir = shop.path("killed");
-  const words = ["pairwise", a, b, "--prompts", a, "--judge", `${judge.baseUrl}#j`, "--dir", dir];
+  const words = ["pairwise", a, b, "--prompts", a, "--judge", `${judge.baseUrl}#j`, "--output", dir];
   const running = start(["evaluate", ...words, "--concurrency", "2", "--requests-per-minute", "6000"]);
   await middle;
   running.child.kill("SIGKILL");
@@ -201,7 +201,7 @@ test("verdicts that nobody can read are no result", async () => {
     a,
     "--judge",
     `${judge.baseUrl}#j`,
-    "--dir",
+    "--output",
     dir,
   );
   assert.equal(said.status, 7);

@@ -42,7 +42,7 @@ test("answers and verdicts come from one server; 4096 tokens asked for end where
     ["--judge-config", at("judge.yaml")],
     ["--judge-settings", at("settings.json")],
     ["--judge", endpoint],
-    ["--dir", at("run")],
+    ["--output", at("run")],
     ["--bootstrap", "10"],
   ];
   try {

@@ -78,7 +78,7 @@ export function assertTells(error: unknown, dir: string): void {
   assert.ok(error.message.includes(dir), `no path of the run in: ${error.message}`);
   assert.match(
     error.message,
-    /Free space under .* or choose another (place|--dir)|Check the path and the disk|Choose a path this user may use|Raise the limit|ask(ed)? for again/,
+    /Free space under .* or choose another (place|--output)|Check the path and the disk|Choose a path this user may use|Raise the limit|ask(ed)? for again/,
   );
 }
 

@@ -324,7 +324,7 @@ const sidecarCases: HostileCase[] = [
             what === "text" ? "no database\n".repeat(1000) : `SQLite format 3\0${"\u0001".repeat(80)}`,
           );
       },
-      command: (dir) => judged(dir, ["--dir", join(dir, "kept")]),
+      command: (dir) => judged(dir, ["--output", join(dir, "kept")]),
       expects: /judgments in this SQLite file|expected a file, got/,
     }),
   ),
@@ -351,7 +351,7 @@ function judged(dir: string, words: readonly string[]): string[] {
     "--questions": question,
     "--judge-prompts": join(dir, "prompts.jsonl"),
     "--references": join(dir, "references.jsonl"),
-    "--dir": join(dir, "judged"),
+    "--output": join(dir, "judged"),
   };
   const given = Object.fromEntries(
     words.flatMap((word, i) => (i % 2 === 0 ? [[word, words[i + 1] ?? ""]] : [])),
