@@ -12,13 +12,19 @@ interface RefusedWord {
  */
 const refused: readonly RefusedWord[] = [
   { pattern: /\bmend(s|ed|ing)?\b/, instead: "fix, correct" },
-  { pattern: /\btold\b|\btells? of\b|\btelling of\b/, instead: "reported, logged, warned, unless set otherwise" },
+  {
+    pattern: /\btold\b|\btells? of\b|\btelling of\b/,
+    instead: "reported, logged, warned, unless set otherwise",
+  },
   { pattern: /\banew\b/, instead: "again, reset, from scratch" },
   { pattern: /\bof (one's|your|its|their|our|my|his) own\b/, instead: "custom, your own X, a separate X" },
   { pattern: /\b(go|goes|going|went|gone) on\b/, instead: "continue, resume, proceed" },
   { pattern: /\bcut off\b/, instead: "interrupted, truncated" },
   { pattern: /\b(held|holds?|told|tells?) apart\b/, instead: "separate, distinguish" },
-  { pattern: /\b(is|are|was|were|be|been|stays?|still|once|not) whole\b(?! (number|model|numbers|step))/, instead: "complete, intact" },
+  {
+    pattern: /\b(is|are|was|were|be|been|stays?|still|once|not) whole\b(?! (number|model|numbers|step))/,
+    instead: "complete, intact",
+  },
   { pattern: /\blikelier\b|\blikeliest\b/, instead: "more likely, most likely" },
   { pattern: /\bshares? of\b/i, instead: "fraction of, rate" },
   { pattern: /\b(un)?sound\b/, instead: "valid, finite, intact" },
@@ -27,7 +33,10 @@ const refused: readonly RefusedWord[] = [
   { pattern: /\botherwise than\b/, instead: "differently from" },
   { pattern: /\blet one say\b/, instead: "inconclusive" },
   { pattern: /\bwhat came of\b/, instead: "result of" },
-  { pattern: /\b(slip of the pen|vouched for|come to (its|their) senses)\b/, instead: "typo, trusted, recover" },
+  {
+    pattern: /\b(slip of the pen|vouched for|come to (its|their) senses)\b/,
+    instead: "typo, trusted, recover",
+  },
   { pattern: /\b(is|are|was|were) believed\b/, instead: "trusted" },
   { pattern: /\bgone through\b|\bgoes through\b/, instead: "iterated over, read" },
   { pattern: /\bput(s|ting)? (it|them)? ?right\b/, instead: "fix, repair" },

@@ -12,7 +12,8 @@ const longNames = (command: Command) =>
   command.options.filter(({ hidden }) => !hidden).map(({ long }) => long ?? "");
 
 test("no command has a name of its own for what others call --limit, --output or --max-new-tokens", () => {
-  const own = /^--(rows|max-rows|max-prompts|num-prompts|out|out-file|output-file|dir|max-tokens|num-samples)$/;
+  const own =
+    /^--(rows|max-rows|max-prompts|num-prompts|out|out-file|output-file|dir|max-tokens|num-samples)$/;
   for (const command of allCommands(program())) {
     for (const name of longNames(command)) {
       // of a server: how many prompts one request may have
