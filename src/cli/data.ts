@@ -57,8 +57,8 @@ async function check(file: string, words: string[], options: CheckOptions): Prom
   }
 }
 
-function shownRows({ dataset, tokenizer, endTokenIds }: PreparedData, show: number): ShownRow[] {
-  return dataset.examples.slice(0, show).map((example) => showRow(example, { tokenizer, endTokenIds }));
+function shownRows({ dataset, tokenizer, stopIds }: PreparedData, show: number): ShownRow[] {
+  return dataset.examples.slice(0, show).map((example) => showRow(example, { tokenizer, stopIds }));
 }
 
 /** The report with the templates in use and, where rows are to be shown, `rows`, one a line. */

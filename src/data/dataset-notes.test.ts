@@ -11,7 +11,7 @@ import type { SourceEncoder } from "./encoder.ts";
 const folder = mkdtempSync(join(tmpdir(), "preftune-notes-"));
 after(() => rmSync(folder, { recursive: true }));
 
-const facts = { vocabSize: 128, bosTokenId: null, endTokenIds: [2] };
+const facts = { vocabSize: 128, bosTokenId: null, stopIds: new Set([2]) };
 /** Two answers of one token and the end for every row. */
 const encoder: SourceEncoder = {
   encode: async (rows) =>

@@ -21,7 +21,7 @@ after(() => rmSync(folder, { recursive: true }));
 
 const bos = 1;
 const end = 2;
-const facts: TokenizerFacts = { vocabSize: 128, bosTokenId: bos, endTokenIds: [end] };
+const facts: TokenizerFacts = { vocabSize: 128, bosTokenId: bos, stopIds: new Set([end]) };
 
 /** One token for each character; a prompt with "!" cannot be encoded, one with "?!" breaks the tokenizer. */
 const encoder: SourceEncoder = {
@@ -324,7 +324,7 @@ test("real rows: conversational, HH transcripts and token ids", {
   const known = {
     vocabSize: tokenizer.vocabSize,
     bosTokenId: tokenizer.bosTokenId,
-    endTokenIds: [...stopIds],
+    stopIds,
   };
   const load = (name: string, more: Partial<DatasetOptions> = {}): Promise<Dataset> =>
     prepare({

@@ -30,7 +30,7 @@ test("rows that the template does not write in full, and answers that say nothin
   await withToyTokenizer({ chatTemplate: chatMl }, async (directory) => {
     const tokenizer = loadTokenizer(directory);
     await using encoder = createRowEncoder(tokenizer);
-    const facts = { vocabSize: 264, bosTokenId: null, endTokenIds: [2] };
+    const facts = { vocabSize: 264, bosTokenId: null, stopIds: new Set([2]) };
     for (const [task, rows, found] of [
       ["preference", pairs, { not_rendered: 2, empty_answer: 1 }],
       ["sft", conversations, { empty_answer: 2, not_rendered: 1 }],

@@ -10,7 +10,7 @@ import { lengthBias, tokenStatistics } from "./statistics.ts";
 
 const bos = 1;
 const end = 2;
-const facts: TokenizerFacts = { vocabSize: 100, bosTokenId: bos, endTokenIds: [end, 3] };
+const facts: TokenizerFacts = { vocabSize: 100, bosTokenId: bos, stopIds: new Set([end, 3]) };
 
 let line = 0;
 

@@ -9,7 +9,7 @@ export interface TokenizerFacts {
   /** The token every row begins with; null when the tokenizer has none. */
   bosTokenId: number | null;
   /** The tokens that can end an answer (end of turn, EOS). */
-  endTokenIds: readonly number[];
+  stopIds: ReadonlySet<number>;
   /** Whether there is a chat template, the tokenizer's own or another one that was given. Default: no. */
   hasChatTemplate?: boolean;
 }
@@ -51,24 +51,24 @@ export function hasBos(example: Example, { bosTokenId }: TokenizerFacts): boolea
 }
 
 /** No token, or tokens that end an answer and no other. */
-function saysNothing({ ids, mask }: Completion, { endTokenIds }: TokenizerFacts): boolean {
+function saysNothing({ ids, mask }: Completion, { stopIds }: TokenizerFacts): boolean {
   const learned = mask === undefined ? ids : ids.filter((_, i) => mask[i] !== 0);
   const isMaskedOut = ids.length > 0 && learned.length === 0;
-  return !isMaskedOut && learned.every((id) => endTokenIds.includes(id));
+  return !isMaskedOut && learned.every((id) => stopIds.has(id));
 }
 
 function startsTwice(ids: readonly number[], bosTokenId: number | null): boolean {
   return bosTokenId !== null && ids[0] === bosTokenId && ids[1] === bosTokenId;
 }
 
-function lacksEnd({ completions, trace }: Example, { endTokenIds }: TokenizerFacts): boolean {
-  const lacking = completions.filter(({ ids }) => ids.length > 0 && !endTokenIds.includes(ids.at(-1) ?? -1));
+function lacksEnd({ completions, trace }: Example, { stopIds }: TokenizerFacts): boolean {
+  const lacking = completions.filter(({ ids }) => ids.length > 0 && !stopIds.has(ids.at(-1) ?? -1));
   // Answers that lost their end to max_length are counted as truncated.
   return lacking.length > (trace?.endsLost ?? 0);
 }
 
-function endsTwice(ids: readonly number[], { endTokenIds }: TokenizerFacts): boolean {
-  return [-1, -2].every((at) => endTokenIds.includes(ids.at(at) ?? -1));
+function endsTwice(ids: readonly number[], { stopIds }: TokenizerFacts): boolean {
+  return [-1, -2].every((at) => stopIds.has(ids.at(at) ?? -1));
 }
 
 function isMasked(mask: Completion["mask"]): boolean {

@@ -42,7 +42,7 @@ async function withRow(body: (example: Example, tokenizer: Tokenizer) => void): 
 }
 
 const show = (example: Example, tokenizer: Tokenizer): ShownRow =>
-  showRow(example, { tokenizer, endTokenIds: [endOfTurn] });
+  showRow(example, { tokenizer, stopIds: new Set([endOfTurn]) });
 
 test("tokens, pieces, mask and text of each part", () =>
   withRow((example, tokenizer) => {

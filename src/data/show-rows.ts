@@ -32,7 +32,7 @@ export interface ShownRow {
 export interface ShowOptions {
   tokenizer: Tokenizer;
   /** Tokens that end an answer. */
-  endTokenIds: readonly number[];
+  stopIds: ReadonlySet<number>;
 }
 
 /** `example` token by token, with what was cut off it where that was kept (`trace.uncut`). */
@@ -73,14 +73,14 @@ interface Tokens {
   cut: readonly number[];
 }
 
-function showPart({ name, ids, mask, cut }: Tokens, { tokenizer, endTokenIds }: ShowOptions): ShownPart {
+function showPart({ name, ids, mask, cut }: Tokens, { tokenizer, stopIds }: ShowOptions): ShownPart {
   return {
     name,
     ids: [...ids],
     pieces: ids.map((id) => pieceOf(tokenizer.tokenBytes(id))),
     mask: [...mask],
     special: ids.map((id) => Number(tokenizer.isSpecial(id))),
-    ends: ids.map((id) => Number(name !== "prompt" && endTokenIds.includes(id))),
+    ends: ids.map((id) => Number(name !== "prompt" && stopIds.has(id))),
     cut: [...cut],
     text: textOf(tokenizer, ids),
   };

@@ -6,9 +6,10 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import { toyFiles } from "../../test/support/toy-tokenizer.ts";
 import { DataError } from "../base/errors.ts";
+import { createRowEncoder } from "../text/encode.ts";
 import { loadTokenizer, type Tokenizer } from "../text/tokenizer.ts";
 import { chatMl } from "../toy/tokenizer.ts";
-import { readPrompts } from "./prompts.ts";
+import { type PromptFormat, readPrompts } from "./prompts.ts";
 
 const root = mkdtempSync(join(tmpdir(), "preftune-prompts-"));
 after(() => rmSync(root, { recursive: true }));
@@ -32,6 +33,16 @@ function file(rows: readonly unknown[]): string {
   return path;
 }
 
+/** The prompts, and the tokens that end an answer to them. */
+async function read(
+  path: string,
+  from: Tokenizer,
+  { eosTokenIds = [], ...format }: PromptFormat & { eosTokenIds?: number[] } = {},
+) {
+  await using encoder = createRowEncoder(from, { eosTokenIds });
+  return { prompts: await readPrompts(path, encoder, format), stopIds: await encoder.stopIds() };
+}
+
 const user = (content: string) => ({ role: "user", content });
 const text = (from: Tokenizer, ids: readonly number[]) => from.decode(ids, { skipSpecialTokens: false });
 const asked = (content: string) => `<|im_start|>user\n${content}<|im_end|>\n<|im_start|>assistant\n`;
@@ -51,7 +62,7 @@ const rows = [
 ];
 
 test("every form of prompt, up to where the answer begins", async () => {
-  const { prompts, stopIds } = await readPrompts(file(rows), chatty, { eosTokenIds: [7] });
+  const { prompts, stopIds } = await read(file(rows), chatty, { eosTokenIds: [7] });
   assert.deepEqual(
     prompts.map((prompt) => [prompt.text, text(chatty, prompt.ids)]),
     [
@@ -62,7 +73,7 @@ test("every form of prompt, up to where the answer begins", async () => {
     ],
   );
   assert.match(prompts[3]?.where ?? "", /\.jsonl:4$/);
-  assert.ok(stopIds.includes(7) && stopIds.includes(chatty.tokenId("<|im_end|>") ?? -1));
+  assert.ok(stopIds.has(7) && stopIds.has(chatty.tokenId("<|im_end|>") ?? -1));
 });
 
 test("the prompt columns of training, with system message, tools and template variables", async () => {
@@ -81,7 +92,7 @@ test("the prompt columns of training, with system message, tools and template va
     },
     { input: { messages: [user("five?")], tools: [{ name: "f" }] }, chat_template_kwargs: { mood: "calm" } },
   ]);
-  const { prompts } = await readPrompts(some, templated, {});
+  const { prompts } = await read(some, templated);
   assert.deepEqual(
     prompts.map(({ ids }) => text(templated, ids)),
     [
@@ -95,16 +106,16 @@ test("the prompt columns of training, with system message, tools and template va
 
 test("plain text goes in as it stands when that is wished, and where there is no template", async () => {
   const path = file([{ prompt: "once upon" }]);
-  const wished = await readPrompts(path, chatty, { isPlain: true });
+  const wished = await read(path, chatty, { isPlain: true });
   assert.equal(text(chatty, wished.prompts[0]?.ids ?? []), "once upon");
-  assert.ok(wished.stopIds.includes(chatty.tokenId("<|im_end|>") ?? -1));
-  const { prompts } = await readPrompts(path, bare, {});
+  assert.ok(wished.stopIds.has(chatty.tokenId("<|im_end|>") ?? -1));
+  const { prompts } = await read(path, bare);
   assert.equal(text(bare, prompts[0]?.ids ?? []), "once upon");
 });
 
 test("no more prompts than asked for, and columns by other names", async () => {
   const path = file([{ q: "a" }, { q: "b" }, { q: 3 }]);
-  const { prompts } = await readPrompts(path, chatty, { limit: 2, columns: { prompt: "q" } });
+  const { prompts } = await read(path, chatty, { limit: 2, columns: { prompt: "q" } });
   assert.deepEqual(
     prompts.map((prompt) => prompt.text),
     ["a", "b"],
@@ -113,7 +124,7 @@ test("no more prompts than asked for, and columns by other names", async () => {
 
 test("a row without a prompt, and a file without rows, are refused by name", async () => {
   const refused = (path: string, message: RegExp) =>
-    assert.rejects(readPrompts(path, chatty, {}), (error: unknown) => {
+    assert.rejects(read(path, chatty), (error: unknown) => {
       assert.ok(error instanceof DataError);
       assert.match(error.message, message);
       return true;
@@ -129,9 +140,9 @@ test("a row without a prompt, and a file without rows, are refused by name", asy
 test("tools and template variables of a row reach the template; what it leaves out is refused", async () => {
   const chatTemplate = `{{ mood }}{% for t in tools or [] %}{{ t.name }};{% endfor %}${chatMl}`;
   const row = { prompt: [user("two")], tools: [{ name: "add" }], chat_template_kwargs: { mood: "glad " } };
-  const { prompts } = await readPrompts(file([row]), tokenizer("tools", { chatTemplate }), {});
+  const { prompts } = await read(file([row]), tokenizer("tools", { chatTemplate }));
   assert.equal(text(chatty, prompts[0]?.ids ?? []), `glad add;${asked("two")}`);
-  await assert.rejects(readPrompts(file([row]), chatty, {}), (error: unknown) => {
+  await assert.rejects(read(file([row]), chatty), (error: unknown) => {
     assert.ok(error instanceof DataError);
     assert.match(error.message, /\.jsonl:1: .*"tools" \("add"\)/);
     return true;
@@ -140,14 +151,14 @@ test("tools and template variables of a row reach the template; what it leaves o
 
 test("a prompt that ends in the assistant's turn goes on with it", async () => {
   const begun = [user("two"), { role: "assistant", content: "It is" }];
-  const { prompts } = await readPrompts(file([{ prompt: begun }]), chatty, {});
+  const { prompts } = await read(file([{ prompt: begun }]), chatty);
   assert.equal(text(chatty, prompts[0]?.ids ?? []), `${asked("two")}It is`);
 });
 
 test("a template without a generation prompt is told of, and the header is in the prompt", async () => {
   const chatTemplate = chatMl.slice(0, chatMl.indexOf("{% if add_generation_prompt"));
   const told = once(process, "warning");
-  const { prompts } = await readPrompts(file([{ prompt: "two" }]), tokenizer("silent", { chatTemplate }), {});
+  const { prompts } = await read(file([{ prompt: "two" }]), tokenizer("silent", { chatTemplate }));
   assert.equal(text(chatty, prompts[0]?.ids ?? []), asked("two"));
   const [warning] = (await told) as [Error];
   assert.match(warning.message, /ignores add_generation_prompt/);

@@ -6,10 +6,9 @@ import { userMessage } from "../data/conversations.ts";
 import { describeOrigin, type RawRow } from "../data/example.ts";
 import { readPrompt } from "../data/prompt-columns.ts";
 import { templateInputs } from "../data/template-columns.ts";
-import { createRowEncoder, type EncoderOptions, type RowEncoder } from "../text/encode.ts";
+import type { RowEncoder } from "../text/encode.ts";
 import { contentText, type Message } from "../text/messages.ts";
 import { noGenerationPrompt, type SourceRow } from "../text/rows.ts";
-import type { Tokenizer } from "../text/tokenizer.ts";
 import { promptRows } from "./prompt-rows.ts";
 
 /** A prompt ready to be answered. */
@@ -29,19 +28,12 @@ export interface Prompt {
 }
 
 /** How prompts are read. */
-export interface PromptFormat
-  extends Pick<EncoderOptions, "chatTemplate" | "enableThinking" | "eosTokenIds"> {
+export interface PromptFormat {
   columns?: ColumnMap;
   /** Plain text goes in as it stands even where the tokenizer has a chat template. */
   isPlain?: boolean;
-  /** Read no more than so many. */
-  limit?: number;
-}
-
-/** Prompts, and the tokens that end an answer to them. */
-export interface Prompts {
-  prompts: Prompt[];
-  stopIds: number[];
+  /** Read no more than so many; null: all. */
+  limit?: number | null;
 }
 
 /**
@@ -55,23 +47,20 @@ export interface Prompts {
  */
 export async function readPrompts(
   path: string,
-  tokenizer: Tokenizer,
-  format: PromptFormat,
-): Promise<Prompts> {
-  const { columns = {}, limit = Number.POSITIVE_INFINITY, isPlain = false, ...encoding } = format;
-  const hasTemplate = (encoding.chatTemplate ?? null) !== null || tokenizer.chatTemplates.default !== null;
-  const isChat = hasTemplate && !isPlain;
+  encoder: RowEncoder,
+  { columns = {}, limit = null, isPlain = false }: PromptFormat = {},
+): Promise<Prompt[]> {
+  const isChat = encoder.hasChatTemplate && !isPlain;
   const rows: SourceRow[] = [];
   const followUps: (readonly string[])[] = [];
   for await (const row of promptRows(path)) {
-    if (rows.length >= limit) break;
+    if (rows.length === limit) break;
     rows.push(promptRow(row, columns, isChat));
     followUps.push(laterTurns(row, isChat));
   }
   if (rows.length === 0) throw new DataError(`${path}: expected prompts, found no rows.`);
-  await using encoder = createRowEncoder(tokenizer, encoding);
   const outcomes = await encoder.encode(rows);
-  const prompts = outcomes.map((outcome, i): Prompt => {
+  return outcomes.map((outcome, i): Prompt => {
     if ("error" in outcome) throw outcome.error;
     const row = rows[i] as SourceRow;
     const isContinued = row.kind === "text" || (row.kind === "chat" && row.continueFinalMessage === true);
@@ -80,22 +69,6 @@ export async function readPrompts(
     const later = followUps[i] as readonly string[];
     return { where: row.where, text: shown(row), ids, isContinued, row, followUps: later };
   });
-  return {
-    prompts,
-    stopIds: await endTokens(tokenizer, encoding.eosTokenIds ?? [], hasTemplate ? encoder : null),
-  };
-}
-
-/** Tokens that end an answer: those of config and tokenizer, and with `chat` those of its template. */
-export async function endTokens(
-  tokenizer: Tokenizer,
-  eosTokenIds: readonly number[],
-  chat: RowEncoder | null,
-): Promise<number[]> {
-  const ends = new Set(eosTokenIds);
-  if (tokenizer.eosTokenId !== null) ends.add(tokenizer.eosTokenId);
-  if (chat !== null) for (const id of (await chat.chatFormat()).stopIds) ends.add(id);
-  return [...ends];
 }
 
 /**

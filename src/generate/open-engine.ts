@@ -1,13 +1,11 @@
-/** From directories to an engine: a base model, its tokenizer, and adapters by name on the same weights. */
+/** From directories to an engine: a base model, and adapters by name on the same weights. */
 import { readAdapter } from "../formats/adapter.ts";
-import { readModelConfig } from "../formats/hf-config.ts";
-import type { ModelConfig } from "../formats/model-config.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
 import { loadModel } from "../models/load.ts";
 import { installAdapter } from "../models/load-adapter.ts";
 import { shareWeights } from "../models/share-weights.ts";
 import { namedTensors } from "../nn/module.ts";
-import { loadTokenizer, type Tokenizer } from "../text/tokenizer.ts";
+import type { Tokenizer } from "../text/tokenizer.ts";
 import type { DType } from "../torch/index.ts";
 import { Engine } from "./engine.ts";
 import type { EngineLimits } from "./request.ts";
@@ -16,6 +14,7 @@ import type { EngineLimits } from "./request.ts";
 export interface EngineSource {
   /** Hugging Face model directory. */
   model: string;
+  tokenizer: Tokenizer;
   /** PEFT adapter directories by the names that requests give. */
   adapters: ReadonlyMap<string, string>;
   device: string;
@@ -24,11 +23,9 @@ export interface EngineSource {
   limits?: Partial<EngineLimits>;
 }
 
-/** An engine with what it was made of. Disposing of it frees model, adapters and cache. */
+/** An engine. Disposing of this frees model, adapters and cache. */
 export interface OpenEngine extends Disposable {
   engine: Engine;
-  tokenizer: Tokenizer;
-  config: ModelConfig;
 }
 
 /**
@@ -37,10 +34,9 @@ export interface OpenEngine extends Disposable {
  * @throws {FormatError} for anything a directory lacks or has wrong, naming file and tensor
  * @throws {ConfigError} if an adapter names modules the model does not have
  */
-export function openEngine({ model: directory, adapters, device, dtype, limits }: EngineSource): OpenEngine {
-  const config = readModelConfig(directory);
-  const tokenizer = loadTokenizer(directory);
-  const model = loadModel(directory, { device, dtype });
+export function openEngine(source: EngineSource): OpenEngine {
+  const { tokenizer, adapters, device, dtype, limits } = source;
+  const model = loadModel(source.model, { device, dtype });
   const adapted = new Map<string, CausalLM>();
   for (const [name, path] of adapters) {
     const shared = shareWeights(model);
@@ -54,5 +50,5 @@ export function openEngine({ model: directory, adapters, device, dtype, limits }
       for (const [, tensor] of namedTensors(one)) tensor.dispose();
     }
   };
-  return { engine, tokenizer, config, [Symbol.dispose]: free };
+  return { engine, [Symbol.dispose]: free };
 }

@@ -1,5 +1,6 @@
 /** Hugging Face model directories: config, weights by memory map, and the text part of multimodal checkpoints. */
 import { FormatError } from "../base/errors.ts";
+import { readAdapter } from "../formats/adapter.ts";
 import { headName } from "../formats/checkpoint-names.ts";
 import type { ModelConfig } from "../formats/model-config.ts";
 import type { TensorDtype } from "../formats/safetensors.ts";
@@ -9,6 +10,7 @@ import { type DType, ops, scope, type Tensor } from "../torch/index.ts";
 import { buildModel } from "./build.ts";
 import type { CausalLM } from "./causal-lm.ts";
 import { requireFinite } from "./finite.ts";
+import { installAdapter } from "./load-adapter.ts";
 import { copyStored, type MappedFile, mapSafetensors } from "./mapped-file.ts";
 import type { WeightSource } from "./weights.ts";
 
@@ -20,13 +22,16 @@ export interface LoadOptions {
   dtype?: DType | null;
   /** Own memory for every weight instead of a share in the map: needed to train them. */
   copy?: boolean;
+  /** PEFT adapter directory to put into the model; default: none. */
+  adapter?: string | null;
 }
 
 /**
- * Loads the model in `dir`; no parameter requires grad. Every tensor of the architecture must be there with its shape,
+ * Loads the model in `dir`; no parameter but an adapter's requires grad. Every tensor of the architecture must be there with its shape,
  * all numbers must be finite, and nothing may be left over. A head of its own is used whatever config.json says of it.
  *
- * @throws {FormatError} for anything the directory lacks or has wrong, naming file and tensor
+ * @throws {FormatError} for anything a directory lacks or has wrong, naming file and tensor
+ * @throws {ConfigError} if the adapter names modules the model does not have
  */
 export function loadModel(dir: string, options: LoadOptions = {}): CausalLM {
   const { config, index, names } = openModel(dir);
@@ -41,6 +46,7 @@ export function loadModel(dir: string, options: LoadOptions = {}): CausalLM {
   };
   const model = buildModel(config, source);
   refuseLeftOvers(dir, names, used, config);
+  if (options.adapter) installAdapter(model, readAdapter(options.adapter));
   return model;
 }
 

@@ -49,7 +49,7 @@ export async function measure({
   answersPerPrompt,
   onPhase,
 }: MeasureOptions): Promise<Measurement> {
-  const { dataset, tokenizer, modelConfig } = await prepareData({
+  const { dataset, tokenizer, stopIds } = await prepareData({
     ...selection,
     model_name_or_path: dir,
     task: "preference",
@@ -65,7 +65,7 @@ export async function measure({
     const sampling = {
       temperature: 1,
       maxNewTokens,
-      stopIds: new Set(modelConfig.eosTokenIds),
+      stopIds,
       seed: selection.seed + first,
       answersPerPrompt,
       promptsAtOnce: pairsAtOnce,

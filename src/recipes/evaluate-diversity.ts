@@ -13,13 +13,11 @@ import {
   type Unit,
 } from "../evaluate/diversity.ts";
 import { checkPromptLengths, type Prompt, readPrompts, tellFirstTurns } from "../evaluate/prompts.ts";
-import { readAdapter } from "../formats/adapter.ts";
-import { readModelConfig } from "../formats/hf-config.ts";
 import { type SamplingOptions, sampleAnswers } from "../generate/sample.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
 import { loadModel } from "../models/load.ts";
-import { installAdapter } from "../models/load-adapter.ts";
-import { loadTokenizer, type Tokenizer } from "../text/tokenizer.ts";
+import { openText } from "../text/open-text.ts";
+import type { Tokenizer } from "../text/tokenizer.ts";
 import { type DType, scope } from "../torch/index.ts";
 import { type EnvironmentOptions, settleEnvironment } from "../train/environment.ts";
 import { withLocalModels } from "./local-models.ts";
@@ -80,27 +78,21 @@ export async function evaluateDiversity(source: DiversitySource, unit: Unit): Pr
 async function askModel(given: SampledSource): Promise<AnsweredPrompt[]> {
   const options = await withLocalModels(given);
   const { device, dtype } = settleEnvironment(options);
-  const config = readModelConfig(options.model);
-  const tokenizer = loadTokenizer(options.model);
-  const { prompts, stopIds } = await readPrompts(options.prompts, tokenizer, {
-    isPlain: options.isPlain ?? false,
-    chatTemplate: options.chatTemplate ?? null,
-    enableThinking: options.enableThinking ?? null,
-    eosTokenIds: config.eosTokenIds,
-    ...(options.limit === null ? {} : { limit: options.limit }),
-  });
+  const { isPlain = false, chatTemplate = null, enableThinking = null, limit } = options;
+  await using text = await openText(options.model, { chatTemplate, enableThinking });
+  const { config, tokenizer, encoder, stopIds } = text;
+  const prompts = await readPrompts(options.prompts, encoder, { isPlain, limit });
   tellFirstTurns(options.prompts, prompts);
   checkPromptLengths(prompts, options.maxNewTokens, config.maxPositions);
   using _ = scope();
-  const model = loadModel(options.model, { device, dtype });
-  if (options.adapter) installAdapter(model, readAdapter(options.adapter));
+  const model = loadModel(options.model, { device, dtype, adapter: options.adapter ?? null });
   const answered: AnsweredPrompt[] = [];
   for (let first = 0; first < prompts.length; first += promptsAtOnce) {
     const part = prompts.slice(first, first + promptsAtOnce);
     const sampling = {
       temperature: options.temperature,
       maxNewTokens: options.maxNewTokens,
-      stopIds: new Set(stopIds),
+      stopIds,
       seed: deriveSeed(options.seed, first),
       answersPerPrompt: options.samples,
       promptsAtOnce,

@@ -76,13 +76,9 @@ export async function generateFile(options: GenerateFileOptions): Promise<Genera
     throw new ConfigError(`--output: expected a name that ends in .jsonl, got "${options.output}".`);
   }
   await using generation = await openGeneration(options);
-  const { tokenizer, maxPositions, voices } = generation;
-  const { prompts } = await readPrompts(options.prompts, tokenizer, {
-    isPlain: options.isPlain ?? false,
-    chatTemplate: options.chatTemplate ?? null,
-    enableThinking: options.enableThinking ?? null,
-    ...(options.limit === null ? {} : { limit: options.limit }),
-  });
+  const { encoder, maxPositions, voices } = generation;
+  const { isPlain = false, limit } = options;
+  const prompts = await readPrompts(options.prompts, encoder, { isPlain, limit });
   checkPromptLengths(prompts, options.sampling.maxNewTokens, maxPositions);
   const partial = `${options.output}.partial`;
   const settings = settingsHash(options, prompts);

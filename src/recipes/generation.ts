@@ -2,12 +2,12 @@
 import { basename } from "node:path";
 import { ConfigError, DataError } from "../base/errors.ts";
 import { warn } from "../base/warn.ts";
-import { endTokens } from "../evaluate/prompts.ts";
 import type { Engine } from "../generate/engine.ts";
 import { openEngine } from "../generate/open-engine.ts";
 import type { EngineLimits, GenerateEvent, GenerateRequest } from "../generate/request.ts";
-import { createRowEncoder } from "../text/encode.ts";
+import type { RowEncoder } from "../text/encode.ts";
 import type { Message } from "../text/messages.ts";
+import { openText } from "../text/open-text.ts";
 import { noGenerationPrompt, type SourceRow } from "../text/rows.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import { type EnvironmentOptions, settleEnvironment } from "../train/environment.ts";
@@ -41,6 +41,7 @@ export type SamplingSettings = Omit<GenerateRequest, "promptIds" | "adapter" | "
 export interface Generation extends AsyncDisposable {
   engine: Engine;
   tokenizer: Tokenizer;
+  encoder: RowEncoder;
   /** In the order given, at least one. */
   voices: readonly Voice[];
   /** Whether prompts go through a chat template. */
@@ -73,17 +74,11 @@ export async function openGeneration(options: GenerationOptions): Promise<Genera
     const { adapter } = await withLocalModels({ model, adapter: directory, ...search });
     adapters.set(name, adapter);
   }
-  const limits = options.limits === undefined ? {} : { limits: options.limits };
-  const open = openEngine({ model, adapters, device, dtype, ...limits });
-  const { engine, tokenizer, config } = open;
-  const template = options.chatTemplate ?? null;
-  const { isPlain = false } = options;
-  const hasTemplate = template !== null || tokenizer.chatTemplates.default !== null;
-  const encoder = createRowEncoder(tokenizer, {
-    chatTemplate: template,
-    enableThinking: options.enableThinking ?? null,
-    eosTokenIds: config.eosTokenIds,
-  });
+  const { isPlain = false, limits = {}, chatTemplate = null, enableThinking = null } = options;
+  await using opening = new AsyncDisposableStack();
+  const text = opening.use(await openText(model, { chatTemplate, enableThinking }));
+  const { tokenizer, encoder, stopIds } = text;
+  const { engine } = opening.use(openEngine({ model, tokenizer, adapters, device, dtype, limits }));
   const encodeRow = async (row: SourceRow): Promise<number[]> => {
     const [outcome] = await encoder.encode([row]);
     if (outcome === undefined) throw new DataError("the prompt could not be encoded.");
@@ -91,19 +86,18 @@ export async function openGeneration(options: GenerationOptions): Promise<Genera
     if (outcome.row.notes.includes("no_generation_prompt")) warn(noGenerationPrompt);
     return outcome.row.promptIds;
   };
+  const open = opening.move();
   return {
     engine,
     tokenizer,
+    encoder,
     voices: wanted.map(({ name, directory }) => ({ name, adapter: directory === null ? null : name })),
-    isChat: hasTemplate && !isPlain,
-    stopIds: new Set(await endTokens(tokenizer, config.eosTokenIds, hasTemplate ? encoder : null)),
-    maxPositions: config.maxPositions,
+    isChat: encoder.hasChatTemplate && !isPlain,
+    stopIds,
+    maxPositions: text.config.maxPositions,
     encode: (prompt) => encodeRow(rowOf(prompt)),
     encodeRow,
-    [Symbol.asyncDispose]: async () => {
-      open[Symbol.dispose]();
-      await encoder.close();
-    },
+    [Symbol.asyncDispose]: () => open.disposeAsync(),
   };
 }
 

@@ -3,17 +3,15 @@ import { join } from "node:path";
 import { DataError } from "../base/errors.ts";
 import { readTextFile, sha256, sha256File } from "../base/files.ts";
 import { deriveSeed } from "../base/random.ts";
-import { adapterWeightsName, readAdapter } from "../formats/adapter.ts";
-import { readModelConfig } from "../formats/hf-config.ts";
+import { adapterWeightsName } from "../formats/adapter.ts";
 import { sampleAnswers } from "../generate/sample.ts";
 import type { ChatMessage } from "../judge/chat-body.ts";
 import type { Asking } from "../judge/endpoint-answers.ts";
 import type { Question } from "../judge/questions.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
 import { loadModel } from "../models/load.ts";
-import { installAdapter } from "../models/load-adapter.ts";
-import { createRowEncoder, type RowEncoder } from "../text/encode.ts";
-import { loadTokenizer, type Tokenizer } from "../text/tokenizer.ts";
+import { type ModelText, openText } from "../text/open-text.ts";
+import { loadTokenizer } from "../text/tokenizer.ts";
 import { type DType, scope } from "../torch/index.ts";
 import { type EnvironmentOptions, settleEnvironment } from "../train/environment.ts";
 import { modelFingerprint } from "../train/model-fingerprint.ts";
@@ -52,14 +50,12 @@ export async function askLocalModel(local: LocalModel, asking: Asking): Promise<
   const { questions, log, onAnswered } = asking;
   if (questions.every(({ id }) => log.answers.has(id))) return;
   const { device, dtype } = settleEnvironment(local);
-  const tokenizer = loadTokenizer(local.model);
-  const { eosTokenIds, maxPositions } = readModelConfig(local.model);
-  await using encoder = createRowEncoder(tokenizer, { chatTemplate: local.chatTemplate, eosTokenIds });
-  const stopIds = new Set([...eosTokenIds, ...(await encoder.chatFormat()).stopIds]);
+  await using text = await openText(local.model, { chatTemplate: local.chatTemplate });
+  // questions are conversations: without a chat template nothing is loaded
+  await text.encoder.chatFormat();
   using _ = scope();
-  const model = loadModel(local.model, { device, dtype });
-  if (local.adapter !== null) installAdapter(model, readAdapter(local.adapter));
-  const talk = { model, tokenizer, encoder, dtype, stopIds, maxPositions, maxNewTokens: asking.maxTokens };
+  const model = loadModel(local.model, { device, dtype, adapter: local.adapter });
+  const talk = { model, text, dtype, maxNewTokens: asking.maxTokens };
   let done = questions.filter(({ id }) => log.answers.has(id)).length;
   for (const { group, temperature, seed } of groupsOf(asking, local.seed)) {
     if (group.every(({ id }) => log.answers.has(id))) continue;
@@ -94,11 +90,8 @@ function groupsOf({ questions, temperatureOf }: Asking, seed: number): Group[] {
 /** What is needed to talk to a model. */
 interface Talk {
   model: CausalLM;
-  tokenizer: Tokenizer;
-  encoder: RowEncoder;
+  text: ModelText;
   dtype: DType;
-  stopIds: ReadonlySet<number>;
-  maxPositions: number;
   maxNewTokens: number;
 }
 
@@ -120,14 +113,14 @@ async function answerGroup(
     const drawn = await sampleAnswers(talk.model, prompts, {
       temperature,
       maxNewTokens: talk.maxNewTokens,
-      stopIds: talk.stopIds,
+      stopIds: talk.text.stopIds,
       seed: deriveSeed(seed, turn),
       promptsAtOnce: questionsAtOnce,
       dtype: talk.dtype,
     });
     for (const { prompt, ids, stopId } of drawn) {
       if (stopId === null) onCut();
-      const text = talk.tokenizer.decode(ids, { skipSpecialTokens: true }).trim();
+      const text = talk.text.tokenizer.decode(ids, { skipSpecialTokens: true }).trim();
       turns[asked[prompt] as number]?.push(text);
     }
   }
@@ -136,7 +129,7 @@ async function answerGroup(
 
 /** Token ids up to where the next answer begins. */
 async function encodeTurns(
-  { encoder, maxNewTokens, maxPositions }: Talk,
+  { text: { encoder, config }, maxNewTokens }: Talk,
   talks: readonly { question: Question; said: readonly string[] }[],
 ): Promise<number[][]> {
   const rows = talks.map(({ question, said }) => ({
@@ -149,10 +142,10 @@ async function encodeTurns(
   return outcomes.map((outcome, i) => {
     if ("error" in outcome) throw outcome.error;
     const { promptIds } = outcome.row;
-    if (promptIds.length + maxNewTokens <= maxPositions) return promptIds;
+    if (promptIds.length + maxNewTokens <= config.maxPositions) return promptIds;
     throw new DataError(
       `${rows[i]?.where}: turn ${(talks[i]?.said.length ?? 0) + 1} has a prompt of ${promptIds.length} tokens, and ` +
-        `${maxNewTokens} more are allowed to the answer; the model was made for ${maxPositions} in all. ` +
+        `${maxNewTokens} more are allowed to the answer; the model was made for ${config.maxPositions} in all. ` +
         `Ask for shorter answers.`,
     );
   });

@@ -9,6 +9,7 @@ import { readPrompts, tellFirstTurns } from "../evaluate/prompts.ts";
 import { type SampledAnswer, sampleAnswers } from "../generate/sample.ts";
 import type { RunConfig } from "../runs/config-types.ts";
 import type { EvaluationRecord } from "../runs/evaluation-records.ts";
+import { createRowEncoder } from "../text/encode.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import type { PreparedData } from "../train/prepare-data.ts";
 import type { Training } from "../train/step.ts";
@@ -55,7 +56,7 @@ export function watchOf(config: RunConfig, { data, training, prompts }: WatchPar
     dtype: numerics.dtype,
   };
   const sampler: AnswerSampler = (asked) =>
-    sampleAnswers(model, asked, { ...sampling, stopIds: new Set(data.endTokenIds) });
+    sampleAnswers(model, asked, { ...sampling, stopIds: data.stopIds });
   return {
     key: createHash("sha256")
       .update(JSON.stringify([ids, sampling]))
@@ -97,9 +98,9 @@ async function promptsFrom(
   const { watch_rows: most } = config;
   if (source !== "eval" && source !== "train") {
     const { chat_template: chatTemplate, enable_thinking: enableThinking } = config;
-    const isPlain = config.plain_strings === "text";
-    const format = { chatTemplate, enableThinking, eosTokenIds: modelConfig.eosTokenIds, isPlain };
-    const { prompts } = await readPrompts(source, tokenizer, format);
+    const { eosTokenIds } = modelConfig;
+    await using encoder = createRowEncoder(tokenizer, { chatTemplate, enableThinking, eosTokenIds });
+    const prompts = await readPrompts(source, encoder, { isPlain: config.plain_strings === "text" });
     tellFirstTurns(source, prompts);
     return evenly(prompts, most);
   }

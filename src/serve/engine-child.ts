@@ -1,6 +1,7 @@
 /** Program of the engine process of `preftune serve`: the only part of it that loads libtorch. Started by engine-process.ts. */
 import { printWarnings } from "../base/warn.ts";
 import { openEngine } from "../generate/open-engine.ts";
+import { loadTokenizer } from "../text/tokenizer.ts";
 import { liveTensorCount } from "../torch/index.ts";
 import { settleEnvironment } from "../train/environment.ts";
 import { hostEngine } from "./engine-host.ts";
@@ -8,10 +9,12 @@ import { hostEngine } from "./engine-host.ts";
 printWarnings();
 hostEngine(async (settings) => {
   const { device, dtype } = settleEnvironment(settings);
-  const { maxRunning, maxCacheTokens } = settings;
+  const { model, maxRunning, maxCacheTokens } = settings;
+  const tokenizer = loadTokenizer(model);
   // lives as long as the process
-  const { engine, tokenizer } = openEngine({
-    model: settings.model,
+  const { engine } = openEngine({
+    model,
+    tokenizer,
     adapters: new Map(Object.entries(settings.adapters)),
     device,
     dtype,

@@ -45,7 +45,7 @@ export type PromptAsk =
 /** Token ids up to where the answers begin, and the tokens that end an answer. */
 export interface EncodedPrompts {
   prompts: number[][];
-  stopIds: Set<number>;
+  stopIds: ReadonlySet<number>;
   /** What the reply gives back of each prompt; null: nothing. */
   echoes: Echo[] | null;
   /** What the client should know of its prompt, though it is answered. */
@@ -95,18 +95,14 @@ export class PromptEncoder implements AsyncDisposable {
 
   /** Renders a short conversation, so that a template that cannot be used is known before the first request. */
   async probe(): Promise<void> {
-    if (this.#hasTemplate) await this.#rows.chatFormat();
-  }
-
-  get #hasTemplate(): boolean {
-    return this.#options.chatTemplate !== null || this.#tokenizer.chatTemplates.default !== null;
+    await this.#rows.stopIds();
   }
 
   async #chat(
     { messages: prompt, variables }: Extract<PromptAsk, { kind: "chat" }>,
     pace: Pace,
   ): Promise<EncodedPrompts> {
-    if (!this.#hasTemplate) {
+    if (!this.#rows.hasChatTemplate) {
       throw new ApiError(
         "invalidValue",
         "This model has no chat template. Use /v1/completions, or start the server with --chat-template.",
@@ -125,22 +121,14 @@ export class PromptEncoder implements AsyncDisposable {
       };
       const { text, notes } = await this.#rows.promptText(row);
       const ids = await this.#counted(chatPromptSteps(text, row.where, this.#tokenizer), "messages", pace);
-      const { stopIds } = await this.#rows.chatFormat();
-      return {
-        prompts: [ids],
-        stopIds: new Set([...stopIds].filter((id) => id >= 0)),
-        echoes: null,
-        warning: warningOf(notes),
-      };
+      const stopIds = await this.#rows.stopIds();
+      return { prompts: [ids], stopIds, echoes: null, warning: warningOf(notes) };
     } catch (error) {
       throw asApiError(error, "messages");
     }
   }
 
   async #plain({ prompt, echo }: Extract<PromptAsk, { kind: "plain" }>, pace: Pace): Promise<EncodedPrompts> {
-    const { eosTokenId } = this.#tokenizer;
-    const stopIds = new Set(this.#options.eosTokenIds);
-    if (eosTokenId !== null) stopIds.add(eosTokenId);
     const prompts: number[][] = [];
     const echoes: Echo[] = [];
     for (const one of listed(prompt)) {
@@ -149,7 +137,7 @@ export class PromptEncoder implements AsyncDisposable {
       const given = typeof one === "string" ? one : null;
       if (echo) echoes.push(await inTurns(echoSteps(this.#tokenizer, ids, given), pace));
     }
-    return { prompts, stopIds, echoes: echo ? echoes : null, warning: null };
+    return { prompts, stopIds: await this.#rows.stopIds(), echoes: echo ? echoes : null, warning: null };
   }
 
   async #plainIds(prompt: string | number[], pace: Pace): Promise<number[]> {

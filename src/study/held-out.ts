@@ -6,10 +6,8 @@ import { existsSync } from "node:fs";
 import { DataError } from "../base/errors.ts";
 import { writeFileAtomic } from "../base/files.ts";
 import { assertPreflight } from "../data/preflight.ts";
-import { readAdapter } from "../formats/adapter.ts";
 import { resolveModelDirectory } from "../formats/hub-model.ts";
 import { loadModel } from "../models/load.ts";
-import { installAdapter } from "../models/load-adapter.ts";
 import type { RunConfig } from "../runs/config-types.ts";
 import { stringifyNumbers } from "../runs/json-numbers.ts";
 import { runPaths } from "../runs/run-directory.ts";
@@ -65,10 +63,8 @@ async function scorePairs(config: RunConfig, place: ModelPlace): Promise<HeldOut
   }
   const { device, dtype } = settleEnvironment(config);
   using _ = scope();
-  const model = loadModel(base, { device, dtype });
-  if (place.adapter !== null) {
-    installAdapter(model, readAdapter(await resolveModelDirectory(place.adapter, { kind: "adapter" })));
-  }
+  const adapter = place.adapter && (await resolveModelDirectory(place.adapter, { kind: "adapter" }));
+  const model = loadModel(base, { device, dtype, adapter });
   const pairs = examples.map(
     ({ origin: { file, line } }): HeldOutPair => ({ file, line, chosen: [], rejected: [] }),
   );

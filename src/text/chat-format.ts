@@ -30,7 +30,7 @@ export interface ChatFormat {
   appendsGenerationPrompt: boolean;
   /** True when an assistant's turn reads differently once another turn follows. */
   rewritesHistory: boolean;
-  /** Every token id that ends a turn: `endOfTurnId` and the EOS ids of tokenizer and generation config. */
+  /** Every token id that ends a turn: `endOfTurnId`, then those of `eosIds`. */
   stopIds: ReadonlySet<number>;
   /** Their texts. */
   stopTexts: readonly string[];
@@ -82,7 +82,7 @@ export async function probeChatFormat(
   const terminator = findTerminator(tail, tokenizer, options.eosTokenIds);
   const turn = full.slice(0, full.length - terminator.trailer.length);
   const opening = prompt === bare && full.startsWith(bare) ? full.slice(bare.length, at) : "";
-  const stopIds = new Set([terminator.endOfTurnId, ...options.eosTokenIds, tokenizer.eosTokenId ?? -1]);
+  const stopIds = new Set([terminator.endOfTurnId, ...eosIds(tokenizer, options.eosTokenIds)]);
   return {
     ...terminator,
     tail,
@@ -92,7 +92,6 @@ export async function probeChatFormat(
     rewritesHistory: !history.startsWith(turn),
     stopIds,
     stopTexts: [...stopIds]
-      .filter((id) => id >= 0)
       .map((id) => tokenizer.decode([id], { skipSpecialTokens: false }))
       .filter((text) => text !== ""),
   };
@@ -102,7 +101,7 @@ type Terminator = Pick<ChatFormat, "endOfTurnId" | "endOfTurn" | "writesEndOfTur
 
 /** The first control token or EOS in what follows an answer, else the tokenizer's EOS. */
 function findTerminator(tail: string, tokenizer: Tokenizer, eosTokenIds: readonly number[]): Terminator {
-  const stops = new Set([...eosTokenIds, tokenizer.eosTokenId]);
+  const stops = eosIds(tokenizer, eosTokenIds);
   let first: { id: number; text: string; at: number } | null = null;
   for (const { id, text, isSpecial } of tokenizer.addedTokens) {
     if (!isSpecial && !stops.has(id)) continue;
@@ -117,6 +116,11 @@ function findTerminator(tail: string, tokenizer: Tokenizer, eosTokenIds: readonl
   }
   const fallback = endOfText(tokenizer, eosTokenIds);
   return { endOfTurnId: fallback.id, endOfTurn: fallback.text, writesEndOfTurn: false, trailer: tail };
+}
+
+/** The EOS ids of a model: those of its generation config, then the tokenizer's, where it has one. */
+export function eosIds(tokenizer: Tokenizer, eosTokenIds: readonly number[]): Set<number> {
+  return new Set([...eosTokenIds, ...(tokenizer.eosTokenId === null ? [] : [tokenizer.eosTokenId])]);
 }
 
 /**

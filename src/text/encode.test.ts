@@ -66,6 +66,21 @@ test("a preference pair shares its prompt and each answer ends once", async () =
   assert.equal(row.boundaryMoved, 0);
 });
 
+test("the tokens that end an answer: EOS ids, and the template's end of turn", async () => {
+  const stopIds = (toy: ToyOptions, eosTokenIds: number[]) =>
+    withToyTokenizer(toy, async (directory) => {
+      await using encoder = createRowEncoder(loadTokenizer(directory), { eosTokenIds });
+      return new Set(await encoder.stopIds());
+    });
+  const withoutEos = { eos_token: null };
+  assert.deepEqual(await stopIds({}, [0]), new Set([0, 2]));
+  assert.deepEqual(await stopIds({ chatTemplate: chatMl }, [0]), new Set([2, 0]));
+  assert.deepEqual(await stopIds({ chatTemplate: chatMl, prependBos: true }, [0]), new Set([2, 0, 4]));
+  // no token stands for an EOS that the tokenizer has not
+  assert.deepEqual(await stopIds({ chatTemplate: chatMl, config: withoutEos }, []), new Set([2]));
+  assert.deepEqual(await stopIds({ config: withoutEos }, [3]), new Set([3]));
+});
+
 test("an answer that merges with the prompt moves the boundary for both answers", async () => {
   // "\n\n" is one token, so the newline that ends the prompt belongs to the answer that begins with two more.
   const row = await encodeOne(chat([user("q")], "\n\nyes", "no"));

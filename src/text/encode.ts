@@ -7,7 +7,7 @@
 import { createHash } from "node:crypto";
 
 import { DataError, FormatError } from "../base/errors.ts";
-import { type ChatFormat, endOfText, probeChatFormat } from "./chat-format.ts";
+import { type ChatFormat, endOfText, eosIds, probeChatFormat } from "./chat-format.ts";
 import { chatPrompt, chatRequests, finishChat, type PromptText } from "./encode-chat.ts";
 import {
   type ConversationPlan,
@@ -58,6 +58,10 @@ export interface RowEncoder extends AsyncDisposable {
   promptText(row: ChatRow): Promise<PromptText>;
   /** How the chat template frames an answer. @throws FormatError when there is no usable template */
   chatFormat(): Promise<ChatFormat>;
+  /** Whether conversations can be encoded: the tokenizer has a chat template, or one was given. */
+  readonly hasChatTemplate: boolean;
+  /** The tokens that end an answer: the model's EOS ids and, with a chat template, the token that ends a turn. */
+  stopIds(): Promise<ReadonlySet<number>>;
   /** The chat templates that rows went through so far, each with the number of its rows. */
   templates(): TemplateUse[];
   /** Hash of all that decides which ids a row gets, for caches. See `textFingerprint`. */
@@ -163,6 +167,15 @@ class Encoder implements RowEncoder {
 
   async chatFormat(): Promise<ChatFormat> {
     return (await this.#chat(false)).context.format;
+  }
+
+  get hasChatTemplate(): boolean {
+    return (this.#options.chatTemplate ?? null) !== null || this.#tokenizer.chatTemplates.default !== null;
+  }
+
+  async stopIds(): Promise<ReadonlySet<number>> {
+    if (this.hasChatTemplate) return (await this.chatFormat()).stopIds;
+    return eosIds(this.#tokenizer, this.#options.eosTokenIds ?? []);
   }
 
   templates(): TemplateUse[] {

@@ -7,11 +7,9 @@ import { join } from "node:path";
 import { copyFile } from "../base/copy-files.ts";
 import { FormatError } from "../base/errors.ts";
 import { writeDirectoryAtomic } from "../base/files.ts";
-import { readAdapter } from "../formats/adapter.ts";
 import type { WeightDtype } from "../formats/model-config.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
 import { loadModel } from "../models/load.ts";
-import { installAdapter } from "../models/load-adapter.ts";
 import { writeAdapter, writeMergedModel } from "../models/save.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import { scope } from "../torch/index.ts";
@@ -103,9 +101,11 @@ export function checkParity(check: ParityCheck): ParityResult {
   using _ = scope();
   const { device } = check.model;
   const dtype = check.numerics.dtype;
-  const exported = loadModel(check.kind === "model" ? check.path : check.baseDir, { device, dtype });
-  if (check.kind === "adapter") installAdapter(exported, readAdapter(check.path));
   const { kind, path, tolerance } = check;
+  const exported =
+    kind === "model"
+      ? loadModel(path, { device, dtype })
+      : loadModel(check.baseDir, { device, dtype, adapter: path });
   const difference = differenceOf(tokenLogps(check.model, check), tokenLogps(exported, check));
   const result: ParityResult = { kind, path, dtype: check.dtype, tolerance, ...difference };
   const isFine =

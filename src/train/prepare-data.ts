@@ -3,12 +3,12 @@ import { checkColumnMap } from "../data/columns.ts";
 import { type Dataset, prepareDataset } from "../data/dataset.ts";
 import type { WeightedSource } from "../data/mixing.ts";
 import type { Task } from "../data/rows.ts";
-import { readModelConfig } from "../formats/hf-config.ts";
 import { contextLength, type ModelConfig } from "../formats/model-config.ts";
 import type { DatasetSpec, RunConfig } from "../runs/config-types.ts";
-import { createRowEncoder, type RowEncoder, type TemplateUse } from "../text/encode.ts";
+import type { TemplateUse } from "../text/encode.ts";
+import { openText } from "../text/open-text.ts";
 import { templatesInUse } from "../text/template-source.ts";
-import { loadTokenizer, type Tokenizer } from "../text/tokenizer.ts";
+import type { Tokenizer } from "../text/tokenizer.ts";
 
 /** Keys that say which rows are read and how they become tokens. */
 export type DataSelection = Pick<
@@ -44,7 +44,7 @@ export interface PreparedData {
   tokenizer: Tokenizer;
   modelConfig: ModelConfig;
   /** Tokens that end an answer. */
-  endTokenIds: readonly number[];
+  stopIds: ReadonlySet<number>;
   /** Hash of tokenizer, template and policy. */
   textFingerprint: string;
   /** The chat templates that rows went through. */
@@ -64,21 +64,15 @@ export async function prepareData(
   onPhase: OnPhase = () => {},
 ): Promise<PreparedData> {
   onPhase("rows tokenised", 0, null);
-  const modelConfig = readModelConfig(selection.model_name_or_path);
-  const tokenizer = loadTokenizer(selection.model_name_or_path);
-  await using encoder = createRowEncoder(tokenizer, {
+  await using text = await openText(selection.model_name_or_path, {
     chatTemplate: selection.chat_template,
     enableThinking: selection.enable_thinking,
     trainOn: selection.train_on,
     maskToolOutput: selection.mask_tool_output,
-    eosTokenIds: modelConfig.eosTokenIds,
     ...(selection.now === undefined ? {} : { now: selection.now }),
   });
+  const { config: modelConfig, tokenizer, encoder, stopIds } = text;
   const sources = (specs: readonly DatasetSpec[]) => sourcesOf(specs, selection.columns);
-  const endTokenIds = await endTokens(tokenizer, encoder, {
-    modelConfig,
-    chatTemplate: selection.chat_template,
-  });
   const dataset = await prepareDataset({
     sources: sources(selection.train_data),
     ...(selection.eval_data === null ? {} : { evalSources: sources(selection.eval_data) }),
@@ -88,8 +82,8 @@ export async function prepareData(
     facts: {
       vocabSize: modelConfig.vocabSize,
       bosTokenId: tokenizer.bosTokenId,
-      endTokenIds,
-      hasChatTemplate: selection.chat_template !== null || tokenizer.chatTemplates.default !== null,
+      stopIds,
+      hasChatTemplate: encoder.hasChatTemplate,
     },
     readsMessageKey: keyReader(tokenizer, selection.chat_template),
     seed: selection.seed,
@@ -108,7 +102,7 @@ export async function prepareData(
     dataset,
     tokenizer,
     modelConfig,
-    endTokenIds,
+    stopIds,
     textFingerprint: encoder.fingerprint(),
     templates: encoder.templates(),
   };
@@ -119,18 +113,6 @@ function keyReader(tokenizer: Tokenizer, chatTemplate: string | null): (key: str
   const sources = templatesInUse(tokenizer, chatTemplate);
   const isWhole = sources.some((source) => /\b(message|msg|m)\s*(\|\s*tojson|\.items\(\))/.test(source));
   return (key) => isWhole || sources.some((source) => source.includes(key));
-}
-
-async function endTokens(
-  tokenizer: Tokenizer,
-  encoder: RowEncoder,
-  { modelConfig, chatTemplate }: { modelConfig: ModelConfig; chatTemplate: string | null },
-): Promise<number[]> {
-  const ids = new Set(modelConfig.eosTokenIds);
-  if (tokenizer.eosTokenId !== null) ids.add(tokenizer.eosTokenId);
-  const chats = chatTemplate !== null || tokenizer.chatTemplates.default !== null;
-  if (chats) for (const id of (await encoder.chatFormat()).stopIds) ids.add(id);
-  return [...ids];
 }
 
 /** The sources as the data layer takes them; equal weights of 1 mean "all rows", as when none was given. */
