@@ -9,7 +9,7 @@ import { packExamples } from "../src/data/packing.ts";
 import { parseModelConfig } from "../src/formats/hf-config.ts";
 import { buildModel } from "../src/models/build.ts";
 import { randomWeights } from "../src/models/weights.ts";
-import { simpo } from "../src/objectives/simpo.ts";
+import { simpo } from "../src/methods/simpo/loss.ts";
 import { AdamW } from "../src/optim/adamw.ts";
 import { noGrad, scope, setThreads } from "../src/torch/index.ts";
 import { toDevice } from "../src/train/batch.ts";

@@ -2,7 +2,7 @@
 import { type Command, Option } from "commander";
 import { ConfigError } from "../base/errors.ts";
 import type { PreflightReport } from "../data/preflight.ts";
-import type { Objective } from "../objectives/objective.ts";
+import type { Objective } from "../methods/objective.ts";
 import { loadConfig } from "../runs/config-load.ts";
 import type { RunConfig } from "../runs/config-types.ts";
 import { stringifyNumbers } from "../runs/json-numbers.ts";
@@ -125,7 +125,7 @@ async function objectiveNamed({ objective, preset, reference }: Words): Promise<
     if (preset !== undefined) throw new ConfigError("--preset needs --objective");
     return null;
   }
-  const { objectiveOf } = await import("../train/objective-of.ts");
+  const { objectiveOf } = await import("../methods/losses.ts");
   const values = preset === undefined ? { ...unused, objective } : { ...unused, objective, preset };
   return objectiveOf(loadConfig({ values }).objective);
 }

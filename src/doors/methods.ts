@@ -4,7 +4,7 @@
  */
 import "../base/node-version.ts";
 
-export { type DpoOptions, dpo } from "../objectives/dpo.ts";
+export { type DpoOptions, dpo } from "../methods/dpo/loss.ts";
 export {
   type AnswerLogps,
   type AnswerObjective,
@@ -17,7 +17,7 @@ export {
   pairMetrics,
   type StepTotals,
   shareOf,
-} from "../objectives/objective.ts";
-export { sft } from "../objectives/sft.ts";
-export { type SimpoOptions, simpo } from "../objectives/simpo.ts";
-export { type SlimeOptions, slime } from "../objectives/slime.ts";
+} from "../methods/objective.ts";
+export { sft } from "../methods/sft/loss.ts";
+export { type SimpoOptions, simpo } from "../methods/simpo/loss.ts";
+export { type SlimeOptions, slime } from "../methods/slime/loss.ts";

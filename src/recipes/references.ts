@@ -1,7 +1,7 @@
 /** Choosing where a run's reference log-probs come from: the rows, the adapter switched off, or a pass before training. */
 import type { Dataset } from "../data/dataset.ts";
 import type { Example } from "../data/example.ts";
-import type { Objective } from "../objectives/objective.ts";
+import type { Objective } from "../methods/objective.ts";
 import type { RunConfig } from "../runs/config-types.ts";
 import { type Fingerprints, runPaths } from "../runs/run-directory.ts";
 import { evaluationBatches } from "../train/plan.ts";

@@ -8,7 +8,7 @@ import type { Adapter } from "../models/adapt.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
 import { loadModel } from "../models/load.ts";
 import { installAdapter } from "../models/load-adapter.ts";
-import type { Objective } from "../objectives/objective.ts";
+import type { Objective } from "../methods/objective.ts";
 import type { RunConfig } from "../runs/config-types.ts";
 import { stringifyNumbers } from "../runs/json-numbers.ts";
 import { scope } from "../torch/index.ts";

@@ -13,7 +13,7 @@ import { stringifyNumbers } from "../runs/json-numbers.ts";
 import { runPaths } from "../runs/run-directory.ts";
 import { scope, seeded } from "../torch/index.ts";
 import { settleEnvironment } from "../train/environment.ts";
-import { objectiveOf } from "../train/objective-of.ts";
+import { objectiveOf } from "../methods/losses.ts";
 import { prepareData } from "../train/prepare-data.ts";
 import { prepareModel } from "../train/prepare-model.ts";
 import { dot, PairGradients, type Probe } from "./pair-gradients.ts";

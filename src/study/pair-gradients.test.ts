@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { tinyModel } from "../../test/support/tiny-models.ts";
 import type { Example } from "../data/example.ts";
-import { slime } from "../objectives/slime.ts";
+import { slime } from "../methods/slime/loss.ts";
 import { scope } from "../torch/index.ts";
 import { trainAll } from "../train/parameters.ts";
 import { marginPush } from "./implied-floor.ts";

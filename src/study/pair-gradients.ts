@@ -1,7 +1,7 @@
 /** Gradients of single pairs with respect to the weights that move, by the same walk over the model that training takes. */
 import type { Example } from "../data/example.ts";
 import { packExamples } from "../data/packing.ts";
-import type { Objective } from "../objectives/objective.ts";
+import type { Objective } from "../methods/objective.ts";
 import type { NamedParameter } from "../optim/adamw.ts";
 import { backward, noGrad, ops, scope, type Tensor, tensor } from "../torch/index.ts";
 import { allAnswers, type DeviceBatch, toDevice } from "../train/batch.ts";

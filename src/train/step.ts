@@ -9,8 +9,8 @@ import {
   type Objective,
   type ObjectiveResult,
   pairLogps,
-} from "../objectives/objective.ts";
-import { keptRows } from "../objectives/token-logps.ts";
+} from "../methods/objective.ts";
+import { keptRows } from "../nn/token-logps.ts";
 import type { AdamW, NamedParameter } from "../optim/adamw.ts";
 import { clipGradNorm } from "../optim/clip.ts";
 import {

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Random } from "../../src/base/random.ts";
-import type { PairObjective } from "../../src/objectives/objective.ts";
+import type { PairObjective } from "../../src/methods/objective.ts";
 import type { TrainEvent } from "../../src/recipes/train-events.ts";
 import { ops, scope } from "../../src/torch/index.ts";
 import { emptyHistory, limitsOf, remember } from "../../src/train/spike-guard.ts";

@@ -8,7 +8,7 @@ import { parseModelConfig } from "../../src/formats/hf-config.ts";
 import { buildModel } from "../../src/models/build.ts";
 import type { CausalLM } from "../../src/models/causal-lm.ts";
 import { packedAttention, planAttention } from "../../src/nn/packed-attention.ts";
-import { simpo } from "../../src/objectives/simpo.ts";
+import { simpo } from "../../src/methods/simpo/loss.ts";
 import { AdamW } from "../../src/optim/adamw.ts";
 import {
   type DType,

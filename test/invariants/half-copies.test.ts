@@ -4,7 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { simpo } from "../../src/objectives/simpo.ts";
+import { simpo } from "../../src/methods/simpo/loss.ts";
 import { AdamW } from "../../src/optim/adamw.ts";
 import {
   heldCopy,

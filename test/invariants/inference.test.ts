@@ -7,7 +7,7 @@ import { parseModelConfig } from "../../src/formats/hf-config.ts";
 import { buildModel } from "../../src/models/build.ts";
 import type { CausalLM } from "../../src/models/causal-lm.ts";
 import { randomWeights } from "../../src/models/weights.ts";
-import { dpo } from "../../src/objectives/dpo.ts";
+import { dpo } from "../../src/methods/dpo/loss.ts";
 import {
   generatorState,
   liveTensorCount,

@@ -5,8 +5,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test from "node:test";
 
-import { dpo } from "../../src/objectives/dpo.ts";
-import { slime } from "../../src/objectives/slime.ts";
+import { dpo } from "../../src/methods/dpo/loss.ts";
+import { slime } from "../../src/methods/slime/loss.ts";
 import { score } from "../../src/recipes/score.ts";
 import { assertClose } from "../support/close.ts";
 import { makeTinyModel } from "../support/tiny-model.ts";

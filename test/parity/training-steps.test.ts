@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Example } from "../../src/data/example.ts";
-import { sft } from "../../src/objectives/sft.ts";
+import { sft } from "../../src/methods/sft/loss.ts";
 import { AdamW } from "../../src/optim/adamw.ts";
 import { scope } from "../../src/torch/index.ts";
 import { adapterParameters } from "../../src/train/parameters.ts";

@@ -1,5 +1,5 @@
 /** Builds what objectives take from plain lists of token log-probs, for tests. */
-import type { AnswerLogps, BatchCounts, StepTotals } from "../../src/objectives/objective.ts";
+import type { AnswerLogps, BatchCounts, StepTotals } from "../../src/methods/objective.ts";
 import { tensor } from "../../src/torch/index.ts";
 
 /** Answers in the order given, float64, with a leaf that records gradients. */

@@ -2,8 +2,8 @@
 import { createHash } from "node:crypto";
 import type { Random } from "../../src/base/random.ts";
 import type { Example } from "../../src/data/example.ts";
-import type { Objective, PairObjective } from "../../src/objectives/objective.ts";
-import { type SlimeOptions, slime } from "../../src/objectives/slime.ts";
+import type { Objective, PairObjective } from "../../src/methods/objective.ts";
+import { type SlimeOptions, slime } from "../../src/methods/slime/loss.ts";
 import { AdamW } from "../../src/optim/adamw.ts";
 import { adapterParameters, trainAll } from "../../src/train/parameters.ts";
 import type { Training } from "../../src/train/step.ts";

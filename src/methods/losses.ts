@@ -1,9 +1,9 @@
 /** From a configuration's objective settings to the objective. */
-import { dpo } from "../objectives/dpo.ts";
-import type { Objective } from "../objectives/objective.ts";
-import { sft } from "../objectives/sft.ts";
-import { simpo } from "../objectives/simpo.ts";
-import { slime } from "../objectives/slime.ts";
+import { dpo } from "./dpo/loss.ts";
+import type { Objective } from "./objective.ts";
+import { sft } from "./sft/loss.ts";
+import { simpo } from "./simpo/loss.ts";
+import { slime } from "./slime/loss.ts";
 import type { ObjectiveSettings } from "../runs/objective-config.ts";
 
 /** The objective that `settings` describe. */

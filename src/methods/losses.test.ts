@@ -6,11 +6,11 @@ import { assertClose, withoutLeaks } from "../../test/support/close.ts";
 import { slimeAuthorsCases } from "../../test/support/fixture-files.ts";
 import { scriptValues } from "../../test/support/tiny-training.ts";
 import { backward, type Tensor } from "../torch/index.ts";
-import { dpo } from "./dpo.ts";
+import { dpo } from "./dpo/loss.ts";
 import { type PairObjective, pairLogps } from "./objective.ts";
-import { sft } from "./sft.ts";
-import { simpo } from "./simpo.ts";
-import { type SlimeOptions, slime } from "./slime.ts";
+import { sft } from "./sft/loss.ts";
+import { simpo } from "./simpo/loss.ts";
+import { type SlimeOptions, slime } from "./slime/loss.ts";
 
 interface Golden {
   name: string;

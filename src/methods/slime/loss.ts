@@ -2,7 +2,7 @@
  * SLIME: anchors the chosen answer's likelihood, keeps the rejected answer's tokens from collapsing, and stops pushing
  * once a dual margin is met. No reference model.
  */
-import { ops, type Tensor } from "../torch/index.ts";
+import { ops, type Tensor } from "../../torch/index.ts";
 import {
   type Metric,
   meanOf,
@@ -12,7 +12,7 @@ import {
   pairMetrics,
   type StepTotals,
   shareOf,
-} from "./objective.ts";
+} from "../objective.ts";
 
 /** Hyperparameters of SLIME; see docs/objectives.md for the presets and where each comes from. */
 export interface SlimeOptions {

@@ -1,6 +1,6 @@
 /** Simple preference optimisation: DPO's shape on length-normalised log-probs, with a margin and no reference. */
-import { ops } from "../torch/index.ts";
-import { sigmoidLosses } from "./dpo.ts";
+import { ops } from "../../torch/index.ts";
+import { sigmoidLosses } from "../dpo/loss.ts";
 import {
   type Metric,
   meanOf,
@@ -9,7 +9,7 @@ import {
   type PairObjective,
   pairMetrics,
   type StepTotals,
-} from "./objective.ts";
+} from "../objective.ts";
 
 /** Hyperparameters of SimPO. */
 export interface SimpoOptions {

@@ -1,14 +1,14 @@
 /** Direct preference optimisation, and IPO as its squared variant. */
 
-import { ShapeError } from "../base/errors.ts";
-import { ops, type Tensor } from "../torch/index.ts";
+import { ShapeError } from "../../base/errors.ts";
+import { ops, type Tensor } from "../../torch/index.ts";
 import {
   type ObjectiveResult,
   type PairLogps,
   type PairObjective,
   pairMetrics,
   type StepTotals,
-} from "./objective.ts";
+} from "../objective.ts";
 
 /** Hyperparameters of DPO. */
 export interface DpoOptions {

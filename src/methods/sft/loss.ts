@@ -1,6 +1,6 @@
 /** Supervised fine-tuning: the negative log-likelihood of the answers. */
-import { ops } from "../torch/index.ts";
-import { type AnswerObjective, meanOf, sumByAnswer } from "./objective.ts";
+import { ops } from "../../torch/index.ts";
+import { type AnswerObjective, meanOf, sumByAnswer } from "../objective.ts";
 
 /**
  * Mean negative log-likelihood over the completion tokens of the optimiser step.
