@@ -2,8 +2,8 @@
  * The layers of `src`, arrows one way. Run by `scripts/check-layers.ts`; ARCHITECTURE.md's table is made from them.
  * A folder may import itself and the folders named here; a folder that is not listed may not be imported or import.
  */
-const core = ["base", "formats", "text", "runs"];
-const learning = [...core, "torch", "nn", "models", "optim", "data", "objectives"];
+const core = ["base", "formats", "text", "methods", "runs"];
+const learning = [...core, "torch", "nn", "models", "optim", "data"];
 
 /** @type {Record<string, string[]>} */
 export const layers = {
@@ -12,14 +12,14 @@ export const layers = {
   torch: ["base", "setup"],
   formats: ["base"],
   text: ["base", "formats"],
-  runs: ["base", "formats"],
-  planner: ["base", "formats", "runs"],
+  runs: ["base", "formats", "methods"],
+  planner: ["base", "formats", "methods", "runs"],
   nn: ["torch", "formats", "base"],
   models: ["nn", "torch", "formats", "base"],
   toy: ["models", "torch", "text", "formats", "base"],
   optim: ["torch", "base"],
   data: ["text", "formats", "base"],
-  objectives: ["torch", "base"],
+  methods: ["torch", "base"],
   train: [...learning, "setup"],
   generate: ["models", "nn", "torch", "text", "formats", "base"],
   evaluate: [...learning, "generate", "train"],
@@ -68,6 +68,16 @@ const libtorchFreeDoors = {
   to: { path: "^src/torch/", reachable: true },
 };
 
+// configuration, planner and command line read a method's settings where torch is absent; its loss needs torch
+const settingsWithoutLibtorch = {
+  name: "settings-without-libtorch",
+  comment:
+    "A method's settings.ts and the record of all of them load no libtorch; losses.ts and each loss.ts do.",
+  severity: "error",
+  from: { path: "^src/methods/(index|method|[^/]+/settings)\\.ts$" },
+  to: { path: "^src/torch/", reachable: true },
+};
+
 // what answers HTTP requests lives in another process than libtorch, and a crash there must not reach it
 const httpWithoutLibtorch = {
   name: "http-without-libtorch",
@@ -81,6 +91,7 @@ export default {
   forbidden: [
     ...arrows,
     ...withoutLibtorch,
+    settingsWithoutLibtorch,
     httpWithoutLibtorch,
     doorsFromOutside,
     libtorchFreeDoors,

@@ -2,15 +2,16 @@
  * Child program: one run of our trainer on the benchmark's rows, one JSON line (`RunRecord`). A process of its own, so
  * that its memory is its own. Takes an `OurPlan` as JSON in its only argument.
  */
+
+import { dpo } from "../../src/methods/dpo/loss.ts";
+import type { Objective } from "../../src/methods/objective.ts";
+import { simpo } from "../../src/methods/simpo/loss.ts";
+import { slime } from "../../src/methods/slime/loss.ts";
 import { type Adapter, addAdapter } from "../../src/models/adapt.ts";
 import { buildModel } from "../../src/models/build.ts";
 import type { CausalLM } from "../../src/models/causal-lm.ts";
 import { loadModel } from "../../src/models/load.ts";
 import { randomWeights } from "../../src/models/weights.ts";
-import { dpo } from "../../src/methods/dpo/loss.ts";
-import type { Objective } from "../../src/methods/objective.ts";
-import { simpo } from "../../src/methods/simpo/loss.ts";
-import { slime } from "../../src/methods/slime/loss.ts";
 import { AdamW, type NamedParameter } from "../../src/optim/adamw.ts";
 import { manualSeed, noGrad, ops, scope, setThreads } from "../../src/torch/index.ts";
 import { adapterParameters, trainAll } from "../../src/train/parameters.ts";

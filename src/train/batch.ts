@@ -1,7 +1,7 @@
 /** A packed batch on the device, ready for the walk. */
 import type { PackedBatch, ResponseSpan } from "../data/packing.ts";
-import type { Segment } from "../nn/packed-attention.ts";
 import type { BatchCounts } from "../methods/objective.ts";
+import type { Segment } from "../nn/packed-attention.ts";
 import { onDevice, ops, type Tensor, tensor } from "../torch/index.ts";
 
 /** T input tokens, R response tokens, A answers. */

@@ -1,7 +1,5 @@
 /** One optimiser step: micro-batches forward and back, one clipped update, and its metrics. */
 import type { PackedBatch } from "../data/packing.ts";
-import type { Adapter } from "../models/adapt.ts";
-import type { CausalLM } from "../models/causal-lm.ts";
 import {
   type AnswerLogps,
   type BatchCounts,
@@ -10,6 +8,8 @@ import {
   type ObjectiveResult,
   pairLogps,
 } from "../methods/objective.ts";
+import type { Adapter } from "../models/adapt.ts";
+import type { CausalLM } from "../models/causal-lm.ts";
 import { keptRows } from "../nn/token-logps.ts";
 import type { AdamW, NamedParameter } from "../optim/adamw.ts";
 import { clipGradNorm } from "../optim/clip.ts";

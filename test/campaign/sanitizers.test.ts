@@ -21,11 +21,13 @@ import { temporaryDirectory } from "../support/tiny-models.ts";
 const files = [
   ...["matmul", "stop-signals", "torch"].map((name) => `src/torch/${name}`),
   ...["dropout", "kv-cache", "lora", "mlp", "module", "own-operators"].map((name) => `src/nn/${name}`),
-  ...["packed-attention", "rms-norm", "rotary", "varlen-attention"].map((name) => `src/nn/${name}`),
+  ...["packed-attention", "rms-norm", "rotary", "token-logps", "varlen-attention"].map(
+    (name) => `src/nn/${name}`,
+  ),
   ...["mapped-file", "load", "save", "finite", "build", "stored-head"].map((name) => `src/models/${name}`),
   ...["engine", "sample", "choose", "prompt-logprobs", "forward"].map((name) => `src/generate/${name}`),
   ...["adamw", "clip"].map((name) => `src/optim/${name}`),
-  ...["objectives", "token-logps"].map((name) => `src/objectives/${name}`),
+  "src/methods/losses",
   ...["meta", "score", "step", "walk"].map((name) => `src/train/${name}`),
   ...["half-copies", "merge", "threads", "batches"].map((name) => `test/invariants/${name}`),
 ];

@@ -5,10 +5,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { parseModelConfig } from "../../src/formats/hf-config.ts";
+import { simpo } from "../../src/methods/simpo/loss.ts";
 import { buildModel } from "../../src/models/build.ts";
 import type { CausalLM } from "../../src/models/causal-lm.ts";
 import { packedAttention, planAttention } from "../../src/nn/packed-attention.ts";
-import { simpo } from "../../src/methods/simpo/loss.ts";
 import { AdamW } from "../../src/optim/adamw.ts";
 import {
   type DType,

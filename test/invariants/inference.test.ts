@@ -4,10 +4,10 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { test } from "node:test";
 import type { Example } from "../../src/data/example.ts";
 import { parseModelConfig } from "../../src/formats/hf-config.ts";
+import { dpo } from "../../src/methods/dpo/loss.ts";
 import { buildModel } from "../../src/models/build.ts";
 import type { CausalLM } from "../../src/models/causal-lm.ts";
 import { randomWeights } from "../../src/models/weights.ts";
-import { dpo } from "../../src/methods/dpo/loss.ts";
 import {
   generatorState,
   liveTensorCount,

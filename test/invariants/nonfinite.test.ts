@@ -5,12 +5,12 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import { FormatError, TrainingError } from "../../src/base/errors.ts";
 import { readSafetensorsHeader } from "../../src/formats/safetensors.ts";
+import { objectiveOf } from "../../src/methods/losses.ts";
 import type { Objective, PairLogps, PairObjective } from "../../src/methods/objective.ts";
 import type { TrainEvent } from "../../src/recipes/train-events.ts";
 import { loadConfig } from "../../src/runs/config-load.ts";
 import { readMetrics } from "../../src/runs/metrics.ts";
 import { ops, type Tensor } from "../../src/torch/index.ts";
-import { objectiveOf } from "../../src/methods/losses.ts";
 import {
   checkpointOf,
   filesOf,

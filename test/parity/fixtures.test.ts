@@ -1,13 +1,13 @@
 /** Log-probs, losses and gradients of every family against PyTorch, transformers, TRL, PEFT and the authors' trainer. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Adapter } from "../../src/models/adapt.ts";
-import type { CausalLM } from "../../src/models/causal-lm.ts";
 import { dpo } from "../../src/methods/dpo/loss.ts";
 import type { Objective } from "../../src/methods/objective.ts";
 import { sft } from "../../src/methods/sft/loss.ts";
 import { simpo } from "../../src/methods/simpo/loss.ts";
 import { slime } from "../../src/methods/slime/loss.ts";
+import type { Adapter } from "../../src/models/adapt.ts";
+import type { CausalLM } from "../../src/models/causal-lm.ts";
 import { AdamW, type NamedParameter } from "../../src/optim/adamw.ts";
 import { ops, type Tensor } from "../../src/torch/index.ts";
 import { adapterParameters, trainAll } from "../../src/train/parameters.ts";
