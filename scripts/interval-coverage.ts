@@ -1,7 +1,7 @@
 /** `npm run ts -- scripts/interval-coverage.ts`: how often the studies' 95 % intervals hold the truth, on made-up results of which it is known. */
 import { Random } from "../src/base/random.ts";
 import { textTable } from "../src/base/text-table.ts";
-import { meanInterval } from "../src/study/estimates.ts";
+import { meanInterval } from "../src/sweep/estimates.ts";
 
 const samples = 400;
 const pairs = 60;

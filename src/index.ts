@@ -42,9 +42,9 @@ export { type MergeOptions, merge } from "./recipes/merge.ts";
 export { type ScoredRow, type ScoreOptions, type ScoreResult, score, writeScores } from "./recipes/score.ts";
 export type { MetricRow } from "./runs/metrics.ts";
 export { openRun, type RunView } from "./runs/run-directory.ts";
-export { type StudyOptions, study } from "./study/study.ts";
-export { runSweep, type SweepOptions } from "./study/sweep.ts";
-export { readSweep, type Sweep } from "./study/sweep-file.ts";
+export { type StudyOptions, study } from "../studies/study.ts";
+export { runSweep, type SweepOptions } from "./sweep/sweep.ts";
+export { readSweep, type Sweep } from "./sweep/sweep-file.ts";
 export type { ParityResult } from "./train/export.ts";
 export type { TrainEvent, TrainOptions, TrainSummary };
 

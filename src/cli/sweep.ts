@@ -2,8 +2,8 @@
 import { basename, extname, join } from "node:path";
 import type { Command } from "commander";
 import { type StoppedOptions, wholeNumber, withStoppedStatus } from "./options.ts";
-import { showOutcome } from "./study-outcome.ts";
-import { stoppable } from "./study-stop.ts";
+import { showOutcome } from "./grid-outcome.ts";
+import { stoppable } from "./grid-stop.ts";
 
 interface Words extends StoppedOptions {
   output?: string;
@@ -32,8 +32,8 @@ export function addSweepCommand(preftune: Command): void {
 }
 
 async function run(file: string, words: Words): Promise<void> {
-  const { readSweep } = await import("../study/sweep-file.ts");
-  const { runSweep } = await import("../study/sweep.ts");
+  const { readSweep } = await import("../sweep/sweep-file.ts");
+  const { runSweep } = await import("../sweep/sweep.ts");
   const work = async (signal: AbortSignal): Promise<void> => {
     const outcome = await runSweep(readSweep(file), {
       output: words.output ?? join("runs", basename(file, extname(file))),

@@ -5,10 +5,10 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { runCell } from "../../src/study/run-cell.ts";
-import { study } from "../../src/study/study.ts";
-import { runSweep } from "../../src/study/sweep.ts";
-import { parseSweep } from "../../src/study/sweep-file.ts";
+import { runCell } from "../../src/sweep/run-cell.ts";
+import { study } from "../../studies/study.ts";
+import { runSweep } from "../../src/sweep/sweep.ts";
+import { parseSweep } from "../../src/sweep/sweep-file.ts";
 import { amount, figure } from "../support/campaign.ts";
 import { type FaultyCommand, failEachCall } from "../support/fault-loop.ts";
 import { workshop } from "../support/runs.ts";

@@ -1,9 +1,9 @@
 /** Studies on a workshop's tiny model: one short LoRA run for each condition, in the test's own process. */
 
-import type { StudyDefinition } from "../../src/study/definition.ts";
-import { runCell } from "../../src/study/run-cell.ts";
-import { STUDIES, type StudyName } from "../../src/study/studies.ts";
-import type { StudyOptions } from "../../src/study/study.ts";
+import type { StudyDefinition } from "../../src/sweep/section.ts";
+import { runCell } from "../../src/sweep/run-cell.ts";
+import { STUDIES, type StudyName } from "../../studies/studies.ts";
+import type { StudyOptions } from "../../studies/study.ts";
 import type { Values, Workshop } from "./runs.ts";
 
 /** Values of a run of one step. */

@@ -1,0 +1,207 @@
+/** `preftune sweep`: a grid, a random search or successive halving over any keys of the configuration. */
+import { ConfigError } from "../base/errors.ts";
+import { sha256 } from "../base/files.ts";
+import { Random } from "../base/random.ts";
+import { stringifyNumbers } from "../runs/json-numbers.ts";
+import type { CellOutcome, GridPlaces, Values } from "./cell.ts";
+import type { Condition, Measured, Section } from "./section.ts";
+import { estimate, estimateDifference, FIGURES, type FigureName } from "./figures.ts";
+import { type GridOptions, gridPlaces, runGrid } from "./grid.ts";
+import { successiveHalving } from "./halving.ts";
+import { intervalText } from "./interval-text.ts";
+import { leaderText } from "./leader-text.ts";
+import { readMeasured } from "./measured.ts";
+import { type WrittenOutcome, writeOutcome } from "./outcome.ts";
+import { drawValue } from "./ranges.ts";
+import { cellsOf, checkCells, takeFolder } from "../../studies/study.ts";
+import type { Choices, Sweep } from "./sweep-file.ts";
+
+/** How a sweep is run. */
+export interface SweepOptions extends GridOptions {
+  output: string;
+  /** The command line, for the report. */
+  command: string;
+}
+
+/** Most combinations of a grid: beyond that it is a slip of the pen. */
+const mostRuns = 10_000;
+
+/**
+ * Runs `sweep` in the folder `output`; the same sweep goes on there where it was cut off.
+ *
+ * @throws {ConfigError} if a configuration is wrong, or the folder holds another sweep
+ */
+export async function runSweep(sweep: Sweep, options: SweepOptions): Promise<WrittenOutcome> {
+  const { output, command } = options;
+  const settings = settingsOf(sweep);
+  const first = nameOf(settings[0] ?? {});
+  const places = gridPlaces(output);
+  const lock = takeFolder(output, { sweep: sha256(stringifyNumbers(sweep)).slice(0, 16) });
+  try {
+    const seeds = `${sweep.seeds} ${sweep.seeds === 1 ? "seed" : "seeds"}`;
+    const runs = sweep.method === "halving" ? "in rounds" : `${settings.length * sweep.seeds} runs`;
+    options.out.write(
+      `${settings.length} settings × ${seeds}: ${runs}, ${options.jobs} at a time, in ${output}\n`,
+    );
+    const run = new Runner(sweep, places, options);
+    const section = await run.all(settings);
+    const figures: FigureName[] = [sweep.metric, "chosen_change", "margin_change", "accuracy", "chosen_down"];
+    return writeOutcome({
+      dir: output,
+      text: {
+        title: "Sweep",
+        question: `${methodInWords(sweep)} over ${Object.keys(sweep.parameters).join(", ")}, judged by ${FIGURES[sweep.metric].title}.`,
+        said: "The best of many is partly the luckiest: its interval does not know that it was chosen. Measure it again on other pairs and seeds.",
+        command,
+      },
+      outcomes: run.outcomes,
+      conditions: run.conditions,
+      measured: readMeasured(places, run.outcomes),
+      figures: [...new Set(figures)],
+      // what others are compared with comes first in a grid; among drawn settings none is more than the others
+      referenceOf: (name) => (sweep.method === "grid" && name !== first ? first : null),
+      sections: [section],
+    });
+  } finally {
+    lock.release();
+  }
+}
+
+function methodInWords({ method, runs, halving }: Sweep): string {
+  if (method === "grid") return "Every combination";
+  if (method === "random") return `${runs} random settings`;
+  return `Successive halving of ${runs} random settings, ${halving.resource} from ${halving.least} to ${halving.most},`;
+}
+
+/** The settings that are tried. */
+export function settingsOf({ method, parameters, runs, seed }: Sweep): Values[] {
+  const random = new Random(seed);
+  const settings = method === "grid" ? combinations(parameters) : draws(parameters, runs, random);
+  return [...new Map(settings.map((one) => [stringifyNumbers(one), one])).values()];
+}
+
+function combinations(parameters: Sweep["parameters"]): Values[] {
+  let all: Values[] = [{}];
+  for (const [key, choices] of Object.entries(parameters)) {
+    const values = Array.isArray(choices) ? (choices as unknown[]) : [];
+    if (all.length * values.length > mostRuns) {
+      throw new ConfigError(`expected at most ${mostRuns} combinations, got more: use method: random.`);
+    }
+    all = all.flatMap((one) => values.map((value) => ({ ...one, [key]: value })));
+  }
+  return all;
+}
+
+function draws(parameters: Sweep["parameters"], count: number, random: Random): Values[] {
+  const draw = (choices: Choices): unknown =>
+    Array.isArray(choices)
+      ? random.pick(choices as unknown[])
+      : drawValue(choices as Exclude<Choices, readonly unknown[]>, random.next());
+  return Array.from({ length: count }, () =>
+    Object.fromEntries(Object.entries(parameters).map(([key, choices]) => [key, draw(choices)])),
+  );
+}
+
+/** "lambda_w 0.1, kappa 2.5" */
+function nameOf(setting: Values): string {
+  return Object.entries(setting)
+    .map(([key, value]) => `${key} ${typeof value === "object" ? JSON.stringify(value) : String(value)}`)
+    .join(", ");
+}
+
+/** Runs the settings and keeps what came of them. */
+class Runner {
+  readonly outcomes: CellOutcome[] = [];
+  readonly conditions: Condition[] = [];
+  readonly #sweep: Sweep;
+  readonly #places: GridPlaces;
+  readonly #options: GridOptions;
+
+  constructor(sweep: Sweep, places: GridPlaces, options: GridOptions) {
+    this.#sweep = sweep;
+    this.#places = places;
+    this.#options = options;
+  }
+
+  /** Runs all of it and says how the settings rank. */
+  async all(settings: readonly Values[]): Promise<Section> {
+    const { method, halving } = this.#sweep;
+    if (method !== "halving") {
+      const measured = await this.#run(settings.map((changes) => ({ name: nameOf(changes), changes })));
+      return this.#ranking([...measured.keys()], measured);
+    }
+    const { resource } = halving;
+    const isWhole = resource !== "num_train_epochs";
+    const conditionOf = (changes: Values, amount: number): Condition => ({
+      name: `${nameOf(changes)} @ ${resource} ${amount}`,
+      changes: { ...changes, [resource]: amount },
+    });
+    const rounds = await successiveHalving(settings, { ...halving, isWhole }, async (candidates, amount) => {
+      this.#options.out.write(`${candidates.length} settings with ${resource} ${amount}\n`);
+      const conditions = candidates.map((one) => conditionOf(one, amount));
+      const measured = await this.#run(conditions);
+      return conditions.map(({ name }) => this.#value(measured, name));
+    });
+    const last = rounds.at(-1);
+    const names = (last?.ranked ?? []).map(
+      ({ candidate }) => conditionOf(candidate, last?.resource ?? 0).name,
+    );
+    const ranking = this.#ranking(names, readMeasured(this.#places, this.outcomes));
+    const rows = rounds.map(({ resource: amount, ranked }) => [
+      amount,
+      ranked.length,
+      nameOf(ranked[0]?.candidate ?? {}),
+    ]);
+    return {
+      ...ranking,
+      tables: [...(ranking.tables ?? []), { columns: [resource, "settings", "first of the round"], rows }],
+    };
+  }
+
+  async #run(conditions: readonly Condition[]): Promise<Measured> {
+    const { config, values, seeds } = this.#sweep;
+    const cells = cellsOf(conditions, seeds, { file: config, shared: () => values, words: [] });
+    checkCells(cells);
+    const outcomes = await runGrid(cells, this.#places, this.#options);
+    this.outcomes.push(...outcomes);
+    this.conditions.push(...conditions);
+    return readMeasured(this.#places, outcomes);
+  }
+
+  /** Higher is better; NaN where all runs failed. */
+  #value(measured: Measured, name: string): number {
+    const one = measured.get(name);
+    const { metric } = this.#sweep;
+    if (one === undefined || one.runs.length === 0) return Number.NaN;
+    return (FIGURES[metric].better === "less" ? -1 : 1) * estimate(one, metric).value;
+  }
+
+  #ranking(names: readonly string[], measured: Measured): Section {
+    const { metric } = this.#sweep;
+    const { unit, title } = FIGURES[metric];
+    const ranked = names
+      .filter((name) => !Number.isNaN(this.#value(measured, name)))
+      .sort((a, b) => this.#value(measured, b) - this.#value(measured, a));
+    const first = measured.get(ranked[0] ?? "");
+    const rows = ranked.flatMap((name, i) => {
+      const one = measured.get(name);
+      if (one === undefined || first === undefined) return [];
+      const behind = estimateDifference(one, first, metric);
+      const isTied = i > 0 && !(behind.low > 0 || behind.high < 0);
+      const value = intervalText(estimate(one, metric), unit);
+      const difference = i === 0 ? "–" : intervalText(behind, unit, { isSigned: true });
+      return [{ name, isTied, value, cells: [name, value, difference] }];
+    });
+    return {
+      title: "Ranking",
+      note: "The differences are of the same held-out pairs and seeds. One whose interval holds 0 does not tell two settings apart.",
+      tables: [
+        {
+          columns: ["in order", title, "less the first, pair by pair"],
+          rows: rows.slice(0, 20).map(({ cells }) => cells),
+        },
+      ],
+      said: [leaderText(title, rows)],
+    };
+  }
+}

@@ -1,0 +1,195 @@
+/** Likelihood against margin: presets, baselines and a search over SLIME's values. Which are dominated, and which has both? */
+import { Random } from "../../src/base/random.ts";
+import { presetsOf } from "../../src/runs/objective-config.ts";
+import { bestOfBoth } from "../both-gains.ts";
+import type { Values } from "../../src/sweep/cell.ts";
+import type { Condition, Measured, ResultRow, Section, StudyDefinition } from "../../src/sweep/section.ts";
+import { estimate, estimateDifference } from "../../src/sweep/figures.ts";
+import type { Budget } from "../ground.ts";
+import { countText, intervalText, numberText } from "../../src/sweep/interval-text.ts";
+import type { MeasuredCondition } from "../../src/sweep/measured.ts";
+import { drawValue, SLIME_RANGES } from "../../src/sweep/ranges.ts";
+
+/** The study. */
+export const frontier: StudyDefinition = {
+  title: "Frontier: likelihood of the chosen answer against the margin",
+  question:
+    "Every preset, the baselines, and a random search over SLIME's seven values, by how much the chosen answer gained and how much the margin grew on held-out pairs. Which are dominated, does any have both, and which preset deserves to be the default?",
+  figures: ["chosen_change", "margin_change", "accuracy", "distinct_2", "ended_properly", "chosen_down"],
+  referenceOf: (name) => (name === "SLIME script" || name.startsWith("search") ? null : "SLIME script"),
+  evaluations: "few",
+  needsAnswers: true,
+  seeds: { quick: 2, full: 5 },
+  conditions,
+  sections: (measured) => [frontierSection(measured), choiceSection(measured)],
+};
+
+const searched: Record<Budget, number> = { quick: 12, full: 40 };
+
+function conditions({ budget }: { budget: Budget }): Condition[] {
+  const random = new Random(1);
+  return [
+    ...presetsOf("slime").map((preset) => ({
+      name: `SLIME ${preset}`,
+      changes: { objective: "slime", preset },
+    })),
+    { name: "DPO", changes: { objective: "dpo" } },
+    { name: "SimPO, its authors' values", changes: { objective: "simpo", preset: "authors" } },
+    { name: "SimPO, the SLIME paper's values", changes: { objective: "simpo", preset: "slime-paper" } },
+    ...Array.from({ length: searched[budget] }, (_, i) => ({
+      name: `search ${i + 1}`,
+      changes: { objective: "slime", preset: "script", ...drawn(random) },
+    })),
+  ];
+}
+
+function drawn(random: Random): Values {
+  return Object.fromEntries(
+    Object.entries(SLIME_RANGES).map(([key, range]) => [key, drawValue(range, random.next())]),
+  );
+}
+
+/** How a condition stands among the others. */
+interface Standing {
+  one: MeasuredCondition;
+  /** Better by both figures, each difference beyond its interval; of several the one with the largest margin. */
+  dominatedBy: string | null;
+  /** Better by both figures as they were measured. */
+  aheadOf: string | null;
+  hasBoth: boolean;
+}
+
+function standingOf(one: MeasuredCondition, all: readonly MeasuredCondition[]): Standing {
+  const ahead = all
+    .filter((other) => other !== one)
+    .map((other) => ({
+      other,
+      chosen: estimateDifference(other, one, "chosen_change"),
+      margin: estimateDifference(other, one, "margin_change"),
+    }))
+    .filter(({ chosen, margin }) => chosen.value > 0 && margin.value > 0)
+    .sort((a, b) => b.margin.value - a.margin.value);
+  const beyondNoise = ahead.filter(({ chosen, margin }) => chosen.low > 0 && margin.low > 0);
+  const hasBoth = estimate(one, "chosen_change").low > 0 && estimate(one, "margin_change").low > 0;
+  return {
+    one,
+    dominatedBy: beyondNoise[0]?.other.name ?? null,
+    aheadOf: ahead[0]?.other.name ?? null,
+    hasBoth,
+  };
+}
+
+function frontierSection(measured: Measured): Section {
+  const all = [...measured.values()].filter(({ runs }) => runs.length > 0);
+  const standings = all.map((one) => standingOf(one, all));
+  const points = all.map((one, i) => ({
+    name: one.name,
+    mark: String(i + 1),
+    colour: one.name.startsWith("search") ? 6 : one.name.startsWith("SLIME") ? 1 : one.name === "DPO" ? 2 : 3,
+    x: estimate(one, "margin_change"),
+    y: estimate(one, "chosen_change"),
+  }));
+  return {
+    title: "The frontier",
+    note: "Numbers are those of the table. Up and right is better. Blue: SLIME's presets; grey: searched values; orange: DPO; green: SimPO.",
+    scatters: [
+      {
+        title: "Change of the chosen likelihood against change of the margin",
+        xLabel: "change of the margin, nats per token",
+        yLabel: "change of chosen, nats per token",
+        points,
+      },
+    ],
+    tables: [
+      {
+        columns: [
+          "",
+          "number",
+          "beaten by both figures, beyond noise, by",
+          "as measured, by",
+          "gains both",
+          "its values",
+        ],
+        rows: standings.map(({ one, dominatedBy, aheadOf, hasBoth }, i) => [
+          one.name,
+          String(i + 1),
+          dominatedBy ?? "none",
+          aheadOf ?? "none",
+          hasBoth ? "yes" : "no",
+          valuesText(one),
+        ]),
+      },
+    ],
+    said: sentences(standings),
+  };
+}
+
+/** What is chosen from: presets, baselines, and what was searched. */
+const groups: readonly { title: string; has: (name: string) => boolean }[] = [
+  { title: "presets of SLIME", has: (name) => name.startsWith("SLIME") },
+  { title: "baselines", has: (name) => !name.startsWith("SLIME") && !name.startsWith("search") },
+  { title: "searched settings", has: (name) => name.startsWith("search") },
+];
+
+function choiceSection(measured: Measured): Section {
+  const choices = groups.flatMap(({ title, has }) => {
+    const among = [...measured.values()].filter(({ name }) => has(name));
+    const best = bestOfBoth(among);
+    return best === null ? [] : [{ title, count: among.length, ...best }];
+  });
+  return {
+    title: "The best of each kind",
+    note:
+      "By the smaller of the two gains, which is above 0 only where both are. Chosen on one half of the held-out pairs (every other one) and told on the " +
+      "other half, so that being lucky in the choice does not count.",
+    tables: [
+      {
+        columns: ["of", "chosen", "change of chosen", "change of the margin", "seeds × pairs"],
+        rows: choices.map(({ title, count, name, chosen, margin }) => [
+          `${count} ${title}`,
+          name,
+          intervalText(chosen, "nats/token"),
+          intervalText(margin, "nats/token"),
+          countText(chosen),
+        ]),
+      },
+    ],
+    said: choices.map(
+      ({ title, count, name, chosen, margin }) =>
+        `Of ${count} ${title} ${name} has the most of both: on the pairs that had no part in the choice, chosen ${intervalText(chosen, "nats/token")}, margin ${intervalText(margin, "nats/token")} nats per token.`,
+    ),
+    rows: choices.flatMap(({ title, name, chosen, margin }): ResultRow[] => {
+      const condition = `best of ${title}: ${name}`;
+      return [
+        { condition, figure: "chosen_change_on_other_half", unit: "nats/token", interval: chosen },
+        { condition, figure: "margin_change_on_other_half", unit: "nats/token", interval: margin },
+      ];
+    }),
+  };
+}
+
+function valuesText({ runs, name }: MeasuredCondition): string {
+  if (!name.startsWith("search")) return "as named";
+  return Object.entries(runs[0]?.cell.changes ?? {})
+    .flatMap(([key, value]) => (typeof value === "number" ? [`${key} ${Number(value.toPrecision(3))}`] : []))
+    .join(", ");
+}
+
+function sentences(standings: readonly Standing[]): string[] {
+  const named = standings.filter(({ one }) => !one.name.startsWith("search"));
+  const both = named.filter(({ hasBoth }) => hasBoth);
+  const free = named.filter(({ dominatedBy }) => dominatedBy === null);
+  const count = standings.filter(({ hasBoth }) => hasBoth).length;
+  const list = (some: readonly Standing[]): string => some.map(({ one }) => one.name).join("; ") || "none";
+  const best = both.toSorted(
+    (a, b) => estimate(b.one, "margin_change").value - estimate(a.one, "margin_change").value,
+  )[0];
+  const bestText =
+    best === undefined
+      ? ""
+      : ` Of the presets and baselines that gain both, ${best.one.name} has the largest margin: ${intervalText(estimate(best.one, "margin_change"), "nats/token")}, chosen ${intervalText(estimate(best.one, "chosen_change"), "nats/token")}.`;
+  return [
+    `Not dominated beyond noise among presets and baselines: ${list(free)}.`,
+    `Chosen likelihood and margin both grew beyond noise with: ${list(both)}; and in ${numberText(count - both.length, 0)} of ${standings.length - named.length} searched settings.${bestText}`,
+  ];
+}

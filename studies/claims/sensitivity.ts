@@ -1,0 +1,137 @@
+/** How much do SLIME's seven values matter? One at a time around the preset, and by elementary effects over their ranges. */
+import { Random } from "../../src/base/random.ts";
+import { DEFAULT_SLIME_PRESET } from "../../src/runs/objective-config.ts";
+import type { Interval } from "../../src/sweep/bootstrap.ts";
+import type { Values } from "../../src/sweep/cell.ts";
+import type { Condition, Measured, ResultRow, Section, StudyDefinition } from "../../src/sweep/section.ts";
+import { meanInterval } from "../../src/sweep/estimates.ts";
+import { estimate, FIGURES, type FigureName } from "../../src/sweep/figures.ts";
+import type { Budget } from "../ground.ts";
+import { intervalText } from "../../src/sweep/interval-text.ts";
+import { elementaryEffects, type MorrisPoint, morrisPlan } from "../morris.ts";
+import { drawValue, type Range, SLIME_RANGES, type SlimeKey } from "../../src/sweep/ranges.ts";
+
+/** The study. */
+export const sensitivity: StudyDefinition = {
+  title: "Sensitivity: what the seven hyperparameters do",
+  question:
+    "λw, λl, δ, mh, ms, κ and p: each set to the ends of its range with the others at the default preset, and all together by Morris's elementary effects, a global screening method.",
+  figures: ["chosen_change", "margin_change", "accuracy", "chosen_down"],
+  referenceOf: (name) => (name.includes(" at ") ? standard : null),
+  evaluations: "few",
+  needsAnswers: false,
+  seeds: { quick: 1, full: 2 },
+  conditions: ({ budget }) => [...oneAtATime(), ...globally(budget)],
+  sections: (measured) => [effects(measured)],
+};
+
+const standard = `SLIME ${DEFAULT_SLIME_PRESET}`;
+const keys = Object.keys(SLIME_RANGES) as SlimeKey[];
+const trajectories: Record<Budget, number> = { quick: 6, full: 20 };
+
+function oneAtATime(): Condition[] {
+  const base: Values = { objective: "slime", preset: DEFAULT_SLIME_PRESET };
+  const ends = keys.flatMap((key) =>
+    [0, 1].map((share) => {
+      const value = drawValue(SLIME_RANGES[key], share);
+      return { name: `${key} at ${value}`, changes: { ...base, [key]: value } };
+    }),
+  );
+  return [{ name: standard, changes: base }, ...ends];
+}
+
+function planOf(count: number): MorrisPoint[] {
+  return morrisPlan(keys.length, count, new Random(1));
+}
+
+function pointName(index: number): string {
+  return `point ${index + 1}`;
+}
+
+function globally(budget: Budget): Condition[] {
+  return planOf(trajectories[budget]).map(({ shares }, i) => ({
+    name: pointName(i),
+    changes: {
+      objective: "slime",
+      preset: DEFAULT_SLIME_PRESET,
+      ...Object.fromEntries(
+        keys.map((key, k) => [key, drawValue(SLIME_RANGES[key] as Range, shares[k] as number)]),
+      ),
+    },
+    isHidden: true,
+  }));
+}
+
+const judged: readonly FigureName[] = ["chosen_change", "margin_change", "accuracy"];
+
+/** What is known of one factor's effect on one figure. */
+interface Effect {
+  /** μ*: mean size of the effects. */
+  size: Interval;
+  /** μ: their mean, with its sign. */
+  mean: Interval;
+}
+
+function effects(measured: Measured): Section {
+  const count = [...measured.keys()].filter((name) => name.startsWith("point ")).length / (keys.length + 1);
+  const plan = planOf(count);
+  const byFigure = judged.map((figure) => {
+    const values = plan.map((_, i) => {
+      const one = measured.get(pointName(i));
+      return one === undefined || one.runs.length === 0 ? Number.NaN : estimate(one, figure).value;
+    });
+    const all = elementaryEffects(plan, values).map(
+      (own): Effect => ({ size: meanInterval([own.map(Math.abs)]), mean: meanInterval([own]) }),
+    );
+    return { figure, all };
+  });
+  return {
+    title: "Elementary effects",
+    note:
+      `${count} trajectories through the ranges of the seven values, ${plan.length} runs a seed. An effect is the change of the figure when the value goes from one end of its ` +
+      "range to the other (on a logarithmic scale for λw, λl and κ), the others where the trajectory has them. Size: mean of the effects without their sign " +
+      "(Morris's μ*); effect: with it (μ). A size well above the effect's means that it goes one way here and the other there. Intervals are over trajectories, all with the same seeds and pairs.",
+    tables: byFigure.map(({ figure, all }) => ({
+      columns: [`${FIGURES[figure].title}`, "range", "size", "effect", "trajectories"],
+      rows: all.map(({ size, mean }, k) => [
+        keys[k] as SlimeKey,
+        rangeText(SLIME_RANGES[keys[k] as SlimeKey]),
+        intervalText(size, "nats/token", { isSigned: false }),
+        intervalText(mean, "nats/token"),
+        String(size.pairs),
+      ]),
+    })),
+    intervals: byFigure.map(({ figure, all }) => ({
+      title: `Size of the effect on ${FIGURES[figure].title}`,
+      unit: FIGURES[figure].unit,
+      rows: all.map(({ size }, k) => ({ name: keys[k] as SlimeKey, interval: size })),
+    })),
+    said: byFigure.map(({ figure, all }) => {
+      const order = all
+        .map(({ size }, k) => ({ key: keys[k] as SlimeKey, size }))
+        .sort((a, b) => b.size.value - a.size.value)
+        .slice(0, 3);
+      return `${FIGURES[figure].title}: most depends on ${order.map(({ key, size }) => `${key} (${intervalText(size, "nats/token", { isSigned: false })})`).join(", ")}.`;
+    }),
+    rows: byFigure.flatMap(({ figure, all }) =>
+      all.flatMap(({ size, mean }, k): ResultRow[] => [
+        {
+          condition: keys[k] as SlimeKey,
+          figure: `morris_size_${figure}`,
+          unit: FIGURES[figure].unit,
+          interval: size,
+        },
+        {
+          condition: keys[k] as SlimeKey,
+          figure: `morris_effect_${figure}`,
+          unit: FIGURES[figure].unit,
+          interval: mean,
+        },
+      ]),
+    ),
+  };
+}
+
+function rangeText({ min, max, scale }: Range): string {
+  return `${min} to ${max}${scale === "log" ? ", log" : ""}`;
+}

@@ -1,0 +1,46 @@
+/** The implied floor of a condition's runs, at the margins that its held-out pairs had before and after training. */
+import type { SlimeSettings } from "../src/runs/objective-config.ts";
+import type { Interval } from "../src/sweep/bootstrap.ts";
+import { meanInterval } from "../src/sweep/estimates.ts";
+import { estimate, tableOf } from "../src/sweep/figures.ts";
+import { impliedFloor, marginPush } from "./implied-floor.ts";
+import { intervalText } from "../src/sweep/interval-text.ts";
+import type { MeasuredCondition } from "../src/sweep/measured.ts";
+
+/** Floors in nats; −∞ where nothing holds rejected tokens. */
+export interface Floors {
+  first: Interval;
+  last: Interval;
+}
+
+/**
+ * The floors at the mean margin before and after training. Their intervals are what the intervals of those margins allow;
+ * the floor itself is solved for, not estimated.
+ *
+ * @param one - a condition of SLIME with runs
+ */
+export function floorsOf(one: MeasuredCondition): Floors {
+  const settings = one.runs[0]?.settings as SlimeSettings;
+  const last = tableOf(one.runs, "margin");
+  const change = tableOf(one.runs, "margin_change");
+  const first = last.map((row, s) => row.map((value, i) => value - (change[s]?.[i] as number)));
+  return {
+    first: floorOver(settings, meanInterval(first)),
+    last: floorOver(settings, estimate(one, "margin")),
+  };
+}
+
+/** Points at which the floor is solved for between the ends of the margin's interval: the push has a peak. */
+const points = 21;
+
+function floorOver(settings: SlimeSettings, { value, low, high, seeds, pairs }: Interval): Interval {
+  const floorAt = (margin: number): number => impliedFloor(settings, marginPush(settings, margin));
+  const all = Array.from({ length: points }, (_, i) => floorAt(low + ((high - low) * i) / (points - 1)));
+  return { value: floorAt(value), low: Math.min(...all), high: Math.max(...all), seeds, pairs };
+}
+
+/** "−4.2 [−4.4, −4.1]", or "none" */
+export function floorText(floor: Interval): string {
+  if (!Number.isFinite(floor.value)) return "none";
+  return intervalText(floor, "nats", { isSigned: false, digits: 1 });
+}

@@ -1,0 +1,226 @@
+/** What a study trains and on what: the quick start's data and SFT model, made in the study's folder, or the user's own. */
+import { existsSync } from "node:fs";
+import { basename, join } from "node:path";
+import { ConfigError } from "../src/base/errors.ts";
+import { makeDirectory, remove, writeFileAtomic } from "../src/base/files.ts";
+import { deriveSeed } from "../src/base/random.ts";
+import { runInProcess } from "../src/quickstart/stage-process.ts";
+import type { ProgressStream } from "../src/runs/progress.ts";
+import { jsonLines, makeData, type PreferenceRow, type ToyData, tokenizerText } from "../src/toy/data.ts";
+import type { Flaw } from "../src/toy/flaws.ts";
+import { fullSize, type ToySize } from "../src/toy/sizes.ts";
+import type { Values } from "../src/sweep/cell.ts";
+import { StudyStoppedError } from "../src/sweep/stopped.ts";
+
+/** How much a study does. */
+export type Budget = "quick" | "full";
+
+/** What the user brings. */
+export interface GroundOptions {
+  budget: Budget;
+  /** A configuration to start from; null for the recipe that fits. */
+  config: string | null;
+  model: string | null;
+  data: string | null;
+  evalData: string | null;
+  /** A second preference set, for the study that compares two. */
+  otherData: string | null;
+  otherEvalData: string | null;
+  /** Runs at a time; null for as many as fit. */
+  jobs: number | null;
+  cores: number;
+  /** Training seeds. */
+  seeds: number;
+  out: ProgressStream;
+  /** Ends the making of models. */
+  signal?: AbortSignal;
+}
+
+/** One of two preference sets, as values of a configuration. */
+export interface PairSet {
+  name: string;
+  values: Values;
+}
+
+/** What every run of a study shares. */
+export interface Ground {
+  file: string | null;
+  /** For all runs of a training seed, which count from 1. */
+  valuesOf: (seed: number) => Values;
+  /** For studies that look at what the models answer: the run's own watch samples it. */
+  watch: Values;
+  /** Two preference sets, for the study that compares such; empty where there is only one. */
+  sets: readonly PairSet[];
+  /** Runs at a time. */
+  jobs: number;
+  /** A sentence for the report. */
+  said: string;
+}
+
+const recipes: string = join(import.meta.dirname, "../../recipes");
+
+/** Rows and answers looked at on the quick start's data. */
+const generated: Record<Budget, Values> = { quick: { max_train_rows: 800 }, full: {} };
+/** The same on data of one's own. */
+const brought: Record<Budget, Values> = {
+  quick: { max_train_rows: 192, max_eval_rows: 64 },
+  full: { max_train_rows: null },
+};
+const answered: Record<Budget, Values> = {
+  quick: { watch_prompts: "eval", watch_rows: 32, watch_samples: 4, watch_max_new_tokens: 64 },
+  full: { watch_prompts: "eval", watch_rows: 64, watch_samples: 4, watch_max_new_tokens: 128 },
+};
+
+/** The ground of a study in the folder `dir`. */
+export async function makeGround(dir: string, options: GroundOptions): Promise<Ground> {
+  const { config, model, data } = options;
+  if (config === null && model === null && data === null) {
+    const { seeds, out, signal } = options;
+    const jobs = options.jobs ?? options.cores;
+    const valuesOf = await generatedGround(dir, { size: fullSize, seeds, jobs, out, signal });
+    return {
+      file: join(recipes, "quickstart.yaml"),
+      valuesOf: (seed) => ({ ...valuesOf(seed), ...generated[options.budget] }),
+      watch: answered[options.budget],
+      sets: ["form", "content"].map((name) => ({ name, values: setFiles(dir, name) })),
+      jobs,
+      said: "On the quick start's generated data and SFT models of half a million weights, another one for each seed, trained in full.",
+    };
+  }
+  return ownGround(options);
+}
+
+function ownGround(options: GroundOptions): Ground {
+  const { config, model, data, evalData, budget, jobs, cores } = options;
+  if (config === null && (model === null || data === null || evalData === null)) {
+    throw new ConfigError(
+      "expected --model DIR, --data FILE and --eval-data FILE together, or a configuration that names them with --config; " +
+        "without any of them a study makes its own data and model.",
+    );
+  }
+  const atOnce = jobs ?? 1;
+  const values: Values = {
+    // pairs of different runs can only be compared when they are the same: rows of their own, not a split by seed
+    eval_fraction: 0,
+    ...(model === null ? {} : { model_name_or_path: model }),
+    ...(data === null ? {} : { train_data: data }),
+    ...(evalData === null ? {} : { eval_data: evalData }),
+    ...(config === null ? brought[budget] : {}),
+    ...(atOnce === 1 ? {} : { threads: Math.max(1, Math.floor(cores / atOnce)) }),
+  };
+  return {
+    file: config ?? join(recipes, "smollm2-135m.yaml"),
+    valuesOf: () => values,
+    watch: answered[budget],
+    sets: ownSets(options),
+    jobs: atOnce,
+    said:
+      config === null
+        ? `On ${data} and ${model}, with LoRA as in recipes/smollm2-135m.yaml.`
+        : `As ${config} says.`,
+  };
+}
+
+function ownSets({ data, evalData, otherData, otherEvalData }: GroundOptions): PairSet[] {
+  if (data === null || evalData === null || otherData === null || otherEvalData === null) return [];
+  const [name, other] = [data, otherData].map((path) => basename(path).replace(/\..*$/, "")) as [
+    string,
+    string,
+  ];
+  return [
+    { name: name === other ? "first set" : name, values: { train_data: data, eval_data: evalData } },
+    {
+      name: name === other ? "second set" : other,
+      values: { train_data: otherData, eval_data: otherEvalData },
+    },
+  ];
+}
+
+/** Flaws of form; the others are of content. The quick start's pairs are two preference sets by them. */
+const formFlaws: ReadonlySet<Flaw> = new Set(["one line", "no number", "no end", "repeated"]);
+
+function setFiles(dir: string, name: string): { train_data: string; eval_data: string } {
+  const place = (part: string): string => join(dir, "ground", `${name}.${part}.jsonl`);
+  return { train_data: place("train"), eval_data: place("eval") };
+}
+
+/** What is made of generated ground. */
+export interface GeneratedOptions {
+  size: ToySize;
+  /** How many SFT models: one for each training seed. */
+  seeds: number;
+  /** Models made at a time. */
+  jobs: number;
+  out: ProgressStream;
+  signal?: AbortSignal | undefined;
+}
+
+/**
+ * Writes the quick start's data and trains an SFT model for each training seed, unless they are there. The models differ
+ * in their random start and in the order of the rows: so the seeds of a study also stand for other starting weights.
+ *
+ * @returns the values that name data and model, by seed from 1
+ */
+export async function generatedGround(
+  dir: string,
+  { size, seeds, jobs, out, signal }: GeneratedOptions,
+): Promise<(seed: number) => Values> {
+  const place = (name: string): string => join(dir, "ground", name);
+  const files = { train_data: place("train.jsonl"), eval_data: place("eval.jsonl") };
+  const data = makeData({ ...size.data, seed: dataSeed });
+  if (!existsSync(place("data.json"))) writeGenerated(dir, data);
+  const missing = Array.from({ length: seeds }, (_, i) => i + 1).filter(
+    (seed) => !existsSync(place(`made-${seed}.json`)),
+  );
+  const many = missing.length === 1 ? "an SFT model" : `${missing.length} SFT models, ${jobs} at a time`;
+  if (missing.length > 0) out.write(`first ${many}, some minutes each on two cores\n`);
+  const worker = async (): Promise<void> => {
+    for (let seed = missing.shift(); seed !== undefined; seed = missing.shift()) {
+      if (signal?.aborted === true) return;
+      const sft = place(`sft-${seed}`);
+      remove(sft);
+      const values = {
+        ...size.sft,
+        output_dir: sft,
+        objective: "sft",
+        seed: deriveSeed(dataSeed, 2 + seed) % 2 ** 31,
+        model_name_or_path: place(`base-${seed}`),
+        train_data: place("sft.jsonl"),
+      };
+      const base = { shape: size.shape, text: tokenizerText(data) };
+      const task = { config: { values }, base, heldOut: files.eval_data, answersPerPrompt: 1 };
+      // several at once: whole lines, nothing that is drawn over
+      await runInProcess(`SFT model ${seed}`, task, { write: (text) => out.write(text) }, signal);
+      writeFileAtomic(place(`made-${seed}.json`), `${JSON.stringify({ seed: values.seed })}\n`);
+    }
+  };
+  await Promise.all(Array.from({ length: Math.max(1, Math.min(jobs, missing.length)) }, worker)).catch(
+    (error: unknown) => {
+      // a model that was stopped in the making failed for that reason alone
+      if (signal?.aborted !== true) throw error;
+    },
+  );
+  if (signal?.aborted === true) {
+    throw new StudyStoppedError("stopped while SFT models were made: no run has begun");
+  }
+  return (seed) => ({ ...files, model_name_or_path: join(place(`sft-${seed}`), "model") });
+}
+
+function writeGenerated(dir: string, data: ToyData): void {
+  const place = (name: string): string => join(dir, "ground", name);
+  makeDirectory(place(""));
+  writeFileAtomic(place("train.jsonl"), jsonLines(data.train));
+  writeFileAtomic(place("eval.jsonl"), jsonLines(data.evaluation));
+  writeFileAtomic(place("sft.jsonl"), jsonLines(data.sft));
+  for (const name of ["form", "content"]) {
+    const own = (rows: readonly PreferenceRow[]): string =>
+      jsonLines(rows.filter(({ flaw }) => formFlaws.has(flaw) === (name === "form")));
+    const { train_data, eval_data } = setFiles(dir, name);
+    writeFileAtomic(train_data, own(data.train));
+    writeFileAtomic(eval_data, own(data.evaluation));
+  }
+  writeFileAtomic(place("data.json"), `${JSON.stringify({ seed: dataSeed })}\n`);
+}
+
+/** Of the generated data: the quick start's own. */
+const dataSeed = 1;

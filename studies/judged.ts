@@ -1,0 +1,184 @@
+/**
+ * A judge's view of a study: the answers that each run's watch sampled, against those of the condition it is compared
+ * with, prompt by prompt and seed by seed.
+ */
+
+import { basename } from "node:path";
+import { EndpointError } from "../src/base/errors.ts";
+import { outcomeOf } from "../src/judge/judged-pair.ts";
+import { writeJudgments } from "../src/judge/judged-texts.ts";
+import { judgePairs, OWN_PAIR_PROMPT, type PairTask, pairTasks } from "../src/judge/pair-tasks.ts";
+import type { Question } from "../src/judge/questions.ts";
+import { verdictReader } from "../src/judge/verdicts.ts";
+import { type JudgeSettings, openJudging } from "../src/recipes/judging.ts";
+import type { PhaseListener } from "../src/recipes/train-events.ts";
+import type { Interval } from "../src/sweep/bootstrap.ts";
+import type { ResultRow, Section } from "../src/sweep/section.ts";
+import { meanInterval, type PairTable } from "../src/sweep/estimates.ts";
+import { countText, intervalText } from "../src/sweep/interval-text.ts";
+import { type Comparison, lastSamples, type MeasuredRun, twinsOf } from "../src/sweep/measured.ts";
+
+/** Who judges a study's answers. */
+export interface StudyJudge extends JudgeSettings {
+  onPhase?: PhaseListener;
+}
+
+/** How a condition came out: a value for each seed and prompt. */
+interface Standing extends Comparison {
+  /** 1 won in both orders, 0 lost in both, 0.5 otherwise; NaN without both verdicts. */
+  wins: PairTable;
+}
+
+const title = "What a judge prefers";
+
+/**
+ * Asks `judge` and says how often each condition wins. Judgments are kept in the study's folder and not asked for again.
+ * A judge that gives no answers costs the study nothing but this section, which then says so.
+ *
+ * @param dir - the study's folder
+ * @param judge - null for none: then there is no section
+ */
+export async function judgedSections(
+  contests: readonly Comparison[],
+  dir: string,
+  judge: StudyJudge | null,
+): Promise<Section[]> {
+  if (judge === null) return [];
+  try {
+    return [await judged(contests, dir, judge)];
+  } catch (error) {
+    if (!(error instanceof EndpointError)) throw error;
+    const said = `No win rates: ${error.message} The judgments so far are kept; the same command asks for the others again.`;
+    return [{ title, said: [said] }];
+  }
+}
+
+/** Two runs of one seed, and what the judge is asked of them. */
+interface Match {
+  contest: number;
+  tasks: PairTask[];
+  /** By prompt: whether the two answers are the same, which needs no judge. */
+  isSame: boolean[];
+}
+
+async function judged(contests: readonly Comparison[], dir: string, settings: StudyJudge): Promise<Section> {
+  const matches = contests.flatMap((contest, i) =>
+    twinsOf(contest).map(({ run, twin }) => ({
+      ...matchOf(firstAnswers(run), firstAnswers(twin), i),
+      runs: `${run.cell.id} against ${twin.cell.id}`,
+    })),
+  );
+  const asked = matches.flatMap(({ tasks, isSame }) => tasks.filter((_, i) => isSame[i] === false));
+  using judging = openJudging({ ...settings, dir }, OWN_PAIR_PROMPT);
+  const { pairs, texts } = await judgePairs(asked, {
+    judge: judging.judge,
+    read: verdictReader(OWN_PAIR_PROMPT.patterns, OWN_PAIR_PROMPT.where),
+    concurrency: settings.concurrency,
+    onJudged: judging.onJudged,
+  });
+  const between = matches.flatMap(({ tasks, isSame, runs }) =>
+    tasks.flatMap(({ id }, i) => (isSame[i] === false ? [`${runs}, prompt ${id}`] : [])),
+  );
+  const readable = writeJudgments(
+    dir,
+    texts.map((text, i) => ({ ...text, id: between[i] ?? text.id })),
+  );
+  let next = 0;
+  const rows = matches.map(({ isSame }) =>
+    Float64Array.from(isSame, (same) => {
+      if (same) return 0.5;
+      const pair = pairs[next++];
+      return (pair === undefined ? null : outcomeOf(pair)) ?? Number.NaN;
+    }),
+  );
+  const standings = contests.map((contest, i) => ({
+    ...contest,
+    wins: rows.filter((_, m) => matches[m]?.contest === i),
+  }));
+  const { model, unparsable, refused, judgments, firstRefusal } = judging.report();
+  const without =
+    unparsable + refused === 0
+      ? ""
+      : ` ${unparsable + refused} of ${judgments} judgments have no verdict and count nowhere.` +
+        (firstRefusal === null ? "" : ` The first refusal: ${firstRefusal}`);
+  return sectionOf(
+    standings,
+    `Judge: ${model}.${without} Answers and judgments can be read in ${basename(readable)}.`,
+  );
+}
+
+function matchOf(
+  own: ReadonlyMap<string, string>,
+  other: ReadonlyMap<string, string>,
+  contest: number,
+): Match {
+  const prompts = [...own.keys()].filter((prompt) => other.has(prompt));
+  const questions = prompts.map(
+    (prompt, i): Question => ({
+      id: String(i),
+      isNamed: false,
+      where: "watched prompt",
+      category: null,
+      messages: [{ role: "user", content: prompt }],
+      followUps: [],
+      temperature: null,
+    }),
+  );
+  const answers = (of: ReadonlyMap<string, string>): Map<string, string[]> =>
+    new Map(prompts.map((prompt, i) => [String(i), [of.get(prompt) as string]]));
+  return {
+    contest,
+    tasks: pairTasks(questions, answers(own), answers(other), OWN_PAIR_PROMPT),
+    isSame: prompts.map((prompt) => own.get(prompt) === other.get(prompt)),
+  };
+}
+
+/** The first answer to each prompt at the last evaluation that sampled some. */
+function firstAnswers(run: MeasuredRun): Map<string, string> {
+  return new Map(
+    lastSamples(run).flatMap(({ prompt, answers: [first] }) => (first ? [[prompt, first.text]] : [])),
+  );
+}
+
+function sectionOf(standings: readonly Standing[], said: string): Section {
+  const rows = standings.map(({ one, base, wins }) => ({
+    name: one.name,
+    base: base.name,
+    interval: meanInterval(wins, { isShare: true }),
+    open: wins.reduce((sum, row) => sum + row.filter(Number.isNaN).length, 0),
+  }));
+  const text = (interval: Interval): string =>
+    Number.isNaN(interval.value) ? "–" : intervalText(interval, "share");
+  return {
+    title,
+    note:
+      "The first sampled answer to each watched prompt, judged in both orders against the answer of the other condition with the same seed. A win in both " +
+      "orders counts 1, a loss in both 0, anything else 0.5, as two answers that are the same do. Intervals are over seeds and prompts; above 0.5 is better than the other.",
+    tables: [
+      {
+        columns: ["", "against", "win rate", "without a verdict", "seeds × prompts"],
+        rows: rows.map(({ name, base, interval, open }) => [
+          name,
+          base,
+          text(interval),
+          String(open),
+          countText(interval),
+        ]),
+      },
+    ],
+    intervals: [{ title: "Win rate", unit: "share", rows }],
+    said: [
+      said,
+      ...rows.map(({ name, base, interval }) => `${name} against ${base}: win rate ${text(interval)}.`),
+    ],
+    rows: rows.map(
+      ({ name, base, interval }): ResultRow => ({
+        condition: name,
+        minus: base,
+        figure: "win_rate",
+        unit: "share",
+        interval,
+      }),
+    ),
+  };
+}

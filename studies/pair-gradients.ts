@@ -1,0 +1,169 @@
+/** Gradients of single pairs with respect to the weights that move, by the same walk over the model that training takes. */
+import type { Example } from "../src/data/example.ts";
+import { packExamples } from "../src/data/packing.ts";
+import type { Objective } from "../src/methods/objective.ts";
+import type { NamedParameter } from "../src/optim/adamw.ts";
+import { backward, noGrad, ops, scope, type Tensor, tensor } from "../src/torch/index.ts";
+import { allAnswers, type DeviceBatch, toDevice } from "../src/train/batch.ts";
+import type { TrainedModel } from "../src/train/prepare-model.ts";
+import { scoreBatch } from "../src/train/score.ts";
+import {
+  answerLogps,
+  evaluateObjective,
+  type MicroBatch,
+  type Numerics,
+  objectiveType,
+} from "../src/train/step.ts";
+import { walk } from "../src/train/walk.ts";
+
+/** Gradients at one pair, each as long as there are weights that move. */
+export interface Probe {
+  /** ∇l_w. */
+  chosen: Float32Array;
+  /** ∇l_l. */
+  rejected: Float32Array;
+  /** −∇L of this pair alone. */
+  descent: Float32Array;
+  /** −∂L/∂l_w. */
+  pull: number;
+}
+
+/** Takes gradients of a model's pairs. Its other weights stand still. */
+export class PairGradients {
+  readonly weights: number;
+  readonly #trained: TrainedModel;
+  readonly #objective: Objective;
+  readonly #numerics: Numerics;
+  readonly #moving: readonly NamedParameter[];
+
+  constructor(trained: TrainedModel, objective: Objective, numerics: Numerics) {
+    this.#trained = trained;
+    this.#objective = objective;
+    this.#numerics = numerics;
+    this.#moving = movingOf(trained);
+    const moving = new Set(this.#moving);
+    for (const parameter of trained.parameters) parameter.tensor.requiresGrad = moving.has(parameter);
+    this.weights = this.#moving.reduce((sum, parameter) => sum + parameter.tensor.numel, 0);
+  }
+
+  /** Sums of the answers' log-probs, chosen and rejected in turn. */
+  sums(examples: readonly Example[]): number[] {
+    return this.#scores(examples).map(({ sum }) => sum);
+  }
+
+  /** l_w of each pair, nats per token. */
+  chosenMeans(examples: readonly Example[]): number[] {
+    return this.#scores(examples).flatMap(({ completion, sum, logps }) =>
+      completion === 0 ? [sum / logps.length] : [],
+    );
+  }
+
+  #scores(examples: readonly Example[]): ReturnType<typeof scoreBatch> {
+    // one at a time: what else is in a batch changes the last bits of a sum, and changes are small here
+    return examples.flatMap((example) => scoreBatch(this.#trained.model, batchOf([example]), this.#numerics));
+  }
+
+  /** The gradients at one pair; `reference` has the sums of its two answers. */
+  probe(example: Example, reference: readonly number[]): Probe {
+    const mean = (side: 0 | 1) => (batch: DeviceBatch) => {
+      const weights = new Float32Array(batch.targets.numel);
+      const span = batch.spans[side];
+      if (span !== undefined) weights.fill(1 / (span.end - span.start), span.start, span.end);
+      return weights;
+    };
+    const chosen = this.#gradient([example], mean(0));
+    const rejected = this.#gradient([example], mean(1));
+    let pull = 0;
+    const descent = this.#gradient([example], (batch, logps) => {
+      const weights = this.#descentWeights(batch, logps, reference);
+      const span = batch.spans[0];
+      pull =
+        span === undefined ? Number.NaN : weights.subarray(span.start, span.end).reduce((a, b) => a + b, 0);
+      return weights;
+    });
+    return { chosen, rejected, descent, pull };
+  }
+
+  /** −∇L of all the pairs together. */
+  direction(examples: readonly Example[], reference: readonly number[]): Float32Array {
+    return this.#gradient(examples, (batch, logps) => this.#descentWeights(batch, logps, reference));
+  }
+
+  /** What `look` gives while the weights are moved by `step` times `direction`; they are put back. */
+  stepped<T>(direction: Float32Array, step: number, look: () => T): T {
+    using _ = scope();
+    const kept = this.#moving.map(({ tensor: weight }) => noGrad(() => ops.clone(ops.detach(weight))));
+    let from = 0;
+    for (const { tensor: weight } of this.#moving) {
+      const part = direction.slice(from, from + weight.numel);
+      from += part.length;
+      const change = ops.toDevice(tensor(part, weight.shape), weight.device, weight.dtype);
+      noGrad(() => ops.add_Tensor(ops.detach(weight), ops.mulScalar(change, step)));
+    }
+    try {
+      return look();
+    } finally {
+      this.#moving.forEach(({ tensor: weight }, i) => {
+        noGrad(() => ops.copy_(ops.detach(weight), kept[i] as Tensor));
+      });
+    }
+  }
+
+  /** −∂L/∂logp of every response token. */
+  #descentWeights(batch: DeviceBatch, logps: Tensor, reference: readonly number[]): Float32Array {
+    const leaf = ops.detach(ops.toDtype(logps, objectiveType(logps.device)));
+    leaf.requiresGrad = true;
+    const needed = this.#objective.needsReference ? reference : null;
+    const answers = answerLogps(leaf, batch, needed);
+    backward([evaluateObjective(this.#objective, answers, { ...batch.counts, micro: batch.counts }).loss]);
+    const grad = leaf.grad;
+    if (grad === null) return new Float32Array(logps.numel);
+    return Float32Array.from(grad.toNumbers(), (x) => -x);
+  }
+
+  /** Σ over response tokens of `weightsOf` times ∇logp. */
+  #gradient(
+    examples: readonly Example[],
+    weightsOf: (batch: DeviceBatch, logps: Tensor) => Float32Array,
+  ): Float32Array {
+    using _ = scope();
+    const { model } = this.#trained;
+    const batch = toDevice(batchOf(examples).packed, model.device);
+    const pass = walk(model, batch, { ...this.#numerics, training: true, entropies: false });
+    const head = pass.head(allAnswers(batch));
+    const weights = weightsOf(batch, head.logps);
+    head.backward(ops.toDevice(tensor(weights), model.device, "float32"));
+    pass.backward();
+    return this.#takeGradients();
+  }
+
+  #takeGradients(): Float32Array {
+    const all = new Float32Array(this.weights);
+    let at = 0;
+    for (const { tensor: weight } of this.#moving) {
+      const { grad } = weight;
+      if (grad !== null) all.set(ops.toDevice(ops.detach(grad), "cpu", "float32").data() as Float32Array, at);
+      at += weight.numel;
+      weight.grad = null;
+    }
+    return all;
+  }
+}
+
+/** Σ of products, added in float64. */
+export function dot(one: Float32Array, other: Float32Array): number {
+  let sum = 0;
+  for (let i = 0; i < one.length; i++) sum += (one[i] as number) * (other[i] as number);
+  return sum;
+}
+
+/** The adapter's weights, or those of the last block. */
+function movingOf({ model, adapter, parameters }: TrainedModel): readonly NamedParameter[] {
+  if (adapter !== null) return parameters;
+  const last = `model.layers.${model.model.layers.length - 1}.`;
+  return parameters.filter(({ name }) => name.startsWith(last));
+}
+
+function batchOf(examples: readonly Example[]): MicroBatch {
+  return { packed: packExamples(examples), indices: examples.map((_, i) => i) };
+}

@@ -1,0 +1,248 @@
+/** Grids and sweeps as a user meets them: interrupted and resumed, with runs that fail, and each study on a tiny model. */
+import assert from "node:assert/strict";
+import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { ConfigError } from "../../src/base/errors.ts";
+import { train } from "../../src/recipes/train.ts";
+import { loadConfig } from "../../src/runs/config-load.ts";
+import { readJsonLines } from "../../src/runs/json-lines.ts";
+import type { Cell } from "../../src/sweep/cell.ts";
+import { gridPlaces, runGrid } from "../../src/sweep/grid.ts";
+import { readMeasured } from "../../src/sweep/measured.ts";
+import { type RunTask, runCell } from "../../src/sweep/run-cell.ts";
+import { STUDIES, type StudyName } from "../../studies/studies.ts";
+import { study } from "../../studies/study.ts";
+import { runSweep } from "../../src/sweep/sweep.ts";
+import { parseSweep } from "../../src/sweep/sweep-file.ts";
+import { filesOf, metricsOf, type Workshop, workshop } from "../support/runs.ts";
+import { tinyStudy } from "../support/study.ts";
+
+const silent = { write: () => true };
+
+/** Values of a short run. */
+const short = {
+  max_steps: 2,
+  per_device_train_batch_size: 4,
+  learning_rate: 1e-2,
+  max_length: 96,
+  save_strategy: "no",
+};
+
+function cellsOf({ values }: Workshop, lambdas: readonly number[]): Cell[] {
+  return lambdas.flatMap((lambda) =>
+    [1, 2].map((seed) => ({
+      id: `lambda-${lambda}-s${seed}`,
+      condition: `lambda ${lambda}`,
+      seed,
+      file: null,
+      values: { ...values, ...short },
+      words: [],
+      changes: { lambda_w: lambda },
+      measuresCoupling: false,
+    })),
+  );
+}
+
+test("a grid that was interrupted and goes on leaves the same files as one that was not", async () => {
+  using place = workshop({ rows: 12, held: 4 });
+  const cells = cellsOf(place, [0.1, 1]);
+  const whole = gridPlaces(place.path("whole"));
+  await runGrid(cells, whole, { jobs: 1, out: silent, runTask: runCell });
+  const cut = gridPlaces(place.path("cut"));
+  let started = 0;
+  const dying = async (task: RunTask): Promise<void> => {
+    started += 1;
+    if (started > 2) throw new Error("the machine went off");
+    await runCell(task);
+  };
+  const first = await runGrid(cells, cut, { jobs: 1, out: silent, runTask: dying });
+  assert.deepEqual(
+    first.map(({ reason }) => reason),
+    [null, null, "the machine went off", "the machine went off"],
+  );
+  // and one that had begun: trained, but not measured
+  rmSync(join(cut.run("lambda-0.1-s2"), "measured.json"));
+  let again = 0;
+  const outcomes = await runGrid(cells, cut, {
+    jobs: 1,
+    out: silent,
+    runTask: async (task) => {
+      again += 1;
+      await runCell(task);
+    },
+  });
+  assert.equal(again, 3, "the finished run is kept");
+  assert.ok(outcomes.every(({ reason }) => reason === null));
+  for (const { id } of cells) {
+    for (const name of ["held-out.jsonl", "measured.json", "config.yaml"]) {
+      const text = (dir: string): string => readFileSync(join(dir, name), "utf8");
+      assert.equal(
+        text(cut.run(id)).replaceAll(place.path("cut"), ""),
+        text(whole.run(id)).replaceAll(place.path("whole"), ""),
+        `${id}/${name}`,
+      );
+    }
+    assert.deepEqual(metricsOf(cut.run(id)), metricsOf(whole.run(id)));
+  }
+});
+
+test("a run of the grid repeats from its own config.yaml", async () => {
+  using place = workshop({ rows: 12, held: 4 });
+  const places = gridPlaces(place.path("grid"));
+  const [cell] = cellsOf(place, [0.5]) as [Cell];
+  await runGrid([cell], places, { jobs: 1, out: silent, runTask: runCell });
+  const file = join(places.run(cell.id), "config.yaml");
+  const again = loadConfig({ file, overrides: [["output_dir", place.path("again")]] });
+  assert.equal(again.config.lambda_w, 0.5);
+  let last = "";
+  for await (const { type } of train(again)) last = type;
+  assert.equal(last, "end");
+  assert.deepEqual(filesOf(place.path("again", "model")), filesOf(join(places.run(cell.id), "model")));
+});
+
+test("a folder whose run had other values is left alone", async () => {
+  using place = workshop({ rows: 12, held: 4 });
+  const places = gridPlaces(place.path("grid"));
+  const [cell] = cellsOf(place, [0.5]) as [Cell];
+  await runGrid([cell], places, { jobs: 1, out: silent, runTask: runCell });
+  const other = { ...cell, changes: { lambda_w: 0.6 } };
+  await assert.rejects(runGrid([other], places, { jobs: 1, out: silent, runTask: runCell }), ConfigError);
+});
+
+test("a run that another folder holds is taken from there, whatever it is called", async () => {
+  using place = workshop({ rows: 12, held: 4 });
+  const script = { preset: "script", lambda_w: 0.8 };
+  const [one, two] = cellsOf(place, [0.8]) as [Cell, Cell];
+  const [cell, twin] = [
+    { ...one, changes: script },
+    { ...two, changes: script },
+  ];
+  const first = gridPlaces(place.path("first"));
+  await runGrid([cell], first, { jobs: 1, out: silent, runTask: runCell });
+  // λw 0.8 by a value, or by a preset with the rest set back
+  const same = { ...cell, id: "same-s1", condition: "same", changes: { preset: "config", delta: 1.25 } };
+  const other = { ...twin, id: "other-s2", condition: "other" };
+  const ran: string[] = [];
+  const counting = async (task: RunTask): Promise<void> => {
+    ran.push(task.dir);
+    await runCell(task);
+  };
+  const second = gridPlaces(place.path("second"));
+  const options = { jobs: 1, out: silent, reuse: [place.path("first")], runTask: counting };
+  const outcomes = await runGrid([same, other], second, options);
+  assert.ok(outcomes.every(({ reason }) => reason === null));
+  assert.deepEqual(ran, [second.run("other-s2")], "only what is not there is run: another seed is");
+  const pairs = (dir: string): string => readFileSync(join(dir, "held-out.jsonl"), "utf8");
+  assert.equal(pairs(second.run("same-s1")), pairs(first.run(cell.id)));
+  const measured = readMeasured(second, outcomes);
+  assert.deepEqual(
+    [...measured.values()].map(({ runs }) => runs.length),
+    [1, 1],
+  );
+  await runGrid([same, other], second, options);
+  assert.equal(ran.length, 1, "what was taken is finished");
+  await assert.rejects(
+    runGrid([same], gridPlaces(place.path("third")), { ...options, reuse: [place.path("nothing")] }),
+    /--reuse .*nothing: expected the folder of a study/,
+  );
+});
+
+test("a run that fails is told with its reason, in a process of its own, and the rest stands", async () => {
+  using place = workshop({ rows: 12, held: 4 });
+  const [good, bad] = cellsOf(place, [0.5]) as [Cell, Cell];
+  const places = gridPlaces(place.path("grid"));
+  const missing = place.path("missing.jsonl");
+  const cells = [{ ...bad, values: { ...bad.values, train_data: missing } }, good];
+  const outcomes = await runGrid(cells, places, { jobs: 2, out: silent });
+  assert.match(outcomes[0]?.reason ?? "", /missing\.jsonl/);
+  assert.equal(outcomes[1]?.reason, null);
+});
+
+/** A sweep's file: the workshop's values and those of a short run, without some of them. */
+function sweepText({ values }: Workshop, rest: string, without: string): string {
+  const shared = Object.entries({ ...values, ...short }).filter(([key]) => key !== without);
+  return `values: ${JSON.stringify(Object.fromEntries(shared))}\n${rest}`;
+}
+
+test("a sweep whose runs partly fail ranks the others; started again it gives the same tables", async () => {
+  using place = workshop({ rows: 12, held: 4 });
+  const tried = "parameters:\n  lambda_w: [0.1, 5]\n  learning_rate: [1e-3, 1e-1]\nmetric: chosen_change\n";
+  const sweep = parseSweep(sweepText(place, tried, "learning_rate"), "sweep.yaml");
+  const options = { output: place.path("sweep"), jobs: 1, command: "preftune sweep sweep.yaml", out: silent };
+  const failing = async (task: RunTask): Promise<void> => {
+    if (task.dir.includes("lambda-w-5-learning-rate-0.1")) throw new Error("out of memory");
+    await runCell(task);
+  };
+  const first = await runSweep(sweep, { ...options, runTask: failing });
+  assert.match(first.summary, /Failed: lambda_w 5, learning_rate 0\.1, seed 1: out of memory/);
+  assert.match(
+    first.summary,
+    /best by change of chosen: the first, lambda_w|Best by change of chosen: lambda_w/,
+  );
+  const rows = readJsonLines(first.runs).map(({ value }) => value as { status: string; reason?: string });
+  assert.deepEqual(rows.map(({ status }) => status).sort(), ["done", "done", "done", "failed"]);
+  assert.match(readFileSync(first.report, "utf8"), /1 runs? failed/);
+  const compared = readJsonLines(first.results)
+    .map(({ value }) => value as { condition: string; minus?: string })
+    .filter(({ minus }) => minus !== undefined);
+  assert.deepEqual([...new Set(compared.map(({ minus }) => minus))], ["lambda_w 0.1, learning_rate 0.001"]);
+  const tables = [readFileSync(first.results, "utf8"), readFileSync(first.runs, "utf8")];
+  const second = await runSweep(sweep, { ...options, runTask: failing });
+  assert.deepEqual([readFileSync(second.results, "utf8"), readFileSync(second.runs, "utf8")], tables);
+});
+
+test("successive halving runs fewer settings for longer", async () => {
+  using place = workshop({ rows: 12, held: 4 });
+  const tried =
+    "method: halving\nruns: 4\nparameters:\n  lambda_w: {min: 0.1, max: 5}\nmetric: chosen_change\n";
+  const rounds = "resource: max_steps\nleast: 1\nmost: 4\nfactor: 2\n";
+  const sweep = parseSweep(sweepText(place, tried + rounds, "max_steps"), "sweep.yaml");
+  const { runs, summary } = await runSweep(sweep, {
+    output: place.path("sweep"),
+    jobs: 1,
+    command: "",
+    out: silent,
+    runTask: runCell,
+  });
+  const steps = readJsonLines(runs).map(
+    ({ value }) => (value as { changes: { max_steps: number } }).changes.max_steps,
+  );
+  assert.deepEqual(steps, [1, 1, 1, 1, 2, 2, 4]);
+  assert.match(summary, /One setting came to the end: lambda_w \S+ @ max_steps 4/);
+});
+
+test("an unknown key of a configuration is refused before any run begins", async () => {
+  using place = workshop({ rows: 12, held: 4 });
+  const options = tinyStudy(place, "anchoring", { lamda_w: 1 });
+  await assert.rejects(study(options), /unknown key "lamda_w"\. Did you mean "lambda_w"/);
+  assert.ok(!existsSync(join(options.output, "runs")));
+});
+
+for (const name of Object.keys(STUDIES) as StudyName[]) {
+  test(`study ${name}, end to end on a tiny model`, async () => {
+    using place = workshop({ rows: 6, held: 4 });
+    const watched = STUDIES[name].needsAnswers
+      ? { watch_rows: 2, watch_samples: 2, watch_max_new_tokens: 4 }
+      : {};
+    const { report, results, runs, summary } = await study(tinyStudy(place, name, watched));
+    assert.doesNotMatch(summary, /Failed/);
+    const rows = readJsonLines(results).map(
+      ({ value }) => value as { value: number; low: number; high: number; pairs: number },
+    );
+    assert.ok(rows.length > 0);
+    for (const { value, low, high, pairs } of rows) {
+      assert.ok(Number.isNaN(value) || (low <= high && pairs > 0), `${value} [${low}, ${high}] of ${pairs}`);
+    }
+    assert.ok(readJsonLines(runs).every(({ value }) => (value as { status: string }).status === "done"));
+    const page = readFileSync(report, "utf8");
+    assert.ok(page.includes(`<h1>${STUDIES[name].title.split(":")[0]}`));
+    assert.doesNotMatch(page, /NaN|undefined|\[object/);
+    assert.doesNotMatch(
+      page,
+      /<(script|link|img|iframe)|(src|href)=|@import|url\(|https?:/,
+      "nothing is loaded",
+    );
+    assert.ok(readdirSync(place.path(name, "runs")).length > 0);
+  });
+}
