@@ -27,7 +27,7 @@ export const layers = {
   judge: ["data", "text", "runs", "formats", "evaluate", "base"],
   recipes: [...learning, "generate", "evaluate", "judge", "train", "setup", "planner"],
   quickstart: [...learning, "generate", "evaluate", "train", "setup", "recipes", "toy"],
-  study: [...learning, "generate", "evaluate", "judge", "train", "setup", "recipes", "toy", "quickstart"],
+  sweep: [...learning, "generate", "evaluate", "train", "setup", "recipes"],
 };
 
 const folders = Object.keys(layers).join("|");
@@ -58,6 +58,14 @@ const doorsFromOutside = {
   severity: "error",
   from: { path: "^src/", pathNot: "^src/doors/" },
   to: { path: "^src/doors/" },
+};
+
+const studiesUseDoors = {
+  name: "studies-use-doors",
+  comment: "The studies are users of the package: they import its doors. Their tests may use what they need.",
+  severity: "error",
+  from: { path: "^studies/", pathNot: "\\.test\\.ts$" },
+  to: { path: "^(src|scripts|test)/", pathNot: "^src/(index|doors/[^/]+)\\.ts$" },
 };
 
 const libtorchFreeDoors = {
@@ -94,6 +102,7 @@ export default {
     settingsWithoutLibtorch,
     httpWithoutLibtorch,
     doorsFromOutside,
+    studiesUseDoors,
     libtorchFreeDoors,
     {
       name: "no-circular",
@@ -126,10 +135,10 @@ export default {
     },
     {
       name: "no-tests-in-sources",
-      comment: "Sources do not import tests or their support.",
+      comment: "Sources import neither tests, their support, nor the studies.",
       severity: "error",
       from: { path: "^(src|scripts)/", pathNot: "\\.(test|nightly)\\.ts$" },
-      to: { path: "(^test/|\\.(test|nightly)\\.ts$)" },
+      to: { path: "(^(test|studies)/|\\.(test|nightly)\\.ts$)" },
     },
     {
       name: "declared-packages",

@@ -37,6 +37,7 @@ process.argv.splice(
   "--config",
   ".dependency-cruiser.mjs",
   "src",
+  "studies",
   "test",
   "scripts",
 );

@@ -19,7 +19,7 @@ const checks: Record<string, string[]> = {
   "types of plain JavaScript": [tool("typescript/bin/tsc"), "-p", "tsconfig.scripts.json"],
   layering: [join(root, "scripts", "check-layers.ts")],
   "dead code": [tool("knip/bin/knip.js"), "--no-progress"],
-  duplication: [tool("jscpd/run-jscpd.js"), "--config", ".jscpd.json", "src"],
+  duplication: [tool("jscpd/run-jscpd.js"), "--config", ".jscpd.json", "src", "studies"],
   architecture: [join(root, "scripts", "check-architecture.ts")],
   documentation: [join(root, "scripts", "check-documentation.ts")],
 };

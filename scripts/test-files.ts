@@ -8,7 +8,7 @@ export function matchesFilter(file: string, filters: readonly string[]): boolean
 
 /** Test files below `root` that the filters mean (paths, folders or parts of paths), relative to it, sorted. */
 export function findTests(root: string, filters: readonly string[]): string[] {
-  return globSync("{src,test,examples,scripts}/**/*.test.ts", { cwd: root })
+  return globSync("{src,studies,test,examples,scripts}/**/*.test.ts", { cwd: root })
     .filter((file) => matchesFilter(file, filters))
     .sort();
 }

@@ -1,6 +1,6 @@
 /**
  * preftune as a library: the jobs of the command line as typed functions. What they are made of has doors of its own:
- * `preftune/data`, `preftune/formats`, `preftune/methods`, `preftune/torch` and `preftune/serve`, in `src/doors`.
+ * `preftune/data`, `preftune/methods`, `preftune/torch` and others, in `src/doors`.
  *
  * @example
  *   import { train } from "preftune";
@@ -10,13 +10,14 @@
  */
 import "./base/node-version.ts";
 import { type TrainOptions, train as trainResolved } from "./recipes/train.ts";
-import type { TrainEvent, TrainSummary } from "./recipes/train-events.ts";
+import type { PhaseListener, TrainEvent, TrainSummary } from "./recipes/train-events.ts";
 import { loadConfig } from "./runs/config-load.ts";
 import type { DatasetSpec, RunConfig, WatchThresholds } from "./runs/config-types.ts";
 
 export {
   ConfigError,
   DataError,
+  EndpointError,
   FileError,
   FormatError,
   PreftuneError,
@@ -42,11 +43,10 @@ export { type MergeOptions, merge } from "./recipes/merge.ts";
 export { type ScoredRow, type ScoreOptions, type ScoreResult, score, writeScores } from "./recipes/score.ts";
 export type { MetricRow } from "./runs/metrics.ts";
 export { openRun, type RunView } from "./runs/run-directory.ts";
-export { type StudyOptions, study } from "../studies/study.ts";
 export { runSweep, type SweepOptions } from "./sweep/sweep.ts";
 export { readSweep, type Sweep } from "./sweep/sweep-file.ts";
 export type { ParityResult } from "./train/export.ts";
-export type { TrainEvent, TrainOptions, TrainSummary };
+export type { PhaseListener, TrainEvent, TrainOptions, TrainSummary };
 
 /** Sources of rows: a path (file, directory, glob, hub id), or several, each with weight and columns if need be. */
 export type DataSources = string | readonly (string | (Pick<DatasetSpec, "path"> & Partial<DatasetSpec>))[];

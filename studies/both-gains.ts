@@ -2,11 +2,15 @@
  * Which condition gains most in both, likelihood and margin: by the smaller of the two gains. Chosen on one half of the
  * held-out pairs and told on the other, as the best of many is partly the luckiest.
  */
-import type { Interval } from "../src/sweep/bootstrap.ts";
-import { half, meanInterval, plainMean } from "../src/sweep/estimates.ts";
-import { type FigureName, tableOf } from "../src/sweep/figures.ts";
-import type { MeasuredCondition } from "../src/sweep/measured.ts";
-
+import {
+  type FigureName,
+  half,
+  type Interval,
+  type MeasuredCondition,
+  meanInterval,
+  plainMean,
+  tableOf,
+} from "preftune/sweep";
 /** The condition that was chosen, and its gains on the pairs that had no part in the choice. */
 export interface BothGains {
   name: string;

@@ -1,16 +1,25 @@
 /** `preftune study`. */
+
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { Argument, type Command, Option } from "commander";
-import type { PhaseListener } from "../src/recipes/train-events.ts";
+import type { PhaseListener } from "preftune";
+import {
+  collect,
+  type GridPart,
+  type JudgeEndpointWords,
+  judgeOf,
+  Phases,
+  pairsOf,
+  type StoppedOptions,
+  showOutcome,
+  stoppable,
+  wholeNumber,
+  withJudge,
+  withStoppedStatus,
+} from "preftune/cli";
 import type { Budget } from "./ground.ts";
-import { STUDIES, type StudyName } from "./studies.ts";
-import { type JudgeEndpointWords, judgeOf, withJudge } from "../src/cli/judge-options.ts";
-import { collect, type StoppedOptions, wholeNumber, withStoppedStatus } from "../src/cli/options.ts";
-import { pairsOf } from "../src/cli/overrides.ts";
-import { Phases } from "../src/cli/phases.ts";
-import { showOutcome } from "../src/cli/grid-outcome.ts";
-import { type StudyPart, stoppable } from "../src/cli/grid-stop.ts";
+import { STUDY_NAMES, type StudyName } from "./names.ts";
 
 interface Words extends StoppedOptions, Omit<JudgeEndpointWords, "judge"> {
   config?: string;
@@ -29,13 +38,12 @@ interface Words extends StoppedOptions, Omit<JudgeEndpointWords, "judge"> {
 
 /** Adds the command to `preftune`. */
 export function addStudyCommand(preftune: Command): void {
-  const names = Object.keys(STUDIES);
   const command = preftune
     .command("study")
     .description(
       "put a claim of the SLIME paper to the test: a grid of runs, tables with intervals, a report",
     )
-    .addArgument(new Argument("<name>", "which one").choices(names))
+    .addArgument(new Argument("<name>", "which one").choices(STUDY_NAMES))
     .argument("[overrides...]", "--key value pairs of the configuration, for all runs")
     .option("--config <file>", "configuration that all runs start from; default: the quick start's own")
     .option("--model <dir>", "model to train, with LoRA; default: the quick start's, made first")
@@ -75,7 +83,7 @@ export function addStudyCommand(preftune: Command): void {
 async function run(name: StudyName, overrides: string[], words: Words): Promise<void> {
   const { judge } = words;
   const phases = new Phases();
-  let part: StudyPart = "runs";
+  let part: GridPart = "runs";
   const onPhase: PhaseListener = (...phase) => {
     part = "judging";
     phases.listen(...phase);

@@ -4,18 +4,12 @@
  *
  * Only the adapter's weights move, or in full tuning those of the last block. docs/guarantees.md has the statements.
  */
-import { writeFileAtomic } from "../src/base/files.ts";
-import type { Example } from "../src/data/example.ts";
-import { assertPreflight } from "../src/data/preflight.ts";
-import { resolveModelDirectory } from "../src/formats/hub-model.ts";
-import type { ResolvedConfig } from "../src/runs/config-load.ts";
-import { stringifyNumbers } from "../src/runs/json-numbers.ts";
-import { runPaths } from "../src/runs/run-directory.ts";
-import { scope, seeded } from "../src/torch/index.ts";
-import { settleEnvironment } from "../src/train/environment.ts";
-import { objectiveOf } from "../src/methods/losses.ts";
-import { prepareData } from "../src/train/prepare-data.ts";
-import { prepareModel } from "../src/train/prepare-model.ts";
+import { assertPreflight, type Example, prepareData } from "preftune/data";
+import { resolveModelDirectory } from "preftune/formats";
+import { objectiveOf } from "preftune/methods";
+import { runPaths, stringifyNumbers, writeFileAtomic } from "preftune/sweep";
+import { scope, seeded } from "preftune/torch";
+import { prepareModel, type ResolvedConfig, settleEnvironment } from "preftune/train";
 import { dot, PairGradients, type Probe } from "./pair-gradients.ts";
 
 /** One pair, trained on alone. */

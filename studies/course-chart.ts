@@ -1,7 +1,13 @@
 /** How a figure of the pairs went over training, a line with its interval for each condition. */
-import type { Chart, Series } from "../src/runs/report-chart.ts";
-import type { Measured } from "../src/sweep/section.ts";
-import { courseOf } from "../src/sweep/figures.ts";
+import {
+  type Chart,
+  type EvaluationRecord,
+  type Interval,
+  type Measured,
+  type MeasuredCondition,
+  meanInterval,
+  type Series,
+} from "preftune/sweep";
 
 /** What is drawn. */
 export interface CoursePlan {
@@ -27,4 +33,31 @@ export function courseChart(measured: Measured, { title, unit, value }: CoursePl
     };
   });
   return { title, unit, xLabel: "step", series };
+}
+
+/** A point of a course over training. */
+interface CoursePoint {
+  step: number;
+  interval: Interval;
+}
+
+/**
+ * How the pairs' answers had moved at each evaluation that all runs of the condition made.
+ *
+ * @param value - from the changes of one pair's chosen and rejected answer, nats per token
+ */
+function courseOf(
+  { runs }: MeasuredCondition,
+  value: (chosen: number, rejected: number) => number,
+  isShare: boolean,
+): CoursePoint[] {
+  const [first] = runs;
+  if (first === undefined) return [];
+  return first.evaluations.flatMap(({ global_step: step }) => {
+    const records = runs.map(({ evaluations }) => evaluations.find((one) => one.global_step === step));
+    if (!records.every((record): record is EvaluationRecord => (record?.pair_changes.length ?? 0) > 0))
+      return [];
+    const table = records.map(({ pair_changes: pairs }) => Float64Array.from(pairs, ([c, r]) => value(c, r)));
+    return [{ step, interval: meanInterval(table, { isShare, draws: 300 }) }];
+  });
 }

@@ -3,9 +3,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { SlimeSettings } from "../src/runs/objective-config.ts";
 import type { HeldOutPair } from "../src/sweep/cell.ts";
+import type { MeasuredCondition, MeasuredRun } from "../src/sweep/measured.ts";
 import { floorsOf, floorText } from "./floors.ts";
 import { impliedFloor, marginPush } from "./implied-floor.ts";
-import type { MeasuredCondition, MeasuredRun } from "../src/sweep/measured.ts";
 
 const settings = {
   objective: "slime",

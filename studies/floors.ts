@@ -1,11 +1,15 @@
 /** The implied floor of a condition's runs, at the margins that its held-out pairs had before and after training. */
-import type { SlimeSettings } from "../src/runs/objective-config.ts";
-import type { Interval } from "../src/sweep/bootstrap.ts";
-import { meanInterval } from "../src/sweep/estimates.ts";
-import { estimate, tableOf } from "../src/sweep/figures.ts";
+import type { SlimeSettings } from "preftune/methods";
+import {
+  estimate,
+  type Interval,
+  intervalText,
+  type MeasuredCondition,
+  meanInterval,
+  quantileInterval,
+  tableOf,
+} from "preftune/sweep";
 import { impliedFloor, marginPush } from "./implied-floor.ts";
-import { intervalText } from "../src/sweep/interval-text.ts";
-import type { MeasuredCondition } from "../src/sweep/measured.ts";
 
 /** Floors in nats; −∞ where nothing holds rejected tokens. */
 export interface Floors {
@@ -43,4 +47,13 @@ function floorOver(settings: SlimeSettings, { value, low, high, seeds, pairs }: 
 export function floorText(floor: Interval): string {
   if (!Number.isFinite(floor.value)) return "none";
   return intervalText(floor, "nats", { isSigned: false, digits: 1 });
+}
+
+/** A quantile of the rejected answers' token log-probs at the end, nats. */
+export function rejectedQuantile({ runs }: MeasuredCondition, p: number): Interval {
+  return quantileInterval(
+    runs.map(({ after }) => after.map(({ rejected }) => rejected)),
+    p,
+    { draws: 300 },
+  );
 }

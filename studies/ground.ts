@@ -1,16 +1,28 @@
 /** What a study trains and on what: the quick start's data and SFT model, made in the study's folder, or the user's own. */
+
 import { existsSync } from "node:fs";
 import { basename, join } from "node:path";
-import { ConfigError } from "../src/base/errors.ts";
-import { makeDirectory, remove, writeFileAtomic } from "../src/base/files.ts";
-import { deriveSeed } from "../src/base/random.ts";
-import { runInProcess } from "../src/quickstart/stage-process.ts";
-import type { ProgressStream } from "../src/runs/progress.ts";
-import { jsonLines, makeData, type PreferenceRow, type ToyData, tokenizerText } from "../src/toy/data.ts";
-import type { Flaw } from "../src/toy/flaws.ts";
-import { fullSize, type ToySize } from "../src/toy/sizes.ts";
-import type { Values } from "../src/sweep/cell.ts";
-import { StudyStoppedError } from "../src/sweep/stopped.ts";
+import { ConfigError } from "preftune";
+import {
+  deriveSeed,
+  makeDirectory,
+  type ProgressStream,
+  remove,
+  StudyStoppedError,
+  type Values,
+  writeFileAtomic,
+} from "preftune/sweep";
+import {
+  type Flaw,
+  fullSize,
+  jsonLines,
+  makeData,
+  type PreferenceRow,
+  runToyStage,
+  type ToyData,
+  type ToySize,
+  tokenizerText,
+} from "preftune/toy";
 
 /** How much a study does. */
 export type Budget = "quick" | "full";
@@ -57,7 +69,7 @@ export interface Ground {
   said: string;
 }
 
-const recipes: string = join(import.meta.dirname, "../../recipes");
+const recipes: string = join(import.meta.dirname, "../recipes");
 
 /** Rows and answers looked at on the quick start's data. */
 const generated: Record<Budget, Values> = { quick: { max_train_rows: 800 }, full: {} };
@@ -190,7 +202,7 @@ export async function generatedGround(
       const base = { shape: size.shape, text: tokenizerText(data) };
       const task = { config: { values }, base, heldOut: files.eval_data, answersPerPrompt: 1 };
       // several at once: whole lines, nothing that is drawn over
-      await runInProcess(`SFT model ${seed}`, task, { write: (text) => out.write(text) }, signal);
+      await runToyStage(`SFT model ${seed}`, task, { write: (text) => out.write(text) }, signal);
       writeFileAtomic(place(`made-${seed}.json`), `${JSON.stringify({ seed: values.seed })}\n`);
     }
   };

@@ -2,8 +2,7 @@
  * SLIME's gradients in closed form: how hard a pair is pushed apart at a margin, and the log-prob at which the stabiliser
  * holds a rejected token against that push.
  */
-import type { SlimeSettings } from "../src/runs/objective-config.ts";
-
+import type { SlimeSettings } from "preftune/methods";
 /** What the margin term is made of. */
 export type MarginValues = Pick<SlimeSettings, "marginHard" | "marginSoft" | "kappa" | "lambdaD">;
 

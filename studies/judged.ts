@@ -4,19 +4,32 @@
  */
 
 import { basename } from "node:path";
-import { EndpointError } from "../src/base/errors.ts";
-import { outcomeOf } from "../src/judge/judged-pair.ts";
-import { writeJudgments } from "../src/judge/judged-texts.ts";
-import { judgePairs, OWN_PAIR_PROMPT, type PairTask, pairTasks } from "../src/judge/pair-tasks.ts";
-import type { Question } from "../src/judge/questions.ts";
-import { verdictReader } from "../src/judge/verdicts.ts";
-import { type JudgeSettings, openJudging } from "../src/recipes/judging.ts";
-import type { PhaseListener } from "../src/recipes/train-events.ts";
-import type { Interval } from "../src/sweep/bootstrap.ts";
-import type { ResultRow, Section } from "../src/sweep/section.ts";
-import { meanInterval, type PairTable } from "../src/sweep/estimates.ts";
-import { countText, intervalText } from "../src/sweep/interval-text.ts";
-import { type Comparison, lastSamples, type MeasuredRun, twinsOf } from "../src/sweep/measured.ts";
+import { EndpointError, type PhaseListener } from "preftune";
+import {
+  type JudgeSettings,
+  judgePairs,
+  OWN_PAIR_PROMPT,
+  openJudging,
+  outcomeOf,
+  type PairTask,
+  pairTasks,
+  type Question,
+  verdictReader,
+  writeJudgments,
+} from "preftune/judge";
+import {
+  type Comparison,
+  countText,
+  type Interval,
+  intervalText,
+  lastSamples,
+  type MeasuredRun,
+  meanInterval,
+  type PairTable,
+  type ResultRow,
+  type Section,
+  twinsOf,
+} from "preftune/sweep";
 
 /** Who judges a study's answers. */
 export interface StudyJudge extends JudgeSettings {

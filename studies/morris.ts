@@ -1,6 +1,5 @@
 /** Elementary effects: how much a figure depends on each of several factors over their whole ranges, at a small number of runs. */
-import { permutation, type Random } from "../src/base/random.ts";
-
+import { permutation, type Random } from "preftune/sweep";
 /** One point of a trajectory. */
 export interface MorrisPoint {
   trajectory: number;

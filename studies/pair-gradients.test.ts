@@ -1,11 +1,11 @@
 /** Tests of pair-gradients.ts: gradients against finite differences, the pull against its formula, steps put back. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { tinyModel } from "../test/support/tiny-models.ts";
 import type { Example } from "../src/data/example.ts";
 import { slime } from "../src/methods/slime/loss.ts";
 import { scope } from "../src/torch/index.ts";
 import { trainAll } from "../src/train/parameters.ts";
+import { tinyModel } from "../test/support/tiny-models.ts";
 import { marginPush } from "./implied-floor.ts";
 import { dot, PairGradients } from "./pair-gradients.ts";
 

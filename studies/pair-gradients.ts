@@ -1,20 +1,21 @@
 /** Gradients of single pairs with respect to the weights that move, by the same walk over the model that training takes. */
-import type { Example } from "../src/data/example.ts";
-import { packExamples } from "../src/data/packing.ts";
-import type { Objective } from "../src/methods/objective.ts";
-import type { NamedParameter } from "../src/optim/adamw.ts";
-import { backward, noGrad, ops, scope, type Tensor, tensor } from "../src/torch/index.ts";
-import { allAnswers, type DeviceBatch, toDevice } from "../src/train/batch.ts";
-import type { TrainedModel } from "../src/train/prepare-model.ts";
-import { scoreBatch } from "../src/train/score.ts";
+import { type Example, packExamples } from "preftune/data";
+import type { Objective } from "preftune/methods";
+import { backward, noGrad, ops, scope, type Tensor, tensor } from "preftune/torch";
 import {
+  allAnswers,
   answerLogps,
+  type DeviceBatch,
   evaluateObjective,
   type MicroBatch,
+  type NamedParameter,
   type Numerics,
   objectiveType,
-} from "../src/train/step.ts";
-import { walk } from "../src/train/walk.ts";
+  scoreBatch,
+  type TrainedModel,
+  toDevice,
+  walk,
+} from "preftune/train";
 
 /** Gradients at one pair, each as long as there are weights that move. */
 export interface Probe {

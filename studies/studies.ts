@@ -7,27 +7,17 @@ import { margins } from "./claims/margins.ts";
 import { sensitivity } from "./claims/sensitivity.ts";
 import { stabiliser } from "./claims/stabiliser.ts";
 import { transfer } from "./claims/transfer.ts";
-import type { StudyDefinition } from "../src/sweep/section.ts";
-
-/** Name of a study. */
-export type StudyName =
-  | "anchoring"
-  | "stabiliser"
-  | "margins"
-  | "ablation"
-  | "sensitivity"
-  | "transfer"
-  | "guarantees"
-  | "frontier";
+import type { StudyDefinition } from "./definition.ts";
+import type { StudyName } from "./names.ts";
 
 /** All studies. */
 export const STUDIES: Readonly<Record<StudyName, StudyDefinition>> = {
-  anchoring: anchoring,
-  stabiliser: stabiliser,
-  margins: margins,
-  ablation: ablation,
-  sensitivity: sensitivity,
-  transfer: transfer,
-  guarantees: guarantees,
-  frontier: frontier,
+  anchoring,
+  stabiliser,
+  margins,
+  ablation,
+  sensitivity,
+  transfer,
+  guarantees,
+  frontier,
 };

@@ -4,12 +4,12 @@ import { StudyStoppedError } from "../sweep/stopped.ts";
 import { sameCommand } from "./called-as.ts";
 
 /** What is under way: runs, which stop after their step, or questions to a judge, whose answers are kept as they come. */
-export type StudyPart = "runs" | "judging";
+export type GridPart = "runs" | "judging";
 
 /** How a study stops. */
 interface Stopping {
   /** What is under way. */
-  part?: () => StudyPart;
+  part?: () => GridPart;
   /** Exit status once it has stopped as it was asked to. */
   stoppedStatus?: number | undefined;
 }

@@ -1,8 +1,9 @@
 /** The same thing has the same name in every command. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Command } from "commander";
+import { Command } from "commander";
 import { program } from "./program.ts";
+import { addAbsentCommand } from "./studies.ts";
 
 function allCommands(command: Command): Command[] {
   return [command, ...command.commands.flatMap(allCommands)];
@@ -39,4 +40,14 @@ test("another name is refused with the one that it has here", async () => {
       command.exitOverride().configureOutput({ writeErr: () => {} });
     await assert.rejects(preftune.parseAsync(["node", "preftune", ...words]), { message });
   }
+});
+
+test("a package without the studies says where they are", async () => {
+  const preftune = new Command("preftune");
+  addAbsentCommand(preftune);
+  const words = ["study", "anchoring", "--seeds", "1"];
+  await assert.rejects(preftune.parseAsync(["node", "preftune", ...words]), {
+    name: "ConfigError",
+    message: /come with preftune's repository, not with the package.*in a checkout/,
+  });
 });

@@ -10,7 +10,7 @@ import { addPlanCommand } from "./plan.ts";
 import { showReading } from "./reading.ts";
 import { addScoreCommand } from "./score.ts";
 import { addServeCommand } from "./serve.ts";
-import { addStudyCommand } from "../../studies/command.ts";
+import { addStudyCommand } from "./studies.ts";
 import { addSweepCommand } from "./sweep.ts";
 import { addTrainCommand } from "./train.ts";
 

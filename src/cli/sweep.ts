@@ -1,9 +1,9 @@
 /** `preftune sweep`. */
 import { basename, extname, join } from "node:path";
 import type { Command } from "commander";
-import { type StoppedOptions, wholeNumber, withStoppedStatus } from "./options.ts";
 import { showOutcome } from "./grid-outcome.ts";
 import { stoppable } from "./grid-stop.ts";
+import { type StoppedOptions, wholeNumber, withStoppedStatus } from "./options.ts";
 
 interface Words extends StoppedOptions {
   output?: string;

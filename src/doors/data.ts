@@ -21,3 +21,4 @@ export { type DataSource, readRows } from "../data/sources.ts";
 export { createRowEncoder, type EncoderOptions, type RowEncoder } from "../text/encode.ts";
 export type { Message } from "../text/messages.ts";
 export { loadTokenizer, type Tokenizer } from "../text/tokenizer.ts";
+export { type DataSelection, type PreparedData, prepareData } from "../train/prepare-data.ts";

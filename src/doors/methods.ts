@@ -18,6 +18,8 @@ export {
   type StepTotals,
   shareOf,
 } from "../methods/objective.ts";
+export { objectiveOf } from "../methods/losses.ts";
 export { sft } from "../methods/sft/loss.ts";
 export { type SimpoOptions, simpo } from "../methods/simpo/loss.ts";
 export { type SlimeOptions, slime } from "../methods/slime/loss.ts";
+export { DEFAULT_SLIME_PRESET, presetsOf, type SlimeSettings } from "../runs/objective-config.ts";

@@ -18,8 +18,8 @@ export interface Cell {
   words: readonly (readonly [string, string])[];
   /** What the condition says, on top of all. */
   changes: Values;
-  /** Also measure how the gradients of the pairs' answers are coupled, see `coupling.ts`. */
-  measuresCoupling: boolean;
+  /** Name of what else is measured, by the module of `GridPlaces.extras`; the result is the run's `NAME.json`. Null for nothing. */
+  extra: string | null;
 }
 
 /** How a run ended; `reason` is null when it came to its end. */
@@ -31,6 +31,8 @@ export interface CellOutcome {
 /** Where things are in a grid's folder. */
 export interface GridPlaces {
   dir: string;
+  /** URL of the module that measures what the cells' `extra` names. */
+  extras: string;
   run(id: string): string;
   /** Held-out pairs under the model a cell begins with. */
   before(cell: Cell): string;
@@ -44,8 +46,10 @@ export interface HeldOutPair {
   rejected: number[];
 }
 
-/** Files that measuring leaves in a run's directory. */
-export const MEASURED_FILES: Readonly<Record<"heldOut" | "coupling", string>> = {
-  heldOut: "held-out.jsonl",
-  coupling: "coupling.json",
-};
+/** The held-out pairs under what a run exported, in its directory. */
+export const heldOutName = "held-out.jsonl";
+
+/** File of the run's directory with what else was measured. */
+export function extraName(extra: string): string {
+  return `${extra}.json`;
+}

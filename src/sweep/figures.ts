@@ -1,9 +1,8 @@
 /** The figures of studies, each a value for every held-out pair (or watched prompt) and seed, so that runs are compared pair by pair. */
 import { diversityOf } from "../evaluate/diversity.ts";
-import type { EvaluationRecord } from "../runs/evaluation-records.ts";
 import type { Interval } from "./bootstrap.ts";
 import type { HeldOutPair } from "./cell.ts";
-import { differenceInterval, meanInterval, type PairTable, quantileInterval } from "./estimates.ts";
+import { differenceInterval, meanInterval, type PairTable } from "./estimates.ts";
 import { lastSamples, type MeasuredCondition, type MeasuredRun, twinsOf } from "./measured.ts";
 
 /** How a figure is written: nats per token, nats, or a share of pairs or answers. */
@@ -180,42 +179,6 @@ export function estimateDifference(
     const twins = twinsOf({ one, base: other });
     const tables = [twins.map(({ run }) => run), twins.map(({ twin }) => twin)] as const;
     return differenceInterval(tableOf(tables[0], name), tableOf(tables[1], name));
-  });
-}
-
-/** A quantile of the rejected answers' token log-probs at the end, nats. */
-export function rejectedQuantile({ runs }: MeasuredCondition, p: number): Interval {
-  return quantileInterval(
-    runs.map(({ after }) => after.map(({ rejected }) => rejected)),
-    p,
-    { draws: 300 },
-  );
-}
-
-/** A point of a course over training. */
-export interface CoursePoint {
-  step: number;
-  interval: Interval;
-}
-
-/**
- * How the pairs' answers had moved at each evaluation that all runs of the condition made.
- *
- * @param value - from the changes of one pair's chosen and rejected answer, nats per token
- */
-export function courseOf(
-  { runs }: MeasuredCondition,
-  value: (chosen: number, rejected: number) => number,
-  isShare: boolean,
-): CoursePoint[] {
-  const [first] = runs;
-  if (first === undefined) return [];
-  return first.evaluations.flatMap(({ global_step: step }) => {
-    const records = runs.map(({ evaluations }) => evaluations.find((one) => one.global_step === step));
-    if (!records.every((record): record is EvaluationRecord => (record?.pair_changes.length ?? 0) > 0))
-      return [];
-    const table = records.map(({ pair_changes: pairs }) => Float64Array.from(pairs, ([c, r]) => value(c, r)));
-    return [{ step, interval: meanInterval(table, { isShare, draws: 300 }) }];
   });
 }
 

@@ -31,10 +31,15 @@ export interface GridOptions {
   runTask?: (task: RunTask, signal?: AbortSignal) => Promise<void>;
 }
 
-/** The layout of the folder `dir`. */
-export function gridPlaces(dir: string): GridPlaces {
+/**
+ * The layout of the folder `dir`.
+ *
+ * @param extras - URL of the module that measures the cells' `extra`, see {@link Extras}; needed only where some have one
+ */
+export function gridPlaces(dir: string, extras = ""): GridPlaces {
   return {
     dir,
+    extras,
     run: (id) => join(dir, "runs", id),
     before: (cell) => join(dir, "before", `${digest(startValues(cell)).slice(0, 16)}.jsonl`),
   };
@@ -107,7 +112,7 @@ async function takeFinished(
   const taken: Cell[] = [];
   for (const cell of cells) {
     const task = taskOf(cell, places);
-    const from = known.get(contentKey(loadConfig(task.config).config, cell.measuresCoupling));
+    const from = known.get(contentKey(loadConfig(task.config).config, cell.extra));
     if (from !== undefined && (await takeRun(from, task))) taken.push(cell);
   }
   out.write(`${taken.length} runs taken from ${reuse.join(", ")}\n`);
@@ -143,7 +148,7 @@ function taskOf(cell: Cell, places: GridPlaces): RunTask {
     before: places.before(cell),
     mark: join(dir, markName),
     digest: cellDigest(cell),
-    measuresCoupling: cell.measuresCoupling,
+    extra: cell.extra === null ? null : { name: cell.extra, module: places.extras },
   };
 }
 

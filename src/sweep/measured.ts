@@ -1,5 +1,4 @@
 /** The results of a study's runs, read from their directories: held-out pairs, evaluations, sampled answers, by condition and seed. */
-import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { FormatError } from "../base/errors.ts";
 import { readJsonFile } from "../base/files.ts";
@@ -8,7 +7,14 @@ import { readJsonLines } from "../runs/json-lines.ts";
 import type { MetricRow } from "../runs/metrics.ts";
 import { type ObjectiveSettings, resolveObjective } from "../runs/objective-config.ts";
 import { openRun } from "../runs/run-directory.ts";
-import { type Cell, type CellOutcome, type GridPlaces, type HeldOutPair, MEASURED_FILES } from "./cell.ts";
+import {
+  type Cell,
+  type CellOutcome,
+  extraName,
+  type GridPlaces,
+  type HeldOutPair,
+  heldOutName,
+} from "./cell.ts";
 
 /** A run that came to its end. */
 export interface MeasuredRun {
@@ -19,8 +25,8 @@ export interface MeasuredRun {
   after: readonly HeldOutPair[];
   metrics: readonly MetricRow[];
   evaluations: readonly EvaluationRecord[];
-  /** What `coupling.json` holds, for cells that ask for it. */
-  coupling: unknown;
+  /** What was measured beside, for cells that ask for it; else null. */
+  extra: unknown;
 }
 
 /** The runs of one condition. */
@@ -84,7 +90,7 @@ export function lastSamples({ evaluations }: MeasuredRun): EvaluationRecord["sam
 function readRun(places: GridPlaces, cell: Cell): MeasuredRun {
   const { paths, config, metrics, evaluations } = openRun(places.run(cell.id));
   const before = readPairs(places.before(cell));
-  const after = readPairs(join(paths.dir, MEASURED_FILES.heldOut));
+  const after = readPairs(join(paths.dir, heldOutName));
   const name = ({ file, line }: HeldOutPair): string => `${file}:${line}`;
   const isSame =
     before.length === after.length && before.every((pair, i) => name(pair) === name(after[i] as HeldOutPair));
@@ -93,7 +99,6 @@ function readRun(places: GridPlaces, cell: Cell): MeasuredRun {
       `${paths.dir}: expected the held-out pairs of ${places.before(cell)}, got others. The data changed since: start anew in another --output.`,
     );
   }
-  const coupling = join(paths.dir, MEASURED_FILES.coupling);
   return {
     cell,
     settings: resolveObjective(config),
@@ -101,7 +106,7 @@ function readRun(places: GridPlaces, cell: Cell): MeasuredRun {
     after,
     metrics,
     evaluations,
-    coupling: existsSync(coupling) ? readJsonFile(coupling) : null,
+    extra: cell.extra === null ? null : readJsonFile(join(paths.dir, extraName(cell.extra))),
   };
 }
 

@@ -8,7 +8,6 @@ import { type Html, html, pageHtml, type ReportTable, tableHtml } from "../runs/
 import { type IntervalChart, intervalChartHtml } from "../runs/report-intervals.ts";
 import type { Interval } from "./bootstrap.ts";
 import type { Cell, CellOutcome } from "./cell.ts";
-import type { Condition, Measured, ResultRow, Section } from "./section.ts";
 import {
   estimate,
   estimateDifference,
@@ -20,6 +19,7 @@ import {
 import { countText, intervalText } from "./interval-text.ts";
 import { type Comparison, comparisonsOf, type MeasuredCondition } from "./measured.ts";
 import { scatterChartHtml } from "./scatter-chart.ts";
+import type { Condition, Measured, ResultRow, Section } from "./section.ts";
 
 /** What a report is about. */
 export interface OutcomeText {

@@ -32,11 +32,11 @@ export function readMark(dir: string): RunMark | null {
  * The same for two runs that train and measure the same, however they are named and whether a value comes from a preset
  * or was given: a digest of the resolved configuration without its place.
  */
-export function contentKey(config: RunConfig, measuresCoupling: boolean): string {
+export function contentKey(config: RunConfig, extra: string | null): string {
   const { output_dir, resume_from_checkpoint, preset, ...rest } = config;
   // the values of a preset are filled in; of its name only this decides more
   const isCompat = preset === "reference-compat";
-  return sha256(stringifyNumbers({ ...rest, isCompat, measuresCoupling }));
+  return sha256(stringifyNumbers({ ...rest, isCompat, extra }));
 }
 
 /** Directories of the finished runs in the folders `dirs`, by their content. */

@@ -4,9 +4,8 @@ import { join } from "node:path";
 import { TrainingError } from "../base/errors.ts";
 import { writeFileAtomic } from "../base/files.ts";
 import { train } from "../recipes/train.ts";
-import { type ConfigInput, loadConfig } from "../runs/config-load.ts";
-import { MEASURED_FILES } from "./cell.ts";
-import { writeCoupling } from "../../studies/coupling.ts";
+import { type ConfigInput, loadConfig, type ResolvedConfig } from "../runs/config-load.ts";
+import { extraName, heldOutName } from "./cell.ts";
 import { writeHeldOut } from "./held-out.ts";
 import { contentKey, markText, type RunPlace } from "./reuse.ts";
 import { RunStoppedError } from "./stopped.ts";
@@ -14,8 +13,12 @@ import { RunStoppedError } from "./stopped.ts";
 /** What to run. Plain data: it goes to another process. */
 export interface RunTask extends RunPlace {
   config: ConfigInput;
-  measuresCoupling: boolean;
+  /** What else is measured, and the module that measures it: see {@link Extras}. Null for nothing. */
+  extra: { name: string; module: string } | null;
 }
+
+/** `extras` of a module that measures what a grid knows nothing of, by name: writes a JSON file about a finished run. */
+export type Extras = Readonly<Record<string, (resolved: ResolvedConfig, path: string) => Promise<void>>>;
 
 /** What a process that ran a task says at its end. */
 export interface RunMessage {
@@ -48,8 +51,20 @@ export async function runCell(task: RunTask, signal?: AbortSignal): Promise<void
     }
   }
   await writeHeldOut(config, "before", task.before);
-  await writeHeldOut(config, "after", join(task.dir, MEASURED_FILES.heldOut));
-  if (task.measuresCoupling) await writeCoupling(resolved, join(task.dir, MEASURED_FILES.coupling));
-  const content = contentKey(config, task.measuresCoupling);
+  await writeHeldOut(config, "after", join(task.dir, heldOutName));
+  if (task.extra !== null) await measureExtra(task.extra, resolved, task.dir);
+  const content = contentKey(config, task.extra?.name ?? null);
   writeFileAtomic(task.mark, markText({ digest: task.digest, content }));
+}
+
+async function measureExtra(
+  { name, module }: NonNullable<RunTask["extra"]>,
+  resolved: ResolvedConfig,
+  dir: string,
+): Promise<void> {
+  const { extras } = (await import(module)) as { extras: Extras };
+  const measure = extras[name];
+  if (measure === undefined)
+    throw new TrainingError(`${module}: expected a measurement "${name}", found none`);
+  await measure(resolved, join(dir, extraName(name)));
 }

@@ -26,7 +26,9 @@ const killAll = (): void => {
 export function runInProcess(task: RunTask, signal?: AbortSignal): Promise<void> {
   // built or not, the child has this file's extension
   const program = join(import.meta.dirname, `run-child${extname(import.meta.filename)}`);
-  const child = fork(program, [], { execArgv: [], serialization: "advanced", silent: true });
+  // the addon is found by now; a module of extra measurements finds the package as this process does
+  const execArgv = process.execArgv.filter((flag) => flag.startsWith("--conditions="));
+  const child = fork(program, [], { execArgv, serialization: "advanced", silent: true });
   let stderr = "";
   child.stderr?.on("data", (chunk: Buffer) => {
     stderr = `${stderr}${chunk.toString()}`.slice(-lastWords);

@@ -1,12 +1,9 @@
-/** What a study is: the conditions it compares, the figures it shows, and what else it makes of the results. */
-
+/** What a grid compares, and the parts of its report. */
 import type { Chart } from "../runs/report-chart.ts";
 import type { ReportTable } from "../runs/report-html.ts";
 import type { IntervalChart } from "../runs/report-intervals.ts";
 import type { Interval } from "./bootstrap.ts";
 import type { Values } from "./cell.ts";
-import type { FigureName } from "./figures.ts";
-import type { Budget, PairSet } from "../../studies/ground.ts";
 import type { MeasuredCondition } from "./measured.ts";
 import type { ScatterChart } from "./scatter-chart.ts";
 
@@ -14,8 +11,8 @@ import type { ScatterChart } from "./scatter-chart.ts";
 export interface Condition {
   name: string;
   changes: Values;
-  /** Also measure the coupling of gradients. */
-  measuresCoupling?: boolean;
+  /** What else is measured of the first seed's run, see `Cell.extra`. */
+  extra?: string;
   /** Left out of the tables and charts that all studies have: one of many that only sections look at. */
   isHidden?: boolean;
 }
@@ -46,25 +43,4 @@ export interface Section {
   said?: readonly string[];
   /** For the table of results. */
   rows?: readonly ResultRow[];
-}
-
-/** A study. */
-export interface StudyDefinition {
-  title: string;
-  /** What is claimed or asked, in a sentence or two. */
-  question: string;
-  /** Columns of its table, the most telling first. */
-  figures: readonly FigureName[];
-  /** The condition that another is compared with; null where there is none. */
-  referenceOf(condition: string): string | null;
-  /** Evaluations during training besides those at the start and the end. */
-  evaluations: "few" | "some" | "every step";
-  /** Whether the models' answers are sampled. */
-  needsAnswers: boolean;
-  /** Whether it compares two preference sets. */
-  needsTwoSets?: boolean;
-  /** Training seeds when not said otherwise. */
-  seeds: Readonly<Record<Budget, number>>;
-  conditions(asked: { budget: Budget; sets: readonly PairSet[] }): Condition[];
-  sections(measured: Measured): Section[];
 }

@@ -4,7 +4,7 @@ import { sha256 } from "../base/files.ts";
 import { Random } from "../base/random.ts";
 import { stringifyNumbers } from "../runs/json-numbers.ts";
 import type { CellOutcome, GridPlaces, Values } from "./cell.ts";
-import type { Condition, Measured, Section } from "./section.ts";
+import { cellsOf, checkCells, takeFolder } from "./cells.ts";
 import { estimate, estimateDifference, FIGURES, type FigureName } from "./figures.ts";
 import { type GridOptions, gridPlaces, runGrid } from "./grid.ts";
 import { successiveHalving } from "./halving.ts";
@@ -13,7 +13,7 @@ import { leaderText } from "./leader-text.ts";
 import { readMeasured } from "./measured.ts";
 import { type WrittenOutcome, writeOutcome } from "./outcome.ts";
 import { drawValue } from "./ranges.ts";
-import { cellsOf, checkCells, takeFolder } from "../../studies/study.ts";
+import type { Condition, Measured, Section } from "./section.ts";
 import type { Choices, Sweep } from "./sweep-file.ts";
 
 /** How a sweep is run. */

@@ -1,5 +1,6 @@
 /** What does each part of SLIME do? The full objective, and each of its four parts out, in the form of the paper's table. */
-import type { Condition, StudyDefinition } from "../../src/sweep/section.ts";
+import type { Condition } from "preftune/sweep";
+import type { StudyDefinition } from "../definition.ts";
 
 /** The study. */
 export const ablation: StudyDefinition = {

@@ -1,10 +1,8 @@
 /** Does the anchor keep the chosen answer's likelihood from falling? SLIME with and without it, DPO and SimPO. */
-
-import { DEFAULT_SLIME_PRESET } from "../../src/runs/objective-config.ts";
+import { DEFAULT_SLIME_PRESET } from "preftune/methods";
+import { type Condition, estimate, intervalText, type Measured, type Section } from "preftune/sweep";
 import { courseChart } from "../course-chart.ts";
-import type { Condition, Measured, Section, StudyDefinition } from "../../src/sweep/section.ts";
-import { estimate } from "../../src/sweep/figures.ts";
-import { intervalText } from "../../src/sweep/interval-text.ts";
+import type { StudyDefinition } from "../definition.ts";
 
 /** The study. */
 export const anchoring: StudyDefinition = {

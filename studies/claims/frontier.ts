@@ -1,14 +1,24 @@
 /** Likelihood against margin: presets, baselines and a search over SLIME's values. Which are dominated, and which has both? */
-import { Random } from "../../src/base/random.ts";
-import { presetsOf } from "../../src/runs/objective-config.ts";
+import { presetsOf } from "preftune/methods";
+import {
+  type Condition,
+  countText,
+  drawValue,
+  estimate,
+  estimateDifference,
+  intervalText,
+  type Measured,
+  type MeasuredCondition,
+  numberText,
+  Random,
+  type ResultRow,
+  type Section,
+  type Values,
+} from "preftune/sweep";
 import { bestOfBoth } from "../both-gains.ts";
-import type { Values } from "../../src/sweep/cell.ts";
-import type { Condition, Measured, ResultRow, Section, StudyDefinition } from "../../src/sweep/section.ts";
-import { estimate, estimateDifference } from "../../src/sweep/figures.ts";
+import type { StudyDefinition } from "../definition.ts";
 import type { Budget } from "../ground.ts";
-import { countText, intervalText, numberText } from "../../src/sweep/interval-text.ts";
-import type { MeasuredCondition } from "../../src/sweep/measured.ts";
-import { drawValue, SLIME_RANGES } from "../../src/sweep/ranges.ts";
+import { SLIME_RANGES } from "../slime-ranges.ts";
 
 /** The study. */
 export const frontier: StudyDefinition = {

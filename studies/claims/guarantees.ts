@@ -1,15 +1,21 @@
 /** The three facts of docs/guarantees.md, checked on real runs: level-set bound, implied floor, and the step condition. */
-import type { MetricRow } from "../../src/runs/metrics.ts";
-import type { SlimeSettings } from "../../src/runs/objective-config.ts";
-import type { Interval } from "../../src/sweep/bootstrap.ts";
+import type { MetricRow } from "preftune";
+import type { SlimeSettings } from "preftune/methods";
+import {
+  type Condition,
+  type Interval,
+  intervalText,
+  type Measured,
+  type MeasuredCondition,
+  meanInterval,
+  numberText,
+  type ResultRow,
+  type ScatterPoint,
+  type Section,
+} from "preftune/sweep";
 import type { ModelCoupling, PairCoupling } from "../coupling.ts";
-import type { Condition, Measured, ResultRow, Section, StudyDefinition } from "../../src/sweep/section.ts";
-import { meanInterval } from "../../src/sweep/estimates.ts";
-import { rejectedQuantile } from "../../src/sweep/figures.ts";
-import { floorsOf, floorText } from "../floors.ts";
-import { intervalText, numberText } from "../../src/sweep/interval-text.ts";
-import type { MeasuredCondition } from "../../src/sweep/measured.ts";
-import type { ScatterPoint } from "../../src/sweep/scatter-chart.ts";
+import type { StudyDefinition } from "../definition.ts";
+import { floorsOf, floorText, rejectedQuantile } from "../floors.ts";
 
 /** The study. */
 export const guarantees: StudyDefinition = {
@@ -27,11 +33,11 @@ export const guarantees: StudyDefinition = {
 
 function conditions(): Condition[] {
   return [
-    { name: "SLIME script", changes: { objective: "slime", preset: "script" }, measuresCoupling: true },
-    { name: "SLIME config", changes: { objective: "slime", preset: "config" }, measuresCoupling: true },
-    { name: "SLIME paper", changes: { objective: "slime", preset: "paper" }, measuresCoupling: true },
-    { name: "SimPO", changes: { objective: "simpo" }, measuresCoupling: true },
-    { name: "DPO", changes: { objective: "dpo" }, measuresCoupling: true },
+    { name: "SLIME script", changes: { objective: "slime", preset: "script" }, extra: "coupling" },
+    { name: "SLIME config", changes: { objective: "slime", preset: "config" }, extra: "coupling" },
+    { name: "SLIME paper", changes: { objective: "slime", preset: "paper" }, extra: "coupling" },
+    { name: "SimPO", changes: { objective: "simpo" }, extra: "coupling" },
+    { name: "DPO", changes: { objective: "dpo" }, extra: "coupling" },
   ];
 }
 
@@ -160,7 +166,7 @@ function floors(measured: Measured): Section {
 /** Conditions whose coupling was measured, at each place. */
 function couplings(measured: Measured): { name: string; coupling: ModelCoupling }[] {
   return [...measured.values()].flatMap((one) => {
-    const measuredOf = one.runs.find(({ coupling: value }) => Array.isArray(value))?.coupling as
+    const measuredOf = one.runs.find(({ extra }) => Array.isArray(extra))?.extra as
       | ModelCoupling[]
       | undefined;
     return (measuredOf ?? []).map((found) => ({ name: one.name, coupling: found }));

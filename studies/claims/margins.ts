@@ -1,11 +1,19 @@
 /** Is the dual margin stable? Where Δ ends over a grid of margins and steepness, beside SimPO's γ. */
-import type { SlimeSettings } from "../../src/runs/objective-config.ts";
-import type { Interval } from "../../src/sweep/bootstrap.ts";
-import type { Condition, Measured, ResultRow, Section, StudyDefinition } from "../../src/sweep/section.ts";
-import { meanInterval, quantileInterval, spreadInterval } from "../../src/sweep/estimates.ts";
-import { tableOf } from "../../src/sweep/figures.ts";
-import { intervalText } from "../../src/sweep/interval-text.ts";
-import type { MeasuredCondition } from "../../src/sweep/measured.ts";
+import type { SlimeSettings } from "preftune/methods";
+import {
+  type Condition,
+  type Interval,
+  intervalText,
+  type Measured,
+  type MeasuredCondition,
+  meanInterval,
+  quantileInterval,
+  type ResultRow,
+  type Section,
+  spreadInterval,
+  tableOf,
+} from "preftune/sweep";
+import type { StudyDefinition } from "../definition.ts";
 
 /** The study. */
 export const margins: StudyDefinition = {

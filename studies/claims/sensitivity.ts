@@ -1,15 +1,25 @@
 /** How much do SLIME's seven values matter? One at a time around the preset, and by elementary effects over their ranges. */
-import { Random } from "../../src/base/random.ts";
-import { DEFAULT_SLIME_PRESET } from "../../src/runs/objective-config.ts";
-import type { Interval } from "../../src/sweep/bootstrap.ts";
-import type { Values } from "../../src/sweep/cell.ts";
-import type { Condition, Measured, ResultRow, Section, StudyDefinition } from "../../src/sweep/section.ts";
-import { meanInterval } from "../../src/sweep/estimates.ts";
-import { estimate, FIGURES, type FigureName } from "../../src/sweep/figures.ts";
+import { DEFAULT_SLIME_PRESET } from "preftune/methods";
+import {
+  type Condition,
+  drawValue,
+  estimate,
+  FIGURES,
+  type FigureName,
+  type Interval,
+  intervalText,
+  type Measured,
+  meanInterval,
+  Random,
+  type Range,
+  type ResultRow,
+  type Section,
+  type Values,
+} from "preftune/sweep";
+import type { StudyDefinition } from "../definition.ts";
 import type { Budget } from "../ground.ts";
-import { intervalText } from "../../src/sweep/interval-text.ts";
 import { elementaryEffects, type MorrisPoint, morrisPlan } from "../morris.ts";
-import { drawValue, type Range, SLIME_RANGES, type SlimeKey } from "../../src/sweep/ranges.ts";
+import { SLIME_RANGES, type SlimeKey } from "../slime-ranges.ts";
 
 /** The study. */
 export const sensitivity: StudyDefinition = {

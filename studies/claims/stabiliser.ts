@@ -1,11 +1,16 @@
 /** Does the stabiliser keep rejected tokens from collapsing? With and without it, over λl and δ, beside the implied floor. */
-import type { Interval } from "../../src/sweep/bootstrap.ts";
-import type { Condition, Measured, ResultRow, Section, StudyDefinition } from "../../src/sweep/section.ts";
-import { meanInterval } from "../../src/sweep/estimates.ts";
-import { rejectedQuantile } from "../../src/sweep/figures.ts";
-import { floorsOf, floorText } from "../floors.ts";
-import { intervalText } from "../../src/sweep/interval-text.ts";
-import type { MeasuredCondition } from "../../src/sweep/measured.ts";
+import {
+  type Condition,
+  type Interval,
+  intervalText,
+  type Measured,
+  type MeasuredCondition,
+  meanInterval,
+  type ResultRow,
+  type Section,
+} from "preftune/sweep";
+import type { StudyDefinition } from "../definition.ts";
+import { floorsOf, floorText, rejectedQuantile } from "../floors.ts";
 
 /** The study. */
 export const stabiliser: StudyDefinition = {

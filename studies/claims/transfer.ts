@@ -1,13 +1,24 @@
 /** Do values tuned on one preference set serve another? Regret against tuning anew, and of the defaults. */
-import { DEFAULT_SLIME_PRESET } from "../../src/runs/objective-config.ts";
-import type { Interval } from "../../src/sweep/bootstrap.ts";
-import type { Values } from "../../src/sweep/cell.ts";
-import type { Condition, Measured, ResultRow, Section, StudyDefinition } from "../../src/sweep/section.ts";
-import { differenceInterval, half, type PairTable, plainMean } from "../../src/sweep/estimates.ts";
-import { FIGURES, type FigureName, tableOf } from "../../src/sweep/figures.ts";
+import { DEFAULT_SLIME_PRESET } from "preftune/methods";
+import {
+  type Condition,
+  differenceInterval,
+  FIGURES,
+  type FigureName,
+  half,
+  type Interval,
+  intervalText,
+  type Measured,
+  type MeasuredCondition,
+  type PairTable,
+  plainMean,
+  type ResultRow,
+  type Section,
+  tableOf,
+  type Values,
+} from "preftune/sweep";
+import type { StudyDefinition } from "../definition.ts";
 import type { PairSet } from "../ground.ts";
-import { intervalText } from "../../src/sweep/interval-text.ts";
-import type { MeasuredCondition } from "../../src/sweep/measured.ts";
 
 /** The study. */
 export const transfer: StudyDefinition = {

@@ -1,8 +1,9 @@
 /** Studies on a workshop's tiny model: one short LoRA run for each condition, in the test's own process. */
 
-import type { StudyDefinition } from "../../src/sweep/section.ts";
 import { runCell } from "../../src/sweep/run-cell.ts";
-import { STUDIES, type StudyName } from "../../studies/studies.ts";
+import type { StudyDefinition } from "../../studies/definition.ts";
+import type { StudyName } from "../../studies/names.ts";
+import { STUDIES } from "../../studies/studies.ts";
 import type { StudyOptions } from "../../studies/study.ts";
 import type { Values, Workshop } from "./runs.ts";
 

@@ -1,6 +1,6 @@
-/** Grids and sweeps as a user meets them: interrupted and resumed, with runs that fail, and each study on a tiny model. */
+/** Grids and sweeps as a user meets them: interrupted and resumed, and with runs that fail. */
 import assert from "node:assert/strict";
-import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { ConfigError } from "../../src/base/errors.ts";
@@ -11,12 +11,9 @@ import type { Cell } from "../../src/sweep/cell.ts";
 import { gridPlaces, runGrid } from "../../src/sweep/grid.ts";
 import { readMeasured } from "../../src/sweep/measured.ts";
 import { type RunTask, runCell } from "../../src/sweep/run-cell.ts";
-import { STUDIES, type StudyName } from "../../studies/studies.ts";
-import { study } from "../../studies/study.ts";
 import { runSweep } from "../../src/sweep/sweep.ts";
 import { parseSweep } from "../../src/sweep/sweep-file.ts";
 import { filesOf, metricsOf, type Workshop, workshop } from "../support/runs.ts";
-import { tinyStudy } from "../support/study.ts";
 
 const silent = { write: () => true };
 
@@ -39,7 +36,7 @@ function cellsOf({ values }: Workshop, lambdas: readonly number[]): Cell[] {
       values: { ...values, ...short },
       words: [],
       changes: { lambda_w: lambda },
-      measuresCoupling: false,
+      extra: null,
     })),
   );
 }
@@ -159,6 +156,21 @@ test("a run that fails is told with its reason, in a process of its own, and the
   assert.equal(outcomes[1]?.reason, null);
 });
 
+test("what else is measured comes from the grid's module, in the run's own process", async () => {
+  using place = workshop({ rows: 6, held: 4 });
+  const [cell] = cellsOf(place, [0.5]) as [Cell];
+  const module = new URL("../../studies/extras.ts", import.meta.url).href;
+  const places = gridPlaces(place.path("grid"), module);
+  const cells = [{ ...cell, extra: "coupling" }];
+  const outcomes = await runGrid(cells, places, { jobs: 1, out: silent });
+  const [run] = readMeasured(places, outcomes).get(cell.condition)?.runs ?? [];
+  const [start] = run?.extra as { place: string; pairs: unknown[] }[];
+  assert.deepEqual([start?.place, start?.pairs.length], ["start", 6]);
+  const unknown = [{ ...cell, id: "unknown-s1", extra: "nothing" }];
+  const [failed] = await runGrid(unknown, places, { jobs: 1, out: silent });
+  assert.match(failed?.reason ?? "", /extras\.ts: expected a measurement "nothing", found none/);
+});
+
 /** A sweep's file: the workshop's values and those of a short run, without some of them. */
 function sweepText({ values }: Workshop, rest: string, without: string): string {
   const shared = Object.entries({ ...values, ...short }).filter(([key]) => key !== without);
@@ -211,38 +223,3 @@ test("successive halving runs fewer settings for longer", async () => {
   assert.deepEqual(steps, [1, 1, 1, 1, 2, 2, 4]);
   assert.match(summary, /One setting came to the end: lambda_w \S+ @ max_steps 4/);
 });
-
-test("an unknown key of a configuration is refused before any run begins", async () => {
-  using place = workshop({ rows: 12, held: 4 });
-  const options = tinyStudy(place, "anchoring", { lamda_w: 1 });
-  await assert.rejects(study(options), /unknown key "lamda_w"\. Did you mean "lambda_w"/);
-  assert.ok(!existsSync(join(options.output, "runs")));
-});
-
-for (const name of Object.keys(STUDIES) as StudyName[]) {
-  test(`study ${name}, end to end on a tiny model`, async () => {
-    using place = workshop({ rows: 6, held: 4 });
-    const watched = STUDIES[name].needsAnswers
-      ? { watch_rows: 2, watch_samples: 2, watch_max_new_tokens: 4 }
-      : {};
-    const { report, results, runs, summary } = await study(tinyStudy(place, name, watched));
-    assert.doesNotMatch(summary, /Failed/);
-    const rows = readJsonLines(results).map(
-      ({ value }) => value as { value: number; low: number; high: number; pairs: number },
-    );
-    assert.ok(rows.length > 0);
-    for (const { value, low, high, pairs } of rows) {
-      assert.ok(Number.isNaN(value) || (low <= high && pairs > 0), `${value} [${low}, ${high}] of ${pairs}`);
-    }
-    assert.ok(readJsonLines(runs).every(({ value }) => (value as { status: string }).status === "done"));
-    const page = readFileSync(report, "utf8");
-    assert.ok(page.includes(`<h1>${STUDIES[name].title.split(":")[0]}`));
-    assert.doesNotMatch(page, /NaN|undefined|\[object/);
-    assert.doesNotMatch(
-      page,
-      /<(script|link|img|iframe)|(src|href)=|@import|url\(|https?:/,
-      "nothing is loaded",
-    );
-    assert.ok(readdirSync(place.path(name, "runs")).length > 0);
-  });
-}

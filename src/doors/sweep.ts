@@ -1,0 +1,44 @@
+/**
+ * `preftune/sweep`: grids of training runs in one folder: conditions by seeds, resumed where they were cut off, measured on the
+ * same held-out pairs, with bootstrap intervals, tables and a report. `runSweep` of `preftune` is built on it, and so are the
+ * repository's studies.
+ */
+import "../base/node-version.ts";
+
+export { makeDirectory, remove, writeFileAtomic } from "../base/files.ts";
+export { deriveSeed, permutation, Random } from "../base/random.ts";
+export type { EvaluationRecord } from "../runs/evaluation-records.ts";
+export { stringifyNumbers } from "../runs/json-numbers.ts";
+export type { ProgressStream } from "../runs/progress.ts";
+export type { Chart, Series } from "../runs/report-chart.ts";
+export { runPaths } from "../runs/run-directory.ts";
+export type { Interval } from "../sweep/bootstrap.ts";
+export type { Cell, CellOutcome, Values } from "../sweep/cell.ts";
+export { cellsOf, checkCells, takeFolder } from "../sweep/cells.ts";
+export {
+  differenceInterval,
+  half,
+  meanInterval,
+  type PairTable,
+  plainMean,
+  quantileInterval,
+  spreadInterval,
+} from "../sweep/estimates.ts";
+export { estimate, estimateDifference, FIGURES, type FigureName, tableOf } from "../sweep/figures.ts";
+export { type GridOptions, gridPlaces, runGrid } from "../sweep/grid.ts";
+export { countText, intervalText, numberText } from "../sweep/interval-text.ts";
+export {
+  type Comparison,
+  comparisonsOf,
+  lastSamples,
+  type MeasuredCondition,
+  type MeasuredRun,
+  readMeasured,
+  twinsOf,
+} from "../sweep/measured.ts";
+export { type WrittenOutcome, writeOutcome } from "../sweep/outcome.ts";
+export { drawValue, type Range } from "../sweep/ranges.ts";
+export type { Extras } from "../sweep/run-cell.ts";
+export type { ScatterPoint } from "../sweep/scatter-chart.ts";
+export type { Condition, Measured, ResultRow, Section } from "../sweep/section.ts";
+export { StudyStoppedError } from "../sweep/stopped.ts";

@@ -1,0 +1,7 @@
+/** `preftune/toy`: the small generated world that the quick start learns: its rows, tokenizer and model, and their training. */
+import "../base/node-version.ts";
+
+export { runInProcess as runToyStage } from "../quickstart/stage-process.ts";
+export { jsonLines, makeData, type PreferenceRow, type ToyData, tokenizerText } from "../toy/data.ts";
+export type { Flaw } from "../toy/flaws.ts";
+export { fullSize, type ToySize } from "../toy/sizes.ts";

@@ -1,0 +1,89 @@
+/** The runs of a grid, made from conditions and seeds and checked, and the folder that is taken for them. */
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { ConfigError } from "../base/errors.ts";
+import { makeDirectory, readJsonFile, writeFileAtomic } from "../base/files.ts";
+import { loadConfig } from "../runs/config-load.ts";
+import { RunLock } from "../runs/run-lock.ts";
+import type { Cell, Values } from "./cell.ts";
+import { cellId, wordsOf } from "./grid.ts";
+import type { Condition } from "./section.ts";
+
+/** The runs: every condition with every seed, seeds in the outer turn so that a study cut short has all conditions. */
+export function cellsOf(
+  conditions: readonly Condition[],
+  seeds: number,
+  { file, shared, words }: { file: string | null; shared: (seed: number) => Values; words: Cell["words"] },
+): Cell[] {
+  return Array.from({ length: seeds }, (_, i) => i + 1).flatMap((seed) =>
+    conditions.map(({ name, changes, extra = null }) => ({
+      id: cellId(name, seed),
+      condition: name,
+      seed,
+      file,
+      values: shared(seed),
+      words,
+      changes,
+      extra: seed === 1 ? extra : null,
+    })),
+  );
+}
+
+/**
+ * Reads every configuration before the first run begins.
+ *
+ * @throws {ConfigError} naming the run and what is wrong with it
+ */
+export function checkCells(cells: readonly Cell[]): void {
+  for (const { id, file, values, words, seed, changes } of cells) {
+    const input = {
+      ...(file === null ? {} : { file }),
+      values: { ...values, seed, output_dir: id },
+      overrides: [...words, ...wordsOf(changes)],
+    };
+    let config: ReturnType<typeof loadConfig>["config"];
+    try {
+      ({ config } = loadConfig(input));
+    } catch (error) {
+      if (error instanceof ConfigError)
+        throw new ConfigError(`run ${id}: ${error.message}`, { cause: error });
+      throw error;
+    }
+    if (config.eval_data === null || config.eval_fraction > 0) {
+      throw new ConfigError(
+        `run ${id}: expected held-out rows of their own, so that runs are compared on the same pairs. Give eval_data, and eval_fraction 0.`,
+      );
+    }
+    if (config.objective === "sft") {
+      throw new ConfigError(`run ${id}: expected an objective on pairs, got sft: nothing could be compared.`);
+    }
+  }
+}
+
+const format = "preftune study";
+
+/**
+ * Makes `dir` if need be and takes its lock.
+ *
+ * @param facts - what the folder holds; another study is not written over
+ * @throws {ConfigError} if it holds something else
+ */
+export function takeFolder(dir: string, facts: Readonly<Record<string, unknown>>): RunLock {
+  makeDirectory(dir);
+  const lock = new RunLock(join(dir, "study.lock"));
+  const path = join(dir, "study.json");
+  const wanted = { format, ...facts };
+  try {
+    if (!existsSync(path)) writeFileAtomic(path, `${JSON.stringify(wanted, null, 2)}\n`);
+    else if (JSON.stringify(readJsonFile(path)) !== JSON.stringify(wanted)) {
+      throw new ConfigError(
+        `${dir}: expected a new folder, or one of the same study to go on with; it holds ${JSON.stringify(readJsonFile(path))}, not ` +
+          `${JSON.stringify(wanted)}. It is left as it is: give another with --output.`,
+      );
+    }
+    return lock;
+  } catch (error) {
+    lock.release();
+    throw error;
+  }
+}

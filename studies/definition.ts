@@ -1,0 +1,24 @@
+/** What a study is: the conditions it compares, the figures it shows, and what else it makes of the results. */
+import type { Condition, FigureName, Measured, Section } from "preftune/sweep";
+import type { Budget, PairSet } from "./ground.ts";
+
+/** A study. */
+export interface StudyDefinition {
+  title: string;
+  /** What is claimed or asked, in a sentence or two. */
+  question: string;
+  /** Columns of its table, the most telling first. */
+  figures: readonly FigureName[];
+  /** The condition that another is compared with; null where there is none. */
+  referenceOf(condition: string): string | null;
+  /** Evaluations during training besides those at the start and the end. */
+  evaluations: "few" | "some" | "every step";
+  /** Whether the models' answers are sampled. */
+  needsAnswers: boolean;
+  /** Whether it compares two preference sets. */
+  needsTwoSets?: boolean;
+  /** Training seeds when not said otherwise. */
+  seeds: Readonly<Record<Budget, number>>;
+  conditions(asked: { budget: Budget; sets: readonly PairSet[] }): Condition[];
+  sections(measured: Measured): Section[];
+}

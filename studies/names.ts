@@ -1,0 +1,14 @@
+/** The studies' names: known to the command line without loading what they need. */
+export const STUDY_NAMES = [
+  "anchoring",
+  "stabiliser",
+  "margins",
+  "ablation",
+  "sensitivity",
+  "transfer",
+  "guarantees",
+  "frontier",
+] as const;
+
+/** Name of a study. */
+export type StudyName = (typeof STUDY_NAMES)[number];

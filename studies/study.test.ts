@@ -1,0 +1,46 @@
+/** Each study on a tiny model, end to end. */
+import assert from "node:assert/strict";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { readJsonLines } from "../src/runs/json-lines.ts";
+import { workshop } from "../test/support/runs.ts";
+import { tinyStudy } from "../test/support/study.ts";
+import { STUDY_NAMES } from "./names.ts";
+import { STUDIES } from "./studies.ts";
+import { study } from "./study.ts";
+
+test("an unknown key of a configuration is refused before any run begins", async () => {
+  using place = workshop({ rows: 12, held: 4 });
+  const options = tinyStudy(place, "anchoring", { lamda_w: 1 });
+  await assert.rejects(study(options), /unknown key "lamda_w"\. Did you mean "lambda_w"/);
+  assert.ok(!existsSync(join(options.output, "runs")));
+});
+
+for (const name of STUDY_NAMES) {
+  test(`study ${name}, end to end on a tiny model`, async () => {
+    using place = workshop({ rows: 6, held: 4 });
+    const watched = STUDIES[name].needsAnswers
+      ? { watch_rows: 2, watch_samples: 2, watch_max_new_tokens: 4 }
+      : {};
+    const { report, results, runs, summary } = await study(tinyStudy(place, name, watched));
+    assert.doesNotMatch(summary, /Failed/);
+    const rows = readJsonLines(results).map(
+      ({ value }) => value as { value: number; low: number; high: number; pairs: number },
+    );
+    assert.ok(rows.length > 0);
+    for (const { value, low, high, pairs } of rows) {
+      assert.ok(Number.isNaN(value) || (low <= high && pairs > 0), `${value} [${low}, ${high}] of ${pairs}`);
+    }
+    assert.ok(readJsonLines(runs).every(({ value }) => (value as { status: string }).status === "done"));
+    const page = readFileSync(report, "utf8");
+    assert.ok(page.includes(`<h1>${STUDIES[name].title.split(":")[0]}`));
+    assert.doesNotMatch(page, /NaN|undefined|\[object/);
+    assert.doesNotMatch(
+      page,
+      /<(script|link|img|iframe)|(src|href)=|@import|url\(|https?:/,
+      "nothing is loaded",
+    );
+    assert.ok(readdirSync(place.path(name, "runs")).length > 0);
+  });
+}
