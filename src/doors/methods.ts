@@ -5,6 +5,7 @@
 import "../base/node-version.ts";
 
 export { type DpoOptions, dpo } from "../methods/dpo/loss.ts";
+export { objectiveOf } from "../methods/losses.ts";
 export {
   type AnswerLogps,
   type AnswerObjective,
@@ -18,7 +19,6 @@ export {
   type StepTotals,
   shareOf,
 } from "../methods/objective.ts";
-export { objectiveOf } from "../methods/losses.ts";
 export { sft } from "../methods/sft/loss.ts";
 export { type SimpoOptions, simpo } from "../methods/simpo/loss.ts";
 export { type SlimeOptions, slime } from "../methods/slime/loss.ts";
