@@ -98,8 +98,8 @@ export class PairGradients {
     for (const { tensor: weight } of this.#moving) {
       const part = direction.slice(from, from + weight.numel);
       from += part.length;
-      const change = ops.toDevice(tensor(part, weight.shape), weight.device, weight.dtype);
-      noGrad(() => ops.add_Tensor(ops.detach(weight), ops.mulScalar(change, step)));
+      const change = ops.to(tensor(part, weight.shape), weight.device, weight.dtype);
+      noGrad(() => ops.add_(ops.detach(weight), ops.mul(change, step)));
     }
     try {
       return look();
@@ -112,7 +112,7 @@ export class PairGradients {
 
   /** −∂L/∂logp of every response token. */
   #descentWeights(batch: DeviceBatch, logps: Tensor, reference: readonly number[]): Float32Array {
-    const leaf = ops.detach(ops.toDtype(logps, objectiveType(logps.device)));
+    const leaf = ops.detach(ops.to(logps, objectiveType(logps.device)));
     leaf.requiresGrad = true;
     const needed = this.#objective.needsReference ? reference : null;
     const answers = answerLogps(leaf, batch, needed);
@@ -133,7 +133,7 @@ export class PairGradients {
     const pass = walk(model, batch, { ...this.#numerics, training: true, entropies: false });
     const head = pass.head(allAnswers(batch));
     const weights = weightsOf(batch, head.logps);
-    head.backward(ops.toDevice(tensor(weights), model.device, "float32"));
+    head.backward(ops.to(tensor(weights), model.device, "float32"));
     pass.backward();
     return this.#takeGradients();
   }
@@ -143,7 +143,7 @@ export class PairGradients {
     let at = 0;
     for (const { tensor: weight } of this.#moving) {
       const { grad } = weight;
-      if (grad !== null) all.set(ops.toDevice(ops.detach(grad), "cpu", "float32").data() as Float32Array, at);
+      if (grad !== null) all.set(ops.to(ops.detach(grad), "cpu", "float32").data() as Float32Array, at);
       at += weight.numel;
       weight.grad = null;
     }
