@@ -164,8 +164,14 @@ test("what else is measured comes from the grid's module, in the run's own proce
   const cells = [{ ...cell, extra: "coupling" }];
   const outcomes = await runGrid(cells, places, { jobs: 1, out: silent });
   const [run] = readMeasured(places, outcomes).get(cell.condition)?.runs ?? [];
-  const [start] = run?.extra as { place: string; pairs: unknown[] }[];
-  assert.deepEqual([start?.place, start?.pairs.length], ["start", 6]);
+  const coupling = run?.extra as { place: string; pairs: unknown[] }[] | undefined;
+  assert.deepEqual(
+    coupling?.map(({ place: where, pairs }) => [where, pairs.length]),
+    [
+      ["start", 6],
+      ["end", 6],
+    ],
+  );
   const unknown = [{ ...cell, id: "unknown-s1", extra: "nothing" }];
   const [failed] = await runGrid(unknown, places, { jobs: 1, out: silent });
   assert.match(failed?.reason ?? "", /extras\.ts: expected a measurement "nothing", found none/);
