@@ -8,11 +8,11 @@ import { join } from "node:path";
 import { describeFindings, type FindingDoc } from "../src/data/findings.ts";
 import { DIVERSITY_FIGURES } from "../src/evaluate/diversity.ts";
 import { FORM_FAULTS } from "../src/evaluate/markdown-form.ts";
+import { methodNames, methodOf } from "../src/methods/index.ts";
+import type { Hyperparameter, Preset } from "../src/methods/method.ts";
 import { describeFields, FIELD_GROUPS, type FieldDoc, fieldOf } from "../src/runs/config-schema.ts";
 import { ELSEWHERE } from "../src/runs/config-trl-names.ts";
-import type { ConfigKey } from "../src/runs/config-types.ts";
 import { METRICS, type MetricInfo } from "../src/runs/metric-names.ts";
-import { type Preset, SIMPO_PRESETS, SLIME_PRESETS } from "../src/runs/objective-config.ts";
 import { API_ERRORS } from "../src/serve/api-error.ts";
 import type { FieldTable } from "../src/serve/request-fields.ts";
 import { chatTable, completionTable, REQUEST_LIMITS } from "../src/serve/request-tables.ts";
@@ -29,7 +29,7 @@ const code = (text: string): string => `\`${text}\``;
 
 const configurationHead: string = `# Configuration
 
-<!-- Written by scripts/write-docs.ts from src/runs/config-fields-*.ts. Do not edit; run \`npm run docs\`. -->
+<!-- Written by scripts/write-docs.ts from src/runs/config-fields-*.ts and src/methods. Do not edit; run \`npm run docs\`. -->
 
 A run is described by the keys below, in a YAML file:
 
@@ -104,7 +104,7 @@ ${table(["Key", "Advice"], rows)}
 
 const metricsHead: string = `# Metrics
 
-<!-- Written by scripts/write-docs.ts from src/runs/metric-names.ts. Do not edit; run \`npm run docs\`. -->
+<!-- Written by scripts/write-docs.ts from src/runs/metric-names.ts and src/methods. Do not edit; run \`npm run docs\`. -->
 
 \`metrics.jsonl\` in the run directory has one JSON object a line. Every line has \`global_step\` and \`epoch\`.
 
@@ -149,9 +149,30 @@ function whereLogged({ key, rows, objectives, needs }: MetricInfo): string {
   return parts.join("; ");
 }
 
-function presetTable(presets: Readonly<Record<string, Preset>>): string {
+/** The tables of docs/objectives.md, by name: "slime keys", "slime presets". */
+function methodTables(): Record<string, () => string> {
+  const tables = methodNames.flatMap((name) => {
+    const { keys, presets } = methodOf(name);
+    const keyTable: [string, () => string] = [`${name} keys`, () => hyperparameterTable(keys)];
+    if (presets === null) return [keyTable];
+    return [keyTable, [`${name} presets`, () => presetTable(presets)] satisfies [string, () => string]];
+  });
+  return Object.fromEntries(tables);
+}
+
+function hyperparameterTable(keys: Readonly<Record<string, Hyperparameter>>): string {
+  const rows = Object.entries(keys).map(([key, { unit, default: value, doc }]) => [
+    code(key),
+    unit,
+    value === undefined ? "the preset's" : code(String(value)),
+    doc,
+  ]);
+  return table(["Key", "Unit", "Default", "What it does"], rows);
+}
+
+function presetTable(presets: Readonly<Record<string, Preset<Readonly<Record<string, unknown>>>>>): string {
   const all = Object.entries(presets);
-  const keys = [...new Set(all.flatMap(([, { values }]) => Object.keys(values)))] as ConfigKey[];
+  const keys = [...new Set(all.flatMap(([, { values }]) => Object.keys(values)))];
   const rows = keys.map((key) => [
     code(key),
     ...all.map(([, { values }]) => String(values[key] ?? "derived")),
@@ -207,8 +228,7 @@ function serverErrors(): string {
 }
 
 const tables: Readonly<Record<string, () => string>> = {
-  "slime presets": () => presetTable(SLIME_PRESETS),
-  "simpo presets": () => presetTable(SIMPO_PRESETS),
+  ...methodTables(),
   findings: findingTables,
   "diversity figures": () => meanings("Figure", DIVERSITY_FIGURES),
   "markdown faults": () => meanings("Fault", FORM_FAULTS),

@@ -9,10 +9,11 @@
  *   }
  */
 import "./base/node-version.ts";
+import type { DefaultSettings, MethodName, SettingsOf } from "./methods/index.ts";
 import { type TrainOptions, train as trainResolved } from "./recipes/train.ts";
 import type { PhaseListener, TrainEvent, TrainSummary } from "./recipes/train-events.ts";
 import { loadConfig } from "./runs/config-load.ts";
-import type { DatasetSpec, RunConfig, WatchThresholds } from "./runs/config-types.ts";
+import type { CommonConfig, DatasetSpec, WatchThresholds } from "./runs/config-types.ts";
 
 export {
   ConfigError,
@@ -51,14 +52,20 @@ export type { PhaseListener, TrainEvent, TrainOptions, TrainSummary };
 /** Sources of rows: a path (file, directory, glob, hub id), or several, each with weight and columns if need be. */
 export type DataSources = string | readonly (string | (Pick<DatasetSpec, "path"> & Partial<DatasetSpec>))[];
 
+/** `objective` and the keys of its method, as far as they are given; the keys of another method are a type error. */
+export type MethodConfig =
+  | { [Name in MethodName]: { objective: Name } & Partial<SettingsOf<Name>> }[MethodName]
+  | Partial<DefaultSettings>;
+
 /** A run's configuration: the keys of its YAML file. What is left out has the same default as there. */
-export type TrainConfig = Partial<Omit<RunConfig, "train_data" | "eval_data" | "watch_thresholds">> & {
-  model_name_or_path: string;
-  output_dir: string;
-  train_data: DataSources;
-  eval_data?: DataSources | null;
-  watch_thresholds?: Partial<WatchThresholds>;
-};
+export type TrainConfig = Partial<Omit<CommonConfig, "train_data" | "eval_data" | "watch_thresholds">> &
+  MethodConfig & {
+    model_name_or_path: string;
+    output_dir: string;
+    train_data: DataSources;
+    eval_data?: DataSources | null;
+    watch_thresholds?: Partial<WatchThresholds>;
+  };
 
 /**
  * Trains, event by event; the generator's return value is the summary.

@@ -70,7 +70,7 @@ export async function writeCoupling(resolved: ResolvedConfig, path: string): Pro
     const selected = { ...chosen, baseModel: config.model_name_or_path, disable_dropout: true };
     const trained = seeded(config.seed, () => prepareModel(selected, environment));
     try {
-      const gradients = new PairGradients(trained, objectiveOf(resolved.objective), {
+      const gradients = new PairGradients(trained, objectiveOf(config.method), {
         dtype: environment.dtype,
         recompute: false,
         chunkColumns: config.logits_chunk_size,

@@ -1,7 +1,7 @@
 /** Tests of floors.ts, on pairs whose margins are known. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { SlimeSettings } from "../src/runs/objective-config.ts";
+import type { SlimeSettings } from "../src/methods/slime/settings.ts";
 import type { HeldOutPair } from "../src/sweep/cell.ts";
 import type { MeasuredCondition, MeasuredRun } from "../src/sweep/measured.ts";
 import { floorsOf, floorText } from "./floors.ts";
@@ -9,13 +9,13 @@ import { impliedFloor, marginPush } from "./implied-floor.ts";
 
 const settings = {
   objective: "slime",
-  lambdaL: 0.1,
+  lambda_l: 0.1,
   delta: 1.25,
   power: 2.5,
-  marginHard: 1.5,
-  marginSoft: 1,
+  margin_hard: 1.5,
+  margin_soft: 1,
   kappa: 2.5,
-  lambdaD: 1,
+  lambda_d: 1,
 } as SlimeSettings;
 
 /** Pairs whose margins before and after training are spread evenly by ±0.2 around `first` and `last`. */
@@ -54,6 +54,6 @@ test("where the push has its peak inside the margin's interval, the floor's low 
 });
 
 test("without a stabiliser there is none", () => {
-  const { first } = floorsOf(condition(0, 1, { ...settings, lambdaL: 0 }));
+  const { first } = floorsOf(condition(0, 1, { ...settings, lambda_l: 0 }));
   assert.equal(floorText(first), "none");
 });

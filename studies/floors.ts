@@ -1,5 +1,5 @@
 /** The implied floor of a condition's runs, at the margins that its held-out pairs had before and after training. */
-import type { SlimeSettings } from "preftune/methods";
+import type { SettingsOf } from "preftune/methods";
 import {
   estimate,
   type Interval,
@@ -24,7 +24,7 @@ export interface Floors {
  * @param one - a condition of SLIME with runs
  */
 export function floorsOf(one: MeasuredCondition): Floors {
-  const settings = one.runs[0]?.settings as SlimeSettings;
+  const settings = one.runs[0]?.settings as SettingsOf<"slime">;
   const last = tableOf(one.runs, "margin");
   const change = tableOf(one.runs, "margin_change");
   const first = last.map((row, s) => row.map((value, i) => value - (change[s]?.[i] as number)));
@@ -37,7 +37,7 @@ export function floorsOf(one: MeasuredCondition): Floors {
 /** Points at which the floor is solved for between the ends of the margin's interval: the push has a peak. */
 const points = 21;
 
-function floorOver(settings: SlimeSettings, { value, low, high, seeds, pairs }: Interval): Interval {
+function floorOver(settings: SettingsOf<"slime">, { value, low, high, seeds, pairs }: Interval): Interval {
   const floorAt = (margin: number): number => impliedFloor(settings, marginPush(settings, margin));
   const all = Array.from({ length: points }, (_, i) => floorAt(low + ((high - low) * i) / (points - 1)));
   return { value: floorAt(value), low: Math.min(...all), high: Math.max(...all), seeds, pairs };

@@ -3,18 +3,18 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { impliedFloor, marginPush } from "./implied-floor.ts";
 
-const script = { lambdaL: 0.0005, delta: 1.25, power: 2.5 };
-const margins = { marginHard: 1.5, marginSoft: 1, kappa: 2.5, lambdaD: 1 };
+const script = { lambda_l: 0.0005, delta: 1.25, power: 2.5 };
+const margins = { margin_hard: 1.5, margin_soft: 1, kappa: 2.5, lambda_d: 1 };
 
 test("the floor is near −87 nats for the authors' script and near −4 with λl 0.1", () => {
   assert.ok(Math.abs(impliedFloor(script, 1) + 87) < 1, String(impliedFloor(script, 1)));
-  assert.ok(Math.abs(impliedFloor({ ...script, lambdaL: 0.1 }, 1) + 4) < 0.2);
+  assert.ok(Math.abs(impliedFloor({ ...script, lambda_l: 0.1 }, 1) + 4) < 0.2);
 });
 
 test("at the floor push and pull are equal", () => {
   for (const lambdaL of [0.001, 0.05, 1]) {
     for (const ratio of [0.5, 2]) {
-      const u = -impliedFloor({ ...script, lambdaL }, 0.8, ratio) - script.delta;
+      const u = -impliedFloor({ ...script, lambda_l: lambdaL }, 0.8, ratio) - script.delta;
       const pull = lambdaL * 2.5 * Math.log1p(Math.exp(u)) ** 1.5 * (1 / (1 + Math.exp(-u)));
       assert.ok(Math.abs(pull - 0.8 * ratio) < 1e-6, `${lambdaL}: ${pull}`);
     }
@@ -22,10 +22,10 @@ test("at the floor push and pull are equal", () => {
 });
 
 test("no floor without a stabiliser, nor where one of power 1 is too weak; at most 0", () => {
-  assert.equal(impliedFloor({ ...script, lambdaL: 0 }, 1), Number.NEGATIVE_INFINITY);
-  assert.equal(impliedFloor({ ...script, lambdaL: 0.5, power: 1 }, 1), Number.NEGATIVE_INFINITY);
-  assert.ok(Number.isFinite(impliedFloor({ ...script, lambdaL: 2, power: 1 }, 1)));
-  assert.equal(impliedFloor({ ...script, lambdaL: 1000, delta: -5 }, 1e-6), 0);
+  assert.equal(impliedFloor({ ...script, lambda_l: 0 }, 1), Number.NEGATIVE_INFINITY);
+  assert.equal(impliedFloor({ ...script, lambda_l: 0.5, power: 1 }, 1), Number.NEGATIVE_INFINITY);
+  assert.ok(Number.isFinite(impliedFloor({ ...script, lambda_l: 2, power: 1 }, 1)));
+  assert.equal(impliedFloor({ ...script, lambda_l: 1000, delta: -5 }, 1e-6), 0);
 });
 
 test("the push is the slope of the margin term, and 0 from the hard margin on", () => {

@@ -2,22 +2,25 @@
  * SLIME's gradients in closed form: how hard a pair is pushed apart at a margin, and the log-prob at which the stabiliser
  * holds a rejected token against that push.
  */
-import type { SlimeSettings } from "preftune/methods";
+import type { SettingsOf } from "preftune/methods";
 /** What the margin term is made of. */
-export type MarginValues = Pick<SlimeSettings, "marginHard" | "marginSoft" | "kappa" | "lambdaD">;
+export type MarginValues = Pick<SettingsOf<"slime">, "margin_hard" | "margin_soft" | "kappa" | "lambda_d">;
 
 /** What the stabiliser is made of. */
-export type StabiliserValues = Pick<SlimeSettings, "lambdaL" | "delta" | "power">;
+export type StabiliserValues = Pick<SettingsOf<"slime">, "lambda_l" | "delta" | "power">;
 
 /**
  * g(Δ) = −λd f′(Δ) with f(Δ) = relu(mh − Δ) σ(κ(ms − Δ)): how hard the margin term pushes a pair apart; 0 from mh on.
  *
  * @param margin - Δ, nats per token
  */
-export function marginPush({ marginHard, marginSoft, kappa, lambdaD }: MarginValues, margin: number): number {
-  if (margin >= marginHard) return 0;
-  const gate = sigmoid(kappa * (marginSoft - margin));
-  return lambdaD * (gate + (marginHard - margin) * kappa * gate * (1 - gate));
+export function marginPush(
+  { margin_hard, margin_soft, kappa, lambda_d }: MarginValues,
+  margin: number,
+): number {
+  if (margin >= margin_hard) return 0;
+  const gate = sigmoid(kappa * (margin_soft - margin));
+  return lambda_d * (gate + (margin_hard - margin) * kappa * gate * (1 - gate));
 }
 
 /**
@@ -28,12 +31,12 @@ export function marginPush({ marginHard, marginSoft, kappa, lambdaD }: MarginVal
  * @param lengthRatio - r: mean length of the rejected answers divided by this one's
  */
 export function impliedFloor(
-  { lambdaL, delta, power }: StabiliserValues,
+  { lambda_l, delta, power }: StabiliserValues,
   push: number,
   lengthRatio = 1,
 ): number {
-  if (lambdaL === 0) return push > 0 ? Number.NEGATIVE_INFINITY : 0;
-  const wanted = (lengthRatio * push) / lambdaL;
+  if (lambda_l === 0) return push > 0 ? Number.NEGATIVE_INFINITY : 0;
+  const wanted = (lengthRatio * push) / lambda_l;
   const pullAt = (u: number): number => power * softplus(u) ** (power - 1) * sigmoid(u);
   // p = 1 pulls with at most λl, however unlikely the token has become
   if (pullAt(mostNats) < wanted) return Number.NEGATIVE_INFINITY;

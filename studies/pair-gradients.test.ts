@@ -10,14 +10,14 @@ import { marginPush } from "./implied-floor.ts";
 import { dot, PairGradients } from "./pair-gradients.ts";
 
 const settings = {
-  lambdaW: 0.3,
-  lambdaL: 0.2,
+  lambda_w: 0.3,
+  lambda_l: 0.2,
   delta: 1,
-  marginHard: 1.5,
-  marginSoft: 1,
+  margin_hard: 1.5,
+  margin_soft: 1,
   kappa: 2.5,
   power: 2.5,
-  lambdaD: 1,
+  lambda_d: 1,
 };
 const numerics = { dtype: "float32", recompute: false, chunkColumns: null } as const;
 
@@ -66,13 +66,13 @@ test("the pull is λw + g, and −∇L is pull · ∇l_w − g · ∇l_l plus th
   const margin = chosenSum / 4 - rejectedSum / 3;
   const g = marginPush(settings, margin);
   const { pull } = gradients.probe(example, [0, 0]);
-  assert.ok(Math.abs(pull - (settings.lambdaW + g)) < 1e-5, `${pull}, expected ${settings.lambdaW + g}`);
+  assert.ok(Math.abs(pull - (settings.lambda_w + g)) < 1e-5, `${pull}, expected ${settings.lambda_w + g}`);
   const model = tinyModel("llama_tied");
   const trained = { model, adapter: null, parameters: trainAll(model), dispose: () => {} };
-  const without = new PairGradients(trained, slime({ ...settings, lambdaL: 0 }), numerics);
+  const without = new PairGradients(trained, slime({ ...settings, lambda_l: 0 }), numerics);
   const { chosen, rejected, descent } = without.probe(example, [0, 0]);
   for (let i = 0; i < descent.length; i += 97) {
-    const want = (settings.lambdaW + g) * (chosen[i] as number) - g * (rejected[i] as number);
+    const want = (settings.lambda_w + g) * (chosen[i] as number) - g * (rejected[i] as number);
     assert.ok(Math.abs((descent[i] as number) - want) < 1e-4 * Math.max(1, Math.abs(want)));
   }
 });

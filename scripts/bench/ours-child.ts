@@ -25,17 +25,17 @@ import { readRows } from "./workload.ts";
 const objectives: Record<string, () => Objective> = {
   slime: () =>
     slime({
-      lambdaW: 0.1,
-      lambdaL: 0.0005,
+      lambda_w: 0.1,
+      lambda_l: 0.0005,
       delta: 1.25,
-      marginHard: 1.5,
-      marginSoft: 1,
+      margin_hard: 1.5,
+      margin_soft: 1,
       kappa: 2.5,
       power: 2.5,
-      lambdaD: 1,
+      lambda_d: 1,
     }),
-  dpo: () => dpo({ beta: 0.1, labelSmoothing: 0, lossType: "sigmoid" }),
-  simpo: () => simpo({ beta: 2, simpoGamma: 1, labelSmoothing: 0, cpoAlpha: 0 }),
+  dpo: () => dpo({ beta: 0.1, label_smoothing: 0, loss_type: "sigmoid" }),
+  simpo: () => simpo({ beta: 2, simpo_gamma: 1, label_smoothing: 0, cpo_alpha: 0 }),
 };
 
 const adapterConfig = {

@@ -2,14 +2,13 @@
 import type { TrainStart } from "../recipes/train-events.ts";
 import { valueText } from "../runs/config-print.ts";
 import type { RunConfig } from "../runs/config-types.ts";
-import { presetsOf } from "../runs/objective-config.ts";
 
 /** "slime (balanced), LoRA of rank 16" */
 function methodText(config: RunConfig): string {
-  const { objective, preset } = config;
-  const named = presetsOf(objective).length > 0 && preset !== null ? ` (${preset})` : "";
-  const form = objective === "dpo" && config.loss_type === "ipo" ? " (ipo)" : named;
-  return `${objective}${form}, ${trainedText(config)}`;
+  const { method } = config;
+  const named = "preset" in method ? ` (${method.preset})` : "";
+  const form = method.objective === "dpo" && method.loss_type === "ipo" ? " (ipo)" : named;
+  return `${method.objective}${form}, ${trainedText(config)}`;
 }
 
 function trainedText({ use_peft, adapter_name_or_path, lora_r, use_dora }: RunConfig): string {
@@ -73,6 +72,8 @@ export function weightText(count: number): string {
 /** Both banners as one object, for output that is read by programs. */
 export function bannerObject(config: RunConfig, start: TrainStart): Record<string, unknown> {
   const { type: _, ...rest } = start;
-  const { objective, preset, model_name_or_path, output_dir, learning_rate } = config;
+  const { method, model_name_or_path, output_dir, learning_rate } = config;
+  const { objective } = method;
+  const preset = "preset" in method ? method.preset : null;
   return { objective, preset, model_name_or_path, output_dir, learning_rate, ...rest };
 }

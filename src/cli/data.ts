@@ -5,9 +5,10 @@ import { formatPreflight } from "../data/preflight-text.ts";
 import { type ShownRow, showRow } from "../data/show-rows.ts";
 import { formatShownRows } from "../data/show-text.ts";
 import { resolveModelDirectory } from "../formats/hub-model.ts";
+import { methodOf } from "../methods/index.ts";
 import { loadConfig } from "../runs/config-load.ts";
 import { describeTemplate } from "../text/encode.ts";
-import { type PreparedData, prepareData } from "../train/prepare-data.ts";
+import { type PreparedData, prepareData, taskOf } from "../train/prepare-data.ts";
 import { wholeNumber } from "./options.ts";
 import { pairsOf } from "./overrides.ts";
 import { Phases } from "./phases.ts";
@@ -42,7 +43,7 @@ interface CheckOptions {
 async function check(file: string, words: string[], options: CheckOptions): Promise<void> {
   const { config } = loadConfig({ file, overrides: pairsOf(words) });
   const phases = new Phases();
-  const task = config.objective === "sft" ? "sft" : "preference";
+  const task = taskOf(methodOf(config.method.objective).over);
   const search = { parts: "text", onPhase: phases.listen } as const;
   const model = await resolveModelDirectory(config.model_name_or_path, search);
   const keepUncut = options.show !== undefined;

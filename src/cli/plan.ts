@@ -1,6 +1,7 @@
 /** `preftune plan`. */
 import { type Command, InvalidArgumentError } from "commander";
 import { ConfigError } from "../base/errors.ts";
+import { inWords, labelsOf, pairMethods } from "../methods/index.ts";
 import { formatPlan } from "../planner/plan-text.ts";
 import { type PlanOptions, plan } from "../recipes/plan.ts";
 import { loadConfig } from "../runs/config-load.ts";
@@ -29,7 +30,7 @@ export function addPlanCommand(preftune: Command): void {
   preftune
     .command("plan")
     .description(
-      "memory, FLOPs, largest batch and time of a run before it starts, for DPO, SimPO and SLIME side by side",
+      `memory, FLOPs, largest batch and time of a run before it starts, for ${inWords(labelsOf(pairMethods))} side by side`,
     )
     .argument("[run.yaml]", "a training configuration; may be left out with --model-config")
     .argument("[overrides...]", "--key value pairs, as for train")

@@ -2,8 +2,9 @@
 import { type Command, Option } from "commander";
 import { ConfigError } from "../base/errors.ts";
 import type { PreflightReport } from "../data/preflight.ts";
+import { inWords, methodNames, methodsWhere } from "../methods/index.ts";
 import type { Objective } from "../methods/objective.ts";
-import { loadConfig } from "../runs/config-load.ts";
+import { loadMethod, readOption } from "../runs/config-load.ts";
 import type { RunConfig } from "../runs/config-types.ts";
 import { stringifyNumbers } from "../runs/json-numbers.ts";
 import { finishFirst } from "./leave.ts";
@@ -40,10 +41,10 @@ export function addScoreCommand(preftune: Command): void {
     .option("--limit <count>", "only the first rows", wholeNumber(1))
     .option(
       "--objective <name>",
-      "also the value of slime, dpo, simpo or sft over all rows, as the last line",
+      `also the value of ${inWords(methodNames, "or")} over all rows, as the last line`,
     )
     .option("--preset <name>", "the objective's preset, e.g. script")
-    .option("--reference <dir>", "model of dpo's reference log-probs; default: the model without its adapter")
+    .option("--reference <dir>", "model of the reference log-probs; default: the model without its adapter")
     .option("--per-token", "also every token's log-prob")
     .option("--batch-size <pairs>", "pairs at once", wholeNumber(1), 8)
     .option("--max-length <tokens>", "of prompt and longest answer", wholeNumber(8), 1024)
@@ -96,12 +97,9 @@ async function run(words: Words): Promise<void> {
   process.stdout.write(`${stringifyNumbers(value)}\n`);
 }
 
-const unused = { model_name_or_path: "-", output_dir: "unused", train_data: "-" };
-
 /** The mapping, read and checked as a run's configuration has it. */
 function columnsOf({ columns }: Words): RunConfig["columns"] {
-  if (columns === undefined) return null;
-  return loadConfig({ values: unused, overrides: [["columns", columns]] }).config.columns;
+  return columns === undefined ? null : readOption("columns", columns);
 }
 
 /** What became of the rows that were not scored, and of those that were cut; nothing where there are none. */
@@ -116,16 +114,15 @@ export function leftOutText({ counts }: Pick<PreflightReport, "counts">): string
 
 /** The objective with its preset's values, checked by the rules of a run's configuration. */
 async function objectiveNamed({ objective, preset, reference }: Words): Promise<Objective | null> {
-  if (reference !== undefined && objective !== "dpo") {
+  if (objective === undefined && preset !== undefined) throw new ConfigError("--preset needs --objective");
+  const method = objective === undefined ? null : loadMethod({ objective, preset });
+  const withReference = methodsWhere(({ needsReference }) => needsReference);
+  if (reference !== undefined && (method === null || !withReference.includes(method.objective))) {
     throw new ConfigError(
-      "--reference has no effect here: only --objective dpo has a reference. Take it out.",
+      `--reference has no effect here: only --objective ${inWords(withReference, "or")} has a reference. Take it out.`,
     );
   }
-  if (objective === undefined) {
-    if (preset !== undefined) throw new ConfigError("--preset needs --objective");
-    return null;
-  }
+  if (method === null) return null;
   const { objectiveOf } = await import("../methods/losses.ts");
-  const values = preset === undefined ? { ...unused, objective } : { ...unused, objective, preset };
-  return objectiveOf(loadConfig({ values }).objective);
+  return objectiveOf(method);
 }

@@ -1,11 +1,12 @@
 /**
- * `preftune/methods`: the objectives, each a pure function of log-probs, and what one of your own is made of.
- * examples/custom-objective.ts trains with such a one.
+ * `preftune/methods`: every method with its hyperparameters, its loss, a pure function of log-probs, and what one of your
+ * own is made of; examples/custom-objective.ts trains with such a one.
  */
 import "../base/node-version.ts";
 
-export { type DpoOptions, dpo } from "../methods/dpo/loss.ts";
-export { objectiveOf } from "../methods/losses.ts";
+export { type MethodName, type MethodSettings, methods, type SettingsOf } from "../methods/index.ts";
+export { losses, objectiveOf } from "../methods/losses.ts";
+export type { Hyperparameter, Method, Preset } from "../methods/method.ts";
 export {
   type AnswerLogps,
   type AnswerObjective,
@@ -19,7 +20,5 @@ export {
   type StepTotals,
   shareOf,
 } from "../methods/objective.ts";
-export { sft } from "../methods/sft/loss.ts";
-export { type SimpoOptions, simpo } from "../methods/simpo/loss.ts";
-export { type SlimeOptions, slime } from "../methods/slime/loss.ts";
-export { DEFAULT_SLIME_PRESET, presetsOf, type SlimeSettings } from "../runs/objective-config.ts";
+export { presetsOf } from "../runs/config-fields-method.ts";
+export { loadMethod } from "../runs/config-load.ts";

@@ -10,7 +10,8 @@ import { dpo } from "./dpo/loss.ts";
 import { type PairObjective, pairLogps } from "./objective.ts";
 import { sft } from "./sft/loss.ts";
 import { simpo } from "./simpo/loss.ts";
-import { type SlimeOptions, slime } from "./slime/loss.ts";
+import { slime } from "./slime/loss.ts";
+import type { SlimeOptions } from "./slime/settings.ts";
 
 interface Golden {
   name: string;
@@ -33,12 +34,12 @@ interface AuthorsCases {
 function optionsOf(hyper: Record<string, number>): SlimeOptions {
   return {
     ...scriptValues,
-    lambdaW: hyper["center_lambda_chosen"] as number,
-    lambdaL: hyper["center_lambda_rejected"] as number,
+    lambda_w: hyper["center_lambda_chosen"] as number,
+    lambda_l: hyper["center_lambda_rejected"] as number,
     delta: hyper["rejected_penalty_shift"] as number,
-    marginHard: hyper["hard_margin"] as number,
-    marginSoft: hyper["soft_margin"] as number,
-    lambdaD: hyper["dist_lambda"] as number,
+    margin_hard: hyper["hard_margin"] as number,
+    margin_soft: hyper["soft_margin"] as number,
+    lambda_d: hyper["dist_lambda"] as number,
   };
 }
 
@@ -72,7 +73,7 @@ test("slime equals the authors' trainer on given log-probs", () => {
   withoutLeaks(() => {
     const by = (compat: boolean) =>
       lossOf(
-        slime({ ...optionsOf(edge.hyper), referenceCompat: compat }),
+        slime({ ...optionsOf(edge.hyper), ...(compat ? { preset: "reference-compat" } : {}) }),
         edge.chosen_token_logps,
         edge.rejected_token_logps,
       ).loss;
@@ -85,7 +86,7 @@ test("slime by hand: one pair, every part", () => {
   // l_w = -1, l_l = -2, so Δ = 1: hinge 0.5, gate σ(0) = 0.5. Rejected tokens -1 and -3 with δ = 1:
   // softplus(0) = ln 2, softplus(2) = 2 + ln(1 + e^-2); power 2, λl = 0.1, N_l = 2.
   withoutLeaks(() => {
-    const options = { ...scriptValues, lambdaW: 0.2, lambdaL: 0.1, delta: 1, power: 2, lambdaD: 3 };
+    const options = { ...scriptValues, lambda_w: 0.2, lambda_l: 0.1, delta: 1, power: 2, lambda_d: 3 };
     const { loss, metrics } = lossOf(slime(options), [[-1, -1]], [[-1, -3]]);
     const penalty = 0.05 * (Math.log(2) ** 2 + (2 + Math.log1p(Math.exp(-2))) ** 2);
     assertClose(loss, 0.2 + 3 * 0.5 * 0.5 + penalty, { rtol: 1e-12 });
@@ -100,24 +101,24 @@ test("slime by hand: one pair, every part", () => {
 
 test("slime: beyond the hard margin only the anchor and the stabiliser pull", () => {
   withoutLeaks(() => {
-    const { grad } = lossOf(slime({ ...scriptValues, lambdaL: 0 }), [[-0.1, -0.3]], [[-4, -4]]);
+    const { grad } = lossOf(slime({ ...scriptValues, lambda_l: 0 }), [[-0.1, -0.3]], [[-4, -4]]);
     assertClose(grad, [-0.05, -0.05, 0, 0], { atol: 1e-15 });
   });
 });
 
 test("dpo: ln 2 at the reference, TRL's numbers by hand elsewhere", () => {
   withoutLeaks(() => {
-    const options = { beta: 0.1, labelSmoothing: 0, lossType: "sigmoid" as const };
+    const options = { beta: 0.1, label_smoothing: 0, loss_type: "sigmoid" as const };
     assertClose(lossOf(dpo(options), [[-1, -2]], [[-4]], [-3, -4]).loss, Math.LN2, { rtol: 1e-12 });
     // z = 0.1 ((-3 + 5) - (-4 + 3)) = 0.3
     const { loss, grad } = lossOf(dpo(options), [[-1, -2]], [[-4]], [-5, -3]);
     assertClose(loss, Math.log1p(Math.exp(-0.3)), { rtol: 1e-12 });
     const slope = -0.1 / (1 + Math.exp(0.3));
     assertClose(grad, [slope, slope, -slope], { rtol: 1e-12 });
-    const smooth = lossOf(dpo({ ...options, labelSmoothing: 0.2 }), [[-1, -2]], [[-4]], [-5, -3]).loss;
+    const smooth = lossOf(dpo({ ...options, label_smoothing: 0.2 }), [[-1, -2]], [[-4]], [-5, -3]).loss;
     assertClose(smooth, 0.8 * Math.log1p(Math.exp(-0.3)) + 0.2 * Math.log1p(Math.exp(0.3)), { rtol: 1e-12 });
     // per token: (2/2) - (-1/1) = 2; (2 - 1/(0.2))² = 9
-    assertClose(lossOf(dpo({ ...options, lossType: "ipo" }), [[-1, -2]], [[-4]], [-5, -3]).loss, 9, {
+    assertClose(lossOf(dpo({ ...options, loss_type: "ipo" }), [[-1, -2]], [[-4]], [-5, -3]).loss, 9, {
       rtol: 1e-12,
     });
     assert.throws(() => lossOf(dpo(options), [[-1]], [[-1]]), /needs reference/);
@@ -126,11 +127,11 @@ test("dpo: ln 2 at the reference, TRL's numbers by hand elsewhere", () => {
 
 test("simpo by hand, and unchanged by repeating tokens at an equal mean", () => {
   withoutLeaks(() => {
-    const options = { beta: 2, simpoGamma: 1, labelSmoothing: 0, cpoAlpha: 0 };
+    const options = { beta: 2, simpo_gamma: 1, label_smoothing: 0, cpo_alpha: 0 };
     const once = lossOf(simpo(options), [[-1, -2]], [[-3]]).loss;
     assertClose(once, Math.log1p(Math.exp(-(2 * 1.5 - 1))), { rtol: 1e-12 });
     assertClose(lossOf(simpo(options), [[-1, -2, -1, -2]], [[-3, -3]]).loss, once, { rtol: 1e-12 });
-    const cpo = lossOf(simpo({ ...options, cpoAlpha: 0.5 }), [[-1, -2]], [[-3]]).loss;
+    const cpo = lossOf(simpo({ ...options, cpo_alpha: 0.5 }), [[-1, -2]], [[-3]]).loss;
     assertClose(cpo, once + 0.5 * 1.5, { rtol: 1e-12 });
   });
 });
@@ -155,7 +156,7 @@ const lists = fc.array(
 test("property: however a step is cut into micro-batches, its loss and gradient are the same", () => {
   const objectives = [
     slime(scriptValues),
-    simpo({ beta: 2, simpoGamma: 1, labelSmoothing: 0.1, cpoAlpha: 0.3 }),
+    simpo({ beta: 2, simpo_gamma: 1, label_smoothing: 0.1, cpo_alpha: 0.3 }),
   ];
   fc.assert(
     fc.property(lists, (pairs) => {
@@ -197,7 +198,7 @@ test("property: swapping chosen and rejected negates the margin; β → 0 gives 
         const margin = (c: number[][], r: number[][]) =>
           lossOf(slime(scriptValues), c, r).metrics["rewards/margins"]?.sum.item() ?? Number.NaN;
         assertClose(margin(chosen, rejected), -margin(rejected, chosen), { atol: 1e-9 });
-        const tiny = dpo({ beta: 1e-12, labelSmoothing: 0, lossType: "sigmoid" });
+        const tiny = dpo({ beta: 1e-12, label_smoothing: 0, loss_type: "sigmoid" });
         const reference = pairs.flatMap(() => [-1, -1]);
         assertClose(lossOf(tiny, chosen, rejected, reference).loss, Math.LN2, { atol: 1e-9 });
       });

@@ -1,24 +1,22 @@
-/** From a configuration's objective settings to the objective. */
-
-import type { ObjectiveSettings } from "../runs/objective-config.ts";
+/** The loss of every method, by its name; libtorch. Their settings are in `index.ts`. */
 import { dpo } from "./dpo/loss.ts";
+import type { MethodName, MethodSettings, SettingsOf } from "./index.ts";
 import type { Objective } from "./objective.ts";
 import { sft } from "./sft/loss.ts";
 import { simpo } from "./simpo/loss.ts";
 import { slime } from "./slime/loss.ts";
 
+/** From a method's settings to its loss. */
+export const losses: { readonly [Name in MethodName]: (settings: SettingsOf<Name>) => Objective } = {
+  slime,
+  dpo,
+  simpo,
+  sft,
+};
+
 /** The objective that `settings` describe. */
-export function objectiveOf(settings: ObjectiveSettings): Objective {
-  switch (settings.objective) {
-    case "slime":
-      return slime(settings);
-    case "dpo":
-      return dpo(settings);
-    case "simpo":
-      return simpo(settings);
-    case "sft":
-      return sft();
-    default:
-      return settings satisfies never;
-  }
+export function objectiveOf(settings: MethodSettings): Objective {
+  // the record pairs each name with its own settings, which indexing by a union forgets
+  const loss = losses[settings.objective] as (settings: MethodSettings) => Objective;
+  return loss(settings);
 }

@@ -75,7 +75,7 @@ export interface PairObjective {
 /** An objective on single answers (SFT). */
 export interface AnswerObjective {
   name: string;
-  over: "answers";
+  over: "completions";
   needsReference: false;
   evaluate(answers: AnswerLogps, totals: StepTotals): ObjectiveResult;
 }

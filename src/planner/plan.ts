@@ -1,6 +1,7 @@
 /** The plan of a run: parameters, work, memory, the largest batch and time, for its objective and for the others. */
 import type { ModelConfig } from "../formats/model-config.ts";
-import type { ObjectiveName, RunConfig } from "../runs/config-types.ts";
+import { type MethodName, methodOf, pairMethods } from "../methods/index.ts";
+import type { RunConfig } from "../runs/config-types.ts";
 import { type Advice, adviceFor } from "./advice.ts";
 import { type ComputeType, type Device, usableBytes } from "./devices.ts";
 import { answerTokens, type PairFlops, type PairLengths, pairFlops, streamTokens } from "./flops.ts";
@@ -11,7 +12,7 @@ import type { TrainedParts } from "./trained-parts.ts";
 /** Keys of a run that a plan needs besides what is trained. */
 export type PlannedKeys = Pick<
   RunConfig,
-  | "objective"
+  | "method"
   | "per_device_train_batch_size"
   | "gradient_accumulation_steps"
   | "tokens_per_step"
@@ -64,12 +65,17 @@ export interface PlanInput {
   workload: Workload;
 }
 
-/** An objective with its way to a reference. */
-export type Method = "dpo-live" | "dpo-precomputed" | "simpo" | "slime" | "sft";
+/** A method with its way to a reference, if it needs one: computed live or before training. */
+interface PlannedMethod {
+  name: MethodName;
+  reference: "live" | "precomputed" | null;
+}
 
 /** The figures of one objective. */
 export interface MethodPlan {
-  method: Method;
+  /** Its name, with its way to a reference: "dpo-live". */
+  method: string;
+  /** For people: "DPO, live reference". */
   name: string;
   /** Whether it is what the run's configuration says. */
   isOwn: boolean;
@@ -216,7 +222,7 @@ export function planRun(input: PlanInput): Plan {
     longestPairBytes: planMemory(setup, [longest]).total,
     launchSeconds: launchSeconds(input),
     reachedShare: pairTime(flops.training + flops.recompute, input, 1).share,
-    methods: methodsOf(keys.objective).map((method) =>
+    methods: methodsBeside(keys.method.objective).map((method) =>
       planMethod(method, input, { flops, memoryBytes: memory.total, largest }),
     ),
     advice: fits ? [] : adviceFor(setup, { device, bytes, largest, pair: workload.microBatch(1) }),
@@ -236,41 +242,48 @@ function pairsPerStep({ keys, workload }: PlanInput): number {
   return Math.max(1, tokens / streamTokens(workload.mean, keys.share_prompt));
 }
 
-/** What is compared with an objective: supervised training has no pairs to compare on. */
-function methodsOf(objective: ObjectiveName): Method[] {
-  return objective === "sft" ? ["sft"] : ["dpo-live", "dpo-precomputed", "simpo", "slime"];
+/** What is compared with a method: the others over pairs, where it is over pairs itself. */
+function methodsBeside(own: MethodName): PlannedMethod[] {
+  const names = pairMethods.includes(own) ? pairMethods : [own];
+  return names.flatMap((name): PlannedMethod[] =>
+    methodOf(name).needsReference
+      ? [
+          { name, reference: "live" },
+          { name, reference: "precomputed" },
+        ]
+      : [{ name, reference: null }],
+  );
 }
 
-const methodNames: Readonly<Record<Method, string>> = {
-  "dpo-live": "DPO, live reference",
-  "dpo-precomputed": "DPO, precomputed",
-  simpo: "SimPO",
-  slime: "SLIME",
-  sft: "SFT",
-};
+const referenceText = { live: ", live reference", precomputed: ", precomputed" };
 
-function isOwnMethod(method: Method, { keys }: PlanInput): boolean {
-  if (keys.objective !== "dpo") return method === keys.objective;
-  return method === (keys.precompute_ref_log_probs ? "dpo-precomputed" : "dpo-live");
+function isOwnMethod({ name, reference }: PlannedMethod, { keys }: PlanInput): boolean {
+  const isWay = reference === null || (reference === "precomputed") === keys.precompute_ref_log_probs;
+  return name === keys.method.objective && isWay;
 }
 
 function planMethod(
-  method: Method,
+  planned: PlannedMethod,
   input: PlanInput,
   shared: { flops: PairFlops; memoryBytes: number; largest: number },
 ): MethodPlan {
   const { workload, keys, trained } = input;
-  const base = { method, name: methodNames[method], isOwn: isOwnMethod(method, input) };
-  if (method === "dpo-live" && trained.isFull) {
+  const { name, reference: way } = planned;
+  const base = {
+    method: way === null ? name : `${name}-${way}`,
+    name: `${methodOf(name).label}${way === null ? "" : referenceText[way]}`,
+    isOwn: isOwnMethod(planned, input),
+  };
+  if (way === "live" && trained.isFull) {
     const refused = "in full tuning preftune precomputes the reference: there is no adapter to switch off";
     const none = { flopsPerPair: null, memoryBytes: null, largestBatch: null, pairsPerSecond: null };
     return { ...base, refused, ...none, runSeconds: null };
   }
   const { training, recompute, reference } = shared.flops;
-  const flopsPerPair = training + recompute + (method === "dpo-live" ? reference : 0);
-  const { seconds } = pairTime(flopsPerPair, input, method === "dpo-live" ? 1 + forwardShare : 1);
+  const flopsPerPair = training + recompute + (way === "live" ? reference : 0);
+  const { seconds } = pairTime(flopsPerPair, input, way === "live" ? 1 + forwardShare : 1);
   const pairs = runPairs(keys, workload, pairsPerStep(input));
-  const once = method === "dpo-precomputed" ? pairTime(reference, input, forwardShare).seconds : 0;
+  const once = way === "precomputed" ? pairTime(reference, input, forwardShare).seconds : 0;
   return {
     ...base,
     refused: null,

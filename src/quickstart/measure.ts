@@ -5,7 +5,7 @@ import { sampleAnswers } from "../generate/sample.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
 import { loadModel } from "../models/load.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
-import { type DataSelection, prepareData } from "../train/prepare-data.ts";
+import { prepareData, rowsOf } from "../train/prepare-data.ts";
 import { scoreBatch } from "../train/score.ts";
 
 /** Held-out figures of one model; a pair's place is its line in the file. */
@@ -31,8 +31,11 @@ export interface HeldOutAnswer {
 export interface MeasureOptions {
   /** Directory of the model. */
   model: string;
-  /** How the held-out pairs, its training rows, are read. */
-  selection: Omit<DataSelection, "task">;
+  /** File of the held-out pairs. */
+  heldOut: string;
+  /** Longest prompt and answer, tokens. */
+  maxLength: number;
+  seed: number;
   answersPerPrompt: number;
   onPhase: (label: string, done: number, total: number | null) => void;
 }
@@ -45,15 +48,15 @@ const pairsAtOnce = 32;
 /** Scores the held-out pairs with a model and lets it answer their prompts at temperature 1. */
 export async function measure({
   model: dir,
-  selection,
+  heldOut,
+  maxLength,
+  seed,
   answersPerPrompt,
   onPhase,
 }: MeasureOptions): Promise<Measurement> {
-  const { dataset, tokenizer, stopIds } = await prepareData({
-    ...selection,
-    model_name_or_path: dir,
-    task: "preference",
-  });
+  const { dataset, tokenizer, stopIds } = await prepareData(
+    rowsOf(heldOut, { model_name_or_path: dir, task: "preference", max_length: maxLength }),
+  );
   const { examples } = dataset;
   const model = loadModel(dir);
   const chosen: number[] = [];
@@ -66,7 +69,7 @@ export async function measure({
       temperature: 1,
       maxNewTokens,
       stopIds,
-      seed: selection.seed + first,
+      seed: seed + first,
       answersPerPrompt,
       promptsAtOnce: pairsAtOnce,
     };

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { ConfigError } from "../base/errors.ts";
 import { fileFailure } from "../base/file-io.ts";
 import { makeDirectory, readJsonFile, remove, writeFileAtomic } from "../base/files.ts";
+import { type MethodName, pairMethods } from "../methods/index.ts";
 import { RunLock } from "../runs/run-lock.ts";
 
 /** Paths in the directory of a quick start. */
@@ -20,8 +21,10 @@ export interface QuickstartPaths {
   run(stage: string): string;
 }
 
+/** Stages in their order, each a method: what the first makes, the others start from. */
+export const stages: readonly MethodName[] = ["sft", ...pairMethods];
+
 const format = "preftune quick start";
-const stages = ["sft", "dpo", "simpo", "slime"];
 const ownEntries = ["data", "base", ...stages, "results.json", "report.html"];
 /** What may lie in a directory that still counts as empty. */
 const harmless = new Set([".DS_Store", ".gitkeep", "quickstart.lock"]);

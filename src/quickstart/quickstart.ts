@@ -1,17 +1,18 @@
 /**
- * The quick start, from nothing: its own data, a random Llama-shaped model, SFT, then DPO, SimPO and SLIME from that one
+ * The quick start, from nothing: its own data, a random Llama-shaped model, SFT, then every method over pairs from that one
  * checkpoint with the same data, seed and steps. Each stage runs in a process of its own.
  */
 import { join, relative } from "node:path";
 import { writeFileAtomic } from "../base/files.ts";
 import { deriveSeed } from "../base/random.ts";
+import { inWords, labelsOf, type MethodName, methods, pairMethods } from "../methods/index.ts";
 import { stringifyNumbers } from "../runs/json-numbers.ts";
 import { formatDuration } from "../runs/number-text.ts";
 import type { ProgressStream } from "../runs/progress.ts";
 import { jsonLines, makeData, type ToyData, tokenizerText } from "../toy/data.ts";
 import { fastSize, fullSize, type ToySize } from "../toy/sizes.ts";
 import { figuresOf, type MethodFigures, sentences } from "./figures.ts";
-import { type QuickstartPaths, takePlace } from "./place.ts";
+import { type QuickstartPaths, stages, takePlace } from "./place.ts";
 import { answerLines, legend, resultTable, writeQuickstartReport } from "./results.ts";
 import type { StageResult, StageTask } from "./stage.ts";
 import { runInProcess } from "./stage-process.ts";
@@ -33,9 +34,6 @@ export interface QuickstartOutcome {
   seconds: number;
 }
 
-/** Stages in their order: the first is what the others start from. */
-const methods = ["SFT", "DPO", "SimPO", "SLIME"] as const;
-
 /** Values of the preference stages. */
 const recipe: string = join(import.meta.dirname, "../../recipes/quickstart.yaml");
 
@@ -53,9 +51,9 @@ export async function quickstart({ output, seed, fast, out }: QuickstartOptions)
     writeData(paths, data);
     out.write(`${introduction(data, fast)}\n\n`);
     const results: StageResult[] = [];
-    for (const [i, name] of methods.entries()) {
-      const title = `[${i + 1}/${methods.length}] ${name}`;
-      results.push(await runInProcess(title, taskOf(name, paths, { data, seed, size }), out));
+    for (const [i, stage] of stages.entries()) {
+      const title = `[${i + 1}/${stages.length}] ${methods[stage].label}`;
+      results.push(await runInProcess(title, taskOf(stage, paths, { data, seed, size }), out));
     }
     const figures = figuresOfAll(results, data);
     const [sft, ...others] = figures as [MethodFigures, ...MethodFigures[]];
@@ -82,7 +80,7 @@ function introduction({ sft, train, evaluation }: ToyData, fast: boolean): strin
     : "";
   return (
     `A random model learns to answer questions about islands from ${sft.length} rows, many flawed (SFT).\n` +
-    `DPO, SimPO and SLIME then each train it on the same ${train.length} pairs of a right and a flawed answer;\n` +
+    `${inWords(labelsOf(pairMethods))} then each train it on the same ${train.length} pairs of a right and a flawed answer;\n` +
     `${evaluation.length} pairs with other questions are held out.${trial}`
   );
 }
@@ -95,15 +93,14 @@ function writeData({ data: dir }: QuickstartPaths, { world, sft, train, evaluati
 }
 
 function taskOf(
-  name: (typeof methods)[number],
+  stage: MethodName,
   paths: QuickstartPaths,
   { data, seed, size }: { data: ToyData; seed: number; size: ToySize },
 ): StageTask {
-  const stage = name.toLowerCase();
   const common = { output_dir: paths.run(stage), objective: stage, seed: deriveSeed(seed, 3) % 2 ** 31 };
   const heldOut = join(paths.data, "eval.jsonl");
   const measured = { heldOut, answersPerPrompt: size.answersPerPrompt };
-  if (name === "SFT") {
+  if (stage === "sft") {
     const values = {
       ...size.sft,
       ...common,
@@ -123,8 +120,9 @@ function taskOf(
 
 function figuresOfAll(results: readonly StageResult[], { evaluation }: ToyData): MethodFigures[] {
   const right = evaluation.map(({ chosen }) => chosen[0]?.content ?? "");
+  const labels = labelsOf(stages);
   const sft = results[0]?.measurement ?? null;
-  return results.map((result, i) => figuresOf(methods[i] as string, result, i === 0 ? null : sft, right));
+  return results.map((result, i) => figuresOf(labels[i] as string, result, i === 0 ? null : sft, right));
 }
 
 /** Every sampled answer, beside the question and the right answer. */
@@ -140,14 +138,15 @@ function writeAnswers(
       answer: text,
       ended: stopId !== null,
     }));
-    writeFileAtomic(join(paths.run((methods[i] as string).toLowerCase()), "answers.jsonl"), jsonLines(rows));
+    writeFileAtomic(join(paths.run(stages[i] as MethodName), "answers.jsonl"), jsonLines(rows));
   }
 }
 
 function firstAnswers(results: readonly StageResult[], { evaluation }: ToyData): string {
   const [first] = evaluation;
+  const labels = labelsOf(stages);
   const answers = results.map(({ measurement }, i) => ({
-    name: methods[i] as string,
+    name: labels[i] as string,
     text: measurement.answers[0]?.text ?? "",
   }));
   return answerLines(first?.prompt[0]?.content ?? "", [

@@ -59,13 +59,9 @@ export async function runStage(task: StageTask, tell: (event: StageEvent) => voi
   const peakBytes = memoryInUse("cpu").peak;
   const measurement = await measure({
     model: runPaths(config.output_dir).model,
-    selection: {
-      ...config,
-      train_data: config.train_data.map((source) => ({ ...source, path: task.heldOut })),
-      max_train_rows: null,
-      eval_data: null,
-      eval_fraction: 0,
-    },
+    heldOut: task.heldOut,
+    maxLength: config.max_length,
+    seed: config.seed,
     answersPerPrompt: task.answersPerPrompt,
     onPhase,
   });

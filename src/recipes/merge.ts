@@ -17,7 +17,7 @@ import { scope } from "../torch/index.ts";
 import { type EnvironmentOptions, settleEnvironment } from "../train/environment.ts";
 import { exportModel, type ParityResult } from "../train/export.ts";
 import { checkMerged, type MergeMeasure } from "../train/merge-gate.ts";
-import { prepareData } from "../train/prepare-data.ts";
+import { prepareData, rowsOf } from "../train/prepare-data.ts";
 import type { MicroBatch } from "../train/step.ts";
 import { withLocalModels } from "./local-models.ts";
 import type { PhaseListener } from "./train-events.ts";
@@ -105,25 +105,15 @@ async function gateBatches(options: MergeOptions, config: ModelConfig): Promise<
 }
 
 async function heldOut(options: MergeOptions, path: string): Promise<Example[]> {
-  const { dataset } = await prepareData({
-    model_name_or_path: options.model,
-    train_data: [{ path, weight: 1, columns: null, split: null, name: null }],
-    eval_data: null,
-    eval_fraction: 0,
-    columns: null,
-    max_train_rows: parityRows,
-    max_eval_rows: null,
-    max_length: 1024,
-    overflow: "drop",
-    invalid_rows: "drop",
-    plain_strings: null,
-    chat_template: null,
-    enable_thinking: null,
-    mask_tool_output: true,
-    train_on: "all",
-    seed: 42,
-    task: "preference",
-  });
+  const { dataset } = await prepareData(
+    rowsOf(path, {
+      model_name_or_path: options.model,
+      task: "preference",
+      max_train_rows: parityRows,
+      overflow: "drop",
+      invalid_rows: "drop",
+    }),
+  );
   assertPreflight(dataset.report);
   if (dataset.examples.length === 0)
     throw new ConfigError(`${path}: no row can be used to check the merged model`);

@@ -2,12 +2,13 @@
 import fs, { existsSync, statSync } from "node:fs";
 import { join } from "node:path";
 import type { Example } from "../data/example.ts";
+import { methodOf } from "../methods/index.ts";
 import type { PairLengths } from "../planner/flops.ts";
 import { streamTokens } from "../planner/flops.ts";
 import type { Workload } from "../planner/plan.ts";
 import type { DatasetSpec, RunConfig } from "../runs/config-types.ts";
 import { type PlanKeys, RunPlan } from "../train/plan.ts";
-import { prepareData } from "../train/prepare-data.ts";
+import { prepareData, taskOf } from "../train/prepare-data.ts";
 import type { PhaseListener } from "./train-events.ts";
 
 /** Lengths in place of those of the data. */
@@ -43,11 +44,11 @@ export async function workloadOf(
     return given.pairs === undefined ? workload : { ...workload, pairs: given.pairs };
   }
   const usual = fitted(usualPair, config.max_length);
-  const isSft = config.objective === "sft";
+  const { over } = methodOf(config.method.objective);
   const mean: PairLengths = {
     prompt: promptTokens ?? usual.prompt,
     chosen: chosenTokens ?? usual.chosen,
-    rejected: isSft ? 0 : (rejectedTokens ?? usual.rejected),
+    rejected: over === "completions" ? 0 : (rejectedTokens ?? usual.rejected),
   };
   const source = isGiven ? "lengths as given" : `lengths assumed: ${obstacle ?? ""}`;
   return alike(mean, config, { source, pairs: given.pairs ?? null });
@@ -100,9 +101,9 @@ async function workloadOfData(
   directory: string,
   onPhase: PhaseListener,
 ): Promise<Workload> {
-  const isSft = config.objective === "sft";
+  const { over } = methodOf(config.method.objective);
   const { dataset } = await prepareData(
-    { ...config, model_name_or_path: directory, eval_data: null, task: isSft ? "sft" : "preference" },
+    { ...config, model_name_or_path: directory, eval_data: null, task: taskOf(over) },
     onPhase,
   );
   const { examples, report } = dataset;

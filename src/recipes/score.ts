@@ -9,13 +9,12 @@ import type { Adapter } from "../models/adapt.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
 import { loadModel } from "../models/load.ts";
 import { installAdapter } from "../models/load-adapter.ts";
-import type { RunConfig } from "../runs/config-types.ts";
 import { stringifyNumbers } from "../runs/json-numbers.ts";
 import { scope } from "../torch/index.ts";
 import { type EnvironmentOptions, settleEnvironment } from "../train/environment.ts";
 import { evaluate } from "../train/evaluate.ts";
-import { evaluationBatches, type PlanKeys } from "../train/plan.ts";
-import { type DataSelection, prepareData } from "../train/prepare-data.ts";
+import { evaluationBatches } from "../train/plan.ts";
+import { type DataSelection, prepareData, rowsOf, taskOf } from "../train/prepare-data.ts";
 import { givenReference, liveReference, type ReferenceSource, referenceFrom } from "../train/reference.ts";
 import { type AnswerScore, requireFiniteScore, scoreBatch } from "../train/score.ts";
 import type { MicroBatch, Numerics } from "../train/step.ts";
@@ -70,7 +69,12 @@ export async function score(given: ScoreOptions): Promise<ScoreResult> {
   const options = await withLocalModels(given);
   const environment = settleEnvironment(options);
   const onPhase = options.onPhase ?? (() => {});
-  const { dataset } = await prepareData(selectionOf(options), onPhase);
+  const { model: modelNameOrPath, data, batchSize = 8, selection } = options;
+  const task = taskOf(options.objective?.over ?? "pairs");
+  const { dataset } = await prepareData(
+    rowsOf(data, { model_name_or_path: modelNameOrPath, task, ...selection }),
+    onPhase,
+  );
   assertPreflight(dataset.report);
   using _ = scope();
   const { device, dtype } = environment;
@@ -79,7 +83,10 @@ export async function score(given: ScoreOptions): Promise<ScoreResult> {
   const adapter = options.adapter ? installAdapter(model, readAdapter(options.adapter)) : null;
   onPhase("models loaded", 1, 1);
   const numerics: Numerics = { dtype, recompute: false, chunkColumns: null };
-  const batches = evaluationBatches(dataset.examples, batchKeys(options));
+  const batches = evaluationBatches(dataset.examples, {
+    per_device_eval_batch_size: batchSize,
+    share_prompt: true,
+  });
   const rows = scoreRows({ model, numerics, batches, onPhase }, dataset.examples, options.perToken ?? false);
   const objective = options.objective ?? null;
   if (objective === null) return { rows, objective: null, preflight: dataset.report };
@@ -142,50 +149,9 @@ function referenceOf(
   }
   if (scored.adapter !== null) return liveReference(scored.model, scored.adapter, scored.numerics);
   throw new ConfigError(
-    "dpo needs reference log-probs: name the model trained from with --reference DIR, score an adapter, or give rows with " +
-      "ref_chosen_logps and ref_rejected_logps.",
+    `${options.objective?.name} needs reference log-probs: name the model trained from with --reference DIR, score an adapter, or ` +
+      "give rows with ref_chosen_logps and ref_rejected_logps.",
   );
-}
-
-function selectionOf(options: ScoreOptions): DataSelection {
-  const over = options.objective?.over ?? "pairs";
-  return {
-    model_name_or_path: options.model,
-    train_data: [{ path: options.data, weight: 1, columns: null, split: null, name: null }],
-    eval_data: null,
-    eval_fraction: 0,
-    columns: null,
-    max_train_rows: null,
-    max_eval_rows: null,
-    max_length: 1024,
-    overflow: "error",
-    invalid_rows: "error",
-    plain_strings: null,
-    chat_template: null,
-    enable_thinking: null,
-    mask_tool_output: true,
-    train_on: "all",
-    seed: 42,
-    task: over === "answers" ? "sft" : "preference",
-    ...options.selection,
-  };
-}
-
-function batchKeys({ batchSize = 8 }: ScoreOptions): PlanKeys {
-  const one: Pick<RunConfig, "num_train_epochs" | "max_steps" | "seed" | "share_prompt"> = {
-    num_train_epochs: 1,
-    max_steps: -1,
-    seed: 0,
-    share_prompt: true,
-  };
-  return {
-    ...one,
-    per_device_train_batch_size: batchSize,
-    per_device_eval_batch_size: batchSize,
-    gradient_accumulation_steps: 1,
-    tokens_per_step: null,
-    max_tokens_per_micro_batch: null,
-  };
 }
 
 /** Writes scored rows as JSON lines; the last line holds the objective's value when there is one. */

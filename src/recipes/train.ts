@@ -18,7 +18,7 @@ import { resumeRun } from "../runs/run-resume.ts";
 import { seeded, setDeterministic } from "../torch/index.ts";
 import { type Environment, settleEnvironment } from "../train/environment.ts";
 import { refuseMaskedTokens } from "../train/masked-tokens.ts";
-import { type PreparedData, prepareData } from "../train/prepare-data.ts";
+import { type PreparedData, prepareData, taskOf } from "../train/prepare-data.ts";
 import { prepareModel, type TrainedModel } from "../train/prepare-model.ts";
 import type { Numerics, Training } from "../train/step.ts";
 import { Evaluator } from "./evaluator.ts";
@@ -73,11 +73,11 @@ async function* trainIn(
 ): AsyncGenerator<TrainEvent, TrainSummary> {
   const environment = settleEnvironment(resolved.config, resumedMatmul(run, resolved.config));
   setDeterministic(true);
-  const objective = options.objective ?? objectiveOf(resolved.objective);
+  const objective = options.objective ?? objectiveOf(resolved.config.method);
   const onPhase = options.onPhase ?? (() => {});
   const { config, baseModel } = await localRun(run, resolved.config, onPhase);
 
-  const task = objective.over === "answers" ? "sft" : "preference";
+  const task = taskOf(objective.over);
   const data = await prepareData({ ...config, task, now: templateDate(run) }, onPhase);
   const { dataset } = data;
   yield { type: "preflight", report: dataset.report };

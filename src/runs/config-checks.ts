@@ -1,20 +1,18 @@
 /** Checks across keys of a configuration in which every value is filled in. */
 import { didYouMean } from "../base/suggest.ts";
 import { isGreedyAt } from "../base/temperature.ts";
+import { methodOf } from "../methods/index.ts";
+import type { ConfigIssue } from "../methods/method.ts";
 import type { ConfigKey, RunConfig } from "./config-types.ts";
 import { METRICS, metricInfo } from "./metric-names.ts";
 
-/** What a check found; `key` is where it is reported. */
-export interface Finding {
-  key: ConfigKey;
-  severity: "error" | "warning";
-  text: string;
-}
+/** What a check found. */
+export type Finding = ConfigIssue<ConfigKey>;
 
 /** Everything wrong or doubtful in `config`. */
 export function checkConfig(config: RunConfig): Finding[] {
   return [
-    ...checkObjective(config),
+    ...checkMethod(config),
     ...checkSchedule(config),
     ...checkEvaluation(config),
     ...checkBestModel(config),
@@ -25,30 +23,11 @@ export function checkConfig(config: RunConfig): Finding[] {
   ];
 }
 
-function checkObjective(config: RunConfig): Finding[] {
-  const found: Finding[] = [];
-  const { objective, beta, margin_soft, margin_hard } = config;
-  if (objective === "slime" && (margin_soft ?? 0) > (margin_hard ?? 0)) {
-    found.push(
-      warning(
-        "margin_soft",
-        `${margin_soft} is above margin_hard ${margin_hard}: the soft gate stays open up to the hard margin, so the loss stops at once there instead of fading before it.`,
-      ),
-    );
-  }
-  if (objective === "slime" && config.lambda_w === 0) {
-    found.push(warning("lambda_w", "0 switches the anchor off: the chosen likelihood is free to fall."));
-  }
-  const small = objective === "simpo" && config.preset !== "slime-paper" && (beta ?? 0) < 1;
-  if (small && !config.allow_small_beta) {
-    found.push(
-      error(
-        "beta",
-        `SimPO's beta acts on means per token and its authors use 2 to 10; ${beta} is in the range of DPO's. Give a beta of at least 1, or \`allow_small_beta: true\` where it is meant.`,
-      ),
-    );
-  }
-  if (objective === "dpo" && !config.precompute_ref_log_probs && !config.use_peft) {
+/** What is wrong or doubtful in the settings of the method, by themselves and with what its reference needs. */
+export function checkMethod({ method, precompute_ref_log_probs, use_peft }: RunConfig): Finding[] {
+  const { check, needsReference } = methodOf(method.objective);
+  const found = (check?.({ ...method }) ?? []) as Finding[];
+  if (needsReference && !precompute_ref_log_probs && !use_peft) {
     found.push(
       error(
         "precompute_ref_log_probs",

@@ -1,5 +1,5 @@
 /** What is known about one configuration key: type, default, meaning, and where the default comes from. */
-import type { ObjectiveName } from "./config-types.ts";
+import type { MethodName } from "../methods/index.ts";
 import type { ValueType } from "./config-values.ts";
 
 /** One key of the configuration. With neither `default` nor `rule` the key must be given. */
@@ -13,7 +13,7 @@ export interface Field<T> {
   /** Who else has this default, or why it is what it is. */
   source: string;
   /** Objectives that use the key; absent: all. */
-  objectives?: readonly ObjectiveName[];
+  objectives?: readonly MethodName[];
   /** True when a resumed run may change it without changing what is computed (but for rounding). */
   freeOnResume?: boolean;
 }

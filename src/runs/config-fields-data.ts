@@ -1,4 +1,5 @@
 /** Configuration keys of the training data (a table). Relative paths are taken from the working directory. */
+import { methodsWhere } from "../methods/index.ts";
 import { columnMapping, datasets } from "./config-datasets.ts";
 import type { FieldTable } from "./config-field.ts";
 import type { DataKeys } from "./config-types.ts";
@@ -88,6 +89,6 @@ export const DATA_FIELDS: FieldTable<DataKeys> = {
     default: "all",
     doc: "sft: train on all assistant turns of a conversation, or on the last alone.",
     source: "preftune",
-    objectives: ["sft"],
+    objectives: methodsWhere(({ over }) => over === "completions"),
   },
 };

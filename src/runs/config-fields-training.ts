@@ -1,5 +1,7 @@
 /** Configuration keys of optimisation, batches, memory, logging, checkpoints and export (a table). */
+import { methodsWhere } from "../methods/index.ts";
 import type { FieldTable } from "./config-field.ts";
+import { learningRates } from "./config-fields-method.ts";
 import type { OptimisationKeys, RecordKeys } from "./config-types.ts";
 import { choice, flag, integer, number, optional, text } from "./config-values.ts";
 
@@ -7,7 +9,7 @@ import { choice, flag, integer, number, optional, text } from "./config-values.t
 export const OPTIMISATION_FIELDS: FieldTable<OptimisationKeys> = {
   learning_rate: {
     type: number({ min: 0 }),
-    rule: "1e-4 with use_peft; else 2e-5 for sft and 1e-6 for dpo, simpo and slime",
+    rule: `1e-4 with use_peft; else ${learningRates()}`,
     doc: "Peak learning rate of AdamW.",
     source: "LoRA: SLIME paper; full tuning: TRL",
   },
@@ -48,7 +50,7 @@ export const OPTIMISATION_FIELDS: FieldTable<OptimisationKeys> = {
     type: number({ above: 0 }),
     default: 1,
     doc: "Passes over the training rows; may be a fraction.",
-    source: "SLIME and SimPO papers; TRL has 3",
+    source: "papers of the methods; TRL has 3",
   },
   max_steps: {
     type: integer({ min: -1 }),
@@ -147,14 +149,14 @@ export const OPTIMISATION_FIELDS: FieldTable<OptimisationKeys> = {
     default: true,
     doc: "dpo: compute the reference's log-probabilities once before training. false (LoRA only): adapter switched off at each step.",
     source: "TRL has false",
-    objectives: ["dpo"],
+    objectives: methodsWhere(({ needsReference }) => needsReference),
   },
   reference_cache_dir: {
     type: optional(text("a directory path")),
     default: null,
     doc: "dpo: where reference log-probabilities are kept, by hash of model, data and template. null: in the run directory.",
     source: "preftune",
-    objectives: ["dpo"],
+    objectives: methodsWhere(({ needsReference }) => needsReference),
     freeOnResume: true,
   },
   max_nonfinite_steps: {

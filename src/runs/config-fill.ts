@@ -1,13 +1,14 @@
 /** Fills in what was not given: defaults, values of presets, and values that follow from others. */
 
-import { CONFIG_KEYS, fieldOf } from "./config-schema.ts";
+import { type AnySettings, type MethodName, methodOf } from "../methods/index.ts";
+import { presetsOf } from "./config-fields-method.ts";
+import { configOf, fieldOf, keysOf } from "./config-schema.ts";
 import type { Given } from "./config-source.ts";
-import type { ConfigKey, Provenance, RunConfig } from "./config-types.ts";
+import type { CommonConfig, ConfigKey, Provenance, RunConfig } from "./config-types.ts";
 import { greaterIsBetter } from "./metric-names.ts";
-import { presetsOf, presetValues } from "./objective-config.ts";
 
 /** Where each value came from. */
-export type Origins = Record<ConfigKey, Provenance>;
+export type Origins = Partial<Record<ConfigKey, Provenance>> & Record<keyof CommonConfig, Provenance>;
 
 /** A configuration with every value, and what was contradictory on the way. */
 export interface Filled {
@@ -16,18 +17,12 @@ export interface Filled {
   problems: string[];
 }
 
-/** SimPO's margin has two forms; giving one takes the place of the preset's other. */
-const OTHER_GAMMA: Partial<Record<ConfigKey, ConfigKey>> = {
-  simpo_gamma: "gamma_beta_ratio",
-  gamma_beta_ratio: "simpo_gamma",
-};
-
 type Accepted = ReadonlyMap<ConfigKey, Given>;
 
 /** Values and their origins while they are being filled in. */
 class Draft {
-  readonly values: Record<string, unknown> = {};
-  readonly origins: Partial<Origins> = {};
+  readonly values: Partial<Record<ConfigKey, unknown>> = {};
+  readonly origins: Partial<Record<ConfigKey, Provenance>> = {};
   readonly problems: string[] = [];
 
   has(key: ConfigKey): boolean {
@@ -43,9 +38,13 @@ class Draft {
     if (!this.has(key)) this.set(key, value, { kind: "derived", why });
   }
 
-  /** The values so far; keys that are still to come are undefined. */
-  get config(): RunConfig {
-    return this.values as unknown as RunConfig;
+  /** The values that every method has, so far; keys that are still to come are undefined. */
+  get common(): CommonConfig {
+    return this.values as unknown as CommonConfig;
+  }
+
+  get objective(): MethodName {
+    return this.values.objective as MethodName;
   }
 }
 
@@ -53,79 +52,92 @@ class Draft {
 export function fillIn(accepted: Accepted): Filled {
   const draft = new Draft();
   for (const [key, given] of accepted) draft.set(key, given.value, given.provenance);
-  for (const key of CONFIG_KEYS) {
-    const field = fieldOf(key);
+  fillMethod(draft, accepted);
+  const keys = keysOf(draft.objective);
+  for (const key of keys) {
+    const field = fieldOf(key, draft.objective);
     if ("default" in field && !draft.has(key)) draft.set(key, field.default, { kind: "default" });
   }
-  fillObjective(draft, accepted);
-  fillGammas(draft, accepted);
   fillOptimisation(draft);
   fillEvaluation(draft);
-  for (const key of CONFIG_KEYS) if (!draft.has(key)) draft.set(key, null, { kind: "default" });
+  for (const key of keys) if (!draft.has(key)) draft.set(key, null, { kind: "default" });
+  const origins = Object.fromEntries(keys.map((key) => [key, draft.origins[key]]));
   return {
-    config: inOrder(draft.values) as unknown as RunConfig,
-    provenance: inOrder(draft.origins) as unknown as Origins,
+    config: configOf(draft.values),
+    provenance: origins as unknown as Origins,
     problems: draft.problems,
   };
 }
 
-/** The keys in the order of the documentation, so that equal configurations print alike. */
-function inOrder(values: Readonly<Record<string, unknown>>): Record<string, unknown> {
-  return Object.fromEntries(CONFIG_KEYS.map((key) => [key, values[key]]));
+/** The method, its preset and its hyperparameters. */
+function fillMethod(draft: Draft, accepted: Accepted): void {
+  if (!draft.has("objective")) draft.set("objective", fieldOf("objective").default, { kind: "default" });
+  fillPreset(draft, accepted);
+  for (const [key, { default: value }] of Object.entries(methodOf(draft.objective).keys)) {
+    if (value !== undefined && !draft.has(key as ConfigKey)) {
+      draft.set(key as ConfigKey, value, { kind: "default" });
+    }
+  }
+  fillDerived(draft, accepted);
 }
 
-function fillObjective(draft: Draft, accepted: Accepted): void {
-  const { objective } = draft.config;
-  const known = presetsOf(objective);
-  // A preset of another objective is refused later, as a key without effect; until then the default stands in for it.
-  const given = draft.config.preset ?? null;
-  const preset = given !== null && known.includes(given) ? given : (known[0] ?? null);
+/** The preset, and its values for what is not given; one form of a value replaces the preset's other. */
+function fillPreset(draft: Draft, accepted: Accepted): void {
+  const { presets, derived = [] } = methodOf(draft.objective);
+  if (presets === null) return;
+  const known = presetsOf(draft.objective);
+  // a preset of another method is refused later, as a key without effect; until then the default stands in for it
+  const given = draft.values.preset as string | undefined;
+  const preset = (given !== undefined && known.includes(given) ? given : known[0]) as string;
   if (!draft.has("preset")) draft.set("preset", preset, { kind: "default" });
-  const origin: Provenance = preset === null ? { kind: "default" } : { kind: "preset", name: preset };
-  for (const [key, value] of Object.entries(presetValues(objective, preset)) as [ConfigKey, unknown][]) {
-    const other = OTHER_GAMMA[key];
-    const replaced = other !== undefined && accepted.has(other);
-    if (!replaced && !draft.has(key)) draft.set(key, value, origin);
+  for (const [key, value] of Object.entries(presets[preset]?.values ?? {}) as [ConfigKey, unknown][]) {
+    const replaced = derived.some((one) => one.key === key && accepted.has(one.from as ConfigKey));
+    if (!replaced && !draft.has(key)) draft.set(key, value, { kind: "preset", name: preset });
   }
 }
 
-function fillGammas(draft: Draft, accepted: Accepted): void {
-  const { objective, beta, gamma_beta_ratio: ratio, simpo_gamma: gamma } = draft.config;
-  if (objective !== "simpo" || beta === null || beta === undefined) return;
-  if (typeof ratio === "number" && typeof gamma === "number") {
-    if (Math.abs(ratio * beta - gamma) <= 1e-9 * Math.max(1, gamma)) return;
-    const where = accepted.get("simpo_gamma")?.where() ?? "simpo_gamma";
+/** Values that follow from another form of them. Both forms may be given where they agree. */
+function fillDerived(draft: Draft, accepted: Accepted): void {
+  const values = draft.values as AnySettings;
+  for (const { key, from, value, why } of methodOf(draft.objective).derived ?? []) {
+    const other = values[from];
+    if (typeof other !== "number") continue;
+    const derived = value(values);
+    draft.derive(key as ConfigKey, derived, why);
+    const now = values[key] as number;
+    if (Math.abs(derived - now) <= 1e-9 * Math.max(1, now) || draft.problems.length > 0) continue;
+    const where = accepted.get(key as ConfigKey)?.where() ?? key;
     draft.problems.push(
-      `${where}: simpo_gamma ${gamma} and gamma_beta_ratio ${ratio} (× beta ${beta} = ${ratio * beta}) are both set and disagree. Keep one of them.`,
+      `${where}: ${key} ${now} and ${from} ${other} (${why} = ${derived}) are both set and disagree. Keep one of them.`,
     );
   }
-  if (typeof ratio === "number") draft.derive("simpo_gamma", ratio * beta, "gamma_beta_ratio × beta");
-  if (typeof gamma === "number") draft.derive("gamma_beta_ratio", gamma / beta, "simpo_gamma / beta");
 }
 
 function fillOptimisation(draft: Draft): void {
-  const { objective, use_peft } = draft.config;
+  const { use_peft } = draft.common;
   if (use_peft) draft.derive("learning_rate", 1e-4, "use_peft: the LoRA value of the SLIME paper");
-  else if (objective === "sft") draft.derive("learning_rate", 2e-5, "sft in full tuning, as TRL");
-  else draft.derive("learning_rate", 1e-6, `${objective} in full tuning, as TRL`);
+  else {
+    const { objective } = draft;
+    draft.derive("learning_rate", methodOf(objective).learning_rate, `${objective} in full tuning, as TRL`);
+  }
   draft.derive(
     "per_device_eval_batch_size",
-    draft.config.per_device_train_batch_size,
+    draft.common.per_device_train_batch_size,
     "per_device_train_batch_size",
   );
 }
 
 function fillEvaluation(draft: Draft): void {
-  const { eval_data, eval_fraction } = draft.config;
+  const { eval_data, eval_fraction } = draft.common;
   if (draft.has("eval_steps")) draft.derive("eval_strategy", "steps", "eval_steps is given");
   if (eval_data !== null) draft.derive("eval_strategy", "epoch", "eval_data is given");
   if (eval_fraction > 0) draft.derive("eval_strategy", "epoch", "eval_fraction is given");
   draft.derive("eval_strategy", "no", "no evaluation data");
-  draft.derive("eval_on_start", draft.config.eval_strategy !== "no", "eval_strategy");
-  if (draft.config.eval_strategy === "steps") {
-    draft.derive("eval_steps", draft.config.logging_steps, "logging_steps");
+  draft.derive("eval_on_start", draft.common.eval_strategy !== "no", "eval_strategy");
+  if (draft.common.eval_strategy === "steps") {
+    draft.derive("eval_steps", draft.common.logging_steps, "logging_steps");
   }
-  const metric = draft.config.metric_for_best_model;
+  const metric = draft.common.metric_for_best_model;
   if (!metric.startsWith("eval_")) {
     draft.set(
       "metric_for_best_model",

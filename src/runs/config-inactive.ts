@@ -1,7 +1,8 @@
 /** Which keys have no effect under the other values of a configuration, and why (a table). */
+import { methodOf } from "../methods/index.ts";
+import { presetsOf } from "./config-fields-method.ts";
 import { CONFIG_KEYS, fieldOf } from "./config-schema.ts";
 import type { ConfigKey, RunConfig } from "./config-types.ts";
-import { presetsOf } from "./objective-config.ts";
 
 /** Why a key has no effect. */
 export interface Inactive {
@@ -33,29 +34,10 @@ const RULES: readonly Rule[] = [
   {
     keys: ["preset"],
     because: "objective",
-    when: ({ objective, preset }) =>
-      preset !== null && presetsOf(objective).length > 0 && !presetsOf(objective).includes(preset),
-    reason: ({ objective, preset }) =>
-      `"${preset}" is no preset of ${objective}, which has ${presetsOf(objective).join(", ")}`,
+    when: ({ method }) => "preset" in method && !presetsOf(method.objective).includes(method.preset),
+    reason: ({ method }) =>
+      `"${"preset" in method ? method.preset : ""}" is no preset of ${method.objective}, which has ${presetsOf(method.objective).join(", ")}`,
     remedy: "Name one of these.",
-  },
-  {
-    keys: ["label_smoothing"],
-    because: "loss_type",
-    when: ({ loss_type }) => loss_type === "ipo",
-    reason: "loss_type is ipo, a squared loss without labels to smooth",
-  },
-  {
-    keys: ["delta", "power"],
-    because: "lambda_l",
-    when: ({ lambda_l }) => lambda_l === 0,
-    reason: "lambda_l is 0, so there is no stabiliser",
-  },
-  {
-    keys: ["margin_hard", "margin_soft", "kappa"],
-    because: "lambda_d",
-    when: ({ lambda_d }) => lambda_d === 0,
-    reason: "lambda_d is 0, so there is no margin term",
   },
   {
     keys: [
@@ -140,8 +122,8 @@ const RULES: readonly Rule[] = [
   {
     keys: ["share_prompt"],
     because: "objective",
-    when: ({ objective }) => objective === "sft",
-    reason: "objective is sft, whose rows have one answer",
+    when: ({ method }) => methodOf(method.objective).over === "completions",
+    reason: ({ method }) => `objective is ${method.objective}, whose rows have one answer`,
     remedy: "Take it out.",
   },
   {
@@ -186,6 +168,17 @@ const RULES: readonly Rule[] = [
   },
 ];
 
+/** The rules that the run's method brings. */
+function methodRules({ method }: RunConfig): Rule[] {
+  const rules = methodOf(method.objective).inactive ?? [];
+  return rules.map(({ keys, because, when, reason }) => ({
+    keys: keys as ConfigKey[],
+    because: because as ConfigKey,
+    when: () => when({ ...method }),
+    reason,
+  }));
+}
+
 /** Whether LoRA leaves the head, and the embedding that may be tied to it, as it is. An adapter's own file may say otherwise. */
 function isHeadFrozen({ use_peft, adapter_name_or_path, lora_modules_to_save }: RunConfig): boolean {
   const trained = lora_modules_to_save.some((name) => /(^|\.)(lm_head|embed_tokens)$/.test(name));
@@ -195,17 +188,19 @@ function isHeadFrozen({ use_peft, adapter_name_or_path, lora_modules_to_save }: 
 /** The keys without effect. The first reason found for a key stands. */
 export function inactiveKeys(config: RunConfig): Map<ConfigKey, Inactive> {
   const found = new Map<ConfigKey, Inactive>();
+  const { objective } = config.method;
   for (const key of CONFIG_KEYS) {
     const { objectives } = fieldOf(key);
-    if (objectives?.includes(config.objective) !== false) continue;
+    if (objectives?.includes(objective) !== false) continue;
     found.set(key, {
       because: "objective",
-      reason: `objective is ${config.objective}`,
+      reason: `objective is ${objective}`,
       remedy: `It is a key of ${objectives.join(" and ")}: take it out, or set another objective.`,
       severity: "error",
     });
   }
-  for (const { keys, because, when, reason, remedy = takeOneOut, severity = "error" } of RULES) {
+  for (const rule of [...RULES, ...methodRules(config)]) {
+    const { keys, because, when, reason, remedy = takeOneOut, severity = "error" } = rule;
     if (!when(config)) continue;
     const text = typeof reason === "string" ? reason : reason(config);
     for (const key of keys) if (!found.has(key)) found.set(key, { because, reason: text, remedy, severity });

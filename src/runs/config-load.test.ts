@@ -25,25 +25,24 @@ function refused(yaml: string, overrides: ConfigInput["overrides"] = []): string
 }
 
 test("the least configuration takes SLIME's balanced preset and TRL's defaults", () => {
-  const { config, objective, provenance, warnings } = load("");
-  assert.deepEqual(objective, {
+  const { config, provenance, warnings } = load("");
+  assert.deepEqual(config.method, {
     objective: "slime",
     preset: "balanced",
-    lambdaW: 0.4,
-    lambdaL: 0.0005,
+    lambda_w: 0.4,
+    lambda_l: 0.0005,
     delta: 1.25,
-    marginHard: 2.5,
-    marginSoft: 1.75,
+    margin_hard: 2.5,
+    margin_soft: 1.75,
     kappa: 2.5,
     power: 2.5,
-    lambdaD: 1,
-    referenceCompat: false,
+    lambda_d: 1,
   });
   assert.equal(config.learning_rate, 1e-6);
   assert.equal(config.per_device_train_batch_size, 8);
   assert.equal(config.eval_strategy, "no");
   assert.equal(config.overflow, "error");
-  assert.equal(config.beta, null);
+  assert.ok(!("beta" in config.method));
   assert.deepEqual(provenance.lambda_w, { kind: "preset", name: "balanced" });
   assert.deepEqual(provenance.train_data, { kind: "file", file: "run.yaml", line: 3 });
   assert.deepEqual(warnings, []);
@@ -55,8 +54,9 @@ test("a value of its own wins over the preset, the command line over the file", 
     ["lora-r", "8"],
     ["use_peft", "true"],
   ]);
-  assert.equal(config.lambda_w, 0.3);
-  assert.equal(config.lambda_l, 0.1);
+  assert.ok(config.method.objective === "slime");
+  assert.equal(config.method.lambda_w, 0.3);
+  assert.equal(config.method.lambda_l, 0.1);
   assert.deepEqual(provenance.lambda_w, { kind: "file", file: "run.yaml", line: 5 });
   assert.equal(config.seed, 2);
   assert.deepEqual(provenance.seed, { kind: "command line" });
@@ -72,55 +72,59 @@ test("learning_rate follows objective and LoRA unless it is given", () => {
 });
 
 test("SimPO takes either form of the margin and gives both", () => {
-  const authors = load("objective: simpo\n").objective;
+  const authors = load("objective: simpo\n").config.method;
   assert.deepEqual(authors, {
     objective: "simpo",
     preset: "authors",
     beta: 2,
-    gammaBetaRatio: 0.5,
-    simpoGamma: 1,
-    labelSmoothing: 0,
-    cpoAlpha: 0,
+    gamma_beta_ratio: 0.5,
+    simpo_gamma: 1,
+    label_smoothing: 0,
+    cpo_alpha: 0,
+    allow_small_beta: false,
   });
   const gamma = load("objective: simpo\nbeta: 10\nsimpo_gamma: 3\n");
-  assert.equal(gamma.config.gamma_beta_ratio, 0.3);
+  assert.ok(gamma.config.method.objective === "simpo");
+  assert.equal(gamma.config.method.gamma_beta_ratio, 0.3);
   assert.deepEqual(gamma.provenance.gamma_beta_ratio, { kind: "derived", why: "simpo_gamma / beta" });
-  const paper = load("objective: simpo\npreset: slime-paper\n").objective;
+  const paper = load("objective: simpo\npreset: slime-paper\n").config.method;
   assert.ok(paper.objective === "simpo");
-  assert.deepEqual([paper.beta, paper.simpoGamma, paper.gammaBetaRatio, paper.cpoAlpha], [0.1, 2, 20, 1]);
+  assert.deepEqual([paper.beta, paper.simpo_gamma, paper.gamma_beta_ratio, paper.cpo_alpha], [0.1, 2, 20, 1]);
 });
 
 test("DPO and SFT settings", () => {
-  assert.deepEqual(load("objective: dpo\nloss_type: ipo\n").objective, {
+  assert.deepEqual(load("objective: dpo\nloss_type: ipo\n").config.method, {
     objective: "dpo",
     beta: 0.1,
-    labelSmoothing: 0,
-    lossType: "ipo",
+    label_smoothing: 0,
+    loss_type: "ipo",
   });
-  assert.deepEqual(load("objective: sft\ntrain_on: last\n").objective, { objective: "sft" });
+  assert.deepEqual(load("objective: sft\ntrain_on: last\n").config.method, { objective: "sft" });
 });
 
 test("script, config and paper have the values that their sources have", () => {
   const of = (preset: string): unknown[] => {
-    const { objective } = load(`preset: ${preset}\n`);
-    assert.ok(objective.objective === "slime");
-    const { lambdaW, lambdaL, delta, marginHard, marginSoft } = objective;
-    return [lambdaW, lambdaL, delta, marginHard, marginSoft];
+    const { method } = load(`preset: ${preset}\n`).config;
+    assert.ok(method.objective === "slime");
+    const { lambda_w, lambda_l, delta, margin_hard, margin_soft } = method;
+    return [lambda_w, lambda_l, delta, margin_hard, margin_soft];
   };
   assert.deepEqual(of("script"), [0.1, 0.0005, 1.25, 1.5, 1]);
   assert.deepEqual(of("config"), [0.8, 0.0005, 0.5, 1.5, 1]);
   assert.deepEqual(of("paper"), [0.1, 0.1, 1.25, 1.5, 1]);
 });
 
-test("reference-compat has the script's values and the flag", () => {
-  const { objective } = load("preset: reference-compat\n");
-  assert.ok(objective.objective === "slime");
-  assert.deepEqual([objective.referenceCompat, objective.lambdaW, objective.delta], [true, 0.1, 1.25]);
+test("reference-compat has the script's values, and its name reaches the loss", () => {
+  const { method } = load("preset: reference-compat\n").config;
+  assert.ok(method.objective === "slime");
+  assert.deepEqual([method.preset, method.lambda_w, method.delta], ["reference-compat", 0.1, 1.25]);
 });
 
 test("a small SimPO beta needs the preset or a word of consent", () => {
   assert.match(refused("objective: simpo\nbeta: 0.1\n"), /run\.yaml:5: beta: SimPO's beta .* 2 to 10; 0\.1/);
-  assert.equal(load("objective: simpo\nbeta: 0.5\nallow_small_beta: true\n").config.beta, 0.5);
+  const { method } = load("objective: simpo\nbeta: 0.5\nallow_small_beta: true\n").config;
+  assert.ok(method.objective === "simpo");
+  assert.equal(method.beta, 0.5);
 });
 
 test("data sources in every form", () => {
@@ -270,16 +274,15 @@ test("what the command line switches off in a file's values is warned of, not re
     ["objective", "dpo"],
     ["use_peft", "false"],
   ]);
-  assert.equal(config.lambda_w, null);
-  assert.equal(config.preset, null);
+  assert.deepEqual(config.method, { objective: "dpo", beta: 0.1, label_smoothing: 0, loss_type: "sigmoid" });
   assert.equal(warnings.length, 3);
   assert.match(warnings.join("\n"), /run\.yaml:4: lambda_w has no effect here: objective is dpo/);
 });
 
 test("a SLIME recipe runs with every objective from the command line", () => {
   for (const objective of ["slime", "dpo", "simpo", "sft"]) {
-    const { objective: settings } = load("preset: script\n", [["objective", objective]]);
-    assert.equal(settings.objective, objective);
+    const { method } = load("preset: script\n", [["objective", objective]]).config;
+    assert.equal(method.objective, objective);
   }
 });
 

@@ -8,7 +8,8 @@
 import { columnNames } from "../base/column-names.ts";
 import { ConfigError } from "../base/errors.ts";
 import { didYouMean } from "../base/suggest.ts";
-import { checkConfig } from "./config-checks.ts";
+import { type MethodName, type MethodSettings, methodNames } from "../methods/index.ts";
+import { checkConfig, checkMethod, type Finding } from "./config-checks.ts";
 import { DATASET_KEYS } from "./config-datasets.ts";
 import { WATCH_THRESHOLDS } from "./config-fields-watch.ts";
 import { fillIn, type Origins } from "./config-fill.ts";
@@ -23,16 +24,13 @@ import {
   readConfigText,
 } from "./config-source.ts";
 import { ELSEWHERE } from "./config-trl-names.ts";
-import type { ConfigKey, RunConfig } from "./config-types.ts";
-import { type ObjectiveSettings, resolveObjective } from "./objective-config.ts";
+import type { CommonConfig, ConfigKey, RunConfig } from "./config-types.ts";
 
 /** A configuration ready to run. */
 export interface ResolvedConfig {
   config: RunConfig;
   /** Where each value came from. */
   provenance: Origins;
-  /** Settings of the objective, derived ones included. */
-  objective: ObjectiveSettings;
   /** Keys that have no effect here, and why. */
   inactive: Map<ConfigKey, Inactive>;
   /** Doubtful things, to be shown to the user. */
@@ -67,16 +65,48 @@ export function loadConfig(input: ConfigInput): ResolvedConfig {
     ...givenByCode(input.values ?? {}),
     ...givenByCommandLine(input.overrides ?? []),
   ];
-  const problems: string[] = [];
-  const accepted: Accepted = new Map();
-  for (const one of given) {
-    const checked = checkValue(one);
-    if (Array.isArray(checked)) for (const problem of checked) problems.push(problem);
-    else accepted.set(one.key as ConfigKey, checked);
-  }
+  const { accepted, problems } = checked(given);
   problems.push(...missingKeys(accepted, problems));
   refuse(problems, input);
-  return resolve(accepted, input);
+  return resolve(accepted, input, checkConfig);
+}
+
+/**
+ * The settings of a method alone, by the rules of a run's configuration.
+ *
+ * @param values - its keys: `objective`, `preset` and hyperparameters
+ * @throws {ConfigError} naming every wrong value
+ */
+export function loadMethod(values: Readonly<Record<string, unknown>>): MethodSettings {
+  const { accepted, problems } = checked(givenByCode(values));
+  refuse(problems, {});
+  return resolve(accepted, {}, checkMethod).config.method;
+}
+
+/**
+ * The value that `text`, typed on a command line, gives the key.
+ *
+ * @throws {ConfigError} when the key does not accept it
+ */
+export function readOption<Key extends keyof CommonConfig>(key: Key, text: string): CommonConfig[Key] {
+  const { accepted, problems } = checked(givenByCommandLine([[key, text]]));
+  refuse(problems, {});
+  return accepted.get(key)?.value as CommonConfig[Key];
+}
+
+/** The values that are right by themselves, each under its key, and what is wrong with the others. */
+function checked(given: readonly Given[]): { accepted: Accepted; problems: string[] } {
+  const problems: string[] = [];
+  const accepted: Accepted = new Map();
+  // a hyperparameter is read as the run's method has it
+  const objective = given.findLast(({ key }) => key === "objective")?.value;
+  const known = methodNames.find((name) => name === objective) ?? methodNames[0];
+  for (const one of given) {
+    const result = checkValue(one, known);
+    if (Array.isArray(result)) for (const problem of result) problems.push(problem);
+    else accepted.set(one.key as ConfigKey, result);
+  }
+  return { accepted, problems };
 }
 
 function givenInYaml(input: ConfigInput): Given[] {
@@ -84,7 +114,11 @@ function givenInYaml(input: ConfigInput): Given[] {
   return input.file === undefined ? [] : givenByYaml(readConfigText(input.file), input.file);
 }
 
-function resolve(accepted: Accepted, input: ConfigInput): ResolvedConfig {
+function resolve(
+  accepted: Accepted,
+  input: ConfigInput,
+  check: (config: RunConfig) => Finding[],
+): ResolvedConfig {
   const problems: string[] = [];
   const warnings: string[] = [];
   const report = (severity: "error" | "warning", text: string): void => {
@@ -105,14 +139,14 @@ function resolve(accepted: Accepted, input: ConfigInput): ResolvedConfig {
   refuse(problems, input);
   const { config, provenance, problems: contradictions } = fillIn(accepted);
   problems.push(...contradictions);
-  for (const finding of checkConfig(config)) {
+  for (const finding of check(config)) {
     const where = accepted.get(finding.key)?.where();
     const place = where === undefined || where === `--${finding.key}` ? "" : `${where}: `;
     report(finding.severity, `${place}${finding.key}: ${finding.text}`);
   }
   refuse(problems, input);
   const inactive = inactiveKeys(config);
-  return { config, provenance, objective: resolveObjective(config), inactive, warnings };
+  return { config, provenance, inactive, warnings };
 }
 
 /** A key that a file sets and a later word on the command line makes useless is no mistake of the file. */
@@ -127,20 +161,21 @@ function inactiveText(key: ConfigKey, { reason, remedy }: Inactive, given: Given
   return `${given.where()}: ${key} has no effect here: ${reason}. ${remedy}`;
 }
 
-function checkValue(given: Given): Given | string[] {
-  const { key } = given;
+function checkValue(given: Given, objective?: MethodName): Given | string[] {
+  const { key, provenance } = given;
   if (!isConfigKey(key)) return [`${given.where()}: unknown key "${cut(key)}".${adviceFor(key)}`];
-  const { type } = fieldOf(key);
-  const result = type.schema.safeParse(given.value);
+  const { type } = fieldOf(key, objective);
+  const value = provenance.kind === "command line" ? type.fromText(given.value as string) : given.value;
+  const result = type.schema.safeParse(value);
   if (result.success) return { ...given, value: result.data };
   return result.error.issues.map((issue) => {
     const part = issue.code === "unrecognized_keys" ? issue.keys.slice(0, 1) : [];
     const where = given.where([...issue.path, ...part]);
     const label = where === `--${key}` ? where : `${where}: ${key}`;
     if (issue.path.length === 0 && issue.code !== "unrecognized_keys") {
-      return `${label}: expected ${type.expected}, got ${inWords(given.value)}.`;
+      return `${label}: expected ${type.expected}, got ${inWords(value)}.`;
     }
-    return nestedProblem(label, given.value, issue);
+    return nestedProblem(label, value, issue);
   });
 }
 

@@ -1,7 +1,8 @@
 /** Prints a resolved configuration as YAML: with the origin of every value for people, or bare for the run directory. */
 import { stringify } from "yaml";
+import { METHOD_FIELDS } from "./config-fields-method.ts";
 import type { ResolvedConfig } from "./config-load.ts";
-import { FIELD_GROUPS } from "./config-schema.ts";
+import { FIELD_GROUPS, flatConfig } from "./config-schema.ts";
 import type { ConfigKey, DatasetSpec, Provenance } from "./config-types.ts";
 
 /** Column at which origins stand, unless the value is longer. */
@@ -43,18 +44,17 @@ function annotatedLine(resolved: ResolvedConfig, key: ConfigKey): string {
   const inactive = resolved.inactive.get(key);
   if (inactive !== undefined) return `# ${key}: not used, ${inactive.reason}`;
   const line = (leftOut(resolved, key) ? "# " : "") + valueLine(resolved, key);
-  return `${line.padEnd(ORIGIN_COLUMN)} # ${provenanceText(resolved.provenance[key])}`;
+  return `${line.padEnd(ORIGIN_COLUMN)} # ${provenanceText(resolved.provenance[key] ?? { kind: "default" })}`;
 }
 
-/** Inactive keys would be refused when read again; of SimPO's two margins one is enough. */
+/** Inactive keys would be refused when read again; of two forms of a hyperparameter one is enough. */
 function leftOut(resolved: ResolvedConfig, key: ConfigKey): boolean {
   if (resolved.inactive.has(key)) return true;
-  const isGamma = key === "gamma_beta_ratio" || key === "simpo_gamma";
-  return isGamma && resolved.provenance[key].kind === "derived";
+  return Object.hasOwn(METHOD_FIELDS, key) && resolved.provenance[key]?.kind === "derived";
 }
 
 function valueLine(resolved: ResolvedConfig, key: ConfigKey): string {
-  return `${key}: ${valueText(key, resolved.config[key])}`;
+  return `${key}: ${valueText(key, flatConfig(resolved.config)[key])}`;
 }
 
 /** The value of `key` as it would stand in a YAML file, on one line. */

@@ -1,6 +1,6 @@
 /** Which changes of the configuration a resumed run accepts. */
 import { isDeepStrictEqual } from "node:util";
-import { CONFIG_KEYS, fieldOf } from "./config-schema.ts";
+import { CONFIG_KEYS, fieldOf, flatConfig } from "./config-schema.ts";
 import type { ConfigKey, RunConfig } from "./config-types.ts";
 
 /** A value that differs between the run as it was started and as it is resumed. */
@@ -27,11 +27,12 @@ export function changedValues(
     free.add("per_device_train_batch_size").add("gradient_accumulation_steps");
   }
   if (now.lr_scheduler_type === "constant") free.add("num_train_epochs").add("max_steps");
-  const changes = CONFIG_KEYS.filter((key) => !isDeepStrictEqual(saved[key], now[key])).map((key) => ({
+  const [before, after] = [flatConfig(saved), flatConfig(now)];
+  const changes = CONFIG_KEYS.map((key) => ({
     key,
-    saved: saved[key],
-    now: now[key],
-  }));
+    saved: before[key] ?? null,
+    now: after[key] ?? null,
+  })).filter((change) => !isDeepStrictEqual(change.saved, change.now));
   return {
     refused: changes.filter(({ key }) => !free.has(key)),
     accepted: changes.filter(({ key }) => free.has(key) && !OF_THE_COMMAND.includes(key)),

@@ -5,7 +5,6 @@ import { type Document, isMap, isNode, isScalar, LineCounter, parseDocument, typ
 import { ConfigError, FileError, messageOf } from "../base/errors.ts";
 import { readFileBytes, statsOf } from "../base/open-file.ts";
 import { didYouMean } from "../base/suggest.ts";
-import { fieldOf, isConfigKey } from "./config-schema.ts";
 import type { Provenance } from "./config-types.ts";
 import { requireYamlLimits } from "./yaml-limits.ts";
 
@@ -17,6 +16,7 @@ const MAX_ALIASES = 100;
 /** One value that a user gave, before it is checked. */
 export interface Given {
   key: string;
+  /** From a command line: the text, to be read by the type of its key. */
   value: unknown;
   provenance: Provenance;
   /** Place of the value, or of a part of it, for messages: "run.yaml:7" or "--learning_rate". */
@@ -133,13 +133,13 @@ function deepest(document: Document, path: readonly PropertyKey[]): number | und
   return undefined;
 }
 
-/** Values typed on the command line, read by the type of their key; `learning-rate` is taken for `learning_rate`. */
+/** Values typed on the command line, as text; `learning-rate` is taken for `learning_rate`. */
 export function givenByCommandLine(overrides: readonly (readonly [string, string])[]): Given[] {
   return overrides.map(([typed, text]) => {
     const key = typed.replace(/^--/, "").replaceAll("-", "_");
     return {
       key,
-      value: isConfigKey(key) ? fieldOf(key).type.fromText(text) : text,
+      value: text,
       provenance: { kind: "command line" },
       where: () => `--${key}`,
     } satisfies Given;

@@ -1,5 +1,7 @@
 /** Names of other trainers' options that preftune does not have, and what to write instead (a table). */
 
+import { methodNames, methodOf } from "../methods/index.ts";
+
 /** What to do in place of each key. */
 export const ELSEWHERE: Readonly<Record<string, string>> = {
   bf16: "write `dtype: bfloat16`",
@@ -28,7 +30,7 @@ export const ELSEWHERE: Readonly<Record<string, string>> = {
   lora_task_type: "leave it out; adapters are written as CAUSAL_LM",
   use_liger_kernel: "the head is always computed in chunks; see `logits_chunk_size`",
   gradient_checkpointing_kwargs: "write `gradient_checkpointing: true`",
-  gamma: "write `simpo_gamma` or `gamma_beta_ratio`",
+  ...Object.assign({}, ...methodNames.map((name) => methodOf(name).otherNames)),
   pref_beta: "write `beta`",
   lr: "write `learning_rate`",
   epochs: "write `num_train_epochs`",

@@ -1,18 +1,11 @@
 /**
  * The run configuration as a type: the keys of a run's YAML file, named as in TRL and PEFT.
  * Keys keep the file's snake_case, so that a name means the same in YAML, on the command line and in code.
- * What each key accepts, its default and where the default comes from stands in the `config-fields-*.ts` tables.
+ * What each key accepts, its default and where the default comes from stands in the `config-fields-*.ts` tables; those of
+ * the methods in `src/methods`.
  */
 import type { ColumnName } from "../base/column-names.ts";
-
-/** What is optimised. */
-export type ObjectiveName = "slime" | "dpo" | "simpo" | "sft";
-
-/** Named sets of SLIME values. */
-export type SlimePreset = "balanced" | "script" | "config" | "paper" | "reference-compat";
-
-/** Named sets of SimPO values. */
-export type SimpoPreset = "authors" | "slime-paper";
+import type { MethodKey, MethodSettings } from "../methods/index.ts";
 
 /** Which columns of a file hold what: preftune's name of a column to the file's name of it. */
 export type ColumnMapping = Partial<Record<ColumnName, string>>;
@@ -40,27 +33,6 @@ export interface ModelKeys {
   output_dir: string;
   run_name: string | null;
   seed: number;
-}
-
-/** Keys that say what is optimised. A key of another objective is null. */
-export interface ObjectiveKeys {
-  objective: ObjectiveName;
-  preset: SlimePreset | SimpoPreset | null;
-  lambda_w: number | null;
-  lambda_l: number | null;
-  delta: number | null;
-  margin_hard: number | null;
-  margin_soft: number | null;
-  kappa: number | null;
-  power: number | null;
-  lambda_d: number | null;
-  beta: number | null;
-  label_smoothing: number | null;
-  loss_type: "sigmoid" | "ipo" | null;
-  gamma_beta_ratio: number | null;
-  simpo_gamma: number | null;
-  cpo_alpha: number | null;
-  allow_small_beta: boolean;
 }
 
 /** Keys that say which rows are trained on. */
@@ -171,18 +143,23 @@ export interface WatchKeys {
   watch_action: "warn" | "stop" | "restore";
 }
 
-/** Every value of a run. */
-export interface RunConfig
+/** The values that every run has, whatever its method. */
+export interface CommonConfig
   extends ModelKeys,
-    ObjectiveKeys,
     DataKeys,
     LoraKeys,
     OptimisationKeys,
     RecordKeys,
     WatchKeys {}
 
-/** A key of the run configuration. */
-export type ConfigKey = keyof RunConfig;
+/** Every value of a run. A hyperparameter of another method than the run's is not there. */
+export interface RunConfig extends CommonConfig {
+  /** What is optimised: its name (`objective`), its preset and its hyperparameters. In YAML their keys stand among the others. */
+  method: MethodSettings;
+}
+
+/** A key of a run's YAML file. */
+export type ConfigKey = keyof CommonConfig | MethodKey;
 
 /** Where a value came from. */
 export type Provenance =

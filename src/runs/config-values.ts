@@ -4,6 +4,7 @@
  */
 import { parse } from "yaml";
 import { z } from "zod";
+import type { Bounds } from "../methods/method.ts";
 
 /** What a key accepts. */
 export interface ValueType<T> {
@@ -12,14 +13,6 @@ export interface ValueType<T> {
   expected: string;
   /** The value that `text`, typed on a command line, stands for; text that does not fit comes back as it is. */
   fromText(text: string): unknown;
-}
-
-/** Bounds of a number, each inclusive unless it says `above` or `below`. */
-export interface Bounds {
-  min?: number;
-  max?: number;
-  above?: number;
-  below?: number;
 }
 
 const NUMBER = /^[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$/i;

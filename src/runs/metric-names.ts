@@ -3,28 +3,22 @@
  * from it, and a test compares it with real runs. Evaluation rows carry the keys with `eval_` in front, but for
  * `global_step` and `epoch`. TRL's names stand where TRL has the quantity.
  */
-import type { ObjectiveName } from "./config-types.ts";
+import { type MethodName, methodNames, methodOf, methodsWhere, pairMethods } from "../methods/index.ts";
+import type { MethodMetric } from "../methods/method.ts";
 
 /** A metric. */
-export interface MetricInfo {
-  key: string;
-  unit: string;
-  definition: string;
-  /** Which direction is better, where one is. */
-  better: "lower" | "higher" | null;
+export interface MetricInfo extends MethodMetric {
   /** Which rows have it; absent: training and evaluation. */
   rows?: "training" | "evaluation";
   /** The objectives whose runs have it; absent: all. */
-  objectives?: readonly ObjectiveName[];
-  /** The setting without which it is not logged. */
-  needs?: string;
+  objectives?: readonly MethodName[];
 }
 
 /** The keys that evaluation rows have without `eval_`. */
 export const ROW_KEYS: readonly string[] = ["global_step", "epoch"];
 
-const PAIRS: Pick<MetricInfo, "objectives"> = { objectives: ["slime", "dpo", "simpo"] };
-const SLIME: Pick<MetricInfo, "objectives"> = { objectives: ["slime"] };
+const PAIRS: Pick<MetricInfo, "objectives"> = { objectives: methodsWhere(({ over }) => over === "pairs") };
+const rewards: string = pairMethods.map((name) => `${name}: ${methodOf(name).reward}.`).join(" ");
 const TRAINING: Pick<MetricInfo, "rows"> = { rows: "training" };
 const EVALUATION: Pick<MetricInfo, "rows"> = { rows: "evaluation" };
 
@@ -59,13 +53,7 @@ export const METRICS: readonly MetricInfo[] = [
     TRAINING,
   ),
   metric("runtime", "s", "Time of the evaluation.", null, EVALUATION),
-  metric(
-    "rewards/chosen",
-    "nats",
-    "Mean reward of the chosen answers. dpo: beta × (log-probability − the reference's), sums over tokens. simpo: beta × mean per token. slime: mean per token; three times that with preset reference-compat.",
-    "higher",
-    PAIRS,
-  ),
+  metric("rewards/chosen", "nats", `Mean reward of the chosen answers. ${rewards}`, "higher", PAIRS),
   metric("rewards/rejected", "nats", "The same of the rejected answers.", null, PAIRS),
   metric("rewards/margins", "nats", "Mean of chosen reward − rejected reward.", "higher", PAIRS),
   metric(
@@ -172,53 +160,9 @@ export const METRICS: readonly MetricInfo[] = [
     "Share of chosen answer tokens that are the model's first choice. sft: of answer tokens.",
     "higher",
   ),
-  metric("nll_loss", "nats/token", "Likelihood term on the chosen answer, before cpo_alpha.", "lower", {
-    objectives: ["simpo"],
-    needs: "cpo_alpha above 0",
-  }),
-  metric(
-    "slime/anchor_loss",
-    "nats",
-    "Anchor term: −lambda_w × mean over pairs of the chosen log-probability per token.",
-    "lower",
-    SLIME,
-  ),
-  metric("slime/margin_loss", "nats", "Margin term, lambda_d included.", "lower", SLIME),
-  metric(
-    "slime/rejected_penalty",
-    "nats",
-    "Stabiliser term on rejected tokens, lambda_l included. The three terms add up to the loss.",
-    "lower",
-    SLIME,
-  ),
-  metric(
-    "slime/margin_mean",
-    "nats/token",
-    "Mean margin: chosen − rejected log-probability per token.",
-    "higher",
-    SLIME,
-  ),
-  metric(
-    "slime/frac_hard_satisfied",
-    "share",
-    "Share of pairs with a margin of at least margin_hard.",
-    "higher",
-    SLIME,
-  ),
-  metric(
-    "slime/frac_soft_zone",
-    "share",
-    "Share of pairs with a margin between margin_soft and margin_hard.",
-    null,
-    SLIME,
-  ),
-  metric(
-    "slime/frac_rejected_tokens_penalised",
-    "share",
-    "Share of rejected tokens whose log-probability is below −delta.",
-    null,
-    SLIME,
-  ),
+  ...[...methodNames]
+    .sort()
+    .flatMap((name) => methodOf(name).metrics.map((info) => ({ ...info, objectives: [name] }))),
   metric("lengths/chosen", "tokens", "Mean length of the chosen answers. sft: of the answers."),
   metric("lengths/rejected", "tokens", "Mean length of the rejected answers.", null, PAIRS),
   metric(

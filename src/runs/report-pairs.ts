@@ -13,7 +13,7 @@ const PLOT = { left: 52, right: WIDTH - 12, top: 12, bottom: HEIGHT - 36 };
 export function pairFigures(evaluations: readonly EvaluationRecord[], config: RunConfig): Html[] {
   const moved = evaluations.findLast(({ pair_changes: pairs }) => pairs.length > 0);
   const isStart = moved?.pair_changes.every(([chosen, rejected]) => chosen === 0 && rejected === 0) ?? true;
-  const knee = config.objective === "slime" && config.delta !== null ? -config.delta : null;
+  const knee = config.method.objective === "slime" ? -config.method.delta : null;
   return [
     ...(moved === undefined || isStart ? [] : [quadrants(moved)]),
     ...rejectedTokens(evaluations, knee),

@@ -2,8 +2,8 @@
 import { basename, resolve } from "node:path";
 import { writeFileAtomic } from "../base/files.ts";
 import { valueText } from "./config-print.ts";
-import { FIELD_GROUPS } from "./config-schema.ts";
-import type { RunConfig } from "./config-types.ts";
+import { flatConfig } from "./config-schema.ts";
+import type { ConfigKey, RunConfig } from "./config-types.ts";
 import type { MetricRow } from "./metrics.ts";
 import { formatNumber } from "./number-text.ts";
 import { answersHtml } from "./report-answers.ts";
@@ -110,7 +110,7 @@ export function writeComparison(runs: readonly ComparedRun[], text: ComparisonTe
 
 function header(title: string, { config, metrics, events }: RunView): Html {
   const last = metrics.at(-1)?.global_step ?? 0;
-  const preset = config.preset === null ? "" : ` (${config.preset})`;
+  const preset = "preset" in config.method ? ` (${config.method.preset})` : "";
   const how = config.use_peft ? `LoRA r ${config.lora_r}` : "full tuning";
   const state = events.at(-1);
   const status =
@@ -118,7 +118,7 @@ function header(title: string, { config, metrics, events }: RunView): Html {
       ? ""
       : ` Last event: ${state.event}, ${state.time.slice(0, 16).replace("T", " ")} UTC.`;
   return html`<h1>${title}</h1>
-<p class="soft">${config.objective}${preset}, ${how}, ${config.model_name_or_path}. ${last} steps.${status}</p>`;
+<p class="soft">${config.method.objective}${preset}, ${how}, ${config.model_name_or_path}. ${last} steps.${status}</p>`;
 }
 
 function tiles(config: RunConfig, rows: readonly MetricRow[]): Html {
@@ -207,9 +207,8 @@ function bestCheckpoint(
 }
 
 function configSection({ config, provenance }: RunView): Html {
-  const rows = FIELD_GROUPS.flatMap(({ keys }) =>
-    keys.map((key) => [key, valueText(key, config[key]), provenance[key] ?? ""] as const),
-  );
+  const values = Object.entries(flatConfig(config)) as [ConfigKey, unknown][];
+  const rows = values.map(([key, value]) => [key, valueText(key, value), provenance[key] ?? ""] as const);
   const columns = ["key", "value", "from"];
   const chosen = rows.filter(([, , from]) => from !== "default");
   return html`<section><h2>Configuration</h2>

@@ -25,7 +25,6 @@ import { readSealed, sealed } from "../base/sealed.ts";
 import { type Checkpoint, hasCheckpoints, listCheckpoints } from "./checkpoints.ts";
 import type { ResolvedConfig } from "./config-load.ts";
 import { provenanceText, resolvedToYaml } from "./config-print.ts";
-import { CONFIG_KEYS } from "./config-schema.ts";
 import type { ConfigKey, RunConfig } from "./config-types.ts";
 import { type EvaluationRecord, readEvaluations } from "./evaluation-records.ts";
 import { JsonLinesWriter, readJsonLines } from "./json-lines.ts";
@@ -153,7 +152,7 @@ export class OpenRun {
   /** Writes the configuration, as data and for people. */
   saveConfig(resolved: ResolvedConfig): void {
     const provenance = Object.fromEntries(
-      CONFIG_KEYS.map((key) => [key, provenanceText(resolved.provenance[key])]),
+      Object.entries(resolved.provenance).map(([key, origin]) => [key, provenanceText(origin)]),
     );
     // run.json goes first: a kill between the two leaves a directory that is known for a run
     saveRunJson(this.paths.runJson, { config: resolved.config, provenance });
@@ -259,7 +258,7 @@ export interface RunView {
   paths: RunPaths;
   config: RunConfig;
   /** Where each value came from, in words. */
-  provenance: Record<ConfigKey, string>;
+  provenance: Partial<Record<ConfigKey, string>>;
   /** Null until the model and data have been read. */
   fingerprints: Fingerprints | null;
   metrics: MetricRow[];

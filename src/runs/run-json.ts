@@ -2,7 +2,8 @@
 import { FormatError } from "../base/errors.ts";
 import { writeFileAtomic } from "../base/files.ts";
 import { readSealed, sealed } from "../base/sealed.ts";
-import { CONFIG_KEYS, fieldOf } from "./config-schema.ts";
+import { type MethodName, methodNames } from "../methods/index.ts";
+import { configOf, fieldOf, flatConfig, keysOf } from "./config-schema.ts";
 import type { ConfigKey, RunConfig } from "./config-types.ts";
 
 const FORMAT = "preftune run";
@@ -12,12 +13,14 @@ const VERSION = 1;
 export interface RunJson {
   config: RunConfig;
   /** Where each value came from, in words. */
-  provenance: Record<ConfigKey, string>;
+  provenance: Partial<Record<ConfigKey, string>>;
 }
 
 /** Writes `run.json` at `path`. */
 export function saveRunJson(path: string, run: { config: RunConfig; provenance: object }): void {
-  writeFileAtomic(path, sealed(JSON.stringify({ format: FORMAT, version: VERSION, ...run }, null, 2)));
+  const { config, provenance } = run;
+  const saved = { format: FORMAT, version: VERSION, config: flatConfig(config), provenance };
+  writeFileAtomic(path, sealed(JSON.stringify(saved, null, 2)));
 }
 
 /**
@@ -34,16 +37,24 @@ export function readRunJson(path: string): RunJson {
     );
   }
   const saved = (value["config"] ?? {}) as Record<string, unknown>;
-  const config = Object.fromEntries(CONFIG_KEYS.map((key) => [key, savedValue(path, key, saved)]));
+  const { objective } = saved as { objective?: MethodName };
+  const known = objective !== undefined && methodNames.includes(objective) ? objective : undefined;
+  const keys = keysOf(known ?? (savedValue(path, "objective", saved) as MethodName));
+  const config = Object.fromEntries(keys.map((key) => [key, savedValue(path, key, saved, known)]));
   return {
-    config: config as unknown as RunConfig,
-    provenance: (value["provenance"] ?? {}) as Record<ConfigKey, string>,
+    config: configOf(config),
+    provenance: (value["provenance"] ?? {}) as RunJson["provenance"],
   };
 }
 
 /** A key that is younger than the run has its default. */
-function savedValue(path: string, key: ConfigKey, saved: Readonly<Record<string, unknown>>): unknown {
-  const field = fieldOf(key);
+function savedValue(
+  path: string,
+  key: ConfigKey,
+  saved: Readonly<Record<string, unknown>>,
+  objective?: MethodName,
+): unknown {
+  const field = fieldOf(key, objective);
   const value = Object.hasOwn(saved, key) ? saved[key] : (field.default ?? null);
   if (value === null && field.rule !== undefined) return null;
   const checked = field.type.schema.safeParse(value);

@@ -2,10 +2,10 @@
 import { join } from "node:path";
 import { FormatError } from "../base/errors.ts";
 import { readJsonFile } from "../base/files.ts";
+import type { MethodSettings } from "../methods/index.ts";
 import type { EvaluationRecord } from "../runs/evaluation-records.ts";
 import { readJsonLines } from "../runs/json-lines.ts";
 import type { MetricRow } from "../runs/metrics.ts";
-import { type ObjectiveSettings, resolveObjective } from "../runs/objective-config.ts";
 import { openRun } from "../runs/run-directory.ts";
 import {
   type Cell,
@@ -20,7 +20,7 @@ import {
 export interface MeasuredRun {
   cell: Cell;
   /** What it was trained with, presets filled in. */
-  settings: ObjectiveSettings;
+  settings: MethodSettings;
   before: readonly HeldOutPair[];
   after: readonly HeldOutPair[];
   metrics: readonly MetricRow[];
@@ -101,7 +101,7 @@ function readRun(places: GridPlaces, cell: Cell): MeasuredRun {
   }
   return {
     cell,
-    settings: resolveObjective(config),
+    settings: config.method,
     before,
     after,
     metrics,

@@ -33,10 +33,11 @@ export function readMark(dir: string): RunMark | null {
  * or was given: a digest of the resolved configuration without its place.
  */
 export function contentKey(config: RunConfig, extra: string | null): string {
-  const { output_dir, resume_from_checkpoint, preset, ...rest } = config;
+  const { output_dir, resume_from_checkpoint, method, ...common } = config;
+  const { preset, ...own } = { preset: null, ...method };
   // the values of a preset are filled in; of its name only this decides more
   const isCompat = preset === "reference-compat";
-  return sha256(stringifyNumbers({ ...rest, isCompat, extra }));
+  return sha256(stringifyNumbers({ ...common, ...own, isCompat, extra }));
 }
 
 /** Directories of the finished runs in the folders `dirs`, by their content. */

@@ -92,7 +92,10 @@ function pack(examples: readonly Example[], indices: readonly number[], sharePro
 }
 
 /** Every example once, in order, in batches of the evaluation's size. */
-export function evaluationBatches(examples: readonly Example[], keys: PlanKeys): MicroBatch[] {
+export function evaluationBatches(
+  examples: readonly Example[],
+  keys: Pick<PlanKeys, "per_device_eval_batch_size" | "share_prompt">,
+): MicroBatch[] {
   const size = keys.per_device_eval_batch_size;
   const starts = Array.from({ length: Math.ceil(examples.length / size) }, (_, i) => i * size);
   return starts.map((start) => {

@@ -4,7 +4,10 @@ import { type Dataset, prepareDataset } from "../data/dataset.ts";
 import type { WeightedSource } from "../data/mixing.ts";
 import type { Task } from "../data/rows.ts";
 import { contextLength, type ModelConfig } from "../formats/model-config.ts";
-import type { DatasetSpec, RunConfig } from "../runs/config-types.ts";
+import type { Objective } from "../methods/objective.ts";
+import { DATA_FIELDS } from "../runs/config-fields-data.ts";
+import { defaultsOf } from "../runs/config-schema.ts";
+import type { DataKeys, DatasetSpec, RunConfig } from "../runs/config-types.ts";
 import type { TemplateUse } from "../text/encode.ts";
 import { openText } from "../text/open-text.ts";
 import { templatesInUse } from "../text/template-source.ts";
@@ -37,6 +40,29 @@ export type DataSelection = Pick<
   /** Keep what is cut off long rows, to show it. */
   keepUncut?: boolean;
 };
+
+/** What rows are read as for an objective over pairs or single completions. */
+export function taskOf(over: Objective["over"]): Task {
+  return over === "pairs" ? "preference" : "sft";
+}
+
+/**
+ * The rows of one file, directory or hub id alone, none held out; `keys` say how they are read, where that is not by
+ * default.
+ */
+export function rowsOf(
+  path: string,
+  keys: Pick<DataSelection, "model_name_or_path" | "task"> & Partial<DataSelection>,
+): DataSelection {
+  const all = Object.keys(DATA_FIELDS) as (keyof DataKeys)[];
+  return {
+    ...defaultsOf([...all, "seed"]),
+    ...keys,
+    train_data: [{ path, weight: 1, columns: null, split: null, name: null }],
+    eval_data: null,
+    eval_fraction: 0,
+  };
+}
 
 /** Tokenised data and what it was tokenised with. */
 export interface PreparedData {

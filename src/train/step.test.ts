@@ -44,8 +44,8 @@ function readsIn(body: () => void): number {
 
 const objectives: Record<string, Objective> = {
   slime: scriptSlime,
-  simpo: simpo({ beta: 2, simpoGamma: 1, labelSmoothing: 0, cpoAlpha: 0 }),
-  dpo: dpo({ beta: 0.1, labelSmoothing: 0, lossType: "sigmoid" }),
+  simpo: simpo({ beta: 2, simpo_gamma: 1, label_smoothing: 0, cpo_alpha: 0 }),
+  dpo: dpo({ beta: 0.1, label_smoothing: 0, loss_type: "sigmoid" }),
 };
 
 for (const [name, objective] of Object.entries(objectives)) {

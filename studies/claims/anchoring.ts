@@ -1,8 +1,11 @@
 /** Does the anchor keep the chosen answer's likelihood from falling? SLIME with and without it, DPO and SimPO. */
-import { DEFAULT_SLIME_PRESET } from "preftune/methods";
+import { presetsOf } from "preftune/methods";
 import { type Condition, estimate, intervalText, type Measured, type Section } from "preftune/sweep";
 import { courseChart } from "../course-chart.ts";
 import type { StudyDefinition } from "../definition.ts";
+
+/** SLIME's default preset. */
+const [defaultPreset = ""] = presetsOf("slime");
 
 /** The study. */
 export const anchoring: StudyDefinition = {
@@ -22,10 +25,10 @@ function conditions(): Condition[] {
   return [
     { name: "SLIME script", changes: { objective: "slime", preset: "script" } },
     { name: "SLIME script, no anchor", changes: { objective: "slime", preset: "script", lambda_w: 0 } },
-    { name: `SLIME ${DEFAULT_SLIME_PRESET}`, changes: { objective: "slime", preset: DEFAULT_SLIME_PRESET } },
+    { name: `SLIME ${defaultPreset}`, changes: { objective: "slime", preset: defaultPreset } },
     {
-      name: `SLIME ${DEFAULT_SLIME_PRESET}, no anchor`,
-      changes: { objective: "slime", preset: DEFAULT_SLIME_PRESET, lambda_w: 0 },
+      name: `SLIME ${defaultPreset}, no anchor`,
+      changes: { objective: "slime", preset: defaultPreset, lambda_w: 0 },
     },
     { name: "SLIME config", changes: { objective: "slime", preset: "config" } },
     { name: "SLIME paper", changes: { objective: "slime", preset: "paper" } },

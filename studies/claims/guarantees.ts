@@ -1,6 +1,6 @@
 /** The three facts of docs/guarantees.md, checked on real runs: level-set bound, implied floor, and the step condition. */
 import type { MetricRow } from "preftune";
-import type { SlimeSettings } from "preftune/methods";
+import type { SettingsOf } from "preftune/methods";
 import {
   type Condition,
   type Interval,
@@ -41,7 +41,7 @@ function conditions(): Condition[] {
   ];
 }
 
-function slimeOnes(measured: Measured): { one: MeasuredCondition; settings: SlimeSettings }[] {
+function slimeOnes(measured: Measured): { one: MeasuredCondition; settings: SettingsOf<"slime"> }[] {
   return [...measured.values()].flatMap((one) => {
     const settings = one.runs[0]?.settings;
     return settings?.objective === "slime" ? [{ one, settings }] : [];
@@ -72,24 +72,24 @@ interface LevelSets {
   broken: number;
 }
 
-function levelSetsOf(metrics: readonly MetricRow[], lambdaW: number): LevelSets {
+function levelSetsOf(metrics: readonly MetricRow[], lambda_w: number): LevelSets {
   const points = course(metrics);
   const start = points[0]?.loss ?? Number.NaN;
   const inside = points.filter(({ loss }) => loss <= start);
   return {
-    bound: start / lambdaW,
+    bound: start / lambda_w,
     started: points[0]?.negative ?? Number.NaN,
     worst: Math.max(...points.map(({ negative }) => negative)),
     steps: points.length,
     inside: inside.length,
-    brokenInside: inside.filter(({ negative }) => negative > start / lambdaW + tolerance).length,
-    broken: points.filter(({ loss, negative }) => negative > loss / lambdaW + tolerance).length,
+    brokenInside: inside.filter(({ negative }) => negative > start / lambda_w + tolerance).length,
+    broken: points.filter(({ loss, negative }) => negative > loss / lambda_w + tolerance).length,
   };
 }
 
 function levelSets(measured: Measured): Section {
-  const rows = slimeOnes(measured).map(({ one, settings: { lambdaW } }) => {
-    const runs = one.runs.map(({ metrics }) => levelSetsOf(metrics, lambdaW));
+  const rows = slimeOnes(measured).map(({ one, settings: { lambda_w } }) => {
+    const runs = one.runs.map(({ metrics }) => levelSetsOf(metrics, lambda_w));
     const most = (key: keyof LevelSets): number => Math.max(...runs.map((run) => run[key]));
     const sum = (key: keyof LevelSets): number => runs.reduce((total, run) => total + run[key], 0);
     return {

@@ -1,5 +1,5 @@
 /** Is the dual margin stable? Where Δ ends over a grid of margins and steepness, beside SimPO's γ. */
-import type { SlimeSettings } from "preftune/methods";
+import type { SettingsOf } from "preftune/methods";
 import {
   type Condition,
   type Interval,
@@ -86,9 +86,9 @@ function zones(measured: Measured): Section {
   };
 }
 
-function zonesOf(one: MeasuredCondition, { marginHard, marginSoft }: SlimeSettings): Interval[] {
-  const soft = Math.min(Math.max(0, marginSoft), marginHard);
-  const bounds = [Number.NEGATIVE_INFINITY, 0, soft, marginHard, Number.POSITIVE_INFINITY];
+function zonesOf(one: MeasuredCondition, { margin_hard, margin_soft }: SettingsOf<"slime">): Interval[] {
+  const soft = Math.min(Math.max(0, margin_soft), margin_hard);
+  const bounds = [Number.NEGATIVE_INFINITY, 0, soft, margin_hard, Number.POSITIVE_INFINITY];
   return bounds.slice(1).map((to, i) => shareBetween(one, bounds[i] as number, to));
 }
 

@@ -1,5 +1,5 @@
 /** How much do SLIME's seven values matter? One at a time around the preset, and by elementary effects over their ranges. */
-import { DEFAULT_SLIME_PRESET } from "preftune/methods";
+import { presetsOf } from "preftune/methods";
 import {
   type Condition,
   drawValue,
@@ -21,6 +21,9 @@ import type { Budget } from "../ground.ts";
 import { elementaryEffects, type MorrisPoint, morrisPlan } from "../morris.ts";
 import { SLIME_RANGES, type SlimeKey } from "../slime-ranges.ts";
 
+/** SLIME's default preset. */
+const [defaultPreset = ""] = presetsOf("slime");
+
 /** The study. */
 export const sensitivity: StudyDefinition = {
   title: "Sensitivity: what the seven hyperparameters do",
@@ -35,12 +38,12 @@ export const sensitivity: StudyDefinition = {
   sections: (measured) => [effects(measured)],
 };
 
-const standard = `SLIME ${DEFAULT_SLIME_PRESET}`;
+const standard = `SLIME ${defaultPreset}`;
 const keys = Object.keys(SLIME_RANGES) as SlimeKey[];
 const trajectories: Record<Budget, number> = { quick: 6, full: 20 };
 
 function oneAtATime(): Condition[] {
-  const base: Values = { objective: "slime", preset: DEFAULT_SLIME_PRESET };
+  const base: Values = { objective: "slime", preset: defaultPreset };
   const ends = keys.flatMap((key) =>
     [0, 1].map((share) => {
       const value = drawValue(SLIME_RANGES[key], share);
@@ -63,7 +66,7 @@ function globally(budget: Budget): Condition[] {
     name: pointName(i),
     changes: {
       objective: "slime",
-      preset: DEFAULT_SLIME_PRESET,
+      preset: defaultPreset,
       ...Object.fromEntries(
         keys.map((key, k) => [key, drawValue(SLIME_RANGES[key] as Range, shares[k] as number)]),
       ),

@@ -37,12 +37,12 @@ export const stabiliser: StudyDefinition = {
 const without = "λl 0";
 
 function conditions(): Condition[] {
-  const values = [0.0005, 0.1].flatMap((lambdaL) => [0.5, 1.25, 2.5].map((delta) => ({ lambdaL, delta })));
+  const values = [0.0005, 0.1].flatMap((lambda_l) => [0.5, 1.25, 2.5].map((delta) => ({ lambda_l, delta })));
   return [
     { name: without, changes: { objective: "slime", preset: "script", lambda_l: 0 } },
-    ...values.map(({ lambdaL, delta }) => ({
-      name: `λl ${lambdaL}, δ ${delta}`,
-      changes: { objective: "slime", preset: "script", lambda_l: lambdaL, delta },
+    ...values.map(({ lambda_l, delta }) => ({
+      name: `λl ${lambda_l}, δ ${delta}`,
+      changes: { objective: "slime", preset: "script", lambda_l: lambda_l, delta },
     })),
   ];
 }

@@ -1,5 +1,5 @@
 /** Do values tuned on one preference set serve another? Regret against tuning anew, and of the defaults. */
-import { DEFAULT_SLIME_PRESET } from "preftune/methods";
+import { presetsOf } from "preftune/methods";
 import {
   type Condition,
   differenceInterval,
@@ -20,6 +20,9 @@ import {
 import type { StudyDefinition } from "../definition.ts";
 import type { PairSet } from "../ground.ts";
 
+/** SLIME's default preset. */
+const [defaultPreset = ""] = presetsOf("slime");
+
 /** The study. */
 export const transfer: StudyDefinition = {
   title: "Transfer: values tuned on one preference set, used on another",
@@ -38,7 +41,7 @@ export const transfer: StudyDefinition = {
   sections: (measured) => [regrets(measured)],
 };
 
-const standard = DEFAULT_SLIME_PRESET;
+const standard = defaultPreset;
 
 const settings: Readonly<Record<string, Values>> = {
   [standard]: { preset: standard },

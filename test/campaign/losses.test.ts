@@ -51,42 +51,42 @@ const ratio = (chosen: number[], rejected: number[], [w, l]: [number, number]) =
 const slimeOf = (o: Parameters<typeof slime>[0]): Formula => {
   const margin = overPairs((chosen, rejected) => {
     const delta = mean(chosen) - mean(rejected);
-    const push = Math.max(0, o.marginHard - delta) * Math.exp(logSigmoid(o.kappa * (o.marginSoft - delta)));
-    return -o.lambdaW * mean(chosen) + o.lambdaD * push;
+    const push = Math.max(0, o.margin_hard - delta) * Math.exp(logSigmoid(o.kappa * (o.margin_soft - delta)));
+    return -o.lambda_w * mean(chosen) + o.lambda_d * push;
   });
   return (pairs) => {
     const rejected = pairs.answers.filter((_, i) => i % 2 === 1).flat();
-    return margin(pairs) + o.lambdaL * mean(rejected.map((x) => softplus(-x - o.delta) ** o.power));
+    return margin(pairs) + o.lambda_l * mean(rejected.map((x) => softplus(-x - o.delta) ** o.power));
   };
 };
 
-const strong = { ...scriptValues, lambdaW: 0.7, lambdaL: 0.3, delta: 0.2, power: 1, kappa: 10 };
+const strong = { ...scriptValues, lambda_w: 0.7, lambda_l: 0.3, delta: 0.2, power: 1, kappa: 10 };
 
 const cases: [name: string, objective: PairObjective | AnswerObjective, formula: Formula][] = [
   ["sft", sft(), ({ answers }) => -mean(answers.flat())],
   [
     "dpo",
-    dpo({ beta: 0.1, labelSmoothing: 0, lossType: "sigmoid" }),
+    dpo({ beta: 0.1, label_smoothing: 0, loss_type: "sigmoid" }),
     overPairs((w, l, r) => smoothed(0.1 * ratio(w, l, r), 0)),
   ],
   [
     "dpo, smoothed",
-    dpo({ beta: 0.4, labelSmoothing: 0.1, lossType: "sigmoid" }),
+    dpo({ beta: 0.4, label_smoothing: 0.1, loss_type: "sigmoid" }),
     overPairs((w, l, r) => smoothed(0.4 * ratio(w, l, r), 0.1)),
   ],
   [
     "ipo",
-    dpo({ beta: 0.2, labelSmoothing: 0, lossType: "ipo" }),
+    dpo({ beta: 0.2, label_smoothing: 0, loss_type: "ipo" }),
     overPairs((w, l, [a, b]) => ((sum(w) - a) / w.length - (sum(l) - b) / l.length - 1 / 0.4) ** 2),
   ],
   [
     "simpo",
-    simpo({ beta: 2, simpoGamma: 1, labelSmoothing: 0, cpoAlpha: 0 }),
+    simpo({ beta: 2, simpo_gamma: 1, label_smoothing: 0, cpo_alpha: 0 }),
     overPairs((w, l) => smoothed(2 * (mean(w) - mean(l)) - 1, 0)),
   ],
   [
     "simpo with CPO's term, smoothed",
-    simpo({ beta: 2.5, simpoGamma: 0.5, labelSmoothing: 0.2, cpoAlpha: 0.3 }),
+    simpo({ beta: 2.5, simpo_gamma: 0.5, label_smoothing: 0.2, cpo_alpha: 0.3 }),
     (pairs) =>
       overPairs((w, l) => smoothed(2.5 * (mean(w) - mean(l)) - 0.5, 0.2))(pairs) -
       0.3 * mean(pairs.answers.filter((_, i) => i % 2 === 0).flat()),
@@ -116,7 +116,8 @@ function evaluated(objective: PairObjective | AnswerObjective, { answers, refere
 function nearHinge({ answers }: Pairs): boolean {
   return answers.some(
     (list, i) =>
-      i % 2 === 0 && Math.abs(mean(list) - mean(answers[i + 1] as number[]) - scriptValues.marginHard) < 2e-3,
+      i % 2 === 0 &&
+      Math.abs(mean(list) - mean(answers[i + 1] as number[]) - scriptValues.margin_hard) < 2e-3,
   );
 }
 
@@ -213,7 +214,7 @@ test("DPO at its reference is ln 2", () => {
   for (let i = 0; i < amount(50, 2000); i++) {
     using _ = scope();
     const { answers } = drawn();
-    const objective = dpo({ beta: random.next(), labelSmoothing: 0, lossType: "sigmoid" });
+    const objective = dpo({ beta: random.next(), label_smoothing: 0, loss_type: "sigmoid" });
     const { loss } = evaluated(objective, { answers, reference: answers.map(sum) });
     worst = Math.max(worst, Math.abs(loss - Math.LN2));
   }

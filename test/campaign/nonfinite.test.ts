@@ -26,10 +26,10 @@ const infinity = Number.POSITIVE_INFINITY;
 const slimes = scriptSlime;
 const pairObjectives: Record<string, PairObjective> = {
   slime: slimes,
-  dpo: dpo({ beta: 0.1, labelSmoothing: 0, lossType: "sigmoid" }),
-  "dpo, smoothed": dpo({ beta: 0.1, labelSmoothing: 0.1, lossType: "sigmoid" }),
-  ipo: dpo({ beta: 0.1, labelSmoothing: 0, lossType: "ipo" }),
-  simpo: simpo({ beta: 2, simpoGamma: 1, labelSmoothing: 0, cpoAlpha: 0 }),
+  dpo: dpo({ beta: 0.1, label_smoothing: 0, loss_type: "sigmoid" }),
+  "dpo, smoothed": dpo({ beta: 0.1, label_smoothing: 0.1, loss_type: "sigmoid" }),
+  ipo: dpo({ beta: 0.1, label_smoothing: 0, loss_type: "ipo" }),
+  simpo: simpo({ beta: 2, simpo_gamma: 1, label_smoothing: 0, cpo_alpha: 0 }),
 };
 
 /** One number of a tensor, anywhere. */

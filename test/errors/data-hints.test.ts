@@ -135,7 +135,7 @@ function configOf(rows: string, given: string, overrides: [string, string][] = [
 }
 
 async function findings(config: ReturnType<typeof configOf>): Promise<Finding[]> {
-  const task = config.objective === "sft" ? "sft" : "preference";
+  const task = config.method.objective === "sft" ? "sft" : "preference";
   return (await prepareData({ ...config, task })).dataset.report.findings;
 }
 

@@ -133,7 +133,7 @@ function trainingOn(where: string, setup: Setup): Training {
     model,
     adapter,
     parameters,
-    objective: simpo({ beta: 2, simpoGamma: 1, labelSmoothing: 0, cpoAlpha: 0 }),
+    objective: simpo({ beta: 2, simpo_gamma: 1, label_smoothing: 0, cpo_alpha: 0 }),
     optimizer: new AdamW(parameters, { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0.01 }),
     numerics: { dtype: setup.dtype, recompute: setup.recompute, chunkColumns: 8 },
     maxGradNorm: 1,

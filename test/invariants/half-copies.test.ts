@@ -52,7 +52,7 @@ function trainingOf({ name, kind, recompute, copies, early }: Setup): Training {
     model,
     adapter,
     parameters,
-    objective: simpo({ beta: 2, simpoGamma: 1, labelSmoothing: 0, cpoAlpha: 0 }),
+    objective: simpo({ beta: 2, simpo_gamma: 1, label_smoothing: 0, cpo_alpha: 0 }),
     optimizer: new AdamW(parameters, { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0.1 }),
     numerics: { dtype: "bfloat16", recompute, chunkColumns: 8 },
     maxGradNorm: early ? 0 : 1,

@@ -52,7 +52,7 @@ const passes: Record<string, (model: CausalLM, batch: MicroBatch) => void> = {
     scoreBatch(model, batch, numerics);
   },
   evaluation: (model, batch) => {
-    const objective = dpo({ beta: 0.1, labelSmoothing: 0, lossType: "sigmoid" });
+    const objective = dpo({ beta: 0.1, label_smoothing: 0, loss_type: "sigmoid" });
     const reference = ({ packed }: MicroBatch) => packed.spans.map(() => -1);
     evaluate({ model, objective, numerics, reference }, [batch], batch.indices.length);
   },

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import type { ObjectiveName } from "../../src/runs/config-types.ts";
+import type { MethodName } from "../../src/methods/index.ts";
 import { METRICS, type MetricInfo, ROW_KEYS } from "../../src/runs/metric-names.ts";
 import { isEvalRow, type MetricRow, readMetrics } from "../../src/runs/metrics.ts";
 import { runTraining, type Values, workshop } from "../support/runs.ts";
@@ -23,7 +23,7 @@ const common: Values = {
 const watched: Values = { watch_prompts: "eval", watch_rows: 2, watch_max_new_tokens: 6 };
 
 /** What `info.needs` names, switched on. */
-const switchedOn: Record<ObjectiveName, Values> = {
+const switchedOn: Record<MethodName, Values> = {
   slime: { log_entropy: true, ...watched },
   dpo: { log_entropy: true, ...watched },
   simpo: { log_entropy: true, cpo_alpha: 0.5, ...watched },
@@ -40,7 +40,7 @@ async function rowsOf(values: Values): Promise<{ training: MetricRow[]; evaluati
   return { training: rows.filter((row) => !isEvalRow(row)), evaluation: rows.filter(isEvalRow) };
 }
 
-function promised(objective: ObjectiveName, rows: "training" | "evaluation", every = true): string[] {
+function promised(objective: MethodName, rows: "training" | "evaluation", every = true): string[] {
   const isLogged = (info: MetricInfo) =>
     (info.rows ?? rows) === rows &&
     (info.objectives ?? [objective]).includes(objective) &&

@@ -61,7 +61,7 @@ const kinds: [kind: string, values: Values, weights: string][] = [
 
 /** SLIME with a changed loss. */
 function spoiled(spoil: (loss: Tensor, pairs: PairLogps) => Tensor): PairObjective {
-  const sound = objectiveOf(loadConfig({ values: { ...base, output_dir: "-" } }).objective);
+  const sound = objectiveOf(loadConfig({ values: { ...base, output_dir: "-" } }).config.method);
   assert.ok(sound.over === "pairs");
   return {
     ...sound,

@@ -38,8 +38,8 @@ test("scores, lengths and losses are those of the assistant's tokens alone", asy
     writeFileSync(data, `${JSON.stringify({ prompt, chosen: rejected, rejected: chosen })}\n`);
     const ask = { ...machine, model, data, perToken: true };
     // The stabiliser alone: its mean is over the N_l rejected tokens.
-    const stabiliser = { lambdaW: 0, lambdaD: 0, marginHard: 1, marginSoft: 1, kappa: 1 };
-    const objective = slime({ ...stabiliser, lambdaL: 1, delta: 0.5, power: 2 });
+    const stabiliser = { lambda_w: 0, lambda_d: 0, margin_hard: 1, margin_soft: 1, kappa: 1 };
+    const objective = slime({ ...stabiliser, lambda_l: 1, delta: 0.5, power: 2 });
     const masked = await score({ ...ask, objective });
     const all = await score({ ...ask, selection: { mask_tool_output: false } });
     const [mine] = masked.rows;
@@ -71,7 +71,7 @@ test("a reference pass skips what the policy's pass skips", async () => {
     const model = makeTinyModel(join(directory, "model"));
     const data = join(directory, "rows.jsonl");
     writeFileSync(data, `${JSON.stringify(row(output))}\n`);
-    const objective = dpo({ beta: 0.1, labelSmoothing: 0, lossType: "sigmoid" });
+    const objective = dpo({ beta: 0.1, label_smoothing: 0, loss_type: "sigmoid" });
     const result = await score({ ...machine, model, data, objective, reference: model });
     assert.ok(Math.abs((result.objective?.loss ?? 0) - Math.LN2) < 1e-6);
   } finally {

@@ -98,9 +98,9 @@ test("the package holds every file that its README links to, and says the Node i
 test("importing it needs no torch; what computes says so at its first use, and can be caught", () => {
   const code = `
     const { ConfigError } = await import("preftune");
-    const { slime } = await import("preftune/methods");
+    const { loadMethod, objectiveOf } = await import("preftune/methods");
     const { tensor } = await import("preftune/torch");
-    slime({ preset: "balanced" });
+    objectiveOf(loadMethod({ objective: "slime" }));
     try {
       tensor([1, 2]);
     } catch (error) {

@@ -29,22 +29,22 @@ const plain: Numerics = { dtype: "float32", recompute: false, chunkColumns: null
 
 const slimePresets = ["config", "script"] as const;
 
-function slimeOf(hyper: Record<string, number>, referenceCompat = false): Objective {
+function slimeOf(hyper: Record<string, number>, isCompat = false): Objective {
   return slime({
-    lambdaW: hyper["lambda_w"] as number,
-    lambdaL: hyper["lambda_l"] as number,
+    lambda_w: hyper["lambda_w"] as number,
+    lambda_l: hyper["lambda_l"] as number,
     delta: hyper["delta"] as number,
-    marginHard: hyper["margin_hard"] as number,
-    marginSoft: hyper["margin_soft"] as number,
-    lambdaD: hyper["lambda_d"] as number,
+    margin_hard: hyper["margin_hard"] as number,
+    margin_soft: hyper["margin_soft"] as number,
+    lambda_d: hyper["lambda_d"] as number,
     kappa: 2.5,
     power: 2.5,
-    referenceCompat,
+    ...(isCompat ? { preset: "reference-compat" } : {}),
   });
 }
 
 const objectives: Record<string, (hyper: Record<string, number>) => Objective> = {
-  dpo_sigmoid: () => dpo({ beta: 0.1, labelSmoothing: 0, lossType: "sigmoid" }),
+  dpo_sigmoid: () => dpo({ beta: 0.1, label_smoothing: 0, loss_type: "sigmoid" }),
   simpo: simpoOf,
   cpo_simpo_alpha1: simpoOf,
   cpo_simpo_train_script: simpoOf,
@@ -55,9 +55,9 @@ const objectives: Record<string, (hyper: Record<string, number>) => Objective> =
 function simpoOf(hyper: Record<string, number>): Objective {
   return simpo({
     beta: hyper["beta"] as number,
-    simpoGamma: hyper["simpo_gamma"] as number,
-    cpoAlpha: hyper["cpo_alpha"] as number,
-    labelSmoothing: 0,
+    simpo_gamma: hyper["simpo_gamma"] as number,
+    cpo_alpha: hyper["cpo_alpha"] as number,
+    label_smoothing: 0,
   });
 }
 

@@ -3,7 +3,8 @@ import { createHash } from "node:crypto";
 import type { Random } from "../../src/base/random.ts";
 import type { Example } from "../../src/data/example.ts";
 import type { Objective, PairObjective } from "../../src/methods/objective.ts";
-import { type SlimeOptions, slime } from "../../src/methods/slime/loss.ts";
+import { slime } from "../../src/methods/slime/loss.ts";
+import type { SlimeOptions } from "../../src/methods/slime/settings.ts";
 import { AdamW } from "../../src/optim/adamw.ts";
 import { adapterParameters, trainAll } from "../../src/train/parameters.ts";
 import type { Training } from "../../src/train/step.ts";
@@ -14,14 +15,14 @@ export const tinyVocabulary = 32;
 
 /** The values of SLIME's authors' script. */
 export const scriptValues: SlimeOptions = {
-  lambdaW: 0.1,
-  lambdaL: 0.0005,
+  lambda_w: 0.1,
+  lambda_l: 0.0005,
   delta: 1.25,
-  marginHard: 1.5,
-  marginSoft: 1,
+  margin_hard: 1.5,
+  margin_soft: 1,
   kappa: 2.5,
   power: 2.5,
-  lambdaD: 1,
+  lambda_d: 1,
 };
 
 /** SLIME with the values of its authors' script. */

@@ -9,16 +9,7 @@ import {
   pairMetrics,
   type StepTotals,
 } from "../objective.ts";
-
-/** Hyperparameters of DPO. */
-export interface DpoOptions {
-  /** β > 0, per nat; 0.1 in the paper's experiments. */
-  beta: number;
-  /** ε in [0, 0.5): the share of labels taken to be wrong (cDPO). */
-  labelSmoothing: number;
-  /** "sigmoid" is DPO, "ipo" its squared form. */
-  lossType: "sigmoid" | "ipo";
-}
+import type { DpoOptions } from "./settings.ts";
 
 /**
  * The DPO objective over preference pairs.
@@ -49,8 +40,8 @@ function evaluate(pairs: PairLogps, totals: StepTotals, options: DpoOptions): Ob
   const chosenRatio = ops.sub(pairs.chosenLogps, referenceChosenLogps);
   const rejectedRatio = ops.sub(pairs.rejectedLogps, referenceRejectedLogps);
   const losses =
-    options.lossType === "sigmoid"
-      ? sigmoidLosses(ops.mul(ops.sub(chosenRatio, rejectedRatio), options.beta), options.labelSmoothing)
+    options.loss_type === "sigmoid"
+      ? sigmoidLosses(ops.mul(ops.sub(chosenRatio, rejectedRatio), options.beta), options.label_smoothing)
       : ipoLosses(
           ops.div(chosenRatio, pairs.chosenLengths),
           ops.div(rejectedRatio, pairs.rejectedLengths),
@@ -64,7 +55,7 @@ function evaluate(pairs: PairLogps, totals: StepTotals, options: DpoOptions): Ob
   };
 }
 
-/** −(1 − ε) log σ(z) − ε log σ(−z), per pair. Also SimPO's form. */
+/** −(1 − ε) log σ(z) − ε log σ(−z), per pair. Other methods have the form on other log-probs. */
 export function sigmoidLosses(z: Tensor, labelSmoothing: number): Tensor {
   const right = ops.mul(ops.logSigmoid(z), -(1 - labelSmoothing));
   if (labelSmoothing === 0) return right;

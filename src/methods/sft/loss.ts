@@ -13,7 +13,7 @@ import { type AnswerObjective, meanOf, sumByAnswer } from "../objective.ts";
 export function sft(): AnswerObjective {
   return {
     name: "sft",
-    over: "answers",
+    over: "completions",
     needsReference: false,
     evaluate(answers, totals) {
       const sums = sumByAnswer(answers.logps, answers);

@@ -10,28 +10,17 @@ import {
   pairMetrics,
   type StepTotals,
 } from "../objective.ts";
-
-/** Hyperparameters of SimPO. */
-export interface SimpoOptions {
-  /** β > 0, tokens per nat; the authors recommend 2 to 10. */
-  beta: number;
-  /** γ (TRL's `simpo_gamma`): the target margin times β; the authors' knob is γ/β in 0 … 1. */
-  simpoGamma: number;
-  /** ε in [0, 0.5): the share of labels taken to be wrong. */
-  labelSmoothing: number;
-  /** Weight of the mean negative log-likelihood per chosen token (CPO-SimPO); 0 for SimPO itself. */
-  cpoAlpha: number;
-}
+import type { SimpoOptions } from "./settings.ts";
 
 /**
  * The SimPO objective over preference pairs.
  *
  * Paper: Meng, Xia & Chen 2024, arXiv:2405.14734, Eq. (6)
  *   L = −log σ( β/|y_w| log π(y_w|x) − β/|y_l| log π(y_l|x) − γ )
- * Differs: label smoothing and `cpoAlpha` (the term of CPO-SimPO, arXiv:2401.08417) are not in Eq. (6); both 0 by default.
+ * Differs: label smoothing and `cpo_alpha` (the term of CPO-SimPO, arXiv:2401.08417) are not in Eq. (6); both 0 by default.
  *
  * Metrics: `rewards/*` are β times the mean token log-prob, as in TRL; `nll_loss` is the chosen answers' mean negative
- * log-likelihood per token when `cpoAlpha` is not 0.
+ * log-likelihood per token when `cpo_alpha` is not 0.
  */
 export function simpo(options: SimpoOptions): PairObjective {
   return {
@@ -44,18 +33,18 @@ export function simpo(options: SimpoOptions): PairObjective {
 
 function evaluate(pairs: PairLogps, totals: StepTotals, options: SimpoOptions): ObjectiveResult {
   const margin = ops.sub(pairs.chosenMeanLogps, pairs.rejectedMeanLogps);
-  const z = ops.sub(ops.mul(margin, options.beta), options.simpoGamma);
-  const preference = ops.mul(ops.sum(sigmoidLosses(z, options.labelSmoothing)), 1 / totals.examples);
+  const z = ops.sub(ops.mul(margin, options.beta), options.simpo_gamma);
+  const preference = ops.mul(ops.sum(sigmoidLosses(z, options.label_smoothing)), 1 / totals.examples);
   const metrics: Record<string, Metric> = pairMetrics(
     pairs,
     ops.mul(pairs.chosenMeanLogps, options.beta),
     ops.mul(pairs.rejectedMeanLogps, options.beta),
   );
-  if (options.cpoAlpha === 0) return { loss: preference, metrics };
+  if (options.cpo_alpha === 0) return { loss: preference, metrics };
   const nll = ops.neg(ops.sum(pairs.chosenLogps));
   metrics["nll_loss"] = meanOf(nll, totals.micro.chosenTokens);
   return {
-    loss: ops.add(preference, ops.mul(nll, options.cpoAlpha / totals.chosenTokens)),
+    loss: ops.add(preference, ops.mul(nll, options.cpo_alpha / totals.chosenTokens)),
     metrics,
   };
 }

@@ -13,40 +13,16 @@ import {
   type StepTotals,
   shareOf,
 } from "../objective.ts";
-
-/** Hyperparameters of SLIME; see docs/objectives.md for the presets and where each comes from. */
-export interface SlimeOptions {
-  /** λw ≥ 0: weight of the anchor, per nat per token. */
-  lambdaW: number;
-  /** λl ≥ 0: weight of the stabiliser. */
-  lambdaL: number;
-  /** δ, nats: a rejected token is pulled up once its log-prob falls below about −δ. */
-  delta: number;
-  /** mh, nats per token: from this margin on the pair is no longer pushed. */
-  marginHard: number;
-  /** ms, nats per token: where the soft gate is half open. */
-  marginSoft: number;
-  /** κ > 0: steepness of the soft gate. */
-  kappa: number;
-  /** p ≥ 1: power of the stabiliser. */
-  power: number;
-  /** λd ≥ 0: weight of the margin term. */
-  lambdaD: number;
-  /**
-   * Reproduce three oddities of the authors' code: loss and rewards counted three times, rejected tokens found by
-   * log-prob ≠ 0, the stabiliser's N_l taken per micro-batch. For parity with published numbers only.
-   */
-  referenceCompat?: boolean;
-}
+import type { SlimeOptions } from "./settings.ts";
 
 /**
  * The SLIME objective over preference pairs.
  *
- * Paper: Afanasyev & Iov 2026, arXiv:2602.02383, "SLIME: Stabilized Likelihood Implicit Margin Enforcement"
+ * Paper: Afanasyev & Iov 2026, arXiv:2602.02383v2, "SLIME: Stabilized Likelihood Implicit Margin Enforcement", Eq. (5) to (10)
  *   L = mean over pairs [ −λw l_w + λd relu(mh − Δ) σ(κ(ms − Δ)) ] + λl (1/N_l) Σ_rejected softplus(−logp_t − δ)^p
  *   with l_w, l_l the mean token log-probs of the answers and Δ = l_w − l_l.
  * Differs: N_l counts the rejected tokens of the whole optimiser step by the completion mask (the authors' code: of the
- *   micro-batch, by log-prob ≠ 0); the loss is counted once. `referenceCompat` restores both.
+ *   micro-batch, by log-prob ≠ 0); the loss is counted once. `preset: "reference-compat"` restores both.
  * Numerics: softplus is linear above 20, an error below 3e-9.
  *
  * Metrics: `rewards/*` are the answers' mean token log-probs (nats per token), so `rewards/margins` is the mean Δ.
@@ -62,30 +38,33 @@ export function slime(options: SlimeOptions): PairObjective {
 
 /** The three parts, each this micro-batch's share of the step's loss, (). */
 interface Parts {
+  /** Eq. (6) */
   anchor: Tensor;
+  /** Eq. (8) to (10) */
   margin: Tensor;
+  /** Eq. (7) */
   penalty: Tensor;
 }
 
 function evaluate(pairs: PairLogps, totals: StepTotals, options: SlimeOptions): ObjectiveResult {
   const delta = ops.sub(pairs.chosenMeanLogps, pairs.rejectedMeanLogps);
-  const gate = ops.sigmoid(ops.mul(ops.sub(options.marginSoft, delta), options.kappa));
-  const hinge = ops.relu(ops.sub(options.marginHard, delta));
+  const gate = ops.sigmoid(ops.mul(ops.sub(options.margin_soft, delta), options.kappa));
+  const hinge = ops.relu(ops.sub(options.margin_hard, delta));
   const counted = countedTokens(pairs, totals, options);
   // tokens that do not count stand as 0, so that a chosen token of log-prob -inf gives no inf · 0
   const logps = ops.maskedFill(pairs.tokenLogps, ops.eq(counted.mask, 0), 0);
   const softplus = ops.softplus(ops.sub(ops.neg(logps), options.delta));
   const perPair = 1 / totals.examples;
   const parts: Parts = {
-    anchor: weighed(pairs.chosenMeanLogps, -options.lambdaW * perPair),
-    margin: weighed(ops.mul(hinge, gate), options.lambdaD * perPair),
+    anchor: weighed(pairs.chosenMeanLogps, -options.lambda_w * perPair),
+    margin: weighed(ops.mul(hinge, gate), options.lambda_d * perPair),
     penalty: weighed(
       ops.mul(ops.pow(softplus, options.power), counted.mask),
-      options.lambdaL * counted.weight,
+      options.lambda_l * counted.weight,
     ),
   };
   const once = ops.add(ops.add(parts.anchor, parts.margin), parts.penalty);
-  const times = options.referenceCompat === true ? 3 : 1;
+  const times = options.preset === "reference-compat" ? 3 : 1;
   return {
     loss: times === 1 ? once : ops.mul(once, times),
     metrics: { ...rewardMetrics(pairs, times), ...slimeMetrics(pairs, delta, parts, { totals, options }) },
@@ -103,7 +82,7 @@ function countedTokens(
   totals: StepTotals,
   options: SlimeOptions,
 ): { mask: Tensor; weight: number } {
-  if (options.referenceCompat !== true) {
+  if (options.preset !== "reference-compat") {
     return {
       mask: pairs.rejectedTokens,
       weight: totals.rejectedTokens === 0 ? 0 : 1 / totals.rejectedTokens,
@@ -129,8 +108,8 @@ function slimeMetrics(
     sum: ops.mul(ops.detach(part), totals.examples),
     count: totals.micro.examples,
   });
-  const satisfied = ops.ge(delta, options.marginHard);
-  const soft = ops.logicalAnd(ops.lt(delta, options.marginHard), ops.gt(delta, options.marginSoft));
+  const satisfied = ops.ge(delta, options.margin_hard);
+  const soft = ops.logicalAnd(ops.lt(delta, options.margin_hard), ops.gt(delta, options.margin_soft));
   const low = ops.to(ops.lt(pairs.tokenLogps, -options.delta), pairs.rejectedTokens.dtype);
   return {
     "slime/anchor_loss": share(parts.anchor),

@@ -1,0 +1,58 @@
+/** DPO's hyperparameters. */
+import type { Method, Values } from "../method.ts";
+
+/** The hyperparameters of DPO; defaults of its paper (arXiv 2305.18290). */
+export const dpoKeys = {
+  beta: {
+    type: "number",
+    bounds: { above: 0 },
+    default: 0.1,
+    unit: "per nat",
+    doc: "Scale of the reward, on sums of log-probabilities. With loss_type ipo the target is 1 / (2 beta) nats per token.",
+    source: "arXiv 2305.18290 and TRL",
+  },
+  label_smoothing: {
+    type: "number",
+    bounds: { min: 0, below: 0.5 },
+    default: 0,
+    unit: "share",
+    doc: "Assumed probability that a pair is labelled the wrong way round; not in the paper's equation.",
+    source: "TRL",
+  },
+  loss_type: {
+    type: "choice",
+    choices: ["sigmoid", "ipo"],
+    default: "sigmoid",
+    unit: "none",
+    doc: "Form of the loss: sigmoid is DPO, Eq. (7), ipo its squared form.",
+    source: "TRL",
+  },
+} as const;
+
+/** What the loss takes. */
+export type DpoOptions = Values<typeof dpoKeys>;
+
+/** Settings of a DPO run. */
+export interface DpoSettings extends DpoOptions {
+  objective: "dpo";
+}
+
+/** DPO (arXiv 2305.18290), and IPO by its `loss_type`. */
+export const dpo: Method<DpoSettings> = {
+  label: "DPO",
+  over: "pairs",
+  needsReference: true,
+  learning_rate: 1e-6,
+  keys: dpoKeys,
+  presets: null,
+  inactive: [
+    {
+      keys: ["label_smoothing"],
+      because: "loss_type",
+      when: ({ loss_type }) => loss_type === "ipo",
+      reason: "loss_type is ipo, a squared loss without labels to smooth",
+    },
+  ],
+  reward: "beta × (log-probability − the reference's), sums over tokens",
+  metrics: [],
+};

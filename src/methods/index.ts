@@ -1,0 +1,62 @@
+/**
+ * Every method, by its name in a configuration (`objective`). Needs no libtorch; the losses are in `losses.ts`.
+ * docs/adding-a-method.md says how to add one.
+ */
+import { type DpoSettings, dpo } from "./dpo/settings.ts";
+import type { Method } from "./method.ts";
+import { type SftSettings, sft } from "./sft/settings.ts";
+import { type SimpoSettings, simpo } from "./simpo/settings.ts";
+import { type SlimeSettings, slime } from "./slime/settings.ts";
+
+/** Settings of a run's method. */
+export type MethodSettings = SlimeSettings | DpoSettings | SimpoSettings | SftSettings;
+
+/** Settings of the method of a configuration that names none: the first of `methods`. */
+export type DefaultSettings = SlimeSettings;
+
+/** The name of a method. */
+export type MethodName = MethodSettings["objective"];
+
+/** The settings of the method called `Name`. */
+export type SettingsOf<Name extends MethodName> = Extract<MethodSettings, { objective: Name }>;
+
+/** A key of any method's settings. */
+export type MethodKey = MethodSettings extends infer One ? (One extends unknown ? keyof One : never) : never;
+
+/** The methods, the default first. Names, keys and documentation come in this order. */
+export const methods: { readonly [Name in MethodName]: Method<SettingsOf<Name>> } = {
+  slime,
+  dpo,
+  simpo,
+  sft,
+};
+
+/** The names, in the order of `methods`. */
+export const methodNames: readonly MethodName[] = Object.keys(methods) as MethodName[];
+
+/** Settings of which nothing but the name is known. */
+export type AnySettings = { objective: string } & Record<string, string | number | boolean>;
+
+/** The method called `name`, whatever its settings are. */
+export function methodOf(name: MethodName): Method<AnySettings> {
+  return methods[name] as unknown as Method<AnySettings>;
+}
+
+/** Names of the methods for which `test` holds, in the order of `methods`. */
+export function methodsWhere(test: (method: Method<AnySettings>) => boolean): MethodName[] {
+  return methodNames.filter((name) => test(methodOf(name)));
+}
+
+/** The methods over pairs, by the alphabet: what is compared on the same pairs, in this order. */
+export const pairMethods: readonly MethodName[] = methodsWhere(({ over }) => over === "pairs").sort();
+
+/** The methods as people write them. */
+export function labelsOf(names: readonly MethodName[]): string[] {
+  return names.map((name) => methods[name].label);
+}
+
+/** "dpo, simpo and slime": the names in this order. */
+export function inWords(names: readonly string[], word: "and" | "or" = "and"): string {
+  const type = word === "and" ? "conjunction" : "disjunction";
+  return new Intl.ListFormat("en-GB", { type }).format(names);
+}

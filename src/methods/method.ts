@@ -1,0 +1,114 @@
+/**
+ * What a method of training is, apart from its loss: its hyperparameters, presets and metrics, what it runs over and
+ * whether it needs a reference. Configuration, planner, command line and documentation are made from it. No libtorch.
+ */
+
+/** Bounds of a number, each inclusive unless it says `above` or `below`. */
+export interface Bounds {
+  min?: number;
+  max?: number;
+  above?: number;
+  below?: number;
+}
+
+/** What a hyperparameter accepts. */
+type Accepts =
+  | { type: "number"; bounds?: Bounds; default?: number }
+  | { type: "choice"; choices: readonly string[]; default?: string }
+  | { type: "flag"; default: boolean };
+
+/**
+ * A hyperparameter: one key of a run's YAML file, under the same name in memory and in the loss. Without a `default` it
+ * takes its value from the preset.
+ */
+export type Hyperparameter = Accepts & {
+  /** "nats per token"; "none" for a plain number. */
+  unit: string;
+  /** What it does, a sentence. */
+  doc: string;
+  /** Where the default comes from; default: "preset". */
+  source?: string;
+  /** How the value follows when it is not given, if neither from `default` nor from the preset alone. */
+  rule?: string;
+};
+
+/** The types of the values of a table of hyperparameters (declared `as const`). */
+export type Values<Keys> = { -readonly [K in keyof Keys]: Value<Keys[K]> };
+
+type Value<Key> = Key extends { type: "choice"; choices: readonly (infer Word)[] }
+  ? Word
+  : Key extends { type: "flag" }
+    ? boolean
+    : number;
+
+/** A named set of values and where they were published. */
+export interface Preset<Settings> {
+  values: Partial<Settings>;
+  source: string;
+}
+
+/** A value that follows from another form of it, unless it is given itself. Giving one form replaces the preset's other. */
+export interface Derivation<Settings> {
+  key: keyof Settings & string;
+  /** The other form. */
+  from: keyof Settings & string;
+  value(settings: Settings): number;
+  /** The formula, for people. */
+  why: string;
+}
+
+/** A metric of a run. */
+export interface MethodMetric {
+  key: string;
+  unit: string;
+  definition: string;
+  /** Which direction is better, where one is. */
+  better: "lower" | "higher" | null;
+  /** The setting without which it is not logged. */
+  needs?: string;
+}
+
+/** Something wrong or doubtful in a configuration; `key` is where it is reported. */
+export interface ConfigIssue<Key extends string = string> {
+  key: Key;
+  severity: "error" | "warning";
+  text: string;
+}
+
+/** Keys that have no effect while `when` holds. */
+export interface InactiveRule<Settings> {
+  keys: readonly (keyof Settings & string)[];
+  /** The key that decides it. */
+  because: keyof Settings & string;
+  when(settings: Settings): boolean;
+  /** To follow "has no effect here: ". */
+  reason: string;
+}
+
+/** A method, `Settings` being its name (`objective`), its preset if it has any, and a value for each hyperparameter. */
+export interface Method<Settings extends { objective: string }> {
+  /** As people write it: "SLIME". */
+  label: string;
+  /** What the loss is computed on: pairs of a chosen and a rejected completion, or completions one by one. */
+  over: "pairs" | "completions";
+  /** Whether the loss needs the log-probs of a reference model. */
+  needsReference: boolean;
+  /** Peak learning rate of full tuning where none is given. */
+  learning_rate: number;
+  /** The hyperparameters, in the order in which they are printed and documented. */
+  keys: Readonly<Record<Exclude<keyof Settings & string, "objective" | "preset">, Hyperparameter>>;
+  /** Named sets of values, the default first; null for a method that has none. */
+  presets: Readonly<
+    Record<Settings extends { preset: infer Name extends string } ? Name : string, Preset<Settings>>
+  > | null;
+  derived?: readonly Derivation<Settings>[];
+  /** What is wrong or doubtful in settings that are complete. */
+  check?(settings: Settings): ConfigIssue<keyof Settings & string>[];
+  inactive?: readonly InactiveRule<Settings>[];
+  /** Other trainers' names for its hyperparameters, and what to write instead. */
+  otherNames?: Readonly<Record<string, string>>;
+  /** For pairs: what `rewards/chosen` and `rewards/rejected` are. */
+  reward?: string;
+  /** What it logs besides what all methods log. */
+  metrics: readonly MethodMetric[];
+}

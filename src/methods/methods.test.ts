@@ -1,0 +1,34 @@
+/** The records of methods and losses: that they agree, and that every hyperparameter is documented and has a value. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { loadMethod } from "../runs/config-load.ts";
+import { methodNames, methodOf } from "./index.ts";
+import { objectiveOf } from "./losses.ts";
+
+for (const name of methodNames) {
+  test(`${name}: its loss says what its settings say of it`, () => {
+    const { over, needsReference, reward, metrics } = methodOf(name);
+    const objective = objectiveOf(loadMethod({ objective: name }));
+    assert.deepEqual(
+      [objective.name, objective.over, objective.needsReference],
+      [name, over, needsReference],
+    );
+    assert.equal(reward !== undefined, over === "pairs");
+    assert.equal(new Set(metrics.map(({ key }) => key)).size, metrics.length);
+  });
+
+  test(`${name}: every hyperparameter is documented, and has a value with every preset`, () => {
+    const { keys, presets } = methodOf(name);
+    for (const [key, { doc, unit }] of Object.entries(keys)) {
+      assert.ok(doc.endsWith(".") && unit !== "", key);
+      for (const preset of Object.keys(presets ?? { none: 0 })) {
+        const settings = loadMethod({ objective: name, ...(presets === null ? {} : { preset }) });
+        assert.notEqual(
+          (settings as unknown as Record<string, unknown>)[key],
+          undefined,
+          `${preset}: ${key}`,
+        );
+      }
+    }
+  });
+}

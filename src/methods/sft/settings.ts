@@ -1,0 +1,18 @@
+/** Supervised fine-tuning, which has no hyperparameters of its own. */
+import type { Method } from "../method.ts";
+
+/** Settings of an SFT run. */
+export interface SftSettings {
+  objective: "sft";
+}
+
+/** Supervised fine-tuning. */
+export const sft: Method<SftSettings> = {
+  label: "SFT",
+  over: "completions",
+  needsReference: false,
+  learning_rate: 2e-5,
+  keys: {},
+  presets: null,
+  metrics: [],
+};

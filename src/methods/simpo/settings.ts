@@ -1,0 +1,119 @@
+/** SimPO's hyperparameters, presets and metrics. */
+import type { Method, Preset, Values } from "../method.ts";
+
+/** The hyperparameters of SimPO. */
+export const simpoKeys = {
+  beta: {
+    type: "number",
+    bounds: { above: 0 },
+    unit: "tokens per nat",
+    doc: "Scale of the reward, on means per token: β, Eq. (6). SimPO's authors use 2 to 10. Not comparable with DPO's.",
+  },
+  gamma_beta_ratio: {
+    type: "number",
+    bounds: { min: 0 },
+    unit: "nats per token",
+    doc: "Target margin divided by beta, as SimPO's authors give it, 0 to 1. Give this or simpo_gamma.",
+    rule: "the value of the preset, or simpo_gamma / beta",
+    source: "arXiv 2405.14734",
+  },
+  simpo_gamma: {
+    type: "number",
+    bounds: { min: 0 },
+    unit: "none",
+    doc: "Target margin times beta, as TRL gives it: γ, Eq. (6). Give this or gamma_beta_ratio.",
+    rule: "the value of the preset, or gamma_beta_ratio × beta",
+    source: "TRL name",
+  },
+  label_smoothing: {
+    type: "number",
+    bounds: { min: 0, below: 0.5 },
+    default: 0,
+    unit: "share",
+    doc: "Assumed probability that a pair is labelled the wrong way round; not in the paper's equation.",
+    source: "TRL",
+  },
+  cpo_alpha: {
+    type: "number",
+    bounds: { min: 0 },
+    unit: "none",
+    doc: "Weight of a likelihood term on the chosen completion (CPO-SimPO); 0 is SimPO as published.",
+    source: "TRL name; TRL's default is 1.0",
+  },
+  allow_small_beta: {
+    type: "flag",
+    default: false,
+    unit: "none",
+    doc: "Accept a SimPO beta below 1, where DPO's values land by mistake.",
+    source: "preftune",
+  },
+} as const;
+
+/** Named sets of values. */
+export type SimpoPreset = "authors" | "slime-paper";
+
+/** What the loss takes: of the margin's two forms `simpo_gamma`, that is γ. */
+export type SimpoOptions = Omit<Values<typeof simpoKeys>, "gamma_beta_ratio" | "allow_small_beta">;
+
+/** Settings of a SimPO run. */
+export interface SimpoSettings extends Values<typeof simpoKeys> {
+  objective: "simpo";
+  preset: SimpoPreset;
+}
+
+/** The default first. */
+const PRESETS: Readonly<Record<SimpoPreset, Preset<SimpoSettings>>> = {
+  authors: {
+    values: { beta: 2, gamma_beta_ratio: 0.5, label_smoothing: 0, cpo_alpha: 0 },
+    source: "SimPO's authors (arXiv 2405.14734)",
+  },
+  "slime-paper": {
+    values: { beta: 0.1, simpo_gamma: 2, label_smoothing: 0, cpo_alpha: 1 },
+    source: "the SimPO baseline of the SLIME authors' code, that is CPO-SimPO with gamma / beta = 20",
+  },
+};
+
+/** SimPO (arXiv 2405.14734), and CPO-SimPO with `cpo_alpha`. */
+export const simpo: Method<SimpoSettings> = {
+  label: "SimPO",
+  over: "pairs",
+  needsReference: false,
+  learning_rate: 1e-6,
+  keys: simpoKeys,
+  presets: PRESETS,
+  derived: [
+    {
+      key: "simpo_gamma",
+      from: "gamma_beta_ratio",
+      value: ({ gamma_beta_ratio, beta }) => gamma_beta_ratio * beta,
+      why: "gamma_beta_ratio × beta",
+    },
+    {
+      key: "gamma_beta_ratio",
+      from: "simpo_gamma",
+      value: ({ simpo_gamma, beta }) => simpo_gamma / beta,
+      why: "simpo_gamma / beta",
+    },
+  ],
+  check: ({ preset, beta, allow_small_beta }) =>
+    preset === "slime-paper" || beta >= 1 || allow_small_beta
+      ? []
+      : [
+          {
+            key: "beta",
+            severity: "error",
+            text: `SimPO's beta acts on means per token and its authors use 2 to 10; ${beta} is in the range of DPO's. Give a beta of at least 1, or \`allow_small_beta: true\` where it is meant.`,
+          },
+        ],
+  otherNames: { gamma: "write `simpo_gamma` or `gamma_beta_ratio`" },
+  reward: "beta × mean per token",
+  metrics: [
+    {
+      key: "nll_loss",
+      unit: "nats/token",
+      definition: "Likelihood term on the chosen answer, before cpo_alpha.",
+      better: "lower",
+      needs: "cpo_alpha above 0",
+    },
+  ],
+};
