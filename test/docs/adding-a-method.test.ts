@@ -17,10 +17,10 @@ cpSync(join(root, "src"), join(copy, "src"), { recursive: true });
 for (const name of ["package.json", "tsconfig.json"]) cpSync(join(root, name), join(copy, name));
 for (const name of ["node_modules", "native"]) symlinkSync(join(root, name), join(copy, name));
 
-/** The page's blocks in their order: file, language, text. */
+/** The page's blocks in their order: file of src/methods, language, text. */
 function blocks(): { path: string; language: string; text: string }[] {
   const page = readFileSync(join(root, "docs/adding-a-method.md"), "utf8");
-  const found = page.matchAll(/<!-- file: (\S+) -->\n\n```(\w+)\n([\s\S]*?)```/g);
+  const found = page.matchAll(/<!-- in src\/methods: (\S+) -->\n\n```(\w+)\n([\s\S]*?)```/g);
   return [...found].map(([, path = "", language = "", text = ""]) => ({ path, language, text }));
 }
 
@@ -43,7 +43,7 @@ function patched(file: string, diff: string): string {
 }
 
 function write(path: string, language: string, text: string): void {
-  const target = join(copy, path);
+  const target = join(copy, "src/methods", path);
   mkdirSync(dirname(target), { recursive: true });
   writeFileSync(target, language === "diff" ? patched(readFileSync(target, "utf8"), text) : text);
 }
@@ -62,7 +62,7 @@ function compiled(): string {
 test("without its line among the losses the compiler refuses it; with it, all of the page compiles", () => {
   const all = blocks();
   assert.equal(all.length, 4);
-  const last = all.findIndex(({ path }) => path.endsWith("losses.ts"));
+  const last = all.findIndex(({ path }) => path === "losses.ts");
   for (const [i, { path, language, text }] of all.entries()) if (i !== last) write(path, language, text);
   assert.match(compiled(), /losses\.ts.* Property 'hinge' is missing/);
   const { path, language, text } = all[last] ?? assert.fail("losses.ts");
