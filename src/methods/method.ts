@@ -68,11 +68,12 @@ export interface MethodMetric {
   needs?: string;
 }
 
-/** Something wrong or doubtful in a configuration; `key` is where it is reported. */
-export interface ConfigIssue<Key extends string = string> {
-  key: Key;
+/** A check across values that are all given: something wrong or doubtful, and where it is reported. */
+export interface Check<Settings> {
+  key: keyof Settings & string;
   severity: "error" | "warning";
-  text: string;
+  when(settings: Settings): boolean;
+  text(settings: Settings): string;
 }
 
 /** Keys that have no effect while `when` holds. */
@@ -102,8 +103,7 @@ export interface Method<Settings extends { objective: string }> {
     Record<Settings extends { preset: infer Name extends string } ? Name : string, Preset<Settings>>
   > | null;
   derived?: readonly Derivation<Settings>[];
-  /** What is wrong or doubtful in settings that are complete. */
-  check?(settings: Settings): ConfigIssue<keyof Settings & string>[];
+  checks?: readonly Check<Settings>[];
   inactive?: readonly InactiveRule<Settings>[];
   /** Other trainers' names for its hyperparameters, and what to write instead. */
   otherNames?: Readonly<Record<string, string>>;

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { loadMethod } from "../runs/config-load.ts";
-import { methodNames, methodOf } from "./index.ts";
+import { methodNames, methodOf, type SettingsOf } from "./index.ts";
 import { objectiveOf } from "./losses.ts";
 
 for (const name of methodNames) {
@@ -32,3 +32,10 @@ for (const name of methodNames) {
     }
   });
 }
+
+test("another method's key is a type error", () => {
+  // either line would not compile if the keys of one method were known in the settings of another
+  const isKnown: "lambda_w" extends keyof SettingsOf<"dpo"> ? true : false = false;
+  const isOwn: "lambda_w" extends keyof SettingsOf<"slime"> ? true : false = true;
+  assert.deepEqual([isKnown, isOwn], [false, true]);
+});

@@ -2,12 +2,15 @@
 import { didYouMean } from "../base/suggest.ts";
 import { isGreedyAt } from "../base/temperature.ts";
 import { methodOf } from "../methods/index.ts";
-import type { ConfigIssue } from "../methods/method.ts";
 import type { ConfigKey, RunConfig } from "./config-types.ts";
 import { METRICS, metricInfo } from "./metric-names.ts";
 
-/** What a check found. */
-export type Finding = ConfigIssue<ConfigKey>;
+/** What a check found; `key` is where it is reported. */
+export interface Finding {
+  key: ConfigKey;
+  severity: "error" | "warning";
+  text: string;
+}
 
 /** Everything wrong or doubtful in `config`. */
 export function checkConfig(config: RunConfig): Finding[] {
@@ -25,8 +28,11 @@ export function checkConfig(config: RunConfig): Finding[] {
 
 /** What is wrong or doubtful in the settings of the method, by themselves and with what its reference needs. */
 export function checkMethod({ method, precompute_ref_log_probs, use_peft }: RunConfig): Finding[] {
-  const { check, needsReference } = methodOf(method.objective);
-  const found = (check?.({ ...method }) ?? []) as Finding[];
+  const { checks = [], needsReference } = methodOf(method.objective);
+  const settings = { ...method };
+  const found = checks
+    .filter(({ when }) => when(settings))
+    .map(({ key, severity, text }): Finding => ({ key: key as ConfigKey, severity, text: text(settings) }));
   if (needsReference && !precompute_ref_log_probs && !use_peft) {
     found.push(
       error(

@@ -15,7 +15,7 @@ after(() => rmSync(copy, { recursive: true, force: true }));
 
 cpSync(join(root, "src"), join(copy, "src"), { recursive: true });
 for (const name of ["package.json", "tsconfig.json"]) cpSync(join(root, name), join(copy, name));
-for (const name of ["node_modules", "native"]) symlinkSync(join(root, name), join(copy, name));
+for (const name of ["node_modules", "native", ".preftune"]) symlinkSync(join(root, name), join(copy, name));
 
 /** The page's blocks in their order: file of src/methods, language, text. */
 function blocks(): { path: string; language: string; text: string }[] {

@@ -95,16 +95,15 @@ export const simpo: Method<SimpoSettings> = {
       why: "simpo_gamma / beta",
     },
   ],
-  check: ({ preset, beta, allow_small_beta }) =>
-    preset === "slime-paper" || beta >= 1 || allow_small_beta
-      ? []
-      : [
-          {
-            key: "beta",
-            severity: "error",
-            text: `SimPO's beta acts on means per token and its authors use 2 to 10; ${beta} is in the range of DPO's. Give a beta of at least 1, or \`allow_small_beta: true\` where it is meant.`,
-          },
-        ],
+  checks: [
+    {
+      key: "beta",
+      severity: "error",
+      when: ({ preset, beta, allow_small_beta }) => preset !== "slime-paper" && beta < 1 && !allow_small_beta,
+      text: ({ beta }) =>
+        `SimPO's beta acts on means per token and its authors use 2 to 10; ${beta} is in the range of DPO's. Give a beta of at least 1, or \`allow_small_beta: true\` where it is meant.`,
+    },
+  ],
   otherNames: { gamma: "write `simpo_gamma` or `gamma_beta_ratio`" },
   reward: "beta × mean per token",
   metrics: [

@@ -104,25 +104,20 @@ export const slime: Method<SlimeSettings> = {
   learning_rate: 1e-6,
   keys: slimeKeys,
   presets: PRESETS,
-  check: ({ margin_soft, margin_hard, lambda_w }) => [
-    ...(margin_soft > margin_hard
-      ? [
-          {
-            key: "margin_soft",
-            severity: "warning",
-            text: `${margin_soft} is above margin_hard ${margin_hard}: the soft gate stays open up to the hard margin, so the loss stops at once there instead of fading before it.`,
-          } as const,
-        ]
-      : []),
-    ...(lambda_w === 0
-      ? [
-          {
-            key: "lambda_w",
-            severity: "warning",
-            text: "0 switches the anchor off: the chosen likelihood is free to fall.",
-          } as const,
-        ]
-      : []),
+  checks: [
+    {
+      key: "margin_soft",
+      severity: "warning",
+      when: ({ margin_soft, margin_hard }) => margin_soft > margin_hard,
+      text: ({ margin_soft, margin_hard }) =>
+        `${margin_soft} is above margin_hard ${margin_hard}: the soft gate stays open up to the hard margin, so the loss stops at once there instead of fading before it.`,
+    },
+    {
+      key: "lambda_w",
+      severity: "warning",
+      when: ({ lambda_w }) => lambda_w === 0,
+      text: () => "0 switches the anchor off: the chosen likelihood is free to fall.",
+    },
   ],
   inactive: [
     {
