@@ -2,7 +2,7 @@
 import type { Method, Values } from "../method.ts";
 
 /** The hyperparameters of DPO; defaults of its paper (arXiv 2305.18290). */
-export const dpoKeys = {
+const KEYS = {
   beta: {
     type: "number",
     bounds: { above: 0 },
@@ -30,7 +30,7 @@ export const dpoKeys = {
 } as const;
 
 /** What the loss takes. */
-export type DpoOptions = Values<typeof dpoKeys>;
+export type DpoOptions = Values<typeof KEYS>;
 
 /** Settings of a DPO run. */
 export interface DpoSettings extends DpoOptions {
@@ -43,7 +43,7 @@ export const dpo: Method<DpoSettings> = {
   over: "pairs",
   needsReference: true,
   learning_rate: 1e-6,
-  keys: dpoKeys,
+  keys: KEYS,
   presets: null,
   inactive: [
     {

@@ -2,7 +2,7 @@
 import type { Method, Preset, Values } from "../method.ts";
 
 /** The hyperparameters of SimPO. */
-export const simpoKeys = {
+const KEYS = {
   beta: {
     type: "number",
     bounds: { above: 0 },
@@ -53,10 +53,10 @@ export const simpoKeys = {
 export type SimpoPreset = "authors" | "slime-paper";
 
 /** What the loss takes: of the margin's two forms `simpo_gamma`, that is γ. */
-export type SimpoOptions = Omit<Values<typeof simpoKeys>, "gamma_beta_ratio" | "allow_small_beta">;
+export type SimpoOptions = Omit<Values<typeof KEYS>, "gamma_beta_ratio" | "allow_small_beta">;
 
 /** Settings of a SimPO run. */
-export interface SimpoSettings extends Values<typeof simpoKeys> {
+export interface SimpoSettings extends Values<typeof KEYS> {
   objective: "simpo";
   preset: SimpoPreset;
 }
@@ -79,7 +79,7 @@ export const simpo: Method<SimpoSettings> = {
   over: "pairs",
   needsReference: false,
   learning_rate: 1e-6,
-  keys: simpoKeys,
+  keys: KEYS,
   presets: PRESETS,
   derived: [
     {

@@ -2,7 +2,7 @@
 import type { Method, Preset, Values } from "../method.ts";
 
 /** The hyperparameters of SLIME. */
-export const slimeKeys = {
+const KEYS = {
   lambda_w: {
     type: "number",
     bounds: { min: 0 },
@@ -54,17 +54,17 @@ export const slimeKeys = {
 export type SlimePreset = "balanced" | "script" | "config" | "paper" | "reference-compat";
 
 /** What the loss takes. `preset: "reference-compat"` adds the oddities of the authors' code. */
-export interface SlimeOptions extends Values<typeof slimeKeys> {
+export interface SlimeOptions extends Values<typeof KEYS> {
   preset?: SlimePreset;
 }
 
 /** Settings of a SLIME run. */
-export interface SlimeSettings extends Values<typeof slimeKeys> {
+export interface SlimeSettings extends Values<typeof KEYS> {
   objective: "slime";
   preset: SlimePreset;
 }
 
-const SCRIPT: Values<typeof slimeKeys> = {
+const SCRIPT: Values<typeof KEYS> = {
   lambda_w: 0.1,
   lambda_l: 0.0005,
   delta: 1.25,
@@ -102,7 +102,7 @@ export const slime: Method<SlimeSettings> = {
   over: "pairs",
   needsReference: false,
   learning_rate: 1e-6,
-  keys: slimeKeys,
+  keys: KEYS,
   presets: PRESETS,
   checks: [
     {
