@@ -86,12 +86,14 @@ export interface InactiveRule<Settings> {
   reason: string;
 }
 
+/** What a loss is computed on: pairs of a chosen and a rejected completion, or completions one by one. */
+export type Over = "pairs" | "completions";
+
 /** A method, `Settings` being its name (`objective`), its preset if it has any, and a value for each hyperparameter. */
 export interface Method<Settings extends { objective: string }> {
   /** As people write it: "SLIME". */
   label: string;
-  /** What the loss is computed on: pairs of a chosen and a rejected completion, or completions one by one. */
-  over: "pairs" | "completions";
+  over: Over;
   /** Whether the loss needs the log-probs of a reference model. */
   needsReference: boolean;
   /** Peak learning rate of full tuning where none is given. */

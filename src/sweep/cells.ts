@@ -3,6 +3,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { ConfigError } from "../base/errors.ts";
 import { makeDirectory, readJsonFile, writeFileAtomic } from "../base/files.ts";
+import { methodOf } from "../methods/index.ts";
 import { loadConfig } from "../runs/config-load.ts";
 import { RunLock } from "../runs/run-lock.ts";
 import type { Cell, Values } from "./cell.ts";
@@ -54,8 +55,11 @@ export function checkCells(cells: readonly Cell[]): void {
         `run ${id}: expected held-out rows of their own, so that runs are compared on the same pairs. Give eval_data, and eval_fraction 0.`,
       );
     }
-    if (config.objective === "sft") {
-      throw new ConfigError(`run ${id}: expected an objective on pairs, got sft: nothing could be compared.`);
+    const { objective } = config.method;
+    if (methodOf(objective).over !== "pairs") {
+      throw new ConfigError(
+        `run ${id}: expected an objective on pairs, got ${objective}: nothing could be compared.`,
+      );
     }
   }
 }

@@ -4,7 +4,7 @@ import { type Dataset, prepareDataset } from "../data/dataset.ts";
 import type { WeightedSource } from "../data/mixing.ts";
 import type { Task } from "../data/rows.ts";
 import { contextLength, type ModelConfig } from "../formats/model-config.ts";
-import type { Objective } from "../methods/objective.ts";
+import type { Over } from "../methods/method.ts";
 import { DATA_FIELDS } from "../runs/config-fields-data.ts";
 import { defaultsOf } from "../runs/config-schema.ts";
 import type { DataKeys, DatasetSpec, RunConfig } from "../runs/config-types.ts";
@@ -42,7 +42,7 @@ export type DataSelection = Pick<
 };
 
 /** What rows are read as for an objective over pairs or single completions. */
-export function taskOf(over: Objective["over"]): Task {
+export function taskOf(over: Over): Task {
   return over === "pairs" ? "preference" : "sft";
 }
 
