@@ -1,51 +1,16 @@
-/** Is the dual margin stable? Where Δ ends over a grid of margins and steepness, beside SimPO's γ. */
+/** Where the margin Δ ends: shares of pairs by zone, and spread over pairs and seeds. */
 import type { SettingsOf } from "preftune/methods";
 import {
-  type Condition,
   type Interval,
   intervalText,
-  type Measured,
   type MeasuredCondition,
   meanInterval,
   quantileInterval,
   type ResultRow,
-  type Section,
   spreadInterval,
   tableOf,
 } from "preftune/sweep";
-import type { StudyDefinition } from "../definition.ts";
-
-/** The study. */
-export const margins: StudyDefinition = {
-  title: "Margins: where Δ ends, and how stable that is",
-  question:
-    "SLIME's authors say that the dual margin (hard mh, soft ms, steepness κ) makes the boundary stable. The grid shows where the margin Δ ends, how many pairs are in which zone, and how much that differs between seeds; SimPO's target γ/β is beside it.",
-  figures: ["margin", "margin_change", "chosen_change", "accuracy"],
-  referenceOf: (name) => (name === standard ? null : standard),
-  evaluations: "some",
-  needsAnswers: false,
-  seeds: { quick: 3, full: 6 },
-  conditions,
-  sections: (measured) => [zones(measured), spread(measured)],
-};
-
-const standard = "mh 1.5, ms 1, κ 2.5";
-
-function conditions(): Condition[] {
-  const grid = [1, 1.5, 2.5].flatMap((hard) =>
-    [0.5, 1].flatMap((soft) => [2.5, 10].map((kappa) => ({ hard, soft, kappa }))),
-  );
-  return [
-    ...grid.map(({ hard, soft, kappa }) => ({
-      name: `mh ${hard}, ms ${soft}, κ ${kappa}`,
-      changes: { objective: "slime", preset: "script", margin_hard: hard, margin_soft: soft, kappa },
-    })),
-    ...[0, 0.5, 1, 1.5].map((ratio) => ({
-      name: `SimPO, γ/β ${ratio}`,
-      changes: { objective: "simpo", preset: "authors", gamma_beta_ratio: ratio },
-    })),
-  ];
-}
+import type { Analysis } from "./analyses.ts";
 
 /** Share of the pairs with Δ at least `from` and below `to`. */
 function shareBetween({ runs }: MeasuredCondition, from: number, to: number): Interval {
@@ -55,15 +20,14 @@ function shareBetween({ runs }: MeasuredCondition, from: number, to: number): In
   return meanInterval(table, { isShare: true });
 }
 
-function zones(measured: Measured): Section {
+/** Shares of the pairs between the margins of each condition. */
+export const marginZones: Analysis = (measured) => {
   const rows = [...measured.values()].flatMap((one) => {
     const settings = one.runs[0]?.settings;
     return settings?.objective === "slime" ? [{ one, zones: zonesOf(one, settings) }] : [];
   });
   const names = ["wrong way (Δ < 0)", "pushed (0 to ms)", "soft zone (ms to mh)", "done (from mh on)"];
   return {
-    title: "Where the held-out pairs end",
-    note: "Shares of the pairs by their margin Δ after training. From mh on the margin term is exactly 0.",
     tables: [
       {
         columns: ["", ...names],
@@ -84,7 +48,7 @@ function zones(measured: Measured): Section {
       ),
     ),
   };
-}
+};
 
 function zonesOf(one: MeasuredCondition, { margin_hard, margin_soft }: SettingsOf<"slime">): Interval[] {
   const soft = Math.min(Math.max(0, margin_soft), margin_hard);
@@ -94,7 +58,8 @@ function zonesOf(one: MeasuredCondition, { margin_hard, margin_soft }: SettingsO
 
 const quantiles = [0.1, 0.5, 0.9] as const;
 
-function spread(measured: Measured): Section {
+/** Quantiles over pairs, and the deviation between seeds. */
+export const marginSpread: Analysis = (measured) => {
   const rows = [...measured.values()]
     .filter(({ runs }) => runs.length > 0)
     .map((one) => {
@@ -108,10 +73,6 @@ function spread(measured: Measured): Section {
       };
     });
   return {
-    title: "Spread of the margin",
-    note:
-      "Over pairs: quantiles of Δ. Over seeds: the standard deviation of the mean margin between training seeds, its interval from the χ² " +
-      "distribution, which takes the seeds' means for normal; with three seeds it spans a factor of ten.",
     tables: [
       {
         columns: ["", ...quantiles.map((p) => `${100 * p} % of pairs below`), "deviation between seeds"],
@@ -136,4 +97,4 @@ function spread(measured: Measured): Section {
       interval,
     })),
   };
-}
+};

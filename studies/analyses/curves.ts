@@ -1,0 +1,94 @@
+/** How the chosen answers went over training, and where they ended. */
+import {
+  type Chart,
+  type EvaluationRecord,
+  estimate,
+  type Interval,
+  intervalText,
+  type Measured,
+  type MeasuredCondition,
+  meanInterval,
+  type Series,
+} from "preftune/sweep";
+import type { Analysis } from "./analyses.ts";
+
+/** Likelihood of the chosen answers since the start, and the share of pairs that lost some. */
+export const curves: Analysis = (measured) => ({
+  courses: [
+    curveChart(measured, {
+      title: "Chosen log-likelihood since the start",
+      unit: "nats/token",
+      value: (chosen) => chosen,
+    }),
+    curveChart(measured, {
+      title: "Pairs whose chosen answer is below its start",
+      unit: "share",
+      value: (chosen) => Number(chosen < 0),
+    }),
+  ],
+});
+
+/** A sentence for each condition. */
+export const chosenLikelihood: Analysis = (measured) => ({
+  said: [...measured.values()].map((one) => {
+    const change = estimate(one, "chosen_change");
+    const down = estimate(one, "chosen_down");
+    const fell = change.high < 0 ? "fell" : change.low > 0 ? "rose" : "did not move beyond the noise";
+    return `${one.name}: the chosen answers' likelihood ${fell}, ${intervalText(change, "nats/token")} nats per token; ${intervalText(down, "share")} of the pairs are below their start.`;
+  }),
+});
+
+/** What is drawn. */
+interface CurvePlan {
+  title: string;
+  unit: "nats/token" | "share";
+  /** From the change of a pair's chosen answer since the start, nats per token. */
+  value: (chosen: number) => number;
+}
+
+/** Colours of the style sheet. */
+const colours = 7;
+
+/** A line with its interval for each condition. */
+function curveChart(measured: Measured, { title, unit, value }: CurvePlan): Chart {
+  const series = [...measured.values()].map((one, i): Series => {
+    const points = curveOf(one, value, unit === "share");
+    return {
+      name: one.name,
+      colour: (i % colours) + 1,
+      isEval: false,
+      points: points.map(({ step, interval }) => [step, interval.value]),
+      band: points.map(({ step, interval }) => [step, interval.low, interval.high]),
+    };
+  });
+  return { title, unit, xLabel: "step", series };
+}
+
+/** A point of a curve. */
+interface CurvePoint {
+  step: number;
+  interval: Interval;
+}
+
+/**
+ * How the pairs' answers had moved at each evaluation that all runs of the condition made.
+ *
+ * @param value - from the change of a pair's chosen answer, nats per token
+ */
+function curveOf(
+  { runs }: MeasuredCondition,
+  value: (chosen: number) => number,
+  isShare: boolean,
+): CurvePoint[] {
+  const [first] = runs;
+  if (first === undefined) return [];
+  return first.evaluations.flatMap(({ global_step: step }) => {
+    const records = runs.map(({ evaluations }) => evaluations.find((one) => one.global_step === step));
+    if (!records.every((record): record is EvaluationRecord => (record?.pair_changes.length ?? 0) > 0))
+      return [];
+    const table = records.map(({ pair_changes: pairs }) =>
+      Float64Array.from(pairs, ([chosen]) => value(chosen)),
+    );
+    return [{ step, interval: meanInterval(table, { isShare, draws: 300 }) }];
+  });
+}
