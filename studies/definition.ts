@@ -22,3 +22,9 @@ export interface StudyDefinition {
   conditions(asked: { budget: Budget; sets: readonly PairSet[] }): Condition[];
   sections(measured: Measured): Section[];
 }
+
+/** A section of the report without its words, which the study's file has. */
+export type Analysis = (
+  measured: Measured,
+  referenceOf: (condition: string) => string | null,
+) => Omit<Section, "title" | "note">;

@@ -1,15 +1,9 @@
 /** What studies make of results besides the tables that all have, by the names that their files use. */
-import type { Measured, Section } from "preftune/sweep";
+import type { Analysis } from "../definition.ts";
 import { chosenLikelihood, curves } from "./curves.ts";
 import { marginSpread, marginZones } from "./margins.ts";
 import { regret } from "./regret.ts";
 import { rejectedTokens } from "./rejected-tokens.ts";
-
-/** A section of the report without its words, which the study's file has. */
-export type Analysis = (
-  measured: Measured,
-  referenceOf: (condition: string) => string | null,
-) => Omit<Section, "title" | "note">;
 
 /** Name of an analysis. */
 export type AnalysisName =

@@ -10,7 +10,7 @@ import {
   meanInterval,
   type Series,
 } from "preftune/sweep";
-import type { Analysis } from "./analyses.ts";
+import type { Analysis } from "../definition.ts";
 
 /** Likelihood of the chosen answers since the start, and the share of pairs that lost some. */
 export const curves: Analysis = (measured) => ({

@@ -10,7 +10,7 @@ import {
   spreadInterval,
   tableOf,
 } from "preftune/sweep";
-import type { Analysis } from "./analyses.ts";
+import type { Analysis } from "../definition.ts";
 
 /** Share of the pairs with Δ at least `from` and below `to`. */
 function shareBetween({ runs }: MeasuredCondition, from: number, to: number): Interval {

@@ -13,7 +13,7 @@ import {
   type ResultRow,
   tableOf,
 } from "preftune/sweep";
-import type { Analysis } from "./analyses.ts";
+import type { Analysis } from "../definition.ts";
 
 /** What a setting is chosen by, and whether more of it is better. */
 const criteria: readonly { figure: FigureName; sign: 1 | -1 }[] = [

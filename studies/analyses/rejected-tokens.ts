@@ -6,8 +6,8 @@ import {
   meanInterval,
   type ResultRow,
 } from "preftune/sweep";
+import type { Analysis } from "../definition.ts";
 import { floorsOf, floorText, rejectedQuantile } from "../floors.ts";
-import type { Analysis } from "./analyses.ts";
 
 const shares = [0.001, 0.01, 0.05, 0.5] as const;
 
