@@ -96,8 +96,8 @@ export interface Method<Settings extends { objective: string }> {
   over: Over;
   /** Whether the loss needs the log-probs of a reference model. */
   needsReference: boolean;
-  /** Peak learning rate of full tuning where none is given. */
-  learning_rate: number;
+  /** Peak learning rate of full tuning where none is given, and who has it. */
+  learning_rate: { value: number; source: string };
   /** The hyperparameters, in the order in which they are printed and documented. */
   keys: Readonly<Record<Exclude<keyof Settings & string, "objective" | "preset">, Hyperparameter>>;
   /** Named sets of values, the default first; null for a method that has none. */

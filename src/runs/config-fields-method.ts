@@ -95,7 +95,7 @@ export function isForeign(objective: MethodName, key: string): boolean {
 
 /** "2e-5 for sft and 1e-6 for dpo and slime": the learning rates of full tuning, the largest first. */
 export function learningRates(): string {
-  const groups = Map.groupBy([...methodNames].sort(), (name) => methodOf(name).learning_rate);
+  const groups = Map.groupBy([...methodNames].sort(), (name) => methodOf(name).learning_rate.value);
   const rates = [...groups].sort(([a], [b]) => b - a);
   return inWords(rates.map(([rate, names]) => `${rate.toExponential()} for ${inWords(names)}`));
 }

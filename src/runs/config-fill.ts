@@ -118,7 +118,8 @@ function fillOptimisation(draft: Draft): void {
   if (use_peft) draft.derive("learning_rate", 1e-4, "use_peft: the LoRA value of the SLIME paper");
   else {
     const { objective } = draft;
-    draft.derive("learning_rate", methodOf(objective).learning_rate, `${objective} in full tuning, as TRL`);
+    const { value, source } = methodOf(objective).learning_rate;
+    draft.derive("learning_rate", value, `${objective} in full tuning, as ${source}`);
   }
   draft.derive(
     "per_device_eval_batch_size",

@@ -33,7 +33,8 @@ function withoutAddon(code: string): { printed: string; loaded: string[] } {
   return { printed: stdout, loaded: urls.filter((url) => url.includes("/src/")) };
 }
 
-const ofTorch = /\/src\/(torch|nn|models|optim|objectives|methods)\//;
+// of src/methods the settings are read by the configuration; its losses are libtorch's
+const ofTorch = /\/src\/(torch|nn|models|optim|methods\/(\w+\/loss|losses|objective)\.ts)/;
 
 test("preftune/data reads, understands and tokenises rows without libtorch", () => {
   const dir = mkdtempSync(join(tmpdir(), "preftune-doors-"));

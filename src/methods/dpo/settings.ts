@@ -42,7 +42,7 @@ export const dpo: Method<DpoSettings> = {
   label: "DPO",
   over: "pairs",
   needsReference: true,
-  learning_rate: 1e-6,
+  learning_rate: { value: 1e-6, source: "TRL" },
   keys: KEYS,
   presets: null,
   inactive: [

@@ -11,7 +11,7 @@ export const sft: Method<SftSettings> = {
   label: "SFT",
   over: "completions",
   needsReference: false,
-  learning_rate: 2e-5,
+  learning_rate: { value: 2e-5, source: "TRL" },
   keys: {},
   presets: null,
   metrics: [],

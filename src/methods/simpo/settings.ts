@@ -78,7 +78,7 @@ export const simpo: Method<SimpoSettings> = {
   label: "SimPO",
   over: "pairs",
   needsReference: false,
-  learning_rate: 1e-6,
+  learning_rate: { value: 1e-6, source: "TRL" },
   keys: KEYS,
   presets: PRESETS,
   derived: [

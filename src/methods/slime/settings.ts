@@ -101,7 +101,7 @@ export const slime: Method<SlimeSettings> = {
   label: "SLIME",
   over: "pairs",
   needsReference: false,
-  learning_rate: 1e-6,
+  learning_rate: { value: 1e-6, source: "TRL" },
   keys: KEYS,
   presets: PRESETS,
   checks: [
