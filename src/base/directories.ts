@@ -18,11 +18,14 @@ import {
   syncTree,
   uniqueTag,
 } from "./file-io.ts";
+import { isRunning } from "./process-state.ts";
 
 /** Options of {@link writeDirectoryAtomic}. */
 export interface WriteDirectoryOptions {
   /** Put the new directory in place of an existing one. Without it an existing, non-empty target is refused. */
   replace?: boolean;
+  /** False: not synced, for what can be had again after a power cut. Default: true. */
+  durable?: boolean;
 }
 
 /**
@@ -51,7 +54,7 @@ export async function writeDirectoryAtomic(
     makeDirectories(dirname(path));
     io.mkdirSync(temp);
     await fill(temp);
-    syncTree(temp);
+    if (options.durable !== false) syncTree(temp);
     const aside = install(temp, path, siblingName(path, "old", tag));
     kept = "The new content is in place, but could not be made safe against a power cut.";
     syncDirectory(dirname(path));
@@ -102,12 +105,17 @@ export function recoverDirectory(target: string): boolean {
 const tagPattern: RegExp = /^(\d+)-[0-9a-f]{8}$/;
 
 function isOrphan(path: string): boolean {
-  const pid = Number(/-?(\d+)-[0-9a-f]{8}$/.exec(path)?.[1] ?? Number.NaN);
-  try {
-    process.kill(pid, 0);
-    return false;
-  } catch (error) {
-    return errorCode(error) === "ESRCH";
+  return !isRunning(Number(/(\d+)-[0-9a-f]{8}$/.exec(path)?.[1]));
+}
+
+/** Names that `siblingName` makes for things that are not to last; set-aside old content is none of them. */
+const transientName = /^\..+\.(tmp|new|gone|stale)-\d+-[0-9a-f]{8}$/;
+
+/** Removes what writes and removals that were cut off left in `dir`. Only for directories that no other process writes. */
+export function removeLeftOvers(dir: string): void {
+  if (!existsSync(dir)) return;
+  for (const name of readdirSync(dir)) {
+    if (transientName.test(name)) quietly(() => io.rmSync(join(dir, name)));
   }
 }
 

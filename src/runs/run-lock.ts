@@ -6,6 +6,7 @@ import { setTimeout } from "node:timers/promises";
 import { TrainingError } from "../base/errors.ts";
 import { createFileSync, errorCode, fileFailure, io, quietly, writeAllSync } from "../base/file-io.ts";
 import { readFileBytes } from "../base/open-file.ts";
+import { isRunning, startOf } from "../base/process-state.ts";
 
 /** Who holds a lock. */
 interface Holder {
@@ -60,8 +61,9 @@ function isHeldHere(path: string): boolean {
 }
 
 function create(path: string): boolean {
-  const place = { pid: process.pid, thread: ownThread() };
-  const holder: Holder = { ...place, host: hostname(), started: startOf(place) };
+  const { pid } = process;
+  const thread = ownThread();
+  const holder: Holder = { pid, thread, host: hostname(), started: startOf(pid, thread ?? undefined) };
   try {
     createFileSync(path, (fd) => writeAllSync(fd, Buffer.from(`${JSON.stringify(holder)}\n`)));
     return true;
@@ -134,39 +136,15 @@ function ageOf(path: string): number {
   }
 }
 
-function isAlive(holder: Holder): boolean {
-  try {
-    process.kill(holder.pid, 0);
-  } catch (cause) {
-    if (errorCode(cause) !== "EPERM") return false;
-  }
-  // killed and not reaped by its parent yet, which in a container without an init may be never
-  if (/^[ZX]$/.test(statOf(holder)[0] ?? "")) return false;
-  return holder.started === null || startOf(holder) === holder.started;
+function isAlive({ pid, thread, started }: Holder): boolean {
+  const id = thread ?? undefined;
+  return isRunning(pid, id) && (started === null || startOf(pid, id) === started);
 }
-
-type Place = Pick<Holder, "pid" | "thread">;
 
 function ownThread(): number | null {
   try {
     return Number(basename(readlinkSync("/proc/thread-self")));
   } catch {
     return null;
-  }
-}
-
-/** Field 22 of a thread's `stat`. */
-function startOf(place: Place): string | null {
-  return statOf(place)[19] ?? null;
-}
-
-/** The fields of a thread's `stat` from the third, the state, on; none where the system has no such file. */
-function statOf({ pid, thread }: Place): string[] {
-  try {
-    const stat = readFileBytes(`/proc/${pid}/task/${thread ?? pid}/stat`).toString("utf8");
-    // the second field, the name, may hold blanks and ends with the last parenthesis
-    return stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-  } catch {
-    return [];
   }
 }

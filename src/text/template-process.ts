@@ -7,7 +7,7 @@ import { Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { extname, join } from "node:path";
 
-import { readFileBytes } from "../base/open-file.ts";
+import { cpuMsOf } from "../base/process-state.ts";
 import type { TemplateInput } from "./jinja/template.ts";
 
 /** Limits of the child process. */
@@ -176,7 +176,7 @@ export class TemplateProcess {
   #fail(failure: { kind: FailureKind; reason: string }): void {
     // What has never written anything is the template's fault, not a conversation's.
     const isHopeless = this.#state !== "ready" || !this.#hasRendered;
-    const isMeasured = cpuMsOf(this.#child?.pid) !== null;
+    const isMeasured = cpuMsOf(this.#child?.pid ?? 0) !== null;
     this.#detach()?.kill("SIGKILL");
     this.#failuresInARow++;
     const culprit = this.#queue[0];
@@ -211,7 +211,7 @@ export class TemplateProcess {
   #arm(timeoutMs: number): void {
     this.#disarm();
     const began = performance.now();
-    const pid = this.#child?.pid;
+    const pid = this.#child?.pid ?? 0;
     const computedBefore = cpuMsOf(pid);
     const check = (): void => {
       const computed = cpuMsOf(pid);
@@ -236,18 +236,6 @@ export class TemplateProcess {
     for (const handle of [child, child.stdin, child.stdout, child.stderr]) {
       if (handle === child || handle instanceof Socket) hold ? handle.ref() : handle.unref();
     }
-  }
-}
-
-/** Milliseconds that a process has computed; null where the system does not tell, or the process is gone. */
-function cpuMsOf(pid: number | undefined): number | null {
-  try {
-    const stat = readFileBytes(`/proc/${pid}/stat`).toString("latin1");
-    // The name, the second field, may hold blanks. Times are in hundredths of a second.
-    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-    return 10 * (Number(fields[11]) + Number(fields[12]));
-  } catch {
-    return null;
   }
 }
 
