@@ -14,7 +14,9 @@ test("this process runs; one that has ended, and a number that none has, do not"
   assert.equal(isRunning(Number.NaN), false);
 });
 
-test("start and computing time of a process, where the system tells", { skip: process.platform !== "linux" }, () => {
+test("start and computing time of a process, where the system tells", {
+  skip: process.platform !== "linux",
+}, () => {
   assert.match(startOf(process.pid) ?? "", /^\d+$/);
   assert.equal(startOf(process.pid, process.pid), startOf(process.pid));
   assert.ok((cpuMsOf(process.pid) ?? 0) > 0);

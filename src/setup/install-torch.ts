@@ -47,7 +47,16 @@ export async function installTorch(): Promise<void> {
   const python = requirePip();
   const target = projectTorchFolder();
   const install = async (fresh: string): Promise<void> => {
-    const args = ["-m", "pip", "install", "--target", fresh, "--no-warn-script-location", "--progress-bar", "off"];
+    const args = [
+      "-m",
+      "pip",
+      "install",
+      "--target",
+      fresh,
+      "--no-warn-script-location",
+      "--progress-bar",
+      "off",
+    ];
     const { status, output } = await runWithProgress(
       `installing torch ${pinnedTorch} into ${target} (once; 200 MB and more to fetch)`,
       python,
