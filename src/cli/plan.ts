@@ -1,11 +1,11 @@
 /** `preftune plan`. */
 import { type Command, InvalidArgumentError } from "commander";
 import { ConfigError } from "../base/errors.ts";
-import { inWords, labelsOf, pairMethods } from "../methods/index.ts";
+import { labelsOf, pairMethods, wordList } from "../methods/index.ts";
 import { formatPlan } from "../planner/plan-text.ts";
 import { type PlanOptions, plan } from "../recipes/plan.ts";
-import { loadConfig } from "../runs/config-load.ts";
-import type { RunConfig } from "../runs/config-types.ts";
+import type { PlanConfig } from "../recipes/plan-rows.ts";
+import { loadConfig, loadWithout } from "../runs/config-load.ts";
 import { positiveNumber, wholeNumber } from "./options.ts";
 import { pairsOf } from "./overrides.ts";
 import { Phases } from "./phases.ts";
@@ -30,7 +30,7 @@ export function addPlanCommand(preftune: Command): void {
   preftune
     .command("plan")
     .description(
-      `memory, FLOPs, largest batch and time of a run before it starts, for ${inWords(labelsOf(pairMethods))} side by side`,
+      `memory, FLOPs, largest batch and time of a run before it starts, for ${wordList(labelsOf(pairMethods))} side by side`,
     )
     .argument("[run.yaml]", "a training configuration; may be left out with --model-config")
     .argument("[overrides...]", "--key value pairs, as for train")
@@ -67,15 +67,18 @@ async function run(file: string | undefined, words: string[], options: Words): P
 }
 
 /** The configuration; without a file, one with the defaults of training and what is said on the command line. */
-function configOf(file: string | undefined, words: readonly string[], { modelConfig }: Words): RunConfig {
+function configOf(file: string | undefined, words: readonly string[], { modelConfig }: Words): PlanConfig {
   if (file !== undefined && !file.startsWith("--")) {
     return loadConfig({ file, overrides: pairsOf(words) }).config;
   }
   if (modelConfig === undefined) {
     throw new ConfigError("expected a training configuration, or --model-config FILE for a model alone");
   }
-  const values = { model_name_or_path: modelConfig, output_dir: "unused", train_data: "unused" };
-  return loadConfig({ values, overrides: pairsOf(file === undefined ? [] : [file, ...words]) }).config;
+  const overrides = pairsOf(file === undefined ? [] : [file, ...words]);
+  return loadWithout({ values: { model_name_or_path: modelConfig }, overrides }, [
+    "output_dir",
+    "train_data",
+  ]);
 }
 
 function planOptions(words: Words): PlanOptions {

@@ -1,7 +1,7 @@
 /** All commands and their options. */
 import { Command } from "commander";
 import { codeVersion } from "../base/version.ts";
-import { inWords, labelsOf, methodNames } from "../methods/index.ts";
+import { labelsOf, methodNames, wordList } from "../methods/index.ts";
 import { addDataCommands } from "./data.ts";
 import { addEvaluateCommands } from "./evaluate.ts";
 import { addGenerateCommand } from "./generate.ts";
@@ -18,7 +18,9 @@ import { addTrainCommand } from "./train.ts";
 /** The command line, not yet parsed. */
 export function program(): Command {
   const preftune = new Command("preftune")
-    .description(`Preference optimisation of language models: ${inWords(labelsOf(methodNames))} on libtorch.`)
+    .description(
+      `Preference optimisation of language models: ${wordList(labelsOf(methodNames))} on libtorch.`,
+    )
     .version(codeVersion())
     .showSuggestionAfterError()
     .configureHelp({ sortSubcommands: false })

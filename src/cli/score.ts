@@ -2,7 +2,7 @@
 import { type Command, Option } from "commander";
 import { ConfigError } from "../base/errors.ts";
 import type { PreflightReport } from "../data/preflight.ts";
-import { inWords, methodNames, methodsWhere } from "../methods/index.ts";
+import { methodNames, methodsWhere, wordList } from "../methods/index.ts";
 import type { Objective } from "../methods/objective.ts";
 import { loadMethod, readOption } from "../runs/config-load.ts";
 import type { RunConfig } from "../runs/config-types.ts";
@@ -41,7 +41,7 @@ export function addScoreCommand(preftune: Command): void {
     .option("--limit <count>", "only the first rows", wholeNumber(1))
     .option(
       "--objective <name>",
-      `also the value of ${inWords(methodNames, "or")} over all rows, as the last line`,
+      `also the value of ${wordList(methodNames, "or")} over all rows, as the last line`,
     )
     .option("--preset <name>", "the objective's preset, e.g. script")
     .option("--reference <dir>", "model of the reference log-probs; default: the model without its adapter")
@@ -119,7 +119,7 @@ async function objectiveNamed({ objective, preset, reference }: Words): Promise<
   const withReference = methodsWhere(({ needsReference }) => needsReference);
   if (reference !== undefined && (method === null || !withReference.includes(method.objective))) {
     throw new ConfigError(
-      `--reference has no effect here: only --objective ${inWords(withReference, "or")} has a reference. Take it out.`,
+      `--reference has no effect here: only --objective ${wordList(withReference, "or")} has a reference. Take it out.`,
     );
   }
   if (method === null) return null;

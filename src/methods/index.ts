@@ -56,7 +56,7 @@ export function labelsOf(names: readonly MethodName[]): string[] {
 }
 
 /** "dpo, simpo and slime": the names in this order. */
-export function inWords(names: readonly string[], word: "and" | "or" = "and"): string {
+export function wordList(names: readonly string[], word: "and" | "or" = "and"): string {
   const type = word === "and" ? "conjunction" : "disjunction";
   return new Intl.ListFormat("en-GB", { type }).format(names);
 }

@@ -5,7 +5,7 @@
 import { join, relative } from "node:path";
 import { writeFileAtomic } from "../base/files.ts";
 import { deriveSeed } from "../base/random.ts";
-import { inWords, labelsOf, type MethodName, methods, pairMethods } from "../methods/index.ts";
+import { labelsOf, type MethodName, methods, pairMethods, wordList } from "../methods/index.ts";
 import { stringifyNumbers } from "../runs/json-numbers.ts";
 import { formatDuration } from "../runs/number-text.ts";
 import type { ProgressStream } from "../runs/progress.ts";
@@ -80,7 +80,7 @@ function introduction({ sft, train, evaluation }: ToyData, fast: boolean): strin
     : "";
   return (
     `A random model learns to answer questions about islands from ${sft.length} rows, many flawed (SFT).\n` +
-    `${inWords(labelsOf(pairMethods))} then each train it on the same ${train.length} pairs of a right and a flawed answer;\n` +
+    `${wordList(labelsOf(pairMethods))} then each train it on the same ${train.length} pairs of a right and a flawed answer;\n` +
     `${evaluation.length} pairs with other questions are held out.${trial}`
   );
 }

@@ -20,6 +20,11 @@ export interface GivenLengths {
   rejectedTokens?: number;
 }
 
+/** The configuration of a run, which a plan can make without rows and a place. */
+export type PlanConfig = Omit<RunConfig, "output_dir" | "train_data"> & {
+  train_data: DatasetSpec[] | null;
+};
+
 /** Larger data is not tokenised for a plan. */
 const readableBytes = 64 * 2 ** 20;
 
@@ -32,15 +37,16 @@ const usualPair: PairLengths = { prompt: 174, chosen: 413, rejected: 413 };
  * @param given - lengths, which win over the data; and the model's directory, whose tokenizer the data needs
  */
 export async function workloadOf(
-  config: RunConfig,
+  config: PlanConfig,
   given: GivenLengths & { directory: string | null },
   onPhase: PhaseListener = () => {},
 ): Promise<Workload> {
   const { promptTokens, chosenTokens, rejectedTokens } = given;
   const isGiven = [promptTokens, chosenTokens, rejectedTokens].some((tokens) => tokens !== undefined);
   const obstacle = isGiven ? "" : obstacleTo(config, given.directory);
-  if (!isGiven && obstacle === null && given.directory !== null) {
-    const workload = await workloadOfData(config, given.directory, onPhase);
+  const { train_data } = config;
+  if (!isGiven && obstacle === null && given.directory !== null && train_data !== null) {
+    const workload = await workloadOfData({ ...config, train_data }, given.directory, onPhase);
     return given.pairs === undefined ? workload : { ...workload, pairs: given.pairs };
   }
   const usual = fitted(usualPair, config.max_length);
@@ -55,9 +61,10 @@ export async function workloadOf(
 }
 
 /** Why the data is not read, or null where it can be. */
-function obstacleTo({ train_data: specs }: RunConfig, directory: string | null): string | null {
+function obstacleTo({ train_data: specs }: PlanConfig, directory: string | null): string | null {
   if (directory === null) return "there is no tokenizer beside a config.json alone";
   if (!existsSync(join(directory, "tokenizer.json"))) return "the model's directory has no tokenizer.json";
+  if (specs === null) return "no train_data is given";
   let bytes = 0;
   for (const { path } of specs) {
     const size = localBytes(path);
@@ -86,7 +93,7 @@ function fitted(pair: PairLengths, maxLength: number): PairLengths {
 /** Rows of one length. */
 function alike(
   mean: PairLengths,
-  config: RunConfig,
+  config: PlanConfig,
   { source, pairs }: { source: string; pairs: number | null },
 ): Workload {
   const microBatch = (size: number): PairLengths[] => Array.from({ length: size }, () => mean);
@@ -97,7 +104,7 @@ function alike(
 }
 
 async function workloadOfData(
-  config: RunConfig,
+  config: PlanConfig & Pick<RunConfig, "train_data">,
   directory: string,
   onPhase: PhaseListener,
 ): Promise<Workload> {

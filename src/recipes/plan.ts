@@ -12,9 +12,8 @@ import { storedConfig } from "../formats/tied-head.ts";
 import { type ComputeType, type Device, gpuListedAs, gpuNamed } from "../planner/devices.ts";
 import { type Plan, planRun } from "../planner/plan.ts";
 import { adapterParts, everything, type TrainedParts } from "../planner/trained-parts.ts";
-import type { RunConfig } from "../runs/config-types.ts";
 import { computesBfloat16, readMemory, readNvidiaGpus, readProcessor } from "../setup/machine.ts";
-import { type GivenLengths, workloadOf } from "./plan-rows.ts";
+import { type GivenLengths, type PlanConfig, workloadOf } from "./plan-rows.ts";
 import type { PhaseListener } from "./train-events.ts";
 
 /** What to plan for; what is left out is read from the machine or assumed, and the plan says which. */
@@ -50,7 +49,7 @@ const threadFlops = 90e9;
  *
  * @throws {ConfigError} for an unknown GPU or a device without figures
  */
-export async function plan(config: RunConfig, options: PlanOptions = {}): Promise<Plan> {
+export async function plan(config: PlanConfig, options: PlanOptions = {}): Promise<Plan> {
   const search = options.onPhase === undefined ? {} : { onPhase: options.onPhase };
   const directory = await modelDirectory(config, options, search);
   const model = modelOf(directory, options);
@@ -78,7 +77,7 @@ export async function plan(config: RunConfig, options: PlanOptions = {}): Promis
 
 /** The model's directory; null where only a config.json is given. */
 async function modelDirectory(
-  config: RunConfig,
+  config: PlanConfig,
   { modelConfig }: PlanOptions,
   search: { onPhase?: PhaseListener },
 ): Promise<string | null> {
@@ -97,7 +96,7 @@ function modelOf(directory: string | null, { modelConfig }: PlanOptions): ModelC
   return parseModelConfig(readJsonFile(file, settingsLimits), file);
 }
 
-function trainedOf(config: RunConfig, model: ModelConfig, adapterDir: string | null): TrainedParts {
+function trainedOf(config: PlanConfig, model: ModelConfig, adapterDir: string | null): TrainedParts {
   if (!config.use_peft) return everything;
   const dropout = config.disable_dropout ? 0 : config.lora_dropout;
   if (adapterDir !== null) return adapterParts(model, { ...readAdapter(adapterDir).config, dropout });
@@ -112,12 +111,12 @@ function trainedOf(config: RunConfig, model: ModelConfig, adapterDir: string | n
   });
 }
 
-function dtypeOf({ dtype }: RunConfig, device: Device): ComputeType {
+function dtypeOf({ dtype }: PlanConfig, device: Device): ComputeType {
   if (dtype !== "auto") return dtype;
   return device.isGpu || computesBfloat16(readProcessor().features) ? "bfloat16" : "float32";
 }
 
-function deviceOf(config: RunConfig, options: PlanOptions): Device {
+function deviceOf(config: PlanConfig, options: PlanOptions): Device {
   const { memoryGiB, tflops } = options;
   const found = options.gpu === undefined ? machineDevice(config) : gpuNamed(options.gpu);
   return {
@@ -135,7 +134,7 @@ function speedSource({ isGpu }: Device, dtype: ComputeType): string {
 }
 
 /** The device that a run would take on this machine. */
-function machineDevice({ device, threads }: RunConfig): Device {
+function machineDevice({ device, threads }: PlanConfig): Device {
   const gpu = device === "auto" || device.startsWith("cuda") ? readNvidiaGpus()[0] : undefined;
   if (gpu !== undefined) {
     const known = gpuListedAs(gpu.name, gpu.memoryMiB);

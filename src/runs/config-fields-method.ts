@@ -3,12 +3,12 @@
  * `src/methods`. A key that several methods have is one key of the YAML file; each method has its own bounds and default.
  */
 import {
-  inWords,
   type MethodKey,
   type MethodName,
   methodNames,
   methodOf,
   methodsWhere,
+  wordList,
 } from "../methods/index.ts";
 import type { Hyperparameter } from "../methods/method.ts";
 import type { Field } from "./config-field.ts";
@@ -97,5 +97,5 @@ export function isForeign(objective: MethodName, key: string): boolean {
 export function learningRates(): string {
   const groups = Map.groupBy([...methodNames].sort(), (name) => methodOf(name).learning_rate.value);
   const rates = [...groups].sort(([a], [b]) => b - a);
-  return inWords(rates.map(([rate, names]) => `${rate.toExponential()} for ${inWords(names)}`));
+  return wordList(rates.map(([rate, names]) => `${rate.toExponential()} for ${wordList(names)}`));
 }

@@ -60,13 +60,30 @@ type Accepted = Map<ConfigKey, Given>;
  * @throws {ConfigError} naming every unknown key, wrong value and contradiction, each with file and line
  */
 export function loadConfig(input: ConfigInput): ResolvedConfig {
+  return load(input, []);
+}
+
+/**
+ * The values of a configuration for a job that can do without some of the keys a run must have: they are null where they
+ * are not given.
+ *
+ * @throws {ConfigError} as `loadConfig`
+ */
+export function loadWithout<Key extends keyof CommonConfig>(
+  input: ConfigInput,
+  optional: readonly Key[],
+): Omit<RunConfig, Key> & { [K in Key]: RunConfig[K] | null } {
+  return load(input, optional).config;
+}
+
+function load(input: ConfigInput, optional: readonly ConfigKey[]): ResolvedConfig {
   const given = [
     ...givenInYaml(input),
     ...givenByCode(input.values ?? {}),
     ...givenByCommandLine(input.overrides ?? []),
   ];
   const { accepted, problems } = checked(given);
-  problems.push(...missingKeys(accepted, problems));
+  problems.push(...missingKeys(accepted, problems, optional));
   refuse(problems, input);
   return resolve(accepted, input, checkConfig);
 }
@@ -207,8 +224,13 @@ function adviceFor(key: string): string {
   return didYouMean(key, CONFIG_KEYS) || " `preftune train --print-config` lists the keys.";
 }
 
-function missingKeys(accepted: Accepted, problems: readonly string[]): string[] {
+function missingKeys(
+  accepted: Accepted,
+  problems: readonly string[],
+  optional: readonly ConfigKey[],
+): string[] {
   const missing = CONFIG_KEYS.filter((key) => {
+    if (optional.includes(key)) return false;
     const field = fieldOf(key);
     return !("default" in field) && field.rule === undefined && !accepted.has(key);
   });
