@@ -3,6 +3,7 @@
  *
  *   npm run ts -- scripts/bench-packing.ts [--pairs 64] [--rounds 21] [--threads 1]
  */
+import { at } from "../src/base/at.ts";
 import { parseArgs } from "node:util";
 import type { Example } from "../src/data/example.ts";
 import { packExamples } from "../src/data/packing.ts";
@@ -33,7 +34,7 @@ function examplesOf(pairs: number): Example[] {
   const rows = generatedRows(1);
   const small = (ids: readonly number[]) => ids.map((id) => id % smallest.vocabulary);
   return Array.from({ length: pairs }, (_, i) => {
-    const row = rows[i % rows.length] as (typeof rows)[number];
+    const row = at(rows, i % rows.length);
     return {
       origin: { file: "workload", line: i + 1 },
       promptIds: small(row.prompt_ids),

@@ -2,6 +2,7 @@
  * Writes `src/torch/generated/operators.ts`: a typed function for every operator listed in `src/torch/operators.txt`, with
  * a signature for each of its overloads there, from the schemas of the torch that is installed. Run it after changing the list: `npm run generate`.
  */
+import { at } from "../src/base/at.ts";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { camelCase, describe, operatorOf } from "../src/torch/operator.ts";
@@ -50,7 +51,7 @@ function typeOf(type: string): string {
 function resultOf(returns: string[]): string {
   const mapped = returns.map((r) => results[normal(r)] ?? typeOf(r));
   if (mapped.length === 0) return "void";
-  return mapped.length === 1 ? (mapped[0] as string) : `[${mapped.join(", ")}]`;
+  return mapped.length === 1 ? at(mapped, 0) : `[${mapped.join(", ")}]`;
 }
 
 /** Operators that are called as another one with its first two arguments exchanged: `sub(1, x)` is `rsub(x, 1)`. */

@@ -1,4 +1,5 @@
 /** The first table: our trainer against TRL's, in turn, on the same rows, weights and settings. */
+import { at } from "../../src/base/at.ts";
 import { PreftuneError } from "../../src/base/errors.ts";
 import type { ModelConfig } from "../../src/formats/model-config.ts";
 import { pairFlops } from "../../src/planner/flops.ts";
@@ -73,7 +74,7 @@ function workOf(
   const sum = (values: number[]) => values.reduce((a, b) => a + b, 0);
   return Array.from({ length: plan.steps }, (_, step) => {
     const pairs = Array.from({ length: plan.pairs }, (_, i) => {
-      const row = rows[(step * plan.pairs + i) % rows.length] as WorkloadRow;
+      const row = at(rows, (step * plan.pairs + i) % rows.length);
       return {
         prompt: row.prompt_ids.length,
         chosen: row.chosen_ids.length,

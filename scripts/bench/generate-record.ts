@@ -1,4 +1,5 @@
 /** The generation benchmark's plan, what each measured process reports, and the table that follows from it. */
+import { at } from "../../src/base/at.ts";
 import { Random } from "../../src/base/random.ts";
 import { textTable } from "../../src/base/text-table.ts";
 
@@ -46,18 +47,18 @@ export function generationFigures(
   ours: readonly GenerationRecord[],
   theirs: readonly GenerationRecord[],
 ): GenerationFigures[] {
-  return (ours[0]?.runs ?? []).map(({ batch, ids }, at): GenerationFigures => {
+  return (ours[0]?.runs ?? []).map(({ batch, ids }, place): GenerationFigures => {
     const times = (records: readonly GenerationRecord[], key: "seconds" | "cpu") =>
-      records.map(({ runs }) => runs[at]?.[key] ?? 0);
+      records.map(({ runs }) => runs[place]?.[key] ?? 0);
     const [own, other] = [times(ours, "seconds"), times(theirs, "seconds")];
     const tokens = ids.reduce((sum, answer) => sum + answer.length, 0);
     return {
       batch,
       ours: tokens / Math.min(...own),
       theirs: tokens / Math.min(...other),
-      ratios: own.map((time, i) => (other[i] as number) / time),
+      ratios: own.map((time, i) => at(other, i) / time),
       cpuRatio: Math.min(...times(theirs, "cpu")) / Math.min(...times(ours, "cpu")),
-      agreement: agreementOf(ids, theirs[0]?.runs[at]?.ids ?? []),
+      agreement: agreementOf(ids, theirs[0]?.runs[place]?.ids ?? []),
     };
   });
 }

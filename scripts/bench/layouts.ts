@@ -1,4 +1,5 @@
 /** The benchmark's rows as the micro-batches of a step, laid out as a variant says. */
+import { at } from "../../src/base/at.ts";
 import { packExamples } from "../../src/data/packing.ts";
 import type { MicroBatch } from "../../src/train/step.ts";
 import type { Variant } from "./run-record.ts";
@@ -13,7 +14,7 @@ export function batchesOf(
   variant: Variant,
 ): MicroBatch[] {
   const indices = Array.from({ length: count }, (_, i) => first + i);
-  const chosen = indices.map((index) => rows[index % rows.length] as WorkloadRow);
+  const chosen = indices.map((index) => at(rows, index % rows.length));
   const longest = Math.max(...chosen.map((row) => row.prompt_ids.length + longestAnswer(row)));
   const examples = chosen.map((row, i) => exampleOf(row, first + i, { variant, longest }));
   const pack = (some: readonly Example[], at: readonly number[]): MicroBatch => ({

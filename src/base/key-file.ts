@@ -1,4 +1,5 @@
 /** Files that hold a key: read, and looked at for who else could read them. */
+import { at } from "./at.ts";
 import { statSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { ConfigError, PreftuneError } from "./errors.ts";
@@ -23,7 +24,7 @@ export function readKeyFile(path: string, option: string): string {
     );
   }
   warnOfReaders(path);
-  return words[0] as string;
+  return at(words, 0);
 }
 
 function textOf(path: string): string {

@@ -2,6 +2,8 @@
  * Seeded randomness for the parts that do not touch libtorch: shuffling, splitting, generated data.
  * The stream depends on the seed alone, never on the platform.
  */
+import { at } from "./at.ts";
+
 
 /** A seeded stream of numbers. Its whole state is `state`, a 32-bit integer, so it can be saved and restored. */
 export class Random {
@@ -27,7 +29,7 @@ export class Random {
 
   /** One of `items`, which must not be empty. */
   pick<T>(items: readonly T[]): T {
-    return items[this.below(items.length)] as T;
+    return at(items, this.below(items.length));
   }
 }
 

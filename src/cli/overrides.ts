@@ -1,4 +1,5 @@
 /** Keys of the configuration as words of a command line: `--key value`, `--key=value`, and `--key` alone for true. */
+import { at } from "../base/at.ts";
 import { ConfigError } from "../base/errors.ts";
 import { fieldOf, isConfigKey } from "../runs/config-schema.ts";
 
@@ -6,7 +7,7 @@ import { fieldOf, isConfigKey } from "../runs/config-schema.ts";
 export function pairsOf(words: readonly string[]): [string, string][] {
   const pairs: [string, string][] = [];
   for (let i = 0; i < words.length; i++) {
-    const word = words[i] as string;
+    const word = at(words, i);
     const [, key, value] = /^--([A-Za-z_][\w-]*)(?:=(.*))?$/s.exec(word) ?? [];
     if (key === undefined)
       throw new ConfigError(`expected --key value after the configuration, got "${word}"`);

@@ -1,4 +1,5 @@
 /** Rows of JSON files: one object per line, or a list of objects. */
+import { at } from "../base/at.ts";
 import { DataError } from "../base/errors.ts";
 import { isJsonSpace, JsonListReader, LongElementError } from "../formats/json-list.ts";
 import { JsonError, parseJson } from "../text/json.ts";
@@ -59,7 +60,7 @@ export async function firstByte(reader: ByteReader, place: LinePlace): Promise<n
     }
     if (begin === bytes.length) continue;
     reader.unread(bytes.subarray(begin));
-    return bytes[begin] as number;
+    return at(bytes, begin);
   }
   return null;
 }

@@ -1,4 +1,5 @@
 /** Rows of several sources in one stream: all of them in order, or a weighted draw. */
+import { at } from "../base/at.ts";
 import { ConfigError, DataError } from "../base/errors.ts";
 import type { ColumnMap } from "./columns.ts";
 import type { FoundFiles } from "./data-file.ts";
@@ -62,7 +63,7 @@ export async function* openSources(
   for (const [index, source] of sources.entries()) {
     const draw = draws?.[index];
     let position = -1;
-    for await (const row of readFiles(found[index] as FoundFiles, meter, onPassedOver)) {
+    for await (const row of readFiles(at(found, index), meter, onPassedOver)) {
       if (draws === null && used === maxRows) {
         counts.stoppedAtMaxRows = true;
         return;

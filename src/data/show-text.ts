@@ -1,4 +1,5 @@
 /** Rows as the model sees them, for people: prompt, what is learned of each answer, and what is not. */
+import { at } from "../base/at.ts";
 import { printable } from "../base/terminal-text.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import { type ShownPart, type ShownRow, textOf } from "./show-rows.ts";
@@ -95,8 +96,8 @@ function segments(
   for (let i = from; i < to; i++) {
     const isSpecial = special[i] === 1;
     const last = found.at(-1);
-    if (last !== undefined && !isSpecial && !last.isSpecial) last.ids.push(ids[i] as number);
-    else found.push({ ids: [ids[i] as number], isSpecial });
+    if (last !== undefined && !isSpecial && !last.isSpecial) last.ids.push(at(ids, i));
+    else found.push({ ids: [at(ids, i)], isSpecial });
   }
   return found.map((segment) => ({ text: textOf(tokenizer, segment.ids), isSpecial: segment.isSpecial }));
 }

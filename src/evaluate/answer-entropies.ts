@@ -1,4 +1,5 @@
 /** How sure a model was of the answers it gave: the entropy of its next-token distribution at each of their tokens. */
+import { at } from "../base/at.ts";
 import type { Example } from "../data/example.ts";
 import { packExamples } from "../data/packing.ts";
 import type { SampledAnswer } from "../generate/sample.ts";
@@ -28,17 +29,17 @@ export function answerEntropies(
   const asked = prompts.map((_, prompt) => prompt).filter((prompt) => (byPrompt[prompt] ?? []).length > 0);
   for (let first = 0; first < asked.length; first += promptsAtOnce) {
     const part = asked.slice(first, first + promptsAtOnce);
-    const places = part.map((prompt) => byPrompt[prompt] as number[]);
+    const places = part.map((prompt) => at(byPrompt, prompt));
     const examples = part.map((prompt, i): Example => {
-      const own = (places[i] as number[]).map((place) => answers[place] as SampledAnswer);
+      const own = at(places, i).map((place) => at(answers, place));
       return {
         origin: { file: "sampled answers", line: prompt + 1 },
-        promptIds: [...(prompts[prompt] as readonly number[])],
+        promptIds: [...at(prompts, prompt)],
         completions: own.map(({ ids, stopId }) => ({ ids: stopId === null ? ids : [...ids, stopId] })),
       };
     });
     for (const { example, completion, entropies } of entropiesOf(model, examples, numerics)) {
-      out[places[example]?.[completion] as number] = entropies;
+      out[at(at(places, example), completion)] = entropies;
     }
   }
   return out;

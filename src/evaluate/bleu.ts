@@ -6,6 +6,8 @@
  * BLEU: Papineni et al. 2002. 13a: the tokenisation of NIST's mteval-v13a.pl. Settings: Post 2018, arXiv:1804.08771.
  * Self-BLEU: Zhu et al. 2018, arXiv:1802.01886.
  */
+import { at } from "../base/at.ts";
+
 
 const longest = 4;
 
@@ -71,7 +73,7 @@ function bleu(text: Counted, allowed: (ngram: string) => number, referenceLength
   const matches = new Array<number>(longest).fill(0);
   for (const [ngram, count] of text.counts) {
     const n = Number(ngram[0]);
-    matches[n - 1] = (matches[n - 1] as number) + Math.min(count, allowed(ngram));
+    matches[n - 1] = at(matches, n - 1) + Math.min(count, allowed(ngram));
   }
   if (matches.every((count) => count === 0)) return 0;
   const orders = Math.min(longest, text.length);
@@ -79,7 +81,7 @@ function bleu(text: Counted, allowed: (ngram: string) => number, referenceLength
   let logs = 0;
   for (let n = 1; n <= orders; n++) {
     const total = text.length - n + 1;
-    const count = matches[n - 1] as number;
+    const count = at(matches, n - 1);
     if (count === 0) unmatched *= 2;
     logs += Math.log((100 * (count === 0 ? 1 / unmatched : count)) / total);
   }

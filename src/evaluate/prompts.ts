@@ -1,4 +1,5 @@
 /** Prompts to answer, from a data file: prompts alone, conversations, or preference and training rows. */
+import { at } from "../base/at.ts";
 import { DataError } from "../base/errors.ts";
 import { warn } from "../base/warn.ts";
 import { type ColumnMap, Columns } from "../data/columns.ts";
@@ -62,11 +63,11 @@ export async function readPrompts(
   const outcomes = await encoder.encode(rows);
   return outcomes.map((outcome, i): Prompt => {
     if ("error" in outcome) throw outcome.error;
-    const row = rows[i] as SourceRow;
+    const row = at(rows, i);
     const isContinued = row.kind === "text" || (row.kind === "chat" && row.continueFinalMessage === true);
     const { promptIds: ids, notes } = outcome.row;
     if (notes.includes("no_generation_prompt")) warn(noGenerationPrompt);
-    const later = followUps[i] as readonly string[];
+    const later = at(followUps, i);
     return { where: row.where, text: shown(row), ids, isContinued, row, followUps: later };
   });
 }

@@ -1,4 +1,5 @@
 /** An answer's text as its tokens come: whole characters only, and ended by stop texts wherever token boundaries fall. */
+import { at } from "../base/at.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 
 /** What the decoding of text needs of a tokenizer. */
@@ -157,7 +158,7 @@ class HeldText {
     const visible = this.#visible(() => true);
     for (const stop of stops) {
       const told = visible.indexOf(stop);
-      const places = [this.raw.indexOf(stop), told < 0 ? -1 : (this.#told[told] as number)];
+      const places = [this.raw.indexOf(stop), told < 0 ? -1 : at(this.#told, told)];
       for (const at of places) {
         if (at >= 0 && (first === null || at < first.at)) first = { stop, at };
       }
@@ -170,7 +171,7 @@ class HeldText {
     const visible = this.#visible(() => true);
     const told = beginningOfStop(visible, stops);
     const end = this.raw.length - beginningOfStop(this.raw, stops);
-    return told === 0 ? end : Math.min(end, this.#told[visible.length - told] as number);
+    return told === 0 ? end : Math.min(end, at(this.#told, visible.length - told));
   }
 
   #visible(isTaken: (place: number) => boolean): string {

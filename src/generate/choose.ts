@@ -2,6 +2,7 @@
  * From logits to tokens: repetition penalty, temperature, top-k, top-p and min-p with the meaning and in the order that
  * transformers gives them, then the draw; and log-probs under the model itself, before any of these.
  */
+import { at } from "../base/at.ts";
 import { FormatError } from "../base/errors.ts";
 import type { Random } from "../base/random.ts";
 import { isGreedyAt } from "../base/temperature.ts";
@@ -69,14 +70,14 @@ function requireFiniteLogits(raw: Tensor): void {
 function drawIds(raw: Tensor, rows: readonly ChoiceRow[]): number[][] {
   const logits = penalised(raw, rows);
   const likeliest = rows.some(isGreedy) ? ops.argmax(logits, -1).toNumbers() : [];
-  if (rows.every(isGreedy)) return rows.map(({ randoms }, i) => randoms.map(() => likeliest[i] as number));
+  if (rows.every(isGreedy)) return rows.map(({ randoms }, i) => randoms.map(() => at(likeliest, i)));
   const temperatures = rows.map((row) => (isGreedy(row) ? 1 : row.sampling.temperature));
   // the greatest logit is 0 first: however cold, it stays finite, and the others go to -inf at most
   const below = ops.sub(logits, ops.amax(logits, [-1], true));
   const scaled = ops.div(below, tensor(temperatures, [rows.length, 1]));
   const probabilities = ops.softmax(scaled, -1);
   return rows.map((row, i) => {
-    if (isGreedy(row)) return row.randoms.map(() => likeliest[i] as number);
+    if (isGreedy(row)) return row.randoms.map(() => at(likeliest, i));
     const candidates = filter(rowOf(probabilities, i), row.sampling);
     return row.randoms.map((random) => draw(candidates, random.next()));
   });
@@ -175,16 +176,16 @@ function atLeast(values: Float32Array, least: number): number[] {
  * 1 - p.
  */
 function nucleus(ids: readonly number[] | null, probabilities: Float32Array, topP: number): number[] {
-  const at = (id: number): number => probabilities[id] as number;
+  const chance = (id: number): number => probabilities[id] as number;
   // of all tokens, those below this cannot reach 1 - p together: they need not be sorted
   const few = ids ?? atLeast(probabilities, (0.999 * (1 - topP)) / probabilities.length);
-  const sorted = [...few].sort((a, b) => at(b) - at(a));
+  const sorted = [...few].sort((a, b) => chance(b) - chance(a));
   const total =
-    ids === null ? probabilities.reduce((a, b) => a + b, 0) : few.reduce((a, id) => a + at(id), 0);
+    ids === null ? probabilities.reduce((a, b) => a + b, 0) : few.reduce((a, id) => a + chance(id), 0);
   let before = 0;
   const end = sorted.findIndex((id) => {
     const isOut = before >= topP * total;
-    before += at(id);
+    before += chance(id);
     return isOut;
   });
   return end < 0 ? sorted : sorted.slice(0, Math.max(1, end));
@@ -227,7 +228,7 @@ function draw({ ids, weights }: Candidates, u: number): number {
     last = i;
     if (rest < 0) break;
   }
-  return ids === null ? last : (ids[last] as number);
+  return ids === null ? last : at(ids, last);
 }
 
 function withLogprobs(
@@ -258,20 +259,20 @@ function tokenLogprobs(
 ): (Choice & { logprob: number })[][] {
   const size = raw.size(1);
   const [greatest, totals] = ops.expRows_(ops.clone(raw)).map((t) => t.toNumbers()) as [number[], number[]];
-  const sums = greatest.map((max, i) => max + Math.log(totals[i] as number));
+  const sums = greatest.map((max, i) => max + Math.log(at(totals, i)));
   const places = tokens.flatMap((ids, i) => ids.map((id) => i * size + id));
-  const at = tensor(places, [places.length], { dtype: "int64" });
-  const logits = ops.indexSelect(ops.reshape(raw, [-1]), 0, at).toNumbers();
+  const wanted = tensor(places, [places.length], { dtype: "int64" });
+  const logits = ops.indexSelect(ops.reshape(raw, [-1]), 0, wanted).toNumbers();
   const most = Math.min(size, alternatives);
-  const [topValues, topIds] = most > 0 ? ops.topk(raw, most).map((t) => t.toNumbers()) : [[], []];
+  const [topValues = [], topIds = []] = most > 0 ? ops.topk(raw, most).map((t) => t.toNumbers()) : [[], []];
   let next = 0;
   return tokens.map((ids, i) => {
-    const sum = sums[i] as number;
+    const sum = at(sums, i);
     const top = Array.from({ length: most }, (_, j) => ({
-      id: topIds?.[i * most + j] as number,
-      logprob: (topValues?.[i * most + j] as number) - sum,
+      id: at(topIds, i * most + j),
+      logprob: at(topValues, i * most + j) - sum,
     }));
-    return ids.map((id) => ({ id, logprob: (logits[next++] as number) - sum, top }));
+    return ids.map((id) => ({ id, logprob: at(logits, next++) - sum, top }));
   });
 }
 

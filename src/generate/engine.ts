@@ -2,6 +2,7 @@
  * Continuous batching: requests join and leave between passes. A prompt is computed once, alone, for all its answers; then
  * each pass adds a token to every running answer. Sequences under different adapters take a pass for each adapter.
  */
+import { at } from "../base/at.ts";
 import { ConfigError, messageOf } from "../base/errors.ts";
 import { deriveSeed, Random } from "../base/random.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
@@ -254,7 +255,7 @@ export class Engine implements GenerationEngine, Disposable {
       (choice, i): TokenChoice => ({ ...choice, isFirst: first + 1 + i === beginning }),
     );
     if (first === 0)
-      tokens.unshift({ id: promptIds[0] as number, logprob: null, top: [], isFirst: beginning === 0 });
+      tokens.unshift({ id: at(promptIds, 0), logprob: null, top: [], isFirst: beginning === 0 });
     job.onEvent({ type: "prompt", tokens });
   }
 
@@ -281,7 +282,7 @@ export class Engine implements GenerationEngine, Disposable {
 
   /** `choices`: one for each answer, or none after a failure. */
   #acceptAll(answers: readonly Answer[], choices: readonly Choice[]): void {
-    for (const [i, choice] of choices.entries()) this.#accept(answers[i] as Answer, choice);
+    for (const [i, choice] of choices.entries()) this.#accept(at(answers, i), choice);
   }
 
   #accept(answer: Answer, { id, logprob, top }: Choice): void {

@@ -1,4 +1,5 @@
 /** Answers to many prompts at once, as tokens: what the collapse watch, evaluations and the quick start look at. */
+import { at } from "../base/at.ts";
 import { ConfigError, TorchError } from "../base/errors.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
 import type { DType } from "../torch/index.ts";
@@ -62,7 +63,7 @@ export function sampleAnswers(
       if (event.type === "error") failures.push(event.message);
       if (event.type === "token") own[event.answer]?.ids.push(event.id);
       if (event.type !== "end" || typeof event.stoppedBy !== "number") return;
-      (own[event.answer] as SampledAnswer).stopId = event.stoppedBy;
+      at(own, event.answer).stopId = event.stoppedBy;
     });
     return own;
   });

@@ -1,4 +1,6 @@
 /** Work on many items with a limit on how many are under way. */
+import { at } from "../base/at.ts";
+
 
 /**
  * Calls `work` for each item, `limit` at once. After a failure no further item is begun; those under way are waited for, so
@@ -15,7 +17,7 @@ export async function forEachAtOnce<T>(
     while (next < items.length && failures.length === 0) {
       const index = next++;
       try {
-        await work(items[index] as T, index);
+        await work(at(items, index), index);
       } catch (error) {
         failures.push(error);
       }

@@ -9,6 +9,7 @@
  * Coefficients c_k are held by a penalty of c²/2, nothing beside hundreds of verdicts, so that they stay finite where style
  * alone decides.
  */
+import { at } from "../base/at.ts";
 import {
   type BootstrapOptions,
   bootstrapDraws,
@@ -64,7 +65,7 @@ export function winRate(
     return won / weight;
   };
   const mean = (draw: Int32Array): number =>
-    draw.reduce((sum, i) => sum + (repeated[i] as number), 0) / draw.length;
+    draw.reduce((sum, i) => sum + at(repeated, i), 0) / draw.length;
   return {
     verdicts: all.length,
     winRate: {
@@ -116,13 +117,13 @@ function controlled(
   bootstrap: BootstrapOptions = {},
 ): Control {
   const columns = features.map((name) => {
-    const at = STYLE_FEATURES.indexOf(name);
-    return scaled(battles.map(({ differences }) => differences[at] as number));
+    const place = STYLE_FEATURES.indexOf(name);
+    return scaled(battles.map(({ differences }) => at(differences, place)));
   });
   const sums = battles.map(({ verdicts }) => totals(verdicts));
   const data: LogisticData = {
     covariates: Float64Array.from(
-      battles.flatMap((_, i) => [1, ...columns.map((column) => column[i] as number)]),
+      battles.flatMap((_, i) => [1, ...columns.map((column) => at(column, i))]),
     ),
     // Verdicts on the same pair share its covariates: their mean says as much as they do.
     outcomes: Float64Array.from(sums, ({ won, weight }) => won / weight),
@@ -136,14 +137,14 @@ function controlled(
   const fits: number[][] = [];
   for (const draw of bootstrapDraws(ids.length, bootstrap)) {
     const times = new Int32Array(ids.length);
-    for (const i of draw) times[i] = (times[i] as number) + 1;
-    const weights = data.weights.map((weight, i) => weight * (times[unitOf[i] as number] as number));
+    for (const i of draw) times[i] = at(times, i) + 1;
+    const weights = data.weights.map((weight, i) => weight * at(times, at(unitOf, i)));
     fits.push(fitLogistic({ ...data, weights }, { penalties, start: fit }));
   }
-  const figure = (at: number, shown: (coefficient: number) => number): Figure => ({
-    value: shown(fit[at] as number),
+  const figure = (place: number, shown: (coefficient: number) => number): Figure => ({
+    value: shown(at(fit, place)),
     interval: percentileInterval(
-      fits.map((one) => shown(one[at] as number)),
+      fits.map((one) => shown(at(one, place))),
       bootstrap.level,
     ),
   });

@@ -1,4 +1,5 @@
 /** How much a judge looks at what should not count: which answer comes first, and which is longer. */
+import { at } from "../base/at.ts";
 import { type BootstrapOptions, bootstrapInterval } from "../evaluate/bootstrap.ts";
 import { byQuestion, type Figure, type JudgedPair, shareFigure } from "./judged-pair.ts";
 import { styleDifference } from "./style.ts";
@@ -103,7 +104,7 @@ export function correlationFigure(
   const sums = byQuestion(points).map(momentsOf);
   const drawn = (draw: Iterable<number>): number => {
     const total: Moments = [0, 0, 0, 0, 0, 0];
-    for (const i of draw) add(total, sums[i] as Moments);
+    for (const i of draw) add(total, at(sums, i));
     return correlation(total);
   };
   return { value: drawn(sums.keys()), interval: bootstrapInterval(sums.length, drawn, bootstrap) };
@@ -119,7 +120,7 @@ function momentsOf(points: readonly { x: number; y: number }[]): Moments {
 }
 
 function add(sums: Moments, more: Moments): void {
-  for (let i = 0; i < sums.length; i++) sums[i] = (sums[i] as number) + (more[i] as number);
+  for (let i = 0; i < sums.length; i++) sums[i] = at(sums, i) + at(more, i);
 }
 
 function correlation([n, x, y, xx, yy, xy]: Moments): number {

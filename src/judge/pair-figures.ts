@@ -2,6 +2,7 @@
  * Figures of judged pairs: wins, ties and losses, a Bradley–Terry win rate with and without control for style, and how much
  * the judge looks at position and length.
  */
+import { at } from "../base/at.ts";
 import { type BootstrapOptions, bootstrapInterval, type Interval } from "../evaluate/bootstrap.ts";
 import { type BattleOptions, type Control, controlFigures, winRate } from "./bradley-terry.ts";
 import { type LengthBias, lengthBias, type PositionBias, positionBias } from "./judge-bias.ts";
@@ -101,8 +102,8 @@ function meanFigure(
     let total = 0;
     let count = 0;
     for (const i of draw) {
-      total += sums[i] as number;
-      count += (groups[i] as readonly number[]).length;
+      total += at(sums, i);
+      count += at(groups, i).length;
     }
     return total / count;
   };

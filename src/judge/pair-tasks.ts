@@ -1,4 +1,5 @@
 /** Pairs of answers as a judge is asked about them, in both orders. */
+import { at } from "../base/at.ts";
 import type { Answers } from "./answer-rows.ts";
 import { forEachAtOnce } from "./at-once.ts";
 import type { ChatMessage } from "./chat-body.ts";
@@ -120,7 +121,7 @@ export async function judgePairs(
   let done = 0;
   await forEachAtOnce(asked, concurrency, async ({ pair, order, messages }) => {
     const judgment = await judge.verdict(messages, read);
-    const both = judged[pair] as [Judgment<PairVerdict>, Judgment<PairVerdict>];
+    const both = at(judged, pair);
     both[order] = order === 0 ? judgment : turned(judgment);
     onJudged(++done, asked.length);
   });

@@ -3,6 +3,7 @@
  * prompt's pages, which many answers may share, and pages of its own, so that sequences come and go without any copying.
  * On the CPU in float32 the addon's operators read the pages as they lie (`native/decode.h`); elsewhere torch's do.
  */
+import { at } from "../base/at.ts";
 import { ShapeError } from "../base/errors.ts";
 import { type DType, itemSize, ops, scope, type Tensor, tensor } from "../torch/index.ts";
 import { type AttentionPlan, packedAttention } from "./packed-attention.ts";
@@ -208,7 +209,7 @@ export class KVCache implements Disposable {
 /** Rows of an unpaged store that hold a span's tokens, in order. */
 function slotsOf({ pages, length }: Readonly<Span>): number[] {
   return Array.from({ length }, (_, t) => {
-    return (pages[Math.floor(t / pageTokens)] as number) * pageTokens + (t % pageTokens);
+    return at(pages, Math.floor(t / pageTokens)) * pageTokens + (t % pageTokens);
   });
 }
 

@@ -4,6 +4,7 @@
  * segments (`native/attention.h`), on CUDA in half precision torch's flash attention (`varlen-attention.ts`); elsewhere
  * torch's scaled dot-product attention does the work, one call a segment.
  */
+import { at } from "../base/at.ts";
 import { ShapeError } from "../base/errors.ts";
 import { type DType, ops, scope, type Tensor } from "../torch/index.ts";
 import {
@@ -126,7 +127,7 @@ export function packedAttention(q: Tensor, k: Tensor, v: Tensor, plan: Attention
     return ops.view(out, [q.size(0), width]);
   }
   const outputs = plan.parts.map((part) => attendPart({ q, k, v }, part, plan.scale));
-  const joined = outputs.length === 1 ? (outputs[0] as Tensor) : ops.cat(outputs);
+  const joined = outputs.length === 1 ? at(outputs, 0) : ops.cat(outputs);
   return ops.reshape(joined, [q.size(0), width]);
 }
 

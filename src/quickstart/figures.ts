@@ -1,4 +1,5 @@
 /** The figures of the quick start: what is counted from each model's measurement, and what can be said of them. */
+import { at } from "../base/at.ts";
 import { distinctN, endedShare } from "../evaluate/text-statistics.ts";
 import { hasRightForm } from "../toy/world.ts";
 import type { HeldOutAnswer, Measurement } from "./measure.ts";
@@ -54,7 +55,7 @@ export function figuresOf(
     share(answers.map((answer) => answer.stopId !== null && test(answer)));
   return {
     name,
-    accuracy: share(chosen.map((value, i) => value > (rejected[i] as number))),
+    accuracy: share(chosen.map((value, i) => value > at(rejected, i))),
     rewardAccuracy: result.rewardAccuracy,
     change: sft === null ? null : changeSince(sft, result.measurement),
     answers: answers.length,
@@ -73,14 +74,14 @@ export function figuresOf(
 
 /** How the answers' likelihoods moved from `before` to `now`, pair by pair. */
 export function changeSince(before: Measurement, now: Measurement): LikelihoodChange {
-  const chosen = now.chosen.map((value, i) => value - (before.chosen[i] as number));
-  const rejected = now.rejected.map((value, i) => value - (before.rejected[i] as number));
-  const marginUp = chosen.map((value, i) => value > (rejected[i] as number));
+  const chosen = now.chosen.map((value, i) => value - at(before.chosen, i));
+  const rejected = now.rejected.map((value, i) => value - at(before.rejected, i));
+  const marginUp = chosen.map((value, i) => value > at(rejected, i));
   return {
     chosen: mean(chosen),
     rejected: mean(rejected),
     chosenDown: share(chosen.map((value) => value < 0)),
-    marginUpOfDown: share(marginUp.filter((_, i) => (chosen[i] as number) < 0)),
+    marginUpOfDown: share(marginUp.filter((_, i) => at(chosen, i) < 0)),
   };
 }
 

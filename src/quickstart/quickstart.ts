@@ -2,6 +2,7 @@
  * The quick start, from nothing: its own data, a random Llama-shaped model, SFT, then every method over pairs from that one
  * checkpoint with the same data, seed and steps. Each stage runs in a process of its own.
  */
+import { at } from "../base/at.ts";
 import { join, relative } from "node:path";
 import { writeFileAtomic } from "../base/files.ts";
 import { deriveSeed } from "../base/random.ts";
@@ -122,7 +123,7 @@ function figuresOfAll(results: readonly StageResult[], { evaluation }: ToyData):
   const right = evaluation.map(({ chosen }) => chosen[0]?.content ?? "");
   const labels = labelsOf(stages);
   const sft = results[0]?.measurement ?? null;
-  return results.map((result, i) => figuresOf(labels[i] as string, result, i === 0 ? null : sft, right));
+  return results.map((result, i) => figuresOf(at(labels, i), result, i === 0 ? null : sft, right));
 }
 
 /** Every sampled answer, beside the question and the right answer. */
@@ -138,7 +139,7 @@ function writeAnswers(
       answer: text,
       ended: stopId !== null,
     }));
-    writeFileAtomic(join(paths.run(stages[i] as MethodName), "answers.jsonl"), jsonLines(rows));
+    writeFileAtomic(join(paths.run(at(stages, i)), "answers.jsonl"), jsonLines(rows));
   }
 }
 
@@ -146,7 +147,7 @@ function firstAnswers(results: readonly StageResult[], { evaluation }: ToyData):
   const [first] = evaluation;
   const labels = labelsOf(stages);
   const answers = results.map(({ measurement }, i) => ({
-    name: labels[i] as string,
+    name: at(labels, i),
     text: measurement.answers[0]?.text ?? "",
   }));
   return answerLines(first?.prompt[0]?.content ?? "", [

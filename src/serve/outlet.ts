@@ -2,6 +2,7 @@
  * Replies on their way to clients: what was made and not taken yet is held, within limits. A client that does not read loses
  * its reply after a while, or when others need the room; it holds up no engine.
  */
+import { at } from "../base/at.ts";
 import { ApiError, clientLeft } from "./api-error.ts";
 
 /** How much may wait for clients, and how long. */
@@ -164,7 +165,7 @@ export class Outlet {
     const first = this.#taken;
     let bytes = 0;
     for (; this.#taken < this.#queue.length; this.#taken++) {
-      const { length } = this.#queue[this.#taken] as Buffer;
+      const { length } = at(this.#queue, this.#taken);
       if (bytes > 0 && bytes + length > chunkBytes) break;
       bytes += length;
     }
@@ -173,7 +174,7 @@ export class Outlet {
       this.#queue.splice(0, this.#taken);
       this.#taken = 0;
     }
-    return taken.length === 1 ? (taken[0] as Buffer) : Buffer.concat(taken);
+    return taken.length === 1 ? at(taken, 0) : Buffer.concat(taken);
   }
 
   #count(bytes: number): void {

@@ -4,6 +4,7 @@
  * The prompt is rendered with the generation prompt and tokenised once; every answer is what the template writes
  * beyond it, up to and including the end-of-turn token.
  */
+import { at } from "../base/at.ts";
 import { DataError } from "../base/errors.ts";
 import { commonPrefixLength, describeDifference, splitAtBoundary } from "./boundary.ts";
 import type { ChatFormat } from "./chat-format.ts";
@@ -137,7 +138,7 @@ export function finishChat(row: ChatRow, rendered: readonly Rendering[], context
   if (shared.promptIds.length === 0) throw noPrompt(row.where);
   const { promptIds } = shared;
   const completions = shared.continuations.map((ids, i) =>
-    masked({ promptIds, ids }, answers[i] as AnswerText, encode),
+    masked({ promptIds, ids }, at(answers, i), encode),
   );
   const moved = completions.reduce((sum, completion) => sum + completion.moved, shared.moved);
   if (moved > 0) notes.add("boundary_moved");

@@ -117,7 +117,7 @@ export class TokenizerPipeline {
   *#pieceSteps(piece: string, ids: number[]): Generator<number, void> {
     const steps = piece.length > charactersAStep ? this.#model.steps?.(piece) : undefined;
     const written = steps === undefined ? this.#model.encode(piece) : yield* countedFrom(ids.length, steps);
-    for (let i = 0; i < written.length; i++) ids.push(written[i] as number);
+    for (const id of written) ids.push(id);
   }
 
   /** Text of `ids`; those outside the vocabulary are left out. */

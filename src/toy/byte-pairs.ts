@@ -2,6 +2,7 @@
  * Learns a byte-level BPE vocabulary from a text: the pair of neighbours that comes most often becomes one symbol, again
  * and again (Sennrich et al. 2016, arXiv:1508.07909), on bytes written as GPT-2 writes them.
  */
+import { at } from "../base/at.ts";
 import { byteSymbols } from "../text/token-bytes.ts";
 
 /** A learned vocabulary. */
@@ -43,7 +44,7 @@ function countWords(text: string, alphabet: readonly string[]): Word[] {
   const counts = new Map<string, number>();
   for (const [word] of text.matchAll(wordPattern)) counts.set(word, (counts.get(word) ?? 0) + 1);
   return [...counts].map(([word, count]) => ({
-    symbols: Array.from(Buffer.from(word, "utf8"), (byte) => alphabet[byte] as string),
+    symbols: Array.from(Buffer.from(word, "utf8"), (byte) => at(alphabet, byte)),
     count,
   }));
 }

@@ -2,6 +2,7 @@
  * The quick start's data: rows for SFT, preference pairs to train on, and held-out pairs, in TRL's conversational form.
  * A pure function of its options. No question of one split comes in another, in whatever wording.
  */
+import { at } from "../base/at.ts";
 import { deriveSeed, permutation, Random } from "../base/random.ts";
 import { drawFlaw, type Flaw, flawedAnswer } from "./flaws.ts";
 import {
@@ -91,7 +92,7 @@ function differentQuestions(world: World, count: number, random: Random): Questi
   }
   // the last ones drawn are of the kinds with the most questions: mix them in
   const drawn = [...questions.values()];
-  return Array.from(permutation(count, random.state), (i) => drawn[i] as Question);
+  return Array.from(permutation(count, random.state), (i) => at(drawn, i));
 }
 
 function preferenceRow(world: World, question: Question, random: Random): PreferenceRow {

@@ -2,6 +2,7 @@
  * Flawed answers: what the quick start's preference pairs reject, and what a part of its SFT rows has. A flaw changes
  * few words or only their order, so a flawed answer shares most of its tokens with the right one.
  */
+import { at } from "../base/at.ts";
 import type { Random } from "../base/random.ts";
 import {
   closing,
@@ -71,13 +72,13 @@ function swapped(entries: readonly Island[], random: Random): Island[] {
 
 /** One island sells what another one sells. */
 function withWrongWare(world: World, entries: readonly Island[], random: Random): Island[] {
-  const at = random.below(entries.length);
-  const { name, ware } = entries[at] as Island;
+  const place = random.below(entries.length);
+  const { name, ware } = at(entries, place);
   const other = random.pick(world.filter((island) => island.ware !== ware)).ware;
-  return entries.toSpliced(at, 1, { name, ware: other });
+  return entries.toSpliced(place, 1, { name, ware: other });
 }
 
 function withoutNumber(lines: readonly string[], random: Random): string[] {
-  const at = random.below(lines.length);
-  return lines.with(at, (lines[at] as string).replace(/^\d+\. /, ""));
+  const place = random.below(lines.length);
+  return lines.with(place, at(lines, place).replace(/^\d+\. /, ""));
 }

@@ -2,6 +2,7 @@
  * The small world of the quick start: islands that differ in size and in what they sell. Which is larger and who sells
  * what follows from a seed, so a model cannot know it but from the training rows.
  */
+import { at } from "../base/at.ts";
 import { permutation, type Random } from "../base/random.ts";
 
 // biome-ignore format: a table
@@ -29,8 +30,8 @@ export function makeWorld(seed: number): World {
   const order = permutation(names.length, seed);
   const sold = permutation(wares.length, seed + 1);
   return Array.from(order, (name, i) => ({
-    name: names[name] as string,
-    ware: wares[sold[i] as number] as string,
+    name: at(names, name),
+    ware: at(wares, at(sold, i)),
   }));
 }
 
@@ -65,7 +66,7 @@ export function drawQuestion(world: World, random: Random): Question {
   const kind = random.pick(kinds);
   const count = (kind === "wares" ? 2 : 3) + random.below(2);
   const left = world.map((_, i) => i);
-  const islands = Array.from({ length: count }, () => left.splice(random.below(left.length), 1)[0] as number);
+  const islands = Array.from({ length: count }, () => at(left.splice(random.below(left.length), 1), 0));
   return { kind, islands, wording: random.below(wordings[kind].length) };
 }
 
@@ -76,14 +77,14 @@ export function questionKey(question: Question): string {
 
 /** The question as a user writes it. */
 export function questionText(world: World, question: Question): string {
-  const listed = question.islands.map((i) => (world[i] as Island).name);
+  const listed = question.islands.map((i) => at(world, i).name);
   const list = `${listed.slice(0, -1).join(", ")} and ${listed.at(-1)}`;
   return (wordings[question.kind][question.wording] as (list: string) => string)(list);
 }
 
 /** The islands of the right answer, in its order, each with what is said of it. */
 export function rightEntries(world: World, question: Question): Island[] {
-  return ordered(question).map((i) => world[i] as Island);
+  return ordered(question).map((i) => at(world, i));
 }
 
 /** The islands as the right answer has them: by size, or as they were named when their wares are asked for. */

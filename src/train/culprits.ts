@@ -1,4 +1,5 @@
 /** Which rows of a step are at fault when its loss or gradient is not finite. */
+import { at } from "../base/at.ts";
 import type { StepPlan } from "../data/batches.ts";
 import { describeOrigin, type Example } from "../data/example.ts";
 import { singleBatches } from "./plan.ts";
@@ -16,7 +17,7 @@ interface StepRows {
 
 /** `file:line` of all rows of a step. */
 export function rowsOf({ plan, examples }: Pick<StepRows, "plan" | "examples">): string[] {
-  return plan.examples.map((i) => describeOrigin((examples[i] as Example).origin));
+  return plan.examples.map((i) => describeOrigin(at(examples, i).origin));
 }
 
 /** The rows that are not finite alone; all of them when only together, or when the weights are at fault. */

@@ -3,6 +3,7 @@
  * data, which of its pieces the token belongs to (prompt or answer) and the token's position. So the masks made of them
  * (`native/dropout.h`) are the same however a step is cut into micro-batches, and whether or not a prompt is shared.
  */
+import { at } from "../base/at.ts";
 import { deriveSeed } from "../base/random.ts";
 import type { PackedBatch } from "../data/packing.ts";
 
@@ -25,10 +26,10 @@ export function dropoutKeys(batch: KeyedBatch, seed: number): Int32Array<ArrayBu
   for (const [word, start] of [0, tokens].entries()) {
     const ofStep = deriveSeed(seed, word);
     for (const piece of pieces) {
-      const ofExample = deriveSeed(ofStep, indices[piece.example] as number);
+      const ofExample = deriveSeed(ofStep, at(indices, piece.example));
       const ofPiece = deriveSeed(ofExample, piece.completion + 1);
       for (let t = piece.start; t < piece.end; t++) {
-        keys[start + t] = deriveSeed(ofPiece, positions[t] as number);
+        keys[start + t] = deriveSeed(ofPiece, at(positions, t));
       }
     }
   }

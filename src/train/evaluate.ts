@@ -1,4 +1,5 @@
 /** Evaluation during training: the objective's loss and metrics on held-out rows, and displacement since the start. */
+import { at } from "../base/at.ts";
 import type { LogProbHistogram } from "../runs/evaluation-records.ts";
 import { ops, scope, type Tensor } from "../torch/index.ts";
 import { allAnswers, countsOf, toDevice } from "./batch.ts";
@@ -76,8 +77,8 @@ export function evaluate(
 function collectMeans(means: Float64Array, { packed, indices }: MicroBatch, logps: Float32Array): void {
   for (const span of packed.spans) {
     const own = logps.subarray(span.start, span.end);
-    const at = 2 * (indices[span.example] as number) + span.completion;
-    means[at] = own.reduce((total, x) => total + x, 0) / own.length;
+    const place = 2 * at(indices, span.example) + span.completion;
+    means[place] = own.reduce((total, x) => total + x, 0) / own.length;
   }
 }
 
@@ -122,9 +123,9 @@ export function displacement(before: Float64Array, now: Float64Array): Record<st
 export function pairChanges(before: Float64Array, now: Float64Array): { chosen: number; rejected: number }[] {
   const out: { chosen: number; rejected: number }[] = [];
   for (let i = 0; i + 1 < Math.min(before.length, now.length); i += 2) {
-    const chosen = (now[i] as number) - (before[i] as number);
+    const chosen = at(now, i) - at(before, i);
     if (!Number.isNaN(chosen))
-      out.push({ chosen, rejected: (now[i + 1] as number) - (before[i + 1] as number) });
+      out.push({ chosen, rejected: at(now, i + 1) - at(before, i + 1) });
   }
   return out;
 }

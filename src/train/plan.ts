@@ -1,4 +1,5 @@
 /** The whole run's steps, decided before the first: which examples each takes, in which order, in which micro-batches. */
+import { at } from "../base/at.ts";
 import { planEpoch, type StepPlan } from "../data/batches.ts";
 import type { Example } from "../data/example.ts";
 import { packExamples } from "../data/packing.ts";
@@ -58,7 +59,7 @@ export class RunPlan {
     const steps = this.#epoch(epoch);
     const last = rest === steps.length - 1;
     return {
-      plan: steps[rest] as StepPlan,
+      plan: at(steps, rest),
       epoch,
       progress: epoch + (rest + 1) / steps.length,
       endsEpoch: last,
@@ -84,7 +85,7 @@ function batchOptions(keys: PlanKeys): Parameters<typeof planEpoch>[2] {
 function pack(examples: readonly Example[], indices: readonly number[], sharePrompt: boolean): MicroBatch {
   return {
     packed: packExamples(
-      indices.map((i) => examples[i] as Example),
+      indices.map((i) => at(examples, i)),
       { sharePrompt },
     ),
     indices,

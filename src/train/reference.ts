@@ -2,6 +2,7 @@
  * Reference log-probabilities for DPO: live with the adapter switched off, or computed once before training and kept in
  * a file named after everything they depend on.
  */
+import { at } from "../base/at.ts";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { makeDirectory, sha256, writeFileAtomic } from "../base/files.ts";
@@ -24,7 +25,7 @@ export type ReferenceSource = (batch: MicroBatch) => readonly number[];
 /** Looks the sums of a batch's answers up in a table. */
 export function referenceFrom(sums: ReferenceSums): ReferenceSource {
   return ({ packed, indices }) =>
-    packed.spans.map((span) => sums[2 * (indices[span.example] as number) + span.completion] as number);
+    packed.spans.map((span) => at(sums, 2 * at(indices, span.example) + span.completion));
 }
 
 /** Runs the model without its adapter for each batch. */
@@ -44,10 +45,10 @@ export function liveReference(model: CausalLM, adapter: Adapter, numerics: Numer
 export function givenReference(examples: readonly Example[]): ReferenceSums | null {
   const sums = new Float64Array(2 * examples.length);
   for (const [i, example] of examples.entries()) {
-    const given = example.referenceLogps;
-    if (given === undefined || given.length < 2) return null;
-    sums[2 * i] = given[0] as number;
-    sums[2 * i + 1] = given[1] as number;
+    const [chosen, rejected] = example.referenceLogps ?? [];
+    if (chosen === undefined || rejected === undefined) return null;
+    sums[2 * i] = chosen;
+    sums[2 * i + 1] = rejected;
   }
   return sums;
 }
@@ -89,7 +90,7 @@ export function precomputeReference(
 
 /** `file:line` of example `index` of the dataset. */
 function rowOf({ packed, indices }: MicroBatch, index: number): string {
-  return describeOrigin((packed.examples[indices.indexOf(index)] as Example).origin);
+  return describeOrigin(at(packed.examples, indices.indexOf(index)).origin);
 }
 
 /** The sums in a cache file; null when it is absent, damaged or without a digest: it will be written anew. */

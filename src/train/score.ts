@@ -1,4 +1,5 @@
 /** Log-probabilities of answers without gradients: what scoring, evaluation and reference passes share. */
+import { at } from "../base/at.ts";
 import { FormatError } from "../base/errors.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
 import { scope, synchronize } from "../torch/index.ts";
@@ -30,7 +31,7 @@ export function scoreBatch(model: CausalLM, batch: MicroBatch, numerics: Numeric
   return batch.packed.spans.map((span) => {
     const own = logps.subarray(span.start, span.end);
     const sum = own.reduce((total, x) => total + x, 0);
-    return { index: batch.indices[span.example] as number, completion: span.completion, sum, logps: own };
+    return { index: at(batch.indices, span.example), completion: span.completion, sum, logps: own };
   });
 }
 

@@ -1,4 +1,5 @@
 /** One optimiser step: micro-batches forward and back, one clipped update, and its metrics. */
+import { at } from "../base/at.ts";
 import type { PackedBatch } from "../data/packing.ts";
 import {
   type AnswerLogps,
@@ -352,7 +353,7 @@ export class MetricTally {
     const counts = this.#added.flatMap((added) => added.counts);
     for (const [i, name] of names.entries()) {
       const { sum, count } = totals.get(name) ?? { sum: 0, count: 0 };
-      totals.set(name, { sum: sum + (sums[i] as number), count: count + (counts[i] as number) });
+      totals.set(name, { sum: sum + at(sums, i), count: count + at(counts, i) });
     }
     return Object.fromEntries([...totals].map(([name, { sum, count }]) => [name, sum / count]));
   }

@@ -3,6 +3,8 @@
  * insertion, so that a letter with 100,000 accents takes it seconds, and one with a million minutes. Here long runs of
  * marks are sorted before.
  */
+import { at } from "../../base/at.ts";
+
 
 /** One of Unicode's normal forms. */
 export type NormalForm = "NFC" | "NFD" | "NFKC" | "NFKD";
@@ -50,7 +52,7 @@ function classesOf(run: string, decomposed: NormalForm, texts: Map<string, strin
   const places = new Map<string, number>();
   let place = 0;
   for (const [i, mark] of moving.entries()) {
-    if (i > 0 && isBehind(mark, moving[i - 1] as string)) place++;
+    if (i > 0 && isBehind(mark, at(moving, i - 1))) place++;
     places.set(mark, place);
   }
   return places;
