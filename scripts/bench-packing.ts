@@ -3,8 +3,9 @@
  *
  *   npm run ts -- scripts/bench-packing.ts [--pairs 64] [--rounds 21] [--threads 1]
  */
-import { at } from "../src/base/at.ts";
+
 import { parseArgs } from "node:util";
+import { at } from "../src/base/at.ts";
 import type { Example } from "../src/data/example.ts";
 import { packExamples } from "../src/data/packing.ts";
 import { parseModelConfig } from "../src/formats/hf-config.ts";

@@ -2,9 +2,10 @@
  * Writes `src/torch/generated/operators.ts`: a typed function for every operator listed in `src/torch/operators.txt`, with
  * a signature for each of its overloads there, from the schemas of the torch that is installed. Run it after changing the list: `npm run generate`.
  */
-import { at } from "../src/base/at.ts";
+
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { at } from "../src/base/at.ts";
 import { camelCase, describe, operatorOf } from "../src/torch/operator.ts";
 
 const root = join(import.meta.dirname, "..");

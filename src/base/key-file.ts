@@ -1,7 +1,8 @@
 /** Files that hold a key: read, and looked at for who else could read them. */
-import { at } from "./at.ts";
+
 import { statSync } from "node:fs";
 import { dirname, resolve } from "node:path";
+import { at } from "./at.ts";
 import { ConfigError, PreftuneError } from "./errors.ts";
 import { fileFailure } from "./file-io.ts";
 import { readFileBytes } from "./open-file.ts";

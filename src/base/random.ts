@@ -4,7 +4,6 @@
  */
 import { at } from "./at.ts";
 
-
 /** A seeded stream of numbers. Its whole state is `state`, a 32-bit integer, so it can be saved and restored. */
 export class Random {
   state: number;

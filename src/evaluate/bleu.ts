@@ -8,7 +8,6 @@
  */
 import { at } from "../base/at.ts";
 
-
 const longest = 4;
 
 /** White space as Python's `str.split` knows it. */

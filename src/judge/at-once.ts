@@ -1,7 +1,6 @@
 /** Work on many items with a limit on how many are under way. */
 import { at } from "../base/at.ts";
 
-
 /**
  * Calls `work` for each item, `limit` at once. After a failure no further item is begun; those under way are waited for, so
  * that what they bring is kept, and the first failure is thrown.

@@ -64,8 +64,7 @@ export function winRate(
     }
     return won / weight;
   };
-  const mean = (draw: Int32Array): number =>
-    draw.reduce((sum, i) => sum + at(repeated, i), 0) / draw.length;
+  const mean = (draw: Int32Array): number => draw.reduce((sum, i) => sum + at(repeated, i), 0) / draw.length;
   return {
     verdicts: all.length,
     winRate: {
@@ -122,9 +121,7 @@ function controlled(
   });
   const sums = battles.map(({ verdicts }) => totals(verdicts));
   const data: LogisticData = {
-    covariates: Float64Array.from(
-      battles.flatMap((_, i) => [1, ...columns.map((column) => at(column, i))]),
-    ),
+    covariates: Float64Array.from(battles.flatMap((_, i) => [1, ...columns.map((column) => at(column, i))])),
     // Verdicts on the same pair share its covariates: their mean says as much as they do.
     outcomes: Float64Array.from(sums, ({ won, weight }) => won / weight),
     weights: Float64Array.from(sums, ({ weight }) => weight),

@@ -2,8 +2,9 @@
  * The quick start, from nothing: its own data, a random Llama-shaped model, SFT, then every method over pairs from that one
  * checkpoint with the same data, seed and steps. Each stage runs in a process of its own.
  */
-import { at } from "../base/at.ts";
+
 import { join, relative } from "node:path";
+import { at } from "../base/at.ts";
 import { writeFileAtomic } from "../base/files.ts";
 import { deriveSeed } from "../base/random.ts";
 import { labelsOf, type MethodName, methods, pairMethods, wordList } from "../methods/index.ts";

@@ -124,8 +124,7 @@ export function pairChanges(before: Float64Array, now: Float64Array): { chosen: 
   const out: { chosen: number; rejected: number }[] = [];
   for (let i = 0; i + 1 < Math.min(before.length, now.length); i += 2) {
     const chosen = at(now, i) - at(before, i);
-    if (!Number.isNaN(chosen))
-      out.push({ chosen, rejected: at(now, i + 1) - at(before, i + 1) });
+    if (!Number.isNaN(chosen)) out.push({ chosen, rejected: at(now, i + 1) - at(before, i + 1) });
   }
   return out;
 }

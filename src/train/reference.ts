@@ -2,9 +2,10 @@
  * Reference log-probabilities for DPO: live with the adapter switched off, or computed once before training and kept in
  * a file named after everything they depend on.
  */
-import { at } from "../base/at.ts";
+
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import { at } from "../base/at.ts";
 import { makeDirectory, sha256, writeFileAtomic } from "../base/files.ts";
 import { readSealed, sealed } from "../base/sealed.ts";
 import { describeOrigin, type Example } from "../data/example.ts";

@@ -5,7 +5,6 @@
  */
 import { at } from "../../base/at.ts";
 
-
 /** One of Unicode's normal forms. */
 export type NormalForm = "NFC" | "NFD" | "NFKC" | "NFKD";
 
