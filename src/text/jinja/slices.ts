@@ -1,5 +1,4 @@
 /** Indexes and slices as Python counts them: from the end when negative, by code points in text. */
-import { at } from "../../base/at.ts";
 import { toIndex } from "./arguments.ts";
 import { Range } from "./range.ts";
 import {
@@ -57,7 +56,7 @@ function pick<T>(items: readonly T[], { start, stop, step }: Bounds): T[] {
   const from = clamp(bound(start), by > 0 ? low : high);
   const to = clamp(bound(stop), by > 0 ? high : low);
   const picked: T[] = [];
-  for (let i = from; by > 0 ? i < to : i > to; i += by) picked.push(at(items, i));
+  for (let i = from; by > 0 ? i < to : i > to; i += by) picked.push(items[i] as T);
   return picked;
 }
 
