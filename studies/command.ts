@@ -18,8 +18,8 @@ import {
   withJudge,
   withStoppedStatus,
 } from "preftune/cli";
-import type { Budget } from "./ground.ts";
 import { STUDY_NAMES, type StudyName } from "./names.ts";
+import type { Budget } from "./setup.ts";
 
 interface Words extends StoppedOptions, Omit<JudgeEndpointWords, "judge"> {
   config?: string;

@@ -1,6 +1,6 @@
 /** What a study is: the conditions it compares, the figures it shows, and what else it makes of the results. */
 import type { Condition, FigureName, Measured, Section } from "preftune/sweep";
-import type { Budget, PairSet } from "./ground.ts";
+import type { Budget, PairSet } from "./setup.ts";
 
 /** A study. */
 export interface StudyDefinition {

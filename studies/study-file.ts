@@ -7,7 +7,7 @@ import { parse } from "yaml";
 import { z } from "zod";
 import { ANALYSES, type AnalysisName } from "./analyses/analyses.ts";
 import type { StudyDefinition } from "./definition.ts";
-import type { PairSet } from "./ground.ts";
+import type { PairSet } from "./setup.ts";
 
 const values = z.record(z.string(), z.unknown());
 

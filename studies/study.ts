@@ -14,13 +14,13 @@ import {
   writeOutcome,
 } from "preftune/sweep";
 import type { StudyDefinition } from "./definition.ts";
-import { type GroundOptions, makeGround } from "./ground.ts";
 import { judgedSections, type StudyJudge } from "./judged.ts";
 import type { StudyName } from "./names.ts";
+import { type SetupOptions, setUpStudy } from "./setup.ts";
 import { STUDIES } from "./studies.ts";
 
 /** Options of {@link study}. */
-export interface StudyOptions extends Omit<GroundOptions, "seeds"> {
+export interface StudyOptions extends Omit<SetupOptions, "seeds"> {
   name: StudyName;
   /** Folder for all that it writes; a study that was cut off there goes on. */
   output: string;
@@ -59,26 +59,26 @@ export async function study(options: StudyOptions): Promise<WrittenOutcome> {
   const lock = takeFolder(options.output, { study: options.name, budget: options.budget });
   try {
     const count = options.seeds ?? definition.seeds[options.budget];
-    const ground = await makeGround(options.output, { ...options, seeds: count });
-    if (definition.needsTwoSets === true && ground.sets.length < 2) {
+    const setup = await setUpStudy(options.output, { ...options, seeds: count });
+    if (definition.needsTwoSets === true && setup.sets.length < 2) {
       throw new ConfigError(
         `${options.name} compares two preference sets: give --data, --eval-data, --other-data and --other-eval-data.`,
       );
     }
-    const conditions = definition.conditions({ budget: options.budget, sets: ground.sets });
+    const conditions = definition.conditions({ budget: options.budget, sets: setup.sets });
     const shared = (seed: number): Values => ({
-      ...ground.valuesOf(seed),
+      ...setup.valuesOf(seed),
       ...cadence[definition.evaluations],
-      ...(definition.needsAnswers ? ground.watch : {}),
+      ...(definition.needsAnswers ? setup.watch : {}),
     });
-    const cells = cellsOf(conditions, count, { file: ground.file, shared, words: options.overrides });
+    const cells = cellsOf(conditions, count, { file: setup.file, shared, words: options.overrides });
     checkCells(cells);
     const places = gridPlaces(options.output, new URL("extras.ts", import.meta.url).href);
     const { out, reuse, signal, runTask } = options;
     const runs = `${conditions.length} conditions × ${count} ${count === 1 ? "seed" : "seeds"}: ${cells.length} runs`;
-    out.write(`${runs}, ${ground.jobs} at a time, in ${places.dir}\n`);
+    out.write(`${runs}, ${setup.jobs} at a time, in ${places.dir}\n`);
     const outcomes = await runGrid(cells, places, {
-      jobs: ground.jobs,
+      jobs: setup.jobs,
       out,
       reuse,
       signal,
@@ -90,7 +90,7 @@ export async function study(options: StudyOptions): Promise<WrittenOutcome> {
     const verdicts = await judgedSections(contests, options.output, options.judge);
     return writeOutcome({
       dir: options.output,
-      text: { title, question, said: ground.said, command: options.command },
+      text: { title, question, said: setup.said, command: options.command },
       outcomes,
       conditions,
       measured,

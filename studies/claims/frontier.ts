@@ -17,7 +17,7 @@ import {
 } from "preftune/sweep";
 import { bestOfBoth } from "../both-gains.ts";
 import type { StudyDefinition } from "../definition.ts";
-import type { Budget } from "../ground.ts";
+import type { Budget } from "../setup.ts";
 import { SLIME_RANGES } from "../slime-ranges.ts";
 
 /** The study. */

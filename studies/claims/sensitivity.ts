@@ -17,8 +17,8 @@ import {
   type Values,
 } from "preftune/sweep";
 import type { StudyDefinition } from "../definition.ts";
-import type { Budget } from "../ground.ts";
 import { elementaryEffects, type MorrisPoint, morrisPlan } from "../morris.ts";
+import type { Budget } from "../setup.ts";
 import { SLIME_RANGES, type SlimeKey } from "../slime-ranges.ts";
 
 /** SLIME's default preset. */

@@ -1,20 +1,20 @@
-/** Tests of ground.ts: the generated data and model, made once, and what a user must bring. */
+/** Tests of setup.ts: the generated data and model, made once, and what a user must bring. */
 import assert from "node:assert/strict";
 import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { fastSize } from "../src/toy/sizes.ts";
-import { generatedGround, makeGround } from "./ground.ts";
+import { generateSetup, setUpStudy } from "./setup.ts";
 
-const root = mkdtempSync(join(tmpdir(), "preftune-ground-"));
+const root = mkdtempSync(join(tmpdir(), "preftune-setup-"));
 after(() => rmSync(root, { recursive: true }));
 
 const silent = { write: () => true };
 
-test("the generated ground: data, an SFT model a seed, two preference sets by kind of flaw; made once", async () => {
+test("what is generated: data, an SFT model a seed, two preference sets by kind of flaw; made once", async () => {
   const options = { size: fastSize, seeds: 2, jobs: 2, out: silent };
-  const valuesOf = await generatedGround(root, options);
+  const valuesOf = await generateSetup(root, options);
   const weights = (seed: number): string =>
     join(String(valuesOf(seed)["model_name_or_path"]), "model.safetensors");
   const model = weights(1);
@@ -29,7 +29,7 @@ test("the generated ground: data, an SFT model a seed, two preference sets by ki
   assert.ok(form.length > 0 && content.length > 0);
   assert.ok(form.every((row) => !/"flaw":"(swapped|wrong w)/.test(row)));
   const made = statSync(model).mtimeMs;
-  assert.deepEqual((await generatedGround(root, options))(2), valuesOf(2));
+  assert.deepEqual((await generateSetup(root, options))(2), valuesOf(2));
   assert.equal(statSync(model).mtimeMs, made);
 });
 
@@ -44,11 +44,11 @@ test("a model without data, or data without rows to measure on, is refused with 
   };
   const options = { ...nothing, budget: "quick", jobs: null, cores: 4, seeds: 1, out: silent } as const;
   await assert.rejects(
-    makeGround(root, { ...options, model: "m" }),
+    setUpStudy(root, { ...options, model: "m" }),
     /--model DIR, --data FILE and --eval-data FILE together/,
   );
-  await assert.rejects(makeGround(root, { ...options, model: "m", data: "d" }), /--eval-data/);
-  const own = await makeGround(root, { ...options, model: "m", data: "d", evalData: "e", jobs: 2 });
+  await assert.rejects(setUpStudy(root, { ...options, model: "m", data: "d" }), /--eval-data/);
+  const own = await setUpStudy(root, { ...options, model: "m", data: "d", evalData: "e", jobs: 2 });
   assert.equal(own.valuesOf(1)["threads"], 2);
   assert.equal(own.valuesOf(1)["eval_fraction"], 0);
   assert.deepEqual(own.sets, []);

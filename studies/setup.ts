@@ -28,7 +28,7 @@ import {
 export type Budget = "quick" | "full";
 
 /** What the user brings. */
-export interface GroundOptions {
+export interface SetupOptions {
   budget: Budget;
   /** A configuration to start from; null for the recipe that fits. */
   config: string | null;
@@ -55,7 +55,7 @@ export interface PairSet {
 }
 
 /** What every run of a study shares. */
-export interface Ground {
+export interface StudySetup {
   file: string | null;
   /** For all runs of a training seed, which count from 1. */
   valuesOf: (seed: number) => Values;
@@ -83,13 +83,13 @@ const answered: Record<Budget, Values> = {
   full: { watch_prompts: "eval", watch_rows: 64, watch_samples: 4, watch_max_new_tokens: 128 },
 };
 
-/** The ground of a study in the folder `dir`. */
-export async function makeGround(dir: string, options: GroundOptions): Promise<Ground> {
+/** The data and model of a study in the folder `dir`. */
+export async function setUpStudy(dir: string, options: SetupOptions): Promise<StudySetup> {
   const { config, model, data } = options;
   if (config === null && model === null && data === null) {
     const { seeds, out, signal } = options;
     const jobs = options.jobs ?? options.cores;
-    const valuesOf = await generatedGround(dir, { size: fullSize, seeds, jobs, out, signal });
+    const valuesOf = await generateSetup(dir, { size: fullSize, seeds, jobs, out, signal });
     return {
       file: join(recipes, "quickstart.yaml"),
       valuesOf: (seed) => ({ ...valuesOf(seed), ...generated[options.budget] }),
@@ -99,10 +99,10 @@ export async function makeGround(dir: string, options: GroundOptions): Promise<G
       said: "On the quick start's generated data and SFT models of half a million weights, another one for each seed, trained in full.",
     };
   }
-  return ownGround(options);
+  return ownSetup(options);
 }
 
-function ownGround(options: GroundOptions): Ground {
+function ownSetup(options: SetupOptions): StudySetup {
   const { config, model, data, evalData, budget, jobs, cores } = options;
   if (config === null && (model === null || data === null || evalData === null)) {
     throw new ConfigError(
@@ -133,7 +133,7 @@ function ownGround(options: GroundOptions): Ground {
   };
 }
 
-function ownSets({ data, evalData, otherData, otherEvalData }: GroundOptions): PairSet[] {
+function ownSets({ data, evalData, otherData, otherEvalData }: SetupOptions): PairSet[] {
   if (data === null || evalData === null || otherData === null || otherEvalData === null) return [];
   const [name, other] = [data, otherData].map((path) => basename(path).replace(/\..*$/, "")) as [
     string,
@@ -156,7 +156,7 @@ function setFiles(dir: string, name: string): { train_data: string; eval_data: s
   return { train_data: place("train"), eval_data: place("eval") };
 }
 
-/** What is made of generated ground. */
+/** What is generated. */
 export interface GeneratedOptions {
   size: ToySize;
   /** How many SFT models: one for each training seed. */
@@ -173,7 +173,7 @@ export interface GeneratedOptions {
  *
  * @returns the values that name data and model, by seed from 1
  */
-export async function generatedGround(
+export async function generateSetup(
   dir: string,
   { size, seeds, jobs, out, signal }: GeneratedOptions,
 ): Promise<(seed: number) => Values> {
