@@ -208,18 +208,21 @@ export function beginAgain(resolved: ResolvedConfig): OpenRun | null {
   return existsSync(dir) && isOurs && names.every(isKnown) ? begin(resolved) : null;
 }
 
+/** The directory of a new run holds one that has come to something. */
+export class RunExistsError extends ConfigError {}
+
 /** Refuses a directory whose run has come to anything. */
 function refuseStepsTaken(dir: string): void {
   const paths = runPaths(dir);
   const results = [paths.adapter, paths.model, paths.exportJson].some((path) => existsSync(path));
   if (results || hasCheckpoints(paths.checkpoints)) {
-    throw new ConfigError(
+    throw new RunExistsError(
       `output_dir ${dir} already holds a run. Go on with it by --resume (resume_from_checkpoint: latest), or choose another output_dir.`,
     );
   }
   const last = readMetrics(paths.metrics).at(-1)?.global_step ?? 0;
   if (last > 0) {
-    throw new ConfigError(
+    throw new RunExistsError(
       `output_dir ${dir} already holds a run, of ${last} steps and without a checkpoint to go on from. Begin it again with --resume (resume_from_checkpoint: latest), or choose another output_dir.`,
     );
   }

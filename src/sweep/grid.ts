@@ -11,12 +11,12 @@ import { stringifyNumbers } from "../runs/json-numbers.ts";
 import { formatDuration } from "../runs/number-text.ts";
 import type { ProgressStream } from "../runs/progress.ts";
 import { isRun, runPaths } from "../runs/run-directory.ts";
-import { RunLockedError, untilFree } from "../runs/run-lock.ts";
+import { untilFree } from "../runs/run-lock.ts";
 import type { Cell, CellOutcome, GridPlaces, Values } from "./cell.ts";
 import { contentKey, finishedRuns, markName, readMark, takeRun } from "./reuse.ts";
 import type { RunTask } from "./run-cell.ts";
 import { runInProcess } from "./run-process.ts";
-import { RunStoppedError, StudyStoppedError } from "./stopped.ts";
+import { isTaken, RunStoppedError, StudyStoppedError } from "./stopped.ts";
 
 /** How the grid is run. */
 export interface GridOptions {
@@ -171,7 +171,7 @@ async function reasonOf(
       return null;
     } catch (error) {
       if (error instanceof RunStoppedError) return stopped;
-      if (isSecond || !(error instanceof RunLockedError)) return messageOf(error);
+      if (isSecond || !isTaken(error)) return messageOf(error);
     }
   }
 }

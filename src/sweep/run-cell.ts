@@ -24,7 +24,7 @@ export type Extras = Readonly<Record<string, (resolved: ResolvedConfig, path: st
 export interface RunMessage {
   /** Null, or why it failed. */
   failure: string | null;
-  /** It failed as another process writes the run. */
+  /** It failed as another process writes the run, or has written it in between. */
   isLocked: boolean;
   /** It stopped as it was asked to. */
   isStopped: boolean;

@@ -5,9 +5,8 @@
 import { messageOf, PreftuneError } from "../base/errors.ts";
 import { goOnWithoutOutput } from "../base/lost-output.ts";
 import { listenToStopSignals } from "../base/stop-signals.ts";
-import { RunLockedError } from "../runs/run-lock.ts";
 import { type RunMessage, type RunTask, runCell } from "./run-cell.ts";
-import { RunStoppedError } from "./stopped.ts";
+import { isTaken, RunStoppedError } from "./stopped.ts";
 
 const stop = new AbortController();
 const onStop = (): void => stop.abort();
@@ -25,7 +24,7 @@ async function run(task: RunTask): Promise<RunMessage> {
     const isBug = !(error instanceof PreftuneError) && error instanceof Error;
     return {
       failure: isBug ? (error.stack ?? error.message) : messageOf(error),
-      isLocked: error instanceof RunLockedError,
+      isLocked: isTaken(error),
       isStopped: error instanceof RunStoppedError,
     };
   }

@@ -1,5 +1,7 @@
-/** A run or a grid that was stopped on request: nothing is wrong, and the same command goes on with it. */
+/** Ends of runs and grids that are no faults: stopped on request, or written by another process. */
 import { PreftuneError } from "../base/errors.ts";
+import { RunExistsError } from "../runs/run-directory.ts";
+import { RunLockedError } from "../runs/run-lock.ts";
 
 /** A run of a grid that stopped with a checkpoint, as it was asked to. */
 export class RunStoppedError extends PreftuneError {}
@@ -7,4 +9,9 @@ export class RunStoppedError extends PreftuneError {}
 /** A study or sweep that stopped before its end, as it was asked to. The message says how far it came. */
 export class StudyStoppedError extends PreftuneError {
   override readonly exitCode: number = 0;
+}
+
+/** Whether a run failed as another process, which a killed study left alone, writes it or has just done so. */
+export function isTaken(error: unknown): boolean {
+  return error instanceof RunLockedError || error instanceof RunExistsError;
 }

@@ -11,6 +11,7 @@ import type { Cell } from "../../src/sweep/cell.ts";
 import { gridPlaces, runGrid } from "../../src/sweep/grid.ts";
 import { readMeasured } from "../../src/sweep/measured.ts";
 import { type RunTask, runCell } from "../../src/sweep/run-cell.ts";
+import { RunStoppedError } from "../../src/sweep/stopped.ts";
 import { runSweep } from "../../src/sweep/sweep.ts";
 import { parseSweep } from "../../src/sweep/sweep-file.ts";
 import { filesOf, metricsOf, type Workshop, workshop } from "../support/runs.ts";
@@ -155,6 +156,21 @@ test("a run that fails is told with its reason, in a process of its own, and the
   const outcomes = await runGrid(cells, places, { jobs: 2, out: silent });
   assert.match(outcomes[0]?.reason ?? "", /missing\.jsonl/);
   assert.equal(outcomes[1]?.reason, null);
+});
+
+test("a run that a killed study left alone, and that begins and stops in between, is gone on with", async () => {
+  using place = workshop({ rows: 12, held: 4 });
+  const [cell] = cellsOf(place, [0.5]) as [Cell];
+  const places = gridPlaces(place.path("grid"));
+  let calls = 0;
+  const overtaken = async (task: RunTask): Promise<void> => {
+    calls += 1;
+    // the other process, whose study is gone: it stops after a step, with a checkpoint
+    if (calls === 1) await assert.rejects(runCell(task, AbortSignal.abort()), RunStoppedError);
+    await runCell(task);
+  };
+  const [outcome] = await runGrid([cell], places, { jobs: 1, out: silent, runTask: overtaken });
+  assert.deepEqual([outcome?.reason, calls], [null, 2]);
 });
 
 test("what else is measured comes from the grid's module, in the run's own process", async () => {
