@@ -1,4 +1,5 @@
 /** `preftune evaluate mt-bench`: ratings of a model's answers, or a comparison with another's. */
+import { at } from "../base/at.ts";
 import type { HubOptions } from "../formats/hub.ts";
 import { type Answers, matchAnswers, readAnswerFile } from "../judge/answer-rows.ts";
 import { forEachAtOnce } from "../judge/at-once.ts";
@@ -87,8 +88,8 @@ async function rate(
   let done = 0;
   await forEachAtOnce(tasks, options.concurrency, async ({ messages }, i) => {
     const judgment = await judging.judge.verdict(messages, readRating);
-    (turns[i] as RatedTurn).rating = judgment.verdict;
-    (texts[i] as JudgedText).judgments = [ratingText(judgment)];
+    at(turns, i).rating = judgment.verdict;
+    at(texts, i).judgments = [ratingText(judgment)];
     judging.onJudged(++done, tasks.length);
   });
   const figures = ratingFigures(turns, { rounds: options.bootstrapRounds });

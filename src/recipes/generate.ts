@@ -2,6 +2,7 @@
  * `preftune generate` over a file of prompts: every prompt answered by every adapter asked for. What is answered is on the
  * disk at once, so that a run that was broken off goes on where it was.
  */
+import { at } from "../base/at.ts";
 import { ConfigError } from "../base/errors.ts";
 import { remove, sha256, writeFileAtomic } from "../base/files.ts";
 import { checkPromptLengths, type Prompt, readPrompts } from "../evaluate/prompts.ts";
@@ -180,7 +181,7 @@ async function answerAll(
   const before = engine.stats.completionTokens;
   try {
     while ((next < tasks.length || open > 0) && failure === null) {
-      while (next < tasks.length && engine.stats.waiting < queued) void start(tasks[next++] as DialogueTask);
+      while (next < tasks.length && engine.stats.waiting < queued) void start(at(tasks, next++));
       engine.step();
       progress.tokens = engine.stats.completionTokens - before;
       progress.seconds = (performance.now() - began) / 1000;

@@ -1,5 +1,7 @@
 /** A model made ready to answer: fetched, loaded with its adapters by name, and its chat template at hand. */
+
 import { basename } from "node:path";
+import { at } from "../base/at.ts";
 import { ConfigError, DataError } from "../base/errors.ts";
 import { warn } from "../base/warn.ts";
 import type { Engine } from "../generate/engine.ts";
@@ -112,7 +114,7 @@ function parseVoices(words: readonly string[]): { name: string; directory: strin
   const voices = (words.length === 0 ? [baseName] : words).map((word) => {
     if (word === baseName) return { name: baseName, directory: null };
     const named = /^([\w.-]+)=(.+)$/.exec(word);
-    if (named !== null) return { name: named[1] as string, directory: named[2] as string };
+    if (named !== null) return { name: at(named, 1), directory: at(named, 2) };
     return { name: basename(word), directory: word };
   });
   const names = voices.map(({ name }) => name);
@@ -145,7 +147,7 @@ export class AnswerCollector {
   /** Takes the request's next event. */
   add(event: GenerateEvent): void {
     if (event.type !== "token" && event.type !== "end") return;
-    const answer = this.answers[event.answer] as FinishedAnswer;
+    const answer = at(this.answers, event.answer);
     answer.text += event.text;
     if (event.type === "token") answer.tokens++;
     else answer.reason = event.reason;

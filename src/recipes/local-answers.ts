@@ -1,5 +1,7 @@
 /** Answers that a local model gives to questions of one or more turns, written as they come. */
+
 import { join } from "node:path";
+import { at } from "../base/at.ts";
 import { DataError } from "../base/errors.ts";
 import { readTextFile, sha256, sha256File } from "../base/files.ts";
 import { deriveSeed } from "../base/random.ts";
@@ -62,7 +64,7 @@ export async function askLocalModel(local: LocalModel, asking: Asking): Promise<
     const turns = await answerGroup(talk, group, { temperature, seed }, asking.onCut);
     for (const [i, question] of group.entries()) {
       if (log.answers.has(question.id)) continue;
-      log.add(question.id, asking.keyOf(question), turns[i] as string[]);
+      log.add(question.id, asking.keyOf(question), at(turns, i));
       onAnswered(++done, questions.length);
     }
   }
@@ -80,7 +82,7 @@ function groupsOf({ questions, temperatureOf }: Asking, seed: number): Group[] {
   for (const [temperature, alike] of Map.groupBy(questions, temperatureOf)) {
     for (let first = 0; first < alike.length; first += questionsAtOnce) {
       const group = alike.slice(first, first + questionsAtOnce);
-      const place = questions.indexOf(alike[first] as Question);
+      const place = questions.indexOf(at(alike, first));
       groups.push({ group, temperature, seed: deriveSeed(seed, place) });
     }
   }
@@ -108,7 +110,7 @@ async function answerGroup(
     const asked = [...group.keys()].filter((i) => (group[i]?.followUps.length ?? 0) >= turn);
     const prompts = await encodeTurns(
       talk,
-      asked.map((i) => ({ question: group[i] as Question, said: turns[i] as string[] })),
+      asked.map((i) => ({ question: at(group, i), said: at(turns, i) })),
     );
     const drawn = await sampleAnswers(talk.model, prompts, {
       temperature,
@@ -121,7 +123,7 @@ async function answerGroup(
     for (const { prompt, ids, stopId } of drawn) {
       if (stopId === null) onCut();
       const text = talk.text.tokenizer.decode(ids, { skipSpecialTokens: true }).trim();
-      turns[asked[prompt] as number]?.push(text);
+      turns[at(asked, prompt)]?.push(text);
     }
   }
   return turns;

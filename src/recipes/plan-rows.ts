@@ -1,6 +1,8 @@
 /** The rows a plan reckons with: the run's own, tokenised, where they are at hand and not too many; else lengths given or assumed. */
+
 import fs, { existsSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { at } from "../base/at.ts";
 import type { Example } from "../data/example.ts";
 import { methodOf } from "../methods/index.ts";
 import type { PairLengths } from "../planner/flops.ts";
@@ -163,5 +165,5 @@ function largestMicroBatch(
       if (sum > most) [best, most] = [micro, sum];
     }
   }
-  return best.map((index) => lengths[index] as PairLengths);
+  return best.map((index) => at(lengths, index));
 }

@@ -1,4 +1,5 @@
 /** Scoring a data file with a model: one line a pair, and an objective's value over all of them. */
+import { at } from "../base/at.ts";
 import { ConfigError } from "../base/errors.ts";
 import { writeFileAtomic } from "../base/files.ts";
 import { describeOrigin, type Example } from "../data/example.ts";
@@ -119,7 +120,7 @@ function scoreRows(
   onPhase("rows scored", done, examples.length);
   for (const batch of batches) {
     for (const answer of scoreBatch(model, batch, numerics)) {
-      const row = rows[answer.index] as ScoredRow;
+      const row = at(rows, answer.index);
       requireFiniteScore(answer, describeOrigin(row));
       enter(row, answer, perToken);
     }

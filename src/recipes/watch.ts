@@ -1,5 +1,7 @@
 /** The collapse watch of a run: the same prompts answered at every evaluation, with the same random numbers. */
+
 import { createHash } from "node:crypto";
+import { at } from "../base/at.ts";
 import { ConfigError } from "../base/errors.ts";
 import { deriveSeed } from "../base/random.ts";
 import type { Example } from "../data/example.ts";
@@ -118,7 +120,7 @@ function differentPrompts(examples: readonly Example[]): number[][] {
 /** At most `most` of `all`, spread over the whole list. */
 function evenly<T>(all: readonly T[], most: number): T[] {
   if (all.length <= most) return [...all];
-  return Array.from({ length: most }, (_, i) => all[Math.floor((i * all.length) / most)] as T);
+  return Array.from({ length: most }, (_, i) => at(all, Math.floor((i * all.length) / most)));
 }
 
 function described(

@@ -2,8 +2,10 @@
  * Value types of configuration keys: what each accepts (zod), how that is said in words, and how it is read from a
  * command-line word.
  */
+
 import { parse } from "yaml";
 import { z } from "zod";
+import { at } from "../base/at.ts";
 import type { Bounds } from "../methods/method.ts";
 
 /** What a key accepts. */
@@ -77,7 +79,7 @@ export function choice<const T extends string>(words: readonly T[]): ValueType<T
   const quoted = words.map((word) => `"${word}"`);
   return {
     schema: z.enum(words) as unknown as z.ZodType<T>,
-    expected: quoted.length === 1 ? (quoted[0] as string) : `one of ${quoted.join(", ")}`,
+    expected: quoted.length === 1 ? at(quoted, 0) : `one of ${quoted.join(", ")}`,
     fromText: (typed) => typed,
   };
 }

@@ -1,4 +1,5 @@
 /** The figures of studies, each a value for every held-out pair (or watched prompt) and seed, so that runs are compared pair by pair. */
+import { at } from "../base/at.ts";
 import { diversityOf } from "../evaluate/diversity.ts";
 import type { Interval } from "./bootstrap.ts";
 import type { HeldOutPair } from "./cell.ts";
@@ -23,7 +24,7 @@ type Means = { chosen: number; rejected: number };
 
 function ofPairs(value: (before: Means, after: Means) => number): Figure["perPair"] {
   return ({ before, after }) =>
-    Float64Array.from(after, (pair, i) => value(meansOf(before[i] as HeldOutPair), meansOf(pair)));
+    Float64Array.from(after, (pair, i) => value(meansOf(at(before, i)), meansOf(pair)));
 }
 
 /** Figures of the answers that the run's watch sampled at its last evaluation. */

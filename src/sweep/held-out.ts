@@ -2,7 +2,9 @@
  * What a run made of each held-out pair: log-probs of both answers before and after training, by the same path that
  * scoring takes. All runs of a study on the same rows are paired by them.
  */
+
 import { existsSync } from "node:fs";
+import { at } from "../base/at.ts";
 import { DataError } from "../base/errors.ts";
 import { writeFileAtomic } from "../base/files.ts";
 import { assertPreflight } from "../data/preflight.ts";
@@ -70,7 +72,7 @@ async function scorePairs(config: RunConfig, place: ModelPlace): Promise<HeldOut
   );
   for (const batch of evaluationBatches(examples, config)) {
     for (const score of scoreBatch(model, batch, { dtype, recompute: false, chunkColumns: null })) {
-      const pair = pairs[score.index] as HeldOutPair;
+      const pair = at(pairs, score.index);
       pair[score.completion === 0 ? "chosen" : "rejected"] = Array.from(score.logps);
     }
   }

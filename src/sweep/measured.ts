@@ -1,5 +1,7 @@
 /** The results of a study's runs, read from their directories: held-out pairs, evaluations, sampled answers, by condition and seed. */
+
 import { join } from "node:path";
+import { at } from "../base/at.ts";
 import { FormatError } from "../base/errors.ts";
 import { readJsonFile } from "../base/files.ts";
 import type { MethodSettings } from "../methods/index.ts";
@@ -93,7 +95,7 @@ function readRun(places: GridPlaces, cell: Cell): MeasuredRun {
   const after = readPairs(join(paths.dir, heldOutName));
   const name = ({ file, line }: HeldOutPair): string => `${file}:${line}`;
   const isSame =
-    before.length === after.length && before.every((pair, i) => name(pair) === name(after[i] as HeldOutPair));
+    before.length === after.length && before.every((pair, i) => name(pair) === name(at(after, i)));
   if (!isSame) {
     throw new FormatError(
       `${paths.dir}: expected the held-out pairs of ${places.before(cell)}, got others. The data changed since: start anew in another --output.`,

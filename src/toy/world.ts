@@ -79,7 +79,7 @@ export function questionKey(question: Question): string {
 export function questionText(world: World, question: Question): string {
   const listed = question.islands.map((i) => at(world, i).name);
   const list = `${listed.slice(0, -1).join(", ")} and ${listed.at(-1)}`;
-  return (wordings[question.kind][question.wording] as (list: string) => string)(list);
+  return at(wordings[question.kind], question.wording)(list);
 }
 
 /** The islands of the right answer, in its order, each with what is said of it. */

@@ -47,9 +47,10 @@ interface Parts {
 }
 
 function evaluate(pairs: PairLogps, totals: StepTotals, options: SlimeOptions): ObjectiveResult {
+  const { margin_hard: mh, margin_soft: ms, kappa } = options;
   const delta = ops.sub(pairs.chosenMeanLogps, pairs.rejectedMeanLogps);
-  const gate = ops.sigmoid(ops.mul(ops.sub(options.margin_soft, delta), options.kappa));
-  const hinge = ops.relu(ops.sub(options.margin_hard, delta));
+  const gate = ops.sigmoid(ops.mul(ops.sub(ms, delta), kappa));
+  const hinge = ops.relu(ops.sub(mh, delta));
   const counted = countedTokens(pairs, totals, options);
   // tokens that do not count stand as 0, so that a chosen token of log-prob -inf gives no inf · 0
   const logps = ops.maskedFill(pairs.tokenLogps, ops.eq(counted.mask, 0), 0);
