@@ -8,10 +8,11 @@ const learning = [...core, "torch", "nn", "models", "optim", "data"];
 /** @type {Record<string, string[]>} */
 export const layers = {
   base: [],
+  process: ["base"],
   setup: ["base"],
   torch: ["base", "setup"],
   formats: ["base"],
-  text: ["base", "formats"],
+  text: ["base", "process", "formats"],
   runs: ["base", "formats", "methods"],
   planner: ["base", "formats", "methods", "runs"],
   nn: ["torch", "formats", "base"],
@@ -23,11 +24,11 @@ export const layers = {
   train: [...learning, "setup"],
   generate: ["models", "nn", "torch", "text", "formats", "base"],
   evaluate: [...learning, "generate", "train"],
-  serve: ["generate", "train", "models", "torch", "text", "runs", "formats", "base"],
+  serve: ["generate", "train", "models", "torch", "text", "runs", "formats", "process", "base"],
   judge: ["data", "text", "runs", "formats", "evaluate", "base"],
   recipes: [...learning, "generate", "evaluate", "judge", "train", "setup", "planner"],
-  quickstart: [...learning, "generate", "evaluate", "train", "setup", "recipes", "toy"],
-  sweep: [...learning, "generate", "evaluate", "train", "setup", "recipes"],
+  quickstart: [...learning, "process", "generate", "evaluate", "train", "setup", "recipes", "toy"],
+  sweep: [...learning, "process", "generate", "evaluate", "train", "setup", "recipes"],
 };
 
 const folders = Object.keys(layers).join("|");
@@ -41,7 +42,7 @@ const arrows = Object.entries(layers).map(([folder, allowed]) => ({
 }));
 
 /** Folders that work where torch is absent. */
-export const libtorchFree = ["base", "setup", "formats", "text", "runs", "data", "planner", "judge"];
+export const libtorchFree = ["base", "process", "setup", "formats", "text", "runs", "data", "planner", "judge"];
 
 const withoutLibtorch = libtorchFree.map((folder) => ({
   name: `${folder}-without-libtorch`,

@@ -4,7 +4,7 @@
  */
 import { type ChildProcess, fork } from "node:child_process";
 import { PreftuneError } from "../base/errors.ts";
-import { type RestartPolicy, Restarts } from "../base/restarts.ts";
+import { type RestartPolicy, Restarts } from "../process/restarts.ts";
 import type { GenerateRequest } from "../generate/request.ts";
 import type {
   EngineCommand,
