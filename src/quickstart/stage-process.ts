@@ -1,11 +1,11 @@
 /** Starts a stage in a process of its own and shows how it goes on. */
-import { type ChildProcess, fork } from "node:child_process";
-import { extname, join } from "node:path";
 import { TrainingError } from "../base/errors.ts";
+import { programBeside } from "../process/child.ts";
+import { ChildFailure } from "../process/failure.ts";
+import { runTask } from "../process/task.ts";
 import { formatNumber } from "../runs/number-text.ts";
 import { PhaseProgress, type ProgressStream, TrainingProgress } from "../runs/progress.ts";
-import type { StageResult, StageTask } from "./stage.ts";
-import type { StageMessage } from "./stage-child.ts";
+import type { StageEvent, StageResult, StageTask } from "./stage.ts";
 
 /**
  * The result of `task`, run by a child process that ends with it.
@@ -14,44 +14,27 @@ import type { StageMessage } from "./stage-child.ts";
  * @param stop - kills the child: nothing of the stage stays
  * @throws {TrainingError} with the child's message when the stage fails or the child is killed
  */
-export function runInProcess(
+export async function runInProcess(
   title: string,
   task: StageTask,
   out: ProgressStream,
   stop?: AbortSignal,
 ): Promise<StageResult> {
   const display = new StageDisplay(title, out);
-  // built or not, the child has this file's extension
-  const program = join(import.meta.dirname, `stage-child${extname(import.meta.filename)}`);
-  // the addon is found by now: the child need not look for it again
-  // "advanced" lets NaN through
-  const child: ChildProcess = fork(program, [], { execArgv: [], serialization: "advanced" });
-  const kill = (): boolean => child.kill("SIGKILL");
-  stop?.addEventListener("abort", kill);
-  return new Promise((resolve, reject) => {
-    let outcome: (() => void) | null = null;
-    child.on("message", (data) => {
-      const message = data as StageMessage;
-      if (message.type === "result") outcome = () => resolve(message.result);
-      else if (message.type === "failed")
-        outcome = () => reject(new TrainingError(`${title}: ${message.message}`));
-      else display.show(message);
+  try {
+    return await runTask<StageResult, StageEvent>(task, {
+      program: programBeside(import.meta, "stage-child"),
+      onEvent: (event) => display.show(event),
+      signal: stop,
+      onAbort: "kill",
     });
-    child.on("error", reject);
-    child.on("close", (code, signal) => {
-      display.end();
-      stop?.removeEventListener("abort", kill);
-      const how = signal === null ? `with status ${code}` : `by ${signal}`;
-      if (outcome !== null) outcome();
-      else
-        reject(
-          new TrainingError(
-            `${title}: its process ended ${how} before it had a result. See what it wrote above.`,
-          ),
-        );
-    });
-    child.send(task);
-  });
+  } catch (error) {
+    if (!(error instanceof ChildFailure)) throw error;
+    const died = error.kind === null ? " before it had a result. See what it wrote above." : "";
+    throw new TrainingError(`${title}: ${error.message}${died}`);
+  } finally {
+    display.end();
+  }
 }
 
 /** On a terminal a line that is rewritten, elsewhere one line when a stage begins. */
@@ -67,7 +50,7 @@ class StageDisplay {
     this.#out = out.isTTY === true ? prefixed(`${title}: `, out) : out;
   }
 
-  show(event: Exclude<StageMessage, { type: "result" | "failed" }>): void {
+  show(event: StageEvent): void {
     if (event.type === "start") this.#start(event.totalSteps, event.trainable);
     if (this.#out.isTTY !== true) return;
     // the last step has a row of metrics, which draws the line that stays

@@ -2,8 +2,9 @@
  * The engine process's side of the conversation: an engine is made as the first message says, then steps as long as it
  * has work. Between two steps the event loop turns once, so requests and cancellations are heard.
  */
-import { ConfigError, PreftuneError } from "../base/errors.ts";
+import { ConfigError } from "../base/errors.ts";
 import { listenToStopSignals } from "../base/stop-signals.ts";
+import { failureOf } from "../process/failure.ts";
 import type { GenerateEvent, GenerationEngine, TokenChoice } from "../generate/request.ts";
 import type {
   EngineCommand,
@@ -42,13 +43,7 @@ export function hostEngine(makeEngine: (settings: EngineSettings) => Promise<Hos
       const hosted = await makeEngine(command.settings);
       new EngineHost(hosted).start();
     } catch (error) {
-      const isTold = error instanceof PreftuneError;
-      const message = isTold
-        ? error.message
-        : error instanceof Error
-          ? (error.stack ?? error.message)
-          : String(error);
-      await send({ type: "failed", message, exitCode: isTold ? error.exitCode : 1 });
+      await send({ type: "failed", failure: failureOf(error) });
       process.exit(1);
     }
   });

@@ -1,4 +1,5 @@
 /** What the server's two processes say to each other: the HTTP process asks, the engine process answers. */
+import type { Failure } from "../process/failure.ts";
 import type {
   EndEvent,
   EngineStats,
@@ -89,6 +90,6 @@ export type SubmissionEvent =
 export type EngineMessage =
   | { type: "ready"; device: string; dtype: string; report: EngineReport }
   /** The engine could not be made; the process ends. */
-  | { type: "failed"; message: string; exitCode: number }
+  | { type: "failed"; failure: Failure }
   /** Events of one step, in order, each with the id of its request. */
   | { type: "events"; events: [id: string, event: SubmissionEvent][]; report: EngineReport };

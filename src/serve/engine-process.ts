@@ -2,8 +2,8 @@
  * Keeps an engine process running: starts it, passes requests and events through, and starts another when it ends
  * unexpectedly or falls silent. Requests under way in a process that ends are told so, never repeated by themselves.
  */
-import { type ChildProcess, fork } from "node:child_process";
-import { PreftuneError } from "../base/errors.ts";
+import { type Child, forkChild } from "../process/child.ts";
+import { ChildFailure, type Failure } from "../process/failure.ts";
 import { type RestartPolicy, Restarts } from "../process/restarts.ts";
 import type { GenerateRequest } from "../generate/request.ts";
 import type {
@@ -38,15 +38,8 @@ export interface EngineProcessOptions {
   onComplaint?: (text: string) => void;
 }
 
-/** The engine could not be started, or not again. Ends with the exit status of the process's own error where it told one. */
-export class EngineFailure extends PreftuneError {
-  override readonly exitCode: number;
-
-  constructor(message: string, exitCode = 7) {
-    super(message);
-    this.exitCode = exitCode;
-  }
-}
+/** Exit status of a server whose engine cannot be started, or not again, without saying why itself. */
+const engineLostStatus = 7;
 
 /** What routes and metrics see of an engine process. */
 export type EngineView = Pick<
@@ -63,8 +56,8 @@ export class EngineProcess {
   readonly #options: EngineProcessOptions;
   readonly #restartsBy: Restarts;
   readonly #requests: Map<string, Listener> = new Map();
-  readonly #gaveUp: PromiseWithResolvers<EngineFailure> = Promise.withResolvers();
-  #child: ChildProcess | null = null;
+  readonly #gaveUp: PromiseWithResolvers<ChildFailure> = Promise.withResolvers();
+  #child: Child | null = null;
   #state: EngineState = "starting";
   #timer: NodeJS.Timeout | null = null;
   #startedAt = 0;
@@ -73,8 +66,7 @@ export class EngineProcess {
   #wasEverReady = false;
   #restarts = 0;
   #lastFailure: { at: Date; reason: string } | null = null;
-  #told: { message: string; exitCode: number } | null = null;
-  #complaint = "";
+  #told: Failure | null = null;
   #report: EngineReport | null = null;
   #nextId = 0;
 
@@ -84,7 +76,7 @@ export class EngineProcess {
   }
 
   /** Resolves when starting it has been given up. */
-  get gaveUp(): Promise<EngineFailure> {
+  get gaveUp(): Promise<ChildFailure> {
     return this.#gaveUp.promise;
   }
 
@@ -148,10 +140,7 @@ export class EngineProcess {
     this.#state = "stopped";
     const child = this.#detach();
     this.#loseAll("The server stops.");
-    if (child === null || child.exitCode !== null || child.signalCode !== null) return;
-    const ended = new Promise((resolve) => child.once("close", resolve));
-    child.kill("SIGKILL");
-    await ended;
+    await child?.kill();
   }
 
   /** Starts the process. Requests can be submitted once it is ready. */
@@ -160,33 +149,27 @@ export class EngineProcess {
     this.#startedAt = performance.now();
     this.#readyAt = null;
     this.#told = null;
-    this.#complaint = "";
     const { PREFTUNE_API_KEY: _, ...env } = process.env;
-    const child = fork(this.#options.program, [], {
-      execArgv: [],
-      // sets cross as sets
-      serialization: "advanced",
-      stdio: ["ignore", "ignore", "pipe", "ipc"],
-      env,
-    });
-    this.#child = child;
-    child.stderr?.setEncoding("utf8").on("data", (text: string) => {
-      const { onComplaint = (words) => process.stderr.write(words) } = this.#options;
-      onComplaint(text);
-      this.#complaint = (this.#complaint + text).slice(-2000);
-    });
-    child.on("message", (message) => this.#receive(child, message as EngineMessage));
-    child.on("error", (error) => this.#ended(child, error.message));
-    child.on("close", (code, signal) =>
-      this.#ended(child, signal === null ? `with status ${code}` : `by ${signal}`),
+    const { program, onComplaint = (text) => void process.stderr.write(text) } = this.#options;
+    const child = forkChild(
+      program,
+      {
+        onMessage: (message) => this.#receive(child, message as EngineMessage),
+        onStderr: onComplaint,
+        onEnd: (how) => {
+          const { message, exitCode } = this.#told ?? {};
+          this.#fail(message ?? `The engine process ended ${how}.${lastWords(child.written)}`, exitCode);
+        },
+      },
+      { stdio: ["ignore", "ignore", "pipe", "ipc"], env },
     );
+    this.#child = child;
     this.#send({ type: "start", settings: this.#options.settings });
   }
 
-  #receive(child: ChildProcess, message: EngineMessage): void {
-    if (child !== this.#child) return;
+  #receive(child: Child, message: EngineMessage): void {
     if (message.type === "failed") {
-      this.#told = message;
+      this.#told = message.failure;
       return;
     }
     this.#report = message.report;
@@ -195,13 +178,13 @@ export class EngineProcess {
     this.#watch();
   }
 
-  #becomeReady(child: ChildProcess, { device, dtype }: Extract<EngineMessage, { type: "ready" }>): void {
+  #becomeReady(child: Child, { device, dtype }: Extract<EngineMessage, { type: "ready" }>): void {
     this.#state = "ready";
     this.#readyAt = performance.now();
     if (!this.#wasEverReady) this.onFirstReady();
     this.#wasEverReady = true;
     const startMs = Math.round(this.#readyAt - this.#startedAt);
-    this.#options.onNews?.({ type: "ready", pid: child.pid ?? 0, device, dtype, startMs });
+    this.#options.onNews?.({ type: "ready", pid: child.process.pid ?? 0, device, dtype, startMs });
   }
 
   #pass(id: string, event: SubmissionEvent): void {
@@ -211,15 +194,9 @@ export class EngineProcess {
     listener(event);
   }
 
-  #ended(child: ChildProcess, how: string): void {
-    if (child !== this.#child) return;
-    const reason = this.#told?.message ?? `The engine process ended ${how}.${lastWords(this.#complaint)}`;
-    this.#fail(reason, this.#told?.exitCode);
-  }
-
   /** The process is gone, or as good as gone: its requests are lost, and another is started unless that makes no sense. */
   #fail(reason: string, exitCode?: number): void {
-    this.#detach()?.kill("SIGKILL");
+    void this.#detach()?.kill();
     this.#lastFailure = { at: new Date(), reason };
     const lostRequests = this.#requests.size;
     const restartInMs = this.#restartsBy.next(
@@ -239,12 +216,12 @@ export class EngineProcess {
     this.#loseAll(reason);
   }
 
-  #giveUp(reason: string, exitCode: number | undefined): void {
+  #giveUp(reason: string, exitCode = engineLostStatus): void {
     this.#state = "failed";
     const { failedStarts } = this.#restartsBy;
     const times = failedStarts > 1 ? `The engine process failed ${failedStarts} times in a row: ` : "";
     this.#loseAll(reason);
-    this.#gaveUp.resolve(new EngineFailure(`${times}${reason}`, exitCode));
+    this.#gaveUp.resolve(new ChildFailure(`${times}${reason}`, exitCode));
   }
 
   #loseAll(message: string): void {
@@ -254,7 +231,7 @@ export class EngineProcess {
   }
 
   /** Forgets the process, so that nothing it still says is heard. */
-  #detach(): ChildProcess | null {
+  #detach(): Child | null {
     const child = this.#child;
     this.#disarm();
     this.#child = null;
@@ -280,8 +257,7 @@ export class EngineProcess {
   }
 
   #send(command: EngineCommand): void {
-    // a process that is gone says so by its `close` event
-    this.#child?.send(command, () => {});
+    this.#child?.send(command);
   }
 }
 

@@ -1,6 +1,6 @@
 /** Program of the thread that reads requests and makes token ids of prompts. Started by prompt-worker.ts. */
 import { parentPort, workerData } from "node:worker_threads";
-import { messageOf, PreftuneError } from "../base/errors.ts";
+import { failureOf } from "../process/failure.ts";
 import { loadTokenizer } from "../text/tokenizer.ts";
 import { ApiError } from "./api-error.ts";
 import type { PromptMessage, PromptSetup, PromptTask } from "./prompt-worker.ts";
@@ -73,6 +73,5 @@ try {
   });
   send({ type: "ready" });
 } catch (error) {
-  const exitCode = error instanceof PreftuneError ? error.exitCode : 1;
-  send({ type: "failed", message: messageOf(error), exitCode });
+  send({ type: "failed", failure: failureOf(error) });
 }

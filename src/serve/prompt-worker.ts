@@ -2,9 +2,9 @@
  * Reads requests and makes token ids of prompts in a thread of its own: a long one takes as long as hundreds of short
  * replies, and the HTTP process has streams to keep going meanwhile. A request whose client leaves is dropped there.
  */
-import { extname, join } from "node:path";
 import { Worker } from "node:worker_threads";
-import { PreftuneError } from "../base/errors.ts";
+import { programBeside } from "../process/child.ts";
+import { ChildFailure, type Failure } from "../process/failure.ts";
 import { ApiError, type ApiErrorKind, clientLeft } from "./api-error.ts";
 import type { EncodedPrompts, PromptOptions } from "./prompts.ts";
 import type { PromptRoutes, ReadFields, ReadRequest, Requests } from "./request-reader.ts";
@@ -29,20 +29,10 @@ export type PromptTask =
 export type PromptMessage =
   | { type: "ready" }
   /** Tokenizer or template cannot be used. */
-  | { type: "failed"; message: string; exitCode: number }
+  | { type: "failed"; failure: Failure }
   | { type: "read"; id: number; read: ReadFields<"chat" | "completion"> }
   | { type: "encoded"; id: number; encoded: EncodedPrompts }
   | { type: "refused"; id: number; kind: ApiErrorKind; message: string; param: string | null };
-
-/** The tokenizer or its chat template cannot be used. Ends with the exit status of the error in the thread. */
-class PromptFailure extends PreftuneError {
-  override readonly exitCode: number;
-
-  constructor(message: string, exitCode: number) {
-    super(message);
-    this.exitCode = exitCode;
-  }
-}
 
 /** Who waits for the thread's next word on a request. */
 type Waiting = Pick<PromiseWithResolvers<PromptMessage>, "resolve" | "reject">;
@@ -70,7 +60,7 @@ export class PromptWorker implements Requests, AsyncDisposable {
   /**
    * Starts the thread.
    *
-   * @throws {PreftuneError} if tokenizer or chat template cannot be used
+   * @throws {ChildFailure} if tokenizer or chat template cannot be used
    */
   static async open(directory: string, options: PromptOptions, limits: RequestLimits): Promise<PromptWorker> {
     const requests = new PromptWorker({ directory, options, limits });
@@ -133,8 +123,7 @@ export class PromptWorker implements Requests, AsyncDisposable {
   }
 
   #start(): Promise<Worker> {
-    const program = join(import.meta.dirname, `prompt-child${extname(import.meta.filename)}`);
-    const worker = new Worker(program, {
+    const worker = new Worker(programBeside(import.meta, "prompt-child"), {
       workerData: this.#setup,
       execArgv: [],
       resourceLimits: { maxYoungGenerationSizeMb: youngMiB },
@@ -144,9 +133,10 @@ export class PromptWorker implements Requests, AsyncDisposable {
       if (message.type === "ready") {
         this.#thread = worker;
         started.resolve(worker);
-      } else if (message.type === "failed")
-        started.reject(new PromptFailure(message.message, message.exitCode));
-      else this.#settle(message);
+      } else if (message.type === "failed") {
+        const { name, message: text, exitCode } = message.failure;
+        started.reject(new ChildFailure(text, exitCode, name));
+      } else this.#settle(message);
     });
     let isLost = false;
     const lose = (error: Error): void => {

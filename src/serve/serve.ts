@@ -2,10 +2,11 @@
  * `preftune serve`: an HTTP server in the form of OpenAI's API in front of a model, whose engine runs in a process of its
  * own. From options to a server that listens, to its end.
  */
-import { basename, extname, join, resolve } from "node:path";
+import { basename, resolve } from "node:path";
 import { ConfigError } from "../base/errors.ts";
 import { readModelConfig } from "../formats/hf-config.ts";
 import { resolveModelDirectory } from "../formats/hub-model.ts";
+import { programBeside } from "../process/child.ts";
 import { Admission } from "./admission.ts";
 import { createApp } from "./app.ts";
 import { Callers } from "./callers.ts";
@@ -22,7 +23,7 @@ import { serverMetrics } from "./server-metrics.ts";
  * Serves until `signal` stops it. What is not given is as `SERVE_DEFAULTS` has it.
  *
  * @throws {ConfigError} if an option is wrong or the address cannot be had
- * @throws {EngineFailure} if the engine cannot be started, or not again
+ * @throws {ChildFailure} if the engine cannot be started, or not again
  */
 export async function serve(given: Pick<ServeOptions, "model"> & Partial<ServeOptions>): Promise<void> {
   const options: ServeOptions = { ...SERVE_DEFAULTS, ...given };
@@ -31,7 +32,7 @@ export async function serve(given: Pick<ServeOptions, "model"> & Partial<ServeOp
   const { model, directory, adapters, requests } = await openModel(options);
   await using _ = requests;
   const engine = new EngineProcess({
-    program: join(import.meta.dirname, `engine-child${extname(import.meta.filename)}`),
+    program: programBeside(import.meta, "engine-child"),
     settings: {
       model: directory,
       adapters,

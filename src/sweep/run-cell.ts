@@ -20,16 +20,6 @@ export interface RunTask extends RunPlace {
 /** `extras` of a module that measures what a grid knows nothing of, by name: writes a JSON file about a finished run. */
 export type Extras = Readonly<Record<string, (resolved: ResolvedConfig, path: string) => Promise<void>>>;
 
-/** What a process that ran a task says at its end. */
-export interface RunMessage {
-  /** Null, or why it failed. */
-  failure: string | null;
-  /** It failed as another process writes the run, or has written it in between. */
-  isLocked: boolean;
-  /** It stopped as it was asked to. */
-  isStopped: boolean;
-}
-
 /**
  * Runs `task`.
  *

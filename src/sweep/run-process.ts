@@ -1,19 +1,12 @@
 /** Starts a run of a grid in a process of its own: its memory is its own, and a crash is only its own too. */
-import { type ChildProcess, fork } from "node:child_process";
-import { extname, join } from "node:path";
 import { TrainingError } from "../base/errors.ts";
+import { programBeside } from "../process/child.ts";
+import { ChildFailure } from "../process/failure.ts";
+import { runTask } from "../process/task.ts";
+import { RunExistsError } from "../runs/run-directory.ts";
 import { RunLockedError } from "../runs/run-lock.ts";
-import type { RunMessage, RunTask } from "./run-cell.ts";
+import type { RunTask } from "./run-cell.ts";
 import { RunStoppedError } from "./stopped.ts";
-
-/** Characters of a child's standard error that are told when it dies. */
-const lastWords = 400;
-
-/** Runs under way: they end with this process, at once, when it leaves them. */
-const underWay = new Set<ChildProcess>();
-const killAll = (): void => {
-  for (const child of underWay) child.kill("SIGKILL");
-};
 
 /**
  * Runs `task` to its end.
@@ -23,45 +16,12 @@ const killAll = (): void => {
  * @throws {RunLockedError} when another process writes the run
  * @throws {RunStoppedError} when it stopped as asked
  */
-export function runInProcess(task: RunTask, signal?: AbortSignal): Promise<void> {
-  // built or not, the child has this file's extension
-  const program = join(import.meta.dirname, `run-child${extname(import.meta.filename)}`);
-  // the addon is found by now; a module of extra measurements finds the package as this process does
-  const execArgv = process.execArgv.filter((flag) => flag.startsWith("--conditions="));
-  const child = fork(program, [], { execArgv, serialization: "advanced", silent: true });
-  let stderr = "";
-  child.stderr?.on("data", (chunk: Buffer) => {
-    stderr = `${stderr}${chunk.toString()}`.slice(-lastWords);
+export async function runInProcess(task: RunTask, signal?: AbortSignal): Promise<void> {
+  const program = programBeside(import.meta, "run-child");
+  await runTask<void>(task, { program, isSilent: true, signal, onAbort: "stop" }).catch((error: unknown) => {
+    if (!(error instanceof ChildFailure)) throw error;
+    const { kind, message } = error;
+    if (kind === RunLockedError.name || kind === RunExistsError.name) throw new RunLockedError(message);
+    throw kind === RunStoppedError.name ? new RunStoppedError(message) : new TrainingError(message);
   });
-  child.stdout?.resume();
-  const stop = (): void => void (child.connected && child.send("stop"));
-  if (underWay.size === 0) process.on("exit", killAll);
-  underWay.add(child);
-  const forget = (): void => {
-    signal?.removeEventListener("abort", stop);
-    underWay.delete(child);
-    if (underWay.size === 0) process.off("exit", killAll);
-  };
-  return new Promise((resolve, reject) => {
-    let outcome: RunMessage | null = null;
-    child.on("message", (message) => {
-      outcome = message as RunMessage;
-    });
-    child.on("error", reject);
-    child.on("close", (code, by) => {
-      forget();
-      const how = by === null ? `with status ${code}` : `by ${by}`;
-      if (outcome === null) reject(new TrainingError(`its process ended ${how}. ${stderr.trim()}`.trim()));
-      else if (outcome.failure !== null) reject(errorOf(outcome, outcome.failure));
-      else resolve();
-    });
-    child.send(task);
-    if (signal?.aborted === true) stop();
-    else signal?.addEventListener("abort", stop);
-  });
-}
-
-function errorOf({ isLocked, isStopped }: RunMessage, message: string): Error {
-  if (isLocked) return new RunLockedError(message);
-  return isStopped ? new RunStoppedError(message) : new TrainingError(message);
 }

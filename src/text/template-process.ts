@@ -2,12 +2,13 @@
  * Renders a chat template in a child process with limits on time, memory and output, and no access to anything.
  * What the child says is checked; a child that breaks a limit is killed and replaced, and only its render fails.
  */
-import { type ChildProcess, spawn } from "node:child_process";
+import { spawn } from "node:child_process";
 import { Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { extname, join } from "node:path";
 
 import { cpuMsOf } from "../base/process-state.ts";
+import { Child, programBeside } from "../process/child.ts";
 import type { TemplateInput } from "./jinja/template.ts";
 
 /** Limits of the child process. */
@@ -47,11 +48,10 @@ export class TemplateProcess {
   /** Renders not answered yet; the first `#sent` of them are with the child. */
   #queue: Job[] = [];
   #sent = 0;
-  #child: ChildProcess | null = null;
+  #child: Child | null = null;
   #state: State = "none";
   #timer: NodeJS.Timeout | null = null;
   #output = "";
-  #errors = "";
   #failuresInARow = 0;
   #hasRendered = false;
 
@@ -72,11 +72,7 @@ export class TemplateProcess {
   async close(): Promise<void> {
     const child = this.#detach();
     this.#failAll({ kind: "crash", reason: "the renderer was closed" });
-    if (child === null || child.exitCode !== null || child.signalCode !== null) return;
-    const ended = new Promise((resolve) => child.once("close", resolve));
-    child.ref();
-    child.kill("SIGKILL");
-    await ended;
+    await child?.kill();
   }
 
   #pump(): void {
@@ -84,7 +80,7 @@ export class TemplateProcess {
     if (this.#child === null) this.#start();
     if (this.#state === "ready") {
       while (this.#sent < Math.min(this.#queue.length, inFlight)) {
-        this.#child?.stdin?.write(this.#queue[this.#sent]?.line ?? "");
+        this.#write(this.#queue[this.#sent]?.line ?? "");
         this.#sent++;
       }
       if (this.#timer === null) this.#arm(this.#limits.timeoutMs);
@@ -93,30 +89,27 @@ export class TemplateProcess {
   }
 
   #start(): void {
-    const child = spawn(process.execPath, childArguments(this.#limits.memoryMb), {
+    const renderer = spawn(process.execPath, childArguments(this.#limits.memoryMb), {
       env: {},
       cwd: tmpdir(),
       stdio: ["pipe", "pipe", "pipe"],
     });
+    const child = new Child(renderer, { onEnd: (how) => this.#ended(child.written, how) });
     this.#child = child;
     this.#state = "starting";
     this.#output = "";
-    this.#errors = "";
-    child.stdin.on("error", () => {
-      // A dead child also closes its pipe; its `close` event below says why.
+    renderer.stdin.on("error", () => {
+      // A dead child also closes its pipe; its end says why.
     });
-    child.stdout.setEncoding("utf8").on("data", (chunk: string) => this.#receive(child, chunk));
-    child.stderr.setEncoding("utf8").on("data", (chunk: string) => {
-      if (child === this.#child) this.#errors = (this.#errors + chunk).slice(-4000);
-    });
-    child.on("error", (error) => this.#ended(child, error.message));
-    child.on("close", (code, signal) =>
-      this.#ended(child, signal === null ? `exit status ${code}` : `signal ${signal}`),
-    );
+    renderer.stdout.setEncoding("utf8").on("data", (chunk: string) => this.#receive(child, chunk));
     this.#arm(startTimeoutMs);
   }
 
-  #receive(child: ChildProcess, chunk: string): void {
+  #write(line: string): void {
+    this.#child?.process.stdin?.write(line);
+  }
+
+  #receive(child: Child, chunk: string): void {
     if (child !== this.#child) return;
     this.#output += chunk;
     for (let end = this.#output.indexOf("\n"); end >= 0; end = this.#output.indexOf("\n")) {
@@ -137,7 +130,7 @@ export class TemplateProcess {
       const { timeoutMs, maxOutput } = this.#limits;
       // The child's own limit only matters once the parent is gone, so it is the longer one.
       const setup = { source: this.#source, timeoutMs: 5 * timeoutMs + 1000, maxOutput };
-      this.#child?.stdin?.write(`${JSON.stringify(setup)}\n`);
+      this.#write(`${JSON.stringify(setup)}\n`);
       this.#state = "loading";
       this.#arm(this.#limits.timeoutMs);
     } else if (this.#state === "loading" && "ready" in reply) {
@@ -165,10 +158,9 @@ export class TemplateProcess {
     this.#pump();
   }
 
-  #ended(child: ChildProcess, how: string): void {
-    if (child !== this.#child) return;
-    const outOfMemory = /heap out of memory|heap limit|OOM/i.test(this.#errors);
-    const detail = this.#state === "starting" && !outOfMemory ? `: ${this.#errors.trim().slice(-500)}` : "";
+  #ended(errors: string, how: string): void {
+    const outOfMemory = /heap out of memory|heap limit|OOM/i.test(errors);
+    const detail = this.#state === "starting" && !outOfMemory ? `: ${errors.trim().slice(-500)}` : "";
     this.#fail({ kind: outOfMemory ? "memory" : "crash", reason: `${how}${detail}` });
   }
 
@@ -176,8 +168,8 @@ export class TemplateProcess {
   #fail(failure: { kind: FailureKind; reason: string }): void {
     // What has never written anything is the template's fault, not a conversation's.
     const isHopeless = this.#state !== "ready" || !this.#hasRendered;
-    const isMeasured = cpuMsOf(this.#child?.pid ?? 0) !== null;
-    this.#detach()?.kill("SIGKILL");
+    const isMeasured = cpuMsOf(this.#child?.process.pid ?? 0) !== null;
+    void this.#detach()?.kill();
     this.#failuresInARow++;
     const culprit = this.#queue[0];
     if (culprit !== undefined) culprit.attempts++;
@@ -198,7 +190,7 @@ export class TemplateProcess {
   }
 
   /** Forgets the child, so that nothing it still says is heard. */
-  #detach(): ChildProcess | null {
+  #detach(): Child | null {
     const child = this.#child;
     this.#disarm();
     this.#holdEventLoop(false);
@@ -211,7 +203,7 @@ export class TemplateProcess {
   #arm(timeoutMs: number): void {
     this.#disarm();
     const began = performance.now();
-    const pid = this.#child?.pid ?? 0;
+    const pid = this.#child?.process.pid ?? 0;
     const computedBefore = cpuMsOf(pid);
     const check = (): void => {
       const computed = cpuMsOf(pid);
@@ -231,8 +223,8 @@ export class TemplateProcess {
   }
 
   #holdEventLoop(hold: boolean): void {
-    const child = this.#child;
-    if (child === null) return;
+    const child = this.#child?.process;
+    if (child === undefined) return;
     for (const handle of [child, child.stdin, child.stdout, child.stderr]) {
       if (handle === child || handle instanceof Socket) hold ? handle.ref() : handle.unref();
     }
@@ -263,7 +255,6 @@ function parseReply(line: string): ChildReply {
 function childArguments(memoryMb: number): string[] {
   const here = import.meta.dirname;
   const ending = extname(import.meta.filename);
-  const program = join(here, `template-child${ending}`);
   return [
     `--max-old-space-size=${memoryMb}`,
     "--disallow-code-generation-from-strings",
@@ -272,6 +263,6 @@ function childArguments(memoryMb: number): string[] {
     `--allow-fs-read=${here}`,
     `--allow-fs-read=${join(here, "..", "formats", `json-scan${ending}`)}`,
     `--allow-fs-read=${join(here, "..", "base", `time-limit${ending}`)}`,
-    program,
+    programBeside(import.meta, "template-child"),
   ];
 }

@@ -5,7 +5,8 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { APIError, InternalServerError } from "openai";
-import { EngineFailure, type EngineNews } from "../../src/serve/engine-process.ts";
+import { ChildFailure } from "../../src/process/failure.ts";
+import type { EngineNews } from "../../src/serve/engine-process.ts";
 import { serve } from "../../src/serve/serve.ts";
 import type { ServeEvent } from "../../src/serve/serve-options.ts";
 import { failingStarts, faults } from "../support/scripted-engine.ts";
@@ -185,7 +186,7 @@ test("an engine that cannot be started: three times in a row end the server with
     fail(3);
     const broken = startServer({ engine: scriptedEngine });
     await assert.rejects(broken, (error: unknown) => {
-      assert.ok(error instanceof EngineFailure);
+      assert.ok(error instanceof ChildFailure);
       assert.match(error.message, /failed 3 times in a row: .*status 1.* the scripted engine cannot start/);
       assert.equal(error.exitCode, 7);
       return true;
@@ -219,7 +220,7 @@ test("a model that cannot be read ends the server at once, with the engine's own
   await assert.rejects(
     serve({ model: cut, port: 0, device: "cpu", onEvent: (event) => events.push(event) }),
     (error: unknown) => {
-      assert.ok(error instanceof EngineFailure);
+      assert.ok(error instanceof ChildFailure);
       assert.match(error.message, /model\.safetensors/);
       assert.equal(error.exitCode, 3);
       return true;
