@@ -42,7 +42,17 @@ const arrows = Object.entries(layers).map(([folder, allowed]) => ({
 }));
 
 /** Folders that work where torch is absent. */
-export const libtorchFree = ["base", "process", "setup", "formats", "text", "runs", "data", "planner", "judge"];
+export const libtorchFree = [
+  "base",
+  "process",
+  "setup",
+  "formats",
+  "text",
+  "runs",
+  "data",
+  "planner",
+  "judge",
+];
 
 const withoutLibtorch = libtorchFree.map((folder) => ({
   name: `${folder}-without-libtorch`,

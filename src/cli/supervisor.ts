@@ -4,10 +4,10 @@
  */
 import { type ChildProcess, fork } from "node:child_process";
 import { messageOf } from "../base/errors.ts";
-import { type RestartPolicy, Restarts } from "../process/restarts.ts";
 import { listenToStopSignals, statusAfter } from "../base/stop-signals.ts";
-import { latestCheckpoint } from "../runs/checkpoints.ts";
 import { type ChildEnd, endInWords, oomKills, verdictOn } from "../process/child-end.ts";
+import { type RestartPolicy, Restarts } from "../process/restarts.ts";
+import { latestCheckpoint } from "../runs/checkpoints.ts";
 import { addRestart, type RestartRecord } from "../runs/restart-log.ts";
 import { isRun, runPaths } from "../runs/run-directory.ts";
 import { type Heartbeat, supervisedVariable } from "./heartbeat.ts";

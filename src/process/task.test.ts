@@ -29,7 +29,10 @@ test("a task that fails says which error it was; one that dies, how, and what it
   await assert.rejects(run("refuse"), failed("DataError", 4, /^row 3 is wrong\.$/));
   await assert.rejects(run("bug"), failed("TypeError", 1, /no such thing\n +at /));
   await assert.rejects(run("die"), failed(null, 1, /^its process ended by SIGKILL\. last words$/));
-  await assert.rejects(run("give", { program: `${program}.missing` }), failed(null, 1, /ended with status 1\. /));
+  await assert.rejects(
+    run("give", { program: `${program}.missing` }),
+    failed(null, 1, /ended with status 1\. /),
+  );
 });
 
 test("an abort asks the task to stop, or kills its process", async () => {

@@ -4,8 +4,8 @@
  */
 import { ConfigError } from "../base/errors.ts";
 import { listenToStopSignals } from "../base/stop-signals.ts";
-import { failureOf } from "../process/failure.ts";
 import type { GenerateEvent, GenerationEngine, TokenChoice } from "../generate/request.ts";
+import { failureOf } from "../process/failure.ts";
 import type {
   EngineCommand,
   EngineMessage,

@@ -1,5 +1,5 @@
 /** What the server's two processes say to each other: the HTTP process asks, the engine process answers. */
-import type { Failure } from "../process/failure.ts";
+
 import type {
   EndEvent,
   EngineStats,
@@ -8,6 +8,7 @@ import type {
   PromptEvent,
   TokenEvent,
 } from "../generate/request.ts";
+import type { Failure } from "../process/failure.ts";
 import type { TokenName } from "./token-names.ts";
 
 /** What an engine process is made from. */

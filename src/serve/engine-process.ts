@@ -2,10 +2,11 @@
  * Keeps an engine process running: starts it, passes requests and events through, and starts another when it ends
  * unexpectedly or falls silent. Requests under way in a process that ends are told so, never repeated by themselves.
  */
+
+import type { GenerateRequest } from "../generate/request.ts";
 import { type Child, forkChild } from "../process/child.ts";
 import { ChildFailure, type Failure } from "../process/failure.ts";
 import { type RestartPolicy, Restarts } from "../process/restarts.ts";
-import type { GenerateRequest } from "../generate/request.ts";
 import type {
   EngineCommand,
   EngineMessage,
