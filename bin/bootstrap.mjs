@@ -100,7 +100,7 @@ function isRunning(pid) {
  *
  * @param {string} directory @param {() => void} body
  */
-function exclusively(directory, body) {
+function withInstallLock(directory, body) {
   const lock = join(directory, ".preftune", "install.lock");
   mkdirSync(dirname(lock), { recursive: true });
   for (let told = false; ; told = true) {
@@ -149,7 +149,7 @@ function linkNode24(directory) {
  */
 export function ensurePackages(directory) {
   if (packagesProblem(directory) === null) return;
-  exclusively(directory, () => {
+  withInstallLock(directory, () => {
     const problem = packagesProblem(directory);
     if (problem === null) return;
     say(`installing npm packages, Node 24 among them (${problem}); this takes some ten seconds ...`);
@@ -169,7 +169,7 @@ export function ensurePackages(directory) {
       throw new BootstrapError(`npm could not be started: ${result.error.message}. Install npm 10 or newer.`);
     if (result.status !== 0) {
       throw new BootstrapError(
-        `"npm ci" ended with status ${result.status}. Mend what it says above, then run the command again.`,
+        `"npm ci" ended with status ${result.status}. Fix what it says above, then run the command again.`,
       );
     }
     linkNode24(directory);
@@ -213,7 +213,7 @@ export function requireNode24() {
  *
  * @param {() => void} main
  */
-export function reporting(main) {
+export function reportErrors(main) {
   try {
     main();
   } catch (error) {

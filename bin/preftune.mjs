@@ -10,7 +10,7 @@ import {
   findNode24,
   isCheckout,
   packagesProblem,
-  reporting,
+  reportErrors,
   requireNode24,
   root,
   youngObjects,
@@ -39,7 +39,7 @@ function firstDoctor(problem) {
   process.exit(1);
 }
 
-reporting(() => {
+reportErrors(() => {
   const args = process.argv.slice(2);
   const [command = ""] = args;
   if (command === "doctor") {

@@ -1,10 +1,12 @@
 /**
  * Fails when a method lacks its source or its documentation (`src/methods/NAME/loss.ts` says `Paper:`, and
- * `docs/objectives.md` has a heading for it), or when a link or a path in a document leads nowhere.
+ * `docs/objectives.md` has a heading for it), when a link or a path in a document leads nowhere, or when a document or the
+ * source of a folder uses a word of `word-list.ts`.
  */
 import { existsSync, globSync, readFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { brokenLinks, documentsOf } from "./markdown-links.ts";
+import { proseOf, refusedWords } from "./word-list.ts";
 
 const root = join(import.meta.dirname, "..");
 
@@ -22,8 +24,26 @@ function undocumentedMethods(): string[] {
   });
 }
 
+/** Folders of `src` whose names, comments and messages keep to the word list; the others follow one by one. */
+const cleanFolders = ["cli", "data", "formats", "judge", "optim", "serve", "setup", "text"];
+
+/** Refused words in the documents and in the sources of the clean folders. */
+function privateWords(): string[] {
+  const sources = globSync(`src/{${cleanFolders.join(",")}}/**/*.ts`, { cwd: root });
+  const texts = [
+    ...documentsOf(root).map((page) => ({ page, text: proseOf(readFileSync(join(root, page), "utf8")) })),
+    ...sources
+      .filter((path) => !/\.(test|nightly)\.ts$/.test(path))
+      .map((page) => ({ page, text: readFileSync(join(root, page), "utf8") })),
+  ];
+  return texts.flatMap(({ page, text }) =>
+    refusedWords(text).map(({ line, word, instead }) => `${page}:${line}: "${word}": write ${instead}`),
+  );
+}
+
 const complaints = [
   ...undocumentedMethods(),
+  ...privateWords(),
   ...documentsOf(root).flatMap((page) => brokenLinks(root, page)),
 ];
 for (const complaint of complaints) process.stdout.write(`${complaint}\n`);

@@ -6,7 +6,7 @@
 import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import { becomeNode, launchArguments } from "../bin/become-node.mjs";
-import { BootstrapError, ensurePackages, reporting, requireNode24, root } from "../bin/bootstrap.mjs";
+import { BootstrapError, ensurePackages, reportErrors, requireNode24, root } from "../bin/bootstrap.mjs";
 
 /** Task -> program, its first arguments, and whether torch and the addon are needed. */
 const tasks = {
@@ -42,7 +42,7 @@ function fileTask(args) {
   return { program: resolve(file), first: [], addon: true };
 }
 
-reporting(() => {
+reportErrors(() => {
   const [name = "", ...args] = process.argv.slice(2);
   const task = name === "ts" ? fileTask(args) : tasks[/** @type {keyof typeof tasks} */ (name)];
   if (task === undefined) {

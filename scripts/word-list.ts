@@ -11,36 +11,39 @@ interface RefusedWord {
  * unlovely stays out, and so does a word with a plain meaning beside the private one, unless the pattern tells them apart.
  */
 const refused: readonly RefusedWord[] = [
-  { pattern: /\bmend(s|ed|ing)?\b/, instead: "fix, correct" },
+  { pattern: /\bmend(s|ed|ing)?\b/i, instead: "fix, correct" },
   {
-    pattern: /\btold\b|\btells? of\b|\btelling of\b/,
+    pattern: /\btold\b|\btells? of\b|\btelling of\b/i,
     instead: "reported, logged, warned, unless set otherwise",
   },
-  { pattern: /\banew\b/, instead: "again, reset, from scratch" },
-  { pattern: /\bof (one's|your|its|their|our|my|his) own\b/, instead: "custom, your own X, a separate X" },
-  { pattern: /\b(go|goes|going|went|gone) on\b/, instead: "continue, resume, proceed" },
-  { pattern: /\bcut off\b/, instead: "interrupted, truncated" },
-  { pattern: /\b(held|holds?|told|tells?) apart\b/, instead: "separate, distinguish" },
+  { pattern: /\banew\b/i, instead: "again, reset, from scratch" },
+  { pattern: /\bof (one's|your|its|their|our|my|his) own\b/i, instead: "custom, your own X, a separate X" },
+  { pattern: /\b(go|goes|going|went|gone) on\b/i, instead: "continue, resume, proceed" },
+  { pattern: /\bcut off\b/i, instead: "interrupted, truncated" },
+  { pattern: /\b(held|holds?|told|tells?)\b[^.]{0,20}\bapart\b/i, instead: "separate, distinguish" },
   {
-    pattern: /\b(is|are|was|were|be|been|stays?|still|once|not) whole\b(?! (number|model|numbers|step))/,
+    pattern: /\b(is|are|was|were|be|been|stays?|still|once|not) whole\b(?! (number|model|numbers|step))/i,
     instead: "complete, intact",
   },
-  { pattern: /\blikelier\b|\blikeliest\b/, instead: "more likely, most likely" },
+  { pattern: /\blikelier\b|\blikeliest\b/i, instead: "more likely, most likely" },
   { pattern: /\bshares? of\b/i, instead: "fraction of, rate" },
-  { pattern: /\b(un)?sound\b/, instead: "valid, finite, intact" },
-  { pattern: /\bas (it|they) stands?\b/, instead: "verbatim, unchanged" },
-  { pattern: /\bsave for\b/, instead: "except" },
-  { pattern: /\botherwise than\b/, instead: "differently from" },
-  { pattern: /\blet one say\b/, instead: "inconclusive" },
-  { pattern: /\bwhat came of\b/, instead: "result of" },
   {
-    pattern: /\b(slip of the pen|vouched for|come to (its|their) senses)\b/,
+    pattern: /\b(is|are|was|were|not|no|a|anything but an?) sound\b|\bunsound\b/i,
+    instead: "valid, finite, intact",
+  },
+  { pattern: /\bas (it|they) stands?\b/i, instead: "verbatim, unchanged" },
+  { pattern: /\bsave for\b/i, instead: "except" },
+  { pattern: /\botherwise than\b/i, instead: "differently from" },
+  { pattern: /\blet one say\b/i, instead: "inconclusive" },
+  { pattern: /\bwhat came of\b/i, instead: "result of" },
+  {
+    pattern: /\b(slip of the pen|vouched for|come to (its|their) senses)\b/i,
     instead: "typo, trusted, recover",
   },
-  { pattern: /\b(is|are|was|were) believed\b/, instead: "trusted" },
-  { pattern: /\bgone through\b|\bgoes through\b/, instead: "iterated over, read" },
-  { pattern: /\bput(s|ting)? (it|them)? ?right\b/, instead: "fix, repair" },
-  { pattern: /\bshall\b/, instead: "must, should" },
+  { pattern: /\b(is|are|was|were) believed\b/i, instead: "trusted" },
+  { pattern: /\bgone through\b|\bgoes through\b/i, instead: "iterated over, read" },
+  { pattern: /\bput(s|ting)? (it|them)? ?right\b/i, instead: "fix, repair" },
+  { pattern: /\bshall\b/i, instead: "must, should" },
 ];
 
 /** A refused word in a text. */
@@ -51,10 +54,13 @@ export interface WordFound {
   instead: string;
 }
 
-/** Markdown without code, with as many lines. */
+/** Markdown with its code and the results of past runs (between `<!-- figures -->` and `<!-- end -->`) blanked. */
 export function proseOf(markdown: string): string {
   const blank = (code: string) => code.replace(/[^\n]/g, " ");
-  return markdown.replace(/^```[\s\S]*?^```/gm, blank).replace(/`[^`\n]*`/g, blank);
+  return markdown
+    .replace(/^ *```[\s\S]*?^ *```/gm, blank)
+    .replace(/<!-- figures -->[\s\S]*?<!-- end -->/g, blank)
+    .replace(/`[^`\n]*`/g, blank);
 }
 
 /** The refused words of a text, in order. */

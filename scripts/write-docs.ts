@@ -11,7 +11,7 @@ import { FORM_FAULTS } from "../src/evaluate/markdown-form.ts";
 import { methodNames, methodOf } from "../src/methods/index.ts";
 import type { Hyperparameter, Preset } from "../src/methods/method.ts";
 import { describeFields, FIELD_GROUPS, type FieldDoc, fieldOf } from "../src/runs/config-schema.ts";
-import { ELSEWHERE } from "../src/runs/config-trl-names.ts";
+import { TRL_ALIASES } from "../src/runs/config-trl-names.ts";
 import { METRICS, type MetricInfo } from "../src/runs/metric-names.ts";
 import { API_ERRORS } from "../src/serve/api-error.ts";
 import type { FieldTable } from "../src/serve/request-fields.ts";
@@ -41,7 +41,7 @@ output_dir: runs/first
 
 - \`preftune train RUN.yaml --learning_rate 1e-4 --objective dpo\` sets keys on the command line. They win over the file.
 - \`preftune train RUN.yaml --print-config\` prints every value and where it came from, and trains nothing.
-- A key that does not exist is an error, with the name that was probably meant. So is a key without effect, such as \`beta\`
+- An unknown key is an error, with the name that was probably meant. So is a key without effect, such as \`beta\`
   with \`objective: slime\`.
 - Relative paths mean the working directory, not the folder of the YAML file.
 - The run directory keeps all values in \`config.yaml\`, which can be run again.
@@ -59,13 +59,13 @@ and \`preftune merge\` take a local directory or a hub id:
 | \`hub:owner/name\` | on the hub, even if there is a directory of that name |
 
 Settings, tokenizer, chat templates and safetensors weights are fetched; pickles and code never are. Every file is compared
-with the size and checksum that the hub lists. An interrupted download goes on at the next file.
+with the size and checksum that the hub lists. An interrupted download resumes at the next file.
 
 Models and data sets are kept in Hugging Face's own cache (\`$HF_HUB_CACHE\`, else \`hub\` in \`$HF_HOME\`, else \`~/.cache/huggingface/hub\`), in
-its layout: what \`transformers\`, \`datasets\` or \`hf download\` fetched is used, and they find what is fetched here. A branch is asked
-for anew each time; without an answer the model fetched last is used. A run that is resumed has the commit it began with
+its layout: files that \`transformers\`, \`datasets\` or \`hf download\` fetched are reused, and vice versa. A branch is looked up
+each time; if the hub does not reply, the model fetched last is used. A resumed run keeps the commit it began with
 (\`models.json\` in the run directory). \`HF_TOKEN\`, or the token that \`hf auth login\` keeps, is sent; \`HF_ENDPOINT\` names another
-hub; and \`HF_HUB_OFFLINE=1\` asks no hub at all and takes what the cache has.
+hub; and \`HF_HUB_OFFLINE=1\` uses the cache alone.
 `;
 
 function configuration(): string {
@@ -87,13 +87,13 @@ function resuming(fields: readonly FieldDoc[]): string {
   const free = fields.filter(({ key }) => fieldOf(key).freeOnResume === true).map(({ key }) => code(key));
   return `## Resuming
 
-A run that is resumed may change ${free.join(", ")}. It may also cut a step into other micro-batches of as many rows in all, and,
-with a constant learning rate, be longer or shorter. Any other change is refused by name.
+On resume, these keys may change: ${free.join(", ")}. A step may also be divided into different micro-batches with the same total of rows, and,
+with a constant learning rate, the run may be longer or shorter. Any other change is refused by name.
 `;
 }
 
 function otherNames(): string {
-  const rows = Object.entries(ELSEWHERE).map(([name, advice]) => [code(name), advice]);
+  const rows = Object.entries(TRL_ALIASES).map(([name, advice]) => [code(name), advice]);
   return `## Names of other trainers
 
 These are refused, with this advice:
@@ -109,20 +109,20 @@ const metricsHead: string = `# Metrics
 \`metrics.jsonl\` in the run directory has one JSON object a line. Every line has \`global_step\` and \`epoch\`.
 
 - A **training row** comes every \`logging_steps\` steps. Losses, rewards and the like are means over the steps since the last row.
-  Within a step they are sums over all answers (or tokens) divided by their number, so they do not depend on how it was cut.
-- An **evaluation row** covers the held-out rows. Its keys begin with \`eval_\`, but for \`global_step\` and \`epoch\`.
+  Within a step they are sums over all completions (or tokens) divided by their number, so they do not depend on micro-batches.
+- An **evaluation row** covers the held-out rows. Its keys begin with \`eval_\`, except \`global_step\` and \`epoch\`.
 - A number that is not finite is written as \`NaN\`, \`Infinity\` or \`-Infinity\`, as Python's json module reads them.
-- A mean is over answers unless the unit says per token.
+- A mean is over completions unless the unit says per token.
 
 A test trains with each objective and compares the keys with this table.
 `;
 
-const metricsTail: string = `## What is not here
+const metricsTail: string = `## Not logged
 
-- \`logits/chosen\` and \`logits/rejected\`, which TRL logs: the mean logit over the vocabulary. All logits are never there at
-  once; they exist for a chunk of tokens, and only their log-probabilities are kept, so the figure would cost a further pass.
-  It says little: adding a constant to all logits changes it and changes nothing else. And trainers mean different things by
-  it: some average over the prompt and padding as well.
+- \`logits/chosen\` and \`logits/rejected\`, which TRL logs: the mean logit over the vocabulary. The full logits never exist
+  at once; they are computed in chunks, and only log-probabilities are kept, so this metric would cost another pass.
+  It is not informative: adding a constant to all logits changes it and nothing else. And trainers define it
+  differently: some average over the prompt and padding as well.
 - Values per micro-batch. TRL averages its metrics over micro-batches of unequal size, so its numbers differ slightly from
   these when the batches differ in length.
 `;
@@ -238,7 +238,7 @@ const tables: Readonly<Record<string, () => string>> = {
   "server metrics": () => meanings("Metric", SERVER_METRICS),
 };
 
-/** `text` with its marked tables written anew. */
+/** `text` with its marked tables written again. */
 export function fillTables(text: string): string {
   return text.replace(/<!-- table: ([\w ]+) -->[\s\S]*?<!-- end -->/g, (_, name: string) => {
     const make = tables[name];

@@ -7,7 +7,7 @@ import type { PhaseListener } from "preftune";
 import {
   collect,
   type GridPart,
-  type JudgeEndpointWords,
+  type JudgeEndpointOptions,
   judgeOf,
   Phases,
   pairsOf,
@@ -21,7 +21,7 @@ import {
 import { STUDY_NAMES, type StudyName } from "./names.ts";
 import type { Budget } from "./setup.ts";
 
-interface Words extends StoppedOptions, Omit<JudgeEndpointWords, "judge"> {
+interface CliOptions extends StoppedOptions, Omit<JudgeEndpointOptions, "judge"> {
   config?: string;
   model?: string;
   data?: string;
@@ -33,25 +33,23 @@ interface Words extends StoppedOptions, Omit<JudgeEndpointWords, "judge"> {
   output?: string;
   jobs?: number;
   reuse: string[];
-  judge?: JudgeEndpointWords["judge"];
+  judge?: JudgeEndpointOptions["judge"];
 }
 
 /** Adds the command to `preftune`. */
 export function addStudyCommand(preftune: Command): void {
   const command = preftune
     .command("study")
-    .description(
-      "put a claim of the SLIME paper to the test: a grid of runs, tables with intervals, a report",
-    )
-    .addArgument(new Argument("<name>", "which one").choices(STUDY_NAMES))
+    .description("test a claim of the SLIME paper: a grid of runs, tables with intervals, a report")
+    .addArgument(new Argument("<name>", "the study").choices(STUDY_NAMES))
     .argument("[overrides...]", "--key value pairs of the configuration, for all runs")
-    .option("--config <file>", "configuration that all runs start from; default: the quick start's own")
+    .option("--config <file>", "base configuration of all runs; default: the quick start's")
     .option("--model <dir>", "model to train, with LoRA; default: the quick start's, made first")
-    .option("--data <file>", "preference rows to train on")
-    .option("--eval-data <file>", "preference rows to measure on")
+    .option("--data <file>", "training rows")
+    .option("--eval-data <file>", "evaluation rows")
     .option("--other-data <file>", "transfer: the second preference set")
-    .option("--other-eval-data <file>", "transfer: its rows to measure on")
-    .option("--seeds <count>", "training seeds; default: the study's own number", wholeNumber(1))
+    .option("--other-eval-data <file>", "transfer: its evaluation rows")
+    .option("--seeds <count>", "number of training seeds; default: the study's", wholeNumber(1))
     .addOption(
       new Option("--budget <size>", "quick: minutes on two cores with the quick start's model")
         .choices(["quick", "full"])
@@ -59,29 +57,29 @@ export function addStudyCommand(preftune: Command): void {
     )
     .option(
       "--output <dir>",
-      "folder for all of it; the same again goes on where it was cut off (default: runs/study-NAME)",
+      "directory of the study; the same command resumes it (default: runs/study-NAME)",
     )
     .option(
       "--jobs <count>",
-      "runs at a time; default: one a core on the quick start's model, else one",
+      "runs at a time; default: one per core on the quick start's model, else one",
       wholeNumber(1),
     )
     .option(
       "--reuse <dir>",
-      "folder of another study whose finished runs are taken where they ran the same; may be given several times",
+      "directory of another study whose finished runs are reused where they are the same; may be given several times",
       collect,
       [],
     )
     .allowUnknownOption();
   const judge = new Option(
     "--judge <url#model>",
-    "OpenAI-style endpoint, and its model, that judges the sampled answers of studies that have them",
+    "OpenAI-style endpoint, and its model, to judge the samples of studies that have them",
   );
   withStoppedStatus(withJudge(command, judge)).action(run);
 }
 
-async function run(name: StudyName, overrides: string[], words: Words): Promise<void> {
-  const { judge } = words;
+async function run(name: StudyName, overrides: string[], cli: CliOptions): Promise<void> {
+  const { judge } = cli;
   const phases = new Phases();
   let part: GridPart = "runs";
   const onPhase: PhaseListener = (...phase) => {
@@ -92,19 +90,19 @@ async function run(name: StudyName, overrides: string[], words: Words): Promise<
   const work = async (signal: AbortSignal): Promise<void> => {
     const outcome = await study({
       name,
-      output: words.output ?? join("runs", `study-${name}`),
-      seeds: words.seeds ?? null,
-      budget: words.budget,
-      config: words.config ?? null,
-      model: words.model ?? null,
-      data: words.data ?? null,
-      evalData: words.evalData ?? null,
-      otherData: words.otherData ?? null,
-      otherEvalData: words.otherEvalData ?? null,
-      reuse: words.reuse,
-      judge: judge === undefined ? null : { ...judgeOf({ ...words, judge }), onPhase },
+      output: cli.output ?? join("runs", `study-${name}`),
+      seeds: cli.seeds ?? null,
+      budget: cli.budget,
+      config: cli.config ?? null,
+      model: cli.model ?? null,
+      data: cli.data ?? null,
+      evalData: cli.evalData ?? null,
+      otherData: cli.otherData ?? null,
+      otherEvalData: cli.otherEvalData ?? null,
+      reuse: cli.reuse,
+      judge: judge === undefined ? null : { ...judgeOf({ ...cli, judge }), onPhase },
       overrides: pairsOf(overrides),
-      jobs: words.jobs ?? null,
+      jobs: cli.jobs ?? null,
       cores: availableParallelism(),
       command: `preftune ${process.argv.slice(2).join(" ")}`,
       out: process.stdout,
@@ -113,5 +111,5 @@ async function run(name: StudyName, overrides: string[], words: Words): Promise<
     phases.done();
     showOutcome(outcome);
   };
-  await stoppable(work, { part: () => part, stoppedStatus: words.stoppedStatus });
+  await stoppable(work, { part: () => part, stoppedStatus: cli.stoppedStatus });
 }

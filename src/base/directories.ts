@@ -10,9 +10,9 @@ import { FileError, PreftuneError } from "./errors.ts";
 import {
   errorCode,
   fileFailure,
+  ignoreErrors,
   io,
   makeDirectories,
-  quietly,
   siblingName,
   syncDirectory,
   syncTree,
@@ -58,9 +58,9 @@ export async function writeDirectoryAtomic(
     const aside = install(temp, path, siblingName(path, "old", tag));
     kept = "The new content is in place, but could not be made safe against a power cut.";
     syncDirectory(dirname(path));
-    if (aside !== null) quietly(() => io.rmSync(aside));
+    if (aside !== null) ignoreErrors(() => io.rmSync(aside));
   } catch (cause) {
-    quietly(() => io.rmSync(temp));
+    ignoreErrors(() => io.rmSync(temp));
     throw isAbout(cause, dirname(path))
       ? fileFailure({ action: "write directory", path, cause, kept })
       : cause;
@@ -97,7 +97,7 @@ export function recoverDirectory(target: string): boolean {
     }
   }
   const stale = [...(restore ? asides.slice(1) : asides), ...leftovers("new").filter(isOrphan)];
-  for (const name of stale) quietly(() => io.rmSync(name));
+  for (const name of stale) ignoreErrors(() => io.rmSync(name));
   return restore;
 }
 
@@ -115,7 +115,7 @@ const transientName = /^\..+\.(tmp|new|gone|stale)-\d+-[0-9a-f]{8}$/;
 export function removeLeftOvers(dir: string): void {
   if (!existsSync(dir)) return;
   for (const name of readdirSync(dir)) {
-    if (transientName.test(name)) quietly(() => io.rmSync(join(dir, name)));
+    if (transientName.test(name)) ignoreErrors(() => io.rmSync(join(dir, name)));
   }
 }
 

@@ -5,7 +5,7 @@
  * The command line prints `message` alone for these classes and a stack trace for anything else.
  */
 
-/** Base of all errors a user can cause and mend. `exitCode` is the process status the command line ends with. */
+/** Base of all errors a user can cause and fix. `exitCode` is the process status the command line ends with. */
 export class PreftuneError extends Error {
   readonly exitCode: number = 1;
 

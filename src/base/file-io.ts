@@ -194,8 +194,8 @@ export function createFileSync(path: string, fill: (fd: number) => void): void {
     open = false;
     io.closeSync(fd);
   } catch (error) {
-    if (open) quietly(() => io.closeSync(fd));
-    quietly(() => io.rmSync(path));
+    if (open) ignoreErrors(() => io.closeSync(fd));
+    ignoreErrors(() => io.rmSync(path));
     throw error;
   }
 }
@@ -255,7 +255,7 @@ function syncFile(path: string): void {
 }
 
 /** Runs a clean-up step whose own failure must not hide the error that led to it; whether it was done. */
-export function quietly(step: () => void): boolean {
+export function ignoreErrors(step: () => void): boolean {
   try {
     step();
     return true;

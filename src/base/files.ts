@@ -12,9 +12,9 @@ import {
   createFileSync,
   fileFailure,
   formatBytes,
+  ignoreErrors,
   io,
   makeDirectories,
-  quietly,
   siblingName,
   statFreeBytes,
   syncDirectory,
@@ -44,7 +44,7 @@ export function writeFileAtomic(path: string, content: Uint8Array | string): voi
     kept = "The new content is in place, but could not be made safe against a power cut.";
     syncDirectory(dirname(path));
   } catch (cause) {
-    quietly(() => io.rmSync(temp));
+    ignoreErrors(() => io.rmSync(temp));
     throw fileFailure({ action: "write", path, cause, bytes: bytes.byteLength, kept });
   }
 }
@@ -174,7 +174,7 @@ export function readJsonFile(path: string, limits: JsonLimits | null = null): un
     return JSON.parse(text);
   } catch (cause) {
     const where = jsonErrorPlace(text, messageOf(cause));
-    throw new FormatError(`${path}${where}: expected JSON: ${messageOf(cause)}. Mend the file there.`, {
+    throw new FormatError(`${path}${where}: expected JSON: ${messageOf(cause)}. Fix the file there.`, {
       cause,
     });
   }

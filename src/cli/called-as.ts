@@ -11,16 +11,16 @@ function quoted(word: string): string {
 
 /** How `preftune` was called: "npx preftune", "preftune", or "node" with a path. */
 function calledAs(): string {
-  const told = process.env[variable];
-  if (told !== undefined && told !== "") return told;
+  const name = process.env[variable];
+  if (name !== undefined && name !== "") return name;
   const [, script = ""] = process.argv;
   if (!/^main\.(ts|js)$/.test(basename(script))) return "preftune";
   return `node ${quoted(relative(process.cwd(), script) || script)}`;
 }
 
 /** `preftune WORDS` in the form the user called it, fit for a shell. */
-export function commandLine(words: readonly string[]): string {
-  return [calledAs(), ...words.map(quoted)].join(" ");
+export function commandLine(argv: readonly string[]): string {
+  return [calledAs(), ...argv.map(quoted)].join(" ");
 }
 
 /** The command at hand, again. */

@@ -63,7 +63,7 @@ function show(text: string): void {
   process.stdout.write(process.stdout.isTTY ? text.replace(/[^\P{Cc}\n\t]/gu, "\u00b7") : text);
 }
 
-const help = "/clear begins anew, /exit or Ctrl-D ends, Ctrl-C stops an answer";
+const help = "/clear starts a new conversation, /exit or Ctrl-D exits, Ctrl-C stops an answer";
 
 /**
  * A conversation: each line of the input is a user's message.
@@ -122,8 +122,8 @@ async function reply(
   try {
     const prompt = await turn.generation.encode(asked);
     const sampling = { ...turn.sampling, seed: deriveSeed(turn.sampling.seed, asked.length) };
-    const [told] = await answer({ ...turn, sampling, prompt });
-    return [...asked, { role: "assistant", content: told?.text ?? "" }];
+    const [reply] = await answer({ ...turn, sampling, prompt });
+    return [...asked, { role: "assistant", content: reply?.text ?? "" }];
   } catch (error) {
     if (!(error instanceof PreftuneError)) throw error;
     process.stdout.write(`${error.message}\n`);

@@ -17,17 +17,17 @@ import { Phases } from "./phases.ts";
 export function addDataCommands(preftune: Command): void {
   preftune
     .command("data")
-    .description("look at training data")
+    .description("inspect training data")
     .command("check")
     .description(
       "the checks that run before every training: boundaries, ends, truncation, duplicates, length bias",
     )
     .argument("<run.yaml>", "a training configuration")
     .argument("[overrides...]", "--key value pairs, as for train")
-    .option("--json", "the whole report as JSON")
+    .option("--json", "the report as JSON")
     .option(
       "--show <rows>",
-      "the first rows as the model sees them: tokens, and what of them is learned",
+      "the first rows as the model sees them: tokens, and which count in the loss",
       wholeNumber(1),
     )
     .allowUnknownOption()
@@ -40,8 +40,8 @@ interface CheckOptions {
   show?: number;
 }
 
-async function check(file: string, words: string[], options: CheckOptions): Promise<void> {
-  const { config } = loadConfig({ file, overrides: pairsOf(words) });
+async function check(file: string, argv: string[], options: CheckOptions): Promise<void> {
+  const { config } = loadConfig({ file, overrides: pairsOf(argv) });
   const phases = new Phases();
   const task = taskOf(methodOf(config.method.objective).over);
   const search = { parts: "text", onPhase: phases.listen } as const;

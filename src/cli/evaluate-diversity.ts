@@ -14,7 +14,7 @@ import {
 } from "./options.ts";
 import { Phases } from "./phases.ts";
 
-interface Words extends MachineOptions {
+interface CliOptions extends MachineOptions {
   answers?: string;
   model?: string;
   adapter?: string;
@@ -34,36 +34,28 @@ interface Words extends MachineOptions {
 /** The command `diversity`, to be added to `evaluate`. */
 export function diversityCommand(): Command {
   const command = new Command("diversity")
-    .description(
-      "how much answers repeat each other and themselves, whether they end, and whether their Markdown is sound",
-    )
-    .option("--answers <file>", "answers to look at: JSONL, JSON, CSV or Parquet; see docs/collapse.md")
-    .option("--model <dir>", "or a model that answers: Hugging Face directory or hub id")
+    .description("repetition, termination and Markdown of a model's completions")
+    .option("--answers <file>", "existing completions: JSONL, JSON, CSV or Parquet; see docs/collapse.md")
+    .option("--model <dir>", "or a model to sample from: Hugging Face directory or hub id")
     .option("--adapter <dir>", "PEFT adapter directory or hub id")
-    .option("--prompts <file>", "prompts that the model answers: rows with prompt, messages or turns")
-    .option("--limit <count>", "no more than so many prompts", wholeNumber(1))
-    .option("--samples <count>", "answers to each prompt", wholeNumber(1), 4)
-    .option("--temperature <number>", "of the answers; 0 takes the likeliest token each time", temperature, 1)
-    .option("--max-new-tokens <count>", "longest answer", wholeNumber(1), 256)
-    .option("--seed <number>", "decides the answers", wholeNumber(0), 42)
-    .option("--plain", "prompts of plain text are continued as they stand, without the chat template")
+    .option("--prompts <file>", "prompts: rows with prompt, messages or turns")
+    .option("--limit <count>", "only the first prompts", wholeNumber(1))
+    .option("--samples <count>", "completions per prompt", wholeNumber(1), 4)
+    .option("--temperature <number>", "sampling temperature; 0 = greedy", temperature, 1)
+    .option("--max-new-tokens <count>", "longest completion", wholeNumber(1), 256)
+    .option("--seed <number>", "random seed", wholeNumber(0), 42)
+    .option("--plain", "continue plain-text prompts verbatim, without the chat template")
     .option(
       "--chat-template <template>",
       "name, file or text of a chat template; default: the tokenizer's own",
     )
     .addOption(
-      new Option(
-        "--unit <unit>",
-        "what lengths and n-grams are counted in; tokens: of a model's answers only",
-      )
+      new Option("--unit <unit>", "unit of lengths and n-grams; tokens need --model")
         .choices(["words", "tokens"])
         .default("words"),
     )
     .option("--per-prompt", "also a line for each prompt")
-    .option(
-      "--output <file>",
-      "where figures and answers go: .json (everything) or .jsonl (a line a prompt)",
-    );
+    .option("--output <file>", "metrics and completions: .json (everything) or .jsonl (one line per prompt)");
   return withMachineOptions(command).exitOverride().action(run);
 }
 
@@ -73,22 +65,22 @@ function temperature(text: string): number {
   throw new InvalidArgumentError("Expected a number of at least 0.");
 }
 
-async function run(words: Words): Promise<void> {
+async function run(cli: CliOptions): Promise<void> {
   const { evaluateDiversity, formatOf, writeDiversity } = await import("../recipes/evaluate-diversity.ts");
-  if (words.output !== undefined) formatOf(words.output);
+  if (cli.output !== undefined) formatOf(cli.output);
   const phases = new Phases();
-  const report = await evaluateDiversity(sourceOf(words, phases), words.unit);
+  const report = await evaluateDiversity(sourceOf(cli, phases), cli.unit);
   phases.done();
   finishFirst();
-  if (words.output !== undefined) writeDiversity(words.output, report);
-  process.stdout.write(`${diversityText(report, words.perPrompt ?? false)}\n`);
-  if (words.output !== undefined) process.stdout.write(`\n${words.output}\n`);
+  if (cli.output !== undefined) writeDiversity(cli.output, report);
+  process.stdout.write(`${diversityText(report, cli.perPrompt ?? false)}\n`);
+  if (cli.output !== undefined) process.stdout.write(`\n${cli.output}\n`);
 }
 
-function sourceOf(words: Words, phases: Phases): DiversitySource {
-  const { answers, model, prompts } = words;
+function sourceOf(cli: CliOptions, phases: Phases): DiversitySource {
+  const { answers, model, prompts } = cli;
   if (answers !== undefined) {
-    const other = Object.entries({ model, prompts, adapter: words.adapter, limit: words.limit }).find(
+    const other = Object.entries({ model, prompts, adapter: cli.adapter, limit: cli.limit }).find(
       ([, value]) => value !== undefined,
     );
     if (other === undefined) return { answers };
@@ -97,19 +89,19 @@ function sourceOf(words: Words, phases: Phases): DiversitySource {
   if (model === undefined || prompts === undefined) {
     throw new ConfigError("expected --answers FILE, or --model DIR with --prompts FILE.");
   }
-  refuseSameAnswers(words);
+  refuseSameAnswers(cli);
   return {
-    ...environmentOf(words),
+    ...environmentOf(cli),
     model,
-    adapter: words.adapter ?? null,
+    adapter: cli.adapter ?? null,
     prompts,
-    limit: words.limit ?? null,
-    samples: words.samples,
-    temperature: words.temperature,
-    maxNewTokens: words.maxNewTokens,
-    seed: words.seed,
-    isPlain: words.plain ?? false,
-    chatTemplate: words.chatTemplate ?? null,
+    limit: cli.limit ?? null,
+    samples: cli.samples,
+    temperature: cli.temperature,
+    maxNewTokens: cli.maxNewTokens,
+    seed: cli.seed,
+    isPlain: cli.plain ?? false,
+    chatTemplate: cli.chatTemplate ?? null,
     onPhase: phases.listen,
   };
 }

@@ -9,7 +9,7 @@ import { pairwiseCommand } from "./evaluate-pairwise.ts";
 export function addEvaluateCommands(preftune: Command): void {
   preftune
     .command("evaluate")
-    .description("look at what models answer")
+    .description("evaluate what models generate")
     .addCommand(diversityCommand())
     .addCommand(mtBenchCommand())
     .addCommand(arenaHardCommand())

@@ -15,7 +15,7 @@ import {
 } from "./options.ts";
 import { Phases } from "./phases.ts";
 
-interface Words extends MachineOptions {
+interface CliOptions extends MachineOptions {
   model: string;
   adapter: string[];
   prompt?: string;
@@ -42,7 +42,7 @@ interface Words extends MachineOptions {
 export function addGenerateCommand(preftune: Command): void {
   const command = preftune
     .command("generate")
-    .description("a model's answers: to one prompt, to a file of prompts, or in a chat")
+    .description("sample from a model: one prompt, a file of prompts, or a chat")
     .requiredOption("--model <dir>", "Hugging Face model directory or hub id")
     .option(
       "--adapter <dir>",
@@ -50,30 +50,34 @@ export function addGenerateCommand(preftune: Command): void {
       collect,
       [],
     )
-    .option("--prompt <text>", "one prompt; the answer goes to the terminal")
+    .option("--prompt <text>", "one prompt; the completion is printed")
     .option(
       "--prompts <file>",
       "prompts of a file: rows with prompt, messages or turns, or the lines of a .txt; - for standard input",
     )
-    .option("--output <file>", "where the answers to --prompts go, as JSON lines")
-    .option("--limit <count>", "no more than so many prompts of the file", wholeNumber(1))
+    .option("--output <file>", "completions of --prompts, as JSON lines")
+    .option("--limit <count>", "only the first prompts of the file", wholeNumber(1))
     .option("--chat", "a conversation in the terminal")
     .option("--system <text>", "system message before --prompt or --chat")
-    .option("-n, --samples <count>", "answers to each prompt", wholeNumber(1), 1)
-    .option("--max-new-tokens <count>", "longest answer", number, 256)
-    .option("--temperature <number>", "0 takes the likeliest token each time", number, 1)
+    .option("-n, --samples <count>", "completions per prompt", wholeNumber(1), 1)
+    .option("--max-new-tokens <count>", "longest completion", number, 256)
+    .option("--temperature <number>", "sampling temperature; 0 = greedy", number, 1)
     .option(
       "--top-p <number>",
-      "draw among the likeliest tokens that together reach this probability",
+      "sample from the most likely tokens that together reach this probability",
       number,
     )
-    .option("--top-k <count>", "draw among so many likeliest tokens", number)
-    .option("--min-p <number>", "draw among tokens at least this fraction as likely as the likeliest", number)
-    .option("--repetition-penalty <number>", "above 1: tokens that were there before come less often", number)
-    .option("--stop <text>", "ends an answer where it would come; may be given several times", collect, [])
-    .option("--seed <number>", "decides the answers", wholeNumber(0), 42)
-    .option("--batch-size <answers>", "answers computed at once", wholeNumber(1), 32)
-    .option("--plain", "plain text is continued as it stands, without the chat template")
+    .option("--top-k <count>", "sample from the k most likely tokens", number)
+    .option(
+      "--min-p <number>",
+      "sample from tokens at least this fraction as likely as the most likely one",
+      number,
+    )
+    .option("--repetition-penalty <number>", "penalty for repeated tokens; 1 = off", number)
+    .option("--stop <text>", "stop string; may be given several times", collect, [])
+    .option("--seed <number>", "random seed", wholeNumber(0), 42)
+    .option("--batch-size <answers>", "completions decoded at once", wholeNumber(1), 32)
+    .option("--plain", "continue plain text verbatim, without the chat template")
     .option(
       "--chat-template <template>",
       "name, file or text of a chat template; default: the tokenizer's own",
@@ -87,78 +91,78 @@ function number(text: string): number {
   throw new InvalidArgumentError("Expected a number.");
 }
 
-async function run(words: Words): Promise<void> {
-  checkMode(words);
-  const sampling = await samplingOf(words);
+async function run(cli: CliOptions): Promise<void> {
+  checkMode(cli);
+  const sampling = await samplingOf(cli);
   const phases = new Phases();
   const options: GenerationOptions = {
-    ...environmentOf(words),
-    model: words.model,
-    adapters: words.adapter,
-    isPlain: words.plain ?? false,
-    chatTemplate: words.chatTemplate ?? null,
-    limits: { maxRunning: Math.max(words.batchSize, sampling.n) },
+    ...environmentOf(cli),
+    model: cli.model,
+    adapters: cli.adapter,
+    isPlain: cli.plain ?? false,
+    chatTemplate: cli.chatTemplate ?? null,
+    limits: { maxRunning: Math.max(cli.batchSize, sampling.n) },
     onPhase: phases.listen,
   };
-  if (words.prompts !== undefined) return answerFile(words, options, sampling);
+  if (cli.prompts !== undefined) return answerFile(cli, options, sampling);
   const { openGeneration } = await import("../recipes/generation.ts");
   await using generation = await openGeneration(options);
   phases.done();
-  if (words.chat) {
+  if (cli.chat) {
     const { chat } = await import("./chat.ts");
-    await chat(generation, sampling, words.system ?? null);
+    await chat(generation, sampling, cli.system ?? null);
   } else {
-    await answerPrompt(generation, sampling, words);
+    await answerPrompt(generation, sampling, cli);
   }
 }
 
-function checkMode(words: Words): void {
-  const modes = (["prompt", "prompts", "chat"] as const).filter((name) => words[name] !== undefined);
+function checkMode(cli: CliOptions): void {
+  const modes = (["prompt", "prompts", "chat"] as const).filter((name) => cli[name] !== undefined);
   if (modes.length !== 1) {
     const got = modes.length === 0 ? "none of them" : modes.map((name) => `--${name}`).join(" and ");
     throw new ConfigError(`expected --prompt TEXT, --prompts FILE or --chat, got ${got}.`);
   }
   const [mode] = modes;
-  if (mode === "prompts" && words.output === undefined) {
+  if (mode === "prompts" && cli.output === undefined) {
     throw new ConfigError("--prompts needs --output FILE.jsonl, where the answers go.");
   }
-  if (mode !== "prompts" && (words.output ?? words.limit) !== undefined) {
+  if (mode !== "prompts" && (cli.output ?? cli.limit) !== undefined) {
     throw new ConfigError("--output and --limit go with --prompts FILE.");
   }
-  if (mode === "prompts" && words.system !== undefined) {
+  if (mode === "prompts" && cli.system !== undefined) {
     throw new ConfigError(
       "--system goes with --prompt and --chat; in a file, a message with role system says it.",
     );
   }
-  refuseSameAnswers(words);
-  refuseUnusedDraws(words);
-  if (mode === "chat" && (words.samples > 1 || words.adapter.length > 1)) {
+  refuseSameAnswers(cli);
+  refuseUnusedDraws(cli);
+  if (mode === "chat" && (cli.samples > 1 || cli.adapter.length > 1)) {
     throw new ConfigError("--chat has one answer at a time: take out --samples, and name one adapter.");
   }
 }
 
 /** At temperature 0 nothing is drawn, so what narrows the draw has no effect. */
-function refuseUnusedDraws({ temperature, topP, topK, minP }: Words): void {
+function refuseUnusedDraws({ temperature, topP, topK, minP }: CliOptions): void {
   const given = Object.entries({ "--top-p": topP, "--top-k": topK, "--min-p": minP });
   const [unused] = given.find(([, value]) => value !== undefined) ?? [];
   if (!isGreedyAt(temperature) || unused === undefined) return;
   throw new ConfigError(
-    `${unused} has no effect here: at temperature ${temperature} the likeliest token is taken each time. Take one of the two out.`,
+    `${unused} has no effect here: at temperature ${temperature} decoding is greedy. Take one of the two out.`,
   );
 }
 
-async function samplingOf(words: Words): Promise<SamplingSettings> {
+async function samplingOf(cli: CliOptions): Promise<SamplingSettings> {
   const { checkSampling } = await import("../generate/check-request.ts");
   const settings: SamplingSettings = {
-    n: words.samples,
-    maxNewTokens: words.maxNewTokens,
-    temperature: words.temperature,
-    topK: words.topK ?? null,
-    topP: words.topP ?? null,
-    minP: words.minP ?? null,
-    repetitionPenalty: words.repetitionPenalty ?? null,
-    stop: words.stop,
-    seed: words.seed,
+    n: cli.samples,
+    maxNewTokens: cli.maxNewTokens,
+    temperature: cli.temperature,
+    topK: cli.topK ?? null,
+    topP: cli.topP ?? null,
+    minP: cli.minP ?? null,
+    repetitionPenalty: cli.repetitionPenalty ?? null,
+    stop: cli.stop,
+    seed: cli.seed,
     logprobs: null,
   };
   checkSampling(settings, {
@@ -174,7 +178,7 @@ async function samplingOf(words: Words): Promise<SamplingSettings> {
 }
 
 async function answerFile(
-  { prompts, output, limit }: Words,
+  { prompts, output, limit }: CliOptions,
   options: GenerationOptions,
   sampling: SamplingSettings,
 ): Promise<void> {
@@ -202,13 +206,17 @@ function rate(tokens: number, seconds: number): string {
   return (tokens / Math.max(seconds, 1e-3)).toFixed(0);
 }
 
-async function answerPrompt(generation: Generation, sampling: SamplingSettings, words: Words): Promise<void> {
+async function answerPrompt(
+  generation: Generation,
+  sampling: SamplingSettings,
+  cli: CliOptions,
+): Promise<void> {
   const { answer } = await import("./chat.ts");
-  const text = words.prompt ?? "";
-  if (!generation.isChat && words.system !== undefined) {
+  const text = cli.prompt ?? "";
+  if (!generation.isChat && cli.system !== undefined) {
     throw new ConfigError("--system needs a chat template: leave out --plain, or give --chat-template.");
   }
-  const system = words.system === undefined ? [] : [{ role: "system" as const, content: words.system }];
+  const system = cli.system === undefined ? [] : [{ role: "system" as const, content: cli.system }];
   const prompt = await generation.encode(
     generation.isChat ? [...system, { role: "user", content: text }] : text,
   );

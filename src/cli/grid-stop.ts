@@ -16,7 +16,7 @@ interface Stopping {
 
 /**
  * Does `work` with a signal that the first Ctrl-C gives; the second leaves at once, and so does the first while judging.
- * A study that was stopped is told of with the command that goes on with it.
+ * A study that was stopped prints the command that resumes it.
  */
 export async function stoppable(
   work: (signal: AbortSignal) => Promise<void>,
@@ -26,7 +26,7 @@ export async function stoppable(
   using _ = onStopSignals((count, status) => {
     if (count > 1) process.exit(status);
     if (part() === "judging") {
-      process.stderr.write(`\nstopped; the judgments so far are kept. Go on with:\n  ${sameCommand()}\n`);
+      process.stderr.write(`\nstopped; the judgments so far are kept. Resume with:\n  ${sameCommand()}\n`);
       process.exit(status);
     }
     process.stderr.write(
@@ -39,6 +39,6 @@ export async function stoppable(
   } catch (error) {
     if (!(error instanceof StudyStoppedError)) throw error;
     process.exitCode = stoppedStatus;
-    process.stdout.write(`${error.message}; go on with:\n  ${sameCommand()}\n`);
+    process.stdout.write(`${error.message}; resume with:\n  ${sameCommand()}\n`);
   }
 }

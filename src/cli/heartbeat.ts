@@ -9,7 +9,7 @@ export interface Heartbeat {
 /** Set in the environment of a trainer that is watched over. */
 export const supervisedVariable = "PREFTUNE_SUPERVISED";
 
-/** Signs that follow one another sooner than this are left out, unless they tell of another step. */
+/** Signs that follow one another sooner than this are left out, unless the step has changed. */
 const beatMs = 100;
 
 /**
@@ -21,12 +21,12 @@ export function heartbeats(): (step: number | null) => void {
   process.on("disconnect", () => process.kill(process.pid, "SIGTERM"));
   // who listens for nothing but the end keeps no process running
   process.channel?.unref();
-  let told: number | null = null;
+  let lastStep: number | null = null;
   let at = Number.NEGATIVE_INFINITY;
   return (step) => {
     const now = performance.now();
-    if (step === told && now - at < beatMs) return;
-    told = step;
+    if (step === lastStep && now - at < beatMs) return;
+    lastStep = step;
     at = now;
     // from inside a step too: the pipe takes it at once
     if (process.connected) process.send?.({ step } satisfies Heartbeat, undefined, undefined, () => {});

@@ -3,9 +3,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Command, Option } from "commander";
 import { ConfigError } from "../base/errors.ts";
-import { type JudgeEndpointWords, judgeOf, withJudge } from "./judge-options.ts";
+import { type JudgeEndpointOptions, judgeOf, withJudge } from "./judge-options.ts";
 
-function parsed(...args: string[]): JudgeEndpointWords {
+function parsed(...args: string[]): JudgeEndpointOptions {
   const command = withJudge(new Command(), new Option("--judge <url#model>"))
     .exitOverride()
     .configureOutput({ writeErr: () => {} });

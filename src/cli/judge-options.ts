@@ -14,8 +14,8 @@ import {
 } from "./options.ts";
 import type { Phases } from "./phases.ts";
 
-/** The words of the options that say who judges and how. */
-export interface JudgeEndpointWords {
+/** The options of the judge. */
+export interface JudgeEndpointOptions {
   judge: { baseUrl: string; model: string };
   judgeKeyEnv: string;
   judgeTemperature?: number;
@@ -30,8 +30,8 @@ export interface JudgeEndpointWords {
   tokensPerMinute?: number;
 }
 
-/** The words of the shared options. */
-export interface JudgeWords extends JudgeEndpointWords, MachineOptions {
+/** The shared options. */
+export interface JudgeCliOptions extends JudgeEndpointOptions, MachineOptions {
   answerKeyEnv: string;
   maxNewTokens: number;
   seed: number;
@@ -67,41 +67,50 @@ export function atLeastZero(text: string): number {
 export function withJudge(command: Command, judge: Option): Command {
   return command
     .addOption(judge.argParser(endpoint))
-    .option(`${judgeKeyOption.name} <name>`, "variable with the judge's key", judgeKeyOption.usual)
-    .option("--judge-temperature <number>", "of judgments; default: what the benchmark asks for", atLeastZero)
+    .option(
+      `${judgeKeyOption.name} <name>`,
+      "environment variable with the judge's key",
+      judgeKeyOption.usual,
+    )
+    .option("--judge-temperature <number>", "temperature of judgments; default: the benchmark's", atLeastZero)
     .option(
       "--judge-max-tokens <count>",
-      "longest judgment; default: what the benchmark asks for",
+      "longest judgment in tokens; default: the benchmark's",
       wholeNumber(1),
     )
-    .option("--judge-extra <json>", "more fields of the judge's requests; null takes one out", jsonObject, {})
-    .option("--judge-price <in,out>", "price of a million tokens read and written, to tell the cost", price)
     .option(
-      "--retries-without-verdict <count>",
-      "ask again after an answer without a verdict",
-      wholeNumber(0),
-      0,
+      "--judge-extra <json>",
+      "additional fields of the judge's requests; null removes one",
+      jsonObject,
+      {},
     )
+    .option("--judge-price <in,out>", "price of a million input and output tokens, to report the cost", price)
+    .option("--retries-without-verdict <count>", "repeat a judgment without a verdict", wholeNumber(0), 0)
     .option("--concurrency <count>", "requests to an endpoint at once", wholeNumber(1), 8)
-    .option("--timeout <seconds>", "longest wait for one answer, at most 300", seconds, 120)
-    .option("--max-retries <count>", "further tries after 429, 5xx, timeouts and garbage", wholeNumber(0), 6)
-    .option("--requests-per-minute <count>", "to each endpoint, at most", positiveNumber)
-    .option("--tokens-per-minute <count>", "to and from each endpoint, at most", wholeNumber(1));
+    .option("--timeout <seconds>", "timeout of a request, at most 300", seconds, 120)
+    .option(
+      "--max-retries <count>",
+      "retries after 429, 5xx, timeouts and malformed replies",
+      wholeNumber(0),
+      6,
+    )
+    .option("--requests-per-minute <count>", "rate limit of each endpoint", positiveNumber)
+    .option("--tokens-per-minute <count>", "token rate limit of each endpoint", wholeNumber(1));
 }
 
 /** Adds the shared options, and those of the machine for local models. */
 export function withJudgeOptions(command: Command, maxNewTokens = 1024): Command {
-  const judge = new Option("--judge <url#model>", "OpenAI-style endpoint that judges, and its model");
+  const judge = new Option("--judge <url#model>", "OpenAI-style endpoint of the judge, and its model");
   withJudge(command, judge.makeOptionMandatory())
     .option(
       `${answerKeyOption.name} <name>`,
-      "variable with the key of endpoints that answer",
+      "environment variable with the key of endpoints under test",
       answerKeyOption.usual,
     )
-    .option("--max-new-tokens <count>", "longest answer that is made", wholeNumber(1), maxNewTokens)
-    .option("--seed <number>", "decides a local model's answers", wholeNumber(0), 42)
+    .option("--max-new-tokens <count>", "longest answer to generate", wholeNumber(1), maxNewTokens)
+    .option("--seed <number>", "random seed of local models", wholeNumber(0), 42)
     .option("--chat-template <template>", "of local models: name, file or text; default: the tokenizer's own")
-    .option("--bootstrap <rounds>", "samples that intervals are taken from", wholeNumber(10), 1000)
+    .option("--bootstrap <rounds>", "bootstrap samples for intervals", wholeNumber(10), 1000)
     .option(
       "--output <dir>",
       "directory of answers, judgments, results and report; default: runs/COMMAND-NAME",
@@ -156,43 +165,47 @@ function price(text: string): Price {
 }
 
 /** The output directory: --output, or one named after the command and the models under test. */
-export function directoryOf({ output }: JudgeWords, command: string, answerers: readonly string[]): string {
+export function directoryOf(
+  { output }: JudgeCliOptions,
+  command: string,
+  answerers: readonly string[],
+): string {
   const names = answerers.map((text) => answererName(parseAnswerer(text)));
   return output ?? join("runs", inFileName([command, ...names].join("-")));
 }
 
 /** Who judges and how, as recipes take it. Keys come from the environment, never from the command line. */
-export function judgeOf(words: JudgeEndpointWords): JudgeSettings {
+export function judgeOf(cli: JudgeEndpointOptions): JudgeSettings {
   return {
     judge: {
-      ...words.judge,
-      apiKey: keyIn(words.judgeKeyEnv, judgeKeyOption),
-      temperature: words.judgeTemperature ?? null,
-      maxTokens: words.judgeMaxTokens ?? null,
-      retriesWithoutVerdict: words.retriesWithoutVerdict,
-      extra: words.judgeExtra,
-      price: words.judgePrice ?? null,
+      ...cli.judge,
+      apiKey: keyIn(cli.judgeKeyEnv, judgeKeyOption),
+      temperature: cli.judgeTemperature ?? null,
+      maxTokens: cli.judgeMaxTokens ?? null,
+      retriesWithoutVerdict: cli.retriesWithoutVerdict,
+      extra: cli.judgeExtra,
+      price: cli.judgePrice ?? null,
     },
     limits: {
-      timeoutMs: 1000 * words.timeout,
-      maxRetries: words.maxRetries,
-      requestsPerMinute: words.requestsPerMinute ?? null,
-      tokensPerMinute: words.tokensPerMinute ?? null,
+      timeoutMs: 1000 * cli.timeout,
+      maxRetries: cli.maxRetries,
+      requestsPerMinute: cli.requestsPerMinute ?? null,
+      tokensPerMinute: cli.tokensPerMinute ?? null,
     },
-    concurrency: words.concurrency,
+    concurrency: cli.concurrency,
   };
 }
 
 /** The shared options as recipes take them. */
-export function judgingOf(words: JudgeWords, dir: string, phases: Phases): JudgingOptions {
+export function judgingOf(cli: JudgeCliOptions, dir: string, phases: Phases): JudgingOptions {
   return {
-    ...environmentOf(words),
-    ...judgeOf(words),
-    answerKey: keyIn(words.answerKeyEnv, answerKeyOption),
-    bootstrapRounds: words.bootstrap,
-    maxNewTokens: words.maxNewTokens,
-    seed: words.seed,
-    chatTemplate: words.chatTemplate ?? null,
+    ...environmentOf(cli),
+    ...judgeOf(cli),
+    answerKey: keyIn(cli.answerKeyEnv, answerKeyOption),
+    bootstrapRounds: cli.bootstrap,
+    maxNewTokens: cli.maxNewTokens,
+    seed: cli.seed,
+    chatTemplate: cli.chatTemplate ?? null,
     dir,
     onPhase: phases.listen,
   };

@@ -5,16 +5,16 @@ import { io } from "../base/file-io.ts";
 import { onStopSignals, statusAfter } from "../base/stop-signals.ts";
 import type { StopSignals } from "../torch/index.ts";
 
-/** From here on a signal waits until the files that are about to be written in one go are whole. */
+/** From here on a signal waits until the files that are about to be written together are complete. */
 export function finishFirst(): void {
   onStopSignals((_, status) => process.exit(status));
 }
 
-/** Work was cut off by a signal. What it had half-written is removed as after any other error. */
+/** Work was interrupted by a signal. What it had half-written is removed as after any other error. */
 class CutOffError extends PreftuneError {}
 
 /**
- * Does `work`, which is told when to call `check`: as a long writing begins, and before what was written is put in place. A
+ * Does `work`, which calls `check`: as a long writing begins, and before what was written is put in place. A
  * signal before it leaves at once; one after it ends the writing within a tensor, and what was written is removed.
  */
 export async function leavingNothing<T>(

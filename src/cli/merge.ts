@@ -6,7 +6,7 @@ import { leavingNothing } from "./leave.ts";
 import { type DeviceOptions, positiveNumber, withDeviceOptions } from "./options.ts";
 import { Phases } from "./phases.ts";
 
-interface Words extends DeviceOptions {
+interface CliOptions extends DeviceOptions {
   model: string;
   adapter: string;
   output: string;
@@ -20,11 +20,11 @@ interface Words extends DeviceOptions {
 export function addMergeCommand(preftune: Command): void {
   const command = preftune
     .command("merge")
-    .description("merge an adapter into its base model and check that both score alike")
+    .description("merge an adapter into its base model and compare log-probs before and after")
     .requiredOption("--model <dir>", "Hugging Face model directory or hub id")
     .requiredOption("--adapter <dir>", "PEFT adapter directory or hub id")
     .requiredOption("--output <dir>", "a directory that does not exist yet, unless --replace is given")
-    .option("--replace", "put the merged model in place of the one at --output, once it is whole and checked")
+    .option("--replace", "replace the model at --output, once the merged one is complete and checked")
     .addOption(
       new Option("--export-dtype <type>", "type of the written weights; default: the base model's").choices([
         "float32",
@@ -35,22 +35,22 @@ export function addMergeCommand(preftune: Command): void {
     .option("--data <file>", "held-out preference rows for the check; default: random tokens")
     .option("--tolerance <nats>", "largest difference of a token's log-prob, float32", positiveNumber, 1e-4);
   command.addOption(new Option("--dtype <type>").hideHelp().argParser(refuseDtype));
-  withDeviceOptions(command).action(async (words: Words) => {
+  withDeviceOptions(command).action(async (cli: CliOptions) => {
     const { merge } = await import("../recipes/merge.ts");
     const { watchStopSignals } = await import("../torch/index.ts");
     const phases = new Phases();
     using stop = watchStopSignals();
     const result = await leavingNothing(stop, (onWrite) =>
       merge({
-        device: words.device,
-        threads: words.threads ?? null,
-        model: words.model,
-        adapter: words.adapter,
-        output: words.output,
-        replace: words.replace ?? false,
-        exportDtype: words.exportDtype ?? null,
-        data: words.data ?? null,
-        tolerance: words.tolerance,
+        device: cli.device,
+        threads: cli.threads ?? null,
+        model: cli.model,
+        adapter: cli.adapter,
+        output: cli.output,
+        replace: cli.replace ?? false,
+        exportDtype: cli.exportDtype ?? null,
+        data: cli.data ?? null,
+        tolerance: cli.tolerance,
         onPhase: phases.listen,
         onWrite,
       }),

@@ -28,17 +28,17 @@ export interface StoppedOptions {
 export function withStoppedStatus(command: Command): Command {
   return command.option(
     "--stopped-status <status>",
-    "exit status after a stop by SIGINT, SIGTERM or SIGHUP, for schedulers that start again what did not end with 0; default: 0",
+    "exit status after a stop by SIGINT, SIGTERM or SIGHUP, for schedulers that restart what did not end with 0; default: 0",
     exitStatus,
   );
 }
 
-/** The words that give a command started by this one the same --stopped-status. */
+/** The arguments that give a child command the same --stopped-status. */
 export function stoppedStatusWords({ stoppedStatus = 0 }: StoppedOptions): string[] {
   return stoppedStatus === 0 ? [] : ["--stopped-status", String(stoppedStatus)];
 }
 
-/** Gathers the words of an option that may be given several times. */
+/** Collects the values of an option that may be given several times. */
 export function collect(word: string, before: string[]): string[] {
   return [...before, word];
 }
@@ -75,7 +75,7 @@ const otherNames: Readonly<Record<string, readonly string[]>> = {
   "--max-new-tokens": ["--max-tokens"],
 };
 
-/** Refuses other names of a command's options with the name that they have here. Options of their own stay. */
+/** Refuses other names of a command's options with the name that they have here. Options of the command by that name stay. */
 export function refuseOtherNames(command: Command): void {
   const has = (name: string): boolean => command.options.some(({ long }) => long === name);
   for (const [name, others] of Object.entries(otherNames)) {
@@ -105,7 +105,7 @@ export function withDeviceOptions(command: Command): Command {
 export function withMachineOptions(command: Command): Command {
   const dtype = new Option(
     "--dtype <type>",
-    "type of the activations; auto: bfloat16 where the hardware computes in it",
+    "dtype of the activations; auto: bfloat16 where the hardware computes in it",
   );
   return withDeviceOptions(command.addOption(dtype.choices(["auto", "float32", "bfloat16"]).default("auto")));
 }

@@ -1,17 +1,17 @@
-/** Keys of the configuration as words of a command line: `--key value`, `--key=value`, and `--key` alone for true. */
+/** Keys of the configuration as command-line arguments: `--key value`, `--key=value`, and `--key` alone for true. */
 import { at } from "../base/at.ts";
 import { ConfigError } from "../base/errors.ts";
 import { fieldOf, isConfigKey } from "../runs/config-schema.ts";
 
 /** `--key value`, `--key=value`, and `--flag` for true. */
-export function pairsOf(words: readonly string[]): [string, string][] {
+export function pairsOf(argv: readonly string[]): [string, string][] {
   const pairs: [string, string][] = [];
-  for (let i = 0; i < words.length; i++) {
-    const word = at(words, i);
+  for (let i = 0; i < argv.length; i++) {
+    const word = at(argv, i);
     const [, key, value] = /^--([A-Za-z_][\w-]*)(?:=(.*))?$/s.exec(word) ?? [];
     if (key === undefined)
       throw new ConfigError(`expected --key value after the configuration, got "${word}"`);
-    const next = words[i + 1];
+    const next = argv[i + 1];
     if (value !== undefined) pairs.push([key, value]);
     else if (next === undefined || /^--[A-Za-z_]/.test(next)) pairs.push([key, switchedOn(key)]);
     else {

@@ -6,7 +6,7 @@ export class Phases {
   #label: string | null = null;
   #progress: PhaseProgress | null = null;
 
-  /** A phase has got to `done` of `total`; `note` is told beside it. */
+  /** A phase has got to `done` of `total`; `note` is printed after it. */
   readonly listen = (label: string, done: number, total: number | null, note = ""): void => {
     if (label !== this.#label) {
       this.done();
@@ -16,7 +16,7 @@ export class Phases {
     this.#progress?.update(done, note);
   };
 
-  /** Ends the phase at hand without a line of its own: what follows tells of it. */
+  /** Ends the current phase without printing a line: the next line implies it. */
   drop(): void {
     this.#progress?.clear();
     this.#progress = null;

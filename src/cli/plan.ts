@@ -10,7 +10,7 @@ import { positiveNumber, wholeNumber } from "./options.ts";
 import { pairsOf } from "./overrides.ts";
 import { Phases } from "./phases.ts";
 
-interface Words {
+interface CliOptions {
   modelConfig?: string;
   gpu?: string;
   count: number;
@@ -36,16 +36,20 @@ export function addPlanCommand(preftune: Command): void {
     .argument("[overrides...]", "--key value pairs, as for train")
     .option("--model-config <file>", "a config.json in place of the model's; no weights are needed")
     .option("--gpu <name>", "plan for this GPU (h100, h200, a100-80g, rtx4090, ...); default: this machine")
-    .option("--count <devices>", "so many of them", wholeNumber(1), 1)
+    .option("--count <devices>", "number of devices", wholeNumber(1), 1)
     .option("--memory <GiB>", "memory of the device", positiveNumber)
     .option("--tflops <number>", "peak TFLOP/s of the GPU", positiveNumber)
     .option("--gflops <number>", "peak GFLOP/s of the CPU, all threads together", positiveNumber)
-    .option("--mfu <share>", "share of the peak that is reached; default 0.4 on a GPU, 0.7 on the CPU", share)
-    .option("--pairs <count>", "rows of an epoch", wholeNumber(1))
-    .option("--prompt-tokens <count>", "tokens of a prompt, in place of the data's", wholeNumber(1))
-    .option("--chosen-tokens <count>", "tokens of a chosen answer", wholeNumber(1))
-    .option("--rejected-tokens <count>", "tokens of a rejected answer", wholeNumber(1))
-    .option("--json", "the whole plan as JSON")
+    .option(
+      "--mfu <fraction>",
+      "model FLOPs utilisation: fraction of the peak; default 0.4 on a GPU, 0.7 on the CPU",
+      share,
+    )
+    .option("--pairs <count>", "pairs per epoch", wholeNumber(1))
+    .option("--prompt-tokens <count>", "tokens per prompt, in place of the data's", wholeNumber(1))
+    .option("--chosen-tokens <count>", "tokens per chosen completion", wholeNumber(1))
+    .option("--rejected-tokens <count>", "tokens per rejected completion", wholeNumber(1))
+    .option("--json", "the plan as JSON")
     .allowUnknownOption()
     .action(run);
 }
@@ -56,9 +60,9 @@ function share(text: string): number {
   throw new InvalidArgumentError("Expected a share above 0 and at most 1.");
 }
 
-async function run(file: string | undefined, words: string[], options: Words): Promise<void> {
+async function run(file: string | undefined, argv: string[], options: CliOptions): Promise<void> {
   const phases = new Phases();
-  const result = await plan(configOf(file, words, options), {
+  const result = await plan(configOf(file, argv, options), {
     ...planOptions(options),
     onPhase: phases.listen,
   });
@@ -67,38 +71,42 @@ async function run(file: string | undefined, words: string[], options: Words): P
 }
 
 /** The configuration; without a file, one with the defaults of training and what is said on the command line. */
-function configOf(file: string | undefined, words: readonly string[], { modelConfig }: Words): PlanConfig {
+function configOf(
+  file: string | undefined,
+  argv: readonly string[],
+  { modelConfig }: CliOptions,
+): PlanConfig {
   if (file !== undefined && !file.startsWith("--")) {
-    return loadConfig({ file, overrides: pairsOf(words) }).config;
+    return loadConfig({ file, overrides: pairsOf(argv) }).config;
   }
   if (modelConfig === undefined) {
     throw new ConfigError("expected a training configuration, or --model-config FILE for a model alone");
   }
-  const overrides = pairsOf(file === undefined ? [] : [file, ...words]);
+  const overrides = pairsOf(file === undefined ? [] : [file, ...argv]);
   return loadWithout({ values: { model_name_or_path: modelConfig }, overrides }, [
     "output_dir",
     "train_data",
   ]);
 }
 
-function planOptions(words: Words): PlanOptions {
-  const { gpu, gflops } = words;
+function planOptions(cli: CliOptions): PlanOptions {
+  const { gpu, gflops } = cli;
   if (gpu !== undefined && gflops !== undefined) {
     throw new ConfigError("--gflops is for the CPU: with --gpu give --tflops");
   }
-  const tflops = words.tflops ?? (gflops === undefined ? undefined : gflops / 1000);
+  const tflops = cli.tflops ?? (gflops === undefined ? undefined : gflops / 1000);
   return {
-    count: words.count,
+    count: cli.count,
     lengths: {
-      ...(words.pairs === undefined ? {} : { pairs: words.pairs }),
-      ...(words.promptTokens === undefined ? {} : { promptTokens: words.promptTokens }),
-      ...(words.chosenTokens === undefined ? {} : { chosenTokens: words.chosenTokens }),
-      ...(words.rejectedTokens === undefined ? {} : { rejectedTokens: words.rejectedTokens }),
+      ...(cli.pairs === undefined ? {} : { pairs: cli.pairs }),
+      ...(cli.promptTokens === undefined ? {} : { promptTokens: cli.promptTokens }),
+      ...(cli.chosenTokens === undefined ? {} : { chosenTokens: cli.chosenTokens }),
+      ...(cli.rejectedTokens === undefined ? {} : { rejectedTokens: cli.rejectedTokens }),
     },
-    ...(words.modelConfig === undefined ? {} : { modelConfig: words.modelConfig }),
+    ...(cli.modelConfig === undefined ? {} : { modelConfig: cli.modelConfig }),
     ...(gpu === undefined ? {} : { gpu }),
-    ...(words.memory === undefined ? {} : { memoryGiB: words.memory }),
+    ...(cli.memory === undefined ? {} : { memoryGiB: cli.memory }),
     ...(tflops === undefined ? {} : { tflops }),
-    ...(words.mfu === undefined ? {} : { utilisation: words.mfu }),
+    ...(cli.mfu === undefined ? {} : { utilisation: cli.mfu }),
   };
 }

@@ -1,13 +1,13 @@
-/** Progress of files that take long to be read, where the command at hand does not tell of it itself. */
+/** Progress of reading large files, for commands that do not report it themselves. */
 import { type ReadMeter, watchReading } from "../data/read-meter.ts";
 import { PhaseProgress } from "../runs/progress.ts";
 
-/** Reading that is done before this many milliseconds is not told of. */
+/** Reading that takes less than this many milliseconds is not reported. */
 const quietMs = 500;
 
 let isWatching = false;
 
-/** From now on files are told of that take long to be read. */
+/** From now on the reading of large files is reported. */
 export function showReading(): void {
   if (isWatching) return;
   isWatching = true;

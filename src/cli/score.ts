@@ -11,7 +11,7 @@ import { finishFirst } from "./leave.ts";
 import { environmentOf, type MachineOptions, wholeNumber, withMachineOptions } from "./options.ts";
 import { Phases } from "./phases.ts";
 
-interface Words extends MachineOptions {
+interface CliOptions extends MachineOptions {
   model: string;
   adapter?: string;
   data: string;
@@ -37,7 +37,7 @@ export function addScoreCommand(preftune: Command): void {
     .requiredOption("--model <dir>", "Hugging Face model directory or hub id")
     .option("--adapter <dir>", "PEFT adapter directory or hub id")
     .requiredOption("--data <file>", "preference rows: JSONL, CSV, Parquet, a directory, a glob or a hub id")
-    .requiredOption("--output <file>", "where the lines go")
+    .requiredOption("--output <file>", "JSON lines of log-probs")
     .option("--limit <count>", "only the first rows", wholeNumber(1))
     .option(
       "--objective <name>",
@@ -47,9 +47,9 @@ export function addScoreCommand(preftune: Command): void {
     .option("--reference <dir>", "model of the reference log-probs; default: the model without its adapter")
     .option("--per-token", "also every token's log-prob")
     .option("--batch-size <pairs>", "pairs at once", wholeNumber(1), 8)
-    .option("--max-length <tokens>", "of prompt and longest answer", wholeNumber(8), 1024)
+    .option("--max-length <tokens>", "limit of prompt plus longer completion", wholeNumber(8), 1024)
     .addOption(
-      new Option("--overflow <policy>", "what happens to longer rows")
+      new Option("--overflow <policy>", "treatment of longer rows")
         .choices(["error", "drop", "truncate"])
         .default("error"),
     )
@@ -59,46 +59,44 @@ export function addScoreCommand(preftune: Command): void {
         .choices(["text", "chat"])
         .default("text"),
     )
-    .option("--no-mask-tool-output", "count what tools wrote inside an answer, as TRL's DPO does");
+    .option("--no-mask-tool-output", "count tool output within a completion, as TRL's DPO does");
   withMachineOptions(command).action(run);
 }
 
-async function run(words: Words): Promise<void> {
+async function run(cli: CliOptions): Promise<void> {
   const { score, writeScores } = await import("../recipes/score.ts");
   const phases = new Phases();
   const result = await score({
-    ...environmentOf(words),
-    model: words.model,
-    adapter: words.adapter ?? null,
-    data: words.data,
-    objective: await objectiveNamed(words),
-    reference: words.reference ?? null,
-    perToken: words.perToken ?? false,
-    batchSize: words.batchSize,
+    ...environmentOf(cli),
+    model: cli.model,
+    adapter: cli.adapter ?? null,
+    data: cli.data,
+    objective: await objectiveNamed(cli),
+    reference: cli.reference ?? null,
+    perToken: cli.perToken ?? false,
+    batchSize: cli.batchSize,
     selection: {
-      max_train_rows: words.limit ?? null,
-      max_length: words.maxLength,
-      overflow: words.overflow,
-      mask_tool_output: words.maskToolOutput,
-      columns: columnsOf(words),
-      plain_strings: words.plainStrings,
+      max_train_rows: cli.limit ?? null,
+      max_length: cli.maxLength,
+      overflow: cli.overflow,
+      mask_tool_output: cli.maskToolOutput,
+      columns: columnsOf(cli),
+      plain_strings: cli.plainStrings,
     },
     onPhase: phases.listen,
   });
   phases.done();
   finishFirst();
-  writeScores(words.output, result);
+  writeScores(cli.output, result);
   const { objective } = result;
-  process.stdout.write(
-    `${result.rows.length} rows scored: ${words.output}\n${leftOutText(result.preflight)}`,
-  );
+  process.stdout.write(`${result.rows.length} rows scored: ${cli.output}\n${leftOutText(result.preflight)}`);
   if (objective === null) return;
   const value = { objective: objective.name, loss: objective.loss, ...objective.metrics };
   process.stdout.write(`${stringifyNumbers(value)}\n`);
 }
 
 /** The mapping, read and checked as a run's configuration has it. */
-function columnsOf({ columns }: Words): RunConfig["columns"] {
+function columnsOf({ columns }: CliOptions): RunConfig["columns"] {
   return columns === undefined ? null : readOption("columns", columns);
 }
 
@@ -113,7 +111,7 @@ export function leftOutText({ counts }: Pick<PreflightReport, "counts">): string
 }
 
 /** The objective with its preset's values, checked by the rules of a run's configuration. */
-async function objectiveNamed({ objective, preset, reference }: Words): Promise<Objective | null> {
+async function objectiveNamed({ objective, preset, reference }: CliOptions): Promise<Objective | null> {
   if (objective === undefined && preset !== undefined) throw new ConfigError("--preset needs --objective");
   const method = objective === undefined ? null : loadMethod({ objective, preset });
   const withReference = methodsWhere(({ needsReference }) => needsReference);

@@ -11,7 +11,7 @@ import { SERVE_DEFAULTS, type ServeEvent, type ServeOptions } from "../serve/ser
 import { environmentOf, type MachineOptions, wholeNumber, withMachineOptions } from "./options.ts";
 import { Phases } from "./phases.ts";
 
-interface Words extends MachineOptions {
+interface CliOptions extends MachineOptions {
   model: string;
   name?: string;
   adapter: Record<string, string>;
@@ -35,12 +35,12 @@ interface Words extends MachineOptions {
 export function addServeCommand(preftune: Command): void {
   const command = preftune
     .command("serve")
-    .description("answer over HTTP in the form of OpenAI's API; see docs/serving.md")
+    .description("serve a model over HTTP with OpenAI's API; see docs/serving.md")
     .requiredOption("--model <dir>", "Hugging Face model directory or hub id")
     .option("--name <name>", "the model's name in requests; default: the last part of its path")
     .option(
       "--adapter <name=dir>",
-      "PEFT adapter directory or hub id, with the name to ask for it by; may be repeated",
+      "PEFT adapter directory or hub id, and its model name in requests; may be repeated",
       adapterOption,
       {},
     )
@@ -50,30 +50,27 @@ export function addServeCommand(preftune: Command): void {
     )
     .option(
       "--host <address>",
-      "where to listen; other machines reach it only if it is not loopback",
+      "listening address; loopback is reachable from this machine only",
       SERVE_DEFAULTS.host,
     )
-    .option("--port <number>", "0: any that is free", wholeNumber(0), SERVE_DEFAULTS.port)
-    .option(
-      "--api-key-file <file>",
-      "file with the key that requests are let in with; or PREFTUNE_API_KEY; default: a random one",
-    )
+    .option("--port <number>", "port; 0 picks a free one", wholeNumber(0), SERVE_DEFAULTS.port)
+    .option("--api-key-file <file>", "file with the API key; or PREFTUNE_API_KEY; default: a random key")
     .option("--api-key <key>", "the same on the command line, which other users of the machine can read")
-    .option("--allow-origin <origin>", "origin of web pages that may ask; may be repeated", listOption, [])
-    .option("--max-running <count>", "answers computed at once", wholeNumber(1), SERVE_DEFAULTS.maxRunning)
-    .option("--max-queue <count>", "answers that may wait besides", wholeNumber(0), SERVE_DEFAULTS.maxQueue)
-    .option("--max-cache-tokens <count>", "tokens of prompts and answers held in memory", wholeNumber(1))
-    .option("--max-answers <count>", "answers to one prompt", wholeNumber(1), SERVE_DEFAULTS.maxAnswers)
-    .option("--max-prompts <count>", "prompts of one request", wholeNumber(1), SERVE_DEFAULTS.maxPrompts)
+    .option("--allow-origin <origin>", "allowed origin of web pages (CORS); may be repeated", listOption, [])
+    .option("--max-running <count>", "sequences decoded at once", wholeNumber(1), SERVE_DEFAULTS.maxRunning)
+    .option("--max-queue <count>", "completions that may wait", wholeNumber(0), SERVE_DEFAULTS.maxQueue)
+    .option("--max-cache-tokens <count>", "tokens of prompts and completions in the KV cache", wholeNumber(1))
+    .option("--max-answers <count>", "completions per prompt", wholeNumber(1), SERVE_DEFAULTS.maxAnswers)
+    .option("--max-prompts <count>", "prompts per request", wholeNumber(1), SERVE_DEFAULTS.maxPrompts)
     .option(
       "--max-new-tokens-limit <count>",
-      "longest answer, in tokens; default: as long as the model's context allows",
+      "longest completion, in tokens; default: limited by the model's context",
       wholeNumber(1),
     )
-    .option("--max-body-bytes <count>", "largest request", wholeNumber(1), SERVE_DEFAULTS.maxBodyBytes)
+    .option("--max-body-bytes <count>", "largest request body", wholeNumber(1), SERVE_DEFAULTS.maxBodyBytes)
     .option(
       "--drain-timeout <seconds>",
-      "for requests under way when the server stops",
+      "time for running requests when the server stops",
       wholeNumber(0),
       SERVE_DEFAULTS.drainMs / 1000,
     );
@@ -90,7 +87,7 @@ function listOption(text: string, before: string[]): string[] {
   return [...before, text];
 }
 
-async function run(words: Words): Promise<void> {
+async function run(cli: CliOptions): Promise<void> {
   const { serve } = await import("../serve/serve.ts");
   const stop = new AbortController();
   using _ = onStopSignals((count, status) => {
@@ -99,7 +96,7 @@ async function run(words: Words): Promise<void> {
   });
   const phases = new Phases();
   await serve({
-    ...optionsOf(words),
+    ...optionsOf(cli),
     signal: stop.signal,
     onEvent: (event) => {
       phases.done();
@@ -109,30 +106,30 @@ async function run(words: Words): Promise<void> {
   });
 }
 
-function optionsOf(words: Words): ServeOptions {
+function optionsOf(cli: CliOptions): ServeOptions {
   return {
-    ...environmentOf(words),
-    model: words.model,
-    name: words.name ?? null,
-    adapters: words.adapter,
-    chatTemplate: words.chatTemplate ?? null,
-    host: words.host,
-    port: words.port,
-    key: keyOf(words),
-    origins: words.allowOrigin,
-    maxRunning: words.maxRunning,
-    maxQueue: words.maxQueue,
-    maxCacheTokens: words.maxCacheTokens ?? null,
-    maxAnswers: words.maxAnswers,
-    maxPrompts: words.maxPrompts,
-    maxNewTokens: words.maxNewTokensLimit ?? null,
-    maxBodyBytes: words.maxBodyBytes,
-    drainMs: words.drainTimeout * 1000,
+    ...environmentOf(cli),
+    model: cli.model,
+    name: cli.name ?? null,
+    adapters: cli.adapter,
+    chatTemplate: cli.chatTemplate ?? null,
+    host: cli.host,
+    port: cli.port,
+    key: keyOf(cli),
+    origins: cli.allowOrigin,
+    maxRunning: cli.maxRunning,
+    maxQueue: cli.maxQueue,
+    maxCacheTokens: cli.maxCacheTokens ?? null,
+    maxAnswers: cli.maxAnswers,
+    maxPrompts: cli.maxPrompts,
+    maxNewTokens: cli.maxNewTokensLimit ?? null,
+    maxBodyBytes: cli.maxBodyBytes,
+    drainMs: cli.drainTimeout * 1000,
   };
 }
 
 /** The key that the user gave; null: none. */
-function keyOf({ apiKey, apiKeyFile }: Words): string | null {
+function keyOf({ apiKey, apiKeyFile }: CliOptions): string | null {
   if (apiKey !== undefined && apiKeyFile !== undefined) {
     throw new ConfigError("--api-key and --api-key-file both give a key. Take --api-key out.");
   }
@@ -193,7 +190,7 @@ function textOf(event: ServeEvent): string {
     case "stopping":
       return `stopping after ${event.open} answers under way; again to leave at once`;
     case "stopped":
-      return event.cut === 0 ? "stopped" : `stopped; ${event.cut} answers were cut off`;
+      return event.cut === 0 ? "stopped" : `stopped; ${event.cut} answers were interrupted`;
     default:
       return event satisfies never;
   }

@@ -24,7 +24,7 @@ export function addAbsentCommand(preftune: Command): void {
     .action(() => {
       throw new ConfigError(
         "the studies come with preftune's repository, not with the package: run `npx preftune study` in a checkout of it. " +
-          "Grids of your own are here: preftune sweep.",
+          "For custom grids use preftune sweep.",
       );
     });
 }

@@ -1,5 +1,5 @@
 /**
- * `train --max-restarts N`: the trainer runs as a child. When it is killed, crashes or hangs, another is started that goes on from
+ * `train --max-restarts N`: the trainer runs as a child. When it is killed, crashes or hangs, another is started that resumes from
  * the newest good checkpoint, after waits that double, N times at most. Signals are passed on and end the watch.
  */
 import { type ChildProcess, fork } from "node:child_process";
@@ -14,9 +14,9 @@ import { type Heartbeat, supervisedVariable } from "./heartbeat.ts";
 
 /** What is watched over. */
 export interface SupervisorOptions {
-  /** The program and its words; `resume` where it is to go on. */
+  /** The program and its arguments; `resume` where it is to resume. */
   program: string;
-  words: (resume: boolean) => string[];
+  argv: (resume: boolean) => string[];
   outputDir: string;
   maxRestarts: number;
   /** Exit status of a trainer that was stopped as it was asked to. */
@@ -60,7 +60,7 @@ function statusOf({ status, signal }: ChildEnd): number {
 class Watch {
   readonly #options: SupervisorOptions;
   readonly #waits: Restarts;
-  /** A run that was there before is gone on with, and written to, only where the trainer itself was let in. */
+  /** A run that was there before is resumed, and written to, only where the trainer itself got its lock. */
   readonly #wasThere: boolean;
   #hasBegun = false;
 
@@ -75,7 +75,7 @@ class Watch {
     return isRun(this.#options.outputDir) && (this.#hasBegun || !this.#wasThere);
   }
 
-  /** Tells of an end and keeps it; gives the seconds until the next start, or null: there is none. */
+  /** Reports and records an end; returns the seconds until the next start, or null: there is none. */
   after(
     { beganAt, step }: Trainer,
     end: ChildEnd,
@@ -100,12 +100,12 @@ class Watch {
     };
     if (this.isOurs) keep(outputDir, ended, say);
     const isLasting = verdict === "lasting";
-    say(isLasting ? `the trainer ${ended.cause}; another start would not mend that` : inWords(ended));
+    say(isLasting ? `the trainer ${ended.cause}; a restart would not fix that` : endText(ended));
     return wait;
   }
 }
 
-/** What is told of an end, in `restarts.jsonl` and in words. */
+/** The record of an end, for `restarts.jsonl` and as text. */
 type Ended = Omit<RestartRecord, "time">;
 
 /** Writes what happened into the run directory. A full disk must not end the watch that waits for space. */
@@ -117,7 +117,7 @@ function keep(dir: string, ended: Ended, say: (line: string) => void): void {
   }
 }
 
-function inWords({ cause, step, checkpoint, restart, max_restarts: most, wait }: Ended): string {
+function endText({ cause, step, checkpoint, restart, max_restarts: most, wait }: Ended): string {
   const at = step === null ? "before its first step" : `at step ${step}`;
   const from = checkpoint === null ? "from the beginning" : `from the checkpoint of step ${checkpoint}`;
   const times = most === 1 ? "once" : `${most} times`;
@@ -146,9 +146,9 @@ class Trainer {
   #silentMs = 0;
   #hung: number | null = null;
 
-  constructor({ program, words, heartbeatTimeoutMs }: SupervisorOptions, resume: boolean) {
+  constructor({ program, argv, heartbeatTimeoutMs }: SupervisorOptions, resume: boolean) {
     const kills = oomKills();
-    this.child = fork(program, words(resume), {
+    this.child = fork(program, argv(resume), {
       execArgv: process.execArgv.filter((_, i, all) => !namesLauncher(all[i]) && !namesLauncher(all[i + 1])),
       stdio: ["inherit", "inherit", "inherit", "ipc"],
       env: { ...process.env, [supervisedVariable]: "1" },

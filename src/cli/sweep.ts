@@ -5,7 +5,7 @@ import { showOutcome } from "./grid-outcome.ts";
 import { stoppable } from "./grid-stop.ts";
 import { type StoppedOptions, wholeNumber, withStoppedStatus } from "./options.ts";
 
-interface Words extends StoppedOptions {
+interface CliOptions extends StoppedOptions {
   output?: string;
   jobs: number;
 }
@@ -17,32 +17,29 @@ export function addSweepCommand(preftune: Command): void {
     .description(
       "a grid, random search or successive halving over any keys of the configuration; see docs/studies.md",
     )
-    .argument("<sweep.yaml>", "what is searched, how, and by which figure")
-    .option(
-      "--output <dir>",
-      "folder for all of it; the same again goes on where it was cut off (default: runs/NAME)",
-    )
+    .argument("<sweep.yaml>", "the search: parameters, method, metric")
+    .option("--output <dir>", "directory of the sweep; the same command resumes it (default: runs/NAME)")
     .option(
       "--jobs <count>",
-      "runs at a time; give each its share of the cores with threads under values",
+      "runs at a time; divide the cores among them with threads under values",
       wholeNumber(1),
       1,
     );
   withStoppedStatus(command).action(run);
 }
 
-async function run(file: string, words: Words): Promise<void> {
+async function run(file: string, cli: CliOptions): Promise<void> {
   const { readSweep } = await import("../sweep/sweep-file.ts");
   const { runSweep } = await import("../sweep/sweep.ts");
   const work = async (signal: AbortSignal): Promise<void> => {
     const outcome = await runSweep(readSweep(file), {
-      output: words.output ?? join("runs", basename(file, extname(file))),
-      jobs: words.jobs,
+      output: cli.output ?? join("runs", basename(file, extname(file))),
+      jobs: cli.jobs,
       command: `preftune ${process.argv.slice(2).join(" ")}`,
       out: process.stdout,
       signal,
     });
     showOutcome(outcome);
   };
-  await stoppable(work, words);
+  await stoppable(work, cli);
 }

@@ -12,11 +12,11 @@ import type { Phases } from "./phases.ts";
 
 const onTerminal = (): boolean => process.stdout.isTTY === true;
 
-/** Shows what a run tells. */
+/** Prints the events of a run. */
 export class TrainDisplay {
   readonly #config: RunConfig;
   readonly #phases: Phases;
-  /** The command that goes on with the run once it is stopped. */
+  /** The command that resumes the run once it is stopped. */
   readonly #resume: string;
   #total = 0;
   #progress: TrainingProgress = new TrainingProgress(0);
@@ -37,7 +37,7 @@ export class TrainDisplay {
   }
 
   event(event: TrainEvent): void {
-    // their own lines tell of these
+    // these have lines of their event
     if (onTerminal() && ["evaluation", "export", "end"].includes(event.type)) this.#phases.drop();
     else this.#phases.done();
     if (event.type === "log") this.#progress.log(event.row);
@@ -87,7 +87,7 @@ export class TrainDisplay {
       ...show("eval_rewards/accuracies", "accuracy"),
       ...show("eval_rewards/margins", "margin"),
       ...show("eval_logps/chosen_delta_init", "chosen since start"),
-      ...show("eval_displacement/frac_chosen_down", "share of chosen down"),
+      ...show("eval_displacement/frac_chosen_down", "fraction of chosen down"),
       ...show("eval_samples/ended_properly", "answers ended"),
       ...show("eval_samples/repetition", "repetition"),
     ];
@@ -97,7 +97,7 @@ export class TrainDisplay {
   #end(summary: TrainSummary): void {
     const { reason, outputDir, report, exported, skippedSteps } = summary;
     if (reason === "collapsed" && exported.length === 0) process.exitCode = new TrainingError("").exitCode;
-    const goOn = `stopped after step ${summary.step}; go on with:\n  ${this.#resume}\n`;
+    const goOn = `stopped after step ${summary.step}; resume with:\n  ${this.#resume}\n`;
     if (!onTerminal()) {
       process.stdout.write(`${stringifyNumbers({ end: summary })}\n`);
       if (reason === "stopped") process.stderr.write(goOn);
@@ -135,7 +135,7 @@ function howItEnded({ reason, step, collapse }: TrainSummary): string {
 type Noted = Extract<TrainEvent, { type: "note" | "skipped" | "collapse" | "checkpoint" | "export" }>;
 
 const actionNote: Record<RunConfig["watch_action"], string> = {
-  warn: " (watch_action is warn: training goes on)",
+  warn: " (watch_action is warn: training continues)",
   stop: " and stops the run",
   restore: ", stops the run and goes back to the best checkpoint before it",
 };

@@ -19,7 +19,7 @@ import { pairsOf } from "./overrides.ts";
 import { Phases } from "./phases.ts";
 import { TrainDisplay } from "./train-display.ts";
 
-interface Words extends StoppedOptions {
+interface CliOptions extends StoppedOptions {
   printConfig?: true;
   resume?: true;
   maxRestarts?: number;
@@ -30,25 +30,25 @@ interface Words extends StoppedOptions {
 export function addTrainCommand(preftune: Command): void {
   const command = preftune
     .command("train")
-    .description("train as a YAML file says; any of its keys can be set after it: --learning_rate 1e-4")
+    .description("train from a YAML configuration; any key can be overridden: --learning_rate 1e-4")
     .argument("<run.yaml>", "the configuration")
     .argument("[overrides...]", "--key value pairs")
-    .option("--print-config", "print every value and where it came from, and end")
-    .option("--resume", "go on from the newest good checkpoint (resume_from_checkpoint: latest)")
+    .option("--print-config", "print every value and where it came from, and exit")
+    .option("--resume", "resume from the newest intact checkpoint (resume_from_checkpoint: latest)")
     .option(
       "--max-restarts <count>",
-      "watch over the training and start it again, so often at most, when it is killed, crashes or hangs",
+      "restart the training, at most this many times, when it is killed, crashes or hangs",
       wholeNumber(0),
     )
     .option(
       "--heartbeat-timeout <seconds>",
-      "with --max-restarts: a trainer without a sign of life for so long has hung",
+      "with --max-restarts: kill a trainer that has been silent for this long",
       positiveNumber,
     )
     .allowUnknownOption()
     .passThroughOptions(false);
-  withStoppedStatus(command).action(async (file: string, words: string[], options: Words) => {
-    const overrides = pairsOf(words);
+  withStoppedStatus(command).action(async (file: string, argv: string[], options: CliOptions) => {
+    const overrides = pairsOf(argv);
     if (options.resume === true) overrides.push(["resume_from_checkpoint", "latest"]);
     if (options.heartbeatTimeout !== undefined && options.maxRestarts === undefined) {
       throw new ConfigError("--heartbeat-timeout has no effect without --max-restarts COUNT. Give both.");
@@ -56,7 +56,7 @@ export function addTrainCommand(preftune: Command): void {
     const resolved = loadConfig({ file, overrides });
     if (options.printConfig === true) process.stdout.write(formatConfig(resolved));
     else if (options.maxRestarts === undefined) await run(resolved, options);
-    else await supervise(resolved, [file, ...words], options);
+    else await supervise(resolved, [file, ...argv], options);
   });
 }
 
@@ -66,14 +66,14 @@ const usualTimeoutSeconds = 1800;
 /** Trains in a child that is started again when it ends before its time. */
 async function supervise(
   { config }: ResolvedConfig,
-  words: readonly string[],
-  { maxRestarts = 0, heartbeatTimeout = usualTimeoutSeconds, resume, stoppedStatus = 0 }: Words,
+  argv: readonly string[],
+  { maxRestarts = 0, heartbeatTimeout = usualTimeoutSeconds, resume, stoppedStatus = 0 }: CliOptions,
 ): Promise<void> {
   const { superviseTraining } = await import("./supervisor.ts");
   const { status } = await superviseTraining({
     program: process.argv[1] ?? "",
-    words: (goesOn) => [
-      ...["train", ...words, ...(goesOn || resume === true ? ["--resume"] : [])],
+    argv: (isResume) => [
+      ...["train", ...argv, ...(isResume || resume === true ? ["--resume"] : [])],
       ...stoppedStatusWords({ stoppedStatus }),
     ],
     outputDir: config.output_dir,

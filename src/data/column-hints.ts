@@ -150,7 +150,7 @@ function yamlWord(word: string): string {
   return isPlain ? word : JSON.stringify(word);
 }
 
-/** The name among `names` that `column`, in small letters, differs from by a slip of the pen or not at all, or null. */
+/** The name among `names` that `column`, in small letters, differs from by a likely typo or not at all, or null. */
 function closeName(column: string, names: Iterable<string>): string | null {
   if (column.length < 4 || harmless.test(column)) return null;
   const most = column.length > 6 ? 2 : 1;

@@ -174,7 +174,7 @@ export class Columns {
   /** The error for a value of the wrong type. */
   wrongType(name: ColumnName, expected: string): DataError {
     return new DataError(
-      `${this.place(name)}: expected ${expected}, got ${kindOf(this.peek(name))}. Mend the row.`,
+      `${this.place(name)}: expected ${expected}, got ${kindOf(this.peek(name))}. Fix the row.`,
     );
   }
 
@@ -210,7 +210,7 @@ export class Columns {
   #unmapped(name: string, column: string): DataError {
     return new DataError(
       `${this.where}: expected a column "${column}" (columns: {${name}: ${column}}), found ${someOf(this.names)}.` +
-        `${didYouMean(column, this.names)} Mend the column mapping.`,
+        `${didYouMean(column, this.names)} Fix the column mapping.`,
     );
   }
 }

@@ -53,7 +53,7 @@ function fromShareGpt(item: Record<string, unknown>, where: string): Record<stri
   const { from, value, ...others } = item;
   if ((from !== undefined && others["role"] != null) || (value !== undefined && others["content"] != null)) {
     throw new DataError(
-      `${where}: expected "role" and "content", or "from" and "value", got both. Mend the row.`,
+      `${where}: expected "role" and "content", or "from" and "value", got both. Fix the row.`,
     );
   }
   const speaker = from ?? others["role"];
@@ -62,7 +62,7 @@ function fromShareGpt(item: Record<string, unknown>, where: string): Record<stri
   if (role === undefined) {
     const names = Object.keys(speakers).join(", ");
     const got = typeof speaker === "string" ? JSON.stringify(speaker.slice(0, 40)) : "none";
-    throw new DataError(`${where}: expected "from" to be one of ${names}, got ${got}. Mend the row.`);
+    throw new DataError(`${where}: expected "from" to be one of ${names}, got ${got}. Fix the row.`);
   }
   const content = value ?? others["content"];
   if (speaker !== "function_call") return { ...others, role, content };
@@ -82,7 +82,7 @@ function callsIn(text: unknown, where: string): unknown[] {
     }));
   }
   throw new DataError(
-    `${where}: expected the value of a function_call to be JSON like {"name": "...", "arguments": {...}}. Mend the row.`,
+    `${where}: expected the value of a function_call to be JSON like {"name": "...", "arguments": {...}}. Fix the row.`,
   );
 }
 
@@ -105,7 +105,7 @@ export function readHistory(value: unknown, where: string): Message[] {
   const isPair = (pair: unknown): pair is [string, string] =>
     Array.isArray(pair) && pair.length === 2 && pair.every((text) => typeof text === "string");
   if (!Array.isArray(value) || !value.every(isPair)) {
-    throw new DataError(`${where}: expected a list of earlier turns, each [question, answer]. Mend the row.`);
+    throw new DataError(`${where}: expected a list of earlier turns, each [question, answer]. Fix the row.`);
   }
   return value.flatMap(([asked, answered]): Message[] => [
     { role: "user", content: asked },

@@ -38,7 +38,7 @@ export async function* readCsv(file: DataFile): AsyncGenerator<RawRow> {
 /** Characters of the line that names the columns, beyond a piece of the file. */
 const maxHeader = 1024 * 1024;
 
-/** Refuses a line that goes on and on: csv-parse counts the characters of cells alone. */
+/** Refuses an endless line: csv-parse counts the characters of cells alone. */
 async function* bounded(
   pieces: AsyncIterable<string>,
   parser: Parser,

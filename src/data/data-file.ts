@@ -29,7 +29,7 @@ export interface DataFile {
   name: string;
   format: DataFormat;
   compression: Compression;
-  /** Told of what is read of the file. */
+  /** Counts what is read of the file. */
   meter?: ReadMeter;
 }
 
@@ -57,10 +57,10 @@ const compressions: Readonly<Record<string, Compression>> = {
 /** The endings that `fileKind` knows, for messages. */
 export const knownEndings = ".jsonl, .ndjson, .json, .csv, .tsv (each also with .gz or .zst) or .parquet";
 
-/** Names of files that tell about a data set and lie beside its rows. */
+/** Names of files that describe a data set, beside its rows. */
 const descriptions = /(^|\/)((dataset_(infos?|dict)|state)\.json|(readme|licen[cs]e)[^/]*|[^/]*\.md)$/i;
 
-/** True for a file that tells about a data set. */
+/** True for a file that describes a data set. */
 export function isDescription(path: string): boolean {
   return descriptions.test(path);
 }
@@ -84,7 +84,7 @@ export function fileKind(path: string): Pick<DataFile, "format" | "compression">
  * The decompressed bytes of `file`, piece by piece, to its last one.
  *
  * @param where - gives the place reached so far (`file:line`), to begin messages with
- * @throws DataError when the compressed stream is damaged, ends early or goes on as something else; FileError when the
+ * @throws DataError when the compressed stream is damaged, ends early or is followed by other data; FileError when the
  *   file cannot be read
  */
 export async function* readBytes(file: DataFile, where: () => string): AsyncGenerator<Buffer> {

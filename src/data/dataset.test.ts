@@ -234,7 +234,7 @@ test("a held-out share by prompt; evaluation files; not both", async () => {
   assert.deepEqual(codes(dropped), ["warning prompt_in_both_splits 1"]);
   assert.equal(dropped.evalExamples?.length, 2);
   const both = prepare({ sources: [{ path }], evalSources: [{ path: other }], evalFraction: 0.1 });
-  await assert.rejects(both, /eval_fraction: expected 0 where evaluation rows come from files/);
+  await assert.rejects(both, /eval_fraction: expected 0 where evaluation rows come from separate files/);
 });
 
 test("several sources: all rows without weights, shares with them, columns of their own", async () => {

@@ -27,9 +27,9 @@ import { splitByPrompt } from "./split.ts";
 /** What data to prepare, and how. */
 export interface DatasetOptions {
   sources: readonly WeightedSource[];
-  /** Rows for evaluation from files of their own. Not together with `evalFraction`. */
+  /** Rows for evaluation from separate files. Not together with `evalFraction`. */
   evalSources?: readonly WeightedSource[];
-  /** Share of rows held out, split by prompt; 0 (default) holds out none. */
+  /** Fraction of rows held out, split by prompt; 0 (default) holds out none. */
   evalFraction?: number;
   task: Task;
   encoder: SourceEncoder;
@@ -40,7 +40,7 @@ export interface DatasetOptions {
   maxLength?: number | null;
   /** Tokens of the model's context, which bounds rows as well. Null (default): unknown. */
   context?: number | null;
-  /** Keep the tokens that are cut off (`trace.uncut`), to show them. Default false. */
+  /** Keep the truncated tokens (`trace.uncut`), to show them. Default false. */
   keepUncut?: boolean;
   /** What happens to longer rows. Default "error". */
   overflow?: OverflowPolicy;
@@ -119,7 +119,7 @@ function checkOptions({
   }
   if (evalSources !== undefined && evalFraction > 0) {
     throw new ConfigError(
-      "eval_fraction: expected 0 where evaluation rows come from files of their own. Leave one out.",
+      "eval_fraction: expected 0 where evaluation rows come from separate files. Leave one out.",
     );
   }
   if (maxLength !== null && !(Number.isSafeInteger(maxLength) && maxLength >= 8)) {

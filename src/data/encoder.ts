@@ -1,4 +1,4 @@
-/** From rows understood to examples: text goes through the encoder, token ids are taken as they are. */
+/** From rows understood to examples: text is encoded, token ids are used unchanged. */
 import { DataError, type FormatError } from "../base/errors.ts";
 import type { RowEncoder } from "../text/encode.ts";
 import { NotRenderedError } from "../text/rendering-check.ts";

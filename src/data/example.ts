@@ -9,10 +9,10 @@ export interface Origin {
   line: number;
 }
 
-/** A row as it stands in its file. */
+/** A row as its file has it. */
 export interface RawRow {
   origin: Origin;
-  /** Throws a DataError where the row has a fault of its own (`faultyRow`), so that it can be dropped by itself. */
+  /** Throws a DataError where the row itself has a fault (`faultyRow`), so that it alone can be dropped. */
   readonly value: Record<string, unknown>;
   /** True when all values are strings because the file knows no other type (CSV). */
   isText?: boolean;
@@ -68,7 +68,7 @@ export interface Example {
   trace?: Trace;
 }
 
-/** Origin as it stands in messages: `file:line`. */
+/** Origin as messages show it: `file:line`. */
 export function describeOrigin(origin: Origin): string {
   return `${origin.file}:${origin.line}`;
 }

@@ -6,7 +6,7 @@ import { describeOrigin, type Origin } from "./example.ts";
 export type Severity = "error" | "warning";
 
 /** One kind of finding with the rows it was found in. */
-export interface Finding {
+export interface DataIssue {
   code: FindingCode;
   severity: Severity;
   /** Rows concerned. */
@@ -23,7 +23,7 @@ interface Description {
   remedy: string;
 }
 
-const mend = "Mend or remove the rows, or set invalid_rows: drop.";
+const fixRows = "Fix or remove the rows, or set invalid_rows: drop.";
 
 /** Faults of single rows: what `invalid_rows: drop` can leave out. */
 export type RowFault =
@@ -59,17 +59,17 @@ export type SetFinding =
   | "plain_strings";
 
 const rowFaults: Readonly<Record<RowFault, Description>> = {
-  invalid_row: { message: "no form that can be read", remedy: mend },
-  unencodable: { message: "cannot be turned into tokens", remedy: mend },
+  invalid_row: { message: "no form that can be read", remedy: fixRows },
+  unencodable: { message: "cannot be turned into tokens", remedy: fixRows },
   not_rendered: {
     message: "a message, tool call, tool, name or thinking that the chat template does not write",
-    remedy: `Give a template that writes it with chat_template, or take it out. ${mend}`,
+    remedy: `Give a template that writes it with chat_template, or take it out. ${fixRows}`,
   },
-  empty_answer: { message: "an answer without text", remedy: mend },
-  empty_prompt: { message: "a prompt of no tokens", remedy: `Give them a prompt. ${mend}` },
+  empty_answer: { message: "an answer without text", remedy: fixRows },
+  empty_prompt: { message: "a prompt of no tokens", remedy: `Give them a prompt. ${fixRows}` },
   bos_repeated: {
     message: "more than one BOS token at the beginning",
-    remedy: `Take the BOS out of the text: the tokenizer or the chat template writes it. ${mend}`,
+    remedy: `Take the BOS out of the text: the tokenizer or the chat template writes it. ${fixRows}`,
   },
   bos_missing: {
     message: "no BOS token at the beginning, though the tokenizer has one",
@@ -77,19 +77,19 @@ const rowFaults: Readonly<Record<RowFault, Description>> = {
   },
   end_missing: {
     message: "an answer without an end-of-turn token, so that the model would not learn to stop",
-    remedy: `End each answer with the end-of-turn token. ${mend}`,
+    remedy: `End each answer with the end-of-turn token. ${fixRows}`,
   },
   end_repeated: {
     message: "an answer with its end-of-turn token twice",
-    remedy: `Take the end-of-turn token out of the text: the chat template writes it. ${mend}`,
+    remedy: `Take the end-of-turn token out of the text: the chat template writes it. ${fixRows}`,
   },
   fully_masked: {
     message: "an answer with no token in the loss",
-    remedy: `Raise max_length, or check completion_mask. ${mend}`,
+    remedy: `Raise max_length, or check completion_mask. ${fixRows}`,
   },
   identical_pair: {
     message: "the same tokens as chosen and as rejected answer",
-    remedy: `There is nothing to prefer. ${mend}`,
+    remedy: `There is nothing to prefer. ${fixRows}`,
   },
   id_out_of_range: {
     message: "token ids outside the vocabulary",
@@ -97,7 +97,7 @@ const rowFaults: Readonly<Record<RowFault, Description>> = {
   },
   reference_of_cut_row: {
     message: "cut to max_length, but with reference log-probabilities of the whole answers",
-    remedy: `Raise max_length, or leave the ref_*_logps columns out. ${mend}`,
+    remedy: `Raise max_length, or leave the ref_*_logps columns out. ${fixRows}`,
   },
   too_long: {
     message: "longer than max_length",
@@ -129,7 +129,7 @@ const setFindings: Readonly<Record<SetFinding, Description>> = {
     remedy: "Raise max_length if memory and the model's context allow.",
   },
   length_bias: {
-    message: "length alone tells the answers apart",
+    message: "length alone predicts the chosen answer",
     remedy: "Compare any accuracy with this figure, and watch the answers' lengths during training.",
   },
   very_long_row: {
@@ -205,7 +205,7 @@ const notes: Readonly<Record<EncodeNote, Description>> = {
   },
   no_generation_prompt: {
     message:
-      "a chat template that ignores add_generation_prompt: the assistant's header, as it stands before answers, was put into " +
+      "a chat template that ignores add_generation_prompt: the assistant's header, as before answers, was put into " +
       "the prompt and is not in the loss",
     remedy:
       "preftune generates the same way; other programs ask the model without the header. Give a template that writes " +
@@ -264,7 +264,7 @@ interface About {
 
 /** Counts findings as rows go by. Order of first appearance is kept. */
 export class FindingList {
-  readonly #findings: Map<string, Finding> = new Map();
+  readonly #findings: Map<string, DataIssue> = new Map();
   /** What findings are about, by their code. */
   readonly #named: Map<FindingCode, Set<string>> = new Map();
 
@@ -272,7 +272,7 @@ export class FindingList {
   addDropped(code: FindingCode, origin: Origin, detail: string): void {
     this.add(code, "warning", origin, detail);
     const finding = this.#open(code, "warning", detail);
-    finding.remedy = keepWords[code] ?? "They are left out; mend them to keep them.";
+    finding.remedy = keepWords[code] ?? "They are left out; fix them to keep them.";
   }
 
   /** Counts one row. `detail` of the first row is put behind the message. */
@@ -303,17 +303,17 @@ export class FindingList {
   }
 
   /** Errors first. */
-  list(): Finding[] {
+  list(): DataIssue[] {
     const all = [...this.#findings.values()];
     return [...all.filter((f) => f.severity === "error"), ...all.filter((f) => f.severity === "warning")];
   }
 
-  #open(code: FindingCode, severity: Severity, detail: string, subject: string = ""): Finding {
+  #open(code: FindingCode, severity: Severity, detail: string, subject: string = ""): DataIssue {
     const key = `${code} ${severity} ${subject}`;
     const known = this.#findings.get(key);
     if (known !== undefined) return known;
     const { message, remedy } = descriptions[code];
-    const finding: Finding = { code, severity, count: 0, rows: [], message: message + detail, remedy };
+    const finding: DataIssue = { code, severity, count: 0, rows: [], message: message + detail, remedy };
     this.#findings.set(key, finding);
     return finding;
   }

@@ -38,7 +38,7 @@ async function expectZeros(reader: ByteReader): Promise<void> {
   }
 }
 
-/** The header behind the magic number: method, flags, time, extra flags, system, and the fields that flags tell of. */
+/** The header behind the magic number: method, flags, time, extra flags, system, and the fields that the flags announce. */
 async function skipHeader(reader: ByteReader): Promise<void> {
   const fixed = await reader.take(8);
   const [method = 0, flags = 0] = fixed;

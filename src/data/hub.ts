@@ -95,7 +95,7 @@ function cachedEntries(snapshot: string, folder: string): HubEntry[] {
  * The data files of `id`, fetched unless the cache has them: those of the split (default: `train` where there are
  * several), all of one format, Parquet before JSON before CSV. Files of the split in another format are passed over.
  *
- * @throws {FileError} when the hub cannot be reached, knows no such data set, or a download is not whole
+ * @throws {FileError} when the hub cannot be reached, knows no such data set, or a download is incomplete
  * @throws {DataError} when there are no data files, or none of the split, or the cache has only some of its parts
  */
 export async function fetchHubFiles(id: HubId, options: HubOptions): Promise<FoundFiles> {
@@ -170,7 +170,7 @@ async function fetchFile(data: HubData, entry: HubEntry): Promise<DataFile> {
 /**
  * The path of a data set's file, fetched unless the cache has it.
  *
- * @throws {FileError} when the hub cannot be reached or a download is not whole
+ * @throws {FileError} when the hub cannot be reached or a download is incomplete
  */
 export function cachedHubFile({ id, commit, options }: HubData, entry: HubEntry): Promise<string> {
   return fetchIntoCache({ repo: repoOf(id), commit, entry, options });

@@ -39,9 +39,9 @@ test("a row that says two things is a fault of its own, named by file and line",
   assert.deepEqual(await told("two.jsonl", content), [
     'two.jsonl:1: expected one JSON object per line, but it gives the key "c" twice. Take one of them out.',
     "a",
-    "two.jsonl:3: expected one JSON object per line, but it has \\ud83d, half of a surrogate pair and no character. Mend or remove it.",
-    "two.jsonl:4: expected one JSON object per line, but it has \\udc00, half of a surrogate pair and no character. Mend or remove it.",
-    "two.jsonl:5: expected one JSON object per line, but it has a number beyond the largest float. Mend or remove it.",
+    "two.jsonl:3: expected one JSON object per line, but it has \\ud83d, half of a surrogate pair and no character. Fix or remove it.",
+    "two.jsonl:4: expected one JSON object per line, but it has \\udc00, half of a surrogate pair and no character. Fix or remove it.",
+    "two.jsonl:5: expected one JSON object per line, but it has a number beyond the largest float. Fix or remove it.",
   ]);
 });
 

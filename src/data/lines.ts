@@ -103,7 +103,7 @@ class LineSplitter {
   }
 }
 
-/** The first line from `start` on with more than white space on it, or the last one, which goes on in the next piece. */
+/** The first line from `start` on with more than white space on it, or the last one, which continues in the next piece. */
 function skipBlankLines(chunk: Buffer, start: number, place: LinePlace): number {
   let begin = start;
   for (let i = start; i < chunk.length; i++) {

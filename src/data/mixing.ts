@@ -10,13 +10,13 @@ import type { RowOptions } from "./rows.ts";
 import { bytesOf, type DataSource, findFiles, type PassedOver, readFiles } from "./sources.ts";
 import { drawRows } from "./split.ts";
 
-/** A source, how its rows are read, and its share of the mixture. */
+/** A source, how its rows are read, and its weight in the mixture. */
 export interface WeightedSource extends DataSource {
   columns?: ColumnMap;
   strings?: NonNullable<RowOptions["strings"]>;
   /**
-   * Share of the rows drawn that come from here, in any unit (2 and 1 are two thirds and one third). Rows are drawn
-   * at random and none twice, as many as the scarcest source allows. Without weights all rows of all sources are
+   * Weight of this source in the sample, in any unit (2 and 1 are two thirds and one third). Rows are sampled
+   * without replacement, as many as the scarcest source allows. Without weights all rows of all sources are
    * used. Either all sources have one or none has.
    */
   weight?: number;
@@ -34,7 +34,7 @@ export interface MixOptions {
   seed: number;
   counts: LoadCounts;
   onPassedOver: PassedOver;
-  /** Told of what was read. */
+  /** Counts what was read. */
   onRead?: (progress: ReadProgress) => void;
 }
 

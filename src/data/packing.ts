@@ -2,7 +2,7 @@
  * A batch as one stream of segments, never a padded rectangle.
  *
  * A prompt is one segment and each answer another whose parent it is: a segment attends to itself causally and to its
- * parent in full, and its positions go on from its parent's. So a prompt is computed once for all its answers.
+ * parent in full, and its positions continue its parent's. So a prompt is computed once for all its answers.
  */
 import { DataError } from "../base/errors.ts";
 import { type Completion, describeOrigin, type Example } from "./example.ts";
@@ -56,7 +56,7 @@ export interface PackedBatch {
 
 /** How to lay out answers. */
 export interface PackingOptions {
-  /** False: every answer is a segment of its own with the prompt in front, parent -1. Default true. */
+  /** False: every answer is a separate segment with the prompt in front, parent -1. Default true. */
   sharePrompt?: boolean;
 }
 
@@ -118,7 +118,7 @@ class Stream {
     const promptEnd = this.#tokens;
     for (const [completion, { ids, mask }] of completions.entries()) {
       const start = this.#tokens;
-      // A single token has no inputs of its own: an empty segment would be work for nothing.
+      // A single token has no inputs: an empty segment would be work for nothing.
       const answer = { ids: ids.slice(0, -1), example, completion };
       if (ids.length > 1) this.#addSegment([answer], promptIds.length, parent);
       this.#addResponses({ example, completion }, { ids, mask }, { first: promptEnd - 1, second: start });

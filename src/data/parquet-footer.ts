@@ -71,7 +71,7 @@ function checkSchema(elements: FileMetaData["schema"]): void {
     if (open.length > maxSchemaDepth) throw new FooterError("its schema is nested too deep");
   }
   if (elements.length === 0 || open.some((left) => left > 0))
-    throw new FooterError("its schema is not whole");
+    throw new FooterError("its schema is incomplete");
 }
 
 function checkElement(element: FileMetaData["schema"][number], isRoot: boolean, most: number): void {

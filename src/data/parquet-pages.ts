@@ -1,5 +1,5 @@
 /**
- * The pages of a column chunk of Parquet, gone through before they are decoded: sizes, numbers of values, levels, indices and
+ * The pages of a column chunk of Parquet, checked before they are decoded: sizes, numbers of values, levels, indices and
  * lengths are what the headers and the footer say, so that decoding can neither run on nor take memory that was only claimed.
  */
 import { deltaHeader, deltaNumbers, PageError, type Span, scanRuns } from "./parquet-runs.ts";
@@ -57,7 +57,7 @@ const encodings = {
 } as const;
 
 /**
- * Goes through the pages of `chunk`.
+ * Checks the pages of `chunk`.
  *
  * @param decompress - null for pages that are not compressed
  * @returns the decompressed pages in their order, those that were compressed alone

@@ -126,7 +126,7 @@ test("text that is not UTF-8 is a fault of its row, named with its column; colum
     () => second?.value,
     (error) =>
       error instanceof DataError &&
-      /invalid-utf8\.parquet:2, column "chosen": expected UTF-8 text, got other bytes\. Mend or remove/.test(
+      /invalid-utf8\.parquet:2, column "chosen": expected UTF-8 text, got other bytes\. Fix or remove/.test(
         error.message,
       ),
   );
@@ -187,7 +187,7 @@ test("schemas and lists of a footer have limits", async () => {
     [[element("schema", { children: 1001 }), ...wide], /it has 1001 columns, and at most 1000 are read/],
     [[element("schema", { children: 1 }), ...deep, element("x", text)], /nested too deep/],
     [[element("schema", { children: 2 ** 30 })], /without a kind/],
-    [[element("schema", { children: 2 }), element("x", text)], /not whole/],
+    [[element("schema", { children: 2 }), element("x", text)], /incomplete/],
     [[element("schema", { children: 1 }), element("__proto__", text)], /without a name/],
     [[{ bytes: [0xf9, 0xff, 0xff, 0xff, 0xff, 0x07], type: 9 }], /metadata/],
   ];

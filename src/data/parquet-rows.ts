@@ -149,7 +149,7 @@ function rowOf(
     const where = `${describeOrigin(origin)}, column "${column}"`;
     return faultyRow(
       origin,
-      new DataError(`${where}: ${error.message}. Mend or remove the row.`, { cause: error }),
+      new DataError(`${where}: ${error.message}. Fix or remove the row.`, { cause: error }),
     );
   }
 }
@@ -188,9 +188,9 @@ async function attempt<T>(file: DataFile, read: () => Promise<T>): Promise<T> {
   } catch (error) {
     if (error instanceof FileError) throw error;
     if (error instanceof ValueError) {
-      throw new DataError(`${file.name}: ${error.message}. Mend it and write it again.`, { cause: error });
+      throw new DataError(`${file.name}: ${error.message}. Fix it and write it again.`, { cause: error });
     }
-    // What a decoder stumbles over in damaged bytes is told in words of ours.
+    // A decoder's own error about damaged bytes is replaced by a readable one.
     const isStumble = error instanceof TypeError || error instanceof RangeError;
     const reason = isStumble ? "its parts do not fit together" : messageOf(error);
     throw new DataError(

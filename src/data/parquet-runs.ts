@@ -1,4 +1,4 @@
-/** The encodings of Parquet's levels, indices and lengths, gone through to see what they hold before they are decoded. */
+/** The encodings of Parquet's levels, indices and lengths, checked before they are decoded. */
 
 /** Content that is not what a page's header says. `message` continues a sentence about the file. */
 export class PageError extends Error {}
@@ -11,7 +11,7 @@ export interface Span {
 }
 
 /**
- * Goes through `count` values of the hybrid of runs and packed bits.
+ * Checks `count` values of the hybrid of runs and packed bits.
  *
  * @param width - bits of a value, 1 to 32
  * @param take - given each value and how often it comes
@@ -98,7 +98,7 @@ export function deltaNumbers(span: Span, count: number): { numbers: Int32Array; 
 /**
  * The header of DELTA_BINARY_PACKED.
  *
- * @throws PageError when it tells of another number of values, or of blocks that cannot be
+ * @throws PageError when it announces another number of values, or impossible blocks
  */
 export function deltaHeader(
   { bytes, start, end }: Span,

@@ -24,7 +24,7 @@ export interface ReadStruct {
  * The structure that begins at `at`.
  *
  * @param mostValues - values that it may have, all depths together
- * @throws ThriftError when it is none, is not whole, or has more
+ * @throws ThriftError when it is none, is incomplete, or has more
  */
 export function readStruct(bytes: Uint8Array, at: number, mostValues: number): ReadStruct {
   const reader = new ThriftReader(bytes, at, mostValues);

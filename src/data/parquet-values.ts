@@ -1,6 +1,6 @@
 /**
  * Values of Parquet columns as JSON would give them, by the file's schema: a field of a structure that is null is left
- * out, since Parquet writes every field of every row; numbers of float columns stay floats, 64-bit integers stay whole.
+ * out, since Parquet writes every field of every row; numbers of float columns stay floats, 64-bit integers stay integers.
  */
 import type { SchemaTree } from "hyparquet";
 

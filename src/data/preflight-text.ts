@@ -1,7 +1,7 @@
 /** A preflight report as text for the terminal. */
 import { printable } from "../base/terminal-text.ts";
 import { columnList } from "./column-tally.ts";
-import type { Finding } from "./findings.ts";
+import type { DataIssue } from "./findings.ts";
 import { type PreflightReport, percent } from "./preflight.ts";
 import type { LengthSummary, TokenStatistics } from "./statistics.ts";
 
@@ -88,7 +88,7 @@ function biasLines({ lengthBias: bias }: PreflightReport): string[] {
   ];
 }
 
-function findingLines(findings: readonly Finding[]): string[] {
+function findingLines(findings: readonly DataIssue[]): string[] {
   const errors = findings.filter(({ severity }) => severity === "error").length;
   const lines = findings.flatMap(({ severity, code, count, message, rows, remedy }) => [
     `${severity.padEnd(7)}  ${rows.length === 0 ? "" : `${plural(count, "row")}: `}${message} (${code})`,

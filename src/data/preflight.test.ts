@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import type { Example, Trace } from "./example.ts";
-import type { Finding } from "./findings.ts";
+import type { DataIssue } from "./findings.ts";
 import { assertPreflight, type PreflightReport, preflight } from "./preflight.ts";
 import { formatPreflight, preflightNotes } from "./preflight-text.ts";
 import type { TokenizerFacts } from "./row-checks.ts";
@@ -34,7 +34,7 @@ function found(change: Partial<Example>, among: TokenizerFacts = facts): string[
   });
 }
 
-function onlyFinding(report: PreflightReport): Finding {
+function onlyFinding(report: PreflightReport): DataIssue {
   const [finding, ...others] = report.findings;
   assert.ok(finding !== undefined && others.length === 0);
   return finding;
@@ -154,8 +154,8 @@ test("assertPreflight sums up all errors with rows and remedies, and leaves warn
     message:
       "The data has 2 kinds of errors, so training was not started:\n" +
       `  8 rows: the same tokens as chosen and as rejected answer [${named}, ...]. There is nothing to prefer. ` +
-      "Mend or remove the rows, or set invalid_rows: drop.\n" +
-      `  1 row: a prompt of no tokens [f:${first + 8}]. Give them a prompt. Mend or remove the rows, or set invalid_rows: drop.`,
+      "Fix or remove the rows, or set invalid_rows: drop.\n" +
+      `  1 row: a prompt of no tokens [f:${first + 8}]. Give them a prompt. Fix or remove the rows, or set invalid_rows: drop.`,
   });
 });
 
@@ -258,7 +258,7 @@ test("the text for the terminal is aligned, names rows and shows no text", () =>
       count: 7,
       rows: ["f:1", "f:2"],
       message: "equal",
-      remedy: "Mend.",
+      remedy: "Fix.",
     },
   ];
   assert.equal(
@@ -283,7 +283,7 @@ test("the text for the terminal is aligned, names rows and shows no text", () =>
       "",
       "error    7 rows: equal (identical_pair)",
       "         f:1, f:2, ...",
-      "         Mend.",
+      "         Fix.",
       "1 error, 0 warnings",
     ].join("\n"),
   );

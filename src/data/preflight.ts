@@ -5,7 +5,7 @@
 import { DataError } from "../base/errors.ts";
 import { type ColumnCounts, ColumnTally } from "./column-tally.ts";
 import type { Example } from "./example.ts";
-import { type Finding, FindingList } from "./findings.ts";
+import { type DataIssue, FindingList } from "./findings.ts";
 import { promptKeyOf, rowKeyOf } from "./fingerprint.ts";
 import type { LengthLimit } from "./overflow.ts";
 import { hasBos, rowFaults, rowWarnings, type TokenizerFacts } from "./row-checks.ts";
@@ -41,7 +41,7 @@ export type LoadCounts = Pick<
 /** The result of a preflight. Plain data, fit for JSON. */
 export interface PreflightReport {
   /** Errors first. */
-  findings: Finding[];
+  findings: DataIssue[];
   counts: RowCounts;
   /** Columns of the rows that were understood. */
   columns: ColumnCounts;
@@ -57,7 +57,7 @@ export interface LoadResult {
   columns: ColumnCounts;
 }
 
-/** Length tells so much that accuracies need comparing with it. */
+/** Length predicts so much that accuracies need comparing with it. */
 const notableAccuracy = 0.55;
 const longRowFactor = 8;
 

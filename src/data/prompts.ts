@@ -9,7 +9,7 @@ import { withSystem } from "./conversations.ts";
 export interface ChatParts {
   prompt: Message[];
   completions: Message[][];
-  /** True when the prompt ends in an assistant's turn that the answers go on with. */
+  /** True when the prompt ends in an assistant's turn that the answers continue. */
   continueFinalMessage?: boolean;
 }
 
@@ -69,7 +69,7 @@ export function splitExplicit(
   }
   throw new DataError(
     `${where}: expected answers that begin with an assistant message or repeat the prompt, but they begin with ` +
-      `messages that are not the prompt. Remove the prompt column's mapping or mend the row.`,
+      `messages that are not the prompt. Remove the prompt column's mapping or fix the row.`,
   );
 }
 

@@ -1,4 +1,4 @@
-/** What a row that can be read may still be wrong about: it is told, and the row is used. */
+/** Warnings about rows that can be read: the row is used. */
 import { numberOf } from "../text/json-number.ts";
 import { contentText, templateKeys } from "../text/messages.ts";
 import type { SourceRow } from "../text/rows.ts";

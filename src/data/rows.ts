@@ -167,7 +167,7 @@ function splitUnprompted(columns: Columns, answers: readonly Answer[], strings: 
   }
   if (conversations.length > 0) {
     throw new DataError(
-      `${where}: expected both answers to be strings or both lists of messages. Mend the row.`,
+      `${where}: expected both answers to be strings or both lists of messages. Fix the row.`,
     );
   }
   const texts = answers.filter((answer) => typeof answer === "string");

@@ -10,7 +10,7 @@ export interface SamplerState {
 
 /**
  * Seeded orders of `size` examples. An epoch's order depends on the seed and the epoch's number alone: no other random
- * stream is touched, and a resumed run goes on with the same order from the same place.
+ * stream is touched, and a resumed run continues the same order at the same position.
  */
 export class EpochSampler {
   readonly size: number;

@@ -124,7 +124,7 @@ test("what was cut off is shown as such, and is not learned", () =>
     assert.ok(chosen?.mask.slice(12).every((bit) => bit === 0));
     assert.deepEqual(rejected?.cut, [0, 0, 0, 0]);
     const text = formatShownRows([row], tokenizer, false);
-    assert.match(text, /prompt {7}4 tokens, 21 more cut off\n {4}cut off {6}<\|im_start\|>user/);
+    assert.match(text, /prompt {7}4 tokens, 21 more truncated\n {4}truncated {4}<\|im_start\|>user/);
     // A BOS in front stays.
     const bos = example.promptIds[0] as number;
     const kept = truncateExample(example, 16, bos);

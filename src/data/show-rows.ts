@@ -14,7 +14,7 @@ export interface ShownPart {
   special: number[];
   /** 1 where the token ends an answer, in the loss or not. */
   ends: number[];
-  /** 1 where the token was cut off to fit the length limit: the model does not see it. */
+  /** 1 where the token was truncated to fit the length limit: the model does not see it. */
   cut: number[];
   text: string;
 }
@@ -35,7 +35,7 @@ export interface ShowOptions {
   stopIds: ReadonlySet<number>;
 }
 
-/** `example` token by token, with what was cut off it where that was kept (`trace.uncut`). */
+/** `example` token by token, with its truncated tokens where those were kept (`trace.uncut`). */
 export function showRow(example: Example, options: ShowOptions): ShownRow {
   const { origin, promptIds, completions, trace } = example;
   const whole = trace?.uncut ?? example;

@@ -5,7 +5,7 @@ import type { Tokenizer } from "../text/tokenizer.ts";
 import { type ShownPart, type ShownRow, textOf } from "./show-rows.ts";
 
 /** What a run of tokens is. */
-type Kind = "prompt" | "learned" | "end" | "not learned" | "cut off";
+type Kind = "prompt" | "learned" | "end" | "not learned" | "truncated";
 
 /** SGR codes of a terminal: grey, green, bold cyan, yellow, struck red; special tokens are in reverse. */
 const colours: Readonly<Record<Kind, string>> = {
@@ -13,7 +13,7 @@ const colours: Readonly<Record<Kind, string>> = {
   learned: "32",
   end: "1;36",
   "not learned": "33",
-  "cut off": "31;9",
+  truncated: "31;9",
 };
 
 interface Run {
@@ -45,7 +45,7 @@ function countsOf({ name, ids, mask, cut }: ShownPart): string {
   const sum = (bits: readonly number[]): number => bits.reduce((total, bit) => total + bit, 0);
   const lost = sum(cut);
   const learned = name === "prompt" ? "" : `, ${sum(mask)} in the loss`;
-  return `${ids.length - lost} tokens${learned}${lost === 0 ? "" : `, ${lost} more cut off`}`;
+  return `${ids.length - lost} tokens${learned}${lost === 0 ? "" : `, ${lost} more truncated`}`;
 }
 
 function runsOf(part: ShownPart): Run[] {
@@ -60,7 +60,7 @@ function runsOf(part: ShownPart): Run[] {
 }
 
 function kindOf({ name, mask, ends, cut }: ShownPart, i: number): Kind {
-  if (cut[i] === 1) return "cut off";
+  if (cut[i] === 1) return "truncated";
   if (name === "prompt") return "prompt";
   if (mask[i] === 0) return "not learned";
   return ends[i] === 1 ? "end" : "learned";

@@ -43,7 +43,7 @@ const readers: Readonly<Record<DataFormat, (file: DataFile) => AsyncGenerator<Ra
   parquet: readParquet,
 };
 
-/** Told of what lies where rows are read and is not read: a file's name, with the reason where that is not its ending. */
+/** Called for each file beside the rows that is not read: a file's name, with the reason where that is not its ending. */
 export type PassedOver = (file: string) => void;
 
 /** Most entries of a directory. */
@@ -74,7 +74,7 @@ export async function* readRows(
 /**
  * The rows of files that were found.
  *
- * @param meter - counts what is read; told by the caller what to expect
+ * @param meter - counts what is read; the caller says what to expect
  * @throws DataError naming file and line when a file is damaged, malformed, or not what its name says
  */
 export async function* readFiles(

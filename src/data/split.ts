@@ -1,4 +1,4 @@
-/** Choosing rows: a held-out part with prompts of its own, and weighted draws from several sources. */
+/** Choosing rows: a held-out part with separate prompts, and weighted sampling from several sources. */
 import { createHash } from "node:crypto";
 
 import { deriveSeed, permutation } from "../base/random.ts";
@@ -46,7 +46,7 @@ export function splitByPrompt(examples: readonly Example[], fraction: number, se
 export interface DrawOptions {
   /** Rows of each source. */
   counts: readonly number[];
-  /** Share of each source in the rows drawn, in any unit; above 0. */
+  /** Weight of each source in the sample, in any unit; above 0. */
   weights: readonly number[];
   /** At most this many rows altogether. */
   maxRows: number | null;

@@ -1,4 +1,4 @@
-/** Figures about tokenised rows: lengths, totals, and how far length alone tells the answers apart. */
+/** Figures about tokenised rows: lengths, totals, and how far length alone predicts the chosen answer. */
 import type { Example } from "./example.ts";
 import { countedTokens, packedTokens } from "./packing.ts";
 
@@ -26,17 +26,17 @@ export interface TokenStatistics {
   lossTokens: number;
 }
 
-/** What can be told from the answers' lengths. */
+/** How far length alone predicts the chosen answer. */
 export interface LengthBias {
   pairs: number;
-  /** Share of training pairs whose chosen answer has more tokens. */
+  /** Fraction of training pairs whose chosen answer has more tokens. */
   chosenLonger: number;
-  /** Share of training pairs of equal length. */
+  /** Fraction of training pairs of equal length. */
   ties: number;
   /** What the predictor learned from the training pairs. */
   predictor: "longer" | "shorter";
   /**
-   * Share of pairs that the predictor gets right, ties as half: of the evaluation pairs, or, where there are none,
+   * Fraction of pairs that the predictor gets right, ties as half: of the evaluation pairs, or, where there are none,
    * of each half of the training pairs with what the other half teaches.
    */
   heldOutAccuracy: number;
@@ -94,7 +94,7 @@ function learnPredictor(pairs: readonly number[]): "longer" | "shorter" {
   return sum(pairs.map(Math.sign)) >= 0 ? "longer" : "shorter";
 }
 
-/** Share of pairs the predictor gets right, ties as half; 0 for no pairs. */
+/** Fraction of pairs the predictor gets right, ties as half; 0 for no pairs. */
 function accuracy(pairs: readonly number[], predictor: "longer" | "shorter"): number {
   const sign = predictor === "longer" ? 1 : -1;
   return pairs.length === 0 ? 0 : sum(pairs.map((d) => (Math.sign(d) * sign + 1) / 2)) / pairs.length;

@@ -83,7 +83,7 @@ export function refuseLabelledBad(columns: Columns): void {
 
 const media = ["image", "images", "video", "videos", "audio", "audios"];
 
-/** @throws DataError for a row with images, sound or other things that are not text */
+/** @throws DataError for a row with images, audio or other things that are not text */
 export function refuseOtherMedia(columns: Columns): void {
   for (const column of [...media, "functions"]) {
     const value = columns.other(column);

@@ -3,7 +3,7 @@ import "../base/node-version.ts";
 
 export { showOutcome } from "../cli/grid-outcome.ts";
 export { type GridPart, stoppable } from "../cli/grid-stop.ts";
-export { type JudgeEndpointWords, judgeOf, withJudge } from "../cli/judge-options.ts";
+export { type JudgeEndpointOptions, judgeOf, withJudge } from "../cli/judge-options.ts";
 export { collect, type StoppedOptions, wholeNumber, withStoppedStatus } from "../cli/options.ts";
 export { pairsOf } from "../cli/overrides.ts";
 export { Phases } from "../cli/phases.ts";

@@ -86,7 +86,7 @@ function answerOf(given: unknown, ended: boolean | null, where: string): Answer 
   const { text } = (given ?? {}) as { text?: unknown };
   if (typeof text !== "string") {
     throw new DataError(
-      `${where}: expected a text, a list of messages, or an object with "text". Mend the row.`,
+      `${where}: expected a text, a list of messages, or an object with "text". Fix the row.`,
     );
   }
   return { text, ended: endOf(given as Record<string, unknown>) ?? ended };
@@ -106,7 +106,7 @@ function turnsOf(choices: unknown, asked: Omit<Told, "answer">, where: string): 
     const turns = listOf((choice as { turns?: unknown } | null)?.turns, `${place}, "turns"`);
     return turns.map((turn, i): Told => {
       const text = typeof turn === "string" ? turn : (turn as { content?: unknown } | null)?.content;
-      if (typeof text !== "string") throw new DataError(`${place}, "turns": expected texts. Mend the row.`);
+      if (typeof text !== "string") throw new DataError(`${place}, "turns": expected texts. Fix the row.`);
       const prompt = turns.length > 1 ? `${asked.prompt}, turn ${i + 1}` : asked.prompt;
       return { key: `${asked.key} ${i}`, prompt, answer: { text, ended: null } };
     });
@@ -132,10 +132,10 @@ function plainMessage(message: unknown): unknown {
 function assistantText(given: readonly unknown[], where: string): string {
   const last = parseMessages(given, where).at(-1);
   if (last?.role === "assistant") return contentText(last);
-  throw new DataError(`${where}: expected the last message to be an assistant's. Mend the row.`);
+  throw new DataError(`${where}: expected the last message to be an assistant's. Fix the row.`);
 }
 
 function listOf(given: unknown, where: string): readonly unknown[] {
   if (Array.isArray(given)) return given;
-  throw new DataError(`${where}: expected a list. Mend the row.`);
+  throw new DataError(`${where}: expected a list. Fix the row.`);
 }

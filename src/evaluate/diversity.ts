@@ -35,13 +35,13 @@ export const DIVERSITY_FIGURES = {
   distinct_1: "Different words (or tokens) divided by all, over all answers together.",
   distinct_2: "The same of pairs of neighbours.",
   distinct_3: "The same of runs of three.",
-  repetition: "Share of runs of four that came before in the same answer: near 1 in a loop.",
-  ended_properly: "Share of answers that ended by themselves before the length limit.",
+  repetition: "Fraction of runs of four that came before in the same answer: near 1 in a loop.",
+  ended_properly: "Fraction of answers that ended by themselves before the length limit.",
   length: "Mean length of an answer, in words (or tokens).",
   entropy: "Mean entropy of the model's next-token distribution at the answers' tokens, nats per token.",
   vocabulary_entropy: "Entropy of the frequencies of words (or tokens) over all answers together, nats.",
-  malformed: "Share of answers with at least one fault of Markdown.",
-  formatted: "Share of answers with any Markdown: list, heading, table, code, strong emphasis.",
+  malformed: "Fraction of answers with at least one fault of Markdown.",
+  formatted: "Fraction of answers with any Markdown: list, heading, table, code, strong emphasis.",
 } as const;
 
 /** Name of a figure. */
@@ -52,7 +52,7 @@ export interface Diversity {
   prompts: number;
   answers: number;
   figures: Record<DiversityFigure, number>;
-  /** Share of answers with each fault of Markdown. */
+  /** Fraction of answers with each fault of Markdown. */
   faults: Record<FormFault, number>;
 }
 

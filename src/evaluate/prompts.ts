@@ -121,7 +121,7 @@ function laterTurns({ origin, value }: RawRow, isChat: boolean): string[] {
   const wrong = turns.findIndex((turn) => typeof turn !== "string" || turn.trim() === "");
   if (wrong >= 0) {
     throw new DataError(
-      `${where}: turns[${wrong}]: expected a text, got ${JSON.stringify(turns[wrong])}. Mend the row.`,
+      `${where}: turns[${wrong}]: expected a text, got ${JSON.stringify(turns[wrong])}. Fix the row.`,
     );
   }
   if (!isChat) {

@@ -13,7 +13,7 @@ const convert =
 /**
  * The other format that `head`, the first bytes of a file, belongs to; null when none is recognised.
  *
- * Ask only after the file has failed as safetensors: a sound header of 640 bytes begins like a pickle.
+ * Ask only after the file has failed as safetensors: a valid header of 640 bytes begins like a pickle.
  */
 export function foreignFormat(head: Uint8Array): ForeignFormat | null {
   const text = new TextDecoder("latin1").decode(head);

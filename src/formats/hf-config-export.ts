@@ -7,12 +7,12 @@ import type { LayerKind, ModelConfig, WeightDtype } from "./model-config.ts";
 
 /** What may differ from the configuration that was read. */
 export interface ExportConfigOptions {
-  /** False when a head of its own was trained and is saved. */
+  /** False when a separate head was trained and is saved. */
   tieWordEmbeddings: boolean;
   dtype: WeightDtype;
 }
 
-/** Fields of the file read that must not survive: they speak of that file, or are written anew. */
+/** Fields of the file read that must not survive: they describe that file, or are written again. */
 const staleKeys: readonly string[] = [
   "_name_or_path",
   "auto_map",

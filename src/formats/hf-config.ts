@@ -106,7 +106,7 @@ function findModelType(top: JsonFields, file: string): string {
   const implied = architecture === null ? null : (modelTypeByArchitecture[architecture] ?? null);
   if (modelType !== null && implied !== null && implied !== modelType) {
     throw new FormatError(
-      `${file}: model_type "${modelType}" and architecture "${architecture}" contradict each other. Mend the file.`,
+      `${file}: model_type "${modelType}" and architecture "${architecture}" contradict each other. Fix the file.`,
     );
   }
   return modelType ?? implied ?? "";

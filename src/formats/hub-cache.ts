@@ -8,7 +8,7 @@ import { dirname, join, relative } from "node:path";
 import { getHFHubCachePath, getRepoFolderName } from "@huggingface/hub";
 
 import { FileError } from "../base/errors.ts";
-import { errorCode, fileFailure, io, makeDirectories, quietly } from "../base/file-io.ts";
+import { errorCode, fileFailure, ignoreErrors, io, makeDirectories } from "../base/file-io.ts";
 import { makeDirectory, writeFileAtomic } from "../base/files.ts";
 import { readFileBytes } from "../base/open-file.ts";
 import {
@@ -60,7 +60,7 @@ export interface CachedFileRequest {
   commit: string;
   entry: HubEntry;
   options: HubOptions;
-  /** Told the bytes of each piece that comes from the hub. */
+  /** Called with the bytes of each piece from the hub. */
   onBytes?: (count: number) => void;
 }
 
@@ -77,7 +77,7 @@ function cachedPath({ repo, commit, entry, options }: CachedFileRequest): string
 /**
  * The path of a file, fetched unless the cache has it whole.
  *
- * @throws {FileError} when the hub does not give it, it is not whole, or it cannot be written
+ * @throws {FileError} when the hub does not give it, it is incomplete, or it cannot be written
  */
 export async function fetchIntoCache(request: CachedFileRequest): Promise<string> {
   const { repo, commit, entry, options, onBytes } = request;
@@ -108,7 +108,7 @@ function link(blob: string, path: string): void {
     io.symlinkSync(relative(dirname(path), blob), fresh);
     io.renameSync(fresh, path);
   } catch (error) {
-    quietly(() => io.rmSync(fresh));
+    ignoreErrors(() => io.rmSync(fresh));
     if (!["EPERM", "ENOTSUP", "ENOSYS"].includes(errorCode(error) ?? "")) {
       throw fileFailure({ action: "write", path, cause: error, bytes: 0 });
     }

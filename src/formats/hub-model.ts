@@ -39,7 +39,7 @@ export interface ModelSearch extends HubOptions {
   parts?: ModelParts;
   /** What is looked for; default "model". */
   kind?: PlaceKind;
-  /** Told of downloads, in bytes. */
+  /** Called with the progress of downloads, in bytes. */
   onPhase?: (label: string, done: number, total: number | null) => void;
 }
 
@@ -65,7 +65,7 @@ interface ModelId {
  * The directory of a model or adapter: `nameOrPath` itself where it is one, else that of the hub id `owner/name` or
  * `hub:owner/name`, each with an optional `@revision`, fetched unless the cache has it.
  *
- * A branch is asked for anew each time; when the hub cannot be reached, the copy fetched last, here or by another
+ * A branch is looked up each time; when the hub cannot be reached, the copy fetched last, here or by another
  * program, serves.
  * @throws {FileError} when it is neither, holds something else, or cannot be fetched; what was fetched so far is used next time
  * @throws {FormatError} when the repository has no safetensors weights
@@ -155,7 +155,7 @@ function partsOf(search: ModelSearch): ModelParts {
   return search.parts ?? "all";
 }
 
-/** The file that says a snapshot is whole. It holds the sizes of the snapshot's files by name. */
+/** The file that marks a snapshot as complete. It holds the sizes of the snapshot's files by name. */
 function markerPath({ folder, commit }: Snapshot, parts: ModelParts): string {
   return join(folder, "preftune", `${commit}-${parts}.json`);
 }

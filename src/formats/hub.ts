@@ -1,7 +1,7 @@
 /**
  * The hub, for models and data sets alike: what a repository holds, checked downloads, and where they are kept.
  *
- * A file is in its place only when it is whole: it is written under another name, compared with the size and checksum that
+ * A file is in its place only when it is complete: it is written under another name, compared with the size and checksum that
  * the hub lists, synced, and renamed.
  */
 import { createHash, type Hash } from "node:crypto";
@@ -15,9 +15,9 @@ import { FileError, messageOf } from "../base/errors.ts";
 import {
   errorCode,
   fileFailure,
+  ignoreErrors,
   io,
   makeDirectories,
-  quietly,
   syncDirectory,
   writeChunks,
 } from "../base/file-io.ts";
@@ -108,14 +108,14 @@ export interface HubDownload {
   options: HubOptions;
   /** Where the file is to stand. Its folder is made. */
   path: string;
-  /** Told the bytes of each piece that has come. */
+  /** Called with the bytes of each piece. */
   onBytes?: (count: number) => void;
 }
 
 /**
- * Fetches a file whole, or leaves nothing: size and checksum must be those of the list.
+ * Fetches a complete file, or leaves nothing: size and checksum must be those of the list.
  *
- * @throws {FileError} when the hub does not give it, it is not whole, or it cannot be written
+ * @throws {FileError} when the hub does not give it, it is incomplete, or it cannot be written
  */
 export async function downloadHubFile({ repo, entry, options, path, onBytes }: HubDownload): Promise<void> {
   const partial = `${path}.${process.pid}.part`;
@@ -142,7 +142,7 @@ export async function downloadHubFile({ repo, entry, options, path, onBytes }: H
     io.renameSync(partial, path);
     syncDirectory(dirname(path));
   } catch (error) {
-    quietly(() => io.rmSync(partial));
+    ignoreErrors(() => io.rmSync(partial));
     throw isDiskError(error)
       ? fileFailure({ action: "write", path, cause: error, bytes: entry.size })
       : hubFailure(repo, error);
@@ -169,7 +169,7 @@ const diskErrors: ReadonlySet<string> = new Set([
   "ENFILE",
 ]);
 
-/** Failures of this machine's disk, which no better network would mend. */
+/** Failures of this machine's disk, which no better network would fix. */
 function isDiskError(error: unknown): boolean {
   const code = errorCode(error);
   return code !== null && diskErrors.has(code);

@@ -97,7 +97,7 @@ export class JsonFields {
   }
 
   /** Throws for a field: what was expected, what it is, what to do. */
-  refuse(key: string, expected: string, remedy = "Mend the file or download it again."): never {
+  refuse(key: string, expected: string, remedy = "Fix the file or download it again."): never {
     throw new FormatError(
       `${this.#file}: ${this.where(key)}: expected ${expected}, got ${brief(this.#get(key))}. ${remedy}`,
     );

@@ -156,7 +156,7 @@ class KeyTracker {
     else this.deepest = Math.max(this.deepest, this.#open.push(char === openBrace ? [] : null));
   }
 
-  /** `written` as it stands between its quotes. */
+  /** `written` as spelled between its quotes. */
   isRepeated(written: string): boolean {
     const keys = this.#open.at(-1);
     if (keys === undefined || keys === null) return false;
@@ -210,7 +210,7 @@ function digitsEnd(text: string, start: number): number {
   return i;
 }
 
-/** Index behind the number that goes on at `start`. */
+/** Index after the number that continues at `start`. */
 function numberEnd(text: string, start: number): number {
   let i = start + 1;
   for (let char = text.charCodeAt(i); isNumberPart(char); ) char = text.charCodeAt(++i);

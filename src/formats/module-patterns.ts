@@ -6,7 +6,7 @@ import { withinTime } from "../base/time-limit.ts";
 const maxPatternLength = 1000;
 /** Regular expressions in one `rank_pattern` or `alpha_pattern`; plain names do not count. */
 const maxExpressions = 1000;
-/** Time for matching all names of a model against the expressions of a field; sound ones need a thousandth of it. */
+/** Time for matching all names of a model against the expressions of a field; ordinary ones need a thousandth of it. */
 const matchTimeoutMs = 500;
 
 /**

@@ -32,8 +32,8 @@ const defaultMetadata: Readonly<Record<string, string>> = { format: "pt" };
 
 /** Bytes of the tensor's data by its dtype and shape. @throws {FormatError} for impossible sizes */
 export function sourceBytes(tensor: Pick<TensorSource, "name" | "dtype" | "shape">): number {
-  const sound = tensor.shape.every((size) => Number.isSafeInteger(size) && size >= 0);
-  const bytes = sound ? tensorBytes(tensor.dtype, tensor.shape) : null;
+  const isValid = tensor.shape.every((size) => Number.isSafeInteger(size) && size >= 0);
+  const bytes = isValid ? tensorBytes(tensor.dtype, tensor.shape) : null;
   if (bytes === null) {
     throw new FormatError(`Tensor "${tensor.name}": shape [${tensor.shape.join(", ")}] cannot be stored.`);
   }

@@ -40,7 +40,7 @@ const remedy = "Download or export the file again.";
  * The header of a safetensors file, checked completely.
  *
  * @throws {FileError} when the file cannot be read
- * @throws {FormatError} for anything but a sound file: names file, tensor, what was expected and what came
+ * @throws {FormatError} for anything but a valid file: names file, tensor, what was expected and what came
  */
 export function readSafetensorsHeader(path: string): SafetensorsFile {
   let fd: number;
@@ -64,7 +64,7 @@ export type ByteReader = (position: number, length: number) => Uint8Array;
 /**
  * What `readSafetensorsHeader` gives, of bytes from wherever they are.
  *
- * @throws {FormatError} for anything but a sound file
+ * @throws {FormatError} for anything but a valid file
  */
 export function checkSafetensors(path: string, fileBytes: number, read: ByteReader): SafetensorsFile {
   const headerBytes = headerLength(read, path, fileBytes);

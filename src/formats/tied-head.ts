@@ -1,6 +1,6 @@
 /**
  * Whether a checkpoint's output head is the embedding's matrix. `tie_word_embeddings` says so, but the files may hold a
- * head of their own beside it, as PEFT's merge of a head trained over a tied model leaves them.
+ * separate head as well, as PEFT's merge of a head trained over a tied model leaves them.
  *
  * As transformers 5 (`PreTrainedModel.tie_weights`): a stored head that differs from the stored embedding is used and
  * not tied; an equal one is tied; where only one of the two is stored, it is both.
@@ -24,7 +24,7 @@ import {
 
 /** A checkpoint's configuration and tensors as its files have them. */
 export interface StoredModel {
-  /** `tieWordEmbeddings` is false where a head of its own is stored. */
+  /** `tieWordEmbeddings` is false where a separate head is stored. */
   config: ModelConfig;
   index: WeightIndex;
   /** Stored names by the names of a text-only checkpoint. */

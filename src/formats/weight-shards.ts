@@ -23,7 +23,7 @@ export interface WeightIndexJson {
 /**
  * Distributes tensors over files in the order given, beginning a file when the next tensor does not fit.
  *
- * A tensor larger than the limit gets a file of its own. One file is called `model.safetensors`.
+ * A tensor larger than the limit gets a separate file. One file is called `model.safetensors`.
  * @throws {ConfigError} when the limit is not a positive number
  */
 export function planShards(

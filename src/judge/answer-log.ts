@@ -1,5 +1,5 @@
 /**
- * Answers written as they come, a line each in MT-Bench's form, so that an interrupted run goes on where it was. Each line
+ * Answers written as they come, a line each in MT-Bench's form, so that an interrupted run resumes where it was. Each line
  * carries a hash of what the answer was made with (`answer_id`); answers made otherwise are not taken for it.
  */
 import { FileError } from "../base/errors.ts";
@@ -38,7 +38,7 @@ export class AnswerLog {
   }
 
   /**
-   * Opens the file of `model`'s answers, with those that are there already. A line that a crash has torn is cut off.
+   * Opens the file of `model`'s answers, with those that are there already. A line torn by a crash is removed.
    *
    * @param keys - by question id
    * @throws {FileError} when it holds answers that were made otherwise

@@ -43,7 +43,7 @@ const textColumns = ["answer", "completion", "response", "output"] as const;
  *   and an object with `turns` has those;
  * - or `answer`, `completion`, `response` or `output`: a text.
  *
- * Further choices and answers are told of, and not used.
+ * Further choices and answers are noted, and not used.
  *
  * @throws {DataError} naming file and line of a row without an answer
  */
@@ -163,7 +163,7 @@ function textOf(given: unknown, where: string): string {
   const inner = content ?? text ?? answer;
   if (inner !== undefined && inner !== null && !Array.isArray(inner)) return textOf(inner, where);
   throw new DataError(
-    `${where}: expected the text of an answer, got ${JSON.stringify(given)?.slice(0, 60)}. Mend the row.`,
+    `${where}: expected the text of an answer, got ${JSON.stringify(given)?.slice(0, 60)}. Fix the row.`,
   );
 }
 

@@ -4,7 +4,7 @@
  * Paper: Bradley and Terry 1952, Rank analysis of incomplete block designs; Li et al. 2024, From Crowdsourced Data to
  * High-Quality Benchmarks: Arena-Hard, arXiv:2406.11939.
  *   P(A beats B) = 1 / (1 + exp(−(b + Σ c_k d_k))), d_k: how much more of style feature k A has, (a − b) / (a + b)
- * Differs: with two models and no controls the fit is the weighted share of wins. d_k is divided by its spread but not centred,
+ * Differs: with two models and no controls the fit is the weighted win rate. d_k is divided by its spread but not centred,
  * so that b is the strength at equal style; Arena-Hard centres it over all models of a board, which a single pair does not have.
  * Coefficients c_k are held by a penalty of c²/2, nothing beside hundreds of verdicts, so that they stay finite where style
  * alone decides.

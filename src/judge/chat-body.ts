@@ -1,4 +1,4 @@
-/** Bodies of OpenAI-style chat completions: what is sent, and what of an answer is believed. */
+/** Bodies of OpenAI-style chat completions: what is sent, and what of a reply is used. */
 import { messageOf } from "../base/errors.ts";
 import { isRecord } from "../formats/json-fields.ts";
 
@@ -80,7 +80,7 @@ export function parseReply(body: string): ChatReply | string {
   }
   const reason = choice["finish_reason"];
   // A refusal, or nothing because the limit went into thinking, is an answer too: one without a verdict.
-  // Thoughts in a field of their own (`reasoning_content`, `reasoning`) are not read.
+  // Thinking in a separate field (`reasoning_content`, `reasoning`) is not read.
   const text = contentText(message["content"] ?? message["refusal"] ?? "");
   if (text === null) return `an answer whose "content" is no text`;
   return { text, finishReason: typeof reason === "string" ? reason : null, usage: usageOf(value["usage"]) };

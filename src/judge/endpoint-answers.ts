@@ -14,9 +14,9 @@ export interface Asking {
   log: AnswerLog;
   /** What the answer to a question is kept under. */
   keyOf: (question: Question) => string;
-  /** Told of each answer that ended at the limit of tokens. */
+  /** Called for each answer that ended at the token limit. */
   onCut: () => void;
-  /** Told the questions answered so far. */
+  /** Called with the number of questions answered so far. */
   onAnswered: (done: number, total: number) => void;
 }
 

@@ -167,7 +167,7 @@ export class Endpoint {
 
   #failure({ what, status, passing }: Fault, attempts: number): EndpointError {
     const tries = attempts === 1 ? "" : ` after ${attempts} tries`;
-    // what the endpoint says may end in a full stop of its own
+    // the endpoint's message may end in a full stop
     const said = what.replace(/[.\s]+$/, "");
     return new EndpointError(
       `${this.baseUrl}, model ${this.model}: expected an answer, got ${said}${tries}. ${advice(status, passing)}`,

@@ -8,7 +8,7 @@ import { styleDifference } from "./style.ts";
 export interface PositionBias {
   /** Pairs with both verdicts. */
   pairs: number;
-  /** Share of them whose winner is not the same in both orders, ties included. */
+  /** Fraction of them whose winner is not the same in both orders, ties included. */
   changed: Figure;
   /** Pairs in which whatever stood first won, in both orders. */
   favoursFirst: number;
@@ -16,7 +16,7 @@ export interface PositionBias {
   favoursSecond: number;
   /** Verdicts that are no ties. */
   decided: number;
-  /** Share of them that went to the answer shown first; 0.5 without bias. */
+  /** Fraction of them that went to the answer shown first; 0.5 without bias. */
   firstShare: Figure;
 }
 
@@ -24,11 +24,11 @@ export interface PositionBias {
 export interface LengthBias {
   /** Pairs with a verdict. */
   pairs: number;
-  /** Correlation of A's share of wins with how much longer its answer is, from −1 to 1. */
+  /** Correlation of A's win rate with how much longer its answer is, from −1 to 1. */
   correlation: Figure;
   /** Verdicts that are no ties, on answers of different length. */
   decided: number;
-  /** Share of them that went to the longer answer; 0.5 without bias where quality does not go with length. */
+  /** Fraction of them that went to the longer answer; 0.5 without bias where quality does not go with length. */
   longerShare: Figure;
 }
 

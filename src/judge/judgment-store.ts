@@ -6,7 +6,7 @@ import { dirname } from "node:path";
 import process from "node:process";
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { FileError, messageOf } from "../base/errors.ts";
-import { formatBytes, quietly } from "../base/file-io.ts";
+import { formatBytes, ignoreErrors } from "../base/file-io.ts";
 import { makeDirectory } from "../base/files.ts";
 import type { ChatReply } from "./chat-body.ts";
 
@@ -17,7 +17,7 @@ export interface JudgmentLabel {
   messages: string;
 }
 
-/** SQLite's result codes for a file that is no sound database. */
+/** SQLite's result codes for a file that is not a valid database. */
 const SQLITE_CORRUPT = 11;
 const SQLITE_NOTADB = 26;
 
@@ -33,7 +33,7 @@ export class JudgmentStore {
     this.#path = path;
     makeDirectory(dirname(path));
     try {
-      // named here and not above: a Node without it is told of by src/base/node-version.ts, not by a failing import
+      // named here and not above: src/base/node-version.ts reports a Node without it, not a failing import
       const { DatabaseSync } = process.getBuiltinModule("node:sqlite");
       this.#database = new DatabaseSync(path, { timeout: 10_000 });
       this.#database.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
@@ -46,7 +46,7 @@ export class JudgmentStore {
       this.#put = this.#database.prepare("INSERT OR IGNORE INTO judgments VALUES (?, ?, ?, ?, ?, ?, ?, ?)");
     } catch (error) {
       const failure = this.#failure(error, 0);
-      quietly(() => this.#database.close());
+      ignoreErrors(() => this.#database.close());
       throw failure;
     }
   }

@@ -15,9 +15,9 @@ export interface Outcomes {
   wins: number;
   ties: number;
   losses: number;
-  /** Wins, ties and losses as shares of the pairs. */
+  /** Wins, ties and losses as fractions of the pairs. */
   shares: Record<"win" | "tie" | "loss", Figure>;
-  /** Wins and half of the ties, as a share of the pairs. */
+  /** Wins and half of the ties, as a fraction of the pairs. */
   winRate: Figure;
 }
 

@@ -94,7 +94,7 @@ export interface PairJudging {
   /** The verdict in an answer: above 0 where the first of the two is better. */
   read: (answer: string) => PairVerdict | null;
   concurrency: number;
-  /** Told the judgments done so far. */
+  /** Called with the number of judgments done so far. */
   onJudged: (done: number, total: number) => void;
 }
 

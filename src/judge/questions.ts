@@ -1,4 +1,4 @@
-/** Questions of benchmarks and prompts of one's own, in the forms that are published. */
+/** Questions of benchmarks and custom prompts, in the published formats. */
 import { DataError } from "../base/errors.ts";
 import { didYouMean } from "../base/suggest.ts";
 import { oneLine } from "../base/text-table.ts";
@@ -63,7 +63,7 @@ export async function readQuestions(path: string, choice: QuestionChoice = {}): 
 
 function refuseSecond({ where, id }: Question, first: Question | undefined): void {
   if (first === undefined) return;
-  throw new DataError(`${where}: expected another id than ${id}, which ${first.where} has. Mend the row.`);
+  throw new DataError(`${where}: expected another id than ${id}, which ${first.where} has. Fix the row.`);
 }
 
 /** Refuses a category of which there is no question: it may be misspelt. */
@@ -111,7 +111,7 @@ function temperatureOf(given: unknown, where: string): number | null {
   const temperature = numberOf(given);
   if (temperature !== null && temperature >= 0) return temperature;
   throw new DataError(
-    `${where}: expected "required_temperature" to be a number of at least 0, got ${JSON.stringify(given)}. Mend the row.`,
+    `${where}: expected "required_temperature" to be a number of at least 0, got ${JSON.stringify(given)}. Fix the row.`,
   );
 }
 

@@ -5,7 +5,7 @@ import type { JudgedText } from "./judged-texts.ts";
 import type { RatedTurn, RatingFigures } from "./mt-bench.ts";
 import type { PairFigures } from "./pair-figures.ts";
 
-/** What a judge was and what came of asking it. */
+/** A judge's settings and the outcome of its requests. */
 export interface JudgeReport extends JudgeCounts {
   model: string;
   endpoint: string;

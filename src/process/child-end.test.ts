@@ -5,7 +5,7 @@ import { type ChildEnd, endInWords, oomKills, verdictOn } from "./child-end.ts";
 
 const quiet: ChildEnd = { status: null, signal: null, silentSeconds: null, outOfMemory: false };
 
-test("what another start can mend is tried again, what it cannot is not, and who was told to stop is left", () => {
+test("what another start can fix is tried again, what it cannot is not, and who was told to stop is left", () => {
   const cases: [Partial<ChildEnd>, boolean, string][] = [
     [{ status: 0 }, true, "left"],
     [{ status: 130 }, true, "left"],

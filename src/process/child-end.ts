@@ -42,7 +42,7 @@ const lasting: ReadonlySet<number> = new Set([2, 3, 4, 6]);
 export type Verdict = "left" | "lasting" | "passing";
 
 /**
- * Whether another start can mend an end: `left` as asked, `lasting` faults come again, `passing` ones (a kill, a crash, a hang, a
+ * Whether another start can fix an end: `left` as asked, `lasting` faults come again, `passing` ones (a kill, a crash, a hang, a
  * full disk) may not. What fails otherwise before a first step was ever begun fails again.
  */
 export function verdictOn({ status, signal, silentSeconds }: ChildEnd, hasBegun: boolean): Verdict {

@@ -1,7 +1,7 @@
 /** The steps of a run: update, log, evaluate, save, and stop when it is done, no better, told to, or going wrong. */
 import { setImmediate } from "node:timers/promises";
 import { TrainingError } from "../base/errors.ts";
-import { quietly } from "../base/file-io.ts";
+import { ignoreErrors } from "../base/file-io.ts";
 import { deriveSeed } from "../base/random.ts";
 import { scheduleFactor } from "../optim/schedule.ts";
 import {
@@ -68,7 +68,7 @@ export async function* runSteps(
     }
     return yield* loop.stop("done");
   } catch (error) {
-    quietly(() => loop.close());
+    ignoreErrors(() => loop.close());
     throw error;
   } finally {
     loop.close();

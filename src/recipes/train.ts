@@ -4,7 +4,7 @@
  */
 
 import { ConfigError, messageOf } from "../base/errors.ts";
-import { quietly } from "../base/file-io.ts";
+import { ignoreErrors } from "../base/file-io.ts";
 import type { Dataset } from "../data/dataset.ts";
 import { assertPreflight } from "../data/preflight.ts";
 import { objectiveOf } from "../methods/losses.ts";
@@ -58,8 +58,8 @@ export async function* train(
     return yield* trainIn(run, resolved, options);
   } catch (error) {
     // on a full disk the log fails too; the first error is the one to tell
-    quietly(() => run.log("failed", { message: messageOf(error) }));
-    quietly(() => run.release());
+    ignoreErrors(() => run.log("failed", { message: messageOf(error) }));
+    ignoreErrors(() => run.release());
     throw error;
   } finally {
     run.release();

@@ -71,15 +71,15 @@ function checkSchedule(config: RunConfig): Finding[] {
 function checkEvaluation(config: RunConfig): Finding[] {
   const found: Finding[] = [];
   const hasRows = config.eval_data !== null || config.eval_fraction > 0;
-  const mend = "Give eval_data or eval_fraction.";
+  const fix = "Give eval_data or eval_fraction.";
   if (config.eval_data !== null && config.eval_fraction > 0) {
     found.push(error("eval_fraction", "eval_data is given too. Keep one of them."));
   }
   if (!hasRows && config.eval_strategy !== "no") {
-    found.push(error("eval_strategy", `${config.eval_strategy} without held-out rows. ${mend}`));
+    found.push(error("eval_strategy", `${config.eval_strategy} without held-out rows. ${fix}`));
   }
   if (!hasRows && config.eval_on_start)
-    found.push(error("eval_on_start", `there are no held-out rows. ${mend}`));
+    found.push(error("eval_on_start", `there are no held-out rows. ${fix}`));
   return found;
 }
 

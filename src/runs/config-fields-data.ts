@@ -21,7 +21,7 @@ export const DATA_FIELDS: FieldTable<DataKeys> = {
   eval_fraction: {
     type: number({ min: 0, below: 1 }),
     default: 0,
-    doc: "Share of the training prompts held out for evaluation; all rows of a prompt stay together.",
+    doc: "Fraction of the training prompts held out for evaluation; all rows of a prompt stay together.",
     source: "preftune",
   },
   columns: {

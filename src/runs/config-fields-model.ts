@@ -80,7 +80,7 @@ export const LORA_FIELDS: FieldTable<LoraKeys> = {
   lora_dropout: {
     type: number({ min: 0, below: 1 }),
     default: 0.05,
-    doc: "Share of the adapter's inputs that are zeroed in training.",
+    doc: "Fraction of the adapter's inputs that are zeroed in training.",
     source: "TRL",
   },
   lora_target_modules: {

@@ -22,7 +22,7 @@ export const OPTIMISATION_FIELDS: FieldTable<OptimisationKeys> = {
   warmup_ratio: {
     type: number({ min: 0, max: 1 }),
     default: 0,
-    doc: "Share of the steps in which the learning rate rises from 0. Give this or warmup_steps.",
+    doc: "Fraction of the steps in which the learning rate rises from 0. Give this or warmup_steps.",
     source: "TRL",
   },
   warmup_steps: {
@@ -263,7 +263,7 @@ export const RECORD_FIELDS: FieldTable<RecordKeys> = {
   resume_from_checkpoint: {
     type: optional(text('"latest" or a checkpoint directory')),
     default: null,
-    doc: "Go on from this checkpoint directory, or from the newest good one of output_dir (latest).",
+    doc: "Resume from this checkpoint directory, or from the newest intact one of output_dir (latest).",
     source: "TRL",
     freeOnResume: true,
   },

@@ -80,7 +80,7 @@ export const WATCH_FIELDS: FieldTable<WatchKeys> = {
   watch_temperature: {
     type: number({ min: 0 }),
     default: 1,
-    doc: "Temperature of the answers; 0 takes the likeliest token each time.",
+    doc: "Sampling temperature; 0 = greedy.",
     source: "preftune",
     freeOnResume: true,
   },
@@ -94,14 +94,14 @@ export const WATCH_FIELDS: FieldTable<WatchKeys> = {
   watch_thresholds: {
     type: thresholds(),
     default: DEFAULTS,
-    doc: "Largest changes since the run's first evaluation: rise of repetition, malformed and self_bleu (0 to 100), fall of ended_properly, fall of distinct_2 as a share of where it began, factor of length either way, share of rows whose chosen answer is less likely (chosen_down), fall of the chosen log-probability in nats per token (chosen_fall). Names left out keep their default; null: not judged.",
+    doc: "Largest changes since the run's first evaluation: rise of repetition, malformed and self_bleu (0 to 100), fall of ended_properly, fall of distinct_2 as a fraction of its initial value, factor of length either way, fraction of rows whose chosen answer is less likely (chosen_down), fall of the chosen log-probability in nats per token (chosen_fall). Names left out keep their default; null: not judged.",
     source: "preftune; see docs/collapse.md",
     freeOnResume: true,
   },
   watch_action: {
     type: choice(["warn", "stop", "restore"]),
     default: "warn",
-    doc: "Beyond a threshold: tell and go on, stop with a checkpoint and no export, or stop and export the best checkpoint before the collapse.",
+    doc: "What to do when a threshold is exceeded: warn; stop with a checkpoint and no export; or stop and export (restore) the best checkpoint before the collapse.",
     source: "preftune",
     freeOnResume: true,
   },

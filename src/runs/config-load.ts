@@ -23,7 +23,7 @@ import {
   inWords,
   readConfigText,
 } from "./config-source.ts";
-import { ELSEWHERE } from "./config-trl-names.ts";
+import { TRL_ALIASES } from "./config-trl-names.ts";
 import type { CommonConfig, ConfigKey, RunConfig } from "./config-types.ts";
 
 /** A configuration ready to run. */
@@ -219,7 +219,7 @@ function nestedProblem(label: string, value: unknown, issue: Issue): string {
 }
 
 function adviceFor(key: string): string {
-  const elsewhere = Object.hasOwn(ELSEWHERE, key) ? ELSEWHERE[key] : undefined;
+  const elsewhere = Object.hasOwn(TRL_ALIASES, key) ? TRL_ALIASES[key] : undefined;
   if (elsewhere !== undefined) return ` In preftune: ${elsewhere}.`;
   return didYouMean(key, CONFIG_KEYS) || " `preftune train --print-config` lists the keys.";
 }

@@ -3,7 +3,7 @@
 import { methodNames, methodOf } from "../methods/index.ts";
 
 /** What to do in place of each key. */
-export const ELSEWHERE: Readonly<Record<string, string>> = {
+export const TRL_ALIASES: Readonly<Record<string, string>> = {
   bf16: "write `dtype: bfloat16`",
   fp16: "float16 training is not offered; write `dtype: bfloat16` or `dtype: float32`",
   torch_dtype: "write `dtype`",

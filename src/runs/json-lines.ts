@@ -7,7 +7,7 @@
 import { existsSync, fstatSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { FormatError, messageOf } from "../base/errors.ts";
-import { fileFailure, io, quietly, syncDirectory, writeAllSync } from "../base/file-io.ts";
+import { fileFailure, ignoreErrors, io, syncDirectory, writeAllSync } from "../base/file-io.ts";
 import { mostAtOnce, readFileBytes } from "../base/open-file.ts";
 import { isRecord } from "../formats/json-fields.ts";
 import { parseNumbers, stringifyNumbers } from "./json-numbers.ts";
@@ -52,7 +52,7 @@ export class JsonLinesWriter {
       writeAllSync(this.#fd, bytes);
     } catch (cause) {
       this.#hasFailed = true;
-      quietly(() => io.ftruncateSync(this.#fd, before));
+      ignoreErrors(() => io.ftruncateSync(this.#fd, before));
       const kept = "All earlier lines are untouched.";
       throw fileFailure({ action: "append to", path: this.path, cause, bytes: bytes.byteLength, kept });
     }

@@ -59,7 +59,7 @@ export const METRICS: readonly MetricInfo[] = [
   metric(
     "rewards/accuracies",
     "share",
-    "Share of pairs whose chosen reward is strictly the greater.",
+    "Fraction of pairs whose chosen reward is strictly the greater.",
     "higher",
     PAIRS,
   ),
@@ -91,21 +91,21 @@ export const METRICS: readonly MetricInfo[] = [
   metric(
     "displacement/frac_chosen_down",
     "share",
-    "Share of rows whose chosen answer is less likely per token than in the run's first evaluation.",
+    "Fraction of rows whose chosen answer is less likely per token than in the run's first evaluation.",
     "lower",
     EVALUATION,
   ),
   metric(
     "displacement/frac_both_down",
     "share",
-    "Share of pairs of which both answers are less likely than in the first evaluation.",
+    "Fraction of pairs of which both answers are less likely than in the first evaluation.",
     "lower",
     { ...EVALUATION, ...PAIRS },
   ),
   metric(
     "displacement/frac_both_up",
     "share",
-    "Share of pairs of which both answers are more likely than in the first evaluation.",
+    "Fraction of pairs of which both answers are more likely than in the first evaluation.",
     null,
     { ...EVALUATION, ...PAIRS },
   ),
@@ -127,10 +127,10 @@ export const METRICS: readonly MetricInfo[] = [
   sampled(
     "repetition",
     "share",
-    "Share of runs of four tokens that came before in the same answer.",
+    "Fraction of runs of four tokens that came before in the same answer.",
     "lower",
   ),
-  sampled("ended_properly", "share", "Share of answers that ended before watch_max_new_tokens.", "higher"),
+  sampled("ended_properly", "share", "Fraction of answers that ended before watch_max_new_tokens.", "higher"),
   sampled("length", "tokens", "Mean length of a sampled answer.", null),
   sampled(
     "entropy",
@@ -147,17 +147,17 @@ export const METRICS: readonly MetricInfo[] = [
   sampled(
     "malformed",
     "share",
-    "Share of sampled answers with a fault of Markdown; see docs/collapse.md.",
+    "Fraction of sampled answers with a fault of Markdown; see docs/collapse.md.",
     "lower",
   ),
-  sampled("formatted", "share", "Share of sampled answers with any Markdown.", null),
+  sampled("formatted", "share", "Fraction of sampled answers with any Markdown.", null),
   metric("entropy", "nats/token", "Mean entropy of the next-token distribution at answer tokens.", null, {
     needs: "log_entropy in training rows; evaluation rows always have it",
   }),
   metric(
     "mean_token_accuracy",
     "share",
-    "Share of chosen answer tokens that are the model's first choice. sft: of answer tokens.",
+    "Fraction of chosen answer tokens that are the model's first choice. sft: of answer tokens.",
     "higher",
   ),
   ...[...methodNames]
@@ -168,7 +168,7 @@ export const METRICS: readonly MetricInfo[] = [
   metric(
     "data/frac_truncated",
     "share",
-    "Share of training rows that were cut to max_length.",
+    "Fraction of training rows that were cut to max_length.",
     "lower",
     TRAINING,
   ),

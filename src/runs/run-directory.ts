@@ -34,9 +34,10 @@ import { readRunJson, saveRunJson } from "./run-json.ts";
 import { RunLock } from "./run-lock.ts";
 
 /** What may lie in a directory that still counts as empty. */
-const HARMLESS = /^(run\.lock(\.taking)?|log\.jsonl|\.DS_Store|\.gitkeep|\.run\.json\.tmp-\d+-[0-9a-f]{8})$/;
+const IGNORED_ENTRIES =
+  /^(run\.lock(\.taking)?|log\.jsonl|\.DS_Store|\.gitkeep|\.run\.json\.tmp-\d+-[0-9a-f]{8})$/;
 /** What a run that never took a step leaves behind, and its next start must not take for its own. */
-const BEGINNINGS = [
+const PRE_STEP_FILES = [
   "metrics.jsonl",
   "evaluations.jsonl",
   "fingerprints.json",
@@ -179,7 +180,7 @@ export function createRun(resolved: ResolvedConfig): OpenRun {
   const dir = resolved.config.output_dir;
   const startsOver = isRun(dir);
   if (startsOver) refuseStepsTaken(dir);
-  const others = entriesOf(dir).filter((name) => !HARMLESS.test(name));
+  const others = entriesOf(dir).filter((name) => !IGNORED_ENTRIES.test(name));
   if (!startsOver && others.length > 0) {
     throw new ConfigError(
       `output_dir ${dir} is not empty and not a run (it holds ${others.slice(0, 3).join(", ")}${others.length > 3 ? ", …" : ""}). ` +
@@ -193,7 +194,7 @@ function begin(resolved: ResolvedConfig): OpenRun {
   const dir = resolved.config.output_dir;
   makeDirectory(dir);
   return prepared(dir, (run) => {
-    for (const name of BEGINNINGS) if (existsSync(join(dir, name))) io.rmSync(join(dir, name));
+    for (const name of PRE_STEP_FILES) if (existsSync(join(dir, name))) io.rmSync(join(dir, name));
     run.saveConfig(resolved);
   });
 }
@@ -202,9 +203,9 @@ function begin(resolved: ResolvedConfig): OpenRun {
 export function beginAgain(resolved: ResolvedConfig): OpenRun | null {
   const dir = resolved.config.output_dir;
   const names = entriesOf(dir);
-  const isOurs = names.includes("log.jsonl") || names.every((name) => HARMLESS.test(name));
+  const isOurs = names.includes("log.jsonl") || names.every((name) => IGNORED_ENTRIES.test(name));
   const isKnown = (name: string): boolean =>
-    HARMLESS.test(name) || BEGINNINGS.includes(name) || ALONGSIDE.includes(name);
+    IGNORED_ENTRIES.test(name) || PRE_STEP_FILES.includes(name) || ALONGSIDE.includes(name);
   return existsSync(dir) && isOurs && names.every(isKnown) ? begin(resolved) : null;
 }
 

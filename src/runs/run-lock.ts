@@ -4,7 +4,7 @@ import { hostname } from "node:os";
 import { basename } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { TrainingError } from "../base/errors.ts";
-import { createFileSync, errorCode, fileFailure, io, quietly, writeAllSync } from "../base/file-io.ts";
+import { createFileSync, errorCode, fileFailure, ignoreErrors, io, writeAllSync } from "../base/file-io.ts";
 import { readFileBytes } from "../base/open-file.ts";
 import { isRunning, startOf } from "../base/process-state.ts";
 
@@ -45,7 +45,7 @@ export class RunLock {
    * goes on with other work may be long.
    */
   release(): void {
-    for (let attempt = 1; attempt <= 2; attempt++) if (quietly(() => io.rmSync(this.path))) return;
+    for (let attempt = 1; attempt <= 2; attempt++) if (ignoreErrors(() => io.rmSync(this.path))) return;
   }
 }
 
@@ -78,7 +78,7 @@ function takeOver(path: string): string {
   refuseHeld(path, readHolder(path));
   const taking = `${path}.taking`;
   // of one that was killed in the few microseconds that it takes
-  if (ageOf(taking) > WRITING_MS) quietly(() => io.rmSync(taking));
+  if (ageOf(taking) > WRITING_MS) ignoreErrors(() => io.rmSync(taking));
   if (!create(taking)) throw new RunLockedError(starting(path));
   try {
     // another may have taken it over until now
@@ -93,7 +93,7 @@ function takeOver(path: string): string {
     const who = seen === null ? "an unknown process" : `process ${seen.pid}`;
     return `The run was left locked by ${who}, which is gone; its lock was taken over.`;
   } finally {
-    quietly(() => io.rmSync(taking));
+    ignoreErrors(() => io.rmSync(taking));
   }
 }
 

@@ -1,5 +1,5 @@
 /**
- * The answers to one HTTP request while they are made: what the engine tells of each prompt, put in order for a reply,
+ * The answers to one HTTP request while they are made: the engine's events for each prompt, put in order for a reply,
  * and dropped when nobody waits any more.
  */
 import type { GenerateRequest } from "../generate/request.ts";
@@ -27,7 +27,7 @@ export interface TokenCounts {
   completionTokens: number;
 }
 
-/** Told when tokens come, for metrics. `seconds` since the request came, or since the answer's last token. */
+/** Called when tokens come, for metrics. `seconds` since the request came, or since the answer's last token. */
 export interface TokenClock {
   firstToken(seconds: number): void;
   nextToken(seconds: number): void;
@@ -82,7 +82,7 @@ interface Asked {
   /** Index of the first answer's choice. */
   first: number;
   n: number;
-  /** What its answers begin with; null: nothing, or it is told already. */
+  /** What its answers begin with; null: nothing, or it was sent already. */
   echo: Echo | null;
   /** Code points of that. */
   echoLength: number;
@@ -223,7 +223,7 @@ class Collector {
     this.#options.onOver();
   }
 
-  /** Drops the requests; nothing more is told of them. */
+  /** Drops the requests; no further events arrive. */
   drop(): void {
     this.#end();
     for (const drop of this.#drops) drop();

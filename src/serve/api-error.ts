@@ -24,7 +24,7 @@ export type ApiErrorKind =
   | "notReady"
   | "stopping";
 
-/** What is told of a kind of error: HTTP status, a code for programs, and what has happened. */
+/** A kind of error: HTTP status, a code for programs, and what has happened. */
 export interface ApiErrorInfo {
   status: 400 | 401 | 403 | 404 | 405 | 413 | 415 | 422 | 429 | 500 | 503;
   code: string;
@@ -69,7 +69,7 @@ export interface ApiErrorBody {
   error: { message: string; type: string; param: string | null; code: string };
 }
 
-/** An error to be told to the client. */
+/** An error that is sent to the client. */
 export class ApiError extends Error {
   readonly kind: ApiErrorKind;
   /** Field of the request at fault. */
@@ -89,7 +89,7 @@ export class ApiError extends Error {
     return API_ERRORS[this.kind].status;
   }
 
-  /** What a program tells errors apart by. */
+  /** Code by which programs distinguish errors. */
   get code(): string {
     return API_ERRORS[this.kind].code;
   }
@@ -113,11 +113,11 @@ export function clientLeft(): ApiError {
 }
 
 /** The error of a prompt that leaves no room for an answer. `prompt`: how many tokens it has, in words. */
-export function contextExceeded(told: { contextTokens: number; prompt: string; param: string }): ApiError {
+export function contextExceeded(size: { contextTokens: number; prompt: string; param: string }): ApiError {
   return new ApiError(
     "tooLong",
-    `This model's maximum context length is ${told.contextTokens} tokens. The prompt has ${told.prompt} and leaves no room ` +
+    `This model's maximum context length is ${size.contextTokens} tokens. The prompt has ${size.prompt} and leaves no room ` +
       "for an answer: shorten it.",
-    { param: told.param },
+    { param: size.param },
   );
 }

@@ -20,9 +20,9 @@ export interface AppOptions extends ServeContext {
   origins: readonly string[];
   maxBodyBytes: number;
   callers: Callers;
-  /** Told of every request when its reply has ended. */
+  /** Called for every request when its reply has ended. */
   onRequest: (record: RequestRecord) => void;
-  /** Told of faults of this program. */
+  /** Called with internal errors. */
   onFault: (error: unknown) => void;
 }
 
@@ -72,10 +72,7 @@ export function createApp(options: AppOptions): Hono<Env> {
     if (error instanceof ApiError) return errorResponse(c, error);
     if (c.req.raw.signal.aborted) return errorResponse(c, clientLeft());
     options.onFault(error);
-    return errorResponse(
-      c,
-      new ApiError("internal", "The server met with a fault of its own. Its log says more."),
-    );
+    return errorResponse(c, new ApiError("internal", "Internal server error. The server's log says more."));
   });
   return app;
 }

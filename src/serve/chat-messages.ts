@@ -39,11 +39,11 @@ export function chatMessages(value: readonly object[]): Message[] {
     if (!Array.isArray(calls) || calls.every(isCall)) continue;
     throw invalid("messages", `expected objects in messages[${i}].tool_calls.`);
   }
-  const told = value.map((message) =>
+  const known = value.map((message) =>
     Object.fromEntries(Object.entries(message).filter(([key]) => used.includes(key))),
   );
   try {
-    return parseMessages(told, "messages").map(withParsedCalls);
+    return parseMessages(known, "messages").map(withParsedCalls);
   } catch (error) {
     if (error instanceof DataError) throw new ApiError("invalidValue", error.message, { param: "messages" });
     throw error;

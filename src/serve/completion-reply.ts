@@ -139,9 +139,10 @@ async function pour(outlet: Outlet, c: Ctx, { ask, answering }: Begun): Promise<
     record.counts = answering.counts;
     outlet.write("data: [DONE]\n\n");
   } catch (error) {
-    const told = error instanceof ApiError ? error : new ApiError("internal", "The stream broke off.");
-    record.error = told.code;
-    outlet.write(eventOf(told.body));
+    const failure =
+      error instanceof ApiError ? error : new ApiError("internal", "The stream was interrupted.");
+    record.error = failure.code;
+    outlet.write(eventOf(failure.body));
   }
   outlet.end();
 }

@@ -14,7 +14,7 @@ const tokensAStep = 1024;
 /**
  * The echo of a prompt, in steps.
  *
- * @param given - the prompt as text, which is given back as it stands; null: it was given as ids, and its text is that of
+ * @param given - the prompt as text, which is returned verbatim; null: it was given as ids, and its text is that of
  *   its tokens, without special ones
  */
 export function* echoSteps(

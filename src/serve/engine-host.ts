@@ -86,7 +86,7 @@ class EngineHost {
   #submit({ id, request }: Extract<EngineCommand, { type: "submit" }>): void {
     try {
       this.#hosted.engine.submit(id, request, (event) => {
-        this.#events.push([id, told(event, this.#names)]);
+        this.#events.push([id, submissionEvent(event, this.#names)]);
       });
       this.#events.push([id, { type: "accepted" }]);
     } catch (error) {
@@ -118,7 +118,7 @@ class EngineHost {
   }
 }
 
-function told(event: GenerateEvent, names: TokenNames): SubmissionEvent {
+function submissionEvent(event: GenerateEvent, names: TokenNames): SubmissionEvent {
   switch (event.type) {
     case "prompt":
       return { type: event.type, tokens: event.tokens.map((token) => shown(token, names)) };

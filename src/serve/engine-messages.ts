@@ -27,7 +27,7 @@ export interface EngineSettings {
   maxCacheTokens: number | null;
 }
 
-/** What an engine process is told. The first message is `start`. */
+/** A message to the engine process. The first one is `start`. */
 export type EngineCommand =
   | { type: "start"; settings: EngineSettings }
   | { type: "submit"; id: string; request: GenerateRequest }
@@ -53,7 +53,7 @@ export interface ShownToken extends TokenName {
 export interface TokenLogprobs {
   /** A prompt's first token has no log-prob. */
   token: Omit<ShownToken, "logprob"> & { logprob: number | null };
-  /** The likeliest tokens in its place, likeliest first; null for a prompt's first token. */
+  /** The most likely tokens in its place, most likely first; null for a prompt's first token. */
   top: ShownToken[] | null;
   /** Code points of the text before it. */
   place: number;

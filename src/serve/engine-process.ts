@@ -1,6 +1,6 @@
 /**
  * Keeps an engine process running: starts it, passes requests and events through, and starts another when it ends
- * unexpectedly or falls silent. Requests under way in a process that ends are told so, never repeated by themselves.
+ * unexpectedly or falls silent. Running requests of a process that ends get an error and are never repeated.
  */
 
 import type { GenerateRequest } from "../generate/request.ts";
@@ -67,7 +67,7 @@ export class EngineProcess {
   #wasEverReady = false;
   #restarts = 0;
   #lastFailure: { at: Date; reason: string } | null = null;
-  #told: Failure | null = null;
+  #lastError: Failure | null = null;
   #report: EngineReport | null = null;
   #nextId = 0;
 
@@ -107,17 +107,17 @@ export class EngineProcess {
     }
   }
 
-  /** What the process said of itself last; null between two processes. */
+  /** The process's last report; null between two processes. */
   get report(): EngineReport | null {
     return this.#report;
   }
 
   /**
-   * Hands a request to the engine. `listener` is told every event, the last of which is `done`, `error`, `refused` or
+   * Hands a request to the engine. `listener` gets every event, the last of which is `done`, `error`, `refused` or
    * `lost`; without a process that is ready, `lost` at once with the reason why there is none: the process may have ended
    * while the request was made ready for it.
    *
-   * @returns a function that drops the request, after which nothing more is told
+   * @returns a function that drops the request, after which no event arrives
    */
   submit(request: GenerateRequest, listener: Listener): () => void {
     const id = String(this.#nextId++);
@@ -136,7 +136,7 @@ export class EngineProcess {
     };
   }
 
-  /** Ends the process. Requests under way are told that they are lost. */
+  /** Ends the process. Running requests get `lost`. */
   async stop(): Promise<void> {
     this.#state = "stopped";
     const child = this.#detach();
@@ -149,7 +149,7 @@ export class EngineProcess {
     this.#state = "starting";
     this.#startedAt = performance.now();
     this.#readyAt = null;
-    this.#told = null;
+    this.#lastError = null;
     const { PREFTUNE_API_KEY: _, ...env } = process.env;
     const { program, onComplaint = (text) => void process.stderr.write(text) } = this.#options;
     const child = forkChild(
@@ -158,7 +158,7 @@ export class EngineProcess {
         onMessage: (message) => this.#receive(child, message as EngineMessage),
         onStderr: onComplaint,
         onEnd: (how) => {
-          const { message, exitCode } = this.#told ?? {};
+          const { message, exitCode } = this.#lastError ?? {};
           this.#fail(message ?? `The engine process ended ${how}.${lastWords(child.written)}`, exitCode);
         },
       },
@@ -170,7 +170,7 @@ export class EngineProcess {
 
   #receive(child: Child, message: EngineMessage): void {
     if (message.type === "failed") {
-      this.#told = message.failure;
+      this.#lastError = message.failure;
       return;
     }
     this.#report = message.report;
@@ -262,7 +262,7 @@ export class EngineProcess {
   }
 }
 
-/** The likeliest reason among what the process wrote before it ended: its last line that names an error, else the last. */
+/** The most likely reason in what the process wrote before it ended: its last line that names an error, else the last. */
 function lastWords(complaint: string): string {
   const lines = complaint.trim().split("\n");
   const line = lines.findLast((each) => /^\S*(Error|FATAL)\b/.test(each)) ?? lines.at(-1)?.trim() ?? "";

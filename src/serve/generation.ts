@@ -19,11 +19,11 @@ export interface AnswerBounds {
 export interface AskOptions {
   prompts: readonly (readonly number[])[];
   stopIds: ReadonlySet<number>;
-  /** Alternatives to tell for each token; null: no log-probs. */
+  /** Alternatives to report for each token; null: no log-probs. */
   logprobs: number | null;
   /**
-   * "chat": a text of its own; "continuation": a chat's last message goes on; "completion": the prompt is continued; "echo":
-   * and its log-probs are told.
+   * "chat": a separate text; "continuation": continues a chat's last message; "completion": continues the prompt; "echo":
+   * and has its log-probs too.
    */
   form: "chat" | "continuation" | "completion" | "echo";
   adapter: string | null;

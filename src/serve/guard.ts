@@ -52,7 +52,7 @@ export function allowedPagesOnly(origins: readonly string[]): MiddlewareHandler 
   };
 }
 
-/** An address that the user typed, and a page of this server. Another port of the same machine is a site of its own here. */
+/** An address that the user typed, and a page of this server. Another port of the same machine is another site here. */
 const ownSites: readonly string[] = ["none", "same-origin"];
 
 /** Whether a request needs no key. */

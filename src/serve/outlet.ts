@@ -70,7 +70,7 @@ export class Outlets {
   }
 }
 
-/** What an outlet tells. */
+/** Events of an outlet. */
 interface OutletListener {
   /** Of so many bytes more, or fewer, it is not known whether the client has them. */
   changed: (bytes: number) => void;

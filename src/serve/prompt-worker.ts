@@ -1,5 +1,5 @@
 /**
- * Reads requests and makes token ids of prompts in a thread of its own: a long one takes as long as hundreds of short
+ * Reads requests and makes token ids of prompts in a worker thread: a long one takes as long as hundreds of short
  * replies, and the HTTP process has streams to keep going meanwhile. A request whose client leaves is dropped there.
  */
 import { Worker } from "node:worker_threads";
@@ -95,10 +95,10 @@ export class PromptWorker implements Requests, AsyncDisposable {
         this.#waiting.delete(id);
       }
     };
-    const told = await answer({ type: "read", id, route, body }, [body.buffer]);
-    if (told.type !== "read") throw new Error(`expected "read", got "${told.type}"`);
+    const reply = await answer({ type: "read", id, route, body }, [body.buffer]);
+    if (reply.type !== "read") throw new Error(`expected "read", got "${reply.type}"`);
     return {
-      ...(told.read as ReadFields<R>),
+      ...(reply.read as ReadFields<R>),
       encode: async () => {
         const made = await answer({ type: "encode", id });
         if (made.type !== "encoded") throw new Error(`expected "encoded", got "${made.type}"`);

@@ -27,7 +27,7 @@ export interface PromptOptions {
   contextTokens: number;
 }
 
-/** A conversation, or prompts to be continued as they stand. */
+/** A conversation, or prompts to be continued verbatim. */
 export type PromptAsk =
   | {
       kind: "chat";
@@ -55,18 +55,18 @@ export interface EncodedPrompts {
 const droppedCalls =
   "messages: the chat template does not write tool_calls; the calls that tool messages answer are left out of the prompt.";
 
-/** What a client is told of how its conversation became a prompt. */
+/** The warning to a client about how its conversation became a prompt. */
 function warningOf(notes: readonly EncodeNote[]): string | null {
-  const told = [
+  const warnings = [
     ...(notes.includes("history_calls_dropped") ? [droppedCalls] : []),
     ...(notes.includes("no_generation_prompt") ? [`messages: ${noGenerationPrompt}`] : []),
   ];
-  return told.length === 0 ? null : told.join(" ");
+  return warnings.length === 0 ? null : warnings.join(" ");
 }
 
 /**
  * A prompt that cannot fit is counted no further than so many times the context: its ids are of no use, and their number is
- * told to people who shorten it.
+ * for people who shorten it.
  */
 const countedContexts = 2;
 

@@ -134,7 +134,7 @@ function plainLogprobs(tokens: readonly TokenLogprobs[]): Record<string, unknown
   };
 }
 
-/** Log-probs by name, likeliest first, the token itself among them. Of tokens with one name all but the first go by id. */
+/** Log-probs by name, most likely first, the token itself among them. Of tokens with one name all but the first go by id. */
 function namedLogprobs(token: TokenLogprobs["token"], top: readonly ShownToken[]): object {
   const named = new Map([[token.text, token.id]]);
   const entries = top.map(({ id, text, logprob }) => {

@@ -1,6 +1,6 @@
 /**
  * Reads requests: JSON, fields and prompt. A body of a megabyte can take a tenth of a second to read and check, whatever it
- * says, so the server does it in a thread of its own (prompt-worker.ts), and here in turns.
+ * says, so the server does it in a worker thread (prompt-worker.ts), and here in slices.
  */
 import { messageOf } from "../base/errors.ts";
 import { parseJson } from "../text/json.ts";
@@ -28,7 +28,7 @@ export interface PromptRoutes {
 export interface ReadFields<R extends keyof PromptRoutes> {
   fields: PromptRoutes[R];
   prompts: number;
-  /** Whether a chat ends in the assistant's turn, which then goes on. */
+  /** Whether a chat ends in the assistant's turn, which is then continued. */
   continuesTurn: boolean;
 }
 

@@ -16,9 +16,9 @@ export interface RequestRecord {
   stream: boolean;
   /** Tokens of a completion request that ended; null for others. */
   counts: TokenCounts | null;
-  /** Code of the error told to the client, also inside a stream; "client_left". */
+  /** Code of the error sent to the client, also inside a stream; "client_left". */
   error: string | null;
-  /** What the client was told of its prompt in X-Preftune-Warning; null: nothing. */
+  /** The warning in X-Preftune-Warning; null: nothing. */
   warning: string | null;
 }
 

@@ -77,7 +77,7 @@ const atLeastOne: Field<number> = { schema: z.int().min(1), expected: "a whole n
 
 const stopText = z.string().min(1).max(maxStopLength);
 
-/** Every step of every answer goes through them. */
+/** Every decoding step applies them. */
 const maxBiases = 1024;
 
 function isBias(value: unknown): boolean {
@@ -91,7 +91,7 @@ function isBias(value: unknown): boolean {
   );
 }
 
-/** A prompt or several. Written out: zod would tell of every one of 500,000 tokens what is wrong with it. */
+/** A prompt or several. Written out: zod would list an error for each of 500,000 tokens. */
 function isPrompt(value: unknown, maxPrompts: number): boolean {
   if (typeof value === "string") return true;
   if (!Array.isArray(value)) return false;

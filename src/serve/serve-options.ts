@@ -1,4 +1,4 @@
-/** Options of `preftune serve`, their defaults and their checks, and what the server tells of itself. */
+/** Options of `preftune serve`, their defaults and their checks, and the events that the server reports. */
 import { randomBytes } from "node:crypto";
 import { ConfigError } from "../base/errors.ts";
 import type { CallerLimits } from "./callers.ts";

@@ -92,7 +92,7 @@ async function serveEngine(
     await Promise.race([drained, wait(options.drainMs)]);
   } finally {
     const cut = admission.open;
-    // requests that are left are told that the server stops
+    // remaining requests get the error that the server stops
     await engine.stop();
     await server.close(1000);
     onEvent({ type: "stopped", cut });

@@ -21,8 +21,7 @@ const tokenBounds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1]
 /** Names and meanings. */
 export const SERVER_METRICS = {
   preftune_http_requests_total: "HTTP requests by route, method and status.",
-  preftune_errors_total:
-    "Errors told to clients by code, those inside a stream and clients that left included.",
+  preftune_errors_total: "Errors by code, including those inside a stream and clients that disconnected.",
   preftune_prompt_tokens_total: "Tokens of prompts that were answered.",
   preftune_completion_tokens_total: "Tokens drawn for answers.",
   preftune_time_to_first_token_seconds: "From a request's arrival to the first token of its answers.",

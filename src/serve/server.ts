@@ -51,8 +51,11 @@ export async function listen(
   if (port > 65_535) throw new ConfigError(`--port: expected a whole number from 0 to 65535, got ${port}.`);
   // what reaches this is wrong before there is a request: a missing Host header, a path that is none
   const errorHandler = (error: unknown) => {
-    const told = new ApiError("notJson", `Expected an HTTP request that can be read: ${messageOf(error)}.`);
-    return Response.json(told.body, { status: told.status });
+    const failure = new ApiError(
+      "notJson",
+      `Expected an HTTP request that can be read: ${messageOf(error)}.`,
+    );
+    return Response.json(failure.body, { status: failure.status });
   };
   const server = createServer(
     {

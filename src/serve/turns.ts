@@ -37,19 +37,19 @@ export interface Pace {
 /**
  * The result of `steps`, run in slices: the first at once, the others in their turn.
  *
- * @param told - called with what the steps yield; may throw
+ * @param onYield - called with what the steps yield; may throw
  * @throws the signal's reason once it is aborted
  */
 export async function inTurns<Y, T>(
   steps: Generator<Y, T>,
   { turns, signal }: Pace,
-  told: (value: Y) => void = () => {},
+  onYield: (value: Y) => void = () => {},
 ): Promise<T> {
   let began = performance.now();
   for (;;) {
     const step = steps.next();
     if (step.done === true) return step.value;
-    told(step.value);
+    onYield(step.value);
     if (performance.now() - began < sliceMs) continue;
     await turns.next();
     signal.throwIfAborted();

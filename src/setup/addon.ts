@@ -1,6 +1,6 @@
 /**
  * Compiles `native/*.cpp` against a torch, with one call of the system's C++ compiler (docs/decisions/0001).
- * The result is cached by everything that goes into it, so a change of torch, sources or compiler builds anew.
+ * The result is cached by everything that goes into it, so a change of torch, sources or compiler rebuilds it.
  */
 import { existsSync } from "node:fs";
 import { createRequire } from "node:module";

@@ -62,11 +62,11 @@ function matmulLine({ matmul }: DoctorReport): string {
 
 function problemText(problem: Problem, red: (text: string) => string): string {
   const mark = problem.blocking ? red("-") : "- (training can start all the same)";
-  return `${mark} ${problem.what.split("\n").join("\n  ")}\n    ${problem.mend}`;
+  return `${mark} ${problem.what.split("\n").join("\n  ")}\n    ${problem.fix}`;
 }
 
 /**
- * The report as lines: one per fact, then each problem with the command that mends it, then the verdict.
+ * The report as lines: one per fact, then each problem with the command that fixes it, then the verdict.
  *
  * @param colour - whether ANSI colours may be used
  */

@@ -68,7 +68,7 @@ test("which library makes matrix products, and why", () => {
   assert.equal(line(null), "unknown without the addon");
 });
 
-test("what is missing stands with the command that mends it", () => {
+test("what is missing stands with the command that fixes it", () => {
   const text = formatDoctor(
     {
       ...healthy,
@@ -76,8 +76,8 @@ test("what is missing stands with the command that mends it", () => {
       compiler: null,
       addon: { path: null, loaded: null, error: "nothing is built yet" },
       problems: [
-        { what: "no torch was found", mend: "npm run setup", blocking: true },
-        { what: "no GPU build", mend: "pip install torch", blocking: false },
+        { what: "no torch was found", fix: "npm run setup", blocking: true },
+        { what: "no GPU build", fix: "pip install torch", blocking: false },
       ],
       ready: false,
     },
@@ -153,12 +153,12 @@ test("the command works with neither torch nor compiler: status 1, facts as JSON
   const report = JSON.parse(result.stdout) as DoctorReport;
   assert.deepEqual([report.torch, report.compiler, report.ready], [null, null, false]);
   assert.deepEqual(
-    report.problems.map((problem) => problem.mend).filter((mend) => mend.startsWith("unset")),
+    report.problems.map((problem) => problem.fix).filter((fix) => fix.startsWith("unset")),
     ["unset PREFTUNE_TORCH", "unset CXX"],
   );
 });
 
-test("another python3 on the path is set up anew by the next command: training can start", (t) => {
+test("another python3 on the path is set up again by the next command: training can start", (t) => {
   const folder = mkdtempSync(join(tmpdir(), "preftune-doctor-"));
   t.after(() => rmSync(folder, { recursive: true }));
   const python = findProgram("python3");

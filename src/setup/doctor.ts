@@ -1,4 +1,4 @@
-/** Gathers the facts that decide whether training can start, and names what is missing with the command that mends it. */
+/** Gathers the facts that decide whether training can start, and names what is missing with the command that fixes it. */
 import { spawnSync } from "node:child_process";
 import { messageOf } from "../base/errors.ts";
 import { type Compiler, compilerInstallCommand, findCompiler } from "./compiler.ts";
@@ -18,10 +18,10 @@ import { isCheckout, packageRoot, setupCommand, stateFolder } from "./places.ts"
 import { recordedSetup } from "./set-up.ts";
 import { findTorch, type Torch } from "./torch.ts";
 
-/** Something missing or wrong. `blocking`: training cannot start before it is mended. */
+/** Something missing or wrong. `blocking`: training cannot start before it is fixed. */
 export interface Problem {
   what: string;
-  mend: string;
+  fix: string;
   blocking: boolean;
 }
 
@@ -83,11 +83,11 @@ export function tryAddon(path: string): AddonReport {
 }
 
 /** The value of `read`, or null and a problem with its message. */
-function attempt<T>(problems: Problem[], mend: string, read: () => T): T | null {
+function attempt<T>(problems: Problem[], fix: string, read: () => T): T | null {
   try {
     return read();
   } catch (error) {
-    problems.push({ what: messageOf(error), mend, blocking: true });
+    problems.push({ what: messageOf(error), fix, blocking: true });
     return null;
   }
 }
@@ -97,16 +97,16 @@ function reportAddon(problems: Problem[]): AddonReport {
   if (record === null || problem !== null) {
     problems.push({
       what: `the addon that binds torch is not ready: ${problem}. The next command sees to it; to do it now:`,
-      mend: setupCommand,
-      // what that needs, a torch and a compiler, are problems of their own
+      fix: setupCommand,
+      // what that needs, a torch and a compiler, are separate problems
       blocking: false,
     });
     return { path: null, loaded: null, error: problem };
   }
   const report = tryAddon(record.addon);
   if (report.error !== null) {
-    const mend = `rm -r "${stateFolder()}/addon" && ${setupCommand}`;
-    problems.push({ what: `the addon does not load: ${report.error}`, mend, blocking: true });
+    const fix = `rm -r "${stateFolder()}/addon" && ${setupCommand}`;
+    problems.push({ what: `the addon does not load: ${report.error}`, fix, blocking: true });
   }
   return report;
 }
@@ -120,7 +120,7 @@ function reportTorch(problems: Problem[]): Torch | null {
     attempt(problems, pythonInstallCommand(), requirePip);
     if (problems.length === found) {
       const what = `no torch was found${refused}. The next command installs it (200 MB and more); to do it now:`;
-      problems.push({ what, mend: setupCommand, blocking: false });
+      problems.push({ what, fix: setupCommand, blocking: false });
     }
   }
   return search.torch;
@@ -130,7 +130,7 @@ function reportCompiler(problems: Problem[], addonLoads: boolean): Compiler | nu
   const compiler = attempt(problems, "unset CXX", findCompiler);
   if (compiler === null) {
     const what = "no C++ compiler (c++, g++, clang++) is on the path; the addon is built with it";
-    problems.push({ what, mend: compilerInstallCommand(), blocking: !addonLoads });
+    problems.push({ what, fix: compilerInstallCommand(), blocking: !addonLoads });
   }
   return compiler;
 }
@@ -158,10 +158,10 @@ export function runDoctor(): Promise<DoctorReport> {
   const processor = readProcessor();
   const gpus = readNvidiaGpus();
   if (gpus.length > 0 && torch !== null && torch.cuda === null) {
-    const mend = `install a CUDA build of torch (python3 -m pip install torch), or set PREFTUNE_TORCH to one; then ${setupCommand}`;
+    const fix = `install a CUDA build of torch (python3 -m pip install torch), or set PREFTUNE_TORCH to one; then ${setupCommand}`;
     problems.push({
       what: "there is an NVIDIA GPU, but this torch is built without CUDA",
-      mend,
+      fix,
       blocking: false,
     });
   }

@@ -65,7 +65,7 @@ function askedLibrary(): MatmulLibrary | null {
 
 const program = "console.log(JSON.stringify(require(process.argv[1]).measureMatmul(1)))";
 
-/** Measures both libraries for about a second, in a process of its own; null where that fails. */
+/** Measures both libraries for about a second, in a separate process; null where that fails. */
 export function measureMatmul(addon: string): MatmulMeasurement | null {
   const { status, stdout } = spawnSync(process.execPath, ["-e", program, addon], {
     encoding: "utf8",

@@ -48,7 +48,7 @@ export function recordedSetup(): { record: SetupRecord | null; problem: string |
  * Finds or installs torch and builds the addon; a few milliseconds when all is in place.
  *
  * Progress goes to standard error.
- * @throws {PreftuneError} with the command that mends it
+ * @throws {PreftuneError} with the command that fixes it
  */
 export async function setUp(): Promise<Setup> {
   const { record, problem } = recordedSetup();

@@ -1,5 +1,5 @@
 /**
- * What a chat template does around an answer, found by rendering a short conversation of our own:
+ * What a chat template does around an answer, found by rendering a short test conversation:
  * the token that ends a turn, what is written after it, and the beginning of an assistant's turn.
  */
 import { FormatError } from "../base/errors.ts";

@@ -108,12 +108,8 @@ test("a begun turn that cannot go on is refused, with and without answers", asyn
   );
   const prompt = [user("q"), assistant("It is")];
   const refused: [SourceRow, string, RegExp][] = [
-    [begun(prompt), words, /to write the assistant's turn at the prompt's end as it stands/],
-    [
-      begun(prompt, [assistant(" 4")]),
-      words,
-      /to write the assistant's turn at the prompt's end as it stands/,
-    ],
+    [begun(prompt), words, /to write the assistant's turn at the prompt's end verbatim/],
+    [begun(prompt, [assistant(" 4")]), words, /to write the assistant's turn at the prompt's end verbatim/],
     [
       begun(prompt, [assistant(" 4")]),
       counts,

@@ -1,5 +1,5 @@
 /**
- * Prompts that end in a turn the assistant has begun: the answer goes on in that turn, as with `continue_final_message`
+ * Prompts that end in a turn the assistant has begun: the answer continues that turn, as with `continue_final_message`
  * in transformers. No end of turn and no second header come between.
  */
 import { DataError } from "../base/errors.ts";
@@ -9,13 +9,13 @@ import type { ChatRow } from "./rows.ts";
 /** Stands behind the begun text while it is rendered. The space tells whether the template strips contents. */
 const tag = "PREFTUNE-GOES-ON-HERE ";
 
-/** The turn that the answers go on with; null where the prompt ends otherwise, or its last turn is whole. */
+/** The turn that the answers continue; null where the prompt ends otherwise, or its last turn is complete. */
 function begunTurn({ prompt, continueFinalMessage = false }: ChatRow): Message | null {
   const last = prompt.at(-1);
   return continueFinalMessage && last?.role === "assistant" ? last : null;
 }
 
-/** True when the answers of `row` go on with its prompt's last turn. */
+/** True when the answers of `row` continue its prompt's last turn. */
 export function isContinued(row: ChatRow): boolean {
   return begunTurn(row) !== null;
 }
@@ -26,7 +26,7 @@ export function promptMessages(row: ChatRow): readonly Message[] {
   if (begun === null) return row.prompt;
   if (begun.tool_calls !== undefined) {
     throw new DataError(
-      `${row.where}: expected the assistant's turn at the prompt's end to be text that the answer goes on with, but it ` +
+      `${row.where}: expected the assistant's turn at the prompt's end to be text that the answer continues, but it ` +
         `calls tools. Put the tool's message behind it.`,
     );
   }
@@ -36,15 +36,15 @@ export function promptMessages(row: ChatRow): readonly Message[] {
 /**
  * Prompt and answer as one conversation.
  *
- * @throws DataError when the answer has thinking of its own, which cannot stand inside a begun turn
+ * @throws DataError when the answer has thinking, which cannot be inside a begun turn
  */
-export function wholeMessages(row: ChatRow, completion: readonly Message[]): readonly Message[] {
+export function joinedMessages(row: ChatRow, completion: readonly Message[]): readonly Message[] {
   const begun = begunTurn(row);
   const [first, ...others] = completion;
   if (begun === null || first === undefined) return [...row.prompt, ...completion];
   if (first.reasoning_content !== undefined) {
     throw new DataError(
-      `${row.where}: expected an answer that goes on with the prompt's last turn, but it has "reasoning_content", which ` +
+      `${row.where}: expected an answer that continues the prompt's last turn, but it has "reasoning_content", which ` +
         `begins a turn. Put it into the prompt's turn, or end the prompt with the user's message.`,
     );
   }
@@ -53,12 +53,12 @@ export function wholeMessages(row: ChatRow, completion: readonly Message[]): rea
 }
 
 /**
- * What is rendered of the prompt, up to where the answer goes on.
+ * The rendering of the prompt, up to where the answer continues it.
  *
  * Source: transformers 5.23, `render_jinja_template`: cut at the mark; where the template stripped the mark's own
  * space, white space at the end of the begun text was stripped too.
  *
- * @throws DataError when the template does not write the begun text as it stands
+ * @throws DataError when the template changes the begun text
  */
 export function promptText(row: ChatRow, rendered: string): string {
   const begun = begunTurn(row);
@@ -66,8 +66,8 @@ export function promptText(row: ChatRow, rendered: string): string {
   const at = rendered.lastIndexOf(tag.trim());
   if (at < 0 || !rendered.includes(contentText(begun).trim())) {
     throw new DataError(
-      `${row.where}: expected the chat template to write the assistant's turn at the prompt's end as it stands, so that the ` +
-        `answer can go on with it, but it changes the turn. End the prompt with the user's message and put the begun text ` +
+      `${row.where}: expected the chat template to write the assistant's turn at the prompt's end verbatim, so that the ` +
+        `answer can continue it, but it changes the turn. End the prompt with the user's message and put the begun text ` +
         `into the answers, or give another template with chat_template.`,
     );
   }

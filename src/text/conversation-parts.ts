@@ -121,7 +121,7 @@ function contentPart(place: Place, answer: string): Part {
   });
 }
 
-/** Templates tell contents apart by the tags they begin and end with. */
+/** Templates distinguish contents by the tags they begin and end with. */
 function contentForm(text: string): string {
   const inner = text.trim();
   const begins = /^<[^<>\s]{1,60}>/.exec(inner)?.[0] ?? "";

@@ -8,7 +8,7 @@ import { at } from "../base/at.ts";
 import { DataError } from "../base/errors.ts";
 import { commonPrefixLength, describeDifference, splitAtBoundary } from "./boundary.ts";
 import type { ChatFormat } from "./chat-format.ts";
-import { isContinued, promptMessages, promptText, wholeMessages } from "./continued-turn.ts";
+import { isContinued, joinedMessages, promptMessages, promptText } from "./continued-turn.ts";
 import { withoutDoubleBos } from "./encode-plain.ts";
 import {
   type ChatContext,
@@ -39,7 +39,7 @@ export function chatRequests(row: ChatRow, context: ChatContext): RowRequest[] {
   return [
     { ...common, messages: promptMessages(row), addGenerationPrompt, ...(isAlone ? checked : {}) },
     ...row.completions.flatMap((completion): RowRequest[] => {
-      const messages = wholeMessages(row, completion);
+      const messages = joinedMessages(row, completion);
       const turns = turnsOf(row, completion, context);
       return [
         { ...common, messages, addGenerationPrompt: false, learnedFrom },
@@ -50,7 +50,7 @@ export function chatRequests(row: ChatRow, context: ChatContext): RowRequest[] {
 }
 
 /**
- * Positions of the assistant turns of prompt and answer that have to be told apart from the rest of the answer. None
+ * Positions of the assistant turns of prompt and answer that have to be separated from the rest of the answer. None
  * where the answer is one message, where the template marks the turns itself, and where everything counts.
  */
 function turnsOf(row: ChatRow, completion: readonly Message[], context: ChatContext): number[] {
@@ -98,7 +98,7 @@ function noPrompt(where: string): DataError {
   );
 }
 
-/** What the answers follow: the rendered prompt, up to where a begun turn goes on, or with the assistant's header. */
+/** What the answers follow: the rendered prompt, up to where a begun turn continues, or with the assistant's header. */
 function promptOf(row: ChatRow, rendered: string, format: ChatFormat, notes: Set<EncodeNote>): string {
   if (isContinued(row)) return promptText(row, rendered);
   if (format.header !== "") notes.add("no_generation_prompt");
@@ -178,7 +178,7 @@ function checkRoles(row: ChatRow): void {
     if (first !== "assistant" || last !== "assistant") {
       const got = first === "assistant" ? `ends with ${last}` : `begins with ${first ?? "nothing"}`;
       throw new DataError(
-        `${row.where}: expected an answer to begin and end with an assistant message, but it ${got}. Mend the row.`,
+        `${row.where}: expected an answer to begin and end with an assistant message, but it ${got}. Fix the row.`,
       );
     }
   }
@@ -226,7 +226,7 @@ function answerText(
   }
   noteEmptyThinking(text.slice(prompt.length), completion[0], notes);
   if (turns.length === 0) return { text, spans: null };
-  const messages = wholeMessages(row, completion);
+  const messages = joinedMessages(row, completion);
   const search = { where: row.where, messages, turns, remedy: "Set mask_tool_output: false" };
   const [first, ...others] = turnSpans(text, search, turnsRendered, { context, notes });
   // What the prompt shares with an answer's first token is in every answer of the row, wherever they part.
@@ -260,8 +260,8 @@ function joinToPrompt(
 function inconsistent(prompt: string, full: string, { row }: Answer): DataError {
   if (isContinued(row)) {
     return new DataError(
-      `${row.where}: expected the chat template to write the turn that the prompt ends with the same way once the answer has ` +
-        `gone on with it, but ${describeDifference(prompt, full)}. End the prompt with the user's message, or give another ` +
+      `${row.where}: expected the chat template to write the turn that the prompt ends with the same way once the answer ` +
+        `continues it, but ${describeDifference(prompt, full)}. End the prompt with the user's message, or give another ` +
         `template with chat_template.`,
     );
   }

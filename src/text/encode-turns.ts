@@ -133,7 +133,7 @@ function turnEnd(
     const bare = closing.slice(0, closing.length - format.tail.length);
     return hasTail && whole.startsWith(bare) ? bare.length : null;
   }
-  // A turn that calls a tool may end with a token of its own.
+  // A turn that calls a tool may end with a special token for tool calls.
   const ended = hasTail ? endAtTerminator(closing, 0, context, new Set()) : closing.trimEnd();
   if (ended.length > start && whole.startsWith(ended)) return ended.length;
   notes.add("turn_rewritten");

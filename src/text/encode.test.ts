@@ -189,7 +189,7 @@ test("errors name their row and leave the others alone", async () => {
     [
       "b<|im_end|>",
       "pairs.jsonl:2: The chat template refused this conversation: no system.",
-      "pairs.jsonl:3: expected an answer to begin and end with an assistant message, but it begins with user. Mend the row.",
+      "pairs.jsonl:3: expected an answer to begin and end with an assistant message, but it begins with user. Fix the row.",
       "pairs.jsonl:4: expected at least one message in the prompt. Add one or remove the row.",
       "d<|im_end|>",
     ],

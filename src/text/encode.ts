@@ -71,7 +71,7 @@ export interface RowEncoder extends AsyncDisposable {
 
 /** A chat template at work. Plain data, fit for JSON. */
 export interface TemplateUse {
-  /** Name of a known template's family; null for one that runs in a process of its own. */
+  /** Name of a known template's family; null for one that runs in a separate process. */
   family: string | null;
   /** SHA-256 of its text. */
   hash: string;
@@ -128,7 +128,7 @@ interface Job<T extends Noted = EncodedRow> {
   finish: (rendered: Rendering[]) => T;
 }
 
-/** What is said of a row. */
+/** A note about a row. */
 interface Noted {
   notes: EncodedRow["notes"];
 }
@@ -203,11 +203,11 @@ class Encoder implements RowEncoder {
         if (row.kind === "text" || row.kind === "plain") outcomes[index] = { row: this.#encodeNow(row) };
         else jobs.push({ index, ...this.#job(row, await this.#chat((row.tools ?? null) !== null)) });
       } catch (error) {
-        const told = rowError(error, row.where);
-        outcomes[index] = { error: told };
-        if (told instanceof DataError) continue;
+        const failure = rowError(error, row.where);
+        outcomes[index] = { error: failure };
+        if (failure instanceof DataError) continue;
         // The files are at fault, not the row: to find that again at every row may take long.
-        outcomes.fill({ error: told }, index);
+        outcomes.fill({ error: failure }, index);
         break;
       }
     }
@@ -331,9 +331,9 @@ async function renderJobs<T extends Noted>(
     try {
       return { row: finishJob(job, rendered[i] ?? [], mine) };
     } catch (error) {
-      const told = rowError(error, whereOf(rows, job));
-      if (!(told instanceof DataError)) fault = told;
-      return { error: told };
+      const failure = rowError(error, whereOf(rows, job));
+      if (!(failure instanceof DataError)) fault = failure;
+      return { error: failure };
     }
   });
 }

@@ -42,7 +42,7 @@ export class JsonNumber {
 }
 
 /**
- * What `JSON.stringify` writes as `text` stands. It must be a string of its own: of a long slice of another string
+ * What `JSON.stringify` writes verbatim as `text`. It must be a flat string: of a long slice of another string
  * V8's `JSON.rawJSON` reads the wrong part (Node 24).
  */
 const rawJson: (text: string) => unknown = (JSON as unknown as { rawJSON: (text: string) => unknown })

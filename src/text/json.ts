@@ -48,7 +48,7 @@ export function parseJson(text: string, maxDepth: number = pythonDepth): unknown
     return value;
   } catch (error) {
     if (error instanceof NumberRangeError)
-      throw new JsonError("meaning", `${error.message}. Mend or remove it`);
+      throw new JsonError("meaning", `${error.message}. Fix or remove it`);
     throw error;
   }
 }
@@ -136,7 +136,7 @@ function syntaxReason(message: string, bareWord: string | null): string {
   if (/end of JSON|Unterminated/.test(message)) return "the JSON ends too early. Is the file cut short?";
   const position = /position (\d+)/.exec(message);
   const at = position === null ? "" : ` at character ${Number(position[1]) + 1}`;
-  return `it is not valid JSON${at}. Mend or remove it`;
+  return `it is not valid JSON${at}. Fix or remove it`;
 }
 
 /** An escaped half of a surrogate pair without its other half, or an escaped backslash that makes that hard to tell. */
@@ -158,7 +158,7 @@ function refuseHalfPairs(value: unknown): void {
 export function halfPairReason(text: string): string {
   const match = /[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/.exec(text);
   const code = (match?.[0] ?? "").charCodeAt(0).toString(16);
-  return `it has \\u${code}, half of a surrogate pair and no character. Mend or remove it`;
+  return `it has \\u${code}, half of a surrogate pair and no character. Fix or remove it`;
 }
 
 function halfPair(text: string): JsonError {

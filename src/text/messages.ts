@@ -1,4 +1,4 @@
-/** Chat messages and tool lists as they stand in data files: their types, and checks with clear messages. */
+/** Chat messages and tool lists as found in data files: their types, and checks with clear messages. */
 import { DataError } from "../base/errors.ts";
 import { didYouMean } from "../base/suggest.ts";
 import { parseJson } from "./json.ts";
@@ -74,7 +74,7 @@ export function parseMessages(value: unknown, where: string): Message[] {
 function parseMessage(value: unknown, where: string): Message {
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     throw new DataError(
-      `${where}: expected an object with "role" and "content", got ${describe(value)}. Mend the row.`,
+      `${where}: expected an object with "role" and "content", got ${describe(value)}. Fix the row.`,
     );
   }
   const fields = value as Record<string, unknown>;
@@ -152,7 +152,7 @@ function parseWeight(fields: Record<string, unknown>, role: Role, where: string)
   const [weight = null, other = weight] = weights;
   if (weight !== other) {
     throw new DataError(
-      `${where}: expected one answer to whether it counts in the loss, got two. Mend the row.`,
+      `${where}: expected one answer to whether it counts in the loss, got two. Fix the row.`,
     );
   }
   if (weight === 1 && role !== "assistant") {
@@ -187,7 +187,7 @@ function parseContent(fields: Record<string, unknown>, where: string): string | 
   if ((content === null || content === undefined) && Array.isArray(fields["tool_calls"])) return "";
   throw new DataError(
     `${where}: expected "content" to be a string or a list of {"type": "text", "text": "..."}, ` +
-      `got ${describe(content)}. Mend the row.`,
+      `got ${describe(content)}. Fix the row.`,
   );
 }
 
@@ -254,7 +254,7 @@ function parseToolsText(text: string, where: string): unknown {
   }
 }
 
-/** A role as it stands there, cut short: rows are not shown in messages. */
+/** A role as written there, truncated: rows are not shown in messages. */
 function shortName(value: unknown): string {
   if (typeof value !== "string") return describe(value);
   return JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}...` : value);

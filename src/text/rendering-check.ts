@@ -134,7 +134,7 @@ export class RenderingCheck {
       }
     }
     for (const { task, missing } of searches) {
-      // a part that has to be written is named as it stands in the conversation
+      // a part that has to be written is named as in the conversation
       const found = new Set(missing);
       const inOrder = task.parts.filter((part) => found.has(part));
       outcomes.set(task, this.#conclude(task, inOrder));

@@ -18,8 +18,8 @@ export interface ChatRow extends ChatRowBase {
   kind: "chat";
   prompt: readonly Message[];
   /**
-   * True: a prompt that ends in an assistant's turn has begun that turn, and the answers go on with it. Default false:
-   * the turn is whole, and the answers are turns of their own behind it.
+   * True: a prompt that ends in an assistant's turn has begun that turn, and the answers continue it. Default false:
+   * the turn is complete, and the answers are separate turns after it.
    */
   continueFinalMessage?: boolean;
   /**
@@ -106,7 +106,7 @@ export type EncodeOutcome = { row: EncodedRow } | { error: DataError | FormatErr
 /** An answer, or an assistant's turn that is learned, says nothing. */
 export class EmptyAnswerError extends DataError {}
 
-/** What is told where a prompt is asked with a template that has no generation prompt. */
+/** The warning about a prompt whose template has no generation prompt. */
 export const noGenerationPrompt: string =
-  "the chat template ignores add_generation_prompt; the assistant's header, as it stands before answers, was put behind the " +
+  "the chat template ignores add_generation_prompt; the assistant's header, as before answers, was appended to the " +
   "prompt. Other programs ask this model without it.";

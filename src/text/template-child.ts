@@ -1,5 +1,5 @@
 /**
- * Program of the child process that renders chat templates nobody has vouched for. Speaks JSON lines:
+ * Program of the child process that renders untrusted chat templates. Speaks JSON lines:
  * first line in `{source, timeoutMs, maxOutput}`, then one `{variables, now}` a render; one line out for each.
  * It has no environment, no files but its own code, a small heap, and ends when its input ends. Its time limit is for the case that
  * the parent is gone while a template loops: it still comes to its senses and sees that its input has ended.

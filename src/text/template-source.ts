@@ -13,7 +13,7 @@ const toolTemplate = "tool_use";
  * The text of the chat template to use.
  *
  * @param choice - name of one of the tokenizer's templates, path of a file, template text, or null for the tokenizer's own
- * @param hasTools - whether the conversation has tools, for which some tokenizers bring a template of its own
+ * @param hasTools - whether the conversation has tools, for which some tokenizers have a separate template
  * @throws ConfigError when `choice` is none of these, FormatError when the tokenizer has no template
  */
 export function chatTemplateSource(tokenizer: Tokenizer, choice: string | null, hasTools: boolean): string {

@@ -176,7 +176,7 @@ function templatesOfConfig(value: unknown, path: string): Map<string, string> {
     if (typeof name !== "string" || typeof template !== "string") {
       throw new FormatError(
         `Expected chat_template in ${path} to be a string or a list of {"name", "template"} objects. ` +
-          `Mend the entry, or put the template into chat_template.jinja beside it.`,
+          `Fix the entry, or put the template into chat_template.jinja beside it.`,
       );
     }
     named.set(name, template);

@@ -128,17 +128,17 @@ export class TokenizerPipeline {
     return tokens.length === 0 ? "" : this.#decode(tokens).join("");
   }
 
-  /** An added token as it stands in a normalised text, which is how it is decoded too. */
+  /** An added token as it appears in normalised text, which is also how it is decoded. */
   #shown({ content, normalized }: AddedToken): string {
     return normalized ? this.#normalize({ text: content, isFirst: false }).text : content;
   }
 
-  /** Id of a token given as it stands in the vocabulary. */
+  /** Id of a token spelled as in the vocabulary. */
   id(token: string): number | undefined {
     return this.#addedIds.get(token) ?? this.#model.idOf(token);
   }
 
-  /** The token `id` as it stands in the vocabulary. */
+  /** The token `id` as spelled in the vocabulary. */
   token(id: number): string | undefined {
     return this.#addedTexts.get(id) ?? this.#model.tokenOf(id);
   }

@@ -47,7 +47,7 @@ export interface Tokenizer {
    * fewest tokens that the text is known to have.
    */
   encodeSteps(text: string, options: { addSpecialTokens: boolean }): Generator<number, number[]>;
-  /** Text of `ids`, as it stands: no clean-up of spaces. Ids outside the vocabulary are left out. */
+  /** Text of `ids`, verbatim: no clean-up of spaces. Ids outside the vocabulary are left out. */
   decode(ids: readonly number[], options: { skipSpecialTokens: boolean }): string;
   /**
    * The bytes that one token stands for inside a text, exact where they are a part of a character only. At the beginning

@@ -1,6 +1,6 @@
 /**
  * Row 16: a training under `train --max-restarts` whose trainer is killed, crashes, hangs or finds its disk full is gone on with,
- * and comes to the bits of one that was left alone; what another start cannot mend is told at once.
+ * and comes to the bits of one that was left alone; what another start cannot fix is told at once.
  */
 import assert from "node:assert/strict";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
@@ -155,7 +155,7 @@ async function watchOver(name: string, behaviours: readonly Behaviour[], maxRest
   const said: string[] = [];
   const result = await superviseTraining({
     program: join(import.meta.dirname, "../support/scripted-trainer.ts"),
-    words: (resume) => [file, resume ? "--resume" : "new"],
+    argv: (resume) => [file, resume ? "--resume" : "new"],
     outputDir: shop.path(name),
     maxRestarts,
     stoppedStatus: 85,
@@ -185,7 +185,7 @@ test("each end is told with its cause and followed by another start, until it is
   assert.match(dying.said.at(-1) as string, /started again 2 times, as --max-restarts allows: given up/);
 });
 
-test("what another start cannot mend is told at once", async () => {
+test("what another start cannot fix is told at once", async () => {
   const lasting: [Behaviour, number][] = [
     [2, 2],
     [3, 3],
@@ -198,7 +198,7 @@ test("what another start cannot mend is told at once", async () => {
     const name = `lasting-${JSON.stringify(behaviour).replace(/\W/g, "")}`;
     const { status, starts, said } = await watchOver(name, [behaviour], 3);
     assert.deepEqual([status, starts], [expected, 1]);
-    assert.match(said.join(), /another start would not mend that/);
+    assert.match(said.join(), /a restart would not fix that/);
   }
   const left = await watchOver("left", [130], 3);
   assert.deepEqual([left.status, left.starts, left.said], [130, 1, []]);

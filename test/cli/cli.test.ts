@@ -177,7 +177,7 @@ test("stopped by a signal: told at once, a checkpoint, and the hint's own comman
     const [checkpoint, ...others] = listCheckpoints(shop.path(name, "checkpoints"));
     assert.equal(checkpoint?.step, Number(told), ended.stderr);
     assert.deepEqual(others, []);
-    const [, hint = ""] = /go on with:\n {2}(.*)\n/.exec(ended.stderr) ?? [];
+    const [, hint = ""] = /resume with:\n {2}(.*)\n/.exec(ended.stderr) ?? [];
     assert.match(hint, /^node \S+ train \S+config\.yaml --resume$/);
     const resumed = await shell(hint);
     assert.equal(resumed.status, 0, resumed.stderr);

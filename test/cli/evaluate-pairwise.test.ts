@@ -152,10 +152,10 @@ test("a judge that breaks down: status 7, nothing lost, and the rest is asked la
   assert.equal(broken.stdout, "");
   isBroken = false;
   const before = judge.calls.length;
-  const mended = await evaluate(...words);
-  assert.equal(mended.status, 0, mended.stderr);
+  const fixed = await evaluate(...words);
+  assert.equal(fixed.status, 0, fixed.stderr);
   assert.equal(judge.calls.length - before, 60 - 25);
-  assert.match(mended.stdout, /60 judgments \(25 answers kept from before\)/);
+  assert.match(fixed.stdout, /60 judgments \(25 answers kept from before\)/);
 });
 
 test("killed in the middle: what was judged is there", async () => {
@@ -181,8 +181,8 @@ test("killed in the middle: what was judged is there", async () => {
   running.child.kill("SIGKILL");
   await running.ended;
   const before = judge.calls.length;
-  const mended = await evaluate(...words);
-  assert.equal(mended.status, 0, mended.stderr);
+  const fixed = await evaluate(...words);
+  assert.equal(fixed.status, 0, fixed.stderr);
   const all = judge.calls.length;
   // At most the two that were under way, and the one before each, are asked a second time.
   assert.ok(all - before >= 80 - before && all <= 80 + 4, `${all} calls, ${before} before the kill`);

@@ -169,7 +169,7 @@ test("a chat: each line is answered with what came before in mind, until the inp
   const alone = await preftune("generate", ...settings, "--prompt", "hi", "--temperature", "0");
   const answer = alone.stdout;
   assert.equal(stdout.split(answer).length - 1, 2, `"${answer}" twice in ${stdout}`);
-  assert.equal(stdout.match(/\/clear begins anew/g)?.length, 2);
+  assert.equal(stdout.match(/\/clear starts a new conversation/g)?.length, 2);
 });
 
 const refusals: [what: string, words: string[], message: RegExp][] = [

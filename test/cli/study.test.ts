@@ -64,7 +64,7 @@ test("Ctrl-C: a sweep's runs end after their step, and the same command goes on 
   assert.equal(status, 0, stderr);
   assert.match(stderr, /stopping: runs under way end after their step, with a checkpoint; again to leave/);
   assert.doesNotMatch(stdout, /failed/);
-  const [, hint] = /stopped: 0 of 2 runs are finished; go on with:\n {2}(.*)\n/.exec(stdout) ?? [];
+  const [, hint] = /stopped: 0 of 2 runs are finished; resume with:\n {2}(.*)\n/.exec(stdout) ?? [];
   assert.equal(hint, `node bin/preftune.mjs sweep ${file} --output ${output}`);
   assert.equal(listCheckpoints(checkpoints).length, 1);
   assert.ok(!existsSync(join(output, "runs", "lambda-w-0.8-s1")), "no other run was begun");
@@ -78,7 +78,7 @@ test("when no run comes to its end, the reasons are told and the status is not 0
   const { status, stdout, stderr } = await preftune("sweep", file, "--output", place.path("out"));
   assert.equal(status, 6);
   assert.match(stdout, /Failed: lambda_w 0\.1, seed 1: .*nowhere\.jsonl/);
-  assert.match(stderr, /no run came to its end/);
+  assert.match(stderr, /no run finished/);
 });
 
 test("slips of the pen end with what was meant", async () => {

@@ -1,6 +1,6 @@
 /**
  * Bad input of every kind: each ends with an error that says where it is, what was expected and what to do; nothing that
- * was there before has changed, nothing half-written is left, and the command works once the input is mended.
+ * was there before has changed, nothing half-written is left, and the command works once the input is fixed.
  */
 import assert from "node:assert/strict";
 import { cpSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
@@ -67,8 +67,8 @@ function refuses(bad: BadInput): void {
       left.filter((name) => !beginnings.test(name)),
       [],
     );
-    const mended = { ...good, model_name_or_path: shop.values["model_name_or_path"] };
-    const { summary } = await runTraining(mended);
+    const fixed = { ...good, model_name_or_path: shop.values["model_name_or_path"] };
+    const { summary } = await runTraining(fixed);
     assert.equal(summary.reason, "done");
     rmSync(place.dir, { recursive: true });
     kinds.push(bad.kind);

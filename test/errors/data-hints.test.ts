@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
 
-import type { Finding } from "../../src/data/findings.ts";
+import type { DataIssue } from "../../src/data/findings.ts";
 import { loadConfig } from "../../src/runs/config-load.ts";
 import { prepareData } from "../../src/train/prepare-data.ts";
 import { workshop } from "../support/runs.ts";
@@ -134,12 +134,12 @@ function configOf(rows: string, given: string, overrides: [string, string][] = [
   return loadConfig({ yaml, file: "run.yaml", overrides }).config;
 }
 
-async function findings(config: ReturnType<typeof configOf>): Promise<Finding[]> {
+async function findings(config: ReturnType<typeof configOf>): Promise<DataIssue[]> {
   const task = config.method.objective === "sft" ? "sft" : "preference";
   return (await prepareData({ ...config, task })).dataset.report.findings;
 }
 
-const isGone = (all: readonly Finding[], code: string, was: string): boolean =>
+const isGone = (all: readonly DataIssue[], code: string, was: string): boolean =>
   !all.some((finding) => finding.code === code && (finding.severity === was || finding.severity === "error"));
 
 for (const { kind, row, given = "", code = "invalid_row", hints } of cases) {

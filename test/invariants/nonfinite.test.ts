@@ -168,7 +168,7 @@ test("a row whose own reference is out of all bounds is named", async () => {
   assert.deepEqual(skips(told)[0]?.rows, [`${path}:8`]);
 });
 
-test("after five in a row training stops; earlier checkpoints are whole, and a mended run goes on from them", async () => {
+test("after five in a row training stops; earlier checkpoints are whole, and a fixed run goes on from them", async () => {
   const clean = fresh();
   await runTraining({ ...base, output_dir: clean });
   let broken = false;

@@ -19,7 +19,7 @@ interface Asked {
   body?: string;
 }
 
-/** Sends a request as it is written, without what `fetch` would mend, and gives status and body. */
+/** Sends a request as it is written, without what `fetch` would fix, and gives status and body. */
 function ask({
   method,
   path,

@@ -190,7 +190,7 @@ export function leftWell(training: Training, said: string): string | null {
   assert.equal(others.length, 0, said);
   assert.equal(latestCheckpoint(checkpoints).rejected.length, 0, said);
   assert.equal(logOf(training.dir).at(-1)?.["event"], "stopped", said);
-  const [, hint] = /go on with:\r?\n {2}(.*?)\r?\n/.exec(training.output) ?? [];
+  const [, hint] = /resume with:\r?\n {2}(.*?)\r?\n/.exec(training.output) ?? [];
   if (hint === undefined) return null;
   const [, told] = /stopping after step (\d+); again to leave at once/.exec(training.output) ?? [];
   assert.equal(Number(told), checkpoint?.step, `told at once: ${said}`);

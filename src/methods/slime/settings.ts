@@ -163,19 +163,19 @@ export const slime: Method<SlimeSettings> = {
     {
       key: "slime/frac_hard_satisfied",
       unit: "share",
-      definition: "Share of pairs with a margin of at least margin_hard.",
+      definition: "Fraction of pairs with a margin of at least margin_hard.",
       better: "higher",
     },
     {
       key: "slime/frac_soft_zone",
       unit: "share",
-      definition: "Share of pairs with a margin between margin_soft and margin_hard.",
+      definition: "Fraction of pairs with a margin between margin_soft and margin_hard.",
       better: null,
     },
     {
       key: "slime/frac_rejected_tokens_penalised",
       unit: "share",
-      definition: "Share of rejected tokens whose log-probability is below −delta.",
+      definition: "Fraction of rejected tokens whose log-probability is below −delta.",
       better: null,
     },
   ],

@@ -96,7 +96,7 @@ export function titleCase(text: string): string {
   return result;
 }
 
-/** The lower case of one character in its place: a sigma that ends a word has a form of its own. */
+/** The lower case of one character in its place: a sigma that ends a word has a special form. */
 function lowerAt(text: string, position: number, character: string): string {
   if (character !== "Σ") return character.toLowerCase();
   return text

@@ -49,7 +49,7 @@ export function iteratorOf(value: Value): Iterator<Value> | null {
   return value instanceof PyObject ? value.iterate() : null;
 }
 
-/** The members of `value`, to be gone through once. */
+/** The members of `value`, to be iterated once. */
 export function* iterate(value: Value): Generator<Value, void, undefined> {
   const iterator = iteratorOf(value);
   if (iterator === null) throw new PythonError("TypeError", `'${typeName(value)}' object is not iterable`);

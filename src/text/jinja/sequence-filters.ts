@@ -1,4 +1,4 @@
-/** Jinja's filters on sequences. Those that are generators in Python are so here: they can be gone through once. */
+/** Jinja's filters on sequences. Those that are generators in Python are so here: they can be iterated once. */
 import { bind, toIndex, toText } from "./arguments.ts";
 import { getItem } from "./attributes.ts";
 import { arithmetic, equals, iterate, order, sorted, truth, unique } from "./operators.ts";

@@ -237,7 +237,7 @@ export class DictView extends PyObject {
   }
 }
 
-/** A generator or iterator: it can be gone through once, and is true even when it yields nothing. */
+/** A generator or iterator: it can be iterated once, and is true even when it yields nothing. */
 export class OneShot extends PyObject {
   override readonly typeName: string;
   readonly #iterator: Iterator<Value>;

@@ -8,7 +8,7 @@ const lower = "[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]";
 const upper = "[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]";
 const between = "\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
 
-/** As they stand in tokenizer.json. */
+/** As spelled in tokenizer.json. */
 export const knownPatterns: ReadonlySet<string> = new Set([
   // GPT-2 and what took its words over
   "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+",

@@ -1,4 +1,4 @@
-/** Regular expressions that nobody has vouched for: which a tokenizer has, and the time they may take. */
+/** Untrusted regular expressions: which a tokenizer has, and the time they may take. */
 import { TimeLimitError, withinTime } from "../../base/time-limit.ts";
 import { isJsonObject } from "../tokenizer-files.ts";
 import { knownPatterns } from "./known-patterns.ts";

@@ -1,4 +1,4 @@
-/** Models of tokenizer.json. What would do otherwise than in Rust is refused. */
+/** Models of tokenizer.json. What would behave differently from the Rust library is refused. */
 import { isJsonObject, type JsonObject } from "../tokenizer-files.ts";
 import { makeBpe } from "./bpe.ts";
 import { classes, type LibraryModel, type Model } from "./library.ts";
@@ -21,7 +21,7 @@ export function makeModel(part: JsonObject): Model {
   };
 }
 
-/** Old files do not name the type; their members tell it. */
+/** Old files do not name the type; it follows from their members. */
 function typeOf(part: JsonObject): string {
   if (typeof part["type"] === "string") return part["type"];
   if (Array.isArray(part["vocab"])) return "Unigram";
