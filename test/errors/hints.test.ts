@@ -55,6 +55,7 @@ const commands = everyCommand(program());
 const othersOptions = [
   "src/setup/",
   "src/text/template-process.ts",
+  "src/process/child.ts",
   "src/text/jinja/",
   "src/runs/report-style.ts",
 ];
