@@ -9,6 +9,7 @@ const learning = [...core, "torch", "nn", "models", "optim", "data"];
 export const layers = {
   base: [],
   process: ["base"],
+  stats: ["base"],
   setup: ["base"],
   torch: ["base", "setup"],
   formats: ["base"],
@@ -25,10 +26,10 @@ export const layers = {
   generate: ["models", "nn", "torch", "text", "formats", "base"],
   evaluate: [...learning, "generate", "train"],
   serve: ["generate", "train", "models", "torch", "text", "runs", "formats", "process", "base"],
-  judge: ["data", "text", "runs", "formats", "evaluate", "base"],
+  judge: ["stats", "data", "text", "runs", "formats", "evaluate", "base"],
   recipes: [...learning, "generate", "evaluate", "judge", "train", "setup", "planner"],
   quickstart: [...learning, "process", "generate", "evaluate", "train", "setup", "recipes", "toy"],
-  sweep: [...learning, "process", "generate", "evaluate", "train", "setup", "recipes"],
+  sweep: [...learning, "stats", "process", "generate", "evaluate", "train", "setup", "recipes"],
 };
 
 const folders = Object.keys(layers).join("|");
@@ -45,6 +46,7 @@ const arrows = Object.entries(layers).map(([folder, allowed]) => ({
 export const libtorchFree = [
   "base",
   "process",
+  "stats",
   "setup",
   "formats",
   "text",

@@ -1,6 +1,6 @@
 /** Results of judges as tables for the terminal. */
 import { oneLine, textTable } from "../base/text-table.ts";
-import type { Interval } from "../evaluate/bootstrap.ts";
+import type { Interval } from "../stats/bootstrap.ts";
 import type { Figure } from "../judge/judged-pair.ts";
 import type { Score } from "../judge/mt-bench.ts";
 import type { Outcomes } from "../judge/pair-figures.ts";

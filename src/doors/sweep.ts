@@ -12,7 +12,7 @@ export { stringifyNumbers } from "../runs/json-numbers.ts";
 export type { ProgressStream } from "../runs/progress.ts";
 export type { Chart, Series } from "../runs/report-chart.ts";
 export { runPaths } from "../runs/run-directory.ts";
-export type { Interval } from "../sweep/bootstrap.ts";
+export type { Interval } from "../stats/crossed-bootstrap.ts";
 export type { Cell, CellOutcome, Values } from "../sweep/cell.ts";
 export { cellsOf, checkCells, takeFolder } from "../sweep/cells.ts";
 export {

@@ -16,9 +16,9 @@ import {
   bootstrapInterval,
   type Interval,
   percentileInterval,
-} from "../evaluate/bootstrap.ts";
+} from "../stats/bootstrap.ts";
 import { byQuestion, type Figure, type JudgedPair } from "./judged-pair.ts";
-import { fitLogistic, type LogisticData, sigmoid } from "./logistic.ts";
+import { fitLogistic, type LogisticData, sigmoid } from "../stats/logistic.ts";
 import { STYLE_FEATURES, styleDifference } from "./style.ts";
 
 /** How verdicts become battles. */

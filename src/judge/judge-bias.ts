@@ -1,6 +1,6 @@
 /** How much a judge looks at what should not count: which answer comes first, and which is longer. */
 import { at } from "../base/at.ts";
-import { type BootstrapOptions, bootstrapInterval } from "../evaluate/bootstrap.ts";
+import { type BootstrapOptions, bootstrapInterval } from "../stats/bootstrap.ts";
 import { byQuestion, type Figure, type JudgedPair, shareFigure } from "./judged-pair.ts";
 import { styleDifference } from "./style.ts";
 

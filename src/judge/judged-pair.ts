@@ -1,5 +1,5 @@
 /** Pairs of answers judged in both orders, and what all figures of them share. */
-import { type Interval, shareInterval } from "../evaluate/bootstrap.ts";
+import { type Interval, shareInterval } from "../stats/bootstrap.ts";
 import type { Style } from "./style.ts";
 import type { PairVerdict } from "./verdicts.ts";
 

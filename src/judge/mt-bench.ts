@@ -5,7 +5,7 @@
  * Differs: an answer of the judge with several ratings has none, where FastChat takes the first.
  */
 import { DataError } from "../base/errors.ts";
-import { type BootstrapOptions, bootstrapInterval } from "../evaluate/bootstrap.ts";
+import { type BootstrapOptions, bootstrapInterval } from "../stats/bootstrap.ts";
 import type { Answers } from "./answer-rows.ts";
 import type { ChatMessage } from "./chat-body.ts";
 import { correlationFigure } from "./judge-bias.ts";

@@ -2,9 +2,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Random } from "../base/random.ts";
-import { percentileInterval } from "../evaluate/bootstrap.ts";
+import { percentileInterval } from "../stats/bootstrap.ts";
 import type { JudgedPair } from "./judged-pair.ts";
-import { fitLogistic, sigmoid } from "./logistic.ts";
+import { fitLogistic, sigmoid } from "../stats/logistic.ts";
 import { type PairFigures, pairFigures } from "./pair-figures.ts";
 import type { Style } from "./style.ts";
 import type { PairVerdict } from "./verdicts.ts";

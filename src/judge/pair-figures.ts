@@ -3,7 +3,7 @@
  * the judge looks at position and length.
  */
 import { at } from "../base/at.ts";
-import { type BootstrapOptions, bootstrapInterval, type Interval } from "../evaluate/bootstrap.ts";
+import { type BootstrapOptions, bootstrapInterval, type Interval } from "../stats/bootstrap.ts";
 import { type BattleOptions, type Control, controlFigures, winRate } from "./bradley-terry.ts";
 import { type LengthBias, lengthBias, type PositionBias, positionBias } from "./judge-bias.ts";
 import { byQuestion, type Figure, type JudgedPair, outcomeOf } from "./judged-pair.ts";

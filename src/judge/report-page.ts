@@ -1,5 +1,5 @@
 /** `report.html` of an evaluation with a judge: figures with their intervals as a picture, and tables. Loads nothing. */
-import type { Interval } from "../evaluate/bootstrap.ts";
+import type { Interval } from "../stats/bootstrap.ts";
 import {
   type Html,
   html,

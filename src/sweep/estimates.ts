@@ -1,6 +1,6 @@
 /** Figures of a condition, or of the difference between two, with their intervals. */
-import { type BootstrapOptions, bootstrap, type Interval } from "./bootstrap.ts";
-import { chiSquareQuantile } from "./normal.ts";
+import { type BootstrapOptions, bootstrap, type Interval } from "../stats/crossed-bootstrap.ts";
+import { chiSquareQuantile } from "../stats/normal.ts";
 
 /** A value for each seed (row) and held-out pair (column); the same pairs in each row. NaN where there is none. */
 export type PairTable = readonly Float64Array[];

@@ -1,7 +1,7 @@
 /** The figures of studies, each a value for every held-out pair (or watched prompt) and seed, so that runs are compared pair by pair. */
 import { at } from "../base/at.ts";
 import { diversityOf } from "../evaluate/diversity.ts";
-import type { Interval } from "./bootstrap.ts";
+import type { Interval } from "../stats/crossed-bootstrap.ts";
 import type { HeldOutPair } from "./cell.ts";
 import { differenceInterval, meanInterval, type PairTable } from "./estimates.ts";
 import { lastSamples, type MeasuredCondition, type MeasuredRun, twinsOf } from "./measured.ts";

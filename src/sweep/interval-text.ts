@@ -1,5 +1,5 @@
 /** Figures with their intervals as text, for the terminal and for tables of the report. */
-import type { Interval } from "./bootstrap.ts";
+import type { Interval } from "../stats/crossed-bootstrap.ts";
 import type { FigureUnit } from "./figures.ts";
 
 /** How numbers are written. */

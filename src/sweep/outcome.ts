@@ -6,7 +6,7 @@ import { stringifyNumbers } from "../runs/json-numbers.ts";
 import { chartHtml } from "../runs/report-chart.ts";
 import { type Html, html, pageHtml, type ReportTable, tableHtml } from "../runs/report-html.ts";
 import { type IntervalChart, intervalChartHtml } from "../runs/report-intervals.ts";
-import type { Interval } from "./bootstrap.ts";
+import type { Interval } from "../stats/crossed-bootstrap.ts";
 import type { Cell, CellOutcome } from "./cell.ts";
 import {
   estimate,

@@ -2,7 +2,7 @@
 import { ticksBetween, tickText } from "../runs/report-chart.ts";
 import { type Html, html } from "../runs/report-html.ts";
 import { intervalWords } from "../runs/report-intervals.ts";
-import type { Interval } from "./bootstrap.ts";
+import type { Interval } from "../stats/crossed-bootstrap.ts";
 
 /** One condition. */
 export interface ScatterPoint {

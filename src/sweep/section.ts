@@ -2,7 +2,7 @@
 import type { Chart } from "../runs/report-chart.ts";
 import type { ReportTable } from "../runs/report-html.ts";
 import type { IntervalChart } from "../runs/report-intervals.ts";
-import type { Interval } from "./bootstrap.ts";
+import type { Interval } from "../stats/crossed-bootstrap.ts";
 import type { Values } from "./cell.ts";
 import type { MeasuredCondition } from "./measured.ts";
 import type { ScatterChart } from "./scatter-chart.ts";

@@ -3,7 +3,7 @@
  * it was measured on. A statistic is asked with weights: how often each seed and each pair was drawn.
  */
 import { Random } from "../base/random.ts";
-import { quantile } from "../evaluate/bootstrap.ts";
+import { quantile } from "./bootstrap.ts";
 import { normalCdf, normalQuantile } from "./normal.ts";
 
 /** A figure with its interval and what it rests on. */
