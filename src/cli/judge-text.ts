@@ -1,10 +1,10 @@
 /** Results of judges as tables for the terminal. */
 import { oneLine, textTable } from "../base/text-table.ts";
-import type { Interval } from "../stats/bootstrap.ts";
 import type { Figure } from "../judge/judged-pair.ts";
 import type { Score } from "../judge/mt-bench.ts";
 import type { Outcomes } from "../judge/pair-figures.ts";
 import type { JudgeReport, PairReport, RatingReport } from "../judge/reports.ts";
+import type { Interval } from "../stats/bootstrap.ts";
 
 /** The tables of either kind of report. */
 export function reportText(report: RatingReport | PairReport): string {

@@ -17,8 +17,8 @@ import {
   type Interval,
   percentileInterval,
 } from "../stats/bootstrap.ts";
-import { byQuestion, type Figure, type JudgedPair } from "./judged-pair.ts";
 import { fitLogistic, type LogisticData, sigmoid } from "../stats/logistic.ts";
+import { byQuestion, type Figure, type JudgedPair } from "./judged-pair.ts";
 import { STYLE_FEATURES, styleDifference } from "./style.ts";
 
 /** How verdicts become battles. */

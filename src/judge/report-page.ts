@@ -1,5 +1,5 @@
 /** `report.html` of an evaluation with a judge: figures with their intervals as a picture, and tables. Loads nothing. */
-import type { Interval } from "../stats/bootstrap.ts";
+
 import {
   type Html,
   html,
@@ -10,6 +10,7 @@ import {
   tileHtml,
 } from "../runs/report-html.ts";
 import { type IntervalRow, intervalChartHtml } from "../runs/report-intervals.ts";
+import type { Interval } from "../stats/bootstrap.ts";
 import type { Figure } from "./judged-pair.ts";
 import type { Outcomes } from "./pair-figures.ts";
 import { judgedTextsHtml } from "./report-texts.ts";

@@ -2,9 +2,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Random } from "../base/random.ts";
+import { differenceInterval, meanInterval, quantileInterval, spreadInterval } from "../sweep/estimates.ts";
 import { quantile } from "./bootstrap.ts";
 import { bootstrap } from "./crossed-bootstrap.ts";
-import { differenceInterval, meanInterval, quantileInterval, spreadInterval } from "../sweep/estimates.ts";
 import { chiSquareCdf, chiSquareQuantile, normalCdf, normalQuantile } from "./normal.ts";
 
 function gaussian(random: Random): number {
