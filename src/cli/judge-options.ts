@@ -9,6 +9,7 @@ import {
   environmentOf,
   type MachineOptions,
   positiveNumber,
+  takeDirAsOutput,
   wholeNumber,
   withMachineOptions,
 } from "./options.ts";
@@ -115,6 +116,7 @@ export function withJudgeOptions(command: Command, maxNewTokens = 1024): Command
       "--output <dir>",
       "directory of answers, judgments, results and report; default: runs/COMMAND-NAME",
     );
+  takeDirAsOutput(command);
   return withMachineOptions(command);
 }
 

@@ -2,6 +2,7 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { ConfigError } from "../base/errors.ts";
 import { isGreedyAt } from "../base/temperature.ts";
+import { warn } from "../base/warn.ts";
 
 /** A whole number of at least `min`. */
 export function wholeNumber(min: number): (text: string) => number {
@@ -71,7 +72,7 @@ export interface DeviceOptions {
 /** Earlier and other trainers' names of options, by the name that every command has for the thing. */
 const otherNames: Readonly<Record<string, readonly string[]>> = {
   "--limit": ["--rows", "--max-rows", "--max-prompts"],
-  "--output": ["--out", "--output-file", "--dir"],
+  "--output": ["--out", "--output-file"],
   "--max-new-tokens": ["--max-tokens"],
 };
 
@@ -87,6 +88,15 @@ export function refuseOtherNames(command: Command): void {
       command.addOption(new Option(`${other} <value>`).hideHelp().argParser(refuse));
     }
   }
+}
+
+/** Takes `--dir`, which scripts for commands with a judge use for their directory, as `--output`, with a warning. */
+export function takeDirAsOutput(command: Command): void {
+  command.addOption(new Option("--dir <directory>").hideHelp());
+  command.on("option:dir", (directory: string) => {
+    warn(`--dir is --output here: results go to ${directory}.`);
+    command.setOptionValueWithSource("output", directory, "cli");
+  });
 }
 
 /** Where to compute, in what type. */

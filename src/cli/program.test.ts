@@ -29,7 +29,6 @@ test("another name is refused with the one that it has here", async () => {
     [["generate", "--model", "m", "--prompts", "p", "--max-tokens", "3"], /It is --max-new-tokens here\./],
     [["evaluate", "diversity", "--answers", "a", "--out", "b.json"], /--out <value>.* It is --output here\./],
     [["evaluate", "pairwise", "a", "b", "--prompts", "p", "--max-prompts", "3"], /It is --limit here\./],
-    [["evaluate", "pairwise", "a", "b", "--prompts", "p", "--dir", "d"], /It is --output here\./],
     [["score", "--model", "m", "--data", "d", "--out", "o"], /It is --output here\./],
     [["merge", "--model", "m", "--adapter", "a", "--out", "o"], /It is --output here\./],
     [["sweep", "s.yaml", "--out", "o"], /It is --output here\./],

@@ -318,6 +318,8 @@ test("hostile YAML is refused in time that does not grow with it: keys, depth, a
   refused(`train_data:\n${"- ".repeat(100)}x\n`, /nested at most 64 deep/);
   refused("objective: &a [*a]\n", /an alias \(\*\) stands inside of what it stands for/);
   refused("columns: &a {prompt: *a}\n", /an alias \(\*\) stands inside/);
+  refused("*a", /^run\.yaml:1: expected `key: value` lines, got an alias \(\*\)\.$/);
+  refused("[*a, 1]", /^run\.yaml:1: expected `key: value` lines, got the list\.$/);
   const keys = Array.from({ length: 300 }, (_, i) => `k${i}: 1\n`).join("");
   refused(keys, /^30\d problems in run\.yaml:\n.*unknown key "k0"[\s\S]*and 28\d more$/);
 });

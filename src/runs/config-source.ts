@@ -1,7 +1,16 @@
 /** Reads the values a user gave: from YAML text with line numbers, from the command line, or from code. */
 import { existsSync, readdirSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
-import { type Document, isMap, isNode, isScalar, LineCounter, parseDocument, type YAMLMap } from "yaml";
+import {
+  type Document,
+  isAlias,
+  isMap,
+  isNode,
+  isScalar,
+  LineCounter,
+  parseDocument,
+  type YAMLMap,
+} from "yaml";
 import { ConfigError, FileError, messageOf } from "../base/errors.ts";
 import { readFileBytes, statsOf } from "../base/open-file.ts";
 import { didYouMean } from "../base/suggest.ts";
@@ -77,7 +86,10 @@ export function givenByYaml(text: string, file: string): Given[] {
     offset === undefined ? 1 : lines.linePos(offset).line;
   if (document.contents === null) return [];
   if (!isMap(document.contents)) {
-    throw new ConfigError(`${file}:1: expected \`key: value\` lines, got ${typeName(document.toJS())}.`);
+    // without its values: an alias among them may have nothing that it stands for
+    const { contents } = document;
+    const got = isAlias(contents) ? "an alias (*)" : typeName(isScalar(contents) ? contents.value : []);
+    throw new ConfigError(`${file}:1: expected \`key: value\` lines, got ${got}.`);
   }
   const values = plainValues(document, file);
   return document.contents.items.map((pair) => {

@@ -117,11 +117,6 @@ export class Training {
     assert.ok(isThere(), `ended before step ${count}: ${this.output}`);
   }
 
-  /** Steps in its metrics. */
-  get stepsDone(): number {
-    return lines(join(this.dir, "metrics.jsonl"));
-  }
-
   get launcherPid(): number {
     if (!this.#way.onTerminal) return this.#child.pid as number;
     return JSON.parse(readFileSync(`${this.#file}.pid`, "utf8")) as number;

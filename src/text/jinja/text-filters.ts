@@ -107,7 +107,9 @@ function center(value: Value, call: Arguments): Value {
 }
 
 function quote(value: Value, keeps: string): string {
-  return encodeURIComponent(str(value))
+  const text = str(value);
+  if (!text.isWellFormed()) throw new PythonError("UnicodeEncodeError", "surrogates not allowed");
+  return encodeURIComponent(text)
     .replace(/[!'()*]/g, (c) => `%${c.charCodeAt(0).toString(16).toUpperCase()}`)
     .replaceAll("%2F", keeps);
 }
