@@ -33,10 +33,14 @@ const MAX_POINTS = 400;
 /** Most points with a hover title per line. */
 const MAX_TITLES = 80;
 
-interface Scale {
+/** What an axis reaches over, and where it has lines. */
+export interface Axis {
   min: number;
   max: number;
-  ticks: number[];
+  ticks: readonly number[];
+}
+
+interface Scale extends Axis {
   at(value: number): number;
 }
 
@@ -82,28 +86,39 @@ function summary({ title, unit, series }: Chart): string {
 
 /** A scale over the finite values of one coordinate of all lines. */
 function scaleOf(chart: Chart, coordinate: 0 | 1, range: readonly [number, number]): Scale {
+  const values = chart.series.flatMap(({ points, band = [] }) => [
+    ...points.map((point) => point[coordinate]),
+    ...(coordinate === 0 ? [] : band.flatMap(([, low, high]) => [low, high])),
+  ]);
+  const axis = axisOver(values, coordinate === 0);
+  const { min, max } = axis;
+  const [from, to] = range;
+  return { ...axis, at: (value) => from + ((value - min) / (max - min)) * (to - from) };
+}
+
+/**
+ * The axis for the finite ones of `values`, 0 to 1 where there are none, with room for marks at both ends.
+ *
+ * @param isSteps - values are counts of steps: the axis begins at 0 and ends with the last of them
+ */
+export function axisOver(values: Iterable<number>, isSteps = false): Axis {
   let min = Number.POSITIVE_INFINITY;
   let max = Number.NEGATIVE_INFINITY;
-  for (const { points, band = [] } of chart.series) {
-    const edges = coordinate === 0 ? [] : band.flatMap(([, low, high]) => [low, high]);
-    for (const value of [...points.map((point) => point[coordinate]), ...edges]) {
-      if (!Number.isFinite(value)) continue;
-      min = Math.min(min, value);
-      max = Math.max(max, value);
-    }
+  for (const value of values) {
+    if (!Number.isFinite(value)) continue;
+    min = Math.min(min, value);
+    max = Math.max(max, value);
   }
   if (min > max) [min, max] = [0, 1];
-  // Steps count from 0, also where the first figure is logged later.
-  if (coordinate === 0 && min > 0) min = 0;
+  // also where the first figure is logged later
+  if (isSteps && min > 0) min = 0;
   const room = max === min ? Math.abs(max) * 0.1 || 1 : (max - min) * 0.06;
-  if (coordinate === 1 || max === min) [min, max] = [min - room, max + room];
-  const [from, to] = range;
-  const at = (value: number): number => from + ((value - min) / (max - min)) * (to - from);
-  return { min, max, ticks: ticksBetween(min, max, coordinate === 0), at };
+  if (!isSteps || max === min) [min, max] = [min - room, max + room];
+  return { min, max, ticks: ticksBetween(min, max, isSteps) };
 }
 
 /** About six round numbers between two bounds. */
-export function ticksBetween(min: number, max: number, whole: boolean): number[] {
+function ticksBetween(min: number, max: number, whole: boolean): number[] {
   const rough = (max - min) / 6;
   const power = 10 ** Math.floor(Math.log10(rough));
   const unit = [1, 2, 5, 10].find((factor) => factor * power >= rough * 0.999) ?? 10;

@@ -1,6 +1,6 @@
 /** A chart of figures with their intervals, one below the other with its name above it: readable at the width of a phone. */
 import { formatNumber } from "./number-text.ts";
-import { ticksBetween, tickText } from "./report-chart.ts";
+import { type Axis, axisOver, tickText } from "./report-chart.ts";
 import { type Html, html } from "./report-html.ts";
 
 /** A figure. Without a value it has its name only; without ends, a dot. */
@@ -59,23 +59,12 @@ ${grid}${line}${lines}
 </figure>`;
 }
 
-function axisOf({ rows, ticks: given }: IntervalChart): {
-  min: number;
-  max: number;
-  ticks: readonly number[];
-} {
+function axisOf({ rows, ticks: given }: IntervalChart): Axis {
   const [first, last] = [given?.[0], given?.at(-1)];
   if (given !== undefined && first !== undefined && last !== undefined) {
     return { min: first, max: last, ticks: given };
   }
-  const ends = rows
-    .flatMap(({ interval: { value, low, high } }) => [low, high, value])
-    .filter(Number.isFinite);
-  const [low, high] = [Math.min(...ends), Math.max(...ends)];
-  // room for the dot at the end
-  const room = high === low ? Math.abs(high) * 0.1 || 1 : (high - low) * 0.06;
-  const [min, max] = [low - room, high + room];
-  return { min, max, ticks: ticksBetween(min, max, false) };
+  return axisOver(rows.flatMap(({ interval: { value, low, high } }) => [low, high, value]));
 }
 
 interface RowPlace {

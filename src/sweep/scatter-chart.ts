@@ -1,5 +1,5 @@
 /** A chart of conditions by two figures, each with its interval both ways where it has one. Points carry the number that the table beside them has. */
-import { ticksBetween, tickText } from "../runs/report-chart.ts";
+import { axisOver, tickText } from "../runs/report-chart.ts";
 import { type Html, html } from "../runs/report-html.ts";
 import { intervalWords } from "../runs/report-intervals.ts";
 import type { Interval } from "../stats/crossed-bootstrap.ts";
@@ -73,14 +73,11 @@ function pointHtml(point: ScatterPoint, x: (value: number) => number, y: (value:
 function scale(
   intervals: readonly Interval[],
   [from, to]: readonly [number, number],
-): { at: (value: number) => number; ticks: number[] } {
-  const ends = intervals.flatMap(({ low, high, value }) => [low, high, value]).filter(Number.isFinite);
-  let [min, max] = [Math.min(...ends), Math.max(...ends)];
-  const room = max === min ? Math.abs(max) * 0.1 || 1 : (max - min) * 0.06;
-  [min, max] = [min - room, max + room];
+): { at: (value: number) => number; ticks: readonly number[] } {
+  const { min, max, ticks } = axisOver(intervals.flatMap(({ low, high, value }) => [low, high, value]));
   const at = (value: number): number => {
     const place = Number.isFinite(value) ? (value - min) / (max - min) : 0;
     return Math.round(10 * (from + place * (to - from))) / 10;
   };
-  return { at, ticks: ticksBetween(min, max, false) };
+  return { at, ticks };
 }
