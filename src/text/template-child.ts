@@ -5,7 +5,7 @@
  * the parent is gone while a template loops: it still comes to its senses and sees that its input has ended.
  */
 import { createInterface } from "node:readline";
-import { withinTime } from "../base/time-limit.ts";
+import { TimeLimitError, withinTime } from "../base/time-limit.ts";
 import { type CompiledTemplate, compileTemplate, type TemplateInput } from "./jinja/template.ts";
 import { parseJson } from "./json.ts";
 
@@ -15,7 +15,10 @@ interface Setup {
   maxOutput: number;
 }
 
-type Reply = { ready: true } | { text: string } | { error: string; kind: "raised" | "invalid" | "output" };
+type Reply =
+  | { ready: true }
+  | { text: string }
+  | { error: string; kind: "raised" | "invalid" | "timeout" | "output" };
 
 function send(reply: Reply | { up: true }): void {
   process.stdout.write(`${JSON.stringify(reply)}\n`);
@@ -26,7 +29,7 @@ function load(setup: Setup): { reply: Reply; template: CompiledTemplate | null }
     const template = withinTime(setup.timeoutMs, () => compileTemplate(setup.source));
     return { reply: { ready: true }, template };
   } catch (error) {
-    return { reply: { error: shortMessage(error), kind: "invalid" }, template: null };
+    return { reply: { error: shortMessage(error), kind: kindOf(error, "invalid") }, template: null };
   }
 }
 
@@ -37,8 +40,13 @@ function render(template: CompiledTemplate, line: string, setup: Setup): Reply {
     if (text.length > setup.maxOutput) return { error: `${text.length} characters`, kind: "output" };
     return { text };
   } catch (error) {
-    return { error: shortMessage(error), kind: "raised" };
+    return { error: shortMessage(error), kind: kindOf(error, "raised") };
   }
+}
+
+/** The own limit goes by the clock: on a busy machine it can come before the parent's, which counts what is computed. */
+function kindOf<T>(error: unknown, otherwise: T): T | "timeout" {
+  return error instanceof TimeLimitError ? "timeout" : otherwise;
 }
 
 function shortMessage(error: unknown): string {

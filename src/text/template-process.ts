@@ -246,9 +246,8 @@ function parseReply(line: string): ChildReply {
   if (fields["ready"] === true) return { ready: true };
   if (typeof fields["text"] === "string") return { text: fields["text"] };
   const { kind, error } = fields;
-  if (typeof error === "string" && (kind === "raised" || kind === "invalid" || kind === "output")) {
-    return { kind, reason: error.slice(0, 2000) };
-  }
+  const known = (["raised", "invalid", "timeout", "output"] as const).find((one) => one === kind);
+  if (typeof error === "string" && known !== undefined) return { kind: known, reason: error.slice(0, 2000) };
   return { kind: "crash", reason: "an answer of an unknown form" };
 }
 

@@ -118,3 +118,12 @@ for (const name of Object.keys(goldens.real)) {
     compareChat(template ?? "", goldens.real[name] ?? {});
   });
 }
+
+test("half of a surrogate pair cannot be written in a URL, as in Python", () => {
+  // "\ud800".encode() raises UnicodeEncodeError: surrogates not allowed
+  const template = compileTemplate("{{ messages[0].content | urlencode }}");
+  const render = (content: string): string =>
+    template({ variables: { messages: [{ role: "user", content }] }, now: 0 } as never);
+  assert.equal(render("\u{1f600} é/"), "%F0%9F%98%80%20%C3%A9/");
+  assert.throws(() => render("\ud800"), /surrogates not allowed/);
+});
