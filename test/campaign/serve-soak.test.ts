@@ -32,8 +32,12 @@ async function one(server: Served): Promise<number> {
   };
   const leave = new AbortController();
   const leaves = random.next() < 0.05;
-  const reply = server.post(isChat ? "/v1/chat/completions" : "/v1/completions", JSON.stringify(body), {
-    signal: leave.signal,
+  const path = isChat ? "/v1/chat/completions" : "/v1/completions";
+  const send = () => server.post(path, JSON.stringify(body), { signal: leave.signal });
+  // a connection that was idle for five seconds may be closed at the moment that it is used again: clients then ask again
+  const reply = send().catch((error: Error) => {
+    if ((error.cause as { code?: string } | undefined)?.code === "UND_ERR_SOCKET") return send();
+    throw error;
   });
   if (leaves) setTimeout(() => leave.abort(), random.next() * 20);
   try {
