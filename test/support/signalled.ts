@@ -196,7 +196,7 @@ export function leftWell(training: Training, said: string): string | null {
 
 /** Whether Ctrl-C was typed again: a terminal then throws away what was written and has not been read (termios: NOFLSH). */
 export function isFlushed(output: string): boolean {
-  return /\^C[^]*\^C/.test(output);
+  return /\^C[\s\S]*\^C/.test(output);
 }
 
 function lines(path: string): number {
