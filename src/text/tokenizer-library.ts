@@ -117,7 +117,8 @@ export class TokenizerPipeline {
   *#pieceSteps(piece: string, ids: number[]): Generator<number, void> {
     const steps = piece.length > charactersAStep ? this.#model.steps?.(piece) : undefined;
     const written = steps === undefined ? this.#model.encode(piece) : yield* countedFrom(ids.length, steps);
-    for (const id of written) ids.push(id);
+    // by index: an iterator would leave an object for each id
+    for (let i = 0; i < written.length; i++) ids.push(written[i] as number);
   }
 
   /** Text of `ids`; those outside the vocabulary are left out. */
