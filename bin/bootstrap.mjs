@@ -16,12 +16,6 @@ export const root = dirname(dirname(fileURLToPath(import.meta.url)));
 /** True in a checkout (sources present), false in a published package (only `dist/`). */
 export const isCheckout = existsSync(join(root, "src", "cli"));
 
-/**
- * V8's flag for the memory of young objects, which holds for all threads of a process. Rows and requests of a megabyte live for
- * milliseconds; V8 would keep up to eight times as much room for such, for good.
- */
-export const youngObjects = "--max-semi-space-size=8";
-
 /** An error whose message is all a user needs. */
 export class BootstrapError extends Error {}
 

@@ -13,7 +13,6 @@ import {
   reportErrors,
   requireNode24,
   root,
-  youngObjects,
 } from "./bootstrap.mjs";
 
 /** @param {string} folder @param {string} name @returns {string} the file as source or as built */
@@ -50,5 +49,5 @@ reportErrors(() => {
   if (isCheckout) ensurePackages(root);
   const node = requireNode24();
   if (command === "setup") return becomeNode(node, [program("setup", "command"), ...args]);
-  becomeNode(node, [youngObjects, ...launchArguments(program("cli", "main"), args, needsAddon(args))]);
+  becomeNode(node, launchArguments(program("cli", "main"), args, needsAddon(args)));
 });

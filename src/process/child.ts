@@ -5,9 +5,6 @@ import { extname, join } from "node:path";
 /** Characters of a child's standard error that are kept. */
 const keptCharacters = 4000;
 
-/** V8's flag for the memory of young objects, as bin/preftune.mjs has it: a training keeps 30 to 40 MiB more without. */
-const youngObjects = "--max-semi-space-size=8";
-
 /** Who is told what a child says. */
 export interface ChildListener {
   onMessage?: (message: unknown) => void;
@@ -77,8 +74,7 @@ export class Child {
 /** Starts a Node program of ours, with a channel for all that `structuredClone` takes. */
 export function forkChild(program: string, listener: ChildListener, options: ForkOptions = {}): Child {
   // torch and addon are found by now, and named in the environment; packages are found as this process finds them
-  const conditions = process.execArgv.filter((flag) => flag.startsWith("--conditions="));
-  const execArgv = [youngObjects, ...conditions];
+  const execArgv = process.execArgv.filter((flag) => /^--(conditions|max-semi-space-size)=/.test(flag));
   return new Child(fork(program, [], { execArgv, serialization: "advanced", ...options }), listener);
 }
 

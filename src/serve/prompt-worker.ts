@@ -39,7 +39,7 @@ type Waiting = Pick<PromiseWithResolvers<PromptMessage>, "resolve" | "reject">;
 
 /**
  * Memory for young objects of the thread, in MiB: requests of a megabyte live for milliseconds, and V8 would otherwise keep
- * more for them, for good. It is three times a semi-space: a process with `--max-semi-space-size`, such as bin/preftune.mjs
+ * more for them, for good. It is three times a semi-space: a process with `--max-semi-space-size`, such as bin/become-node.mjs
  * starts, has that flag's in every thread, and this tells V8 nothing.
  */
 const youngMiB = 24;

@@ -155,7 +155,7 @@ export class HostileRunner implements Disposable {
 
   #start(): ChildProcess {
     const program = join(import.meta.dirname, "command-child.ts");
-    // the first as in bin/preftune.mjs
+    // the first as in bin/become-node.mjs
     const flags = ["--max-semi-space-size=8", "--conditions=preftune-source", "--expose-gc", "--no-warnings"];
     const execArgv = [...flags, ...process.execArgv];
     this.#child = fork(program, { execArgv, silent: true });
