@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Command, Option } from "commander";
 import { ConfigError } from "../base/errors.ts";
-import { type JudgeEndpointOptions, judgeOf, withJudge } from "./judge-options.ts";
+import { type JudgeEndpointOptions, judgeOf, withJudge, withJudgeOptions } from "./judge-options.ts";
 
 function parsed(...args: string[]): JudgeEndpointOptions {
   const command = withJudge(new Command(), new Option("--judge <url#model>"))
@@ -49,4 +49,16 @@ test("fields of requests that are keys are refused, since reports have the field
   }
   const harmless = { max_tokens: 5, token_limit: 3, seed: 1, prompt_cache_key: "a" };
   assert.deepEqual(parsed("--judge-extra", JSON.stringify(harmless)).judgeExtra, harmless);
+});
+
+test("--dir is --output for commands with a judge; the last one given holds", () => {
+  const outputOf = (...args: string[]): unknown => {
+    const command = withJudgeOptions(new Command()).exitOverride();
+    return command.parse(["--judge", "http://127.0.0.1:8000/v1#m", ...args], { from: "user" }).opts()[
+      "output"
+    ];
+  };
+  assert.equal(outputOf("--dir", "a"), "a");
+  assert.equal(outputOf("--output", "b", "--dir", "a"), "a");
+  assert.equal(outputOf("--dir", "a", "--output", "b"), "b");
 });

@@ -72,7 +72,7 @@ export interface DeviceOptions {
 /** Earlier and other trainers' names of options, by the name that every command has for the thing. */
 const otherNames: Readonly<Record<string, readonly string[]>> = {
   "--limit": ["--rows", "--max-rows", "--max-prompts"],
-  "--output": ["--out", "--output-file"],
+  "--output": ["--out", "--output-file", "--dir"],
   "--max-new-tokens": ["--max-tokens"],
 };
 

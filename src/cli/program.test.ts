@@ -30,6 +30,7 @@ test("another name is refused with the one that it has here", async () => {
     [["evaluate", "diversity", "--answers", "a", "--out", "b.json"], /--out <value>.* It is --output here\./],
     [["evaluate", "pairwise", "a", "b", "--prompts", "p", "--max-prompts", "3"], /It is --limit here\./],
     [["score", "--model", "m", "--data", "d", "--out", "o"], /It is --output here\./],
+    [["generate", "--model", "m", "--prompts", "p", "--dir", "d"], /It is --output here\./],
     [["merge", "--model", "m", "--adapter", "a", "--out", "o"], /It is --output here\./],
     [["sweep", "s.yaml", "--out", "o"], /It is --output here\./],
   ];

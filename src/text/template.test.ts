@@ -2,10 +2,12 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { createInterface } from "node:readline";
 import test from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 
 import { requireShared, skipWithoutShared } from "../../test/support/shared.ts";
+import { isRunning } from "../base/process-state.ts";
 import { chatMl } from "../toy/tokenizer.ts";
 import { compileTemplate } from "./jinja/template.ts";
 import { knownTemplate, templateHash } from "./known-templates.ts";
@@ -284,13 +286,21 @@ test("a looping child ends when its parent is killed", {
     child = children()[0];
   }
   await new Promise((resolve) => parent.once("close", resolve));
-  const isRunning = (): boolean => {
-    try {
-      return !/^State:\s+Z/m.test(readFileSync(`/proc/${child}/status`, "utf8"));
-    } catch {
-      return false;
-    }
-  };
-  for (let waited = 0; isRunning() && waited < 30_000; waited += 50) await sleep(50);
-  assert.equal(isRunning(), false);
+  const pid = Number(child);
+  for (let waited = 0; isRunning(pid) && waited < 30_000; waited += 50) await sleep(50);
+  assert.equal(isRunning(pid), false);
+});
+
+test("the limit of the child's own clock is told as a timeout: on a busy machine it comes before the parent's", async () => {
+  const loop = "{% for i in range(90000) %}{% for j in range(90000) %}{% endfor %}{% endfor %}";
+  const child = spawn(process.execPath, [join(import.meta.dirname, "template-child.ts")], {
+    stdio: ["pipe", "pipe", "inherit"],
+  });
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  const next = async (): Promise<unknown> => JSON.parse((await lines.next()).value as string);
+  assert.deepEqual(await next(), { up: true });
+  child.stdin.write(`${JSON.stringify({ source: loop, timeoutMs: 100, maxOutput: 10 })}\n`);
+  assert.deepEqual(await next(), { ready: true });
+  child.stdin.end(`${JSON.stringify({ variables: {}, now: 0 })}\n`);
+  assert.deepEqual(await next(), { error: "timed out after 100 ms", kind: "timeout" });
 });

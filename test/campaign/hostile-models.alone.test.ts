@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { figure, isNightly } from "../support/campaign.ts";
 import { configCases } from "../support/hostile/config-cases.ts";
-import { faultsOf, HostileRunner, mebibytes, type Outcome } from "../support/hostile/hostile.ts";
+import { bytesAbove, faultsOf, HostileRunner, mebibytes, type Outcome } from "../support/hostile/hostile.ts";
 import { tokenizerCases } from "../support/hostile/tokenizer-cases.ts";
 import { weightCases } from "../support/hostile/weight-cases.ts";
 import { templateCases, yamlCases } from "../support/hostile/yaml-cases.ts";
@@ -30,7 +30,7 @@ test("hostile models and configurations", async () => {
     if (isNightly && isSlow(outcome)) outcome = await runner.run(each);
     const faults = faultsOf(each, outcome).filter((fault) => isNightly || !fault.includes("without a word"));
     longest = Math.max(longest, outcome.silentMs);
-    most = Math.max(most, outcome.peakBytes - 2 * outcome.fileBytes);
+    most = Math.max(most, bytesAbove(outcome));
     if (faults.length > 0) bad.push(`${each.name}: ${faults.join("; ")}: ${outcome.message?.slice(0, 300)}`);
     const [ms, peak, size] = [
       Math.round(outcome.totalMs),
