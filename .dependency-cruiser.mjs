@@ -56,13 +56,22 @@ export const libtorchFree = [
   "judge",
 ];
 
-const withoutLibtorch = libtorchFree.map((folder) => ({
-  name: `${folder}-without-libtorch`,
-  comment: `Nothing in src/${folder} reaches src/torch, directly or through others: it must work where torch is absent.`,
+/** Nothing in `from` reaches src/torch, directly or through others. */
+const withoutTorch = (name, comment, from) => ({
+  name,
+  comment,
   severity: "error",
-  from: { path: `^src/${folder}/` },
+  from,
   to: { path: "^src/torch/", reachable: true },
-}));
+});
+
+const withoutLibtorch = libtorchFree.map((folder) =>
+  withoutTorch(
+    `${folder}-without-libtorch`,
+    `Nothing in src/${folder} reaches src/torch, directly or through others: it must work where torch is absent.`,
+    { path: `^src/${folder}/` },
+  ),
+);
 
 // the doors of package.json's exports show what others may use; the sources themselves import where it is
 const doorsFromOutside = {
@@ -81,32 +90,25 @@ const studiesUseDoors = {
   to: { path: "^(src|scripts|test)/", pathNot: "^src/(index|doors/[^/]+)\\.ts$" },
 };
 
-const libtorchFreeDoors = {
-  name: "doors-without-libtorch",
-  comment: "Importing preftune/data or preftune/formats loads no libtorch.",
-  severity: "error",
-  from: { path: "^src/doors/(data|formats)\\.ts$" },
-  to: { path: "^src/torch/", reachable: true },
-};
+const libtorchFreeDoors = withoutTorch(
+  "doors-without-libtorch",
+  "Importing preftune/data or preftune/formats loads no libtorch.",
+  { path: "^src/doors/(data|formats)\\.ts$" },
+);
 
 // configuration, planner and command line read a method's settings where torch is absent; its loss needs torch
-const settingsWithoutLibtorch = {
-  name: "settings-without-libtorch",
-  comment:
-    "A method's settings.ts and the record of all of them load no libtorch; losses.ts and each loss.ts do.",
-  severity: "error",
-  from: { path: "^src/methods/(index|method|[^/]+/settings)\\.ts$" },
-  to: { path: "^src/torch/", reachable: true },
-};
+const settingsWithoutLibtorch = withoutTorch(
+  "settings-without-libtorch",
+  "A method's settings.ts and the record of all of them load no libtorch; losses.ts and each loss.ts do.",
+  { path: "^src/methods/(index|method|[^/]+/settings)\\.ts$" },
+);
 
 // what answers HTTP requests lives in another process than libtorch, and a crash there must not reach it
-const httpWithoutLibtorch = {
-  name: "http-without-libtorch",
-  comment: "Of src/serve only the engine's own program reaches src/torch.",
-  severity: "error",
-  from: { path: "^src/serve/", pathNot: "(^src/serve/engine-child|\\.(test|nightly))\\.ts$" },
-  to: { path: "^src/torch/", reachable: true },
-};
+const httpWithoutLibtorch = withoutTorch(
+  "http-without-libtorch",
+  "Of src/serve only the engine's own program reaches src/torch.",
+  { path: "^src/serve/", pathNot: "(^src/serve/engine-child|\\.(test|nightly))\\.ts$" },
+);
 
 export default {
   forbidden: [

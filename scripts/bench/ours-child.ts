@@ -7,6 +7,7 @@ import { dpo } from "../../src/methods/dpo/loss.ts";
 import type { Objective } from "../../src/methods/objective.ts";
 import { simpo } from "../../src/methods/simpo/loss.ts";
 import { slime } from "../../src/methods/slime/loss.ts";
+import { SLIME_SCRIPT } from "../../src/methods/slime/settings.ts";
 import { type Adapter, addAdapter } from "../../src/models/adapt.ts";
 import { buildModel } from "../../src/models/build.ts";
 import type { CausalLM } from "../../src/models/causal-lm.ts";
@@ -23,17 +24,7 @@ import { modelConfigOf, shapeNamed } from "./shapes.ts";
 import { readRows } from "./workload.ts";
 
 const objectives: Record<string, () => Objective> = {
-  slime: () =>
-    slime({
-      lambda_w: 0.1,
-      lambda_l: 0.0005,
-      delta: 1.25,
-      margin_hard: 1.5,
-      margin_soft: 1,
-      kappa: 2.5,
-      power: 2.5,
-      lambda_d: 1,
-    }),
+  slime: () => slime(SLIME_SCRIPT),
   dpo: () => dpo({ beta: 0.1, label_smoothing: 0, loss_type: "sigmoid" }),
   simpo: () => simpo({ beta: 2, simpo_gamma: 1, label_smoothing: 0, cpo_alpha: 0 }),
 };

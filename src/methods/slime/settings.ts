@@ -64,7 +64,8 @@ export interface SlimeSettings extends Values<typeof KEYS> {
   preset: SlimePreset;
 }
 
-const SCRIPT: Values<typeof KEYS> = {
+/** The values of the authors' training script. */
+export const SLIME_SCRIPT: Values<typeof KEYS> = {
   lambda_w: 0.1,
   lambda_l: 0.0005,
   delta: 1.25,
@@ -78,18 +79,18 @@ const SCRIPT: Values<typeof KEYS> = {
 /** The default first; docs/findings.md has the reason for it. The sources disagree: each is named for where it stands. */
 const PRESETS: Readonly<Record<SlimePreset, Preset<SlimeSettings>>> = {
   balanced: {
-    values: { ...SCRIPT, lambda_w: 0.4, margin_hard: 2.5, margin_soft: 1.75 },
+    values: { ...SLIME_SCRIPT, lambda_w: 0.4, margin_hard: 2.5, margin_soft: 1.75 },
     source:
       "preftune's own studies, where it kept more likelihood than script at no less margin (docs/findings.md)",
   },
-  script: { values: SCRIPT, source: "the authors' training script, which made their released runs" },
+  script: { values: SLIME_SCRIPT, source: "the authors' training script, which made their released runs" },
   config: {
-    values: { ...SCRIPT, lambda_w: 0.8, delta: 0.5 },
+    values: { ...SLIME_SCRIPT, lambda_w: 0.8, delta: 0.5 },
     source: "defaults of the authors' configuration class",
   },
-  paper: { values: { ...SCRIPT, lambda_l: 0.1 }, source: "Section 4.1 of the paper" },
+  paper: { values: { ...SLIME_SCRIPT, lambda_l: 0.1 }, source: "Section 4.1 of the paper" },
   "reference-compat": {
-    values: SCRIPT,
+    values: SLIME_SCRIPT,
     source:
       "the authors' training script, with the oddities of their code: loss and rewards summed three times, " +
       "rejected tokens found by log-probability ≠ 0, N_l per micro-batch",
