@@ -14,7 +14,7 @@ import { buildModel } from "../src/models/build.ts";
 import { randomWeights } from "../src/models/weights.ts";
 import { AdamW } from "../src/optim/adamw.ts";
 import { noGrad, scope, setThreads } from "../src/torch/index.ts";
-import { toDevice } from "../src/train/batch.ts";
+import { toDevice } from "../src/forward/batch.ts";
 import { trainAll } from "../src/train/parameters.ts";
 import { type Training, trainStep } from "../src/train/step.ts";
 import { configOf } from "./bench/shapes.ts";

@@ -16,7 +16,7 @@ import { randomWeights } from "../../src/models/weights.ts";
 import { AdamW, type NamedParameter } from "../../src/optim/adamw.ts";
 import { manualSeed, noGrad, ops, scope, setThreads } from "../../src/torch/index.ts";
 import { adapterParameters, trainAll } from "../../src/train/parameters.ts";
-import { scoreBatch } from "../../src/train/score.ts";
+import { scoreBatch } from "../../src/forward/score.ts";
 import { type MicroBatch, type Numerics, type Training, trainStep } from "../../src/train/step.ts";
 import { batchesOf } from "./layouts.ts";
 import type { OurPlan, RunPlan, RunRecord } from "./run-record.ts";

@@ -6,10 +6,10 @@ import "../base/node-version.ts";
 
 export type { NamedParameter } from "../optim/adamw.ts";
 export type { ResolvedConfig } from "../runs/config-load.ts";
-export { allAnswers, type DeviceBatch, toDevice } from "../train/batch.ts";
-export { settleEnvironment } from "../train/environment.ts";
+export { allAnswers, type DeviceBatch, toDevice } from "../forward/batch.ts";
+export { settleEnvironment } from "../forward/environment.ts";
 export { prepareModel, type TrainedModel } from "../train/prepare-model.ts";
-export { scoreBatch } from "../train/score.ts";
+export { scoreBatch } from "../forward/score.ts";
 export {
   answerLogps,
   evaluateObjective,
@@ -17,4 +17,4 @@ export {
   type Numerics,
   objectiveType,
 } from "../train/step.ts";
-export { walk } from "../train/walk.ts";
+export { walk } from "../forward/walk.ts";

@@ -5,9 +5,9 @@ import { packExamples } from "../data/packing.ts";
 import type { SampledAnswer } from "../generate/sample.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
 import { scope } from "../torch/index.ts";
-import { allAnswers, toDevice } from "../train/batch.ts";
+import { allAnswers, toDevice } from "../forward/batch.ts";
 import type { Numerics } from "../train/step.ts";
-import { walk } from "../train/walk.ts";
+import { walk } from "../forward/walk.ts";
 
 /** Prompts computed together. */
 const promptsAtOnce = 8;

@@ -15,7 +15,7 @@ import type { CausalLM } from "../models/causal-lm.ts";
 import { shareWeights } from "../models/share-weights.ts";
 import { pageTokens } from "../nn/kv-cache.ts";
 import { liveTensorCount } from "../torch/index.ts";
-import { scoreBatch } from "../train/score.ts";
+import { scoreBatch } from "../forward/score.ts";
 import { Engine, type EngineParts } from "./engine.ts";
 import type { EndEvent, GenerateEvent, GenerateRequest } from "./request.ts";
 

@@ -1,4 +1,4 @@
-/** Memory of the head: logits of a part of the vocabulary and what its backward pass needs. Follows `src/nn/token-logps.ts`. */
+/** Memory of the head: logits of a part of the vocabulary and what its backward pass needs. Follows `src/forward/token-logps.ts`. */
 import type { ModelConfig } from "../formats/model-config.ts";
 import { itemBytes, type Numerics } from "./activations.ts";
 import { answerTokens, type PairLengths } from "./flops.ts";

@@ -1,6 +1,6 @@
 /**
  * Peak memory of a run by component. A training step is looked at in the moments where memory can be highest; each of
- * them is a sum of tensors that `src/train/walk.ts` then holds.
+ * them is a sum of tensors that `src/forward/walk.ts` then holds.
  */
 import type { ModelConfig } from "../formats/model-config.ts";
 import {

@@ -6,7 +6,7 @@ import type { CausalLM } from "../models/causal-lm.ts";
 import { loadModel } from "../models/load.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import { prepareData, rowsOf } from "../train/prepare-data.ts";
-import { scoreBatch } from "../train/score.ts";
+import { scoreBatch } from "../forward/score.ts";
 
 /** Held-out figures of one model; a pair's place is its line in the file. */
 export interface Measurement {

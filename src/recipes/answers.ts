@@ -8,7 +8,7 @@ import { type Answerer, answererName, inFileName } from "../judge/answerer.ts";
 import type { Endpoint } from "../judge/endpoint.ts";
 import { type Asking, askEndpoint } from "../judge/endpoint-answers.ts";
 import type { Question } from "../judge/questions.ts";
-import type { EnvironmentOptions } from "../train/environment.ts";
+import type { EnvironmentOptions } from "../forward/environment.ts";
 import type { LocalModel } from "./local-answers.ts";
 import { withLocalModels } from "./local-models.ts";
 import type { PhaseListener } from "./train-events.ts";

@@ -19,7 +19,7 @@ import { loadModel } from "../models/load.ts";
 import { openText } from "../text/open-text.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import { type DType, scope } from "../torch/index.ts";
-import { type EnvironmentOptions, settleEnvironment } from "../train/environment.ts";
+import { type EnvironmentOptions, settleEnvironment } from "../forward/environment.ts";
 import { withLocalModels } from "./local-models.ts";
 import type { PhaseListener } from "./train-events.ts";
 

@@ -12,7 +12,7 @@ import type { Message } from "../text/messages.ts";
 import { openText } from "../text/open-text.ts";
 import { noGenerationPrompt, type SourceRow } from "../text/rows.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
-import { type EnvironmentOptions, settleEnvironment } from "../train/environment.ts";
+import { type EnvironmentOptions, settleEnvironment } from "../forward/environment.ts";
 import { withLocalModels } from "./local-models.ts";
 import type { PhaseListener } from "./train-events.ts";
 

@@ -13,7 +13,7 @@ import {
 } from "../runs/run-directory.ts";
 import type { MatmulLibrary } from "../setup/matmul-choice.ts";
 import { torchVersion } from "../torch/index.ts";
-import type { Environment } from "../train/environment.ts";
+import type { Environment } from "../forward/environment.ts";
 import { modelFingerprint } from "../train/model-fingerprint.ts";
 import type { PreparedData } from "../train/prepare-data.ts";
 

@@ -15,7 +15,7 @@ import { loadModel } from "../models/load.ts";
 import { type ModelText, openText } from "../text/open-text.ts";
 import { loadTokenizer } from "../text/tokenizer.ts";
 import { type DType, scope } from "../torch/index.ts";
-import { type EnvironmentOptions, settleEnvironment } from "../train/environment.ts";
+import { type EnvironmentOptions, settleEnvironment } from "../forward/environment.ts";
 import { modelFingerprint } from "../train/model-fingerprint.ts";
 
 /** A model in local directories, and how it is asked. */

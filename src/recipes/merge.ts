@@ -14,7 +14,7 @@ import { loadModel } from "../models/load.ts";
 import { installAdapter } from "../models/load-adapter.ts";
 import { loadTokenizer } from "../text/tokenizer.ts";
 import { scope } from "../torch/index.ts";
-import { type EnvironmentOptions, settleEnvironment } from "../train/environment.ts";
+import { type EnvironmentOptions, settleEnvironment } from "../forward/environment.ts";
 import { exportModel, type ParityResult } from "../train/export.ts";
 import { checkMerged, type MergeMeasure } from "../train/merge-gate.ts";
 import { prepareData, rowsOf } from "../train/prepare-data.ts";

@@ -19,7 +19,7 @@ import { cutRecords, recordsOf, saveRecords } from "../runs/run-records.ts";
 import { manualSeed, memoryInUse } from "../torch/index.ts";
 import { readCheckpointFiles, type TrainerState, writeCheckpointFiles } from "../train/checkpoint.ts";
 import { culpritsOf, fewOf, rowsOf } from "../train/culprits.ts";
-import type { Environment } from "../train/environment.ts";
+import type { Environment } from "../forward/environment.ts";
 import { Logbook } from "../train/logbook.ts";
 import { RunPlan } from "../train/plan.ts";
 import type { PreparedData } from "../train/prepare-data.ts";

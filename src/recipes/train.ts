@@ -16,7 +16,7 @@ import { writeReport } from "../runs/report.ts";
 import { createRun, type Fingerprints, type OpenRun } from "../runs/run-directory.ts";
 import { resumeRun } from "../runs/run-resume.ts";
 import { seeded, setDeterministic } from "../torch/index.ts";
-import { type Environment, settleEnvironment } from "../train/environment.ts";
+import { type Environment, settleEnvironment } from "../forward/environment.ts";
 import { refuseMaskedTokens } from "../train/masked-tokens.ts";
 import { type PreparedData, prepareData, taskOf } from "../train/prepare-data.ts";
 import { prepareModel, type TrainedModel } from "../train/prepare-model.ts";

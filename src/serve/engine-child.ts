@@ -3,7 +3,7 @@ import { printWarnings } from "../base/warn.ts";
 import { openEngine } from "../generate/open-engine.ts";
 import { loadTokenizer } from "../text/tokenizer.ts";
 import { liveTensorCount } from "../torch/index.ts";
-import { settleEnvironment } from "../train/environment.ts";
+import { settleEnvironment } from "../forward/environment.ts";
 import { hostEngine } from "./engine-host.ts";
 
 printWarnings();

@@ -14,10 +14,10 @@ import type { RunConfig } from "../runs/config-types.ts";
 import { stringifyNumbers } from "../runs/json-numbers.ts";
 import { runPaths } from "../runs/run-directory.ts";
 import { scope } from "../torch/index.ts";
-import { settleEnvironment } from "../train/environment.ts";
+import { settleEnvironment } from "../forward/environment.ts";
 import { evaluationBatches } from "../train/plan.ts";
 import { prepareData } from "../train/prepare-data.ts";
-import { scoreBatch } from "../train/score.ts";
+import { scoreBatch } from "../forward/score.ts";
 import type { HeldOutPair } from "./cell.ts";
 
 /** A model on disk. */

@@ -2,7 +2,7 @@
 import { at } from "../base/at.ts";
 import type { LogProbHistogram } from "../runs/evaluation-records.ts";
 import { ops, scope, type Tensor } from "../torch/index.ts";
-import { allAnswers, countsOf, toDevice } from "./batch.ts";
+import { allAnswers, countsOf, toDevice } from "../forward/batch.ts";
 import {
   answerLogps,
   type BatchListener,
@@ -14,7 +14,7 @@ import {
   type Training,
   tokenStatistics,
 } from "./step.ts";
-import { walk } from "./walk.ts";
+import { walk } from "../forward/walk.ts";
 
 /** What evaluating needs of a training. */
 export type Evaluated = Pick<Training, "model" | "objective" | "numerics" | "reference">;

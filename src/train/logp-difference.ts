@@ -1,6 +1,6 @@
 /** How far two models' log-probs of the same answers lie apart. */
 import type { CausalLM } from "../models/causal-lm.ts";
-import { scoreBatch } from "./score.ts";
+import { scoreBatch } from "../forward/score.ts";
 import type { MicroBatch, Numerics } from "./step.ts";
 
 /** How far token log-probs lie apart, nats. */

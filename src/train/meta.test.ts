@@ -16,9 +16,9 @@ import type { CausalLM } from "../models/causal-lm.ts";
 import { metaWeights } from "../models/weights.ts";
 import type { NamedParameter } from "../optim/adamw.ts";
 import { type DType, ops } from "../torch/index.ts";
-import { answerGroups, type DeviceBatch, toDevice } from "./batch.ts";
+import { answerGroups, type DeviceBatch, toDevice } from "../forward/batch.ts";
 import { adapterParameters, trainAll } from "./parameters.ts";
-import { walk } from "./walk.ts";
+import { walk } from "../forward/walk.ts";
 
 const origin = { file: "meta.test.ts", line: 1 };
 const examples = [

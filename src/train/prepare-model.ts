@@ -10,7 +10,7 @@ import { namedTensors } from "../nn/module.ts";
 import type { NamedParameter } from "../optim/adamw.ts";
 import type { RunConfig } from "../runs/config-types.ts";
 import type { Tensor } from "../torch/index.ts";
-import type { Environment } from "./environment.ts";
+import type { Environment } from "../forward/environment.ts";
 import { adapterParameters, holdCopies, trainAll } from "./parameters.ts";
 
 /** Keys that say what is trained. */

@@ -11,7 +11,7 @@ import { readSealed, sealed } from "../base/sealed.ts";
 import { describeOrigin, type Example } from "../data/example.ts";
 import type { Adapter } from "../models/adapt.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
-import { requireFiniteScore, scoreBatch } from "./score.ts";
+import { requireFiniteScore, scoreBatch } from "../forward/score.ts";
 import type { MicroBatch, Numerics } from "./step.ts";
 
 /** Of the cache's files; those of version 1 had no digest. */

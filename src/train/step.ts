@@ -11,7 +11,7 @@ import {
 } from "../methods/objective.ts";
 import type { Adapter } from "../models/adapt.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
-import { keptRows } from "../nn/token-logps.ts";
+import { keptRows } from "../forward/token-logps.ts";
 import type { AdamW, NamedParameter } from "../optim/adamw.ts";
 import { clipGradNorm } from "../optim/clip.ts";
 import {
@@ -25,11 +25,11 @@ import {
   type Tensor,
   tensor,
 } from "../torch/index.ts";
-import { type AnswerGroup, answerGroups, countsOf, type DeviceBatch, toDevice } from "./batch.ts";
+import { type AnswerGroup, answerGroups, countsOf, type DeviceBatch, toDevice } from "../forward/batch.ts";
 import { dropoutKeys } from "./dropout-keys.ts";
 import { EarlyUpdates } from "./early-updates.ts";
 import type { SkipReason, StepLimits } from "./spike-guard.ts";
-import { type HeadPass, walk } from "./walk.ts";
+import { type HeadPass, walk } from "../forward/walk.ts";
 
 /** How the model is run; the same for training, evaluation and scoring. */
 export interface Numerics {

@@ -7,7 +7,7 @@ import type { AnswerObjective, PairObjective } from "../../src/methods/objective
 import { sft } from "../../src/methods/sft/loss.ts";
 import { simpo } from "../../src/methods/simpo/loss.ts";
 import { slime } from "../../src/methods/slime/loss.ts";
-import { tokenLogps } from "../../src/nn/token-logps.ts";
+import { tokenLogps } from "../../src/forward/token-logps.ts";
 import { backward, ops, scope, type Tensor, tensor } from "../../src/torch/index.ts";
 import { answerLogps, evaluateObjective } from "../../src/train/step.ts";
 import { answersOf } from "../support/answers.ts";

@@ -20,7 +20,7 @@ import {
   type Tensor,
 } from "../../src/torch/index.ts";
 import { adapterParameters, trainAll } from "../../src/train/parameters.ts";
-import { scoreBatch } from "../../src/train/score.ts";
+import { scoreBatch } from "../../src/forward/score.ts";
 import { type Training, trainStep } from "../../src/train/step.ts";
 import { assertClose } from "../support/close.ts";
 import { microBatch } from "../support/fixtures.ts";

@@ -17,14 +17,14 @@ import {
   scope,
   tensor,
 } from "../../src/torch/index.ts";
-import { allAnswers, toDevice } from "../../src/train/batch.ts";
+import { allAnswers, toDevice } from "../../src/forward/batch.ts";
 import { dropoutKeys } from "../../src/train/dropout-keys.ts";
 import { evaluate } from "../../src/train/evaluate.ts";
 import { adapterParameters, modelParameters, trainAll } from "../../src/train/parameters.ts";
 import { liveReference } from "../../src/train/reference.ts";
-import { scoreBatch } from "../../src/train/score.ts";
+import { scoreBatch } from "../../src/forward/score.ts";
 import type { MicroBatch } from "../../src/train/step.ts";
-import { walk } from "../../src/train/walk.ts";
+import { walk } from "../../src/forward/walk.ts";
 import { microBatch } from "../support/fixtures.ts";
 import {
   adaptPatterned,

@@ -11,7 +11,7 @@ import type { CausalLM } from "../../src/models/causal-lm.ts";
 import { AdamW, type NamedParameter } from "../../src/optim/adamw.ts";
 import { ops, type Tensor } from "../../src/torch/index.ts";
 import { adapterParameters, trainAll } from "../../src/train/parameters.ts";
-import { scoreBatch } from "../../src/train/score.ts";
+import { scoreBatch } from "../../src/forward/score.ts";
 import { type MicroBatch, type Numerics, type Training, trainStep } from "../../src/train/step.ts";
 import { assertClose, withoutLeaks } from "../support/close.ts";
 import {

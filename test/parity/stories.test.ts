@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { loadModel } from "../../src/models/load.ts";
 import { loadTokenizer } from "../../src/text/tokenizer.ts";
-import { scoreBatch } from "../../src/train/score.ts";
+import { scoreBatch } from "../../src/forward/score.ts";
 import { assertClose, withoutLeaks } from "../support/close.ts";
 import { microBatch } from "../support/fixtures.ts";
 import { requireShared, skipWithoutShared } from "../support/shared.ts";

@@ -4,7 +4,7 @@ import { FormatError } from "../base/errors.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
 import { scope, synchronize } from "../torch/index.ts";
 import { allAnswers, toDevice } from "./batch.ts";
-import type { MicroBatch, Numerics } from "./step.ts";
+import type { MicroBatch, Numerics } from "../train/step.ts";
 import { walk } from "./walk.ts";
 
 /** One answer's log-probabilities. */

@@ -27,8 +27,8 @@ import {
   tensor,
 } from "../torch/index.ts";
 import { allAnswers, answerGroups, type DeviceBatch, toDevice } from "./batch.ts";
-import { dropoutKeys } from "./dropout-keys.ts";
-import { adapterParameters, modelParameters } from "./parameters.ts";
+import { dropoutKeys } from "../train/dropout-keys.ts";
+import { adapterParameters, modelParameters } from "../train/parameters.ts";
 import { walk } from "./walk.ts";
 
 const origin = { file: "walk.test.ts", line: 1 };

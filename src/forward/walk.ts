@@ -5,7 +5,7 @@
  */
 import type { CausalLM } from "../models/causal-lm.ts";
 import { namedTensors } from "../nn/module.ts";
-import { tokenLogps } from "../nn/token-logps.ts";
+import { tokenLogps } from "./token-logps.ts";
 import { backward, type DType, enableGrad, noGrad, ops, scope, type Tensor } from "../torch/index.ts";
 import type { AnswerGroup, DeviceBatch } from "./batch.ts";
 
