@@ -22,14 +22,15 @@ export const layers = {
   optim: ["torch", "base"],
   data: ["text", "formats", "base"],
   methods: ["torch", "base"],
-  train: [...learning, "setup"],
+  forward: ["methods", "data", "models", "nn", "torch", "setup", "base"],
+  train: [...learning, "forward", "setup"],
   generate: ["models", "nn", "torch", "text", "formats", "base"],
-  evaluate: [...learning, "generate", "train"],
-  serve: ["generate", "train", "models", "torch", "text", "runs", "formats", "process", "base"],
+  evaluate: [...learning, "generate", "forward"],
+  serve: ["generate", "forward", "models", "torch", "text", "runs", "formats", "process", "base"],
   judge: ["stats", "data", "text", "runs", "formats", "evaluate", "base"],
-  recipes: [...learning, "generate", "evaluate", "judge", "train", "setup", "planner"],
-  quickstart: [...learning, "process", "generate", "evaluate", "train", "setup", "recipes", "toy"],
-  sweep: [...learning, "stats", "process", "generate", "evaluate", "train", "setup", "recipes"],
+  recipes: [...learning, "generate", "evaluate", "judge", "forward", "train", "setup", "planner"],
+  quickstart: [...learning, "process", "generate", "evaluate", "forward", "train", "setup", "recipes", "toy"],
+  sweep: [...learning, "stats", "process", "generate", "evaluate", "forward", "train", "setup", "recipes"],
 };
 
 const folders = Object.keys(layers).join("|");

@@ -1,7 +1,7 @@
 /** The benchmark's rows as the micro-batches of a step, laid out as a variant says. */
 import { at } from "../../src/base/at.ts";
 import { packExamples } from "../../src/data/packing.ts";
-import type { MicroBatch } from "../../src/train/step.ts";
+import type { MicroBatch } from "../../src/forward/batch.ts";
 import type { Variant } from "./run-record.ts";
 import type { WorkloadRow } from "./workload.ts";
 

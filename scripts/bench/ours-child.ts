@@ -3,6 +3,9 @@
  * that its memory is its own. Takes an `OurPlan` as JSON in its only argument.
  */
 
+import type { MicroBatch } from "../../src/forward/batch.ts";
+import type { Numerics } from "../../src/forward/numerics.ts";
+import { scoreBatch } from "../../src/forward/score.ts";
 import { dpo } from "../../src/methods/dpo/loss.ts";
 import type { Objective } from "../../src/methods/objective.ts";
 import { simpo } from "../../src/methods/simpo/loss.ts";
@@ -16,8 +19,7 @@ import { randomWeights } from "../../src/models/weights.ts";
 import { AdamW, type NamedParameter } from "../../src/optim/adamw.ts";
 import { manualSeed, noGrad, ops, scope, setThreads } from "../../src/torch/index.ts";
 import { adapterParameters, trainAll } from "../../src/train/parameters.ts";
-import { scoreBatch } from "../../src/forward/score.ts";
-import { type MicroBatch, type Numerics, type Training, trainStep } from "../../src/train/step.ts";
+import { type Training, trainStep } from "../../src/train/step.ts";
 import { batchesOf } from "./layouts.ts";
 import type { OurPlan, RunPlan, RunRecord } from "./run-record.ts";
 import { modelConfigOf, shapeNamed } from "./shapes.ts";

@@ -4,17 +4,12 @@
  */
 import "../base/node-version.ts";
 
+export { allAnswers, type DeviceBatch, type MicroBatch, toDevice } from "../forward/batch.ts";
+export { settleEnvironment } from "../forward/environment.ts";
+export type { Numerics } from "../forward/numerics.ts";
+export { scoreBatch } from "../forward/score.ts";
+export { walk } from "../forward/walk.ts";
 export type { NamedParameter } from "../optim/adamw.ts";
 export type { ResolvedConfig } from "../runs/config-load.ts";
-export { allAnswers, type DeviceBatch, toDevice } from "../forward/batch.ts";
-export { settleEnvironment } from "../forward/environment.ts";
 export { prepareModel, type TrainedModel } from "../train/prepare-model.ts";
-export { scoreBatch } from "../forward/score.ts";
-export {
-  answerLogps,
-  evaluateObjective,
-  type MicroBatch,
-  type Numerics,
-  objectiveType,
-} from "../train/step.ts";
-export { walk } from "../forward/walk.ts";
+export { answerLogps, evaluateObjective, objectiveType } from "../train/step.ts";

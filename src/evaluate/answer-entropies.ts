@@ -2,12 +2,12 @@
 import { at } from "../base/at.ts";
 import type { Example } from "../data/example.ts";
 import { packExamples } from "../data/packing.ts";
+import { allAnswers, toDevice } from "../forward/batch.ts";
+import type { Numerics } from "../forward/numerics.ts";
+import { walk } from "../forward/walk.ts";
 import type { SampledAnswer } from "../generate/sample.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
 import { scope } from "../torch/index.ts";
-import { allAnswers, toDevice } from "../forward/batch.ts";
-import type { Numerics } from "../train/step.ts";
-import { walk } from "../forward/walk.ts";
 
 /** Prompts computed together. */
 const promptsAtOnce = 8;

@@ -1,8 +1,15 @@
-/** A packed batch on the device, ready for the walk. */
+/** Packed batches, and such a batch on the device, ready for the walk. */
 import type { PackedBatch, ResponseSpan } from "../data/packing.ts";
 import type { BatchCounts } from "../methods/objective.ts";
 import type { Segment } from "../nn/packed-attention.ts";
 import { onDevice, ops, type Tensor, tensor } from "../torch/index.ts";
+
+/** A packed batch and where its examples stand in the dataset. */
+export interface MicroBatch {
+  packed: PackedBatch;
+  /** Index in the dataset of each example of `packed`. */
+  indices: readonly number[];
+}
 
 /** T input tokens, R response tokens, A answers. */
 export interface DeviceBatch {

@@ -3,8 +3,8 @@ import { at } from "../base/at.ts";
 import { FormatError } from "../base/errors.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
 import { scope, synchronize } from "../torch/index.ts";
-import { allAnswers, toDevice } from "./batch.ts";
-import type { MicroBatch, Numerics } from "../train/step.ts";
+import { allAnswers, type MicroBatch, toDevice } from "./batch.ts";
+import type { Numerics } from "./numerics.ts";
 import { walk } from "./walk.ts";
 
 /** One answer's log-probabilities. */

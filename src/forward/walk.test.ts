@@ -26,9 +26,9 @@ import {
   type Tensor,
   tensor,
 } from "../torch/index.ts";
-import { allAnswers, answerGroups, type DeviceBatch, toDevice } from "./batch.ts";
 import { dropoutKeys } from "../train/dropout-keys.ts";
 import { adapterParameters, modelParameters } from "../train/parameters.ts";
+import { allAnswers, answerGroups, type DeviceBatch, toDevice } from "./batch.ts";
 import { walk } from "./walk.ts";
 
 const origin = { file: "walk.test.ts", line: 1 };

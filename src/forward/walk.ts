@@ -5,26 +5,15 @@
  */
 import type { CausalLM } from "../models/causal-lm.ts";
 import { namedTensors } from "../nn/module.ts";
-import { tokenLogps } from "./token-logps.ts";
 import { backward, type DType, enableGrad, noGrad, ops, scope, type Tensor } from "../torch/index.ts";
 import type { AnswerGroup, DeviceBatch } from "./batch.ts";
+import type { Numerics } from "./numerics.ts";
+import { tokenLogps } from "./token-logps.ts";
 
 /** Options of `walk`. */
-export interface WalkOptions {
-  /** Type of the activations. */
-  dtype: DType;
+export interface WalkOptions extends Numerics {
   /** False: log-probs only, nothing is kept for a backward pass. */
   training: boolean;
-  /** Compute a block's activations again in the backward pass instead of keeping them. */
-  recompute: boolean;
-  /** How many blocks, from the first, `recompute` means; null or left out: all. */
-  recomputedBlocks?: number | null;
-  /** Where what a recomputed block needs waits for the backward pass; null or left out: where the model is. */
-  offload?: string | null;
-  /** Vocabulary entries whose logits are held at once; null for automatic. */
-  chunkColumns: number | null;
-  /** Bytes of probabilities that a trained head keeps for its gradient; null or left out: automatic. */
-  keptBytes?: number | null;
   /** Also compute entropies. */
   entropies: boolean;
 }

@@ -11,11 +11,11 @@ import {
   tinyNames,
 } from "../../test/support/tiny-models.ts";
 import { packExamples } from "../data/packing.ts";
+import { scoreBatch } from "../forward/score.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
 import { shareWeights } from "../models/share-weights.ts";
 import { pageTokens } from "../nn/kv-cache.ts";
 import { liveTensorCount } from "../torch/index.ts";
-import { scoreBatch } from "../forward/score.ts";
 import { Engine, type EngineParts } from "./engine.ts";
 import type { EndEvent, GenerateEvent, GenerateRequest } from "./request.ts";
 

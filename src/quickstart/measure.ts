@@ -1,12 +1,12 @@
 /** What a trained model makes of the held-out pairs: how likely it finds their answers, and what it answers itself. */
 import type { Example } from "../data/example.ts";
 import { packExamples } from "../data/packing.ts";
+import { scoreBatch } from "../forward/score.ts";
 import { sampleAnswers } from "../generate/sample.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
 import { loadModel } from "../models/load.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import { prepareData, rowsOf } from "../train/prepare-data.ts";
-import { scoreBatch } from "../forward/score.ts";
 
 /** Held-out figures of one model; a pair's place is its line in the file. */
 export interface Measurement {

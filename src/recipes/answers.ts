@@ -2,13 +2,13 @@
 import { join } from "node:path";
 import { makeDirectory, sha256 } from "../base/files.ts";
 import { warn } from "../base/warn.ts";
+import type { EnvironmentOptions } from "../forward/environment.ts";
 import { AnswerLog, type AnswerSettings, answerKey } from "../judge/answer-log.ts";
 import { type Answers, matchAnswers, readAnswerFile } from "../judge/answer-rows.ts";
 import { type Answerer, answererName, inFileName } from "../judge/answerer.ts";
 import type { Endpoint } from "../judge/endpoint.ts";
 import { type Asking, askEndpoint } from "../judge/endpoint-answers.ts";
 import type { Question } from "../judge/questions.ts";
-import type { EnvironmentOptions } from "../forward/environment.ts";
 import type { LocalModel } from "./local-answers.ts";
 import { withLocalModels } from "./local-models.ts";
 import type { PhaseListener } from "./train-events.ts";

@@ -13,13 +13,13 @@ import {
   type Unit,
 } from "../evaluate/diversity.ts";
 import { checkPromptLengths, type Prompt, readPrompts, tellFirstTurns } from "../evaluate/prompts.ts";
+import { type EnvironmentOptions, settleEnvironment } from "../forward/environment.ts";
 import { type SamplingOptions, sampleAnswers } from "../generate/sample.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
 import { loadModel } from "../models/load.ts";
 import { openText } from "../text/open-text.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import { type DType, scope } from "../torch/index.ts";
-import { type EnvironmentOptions, settleEnvironment } from "../forward/environment.ts";
 import { withLocalModels } from "./local-models.ts";
 import type { PhaseListener } from "./train-events.ts";
 

@@ -7,6 +7,7 @@ import { readSealed, sealed } from "../base/sealed.ts";
 import { didYouMean } from "../base/suggest.ts";
 import { describeOrigin, type Example } from "../data/example.ts";
 import { breachesOf } from "../evaluate/collapse.ts";
+import type { MicroBatch } from "../forward/batch.ts";
 import type { RunConfig } from "../runs/config-types.ts";
 import { appendEvaluation, truncateEvaluations } from "../runs/evaluation-records.ts";
 import { parseNumbers, stringifyNumbers } from "../runs/json-numbers.ts";
@@ -15,7 +16,7 @@ import type { RunPaths } from "../runs/run-directory.ts";
 import type { TrainerState } from "../train/checkpoint.ts";
 import { displacement, type Evaluated, evaluate, pairChanges } from "../train/evaluate.ts";
 import { evaluationBatches } from "../train/plan.ts";
-import type { BatchListener, MicroBatch } from "../train/step.ts";
+import type { BatchListener } from "../train/step.ts";
 import type { CollapseWatch } from "./watch.ts";
 
 /** The run's first evaluation, which later ones are compared with; kept for a resumed run. */

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { TrainingError } from "../base/errors.ts";
 import { readSealed } from "../base/sealed.ts";
 import { codeVersion } from "../base/version.ts";
+import type { Environment } from "../forward/environment.ts";
 import type { RunConfig } from "../runs/config-types.ts";
 import {
   changedFingerprints,
@@ -13,7 +14,6 @@ import {
 } from "../runs/run-directory.ts";
 import type { MatmulLibrary } from "../setup/matmul-choice.ts";
 import { torchVersion } from "../torch/index.ts";
-import type { Environment } from "../forward/environment.ts";
 import { modelFingerprint } from "../train/model-fingerprint.ts";
 import type { PreparedData } from "../train/prepare-data.ts";
 

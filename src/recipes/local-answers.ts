@@ -6,6 +6,7 @@ import { DataError } from "../base/errors.ts";
 import { readTextFile, sha256, sha256File } from "../base/files.ts";
 import { deriveSeed } from "../base/random.ts";
 import { adapterWeightsName } from "../formats/adapter.ts";
+import { type EnvironmentOptions, settleEnvironment } from "../forward/environment.ts";
 import { sampleAnswers } from "../generate/sample.ts";
 import type { ChatMessage } from "../judge/chat-body.ts";
 import type { Asking } from "../judge/endpoint-answers.ts";
@@ -15,7 +16,6 @@ import { loadModel } from "../models/load.ts";
 import { type ModelText, openText } from "../text/open-text.ts";
 import { loadTokenizer } from "../text/tokenizer.ts";
 import { type DType, scope } from "../torch/index.ts";
-import { type EnvironmentOptions, settleEnvironment } from "../forward/environment.ts";
 import { modelFingerprint } from "../train/model-fingerprint.ts";
 
 /** A model in local directories, and how it is asked. */

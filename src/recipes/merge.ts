@@ -10,15 +10,15 @@ import { assertPreflight } from "../data/preflight.ts";
 import { readAdapter } from "../formats/adapter.ts";
 import { readModelConfig } from "../formats/hf-config.ts";
 import type { ModelConfig, WeightDtype } from "../formats/model-config.ts";
+import type { MicroBatch } from "../forward/batch.ts";
+import { type EnvironmentOptions, settleEnvironment } from "../forward/environment.ts";
 import { loadModel } from "../models/load.ts";
 import { installAdapter } from "../models/load-adapter.ts";
 import { loadTokenizer } from "../text/tokenizer.ts";
 import { scope } from "../torch/index.ts";
-import { type EnvironmentOptions, settleEnvironment } from "../forward/environment.ts";
 import { exportModel, type ParityResult } from "../train/export.ts";
 import { checkMerged, type MergeMeasure } from "../train/merge-gate.ts";
 import { prepareData, rowsOf } from "../train/prepare-data.ts";
-import type { MicroBatch } from "../train/step.ts";
 import { withLocalModels } from "./local-models.ts";
 import type { PhaseListener } from "./train-events.ts";
 

@@ -1,6 +1,7 @@
 /** Choosing where a run's reference log-probs come from: the rows, the adapter switched off, or a pass before training. */
 import type { Dataset } from "../data/dataset.ts";
 import type { Example } from "../data/example.ts";
+import type { Numerics } from "../forward/numerics.ts";
 import type { Objective } from "../methods/objective.ts";
 import type { RunConfig } from "../runs/config-types.ts";
 import { type Fingerprints, runPaths } from "../runs/run-directory.ts";
@@ -13,7 +14,6 @@ import {
   type ReferenceSource,
   referenceFrom,
 } from "../train/reference.ts";
-import type { Numerics } from "../train/step.ts";
 import type { PhaseListener } from "./train-events.ts";
 
 /** What the reference is computed with. */

@@ -3,6 +3,7 @@ import { setImmediate } from "node:timers/promises";
 import { TrainingError } from "../base/errors.ts";
 import { ignoreErrors } from "../base/file-io.ts";
 import { deriveSeed } from "../base/random.ts";
+import type { Environment } from "../forward/environment.ts";
 import { scheduleFactor } from "../optim/schedule.ts";
 import {
   type Checkpoint,
@@ -19,7 +20,6 @@ import { cutRecords, recordsOf, saveRecords } from "../runs/run-records.ts";
 import { manualSeed, memoryInUse } from "../torch/index.ts";
 import { readCheckpointFiles, type TrainerState, writeCheckpointFiles } from "../train/checkpoint.ts";
 import { culpritsOf, fewOf, rowsOf } from "../train/culprits.ts";
-import type { Environment } from "../forward/environment.ts";
 import { Logbook } from "../train/logbook.ts";
 import { RunPlan } from "../train/plan.ts";
 import type { PreparedData } from "../train/prepare-data.ts";

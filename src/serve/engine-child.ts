@@ -1,9 +1,9 @@
 /** Program of the engine process of `preftune serve`: the only part of it that loads libtorch. Started by engine-process.ts. */
 import { printWarnings } from "../base/warn.ts";
+import { settleEnvironment } from "../forward/environment.ts";
 import { openEngine } from "../generate/open-engine.ts";
 import { loadTokenizer } from "../text/tokenizer.ts";
 import { liveTensorCount } from "../torch/index.ts";
-import { settleEnvironment } from "../forward/environment.ts";
 import { hostEngine } from "./engine-host.ts";
 
 printWarnings();

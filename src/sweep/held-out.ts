@@ -9,15 +9,15 @@ import { DataError } from "../base/errors.ts";
 import { writeFileAtomic } from "../base/files.ts";
 import { assertPreflight } from "../data/preflight.ts";
 import { resolveModelDirectory } from "../formats/hub-model.ts";
+import { settleEnvironment } from "../forward/environment.ts";
+import { scoreBatch } from "../forward/score.ts";
 import { loadModel } from "../models/load.ts";
 import type { RunConfig } from "../runs/config-types.ts";
 import { stringifyNumbers } from "../runs/json-numbers.ts";
 import { runPaths } from "../runs/run-directory.ts";
 import { scope } from "../torch/index.ts";
-import { settleEnvironment } from "../forward/environment.ts";
 import { evaluationBatches } from "../train/plan.ts";
 import { prepareData } from "../train/prepare-data.ts";
-import { scoreBatch } from "../forward/score.ts";
 import type { HeldOutPair } from "./cell.ts";
 
 /** A model on disk. */

@@ -1,20 +1,19 @@
 /** Evaluation during training: the objective's loss and metrics on held-out rows, and displacement since the start. */
 import { at } from "../base/at.ts";
+import { allAnswers, countsOf, type MicroBatch, toDevice } from "../forward/batch.ts";
+import { walk } from "../forward/walk.ts";
 import type { LogProbHistogram } from "../runs/evaluation-records.ts";
 import { ops, scope, type Tensor } from "../torch/index.ts";
-import { allAnswers, countsOf, toDevice } from "../forward/batch.ts";
 import {
   answerLogps,
   type BatchListener,
   evaluateObjective,
   MetricTally,
-  type MicroBatch,
   objectiveType,
   sumCounts,
   type Training,
   tokenStatistics,
 } from "./step.ts";
-import { walk } from "../forward/walk.ts";
 
 /** What evaluating needs of a training. */
 export type Evaluated = Pick<Training, "model" | "objective" | "numerics" | "reference">;

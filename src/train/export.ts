@@ -8,6 +8,8 @@ import { copyFile } from "../base/copy-files.ts";
 import { FormatError } from "../base/errors.ts";
 import { writeDirectoryAtomic } from "../base/files.ts";
 import type { WeightDtype } from "../formats/model-config.ts";
+import type { MicroBatch } from "../forward/batch.ts";
+import type { Numerics } from "../forward/numerics.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
 import { loadModel } from "../models/load.ts";
 import { writeAdapter, writeMergedModel } from "../models/save.ts";
@@ -17,7 +19,6 @@ import { copyTokenizer } from "./checkpoint.ts";
 import { differenceOf, type LogpDifference, tokenLogps } from "./logp-difference.ts";
 import type { TrainedModel } from "./prepare-model.ts";
 import { allowedMean, roundingNoise } from "./rounding.ts";
-import type { MicroBatch, Numerics } from "./step.ts";
 
 /** What the gate measured. */
 export interface ParityResult extends LogpDifference {

@@ -1,7 +1,9 @@
 /** How far two models' log-probs of the same answers lie apart. */
-import type { CausalLM } from "../models/causal-lm.ts";
+
+import type { MicroBatch } from "../forward/batch.ts";
+import type { Numerics } from "../forward/numerics.ts";
 import { scoreBatch } from "../forward/score.ts";
-import type { MicroBatch, Numerics } from "./step.ts";
+import type { CausalLM } from "../models/causal-lm.ts";
 
 /** How far token log-probs lie apart, nats. */
 export interface LogpDifference {

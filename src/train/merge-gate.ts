@@ -1,13 +1,14 @@
 /** The gate of a merged model: whether its files score as base and adapter do, and what its difference is made of. */
 import { FormatError } from "../base/errors.ts";
 import type { WeightDtype } from "../formats/model-config.ts";
+import type { MicroBatch } from "../forward/batch.ts";
+import type { Numerics } from "../forward/numerics.ts";
 import type { Adapter } from "../models/adapt.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
 import { loadModel } from "../models/load.ts";
 import { scope } from "../torch/index.ts";
 import { differenceOf, type LogpDifference, tokenLogps } from "./logp-difference.ts";
 import { allowedMean, roundingNoise } from "./rounding.ts";
-import type { MicroBatch, Numerics } from "./step.ts";
 
 /** What is compared with the files. */
 export interface MergeGate {

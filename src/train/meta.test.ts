@@ -10,15 +10,15 @@ import { withoutLeaks } from "../../test/support/close.ts";
 import { tinyAdapterConfig, tinyConfig, tinyNames } from "../../test/support/tiny-models.ts";
 import { packExamples } from "../data/packing.ts";
 import { parseModelConfig } from "../formats/hf-config.ts";
+import { answerGroups, type DeviceBatch, toDevice } from "../forward/batch.ts";
+import { walk } from "../forward/walk.ts";
 import { addAdapter } from "../models/adapt.ts";
 import { buildModel } from "../models/build.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
 import { metaWeights } from "../models/weights.ts";
 import type { NamedParameter } from "../optim/adamw.ts";
 import { type DType, ops } from "../torch/index.ts";
-import { answerGroups, type DeviceBatch, toDevice } from "../forward/batch.ts";
 import { adapterParameters, trainAll } from "./parameters.ts";
-import { walk } from "../forward/walk.ts";
 
 const origin = { file: "meta.test.ts", line: 1 };
 const examples = [

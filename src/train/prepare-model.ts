@@ -2,6 +2,7 @@
 import { ConfigError } from "../base/errors.ts";
 import { readAdapter } from "../formats/adapter.ts";
 import type { AdapterConfig } from "../formats/adapter-config.ts";
+import type { Environment } from "../forward/environment.ts";
 import { type Adapter, addAdapter } from "../models/adapt.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
 import { loadModel } from "../models/load.ts";
@@ -10,7 +11,6 @@ import { namedTensors } from "../nn/module.ts";
 import type { NamedParameter } from "../optim/adamw.ts";
 import type { RunConfig } from "../runs/config-types.ts";
 import type { Tensor } from "../torch/index.ts";
-import type { Environment } from "../forward/environment.ts";
 import { adapterParameters, holdCopies, trainAll } from "./parameters.ts";
 
 /** Keys that say what is trained. */

@@ -9,10 +9,11 @@ import { at } from "../base/at.ts";
 import { makeDirectory, sha256, writeFileAtomic } from "../base/files.ts";
 import { readSealed, sealed } from "../base/sealed.ts";
 import { describeOrigin, type Example } from "../data/example.ts";
+import type { MicroBatch } from "../forward/batch.ts";
+import type { Numerics } from "../forward/numerics.ts";
+import { requireFiniteScore, scoreBatch } from "../forward/score.ts";
 import type { Adapter } from "../models/adapt.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
-import { requireFiniteScore, scoreBatch } from "../forward/score.ts";
-import type { MicroBatch, Numerics } from "./step.ts";
 
 /** Of the cache's files; those of version 1 had no digest. */
 const VERSION = 2;

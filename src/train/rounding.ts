@@ -3,13 +3,14 @@
  * fault: the weights that the type cannot hold are moved at random by as much as rounding moves them.
  */
 import type { WeightDtype } from "../formats/model-config.ts";
+import type { MicroBatch } from "../forward/batch.ts";
+import type { Numerics } from "../forward/numerics.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
 import { loadModel } from "../models/load.ts";
 import { mergedTensors } from "../models/save.ts";
 import { noGrad, ops, scope, seeded } from "../torch/index.ts";
 import { differenceOf, type LogpDifference, tokenLogps } from "./logp-difference.ts";
 import { modelParameters } from "./parameters.ts";
-import type { MicroBatch, Numerics } from "./step.ts";
 
 /** Bits of the stored fraction, and the smallest normal number: below it steps stay the same. */
 const forms: Readonly<Record<WeightDtype, { fraction: number; smallest: number }>> = {

@@ -5,13 +5,14 @@ import { withoutLeaks } from "../../test/support/close.ts";
 import { tinyModel } from "../../test/support/tiny-models.ts";
 import { scriptSlime } from "../../test/support/tiny-training.ts";
 import { packExamples } from "../data/packing.ts";
+import type { MicroBatch } from "../forward/batch.ts";
 import { dpo } from "../methods/dpo/loss.ts";
 import type { Objective } from "../methods/objective.ts";
 import { simpo } from "../methods/simpo/loss.ts";
 import { AdamW } from "../optim/adamw.ts";
 import { Tensor } from "../torch/index.ts";
 import { trainAll } from "./parameters.ts";
-import { type MicroBatch, trainStep } from "./step.ts";
+import { trainStep } from "./step.ts";
 
 const origin = { file: "step.test.ts", line: 1 };
 const batch: MicroBatch = {

@@ -1,6 +1,16 @@
 /** One optimiser step: micro-batches forward and back, one clipped update, and its metrics. */
 import { at } from "../base/at.ts";
-import type { PackedBatch } from "../data/packing.ts";
+import {
+  type AnswerGroup,
+  answerGroups,
+  countsOf,
+  type DeviceBatch,
+  type MicroBatch,
+  toDevice,
+} from "../forward/batch.ts";
+import type { Numerics } from "../forward/numerics.ts";
+import { keptRows } from "../forward/token-logps.ts";
+import { type HeadPass, walk } from "../forward/walk.ts";
 import {
   type AnswerLogps,
   type BatchCounts,
@@ -11,7 +21,6 @@ import {
 } from "../methods/objective.ts";
 import type { Adapter } from "../models/adapt.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
-import { keptRows } from "../forward/token-logps.ts";
 import type { AdamW, NamedParameter } from "../optim/adamw.ts";
 import { clipGradNorm } from "../optim/clip.ts";
 import {
@@ -25,27 +34,9 @@ import {
   type Tensor,
   tensor,
 } from "../torch/index.ts";
-import { type AnswerGroup, answerGroups, countsOf, type DeviceBatch, toDevice } from "../forward/batch.ts";
 import { dropoutKeys } from "./dropout-keys.ts";
 import { EarlyUpdates } from "./early-updates.ts";
 import type { SkipReason, StepLimits } from "./spike-guard.ts";
-import { type HeadPass, walk } from "../forward/walk.ts";
-
-/** How the model is run; the same for training, evaluation and scoring. */
-export interface Numerics {
-  /** Type of the activations. */
-  dtype: DType;
-  /** Compute blocks again in the backward pass instead of keeping their activations. */
-  recompute: boolean;
-  /** How many blocks, from the first, `recompute` means; null or left out: all. */
-  recomputedBlocks?: number | null;
-  /** Where what a recomputed block needs waits for the backward pass; null or left out: where the model is. */
-  offload?: string | null;
-  /** Vocabulary entries whose logits are held at once; null for automatic. */
-  chunkColumns: number | null;
-  /** Bytes of probabilities that a trained head keeps for its gradient; null or left out: automatic. */
-  keptBytes?: number | null;
-}
 
 /** What a step works on. */
 export interface Training {
@@ -61,13 +52,6 @@ export interface Training {
   updatesInBackward?: boolean;
   /** Sums of reference log-probs of a micro-batch's answers, or null when the objective needs none. */
   reference: ((batch: MicroBatch) => readonly number[]) | null;
-}
-
-/** A packed batch and where its examples stand in the dataset. */
-export interface MicroBatch {
-  packed: PackedBatch;
-  /** Index in the dataset of each example of `packed`. */
-  indices: readonly number[];
 }
 
 /** What came of a step. */

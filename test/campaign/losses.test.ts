@@ -2,12 +2,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Random } from "../../src/base/random.ts";
+import { tokenLogps } from "../../src/forward/token-logps.ts";
 import { dpo } from "../../src/methods/dpo/loss.ts";
 import type { AnswerObjective, PairObjective } from "../../src/methods/objective.ts";
 import { sft } from "../../src/methods/sft/loss.ts";
 import { simpo } from "../../src/methods/simpo/loss.ts";
 import { slime } from "../../src/methods/slime/loss.ts";
-import { tokenLogps } from "../../src/forward/token-logps.ts";
 import { backward, ops, scope, type Tensor, tensor } from "../../src/torch/index.ts";
 import { answerLogps, evaluateObjective } from "../../src/train/step.ts";
 import { answersOf } from "../support/answers.ts";

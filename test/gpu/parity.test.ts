@@ -5,6 +5,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { parseModelConfig } from "../../src/formats/hf-config.ts";
+import { scoreBatch } from "../../src/forward/score.ts";
 import { simpo } from "../../src/methods/simpo/loss.ts";
 import { buildModel } from "../../src/models/build.ts";
 import type { CausalLM } from "../../src/models/causal-lm.ts";
@@ -20,7 +21,6 @@ import {
   type Tensor,
 } from "../../src/torch/index.ts";
 import { adapterParameters, trainAll } from "../../src/train/parameters.ts";
-import { scoreBatch } from "../../src/forward/score.ts";
 import { type Training, trainStep } from "../../src/train/step.ts";
 import { assertClose } from "../support/close.ts";
 import { microBatch } from "../support/fixtures.ts";

@@ -4,6 +4,9 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { test } from "node:test";
 import type { Example } from "../../src/data/example.ts";
 import { parseModelConfig } from "../../src/formats/hf-config.ts";
+import { allAnswers, type MicroBatch, toDevice } from "../../src/forward/batch.ts";
+import { scoreBatch } from "../../src/forward/score.ts";
+import { walk } from "../../src/forward/walk.ts";
 import { dpo } from "../../src/methods/dpo/loss.ts";
 import { buildModel } from "../../src/models/build.ts";
 import type { CausalLM } from "../../src/models/causal-lm.ts";
@@ -17,14 +20,10 @@ import {
   scope,
   tensor,
 } from "../../src/torch/index.ts";
-import { allAnswers, toDevice } from "../../src/forward/batch.ts";
 import { dropoutKeys } from "../../src/train/dropout-keys.ts";
 import { evaluate } from "../../src/train/evaluate.ts";
 import { adapterParameters, modelParameters, trainAll } from "../../src/train/parameters.ts";
 import { liveReference } from "../../src/train/reference.ts";
-import { scoreBatch } from "../../src/forward/score.ts";
-import type { MicroBatch } from "../../src/train/step.ts";
-import { walk } from "../../src/forward/walk.ts";
 import { microBatch } from "../support/fixtures.ts";
 import {
   adaptPatterned,

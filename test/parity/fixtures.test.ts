@@ -1,6 +1,9 @@
 /** Log-probs, losses and gradients of every family against PyTorch, transformers, TRL, PEFT and the authors' trainer. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import type { MicroBatch } from "../../src/forward/batch.ts";
+import type { Numerics } from "../../src/forward/numerics.ts";
+import { scoreBatch } from "../../src/forward/score.ts";
 import { dpo } from "../../src/methods/dpo/loss.ts";
 import type { Objective } from "../../src/methods/objective.ts";
 import { sft } from "../../src/methods/sft/loss.ts";
@@ -11,8 +14,7 @@ import type { CausalLM } from "../../src/models/causal-lm.ts";
 import { AdamW, type NamedParameter } from "../../src/optim/adamw.ts";
 import { ops, type Tensor } from "../../src/torch/index.ts";
 import { adapterParameters, trainAll } from "../../src/train/parameters.ts";
-import { scoreBatch } from "../../src/forward/score.ts";
-import { type MicroBatch, type Numerics, type Training, trainStep } from "../../src/train/step.ts";
+import { type Training, trainStep } from "../../src/train/step.ts";
 import { assertClose, withoutLeaks } from "../support/close.ts";
 import {
   type FixtureFamily,

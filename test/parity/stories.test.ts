@@ -2,9 +2,9 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
+import { scoreBatch } from "../../src/forward/score.ts";
 import { loadModel } from "../../src/models/load.ts";
 import { loadTokenizer } from "../../src/text/tokenizer.ts";
-import { scoreBatch } from "../../src/forward/score.ts";
 import { assertClose, withoutLeaks } from "../support/close.ts";
 import { microBatch } from "../support/fixtures.ts";
 import { requireShared, skipWithoutShared } from "../support/shared.ts";

@@ -2,11 +2,11 @@
 import type { Example } from "../../src/data/example.ts";
 import { packExamples } from "../../src/data/packing.ts";
 import { readAdapter } from "../../src/formats/adapter.ts";
+import type { MicroBatch } from "../../src/forward/batch.ts";
 import type { Adapter } from "../../src/models/adapt.ts";
 import type { CausalLM } from "../../src/models/causal-lm.ts";
 import { loadModel } from "../../src/models/load.ts";
 import { installAdapter } from "../../src/models/load-adapter.ts";
-import type { MicroBatch } from "../../src/train/step.ts";
 import { type FixtureFamily, fixturePath } from "./fixture-files.ts";
 
 /** Examples as one micro-batch. */
