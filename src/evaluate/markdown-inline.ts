@@ -55,7 +55,7 @@ function strongIn(text: string): { pairs: number; isOpen: boolean } {
   let pairs = 0;
   for (const { 0: run, index } of text.matchAll(/\*+|_+/g)) {
     if (run.length < 2 || run.length > 3) continue;
-    const sign = run[0] as "*" | "_";
+    const sign = run.startsWith("*") ? "*" : "_";
     const role = roleOf(lastOf(text.slice(0, index)), firstOf(text.slice(index + run.length)), sign);
     if (role.closes && open[sign] > 0) {
       open[sign] -= 1;

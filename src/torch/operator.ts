@@ -176,7 +176,8 @@ function invoke(bound: Bound, args: unknown[]): unknown {
   if (bound.isReflected) [args[0], args[1]] = [args[1], first];
   if (args.length > bound.positional.length) expandKeywords(bound, args);
   for (const i of bound.dtypeAt) {
-    if (typeof args[i] === "string") args[i] = dtypeCode(args[i] as DType);
+    const dtype = args[i];
+    if (typeof dtype === "string") args[i] = dtypeCode(dtype as DType);
   }
   for (let i = 0; i < args.length; i++) {
     const value = args[i];

@@ -1,0 +1,36 @@
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { join } from "node:path";
+import { test } from "node:test";
+
+const root = join(import.meta.dirname, "..");
+
+/** What the linter says of `source` as the file `path` of this checkout. */
+function lint(path: string, source: string): string {
+  const biome = join(root, "node_modules/@biomejs/biome/bin/biome");
+  const args = [biome, "lint", "--colors=off", `--stdin-file-path=${path}`];
+  const { stdout, stderr } = spawnSync(process.execPath, args, {
+    cwd: root,
+    input: source,
+    encoding: "utf8",
+  });
+  return stdout + stderr;
+}
+
+const cast = "export const last = (xs: number[], i: number): number => xs[i + 1] as number;\n";
+
+test("a cast of an index is refused in src, except in the files that biome.json names and in tests", () => {
+  assert.match(lint("src/train/x.ts", cast), /use at\(list, index\)/);
+  for (const path of ["src/generate/choose.ts", "src/train/x.test.ts"])
+    assert.doesNotMatch(lint(path, cast), /use at/);
+});
+
+test("keys of records, literals and what may be undefined pass", () => {
+  const fine = [
+    "export const a = (fields: Fields, key: string): Field => fields[key] as Field;",
+    'export const b = (row: Row): string => row["date"] as string;',
+    "export const c = (xs: unknown[], i: number): A | undefined => xs[i] as A | undefined;",
+    "export const d = [1, 2] as Pair;",
+  ];
+  assert.doesNotMatch(lint("src/train/x.ts", fine.join("\n")), /use at/);
+});
