@@ -1,19 +1,23 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { join } from "node:path";
-import { test } from "node:test";
+import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { after, test } from "node:test";
 
 const root = join(import.meta.dirname, "..");
+const copy = mkdtempSync(join(tmpdir(), "preftune-lint-"));
+after(() => rmSync(copy, { recursive: true }));
+for (const name of ["biome.json", "scripts/checked-index.grit"]) cpSync(join(root, name), join(copy, name));
 
-/** What the linter says of `source` as the file `path` of this checkout. */
+/** What this checkout's linter says of `source` as the file `path`. */
 function lint(path: string, source: string): string {
+  mkdirSync(dirname(join(copy, path)), { recursive: true });
+  writeFileSync(join(copy, path), source);
   const biome = join(root, "node_modules/@biomejs/biome/bin/biome");
-  const args = [biome, "lint", "--colors=off", `--stdin-file-path=${path}`];
-  const { stdout, stderr } = spawnSync(process.execPath, args, {
-    cwd: root,
-    input: source,
-    encoding: "utf8",
-  });
+  const options = { cwd: copy, encoding: "utf8" } as const;
+  const { stdout, stderr } = spawnSync(process.execPath, [biome, "lint", "--colors=off", path], options);
+  assert.match(stdout + stderr, /Checked 1 file/);
   return stdout + stderr;
 }
 
