@@ -4,9 +4,9 @@ import { deriveSeed } from "../base/random.ts";
 import { didYouMean } from "../base/suggest.ts";
 import { type AdapterConfig, loraScale } from "../formats/adapter-config.ts";
 import { isNamed, matchTargets } from "../formats/adapter-names.ts";
-import { Embedding, Linear } from "../nn/linear.ts";
+import { Embedding } from "../nn/linear.ts";
 import { type AdapterSwitch, LoraLinear, SavedEmbedding, SavedLinear } from "../nn/lora.ts";
-import { type ModulePlace, namedModules } from "../nn/module.ts";
+import { isProjection, type ModulePlace, namedModules, type Projection } from "../nn/module.ts";
 import type { Tensor } from "../torch/index.ts";
 import type { CausalLM } from "./causal-lm.ts";
 
@@ -34,7 +34,7 @@ export function addAdapter(
 ): Adapter {
   const adapters: AdapterSwitch = { enabled: true, dropoutKeys: null };
   const places = [...namedModules(model)];
-  const linears = places.filter((p) => p.module instanceof Linear);
+  const linears = places.filter((p) => isBase(p.module));
   const wanted = new Set(
     matchTargets(
       targets,
@@ -52,16 +52,21 @@ export function addAdapter(
     const { rank, alpha } = loraScale(config, path);
     const dropoutSeed = deriveSeed(0, numbers.get(path) ?? 0);
     const options = { ...config, rank, alpha, dropoutSeed };
-    owner[key] = new LoraLinear(module as Linear, options, adapters);
+    owner[key] = new LoraLinear(module as Projection, options, adapters);
   }
   for (const { owner, key, module } of saved) {
     owner[key] =
       module instanceof Embedding
         ? new SavedEmbedding(module, adapters)
-        : new SavedLinear(module as Linear, adapters);
+        : new SavedLinear(module as Projection, adapters);
   }
   for (const [, tensor] of adapterTensors(model)) tensor.requiresGrad = true;
   return { config, switch: adapters, targets: adapted.map((p) => p.path), saved: saved.map((p) => p.path) };
+}
+
+/** A projection of the model as it was built, which an adapter may stand around. */
+function isBase(module: object): module is Projection {
+  return isProjection(module) && !(module instanceof LoraLinear || module instanceof SavedLinear);
 }
 
 function headTarget(): ConfigError {
@@ -72,7 +77,7 @@ function headTarget(): ConfigError {
 }
 
 function savePlaces(places: readonly ModulePlace[], name: string): ModulePlace[] {
-  const savable = places.filter((p) => p.module instanceof Linear || p.module instanceof Embedding);
+  const savable = places.filter((p) => isBase(p.module) || p.module instanceof Embedding);
   const found = savable.filter((p) => isNamed(p.path, name));
   if (found.length > 0) return found;
   const known = new Set(savable.map((p) => p.path.split(".").at(-1) ?? ""));

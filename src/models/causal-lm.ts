@@ -6,7 +6,7 @@ import type { LayerKind, ModelConfig } from "../formats/model-config.ts";
 import type { AttentionContext } from "../nn/attention.ts";
 import type { CachedAttention } from "../nn/kv-cache.ts";
 import { Embedding, Linear } from "../nn/linear.ts";
-import type { Projection } from "../nn/module.ts";
+import type { DenseProjection } from "../nn/module.ts";
 import { planAttention, type Segment } from "../nn/packed-attention.ts";
 import type { RMSNorm } from "../nn/rms-norm.ts";
 import { inverseFrequencies, rotaryAngles } from "../nn/rotary.ts";
@@ -50,11 +50,11 @@ export class CausalLM {
   readonly config: ModelConfig;
   readonly model: Trunk;
   /** Shares its weight tensor with `model.embed_tokens` when the config ties them. */
-  lm_head: Projection;
+  lm_head: DenseProjection;
   readonly #traits: FamilyTraits;
   readonly #frequencies: Record<LayerKind, Float32Array<ArrayBuffer>>;
 
-  constructor(config: ModelConfig, trunk: Trunk, head: Projection, traits: FamilyTraits) {
+  constructor(config: ModelConfig, trunk: Trunk, head: DenseProjection, traits: FamilyTraits) {
     this.config = config;
     this.model = trunk;
     this.lm_head = head;

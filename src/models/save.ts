@@ -6,9 +6,8 @@ import { configJsonText, exportConfig } from "../formats/hf-config-export.ts";
 import type { WeightDtype } from "../formats/model-config.ts";
 import { type TensorSource, writeSafetensors } from "../formats/safetensors-write.ts";
 import { writeWeights } from "../formats/weight-shards.ts";
-import { Embedding, Linear } from "../nn/linear.ts";
-import { LoraLinear, SavedEmbedding, SavedLinear } from "../nn/lora.ts";
-import { namedModules } from "../nn/module.ts";
+import { Embedding } from "../nn/linear.ts";
+import { isDense, isProjection, namedModules } from "../nn/module.ts";
 import { RMSNorm } from "../nn/rms-norm.ts";
 import { type DType, noGrad, ops, scope, type Tensor } from "../torch/index.ts";
 import type { CausalLM } from "./causal-lm.ts";
@@ -50,7 +49,7 @@ export function writeAdapter(
 /**
  * Writes config.json and the weights of `model` into `dir`, adapters merged in float32 and rounded once to `dtype`.
  *
- * A head trained apart from the embedding it was tied to is written as a matrix of its own, with
+ * A head trained separately from the embedding it was tied to is written as a second matrix, with
  * `tie_word_embeddings: false`, so that it survives reloading.
  */
 export function writeMergedModel(dir: string, model: CausalLM, dtype: WeightDtype): void {
@@ -73,7 +72,7 @@ export function writeMergedModel(dir: string, model: CausalLM, dtype: WeightDtyp
 export interface MergedTensor {
   name: string;
   shape: readonly number[];
-  /** Where it is stored as it acts; null when it is computed from several. */
+  /** The tensor in memory; null when it is computed from several. */
   tensor: Tensor | null;
   /** The tensor as it acts, adapter included. */
   read: () => Tensor;
@@ -81,7 +80,7 @@ export interface MergedTensor {
 
 /** Checkpoint tensors of the model as it acts now, in the order of its modules. */
 export function mergedTensors(model: CausalLM): MergedTensor[] {
-  // a tied head that nobody trained apart is the embedding's tensor, written already under its name
+  // a tied head that was not trained separately is the embedding's tensor, written already under its name
   const seen = new Set<number>();
   return [...namedModules(model)].flatMap(({ path, module }) =>
     tensorsOf(module, path).filter(({ tensor }) => {
@@ -101,16 +100,13 @@ function tensorsOf(module: object, path: string): MergedTensor[] {
     tensor,
     read: () => ops.detach(tensor),
   });
-  const withBias = (weight: MergedTensor, bias: Tensor | null) =>
-    bias === null ? [weight] : [weight, plain("bias", bias)];
-  if (module instanceof LoraLinear) {
-    const read = () => module.mergedWeight();
-    const weight = { name: `${path}.weight`, shape: module.weight.shape, tensor: null, read };
-    return withBias(weight, module.bias);
-  }
-  if (module instanceof SavedLinear) return withBias(plain("weight", module.saved), module.bias);
-  if (module instanceof SavedEmbedding) return [plain("weight", module.saved)];
-  if (module instanceof Linear) return withBias(plain("weight", module.weight), module.bias);
-  if (module instanceof Embedding || module instanceof RMSNorm) return [plain("weight", module.weight)];
-  return [];
+  if (module instanceof Embedding) return [plain("weight", module.table)];
+  if (module instanceof RMSNorm) return [plain("weight", module.weight)];
+  if (!isProjection(module)) return [];
+  const { shape, bias } = module;
+  const read = () => module.dense("float32");
+  const weight = isDense(module)
+    ? plain("weight", module.weight)
+    : { name: `${path}.weight`, shape, tensor: null, read };
+  return bias === null ? [weight] : [weight, plain("bias", bias)];
 }

@@ -1,6 +1,6 @@
 /** Dense layers and the embedding table. Weights may be kept in another type than the activations' (float32 masters). */
-import { inType, ops, type Tensor } from "../torch/index.ts";
-import type { Projection } from "./module.ts";
+import { type DType, inType, ops, type Tensor } from "../torch/index.ts";
+import type { DenseProjection } from "./module.ts";
 
 /** `weight` in the activations' type. */
 export function cast(weight: Tensor, like: Tensor): Tensor {
@@ -11,7 +11,7 @@ export function cast(weight: Tensor, like: Tensor): Tensor {
 export type Activation = "silu" | "gelu_tanh";
 
 /** y = x Wᵀ + b. */
-export class Linear implements Projection {
+export class Linear implements DenseProjection {
   weight: Tensor;
   bias: Tensor | null;
 
@@ -22,6 +22,19 @@ export class Linear implements Projection {
   constructor(weight: Tensor, bias: Tensor | null = null) {
     this.weight = weight;
     this.bias = bias;
+  }
+
+  get shape(): readonly [number, number] {
+    return [this.weight.size(0), this.weight.size(1)];
+  }
+
+  get device(): string {
+    return this.weight.device;
+  }
+
+  /** The weight itself, its copy in `dtype` where it has one, or a cast. */
+  dense(dtype: DType): Tensor {
+    return inType(this.weight, dtype);
   }
 
   /** x: (T, in) -> (T, out) */

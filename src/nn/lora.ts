@@ -1,10 +1,10 @@
 /**
- * Low-rank adapters as a replacement pass over a built model: chosen linears become `LoraLinear`s around the same frozen
- * weight, and modules to be trained in full get a copy of their own.
+ * Low-rank adapters as a replacement pass over a built model: chosen projections become `LoraLinear`s around the same
+ * frozen base, and modules to be trained in full get a float32 copy.
  */
-import { ops, scope, type Tensor } from "../torch/index.ts";
+import { type DType, inType, ops, scope, type Tensor } from "../torch/index.ts";
 import { cast, Embedding, Linear } from "./linear.ts";
-import type { Projection } from "./module.ts";
+import { type DenseProjection, isDense, type Projection } from "./module.ts";
 
 /** Shared by all adapters of a model: whether they act, and the batch's part in their dropout. */
 export interface AdapterSwitch {
@@ -36,37 +36,49 @@ export interface LoraOptions {
  * Numerics: A and B are float32 whatever W₀ is; they are rounded to the activations' type for the product.
  */
 export class LoraLinear implements Projection {
-  weight: Tensor;
-  bias: Tensor | null;
   /** (r, in), float32 */
   lora_A: Tensor;
   /** (out, r), float32 */
   lora_B: Tensor;
   /** (out), float32; null without DoRA */
   lora_magnitude_vector: Tensor | null;
+  // private, so that the base's tensors are not listed beside the adapter's
+  readonly #base: Projection;
   readonly #scale: number;
   readonly #dropout: Pick<LoraOptions, "dropout" | "dropoutSeed">;
   readonly #switch: AdapterSwitch;
 
   /** Starts as the identity: A uniform in ±1/√in, B zero, the magnitude that of W₀. */
   constructor(base: Projection, options: LoraOptions, adapters: AdapterSwitch) {
-    const [out, input] = [base.weight.size(0), base.weight.size(1)];
-    const where = { dtype: "float32", device: base.weight.device } as const;
+    const [out, input] = base.shape;
+    const where = { dtype: "float32", device: base.device } as const;
     const bound = 1 / Math.sqrt(input);
-    this.weight = base.weight;
-    this.bias = base.bias;
+    this.#base = base;
     this.lora_A = ops.uniform_(ops.zeros([options.rank, input], where), -bound, bound);
     this.lora_B = ops.zeros([out, options.rank], where);
-    this.lora_magnitude_vector = options.useDora ? rowNorms(base.weight) : null;
+    this.lora_magnitude_vector = options.useDora ? rowNorms(base.dense("float32")) : null;
     this.#scale = options.alpha / (options.useRslora ? Math.sqrt(options.rank) : options.rank);
     this.#dropout = options;
     this.#switch = adapters;
   }
 
+  get shape(): readonly [number, number] {
+    return this.#base.shape;
+  }
+
+  get device(): string {
+    return this.#base.device;
+  }
+
+  get bias(): Tensor | null {
+    return this.#base.bias;
+  }
+
   /** x: (T, in) -> (T, out) */
   forward(x: Tensor): Tensor {
-    if (this.#isPlain(x)) return ops.loraLinear(x, this.weight, this.lora_A, this.lora_B, this.#scale);
-    const base = ops.linear(x, cast(this.weight, x), this.bias === null ? null : cast(this.bias, x));
+    const plain = this.#plainWeight(x);
+    if (plain !== null) return ops.loraLinear(x, plain, this.lora_A, this.lora_B, this.#scale);
+    const base = this.#base.forward(x);
     if (!this.#switch.enabled) return base;
     const input = this.#dropped(x);
     const low = ops.linear(input, cast(this.lora_A, x));
@@ -75,18 +87,21 @@ export class LoraLinear implements Projection {
     if (this.lora_magnitude_vector === null) return ops.addmm_(base, low, ops.t(up), { alpha: this.#scale });
     const update = ops.mul(ops.linear(low, up), this.#scale);
     const gain = cast(ops.div(this.lora_magnitude_vector, this.#directionNorm()), x);
-    const turned = input !== x ? ops.linear(input, cast(this.weight, x)) : this.#withoutBias(base);
-    const change = ops.add(ops.mul(turned, ops.sub(gain, 1)), ops.mul(update, gain));
+    const product = input !== x ? ops.linear(input, this.#base.dense(x.dtype)) : this.#withoutBias(base);
+    const change = ops.add(ops.mul(product, ops.sub(gain, 1)), ops.mul(update, gain));
     return ops.add(base, change);
   }
 
   /**
-   * Whether W₀ + sBA may be made as one matrix. Not in half precision: a small adapter would be lost in the sum's rounding.
+   * W₀ where W₀ + sBA may be computed as one matrix, otherwise null. Not in half precision: a small adapter would be lost in
+   * the sum's rounding.
    */
-  #isPlain(x: Tensor): boolean {
-    const single = x.dtype === "float32" && this.weight.dtype === "float32";
-    const plain = this.bias === null && this.lora_magnitude_vector === null && !this.weight.requiresGrad;
-    return this.#switch.enabled && !this.#drops && single && plain;
+  #plainWeight(x: Tensor): Tensor | null {
+    if (!isDense(this.#base) || !this.#switch.enabled || this.#drops) return null;
+    const { weight, bias } = this.#base;
+    const single = x.dtype === "float32" && weight.dtype === "float32";
+    const plain = bias === null && this.lora_magnitude_vector === null && !weight.requiresGrad;
+    return single && plain ? weight : null;
   }
 
   get #drops(): boolean {
@@ -111,28 +126,39 @@ export class LoraLinear implements Projection {
 
   #direction(): Tensor {
     const product = ops.mul(ops.matmul(ops.detach(this.lora_B), ops.detach(this.lora_A)), this.#scale);
-    return ops.add(ops.to(this.weight, "float32"), product);
+    return ops.add(this.#base.dense("float32"), product);
   }
 
-  /** The one matrix that does the same as base and adapter together, float32, (out, in). */
-  mergedWeight(): Tensor {
+  /** The one matrix that does the same as base and adapter together, summed in float32; the base's while adapters are off. */
+  dense(dtype: DType): Tensor {
+    if (!this.#switch.enabled) return this.#base.dense(dtype);
     using merging = scope();
     const direction = this.#direction();
-    if (this.lora_magnitude_vector === null) return merging.keep(direction);
+    if (this.lora_magnitude_vector === null) return merging.keep(ops.to(direction, dtype));
     const gain = ops.div(this.lora_magnitude_vector, rowNorms(direction));
-    return merging.keep(ops.mul(direction, ops.unsqueeze(ops.detach(gain), 1)));
+    return merging.keep(ops.to(ops.mul(direction, ops.unsqueeze(ops.detach(gain), 1)), dtype));
   }
 }
 
+/** ‖W‖ per row of a float32 matrix, without gradient. */
 function rowNorms(weight: Tensor): Tensor {
-  return ops.linalgVectorNorm(ops.to(ops.detach(weight), "float32"), 2, [1]);
+  return ops.linalgVectorNorm(ops.detach(weight), 2, [1]);
 }
 
 /** A linear trained in full beside an adapter (PEFT's `modules_to_save`): a copy, while the base keeps its own weight. */
-export class SavedLinear implements Projection {
-  /** (out, in): the copy while adapters act, else the base's. */
+export class SavedLinear implements DenseProjection {
+  /** (out, in): the copy while adapters act, otherwise the base's. */
   get weight(): Tensor {
-    return this.#switch.enabled ? this.saved : this.#base.weight;
+    if (this.#switch.enabled) return this.saved;
+    return isDense(this.#base) ? this.#base.weight : this.#base.dense("float32");
+  }
+
+  get shape(): readonly [number, number] {
+    return this.#base.shape;
+  }
+
+  get device(): string {
+    return this.#base.device;
   }
 
   get bias(): Tensor | null {
@@ -147,13 +173,18 @@ export class SavedLinear implements Projection {
 
   constructor(base: Projection, adapters: AdapterSwitch) {
     this.#base = base;
-    this.saved = ops.clone(ops.to(ops.detach(base.weight), "float32"));
+    this.saved = ops.clone(ops.detach(base.dense("float32")));
     this.#switch = adapters;
+  }
+
+  /** The weight in `dtype`. */
+  dense(dtype: DType): Tensor {
+    return this.#switch.enabled ? inType(this.saved, dtype) : this.#base.dense(dtype);
   }
 
   /** x: (T, in) -> (T, out) */
   forward(x: Tensor): Tensor {
-    return new Linear(this.weight, this.bias).forward(x);
+    return this.#switch.enabled ? new Linear(this.saved, this.bias).forward(x) : this.#base.forward(x);
   }
 }
 

@@ -2,15 +2,35 @@
  * What a module is: a plain object whose properties are tensors, modules, or arrays of modules, spelt as in Hugging
  * Face checkpoints, so that a parameter's path is its checkpoint name and loading needs no translation table.
  */
-import { Tensor } from "../torch/index.ts";
+import { type DType, Tensor } from "../torch/index.ts";
 
-/** Anything with a `forward` from activations to activations and a weight of the checkpoint behind it. */
+/** A linear map, in whatever form its weight is held: one matrix, a base with an adapter, quantised rows. */
 export interface Projection {
-  /** (out, in), the checkpoint's matrix. */
-  readonly weight: Tensor;
+  /** Of the weight as the checkpoint has it: (out, in). */
+  readonly shape: readonly [out: number, input: number];
+  /** Where its weight is. */
+  readonly device: string;
   readonly bias: Tensor | null;
-  /** x: (T, in) -> (T, out) */
+  /** The weight as it acts, (out, in) in `dtype`: the tensor itself where it is held so, otherwise a copy. */
+  dense(dtype: DType): Tensor;
+  /** x: (T, in) -> (T, out), which the caller may change in place. */
   forward(x: Tensor): Tensor;
+}
+
+/** A projection whose weight is one matrix in memory: the head, whose log-probs are computed from parts of it. */
+export interface DenseProjection extends Projection {
+  /** (out, in) */
+  readonly weight: Tensor;
+}
+
+/** Whether a module is a projection. */
+export function isProjection(module: object): module is Projection {
+  return "dense" in module && "forward" in module;
+}
+
+/** Whether a projection's weight is one matrix in memory. */
+export function isDense(projection: Projection): projection is DenseProjection {
+  return "weight" in projection;
 }
 
 /** Every tensor below `module` with its dotted path, in declaration order; a tensor reached twice is given twice. */
