@@ -3,7 +3,6 @@
  */
 
 import { stringifyNumbers } from "./json-numbers.ts";
-import type { MetricRow } from "./metrics.ts";
 import { formatDuration, formatNumber } from "./number-text.ts";
 
 /** Where progress is written: process.stdout, process.stderr or something like them. */
@@ -11,6 +10,12 @@ export interface ProgressStream {
   write(text: string): unknown;
   isTTY?: boolean;
   columns?: number;
+}
+
+/** A row of metrics, as a run writes them. */
+interface MetricRow {
+  global_step: number;
+  [key: string]: number | string | boolean | null;
 }
 
 /** Time between two rewrites of the line. */
