@@ -2,20 +2,23 @@
  * The layers of `src`, arrows one way. Run by `scripts/check-layers.ts`; ARCHITECTURE.md's table is made from them.
  * A folder may import itself and the folders named here; a folder that is not listed may not be imported or import.
  */
-const core = ["base", "formats", "text", "methods", "runs"];
+const core = ["base", "formats", "text", "methods", "config", "runs"];
 const learning = [...core, "torch", "nn", "models", "optim", "data"];
 
 /** @type {Record<string, string[]>} */
 export const layers = {
   base: [],
+  terminal: ["base"],
   process: ["base"],
   stats: ["base"],
-  setup: ["base"],
+  setup: ["terminal", "base"],
   torch: ["base", "setup"],
   formats: ["base"],
   text: ["base", "process", "formats"],
-  runs: ["base", "formats", "methods"],
-  planner: ["base", "formats", "methods", "runs"],
+  config: ["methods", "base"],
+  runs: ["config", "formats", "methods", "base"],
+  report: ["runs", "config", "stats", "base"],
+  planner: ["config", "terminal", "formats", "methods", "base"],
   nn: ["torch", "formats", "base"],
   models: ["nn", "torch", "formats", "base"],
   toy: ["models", "torch", "text", "formats", "base"],
@@ -27,10 +30,10 @@ export const layers = {
   generate: ["models", "nn", "torch", "text", "formats", "base"],
   evaluate: [...learning, "generate", "forward"],
   serve: ["generate", "forward", "models", "torch", "text", "runs", "formats", "process", "base"],
-  judge: ["stats", "data", "text", "runs", "formats", "evaluate", "base"],
-  recipes: [...learning, "generate", "evaluate", "judge", "forward", "train", "setup", "planner"],
-  quickstart: [...learning, "process", "generate", "evaluate", "forward", "train", "setup", "recipes", "toy"],
-  sweep: [...learning, "stats", "process", "generate", "evaluate", "forward", "train", "setup", "recipes"],
+  judge: ["report", "terminal", "stats", "data", "text", "runs", "formats", "evaluate", "base"],
+  recipes: [...learning, "report", "terminal", "generate", "evaluate", "judge", "forward", "train", "setup", "planner"],
+  quickstart: [...learning, "report", "terminal", "process", "generate", "evaluate", "forward", "train", "setup", "recipes", "toy"],
+  sweep: [...learning, "report", "terminal", "stats", "process", "generate", "evaluate", "forward", "train", "setup", "recipes"],
 };
 
 const folders = Object.keys(layers).join("|");
@@ -46,12 +49,15 @@ const arrows = Object.entries(layers).map(([folder, allowed]) => ({
 /** Folders that work where torch is absent. */
 export const libtorchFree = [
   "base",
+  "terminal",
   "process",
   "stats",
   "setup",
   "formats",
   "text",
+  "config",
   "runs",
+  "report",
   "data",
   "planner",
   "judge",

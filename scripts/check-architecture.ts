@@ -19,7 +19,7 @@ const { layers, libtorchFree } = (await import(
   pathToFileURL(join(root, ".dependency-cruiser.mjs")).href
 )) as { layers: Layers; libtorchFree: string[] };
 
-const ignored = new Set([".git", "node_modules", "__pycache__"]);
+const ignored = new Set([".git"]);
 for (const line of readFileSync(join(root, ".gitignore"), "utf8").split("\n")) {
   const folder = /^\/([^/*]+)\/$/.exec(line)?.[1];
   if (folder !== undefined) ignored.add(folder);
@@ -28,8 +28,9 @@ for (const line of readFileSync(join(root, ".gitignore"), "utf8").split("\n")) {
 /** Folders in `folder` ("" is the root), by their path from the root. */
 function foldersIn(folder: string): string[] {
   return readdirSync(join(root, folder), { withFileTypes: true })
-    .filter((entry) => entry.isDirectory() && !ignored.has(entry.name))
+    .filter((entry) => entry.isDirectory() && entry.name !== "node_modules" && entry.name !== "__pycache__")
     .map((entry) => join(folder, entry.name))
+    .filter((path) => !ignored.has(path))
     .sort();
 }
 

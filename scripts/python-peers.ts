@@ -8,7 +8,7 @@ import { ConfigError, PreftuneError } from "../src/base/errors.ts";
 import { pythonInstallCommand } from "../src/setup/install-torch.ts";
 import { findProgram } from "../src/setup/path-search.ts";
 import { stateFolder } from "../src/setup/places.ts";
-import { runWithProgress } from "../src/setup/progress.ts";
+import { runWithProgress } from "../src/terminal/run-with-progress.ts";
 import { pinnedTorch } from "../src/setup/version.ts";
 
 const checkPeers = ["transformers==5.23.0", "peft==0.21.2"];

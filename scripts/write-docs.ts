@@ -10,9 +10,9 @@ import { DIVERSITY_FIGURES } from "../src/evaluate/diversity.ts";
 import { FORM_FAULTS } from "../src/evaluate/markdown-form.ts";
 import { methodNames, methodOf } from "../src/methods/index.ts";
 import type { Hyperparameter, Preset } from "../src/methods/method.ts";
-import { describeFields, FIELD_GROUPS, type FieldDoc, fieldOf } from "../src/runs/config-schema.ts";
-import { TRL_ALIASES } from "../src/runs/config-trl-names.ts";
-import { METRICS, type MetricInfo } from "../src/runs/metric-names.ts";
+import { describeFields, FIELD_GROUPS, type FieldDoc, fieldOf } from "../src/config/keys.ts";
+import { TRL_ALIASES } from "../src/config/trl-names.ts";
+import { METRICS, type MetricInfo } from "../src/config/metric-names.ts";
 import { API_ERRORS } from "../src/serve/api-error.ts";
 import type { FieldTable } from "../src/serve/request-fields.ts";
 import { chatTable, completionTable, REQUEST_LIMITS } from "../src/serve/request-tables.ts";
@@ -29,7 +29,7 @@ const code = (text: string): string => `\`${text}\``;
 
 const configurationHead: string = `# Configuration
 
-<!-- Written by scripts/write-docs.ts from src/runs/config-fields-*.ts and src/methods. Do not edit; run \`npm run docs\`. -->
+<!-- Written by scripts/write-docs.ts from src/config/*-keys.ts and src/methods. Do not edit; run \`npm run docs\`. -->
 
 A run is described by the keys below, in a YAML file:
 
@@ -104,7 +104,7 @@ ${table(["Key", "Advice"], rows)}
 
 const metricsHead: string = `# Metrics
 
-<!-- Written by scripts/write-docs.ts from src/runs/metric-names.ts and src/methods. Do not edit; run \`npm run docs\`. -->
+<!-- Written by scripts/write-docs.ts from src/config/metric-names.ts and src/methods. Do not edit; run \`npm run docs\`. -->
 
 \`metrics.jsonl\` in the run directory has one JSON object a line. Every line has \`global_step\` and \`epoch\`.
 

@@ -12,8 +12,8 @@ import "./base/node-version.ts";
 import type { DefaultSettings, MethodName, SettingsOf } from "./methods/index.ts";
 import { type TrainOptions, train as trainResolved } from "./recipes/train.ts";
 import type { PhaseListener, TrainEvent, TrainSummary } from "./recipes/train-events.ts";
-import { loadConfig } from "./runs/config-load.ts";
-import type { CommonConfig, DatasetSpec, WatchThresholds } from "./runs/config-types.ts";
+import { loadConfig } from "./config/load-config.ts";
+import type { CommonConfig, DatasetSpec, WatchThresholds } from "./config/run-config.ts";
 
 export {
   ConfigError,

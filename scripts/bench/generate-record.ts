@@ -1,7 +1,7 @@
 /** The generation benchmark's plan, what each measured process reports, and the table that follows from it. */
 import { at } from "../../src/base/at.ts";
 import { Random } from "../../src/base/random.ts";
-import { textTable } from "../../src/base/text-table.ts";
+import { textTable } from "../../src/terminal/text-table.ts";
 
 /** What both sides do. */
 export interface GenerationPlan {

@@ -1,5 +1,5 @@
 /** From the records of all runs to the figures and tables that are printed. */
-import { textTable } from "../../src/base/text-table.ts";
+import { textTable } from "../../src/terminal/text-table.ts";
 import { type RunRecord, type Spread, spreadOf } from "./run-record.ts";
 
 /** What a step had to do: by step of a run, the first included. */

@@ -2,7 +2,7 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Random } from "../../src/base/random.ts";
-import { textTable } from "../../src/base/text-table.ts";
+import { textTable } from "../../src/terminal/text-table.ts";
 import { runOurs } from "./processes.ts";
 import { type OurPlan, spreadOf } from "./run-record.ts";
 import type { WorkloadRow } from "./workload.ts";

@@ -1,5 +1,5 @@
 /** The second table: our trainer with one technique at a time left out or put in, and what that does to time and memory. */
-import { textTable } from "../../src/base/text-table.ts";
+import { textTable } from "../../src/terminal/text-table.ts";
 import { runOurs } from "./processes.ts";
 import { type RunPlan, spreadOf, type Variant } from "./run-record.ts";
 

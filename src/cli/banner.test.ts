@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { TrainStart } from "../recipes/train-events.ts";
-import { loadConfig } from "../runs/config-load.ts";
-import type { RunConfig } from "../runs/config-types.ts";
+import { loadConfig } from "../config/load-config.ts";
+import type { RunConfig } from "../config/run-config.ts";
 import { bannerObject, configBanner, startBanner, weightText } from "./banner.ts";
 
 function config(values: Record<string, unknown>): RunConfig {

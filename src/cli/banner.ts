@@ -1,7 +1,7 @@
 /** What a run is, in a few lines before it starts. */
 import type { TrainStart } from "../recipes/train-events.ts";
-import { valueText } from "../runs/config-print.ts";
-import type { RunConfig } from "../runs/config-types.ts";
+import { valueText } from "../config/print-config.ts";
+import type { RunConfig } from "../config/run-config.ts";
 
 /** "slime (balanced), LoRA of rank 16" */
 function methodText(config: RunConfig): string {

@@ -6,12 +6,12 @@ import { type ShownRow, showRow } from "../data/show-rows.ts";
 import { formatShownRows } from "../data/show-text.ts";
 import { resolveModelDirectory } from "../formats/hub-model.ts";
 import { methodOf } from "../methods/index.ts";
-import { loadConfig } from "../runs/config-load.ts";
+import { loadConfig } from "../config/load-config.ts";
 import { describeTemplate } from "../text/encode.ts";
 import { type PreparedData, prepareData, taskOf } from "../train/prepare-data.ts";
 import { wholeNumber } from "./options.ts";
 import { pairsOf } from "./overrides.ts";
-import { Phases } from "./phases.ts";
+import { Phases } from "../terminal/phases.ts";
 
 /** Adds `data` and its commands to `preftune`. */
 export function addDataCommands(preftune: Command): void {

@@ -1,7 +1,7 @@
 /** `preftune evaluate diversity`. */
 import { Command, InvalidArgumentError, Option } from "commander";
 import { ConfigError } from "../base/errors.ts";
-import { oneLine, textTable } from "../base/text-table.ts";
+import { oneLine, textTable } from "../terminal/text-table.ts";
 import type { Diversity, DiversityFigure, Unit } from "../evaluate/diversity.ts";
 import type { DiversityReport, DiversitySource } from "../recipes/evaluate-diversity.ts";
 import { finishFirst } from "./leave.ts";
@@ -12,7 +12,7 @@ import {
   wholeNumber,
   withMachineOptions,
 } from "./options.ts";
-import { Phases } from "./phases.ts";
+import { Phases } from "../terminal/phases.ts";
 
 interface CliOptions extends MachineOptions {
   answers?: string;

@@ -4,7 +4,7 @@ import { ANSWERER_FORMS } from "../judge/answerer.ts";
 import { directoryOf, type JudgeCliOptions, judgingOf, withJudgeOptions } from "./judge-options.ts";
 import { finishJudging } from "./judge-output.ts";
 import { wholeNumber } from "./options.ts";
-import { Phases } from "./phases.ts";
+import { Phases } from "../terminal/phases.ts";
 
 interface CliOptions extends JudgeCliOptions {
   against?: string;

@@ -10,7 +10,7 @@ import {
 } from "./judge-options.ts";
 import { finishJudging } from "./judge-output.ts";
 import { wholeNumber } from "./options.ts";
-import { Phases } from "./phases.ts";
+import { Phases } from "../terminal/phases.ts";
 
 interface CliOptions extends JudgeCliOptions {
   prompts: string;

@@ -3,7 +3,7 @@ import { type Command, InvalidArgumentError } from "commander";
 import { ConfigError } from "../base/errors.ts";
 import { isGreedyAt } from "../base/temperature.ts";
 import type { Generation, GenerationOptions, SamplingSettings } from "../recipes/generation.ts";
-import { PhaseProgress } from "../runs/progress.ts";
+import { PhaseProgress } from "../terminal/progress.ts";
 import { finishFirst } from "./leave.ts";
 import {
   collect,
@@ -13,7 +13,7 @@ import {
   wholeNumber,
   withMachineOptions,
 } from "./options.ts";
-import { Phases } from "./phases.ts";
+import { Phases } from "../terminal/phases.ts";
 
 interface CliOptions extends MachineOptions {
   model: string;

@@ -13,7 +13,7 @@ import {
   wholeNumber,
   withMachineOptions,
 } from "./options.ts";
-import type { Phases } from "./phases.ts";
+import type { Phases } from "../terminal/phases.ts";
 
 /** The options of the judge. */
 export interface JudgeEndpointOptions {

@@ -1,5 +1,5 @@
 /** Results of judges as tables for the terminal. */
-import { oneLine, textTable } from "../base/text-table.ts";
+import { oneLine, textTable } from "../terminal/text-table.ts";
 import type { Figure } from "../judge/judged-pair.ts";
 import type { Score } from "../judge/mt-bench.ts";
 import type { Outcomes } from "../judge/pair-figures.ts";

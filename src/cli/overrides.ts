@@ -1,7 +1,7 @@
 /** Keys of the configuration as command-line arguments: `--key value`, `--key=value`, and `--key` alone for true. */
 import { at } from "../base/at.ts";
 import { ConfigError } from "../base/errors.ts";
-import { fieldOf, isConfigKey } from "../runs/config-schema.ts";
+import { fieldOf, isConfigKey } from "../config/keys.ts";
 
 /** `--key value`, `--key=value`, and `--flag` for true. */
 export function pairsOf(argv: readonly string[]): [string, string][] {

@@ -5,10 +5,10 @@ import { labelsOf, pairMethods, wordList } from "../methods/index.ts";
 import { formatPlan } from "../planner/plan-text.ts";
 import { type PlanOptions, plan } from "../recipes/plan.ts";
 import type { PlanConfig } from "../recipes/plan-rows.ts";
-import { loadConfig, loadWithout } from "../runs/config-load.ts";
+import { loadConfig, loadWithout } from "../config/load-config.ts";
 import { positiveNumber, wholeNumber } from "./options.ts";
 import { pairsOf } from "./overrides.ts";
-import { Phases } from "./phases.ts";
+import { Phases } from "../terminal/phases.ts";
 
 interface CliOptions {
   modelConfig?: string;

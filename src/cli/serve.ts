@@ -9,7 +9,7 @@ import { warn } from "../base/warn.ts";
 import { recordLine, recordText } from "../serve/request-record.ts";
 import { SERVE_DEFAULTS, type ServeEvent, type ServeOptions } from "../serve/serve-options.ts";
 import { environmentOf, type MachineOptions, wholeNumber, withMachineOptions } from "./options.ts";
-import { Phases } from "./phases.ts";
+import { Phases } from "../terminal/phases.ts";
 
 interface CliOptions extends MachineOptions {
   model: string;

@@ -3,12 +3,12 @@ import { TrainingError } from "../base/errors.ts";
 import type { PreflightReport } from "../data/preflight.ts";
 import { formatPreflight, preflightNotes } from "../data/preflight-text.ts";
 import type { TrainEvent, TrainStart, TrainStep, TrainSummary, TrainWork } from "../recipes/train-events.ts";
-import type { RunConfig } from "../runs/config-types.ts";
-import { stringifyNumbers } from "../runs/json-numbers.ts";
-import { formatNumber } from "../runs/number-text.ts";
-import { TrainingProgress } from "../runs/progress.ts";
+import type { RunConfig } from "../config/run-config.ts";
+import { stringifyNumbers } from "../base/json-numbers.ts";
+import { formatNumber } from "../base/number-text.ts";
+import { TrainingProgress } from "../terminal/progress.ts";
 import { bannerObject, configBanner, startBanner } from "./banner.ts";
-import type { Phases } from "./phases.ts";
+import type { Phases } from "../terminal/phases.ts";
 
 const onTerminal = (): boolean => process.stdout.isTTY === true;
 

@@ -2,8 +2,8 @@
 import type { Command } from "commander";
 import { ConfigError } from "../base/errors.ts";
 import type { PhaseListener, TrainWork } from "../recipes/train-events.ts";
-import { loadConfig, type ResolvedConfig } from "../runs/config-load.ts";
-import { formatConfig } from "../runs/config-print.ts";
+import { loadConfig, type ResolvedConfig } from "../config/load-config.ts";
+import { formatConfig } from "../config/print-config.ts";
 import { runPaths } from "../runs/run-directory.ts";
 import type { StopSignals } from "../torch/index.ts";
 import { commandLine, sameCommand } from "./called-as.ts";
@@ -16,7 +16,7 @@ import {
   withStoppedStatus,
 } from "./options.ts";
 import { pairsOf } from "./overrides.ts";
-import { Phases } from "./phases.ts";
+import { Phases } from "../terminal/phases.ts";
 import { TrainDisplay } from "./train-display.ts";
 
 interface CliOptions extends StoppedOptions {

@@ -6,4 +6,4 @@ export { type GridPart, stoppable } from "../cli/grid-stop.ts";
 export { type JudgeEndpointOptions, judgeOf, withJudge } from "../cli/judge-options.ts";
 export { collect, type StoppedOptions, wholeNumber, withStoppedStatus } from "../cli/options.ts";
 export { pairsOf } from "../cli/overrides.ts";
-export { Phases } from "../cli/phases.ts";
+export { Phases } from "../terminal/phases.ts";

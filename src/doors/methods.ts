@@ -20,5 +20,5 @@ export {
   type StepTotals,
   shareOf,
 } from "../methods/objective.ts";
-export { presetsOf } from "../runs/config-fields-method.ts";
-export { loadMethod } from "../runs/config-load.ts";
+export { presetsOf } from "../config/method-keys.ts";
+export { loadMethod } from "../config/load-config.ts";

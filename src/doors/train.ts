@@ -10,6 +10,6 @@ export type { Numerics } from "../forward/numerics.ts";
 export { scoreBatch } from "../forward/score.ts";
 export { walk } from "../forward/walk.ts";
 export type { NamedParameter } from "../optim/adamw.ts";
-export type { ResolvedConfig } from "../runs/config-load.ts";
+export type { ResolvedConfig } from "../config/load-config.ts";
 export { prepareModel, type TrainedModel } from "../train/prepare-model.ts";
 export { answerLogps, evaluateObjective, objectiveType } from "../train/step.ts";

@@ -1,7 +1,7 @@
 /** Answers of a model to questions, read from files in the forms that are published. */
 import { DataError } from "../base/errors.ts";
 import { didYouMean } from "../base/suggest.ts";
-import { oneLine } from "../base/text-table.ts";
+import { oneLine } from "../terminal/text-table.ts";
 import { warn } from "../base/warn.ts";
 import { describeOrigin, type RawRow } from "../data/example.ts";
 import { readRows } from "../data/sources.ts";

@@ -1,7 +1,7 @@
 /** Questions of benchmarks and custom prompts, in the published formats. */
 import { DataError } from "../base/errors.ts";
 import { didYouMean } from "../base/suggest.ts";
-import { oneLine } from "../base/text-table.ts";
+import { oneLine } from "../terminal/text-table.ts";
 import { describeOrigin, type RawRow } from "../data/example.ts";
 import { readRows } from "../data/sources.ts";
 import { JsonNumber, numberOf } from "../text/json-number.ts";

@@ -8,8 +8,8 @@ import {
   shownText,
   tableHtml,
   tileHtml,
-} from "../runs/report-html.ts";
-import { type IntervalRow, intervalChartHtml } from "../runs/report-intervals.ts";
+} from "../report/html.ts";
+import { type IntervalRow, intervalChartHtml } from "../report/interval-chart.ts";
 import type { Interval } from "../stats/bootstrap.ts";
 import type { Figure } from "./judged-pair.ts";
 import type { Outcomes } from "./pair-figures.ts";

@@ -1,5 +1,5 @@
 /** The part of a judge's report that is read: questions, answers and judgments. All of it is models' text: hostile. */
-import { type Html, html, shownText } from "../runs/report-html.ts";
+import { type Html, html, shownText } from "../report/html.ts";
 import type { JudgedText, JudgmentText } from "./judged-texts.ts";
 
 /** Items that a page has; the file beside it has all. */

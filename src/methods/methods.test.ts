@@ -1,7 +1,7 @@
 /** The records of methods and losses: that they agree, and that every hyperparameter is documented and has a value. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { loadMethod } from "../runs/config-load.ts";
+import { loadMethod } from "../config/load-config.ts";
 import { methodNames, methodOf, type SettingsOf } from "./index.ts";
 import { objectiveOf } from "./losses.ts";
 

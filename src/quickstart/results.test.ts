@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { textTable } from "../base/text-table.ts";
+import { textTable } from "../terminal/text-table.ts";
 import { changeSince, figuresOf, type MethodFigures, percent, sentences } from "./figures.ts";
 import type { Measurement } from "./measure.ts";
 import { answerLines, resultTable } from "./results.ts";

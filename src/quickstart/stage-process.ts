@@ -3,8 +3,8 @@ import { TrainingError } from "../base/errors.ts";
 import { programBeside } from "../process/child.ts";
 import { ChildFailure } from "../process/failure.ts";
 import { runTask } from "../process/task.ts";
-import { formatNumber } from "../runs/number-text.ts";
-import { PhaseProgress, type ProgressStream, TrainingProgress } from "../runs/progress.ts";
+import { formatNumber } from "../base/number-text.ts";
+import { PhaseProgress, type ProgressStream, TrainingProgress } from "../terminal/progress.ts";
 import type { StageEvent, StageResult, StageTask } from "./stage.ts";
 
 /**

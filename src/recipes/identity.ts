@@ -5,7 +5,7 @@ import { TrainingError } from "../base/errors.ts";
 import { readSealed } from "../base/sealed.ts";
 import { codeVersion } from "../base/version.ts";
 import type { Environment } from "../forward/environment.ts";
-import type { RunConfig } from "../runs/config-types.ts";
+import type { RunConfig } from "../config/run-config.ts";
 import {
   changedFingerprints,
   type Fingerprints,

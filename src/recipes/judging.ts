@@ -1,7 +1,7 @@
 /** What the commands with a judge share: the judge with its kept judgments, answers, files of results. */
 import { join } from "node:path";
 import { EndpointError } from "../base/errors.ts";
-import { oneLine } from "../base/text-table.ts";
+import { oneLine } from "../terminal/text-table.ts";
 import { parseAnswerer } from "../judge/answerer.ts";
 import { Endpoint, type EndpointOptions } from "../judge/endpoint.ts";
 import { Judge } from "../judge/judge.ts";

@@ -8,7 +8,7 @@ import { methodOf } from "../methods/index.ts";
 import type { PairLengths } from "../planner/flops.ts";
 import { streamTokens } from "../planner/flops.ts";
 import type { Workload } from "../planner/plan.ts";
-import type { DatasetSpec, RunConfig } from "../runs/config-types.ts";
+import type { DatasetSpec, RunConfig } from "../config/run-config.ts";
 import { type PlanKeys, RunPlan } from "../train/plan.ts";
 import { prepareData, taskOf } from "../train/prepare-data.ts";
 import type { PhaseListener } from "./train-events.ts";

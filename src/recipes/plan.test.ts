@@ -7,7 +7,7 @@ import { readModelConfig } from "../formats/hf-config.ts";
 import { countParameters } from "../planner/parameters.ts";
 import { formatPlan } from "../planner/plan-text.ts";
 import { everything } from "../planner/trained-parts.ts";
-import { loadConfig } from "../runs/config-load.ts";
+import { loadConfig } from "../config/load-config.ts";
 import { RunPlan } from "../train/plan.ts";
 import { prepareData } from "../train/prepare-data.ts";
 import { plan } from "./plan.ts";

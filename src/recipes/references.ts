@@ -3,7 +3,7 @@ import type { Dataset } from "../data/dataset.ts";
 import type { Example } from "../data/example.ts";
 import type { Numerics } from "../forward/numerics.ts";
 import type { Objective } from "../methods/objective.ts";
-import type { RunConfig } from "../runs/config-types.ts";
+import type { RunConfig } from "../config/run-config.ts";
 import { type Fingerprints, runPaths } from "../runs/run-directory.ts";
 import { evaluationBatches } from "../train/plan.ts";
 import type { TrainedModel } from "../train/prepare-model.ts";

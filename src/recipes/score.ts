@@ -14,7 +14,7 @@ import type { Adapter } from "../models/adapt.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
 import { loadModel } from "../models/load.ts";
 import { installAdapter } from "../models/load-adapter.ts";
-import { stringifyNumbers } from "../runs/json-numbers.ts";
+import { stringifyNumbers } from "../base/json-numbers.ts";
 import { scope } from "../torch/index.ts";
 import { evaluate } from "../train/evaluate.ts";
 import { evaluationBatches } from "../train/plan.ts";

@@ -13,7 +13,7 @@ import {
   pruneCheckpoints,
   writeCheckpoint,
 } from "../runs/checkpoints.ts";
-import type { RunConfig } from "../runs/config-types.ts";
+import type { RunConfig } from "../config/run-config.ts";
 import { isEvalRow, type MetricRow, MetricsWriter, readMetrics } from "../runs/metrics.ts";
 import type { OpenRun } from "../runs/run-directory.ts";
 import { cutRecords, recordsOf, saveRecords } from "../runs/run-records.ts";

@@ -9,7 +9,7 @@ import { answerEntropies } from "../evaluate/answer-entropies.ts";
 import { DIVERSITY_FIGURES, type DiversityFigure, diversityOf } from "../evaluate/diversity.ts";
 import { readPrompts, tellFirstTurns } from "../evaluate/prompts.ts";
 import { type SampledAnswer, sampleAnswers } from "../generate/sample.ts";
-import type { RunConfig } from "../runs/config-types.ts";
+import type { RunConfig } from "../config/run-config.ts";
 import type { EvaluationRecord } from "../runs/evaluation-records.ts";
 import { createRowEncoder } from "../text/encode.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";

@@ -10,7 +10,7 @@ import { FormatError, messageOf } from "../base/errors.ts";
 import { fileFailure, ignoreErrors, io, syncDirectory, writeAllSync } from "../base/file-io.ts";
 import { mostAtOnce, readFileBytes } from "../base/open-file.ts";
 import { isRecord } from "../formats/json-fields.ts";
-import { parseNumbers, stringifyNumbers } from "./json-numbers.ts";
+import { parseNumbers, stringifyNumbers } from "../base/json-numbers.ts";
 
 /** One line: its value and where it stands. */
 export interface JsonLine {

@@ -7,8 +7,8 @@ import { after, test } from "node:test";
 import fc from "fast-check";
 import { FileError, FormatError } from "../base/errors.ts";
 import { io } from "../base/file-io.ts";
-import { parseNumbers, stringifyNumbers } from "./json-numbers.ts";
-import { greaterIsBetter, METRICS, metricInfo } from "./metric-names.ts";
+import { parseNumbers, stringifyNumbers } from "../base/json-numbers.ts";
+import { greaterIsBetter, METRICS, metricInfo } from "../config/metric-names.ts";
 import { isEvalRow, MetricsWriter, readMetrics } from "./metrics.ts";
 
 const dir = mkdtempSync(join(tmpdir(), "preftune-metrics-"));

@@ -18,7 +18,7 @@ import { after, test } from "node:test";
 import { setTimeout } from "node:timers/promises";
 import { ConfigError, FormatError, TrainingError } from "../base/errors.ts";
 import { writeCheckpoint } from "./checkpoints.ts";
-import { loadConfig, type ResolvedConfig } from "./config-load.ts";
+import { loadConfig, type ResolvedConfig } from "../config/load-config.ts";
 import { MetricsWriter } from "./metrics.ts";
 import {
   changedFingerprints,

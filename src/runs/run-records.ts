@@ -12,7 +12,7 @@ import { mostAtOnce, readFileBytes } from "../base/open-file.ts";
 import { isSealed, readSealed } from "../base/sealed.ts";
 import type { Checkpoint } from "./checkpoints.ts";
 import { cutTo, wholeLines } from "./json-lines.ts";
-import { parseNumbers } from "./json-numbers.ts";
+import { parseNumbers } from "../base/json-numbers.ts";
 
 const FILE = "records.json";
 /** Objects that carry their own digest. */

@@ -2,9 +2,9 @@
 import { existsSync } from "node:fs";
 import { ConfigError, TrainingError } from "../base/errors.ts";
 import { checkpointToResume, hasCheckpoints, recoverCheckpoints } from "./checkpoints.ts";
-import type { ResolvedConfig } from "./config-load.ts";
-import { type ConfigChange, changedValues } from "./config-resume.ts";
-import type { RunConfig } from "./config-types.ts";
+import type { ResolvedConfig } from "../config/load-config.ts";
+import { type ConfigChange, changedValues } from "../config/resume-changes.ts";
+import type { RunConfig } from "../config/run-config.ts";
 import { beginAgain, isRun, type OpenRun, prepared, type RunPaths, runPaths } from "./run-directory.ts";
 import { readRunJson } from "./run-json.ts";
 import { damagedRecords, recordsOf, restoreRecords } from "./run-records.ts";

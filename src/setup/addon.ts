@@ -11,7 +11,7 @@ import { makeDirectory, sha256 } from "../base/files.ts";
 import { type Compiler, compilerInstallCommand } from "./compiler.ts";
 import { nativeFolder, nativeSources } from "./native-sources.ts";
 import { stateFolder } from "./places.ts";
-import { runWithProgress } from "./progress.ts";
+import { runWithProgress } from "../terminal/run-with-progress.ts";
 import { hasLibrary, type Torch } from "./torch.ts";
 
 const resolveModule = createRequire(import.meta.url).resolve;

@@ -4,7 +4,7 @@ import { existsSync } from "node:fs";
 import { ConfigError } from "../base/errors.ts";
 import { writeDirectoryAtomic } from "../base/files.ts";
 import { findProgram } from "./path-search.ts";
-import { runWithProgress } from "./progress.ts";
+import { runWithProgress } from "../terminal/run-with-progress.ts";
 import { projectTorchFolder } from "./torch.ts";
 import { pinnedTorch } from "./version.ts";
 

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { ConfigError } from "../base/errors.ts";
 import { makeDirectory, readJsonFile, writeFileAtomic } from "../base/files.ts";
 import { methodOf } from "../methods/index.ts";
-import { loadConfig } from "../runs/config-load.ts";
+import { loadConfig } from "../config/load-config.ts";
 import { RunLock } from "../runs/run-lock.ts";
 import type { Cell, Values } from "./cell.ts";
 import { cellId, wordsOf } from "./grid.ts";

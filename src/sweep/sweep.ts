@@ -2,7 +2,7 @@
 import { ConfigError } from "../base/errors.ts";
 import { sha256 } from "../base/files.ts";
 import { Random } from "../base/random.ts";
-import { stringifyNumbers } from "../runs/json-numbers.ts";
+import { stringifyNumbers } from "../base/json-numbers.ts";
 import type { CellOutcome, GridPlaces, Values } from "./cell.ts";
 import { cellsOf, checkCells, takeFolder } from "./cells.ts";
 import { estimate, estimateDifference, FIGURES, type FigureName } from "./figures.ts";

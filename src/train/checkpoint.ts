@@ -12,7 +12,7 @@ import { sourceBytes, writeSafetensors } from "../formats/safetensors-write.ts";
 import { openWeights } from "../formats/weight-index.ts";
 import { readTensorsInto } from "../models/read-tensors.ts";
 import { tensorSource, writeAdapter, writeMergedModel } from "../models/save.ts";
-import { parseNumbers, stringifyNumbers } from "../runs/json-numbers.ts";
+import { parseNumbers, stringifyNumbers } from "../base/json-numbers.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import { emptyHistory, type StepHistory } from "./spike-guard.ts";
 import type { Training } from "./step.ts";

@@ -5,7 +5,7 @@ import type { Example } from "../data/example.ts";
 import { packExamples } from "../data/packing.ts";
 import { EpochSampler } from "../data/sampler.ts";
 import type { MicroBatch } from "../forward/batch.ts";
-import type { RunConfig } from "../runs/config-types.ts";
+import type { RunConfig } from "../config/run-config.ts";
 
 /** Keys of the configuration that decide how data becomes steps. */
 export type PlanKeys = Pick<

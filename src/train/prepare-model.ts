@@ -9,7 +9,7 @@ import { loadModel } from "../models/load.ts";
 import { installAdapter } from "../models/load-adapter.ts";
 import { namedTensors } from "../nn/module.ts";
 import type { NamedParameter } from "../optim/adamw.ts";
-import type { RunConfig } from "../runs/config-types.ts";
+import type { RunConfig } from "../config/run-config.ts";
 import type { Tensor } from "../torch/index.ts";
 import { adapterParameters, holdCopies, trainAll } from "./parameters.ts";
 

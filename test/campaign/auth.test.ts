@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { METHODS } from "node:http";
 import { connect } from "node:net";
 import { test } from "node:test";
-import { pageHtml } from "../../src/runs/report-html.ts";
+import { pageHtml } from "../../src/report/html.ts";
 import { keyOf } from "../../src/serve/serve-options.ts";
 import { amount, figure, isNightly, progress } from "../support/campaign.ts";
 import { type App, appKey, withServedApp } from "../support/served-app.ts";

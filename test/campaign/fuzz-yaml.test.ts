@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { PreftuneError } from "../../src/base/errors.ts";
 import type { Random } from "../../src/base/random.ts";
-import { loadConfig } from "../../src/runs/config-load.ts";
+import { loadConfig } from "../../src/config/load-config.ts";
 import { amount, figure } from "../support/campaign.ts";
 import { fuzz, isUnharmed, mutateText, reached } from "../support/fuzz.ts";
 

@@ -7,7 +7,7 @@ import { cpSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { PreftuneError } from "../../src/base/errors.ts";
-import { loadConfig } from "../../src/runs/config-load.ts";
+import { loadConfig } from "../../src/config/load-config.ts";
 import { cpuMs } from "../support/cpu-time.ts";
 import { filesOf, runTraining, type Values, workshop } from "../support/runs.ts";
 import { badAdapters } from "./bad-adapters.ts";

@@ -10,7 +10,7 @@ import { test } from "node:test";
 import type { Command } from "commander";
 import { parse } from "yaml";
 import { program } from "../../src/cli/program.ts";
-import { CONFIG_KEYS, fieldOf, isConfigKey } from "../../src/runs/config-schema.ts";
+import { CONFIG_KEYS, fieldOf, isConfigKey } from "../../src/config/keys.ts";
 
 const root = resolve(import.meta.dirname, "../..");
 
@@ -57,7 +57,7 @@ const othersOptions = [
   "src/text/template-process.ts",
   "src/process/child.ts",
   "src/text/jinja/",
-  "src/runs/report-style.ts",
+  "src/report/style-sheet.ts",
 ];
 
 test("every `key: value` that a message tells to set is accepted", () => {

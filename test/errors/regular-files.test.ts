@@ -8,7 +8,7 @@ import { after, test } from "node:test";
 import { readRows } from "../../src/data/sources.ts";
 import { readModelConfig } from "../../src/formats/hf-config.ts";
 import { readSafetensorsHeader } from "../../src/formats/safetensors.ts";
-import { readConfigText } from "../../src/runs/config-source.ts";
+import { readConfigText } from "../../src/config/given.ts";
 import { readTokenizerFiles } from "../../src/text/tokenizer-files.ts";
 
 const dir = mkdtempSync(join(tmpdir(), "regular-files-"));

@@ -8,7 +8,7 @@ import { readSafetensorsHeader } from "../../src/formats/safetensors.ts";
 import { objectiveOf } from "../../src/methods/losses.ts";
 import type { Objective, PairLogps, PairObjective } from "../../src/methods/objective.ts";
 import type { TrainEvent } from "../../src/recipes/train-events.ts";
-import { loadConfig } from "../../src/runs/config-load.ts";
+import { loadConfig } from "../../src/config/load-config.ts";
 import { readMetrics } from "../../src/runs/metrics.ts";
 import { ops, type Tensor } from "../../src/torch/index.ts";
 import {

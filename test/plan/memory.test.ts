@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { plan } from "../../src/recipes/plan.ts";
-import { loadConfig } from "../../src/runs/config-load.ts";
+import { loadConfig } from "../../src/config/load-config.ts";
 import { startProgram } from "../support/command.ts";
 import { plannedRuns, writePlannedRun } from "./planned-runs.ts";
 

@@ -4,7 +4,7 @@ import { setImmediate as turn } from "node:timers/promises";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { train } from "../../src/recipes/train.ts";
-import { loadConfig } from "../../src/runs/config-load.ts";
+import { loadConfig } from "../../src/config/load-config.ts";
 import { liveTensorCount } from "../../src/torch/index.ts";
 import { amount, figure, isNightly } from "./campaign.ts";
 import { type Values, workshop } from "./runs.ts";

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { ConfigError } from "../../src/base/errors.ts";
 import { train } from "../../src/recipes/train.ts";
-import { loadConfig } from "../../src/runs/config-load.ts";
+import { loadConfig } from "../../src/config/load-config.ts";
 import { readJsonLines } from "../../src/runs/json-lines.ts";
 import type { Cell } from "../../src/sweep/cell.ts";
 import { gridPlaces, runGrid } from "../../src/sweep/grid.ts";

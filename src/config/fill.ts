@@ -1,0 +1,150 @@
+/** Fills in what was not given: defaults, values of presets, and values that follow from others. */
+
+import { type AnySettings, type MethodName, methodOf } from "../methods/index.ts";
+import { presetsOf } from "./method-keys.ts";
+import { configOf, fieldOf, keysOf } from "./keys.ts";
+import type { Given } from "./given.ts";
+import type { CommonConfig, ConfigKey, Provenance, RunConfig } from "./run-config.ts";
+import { greaterIsBetter } from "./metric-names.ts";
+
+/** Where each value came from. */
+export type Origins = Partial<Record<ConfigKey, Provenance>> & Record<keyof CommonConfig, Provenance>;
+
+/** A configuration with every value, and what was contradictory on the way. */
+export interface Filled {
+  config: RunConfig;
+  provenance: Origins;
+  problems: string[];
+}
+
+type Accepted = ReadonlyMap<ConfigKey, Given>;
+
+/** Values and their origins while they are being filled in. */
+class Draft {
+  readonly values: Partial<Record<ConfigKey, unknown>> = {};
+  readonly origins: Partial<Record<ConfigKey, Provenance>> = {};
+  readonly problems: string[] = [];
+
+  has(key: ConfigKey): boolean {
+    return Object.hasOwn(this.values, key);
+  }
+
+  set(key: ConfigKey, value: unknown, origin: Provenance): void {
+    this.values[key] = value;
+    this.origins[key] = origin;
+  }
+
+  derive(key: ConfigKey, value: unknown, why: string): void {
+    if (!this.has(key)) this.set(key, value, { kind: "derived", why });
+  }
+
+  /** The values that every method has, so far; keys that are still to come are undefined. */
+  get common(): CommonConfig {
+    return this.values as unknown as CommonConfig;
+  }
+
+  get objective(): MethodName {
+    return this.values.objective as MethodName;
+  }
+}
+
+/** The configuration that `accepted` (checked values) stands for. */
+export function fillIn(accepted: Accepted): Filled {
+  const draft = new Draft();
+  for (const [key, given] of accepted) draft.set(key, given.value, given.provenance);
+  fillMethod(draft, accepted);
+  const keys = keysOf(draft.objective);
+  for (const key of keys) {
+    const field = fieldOf(key, draft.objective);
+    if ("default" in field && !draft.has(key)) draft.set(key, field.default, { kind: "default" });
+  }
+  fillOptimisation(draft);
+  fillEvaluation(draft);
+  for (const key of keys) if (!draft.has(key)) draft.set(key, null, { kind: "default" });
+  const origins = Object.fromEntries(keys.map((key) => [key, draft.origins[key]]));
+  return {
+    config: configOf(draft.values),
+    provenance: origins as unknown as Origins,
+    problems: draft.problems,
+  };
+}
+
+/** The method, its preset and its hyperparameters. */
+function fillMethod(draft: Draft, accepted: Accepted): void {
+  if (!draft.has("objective")) draft.set("objective", fieldOf("objective").default, { kind: "default" });
+  fillPreset(draft, accepted);
+  for (const [key, { default: value }] of Object.entries(methodOf(draft.objective).keys)) {
+    if (value !== undefined && !draft.has(key as ConfigKey)) {
+      draft.set(key as ConfigKey, value, { kind: "default" });
+    }
+  }
+  fillDerived(draft, accepted);
+}
+
+/** The preset, and its values for what is not given; one form of a value replaces the preset's other. */
+function fillPreset(draft: Draft, accepted: Accepted): void {
+  const { presets, derived = [] } = methodOf(draft.objective);
+  if (presets === null) return;
+  const known = presetsOf(draft.objective);
+  // a preset of another method is refused later, as a key without effect; until then the default stands in for it
+  const given = draft.values.preset as string | undefined;
+  const preset = (given !== undefined && known.includes(given) ? given : known[0]) as string;
+  if (!draft.has("preset")) draft.set("preset", preset, { kind: "default" });
+  for (const [key, value] of Object.entries(presets[preset]?.values ?? {}) as [ConfigKey, unknown][]) {
+    const replaced = derived.some((one) => one.key === key && accepted.has(one.from as ConfigKey));
+    if (!replaced && !draft.has(key)) draft.set(key, value, { kind: "preset", name: preset });
+  }
+}
+
+/** Values that follow from another form of them. Both forms may be given where they agree. */
+function fillDerived(draft: Draft, accepted: Accepted): void {
+  const values = draft.values as AnySettings;
+  for (const { key, from, value, why } of methodOf(draft.objective).derived ?? []) {
+    const other = values[from];
+    if (typeof other !== "number") continue;
+    const derived = value(values);
+    draft.derive(key as ConfigKey, derived, why);
+    const now = values[key] as number;
+    if (Math.abs(derived - now) <= 1e-9 * Math.max(1, now) || draft.problems.length > 0) continue;
+    const where = accepted.get(key as ConfigKey)?.where() ?? key;
+    draft.problems.push(
+      `${where}: ${key} ${now} and ${from} ${other} (${why} = ${derived}) are both set and disagree. Keep one of them.`,
+    );
+  }
+}
+
+function fillOptimisation(draft: Draft): void {
+  const { use_peft } = draft.common;
+  if (use_peft) draft.derive("learning_rate", 1e-4, "use_peft: the LoRA value of the SLIME paper");
+  else {
+    const { objective } = draft;
+    const { value, source } = methodOf(objective).learning_rate;
+    draft.derive("learning_rate", value, `${objective} in full tuning, as ${source}`);
+  }
+  draft.derive(
+    "per_device_eval_batch_size",
+    draft.common.per_device_train_batch_size,
+    "per_device_train_batch_size",
+  );
+}
+
+function fillEvaluation(draft: Draft): void {
+  const { eval_data, eval_fraction } = draft.common;
+  if (draft.has("eval_steps")) draft.derive("eval_strategy", "steps", "eval_steps is given");
+  if (eval_data !== null) draft.derive("eval_strategy", "epoch", "eval_data is given");
+  if (eval_fraction > 0) draft.derive("eval_strategy", "epoch", "eval_fraction is given");
+  draft.derive("eval_strategy", "no", "no evaluation data");
+  draft.derive("eval_on_start", draft.common.eval_strategy !== "no", "eval_strategy");
+  if (draft.common.eval_strategy === "steps") {
+    draft.derive("eval_steps", draft.common.logging_steps, "logging_steps");
+  }
+  const metric = draft.common.metric_for_best_model;
+  if (!metric.startsWith("eval_")) {
+    draft.set(
+      "metric_for_best_model",
+      `eval_${metric}`,
+      draft.origins.metric_for_best_model ?? { kind: "default" },
+    );
+  }
+  draft.derive("greater_is_better", greaterIsBetter(metric), "metric_for_best_model");
+}

@@ -1,0 +1,197 @@
+/** Every key of the configuration: used in every run, or refused where it would have no effect. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { ConfigError } from "../base/errors.ts";
+import { loadConfig } from "./load-config.ts";
+import { CONFIG_KEYS, fieldOf } from "./keys.ts";
+import type { ConfigKey } from "./run-config.ts";
+
+/** Keys that every run uses, whatever else it is told. */
+const ALWAYS: readonly ConfigKey[] = [
+  "model_name_or_path",
+  "output_dir",
+  "run_name",
+  "dtype",
+  "device",
+  "threads",
+  "seed",
+  "train_data",
+  "eval_data",
+  "columns",
+  "max_train_rows",
+  "max_length",
+  "overflow",
+  "invalid_rows",
+  "chat_template",
+  "objective",
+  "learning_rate",
+  "lr_scheduler_type",
+  "weight_decay",
+  "adam_beta1",
+  "adam_beta2",
+  "adam_epsilon",
+  "max_grad_norm",
+  "max_steps",
+  "tokens_per_step",
+  "gradient_checkpointing",
+  "logits_chunk_size",
+  "max_nonfinite_steps",
+  "skip_step_sigma",
+  "logging_steps",
+  "log_entropy",
+  "eval_strategy",
+  "save_strategy",
+  // a stop by Ctrl-C writes a checkpoint whatever the strategy, and old ones are taken away by this
+  "save_total_limit",
+  "resume_from_checkpoint",
+  "export_parity_tolerance",
+  "use_peft",
+  "watch_prompts",
+  // a template without a thinking mode is known only once the model is there
+  "enable_thinking",
+  // rows alone tell whether there are plain strings or answers with tools
+  "plain_strings",
+  "mask_tool_output",
+  // leave to do something, which changes nothing by itself
+  "allow_small_beta",
+];
+
+const held = { eval_data: "held.jsonl" };
+
+/** A configuration in which the key is of no use, and what is said of it. */
+const USELESS: readonly [ConfigKey, Record<string, unknown>, RegExp][] = [
+  ["preset", { preset: "authors" }, /"authors" is no preset of slime, which has balanced, script/],
+  // TRL: the ipo loss, (logits - 1/(2 beta))^2, reads no label_smoothing (DPOTrainer.dpo_loss)
+  ["label_smoothing", { objective: "dpo", loss_type: "ipo", label_smoothing: 0.1 }, /loss_type is ipo/],
+  ["label_smoothing", { objective: "dpo", loss_type: "ipo", label_smoothing: 0 }, /loss_type is ipo/],
+  ["delta", { lambda_l: 0, delta: 1 }, /lambda_l is 0/],
+  ["power", { lambda_l: 0, power: 2 }, /lambda_l is 0/],
+  ["margin_hard", { lambda_d: 0, margin_hard: 2 }, /lambda_d is 0/],
+  ["margin_soft", { lambda_d: 0, margin_soft: 1 }, /lambda_d is 0/],
+  ["kappa", { lambda_d: 0, kappa: 2 }, /lambda_d is 0/],
+  ["lora_r", { lora_r: 8 }, /use_peft is false.*use_peft: true/],
+  ["lora_r", { use_peft: true, adapter_name_or_path: "a", lora_r: 8 }, /adapter_name_or_path decides it/],
+  ["lora_alpha", { lora_alpha: 8 }, /use_peft is false/],
+  ["lora_dropout", { lora_dropout: 0.1 }, /use_peft is false/],
+  ["lora_dropout", { use_peft: true, disable_dropout: true, lora_dropout: 0.1 }, /disable_dropout is true/],
+  ["lora_target_modules", { lora_target_modules: "all-linear" }, /use_peft is false/],
+  ["lora_modules_to_save", { lora_modules_to_save: ["lm_head"] }, /use_peft is false/],
+  ["use_rslora", { use_rslora: true }, /use_peft is false/],
+  ["use_dora", { use_dora: true }, /use_peft is false/],
+  ["adapter_name_or_path", { adapter_name_or_path: "a" }, /use_peft is false/],
+  ["export_merged", { export_merged: true }, /use_peft is false/],
+  ["max_eval_rows", { max_eval_rows: 8 }, /there is no eval_data. Give eval_data/],
+  ["max_eval_rows", { max_eval_rows: 8, eval_fraction: 0.1 }, /eval_fraction decides how many/],
+  ["per_device_eval_batch_size", { per_device_eval_batch_size: 4 }, /there are no held-out rows/],
+  ["eval_steps", { ...held, eval_strategy: "epoch", eval_steps: 5 }, /eval_strategy is epoch/],
+  ["metric_for_best_model", { metric_for_best_model: "eval_loss" }, /eval_strategy is no/],
+  ["greater_is_better", { greater_is_better: true }, /eval_strategy is no/],
+  ["save_steps", { save_strategy: "epoch", save_steps: 5 }, /save_strategy is epoch/],
+  ["share_prompt", { objective: "sft", share_prompt: true }, /objective is sft/],
+  ["logits_kept_mib", { use_peft: true, logits_kept_mib: 8 }, /the head is not trained/],
+  ["watch_rows", { watch_rows: 1 }, /watch_prompts is null.*eval, train or a file/],
+  ["watch_samples", { watch_samples: 1 }, /watch_prompts is null/],
+  ["watch_temperature", { watch_temperature: 1 }, /watch_prompts is null/],
+  ["watch_max_new_tokens", { watch_max_new_tokens: 1 }, /watch_prompts is null/],
+  ["watch_thresholds", { watch_thresholds: { length: 6 } }, /watch_prompts is null/],
+  ["watch_action", { watch_action: "stop" }, /watch_prompts is null/],
+  ["gradient_checkpointing_blocks", { gradient_checkpointing_blocks: 1 }, /gradient_checkpointing is false/],
+  ["activation_offloading", { activation_offloading: true }, /gradient_checkpointing is false/],
+  [
+    "reference_cache_dir",
+    { objective: "dpo", use_peft: true, precompute_ref_log_probs: false, reference_cache_dir: "r" },
+    /precompute_ref_log_probs is false/,
+  ],
+];
+
+/** Pairs of values that contradict each other or need another, refused with words of their own. */
+const CONTRADICTED: readonly [ConfigKey, Record<string, unknown>, RegExp][] = [
+  ["warmup_steps", { warmup_steps: 1, warmup_ratio: 0.1 }, /are both set/],
+  ["warmup_ratio", { warmup_steps: 1, warmup_ratio: 0.1 }, /are both set/],
+  ["eval_fraction", { ...held, eval_fraction: 0.1 }, /eval_data is given too/],
+  ["eval_on_start", { eval_on_start: true }, /there are no held-out rows/],
+  ["load_best_model_at_end", { load_best_model_at_end: true }, /needs evaluation during training/],
+  ["early_stopping_patience", { early_stopping_patience: 2 }, /needs evaluation during training/],
+  ["optimizer_in_backward", { optimizer_in_backward: true }, /clipping needs all gradients/],
+  ["precompute_ref_log_probs", { objective: "dpo", precompute_ref_log_probs: false }, /needs use_peft/],
+  [
+    "gamma_beta_ratio",
+    { objective: "simpo", gamma_beta_ratio: 1, simpo_gamma: 9 },
+    /are both set and disagree/,
+  ],
+  ["simpo_gamma", { objective: "simpo", gamma_beta_ratio: 1, simpo_gamma: 9 }, /are both set and disagree/],
+];
+
+/** Keys whose uselessness changes nothing that was asked for: told, not refused. */
+const WARNED: readonly [ConfigKey, Record<string, unknown>, RegExp][] = [
+  ["num_train_epochs", { max_steps: 5, num_train_epochs: 2 }, /max_steps decides/],
+  ["per_device_train_batch_size", { tokens_per_step: 4096, per_device_train_batch_size: 2 }, /decides what/],
+  ["gradient_accumulation_steps", { tokens_per_step: 4096, gradient_accumulation_steps: 2 }, /decides what/],
+  ["max_tokens_per_micro_batch", { tokens_per_step: 2048, max_tokens_per_micro_batch: 4096 }, /no effect/],
+  ["disable_dropout", { disable_dropout: true }, /no dropout but LoRA's.*Take it out/],
+];
+
+function load(values: Record<string, unknown>): { warnings: string[] } {
+  return loadConfig({
+    values: { model_name_or_path: "m", output_dir: "out", train_data: "a.jsonl", ...values },
+  });
+}
+
+function problemOf(values: Record<string, unknown>): string {
+  try {
+    load(values);
+  } catch (error) {
+    assert.ok(error instanceof ConfigError, String(error));
+    return error.message;
+  }
+  return assert.fail(`accepted: ${JSON.stringify(values)}`);
+}
+
+test("every key is one of those that are always used, or has a case here in which it is not", () => {
+  const known = new Set<ConfigKey>(ALWAYS);
+  for (const [key] of [...USELESS, ...CONTRADICTED, ...WARNED]) known.add(key);
+  const ofObjectives = CONFIG_KEYS.filter((key) => fieldOf(key).objectives !== undefined);
+  const missing = CONFIG_KEYS.filter((key) => !known.has(key) && !ofObjectives.includes(key));
+  assert.deepEqual(missing, []);
+});
+
+test("a key without effect is refused with the key that decides, and what to do", () => {
+  for (const [key, values, reason] of USELESS) {
+    const message = problemOf(values);
+    assert.match(message, new RegExp(`${key} has no effect here: `));
+    assert.match(message, reason);
+  }
+});
+
+test("a key of another objective is refused, whichever it is", () => {
+  const sample: Partial<Record<ConfigKey, unknown>> = {
+    preset: "script",
+    train_on: "last",
+    loss_type: "ipo",
+  };
+  for (const key of CONFIG_KEYS) {
+    const { objectives, type } = fieldOf(key);
+    if (objectives === undefined) continue;
+    const value = [sample[key], 0.25, 2, true, "x"].find((one) => type.schema.safeParse(one).success);
+    for (const objective of ["slime", "dpo", "simpo", "sft"] as const) {
+      if (objectives.includes(objective)) continue;
+      assert.match(problemOf({ objective, [key]: value }), new RegExp(`${key} has no effect.*${objective}`));
+    }
+  }
+});
+
+test("values that contradict each other are refused", () => {
+  for (const [key, values, reason] of CONTRADICTED) {
+    const message = problemOf(values);
+    assert.ok(message.includes(key), message);
+    assert.match(message, reason);
+  }
+});
+
+test("where a key without effect is only told of, the run is the one that was asked for", () => {
+  for (const [key, values, reason] of WARNED) {
+    const told = load(values).warnings.filter((text) => text.includes(key));
+    assert.equal(told.length, 1, key);
+    assert.match(told[0] ?? "", reason);
+  }
+});

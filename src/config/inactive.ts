@@ -1,0 +1,209 @@
+/** Which keys have no effect under the other values of a configuration, and why (a table). */
+import { methodOf } from "../methods/index.ts";
+import { presetsOf } from "./method-keys.ts";
+import { CONFIG_KEYS, fieldOf } from "./keys.ts";
+import type { ConfigKey, RunConfig } from "./run-config.ts";
+
+/** Why a key has no effect. */
+export interface Inactive {
+  /** The key that decides it. */
+  because: ConfigKey;
+  /** To follow "not used: ". */
+  reason: string;
+  /** What to do about it, a sentence. */
+  remedy: string;
+  /** Giving the key anyway is a mistake (error) or merely has no effect (warning). */
+  severity: "error" | "warning";
+}
+
+/** Keys that have no effect while `when` holds. */
+interface Rule {
+  keys: readonly ConfigKey[];
+  because: ConfigKey;
+  when: (config: RunConfig) => boolean;
+  reason: string | ((config: RunConfig) => string);
+  /** Default: take one of the two out. */
+  remedy?: string;
+  /** Default: error. */
+  severity?: "warning";
+}
+
+const takeOneOut = "Take one of the two out.";
+
+const RULES: readonly Rule[] = [
+  {
+    keys: ["preset"],
+    because: "objective",
+    when: ({ method }) => "preset" in method && !presetsOf(method.objective).includes(method.preset),
+    reason: ({ method }) =>
+      `"${"preset" in method ? method.preset : ""}" is no preset of ${method.objective}, which has ${presetsOf(method.objective).join(", ")}`,
+    remedy: "Name one of these.",
+  },
+  {
+    keys: [
+      "lora_r",
+      "lora_alpha",
+      "lora_dropout",
+      "lora_target_modules",
+      "lora_modules_to_save",
+      "use_rslora",
+      "use_dora",
+      "adapter_name_or_path",
+      "export_merged",
+    ],
+    because: "use_peft",
+    when: ({ use_peft }) => !use_peft,
+    reason: "use_peft is false",
+    remedy: "Set `use_peft: true` to train with LoRA, or take it out.",
+  },
+  {
+    keys: ["disable_dropout"],
+    because: "use_peft",
+    when: ({ use_peft }) => !use_peft,
+    reason: "use_peft is false, and these models have no dropout but LoRA's",
+    remedy: "Take it out.",
+    severity: "warning",
+  },
+  {
+    keys: ["lora_dropout"],
+    because: "disable_dropout",
+    when: ({ disable_dropout, lora_dropout }) => disable_dropout && lora_dropout > 0,
+    reason: "disable_dropout is true",
+  },
+  {
+    keys: ["lora_r", "lora_alpha", "lora_target_modules", "lora_modules_to_save", "use_rslora", "use_dora"],
+    because: "adapter_name_or_path",
+    when: ({ adapter_name_or_path }) => adapter_name_or_path !== null,
+    reason: "adapter_name_or_path decides it",
+  },
+  {
+    keys: ["max_eval_rows"],
+    because: "eval_data",
+    when: ({ eval_data }) => eval_data === null,
+    reason: ({ eval_fraction }) =>
+      eval_fraction > 0
+        ? "it counts rows of eval_data, and eval_fraction decides how many are held out"
+        : "there is no eval_data",
+    remedy: "Give eval_data, or take max_eval_rows out.",
+  },
+  {
+    keys: ["per_device_eval_batch_size"],
+    because: "eval_data",
+    when: ({ eval_data, eval_fraction }) => eval_data === null && eval_fraction === 0,
+    reason: "there are no held-out rows",
+    remedy: "Give eval_data or eval_fraction, or take it out.",
+  },
+  {
+    keys: ["eval_steps"],
+    because: "eval_strategy",
+    when: ({ eval_strategy }) => eval_strategy !== "steps",
+    reason: ({ eval_strategy }) => `eval_strategy is ${eval_strategy}`,
+  },
+  {
+    keys: ["metric_for_best_model", "greater_is_better"],
+    because: "eval_strategy",
+    when: ({ eval_strategy }) => eval_strategy === "no",
+    reason: "eval_strategy is no, so no checkpoint is compared with another",
+    remedy: "Set eval_strategy, with eval_data or eval_fraction, or take it out.",
+  },
+  {
+    keys: ["save_steps"],
+    because: "save_strategy",
+    when: ({ save_strategy }) => save_strategy !== "steps",
+    reason: ({ save_strategy }) => `save_strategy is ${save_strategy}`,
+  },
+  {
+    keys: ["per_device_train_batch_size", "gradient_accumulation_steps"],
+    because: "tokens_per_step",
+    when: ({ tokens_per_step }) => tokens_per_step !== null,
+    reason: "tokens_per_step decides what a step holds",
+    severity: "warning",
+  },
+  {
+    keys: ["share_prompt"],
+    because: "objective",
+    when: ({ method }) => methodOf(method.objective).over === "completions",
+    reason: ({ method }) => `objective is ${method.objective}, whose rows have one answer`,
+    remedy: "Take it out.",
+  },
+  {
+    keys: ["logits_kept_mib"],
+    because: "lora_modules_to_save",
+    when: isHeadFrozen,
+    reason: "the head is not trained, so nothing of it is kept",
+    remedy: "Take it out, or train the head: lora_modules_to_save: [lm_head].",
+  },
+  {
+    keys: [
+      "watch_rows",
+      "watch_samples",
+      "watch_temperature",
+      "watch_max_new_tokens",
+      "watch_thresholds",
+      "watch_action",
+    ],
+    because: "watch_prompts",
+    when: ({ watch_prompts }) => watch_prompts === null,
+    reason: "watch_prompts is null, so nothing is watched",
+    remedy: "Say in watch_prompts what is answered: eval, train or a file of prompts.",
+  },
+  {
+    keys: ["num_train_epochs"],
+    because: "max_steps",
+    when: ({ max_steps }) => max_steps > 0,
+    reason: "max_steps decides when training ends",
+    severity: "warning",
+  },
+  {
+    keys: ["gradient_checkpointing_blocks", "activation_offloading"],
+    because: "gradient_checkpointing",
+    when: ({ gradient_checkpointing }) => !gradient_checkpointing,
+    reason: "gradient_checkpointing is false",
+  },
+  {
+    keys: ["reference_cache_dir"],
+    because: "precompute_ref_log_probs",
+    when: ({ precompute_ref_log_probs }) => !precompute_ref_log_probs,
+    reason: "precompute_ref_log_probs is false",
+  },
+];
+
+/** The rules that the run's method brings. */
+function methodRules({ method }: RunConfig): Rule[] {
+  const rules = methodOf(method.objective).inactive ?? [];
+  return rules.map(({ keys, because, when, reason }) => ({
+    keys: keys as ConfigKey[],
+    because: because as ConfigKey,
+    when: () => when({ ...method }),
+    reason,
+  }));
+}
+
+/** Whether LoRA leaves the head, and the embedding that may be tied to it, as it is. An adapter's own file may say otherwise. */
+function isHeadFrozen({ use_peft, adapter_name_or_path, lora_modules_to_save }: RunConfig): boolean {
+  const trained = lora_modules_to_save.some((name) => /(^|\.)(lm_head|embed_tokens)$/.test(name));
+  return use_peft && adapter_name_or_path === null && !trained;
+}
+
+/** The keys without effect. The first reason found for a key stands. */
+export function inactiveKeys(config: RunConfig): Map<ConfigKey, Inactive> {
+  const found = new Map<ConfigKey, Inactive>();
+  const { objective } = config.method;
+  for (const key of CONFIG_KEYS) {
+    const { objectives } = fieldOf(key);
+    if (objectives?.includes(objective) !== false) continue;
+    found.set(key, {
+      because: "objective",
+      reason: `objective is ${objective}`,
+      remedy: `It is a key of ${objectives.join(" and ")}: take it out, or set another objective.`,
+      severity: "error",
+    });
+  }
+  for (const rule of [...RULES, ...methodRules(config)]) {
+    const { keys, because, when, reason, remedy = takeOneOut, severity = "error" } = rule;
+    if (!when(config)) continue;
+    const text = typeof reason === "string" ? reason : reason(config);
+    for (const key of keys) if (!found.has(key)) found.set(key, { because, reason: text, remedy, severity });
+  }
+  return found;
+}

@@ -1,0 +1,101 @@
+/**
+ * Configuration keys of the methods: `objective`, `preset` and every hyperparameter, made from the settings in
+ * `src/methods`. A key that several methods have is one key of the YAML file; each method has its own bounds and default.
+ */
+import {
+  type MethodKey,
+  type MethodName,
+  methodNames,
+  methodOf,
+  methodsWhere,
+  wordList,
+} from "../methods/index.ts";
+import type { Hyperparameter } from "../methods/method.ts";
+import type { Field } from "./field.ts";
+import { choice, flag, number, optional } from "./value-types.ts";
+
+/** Null stands for the value of the preset, or for the default. */
+function fieldOf(name: MethodName, key: Hyperparameter): Field<unknown> {
+  const known = { doc: key.doc, source: key.source ?? "preset", objectives: [name] };
+  if (key.type === "flag") return { type: flag(), default: key.default, ...known };
+  const rule = key.rule ?? (key.default === undefined ? "the value of the preset" : String(key.default));
+  const type = key.type === "number" ? number(key.bounds) : choice(key.choices);
+  return { type: optional<unknown>(type), rule, ...known };
+}
+
+/** The hyperparameters of each method. */
+const OWN = Object.fromEntries(
+  methodNames.map((name) => [
+    name,
+    new Map(Object.entries(methodOf(name).keys).map(([key, value]) => [key, fieldOf(name, value)])),
+  ]),
+) as unknown as Record<MethodName, ReadonlyMap<string, Field<unknown>>>;
+
+/** The field of `key` as the method called `objective` has it; undefined where it has none. */
+export function ownField(objective: MethodName, key: string): Field<unknown> | undefined {
+  return OWN[objective].get(key);
+}
+
+/** One field of what several methods have, for documents: their texts side by side where they differ. */
+function merged(key: string): Field<unknown> {
+  const fields = methodNames.flatMap((name) => {
+    const field = OWN[name].get(key);
+    return field === undefined ? [] : [{ name, field }];
+  });
+  const [first] = fields as [(typeof fields)[number]];
+  const beside = (text: (field: Field<unknown>) => string, separator: string): string =>
+    new Set(fields.map(({ field }) => text(field))).size === 1
+      ? text(first.field)
+      : fields.map(({ name, field }) => `${name}: ${text(field)}`).join(separator);
+  const { rule } = first.field;
+  return {
+    ...first.field,
+    ...(rule === undefined ? {} : { rule: beside((field) => field.rule ?? "", "; ") }),
+    doc: beside(({ doc }) => doc, " "),
+    source: beside(({ source }) => source, "; "),
+    objectives: fields.map(({ name }) => name),
+  };
+}
+
+const withPresets = methodsWhere(({ presets }) => presets !== null);
+
+/** Names of the presets of a method, the default first; empty where it has none. */
+export function presetsOf(objective: MethodName): string[] {
+  return Object.keys(methodOf(objective).presets ?? {});
+}
+
+const hyperparameters = [...new Set(methodNames.flatMap((name) => [...OWN[name].keys()]))];
+
+/** Keys that say what is optimised, in the order in which they are printed. */
+export const METHOD_FIELDS: Readonly<Record<MethodKey, Field<unknown>>> = {
+  objective: {
+    type: choice(methodNames),
+    default: methodNames[0],
+    doc: "What is optimised.",
+    source: "preftune",
+  },
+  preset: {
+    type: optional(choice(withPresets.flatMap(presetsOf))),
+    rule: `${withPresets.map((name) => `${presetsOf(name)[0]} for ${name}`).join(", ")}, none otherwise`,
+    doc: `Named set of values. ${withPresets.map((name) => `${name}: ${presetsOf(name).join(", ")}`).join("; ")}.`,
+    source: "docs/objectives.md",
+    objectives: withPresets,
+  },
+  ...(Object.fromEntries(hyperparameters.map((key) => [key, merged(key)])) as Record<
+    Exclude<MethodKey, "objective" | "preset">,
+    Field<unknown>
+  >),
+};
+
+/** True when `key` is a key of methods, and the method called `objective` does not have it. */
+export function isForeign(objective: MethodName, key: string): boolean {
+  const owners = Object.hasOwn(METHOD_FIELDS, key) ? METHOD_FIELDS[key as MethodKey].objectives : undefined;
+  return owners !== undefined && !owners.includes(objective);
+}
+
+/** "2e-5 for sft and 1e-6 for dpo and slime": the learning rates of full tuning, the largest first. */
+export function learningRates(): string {
+  const groups = Map.groupBy([...methodNames].sort(), (name) => methodOf(name).learning_rate.value);
+  const rates = [...groups].sort(([a], [b]) => b - a);
+  return wordList(rates.map(([rate, names]) => `${rate.toExponential()} for ${wordList(names)}`));
+}

@@ -1,0 +1,110 @@
+/** Printing configurations, and reading back what was printed; recipes; resuming. */
+import assert from "node:assert/strict";
+import { readdirSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { test } from "node:test";
+import { loadConfig } from "./load-config.ts";
+import { formatConfig, provenanceText, resolvedToYaml } from "./print-config.ts";
+import { changedValues } from "./resume-changes.ts";
+import { CONFIG_KEYS, describeFields } from "./keys.ts";
+
+const RECIPES = resolve(import.meta.dirname, "../../recipes");
+const BASE = "model_name_or_path: m\noutput_dir: out\n";
+const VARIANTS = [
+  "train_data: a.jsonl\n",
+  "train_data: [a, {path: b, weight: 2, split: train}]\nobjective: simpo\nsimpo_gamma: 1.2\nuse_peft: true\n",
+  "train_data: a\nobjective: simpo\npreset: slime-paper\n",
+  "train_data: a\nobjective: dpo\nuse_peft: true\nadapter_name_or_path: ad\neval_fraction: 0.1\neval_steps: 7\n",
+  "train_data: a\nobjective: sft\nmax_steps: 7\ntokens_per_step: 4096\nsave_strategy: epoch\nrun_name: 'true'\n",
+  "train_data: a\npreset: reference-compat\ncolumns: {prompt: 'a: b', chosen: '#x'}\nchat_template: '- x'\n",
+];
+
+test("a printed configuration reads back as the same configuration, without warnings", () => {
+  for (const variant of VARIANTS) {
+    const resolved = loadConfig({ yaml: BASE + variant });
+    for (const print of [formatConfig, resolvedToYaml]) {
+      const again = loadConfig({ yaml: print(resolved) });
+      assert.deepEqual(again.config, resolved.config);
+      assert.deepEqual(again.warnings, []);
+    }
+  }
+});
+
+test("every value is printed with its origin", () => {
+  const resolved = loadConfig({ yaml: `${BASE}train_data: a\n`, file: "r.yaml", overrides: [["seed", "7"]] });
+  const printed = formatConfig(resolved);
+  for (const key of CONFIG_KEYS) assert.match(printed, new RegExp(`^(# )?${key}:`, "m"), key);
+  assert.match(printed, /^seed: 7 +# command line$/m);
+  assert.match(printed, /^output_dir: out +# r\.yaml:2$/m);
+  assert.match(printed, /^lambda_w: 0\.4 +# preset balanced$/m);
+  assert.match(printed, /^learning_rate: 0\.000001 +# derived \(slime in full tuning, as TRL\)$/m);
+  assert.match(printed, /^# beta: not used, objective is slime$/m);
+  assert.equal(provenanceText({ kind: "default" }), "default");
+});
+
+test("the documentation of the keys is complete", () => {
+  const docs = describeFields();
+  assert.equal(docs.length, CONFIG_KEYS.length);
+  assert.equal(new Set(docs.map(({ key }) => key)).size, docs.length);
+  for (const { key, doc, source } of docs) assert.ok(doc.endsWith(".") && source !== "", key);
+  assert.equal(docs.find(({ key }) => key === "output_dir")?.default, "must be given");
+  assert.equal(docs.find(({ key }) => key === "adam_beta2")?.default, "0.999");
+});
+
+const recipes = readdirSync(RECIPES).filter((name) => name.endsWith(".yaml"));
+test("there is a recipe per model of the paper, a small one and the quick start's", () => {
+  assert.deepEqual(recipes.sort(), [
+    "gemma-3-4b.yaml",
+    "llama-3.2-3b.yaml",
+    "quickstart.yaml",
+    "qwen3-4b.yaml",
+    "smollm2-135m.yaml",
+  ]);
+});
+
+for (const recipe of recipes) {
+  test(`recipe ${recipe} parses without a warning, with every objective`, () => {
+    const file = join(RECIPES, recipe);
+    assert.deepEqual(loadConfig({ file }).warnings, []);
+    for (const objective of ["dpo", "simpo", "sft"])
+      loadConfig({ file, overrides: [["objective", objective]] });
+  });
+}
+
+test("the paper's recipes have the paper's values", () => {
+  for (const recipe of ["llama-3.2-3b.yaml", "qwen3-4b.yaml", "gemma-3-4b.yaml"]) {
+    const { config } = loadConfig({ file: join(RECIPES, recipe) });
+    assert.deepEqual(
+      [config.lora_r, config.lora_alpha, config.lora_dropout, config.learning_rate, config.max_length],
+      [64, 128, 0.05, 1e-4, 2048],
+    );
+    assert.equal(config.lora_target_modules.length, 7);
+    assert.deepEqual(config.lora_modules_to_save, ["lm_head"]);
+    assert.equal(config.per_device_train_batch_size * config.gradient_accumulation_steps, 16);
+    assert.equal(config.dtype, "bfloat16");
+  }
+});
+
+test("a resumed run may change how it is watched and cut, not what it computes", () => {
+  const at = (yaml: string) => loadConfig({ yaml: `${BASE}train_data: a\n${yaml}` }).config;
+  const refusedChanges = (...configs: Parameters<typeof changedValues>) => changedValues(...configs).refused;
+  assert.deepEqual(changedValues(at(""), at("logging_steps: 1\nsave_steps: 5\n")), {
+    refused: [],
+    accepted: [
+      { key: "logging_steps", saved: 10, now: 1 },
+      { key: "save_steps", saved: 500, now: 5 },
+    ],
+  });
+  const cut = "per_device_train_batch_size: 2\ngradient_accumulation_steps: 4\n";
+  assert.deepEqual(refusedChanges(at(""), at(cut)), []);
+  assert.deepEqual(
+    refusedChanges(at(""), at("per_device_train_batch_size: 2\n"))[0]?.key,
+    "per_device_train_batch_size",
+  );
+  assert.deepEqual(refusedChanges(at(""), at("learning_rate: 1e-5\n")), [
+    { key: "learning_rate", saved: 1e-6, now: 1e-5 },
+  ]);
+  assert.equal(refusedChanges(at("max_steps: 5\n"), at("max_steps: 6\n")).length, 1);
+  const constant = "lr_scheduler_type: constant\nmax_steps: ";
+  assert.deepEqual(refusedChanges(at(`${constant}5\n`), at(`${constant}6\n`)), []);
+});

@@ -1,0 +1,76 @@
+/** Prints a resolved configuration as YAML: with the origin of every value for people, or bare for the run directory. */
+import { stringify } from "yaml";
+import { METHOD_FIELDS } from "./method-keys.ts";
+import type { ResolvedConfig } from "./load-config.ts";
+import { FIELD_GROUPS, flatConfig } from "./keys.ts";
+import type { ConfigKey, DatasetSpec, Provenance } from "./run-config.ts";
+
+/** Column at which origins stand, unless the value is longer. */
+const ORIGIN_COLUMN = 48;
+
+/** Where a value came from, in words. */
+export function provenanceText(provenance: Provenance): string {
+  switch (provenance.kind) {
+    case "file":
+      return `${provenance.file}:${provenance.line}`;
+    case "preset":
+      return `preset ${provenance.name}`;
+    case "derived":
+      return `derived (${provenance.why})`;
+    default:
+      return provenance.kind;
+  }
+}
+
+/**
+ * Every value and where it came from, as YAML with comments (what `--print-config` shows). It can be saved and run.
+ */
+export function formatConfig(resolved: ResolvedConfig): string {
+  const lines: string[] = [];
+  for (const group of FIELD_GROUPS) {
+    lines.push(lines.length === 0 ? `# ${group.title}` : `\n# ${group.title}`);
+    for (const key of group.keys) lines.push(annotatedLine(resolved, key));
+  }
+  return `${lines.join("\n")}\n`;
+}
+
+/** The values that take effect, as plain YAML. Reading it gives the same configuration. */
+export function resolvedToYaml(resolved: ResolvedConfig): string {
+  const keys = FIELD_GROUPS.flatMap((group) => group.keys).filter((key) => !leftOut(resolved, key));
+  return `${keys.map((key) => valueLine(resolved, key)).join("\n")}\n`;
+}
+
+function annotatedLine(resolved: ResolvedConfig, key: ConfigKey): string {
+  const inactive = resolved.inactive.get(key);
+  if (inactive !== undefined) return `# ${key}: not used, ${inactive.reason}`;
+  const line = (leftOut(resolved, key) ? "# " : "") + valueLine(resolved, key);
+  return `${line.padEnd(ORIGIN_COLUMN)} # ${provenanceText(resolved.provenance[key] ?? { kind: "default" })}`;
+}
+
+/** Inactive keys would be refused when read again; of two forms of a hyperparameter one is enough. */
+function leftOut(resolved: ResolvedConfig, key: ConfigKey): boolean {
+  if (resolved.inactive.has(key)) return true;
+  return Object.hasOwn(METHOD_FIELDS, key) && resolved.provenance[key]?.kind === "derived";
+}
+
+function valueLine(resolved: ResolvedConfig, key: ConfigKey): string {
+  return `${key}: ${valueText(key, flatConfig(resolved.config)[key])}`;
+}
+
+/** The value of `key` as it would stand in a YAML file, on one line. */
+export function valueText(key: ConfigKey, value: unknown): string {
+  const isData = key === "train_data" || key === "eval_data";
+  const shown = isData && Array.isArray(value) ? shortSpecs(value as DatasetSpec[]) : value;
+  return stringify(shown, { collectionStyle: "flow", lineWidth: 0, flowCollectionPadding: false }).trim();
+}
+
+/** Sources without the parts that are at their default; a lone path as the path itself. */
+function shortSpecs(specs: readonly DatasetSpec[]): unknown {
+  const short = specs.map((spec) => {
+    const { path, weight, ...rest } = spec;
+    const given = Object.entries(rest).filter(([, value]) => value !== null);
+    if (given.length === 0 && weight === 1) return path;
+    return Object.fromEntries([["path", path], ...(weight === 1 ? [] : [["weight", weight]]), ...given]);
+  });
+  return short.length === 1 ? short[0] : short;
+}

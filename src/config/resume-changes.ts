@@ -1,0 +1,44 @@
+/** Which changes of the configuration a resumed run accepts. */
+import { isDeepStrictEqual } from "node:util";
+import { CONFIG_KEYS, fieldOf, flatConfig } from "./keys.ts";
+import type { ConfigKey, RunConfig } from "./run-config.ts";
+
+/** A value that differs between the run as it was started and as it is resumed. */
+export interface ConfigChange {
+  key: ConfigKey;
+  saved: unknown;
+  now: unknown;
+}
+
+/** Keys that say how this very command runs. */
+const OF_THE_COMMAND: readonly ConfigKey[] = ["resume_from_checkpoint", "output_dir"];
+
+/**
+ * The changed keys: refused are those that would make the resumed run another run than the one that was started. Keys of
+ * logging, evaluation, saving, memory and export may change. A step may be cut into other micro-batches as long as it
+ * holds as many rows. The length may change while the learning rate does not depend on it.
+ */
+export function changedValues(
+  saved: RunConfig,
+  now: RunConfig,
+): { refused: ConfigChange[]; accepted: ConfigChange[] } {
+  const free = new Set<ConfigKey>(CONFIG_KEYS.filter((key) => fieldOf(key).freeOnResume === true));
+  if (rowsPerStep(saved) === rowsPerStep(now)) {
+    free.add("per_device_train_batch_size").add("gradient_accumulation_steps");
+  }
+  if (now.lr_scheduler_type === "constant") free.add("num_train_epochs").add("max_steps");
+  const [before, after] = [flatConfig(saved), flatConfig(now)];
+  const changes = CONFIG_KEYS.map((key) => ({
+    key,
+    saved: before[key] ?? null,
+    now: after[key] ?? null,
+  })).filter((change) => !isDeepStrictEqual(change.saved, change.now));
+  return {
+    refused: changes.filter(({ key }) => !free.has(key)),
+    accepted: changes.filter(({ key }) => free.has(key) && !OF_THE_COMMAND.includes(key)),
+  };
+}
+
+function rowsPerStep(config: RunConfig): number {
+  return config.per_device_train_batch_size * config.gradient_accumulation_steps;
+}

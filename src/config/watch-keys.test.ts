@@ -1,0 +1,83 @@
+/** Keys of the collapse watch: what is taken, what is refused, and what reading them again gives. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { parse } from "yaml";
+import { ConfigError } from "../base/errors.ts";
+import { loadConfig, type ResolvedConfig } from "./load-config.ts";
+import { resolvedToYaml } from "./print-config.ts";
+
+const base = { model_name_or_path: "m", train_data: "a.jsonl", eval_data: "b.jsonl", output_dir: "out" };
+const watched = { ...base, watch_prompts: "eval" };
+
+function load(values: Record<string, unknown>, overrides: [string, string][] = []): ResolvedConfig {
+  return loadConfig({ values, overrides });
+}
+
+function refused(values: Record<string, unknown>, message: RegExp, overrides: [string, string][] = []): void {
+  assert.throws(
+    () => load(values, overrides),
+    (error: unknown) => {
+      assert.ok(error instanceof ConfigError);
+      assert.match(error.message, message);
+      return true;
+    },
+  );
+}
+
+const defaults = {
+  repetition: 0.2,
+  ended_properly: 0.3,
+  distinct_2: 0.5,
+  self_bleu: null,
+  malformed: 0.3,
+  length: 4,
+  chosen_down: null,
+  chosen_fall: 1,
+};
+
+test("nothing is watched unless it is asked for", () => {
+  assert.equal(load(base).config.watch_prompts, null);
+  assert.equal(load(base).config.watch_action, "warn");
+});
+
+test("thresholds that are left out keep their defaults, in a file and on the command line", () => {
+  const given = load({ ...watched, watch_thresholds: { malformed: null, self_bleu: 30 } });
+  assert.deepEqual(given.config.watch_thresholds, { ...defaults, malformed: null, self_bleu: 30 });
+  for (const text of ["length=6, repetition=null", '{"length": 6, "repetition": null}']) {
+    const typed = load(watched, [["watch_thresholds", text]]);
+    assert.deepEqual(typed.config.watch_thresholds, { ...defaults, length: 6, repetition: null }, text);
+  }
+});
+
+test("the resolved configuration can be read again", () => {
+  const resolved = load({ ...watched, watch_thresholds: { chosen_down: 0.9 }, watch_action: "restore" });
+  const again = load(parse(resolvedToYaml(resolved)) as Record<string, unknown>);
+  assert.deepEqual(again.config, resolved.config);
+});
+
+test("wrong thresholds are refused by name", () => {
+  refused(
+    { ...watched, watch_thresholds: { repetitions: 1 } },
+    /watch_thresholds: unknown key "repetitions".*"repetition"/,
+  );
+  refused({ ...watched, watch_thresholds: { malformed: -1 } }, /watch_thresholds\.malformed/);
+  refused({ ...watched, watch_thresholds: { length: 0.5 } }, /watch_thresholds\.length/);
+  refused(watched, /watch_thresholds/, [["watch_thresholds", "length=long"]]);
+  refused(watched, /watch_thresholds/, [["watch_thresholds", "length"]]);
+  refused({ ...watched, watch_action: "pray" }, /watch_action: expected one of "warn", "stop", "restore"/);
+});
+
+test("keys without effect and contradictions are refused", () => {
+  refused(
+    { ...base, watch_action: "stop" },
+    /watch_action.*watch_prompts is null.*Say in watch_prompts what is answered/s,
+  );
+  refused({ ...watched, eval_strategy: "no" }, /watch_prompts.*needs evaluation during training/);
+  refused({ ...watched, watch_temperature: 0 }, /watch_samples.*2 answers at temperature 0 are all the same/);
+  assert.equal(load({ ...watched, watch_temperature: 0, watch_samples: 1 }).config.watch_samples, 1);
+});
+
+test("a start that is no start is warned of", () => {
+  assert.match(load({ ...watched, eval_on_start: false }).warnings.join("\n"), /counts as the start/);
+  assert.doesNotMatch(load(watched).warnings.join("\n"), /counts as the start/);
+});

@@ -1,0 +1,54 @@
+/** What a run's events say of its collapse watch. */
+import { type Html, html } from "./html.ts";
+import type { RunEvent } from "../runs/run-directory.ts";
+
+/** Alarms that are shown in full. */
+const shownAlarms = 5;
+
+/** The alarms of the watch that still count, and how it ended the run. */
+export interface CollapseStory {
+  /** What was seen at which step. */
+  alarms: { step: number; breaches: string[] }[];
+  /** Null when the watch did not end the run; `restored` is the step of the checkpoint that was exported in its place. */
+  end: { restored: number | null } | null;
+}
+
+/**
+ * The story that `events` tell. A run that was resumed has gone back to the checkpoint it went on from: what the watch saw
+ * after that, and how the run ended then, counts no more.
+ */
+export function collapseStory(events: readonly RunEvent[]): CollapseStory {
+  const story: CollapseStory = { alarms: [], end: null };
+  for (const { event, ...details } of events) {
+    const step = Number(details["step"]);
+    if (event === "start") {
+      story.alarms = story.alarms.filter((alarm) => alarm.step <= step);
+      story.end = null;
+    } else if (event === "collapse") {
+      const { breaches } = details;
+      story.alarms.push({ step, breaches: Array.isArray(breaches) ? breaches.map(String) : [] });
+    } else if (event === "collapsed") {
+      const { restored } = details;
+      story.end = { restored: typeof restored === "number" ? restored : null };
+    }
+  }
+  return story;
+}
+
+/** The alarms as a note; nothing where there were none. */
+export function collapseNote({ alarms, end }: CollapseStory): Html {
+  if (alarms.length === 0) return html``;
+  const lines = alarms
+    .slice(0, shownAlarms)
+    .map(({ step, breaches }) => html`<li>Step ${step}: ${breaches.join("; ")}.</li>`);
+  const more = alarms.length - lines.length;
+  const rest = more > 0 ? html`<li>And ${more} more evaluations.</li>` : html``;
+  return html`<div class="note bad"><b>${outcome(end)}</b><ul>${lines}${rest}</ul></div>`;
+}
+
+function outcome(end: CollapseStory["end"]): string {
+  if (end === null) return "The collapse watch raised an alarm.";
+  const kept =
+    end.restored === null ? "Nothing was exported." : `The checkpoint of step ${end.restored} was exported.`;
+  return `The run was stopped because the model collapsed. ${kept}`;
+}

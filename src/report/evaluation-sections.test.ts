@@ -1,0 +1,160 @@
+/** The parts of reports that come from evaluations: the collapse watch's story, pictures of pairs and tokens, sampled answers. */
+import assert from "node:assert/strict";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { loadConfig } from "../config/load-config.ts";
+import { appendEvaluation, type EvaluationRecord } from "../runs/evaluation-records.ts";
+import { MetricsWriter } from "../runs/metrics.ts";
+import { writeReport } from "./run-report.ts";
+import { answersHtml } from "./answers-section.ts";
+import { collapseNote, collapseStory } from "./collapse-section.ts";
+import { rejectedTokens } from "./histogram.ts";
+import { createRun, type RunEvent } from "../runs/run-directory.ts";
+
+const root = mkdtempSync(join(tmpdir(), "preftune-report-evaluations-"));
+after(() => rmSync(root, { recursive: true }));
+
+const at = (event: string, details: Record<string, unknown> = {}): RunEvent => ({
+  event,
+  time: "2026-01-01T00:00:00Z",
+  ...details,
+});
+const start = (step: number) => at("start", { step });
+const alarm = (step: number) => at("collapse", { step, action: "restore", breaches: [`seen at ${step}`] });
+const end = (step: number, restored: number | null) => at("collapsed", { step, restored });
+
+test("the story of the watch: alarms and how it ended the run", () => {
+  assert.deepEqual(collapseStory([start(0), at("done", { step: 9 })]), { alarms: [], end: null });
+  const ended = collapseStory([start(0), alarm(4), alarm(6), end(6, 3)]);
+  assert.deepEqual(
+    ended.alarms.map(({ step }) => step),
+    [4, 6],
+  );
+  assert.deepEqual(ended.end, { restored: 3 });
+  assert.match(
+    collapseNote(ended).text,
+    /was stopped because the model collapsed\. The checkpoint of step 3 was exported\./,
+  );
+  assert.match(collapseNote(collapseStory([start(0), alarm(4), end(4, null)])).text, /Nothing was exported/);
+});
+
+test("what a resumed run has gone back behind counts no more", () => {
+  const events = [start(0), alarm(4), alarm(6), end(6, 3), start(4), at("done", { step: 9 })];
+  const story = collapseStory(events);
+  assert.deepEqual(story, { alarms: [{ step: 4, breaches: ["seen at 4"] }], end: null });
+  const { text } = collapseNote(story);
+  assert.match(text, /raised an alarm.*seen at 4/s);
+  assert.doesNotMatch(text, /stopped|seen at 6/);
+  assert.equal(collapseNote(collapseStory([...events, start(2)])).text, "");
+});
+
+test("many alarms are cut short, and what they say is escaped", () => {
+  const many = [start(0), ...Array.from({ length: 8 }, (_, i) => alarm(i))];
+  assert.match(collapseNote(collapseStory(many)).text, /seen at 4.*And 3 more evaluations/s);
+  const hostile = collapseStory([
+    at("collapse", { step: "<b>", breaches: ["<script>"] }),
+    at("collapse", { step: 1, breaches: "x" }),
+  ]);
+  assert.doesNotMatch(collapseNote(hostile).text, /<script>|Step <b>/);
+});
+
+function record(step: number, more: Partial<EvaluationRecord> = {}): EvaluationRecord {
+  return { global_step: step, rejected_logps: null, pair_changes: [], samples: [], ...more };
+}
+
+test("the histogram's steps stand where the shares are, and the knee where it belongs", () => {
+  // 90 of 100 tokens above −0.5, 9 between −0.5 and −1, 1 between −1.5 and −2
+  const first = record(0, { rejected_logps: { width: 0.5, counts: [90, 9, 0, 1, 0] } });
+  const last = record(20, { rejected_logps: { width: 0.5, counts: [10, 0, 0, 90, 0] } });
+  const [figure] = rejectedTokens([first, record(10), last], -1.5);
+  const text = figure?.text ?? "";
+  const [one, two] = [...text.matchAll(/class="line c\d" d="([^"]+)"/g)].map((match) => match[1] as string);
+  const edges = (path: string) =>
+    [...path.matchAll(/[ML]([\d.]+) ([\d.]+)H([\d.]+)/g)].map((m) => m.slice(1).map(Number));
+  // four bins from −2 to 0 over the width of the plot, 58 to 428; 1 is at y 12, 0.0001 at y 264
+  const height = (share: number) => 12 + (Math.log10(Math.max(share, 1e-4)) / -4) * (264 - 12);
+  const expected = (shares: number[]) =>
+    shares.map((share, i) => [58 + 92.5 * i, height(share), 58 + 92.5 * (i + 1)]);
+  const near = (got: number[][], want: number[][]) => {
+    assert.equal(got.length, want.length);
+    for (const [i, row] of want.entries()) {
+      for (const [j, value] of row.entries())
+        assert.ok(Math.abs((got[i]?.[j] as number) - value) <= 0.06, `${got}`);
+    }
+  };
+  near(edges(one ?? ""), expected([0.01, 0, 0.09, 0.9]));
+  near(edges(two ?? ""), expected([0.9, 0, 0, 0.1]));
+  assert.match(text, /class="mark" d="M150\.5 /);
+  assert.match(text, /knee −δ = −1\.5/);
+  assert.match(text, /step 0.*step 20/s);
+  assert.doesNotMatch(rejectedTokens([first], null)[0]?.text ?? "", /knee|mark/);
+  assert.deepEqual(rejectedTokens([record(0)], -1), []);
+});
+
+test("answers side by side: the first, the exported and the last, by prompt; hostile text stays text", () => {
+  const samples = (text: string) =>
+    ["p<b>", "q"].map((prompt) => ({
+      prompt,
+      answers: [
+        { text, ended: true },
+        { text: `${text}\u202e\u001b[31m`, ended: false },
+      ],
+    }));
+  const evaluations = [0, 10, 20, 30].map((step) => record(step, { samples: samples(`<i>${step}`) }));
+  const { text } = answersHtml(evaluations, 20);
+  assert.deepEqual(
+    [...text.matchAll(/<th scope="col">([^<]*)/g)].map((m) => m[1]),
+    ["step 0", "step 20, exported", "step 30"],
+  );
+  assert.equal(text.match(/&#60;i&#62;20/g)?.length, 4);
+  assert.doesNotMatch(text, /&#60;i&#62;10/);
+  assert.ok(!["<i>", "<b>", "\u202e", "\u001b"].some((part) => text.includes(part)));
+  assert.match(text, /cut at the length limit/);
+  assert.equal(answersHtml([record(0)], null).text, "");
+  assert.deepEqual([...answersHtml(evaluations.slice(0, 1), null).text.matchAll(/scope="col"/g)].length, 1);
+});
+
+test("a run's report has the pictures; a collapsed evaluation is not its best checkpoint", () => {
+  const dir = join(root, "run");
+  const values = {
+    model_name_or_path: "m",
+    train_data: "a.jsonl",
+    eval_data: "b.jsonl",
+    output_dir: dir,
+    objective: "slime",
+    delta: 1.25,
+  };
+  const run = createRun(loadConfig({ values }));
+  const metrics = new MetricsWriter(run.paths.metrics);
+  run.log("start", { step: 0 });
+  for (const [step, loss] of [
+    [0, 1],
+    [10, 3],
+    [20, 2],
+  ] as const) {
+    metrics.write({ global_step: step, eval_loss: loss, "eval_samples/length": 5 });
+    appendEvaluation(
+      run.paths.evaluations,
+      record(step, {
+        pair_changes: [
+          [step / 10, -step],
+          [-0.5 * step, -1 - step],
+        ],
+      }),
+    );
+  }
+  run.log("collapse", { step: 20, action: "warn", breaches: ["x"] });
+  metrics.close();
+  run.release();
+  const page = readFileSync(writeReport(dir), "utf8");
+  assert.match(page, /Length of sampled answers/);
+  assert.match(page, /Each pair at step 20/);
+  assert.match(page, /both down 50 %.*only chosen up 50 %/s);
+  // chosen +2 of a reach of 10, rejected −20 of a reach of 21: right of the middle by 2 / 10.6, below by 20 / 22.26
+  assert.match(page, /<circle class="point" cx="275\.5" cy="251\.2"/);
+  const best = /Best checkpoint<\/h2>.*?<\/table>/s.exec(page)?.[0] ?? "";
+  assert.match(best, /<td>10<\/td>/);
+  assert.doesNotMatch(best, /<td>20<\/td>|<td>0<\/td>/);
+});

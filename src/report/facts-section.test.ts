@@ -1,0 +1,68 @@
+/** What reports say in words and tables of displacement, export and data check, and the numbers of axes. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { tickTexts } from "./line-chart.ts";
+import { displacementNote, meanInterval } from "./displacement-section.ts";
+import { dataCheckSection, exportSection } from "./facts-section.ts";
+
+test("numbers of an axis differ from one another, however close they lie", () => {
+  assert.deepEqual(tickTexts([0, 0.5, 1]), ["0", "0.5", "1"]);
+  assert.deepEqual(tickTexts([2.2111, 2.2112, 2.2113, 2.2114]), ["2.2111", "2.2112", "2.2113", "2.2114"]);
+  assert.deepEqual(tickTexts([-1.00002, -1.00001]), ["−1.00002", "−1.00001"]);
+});
+
+test("the interval of a mean is Student's", () => {
+  // scipy.stats.t.interval(0.95, 17, loc=mean, scale=sem) of range(18): 5.8451, 11.1549
+  const { mean, low, high } = meanInterval(Array.from({ length: 18 }, (_, i) => i));
+  assert.equal(mean, 8.5);
+  assert.ok(Math.abs(low - 5.8451) < 2e-3 && Math.abs(high - 11.1549) < 2e-3, `${low} ${high}`);
+});
+
+test("displacement is said with the margin's interval, and that it holds 0 where it does", () => {
+  const rows = [
+    { global_step: 5, "eval_logps/chosen_delta_init": -0.3, "eval_logps/rejected_delta_init": -0.4 },
+  ];
+  const record = (pairs: [number, number][]) => [
+    { global_step: 5, rejected_logps: null, pair_changes: pairs, samples: [] },
+  ];
+  const sure =
+    displacementNote(
+      rows,
+      record([
+        [-0.3, -0.4],
+        [-0.3, -0.41],
+        [-0.3, -0.39],
+      ]),
+    ) ?? "";
+  assert.match(
+    sure,
+    /The margin changed by \+0\.1 nats per token, 95 % interval \[\+0\.\d+, \+0\.\d+\] over 3 pairs\.$/,
+  );
+  const unsure =
+    displacementNote(
+      rows,
+      record([
+        [-0.3, -0.9],
+        [-0.3, 0.1],
+        [-0.3, -0.5],
+      ]),
+    ) ?? "";
+  assert.match(unsure, /over 3 pairs, which holds 0: more pairs would tell whether it grew\.$/);
+  assert.doesNotMatch(displacementNote(rows, []) ?? "", /interval/);
+});
+
+test("export and data check are tables for people", () => {
+  const exported = { kind: "adapter", path: "runs/x/adapter", dtype: "float32", tokens: 128 };
+  const shown = exportSection([{ ...exported, maxDifference: 0, tolerance: 1e-4 }]).text;
+  assert.match(shown, /<h2>Export<\/h2>.*tokens scored again.*adapter.*128/s);
+  assert.doesNotMatch(shown, /0\.kind/);
+  const finding = { severity: "warning", code: "too_long", count: 7, rows: ["a.jsonl:1", "a.jsonl:3"] };
+  const checked = dataCheckSection({
+    findings: [{ ...finding, message: "longer <b>", remedy: "Raise max_length." }],
+    counts: { read: 1200, train: 1193, evaluation: 0, dropped: { too_long: 7 }, notDrawn: 0 },
+  }).text;
+  assert.match(checked, /rows read.*1,200.*rows trained on.*1,193.*left out: too_/s);
+  assert.match(checked, /longer &#60;b&#62; \(too_long\).*a\.jsonl:1, a\.jsonl:3, ….*Raise max_length\./s);
+  assert.doesNotMatch(checked, /findings\.0|notDrawn|rows held out/);
+  assert.equal(exportSection(null).text, "");
+});

@@ -1,0 +1,83 @@
+/** A chart of conditions by two figures, each with its interval both ways where it has one. Points carry the number that the table beside them has. */
+import { axisOver, tickText } from "./line-chart.ts";
+import { type Html, html } from "./html.ts";
+import { intervalWords } from "./interval-chart.ts";
+import type { Interval } from "../stats/crossed-bootstrap.ts";
+
+/** One condition. */
+export interface ScatterPoint {
+  name: string;
+  /** What stands beside the point. */
+  mark: string;
+  /** Colour 1–7 of the style sheet. */
+  colour: number;
+  x: Interval;
+  y: Interval;
+}
+
+/** The chart. */
+export interface ScatterChart {
+  title: string;
+  xLabel: string;
+  yLabel: string;
+  points: readonly ScatterPoint[];
+  note?: string;
+}
+
+const width = 440;
+const height = 340;
+const plot = { left: 70, right: width - 14, top: 12, bottom: height - 40 };
+
+/** The chart as a figure. */
+export function scatterChartHtml({ title, xLabel, yLabel, points, note }: ScatterChart): Html {
+  const shown = points.filter(({ x, y }) => Number.isFinite(x.value) && Number.isFinite(y.value));
+  if (shown.length === 0) return html``;
+  const x = scale(
+    shown.map((point) => point.x),
+    [plot.left, plot.right],
+  );
+  const y = scale(
+    shown.map((point) => point.y),
+    [plot.bottom, plot.top],
+  );
+  const columns = x.ticks.map(
+    (tick) =>
+      html`<path class="${tick === 0 ? "zero" : "grid"}" d="M${x.at(tick)} ${plot.top}V${plot.bottom}"/><text x="${x.at(tick)}" y="${plot.bottom + 15}" text-anchor="middle">${tickText(tick)}</text>`,
+  );
+  const rows = y.ticks.map(
+    (tick) =>
+      html`<path class="${tick === 0 ? "zero" : "grid"}" d="M${plot.left} ${y.at(tick)}H${plot.right}"/><text x="${plot.left - 6}" y="${y.at(tick) + 4}" text-anchor="end">${tickText(tick)}</text>`,
+  );
+  const dots = shown.map((point) => pointHtml(point, x.at, y.at));
+  const said = note === undefined ? html`` : html`<p>${note}</p>`;
+  return html`<figure class="large">
+<figcaption>${title}</figcaption>${said}
+<svg class="chart" viewBox="0 0 ${width} ${height}" role="img" aria-label="${title}: ${shown.length} points">
+${columns}${rows}${dots}
+<text x="${(plot.left + plot.right) / 2}" y="${height - 6}" text-anchor="middle">${xLabel}</text>
+<text x="12" y="${(plot.top + plot.bottom) / 2}" text-anchor="middle" transform="rotate(-90 12 ${(plot.top + plot.bottom) / 2})">${yLabel}</text>
+</svg>
+</figure>`;
+}
+
+function pointHtml(point: ScatterPoint, x: (value: number) => number, y: (value: number) => number): Html {
+  const [cx, cy] = [x(point.x.value), y(point.y.value)];
+  const hasEnds = [point.x, point.y].every(({ low, high }) => Number.isFinite(low) && Number.isFinite(high));
+  const whiskers = hasEnds
+    ? html`<path class="line whisker" d="M${x(point.x.low)} ${cy}H${x(point.x.high)}M${cx} ${y(point.y.low)}V${y(point.y.high)}"/>`
+    : html``;
+  const title = html`<title>${point.name}: ${intervalWords(point.x)}; ${intervalWords(point.y)}</title>`;
+  return html`<g class="c${point.colour}">${whiskers}<circle class="dot full" cx="${cx}" cy="${cy}" r="3.5"/><text class="over" x="${cx + 6}" y="${cy - 5}">${point.mark}</text><circle class="hit" cx="${cx}" cy="${cy}" r="10">${title}</circle></g>`;
+}
+
+function scale(
+  intervals: readonly Interval[],
+  [from, to]: readonly [number, number],
+): { at: (value: number) => number; ticks: readonly number[] } {
+  const { min, max, ticks } = axisOver(intervals.flatMap(({ low, high, value }) => [low, high, value]));
+  const at = (value: number): number => {
+    const place = Number.isFinite(value) ? (value - min) / (max - min) : 0;
+    return Math.round(10 * (from + place * (to - from))) / 10;
+  };
+  return { at, ticks };
+}
