@@ -8,8 +8,8 @@ import { ConfigError, PreftuneError } from "../src/base/errors.ts";
 import { pythonInstallCommand } from "../src/setup/install-torch.ts";
 import { findProgram } from "../src/setup/path-search.ts";
 import { stateFolder } from "../src/setup/places.ts";
-import { runWithProgress } from "../src/terminal/run-with-progress.ts";
 import { pinnedTorch } from "../src/setup/version.ts";
+import { runWithProgress } from "../src/terminal/run-with-progress.ts";
 
 const checkPeers = ["transformers==5.23.0", "peft==0.21.2"];
 const benchPeers = ["trl==1.16.0", "accelerate==1.15.0", "datasets==5.2.0"];

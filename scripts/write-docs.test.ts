@@ -3,8 +3,8 @@ import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { type NormalRow, normaliseRow, type Task } from "../src/data/rows.ts";
 import { CONFIG_KEYS } from "../src/config/keys.ts";
+import { type NormalRow, normaliseRow, type Task } from "../src/data/rows.ts";
 import { documents, fillTables, table } from "./write-docs.ts";
 
 const root = join(import.meta.dirname, "..");

@@ -5,14 +5,14 @@
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { describeFields, FIELD_GROUPS, type FieldDoc, fieldOf } from "../src/config/keys.ts";
+import { METRICS, type MetricInfo } from "../src/config/metric-names.ts";
+import { TRL_ALIASES } from "../src/config/trl-names.ts";
 import { describeFindings, type FindingDoc } from "../src/data/findings.ts";
 import { DIVERSITY_FIGURES } from "../src/evaluate/diversity.ts";
 import { FORM_FAULTS } from "../src/evaluate/markdown-form.ts";
 import { methodNames, methodOf } from "../src/methods/index.ts";
 import type { Hyperparameter, Preset } from "../src/methods/method.ts";
-import { describeFields, FIELD_GROUPS, type FieldDoc, fieldOf } from "../src/config/keys.ts";
-import { TRL_ALIASES } from "../src/config/trl-names.ts";
-import { METRICS, type MetricInfo } from "../src/config/metric-names.ts";
 import { API_ERRORS } from "../src/serve/api-error.ts";
 import type { FieldTable } from "../src/serve/request-fields.ts";
 import { chatTable, completionTable, REQUEST_LIMITS } from "../src/serve/request-tables.ts";

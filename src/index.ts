@@ -9,11 +9,11 @@
  *   }
  */
 import "./base/node-version.ts";
+import { loadConfig } from "./config/load-config.ts";
+import type { CommonConfig, DatasetSpec, WatchThresholds } from "./config/run-config.ts";
 import type { DefaultSettings, MethodName, SettingsOf } from "./methods/index.ts";
 import { type TrainOptions, train as trainResolved } from "./recipes/train.ts";
 import type { PhaseListener, TrainEvent, TrainSummary } from "./recipes/train-events.ts";
-import { loadConfig } from "./config/load-config.ts";
-import type { CommonConfig, DatasetSpec, WatchThresholds } from "./config/run-config.ts";
 
 export {
   ConfigError,

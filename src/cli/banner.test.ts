@@ -1,9 +1,9 @@
 /** What is said of a run before it starts. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { TrainStart } from "../recipes/train-events.ts";
 import { loadConfig } from "../config/load-config.ts";
 import type { RunConfig } from "../config/run-config.ts";
+import type { TrainStart } from "../recipes/train-events.ts";
 import { bannerObject, configBanner, startBanner, weightText } from "./banner.ts";
 
 function config(values: Record<string, unknown>): RunConfig {

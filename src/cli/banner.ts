@@ -1,7 +1,8 @@
 /** What a run is, in a few lines before it starts. */
-import type { TrainStart } from "../recipes/train-events.ts";
+
 import { valueText } from "../config/print-config.ts";
 import type { RunConfig } from "../config/run-config.ts";
+import type { TrainStart } from "../recipes/train-events.ts";
 
 /** "slime (balanced), LoRA of rank 16" */
 function methodText(config: RunConfig): string {

@@ -1,17 +1,17 @@
 /** `preftune data check`. */
 import type { Command } from "commander";
 import { DataError } from "../base/errors.ts";
+import { loadConfig } from "../config/load-config.ts";
 import { formatPreflight } from "../data/preflight-text.ts";
 import { type ShownRow, showRow } from "../data/show-rows.ts";
 import { formatShownRows } from "../data/show-text.ts";
 import { resolveModelDirectory } from "../formats/hub-model.ts";
 import { methodOf } from "../methods/index.ts";
-import { loadConfig } from "../config/load-config.ts";
+import { Phases } from "../terminal/phases.ts";
 import { describeTemplate } from "../text/encode.ts";
 import { type PreparedData, prepareData, taskOf } from "../train/prepare-data.ts";
 import { wholeNumber } from "./options.ts";
 import { pairsOf } from "./overrides.ts";
-import { Phases } from "../terminal/phases.ts";
 
 /** Adds `data` and its commands to `preftune`. */
 export function addDataCommands(preftune: Command): void {

@@ -1,10 +1,10 @@
 /** `preftune evaluate arena-hard`. */
 import { Command } from "commander";
 import { ANSWERER_FORMS } from "../judge/answerer.ts";
+import { Phases } from "../terminal/phases.ts";
 import { directoryOf, type JudgeCliOptions, judgingOf, withJudgeOptions } from "./judge-options.ts";
 import { finishJudging } from "./judge-output.ts";
 import { wholeNumber } from "./options.ts";
-import { Phases } from "../terminal/phases.ts";
 
 interface CliOptions extends JudgeCliOptions {
   baseline?: string;

@@ -1,9 +1,10 @@
 /** `preftune evaluate diversity`. */
 import { Command, InvalidArgumentError, Option } from "commander";
 import { ConfigError } from "../base/errors.ts";
-import { oneLine, textTable } from "../terminal/text-table.ts";
 import type { Diversity, DiversityFigure, Unit } from "../evaluate/diversity.ts";
 import type { DiversityReport, DiversitySource } from "../recipes/evaluate-diversity.ts";
+import { Phases } from "../terminal/phases.ts";
+import { oneLine, textTable } from "../terminal/text-table.ts";
 import { finishFirst } from "./leave.ts";
 import {
   environmentOf,
@@ -12,7 +13,6 @@ import {
   wholeNumber,
   withMachineOptions,
 } from "./options.ts";
-import { Phases } from "../terminal/phases.ts";
 
 interface CliOptions extends MachineOptions {
   answers?: string;

@@ -1,6 +1,7 @@
 /** `preftune evaluate pairwise`. */
 import { Command } from "commander";
 import { ANSWERER_FORMS } from "../judge/answerer.ts";
+import { Phases } from "../terminal/phases.ts";
 import {
   atLeastZero,
   directoryOf,
@@ -10,7 +11,6 @@ import {
 } from "./judge-options.ts";
 import { finishJudging } from "./judge-output.ts";
 import { wholeNumber } from "./options.ts";
-import { Phases } from "../terminal/phases.ts";
 
 interface CliOptions extends JudgeCliOptions {
   prompts: string;

@@ -5,6 +5,7 @@ import { ConfigError } from "../base/errors.ts";
 import { isRecord } from "../formats/json-fields.ts";
 import { answererName, inFileName, parseAnswerer, parseEndpoint } from "../judge/answerer.ts";
 import type { JudgeSettings, JudgingOptions, Price } from "../recipes/judging.ts";
+import type { Phases } from "../terminal/phases.ts";
 import {
   environmentOf,
   type MachineOptions,
@@ -13,7 +14,6 @@ import {
   wholeNumber,
   withMachineOptions,
 } from "./options.ts";
-import type { Phases } from "../terminal/phases.ts";
 
 /** The options of the judge. */
 export interface JudgeEndpointOptions {

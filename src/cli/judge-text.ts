@@ -1,10 +1,11 @@
 /** Results of judges as tables for the terminal. */
-import { oneLine, textTable } from "../terminal/text-table.ts";
+
 import type { Figure } from "../judge/judged-pair.ts";
 import type { Score } from "../judge/mt-bench.ts";
 import type { Outcomes } from "../judge/pair-figures.ts";
 import type { JudgeReport, PairReport, RatingReport } from "../judge/reports.ts";
 import type { Interval } from "../stats/bootstrap.ts";
+import { oneLine, textTable } from "../terminal/text-table.ts";
 
 /** The tables of either kind of report. */
 export function reportText(report: RatingReport | PairReport): string {

@@ -2,9 +2,9 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
 import type { WeightDtype } from "../formats/model-config.ts";
 import type { MergeResult } from "../recipes/merge.ts";
+import { Phases } from "../terminal/phases.ts";
 import { leavingNothing } from "./leave.ts";
 import { type DeviceOptions, positiveNumber, withDeviceOptions } from "./options.ts";
-import { Phases } from "../terminal/phases.ts";
 
 interface CliOptions extends DeviceOptions {
   model: string;

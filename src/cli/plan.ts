@@ -1,14 +1,14 @@
 /** `preftune plan`. */
 import { type Command, InvalidArgumentError } from "commander";
 import { ConfigError } from "../base/errors.ts";
+import { loadConfig, loadWithout } from "../config/load-config.ts";
 import { labelsOf, pairMethods, wordList } from "../methods/index.ts";
 import { formatPlan } from "../planner/plan-text.ts";
 import { type PlanOptions, plan } from "../recipes/plan.ts";
 import type { PlanConfig } from "../recipes/plan-rows.ts";
-import { loadConfig, loadWithout } from "../config/load-config.ts";
+import { Phases } from "../terminal/phases.ts";
 import { positiveNumber, wholeNumber } from "./options.ts";
 import { pairsOf } from "./overrides.ts";
-import { Phases } from "../terminal/phases.ts";
 
 interface CliOptions {
   modelConfig?: string;

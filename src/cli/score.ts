@@ -1,15 +1,15 @@
 /** `preftune score`. */
 import { type Command, Option } from "commander";
 import { ConfigError } from "../base/errors.ts";
+import { stringifyNumbers } from "../base/json-numbers.ts";
+import { loadMethod, readOption } from "../config/load-config.ts";
+import type { RunConfig } from "../config/run-config.ts";
 import type { PreflightReport } from "../data/preflight.ts";
 import { methodNames, methodsWhere, wordList } from "../methods/index.ts";
 import type { Objective } from "../methods/objective.ts";
-import { loadMethod, readOption } from "../config/load-config.ts";
-import type { RunConfig } from "../config/run-config.ts";
-import { stringifyNumbers } from "../base/json-numbers.ts";
+import { Phases } from "../terminal/phases.ts";
 import { finishFirst } from "./leave.ts";
 import { environmentOf, type MachineOptions, wholeNumber, withMachineOptions } from "./options.ts";
-import { Phases } from "../terminal/phases.ts";
 
 interface CliOptions extends MachineOptions {
   model: string;

@@ -8,8 +8,8 @@ import { onStopSignals } from "../base/stop-signals.ts";
 import { warn } from "../base/warn.ts";
 import { recordLine, recordText } from "../serve/request-record.ts";
 import { SERVE_DEFAULTS, type ServeEvent, type ServeOptions } from "../serve/serve-options.ts";
-import { environmentOf, type MachineOptions, wholeNumber, withMachineOptions } from "./options.ts";
 import { Phases } from "../terminal/phases.ts";
+import { environmentOf, type MachineOptions, wholeNumber, withMachineOptions } from "./options.ts";
 
 interface CliOptions extends MachineOptions {
   model: string;

@@ -1,14 +1,14 @@
 /** A training run as it is shown: a status line on a terminal, JSON lines elsewhere. */
 import { TrainingError } from "../base/errors.ts";
+import { stringifyNumbers } from "../base/json-numbers.ts";
+import { formatNumber } from "../base/number-text.ts";
+import type { RunConfig } from "../config/run-config.ts";
 import type { PreflightReport } from "../data/preflight.ts";
 import { formatPreflight, preflightNotes } from "../data/preflight-text.ts";
 import type { TrainEvent, TrainStart, TrainStep, TrainSummary, TrainWork } from "../recipes/train-events.ts";
-import type { RunConfig } from "../config/run-config.ts";
-import { stringifyNumbers } from "../base/json-numbers.ts";
-import { formatNumber } from "../base/number-text.ts";
+import type { Phases } from "../terminal/phases.ts";
 import { TrainingProgress } from "../terminal/progress.ts";
 import { bannerObject, configBanner, startBanner } from "./banner.ts";
-import type { Phases } from "../terminal/phases.ts";
 
 const onTerminal = (): boolean => process.stdout.isTTY === true;
 

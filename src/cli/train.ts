@@ -1,10 +1,11 @@
 /** `preftune train`. */
 import type { Command } from "commander";
 import { ConfigError } from "../base/errors.ts";
-import type { PhaseListener, TrainWork } from "../recipes/train-events.ts";
 import { loadConfig, type ResolvedConfig } from "../config/load-config.ts";
 import { formatConfig } from "../config/print-config.ts";
+import type { PhaseListener, TrainWork } from "../recipes/train-events.ts";
 import { runPaths } from "../runs/run-directory.ts";
+import { Phases } from "../terminal/phases.ts";
 import type { StopSignals } from "../torch/index.ts";
 import { commandLine, sameCommand } from "./called-as.ts";
 import { heartbeats } from "./heartbeat.ts";
@@ -16,7 +17,6 @@ import {
   withStoppedStatus,
 } from "./options.ts";
 import { pairsOf } from "./overrides.ts";
-import { Phases } from "../terminal/phases.ts";
 import { TrainDisplay } from "./train-display.ts";
 
 interface CliOptions extends StoppedOptions {

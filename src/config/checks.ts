@@ -2,8 +2,8 @@
 import { didYouMean } from "../base/suggest.ts";
 import { isGreedyAt } from "../base/temperature.ts";
 import { methodOf } from "../methods/index.ts";
-import type { ConfigKey, RunConfig } from "./run-config.ts";
 import { METRICS, metricInfo } from "./metric-names.ts";
+import type { ConfigKey, RunConfig } from "./run-config.ts";
 
 /** What a check found; `key` is where it is reported. */
 export interface Finding {

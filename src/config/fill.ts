@@ -1,11 +1,11 @@
 /** Fills in what was not given: defaults, values of presets, and values that follow from others. */
 
 import { type AnySettings, type MethodName, methodOf } from "../methods/index.ts";
-import { presetsOf } from "./method-keys.ts";
-import { configOf, fieldOf, keysOf } from "./keys.ts";
 import type { Given } from "./given.ts";
-import type { CommonConfig, ConfigKey, Provenance, RunConfig } from "./run-config.ts";
+import { configOf, fieldOf, keysOf } from "./keys.ts";
+import { presetsOf } from "./method-keys.ts";
 import { greaterIsBetter } from "./metric-names.ts";
+import type { CommonConfig, ConfigKey, Provenance, RunConfig } from "./run-config.ts";
 
 /** Where each value came from. */
 export type Origins = Partial<Record<ConfigKey, Provenance>> & Record<keyof CommonConfig, Provenance>;

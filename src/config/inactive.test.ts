@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ConfigError } from "../base/errors.ts";
-import { loadConfig } from "./load-config.ts";
 import { CONFIG_KEYS, fieldOf } from "./keys.ts";
+import { loadConfig } from "./load-config.ts";
 import type { ConfigKey } from "./run-config.ts";
 
 /** Keys that every run uses, whatever else it is told. */

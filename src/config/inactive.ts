@@ -1,7 +1,7 @@
 /** Which keys have no effect under the other values of a configuration, and why (a table). */
 import { methodOf } from "../methods/index.ts";
-import { presetsOf } from "./method-keys.ts";
 import { CONFIG_KEYS, fieldOf } from "./keys.ts";
+import { presetsOf } from "./method-keys.ts";
 import type { ConfigKey, RunConfig } from "./run-config.ts";
 
 /** Why a key has no effect. */

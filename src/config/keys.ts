@@ -1,12 +1,12 @@
 /** All configuration keys in one table, in the order in which they are printed and documented. */
 import type { MethodName, MethodSettings } from "../methods/index.ts";
-import type { Field, FieldTable } from "./field.ts";
 import { DATA_FIELDS } from "./data-keys.ts";
+import type { Field, FieldTable } from "./field.ts";
 import { isForeign, METHOD_FIELDS, ownField } from "./method-keys.ts";
 import { LORA_FIELDS, MODEL_FIELDS } from "./model-keys.ts";
+import type { CommonConfig, ConfigKey, RunConfig } from "./run-config.ts";
 import { OPTIMISATION_FIELDS, RECORD_FIELDS } from "./training-keys.ts";
 import { WATCH_FIELDS } from "./watch-keys.ts";
-import type { CommonConfig, ConfigKey, RunConfig } from "./run-config.ts";
 
 /** A heading and its keys. */
 export interface FieldGroup {

@@ -11,10 +11,7 @@ import { didYouMean } from "../base/suggest.ts";
 import { type MethodName, type MethodSettings, methodNames } from "../methods/index.ts";
 import { checkConfig, checkMethod, type Finding } from "./checks.ts";
 import { DATASET_KEYS } from "./datasets.ts";
-import { WATCH_THRESHOLDS } from "./watch-keys.ts";
 import { fillIn, type Origins } from "./fill.ts";
-import { type Inactive, inactiveKeys } from "./inactive.ts";
-import { CONFIG_KEYS, fieldOf, isConfigKey } from "./keys.ts";
 import {
   type Given,
   givenByCode,
@@ -23,8 +20,11 @@ import {
   inWords,
   readConfigText,
 } from "./given.ts";
-import { TRL_ALIASES } from "./trl-names.ts";
+import { type Inactive, inactiveKeys } from "./inactive.ts";
+import { CONFIG_KEYS, fieldOf, isConfigKey } from "./keys.ts";
 import type { CommonConfig, ConfigKey, RunConfig } from "./run-config.ts";
+import { TRL_ALIASES } from "./trl-names.ts";
+import { WATCH_THRESHOLDS } from "./watch-keys.ts";
 
 /** A configuration ready to run. */
 export interface ResolvedConfig {

@@ -3,10 +3,10 @@ import assert from "node:assert/strict";
 import { readdirSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { test } from "node:test";
+import { CONFIG_KEYS, describeFields } from "./keys.ts";
 import { loadConfig } from "./load-config.ts";
 import { formatConfig, provenanceText, resolvedToYaml } from "./print-config.ts";
 import { changedValues } from "./resume-changes.ts";
-import { CONFIG_KEYS, describeFields } from "./keys.ts";
 
 const RECIPES = resolve(import.meta.dirname, "../../recipes");
 const BASE = "model_name_or_path: m\noutput_dir: out\n";

@@ -1,8 +1,8 @@
 /** Prints a resolved configuration as YAML: with the origin of every value for people, or bare for the run directory. */
 import { stringify } from "yaml";
-import { METHOD_FIELDS } from "./method-keys.ts";
-import type { ResolvedConfig } from "./load-config.ts";
 import { FIELD_GROUPS, flatConfig } from "./keys.ts";
+import type { ResolvedConfig } from "./load-config.ts";
+import { METHOD_FIELDS } from "./method-keys.ts";
 import type { ConfigKey, DatasetSpec, Provenance } from "./run-config.ts";
 
 /** Column at which origins stand, unless the value is longer. */

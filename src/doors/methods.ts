@@ -4,6 +4,8 @@
  */
 import "../base/node-version.ts";
 
+export { loadMethod } from "../config/load-config.ts";
+export { presetsOf } from "../config/method-keys.ts";
 export { type MethodName, type MethodSettings, methods, type SettingsOf } from "../methods/index.ts";
 export { losses, objectiveOf } from "../methods/losses.ts";
 export type { Hyperparameter, Method, Preset } from "../methods/method.ts";
@@ -20,5 +22,3 @@ export {
   type StepTotals,
   shareOf,
 } from "../methods/objective.ts";
-export { presetsOf } from "../config/method-keys.ts";
-export { loadMethod } from "../config/load-config.ts";

@@ -6,11 +6,11 @@
 import "../base/node-version.ts";
 
 export { makeDirectory, remove, writeFileAtomic } from "../base/files.ts";
-export { deriveSeed, permutation, Random } from "../base/random.ts";
-export type { EvaluationRecord } from "../runs/evaluation-records.ts";
 export { stringifyNumbers } from "../base/json-numbers.ts";
-export type { ProgressStream } from "../terminal/progress.ts";
+export { deriveSeed, permutation, Random } from "../base/random.ts";
 export type { Chart, Series } from "../report/line-chart.ts";
+export type { ScatterPoint } from "../report/scatter-chart.ts";
+export type { EvaluationRecord } from "../runs/evaluation-records.ts";
 export { runPaths } from "../runs/run-directory.ts";
 export type { Interval } from "../stats/crossed-bootstrap.ts";
 export type { Cell, CellOutcome, Values } from "../sweep/cell.ts";
@@ -39,6 +39,6 @@ export {
 export { type WrittenOutcome, writeOutcome } from "../sweep/outcome.ts";
 export { drawValue, type Range } from "../sweep/ranges.ts";
 export type { Extras } from "../sweep/run-cell.ts";
-export type { ScatterPoint } from "../report/scatter-chart.ts";
 export type { Condition, Measured, ResultRow, Section } from "../sweep/section.ts";
 export { StudyStoppedError } from "../sweep/stopped.ts";
+export type { ProgressStream } from "../terminal/progress.ts";

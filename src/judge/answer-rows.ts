@@ -1,10 +1,10 @@
 /** Answers of a model to questions, read from files in the forms that are published. */
 import { DataError } from "../base/errors.ts";
 import { didYouMean } from "../base/suggest.ts";
-import { oneLine } from "../terminal/text-table.ts";
 import { warn } from "../base/warn.ts";
 import { describeOrigin, type RawRow } from "../data/example.ts";
 import { readRows } from "../data/sources.ts";
+import { oneLine } from "../terminal/text-table.ts";
 import { idOf, type Question, questionText } from "./questions.ts";
 
 /** A model's answers: those to each question by its id, one a turn. */

@@ -1,9 +1,9 @@
 /** Questions of benchmarks and custom prompts, in the published formats. */
 import { DataError } from "../base/errors.ts";
 import { didYouMean } from "../base/suggest.ts";
-import { oneLine } from "../terminal/text-table.ts";
 import { describeOrigin, type RawRow } from "../data/example.ts";
 import { readRows } from "../data/sources.ts";
+import { oneLine } from "../terminal/text-table.ts";
 import { JsonNumber, numberOf } from "../text/json-number.ts";
 import { contentText, parseMessages } from "../text/messages.ts";
 import type { ChatMessage } from "./chat-body.ts";

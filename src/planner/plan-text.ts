@@ -1,7 +1,7 @@
 /** A plan as text for people: what is trained, memory by component, and the objectives side by side. */
 import { formatBytes } from "../base/file-io.ts";
-import { textTable } from "../terminal/text-table.ts";
 import { formatDuration, formatNumber } from "../base/number-text.ts";
+import { textTable } from "../terminal/text-table.ts";
 import type { Advice } from "./advice.ts";
 import { type Component, componentNames } from "./memory.ts";
 import type { MethodPlan, Plan } from "./plan.ts";

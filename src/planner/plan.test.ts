@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ConfigError } from "../base/errors.ts";
-import { parseModelConfig } from "../formats/hf-config.ts";
 import { loadConfig } from "../config/load-config.ts";
+import { parseModelConfig } from "../formats/hf-config.ts";
 import { type ComputeType, gpuListedAs, gpuNamed, gpus, usableBytes } from "./devices.ts";
 import { componentNames, planMemory } from "./memory.ts";
 import { longestPair, memorySetup, type Plan, type PlanInput, planRun, type Workload } from "./plan.ts";

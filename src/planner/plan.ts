@@ -1,7 +1,8 @@
 /** The plan of a run: parameters, work, memory, the largest batch and time, for its objective and for the others. */
+
+import type { RunConfig } from "../config/run-config.ts";
 import type { ModelConfig } from "../formats/model-config.ts";
 import { type MethodName, methodOf, pairMethods } from "../methods/index.ts";
-import type { RunConfig } from "../config/run-config.ts";
 import { type Advice, adviceFor } from "./advice.ts";
 import { type ComputeType, type Device, usableBytes } from "./devices.ts";
 import { answerTokens, type PairFlops, type PairLengths, pairFlops, streamTokens } from "./flops.ts";

@@ -6,10 +6,10 @@
 import { join, relative } from "node:path";
 import { at } from "../base/at.ts";
 import { writeFileAtomic } from "../base/files.ts";
-import { deriveSeed } from "../base/random.ts";
-import { labelsOf, type MethodName, methods, pairMethods, wordList } from "../methods/index.ts";
 import { stringifyNumbers } from "../base/json-numbers.ts";
 import { formatDuration } from "../base/number-text.ts";
+import { deriveSeed } from "../base/random.ts";
+import { labelsOf, type MethodName, methods, pairMethods, wordList } from "../methods/index.ts";
 import type { ProgressStream } from "../terminal/progress.ts";
 import { jsonLines, makeData, type ToyData, tokenizerText } from "../toy/data.ts";
 import { fastSize, fullSize, type ToySize } from "../toy/sizes.ts";

@@ -1,7 +1,7 @@
 /** What the quick start shows at its end: a table for the terminal, and a report with curves. */
 
-import { textTable } from "../terminal/text-table.ts";
 import { writeComparison } from "../report/run-report.ts";
+import { textTable } from "../terminal/text-table.ts";
 import { type MethodFigures, percent } from "./figures.ts";
 import type { QuickstartPaths } from "./place.ts";
 

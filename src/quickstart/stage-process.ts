@@ -1,9 +1,9 @@
 /** Starts a stage in a process of its own and shows how it goes on. */
 import { TrainingError } from "../base/errors.ts";
+import { formatNumber } from "../base/number-text.ts";
 import { programBeside } from "../process/child.ts";
 import { ChildFailure } from "../process/failure.ts";
 import { runTask } from "../process/task.ts";
-import { formatNumber } from "../base/number-text.ts";
 import { PhaseProgress, type ProgressStream, TrainingProgress } from "../terminal/progress.ts";
 import type { StageEvent, StageResult, StageTask } from "./stage.ts";
 

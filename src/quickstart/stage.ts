@@ -1,6 +1,7 @@
 /** One stage of the quick start: trains as a configuration says, then measures the exported model. Needs libtorch. */
-import { train } from "../recipes/train.ts";
+
 import { type ConfigInput, loadConfig } from "../config/load-config.ts";
+import { train } from "../recipes/train.ts";
 import type { MetricRow } from "../runs/metrics.ts";
 import { runPaths } from "../runs/run-directory.ts";
 import { memoryInUse } from "../torch/index.ts";

@@ -1,7 +1,7 @@
 /** The end of a run: the best checkpoint put back where that is wished, the export, its parity gate. */
 import { ConfigError, FormatError } from "../base/errors.ts";
-import { checkpointPath, faultOf } from "../runs/checkpoints.ts";
 import type { RunConfig } from "../config/run-config.ts";
+import { checkpointPath, faultOf } from "../runs/checkpoints.ts";
 import type { OpenRun } from "../runs/run-directory.ts";
 import { readTrained } from "../train/checkpoint.ts";
 import { checkParity, exportAdapter, exportModel, type ParityResult } from "../train/export.ts";

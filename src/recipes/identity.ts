@@ -4,8 +4,8 @@ import { join } from "node:path";
 import { TrainingError } from "../base/errors.ts";
 import { readSealed } from "../base/sealed.ts";
 import { codeVersion } from "../base/version.ts";
-import type { Environment } from "../forward/environment.ts";
 import type { RunConfig } from "../config/run-config.ts";
+import type { Environment } from "../forward/environment.ts";
 import {
   changedFingerprints,
   type Fingerprints,

@@ -1,13 +1,13 @@
 /** What the commands with a judge share: the judge with its kept judgments, answers, files of results. */
 import { join } from "node:path";
 import { EndpointError } from "../base/errors.ts";
-import { oneLine } from "../terminal/text-table.ts";
 import { parseAnswerer } from "../judge/answerer.ts";
 import { Endpoint, type EndpointOptions } from "../judge/endpoint.ts";
 import { Judge } from "../judge/judge.ts";
 import { JudgmentStore } from "../judge/judgment-store.ts";
 import type { Question } from "../judge/questions.ts";
 import type { JudgeReport } from "../judge/reports.ts";
+import { oneLine } from "../terminal/text-table.ts";
 import { type AnswerOptions, answersOf, type NamedAnswers } from "./answers.ts";
 
 /** Prices of a judge, in the user's currency for a million tokens. */

@@ -3,12 +3,12 @@
 import fs, { existsSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { at } from "../base/at.ts";
+import type { DatasetSpec, RunConfig } from "../config/run-config.ts";
 import type { Example } from "../data/example.ts";
 import { methodOf } from "../methods/index.ts";
 import type { PairLengths } from "../planner/flops.ts";
 import { streamTokens } from "../planner/flops.ts";
 import type { Workload } from "../planner/plan.ts";
-import type { DatasetSpec, RunConfig } from "../config/run-config.ts";
 import { type PlanKeys, RunPlan } from "../train/plan.ts";
 import { prepareData, taskOf } from "../train/prepare-data.ts";
 import type { PhaseListener } from "./train-events.ts";

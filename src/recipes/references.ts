@@ -1,9 +1,10 @@
 /** Choosing where a run's reference log-probs come from: the rows, the adapter switched off, or a pass before training. */
+
+import type { RunConfig } from "../config/run-config.ts";
 import type { Dataset } from "../data/dataset.ts";
 import type { Example } from "../data/example.ts";
 import type { Numerics } from "../forward/numerics.ts";
 import type { Objective } from "../methods/objective.ts";
-import type { RunConfig } from "../config/run-config.ts";
 import { type Fingerprints, runPaths } from "../runs/run-directory.ts";
 import { evaluationBatches } from "../train/plan.ts";
 import type { TrainedModel } from "../train/prepare-model.ts";

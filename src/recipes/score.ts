@@ -2,6 +2,7 @@
 import { at } from "../base/at.ts";
 import { ConfigError } from "../base/errors.ts";
 import { writeFileAtomic } from "../base/files.ts";
+import { stringifyNumbers } from "../base/json-numbers.ts";
 import { describeOrigin, type Example } from "../data/example.ts";
 import { assertPreflight, type PreflightReport } from "../data/preflight.ts";
 import { readAdapter } from "../formats/adapter.ts";
@@ -14,7 +15,6 @@ import type { Adapter } from "../models/adapt.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
 import { loadModel } from "../models/load.ts";
 import { installAdapter } from "../models/load-adapter.ts";
-import { stringifyNumbers } from "../base/json-numbers.ts";
 import { scope } from "../torch/index.ts";
 import { evaluate } from "../train/evaluate.ts";
 import { evaluationBatches } from "../train/plan.ts";

@@ -1,6 +1,7 @@
 /** What a training run tells while it runs, for progress displays and programs. */
-import type { PreflightReport } from "../data/preflight.ts";
+
 import type { RunConfig } from "../config/run-config.ts";
+import type { PreflightReport } from "../data/preflight.ts";
 import type { MetricRow } from "../runs/metrics.ts";
 import type { ParityResult } from "../train/export.ts";
 import type { SkipReason } from "../train/spike-guard.ts";

@@ -3,6 +3,7 @@ import { setImmediate } from "node:timers/promises";
 import { TrainingError } from "../base/errors.ts";
 import { ignoreErrors } from "../base/file-io.ts";
 import { deriveSeed } from "../base/random.ts";
+import type { RunConfig } from "../config/run-config.ts";
 import type { Environment } from "../forward/environment.ts";
 import { scheduleFactor } from "../optim/schedule.ts";
 import {
@@ -13,7 +14,6 @@ import {
   pruneCheckpoints,
   writeCheckpoint,
 } from "../runs/checkpoints.ts";
-import type { RunConfig } from "../config/run-config.ts";
 import { isEvalRow, type MetricRow, MetricsWriter, readMetrics } from "../runs/metrics.ts";
 import type { OpenRun } from "../runs/run-directory.ts";
 import { cutRecords, recordsOf, saveRecords } from "../runs/run-records.ts";

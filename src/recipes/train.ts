@@ -5,6 +5,8 @@
 
 import { ConfigError, messageOf } from "../base/errors.ts";
 import { ignoreErrors } from "../base/file-io.ts";
+import type { ResolvedConfig } from "../config/load-config.ts";
+import type { RunConfig } from "../config/run-config.ts";
 import type { Dataset } from "../data/dataset.ts";
 import { assertPreflight } from "../data/preflight.ts";
 import { type Environment, settleEnvironment } from "../forward/environment.ts";
@@ -12,8 +14,6 @@ import type { Numerics } from "../forward/numerics.ts";
 import { objectiveOf } from "../methods/losses.ts";
 import type { Objective } from "../methods/objective.ts";
 import { AdamW } from "../optim/adamw.ts";
-import type { ResolvedConfig } from "../config/load-config.ts";
-import type { RunConfig } from "../config/run-config.ts";
 import { writeReport } from "../report/run-report.ts";
 import { createRun, type Fingerprints, type OpenRun } from "../runs/run-directory.ts";
 import { resumeRun } from "../runs/run-resume.ts";

@@ -1,6 +1,7 @@
 /** What a run's events say of its collapse watch. */
-import { type Html, html } from "./html.ts";
+
 import type { RunEvent } from "../runs/run-directory.ts";
+import { type Html, html } from "./html.ts";
 
 /** Alarms that are shown in full. */
 const shownAlarms = 5;

@@ -1,7 +1,8 @@
 /** Likelihood displacement in words: a margin won by both answers falling, with how sure that is. */
+
+import { formatNumber } from "../base/number-text.ts";
 import type { EvaluationRecord } from "../runs/evaluation-records.ts";
 import type { MetricRow } from "../runs/metrics.ts";
-import { formatNumber } from "../base/number-text.ts";
 import { pointsOf } from "./metric-series.ts";
 
 /** Mean of some values with its 95 % interval. */

@@ -7,11 +7,11 @@ import { after, test } from "node:test";
 import { loadConfig } from "../config/load-config.ts";
 import { appendEvaluation, type EvaluationRecord } from "../runs/evaluation-records.ts";
 import { MetricsWriter } from "../runs/metrics.ts";
-import { writeReport } from "./run-report.ts";
+import { createRun, type RunEvent } from "../runs/run-directory.ts";
 import { answersHtml } from "./answers-section.ts";
 import { collapseNote, collapseStory } from "./collapse-section.ts";
 import { rejectedTokens } from "./histogram.ts";
-import { createRun, type RunEvent } from "../runs/run-directory.ts";
+import { writeReport } from "./run-report.ts";
 
 const root = mkdtempSync(join(tmpdir(), "preftune-report-evaluations-"));
 after(() => rmSync(root, { recursive: true }));

@@ -1,8 +1,9 @@
 /** How likely rejected tokens are, as a histogram: at the first evaluation and at the last. */
-import type { EvaluationRecord, LogProbHistogram } from "../runs/evaluation-records.ts";
+
 import { formatNumber } from "../base/number-text.ts";
-import { legend } from "./line-chart.ts";
+import type { EvaluationRecord, LogProbHistogram } from "../runs/evaluation-records.ts";
 import { type Html, html } from "./html.ts";
+import { legend } from "./line-chart.ts";
 
 const WIDTH = 440;
 const HEIGHT = 300;

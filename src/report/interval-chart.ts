@@ -1,7 +1,7 @@
 /** A chart of figures with their intervals, one below the other with its name above it: readable at the width of a phone. */
 import { formatNumber } from "../base/number-text.ts";
-import { type Axis, axisOver, tickText } from "./line-chart.ts";
 import { type Html, html } from "./html.ts";
+import { type Axis, axisOver, tickText } from "./line-chart.ts";
 
 /** A figure. Without a value it has its name only; without ends, a dot. */
 export interface IntervalRow {

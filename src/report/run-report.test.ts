@@ -6,10 +6,10 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import { loadConfig } from "../config/load-config.ts";
 import { type MetricRow, MetricsWriter } from "../runs/metrics.ts";
-import { writeComparison, writeReport } from "./run-report.ts";
+import { createRun } from "../runs/run-directory.ts";
 import { chartHtml } from "./line-chart.ts";
 import { withDisplacement } from "./metric-series.ts";
-import { createRun } from "../runs/run-directory.ts";
+import { writeComparison, writeReport } from "./run-report.ts";
 
 const root = mkdtempSync(join(tmpdir(), "preftune-report-"));
 after(() => rmSync(root, { recursive: true }));

@@ -1,26 +1,18 @@
 /** Reports: one HTML file per run, or one that compares several, readable without network, scripts or preftune. */
 import { basename, resolve } from "node:path";
 import { writeFileAtomic } from "../base/files.ts";
-import { valueText } from "../config/print-config.ts";
+import { formatNumber } from "../base/number-text.ts";
 import { flatConfig } from "../config/keys.ts";
+import { valueText } from "../config/print-config.ts";
 import type { ConfigKey, RunConfig } from "../config/run-config.ts";
 import type { MetricRow } from "../runs/metrics.ts";
-import { formatNumber } from "../base/number-text.ts";
+import { openRun, type RunView } from "../runs/run-directory.ts";
 import { answersHtml } from "./answers-section.ts";
-import { chartHtml } from "./line-chart.ts";
 import { type CollapseStory, collapseNote, collapseStory } from "./collapse-section.ts";
 import { displacementNote } from "./displacement-section.ts";
 import { dataCheckSection, exportSection } from "./facts-section.ts";
-import {
-  factsHtml,
-  type Html,
-  html,
-  pageHtml,
-  type ReportTable,
-  tableHtml,
-  tileHtml,
-} from "./html.ts";
-import { pairFigures } from "./pairs-section.ts";
+import { factsHtml, type Html, html, pageHtml, type ReportTable, tableHtml, tileHtml } from "./html.ts";
+import { chartHtml } from "./line-chart.ts";
 import {
   comparisonCharts,
   DISPLACEMENT_PLANS,
@@ -31,7 +23,7 @@ import {
   TRAINING_PLANS,
   withDisplacement,
 } from "./metric-series.ts";
-import { openRun, type RunView } from "../runs/run-directory.ts";
+import { pairFigures } from "./pairs-section.ts";
 
 /**
  * Writes `report.html` into a run directory.

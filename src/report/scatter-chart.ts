@@ -1,8 +1,9 @@
 /** A chart of conditions by two figures, each with its interval both ways where it has one. Points carry the number that the table beside them has. */
-import { axisOver, tickText } from "./line-chart.ts";
+
+import type { Interval } from "../stats/crossed-bootstrap.ts";
 import { type Html, html } from "./html.ts";
 import { intervalWords } from "./interval-chart.ts";
-import type { Interval } from "../stats/crossed-bootstrap.ts";
+import { axisOver, tickText } from "./line-chart.ts";
 
 /** One condition. */
 export interface ScatterPoint {

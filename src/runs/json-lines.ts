@@ -8,9 +8,9 @@ import { existsSync, fstatSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { FormatError, messageOf } from "../base/errors.ts";
 import { fileFailure, ignoreErrors, io, syncDirectory, writeAllSync } from "../base/file-io.ts";
+import { parseNumbers, stringifyNumbers } from "../base/json-numbers.ts";
 import { mostAtOnce, readFileBytes } from "../base/open-file.ts";
 import { isRecord } from "../formats/json-fields.ts";
-import { parseNumbers, stringifyNumbers } from "../base/json-numbers.ts";
 
 /** One line: its value and where it stands. */
 export interface JsonLine {

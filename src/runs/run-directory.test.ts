@@ -17,8 +17,8 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import { setTimeout } from "node:timers/promises";
 import { ConfigError, FormatError, TrainingError } from "../base/errors.ts";
-import { writeCheckpoint } from "./checkpoints.ts";
 import { loadConfig, type ResolvedConfig } from "../config/load-config.ts";
+import { writeCheckpoint } from "./checkpoints.ts";
 import { MetricsWriter } from "./metrics.ts";
 import {
   changedFingerprints,

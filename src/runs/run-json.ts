@@ -2,9 +2,9 @@
 import { FormatError } from "../base/errors.ts";
 import { writeFileAtomic } from "../base/files.ts";
 import { readSealed, sealed } from "../base/sealed.ts";
-import { type MethodName, methodNames } from "../methods/index.ts";
 import { configOf, fieldOf, flatConfig, keysOf } from "../config/keys.ts";
 import type { ConfigKey, RunConfig } from "../config/run-config.ts";
+import { type MethodName, methodNames } from "../methods/index.ts";
 
 const FORMAT = "preftune run";
 const VERSION = 1;

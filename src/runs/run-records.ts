@@ -8,11 +8,11 @@ import { existsSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { messageOf } from "../base/errors.ts";
 import { readJsonFile, remove, writeFileAtomic } from "../base/files.ts";
+import { parseNumbers } from "../base/json-numbers.ts";
 import { mostAtOnce, readFileBytes } from "../base/open-file.ts";
 import { isSealed, readSealed } from "../base/sealed.ts";
 import type { Checkpoint } from "./checkpoints.ts";
 import { cutTo, wholeLines } from "./json-lines.ts";
-import { parseNumbers } from "../base/json-numbers.ts";
 
 const FILE = "records.json";
 /** Objects that carry their own digest. */

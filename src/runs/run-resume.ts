@@ -1,10 +1,10 @@
 /** Going on with a run: which checkpoint it goes on from, what of its directory is damaged and put back, what is refused. */
 import { existsSync } from "node:fs";
 import { ConfigError, TrainingError } from "../base/errors.ts";
-import { checkpointToResume, hasCheckpoints, recoverCheckpoints } from "./checkpoints.ts";
 import type { ResolvedConfig } from "../config/load-config.ts";
 import { type ConfigChange, changedValues } from "../config/resume-changes.ts";
 import type { RunConfig } from "../config/run-config.ts";
+import { checkpointToResume, hasCheckpoints, recoverCheckpoints } from "./checkpoints.ts";
 import { beginAgain, isRun, type OpenRun, prepared, type RunPaths, runPaths } from "./run-directory.ts";
 import { readRunJson } from "./run-json.ts";
 import { damagedRecords, recordsOf, restoreRecords } from "./run-records.ts";

@@ -8,10 +8,10 @@ import { dirname, join } from "node:path";
 import { ConfigError, TorchError } from "../base/errors.ts";
 import { io, putInPlace } from "../base/file-io.ts";
 import { makeDirectory, sha256 } from "../base/files.ts";
+import { runWithProgress } from "../terminal/run-with-progress.ts";
 import { type Compiler, compilerInstallCommand } from "./compiler.ts";
 import { nativeFolder, nativeSources } from "./native-sources.ts";
 import { stateFolder } from "./places.ts";
-import { runWithProgress } from "../terminal/run-with-progress.ts";
 import { hasLibrary, type Torch } from "./torch.ts";
 
 const resolveModule = createRequire(import.meta.url).resolve;

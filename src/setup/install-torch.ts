@@ -3,8 +3,8 @@ import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { ConfigError } from "../base/errors.ts";
 import { writeDirectoryAtomic } from "../base/files.ts";
-import { findProgram } from "./path-search.ts";
 import { runWithProgress } from "../terminal/run-with-progress.ts";
+import { findProgram } from "./path-search.ts";
 import { projectTorchFolder } from "./torch.ts";
 import { pinnedTorch } from "./version.ts";
 

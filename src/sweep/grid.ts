@@ -5,13 +5,13 @@
 import { join } from "node:path";
 import { ConfigError, messageOf } from "../base/errors.ts";
 import { makeDirectory, remove, sha256, sha256File } from "../base/files.ts";
-import { listCheckpoints } from "../runs/checkpoints.ts";
-import { loadConfig } from "../config/load-config.ts";
 import { stringifyNumbers } from "../base/json-numbers.ts";
 import { formatDuration } from "../base/number-text.ts";
-import type { ProgressStream } from "../terminal/progress.ts";
+import { loadConfig } from "../config/load-config.ts";
+import { listCheckpoints } from "../runs/checkpoints.ts";
 import { isRun, runPaths } from "../runs/run-directory.ts";
 import { untilFree } from "../runs/run-lock.ts";
+import type { ProgressStream } from "../terminal/progress.ts";
 import type { Cell, CellOutcome, GridPlaces, Values } from "./cell.ts";
 import { contentKey, finishedRuns, markName, readMark, takeRun } from "./reuse.ts";
 import type { RunTask } from "./run-cell.ts";

@@ -1,12 +1,13 @@
 /** What comes of a grid: two tables as JSON lines, one HTML report, and a summary for the terminal. */
 import { join } from "node:path";
 import { writeFileAtomic } from "../base/files.ts";
-import { textTable } from "../terminal/text-table.ts";
 import { stringifyNumbers } from "../base/json-numbers.ts";
-import { chartHtml } from "../report/line-chart.ts";
 import { type Html, html, pageHtml, type ReportTable, tableHtml } from "../report/html.ts";
 import { type IntervalChart, intervalChartHtml } from "../report/interval-chart.ts";
+import { chartHtml } from "../report/line-chart.ts";
+import { scatterChartHtml } from "../report/scatter-chart.ts";
 import type { Interval } from "../stats/crossed-bootstrap.ts";
+import { textTable } from "../terminal/text-table.ts";
 import type { Cell, CellOutcome } from "./cell.ts";
 import {
   estimate,
@@ -18,7 +19,6 @@ import {
 } from "./figures.ts";
 import { countText, intervalText } from "./interval-text.ts";
 import { type Comparison, comparisonsOf, type MeasuredCondition } from "./measured.ts";
-import { scatterChartHtml } from "../report/scatter-chart.ts";
 import type { Condition, Measured, ResultRow, Section } from "./section.ts";
 
 /** What a report is about. */

@@ -4,9 +4,9 @@ import { basename, join } from "node:path";
 import { copyTree } from "../base/copy-files.ts";
 import { ConfigError } from "../base/errors.ts";
 import { readJsonFile, sha256, writeDirectoryAtomic, writeFileAtomic } from "../base/files.ts";
+import { stringifyNumbers } from "../base/json-numbers.ts";
 import { readFileBytes } from "../base/open-file.ts";
 import type { RunConfig } from "../config/run-config.ts";
-import { stringifyNumbers } from "../base/json-numbers.ts";
 import { runPaths } from "../runs/run-directory.ts";
 
 /** The mark of a finished run. */

@@ -3,8 +3,8 @@
 import { join } from "node:path";
 import { TrainingError } from "../base/errors.ts";
 import { writeFileAtomic } from "../base/files.ts";
-import { train } from "../recipes/train.ts";
 import { type ConfigInput, loadConfig, type ResolvedConfig } from "../config/load-config.ts";
+import { train } from "../recipes/train.ts";
 import { extraName, heldOutName } from "./cell.ts";
 import { writeHeldOut } from "./held-out.ts";
 import { contentKey, markText, type RunPlace } from "./reuse.ts";

@@ -1,11 +1,12 @@
 /** What a grid compares, and the parts of its report. */
-import type { Chart } from "../report/line-chart.ts";
+
 import type { ReportTable } from "../report/html.ts";
 import type { IntervalChart } from "../report/interval-chart.ts";
+import type { Chart } from "../report/line-chart.ts";
+import type { ScatterChart } from "../report/scatter-chart.ts";
 import type { Interval } from "../stats/crossed-bootstrap.ts";
 import type { Values } from "./cell.ts";
 import type { MeasuredCondition } from "./measured.ts";
-import type { ScatterChart } from "../report/scatter-chart.ts";
 
 /** One thing that is compared with others: values on top of what all runs share. */
 export interface Condition {

@@ -2,8 +2,8 @@
 import { z } from "zod";
 import { ConfigError } from "../base/errors.ts";
 import { didYouMean } from "../base/suggest.ts";
-import { CONFIG_KEYS, fieldOf, isConfigKey } from "../config/keys.ts";
 import { type Given, givenByYaml, inWords, readConfigText } from "../config/given.ts";
+import { CONFIG_KEYS, fieldOf, isConfigKey } from "../config/keys.ts";
 import type { Values } from "./cell.ts";
 import { FIGURES, type FigureName } from "./figures.ts";
 import type { Range } from "./ranges.ts";

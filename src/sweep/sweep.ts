@@ -1,8 +1,8 @@
 /** `preftune sweep`: a grid, a random search or successive halving over any keys of the configuration. */
 import { ConfigError } from "../base/errors.ts";
 import { sha256 } from "../base/files.ts";
-import { Random } from "../base/random.ts";
 import { stringifyNumbers } from "../base/json-numbers.ts";
+import { Random } from "../base/random.ts";
 import type { CellOutcome, GridPlaces, Values } from "./cell.ts";
 import { cellsOf, checkCells, takeFolder } from "./cells.ts";
 import { estimate, estimateDifference, FIGURES, type FigureName } from "./figures.ts";

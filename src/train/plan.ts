@@ -1,11 +1,11 @@
 /** The whole run's steps, decided before the first: which examples each takes, in which order, in which micro-batches. */
 import { at } from "../base/at.ts";
+import type { RunConfig } from "../config/run-config.ts";
 import { planEpoch, type StepPlan } from "../data/batches.ts";
 import type { Example } from "../data/example.ts";
 import { packExamples } from "../data/packing.ts";
 import { EpochSampler } from "../data/sampler.ts";
 import type { MicroBatch } from "../forward/batch.ts";
-import type { RunConfig } from "../config/run-config.ts";
 
 /** Keys of the configuration that decide how data becomes steps. */
 export type PlanKeys = Pick<

@@ -1,13 +1,14 @@
 /** From a configuration to tokenised data. Needs no libtorch. */
+
+import { DATA_FIELDS } from "../config/data-keys.ts";
+import { defaultsOf } from "../config/keys.ts";
+import type { DataKeys, DatasetSpec, RunConfig } from "../config/run-config.ts";
 import { checkColumnMap } from "../data/columns.ts";
 import { type Dataset, prepareDataset } from "../data/dataset.ts";
 import type { WeightedSource } from "../data/mixing.ts";
 import type { Task } from "../data/rows.ts";
 import { contextLength, type ModelConfig } from "../formats/model-config.ts";
 import type { Over } from "../methods/method.ts";
-import { DATA_FIELDS } from "../config/data-keys.ts";
-import { defaultsOf } from "../config/keys.ts";
-import type { DataKeys, DatasetSpec, RunConfig } from "../config/run-config.ts";
 import type { TemplateUse } from "../text/encode.ts";
 import { openText } from "../text/open-text.ts";
 import { templatesInUse } from "../text/template-source.ts";

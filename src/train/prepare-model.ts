@@ -1,5 +1,6 @@
 /** From a configuration to the model and what of it is trained. */
 import { ConfigError } from "../base/errors.ts";
+import type { RunConfig } from "../config/run-config.ts";
 import { readAdapter } from "../formats/adapter.ts";
 import type { AdapterConfig } from "../formats/adapter-config.ts";
 import type { Environment } from "../forward/environment.ts";
@@ -9,7 +10,6 @@ import { loadModel } from "../models/load.ts";
 import { installAdapter } from "../models/load-adapter.ts";
 import { namedTensors } from "../nn/module.ts";
 import type { NamedParameter } from "../optim/adamw.ts";
-import type { RunConfig } from "../config/run-config.ts";
 import type { Tensor } from "../torch/index.ts";
 import { adapterParameters, holdCopies, trainAll } from "./parameters.ts";
 

@@ -4,9 +4,8 @@
  */
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
-
-import type { DataIssue } from "../../src/data/findings.ts";
 import { loadConfig } from "../../src/config/load-config.ts";
+import type { DataIssue } from "../../src/data/findings.ts";
 import { prepareData } from "../../src/train/prepare-data.ts";
 import { workshop } from "../support/runs.ts";
 import { writeRows } from "../support/tiny-model.ts";

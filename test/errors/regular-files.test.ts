@@ -5,10 +5,10 @@ import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
+import { readConfigText } from "../../src/config/given.ts";
 import { readRows } from "../../src/data/sources.ts";
 import { readModelConfig } from "../../src/formats/hf-config.ts";
 import { readSafetensorsHeader } from "../../src/formats/safetensors.ts";
-import { readConfigText } from "../../src/config/given.ts";
 import { readTokenizerFiles } from "../../src/text/tokenizer-files.ts";
 
 const dir = mkdtempSync(join(tmpdir(), "regular-files-"));

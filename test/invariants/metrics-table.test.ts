@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import type { MethodName } from "../../src/methods/index.ts";
 import { METRICS, type MetricInfo, ROW_KEYS } from "../../src/config/metric-names.ts";
+import type { MethodName } from "../../src/methods/index.ts";
 import { isEvalRow, type MetricRow, readMetrics } from "../../src/runs/metrics.ts";
 import { runTraining, type Values, workshop } from "../support/runs.ts";
 

@@ -4,11 +4,11 @@ import { cpSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { FormatError, TrainingError } from "../../src/base/errors.ts";
+import { loadConfig } from "../../src/config/load-config.ts";
 import { readSafetensorsHeader } from "../../src/formats/safetensors.ts";
 import { objectiveOf } from "../../src/methods/losses.ts";
 import type { Objective, PairLogps, PairObjective } from "../../src/methods/objective.ts";
 import type { TrainEvent } from "../../src/recipes/train-events.ts";
-import { loadConfig } from "../../src/config/load-config.ts";
 import { readMetrics } from "../../src/runs/metrics.ts";
 import { ops, type Tensor } from "../../src/torch/index.ts";
 import {

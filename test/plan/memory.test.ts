@@ -4,8 +4,8 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { plan } from "../../src/recipes/plan.ts";
 import { loadConfig } from "../../src/config/load-config.ts";
+import { plan } from "../../src/recipes/plan.ts";
 import { startProgram } from "../support/command.ts";
 import { plannedRuns, writePlannedRun } from "./planned-runs.ts";
 
