@@ -4,6 +4,7 @@
  */
 const core = ["base", "formats", "text", "methods", "config", "runs"];
 const learning = [...core, "torch", "nn", "models", "optim", "data"];
+const jobs = [...learning, "report", "terminal", "generate", "evaluate", "forward", "train", "setup"];
 
 /** @type {Record<string, string[]>} */
 export const layers = {
@@ -31,9 +32,9 @@ export const layers = {
   evaluate: [...learning, "generate", "forward"],
   serve: ["generate", "forward", "models", "torch", "text", "runs", "formats", "process", "base"],
   judge: ["report", "terminal", "stats", "data", "text", "runs", "formats", "evaluate", "base"],
-  recipes: [...learning, "report", "terminal", "generate", "evaluate", "judge", "forward", "train", "setup", "planner"],
-  quickstart: [...learning, "report", "terminal", "process", "generate", "evaluate", "forward", "train", "setup", "recipes", "toy"],
-  sweep: [...learning, "report", "terminal", "stats", "process", "generate", "evaluate", "forward", "train", "setup", "recipes"],
+  recipes: [...jobs, "judge", "planner"],
+  quickstart: [...jobs, "process", "recipes", "toy"],
+  sweep: [...jobs, "stats", "process", "recipes"],
 };
 
 const folders = Object.keys(layers).join("|");
