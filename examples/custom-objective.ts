@@ -9,12 +9,11 @@ import { ops } from "preftune/torch";
 const hinge: PairObjective = {
   name: "hinge",
   over: "pairs",
-  needsReference: false,
   evaluate(pairs, totals) {
     const margin = ops.sub(pairs.chosenMeanLogps, pairs.rejectedMeanLogps);
     const short = ops.relu(ops.sub(1, margin));
     return {
-      loss: ops.mul(ops.sum(short), 1 / totals.examples),
+      loss: ops.mul(ops.sum(short), 1 / totals.groups),
       metrics: pairMetrics(pairs, pairs.chosenMeanLogps, pairs.rejectedMeanLogps),
     };
   },

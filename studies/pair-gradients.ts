@@ -3,8 +3,9 @@ import { type Example, packExamples } from "preftune/data";
 import type { Objective } from "preftune/methods";
 import { backward, noGrad, ops, scope, type Tensor, tensor } from "preftune/torch";
 import {
-  allAnswers,
-  answerLogps,
+  allCompletions,
+  completionLogps,
+  countsOf,
   type DeviceBatch,
   evaluateObjective,
   type MicroBatch,
@@ -114,9 +115,11 @@ export class PairGradients {
   #descentWeights(batch: DeviceBatch, logps: Tensor, reference: readonly number[]): Float32Array {
     const leaf = ops.detach(ops.to(logps, objectiveType(logps.device)));
     leaf.requiresGrad = true;
-    const needed = this.#objective.needsReference ? reference : null;
-    const answers = answerLogps(leaf, batch, needed);
-    backward([evaluateObjective(this.#objective, answers, { ...batch.counts, micro: batch.counts }).loss]);
+    const objective = this.#objective;
+    const columns = { referenceLogps: [...reference] };
+    const completions = completionLogps(objective, leaf, allCompletions(batch), columns);
+    const counts = countsOf(batch.spans, objective.over);
+    backward([evaluateObjective(objective, completions, { ...counts, micro: counts }).loss]);
     const grad = leaf.grad;
     if (grad === null) return new Float32Array(logps.numel);
     return Float32Array.from(grad.toNumbers(), (x) => -x);
@@ -131,7 +134,7 @@ export class PairGradients {
     const { model } = this.#trained;
     const batch = toDevice(batchOf(examples).packed, model.device);
     const pass = walk(model, batch, { ...this.#numerics, training: true, entropies: false });
-    const head = pass.head(allAnswers(batch));
+    const head = pass.head(allCompletions(batch));
     const weights = weightsOf(batch, head.logps);
     head.backward(ops.to(tensor(weights), model.device, "float32"));
     pass.backward();

@@ -7,7 +7,7 @@ import type { MicroBatch } from "../../src/forward/batch.ts";
 import type { Numerics } from "../../src/forward/numerics.ts";
 import { scoreBatch } from "../../src/forward/score.ts";
 import { dpo } from "../../src/methods/dpo/loss.ts";
-import type { Objective } from "../../src/methods/objective.ts";
+import { needsReference, type Objective } from "../../src/methods/objective.ts";
 import { simpo } from "../../src/methods/simpo/loss.ts";
 import { slime } from "../../src/methods/slime/loss.ts";
 import { SLIME_SCRIPT } from "../../src/methods/slime/settings.ts";
@@ -18,6 +18,7 @@ import { loadModel } from "../../src/models/load.ts";
 import { randomWeights } from "../../src/models/weights.ts";
 import { AdamW, type NamedParameter } from "../../src/optim/adamw.ts";
 import { manualSeed, noGrad, ops, scope, setThreads } from "../../src/torch/index.ts";
+import type { ReferenceSource } from "../../src/train/completion-logps.ts";
 import { adapterParameters, trainAll } from "../../src/train/parameters.ts";
 import { type Training, trainStep } from "../../src/train/step.ts";
 import { batchesOf } from "./layouts.ts";
@@ -83,16 +84,12 @@ function trainable(
   return { adapter: addAdapter(model, adapterConfig), parameters: adapterParameters(model) };
 }
 
-/** Reference sums of all steps' answers, from the model before it is trained. */
-function referenceOf(
-  model: CausalLM,
-  batches: readonly MicroBatch[],
-  numerics: Numerics,
-): (batch: MicroBatch) => readonly number[] {
+/** Reference sums of all steps' completions, from the model before it is trained. */
+function referenceOf(model: CausalLM, batches: readonly MicroBatch[], numerics: Numerics): ReferenceSource {
   const sums = new Map(
     batches.map((batch) => [batch.indices[0], scoreBatch(model, batch, numerics).map((s) => s.sum)]),
   );
-  return (batch) => sums.get(batch.indices[0]) ?? [];
+  return (batch) => ({ referenceLogps: sums.get(batch.indices[0]) ?? [] });
 }
 
 /** Peak memory with everything loaded and no model. */
@@ -123,7 +120,7 @@ function trainingOf(plan: OurPlan, batchesAt: (step: number) => MicroBatch[]): T
     optimizer: new AdamW(parameters, { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0 }),
     maxGradNorm: variant.maxGradNorm ?? 1,
     updatesInBackward: variant.updatesInBackward ?? false,
-    reference: objective.needsReference ? referenceOf(model, allOf(plan, batchesAt), numerics) : null,
+    reference: needsReference(objective) ? referenceOf(model, allOf(plan, batchesAt), numerics) : null,
   };
 }
 

@@ -10,10 +10,12 @@ export { type MethodName, type MethodSettings, methods, type SettingsOf } from "
 export { losses, objectiveOf } from "../methods/losses.ts";
 export type { Hyperparameter, Method, Preset } from "../methods/method.ts";
 export {
-  type AnswerLogps,
-  type AnswerObjective,
+  type CompletionLogps,
+  type CompletionObjective,
+  groupIndex,
   type Metric,
   meanOf,
+  needsReference,
   type Objective,
   type ObjectiveResult,
   type PairLogps,
@@ -21,4 +23,5 @@ export {
   pairMetrics,
   type StepTotals,
   shareOf,
+  sumByCompletion,
 } from "../methods/objective.ts";

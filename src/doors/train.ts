@@ -5,11 +5,19 @@
 import "../base/node-version.ts";
 
 export type { ResolvedConfig } from "../config/load-config.ts";
-export { allAnswers, type DeviceBatch, type MicroBatch, toDevice } from "../forward/batch.ts";
+export {
+  allCompletions,
+  type Columns,
+  type CompletionSlice,
+  type DeviceBatch,
+  type MicroBatch,
+  toDevice,
+} from "../forward/batch.ts";
 export { settleEnvironment } from "../forward/environment.ts";
 export type { Numerics } from "../forward/numerics.ts";
 export { scoreBatch } from "../forward/score.ts";
 export { walk } from "../forward/walk.ts";
+export { evaluateObjective, objectiveType } from "../methods/objective.ts";
 export type { NamedParameter } from "../optim/adamw.ts";
+export { completionLogps, countsOf } from "../train/completion-logps.ts";
 export { prepareModel, type TrainedModel } from "../train/prepare-model.ts";
-export { answerLogps, evaluateObjective, objectiveType } from "../train/step.ts";

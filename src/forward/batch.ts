@@ -1,17 +1,21 @@
-/** Packed batches, and such a batch on the device, ready for the walk. */
+/** Packed batches with what comes with them, and such a batch on the device, ready for the walk. */
 import type { PackedBatch, ResponseSpan } from "../data/packing.ts";
-import type { BatchCounts } from "../methods/objective.ts";
 import type { Segment } from "../nn/packed-attention.ts";
 import { onDevice, ops, type Tensor, tensor } from "../torch/index.ts";
+
+/** Numbers by name: one for each completion of a batch, or one for each of its tokens in the loss, in their order. */
+export type Columns = Readonly<Record<string, readonly number[] | Float32Array | Float64Array>>;
 
 /** A packed batch and where its examples stand in the dataset. */
 export interface MicroBatch {
   packed: PackedBatch;
   /** Index in the dataset of each example of `packed`. */
   indices: readonly number[];
+  /** What came with its completions: rewards, advantages, log-probs of the policy that sampled them. */
+  columns?: Columns;
 }
 
-/** T input tokens, R response tokens, A answers. */
+/** T input tokens, R response tokens, C completions. */
 export interface DeviceBatch {
   /** (T) int64 */
   ids: Tensor;
@@ -22,29 +26,25 @@ export interface DeviceBatch {
   predictors: Tensor;
   /** (R) int64 */
   targets: Tensor;
-  /** (R) int64: the answer of each response token */
-  answer: Tensor;
-  /** Tokens in the loss of each answer, A of them. */
-  lengths: readonly number[];
-  counts: BatchCounts;
-  /** Rows of each answer, A of them. */
+  /** (R) int64: the completion of each response token */
+  completion: Tensor;
+  /** Rows of each completion, C of them. */
   spans: readonly ResponseSpan[];
 }
 
-/** Some answers of a batch, whole examples: rows [start, end) of its R. */
-export interface AnswerGroup extends Pick<DeviceBatch, "targets" | "answer" | "lengths" | "counts"> {
+/** Some completions of a batch, in complete groups: rows [start, end) of its R. */
+export interface CompletionSlice extends Pick<DeviceBatch, "targets" | "completion" | "spans"> {
   start: number;
   end: number;
-  /** Index in the batch of the group's first answer; `answer` counts from it. */
+  /** Index in the batch of the slice's first completion; `completion` counts from it. */
   first: number;
 }
 
 /** Moves a packed batch to `device`. */
 export function toDevice(batch: PackedBatch, device: string): DeviceBatch {
-  const lengths = batch.spans.map((span) => span.end - span.start);
-  const answer = new Int32Array(batch.targets.length);
+  const completion = new Int32Array(batch.targets.length);
   batch.spans.forEach((span, i) => {
-    answer.fill(i, span.start, span.end);
+    completion.fill(i, span.start, span.end);
   });
   const place = (values: Int32Array) => onDevice(tensor(values), device, "int64");
   return {
@@ -53,72 +53,57 @@ export function toDevice(batch: PackedBatch, device: string): DeviceBatch {
     segments: batch.segments,
     predictors: place(batch.predictors),
     targets: place(batch.targets),
-    answer: place(answer),
-    lengths,
-    counts: countsOf(batch),
+    completion: place(completion),
     spans: batch.spans,
   };
 }
 
-/** All answers as one group. */
-export function allAnswers(batch: DeviceBatch): AnswerGroup {
+/** All completions as one slice. */
+export function allCompletions(batch: DeviceBatch): CompletionSlice {
   return { ...batch, start: 0, end: batch.targets.numel, first: 0 };
 }
 
-/** The answers in groups of whole examples with at most `maxRows` response tokens, or one example where it has more. */
-export function answerGroups(batch: DeviceBatch, maxRows: number): AnswerGroup[] {
-  const rows = batch.targets.numel;
-  if (rows <= maxRows) return [allAnswers(batch)];
-  const groups: ResponseSpan[][] = [];
+/** The completions in slices of at most `maxRows` response tokens, or of one group where it has more. */
+export function completionSlices(batch: DeviceBatch, maxRows: number): CompletionSlice[] {
+  if (batch.targets.numel <= maxRows) return [allCompletions(batch)];
+  const slices: ResponseSpan[][] = [];
   let rowsOfLast = Number.POSITIVE_INFINITY;
-  for (const spans of spansByExample(batch.spans)) {
+  for (const spans of groupsOf(batch.spans)) {
     const added = spans.reduce((sum, span) => sum + span.end - span.start, 0);
     if (rowsOfLast + added > maxRows) {
-      groups.push([]);
+      slices.push([]);
       rowsOfLast = 0;
     }
-    groups.at(-1)?.push(...spans);
+    slices.at(-1)?.push(...spans);
     rowsOfLast += added;
   }
   let first = 0;
-  return groups.map((spans) => {
-    const group = groupOf(batch, spans, first);
+  return slices.map((spans) => {
+    const slice = sliceOf(batch, spans, first);
     first += spans.length;
-    return group;
+    return slice;
   });
 }
 
-function spansByExample(spans: readonly ResponseSpan[]): ResponseSpan[][] {
-  const examples: ResponseSpan[][] = [];
+/** The spans of each group: the completions of one example. */
+export function groupsOf(spans: readonly ResponseSpan[]): ResponseSpan[][] {
+  const groups: ResponseSpan[][] = [];
   for (const span of spans) {
-    if (examples.at(-1)?.[0]?.example === span.example) examples.at(-1)?.push(span);
-    else examples.push([span]);
+    if (groups.at(-1)?.[0]?.example === span.example) groups.at(-1)?.push(span);
+    else groups.push([span]);
   }
-  return examples;
+  return groups;
 }
 
-function groupOf(batch: DeviceBatch, spans: readonly ResponseSpan[], first: number): AnswerGroup {
+function sliceOf(batch: DeviceBatch, spans: readonly ResponseSpan[], first: number): CompletionSlice {
   const start = spans[0]?.start ?? 0;
   const end = spans.at(-1)?.end ?? start;
   return {
     targets: ops.slice(batch.targets, 0, start, end),
-    answer: ops.sub(ops.slice(batch.answer, 0, start, end), first),
-    lengths: batch.lengths.slice(first, first + spans.length),
-    counts: countsOfSpans(spans),
+    completion: ops.sub(ops.slice(batch.completion, 0, start, end), first),
+    spans,
     start,
     end,
     first,
   };
-}
-
-/** Examples and loss tokens of a packed batch; the second answer of an example is the rejected one. */
-export function countsOf(batch: PackedBatch): BatchCounts {
-  return countsOfSpans(batch.spans);
-}
-
-function countsOfSpans(spans: readonly ResponseSpan[]): BatchCounts {
-  const tokens = [0, 0];
-  for (const span of spans) tokens[span.completion] = (tokens[span.completion] ?? 0) + span.end - span.start;
-  const examples = new Set(spans.map((span) => span.example)).size;
-  return { examples, chosenTokens: tokens[0] ?? 0, rejectedTokens: tokens[1] ?? 0 };
 }

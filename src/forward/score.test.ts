@@ -19,13 +19,14 @@ test("numbers that grow beyond float32 on the way: the row is named, and what to
     using _ = scope();
     const model = tinyModel("llama_untied");
     const batch = { packed: packExamples([example]), indices: [0] };
-    for (const score of scoreBatch(model, batch, numerics)) requireFiniteScore(score, "rows.jsonl:3");
+    for (const score of scoreBatch(model, batch, numerics))
+      requireFiniteScore(score, "rows.jsonl:3", "first");
     noGrad(() => ops.mul_(ops.detach(model.model.norm.weight), 3e38));
     const [, rejected] = scoreBatch(model, batch, numerics);
     assert.ok(rejected);
     assert.throws(
-      () => requireFiniteScore(rejected, "rows.jsonl:3"),
-      /^FormatError: rows\.jsonl:3: the log-prob of the rejected answer is NaN.*Compute in float32/,
+      () => requireFiniteScore(rejected, "rows.jsonl:3", "rejected"),
+      /^FormatError: rows\.jsonl:3: the log-prob of the rejected completion is NaN.*Compute in float32/,
     );
   });
 });

@@ -28,7 +28,7 @@ import {
 } from "../torch/index.ts";
 import { dropoutKeys } from "../train/dropout-keys.ts";
 import { adapterParameters, modelParameters } from "../train/parameters.ts";
-import { allAnswers, answerGroups, type DeviceBatch, toDevice } from "./batch.ts";
+import { allCompletions, completionSlices, type DeviceBatch, toDevice } from "./batch.ts";
 import { walk } from "./walk.ts";
 
 const origin = { file: "walk.test.ts", line: 1 };
@@ -103,7 +103,7 @@ function walked(model: CausalLM, parameters: readonly NamedParameter[], how: How
   });
   const upstream = upstreamOf(batch);
   const logps: number[] = [];
-  for (const group of answerGroups(batch, how.groupRows ?? Number.POSITIVE_INFINITY)) {
+  for (const group of completionSlices(batch, how.groupRows ?? Number.POSITIVE_INFINITY)) {
     const head = pass.head(group);
     logps.push(...head.logps.toNumbers());
     head.backward(ops.slice(upstream, 0, group.start, group.end));
@@ -235,7 +235,7 @@ test("gradients of several walks add up", () => {
         training: true,
         entropies: false,
       });
-      pass.head(allAnswers(batch)).backward(upstreamOf(batch));
+      pass.head(allCompletions(batch)).backward(upstreamOf(batch));
       pass.backward();
     }
     for (const [name, grad] of takeGrads(parameters)) {
@@ -316,7 +316,7 @@ test("scoring keeps nothing for a way back and equals training's log-probs", () 
       chunkColumns: null,
       training: false,
       entropies: true,
-    }).head(allAnswers(batch));
+    }).head(allCompletions(batch));
     assertClose(pass.logps, want.logps, { atol: 1e-6 });
     assert.equal(pass.logps.requiresGrad, false);
     for (const t of [pass.logps, pass.entropies, pass.correct]) scoring.keep(t as Tensor);
@@ -335,7 +335,7 @@ test("entropy and whether the target was likeliest", () => {
       chunkColumns: 4,
       training: false,
       entropies: true,
-    }).head(allAnswers(batch));
+    }).head(allCompletions(batch));
     const rows = ops.indexSelect(
       noGrad(() => model.hiddenStates(batch, "float32")),
       0,
@@ -369,7 +369,7 @@ test("recomputation keeps a block's input, not its activations", () => {
     });
     {
       using _ = scope();
-      pass.head(allAnswers(batch)).backward(upstreamOf(batch));
+      pass.head(allCompletions(batch)).backward(upstreamOf(batch));
     }
     const during = liveTensorCount() - before;
     pass.backward();

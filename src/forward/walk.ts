@@ -6,7 +6,7 @@
 import type { CausalLM } from "../models/causal-lm.ts";
 import { namedTensors } from "../nn/module.ts";
 import { backward, type DType, enableGrad, noGrad, ops, scope, type Tensor } from "../torch/index.ts";
-import type { AnswerGroup, DeviceBatch } from "./batch.ts";
+import type { CompletionSlice, DeviceBatch } from "./batch.ts";
 import type { Numerics } from "./numerics.ts";
 import { tokenLogps } from "./token-logps.ts";
 
@@ -21,7 +21,7 @@ export interface WalkOptions extends Numerics {
 /** The model run up to the head; what is left is asked of it in this order: `head` for every group, then `backward`. */
 export interface Walk {
   /** Log-probabilities of a group's response tokens. */
-  head(group: AnswerGroup): HeadPass;
+  head(group: CompletionSlice): HeadPass;
   /**
    * Adds dL/dparameter of everything below the head to `grad`. Once, only in training, when all groups have gone back.
    *
@@ -96,7 +96,7 @@ export function walk(model: CausalLM, batch: DeviceBatch, options: WalkOptions):
 interface HeadRows {
   rows: Tensor;
   gradRows: Tensor | null;
-  group: AnswerGroup;
+  group: CompletionSlice;
 }
 
 function headPass(

@@ -1,8 +1,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { answersOf, pairsOf, totalsOf } from "../../test/support/answers.ts";
 import { assertClose, withoutLeaks } from "../../test/support/close.ts";
+import {
+  completionsOf,
+  pairsOf,
+  totalsOf,
+  totalsOfCompletions,
+} from "../../test/support/completion-lists.ts";
 import { slimeAuthorsCases } from "../../test/support/fixture-files.ts";
 import { scriptValues } from "../../test/support/tiny-training.ts";
 import { backward, type Tensor } from "../torch/index.ts";
@@ -49,12 +54,12 @@ function lossOf(
   rejected: number[][],
   reference: number[] | null = null,
 ) {
-  const answers = pairsOf(chosen, rejected, reference);
-  const result = objective.evaluate(pairLogps(answers), totalsOf(chosen, rejected));
+  const completions = pairsOf(chosen, rejected, reference);
+  const result = objective.evaluate(pairLogps(completions), totalsOf(chosen, rejected));
   backward([result.loss]);
   return {
     loss: result.loss.item(),
-    grad: (answers.logps.grad as Tensor).toNumbers(),
+    grad: (completions.logps.grad as Tensor).toNumbers(),
     metrics: result.metrics,
   };
 }
@@ -138,9 +143,8 @@ test("simpo by hand, and unchanged by repeating tokens at an equal mean", () => 
 
 test("sft is the mean negative log-likelihood per token of the step", () => {
   withoutLeaks(() => {
-    const answers = answersOf([[-1, -2], [-6]]);
-    const counts = { examples: 2, chosenTokens: 3, rejectedTokens: 0 };
-    const { loss } = sft().evaluate(answers, { ...counts, micro: counts });
+    const lists = [[-1, -2], [-6]];
+    const { loss } = sft().evaluate(completionsOf(lists), totalsOfCompletions(lists));
     assertClose(loss.item(), 3, { rtol: 1e-12 });
   });
 });
@@ -167,10 +171,13 @@ test("property: however a step is cut into micro-batches, its loss and gradient 
           const whole = lossOf(objective, chosen, rejected);
           const totals = totalsOf(chosen, rejected);
           const cut = pairs.map(([c, r]) => {
-            const answers = pairsOf([c], [r]);
-            const { loss } = objective.evaluate(pairLogps(answers), { ...totals, micro: totalsOf([c], [r]) });
+            const completions = pairsOf([c], [r]);
+            const { loss } = objective.evaluate(pairLogps(completions), {
+              ...totals,
+              micro: totalsOf([c], [r]),
+            });
             backward([loss]);
-            return { loss: loss.item(), grad: (answers.logps.grad as Tensor).toNumbers() };
+            return { loss: loss.item(), grad: (completions.logps.grad as Tensor).toNumbers() };
           });
           assertClose(
             cut.reduce((sum, part) => sum + part.loss, 0),

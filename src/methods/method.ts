@@ -2,6 +2,7 @@
  * What a method of training is, apart from its loss: its hyperparameters, presets and metrics, what it runs over and
  * whether it needs a reference. Configuration, planner, command line and documentation are made from it. No libtorch.
  */
+import { at } from "../base/at.ts";
 
 /** Bounds of a number, each inclusive unless it says `above` or `below`. */
 export interface Bounds {
@@ -86,8 +87,27 @@ export interface InactiveRule<Settings> {
   reason: string;
 }
 
-/** What a loss is computed on: pairs of a chosen and a rejected completion, or completions one by one. */
-export type Over = "pairs" | "completions";
+/**
+ * What a loss is computed on: pairs of a chosen and a rejected completion, completions one by one, or groups, any number of
+ * completions of one prompt.
+ */
+export type Over = "pairs" | "completions" | "groups";
+
+/** What a completion is to the method. */
+export type Role = "chosen" | "rejected" | "completion";
+
+/** The roles of a group's completions, in the order in which a row has them. One role is that of all completions. */
+export const completionRoles: Readonly<Record<Over, readonly [Role, ...Role[]]>> = {
+  pairs: ["chosen", "rejected"],
+  completions: ["completion"],
+  groups: ["completion"],
+};
+
+/** The role of the completion at `index` of its group, from 0. */
+export function roleOf(over: Over, index: number): Role {
+  const roles = completionRoles[over];
+  return at(roles, Math.min(index, roles.length - 1));
+}
 
 /** A method, `Settings` being its name (`objective`), its preset if it has any, and a value for each hyperparameter. */
 export interface Method<Settings extends { objective: string }> {

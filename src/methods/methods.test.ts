@@ -4,13 +4,14 @@ import { test } from "node:test";
 import { loadMethod } from "../config/load-config.ts";
 import { methodNames, methodOf, type SettingsOf } from "./index.ts";
 import { objectiveOf } from "./losses.ts";
+import { needsReference as needsReferenceOf } from "./objective.ts";
 
 for (const name of methodNames) {
   test(`${name}: its loss says what its settings say of it`, () => {
     const { over, needsReference, reward, metrics } = methodOf(name);
     const objective = objectiveOf(loadMethod({ objective: name }));
     assert.deepEqual(
-      [objective.name, objective.over, objective.needsReference],
+      [objective.name, objective.over, needsReferenceOf(objective)],
       [name, over, needsReference],
     );
     assert.equal(reward !== undefined, over === "pairs");

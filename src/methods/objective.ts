@@ -1,22 +1,26 @@
 /**
- * What an objective is: a pure function from log-probabilities to a loss and metrics. Normalisers belong to the whole
+ * What an objective is: a pure function from log-probabilities to a loss and metrics. Normalisers are totals of the
  * optimiser step, so the sum of the micro-batches' losses is the step's loss however it was cut.
  */
-import { onDevice, ops, type Tensor, tensor } from "../torch/index.ts";
+import { ShapeError } from "../base/errors.ts";
+import { type DType, onDevice, ops, type Tensor, tensor } from "../torch/index.ts";
+import type { Role } from "./method.ts";
 
-/** Per-token log-probabilities of A answers, R tokens in all. */
-export interface AnswerLogps {
+/** Per-token log-probabilities of C completions, R tokens in all. */
+export interface CompletionLogps {
   /** (R) floating, requires grad in training */
   logps: Tensor;
-  /** (R) int64: the answer each token belongs to, in 0 … A-1 */
-  answer: Tensor;
-  /** (A) same type as `logps`: tokens of each answer */
+  /** (R) int64: the completion each token belongs to, in 0 … C-1 */
+  completion: Tensor;
+  /** (C) same type as `logps`: tokens of each completion */
   lengths: Tensor;
-  /** (A) same type as `logps`: reference log-prob sums, or null */
-  reference: Tensor | null;
+  /** Completions of each of G groups; those of a group stand together. Groups are never cut. */
+  groupSizes: readonly number[];
+  /** What the objective's `columns` names, (C) or (R), same type as `logps`. */
+  columns: Readonly<Record<string, Tensor>>;
 }
 
-/** Log-probabilities of P pairs; answer 2i is chosen, 2i + 1 rejected. All (P) unless noted. */
+/** Log-probabilities of P pairs; completion 2i is chosen, 2i + 1 rejected. All (P) unless noted. */
 export interface PairLogps {
   /** Sums over completion tokens, nats. */
   chosenLogps: Tensor;
@@ -24,28 +28,30 @@ export interface PairLogps {
   /** Means over completion tokens (l_w, l_l), nats per token. */
   chosenMeanLogps: Tensor;
   rejectedMeanLogps: Tensor;
-  /** Tokens of each answer. */
+  /** Tokens of each completion. */
   chosenLengths: Tensor;
   rejectedLengths: Tensor;
   /** (R) all tokens' log-probs, chosen and rejected, in stream order. */
   tokenLogps: Tensor;
-  /** (R) 1 for tokens of rejected answers, else 0. */
+  /** (R) 1 for tokens of rejected completions, else 0. */
   rejectedTokens: Tensor;
-  /** Reference sums; null for objectives that do not ask. */
+  /** Reference sums, where the objective's `columns` has `referenceLogps`; else null. */
   referenceChosenLogps: Tensor | null;
   referenceRejectedLogps: Tensor | null;
 }
 
 /** What a batch holds. */
 export interface BatchCounts {
-  /** Pairs, or examples for SFT. */
-  examples: number;
-  /** Tokens in the loss of chosen answers (of all answers for SFT). */
-  chosenTokens: number;
-  rejectedTokens: number;
+  /** Prompts with their completions: pairs, for an objective over pairs. */
+  groups: number;
+  completions: number;
+  /** Tokens in the loss of all completions. */
+  tokens: number;
+  /** The same by the role of the completion; 0 for a role that the method does not have. */
+  tokensByRole: Readonly<Record<Role, number>>;
 }
 
-/** Counts over the whole optimiser step, the normalisers; and of the micro-batch at hand, for the metrics' counts. */
+/** Counts over the optimiser step, the normalisers; and of the micro-batch at hand, for the metrics' counts. */
 export interface StepTotals extends BatchCounts {
   micro: BatchCounts;
 }
@@ -63,38 +69,79 @@ export interface ObjectiveResult {
   metrics: Record<string, Metric>;
 }
 
-/** An objective on preference pairs. */
-export interface PairObjective {
+/** What a column has a number for. */
+export type Per = "completion" | "token";
+
+/** What every objective says of itself. */
+interface Described {
   name: string;
+  /** The columns it needs beside log-probs, such as `{ advantages: "completion", oldLogps: "token" }`; left out: none. */
+  columns?: Readonly<Record<string, Per>>;
+}
+
+/** An objective on preference pairs. */
+export interface PairObjective extends Described {
   over: "pairs";
-  /** Whether `referenceChosenLogps` and `referenceRejectedLogps` are needed. */
-  needsReference: boolean;
   evaluate(pairs: PairLogps, totals: StepTotals): ObjectiveResult;
 }
 
-/** An objective on single answers (SFT). */
-export interface AnswerObjective {
-  name: string;
-  over: "completions";
-  needsReference: false;
-  evaluate(answers: AnswerLogps, totals: StepTotals): ObjectiveResult;
+/** An objective on single completions (SFT), or on groups of any number of completions of one prompt. */
+export interface CompletionObjective extends Described {
+  over: "completions" | "groups";
+  evaluate(completions: CompletionLogps, totals: StepTotals): ObjectiveResult;
 }
 
 /** Any objective. */
-export type Objective = PairObjective | AnswerObjective;
+export type Objective = PairObjective | CompletionObjective;
 
-/** Σ over each answer's tokens: (R) -> (A). */
-export function sumByAnswer(values: Tensor, answers: AnswerLogps): Tensor {
-  const zero = ops.zerosLike(ops.detach(answers.lengths));
-  return ops.indexAdd(zero, 0, answers.answer, values);
+/** Whether the objective needs log-probs of a reference model: `referenceLogps`, a sum for each completion. */
+export function needsReference({ columns = {} }: Objective): boolean {
+  return "referenceLogps" in columns;
 }
 
-/** The paired view of answers 2i (chosen) and 2i + 1 (rejected). */
-export function pairLogps(answers: AnswerLogps): PairLogps {
-  const sums = columns(sumByAnswer(answers.logps, answers));
-  const lengths = columns(answers.lengths);
-  const reference = answers.reference === null ? null : columns(answers.reference);
-  const side = ops.indexSelect(alternating(answers.lengths), 0, answers.answer);
+/** The objective's value, whatever it is over. */
+export function evaluateObjective(
+  objective: Objective,
+  completions: CompletionLogps,
+  totals: StepTotals,
+): ObjectiveResult {
+  if (objective.over !== "pairs") return objective.evaluate(completions, totals);
+  return objective.evaluate(pairLogps(completions), totals);
+}
+
+/** Objectives are computed in float64 where the device has it: their vectors are short and sums stay exact. */
+export function objectiveType(device: string): DType {
+  return device.startsWith("mps") ? "float32" : "float64";
+}
+
+/** Σ over each completion's tokens: (R) -> (C). */
+export function sumByCompletion(values: Tensor, { lengths, completion }: CompletionLogps): Tensor {
+  return ops.indexAdd(ops.zerosLike(ops.detach(lengths)), 0, completion, values);
+}
+
+/** (C) int64: the group of each completion, in 0 … G-1. */
+export function groupIndex({ groupSizes, lengths }: CompletionLogps): Tensor {
+  const index = groupSizes.flatMap((size, group) => new Array<number>(size).fill(group));
+  return onDevice(tensor(index, [index.length], { dtype: "int64" }), lengths.device, "int64");
+}
+
+/**
+ * The paired view of completions 2i (chosen) and 2i + 1 (rejected).
+ *
+ * @throws {ShapeError} if a group is no pair
+ */
+export function pairLogps(completions: CompletionLogps): PairLogps {
+  const odd = completions.groupSizes.find((size) => size !== 2);
+  if (odd !== undefined) {
+    throw new ShapeError(
+      `expected pairs, groups of two completions, got a group of ${odd}: take an objective over "groups"`,
+    );
+  }
+  const { logps, lengths: tokens, columns } = completions;
+  const sums = halves(sumByCompletion(logps, completions));
+  const lengths = halves(tokens);
+  const { referenceLogps } = columns;
+  const reference = referenceLogps === undefined ? null : halves(referenceLogps);
   return {
     chosenLogps: sums[0],
     rejectedLogps: sums[1],
@@ -102,8 +149,8 @@ export function pairLogps(answers: AnswerLogps): PairLogps {
     rejectedMeanLogps: ops.div(sums[1], lengths[1]),
     chosenLengths: lengths[0],
     rejectedLengths: lengths[1],
-    tokenLogps: answers.logps,
-    rejectedTokens: side,
+    tokenLogps: logps,
+    rejectedTokens: ops.indexSelect(alternating(tokens), 0, completions.completion),
     referenceChosenLogps: reference?.[0] ?? null,
     referenceRejectedLogps: reference?.[1] ?? null,
   };
@@ -116,7 +163,7 @@ function alternating(like: Tensor): Tensor {
 }
 
 /** (2P) -> the even and the odd entries, (P) each */
-function columns(x: Tensor): [Tensor, Tensor] {
+function halves(x: Tensor): [Tensor, Tensor] {
   const pairs = ops.view(x, [x.size(0) / 2, 2]);
   return [ops.select(pairs, 1, 0), ops.select(pairs, 1, 1)];
 }

@@ -7,6 +7,7 @@ import { parseNumbers, stringifyNumbers } from "../base/json-numbers.ts";
 import { readSealed, sealed } from "../base/sealed.ts";
 import { didYouMean } from "../base/suggest.ts";
 import type { RunConfig } from "../config/run-config.ts";
+import { CompletionValues, countCompletions } from "../data/completion-values.ts";
 import { describeOrigin, type Example } from "../data/example.ts";
 import { breachesOf } from "../evaluate/collapse.ts";
 import type { MicroBatch } from "../forward/batch.ts";
@@ -14,7 +15,8 @@ import { appendEvaluation, truncateEvaluations } from "../runs/evaluation-record
 import type { MetricRow } from "../runs/metrics.ts";
 import type { RunPaths } from "../runs/run-directory.ts";
 import type { TrainerState } from "../train/checkpoint.ts";
-import { displacement, type Evaluated, evaluate, pairChanges } from "../train/evaluate.ts";
+import { displacement, pairChanges } from "../train/displacement.ts";
+import { type Evaluated, evaluate } from "../train/evaluate.ts";
 import { evaluationBatches } from "../train/plan.ts";
 import type { BatchListener } from "../train/step.ts";
 import type { CollapseWatch } from "./watch.ts";
@@ -22,7 +24,7 @@ import type { CollapseWatch } from "./watch.ts";
 /** The run's first evaluation, which later ones are compared with; kept for a resumed run. */
 interface Start {
   step: number;
-  /** Mean token log-prob of each answer, by 2·index + completion. */
+  /** Mean token log-prob of each completion, in the order of the rows. */
   means: number[];
   /** What the watch saw when it first looked; null before that. */
   watch: { key: string; step: number; figures: Record<string, number> } | null;
@@ -59,7 +61,9 @@ export class Evaluator {
     this.#watch = watch;
     this.#records = paths.evaluations;
     this.#startPath = join(paths.dir, "evaluation-start.json");
-    this.#start = existsSync(this.#startPath) ? readStart(this.#startPath, 2 * this.#examples.length) : null;
+    this.#start = existsSync(this.#startPath)
+      ? readStart(this.#startPath, countCompletions(this.#examples))
+      : null;
   }
 
   /** Whether there is an evaluation that later ones are compared with. */
@@ -83,16 +87,11 @@ export class Evaluator {
     onBatch: BatchListener,
   ): Promise<{ row: MetricRow; unsound: string[]; breaches: string[] }> {
     const began = performance.now();
-    const { metrics, means, rejected } = evaluate(
-      this.#training,
-      this.batches,
-      this.#examples.length,
-      onBatch,
-    );
+    const { metrics, means, rejected } = evaluate(this.#training, this.batches, this.#examples, onBatch);
     const watched = (await this.#watch?.look()) ?? null;
     const first = watched === null ? null : { key: this.#watch?.key ?? "", step, figures: watched.figures };
-    const start = this.#startOr({ step, means: Array.from(means), watch: first });
-    const before = Float64Array.from(start.means);
+    const start = this.#startOr({ step, means: Array.from(means.all), watch: first });
+    const before = new CompletionValues(this.#examples, start.means);
     const all = { ...metrics, ...displacement(before, means), ...watched?.figures };
     appendEvaluation(this.#records, {
       global_step: step,
@@ -110,9 +109,9 @@ export class Evaluator {
   }
 
   /** `file:line` of the rows of which an answer's mean log-prob is not finite. */
-  #unsound(means: Float64Array): string[] {
-    return this.#examples.flatMap(({ origin, completions }, i) =>
-      completions.every((_, c) => Number.isFinite(means[2 * i + c])) ? [] : [describeOrigin(origin)],
+  #unsound(means: CompletionValues): string[] {
+    return this.#examples.flatMap(({ origin }, row) =>
+      means.of(row).every(Number.isFinite) ? [] : [describeOrigin(origin)],
     );
   }
 
@@ -168,9 +167,9 @@ export class Evaluator {
 }
 
 /** The start in a file; null when it is of other rows, or no start. */
-function readStart(path: string, answers: number): Start | null {
+function readStart(path: string, completions: number): Start | null {
   const start = readSealed(path, parseNumbers) as unknown as Start;
-  const isStart = Array.isArray(start.means) && start.means.length === answers;
+  const isStart = Array.isArray(start.means) && start.means.length === completions;
   return isStart && typeof start.step === "number" && start.watch !== undefined ? start : null;
 }
 

@@ -4,17 +4,12 @@ import type { RunConfig } from "../config/run-config.ts";
 import type { Dataset } from "../data/dataset.ts";
 import type { Example } from "../data/example.ts";
 import type { Numerics } from "../forward/numerics.ts";
-import type { Objective } from "../methods/objective.ts";
+import { needsReference, type Objective } from "../methods/objective.ts";
 import { type Fingerprints, runPaths } from "../runs/run-directory.ts";
+import type { ReferenceSource } from "../train/completion-logps.ts";
 import { evaluationBatches } from "../train/plan.ts";
 import type { TrainedModel } from "../train/prepare-model.ts";
-import {
-  givenReference,
-  liveReference,
-  precomputeReference,
-  type ReferenceSource,
-  referenceFrom,
-} from "../train/reference.ts";
+import { givenReference, liveReference, precomputeReference, referenceFrom } from "../train/reference.ts";
 import type { PhaseListener } from "./train-events.ts";
 
 /** What the reference is computed with. */
@@ -41,7 +36,7 @@ export interface References {
  * configured); otherwise the model as it starts is the reference, and its log-probs are computed once.
  */
 export function referencesOf(options: ReferenceOptions, { examples, evalExamples }: Dataset): References {
-  if (!options.objective.needsReference) return { train: null, evaluation: null };
+  if (!needsReference(options.objective)) return { train: null, evaluation: null };
   return {
     train: sourceFor(options, examples, "train"),
     evaluation: evalExamples === null ? null : sourceFor(options, evalExamples, "evaluation"),
@@ -67,7 +62,8 @@ function sourceFor(options: ReferenceOptions, examples: readonly Example[], spli
   ];
   const { sums } = precomputeReference(trained.model, evaluationBatches(examples, config), {
     numerics,
-    examples: examples.length,
+    examples,
+    over: options.objective.over,
     cache: { dir: config.reference_cache_dir ?? runPaths(options.runDir).reference, key },
     progress: (done) => options.onPhase(`reference log-probs (${split})`, done, examples.length),
   });

@@ -9,17 +9,18 @@ import { readAdapter } from "../formats/adapter.ts";
 import type { MicroBatch } from "../forward/batch.ts";
 import { type EnvironmentOptions, settleEnvironment } from "../forward/environment.ts";
 import type { Numerics } from "../forward/numerics.ts";
-import { type AnswerScore, requireFiniteScore, scoreBatch } from "../forward/score.ts";
-import type { Objective } from "../methods/objective.ts";
+import { requireFiniteScore, scoreBatch } from "../forward/score.ts";
+import { needsReference, type Objective } from "../methods/objective.ts";
 import type { Adapter } from "../models/adapt.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
 import { loadModel } from "../models/load.ts";
 import { installAdapter } from "../models/load-adapter.ts";
 import { scope } from "../torch/index.ts";
+import type { ReferenceSource } from "../train/completion-logps.ts";
 import { evaluate } from "../train/evaluate.ts";
 import { evaluationBatches } from "../train/plan.ts";
 import { type DataSelection, prepareData, rowsOf, taskOf } from "../train/prepare-data.ts";
-import { givenReference, liveReference, type ReferenceSource, referenceFrom } from "../train/reference.ts";
+import { givenReference, liveReference, referenceFrom } from "../train/reference.ts";
 import { withLocalModels } from "./local-models.ts";
 import type { PhaseListener } from "./train-events.ts";
 
@@ -92,10 +93,10 @@ export async function score(given: ScoreOptions): Promise<ScoreResult> {
   const rows = scoreRows({ model, numerics, batches, onPhase }, dataset.examples, options.perToken ?? false);
   const objective = options.objective ?? null;
   if (objective === null) return { rows, objective: null, preflight: dataset.report };
-  const reference = objective.needsReference
+  const reference = needsReference(objective)
     ? referenceOf(options, { model, adapter, numerics, batches, examples: dataset.examples })
     : null;
-  const { metrics } = evaluate({ model, objective, numerics, reference }, batches, dataset.examples.length);
+  const { metrics } = evaluate({ model, objective, numerics, reference }, batches, dataset.examples);
   const { loss = Number.NaN, ...others } = metrics;
   return { rows, objective: { name: objective.name, loss, metrics: others }, preflight: dataset.report };
 }
@@ -122,20 +123,16 @@ function scoreRows(
   for (const batch of batches) {
     for (const answer of scoreBatch(model, batch, numerics)) {
       const row = at(rows, answer.index);
-      requireFiniteScore(answer, describeOrigin(row));
-      enter(row, answer, perToken);
+      const role = answer.completion === 0 ? "chosen" : "rejected";
+      requireFiniteScore(answer, describeOrigin(row), role);
+      row[`logps/${role}`] = answer.sum;
+      row[`num_tokens/${role}`] = answer.logps.length;
+      if (perToken) row[`token_logps/${role}`] = Array.from(answer.logps);
     }
     done += batch.indices.length;
     onPhase("rows scored", done, examples.length);
   }
   return rows;
-}
-
-function enter(row: ScoredRow, answer: AnswerScore, perToken: boolean): void {
-  const side = answer.completion === 0 ? "chosen" : "rejected";
-  row[`logps/${side}`] = answer.sum;
-  row[`num_tokens/${side}`] = answer.logps.length;
-  if (perToken) row[`token_logps/${side}`] = Array.from(answer.logps);
 }
 
 function referenceOf(
@@ -147,7 +144,7 @@ function referenceOf(
   if (options.reference) {
     const { device } = scored.model;
     const model = loadModel(options.reference, { device, dtype: scored.numerics.dtype });
-    return (batch) => scoreBatch(model, batch, scored.numerics).map((answer) => answer.sum);
+    return (batch) => ({ referenceLogps: scoreBatch(model, batch, scored.numerics).map(({ sum }) => sum) });
   }
   if (scored.adapter !== null) return liveReference(scored.model, scored.adapter, scored.numerics);
   throw new ConfigError(

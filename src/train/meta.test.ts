@@ -10,7 +10,7 @@ import { withoutLeaks } from "../../test/support/close.ts";
 import { tinyAdapterConfig, tinyConfig, tinyNames } from "../../test/support/tiny-models.ts";
 import { packExamples } from "../data/packing.ts";
 import { parseModelConfig } from "../formats/hf-config.ts";
-import { answerGroups, type DeviceBatch, toDevice } from "../forward/batch.ts";
+import { completionSlices, type DeviceBatch, toDevice } from "../forward/batch.ts";
 import { walk } from "../forward/walk.ts";
 import { addAdapter } from "../models/adapt.ts";
 import { buildModel } from "../models/build.ts";
@@ -34,7 +34,7 @@ function step(model: CausalLM, batch: DeviceBatch, dtype: DType): void {
     chunkColumns: 8,
     entropies: true,
   });
-  for (const group of answerGroups(batch, 10)) {
+  for (const group of completionSlices(batch, 10)) {
     const head = pass.head(group);
     assert.deepEqual([head.logps.shape, head.logps.dtype], [[group.end - group.start], "float32"]);
     assert.deepEqual(head.entropies?.shape, head.correct.shape);

@@ -8,26 +8,24 @@ import { join } from "node:path";
 import { at } from "../base/at.ts";
 import { makeDirectory, sha256, writeFileAtomic } from "../base/files.ts";
 import { readSealed, sealed } from "../base/sealed.ts";
+import { CompletionValues, countCompletions } from "../data/completion-values.ts";
 import { describeOrigin, type Example } from "../data/example.ts";
 import type { MicroBatch } from "../forward/batch.ts";
 import type { Numerics } from "../forward/numerics.ts";
 import { requireFiniteScore, scoreBatch } from "../forward/score.ts";
+import { type Over, roleOf } from "../methods/method.ts";
 import type { Adapter } from "../models/adapt.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
+import type { ReferenceSource } from "./completion-logps.ts";
 
 /** Of the cache's files; those of version 1 had no digest. */
 const VERSION = 2;
 
-/** Sums of reference log-probs, by 2·index + completion of the dataset. */
-export type ReferenceSums = Float64Array<ArrayBuffer>;
-
-/** A source of reference sums for `Training.reference`. */
-export type ReferenceSource = (batch: MicroBatch) => readonly number[];
-
-/** Looks the sums of a batch's answers up in a table. */
-export function referenceFrom(sums: ReferenceSums): ReferenceSource {
-  return ({ packed, indices }) =>
-    packed.spans.map((span) => at(sums, 2 * at(indices, span.example) + span.completion));
+/** Looks the sums of a batch's completions up in a table. */
+export function referenceFrom(sums: CompletionValues): ReferenceSource {
+  return ({ packed, indices }) => ({
+    referenceLogps: packed.spans.map((span) => at(sums.of(at(indices, span.example)), span.completion)),
+  });
 }
 
 /** Runs the model without its adapter for each batch. */
@@ -36,7 +34,7 @@ export function liveReference(model: CausalLM, adapter: Adapter, numerics: Numer
     const { enabled } = adapter.switch;
     adapter.switch.enabled = false;
     try {
-      return scoreBatch(model, batch, numerics).map((score) => score.sum);
+      return { referenceLogps: scoreBatch(model, batch, numerics).map((score) => score.sum) };
     } finally {
       adapter.switch.enabled = enabled;
     }
@@ -44,13 +42,11 @@ export function liveReference(model: CausalLM, adapter: Adapter, numerics: Numer
 }
 
 /** The sums that the rows bring along, or null when any row lacks them. */
-export function givenReference(examples: readonly Example[]): ReferenceSums | null {
-  const sums = new Float64Array(2 * examples.length);
-  for (const [i, example] of examples.entries()) {
-    const [chosen, rejected] = example.referenceLogps ?? [];
-    if (chosen === undefined || rejected === undefined) return null;
-    sums[2 * i] = chosen;
-    sums[2 * i + 1] = rejected;
+export function givenReference(examples: readonly Example[]): CompletionValues | null {
+  const sums = new CompletionValues(examples);
+  for (const [row, { completions, referenceLogps = [] }] of examples.entries()) {
+    if (referenceLogps.length !== completions.length) return null;
+    sums.of(row).set(referenceLogps);
   }
   return sums;
 }
@@ -70,23 +66,30 @@ export interface ReferenceCache {
 export function precomputeReference(
   model: CausalLM,
   batches: readonly MicroBatch[],
-  options: { numerics: Numerics; examples: number; cache: ReferenceCache; progress?: (done: number) => void },
-): { sums: ReferenceSums; fromCache: boolean } {
+  options: {
+    numerics: Numerics;
+    examples: readonly Example[];
+    over: Over;
+    cache: ReferenceCache;
+    progress?: (done: number) => void;
+  },
+): { sums: CompletionValues; fromCache: boolean } {
   const path = join(options.cache.dir, `reference-${sha256(options.cache.key.join("\n")).slice(0, 32)}.json`);
-  const cached = readSums(path, 2 * options.examples);
+  const cached = readSums(path, options.examples);
   if (cached !== null) return { sums: cached, fromCache: true };
-  const sums = new Float64Array(2 * options.examples);
+  const sums = new CompletionValues(options.examples);
   let done = 0;
   for (const batch of batches) {
     for (const score of scoreBatch(model, batch, options.numerics)) {
-      requireFiniteScore(score, `${rowOf(batch, score.index)}, reference log-probs`);
-      sums[2 * score.index + score.completion] = score.sum;
+      const row = `${rowOf(batch, score.index)}, reference log-probs`;
+      requireFiniteScore(score, row, roleOf(options.over, score.completion));
+      sums.of(score.index)[score.completion] = score.sum;
     }
     done += batch.indices.length;
     options.progress?.(done);
   }
   makeDirectory(options.cache.dir);
-  writeFileAtomic(path, sealed(JSON.stringify({ version: VERSION, sums: Array.from(sums) })));
+  writeFileAtomic(path, sealed(JSON.stringify({ version: VERSION, sums: Array.from(sums.all) })));
   return { sums, fromCache: false };
 }
 
@@ -95,14 +98,14 @@ function rowOf({ packed, indices }: MicroBatch, index: number): string {
   return describeOrigin(at(packed.examples, indices.indexOf(index)).origin);
 }
 
-/** The sums in a cache file; null when it is absent, damaged or without a digest: it will be written anew. */
-function readSums(path: string, count: number): ReferenceSums | null {
+/** The sums in a cache file; null when it is absent, damaged or without a digest: it will be written again. */
+function readSums(path: string, examples: readonly Example[]): CompletionValues | null {
   if (!existsSync(path)) return null;
   try {
     const { version, sums } = readSealed(path);
-    const good =
-      version === VERSION && Array.isArray(sums) && sums.length === count && sums.every(Number.isFinite);
-    return good ? Float64Array.from(sums) : null;
+    const isComplete =
+      version === VERSION && Array.isArray(sums) && sums.length === countCompletions(examples);
+    return isComplete && sums.every(Number.isFinite) ? new CompletionValues(examples, sums) : null;
   } catch {
     return null;
   }

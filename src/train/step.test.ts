@@ -7,7 +7,7 @@ import { scriptSlime } from "../../test/support/tiny-training.ts";
 import { packExamples } from "../data/packing.ts";
 import type { MicroBatch } from "../forward/batch.ts";
 import { dpo } from "../methods/dpo/loss.ts";
-import type { Objective } from "../methods/objective.ts";
+import { needsReference, type Objective } from "../methods/objective.ts";
 import { simpo } from "../methods/simpo/loss.ts";
 import { AdamW } from "../optim/adamw.ts";
 import { Tensor } from "../torch/index.ts";
@@ -59,7 +59,7 @@ for (const [name, objective] of Object.entries(objectives)) {
         optimizer: new AdamW(parameters, { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0 }),
         numerics: { dtype: "float32", recompute: false, chunkColumns: null },
         maxGradNorm: 1,
-        reference: objective.needsReference ? () => [-1, -2, -3, -4] : null,
+        reference: needsReference(objective) ? () => ({ referenceLogps: [-1, -2, -3, -4] }) : null,
       } as const;
       const step = () =>
         trainStep(training, [batch, batch], { learningRate: 1e-3, seed: 1, entropies: true });

@@ -1,41 +1,18 @@
 /** One optimiser step: micro-batches forward and back, one clipped update, and its metrics. */
-import { at } from "../base/at.ts";
-import {
-  type AnswerGroup,
-  answerGroups,
-  countsOf,
-  type DeviceBatch,
-  type MicroBatch,
-  toDevice,
-} from "../forward/batch.ts";
+import { completionSlices, type MicroBatch, toDevice } from "../forward/batch.ts";
 import type { Numerics } from "../forward/numerics.ts";
 import { keptRows } from "../forward/token-logps.ts";
-import { type HeadPass, walk } from "../forward/walk.ts";
-import {
-  type AnswerLogps,
-  type BatchCounts,
-  type Metric,
-  type Objective,
-  type ObjectiveResult,
-  pairLogps,
-} from "../methods/objective.ts";
+import { walk } from "../forward/walk.ts";
+import { type BatchCounts, evaluateObjective, type Objective, objectiveType } from "../methods/objective.ts";
 import type { Adapter } from "../models/adapt.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
 import type { AdamW, NamedParameter } from "../optim/adamw.ts";
 import { clipGradNorm } from "../optim/clip.ts";
-import {
-  backward,
-  type DType,
-  noGrad,
-  onDevice,
-  ops,
-  type Scope,
-  scope,
-  type Tensor,
-  tensor,
-} from "../torch/index.ts";
+import { backward, noGrad, onDevice, ops, type Scope, scope, type Tensor, tensor } from "../torch/index.ts";
+import { columnsOf, completionLogps, countsOf, type ReferenceSource, totalsOf } from "./completion-logps.ts";
 import { dropoutKeys } from "./dropout-keys.ts";
 import { EarlyUpdates } from "./early-updates.ts";
+import { MetricTally, tokenStatistics } from "./metric-tally.ts";
 import type { SkipReason, StepLimits } from "./spike-guard.ts";
 
 /** What a step works on. */
@@ -50,8 +27,8 @@ export interface Training {
   maxGradNorm: number;
   /** Update each parameter as soon as its gradient is whole, and free the gradient: needs one micro-batch a step and no clipping. */
   updatesInBackward?: boolean;
-  /** Sums of reference log-probs of a micro-batch's answers, or null when the objective needs none. */
-  reference: ((batch: MicroBatch) => readonly number[]) | null;
+  /** Null when the objective needs no reference. */
+  reference: ReferenceSource | null;
 }
 
 /** What came of a step. */
@@ -164,7 +141,7 @@ function accumulate(
   how: Accumulation,
 ): { loss: Tensor; tally: MetricTally } {
   const tally = new MetricTally();
-  const totals = sumCounts(batches.map((b) => countsOf(b.packed)));
+  const totals = totalsOf(batches, training.objective.over);
   const losses: Tensor[] = [];
   try {
     let tokens = 0;
@@ -184,7 +161,7 @@ function sumOf(values: readonly Tensor[]): Tensor {
   return noGrad(() => ops.sum(ops.stack(values)));
 }
 
-/** The shares of the loss that the batch's groups have, kept in the step's scope. */
+/** The loss of each slice of the batch, kept in the step's scope. */
 function microStep(
   training: Training,
   batch: MicroBatch,
@@ -200,22 +177,23 @@ function microStep(
   using _ = scope();
   const { model, numerics, objective, adapter } = training;
   const placed = toDevice(batch.packed, model.device);
-  const reference = training.reference === null ? null : training.reference(batch);
+  const columns = columnsOf(objective, batch, training.reference);
   if (adapter !== null && adapter.config.dropout > 0) {
     adapter.switch.dropoutKeys = placedKeys(batch, seed, model.device);
   }
   const pass = walk(model, placed, { ...numerics, training: true, entropies });
   const losses: Tensor[] = [];
-  for (const group of answerGroups(placed, headRows(training))) {
+  for (const slice of completionSlices(placed, headRows(training))) {
     using _ = scope();
-    const head = pass.head(group);
+    const head = pass.head(slice);
     const leaf = ops.detach(ops.to(head.logps, objectiveType(model.device)));
     leaf.requiresGrad = true;
-    const answers = answerLogps(leaf, group, referenceOf(reference, group));
-    const result = evaluateObjective(objective, answers, { ...totals, micro: group.counts });
+    const completions = completionLogps(objective, leaf, slice, columns);
+    const counts = countsOf(slice.spans, objective.over);
+    const result = evaluateObjective(objective, completions, { ...totals, micro: counts });
     backward([result.loss]);
     if (leaf.grad !== null) head.backward(ops.to(leaf.grad, "float32"));
-    tally.add({ ...result.metrics, ...tokenStatistics(head, group) }, step);
+    tally.add({ ...result.metrics, ...tokenStatistics(head, slice, { over: objective.over, counts }) }, step);
     losses.push(step.adopt(ops.detach(result.loss)));
   }
   if (updates === null) pass.backward();
@@ -232,115 +210,6 @@ function placedKeys(batch: MicroBatch, seed: number, device: string): Tensor {
 function headRows({ model, numerics }: Training): number {
   const { weight } = model.lm_head;
   return weight.requiresGrad ? keptRows(weight, numerics.keptBytes ?? null) : Number.POSITIVE_INFINITY;
-}
-
-function referenceOf(
-  sums: readonly number[] | null,
-  { first, lengths }: AnswerGroup,
-): readonly number[] | null {
-  return sums === null ? null : sums.slice(first, first + lengths.length);
-}
-
-/** Objectives are computed in float64 where the device has it: their vectors are short and sums stay exact. */
-export function objectiveType(device: string): DType {
-  return device.startsWith("mps") ? "float32" : "float64";
-}
-
-/** The answers' log-probs as objectives take them. `reference` holds one sum an answer. */
-export function answerLogps(
-  logps: Tensor,
-  batch: Pick<DeviceBatch, "answer" | "lengths">,
-  reference: readonly number[] | null,
-): AnswerLogps {
-  const place = (values: readonly number[]) =>
-    onDevice(tensor(values, [values.length], { dtype: "float64" }), logps.device, logps.dtype);
-  return {
-    logps,
-    answer: batch.answer,
-    lengths: place(batch.lengths),
-    reference: reference === null ? null : place(reference),
-  };
-}
-
-/** The objective's value for a batch, whichever kind it is. */
-export function evaluateObjective(
-  objective: Objective,
-  answers: AnswerLogps,
-  totals: BatchCounts & { micro: BatchCounts },
-): ObjectiveResult {
-  if (objective.over === "pairs") return objective.evaluate(pairLogps(answers), totals);
-  const all = (counts: BatchCounts) => ({
-    ...counts,
-    chosenTokens: counts.chosenTokens + counts.rejectedTokens,
-  });
-  return objective.evaluate(answers, { ...all(totals), micro: all(totals.micro) });
-}
-
-/** TRL's `mean_token_accuracy` over tokens of chosen answers and, when measured, `entropy` over those of all. */
-export function tokenStatistics(pass: HeadPass, batch: AnswerGroup): Record<string, Metric> {
-  const chosen = batch.counts.rejectedTokens === 0 ? null : evenAnswers(batch);
-  const correct = chosen === null ? pass.correct : ops.mul(pass.correct, chosen);
-  const accuracy = { mean_token_accuracy: { sum: ops.sum(correct), count: batch.counts.chosenTokens } };
-  if (pass.entropies === null) return accuracy;
-  return { ...accuracy, entropy: { sum: ops.sum(pass.entropies), count: pass.entropies.numel } };
-}
-
-/** 1 for tokens of answers 0, 2, 4 …: (R) float32 */
-function evenAnswers(batch: AnswerGroup): Tensor {
-  const even = Float32Array.from(batch.lengths, (_, i) => 1 - (i % 2));
-  return ops.indexSelect(onDevice(tensor(even), batch.answer.device, "float32"), 0, batch.answer);
-}
-
-/** Σ of counts over micro-batches. */
-export function sumCounts(counts: readonly BatchCounts[]): BatchCounts {
-  const total = { examples: 0, chosenTokens: 0, rejectedTokens: 0 };
-  for (const c of counts) {
-    total.examples += c.examples;
-    total.chosenTokens += c.chosenTokens;
-    total.rejectedTokens += c.rejectedTokens;
-  }
-  return total;
-}
-
-/** Sums and counts of metrics over a step or an evaluation, which stay on the device until they are read. */
-export class MetricTally {
-  readonly #added: { names: string[]; counts: number[]; sums: Tensor }[] = [];
-
-  /** Adds a micro-batch's metrics. Their sums are kept in `home`, which must live until they are read. */
-  add(metrics: Record<string, Metric>, home: Scope): void {
-    const entries = Object.entries(metrics);
-    const [first] = Object.values(metrics);
-    if (first === undefined) return;
-    const type = objectiveType(first.sum.device);
-    const sums = noGrad(() => ops.stack(entries.map(([, { sum }]) => ops.to(sum, type))));
-    this.#added.push({
-      names: entries.map(([name]) => name),
-      counts: entries.map(([, { count }]) => count),
-      sums: home.adopt(sums),
-    });
-  }
-
-  /** Σ sum / Σ count of each metric, and the values of `others`, all () tensors: one transfer from the device. */
-  read(others: readonly Tensor[]): { averages: Record<string, number>; values: number[] } {
-    const type = (t: Tensor) => ops.to(t, objectiveType(t.device));
-    const parts = [...others.map((t) => ops.reshape(type(t), [1])), ...this.#added.map(({ sums }) => sums)];
-    const numbers = parts.length === 0 ? [] : noGrad(() => ops.cat(parts).toNumbers());
-    return {
-      averages: this.#averages(numbers.slice(others.length)),
-      values: numbers.slice(0, others.length),
-    };
-  }
-
-  #averages(sums: readonly number[]): Record<string, number> {
-    const totals = new Map<string, { sum: number; count: number }>();
-    const names = this.#added.flatMap((added) => added.names);
-    const counts = this.#added.flatMap((added) => added.counts);
-    for (const [i, name] of names.entries()) {
-      const { sum, count } = totals.get(name) ?? { sum: 0, count: 0 };
-      totals.set(name, { sum: sum + at(sums, i), count: count + at(counts, i) });
-    }
-    return Object.fromEntries([...totals].map(([name, { sum, count }]) => [name, sum / count]));
-  }
 }
 
 function gradsOf(parameters: readonly NamedParameter[]): Tensor[] {

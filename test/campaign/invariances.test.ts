@@ -7,7 +7,7 @@ import { test } from "node:test";
 import { permutation, Random } from "../../src/base/random.ts";
 import type { Example } from "../../src/data/example.ts";
 import { packExamples } from "../../src/data/packing.ts";
-import { allAnswers, toDevice } from "../../src/forward/batch.ts";
+import { allCompletions, toDevice } from "../../src/forward/batch.ts";
 import { walk } from "../../src/forward/walk.ts";
 import type { CausalLM } from "../../src/models/causal-lm.ts";
 import type { NamedParameter } from "../../src/optim/adamw.ts";
@@ -48,7 +48,7 @@ function measured(
   const batch = toDevice(packExamples(examples, { sharePrompt }), "cpu");
   const numerics = { dtype: "float32", recompute: false, chunkColumns } as const;
   const pass = walk(model, batch, { ...numerics, training: true, entropies: false });
-  const head = pass.head(allAnswers(batch));
+  const head = pass.head(allCompletions(batch));
   const all = head.logps.toNumbers();
   const weights = new Float32Array(all.length);
   const logps: number[][] = [];

@@ -4,14 +4,19 @@ import { test } from "node:test";
 import { Random } from "../../src/base/random.ts";
 import { tokenLogps } from "../../src/forward/token-logps.ts";
 import { dpo } from "../../src/methods/dpo/loss.ts";
-import type { AnswerObjective, PairObjective } from "../../src/methods/objective.ts";
+import {
+  type CompletionObjective,
+  evaluateObjective,
+  needsReference,
+  type PairObjective,
+  type StepTotals,
+} from "../../src/methods/objective.ts";
 import { sft } from "../../src/methods/sft/loss.ts";
 import { simpo } from "../../src/methods/simpo/loss.ts";
 import { slime } from "../../src/methods/slime/loss.ts";
 import { backward, ops, scope, type Tensor, tensor } from "../../src/torch/index.ts";
-import { answerLogps, evaluateObjective } from "../../src/train/step.ts";
-import { answersOf } from "../support/answers.ts";
 import { amount, campaignSeed, figure } from "../support/campaign.ts";
+import { completionsOf, totalsOf } from "../support/completion-lists.ts";
 import { scriptValues } from "../support/tiny-training.ts";
 
 const random = new Random(campaignSeed);
@@ -62,7 +67,7 @@ const slimeOf = (o: Parameters<typeof slime>[0]): Formula => {
 
 const strong = { ...scriptValues, lambda_w: 0.7, lambda_l: 0.3, delta: 0.2, power: 1, kappa: 10 };
 
-const cases: [name: string, objective: PairObjective | AnswerObjective, formula: Formula][] = [
+const cases: [name: string, objective: PairObjective | CompletionObjective, formula: Formula][] = [
   ["sft", sft(), ({ answers }) => -mean(answers.flat())],
   [
     "dpo",
@@ -102,12 +107,16 @@ function drawn(): Pairs {
   return { answers, reference: answers.map((list) => sum(list) * (0.7 + 0.6 * random.next())) };
 }
 
+/** Totals of a step of these pairs alone. */
+function totalsOfPairs(answers: number[][]): StepTotals {
+  const side = (parity: number) => answers.filter((_, i) => i % 2 === parity);
+  return totalsOf(side(0), side(1));
+}
+
 /** Loss, and gradient of every log-prob, by the library. */
-function evaluated(objective: PairObjective | AnswerObjective, { answers, reference }: Pairs) {
-  const given = answersOf(answers, objective.needsReference ? reference : null);
-  const tokens = (side: number) => sum(answers.map((list, i) => (i % 2 === side ? list.length : 0)));
-  const counts = { examples: answers.length / 2, chosenTokens: tokens(0), rejectedTokens: tokens(1) };
-  const { loss } = evaluateObjective(objective, given, { ...counts, micro: counts });
+function evaluated(objective: PairObjective | CompletionObjective, { answers, reference }: Pairs) {
+  const given = completionsOf(answers, needsReference(objective) ? reference : null, 2);
+  const { loss } = evaluateObjective(objective, given, totalsOfPairs(answers));
   backward([loss]);
   return { loss: loss.item(), grad: (given.logps.grad as Tensor).toNumbers() };
 }
@@ -189,17 +198,10 @@ test("from float32 hidden states to the loss: log-probs by a float64 softmax in 
     );
     const lists = [exact.slice(0, 2), exact.slice(2, 7), exact.slice(7, 8), exact.slice(8)];
     const pairs = { answers: lists, reference: lists.map((list) => sum(list) - 1) };
-    const lengths = lists.map((list) => list.length);
-    const answer = tensor(
-      lists.flatMap((list, a) => list.map(() => a)),
-      [rows],
-      { dtype: "int64" },
-    );
     for (const [name, objective, formula] of cases) {
-      const reference = objective.needsReference ? pairs.reference : null;
-      const counts = { examples: 2, chosenTokens: 3, rejectedTokens: 9 };
-      const given = answerLogps(ops.to(logps, "float64"), { answer, lengths }, reference);
-      const got = evaluateObjective(objective, given, { ...counts, micro: counts }).loss.item();
+      const reference = needsReference(objective) ? pairs.reference : null;
+      const given = { ...completionsOf(lists, reference, 2), logps: ops.to(logps, "float64") };
+      const got = evaluateObjective(objective, given, totalsOfPairs(lists)).loss.item();
       const error = Math.abs(got - formula(pairs)) / Math.max(1, Math.abs(formula(pairs)));
       assert.ok(error <= 1e-6, `${name}: ${got}, exactly ${formula(pairs)}`);
       worst = Math.max(worst, error);

@@ -4,7 +4,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { test } from "node:test";
 import type { Example } from "../../src/data/example.ts";
 import { parseModelConfig } from "../../src/formats/hf-config.ts";
-import { allAnswers, type MicroBatch, toDevice } from "../../src/forward/batch.ts";
+import { allCompletions, type MicroBatch, toDevice } from "../../src/forward/batch.ts";
 import { scoreBatch } from "../../src/forward/score.ts";
 import { walk } from "../../src/forward/walk.ts";
 import { dpo } from "../../src/methods/dpo/loss.ts";
@@ -52,8 +52,8 @@ const passes: Record<string, (model: CausalLM, batch: MicroBatch) => void> = {
   },
   evaluation: (model, batch) => {
     const objective = dpo({ beta: 0.1, label_smoothing: 0, loss_type: "sigmoid" });
-    const reference = ({ packed }: MicroBatch) => packed.spans.map(() => -1);
-    evaluate({ model, objective, numerics, reference }, [batch], batch.indices.length);
+    const reference = ({ packed }: MicroBatch) => ({ referenceLogps: packed.spans.map(() => -1) });
+    evaluate({ model, objective, numerics, reference }, [batch], batch.packed.examples);
   },
 };
 
@@ -71,7 +71,11 @@ for (const name of tinyNames) {
     adapter.switch.dropoutKeys = placed;
     const before = { random: generatorState("cpu").toNumbers(), live: liveTensorCount() };
     const reference = liveReference(model, adapter, numerics);
-    const state = ["reference", generatorState("cpu").toNumbers(), reference(batch).length];
+    const state = [
+      "reference",
+      generatorState("cpu").toNumbers(),
+      reference(batch)["referenceLogps"]?.length,
+    ];
     assert.deepEqual(state, ["reference", before.random, 6]);
     adapter.switch.dropoutKeys = null;
     for (const pass of Object.values(passes)) pass(model, batch);
@@ -81,7 +85,7 @@ for (const name of tinyNames) {
     assert.equal(liveTensorCount() - before.live, 2);
     const onDevice = toDevice(batch.packed, "cpu");
     const how = { ...numerics, training: false, entropies: true };
-    const { logps, entropies, correct } = walk(model, onDevice, how).head(allAnswers(onDevice));
+    const { logps, entropies, correct } = walk(model, onDevice, how).head(allCompletions(onDevice));
     assert.deepEqual(
       [logps, entropies, correct].map((x) => x?.requiresGrad),
       [false, false, false],

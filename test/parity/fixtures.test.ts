@@ -108,7 +108,9 @@ function record(
     optimizer,
     numerics: run.numerics ?? plain,
     maxGradNorm: 0,
-    reference: ({ packed }) => packed.examples.flatMap((e) => e.referenceLogps ?? []),
+    reference: ({ packed }) => ({
+      referenceLogps: packed.examples.flatMap((e) => e.referenceLogps ?? []),
+    }),
   };
   const result = trainStep(training, run.batches, { learningRate: 0, seed: 1, entropies: false });
   return { loss: result.loss, norm: result.gradNorm, grads };

@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import type { Random } from "../../src/base/random.ts";
 import type { Example } from "../../src/data/example.ts";
-import type { Objective, PairObjective } from "../../src/methods/objective.ts";
+import { needsReference, type Objective, type PairObjective } from "../../src/methods/objective.ts";
 import { slime } from "../../src/methods/slime/loss.ts";
 import type { SlimeOptions } from "../../src/methods/slime/settings.ts";
 import { AdamW } from "../../src/optim/adamw.ts";
@@ -42,7 +42,9 @@ export function tinyTraining(
     optimizer: new AdamW(parameters, { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0.01 }),
     numerics: { dtype: "float32", recompute: false, chunkColumns: null },
     maxGradNorm: 1,
-    reference: objective.needsReference ? ({ packed }) => packed.spans.map(() => -20) : null,
+    reference: needsReference(objective)
+      ? ({ packed }) => ({ referenceLogps: packed.spans.map(() => -20) })
+      : null,
   };
 }
 

@@ -17,7 +17,7 @@ import type { DpoOptions } from "./settings.ts";
  * Paper: Rafailov et al. 2023, arXiv:2305.18290, Eq. (7)
  *   L = −log σ( β [(log π(y_w|x) − log ref(y_w|x)) − (log π(y_l|x) − log ref(y_l|x))] )
  * Paper: Azar et al. 2023, arXiv:2310.12036, Eq. (17), for `ipo`: L = (h − 1/(2β))², h as in the brackets above.
- * Differs: label smoothing is not in Eq. (7); 0 by default. IPO's h is taken per token (each answer's log-ratio divided
+ * Differs: label smoothing is not in Eq. (7); 0 by default. IPO's h is taken per token (each completion's log-ratio divided
  *   by its length), as TRL does.
  * Numerics: sums over completion tokens; log σ by torch's `log_sigmoid`, never log(sigmoid).
  *
@@ -27,7 +27,7 @@ export function dpo(options: DpoOptions): PairObjective {
   return {
     name: "dpo",
     over: "pairs",
-    needsReference: true,
+    columns: { referenceLogps: "completion" },
     evaluate: (pairs, totals) => evaluate(pairs, totals, options),
   };
 }
@@ -35,7 +35,7 @@ export function dpo(options: DpoOptions): PairObjective {
 function evaluate(pairs: PairLogps, totals: StepTotals, options: DpoOptions): ObjectiveResult {
   const { referenceChosenLogps, referenceRejectedLogps } = pairs;
   if (referenceChosenLogps === null || referenceRejectedLogps === null) {
-    throw new ShapeError("dpo needs reference log-probs of both answers and got none");
+    throw new ShapeError("dpo needs reference log-probs of both completions and got none");
   }
   const chosenRatio = ops.sub(pairs.chosenLogps, referenceChosenLogps);
   const rejectedRatio = ops.sub(pairs.rejectedLogps, referenceRejectedLogps);
@@ -50,7 +50,7 @@ function evaluate(pairs: PairLogps, totals: StepTotals, options: DpoOptions): Ob
   const chosen = ops.mul(chosenRatio, options.beta);
   const rejected = ops.mul(rejectedRatio, options.beta);
   return {
-    loss: ops.mul(ops.sum(losses), 1 / totals.examples),
+    loss: ops.mul(ops.sum(losses), 1 / totals.groups),
     metrics: pairMetrics(pairs, chosen, rejected),
   };
 }

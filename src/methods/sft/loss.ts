@@ -1,6 +1,6 @@
-/** Supervised fine-tuning: the negative log-likelihood of the answers. */
+/** Supervised fine-tuning: the negative log-likelihood of the completions. */
 import { ops } from "../../torch/index.ts";
-import { type AnswerObjective, meanOf, sumByAnswer } from "../objective.ts";
+import { type CompletionObjective, meanOf, sumByCompletion } from "../objective.ts";
 
 /**
  * Mean negative log-likelihood over the completion tokens of the optimiser step.
@@ -8,21 +8,20 @@ import { type AnswerObjective, meanOf, sumByAnswer } from "../objective.ts";
  * Paper: Radford & Narasimhan 2018, "Improving Language Understanding by Generative Pre-Training", Eq. (1), restricted to
  *   completion tokens: L = −(1/N) Σ_t log π(y_t | x, y_<t), N the completion tokens of the step.
  *
- * Metrics: `logps/chosen` is the mean over answers of summed log-probs, `logps/chosen_mean` of per-token means.
+ * Metrics: `logps/chosen` is the mean over completions of summed log-probs, `logps/chosen_mean` of per-token means.
  */
-export function sft(): AnswerObjective {
+export function sft(): CompletionObjective {
   return {
     name: "sft",
     over: "completions",
-    needsReference: false,
-    evaluate(answers, totals) {
-      const sums = sumByAnswer(answers.logps, answers);
+    evaluate(completions, totals) {
+      const sums = sumByCompletion(completions.logps, completions);
       return {
-        loss: ops.mul(ops.sum(answers.logps), -1 / totals.chosenTokens),
+        loss: ops.mul(ops.sum(completions.logps), -1 / totals.tokens),
         metrics: {
           "logps/chosen": meanOf(sums),
-          "logps/chosen_mean": meanOf(ops.div(sums, answers.lengths)),
-          "lengths/chosen": meanOf(answers.lengths),
+          "logps/chosen_mean": meanOf(ops.div(sums, completions.lengths)),
+          "lengths/chosen": meanOf(completions.lengths),
         },
       };
     },

@@ -19,14 +19,13 @@ import type { SimpoOptions } from "./settings.ts";
  *   L = −log σ( β/|y_w| log π(y_w|x) − β/|y_l| log π(y_l|x) − γ )
  * Differs: label smoothing and `cpo_alpha` (the term of CPO-SimPO, arXiv:2401.08417) are not in Eq. (6); both 0 by default.
  *
- * Metrics: `rewards/*` are β times the mean token log-prob, as in TRL; `nll_loss` is the chosen answers' mean negative
+ * Metrics: `rewards/*` are β times the mean token log-prob, as in TRL; `nll_loss` is the chosen completions' mean negative
  * log-likelihood per token when `cpo_alpha` is not 0.
  */
 export function simpo(options: SimpoOptions): PairObjective {
   return {
     name: "simpo",
     over: "pairs",
-    needsReference: false,
     evaluate: (pairs, totals) => evaluate(pairs, totals, options),
   };
 }
@@ -34,7 +33,7 @@ export function simpo(options: SimpoOptions): PairObjective {
 function evaluate(pairs: PairLogps, totals: StepTotals, options: SimpoOptions): ObjectiveResult {
   const margin = ops.sub(pairs.chosenMeanLogps, pairs.rejectedMeanLogps);
   const z = ops.sub(ops.mul(margin, options.beta), options.simpo_gamma);
-  const preference = ops.mul(ops.sum(sigmoidLosses(z, options.label_smoothing)), 1 / totals.examples);
+  const preference = ops.mul(ops.sum(sigmoidLosses(z, options.label_smoothing)), 1 / totals.groups);
   const metrics: Record<string, Metric> = pairMetrics(
     pairs,
     ops.mul(pairs.chosenMeanLogps, options.beta),
@@ -42,9 +41,9 @@ function evaluate(pairs: PairLogps, totals: StepTotals, options: SimpoOptions): 
   );
   if (options.cpo_alpha === 0) return { loss: preference, metrics };
   const nll = ops.neg(ops.sum(pairs.chosenLogps));
-  metrics["nll_loss"] = meanOf(nll, totals.micro.chosenTokens);
+  metrics["nll_loss"] = meanOf(nll, totals.micro.tokensByRole.chosen);
   return {
-    loss: ops.add(preference, ops.mul(nll, options.cpo_alpha / totals.chosenTokens)),
+    loss: ops.add(preference, ops.mul(nll, options.cpo_alpha / totals.tokensByRole.chosen)),
     metrics,
   };
 }

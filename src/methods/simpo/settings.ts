@@ -110,7 +110,7 @@ export const simpo: Method<SimpoSettings> = {
     {
       key: "nll_loss",
       unit: "nats/token",
-      definition: "Likelihood term on the chosen answer, before cpo_alpha.",
+      definition: "Likelihood term on the chosen completion, before cpo_alpha.",
       better: "lower",
       needs: "cpo_alpha above 0",
     },

@@ -1,5 +1,5 @@
 /**
- * SLIME: anchors the chosen answer's likelihood, keeps the rejected answer's tokens from collapsing, and stops pushing
+ * SLIME: anchors the chosen completion's likelihood, keeps the rejected completion's tokens from collapsing, and stops pushing
  * once a dual margin is met. No reference model.
  */
 import { ops, type Tensor } from "../../torch/index.ts";
@@ -20,18 +20,17 @@ import type { SlimeOptions } from "./settings.ts";
  *
  * Paper: Afanasyev & Iov 2026, arXiv:2602.02383v2, "SLIME: Stabilized Likelihood Implicit Margin Enforcement", Eq. (5) to (10)
  *   L = mean over pairs [ −λw l_w + λd relu(mh − Δ) σ(κ(ms − Δ)) ] + λl (1/N_l) Σ_rejected softplus(−logp_t − δ)^p
- *   with l_w, l_l the mean token log-probs of the answers and Δ = l_w − l_l.
+ *   with l_w, l_l the mean token log-probs of the completions and Δ = l_w − l_l.
  * Differs: N_l counts the rejected tokens of the whole optimiser step by the completion mask (the authors' code: of the
  *   micro-batch, by log-prob ≠ 0); the loss is counted once. `preset: "reference-compat"` restores both.
  * Numerics: softplus is linear above 20, an error below 3e-9.
  *
- * Metrics: `rewards/*` are the answers' mean token log-probs (nats per token), so `rewards/margins` is the mean Δ.
+ * Metrics: `rewards/*` are the completions' mean token log-probs (nats per token), so `rewards/margins` is the mean Δ.
  */
 export function slime(options: SlimeOptions): PairObjective {
   return {
     name: "slime",
     over: "pairs",
-    needsReference: false,
     evaluate: (pairs, totals) => evaluate(pairs, totals, options),
   };
 }
@@ -55,7 +54,7 @@ function evaluate(pairs: PairLogps, totals: StepTotals, options: SlimeOptions): 
   // tokens that do not count stand as 0, so that a chosen token of log-prob -inf gives no inf · 0
   const logps = ops.maskedFill(pairs.tokenLogps, ops.eq(counted.mask, 0), 0);
   const softplus = ops.softplus(ops.sub(ops.neg(logps), options.delta));
-  const perPair = 1 / totals.examples;
+  const perPair = 1 / totals.groups;
   const parts: Parts = {
     anchor: weighed(pairs.chosenMeanLogps, -options.lambda_w * perPair),
     margin: weighed(ops.mul(hinge, gate), options.lambda_d * perPair),
@@ -86,13 +85,13 @@ function countedTokens(
   if (options.preset !== "reference-compat") {
     return {
       mask: pairs.rejectedTokens,
-      weight: totals.rejectedTokens === 0 ? 0 : 1 / totals.rejectedTokens,
+      weight: totals.tokensByRole.rejected === 0 ? 0 : 1 / totals.tokensByRole.rejected,
     };
   }
   const nonZero = ops.to(ops.ne(pairs.tokenLogps, 0), pairs.rejectedTokens.dtype);
   const mask = ops.mul(pairs.rejectedTokens, nonZero);
   const count = ops.sum(mask).item();
-  return { mask, weight: count === 0 ? 0 : totals.micro.examples / totals.examples / count };
+  return { mask, weight: count === 0 ? 0 : totals.micro.groups / totals.groups / count };
 }
 
 function rewardMetrics(pairs: PairLogps, times: number): Record<string, Metric> {
@@ -106,8 +105,8 @@ function slimeMetrics(
   { totals, options }: { totals: StepTotals; options: SlimeOptions },
 ): Record<string, Metric> {
   const share = (part: Tensor): Metric => ({
-    sum: ops.mul(ops.detach(part), totals.examples),
-    count: totals.micro.examples,
+    sum: ops.mul(ops.detach(part), totals.groups),
+    count: totals.micro.groups,
   });
   const satisfied = ops.ge(delta, options.margin_hard);
   const soft = ops.logicalAnd(ops.lt(delta, options.margin_hard), ops.gt(delta, options.margin_soft));
@@ -121,7 +120,7 @@ function slimeMetrics(
     "slime/frac_soft_zone": shareOf(soft),
     "slime/frac_rejected_tokens_penalised": {
       sum: ops.sum(ops.mul(low, pairs.rejectedTokens)),
-      count: totals.micro.rejectedTokens,
+      count: totals.micro.tokensByRole.rejected,
     },
   };
 }

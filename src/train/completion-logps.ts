@@ -1,0 +1,91 @@
+/** What an objective is given: log-probs of completions, the columns it asks for, and the counts that normalise it. */
+import { ShapeError } from "../base/errors.ts";
+import type { ResponseSpan } from "../data/packing.ts";
+import { type Columns, type CompletionSlice, groupsOf, type MicroBatch } from "../forward/batch.ts";
+import { completionRoles, type Over, type Role, roleOf } from "../methods/method.ts";
+import type { BatchCounts, CompletionLogps, Objective } from "../methods/objective.ts";
+import { onDevice, type Tensor, tensor } from "../torch/index.ts";
+
+/** The columns that a reference model adds to a micro-batch: computed when its turn comes, or looked up. */
+export type ReferenceSource = (batch: MicroBatch) => Columns;
+
+/**
+ * The columns of a micro-batch, its own and those of the reference.
+ *
+ * @throws {ShapeError} if one that the objective needs is missing or has another length than the batch
+ */
+export function columnsOf(
+  { name, columns = {} }: Objective,
+  batch: MicroBatch,
+  reference: ReferenceSource | null,
+): Columns {
+  const given: Columns = { ...batch.columns, ...reference?.(batch) };
+  const counts = { completion: batch.packed.spans.length, token: batch.packed.targets.length };
+  for (const [column, per] of Object.entries(columns)) {
+    const length = given[column]?.length;
+    if (length === counts[per]) continue;
+    throw new ShapeError(
+      `${name} needs the column "${column}", ${counts[per]} numbers, one for each ${per}, and got ` +
+        `${length ?? "none"}: put it into the micro-batch's columns`,
+    );
+  }
+  return given;
+}
+
+/**
+ * A slice's log-probs as an objective takes them.
+ *
+ * @param logps - (R) of the slice, floating
+ * @param columns - of the batch that the slice is from
+ */
+export function completionLogps(
+  objective: Objective,
+  logps: Tensor,
+  slice: CompletionSlice,
+  columns: Columns,
+): CompletionLogps {
+  const { spans, completion, first, start, end } = slice;
+  const place = (values: ArrayLike<number>) =>
+    onDevice(tensor(Float64Array.from(values)), logps.device, logps.dtype);
+  const ranges = { completion: [first, first + spans.length], token: [start, end] } as const;
+  const placed = Object.entries(objective.columns ?? {}).flatMap(([name, per]) => {
+    const values = columns[name];
+    return values === undefined ? [] : [[name, place(values.slice(...ranges[per]))]];
+  });
+  return {
+    logps,
+    completion,
+    lengths: place(spans.map((span) => span.end - span.start)),
+    groupSizes: groupsOf(spans).map((group) => group.length),
+    columns: Object.fromEntries(placed),
+  };
+}
+
+/** Groups, completions and loss tokens of some completions, by the roles that a method over `over` gives them. */
+export function countsOf(spans: readonly ResponseSpan[], over: Over): BatchCounts {
+  const tokensByRole = noTokens();
+  let tokens = 0;
+  for (const { completion, start, end } of spans) {
+    tokensByRole[roleOf(over, completion)] += end - start;
+    tokens += end - start;
+  }
+  return { groups: groupsOf(spans).length, completions: spans.length, tokens, tokensByRole };
+}
+
+/** Σ of the counts of micro-batches. */
+export function totalsOf(batches: readonly MicroBatch[], over: Over): BatchCounts {
+  const tokensByRole = noTokens();
+  const total = { groups: 0, completions: 0, tokens: 0, tokensByRole };
+  for (const { packed } of batches) {
+    const counts = countsOf(packed.spans, over);
+    total.groups += counts.groups;
+    total.completions += counts.completions;
+    total.tokens += counts.tokens;
+    for (const role of completionRoles[over]) tokensByRole[role] += counts.tokensByRole[role];
+  }
+  return total;
+}
+
+function noTokens(): Record<Role, number> {
+  return { chosen: 0, rejected: 0, completion: 0 };
+}

@@ -1,0 +1,70 @@
+/** Metrics of a step or an evaluation, added up on the device. */
+import { at } from "../base/at.ts";
+import type { CompletionSlice } from "../forward/batch.ts";
+import type { HeadPass } from "../forward/walk.ts";
+import { completionRoles, type Over, type Role, roleOf } from "../methods/method.ts";
+import { type BatchCounts, type Metric, objectiveType } from "../methods/objective.ts";
+import { noGrad, onDevice, ops, type Scope, type Tensor, tensor } from "../torch/index.ts";
+
+/** Sums and counts of metrics over a step or an evaluation, which stay on the device until they are read. */
+export class MetricTally {
+  readonly #added: { names: string[]; counts: number[]; sums: Tensor }[] = [];
+
+  /** Adds a micro-batch's metrics. Their sums are kept in `home`, which must live until they are read. */
+  add(metrics: Record<string, Metric>, home: Scope): void {
+    const entries = Object.entries(metrics);
+    const [first] = Object.values(metrics);
+    if (first === undefined) return;
+    const type = objectiveType(first.sum.device);
+    const sums = noGrad(() => ops.stack(entries.map(([, { sum }]) => ops.to(sum, type))));
+    this.#added.push({
+      names: entries.map(([name]) => name),
+      counts: entries.map(([, { count }]) => count),
+      sums: home.adopt(sums),
+    });
+  }
+
+  /** Σ sum / Σ count of each metric, and the values of `others`, all () tensors: one transfer from the device. */
+  read(others: readonly Tensor[]): { averages: Record<string, number>; values: number[] } {
+    const type = (t: Tensor) => ops.to(t, objectiveType(t.device));
+    const parts = [...others.map((t) => ops.reshape(type(t), [1])), ...this.#added.map(({ sums }) => sums)];
+    const numbers = parts.length === 0 ? [] : noGrad(() => ops.cat(parts).toNumbers());
+    return {
+      averages: this.#averages(numbers.slice(others.length)),
+      values: numbers.slice(0, others.length),
+    };
+  }
+
+  #averages(sums: readonly number[]): Record<string, number> {
+    const totals = new Map<string, { sum: number; count: number }>();
+    const names = this.#added.flatMap((added) => added.names);
+    const counts = this.#added.flatMap((added) => added.counts);
+    for (const [i, name] of names.entries()) {
+      const { sum, count } = totals.get(name) ?? { sum: 0, count: 0 };
+      totals.set(name, { sum: sum + at(sums, i), count: count + at(counts, i) });
+    }
+    return Object.fromEntries([...totals].map(([name, { sum, count }]) => [name, sum / count]));
+  }
+}
+
+/**
+ * TRL's `mean_token_accuracy` over the tokens of completions of the method's first role (the chosen ones of pairs) and, when
+ * measured, `entropy` over those of all.
+ */
+export function tokenStatistics(
+  pass: HeadPass,
+  slice: CompletionSlice,
+  { over, counts }: { over: Over; counts: BatchCounts },
+): Record<string, Metric> {
+  const [role, ...others] = completionRoles[over];
+  const correct = others.length === 0 ? pass.correct : ops.mul(pass.correct, tokensOf(slice, over, role));
+  const accuracy = { mean_token_accuracy: { sum: ops.sum(correct), count: counts.tokensByRole[role] } };
+  if (pass.entropies === null) return accuracy;
+  return { ...accuracy, entropy: { sum: ops.sum(pass.entropies), count: pass.entropies.numel } };
+}
+
+/** 1 for tokens of completions of `role`, else 0: (R) float32 */
+function tokensOf({ spans, completion }: CompletionSlice, over: Over, role: Role): Tensor {
+  const isOfRole = Float32Array.from(spans, (span) => (roleOf(over, span.completion) === role ? 1 : 0));
+  return ops.indexSelect(onDevice(tensor(isOfRole), completion.device, "float32"), 0, completion);
+}
