@@ -26,7 +26,7 @@ export const layers = {
   optim: ["torch", "base"],
   data: ["text", "formats", "base"],
   methods: ["torch", "base"],
-  forward: ["methods", "data", "models", "nn", "torch", "setup", "base"],
+  forward: ["data", "models", "nn", "torch", "setup", "base"],
   train: [...learning, "forward", "setup"],
   generate: ["models", "nn", "torch", "text", "formats", "base"],
   evaluate: [...learning, "generate", "forward"],
