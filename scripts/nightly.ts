@@ -4,10 +4,11 @@
  * where it was. Files named `*.alone.test.ts` measure times and run with nothing beside them. Logs and results are kept in
  * .preftune/nightly. `--write-docs` puts the figures of the last results into docs/reliability.md and runs nothing.
  */
-import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { execFileSync } from "node:child_process";
 import { createWriteStream, globSync, mkdirSync, rmSync } from "node:fs";
 import { cpus } from "node:os";
 import { join } from "node:path";
+import { run } from "node:test";
 import { parseArgs } from "node:util";
 import {
   type CampaignResult,
@@ -19,7 +20,7 @@ import {
 } from "./campaign-results.ts";
 import { writeReliability } from "./reliability-table.ts";
 import { matchesFilter } from "./test-files.ts";
-import { countsLine } from "./test-summary.ts";
+import { report } from "./test-reporter.ts";
 
 const root = join(import.meta.dirname, "..");
 const folder = join(root, ".preftune", "nightly");
@@ -63,8 +64,7 @@ function isSameCode(from: string, to: string): boolean {
   }
 }
 
-const running = new Set<ChildProcess>();
-let stopped = false;
+const stop = new AbortController();
 
 /** Runs one file in a process of its own, its output into a log. */
 async function runFile(file: string, commit: string): Promise<CampaignResult> {
@@ -73,30 +73,18 @@ async function runFile(file: string, commit: string): Promise<CampaignResult> {
   rmSync(figures, { force: true });
   const began = performance.now();
   const log = createWriteStream(join(folder, `${name}.log`));
-  const env = { ...process.env, PREFTUNE_NIGHTLY: "1", PREFTUNE_FIGURES: figures };
-  const child = spawn(process.execPath, ["--test-reporter=spec", file], { cwd: root, env });
-  running.add(child);
-  let skipped = 0;
-  let passed = 0;
-  const counted = (text: string): void => {
-    skipped += Number(/^ℹ skipped (\d+)/m.exec(text)?.[1] ?? 0);
-    passed += Number(/^ℹ pass (\d+)/m.exec(text)?.[1] ?? 0);
-  };
-  for (const stream of [child.stdout, child.stderr]) {
-    stream.setEncoding("utf8").on("data", (text: string) => {
-      log.write(text);
-      counted(text);
-    });
-  }
   const minutes = name.startsWith("under-load") ? longLimitMinutes : limitMinutes;
-  const timer = setTimeout(() => child.kill("SIGKILL"), minutes * 60_000);
-  const code = await new Promise<number | null>((resolve) => child.on("close", resolve));
-  clearTimeout(timer);
-  running.delete(child);
+  const events = run({
+    files: [join(root, file)],
+    cwd: root,
+    env: { ...process.env, PREFTUNE_NIGHTLY: "1", PREFTUNE_FIGURES: figures },
+    signal: AbortSignal.any([stop.signal, AbortSignal.timeout(minutes * 60_000)]),
+  });
+  const { passed, failed } = await report(events, root, (text) => log.write(text));
   log.end();
   return {
     file,
-    status: code !== 0 ? "failed" : passed === 0 && skipped > 0 ? "skipped" : "passed",
+    status: failed > 0 ? "failed" : passed === 0 ? "skipped" : "passed",
     seconds: (performance.now() - began) / 1000,
     date: new Date().toISOString().slice(0, 10),
     commit,
@@ -116,10 +104,10 @@ async function runAll(files: string[], jobs: number, commit: string): Promise<Ca
   const results: CampaignResult[] = [];
   const queue = [...files];
   const worker = async (): Promise<void> => {
-    for (let file = queue.shift(); file !== undefined && !stopped; file = queue.shift()) {
+    for (let file = queue.shift(); file !== undefined && !stop.signal.aborted; file = queue.shift()) {
       process.stdout.write(`        ${nameOf(file)} begins, ${queue.length} to follow\n`);
       const result = await runFile(file, commit);
-      if (stopped) return;
+      if (stop.signal.aborted) return;
       writeResult(folder, result);
       results.push(result);
       tell(result);
@@ -170,16 +158,14 @@ async function main(): Promise<number> {
   const count = (status: CampaignResult["status"]) =>
     results.filter((result) => result.status === status).length;
   if (count("skipped") > 0) process.stdout.write(`${count("skipped")} files skipped: their logs say why\n`);
-  process.stdout.write(`${countsLine({ passed: count("passed"), failed: count("failed"), skipped: 0 })}\n`);
-  return count("failed") === 0 && !stopped ? 0 : 1;
+  process.stdout.write(`${count("passed")} passed, ${count("failed")} failed\n`);
+  return stop.signal.aborted ? 130 : count("failed") === 0 ? 0 : 1;
 }
 
-for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
-  process.on(name, () => {
-    stopped = true;
-    for (const child of running) child.kill("SIGTERM");
+for (const name of ["SIGINT", "SIGTERM", "SIGHUP"]) {
+  process.once(name, () => {
+    stop.abort();
     process.stdout.write("stopped; npm run test:nightly goes on with the files that are not done\n");
-    setTimeout(() => process.exit(130), 2000).unref();
   });
 }
 // as in `npm test`: several processes on few cores

@@ -5,23 +5,13 @@
  * those tests skip).
  */
 import { spawnSync } from "node:child_process";
-import { join, relative, resolve } from "node:path";
+import { join } from "node:path";
 import { run } from "node:test";
 import { parseArgs } from "node:util";
 import { PreftuneError } from "../src/base/errors.ts";
 import { ensurePeers } from "./python-peers.ts";
 import { findTests } from "./test-files.ts";
-import {
-  addFile,
-  addTest,
-  fileLine,
-  fileResult,
-  newTestRun,
-  summaryText,
-  type TestEvent,
-  type TestRun,
-  totals,
-} from "./test-summary.ts";
+import { report } from "./test-reporter.ts";
 
 const root = join(import.meta.dirname, "..");
 
@@ -54,52 +44,32 @@ function checkTypes(): boolean {
   return status === 0;
 }
 
-/** Prints a file's line once both its process has ended (the time) and its tests are reported (the counts). */
-function fileLines(run: TestRun): (file: string, durationMs: number | null) => void {
-  const halves = new Set<string>();
-  return (file, durationMs) => {
-    const result = fileResult(run, file);
-    if (durationMs !== null) result.durationMs = durationMs;
-    if (halves.has(file)) process.stdout.write(`${fileLine(result)}\n`);
-    halves.add(file);
-  };
-}
+/** No test may take longer than this, in minutes. */
+const limitMinutes = 20;
 
+/** Runs the files, two at a time, until all ended, a signal came, or nothing ended for too long. */
 async function runTests(files: string[]): Promise<boolean> {
-  const results = newTestRun();
-  const place = (path: string) => relative(root, path);
-  const add = (event: TestEvent, passed: boolean) => {
-    const file = place(event.file ?? event.name);
-    if (event.nesting === 0 && resolve(root, event.name) === join(root, file))
-      addFile(results, file, event, passed);
-    else addTest(results, { ...event, file }, passed);
-  };
-  const halfDone = fileLines(results);
-  const stream = run({
+  const stop = new AbortController();
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"])
+    process.once(signal, () => {
+      stop.abort();
+      process.kill(process.pid, signal);
+    });
+  const events = run({
     files: files.map((file) => join(root, file)),
     concurrency: 2,
     cwd: root,
-    timeout: 20 * 60_000,
+    timeout: limitMinutes * 60_000,
+    signal: stop.signal,
   });
-  stream.on("test:pass", (event) => add(event as TestEvent, true));
-  stream.on("test:fail", (event) => add(event as TestEvent, false));
-  stream.on("test:stdout", (event) => process.stdout.write(event.message));
-  stream.on("test:stderr", (event) => process.stderr.write(event.message));
-  stream.on("test:complete", (event) => {
-    const isFile =
-      event.nesting === 0 && event.file !== undefined && event.file === resolve(root, event.name);
-    if (isFile) halfDone(place(event.name), event.details.duration_ms);
-  });
-  stream.on("test:summary", (event) => {
-    if (event.file !== undefined) halfDone(place(event.file), null);
-  });
-  await new Promise((done) => {
-    stream.on("end", done);
-    stream.resume();
-  });
-  process.stdout.write(summaryText(results));
-  const { passed, failed } = totals(results);
-  return failed === 0 && passed > 0;
+  // node ends a test that hangs, but not a process that computes without end or never closes what it opened
+  const minutes = limitMinutes + 1;
+  const silence = new Error(`nothing ended in ${minutes} minutes`);
+  const watch = setTimeout(() => stop.abort(silence), minutes * 60_000);
+  events.on("test:complete", () => watch.refresh());
+  const { passed, failed } = await report(events, root, (text) => process.stdout.write(text));
+  clearTimeout(watch);
+  return passed > 0 && failed === 0;
 }
 
 async function main(): Promise<number> {
