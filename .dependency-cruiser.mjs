@@ -4,7 +4,7 @@
  */
 const core = ["base", "formats", "text", "methods", "config", "runs"];
 const learning = [...core, "torch", "nn", "models", "optim", "data"];
-const jobs = [...learning, "report", "terminal", "generate", "evaluate", "forward", "train", "setup"];
+const jobs = [...learning, "hub", "report", "terminal", "generate", "evaluate", "forward", "train", "setup"];
 
 /** @type {Record<string, string[]>} */
 export const layers = {
@@ -15,6 +15,7 @@ export const layers = {
   setup: ["terminal", "base"],
   torch: ["base", "setup"],
   formats: ["base"],
+  hub: ["formats", "base"],
   text: ["base", "process", "formats"],
   config: ["methods", "base"],
   runs: ["config", "formats", "methods", "base"],
@@ -24,14 +25,14 @@ export const layers = {
   models: ["nn", "torch", "formats", "base"],
   toy: ["models", "torch", "text", "formats", "base"],
   optim: ["torch", "base"],
-  data: ["text", "formats", "base"],
+  data: ["text", "hub", "formats", "base"],
   methods: ["torch", "base"],
   forward: ["data", "models", "nn", "torch", "setup", "base"],
   train: [...learning, "forward", "setup"],
   generate: ["models", "nn", "torch", "text", "formats", "base"],
   evaluate: [...learning, "generate", "forward"],
-  serve: ["generate", "forward", "models", "torch", "text", "runs", "formats", "process", "base"],
-  judge: ["report", "terminal", "stats", "data", "text", "runs", "formats", "evaluate", "base"],
+  serve: ["generate", "forward", "models", "torch", "text", "hub", "runs", "formats", "process", "base"],
+  judge: ["report", "terminal", "stats", "data", "text", "hub", "runs", "formats", "evaluate", "base"],
   recipes: [...jobs, "judge", "planner"],
   quickstart: [...jobs, "process", "recipes", "toy"],
   sweep: [...jobs, "stats", "process", "recipes"],
@@ -55,6 +56,7 @@ export const libtorchFree = [
   "stats",
   "setup",
   "formats",
+  "hub",
   "text",
   "config",
   "runs",

@@ -5,7 +5,7 @@ import { loadConfig } from "../config/load-config.ts";
 import { formatPreflight } from "../data/preflight-text.ts";
 import { type ShownRow, showRow } from "../data/show-rows.ts";
 import { formatShownRows } from "../data/show-text.ts";
-import { resolveModelDirectory } from "../formats/hub-model.ts";
+import { resolveModelDirectory } from "../hub/hub-model.ts";
 import { methodOf } from "../methods/index.ts";
 import { Phases } from "../terminal/phases.ts";
 import { describeTemplate } from "../text/encode.ts";

@@ -6,7 +6,7 @@ import { basename, dirname, join } from "node:path";
 import { DataError } from "../base/errors.ts";
 import { isFolder, statsOf } from "../base/open-file.ts";
 import { closest } from "../base/suggest.ts";
-import type { HubOptions } from "../formats/hub.ts";
+import type { HubOptions } from "../hub/hub.ts";
 import { readCsv } from "./csv-rows.ts";
 import {
   type DataFile,
@@ -19,7 +19,7 @@ import {
 } from "./data-file.ts";
 import type { RawRow } from "./example.ts";
 import { checkContent, otherEndingRemedy, savedDatasetRemedy } from "./file-content.ts";
-import { fetchHubFiles, parseHubId } from "./hub.ts";
+import { fetchHubFiles, parseHubId } from "./hub-data.ts";
 import { readJson, readJsonLines } from "./json-rows.ts";
 import { readParquet } from "./parquet-rows.ts";
 import { ReadMeter } from "./read-meter.ts";

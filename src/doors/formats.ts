@@ -11,12 +11,6 @@ import "../base/node-version.ts";
 export { type Adapter, type LoraTensors, readAdapter } from "../formats/adapter.ts";
 export type { AdapterConfig } from "../formats/adapter-config.ts";
 export { parseModelConfig, readModelConfig } from "../formats/hf-config.ts";
-export {
-  type FoundModel,
-  type ModelSearch,
-  resolveModel,
-  resolveModelDirectory,
-} from "../formats/hub-model.ts";
 export type { ModelConfig } from "../formats/model-config.ts";
 export {
   readSafetensorsHeader,
@@ -28,3 +22,9 @@ export {
 export { type TensorSource, writeSafetensors } from "../formats/safetensors-write.ts";
 export { openWeights, type WeightIndex } from "../formats/weight-index.ts";
 export { type WriteWeightsOptions, writeWeights } from "../formats/weight-shards.ts";
+export {
+  type FoundModel,
+  type ModelSearch,
+  resolveModel,
+  resolveModelDirectory,
+} from "../hub/hub-model.ts";

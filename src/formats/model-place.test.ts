@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { FileError } from "../base/errors.ts";
-import { resolveModelDirectory } from "./hub-model.ts";
+import { resolveModelDirectory } from "../hub/hub-model.ts";
 import type { PlaceKind } from "./model-place.ts";
 
 const root = mkdtempSync(join(tmpdir(), "preftune-places-"));

@@ -2,8 +2,8 @@
 import { join } from "node:path";
 import { ConfigError } from "../base/errors.ts";
 import { isFolder, statsOf } from "../base/open-file.ts";
-import { cachedHubFile, openHubData, parseHubId } from "../data/hub.ts";
-import type { HubOptions } from "../formats/hub.ts";
+import { cachedHubFile, openHubData, parseHubId } from "../data/hub-data.ts";
+import type { HubOptions } from "../hub/hub.ts";
 
 /** Where a benchmark's files are. */
 export interface Bench {

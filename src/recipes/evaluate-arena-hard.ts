@@ -1,5 +1,5 @@
 /** `preftune evaluate arena-hard`: how often a model's answers win against a baseline's. */
-import type { HubOptions } from "../formats/hub.ts";
+import type { HubOptions } from "../hub/hub.ts";
 import { benchFile, openBench } from "../judge/bench-files.ts";
 import { readArenaPrompt } from "../judge/judge-prompts.ts";
 import { judgePairs, pairTasks } from "../judge/pair-tasks.ts";

@@ -1,6 +1,6 @@
 /** `preftune evaluate mt-bench`: ratings of a model's answers, or a comparison with another's. */
 import { at } from "../base/at.ts";
-import type { HubOptions } from "../formats/hub.ts";
+import type { HubOptions } from "../hub/hub.ts";
 import { type Answers, matchAnswers, readAnswerFile } from "../judge/answer-rows.ts";
 import { forEachAtOnce } from "../judge/at-once.ts";
 import { type Bench, benchFile, openBench } from "../judge/bench-files.ts";

@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { readSealed } from "../base/sealed.ts";
 import type { RunConfig } from "../config/run-config.ts";
-import { type ModelSearch, resolveModel, resolveModelDirectory } from "../formats/hub-model.ts";
+import { type ModelSearch, resolveModel, resolveModelDirectory } from "../hub/hub-model.ts";
 import type { OpenRun } from "../runs/run-directory.ts";
 
 type Listener = NonNullable<ModelSearch["onPhase"]>;

@@ -5,7 +5,7 @@
 import { basename, resolve } from "node:path";
 import { ConfigError } from "../base/errors.ts";
 import { readModelConfig } from "../formats/hf-config.ts";
-import { resolveModelDirectory } from "../formats/hub-model.ts";
+import { resolveModelDirectory } from "../hub/hub-model.ts";
 import { programBeside } from "../process/child.ts";
 import { Admission } from "./admission.ts";
 import { createApp } from "./app.ts";

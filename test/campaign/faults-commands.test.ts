@@ -7,7 +7,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { finishJudging } from "../../src/cli/judge-output.ts";
-import { resolveModelDirectory } from "../../src/formats/hub-model.ts";
+import { resolveModelDirectory } from "../../src/hub/hub-model.ts";
 import { loadModel } from "../../src/models/load.ts";
 import { writeAdapter } from "../../src/models/save.ts";
 import { evaluatePairwise, type PairwiseOptions } from "../../src/recipes/evaluate-pairwise.ts";

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { test } from "node:test";
-import { resolveModelDirectory } from "../../src/formats/hub-model.ts";
+import { resolveModelDirectory } from "../../src/hub/hub-model.ts";
 import { fakeModelHub } from "../support/fake-hub.ts";
 import { peersPython, skipWithoutPeers } from "../support/peers.ts";
 import { temporaryDirectory } from "../support/tiny-models.ts";

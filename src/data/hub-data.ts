@@ -12,7 +12,7 @@ import {
   isCommit,
   isOffline,
   listHubFiles,
-} from "../formats/hub.ts";
+} from "../hub/hub.ts";
 import {
   cachedCommit,
   fetchIntoCache,
@@ -20,7 +20,7 @@ import {
   rememberCommit,
   repoFolder,
   snapshotFolder,
-} from "../formats/hub-cache.ts";
+} from "../hub/hub-cache.ts";
 import { type DataFile, type FoundFiles, fileKind, isDataFile } from "./data-file.ts";
 
 /** A data set's name, taken apart. */

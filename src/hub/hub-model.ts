@@ -9,7 +9,10 @@ import { dirname, join } from "node:path";
 import { FileError, FormatError } from "../base/errors.ts";
 import { makeDirectory, readJsonFile, requireFreeBytes, writeFileAtomic } from "../base/files.ts";
 import { isFolder } from "../base/open-file.ts";
-import { adapterWeightsName } from "./adapter.ts";
+import { adapterWeightsName } from "../formats/adapter.ts";
+import { isRecord } from "../formats/json-fields.ts";
+import { noPlace, type PlaceKind, requirePlace } from "../formats/model-place.ts";
+import { indexFileName, indexLimits, singleFileName } from "../formats/weight-index.ts";
 import {
   type HubEntry,
   HubError,
@@ -29,9 +32,6 @@ import {
   repoFolder,
   snapshotFolder,
 } from "./hub-cache.ts";
-import { isRecord } from "./json-fields.ts";
-import { noPlace, type PlaceKind, requirePlace } from "./model-place.ts";
-import { indexFileName, indexLimits, singleFileName } from "./weight-index.ts";
 
 /** How to find a model. `revision` is used for names that bring none. */
 export interface ModelSearch extends HubOptions {

@@ -7,7 +7,7 @@ import { after, test } from "node:test";
 import { zstdCompressSync } from "node:zlib";
 
 import type { RawRow } from "./example.ts";
-import { chooseFiles, fetchHubFiles, parseHubId } from "./hub.ts";
+import { chooseFiles, fetchHubFiles, parseHubId } from "./hub-data.ts";
 import { readRows } from "./sources.ts";
 
 const cacheDirectory = mkdtempSync(join(tmpdir(), "preftune-hub-"));
