@@ -7,7 +7,7 @@
  */
 import type { ModelConfig } from "../formats/model-config.ts";
 import type { PairLengths } from "./flops.ts";
-import { type BlockLinear, blockLinears, type LinearName } from "./linears.ts";
+import { type BlockLinear, blockLinears, type LinearName } from "../formats/block-linears.ts";
 import type { TrainedParts } from "./trained-parts.ts";
 
 /** Where and in what type the model runs. */

@@ -1,7 +1,7 @@
 /** What to change when a run does not fit a device's memory: each change tried on the same model of memory. */
 import { type Device, gpus, usableBytes } from "./devices.ts";
 import type { PairLengths } from "./flops.ts";
-import { blockLinears } from "./linears.ts";
+import { blockLinears } from "../formats/block-linears.ts";
 import { type MemorySetup, planMemory } from "./memory.ts";
 import { adapterParts, type TrainedParts } from "./trained-parts.ts";
 

@@ -6,7 +6,7 @@
  * tuning, 4 for a frozen one under an adapter. Attention costs 4·H·E a (query, key) forward and twice that back.
  */
 import type { ModelConfig } from "../formats/model-config.ts";
-import { blockWeights } from "./linears.ts";
+import { blockWeights } from "../formats/block-linears.ts";
 import type { TrainedParts } from "./trained-parts.ts";
 
 /** Token counts of one pair, or of a supervised row: then `rejected` is 0. Means of a data set may be fractions. */

@@ -14,7 +14,7 @@ import {
 } from "./activations.ts";
 import { answerTokens, type PairLengths, streamTokens } from "./flops.ts";
 import { type HeadMemory, headMemory } from "./head-memory.ts";
-import { blockWeights } from "./linears.ts";
+import { blockWeights } from "../formats/block-linears.ts";
 import { blockParameters, countParameters, type ParameterCounts } from "./parameters.ts";
 import { firstTrainedLayer, type TrainedParts } from "./trained-parts.ts";
 

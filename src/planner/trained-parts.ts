@@ -4,7 +4,7 @@ import { didYouMean } from "../base/suggest.ts";
 import { type AdapterConfig, loraScale } from "../formats/adapter-config.ts";
 import { isNamed, matchTargets } from "../formats/adapter-names.ts";
 import type { ModelConfig } from "../formats/model-config.ts";
-import { type BlockLinear, blockLinears, linearPath } from "./linears.ts";
+import { type BlockLinear, blockLinears, linearPath } from "../formats/block-linears.ts";
 
 /** An adapter on one linear. */
 export interface AdaptedLinear {

@@ -1,5 +1,5 @@
 /** The linears of a decoder block, as the families in `src/models` have them: names, widths and how many weights. */
-import type { ModelConfig } from "../formats/model-config.ts";
+import type { ModelConfig } from "./model-config.ts";
 
 /** Name of a block's linear, the last part of its path. */
 export type LinearName = "q_proj" | "k_proj" | "v_proj" | "o_proj" | "gate_proj" | "up_proj" | "down_proj";
