@@ -1,4 +1,4 @@
-/** The linears of a decoder block, as the families in `src/models` have them: names, widths and how many weights. */
+/** The linears of a decoder block, the same in every family: models are built of these shapes and plans count by them. */
 import type { ModelConfig } from "./model-config.ts";
 
 /** Name of a block's linear, the last part of its path. */
@@ -14,34 +14,31 @@ export interface BlockLinear {
   hasBias: boolean;
 }
 
-/** The seven linears of a block. */
-export function blockLinears(config: ModelConfig): BlockLinear[] {
-  const { hiddenSize: width, intermediateSize, attentionBias, mlpBias } = config;
+/** The seven linears of a block by name, in the order of a checkpoint. */
+export function linearsByName(config: ModelConfig): Record<LinearName, BlockLinear> {
+  const { hiddenSize: width, intermediateSize: inner, attentionBias, mlpBias } = config;
   const queries = config.numHeads * config.headDim;
   const keys = config.numKeyValueHeads * config.headDim;
-  const attention = (name: LinearName, inputs: number, outputs: number): BlockLinear => ({
-    name,
-    path: `self_attn.${name}`,
-    inputs,
-    outputs,
-    hasBias: attentionBias,
-  });
-  const mlp = (name: LinearName, inputs: number, outputs: number): BlockLinear => ({
-    name,
-    path: `mlp.${name}`,
-    inputs,
-    outputs,
-    hasBias: mlpBias,
-  });
-  return [
-    attention("q_proj", width, queries),
-    attention("k_proj", width, keys),
-    attention("v_proj", width, keys),
-    attention("o_proj", queries, width),
-    mlp("gate_proj", width, intermediateSize),
-    mlp("up_proj", width, intermediateSize),
-    mlp("down_proj", intermediateSize, width),
-  ];
+  const attention = (name: LinearName, inputs: number, outputs: number): BlockLinear => {
+    return { name, path: `self_attn.${name}`, inputs, outputs, hasBias: attentionBias };
+  };
+  const mlp = (name: LinearName, inputs: number, outputs: number): BlockLinear => {
+    return { name, path: `mlp.${name}`, inputs, outputs, hasBias: mlpBias };
+  };
+  return {
+    q_proj: attention("q_proj", width, queries),
+    k_proj: attention("k_proj", width, keys),
+    v_proj: attention("v_proj", width, keys),
+    o_proj: attention("o_proj", queries, width),
+    gate_proj: mlp("gate_proj", width, inner),
+    up_proj: mlp("up_proj", width, inner),
+    down_proj: mlp("down_proj", inner, width),
+  };
+}
+
+/** The seven linears of a block. */
+export function blockLinears(config: ModelConfig): BlockLinear[] {
+  return Object.values(linearsByName(config));
 }
 
 /** Weights of one block's linears, biases left out. */

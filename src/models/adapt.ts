@@ -1,9 +1,7 @@
 /** Putting an adapter into a built model, and taking its tensors out again under PEFT's names. */
-import { ConfigError } from "../base/errors.ts";
 import { deriveSeed } from "../base/random.ts";
-import { didYouMean } from "../base/suggest.ts";
 import { type AdapterConfig, loraScale } from "../formats/adapter-config.ts";
-import { isNamed, matchTargets } from "../formats/adapter-names.ts";
+import { adaptedModules } from "../formats/adapter-targets.ts";
 import { Embedding } from "../nn/linear.ts";
 import { type AdapterSwitch, LoraLinear, SavedEmbedding, SavedLinear } from "../nn/lora.ts";
 import { isProjection, type ModulePlace, namedModules, type Projection } from "../nn/module.ts";
@@ -35,19 +33,16 @@ export function addAdapter(
   const adapters: AdapterSwitch = { enabled: true, dropoutKeys: null };
   const places = [...namedModules(model)];
   const linears = places.filter((p) => isBase(p.module));
-  const wanted = new Set(
-    matchTargets(
-      targets,
-      linears.map((p) => p.path),
-      config.modulesToSave,
-    ),
-  );
-  if (wanted.has("lm_head")) throw headTarget();
+  const embeddings = places.filter((p) => p.module instanceof Embedding);
+  const pathsOf = (some: readonly ModulePlace[]) => some.map(({ path }) => path);
+  const modules = adaptedModules(targets, config.modulesToSave, {
+    linears: pathsOf(linears),
+    embeddings: pathsOf(embeddings),
+  });
   // of all linears, so that an adapter's masks do not depend on which others there are
   const numbers = new Map(linears.map(({ path }, i) => [path, i]));
-  const adapted = linears.filter((p) => wanted.has(p.path));
-  const saved = config.modulesToSave.flatMap((name) => savePlaces(places, name));
-  if (adapted.length === 0) throw noTarget(linears);
+  const adapted = linears.filter((p) => modules.adapted.has(p.path));
+  const saved = [...embeddings, ...linears].filter((p) => modules.saved.has(p.path));
   for (const { owner, key, module, path } of adapted) {
     const { rank, alpha } = loraScale(config, path);
     const dropoutSeed = deriveSeed(0, numbers.get(path) ?? 0);
@@ -61,37 +56,12 @@ export function addAdapter(
         : new SavedLinear(module as Projection, adapters);
   }
   for (const [, tensor] of adapterTensors(model)) tensor.requiresGrad = true;
-  return { config, switch: adapters, targets: adapted.map((p) => p.path), saved: saved.map((p) => p.path) };
+  return { config, switch: adapters, targets: pathsOf(adapted), saved: pathsOf(saved) };
 }
 
-/** A projection of the model as it was built, which an adapter may stand around. */
+/** A projection of the model as it was built, which an adapter may wrap. */
 function isBase(module: object): module is Projection {
   return isProjection(module) && !(module instanceof LoraLinear || module instanceof SavedLinear);
-}
-
-function headTarget(): ConfigError {
-  return new ConfigError(
-    "lm_head cannot be a LoRA target: its log-probs are computed without its full output. " +
-      'Train it in full with lora_modules_to_save: ["lm_head"] instead.',
-  );
-}
-
-function savePlaces(places: readonly ModulePlace[], name: string): ModulePlace[] {
-  const savable = places.filter((p) => isBase(p.module) || p.module instanceof Embedding);
-  const found = savable.filter((p) => isNamed(p.path, name));
-  if (found.length > 0) return found;
-  const known = new Set(savable.map((p) => p.path.split(".").at(-1) ?? ""));
-  throw new ConfigError(
-    `lora_modules_to_save names "${name}", which is no linear and no embedding of this model; ` +
-      `those are ${[...known].join(", ")}.${didYouMean(name, known)}`,
-  );
-}
-
-function noTarget(linears: readonly ModulePlace[]): ConfigError {
-  const names = new Set(linears.map((p) => p.path.split(".").at(-1)));
-  return new ConfigError(
-    `lora_target_modules matches no linear of this model; its linears are ${[...names].join(", ")}`,
-  );
 }
 
 /** The adapter's tensors: path of the module, which part, and the tensor. */

@@ -1,5 +1,5 @@
 /**
- * What the trainer walks: embedding, blocks, final norm and head of a language model, each to be called on its own.
+ * What the trainer walks: embedding, blocks, final norm and head of a language model, each called separately.
  * The families differ in their blocks and a few constants; their files build one of these.
  */
 import type { LayerKind, ModelConfig } from "../formats/model-config.ts";
@@ -67,7 +67,7 @@ export class CausalLM {
     };
   }
 
-  /** Where the model's weights lie. */
+  /** Where the model's weights are. */
   get device(): string {
     return this.model.embed_tokens.weight.device;
   }

@@ -1,4 +1,4 @@
-/** NaN and infinite weights: a model that has one says nothing, so it is refused when it is loaded. */
+/** NaN and infinite weights: a model that has one computes nothing of use, so it is refused when it is loaded. */
 import { FormatError } from "../base/errors.ts";
 import { noGrad, ops, scope, type Tensor } from "../torch/index.ts";
 
@@ -6,7 +6,7 @@ import { noGrad, ops, scope, type Tensor } from "../torch/index.ts";
  * One pass over `weight` in the type in which it is used.
  *
  * @param name - file and tensor, to begin the message with
- * @throws {FormatError} if a number of it is NaN or infinite, with how many are and where the first one stands
+ * @throws {FormatError} if a number of it is NaN or infinite, with how many are and where the first one is
  */
 export function requireFinite(weight: Tensor, name: string): void {
   if (weight.numel === 0) return;
@@ -28,13 +28,13 @@ function describe(weight: Tensor): string {
     [countOf(bad) - nan, "infinite"],
   ].flatMap(([count, word]) => (count === 0 ? [] : [`${count} ${word}`]));
   const flat = ops.argmax(ops.to(ops.reshape(bad, [-1]), "int32")).item();
-  const place: number[] = [];
+  const index: number[] = [];
   let rest = flat;
   for (const size of [...weight.shape].reverse()) {
-    place.unshift(rest % size);
+    index.unshift(rest % size);
     rest = Math.floor(rest / size);
   }
-  return `${counts.join(" and ")} of ${weight.numel}, the first at [${place.join(", ")}]`;
+  return `${counts.join(" and ")} of ${weight.numel}, the first at [${index.join(", ")}]`;
 }
 
 function countOf(mask: Tensor): number {

@@ -28,7 +28,7 @@ export interface LoadOptions {
 
 /**
  * Loads the model in `dir`; no parameter but an adapter's requires grad. Every tensor of the architecture must be there with its shape,
- * all numbers must be finite, and nothing may be left over. A head of its own is used whatever config.json says of it.
+ * all numbers must be finite, and nothing may be left over. A separate head in the files is used whatever config.json says.
  *
  * @throws {FormatError} for anything a directory lacks or has wrong, naming file and tensor
  * @throws {ConfigError} if the adapter names modules the model does not have

@@ -23,7 +23,7 @@ export function fileDtype(dtype: DType): TensorDtype {
   return names.get(dtype) as TensorDtype;
 }
 
-/** Gives tensors of one checked file by entry. Disposing lets go of the map as soon as no tensor shares it. */
+/** Gives tensors of one checked file by entry. Disposing frees the map as soon as no tensor shares it. */
 export interface MappedFile extends Disposable {
   (entry: TensorEntry): Tensor;
 }

@@ -1,4 +1,5 @@
 /** Layers shared by the families, taken from a weight source under their checkpoint names. */
+import { type LinearName, linearsByName } from "../formats/block-linears.ts";
 import type { ModelConfig } from "../formats/model-config.ts";
 import { Attention } from "../nn/attention.ts";
 import type { Activation } from "../nn/linear.ts";
@@ -7,14 +8,18 @@ import { Mlp } from "../nn/mlp.ts";
 import { RMSNorm } from "../nn/rms-norm.ts";
 import type { WeightSource } from "./weights.ts";
 
-/** A dense layer `name.weight` (out, in) and, if `hasBias`, `name.bias` (out). */
-function linear(
+/** The dense layers of the block at `prefix` by their names: `weight` (out, in) and, where the family has it, `bias` (out). */
+function denseLayers(
   weights: WeightSource,
-  name: string,
-  [out, input]: readonly [number, number],
-  hasBias = false,
-): Linear {
-  return new Linear(weights(`${name}.weight`, [out, input]), hasBias ? weights(`${name}.bias`, [out]) : null);
+  prefix: string,
+  config: ModelConfig,
+): (name: LinearName) => Linear {
+  const linears = linearsByName(config);
+  return (name) => {
+    const { path, inputs, outputs, hasBias } = linears[name];
+    const weight = weights(`${prefix}.${path}.weight`, [outputs, inputs]);
+    return new Linear(weight, hasBias ? weights(`${prefix}.${path}.bias`, [outputs]) : null);
+  };
 }
 
 /** A norm over `size` features; `offset` 1 for Gemma, whose checkpoints store w − 1. */
@@ -40,29 +45,23 @@ export function attention(
   config: ModelConfig,
   headNorm: NormKind | null,
 ): Attention {
-  const { hiddenSize, headDim, attentionBias: bias } = config;
-  const queries = config.numHeads * headDim;
-  const keys = config.numKeyValueHeads * headDim;
-  const at = `${prefix}.self_attn`;
+  const { headDim } = config;
+  const linear = denseLayers(weights, prefix, config);
+  const headNorms = (name: string) =>
+    headNorm === null ? null : norm(weights, `${prefix}.self_attn.${name}`, headDim, headNorm);
   const parts = {
-    q_proj: linear(weights, `${at}.q_proj`, [queries, hiddenSize], bias),
-    k_proj: linear(weights, `${at}.k_proj`, [keys, hiddenSize], bias),
-    v_proj: linear(weights, `${at}.v_proj`, [keys, hiddenSize], bias),
-    o_proj: linear(weights, `${at}.o_proj`, [hiddenSize, queries], bias),
-    q_norm: headNorm === null ? null : norm(weights, `${at}.q_norm`, headDim, headNorm),
-    k_norm: headNorm === null ? null : norm(weights, `${at}.k_norm`, headDim, headNorm),
+    q_proj: linear("q_proj"),
+    k_proj: linear("k_proj"),
+    v_proj: linear("v_proj"),
+    o_proj: linear("o_proj"),
+    q_norm: headNorms("q_norm"),
+    k_norm: headNorms("k_norm"),
   };
   return new Attention(parts, headDim);
 }
 
 /** `prefix.mlp` */
 export function mlp(weights: WeightSource, prefix: string, config: ModelConfig, activation: Activation): Mlp {
-  const { hiddenSize, intermediateSize, mlpBias: bias } = config;
-  const at = `${prefix}.mlp`;
-  return new Mlp(
-    linear(weights, `${at}.gate_proj`, [intermediateSize, hiddenSize], bias),
-    linear(weights, `${at}.up_proj`, [intermediateSize, hiddenSize], bias),
-    linear(weights, `${at}.down_proj`, [hiddenSize, intermediateSize], bias),
-    activation,
-  );
+  const linear = denseLayers(weights, prefix, config);
+  return new Mlp(linear("gate_proj"), linear("up_proj"), linear("down_proj"), activation);
 }

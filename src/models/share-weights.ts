@@ -1,11 +1,11 @@
-/** Several models on one set of weights, so that each can have an adapter of its own. */
+/** Several models on one set of weights, each with its own adapter. */
 import { FormatError } from "../base/errors.ts";
 import { namedTensors } from "../nn/module.ts";
 import { buildModel } from "./build.ts";
 import type { CausalLM } from "./causal-lm.ts";
 
 /**
- * A second model of its own modules on the very tensors of `base`, which has no adapter.
+ * A second model with its own modules on the same tensors as `base`, which has no adapter.
  *
  * @throws {FormatError} if `base` lacks a tensor of its family, as one with an adapter may
  */

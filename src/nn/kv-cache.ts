@@ -1,7 +1,7 @@
 /**
  * Keys and values of earlier tokens, for generation: pages of a fixed number of tokens in one store a layer. A sequence is a
- * prompt's pages, which many answers may share, and pages of its own, so that sequences come and go without any copying.
- * On the CPU in float32 the addon's operators read the pages as they lie (`native/decode.h`); elsewhere torch's do.
+ * prompt's pages, which many completions may share, and pages of the sequence alone: sequences start and end without copying.
+ * On the CPU in float32 the addon's operators read the pages in place (`native/decode.h`); elsewhere torch's do.
  */
 import { at } from "../base/at.ts";
 import { ShapeError } from "../base/errors.ts";
@@ -25,7 +25,7 @@ export interface CacheShape {
   device: string;
 }
 
-/** Some tokens of a sequence and the pages they lie in. */
+/** Some tokens of a sequence and the pages that hold them. */
 export interface Span {
   pages: number[];
   length: number;
@@ -33,7 +33,7 @@ export interface Span {
 
 /** A sequence: the tokens of a prompt, and those after it. */
 export interface CachedSequence {
-  /** Shared with other answers to the prompt; never written to again. */
+  /** Shared with other completions of the prompt; never written to again. */
   prompt: Readonly<Span>;
   own: Span;
 }
@@ -175,10 +175,10 @@ export class KVCache implements Disposable {
     });
   }
 
-  /** Attention of the newest token of each sequence, for which `own` has its place already. One function a layer. */
+  /** Attention of the newest token of each sequence, for which `own` has a slot already. One function a layer. */
   tokenPass(sequences: readonly CachedSequence[]): CachedAttention[] {
     if (sequences.some(({ own }) => own.length === 0)) {
-      throw new ShapeError("a sequence without a token of its own has nothing to attend from");
+      throw new ShapeError("expected at least one token after the prompt in every sequence, got none");
     }
     if (this.#isPaged) {
       const table = tableOf(sequences);
@@ -249,9 +249,9 @@ function attendBehind({ q, k, v }: AttentionInputs, before: Store, plan: Attenti
   const first = before.keys.size(0);
   const end = first + q.size(0);
   // the operator takes as many queries as keys; those of the tokens before belong to no segment and cost nothing
-  const unasked = ops.zeros([first, q.size(1), q.size(2)], { dtype: "float32" });
+  const padding = ops.zeros([first, q.size(1), q.size(2)], { dtype: "float32" });
   const out = ops.segmentAttention(
-    ops.cat([unasked, q]),
+    ops.cat([padding, q]),
     ops.cat([before.keys, k]),
     ops.cat([before.values, v]),
     [first, end, 0, first],

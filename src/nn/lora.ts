@@ -21,10 +21,10 @@ export interface LoraOptions {
   alpha: number;
   /** Probability of dropping an input feature of the adapter in training. */
   dropout: number;
-  /** 32 bits that tell this adapter's masks from those of the model's others. */
+  /** 32 bits that make this adapter's masks differ from those of the others. */
   dropoutSeed: number;
   useRslora: boolean;
-  /** Learn magnitude and direction apart (Liu et al. 2024, arXiv:2402.09353). */
+  /** Learn magnitude and direction separately (Liu et al. 2024, arXiv:2402.09353). */
   useDora: boolean;
 }
 
@@ -83,7 +83,7 @@ export class LoraLinear implements Projection {
     const input = this.#dropped(x);
     const low = ops.linear(input, cast(this.lora_A, x));
     const up = cast(this.lora_B, x);
-    // one product that adds into the base's output, in place of three passes over it
+    // one product that adds into the base's output instead of three passes over it
     if (this.lora_magnitude_vector === null) return ops.addmm_(base, low, ops.t(up), { alpha: this.#scale });
     const update = ops.mul(ops.linear(low, up), this.#scale);
     const gain = cast(ops.div(this.lora_magnitude_vector, this.#directionNorm()), x);

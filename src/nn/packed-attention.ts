@@ -1,6 +1,6 @@
 /**
  * Attention over a packed stream of segments: each segment sees itself causally and its parent in full, so a prompt is
- * computed once for all its answers and nothing is padded. On the CPU in float32 an operator of the addon does all
+ * computed once for all its completions and nothing is padded. On the CPU in float32 an operator of the addon does all
  * segments (`native/attention.h`), on CUDA in half precision torch's flash attention (`varlen-attention.ts`); elsewhere
  * torch's scaled dot-product attention does the work, one call a segment.
  */
@@ -55,7 +55,7 @@ export interface AttentionPlanOptions {
 /**
  * The plan for `segments`, which must cover the stream without gaps; a parent precedes its children and has no parent.
  *
- * @throws {ShapeError} if a parent comes after its child or has a parent of its own
+ * @throws {ShapeError} if a parent comes after its child or has a parent itself
  */
 export function planAttention(segments: readonly Segment[], options: AttentionPlanOptions): AttentionPlan {
   const parts = segments.map((segment, index): SegmentBounds => {
@@ -91,7 +91,7 @@ function maskOf(
   return segmentMask(own, context, slides ? options.window : null, options);
 }
 
-/** Row i of a segment stands at context + i: it sees columns from context + i - window + 1 to context + i. */
+/** Row i of a segment is at position context + i: it sees columns from context + i - window + 1 to context + i. */
 function segmentMask(
   own: number,
   context: number,
@@ -102,7 +102,7 @@ function segmentMask(
   const total = context + own;
   const where = { dtype: "int32", device } as const;
   const rows = ops.unsqueeze(ops.arange(context, total, 1, where), 1);
-  // how far before the row's token the column's stands
+  // how far the column's token is before the row's
   const distance = ops.sub(rows, ops.arange(0, total, 1, where));
   const hide = (mask: Tensor, hidden: Tensor) => ops.maskedFill(mask, hidden, Number.NEGATIVE_INFINITY);
   const mask = hide(ops.zeros([own, total], { dtype, device }), ops.lt(distance, 0));

@@ -1,6 +1,6 @@
 /**
  * Attention over all segments of a stream in one call a layer: torch's variable-length flash attention, in half precision on
- * CUDA. The queries of a segment stand together in the stream; its keys and values, its parent's before its own, are gathered.
+ * CUDA. The queries of a segment are contiguous in the stream; its keys and values, its parent's before its own, are gathered.
  */
 import { TorchError } from "../base/errors.ts";
 import {
@@ -39,7 +39,7 @@ export interface VarlenPlan {
   scale: number;
 }
 
-/** Where segments lie among gathered keys, on the host. */
+/** Where segments are among gathered keys, on the host. */
 export interface VarlenLayout {
   keyRows: Int32Array<ArrayBuffer>;
   queryOffsets: Int32Array<ArrayBuffer>;
@@ -76,7 +76,7 @@ export function planVarlen(
     keyRows: gathers ? place(keyRows, "int64") : null,
     queryOffsets: place(queryOffsets, "int32"),
     keyOffsets: place(keyOffsets, "int32"),
-    // with a bound of 1 the kernel takes a way of its own, for decoding, that is not made for training
+    // with a bound of 1 the kernel takes a path for decoding, which is not made for training
     longestQueries: Math.max(2, ...segments.map(({ start, end }) => end - start)),
     longestKeys: longest(keyOffsets),
     reach: window === null ? null : window - 1,
@@ -91,7 +91,7 @@ function longest(offsets: Int32Array): number {
 }
 
 /**
- * Softmax attention of every segment. The i-th of a segment's n queries stands with the (m − n + i)-th of its m keys: it
+ * Softmax attention of every segment. The i-th of a segment's n queries is at the (m − n + i)-th of its m keys: it
  * sees that one, and those before it as far as the plan's reach.
  *
  * Paper: Dao 2023, arXiv:2307.08691 (FlashAttention-2).

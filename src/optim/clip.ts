@@ -18,8 +18,8 @@ export function clipGradNorm(grads: readonly Tensor[], maxNorm: number): Tensor 
     const norm = ops.sqrt(ops.sumSquares(grads));
     if (maxNorm > 0) {
       const factor = ops.clamp(ops.mul(ops.reciprocal(ops.add(norm, 1e-6)), maxNorm), null, 1);
-      const sound = ops.where(ops.isfinite(norm), factor, ops.onesLike(norm));
-      ops._foreachMul_(grads, ops.to(sound, "float32"));
+      const finite = ops.where(ops.isfinite(norm), factor, ops.onesLike(norm));
+      ops._foreachMul_(grads, ops.to(finite, "float32"));
     }
     return clipping.keep(norm);
   });

@@ -1,13 +1,14 @@
 /**
- * What a block keeps in memory for its backward pass, tensor by tensor: the one place that knows it. It follows
+ * What a block keeps in memory for its backward pass, tensor by tensor: the only description of it. It follows
  * `src/nn` and `native/*.h` and is to be changed with them; `src/recipes/plan.test.ts` holds it against real runs.
  *
  * On the CPU in float32 the addon's own kernels run, elsewhere torch's operators. Of the latter the table is read from
  * the code and torch's documentation, not measured.
  */
+
+import { type BlockLinear, blockLinears, type LinearName } from "../formats/block-linears.ts";
 import type { ModelConfig } from "../formats/model-config.ts";
 import type { PairLengths } from "./flops.ts";
-import { type BlockLinear, blockLinears, type LinearName } from "../formats/block-linears.ts";
 import type { TrainedParts } from "./trained-parts.ts";
 
 /** Where and in what type the model runs. */
@@ -139,7 +140,7 @@ function normTensors(config: ModelConfig, training: LayerTraining, numerics: Num
   return [scales, { name: "norms' inputs in float32", width: copies * width, bytes: 4 }];
 }
 
-/** What torch's attention adds, a call a segment: the parts' outputs, and an answer's keys and values with its prompt's. */
+/** What torch's attention adds, a call a segment: the parts' outputs, and a completion's keys and values with its prompt's. */
 function torchAttentionTensors(config: ModelConfig, numerics: Numerics): TokenTensor[] {
   if (hasOwnKernels(numerics) || hasVarlenAttention(numerics)) return [];
   const { queries } = widthsOf(config);
@@ -171,8 +172,8 @@ export function keptBytesPerToken(tensors: readonly TokenTensor[]): number {
   return tensors.reduce((sum, { width, bytes }) => sum + width * bytes, 0);
 }
 
-/** What torch's attention keeps of answers' keys and values and their masks, over all layers. */
-export function answerAttentionBytes(
+/** What torch's attention keeps of completions' keys and values and their masks, over all layers. */
+export function completionAttentionBytes(
   config: ModelConfig,
   pairs: readonly PairLengths[],
   numerics: Numerics,
@@ -180,19 +181,19 @@ export function answerAttentionBytes(
 ): number {
   if (hasOwnKernels(numerics) || !sharePrompt) return 0;
   const { queries, keys } = widthsOf(config);
-  const answers = pairs.flatMap(({ prompt, chosen, rejected }) =>
+  const completions = pairs.flatMap(({ prompt, chosen, rejected }) =>
     [chosen, rejected].filter((n) => n > 1).map((n) => ({ own: n - 1, all: prompt + n - 1 })),
   );
   const bytes = itemBytes(numerics);
   if (hasVarlenAttention(numerics)) {
-    // the prompt's keys and values once more for each answer, and an index of all keys
-    const repeated = answers.reduce((sum, { own, all }) => sum + all - own, 0);
-    const rows = answers.reduce((sum, { all }) => sum + all, 0);
+    // the prompt's keys and values once more for each completion, and an index of all keys
+    const repeated = completions.reduce((sum, { own, all }) => sum + all - own, 0);
+    const rows = completions.reduce((sum, { all }) => sum + all, 0);
     return config.numLayers * 2 * keys * repeated * bytes + 8 * rows;
   }
   // a masked call repeats keys and values for each query head
-  const keysAndValues = answers.reduce((sum, { all }) => sum + 2 * queries * all, 0);
-  const masks = answers.reduce((sum, { own, all }) => sum + own * all, 0);
+  const keysAndValues = completions.reduce((sum, { all }) => sum + 2 * queries * all, 0);
+  const masks = completions.reduce((sum, { own, all }) => sum + own * all, 0);
   const kinds = new Set(config.layerKinds).size;
   return bytes * (config.numLayers * keysAndValues + kinds * masks);
 }
@@ -200,8 +201,8 @@ export function answerAttentionBytes(
 /** Bytes a token that come and go while one block runs forward: what its graph does not need, freed at its end. */
 export function passingBytesPerToken(config: ModelConfig, numerics: Numerics): number {
   const { stream, queries, keys } = widthsOf(config);
-  const turned = config.family === "llama" ? queries + keys : 0;
-  return itemBytes(numerics) * (2 * stream + turned + attending(config, numerics));
+  const rotated = config.family === "llama" ? queries + keys : 0;
+  return itemBytes(numerics) * (2 * stream + rotated + attending(config, numerics));
 }
 
 /** Bytes a token that come and go in one block's backward pass: gradients of its widest tensors. */

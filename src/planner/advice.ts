@@ -1,11 +1,12 @@
 /** What to change when a run does not fit a device's memory: each change tried on the same model of memory. */
+
+import { blockLinears } from "../formats/block-linears.ts";
 import { type Device, gpus, usableBytes } from "./devices.ts";
 import type { PairLengths } from "./flops.ts";
-import { blockLinears } from "../formats/block-linears.ts";
 import { type MemorySetup, planMemory } from "./memory.ts";
 import { adapterParts, type TrainedParts } from "./trained-parts.ts";
 
-/** A change and what it comes to. */
+/** A change and the memory it leads to. */
 export interface Advice {
   change: string;
   /** Bytes with one row a micro-batch after the change. */
@@ -18,7 +19,7 @@ export interface Shortage {
   device: Device;
   /** Bytes that may be filled. */
   bytes: number;
-  /** The largest batch that fits as things are. */
+  /** The largest batch that fits without a change. */
   largest: number;
   /** The largest row. */
   pair: readonly PairLengths[];
@@ -26,7 +27,7 @@ export interface Shortage {
 
 const halved = (n: number) => Math.max(1, Math.floor(n / 2));
 
-/** Changes that help, the mildest first; those that do not suffice alone are there where none does. */
+/** Changes that help, the smallest first; where none is enough, all of them. */
 export function adviceFor(setup: MemorySetup, { device, bytes, largest, pair }: Shortage): Advice[] {
   if (largest > 0) {
     const fitting = planMemory(setup, pair).total;

@@ -108,10 +108,10 @@ export function gpuListedAs(name: string, memoryMiB: number): Device | null {
     : { ...best, name: `NVIDIA ${name.replace(/^NVIDIA /, "")}`, memoryBytes: memoryMiB * mebibyte };
 }
 
-/** Share of a GPU's memory that a plan fills: the rest is lost between the allocator's blocks. */
-const usableShare = 0.95;
+/** Fraction of a GPU's memory that a plan fills: the rest is lost between the allocator's blocks. */
+const usableFraction = 0.95;
 
 /** Bytes of a device that may be filled. */
 export function usableBytes(device: Device): number {
-  return device.isGpu ? usableShare * device.memoryBytes : device.memoryBytes;
+  return device.isGpu ? usableFraction * device.memoryBytes : device.memoryBytes;
 }

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { parseModelConfig } from "../formats/hf-config.ts";
-import { answerTokens, attendedPairs, type FlopsOptions, pairFlops, streamTokens } from "./flops.ts";
+import { attendedPairs, completionTokens, type FlopsOptions, pairFlops, streamTokens } from "./flops.ts";
 import { adapterParts, everything } from "./trained-parts.ts";
 
 const tiny = parseModelConfig(
@@ -39,7 +39,7 @@ test("a stream holds the prompt once and no answer's last token", () => {
   assert.equal(streamTokens(pair), 3 + 1 + 3);
   assert.equal(streamTokens(pair, false), 3 + 1 + 3 + 3);
   assert.equal(streamTokens({ prompt: 3, chosen: 2, rejected: 0 }), 4);
-  assert.equal(answerTokens(pair), 6);
+  assert.equal(completionTokens(pair), 6);
 });
 
 test("attention: prompt 6, chosen 1 + 3, rejected 6 + 9", () => {

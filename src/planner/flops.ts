@@ -1,12 +1,13 @@
 /**
  * Floating-point operations that training on preference pairs needs: each prompt once where it is shared, the head on
- * answer tokens only, nothing padded. What is computed twice to save memory is counted apart, and so is a reference.
+ * completion tokens only, nothing padded. What is computed twice to save memory is counted separately, and so is a reference.
  *
  * A weight costs 2 a token forward, 2 for its input's gradient, and 2 more for its own if it is trained: 6 in full
  * tuning, 4 for a frozen one under an adapter. Attention costs 4·H·E a (query, key) forward and twice that back.
  */
-import type { ModelConfig } from "../formats/model-config.ts";
+
 import { blockWeights } from "../formats/block-linears.ts";
+import type { ModelConfig } from "../formats/model-config.ts";
 import type { TrainedParts } from "./trained-parts.ts";
 
 /** Token counts of one pair, or of a supervised row: then `rejected` is 0. Means of a data set may be fractions. */
@@ -19,9 +20,9 @@ export interface PairLengths {
 /** How a pair is laid out and run. */
 export interface FlopsOptions {
   trained: TrainedParts;
-  /** The prompt is computed once for both answers. */
+  /** The prompt is computed once for both completions. */
   sharePrompt: boolean;
-  /** Share of the blocks that is computed again in the backward pass, 0 to 1. */
+  /** Fraction of the blocks that is computed again in the backward pass, 0 to 1. */
   recomputed: number;
 }
 
@@ -33,23 +34,23 @@ export interface PairFlops {
   training: number;
   /** Blocks computed a second time (gradient_checkpointing). */
   recompute: number;
-  /** One forward pass more, where a reference is asked. */
+  /** One forward pass more, where the objective needs a reference. */
   reference: number;
 }
 
-/** Answers of a pair: two, or one. */
-function answers({ chosen, rejected }: PairLengths): number[] {
+/** Lengths of a pair's completions: two, or one. */
+function completions({ chosen, rejected }: PairLengths): number[] {
   return rejected > 0 ? [chosen, rejected] : [chosen];
 }
 
-/** Tokens that go through the layers: nothing is predicted from an answer's last token. */
+/** Tokens that go through the layers: nothing is predicted from a completion's last token. */
 export function streamTokens(pair: PairLengths, sharePrompt: boolean = true): number {
-  const prompts = sharePrompt ? 1 : answers(pair).length;
-  return answers(pair).reduce((sum, n) => sum + n - 1, pair.prompt * prompts);
+  const prompts = sharePrompt ? 1 : completions(pair).length;
+  return completions(pair).reduce((sum, n) => sum + n - 1, pair.prompt * prompts);
 }
 
 /** Tokens whose log-probability is taken. */
-export function answerTokens(pair: PairLengths): number {
+export function completionTokens(pair: PairLengths): number {
   return pair.chosen + pair.rejected;
 }
 
@@ -68,8 +69,8 @@ export function attendedPairs(
   window: number = Number.POSITIVE_INFINITY,
 ): number {
   const { prompt } = pair;
-  const prompts = sharePrompt ? 1 : answers(pair).length;
-  return answers(pair).reduce(
+  const prompts = sharePrompt ? 1 : completions(pair).length;
+  return completions(pair).reduce(
     (sum, n) => sum + seen(prompt + 1, n - 1, window),
     prompts * seen(1, prompt, window),
   );
@@ -93,7 +94,7 @@ export function pairFlops(
   const tokens = streamTokens(pair, sharePrompt);
   const headWeights = config.vocabSize * config.hiddenSize;
   const body = 2 * config.numLayers * blockWeights(config) * tokens;
-  const head = 2 * headWeights * answerTokens(pair);
+  const head = 2 * headWeights * completionTokens(pair);
   const attention = attentionForward(config, pair, sharePrompt);
   const factors = trained.adapted.reduce(
     (sum, { linear, rank }) => sum + rank * (linear.inputs + linear.outputs),

@@ -1,7 +1,7 @@
 /** Memory of the head: logits of a part of the vocabulary and what its backward pass needs. Follows `src/forward/token-logps.ts`. */
 import type { ModelConfig } from "../formats/model-config.ts";
 import { itemBytes, type Numerics } from "./activations.ts";
-import { answerTokens, type PairLengths } from "./flops.ts";
+import { completionTokens, type PairLengths } from "./flops.ts";
 
 /** Bytes of logits held at once, and of probabilities a trained head keeps: as in `token-logps.ts`. */
 const limits = {
@@ -26,7 +26,7 @@ export interface HeadOptions {
 export interface HeadMemory {
   /** While the head runs. */
   working: number;
-  /** Gradient of the answer tokens' hidden states, there until the micro-batch is done. */
+  /** Gradient of the completion tokens' hidden states, there until the micro-batch is done. */
   gradient: number;
 }
 
@@ -62,16 +62,16 @@ export function headMemory(
 }
 
 function sumOf(pairs: readonly PairLengths[]): number {
-  return pairs.reduce((sum, pair) => sum + answerTokens(pair), 0);
+  return pairs.reduce((sum, pair) => sum + completionTokens(pair), 0);
 }
 
-/** Answer tokens of the largest group of whole rows with at most `most` of them, or of the longest row. */
+/** Completion tokens of the largest group of complete rows with at most `most` of them, or of the longest row. */
 function largestGroup(pairs: readonly PairLengths[], most: number): number {
   if (sumOf(pairs) <= most) return sumOf(pairs);
   let largest = 0;
   let filled = 0;
   for (const pair of pairs) {
-    const added = answerTokens(pair);
+    const added = completionTokens(pair);
     filled = filled + added > most ? added : filled + added;
     largest = Math.max(largest, filled);
   }

@@ -2,19 +2,20 @@
  * Peak memory of a run by component. A training step is looked at in the moments where memory can be highest; each of
  * them is a sum of tensors that `src/forward/walk.ts` then holds.
  */
+
+import { blockWeights } from "../formats/block-linears.ts";
 import type { ModelConfig } from "../formats/model-config.ts";
 import {
-  answerAttentionBytes,
   backwardBytesPerToken,
   blockTensors,
+  completionAttentionBytes,
   itemBytes,
   keptBytesPerToken,
   type Numerics,
   passingBytesPerToken,
 } from "./activations.ts";
-import { answerTokens, type PairLengths, streamTokens } from "./flops.ts";
+import { completionTokens, type PairLengths, streamTokens } from "./flops.ts";
 import { type HeadMemory, headMemory } from "./head-memory.ts";
-import { blockWeights } from "../formats/block-linears.ts";
 import { blockParameters, countParameters, type ParameterCounts } from "./parameters.ts";
 import { firstTrainedLayer, type TrainedParts } from "./trained-parts.ts";
 
@@ -29,7 +30,7 @@ const bareProcessBytes = 270 * mebibyte;
 /** CUDA context, libraries and cuBLAS workspaces on the GPU. An estimate: not measured here. */
 const gpuProcessBytes = 700 * mebibyte;
 
-/** What memory depends on, the micro-batch apart. */
+/** What memory depends on, besides the micro-batch. */
 export interface MemorySetup {
   model: ModelConfig;
   trained: TrainedParts;
@@ -81,14 +82,14 @@ export interface MemoryPlan {
 type Moment = Record<"gradients" | "activations" | "head" | "working", number> & { name: string };
 
 /** Bytes that are there from the beginning to the end. */
-interface Standing {
+interface ResidentBytes {
   process: number;
   files: number;
   weights: number;
   optimiser: number;
 }
 
-function standing(setup: MemorySetup, counts: ParameterCounts): Standing {
+function residentBytes(setup: MemorySetup, counts: ParameterCounts): ResidentBytes {
   const { model, trained, numerics } = setup;
   const held = trained.isFull ? 4 : itemBytes(numerics);
   const stored = model.dtype === "float32" ? 4 : 2;
@@ -128,7 +129,7 @@ interface Sizes {
 function sizesOf(setup: MemorySetup, pairs: readonly PairLengths[]): Sizes {
   const { model, trained, numerics, sharePrompt } = setup;
   const tokens = pairs.reduce((sum, pair) => sum + streamTokens(pair, sharePrompt), 0);
-  const responses = pairs.reduce((sum, pair) => sum + answerTokens(pair), 0);
+  const responses = pairs.reduce((sum, pair) => sum + completionTokens(pair), 0);
   const item = itemBytes(numerics);
   const first = firstTrainedLayer(model, trained);
   const kept = Array.from(
@@ -143,7 +144,7 @@ function sizesOf(setup: MemorySetup, pairs: readonly PairLengths[]): Sizes {
     responses,
     stream: tokens * model.hiddenSize * item,
     kept,
-    shared: angles + tail + answerAttentionBytes(model, pairs, numerics, sharePrompt),
+    shared: angles + tail + completionAttentionBytes(model, pairs, numerics, sharePrompt),
     head: headMemory(model, pairs, {
       numerics,
       isTrained: trained.trainsHead,
@@ -207,7 +208,7 @@ function moments(setup: MemorySetup, counts: ParameterCounts, sizes: Sizes): Mom
 /** Peak memory of training on micro-batches of these pairs. */
 export function planMemory(setup: MemorySetup, pairs: readonly PairLengths[]): MemoryPlan {
   const counts = countParameters(setup.model, setup.trained);
-  const always = standing(setup, counts);
+  const always = residentBytes(setup, counts);
   const all = moments(setup, counts, sizesOf(setup, pairs));
   const sum = ({ gradients, activations, head, working }: Moment) => gradients + activations + head + working;
   const highest = all.reduce((a, b) => (sum(b) > sum(a) ? b : a));

@@ -1,6 +1,7 @@
 /** How many parameters a model has, part by part, from its config.json alone. */
-import type { ModelConfig } from "../formats/model-config.ts";
+
 import { type BlockLinear, blockLinears, blockWeights } from "../formats/block-linears.ts";
+import type { ModelConfig } from "../formats/model-config.ts";
 import type { TrainedParts } from "./trained-parts.ts";
 
 /** Parameters of a model and of what is trained in it. */

@@ -45,7 +45,7 @@ function lengthText(value: number): string {
   return Number.isInteger(value) ? `${value}` : value.toFixed(0);
 }
 
-/** The whole plan, with a newline at the end. */
+/** The plan, with a newline at the end. */
 export function formatPlan(plan: Plan): string {
   const parts = [headText(plan), memoryText(plan), methodsText(plan), adviceText(plan), notesText(plan)];
   return `${parts.filter((part) => part !== "").join("\n\n")}\n`;
@@ -95,8 +95,8 @@ function speedText({ isGpu, peakFlops, utilisation, speedSource }: Plan["device"
 }
 
 /** 40 %, 1.6 %, 0.03 % */
-function percentText(share: number): string {
-  return `${Number((100 * share).toPrecision(2))} %`;
+function percentText(fraction: number): string {
+  return `${Number((100 * fraction).toPrecision(2))} %`;
 }
 
 function memoryText({ memory, training, device, rows }: Plan): string {
@@ -170,7 +170,7 @@ function notesText(plan: Plan): string {
   return notes.join("\n");
 }
 
-/** Why a small micro-batch does not reach the usual share of the peak. */
+/** Why a small micro-batch does not reach the usual fraction of the peak. */
 function launchText({ rows, launchSeconds, reachedShare, device }: Plan): string {
   const { tokens } = rows.largestMicroBatch;
   return (

@@ -5,7 +5,7 @@ import type { ModelConfig } from "../formats/model-config.ts";
 import { type MethodName, methodOf, pairMethods } from "../methods/index.ts";
 import { type Advice, adviceFor } from "./advice.ts";
 import { type ComputeType, type Device, usableBytes } from "./devices.ts";
-import { answerTokens, type PairFlops, type PairLengths, pairFlops, streamTokens } from "./flops.ts";
+import { completionTokens, type PairFlops, type PairLengths, pairFlops, streamTokens } from "./flops.ts";
 import { type MemoryPlan, type MemorySetup, planMemory } from "./memory.ts";
 import { countParameters, type ParameterCounts } from "./parameters.ts";
 import type { TrainedParts } from "./trained-parts.ts";
@@ -34,7 +34,7 @@ export type PlannedKeys = Pick<
 
 /** The rows of a run, as far as they are known. */
 export interface Workload {
-  /** Where the lengths come from, in words. */
+  /** Where the lengths come from, for the reader. */
   source: string;
   /** False where lengths are assumed. */
   isMeasured: boolean;
@@ -57,11 +57,11 @@ export interface PlanInput {
   device: Device;
   /** Devices of this kind. */
   count: number;
-  /** Share of the device's peak that is taken to be reached. */
+  /** Fraction of the device's peak that is taken to be reached. */
   utilisation: number;
-  /** Whether that share was measured (`--mfu`): then no micro-batch is too small for it. */
+  /** Whether that fraction was measured (`--mfu`): then no micro-batch is too small for it. */
   isUtilisationGiven: boolean;
-  /** Where the device's speed comes from, in words. */
+  /** Where the device's speed comes from, for the reader. */
   speedSource: string;
   workload: Workload;
 }
@@ -113,14 +113,14 @@ export interface Plan {
   };
   /** Seconds that a micro-batch takes at least, because its kernels have to be launched; 0 where that is not assumed. */
   launchSeconds: number;
-  /** Share of the peak that the run's own objective is planned to reach, recomputation counted as work. */
+  /** Fraction of the peak that the run's own objective is planned to reach, recomputation counted as work. */
   reachedShare: number;
   rows: {
     source: string;
     isMeasured: boolean;
     pairs: number | null;
     mean: PairLengths;
-    /** Tokens through the layers and answer tokens of the largest micro-batch. */
+    /** Tokens through the layers and completion tokens of the largest micro-batch. */
     largestMicroBatch: { pairs: number; tokens: number; answerTokens: number };
   };
   flops: PairFlops;
@@ -215,14 +215,14 @@ export function planRun(input: PlanInput): Plan {
       largestMicroBatch: {
         pairs: own.length,
         tokens: own.reduce((sum, pair) => sum + streamTokens(pair, keys.share_prompt), 0),
-        answerTokens: own.reduce((sum, pair) => sum + answerTokens(pair), 0),
+        answerTokens: own.reduce((sum, pair) => sum + completionTokens(pair), 0),
       },
     },
     flops,
     memory: { ...memory, fits },
     longestPairBytes: planMemory(setup, [longest]).total,
     launchSeconds: launchSeconds(input),
-    reachedShare: pairTime(flops.training + flops.recompute, input, 1).share,
+    reachedShare: pairTime(flops.training + flops.recompute, input, 1).fraction,
     methods: methodsBeside(keys.method.objective).map((method) =>
       planMethod(method, input, { flops, memoryBytes: memory.total, largest }),
     ),
@@ -232,8 +232,8 @@ export function planRun(input: PlanInput): Plan {
 
 /** A pair of the same proportions, as long as `max_length` allows. */
 export function longestPair(mean: PairLengths, maxLength: number): PairLengths {
-  const answer = Math.max(mean.chosen, mean.rejected);
-  const prompt = Math.max(1, Math.round((maxLength * mean.prompt) / (mean.prompt + answer)));
+  const completion = Math.max(mean.chosen, mean.rejected);
+  const prompt = Math.max(1, Math.round((maxLength * mean.prompt) / (mean.prompt + completion)));
   return { prompt, chosen: maxLength - prompt, rejected: mean.rejected > 0 ? maxLength - prompt : 0 };
 }
 
@@ -300,11 +300,11 @@ function withoutPeaks({ peaks: _, ...device }: Device): Omit<Device, "peaks"> {
   return device;
 }
 
-/** Kernels that a block launches forward and back: of its own, of its adapters, and when it is computed again. */
+/** Kernels that a block launches forward and back: the block's, its adapters', and those of computing it again. */
 const launches = { block: 90, adapter: 60, again: 30 };
 /** Seconds from one launch to the next: a call of an operator from here, and what torch does for it. */
 const secondsALaunch = 5e-6;
-/** Share of a step's kernels that a forward pass alone launches. */
+/** Fraction of a step's kernels that a forward pass alone launches. */
 const forwardShare = 1 / 3;
 
 /** On a GPU a small micro-batch waits for its kernels to be launched, whatever they compute. */
@@ -317,15 +317,15 @@ function launchSeconds({ model, trained, keys, device, isUtilisationGiven }: Pla
   return model.numLayers * block * secondsALaunch;
 }
 
-/** Seconds of a pair and the share of the peak that is reached; `passes` is how many steps' kernels it launches. */
-function pairTime(flops: number, input: PlanInput, passes: number): { seconds: number; share: number } {
+/** Seconds of a pair and the fraction of the peak that is reached; `passes` is how many steps' kernels it launches. */
+function pairTime(flops: number, input: PlanInput, passes: number): { seconds: number; fraction: number } {
   const peak = input.device.peaks[input.dtype];
   const launching = (passes * launchSeconds(input)) / Math.max(1, input.workload.own.length);
   const seconds = Math.max(flops / (peak * input.utilisation), launching);
-  return { seconds, share: flops / seconds / peak };
+  return { seconds, fraction: flops / seconds / peak };
 }
 
-/** Pairs that a run goes through, repeated ones counted; null where unknown. */
+/** Pairs that a run trains on, repeated ones counted; null where unknown. */
 function runPairs(keys: PlannedKeys, workload: Workload, perStep: number): number | null {
   if (keys.max_steps > 0) return keys.max_steps * perStep;
   return workload.pairs === null ? null : workload.pairs * keys.num_train_epochs;
