@@ -9,11 +9,12 @@
  *   }
  */
 import "./base/node-version.ts";
+import type { PhaseListener } from "./base/phase-listener.ts";
 import { loadConfig } from "./config/load-config.ts";
 import type { CommonConfig, DatasetSpec, WatchThresholds } from "./config/run-config.ts";
 import type { DefaultSettings, MethodName, SettingsOf } from "./methods/index.ts";
 import { type TrainOptions, train as trainResolved } from "./recipes/train.ts";
-import type { PhaseListener, TrainEvent, TrainSummary } from "./recipes/train-events.ts";
+import type { TrainEvent, TrainSummary } from "./recipes/train-events.ts";
 
 export {
   ConfigError,

@@ -1,9 +1,10 @@
 /** `preftune train`. */
 import type { Command } from "commander";
 import { ConfigError } from "../base/errors.ts";
+import type { PhaseListener } from "../base/phase-listener.ts";
 import { loadConfig, type ResolvedConfig } from "../config/load-config.ts";
 import { formatConfig } from "../config/print-config.ts";
-import type { PhaseListener, TrainWork } from "../recipes/train-events.ts";
+import type { TrainWork } from "../recipes/train-events.ts";
 import { runPaths } from "../runs/run-directory.ts";
 import { Phases } from "../terminal/phases.ts";
 import type { StopSignals } from "../torch/index.ts";

@@ -3,12 +3,13 @@
  * they are there. Only what is read here is fetched: settings, tokenizer, templates and safetensors; never
  * pickles, never code.
  */
+
 import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
-
 import { FileError, FormatError } from "../base/errors.ts";
 import { makeDirectory, readJsonFile, requireFreeBytes, writeFileAtomic } from "../base/files.ts";
 import { isFolder } from "../base/open-file.ts";
+import type { PhaseListener } from "../base/phase-listener.ts";
 import { adapterWeightsName } from "../formats/adapter.ts";
 import { isRecord } from "../formats/json-fields.ts";
 import { noPlace, type PlaceKind, requirePlace } from "../formats/model-place.ts";
@@ -40,7 +41,7 @@ export interface ModelSearch extends HubOptions {
   /** What is looked for; default "model". */
   kind?: PlaceKind;
   /** Called with the progress of downloads, in bytes. */
-  onPhase?: (label: string, done: number, total: number | null) => void;
+  onPhase?: PhaseListener;
 }
 
 /** How much of a model is fetched. */
@@ -94,6 +95,28 @@ export async function resolveModel(nameOrPath: string, search: ModelSearch = {})
 /** The directory that `resolveModel` finds. */
 export async function resolveModelDirectory(nameOrPath: string, search: ModelSearch = {}): Promise<string> {
   return (await resolveModel(nameOrPath, search)).directory;
+}
+
+/** Options that name models, as `score` and `merge` have them. */
+interface NamedModels {
+  model: string;
+  adapter?: string | null;
+  reference?: string | null;
+  onPhase?: PhaseListener;
+}
+
+/**
+ * `options` with the models in it fetched, so that everything later sees local directories.
+ *
+ * @throws {FileError} if one is neither there nor can be fetched
+ */
+export async function withLocalModels<T extends NamedModels>(options: T): Promise<T> {
+  const search = options.onPhase === undefined ? {} : { onPhase: options.onPhase };
+  const found: NamedModels = { model: await resolveModelDirectory(options.model, search) };
+  if (options.adapter)
+    found.adapter = await resolveModelDirectory(options.adapter, { ...search, kind: "adapter" });
+  if (options.reference) found.reference = await resolveModelDirectory(options.reference, search);
+  return { ...options, ...found };
 }
 
 function parseModelId(text: string): ModelId | null {

@@ -1,8 +1,10 @@
 /** Answers to a benchmark's questions, whoever gives them: read from a file, asked of an endpoint, or of a local model. */
 import { join } from "node:path";
 import { makeDirectory, sha256 } from "../base/files.ts";
+import type { PhaseListener } from "../base/phase-listener.ts";
 import { warn } from "../base/warn.ts";
 import type { EnvironmentOptions } from "../forward/environment.ts";
+import { withLocalModels } from "../hub/hub-model.ts";
 import { AnswerLog, type AnswerSettings, answerKey } from "../judge/answer-log.ts";
 import { type Answers, matchAnswers, readAnswerFile } from "../judge/answer-rows.ts";
 import { type Answerer, answererName, inFileName } from "../judge/answerer.ts";
@@ -10,8 +12,6 @@ import type { Endpoint } from "../judge/endpoint.ts";
 import { type Asking, askEndpoint } from "../judge/endpoint-answers.ts";
 import type { Question } from "../judge/questions.ts";
 import type { LocalModel } from "./local-answers.ts";
-import { withLocalModels } from "./local-models.ts";
-import type { PhaseListener } from "./train-events.ts";
 
 /** How answers are come by. */
 export interface AnswerOptions extends EnvironmentOptions {

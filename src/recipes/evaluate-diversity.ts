@@ -2,6 +2,7 @@
 import { extname } from "node:path";
 import { ConfigError } from "../base/errors.ts";
 import { writeFileAtomic } from "../base/files.ts";
+import type { PhaseListener } from "../base/phase-listener.ts";
 import { deriveSeed } from "../base/random.ts";
 import { answerEntropies } from "../evaluate/answer-entropies.ts";
 import { readAnswers } from "../evaluate/answers-file.ts";
@@ -15,13 +16,12 @@ import {
 import { checkPromptLengths, type Prompt, readPrompts, tellFirstTurns } from "../evaluate/prompts.ts";
 import { type EnvironmentOptions, settleEnvironment } from "../forward/environment.ts";
 import { type SamplingOptions, sampleAnswers } from "../generate/sample.ts";
+import { withLocalModels } from "../hub/hub-model.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
 import { loadModel } from "../models/load.ts";
 import { openText } from "../text/open-text.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import { type DType, scope } from "../torch/index.ts";
-import { withLocalModels } from "./local-models.ts";
-import type { PhaseListener } from "./train-events.ts";
 
 /** How a model is asked. */
 export interface SampledSource extends EnvironmentOptions {

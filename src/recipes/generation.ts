@@ -3,18 +3,18 @@
 import { basename } from "node:path";
 import { at } from "../base/at.ts";
 import { ConfigError, DataError } from "../base/errors.ts";
+import type { PhaseListener } from "../base/phase-listener.ts";
 import { warn } from "../base/warn.ts";
 import { type EnvironmentOptions, settleEnvironment } from "../forward/environment.ts";
 import type { Engine } from "../generate/engine.ts";
 import { openEngine } from "../generate/open-engine.ts";
 import type { EngineLimits, GenerateEvent, GenerateRequest } from "../generate/request.ts";
+import { withLocalModels } from "../hub/hub-model.ts";
 import type { RowEncoder } from "../text/encode.ts";
 import type { Message } from "../text/messages.ts";
 import { openText } from "../text/open-text.ts";
 import { noGenerationPrompt, type SourceRow } from "../text/rows.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
-import { withLocalModels } from "./local-models.ts";
-import type { PhaseListener } from "./train-events.ts";
 
 /** Which model answers, and how prompts are put to it. */
 export interface GenerationOptions extends EnvironmentOptions {

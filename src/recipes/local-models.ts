@@ -1,12 +1,11 @@
-/** Models and adapters named by hub ids, fetched before anything reads them: everything later sees local directories. */
+/** A run's model and adapter named by hub ids, fetched before anything reads them: everything later sees local directories. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import type { PhaseListener } from "../base/phase-listener.ts";
 import { readSealed } from "../base/sealed.ts";
 import type { RunConfig } from "../config/run-config.ts";
-import { type ModelSearch, resolveModel, resolveModelDirectory } from "../hub/hub-model.ts";
+import { resolveModel } from "../hub/hub-model.ts";
 import type { OpenRun } from "../runs/run-directory.ts";
-
-type Listener = NonNullable<ModelSearch["onPhase"]>;
 
 /** A run's configuration with local directories in it. */
 export interface LocalRun {
@@ -21,7 +20,7 @@ export interface LocalRun {
  *
  * @throws {FileError} if one is neither there nor can be fetched
  */
-export async function localRun(run: OpenRun, config: RunConfig, onPhase: Listener): Promise<LocalRun> {
+export async function localRun(run: OpenRun, config: RunConfig, onPhase: PhaseListener): Promise<LocalRun> {
   const path = join(run.paths.dir, "models.json");
   const pinned = existsSync(path) ? (readSealed(path) as Record<string, string>) : {};
   const find = (key: "model_name_or_path" | "adapter_name_or_path", name: string) =>
@@ -45,26 +44,4 @@ export async function localRun(run: OpenRun, config: RunConfig, onPhase: Listene
     },
     baseModel: model.name,
   };
-}
-
-/** Options that name models, as `score` and `merge` have them. */
-interface NamedModels {
-  model: string;
-  adapter?: string | null;
-  reference?: string | null;
-  onPhase?: Listener;
-}
-
-/**
- * `options` with the models in it fetched.
- *
- * @throws {FileError} if one is neither there nor can be fetched
- */
-export async function withLocalModels<T extends NamedModels>(options: T): Promise<T> {
-  const search = options.onPhase === undefined ? {} : { onPhase: options.onPhase };
-  const found: NamedModels = { model: await resolveModelDirectory(options.model, search) };
-  if (options.adapter)
-    found.adapter = await resolveModelDirectory(options.adapter, { ...search, kind: "adapter" });
-  if (options.reference) found.reference = await resolveModelDirectory(options.reference, search);
-  return { ...options, ...found };
 }

@@ -3,6 +3,7 @@ import { existsSync, readdirSync, realpathSync } from "node:fs";
 import { join, sep } from "node:path";
 import { ConfigError, FileError } from "../base/errors.ts";
 import { isFolder } from "../base/open-file.ts";
+import type { PhaseListener } from "../base/phase-listener.ts";
 import { Random } from "../base/random.ts";
 import type { Example } from "../data/example.ts";
 import { packExamples } from "../data/packing.ts";
@@ -12,6 +13,7 @@ import { readModelConfig } from "../formats/hf-config.ts";
 import type { ModelConfig, WeightDtype } from "../formats/model-config.ts";
 import type { MicroBatch } from "../forward/batch.ts";
 import { type EnvironmentOptions, settleEnvironment } from "../forward/environment.ts";
+import { withLocalModels } from "../hub/hub-model.ts";
 import { loadModel } from "../models/load.ts";
 import { installAdapter } from "../models/load-adapter.ts";
 import { loadTokenizer } from "../text/tokenizer.ts";
@@ -19,8 +21,6 @@ import { scope } from "../torch/index.ts";
 import { exportModel, type ParityResult } from "../train/export.ts";
 import { checkMerged, type MergeMeasure } from "../train/merge-gate.ts";
 import { prepareData, rowsOf } from "../train/prepare-data.ts";
-import { withLocalModels } from "./local-models.ts";
-import type { PhaseListener } from "./train-events.ts";
 
 /** What to merge, and where to. */
 export interface MergeOptions extends Omit<EnvironmentOptions, "dtype"> {

@@ -3,6 +3,7 @@
 import fs, { existsSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { at } from "../base/at.ts";
+import type { PhaseListener } from "../base/phase-listener.ts";
 import type { DatasetSpec, RunConfig } from "../config/run-config.ts";
 import type { Example } from "../data/example.ts";
 import { methodOf } from "../methods/index.ts";
@@ -11,7 +12,6 @@ import { streamTokens } from "../planner/flops.ts";
 import type { Workload } from "../planner/plan.ts";
 import { type PlanKeys, RunPlan } from "../train/plan.ts";
 import { prepareData, taskOf } from "../train/prepare-data.ts";
-import type { PhaseListener } from "./train-events.ts";
 
 /** Lengths in place of those of the data. */
 export interface GivenLengths {

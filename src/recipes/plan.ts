@@ -4,6 +4,7 @@ import { ConfigError } from "../base/errors.ts";
 import { readJsonFile } from "../base/files.ts";
 import { settingsLimits } from "../base/json-limits.ts";
 import { isFolder } from "../base/open-file.ts";
+import type { PhaseListener } from "../base/phase-listener.ts";
 import { readAdapter } from "../formats/adapter.ts";
 import { parseModelConfig } from "../formats/hf-config.ts";
 import type { ModelConfig } from "../formats/model-config.ts";
@@ -14,7 +15,6 @@ import { type Plan, planRun } from "../planner/plan.ts";
 import { adapterParts, everything, type TrainedParts } from "../planner/trained-parts.ts";
 import { computesBfloat16, readMemory, readNvidiaGpus, readProcessor } from "../setup/machine.ts";
 import { type GivenLengths, type PlanConfig, workloadOf } from "./plan-rows.ts";
-import type { PhaseListener } from "./train-events.ts";
 
 /** What to plan for; what is left out is read from the machine or assumed, and the plan says which. */
 export interface PlanOptions {

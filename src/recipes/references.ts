@@ -1,5 +1,6 @@
 /** Choosing where a run's reference log-probs come from: the rows, the adapter switched off, or a pass before training. */
 
+import type { PhaseListener } from "../base/phase-listener.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import type { Dataset } from "../data/dataset.ts";
 import type { Example } from "../data/example.ts";
@@ -10,7 +11,6 @@ import type { ReferenceSource } from "../train/completion-logps.ts";
 import { evaluationBatches } from "../train/plan.ts";
 import type { TrainedModel } from "../train/prepare-model.ts";
 import { givenReference, liveReference, precomputeReference, referenceFrom } from "../train/reference.ts";
-import type { PhaseListener } from "./train-events.ts";
 
 /** What the reference is computed with. */
 export interface ReferenceOptions {

@@ -3,6 +3,7 @@ import { at } from "../base/at.ts";
 import { ConfigError } from "../base/errors.ts";
 import { writeFileAtomic } from "../base/files.ts";
 import { stringifyNumbers } from "../base/json-numbers.ts";
+import type { PhaseListener } from "../base/phase-listener.ts";
 import { describeOrigin, type Example } from "../data/example.ts";
 import { assertPreflight, type PreflightReport } from "../data/preflight.ts";
 import { readAdapter } from "../formats/adapter.ts";
@@ -10,6 +11,7 @@ import type { MicroBatch } from "../forward/batch.ts";
 import { type EnvironmentOptions, settleEnvironment } from "../forward/environment.ts";
 import type { Numerics } from "../forward/numerics.ts";
 import { requireFiniteScore, scoreBatch } from "../forward/score.ts";
+import { withLocalModels } from "../hub/hub-model.ts";
 import { needsReference, type Objective } from "../methods/objective.ts";
 import type { Adapter } from "../models/adapt.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
@@ -21,8 +23,6 @@ import { evaluate } from "../train/evaluate.ts";
 import { evaluationBatches } from "../train/plan.ts";
 import { type DataSelection, prepareData, rowsOf, taskOf } from "../train/prepare-data.ts";
 import { givenReference, liveReference, referenceFrom } from "../train/reference.ts";
-import { withLocalModels } from "./local-models.ts";
-import type { PhaseListener } from "./train-events.ts";
 
 /** What to score, with what. Names as in a run's configuration where it has them. */
 export interface ScoreOptions extends EnvironmentOptions {

@@ -6,9 +6,6 @@ import type { MetricRow } from "../runs/metrics.ts";
 import type { ParityResult } from "../train/export.ts";
 import type { SkipReason } from "../train/spike-guard.ts";
 
-/** Told of long phases before the first step: how much of what is done; `total` is null when unknown. */
-export type PhaseListener = (label: string, done: number, total: number | null, note?: string) => void;
-
 /**
  * What a run is at. A step and an evaluation block until they are done: this is told from inside them, between their parts,
  * where no event can come.

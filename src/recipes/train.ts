@@ -5,6 +5,7 @@
 
 import { ConfigError, messageOf } from "../base/errors.ts";
 import { ignoreErrors } from "../base/file-io.ts";
+import type { PhaseListener } from "../base/phase-listener.ts";
 import type { ResolvedConfig } from "../config/load-config.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import type { Dataset } from "../data/dataset.ts";
@@ -27,7 +28,7 @@ import { finishRun, restoreBest } from "./finish.ts";
 import { resumedMatmul, runFingerprints, templateDate } from "./identity.ts";
 import { localRun } from "./local-models.ts";
 import { type References, referencesOf } from "./references.ts";
-import type { PhaseListener, TrainEvent, TrainSummary, WorkListener } from "./train-events.ts";
+import type { TrainEvent, TrainSummary, WorkListener } from "./train-events.ts";
 import { type LoopOutcome, runSteps } from "./train-loop.ts";
 import { type CollapseWatch, type WatchedPrompt, watchedPrompts, watchOf } from "./watch.ts";
 

@@ -1,5 +1,6 @@
 /** From a configuration to tokenised data. Needs no libtorch. */
 
+import type { PhaseListener } from "../base/phase-listener.ts";
 import { DATA_FIELDS } from "../config/data-keys.ts";
 import { defaultsOf } from "../config/keys.ts";
 import type { DataKeys, DatasetSpec, RunConfig } from "../config/run-config.ts";
@@ -78,9 +79,6 @@ export interface PreparedData {
   templates: TemplateUse[];
 }
 
-/** Told how far a phase has got; `note` says more. */
-type OnPhase = (label: string, done: number, total: number | null, note?: string) => void;
-
 /**
  * Reads and tokenises the rows that `selection` names. Faults of rows are in `dataset.report`, not thrown.
  *
@@ -88,7 +86,7 @@ type OnPhase = (label: string, done: number, total: number | null, note?: string
  */
 export async function prepareData(
   selection: DataSelection,
-  onPhase: OnPhase = () => {},
+  onPhase: PhaseListener = () => {},
 ): Promise<PreparedData> {
   onPhase("rows tokenised", 0, null);
   await using text = await openText(selection.model_name_or_path, {
