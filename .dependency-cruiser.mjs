@@ -30,10 +30,9 @@ export const layers = {
   forward: ["data", "models", "nn", "torch", "setup", "base"],
   train: [...learning, "forward", "setup"],
   generate: ["models", "nn", "torch", "text", "formats", "base"],
-  evaluate: [...learning, "generate", "forward"],
+  evaluate: [...learning, "hub", "report", "terminal", "stats", "generate", "forward", "train"],
   serve: ["generate", "forward", "models", "torch", "text", "hub", "runs", "formats", "process", "base"],
-  judge: ["report", "terminal", "stats", "data", "text", "hub", "runs", "formats", "evaluate", "base"],
-  recipes: [...jobs, "judge", "planner"],
+  recipes: [...jobs, "planner"],
   quickstart: [...jobs, "process", "recipes", "toy"],
   sweep: [...jobs, "stats", "process", "recipes"],
 };
@@ -63,7 +62,6 @@ export const libtorchFree = [
   "report",
   "data",
   "planner",
-  "judge",
 ];
 
 /** Nothing in `from` reaches src/torch, directly or through others. */
@@ -113,6 +111,17 @@ const settingsWithoutLibtorch = withoutTorch(
   { path: "^src/methods/(index|method|[^/]+/settings)\\.ts$" },
 );
 
+// answers in files, endpoints and judges need no libtorch; a local model that answers does, and so the jobs of the commands
+const judgeWithoutLibtorch = withoutTorch(
+  "judge-without-libtorch",
+  "Of the benchmarks, only the jobs of the commands and what answers with a local model reach src/torch.",
+  {
+    path: "^src/evaluate/(endpoint|answers|judge|mt-bench|arena-hard|pairwise)/",
+    pathNot:
+      "(answers/(local-answers|answers)|judge/(judging|pair-report)|/evaluate-[^/]+|\\.(test|nightly))\\.ts$",
+  },
+);
+
 // what answers HTTP requests lives in another process than libtorch, and a crash there must not reach it
 const httpWithoutLibtorch = withoutTorch(
   "http-without-libtorch",
@@ -125,6 +134,7 @@ export default {
     ...arrows,
     ...withoutLibtorch,
     settingsWithoutLibtorch,
+    judgeWithoutLibtorch,
     httpWithoutLibtorch,
     doorsFromOutside,
     studiesUseDoors,

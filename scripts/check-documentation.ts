@@ -28,8 +28,9 @@ function undocumentedMethods(): string[] {
 const cleanFolders = [
   "cli",
   "data",
+  "evaluate/endpoint",
+  "evaluate/judge",
   "formats",
-  "judge",
   "models",
   "nn",
   "optim",

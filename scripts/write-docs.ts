@@ -9,8 +9,8 @@ import { describeFields, FIELD_GROUPS, type FieldDoc, fieldOf } from "../src/con
 import { METRICS, type MetricInfo } from "../src/config/metric-names.ts";
 import { TRL_ALIASES } from "../src/config/trl-names.ts";
 import { describeFindings, type FindingDoc } from "../src/data/findings.ts";
-import { DIVERSITY_FIGURES } from "../src/evaluate/diversity.ts";
-import { FORM_FAULTS } from "../src/evaluate/markdown-form.ts";
+import { DIVERSITY_FIGURES } from "../src/evaluate/diversity/diversity.ts";
+import { FORM_FAULTS } from "../src/evaluate/diversity/markdown-form.ts";
 import { methodNames, methodOf } from "../src/methods/index.ts";
 import type { Hyperparameter, Preset } from "../src/methods/method.ts";
 import { API_ERRORS } from "../src/serve/api-error.ts";

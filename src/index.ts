@@ -27,19 +27,19 @@ export {
   TorchError,
   TrainingError,
 } from "./base/errors.ts";
-export type { JudgeReport, PairReport, RatingReport } from "./judge/reports.ts";
-export type { CausalLM } from "./models/causal-lm.ts";
-export { type LoadOptions, loadModel } from "./models/load.ts";
-export { installAdapter } from "./models/load-adapter.ts";
-export { type ArenaHardOptions, evaluateArenaHard } from "./recipes/evaluate-arena-hard.ts";
+export { type ArenaHardOptions, evaluateArenaHard } from "./evaluate/arena-hard/evaluate-arena-hard.ts";
 export {
   type DiversityReport,
   type DiversitySource,
   evaluateDiversity,
   writeDiversity,
-} from "./recipes/evaluate-diversity.ts";
-export { evaluateMtBench, type MtBenchOptions } from "./recipes/evaluate-mt-bench.ts";
-export { evaluatePairwise, type PairwiseOptions } from "./recipes/evaluate-pairwise.ts";
+} from "./evaluate/diversity/evaluate-diversity.ts";
+export type { JudgeReport, PairReport, RatingReport } from "./evaluate/judge/reports.ts";
+export { evaluateMtBench, type MtBenchOptions } from "./evaluate/mt-bench/evaluate-mt-bench.ts";
+export { evaluatePairwise, type PairwiseOptions } from "./evaluate/pairwise/evaluate-pairwise.ts";
+export type { CausalLM } from "./models/causal-lm.ts";
+export { type LoadOptions, loadModel } from "./models/load.ts";
+export { installAdapter } from "./models/load-adapter.ts";
 export { type GenerateFileOptions, type GenerationProgress, generateFile } from "./recipes/generate.ts";
 export { type MergeOptions, merge } from "./recipes/merge.ts";
 export { type ScoredRow, type ScoreOptions, type ScoreResult, score, writeScores } from "./recipes/score.ts";

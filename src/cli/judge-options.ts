@@ -2,9 +2,9 @@
 import { join } from "node:path";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { ConfigError } from "../base/errors.ts";
+import { answererName, inFileName, parseAnswerer, parseEndpoint } from "../evaluate/answers/answerer.ts";
+import type { JudgeSettings, JudgingOptions, Price } from "../evaluate/judge/judging.ts";
 import { isRecord } from "../formats/json-fields.ts";
-import { answererName, inFileName, parseAnswerer, parseEndpoint } from "../judge/answerer.ts";
-import type { JudgeSettings, JudgingOptions, Price } from "../recipes/judging.ts";
 import type { Phases } from "../terminal/phases.ts";
 import {
   environmentOf,

@@ -1,9 +1,9 @@
 /** What commands with a judge leave: results and judgments as JSON, a report as HTML, and a table on the terminal. */
 import { join } from "node:path";
 import { writeFileAtomic } from "../base/files.ts";
-import { writeJudgments } from "../judge/judged-texts.ts";
-import { judgeReportPage } from "../judge/report-page.ts";
-import type { PairReport, RatingReport } from "../judge/reports.ts";
+import { writeJudgments } from "../evaluate/judge/judged-texts.ts";
+import { judgeReportPage } from "../evaluate/judge/report-page.ts";
+import type { PairReport, RatingReport } from "../evaluate/judge/reports.ts";
 import { reportText } from "./judge-text.ts";
 import { finishFirst } from "./leave.ts";
 

@@ -1,9 +1,9 @@
 /** Results of judges as tables for the terminal. */
 
-import type { Figure } from "../judge/judged-pair.ts";
-import type { Score } from "../judge/mt-bench.ts";
-import type { Outcomes } from "../judge/pair-figures.ts";
-import type { JudgeReport, PairReport, RatingReport } from "../judge/reports.ts";
+import type { Figure } from "../evaluate/judge/judged-pair.ts";
+import type { Outcomes } from "../evaluate/judge/pair-figures.ts";
+import type { JudgeReport, PairReport, RatingReport } from "../evaluate/judge/reports.ts";
+import type { Score } from "../evaluate/mt-bench/mt-bench.ts";
 import type { Interval } from "../stats/bootstrap.ts";
 import { oneLine, textTable } from "../terminal/text-table.ts";
 

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Command } from "commander";
 import { program } from "./program.ts";
-import { addAbsentCommand } from "./studies.ts";
+import { addAbsentCommand } from "./studies-command.ts";
 
 function allCommands(command: Command): Command[] {
   return [command, ...command.commands.flatMap(allCommands)];

@@ -2,18 +2,18 @@
 import { Command } from "commander";
 import { codeVersion } from "../base/version.ts";
 import { labelsOf, methodNames, wordList } from "../methods/index.ts";
-import { addDataCommands } from "./data.ts";
-import { addEvaluateCommands } from "./evaluate.ts";
-import { addGenerateCommand } from "./generate.ts";
-import { addMergeCommand } from "./merge.ts";
+import { addDataCommands } from "./data-command.ts";
+import { addEvaluateCommands } from "./evaluate-command.ts";
+import { addGenerateCommand } from "./generate-command.ts";
+import { addMergeCommand } from "./merge-command.ts";
 import { refuseOtherNames } from "./options.ts";
-import { addPlanCommand } from "./plan.ts";
+import { addPlanCommand } from "./plan-command.ts";
 import { showReading } from "./reading.ts";
-import { addScoreCommand } from "./score.ts";
-import { addServeCommand } from "./serve.ts";
-import { addStudyCommand } from "./studies.ts";
-import { addSweepCommand } from "./sweep.ts";
-import { addTrainCommand } from "./train.ts";
+import { addScoreCommand } from "./score-command.ts";
+import { addServeCommand } from "./serve-command.ts";
+import { addStudyCommand } from "./studies-command.ts";
+import { addSweepCommand } from "./sweep-command.ts";
+import { addTrainCommand } from "./train-command.ts";
 
 /** The command line, not yet parsed. */
 export function program(): Command {

@@ -1,9 +1,9 @@
 /** `preftune/judge`: pairs of texts judged by a model behind an OpenAI-style endpoint, in both orders, and kept. */
 import "../base/node-version.ts";
 
-export { outcomeOf } from "../judge/judged-pair.ts";
-export { writeJudgments } from "../judge/judged-texts.ts";
-export { judgePairs, OWN_PAIR_PROMPT, type PairTask, pairTasks } from "../judge/pair-tasks.ts";
-export type { Question } from "../judge/questions.ts";
-export { verdictReader } from "../judge/verdicts.ts";
-export { type JudgeSettings, openJudging } from "../recipes/judging.ts";
+export type { Question } from "../evaluate/answers/questions.ts";
+export { outcomeOf } from "../evaluate/judge/judged-pair.ts";
+export { writeJudgments } from "../evaluate/judge/judged-texts.ts";
+export { type JudgeSettings, openJudging } from "../evaluate/judge/judging.ts";
+export { judgePairs, OWN_PAIR_PROMPT, type PairTask, pairTasks } from "../evaluate/judge/pair-tasks.ts";
+export { verdictReader } from "../evaluate/judge/verdicts.ts";

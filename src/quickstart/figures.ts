@@ -1,6 +1,6 @@
 /** The figures of the quick start: what is counted from each model's measurement, and what can be said of them. */
 import { at } from "../base/at.ts";
-import { distinctN, endedShare } from "../evaluate/text-statistics.ts";
+import { distinctN, endedShare } from "../evaluate/diversity/text-statistics.ts";
 import { hasRightForm } from "../toy/world.ts";
 import type { HeldOutAnswer, Measurement } from "./measure.ts";
 import type { StageResult } from "./stage.ts";

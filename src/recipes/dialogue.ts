@@ -1,7 +1,7 @@
 /** A prompt answered turn by turn: each answer stands in the conversation before the next of the row's turns is asked. */
 import { TorchError } from "../base/errors.ts";
 import { deriveSeed } from "../base/random.ts";
-import { checkPromptLengths, type Prompt } from "../evaluate/prompts.ts";
+import { checkPromptLengths, type Prompt } from "../data/prompt-file.ts";
 import type { Message } from "../text/messages.ts";
 import type { SourceRow } from "../text/rows.ts";
 import {

@@ -9,7 +9,7 @@ import { didYouMean } from "../base/suggest.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import { CompletionValues, countCompletions } from "../data/completion-values.ts";
 import { describeOrigin, type Example } from "../data/example.ts";
-import { breachesOf } from "../evaluate/collapse.ts";
+import { breachesOf } from "../evaluate/diversity/collapse.ts";
 import type { MicroBatch } from "../forward/batch.ts";
 import { appendEvaluation, truncateEvaluations } from "../runs/evaluation-records.ts";
 import type { MetricRow } from "../runs/metrics.ts";

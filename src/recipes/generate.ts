@@ -5,7 +5,7 @@
 import { at } from "../base/at.ts";
 import { ConfigError } from "../base/errors.ts";
 import { remove, sha256, writeFileAtomic } from "../base/files.ts";
-import { checkPromptLengths, type Prompt, readPrompts } from "../evaluate/prompts.ts";
+import { checkPromptLengths, type Prompt, readPrompts } from "../data/prompt-file.ts";
 import { JsonLinesWriter, readJsonLines } from "../runs/json-lines.ts";
 import { answerDialogue, type DialogueTask } from "./dialogue.ts";
 import {

@@ -1,6 +1,6 @@
 /** The figures of studies, each a value for every held-out pair (or watched prompt) and seed, so that runs are compared pair by pair. */
 import { at } from "../base/at.ts";
-import { diversityOf } from "../evaluate/diversity.ts";
+import { diversityOf } from "../evaluate/diversity/diversity.ts";
 import type { Interval } from "../stats/crossed-bootstrap.ts";
 import type { HeldOutPair } from "./cell.ts";
 import { differenceInterval, meanInterval, type PairTable } from "./estimates.ts";

@@ -8,7 +8,7 @@ import { existsSync, mkdirSync, rmSync, statSync, writeFileSync } from "node:fs"
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { FileError } from "../../src/base/errors.ts";
-import { JudgmentStore } from "../../src/judge/judgment-store.ts";
+import { JudgmentStore } from "../../src/evaluate/judge/judgment-store.ts";
 import { listCheckpoints, verifyCheckpoint } from "../../src/runs/checkpoints.ts";
 import { isRun } from "../../src/runs/run-directory.ts";
 import { amount, figure, isNightly } from "../support/campaign.ts";

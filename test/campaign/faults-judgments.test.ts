@@ -8,7 +8,7 @@ import { mkdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { Random } from "../../src/base/random.ts";
-import { JudgmentStore } from "../../src/judge/judgment-store.ts";
+import { JudgmentStore } from "../../src/evaluate/judge/judgment-store.ts";
 import { findCompiler } from "../../src/setup/compiler.ts";
 import { amount, campaignSeed, figure, isNightly } from "../support/campaign.ts";
 import { textOf } from "../support/faulty-judgments.ts";

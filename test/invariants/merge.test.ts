@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from "no
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { FileError, FormatError } from "../../src/base/errors.ts";
-import { mergeText } from "../../src/cli/merge.ts";
+import { mergeText } from "../../src/cli/merge-command.ts";
 import { readAdapter } from "../../src/formats/adapter.ts";
 import { loadModel } from "../../src/models/load.ts";
 import { installAdapter } from "../../src/models/load-adapter.ts";

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { arenaHardCommand } from "../../src/cli/evaluate-arena-hard.ts";
+import { arenaHardCommand } from "../../src/cli/arena-hard-command.ts";
 import { makeChainModel, piece } from "../support/sentencepiece.ts";
 import { startServer } from "../support/servers.ts";
 import { writeRows } from "../support/tiny-model.ts";

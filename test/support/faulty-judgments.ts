@@ -6,7 +6,7 @@ import { mkdirSync, openSync, rmSync } from "node:fs";
 import { constants } from "node:os";
 import { join } from "node:path";
 import { FileError } from "../../src/base/errors.ts";
-import { JudgmentStore } from "../../src/judge/judgment-store.ts";
+import { JudgmentStore } from "../../src/evaluate/judge/judgment-store.ts";
 
 const root = process.env["FAULT_ROOT"] as string;
 const label = { model: "rule", messages: "[]" };

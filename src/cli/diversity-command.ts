@@ -1,0 +1,171 @@
+/** `preftune evaluate diversity`. */
+import { Command, InvalidArgumentError, Option } from "commander";
+import { ConfigError } from "../base/errors.ts";
+import type { Diversity, DiversityFigure, Unit } from "../evaluate/diversity/diversity.ts";
+import type { DiversityReport, DiversitySource } from "../evaluate/diversity/evaluate-diversity.ts";
+import { Phases } from "../terminal/phases.ts";
+import { oneLine, textTable } from "../terminal/text-table.ts";
+import { finishFirst } from "./leave.ts";
+import {
+  environmentOf,
+  type MachineOptions,
+  refuseSameAnswers,
+  wholeNumber,
+  withMachineOptions,
+} from "./options.ts";
+
+interface CliOptions extends MachineOptions {
+  answers?: string;
+  model?: string;
+  adapter?: string;
+  prompts?: string;
+  limit?: number;
+  samples: number;
+  temperature: number;
+  maxNewTokens: number;
+  seed: number;
+  plain?: true;
+  chatTemplate?: string;
+  unit: Unit;
+  perPrompt?: true;
+  output?: string;
+}
+
+/** The command `diversity`, to be added to `evaluate`. */
+export function diversityCommand(): Command {
+  const command = new Command("diversity")
+    .description("repetition, termination and Markdown of a model's completions")
+    .option("--answers <file>", "existing completions: JSONL, JSON, CSV or Parquet; see docs/collapse.md")
+    .option("--model <dir>", "or a model to sample from: Hugging Face directory or hub id")
+    .option("--adapter <dir>", "PEFT adapter directory or hub id")
+    .option("--prompts <file>", "prompts: rows with prompt, messages or turns")
+    .option("--limit <count>", "only the first prompts", wholeNumber(1))
+    .option("--samples <count>", "completions per prompt", wholeNumber(1), 4)
+    .option("--temperature <number>", "sampling temperature; 0 = greedy", temperature, 1)
+    .option("--max-new-tokens <count>", "longest completion", wholeNumber(1), 256)
+    .option("--seed <number>", "random seed", wholeNumber(0), 42)
+    .option("--plain", "continue plain-text prompts verbatim, without the chat template")
+    .option(
+      "--chat-template <template>",
+      "name, file or text of a chat template; default: the tokenizer's own",
+    )
+    .addOption(
+      new Option("--unit <unit>", "unit of lengths and n-grams; tokens need --model")
+        .choices(["words", "tokens"])
+        .default("words"),
+    )
+    .option("--per-prompt", "also a line for each prompt")
+    .option("--output <file>", "metrics and completions: .json (everything) or .jsonl (one line per prompt)");
+  return withMachineOptions(command).exitOverride().action(run);
+}
+
+function temperature(text: string): number {
+  const value = Number(text);
+  if (Number.isFinite(value) && value >= 0 && text.trim() !== "") return value;
+  throw new InvalidArgumentError("Expected a number of at least 0.");
+}
+
+async function run(cli: CliOptions): Promise<void> {
+  const { evaluateDiversity, formatOf, writeDiversity } = await import(
+    "../evaluate/diversity/evaluate-diversity.ts"
+  );
+  if (cli.output !== undefined) formatOf(cli.output);
+  const phases = new Phases();
+  const report = await evaluateDiversity(sourceOf(cli, phases), cli.unit);
+  phases.done();
+  finishFirst();
+  if (cli.output !== undefined) writeDiversity(cli.output, report);
+  process.stdout.write(`${diversityText(report, cli.perPrompt ?? false)}\n`);
+  if (cli.output !== undefined) process.stdout.write(`\n${cli.output}\n`);
+}
+
+function sourceOf(cli: CliOptions, phases: Phases): DiversitySource {
+  const { answers, model, prompts } = cli;
+  if (answers !== undefined) {
+    const other = Object.entries({ model, prompts, adapter: cli.adapter, limit: cli.limit }).find(
+      ([, value]) => value !== undefined,
+    );
+    if (other === undefined) return { answers };
+    throw new ConfigError(`--answers names answers that are there already: take out --${other[0]}.`);
+  }
+  if (model === undefined || prompts === undefined) {
+    throw new ConfigError("expected --answers FILE, or --model DIR with --prompts FILE.");
+  }
+  refuseSameAnswers(cli);
+  return {
+    ...environmentOf(cli),
+    model,
+    adapter: cli.adapter ?? null,
+    prompts,
+    limit: cli.limit ?? null,
+    samples: cli.samples,
+    temperature: cli.temperature,
+    maxNewTokens: cli.maxNewTokens,
+    seed: cli.seed,
+    isPlain: cli.plain ?? false,
+    chatTemplate: cli.chatTemplate ?? null,
+    onPhase: phases.listen,
+  };
+}
+
+type Form = "share" | "score" | "number";
+
+/** The figures in order: their words, and how a value is written. */
+const shown: Record<DiversityFigure, readonly [string, Form]> = {
+  self_bleu: ["Self-BLEU, answers to one prompt", "score"],
+  self_bleu_across: ["Self-BLEU, answers to different prompts", "score"],
+  distinct_1: ["Distinct-1", "number"],
+  distinct_2: ["Distinct-2", "number"],
+  distinct_3: ["Distinct-3", "number"],
+  repetition: ["Repeated runs of four", "share"],
+  ended_properly: ["Ended properly", "share"],
+  length: ["Length", "score"],
+  entropy: ["Entropy, nats per token", "number"],
+  vocabulary_entropy: ["Entropy of the vocabulary, nats", "number"],
+  malformed: ["Malformed Markdown", "share"],
+  formatted: ["Any Markdown", "share"],
+};
+
+/** Figures that a prompt's line has. */
+const briefly = ["self_bleu", "distinct_2", "repetition", "ended_properly", "length", "malformed"] as const;
+
+/** The figures as tables for the terminal. */
+function diversityText({ unit, all, perPrompt }: DiversityReport, isLong: boolean): string {
+  const rows = Object.entries(shown).map(([name, [label, form]]) => [
+    name === "length" ? `Length, ${unit}` : label,
+    valueText(all.figures[name as DiversityFigure], form),
+  ]);
+  const faults = Object.entries(all.faults).filter(([, share]) => share > 0);
+  const kinds = faults.map(([kind, share]) => [`  ${kind.replaceAll("_", " ")}`, valueText(share, "share")]);
+  const at = rows.length - 1;
+  const table = textTable(
+    [`${all.answers} answers to ${all.prompts} ${all.prompts === 1 ? "prompt" : "prompts"}`, ""],
+    [...rows.slice(0, at), ...kinds, ...rows.slice(at)],
+  );
+  return isLong ? `${table}\n\n${promptTable(perPrompt)}` : table;
+}
+
+function promptTable(perPrompt: readonly (Diversity & { prompt: string })[]): string {
+  const columns = [
+    "prompt",
+    "answers",
+    "Self-\nBLEU",
+    "Distinct-\n2",
+    "repeated",
+    "ended",
+    "length",
+    "malformed",
+  ];
+  const rows = perPrompt.map(({ prompt, answers, figures }) => [
+    oneLine(prompt, 40),
+    String(answers),
+    ...briefly.map((name) => valueText(figures[name], shown[name][1])),
+  ]);
+  return textTable(columns, rows);
+}
+
+function valueText(value: number, form: Form): string {
+  if (Number.isNaN(value)) return "–";
+  if (form === "share") return `${(100 * value).toFixed(1)} %`;
+  return value.toFixed(form === "score" ? 1 : 3);
+}

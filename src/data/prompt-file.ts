@@ -1,0 +1,155 @@
+/** Prompts to answer, from a data file: prompts alone, conversations, or preference and training rows. */
+import { at } from "../base/at.ts";
+import { DataError } from "../base/errors.ts";
+import { warn } from "../base/warn.ts";
+import type { RowEncoder } from "../text/encode.ts";
+import { contentText, type Message } from "../text/messages.ts";
+import { noGenerationPrompt, type SourceRow } from "../text/rows.ts";
+import { type ColumnMap, Columns } from "./columns.ts";
+import { userMessage } from "./conversations.ts";
+import { describeOrigin, type RawRow } from "./example.ts";
+import { readPrompt } from "./prompt-columns.ts";
+import { promptRows } from "./prompt-rows.ts";
+import { templateInputs } from "./template-columns.ts";
+
+/** A prompt ready to be answered. */
+export interface Prompt {
+  /** File and line, to begin messages with. */
+  where: string;
+  /** What is asked, to show: the last message, or the plain text. */
+  text: string;
+  /** Tokens up to where the answer begins. */
+  ids: number[];
+  /** Whether the answer goes on with the prompt's text: plain text, or an assistant's turn that was begun. */
+  isContinued: boolean;
+  /** What the tokens were made of. */
+  row: SourceRow;
+  /** The user's turns after the first, of a row with `turns`. */
+  followUps: readonly string[];
+}
+
+/** How prompts are read. */
+export interface PromptFormat {
+  columns?: ColumnMap;
+  /** Plain text goes in as it stands even where the tokenizer has a chat template. */
+  isPlain?: boolean;
+  /** Read no more than so many; null: all. */
+  limit?: number | null;
+}
+
+/**
+ * The prompts in `path`: a column `prompt` of text or messages (an assistant's turn at its end goes on), `messages` or
+ * `conversations` (an answer at their end is left out), `question`, `instruction` and the other columns that training reads
+ * prompts from (docs/data.md), or `turns` as in MT-Bench's questions; with `tools` and
+ * `chat_template_kwargs`. Plain text is a user's message where the tokenizer has a chat template, and goes in as it stands
+ * where it has none.
+ *
+ * @throws {DataError} naming file and line of a row without a prompt
+ */
+export async function readPrompts(
+  path: string,
+  encoder: RowEncoder,
+  { columns = {}, limit = null, isPlain = false }: PromptFormat = {},
+): Promise<Prompt[]> {
+  const isChat = encoder.hasChatTemplate && !isPlain;
+  const rows: SourceRow[] = [];
+  const followUps: (readonly string[])[] = [];
+  for await (const row of promptRows(path)) {
+    if (rows.length === limit) break;
+    rows.push(promptRow(row, columns, isChat));
+    followUps.push(laterTurns(row, isChat));
+  }
+  if (rows.length === 0) throw new DataError(`${path}: expected prompts, found no rows.`);
+  const outcomes = await encoder.encode(rows);
+  return outcomes.map((outcome, i): Prompt => {
+    if ("error" in outcome) throw outcome.error;
+    const row = at(rows, i);
+    const isContinued = row.kind === "text" || (row.kind === "chat" && row.continueFinalMessage === true);
+    const { promptIds: ids, notes } = outcome.row;
+    if (notes.includes("no_generation_prompt")) warn(noGenerationPrompt);
+    const later = at(followUps, i);
+    return { where: row.where, text: shown(row), ids, isContinued, row, followUps: later };
+  });
+}
+
+/**
+ * @param most - the model's longest context
+ * @throws {DataError} naming the first prompt that leaves no room for its answer
+ */
+export function checkPromptLengths(
+  prompts: readonly Pick<Prompt, "where" | "ids">[],
+  maxNewTokens: number,
+  most: number,
+): void {
+  for (const { where, ids } of prompts) {
+    if (ids.length + maxNewTokens <= most) continue;
+    throw new DataError(
+      `${where}: the prompt has ${ids.length} tokens, and ${maxNewTokens} more are allowed to the answer; the model was made for ` +
+        `${most} in all. Leave the row out, or ask for shorter answers.`,
+    );
+  }
+}
+
+/** The row's prompt, without an answer. */
+function promptRow(row: RawRow, map: ColumnMap, isChat: boolean): SourceRow {
+  const columns = new Columns(firstTurn(row), map);
+  const { where } = columns;
+  const prompt = readPrompt(columns);
+  if (prompt === null) {
+    const missing = columns.missing(`"prompt", "messages", "question", "instruction" or "turns"`);
+    throw new DataError(`${missing.message} Call the column of the prompts "prompt".`);
+  }
+  if (prompt.kind === "text" && !isChat) return { kind: "text", where, prompt: prompt.text, completions: [] };
+  const messages = prompt.kind === "chat" ? prompt.messages : [userMessage(prompt.text)];
+  const common = { kind: "chat", where, completions: [], ...templateInputs(columns) } as const;
+  if (messages.at(-1)?.role !== "assistant") return { ...common, prompt: messages };
+  const isWhole = prompt.kind === "chat" && prompt.isConversation;
+  return isWhole
+    ? { ...common, prompt: messages.slice(0, -1) }
+    : { ...common, prompt: messages, continueFinalMessage: true };
+}
+
+/**
+ * The turns after the first of a row with `turns`.
+ *
+ * @throws {DataError} if they are no texts, or the model has no chat template to put a conversation in
+ */
+function laterTurns({ origin, value }: RawRow, isChat: boolean): string[] {
+  const { prompt, turns } = value;
+  if (prompt !== undefined || !Array.isArray(turns) || turns.length < 2) return [];
+  const where = describeOrigin(origin);
+  const wrong = turns.findIndex((turn) => typeof turn !== "string" || turn.trim() === "");
+  if (wrong >= 0) {
+    throw new DataError(
+      `${where}: turns[${wrong}]: expected a text, got ${JSON.stringify(turns[wrong])}. Fix the row.`,
+    );
+  }
+  if (!isChat) {
+    throw new DataError(
+      `${where}: ${turns.length} turns are a conversation, which needs a chat template. Give --chat-template, or rows with one prompt.`,
+    );
+  }
+  return turns.slice(1) as string[];
+}
+
+/** Says of prompts with several turns that the first is asked alone. */
+export function tellFirstTurns(path: string, prompts: readonly Prompt[]): void {
+  const longer = prompts.filter(({ followUps }) => followUps.length > 0).length;
+  if (longer > 0)
+    warn(`${path}: ${longer} of ${prompts.length} rows have several turns; the first is asked.`);
+}
+
+/** The row with the first of its `turns` as its prompt, where it has those and no prompt. */
+function firstTurn(row: RawRow): RawRow {
+  const { prompt, turns } = row.value;
+  const first: unknown = Array.isArray(turns) ? turns[0] : undefined;
+  return prompt === undefined && typeof first === "string"
+    ? { ...row, value: { ...row.value, prompt: first } }
+    : row;
+}
+
+function shown(row: SourceRow): string {
+  if (row.kind === "text") return row.prompt;
+  const message = row.kind === "chat" ? row.prompt.at(-1) : undefined;
+  return message === undefined ? "" : contentText(message as Message);
+}

@@ -1,0 +1,72 @@
+/** Who answers: a file of answers, an endpoint, or a local model, as they are written on the command line. */
+import { basename, dirname, resolve } from "node:path";
+import { ConfigError } from "../../base/errors.ts";
+import { statsOf } from "../../base/open-file.ts";
+import { fileKind } from "../../data/data-file.ts";
+
+/** Who answers. */
+export type Answerer =
+  | { kind: "file"; path: string }
+  | { kind: "endpoint"; baseUrl: string; model: string }
+  | { kind: "model"; model: string; adapter: string | null };
+
+/** The forms of {@link parseAnswerer}, for help texts. */
+export const ANSWERER_FORMS =
+  "a file of answers, URL#MODEL of an OpenAI-style endpoint, a model directory or hub id, or MODEL+ADAPTER";
+
+/**
+ * `answers.jsonl` (any data file), `http://127.0.0.1:8000/v1#name`, `models/base`, `owner/name`, or `models/base+runs/x/adapter`.
+ *
+ * @throws {ConfigError} for an endpoint without the model's name
+ */
+export function parseAnswerer(text: string): Answerer {
+  if (/^https?:\/\//i.test(text)) return { kind: "endpoint", ...parseEndpoint(text) };
+  const stats = statsOf(text);
+  if (stats !== null) {
+    return stats.isDirectory() ? { kind: "model", model: text, adapter: null } : { kind: "file", path: text };
+  }
+  if (fileKind(text) !== null) return { kind: "file", path: text };
+  const plus = text.lastIndexOf("+");
+  if (plus <= 0) return { kind: "model", model: text, adapter: null };
+  return { kind: "model", model: text.slice(0, plus), adapter: text.slice(plus + 1) };
+}
+
+/**
+ * `URL#MODEL`, taken apart.
+ *
+ * @throws {ConfigError} when it is not of this form
+ */
+export function parseEndpoint(text: string): { baseUrl: string; model: string } {
+  const hash = text.indexOf("#");
+  const [baseUrl, model] = [text.slice(0, hash), text.slice(hash + 1)];
+  if (hash > 0 && model !== "" && /^https?:\/\//i.test(baseUrl)) return { baseUrl, model };
+  throw new ConfigError(
+    `expected an endpoint as URL#MODEL, e.g. http://127.0.0.1:8000/v1#judge, got "${text}".`,
+  );
+}
+
+/** `name` as a part of file names. */
+export function inFileName(name: string): string {
+  return name.replace(/[^\w.+-]+/g, "_").slice(0, 80);
+}
+
+/** A short name for tables. */
+export function answererName(answerer: Answerer): string {
+  switch (answerer.kind) {
+    case "file":
+      return basename(answerer.path).replace(/\.\w+$/, "");
+    case "endpoint":
+      return answerer.model;
+    case "model": {
+      const { model, adapter } = answerer;
+      return adapter === null ? directoryName(model) : `${directoryName(model)}+${directoryName(adapter)}`;
+    }
+  }
+}
+
+/** The last part of a path; of a run's directory (`runs/x/model`) with the run's name. */
+function directoryName(path: string): string {
+  const last = basename(path);
+  if (last !== "model" && last !== "adapter") return last;
+  return `${basename(dirname(resolve(path)))}/${last}`;
+}

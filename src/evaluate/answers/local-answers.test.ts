@@ -1,0 +1,133 @@
+/** Tests of local-answers.ts with a tiny model: turns follow from each other, and nothing else changes an answer. */
+import assert from "node:assert/strict";
+import { after, test } from "node:test";
+import { workshop } from "../../../test/support/runs.ts";
+import { makeTinyModel } from "../../../test/support/tiny-model.ts";
+import { DataError } from "../../base/errors.ts";
+import { readModelConfig } from "../../formats/hf-config.ts";
+import { sampleAnswers } from "../../generate/sample.ts";
+import { loadModel } from "../../models/load.ts";
+import { createRowEncoder } from "../../text/encode.ts";
+import { loadTokenizer } from "../../text/tokenizer.ts";
+import { scope } from "../../torch/index.ts";
+import { AnswerLog } from "./answer-log.ts";
+import { askLocalModel, type LocalModel, localIdentity } from "./local-answers.ts";
+import type { Question } from "./questions.ts";
+
+const shop = workshop({ held: 0 });
+after(() => shop[Symbol.dispose]());
+let logs = 0;
+
+const local: LocalModel = {
+  model: String(shop.values["model_name_or_path"]),
+  adapter: null,
+  seed: 3,
+  chatTemplate: null,
+  device: "cpu",
+  dtype: "float32",
+  threads: 1,
+};
+
+const question = (id: string, turns: string[], category = "a"): Question => ({
+  id,
+  isNamed: true,
+  where: `q.jsonl:${id}`,
+  category,
+  messages: [{ role: "user", content: turns[0] ?? "" }],
+  followUps: turns.slice(1),
+  temperature: null,
+});
+
+/** Answers to `questions`; warm ones at temperature 1. */
+async function answers(
+  questions: readonly Question[],
+  path = shop.path(`log-${logs++}.jsonl`),
+  maxTokens = 6,
+) {
+  const keys = new Map(questions.map(({ id }) => [id, `key ${id}`]));
+  using log = await AnswerLog.open(path, "m", keys);
+  const told: number[] = [];
+  let cut = 0;
+  await askLocalModel(local, {
+    questions,
+    temperatureOf: ({ category }) => (category === "warm" ? 1 : 0),
+    maxTokens,
+    log,
+    keyOf: ({ id }) => `key ${id}`,
+    onCut: () => cut++,
+    onAnswered: (done) => told.push(done),
+  });
+  return { answers: new Map(log.answers), told, cut, path };
+}
+
+test("the second turn is asked after the own first answer", async () => {
+  const {
+    answers: found,
+    told,
+    cut,
+  } = await answers([question("1", ["who is there?", "and then?"]), question("2", ["one turn only"])]);
+  // a model of random weights does not end within six tokens
+  assert.equal(cut, 3);
+  assert.deepEqual(told, [1, 2]);
+  const [first = "", second = ""] = found.get("1") ?? [];
+  assert.equal(found.get("2")?.length, 1);
+  using _ = scope();
+  const tokenizer = loadTokenizer(local.model);
+  const { eosTokenIds } = readModelConfig(local.model);
+  await using encoder = createRowEncoder(tokenizer, { eosTokenIds });
+  const [outcome] = await encoder.encode([
+    {
+      kind: "chat",
+      where: "here",
+      prompt: [
+        { role: "user", content: "who is there?" },
+        { role: "assistant", content: first },
+        { role: "user", content: "and then?" },
+      ],
+      completions: [],
+    },
+  ]);
+  assert.ok(outcome !== undefined && "row" in outcome);
+  const stopIds = new Set([...eosTokenIds, ...(await encoder.chatFormat()).stopIds]);
+  const [drawn] = await sampleAnswers(loadModel(local.model), [outcome.row.promptIds], {
+    temperature: 0,
+    maxNewTokens: 6,
+    stopIds,
+    seed: 0,
+  });
+  assert.equal(tokenizer.decode(drawn?.ids ?? [], { skipSpecialTokens: true }).trim(), second);
+});
+
+test("what is there already is left as it is, and the rest comes out as it would have", async () => {
+  const questions = Array.from({ length: 20 }, (_, i) =>
+    question(`${i}`, [`say ${i}`, "again"], i % 2 === 0 ? "warm" : "a"),
+  );
+  const whole = await answers(questions);
+  const some = await answers(questions.slice(0, 7));
+  for (const [id, turns] of some.answers) assert.deepEqual(turns, whole.answers.get(id));
+  const rest = await answers(questions, some.path);
+  assert.deepEqual(rest.told, [8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20]);
+  assert.deepEqual(rest.answers, new Map(questions.map(({ id }) => [id, whole.answers.get(id)])));
+  assert.deepEqual((await answers(questions, some.path)).told, []);
+});
+
+test("a question that does not fit is named, with its turn", async () => {
+  const long = question("9", ["short", "x".repeat(600)]);
+  await assert.rejects(answers([long]), (error: unknown) => {
+    assert.ok(error instanceof DataError);
+    assert.match(
+      error.message,
+      /^q\.jsonl:9: turn 2 has a prompt of \d+ tokens, and 6 more .* made for 512 in all/,
+    );
+    return true;
+  });
+});
+
+test("other weights are another identity, the same in another place are not", () => {
+  const identity = localIdentity(local);
+  assert.equal(localIdentity({ ...local, model: makeTinyModel(shop.path("copy")) }), identity);
+  assert.notEqual(
+    localIdentity({ ...local, model: makeTinyModel(shop.path("other"), { seed: 2 }) }),
+    identity,
+  );
+});

@@ -1,0 +1,131 @@
+/** How much a judge looks at what should not count: which answer comes first, and which is longer. */
+import { at } from "../../base/at.ts";
+import { type BootstrapOptions, bootstrapInterval } from "../../stats/bootstrap.ts";
+import { byQuestion, type Figure, type JudgedPair, shareFigure } from "./judged-pair.ts";
+import { styleDifference } from "./style.ts";
+
+/** What changed when the order of two answers was turned. */
+export interface PositionBias {
+  /** Pairs with both verdicts. */
+  pairs: number;
+  /** Fraction of them whose winner is not the same in both orders, ties included. */
+  changed: Figure;
+  /** Pairs in which whatever stood first won, in both orders. */
+  favoursFirst: number;
+  /** Pairs in which whatever stood second won, in both orders. */
+  favoursSecond: number;
+  /** Verdicts that are no ties. */
+  decided: number;
+  /** Fraction of them that went to the answer shown first; 0.5 without bias. */
+  firstShare: Figure;
+}
+
+/** How verdicts go with length. */
+export interface LengthBias {
+  /** Pairs with a verdict. */
+  pairs: number;
+  /** Correlation of A's win rate with how much longer its answer is, from −1 to 1. */
+  correlation: Figure;
+  /** Verdicts that are no ties, on answers of different length. */
+  decided: number;
+  /** Fraction of them that went to the longer answer; 0.5 without bias where quality does not go with length. */
+  longerShare: Figure;
+}
+
+/** The position bias in `pairs`. */
+export function positionBias(pairs: readonly JudgedPair[], bootstrap: BootstrapOptions = {}): PositionBias {
+  const both = pairs.flatMap(({ id, verdicts: [first, second] }) =>
+    first === null || second === null ? [] : [{ id, first: Math.sign(first), second: Math.sign(second) }],
+  );
+  const changed = both.filter(({ first, second }) => first !== second).length;
+  const groups = byQuestion(both).map((group) => {
+    // Seen from the place: 1 where what stood first won.
+    const places = group.flatMap(({ first, second }) => [first, -second]).filter((place) => place !== 0);
+    return { decided: places.length, first: places.filter((place) => place > 0).length };
+  });
+  return {
+    pairs: both.length,
+    changed: shareFigure(changed, both.length),
+    favoursFirst: both.filter(({ first, second }) => first > 0 && second < 0).length,
+    favoursSecond: both.filter(({ first, second }) => first < 0 && second > 0).length,
+    ...shareOfGroups(groups, bootstrap),
+  };
+}
+
+/** The share over groups (verdicts of one question), which are resampled whole. */
+function shareOfGroups(
+  groups: readonly { decided: number; first: number }[],
+  bootstrap: BootstrapOptions,
+): { decided: number; firstShare: Figure } {
+  const sum = (draw: Iterable<number>): [first: number, decided: number] => {
+    let first = 0;
+    let decided = 0;
+    for (const i of draw) {
+      first += groups[i]?.first ?? 0;
+      decided += groups[i]?.decided ?? 0;
+    }
+    return [first, decided];
+  };
+  const [first, decided] = sum(groups.keys());
+  const share = (draw: Int32Array): number => {
+    const [hits, all] = sum(draw);
+    return hits / all;
+  };
+  const interval = bootstrapInterval(groups.length, share, bootstrap);
+  return { decided, firstShare: { value: first / decided, interval } };
+}
+
+/** The length bias in `pairs`. */
+export function lengthBias(pairs: readonly JudgedPair[], bootstrap: BootstrapOptions = {}): LengthBias {
+  const points = pairs.flatMap(({ id, verdicts, styles: [a, b] }) => {
+    const known = verdicts.flatMap((verdict) => (verdict === null ? [] : [Math.sign(verdict)]));
+    if (known.length === 0) return [];
+    const won = known.reduce((sum, sign) => sum + sign, 0) / known.length;
+    return [{ id, known, won, longer: styleDifference(a.length, b.length) }];
+  });
+  const signs = points.flatMap(({ known, longer }) => known.map((sign) => sign * Math.sign(longer)));
+  const decided = signs.filter((sign) => sign !== 0);
+  return {
+    pairs: points.length,
+    correlation: correlationFigure(
+      points.map(({ id, won, longer }) => ({ id, x: longer, y: won })),
+      bootstrap,
+    ),
+    decided: decided.length,
+    longerShare: shareFigure(decided.filter((sign) => sign > 0).length, decided.length),
+  };
+}
+
+/** Pearson's correlation of x and y, with an interval over questions; NaN where one of them does not vary. */
+export function correlationFigure(
+  points: readonly { id: string; x: number; y: number }[],
+  bootstrap: BootstrapOptions = {},
+): Figure {
+  const sums = byQuestion(points).map(momentsOf);
+  const drawn = (draw: Iterable<number>): number => {
+    const total: Moments = [0, 0, 0, 0, 0, 0];
+    for (const i of draw) add(total, at(sums, i));
+    return correlation(total);
+  };
+  return { value: drawn(sums.keys()), interval: bootstrapInterval(sums.length, drawn, bootstrap) };
+}
+
+/** Sums over points: their number, x, y, x², y², xy. */
+type Moments = [n: number, x: number, y: number, xx: number, yy: number, xy: number];
+
+function momentsOf(points: readonly { x: number; y: number }[]): Moments {
+  const sums: Moments = [0, 0, 0, 0, 0, 0];
+  for (const { x, y } of points) add(sums, [1, x, y, x * x, y * y, x * y]);
+  return sums;
+}
+
+function add(sums: Moments, more: Moments): void {
+  for (let i = 0; i < sums.length; i++) sums[i] = at(sums, i) + at(more, i);
+}
+
+function correlation([n, x, y, xx, yy, xy]: Moments): number {
+  const [spreadX, spreadY] = [xx - (x * x) / n, yy - (y * y) / n];
+  // What rounding leaves of no spread at all is none.
+  if (!(spreadX > 1e-12 * xx && spreadY > 1e-12 * yy)) return Number.NaN;
+  return (xy - (x * y) / n) / Math.sqrt(spreadX * spreadY);
+}

@@ -1,0 +1,150 @@
+/** Tests of judge.ts and judgment-store.ts: nothing is asked twice, nothing is guessed. */
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { type ChatAnswer, type ChatCall, startJudge } from "../../../test/support/judge-server.ts";
+import { EndpointError, FileError } from "../../base/errors.ts";
+import type { ChatMessage } from "../endpoint/chat-body.ts";
+import { Endpoint } from "../endpoint/endpoint.ts";
+import { Judge } from "./judge.ts";
+import { JudgmentStore } from "./judgment-store.ts";
+import { readRating } from "./verdicts.ts";
+
+const dir = mkdtempSync(join(tmpdir(), "preftune-judge-"));
+after(() => rmSync(dir, { recursive: true, force: true }));
+let files = 0;
+
+const ask = (content: string): ChatMessage[] => [{ role: "user", content }];
+
+const judged = (verdict: number) => ({ verdict, reason: null, text: `[[${verdict}]]` });
+
+/** A judge on loopback with a file of its own, or the one given. */
+async function judging(
+  answer: (call: ChatCall, before: number) => ChatAnswer,
+  options: { path?: string; model?: string; retries?: number; temperature?: number; extra?: object } = {},
+) {
+  const server = await startJudge(answer);
+  const path = options.path ?? join(dir, `judgments-${files++}.sqlite`);
+  const store = new JudgmentStore(path);
+  const judge = new Judge({
+    endpoint: new Endpoint({
+      baseUrl: server.baseUrl,
+      model: options.model ?? "m",
+      maxRetries: 0,
+      extra: { ...options.extra },
+    }),
+    store,
+    temperature: options.temperature ?? 0,
+    maxTokens: 10,
+    retriesWithoutVerdict: options.retries ?? 0,
+  });
+  const close = async (): Promise<void> => {
+    store.close();
+    await server[Symbol.asyncDispose]();
+  };
+  return { judge, server, path, [Symbol.asyncDispose]: close };
+}
+
+test("what was judged is not asked again, in the same run or another; what differs is", async () => {
+  await using first = await judging(() => "[[7]]");
+  assert.deepEqual(await first.judge.verdict(ask("a"), readRating), judged(7));
+  assert.deepEqual(await first.judge.verdict(ask("a"), readRating), judged(7));
+  assert.deepEqual(await first.judge.verdict(ask("b"), readRating), judged(7));
+  assert.equal(first.server.calls.length, 2);
+  const { judgments, cached, spent } = first.judge.counts;
+  assert.deepEqual([judgments, cached, spent.requests, spent.promptTokens], [3, 1, 2, 200]);
+
+  const { path } = first;
+  await using again = await judging(() => "[[1]]", { path });
+  assert.deepEqual(await again.judge.verdict(ask("a"), readRating), judged(7));
+  assert.equal(again.server.calls.length, 0);
+  for (const change of [{ model: "other" }, { temperature: 0.5 }, { extra: { seed: 1 } }]) {
+    await using other = await judging(() => "[[1]]", { path, ...change });
+    assert.deepEqual(await other.judge.verdict(ask("a"), readRating), judged(1));
+    assert.equal(other.server.calls.length, 1, JSON.stringify(change));
+  }
+});
+
+test("the same question at once is asked once", async () => {
+  await using only = await judging(() => ({ text: "[[3]]", delayMs: 20 }));
+  const verdicts = await Promise.all([1, 2, 3].map(() => only.judge.verdict(ask("same"), readRating)));
+  assert.deepEqual(verdicts, [judged(3), judged(3), judged(3)]);
+  assert.equal(only.server.calls.length, 1);
+});
+
+test("an answer without a verdict is counted; it is asked again so often as is allowed, once for all", async () => {
+  await using none = await judging(() => "no idea");
+  assert.deepEqual(await none.judge.verdict(ask("a"), readRating), {
+    verdict: null,
+    reason: "unparsable",
+    text: "no idea",
+  });
+  assert.equal(none.judge.counts.firstUnparsable, "no idea");
+  assert.equal(none.judge.counts.unparsable, 1);
+  assert.equal(none.server.calls.length, 1);
+
+  const { path } = none;
+  const answers = ["still none", "[[9]]"];
+  await using more = await judging((_, before) => answers[before] ?? "", { path, retries: 2 });
+  assert.deepEqual(await more.judge.verdict(ask("a"), readRating), judged(9));
+  assert.equal(more.server.calls.length, 2, "the first answer is known from before");
+  assert.deepEqual([more.judge.counts.askedAgain, more.judge.counts.unparsable], [2, 0]);
+
+  await using known = await judging(() => "[[1]]", { path, retries: 2 });
+  assert.deepEqual(await known.judge.verdict(ask("a"), readRating), judged(9));
+  assert.equal(known.server.calls.length, 0);
+});
+
+test("answers cut at the limit of tokens are counted", async () => {
+  await using cut = await judging(() => ({ text: "so far", finishReason: "length" }));
+  await cut.judge.verdict(ask("a"), readRating);
+  assert.deepEqual([cut.judge.counts.cut, cut.judge.counts.unparsable], [1, 1]);
+});
+
+test("a request that is refused as such has no verdict; when all are, judging ends", async () => {
+  const refuse = (text: string): ChatAnswer =>
+    text.includes("long")
+      ? { status: 400, body: JSON.stringify({ error: { message: "too long for us." } }) }
+      : "[[5]]";
+  await using some = await judging(({ text }) => refuse(text));
+  for (let i = 0; i < 3; i++) {
+    const { verdict, reason, text } = await some.judge.verdict(ask(`long ${i}`), readRating);
+    assert.deepEqual([verdict, reason], [null, "refused"]);
+    assert.match(text, /got status 400: too long for us\. Check the model's name/, "one full stop, not two");
+  }
+  assert.deepEqual(await some.judge.verdict(ask("short"), readRating), judged(5));
+  assert.equal(some.judge.counts.refused, 3);
+  assert.match(some.judge.counts.firstRefusal ?? "", /too long for us\./);
+
+  await using all = await judging(() => ({ status: 422 }));
+  await assert.rejects(async () => {
+    for (let i = 0; i < 9; i++) await all.judge.verdict(ask(`${i}`), readRating);
+  }, EndpointError);
+  assert.equal(all.server.calls.length, 5);
+});
+
+test("a judge that cannot be used ends judging at once, and what it said before is kept", async () => {
+  await using gone = await judging((_, before) => (before === 0 ? "[[2]]" : { status: 401 }));
+  await gone.judge.verdict(ask("a"), readRating);
+  await assert.rejects(gone.judge.verdict(ask("b"), readRating), /status 401/);
+  await using again = await judging(() => "[[8]]", { path: gone.path });
+  assert.deepEqual(await again.judge.verdict(ask("a"), readRating), judged(2));
+  assert.deepEqual(await again.judge.verdict(ask("b"), readRating), judged(8));
+});
+
+test("a file that is no database, and a place that cannot be written, are named", () => {
+  const path = join(dir, "not.sqlite");
+  writeFileSync(path, "this is a text of a hundred bytes that is no database at all".repeat(20));
+  const says = (words: RegExp) => (error: unknown) => error instanceof FileError && words.test(error.message);
+  assert.throws(
+    () => new JudgmentStore(path),
+    says(/not\.sqlite: expected to keep judgments .* It is damaged: move it away/),
+  );
+  writeFileSync(join(dir, "file"), "");
+  assert.throws(
+    () => new JudgmentStore(join(dir, "file", "x.sqlite")),
+    says(/Cannot make directory .*file: /),
+  );
+});

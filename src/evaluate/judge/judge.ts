@@ -1,0 +1,143 @@
+/** A judge: an endpoint whose answers are read as verdicts, each asked for once and kept. */
+import { EndpointError } from "../../base/errors.ts";
+import { sha256 } from "../../base/files.ts";
+import type { ChatMessage, ChatReply, ChatRequest } from "../endpoint/chat-body.ts";
+import type { Endpoint, Spent } from "../endpoint/endpoint.ts";
+import type { JudgmentStore } from "./judgment-store.ts";
+
+/** How a judge is asked. */
+export interface JudgeOptions {
+  endpoint: Endpoint;
+  store: JudgmentStore;
+  temperature: number;
+  /** Longest judgment, in tokens. */
+  maxTokens: number;
+  /** How often it is asked again after an answer without a verdict. */
+  retriesWithoutVerdict: number;
+}
+
+/** Why there is no verdict: none could be read from the answer, or the endpoint refused this request. */
+export type NoVerdict = "unparsable" | "refused";
+
+/** A judgment. */
+export interface Judgment<V> {
+  verdict: V | null;
+  /** Why there is no verdict; null when there is one. */
+  reason: NoVerdict | null;
+  /** What the judge wrote last; of a refused request, what the endpoint said. */
+  text: string;
+}
+
+/** What judging came to. */
+export interface JudgeCounts {
+  judgments: number;
+  /** Answers that were there already. */
+  cached: number;
+  /** Answers without a verdict in all tries. Never guessed. */
+  unparsable: number;
+  /** Requests that the endpoint refused as such: too long, or against its rules. */
+  refused: number;
+  /** Answers that ended at the limit of tokens. */
+  cut: number;
+  /** Answers asked for again because they had no verdict. */
+  askedAgain: number;
+  /** What the endpoint said when it first refused a request; null when it refused none. */
+  firstRefusal: string | null;
+  /** The first answer in which no verdict was found; null when there is one in all. */
+  firstUnparsable: string | null;
+  spent: Spent;
+}
+
+/** Statuses with which an endpoint refuses one request, not all. */
+const refusals: ReadonlySet<number | null> = new Set([400, 413, 422]);
+/** So many refusals without any answer mean that all will be refused. */
+const refusalsAtFirst = 5;
+
+/** Asks an endpoint for verdicts. */
+export class Judge {
+  readonly #options: JudgeOptions;
+  /** Answers under way, so that the same question is not asked twice at once. */
+  readonly #pending: Map<string, Promise<ChatReply>> = new Map();
+  readonly #counts = { judgments: 0, cached: 0, unparsable: 0, refused: 0, cut: 0, askedAgain: 0 };
+  readonly #first: Pick<JudgeCounts, "firstRefusal" | "firstUnparsable"> = {
+    firstRefusal: null,
+    firstUnparsable: null,
+  };
+  #answers = 0;
+
+  constructor(options: JudgeOptions) {
+    this.#options = options;
+  }
+
+  /** What judging has come to so far. */
+  get counts(): JudgeCounts {
+    return { ...this.#counts, ...this.#first, spent: { ...this.#options.endpoint.spent } };
+  }
+
+  /**
+   * The verdict on `messages`.
+   *
+   * @param read - the verdict in an answer, or null when there is none
+   * @throws {EndpointError} when the endpoint gives no answers at all
+   */
+  async verdict<V>(
+    messages: readonly ChatMessage[],
+    read: (answer: string) => V | null,
+  ): Promise<Judgment<V>> {
+    const { temperature, maxTokens, retriesWithoutVerdict } = this.#options;
+    this.#counts.judgments++;
+    let text = "";
+    try {
+      for (let attempt = 0; ; attempt++) {
+        ({ text } = await this.#reply({ messages, temperature, maxTokens }, attempt));
+        const verdict = read(text);
+        if (verdict !== null) return { verdict, reason: null, text };
+        if (attempt >= retriesWithoutVerdict) break;
+        this.#counts.askedAgain++;
+      }
+    } catch (error) {
+      return { verdict: null, reason: "refused", text: this.#takeRefusal(error) };
+    }
+    this.#counts.unparsable++;
+    this.#first.firstUnparsable ??= text;
+    return { verdict: null, reason: "unparsable", text };
+  }
+
+  /** What an endpoint says that refuses one request alone; any other error is thrown on. */
+  #takeRefusal(error: unknown): string {
+    if (!(error instanceof EndpointError && refusals.has(error.status))) throw error;
+    this.#counts.refused++;
+    this.#first.firstRefusal ??= error.message;
+    if (this.#answers === 0 && this.#counts.refused >= refusalsAtFirst) throw error;
+    return error.message;
+  }
+
+  async #reply(request: ChatRequest, attempt: number): Promise<ChatReply> {
+    const { endpoint, store } = this.#options;
+    const { model, extra } = endpoint;
+    const key = sha256(JSON.stringify({ version: 1, model, extra, ...request, attempt }));
+    const known = store.get(key);
+    if (known !== null) {
+      this.#counts.cached++;
+      return this.#noted(known);
+    }
+    const pending = this.#pending.get(key);
+    if (pending !== undefined) return pending;
+    const asked = endpoint.chat(request).then((reply) => {
+      store.put(key, { model, messages: JSON.stringify(request.messages) }, reply);
+      return this.#noted(reply);
+    });
+    this.#pending.set(key, asked);
+    try {
+      return await asked;
+    } finally {
+      this.#pending.delete(key);
+    }
+  }
+
+  #noted(reply: ChatReply): ChatReply {
+    this.#answers++;
+    if (reply.finishReason === "length") this.#counts.cut++;
+    return reply;
+  }
+}

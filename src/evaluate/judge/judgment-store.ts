@@ -1,0 +1,118 @@
+/**
+ * Answers of judges by what was asked, in an SQLite file: a question is paid for once, whatever interrupts the work.
+ * Neither a kill nor a power cut loses what was put in: each answer is synced, which takes less than a judge does.
+ */
+import { dirname } from "node:path";
+import process from "node:process";
+import type { DatabaseSync, StatementSync } from "node:sqlite";
+import { FileError, messageOf } from "../../base/errors.ts";
+import { formatBytes, ignoreErrors } from "../../base/file-io.ts";
+import { makeDirectory } from "../../base/files.ts";
+import type { ChatReply } from "../endpoint/chat-body.ts";
+
+/** What is kept beside an answer, for people who look into the file. */
+export interface JudgmentLabel {
+  model: string;
+  /** JSON of the messages. */
+  messages: string;
+}
+
+/** SQLite's result codes for a file that is not a valid database. */
+const SQLITE_CORRUPT = 11;
+const SQLITE_NOTADB = 26;
+
+/** Answers by key. */
+export class JudgmentStore {
+  readonly #path: string;
+  readonly #database: DatabaseSync;
+  readonly #get: StatementSync;
+  readonly #put: StatementSync;
+
+  /** @throws {FileError} when the file is no database of judgments or cannot be written */
+  constructor(path: string) {
+    this.#path = path;
+    makeDirectory(dirname(path));
+    try {
+      // named here and not above: src/base/node-version.ts reports a Node without it, not a failing import
+      const { DatabaseSync } = process.getBuiltinModule("node:sqlite");
+      this.#database = new DatabaseSync(path, { timeout: 10_000 });
+      this.#database.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
+        CREATE TABLE IF NOT EXISTS judgments (
+          key TEXT PRIMARY KEY, model TEXT NOT NULL, messages TEXT NOT NULL, text TEXT NOT NULL, finish_reason TEXT,
+          prompt_tokens INTEGER, completion_tokens INTEGER, time TEXT NOT NULL) STRICT`);
+      this.#get = this.#database.prepare(
+        "SELECT text, finish_reason, prompt_tokens, completion_tokens FROM judgments WHERE key = ?",
+      );
+      this.#put = this.#database.prepare("INSERT OR IGNORE INTO judgments VALUES (?, ?, ?, ?, ?, ?, ?, ?)");
+    } catch (error) {
+      const failure = this.#failure(error, 0);
+      ignoreErrors(() => this.#database.close());
+      throw failure;
+    }
+  }
+
+  /** The answer kept under `key`, or null. @throws {FileError} when the file is damaged */
+  get(key: string): ChatReply | null {
+    const row = this.#guard(() => this.#get.get(key));
+    if (row === undefined) return null;
+    const { text, finish_reason: reason, prompt_tokens: prompt, completion_tokens: completion } = row;
+    const isCounted = prompt !== null && completion !== null;
+    return {
+      text: String(text),
+      finishReason: reason === null ? null : String(reason),
+      usage: isCounted ? { promptTokens: Number(prompt), completionTokens: Number(completion) } : null,
+    };
+  }
+
+  /** Keeps an answer; one that is there already stays. @throws {FileError} when it cannot be written */
+  put(key: string, label: JudgmentLabel, reply: ChatReply): void {
+    const { text, finishReason, usage } = reply;
+    const { promptTokens = null, completionTokens = null } = usage ?? {};
+    const time = new Date().toISOString();
+    const bytes = Buffer.byteLength(text) + Buffer.byteLength(label.messages);
+    this.#guard(
+      () =>
+        this.#put.run(
+          key,
+          label.model,
+          label.messages,
+          text,
+          finishReason,
+          promptTokens,
+          completionTokens,
+          time,
+        ),
+      bytes,
+    );
+  }
+
+  /** Closes the file. Closing twice is harmless. */
+  close(): void {
+    if (this.#database.isOpen) this.#database.close();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  #guard<T>(action: () => T, bytes = 0): T {
+    try {
+      return action();
+    } catch (error) {
+      throw this.#failure(error, bytes);
+    }
+  }
+
+  #failure(error: unknown, bytes: number): FileError {
+    const code = ((error as { errcode?: number }).errcode ?? 0) & 255;
+    const isDamaged = code === SQLITE_CORRUPT || code === SQLITE_NOTADB;
+    const needed = bytes > 0 ? `, ${bytes} bytes (${formatBytes(bytes)}) are needed` : "";
+    const remedy = isDamaged
+      ? "It is damaged: move it away; judgments in it are asked for again."
+      : `Judgments in it are kept. Free space under ${dirname(this.#path)} or choose another --output, then run the command again.`;
+    return new FileError(
+      `${this.#path}: expected to keep judgments in this SQLite file, but: ${messageOf(error)}${needed}. ${remedy}`,
+      { cause: error },
+    );
+  }
+}

@@ -1,0 +1,111 @@
+/**
+ * Figures of judged pairs: wins, ties and losses, a Bradley–Terry win rate with and without control for style, and how much
+ * the judge looks at position and length.
+ */
+import { at } from "../../base/at.ts";
+import { type BootstrapOptions, bootstrapInterval, type Interval } from "../../stats/bootstrap.ts";
+import { type BattleOptions, type Control, controlFigures, winRate } from "./bradley-terry.ts";
+import { type LengthBias, lengthBias, type PositionBias, positionBias } from "./judge-bias.ts";
+import { byQuestion, type Figure, type JudgedPair, outcomeOf } from "./judged-pair.ts";
+
+/** Wins, ties and losses of A. A pair whose two verdicts do not agree is a tie. */
+export interface Outcomes {
+  /** Pairs with both verdicts. */
+  pairs: number;
+  wins: number;
+  ties: number;
+  losses: number;
+  /** Wins, ties and losses as fractions of the pairs. */
+  shares: Record<"win" | "tie" | "loss", Figure>;
+  /** Wins and half of the ties, as a fraction of the pairs. */
+  winRate: Figure;
+}
+
+/** All figures of judged pairs. */
+export interface PairFigures {
+  outcomes: Outcomes;
+  perCategory: Record<string, Outcomes>;
+  /** Pairs that lack a verdict, in one order or both. */
+  incomplete: number;
+  /** Bradley–Terry: over single verdicts, far better ones counted several times. */
+  bradleyTerry: {
+    verdicts: number;
+    strongWeight: number;
+    winRate: Figure;
+    /** The interval as Arena-Hard takes it: single verdicts are resampled as if each stood alone. */
+    intervalOverVerdicts: Interval;
+    lengthControlled: Control;
+    styleControlled: Control;
+  };
+  positionBias: PositionBias;
+  lengthBias: LengthBias;
+}
+
+/** How figures are taken. */
+export interface PairFigureOptions extends BattleOptions {
+  bootstrap?: BootstrapOptions;
+}
+
+/** The figures of `pairs`. */
+export function pairFigures(pairs: readonly JudgedPair[], options: PairFigureOptions): PairFigures {
+  const { bootstrap = {}, strongWeight } = options;
+  const categories = [...new Set(pairs.flatMap(({ category }) => category ?? []))];
+  const controls = controlFigures(pairs, options);
+  return {
+    outcomes: outcomesOf(pairs, bootstrap),
+    perCategory: Object.fromEntries(
+      categories.map((name) => [
+        name,
+        outcomesOf(
+          pairs.filter(({ category }) => category === name),
+          bootstrap,
+        ),
+      ]),
+    ),
+    incomplete: pairs.filter((pair) => outcomeOf(pair) === null).length,
+    bradleyTerry: { ...winRate(pairs, options), strongWeight, ...controls },
+    positionBias: positionBias(pairs, bootstrap),
+    lengthBias: lengthBias(pairs, bootstrap),
+  };
+}
+
+function outcomesOf(pairs: readonly JudgedPair[], bootstrap: BootstrapOptions): Outcomes {
+  const known = pairs.flatMap((pair) => {
+    const outcome = outcomeOf(pair);
+    return outcome === null ? [] : [{ id: pair.id, outcome }];
+  });
+  const groups = byQuestion(known).map((group) => group.map(({ outcome }) => outcome));
+  const count = (wanted: number): number => known.filter(({ outcome }) => outcome === wanted).length;
+  const figure = (worth: (outcome: number) => number): Figure => meanFigure(groups, worth, bootstrap);
+  return {
+    pairs: known.length,
+    wins: count(1),
+    ties: count(0.5),
+    losses: count(0),
+    shares: {
+      win: figure((outcome) => Number(outcome === 1)),
+      tie: figure((outcome) => Number(outcome === 0.5)),
+      loss: figure((outcome) => Number(outcome === 0)),
+    },
+    winRate: figure((outcome) => outcome),
+  };
+}
+
+/** The mean of what outcomes are worth; the groups are resampled. */
+function meanFigure(
+  groups: readonly (readonly number[])[],
+  worth: (outcome: number) => number,
+  bootstrap: BootstrapOptions,
+): Figure {
+  const sums = groups.map((group) => group.reduce((sum, outcome) => sum + worth(outcome), 0));
+  const mean = (draw: Iterable<number>): number => {
+    let total = 0;
+    let count = 0;
+    for (const i of draw) {
+      total += at(sums, i);
+      count += at(groups, i).length;
+    }
+    return total / count;
+  };
+  return { value: mean(groups.keys()), interval: bootstrapInterval(groups.length, mean, bootstrap) };
+}

@@ -1,0 +1,83 @@
+/** `preftune evaluate pairwise`: two models or files of answers, on any prompts. */
+import { dirname, extname, join } from "node:path";
+import type { NamedAnswers } from "../answers/answers.ts";
+import { type Question, readQuestions } from "../answers/questions.ts";
+import { type PairPrompt, readArenaPrompt, readJudgePrompts } from "../judge/judge-prompts.ts";
+import { type JudgingOptions, namedAnswers, openJudging, twoNames } from "../judge/judging.ts";
+import { pairReport } from "../judge/pair-report.ts";
+import { judgePairs, OWN_PAIR_PROMPT, type PairTask, pairTasks } from "../judge/pair-tasks.ts";
+import type { PairReport } from "../judge/reports.ts";
+import { type PairVerdict, readLetter, verdictReader } from "../judge/verdicts.ts";
+import { mtBenchPairTasks } from "../mt-bench/mt-bench.ts";
+
+/** What is compared. */
+export interface PairwiseOptions extends JudgingOptions {
+  /** Who answers; see `parseAnswerer`. */
+  answerers: readonly [a: string, b: string];
+  /** File of prompts; see `readQuestions`. */
+  prompts: string;
+  /**
+   * Prompts for the judge: MT-Bench's file (`.jsonl`), of which `pair-v2` and `pair-v2-multi-turn` serve; Arena-Hard's
+   * (`.yaml`, with judge_settings.json beside it); null: preftune's own.
+   */
+  judgePrompts: string | null;
+  limit: number | null;
+  /** Temperature of the answers where a prompt has none of its own. */
+  temperature: number;
+  strongWeight: number;
+}
+
+/** How pairs are put before the judge. */
+interface Format {
+  tasks: (questions: readonly Question[], a: NamedAnswers, b: NamedAnswers) => PairTask[];
+  read: (answer: string) => PairVerdict | null;
+  /** How the judge is asked; absent: as MT-Bench does. */
+  settings?: PairPrompt;
+}
+
+/**
+ * Compares two models.
+ *
+ * @throws {EndpointError} if the judge gives no answers; judgments and answers so far are kept
+ */
+export async function evaluatePairwise(options: PairwiseOptions): Promise<PairReport> {
+  const { answerers, limit, concurrency, strongWeight, bootstrapRounds } = options;
+  const { tasks, read, settings } = await formatOf(options.judgePrompts);
+  const questions = await readQuestions(options.prompts, { limit });
+  const temperatureOf = ({ temperature }: Question): number => temperature ?? options.temperature;
+  using judging = openJudging(options, settings);
+  const a = await namedAnswers(answerers[0], questions, temperatureOf, options);
+  const b = await namedAnswers(answerers[1], questions, temperatureOf, options);
+  const { judge, onJudged, report } = judging;
+  const judged = await judgePairs(tasks(questions, a, b), { judge, read, concurrency, onJudged });
+  return pairReport("pairwise", twoNames(a, b), judged, {
+    judge: report(),
+    strongWeight,
+    bootstrap: { rounds: bootstrapRounds },
+  });
+}
+
+async function formatOf(path: string | null): Promise<Format> {
+  if (path === null) return fiveVerdicts(OWN_PAIR_PROMPT);
+  if ([".yaml", ".yml"].includes(extname(path))) {
+    return fiveVerdicts(readArenaPrompt(path, join(dirname(path), "judge_settings.json")));
+  }
+  const prompts = await readJudgePrompts(path);
+  return {
+    read: readLetter,
+    tasks: (questions, a, b) => {
+      // There are no references here, so no category asks for one.
+      const plain = questions.map((question) => ({ ...question, category: null }));
+      const material = { questions: plain, prompts, promptPath: path, references: new Map() };
+      return mtBenchPairTasks(material, a.answers, b.answers);
+    },
+  };
+}
+
+function fiveVerdicts(prompt: PairPrompt): Format {
+  return {
+    settings: prompt,
+    read: verdictReader(prompt.patterns, prompt.where),
+    tasks: (questions, a, b) => pairTasks(questions, a.answers, b.answers, prompt),
+  };
+}
