@@ -20,7 +20,7 @@ export interface Prompt {
   text: string;
   /** Tokens up to where the answer begins. */
   ids: number[];
-  /** Whether the answer goes on with the prompt's text: plain text, or an assistant's turn that was begun. */
+  /** Whether the completion continues the prompt's text: plain text, or an assistant's turn that was begun. */
   isContinued: boolean;
   /** What the tokens were made of. */
   row: SourceRow;
@@ -31,17 +31,17 @@ export interface Prompt {
 /** How prompts are read. */
 export interface PromptFormat {
   columns?: ColumnMap;
-  /** Plain text goes in as it stands even where the tokenizer has a chat template. */
+  /** Plain text is taken verbatim even where the tokenizer has a chat template. */
   isPlain?: boolean;
   /** Read no more than so many; null: all. */
   limit?: number | null;
 }
 
 /**
- * The prompts in `path`: a column `prompt` of text or messages (an assistant's turn at its end goes on), `messages` or
+ * The prompts in `path`: a column `prompt` of text or messages (an assistant's turn at its end is continued), `messages` or
  * `conversations` (an answer at their end is left out), `question`, `instruction` and the other columns that training reads
  * prompts from (docs/data.md), or `turns` as in MT-Bench's questions; with `tools` and
- * `chat_template_kwargs`. Plain text is a user's message where the tokenizer has a chat template, and goes in as it stands
+ * `chat_template_kwargs`. Plain text is a user's message where the tokenizer has a chat template, and is taken verbatim
  * where it has none.
  *
  * @throws {DataError} naming file and line of a row without a prompt

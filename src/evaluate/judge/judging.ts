@@ -112,7 +112,7 @@ export function namedAnswers(
   });
 }
 
-/** Two names that tell their bearers apart. */
+/** The names of two models; with (A) and (B) where they are the same. */
 export function twoNames(a: NamedAnswers, b: NamedAnswers): readonly [string, string] {
   return a.name === b.name ? [`${a.name} (A)`, `${b.name} (B)`] : [a.name, b.name];
 }
