@@ -171,10 +171,10 @@ function checkBatches(config: RunConfig): Finding[] {
       ),
     );
   }
-  return [...found, ...checkEarlyUpdates(config)];
+  return [...found, ...checkOptimizerInBackward(config)];
 }
 
-function checkEarlyUpdates(config: RunConfig): Finding[] {
+function checkOptimizerInBackward(config: RunConfig): Finding[] {
   if (!config.optimizer_in_backward) return [];
   const found: Finding[] = [];
   const refuse = (text: string) => found.push(error("optimizer_in_backward", text));

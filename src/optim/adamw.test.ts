@@ -9,7 +9,7 @@ import { AdamW } from "./adamw.ts";
 type Named = Record<string, number[]>;
 
 interface Case {
-  options: { lr: number; beta1: number; beta2: number; epsilon: number; weightDecay: number };
+  options: { lr: number; adam_beta1: number; adam_beta2: number; adam_epsilon: number; weight_decay: number };
   shapes: Named;
   start: Named;
   grads: Record<string, number[][]>;
@@ -101,7 +101,12 @@ test("vectors do not decay, matrices do", () => {
       parameter.requiresGrad = true;
       parameter.grad = ops.zerosLike(ops.detach(parameter));
     }
-    const optimizer = new AdamW(parameters, { beta1: 0.9, beta2: 0.99, epsilon: 1e-8, weightDecay: 0.5 });
+    const optimizer = new AdamW(parameters, {
+      adam_beta1: 0.9,
+      adam_beta2: 0.99,
+      adam_epsilon: 1e-8,
+      weight_decay: 0.5,
+    });
     optimizer.step(0.1);
     // a zero gradient moves nothing; decay multiplies by 1 - lr · decay
     assertClose(matrix, [0.95, 0.95], { atol: 1e-7 });
