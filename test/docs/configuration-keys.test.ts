@@ -3,10 +3,10 @@ import assert from "node:assert/strict";
 import { globSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { CONFIG_KEYS } from "../../src/runs/config-schema.ts";
+import { CONFIG_KEYS } from "../../src/config/keys.ts";
 
 const root = join(import.meta.dirname, "../..");
-const configuration = /^src\/(runs\/config-|config\/)/;
+const configuration = /^src\/config\//;
 
 /** Code without comments and the contents of strings; what stands in the `${}` of a template stays. */
 function codeOf(path: string): string {
