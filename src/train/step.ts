@@ -11,8 +11,8 @@ import { clipGradNorm } from "../optim/clip.ts";
 import { backward, noGrad, onDevice, ops, type Scope, scope, type Tensor, tensor } from "../torch/index.ts";
 import { columnsOf, completionLogps, countsOf, type ReferenceSource, totalsOf } from "./completion-logps.ts";
 import { dropoutKeys } from "./dropout-keys.ts";
-import { OptimizerInBackward } from "./optimizer-in-backward.ts";
 import { MetricTally, tokenStatistics } from "./metric-tally.ts";
+import { OptimizerInBackward } from "./optimizer-in-backward.ts";
 import type { SkipReason, StepLimits } from "./spike-guard.ts";
 
 /** What a step works on. */
