@@ -140,6 +140,9 @@ function declarations(first: readonly Reference[]): string[] {
   return [...seen].sort((a, b) => order(key(a), key(b)) || order(a[1], b[1])).map(([, text]) => text);
 }
 
+/** Documentation in the tables of keys, which is in docs/configuration.md. */
+const prose = /^ *readonly (doc|source|rule|expected): .*;\n/gm;
+
 /** The text of the file for the sources as they are now. */
 export function publicApi(): string {
   const { exports } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as {
@@ -157,7 +160,8 @@ export function publicApi(): string {
         .join("")}`,
   );
   const first = doors.flatMap(({ path }) => [...moduleAt(path).exported.values()]);
-  return `${[...lists, ...declarations(first)].map((part) => part.trimEnd()).join("\n\n")}\n`;
+  const all = [...lists, ...declarations(first)].map((part) => part.replace(prose, "").trimEnd());
+  return `${all.join("\n\n")}\n`;
 }
 
 /** What the file says; empty where there is none. */

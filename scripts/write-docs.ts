@@ -5,8 +5,9 @@
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { describeFields, FIELD_GROUPS, type FieldDoc, fieldOf } from "../src/config/keys.ts";
+import { CONFIG_KEYS, defaultText, FIELD_GROUPS, fieldOf } from "../src/config/keys.ts";
 import { METRICS, type MetricInfo } from "../src/config/metric-names.ts";
+import type { ConfigKey } from "../src/config/run-config.ts";
 import { TRL_ALIASES } from "../src/config/trl-names.ts";
 import { describeFindings, type FindingDoc } from "../src/data/findings.ts";
 import { DIVERSITY_FIGURES } from "../src/evaluate/diversity/diversity.ts";
@@ -69,22 +70,24 @@ hub; and \`HF_HUB_OFFLINE=1\` uses the cache alone.
 `;
 
 function configuration(): string {
-  const fields = describeFields();
-  const groups = FIELD_GROUPS.map(({ title }) => {
-    const rows = fields.filter(({ group }) => group === title).map(fieldRow);
-    return `## ${title}\n\n${table(["Key", "Accepts", "Default", "Meaning", "Source of the default"], rows)}\n`;
+  const groups = FIELD_GROUPS.map(({ title, keys }) => {
+    const header = ["Key", "Accepts", "Default", "Meaning", "Source of the default"];
+    return `## ${title}\n\n${table(header, keys.map(fieldRow))}\n`;
   });
-  return `${[configurationHead, ...groups, resuming(fields), otherNames()].join("\n")}`;
+  return `${[configurationHead, ...groups, resuming(), otherNames()].join("\n")}`;
 }
 
-function fieldRow({ key, accepts, default: value, objectives, doc, source }: FieldDoc): string[] {
-  const { rule } = fieldOf(key);
-  const shown = rule === undefined && value !== "must be given" ? code(value) : value;
-  return [code(key), accepts, shown, objectives === "all" ? doc : `${doc} (${objectives} only)`, source];
+function fieldRow(key: ConfigKey): string[] {
+  const field = fieldOf(key);
+  const { expected, objectives, doc, source, rule } = field;
+  const value = defaultText(field);
+  const shown = rule === undefined && "default" in field ? code(value) : value;
+  const meaning = objectives === undefined ? doc : `${doc} (${objectives.join(", ")} only)`;
+  return [code(key), expected, shown, meaning, source];
 }
 
-function resuming(fields: readonly FieldDoc[]): string {
-  const free = fields.filter(({ key }) => fieldOf(key).freeOnResume === true).map(({ key }) => code(key));
+function resuming(): string {
+  const free = CONFIG_KEYS.filter((key) => fieldOf(key).freeOnResume === true).map(code);
   return `## Resuming
 
 On resume, these keys may change: ${free.join(", ")}. A step may also be divided into different micro-batches with the same total of rows, and,
@@ -161,12 +164,16 @@ function methodTables(): Record<string, () => string> {
 }
 
 function hyperparameterTable(keys: Readonly<Record<string, Hyperparameter>>): string {
-  const rows = Object.entries(keys).map(([key, { unit, default: value, doc }]) => [
-    code(key),
-    unit,
-    value === undefined ? "the preset's" : code(String(value)),
-    doc,
-  ]);
+  const rows = Object.entries(keys).map(
+    ([
+      key,
+      {
+        unit,
+        schema: { default: value },
+        doc,
+      },
+    ]) => [code(key), unit, value === undefined ? "the preset's" : code(String(value)), doc],
+  );
   return table(["Key", "Unit", "Default", "What it does"], rows);
 }
 

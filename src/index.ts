@@ -10,8 +10,10 @@
  */
 import "./base/node-version.ts";
 import type { PhaseListener } from "./base/phase-listener.ts";
+import type { DatasetSpec } from "./config/datasets.ts";
 import { loadConfig } from "./config/load-config.ts";
-import type { CommonConfig, DatasetSpec, WatchThresholds } from "./config/run-config.ts";
+import type { CommonConfig } from "./config/run-config.ts";
+import type { WatchThresholds } from "./config/watch-keys.ts";
 import type { DefaultSettings, MethodName, SettingsOf } from "./methods/index.ts";
 import { type TrainOptions, train as trainResolved } from "./recipes/train.ts";
 import type { TrainEvent, TrainSummary } from "./recipes/train-events.ts";

@@ -5,6 +5,16 @@
  * The command line prints `message` alone for these classes and a stack trace for anything else.
  */
 
+/** Process status that the command line ends with for each kind of error; 1 for any other. */
+export const exitCodes = {
+  ConfigError: 2,
+  FormatError: 3,
+  DataError: 4,
+  FileError: 5,
+  TrainingError: 6,
+  EndpointError: 7,
+} as const;
+
 /** Base of all errors a user can cause and fix. `exitCode` is the process status the command line ends with. */
 export class PreftuneError extends Error {
   readonly exitCode: number = 1;
@@ -23,32 +33,32 @@ export class ShapeError extends PreftuneError {}
 
 /** A configuration value, command-line flag or combination of them is wrong. */
 export class ConfigError extends PreftuneError {
-  override readonly exitCode: number = 2;
+  override readonly exitCode: number = exitCodes.ConfigError;
 }
 
 /** A model, adapter, checkpoint or tokenizer file is not what its format promises. */
 export class FormatError extends PreftuneError {
-  override readonly exitCode: number = 3;
+  override readonly exitCode: number = exitCodes.FormatError;
 }
 
 /** Preference or chat data is wrong. The message names file and line. */
 export class DataError extends PreftuneError {
-  override readonly exitCode: number = 4;
+  override readonly exitCode: number = exitCodes.DataError;
 }
 
 /** Reading or writing files failed: disk full, read-only, missing. The message names the path and what was kept. */
 export class FileError extends PreftuneError {
-  override readonly exitCode: number = 5;
+  override readonly exitCode: number = exitCodes.FileError;
 }
 
 /** Training cannot go on: too many non-finite steps in a row, or a resumed run that does not match its checkpoint. */
 export class TrainingError extends PreftuneError {
-  override readonly exitCode: number = 6;
+  override readonly exitCode: number = exitCodes.TrainingError;
 }
 
 /** An endpoint (a judge, a served model) refused a request or gave no usable answer. */
 export class EndpointError extends PreftuneError {
-  override readonly exitCode: number = 7;
+  override readonly exitCode: number = exitCodes.EndpointError;
   /** HTTP status of the last answer; null when none came. */
   readonly status: number | null;
 

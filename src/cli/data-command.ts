@@ -1,6 +1,6 @@
 /** `preftune data check`. */
 import type { Command } from "commander";
-import { DataError } from "../base/errors.ts";
+import { exitCodes } from "../base/errors.ts";
 import { loadConfig } from "../config/load-config.ts";
 import { formatPreflight } from "../data/preflight-text.ts";
 import { type ShownRow, showRow } from "../data/show-rows.ts";
@@ -54,7 +54,7 @@ async function check(file: string, argv: string[], options: CheckOptions): Promi
   phases.done();
   process.stdout.write(`${options.json === true ? jsonOf(prepared, options) : textOf(prepared, options)}\n`);
   if (prepared.dataset.report.findings.some((finding) => finding.severity === "error")) {
-    process.exitCode = new DataError("").exitCode;
+    process.exitCode = exitCodes.DataError;
   }
 }
 

@@ -3,8 +3,7 @@ import { type Command, InvalidArgumentError } from "commander";
 import { ConfigError } from "../base/errors.ts";
 import { isGreedyAt } from "../base/temperature.ts";
 import type { Generation, GenerationOptions, SamplingSettings } from "../recipes/generation.ts";
-import { Phases } from "../terminal/phases.ts";
-import { PhaseProgress } from "../terminal/progress.ts";
+import { PhaseProgress, Phases } from "../terminal/phases.ts";
 import { finishFirst } from "./leave.ts";
 import {
   collect,

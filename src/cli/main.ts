@@ -1,6 +1,6 @@
 /** The command line: errors become one clear message and an exit status. */
 import { CommanderError } from "commander";
-import { ConfigError, PreftuneError } from "../base/errors.ts";
+import { exitCodes, PreftuneError } from "../base/errors.ts";
 import { goOnWithoutOutput } from "../base/lost-output.ts";
 import { endIfStopped } from "../base/stop-signals.ts";
 import { printable } from "../base/terminal-text.ts";
@@ -12,7 +12,7 @@ function report(given: unknown): number {
   // an error of what was put away afterwards, as on a disk that is still full, comes with the one that began it
   let error = given;
   while (error instanceof SuppressedError) error = error.suppressed;
-  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : new ConfigError("").exitCode;
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : exitCodes.ConfigError;
   if (error instanceof PreftuneError) {
     process.stderr.write(`preftune: ${printable(error.message)}\n`);
     return error.exitCode;

@@ -29,6 +29,6 @@ export function pairsOf(argv: readonly string[]): [string, string][] {
  */
 function switchedOn(word: string): string {
   const key = word.replaceAll("-", "_");
-  if (!isConfigKey(key) || fieldOf(key).type.schema.safeParse(true).success) return "true";
-  throw new ConfigError(`--${word}: expected ${fieldOf(key).type.expected} after it, got nothing.`);
+  if (!isConfigKey(key) || fieldOf(key).check(true).success) return "true";
+  throw new ConfigError(`--${word}: expected ${fieldOf(key).expected} after it, got nothing.`);
 }

@@ -1,6 +1,6 @@
 /** Progress of reading large files, for commands that do not report it themselves. */
 import { type ReadMeter, watchReading } from "../data/read-meter.ts";
-import { PhaseProgress } from "../terminal/progress.ts";
+import { PhaseProgress } from "../terminal/phases.ts";
 
 /** Reading that takes less than this many milliseconds is not reported. */
 const quietMs = 500;

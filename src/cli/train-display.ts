@@ -1,5 +1,5 @@
 /** A training run as it is shown: a status line on a terminal, JSON lines elsewhere. */
-import { TrainingError } from "../base/errors.ts";
+import { exitCodes } from "../base/errors.ts";
 import { stringifyNumbers } from "../base/json-numbers.ts";
 import { formatNumber } from "../base/number-text.ts";
 import type { RunConfig } from "../config/run-config.ts";
@@ -7,7 +7,7 @@ import type { PreflightReport } from "../data/preflight.ts";
 import { formatPreflight, preflightNotes } from "../data/preflight-text.ts";
 import type { TrainEvent, TrainStart, TrainStep, TrainSummary, TrainWork } from "../recipes/train-events.ts";
 import type { Phases } from "../terminal/phases.ts";
-import { TrainingProgress } from "../terminal/progress.ts";
+import { TrainingProgress } from "../terminal/training-progress.ts";
 import { bannerObject, configBanner, startBanner } from "./banner.ts";
 
 const onTerminal = (): boolean => process.stdout.isTTY === true;
@@ -96,7 +96,7 @@ export class TrainDisplay {
 
   #end(summary: TrainSummary): void {
     const { reason, outputDir, report, exported, skippedSteps } = summary;
-    if (reason === "collapsed" && exported.length === 0) process.exitCode = new TrainingError("").exitCode;
+    if (reason === "collapsed" && exported.length === 0) process.exitCode = exitCodes.TrainingError;
     const goOn = `stopped after step ${summary.step}; resume with:\n  ${this.#resume}\n`;
     if (!onTerminal()) {
       process.stdout.write(`${stringifyNumbers({ end: summary })}\n`);

@@ -1,23 +1,30 @@
-/** Value types of the keys that name data: `train_data`, `eval_data` and `columns`. */
+/** What `train_data`, `eval_data` and `columns` accept: the keys whose values have a structure that is read first. */
 import { z } from "zod";
-import { columnNames } from "../base/column-names.ts";
-import type { ColumnMapping, DatasetSpec } from "./run-config.ts";
-import { type ValueType, yamlOrNull } from "./value-types.ts";
+import { type ColumnName, columnNames } from "../base/column-names.ts";
 
-/** Keys of one entry of `train_data`. */
-export const DATASET_KEYS: readonly (keyof DatasetSpec)[] = ["path", "weight", "columns", "split", "name"];
+/** Which columns of a file hold what: preftune's name of a column to the file's name of it. */
+export type ColumnMapping = Partial<Record<ColumnName, string>>;
 
-const columnsSchema = z.strictObject(
-  Object.fromEntries(columnNames.map((name) => [name, z.string().min(1).optional()])),
+/** One source of rows. */
+export interface DatasetSpec {
+  /** A file, a directory, a glob or a hub id. */
+  path: string;
+  /** Weight of this source in the mixture, relative to the other sources' weights. */
+  weight: number;
+  /** Columns of this source; null: the run's `columns`. */
+  columns: ColumnMapping | null;
+  /** Split of a hub data set or directory; null: the only one, or "train". */
+  split: string | null;
+  /** Configuration (subset) of a hub data set. */
+  name: string | null;
+}
+
+const name = z.string().min(1);
+
+/** Preftune's column names to the file's. */
+export const columnMapping = z.strictObject(
+  Object.fromEntries(columnNames.map((column) => [column, name.optional()])),
 ) as unknown as z.ZodType<ColumnMapping>;
-
-const specSchema = z.strictObject({
-  path: z.string().min(1),
-  weight: z.number().gt(0).default(1),
-  columns: columnsSchema.nullable().default(null),
-  split: z.string().min(1).nullable().default(null),
-  name: z.string().min(1).nullable().default(null),
-});
 
 function asList(value: unknown): unknown {
   if (value === null || value === undefined) return value;
@@ -25,37 +32,22 @@ function asList(value: unknown): unknown {
   return list.map((entry: unknown) => (typeof entry === "string" ? { path: entry } : entry));
 }
 
-const datasetsSchema = z.preprocess(asList, z.array(specSchema).min(1)) as unknown as z.ZodType<
-  DatasetSpec[]
->;
-
-/** Commas inside `{a,b}` belong to a glob, not to the list. */
-function splitPaths(typed: string): string[] {
-  return typed
-    .split(/,(?![^{]*\})/)
-    .map((part) => part.trim())
-    .filter((part) => part !== "");
-}
-
 /** One source or several, each a path or an object; read as a list of objects. */
-export function datasets(): ValueType<DatasetSpec[]> {
-  return {
-    schema: datasetsSchema,
-    expected: `a path or hub id, or a list of them or of objects with ${DATASET_KEYS.join(", ")}`,
-    fromText: (typed) => (/^\s*[[{]/.test(typed) ? yamlOrNull(typed) : null) ?? splitPaths(typed),
-  };
-}
+export const datasets = z.preprocess(
+  asList,
+  z
+    .array(
+      z.strictObject({
+        path: name,
+        weight: z.number().gt(0).default(1),
+        columns: columnMapping.nullable().default(null),
+        split: name.nullable().default(null),
+        name: name.nullable().default(null),
+      }),
+    )
+    .min(1),
+) as unknown as z.ZodType<DatasetSpec[]>;
 
-/** Preftune's column names to the file's. On a command line: YAML, or `prompt=question,chosen=best`. */
-export function columnMapping(): ValueType<ColumnMapping> {
-  return {
-    schema: columnsSchema,
-    expected: `a mapping from ${columnNames.slice(0, 4).join(", ")} … to the file's column names`,
-    fromText: (typed) => {
-      // YAML's flow form, which JSON is too: what error messages show can be pasted.
-      if (typed.trim().startsWith("{")) return yamlOrNull(typed) ?? typed;
-      const pairs = typed.split(",").map((part) => part.split("=").map((side) => side.trim()));
-      return pairs.every((pair) => pair.length === 2) ? Object.fromEntries(pairs) : typed;
-    },
-  };
-}
+/** What a list of sources is, in words. */
+export const expectedDatasets =
+  "a path or hub id, or a list of them or of objects with path, weight, columns, split, name";

@@ -73,7 +73,8 @@ export function fillIn(accepted: Accepted): Filled {
 function fillMethod(draft: Draft, accepted: Accepted): void {
   if (!draft.has("objective")) draft.set("objective", fieldOf("objective").default, { kind: "default" });
   fillPreset(draft, accepted);
-  for (const [key, { default: value }] of Object.entries(methodOf(draft.objective).keys)) {
+  for (const [key, { schema }] of Object.entries(methodOf(draft.objective).keys)) {
+    const { default: value } = schema;
     if (value !== undefined && !draft.has(key as ConfigKey)) {
       draft.set(key as ConfigKey, value, { kind: "default" });
     }

@@ -58,7 +58,7 @@ export function readConfigText(path: string): string {
   }
 }
 
-/** There is no file at `path`; one with a similar name beside it is told. */
+/** There is no file at `path`; the message names one of a similar name. */
 function missingFile(path: string): ConfigError {
   const folder = dirname(path);
   if (!existsSync(folder)) {
@@ -165,8 +165,8 @@ export function givenByCode(values: Readonly<Record<string, unknown>>): Given[] 
     .map(([key, value]) => ({ key, value, provenance: { kind: "code" }, where: () => "config" }));
 }
 
-/** A value in words for "got …": its text, cut short, and its type. */
-export function inWords(value: unknown): string {
+/** A value for "got …": its type, and its text, truncated. */
+export function gotText(value: unknown): string {
   if (value === null || value === undefined) return "nothing (null)";
   if (typeof value === "number" || typeof value === "boolean") return `${typeName(value)} ${value}`;
   const shown = JSON.stringify(value) ?? String(value);

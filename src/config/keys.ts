@@ -1,12 +1,31 @@
 /** All configuration keys in one table, in the order in which they are printed and documented. */
 import type { MethodName, MethodSettings } from "../methods/index.ts";
-import { DATA_FIELDS } from "./data-keys.ts";
-import type { Field, FieldTable } from "./field.ts";
+import { DATA_KEYS } from "./data-keys.ts";
+import { type Field, fieldFrom, type Key } from "./key.ts";
 import { isForeign, METHOD_FIELDS, ownField } from "./method-keys.ts";
-import { LORA_FIELDS, MODEL_FIELDS } from "./model-keys.ts";
+import { LORA_KEYS, MODEL_KEYS } from "./model-keys.ts";
 import type { CommonConfig, ConfigKey, RunConfig } from "./run-config.ts";
-import { OPTIMISATION_FIELDS, RECORD_FIELDS } from "./training-keys.ts";
-import { WATCH_FIELDS } from "./watch-keys.ts";
+import { OPTIMISATION_KEYS, RECORD_KEYS } from "./training-keys.ts";
+import { WATCH_KEYS } from "./watch-keys.ts";
+
+type Fields = Readonly<Record<string, Field>>;
+
+function fieldsOf(keys: Readonly<Record<string, Key>>): Fields {
+  return Object.fromEntries(Object.entries(keys).map(([name, key]) => [name, fieldFrom(key)]));
+}
+
+const GROUPS: Readonly<Record<string, Fields>> = {
+  "Model and machine": fieldsOf(MODEL_KEYS),
+  Objective: METHOD_FIELDS,
+  Data: fieldsOf(DATA_KEYS),
+  LoRA: fieldsOf(LORA_KEYS),
+  Optimisation: fieldsOf(OPTIMISATION_KEYS),
+  "Logging, evaluation, checkpoints, export": fieldsOf(RECORD_KEYS),
+  "Collapse watch": fieldsOf(WATCH_KEYS),
+};
+
+/** Every key of the configuration. */
+const FIELDS = Object.assign({}, ...Object.values(GROUPS)) as Readonly<Record<ConfigKey, Field>>;
 
 /** A heading and its keys. */
 export interface FieldGroup {
@@ -14,27 +33,11 @@ export interface FieldGroup {
   keys: ConfigKey[];
 }
 
-/** Every key of the configuration. */
-const FIELDS: FieldTable<CommonConfig> & typeof METHOD_FIELDS = {
-  ...MODEL_FIELDS,
-  ...METHOD_FIELDS,
-  ...DATA_FIELDS,
-  ...LORA_FIELDS,
-  ...OPTIMISATION_FIELDS,
-  ...RECORD_FIELDS,
-  ...WATCH_FIELDS,
-};
-
 /** The keys under their headings. */
-export const FIELD_GROUPS: readonly FieldGroup[] = [
-  { title: "Model and machine", keys: Object.keys(MODEL_FIELDS) as ConfigKey[] },
-  { title: "Objective", keys: Object.keys(METHOD_FIELDS) as ConfigKey[] },
-  { title: "Data", keys: Object.keys(DATA_FIELDS) as ConfigKey[] },
-  { title: "LoRA", keys: Object.keys(LORA_FIELDS) as ConfigKey[] },
-  { title: "Optimisation", keys: Object.keys(OPTIMISATION_FIELDS) as ConfigKey[] },
-  { title: "Logging, evaluation, checkpoints, export", keys: Object.keys(RECORD_FIELDS) as ConfigKey[] },
-  { title: "Collapse watch", keys: Object.keys(WATCH_FIELDS) as ConfigKey[] },
-];
+export const FIELD_GROUPS: readonly FieldGroup[] = Object.entries(GROUPS).map(([title, fields]) => ({
+  title,
+  keys: Object.keys(fields) as ConfigKey[],
+}));
 
 /** Every key, in order. */
 export const CONFIG_KEYS: readonly ConfigKey[] = Object.keys(FIELDS) as ConfigKey[];
@@ -45,13 +48,12 @@ export function isConfigKey(name: string): name is ConfigKey {
 }
 
 /**
- * What is known about `key`, its type left open.
+ * What is known about `key`.
  *
  * @param objective - the method whose own bounds and default count; left out, or where it lacks the key: the first that has it
  */
-export function fieldOf(key: ConfigKey, objective?: MethodName): Field<unknown> {
-  const own = objective === undefined ? undefined : ownField(objective, key);
-  return own ?? (FIELDS[key] as Field<unknown>);
+export function fieldOf(key: ConfigKey, objective?: MethodName): Field {
+  return (objective === undefined ? undefined : ownField(objective, key)) ?? FIELDS[key];
 }
 
 /** The keys of a run with this method, in order. */
@@ -87,36 +89,8 @@ export function defaultsOf<Key extends keyof CommonConfig>(keys: readonly Key[])
   >;
 }
 
-/** One row of the documentation of the configuration. */
-export interface FieldDoc {
-  key: ConfigKey;
-  group: string;
-  accepts: string;
-  default: string;
-  objectives: string;
-  doc: string;
-  source: string;
-}
-
-/** The documentation of every key, for tables. */
-export function describeFields(): FieldDoc[] {
-  return FIELD_GROUPS.flatMap((group) =>
-    group.keys.map((key) => {
-      const field = fieldOf(key);
-      return {
-        key,
-        group: group.title,
-        accepts: field.type.expected,
-        default: defaultInWords(field),
-        objectives: field.objectives?.join(", ") ?? "all",
-        doc: field.doc,
-        source: field.source,
-      };
-    }),
-  );
-}
-
-function defaultInWords(field: Field<unknown>): string {
+/** The default of a key as text, or the rule that it follows. */
+export function defaultText(field: Field): string {
   if (field.rule !== undefined) return field.rule;
   return "default" in field ? JSON.stringify(field.default) : "must be given";
 }

@@ -190,7 +190,19 @@ const MISTAKES: [yaml: string, expected: RegExp][] = [
     "eval_data:\n  - b.jsonl\n  - path: c.jsonl\n    wieght: 2",
     /^run\.yaml:7: eval_data\[1\]: unknown key "wieght"\. Did you mean "weight"\?$/,
   ],
-  ["eval_data:\n  - path: c.jsonl\n    weight: -1", /^run\.yaml:6: eval_data\[0\]\.weight: too small/],
+  [
+    "eval_data:\n  - path: c.jsonl\n    weight: -1",
+    /^run\.yaml:6: eval_data\[0\]\.weight: expected a number above 0, got the number -1\.$/,
+  ],
+  ["eval_data: [{split: x}]", /eval_data\[0\]\.path: expected a non-empty string, got nothing/],
+  [
+    "eval_data: 5",
+    /^run\.yaml:4: eval_data: expected a path or hub id, or a list .*, or null, got the number 5\.$/,
+  ],
+  [
+    "use_peft: true\nlora_modules_to_save: [a, 5]",
+    /lora_modules_to_save\[1\]: expected a non-empty string, got the number 5/,
+  ],
   ["eval_data: {pth: x}", /eval_data: unknown key "pth"\. Did you mean "path"\?/],
   ["columns: {promt: x}", /columns: unknown key "promt"\. Did you mean "prompt"\?/],
   ["beta: 0.1", /^run\.yaml:4: beta has no effect here: objective is slime\. It is a key of dpo and simpo/],
@@ -246,6 +258,10 @@ test("all problems are told at once", () => {
   assert.match(message, /^5 problems in run\.yaml:\n {2}run\.yaml:1: seed/);
   assert.match(message, /model_name_or_path is missing/);
   assert.match(message, /train_data is missing/);
+  // a message in which the name of a missing key occurs does not hide that it is missing
+  const typed = messageOf({ yaml: "output_dir: o\ntrain_data: a\nmodel_name_or_pth: m\n" });
+  assert.match(typed, /Did you mean "model_name_or_path"\?/);
+  assert.match(typed, /model_name_or_path is missing/);
 });
 
 test("files that are no configuration", () => {

@@ -5,26 +5,25 @@
  * Relative paths are kept as written and mean the working directory, as in other trainers, not the YAML file's.
  */
 
-import { columnNames } from "../base/column-names.ts";
+import type { z } from "zod";
 import { ConfigError } from "../base/errors.ts";
 import { didYouMean } from "../base/suggest.ts";
 import { type MethodName, type MethodSettings, methodNames } from "../methods/index.ts";
-import { checkConfig, checkMethod, type Finding } from "./checks.ts";
-import { DATASET_KEYS } from "./datasets.ts";
+import { type ConfigIssue, checkConfig, checkMethod } from "./checks.ts";
 import { fillIn, type Origins } from "./fill.ts";
 import {
   type Given,
   givenByCode,
   givenByCommandLine,
   givenByYaml,
-  inWords,
+  gotText,
   readConfigText,
 } from "./given.ts";
 import { type Inactive, inactiveKeys } from "./inactive.ts";
 import { CONFIG_KEYS, fieldOf, isConfigKey } from "./keys.ts";
 import type { CommonConfig, ConfigKey, RunConfig } from "./run-config.ts";
+import { expectedText, namesIn, schemaAt, valueFromText } from "./schema-text.ts";
 import { TRL_ALIASES } from "./trl-names.ts";
-import { WATCH_THRESHOLDS } from "./watch-keys.ts";
 
 /** A configuration ready to run. */
 export interface ResolvedConfig {
@@ -49,7 +48,7 @@ export interface ConfigInput {
   overrides?: readonly (readonly [string, string])[];
 }
 
-/** Problems that one message tells: a file that is no configuration has one in each line. */
+/** Problems shown in one message: a file that is no configuration has one in each line. */
 const shownProblems = 20;
 
 type Accepted = Map<ConfigKey, Given>;
@@ -83,7 +82,12 @@ function load(input: ConfigInput, optional: readonly ConfigKey[]): ResolvedConfi
     ...givenByCommandLine(input.overrides ?? []),
   ];
   const { accepted, problems } = checked(given);
-  problems.push(...missingKeys(accepted, problems, optional));
+  const known = new Set([...optional, ...given.map(({ key }) => key)]);
+  for (const key of CONFIG_KEYS) {
+    const { expected, doc, rule, ...field } = fieldOf(key);
+    if (known.has(key) || "default" in field || rule !== undefined) continue;
+    problems.push(`${key} is missing: expected ${expected}. ${doc}`);
+  }
   refuse(problems, input);
   return resolve(accepted, input, checkConfig);
 }
@@ -134,7 +138,7 @@ function givenInYaml(input: ConfigInput): Given[] {
 function resolve(
   accepted: Accepted,
   input: ConfigInput,
-  check: (config: RunConfig) => Finding[],
+  check: (config: RunConfig) => ConfigIssue[],
 ): ResolvedConfig {
   const problems: string[] = [];
   const warnings: string[] = [];
@@ -150,20 +154,26 @@ function resolve(
   for (const [key, inactive] of inactiveKeys(draft.config)) {
     const given = accepted.get(key);
     if (given === undefined) continue;
-    report(severityOf(inactive, given, accepted), inactiveText(key, inactive, given));
+    const { reason, remedy } = inactive;
+    const text = `${given.where()}: ${key} has no effect here: ${reason}. ${remedy}`;
+    report(severityOf(inactive, given, accepted), text);
     accepted.delete(key);
   }
   refuse(problems, input);
   const { config, provenance, problems: contradictions } = fillIn(accepted);
   problems.push(...contradictions);
-  for (const finding of check(config)) {
-    const where = accepted.get(finding.key)?.where();
-    const place = where === undefined || where === `--${finding.key}` ? "" : `${where}: `;
-    report(finding.severity, `${place}${finding.key}: ${finding.text}`);
+  for (const { key, severity, text } of check(config)) {
+    const where = accepted.get(key)?.where();
+    const place = where === undefined || where === `--${key}` ? "" : `${where}: `;
+    report(severity, `${place}${key}: ${text}`);
   }
   refuse(problems, input);
-  const inactive = inactiveKeys(config);
-  return { config, provenance, inactive, warnings };
+  return { config, provenance, inactive: inactiveKeys(config), warnings };
+}
+
+/** "run.yaml:7: seed", "--seed" */
+function labelOf(where: string, key: string): string {
+  return where === `--${key}` ? where : `${where}: ${key}`;
 }
 
 /** A key that a file sets and a later word on the command line makes useless is no mistake of the file. */
@@ -174,70 +184,45 @@ function severityOf(inactive: Inactive, given: Given, accepted: Accepted): "erro
   return switchedLater ? "warning" : inactive.severity;
 }
 
-function inactiveText(key: ConfigKey, { reason, remedy }: Inactive, given: Given): string {
-  return `${given.where()}: ${key} has no effect here: ${reason}. ${remedy}`;
-}
-
 function checkValue(given: Given, objective?: MethodName): Given | string[] {
   const { key, provenance } = given;
   if (!isConfigKey(key)) return [`${given.where()}: unknown key "${cut(key)}".${adviceFor(key)}`];
-  const { type } = fieldOf(key, objective);
-  const value = provenance.kind === "command line" ? type.fromText(given.value as string) : given.value;
-  const result = type.schema.safeParse(value);
+  const { schema, check } = fieldOf(key, objective);
+  const isTyped = provenance.kind === "command line";
+  const value = isTyped ? valueFromText(schema, given.value as string) : given.value;
+  const result = check(value);
   if (result.success) return { ...given, value: result.data };
-  return result.error.issues.map((issue) => {
-    const part = issue.code === "unrecognized_keys" ? issue.keys.slice(0, 1) : [];
-    const where = given.where([...issue.path, ...part]);
-    const label = where === `--${key}` ? where : `${where}: ${key}`;
-    if (issue.path.length === 0 && issue.code !== "unrecognized_keys") {
-      return `${label}: expected ${type.expected}, got ${inWords(value)}.`;
-    }
-    return nestedProblem(label, value, issue);
-  });
+  return result.error.issues.map((issue) => problemOf({ ...given, key, value }, issue, objective));
 }
 
-interface Issue {
-  code?: string | undefined;
-  path: PropertyKey[];
-  message: string;
-}
-
-function nestedProblem(label: string, value: unknown, issue: Issue): string {
+/** What is wrong with a value or a part of it: what the key's schema expects there, and what came. */
+function problemOf(
+  given: Given & { key: ConfigKey },
+  issue: z.core.$ZodIssue,
+  objective?: MethodName,
+): string {
+  const { key, value } = given;
+  const { schema, expected } = fieldOf(key, objective);
+  const unknown = issue.code === "unrecognized_keys" ? issue.keys : [];
   // A single source is read as a list of one: its index is not in what the user wrote.
   const path = Array.isArray(value) ? issue.path : issue.path.filter((part) => typeof part !== "number");
   const place = path.map((part) => (typeof part === "number" ? `[${part}]` : `.${String(part)}`)).join("");
-  if (issue.code === "unrecognized_keys") {
-    const inColumns = path.at(-1) === "columns" || label.endsWith(": columns") || label === "--columns";
-    const inThresholds = label.endsWith("watch_thresholds");
-    const known = inColumns ? columnNames : inThresholds ? WATCH_THRESHOLDS : DATASET_KEYS;
-    return (issue as Issue & { keys: string[] }).keys
+  const label = labelOf(given.where([...issue.path, ...unknown.slice(0, 1)]), key) + place;
+  const part = schemaAt(schema, issue.path);
+  if (unknown.length > 0) {
+    return unknown
       .slice(0, shownProblems)
-      .map((name) => `${label}${place}: unknown key "${cut(name)}".${didYouMean(name, known)}`)
+      .map((name) => `${label}: unknown key "${cut(name)}".${didYouMean(name, namesIn(part))}`)
       .join("\n");
   }
-  return `${label}${place}: ${issue.message.replace(/^Invalid input: /, "").replace(/^Too /, "too ")}.`;
+  const got = path.reduce<unknown>((inside, name) => Object(inside)[name], value);
+  return `${label}: expected ${path.length === 0 ? expected : expectedText(part)}, got ${gotText(got)}.`;
 }
 
 function adviceFor(key: string): string {
   const elsewhere = Object.hasOwn(TRL_ALIASES, key) ? TRL_ALIASES[key] : undefined;
   if (elsewhere !== undefined) return ` In preftune: ${elsewhere}.`;
   return didYouMean(key, CONFIG_KEYS) || " `preftune train --print-config` lists the keys.";
-}
-
-function missingKeys(
-  accepted: Accepted,
-  problems: readonly string[],
-  optional: readonly ConfigKey[],
-): string[] {
-  const missing = CONFIG_KEYS.filter((key) => {
-    if (optional.includes(key)) return false;
-    const field = fieldOf(key);
-    return !("default" in field) && field.rule === undefined && !accepted.has(key);
-  });
-  // A required key with a wrong value has been reported already.
-  return missing
-    .filter((key) => !problems.some((problem) => problem.includes(key)))
-    .map((key) => `${key} is missing: expected ${fieldOf(key).type.expected}. ${fieldOf(key).doc}`);
 }
 
 function refuse(problems: readonly string[], input: ConfigInput): void {

@@ -11,16 +11,18 @@ import {
   wordList,
 } from "../methods/index.ts";
 import type { Hyperparameter } from "../methods/method.ts";
-import type { Field } from "./field.ts";
-import { choice, flag, number, optional } from "./value-types.ts";
+import { type Field, fieldFrom } from "./key.ts";
 
-/** Null stands for the value of the preset, or for the default. */
-function fieldOf(name: MethodName, key: Hyperparameter): Field<unknown> {
-  const known = { doc: key.doc, source: key.source ?? "preset", objectives: [name] };
-  if (key.type === "flag") return { type: flag(), default: key.default, ...known };
-  const rule = key.rule ?? (key.default === undefined ? "the value of the preset" : String(key.default));
-  const type = key.type === "number" ? number(key.bounds) : choice(key.choices);
-  return { type: optional<unknown>(type), rule, ...known };
+/** Null stands for the value of the preset, or for the default; a switch has its default at once. */
+function fieldOf(name: MethodName, { schema, doc, source = "preset", rule }: Hyperparameter): Field {
+  const known = { doc, source, objectives: [name] };
+  if (schema.type === "boolean") return fieldFrom({ schema, ...known });
+  const { default: value, ...accepted } = schema;
+  return fieldFrom({
+    schema: { anyOf: [accepted, { type: "null" }] },
+    rule: rule ?? (value === undefined ? "the value of the preset" : String(value)),
+    ...known,
+  });
 }
 
 /** The hyperparameters of each method. */
@@ -29,21 +31,21 @@ const OWN = Object.fromEntries(
     name,
     new Map(Object.entries(methodOf(name).keys).map(([key, value]) => [key, fieldOf(name, value)])),
   ]),
-) as unknown as Record<MethodName, ReadonlyMap<string, Field<unknown>>>;
+) as unknown as Record<MethodName, ReadonlyMap<string, Field>>;
 
 /** The field of `key` as the method called `objective` has it; undefined where it has none. */
-export function ownField(objective: MethodName, key: string): Field<unknown> | undefined {
+export function ownField(objective: MethodName, key: string): Field | undefined {
   return OWN[objective].get(key);
 }
 
 /** One field of what several methods have, for documents: their texts side by side where they differ. */
-function merged(key: string): Field<unknown> {
+function merged(key: string): Field {
   const fields = methodNames.flatMap((name) => {
     const field = OWN[name].get(key);
     return field === undefined ? [] : [{ name, field }];
   });
   const [first] = fields as [(typeof fields)[number]];
-  const beside = (text: (field: Field<unknown>) => string, separator: string): string =>
+  const beside = (text: (field: Field) => string, separator: string): string =>
     new Set(fields.map(({ field }) => text(field))).size === 1
       ? text(first.field)
       : fields.map(({ name, field }) => `${name}: ${text(field)}`).join(separator);
@@ -67,23 +69,21 @@ export function presetsOf(objective: MethodName): string[] {
 const hyperparameters = [...new Set(methodNames.flatMap((name) => [...OWN[name].keys()]))];
 
 /** Keys that say what is optimised, in the order in which they are printed. */
-export const METHOD_FIELDS: Readonly<Record<MethodKey, Field<unknown>>> = {
-  objective: {
-    type: choice(methodNames),
-    default: methodNames[0],
+export const METHOD_FIELDS: Readonly<Record<MethodKey, Field>> = {
+  objective: fieldFrom({
+    schema: { enum: methodNames, default: methodNames[0] },
     doc: "What is optimised.",
-    source: "preftune",
-  },
-  preset: {
-    type: optional(choice(withPresets.flatMap(presetsOf))),
+  }),
+  preset: fieldFrom({
+    schema: { enum: [...withPresets.flatMap(presetsOf), null] },
     rule: `${withPresets.map((name) => `${presetsOf(name)[0]} for ${name}`).join(", ")}, none otherwise`,
     doc: `Named set of values. ${withPresets.map((name) => `${name}: ${presetsOf(name).join(", ")}`).join("; ")}.`,
     source: "docs/objectives.md",
     objectives: withPresets,
-  },
+  }),
   ...(Object.fromEntries(hyperparameters.map((key) => [key, merged(key)])) as Record<
     Exclude<MethodKey, "objective" | "preset">,
-    Field<unknown>
+    Field
   >),
 };
 

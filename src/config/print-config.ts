@@ -1,9 +1,10 @@
 /** Prints a resolved configuration as YAML: with the origin of every value for people, or bare for the run directory. */
 import { stringify } from "yaml";
+import type { DatasetSpec } from "./datasets.ts";
 import { FIELD_GROUPS, flatConfig } from "./keys.ts";
 import type { ResolvedConfig } from "./load-config.ts";
 import { METHOD_FIELDS } from "./method-keys.ts";
-import type { ConfigKey, DatasetSpec, Provenance } from "./run-config.ts";
+import type { ConfigKey, Provenance } from "./run-config.ts";
 
 /** Column at which origins stand, unless the value is longer. */
 const ORIGIN_COLUMN = 48;

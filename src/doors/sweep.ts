@@ -41,4 +41,4 @@ export { drawValue, type Range } from "../sweep/ranges.ts";
 export type { Extras } from "../sweep/run-cell.ts";
 export type { Condition, Measured, ResultRow, Section } from "../sweep/section.ts";
 export { StudyStoppedError } from "../sweep/stopped.ts";
-export type { ProgressStream } from "../terminal/progress.ts";
+export type { ProgressStream } from "../terminal/status-line.ts";

@@ -25,10 +25,10 @@ export interface Walk {
   /**
    * Adds dL/dparameter of everything below the head to `grad`. Once, only in training, when all groups have gone back.
    *
-   * @param onGradientsReady - called after each block's backward, when more gradients are final: those of all parameters that
-   *   have one, the embedding's (and a head's that shares its table) after the last call only
+   * @param settled - called whenever more gradients are whole: those of all parameters that have one, the embedding's
+   *   (and a head's that shares its table) after the last call only
    */
-  backward(onGradientsReady?: () => void): void;
+  backward(settled?: () => void): void;
 }
 
 /** Log-probabilities of R response tokens. */
@@ -45,7 +45,7 @@ export interface HeadPass {
 
 /** A segment of the backward pass that has run forward. */
 interface Stage {
-  /** The leaf that stands for what came in; with `activation_offloading` a copy elsewhere. */
+  /** The leaf that stands for what came in; where `recompute` offloads, a copy elsewhere. */
   input: Tensor;
   /** With its graph, or null when it must be computed again. */
   output: Tensor | null;
@@ -57,7 +57,7 @@ interface Stage {
 /**
  * Runs the blocks over a batch; the head follows group by group, so that only one group's probabilities are ever held.
  *
- * Memory: in training one (T, D) input per block, and the block's graph unless `gradient_checkpointing`; R × D for the head. The
+ * Memory: in training one (T, D) input per block, and the block's graph unless `recompute`; R × D for the head. The
  * caller's scope owns what is kept.
  */
 export function walk(model: CausalLM, batch: DeviceBatch, options: WalkOptions): Walk {
@@ -65,30 +65,28 @@ export function walk(model: CausalLM, batch: DeviceBatch, options: WalkOptions):
   const stages: Stage[] = [];
   const context = model.context(batch, options.dtype);
   let h = embedded(model, batch, options.dtype);
-  const recomputed = options.gradient_checkpointing
-    ? (options.gradient_checkpointing_blocks ?? Number.POSITIVE_INFINITY)
-    : 0;
+  const recomputed = options.recompute ? (options.recomputedBlocks ?? Number.POSITIVE_INFINITY) : 0;
   for (const [i, block] of model.model.layers.entries()) {
     h = forwardStage(stages, h, (x) => block.forward(x, context), {
       records: options.training && i >= trains.firstBlock,
-      gradient_checkpointing: i - trains.firstBlock < recomputed,
-      activation_offloading: options.activation_offloading ?? false,
+      recompute: i - trains.firstBlock < recomputed,
+      offload: options.offload ?? null,
       receives: trains.embedding || i > trains.firstBlock,
     });
   }
   const tail = (x: Tensor) => model.model.norm.forward(ops.indexSelect(x, 0, batch.predictors));
   const rows = forwardStage(stages, h, tail, {
     records: options.training && trains.anyBelowHead,
-    gradient_checkpointing: false,
-    activation_offloading: false,
+    recompute: false,
+    offload: null,
     receives: trains.embedding || trains.firstBlock < model.model.layers.length,
   });
   const gradRows = options.training ? noGrad(() => ops.zerosLike(ops.detach(rows))) : null;
   return {
     head: (group) =>
       noGrad(() => headPass(model, { rows, gradRows, group }, { ...options, trains: trains.head })),
-    backward: (onGradientsReady) => {
-      const grad = walkBack(stages, gradRows, onGradientsReady);
+    backward: (settled) => {
+      const grad = walkBack(stages, gradRows, settled);
       if (trains.embedding && grad !== null) addEmbeddingGrad(model, batch, grad);
     },
   };
@@ -112,8 +110,8 @@ function headPass(
     model.lm_head.weight,
     group.targets,
     {
-      logits_chunk_size: options.logits_chunk_size,
-      logits_kept_mib: options.logits_kept_mib ?? null,
+      chunkColumns: options.chunkColumns,
+      keptBytes: options.keptBytes ?? null,
       gradient: options.training ? (options.trains ? "hidden-and-weight" : "hidden") : "none",
       entropies: options.entropies,
     },
@@ -163,8 +161,8 @@ interface StageOptions {
   records: boolean;
   /** Whether anything below it is trained, so that its input needs a gradient. */
   receives: boolean;
-  gradient_checkpointing: boolean;
-  activation_offloading: boolean;
+  recompute: boolean;
+  offload: string | null;
 }
 
 /** Runs one segment. Its temporaries are freed here; what its gradient needs lives in its graph. */
@@ -172,7 +170,7 @@ function forwardStage(
   stages: Stage[],
   incoming: Tensor,
   run: (input: Tensor) => Tensor,
-  { records, receives, gradient_checkpointing, activation_offloading }: StageOptions,
+  { records, receives, recompute, offload }: StageOptions,
 ): Tensor {
   using stage = scope();
   if (!records) {
@@ -182,16 +180,16 @@ function forwardStage(
   }
   const input = leafOf(incoming, receives);
   const body = () => run(input);
-  const output = stage.keep(gradient_checkpointing ? noGrad(body) : enableGrad(body));
-  const kept = gradient_checkpointing && activation_offloading ? offloaded(incoming) : input;
+  const output = stage.keep(recompute ? noGrad(body) : enableGrad(body));
+  const kept = recompute && offload !== null ? parked(incoming, offload) : input;
   stage.keep(kept);
   release(stages, incoming);
-  stages.push({ input: kept, output: gradient_checkpointing ? null : output, receives, run });
+  stages.push({ input: kept, output: recompute ? null : output, receives, run });
   return output;
 }
 
-function offloaded(value: Tensor): Tensor {
-  return noGrad(() => ops.to(value, "cpu", value.dtype, false, true));
+function parked(value: Tensor, device: string): Tensor {
+  return noGrad(() => ops.to(value, device, value.dtype, false, true));
 }
 
 function leafOf(value: Tensor, receives: boolean): Tensor {
@@ -209,10 +207,10 @@ function release(stages: Stage[], incoming: Tensor): void {
  * Each segment in reverse, freed as soon as its gradient has gone on.
  *
  * @param last - gradient of what the last segment gave
- * @param onGradientsReady - called after each segment
+ * @param settled - called after each segment
  * @returns the gradient of what the first segment received, or null where it needs none
  */
-function walkBack(stages: Stage[], last: Tensor | null, onGradientsReady?: () => void): Tensor | null {
+function walkBack(stages: Stage[], last: Tensor | null, settled?: () => void): Tensor | null {
   let grad = last;
   for (let stage = stages.pop(); stage !== undefined && grad !== null; stage = stages.pop()) {
     using step = scope();
@@ -226,7 +224,7 @@ function walkBack(stages: Stage[], last: Tensor | null, onGradientsReady?: () =>
     stage.input.dispose();
     grad.dispose();
     grad = next === null ? null : step.keep(next);
-    onGradientsReady?.();
+    settled?.();
   }
   return grad;
 }

@@ -3,44 +3,24 @@
  * whether it needs a reference. Configuration, planner, command line and documentation are made from it. No libtorch.
  */
 import { at } from "../base/at.ts";
-
-/** Bounds of a number, each inclusive unless it says `above` or `below`. */
-export interface Bounds {
-  min?: number;
-  max?: number;
-  above?: number;
-  below?: number;
-}
-
-/** What a hyperparameter accepts. */
-type Accepts =
-  | { type: "number"; bounds?: Bounds; default?: number }
-  | { type: "choice"; choices: readonly string[]; default?: string }
-  | { type: "flag"; default: boolean };
+import type { ValueSchema } from "../base/value-schema.ts";
 
 /**
- * A hyperparameter: one key of a run's YAML file, under the same name in memory and in the loss. Without a `default` it
- * takes its value from the preset.
+ * A hyperparameter: one key of a run's YAML file, under the same name in memory and in the loss. Without a default in its
+ * schema it takes its value from the preset.
  */
-export type Hyperparameter = Accepts & {
+export interface Hyperparameter {
+  /** A number, a switch or one of several words. */
+  schema: ValueSchema;
   /** "nats per token"; "none" for a plain number. */
   unit: string;
   /** What it does, a sentence. */
   doc: string;
   /** Where the default comes from; default: "preset". */
   source?: string;
-  /** How the value follows when it is not given, if neither from `default` nor from the preset alone. */
+  /** How the value follows when it is not given, if neither from the default nor from the preset alone. */
   rule?: string;
-};
-
-/** The types of the values of a table of hyperparameters (declared `as const`). */
-export type Values<Keys> = { -readonly [K in keyof Keys]: Value<Keys[K]> };
-
-type Value<Key> = Key extends { type: "choice"; choices: readonly (infer Word)[] }
-  ? Word
-  : Key extends { type: "flag" }
-    ? boolean
-    : number;
+}
 
 /** A named set of values and where they were published. */
 export interface Preset<Settings> {

@@ -1,13 +1,13 @@
 /** AdamW (Loshchilov & Hutter 2017, arXiv:1711.05101) through torch's fused kernel, float32 states. */
 import { noGrad, ops, scope, type Tensor, tensor } from "../torch/index.ts";
 
-/** Hyperparameters of `torch.optim.AdamW`, under the names of a run's configuration. */
+/** Hyperparameters, as in `torch.optim.AdamW`. */
 export interface AdamWOptions {
-  adam_beta1: number;
-  adam_beta2: number;
-  adam_epsilon: number;
+  beta1: number;
+  beta2: number;
+  epsilon: number;
   /** Decoupled decay of the parameters in the decaying group. */
-  weight_decay: number;
+  weightDecay: number;
 }
 
 /** A parameter under its checkpoint name. */
@@ -19,7 +19,7 @@ export interface NamedParameter {
 
 interface Group {
   parameters: NamedParameter[];
-  decay: number;
+  weightDecay: number;
 }
 
 interface State {
@@ -43,8 +43,8 @@ export class AdamW {
   constructor(parameters: readonly NamedParameter[], options: AdamWOptions) {
     const decays = (p: NamedParameter) => p.tensor.shape.length > 1;
     this.#groups = [
-      { parameters: parameters.filter(decays), decay: options.weight_decay },
-      { parameters: parameters.filter((p) => !decays(p)), decay: 0 },
+      { parameters: parameters.filter(decays), weightDecay: options.weightDecay },
+      { parameters: parameters.filter((p) => !decays(p)), weightDecay: 0 },
     ];
     this.#options = options;
     for (const { name, tensor: parameter } of parameters) this.#states.set(name, freshState(parameter));
@@ -63,7 +63,8 @@ export class AdamW {
         const grad = only === undefined || only.has(p.name) ? p.tensor.grad : null;
         return grad === null ? [] : [{ parameter: p.tensor, grad, state: this.#state(p.name) }];
       });
-      if (present.length > 0) this.#stepGroup(present, { decay: group.decay, lr: learningRate, skipped });
+      if (present.length > 0)
+        this.#stepGroup(present, { decay: group.weightDecay, lr: learningRate, skipped });
     }
   }
 
@@ -85,10 +86,10 @@ export class AdamW {
         steps,
         {
           lr,
-          beta1: this.#options.adam_beta1,
-          beta2: this.#options.adam_beta2,
+          beta1: this.#options.beta1,
+          beta2: this.#options.beta2,
           weightDecay: decay,
-          eps: this.#options.adam_epsilon,
+          eps: this.#options.epsilon,
           amsgrad: false,
           maximize: false,
           foundInf: skipped,

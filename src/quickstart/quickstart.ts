@@ -10,7 +10,7 @@ import { stringifyNumbers } from "../base/json-numbers.ts";
 import { formatDuration } from "../base/number-text.ts";
 import { deriveSeed } from "../base/random.ts";
 import { labelsOf, type MethodName, methods, pairMethods, wordList } from "../methods/index.ts";
-import type { ProgressStream } from "../terminal/progress.ts";
+import type { ProgressStream } from "../terminal/status-line.ts";
 import { jsonLines, makeData, type ToyData, tokenizerText } from "../toy/data.ts";
 import { fastSize, fullSize, type ToySize } from "../toy/sizes.ts";
 import { figuresOf, type MethodFigures, sentences } from "./figures.ts";

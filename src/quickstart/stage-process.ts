@@ -4,7 +4,9 @@ import { formatNumber } from "../base/number-text.ts";
 import { programBeside } from "../process/child.ts";
 import { ChildFailure } from "../process/failure.ts";
 import { runTask } from "../process/task.ts";
-import { PhaseProgress, type ProgressStream, TrainingProgress } from "../terminal/progress.ts";
+import { PhaseProgress } from "../terminal/phases.ts";
+import { type ProgressStream, StatusLine } from "../terminal/status-line.ts";
+import { TrainingProgress } from "../terminal/training-progress.ts";
 import type { StageEvent, StageResult, StageTask } from "./stage.ts";
 
 /**
@@ -47,7 +49,8 @@ class StageDisplay {
 
   constructor(title: string, out: ProgressStream) {
     this.#title = title;
-    this.#out = out.isTTY === true ? prefixed(`${title}: `, out) : out;
+    const { isTTY = false, columns = 80 } = out;
+    this.#out = { isTTY, columns, prefix: `${title}: `, write: (text) => out.write(text) };
   }
 
   show(event: StageEvent): void {
@@ -77,22 +80,6 @@ class StageDisplay {
   }
 
   end(): void {
-    if (this.#out.isTTY === true) this.#out.write(clearLine);
+    new StatusLine(this.#out).clear();
   }
-}
-
-const clearLine = "\r\u001b[K";
-
-/** `out` with `prefix` in front of every line drawn. */
-function prefixed(prefix: string, out: ProgressStream): ProgressStream {
-  return {
-    isTTY: true,
-    columns: (out.columns ?? 80) - prefix.length,
-    write: (text) =>
-      out.write(
-        text.startsWith(clearLine) && text !== clearLine
-          ? clearLine + prefix + text.slice(clearLine.length)
-          : text,
-      ),
-  };
 }

@@ -4,7 +4,8 @@ import fs, { existsSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { at } from "../base/at.ts";
 import type { PhaseListener } from "../base/phase-listener.ts";
-import type { DatasetSpec, RunConfig } from "../config/run-config.ts";
+import type { DatasetSpec } from "../config/datasets.ts";
+import type { RunConfig } from "../config/run-config.ts";
 import type { Example } from "../data/example.ts";
 import { methodOf } from "../methods/index.ts";
 import type { PairLengths } from "../planner/flops.ts";
@@ -149,14 +150,14 @@ function largestMicroBatch(
   examples: readonly Example[],
   lengths: readonly PairLengths[],
   keys: PlanKeys,
-  share_prompt: boolean,
+  sharePrompt: boolean,
 ): PairLengths[] {
   if (examples.length === 0) return [];
   const run = new RunPlan(examples, {
     ...keys,
     num_train_epochs: Math.min(keys.num_train_epochs, epochsLookedAt),
   });
-  const tokens = lengths.map((pair) => streamTokens(pair, share_prompt));
+  const tokens = lengths.map((pair) => streamTokens(pair, sharePrompt));
   let best: readonly number[] = [];
   let most = -1;
   for (let step = 0; step < Math.min(run.totalSteps, epochsLookedAt * examples.length); step++) {

@@ -5,7 +5,7 @@ import { ignoreErrors } from "../base/file-io.ts";
 import { deriveSeed } from "../base/random.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import type { Environment } from "../forward/environment.ts";
-import { learningRateAt } from "../optim/schedule.ts";
+import { scheduleFactor } from "../optim/schedule.ts";
 import {
   type Checkpoint,
   checkpointPath,
@@ -116,8 +116,8 @@ class Loop {
   }
 
   get hasStalled(): boolean {
-    const { early_stopping_patience } = this.#input.config;
-    return early_stopping_patience !== null && this.#state.evaluationsWithoutGain >= early_stopping_patience;
+    const { early_stopping_patience: patience } = this.#input.config;
+    return patience !== null && this.#state.evaluationsWithoutGain >= patience;
   }
 
   /** True when the watch found a collapse and is to end the run for it. */
@@ -228,7 +228,7 @@ class Loop {
       learningRate,
       limits,
       seed: this.#seed(index),
-      log_entropy: config.log_entropy,
+      entropies: config.log_entropy,
       onBatch: this.#listener("step", index + 1),
     });
     this.#state.step = index + 1;
@@ -263,8 +263,8 @@ class Loop {
 
   /** What the spike guard holds the next step against. */
   #limits(): StepLimits | null {
-    const { skip_step_sigma } = this.#input.config;
-    return skip_step_sigma === null ? null : limitsOf(this.#state.history, skip_step_sigma);
+    const { skip_step_sigma: sigma } = this.#input.config;
+    return sigma === null ? null : limitsOf(this.#state.history, sigma);
   }
 
   #seed(step: number): number {
@@ -272,7 +272,13 @@ class Loop {
   }
 
   #learningRate(step: number): number {
-    return learningRateAt(step, this.#plan.totalSteps, this.#input.config);
+    const { config } = this.#input;
+    const totalSteps = this.#plan.totalSteps;
+    const warmupSteps =
+      config.warmup_steps > 0 ? config.warmup_steps : Math.ceil(config.warmup_ratio * totalSteps);
+    return (
+      config.learning_rate * scheduleFactor(step, { kind: config.lr_scheduler_type, warmupSteps, totalSteps })
+    );
   }
 
   #isDue(strategy: RunConfig["eval_strategy"], every: number | null, endsEpoch: boolean): boolean {
@@ -311,7 +317,7 @@ class Loop {
     const { examples } = data.dataset;
     const { plan } = this.#plan.at(index);
     if (reason === "spike") return rowsOf({ plan, examples });
-    const how = { plan, examples, share_prompt: config.share_prompt, seed: this.#seed(index) };
+    const how = { plan, examples, sharePrompt: config.share_prompt, seed: this.#seed(index) };
     return culpritsOf(training, how);
   }
 

@@ -15,8 +15,8 @@ export interface CollapseStory {
 }
 
 /**
- * The story that `events` tell. A run that was resumed has gone back to the checkpoint it went on from: what the watch saw
- * after that, and how the run ended then, counts no more.
+ * The sentences about `events`. A resumed run has gone back to its checkpoint: what the watch saw
+ * after that checkpoint, and how the run ended then, no longer counts.
  */
 export function collapseStory(events: readonly RunEvent[]): CollapseStory {
   const story: CollapseStory = { alarms: [], end: null };

@@ -1,9 +1,9 @@
 /** What reports say in words and tables of displacement, export and data check, and the numbers of axes. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { tickTexts } from "./axis.ts";
 import { displacementNote, meanInterval } from "./displacement-section.ts";
 import { dataCheckSection, exportSection } from "./facts-section.ts";
-import { tickTexts } from "./line-chart.ts";
 
 test("numbers of an axis differ from one another, however close they lie", () => {
   assert.deepEqual(tickTexts([0, 0.5, 1]), ["0", "0.5", "1"]);

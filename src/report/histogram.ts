@@ -2,12 +2,12 @@
 
 import { formatNumber } from "../base/number-text.ts";
 import type { EvaluationRecord, LogProbHistogram } from "../runs/evaluation-records.ts";
+import { chartWidth, figureHtml, round } from "./axis.ts";
 import { type Html, html } from "./html.ts";
 import { legend } from "./line-chart.ts";
 
-const WIDTH = 440;
 const HEIGHT = 300;
-const PLOT = { left: 58, right: WIDTH - 12, top: 12, bottom: HEIGHT - 36 };
+const PLOT = { left: 58, right: chartWidth - 12, top: 12, bottom: HEIGHT - 36 };
 
 /** Shares below this are drawn on the bottom line. */
 const leastShare = 1e-4;
@@ -36,17 +36,19 @@ export function rejectedTokens(evaluations: readonly EvaluationRecord[], knee: n
   const end =
     bins === counts.length ? ` The leftmost bin holds all below −${formatNumber(reach - width)}.` : "";
   const heldBack = knee === null ? "" : " The stabiliser holds back the tokens in the shaded part.";
-  return [
-    html`<figure>
-<figcaption>Log-probability of rejected tokens <small>share of tokens</small></figcaption>
-<p>Held-out rows, in bins of ${formatNumber(width)} nats; logarithmic scale.${end}${heldBack}</p>
-${legend(names)}
-<svg class="chart" viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="${summary(shown)}">
-${kneeHtml(knee, reach, x)}${shareAxis()}${logpAxis(reach, x)}${lines}
-<text x="${(PLOT.left + PLOT.right) / 2}" y="${HEIGHT - 4}" text-anchor="middle">log-probability, nats</text>
-</svg>
-</figure>`,
-  ];
+  const name = html`<text x="${(PLOT.left + PLOT.right) / 2}" y="${HEIGHT - 4}" text-anchor="middle">log-probability, nats</text>`;
+  const figure = figureHtml(
+    {
+      title: "Log-probability of rejected tokens",
+      unit: "fraction of tokens",
+      note: `Held-out rows, in bins of ${formatNumber(width)} nats; logarithmic scale.${end}${heldBack}`,
+      legend: legend(names),
+      label: summary(shown),
+      height: HEIGHT,
+    },
+    [kneeHtml(knee, reach, x), ...shareAxis(), ...logpAxis(reach, x), ...lines, name],
+  );
+  return [figure];
 }
 
 /** The upper edge of the bins, from the least likely tokens to those of log-probability 0. */
@@ -98,8 +100,4 @@ function summary(shown: readonly { step: number; logps: LogProbHistogram }[]): s
     return `at step ${step} ${Math.round((100 * (counts[0] ?? 0)) / total)} % above −${formatNumber(width)}`;
   });
   return `Log-probabilities of rejected tokens: ${parts.join(", ")}`;
-}
-
-function round(value: number): number {
-  return Math.round(value * 10) / 10;
 }

@@ -1,7 +1,7 @@
 /** A chart of figures with their intervals, one below the other with its name above it: readable at the width of a phone. */
 import { formatNumber } from "../base/number-text.ts";
+import { type Axis, axisOver, chartWidth, figureHtml, scaleOf, tickText } from "./axis.ts";
 import { type Html, html } from "./html.ts";
-import { type Axis, axisOver, tickText } from "./line-chart.ts";
 
 /** A figure. Without a value it has its name only; without ends, a dot. */
 export interface IntervalRow {
@@ -18,13 +18,12 @@ export interface IntervalChart {
   note?: string;
   /** Marks of the axis in ascending order, its ends first and last; without them the axis is as long as the intervals. */
   ticks?: readonly number[];
-  /** A value with a line of its own, such as that of chance. */
+  /** A value that is marked by a line, such as chance. */
   mark?: number;
   /** How a value is written. */
   show?: (value: number) => string;
 }
 
-const width = 440;
 const side = 14;
 const rowHeight = 38;
 const top = 6;
@@ -33,11 +32,7 @@ const top = 6;
 export function intervalChartHtml(chart: IntervalChart): Html {
   const { title, unit, rows, note, mark } = chart;
   if (!rows.some(({ interval }) => Number.isFinite(interval.value))) return html``;
-  const { min, max, ticks } = axisOf(chart);
-  const x = (value: number): number => {
-    const share = (Math.min(max, Math.max(min, value)) - min) / (max - min);
-    return Math.round(10 * (side + share * (width - 2 * side))) / 10;
-  };
+  const { at: x, ticks } = scaleOf(axisOf(chart), [side, chartWidth - side]);
   const bottom = top + rows.length * rowHeight;
   const upright = (value: number, style: string): Html =>
     html`<path class="${style}" d="M${x(value)} ${top}V${bottom}"/>`;
@@ -47,16 +42,10 @@ export function intervalChartHtml(chart: IntervalChart): Html {
       html`${upright(tick, tick === 0 ? "zero" : "grid")}<text x="${x(tick)}" y="${bottom + 15}" text-anchor="middle">${show(tick)}</text>`,
   );
   const line = mark === undefined ? html`` : upright(mark, "mark");
-  const inWords = wordsBy(chart.show ?? numberText);
-  const lines = rows.map((row, i) => rowHtml(row, { y: top + i * rowHeight, x, inWords }));
-  const said = note === undefined ? html`` : html`<p>${note}</p>`;
-  const summary = rows.map(inWords).join("; ");
-  return html`<figure>
-<figcaption>${title} <small>${unit}</small></figcaption>${said}
-<svg class="chart" viewBox="0 0 ${width} ${bottom + 22}" role="img" aria-label="${title}: ${summary}">
-${grid}${line}${lines}
-</svg>
-</figure>`;
+  const format = formatBy(chart.show ?? numberText);
+  const lines = rows.map((row, i) => rowHtml(row, { y: top + i * rowHeight, x, format }));
+  const label = `${title}: ${rows.map(format).join("; ")}`;
+  return figureHtml({ title, unit, note, label, height: bottom + 22 }, [...grid, line, ...lines]);
 }
 
 function axisOf({ rows, ticks: given }: IntervalChart): Axis {
@@ -70,10 +59,10 @@ function axisOf({ rows, ticks: given }: IntervalChart): Axis {
 interface RowPlace {
   y: number;
   x: (value: number) => number;
-  inWords: (row: IntervalRow) => string;
+  format: (row: IntervalRow) => string;
 }
 
-function rowHtml(row: IntervalRow, { y, x, inWords }: RowPlace): Html {
+function rowHtml(row: IntervalRow, { y, x, format }: RowPlace): Html {
   const { value, low, high } = row.interval;
   const label = html`<text class="over" x="${side}" y="${y + 14}">${row.name}</text>`;
   if (!Number.isFinite(value)) return html`<g class="c1">${label}</g>`;
@@ -82,20 +71,20 @@ function rowHtml(row: IntervalRow, { y, x, inWords }: RowPlace): Html {
   const line = hasEnds
     ? html`<path class="line" d="M${x(low)} ${at}H${x(high)}M${x(low)} ${at - 4}V${at + 4}M${x(high)} ${at - 4}V${at + 4}"/>`
     : html``;
-  return html`<g class="c1">${label}${line}<circle class="dot full" cx="${x(value)}" cy="${at}" r="3.5"/><rect class="hit" x="0" y="${y}" width="${width}" height="${rowHeight}" fill-opacity="0"><title>${inWords(row)}</title></rect></g>`;
+  return html`<g class="c1">${label}${line}<circle class="dot full" cx="${x(value)}" cy="${at}" r="3.5"/><rect class="hit" x="0" y="${y}" width="${chartWidth}" height="${rowHeight}" fill-opacity="0"><title>${format(row)}</title></rect></g>`;
 }
 
 /** "SLIME: 0.2 [0.1, 0.3], 3 seeds, 160 pairs" */
-function wordsBy(show: (value: number) => string): RowPlace["inWords"] {
+function formatBy(show: (value: number) => string): RowPlace["format"] {
   return ({ name, interval: { value, low, high, seeds, pairs } }) => {
     if (!Number.isFinite(value)) return `${name}: not known`;
     const count = seeds === undefined || pairs === undefined ? "" : `, ${seeds} seeds, ${pairs} pairs`;
-    return `${name}: ${intervalWords({ value, low, high }, show)}${count}`;
+    return `${name}: ${intervalText({ value, low, high }, show)}${count}`;
   };
 }
 
 /** "0.2 [0.1, 0.3]", or "0.2" where the ends are not known */
-export function intervalWords(
+export function intervalText(
   { value, low, high }: { value: number; low: number; high: number },
   show: (value: number) => string = numberText,
 ): string {

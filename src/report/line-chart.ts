@@ -1,5 +1,6 @@
 /** Line charts as inline SVG: axes with units, legend, a hover title per point, marks where a value is not finite. */
 import { formatNumber } from "../base/number-text.ts";
+import { axisOver, chartWidth, figureHtml, round, type Scale, scaleOf, tickTexts } from "./axis.ts";
 import { type Html, html } from "./html.ts";
 
 /** One line of a chart. */
@@ -25,39 +26,30 @@ export interface Chart {
   note?: string;
 }
 
-const WIDTH = 440;
 const HEIGHT = 236;
-const PLOT = { left: 52, right: WIDTH - 12, top: 10, bottom: HEIGHT - 36 };
+const PLOT = { left: 52, right: chartWidth - 12, top: 10, bottom: HEIGHT - 36 };
 /** Most points drawn per line, about two per pixel of a phone. */
 const MAX_POINTS = 400;
 /** Most points with a hover title per line. */
 const MAX_TITLES = 80;
 
-/** What an axis reaches over, and where it has lines. */
-export interface Axis {
-  min: number;
-  max: number;
-  ticks: readonly number[];
-}
-
-interface Scale extends Axis {
-  at(value: number): number;
-}
-
 /** The chart as a figure. */
 export function chartHtml(chart: Chart): Html {
-  const x = scaleOf(chart, 0, [PLOT.left, PLOT.right]);
-  const y = scaleOf(chart, 1, [PLOT.bottom, PLOT.top]);
-  const unit = chart.unit === "" ? html`` : html` <small>${chart.unit}</small>`;
-  const note = chart.note === undefined ? html`` : html`<p>${chart.note}</p>`;
-  return html`<figure>
-<figcaption>${chart.title}${unit}</figcaption>${note}
-${chart.series.length > 1 || chart.series[0]?.isEval === true ? legend(chart.series) : html``}
-<svg class="chart" viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="${summary(chart)}">
-${axes(chart, x, y)}
-${chart.series.map((series) => seriesHtml(series, chart, x, y))}
-</svg>
-</figure>`;
+  const x = scaleFor(chart, 0, [PLOT.left, PLOT.right]);
+  const y = scaleFor(chart, 1, [PLOT.bottom, PLOT.top]);
+  const { title, unit, note, series } = chart;
+  const needsLegend = series.length > 1 || series[0]?.isEval === true;
+  return figureHtml(
+    {
+      title,
+      unit,
+      note,
+      legend: needsLegend ? legend(series) : undefined,
+      label: summary(chart),
+      height: HEIGHT,
+    },
+    [...axes(chart, x, y), ...series.map((one) => seriesHtml(one, chart, x, y))],
+  );
 }
 
 /** A key per colour, and one for the dashes of held-out figures. */
@@ -85,83 +77,28 @@ function summary({ title, unit, series }: Chart): string {
 }
 
 /** A scale over the finite values of one coordinate of all lines. */
-function scaleOf(chart: Chart, coordinate: 0 | 1, range: readonly [number, number]): Scale {
+function scaleFor(chart: Chart, coordinate: 0 | 1, range: readonly [number, number]): Scale {
   const values = chart.series.flatMap(({ points, band = [] }) => [
     ...points.map((point) => point[coordinate]),
     ...(coordinate === 0 ? [] : band.flatMap(([, low, high]) => [low, high])),
   ]);
-  const axis = axisOver(values, coordinate === 0);
-  const { min, max } = axis;
-  const [from, to] = range;
-  return { ...axis, at: (value) => from + ((value - min) / (max - min)) * (to - from) };
-}
-
-/**
- * The axis for the finite ones of `values`, 0 to 1 where there are none, with room for marks at both ends.
- *
- * @param isSteps - values are counts of steps: the axis begins at 0 and ends with the last of them
- */
-export function axisOver(values: Iterable<number>, isSteps = false): Axis {
-  let min = Number.POSITIVE_INFINITY;
-  let max = Number.NEGATIVE_INFINITY;
-  for (const value of values) {
-    if (!Number.isFinite(value)) continue;
-    min = Math.min(min, value);
-    max = Math.max(max, value);
-  }
-  if (min > max) [min, max] = [0, 1];
-  // also where the first figure is logged later
-  if (isSteps && min > 0) min = 0;
-  const room = max === min ? Math.abs(max) * 0.1 || 1 : (max - min) * 0.06;
-  if (!isSteps || max === min) [min, max] = [min - room, max + room];
-  return { min, max, ticks: ticksBetween(min, max, isSteps) };
-}
-
-/** About six round numbers between two bounds. */
-function ticksBetween(min: number, max: number, whole: boolean): number[] {
-  const rough = (max - min) / 6;
-  const power = 10 ** Math.floor(Math.log10(rough));
-  const unit = [1, 2, 5, 10].find((factor) => factor * power >= rough * 0.999) ?? 10;
-  const step = whole ? Math.max(1, unit * power) : unit * power;
-  const first = Math.ceil(min / step);
-  const count = Math.floor(max / step) - first + 1;
-  // Multiples of the step rather than sums of it: 0.1 + 0.2 is no round number.
-  return Array.from({ length: Math.max(0, count) }, (_, i) => Number(((first + i) * step).toPrecision(12)));
+  return scaleOf(axisOver(values, coordinate === 0), range);
 }
 
 function axes(chart: Chart, x: Scale, y: Scale): Html[] {
   const [texts, names] = [tickTexts(y.ticks), tickTexts(x.ticks)];
   const rows = y.ticks.map((tick, i) => {
-    const at = round(y.at(tick));
+    const at = y.at(tick);
     const style = tick === 0 && y.min < 0 && y.max > 0 ? "zero" : "grid";
     return html`<path class="${style}" d="M${PLOT.left} ${at}H${PLOT.right}"/><text x="${PLOT.left - 6}" y="${at + 4}" text-anchor="end">${texts[i] ?? ""}</text>`;
   });
   const columns = x.ticks.map(
     (tick, i) =>
-      html`<text x="${round(x.at(tick))}" y="${PLOT.bottom + 16}" text-anchor="middle">${names[i] ?? ""}</text>`,
+      html`<text x="${x.at(tick)}" y="${PLOT.bottom + 16}" text-anchor="middle">${names[i] ?? ""}</text>`,
   );
   const middle = round((PLOT.left + PLOT.right) / 2);
   const name = html`<text x="${middle}" y="${HEIGHT - 4}" text-anchor="middle">${chart.xLabel}</text>`;
   return [...rows, ...columns, name];
-}
-
-/** The numbers of an axis in few characters, and in more where few would not tell them apart. */
-export function tickTexts(ticks: readonly number[]): string[] {
-  const short = ticks.map(tickText);
-  const differ = (texts: readonly string[]): boolean => new Set(texts).size === texts.length;
-  if (differ(short)) return short;
-  const withDigits = (digits: number): string[] =>
-    ticks.map((tick) => tick.toFixed(digits).replace("-", "−"));
-  // ticks have at most twelve digits that count
-  const digits = Array.from({ length: 13 }, (_, i) => i).find((count) => differ(withDigits(count))) ?? 12;
-  return withDigits(digits);
-}
-
-/** A tick's number in few characters. */
-export function tickText(value: number): string {
-  const size = Math.abs(value);
-  if (size > 0 && size < 1e-4) return value.toExponential().replace("e-", "e−");
-  return formatNumber(value).replace("-", "−");
 }
 
 function seriesHtml(series: Series, chart: Chart, x: Scale, y: Scale): Html {
@@ -173,14 +110,14 @@ function seriesHtml(series: Series, chart: Chart, x: Scale, y: Scale): Html {
   const every = Math.max(1, Math.ceil(finite.length / MAX_TITLES));
   const titled = finite.filter((_, i) => i % every === 0 || i === finite.length - 1);
   const dots = titled.map(([step, value]) => {
-    const [cx, cy] = [round(x.at(step)), round(y.at(value))];
+    const [cx, cy] = [x.at(step), y.at(value)];
     const unit = chart.unit === "" ? "" : ` ${chart.unit}`;
     const title = html`<title>${name}, ${chart.xLabel} ${formatNumber(step)}: ${formatNumber(value)}${unit}</title>`;
     return html`<g>${dotHtml(series, finite.length, cx, cy)}<circle class="hit" cx="${cx}" cy="${cy}" r="8">${title}</circle></g>`;
   });
   const marks = gone.slice(0, MAX_TITLES).map(([step, value]) => {
     const title = html`<title>${name}, ${chart.xLabel} ${formatNumber(step)}: ${String(value)}</title>`;
-    return html`<text class="gone" x="${round(x.at(step))}" y="${PLOT.bottom - 2}" text-anchor="middle">×${title}</text>`;
+    return html`<text class="gone" x="${x.at(step)}" y="${PLOT.bottom - 2}" text-anchor="middle">×${title}</text>`;
   });
   return html`<g class="c${series.colour}">${bandHtml(series.band ?? [], x, y)}${path}${dots}${marks}</g>`;
 }
@@ -190,7 +127,7 @@ function bandHtml(band: NonNullable<Series["band"]>, x: Scale, y: Scale): Html {
   const finite = band.filter(([, low, high]) => Number.isFinite(low) && Number.isFinite(high));
   if (finite.length < 2) return html``;
   const edge = (at: readonly [number, number, number], value: number): string =>
-    `${round(x.at(at[0]))} ${round(y.at(value))}`;
+    `${x.at(at[0])} ${y.at(value)}`;
   const over = finite.map((one) => edge(one, one[2]));
   const under = finite.toReversed().map((one) => edge(one, one[1]));
   return html`<path class="band" d="M${[...over, ...under].join("L")}Z"/>`;
@@ -206,7 +143,7 @@ function pathOf(points: Series["points"], x: Scale, y: Scale): string {
   let isDown = false;
   const parts: string[] = [];
   for (const [step, value] of points) {
-    if (Number.isFinite(value)) parts.push(`${isDown ? "L" : "M"}${round(x.at(step))} ${round(y.at(value))}`);
+    if (Number.isFinite(value)) parts.push(`${isDown ? "L" : "M"}${x.at(step)} ${y.at(value)}`);
     isDown = Number.isFinite(value);
   }
   return parts.join("");
@@ -227,8 +164,4 @@ function extremes(bucket: Series["points"]): Series["points"] {
   const byValue = bucket.filter(([, value]) => Number.isFinite(value)).toSorted((a, b) => a[1] - b[1]);
   const ends = byValue.length > 1 ? [byValue[0], byValue.at(-1)] : byValue;
   return [...ends, gap].filter((point) => point !== undefined).sort((a, b) => a[0] - b[0]);
-}
-
-function round(value: number): number {
-  return Math.round(value * 10) / 10;
 }

@@ -3,12 +3,12 @@
 import { formatNumber } from "../base/number-text.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import type { EvaluationRecord } from "../runs/evaluation-records.ts";
+import { chartWidth, figureHtml, type Scale, scaleOf } from "./axis.ts";
 import { rejectedTokens } from "./histogram.ts";
 import { type Html, html } from "./html.ts";
 
-const WIDTH = 440;
 const HEIGHT = 300;
-const PLOT = { left: 52, right: WIDTH - 12, top: 12, bottom: HEIGHT - 36 };
+const PLOT = { left: 52, right: chartWidth - 12, top: 12, bottom: HEIGHT - 36 };
 
 /** The figures that the evaluations of a run give; none without pairs. */
 export function pairFigures(evaluations: readonly EvaluationRecord[], config: RunConfig): Html[] {
@@ -21,7 +21,7 @@ export function pairFigures(evaluations: readonly EvaluationRecord[], config: Ru
   ];
 }
 
-/** A point per pair: change of the chosen against change of the rejected answer; each axis has a scale of its own. */
+/** A point per pair: change of the chosen against change of the rejected answer; each axis has its scale. */
 function quadrants({ global_step: step, pair_changes: pairs }: EvaluationRecord): Html {
   const [x, y] = [axis(pairs, 0, [PLOT.left, PLOT.right]), axis(pairs, 1, [PLOT.bottom, PLOT.top])];
   const corners = cornersOf(pairs);
@@ -40,16 +40,19 @@ function quadrants({ global_step: step, pair_changes: pairs }: EvaluationRecord)
 <text x="${x.at(sign * x.reach)}" y="${PLOT.bottom + 16}" text-anchor="middle">${signed(sign * x.reach)}</text>`,
   );
   const summary = corners.map(({ label }) => label).join(", ");
-  return html`<figure>
-<figcaption>Each pair at step ${step} <small>nats/token since the start</small></figcaption>
-<p>${pairs.length} held-out pairs. Right of the line the chosen answer gained, below it the rejected one lost. The axes have scales of their own.</p>
-<svg class="chart" viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="How ${pairs.length} pairs moved: ${summary}">
-<path class="zero" d="M${PLOT.left} ${y.at(0)}H${PLOT.right}"/><path class="zero" d="M${x.at(0)} ${PLOT.top}V${PLOT.bottom}"/>
-${marks}${dots}${words}
-<text x="${x.at(0)}" y="${HEIGHT - 4}" text-anchor="middle">change of the chosen answer</text>
-<text x="12" y="${y.at(0)}" text-anchor="middle" transform="rotate(-90 12 ${y.at(0)})">change of the rejected answer</text>
-</svg>
-</figure>`;
+  const lines = html`<path class="zero" d="M${PLOT.left} ${y.at(0)}H${PLOT.right}"/><path class="zero" d="M${x.at(0)} ${PLOT.top}V${PLOT.bottom}"/>`;
+  const names = html`<text x="${x.at(0)}" y="${HEIGHT - 4}" text-anchor="middle">change of the chosen answer</text>
+<text x="12" y="${y.at(0)}" text-anchor="middle" transform="rotate(-90 12 ${y.at(0)})">change of the rejected answer</text>`;
+  return figureHtml(
+    {
+      title: `Each pair at step ${step}`,
+      unit: "nats/token since the start",
+      note: `${pairs.length} held-out pairs. Right of the line the chosen answer gained, below it the rejected one lost. The axes have different scales.`,
+      label: `How ${pairs.length} pairs moved: ${summary}`,
+      height: HEIGHT,
+    },
+    [lines, ...marks, ...dots, ...words, names],
+  );
 }
 
 type Pair = EvaluationRecord["pair_changes"][number];
@@ -71,19 +74,15 @@ function cornersOf(pairs: readonly Pair[]): { label: string; at: [number, number
 function axis(
   pairs: readonly Pair[],
   side: 0 | 1,
-  [from, to]: readonly [number, number],
-): { reach: number; at: (value: number) => number } {
+  range: readonly [number, number],
+): Scale & { reach: number } {
   const most = Math.max(...pairs.map((pair) => Math.abs(pair[side])), 1e-3);
   const unit = 10 ** (Math.floor(Math.log10(most)) - 1);
   const reach = Number((Math.ceil(most / unit) * unit).toPrecision(2));
-  return { reach, at: (value) => place(value / (1.06 * reach), from, to) };
+  const end = 1.06 * reach;
+  return { reach, ...scaleOf({ min: -end, max: end, ticks: [-reach, reach] }, range) };
 }
 
 function signed(value: number): string {
   return formatNumber(value).replace("-", "−");
-}
-
-/** `value` from −1 to 1 between two ends. */
-function place(value: number, from: number, to: number): number {
-  return Math.round(10 * (from + ((value + 1) / 2) * (to - from))) / 10;
 }

@@ -153,8 +153,8 @@ function chartSection(
 ): Html {
   const charts = [...runCharts(plans, rows).map(chartHtml), ...more];
   if (charts.length === 0) return html``;
-  const said = note === null ? html`` : html`<p class="note">${note}</p>`;
-  return html`<section><h2>${title}</h2>${said}<div class="charts">${charts}</div>${below}</section>`;
+  const intro = note === null ? html`` : html`<p class="note">${note}</p>`;
+  return html`<section><h2>${title}</h2>${intro}<div class="charts">${charts}</div>${below}</section>`;
 }
 
 /** What a section has besides its curves. */

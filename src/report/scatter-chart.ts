@@ -1,9 +1,9 @@
 /** A chart of conditions by two figures, each with its interval both ways where it has one. Points carry the number that the table beside them has. */
 
 import type { Interval } from "../stats/crossed-bootstrap.ts";
+import { axisOver, chartWidth, figureHtml, type Scale, scaleOf, tickText } from "./axis.ts";
 import { type Html, html } from "./html.ts";
-import { intervalWords } from "./interval-chart.ts";
-import { axisOver, tickText } from "./line-chart.ts";
+import { intervalText } from "./interval-chart.ts";
 
 /** One condition. */
 export interface ScatterPoint {
@@ -25,9 +25,8 @@ export interface ScatterChart {
   note?: string;
 }
 
-const width = 440;
 const height = 340;
-const plot = { left: 70, right: width - 14, top: 12, bottom: height - 40 };
+const plot = { left: 70, right: chartWidth - 14, top: 12, bottom: height - 40 };
 
 /** The chart as a figure. */
 export function scatterChartHtml({ title, xLabel, yLabel, points, note }: ScatterChart): Html {
@@ -50,15 +49,11 @@ export function scatterChartHtml({ title, xLabel, yLabel, points, note }: Scatte
       html`<path class="${tick === 0 ? "zero" : "grid"}" d="M${plot.left} ${y.at(tick)}H${plot.right}"/><text x="${plot.left - 6}" y="${y.at(tick) + 4}" text-anchor="end">${tickText(tick)}</text>`,
   );
   const dots = shown.map((point) => pointHtml(point, x.at, y.at));
-  const said = note === undefined ? html`` : html`<p>${note}</p>`;
-  return html`<figure class="large">
-<figcaption>${title}</figcaption>${said}
-<svg class="chart" viewBox="0 0 ${width} ${height}" role="img" aria-label="${title}: ${shown.length} points">
-${columns}${rows}${dots}
-<text x="${(plot.left + plot.right) / 2}" y="${height - 6}" text-anchor="middle">${xLabel}</text>
-<text x="12" y="${(plot.top + plot.bottom) / 2}" text-anchor="middle" transform="rotate(-90 12 ${(plot.top + plot.bottom) / 2})">${yLabel}</text>
-</svg>
-</figure>`;
+  const [middleX, middleY] = [(plot.left + plot.right) / 2, (plot.top + plot.bottom) / 2];
+  const names = html`<text x="${middleX}" y="${height - 6}" text-anchor="middle">${xLabel}</text>
+<text x="12" y="${middleY}" text-anchor="middle" transform="rotate(-90 12 ${middleY})">${yLabel}</text>`;
+  const label = `${title}: ${shown.length} points`;
+  return figureHtml({ title, note, label, height, isLarge: true }, [...columns, ...rows, ...dots, names]);
 }
 
 function pointHtml(point: ScatterPoint, x: (value: number) => number, y: (value: number) => number): Html {
@@ -67,18 +62,10 @@ function pointHtml(point: ScatterPoint, x: (value: number) => number, y: (value:
   const whiskers = hasEnds
     ? html`<path class="line whisker" d="M${x(point.x.low)} ${cy}H${x(point.x.high)}M${cx} ${y(point.y.low)}V${y(point.y.high)}"/>`
     : html``;
-  const title = html`<title>${point.name}: ${intervalWords(point.x)}; ${intervalWords(point.y)}</title>`;
+  const title = html`<title>${point.name}: ${intervalText(point.x)}; ${intervalText(point.y)}</title>`;
   return html`<g class="c${point.colour}">${whiskers}<circle class="dot full" cx="${cx}" cy="${cy}" r="3.5"/><text class="over" x="${cx + 6}" y="${cy - 5}">${point.mark}</text><circle class="hit" cx="${cx}" cy="${cy}" r="10">${title}</circle></g>`;
 }
 
-function scale(
-  intervals: readonly Interval[],
-  [from, to]: readonly [number, number],
-): { at: (value: number) => number; ticks: readonly number[] } {
-  const { min, max, ticks } = axisOver(intervals.flatMap(({ low, high, value }) => [low, high, value]));
-  const at = (value: number): number => {
-    const place = Number.isFinite(value) ? (value - min) / (max - min) : 0;
-    return Math.round(10 * (from + place * (to - from))) / 10;
-  };
-  return { at, ticks };
+function scale(intervals: readonly Interval[], range: readonly [number, number]): Scale {
+  return scaleOf(axisOver(intervals.flatMap(({ low, high, value }) => [low, high, value])), range);
 }

@@ -57,9 +57,9 @@ function savedValue(
   const field = fieldOf(key, objective);
   const value = Object.hasOwn(saved, key) ? saved[key] : (field.default ?? null);
   if (value === null && field.rule !== undefined) return null;
-  const checked = field.type.schema.safeParse(value);
+  const checked = field.check(value);
   if (checked.success) return checked.data;
   throw new FormatError(
-    `${path}: config.${key}: expected ${field.type.expected}. The file was changed or damaged.`,
+    `${path}: config.${key}: expected ${field.expected}. The file was changed or damaged.`,
   );
 }

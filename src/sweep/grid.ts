@@ -11,7 +11,7 @@ import { loadConfig } from "../config/load-config.ts";
 import { listCheckpoints } from "../runs/checkpoints.ts";
 import { isRun, runPaths } from "../runs/run-directory.ts";
 import { untilFree } from "../runs/run-lock.ts";
-import type { ProgressStream } from "../terminal/progress.ts";
+import type { ProgressStream } from "../terminal/status-line.ts";
 import type { Cell, CellOutcome, GridPlaces, Values } from "./cell.ts";
 import { contentKey, finishedRuns, markName, readMark, takeRun } from "./reuse.ts";
 import type { RunTask } from "./run-cell.ts";

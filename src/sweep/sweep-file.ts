@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { ConfigError } from "../base/errors.ts";
 import { didYouMean } from "../base/suggest.ts";
-import { type Given, givenByYaml, inWords, readConfigText } from "../config/given.ts";
+import { type Given, givenByYaml, gotText, readConfigText } from "../config/given.ts";
 import { CONFIG_KEYS, fieldOf, isConfigKey } from "../config/keys.ts";
 import type { Values } from "./cell.ts";
 import { FIGURES, type FigureName } from "./figures.ts";
@@ -122,7 +122,7 @@ function problemOf(given: Given): string | null {
   const { schema, expected } = keys[key as keyof typeof keys];
   return schema.safeParse(value).success
     ? null
-    : `${given.where()}: ${key}: expected ${expected}, got ${inWords(value)}.`;
+    : `${given.where()}: ${key}: expected ${expected}, got ${gotText(value)}.`;
 }
 
 /** The choices of each parameter; what is wrong with them goes to `problems`. */
@@ -142,7 +142,7 @@ function checkParameters(given: Given | undefined, problems: string[]): Record<s
       const asRange = rangeOf(value);
       if (asRange === null)
         problems.push(
-          `${where}: ${key}: expected a list of values or {min, max, scale: linear or log}, got ${inWords(value)}.`,
+          `${where}: ${key}: expected a list of values or {min, max, scale: linear or log}, got ${gotText(value)}.`,
         );
       else {
         problems.push(...[asRange.min, asRange.max].flatMap((end) => valueProblem(key, end, where)));
@@ -161,10 +161,8 @@ function rangeOf(value: unknown): Range | null {
 
 function valueProblem(key: string, value: unknown, where: string): string[] {
   if (!isConfigKey(key)) return [];
-  const { type } = fieldOf(key);
-  return type.schema.safeParse(value).success
-    ? []
-    : [`${where}: ${key}: expected ${type.expected}, got ${inWords(value)}.`];
+  const { check, expected } = fieldOf(key);
+  return check(value).success ? [] : [`${where}: ${key}: expected ${expected}, got ${gotText(value)}.`];
 }
 
 function checkShared(
@@ -226,7 +224,7 @@ function metricOf(given: Given | undefined, problems: string[]): FigureName {
   const usable = Object.entries(FIGURES).flatMap(([key, { better }]) => (better === null ? [] : [key]));
   if (typeof name === "string" && usable.includes(name)) return name as FigureName;
   problems.push(
-    `${given?.where()}: metric: expected one of ${usable.join(", ")}, got ${inWords(name)}.${didYouMean(String(name), usable)}`,
+    `${given?.where()}: metric: expected one of ${usable.join(", ")}, got ${gotText(name)}.${didYouMean(String(name), usable)}`,
   );
   return "accuracy";
 }

@@ -1,13 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type ProgressSink, runWithProgress, startProgress } from "./run-with-progress.ts";
+import { runWithProgress, startProgress } from "./run-with-progress.ts";
+import type { ProgressStream } from "./status-line.ts";
 
-function collect(isTerminal: boolean): { sink: ProgressSink; text: () => string } {
+function collect(isTTY: boolean): { sink: ProgressStream; text: () => string } {
   let text = "";
   const write = (more: string) => {
     text += more;
   };
-  return { sink: { isTerminal, columns: 40, write }, text: () => text };
+  return { sink: { isTTY, columns: 40, write }, text: () => text };
 }
 
 test("away from a terminal: a line at the start and one at the end", () => {
@@ -24,7 +25,7 @@ test("on a terminal: the line is redrawn within the width, and a plain line stay
   progress.detail("a detail that is far too long for a line of forty columns");
   await new Promise((resolve) => setTimeout(resolve, 250));
   progress.end("done");
-  const drawn = text().split("\r\u001b[2K").filter(Boolean);
+  const drawn = text().split("\r\u001b[K").filter(Boolean);
   assert.ok(drawn.length >= 2, text());
   assert.ok(drawn.slice(0, -1).every((line) => line.length <= 39 && line.includes("preftune: building")));
   assert.equal(drawn.at(-1), "preftune: building: done (0 s)\n");

@@ -1,27 +1,10 @@
 /**
- * Progress of long steps on standard error: a line that is redrawn on a terminal, a line now and then elsewhere.
+ * Progress of long steps on standard error: the line with its seconds on a terminal, a line now and then elsewhere.
  * Also runs a child process under such a line, keeping its output for the case that it fails.
  */
 import { spawn } from "node:child_process";
+import { type ProgressStream, StatusLine } from "./status-line.ts";
 
-/** Where progress goes; replaced in tests. */
-export interface ProgressSink {
-  isTerminal: boolean;
-  columns: number;
-  write(text: string): void;
-}
-
-const standardError: ProgressSink = {
-  get isTerminal() {
-    return process.stderr.isTTY === true;
-  },
-  get columns() {
-    return process.stderr.columns ?? 80;
-  },
-  write: (text) => process.stderr.write(text),
-};
-
-const frames = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏";
 const redrawMs = 100;
 const repeatMs = 15_000;
 
@@ -34,20 +17,16 @@ export interface Progress {
 }
 
 /** Starts a progress line for a step called `title`. */
-export function startProgress(title: string, sink: ProgressSink = standardError): Progress {
+export function startProgress(title: string, out: ProgressStream = process.stderr): Progress {
+  const line = new StatusLine(out);
   const begin = Date.now();
   let detail = "";
-  let frame = 0;
   const seconds = () => `${Math.round((Date.now() - begin) / 1000)} s`;
-  const draw = () => {
-    const text = `${frames[frame++ % frames.length]} preftune: ${title} ${seconds()}${detail === "" ? "" : `  ${detail}`}`;
-    sink.write(`\r\u001b[2K${text.slice(0, sink.columns - 1)}`);
-  };
-  if (!sink.isTerminal) sink.write(`preftune: ${title} ...\n`);
-  const report = sink.isTerminal
-    ? draw
-    : () => sink.write(`${`preftune: ... ${seconds()}  ${detail}`.trimEnd()}\n`);
-  const timer = setInterval(report, sink.isTerminal ? redrawMs : repeatMs);
+  if (!line.live) line.note(`preftune: ${title} ...`);
+  const report = line.live
+    ? () => line.draw([`preftune: ${title} ${seconds()}  ${detail}`], false)
+    : () => line.note(`preftune: ... ${seconds()}  ${detail}`.trimEnd());
+  const timer = setInterval(report, line.live ? redrawMs : repeatMs);
   timer.unref();
   return {
     detail: (text) => {
@@ -55,7 +34,7 @@ export function startProgress(title: string, sink: ProgressSink = standardError)
     },
     end: (outcome) => {
       clearInterval(timer);
-      sink.write(`${sink.isTerminal ? "\r\u001b[2K" : ""}preftune: ${title}: ${outcome} (${seconds()})\n`);
+      line.note(`preftune: ${title}: ${outcome} (${seconds()})`);
     },
   };
 }
@@ -75,9 +54,9 @@ export function runWithProgress(
   title: string,
   program: string,
   args: readonly string[],
-  sink: ProgressSink = standardError,
+  out: ProgressStream = process.stderr,
 ): Promise<Outcome> {
-  const progress = startProgress(title, sink);
+  const progress = startProgress(title, out);
   return new Promise((resolve) => {
     let output = "";
     const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"] });

@@ -30,8 +30,8 @@ function step(model: CausalLM, batch: DeviceBatch, dtype: DType): void {
   const pass = walk(model, batch, {
     dtype,
     training: true,
-    gradient_checkpointing: dtype === "bfloat16",
-    logits_chunk_size: 8,
+    recompute: dtype === "bfloat16",
+    chunkColumns: 8,
     entropies: true,
   });
   for (const group of completionSlices(batch, 10)) {

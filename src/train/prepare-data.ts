@@ -1,9 +1,10 @@
 /** From a configuration to tokenised data. Needs no libtorch. */
 
 import type { PhaseListener } from "../base/phase-listener.ts";
-import { DATA_FIELDS } from "../config/data-keys.ts";
+import { DATA_KEYS } from "../config/data-keys.ts";
+import type { DatasetSpec } from "../config/datasets.ts";
 import { defaultsOf } from "../config/keys.ts";
-import type { DataKeys, DatasetSpec, RunConfig } from "../config/run-config.ts";
+import type { RunConfig } from "../config/run-config.ts";
 import { checkColumnMap } from "../data/columns.ts";
 import { type Dataset, prepareDataset } from "../data/dataset.ts";
 import type { WeightedSource } from "../data/mixing.ts";
@@ -56,7 +57,7 @@ export function rowsOf(
   path: string,
   keys: Pick<DataSelection, "model_name_or_path" | "task"> & Partial<DataSelection>,
 ): DataSelection {
-  const all = Object.keys(DATA_FIELDS) as (keyof DataKeys)[];
+  const all = Object.keys(DATA_KEYS) as (keyof typeof DATA_KEYS)[];
   return {
     ...defaultsOf([...all, "seed"]),
     ...keys,
@@ -101,7 +102,7 @@ export async function prepareData(
   const dataset = await prepareDataset({
     sources: sources(selection.train_data),
     ...(selection.eval_data === null ? {} : { evalSources: sources(selection.eval_data) }),
-    eval_fraction: selection.eval_fraction,
+    evalFraction: selection.eval_fraction,
     task: selection.task,
     encoder,
     facts: {
@@ -112,14 +113,14 @@ export async function prepareData(
     },
     readsMessageKey: keyReader(tokenizer, selection.chat_template),
     seed: selection.seed,
-    max_length: selection.max_length,
+    maxLength: selection.max_length,
     context: contextLength(modelConfig),
     overflow: selection.overflow,
     keepUncut: selection.keepUncut ?? false,
-    invalid_rows: selection.invalid_rows,
-    plain_strings: selection.plain_strings,
-    max_train_rows: selection.max_train_rows,
-    max_eval_rows: selection.max_eval_rows,
+    invalidRows: selection.invalid_rows,
+    plainStrings: selection.plain_strings,
+    maxRows: selection.max_train_rows,
+    maxEvalRows: selection.max_eval_rows,
     onProgress: ({ stage, meter }) =>
       onPhase(stage === "count" ? "rows counted" : "rows tokenised", meter.rows, null, meter.note),
   });

@@ -115,7 +115,7 @@ interface Setup {
   name: TinyName;
   trains: "LoRA" | "full";
   dtype: DType;
-  gradient_checkpointing: boolean;
+  recompute: boolean;
 }
 
 function modelOn(where: string, { name, trains, dtype }: Setup): CausalLM {
@@ -134,18 +134,9 @@ function trainingOn(where: string, setup: Setup): Training {
     adapter,
     parameters,
     objective: simpo({ beta: 2, simpo_gamma: 1, label_smoothing: 0, cpo_alpha: 0 }),
-    optimizer: new AdamW(parameters, {
-      adam_beta1: 0.9,
-      adam_beta2: 0.999,
-      adam_epsilon: 1e-8,
-      weight_decay: 0.01,
-    }),
-    numerics: {
-      dtype: setup.dtype,
-      gradient_checkpointing: setup.gradient_checkpointing,
-      logits_chunk_size: 8,
-    },
-    max_grad_norm: 1,
+    optimizer: new AdamW(parameters, { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0.01 }),
+    numerics: { dtype: setup.dtype, recompute: setup.recompute, chunkColumns: 8 },
+    maxGradNorm: 1,
     reference: null,
   };
 }
@@ -156,7 +147,7 @@ function stepsOn(where: string, setup: Setup): { losses: number[]; norms: number
   const training = trainingOn(where, setup);
   const batches = [microBatch(examples.slice(0, 3)), microBatch(examples.slice(3))];
   const results = Array.from({ length: 4 }, () =>
-    trainStep(training, batches, { learningRate: 1e-3, seed: 1, log_entropy: true }),
+    trainStep(training, batches, { learningRate: 1e-3, seed: 1, entropies: true }),
   );
   assert.ok(results.every(({ skipped }) => skipped === null));
   return { losses: results.map((r) => r.loss), norms: results.map((r) => r.gradNorm) };
@@ -164,16 +155,16 @@ function stepsOn(where: string, setup: Setup): { losses: number[]; norms: number
 
 for (const name of tinyNames) {
   for (const trains of ["LoRA", "full"] as const) {
-    for (const [dtype, checkpointing] of [
+    for (const [dtype, recompute] of [
       ["float32", false],
       ["float32", true],
       ["bfloat16", false],
       ["bfloat16", true],
     ] as const) {
-      test(`${name}, ${trains}, ${dtype}${checkpointing ? ", recomputed" : ""}: four steps as on the CPU`, {
+      test(`${name}, ${trains}, ${dtype}${recompute ? ", recomputed" : ""}: four steps as on the CPU`, {
         skip,
       }, () => {
-        const setup = { name, trains, dtype, gradient_checkpointing: checkpointing };
+        const setup = { name, trains, dtype, recompute };
         const [got, want] = [stepsOn(device, setup), stepsOn("cpu", { ...setup, dtype: "float32" })];
         const tolerance = dtype === "float32" ? { rtol: 1e-4, atol: 1e-5 } : { rtol: 0.05, atol: 0.02 };
         assertClose(got.losses, want.losses, tolerance);
@@ -184,10 +175,10 @@ for (const name of tinyNames) {
 
   test(`${name}: scores as on the CPU`, { skip }, () => {
     for (const dtype of ["float32", "bfloat16"] as const) {
-      const numerics = { dtype, gradient_checkpointing: false, logits_chunk_size: null };
+      const numerics = { dtype, recompute: false, chunkColumns: null };
       const scoresOn = (where: string) => {
         using _ = scope();
-        const model = modelOn(where, { name, trains: "LoRA", dtype, gradient_checkpointing: false });
+        const model = modelOn(where, { name, trains: "LoRA", dtype, recompute: false });
         return scoreBatch(model, microBatch(examples), numerics).map(({ sum }) => sum);
       };
       assertClose(scoresOn(device), scoresOn("cpu"), dtype === "float32" ? { atol: 1e-4 } : { rtol: 0.03 });

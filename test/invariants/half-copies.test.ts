@@ -32,7 +32,7 @@ const rows = [0, 1, 2].map((i) => ({
 interface Setup {
   name: TinyName;
   kind: "full tuning" | "LoRA" | "DoRA and a head";
-  gradient_checkpointing: boolean;
+  recompute: boolean;
   copies: boolean;
   /** Weights change while the backward pass still runs. */
   early: boolean;
@@ -43,7 +43,7 @@ const adapters = {
   "DoRA and a head": tinyAdapterConfig({ useDora: true, modulesToSave: ["lm_head", "embed_tokens"] }),
 };
 
-function trainingOf({ name, kind, gradient_checkpointing, copies, early }: Setup): Training {
+function trainingOf({ name, kind, recompute, copies, early }: Setup): Training {
   const model = tinyModel(name);
   const adapter = kind === "full tuning" ? null : adaptPatterned(model, adapters[kind]);
   const parameters = adapter === null ? trainAll(model) : adapterParameters(model);
@@ -53,15 +53,10 @@ function trainingOf({ name, kind, gradient_checkpointing, copies, early }: Setup
     adapter,
     parameters,
     objective: simpo({ beta: 2, simpo_gamma: 1, label_smoothing: 0, cpo_alpha: 0 }),
-    optimizer: new AdamW(parameters, {
-      adam_beta1: 0.9,
-      adam_beta2: 0.999,
-      adam_epsilon: 1e-8,
-      weight_decay: 0.1,
-    }),
-    numerics: { dtype: "bfloat16", gradient_checkpointing, logits_chunk_size: 8 },
-    max_grad_norm: early ? 0 : 1,
-    optimizer_in_backward: early,
+    optimizer: new AdamW(parameters, { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0.1 }),
+    numerics: { dtype: "bfloat16", recompute, chunkColumns: 8 },
+    maxGradNorm: early ? 0 : 1,
+    updatesInBackward: early,
     reference: null,
   };
 }
@@ -75,7 +70,7 @@ function outcome(setup: Setup): unknown {
     ? [microBatch(rows)]
     : [microBatch(rows.slice(0, 2)), microBatch(rows.slice(2))];
   const steps = [1, 2].map(() =>
-    trainStep(training, batches, { learningRate: 1e-2, seed: 1, log_entropy: true }),
+    trainStep(training, batches, { learningRate: 1e-2, seed: 1, entropies: true }),
   );
   return [steps, training.parameters.map((p) => [p.name, p.tensor.toNumbers()])];
 }
@@ -85,11 +80,11 @@ for (const name of ["gemma3", "llama_untied"] as const) {
   for (const kind of ["full tuning", "LoRA", "DoRA and a head"] as const) {
     test(`${name}, ${kind}: steps with copies = steps that cast each time, bit for bit`, () => {
       withoutLeaks(() => {
-        for (const [checkpointing, early] of [
+        for (const [recompute, early] of [
           [false, false],
           [true, true],
         ] as const) {
-          const setup = { name, kind, gradient_checkpointing: checkpointing, early };
+          const setup = { name, kind, recompute, early };
           assert.deepEqual(outcome({ ...setup, copies: true }), outcome({ ...setup, copies: false }));
         }
       });
@@ -106,7 +101,7 @@ test("a copy follows its weight through optimiser steps and reading, and is not 
     const training = trainingOf({
       name: "llama_tied",
       kind: "full tuning",
-      gradient_checkpointing: false,
+      recompute: false,
       copies: true,
       early: false,
     });
@@ -115,7 +110,7 @@ test("a copy follows its weight through optimiser steps and reading, and is not 
       assert.deepEqual(bits(heldCopy(weight, "bfloat16") as Tensor), bits(ops.to(weight, "bfloat16")));
     isFresh();
     const before = bits(heldCopy(weight, "bfloat16") as Tensor);
-    trainStep(training, [microBatch(rows)], { learningRate: 0.1, seed: 1, log_entropy: false });
+    trainStep(training, [microBatch(rows)], { learningRate: 0.1, seed: 1, entropies: false });
     assert.notDeepEqual(bits(ops.to(weight, "bfloat16")), before);
     isFresh();
     // as checkpoints are read back
@@ -135,7 +130,7 @@ test("freed copies and other types are no copies", () => {
     const { model } = trainingOf({
       name: "qwen3",
       kind: "full tuning",
-      gradient_checkpointing: false,
+      recompute: false,
       copies: false,
       early: false,
     });

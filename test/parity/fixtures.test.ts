@@ -27,7 +27,7 @@ import {
 import { fixtureAdapted, fixtureModel, microBatch } from "../support/fixtures.ts";
 import { logitsOf } from "../support/tiny-models.ts";
 
-const plain: Numerics = { dtype: "float32", gradient_checkpointing: false, logits_chunk_size: null };
+const plain: Numerics = { dtype: "float32", recompute: false, chunkColumns: null };
 
 const slimePresets = ["config", "script"] as const;
 
@@ -69,7 +69,7 @@ class Recorder extends AdamW {
   readonly #watched: readonly NamedParameter[];
 
   constructor(parameters: readonly NamedParameter[]) {
-    super([], { adam_beta1: 0, adam_beta2: 0, adam_epsilon: 0, weight_decay: 0 });
+    super([], { beta1: 0, beta2: 0, epsilon: 0, weightDecay: 0 });
     this.#watched = parameters;
   }
 
@@ -107,12 +107,12 @@ function record(
     objective: run.objective,
     optimizer,
     numerics: run.numerics ?? plain,
-    max_grad_norm: 0,
+    maxGradNorm: 0,
     reference: ({ packed }) => ({
       referenceLogps: packed.examples.flatMap((e) => e.referenceLogps ?? []),
     }),
   };
-  const result = trainStep(training, run.batches, { learningRate: 0, seed: 1, log_entropy: false });
+  const result = trainStep(training, run.batches, { learningRate: 0, seed: 1, entropies: false });
   return { loss: result.loss, norm: result.gradNorm, grads };
 }
 
@@ -134,8 +134,8 @@ for (const family of families) {
     withoutLeaks(() => {
       const model = fixtureModel(family);
       const examples = fixtureExamples(family);
-      for (const isShared of [true, false]) {
-        for (const score of scoreBatch(model, microBatch(examples, isShared), plain)) {
+      for (const sharePrompt of [true, false]) {
+        for (const score of scoreBatch(model, microBatch(examples, sharePrompt), plain)) {
           const side = score.completion === 0 ? "chosen" : "rejected";
           assertClose([...score.logps], logps[side][score.index] ?? [], { atol: 2e-5 });
         }
@@ -203,11 +203,8 @@ for (const family of families) {
       const whole = record(model, parameters, { objective, batches: [microBatch(examples)] });
       const variants: Record<string, { batches: MicroBatch[]; numerics?: Numerics }> = {
         "no shared prompt": { batches: [microBatch(examples, false)] },
-        gradient_checkpointing: {
-          batches: [microBatch(examples)],
-          numerics: { ...plain, gradient_checkpointing: true },
-        },
-        "chunks of 5 rows": { batches: [microBatch(examples)], numerics: { ...plain, logits_chunk_size: 5 } },
+        recompute: { batches: [microBatch(examples)], numerics: { ...plain, recompute: true } },
+        "chunks of 5 rows": { batches: [microBatch(examples)], numerics: { ...plain, chunkColumns: 5 } },
         "4 of 1": { batches: examples.map((e, i) => microBatch([e], true, i)) },
       };
       for (const [name, variant] of Object.entries(variants)) {

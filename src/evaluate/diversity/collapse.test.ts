@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { WatchThresholds } from "../../config/run-config.ts";
+import type { WatchThresholds } from "../../config/watch-keys.ts";
 import { breachesOf, type WatchStart } from "./collapse.ts";
 
 const limits: WatchThresholds = {

@@ -1,7 +1,7 @@
 /** Whether a model in training has collapsed: the figures of its sampled answers against those at the start. */
 
 import { formatNumber } from "../../base/number-text.ts";
-import type { WatchThresholds } from "../../config/run-config.ts";
+import type { WatchThresholds } from "../../config/watch-keys.ts";
 
 /** A figure that has gone beyond its threshold. */
 export interface Breach {

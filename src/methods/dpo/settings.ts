@@ -1,28 +1,23 @@
 /** DPO's hyperparameters. */
-import type { Method, Values } from "../method.ts";
+import type { Values } from "../../base/value-schema.ts";
+import type { Method } from "../method.ts";
 
 /** The hyperparameters of DPO; defaults of its paper (arXiv 2305.18290). */
 const KEYS = {
   beta: {
-    type: "number",
-    bounds: { above: 0 },
-    default: 0.1,
+    schema: { type: "number", exclusiveMinimum: 0, default: 0.1 },
     unit: "per nat",
     doc: "Scale of the reward, on sums of log-probabilities. With loss_type ipo the target is 1 / (2 beta) nats per token.",
     source: "arXiv 2305.18290 and TRL",
   },
   label_smoothing: {
-    type: "number",
-    bounds: { min: 0, below: 0.5 },
-    default: 0,
+    schema: { type: "number", minimum: 0, exclusiveMaximum: 0.5, default: 0 },
     unit: "share",
     doc: "Assumed probability that a pair is labelled the wrong way round; not in the paper's equation.",
     source: "TRL",
   },
   loss_type: {
-    type: "choice",
-    choices: ["sigmoid", "ipo"],
-    default: "sigmoid",
+    schema: { enum: ["sigmoid", "ipo"], default: "sigmoid" },
     unit: "none",
     doc: "Form of the loss: sigmoid is DPO, Eq. (7), ipo its squared form.",
     source: "TRL",

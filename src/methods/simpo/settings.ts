@@ -1,48 +1,42 @@
 /** SimPO's hyperparameters, presets and metrics. */
-import type { Method, Preset, Values } from "../method.ts";
+import type { Values } from "../../base/value-schema.ts";
+import type { Method, Preset } from "../method.ts";
 
 /** The hyperparameters of SimPO. */
 const KEYS = {
   beta: {
-    type: "number",
-    bounds: { above: 0 },
+    schema: { type: "number", exclusiveMinimum: 0 },
     unit: "tokens per nat",
     doc: "Scale of the reward, on means per token: β, Eq. (6). SimPO's authors use 2 to 10. Not comparable with DPO's.",
   },
   gamma_beta_ratio: {
-    type: "number",
-    bounds: { min: 0 },
+    schema: { type: "number", minimum: 0 },
     unit: "nats per token",
     doc: "Target margin divided by beta, as SimPO's authors give it, 0 to 1. Give this or simpo_gamma.",
     rule: "the value of the preset, or simpo_gamma / beta",
     source: "arXiv 2405.14734",
   },
   simpo_gamma: {
-    type: "number",
-    bounds: { min: 0 },
+    schema: { type: "number", minimum: 0 },
     unit: "none",
     doc: "Target margin times beta, as TRL gives it: γ, Eq. (6). Give this or gamma_beta_ratio.",
     rule: "the value of the preset, or gamma_beta_ratio × beta",
     source: "TRL name",
   },
   label_smoothing: {
-    type: "number",
-    bounds: { min: 0, below: 0.5 },
-    default: 0,
+    schema: { type: "number", minimum: 0, exclusiveMaximum: 0.5, default: 0 },
     unit: "share",
     doc: "Assumed probability that a pair is labelled the wrong way round; not in the paper's equation.",
     source: "TRL",
   },
   cpo_alpha: {
-    type: "number",
-    bounds: { min: 0 },
+    schema: { type: "number", minimum: 0 },
     unit: "none",
     doc: "Weight of a likelihood term on the chosen completion (CPO-SimPO); 0 is SimPO as published.",
     source: "TRL name; TRL's default is 1.0",
   },
   allow_small_beta: {
-    type: "flag",
-    default: false,
+    schema: { type: "boolean", default: false },
     unit: "none",
     doc: "Accept a SimPO beta below 1, where DPO's values land by mistake.",
     source: "preftune",

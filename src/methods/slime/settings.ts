@@ -1,50 +1,46 @@
 /** SLIME's hyperparameters, presets and metrics. Equations are those of arXiv:2602.02383v2. */
-import type { Method, Preset, Values } from "../method.ts";
+import type { Values } from "../../base/value-schema.ts";
+import type { Method, Preset } from "../method.ts";
 
 /** The hyperparameters of SLIME. */
 const KEYS = {
   lambda_w: {
-    type: "number",
-    bounds: { min: 0 },
+    schema: { type: "number", minimum: 0 },
     unit: "none",
     doc: "Weight of the anchor −l_w, which raises the chosen completion's mean log-probability at any margin: λw, Eq. (6).",
   },
   lambda_l: {
-    type: "number",
-    bounds: { min: 0 },
+    schema: { type: "number", minimum: 0 },
     unit: "none",
     doc: "Weight of the stabiliser, which pulls rejected tokens back up once they have become very unlikely: λl, Eq. (7).",
   },
   delta: {
-    type: "number",
+    schema: { type: "number" },
     unit: "nats",
     doc: "The stabiliser acts on a rejected token once its log-probability falls below about −delta: δ, Eq. (7).",
   },
   margin_hard: {
-    type: "number",
+    schema: { type: "number" },
     unit: "nats per token",
     doc: "Margin in nats per token from which the margin term is exactly 0: m_h, Eq. (8).",
   },
   margin_soft: {
-    type: "number",
+    schema: { type: "number" },
     unit: "nats per token",
     doc: "Margin in nats per token at which the soft gate is half closed: m_s, Eq. (9).",
   },
   kappa: {
-    type: "number",
-    bounds: { above: 0 },
+    schema: { type: "number", exclusiveMinimum: 0 },
     unit: "tokens per nat",
     doc: "Steepness of the soft gate, per nat: κ, Eq. (9).",
   },
   power: {
-    type: "number",
-    bounds: { min: 1 },
+    schema: { type: "number", minimum: 1 },
     unit: "none",
     doc: "Power of the stabiliser, its steepness below −delta: p, Eq. (7).",
   },
   lambda_d: {
-    type: "number",
-    bounds: { min: 0 },
+    schema: { type: "number", minimum: 0 },
     unit: "none",
     doc: "Weight of the margin term: λd, Eq. (10).",
   },

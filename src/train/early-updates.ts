@@ -1,4 +1,4 @@
-/** `optimizer_in_backward`: applies each parameter's update as soon as its gradient is complete, then frees the gradient. */
+/** Parameters updated while the backward pass goes on: a gradient is used and freed as soon as it is whole. */
 import { TrainingError } from "../base/errors.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
 import type { AdamW, NamedParameter } from "../optim/adamw.ts";
@@ -12,7 +12,7 @@ interface Updated {
 }
 
 /** The updates of one step. The result is that of updating all parameters at its end, without clipping. */
-export class OptimizerInBackward {
+export class EarlyUpdates {
   readonly #training: Updated;
   readonly #learningRate: number;
   #sumOfSquares = 0;
@@ -23,16 +23,16 @@ export class OptimizerInBackward {
     this.#learningRate = learningRate;
   }
 
-  /** Updates the parameters whose gradients are complete: all that have one but the embedding's table, which gets its last at the end of the pass. */
-  updateReady(): void {
+  /** Updates what has its whole gradient; the embedding's table gets its last share at the end of the pass. */
+  settle(): void {
     const { model, parameters } = this.#training;
     const table = model.model.embed_tokens.table.handle;
     this.#update(parameters.filter(({ tensor }) => tensor.handle !== table));
   }
 
   /** Updates what is left, and gives the joint norm of all gradients; NaN, and no update, where the loss was not finite. */
-  finish(isLossFinite: boolean): number {
-    if (!isLossFinite) return Number.NaN;
+  finish(isSound: boolean): number {
+    if (!isSound) return Number.NaN;
     this.#update(this.#training.parameters);
     return Math.sqrt(this.#sumOfSquares);
   }

@@ -2,7 +2,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { formatDuration, formatNumber } from "../base/number-text.ts";
-import { PhaseProgress, type ProgressStream, TrainingProgress } from "./progress.ts";
+import { PhaseProgress } from "./phases.ts";
+import type { ProgressStream } from "./status-line.ts";
+import { TrainingProgress } from "./training-progress.ts";
 
 class Screen implements ProgressStream {
   text = "";
@@ -70,6 +72,20 @@ test("NaN is shown as NaN", () => {
   const out = new Screen(true);
   new TrainingProgress(10, out).log({ global_step: 10, loss: Number.NaN });
   assert.match(out.text, /loss NaN/);
+});
+
+test("a prefix stands in front of every line, within the width", () => {
+  const out = Object.assign(new Screen(true, 40), { prefix: "[2/4] DPO: " });
+  const progress = new TrainingProgress(10, out);
+  progress.begin(1);
+  progress.note("resumed");
+  progress.log(ROW);
+  assert.deepEqual(out.text.split("\r\u001b[K"), [
+    "",
+    "[2/4] DPO: step 1/10",
+    "[2/4] DPO: resumed\n",
+    "[2/4] DPO: step 10/10 · loss 0.7123\n",
+  ]);
 });
 
 test("no line is ever wider than the terminal", () => {
