@@ -1,18 +1,14 @@
 /** Long computations on little memory: a hundred million numbers, and rollout after rollout. */
 import { test } from "node:test";
 import { setImmediate as turn } from "node:timers/promises";
-import { setFlagsFromString } from "node:v8";
-import { runInNewContext } from "node:vm";
 import { sampleAnswers } from "../../src/generate/sample.ts";
 import { clipGradNorm } from "../../src/optim/clip.ts";
 import { manualSeed, ops, scope, setThreads, type Tensor } from "../../src/torch/index.ts";
 import { amount, figure, isNightly } from "../support/campaign.ts";
+import { residentMiB } from "../support/memory.ts";
 import { tinyModel } from "../support/tiny-models.ts";
 
 // what the garbage collector has not come to yet is not held
-setFlagsFromString("--expose-gc");
-const collect = runInNewContext("gc") as () => void;
-
 test("the norm of very many numbers is that of float64, in no memory of its own", () => {
   using _ = scope();
   manualSeed(1);
@@ -50,8 +46,7 @@ for (const turns of [true, false]) {
     for (let round = 0; round < rounds; round++) {
       sampleAnswers(model, prompts, { ...options, seed: round });
       if (turns) await turn();
-      collect();
-      resident.push(process.memoryUsage.rss() / 2 ** 20);
+      resident.push(residentMiB());
     }
     const grown = (resident.at(-1) as number) - (resident[amount(0, 59)] as number);
     figure(

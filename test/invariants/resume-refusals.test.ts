@@ -4,14 +4,13 @@ import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { setImmediate } from "node:timers/promises";
-import { setFlagsFromString } from "node:v8";
-import { runInNewContext } from "node:vm";
 import { TrainingError } from "../../src/base/errors.ts";
 import { readSealed, sealed } from "../../src/base/sealed.ts";
 import { readMetrics } from "../../src/runs/metrics.ts";
 import { runPaths } from "../../src/runs/run-directory.ts";
 import { liveTensorCount, matmulLibrary } from "../../src/torch/index.ts";
 import { native } from "../../src/torch/native.ts";
+import { collectGarbage } from "../support/memory.ts";
 import { filesOf, runTraining, type Workshop, workshop } from "../support/runs.ts";
 import { makeTinyModel, pairRows, writeRows } from "../support/tiny-model.ts";
 
@@ -140,9 +139,6 @@ async function assertBeginsAgain(
   const name = "adapter_model.safetensors";
   assert.equal(filesOf(shop.path("run", "adapter"))[name], filesOf(shop.path("whole", "adapter"))[name]);
 }
-
-setFlagsFromString("--expose-gc");
-const collectGarbage = runInNewContext("gc") as () => void;
 
 /** Live tensors once finalizers have run: those of earlier runs' file maps wait for the garbage collector. */
 async function settledTensorCount(): Promise<number> {

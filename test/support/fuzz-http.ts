@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { FastRandom, jsonMarks, Mutant } from "./byte-mutations.ts";
 import { amount, campaignSeed, figure, isNightly, progress } from "./campaign.ts";
+import { collectGarbage, residentMiB } from "./memory.ts";
 import { type App, appKey, withServedApp } from "./served-app.ts";
 
 const encoder = new TextEncoder();
@@ -204,6 +205,7 @@ async function fuzz(app: App, inputs: number, seed: number): Promise<Tally> {
     const ms = performance.now() - began;
     if (ms > tally.slowestMs) tally.slowestMs = Math.max(tally.slowestMs, await leastMs(app, asked, ms));
     if (!isNightly) continue;
+    if (tally.inputs % 5000 === 0) collectGarbage();
     tell(
       () => `${tally.inputs.toLocaleString("en")} bodies, ${tally.answered.toLocaleString("en")} answered`,
     );
@@ -231,14 +233,14 @@ export async function fuzzHttp(part: number): Promise<void> {
   await withServedApp({}, async ({ app, admission }) => {
     const seed = 1000 * campaignSeed + part;
     await fuzz(app, amount(200, 20_000), seed + 500);
-    const before = process.memoryUsage.rss();
+    const before = residentMiB();
     const { inputs, answered, slowestMs } = await fuzz(app, amount(1500, 500_000), seed);
-    const grownMiB = Math.max(0, process.memoryUsage.rss() - before) / 2 ** 20;
+    const grownMiB = Math.max(0, residentMiB() - before);
     assert.equal(admission.open, 0, "answers that nobody gave back");
     figure(
       18,
       `Fuzz of HTTP bodies, part ${part} of 2`,
-      `${inputs.toLocaleString("en")} bodies, ${answered.toLocaleString("en")} answered, 0 faults, slowest ${slowestMs.toFixed(0)} ms, memory grew ${grownMiB.toFixed(0)} MiB`,
+      `${inputs.toLocaleString("en")} bodies, ${answered.toLocaleString("en")} answered, 0 faults, slowest ${slowestMs.toFixed(0)} ms, memory held grew ${grownMiB.toFixed(0)} MiB`,
       "500,000 bodies, 0 crashes, 0 above 1 s, below 256 MiB",
       answered > 0 && answered < inputs && (!isNightly || (slowestMs < 1000 && grownMiB < 256)),
     );

@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { deriveSeed, Random } from "../../src/base/random.ts";
 import { campaignSeed, progress } from "./campaign.ts";
+import { collectGarbage } from "./memory.ts";
 
 /** A parser under test. */
 export interface FuzzTarget<T> {
@@ -28,8 +29,12 @@ export interface FuzzOutcome {
   peakMebibytes: number;
 }
 
-/** Feeds `count` inputs, which follow from `PREFTUNE_SEED` (default 1) and their number alone. */
-export function fuzz<T>(what: string, count: number, target: FuzzTarget<T>): FuzzOutcome {
+/**
+ * Feeds `count` inputs, which follow from `PREFTUNE_SEED` (default 1) and their number alone.
+ *
+ * @param first - number of the first input
+ */
+export function fuzz<T>(what: string, count: number, target: FuzzTarget<T>, first = 0): FuzzOutcome {
   const outcome: FuzzOutcome = {
     inputs: count,
     accepted: 0,
@@ -42,8 +47,9 @@ export function fuzz<T>(what: string, count: number, target: FuzzTarget<T>): Fuz
   const tell = progress();
   let before = peakMebibytes();
   for (let i = 0; i < count; i++) {
-    const input = target.make(new Random(deriveSeed(campaignSeed, i)));
-    feedOne(i, input, target, outcome);
+    const input = target.make(new Random(deriveSeed(campaignSeed, first + i)));
+    feedOne(first + i, input, target, outcome);
+    if (i % 1000 === 0) collectGarbage();
     if (i === 1000) before = peakMebibytes();
     tell(
       () =>

@@ -1,17 +1,12 @@
 /** Ten thousand optimiser steps in one process: as many tensors live at the end as at the beginning, and memory stays as it is. */
 import assert from "node:assert/strict";
 import { setImmediate as turn } from "node:timers/promises";
-import { setFlagsFromString } from "node:v8";
-import { runInNewContext } from "node:vm";
 import { loadConfig } from "../../src/config/load-config.ts";
 import { train } from "../../src/recipes/train.ts";
 import { liveTensorCount } from "../../src/torch/index.ts";
 import { amount, figure, isNightly } from "./campaign.ts";
+import { residentMiB } from "./memory.ts";
 import { type Values, workshop } from "./runs.ts";
-
-// what the garbage collector has not come to yet is not held
-setFlagsFromString("--expose-gc");
-const collect = runInNewContext("gc") as () => void;
 
 const count = 50;
 
@@ -28,12 +23,9 @@ async function samplesOf(values: Values, steps: number): Promise<Sample[]> {
   for await (const event of train(loadConfig({ values }))) {
     if (event.type !== "step" || event.step % (steps / count) !== 0) continue;
     await turn();
-    collect();
-    samples.push({
-      step: event.step,
-      live: liveTensorCount(),
-      residentMiB: process.memoryUsage.rss() / 2 ** 20,
-    });
+    // finalizers free tensors: memory first
+    const resident = residentMiB();
+    samples.push({ step: event.step, live: liveTensorCount(), residentMiB: resident });
     if (!isNightly || performance.now() - told < 20_000) continue;
     told = performance.now();
     process.stdout.write(`step ${event.step}: ${samples.at(-1)?.residentMiB.toFixed(1)} MiB\n`);
