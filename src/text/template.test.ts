@@ -296,11 +296,16 @@ test("the limit of the child's own clock is told as a timeout: on a busy machine
   const child = spawn(process.execPath, [join(import.meta.dirname, "template-child.ts")], {
     stdio: ["pipe", "pipe", "inherit"],
   });
-  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
-  const next = async (): Promise<unknown> => JSON.parse((await lines.next()).value as string);
-  assert.deepEqual(await next(), { up: true });
-  child.stdin.write(`${JSON.stringify({ source: loop, timeoutMs: 100, maxOutput: 10 })}\n`);
-  assert.deepEqual(await next(), { ready: true });
-  child.stdin.end(`${JSON.stringify({ variables: {}, now: 0 })}\n`);
-  assert.deepEqual(await next(), { error: "timed out after 100 ms", kind: "timeout" });
+  try {
+    const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+    const next = async (): Promise<unknown> => JSON.parse((await lines.next()).value as string);
+    assert.deepEqual(await next(), { up: true });
+    // long enough to compile the template on any machine, far too short for its loop
+    child.stdin.write(`${JSON.stringify({ source: loop, timeoutMs: 3000, maxOutput: 10 })}\n`);
+    assert.deepEqual(await next(), { ready: true });
+    child.stdin.end(`${JSON.stringify({ variables: {}, now: 0 })}\n`);
+    assert.deepEqual(await next(), { error: "timed out after 3000 ms", kind: "timeout" });
+  } finally {
+    child.kill("SIGKILL");
+  }
 });
