@@ -13,21 +13,21 @@
 #endif
 
 #include "arguments.h"
-#include "attention.h"
-#include "decode.h"
+#include "batch-invariance.h"
 #include "dropout.h"
-#include "gated.h"
+#include "exp-rows.h"
+#include "gated-mlp.h"
 #include "generators.h"
 #include "half-copy.h"
-#include "head.h"
 #include "host-memory.h"
 #include "lora.h"
 #include "machine.h"
 #include "matmul.h"
 #include "meta.h"
-#include "norm.h"
 #include "operators.h"
-#include "row-by-row.h"
+#include "paged-attention.h"
+#include "rms-norm-rotary.h"
+#include "segment-attention.h"
 #include "sum-squares.h"
 
 namespace preftune {

@@ -8,7 +8,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
-#include "rows.h"
+#include "row-kernels.h"
 
 namespace preftune {
 namespace {

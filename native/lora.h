@@ -6,7 +6,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
-#include "row-by-row.h"
+#include "batch-invariance.h"
 
 namespace preftune {
 namespace {

@@ -11,11 +11,11 @@
 #include <mutex>
 
 #include "arguments.h"
+#include "batch-invariance.h"
 #include "generators.h"
 #include "host-memory.h"
 #include "interrupt.h"
 #include "matmul.h"
-#include "row-by-row.h"
 
 namespace preftune {
 namespace {

@@ -1,6 +1,6 @@
 // Matrix products on the CPU: `mm` and `addmm` are replaced, so every product of every operator is meant. In float32 they are made
 // of the block kernels of oneDNN (`cpublas::brgemm`) that torch carries, or by torch's own library, MKL: which one is said by
-// `useMatmul`, from a measurement on this processor (`measureMatmul`). Row by row they are those of thin.h.
+// `useMatmul`, from a measurement on this processor (`measureMatmul`). Row by row they are those of skinny-gemm.h.
 #pragma once
 
 #include <ATen/ATen.h>
@@ -18,9 +18,9 @@
 #include <limits>
 #include <vector>
 
-#include "row-by-row.h"
-#include "rows.h"
-#include "thin.h"
+#include "batch-invariance.h"
+#include "row-kernels.h"
+#include "skinny-gemm.h"
 
 namespace preftune {
 namespace {
@@ -166,7 +166,7 @@ bool fits(const at::Tensor& a, const at::Tensor& b) {
          a.size(1) == b.size(0) && a.size(0) * a.size(1) * b.size(1) >= kLeastProducts;
 }
 
-// Whether the product is that of thin.h: always row by row, else where it is the fastest of all.
+// Whether the product is that of skinny-gemm.h: always row by row, else where it is the fastest of all.
 bool isThin(const at::Tensor& a, const at::Tensor& b) {
   if (!isTransposed(a, b)) return false;
   return rowByRow() || (usesBlocks() && a.scalar_type() == at::kFloat && a.is_contiguous() && a.size(0) <= kThinRows && level() == Level::v4);

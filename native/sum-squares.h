@@ -11,7 +11,7 @@
 #include <numeric>
 #include <vector>
 
-#include "rows.h"
+#include "row-kernels.h"
 
 namespace preftune {
 namespace {

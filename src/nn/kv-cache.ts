@@ -1,14 +1,14 @@
 /**
  * Keys and values of earlier tokens, for generation: pages of a fixed number of tokens in one store a layer. A sequence is a
  * prompt's pages, which many completions may share, and pages of the sequence alone: sequences start and end without copying.
- * On the CPU in float32 the addon's operators read the pages in place (`native/decode.h`); elsewhere torch's do.
+ * On the CPU in float32 the addon's operators read the pages in place (`native/paged-attention.h`); elsewhere torch's do.
  */
 import { at } from "../base/at.ts";
 import { ShapeError } from "../base/errors.ts";
 import { type DType, itemSize, ops, scope, type Tensor, tensor } from "../torch/index.ts";
 import { type AttentionPlan, packedAttention } from "./packed-attention.ts";
 
-/** Tokens of a page: `kPage` in `native/decode.h`. */
+/** Tokens of a page: `kPage` in `native/paged-attention.h`. */
 export const pageTokens = 32;
 
 /** Pages that `tokens` take. */

@@ -9,8 +9,8 @@
 
 #include <optional>
 
-#include "row-by-row.h"
-#include "rows.h"
+#include "batch-invariance.h"
+#include "row-kernels.h"
 
 namespace preftune {
 namespace {

@@ -9,8 +9,8 @@
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
-#include "row-by-row.h"
-#include "rows.h"
+#include "batch-invariance.h"
+#include "row-kernels.h"
 
 namespace preftune {
 namespace {

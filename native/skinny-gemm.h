@@ -12,7 +12,7 @@
 #include <cstring>
 #include <type_traits>
 
-#include "rows.h"
+#include "row-kernels.h"
 
 #if defined(__x86_64__) && defined(__linux__) && defined(__GNUC__) && !defined(__clang__)
 #define PREFTUNE_X86_LEVELS 1

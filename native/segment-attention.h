@@ -10,7 +10,7 @@
 #include <torch/library.h>
 
 #include "matmul.h"
-#include "rows.h"
+#include "row-kernels.h"
 
 namespace preftune {
 namespace {

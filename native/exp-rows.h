@@ -8,8 +8,8 @@
 #include <optional>
 #include <tuple>
 
-#include "norm.h"
-#include "rows.h"
+#include "rms-norm-rotary.h"
+#include "row-kernels.h"
 
 namespace preftune {
 namespace {

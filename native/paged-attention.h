@@ -9,8 +9,8 @@
 
 #include <vector>
 
-#include "norm.h"
-#include "rows.h"
+#include "rms-norm-rotary.h"
+#include "row-kernels.h"
 
 namespace preftune {
 namespace {
