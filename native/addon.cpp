@@ -261,7 +261,7 @@ napi_value freeAtEnd(const Arguments& a) {
 napi_value holdGenerators(const Arguments& a) { generatorHold().take(); return undefined(a.env); }
 napi_value releaseGenerators(const Arguments& a) { generatorHold().give(); return undefined(a.env); }
 
-// Node unloads an addon with the last worker that uses it. This one has put functions and an allocator of its own into torch.
+// Node unloads an addon with the last worker that uses it. This one has put functions and an allocator into torch.
 void stayLoaded() {
   Dl_info own;
   if (dladdr(reinterpret_cast<const void*>(&stayLoaded), &own) != 0) dlopen(own.dli_fname, RTLD_LAZY | RTLD_NODELETE);
@@ -321,7 +321,7 @@ napi_value initialise(napi_env env, napi_value exports) {
   define<generatorState>(env, exports, "generatorState");
   define<setGeneratorState>(env, exports, "setGeneratorState");
   define<setDeterministic>(env, exports, "setDeterministic");
-  define<setRowByRow>(env, exports, "setRowByRow");
+  define<setBatchInvariant>(env, exports, "setBatchInvariant");
   define<hasOnednn>(env, exports, "hasOnednn");
   define<usesOnednn>(env, exports, "usesOnednn");
   define<useOnednn>(env, exports, "useOnednn");

@@ -1,5 +1,5 @@
 // preftune::token_dropout: dropout whose mask is a function of each token's key, the module and the feature, and of nothing else:
-// a token's features are dropped or kept alike wherever in a batch it stands. A counter-based generator: feature 2i and 2i + 1 of a
+// a token's features are dropped or kept alike whatever its position in a batch. A counter-based generator: feature 2i and 2i + 1 of a
 // token take the halves of one 32-bit hash of i, keyed by two words of the token. The probability is held in 65536ths.
 #pragma once
 
@@ -27,7 +27,7 @@ struct Dropping {
   double factor;
 };
 
-bool dropsOwn(const at::Tensor& x) { return x.is_cpu() && x.scalar_type() != at::kDouble; }
+bool dropsByRows(const at::Tensor& x) { return x.is_cpu() && x.scalar_type() != at::kDouble; }
 
 // x: (T, n) float32, keys: (2, T) int32, both contiguous and on the CPU -> (T, n)
 at::Tensor dropRows(const at::Tensor& x, const at::Tensor& keys, int64_t module, const Dropping& dropping) {
@@ -46,7 +46,7 @@ at::Tensor dropRows(const at::Tensor& x, const at::Tensor& keys, int64_t module,
   return out;
 }
 
-// h ^= h >> 16 in 32-bit numbers that are signed: their lower half takes up the upper one. Numbers lie as on x86 and ARM.
+// h ^= h >> 16 in 32-bit numbers that are signed: their lower half takes up the upper one. Byte order as on x86 and ARM.
 void foldHalves(const at::Tensor& h) {
   const at::Tensor halves = h.unsqueeze(-1).view(at::kShort);
   halves.select(-1, 0).bitwise_xor_(halves.select(-1, 1));
@@ -74,7 +74,7 @@ class TokenDropout : public torch::autograd::Function<TokenDropout> {
     context->saved_data["p"] = p;
     const Dropping dropping(p);
     // the rows' own kernel makes the mask again for the gradient; elsewhere it is kept, a byte a number
-    const at::Tensor kept = dropsOwn(x) ? keys : keptMask(keys, x.size(1), module, dropping);
+    const at::Tensor kept = dropsByRows(x) ? keys : keptMask(keys, x.size(1), module, dropping);
     context->save_for_backward({kept});
     return drop(x, kept, module, dropping);
   }
@@ -87,7 +87,7 @@ class TokenDropout : public torch::autograd::Function<TokenDropout> {
 
  private:
   static at::Tensor drop(const at::Tensor& x, const at::Tensor& kept, int64_t module, const Dropping& dropping) {
-    if (dropsOwn(x)) return dropRows(x.to(at::kFloat), kept, module, dropping).to(x.scalar_type());
+    if (dropsByRows(x)) return dropRows(x.to(at::kFloat), kept, module, dropping).to(x.scalar_type());
     return at::mul(x, kept).mul_(dropping.factor);
   }
 };

@@ -8,7 +8,7 @@
 #include <optional>
 #include <tuple>
 
-#include "rms-norm-rotary.h"
+#include "batch-invariance.h"
 #include "row-kernels.h"
 
 namespace preftune {
@@ -19,7 +19,7 @@ constexpr int64_t kColumns = 2048;
 // logits (R, V) become e^(logits - max); gives max and total, both (R, 1). `least` (R, 1): a max may not be below it.
 std::tuple<at::Tensor, at::Tensor> expRows(at::Tensor& logits, const std::optional<at::Tensor>& least) {
   TORCH_CHECK(logits.dim() == 2 && logits.scalar_type() == at::kFloat, "expected float32 logits (R, V)");
-  TORCH_CHECK(!logits.requires_grad(), "logits are changed in place: no gradient goes through them");
+  TORCH_CHECK(!logits.requires_grad(), "logits are changed in place: no gradient passes through them");
   if (!logits.is_cpu() || !logits.is_contiguous()) {
     at::Tensor max = logits.amax({1}, true);
     if (least.has_value()) max = at::maximum(max, *least);
@@ -30,7 +30,7 @@ std::tuple<at::Tensor, at::Tensor> expRows(at::Tensor& logits, const std::option
   at::Tensor max = at::empty({rows, 1}, logits.options()), total = at::empty({rows, 1}, logits.options());
   float *row = logits.mutable_data_ptr<float>(), *most = max.mutable_data_ptr<float>(), *sum = total.mutable_data_ptr<float>();
   const at::Tensor from = least.has_value() ? least->contiguous() : at::Tensor();
-  TORCH_CHECK(!from.defined() || (from.numel() == rows && isOwn(from)), "expected a float32 least max for each row");
+  TORCH_CHECK(!from.defined() || (from.numel() == rows && isCpuFloat(from)), "expected a float32 least max for each row");
   const float* floor = from.defined() ? from.const_data_ptr<float>() : nullptr;
   at::parallel_for(0, rows, 1, [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {

@@ -1,7 +1,7 @@
 // preftune::gated: act(gate) · up, the middle of a gated feed-forward layer, on any device; gated_linear: the projection of that
 // product. They keep gate and up for the backward pass and compute the rest again, which is cheap; torch's own operators in a
 // row would also keep act(gate) and the product. In float32 on the CPU the product takes one pass over memory, and a number comes out
-// the same wherever in the tensor it stands.
+// the same at every position of the tensor.
 #pragma once
 
 #include <ATen/ATen.h>
@@ -19,9 +19,7 @@ constexpr int64_t kGatedGrain = 1 << 15;
 
 at::Tensor activate(const at::Tensor& gate, bool silu) { return silu ? at::silu(gate) : at::gelu(gate, "tanh"); }
 
-bool isOwnFactor(const at::Tensor& gate) { return gate.is_cpu() && gate.scalar_type() == at::kFloat; }
-
-at::Tensor ownProduct(const at::Tensor& gate, const at::Tensor& up, bool silu) {
+at::Tensor fusedProduct(const at::Tensor& gate, const at::Tensor& up, bool silu) {
   at::Tensor out = at::empty_like(gate);
   const float *g = gate.const_data_ptr<float>(), *u = up.const_data_ptr<float>();
   float* to = out.mutable_data_ptr<float>();
@@ -42,16 +40,16 @@ torch::autograd::variable_list swigluGrad(const at::Tensor& grad, const at::Tens
 }
 
 at::Tensor product(const at::Tensor& gate, const at::Tensor& up, bool silu) {
-  if (isOwnFactor(gate)) return ownProduct(gate, up, silu);
-  if (widens(gate)) return ownProduct(gate.to(at::kFloat), up.to(at::kFloat), silu).to(gate.scalar_type());
+  if (isCpuFloat(gate)) return fusedProduct(gate, up, silu);
+  if (widens(gate)) return fusedProduct(gate.to(at::kFloat), up.to(at::kFloat), silu).to(gate.scalar_type());
   return activate(gate, silu).mul_(up);
 }
 
 // Gradients of gate and up for that of their product.
 torch::autograd::variable_list productGrad(const at::Tensor& grad, const at::Tensor& gate, const at::Tensor& up, bool silu) {
-  if (isOwnFactor(gate) && silu) return swigluGrad(grad.contiguous(), gate, up);
+  if (isCpuFloat(gate) && silu) return swigluGrad(grad.contiguous(), gate, up);
   const at::Tensor gradActivated = grad * up;
-  const at::Tensor gradUp = isOwnFactor(gate) ? ownProduct(gate, grad.contiguous(), silu) : activate(gate, silu).mul_(grad);
+  const at::Tensor gradUp = isCpuFloat(gate) ? fusedProduct(gate, grad.contiguous(), silu) : activate(gate, silu).mul_(grad);
   return {silu ? at::silu_backward(gradActivated, gate) : at::gelu_backward(gradActivated, gate, "tanh"), gradUp};
 }
 

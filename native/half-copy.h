@@ -1,6 +1,6 @@
-// preftune::half_copy: a weight in another type than its own, without casting it: the copy stands for it in the forward pass,
+// preftune::half_copy: a weight in another type without casting it: a copy replaces it in the forward pass,
 // and the copy's gradient goes to the weight, in the weight's type. And torch's fused optimiser made to count the changes it
-// makes, as every other operator in place does (torch's own optimisers count them in Python): a copy is told stale by that.
+// makes, as every other operator in place does (torch's own optimisers count them in Python): a stale copy is recognised by that.
 #pragma once
 
 #include <ATen/ATen.h>
@@ -24,7 +24,7 @@ class HalfCopy : public torch::autograd::Function<HalfCopy> {
 };
 
 at::Tensor halfCopy(const at::Tensor& weight, const at::Tensor& copy) {
-  TORCH_CHECK(weight.sizes() == copy.sizes() && !copy.requires_grad(), "expected a copy like the weight, without a gradient of its own");
+  TORCH_CHECK(weight.sizes() == copy.sizes() && !copy.requires_grad(), "expected a copy of the weight's shape that requires no gradient");
   return HalfCopy::apply(weight, copy);
 }
 

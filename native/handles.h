@@ -1,6 +1,6 @@
 // The table of live tensors. JavaScript holds a tensor as a small whole number (slot and generation), so a
-// call needs no wrapper objects, and a scope can free thousands of tensors in one go. Each thread of JavaScript has a table
-// of its own.
+// call needs no wrapper objects, and a scope can free thousands of tensors in one go. Each thread of JavaScript has its own
+// table.
 #pragma once
 
 #include <ATen/ATen.h>

@@ -20,7 +20,7 @@
 namespace preftune {
 namespace {
 
-// AddressSanitizer sees no further than blocks of its own: there torch's allocator stays
+// AddressSanitizer sees only blocks that it allocated: with it torch's allocator stays
 #if defined(__linux__) && !defined(__SANITIZE_ADDRESS__)
 
 constexpr size_t kLeast = 64 << 10;  // smaller requests are glibc's
@@ -35,7 +35,7 @@ class Range {
     void* at = mmap(nullptr, limit + kHugePage, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (at == MAP_FAILED) return;
     base_ = reinterpret_cast<char*>((reinterpret_cast<uintptr_t>(at) + kHugePage - 1) / kHugePage * kHugePage);
-    madvise(base_, limit, MADV_HUGEPAGE);  // one page fault where there would be 512; where it is refused, all goes on as it was
+    madvise(base_, limit, MADV_HUGEPAGE);  // one page fault where there would be 512; where it is refused, nothing changes
   }
 
   bool owns(const void* at) const { return base_ != nullptr && at >= base_ && at < base_ + limit_; }

@@ -1,5 +1,5 @@
 // SIGINT, SIGTERM and SIGHUP answered while JavaScript computes: Node hears a signal only when its event loop turns, which is
-// after a whole optimiser step. The handler here says at once what will happen, then hands the signal on to Node's own.
+// after a complete optimiser step. The handler here says at once what will happen, then hands the signal on to Node's own.
 #pragma once
 
 #include <signal.h>
@@ -32,9 +32,9 @@ struct SignalWatch {
   std::array<StopNotice, 2> notices;
   std::atomic<const StopNotice*> current{nullptr};
   // what the first signal said
-  std::atomic<const StopNotice*> told{nullptr};
+  std::atomic<const StopNotice*> shown{nullptr};
   // A parent that is a launcher or a shell passes on what the whole process group was sent, sooner or later: what came on
-  // both ways came once, so the ways are counted apart and the larger count holds.
+  // both ways came once, so the ways are counted separately and the larger count holds.
   std::array<HeardSignals, 2> heard;
   pid_t parent = 0;
   // on one way, signals that come in a shorter time are one
@@ -89,7 +89,7 @@ inline void onStopSignal(int number, siginfo_t* info, void*) {
   if (count > 1) _exit(128 + number);
   if (count == 1) {
     const StopNotice* notice = watch.current;
-    watch.told = notice;
+    watch.shown = notice;
     if (notice != nullptr) {
       [[maybe_unused]] const auto written = write(STDERR_FILENO, notice->text.data(), notice->length);
       if (notice->leaves) _exit(128 + number);
@@ -104,7 +104,7 @@ inline void watchStopSignals(int64_t windowMs, bool hangsUp) {
   SignalWatch& watch = signalWatch();
   watch.windowMs = windowMs;
   for (HeardSignals& way : watch.heard) way.count = 0;
-  watch.told = nullptr;
+  watch.shown = nullptr;
   watch.parent = getppid();
   if (watch.installed > 0) return;
   watch.installed = kStopSignals.size() - (hangsUp ? 0 : 1);
@@ -133,8 +133,8 @@ inline bool setStopNotice(const std::string& text, bool leaves) {
   std::memcpy(next.text.data(), text.data(), next.length);
   next.leaves = leaves;
   watch.current = &next;
-  const StopNotice* told = watch.told;
-  return told != nullptr && told != &next;
+  const StopNotice* shown = watch.shown;
+  return shown != nullptr && shown != &next;
 }
 
 }  // namespace preftune

@@ -1,5 +1,5 @@
 // preftune::lora_linear: x ↦ (W + s B A) x with W frozen. Over many rows the sum W + s B A is made first, so that one product
-// does the work of three; nothing but x is kept for the backward pass. Over few rows, and row by row, the low rank is cheaper.
+// does the work of three; nothing but x is kept for the backward pass. Over few rows, and with batch invariance, the low rank is cheaper.
 #pragma once
 
 #include <ATen/ATen.h>
@@ -22,7 +22,7 @@ class LoraLinear : public torch::autograd::Function<LoraLinear> {
     at::AutoDispatchBelowADInplaceOrView guard;
     context->save_for_backward({x, weight, a, b});
     context->saved_data["scale"] = scale;
-    if (!rowByRow() && x.size(0) > weight.size(1)) return at::mm(x, mergedWeight(weight, a, b, scale).t());
+    if (!batchInvariant() && x.size(0) > weight.size(1)) return at::mm(x, mergedWeight(weight, a, b, scale).t());
     return at::mm(x, weight.t()).addmm_(at::mm(x, a.t()), b.t(), 1, scale);
   }
 

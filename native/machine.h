@@ -1,4 +1,4 @@
-// What JavaScript asks of and sets on the machine: devices, threads, seeds and generators, memory, signals, the library of matrix
+// What JavaScript reads and sets: devices, threads, seeds and generators, memory, signals, the library of matrix
 // products.
 #pragma once
 
@@ -54,7 +54,7 @@ napi_value setDeterministic(const Arguments& a) {
   return undefined(a.env);
 }
 
-napi_value setRowByRow(const Arguments& a) { rowByRow() = toBool(a.env, a[0]); return undefined(a.env); }
+napi_value setBatchInvariant(const Arguments& a) { batchInvariant() = toBool(a.env, a[0]); return undefined(a.env); }
 
 // Which library makes float32 products on the CPU.
 napi_value hasOnednn(const Arguments& a) { return fromBool(a.env, hasKernel()); }

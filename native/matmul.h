@@ -1,6 +1,6 @@
 // Matrix products on the CPU: `mm` and `addmm` are replaced, so every product of every operator is meant. In float32 they are made
 // of the block kernels of oneDNN (`cpublas::brgemm`) that torch carries, or by torch's own library, MKL: which one is said by
-// `useMatmul`, from a measurement on this processor (`measureMatmul`). Row by row they are those of skinny-gemm.h.
+// `useMatmul`, from a measurement on this processor (`measureMatmul`). With batch invariance they are those of skinny-gemm.h.
 #pragma once
 
 #include <ATen/ATen.h>
@@ -27,16 +27,16 @@ namespace {
 
 namespace blas = at::native::cpublas;
 
-// A matrix in memory: element (i, j) at at[i * stride + j], or at at[j * stride + i] when turned.
+// A matrix in memory: element (i, j) at at[i * stride + j], or at at[j * stride + i] when transposed.
 struct Matrix {
   const float* at;
   int64_t rows, columns, stride;
-  bool isTurned = false;
+  bool isTransposed = false;
 
   Matrix part(int64_t row, int64_t column, int64_t height, int64_t width) const {
-    return {at + (isTurned ? column * stride + row : row * stride + column), height, width, stride, isTurned};
+    return {at + (isTransposed ? column * stride + row : row * stride + column), height, width, stride, isTransposed};
   }
-  Matrix turned() const { return {at, columns, rows, stride, !isTurned}; }
+  Matrix transposed() const { return {at, columns, rows, stride, !isTransposed}; }
 };
 
 constexpr int64_t kPanel = 64;           // columns of one packed panel of the right matrix
@@ -46,7 +46,7 @@ constexpr int64_t kPackedBytes = 4 << 20;  // of the right matrix, packed, at on
 
 int64_t roundUp(int64_t n, int64_t step) { return (n + step - 1) / step * step; }
 
-// The kernel for a block; there is one for every combination of these numbers, so the odd rows of a block go apart: fewer differ.
+// The kernel for a block; there is one for every combination of these numbers, so the odd rows of a block are a separate call: fewer differ.
 void multiplyBlock(float* c, int64_t strideC, const Matrix& a, const float* panel, int64_t width, bool adds) {
   const int64_t even = a.rows / 8 * 8;
   const auto call = [&](int64_t first, int64_t count) {
@@ -59,9 +59,9 @@ void multiplyBlock(float* c, int64_t strideC, const Matrix& a, const float* pane
 
 // to[i * stride + j] = from(i, j); zeros in the columns from there to `width`, not less than there are.
 void pack(float* to, int64_t stride, const Matrix& from, int64_t width) {
-  if (from.isTurned) turnRows(to, stride, from.at, from.stride, from.columns, from.rows);
+  if (from.isTransposed) transposeRows(to, stride, from.at, from.stride, from.columns, from.rows);
   for (int64_t i = 0; i < from.rows; ++i) {
-    if (!from.isTurned) std::memcpy(to + i * stride, from.at + i * from.stride, static_cast<size_t>(from.columns) * sizeof(float));
+    if (!from.isTransposed) std::memcpy(to + i * stride, from.at + i * from.stride, static_cast<size_t>(from.columns) * sizeof(float));
     std::fill(to + i * stride + from.columns, to + i * stride + width, 0.0f);
   }
 }
@@ -82,7 +82,7 @@ at::Tensor packPanels(const Matrix& b, int64_t depth) {
   return packed;
 }
 
-// c (+)= a · b for a packed slice b of `columns` columns; each task has rows and columns of c of its own.
+// c (+)= a · b for a packed slice b of `columns` columns; each task has its own rows and columns of c.
 void multiplyPacked(float* c, int64_t strideC, const Matrix& a, const at::Tensor& packed, int64_t depth, int64_t columns, bool adds) {
   const int64_t panels = roundUp(columns, kPanel) / kPanel, blocks = roundUp(a.rows, kRows) / kRows;
   const int64_t shares = std::min(panels, std::max<int64_t>(1, 2 * at::get_num_threads() / blocks));
@@ -92,7 +92,7 @@ void multiplyPacked(float* c, int64_t strideC, const Matrix& a, const at::Tensor
     for (int64_t task = begin; task < end; ++task) {
       const int64_t row = task / shares * kRows, share = task % shares;
       Matrix rows = a.part(row, 0, std::min(kRows, a.rows - row), a.columns);
-      if (a.isTurned) {
+      if (a.isTransposed) {
         if (!own.defined()) own = at::empty({kRows * depth}, at::kFloat);
         pack(own.mutable_data_ptr<float>(), depth, rows, depth);
         rows = {own.const_data_ptr<float>(), rows.rows, depth, depth};
@@ -108,7 +108,7 @@ void multiplyInBlocks(float* c, int64_t strideC, const Matrix& a, const Matrix& 
   const int64_t parts = roundUp(a.columns, kDepth) / kDepth, most = roundUp(roundUp(a.columns, parts) / parts, 16);
   for (int64_t k = 0; k < a.columns; k += most) {
     const int64_t count = std::min(most, a.columns - k);
-    const int64_t depth = a.isTurned ? roundUp(count, 16) : count;
+    const int64_t depth = a.isTransposed ? roundUp(count, 16) : count;
     const int64_t width = std::max<int64_t>(kPanel, kPackedBytes / 4 / depth / kPanel * kPanel);
     for (int64_t n = 0; n < b.columns; n += width) {
       const int64_t columns = std::min(width, b.columns - n);
@@ -150,7 +150,7 @@ void multiply(float* c, int64_t strideC, const Matrix& a, const Matrix& b, bool 
   if (usesBlocks()) return multiplyInBlocks(c, strideC, a, b, adds);
   // torch exports no product of plain pointers: tensors over the same memory
   const auto view = [](const Matrix& x) {
-    const std::vector<int64_t> strides = x.isTurned ? std::vector<int64_t>{1, x.stride} : std::vector<int64_t>{x.stride, 1};
+    const std::vector<int64_t> strides = x.isTransposed ? std::vector<int64_t>{1, x.stride} : std::vector<int64_t>{x.stride, 1};
     return at::from_blob(const_cast<float*>(x.at), {x.rows, x.columns}, strides, at::kFloat);
   };
   at::Tensor out = view({c, a.rows, b.columns, strideC});
@@ -166,10 +166,10 @@ bool fits(const at::Tensor& a, const at::Tensor& b) {
          a.size(1) == b.size(0) && a.size(0) * a.size(1) * b.size(1) >= kLeastProducts;
 }
 
-// Whether the product is that of skinny-gemm.h: always row by row, else where it is the fastest of all.
-bool isThin(const at::Tensor& a, const at::Tensor& b) {
-  if (!isTransposed(a, b)) return false;
-  return rowByRow() || (usesBlocks() && a.scalar_type() == at::kFloat && a.is_contiguous() && a.size(0) <= kThinRows && level() == Level::v4);
+// Whether the product is that of skinny-gemm.h: always with batch invariance, otherwise where it is the fastest of all.
+bool isSkinny(const at::Tensor& a, const at::Tensor& b) {
+  if (!isWithTransposed(a, b)) return false;
+  return batchInvariant() || (usesBlocks() && a.scalar_type() == at::kFloat && a.is_contiguous() && a.size(0) <= kSkinnyRows && level() == Level::v4);
 }
 
 bool isResult(const at::Tensor& out, const at::Tensor& a, const at::Tensor& b) {
@@ -183,8 +183,8 @@ at::Tensor readable(const at::Tensor& x) {
 }
 
 Matrix matrixOf(const at::Tensor& x) {
-  const bool isTurned = x.stride(1) != 1 || x.stride(0) < x.size(1);
-  return {x.const_data_ptr<float>(), x.size(0), x.size(1), x.stride(isTurned ? 1 : 0), isTurned};
+  const bool isTransposed = x.stride(1) != 1 || x.stride(0) < x.size(1);
+  return {x.const_data_ptr<float>(), x.size(0), x.size(1), x.stride(isTransposed ? 1 : 0), isTransposed};
 }
 
 void multiplyInto(const at::Tensor& out, const at::Tensor& a, const at::Tensor& b, bool adds) {
@@ -195,7 +195,7 @@ void multiplyInto(const at::Tensor& out, const at::Tensor& a, const at::Tensor& 
 at::Tensor emptyProduct(const at::Tensor& a, const at::Tensor& b) { return at::empty({a.size(0), b.size(1)}, a.options()); }
 
 at::Tensor mm(const at::Tensor& a, const at::Tensor& b) {
-  if (isThin(a, b)) return thinProduct(a, b).to(a.scalar_type());
+  if (isSkinny(a, b)) return skinnyProduct(a, b).to(a.scalar_type());
   if (!fits(a, b)) return at::cpu::mm(a, b);
   at::Tensor out = emptyProduct(a, b);
   multiplyInto(out, a, b, false);
@@ -208,14 +208,14 @@ at::Tensor& mmOut(const at::Tensor& a, const at::Tensor& b, at::Tensor& out) {
   return out;
 }
 
-// beta self + alpha a · b of a thin product, summed in float32.
-at::Tensor addThin(const at::Tensor& self, const at::Tensor& a, const at::Tensor& b, const at::Scalar& beta, const at::Scalar& alpha) {
-  return thinProduct(a, b).mul_(alpha).add_(self.to(at::kFloat), beta);
+// beta self + alpha a · b of a skinny product, summed in float32.
+at::Tensor addSkinny(const at::Tensor& self, const at::Tensor& a, const at::Tensor& b, const at::Scalar& beta, const at::Scalar& alpha) {
+  return skinnyProduct(a, b).mul_(alpha).add_(self.to(at::kFloat), beta);
 }
 
 // beta self + alpha a · b. `alpha` goes with the smaller factor, so that it costs little.
 at::Tensor& addmmInto(at::Tensor& self, const at::Tensor& a, const at::Tensor& b, const at::Scalar& beta, const at::Scalar& alpha) {
-  if (isThin(a, b) && self.scalar_type() == a.scalar_type() && self.dim() == 2) return self.copy_(addThin(self, a, b, beta, alpha));
+  if (isSkinny(a, b) && self.scalar_type() == a.scalar_type() && self.dim() == 2) return self.copy_(addSkinny(self, a, b, beta, alpha));
   if (!fits(a, b) || !isResult(self, a, b)) return at::cpu::addmm_(self, a, b, beta, alpha);
   const bool isPlain = alpha.toDouble() == 1, scalesLeft = !isPlain && a.numel() <= b.numel();
   if (beta.toDouble() != 1 && beta.toDouble() != 0) self.mul_(beta);
@@ -224,7 +224,7 @@ at::Tensor& addmmInto(at::Tensor& self, const at::Tensor& a, const at::Tensor& b
 }
 
 at::Tensor addmm(const at::Tensor& self, const at::Tensor& a, const at::Tensor& b, const at::Scalar& beta, const at::Scalar& alpha) {
-  if (isThin(a, b) && self.scalar_type() == a.scalar_type()) return addThin(self, a, b, beta, alpha).to(a.scalar_type());
+  if (isSkinny(a, b) && self.scalar_type() == a.scalar_type()) return addSkinny(self, a, b, beta, alpha).to(a.scalar_type());
   if (!fits(a, b) || self.scalar_type() != at::kFloat) return at::cpu::addmm(self, a, b, beta, alpha);
   at::Tensor out = emptyProduct(a, b);
   if (beta.toDouble() != 0) out.copy_(self);
@@ -242,7 +242,7 @@ struct MatmulSpeed {
   double torch = 0, onednn = 0;  // GFLOP/s, 0 where it was not measured
 };
 
-// Of this thread, without the time that other programs had; where the system does not tell, the time that passed.
+// Of this thread, without the time that other programs had; where the system does not measure it, the time that passed.
 double threadSeconds() {
 #if defined(CLOCK_THREAD_CPUTIME_ID)
   timespec now{};
@@ -260,7 +260,7 @@ double secondsOf(const at::Tensor& a, const at::Tensor& b, bool blocks) {
   return passed;
 }
 
-// In turns, on one thread, for about `seconds` of its own time. The quickest of each counts: whatever disturbs makes slower.
+// In turns, on one thread, for about `seconds` of its CPU time. The quickest of each counts: whatever disturbs makes slower.
 MatmulSpeed measureMatmul(double seconds) {
   constexpr int64_t kTokens = 512, kIn = 768, kOut = 2048;
   const int threads = at::get_num_threads();
@@ -284,14 +284,14 @@ MatmulSpeed measureMatmul(double seconds) {
   return {speed(best[0]), hasKernel() ? speed(best[1]) : 0};
 }
 
-struct Quiet : c10::WarningHandler {
+struct IgnoreWarnings : c10::WarningHandler {
   void process(const c10::Warning&) override {}
 };
 
 // Replaces torch's products in this process. Once.
 void replaceProducts() {
-  // torch warns that kernels of its own are replaced: that is the intent
-  Quiet quiet;
+  // torch warns that its kernels are replaced: that is the intent
+  IgnoreWarnings quiet;
   const c10::WarningUtils::WarningHandlerGuard guard(&quiet);
   static torch::Library library(torch::Library::IMPL, "aten", c10::DispatchKey::CPU, __FILE__, __LINE__);
   library.impl("mm", mm);

@@ -1,5 +1,5 @@
 // Shapes of a few of torch's operators for tensors without data (device "meta"): torch registers theirs in Python only. With
-// them a whole step as on CUDA can be checked for shapes and types where there is no GPU.
+// them a complete step as on CUDA can be checked for shapes and types where there is no GPU.
 #pragma once
 
 #include <ATen/ATen.h>
@@ -10,7 +10,7 @@
 namespace preftune {
 namespace {
 
-// What the kernel on CUDA asks of its inputs.
+// What the kernel on CUDA requires of its inputs.
 void checkVarlen(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& queries, const at::Tensor& keys) {
   TORCH_CHECK(q.scalar_type() == at::kHalf || q.scalar_type() == at::kBFloat16, "flash attention: expected half precision");
   TORCH_CHECK(k.scalar_type() == q.scalar_type() && v.scalar_type() == q.scalar_type(), "flash attention: expected one type");

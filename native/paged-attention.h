@@ -9,7 +9,7 @@
 
 #include <vector>
 
-#include "rms-norm-rotary.h"
+#include "batch-invariance.h"
 #include "row-kernels.h"
 
 namespace preftune {
@@ -82,7 +82,7 @@ struct Seen {
   Places places;
 };
 
-// `shared` tokens in pages of their own, then `own` tokens, the newest included. A window hides all but the last `window` tokens.
+// `shared` tokens in separate pages, then `own` tokens, the newest included. A window hides all but the last `window` tokens.
 std::vector<Seen> pagesSeen(const int32_t* pages, int64_t shared, int64_t own, int64_t window) {
   std::vector<Seen> seen;
   const int64_t hidden = window == 0 ? 0 : std::max<int64_t>(0, shared + own - window);
@@ -131,7 +131,7 @@ void attendHead(float* out, const float* q, const float* keys, const float* valu
 
 CacheShape checkCache(const at::Tensor& keys, const at::Tensor& values, const at::Tensor& k, const at::Tensor& v) {
   TORCH_CHECK(k.dim() == 3 && v.sizes() == k.sizes(), "expected k and v (T, K, E)");
-  TORCH_CHECK(isOwn(k) && isOwn(v) && isOwn(keys) && isOwn(values), "expected float32 tensors on the CPU");
+  TORCH_CHECK(isCpuFloat(k) && isCpuFloat(v) && isCpuFloat(keys) && isCpuFloat(values), "expected float32 tensors on the CPU");
   TORCH_CHECK(keys.is_contiguous() && values.is_contiguous(), "expected a contiguous cache");
   TORCH_CHECK(keys.dim() == 4 && keys.size(1) == k.size(1) && keys.size(2) == k.size(2) && keys.size(3) == kPage,
               "expected cached keys (pages, K, E, ", kPage, ")");
@@ -162,12 +162,12 @@ void cacheFill(at::Tensor& keys, at::Tensor& values, const at::Tensor& k, const 
 }
 
 // q: (B, H, E), k and v: (B, K, E) of the newest token of B sequences, which are put into the cache first -> (B, H, E).
-// table: int32; for each sequence the number of its shared tokens, of its own (the newest included) and where its pages begin in
+// table: int32; for each sequence the numbers of its shared and its other tokens (the newest included) and where its pages begin in
 // `table`; then the pages.
 at::Tensor decodeAttention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, at::Tensor& keys, at::Tensor& values,
                            const at::Tensor& table, double scale, int64_t window) {
   const CacheShape n = checkCache(keys, values, k, v);
-  TORCH_CHECK(q.dim() == 3 && isOwn(q) && q.size(0) == k.size(0) && q.size(2) == n.width && n.keyHeads > 0 && q.size(1) % n.keyHeads == 0,
+  TORCH_CHECK(q.dim() == 3 && isCpuFloat(q) && q.size(0) == k.size(0) && q.size(2) == n.width && n.keyHeads > 0 && q.size(1) % n.keyHeads == 0,
               "q and k do not fit together");
   TORCH_CHECK(q.size(1) > 0 && n.width > 0, "expected a head and a feature at least, got q of shape ", q.sizes());
   TORCH_CHECK(window >= 0, "expected a window of tokens, or 0 for none, got ", window);

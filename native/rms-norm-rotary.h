@@ -1,4 +1,4 @@
-// preftune::rms_norm and preftune::turn_heads (norm of each head, then rotary positions): in float32 on the CPU one pass over
+// preftune::rms_norm and preftune::rotate_heads (norm of each head, then rotary positions): in float32 on the CPU one pass over
 // memory each way, and nothing kept for the backward pass but the input; elsewhere torch's own operators in a row.
 #pragma once
 
@@ -17,8 +17,6 @@ namespace {
 
 constexpr int64_t kNormRows = 128;  // rows a task takes; sums over rows are made task by task, whatever the threads
 
-bool isOwn(const at::Tensor& x) { return x.is_cpu() && x.scalar_type() == at::kFloat; }
-
 // body(first row, end row, task)
 template <typename F>
 void forEachTask(int64_t rows, const F& body) {
@@ -32,7 +30,7 @@ float inverseRoot(const float* x, int64_t width, float eps) {
   return 1.0f / std::sqrt(rowDot(x, x, width) / static_cast<float>(width) + eps);
 }
 
-// One row of dL/dx and its share of dL/dweight (null: not wanted) from dL/dy of y = x · weight / rms(x).
+// One row of dL/dx and its part of dL/dweight (null: not wanted) from dL/dy of y = x · weight / rms(x).
 void normGradRow(float* out, float* gradWeight, const float* grad, const float* x, const float* weight, int64_t width, float eps) {
   const float inverse = inverseRoot(x, width, eps);
   if (gradWeight != nullptr) rowAddProduct(gradWeight, grad, x, width, inverse);
@@ -43,7 +41,7 @@ void normGradRow(float* out, float* gradWeight, const float* grad, const float* 
 // x: (…, width); the rows of the other dimensions.
 int64_t rowsOfLast(const at::Tensor& x) { return x.numel() / std::max<int64_t>(1, x.size(-1)); }
 
-class OwnNorm : public torch::autograd::Function<OwnNorm> {
+class RmsNorm : public torch::autograd::Function<RmsNorm> {
  public:
   static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x, const at::Tensor& weight, double eps) {
     at::AutoDispatchBelowADInplaceOrView guard;
@@ -82,15 +80,15 @@ class OwnNorm : public torch::autograd::Function<OwnNorm> {
 at::Tensor rmsNorm(const at::Tensor& x, const at::Tensor& weight, double eps) {
   TORCH_CHECK(weight.dim() == 1 && x.dim() > 0 && x.size(-1) == weight.size(0), "expected a weight for each of ", x.size(-1), " features");
   if (widens(x)) return rmsNorm(x.to(at::kFloat), weight.to(at::kFloat), eps).to(x.scalar_type());
-  if (!isOwn(x) || !isOwn(weight)) return at::rms_norm(x, weight.sizes(), weight, eps);
-  return OwnNorm::apply(x.contiguous(), weight.contiguous(), eps);
+  if (!isCpuFloat(x) || !isCpuFloat(weight)) return at::rms_norm(x, weight.sizes(), weight, eps);
+  return RmsNorm::apply(x.contiguous(), weight.contiguous(), eps);
 }
 
-struct TurnShape {
+struct HeadShape {
   int64_t rows, heads, width;
 };
 
-class OwnTurn : public torch::autograd::Function<OwnTurn> {
+class NormRotate : public torch::autograd::Function<NormRotate> {
  public:
   // Without a norm, `weight` is an empty tensor.
   static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x, const at::Tensor& weight, double eps,
@@ -100,7 +98,7 @@ class OwnTurn : public torch::autograd::Function<OwnTurn> {
     context->save_for_backward({norms ? x : at::Tensor(), weight, cos, sin});
     context->saved_data["eps"] = eps;
     at::Tensor out = at::empty_like(x);
-    const TurnShape n{x.size(0), x.size(1), x.size(2)};
+    const HeadShape n{x.size(0), x.size(1), x.size(2)};
     const float *from = x.const_data_ptr<float>(), *w = weight.const_data_ptr<float>();
     const float *c = cos.const_data_ptr<float>(), *s = sin.const_data_ptr<float>();
     float* to = out.mutable_data_ptr<float>();
@@ -112,7 +110,7 @@ class OwnTurn : public torch::autograd::Function<OwnTurn> {
             rowWeigh(to + at, row, w, n.width, inverseRoot(row, n.width, static_cast<float>(eps)));
             row = to + at;
           }
-          rowTurn(to + at, row, c + t * n.width, s + t * n.width, n.width, 1.0f);
+          rowRotate(to + at, row, c + t * n.width, s + t * n.width, n.width, 1.0f);
         }
       }
     });
@@ -124,7 +122,7 @@ class OwnTurn : public torch::autograd::Function<OwnTurn> {
     const at::Tensor &x = saved[0], &weight = saved[1], grad = grads[0].contiguous();
     const bool norms = weight.numel() > 0;
     const float eps = static_cast<float>(context->saved_data["eps"].toDouble());
-    const TurnShape n{grad.size(0), grad.size(1), grad.size(2)};
+    const HeadShape n{grad.size(0), grad.size(1), grad.size(2)};
     at::Tensor out = at::empty_like(grad);
     at::Tensor shares;
     if (norms && context->needs_input_grad(1)) shares = at::zeros({(n.rows + kNormRows - 1) / kNormRows, n.width}, grad.options());
@@ -135,7 +133,7 @@ class OwnTurn : public torch::autograd::Function<OwnTurn> {
     forEachTask(n.rows, [&](int64_t first, int64_t end, int64_t task) {
       for (int64_t t = first; t < end; ++t) {
         for (int64_t at = t * n.heads * n.width; at < (t + 1) * n.heads * n.width; at += n.width) {
-          rowTurn(to + at, g + at, c + t * n.width, s + t * n.width, n.width, -1.0f);
+          rowRotate(to + at, g + at, c + t * n.width, s + t * n.width, n.width, -1.0f);
           if (norms) normGradRow(to + at, share == nullptr ? nullptr : share + task * n.width, to + at, from + at, w, n.width, eps);
         }
       }
@@ -145,19 +143,19 @@ class OwnTurn : public torch::autograd::Function<OwnTurn> {
 };
 
 // x: (T, H, E), weight: (E) or none, cos and sin: (T, 1, E), the same in both halves of E -> (T, H, E)
-at::Tensor turnHeads(const at::Tensor& x, const std::optional<at::Tensor>& weight, double eps, const at::Tensor& cos, const at::Tensor& sin) {
+at::Tensor rotateHeads(const at::Tensor& x, const std::optional<at::Tensor>& weight, double eps, const at::Tensor& cos, const at::Tensor& sin) {
   TORCH_CHECK(x.dim() == 3 && x.size(2) % 2 == 0, "expected heads (T, H, E) with an even E");
   TORCH_CHECK(cos.numel() == x.size(0) * x.size(2) && sin.numel() == cos.numel(), "expected an angle for each position and feature");
   const at::Tensor norm = weight.has_value() ? *weight : at::Tensor();
   if (widens(x)) {
     const auto wide = [](const at::Tensor& t) { return t.to(at::kFloat); };
     const auto factor = norm.defined() ? std::optional(wide(norm)) : std::nullopt;
-    return turnHeads(wide(x), factor, eps, wide(cos), wide(sin)).to(x.scalar_type());
+    return rotateHeads(wide(x), factor, eps, wide(cos), wide(sin)).to(x.scalar_type());
   }
   TORCH_CHECK(!norm.defined() || norm.numel() == x.size(2), "expected a weight for each of ", x.size(2), " features");
-  if (isOwn(x) && isOwn(cos) && (!norm.defined() || isOwn(norm))) {
+  if (isCpuFloat(x) && isCpuFloat(cos) && (!norm.defined() || isCpuFloat(norm))) {
     const at::Tensor w = norm.defined() ? norm.contiguous() : at::empty({0}, x.options());
-    return OwnTurn::apply(x.contiguous(), w, eps, cos.contiguous(), sin.contiguous());
+    return NormRotate::apply(x.contiguous(), w, eps, cos.contiguous(), sin.contiguous());
   }
   const at::Tensor h = norm.defined() ? at::rms_norm(x, norm.sizes(), norm, eps) : x;
   const auto halves = h.chunk(2, -1);
@@ -168,7 +166,7 @@ at::Tensor turnHeads(const at::Tensor& x, const std::optional<at::Tensor>& weigh
 
 TORCH_LIBRARY_FRAGMENT(preftune, m) {
   m.def("rms_norm(Tensor x, Tensor weight, float eps) -> Tensor", rmsNorm);
-  m.def("turn_heads(Tensor x, Tensor? weight, float eps, Tensor cos, Tensor sin) -> Tensor", turnHeads);
+  m.def("rotate_heads(Tensor x, Tensor? weight, float eps, Tensor cos, Tensor sin) -> Tensor", rotateHeads);
 }
 
 }  // namespace preftune

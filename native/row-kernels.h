@@ -168,8 +168,8 @@ PREFTUNE_VECTORISED inline void rowNormGrad(float* out, const float* grad, const
   mapRow(out, n, PREFTUNE_EACH(Lanes g, Lanes w, Lanes v) { return g * w * factor - v * shift; }, grad, weight, x);
 }
 
-// Turns the pairs (x[i], x[i + n/2]) by the angles of cos and sin; `direction` 1 turns, -1 turns back. `out` may be `x`.
-PREFTUNE_VECTORISED inline void rowTurn(float* out, const float* x, const float* cos, const float* sin, int64_t n, float direction) {
+// Rotates the pairs (x[i], x[i + n/2]) by the angles of cos and sin; `direction` 1 rotates, -1 rotates back. `out` may be `x`.
+PREFTUNE_VECTORISED inline void rowRotate(float* out, const float* x, const float* cos, const float* sin, int64_t n, float direction) {
   const int64_t half = n / 2;
   walkRow(half, PREFTUNE_EACH(int64_t i, const auto& get, const auto& put) {
     const Lanes a = get(x + i), b = get(x + half + i), c = get(cos + i), s = get(sin + i) * direction;
@@ -205,8 +205,8 @@ PREFTUNE_VECTORISED inline void rowSwigluGrad(float* gradGate, float* gradUp, co
 #define PREFTUNE_SHUFFLE(a, b, ...) __builtin_shuffle(a, b, IntLanes{__VA_ARGS__})
 #endif
 
-// Turns 8 × 8 floats: neighbours, then pairs, then halves change places.
-PREFTUNE_INLINE void turnLanes(float* to, int64_t strideTo, const float* from, int64_t strideFrom) {
+// Transposes 8 × 8 floats: neighbours, then pairs, then halves change places.
+PREFTUNE_INLINE void transposeLanes(float* to, int64_t strideTo, const float* from, int64_t strideFrom) {
   Lanes rows[kLanes], mixed[kLanes];
   for (int i = 0; i < 8; ++i) rows[i] = load(from + i * strideFrom);
   for (int i = 0; i < 8; i += 2) {
@@ -226,11 +226,11 @@ PREFTUNE_INLINE void turnLanes(float* to, int64_t strideTo, const float* from, i
 }
 
 // to[j * strideTo + i] = from[i * strideFrom + j] for i in [0, rows) and j in [0, columns)
-PREFTUNE_VECTORISED inline void turnRows(float* to, int64_t strideTo, const float* from, int64_t strideFrom, int64_t rows, int64_t columns) {
+PREFTUNE_VECTORISED inline void transposeRows(float* to, int64_t strideTo, const float* from, int64_t strideFrom, int64_t rows, int64_t columns) {
   int64_t i = 0;
   for (; i + kLanes <= rows; i += kLanes) {
     int64_t j = 0;
-    for (; j + kLanes <= columns; j += kLanes) turnLanes(to + j * strideTo + i, strideTo, from + i * strideFrom + j, strideFrom);
+    for (; j + kLanes <= columns; j += kLanes) transposeLanes(to + j * strideTo + i, strideTo, from + i * strideFrom + j, strideFrom);
     for (; j < columns; ++j)
       for (int64_t k = i; k < i + kLanes; ++k) to[j * strideTo + k] = from[k * strideFrom + j];
   }

@@ -79,7 +79,7 @@ void zeroOutside(float* row, int64_t low, int64_t high, int64_t columns) {
 // left (m, E) · keysᵀ over parent and own keys -> out (m, columns)
 void timesKeys(float* out, const Matrix& left, const float* keys, const Block& b, const Shapes& n, int64_t keyHead) {
   const auto part = [&](int64_t column, int64_t first, int64_t count) {
-    if (count > 0) multiply(out + column, b.columns(), left, headRows(keys, n, keyHead, first, count).turned(), false);
+    if (count > 0) multiply(out + column, b.columns(), left, headRows(keys, n, keyHead, first, count).transposed(), false);
   };
   part(0, b.parentFirst, b.parentRows);
   part(b.parentRows, b.ownFirst, b.ownRows);
@@ -98,7 +98,7 @@ void timesValues(float* out, const Matrix& weights, const float* values, const B
 void addTransposed(float* sum, const Matrix& weights, const Matrix& right, const Block& b, const Shapes& n, int64_t keyHead) {
   const auto part = [&](int64_t column, int64_t first, int64_t count) {
     if (count > 0)
-      multiply(sum + (first * n.keyHeads + keyHead) * n.width, n.keyHeads * n.width, weights.part(0, column, weights.rows, count).turned(), right, true);
+      multiply(sum + (first * n.keyHeads + keyHead) * n.width, n.keyHeads * n.width, weights.part(0, column, weights.rows, count).transposed(), right, true);
   };
   part(0, b.parentFirst, b.parentRows);
   part(b.parentRows, b.ownFirst, b.ownRows);

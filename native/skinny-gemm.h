@@ -1,5 +1,5 @@
 // x · Wᵀ for weights whose rows are outputs, as decoding makes it: on the CPU, x in float32 or bfloat16, each weight read once and
-// where it lies, while a general product first copies the matrix into another order. Each output is one sum in a fixed order, so
+// in place, while a general product first copies the matrix into another order. Each output is one sum in a fixed order, so
 // a row's result does not depend on the rows beside it, nor on the threads.
 #pragma once
 
@@ -24,7 +24,7 @@ namespace preftune {
 namespace {
 
 // In training, from here on a general product is as fast.
-constexpr int64_t kThinRows = 32;
+constexpr int64_t kSkinnyRows = 32;
 
 using Sixteen = float __attribute__((vector_size(64)));
 using Half16 = uint16_t __attribute__((vector_size(32)));
@@ -32,7 +32,7 @@ using Half8 = uint16_t __attribute__((vector_size(16)));
 
 // out (rows, outputs) from x (rows, width) and weight (outputs, width) in float32 or, as its bits, in bfloat16.
 template <typename Weight>
-struct Thin {
+struct Skinny {
   float* out;
   const float* x;
   const Weight* weight;
@@ -73,7 +73,7 @@ PREFTUNE_INLINE float total(const Sixteen& x) {
 
 // X rows of x with W rows of the weight: all sums stay in registers.
 template <typename V, int X, int W, typename Weight>
-PREFTUNE_INLINE void thinTile(const Thin<Weight>& n, int64_t row, int64_t output) {
+PREFTUNE_INLINE void skinnyTile(const Skinny<Weight>& n, int64_t row, int64_t output) {
   constexpr int64_t kStep = sizeof(V) / sizeof(float);
   const float* x = n.x + row * n.width;
   const Weight* w = n.weight + output * n.width;
@@ -103,45 +103,45 @@ PREFTUNE_INLINE void thinTile(const Thin<Weight>& n, int64_t row, int64_t output
 }
 
 template <typename V, int X, int W, typename Weight>
-PREFTUNE_INLINE void thinRows(const Thin<Weight>& n, int64_t row, int64_t begin, int64_t end) {
+PREFTUNE_INLINE void skinnyRows(const Skinny<Weight>& n, int64_t row, int64_t begin, int64_t end) {
   int64_t output = begin;
-  for (; output + W <= end; output += W) thinTile<V, X, W>(n, row, output);
-  for (; output < end; ++output) thinTile<V, X, 1>(n, row, output);
+  for (; output + W <= end; output += W) skinnyTile<V, X, W>(n, row, output);
+  for (; output < end; ++output) skinnyTile<V, X, 1>(n, row, output);
 }
 
 // All rows of x with the weight's rows [begin, end), which the caller chose small enough for the second-level cache. The tiles are
 // as large as the registers allow: 32 of sixteen floats, or 16 of eight.
 template <typename Weight>
-PREFTUNE_INLINE void thinBlock16(const Thin<Weight>& n, int64_t begin, int64_t end) {
+PREFTUNE_INLINE void skinnyBlock16(const Skinny<Weight>& n, int64_t begin, int64_t end) {
   int64_t row = 0;
-  for (; row + 8 <= n.rows; row += 8) thinRows<Sixteen, 8, 3>(n, row, begin, end);
+  for (; row + 8 <= n.rows; row += 8) skinnyRows<Sixteen, 8, 3>(n, row, begin, end);
   if (n.rows - row >= 4) {
-    thinRows<Sixteen, 4, 6>(n, row, begin, end);
+    skinnyRows<Sixteen, 4, 6>(n, row, begin, end);
     row += 4;
   }
   if (n.rows - row >= 2) {
-    thinRows<Sixteen, 2, 8>(n, row, begin, end);
+    skinnyRows<Sixteen, 2, 8>(n, row, begin, end);
     row += 2;
   }
-  if (row < n.rows) thinRows<Sixteen, 1, 8>(n, row, begin, end);
+  if (row < n.rows) skinnyRows<Sixteen, 1, 8>(n, row, begin, end);
 }
 template <typename Weight>
-PREFTUNE_INLINE void thinBlock8(const Thin<Weight>& n, int64_t begin, int64_t end) {
+PREFTUNE_INLINE void skinnyBlock8(const Skinny<Weight>& n, int64_t begin, int64_t end) {
   int64_t row = 0;
-  for (; row + 4 <= n.rows; row += 4) thinRows<Lanes, 4, 3>(n, row, begin, end);
+  for (; row + 4 <= n.rows; row += 4) skinnyRows<Lanes, 4, 3>(n, row, begin, end);
   if (n.rows - row >= 2) {
-    thinRows<Lanes, 2, 4>(n, row, begin, end);
+    skinnyRows<Lanes, 2, 4>(n, row, begin, end);
     row += 2;
   }
-  if (row < n.rows) thinRows<Lanes, 1, 8>(n, row, begin, end);
+  if (row < n.rows) skinnyRows<Lanes, 1, 8>(n, row, begin, end);
 }
 
 #if PREFTUNE_X86_LEVELS
 #define PREFTUNE_LEVEL(name) __attribute__((target("arch=" name), optimize("O3")))
-PREFTUNE_LEVEL("x86-64-v4") void thinBlockV4(const Thin<float>& n, int64_t begin, int64_t end) { thinBlock16(n, begin, end); }
-PREFTUNE_LEVEL("x86-64-v4") void thinBlockV4(const Thin<uint16_t>& n, int64_t begin, int64_t end) { thinBlock16(n, begin, end); }
-PREFTUNE_LEVEL("x86-64-v3") void thinBlockV3(const Thin<float>& n, int64_t begin, int64_t end) { thinBlock8(n, begin, end); }
-PREFTUNE_LEVEL("x86-64-v3") void thinBlockV3(const Thin<uint16_t>& n, int64_t begin, int64_t end) { thinBlock8(n, begin, end); }
+PREFTUNE_LEVEL("x86-64-v4") void skinnyBlockV4(const Skinny<float>& n, int64_t begin, int64_t end) { skinnyBlock16(n, begin, end); }
+PREFTUNE_LEVEL("x86-64-v4") void skinnyBlockV4(const Skinny<uint16_t>& n, int64_t begin, int64_t end) { skinnyBlock16(n, begin, end); }
+PREFTUNE_LEVEL("x86-64-v3") void skinnyBlockV3(const Skinny<float>& n, int64_t begin, int64_t end) { skinnyBlock8(n, begin, end); }
+PREFTUNE_LEVEL("x86-64-v3") void skinnyBlockV3(const Skinny<uint16_t>& n, int64_t begin, int64_t end) { skinnyBlock8(n, begin, end); }
 #endif
 
 enum class Level { plain, v3, v4 };
@@ -161,52 +161,52 @@ Level level() {
 }
 
 template <typename Weight>
-void thinBlock(const Thin<Weight>& n, int64_t begin, int64_t end) {
+void skinnyBlock(const Skinny<Weight>& n, int64_t begin, int64_t end) {
 #if PREFTUNE_X86_LEVELS
-  if (level() == Level::v4) return thinBlockV4(n, begin, end);
-  if (level() == Level::v3) return thinBlockV3(n, begin, end);
+  if (level() == Level::v4) return skinnyBlockV4(n, begin, end);
+  if (level() == Level::v3) return skinnyBlockV3(n, begin, end);
 #endif
-  thinBlock8(n, begin, end);
+  skinnyBlock8(n, begin, end);
 }
 
 constexpr int64_t kBlockFloats = 1 << 15, kPart = 640;  // what fits the second and, eight rows at once, the first level cache
 
 // The weight's rows [begin, end), part by part of the width.
 template <typename Weight>
-void thinParts(Thin<Weight> n, int64_t begin, int64_t end) {
+void skinnyParts(Skinny<Weight> n, int64_t begin, int64_t end) {
   for (n.first = 0; n.first < n.width; n.first = n.end) {
     n.end = std::min(n.width, n.first + kPart);
-    thinBlock(n, begin, end);
+    skinnyBlock(n, begin, end);
   }
 }
 
 template <typename Weight>
-void thinProductInto(const Thin<Weight>& n) {
+void skinnyProductInto(const Skinny<Weight>& n) {
   const int64_t block = std::max<int64_t>(24, kBlockFloats / std::max<int64_t>(1, n.width) / 24 * 24);
   at::parallel_for(0, n.outputs, block, [&](int64_t begin, int64_t end) {
-    for (int64_t output = begin; output < end; output += block) thinParts(n, output, std::min(end, output + block));
+    for (int64_t output = begin; output < end; output += block) skinnyParts(n, output, std::min(end, output + block));
   });
 }
 
-bool isThinType(at::ScalarType type) { return type == at::kFloat || type == at::kBFloat16; }
+bool isSkinnyType(at::ScalarType type) { return type == at::kFloat || type == at::kBFloat16; }
 
 // Whether a (M, K) · b (K, N) is a product with the transpose of a contiguous matrix.
-bool isTransposed(const at::Tensor& a, const at::Tensor& b) {
-  return a.is_cpu() && isThinType(a.scalar_type()) && b.scalar_type() == a.scalar_type() && a.dim() == 2 && b.dim() == 2 &&
+bool isWithTransposed(const at::Tensor& a, const at::Tensor& b) {
+  return a.is_cpu() && isSkinnyType(a.scalar_type()) && b.scalar_type() == a.scalar_type() && a.dim() == 2 && b.dim() == 2 &&
          a.size(1) == b.size(0) && a.size(1) > 0 && b.stride(0) == 1 && b.stride(1) == b.size(0);
 }
 
 // a (M, K) · b (K, N), float32 whatever the type of a and b.
-at::Tensor thinProduct(const at::Tensor& a, const at::Tensor& b) {
+at::Tensor skinnyProduct(const at::Tensor& a, const at::Tensor& b) {
   const at::Tensor x = a.to(at::kFloat).contiguous();
   at::Tensor out = at::empty({a.size(0), b.size(1)}, x.options());
   float* const to = out.mutable_data_ptr<float>();
   const float* const from = x.const_data_ptr<float>();
   if (b.scalar_type() == at::kFloat) {
-    thinProductInto(Thin<float>{to, from, b.const_data_ptr<float>(), x.size(0), b.size(1), x.size(1), 0, 0});
+    skinnyProductInto(Skinny<float>{to, from, b.const_data_ptr<float>(), x.size(0), b.size(1), x.size(1), 0, 0});
   } else {
     const auto* weight = reinterpret_cast<const uint16_t*>(b.const_data_ptr<at::BFloat16>());
-    thinProductInto(Thin<uint16_t>{to, from, weight, x.size(0), b.size(1), x.size(1), 0, 0});
+    skinnyProductInto(Skinny<uint16_t>{to, from, weight, x.size(0), b.size(1), x.size(1), 0, 0});
   }
   return out;
 }

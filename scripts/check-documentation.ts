@@ -43,9 +43,9 @@ const cleanFolders = [
   "text",
 ];
 
-/** Refused words in the documents and in the sources of the clean folders. */
+/** Refused words in the documents, in the sources of the clean folders and in the addon. */
 function privateWords(): string[] {
-  const sources = globSync(`src/{${cleanFolders.join(",")}}/**/*.ts`, { cwd: root });
+  const sources = globSync([`src/{${cleanFolders.join(",")}}/**/*.ts`, "native/*.{h,cpp}"], { cwd: root });
   const texts = [
     ...documentsOf(root).map((page) => ({ page, text: proseOf(readFileSync(join(root, page), "utf8")) })),
     ...sources

@@ -1,7 +1,7 @@
 /** The two passes of generation over a cache: a whole prompt, and the newest token of many sequences. */
 import type { CausalLM } from "../models/causal-lm.ts";
 import type { CachedSequence, KVCache, Span } from "../nn/kv-cache.ts";
-import { type DType, ops, rowByRow, scope, type Tensor, tensor } from "../torch/index.ts";
+import { type DType, ops, batchInvariant, scope, type Tensor, tensor } from "../torch/index.ts";
 import { type Choice, logprobsOf } from "./choose.ts";
 
 /** A model, the cache its keys and values go to, and the type of its activations. */
@@ -92,7 +92,7 @@ export function nextLogits({ model, cache, dtype }: CachedModel, tokens: readonl
     ),
     segments: [],
   };
-  return rowByRow(() => logitsOf(model, model.hiddenStates(stream, dtype, cache.tokenPass(sequences))));
+  return batchInvariant(() => logitsOf(model, model.hiddenStates(stream, dtype, cache.tokenPass(sequences))));
 }
 
 function logitsOf(model: CausalLM, hidden: Tensor): Tensor {

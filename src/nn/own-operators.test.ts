@@ -65,7 +65,7 @@ for (const [rows, heads, width] of [
   [5, 3, 10],
   [140, 2, 64],
 ] as const) {
-  test(`turn_heads of ${rows} × ${heads} × ${width}, with and without a norm`, () => {
+  test(`rotate_heads of ${rows} × ${heads} × ${width}, with and without a norm`, () => {
     using _ = scope();
     manualSeed(width);
     const half = random([rows, 1, width / 2], 3);
@@ -74,12 +74,12 @@ for (const [rows, heads, width] of [
     const x = random([rows, heads, width]);
     compare(
       [x],
-      (v) => ops.turnHeads(v, null, 0, cos, sin),
+      (v) => ops.rotateHeads(v, null, 0, cos, sin),
       (v) => turned(v, cos, sin),
     );
     compare(
       [x, random([width])],
-      (v, w) => ops.turnHeads(v, w, 1e-6, cos, sin),
+      (v, w) => ops.rotateHeads(v, w, 1e-6, cos, sin),
       (v, w) => turned(normalised(v, w, 1e-6), cos, sin),
     );
   });

@@ -58,5 +58,5 @@ export function rotaryAngles(
  * E are the pairs' members.
  */
 export function rotate(x: Tensor, angles: RotaryAngles, norm: RMSNorm | null = null): Tensor {
-  return ops.turnHeads(x, norm?.factor(x) ?? null, norm?.eps ?? 0, angles.cos, angles.sin);
+  return ops.rotateHeads(x, norm?.factor(x) ?? null, norm?.eps ?? 0, angles.cos, angles.sin);
 }

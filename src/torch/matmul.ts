@@ -9,7 +9,7 @@ export function matmulLibrary(): MatmulLibrary {
 
 /**
  * Gives float32 products on the CPU to the library that was chosen for this machine, or to `resumed`, the one that a run
- * began with: PREFTUNE_MATMUL, where it is set, stands above both.
+ * began with: PREFTUNE_MATMUL, where it is set, overrides both.
  *
  * @returns the library in use; torch's own where the other is not there
  */
@@ -21,14 +21,14 @@ export function settleMatmul(resumed: MatmulLibrary | null = null): MatmulLibrar
 }
 
 /**
- * Runs `body` (synchronous) so that what a row of a batch comes to does not depend, to the bit, on the rows beside it or on
- * how many there are: on the CPU, in float32 and bfloat16, for what a model's forward pass consists of.
+ * Runs `body` (synchronous) so that the result of a row of a batch does not depend, to the bit, on the other rows or on how
+ * many there are (batch invariance): on the CPU, in float32 and bfloat16, for what a model's forward pass consists of.
  */
-export function rowByRow<T>(body: () => T): T {
-  native.setRowByRow(true);
+export function batchInvariant<T>(body: () => T): T {
+  native.setBatchInvariant(true);
   try {
     return body();
   } finally {
-    native.setRowByRow(false);
+    native.setBatchInvariant(false);
   }
 }

@@ -62,7 +62,7 @@ interface NativeModule {
   generatorState(device: string): Handle;
   setGeneratorState(device: string, state: Handle): void;
   setDeterministic(value: boolean): void;
-  setRowByRow(value: boolean): void;
+  setBatchInvariant(value: boolean): void;
   hasOnednn(): boolean;
   usesOnednn(): boolean;
   useOnednn(value: boolean): void;

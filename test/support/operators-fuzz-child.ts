@@ -44,7 +44,7 @@ type Sound = readonly [call: (...args: never[]) => unknown, args: () => unknown[
 const sound: Sound[] = [
   [ops.rmsNorm, () => sized(oneTo(40), oneTo(80), (t, n) => [normal(t, n), normal(n), 1e-5])],
   [
-    ops.turnHeads,
+    ops.rotateHeads,
     () =>
       sized(oneTo(20), 2 * oneTo(20), (t, e) => {
         const weight = random.below(2) === 0 ? null : normal(e);
@@ -199,7 +199,7 @@ function attempt(): boolean {
   using _ = scope();
   const [call, make] = random.pick(sound);
   const args = make();
-  native.setRowByRow(random.below(3) === 0);
+  native.setBatchInvariant(random.below(3) === 0);
   native.useOnednn(hasBlocks && random.below(2) === 0);
   try {
     for (let changes = random.below(4); changes > 0; changes--) {

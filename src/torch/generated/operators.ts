@@ -300,11 +300,11 @@ export const halfCopy: (weight: Tensor, copy: Tensor) => Tensor = bind("preftune
 export const loraLinear: (x: Tensor, weight: Tensor, a: Tensor, b: Tensor, scale: number) => Tensor = bind("preftune::lora_linear");
 /** `preftune::rms_norm(Tensor x, Tensor weight, float eps) -> Tensor` */
 export const rmsNorm: (x: Tensor, weight: Tensor, eps: number) => Tensor = bind("preftune::rms_norm");
+/** `preftune::rotate_heads(Tensor x, Tensor? weight, float eps, Tensor cos, Tensor sin) -> Tensor` */
+export const rotateHeads: (x: Tensor, weight: Tensor | null, eps: number, cos: Tensor, sin: Tensor) => Tensor = bind("preftune::rotate_heads");
 /** `preftune::segment_attention(Tensor q, Tensor k, Tensor v, int[] segments, float scale, int window) -> Tensor` */
 export const segmentAttention: (q: Tensor, k: Tensor, v: Tensor, segments: readonly number[], scale: number, window: number) => Tensor = bind("preftune::segment_attention");
 /** `preftune::sum_squares(Tensor[] tensors) -> Tensor` */
 export const sumSquares: (tensors: readonly Tensor[]) => Tensor = bind("preftune::sum_squares");
 /** `preftune::token_dropout(Tensor x, Tensor keys, int module, float p) -> Tensor` */
 export const tokenDropout: (x: Tensor, keys: Tensor, module: number, p: number) => Tensor = bind("preftune::token_dropout");
-/** `preftune::turn_heads(Tensor x, Tensor? weight, float eps, Tensor cos, Tensor sin) -> Tensor` */
-export const turnHeads: (x: Tensor, weight: Tensor | null, eps: number, cos: Tensor, sin: Tensor) => Tensor = bind("preftune::turn_heads");
