@@ -86,7 +86,7 @@ test("in full tuning only the last block moves", () => {
     slime(settings),
     numerics,
   );
-  const last = parameters.filter(({ name }) =>
+  const last = parameters.shards.filter(({ name }) =>
     name.startsWith(`model.layers.${model.model.layers.length - 1}.`),
   );
   assert.equal(

@@ -9,9 +9,9 @@ import {
   type DeviceBatch,
   evaluateObjective,
   type MicroBatch,
-  type NamedParameter,
   type Numerics,
   objectiveType,
+  ParameterSet,
   scoreBatch,
   type TrainedModel,
   toDevice,
@@ -36,7 +36,7 @@ export class PairGradients {
   readonly #trained: TrainedModel;
   readonly #objective: Objective;
   readonly #numerics: Numerics;
-  readonly #moving: readonly NamedParameter[];
+  readonly #moving: ParameterSet;
 
   constructor(trained: TrainedModel, objective: Objective, numerics: Numerics) {
     this.#trained = trained;
@@ -45,7 +45,7 @@ export class PairGradients {
     this.#moving = movingOf(trained);
     const moving = new Set(this.#moving);
     for (const parameter of trained.parameters) parameter.tensor.requiresGrad = moving.has(parameter);
-    this.weights = this.#moving.reduce((sum, parameter) => sum + parameter.tensor.numel, 0);
+    this.weights = this.#moving.numel;
   }
 
   /** Sums of the answers' log-probs, chosen and rejected in turn. */
@@ -94,7 +94,7 @@ export class PairGradients {
   /** What `look` gives while the weights are moved by `step` times `direction`; they are put back. */
   stepped<T>(direction: Float32Array, step: number, look: () => T): T {
     using _ = scope();
-    const kept = this.#moving.map(({ tensor: weight }) => noGrad(() => ops.clone(ops.detach(weight))));
+    const kept = this.#moving.shards.map(({ tensor: weight }) => noGrad(() => ops.clone(ops.detach(weight))));
     let from = 0;
     for (const { tensor: weight } of this.#moving) {
       const part = direction.slice(from, from + weight.numel);
@@ -105,7 +105,7 @@ export class PairGradients {
     try {
       return look();
     } finally {
-      this.#moving.forEach(({ tensor: weight }, i) => {
+      this.#moving.shards.forEach(({ tensor: weight }, i) => {
         noGrad(() => ops.copy_(ops.detach(weight), kept[i] as Tensor));
       });
     }
@@ -133,7 +133,7 @@ export class PairGradients {
     using _ = scope();
     const { model } = this.#trained;
     const batch = toDevice(batchOf(examples).packed, model.device);
-    const pass = walk(model, batch, { ...this.#numerics, training: true, entropies: false });
+    const pass = walk(model, batch, { ...this.#numerics, trained: this.#moving, entropies: false });
     const head = pass.head(allCompletions(batch));
     const weights = weightsOf(batch, head.logps);
     head.backward(ops.to(tensor(weights), model.device, "float32"));
@@ -162,10 +162,10 @@ export function dot(one: Float32Array, other: Float32Array): number {
 }
 
 /** The adapter's weights, or those of the last block. */
-function movingOf({ model, adapter, parameters }: TrainedModel): readonly NamedParameter[] {
+function movingOf({ model, adapter, parameters }: TrainedModel): ParameterSet {
   if (adapter !== null) return parameters;
   const last = `model.layers.${model.model.layers.length - 1}.`;
-  return parameters.filter(({ name }) => name.startsWith(last));
+  return new ParameterSet(parameters.shards.filter(({ name }) => name.startsWith(last)));
 }
 
 function batchOf(examples: readonly Example[]): MicroBatch {

@@ -16,7 +16,8 @@ import { buildModel } from "../../src/models/build.ts";
 import type { CausalLM } from "../../src/models/causal-lm.ts";
 import { loadModel } from "../../src/models/load.ts";
 import { randomWeights } from "../../src/models/weights.ts";
-import { AdamW, type NamedParameter } from "../../src/optim/adamw.ts";
+import type { ParameterSet } from "../../src/nn/parameter-set.ts";
+import { AdamW } from "../../src/optim/adamw.ts";
 import { manualSeed, noGrad, ops, scope, setThreads } from "../../src/torch/index.ts";
 import type { ReferenceSource } from "../../src/train/completion-logps.ts";
 import { adapterParameters, trainAll } from "../../src/train/parameters.ts";
@@ -79,7 +80,7 @@ function modelOf(place: string): CausalLM {
 function trainable(
   model: CausalLM,
   mode: RunPlan["mode"],
-): { adapter: Adapter | null; parameters: NamedParameter[] } {
+): { adapter: Adapter | null; parameters: ParameterSet } {
   if (mode === "full") return { adapter: null, parameters: trainAll(model) };
   return { adapter: addAdapter(model, adapterConfig), parameters: adapterParameters(model) };
 }

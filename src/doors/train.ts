@@ -18,6 +18,6 @@ export type { Numerics } from "../forward/numerics.ts";
 export { scoreBatch } from "../forward/score.ts";
 export { walk } from "../forward/walk.ts";
 export { evaluateObjective, objectiveType } from "../methods/objective.ts";
-export type { NamedParameter } from "../optim/adamw.ts";
+export { type NamedParameter, ParameterSet } from "../nn/parameter-set.ts";
 export { completionLogps, countsOf } from "../train/completion-logps.ts";
 export { prepareModel, type TrainedModel } from "../train/prepare-model.ts";

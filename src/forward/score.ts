@@ -23,7 +23,7 @@ export interface CompletionScore {
 export function scoreBatch(model: CausalLM, batch: MicroBatch, numerics: Numerics): CompletionScore[] {
   using _ = scope();
   const onDevice = toDevice(batch.packed, model.device);
-  const pass = walk(model, onDevice, { ...numerics, training: false, entropies: false }).head(
+  const pass = walk(model, onDevice, { ...numerics, trained: null, entropies: false }).head(
     allCompletions(onDevice),
   );
   const logps = Float32Array.from(pass.logps.data() as Float32Array);

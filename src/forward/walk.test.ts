@@ -15,7 +15,7 @@ import { packExamples } from "../data/packing.ts";
 import { addAdapter } from "../models/adapt.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
 import { namedTensors } from "../nn/module.ts";
-import type { NamedParameter } from "../optim/adamw.ts";
+import { type NamedParameter, ParameterSet } from "../nn/parameter-set.ts";
 import {
   backward,
   type DType,
@@ -63,7 +63,7 @@ function upstreamOf(batch: DeviceBatch): Tensor {
 }
 
 /** The gradients as they stand, in numbers; they are cleared. */
-function takeGrads(parameters: readonly NamedParameter[]): Map<string, number[]> {
+function takeGrads(parameters: Iterable<NamedParameter>): Map<string, number[]> {
   const grads = new Map<string, number[]>();
   for (const { name, tensor: parameter } of parameters) {
     const grad = parameter.grad;
@@ -81,7 +81,7 @@ interface Outcome {
 }
 
 /** Everything at once: no segments of the backward pass, no hand-written gradient. */
-function plain(model: CausalLM, parameters: readonly NamedParameter[]): Outcome {
+function plain(model: CausalLM, parameters: ParameterSet): Outcome {
   using _ = scope();
   const batch = batchOf();
   const rows = ops.indexSelect(model.hiddenStates(batch, "float32"), 0, batch.predictors);
@@ -92,14 +92,14 @@ function plain(model: CausalLM, parameters: readonly NamedParameter[]): Outcome 
   return { logps: logps.toNumbers(), grads: takeGrads(parameters) };
 }
 
-function walked(model: CausalLM, parameters: readonly NamedParameter[], how: How = {}): Outcome {
+function walked(model: CausalLM, parameters: ParameterSet, how: How = {}): Outcome {
   using _ = scope();
   const batch = batchOf();
   const { dtype = "float32", recompute = false, chunkColumns = null, ...more } = how;
   const pass = walk(model, batch, {
     ...more,
     ...{ dtype, recompute, chunkColumns },
-    ...{ training: true, entropies: false },
+    ...{ trained: parameters, entropies: false },
   });
   const upstream = upstreamOf(batch);
   const logps: number[] = [];
@@ -125,11 +125,11 @@ function assertSame(got: Outcome, want: Outcome, what: string): void {
 }
 
 /** Marks the parameters whose name matches, and gives those. */
-function train(model: CausalLM, names: RegExp): NamedParameter[] {
+function train(model: CausalLM, names: RegExp): ParameterSet {
   const chosen = modelParameters(model).filter((p) => names.test(p.name));
   assert.ok(chosen.length > 0, String(names));
   for (const { tensor: parameter } of chosen) parameter.requiresGrad = true;
-  return chosen;
+  return new ParameterSet(chosen);
 }
 
 const parts: Record<string, RegExp> = {
@@ -150,7 +150,7 @@ for (const name of tinyNames) {
         const model = tinyModel(name, deeper(name));
         const parameters = train(model, names);
         const want = plain(model, parameters);
-        assert.equal(want.grads.size, parameters.length);
+        assert.equal(want.grads.size, parameters.shards.length);
         assertSame(walked(model, parameters), want, part);
         assertSame(walked(model, parameters, { recompute: true }), want, `${part}, recomputed`);
         const first = { recompute: true, recomputedBlocks: 1 };
@@ -232,7 +232,7 @@ test("gradients of several walks add up", () => {
         dtype: "float32",
         recompute: false,
         chunkColumns: null,
-        training: true,
+        trained: parameters,
         entropies: false,
       });
       pass.head(allCompletions(batch)).backward(upstreamOf(batch));
@@ -314,7 +314,7 @@ test("scoring keeps nothing for a way back and equals training's log-probs", () 
       dtype: "float32",
       recompute: false,
       chunkColumns: null,
-      training: false,
+      trained: null,
       entropies: true,
     }).head(allCompletions(batch));
     assertClose(pass.logps, want.logps, { atol: 1e-6 });
@@ -333,7 +333,7 @@ test("entropy and whether the target was likeliest", () => {
       dtype: "float32",
       recompute: false,
       chunkColumns: 4,
-      training: false,
+      trained: null,
       entropies: true,
     }).head(allCompletions(batch));
     const rows = ops.indexSelect(
@@ -364,7 +364,7 @@ test("recomputation keeps a block's input, not its activations", () => {
       dtype: "float32",
       recompute,
       chunkColumns: null,
-      training: true,
+      trained: adapterParameters(model),
       entropies: false,
     });
     {

@@ -4,7 +4,7 @@
  * again is a choice here, not a property of the model.
  */
 import type { CausalLM } from "../models/causal-lm.ts";
-import { namedTensors } from "../nn/module.ts";
+import type { ParameterSet } from "../nn/parameter-set.ts";
 import { backward, type DType, enableGrad, noGrad, ops, scope, type Tensor } from "../torch/index.ts";
 import type { CompletionSlice, DeviceBatch } from "./batch.ts";
 import type { Numerics } from "./numerics.ts";
@@ -12,8 +12,8 @@ import { tokenLogps } from "./token-logps.ts";
 
 /** Options of `walk`. */
 export interface WalkOptions extends Numerics {
-  /** False: log-probs only, nothing is kept for a backward pass. */
-  training: boolean;
+  /** What is trained; null: log-probs only, nothing is kept for a backward pass. */
+  trained: ParameterSet | null;
   /** Also compute entropies. */
   entropies: boolean;
 }
@@ -61,14 +61,15 @@ interface Stage {
  * caller's scope owns what is kept.
  */
 export function walk(model: CausalLM, batch: DeviceBatch, options: WalkOptions): Walk {
-  const trains = { ...trainableParts(model), ...(options.training ? {} : { embedding: false, head: false }) };
+  const { trained } = options;
+  const trains = trainedParts(model, trained);
   const stages: Stage[] = [];
   const context = model.context(batch, options.dtype);
   let h = embedded(model, batch, options.dtype);
   const recomputed = options.recompute ? (options.recomputedBlocks ?? Number.POSITIVE_INFINITY) : 0;
   for (const [i, block] of model.model.layers.entries()) {
     h = forwardStage(stages, h, (x) => block.forward(x, context), {
-      records: options.training && i >= trains.firstBlock,
+      records: i >= trains.firstBlock,
       recompute: i - trains.firstBlock < recomputed,
       offload: options.offload ?? null,
       receives: trains.embedding || i > trains.firstBlock,
@@ -76,18 +77,22 @@ export function walk(model: CausalLM, batch: DeviceBatch, options: WalkOptions):
   }
   const tail = (x: Tensor) => model.model.norm.forward(ops.indexSelect(x, 0, batch.predictors));
   const rows = forwardStage(stages, h, tail, {
-    records: options.training && trains.anyBelowHead,
+    records: trains.anyBelowHead,
     recompute: false,
     offload: null,
     receives: trains.embedding || trains.firstBlock < model.model.layers.length,
   });
-  const gradRows = options.training ? noGrad(() => ops.zerosLike(ops.detach(rows))) : null;
+  const gradRows = trained !== null ? noGrad(() => ops.zerosLike(ops.detach(rows))) : null;
   return {
     head: (group) =>
-      noGrad(() => headPass(model, { rows, gradRows, group }, { ...options, trains: trains.head })),
+      noGrad(() => headPass(model, { rows, gradRows, group }, { ...options, trainsHead: trains.head })),
     backward: (settled) => {
       const grad = walkBack(stages, gradRows, settled);
-      if (trains.embedding && grad !== null) addEmbeddingGrad(model, batch, grad);
+      if (trained !== null && trains.embedding && grad !== null) {
+        using _ = scope();
+        const table = trained.gradOf(model.model.embed_tokens.table);
+        noGrad(() => model.addEmbeddingGrad(table, batch.ids, grad));
+      }
     },
   };
 }
@@ -102,8 +107,9 @@ interface HeadRows {
 function headPass(
   model: CausalLM,
   { rows, gradRows, group }: HeadRows,
-  options: WalkOptions & { trains: boolean },
+  options: WalkOptions & { trainsHead: boolean },
 ): HeadPass {
+  const { trained, trainsHead } = options;
   const part = (x: Tensor) => ops.slice(ops.detach(x), 0, group.start, group.end);
   const { logps, entropies, correct, backward } = tokenLogps(
     part(rows),
@@ -112,7 +118,7 @@ function headPass(
     {
       chunkColumns: options.chunkColumns,
       keptBytes: options.keptBytes ?? null,
-      gradient: options.training ? (options.trains ? "hidden-and-weight" : "hidden") : "none",
+      gradient: trained === null ? "none" : trainsHead ? "hidden-and-weight" : "hidden",
       entropies: options.entropies,
     },
   );
@@ -122,37 +128,36 @@ function headPass(
     correct,
     backward: (gradLogps) =>
       noGrad(() => {
-        const grad = backward(gradLogps, options.trains ? gradBuffer(model.lm_head.weight) : null);
+        const weightGrad = trained !== null && trainsHead ? trained.gradOf(model.lm_head.weight) : null;
+        const grad = backward(gradLogps, weightGrad);
         if (gradRows !== null) ops.copy_(part(gradRows), grad);
       }),
   };
 }
 
 /** Which parts have something to train: blocks before `firstBlock` need no gradient at all. */
-function trainableParts(model: CausalLM): {
+function trainedParts(
+  model: CausalLM,
+  trained: ParameterSet | null,
+): {
   embedding: boolean;
   firstBlock: number;
   anyBelowHead: boolean;
   head: boolean;
 } {
-  const trains = (module: object) => [...namedTensors(module)].some(([, t]) => t.requiresGrad);
+  const trains = (module: object) => trained?.trains(module) ?? false;
   const { embed_tokens, layers, norm } = model.model;
   const embedding = trains(embed_tokens);
   const first = layers.findIndex(trains);
   const firstBlock = embedding ? 0 : first < 0 ? layers.length : first;
   const anyBelowHead = firstBlock < layers.length || trains(norm);
-  return { embedding, firstBlock, anyBelowHead, head: model.lm_head.weight.requiresGrad };
+  return { embedding, firstBlock, anyBelowHead, head: trains(model.lm_head) };
 }
 
 /** Embeddings of the stream, outside autograd: their gradient is a sum of rows, made by hand. */
 function embedded(model: CausalLM, batch: DeviceBatch, dtype: DType): Tensor {
   using stage = scope();
   return stage.keep(noGrad(() => model.embed(batch.ids, dtype)));
-}
-
-function addEmbeddingGrad(model: CausalLM, batch: DeviceBatch, grad: Tensor): void {
-  using _ = scope();
-  noGrad(() => model.addEmbeddingGrad(gradBuffer(model.model.embed_tokens.table), batch.ids, grad));
 }
 
 /** How a segment runs. */
@@ -227,13 +232,4 @@ function walkBack(stages: Stage[], last: Tensor | null, settled?: () => void): T
     settled?.();
   }
   return grad;
-}
-
-/** The parameter's float32 gradient, made of zeros when it has none yet. */
-function gradBuffer(parameter: Tensor): Tensor {
-  const existing = parameter.grad;
-  if (existing !== null) return existing;
-  const zeros = noGrad(() => ops.zerosLike(ops.detach(parameter)));
-  parameter.grad = zeros;
-  return zeros;
 }

@@ -1,7 +1,7 @@
 /** The two passes of generation over a cache: a whole prompt, and the newest token of many sequences. */
 import type { CausalLM } from "../models/causal-lm.ts";
 import type { CachedSequence, KVCache, Span } from "../nn/kv-cache.ts";
-import { type DType, ops, batchInvariant, scope, type Tensor, tensor } from "../torch/index.ts";
+import { batchInvariant, type DType, ops, scope, type Tensor, tensor } from "../torch/index.ts";
 import { type Choice, logprobsOf } from "./choose.ts";
 
 /** A model, the cache its keys and values go to, and the type of its activations. */

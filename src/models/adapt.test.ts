@@ -38,7 +38,7 @@ test("targets are replaced, and only the adapter's tensors require grad", () => 
     );
     assert.deepEqual(
       adapterParameters(model)
-        .slice(0, 2)
+        .shards.slice(0, 2)
         .map((p) => p.name),
       ["A", "B"].map((part) => `base_model.model.model.layers.0.self_attn.q_proj.lora_${part}.weight`),
     );

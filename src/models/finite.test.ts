@@ -87,10 +87,12 @@ test("an adapter's NaN is refused with its file and PEFT's name of the tensor", 
     const model = tinyModel("qwen3");
     const { config } = adaptPatterned(model, tinyAdapterConfig());
     const parameters = adapterParameters(model);
-    const spoilt = parameters.find((one) => one.name.endsWith("layers.0.self_attn.v_proj.lora_B.weight"));
+    const spoilt = parameters.shards.find((one) =>
+      one.name.endsWith("layers.0.self_attn.v_proj.lora_B.weight"),
+    );
     assert.ok(spoilt);
     noGrad(() => ops.copy_(ops.slice(ops.detach(spoilt.tensor), 0, 2, 3), tensor([Number.NaN])));
-    writeAdapter(dir.path, config, parameters);
+    writeAdapter(dir.path, config, parameters.tensors);
     assert.throws(
       () => installAdapter(tinyModel("qwen3"), readAdapter(dir.path)),
       /adapter_model\.safetensors: tensor "base_model\S+v_proj\.lora_B\.weight" .* 4 NaN of \d+, the first at \[2, 0\]/,

@@ -46,7 +46,7 @@ for (const name of tinyNames) {
         const want = logitsOf(model, ids);
         assert.notDeepEqual(want, logitsOf(tinyModel(name), ids));
 
-        writeAdapter(adapterDir.path, adapter.config, adapterParameters(model));
+        writeAdapter(adapterDir.path, adapter.config, adapterParameters(model).tensors);
         const adapted = tinyModel(name);
         const installed = installAdapter(adapted, readAdapter(adapterDir.path));
         assert.deepEqual(installed.targets, adapter.targets);
@@ -105,7 +105,7 @@ test("an adapter for another model is refused, and nothing of it is read", () =>
     using dir = temporaryDirectory();
     const model = tinyModel("llama_tied");
     const adapter = adaptPatterned(model, tinyAdapterConfig());
-    writeAdapter(dir.path, adapter.config, adapterParameters(model));
+    writeAdapter(dir.path, adapter.config, adapterParameters(model).tensors);
     const wider = tinyModel("llama_tied", { intermediate_size: 40 });
     assert.throws(
       () => installAdapter(wider, readAdapter(dir.path)),
@@ -131,7 +131,7 @@ test("what PEFT must know stands in adapter_config.json", () => {
     using dir = temporaryDirectory();
     const model = tinyModel("llama_tied");
     const adapter = adaptPatterned(model, tinyAdapterConfig({ useRslora: true, modulesToSave: ["lm_head"] }));
-    writeAdapter(dir.path, adapter.config, adapterParameters(model));
+    writeAdapter(dir.path, adapter.config, adapterParameters(model).tensors);
     const json = JSON.parse(readFileSync(join(dir.path, "adapter_config.json"), "utf8")) as Record<
       string,
       unknown

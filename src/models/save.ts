@@ -30,14 +30,10 @@ function* piecesOf(read: () => Tensor, dtype: DType): Generator<Uint8Array> {
 }
 
 /** Writes `adapter_config.json` and `adapter_model.safetensors` into `dir`. */
-export function writeAdapter(
-  dir: string,
-  config: AdapterConfig,
-  tensors: readonly { name: string; tensor: Tensor }[],
-): void {
+export function writeAdapter(dir: string, config: AdapterConfig, tensors: ReadonlyMap<string, Tensor>): void {
   writeSafetensors(
     join(dir, "adapter_model.safetensors"),
-    tensors.map(({ name, tensor }) => tensorSource(name, tensor)),
+    [...tensors].map(([name, tensor]) => tensorSource(name, tensor)),
     { format: "pt" },
   );
   writeFileAtomic(

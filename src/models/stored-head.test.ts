@@ -144,7 +144,7 @@ test("an adapter with a head of its own over such a model: read, and merged", ()
     write(dir.path, "llama_tied", "own");
     const model = loadModel(dir.path);
     const { config } = adaptPatterned(model, tinyAdapterConfig({ modulesToSave: ["lm_head"] }));
-    writeAdapter(merged.path, config, adapterParameters(model));
+    writeAdapter(merged.path, config, adapterParameters(model).tensors);
     writeMergedModel(merged.path, model, "float32");
     const ids = [1, 9, 30, 4];
     assertClose(logitsOf(loadModel(merged.path), ids), logitsOf(model, ids), { atol: 1e-5 });

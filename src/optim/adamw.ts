@@ -1,4 +1,5 @@
 /** AdamW (Loshchilov & Hutter 2017, arXiv:1711.05101) through torch's fused kernel, float32 states. */
+import type { NamedParameter } from "../nn/parameter-set.ts";
 import { noGrad, ops, scope, type Tensor, tensor } from "../torch/index.ts";
 
 /** Hyperparameters, as in `torch.optim.AdamW`. */
@@ -8,13 +9,6 @@ export interface AdamWOptions {
   epsilon: number;
   /** Decoupled decay of the parameters in the decaying group. */
   weightDecay: number;
-}
-
-/** A parameter under its checkpoint name. */
-export interface NamedParameter {
-  name: string;
-  /** float32 */
-  tensor: Tensor;
 }
 
 interface Group {
@@ -40,7 +34,8 @@ export class AdamW {
   readonly #states: Map<string, State> = new Map();
   readonly #options: AdamWOptions;
 
-  constructor(parameters: readonly NamedParameter[], options: AdamWOptions) {
+  constructor(trained: Iterable<NamedParameter>, options: AdamWOptions) {
+    const parameters = [...trained];
     const decays = (p: NamedParameter) => p.tensor.shape.length > 1;
     this.#groups = [
       { parameters: parameters.filter(decays), weightDecay: options.weightDecay },

@@ -135,9 +135,7 @@ class Loop {
   async *begin(): AsyncGenerator<TrainEvent> {
     const { config, run, training, data, environment } = this.#input;
     if (config.resume_from_checkpoint !== null) yield* this.#resume();
-    const count = (tensors: readonly { tensor: { numel: number } }[]) =>
-      tensors.reduce((n, t) => n + t.tensor.numel, 0);
-    const trainable = count(training.parameters);
+    const trainable = training.parameters.numel;
     const { step } = this.#state;
     const { totalSteps } = this.#plan;
     const rows = {

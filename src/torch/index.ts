@@ -18,7 +18,7 @@ export {
   threads,
   torchVersion,
 } from "./machine.ts";
-export { matmulLibrary, batchInvariant, settleMatmul } from "./matmul.ts";
+export { batchInvariant, matmulLibrary, settleMatmul } from "./matmul.ts";
 export { onDevice } from "./on-device.ts";
 export { bind, describe, type Scalar } from "./operator.ts";
 export { type StopSignals, watchStopSignals } from "./stop-signals.ts";

@@ -17,7 +17,7 @@ import type { Tokenizer } from "../text/tokenizer.ts";
 import { emptyHistory, type StepHistory } from "./spike-guard.ts";
 import type { Training } from "./step.ts";
 
-/** Counters that a resumed run goes on from. */
+/** Counters that a resumed run continues from. */
 export interface TrainerState {
   /** Finished optimiser steps. */
   step: number;
@@ -56,10 +56,9 @@ export function writeCheckpointFiles(
     tensorSource(name, tensor),
   );
   // asked for all of it before any of it is written
-  const weights = training.parameters.reduce((sum, { tensor }) => sum + 4 * tensor.numel, 0);
   requireFreeBytes(
     dir,
-    weights + optimizer.reduce((sum, part) => sum + sourceBytes(part), 0),
+    4 * training.parameters.numel + optimizer.reduce((sum, part) => sum + sourceBytes(part), 0),
     "the checkpoint",
   );
   writeTrained(dir, training);
@@ -70,7 +69,7 @@ export function writeCheckpointFiles(
 
 function writeTrained(dir: string, { model, adapter, parameters }: Training): void {
   if (adapter === null) writeMergedModel(dir, model, "float32");
-  else writeAdapter(dir, adapter.config, parameters);
+  else writeAdapter(dir, adapter.config, parameters.tensors);
 }
 
 /** Copies the tokenizer's files into `dir`. */
@@ -105,10 +104,9 @@ export function readCheckpointFiles(dir: string, training: Training, dataFingerp
 
 /** Reads only the trained tensors of the checkpoint in `dir`. */
 export function readTrained(dir: string, { adapter, parameters }: Training): void {
-  const targets = new Map(parameters.map(({ name, tensor }) => [name, tensor]));
   const files =
     adapter === null
       ? openWeights(dir).files
       : [readSafetensorsHeader(join(dir, "adapter_model.safetensors"))];
-  readTensorsInto(files, targets, adapter === null ? "model" : "adapter");
+  readTensorsInto(files, parameters.tensors, adapter === null ? "model" : "adapter");
 }

@@ -1,13 +1,14 @@
 /** Parameters updated while the backward pass goes on: a gradient is used and freed as soon as it is whole. */
 import { TrainingError } from "../base/errors.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
-import type { AdamW, NamedParameter } from "../optim/adamw.ts";
+import type { NamedParameter, ParameterSet } from "../nn/parameter-set.ts";
+import type { AdamW } from "../optim/adamw.ts";
 import { clipGradNorm } from "../optim/clip.ts";
 
 /** What is updated. */
 interface Updated {
   model: CausalLM;
-  parameters: readonly NamedParameter[];
+  parameters: ParameterSet;
   optimizer: AdamW;
 }
 
@@ -27,13 +28,13 @@ export class EarlyUpdates {
   settle(): void {
     const { model, parameters } = this.#training;
     const table = model.model.embed_tokens.table.handle;
-    this.#update(parameters.filter(({ tensor }) => tensor.handle !== table));
+    this.#update(parameters.shards.filter(({ tensor }) => tensor.handle !== table));
   }
 
   /** Updates what is left, and gives the joint norm of all gradients; NaN, and no update, where the loss was not finite. */
   finish(isSound: boolean): number {
     if (!isSound) return Number.NaN;
-    this.#update(this.#training.parameters);
+    this.#update(this.#training.parameters.shards);
     return Math.sqrt(this.#sumOfSquares);
   }
 

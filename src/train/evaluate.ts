@@ -54,7 +54,7 @@ export function evaluate(
     using _ = scope();
     const onDevice = toDevice(batch.packed, model.device);
     const slice = allCompletions(onDevice);
-    const pass = walk(model, onDevice, { ...numerics, training: false, entropies: true }).head(slice);
+    const pass = walk(model, onDevice, { ...numerics, trained: null, entropies: true }).head(slice);
     const typed = ops.to(pass.logps, objectiveType(model.device));
     const completions = completionLogps(objective, typed, slice, columnsOf(objective, batch, reference));
     const counts = countsOf(slice.spans, over);

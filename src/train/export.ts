@@ -41,7 +41,7 @@ export async function exportAdapter(
   await writeDirectoryAtomic(
     dir,
     (temporary) => {
-      writeAdapter(temporary, adapter.config, parameters);
+      writeAdapter(temporary, adapter.config, parameters.tensors);
       copyTokenizer(temporary, tokenizer);
     },
     { replace: true },

@@ -19,7 +19,8 @@ import {
   sumByCompletion,
 } from "../methods/objective.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
-import { AdamW, type NamedParameter } from "../optim/adamw.ts";
+import type { ParameterSet } from "../nn/parameter-set.ts";
+import { AdamW } from "../optim/adamw.ts";
 import { backward, ops, scope, type Tensor, tensor } from "../torch/index.ts";
 import { trainAll } from "./parameters.ts";
 import { type Training, trainStep } from "./step.ts";
@@ -116,12 +117,12 @@ function stepped(cut: readonly (readonly number[])[], keptBytes: number | null =
     maxGradNorm: 0,
     reference: null,
   };
-  const before = parameters.map(({ tensor: parameter }) => parameter.toNumbers());
+  const before = parameters.shards.map(({ tensor: parameter }) => parameter.toNumbers());
   const { loss, metrics, skipped } = trainStep(training, cut.map(batchOf), {
     ...{ learningRate: 1e-2, seed: 1, entropies: true },
   });
   assert.equal(skipped, null);
-  const moved = parameters.some(({ tensor: parameter }, i) =>
+  const moved = parameters.shards.some(({ tensor: parameter }, i) =>
     parameter.toNumbers().some((x, k) => x !== before[i]?.[k]),
   );
   assert.ok(moved, "the step moved the weights");
@@ -139,9 +140,9 @@ function plain(): Outcome {
   return { loss: total.item(), metrics: {}, grads: gradsOf(parameters) };
 }
 
-function gradsOf(parameters: readonly NamedParameter[]): Map<string, number[]> {
+function gradsOf(parameters: ParameterSet): Map<string, number[]> {
   return new Map(
-    parameters.map(({ name, tensor: parameter }) => {
+    parameters.shards.map(({ name, tensor: parameter }) => {
       const grad = parameter.grad?.toNumbers() ?? [];
       parameter.grad = null;
       return [name, grad];

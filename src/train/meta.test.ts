@@ -16,7 +16,7 @@ import { addAdapter } from "../models/adapt.ts";
 import { buildModel } from "../models/build.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
 import { metaWeights } from "../models/weights.ts";
-import type { NamedParameter } from "../optim/adamw.ts";
+import type { ParameterSet } from "../nn/parameter-set.ts";
 import { type DType, ops } from "../torch/index.ts";
 import { adapterParameters, trainAll } from "./parameters.ts";
 
@@ -26,10 +26,10 @@ const examples = [
   { origin, promptIds: [8], completions: [{ ids: [21] }, { ids: [17, 11, 0, 2] }] },
 ];
 /** A micro-batch as `src/train/step.ts` takes it, with some gradient in the place of the objective's. */
-function step(model: CausalLM, batch: DeviceBatch, dtype: DType): void {
+function step(model: CausalLM, trained: ParameterSet, batch: DeviceBatch, dtype: DType): void {
   const pass = walk(model, batch, {
     dtype,
-    training: true,
+    trained,
     recompute: dtype === "bfloat16",
     chunkColumns: 8,
     entropies: true,
@@ -43,7 +43,7 @@ function step(model: CausalLM, batch: DeviceBatch, dtype: DType): void {
   pass.backward();
 }
 
-const kinds: Record<string, (model: CausalLM) => readonly NamedParameter[]> = {
+const kinds: Record<string, (model: CausalLM) => ParameterSet> = {
   "full tuning": trainAll,
   LoRA: (model) => {
     const adapter = addAdapter(model, tinyAdapterConfig({ dropout: 0.1 }), "all-linear");
@@ -72,8 +72,8 @@ for (const name of tinyNames) {
           const batch = toDevice(packExamples(examples), "meta");
           const { full } = model.context(batch, dtype);
           assert.equal(full.plan.varlen !== null, dtype === "bfloat16", "the path that was meant");
-          step(model, batch, dtype);
-          assert.ok(parameters.length > 0);
+          step(model, parameters, batch, dtype);
+          assert.ok(parameters.shards.length > 0);
           for (const { name: path, tensor } of parameters) {
             const { grad } = tensor;
             assert.deepEqual([grad?.shape, grad?.dtype], [tensor.shape, "float32"], path);

@@ -12,7 +12,7 @@ const sampleBytes = 4096;
 
 /**
  * SHA-256 over config.json, the header and size of every weight file, and 256 evenly spaced samples of each file's data.
- * Retrained weights differ in nearly every byte, so samples tell them apart; a single flipped bit may pass unseen.
+ * Retrained weights differ in nearly every byte, so samples distinguish them; a single flipped bit may pass unseen.
  */
 export function modelFingerprint(dir: string): string {
   const hash = createHash("sha256").update(readTextFile(join(dir, "config.json")));

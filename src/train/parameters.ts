@@ -5,17 +5,21 @@ import type { CausalLM } from "../models/causal-lm.ts";
 import { Linear } from "../nn/linear.ts";
 import { LoraLinear, SavedLinear } from "../nn/lora.ts";
 import { namedModules, namedTensors } from "../nn/module.ts";
-import type { NamedParameter } from "../optim/adamw.ts";
-import { type DType, holdCopy, type Tensor } from "../torch/index.ts";
+import { type NamedParameter, ParameterSet } from "../nn/parameter-set.ts";
+import type { Tensor } from "../torch/index.ts";
 
 /** PEFT's name of an adapter tensor. */
 function adapterTensorName({ path, part }: AdapterPart): string {
   return part === "saved" ? savedModuleName(path) : loraTensorName(path, part);
 }
 
-/** The adapter's tensors under PEFT's names. */
-export function adapterParameters(model: CausalLM): NamedParameter[] {
-  return [...adapterTensors(model)].map(([part, tensor]) => ({ name: adapterTensorName(part), tensor }));
+/** The adapter's tensors under PEFT's names, which are all that is trained beside frozen weights. */
+export function adapterParameters(model: CausalLM): ParameterSet {
+  const tensors = [...adapterTensors(model)].map(([part, tensor]) => ({
+    name: adapterTensorName(part),
+    tensor,
+  }));
+  return new ParameterSet(tensors, factorsOf(model));
 }
 
 /** Every tensor of a model without adapter under its checkpoint name; a tied head is the embedding and left out. */
@@ -29,23 +33,17 @@ export function modelParameters(model: CausalLM): NamedParameter[] {
 }
 
 /** Marks every tensor of `model` as trained (full tuning) and lists them. */
-export function trainAll(model: CausalLM): NamedParameter[] {
+export function trainAll(model: CausalLM): ParameterSet {
   const parameters = modelParameters(model);
   for (const { tensor } of parameters) tensor.requiresGrad = true;
-  return parameters;
+  return new ParameterSet(parameters, factorsOf(model));
 }
 
-/**
- * Gives every trained float32 matrix that activations in `dtype` are multiplied by a copy in that type, made again after
- * each change of it. Freeing the copies is the caller's part; float32 activations need none.
- */
-export function holdCopies(model: CausalLM, dtype: DType): Tensor[] {
-  const matrices = [...namedModules(model)].flatMap(({ module }) => {
+/** The matrices of layers and adapters that activations are multiplied by; tables, norms and biases are none. */
+function factorsOf(model: CausalLM): Tensor[] {
+  return [...namedModules(model)].flatMap(({ module }) => {
     if (module instanceof LoraLinear) return [module.lora_A, module.lora_B];
     if (module instanceof SavedLinear) return [module.saved];
     return module instanceof Linear ? [module.weight] : [];
   });
-  return matrices
-    .filter((matrix) => matrix.requiresGrad && matrix.dtype !== dtype)
-    .map((matrix) => holdCopy(matrix, dtype));
 }

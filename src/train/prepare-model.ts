@@ -9,9 +9,9 @@ import type { CausalLM } from "../models/causal-lm.ts";
 import { loadModel } from "../models/load.ts";
 import { installAdapter } from "../models/load-adapter.ts";
 import { namedTensors } from "../nn/module.ts";
-import type { NamedParameter } from "../optim/adamw.ts";
-import type { Tensor } from "../torch/index.ts";
-import { adapterParameters, holdCopies, trainAll } from "./parameters.ts";
+import type { ParameterSet } from "../nn/parameter-set.ts";
+import type { DType, Tensor } from "../torch/index.ts";
+import { adapterParameters, trainAll } from "./parameters.ts";
 
 /** Keys that say what is trained. */
 export type TrainedSelection = Pick<
@@ -36,13 +36,13 @@ export type TrainedSelection = Pick<
 export interface TrainedModel {
   model: CausalLM;
   adapter: Adapter | null;
-  parameters: readonly NamedParameter[];
+  parameters: ParameterSet;
   /** Frees all tensors of model and adapter. */
   dispose(): void;
 }
 
 /**
- * Loads the model and marks what is trained: an adapter (new, or the one to go on from), or every weight in float32.
+ * Loads the model and marks what is trained: an adapter (new, or the one to continue from), or every weight in float32.
  * A new adapter draws from torch's generator: seed it before.
  */
 export function prepareModel(selection: TrainedSelection, environment: Environment): TrainedModel {
@@ -55,30 +55,32 @@ export function prepareModel(selection: TrainedSelection, environment: Environme
       );
     }
     const model = loadModel(dir, { device, dtype: "float32", copy: true });
-    const parameters = trainAll(model);
-    const copies = holdCopies(model, dtype);
-    return { model, adapter: null, parameters, dispose: () => freeAll([...copies, ...tensorsOf(model)]) };
+    return trainedModel({ model, adapter: null, parameters: trainAll(model) }, dtype);
   }
   const model = loadModel(dir, { device, dtype });
   // taken before the adapter hides what it replaces
   const base = tensorsOf(model);
   const adapter = adapterOf(model, selection);
-  const parameters = adapterParameters(model);
-  const copies = holdCopies(model, dtype);
-  return {
-    model,
-    adapter,
-    parameters,
-    dispose: () => freeAll([...copies, ...base, ...tensorsOf(model)]),
+  return trainedModel({ model, adapter, parameters: adapterParameters(model) }, dtype, base);
+}
+
+/** @param base - tensors that the adapter hides */
+function trainedModel(
+  trained: Omit<TrainedModel, "dispose">,
+  dtype: DType,
+  base: readonly Tensor[] = [],
+): TrainedModel {
+  const { model, parameters } = trained;
+  parameters.gather(dtype);
+  const dispose = (): void => {
+    parameters.release();
+    for (const tensor of [...base, ...tensorsOf(model)]) tensor.dispose();
   };
+  return { ...trained, dispose };
 }
 
 function tensorsOf(model: CausalLM): Tensor[] {
   return [...namedTensors(model)].map(([, tensor]) => tensor);
-}
-
-function freeAll(tensors: readonly Tensor[]): void {
-  for (const tensor of tensors) tensor.dispose();
 }
 
 function adapterOf(model: CausalLM, selection: TrainedSelection): Adapter {

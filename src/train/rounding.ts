@@ -1,6 +1,6 @@
 /**
- * What rounding weights to a half type does to log-probs by itself, so that an exported model's difference can be told from a
- * fault: the weights that the type cannot hold are moved at random by as much as rounding moves them.
+ * What rounding weights to a half type does to log-probs by itself, so that an exported model's difference can be distinguished from
+ * a fault: the weights that the type cannot hold are moved at random by as much as rounding moves them.
  */
 import type { WeightDtype } from "../formats/model-config.ts";
 import type { MicroBatch } from "../forward/batch.ts";

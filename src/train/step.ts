@@ -6,7 +6,8 @@ import { walk } from "../forward/walk.ts";
 import { type BatchCounts, evaluateObjective, type Objective, objectiveType } from "../methods/objective.ts";
 import type { Adapter } from "../models/adapt.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
-import type { AdamW, NamedParameter } from "../optim/adamw.ts";
+import type { ParameterSet } from "../nn/parameter-set.ts";
+import type { AdamW } from "../optim/adamw.ts";
 import { clipGradNorm } from "../optim/clip.ts";
 import { backward, noGrad, onDevice, ops, type Scope, scope, type Tensor, tensor } from "../torch/index.ts";
 import { columnsOf, completionLogps, countsOf, type ReferenceSource, totalsOf } from "./completion-logps.ts";
@@ -19,7 +20,7 @@ import type { SkipReason, StepLimits } from "./spike-guard.ts";
 export interface Training {
   model: CausalLM;
   adapter: Adapter | null;
-  parameters: readonly NamedParameter[];
+  parameters: ParameterSet;
   objective: Objective;
   optimizer: AdamW;
   numerics: Numerics;
@@ -74,12 +75,12 @@ export function trainStep(
   const { loss, tally } = accumulate(training, batches, { step, seed, entropies, updates, onBatch });
   const norm =
     updates === null
-      ? clipGradNorm(gradsOf(training.parameters), training.maxGradNorm)
+      ? clipGradNorm(training.parameters.grads(), training.maxGradNorm)
       : onDeviceOf(loss, updates.finish(Number.isFinite(loss.item())));
   if (updates === null && norm !== null) {
     training.optimizer.step(learningRate, { skipped: noGrad(() => isUnsound(loss, norm, limits)) });
   }
-  clearGrads(training.parameters);
+  training.parameters.clearGrads();
   const tokens = batches.reduce((sum, b) => sum + b.packed.ids.length, 0);
   // the one moment of a step in which the computer waits for the device
   const read = tally.read([loss, ...(norm === null ? [] : [norm])]);
@@ -119,8 +120,8 @@ export function isFiniteStep(training: Training, batches: readonly MicroBatch[],
     updates: null,
     onBatch: () => {},
   });
-  const norm = clipGradNorm(gradsOf(training.parameters), 0);
-  clearGrads(training.parameters);
+  const norm = clipGradNorm(training.parameters.grads(), 0);
+  training.parameters.clearGrads();
   return Number.isFinite(loss.item()) && Number.isFinite(norm?.item() ?? 0);
 }
 
@@ -175,13 +176,13 @@ function microStep(
   }: Accumulation & { totals: BatchCounts; tally: MetricTally },
 ): Tensor[] {
   using _ = scope();
-  const { model, numerics, objective, adapter } = training;
+  const { model, numerics, objective, adapter, parameters } = training;
   const placed = toDevice(batch.packed, model.device);
   const columns = columnsOf(objective, batch, training.reference);
   if (adapter !== null && adapter.config.dropout > 0) {
     adapter.switch.dropoutKeys = placedKeys(batch, seed, model.device);
   }
-  const pass = walk(model, placed, { ...numerics, training: true, entropies });
+  const pass = walk(model, placed, { ...numerics, trained: parameters, entropies });
   const losses: Tensor[] = [];
   for (const slice of completionSlices(placed, headRows(training))) {
     using _ = scope();
@@ -207,18 +208,9 @@ function placedKeys(batch: MicroBatch, seed: number, device: string): Tensor {
 }
 
 /** Response tokens whose probabilities a trained head can keep; a frozen one keeps none. */
-function headRows({ model, numerics }: Training): number {
+function headRows({ model, numerics, parameters }: Training): number {
   const { weight } = model.lm_head;
-  return weight.requiresGrad ? keptRows(weight, numerics.keptBytes ?? null) : Number.POSITIVE_INFINITY;
-}
-
-function gradsOf(parameters: readonly NamedParameter[]): Tensor[] {
-  return parameters.flatMap((p) => {
-    const grad = p.tensor.grad;
-    return grad === null ? [] : [grad];
-  });
-}
-
-function clearGrads(parameters: readonly NamedParameter[]): void {
-  for (const { tensor: parameter } of parameters) parameter.grad = null;
+  return parameters.trains(model.lm_head)
+    ? keptRows(weight, numerics.keptBytes ?? null)
+    : Number.POSITIVE_INFINITY;
 }

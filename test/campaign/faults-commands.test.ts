@@ -37,7 +37,7 @@ before(() => {
   using _ = scope();
   const adapted = loadModel(model);
   const { config } = adaptPatterned(adapted, tinyAdapterConfig({ targetModules: ["q_proj"] }));
-  writeAdapter(adapter, config, adapterParameters(adapted));
+  writeAdapter(adapter, config, adapterParameters(adapted).tensors);
 });
 
 async function loop(command: FaultyCommand, stride: number): Promise<void> {

@@ -10,7 +10,7 @@ import { packExamples } from "../../src/data/packing.ts";
 import { allCompletions, toDevice } from "../../src/forward/batch.ts";
 import { walk } from "../../src/forward/walk.ts";
 import type { CausalLM } from "../../src/models/causal-lm.ts";
-import type { NamedParameter } from "../../src/optim/adamw.ts";
+import type { ParameterSet } from "../../src/nn/parameter-set.ts";
 import { scope, tensor } from "../../src/torch/index.ts";
 import { trainAll } from "../../src/train/parameters.ts";
 import { amount, campaignSeed, figure, isNightly } from "../support/campaign.ts";
@@ -39,7 +39,7 @@ interface How {
 /** The examples as one stream, in their order. An example's `file` is the number of its first answer, its `line` its row. */
 function measured(
   model: CausalLM,
-  parameters: readonly NamedParameter[],
+  parameters: ParameterSet,
   examples: readonly Example[],
   how: How = {},
 ): Measured {
@@ -47,7 +47,7 @@ function measured(
   const { sharePrompt = true, chunkColumns = null } = how;
   const batch = toDevice(packExamples(examples, { sharePrompt }), "cpu");
   const numerics = { dtype: "float32", recompute: false, chunkColumns } as const;
-  const pass = walk(model, batch, { ...numerics, training: true, entropies: false });
+  const pass = walk(model, batch, { ...numerics, trained: parameters, entropies: false });
   const head = pass.head(allCompletions(batch));
   const all = head.logps.toNumbers();
   const weights = new Float32Array(all.length);
@@ -68,7 +68,7 @@ function measured(
 }
 
 /** Each answer alone behind its own prompt: log-probs row by row, gradients added up. */
-function alone(model: CausalLM, parameters: readonly NamedParameter[], rows: readonly Example[]): Measured {
+function alone(model: CausalLM, parameters: ParameterSet, rows: readonly Example[]): Measured {
   const total: Measured = { logps: [], grads: new Map() };
   for (const row of rows) {
     for (const [c, completion] of row.completions.entries()) {

@@ -61,7 +61,8 @@ function holds(place: Place, bad: number): boolean {
     return trainStep(training, batches, { learningRate: 1e-2, seed, entropies: false });
   };
   assert.equal(step(0).skipped, null);
-  const parameter = training.parameters[random.below(training.parameters.length)]?.tensor as Tensor;
+  const parameter = training.parameters.shards[random.below(training.parameters.shards.length)]
+    ?.tensor as Tensor;
   isSpoiled = place === "loss";
   if (place === "weight") spoil(parameter, bad);
   if (place === "gradient") {
@@ -70,7 +71,7 @@ function holds(place: Place, bad: number): boolean {
   }
   const before = stateHash(training);
   const { skipped } = step(1);
-  assert.ok(training.parameters.every(({ tensor: { grad } }) => grad === null));
+  assert.ok(training.parameters.shards.every(({ tensor: { grad } }) => grad === null));
   const isSame = stateHash(training) === before;
   for (const [, state] of training.optimizer.stateTensors()) state.dispose();
   // a spoiled row of an embedding that no token of the batch has is no part of what is computed

@@ -70,7 +70,7 @@ function makeAdapter(name: string, factor: number): string {
     noGrad(() => ops.copy_(ops.detach(tensor), ops.full(tensor.shape, factor, { dtype: "float32" })));
   }
   mkdirSync(at(name));
-  writeAdapter(at(name), adapter.config, adapterParameters(adapted));
+  writeAdapter(at(name), adapter.config, adapterParameters(adapted).tensors);
   return at(name);
 }
 

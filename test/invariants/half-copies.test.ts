@@ -16,7 +16,7 @@ import {
   type Tensor,
   tensor,
 } from "../../src/torch/index.ts";
-import { adapterParameters, holdCopies, trainAll } from "../../src/train/parameters.ts";
+import { adapterParameters, trainAll } from "../../src/train/parameters.ts";
 import { type Training, trainStep } from "../../src/train/step.ts";
 import { withoutLeaks } from "../support/close.ts";
 import { microBatch } from "../support/fixtures.ts";
@@ -47,7 +47,7 @@ function trainingOf({ name, kind, recompute, copies, early }: Setup): Training {
   const model = tinyModel(name);
   const adapter = kind === "full tuning" ? null : adaptPatterned(model, adapters[kind]);
   const parameters = adapter === null ? trainAll(model) : adapterParameters(model);
-  if (copies) assert.ok(holdCopies(model, "bfloat16").length > 0);
+  if (copies) assert.ok(parameters.gather("bfloat16").length > 0);
   return {
     model,
     adapter,
@@ -72,7 +72,7 @@ function outcome(setup: Setup): unknown {
   const steps = [1, 2].map(() =>
     trainStep(training, batches, { learningRate: 1e-2, seed: 1, entropies: true }),
   );
-  return [steps, training.parameters.map((p) => [p.name, p.tensor.toNumbers()])];
+  return [steps, training.parameters.shards.map((p) => [p.name, p.tensor.toNumbers()])];
 }
 
 // a head that is the embedding, and one that is not
@@ -127,21 +127,21 @@ test("a copy follows its weight through optimiser steps and reading, and is not 
 
 test("freed copies and other types are no copies", () => {
   withoutLeaks(() => {
-    const { model } = trainingOf({
+    const { model, parameters } = trainingOf({
       name: "qwen3",
       kind: "full tuning",
       recompute: false,
       copies: false,
       early: false,
     });
-    const copies = holdCopies(model, "bfloat16");
+    parameters.gather("bfloat16");
     const { weight } = model.lm_head;
     assert.ok(heldCopy(weight, "bfloat16") !== null);
     assert.equal(heldCopy(weight, "float16"), null);
-    for (const copy of copies) copy.dispose();
+    parameters.release();
     assert.equal(heldCopy(weight, "bfloat16"), null);
     assert.equal(inType(weight, "bfloat16").dtype, "bfloat16");
-    assert.deepEqual(holdCopies(model, "float32"), []);
+    assert.deepEqual(parameters.gather("float32"), []);
   });
 });
 

@@ -84,7 +84,7 @@ for (const name of tinyNames) {
     // the generator's states that were asked for here
     assert.equal(liveTensorCount() - before.live, 2);
     const onDevice = toDevice(batch.packed, "cpu");
-    const how = { ...numerics, training: false, entropies: true };
+    const how = { ...numerics, trained: null, entropies: true };
     const { logps, entropies, correct } = walk(model, onDevice, how).head(allCompletions(onDevice));
     assert.deepEqual(
       [logps, entropies, correct].map((x) => x?.requiresGrad),
@@ -99,10 +99,10 @@ test("a walk without training holds one stream of activations, whatever the dept
     const kinds = Array.from({ length: layers }, () => "full_attention");
     const config = { ...tinyConfig("qwen3"), num_hidden_layers: layers, layer_types: kinds };
     const model = buildModel(parseModelConfig(config, "config.json"), randomWeights(0.02, 1));
-    trainAll(model);
+    const parameters = trainAll(model);
     const batch = toDevice(microBatch(rowsOf(2, 5, 32)).packed, "cpu");
     const before = liveTensorCount();
-    walk(model, batch, { ...numerics, training, entropies: false });
+    walk(model, batch, { ...numerics, trained: training ? parameters : null, entropies: false });
     return liveTensorCount() - before;
   };
   assert.equal(tensorsHeld(9, false), tensorsHeld(2, false));
@@ -144,7 +144,7 @@ test("memory of a pass is that of one block, not of all", { skip: skipWithoutPea
   };
   const config = parseModelConfig(shape, "config.json");
   const model = buildModel(config, randomWeights(0.02, 1));
-  trainAll(model);
+  const parameters = trainAll(model);
   const batch = microBatch(rowsOf(4, 250, 4096));
   const tokens = batch.packed.ids.length;
   const onDevice = toDevice(batch.packed, "cpu");
@@ -156,7 +156,7 @@ test("memory of a pass is that of one block, not of all", { skip: skipWithoutPea
   });
   const inTraining = growth(() => {
     using _ = scope();
-    walk(model, onDevice, { ...numerics, training: true, entropies: false });
+    walk(model, onDevice, { ...numerics, trained: parameters, entropies: false });
   });
   t.diagnostic(
     [grown, inTraining].map((bytes) => `${(bytes / 2 ** 20).toFixed(1)} MiB`).join(", in training "),

@@ -35,7 +35,7 @@ function adapterOf(name: string, size: number): string {
   for (const { name: part, tensor } of parameters) {
     if (part.includes("lora_B")) noGrad(() => ops.mul_(ops.detach(tensor), size));
   }
-  writeAdapter(dir, config, parameters);
+  writeAdapter(dir, config, parameters.tensors);
   return dir;
 }
 

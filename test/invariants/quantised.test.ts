@@ -100,7 +100,7 @@ function trained(
   const step = (seed: number) =>
     trainStep(training, [batch], { learningRate: 0.01, seed, entropies: false }).loss;
   const losses = [step(1), step(2)];
-  return { losses, values: new Map(parameters.map((p) => [p.name, p.tensor.toNumbers()])) };
+  return { losses, values: new Map(parameters.shards.map((p) => [p.name, p.tensor.toNumbers()])) };
 }
 
 /** The bytes of the merged model, written to a directory `name`. */

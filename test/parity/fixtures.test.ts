@@ -11,7 +11,8 @@ import { simpo } from "../../src/methods/simpo/loss.ts";
 import { slime } from "../../src/methods/slime/loss.ts";
 import type { Adapter } from "../../src/models/adapt.ts";
 import type { CausalLM } from "../../src/models/causal-lm.ts";
-import { AdamW, type NamedParameter } from "../../src/optim/adamw.ts";
+import type { ParameterSet } from "../../src/nn/parameter-set.ts";
+import { AdamW } from "../../src/optim/adamw.ts";
 import { ops, type Tensor } from "../../src/torch/index.ts";
 import { adapterParameters, trainAll } from "../../src/train/parameters.ts";
 import { type Training, trainStep } from "../../src/train/step.ts";
@@ -66,9 +67,9 @@ function simpoOf(hyper: Record<string, number>): Objective {
 /** Records the gradients at the moment of the update and changes nothing. */
 class Recorder extends AdamW {
   grads: Map<string, Tensor> = new Map();
-  readonly #watched: readonly NamedParameter[];
+  readonly #watched: ParameterSet;
 
-  constructor(parameters: readonly NamedParameter[]) {
+  constructor(parameters: ParameterSet) {
     super([], { beta1: 0, beta2: 0, epsilon: 0, weightDecay: 0 });
     this.#watched = parameters;
   }
@@ -90,7 +91,7 @@ interface Recorded {
 /** One step's loss and gradients, in plain numbers. */
 function record(
   model: CausalLM,
-  parameters: readonly NamedParameter[],
+  parameters: ParameterSet,
   run: { objective: Objective; batches: MicroBatch[]; numerics?: Numerics; adapter?: Adapter },
 ): Recorded {
   const optimizer = new Recorder(parameters);

@@ -76,7 +76,7 @@ function newDirectory(name: string): string {
 function casesOf(name: string, model: CausalLM, config: AdapterConfig, base: string): CheckCase[] {
   const logits = logitsOf(model, ids);
   const adapter = newDirectory(`${name} adapter`);
-  writeAdapter(adapter, config, adapterParameters(model));
+  writeAdapter(adapter, config, adapterParameters(model).tensors);
   const merged = newDirectory(`${name} merged`);
   writeMergedModel(merged, model, "float32");
   const isTied = model.config.tieWordEmbeddings;

@@ -82,7 +82,7 @@ for (const run of steps) {
           run.gradNorms,
           { rtol: 1e-4 },
         );
-        const got = new Map(training.parameters.map((p) => [p.name, p.tensor]));
+        const got = training.parameters.tensors;
         assert.deepEqual([...got.keys()].sort(), Object.keys(run.after).sort());
         for (const [parameter, values] of Object.entries(run.after)) {
           // each of three steps moves an element by about the learning rate, 1e-2

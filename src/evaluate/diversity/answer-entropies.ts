@@ -53,7 +53,7 @@ function entropiesOf(
   using _ = scope();
   const packed = packExamples(examples);
   const batch = toDevice(packed, model.device);
-  const pass = walk(model, batch, { ...numerics, training: false, entropies: true }).head(
+  const pass = walk(model, batch, { ...numerics, trained: null, entropies: true }).head(
     allCompletions(batch),
   );
   const values = Array.from((pass.entropies?.data() ?? []) as Float32Array);
