@@ -27,7 +27,7 @@ function quoted(word) {
 
 /**
  * Whether this process was started with SIGHUP ignored, to outlive its terminal: by `nohup`, or from a script that says
- * `trap '' HUP`. Node forgets it: it gives inherited ignored signals back their default as it starts. What tells of it still:
+ * `trap '' HUP`. Node forgets it: it gives inherited ignored signals back their default as it starts. What still shows it:
  * the name that most shells leave in `_`, output to nohup.out, standard input that GNU's nohup opened for writing only, and
  * the parent's own signals. PREFTUNE_NOHUP=1 says it where none of these does.
  */

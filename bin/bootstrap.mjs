@@ -97,7 +97,7 @@ function isRunning(pid) {
 function withInstallLock(directory, body) {
   const lock = join(directory, ".preftune", "install.lock");
   mkdirSync(dirname(lock), { recursive: true });
-  for (let told = false; ; told = true) {
+  for (let announced = false; ; announced = true) {
     try {
       writeFileSync(lock, String(process.pid), { flag: "wx" });
       break;
@@ -106,7 +106,7 @@ function withInstallLock(directory, body) {
     }
     const owner = existsSync(lock) ? Number(readFileSync(lock, "utf8")) : 0;
     if (owner > 0 && !isRunning(owner)) rmSync(lock, { force: true });
-    else if (!told) say(`waiting for process ${owner}, which is installing packages (lock: ${lock})`);
+    else if (!announced) say(`waiting for process ${owner}, which is installing packages (lock: ${lock})`);
     sleep(300);
   }
   try {

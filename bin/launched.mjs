@@ -1,6 +1,6 @@
 /**
  * Loaded into a program whose launcher stays as its parent (Node 20): when the launcher is gone, killed so that it could pass
- * nothing on, the program is told as if its terminal had been closed. It then stops as it does then, with a checkpoint where
+ * nothing on, the program gets what a closed terminal sends. It then stops as it does then, with a checkpoint where
  * it trains, and is nobody's orphan.
  */
 import process from "node:process";

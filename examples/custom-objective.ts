@@ -1,5 +1,5 @@
 /**
- * An objective of one's own: a hinge on the length-normalised margin. Everything else (data, batches, LoRA, checkpoints,
+ * A custom objective: a hinge on the length-normalised margin. Everything else (data, batches, LoRA, checkpoints,
  * export) is preftune's. Run: node examples/custom-objective.ts MODEL_DIR PAIRS.jsonl OUTPUT_DIR
  */
 import { train } from "preftune";

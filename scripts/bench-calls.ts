@@ -35,7 +35,7 @@ function findPython(): string | null {
   return candidates.find((python) => python !== "" && hasTorch(python)) ?? null;
 }
 
-/** A Python process that measures when told to. */
+/** A Python process that measures on request. */
 class PythonSide {
   readonly #process: ChildProcessWithoutNullStreams;
   readonly #reader: Interface;

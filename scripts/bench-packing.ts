@@ -1,5 +1,5 @@
 /**
- * What preparing a step's batch costs the main thread, in CPU time and as a share of a step of a very small model.
+ * What preparing a step's batch costs the main thread, in CPU time and as a fraction of a step of a very small model.
  *
  *   npm run ts -- scripts/bench-packing.ts [--pairs 64] [--rounds 21] [--threads 1]
  */

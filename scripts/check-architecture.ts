@@ -3,7 +3,7 @@
  * every link and path leads to a file, it has at most 150 lines, and no folder of `src` is larger than its budget.
  *
  * `--write` (`npm run architecture`) makes the tables again, with a row for each new folder whose sentence is then to be
- * written by hand, and puts right what leads to files that have moved, here and in the other documents.
+ * written by hand, and repairs links to files that have moved, here and in the other documents.
  */
 import { globSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

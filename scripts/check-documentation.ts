@@ -24,23 +24,40 @@ function undocumentedMethods(): string[] {
   });
 }
 
-/** Folders of `src` whose names, comments and messages keep to the word list; the others follow one by one. */
+/**
+ * Folders whose names, comments and messages keep to the word list, without the tests beside sources; the others follow
+ * one by one.
+ */
 const cleanFolders = [
-  "cli",
-  "config",
-  "data",
-  "evaluate/endpoint",
-  "evaluate/judge",
-  "formats",
-  "models",
-  "nn",
-  "optim",
-  "planner",
-  "report",
-  "serve",
-  "setup",
-  "terminal",
-  "text",
+  "bin",
+  "examples",
+  "scripts",
+  "src/cli",
+  "src/config",
+  "src/data",
+  "src/evaluate/endpoint",
+  "src/evaluate/judge",
+  "src/formats",
+  "src/hub",
+  "src/models",
+  "src/nn",
+  "src/optim",
+  "src/planner",
+  "src/report",
+  "src/serve",
+  "src/setup",
+  "src/terminal",
+  "src/text",
+  "test/cases",
+  "test/docs",
+  "test/errors",
+  "test/gpu",
+  "test/package",
+  "test/parity",
+  "test/plan",
+  "test/serve",
+  "test/support",
+  "test/sweep",
 ];
 
 /** Refused words in the documents, in the sources of the clean folders and in the addon. */
@@ -49,7 +66,7 @@ function privateWords(): string[] {
   const texts = [
     ...documentsOf(root).map((page) => ({ page, text: proseOf(readFileSync(join(root, page), "utf8")) })),
     ...sources
-      .filter((path) => !/\.(test|nightly)\.ts$/.test(path))
+      .filter((path) => !/^(src|scripts)\/.*\.(test|nightly)\.ts$|\/word-list\.ts$/.test(path))
       .map((page) => ({ page, text: readFileSync(join(root, page), "utf8") })),
   ];
   return texts.flatMap(({ page, text }) =>

@@ -39,7 +39,7 @@ test("what leads nowhere is named", () => {
   }
 });
 
-test("links to moved files are put right where one file alone has the name", () => {
+test("links to moved files are repaired where one file alone has the name", () => {
   const files = ["src/new/step.ts", "src/a/plan.ts", "src/b/plan.ts"];
   assert.equal(
     repairLinks("docs/a.md", "[s](../src/old/step.ts#x) `src/old/step.ts` [p](../src/old/plan.ts)", files),

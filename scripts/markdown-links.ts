@@ -38,7 +38,7 @@ export function anchorsOf(markdown: string): string[] {
   );
 }
 
-/** The pages that are checked: records of decisions tell of the past and are left alone. */
+/** The pages that are checked: records of decisions describe the past and are left alone. */
 export function documentsOf(root: string): string[] {
   return globSync(["*.md", "docs/*.md"], { cwd: root }).sort();
 }
@@ -64,7 +64,7 @@ export function brokenLinks(root: string, page: string): string[] {
 }
 
 /**
- * A page with the links and paths of moved files put right: of those that are gone and whose name exactly one file
+ * A page with the links and paths of moved files repaired: of those that are gone and whose name exactly one file
  * has now.
  *
  * @param files - all files of the project, from the root

@@ -1,6 +1,6 @@
 /**
  * `npm run test:nightly [-- FILTER ... --jobs N --again --list]`: the campaign of test/campaign in full, a line for each
- * figure. Files that passed on this commit are not run again (`--again`: they are), so a run that was broken off goes on
+ * figure. Files that passed on this commit are not run again (`--again`: they are), so a run that was stopped continues
  * where it was. Files named `*.alone.test.ts` measure times and run with nothing beside them. Logs and results are kept in
  * .preftune/nightly. `--write-docs` puts the figures of the last results into docs/reliability.md and runs nothing.
  */
@@ -66,7 +66,7 @@ function isSameCode(from: string, to: string): boolean {
 
 const stop = new AbortController();
 
-/** Runs one file in a process of its own, its output into a log. */
+/** Runs one file in a separate process, its output into a log. */
 async function runFile(file: string, commit: string): Promise<CampaignResult> {
   const name = nameOf(file);
   const figures = join(folder, `${name}.figures`);
@@ -165,7 +165,7 @@ async function main(): Promise<number> {
 for (const name of ["SIGINT", "SIGTERM", "SIGHUP"]) {
   process.once(name, () => {
     stop.abort();
-    process.stdout.write("stopped; npm run test:nightly goes on with the files that are not done\n");
+    process.stdout.write("stopped; npm run test:nightly continues with the files that are not done\n");
   });
 }
 // as in `npm test`: several processes on few cores

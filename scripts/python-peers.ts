@@ -43,7 +43,7 @@ async function installPeers(folder: string, packages: string[]): Promise<void> {
   await step(`installing ${packages.join(", ")}`, inside, [...pip, ...packages]);
 }
 
-/** lm-eval in an environment of its own, which sees the peers' packages behind its own: they stay as they are. */
+/** lm-eval in a separate environment, which sees the peers' packages behind its own: they stay as they are. */
 async function installEval(folder: string, peers: string): Promise<void> {
   const inside = await environment(folder);
   const [version] = readdirSync(join(folder, "lib"));

@@ -15,7 +15,7 @@ export const PROMISES: readonly string[] = [
   "So does one resumed twice, moved, or cut into other micro-batches",
   "SIGKILL at any moment loses at most the work since the last checkpoint",
   "Any system call may fail: what was there stays good, and the error names the path",
-  "A full disk loses nothing, and the run goes on when there is room",
+  "A full disk loses nothing, and the run continues when there is room",
   "So does a power cut: what was not synced may be lost or torn",
   "A flipped bit, a cut or a missing file in a run directory is seen",
   "Old checkpoints are removed, never the last good one",

@@ -1,5 +1,5 @@
 /**
- * `npm test [-- FILTER ...]`: type check, then every test file in a process of its own, two at a time.
+ * `npm test [-- FILTER ...]`: type check, then every test file in a separate process, two at a time.
  * The last line is the plain count. Filters are parts of paths. The files of test/campaign run in their short form.
  * Without filters the Python libraries that some tests compare with are installed first (`--no-peers`: they are not, and
  * those tests skip).

@@ -20,7 +20,7 @@ test("cells cannot break a table", () => {
   assert.equal(table(["a", "b"], [["x|y", "1\n2"]]), "| a | b |\n| --- | --- |\n| x\\|y | 1 2 |");
 });
 
-test("a marked table is written anew, whatever stood there; an unknown one is refused", () => {
+test("a marked table is written again, whatever was there; an unknown one is refused", () => {
   const marked = (inside: string) => `before\n<!-- table: findings -->\n${inside}\n<!-- end -->\nafter`;
   const filled = fillTables(marked("stale"));
   assert.match(

@@ -8,11 +8,11 @@ import { readJsonLines } from "../src/runs/json-lines.ts";
 import { type RunTask, runCell } from "../src/sweep/run-cell.ts";
 import { startJudge } from "../test/support/judge-server.ts";
 import { ruleAnswer, verdictByLength } from "../test/support/rule-judge.ts";
-import { workshop } from "../test/support/runs.ts";
+import { runFixture } from "../test/support/runs.ts";
 import { tinyStudy } from "../test/support/study.ts";
 import { type StudyOptions, study } from "./study.ts";
 
-const place = workshop({ rows: 6, held: 4 });
+const place = runFixture({ rows: 6, held: 4 });
 after(() => place[Symbol.dispose]());
 
 const runs: string[] = [];

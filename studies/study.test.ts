@@ -4,14 +4,14 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { readJsonLines } from "../src/runs/json-lines.ts";
-import { workshop } from "../test/support/runs.ts";
+import { runFixture } from "../test/support/runs.ts";
 import { tinyStudy } from "../test/support/study.ts";
 import { STUDY_NAMES } from "./names.ts";
 import { STUDIES } from "./studies.ts";
 import { study } from "./study.ts";
 
 test("an unknown key of a configuration is refused before any run begins", async () => {
-  using place = workshop({ rows: 12, held: 4 });
+  using place = runFixture({ rows: 12, held: 4 });
   const options = tinyStudy(place, "anchoring", { lamda_w: 1 });
   await assert.rejects(study(options), /unknown key "lamda_w"\. Did you mean "lambda_w"/);
   assert.ok(!existsSync(join(options.output, "runs")));
@@ -19,7 +19,7 @@ test("an unknown key of a configuration is refused before any run begins", async
 
 for (const name of STUDY_NAMES) {
   test(`study ${name}, end to end on a tiny model`, async () => {
-    using place = workshop({ rows: 6, held: 4 });
+    using place = runFixture({ rows: 6, held: 4 });
     const watched = STUDIES[name].needsAnswers
       ? { watch_rows: 2, watch_samples: 2, watch_max_new_tokens: 4 }
       : {};

@@ -40,7 +40,7 @@ export interface Comparison {
   python: string | null;
 }
 
-/** What came of it. */
+/** The result. */
 export interface Compared {
   model: string;
   plan: RunPlan;

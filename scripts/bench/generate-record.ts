@@ -38,7 +38,7 @@ export interface GenerationFigures {
   ratios: number[];
   /** Theirs over ours in processor time, of the rounds with the least. */
   cpuRatio: number;
-  /** Share of new tokens that are the same on both sides up to where an answer first differs. */
+  /** Fraction of new tokens that are the same on both sides up to where an answer first differs. */
   agreement: number;
 }
 

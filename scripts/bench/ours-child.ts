@@ -1,5 +1,5 @@
 /**
- * Child program: one run of our trainer on the benchmark's rows, one JSON line (`RunRecord`). A process of its own, so
+ * Child program: one run of our trainer on the benchmark's rows, one JSON line (`RunRecord`). A separate process, so
  * that its memory is its own. Takes an `OurPlan` as JSON in its only argument.
  */
 

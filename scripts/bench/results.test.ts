@@ -29,7 +29,7 @@ test("a median of an even number of values lies between the middle two", () => {
   assert.deepEqual(spreadOf([4, 1, 3, 2]), { min: 1, median: 2.5, max: 4 });
 });
 
-test("ratios are of medians; CPU time has a line of its own on a busy machine only", () => {
+test("ratios are of medians; CPU time has a separate line on a busy machine only", () => {
   const ratios = ratiosOf(ours, [peer]);
   assert.equal(ratiosText(ratios, false), "against peer: 2.00× pairs/s, 0.22× memory");
   assert.match(ratiosText(ratios, true), /\n {2}by CPU time \(the machine was busy\): 2\.00× pairs\/s$/);

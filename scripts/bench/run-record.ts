@@ -26,13 +26,13 @@ export interface RunPlan {
 
 /** Ways in which a run of ours can differ, one technique at a time. What is left out is as in training. */
 export interface Variant {
-  /** False: the prompt goes through the model once for each answer. */
+  /** False: the prompt runs through the model once for each answer. */
   sharePrompt?: boolean;
   /** Answers are filled up to the longest sequence of the step, as in a rectangle; the filling is masked. */
   pads?: boolean;
   /** The head runs on the prompt's tokens too. */
   headOnPrompt?: boolean;
-  /** Each pair is a micro-batch of its own. */
+  /** Each pair is a separate micro-batch. */
   pairByPair?: boolean;
   chunkColumns?: number;
   keptBytes?: number;

@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, statSync } from "node
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { type FakeHub, fakeModelHub, type HubFiles } from "../../test/support/fake-hub.ts";
-import { assertSameRun, runTraining, type Values, workshop } from "../../test/support/runs.ts";
+import { assertSameRun, runFixture, runTraining, type Values } from "../../test/support/runs.ts";
 import { makeTinyModel } from "../../test/support/tiny-model.ts";
 import { readSealed } from "../base/sealed.ts";
 import { merge } from "./merge.ts";
@@ -12,11 +12,11 @@ import { score } from "./score.ts";
 const first = "1".repeat(40);
 const second = "2".repeat(40);
 
-const shop = workshop({ rows: 8, held: 4 });
-const base = String(shop.values["model_name_or_path"]);
+const fixture = runFixture({ rows: 8, held: 4 });
+const base = String(fixture.values["model_name_or_path"]);
 const hub: FakeHub = fakeModelHub("o/n", {
   [first]: filesIn(base),
-  [second]: filesIn(makeTinyModel(shop.path("other"), { seed: 2 })),
+  [second]: filesIn(makeTinyModel(fixture.path("other"), { seed: 2 })),
 });
 const adapters: FakeHub = fakeModelHub("o/adapter", {});
 
@@ -30,13 +30,13 @@ globalThis.fetch = ((input: string | URL | Request, init?: RequestInit) => {
   return (request.url.includes("/o/adapter/") ? adapters : hub).fetch(request);
 }) as typeof fetch;
 process.env["HF_ENDPOINT"] = "http://hub.invalid";
-process.env["XDG_CACHE_HOME"] = shop.path("cache");
+process.env["XDG_CACHE_HOME"] = fixture.path("cache");
 
 after(() => {
   globalThis.fetch = globals.fetch;
   restore("HF_ENDPOINT", globals.endpoint);
   restore("XDG_CACHE_HOME", globals.cache);
-  shop[Symbol.dispose]();
+  fixture[Symbol.dispose]();
 });
 
 function restore(name: string, value: string | undefined): void {
@@ -51,7 +51,7 @@ function filesIn(dir: string): HubFiles {
 }
 
 const lora: Values = {
-  ...shop.values,
+  ...fixture.values,
   objective: "slime",
   use_peft: true,
   lora_r: 2,
@@ -69,7 +69,7 @@ function baseModelIn(dir: string): unknown {
 }
 
 test("a run from a hub id is that from the directory, and names its model as it was given", async () => {
-  const [local, fetched] = [shop.path("local"), shop.path("fetched")];
+  const [local, fetched] = [fixture.path("local"), fixture.path("fetched")];
   await runTraining({ ...lora, output_dir: local });
   await runTraining({ ...lora, output_dir: fetched, model_name_or_path: "o/n" });
   const weights = (dir: string) => readFileSync(join(dir, "adapter", "adapter_model.safetensors"));
@@ -83,7 +83,7 @@ test("a run from a hub id is that from the directory, and names its model as it 
 });
 
 test("a run that goes on has the revision it began with, though the branch has moved", async () => {
-  const dir = shop.path("moved");
+  const dir = fixture.path("moved");
   const values = { ...lora, output_dir: dir, model_name_or_path: "hub:o/n" };
   const stop = new AbortController();
   await runTraining(values, {
@@ -93,7 +93,7 @@ test("a run that goes on has the revision it began with, though the branch has m
   hub.branches["main"] = second;
   const { events } = await runTraining({ ...values, resume_from_checkpoint: "latest" });
   hub.branches["main"] = first;
-  assertSameRun(dir, shop.path("fetched"), 4);
+  assertSameRun(dir, fixture.path("fetched"), 4);
   assert.deepEqual(
     events.filter((event) => event.type === "note" && event.text.startsWith("changed")),
     [],
@@ -101,19 +101,19 @@ test("a run that goes on has the revision it began with, though the branch has m
 });
 
 test("score and merge take hub ids for model, adapter and reference", async () => {
-  const adapter = join(shop.path("local"), "adapter");
+  const adapter = join(fixture.path("local"), "adapter");
   adapters.commits[first] = filesIn(adapter);
   adapters.branches["main"] = first;
-  const data = shop.path("held.jsonl");
+  const data = fixture.path("held.jsonl");
   const machine = { device: "cpu", dtype: "float32", threads: 1 } as const;
   const want = await score({ ...machine, model: base, adapter, data });
   const got = await score({ ...machine, model: "o/n", adapter: "o/adapter", data });
   assert.deepEqual(got.rows, want.rows);
   const plain = await score({ ...machine, model: "o/n", data });
   assert.notDeepEqual(plain.rows, want.rows);
-  mkdirSync(shop.path("merged"));
+  mkdirSync(fixture.path("merged"));
   const phases: string[] = [];
-  const output = shop.path("merged", "model");
+  const output = fixture.path("merged", "model");
   const onPhase = (label: string) => phases.push(label);
   const result = await merge({ ...machine, model: `o/n@${second}`, adapter: "o/adapter", output, onPhase });
   assert.equal(result.kind, "model");
@@ -121,7 +121,7 @@ test("score and merge take hub ids for model, adapter and reference", async () =
 });
 
 test("a run from an adapter of the hub keeps the adapter's revision", async () => {
-  const dir = shop.path("from-adapter");
+  const dir = fixture.path("from-adapter");
   const { lora_r: _, lora_alpha: __, ...rest } = lora;
   const values = { ...rest, output_dir: dir, adapter_name_or_path: "o/adapter", max_steps: 1 };
   await runTraining(values);

@@ -1,7 +1,7 @@
 /** Tests of plan.ts and plan-rows.ts: where a plan's figures come from. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { workshop } from "../../test/support/runs.ts";
+import { runFixture } from "../../test/support/runs.ts";
 import { ConfigError } from "../base/errors.ts";
 import { loadConfig } from "../config/load-config.ts";
 import { readModelConfig } from "../formats/hf-config.ts";
@@ -17,8 +17,8 @@ function configOf(values: Record<string, unknown>): ReturnType<typeof loadConfig
 }
 
 test("rows at hand: their number and mean lengths, and the largest micro-batch that the run will take", async () => {
-  using shop = workshop({ rows: 12, held: 0 });
-  const config = configOf({ ...shop.values, per_device_train_batch_size: 3, num_train_epochs: 2 });
+  using fixture = runFixture({ rows: 12, held: 0 });
+  const config = configOf({ ...fixture.values, per_device_train_batch_size: 3, num_train_epochs: 2 });
   const result = await plan(config);
   const { dataset } = await prepareData({ ...config, task: "preference" });
   assert.equal(result.rows.pairs, 12);
@@ -29,20 +29,20 @@ test("rows at hand: their number and mean lengths, and the largest micro-batch t
   const batches = Array.from({ length: run.totalSteps }, (_, i) => run.batches(run.at(i).plan)).flat();
   const most = Math.max(...batches.map(({ packed }) => packed.ids.length));
   assert.equal(result.rows.largestMicroBatch.tokens, most);
-  const model = readModelConfig(String(shop.values["model_name_or_path"]));
+  const model = readModelConfig(String(fixture.values["model_name_or_path"]));
   assert.equal(result.parameters.total, countParameters(model, everything).total);
 });
 
 test("lengths given win over the data; a config.json alone gets assumed ones", async () => {
-  using shop = workshop({ rows: 4, held: 0 });
-  const config = configOf(shop.values);
+  using fixture = runFixture({ rows: 4, held: 0 });
+  const config = configOf(fixture.values);
   const given = await plan(config, {
     lengths: { promptTokens: 5, chosenTokens: 7, rejectedTokens: 9, pairs: 100 },
   });
   assert.deepEqual(given.rows.mean, { prompt: 5, chosen: 7, rejected: 9 });
   assert.equal(given.rows.pairs, 100);
-  const file = `${String(shop.values["model_name_or_path"])}/config.json`;
-  const assumed = await plan(configOf({ ...shop.values, model_name_or_path: "big/model" }), {
+  const file = `${String(fixture.values["model_name_or_path"])}/config.json`;
+  const assumed = await plan(configOf({ ...fixture.values, model_name_or_path: "big/model" }), {
     modelConfig: file,
     gpu: "h100",
   });
@@ -51,14 +51,14 @@ test("lengths given win over the data; a config.json alone gets assumed ones", a
 });
 
 test("data that is not there is said to be missing, not fetched", async () => {
-  using shop = workshop({ rows: 4, held: 0 });
-  const result = await plan(configOf({ ...shop.values, train_data: "owner/rows" }));
+  using fixture = runFixture({ rows: 4, held: 0 });
+  const result = await plan(configOf({ ...fixture.values, train_data: "owner/rows" }));
   assert.match(result.rows.source, /assumed: owner\/rows is not on this machine/);
 });
 
 test("memory and speed as given; float32 on the CPU of a run that says so", async () => {
-  using shop = workshop({ rows: 4, held: 0 });
-  const result = await plan(configOf(shop.values), { memoryGiB: 3, tflops: 0.2, utilisation: 0.5 });
+  using fixture = runFixture({ rows: 4, held: 0 });
+  const result = await plan(configOf(fixture.values), { memoryGiB: 3, tflops: 0.2, utilisation: 0.5 });
   assert.equal(result.device.usableBytes, 3 * 2 ** 30);
   assert.equal(result.device.peakFlops, 0.2e12);
   assert.equal(result.training.dtype, "float32");
@@ -70,18 +70,18 @@ test("memory and speed as given; float32 on the CPU of a run that says so", asyn
 });
 
 test("an adapter of the configuration, and supervised rows", async () => {
-  using shop = workshop({ rows: 4, held: 0 });
+  using fixture = runFixture({ rows: 4, held: 0 });
   const lora = await plan(
-    configOf({ ...shop.values, use_peft: true, lora_r: 2, lora_target_modules: ["q_proj"] }),
+    configOf({ ...fixture.values, use_peft: true, lora_r: 2, lora_target_modules: ["q_proj"] }),
   );
-  const model = readModelConfig(String(shop.values["model_name_or_path"]));
+  const model = readModelConfig(String(fixture.values["model_name_or_path"]));
   const perLayer = 2 * (model.hiddenSize + model.numHeads * model.headDim);
   assert.equal(lora.parameters.trained, model.numLayers * perLayer);
 });
 
 test("a GPU's speed is that of the run's type; without one it computes in bfloat16", async () => {
-  using shop = workshop({ rows: 4, held: 0 });
-  const on = async (dtype: string) => plan(configOf({ ...shop.values, dtype }), { gpu: "h100" });
+  using fixture = runFixture({ rows: 4, held: 0 });
+  const on = async (dtype: string) => plan(configOf({ ...fixture.values, dtype }), { gpu: "h100" });
   const single = await on("float32");
   assert.deepEqual([single.training.dtype, single.device.peakFlops], ["float32", 67e12]);
   assert.match(formatPlan(single), /67 TFLOP\/s \(float32 without TF32, by the maker's data sheet\)/);
@@ -92,9 +92,9 @@ test("a GPU's speed is that of the run's type; without one it computes in bfloat
 });
 
 test("a directory in place of its config.json: the hint, pasted, is planned", async () => {
-  using shop = workshop({ rows: 2, held: 0 });
-  const config = configOf(shop.values);
-  const directory = String(shop.values["model_name_or_path"]);
+  using fixture = runFixture({ rows: 2, held: 0 });
+  const config = configOf(fixture.values);
+  const directory = String(fixture.values["model_name_or_path"]);
   const error = await plan(config, { modelConfig: directory, gpu: "h100" }).catch(
     (thrown: unknown) => thrown,
   );

@@ -11,16 +11,23 @@ import { Random } from "../../src/base/random.ts";
 import { faultOf, latestCheckpoint, readManifest, verifyCheckpoint } from "../../src/runs/checkpoints.ts";
 import { damagedRecords, recordsOf } from "../../src/runs/run-records.ts";
 import { amount, campaignSeed, figure, holds, progress } from "../support/campaign.ts";
-import { assertSameRun, checkpointOf, filesOf, runTraining, type Values, workshop } from "../support/runs.ts";
+import {
+  assertSameRun,
+  checkpointOf,
+  filesOf,
+  runFixture,
+  runTraining,
+  type Values,
+} from "../support/runs.ts";
 
 const lastStep = 6;
 /** Where the runs are resumed: past the best checkpoint, with one before it to fall back to. */
 const cutAt = 4;
 
-const shop = workshop({ rows: 6, held: 2, config: { num_hidden_layers: 1 } });
-after(() => shop[Symbol.dispose]());
+const fixture = runFixture({ rows: 6, held: 2, config: { num_hidden_layers: 1 } });
+after(() => fixture[Symbol.dispose]());
 const recipe: Values = {
-  ...shop.values,
+  ...fixture.values,
   objective: "dpo",
   use_peft: true,
   lora_r: 2,
@@ -42,8 +49,8 @@ const recipe: Values = {
 const anew = /^(config\.yaml|preflight\.json|export\.json|report\.html|adapter\/.*|model\/.*|run\.lock)$/;
 const reference = /^reference\/reference-[0-9a-f]+\.json$/;
 
-const whole = shop.path("whole");
-const cut = shop.path("cut");
+const whole = fixture.path("whole");
+const cut = fixture.path("cut");
 let files: string[] = [];
 
 before(async () => {
@@ -142,13 +149,13 @@ function sample(): { name: string; kind: string; damage: (typeof damages)[number
 
 test("a run resumed over a damaged file ends as the run that nothing befell", async () => {
   const random = new Random(campaignSeed);
-  const kept = shop.path("kept");
+  const kept = fixture.path("kept");
   cpSync(cut, kept, { recursive: true });
   let runs = 0;
   let same = 0;
   const tell = progress();
   for (const { name, kind, damage } of sample()) {
-    const dir = shop.path("damaged");
+    const dir = fixture.path("damaged");
     cpSync(kept, dir, { recursive: true });
     const content = damage(readFileSync(join(dir, name)), random);
     if (content === null) rmSync(join(dir, name));
@@ -172,8 +179,8 @@ test("a run resumed over a damaged file ends as the run that nothing befell", as
 });
 
 test("what is damaged is told, with what was done about it", async () => {
-  const kept = shop.path("told");
-  cpSync(shop.path("kept"), kept, { recursive: true });
+  const kept = fixture.path("told");
+  cpSync(fixture.path("kept"), kept, { recursive: true });
   rmSync(join(kept, "run.json"));
   rmSync(join(kept, "evaluation-start.json"));
   writeFileSync(join(kept, "metrics.jsonl"), "{");

@@ -6,11 +6,11 @@ import { Random } from "../../src/base/random.ts";
 import { amount, campaignSeed, figure, isNightly } from "../support/campaign.ts";
 import {
   checkpointOf,
+  type RunFixture,
+  runFixture,
   runTraining,
   tensorsOf,
   type Values,
-  type Workshop,
-  workshop,
 } from "../support/runs.ts";
 import { chatRows, writeRows } from "../support/tiny-model.ts";
 import type { TinyName } from "../support/tiny-models.ts";
@@ -52,11 +52,11 @@ function cuts(): Values[] {
 
 let runs = 0;
 
-async function trained(shop: Workshop, values: Values): Promise<Weights> {
+async function trained(fixture: RunFixture, values: Values): Promise<Weights> {
   runs += 1;
-  const dir = shop.path(`run-${runs}`);
+  const dir = fixture.path(`run-${runs}`);
   await runTraining({
-    ...shop.values,
+    ...fixture.values,
     eval_strategy: "no",
     per_device_train_batch_size: 8,
     max_steps: steps,
@@ -85,9 +85,9 @@ function distance(a: Weights, b: Weights): number {
   return Math.sqrt(apart / size);
 }
 
-function dataFor(shop: Workshop, objective: string): Values {
+function dataFor(fixture: RunFixture, objective: string): Values {
   if (objective !== "sft") return {};
-  return { train_data: writeRows(shop.path("chats.jsonl"), chatRows(rows)), eval_data: null };
+  return { train_data: writeRows(fixture.path("chats.jsonl"), chatRows(rows)), eval_data: null };
 }
 
 const cells: [family: TinyName, objective: string, adapter: number][] = [
@@ -100,20 +100,20 @@ const cells: [family: TinyName, objective: string, adapter: number][] = [
 test("with dropout, every cut of a step gives the same weights, and dropout does something", async () => {
   let [worst, count, least] = [0, 0, Number.POSITIVE_INFINITY];
   for (const [family, objective, index] of cells.slice(0, amount(1, cells.length))) {
-    using shop = workshop({ family, rows, held: 2 });
+    using fixture = runFixture({ family, rows, held: 2 });
     const [name, adapter] = adapters[index] as [string, Values];
-    const base = { ...dataFor(shop, objective), ...adapter, objective };
-    const want = await trained(shop, base);
+    const base = { ...dataFor(fixture, objective), ...adapter, objective };
+    const want = await trained(fixture, base);
     for (const { share_prompt, ...rest } of cuts()) {
       // rows of one answer have no prompt to share
       const cut = objective === "sft" || share_prompt === undefined ? rest : { ...rest, share_prompt };
-      const apart = distance(await trained(shop, { ...base, ...cut }), want);
+      const apart = distance(await trained(fixture, { ...base, ...cut }), want);
       count += 1;
       worst = Math.max(worst, apart);
       if (isNightly) process.stdout.write(`${family}, ${objective}, ${name}: cut ${count}, worst ${worst}\n`);
       assert.ok(apart <= 1e-6, `${family}, ${objective}, ${name}, ${JSON.stringify(cut)}: ${apart}`);
     }
-    least = Math.min(least, distance(await trained(shop, { ...base, lora_dropout: 0 }), want));
+    least = Math.min(least, distance(await trained(fixture, { ...base, lora_dropout: 0 }), want));
   }
   assert.ok(least > 1e-3, `dropout moved the weights by ${least} only`);
   const reached = `${count} cuts, largest relative distance of the weights ${worst.toExponential(1)}`;

@@ -20,17 +20,17 @@ import { amount, figure } from "../support/campaign.ts";
 import { fakeModelHub } from "../support/fake-hub.ts";
 import { type FaultyCommand, failEachCall } from "../support/fault-loop.ts";
 import { startJudge } from "../support/judge-server.ts";
-import { workshop } from "../support/runs.ts";
+import { runFixture } from "../support/runs.ts";
 import { writeRows } from "../support/tiny-model.ts";
 import { adaptPatterned, tinyAdapterConfig } from "../support/tiny-models.ts";
 
-const shop = workshop({ rows: 2, held: 0, config: { num_hidden_layers: 1 } });
-after(() => shop[Symbol.dispose]());
-const model = String(shop.values["model_name_or_path"]);
-const data = String(shop.values["train_data"]);
+const fixture = runFixture({ rows: 2, held: 0, config: { num_hidden_layers: 1 } });
+after(() => fixture[Symbol.dispose]());
+const model = String(fixture.values["model_name_or_path"]);
+const data = String(fixture.values["train_data"]);
 const machine = { device: "cpu", dtype: "float32", threads: 1 } as const;
-const adapter = shop.path("adapter");
-const place = shop.path("loops");
+const adapter = fixture.path("adapter");
+const place = fixture.path("loops");
 before(() => {
   mkdirSync(place);
   mkdirSync(adapter);
@@ -55,7 +55,7 @@ test("merge in place of a former model", async () => {
   const output = "merged";
   const options = { model, adapter, device: "cpu", threads: 1, tolerance: 1e-3 };
   const run = (dir: string) => merge({ ...options, output: join(dir, output), replace: true });
-  const former = shop.path("former");
+  const former = fixture.path("former");
   await merge({ ...options, output: former, exportDtype: "bfloat16" });
   const { copyTree } = await import("../../src/base/copy-files.ts");
   const lay = (dir: string): void => copyTree(former, join(dir, output));
@@ -71,7 +71,7 @@ test("score over a former file", async () => {
 
 test("generate over a former file", async () => {
   const prompts = writeRows(
-    shop.path("prompts.jsonl"),
+    fixture.path("prompts.jsonl"),
     [0, 1, 2].map((i) => ({ prompt: `say ${i}` })),
   );
   const sampling = {
@@ -92,9 +92,9 @@ test("an evaluation with a judge: answers of an endpoint, judgments, results and
     text.includes("<answer_A>") ? (text.includes("FILE\n</answer_A>") ? "[[B>A]]" : "[[A>>B]]") : "ENDPOINT",
   );
   const rows = [0, 1, 2].map((i) => ({ prompt: `say ${i}` }));
-  const prompts = writeRows(shop.path("questions.jsonl"), rows);
+  const prompts = writeRows(fixture.path("questions.jsonl"), rows);
   const file = writeRows(
-    shop.path("file.jsonl"),
+    fixture.path("file.jsonl"),
     rows.map((row) => ({ ...row, response: "FILE" })),
   );
   const asked = {

@@ -12,12 +12,19 @@ import { JudgmentStore } from "../../src/evaluate/judge/judgment-store.ts";
 import { listCheckpoints, verifyCheckpoint } from "../../src/runs/checkpoints.ts";
 import { isRun } from "../../src/runs/run-directory.ts";
 import { amount, figure, isNightly } from "../support/campaign.ts";
-import { assertSameRun, checkpointOf, filesOf, runTraining, type Values, workshop } from "../support/runs.ts";
+import {
+  assertSameRun,
+  checkpointOf,
+  filesOf,
+  runFixture,
+  runTraining,
+  type Values,
+} from "../support/runs.ts";
 
 const lastStep = 4;
-const shop = workshop({ rows: 4, held: 1, config: { num_hidden_layers: 1 } });
+const fixture = runFixture({ rows: 4, held: 1, config: { num_hidden_layers: 1 } });
 const recipe: Values = {
-  ...shop.values,
+  ...fixture.values,
   objective: "dpo",
   use_peft: true,
   lora_r: 2,
@@ -30,11 +37,11 @@ const recipe: Values = {
   save_total_limit: 2,
   export_merged: true,
 };
-const whole = shop.path("whole");
-const mounted = shop.path("small-disk");
+const whole = fixture.path("whole");
+const mounted = fixture.path("small-disk");
 after(() => {
   if (existsSync(mounted)) spawnSync("umount", [mounted]);
-  shop[Symbol.dispose]();
+  fixture[Symbol.dispose]();
 });
 
 /** Lets this process's files grow to `bytes` at most until disposed. */
@@ -71,10 +78,10 @@ test("files that may not grow beyond a size: each size is told, and the run goes
   const sizes = Object.keys(filesOf(whole)).map((name) => statSync(join(whole, name)).size);
   const largest = Math.max(...sizes);
   const tries = amount(6, 120);
-  let told = 0;
+  let reported = 0;
   let needed = 0;
   for (let i = 0; i < tries; i++) {
-    const dir = shop.path(`limited-${i}`);
+    const dir = fixture.path(`limited-${i}`);
     const bytes = Math.floor(64 * (largest / 64) ** (i / tries));
     let error: unknown = null;
     {
@@ -83,7 +90,7 @@ test("files that may not grow beyond a size: each size is told, and the run goes
     }
     if (error instanceof Error) {
       assertLeft(error, dir);
-      told += 1;
+      reported += 1;
       if (/\d+ bytes .*are needed/.test(error.message)) needed += 1;
     }
     await goOn(dir);
@@ -94,9 +101,9 @@ test("files that may not grow beyond a size: each size is told, and the run goes
   figure(
     6,
     "training with files limited to a size (RLIMIT_FSIZE), from 64 bytes to that of its largest file",
-    `${told} of ${tries} sizes stop it, ${needed} name the bytes needed, all go on and end bit for bit`,
+    `${reported} of ${tries} sizes stop it, ${needed} name the bytes needed, all go on and end bit for bit`,
     "no loss of a checkpoint, resumes",
-    told >= tries - 1 && needed === told,
+    reported >= tries - 1 && needed === reported,
   );
 });
 
@@ -106,7 +113,7 @@ test("judgments on a file that may not grow: those that were kept stay, the rest
   const label = { model: "rule", messages: "[]" };
   const reply = (key: string) => ({ text: key.repeat(500), finishReason: null, usage: null });
   let kept = 0;
-  const path = shop.path("judgments.sqlite");
+  const path = fixture.path("judgments.sqlite");
   {
     using store = new JudgmentStore(path);
     using _ = limitFiles(200_000);
@@ -153,7 +160,7 @@ test("a small disk that others fill: told with the bytes needed, free space aske
     0,
   );
   const tries = amount(4, 60);
-  let told = 0;
+  let reported = 0;
   let foreseen = 0;
   for (let i = 0; i < tries; i++) {
     const dir = join(mounted, "run");
@@ -172,7 +179,7 @@ test("a small disk that others fill: told with the bytes needed, free space aske
     if (error instanceof Error) {
       assertLeft(error, dir);
       assert.ok(listCheckpoints(join(dir, "checkpoints")).length > 0, "the checkpoint that was there stays");
-      told += 1;
+      reported += 1;
       if (
         /Cannot write the checkpoint to .* are needed, .* are free\. Nothing was written/.test(error.message)
       )
@@ -186,8 +193,8 @@ test("a small disk that others fill: told with the bytes needed, free space aske
   figure(
     6,
     "a tmpfs of 64 MiB filled by others after the first checkpoint, all but 4 KiB to three checkpoints' size",
-    `${told} of ${tries} fillings stop the run, ${foreseen} by the check before the save, no checkpoint lost, all go on when there is space, end bit for bit`,
+    `${reported} of ${tries} fillings stop the run, ${foreseen} by the check before the save, no checkpoint lost, all go on when there is space, end bit for bit`,
     "no loss of a checkpoint, resumes",
-    told > 0 && foreseen > 0,
+    reported > 0 && foreseen > 0,
   );
 });

@@ -11,18 +11,18 @@ import { parseSweep } from "../../src/sweep/sweep-file.ts";
 import { study } from "../../studies/study.ts";
 import { amount, figure } from "../support/campaign.ts";
 import { type FaultyCommand, failEachCall } from "../support/fault-loop.ts";
-import { workshop } from "../support/runs.ts";
+import { runFixture } from "../support/runs.ts";
 import { tinyStudy } from "../support/study.ts";
 
-const shop = workshop({ rows: 4, held: 2, config: { num_hidden_layers: 1 } });
-after(() => shop[Symbol.dispose]());
-const place = shop.path("loops");
+const fixture = runFixture({ rows: 4, held: 2, config: { num_hidden_layers: 1 } });
+after(() => fixture[Symbol.dispose]());
+const place = fixture.path("loops");
 before(() => mkdirSync(place));
 
 /** Without the places and times of its runs. */
 const essence = (text: string, dir: string): string =>
   text.replaceAll(dir, "DIR").replace(/"seconds":[\d.]+/g, "");
-const tells = (result: unknown): boolean => /Failed: /.test((result as { summary: string }).summary);
+const reports = (result: unknown): boolean => /Failed: /.test((result as { summary: string }).summary);
 
 async function loop(command: FaultyCommand, stride: number): Promise<void> {
   const { calls, failed } = await failEachCall(command, place, stride);
@@ -44,7 +44,7 @@ test("a sweep of two runs", async () => {
     use_peft: true,
     lora_r: 2,
   };
-  const text = `values: ${JSON.stringify({ ...shop.values, ...short })}\nparameters:\n  lambda_w: [0.1, 5]\nmetric: chosen_change\n`;
+  const text = `values: ${JSON.stringify({ ...fixture.values, ...short })}\nparameters:\n  lambda_w: [0.1, 5]\nmetric: chosen_change\n`;
   const sweep = parseSweep(text, "sweep.yaml");
   const run = (dir: string) =>
     runSweep(sweep, {
@@ -55,15 +55,15 @@ test("a sweep of two runs", async () => {
       runTask: runCell,
     });
   await loop(
-    { name: "sweep", run, outputs: ["sweep/results.jsonl", "sweep/runs.jsonl"], tells, essence },
+    { name: "sweep", run, outputs: ["sweep/results.jsonl", "sweep/runs.jsonl"], reports, essence },
     amount(60, 2),
   );
 });
 
 test("a study", async () => {
-  const run = (dir: string) => study({ ...tinyStudy(shop, "stabiliser"), output: join(dir, "study") });
+  const run = (dir: string) => study({ ...tinyStudy(fixture, "stabiliser"), output: join(dir, "study") });
   await loop(
-    { name: "study", run, outputs: ["study/results.jsonl", "study/runs.jsonl"], tells, essence },
+    { name: "study", run, outputs: ["study/results.jsonl", "study/runs.jsonl"], reports, essence },
     amount(400, 25),
   );
 });

@@ -11,13 +11,13 @@ import { isRun } from "../../src/runs/run-directory.ts";
 import { amount, figure, isNightly } from "../support/campaign.ts";
 import { assertTells, codes } from "../support/fault-loop.ts";
 import { armFault, type Call, changingCalls, type Fault, shortWrites } from "../support/faults.ts";
-import { assertSameRun, filesOf, runTraining, type Values, workshop } from "../support/runs.ts";
+import { assertSameRun, filesOf, runFixture, runTraining, type Values } from "../support/runs.ts";
 
-const shop = workshop({ rows: 2, held: 1, config: { num_hidden_layers: 1 } });
-const whole = shop.path("whole");
+const fixture = runFixture({ rows: 2, held: 1, config: { num_hidden_layers: 1 } });
+const whole = fixture.path("whole");
 // two steps, a checkpoint and a removed one, log, metrics, reference, evaluation and export: one of each
 const run: Values = {
-  ...shop.values,
+  ...fixture.values,
   objective: "dpo",
   use_peft: true,
   lora_r: 2,
@@ -37,7 +37,7 @@ before(async () => {
   await runTraining({ ...run, output_dir: whole });
   calls = counting.calls;
 });
-after(() => shop[Symbol.dispose]());
+after(() => fixture[Symbol.dispose]());
 
 /** How a run with a fault ended; the fault is gone afterwards. */
 async function runWith(fault: Fault, dir: string): Promise<{ error: unknown; failed: Call[] }> {
@@ -73,7 +73,7 @@ test("each call fails once, for want of space or files or for a broken disk", as
   const last = calls.at(-1);
   assert.deepEqual([last?.name, last?.path], ["rmSync", join(whole, "run.lock")]);
   for (let at = 1; at < calls.length; at += stride) {
-    const dir = shop.path(`once-${at}`);
+    const dir = fixture.path(`once-${at}`);
     const ways = codes[(calls[at - 1] as Call).name];
     const code = ways[at % ways.length] as Fault["code"];
     const { error, failed } = await runWith({ code, at, names: changingCalls }, dir);
@@ -98,7 +98,7 @@ test("each call fails once, for want of space or files or for a broken disk", as
 
 test("the disk is full from one call on, until there is space again", async () => {
   for (let at = 2; at < calls.length; at += amount(27, 5)) {
-    const dir = shop.path(`full-${at}`);
+    const dir = fixture.path(`full-${at}`);
     const { error, failed } = await runWith({ code: "ENOSPC", at, names: ["writeSync"], stays: true }, dir);
     if (failed.length === 0) break;
     await assert.doesNotReject(async () => {
@@ -111,7 +111,7 @@ test("the disk is full from one call on, until there is space again", async () =
 
 test("the first error is told, not that of the log on the same full disk", async () => {
   const optimizer = calls.findIndex(({ path }) => path?.endsWith("optimizer.safetensors") === true);
-  const dir = shop.path("first-error");
+  const dir = fixture.path("first-error");
   const fault: Fault = { code: "ENOSPC", at: optimizer + 2, names: changingCalls, stays: true };
   const { error } = await runWith(fault, dir);
   assertTells(error, dir);
@@ -122,7 +122,7 @@ test("the first error is told, not that of the log on the same full disk", async
 
 test("a system that takes a few bytes at a time loses none", async () => {
   using _ = shortWrites(997);
-  const dir = shop.path("short-writes");
+  const dir = fixture.path("short-writes");
   await runTraining({ ...run, output_dir: dir });
   assertSameRun(dir, whole, 2);
 });

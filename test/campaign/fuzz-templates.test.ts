@@ -159,11 +159,11 @@ test("templates, in the process that renders strange ones", async () => {
     if (i % 100 === 99) console.log(`${i + 1} of ${count} templates, memory +${most} MiB`);
   }
   assert.ok((endings["timeout"] ?? 0) + (endings["memory"] ?? 0) > 0, JSON.stringify(endings));
-  const told = `${count} templates, 0 crashes of the parent, its memory +${most} MiB`;
+  const reached = `${count} templates, 0 crashes of the parent, its memory +${most} MiB`;
   figure(
     24,
     "generated chat templates, each in a process of its own",
-    told,
+    reached,
     "0 crashes, below 64 MiB",
     most < 64,
   );

@@ -16,7 +16,7 @@ import { trainStep } from "../../src/train/step.ts";
 import { amount, campaignSeed, figure, isNightly } from "../support/campaign.ts";
 import { pairsOf, totalsOf } from "../support/completion-lists.ts";
 import { microBatch } from "../support/fixtures.ts";
-import { runTraining, type Values, workshop } from "../support/runs.ts";
+import { runFixture, runTraining, type Values } from "../support/runs.ts";
 import { pairRows, writeRows } from "../support/tiny-model.ts";
 import { tinyConfig, tinyNames } from "../support/tiny-models.ts";
 import { randomRows, scriptSlime, stateHash, tinyTraining } from "../support/tiny-training.ts";
@@ -163,12 +163,12 @@ function namesIn(events: readonly TrainEvent[]): string[] {
 }
 
 test("runs with an answer of log-prob −∞ skip its steps and name its row; five in a row end with status 6", async () => {
-  using shop = workshop({ rows: 6, held: 2 });
+  using fixture = runFixture({ rows: 6, held: 2 });
   const rows = pairRows(6);
   (rows[markedLine - 1] as (typeof rows)[number]).chosen = "a".repeat(markedTokens + 10);
-  const path = writeRows(shop.path("marked.jsonl"), rows);
+  const path = writeRows(fixture.path("marked.jsonl"), rows);
   const base: Values = {
-    ...shop.values,
+    ...fixture.values,
     train_data: path,
     eval_data: null,
     per_device_train_batch_size: 2,
@@ -187,11 +187,11 @@ test("runs with an answer of log-prob −∞ skip its steps and name its row; fi
     ["simpo", { objective: "simpo" }],
   ] as const) {
     const objective = masking(pairObjectives[name] as PairObjective, "chosen");
-    const values = { ...base, ...keys, output_dir: shop.path(`run-${name}`) };
+    const values = { ...base, ...keys, output_dir: fixture.path(`run-${name}`) };
     const { events, summary } = await runTraining(values, { objective });
     assert.deepEqual(namesIn(events), [origin], name);
     assert.equal(summary.skippedSteps, 1);
-    const text = readFileSync(shop.path(`run-${name}`, "metrics.jsonl"), "utf8");
+    const text = readFileSync(fixture.path(`run-${name}`, "metrics.jsonl"), "utf8");
     assert.match(text, /"loss":(NaN|Infinity)/, "neither 0 nor null");
     named.push(name);
   }
@@ -203,7 +203,7 @@ test("runs with an answer of log-prob −∞ skip its steps and name its row; fi
     },
   };
   const ending = runTraining(
-    { ...base, objective: "slime", max_steps: 9, output_dir: shop.path("ends") },
+    { ...base, objective: "slime", max_steps: 9, output_dir: fixture.path("ends") },
     { objective: broken },
   );
   await assert.rejects(ending, (error: unknown) => error instanceof TrainingError && error.exitCode === 6);
@@ -231,20 +231,20 @@ function overwrite(dir: string, changes: Record<string, { from: number; values: 
 }
 
 test("numbers that grow too large on the way: an evaluation names its rows, DPO's reference pass refuses one", async () => {
-  using shop = workshop({ family: "llama_untied", rows: 4, held: 2 });
+  using fixture = runFixture({ family: "llama_untied", rows: 4, held: 2 });
   // a large norm and a large row of the head, each of which might serve alone
-  overwrite(shop.values["model_name_or_path"] as string, {
+  overwrite(fixture.values["model_name_or_path"] as string, {
     "model.norm.weight": { from: 0, values: [1e4] },
     "lm_head.weight": { from: 0, values: [1e36] },
   });
-  const base = { ...shop.values, use_peft: true, max_steps: 1, eval_strategy: "steps", eval_steps: 1 };
-  const told: TrainEvent[] = [];
-  const values = { ...base, objective: "slime", eval_on_start: true, output_dir: shop.path("slime") };
+  const base = { ...fixture.values, use_peft: true, max_steps: 1, eval_strategy: "steps", eval_steps: 1 };
+  const seen: TrainEvent[] = [];
+  const values = { ...base, objective: "slime", eval_on_start: true, output_dir: fixture.path("slime") };
   // what comes of such a model is not exported
-  await assert.rejects(runTraining(values, { onEvent: (event) => told.push(event) }));
-  const notes = told.flatMap((event) => (event.type === "note" ? [event.text] : []));
+  await assert.rejects(runTraining(values, { onEvent: (event) => seen.push(event) }));
+  const notes = seen.flatMap((event) => (event.type === "note" ? [event.text] : []));
   assert.match(notes.join("\n"), /evaluation at step 0: log-probs that are not finite in \S*held\.jsonl:\d/);
-  const dpoRun = runTraining({ ...base, objective: "dpo", output_dir: shop.path("dpo") });
+  const dpoRun = runTraining({ ...base, objective: "dpo", output_dir: fixture.path("dpo") });
   await assert.rejects(
     dpoRun,
     /\.jsonl:\d, reference log-probs: the log-prob of the (chosen|rejected) answer is (NaN|-?Infinity)/,
@@ -252,25 +252,25 @@ test("numbers that grow too large on the way: an evaluation names its rows, DPO'
 });
 
 test("a token that the head masks out: its rows are refused before training, by name", async () => {
-  using shop = workshop({ family: "llama_untied", rows: 6, held: 2 });
+  using fixture = runFixture({ family: "llama_untied", rows: 6, held: 2 });
   // the row of "z", which one row of the data has
-  const tokenizer = loadTokenizer(shop.values["model_name_or_path"] as string);
+  const tokenizer = loadTokenizer(fixture.values["model_name_or_path"] as string);
   const [id = 0] = tokenizer.encode("z", { addSpecialTokens: false });
   const rows = pairRows(6);
   (rows[4] as (typeof rows)[number]).rejected = "zzz";
   const width = tinyConfig("llama_untied")["hidden_size"] as number;
-  overwrite(shop.values["model_name_or_path"] as string, {
+  overwrite(fixture.values["model_name_or_path"] as string, {
     "lm_head.weight": { from: id * width, values: [-3e38] },
   });
-  const data = writeRows(shop.path("masked.jsonl"), rows);
+  const data = writeRows(fixture.path("masked.jsonl"), rows);
   const run = runTraining({
-    ...shop.values,
+    ...fixture.values,
     train_data: data,
     eval_data: null,
     objective: "slime",
     use_peft: true,
     max_steps: 1,
-    output_dir: shop.path("run"),
+    output_dir: fixture.path("run"),
   });
   await assert.rejects(run, (error: unknown) => {
     assert.ok(error instanceof DataError);

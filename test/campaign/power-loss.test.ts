@@ -21,13 +21,13 @@ import {
   type WriteLog,
   writeState,
 } from "../support/power-loss.ts";
-import { assertSameRun, filesOf, runTraining, type Values, workshop } from "../support/runs.ts";
+import { assertSameRun, filesOf, runFixture, runTraining, type Values } from "../support/runs.ts";
 
 const lastStep = 3;
-const shop = workshop({ rows: 4, held: 1, config: { num_hidden_layers: 1 } });
-after(() => shop[Symbol.dispose]());
+const fixture = runFixture({ rows: 4, held: 1, config: { num_hidden_layers: 1 } });
+after(() => fixture[Symbol.dispose]());
 const recipe: Values = {
-  ...shop.values,
+  ...fixture.values,
   objective: "dpo",
   use_peft: true,
   lora_r: 2,
@@ -137,7 +137,7 @@ function sample(below: number, count: number, random: Random): ReadonlySet<numbe
 }
 
 test("every state that a power cut may leave recovers", async () => {
-  const root = shop.path("disk");
+  const root = fixture.path("disk");
   const whole = join(root, "run");
   const { log, promises } = await trainLogged(root);
   const { states, tried } = cutsOf(log.ops, promises);
@@ -149,7 +149,7 @@ test("every state that a power cut may leave recovers", async () => {
   const began = performance.now();
   const bad: string[] = [];
   for (const [i, cut] of states.entries()) {
-    const place = shop.path(`cut-${i}`);
+    const place = fixture.path(`cut-${i}`);
     writeState(place, cut.state);
     const dir = join(place, "run");
     try {
@@ -173,7 +173,7 @@ test("every state that a power cut may leave recovers", async () => {
 });
 
 test("the same finds what is lost where files or directories are not synced", async () => {
-  const { log } = await trainLogged(shop.path("unsynced"));
+  const { log } = await trainLogged(fixture.path("unsynced"));
   const isDirectory = ({ path }: { path: string }): boolean => !/\.\w+(-[\w-]+)?$/.test(path) || path === ".";
   const without = (lacks: "files" | "directories") =>
     log.ops.filter((op) => op.kind !== "sync" || isDirectory(op) !== (lacks === "directories"));
@@ -183,7 +183,7 @@ test("the same finds what is lost where files or directories are not synced", as
     const { states } = cutsOf(ops, [{ at: ops.length, step: lastStep }]);
     const lost = states.filter((cut, i) => {
       if (cut.promised === 0) return false;
-      const place = shop.path(`${lacks}-${i}`);
+      const place = fixture.path(`${lacks}-${i}`);
       writeState(place, cut.state);
       try {
         assertKept(join(place, "run"), cut);

@@ -9,12 +9,12 @@ import { amount, figure, holds, isNightly } from "../support/campaign.ts";
 import {
   checkpointOf,
   childEnd,
+  type RunFixture,
+  runFixture,
   runTraining,
   stateOf,
   trainInChild,
   type Values,
-  type Workshop,
-  workshop,
 } from "../support/runs.ts";
 import { chatRows, writeRows } from "../support/tiny-model.ts";
 import type { TinyName } from "../support/tiny-models.ts";
@@ -26,21 +26,22 @@ const cells = families.flatMap((family) =>
   objectives.flatMap((objective) => [true, false].map((lora) => ({ family, objective, lora }))),
 );
 
-const shops = new Map<TinyName, Workshop>();
+const fixtures = new Map<TinyName, RunFixture>();
 after(() => {
-  for (const shop of shops.values()) shop[Symbol.dispose]();
+  for (const fixture of fixtures.values()) fixture[Symbol.dispose]();
 });
 
-function shopOf(family: TinyName): Workshop {
-  const shop = shops.get(family) ?? workshop({ family, rows: 24, held: 2 });
-  shops.set(family, shop);
-  return shop;
+function fixtureOf(family: TinyName): RunFixture {
+  const fixture = fixtures.get(family) ?? runFixture({ family, rows: 24, held: 2 });
+  fixtures.set(family, fixture);
+  return fixture;
 }
 
 function recipeOf({ family, objective, lora }: (typeof cells)[number]): Values {
-  const shop = shopOf(family);
-  const chats = objective === "sft" ? { train_data: writeRows(shop.path("chats.jsonl"), chatRows(24)) } : {};
-  const { eval_data: _, ...values } = shop.values;
+  const fixture = fixtureOf(family);
+  const chats =
+    objective === "sft" ? { train_data: writeRows(fixture.path("chats.jsonl"), chatRows(24)) } : {};
+  const { eval_data: _, ...values } = fixture.values;
   return {
     ...values,
     ...chats,
@@ -59,11 +60,11 @@ function recipeOf({ family, objective, lora }: (typeof cells)[number]): Values {
 
 /** What a run came to: losses, and digests of all tensors. The second time in a process of its own. */
 async function outcome(values: Values, inChild: boolean): Promise<{ losses: string[]; state: unknown }> {
-  const told: string[] = [];
+  const reported: string[] = [];
   if (inChild) {
     const end = await childEnd(trainInChild(values));
     assert.equal(end.code, 0, end.stderr);
-    told.push(
+    reported.push(
       ...end.stdout
         .trim()
         .split("\n")
@@ -71,18 +72,18 @@ async function outcome(values: Values, inChild: boolean): Promise<{ losses: stri
     );
   } else {
     const { events } = await runTraining(values);
-    told.push(...events.flatMap((event) => (event.type === "step" ? [String(event.loss)] : [])));
+    reported.push(...events.flatMap((event) => (event.type === "step" ? [String(event.loss)] : [])));
   }
-  return { losses: told, state: stateOf(checkpointOf(String(values["output_dir"]), steps)) };
+  return { losses: reported, state: stateOf(checkpointOf(String(values["output_dir"]), steps)) };
 }
 
 test("trained twice: the same bytes", async () => {
   const chosen = isNightly ? cells : cells.filter((_, i) => i % 7 === 3);
   let same = 0;
   for (const [i, cell] of chosen.entries()) {
-    const shop = shopOf(cell.family);
+    const fixture = fixtureOf(cell.family);
     const values = recipeOf(cell);
-    const [first, second] = [shop.path("first"), shop.path("second")];
+    const [first, second] = [fixture.path("first"), fixture.path("second")];
     const held = await holds(JSON.stringify(cell), async () => {
       const a = await outcome({ ...values, output_dir: first }, false);
       const b = await outcome({ ...values, output_dir: second }, isNightly);

@@ -14,22 +14,22 @@ import {
   childEnd,
   cutBack,
   losses,
+  type RunRecord,
+  runFixture,
   runTraining,
-  type Told,
   tensorsOf,
   trainInChild,
   type Values,
-  workshop,
 } from "../support/runs.ts";
 
 const random = new Random(campaignSeed);
 const lastStep = amount(12, 40);
 
 // 13 rows in steps of 4: an epoch ends with a part of a step; evaluations fall on and between its ends
-const shop = workshop({ rows: 13, held: 4 });
-after(() => shop[Symbol.dispose]());
+const fixture = runFixture({ rows: 13, held: 4 });
+after(() => fixture[Symbol.dispose]());
 const recipe: Values = {
-  ...shop.values,
+  ...fixture.values,
   objective: "dpo",
   use_peft: true,
   lora_r: 4,
@@ -46,7 +46,7 @@ const recipe: Values = {
   save_steps: 1,
 };
 const resumed: Values = { resume_from_checkpoint: "latest" };
-const whole = shop.path("whole");
+const whole = fixture.path("whole");
 /** What the uninterrupted run printed after each step: number, digest of the generator's state, loss. */
 let lines: string[] = [];
 
@@ -64,7 +64,7 @@ const steps: number[] = amount(0, 1) === 1 ? Array.from({ length: lastStep }, (_
 test("resumed in a new process after each step = uninterrupted", async () => {
   let same = 0;
   for (const step of steps) {
-    const dir = cutBack(whole, shop.path(`after-${step}`), step);
+    const dir = cutBack(whole, fixture.path(`after-${step}`), step);
     const held = await holds(`after step ${step}`, async () => {
       const end = await childEnd(trainInChild({ ...recipe, output_dir: dir, ...resumed }));
       assert.equal(end.code, 0, end.stderr);
@@ -94,14 +94,14 @@ test("stopped, moved and resumed over and over = uninterrupted", async () => {
   let resumes = 0;
   let same = 0;
   for (let chain = 0; chain < chains; chain++) {
-    let dir = shop.path(`chain-${chain}-0`);
+    let dir = fixture.path(`chain-${chain}-0`);
     let at = 0;
     for (let link = 0; at < lastStep; link++) {
       const stopAt = at + 1 + random.below(5);
       await stoppedAfter(dir, stopAt, link > 0);
       at = Math.min(stopAt, lastStep);
       if (link > 0) resumes += 1;
-      const next = shop.path(`chain-${chain}-${link + 1}`);
+      const next = fixture.path(`chain-${chain}-${link + 1}`);
       renameSync(dir, next);
       dir = next;
     }
@@ -117,7 +117,7 @@ test("stopped, moved and resumed over and over = uninterrupted", async () => {
   );
 });
 
-function stoppedAfter(dir: string, step: number, goesOn: boolean): Promise<Told> {
+function stoppedAfter(dir: string, step: number, goesOn: boolean): Promise<RunRecord> {
   const controller = new AbortController();
   return runTraining(
     { ...recipe, output_dir: dir, ...(goesOn ? resumed : {}) },
@@ -140,9 +140,9 @@ test("steps cut otherwise after a resume: the same rows in the same order, losse
   let loss = 0;
   let weight = 0;
   for (const [i, changes] of cuts.slice(0, amount(1, 3)).entries()) {
-    const dir = cutBack(whole, shop.path(`cut-${i}`), half);
-    const told = await runTraining({ ...recipe, output_dir: dir, ...resumed, ...changes });
-    for (const [j, value] of losses(told).entries()) {
+    const dir = cutBack(whole, fixture.path(`cut-${i}`), half);
+    const record = await runTraining({ ...recipe, output_dir: dir, ...resumed, ...changes });
+    for (const [j, value] of losses(record).entries()) {
       const expected = Number(lines[half + j]?.split(" ")[2]);
       loss = Math.max(loss, Math.abs(value - expected) / Math.abs(expected));
     }

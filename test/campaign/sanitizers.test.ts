@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { campaignSeed, figure, isNightly } from "../support/campaign.ts";
-import { type Values, workshop } from "../support/runs.ts";
+import { runFixture, type Values } from "../support/runs.ts";
 import {
   buildCanary,
   buildSanitized,
@@ -89,11 +89,11 @@ async function runFile(
 }
 
 async function runTrainings(t: TestContext, run: (args: string[]) => Promise<SanitizedRun>): Promise<void> {
-  using shop = workshop({ rows: 12, held: 4, config: odd });
+  using fixture = runFixture({ rows: 12, held: 4, config: odd });
   for (const [name, values] of Object.entries(trainings)) {
     await t.test(`training: ${name}`, async () => {
-      const outputDir = shop.path(name.replaceAll(/\W+/g, "-"));
-      const all = JSON.stringify({ ...shop.values, ...steps, ...values, output_dir: outputDir });
+      const outputDir = fixture.path(name.replaceAll(/\W+/g, "-"));
+      const all = JSON.stringify({ ...fixture.values, ...steps, ...values, output_dir: outputDir });
       const ended = await run(["test/support/train-child.ts", all]);
       count(ended, name);
       assert.match(ended.output, /^6 /m);
@@ -114,13 +114,13 @@ async function runCalls(t: TestContext, run: (args: string[]) => Promise<Sanitiz
         `${4 * campaignSeed + part}`,
       ]);
       count(ended, "calls of operators");
-      const told = JSON.parse(/^\{.*\}$/m.exec(ended.output)?.[0] ?? "{}") as {
+      const reported = JSON.parse(/^\{.*\}$/m.exec(ended.output)?.[0] ?? "{}") as {
         calls: number;
         refused: number;
       };
-      assert.ok(told.refused > 0 && told.refused < told.calls);
-      calls += told.calls;
-      console.log(`operators: ${told.calls} calls, ${told.refused} of them refused`);
+      assert.ok(reported.refused > 0 && reported.refused < reported.calls);
+      calls += reported.calls;
+      console.log(`operators: ${reported.calls} calls, ${reported.refused} of them refused`);
     });
   }
   return calls;
@@ -138,11 +138,11 @@ test("the addon runs under the address and undefined-behaviour sanitizers withou
   const env = { PREFTUNE_ADDON: await buildSanitized(sanitizers) };
   const run = async (args: string[]) => {
     const began = performance.now();
-    const told = () =>
+    const progress = () =>
       console.log(
         `${args.find((arg) => arg.endsWith(".ts"))}: ${((performance.now() - began) / 1000).toFixed(0)} s`,
       );
-    const timer = setInterval(told, 20_000);
+    const timer = setInterval(progress, 20_000);
     const ended = await runSanitized(sanitizers, args, { reports: join(dir.path, "report"), env });
     clearInterval(timer);
     return ended;

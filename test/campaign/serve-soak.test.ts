@@ -67,8 +67,8 @@ test("requests of every kind leave no tensor behind, and the server's processes 
   const statuses = new Map<number, number>();
   const samples: { at: number; http: number; engine: number; tensors: number }[] = [];
   const sample = async (at: number) => {
-    const told = await server.idle();
-    const of = (name: string) => told.get(name) ?? Number.NaN;
+    const metrics = await server.idle();
+    const of = (name: string) => metrics.get(name) ?? Number.NaN;
     samples.push({
       at,
       http: of("process_resident_memory_bytes") / megabyte,

@@ -98,8 +98,8 @@ test("idle streams do not slow the server while it generates", async () => {
   const streams: Socket[] = [];
   for (let i = 0; i < count; i++) streams.push(await server.raw(rawPost("/v1/completions", body(asked))));
   const begun = async () => {
-    const told = await server.metrics();
-    return (told.get("preftune_answers_running") ?? 0) + (told.get("preftune_requests_waiting") ?? 0);
+    const metrics = await server.metrics();
+    return (metrics.get("preftune_answers_running") ?? 0) + (metrics.get("preftune_requests_waiting") ?? 0);
   };
   while ((await begun()) < count) await sleep(20);
   const prober = new HealthProber(server.url);

@@ -9,7 +9,7 @@ import { Random } from "../../src/base/random.ts";
 import { listCheckpoints } from "../../src/runs/checkpoints.ts";
 import { amount, campaignSeed, figure, isNightly } from "../support/campaign.ts";
 import { type Running, startLaunched } from "../support/command.ts";
-import { runTraining, workshop } from "../support/runs.ts";
+import { runFixture, runTraining } from "../support/runs.ts";
 import { isGroupGone, until } from "../support/signalled.ts";
 import { makeTinyModel, pairRows, writeRows } from "../support/tiny-model.ts";
 
@@ -18,18 +18,18 @@ const targets = ["program", "launcher", "group"] as const;
 type Signal = (typeof signals)[number];
 type Target = (typeof targets)[number];
 
-const shop = workshop({ rows: 8, held: 4 });
-after(() => shop[Symbol.dispose]());
+const fixture = runFixture({ rows: 8, held: 4 });
+after(() => fixture[Symbol.dispose]());
 const random = new Random(campaignSeed);
-const model = makeTinyModel(shop.path("patient"), { config: { max_position_embeddings: 32_768 } });
-const rows = writeRows(shop.path("many.jsonl"), pairRows(4000));
+const model = makeTinyModel(fixture.path("patient"), { config: { max_position_embeddings: 32_768 } });
+const rows = writeRows(fixture.path("many.jsonl"), pairRows(4000));
 // long enough to be stopped in its reading
-const large = shop.path("large.jsonl");
+const large = fixture.path("large.jsonl");
 writeFileSync(large, readFileSync(rows, "utf8").repeat(50));
-const checked = shop.path("checked.yaml");
+const checked = fixture.path("checked.yaml");
 writeFileSync(
   checked,
-  `model_name_or_path: ${model}\ntrain_data: ${large}\noutput_dir: ${shop.path("left")}\n`,
+  `model_name_or_path: ${model}\ntrain_data: ${large}\noutput_dir: ${fixture.path("left")}\n`,
 );
 
 /** Each signal to each target; in the short form three of them, which have each signal and each target once. */
@@ -125,13 +125,13 @@ test("serve: SIGKILL of the HTTP process or of the launcher leaves no process", 
 
 test("a sweep that is killed: its run stops with a checkpoint of its last step", onLinux, async () => {
   const rounds = amount(1, 10);
-  const values = { ...shop.values, max_steps: 100_000, logging_steps: 1, warmup_ratio: 0, max_length: 96 };
-  const file = shop.path("sweep.yaml");
+  const values = { ...fixture.values, max_steps: 100_000, logging_steps: 1, warmup_ratio: 0, max_length: 96 };
+  const file = fixture.path("sweep.yaml");
   const quiet = { eval_strategy: "no", eval_on_start: false, save_strategy: "no", num_train_epochs: 100_000 };
   writeFileSync(file, `values: ${JSON.stringify({ ...values, ...quiet })}\nparameters:\n  lambda_w: [0.1]\n`);
   for (let round = 0; round < rounds; round++) {
     for (const target of isNightly ? (["program", "launcher"] as const) : (["program"] as const)) {
-      const output = shop.path("sweep");
+      const output = fixture.path("sweep");
       const running = startLaunched(["sweep", file, "--output", output]);
       const run = join(output, "runs", "lambda-w-0.1-s1");
       const metrics = join(run, "metrics.jsonl");
@@ -164,10 +164,15 @@ test(
   onLinux,
   async () => {
     const config = { hidden_size: 256, intermediate_size: 1024, num_hidden_layers: 6 };
-    const base = makeTinyModel(shop.path("large"), { config });
-    const run = { ...shop.values, model_name_or_path: base, output_dir: shop.path("run"), max_steps: 1 };
+    const base = makeTinyModel(fixture.path("large"), { config });
+    const run = {
+      ...fixture.values,
+      model_name_or_path: base,
+      output_dir: fixture.path("run"),
+      max_steps: 1,
+    };
     await runTraining({ ...run, eval_strategy: "no", eval_on_start: false, use_peft: true, lora_r: 2 });
-    const folder = shop.path("merged");
+    const folder = fixture.path("merged");
     mkdirSync(folder);
     let cut = 0;
     const rounds = amount(1, 3);
@@ -179,7 +184,7 @@ test(
         "--model",
         base,
         "--adapter",
-        shop.path("run", "adapter"),
+        fixture.path("run", "adapter"),
         "--output",
         join(folder, "out"),
       ];
@@ -246,7 +251,7 @@ test("commands that leave at once leave nothing half-written and no process", on
   for (const [i, [signal, target]] of cases.entries()) {
     for (const name of names.filter((_, k) => isNightly || k % cases.length === i)) {
       const { words, says } = leaving[name] ?? assert.fail(name);
-      const output = shop.path("left", "out.jsonl");
+      const output = fixture.path("left", "out.jsonl");
       const running = startLaunched(words(output));
       await Promise.race([running.said(says), running.saw(says)]);
       await wait(random.next() * 200);
@@ -256,14 +261,14 @@ test("commands that leave at once leave nothing half-written and no process", on
       const isRight = by === signal || status === 128 + number;
       assert.ok(isRight, `${name}, ${signal} to the ${target}: ${status} ${by}`);
       await allGone(running);
-      const left = existsSync(shop.path("left")) ? readdirSync(shop.path("left")) : [];
+      const left = existsSync(fixture.path("left")) ? readdirSync(fixture.path("left")) : [];
       // the answers so far, which the same command goes on with
       assert.deepEqual(
         left.filter((file) => !/\.partial(\.jsonl)?$/.test(file)),
         [],
         `${name}, ${signal} to the ${target}`,
       );
-      rmSync(shop.path("left"), { recursive: true, force: true });
+      rmSync(fixture.path("left"), { recursive: true, force: true });
       runs += 1;
       if (isNightly) console.log(`${name}, ${signal} to the ${target}`);
     }

@@ -9,7 +9,7 @@ import { Random } from "../../src/base/random.ts";
 import { latestCheckpoint } from "../../src/runs/checkpoints.ts";
 import { amount, campaignSeed, figure, isNightly } from "../support/campaign.ts";
 import { shell } from "../support/command.ts";
-import { workshop } from "../support/runs.ts";
+import { runFixture } from "../support/runs.ts";
 import {
   endlessRun,
   leftWell,
@@ -20,11 +20,11 @@ import {
   type Way,
 } from "../support/signalled.ts";
 
-const shop = workshop({ rows: 8, held: 0 });
-after(() => shop[Symbol.dispose]());
+const fixture = runFixture({ rows: 8, held: 0 });
+after(() => fixture[Symbol.dispose]());
 const random = new Random(campaignSeed);
 const way: Way = { ...stayingLauncher(), onTerminal: false };
-const yaml = endlessRun(shop);
+const yaml = endlessRun(fixture);
 /** Steps that last long enough to be met in their middle, each with a checkpoint. */
 const longSteps = ["--gradient_accumulation_steps", "200", "--save_strategy", "steps", "--save_steps", "1"];
 
@@ -42,7 +42,7 @@ const short = { skip: process.platform === "linux" ? false : "looks into /proc" 
 
 test("the launcher is killed: the training stops with a checkpoint, and is nobody's orphan", async () => {
   for (let time = 0; time < times; time++) {
-    const training = new Training(shop, way, { yaml, name: "orphan" });
+    const training = new Training(fixture, way, { yaml, name: "orphan" });
     await training.reaches(1 + random.below(5));
     await wait(random.next() * 30);
     process.kill(training.launcherPid, "SIGKILL");
@@ -69,7 +69,7 @@ test("a training that is watched over stops the same, whatever signal comes to w
   const tried = isNightly ? cases : cases.slice(5, 6);
   for (const { signal, target } of tried) {
     const more = ["--max-restarts", "2"];
-    const training = new Training(shop, way, { yaml, name: "watched", more });
+    const training = new Training(fixture, way, { yaml, name: "watched", more });
     await training.reaches(1 + random.below(5));
     const pid = { trainer: training.trainerPid, launcher: training.launcherPid, group: null }[target];
     training.send(signal, pid);
@@ -85,7 +85,7 @@ test("a training that is watched over stops the same, whatever signal comes to w
 /** A training with a checkpoint that heard `signal` twice, more than a second apart, before it could end by itself. */
 async function signalledTwice(signal: NodeJS.Signals): Promise<{ training: Training; trainerPid: number }> {
   for (let tries = 0; tries < 20; tries++) {
-    const training = new Training(shop, way, { yaml, name: "left", more: longSteps });
+    const training = new Training(fixture, way, { yaml, name: "left", more: longSteps });
     await training.reaches(1);
     const { trainerPid } = training;
     await until(() => existsSync(join(training.dir, "checkpoints", "checkpoint-1")), "a checkpoint");
@@ -106,7 +106,7 @@ async function signalledTwice(signal: NodeJS.Signals): Promise<{ training: Train
 
 test("what the launcher passes on late is not a second signal", short, async () => {
   for (let time = 0; time < amount(1, 5); time++) {
-    const training = new Training(shop, way, { yaml, name: "late", more: longSteps.slice(0, 2) });
+    const training = new Training(fixture, way, { yaml, name: "late", more: longSteps.slice(0, 2) });
     await training.reaches(1);
     const { launcherPid, trainerPid } = training;
     process.kill(launcherPid, "SIGSTOP");
@@ -180,7 +180,7 @@ test("a training started with SIGHUP ignored outlives its terminal, and stops by
   if (isThere("bash") && isThere("nohup")) Object.assign(ways, { nohup: ["bash", "-c", 'nohup "$0" "$@"'] });
   for (const [name, before] of Object.entries(ways).slice(0, amount(2, 2))) {
     const command = [...before, ...way.command];
-    const training = new Training(shop, { name, command, onTerminal: false }, { yaml, name: "nohup" });
+    const training = new Training(fixture, { name, command, onTerminal: false }, { yaml, name: "nohup" });
     await training.reaches(1);
     training.send("SIGHUP", null);
     const step = training.lastStep();
@@ -193,7 +193,7 @@ test("a training started with SIGHUP ignored outlives its terminal, and stops by
 
 test("output that nobody reads any more ends nothing; a status of one's own for a stopped run", async () => {
   const more = ["--stopped-status", "75"];
-  const training = new Training(shop, way, { yaml, name: "unread", more });
+  const training = new Training(fixture, way, { yaml, name: "unread", more });
   await training.reaches(1);
   training.loseOutput();
   const step = training.lastStep();

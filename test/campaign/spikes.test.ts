@@ -9,7 +9,7 @@ import { emptyHistory, limitsOf, remember } from "../../src/train/spike-guard.ts
 import { type StepResult, trainStep } from "../../src/train/step.ts";
 import { amount, campaignSeed, figure, isNightly } from "../support/campaign.ts";
 import { microBatch } from "../support/fixtures.ts";
-import { assertSameRun, cutBack, runTraining, type Values, workshop } from "../support/runs.ts";
+import { assertSameRun, cutBack, runFixture, runTraining, type Values } from "../support/runs.ts";
 import { randomRows, scriptSlime, stateHash, tinyTraining } from "../support/tiny-training.ts";
 
 const random = new Random(campaignSeed);
@@ -117,7 +117,7 @@ test("made-up steps: losses that fall as in training, normal around their course
 });
 
 test("a run skips its spikes, tells of them with their rows, and resumed does the same, bit for bit", async () => {
-  using shop = workshop({ rows: 12, held: 2 });
+  using fixture = runFixture({ rows: 12, held: 2 });
   let at = 0;
   const spikes = [69, 75];
   const objective = scaled(() => (spikes.includes(at) ? 50 : 1));
@@ -125,7 +125,7 @@ test("a run skips its spikes, tells of them with their rows, and resumed does th
     if (event.type === "step" || event.type === "start") at = event.step + 1;
   };
   const base: Values = {
-    ...shop.values,
+    ...fixture.values,
     objective: "slime",
     use_peft: true,
     lora_r: 2,
@@ -137,15 +137,15 @@ test("a run skips its spikes, tells of them with their rows, and resumed does th
     save_steps: 72,
     logging_steps: 1,
   };
-  const whole = shop.path("whole");
-  const told = await runTraining({ ...base, output_dir: whole }, { objective, onEvent });
-  const skipped = told.events.flatMap((event) => (event.type === "skipped" ? [event] : []));
+  const whole = fixture.path("whole");
+  const record = await runTraining({ ...base, output_dir: whole }, { objective, onEvent });
+  const skipped = record.events.flatMap((event) => (event.type === "skipped" ? [event] : []));
   assert.deepEqual(
     skipped.map(({ step, reason, rows }) => [step, reason, rows.length]),
     spikes.map((step) => [step, "spike", 2]),
   );
-  assert.equal(told.summary.skippedSteps, 2);
-  const cut = cutBack(whole, shop.path("cut"), 72);
+  assert.equal(record.summary.skippedSteps, 2);
+  const cut = cutBack(whole, fixture.path("cut"), 72);
   const resumed = { ...base, output_dir: cut, resume_from_checkpoint: "latest" };
   const again = await runTraining(resumed, { objective, onEvent });
   assert.equal(again.summary.skippedSteps, 2);

@@ -13,16 +13,16 @@ import { listCheckpoints } from "../../src/runs/checkpoints.ts";
 import { readRestarts } from "../../src/runs/restart-log.ts";
 import { amount, campaignSeed, figure, isNightly } from "../support/campaign.ts";
 import { type Running, start } from "../support/command.ts";
-import { assertSameRun, filesOf, runTraining, type Values, workshop } from "../support/runs.ts";
+import { assertSameRun, filesOf, runFixture, runTraining, type Values } from "../support/runs.ts";
 import type { Behaviour } from "../support/scripted-trainer.ts";
 import { startServer } from "../support/servers.ts";
 
 const every = amount(10, 20);
 const lastStep = amount(150, 400);
-const shop = workshop({ rows: 13, held: 0, config: { num_hidden_layers: 1 } });
-after(() => shop[Symbol.dispose]());
+const fixture = runFixture({ rows: 13, held: 0, config: { num_hidden_layers: 1 } });
+after(() => fixture[Symbol.dispose]());
 const recipe: Values = {
-  ...shop.values,
+  ...fixture.values,
   objective: "simpo",
   use_peft: true,
   lora_r: 2,
@@ -34,15 +34,15 @@ const recipe: Values = {
   save_steps: every,
   save_total_limit: 2,
 };
-const whole = shop.path("whole");
+const whole = fixture.path("whole");
 before(async () => {
   await runTraining({ ...recipe, output_dir: whole });
 });
 
 function yaml(name: string, more: Values = {}): string {
-  const file = shop.path(`${name}.yaml`);
+  const file = fixture.path(`${name}.yaml`);
   // JSON is YAML
-  writeFileSync(file, JSON.stringify({ ...recipe, output_dir: shop.path(name), ...more }));
+  writeFileSync(file, JSON.stringify({ ...recipe, output_dir: fixture.path(name), ...more }));
   return file;
 }
 
@@ -91,7 +91,7 @@ const faults: readonly NodeJS.Signals[] = isNightly ? ["SIGKILL", "SIGSTOP", "SI
 
 /** One training under the faults; gives how long each death was without a successor, hangs aside, and the most steps lost. */
 async function sufferAll(round: number, random: Random): Promise<{ waits: number[]; lost: number }> {
-  const dir = shop.path(`run-${round}`);
+  const dir = fixture.path(`run-${round}`);
   const words = isNightly ? ["--heartbeat-timeout", "10"] : [];
   const running = supervised(`run-${round}`, ["--max-restarts", "5", ...words]);
   const waits: number[] = [];
@@ -106,10 +106,10 @@ async function sufferAll(round: number, random: Random): Promise<{ waits: number
   const { status, stderr } = await running.ended;
   assert.equal(status, 0, stderr);
   assertSameRun(dir, whole, lastStep);
-  const told = readRestarts(dir);
-  assert.equal(told.length, faults.length, stderr);
+  const reported = readRestarts(dir);
+  assert.equal(reported.length, faults.length, stderr);
   const causes = [/killed \(SIGKILL\)/, /hung: it gave no sign of life/, /crashed \(SIGSEGV/];
-  for (const [i, { cause, restart }] of told.entries()) {
+  for (const [i, { cause, restart }] of reported.entries()) {
     assert.match(cause, causes[i] as RegExp);
     assert.equal(restart, i + 1);
     assert.ok(stderr.includes(`restart ${i + 1} of 5 in`), stderr);
@@ -117,7 +117,10 @@ async function sufferAll(round: number, random: Random): Promise<{ waits: number
   assert.match(readFileSync(join(dir, "report.html"), "utf8"), /killed \(SIGKILL\)/);
   const left = Object.keys(filesOf(dir)).filter((file) => /(^|\/)\.|run\.lock/.test(file));
   assert.deepEqual(left, []);
-  return { waits, lost: Math.max(...told.map(({ step, checkpoint }) => (step ?? 0) - (checkpoint ?? 0))) };
+  return {
+    waits,
+    lost: Math.max(...reported.map(({ step, checkpoint }) => (step ?? 0) - (checkpoint ?? 0))),
+  };
 }
 
 test("killed, crashed and hung trainers are started again and end bit for bit as one left alone", async () => {
@@ -150,13 +153,13 @@ test("killed, crashed and hung trainers are started again and end bit for bit as
 
 /** Watches over trainers that behave as told, one after another. */
 async function watchOver(name: string, behaviours: readonly Behaviour[], maxRestarts: number) {
-  const file = shop.path(`${name}.json`);
+  const file = fixture.path(`${name}.json`);
   writeFileSync(file, JSON.stringify(behaviours));
   const said: string[] = [];
   const result = await superviseTraining({
     program: join(import.meta.dirname, "../support/scripted-trainer.ts"),
     argv: (resume) => [file, resume ? "--resume" : "new"],
-    outputDir: shop.path(name),
+    outputDir: fixture.path(name),
     maxRestarts,
     stoppedStatus: 85,
     heartbeatTimeoutMs: 2000,
@@ -209,7 +212,7 @@ test("what another start cannot fix is told at once", async () => {
 test("a signal to the supervisor stops the trainer with a checkpoint, and so does the supervisor's own death", async () => {
   for (const signal of isNightly ? (["SIGTERM", "SIGKILL"] as const) : (["SIGKILL"] as const)) {
     const name = `stopped-${signal}`;
-    const dir = shop.path(name);
+    const dir = fixture.path(name);
     const running = supervised(name, ["--max-restarts", "3"]);
     const pid = await trainerBeyond(dir, 0, running);
     assert.ok(pid !== null);

@@ -5,13 +5,13 @@ import { test } from "node:test";
 import { listCheckpoints } from "../../src/runs/checkpoints.ts";
 import { readMetrics } from "../../src/runs/metrics.ts";
 import { preftune, shell, start, startLaunched, startProgram } from "../support/command.ts";
-import { filesOf, type Workshop, workshop } from "../support/runs.ts";
+import { filesOf, type RunFixture, runFixture } from "../support/runs.ts";
 import { writeRows } from "../support/tiny-model.ts";
 
-/** A YAML file with the workshop's values and more. */
-function yaml(shop: Workshop, output: string, more: Record<string, unknown> = {}): string {
-  const values = { ...shop.values, output_dir: shop.path(output), ...more };
-  const path = shop.path(`${output}.yaml`);
+/** A YAML file with the fixture's values and more. */
+function yaml(fixture: RunFixture, output: string, more: Record<string, unknown> = {}): string {
+  const values = { ...fixture.values, output_dir: fixture.path(output), ...more };
+  const path = fixture.path(`${output}.yaml`);
   writeFileSync(
     path,
     Object.entries(values)
@@ -29,8 +29,8 @@ function lines(text: string): Record<string, unknown>[] {
 }
 
 test("train, then score, merge and check the data: every command works on what the one before wrote", async () => {
-  using shop = workshop();
-  const file = yaml(shop, "run", { use_peft: true, max_steps: 3, logging_steps: 1, save_steps: 2 });
+  using fixture = runFixture();
+  const file = yaml(fixture, "run", { use_peft: true, max_steps: 3, logging_steps: 1, save_steps: 2 });
   const trained = await preftune("train", file, "--learning_rate", "1e-3", "--lora_r=4");
   assert.equal(trained.status, 0, trained.stderr);
   assert.match(trained.stdout, /"global_step":3/);
@@ -38,22 +38,22 @@ test("train, then score, merge and check the data: every command works on what t
     `${trained.stdout}${trained.stderr}`,
     /columns used: prompt, chosen, rejected; passed over: none/,
   );
-  const { columns } = JSON.parse(readFileSync(shop.path("run", "preflight.json"), "utf8"));
+  const { columns } = JSON.parse(readFileSync(fixture.path("run", "preflight.json"), "utf8"));
   assert.deepEqual(Object.keys(columns.used), ["prompt", "chosen", "rejected"]);
-  const { provenance } = JSON.parse(readFileSync(shop.path("run", "run.json"), "utf8"));
+  const { provenance } = JSON.parse(readFileSync(fixture.path("run", "run.json"), "utf8"));
   assert.equal(provenance.lora_r, "command line");
   for (const name of [
     "adapter/adapter_model.safetensors",
     "report.html",
     "checkpoints/checkpoint-2/checkpoint.json",
   ]) {
-    assert.ok(existsSync(shop.path("run", name)), name);
+    assert.ok(existsSync(fixture.path("run", name)), name);
   }
 
-  const model = String(shop.values["model_name_or_path"]);
-  const data = String(shop.values["eval_data"] ?? shop.values["train_data"]);
-  const adapter = shop.path("run", "adapter");
-  const out = shop.path("scores.jsonl");
+  const model = String(fixture.values["model_name_or_path"]);
+  const data = String(fixture.values["eval_data"] ?? fixture.values["train_data"]);
+  const adapter = fixture.path("run", "adapter");
+  const out = fixture.path("scores.jsonl");
   const common = ["--model", model, "--data", data, "--dtype", "float32"];
   const scored = await preftune(
     "score",
@@ -82,11 +82,11 @@ test("train, then score, merge and check the data: every command works on what t
     assert.ok(Number(row["logps/rejected"]) < 0);
   }
 
-  const merged = shop.path("merged");
+  const merged = fixture.path("merged");
   const result = await preftune("merge", "--model", model, "--adapter", adapter, "--output", merged);
   assert.equal(result.status, 0, result.stderr);
   assert.match(result.stdout, /re-scored \d+ tokens, largest difference/);
-  const again = shop.path("merged.jsonl");
+  const again = fixture.path("merged.jsonl");
   await preftune(
     "score",
     ...common,
@@ -121,25 +121,25 @@ test("train, then score, merge and check the data: every command works on what t
 });
 
 test("--print-config shows where every value comes from and starts nothing", async () => {
-  using shop = workshop();
-  const file = yaml(shop, "run");
+  using fixture = runFixture();
+  const file = yaml(fixture, "run");
   const { status, stdout } = await preftune("train", file, "--print-config", "--objective", "simpo");
   assert.equal(status, 0);
   assert.match(stdout, /^objective: simpo\s+# command line$/m);
   assert.match(stdout, /^beta: 2\s+# preset authors$/m);
   assert.match(stdout, /^seed: \d+\s+# default$/m);
-  assert.equal(existsSync(shop.path("run")), false);
+  assert.equal(existsSync(fixture.path("run")), false);
 });
 
-test("mistakes end with a status of their own, one clear message and no stack", async () => {
-  using shop = workshop();
-  const file = yaml(shop, "run");
-  const bad = writeRows(shop.path("bad.jsonl"), [{ prompt: "a", chosen: "b", rejected: "b" }]);
+test("mistakes end with separate statuses, one clear message and no stack", async () => {
+  using fixture = runFixture();
+  const file = yaml(fixture, "run");
+  const bad = writeRows(fixture.path("bad.jsonl"), [{ prompt: "a", chosen: "b", rejected: "b" }]);
   const cases: [string[], number, RegExp][] = [
     [["train", file, "--learning_rte", "1"], 2, /Did you mean "learning_rate"/],
     [["train", file, "stray"], 2, /expected --key value/],
-    [["train", shop.path("none.yaml")], 2, /none\.yaml/],
-    [["train", file, "--model_name_or_path", shop.path("nothing")], 5, /nothing/],
+    [["train", fixture.path("none.yaml")], 2, /none\.yaml/],
+    [["train", file, "--model_name_or_path", fixture.path("nothing")], 5, /nothing/],
     [["train", file, "--train_data", bad], 4, /bad\.jsonl:1/],
     [["scroe"], 2, /Did you mean score/],
     [["score", "--model", "x"], 2, /--data/],
@@ -152,15 +152,15 @@ test("mistakes end with a status of their own, one clear message and no stack", 
   }
 });
 
-test("stopped by a signal: told at once, a checkpoint, and the hint's own command ends as an uninterrupted run", async () => {
-  using shop = workshop();
+test("stopped by a signal: announced at once, a checkpoint, and the hint's own command ends as an uninterrupted run", async () => {
+  using fixture = runFixture();
   const keys = { max_steps: 40, logging_steps: 1, save_strategy: "no", use_peft: true, export_merged: false };
   // values of the command line are none of the file's: the hint has to bring them
   const given = ["--lora_r", "4"];
-  const whole = await preftune("train", yaml(shop, "whole", keys), ...given);
+  const whole = await preftune("train", yaml(fixture, "whole", keys), ...given);
   assert.equal(whole.status, 0, whole.stderr);
-  const toProgram = (name: string) => start(["train", yaml(shop, name, keys), ...given]);
-  const toGroup = (name: string) => startLaunched(["train", yaml(shop, name, keys), ...given]);
+  const toProgram = (name: string) => start(["train", yaml(fixture, name, keys), ...given]);
+  const toGroup = (name: string) => startLaunched(["train", yaml(fixture, name, keys), ...given]);
   for (const [name, begin] of [
     ["SIGTERM", toProgram],
     // as a terminal sends Ctrl-C: to the launcher, which passes it on, and to the program
@@ -173,9 +173,9 @@ test("stopped by a signal: told at once, a checkpoint, and the hint's own comman
     const ended = await running.ended;
     assert.equal(ended.status, 0, ended.stderr);
     assert.match(ended.stdout, /"reason":"stopped"/);
-    const [, told] = /stopping after step (\d+); again to leave at once\n/.exec(ended.stderr) ?? [];
-    const [checkpoint, ...others] = listCheckpoints(shop.path(name, "checkpoints"));
-    assert.equal(checkpoint?.step, Number(told), ended.stderr);
+    const [, reported] = /stopping after step (\d+); again to leave at once\n/.exec(ended.stderr) ?? [];
+    const [checkpoint, ...others] = listCheckpoints(fixture.path(name, "checkpoints"));
+    assert.equal(checkpoint?.step, Number(reported), ended.stderr);
     assert.deepEqual(others, []);
     const [, hint = ""] = /resume with:\n {2}(.*)\n/.exec(ended.stderr) ?? [];
     assert.match(hint, /^node \S+ train \S+config\.yaml --resume$/);
@@ -183,22 +183,22 @@ test("stopped by a signal: told at once, a checkpoint, and the hint's own comman
     assert.equal(resumed.status, 0, resumed.stderr);
     const file = "adapter_model.safetensors";
     assert.equal(
-      filesOf(shop.path(name, "adapter"))[file],
-      filesOf(shop.path("whole", "adapter"))[file],
+      filesOf(fixture.path(name, "adapter"))[file],
+      filesOf(fixture.path("whole", "adapter"))[file],
       "the same bytes as without the interruption",
     );
-    const losses = (run: string) => readMetrics(shop.path(run, "metrics.jsonl")).map((row) => row["loss"]);
+    const losses = (run: string) => readMetrics(fixture.path(run, "metrics.jsonl")).map((row) => row["loss"]);
     assert.deepEqual(losses(name), losses("whole"));
   }
 });
 
-test("the example with an objective of one's own trains", async () => {
-  using shop = workshop();
-  const { model_name_or_path, train_data } = shop.values;
-  const args = [String(model_name_or_path), String(train_data), shop.path("hinge")];
+test("the example with a custom objective trains", async () => {
+  using fixture = runFixture();
+  const { model_name_or_path, train_data } = fixture.values;
+  const args = [String(model_name_or_path), String(train_data), fixture.path("hinge")];
   const { status, stdout, stderr } = await startProgram(["examples/custom-objective.ts", ...args]).ended;
   assert.equal(status, 0, stderr);
   const seen = [...stdout.matchAll(/loss ([\d.]+)/g)].map((match) => Number(match[1]));
   assert.ok(seen.length >= 2, stdout);
-  assert.ok(existsSync(shop.path("hinge", "model", "model.safetensors")));
+  assert.ok(existsSync(fixture.path("hinge", "model", "model.safetensors")));
 });

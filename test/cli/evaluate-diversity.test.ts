@@ -8,11 +8,11 @@ import { evaluateDiversity } from "../../src/evaluate/diversity/evaluate-diversi
 import { loadModel } from "../../src/models/load.ts";
 import { scope } from "../../src/torch/index.ts";
 import { preftune } from "../support/command.ts";
-import { workshop } from "../support/runs.ts";
+import { runFixture } from "../support/runs.ts";
 import { writeRows } from "../support/tiny-model.ts";
 
-const shop = workshop();
-after(() => shop[Symbol.dispose]());
+const fixture = runFixture();
+after(() => fixture[Symbol.dispose]());
 const diversity = (...words: string[]) => preftune("evaluate", "diversity", ...words);
 
 /** The value behind a label of the table. */
@@ -25,11 +25,11 @@ function figureOf(table: string, label: string): string | undefined {
 }
 
 test("answers of a file: a table, a line a prompt, and a file that can be read again", async () => {
-  const answers = writeRows(shop.path("answers.jsonl"), [
+  const answers = writeRows(fixture.path("answers.jsonl"), [
     { prompt: "p\u001b[31m", answers: ["a b a b a b", { text: "a b c", ended: false }], ended: true },
     { prompt: "q", answers: ["a b a b a b", "- x\n-"], finish_reason: "stop" },
   ]);
-  const json = shop.path("figures.json");
+  const json = fixture.path("figures.json");
   const first = await diversity("--answers", answers, "--output", json, "--per-prompt");
   assert.equal(first.status, 0, first.stderr);
   assert.match(first.stdout, /^4 answers to 2 prompts/);
@@ -46,7 +46,7 @@ test("answers of a file: a table, a line a prompt, and a file that can be read a
   assert.equal(written.per_prompt[0].answers[1].text, "a b c");
   assert.equal(written.per_prompt[1].faults.list_item, 0.5);
 
-  const lines = shop.path("figures.jsonl");
+  const lines = fixture.path("figures.jsonl");
   await diversity("--answers", answers, "--output", lines);
   const again = await diversity("--answers", lines, "--per-prompt");
   assert.equal(again.stdout, first.stdout.replace(`\n${json}\n`, ""));
@@ -54,11 +54,11 @@ test("answers of a file: a table, a line a prompt, and a file that can be read a
 
 test("a model's answers: the same for the same seed, however many are asked at once, and as sure as it is", async () => {
   const prompts = writeRows(
-    shop.path("prompts.jsonl"),
+    fixture.path("prompts.jsonl"),
     Array.from({ length: 40 }, (_, i) => ({ prompt: `say ${i}` })),
   );
   const source = {
-    model: String(shop.values["model_name_or_path"]),
+    model: String(fixture.values["model_name_or_path"]),
     prompts,
     limit: null,
     samples: 2,
@@ -140,8 +140,8 @@ for (const [what, words, status, message] of refusals) {
 }
 
 test("a prompt too long for the model is named", async () => {
-  const model = String(shop.values["model_name_or_path"]);
-  const prompts = writeRows(shop.path("long.jsonl"), [{ prompt: "short" }, { prompt: "x".repeat(600) }]);
+  const model = String(fixture.values["model_name_or_path"]);
+  const prompts = writeRows(fixture.path("long.jsonl"), [{ prompt: "short" }, { prompt: "x".repeat(600) }]);
   const { status, stderr } = await diversity("--model", model, "--prompts", prompts);
   assert.equal(status, 4);
   assert.match(stderr, /long\.jsonl:2: the prompt has \d+ tokens, and 256 more .* made for 512 in all/);

@@ -11,19 +11,19 @@ import { pairwiseCommand } from "../../src/cli/pairwise-command.ts";
 import { preftune } from "../support/command.ts";
 import { type ChatAnswer, type ChatCall, completion, startJudge } from "../support/judge-server.ts";
 import { ruleAnswer } from "../support/rule-judge.ts";
-import { workshop } from "../support/runs.ts";
+import { runFixture } from "../support/runs.ts";
 import { requireShared, skipWithoutShared } from "../support/shared.ts";
 import { rowOf } from "../support/table.ts";
 import { writeRows } from "../support/tiny-model.ts";
 
-const shop = workshop({ held: 0 });
-after(() => shop[Symbol.dispose]());
+const fixture = runFixture({ held: 0 });
+after(() => fixture[Symbol.dispose]());
 const evaluate = (...words: string[]) => preftune("evaluate", ...words);
 const results = (dir: string) => JSON.parse(readFileSync(join(dir, "results.json"), "utf8"));
 
 /** A benchmark of MT-Bench's form: two writing questions and one of maths. */
 function smallMtBench(): string {
-  const dir = shop.path("mt");
+  const dir = fixture.path("mt");
   mkdirSync(dir, { recursive: true });
   const question = (id: number, category: string) => ({
     question_id: id,
@@ -68,7 +68,7 @@ const echo = ({ body }: ChatCall): string => {
 
 test("MT-Bench: answers of an endpoint, ratings that are known, nothing asked twice", async () => {
   const bench = smallMtBench();
-  const dir = shop.path("mt-run");
+  const dir = fixture.path("mt-run");
   await using answers = await startJudge(echo);
   // Turn 1 of question n is rated 2n, turn 2 one less; the second turn of question 2 has no rating.
   await using judge = await startJudge(({ text }) => {
@@ -150,9 +150,9 @@ test("MT-Bench: answers of an endpoint, ratings that are known, nothing asked tw
   assert.equal(judge.calls.length, 7);
 });
 
-test("faults on both sides: answers go on where they broke off, and scores are those of a judge that never fails", async () => {
+test("faults on both sides: answers continue where they stopped, and scores are those of a judge that never fails", async () => {
   const bench = smallMtBench();
-  const dir = shop.path("faults");
+  const dir = fixture.path("faults");
   let isShut = true;
   await using answers = await startJudge((call) =>
     isShut && call.text.includes("Q3b") ? { status: 401 } : echo(call),
@@ -204,8 +204,8 @@ test("MT-Bench in pairs: both orders, a judge that loves the first place is foun
   const bench = smallMtBench();
   const turns = (text: string) =>
     [1, 2, 3].map((id) => ({ question_id: id, choices: [{ turns: [text, text] }] }));
-  const a = writeRows(shop.path("a.jsonl"), turns("good answer"));
-  const b = writeRows(shop.path("b.jsonl"), turns("bad"));
+  const a = writeRows(fixture.path("a.jsonl"), turns("good answer"));
+  const b = writeRows(fixture.path("b.jsonl"), turns("bad"));
   const compare = async (rule: (call: ChatCall) => ChatAnswer, dir: string) => {
     await using judge = await startJudge(rule);
     const said = await evaluate(
@@ -224,10 +224,13 @@ test("MT-Bench in pairs: both orders, a judge that loves the first place is foun
     assert.equal(judge.calls.length, 12);
     return said.stdout;
   };
-  const fair = await compare(({ text }) => (text.includes("A<good") ? "[[A]]" : "[[B]]"), shop.path("fair"));
+  const fair = await compare(
+    ({ text }) => (text.includes("A<good") ? "[[A]]" : "[[B]]"),
+    fixture.path("fair"),
+  );
   assert.deepEqual(rowOf(fair, "all")?.slice(0, 5), ["6", "6", "0", "0", "100.0 %"]);
   assert.match(fair, /changed with the order in 0\.0 % \(0\.0 % to 39\.0 %\) of 6 pairs/);
-  const first = await compare(() => "[[A]]", shop.path("first"));
+  const first = await compare(() => "[[A]]", fixture.path("first"));
   assert.deepEqual(rowOf(first, "all")?.slice(0, 5), ["6", "0", "6", "0", "50.0 %"]);
   assert.match(first, /in 100\.0 % .* of 6 pairs \(6 for the first, 0 for the second in both orders\)/);
   assert.match(first, /the answer shown first won 100\.0 %/);
@@ -241,7 +244,7 @@ test("MT-Bench's published questions, judged by a rule: all 160 turns, with refe
   // The answers to question n are n and 10 n characters long, without white space at their ends.
   const lengthsOf = (id: number): [number, number] => [id, 10 * id];
   const answers = writeRows(
-    shop.path("lengths.jsonl"),
+    fixture.path("lengths.jsonl"),
     lines
       .map((line) => JSON.parse(line).question_id)
       .map((id) => ({
@@ -253,7 +256,7 @@ test("MT-Bench's published questions, judged by a rule: all 160 turns, with refe
   await using judge = await startJudge((call) =>
     call.text.includes("Conversation with User") ? "[[3]]" : ruleAnswer(call),
   );
-  const dir = shop.path("published");
+  const dir = fixture.path("published");
   const said = await evaluate(
     "mt-bench",
     answers,
@@ -277,10 +280,10 @@ test("MT-Bench's published questions, judged by a rule: all 160 turns, with refe
 test("nothing could be judged: the first refusal and the first answer are shown in their own words", async () => {
   const bench = smallMtBench();
   const rows = [1, 2, 3].map((id) => ({ question_id: id, choices: [{ turns: ["x", "y"] }] }));
-  const answers = writeRows(shop.path("judged-by-none.jsonl"), rows);
+  const answers = writeRows(fixture.path("judged-by-none.jsonl"), rows);
   const body = JSON.stringify({ error: { message: "max_tokens: expected at most 1024, got 2048." } });
   const words = (url: string, dir: string) => [
-    ...[answers, "--bench", bench, "--limit", "2", "--judge", `${url}#none`, "--output", shop.path(dir)],
+    ...[answers, "--bench", bench, "--limit", "2", "--judge", `${url}#none`, "--output", fixture.path(dir)],
   ];
   const failure = async (rule: () => ChatAnswer, dir: string): Promise<string> => {
     await using judge = await startJudge(rule);
@@ -325,7 +328,7 @@ const refusals: [what: string, words: string[], status: number, message: RegExp]
   ],
   [
     "an empty benchmark",
-    ["arena-hard", "a.jsonl", "--bench", shop.dir, "--judge", "http://127.0.0.1:1/v1#m"],
+    ["arena-hard", "a.jsonl", "--bench", fixture.dir, "--judge", "http://127.0.0.1:1/v1#m"],
     2,
     /expected arena-hard-v0\.1\.yaml in it/,
   ],
@@ -356,7 +359,7 @@ const commands: Record<string, () => Command> = {
 for (const [what, [name = "", ...words], status, message] of refusals) {
   test(`refused: ${what}`, async () => {
     const command = commands[name]?.().configureOutput({ writeErr: () => {} });
-    const place = ["--output", shop.path("refused")];
+    const place = ["--output", fixture.path("refused")];
     await assert.rejects(
       command?.parseAsync([...words, ...place], { from: "user" }) ?? Promise.resolve(),
       (error: unknown) => {

@@ -6,13 +6,13 @@ import { after, test } from "node:test";
 import { preftune, start } from "../support/command.ts";
 import { startJudge } from "../support/judge-server.ts";
 import { ruleAnswer, verdictByLength } from "../support/rule-judge.ts";
-import { workshop } from "../support/runs.ts";
+import { runFixture } from "../support/runs.ts";
 import { requireShared, skipWithoutShared } from "../support/shared.ts";
 import { rowOf } from "../support/table.ts";
 import { writeRows } from "../support/tiny-model.ts";
 
-const shop = workshop({ held: 0 });
-after(() => shop[Symbol.dispose]());
+const fixture = runFixture({ held: 0 });
+after(() => fixture[Symbol.dispose]());
 const evaluate = (...words: string[]) => preftune("evaluate", ...words);
 const results = (dir: string) => JSON.parse(readFileSync(join(dir, "results.json"), "utf8"));
 
@@ -22,7 +22,7 @@ test("Arena-Hard on the published answers, judged by a rule: the figures are tho
   const bench = requireShared("data", "arena_hard");
   const limit = 60;
   await using judge = await startJudge(ruleAnswer);
-  const dir = shop.path("arena-run");
+  const dir = fixture.path("arena-run");
   const own = join(bench, "answers_v0.1_gpt-3.5-turbo-0125.jsonl");
   const words = [
     "arena-hard",
@@ -76,18 +76,18 @@ test("Arena-Hard on the published answers, judged by a rule: the figures are tho
 
 test("pairwise: a local model against a file; interrupted answers come out the same", async () => {
   const prompts = writeRows(
-    shop.path("prompts.jsonl"),
+    fixture.path("prompts.jsonl"),
     Array.from({ length: 20 }, (_, i) => ({ prompt: `say ${i}` })),
   );
   const file = writeRows(
-    shop.path("file.jsonl"),
+    fixture.path("file.jsonl"),
     Array.from({ length: 20 }, (_, i) => ({ prompt: `say ${i}`, response: "FILE" })),
   );
   await using judge = await startJudge(({ text }) =>
     /<answer_A>\nFILE\n/.test(text) ? "[[B>A]]" : "[[A>>B]]",
   );
-  const dir = shop.path("pairs");
-  const model = String(shop.values["model_name_or_path"]);
+  const dir = fixture.path("pairs");
+  const model = String(fixture.values["model_name_or_path"]);
   const words = [
     "pairwise",
     model,
@@ -135,16 +135,16 @@ test("pairwise: a local model against a file; interrupted answers come out the s
 
 test("a judge that breaks down: status 7, nothing lost, and the rest is asked later", async () => {
   const turns = Array.from({ length: 30 }, (_, i) => ({ id: `q${i}`, prompt: `p ${i}`, answer: `x ${i}` }));
-  const a = writeRows(shop.path("one.jsonl"), turns);
+  const a = writeRows(fixture.path("one.jsonl"), turns);
   const b = writeRows(
-    shop.path("two.jsonl"),
+    fixture.path("two.jsonl"),
     turns.map((row) => ({ ...row, answer: "y" })),
   );
   let isBroken = true;
   await using judge = await startJudge((_, before) =>
     isBroken && before >= 25 ? { status: 403, body: `{"error":{"message":"no more"}}` } : "[[A=B]]",
   );
-  const dir = shop.path("broken");
+  const dir = fixture.path("broken");
   const words = ["pairwise", a, b, "--prompts", a, "--judge", `${judge.baseUrl}#j`, "--output", dir];
   const broken = await evaluate(...words);
   assert.equal(broken.status, 7);
@@ -160,9 +160,9 @@ test("a judge that breaks down: status 7, nothing lost, and the rest is asked la
 
 test("killed in the middle: what was judged is there", async () => {
   const turns = Array.from({ length: 40 }, (_, i) => ({ id: `q${i}`, prompt: `p ${i}`, answer: `x ${i}` }));
-  const a = writeRows(shop.path("killed-a.jsonl"), turns);
+  const a = writeRows(fixture.path("killed-a.jsonl"), turns);
   const b = writeRows(
-    shop.path("killed-b.jsonl"),
+    fixture.path("killed-b.jsonl"),
     turns.map((row) => ({ ...row, answer: "y" })),
   );
   let answered = 0;
@@ -174,7 +174,7 @@ test("killed in the middle: what was judged is there", async () => {
     if (++answered === 30) reached();
     return "[[B>A]]";
   });
-  const dir = shop.path("killed");
+  const dir = fixture.path("killed");
   const words = ["pairwise", a, b, "--prompts", a, "--judge", `${judge.baseUrl}#j`, "--output", dir];
   const running = start(["evaluate", ...words, "--concurrency", "2", "--requests-per-minute", "6000"]);
   await middle;
@@ -190,9 +190,9 @@ test("killed in the middle: what was judged is there", async () => {
 
 test("verdicts that nobody can read are no result", async () => {
   const rows = [{ id: "1", prompt: "p", answer: "x" }];
-  const a = writeRows(shop.path("mute-a.jsonl"), rows);
+  const a = writeRows(fixture.path("mute-a.jsonl"), rows);
   await using judge = await startJudge(() => "both are fine");
-  const dir = shop.path("mute");
+  const dir = fixture.path("mute");
   const said = await evaluate(
     "pairwise",
     a,

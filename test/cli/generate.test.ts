@@ -77,9 +77,9 @@ function makeAdapter(name: string, factor: number): string {
 test("a file of prompts: lines in order that read as answers, the same however many run at once", async () => {
   const before = liveTensorCount();
   const seen: number[] = [];
-  const told = await generateFile(options({ onProgress: ({ done }) => seen.push(done) }));
-  assert.deepEqual([told.done, told.total, seen.at(-1)], [7, 7, 7]);
-  assert.ok(told.tokens > 14 && told.tokens <= 2 * 7 * 6 && told.seconds > 0);
+  const reported = await generateFile(options({ onProgress: ({ done }) => seen.push(done) }));
+  assert.deepEqual([reported.done, reported.total, seen.at(-1)], [7, 7, 7]);
+  assert.ok(reported.tokens > 14 && reported.tokens <= 2 * 7 * 6 && reported.seconds > 0);
   const whole = readFileSync(at("answers.jsonl"), "utf8");
   const answers = await readAnswers(at("answers.jsonl"));
   assert.deepEqual(
@@ -93,7 +93,7 @@ test("a file of prompts: lines in order that read as answers, the same however m
   assert.equal(liveTensorCount(), before);
 });
 
-test("a run that was broken off goes on where it was, and only as it was asked before", async () => {
+test("an interrupted run continues where it was, and only as it was asked before", async () => {
   const whole = readFileSync(at("answers.jsonl"), "utf8");
   const output = at("broken.jsonl");
   const partial = `${output}.partial`;
@@ -115,9 +115,9 @@ test("a run that was broken off goes on where it was, and only as it was asked b
     name: "ConfigError",
     message: /broken\.jsonl\.partial has answers made with another model, other prompts or other settings/,
   });
-  const told: number[] = [];
-  await generateFile(options({ output, onProgress: ({ done }) => told.push(done) }));
-  assert.ok((told[0] ?? 0) >= kept);
+  const reported: number[] = [];
+  await generateFile(options({ output, onProgress: ({ done }) => reported.push(done) }));
+  assert.ok((reported[0] ?? 0) >= kept);
   assert.equal(readFileSync(output, "utf8"), whole);
 });
 
@@ -233,7 +233,7 @@ test("a prompt too long for the model is named by file and line", async () => {
   });
 });
 
-test("every turn of a row is asked, after the answers before it; samples are dialogues of their own", async () => {
+test("every turn of a row is asked, after the answers before it; each sample is a separate dialogue", async () => {
   const turns = ["say a", "say b", "say c"];
   const file = writeRows(at("turns.jsonl"), [{ question_id: 81, turns }, { prompt: "say d" }]);
   const output = at("turns-out.jsonl");

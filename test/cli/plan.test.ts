@@ -3,13 +3,13 @@ import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import { test } from "node:test";
 import { preftune } from "../support/command.ts";
-import { workshop } from "../support/runs.ts";
+import { runFixture } from "../support/runs.ts";
 import { tinyConfig } from "../support/tiny-models.ts";
 
 test("a run is planned from its YAML, keys can be set behind it, and nothing is written", async () => {
-  using shop = workshop({ rows: 6, held: 0 });
-  const file = shop.path("run.yaml");
-  const values = { ...shop.values, output_dir: shop.path("run") };
+  using fixture = runFixture({ rows: 6, held: 0 });
+  const file = fixture.path("run.yaml");
+  const values = { ...fixture.values, output_dir: fixture.path("run") };
   writeFileSync(
     file,
     Object.entries(values)
@@ -43,8 +43,8 @@ test("a run is planned from its YAML, keys can be set behind it, and nothing is 
 });
 
 test("a config.json alone, for eight GPUs: one device is planned, and that is said", async () => {
-  using shop = workshop({ rows: 2, held: 0 });
-  const file = shop.path("config.json");
+  using fixture = runFixture({ rows: 2, held: 0 });
+  const file = fixture.path("config.json");
   writeFileSync(file, JSON.stringify(tinyConfig("llama_untied")));
   const { status, stdout, stderr } = await preftune(
     ...[
@@ -67,8 +67,8 @@ test("a config.json alone, for eight GPUs: one device is planned, and that is sa
 });
 
 test("mistakes end with status 2 and say what to do", async () => {
-  using shop = workshop({ rows: 2, held: 0 });
-  const file = shop.path("config.json");
+  using fixture = runFixture({ rows: 2, held: 0 });
+  const file = fixture.path("config.json");
   writeFileSync(file, JSON.stringify(tinyConfig("llama_untied")));
   const gpu = await preftune("plan", "--model-config", file, "--gpu", "h10");
   assert.equal(gpu.status, 2);

@@ -6,7 +6,7 @@ import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import OpenAI from "openai";
 import { preftune, type Running, start } from "../support/command.ts";
-import { runTraining, workshop } from "../support/runs.ts";
+import { runFixture, runTraining } from "../support/runs.ts";
 import { endOfTurn, makeTinyModel } from "../support/tiny-model.ts";
 import { temporaryDirectory } from "../support/tiny-models.ts";
 
@@ -50,21 +50,21 @@ async function serve(
 }
 
 test("a trained adapter is served beside its base model, by name; the log has no text of prompts or answers; SIGTERM ends with 0", async () => {
-  using shop = workshop({ rows: 8, held: 0 });
+  using fixture = runFixture({ rows: 8, held: 0 });
   const values = {
-    ...shop.values,
-    output_dir: shop.path("run"),
+    ...fixture.values,
+    output_dir: fixture.path("run"),
     use_peft: true,
     max_steps: 2,
     learning_rate: 0.05,
   };
   await runTraining(values);
-  const model = String(shop.values["model_name_or_path"]);
+  const model = String(fixture.values["model_name_or_path"]);
   const { running, url, key, client } = await serve([
     "--model",
     model,
     "--adapter",
-    `mine=${shop.path("run", "adapter")}`,
+    `mine=${fixture.path("run", "adapter")}`,
   ]);
   try {
     assert.match(url, /^http:\/\/127\.0\.0\.1:\d+$/);

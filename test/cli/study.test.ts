@@ -6,10 +6,10 @@ import { test } from "node:test";
 import { setTimeout } from "node:timers/promises";
 import { listCheckpoints } from "../../src/runs/checkpoints.ts";
 import { preftune, start, startLaunched } from "../support/command.ts";
-import { workshop } from "../support/runs.ts";
+import { runFixture } from "../support/runs.ts";
 
-test("a sweep runs each setting in a process of its own, prints a table and says where everything is", async () => {
-  using place = workshop({ rows: 8, held: 4 });
+test("a sweep runs each setting in a separate process, prints a table and says where everything is", async () => {
+  using place = runFixture({ rows: 8, held: 4 });
   const values = { ...place.values, max_steps: 1, warmup_ratio: 0, max_length: 96, save_strategy: "no" };
   const file = place.path("sweep.yaml");
   writeFileSync(file, `values: ${JSON.stringify(values)}\nparameters:\n  lambda_w: [0.1, 0.8]\n`);
@@ -37,8 +37,8 @@ test("a sweep runs each setting in a process of its own, prints a table and says
   );
 });
 
-test("Ctrl-C: a sweep's runs end after their step, and the same command goes on with them", async () => {
-  using place = workshop({ rows: 8, held: 4 });
+test("Ctrl-C: a sweep's runs end after their step, and the same command resumes them", async () => {
+  using place = runFixture({ rows: 8, held: 4 });
   const values = {
     ...place.values,
     max_steps: 300,
@@ -70,8 +70,8 @@ test("Ctrl-C: a sweep's runs end after their step, and the same command goes on 
   assert.ok(!existsSync(join(output, "runs", "lambda-w-0.8-s1")), "no other run was begun");
 });
 
-test("when no run comes to its end, the reasons are told and the status is not 0", async () => {
-  using place = workshop({ rows: 8, held: 4 });
+test("when no run comes to its end, the reasons are reported and the status is not 0", async () => {
+  using place = runFixture({ rows: 8, held: 4 });
   const file = place.path("sweep.yaml");
   const values = { ...place.values, train_data: place.path("nowhere.jsonl"), max_steps: 1 };
   writeFileSync(file, `values: ${JSON.stringify(values)}\nparameters:\n  lambda_w: [0.1]\n`);
@@ -82,7 +82,7 @@ test("when no run comes to its end, the reasons are told and the status is not 0
 });
 
 test("slips of the pen end with what was meant", async () => {
-  using place = workshop({ rows: 8, held: 4 });
+  using place = runFixture({ rows: 8, held: 4 });
   const name = await preftune("study", "anchring");
   assert.equal(name.status, 2);
   assert.match(name.stderr, /anchoring/);
@@ -102,7 +102,7 @@ test("slips of the pen end with what was meant", async () => {
 });
 
 test("a study that was killed and started again has the tables of one that was not", async () => {
-  using place = workshop({ rows: 8, held: 4 });
+  using place = runFixture({ rows: 8, held: 4 });
   const { model_name_or_path: model, train_data: data, eval_data: held } = place.values;
   const words = (output: string): string[] => [
     ...["study", "anchoring", "--model", String(model), "--data", String(data), "--eval-data", String(held)],

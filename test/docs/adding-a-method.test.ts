@@ -6,7 +6,7 @@ import { dirname, join } from "node:path";
 import { after, test } from "node:test";
 import { readMetrics } from "../../src/runs/metrics.ts";
 import { startProgram } from "../support/command.ts";
-import { workshop } from "../support/runs.ts";
+import { runFixture } from "../support/runs.ts";
 import { scratch } from "../support/scratch.ts";
 
 const root = join(import.meta.dirname, "../..");
@@ -71,21 +71,21 @@ test("without its line among the losses the compiler refuses it; with it, all of
 });
 
 test("it trains, is printed, logs its metric, and its key is refused under another method", async () => {
-  using shop = workshop({ held: 0 });
-  const file = shop.path("run.yaml");
-  const values = { ...shop.values, output_dir: shop.path("run"), objective: "hinge", hinge_margin: 2 };
+  using fixture = runFixture({ held: 0 });
+  const file = fixture.path("run.yaml");
+  const values = { ...fixture.values, output_dir: fixture.path("run"), objective: "hinge", hinge_margin: 2 };
   const more = { max_steps: 2, logging_steps: 1, learning_rate: 1e-3 };
   writeFileSync(file, JSON.stringify({ ...values, ...more }));
   const preftune = (...args: string[]) => startProgram([join(copy, "src/cli/main.ts"), ...args]).ended;
   const trained = await preftune("train", file);
   assert.equal(trained.status, 0, trained.stderr);
-  const rows = readMetrics(shop.path("run", "metrics.jsonl"));
+  const rows = readMetrics(fixture.path("run", "metrics.jsonl"));
   assert.equal(rows.length, 2);
   for (const row of rows) {
     assert.equal(typeof row["hinge/frac_satisfied"], "number");
     assert.ok(Number(row["loss"]) > 0);
   }
-  assert.match(readFileSync(shop.path("run", "config.yaml"), "utf8"), /^hinge_margin: 2$/m);
+  assert.match(readFileSync(fixture.path("run", "config.yaml"), "utf8"), /^hinge_margin: 2$/m);
   const refused = await preftune("train", file, "--print-config", "--hinge_margin", "0");
   assert.match(refused.stderr, /hinge_margin: expected a number above 0/);
   const foreign = await preftune(

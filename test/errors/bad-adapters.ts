@@ -40,7 +40,7 @@ function adapter(
   return { adapter_name_or_path: dir, use_peft: true };
 }
 
-/** Adapters to go on from. */
+/** Adapters to continue from. */
 export const badAdapters: BadInput[] = [
   {
     kind: "adapter directory missing",

@@ -89,7 +89,7 @@ export const badData: BadInput[] = [
     Buffer.from('{"prompt":"\xe9","chosen":"a","rejected":"b"}\n', "latin1"),
     [/UTF-8/],
   ),
-  file("gzip that is cut off", "cut.jsonl.gz", gzipSync(lines(pairRows(200))).subarray(0, 900), [
+  file("truncated gzip", "cut.jsonl.gz", gzipSync(lines(pairRows(200))).subarray(0, 900), [
     /gzip|cut|damaged|unexpected/i,
   ]),
   file("gzip that is none", "none.jsonl.gz", lines(good), [/gzip|gz/i]),

@@ -9,7 +9,7 @@ import { after, test } from "node:test";
 import { PreftuneError } from "../../src/base/errors.ts";
 import { loadConfig } from "../../src/config/load-config.ts";
 import { cpuMs } from "../support/cpu-time.ts";
-import { filesOf, runTraining, type Values, workshop } from "../support/runs.ts";
+import { filesOf, runFixture, runTraining, type Values } from "../support/runs.ts";
 import { badAdapters } from "./bad-adapters.ts";
 import { badConfigs } from "./bad-configs.ts";
 import { badData } from "./bad-data.ts";
@@ -17,21 +17,26 @@ import type { BadInput, Place } from "./bad-input.ts";
 import { badModels, hostileTemplates } from "./bad-models.ts";
 import { badWeights } from "./bad-weights.ts";
 
-const shop = workshop({ rows: 4, held: 2 });
+const fixture = runFixture({ rows: 4, held: 2 });
 const kinds: string[] = [];
 after(() => {
-  shop[Symbol.dispose]();
+  fixture[Symbol.dispose]();
   console.log(`${kinds.length} kinds of bad input refused: ${kinds.join("; ")}`);
 });
 
-const short: Values = { ...shop.values, per_device_train_batch_size: 2, max_steps: 1, learning_rate: 1e-3 };
+const short: Values = {
+  ...fixture.values,
+  per_device_train_batch_size: 2,
+  max_steps: 1,
+  learning_rate: 1e-3,
+};
 
-/** A place of its own for a case. */
+/** A directory for a case. */
 function placeFor(kind: string): Place {
-  const dir = shop.path(kind.replaceAll(/\W+/g, "-"));
+  const dir = fixture.path(kind.replaceAll(/\W+/g, "-"));
   const path = (...parts: string[]) => join(dir, ...parts);
   mkdirSync(dir);
-  cpSync(shop.values["model_name_or_path"] as string, path("model"), { recursive: true });
+  cpSync(fixture.values["model_name_or_path"] as string, path("model"), { recursive: true });
   return { dir, model: path("model"), path };
 }
 
@@ -67,7 +72,7 @@ function refuses(bad: BadInput): void {
       left.filter((name) => !beginnings.test(name)),
       [],
     );
-    const fixed = { ...good, model_name_or_path: shop.values["model_name_or_path"] };
+    const fixed = { ...good, model_name_or_path: fixture.values["model_name_or_path"] };
     const { summary } = await runTraining(fixed);
     assert.equal(summary.reason, "done");
     rmSync(place.dir, { recursive: true });

@@ -9,7 +9,7 @@ import type { Values } from "../support/runs.ts";
 /** A directory with a good model, good rows and room for a run; a case spoils one of them. */
 export interface Place {
   dir: string;
-  /** The model directory, a copy of its own. */
+  /** The model directory, a separate copy. */
   model: string;
   /** Path of something in the place. */
   path(...parts: string[]): string;

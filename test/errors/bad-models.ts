@@ -64,7 +64,7 @@ export const badModels: BadInput[] = [
     (place) => writeFileSync(join(place.model, "tokenizer.json"), '{"model":{"type":"Magic"}}'),
     [/tokenizer\.json/],
   ),
-  badModel("tokenizer.json cut off", (place) => truncateSync(join(place.model, "tokenizer.json"), 1000), [
+  badModel("truncated tokenizer.json", (place) => truncateSync(join(place.model, "tokenizer.json"), 1000), [
     /tokenizer\.json/,
   ]),
   badModel(

@@ -1,6 +1,6 @@
 /**
  * Places that cannot be written: occupied, read-only, full. The error names the path and what to do, what was there
- * before is untouched, and once there is room the run goes on to the same end.
+ * before is untouched, and once there is room the run continues to the same end.
  */
 import assert from "node:assert/strict";
 import { type SpawnSyncReturns, spawnSync } from "node:child_process";
@@ -14,21 +14,21 @@ import {
   checkpointOf,
   filesOf,
   metricsOf,
+  runFixture,
   runTraining,
   stateOf,
   type Values,
-  workshop,
 } from "../support/runs.ts";
 
-const shop = workshop({ rows: 4, held: 2 });
+const fixture = runFixture({ rows: 4, held: 2 });
 const kinds: string[] = [];
 after(() => {
-  shop[Symbol.dispose]();
+  fixture[Symbol.dispose]();
   console.log(`${kinds.length} kinds of bad output places refused: ${kinds.join("; ")}`);
 });
 
 const recipe: Values = {
-  ...shop.values,
+  ...fixture.values,
   use_peft: true,
   lora_r: 4,
   learning_rate: 5e-3,
@@ -60,7 +60,7 @@ async function assertRefused(
 }
 
 refusal("a run that has taken steps", async () => {
-  const dir = shop.path("done");
+  const dir = fixture.path("done");
   await runTraining({ ...recipe, output_dir: dir });
   const before = filesOf(dir);
   await assertRefused({ output_dir: dir }, ConfigError, [
@@ -72,7 +72,7 @@ refusal("a run that has taken steps", async () => {
 });
 
 refusal("a directory of other things", async () => {
-  const dir = shop.path("thesis");
+  const dir = fixture.path("thesis");
   mkdirSync(dir);
   writeFileSync(join(dir, "thesis.tex"), "years of work");
   const before = filesOf(dir);
@@ -85,14 +85,14 @@ refusal("a directory of other things", async () => {
 });
 
 refusal("a path below a file", async () => {
-  const file = shop.path("a-file");
+  const file = fixture.path("a-file");
   writeFileSync(file, "x");
-  const before = filesOf(shop.dir);
+  const before = filesOf(fixture.dir);
   await assertRefused({ output_dir: join(file, "run") }, FileError, [
     /a-file\/run/,
     /a part of the path is a file/,
   ]);
-  assert.deepEqual(filesOf(shop.dir), before);
+  assert.deepEqual(filesOf(fixture.dir), before);
 });
 
 refusal("a path that the system does not let be made", async () => {
@@ -103,7 +103,7 @@ refusal("a path that the system does not let be made", async () => {
 });
 
 refusal("a run that another trainer is writing", async () => {
-  const dir = shop.path("busy");
+  const dir = fixture.path("busy");
   const running = runTraining(
     { ...recipe, output_dir: dir },
     {
@@ -124,12 +124,12 @@ refusal("a run that another trainer is writing", async () => {
 });
 
 refusal("a reference cache that cannot be made", async () => {
-  const file = shop.path("no-cache");
+  const file = fixture.path("no-cache");
   writeFileSync(file, "x");
   const values = {
     objective: "dpo",
     reference_cache_dir: join(file, "cache"),
-    output_dir: shop.path("cacheless"),
+    output_dir: fixture.path("cacheless"),
   };
   await assertRefused(values, FileError, [/no-cache\/cache/, /a part of the path is a file/]);
 });
@@ -168,9 +168,9 @@ const fullDisk: [kind: string, fault: Omit<Fault, "code">, says: RegExp[]][] = [
 ];
 for (const [kind, fault, says] of fullDisk) {
   refusal(kind, async () => {
-    const whole = shop.path("whole");
+    const whole = fixture.path("whole");
     if (!existsSync(whole)) await runTraining({ ...recipe, output_dir: whole });
-    const dir = shop.path(kind.replaceAll(" ", "-"));
+    const dir = fixture.path(kind.replaceAll(" ", "-"));
     {
       using faults = armFault({ ...fault, code: "ENOSPC" });
       await assertRefused({ output_dir: dir }, FileError, [
@@ -202,7 +202,7 @@ function inNamespace(mounts: string, program: string, args: readonly string[]): 
   });
 }
 
-const mountPoint = shop.path("mounted");
+const mountPoint = fixture.path("mounted");
 mkdirSync(mountPoint);
 const canMount = inNamespace(`mount -t tmpfs -o size=64k tmpfs ${mountPoint}`, "", []).status === 0;
 const skipMounts = canMount ? false : "this system lets no unprivileged process mount a file system";
@@ -232,7 +232,7 @@ refusal(
 refusal(
   "a file system that really is full, until something is deleted",
   async () => {
-    const whole = shop.path("whole-on-disk");
+    const whole = fixture.path("whole-on-disk");
     await runTraining({ ...recipe, output_dir: whole });
     const dir = join(mountPoint, "run");
     const program = `

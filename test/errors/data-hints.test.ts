@@ -7,11 +7,11 @@ import { after, test } from "node:test";
 import { loadConfig } from "../../src/config/load-config.ts";
 import type { DataIssue } from "../../src/data/findings.ts";
 import { prepareData } from "../../src/train/prepare-data.ts";
-import { workshop } from "../support/runs.ts";
+import { runFixture } from "../support/runs.ts";
 import { writeRows } from "../support/tiny-model.ts";
 
-const shop = workshop({ rows: 4, held: 2 });
-after(() => shop[Symbol.dispose]());
+const fixture = runFixture({ rows: 4, held: 2 });
+after(() => fixture[Symbol.dispose]());
 
 const user = (content: string) => ({ role: "user", content });
 const assistant = (content: string) => ({ role: "assistant", content });
@@ -40,7 +40,7 @@ const cases: Hinted[] = [
     hints: ["columns: {prompt: post, chosen: preferred, rejected: dispreferred}", drop],
   },
   {
-    kind: "a slip of the pen",
+    kind: "a typo",
     row: { prompt: "who?", choosen: "yes", rejected: "no" },
     hints: ["columns: {chosen: choosen}", drop],
   },
@@ -129,7 +129,7 @@ const hintPattern =
   /\b(columns: \{[^}]*\}|(?:plain_strings|invalid_rows|overflow|train_on|enable_thinking): "?\w+"?)/g;
 
 function configOf(rows: string, given: string, overrides: [string, string][] = []) {
-  const yaml = `model_name_or_path: ${shop.values["model_name_or_path"]}\ntrain_data: ${rows}\noutput_dir: none\n${given}\n`;
+  const yaml = `model_name_or_path: ${fixture.values["model_name_or_path"]}\ntrain_data: ${rows}\noutput_dir: none\n${given}\n`;
   return loadConfig({ yaml, file: "run.yaml", overrides }).config;
 }
 
@@ -143,7 +143,7 @@ const isGone = (all: readonly DataIssue[], code: string, was: string): boolean =
 
 for (const { kind, row, given = "", code = "invalid_row", hints } of cases) {
   test(`hints work when they are pasted: ${kind}`, async () => {
-    const rows = writeRows(shop.path("rows.jsonl"), [row]);
+    const rows = writeRows(fixture.path("rows.jsonl"), [row]);
     const found = (await findings(configOf(rows, given))).find((finding) => finding.code === code);
     assert.ok(found !== undefined, "the fault is found");
     const shown = `${found.message} ${found.remedy}`.match(hintPattern) ?? [];

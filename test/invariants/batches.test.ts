@@ -10,33 +10,33 @@ import { scope } from "../../src/torch/index.ts";
 import { assertClose } from "../support/close.ts";
 import {
   losses,
+  type RunFixture,
+  type RunRecord,
+  runFixture,
   runTraining,
-  type Told,
   tensorsOf,
   type Values,
-  type Workshop,
-  workshop,
 } from "../support/runs.ts";
 import { chatRows, writeRows } from "../support/tiny-model.ts";
 import { logitsOf, type TinyName, tinyNames } from "../support/tiny-models.ts";
 
 // 20 rows in steps of 8: the third step of each epoch holds 4
-const shops = new Map<TinyName, Workshop>();
+const fixtures = new Map<TinyName, RunFixture>();
 
-/** The workshop of a family, made when it is first asked for. */
-function shopOf(family: TinyName): Workshop {
-  const known = shops.get(family) ?? workshop({ family, rows: 20, held: 4 });
-  shops.set(family, known);
+/** The fixture of a family, made when it is first asked for. */
+function fixtureOf(family: TinyName): RunFixture {
+  const known = fixtures.get(family) ?? runFixture({ family, rows: 20, held: 4 });
+  fixtures.set(family, known);
   return known;
 }
 
 after(() => {
-  for (const shop of shops.values()) shop[Symbol.dispose]();
+  for (const fixture of fixtures.values()) fixture[Symbol.dispose]();
 });
 
-const shop = shopOf("llama_tied");
+const fixture = fixtureOf("llama_tied");
 const ten: Values = {
-  ...shop.values,
+  ...fixture.values,
   eval_strategy: "no",
   per_device_train_batch_size: 8,
   max_steps: 10,
@@ -51,19 +51,19 @@ interface Outcome {
   /** Trained tensors of the last checkpoint. */
   weights: Map<string, Float32Array>;
   dir: string;
-  told: Told;
+  record: RunRecord;
 }
 
 let runs = 0;
 
 async function outcome(values: Values): Promise<Outcome> {
   runs += 1;
-  const dir = shop.path(`run-${runs}`);
-  const told = await runTraining({ ...ten, ...values, output_dir: dir });
-  const rows = told.events.flatMap((event) => (event.type === "log" ? [event.row] : []));
+  const dir = fixture.path(`run-${runs}`);
+  const record = await runTraining({ ...ten, ...values, output_dir: dir });
+  const rows = record.events.flatMap((event) => (event.type === "log" ? [event.row] : []));
   const name = values["use_peft"] === true ? "adapter_model.safetensors" : "model.safetensors";
-  const weights = tensorsOf(join(dir, "checkpoints", `checkpoint-${told.summary.step}`, name));
-  return { losses: losses(told), rows, weights, dir, told };
+  const weights = tensorsOf(join(dir, "checkpoints", `checkpoint-${record.summary.step}`, name));
+  return { losses: losses(record), rows, weights, dir, record };
 }
 
 /** Asserts that losses agree within 1e-6 relative at each of the ten steps. */
@@ -91,7 +91,7 @@ function assertRounding(got: Outcome, want: Outcome): void {
 /** Data of an objective: chats for supervised training. */
 function dataFor(objective: string, rows = 20): Values {
   if (objective !== "sft") return {};
-  return { train_data: writeRows(shop.path(`chats-${rows}.jsonl`), chatRows(rows)), eval_data: null };
+  return { train_data: writeRows(fixture.path(`chats-${rows}.jsonl`), chatRows(rows)), eval_data: null };
 }
 
 const kinds: [kind: string, values: Values][] = [
@@ -151,7 +151,7 @@ for (const [kind, trained] of kinds) {
 
 for (const family of tinyNames) {
   test(`${family}: activations computed again = kept, bit for bit, with dropout`, async () => {
-    const own = { ...shopOf(family).values, ...lora, lora_dropout: 0.3, objective: "dpo", max_steps: 5 };
+    const own = { ...fixtureOf(family).values, ...lora, lora_dropout: 0.3, objective: "dpo", max_steps: 5 };
     const want = await outcome(own);
     const got = await outcome({ ...own, gradient_checkpointing: true });
     assert.deepEqual(got.losses, want.losses);
@@ -165,7 +165,7 @@ for (const family of tinyNames) {
   for (const [kind, trained] of kinds) {
     test(`${family}, ${kind}: DPO begins at ln 2`, async () => {
       const { losses: all } = await outcome({
-        ...shopOf(family).values,
+        ...fixtureOf(family).values,
         ...trained,
         objective: "dpo",
         max_steps: 1,
@@ -178,7 +178,7 @@ for (const family of tinyNames) {
 for (const family of ["llama_tied", "gemma3"] as const) {
   for (const [kind, trained] of kinds) {
     test(`${family}, ${kind}: weights updated in the backward pass are those updated after it, bit for bit`, async () => {
-      const base = { ...shopOf(family).values, ...trained, objective: "slime", max_grad_norm: 0 };
+      const base = { ...fixtureOf(family).values, ...trained, objective: "slime", max_grad_norm: 0 };
       const want = await outcome(base);
       const got = await outcome({ ...base, optimizer_in_backward: true });
       assert.deepEqual(got.losses, want.losses);
@@ -205,7 +205,7 @@ const adapters: [name: string, values: Values][] = [
 ];
 for (const family of tinyNames) {
   test(`${family}: the merged model = the base with the adapter`, async () => {
-    const values = shopOf(family).values;
+    const values = fixtureOf(family).values;
     const ids = [1, 80, 90, 5, 42, 7, 199, 3, 263, 17];
     for (const [name, adapter] of adapters) {
       const { dir } = await outcome({

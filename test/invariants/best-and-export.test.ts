@@ -11,7 +11,7 @@ import { readMetrics } from "../../src/runs/metrics.ts";
 import { scope } from "../../src/torch/index.ts";
 import { checkParity } from "../../src/train/export.ts";
 import { microBatch } from "../support/fixtures.ts";
-import { runTraining, workshop } from "../support/runs.ts";
+import { runFixture, runTraining } from "../support/runs.ts";
 
 /** Bytes of every tensor of a file. */
 function tensorsOf(path: string): string[] {
@@ -35,10 +35,10 @@ const overshooting = {
 };
 
 test("the best checkpoint survives retention and is what is exported", async () => {
-  using shop = workshop();
-  const run = shop.path("run");
+  using fixture = runFixture();
+  const run = fixture.path("run");
   const { summary } = await runTraining({
-    ...shop.values,
+    ...fixture.values,
     ...overshooting,
     output_dir: run,
     load_best_model_at_end: true,
@@ -64,12 +64,12 @@ test("the best checkpoint survives retention and is what is exported", async () 
 });
 
 test("early stop ends a run whose evaluation gets no better", async () => {
-  using shop = workshop();
+  using fixture = runFixture();
   const { summary } = await runTraining({
-    ...shop.values,
+    ...fixture.values,
     ...overshooting,
     max_steps: 60,
-    output_dir: shop.path("run"),
+    output_dir: fixture.path("run"),
     early_stopping_patience: 2,
   });
   assert.equal(summary.reason, "early stop");
@@ -79,16 +79,16 @@ test("early stop ends a run whose evaluation gets no better", async () => {
 });
 
 test("the gate refuses an export that does not score as the trained model", async () => {
-  using shop = workshop();
+  using fixture = runFixture();
   const { summary } = await runTraining({
-    ...shop.values,
-    output_dir: shop.path("run"),
+    ...fixture.values,
+    output_dir: fixture.path("run"),
     use_peft: true,
     learning_rate: 0.01,
     max_steps: 4,
   });
   using _ = scope();
-  const base = String(shop.values["model_name_or_path"]);
+  const base = String(fixture.values["model_name_or_path"]);
   const adapter = summary.exported[0] ?? "";
   const model = loadModel(base);
   installAdapter(model, readAdapter(adapter));

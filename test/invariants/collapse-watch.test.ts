@@ -17,20 +17,20 @@ import {
   checkpointOf,
   logOf,
   metricsOf,
+  type RunRecord,
+  runFixture,
   runTraining,
-  type Told,
   type Values,
-  workshop,
 } from "../support/runs.ts";
 import { chatRows, writeRows } from "../support/tiny-model.ts";
 
-const shop = workshop({ rows: 40, held: 8 });
-after(() => shop[Symbol.dispose]());
+const fixture = runFixture({ rows: 40, held: 8 });
+after(() => fixture[Symbol.dispose]());
 
 /** A model that has learned to give short answers and end them: what collapses must have stood before. */
 const trained: Promise<string> = runTraining({
-  ...shop.values,
-  train_data: writeRows(shop.path("sft.jsonl"), chatRows(40)),
+  ...fixture.values,
+  train_data: writeRows(fixture.path("sft.jsonl"), chatRows(40)),
   eval_data: null,
   objective: "sft",
   use_peft: false,
@@ -38,12 +38,12 @@ const trained: Promise<string> = runTraining({
   max_steps: 120,
   per_device_train_batch_size: 8,
   save_strategy: "no",
-  output_dir: shop.path("sft"),
-}).then(() => shop.path("sft", "model"));
+  output_dir: fixture.path("sft"),
+}).then(() => fixture.path("sft", "model"));
 
 async function common(): Promise<Values> {
   return {
-    ...shop.values,
+    ...fixture.values,
     model_name_or_path: await trained,
     use_peft: false,
     max_steps: 12,
@@ -63,9 +63,9 @@ let runs = 0;
 async function run(
   values: Values,
   more: Parameters<typeof runTraining>[1] = {},
-): Promise<Told & { dir: string }> {
+): Promise<RunRecord & { dir: string }> {
   runs += 1;
-  const dir = String(values["output_dir"] ?? shop.path(`run-${runs}`));
+  const dir = String(values["output_dir"] ?? fixture.path(`run-${runs}`));
   return { dir, ...(await runTraining({ ...(await common()), ...values, output_dir: dir }, more)) };
 }
 
@@ -76,12 +76,12 @@ function tensorsOf(path: string): string[] {
   );
 }
 
-const alarmsOf = ({ events }: Told) => events.filter((event) => event.type === "collapse");
+const alarmsOf = ({ events }: RunRecord) => events.filter((event) => event.type === "collapse");
 const rowsOf = (dir: string) => readMetrics(`${dir}/metrics.jsonl`).filter((row) => "eval_loss" in row);
 const recordsOf = (dir: string): EvaluationRecord[] => readEvaluations(`${dir}/evaluations.jsonl`);
 
 test("a run made to collapse is stopped, and the best checkpoint before the collapse is what is exported", async () => {
-  const { dir, summary, ...told } = await run({ ...watched, ...collapsing });
+  const { dir, summary, ...record } = await run({ ...watched, ...collapsing });
   assert.equal(summary.reason, "collapsed");
   const { collapse, best } = summary;
   assert.ok(collapse !== null && best !== null);
@@ -100,7 +100,7 @@ test("a run made to collapse is stopped, and the best checkpoint before the coll
   );
 
   assert.deepEqual(
-    alarmsOf({ summary, ...told }).map((event) => event.type === "collapse" && [event.step, event.action]),
+    alarmsOf({ summary, ...record }).map((event) => event.type === "collapse" && [event.step, event.action]),
     [[collapse.step, "restore"]],
   );
   const log = logOf(dir).map(({ time: _, ...rest }) => rest);
@@ -200,7 +200,7 @@ test("the histogram of rejected tokens has every one of them; below the knee lie
 });
 
 test("told to stop: a checkpoint and no export; resumed with a warning it goes on as if it had only warned", async () => {
-  const dir = shop.path("stopped");
+  const dir = fixture.path("stopped");
   const stopped = await run({ ...watched, ...collapsing, watch_action: "stop", output_dir: dir });
   const { collapse } = stopped.summary;
   assert.ok(collapse !== null);
@@ -235,7 +235,7 @@ test("told to stop: a checkpoint and no export; resumed with a warning it goes o
 
 test("interrupted and resumed before the collapse, it is caught at the same step and restored to the same weights", async () => {
   const whole = await run({ ...watched, ...collapsing });
-  const dir = shop.path("interrupted");
+  const dir = fixture.path("interrupted");
   const controller = new AbortController();
   await run(
     { ...watched, ...collapsing, output_dir: dir },
@@ -254,14 +254,14 @@ test("interrupted and resumed before the collapse, it is caught at the same step
 });
 
 test("a collapse before there is any best checkpoint: nothing is exported, and the command line says so", async () => {
-  const file = shop.path("early.yaml");
+  const file = fixture.path("early.yaml");
   const values = {
     ...(await common()),
     ...watched,
     ...collapsing,
     learning_rate: 0.05,
     eval_steps: 4,
-    output_dir: shop.path("early"),
+    output_dir: fixture.path("early"),
   };
   writeFileSync(
     file,
@@ -271,11 +271,11 @@ test("a collapse before there is any best checkpoint: nothing is exported, and t
   );
   const { status, stdout } = await preftune("train", file);
   assert.equal(status, 6, stdout);
-  const told = stdout
+  const lines = stdout
     .trim()
     .split("\n")
     .map((line) => JSON.parse(line));
-  const { end } = told.at(-1);
+  const { end } = lines.at(-1);
   assert.deepEqual(
     [end.reason, end.collapse.restored, end.exported, end.best],
     ["collapsed", null, [], null],
@@ -287,7 +287,7 @@ test("a collapse before there is any best checkpoint: nothing is exported, and t
 });
 
 test("a best checkpoint that is gone is not gone back to: the best is sought anew, with a note", async () => {
-  const dir = shop.path("lost");
+  const dir = fixture.path("lost");
   const base: Values = {
     ...watched,
     ...healthy,
@@ -317,7 +317,7 @@ test("a best checkpoint that is gone is not gone back to: the best is sought ane
 });
 
 test("another question is another start: resumed with other prompts, their first answers are what later ones are held to", async () => {
-  const dir = shop.path("asked-anew");
+  const dir = fixture.path("asked-anew");
   const base: Values = { ...watched, ...healthy, output_dir: dir, lr_scheduler_type: "constant" };
   await run({ ...base, max_steps: 2 });
   const start = () => JSON.parse(readFileSync(`${dir}/evaluation-start.json`, "utf8"));
@@ -334,7 +334,7 @@ test("another question is another start: resumed with other prompts, their first
 });
 
 test("a faulty file of prompts is told before anything is computed; a good one is asked", async () => {
-  const bad = writeRows(shop.path("bad-prompts.jsonl"), [{ prompt: "a" }, { note: "b" }]);
+  const bad = writeRows(fixture.path("bad-prompts.jsonl"), [{ prompt: "a" }, { note: "b" }]);
   const events: string[] = [];
   const again = run(
     { ...watched, ...healthy, watch_prompts: bad },
@@ -349,7 +349,7 @@ test("a faulty file of prompts is told before anything is computed; a good one i
     return true;
   });
   assert.ok(!events.includes("start"));
-  const good = writeRows(shop.path("prompts.jsonl"), [
+  const good = writeRows(fixture.path("prompts.jsonl"), [
     { prompt: "who?" },
     { turns: ["where?", "and then?"] },
   ]);

@@ -20,7 +20,7 @@ import { adapterParameters, trainAll } from "../../src/train/parameters.ts";
 import { type Training, trainStep } from "../../src/train/step.ts";
 import { withoutLeaks } from "../support/close.ts";
 import { microBatch } from "../support/fixtures.ts";
-import { assertSameRun, cutBack, losses, runTraining, workshop } from "../support/runs.ts";
+import { assertSameRun, cutBack, losses, runFixture, runTraining } from "../support/runs.ts";
 import { adaptPatterned, type TinyName, tinyAdapterConfig, tinyModel } from "../support/tiny-models.ts";
 
 const rows = [0, 1, 2].map((i) => ({
@@ -147,9 +147,9 @@ test("freed copies and other types are no copies", () => {
 
 for (const kind of ["full", "LoRA"]) {
   test(`${kind}: a resumed run in bfloat16 goes on bit for bit, and exports its best checkpoint`, async () => {
-    using shop = workshop({ rows: 12, held: 4 });
+    using fixture = runFixture({ rows: 12, held: 4 });
     const recipe = {
-      ...shop.values,
+      ...fixture.values,
       dtype: "bfloat16",
       objective: "simpo",
       use_peft: kind === "LoRA",
@@ -164,7 +164,7 @@ for (const kind of ["full", "LoRA"]) {
       // tuning gets worse
       greater_is_better: kind === "LoRA",
     };
-    const [whole, rest] = [shop.path("whole"), shop.path("rest")];
+    const [whole, rest] = [fixture.path("whole"), fixture.path("rest")];
     const want = await runTraining({ ...recipe, output_dir: whole });
     cutBack(whole, rest, 4);
     const got = await runTraining({ ...recipe, output_dir: rest, resume_from_checkpoint: "latest" });

@@ -16,18 +16,18 @@ import { checkMerged } from "../../src/train/merge-gate.ts";
 import { adapterParameters } from "../../src/train/parameters.ts";
 import { roundedTensors } from "../../src/train/rounding.ts";
 import { microBatch } from "../support/fixtures.ts";
-import { workshop } from "../support/runs.ts";
+import { runFixture } from "../support/runs.ts";
 import { adaptPatterned, tinyAdapterConfig } from "../support/tiny-models.ts";
 
-const shop = workshop({ rows: 2, held: 0 });
-after(() => shop[Symbol.dispose]());
-const base = String(shop.values["model_name_or_path"]);
+const fixture = runFixture({ rows: 2, held: 0 });
+after(() => fixture[Symbol.dispose]());
+const base = String(fixture.values["model_name_or_path"]);
 const machine = { device: "cpu", threads: 1 };
 
-/** An adapter over the workshop's model, its tensors scaled by `size`. */
+/** An adapter over the fixture's model, its tensors scaled by `size`. */
 function adapterOf(name: string, size: number): string {
   using _ = scope();
-  const dir = shop.path(name);
+  const dir = fixture.path(name);
   mkdirSync(dir);
   const model = loadModel(base);
   const { config } = adaptPatterned(model, tinyAdapterConfig({ targetModules: ["q_proj", "down_proj"] }));
@@ -46,7 +46,7 @@ before(() => {
 
 for (const dtype of ["float32", "float16", "bfloat16"] as const) {
   test(`${dtype}: the difference is told, with what it is made of`, async () => {
-    const output = shop.path(dtype);
+    const output = fixture.path(dtype);
     const result = await merge({ ...machine, model: base, adapter, output, exportDtype: dtype });
     assert.ok(result.adapterEffect > 0.01, `${result.adapterEffect}`);
     const text = mergeText(result);
@@ -69,7 +69,7 @@ for (const dtype of ["float32", "float16", "bfloat16"] as const) {
 
 test("only tensors that the type cannot hold count as rounded: of a model stored in it, the merged ones", async () => {
   using _ = scope();
-  const stored = shop.path("half-base");
+  const stored = fixture.path("half-base");
   await merge({ ...machine, model: base, adapter, output: stored, exportDtype: "bfloat16" });
   const model = loadModel(stored, { dtype: "float32" });
   assert.equal(roundedTensors(model, "bfloat16").size, 0);
@@ -80,14 +80,14 @@ test("only tensors that the type cannot hold count as rounded: of a model stored
 
 test("an adapter smaller than the rounding: the words say what keeps it", async () => {
   const tiny = adapterOf("tiny-adapter", 1e-4);
-  const output = shop.path("tiny-merged");
+  const output = fixture.path("tiny-merged");
   const result = await merge({ ...machine, model: base, adapter: tiny, output, exportDtype: "bfloat16" });
   assert.match(mergeText(result), /little more than the rounding: --export-dtype float32 keeps all of it/);
   const kept = await merge({
     ...machine,
     model: base,
     adapter: tiny,
-    output: shop.path("kept"),
+    output: fixture.path("kept"),
     exportDtype: "float32",
   });
   assert.doesNotMatch(mergeText(kept), /little more/);
@@ -121,7 +121,7 @@ test("files of another model are refused, in float32 and in half types", () => {
 
 test("a merged export of training that only rounding moves is good, however far it moves", async () => {
   using _ = scope();
-  const output = shop.path("exported");
+  const output = fixture.path("exported");
   await merge({ ...machine, model: base, adapter, output, exportDtype: "bfloat16" });
   const model = loadModel(base, { dtype: "float32" });
   installAdapter(model, readAdapter(adapter));
@@ -148,7 +148,7 @@ test("a merged export of training that only rounding moves is good, however far 
 const bytesOf = (dir: string) => readFileSync(join(dir, "model.safetensors"));
 
 test("a target that is there is kept, and the hint's --replace replaces it", async () => {
-  const output = shop.path("twice");
+  const output = fixture.path("twice");
   await merge({ ...machine, model: base, adapter, output });
   const first = bytesOf(output);
   const other = adapterOf("other-adapter", 2);
@@ -179,13 +179,13 @@ test("a target that is there is kept, and the hint's --replace replaces it", asy
 });
 
 test("--replace takes models only, and none that is being merged", async () => {
-  const notes = shop.path("notes");
+  const notes = fixture.path("notes");
   mkdirSync(notes);
   writeFileSync(join(notes, "thesis.txt"), "years of work");
   const cases: [output: string, message: RegExp][] = [
     [notes, /expected a model to replace, with config\.json, there is none/],
     [base, /it holds \S+, of which the merged model is made/],
-    [shop.dir, /it holds \S+, of which the merged model is made/],
+    [fixture.dir, /it holds \S+, of which the merged model is made/],
   ];
   for (const [output, message] of cases) {
     await assert.rejects(merge({ ...machine, model: base, adapter, output, replace: true }), message);

@@ -5,13 +5,13 @@ import { after, test } from "node:test";
 import { METRICS, type MetricInfo, ROW_KEYS } from "../../src/config/metric-names.ts";
 import type { MethodName } from "../../src/methods/index.ts";
 import { isEvalRow, type MetricRow, readMetrics } from "../../src/runs/metrics.ts";
-import { runTraining, type Values, workshop } from "../support/runs.ts";
+import { runFixture, runTraining, type Values } from "../support/runs.ts";
 
-const shop = workshop({ rows: 8, held: 4 });
-after(() => shop[Symbol.dispose]());
+const fixture = runFixture({ rows: 8, held: 4 });
+after(() => fixture[Symbol.dispose]());
 
 const common: Values = {
-  ...shop.values,
+  ...fixture.values,
   learning_rate: 1e-3,
   per_device_train_batch_size: 4,
   max_steps: 4,
@@ -34,7 +34,7 @@ let runs = 0;
 
 async function rowsOf(values: Values): Promise<{ training: MetricRow[]; evaluation: MetricRow[] }> {
   runs += 1;
-  const outputDir = shop.path(`run-${runs}`);
+  const outputDir = fixture.path(`run-${runs}`);
   await runTraining({ ...common, ...values, output_dir: outputDir });
   const rows = readMetrics(join(outputDir, "metrics.jsonl"));
   return { training: rows.filter((row) => !isEvalRow(row)), evaluation: rows.filter(isEvalRow) };

@@ -15,27 +15,27 @@ import {
   checkpointOf,
   filesOf,
   logOf,
+  type RunRecord,
+  runFixture,
   runTraining,
   stateOf,
-  type Told,
   type Values,
-  workshop,
 } from "../support/runs.ts";
 import { type PairRow, pairRows, writeRows } from "../support/tiny-model.ts";
 
-const shop = workshop({ rows: 12, held: 2 });
-after(() => shop[Symbol.dispose]());
+const fixture = runFixture({ rows: 12, held: 2 });
+after(() => fixture[Symbol.dispose]());
 
 /** The marked row's chosen answer is longer than any other, by which an objective knows it. */
 const markedLine = 5;
 const markedTokens = 60;
 const rows: PairRow[] = pairRows(12);
 (rows[markedLine - 1] as PairRow).chosen = "a".repeat(markedTokens + 10);
-const marked = writeRows(shop.path("marked.jsonl"), rows);
+const marked = writeRows(fixture.path("marked.jsonl"), rows);
 const markedOrigin = `${marked}:${markedLine}`;
 
 const base: Values = {
-  ...shop.values,
+  ...fixture.values,
   train_data: marked,
   objective: "slime",
   learning_rate: 5e-3,
@@ -86,7 +86,7 @@ const infiniteGradient: Objective = spoiled((loss, pairs) => {
 
 type Skipped = Extract<TrainEvent, { type: "skipped" }>;
 
-function skips({ events }: Told): Skipped[] {
+function skips({ events }: RunRecord): Skipped[] {
   return events.filter((event) => event.type === "skipped");
 }
 
@@ -98,7 +98,7 @@ function pieces(runDir: string, step: number, weights: string): string[] {
 let runs = 0;
 function fresh(): string {
   runs += 1;
-  return shop.path(`run-${runs}`);
+  return fixture.path(`run-${runs}`);
 }
 
 for (const [what, objective] of [
@@ -108,22 +108,22 @@ for (const [what, objective] of [
   for (const [kind, values, weights] of kinds) {
     test(`${kind}: ${what} of one row skips its steps, changes nothing and is told`, async () => {
       const dir = fresh();
-      const told = await runTraining({ ...base, ...values, output_dir: dir }, { objective });
-      const steps = skips(told).map(({ step }) => step);
+      const record = await runTraining({ ...base, ...values, output_dir: dir }, { objective });
+      const steps = skips(record).map(({ step }) => step);
       // 12 steps are four epochs of three
       assert.equal(steps.length, 4);
       assert.deepEqual(
         steps.map((step) => Math.ceil(step / 3)),
         [1, 2, 3, 4],
       );
-      for (const skipped of skips(told)) assert.deepEqual(skipped.rows, [markedOrigin]);
+      for (const skipped of skips(record)) assert.deepEqual(skipped.rows, [markedOrigin]);
       for (let step = 2; step <= 12; step++) {
         const [before, now] = [pieces(dir, step - 1, weights), pieces(dir, step, weights)];
         if (steps.includes(step)) assert.deepEqual(now, before, `step ${step} was skipped`);
         else for (const [i, piece] of now.entries()) assert.notEqual(piece, before[i], `step ${step}`);
       }
-      assert.equal(told.summary.skippedSteps, 4);
-      assert.equal(told.summary.reason, "done");
+      assert.equal(record.summary.skippedSteps, 4);
+      assert.equal(record.summary.reason, "done");
       const log = logOf(dir).filter(({ event }) => event === "skipped");
       assert.deepEqual(
         log.map(({ step, rows: named }) => ({ step, named })),
@@ -135,8 +135,8 @@ for (const [what, objective] of [
 
 test("NaN is written as NaN, in each row of a skipped step and in no other", async () => {
   const dir = fresh();
-  const told = await runTraining({ ...base, output_dir: dir, max_steps: 6 }, { objective: nanLoss });
-  const steps = skips(told).map(({ step }) => step);
+  const record = await runTraining({ ...base, output_dir: dir, max_steps: 6 }, { objective: nanLoss });
+  const steps = skips(record).map(({ step }) => step);
   const text = readFileSync(join(dir, "metrics.jsonl"), "utf8").trim().split("\n");
   for (const [i, row] of readMetrics(join(dir, "metrics.jsonl")).entries()) {
     if (!("loss" in row)) continue;
@@ -154,8 +154,8 @@ test("a row whose own reference is out of all bounds is named", async () => {
     ref_chosen_logps: i === 7 ? 1e308 : -30,
     ref_rejected_logps: i === 7 ? -1e308 : -31,
   }));
-  const path = writeRows(shop.path("references.jsonl"), given);
-  const told = await runTraining({
+  const path = writeRows(fixture.path("references.jsonl"), given);
+  const record = await runTraining({
     ...base,
     train_data: path,
     eval_data: null,
@@ -164,8 +164,8 @@ test("a row whose own reference is out of all bounds is named", async () => {
     output_dir: fresh(),
     max_steps: 3,
   });
-  assert.equal(skips(told).length, 1);
-  assert.deepEqual(skips(told)[0]?.rows, [`${path}:8`]);
+  assert.equal(skips(record).length, 1);
+  assert.deepEqual(skips(record)[0]?.rows, [`${path}:8`]);
 });
 
 test("after five in a row training stops; earlier checkpoints are whole, and a fixed run goes on from them", async () => {
@@ -174,9 +174,9 @@ test("after five in a row training stops; earlier checkpoints are whole, and a f
   let broken = false;
   const failing = spoiled((loss) => (broken ? ops.mul(loss, Number.NaN) : loss));
   const dir = fresh();
-  const told: TrainEvent[] = [];
+  const seen: TrainEvent[] = [];
   const onEvent = (event: TrainEvent) => {
-    told.push(event);
+    seen.push(event);
     if (event.type === "step" && event.step === 3) broken = true;
   };
   const run = runTraining({ ...base, output_dir: dir }, { objective: failing, onEvent });
@@ -194,7 +194,7 @@ test("after five in a row training stops; earlier checkpoints are whole, and a f
     );
     return true;
   });
-  const skipped = told.filter((event) => event.type === "skipped").map(({ step }) => step);
+  const skipped = seen.filter((event) => event.type === "skipped").map(({ step }) => step);
   assert.deepEqual(skipped, [4, 5, 6, 7, 8]);
   for (const step of [1, 2, 3]) {
     assert.deepEqual(stateOf(checkpointOf(dir, step)), stateOf(checkpointOf(clean, step)));
@@ -217,12 +217,12 @@ test("four in a row, a sound one, four in a row: training goes on", async () => 
   const onEvent = (event: TrainEvent) => {
     if (event.type === "step") step = event.step;
   };
-  const told = await runTraining(
+  const record = await runTraining(
     { ...base, output_dir: fresh(), max_steps: 10 },
     { objective: failing, onEvent },
   );
   assert.deepEqual(
-    skips(told).map((skip) => skip.step),
+    skips(record).map((skip) => skip.step),
     [1, 2, 3, 4, 6, 7, 8, 9],
   );
 });
@@ -235,13 +235,13 @@ test("max_nonfinite_steps 1 stops at the first", async () => {
 
 for (const value of [Number.NaN, Number.POSITIVE_INFINITY]) {
   test(`a base model with ${value} in a weight is refused by the tensor's name before anything is computed`, async () => {
-    const model = shop.path(`weights-${value}`);
+    const model = fixture.path(`weights-${value}`);
     poison(model, value);
     const dir = fresh();
-    const told: TrainEvent[] = [];
+    const seen: TrainEvent[] = [];
     const run = runTraining(
       { ...base, use_peft: true, lora_r: 4, model_name_or_path: model, output_dir: dir },
-      { onEvent: (event) => told.push(event) },
+      { onEvent: (event) => seen.push(event) },
     );
     await assert.rejects(run, (error: unknown) => {
       assert.ok(error instanceof FormatError);
@@ -251,14 +251,14 @@ for (const value of [Number.NaN, Number.POSITIVE_INFINITY]) {
       );
       return true;
     });
-    assert.ok(!told.some(({ type }) => type === "step" || type === "skipped"));
+    assert.ok(!seen.some(({ type }) => type === "step" || type === "skipped"));
     assert.ok(!Object.keys(filesOf(dir)).some((name) => name.startsWith("adapter")));
   });
 }
 
-/** A copy of the workshop's model at `dir` with one weight of its first block set to `value`. */
+/** A copy of the fixture's model at `dir` with one weight of its first block set to `value`. */
 function poison(dir: string, value: number): void {
-  const from = shop.values["model_name_or_path"] as string;
+  const from = fixture.values["model_name_or_path"] as string;
   cpSync(from, dir, { recursive: true });
   const path = join(dir, "model.safetensors");
   const { tensors, dataStart } = readSafetensorsHeader(path);

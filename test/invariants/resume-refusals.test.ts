@@ -11,7 +11,7 @@ import { runPaths } from "../../src/runs/run-directory.ts";
 import { liveTensorCount, matmulLibrary } from "../../src/torch/index.ts";
 import { native } from "../../src/torch/native.ts";
 import { collectGarbage } from "../support/memory.ts";
-import { filesOf, runTraining, type Workshop, workshop } from "../support/runs.ts";
+import { filesOf, type RunFixture, runFixture, runTraining } from "../support/runs.ts";
 import { makeTinyModel, pairRows, writeRows } from "../support/tiny-model.ts";
 
 const keys = { use_peft: true, max_steps: 6, save_steps: 3, logging_steps: 1, lr_scheduler_type: "constant" };
@@ -30,13 +30,13 @@ for (const [what, change] of Object.entries({
   "other rows": (_model: string, train: string) => writeRows(train, pairRows(20, 99)),
 })) {
   test(`resuming with ${what} is refused and changes nothing`, async () => {
-    using shop = workshop();
-    const run = shop.path("run");
-    const values = { ...shop.values, ...keys, output_dir: run };
+    using fixture = runFixture();
+    const run = fixture.path("run");
+    const values = { ...fixture.values, ...keys, output_dir: run };
     await runTraining(values);
     const before = essence(run);
-    const model = String(shop.values["model_name_or_path"]);
-    change(model, String(shop.values["train_data"]));
+    const model = String(fixture.values["model_name_or_path"]);
+    change(model, String(fixture.values["train_data"]));
     const resumed = runTraining({ ...values, max_steps: 8, resume_from_checkpoint: "latest" });
     await assert.rejects(resumed, (error: unknown) => {
       assert.ok(error instanceof TrainingError);
@@ -67,8 +67,8 @@ async function resumedWith(library: string, values: Record<string, unknown>) {
 
 test("a resumed run keeps the library of matrix products it began with; PREFTUNE_MATMUL stands above it", async (t) => {
   if (!native.hasOnednn()) return t.skip("there is one library only");
-  using shop = workshop();
-  const values = { ...shop.values, ...keys, output_dir: shop.path("run") };
+  using fixture = runFixture();
+  const values = { ...fixture.values, ...keys, output_dir: fixture.path("run") };
   await runTraining({ ...values, max_steps: 3 });
   const before = process.env["PREFTUNE_MATMUL"];
   t.after(() => {
@@ -87,15 +87,15 @@ test("a resumed run keeps the library of matrix products it began with; PREFTUNE
 });
 
 test("a run without any checkpoint begins again and ends as a run of its own", async () => {
-  using shop = workshop();
+  using fixture = runFixture();
   const stop = new AbortController();
-  const values = { ...shop.values, ...keys, output_dir: shop.path("run") };
+  const values = { ...fixture.values, ...keys, output_dir: fixture.path("run") };
   await runTraining(values, {
     signal: stop.signal,
     onEvent: (e) => e.type === "step" && e.step === 2 && stop.abort(),
   });
-  await runTraining({ ...values, output_dir: shop.path("whole") });
-  const checkpoints = shop.path("run", "checkpoints");
+  await runTraining({ ...values, output_dir: fixture.path("whole") });
+  const checkpoints = fixture.path("run", "checkpoints");
   const states: Record<string, () => void> = {
     "no folder of checkpoints": () => {},
     "an empty folder of checkpoints": () => mkdirSync(checkpoints),
@@ -104,19 +104,19 @@ test("a run without any checkpoint begins again and ends as a run of its own", a
     "no run.json either": () => {
       // with an export beside it, it would be left alone
       for (const name of ["run.json", "adapter", "export.json", "report.html"])
-        rmSync(shop.path("run", name), { recursive: true });
+        rmSync(fixture.path("run", name), { recursive: true });
     },
   };
   for (const [what, make] of Object.entries(states)) {
     rmSync(checkpoints, { recursive: true });
     make();
-    await assertBeginsAgain(shop, values, what);
+    await assertBeginsAgain(fixture, values, what);
   }
 });
 
 /** Resumes the run and compares it with the one of `whole`. */
 async function assertBeginsAgain(
-  shop: Workshop,
+  fixture: RunFixture,
   values: Record<string, unknown>,
   what: string,
 ): Promise<void> {
@@ -130,14 +130,17 @@ async function assertBeginsAgain(
     what,
   );
   const losses = (run: string) =>
-    readMetrics(shop.path(run, "metrics.jsonl")).map((row) => [
+    readMetrics(fixture.path(run, "metrics.jsonl")).map((row) => [
       row.global_step,
       row["loss"],
       row["eval_loss"],
     ]);
   assert.deepEqual(losses("run"), losses("whole"), what);
   const name = "adapter_model.safetensors";
-  assert.equal(filesOf(shop.path("run", "adapter"))[name], filesOf(shop.path("whole", "adapter"))[name]);
+  assert.equal(
+    filesOf(fixture.path("run", "adapter"))[name],
+    filesOf(fixture.path("whole", "adapter"))[name],
+  );
 }
 
 /** Live tensors once finalizers have run: those of earlier runs' file maps wait for the garbage collector. */
@@ -152,11 +155,11 @@ async function settledTensorCount(): Promise<number> {
 for (const usePeft of [true, false]) {
   const tuning = usePeft ? "LoRA with a trained head" : "full tuning";
   test(`a finished run frees its tensors at once, ${tuning}`, async () => {
-    using shop = workshop({ family: "llama_untied" });
+    using fixture = runFixture({ family: "llama_untied" });
     const before = await settledTensorCount();
     const more = usePeft ? { lora_modules_to_save: ["lm_head"] } : {};
-    const outputDir = shop.path("run");
-    await runTraining({ ...shop.values, output_dir: outputDir, use_peft: usePeft, ...more, max_steps: 2 });
+    const outputDir = fixture.path("run");
+    await runTraining({ ...fixture.values, output_dir: outputDir, use_peft: usePeft, ...more, max_steps: 2 });
     // what is left are maps of files, which the collector frees
     assert.ok(liveTensorCount() - before <= 4, `${liveTensorCount() - before} tensors are left`);
     assert.equal(await settledTensorCount(), before);

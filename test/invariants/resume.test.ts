@@ -14,21 +14,21 @@ import {
   logOf,
   losses,
   metricsOf,
+  type RunRecord,
+  runFixture,
   runTraining,
   stateOf,
-  type Told,
   trainInChild,
   type Values,
-  workshop,
 } from "../support/runs.ts";
 import { pairRows, writeRows } from "../support/tiny-model.ts";
 
 // 13 rows in steps of 4: the fourth step of each epoch is a part; 20 steps are five epochs, each in another order
-const shop = workshop({ rows: 13, held: 4 });
-after(() => shop[Symbol.dispose]());
+const fixture = runFixture({ rows: 13, held: 4 });
+after(() => fixture[Symbol.dispose]());
 
 const common: Values = {
-  ...shop.values,
+  ...fixture.values,
   per_device_train_batch_size: 2,
   gradient_accumulation_steps: 2,
   max_steps: 20,
@@ -52,14 +52,14 @@ const lora: Values = {
 const full: Values = { ...common, objective: "dpo", learning_rate: 2e-3 };
 const resumed: Values = { resume_from_checkpoint: "latest" };
 
-const whole = new Map<Values, Promise<{ dir: string; told: Told }>>();
+const whole = new Map<Values, Promise<{ dir: string; record: RunRecord }>>();
 
 /** The uninterrupted run of a recipe, trained when it is first asked for. */
-function uninterrupted(recipe: Values): Promise<{ dir: string; told: Told }> {
+function uninterrupted(recipe: Values): Promise<{ dir: string; record: RunRecord }> {
   const known = whole.get(recipe);
   if (known !== undefined) return known;
-  const dir = shop.path(`whole-${whole.size}`);
-  const run = runTraining({ ...recipe, output_dir: dir }).then((told) => ({ dir, told }));
+  const dir = fixture.path(`whole-${whole.size}`);
+  const run = runTraining({ ...recipe, output_dir: dir }).then((record) => ({ dir, record }));
   whole.set(recipe, run);
   return run;
 }
@@ -69,7 +69,7 @@ let copies = 0;
 /** A copy of the recipe's run, cut back to the checkpoint of `step`. */
 async function cut(recipe: Values, step: number): Promise<string> {
   copies += 1;
-  return cutBack((await uninterrupted(recipe)).dir, shop.path(`cut-${copies}`), step);
+  return cutBack((await uninterrupted(recipe)).dir, fixture.path(`cut-${copies}`), step);
 }
 
 /** Trains until after `step`, then asks it to stop. */
@@ -81,21 +81,21 @@ function stopAfter(step: number): { signal: AbortSignal; onEvent: (event: TrainE
   return { signal: controller.signal, onEvent };
 }
 
-function notes({ events }: Told): string {
+function notes({ events }: RunRecord): string {
   return events.flatMap((event) => (event.type === "note" ? [event.text] : [])).join("\n");
 }
 
-async function expectSame(recipe: Values, dir: string, changes: Values = {}): Promise<Told> {
-  const told = await runTraining({ ...recipe, output_dir: dir, ...resumed, ...changes });
+async function expectSame(recipe: Values, dir: string, changes: Values = {}): Promise<RunRecord> {
+  const record = await runTraining({ ...recipe, output_dir: dir, ...resumed, ...changes });
   assertSameRun(dir, (await uninterrupted(recipe)).dir, 20);
-  return told;
+  return record;
 }
 
 test("the uninterrupted run trains, shuffles and evaluates, or the tests below would prove nothing", async () => {
-  const { dir, told } = await uninterrupted(lora);
-  const rows = told.events.flatMap((e) => (e.type === "log" || e.type === "evaluation" ? [e.row] : []));
-  assert.equal(losses(told).length, 20);
-  assert.equal(new Set(losses(told)).size, 20);
+  const { dir, record } = await uninterrupted(lora);
+  const rows = record.events.flatMap((e) => (e.type === "log" || e.type === "evaluation" ? [e.row] : []));
+  assert.equal(losses(record).length, 20);
+  assert.equal(new Set(losses(record)).size, 20);
   assert.deepEqual(
     rows.flatMap((row) => ("eval_loss" in row ? [row.global_step] : [])),
     [0, 4, 8, 12, 16, 20],
@@ -109,9 +109,9 @@ test("the uninterrupted run trains, shuffles and evaluates, or the tests below w
 for (let step = 1; step <= 19; step++) {
   test(`LoRA resumed after step ${step} = uninterrupted`, async () => {
     const dir = await cut(lora, step);
-    const told = await expectSame(lora, dir);
-    assert.equal(losses(told).length, 20 - step);
-    assert.deepEqual(losses(told), losses((await uninterrupted(lora)).told).slice(step));
+    const record = await expectSame(lora, dir);
+    assert.equal(losses(record).length, 20 - step);
+    assert.deepEqual(losses(record), losses((await uninterrupted(lora)).record).slice(step));
   });
 }
 
@@ -132,9 +132,9 @@ test("rows of metrics after the checkpoint, the last one torn, do not come twice
 
 test("a run resumed after its last step only exports again", async () => {
   const dir = await cut(lora, 20);
-  const told = await expectSame(lora, dir);
-  assert.deepEqual(losses(told), []);
-  assert.equal(told.summary.reason, "done");
+  const record = await expectSame(lora, dir);
+  assert.deepEqual(losses(record), []);
+  assert.equal(record.summary.reason, "done");
 });
 
 for (const [name, recipe, step] of [
@@ -151,7 +151,7 @@ for (const [name, recipe, step] of [
 }
 
 test("stopped by a signal, three times over, and the directory moved in between = uninterrupted", async () => {
-  const places = ["stopped-a", "stopped-b", "stopped-c", "stopped-d"].map((name) => shop.path(name));
+  const places = ["stopped-a", "stopped-b", "stopped-c", "stopped-d"].map((name) => fixture.path(name));
   const [a, b, c, d] = places as [string, string, string, string];
   const rare = { ...lora, save_steps: 500 };
   const first = await runTraining({ ...rare, output_dir: a }, stopAfter(5));
@@ -169,14 +169,14 @@ test("stopped by a signal, three times over, and the directory moved in between 
 });
 
 test("a signal before the first step leaves a checkpoint of step 0 to resume from", async () => {
-  const dir = shop.path("stopped-at-once");
+  const dir = fixture.path("stopped-at-once");
   const { summary } = await runTraining({ ...lora, output_dir: dir }, { signal: AbortSignal.abort() });
   assert.deepEqual([summary.reason, summary.step], ["stopped", 0]);
   await expectSame(lora, dir);
 });
 
 test("events of interrupted and resumed runs are all in the log", async () => {
-  const dir = shop.path("logged");
+  const dir = fixture.path("logged");
   await runTraining({ ...lora, output_dir: dir }, stopAfter(2));
   await runTraining({ ...lora, output_dir: dir, ...resumed });
   const events = logOf(dir).map(({ event, step }) => [event, step]);
@@ -190,7 +190,7 @@ test("events of interrupted and resumed runs are all in the log", async () => {
 
 test("another cut of the same step into micro-batches is accepted and gives the same losses", async () => {
   const plain = { ...lora, lora_dropout: 0 };
-  const want = losses((await uninterrupted(plain)).told);
+  const want = losses((await uninterrupted(plain)).record);
   const cuts: Values[] = [
     { per_device_train_batch_size: 4, gradient_accumulation_steps: 1 },
     { per_device_train_batch_size: 1, gradient_accumulation_steps: 4 },
@@ -228,7 +228,7 @@ const refusals: [field: string, changes: Values, message: RegExp][] = [
   ["seed", { seed: 1 }, /^ {2}seed: 42, now 1$/m],
   [
     "train_data",
-    { train_data: shop.path("held.jsonl") },
+    { train_data: fixture.path("held.jsonl") },
     /^ {2}train_data: .*train\.jsonl.*now .*held\.jsonl/m,
   ],
   ["max_steps", { max_steps: 30 }, /^ {2}max_steps: 20, now 30$/m],
@@ -251,11 +251,11 @@ for (const [field, changes, message] of refusals) {
 }
 
 test("rows that changed under the same path are refused; checkpoints and metrics stay", async () => {
-  const train = shop.path("changing.jsonl");
+  const train = fixture.path("changing.jsonl");
   const rows = pairRows(13);
   writeRows(train, rows);
   const recipe = { ...lora, train_data: train, max_steps: 4 };
-  const dir = shop.path("changed-rows");
+  const dir = fixture.path("changed-rows");
   await runTraining({ ...recipe, output_dir: dir }, stopAfter(2));
   const kept = () => [filesOf(join(dir, "checkpoints")), metricsOf(dir)];
   const before = kept();
@@ -284,10 +284,10 @@ for (const [name, damage, reason] of damages) {
   test(`a newest checkpoint with ${name} is passed over, with a note, and written anew`, async () => {
     const dir = await cut(lora, 10);
     damage(checkpointOf(dir, 10));
-    const told = await expectSame(lora, dir);
-    assert.match(notes(told), /passed over .*checkpoint-10: /);
-    assert.match(notes(told), reason);
-    assert.match(notes(told), /resumed from .*checkpoint-9$/m);
+    const record = await expectSame(lora, dir);
+    assert.match(notes(record), /passed over .*checkpoint-10: /);
+    assert.match(notes(record), reason);
+    assert.match(notes(record), /resumed from .*checkpoint-9$/m);
     const { dir: want } = await uninterrupted(lora);
     assert.deepEqual(stateOf(checkpointOf(dir, 10)), stateOf(checkpointOf(want, 10)));
   });
@@ -305,7 +305,7 @@ test("a damaged checkpoint that is asked for by name is refused", async () => {
 });
 
 test("a directory without a run is not resumed", async () => {
-  const again = runTraining({ ...lora, output_dir: shop.path("nothing-here"), ...resumed });
+  const again = runTraining({ ...lora, output_dir: fixture.path("nothing-here"), ...resumed });
   await assert.rejects(again, (error: unknown) => {
     assert.ok(error instanceof ConfigError);
     assert.match(error.message, /nothing-here holds no run to resume/);
@@ -316,15 +316,15 @@ test("a directory without a run is not resumed", async () => {
 test("the best checkpoint and the count of evaluations without gain survive, wherever it was cut", async () => {
   const best = { ...lora, learning_rate: 0.1, eval_steps: 1, save_steps: 4, load_best_model_at_end: true };
   const patient = { ...best, lr_scheduler_type: "constant", early_stopping_patience: 3, save_total_limit: 2 };
-  const { dir: whole, told } = await uninterrupted(patient);
-  const { summary } = told;
+  const { dir: whole, record } = await uninterrupted(patient);
+  const { summary } = record;
   assert.equal(summary.reason, "early stop");
   assert.ok(summary.best !== null && summary.best.step % 4 !== 0, `the best step is ${summary.best?.step}`);
   assert.equal(summary.step, summary.best.step + 3);
   const weights = (dir: string) => filesOf(dir)["adapter_model.safetensors"];
   assert.equal(weights(join(whole, "adapter")), weights(checkpointOf(whole, summary.best.step)));
   for (const step of [1, summary.best.step - 1, summary.best.step, summary.step - 1]) {
-    const dir = shop.path(`best-${step}`);
+    const dir = fixture.path(`best-${step}`);
     await runTraining({ ...patient, output_dir: dir }, stopAfter(step));
     const again = await runTraining({ ...patient, output_dir: dir, ...resumed });
     assert.deepEqual(again.summary.best, summary.best);
@@ -336,10 +336,10 @@ test("the best checkpoint and the count of evaluations without gain survive, whe
 
 test("a best checkpoint that is damaged is made again from the one before it, and told", async () => {
   const best = { ...lora, learning_rate: 0.1, eval_steps: 1, save_steps: 1, load_best_model_at_end: true };
-  const { dir: whole, told } = await uninterrupted(best);
-  const step = told.summary.best?.step ?? 0;
+  const { dir: whole, record } = await uninterrupted(best);
+  const step = record.summary.best?.step ?? 0;
   assert.ok(step > 1 && step < 20, `the best step is ${step}`);
-  const dir = shop.path("best-damaged");
+  const dir = fixture.path("best-damaged");
   await runTraining({ ...best, output_dir: dir }, stopAfter(step + 1));
   const weights = join(checkpointOf(dir, step), "adapter_model.safetensors");
   const bytes = readFileSync(weights);
@@ -347,7 +347,7 @@ test("a best checkpoint that is damaged is made again from the one before it, an
   writeFileSync(weights, bytes);
   const again = await runTraining({ ...best, output_dir: dir, ...resumed });
   assert.match(notes(again), new RegExp(`the checkpoint of step ${step}, the best so far, is damaged`));
-  assert.deepEqual(again.summary.best, told.summary.best);
+  assert.deepEqual(again.summary.best, record.summary.best);
   assertSameRun(dir, whole, 20);
 });
 
@@ -363,8 +363,8 @@ test("a run of an earlier version, whose checkpoints carry no records and no dig
 });
 
 test("two runs with one seed are the same in every file but for times; another seed gives other weights", async () => {
-  const dir = shop.path("twin");
-  const [first, second] = [shop.path("twin-1"), shop.path("twin-2")];
+  const dir = fixture.path("twin");
+  const [first, second] = [fixture.path("twin-1"), fixture.path("twin-2")];
   const recipe = { ...lora, output_dir: dir, export_merged: true, max_steps: 8 };
   for (const place of [first, second]) {
     await runTraining(recipe);

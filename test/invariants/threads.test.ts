@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { test } from "node:test";
 import { hostBytes, liveTensorCount, manualSeed, ops, scope } from "../../src/torch/index.ts";
-import { filesOf, losses, runTraining, type Values, type Workshop, workshop } from "../support/runs.ts";
+import { filesOf, losses, type RunFixture, runFixture, runTraining, type Values } from "../support/runs.ts";
 import { trainInWorker } from "../support/training-worker.ts";
 
 /** Weights that lie in the addon's own memory, so that what is not given back shows in `hostBytes`. */
@@ -16,29 +16,34 @@ const values = { per_device_train_batch_size: 2, learning_rate: 0.01, max_steps:
 
 /** Weights and losses of a training, to be compared. */
 async function alone(changed: Values): Promise<{ losses: number[]; files: Record<string, string> }> {
-  const told = await runTraining(changed);
-  return { losses: losses(told), files: weightsOf(changed) };
+  const record = await runTraining(changed);
+  return { losses: losses(record), files: weightsOf(changed) };
 }
 
 function weightsOf({ output_dir, use_peft }: Values): Record<string, string> {
   return filesOf(join(String(output_dir), use_peft === false ? "model" : "adapter"));
 }
 
-/** A workshop that leaves no tensor of its making. */
-function place(): Workshop {
+/** A fixture that leaves no tensor of its making. */
+function place(): RunFixture {
   using _ = scope();
-  return workshop({ rows: 16, held: 0, config });
+  return runFixture({ rows: 16, held: 0, config });
 }
 
 test("two workers and the main thread train at once: losses and weights are those of each alone; no tensor is left", async () => {
-  using shop = place();
+  using fixture = place();
   const kinds: Values[] = [
     { use_peft: true, lora_dropout: 0.1, seed: 1 },
     { use_peft: true, lora_dropout: 0.1, seed: 2 },
     { use_peft: false, seed: 3 },
   ];
   const runs = (place: string) =>
-    kinds.map((kind, i) => ({ ...shop.values, ...values, ...kind, output_dir: shop.path(`${place}${i}`) }));
+    kinds.map((kind, i) => ({
+      ...fixture.values,
+      ...values,
+      ...kind,
+      output_dir: fixture.path(`${place}${i}`),
+    }));
   const expected = [];
   for (const run of runs("alone")) expected.push(await alone(run));
   const [before, bytes] = [liveTensorCount(), hostBytes()];
@@ -47,8 +52,8 @@ test("two workers and the main thread train at once: losses and weights are thos
   const main = await alone(third as Values);
   const ends = await Promise.all(workers.map(({ ended }) => ended));
   assert.deepEqual(
-    [...ends.map(({ losses: told }) => told), main.losses],
-    expected.map(({ losses: told }) => told),
+    [...ends.map(({ losses: trajectory }) => trajectory), main.losses],
+    expected.map(({ losses: trajectory }) => trajectory),
   );
   assert.deepEqual(
     [...[first, second].map((run) => weightsOf(run as Values)), main.files],
@@ -62,11 +67,11 @@ test("two workers and the main thread train at once: losses and weights are thos
 });
 
 test("a worker ended by force in a step gives its memory back; the next comes to what one in the main thread does", async () => {
-  using shop = place();
-  const run = { ...shop.values, ...values, use_peft: false };
-  const expected = await alone({ ...run, output_dir: shop.path("alone") });
+  using fixture = place();
+  const run = { ...fixture.values, ...values, use_peft: false };
+  const expected = await alone({ ...run, output_dir: fixture.path("alone") });
   const bytes = hostBytes();
-  const cut = { ...run, max_steps: 3000, output_dir: shop.path("cut") };
+  const cut = { ...run, max_steps: 3000, output_dir: fixture.path("cut") };
   const again = { ...cut, resume_from_checkpoint: "latest" };
   for (const [step, begun] of [
     [1, cut],
@@ -81,25 +86,25 @@ test("a worker ended by force in a step gives its memory back; the next comes to
     await assert.rejects(running.ended, /the worker ended after/);
     assert.equal(hostBytes(), bytes);
   }
-  const next = { ...run, output_dir: shop.path("next") };
-  const { losses: told, live } = await trainInWorker(next).ended;
-  assert.deepEqual([told, live], [expected.losses, 0]);
+  const next = { ...run, output_dir: fixture.path("next") };
+  const { losses: trajectory, live } = await trainInWorker(next).ended;
+  assert.deepEqual([trajectory, live], [expected.losses, 0]);
   assert.deepEqual(weightsOf(next), expected.files);
   assert.equal(hostBytes(), bytes);
 });
 
 test("scopes of the main thread stay as they are while workers open and close theirs; draws under a seed are the seed's", async () => {
-  using shop = place();
+  using fixture = place();
   using outer = scope();
   manualSeed(5);
   const kept = outer.keep(ops.normal_(ops.zeros([64, 64], { dtype: "float32" }), 0, 1));
   const sum = ops.sum(kept).item();
   for (let i = 0; i < 2; i++) {
     const { ended } = trainInWorker({
-      ...shop.values,
+      ...fixture.values,
       ...values,
       max_steps: 2,
-      output_dir: shop.path(`run${i}`),
+      output_dir: fixture.path(`run${i}`),
     });
     const { live } = await ended;
     assert.equal(live, 0);

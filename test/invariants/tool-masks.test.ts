@@ -12,11 +12,11 @@ import { assertClose } from "../support/close.ts";
 import { makeTinyModel } from "../support/tiny-model.ts";
 
 const output = "20 degrees, says the thermometer on the north side of the house";
-const row = (told: string) => ({
+const row = (result: string) => ({
   prompt: [{ role: "user", content: "How warm?" }],
   chosen: [
     { role: "assistant", content: "I look." },
-    { role: "tool", content: told },
+    { role: "tool", content: result },
     { role: "assistant", content: "It is 20." },
   ],
   rejected: [{ role: "assistant", content: "No idea." }],

@@ -113,7 +113,7 @@ test("importing it needs no torch; what computes says so at its first use, and c
   assert.match(stdout, /^true PREFTUNE_ADDON=\/nowhere\/preftune\.node: no such file/);
 });
 
-test("an older Node is told which one is needed", () => {
+test("an older Node prints which one is needed", () => {
   for (const version of ["18.20.4", "20.20.2", "22.1.0"]) {
     assert.throws(
       () => requireNode(version),

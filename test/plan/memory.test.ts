@@ -1,4 +1,4 @@
-/** The planner's memory against the measured peak of real training runs, each a process of its own, on the CPU. */
+/** The planner's memory against the measured peak of real training runs, each a separate process, on the CPU. */
 import assert from "node:assert/strict";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -68,7 +68,7 @@ export const plannedRuns: readonly PlannedRun[] = [
     longest: [300, 200],
   },
   {
-    name: "LoRA with dropout, 8 layers of 512, head of its own (Llama)",
+    name: "LoRA with dropout, 8 layers of 512, untied head (Llama)",
     model: {
       ...llama,
       vocab_size: 8000,

@@ -218,7 +218,7 @@ test("another address than loopback needs a key of the user's; loopback makes a 
   );
 });
 
-test("what cannot be listened on, or let in, is told before the model is loaded", async () => {
+test("what cannot be listened on, or let in, is reported before the model is loaded", async () => {
   const port = Number(new URL(server.url).port);
   const engine = scriptedEngine;
   await assert.rejects(startServer({ engine, port }), /another program listens there/);

@@ -76,7 +76,7 @@ async function chatted(change: { stop?: string | string[] }): Promise<OpenAI.Cha
   return choice;
 }
 
-test("a completion continues the prompt, with the space of its first token; a chat's answer is a text of its own", async () => {
+test("a completion continues the prompt, with the space of its first token; a chat's answer is a separate text", async () => {
   // decode([1, 268, ...]) is "the cats € A."
   assert.equal((await completed({})).text, " cats € A.");
   assert.equal((await completed({ prompt: chain.slice(0, 1) })).text, " cats € A.");
@@ -107,12 +107,12 @@ test("log-probs: tokens joined are the text, parts of characters go by their byt
   assert.deepEqual(logprobs?.tokens, tokens);
   assert.deepEqual(logprobs?.text_offset, [0, 4, 5, 6, 6, 6, 7, 7, 9, 10]);
   assert.equal(text.slice(7, 9), " A");
-  const likeliest = -Math.log1p((vocabulary - 1) * Math.exp(-Math.sqrt(vocabulary)));
+  const mostLikely = -Math.log1p((vocabulary - 1) * Math.exp(-Math.sqrt(vocabulary)));
   for (const [i, token] of tokens.entries()) {
     const top: Record<string, number> = logprobs?.top_logprobs?.[i] ?? {};
     assert.equal(Object.keys(top).length, 20, "none is lost");
     assert.equal(top[token], logprobs?.token_logprobs?.[i]);
-    assert.ok(Math.abs((top[token] ?? 0) - likeliest) < 1e-5);
+    assert.ok(Math.abs((top[token] ?? 0) - mostLikely) < 1e-5);
   }
   const alone = await completed({ prompt: [1, piece("<|im_start|>")], logprobs: 0 });
   assert.deepEqual(alone.logprobs?.tokens, ["A", ".", "</s>"]);
@@ -178,7 +178,7 @@ test("echo gives the prompt back before the answer, with its tokens' log-probs, 
   assert.deepEqual(whole.usage, { prompt_tokens: 2, completion_tokens: 0, total_tokens: 2 });
 });
 
-test("echo of special tokens: written in a text they stay in it, as ids they have no text; the end token is told", async () => {
+test("echo of special tokens: written in a text they stay in it, as ids they have no text; the end token is named", async () => {
   const written = await completed({ prompt: "<|im_start|>the €", echo: true, max_tokens: 0, logprobs: 0 });
   assert.equal(written.text, "<|im_start|>the €");
   assert.deepEqual(written.logprobs?.tokens, ["<s>", "<|im_start|>", "the", " ", ...hex]);

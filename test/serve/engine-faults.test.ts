@@ -251,7 +251,7 @@ async function leaveAndSee(
   leave.abort();
   const left = performance.now();
   while ((await metric(server, "preftune_answers_running")) > 0) await sleep(5);
-  assert.ok(performance.now() - left < 6000, "it went on to its end");
+  assert.ok(performance.now() - left < 6000, "it continued to its end");
   await under;
 }
 
@@ -323,7 +323,7 @@ test("stopping: what is under way is finished, what comes is 503, and then the s
   await assert.rejects(fetch(`${server.url}/health`));
 });
 
-test("stopping does not wait for ever: what is left after the time for it is told so", async () => {
+test("stopping does not wait for ever: what is left after the time for it gets an error", async () => {
   const server = await startServer({ engine: scriptedEngine, drainMs: 100 });
   const stream = await server.client().completions.create({ ...endless, stream: true });
   const stopped = server.stop();

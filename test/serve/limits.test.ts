@@ -240,7 +240,7 @@ test("more answers than there is room for are 429 with Retry-After; when some en
   assert.equal(waited.choices.length, 1);
 });
 
-test("headers or a body that never end are cut off, and do not keep others from being served", async () => {
+test("headers or a body that never end are ended, and do not keep others from being served", async () => {
   const { port } = new URL(server.url);
   const beginnings = {
     headers: "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nX-Slow: ",
@@ -340,9 +340,9 @@ test("no body, however it is made, is answered with 5xx, and the server stays as
     fc.asyncProperty(fc.oneof({ weight: 4, arbitrary: likely }, hostile), async ({ path, body }) => {
       const text = JSON.stringify(body);
       const reply = await server.fetch(path, { method: "POST", body: text });
-      const told = await reply.text();
-      assert.ok(reply.status < 500, `${reply.status} for ${text}: ${told}`);
-      assert.ok(!told.includes('"server_error"'), `${text}: ${told}`);
+      const answered = await reply.text();
+      assert.ok(reply.status < 500, `${reply.status} for ${text}: ${answered}`);
+      assert.ok(!answered.includes('"server_error"'), `${text}: ${answered}`);
       statuses.set(reply.status, (statuses.get(reply.status) ?? 0) + 1);
     }),
     { numRuns: 300 },

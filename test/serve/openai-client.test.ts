@@ -183,7 +183,7 @@ test("a stop text ends the answer before it, whole and streamed alike", async ()
   assert.equal(streamed, cut);
 });
 
-test("chat log-probs: one entry a token, the likeliest first, joined to the answer's text; streamed alike", async () => {
+test("chat log-probs: one entry a token, the most likely first, joined to the answer's text; streamed alike", async () => {
   const asked = { ...chat, logprobs: true, top_logprobs: 3 };
   const whole = await client.chat.completions.create(asked);
   const entries = whole.choices[0]?.logprobs?.content ?? assert.fail("no log-probs");
@@ -211,7 +211,7 @@ test("chat log-probs: one entry a token, the likeliest first, joined to the answ
   assert.equal(without.choices[0]?.logprobs, null);
 });
 
-test("completion log-probs: tokens, their log-probs, the likeliest with the token itself, offsets in the text", async () => {
+test("completion log-probs: tokens, their log-probs, the most likely with the token itself, offsets in the text", async () => {
   const reply = await client.completions.create({ ...plain, logprobs: 2 });
   const { text, logprobs } = reply.choices[0] ?? assert.fail("no choice");
   const {
@@ -231,7 +231,7 @@ test("completion log-probs: tokens, their log-probs, the likeliest with the toke
   }
 });
 
-test("log-probs of a greedy answer are those of the likeliest tokens", async () => {
+test("log-probs of a greedy answer are those of the most likely tokens", async () => {
   const reply = await client.completions.create({ ...plain, temperature: 0, logprobs: 1 });
   const { token_logprobs: values = [], top_logprobs: tops = [] } = reply.choices[0]?.logprobs ?? {};
   for (const [i, value] of values.entries()) {

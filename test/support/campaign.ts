@@ -36,10 +36,10 @@ export function figure(row: number, what: string, reached: string, goal: string,
 
 /** Prints what it is given, at most every 20 seconds: how far a long test has come. */
 export function progress(): (line: () => string) => void {
-  let told = performance.now();
+  let printed = performance.now();
   return (line) => {
-    if (performance.now() - told < 20_000) return;
-    told = performance.now();
+    if (performance.now() - printed < 20_000) return;
+    printed = performance.now();
     console.log(line());
   };
 }

@@ -1,4 +1,4 @@
-/** Runs the command line in a process of its own. */
+/** Runs the command line in a separate process. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { join } from "node:path";
 

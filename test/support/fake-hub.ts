@@ -43,7 +43,7 @@ function answer(hub: FakeHub, name: string, request: Request): Response {
   const path = decodeURIComponent(new URL(request.url).pathname);
   hub.requests.push(path);
   if (hub.down === 0) throw new TypeError("fetch failed", { cause: new Error("getaddrinfo ENOTFOUND") });
-  if (hub.down !== null) return Response.json({ error: "told to fail" }, { status: hub.down });
+  if (hub.down !== null) return Response.json({ error: "set to fail" }, { status: hub.down });
   const [, revision] = path.split(`/api/models/${name}/revision/`);
   if (revision !== undefined) {
     const sha = hub.branches[revision];

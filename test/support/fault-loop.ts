@@ -17,8 +17,8 @@ export interface FaultyCommand {
   run: (dir: string) => Promise<unknown>;
   /** Files that it writes, relative to `dir`; a directory stands for all below it. */
   outputs: readonly string[];
-  /** Whether what `run` gave tells of a failure that it did not throw. */
-  tells?: (result: unknown) => boolean;
+  /** Whether what `run` returned reports a failure that it did not throw. */
+  reports?: (result: unknown) => boolean;
   /** What of a file counts, where not every byte does; default: all. */
   essence?: (text: string, dir: string) => string;
 }
@@ -83,8 +83,9 @@ export function assertTells(error: unknown, dir: string): void {
 }
 
 /**
- * Makes every `stride`-th changing call of the command fail, each in a directory of its own. Each time the error tells, what
- * was there before or is to come stands whole, and the command done again leaves what it leaves when nothing fails.
+ * Makes every `stride`-th changing call of the command fail, each in a separate directory. Each time the
+ * failure is reported, every file is either as before or complete, and the command run again leaves what it leaves when
+ * nothing fails.
  */
 export async function failEachCall(
   command: FaultyCommand,
@@ -160,12 +161,12 @@ async function failWith(
   if (failed.length === 0) return false;
   if (error !== null) assertTells(error, dir);
   const left = outcomeOf(command, dir);
-  const isTold = error === null && command.tells?.(result) === true;
-  if (error === null && !isTold) assert.deepEqual(left, whole, "a failure untold");
-  for (const [name, content] of isTold ? [] : Object.entries(left)) {
+  const isReported = error === null && command.reports?.(result) === true;
+  if (error === null && !isReported) assert.deepEqual(left, whole, "a failure that is not reported");
+  for (const [name, content] of isReported ? [] : Object.entries(left)) {
     assert.ok(
       content === old[name] || content === whole[name],
-      `${name} is neither as before nor as it shall be`,
+      `${name} is neither as before nor as it should be`,
     );
   }
   await command.run(dir);

@@ -56,12 +56,12 @@ function failOne(code: number, at: number): { wrong: string | null; failed: bool
   } catch (error) {
     const { message } = error as Error;
     // of the folder, where that could not be made or synced
-    const isTold =
+    const isReported =
       error instanceof FileError &&
       error.exitCode === 5 &&
       message.includes(path) &&
       /Free space/.test(message);
-    if (!isTold) wrong = `told as ${(error as Error).stack}`;
+    if (!isReported) wrong = `reported as ${(error as Error).stack}`;
   }
   const failed = tell(".disarm");
   store?.close();

@@ -14,7 +14,7 @@ export function microBatch(examples: Example[], sharePrompt = true, first = 0): 
   return { packed: packExamples(examples, { sharePrompt }), indices: examples.map((_, i) => first + i) };
 }
 
-/** The fixture's model; trainable tensors have memory of their own. */
+/** The fixture's model; trainable tensors have separate memory. */
 export function fixtureModel(family: FixtureFamily): CausalLM {
   return loadModel(fixturePath(family, "model"), { copy: true });
 }

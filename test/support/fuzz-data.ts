@@ -92,7 +92,7 @@ async function faultOf(target: FuzzTarget, path: string, file: Buffer, tally: Ta
   );
 }
 
-/** What is wrong with how a row tells of its fault, or null. */
+/** What is wrong with how the fault of a row is reported, or null. */
 function rowFault(row: RawRow, path: string): string | null {
   try {
     void row.value;

@@ -90,7 +90,7 @@ const words = [
 ].map((word) => encoder.encode(word));
 words.push(Uint8Array.of(0xff), Uint8Array.of(0xc0, 0x80), Uint8Array.of(0xed, 0xa0, 0x80));
 
-/** Values that a field may be given in place of its own. */
+/** Values that a field may be given in place of a valid one. */
 const values: readonly unknown[] = [
   ...[
     null,

@@ -92,7 +92,7 @@ function lengthField(random: FastRandom, header: number): bigint {
   }
 }
 
-/** Reads one input; anything but a sound file or the project's own error fails the test. */
+/** Reads one input; anything but a valid file or the project's own error fails the test. */
 function readInput(mutant: Mutant, fileBytes: number): boolean {
   try {
     const file = checkSafetensors("f", fileBytes, (position, length) => {

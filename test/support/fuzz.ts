@@ -15,7 +15,7 @@ export interface FuzzTarget<T> {
   show: (input: T) => string;
 }
 
-/** What came of it. */
+/** The result. */
 export interface FuzzOutcome {
   inputs: number;
   accepted: number;

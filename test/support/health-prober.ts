@@ -1,4 +1,4 @@
-/** A thread that asks /health again and again on a connection of its own, and tells how long each answer took. */
+/** A thread that asks /health again and again on a separate connection, and reports how long each answer took. */
 import { Agent, get } from "node:http";
 import { parentPort, Worker, workerData } from "node:worker_threads";
 
@@ -17,13 +17,13 @@ export class HealthProber {
   async stop(): Promise<number[]> {
     const times = new Promise<number[]>((resolve) => this.#worker.once("message", resolve));
     this.#worker.postMessage("stop");
-    const told = await times;
+    const latencies = await times;
     await this.#worker.terminate();
-    return told;
+    return latencies;
   }
 }
 
-/** The value that a share of the others are below. */
+/** The value that a fraction of the others are below. */
 export function percentile(values: readonly number[], share: number): number {
   const sorted = [...values].sort((a, b) => a - b);
   return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? Number.NaN;

@@ -93,10 +93,10 @@ async function respond(
     response.end(given.body);
     return;
   }
-  const told = typeof given === "string" ? { text: given } : given;
-  if (told.delayMs !== undefined) await new Promise((resolve) => setTimeout(resolve, told.delayMs));
+  const reply = typeof given === "string" ? { text: given } : given;
+  if (reply.delayMs !== undefined) await new Promise((resolve) => setTimeout(resolve, reply.delayMs));
   response.writeHead(200, { "content-type": "application/json" });
-  response.end(completion(told));
+  response.end(completion(reply));
 }
 
 /** The body of an ordinary answer. */

@@ -1,6 +1,6 @@
 /**
  * A training that is killed again and again (SIGKILL) at random moments, half of them aimed at the writing of a
- * checkpoint, and gone on with by `--resume`, comes to the weights of one that was left alone, bit for bit.
+ * checkpoint, and resumed by `--resume`, comes to the weights of one that was left alone, bit for bit.
  *
  * The campaign's kills are shared out over several files, which differ in their seed: each ends within its time.
  */
@@ -15,10 +15,10 @@ import {
   assertSameRun,
   childEnd,
   filesOf,
+  runFixture,
   runTraining,
   trainInChild,
   type Values,
-  workshop,
 } from "./runs.ts";
 
 const lastStep = 20;
@@ -53,7 +53,7 @@ interface Tally {
   mostStepsLost: number;
 }
 
-/** Trains in `dir` in a process of its own until it is killed; true when it got to the end before. */
+/** Trains in `dir` in a separate process until it is killed; true when it got to the end before. */
 async function trainUntilKilled(values: Values, random: Random, tally: Tally): Promise<boolean> {
   const dir = String(values["output_dir"]);
   const before = latestCheckpoint(join(dir, "checkpoints")).checkpoint;
@@ -85,7 +85,7 @@ async function trainUntilKilled(values: Values, random: Random, tally: Tally): P
   return false;
 }
 
-/** As a user goes on with what a killed process left: from its start only where there is no directory yet. */
+/** As a user resumes what a killed process left: from its start only where there is no directory yet. */
 function goingOn(dir: string): Values {
   return existsSync(dir) ? { resume_from_checkpoint: "latest" } : {};
 }
@@ -113,9 +113,9 @@ function count(dir: string, step: number, tally: Tally): void {
  */
 export async function killStorm(kills: number, part: number): Promise<void> {
   const seed = campaignSeed * 10 + part;
-  using shop = workshop({ rows: 13, held: 4 });
-  const values = { ...shop.values, ...recipe };
-  const whole = shop.path("whole");
+  using fixture = runFixture({ rows: 13, held: 4 });
+  const values = { ...fixture.values, ...recipe };
+  const whole = fixture.path("whole");
   const alone = await childEnd(trainInChild({ ...values, output_dir: whole }));
   assert.equal(alone.code, 0, alone.stderr);
   const random = new Random(seed);
@@ -130,7 +130,7 @@ export async function killStorm(kills: number, part: number): Promise<void> {
   };
   const tell = progress();
   while (tally.kills < kills) {
-    const dir = shop.path(`run-${tally.finishedRuns}`);
+    const dir = fixture.path(`run-${tally.finishedRuns}`);
     let finished = false;
     while (!finished && tally.kills < kills) {
       finished = await trainUntilKilled({ ...values, output_dir: dir }, random, tally);

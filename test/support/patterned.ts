@@ -16,7 +16,7 @@ export function pattern(name: string, count: number, bound = 1): Float32Array<Ar
 }
 
 /**
- * Weights of a whole model: matrices that keep the size of what goes through, vectors near their neutral value.
+ * Weights of a whole model: matrices that keep the size of activations, vectors near their neutral value.
  *
  * @param neutralNorm - what a stored norm weight varies about: 1, or 0 for Gemma
  */

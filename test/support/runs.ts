@@ -1,4 +1,4 @@
-/** Whole training runs in tests: start, collect what they tell, copy and cut them back as a kill would, compare. */
+/** Whole training runs in tests: start, collect their events, copy and cut them back as a kill would, compare. */
 import assert from "node:assert/strict";
 import { type ChildProcessByStdio, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -19,23 +19,23 @@ import { makeTinyModel, pairRows, type TinyModelOptions, writeRows } from "./tin
 /** Configuration values as in YAML. */
 export type Values = Record<string, unknown>;
 
-/** What a finished run told. */
-export interface Told {
+/** The events and the summary of a finished run. */
+export interface RunRecord {
   events: TrainEvent[];
   summary: TrainSummary;
 }
 
 /** A temporary directory with a tiny model and data, removed when `using` ends. */
-export interface Workshop extends Disposable {
+export interface RunFixture extends Disposable {
   dir: string;
-  /** Values every run of the workshop needs; `output_dir` is not among them. */
+  /** Values every run of the fixture needs; `output_dir` is not among them. */
   values: Values;
   /** Path of something in the directory. */
   path(...parts: string[]): string;
 }
 
 /** Makes a tiny model, `rows` preference rows to train on and `held` held-out ones. */
-export function workshop(options: TinyModelOptions & { rows?: number; held?: number } = {}): Workshop {
+export function runFixture(options: TinyModelOptions & { rows?: number; held?: number } = {}): RunFixture {
   const dir = mkdtempSync(join(scratch(), "preftune-run-"));
   const path = (...parts: string[]) => join(dir, ...parts);
   const { rows = 20, held = 4 } = options;
@@ -55,7 +55,7 @@ export function workshop(options: TinyModelOptions & { rows?: number; held?: num
 export async function runTraining(
   values: Values,
   options: TrainOptions & { onEvent?: (event: TrainEvent) => void } = {},
-): Promise<Told> {
+): Promise<RunRecord> {
   const events: TrainEvent[] = [];
   const { onEvent, ...rest } = options;
   for await (const event of train(loadConfig({ values }), rest)) {
@@ -68,7 +68,7 @@ export async function runTraining(
 }
 
 /** Loss of every step, in order. */
-export function losses({ events }: Told): number[] {
+export function losses({ events }: RunRecord): number[] {
   return events.flatMap((event) => (event.type === "step" ? [event.loss] : []));
 }
 
@@ -164,7 +164,7 @@ export function logOf(runDir: string): { event: string; [detail: string]: unknow
 const compiled = join(import.meta.dirname, "../../.preftune/compile-cache");
 
 /**
- * Starts a training in a process of its own; it prints for each finished step a line: its number, the digest of the
+ * Starts a training in a separate process; it prints for each finished step a line: its number, the digest of the
  * generator's state after it, and its loss.
  */
 export function trainInChild(values: Values): ChildProcessByStdio<null, Readable, Readable> {

@@ -21,7 +21,7 @@ const flags = [
 export interface Sanitizers {
   compiler: Compiler;
   torch: Torch;
-  /** Libraries to be loaded before all others: node has a C++ library of its own in it. */
+  /** Libraries to be loaded before all others: node contains a C++ library. */
   preload: string[];
 }
 
@@ -43,7 +43,7 @@ function libraryOf({ path, prefix }: Compiler, name: string): string {
   return spawnSync(path, [...prefix, `-print-file-name=${name}`], { encoding: "utf8" }).stdout.trim();
 }
 
-/** Compiles the addon where that has not been done (minutes), into a folder of its own. Gives its path. */
+/** Compiles the addon where that has not been done (minutes), into a separate folder. Gives its path. */
 export function buildSanitized({ torch, compiler }: Sanitizers): Promise<string> {
   return buildAddon(torch, compiler, sourcesHash(), flags);
 }
@@ -78,7 +78,7 @@ export function runSanitized(
   args: readonly string[],
   { reports, env }: { reports: string; env: Record<string, string> },
 ): Promise<SanitizedRun> {
-  const told = "abort_on_error=1:halt_on_error=1";
+  const common = "abort_on_error=1:halt_on_error=1";
   const child = spawn(process.execPath, ["--conditions=preftune-source", ...args], {
     cwd: root,
     stdio: ["ignore", "pipe", "pipe"],
@@ -91,9 +91,9 @@ export function runSanitized(
       PREFTUNE_FIGURES: undefined,
       ...env,
       LD_PRELOAD: preload.join(" "),
-      // node and torch keep what they have to the end, and their libraries do not tell of what lies in containers
-      ASAN_OPTIONS: `${told}:log_path=${reports}:detect_stack_use_after_return=1:detect_leaks=0:detect_container_overflow=0:alloc_dealloc_mismatch=0:strict_init_order=0`,
-      UBSAN_OPTIONS: `${told}:print_stacktrace=1`,
+      // node and torch keep what they have to the end, and their libraries do not annotate their containers
+      ASAN_OPTIONS: `${common}:log_path=${reports}:detect_stack_use_after_return=1:detect_leaks=0:detect_container_overflow=0:alloc_dealloc_mismatch=0:strict_init_order=0`,
+      UBSAN_OPTIONS: `${common}:print_stacktrace=1`,
     },
   });
   let output = "";
@@ -121,7 +121,7 @@ function takeReports(prefix: string): string[] {
   });
 }
 
-/** What is told on standard error: the sanitizer of undefined behaviour minds no `log_path` beside that of addresses. */
+/** What is printed on standard error: the sanitizer of undefined behaviour minds no `log_path` beside that of addresses. */
 function printedReports(output: string): string[] {
   return [...output.matchAll(/^.*: runtime error: .*(\n +#.*)*|^.*: Assertion '.*' failed\.$/gm)].map(
     ([text]) => text,

@@ -1,5 +1,5 @@
 /**
- * An engine process for the server's fault tests: it answers at once or when told to, with tokens that follow from the
+ * An engine process for the server's fault tests: it answers at once or on request, with tokens that follow from the
  * prompt alone, and fails in the ways that the request's seed names (see `faults`).
  */
 import { existsSync, readFileSync, writeFileSync } from "node:fs";

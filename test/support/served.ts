@@ -1,4 +1,4 @@
-/** `preftune serve` as the command, in a process of its own with a tiny model: for what is measured of its process. */
+/** `preftune serve` as the command, in a separate process with a tiny model: for what is measured of its process. */
 import { connect, type Socket } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -8,7 +8,7 @@ import { temporaryDirectory } from "./tiny-models.ts";
 
 const key = "test-key";
 
-/** A server in a process of its own. */
+/** A server in a separate process. */
 export interface Served extends AsyncDisposable {
   url: string;
   /** A request with the key. */
@@ -68,9 +68,11 @@ export async function served(options: readonly string[] = [], context = 512): Pr
     metrics,
     idle: async () => {
       for (;;) {
-        const told = await metrics();
-        const busy = ["preftune_answers_running", "preftune_requests_waiting"].map((name) => told.get(name));
-        if (busy.every((count) => count === 0)) return told;
+        const current = await metrics();
+        const busy = ["preftune_answers_running", "preftune_requests_waiting"].map((name) =>
+          current.get(name),
+        );
+        if (busy.every((count) => count === 0)) return current;
         await sleep(20);
       }
     },

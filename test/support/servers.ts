@@ -50,7 +50,7 @@ const defaults = {
   drainMs: 5000,
 } as const;
 
-/** Starts a server with a tiny model of its own, and waits until its engine is ready unless told otherwise. */
+/** Starts a server with its tiny model, and waits until its engine is ready unless set otherwise. */
 export async function startServer(
   changes: Partial<ServeOptions> & { awaitReady?: boolean } = {},
 ): Promise<TestServer> {

@@ -6,7 +6,7 @@ import { Random } from "../../src/base/random.ts";
 import { listCheckpoints } from "../../src/runs/checkpoints.ts";
 import { amount, campaignSeed, figure, isNightly } from "./campaign.ts";
 import { shell } from "./command.ts";
-import { type Workshop, workshop } from "./runs.ts";
+import { type RunFixture, runFixture } from "./runs.ts";
 import { endlessRun, isFlushed, stoppedWell, Training, type Way } from "./signalled.ts";
 
 const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
@@ -28,11 +28,11 @@ const nameOf = ({ signal, times, target }: Cell): string =>
 
 /** One run: started, asked to stop at a random moment, looked at. Gives the hint that resumes, null where none can be read. */
 async function stopped(
-  shop: Workshop,
+  fixture: RunFixture,
   way: Way,
   { cell, random }: { cell: Cell; random: Random },
 ): Promise<string | null> {
-  const training = new Training(shop, way, { yaml: shop.path("endless.yaml"), name: "run" });
+  const training = new Training(fixture, way, { yaml: fixture.path("endless.yaml"), name: "run" });
   await training.reaches(1 + random.below(5));
   await wait(random.next() * 30);
   const pid = { process: training.trainerPid, launcher: training.launcherPid, group: null }[cell.target];
@@ -43,8 +43,8 @@ async function stopped(
     // on a machine so busy that this took long, the two would not be one: again
     if (performance.now() - sent > 800) {
       await training.ended;
-      clear(shop);
-      return stopped(shop, way, { cell, random });
+      clear(fixture);
+      return stopped(fixture, way, { cell, random });
     }
     training.send(cell.signal, pid);
   }
@@ -55,18 +55,18 @@ async function stopped(
   return hint;
 }
 
-function clear(shop: Workshop): void {
+function clear(fixture: RunFixture): void {
   for (const name of ["run", "run.ended", "run.ended.pid"])
-    rmSync(shop.path(name), { recursive: true, force: true });
+    rmSync(fixture.path(name), { recursive: true, force: true });
 }
 
 /** Pastes the hint, with two more steps to go. */
-async function resumes(shop: Workshop, hint: string): Promise<void> {
-  const { step } = listCheckpoints(shop.path("run", "checkpoints"))[0] ?? { step: 0 };
+async function resumes(fixture: RunFixture, hint: string): Promise<void> {
+  const { step } = listCheckpoints(fixture.path("run", "checkpoints"))[0] ?? { step: 0 };
   const { status, stderr } = await shell(`${hint} --max_steps ${step + 2}`);
   assert.equal(status, 0, stderr);
-  assert.equal(listCheckpoints(shop.path("run", "checkpoints"))[0]?.step, step);
-  assert.ok(existsSync(shop.path("run", "adapter")));
+  assert.equal(listCheckpoints(fixture.path("run", "checkpoints"))[0]?.step, step);
+  assert.ok(existsSync(fixture.path("run", "adapter")));
 }
 
 /**
@@ -75,8 +75,8 @@ async function resumes(shop: Workshop, hint: string): Promise<void> {
  * @param few - how many cells the short form tries, one in each run of cells further on
  */
 export async function signalMatrix(way: Way, few: number): Promise<void> {
-  using shop = workshop({ rows: 8, held: 0 });
-  endlessRun(shop);
+  using fixture = runFixture({ rows: 8, held: 0 });
+  endlessRun(fixture);
   const random = new Random(campaignSeed);
   const every = isNightly ? 1 : Math.floor(cells.length / few);
   const tried = cells.filter((_, i) => i % every === every - 1);
@@ -85,12 +85,12 @@ export async function signalMatrix(way: Way, few: number): Promise<void> {
   let resumed = 0;
   for (const cell of tried) {
     for (let time = 0; time < times; time++) {
-      const hint = await stopped(shop, way, { cell, random });
+      const hint = await stopped(fixture, way, { cell, random });
       if (time === 0 && hint !== null && (isNightly || resumed === 0)) {
-        await resumes(shop, hint);
+        await resumes(fixture, hint);
         resumed += 1;
       }
-      clear(shop);
+      clear(fixture);
       runs += 1;
     }
     if (isNightly) console.log(`${nameOf(cell)}, ${way.name}: ${times} times`);

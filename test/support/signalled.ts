@@ -6,7 +6,7 @@ import { delimiter, join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { latestCheckpoint, listCheckpoints } from "../../src/runs/checkpoints.ts";
 import { readMetrics } from "../../src/runs/metrics.ts";
-import { logOf, type Workshop } from "./runs.ts";
+import { logOf, type RunFixture } from "./runs.ts";
 
 const root = join(import.meta.dirname, "../..");
 /** Long enough for any machine: no test waits so long unless it fails. */
@@ -74,13 +74,13 @@ export class Training {
   readonly #way: Way;
   readonly #file: string;
 
-  /** Starts `preftune train` in a run directory of its own. */
-  constructor(shop: Workshop, way: Way, { yaml, name, more = [] }: RunNames) {
+  /** Starts `preftune train` in a separate run directory. */
+  constructor(fixture: RunFixture, way: Way, { yaml, name, more = [] }: RunNames) {
     this.#way = way;
-    this.dir = shop.path(name);
-    this.#file = shop.path(`${name}.ended`);
+    this.dir = fixture.path(name);
+    this.#file = fixture.path(`${name}.ended`);
     const words = [...way.command, "train", yaml, "--output_dir", this.dir, ...more];
-    const env = { ...plainEnvironment(), NODE_COMPILE_CACHE: shop.path("compiled") };
+    const env = { ...plainEnvironment(), NODE_COMPILE_CACHE: fixture.path("compiled") };
     this.#child = way.onTerminal ? this.#onTerminal(words, env) : this.#onPipes(words, env);
     for (const stream of [this.#child.stdout, this.#child.stderr])
       stream?.setEncoding("utf8").on("data", (text: string) => {
@@ -155,7 +155,7 @@ export class Training {
 
 interface RunNames {
   yaml: string;
-  /** The run's directory in the workshop. */
+  /** The run's directory in the fixture. */
   name: string;
   /** Further words of the command. */
   more?: readonly string[];
@@ -163,7 +163,7 @@ interface RunNames {
 
 /**
  * Waits until a training has ended and asserts that it stopped as it should: status 0, the lock free, a checkpoint of the
- * step it had reached and no other, told at once. Gives the hint that resumes, null where nothing could be read.
+ * step it had reached and no other, announced at once. Gives the hint that resumes, null where nothing could be read.
  */
 export async function stoppedWell(
   training: Training,
@@ -176,7 +176,7 @@ export async function stoppedWell(
   return leftWell(training, said);
 }
 
-/** The same for a training whose end its parent was not told. */
+/** The same for a training whose end its parent does not see. */
 export function leftWell(training: Training, said: string): string | null {
   const checkpoints = join(training.dir, "checkpoints");
   assert.equal(existsSync(join(training.dir, "run.lock")), false, `the lock is left: ${said}`);
@@ -187,9 +187,9 @@ export function leftWell(training: Training, said: string): string | null {
   assert.equal(logOf(training.dir).at(-1)?.["event"], "stopped", said);
   const [, hint] = /resume with:\r?\n {2}(.*?)\r?\n/.exec(training.output) ?? [];
   if (hint === undefined) return null;
-  const [, told] = /stopping after step (\d+); again to leave at once/.exec(training.output) ?? [];
-  if (told !== undefined || !isFlushed(training.output))
-    assert.equal(Number(told), checkpoint?.step, `told at once: ${said}`);
+  const [, reported] = /stopping after step (\d+); again to leave at once/.exec(training.output) ?? [];
+  if (reported !== undefined || !isFlushed(training.output))
+    assert.equal(Number(reported), checkpoint?.step, `announced at once: ${said}`);
   assert.match(hint, / --resume\b/);
   return hint;
 }
@@ -232,10 +232,10 @@ export async function until(isSo: () => boolean, what: string): Promise<void> {
   }
 }
 
-/** Writes the configuration of a run that would go on for ever, in steps of a few milliseconds. */
-export function endlessRun(shop: Workshop, keys: Record<string, unknown> = {}): string {
+/** Writes the configuration of a run that would never end, in steps of a few milliseconds. */
+export function endlessRun(fixture: RunFixture, keys: Record<string, unknown> = {}): string {
   const values = {
-    ...shop.values,
+    ...fixture.values,
     max_steps: 1_000_000,
     num_train_epochs: 1_000_000,
     lr_scheduler_type: "constant",
@@ -248,7 +248,7 @@ export function endlessRun(shop: Workshop, keys: Record<string, unknown> = {}): 
     gradient_accumulation_steps: 1,
     ...keys,
   };
-  const path = shop.path("endless.yaml");
+  const path = fixture.path("endless.yaml");
   writeFileSync(path, JSON.stringify(values));
   return path;
 }

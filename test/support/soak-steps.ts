@@ -6,7 +6,7 @@ import { train } from "../../src/recipes/train.ts";
 import { liveTensorCount } from "../../src/torch/index.ts";
 import { amount, figure, isNightly } from "./campaign.ts";
 import { residentMiB } from "./memory.ts";
-import { type Values, workshop } from "./runs.ts";
+import { runFixture, type Values } from "./runs.ts";
 
 const count = 50;
 
@@ -19,15 +19,15 @@ interface Sample {
 /** Samples of a training, fifty in all. */
 async function samplesOf(values: Values, steps: number): Promise<Sample[]> {
   const samples: Sample[] = [];
-  let told = performance.now();
+  let printed = performance.now();
   for await (const event of train(loadConfig({ values }))) {
     if (event.type !== "step" || event.step % (steps / count) !== 0) continue;
     await turn();
     // finalizers free tensors: memory first
     const resident = residentMiB();
     samples.push({ step: event.step, live: liveTensorCount(), residentMiB: resident });
-    if (!isNightly || performance.now() - told < 20_000) continue;
-    told = performance.now();
+    if (!isNightly || performance.now() - printed < 20_000) continue;
+    printed = performance.now();
     process.stdout.write(`step ${event.step}: ${samples.at(-1)?.residentMiB.toFixed(1)} MiB\n`);
   }
   return samples;
@@ -49,10 +49,10 @@ function slope(samples: readonly Sample[]): number {
  * @param kind - configuration values
  */
 export async function soakSteps(name: string, kind: Values): Promise<void> {
-  using shop = workshop({ rows: 64, held: 0, config: { hidden_size: 16, intermediate_size: 32 } });
+  using fixture = runFixture({ rows: 64, held: 0, config: { hidden_size: 16, intermediate_size: 32 } });
   const steps = amount(50, 10_000);
   const values = {
-    ...{ ...shop.values, ...kind, max_steps: steps, output_dir: shop.path("run") },
+    ...{ ...fixture.values, ...kind, max_steps: steps, output_dir: fixture.path("run") },
     ...{ per_device_train_batch_size: 2, save_strategy: "no", learning_rate: 1e-4, logging_steps: 10 },
   };
   const samples = await samplesOf(values, steps);

@@ -1,11 +1,11 @@
-/** Studies on a workshop's tiny model: one short LoRA run for each condition, in the test's own process. */
+/** Studies on a fixture's tiny model: one short LoRA run for each condition, in the test's own process. */
 
 import { runCell } from "../../src/sweep/run-cell.ts";
 import type { StudyDefinition } from "../../studies/definition.ts";
 import type { StudyName } from "../../studies/names.ts";
 import { STUDIES } from "../../studies/studies.ts";
 import type { StudyOptions } from "../../studies/study.ts";
-import type { Values, Workshop } from "./runs.ts";
+import type { RunFixture, Values } from "./runs.ts";
 
 /** Values of a run of one step. */
 const oneStep: Values = {
@@ -23,8 +23,8 @@ const oneStep: Values = {
   export_parity_tolerance: 0.1,
 };
 
-/** Options of the study `name` in a folder of the workshop; `changes` are values of all its runs. */
-export function tinyStudy(place: Workshop, name: StudyName, changes: Values = {}): StudyOptions {
+/** Options of the study `name` in a folder of the fixture; `changes` are values of all its runs. */
+export function tinyStudy(place: RunFixture, name: StudyName, changes: Values = {}): StudyOptions {
   const {
     model_name_or_path: model,
     train_data: data,

@@ -1,4 +1,4 @@
-/** A tiny model directory with a tokenizer of its own, and rows to train it on: all made here from a seed. */
+/** A tiny model directory with its tokenizer, and rows to train it on: all made here from a seed. */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Random } from "../../src/base/random.ts";

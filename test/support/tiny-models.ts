@@ -84,7 +84,7 @@ export function writeCheckpoint(dir: string, config: ConfigJson, tensors: readon
   writeSafetensors(join(dir, "model.safetensors"), tensors);
 }
 
-/** A directory of its own for one test; removed when `using` ends. */
+/** A directory for one test; removed when `using` ends. */
 export function temporaryDirectory(): { path: string } & Disposable {
   const path = mkdtempSync(join(tmpdir(), "preftune-test-"));
   return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) };

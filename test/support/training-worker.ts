@@ -1,5 +1,5 @@
 /**
- * A worker thread that trains: told what by `workerData`, it tells each step and, at the end, how many tensors are left. See
+ * A worker thread that trains: configured by `workerData`, it posts each step and, at the end, how many tensors are left. See
  * `trainInWorker`.
  */
 import { once } from "node:events";
@@ -44,11 +44,11 @@ export function trainInWorker(values: Values): TrainingWorker {
 
 if (!isMainThread && parentPort !== null) {
   const port = parentPort;
-  const told = await runTraining(workerData as Values, {
+  const record = await runTraining(workerData as Values, {
     onEvent: (event) => {
       if (event.type === "step") port.postMessage({ type: "step", step: event.step });
     },
   });
-  const word: Word = { type: "end", losses: losses(told), live: liveTensorCount(), bytes: hostBytes() };
+  const word: Word = { type: "end", losses: losses(record), live: liveTensorCount(), bytes: hostBytes() };
   port.postMessage(word);
 }

@@ -14,7 +14,7 @@ import { type RunTask, runCell } from "../../src/sweep/run-cell.ts";
 import { RunStoppedError } from "../../src/sweep/stopped.ts";
 import { runSweep } from "../../src/sweep/sweep.ts";
 import { parseSweep } from "../../src/sweep/sweep-file.ts";
-import { filesOf, metricsOf, type Workshop, workshop } from "../support/runs.ts";
+import { filesOf, metricsOf, type RunFixture, runFixture } from "../support/runs.ts";
 
 const silent = { write: () => true };
 
@@ -27,7 +27,7 @@ const short = {
   save_strategy: "no",
 };
 
-function cellsOf({ values }: Workshop, lambdas: readonly number[]): Cell[] {
+function cellsOf({ values }: RunFixture, lambdas: readonly number[]): Cell[] {
   return lambdas.flatMap((lambda) =>
     [1, 2].map((seed) => ({
       id: `lambda-${lambda}-s${seed}`,
@@ -42,8 +42,8 @@ function cellsOf({ values }: Workshop, lambdas: readonly number[]): Cell[] {
   );
 }
 
-test("a grid that was interrupted and goes on leaves the same files as one that was not", async () => {
-  using place = workshop({ rows: 12, held: 4 });
+test("a grid that was interrupted and resumed leaves the same files as one that was not", async () => {
+  using place = runFixture({ rows: 12, held: 4 });
   const cells = cellsOf(place, [0.1, 1]);
   const whole = gridPlaces(place.path("whole"));
   await runGrid(cells, whole, { jobs: 1, out: silent, runTask: runCell });
@@ -86,7 +86,7 @@ test("a grid that was interrupted and goes on leaves the same files as one that 
 });
 
 test("a run of the grid repeats from its own config.yaml", async () => {
-  using place = workshop({ rows: 12, held: 4 });
+  using place = runFixture({ rows: 12, held: 4 });
   const places = gridPlaces(place.path("grid"));
   const [cell] = cellsOf(place, [0.5]) as [Cell];
   await runGrid([cell], places, { jobs: 1, out: silent, runTask: runCell });
@@ -101,7 +101,7 @@ test("a run of the grid repeats from its own config.yaml", async () => {
 });
 
 test("a folder whose run had other values is left alone", async () => {
-  using place = workshop({ rows: 12, held: 4 });
+  using place = runFixture({ rows: 12, held: 4 });
   const places = gridPlaces(place.path("grid"));
   const [cell] = cellsOf(place, [0.5]) as [Cell];
   await runGrid([cell], places, { jobs: 1, out: silent, runTask: runCell });
@@ -110,7 +110,7 @@ test("a folder whose run had other values is left alone", async () => {
 });
 
 test("a run that another folder holds is taken from there, whatever it is called", async () => {
-  using place = workshop({ rows: 12, held: 4 });
+  using place = runFixture({ rows: 12, held: 4 });
   const script = { preset: "script", lambda_w: 0.8 };
   const [one, two] = cellsOf(place, [0.8]) as [Cell, Cell];
   const [cell, twin] = [
@@ -147,8 +147,8 @@ test("a run that another folder holds is taken from there, whatever it is called
   );
 });
 
-test("a run that fails is told with its reason, in a process of its own, and the rest stands", async () => {
-  using place = workshop({ rows: 12, held: 4 });
+test("a run that fails is reported with its reason, in a separate process, and the rest stands", async () => {
+  using place = runFixture({ rows: 12, held: 4 });
   const [good, bad] = cellsOf(place, [0.5]) as [Cell, Cell];
   const places = gridPlaces(place.path("grid"));
   const missing = place.path("missing.jsonl");
@@ -158,8 +158,8 @@ test("a run that fails is told with its reason, in a process of its own, and the
   assert.equal(outcomes[1]?.reason, null);
 });
 
-test("a run that a killed study left alone, and that begins and stops in between, is gone on with", async () => {
-  using place = workshop({ rows: 12, held: 4 });
+test("a run that a killed study left alone, and that begins and stops in between, is resumed", async () => {
+  using place = runFixture({ rows: 12, held: 4 });
   const [cell] = cellsOf(place, [0.5]) as [Cell];
   const places = gridPlaces(place.path("grid"));
   let calls = 0;
@@ -174,7 +174,7 @@ test("a run that a killed study left alone, and that begins and stops in between
 });
 
 test("what else is measured comes from the grid's module, in the run's own process", async () => {
-  using place = workshop({ rows: 6, held: 4 });
+  using place = runFixture({ rows: 6, held: 4 });
   const [cell] = cellsOf(place, [0.5]) as [Cell];
   const module = new URL("../../studies/extras.ts", import.meta.url).href;
   const places = gridPlaces(place.path("grid"), module);
@@ -194,14 +194,14 @@ test("what else is measured comes from the grid's module, in the run's own proce
   assert.match(failed?.reason ?? "", /extras\.ts: expected a measurement "nothing", found none/);
 });
 
-/** A sweep's file: the workshop's values and those of a short run, without some of them. */
-function sweepText({ values }: Workshop, rest: string, without: string): string {
+/** A sweep's file: the fixture's values and those of a short run, without some of them. */
+function sweepText({ values }: RunFixture, rest: string, without: string): string {
   const shared = Object.entries({ ...values, ...short }).filter(([key]) => key !== without);
   return `values: ${JSON.stringify(Object.fromEntries(shared))}\n${rest}`;
 }
 
 test("a sweep whose runs partly fail ranks the others; started again it gives the same tables", async () => {
-  using place = workshop({ rows: 12, held: 4 });
+  using place = runFixture({ rows: 12, held: 4 });
   const tried = "parameters:\n  lambda_w: [0.1, 5]\n  learning_rate: [1e-3, 1e-1]\nmetric: chosen_change\n";
   const sweep = parseSweep(sweepText(place, tried, "learning_rate"), "sweep.yaml");
   const options = { output: place.path("sweep"), jobs: 1, command: "preftune sweep sweep.yaml", out: silent };
@@ -228,7 +228,7 @@ test("a sweep whose runs partly fail ranks the others; started again it gives th
 });
 
 test("successive halving runs fewer settings for longer", async () => {
-  using place = workshop({ rows: 12, held: 4 });
+  using place = runFixture({ rows: 12, held: 4 });
   const tried =
     "method: halving\nruns: 4\nparameters:\n  lambda_w: {min: 0.1, max: 5}\nmetric: chosen_change\n";
   const rounds = "resource: max_steps\nleast: 1\nmost: 4\nfactor: 2\n";

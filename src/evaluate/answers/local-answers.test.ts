@@ -1,7 +1,7 @@
 /** Tests of local-answers.ts with a tiny model: turns follow from each other, and nothing else changes an answer. */
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
-import { workshop } from "../../../test/support/runs.ts";
+import { runFixture } from "../../../test/support/runs.ts";
 import { makeTinyModel } from "../../../test/support/tiny-model.ts";
 import { DataError } from "../../base/errors.ts";
 import { readModelConfig } from "../../formats/hf-config.ts";
@@ -14,12 +14,12 @@ import { AnswerLog } from "./answer-log.ts";
 import { askLocalModel, type LocalModel, localIdentity } from "./local-answers.ts";
 import type { Question } from "./questions.ts";
 
-const shop = workshop({ held: 0 });
-after(() => shop[Symbol.dispose]());
+const fixture = runFixture({ held: 0 });
+after(() => fixture[Symbol.dispose]());
 let logs = 0;
 
 const local: LocalModel = {
-  model: String(shop.values["model_name_or_path"]),
+  model: String(fixture.values["model_name_or_path"]),
   adapter: null,
   seed: 3,
   chatTemplate: null,
@@ -41,7 +41,7 @@ const question = (id: string, turns: string[], category = "a"): Question => ({
 /** Answers to `questions`; warm ones at temperature 1. */
 async function answers(
   questions: readonly Question[],
-  path = shop.path(`log-${logs++}.jsonl`),
+  path = fixture.path(`log-${logs++}.jsonl`),
   maxTokens = 6,
 ) {
   const keys = new Map(questions.map(({ id }) => [id, `key ${id}`]));
@@ -125,9 +125,9 @@ test("a question that does not fit is named, with its turn", async () => {
 
 test("other weights are another identity, the same in another place are not", () => {
   const identity = localIdentity(local);
-  assert.equal(localIdentity({ ...local, model: makeTinyModel(shop.path("copy")) }), identity);
+  assert.equal(localIdentity({ ...local, model: makeTinyModel(fixture.path("copy")) }), identity);
   assert.notEqual(
-    localIdentity({ ...local, model: makeTinyModel(shop.path("other"), { seed: 2 }) }),
+    localIdentity({ ...local, model: makeTinyModel(fixture.path("other"), { seed: 2 }) }),
     identity,
   );
 });

@@ -15,7 +15,7 @@ import { linkInstead, pipeInstead, writePieces } from "./spoil.ts";
 
 const megabyte = 1024 * 1024;
 
-/** A case in which the training data is a file of its own. */
+/** A case in which the training data is a separate file. */
 function file(name: string, write: (path: string) => void, expects: RegExp | null): HostileCase {
   return {
     name,
@@ -34,7 +34,7 @@ function text(name: string, pieces: () => Iterable<string>, expects: RegExp | nu
   return file(name, (path) => writePieces(path, pieces()), expects);
 }
 
-/** A file that is large and not wrong: read until it is told to stop. */
+/** A file that is large and not wrong: read until it is stopped. */
 function large(name: string, write: (path: string) => void): HostileCase {
   const command = (dir: string) => [
     "data",
@@ -336,7 +336,7 @@ function answering(prompts: string, dir: string): string[] {
   return ["generate", "--model", join(dir, "model"), "--prompts", prompts, "--output", output];
 }
 
-/** MT-Bench with files of its own; what `words` name comes last and wins. */
+/** MT-Bench with its files; what `words` name comes last and wins. */
 function judged(dir: string, words: readonly string[]): string[] {
   const question = join(dir, "questions.jsonl");
   writeFileSync(question, '{"question_id":1,"category":"math","turns":["1 + 1?"]}\n');

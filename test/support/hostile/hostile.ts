@@ -19,7 +19,7 @@ export interface HostileCase {
   command?: (dir: string) => string[];
   /** What the error says. Null: the input is large, not wrong, and the command ends well. */
   expects: RegExp | null;
-  /** Large, not wrong: told to stop by SIGINT after this many milliseconds, which it must do at once. */
+  /** Large, not wrong: stopped by SIGINT after this many milliseconds, which it must do at once. */
   stopAfterMs?: number;
 }
 
