@@ -63,9 +63,14 @@ function trainingOf(): Training {
     adapter: null,
     parameters,
     objective: simpo({ beta: 2, simpo_gamma: 1, label_smoothing: 0, cpo_alpha: 0 }),
-    optimizer: new AdamW(parameters, { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0 }),
-    numerics: { dtype: "float32", recompute: false, chunkColumns: null },
-    maxGradNorm: 1,
+    optimizer: new AdamW(parameters, {
+      adam_beta1: 0.9,
+      adam_beta2: 0.999,
+      adam_epsilon: 1e-8,
+      weight_decay: 0,
+    }),
+    numerics: { dtype: "float32", gradient_checkpointing: false, logits_chunk_size: null },
+    max_grad_norm: 1,
     reference: null,
   };
 }
@@ -85,7 +90,7 @@ function main(): void {
   const packed = packExamples(examples);
   const indices = examples.map((_, i) => i);
   const step = cost(Math.min(rounds, 5), () =>
-    trainStep(training, [{ packed, indices }], { learningRate: 1e-5, seed: 1, entropies: false }),
+    trainStep(training, [{ packed, indices }], { learningRate: 1e-5, seed: 1, log_entropy: false }),
   );
   const packing = cost(rounds, () => packExamples(examples));
   const placing = cost(rounds, () => {

@@ -72,8 +72,8 @@ export async function writeCoupling(resolved: ResolvedConfig, path: string): Pro
     try {
       const gradients = new PairGradients(trained, objectiveOf(config.method), {
         dtype: environment.dtype,
-        recompute: false,
-        chunkColumns: config.logits_chunk_size,
+        gradient_checkpointing: false,
+        logits_chunk_size: config.logits_chunk_size,
       });
       reference ??= gradients.sums(examples);
       measured.push({ place, ...measure(gradients, examples, reference) });

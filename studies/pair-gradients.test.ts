@@ -19,7 +19,7 @@ const settings = {
   power: 2.5,
   lambda_d: 1,
 };
-const numerics = { dtype: "float32", recompute: false, chunkColumns: null } as const;
+const numerics = { dtype: "float32", gradient_checkpointing: false, logits_chunk_size: null } as const;
 
 function gradientsOf(): PairGradients {
   const model = tinyModel("llama_tied");

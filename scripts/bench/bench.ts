@@ -113,7 +113,7 @@ function comparePeers(choice: Choice, rows: readonly WorkloadRow[]): Compared[] 
   const python = peersPython();
   if (python === null) say("No peers: `npm run bench:peers` installs them. Our own trainer alone:");
   const { peers, rounds, keptMib } = choice;
-  const variant = keptMib === null ? {} : { keptBytes: keptMib * 2 ** 20 };
+  const variant = keptMib === null ? {} : { logits_kept_mib: keptMib };
   const base = { rows, peers, rounds, python, variant };
   return choice.threads.flatMap((threads) =>
     choice.models.flatMap((model) =>

@@ -70,7 +70,7 @@ function workOf(
 ): StepWork[] {
   const model = modelConfigOf(shape);
   const trained = plan.mode === "lora" ? benchAdapter(model) : everything;
-  const options = { trained, sharePrompt: true, recomputed: 0 };
+  const options = { trained, share_prompt: true, recomputed: 0 };
   const sum = (values: number[]) => values.reduce((a, b) => a + b, 0);
   return Array.from({ length: plan.steps }, (_, step) => {
     const pairs = Array.from({ length: plan.pairs }, (_, i) => {

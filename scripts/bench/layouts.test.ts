@@ -22,16 +22,16 @@ function figures(variant: Variant): { batches: number; tokens: number; answers: 
 test("the prompt is there once, or for each answer", () => {
   // prompts 4 + 2, inputs of the answers 2 + 1 + 1 + 4
   assert.deepEqual(figures({}), { batches: 1, tokens: 14, answers: 12 });
-  assert.deepEqual(figures({ sharePrompt: false }), { batches: 1, tokens: 20, answers: 12 });
+  assert.deepEqual(figures({ share_prompt: false }), { batches: 1, tokens: 20, answers: 12 });
 });
 
 test("padding fills every answer up to the longest sequence, and is not scored", () => {
   // four sequences of 7 tokens, of which the last is never an input
-  assert.deepEqual(figures({ sharePrompt: false, pads: true }), { batches: 1, tokens: 24, answers: 12 });
+  assert.deepEqual(figures({ share_prompt: false, pads: true }), { batches: 1, tokens: 24, answers: 12 });
 });
 
 test("with the head on the prompt all tokens but the first of a sequence are scored", () => {
-  assert.deepEqual(figures({ sharePrompt: false, headOnPrompt: true }), {
+  assert.deepEqual(figures({ share_prompt: false, headOnPrompt: true }), {
     batches: 1,
     tokens: 20,
     answers: 20,

@@ -18,7 +18,7 @@ export function batchesOf(
   const longest = Math.max(...chosen.map((row) => row.prompt_ids.length + longestAnswer(row)));
   const examples = chosen.map((row, i) => exampleOf(row, first + i, { variant, longest }));
   const pack = (some: readonly Example[], at: readonly number[]): MicroBatch => ({
-    packed: packExamples(some, { sharePrompt: variant.sharePrompt !== false }),
+    packed: packExamples(some, { share_prompt: variant.share_prompt !== false }),
     indices: at,
   });
   if (variant.pairByPair !== true) return [pack(examples, indices)];

@@ -110,17 +110,33 @@ function trainingOf(plan: OurPlan, batchesAt: (step: number) => MicroBatch[]): T
   const model = modelOf(plan.modelDir);
   const { adapter, parameters } = trainable(model, plan.mode);
   const objective = (objectives[plan.objective] as () => Objective)();
-  const { recompute = false, recomputedBlocks = null, offload = null, chunkColumns = null } = variant;
-  const { keptBytes = null } = variant;
+  const {
+    gradient_checkpointing = false,
+    gradient_checkpointing_blocks = null,
+    activation_offloading = false,
+    logits_chunk_size = null,
+  } = variant;
+  const { logits_kept_mib = null } = variant;
   const numerics: Numerics = {
     dtype: "float32",
-    ...{ recompute, recomputedBlocks, offload, chunkColumns, keptBytes },
+    ...{
+      gradient_checkpointing,
+      gradient_checkpointing_blocks,
+      activation_offloading,
+      logits_chunk_size,
+      logits_kept_mib,
+    },
   };
   return {
     ...{ model, adapter, parameters, objective, numerics },
-    optimizer: new AdamW(parameters, { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0 }),
-    maxGradNorm: variant.maxGradNorm ?? 1,
-    updatesInBackward: variant.updatesInBackward ?? false,
+    optimizer: new AdamW(parameters, {
+      adam_beta1: 0.9,
+      adam_beta2: 0.999,
+      adam_epsilon: 1e-8,
+      weight_decay: 0,
+    }),
+    max_grad_norm: variant.max_grad_norm ?? 1,
+    optimizer_in_backward: variant.optimizer_in_backward ?? false,
     reference: needsReference(objective) ? referenceOf(model, allOf(plan, batchesAt), numerics) : null,
   };
 }
@@ -137,7 +153,7 @@ function run(plan: OurPlan): RunRecord {
     const cpu = process.cpuUsage();
     const start = performance.now();
     // packing is part of a step
-    const result = trainStep(training, batchesAt(step), { learningRate: 1e-5, seed: 1, entropies: false });
+    const result = trainStep(training, batchesAt(step), { learningRate: 1e-5, seed: 1, log_entropy: false });
     record.seconds.push((performance.now() - start) / 1000);
     const { user, system } = process.cpuUsage(cpu);
     record.cpuSeconds.push((user + system) / 1e6);

@@ -27,21 +27,21 @@ export interface RunPlan {
 /** Ways in which a run of ours can differ, one technique at a time. What is left out is as in training. */
 export interface Variant {
   /** False: the prompt runs through the model once for each answer. */
-  sharePrompt?: boolean;
+  share_prompt?: boolean;
   /** Answers are filled up to the longest sequence of the step, as in a rectangle; the filling is masked. */
   pads?: boolean;
   /** The head runs on the prompt's tokens too. */
   headOnPrompt?: boolean;
   /** Each pair is a separate micro-batch. */
   pairByPair?: boolean;
-  chunkColumns?: number;
-  keptBytes?: number;
-  recompute?: boolean;
-  recomputedBlocks?: number;
-  offload?: string;
-  updatesInBackward?: boolean;
+  logits_chunk_size?: number;
+  logits_kept_mib?: number;
+  gradient_checkpointing?: boolean;
+  gradient_checkpointing_blocks?: number;
+  activation_offloading?: boolean;
+  optimizer_in_backward?: boolean;
   /** 0 for no clipping; default 1. */
-  maxGradNorm?: number;
+  max_grad_norm?: number;
 }
 
 /** A run of ours: `objective` is slime, dpo, simpo; `modelDir` may be a name of shapes.ts, for weights made in the run. */

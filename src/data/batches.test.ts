@@ -14,7 +14,7 @@ function sized(tokens: number): Example {
   };
 }
 
-const pairs: BatchOptions = { batchSize: 2, gradientAccumulationSteps: 2 };
+const pairs: BatchOptions = { per_device_train_batch_size: 2, gradient_accumulation_steps: 2 };
 
 test("a budget of pairs: four a step in micro-batches of two; the last step is smaller, not dropped", () => {
   const examples = [1, 2, 3, 4, 5, 6, 7].map(sized);
@@ -33,7 +33,7 @@ test("a budget of pairs: four a step in micro-batches of two; the last step is s
 
 test("a budget of tokens: a step takes examples in order until the next would exceed it", () => {
   const examples = [4, 4, 3, 9, 1].map(sized);
-  const steps = planEpoch(examples, [0, 1, 2, 3, 4], { ...pairs, tokensPerStep: 8 });
+  const steps = planEpoch(examples, [0, 1, 2, 3, 4], { ...pairs, tokens_per_step: 8 });
   // 4+4 fills 8; 3 alone, since 9 does not fit beside it; 9 exceeds the budget and stands alone; 1 begins the last.
   assert.deepEqual(
     steps.map((step) => step.examples),
@@ -48,9 +48,9 @@ test("a budget of tokens: a step takes examples in order until the next would ex
 test("micro-batches by tokens: first-fit decreasing, ties in epoch order, long ones alone", () => {
   const examples = [2, 5, 3, 12, 5, 4].map(sized);
   const [step] = planEpoch(examples, [0, 1, 2, 3, 4, 5], {
-    batchSize: 6,
-    gradientAccumulationSteps: 1,
-    maxTokensPerMicroBatch: 10,
+    per_device_train_batch_size: 6,
+    gradient_accumulation_steps: 1,
+    max_tokens_per_micro_batch: 10,
   });
   // By size: 12 (alone, too long), 5 (#1), 5 (#4) to its side = 10, 4 (#5), 3 (#2) = 7, 2 (#0) = 9.
   assert.deepEqual(step?.microBatches, [[3], [1, 4], [0, 2, 5]]);
@@ -59,18 +59,18 @@ test("micro-batches by tokens: first-fit decreasing, ties in epoch order, long o
 test("prompts that are not shared count once for each answer", () => {
   const pair: Example = { ...sized(5), completions: [{ ids: [1, 2] }, { ids: [3, 4] }] };
   assert.equal(planEpoch([pair], [0], pairs)[0]?.tokens, 7);
-  assert.equal(planEpoch([pair], [0], { ...pairs, sharePrompt: false })[0]?.tokens, 12);
+  assert.equal(planEpoch([pair], [0], { ...pairs, share_prompt: false })[0]?.tokens, 12);
 });
 
 test("sizes are checked by their names in the config", () => {
   const plan = (options: Partial<BatchOptions>): unknown =>
     planEpoch([sized(1)], [0], { ...pairs, ...options });
   assert.throws(
-    () => plan({ batchSize: 0 }),
+    () => plan({ per_device_train_batch_size: 0 }),
     /per_device_train_batch_size: expected a whole number of at least 1, got 0/,
   );
-  assert.throws(() => plan({ tokensPerStep: 1.5 }), /tokens_per_step: .* got 1.5/);
-  assert.throws(() => plan({ maxTokensPerMicroBatch: -1 }), /max_tokens_per_micro_batch: .* got -1/);
+  assert.throws(() => plan({ tokens_per_step: 1.5 }), /tokens_per_step: .* got 1.5/);
+  assert.throws(() => plan({ max_tokens_per_micro_batch: -1 }), /max_tokens_per_micro_batch: .* got -1/);
   assert.throws(() => planEpoch([sized(1)], [1], pairs), /index below 1 in the order, got 1/);
 });
 
@@ -78,11 +78,15 @@ test("property: each example once, in order of the epoch; micro-batches stay wit
   const sizes = fc.array(fc.integer({ min: 1, max: 30 }), { minLength: 1, maxLength: 40 });
   fc.assert(
     fc.property(sizes, fc.integer({ min: 5, max: 40 }), fc.boolean(), (lengths, limit, byTokens) => {
-      const options = { batchSize: 3, gradientAccumulationSteps: 2, maxTokensPerMicroBatch: limit };
+      const options = {
+        per_device_train_batch_size: 3,
+        gradient_accumulation_steps: 2,
+        max_tokens_per_micro_batch: limit,
+      };
       const steps = planEpoch(
         lengths.map(sized),
         lengths.keys(),
-        byTokens ? { ...options, tokensPerStep: 50 } : options,
+        byTokens ? { ...options, tokens_per_step: 50 } : options,
       );
       assert.deepEqual(
         steps.flatMap((step) => step.examples),
@@ -125,9 +129,9 @@ test("property: micro-batches are few: first-fit decreasing needs at most 11/9 o
   fc.assert(
     fc.property(sizes, (lengths) => {
       const [step] = planEpoch(lengths.map(sized), lengths.keys(), {
-        batchSize: lengths.length,
-        gradientAccumulationSteps: 1,
-        maxTokensPerMicroBatch: 20,
+        per_device_train_batch_size: lengths.length,
+        gradient_accumulation_steps: 1,
+        max_tokens_per_micro_batch: 20,
       });
       const bins = step?.microBatches.length ?? Number.POSITIVE_INFINITY;
       const fewest = fewestBins(lengths, 20);
@@ -146,8 +150,8 @@ test("property: the same examples in the same order are divided the same way", (
       const plan = () =>
         planEpoch(lengths.map(sized), lengths.keys(), {
           ...pairs,
-          tokensPerStep: 90,
-          maxTokensPerMicroBatch: limit,
+          tokens_per_step: 90,
+          max_tokens_per_micro_batch: limit,
         });
       assert.deepEqual(plan(), plan());
     }),

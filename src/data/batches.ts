@@ -3,20 +3,20 @@ import { ConfigError } from "../base/errors.ts";
 import type { Example } from "./example.ts";
 import { packedTokens } from "./packing.ts";
 
-/** Sizes of steps and micro-batches. */
+/** Sizes of steps and micro-batches, under the names of a run's configuration. */
 export interface BatchOptions {
-  /** Examples of a micro-batch, and with `gradientAccumulationSteps` of a step (`per_device_train_batch_size`). */
-  batchSize: number;
-  gradientAccumulationSteps: number;
+  /** Examples of a micro-batch, and with `gradient_accumulation_steps` of a step (`per_device_train_batch_size`). */
+  per_device_train_batch_size: number;
+  gradient_accumulation_steps: number;
   /** Packed tokens of a step. Replaces the budget of examples; a step has at least one example. */
-  tokensPerStep?: number | null;
+  tokens_per_step?: number | null;
   /**
-   * Packed tokens of a micro-batch. Replaces `batchSize` as the size of micro-batches: a step's examples are
+   * Packed tokens of a micro-batch. Replaces `per_device_train_batch_size` as the size of micro-batches: a step's examples are
    * distributed to as few as first-fit decreasing finds. An example longer than this has a micro-batch to itself.
    */
-  maxTokensPerMicroBatch?: number | null;
+  max_tokens_per_micro_batch?: number | null;
   /** False counts the prompt once for each answer. Default true. */
-  sharePrompt?: boolean;
+  share_prompt?: boolean;
 }
 
 /** One optimiser step: indices of examples. */
@@ -41,13 +41,13 @@ export function planEpoch(
   options: BatchOptions,
 ): StepPlan[] {
   checkSizes(options);
-  const { sharePrompt = true } = options;
+  const { share_prompt = true } = options;
   const items = Array.from(order, (index): Item => {
     const example = examples[index];
     if (example === undefined) {
       throw new ConfigError(`Expected an index below ${examples.length} in the order, got ${index}.`);
     }
-    return { index, tokens: packedTokens(example, { sharePrompt }) };
+    return { index, tokens: packedTokens(example, { share_prompt }) };
   });
   return stepsOf(items, options).map((step) => ({
     examples: indices(step),
@@ -62,12 +62,17 @@ interface Item {
 }
 
 function checkSizes(options: BatchOptions): void {
-  const { batchSize, gradientAccumulationSteps, tokensPerStep, maxTokensPerMicroBatch } = options;
+  const {
+    per_device_train_batch_size,
+    gradient_accumulation_steps,
+    tokens_per_step,
+    max_tokens_per_micro_batch,
+  } = options;
   const sizes = {
-    per_device_train_batch_size: batchSize,
-    gradient_accumulation_steps: gradientAccumulationSteps,
-    tokens_per_step: tokensPerStep ?? 1,
-    max_tokens_per_micro_batch: maxTokensPerMicroBatch ?? 1,
+    per_device_train_batch_size,
+    gradient_accumulation_steps,
+    tokens_per_step: tokens_per_step ?? 1,
+    max_tokens_per_micro_batch: max_tokens_per_micro_batch ?? 1,
   };
   for (const [name, size] of Object.entries(sizes)) {
     if (Number.isSafeInteger(size) && size >= 1) continue;
@@ -76,8 +81,9 @@ function checkSizes(options: BatchOptions): void {
 }
 
 function stepsOf(items: readonly Item[], options: BatchOptions): Item[][] {
-  const budget = options.tokensPerStep ?? null;
-  if (budget === null) return chunks(items, options.batchSize * options.gradientAccumulationSteps);
+  const budget = options.tokens_per_step ?? null;
+  if (budget === null)
+    return chunks(items, options.per_device_train_batch_size * options.gradient_accumulation_steps);
   const steps: Item[][] = [];
   let filled = 0;
   for (const item of items) {
@@ -94,8 +100,8 @@ function stepsOf(items: readonly Item[], options: BatchOptions): Item[][] {
 }
 
 function divide(step: readonly Item[], options: BatchOptions): Item[][] {
-  const limit = options.maxTokensPerMicroBatch ?? null;
-  return limit === null ? chunks(step, options.batchSize) : firstFitDecreasing(step, limit);
+  const limit = options.max_tokens_per_micro_batch ?? null;
+  return limit === null ? chunks(step, options.per_device_train_batch_size) : firstFitDecreasing(step, limit);
 }
 
 function firstFitDecreasing(step: readonly Item[], limit: number): Item[][] {

@@ -98,7 +98,7 @@ test("plain strings are told of where there is a chat template and nobody said w
   const chatFacts = { ...facts, hasChatTemplate: true };
   assert.deepEqual(await told({}), []);
   assert.deepEqual(await told({ facts: chatFacts }), ["warning plain_strings 3"]);
-  assert.deepEqual(await told({ facts: chatFacts, plainStrings: "text" }), []);
+  assert.deepEqual(await told({ facts: chatFacts, plain_strings: "text" }), []);
 });
 
 test("keys of messages that the template does not read are told, one finding each", async () => {

@@ -74,7 +74,7 @@ test("a row that says two things is named, or left out and counted with invalid_
   const { report } = await prepare({ sources: [{ path }] });
   assert.deepEqual(report.findings[0]?.rows, [`${path}:2`, `${path}:3`]);
   assert.match(report.findings[0]?.message ?? "", /it gives the key "chosen" twice/);
-  const dropped = await prepare({ sources: [{ path }], invalidRows: "drop" });
+  const dropped = await prepare({ sources: [{ path }], invalid_rows: "drop" });
   assert.equal(dropped.examples.length, 2);
   assert.deepEqual(dropped.report.counts.dropped, { invalid_row: 2 });
 });
@@ -150,7 +150,7 @@ test("faulty rows: all are reported together and stop, none is lost", async () =
 });
 
 test("faulty rows dropped: each is counted under its reason", async () => {
-  const dataset = await prepare({ sources: [{ path: write("faulty.jsonl", faulty) }], invalidRows: "drop" });
+  const dataset = await prepare({ sources: [{ path: write("faulty.jsonl", faulty) }], invalid_rows: "drop" });
   assertPreflight(dataset.report);
   assert.equal(dataset.examples.length, 1);
   assert.equal(dataset.report.counts.read, 6);
@@ -165,7 +165,7 @@ test("faulty rows dropped: each is counted under its reason", async () => {
 
 test("a broken tokenizer is not taken for a faulty row", async () => {
   const path = write("broken.jsonl", [{ prompt: "?!", chosen: "a", rejected: "b" }]);
-  await assert.rejects(prepare({ sources: [{ path }], invalidRows: "drop" }), { name: "FormatError" });
+  await assert.rejects(prepare({ sources: [{ path }], invalid_rows: "drop" }), { name: "FormatError" });
 });
 
 test("rows over max_length: error, drop, truncate", async () => {
@@ -174,7 +174,7 @@ test("rows over max_length: error, drop, truncate", async () => {
     { prompt: "0123456789", chosen: "ab", rejected: "abcdefgh" },
   ]);
   const run = (overflow: "error" | "drop" | "truncate"): Promise<Dataset> =>
-    prepare({ sources: [{ path }], maxLength: 10, overflow });
+    prepare({ sources: [{ path }], max_length: 10, overflow });
   const failed = await run("error");
   assert.deepEqual(codes(failed), ["error too_long 1"]);
   // BOS and ten letters, the longer answer with its end: 11 + 9
@@ -199,7 +199,7 @@ test("rows over the model's context: treated as those over max_length, under the
     { prompt: "0123456789", chosen: "ab", rejected: "abcdefgh" },
   ]);
   const run = (options: Partial<DatasetOptions>): Promise<Dataset> =>
-    prepare({ sources: [{ path }], maxLength: 1024, context: 10, ...options });
+    prepare({ sources: [{ path }], max_length: 1024, context: 10, ...options });
   const failed = await run({});
   assert.deepEqual(codes(failed), ["error longer_than_context 1"]);
   assert.match(
@@ -216,7 +216,7 @@ test("rows over the model's context: treated as those over max_length, under the
   assert.deepEqual(codes(cut).slice(0, 2), ["warning longer_than_context 1", "warning truncated 1"]);
   assert.equal(cut.examples[3]?.completions[1]?.ids.length, 8);
   // The shorter of the two bounds a row.
-  assert.deepEqual(codes(await run({ maxLength: 9 })), ["error too_long 1"]);
+  assert.deepEqual(codes(await run({ max_length: 9 })), ["error too_long 1"]);
   const within = await run({ context: 20 });
   assert.deepEqual(codes(within), []);
   assert.notEqual(within.fingerprint, (await run({ context: null })).fingerprint);
@@ -225,15 +225,19 @@ test("rows over the model's context: treated as those over max_length, under the
 test("a held-out share by prompt; evaluation files; not both", async () => {
   const path = write("train.jsonl", numbered(20, "p"));
   const other = write("eval.jsonl", [...numbered(2, "q"), { prompt: "p3", chosen: "x", rejected: "y" }]);
-  const split = await prepare({ sources: [{ path }], evalFraction: 0.2 });
+  const split = await prepare({ sources: [{ path }], eval_fraction: 0.2 });
   assert.equal(split.examples.length, 16);
   assert.equal(split.evalExamples?.length, 4);
   const files = await prepare({ sources: [{ path }], evalSources: [{ path: other }] });
   assert.deepEqual(codes(files), ["error prompt_in_both_splits 1"]);
-  const dropped = await prepare({ sources: [{ path }], evalSources: [{ path: other }], invalidRows: "drop" });
+  const dropped = await prepare({
+    sources: [{ path }],
+    evalSources: [{ path: other }],
+    invalid_rows: "drop",
+  });
   assert.deepEqual(codes(dropped), ["warning prompt_in_both_splits 1"]);
   assert.equal(dropped.evalExamples?.length, 2);
-  const both = prepare({ sources: [{ path }], evalSources: [{ path: other }], evalFraction: 0.1 });
+  const both = prepare({ sources: [{ path }], evalSources: [{ path: other }], eval_fraction: 0.1 });
   await assert.rejects(both, /eval_fraction: expected 0 where evaluation rows come from separate files/);
 });
 
@@ -253,11 +257,11 @@ test("several sources: all rows without weights, shares with them, columns of th
   assert.deepEqual(share(mixed), [30, 10]);
   assert.equal(mixed.report.counts.notDrawn, 20);
   assert.equal(mixed.report.counts.read, 60);
-  const fewer = await prepare({ sources: [first, second], maxRows: 8 });
+  const fewer = await prepare({ sources: [first, second], max_train_rows: 8 });
   assert.deepEqual(share(fewer), [6, 2]);
   assert.notEqual(
     fewer.fingerprint,
-    (await prepare({ sources: [first, second], maxRows: 8, seed: 1 })).fingerprint,
+    (await prepare({ sources: [first, second], max_train_rows: 8, seed: 1 })).fingerprint,
   );
   await assert.rejects(
     prepare({ sources: [first, { path: b }] }),
@@ -271,13 +275,13 @@ test("several sources: all rows without weights, shares with them, columns of th
 
 test("max_rows without weights takes the first rows and says that it stopped", async () => {
   const path = write("many.jsonl", numbered(200, "p"));
-  const few = await prepare({ sources: [{ path }], maxRows: 150 });
+  const few = await prepare({ sources: [{ path }], max_train_rows: 150 });
   assert.deepEqual(
     [few.examples.length, few.report.counts.read, few.report.counts.stoppedAtMaxRows],
     [150, 150, true],
   );
   assert.equal(few.examples.at(-1)?.origin.line, 150);
-  const all = await prepare({ sources: [{ path }], maxRows: 200 });
+  const all = await prepare({ sources: [{ path }], max_train_rows: 200 });
   assert.equal(all.report.counts.stoppedAtMaxRows, false);
 });
 
@@ -300,7 +304,12 @@ test("the fingerprint depends on tokens and options, not on where the file lies"
   const base = await print({});
   assert.match(base, /^[0-9a-f]{64}$/);
   assert.equal(await print({ sources: [{ path: copy }] }), base);
-  const others = [{ maxLength: 50 }, { evalFraction: 0.3 }, { maxRows: 8 }, { task: "sft" as const }];
+  const others = [
+    { max_length: 50 },
+    { eval_fraction: 0.3 },
+    { max_train_rows: 8 },
+    { task: "sft" as const },
+  ];
   const prints = await Promise.all(others.map(print));
   assert.equal(new Set([base, ...prints]).size, 5);
 });
@@ -308,9 +317,9 @@ test("the fingerprint depends on tokens and options, not on where the file lies"
 test("options are checked by their names in the config", async () => {
   await assert.rejects(prepare({}), /data: expected at least one source/);
   const sources = [{ path: write("one.jsonl", numbered(1, "p")) }];
-  await assert.rejects(prepare({ sources, evalFraction: 1 }), /eval_fraction: .* got 1/);
-  await assert.rejects(prepare({ sources, maxLength: 7 }), /max_length: .* at least 8, got 7/);
-  await assert.rejects(prepare({ sources, maxRows: 0 }), /max_rows: .* got 0/);
+  await assert.rejects(prepare({ sources, eval_fraction: 1 }), /eval_fraction: .* got 1/);
+  await assert.rejects(prepare({ sources, max_length: 7 }), /max_length: .* at least 8, got 7/);
+  await assert.rejects(prepare({ sources, max_train_rows: 0 }), /max_train_rows: .* got 0/);
 });
 
 const preference = ["data", "preference"] as const;
@@ -341,13 +350,13 @@ test("real rows: conversational, HH transcripts and token ids", {
   const trained = new Set(helpful.examples.map(promptKeyOf));
   assert.ok(helpful.evalExamples?.every((example) => !trained.has(promptKeyOf(example))));
 
-  const raw = await load("hh-harmless-base.raw.jsonl.gz", { invalidRows: "drop" });
+  const raw = await load("hh-harmless-base.raw.jsonl.gz", { invalid_rows: "drop" });
   assertPreflight(raw.report);
   // Five pairs part before their last turn, four have an empty answer.
   assert.deepEqual(raw.report.counts.dropped, { empty_answer: 4, invalid_row: 5 });
   assert.equal(raw.examples.length, 2303);
 
-  const cut = await load("harmless.test.jsonl", { maxLength: 256, overflow: "truncate" });
+  const cut = await load("harmless.test.jsonl", { max_length: 256, overflow: "truncate" });
   assertPreflight(cut.report);
   assert.equal(cut.examples.length, 400);
   assert.ok(cut.report.counts.truncatedRows > 0);

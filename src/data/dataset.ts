@@ -27,17 +27,17 @@ import { splitByPrompt } from "./split.ts";
 /** What data to prepare, and how. */
 export interface DatasetOptions {
   sources: readonly WeightedSource[];
-  /** Rows for evaluation from separate files. Not together with `evalFraction`. */
+  /** Rows for evaluation from separate files. Not together with `eval_fraction`. */
   evalSources?: readonly WeightedSource[];
   /** Fraction of rows held out, split by prompt; 0 (default) holds out none. */
-  evalFraction?: number;
+  eval_fraction?: number;
   task: Task;
   encoder: SourceEncoder;
   facts: TokenizerFacts;
   /** Decides mixture draws and the held-out prompts. */
   seed: number;
   /** Tokens of prompt and longest answer; at least 8. Null (default): no limit. */
-  maxLength?: number | null;
+  max_length?: number | null;
   /** Tokens of the model's context, which bounds rows as well. Null (default): unknown. */
   context?: number | null;
   /** Keep the truncated tokens (`trace.uncut`), to show them. Default false. */
@@ -45,15 +45,15 @@ export interface DatasetOptions {
   /** What happens to longer rows. Default "error". */
   overflow?: OverflowPolicy;
   /** What happens to rows with errors. Default "error". "drop" leaves them out and counts them. */
-  invalidRows?: "error" | "drop";
+  invalid_rows?: "error" | "drop";
   /** What prompts and answers of plain strings are; see `RowOptions.strings`. Null (default): text, with a warning. */
-  plainStrings?: "text" | "chat" | null;
+  plain_strings?: "text" | "chat" | null;
   /** Whether the chat template reads a key of messages that preftune knows nothing of. Default: any. */
   readsMessageKey?: (key: string) => boolean;
   /** Training rows to read at most: the first ones, or a draw when sources have weights. */
-  maxRows?: number | null;
+  max_train_rows?: number | null;
   /** Evaluation rows to read at most, from `evalSources`. */
-  maxEvalRows?: number | null;
+  max_eval_rows?: number | null;
   /** Called after every piece of a file, also when no rows come of it, and at the end. */
   onProgress?: (progress: ReadProgress) => void;
 }
@@ -77,13 +77,13 @@ export interface Dataset {
 export async function prepareDataset(options: DatasetOptions): Promise<Dataset> {
   checkOptions(options);
   const loader = new Loader(options);
-  let examples = await loader.load(options.sources, options.maxRows ?? null);
+  let examples = await loader.load(options.sources, options.max_train_rows ?? null);
   let evalExamples: Example[] | null = null;
   if (options.evalSources !== undefined) {
-    evalExamples = await loader.load(options.evalSources, options.maxEvalRows ?? null);
+    evalExamples = await loader.load(options.evalSources, options.max_eval_rows ?? null);
     evalExamples = loader.withoutShared(examples, evalExamples);
-  } else if ((options.evalFraction ?? 0) > 0) {
-    const split = splitByPrompt(examples, options.evalFraction ?? 0, options.seed);
+  } else if ((options.eval_fraction ?? 0) > 0) {
+    const split = splitByPrompt(examples, options.eval_fraction ?? 0, options.seed);
     examples = split.train;
     evalExamples = split.evaluation;
   }
@@ -97,10 +97,11 @@ export async function prepareDataset(options: DatasetOptions): Promise<Dataset> 
     train: examples.length,
     text: options.encoder.fingerprint(),
     task: options.task,
+    // these names are part of the digest: others would make every saved run another one
     maxLength: counts.lengthLimit?.tokens ?? null,
     overflow: options.overflow ?? "error",
-    invalidRows: options.invalidRows ?? "error",
-    evalFraction: options.evalFraction ?? 0,
+    invalidRows: options.invalid_rows ?? "error",
+    evalFraction: options.eval_fraction ?? 0,
     seed: options.seed,
   });
   return { examples, evalExamples, report, fingerprint };
@@ -109,25 +110,25 @@ export async function prepareDataset(options: DatasetOptions): Promise<Dataset> 
 function checkOptions({
   sources,
   evalSources,
-  evalFraction = 0,
-  maxLength = null,
+  eval_fraction = 0,
+  max_length = null,
   ...others
 }: DatasetOptions): void {
   if (sources.length === 0) throw new ConfigError("data: expected at least one source of rows, got none.");
-  if (!(evalFraction >= 0 && evalFraction < 1)) {
-    throw new ConfigError(`eval_fraction: expected a number from 0 to below 1, got ${evalFraction}.`);
+  if (!(eval_fraction >= 0 && eval_fraction < 1)) {
+    throw new ConfigError(`eval_fraction: expected a number from 0 to below 1, got ${eval_fraction}.`);
   }
-  if (evalSources !== undefined && evalFraction > 0) {
+  if (evalSources !== undefined && eval_fraction > 0) {
     throw new ConfigError(
       "eval_fraction: expected 0 where evaluation rows come from separate files. Leave one out.",
     );
   }
-  if (maxLength !== null && !(Number.isSafeInteger(maxLength) && maxLength >= 8)) {
-    throw new ConfigError(`max_length: expected a whole number of at least 8, got ${maxLength}.`);
+  if (max_length !== null && !(Number.isSafeInteger(max_length) && max_length >= 8)) {
+    throw new ConfigError(`max_length: expected a whole number of at least 8, got ${max_length}.`);
   }
   for (const [name, limit] of Object.entries({
-    max_rows: others.maxRows,
-    max_eval_rows: others.maxEvalRows,
+    max_train_rows: others.max_train_rows,
+    max_eval_rows: others.max_eval_rows,
   })) {
     if (limit === undefined || limit === null || (Number.isSafeInteger(limit) && limit >= 1)) continue;
     throw new ConfigError(`${name}: expected a whole number of at least 1, got ${limit}.`);
@@ -147,7 +148,7 @@ class Loader {
 
   constructor(options: DatasetOptions) {
     this.#options = options;
-    const limit = lengthLimit(options.maxLength ?? null, options.context ?? null);
+    const limit = lengthLimit(options.max_length ?? null, options.context ?? null);
     this.counts = { read: 0, dropped: {}, notDrawn: 0, stoppedAtMaxRows: false, lengthLimit: limit };
   }
 
@@ -195,7 +196,7 @@ class Loader {
 
   /** `evaluation`, less the rows whose prompt is trained on where faulty rows are to be dropped. */
   withoutShared(train: readonly Example[], evaluation: Example[]): Example[] {
-    if (this.#options.invalidRows !== "drop") return evaluation;
+    if (this.#options.invalid_rows !== "drop") return evaluation;
     const shared = new Set(sharedPrompts(train, evaluation));
     for (const { origin } of shared) {
       this.#drop({ origin, code: "prompt_in_both_splits", message: "" });
@@ -204,10 +205,10 @@ class Loader {
   }
 
   #normalise(row: RawRow, source: WeightedSource): NormalRow | null {
-    const { task, plainStrings = null } = this.#options;
+    const { task, plain_strings = null } = this.#options;
     try {
       requireSize(row);
-      const normal = normaliseRow(row, { strings: plainStrings ?? "text", ...source, task });
+      const normal = normaliseRow(row, { strings: plain_strings ?? "text", ...source, task });
       this.#note(row, normal);
       return normal;
     } catch (error) {
@@ -220,7 +221,7 @@ class Loader {
 
   /** What of the row was read, and what a user may have meant otherwise. */
   #note(row: RawRow, { origin, source, columns }: NormalRow): void {
-    const { facts, plainStrings = null, task } = this.#options;
+    const { facts, plain_strings = null, task } = this.#options;
     this.columns.add(columns);
     for (const column of columns.doubtful) {
       const hint = meaningHint(column, columns.used);
@@ -230,14 +231,14 @@ class Loader {
     for (const key of messageKeys(source).filter((key) => !readsMessageKey(key))) {
       this.findings.addAbout(key, "message_key_unread", "warning", { origin, hint: "" });
     }
-    const isTextDoubtful = plainStrings === null && (facts.hasChatTemplate ?? false);
+    const isTextDoubtful = plain_strings === null && (facts.hasChatTemplate ?? false);
     for (const code of rowNotes(row, source, { task, isTextDoubtful }))
       this.findings.add(code, "warning", origin);
   }
 
   /** The example as it will be used, or null. */
   #accept(example: Example): Example | null {
-    const { facts, overflow = "error", invalidRows, keepUncut = false } = this.#options;
+    const { facts, overflow = "error", invalid_rows, keepUncut = false } = this.#options;
     const limit = this.counts.lengthLimit;
     let fitted = example;
     if (limit !== null && sequenceLength(example) > limit.tokens) {
@@ -248,12 +249,12 @@ class Loader {
       fitted = truncateExample(example, limit.tokens, facts.bosTokenId);
       if (keepUncut) fitted = { ...fitted, trace: { ...fitted.trace, uncut: example } };
     }
-    const [fault] = invalidRows === "drop" ? rowFaults(fitted, facts) : [];
+    const [fault] = invalid_rows === "drop" ? rowFaults(fitted, facts) : [];
     return fault === undefined ? fitted : this.#drop({ origin: example.origin, code: fault, message: "" });
   }
 
   #reject(problem: RowProblem): null {
-    return this.#options.invalidRows === "drop" ? this.#drop(problem) : this.#fail(problem);
+    return this.#options.invalid_rows === "drop" ? this.#drop(problem) : this.#fail(problem);
   }
 
   #fail({ code, origin, message }: RowProblem): null {

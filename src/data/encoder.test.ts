@@ -45,7 +45,7 @@ test("rows that the template does not write in full, and answers that say nothin
         errors.flatMap((finding) => finding.rows).sort(),
         [2, 3, 4].map((line) => `${path}:${line}`),
       );
-      const dropped = await prepareDataset({ ...options, invalidRows: "drop" });
+      const dropped = await prepareDataset({ ...options, invalid_rows: "drop" });
       assert.equal(dropped.examples.length, 1);
       assert.deepEqual(dropped.report.counts.dropped, found);
       assert.ok(dropped.report.findings.every(({ severity }) => severity === "warning"));

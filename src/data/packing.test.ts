@@ -90,7 +90,7 @@ test("masked tokens are inputs but not targets", () => {
 });
 
 test("without a shared prompt each answer is a whole sequence", () => {
-  const batch = packExamples([pair([10, 11], [20, 21], [30])], { sharePrompt: false });
+  const batch = packExamples([pair([10, 11], [20, 21], [30])], { share_prompt: false });
   assert.deepEqual(lists(batch), {
     // 10 11 20 | 10 11
     ids: [10, 11, 20, 10, 11],
@@ -151,11 +151,11 @@ function history({ ids: stream, segments }: PackedBatch, index: number): number[
   return [...before, ...stream.subarray(segment.start, index + 1)];
 }
 
-for (const sharePrompt of [true, false]) {
-  test(`property: every counted token is predicted from all before it (sharePrompt ${sharePrompt})`, () => {
+for (const isShared of [true, false]) {
+  test(`property: every counted token is predicted from all before it (share_prompt ${isShared})`, () => {
     fc.assert(
       fc.property(examples, (rows) => {
-        const batch = packExamples(rows, { sharePrompt });
+        const batch = packExamples(rows, { share_prompt: isShared });
         const expected = rows.flatMap(({ promptIds, completions }) =>
           completions.flatMap(({ ids: answer, mask }) =>
             answer.flatMap((target, r) =>
@@ -173,13 +173,13 @@ for (const sharePrompt of [true, false]) {
     );
   });
 
-  test(`property: token count is the formula's, segments and spans cover everything (sharePrompt ${sharePrompt})`, () => {
+  test(`property: token count is the formula's, segments and spans cover everything (share_prompt ${isShared})`, () => {
     fc.assert(
       fc.property(examples, (rows) => {
-        const batch = packExamples(rows, { sharePrompt });
+        const batch = packExamples(rows, { share_prompt: isShared });
         assert.equal(
           batch.ids.length,
-          rows.reduce((sum, row) => sum + packedTokens(row, { sharePrompt }), 0),
+          rows.reduce((sum, row) => sum + packedTokens(row, { share_prompt: isShared }), 0),
         );
         let at = 0;
         for (const { start, end } of batch.segments) {
@@ -201,5 +201,5 @@ for (const sharePrompt of [true, false]) {
 test("packedTokens: prompt + sum of (answer - 1), the prompt again for each answer when not shared", () => {
   const example = pair([1, 2, 3], [4, 5], [6, 7, 8, 9]);
   assert.equal(packedTokens(example), 3 + 1 + 3);
-  assert.equal(packedTokens(example, { sharePrompt: false }), 3 + 1 + 3 + 3);
+  assert.equal(packedTokens(example, { share_prompt: false }), 3 + 1 + 3 + 3);
 });

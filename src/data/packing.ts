@@ -57,12 +57,12 @@ export interface PackedBatch {
 /** How to lay out answers. */
 export interface PackingOptions {
   /** False: every answer is a separate segment with the prompt in front, parent -1. Default true. */
-  sharePrompt?: boolean;
+  share_prompt?: boolean;
 }
 
 /** Input tokens that `example` takes up in a stream: the prompt, and all but the last token of each answer. */
 export function packedTokens(example: Example, options: PackingOptions = {}): number {
-  const prompts = (options.sharePrompt ?? true) ? 1 : example.completions.length;
+  const prompts = (options.share_prompt ?? true) ? 1 : example.completions.length;
   let tokens = example.promptIds.length * prompts;
   for (const { ids } of example.completions) tokens += Math.max(0, ids.length - 1);
   return tokens;
@@ -74,15 +74,15 @@ export function packedTokens(example: Example, options: PackingOptions = {}): nu
  * @throws DataError when a prompt or an answer has no token, or a mask another length than its answer
  */
 export function packExamples(examples: readonly Example[], options: PackingOptions = {}): PackedBatch {
-  const { sharePrompt = true } = options;
+  const { share_prompt = true } = options;
   examples.forEach(checkExample);
-  const tokens = examples.reduce((sum, example) => sum + packedTokens(example, { sharePrompt }), 0);
+  const tokens = examples.reduce((sum, example) => sum + packedTokens(example, { share_prompt }), 0);
   const responses = examples
     .flatMap((example) => example.completions)
     .reduce((sum, c) => sum + countedTokens(c), 0);
   const stream = new Stream(tokens, responses);
   for (const [index, example] of examples.entries()) {
-    if (sharePrompt) stream.addShared(example, index);
+    if (share_prompt) stream.addShared(example, index);
     else stream.addSeparate(example, index);
   }
   return { ...stream.batch(), examples };

@@ -6,13 +6,13 @@ export interface Numerics {
   /** Type of the activations. */
   dtype: DType;
   /** Compute blocks again in the backward pass instead of keeping their activations. */
-  recompute: boolean;
-  /** How many blocks, from the first, `recompute` means; null or left out: all. */
-  recomputedBlocks?: number | null;
-  /** Where what a recomputed block needs waits for the backward pass; null or left out: where the model is. */
-  offload?: string | null;
+  gradient_checkpointing: boolean;
+  /** How many blocks, from the first, `gradient_checkpointing` means; null or left out: all. */
+  gradient_checkpointing_blocks?: number | null;
+  /** What a recomputed block needs waits for the backward pass in the computer's memory. */
+  activation_offloading?: boolean;
   /** Vocabulary entries whose logits are held at once; null for automatic. */
-  chunkColumns: number | null;
-  /** Bytes of probabilities that a trained head keeps for its gradient; null or left out: automatic. */
-  keptBytes?: number | null;
+  logits_chunk_size: number | null;
+  /** MiB of probabilities that a trained head keeps for its gradient; null or left out: automatic. */
+  logits_kept_mib?: number | null;
 }

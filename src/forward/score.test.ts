@@ -7,7 +7,7 @@ import { packExamples } from "../data/packing.ts";
 import { noGrad, ops, scope } from "../torch/index.ts";
 import { requireFiniteScore, scoreBatch } from "./score.ts";
 
-const numerics = { dtype: "float32", recompute: false, chunkColumns: null } as const;
+const numerics = { dtype: "float32", gradient_checkpointing: false, logits_chunk_size: null } as const;
 const example = {
   origin: { file: "rows.jsonl", line: 3 },
   promptIds: [1, 9, 30],

@@ -32,19 +32,19 @@ function oracle({ hidden, weight, targets, g }: ReturnType<typeof inputs>) {
   return { logps: logps.toNumbers(), h: h.grad as Tensor, w: w.grad as Tensor };
 }
 
-for (const chunkColumns of [1, 2, 3, 11, 100]) {
-  test(`log-probs and both gradients equal autograd's, ${chunkColumns} columns at a time`, () => {
+for (const columns of [1, 2, 3, 11, 100]) {
+  test(`log-probs and both gradients equal autograd's, ${columns} columns at a time`, () => {
     withoutLeaks(() => {
       const given = inputs();
       const want = oracle(given);
       const { hidden, weight, targets, g } = given;
-      const frozen = tokenLogps(hidden, weight, targets, { chunkColumns, gradient: "hidden" });
+      const frozen = tokenLogps(hidden, weight, targets, { logits_chunk_size: columns, gradient: "hidden" });
       assertClose(frozen.logps, want.logps, { atol: 1e-6 });
       assertClose(frozen.backward(g, null), want.h.toNumbers(), { atol: 1e-6 });
-      for (const keptBytes of [0, 4 * rows * 4, 4 * rows * vocabulary]) {
+      for (const bytes of [0, 4 * rows * 4, 4 * rows * vocabulary]) {
         const trained = tokenLogps(hidden, weight, targets, {
-          chunkColumns,
-          keptBytes,
+          logits_chunk_size: columns,
+          logits_kept_mib: bytes / 2 ** 20,
           gradient: "hidden-and-weight",
         });
         const weightGrad = ops.full([vocabulary, width], 2, { dtype: "float32" });
@@ -88,8 +88,8 @@ test("entropies add up over parts of the vocabulary", () => {
     const { hidden, weight, targets } = inputs();
     const options = { gradient: "none", entropies: true } as const;
     const whole = tokenLogps(hidden, weight, targets, options).entropies?.toNumbers() ?? [];
-    for (const chunkColumns of [1, 4, 10]) {
-      const parted = tokenLogps(hidden, weight, targets, { ...options, chunkColumns });
+    for (const columns of [1, 4, 10]) {
+      const parted = tokenLogps(hidden, weight, targets, { ...options, logits_chunk_size: columns });
       assertClose(parted.entropies as Tensor, whole, { atol: 1e-6 });
       assert.equal(whole.length, rows);
     }

@@ -7,9 +7,9 @@ import { type DType, heldCopy, ops, scope, type Tensor } from "../torch/index.ts
 /** Options of `tokenLogps`. */
 export interface TokenLogpsOptions {
   /** Entries of the vocabulary whose logits are held at once; default: as many as fit 32 MiB, on a GPU 256 MiB. */
-  chunkColumns?: number | null;
-  /** Bytes of probabilities to keep for the gradient of a trained head; default: 128 MiB, on a GPU 1 GiB. */
-  keptBytes?: number | null;
+  logits_chunk_size?: number | null;
+  /** MiB of probabilities to keep for the gradient of a trained head; default: 128, on a GPU 1,024. */
+  logits_kept_mib?: number | null;
   /** Prepare for `backward`: no gradient, one for the hidden states, or one for the head's weight as well. */
   gradient: "none" | "hidden" | "hidden-and-weight";
   /** Also give entropies. Costs a pass over the logits. */
@@ -33,8 +33,8 @@ export interface TokenLogpsPass {
 
 // a GPU needs larger products to be busy, and has the memory beside weights of its size
 const limits = {
-  cpu: { chunk: 32 * 2 ** 20, kept: 128 * 2 ** 20 },
-  other: { chunk: 256 * 2 ** 20, kept: 1024 * 2 ** 20 },
+  cpu: { chunk: 32 * 2 ** 20, logits_kept_mib: 128 },
+  other: { chunk: 256 * 2 ** 20, logits_kept_mib: 1024 },
 };
 const leastColumns = 256;
 
@@ -43,13 +43,18 @@ function columnsIn(room: number): number {
   return 2 ** Math.floor(Math.log2(Math.max(leastColumns, room)));
 }
 
-function limitsOf(weight: Tensor): { chunk: number; kept: number } {
+function limitsOf(weight: Tensor): { chunk: number; logits_kept_mib: number } {
   return weight.device === "cpu" ? limits.cpu : limits.other;
 }
 
-/** Rows all of whose probabilities a trained head keeps in `keptBytes`. `weight`: (V, D). */
-export function keptRows(weight: Tensor, keptBytes: number | null): number {
-  return Math.max(1, Math.floor((keptBytes ?? limitsOf(weight).kept) / (4 * weight.size(0))));
+/** Bytes for the probabilities of a trained head. */
+function keptBytes(weight: Tensor, logits_kept_mib: number | null = null): number {
+  return (logits_kept_mib ?? limitsOf(weight).logits_kept_mib) * 2 ** 20;
+}
+
+/** Rows all of whose probabilities a trained head keeps in `logits_kept_mib`. `weight`: (V, D). */
+export function keptRows(weight: Tensor, logits_kept_mib: number | null): number {
+  return Math.max(1, Math.floor(keptBytes(weight, logits_kept_mib) / (4 * weight.size(0))));
 }
 
 /**
@@ -58,12 +63,12 @@ export function keptRows(weight: Tensor, keptBytes: number | null): number {
  *
  * With a frozen head the gradient with respect to a row is g · (W[y] − Σ_v p_v W[v]), whatever the loss: that vector is
  * gathered in the forward pass, (R, D), and scaled in `backward`. A trained head needs p again for its own gradient: it is
- * kept for as many parts as `keptBytes` allow, for the others logits are computed again.
+ * kept for as many parts as `logits_kept_mib` allow, for the others logits are computed again.
  *
  * Numerics: logits are rounded to the model's type by the matrix product, everything after it is float32; weight
  * gradients add up in float32.
- * Memory: one part of the logits (R × `chunkColumns` × 4 bytes); (R, D) when only hidden gradients are wanted; up to
- * `keptBytes` when the head is trained.
+ * Memory: one part of the logits (R × `logits_chunk_size` × 4 bytes); (R, D) when only hidden gradients are wanted; up to
+ * `logits_kept_mib` when the head is trained.
  *
  * @param hidden - (R, D), no grad recorded here
  * @param weight - (V, D)
@@ -76,9 +81,9 @@ export function tokenLogps(
   options: TokenLogpsOptions,
 ): TokenLogpsPass {
   const rows = Math.max(1, hidden.size(0));
-  const limit = limitsOf(weight);
-  const columns = options.chunkColumns ?? columnsIn(limit.chunk / (4 * rows));
-  const kept = options.gradient === "hidden-and-weight" ? (options.keptBytes ?? limit.kept) / (4 * rows) : 0;
+  const columns = options.logits_chunk_size ?? columnsIn(limitsOf(weight).chunk / (4 * rows));
+  const kept =
+    options.gradient === "hidden-and-weight" ? keptBytes(weight, options.logits_kept_mib) / (4 * rows) : 0;
   const parts: Part[] = [];
   const head = { hidden, weight, targets };
   let sums: RunningSums | null = null;

@@ -47,15 +47,15 @@ const examples: Example[] = [
 
 interface How {
   dtype?: DType;
-  recompute?: boolean;
-  recomputedBlocks?: number;
-  offload?: string;
-  chunkColumns?: number | null;
+  gradient_checkpointing?: boolean;
+  gradient_checkpointing_blocks?: number;
+  activation_offloading?: boolean;
+  logits_chunk_size?: number | null;
   groupRows?: number;
 }
 
-function batchOf(sharePrompt = true): DeviceBatch {
-  return toDevice(packExamples(examples, { sharePrompt }), "cpu");
+function batchOf(share_prompt = true): DeviceBatch {
+  return toDevice(packExamples(examples, { share_prompt }), "cpu");
 }
 
 function upstreamOf(batch: DeviceBatch): Tensor {
@@ -95,10 +95,10 @@ function plain(model: CausalLM, parameters: ParameterSet): Outcome {
 function walked(model: CausalLM, parameters: ParameterSet, how: How = {}): Outcome {
   using _ = scope();
   const batch = batchOf();
-  const { dtype = "float32", recompute = false, chunkColumns = null, ...more } = how;
+  const { dtype = "float32", gradient_checkpointing = false, logits_chunk_size = null, ...more } = how;
   const pass = walk(model, batch, {
     ...more,
-    ...{ dtype, recompute, chunkColumns },
+    ...{ dtype, gradient_checkpointing, logits_chunk_size },
     ...{ trained: parameters, entropies: false },
   });
   const upstream = upstreamOf(batch);
@@ -152,12 +152,12 @@ for (const name of tinyNames) {
         const want = plain(model, parameters);
         assert.equal(want.grads.size, parameters.shards.length);
         assertSame(walked(model, parameters), want, part);
-        assertSame(walked(model, parameters, { recompute: true }), want, `${part}, recomputed`);
-        const first = { recompute: true, recomputedBlocks: 1 };
+        assertSame(walked(model, parameters, { gradient_checkpointing: true }), want, `${part}, recomputed`);
+        const first = { gradient_checkpointing: true, gradient_checkpointing_blocks: 1 };
         assertSame(walked(model, parameters, first), want, `${part}, first block recomputed`);
-        const away = { recompute: true, offload: "cpu" };
+        const away = { gradient_checkpointing: true, activation_offloading: true };
         assertSame(walked(model, parameters, away), want, `${part}, recomputed from copies elsewhere`);
-        assertSame(walked(model, parameters, { chunkColumns: 3 }), want, `${part}, in chunks`);
+        assertSame(walked(model, parameters, { logits_chunk_size: 3 }), want, `${part}, in chunks`);
         assertSame(walked(model, parameters, { groupRows: 1 }), want, `${part}, pair by pair`);
       });
     });
@@ -176,8 +176,8 @@ for (const name of ["llama_untied", "qwen3"] as const) {
       const model = tinyModel(name);
       const parameters = train(model, /^lm_head/);
       const want = plain(model, parameters);
-      for (const chunkColumns of [null, 1, 4]) {
-        assertSame(walked(model, parameters, { chunkColumns }), want, `chunks of ${chunkColumns}`);
+      for (const columns of [null, 1, 4]) {
+        assertSame(walked(model, parameters, { logits_chunk_size: columns }), want, `chunks of ${columns}`);
       }
     });
   });
@@ -195,7 +195,11 @@ for (const [what, changes] of Object.entries({
       const parameters = adapterParameters(model);
       const want = plain(model, parameters);
       assertSame(walked(model, parameters), want, what);
-      assertSame(walked(model, parameters, { recompute: true, chunkColumns: 2 }), want, what);
+      assertSame(
+        walked(model, parameters, { gradient_checkpointing: true, logits_chunk_size: 2 }),
+        want,
+        what,
+      );
     });
   });
 }
@@ -203,13 +207,13 @@ for (const [what, changes] of Object.entries({
 for (const useDora of [false, true]) {
   test(`${useDora ? "DoRA" : "LoRA"} dropout: recomputed with the same mask`, () => {
     withoutLeaks(() => {
-      const run = (recompute: boolean) => {
+      const run = (gradient_checkpointing: boolean) => {
         using _ = scope();
         const model = tinyModel("gemma3");
         const adapter = adaptPatterned(model, tinyAdapterConfig({ dropout: 0.4, useDora }));
         const keys = dropoutKeys({ packed: packExamples(examples), indices: [0, 1] }, 99);
         adapter.switch.dropoutKeys = tensor(keys, [2, keys.length / 2]);
-        return walked(model, adapterParameters(model), { recompute });
+        return walked(model, adapterParameters(model), { gradient_checkpointing });
       };
       const [kept, again] = [run(false), run(true)];
       assert.deepEqual(again, kept);
@@ -230,8 +234,8 @@ test("gradients of several walks add up", () => {
       const batch = batchOf();
       const pass = walk(model, batch, {
         dtype: "float32",
-        recompute: false,
-        chunkColumns: null,
+        gradient_checkpointing: false,
+        logits_chunk_size: null,
         trained: parameters,
         entropies: false,
       });
@@ -262,7 +266,7 @@ for (const name of tinyNames) {
         const error = size(grad.map((x, i) => x - (half[i] ?? Number.NaN))) / size(grad);
         assert.ok(error < 0.08, `${key}: relative error ${error}`);
       }
-      assert.deepEqual(walked(model, parameters, { dtype: "bfloat16", recompute: true }), got);
+      assert.deepEqual(walked(model, parameters, { dtype: "bfloat16", gradient_checkpointing: true }), got);
     });
   });
 }
@@ -312,8 +316,8 @@ test("scoring keeps nothing for a way back and equals training's log-probs", () 
     using scoring = scope();
     const pass = walk(model, batch, {
       dtype: "float32",
-      recompute: false,
-      chunkColumns: null,
+      gradient_checkpointing: false,
+      logits_chunk_size: null,
       trained: null,
       entropies: true,
     }).head(allCompletions(batch));
@@ -331,8 +335,8 @@ test("entropy and whether the target was likeliest", () => {
     const batch = batchOf();
     const pass = walk(model, batch, {
       dtype: "float32",
-      recompute: false,
-      chunkColumns: 4,
+      gradient_checkpointing: false,
+      logits_chunk_size: 4,
       trained: null,
       entropies: true,
     }).head(allCompletions(batch));
@@ -354,7 +358,7 @@ test("entropy and whether the target was likeliest", () => {
 });
 
 test("recomputation keeps a block's input, not its activations", () => {
-  const kept = (recompute: boolean) => {
+  const kept = (gradient_checkpointing: boolean) => {
     using _ = scope();
     const model = tinyModel("llama_tied");
     addAdapter(model, tinyAdapterConfig());
@@ -362,8 +366,8 @@ test("recomputation keeps a block's input, not its activations", () => {
     const before = liveTensorCount();
     const pass = walk(model, batch, {
       dtype: "float32",
-      recompute,
-      chunkColumns: null,
+      gradient_checkpointing,
+      logits_chunk_size: null,
       trained: adapterParameters(model),
       entropies: false,
     });

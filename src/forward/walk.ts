@@ -25,10 +25,10 @@ export interface Walk {
   /**
    * Adds dL/dparameter of everything below the head to `grad`. Once, only in training, when all groups have gone back.
    *
-   * @param settled - called whenever more gradients are whole: those of all parameters that have one, the embedding's
-   *   (and a head's that shares its table) after the last call only
+   * @param onGradientsReady - called after each block's backward, when more gradients are final: those of all parameters that
+   *   have one, the embedding's (and a head's that shares its table) after the last call only
    */
-  backward(settled?: () => void): void;
+  backward(onGradientsReady?: () => void): void;
 }
 
 /** Log-probabilities of R response tokens. */
@@ -45,7 +45,7 @@ export interface HeadPass {
 
 /** A segment of the backward pass that has run forward. */
 interface Stage {
-  /** The leaf that stands for what came in; where `recompute` offloads, a copy elsewhere. */
+  /** The leaf that stands for what came in; with `activation_offloading` a copy elsewhere. */
   input: Tensor;
   /** With its graph, or null when it must be computed again. */
   output: Tensor | null;
@@ -57,7 +57,7 @@ interface Stage {
 /**
  * Runs the blocks over a batch; the head follows group by group, so that only one group's probabilities are ever held.
  *
- * Memory: in training one (T, D) input per block, and the block's graph unless `recompute`; R × D for the head. The
+ * Memory: in training one (T, D) input per block, and the block's graph unless `gradient_checkpointing`; R × D for the head. The
  * caller's scope owns what is kept.
  */
 export function walk(model: CausalLM, batch: DeviceBatch, options: WalkOptions): Walk {
@@ -66,28 +66,30 @@ export function walk(model: CausalLM, batch: DeviceBatch, options: WalkOptions):
   const stages: Stage[] = [];
   const context = model.context(batch, options.dtype);
   let h = embedded(model, batch, options.dtype);
-  const recomputed = options.recompute ? (options.recomputedBlocks ?? Number.POSITIVE_INFINITY) : 0;
+  const recomputed = options.gradient_checkpointing
+    ? (options.gradient_checkpointing_blocks ?? Number.POSITIVE_INFINITY)
+    : 0;
   for (const [i, block] of model.model.layers.entries()) {
     h = forwardStage(stages, h, (x) => block.forward(x, context), {
       records: i >= trains.firstBlock,
-      recompute: i - trains.firstBlock < recomputed,
-      offload: options.offload ?? null,
+      gradient_checkpointing: i - trains.firstBlock < recomputed,
+      activation_offloading: options.activation_offloading ?? false,
       receives: trains.embedding || i > trains.firstBlock,
     });
   }
   const tail = (x: Tensor) => model.model.norm.forward(ops.indexSelect(x, 0, batch.predictors));
   const rows = forwardStage(stages, h, tail, {
     records: trains.anyBelowHead,
-    recompute: false,
-    offload: null,
+    gradient_checkpointing: false,
+    activation_offloading: false,
     receives: trains.embedding || trains.firstBlock < model.model.layers.length,
   });
   const gradRows = trained !== null ? noGrad(() => ops.zerosLike(ops.detach(rows))) : null;
   return {
     head: (group) =>
       noGrad(() => headPass(model, { rows, gradRows, group }, { ...options, trainsHead: trains.head })),
-    backward: (settled) => {
-      const grad = walkBack(stages, gradRows, settled);
+    backward: (onGradientsReady) => {
+      const grad = walkBack(stages, gradRows, onGradientsReady);
       if (trained !== null && trains.embedding && grad !== null) {
         using _ = scope();
         const table = trained.gradOf(model.model.embed_tokens.table);
@@ -116,8 +118,8 @@ function headPass(
     model.lm_head.weight,
     group.targets,
     {
-      chunkColumns: options.chunkColumns,
-      keptBytes: options.keptBytes ?? null,
+      logits_chunk_size: options.logits_chunk_size,
+      logits_kept_mib: options.logits_kept_mib ?? null,
       gradient: trained === null ? "none" : trainsHead ? "hidden-and-weight" : "hidden",
       entropies: options.entropies,
     },
@@ -166,8 +168,8 @@ interface StageOptions {
   records: boolean;
   /** Whether anything below it is trained, so that its input needs a gradient. */
   receives: boolean;
-  recompute: boolean;
-  offload: string | null;
+  gradient_checkpointing: boolean;
+  activation_offloading: boolean;
 }
 
 /** Runs one segment. Its temporaries are freed here; what its gradient needs lives in its graph. */
@@ -175,7 +177,7 @@ function forwardStage(
   stages: Stage[],
   incoming: Tensor,
   run: (input: Tensor) => Tensor,
-  { records, receives, recompute, offload }: StageOptions,
+  { records, receives, gradient_checkpointing, activation_offloading }: StageOptions,
 ): Tensor {
   using stage = scope();
   if (!records) {
@@ -185,16 +187,16 @@ function forwardStage(
   }
   const input = leafOf(incoming, receives);
   const body = () => run(input);
-  const output = stage.keep(recompute ? noGrad(body) : enableGrad(body));
-  const kept = recompute && offload !== null ? parked(incoming, offload) : input;
+  const output = stage.keep(gradient_checkpointing ? noGrad(body) : enableGrad(body));
+  const kept = gradient_checkpointing && activation_offloading ? offloaded(incoming) : input;
   stage.keep(kept);
   release(stages, incoming);
-  stages.push({ input: kept, output: recompute ? null : output, receives, run });
+  stages.push({ input: kept, output: gradient_checkpointing ? null : output, receives, run });
   return output;
 }
 
-function parked(value: Tensor, device: string): Tensor {
-  return noGrad(() => ops.to(value, device, value.dtype, false, true));
+function offloaded(value: Tensor): Tensor {
+  return noGrad(() => ops.to(value, "cpu", value.dtype, false, true));
 }
 
 function leafOf(value: Tensor, receives: boolean): Tensor {
@@ -212,10 +214,10 @@ function release(stages: Stage[], incoming: Tensor): void {
  * Each segment in reverse, freed as soon as its gradient has gone on.
  *
  * @param last - gradient of what the last segment gave
- * @param settled - called after each segment
+ * @param onGradientsReady - called after each segment
  * @returns the gradient of what the first segment received, or null where it needs none
  */
-function walkBack(stages: Stage[], last: Tensor | null, settled?: () => void): Tensor | null {
+function walkBack(stages: Stage[], last: Tensor | null, onGradientsReady?: () => void): Tensor | null {
   let grad = last;
   for (let stage = stages.pop(); stage !== undefined && grad !== null; stage = stages.pop()) {
     using step = scope();
@@ -229,7 +231,7 @@ function walkBack(stages: Stage[], last: Tensor | null, settled?: () => void): T
     stage.input.dispose();
     grad.dispose();
     grad = next === null ? null : step.keep(next);
-    settled?.();
+    onGradientsReady?.();
   }
   return grad;
 }

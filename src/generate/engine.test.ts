@@ -95,8 +95,12 @@ for (const name of tinyNames) {
             [40 - i, 40 - i],
           );
           const example = { origin: { file: "here", line: i }, promptIds, completions: answers };
-          const batch = { packed: packExamples([example], { sharePrompt: true }), indices: [0] };
-          const numerics = { dtype: "float32", recompute: false, chunkColumns: null } as const;
+          const batch = { packed: packExamples([example], { share_prompt: true }), indices: [0] };
+          const numerics = {
+            dtype: "float32",
+            gradient_checkpointing: false,
+            logits_chunk_size: null,
+          } as const;
           for (const { completion, logps } of scoreBatch(model, batch, numerics)) {
             const got = tokensOf(run.of(`${i}`), completion).map(({ logprob }) => logprob as number);
             assertClose(got, Array.from(logps), { atol: 1e-5 });

@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { assertClose, withoutLeaks } from "../../test/support/close.ts";
 import { float32, golden } from "../../test/support/goldens.ts";
 import { ops, type Tensor, tensor } from "../torch/index.ts";
-import { AdamW } from "./adamw.ts";
+import { AdamW, type AdamWOptions } from "./adamw.ts";
 
 type Named = Record<string, number[]>;
 
@@ -19,6 +19,11 @@ interface Case {
 
 const { adamw: cases } = golden<{ adamw: [Case, Case] }>("optim");
 const steps = 10;
+
+function optionsOf({ options }: Case): AdamWOptions {
+  const { beta1, beta2, epsilon, weightDecay } = options;
+  return { adam_beta1: beta1, adam_beta2: beta2, adam_epsilon: epsilon, weight_decay: weightDecay };
+}
 
 function parametersOf({ shapes, start }: Case): { name: string; tensor: Tensor }[] {
   return Object.entries(shapes).map(([name, shape]) => {
@@ -43,7 +48,7 @@ for (const [index, run] of cases.entries()) {
   test(`case ${index}: ten steps equal torch's fused AdamW with the same groups`, () => {
     withoutLeaks(() => {
       const parameters = parametersOf(run);
-      const optimizer = new AdamW(parameters, run.options);
+      const optimizer = new AdamW(parameters, optionsOf(run));
       for (let k = 0; k < steps; k++) {
         setGrads(run, parameters, k);
         optimizer.step((run.options.lr * (k + 1)) / steps);
@@ -69,7 +74,7 @@ test("a parameter without gradient is left alone, its state and step included", 
   const run = cases[0];
   withoutLeaks(() => {
     const parameters = parametersOf(run);
-    const optimizer = new AdamW(parameters, run.options);
+    const optimizer = new AdamW(parameters, optionsOf(run));
     for (let k = 0; k < steps; k++) {
       setGrads(run, parameters, k);
       optimizer.step(run.options.lr);
@@ -101,7 +106,12 @@ test("vectors do not decay, matrices do", () => {
       parameter.requiresGrad = true;
       parameter.grad = ops.zerosLike(ops.detach(parameter));
     }
-    const optimizer = new AdamW(parameters, { beta1: 0.9, beta2: 0.99, epsilon: 1e-8, weightDecay: 0.5 });
+    const optimizer = new AdamW(parameters, {
+      adam_beta1: 0.9,
+      adam_beta2: 0.99,
+      adam_epsilon: 1e-8,
+      weight_decay: 0.5,
+    });
     optimizer.step(0.1);
     // a zero gradient moves nothing; decay multiplies by 1 - lr · decay
     assertClose(matrix, [0.95, 0.95], { atol: 1e-7 });
@@ -113,7 +123,7 @@ test("state tensors copied into a new optimiser continue bit for bit", () => {
   const run = cases[0];
   withoutLeaks(() => {
     const whole = parametersOf(run);
-    const first = new AdamW(whole, run.options);
+    const first = new AdamW(whole, optionsOf(run));
     for (let k = 0; k < 5; k++) {
       setGrads(run, whole, k);
       first.step(run.options.lr);
@@ -123,7 +133,7 @@ test("state tensors copied into a new optimiser continue bit for bit", () => {
       copy.requiresGrad = true;
       return { name, tensor: copy };
     });
-    const second = new AdamW(resumed, run.options);
+    const second = new AdamW(resumed, optionsOf(run));
     const saved = new Map([...first.stateTensors()].map(([name, t]) => [name, ops.clone(t)]));
     assert.equal(saved.size, 3 * whole.length);
     for (const [name, state] of second.stateTensors()) ops.copy_(state, saved.get(name) as Tensor);

@@ -2,18 +2,18 @@
 import type { NamedParameter } from "../nn/parameter-set.ts";
 import { noGrad, ops, scope, type Tensor, tensor } from "../torch/index.ts";
 
-/** Hyperparameters, as in `torch.optim.AdamW`. */
+/** Hyperparameters of `torch.optim.AdamW`, under the names of a run's configuration. */
 export interface AdamWOptions {
-  beta1: number;
-  beta2: number;
-  epsilon: number;
+  adam_beta1: number;
+  adam_beta2: number;
+  adam_epsilon: number;
   /** Decoupled decay of the parameters in the decaying group. */
-  weightDecay: number;
+  weight_decay: number;
 }
 
 interface Group {
   parameters: NamedParameter[];
-  weightDecay: number;
+  decay: number;
 }
 
 interface State {
@@ -38,8 +38,8 @@ export class AdamW {
     const parameters = [...trained];
     const decays = (p: NamedParameter) => p.tensor.shape.length > 1;
     this.#groups = [
-      { parameters: parameters.filter(decays), weightDecay: options.weightDecay },
-      { parameters: parameters.filter((p) => !decays(p)), weightDecay: 0 },
+      { parameters: parameters.filter(decays), decay: options.weight_decay },
+      { parameters: parameters.filter((p) => !decays(p)), decay: 0 },
     ];
     this.#options = options;
     for (const { name, tensor: parameter } of parameters) this.#states.set(name, freshState(parameter));
@@ -58,8 +58,7 @@ export class AdamW {
         const grad = only === undefined || only.has(p.name) ? p.tensor.grad : null;
         return grad === null ? [] : [{ parameter: p.tensor, grad, state: this.#state(p.name) }];
       });
-      if (present.length > 0)
-        this.#stepGroup(present, { decay: group.weightDecay, lr: learningRate, skipped });
+      if (present.length > 0) this.#stepGroup(present, { decay: group.decay, lr: learningRate, skipped });
     }
   }
 
@@ -81,10 +80,10 @@ export class AdamW {
         steps,
         {
           lr,
-          beta1: this.#options.beta1,
-          beta2: this.#options.beta2,
+          beta1: this.#options.adam_beta1,
+          beta2: this.#options.adam_beta2,
           weightDecay: decay,
-          eps: this.#options.epsilon,
+          eps: this.#options.adam_epsilon,
           amsgrad: false,
           maximize: false,
           foundInf: skipped,

@@ -3,12 +3,20 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { assertClose } from "../../test/support/close.ts";
 import { golden } from "../../test/support/goldens.ts";
-import { type ScheduleOptions, scheduleFactor } from "./schedule.ts";
+import { type ScheduleKind, scheduleFactor } from "./schedule.ts";
 
-const { schedules } = golden<{ schedules: (ScheduleOptions & { factors: number[] })[] }>("optim");
+/** A schedule as transformers has it, and its factors. */
+interface Golden {
+  kind: ScheduleKind;
+  warmupSteps: number;
+  totalSteps: number;
+  factors: number[];
+}
 
-for (const { factors, ...options } of schedules) {
-  const { kind, warmupSteps, totalSteps } = options;
+const { schedules } = golden<{ schedules: Golden[] }>("optim");
+
+for (const { factors, kind, warmupSteps, totalSteps } of schedules) {
+  const options = { lr_scheduler_type: kind, warmup_steps: warmupSteps, totalSteps };
   test(`${kind}, ${warmupSteps} of ${totalSteps} steps warm-up`, () => {
     assert.equal(factors.length, totalSteps + 1);
     const got = factors.map((_, step) => scheduleFactor(step, options));
@@ -17,6 +25,7 @@ for (const { factors, ...options } of schedules) {
 }
 
 test("past the end linear and cosine stay at 0, constant at 1", () => {
-  const at = (kind: ScheduleOptions["kind"]) => scheduleFactor(25, { kind, warmupSteps: 2, totalSteps: 20 });
+  const at = (kind: ScheduleKind) =>
+    scheduleFactor(25, { lr_scheduler_type: kind, warmup_steps: 2, totalSteps: 20 });
   assert.deepEqual([at("linear"), at("cosine"), at("constant")], [0, 0, 1]);
 });

@@ -177,9 +177,9 @@ export function completionAttentionBytes(
   config: ModelConfig,
   pairs: readonly PairLengths[],
   numerics: Numerics,
-  sharePrompt: boolean,
+  share_prompt: boolean,
 ): number {
-  if (hasOwnKernels(numerics) || !sharePrompt) return 0;
+  if (hasOwnKernels(numerics) || !share_prompt) return 0;
   const { queries, keys } = widthsOf(config);
   const completions = pairs.flatMap(({ prompt, chosen, rejected }) =>
     [chosen, rejected].filter((n) => n > 1).map((n) => ({ own: n - 1, all: prompt + n - 1 })),

@@ -55,14 +55,16 @@ function changesOf(setup: MemorySetup, rows: readonly PairLengths[]): Change[] {
     chosen: halved(chosen),
     rejected: rejected === 0 ? 0 : halved(rejected),
   }));
-  const checkpointing: MemorySetup = { ...setup, recompute: true };
+  const checkpointing: MemorySetup = { ...setup, gradient_checkpointing: true };
   const adapter: MemorySetup = { ...setup, trained: usualAdapter(setup) };
-  const both: MemorySetup = { ...adapter, recompute: true };
+  const both: MemorySetup = { ...adapter, gradient_checkpointing: true };
   return [
-    ...(setup.recompute ? [] : [{ change: "gradient_checkpointing: true", with: checkpointing, rows }]),
+    ...(setup.gradient_checkpointing
+      ? []
+      : [{ change: "gradient_checkpointing: true", with: checkpointing, rows }]),
     { change: "rows of half the length (max_length)", with: setup, rows: short },
     ...(setup.trained.isFull ? [{ change: "use_peft: true (rank 16)", with: adapter, rows }] : []),
-    ...(setup.trained.isFull && !setup.recompute
+    ...(setup.trained.isFull && !setup.gradient_checkpointing
       ? [{ change: "use_peft: true and gradient_checkpointing: true", with: both, rows }]
       : []),
     { change: "all of it: LoRA, gradient_checkpointing, rows of half the length", with: both, rows: short },
@@ -86,7 +88,7 @@ function usualAdapter({ model, trained }: MemorySetup): TrainedParts {
 /** The smallest GPU of the table that would do, and what spreading the weights would take. */
 function otherDevices(setup: MemorySetup, rows: readonly PairLengths[], device: Device): Advice[] {
   if (!device.isGpu) return [];
-  const least: MemorySetup = { ...setup, recompute: true, trained: usualAdapter(setup) };
+  const least: MemorySetup = { ...setup, gradient_checkpointing: true, trained: usualAdapter(setup) };
   const needed = planMemory(least, rows).total;
   const roomy = gpus
     .filter((gpu) => usableBytes(gpu) >= needed)

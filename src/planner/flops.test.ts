@@ -19,7 +19,7 @@ const tiny = parseModelConfig(
   "config.json",
 );
 const pair = { prompt: 3, chosen: 2, rejected: 4 };
-const full: FlopsOptions = { trained: everything, sharePrompt: true, recomputed: 0 };
+const full: FlopsOptions = { trained: everything, share_prompt: true, recomputed: 0 };
 const allLinear = (modulesToSave: string[] = []) =>
   adapterParts(tiny, {
     rank: 1,

@@ -21,7 +21,7 @@ export interface PairLengths {
 export interface FlopsOptions {
   trained: TrainedParts;
   /** The prompt is computed once for both completions. */
-  sharePrompt: boolean;
+  share_prompt: boolean;
   /** Fraction of the blocks that is computed again in the backward pass, 0 to 1. */
   recomputed: number;
 }
@@ -44,8 +44,8 @@ function completions({ chosen, rejected }: PairLengths): number[] {
 }
 
 /** Tokens that go through the layers: nothing is predicted from a completion's last token. */
-export function streamTokens(pair: PairLengths, sharePrompt: boolean = true): number {
-  const prompts = sharePrompt ? 1 : completions(pair).length;
+export function streamTokens(pair: PairLengths, share_prompt: boolean = true): number {
+  const prompts = share_prompt ? 1 : completions(pair).length;
   return completions(pair).reduce((sum, n) => sum + n - 1, pair.prompt * prompts);
 }
 
@@ -65,11 +65,11 @@ function seen(first: number, count: number, window: number): number {
 /** (query, key) combinations that attention has to look at in a layer; `window` is the tokens a token sees. */
 export function attendedPairs(
   pair: PairLengths,
-  sharePrompt: boolean = true,
+  share_prompt: boolean = true,
   window: number = Number.POSITIVE_INFINITY,
 ): number {
   const { prompt } = pair;
-  const prompts = sharePrompt ? 1 : completions(pair).length;
+  const prompts = share_prompt ? 1 : completions(pair).length;
   return completions(pair).reduce(
     (sum, n) => sum + seen(prompt + 1, n - 1, window),
     prompts * seen(1, prompt, window),
@@ -77,10 +77,10 @@ export function attendedPairs(
 }
 
 /** FLOPs of attention's two products over all layers, forward. */
-function attentionForward(config: ModelConfig, pair: PairLengths, sharePrompt: boolean): number {
+function attentionForward(config: ModelConfig, pair: PairLengths, share_prompt: boolean): number {
   const perCombination = 4 * config.numHeads * config.headDim;
-  const full = attendedPairs(pair, sharePrompt);
-  const sliding = attendedPairs(pair, sharePrompt, config.slidingWindow ?? Number.POSITIVE_INFINITY);
+  const full = attendedPairs(pair, share_prompt);
+  const sliding = attendedPairs(pair, share_prompt, config.slidingWindow ?? Number.POSITIVE_INFINITY);
   const combinations = config.layerKinds.reduce((sum, kind) => sum + (kind === "full" ? full : sliding), 0);
   return perCombination * combinations;
 }
@@ -89,13 +89,13 @@ function attentionForward(config: ModelConfig, pair: PairLengths, sharePrompt: b
 export function pairFlops(
   config: ModelConfig,
   pair: PairLengths,
-  { trained, sharePrompt, recomputed }: FlopsOptions,
+  { trained, share_prompt, recomputed }: FlopsOptions,
 ): PairFlops {
-  const tokens = streamTokens(pair, sharePrompt);
+  const tokens = streamTokens(pair, share_prompt);
   const headWeights = config.vocabSize * config.hiddenSize;
   const body = 2 * config.numLayers * blockWeights(config) * tokens;
   const head = 2 * headWeights * completionTokens(pair);
-  const attention = attentionForward(config, pair, sharePrompt);
+  const attention = attentionForward(config, pair, share_prompt);
   const factors = trained.adapted.reduce(
     (sum, { linear, rank }) => sum + rank * (linear.inputs + linear.outputs),
     0,

@@ -3,10 +3,10 @@ import type { ModelConfig } from "../formats/model-config.ts";
 import { itemBytes, type Numerics } from "./activations.ts";
 import { completionTokens, type PairLengths } from "./flops.ts";
 
-/** Bytes of logits held at once, and of probabilities a trained head keeps: as in `token-logps.ts`. */
+/** Bytes of logits held at once, and MiB of probabilities a trained head keeps: as in `token-logps.ts`. */
 const limits = {
-  cpu: { chunk: 32 * 2 ** 20, kept: 128 * 2 ** 20 },
-  gpu: { chunk: 256 * 2 ** 20, kept: 1024 * 2 ** 20 },
+  cpu: { chunk: 32 * 2 ** 20, logits_kept_mib: 128 },
+  gpu: { chunk: 256 * 2 ** 20, logits_kept_mib: 1024 },
 };
 const leastColumns = 256;
 
@@ -16,10 +16,10 @@ export interface HeadOptions {
   /** Its weight is trained, and so float32. */
   isTrained: boolean;
   /** Entries of the vocabulary whose logits are held at once; null for automatic. */
-  chunkColumns: number | null;
-  /** Bytes of probabilities that a trained head keeps; null for automatic. */
-  keptBytes: number | null;
-  entropies: boolean;
+  logits_chunk_size: number | null;
+  /** MiB of probabilities that a trained head keeps; null for automatic. */
+  logits_kept_mib: number | null;
+  log_entropy: boolean;
 }
 
 /** Bytes of the head's memory. */
@@ -37,19 +37,19 @@ export function headMemory(
   options: HeadOptions,
 ): HeadMemory {
   const { vocabSize, hiddenSize } = config;
-  const { numerics, isTrained, entropies } = options;
+  const { numerics, isTrained, log_entropy } = options;
   const item = itemBytes(numerics);
   const limit = numerics.onGpu ? limits.gpu : limits.cpu;
-  const kept = options.keptBytes ?? limit.kept;
+  const kept = (options.logits_kept_mib ?? limit.logits_kept_mib) * 2 ** 20;
   const rows = isTrained
     ? largestGroup(pairs, Math.max(1, Math.floor(kept / (4 * vocabSize))))
     : sumOf(pairs);
   const automatic = 2 ** Math.floor(Math.log2(Math.max(leastColumns, limit.chunk / (4 * rows))));
-  const columns = Math.min(vocabSize, options.chunkColumns ?? automatic);
+  const columns = Math.min(vocabSize, options.logits_chunk_size ?? automatic);
   const room = isTrained ? kept / (4 * rows) : 0;
   const keptColumns = room >= vocabSize ? vocabSize : Math.floor(room / columns) * columns;
-  // beside float32 logits: the product in the activations' type, and entropies' table
-  const beside = (item === 4 ? 0 : item) + (entropies ? 4 : 0) + (keptColumns === vocabSize ? 0 : 4);
+  // beside float32 logits: the product in the activations' type, and the entropies' table
+  const beside = (item === 4 ? 0 : item) + (log_entropy ? 4 : 0) + (keptColumns === vocabSize ? 0 : 4);
   // a trained head has a copy in the activations' type; a frozen one is read in float32 for its expectation
   const otherType = item === 4 || isTrained ? 0 : columns * hiddenSize * 4;
   const logits = 4 * rows * keptColumns + rows * columns * beside + otherType;

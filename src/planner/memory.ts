@@ -36,19 +36,19 @@ export interface MemorySetup {
   trained: TrainedParts;
   numerics: Numerics;
   /** Blocks are computed again in the backward pass. */
-  recompute: boolean;
+  gradient_checkpointing: boolean;
   /** How many of them, from the first; null: all. */
-  recomputedBlocks: number | null;
+  gradient_checkpointing_blocks: number | null;
   /** What recomputed blocks need waits in the computer's memory. */
-  offloads: boolean;
+  activation_offloading: boolean;
   /** Each weight is updated, and its gradient freed, as soon as it is there. */
-  updatesInBackward: boolean;
-  sharePrompt: boolean;
+  optimizer_in_backward: boolean;
+  share_prompt: boolean;
   /** Rows of logits held at once; null for automatic. */
-  chunkColumns: number | null;
-  /** Bytes of probabilities that a trained head keeps; null for automatic. */
-  keptBytes: number | null;
-  entropies: boolean;
+  logits_chunk_size: number | null;
+  /** MiB of probabilities that a trained head keeps; null for automatic. */
+  logits_kept_mib: number | null;
+  log_entropy: boolean;
   /** A step has more than one micro-batch: gradients are there from the second on. */
   accumulates: boolean;
 }
@@ -127,8 +127,8 @@ interface Sizes {
 }
 
 function sizesOf(setup: MemorySetup, pairs: readonly PairLengths[]): Sizes {
-  const { model, trained, numerics, sharePrompt } = setup;
-  const tokens = pairs.reduce((sum, pair) => sum + streamTokens(pair, sharePrompt), 0);
+  const { model, trained, numerics, share_prompt } = setup;
+  const tokens = pairs.reduce((sum, pair) => sum + streamTokens(pair, share_prompt), 0);
   const responses = pairs.reduce((sum, pair) => sum + completionTokens(pair), 0);
   const item = itemBytes(numerics);
   const first = firstTrainedLayer(model, trained);
@@ -144,32 +144,34 @@ function sizesOf(setup: MemorySetup, pairs: readonly PairLengths[]): Sizes {
     responses,
     stream: tokens * model.hiddenSize * item,
     kept,
-    shared: angles + tail + completionAttentionBytes(model, pairs, numerics, sharePrompt),
+    shared: angles + tail + completionAttentionBytes(model, pairs, numerics, share_prompt),
     head: headMemory(model, pairs, {
       numerics,
       isTrained: trained.trainsHead,
-      chunkColumns: setup.chunkColumns,
-      keptBytes: setup.keptBytes,
-      entropies: setup.entropies,
+      logits_chunk_size: setup.logits_chunk_size,
+      logits_kept_mib: setup.logits_kept_mib,
+      log_entropy: setup.log_entropy,
     }),
   };
 }
 
 function moments(setup: MemorySetup, counts: ParameterCounts, sizes: Sizes): Moment[] {
-  const { model, trained, recompute, accumulates, numerics, updatesInBackward } = setup;
+  const { model, trained, gradient_checkpointing, accumulates, numerics, optimizer_in_backward } = setup;
   const { tokens, kept, stream, shared, head } = sizes;
-  const again = recompute ? Math.min(kept.length, setup.recomputedBlocks ?? kept.length) : 0;
+  const again = gradient_checkpointing
+    ? Math.min(kept.length, setup.gradient_checkpointing_blocks ?? kept.length)
+    : 0;
   const allGradients = 4 * counts.trained;
   const headGradient = trained.trainsHead ? 4 * model.vocabSize * model.hiddenSize : 0;
   // only the embedding's waits for the end of the pass
   const tableGradient = trained.isFull ? 4 * model.vocabSize * model.hiddenSize : 0;
   const blockGradient = trained.isFull ? 4 * blockParameters(model) : 0;
   const gradients = (bytes: number) => (accumulates ? allGradients : Math.min(allGradients, bytes));
-  const inputs = (kept.length + 1 - (setup.offloads ? Math.max(0, again - 1) : 0)) * stream;
+  const inputs = (kept.length + 1 - (setup.activation_offloading ? Math.max(0, again - 1) : 0)) * stream;
   const graphs = kept.slice(again).reduce((sum, bytes) => sum + bytes, 0);
   const most = Math.max(0, ...kept);
   const passing = tokens * passingBytesPerToken(model, numerics);
-  const back = tokens * backwardBytesPerToken(model, numerics) + (recompute ? passing : 0);
+  const back = tokens * backwardBytesPerToken(model, numerics) + (gradient_checkpointing ? passing : 0);
   const held = shared + inputs + graphs;
   // the last block's graph is there already when it is not computed again
   const made = again === kept.length ? most : 0;
@@ -197,7 +199,7 @@ function moments(setup: MemorySetup, counts: ParameterCounts, sizes: Sizes): Mom
     },
     {
       name: "the first block's backward pass",
-      gradients: updatesInBackward ? gradients(tableGradient + blockGradient) : allGradients,
+      gradients: optimizer_in_backward ? gradients(tableGradient + blockGradient) : allGradients,
       activations: shared + 2 * stream + most,
       head: head.gradient,
       working: back,

@@ -138,14 +138,14 @@ export function memorySetup({ model, trained, keys, dtype, device }: PlanInput):
     model,
     trained,
     numerics: { dtype, onGpu: device.isGpu },
-    recompute: keys.gradient_checkpointing,
-    recomputedBlocks: keys.gradient_checkpointing_blocks,
-    offloads: keys.activation_offloading && device.isGpu,
-    updatesInBackward: keys.optimizer_in_backward,
-    sharePrompt: keys.share_prompt,
-    chunkColumns: keys.logits_chunk_size,
-    keptBytes: keys.logits_kept_mib === null ? null : keys.logits_kept_mib * 2 ** 20,
-    entropies: keys.log_entropy,
+    gradient_checkpointing: keys.gradient_checkpointing,
+    gradient_checkpointing_blocks: keys.gradient_checkpointing_blocks,
+    activation_offloading: keys.activation_offloading && device.isGpu,
+    optimizer_in_backward: keys.optimizer_in_backward,
+    share_prompt: keys.share_prompt,
+    logits_chunk_size: keys.logits_chunk_size,
+    logits_kept_mib: keys.logits_kept_mib,
+    log_entropy: keys.log_entropy,
     accumulates: keys.gradient_accumulation_steps > 1 || keys.tokens_per_step !== null,
   };
 }
@@ -174,7 +174,7 @@ export function planRun(input: PlanInput): Plan {
   const memory = planMemory(setup, workload.own);
   const flops = pairFlops(model, workload.mean, {
     trained,
-    sharePrompt: keys.share_prompt,
+    share_prompt: keys.share_prompt,
     recomputed: keys.gradient_checkpointing
       ? Math.min(1, (keys.gradient_checkpointing_blocks ?? model.numLayers) / model.numLayers)
       : 0,

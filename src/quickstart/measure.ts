@@ -81,7 +81,11 @@ export async function measure({
 
 function meanLogps(model: CausalLM, examples: readonly Example[]): { completion: number; value: number }[] {
   const batch = { packed: packExamples(examples), indices: examples.map((_, i) => i) };
-  const scores = scoreBatch(model, batch, { dtype: "float32", recompute: false, chunkColumns: null });
+  const scores = scoreBatch(model, batch, {
+    dtype: "float32",
+    gradient_checkpointing: false,
+    logits_chunk_size: null,
+  });
   return scores.map(({ completion, sum, logps }) => ({ completion, value: sum / logps.length }));
 }
 

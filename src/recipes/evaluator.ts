@@ -145,8 +145,8 @@ export class Evaluator {
    * @throws {ConfigError} if the row lacks `metric_for_best_model`
    */
   judge(row: MetricRow, state: TrainerState, isCollapsed: boolean): void {
-    const { metric_for_best_model: wanted, greater_is_better: greater } = this.#config;
-    const name = wanted.startsWith("eval_") ? wanted : `eval_${wanted}`;
+    const { metric_for_best_model, greater_is_better } = this.#config;
+    const name = metric_for_best_model.replace(/^(?!eval_)/, "eval_");
     const value = row[name];
     if (typeof value !== "number") {
       throw new ConfigError(
@@ -156,7 +156,8 @@ export class Evaluator {
             .join(", ")}.`,
       );
     }
-    const better = state.best === null || (greater ? value > state.best.value : value < state.best.value);
+    const better =
+      state.best === null || (greater_is_better ? value > state.best.value : value < state.best.value);
     if (better && !isCollapsed && !Number.isNaN(value)) {
       state.best = { step: row.global_step, value };
       state.evaluationsWithoutGain = 0;

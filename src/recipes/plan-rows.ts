@@ -150,14 +150,14 @@ function largestMicroBatch(
   examples: readonly Example[],
   lengths: readonly PairLengths[],
   keys: PlanKeys,
-  sharePrompt: boolean,
+  share_prompt: boolean,
 ): PairLengths[] {
   if (examples.length === 0) return [];
   const run = new RunPlan(examples, {
     ...keys,
     num_train_epochs: Math.min(keys.num_train_epochs, epochsLookedAt),
   });
-  const tokens = lengths.map((pair) => streamTokens(pair, sharePrompt));
+  const tokens = lengths.map((pair) => streamTokens(pair, share_prompt));
   let best: readonly number[] = [];
   let most = -1;
   for (let step = 0; step < Math.min(run.totalSteps, epochsLookedAt * examples.length); step++) {

@@ -85,7 +85,7 @@ export async function score(given: ScoreOptions): Promise<ScoreResult> {
   const model = loadModel(options.model, { device, dtype });
   const adapter = options.adapter ? installAdapter(model, readAdapter(options.adapter)) : null;
   onPhase("models loaded", 1, 1);
-  const numerics: Numerics = { dtype, recompute: false, chunkColumns: null };
+  const numerics: Numerics = { dtype, gradient_checkpointing: false, logits_chunk_size: null };
   const batches = evaluationBatches(dataset.examples, {
     per_device_eval_batch_size: batchSize,
     share_prompt: true,

@@ -5,7 +5,7 @@ import { ignoreErrors } from "../base/file-io.ts";
 import { deriveSeed } from "../base/random.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import type { Environment } from "../forward/environment.ts";
-import { scheduleFactor } from "../optim/schedule.ts";
+import { learningRateAt } from "../optim/schedule.ts";
 import {
   type Checkpoint,
   checkpointPath,
@@ -116,8 +116,8 @@ class Loop {
   }
 
   get hasStalled(): boolean {
-    const { early_stopping_patience: patience } = this.#input.config;
-    return patience !== null && this.#state.evaluationsWithoutGain >= patience;
+    const { early_stopping_patience } = this.#input.config;
+    return early_stopping_patience !== null && this.#state.evaluationsWithoutGain >= early_stopping_patience;
   }
 
   /** True when the watch found a collapse and is to end the run for it. */
@@ -226,7 +226,7 @@ class Loop {
       learningRate,
       limits,
       seed: this.#seed(index),
-      entropies: config.log_entropy,
+      log_entropy: config.log_entropy,
       onBatch: this.#listener("step", index + 1),
     });
     this.#state.step = index + 1;
@@ -261,8 +261,8 @@ class Loop {
 
   /** What the spike guard holds the next step against. */
   #limits(): StepLimits | null {
-    const { skip_step_sigma: sigma } = this.#input.config;
-    return sigma === null ? null : limitsOf(this.#state.history, sigma);
+    const { skip_step_sigma } = this.#input.config;
+    return skip_step_sigma === null ? null : limitsOf(this.#state.history, skip_step_sigma);
   }
 
   #seed(step: number): number {
@@ -270,13 +270,7 @@ class Loop {
   }
 
   #learningRate(step: number): number {
-    const { config } = this.#input;
-    const totalSteps = this.#plan.totalSteps;
-    const warmupSteps =
-      config.warmup_steps > 0 ? config.warmup_steps : Math.ceil(config.warmup_ratio * totalSteps);
-    return (
-      config.learning_rate * scheduleFactor(step, { kind: config.lr_scheduler_type, warmupSteps, totalSteps })
-    );
+    return learningRateAt(step, this.#plan.totalSteps, this.#input.config);
   }
 
   #isDue(strategy: RunConfig["eval_strategy"], every: number | null, endsEpoch: boolean): boolean {
@@ -315,7 +309,7 @@ class Loop {
     const { examples } = data.dataset;
     const { plan } = this.#plan.at(index);
     if (reason === "spike") return rowsOf({ plan, examples });
-    const how = { plan, examples, sharePrompt: config.share_prompt, seed: this.#seed(index) };
+    const how = { plan, examples, share_prompt: config.share_prompt, seed: this.#seed(index) };
     return culpritsOf(training, how);
   }
 

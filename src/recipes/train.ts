@@ -129,11 +129,11 @@ function numericsOf(config: RunConfig, { dtype, device }: Environment): Numerics
   }
   return {
     dtype,
-    recompute: config.gradient_checkpointing,
-    recomputedBlocks: config.gradient_checkpointing_blocks,
-    offload: config.activation_offloading ? "cpu" : null,
-    chunkColumns: config.logits_chunk_size,
-    keptBytes: config.logits_kept_mib === null ? null : config.logits_kept_mib * 2 ** 20,
+    gradient_checkpointing: config.gradient_checkpointing,
+    gradient_checkpointing_blocks: config.gradient_checkpointing_blocks,
+    activation_offloading: config.activation_offloading,
+    logits_chunk_size: config.logits_chunk_size,
+    logits_kept_mib: config.logits_kept_mib,
   };
 }
 
@@ -150,19 +150,14 @@ async function* trainPrepared(
     { config, objective, trained, numerics, fingerprints, runDir: run.paths.dir, onPhase },
     dataset,
   );
-  const optimizer = new AdamW(trained.parameters, {
-    beta1: config.adam_beta1,
-    beta2: config.adam_beta2,
-    epsilon: config.adam_epsilon,
-    weightDecay: config.weight_decay,
-  });
+  const optimizer = new AdamW(trained.parameters, config);
   const training: Training = {
     ...trained,
     objective,
     optimizer,
     numerics,
-    maxGradNorm: config.max_grad_norm,
-    updatesInBackward: config.optimizer_in_backward,
+    max_grad_norm: config.max_grad_norm,
+    optimizer_in_backward: config.optimizer_in_backward,
     reference: references.train,
   };
   const watch = watched === null ? null : watchOf(config, { data, training, prompts: watched });

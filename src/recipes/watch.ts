@@ -85,11 +85,11 @@ interface WatchParts {
  * @throws {ConfigError} if there are none
  */
 export async function watchedPrompts(config: RunConfig, data: PreparedData): Promise<WatchedPrompt[] | null> {
-  const { watch_prompts: source } = config;
-  if (source === null) return null;
-  const prompts = await promptsFrom(source, config, data);
+  const { watch_prompts } = config;
+  if (watch_prompts === null) return null;
+  const prompts = await promptsFrom(watch_prompts, config, data);
   if (prompts.length > 0) return prompts;
-  throw new ConfigError(`watch_prompts: ${source} holds no prompt to answer.`);
+  throw new ConfigError(`watch_prompts: ${watch_prompts} holds no prompt to answer.`);
 }
 
 async function promptsFrom(
@@ -97,17 +97,17 @@ async function promptsFrom(
   config: RunConfig,
   { dataset, tokenizer, modelConfig }: PreparedData,
 ): Promise<WatchedPrompt[]> {
-  const { watch_rows: most } = config;
+  const { watch_rows } = config;
   if (source !== "eval" && source !== "train") {
     const { chat_template: chatTemplate, enable_thinking: enableThinking } = config;
     const { eosTokenIds } = modelConfig;
     await using encoder = createRowEncoder(tokenizer, { chatTemplate, enableThinking, eosTokenIds });
     const prompts = await readPrompts(source, encoder, { isPlain: config.plain_strings === "text" });
     tellFirstTurns(source, prompts);
-    return evenly(prompts, most);
+    return evenly(prompts, watch_rows);
   }
   const examples = source === "eval" ? (dataset.evalExamples ?? []) : dataset.examples;
-  return evenly(differentPrompts(examples), most).map((ids) => ({
+  return evenly(differentPrompts(examples), watch_rows).map((ids) => ({
     ids,
     text: tokenizer.decode(ids, { skipSpecialTokens: true }),
   }));
@@ -117,10 +117,10 @@ function differentPrompts(examples: readonly Example[]): number[][] {
   return [...new Map(examples.map(({ promptIds }) => [promptIds.join(" "), promptIds])).values()];
 }
 
-/** At most `most` of `all`, spread over the whole list. */
-function evenly<T>(all: readonly T[], most: number): T[] {
-  if (all.length <= most) return [...all];
-  return Array.from({ length: most }, (_, i) => at(all, Math.floor((i * all.length) / most)));
+/** At most `count` of `all`, spread over the whole list. */
+function evenly<T>(all: readonly T[], count: number): T[] {
+  if (all.length <= count) return [...all];
+  return Array.from({ length: count }, (_, i) => at(all, Math.floor((i * all.length) / count)));
 }
 
 function described(

@@ -177,7 +177,7 @@ function follow(saves: readonly Save[], limit: number | null): void {
     const past = saves.slice(0, i + 1);
     const best = past.findLast(({ isBest }) => isBest)?.step ?? null;
     const lastVerified = past.findLast(({ verified }) => verified)?.step ?? null;
-    const { keep, remove } = retain(held, { limit, best });
+    const { keep, remove } = retain(held, { save_total_limit: limit, best });
     assert.deepEqual(
       [...keep, ...remove].sort((a, b) => a - b),
       held.map(({ step }) => step),

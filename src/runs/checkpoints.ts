@@ -275,10 +275,10 @@ function namedCheckpoint(checkpointsDir: string, wanted: string): Checkpoint {
  */
 export function pruneCheckpoints(
   checkpointsDir: string,
-  limit: number | null,
+  save_total_limit: number | null,
   best: number | null,
 ): Checkpoint[] {
-  if (limit === null) return [];
+  if (save_total_limit === null) return [];
   const all = listCheckpoints(checkpointsDir);
   // Reading every byte of every checkpoint would cost too much: the newest good one is what must be known.
   let lastGood: number | null = null;
@@ -288,7 +288,7 @@ export function pruneCheckpoints(
     break;
   }
   const entries: Retained[] = all.map(({ step }) => ({ step, verified: step === lastGood }));
-  const removed = new Set(retain(entries, { limit, best }).remove);
+  const removed = new Set(retain(entries, { save_total_limit, best }).remove);
   const victims = all.filter(({ step }) => removed.has(step));
   for (const victim of victims) removeCheckpoint(victim);
   return victims;

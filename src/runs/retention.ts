@@ -10,7 +10,7 @@ export interface Retained {
 /** What to keep. */
 export interface RetentionOptions {
   /** How many of the newest stay; null: all. */
-  limit: number | null;
+  save_total_limit: number | null;
   /** Step of the best checkpoint, which always stays; null: none is known. */
   best: number | null;
 }
@@ -18,7 +18,7 @@ export interface RetentionOptions {
 /**
  * The steps to keep and to remove, each in ascending order.
  *
- * The newest `limit` stay. Besides them the best one and the newest verified one stay, whatever the limit: a run is never
+ * The newest `save_total_limit` stay. Besides them the best one and the newest verified one stay, whatever the limit: a run is never
  * left without a checkpoint it can go on from.
  */
 export function retain(
@@ -26,7 +26,7 @@ export function retain(
   options: RetentionOptions,
 ): { keep: number[]; remove: number[] } {
   const sorted = checkpoints.toSorted((a, b) => a.step - b.step);
-  const limit = Math.max(1, options.limit ?? sorted.length);
+  const limit = Math.max(1, options.save_total_limit ?? sorted.length);
   const newestVerified = sorted.findLast(({ verified }) => verified)?.step ?? null;
   const firstKept = Math.max(0, sorted.length - limit);
   const stays = ({ step }: Retained, index: number): boolean =>

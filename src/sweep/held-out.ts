@@ -71,7 +71,11 @@ async function scorePairs(config: RunConfig, place: ModelPlace): Promise<HeldOut
     ({ origin: { file, line } }): HeldOutPair => ({ file, line, chosen: [], rejected: [] }),
   );
   for (const batch of evaluationBatches(examples, config)) {
-    for (const score of scoreBatch(model, batch, { dtype, recompute: false, chunkColumns: null })) {
+    for (const score of scoreBatch(model, batch, {
+      dtype,
+      gradient_checkpointing: false,
+      logits_chunk_size: null,
+    })) {
       const pair = at(pairs, score.index);
       pair[score.completion === 0 ? "chosen" : "rejected"] = Array.from(score.logps);
     }

@@ -10,7 +10,7 @@ interface StepRows {
   plan: StepPlan;
   /** The whole data set. */
   examples: readonly Example[];
-  sharePrompt: boolean;
+  share_prompt: boolean;
   /** Of the step's dropout masks. */
   seed: number;
 }
@@ -21,8 +21,8 @@ export function rowsOf({ plan, examples }: Pick<StepRows, "plan" | "examples">):
 }
 
 /** The rows that are not finite alone; all of them when only together, or when the weights are at fault. */
-export function culpritsOf(training: Training, { plan, examples, sharePrompt, seed }: StepRows): string[] {
-  const singles = singleBatches(examples, plan, sharePrompt);
+export function culpritsOf(training: Training, { plan, examples, share_prompt, seed }: StepRows): string[] {
+  const singles = singleBatches(examples, plan, share_prompt);
   const rows = rowsOf({ plan, examples });
   const bad = rows.filter((_, i) => !isFiniteStep(training, singles.slice(i, i + 1), seed));
   return bad.length > 0 ? bad : rows;

@@ -100,12 +100,17 @@ interface Outcome {
 }
 
 /** One step, and the gradients that its update was given. */
-function stepped(cut: readonly (readonly number[])[], keptBytes: number | null = null): Outcome {
+function stepped(cut: readonly (readonly number[])[], logits_kept_mib: number | null = null): Outcome {
   using _ = scope();
   const model = tinyModel("llama_untied");
   const parameters = trainAll(model);
   const grads = new Map<string, number[]>();
-  const optimizer = new AdamW(parameters, { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0 });
+  const optimizer = new AdamW(parameters, {
+    adam_beta1: 0.9,
+    adam_beta2: 0.999,
+    adam_epsilon: 1e-8,
+    weight_decay: 0,
+  });
   const update = optimizer.step.bind(optimizer);
   optimizer.step = (...given) => {
     for (const { name, tensor: parameter } of parameters) grads.set(name, parameter.grad?.toNumbers() ?? []);
@@ -113,13 +118,13 @@ function stepped(cut: readonly (readonly number[])[], keptBytes: number | null =
   };
   const training: Training = {
     ...{ model, adapter: null, parameters, objective: clipped, optimizer },
-    numerics: { dtype: "float32", recompute: false, chunkColumns: null, keptBytes },
-    maxGradNorm: 0,
+    numerics: { dtype: "float32", gradient_checkpointing: false, logits_chunk_size: null, logits_kept_mib },
+    max_grad_norm: 0,
     reference: null,
   };
   const before = parameters.shards.map(({ tensor: parameter }) => parameter.toNumbers());
   const { loss, metrics, skipped } = trainStep(training, cut.map(batchOf), {
-    ...{ learningRate: 1e-2, seed: 1, entropies: true },
+    ...{ learningRate: 1e-2, seed: 1, log_entropy: true },
   });
   assert.equal(skipped, null);
   const moved = parameters.shards.some(({ tensor: parameter }, i) =>
@@ -215,14 +220,19 @@ test("a column that is missing or of another length is refused by name", () => {
     const parameters = trainAll(model);
     const training: Training = {
       ...{ model, adapter: null, parameters, objective: clipped },
-      optimizer: new AdamW(parameters, { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0 }),
-      numerics: { dtype: "float32", recompute: false, chunkColumns: null },
-      maxGradNorm: 0,
+      optimizer: new AdamW(parameters, {
+        adam_beta1: 0.9,
+        adam_beta2: 0.999,
+        adam_epsilon: 1e-8,
+        weight_decay: 0,
+      }),
+      numerics: { dtype: "float32", gradient_checkpointing: false, logits_chunk_size: null },
+      max_grad_norm: 0,
       reference: null,
     };
     const run = (columns: MicroBatch["columns"]) =>
       trainStep(training, [{ ...batchOf([1]), columns: columns ?? {} }], {
-        ...{ learningRate: 0, seed: 1, entropies: false },
+        ...{ learningRate: 0, seed: 1, log_entropy: false },
       });
     const advantage = [1, 2, 3];
     assert.throws(

@@ -42,7 +42,7 @@ export interface MergeMeasure extends LogpDifference {
 export function checkMerged(directory: string, gate: MergeGate): MergeMeasure {
   using _ = scope();
   const { model, adapter, batches, dtype, tolerance, output } = gate;
-  const numerics: Numerics = { dtype: "float32", recompute: false, chunkColumns: null };
+  const numerics: Numerics = { dtype: "float32", gradient_checkpointing: false, logits_chunk_size: null };
   const score = (of: CausalLM) => tokenLogps(of, { batches, numerics });
   const want = score(model);
   adapter.switch.enabled = false;

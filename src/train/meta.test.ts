@@ -30,8 +30,8 @@ function step(model: CausalLM, trained: ParameterSet, batch: DeviceBatch, dtype:
   const pass = walk(model, batch, {
     dtype,
     trained,
-    recompute: dtype === "bfloat16",
-    chunkColumns: 8,
+    gradient_checkpointing: dtype === "bfloat16",
+    logits_chunk_size: 8,
     entropies: true,
   });
   for (const group of completionSlices(batch, 10)) {

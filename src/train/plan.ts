@@ -74,19 +74,19 @@ export class RunPlan {
 
 function batchOptions(keys: PlanKeys): Parameters<typeof planEpoch>[2] {
   return {
-    batchSize: keys.per_device_train_batch_size,
-    gradientAccumulationSteps: keys.gradient_accumulation_steps,
-    tokensPerStep: keys.tokens_per_step,
-    maxTokensPerMicroBatch: keys.max_tokens_per_micro_batch,
-    sharePrompt: keys.share_prompt,
+    per_device_train_batch_size: keys.per_device_train_batch_size,
+    gradient_accumulation_steps: keys.gradient_accumulation_steps,
+    tokens_per_step: keys.tokens_per_step,
+    max_tokens_per_micro_batch: keys.max_tokens_per_micro_batch,
+    share_prompt: keys.share_prompt,
   };
 }
 
-function pack(examples: readonly Example[], indices: readonly number[], sharePrompt: boolean): MicroBatch {
+function pack(examples: readonly Example[], indices: readonly number[], share_prompt: boolean): MicroBatch {
   return {
     packed: packExamples(
       indices.map((i) => at(examples, i)),
-      { sharePrompt },
+      { share_prompt },
     ),
     indices,
   };
@@ -113,7 +113,7 @@ export function evaluationBatches(
 export function singleBatches(
   examples: readonly Example[],
   plan: StepPlan,
-  sharePrompt: boolean,
+  share_prompt: boolean,
 ): MicroBatch[] {
-  return plan.examples.map((index) => pack(examples, [index], sharePrompt));
+  return plan.examples.map((index) => pack(examples, [index], share_prompt));
 }

@@ -102,7 +102,7 @@ export async function prepareData(
   const dataset = await prepareDataset({
     sources: sources(selection.train_data),
     ...(selection.eval_data === null ? {} : { evalSources: sources(selection.eval_data) }),
-    evalFraction: selection.eval_fraction,
+    eval_fraction: selection.eval_fraction,
     task: selection.task,
     encoder,
     facts: {
@@ -113,14 +113,14 @@ export async function prepareData(
     },
     readsMessageKey: keyReader(tokenizer, selection.chat_template),
     seed: selection.seed,
-    maxLength: selection.max_length,
+    max_length: selection.max_length,
     context: contextLength(modelConfig),
     overflow: selection.overflow,
     keepUncut: selection.keepUncut ?? false,
-    invalidRows: selection.invalid_rows,
-    plainStrings: selection.plain_strings,
-    maxRows: selection.max_train_rows,
-    maxEvalRows: selection.max_eval_rows,
+    invalid_rows: selection.invalid_rows,
+    plain_strings: selection.plain_strings,
+    max_train_rows: selection.max_train_rows,
+    max_eval_rows: selection.max_eval_rows,
     onProgress: ({ stage, meter }) =>
       onPhase(stage === "count" ? "rows counted" : "rows tokenised", meter.rows, null, meter.note),
   });

@@ -56,13 +56,18 @@ for (const [name, objective] of Object.entries(objectives)) {
       const parameters = trainAll(model);
       const training = {
         ...{ model, adapter: null, parameters, objective },
-        optimizer: new AdamW(parameters, { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0 }),
-        numerics: { dtype: "float32", recompute: false, chunkColumns: null },
-        maxGradNorm: 1,
+        optimizer: new AdamW(parameters, {
+          adam_beta1: 0.9,
+          adam_beta2: 0.999,
+          adam_epsilon: 1e-8,
+          weight_decay: 0,
+        }),
+        numerics: { dtype: "float32", gradient_checkpointing: false, logits_chunk_size: null },
+        max_grad_norm: 1,
         reference: needsReference(objective) ? () => ({ referenceLogps: [-1, -2, -3, -4] }) : null,
       } as const;
       const step = () =>
-        trainStep(training, [batch, batch], { learningRate: 1e-3, seed: 1, entropies: true });
+        trainStep(training, [batch, batch], { learningRate: 1e-3, seed: 1, log_entropy: true });
       assert.equal(
         readsIn(() => assert.equal(step().skipped, null)),
         1,

@@ -12,8 +12,8 @@ import { clipGradNorm } from "../optim/clip.ts";
 import { backward, noGrad, onDevice, ops, type Scope, scope, type Tensor, tensor } from "../torch/index.ts";
 import { columnsOf, completionLogps, countsOf, type ReferenceSource, totalsOf } from "./completion-logps.ts";
 import { dropoutKeys } from "./dropout-keys.ts";
-import { EarlyUpdates } from "./early-updates.ts";
 import { MetricTally, tokenStatistics } from "./metric-tally.ts";
+import { OptimizerInBackward } from "./optimizer-in-backward.ts";
 import type { SkipReason, StepLimits } from "./spike-guard.ts";
 
 /** What a step works on. */
@@ -25,9 +25,9 @@ export interface Training {
   optimizer: AdamW;
   numerics: Numerics;
   /** 0: gradients are not clipped. */
-  maxGradNorm: number;
-  /** Update each parameter as soon as its gradient is whole, and free the gradient: needs one micro-batch a step and no clipping. */
-  updatesInBackward?: boolean;
+  max_grad_norm: number;
+  /** Update each parameter as soon as its gradient is complete, and free the gradient: needs one micro-batch a step and no clipping. */
+  optimizer_in_backward?: boolean;
   /** Null when the objective needs no reference. */
   reference: ReferenceSource | null;
 }
@@ -55,7 +55,7 @@ export interface StepOptions {
   /** Of the step's dropout masks: the same for the same step, however it is cut. */
   seed: number;
   /** Also compute the entropy. */
-  entropies: boolean;
+  log_entropy: boolean;
   /** A step beyond them is a spike, and not applied; null or left out: none is. Not with updates in the backward pass. */
   limits?: StepLimits | null;
   onBatch?: BatchListener;
@@ -70,12 +70,13 @@ export function trainStep(
   options: StepOptions,
 ): StepResult {
   using step = scope();
-  const { learningRate, seed, entropies, limits = null, onBatch = () => {} } = options;
-  const updates = training.updatesInBackward === true ? new EarlyUpdates(training, learningRate) : null;
-  const { loss, tally } = accumulate(training, batches, { step, seed, entropies, updates, onBatch });
+  const { learningRate, seed, log_entropy, limits = null, onBatch = () => {} } = options;
+  const updates =
+    training.optimizer_in_backward === true ? new OptimizerInBackward(training, learningRate) : null;
+  const { loss, tally } = accumulate(training, batches, { step, seed, log_entropy, updates, onBatch });
   const norm =
     updates === null
-      ? clipGradNorm(training.parameters.grads(), training.maxGradNorm)
+      ? clipGradNorm(training.parameters.grads(), training.max_grad_norm)
       : onDeviceOf(loss, updates.finish(Number.isFinite(loss.item())));
   if (updates === null && norm !== null) {
     training.optimizer.step(learningRate, { skipped: noGrad(() => isUnsound(loss, norm, limits)) });
@@ -116,7 +117,7 @@ export function isFiniteStep(training: Training, batches: readonly MicroBatch[],
   const { loss } = accumulate(training, batches, {
     step,
     seed,
-    entropies: false,
+    log_entropy: false,
     updates: null,
     onBatch: () => {},
   });
@@ -130,8 +131,8 @@ interface Accumulation {
   /** The step's scope. */
   step: Scope;
   seed: number;
-  entropies: boolean;
-  updates: EarlyUpdates | null;
+  log_entropy: boolean;
+  updates: OptimizerInBackward | null;
   onBatch: BatchListener;
 }
 
@@ -171,7 +172,7 @@ function microStep(
     tally,
     step,
     seed,
-    entropies,
+    log_entropy,
     updates,
   }: Accumulation & { totals: BatchCounts; tally: MetricTally },
 ): Tensor[] {
@@ -182,7 +183,7 @@ function microStep(
   if (adapter !== null && adapter.config.dropout > 0) {
     adapter.switch.dropoutKeys = placedKeys(batch, seed, model.device);
   }
-  const pass = walk(model, placed, { ...numerics, trained: parameters, entropies });
+  const pass = walk(model, placed, { ...numerics, trained: parameters, entropies: log_entropy });
   const losses: Tensor[] = [];
   for (const slice of completionSlices(placed, headRows(training))) {
     using _ = scope();
@@ -198,7 +199,7 @@ function microStep(
     losses.push(step.adopt(ops.detach(result.loss)));
   }
   if (updates === null) pass.backward();
-  else if (Number.isFinite(sumOf(losses).item())) pass.backward(() => updates.settle());
+  else if (Number.isFinite(sumOf(losses).item())) pass.backward(() => updates.updateReady());
   return losses;
 }
 
@@ -211,6 +212,6 @@ function placedKeys(batch: MicroBatch, seed: number, device: string): Tensor {
 function headRows({ model, numerics, parameters }: Training): number {
   const { weight } = model.lm_head;
   return parameters.trains(model.lm_head)
-    ? keptRows(weight, numerics.keptBytes ?? null)
+    ? keptRows(weight, numerics.logits_kept_mib ?? null)
     : Number.POSITIVE_INFINITY;
 }

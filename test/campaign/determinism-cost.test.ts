@@ -37,9 +37,14 @@ function trainingOf(kind: "full" | "lora", dropout: number): Training {
   const parameters = kind === "full" ? trainAll(model) : adapterParameters(model);
   return {
     ...{ model, adapter, parameters, objective: scriptSlime },
-    optimizer: new AdamW(parameters, { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0 }),
-    numerics: { dtype: "float32", recompute: false, chunkColumns: null },
-    maxGradNorm: 1,
+    optimizer: new AdamW(parameters, {
+      adam_beta1: 0.9,
+      adam_beta2: 0.999,
+      adam_epsilon: 1e-8,
+      weight_decay: 0,
+    }),
+    numerics: { dtype: "float32", gradient_checkpointing: false, logits_chunk_size: null },
+    max_grad_norm: 1,
     reference: null,
   };
 }
@@ -61,7 +66,11 @@ function compared(name: string, variants: readonly [Variant, Variant]): { ratio:
     for (const [index, { training, prepare }] of variants.entries()) {
       prepare?.();
       const before = process.cpuUsage();
-      const { skipped } = trainStep(training, batches, { learningRate: 1e-3, seed: step, entropies: false });
+      const { skipped } = trainStep(training, batches, {
+        learningRate: 1e-3,
+        seed: step,
+        log_entropy: false,
+      });
       const { user, system } = process.cpuUsage(before);
       assert.equal(skipped, null);
       if (step > 1) least[index] = Math.min(least[index] as number, (user + system) / 1e6);

@@ -32,8 +32,8 @@ function upstream(line: number, completion: number, t: number): number {
 }
 
 interface How {
-  sharePrompt?: boolean;
-  chunkColumns?: number | null;
+  share_prompt?: boolean;
+  logits_chunk_size?: number | null;
 }
 
 /** The examples as one stream, in their order. An example's `file` is the number of its first answer, its `line` its row. */
@@ -44,9 +44,9 @@ function measured(
   how: How = {},
 ): Measured {
   using _ = scope();
-  const { sharePrompt = true, chunkColumns = null } = how;
-  const batch = toDevice(packExamples(examples, { sharePrompt }), "cpu");
-  const numerics = { dtype: "float32", recompute: false, chunkColumns } as const;
+  const { share_prompt = true, logits_chunk_size = null } = how;
+  const batch = toDevice(packExamples(examples, { share_prompt }), "cpu");
+  const numerics = { dtype: "float32", gradient_checkpointing: false, logits_chunk_size } as const;
   const pass = walk(model, batch, { ...numerics, trained: parameters, entropies: false });
   const head = pass.head(allCompletions(batch));
   const all = head.logps.toNumbers();
@@ -136,12 +136,12 @@ test("neighbours, order, shared prompts and chunks change no log-prob and no gra
       for (const before of [0, 1 + random.below(40), 512]) {
         check([...neighbour(before), ...rows, ...neighbour(512 - before)], {});
       }
-      check(shuffled(rows), { sharePrompt: false });
+      check(shuffled(rows), { share_prompt: false });
       const chunks = isNightly
         ? Array.from({ length: tinyVocabulary }, (_, i) => i + 1)
         : [1, 7, tinyVocabulary];
-      for (const chunkColumns of chunks)
-        check(shuffled(rows), { chunkColumns, sharePrompt: random.below(2) === 0 });
+      for (const columns of chunks)
+        check(shuffled(rows), { logits_chunk_size: columns, share_prompt: random.below(2) === 0 });
     }
     if (isNightly) process.stdout.write(`${name}: ${count} streams\n`);
   }

@@ -194,7 +194,7 @@ test("from float32 hidden states to the loss: log-probs by a float64 softmax in 
       tensor(h, [rows, width]),
       tensor(w, [vocabulary, width]),
       tensor(targets, [rows], { dtype: "int64" }),
-      { gradient: "none", chunkColumns: 1 + random.below(vocabulary) },
+      { gradient: "none", logits_chunk_size: 1 + random.below(vocabulary) },
     );
     const lists = [exact.slice(0, 2), exact.slice(2, 7), exact.slice(7, 8), exact.slice(8)];
     const pairs = { answers: lists, reference: lists.map((list) => sum(list) - 1) };

@@ -58,7 +58,7 @@ function holds(place: Place, bad: number): boolean {
   const training = tinyTraining(name, random.below(2) === 0 ? "lora" : "full", objective);
   const step = (seed: number) => {
     const batches = [microBatch(randomRows(random, 2)), microBatch(randomRows(random, 1), true, 2)];
-    return trainStep(training, batches, { learningRate: 1e-2, seed, entropies: false });
+    return trainStep(training, batches, { learningRate: 1e-2, seed, log_entropy: false });
   };
   assert.equal(step(0).skipped, null);
   const parameter = training.parameters.shards[random.below(training.parameters.shards.length)]

@@ -49,7 +49,7 @@ function guardedSteps(): {
   const step = (index: number): StepResult => {
     using _ = scope();
     const rows = Array.from({ length: 8 }, () => pool[random.below(pool.length)] as (typeof pool)[number]);
-    const options = { learningRate: 1e-6, seed: index, entropies: false, limits: limitsOf(history, 6) };
+    const options = { learningRate: 1e-6, seed: index, log_entropy: false, limits: limitsOf(history, 6) };
     const result = trainStep(training, [microBatch(rows)], options);
     remember(history, result);
     return result;

@@ -115,7 +115,7 @@ interface Setup {
   name: TinyName;
   trains: "LoRA" | "full";
   dtype: DType;
-  recompute: boolean;
+  gradient_checkpointing: boolean;
 }
 
 function modelOn(where: string, { name, trains, dtype }: Setup): CausalLM {
@@ -134,9 +134,18 @@ function trainingOn(where: string, setup: Setup): Training {
     adapter,
     parameters,
     objective: simpo({ beta: 2, simpo_gamma: 1, label_smoothing: 0, cpo_alpha: 0 }),
-    optimizer: new AdamW(parameters, { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0.01 }),
-    numerics: { dtype: setup.dtype, recompute: setup.recompute, chunkColumns: 8 },
-    maxGradNorm: 1,
+    optimizer: new AdamW(parameters, {
+      adam_beta1: 0.9,
+      adam_beta2: 0.999,
+      adam_epsilon: 1e-8,
+      weight_decay: 0.01,
+    }),
+    numerics: {
+      dtype: setup.dtype,
+      gradient_checkpointing: setup.gradient_checkpointing,
+      logits_chunk_size: 8,
+    },
+    max_grad_norm: 1,
     reference: null,
   };
 }
@@ -147,7 +156,7 @@ function stepsOn(where: string, setup: Setup): { losses: number[]; norms: number
   const training = trainingOn(where, setup);
   const batches = [microBatch(examples.slice(0, 3)), microBatch(examples.slice(3))];
   const results = Array.from({ length: 4 }, () =>
-    trainStep(training, batches, { learningRate: 1e-3, seed: 1, entropies: true }),
+    trainStep(training, batches, { learningRate: 1e-3, seed: 1, log_entropy: true }),
   );
   assert.ok(results.every(({ skipped }) => skipped === null));
   return { losses: results.map((r) => r.loss), norms: results.map((r) => r.gradNorm) };
@@ -155,16 +164,16 @@ function stepsOn(where: string, setup: Setup): { losses: number[]; norms: number
 
 for (const name of tinyNames) {
   for (const trains of ["LoRA", "full"] as const) {
-    for (const [dtype, recompute] of [
+    for (const [dtype, checkpointing] of [
       ["float32", false],
       ["float32", true],
       ["bfloat16", false],
       ["bfloat16", true],
     ] as const) {
-      test(`${name}, ${trains}, ${dtype}${recompute ? ", recomputed" : ""}: four steps as on the CPU`, {
+      test(`${name}, ${trains}, ${dtype}${checkpointing ? ", recomputed" : ""}: four steps as on the CPU`, {
         skip,
       }, () => {
-        const setup = { name, trains, dtype, recompute };
+        const setup = { name, trains, dtype, gradient_checkpointing: checkpointing };
         const [got, want] = [stepsOn(device, setup), stepsOn("cpu", { ...setup, dtype: "float32" })];
         const tolerance = dtype === "float32" ? { rtol: 1e-4, atol: 1e-5 } : { rtol: 0.05, atol: 0.02 };
         assertClose(got.losses, want.losses, tolerance);
@@ -175,10 +184,10 @@ for (const name of tinyNames) {
 
   test(`${name}: scores as on the CPU`, { skip }, () => {
     for (const dtype of ["float32", "bfloat16"] as const) {
-      const numerics = { dtype, recompute: false, chunkColumns: null };
+      const numerics = { dtype, gradient_checkpointing: false, logits_chunk_size: null };
       const scoresOn = (where: string) => {
         using _ = scope();
-        const model = modelOn(where, { name, trains: "LoRA", dtype, recompute: false });
+        const model = modelOn(where, { name, trains: "LoRA", dtype, gradient_checkpointing: false });
         return scoreBatch(model, microBatch(examples), numerics).map(({ sum }) => sum);
       };
       assertClose(scoresOn(device), scoresOn("cpu"), dtype === "float32" ? { atol: 1e-4 } : { rtol: 0.03 });

@@ -97,7 +97,7 @@ test("the gate refuses an export that does not score as the trained model", asyn
     baseDir: base,
     model,
     batches: [microBatch([example])],
-    numerics: { dtype: "float32", recompute: false, chunkColumns: null },
+    numerics: { dtype: "float32", gradient_checkpointing: false, logits_chunk_size: null },
     dtype: "float32",
     tolerance: 1e-4,
   } as const;

@@ -32,7 +32,7 @@ const rows = [0, 1, 2].map((i) => ({
 interface Setup {
   name: TinyName;
   kind: "full tuning" | "LoRA" | "DoRA and a head";
-  recompute: boolean;
+  gradient_checkpointing: boolean;
   copies: boolean;
   /** Weights change while the backward pass still runs. */
   early: boolean;
@@ -43,7 +43,7 @@ const adapters = {
   "DoRA and a head": tinyAdapterConfig({ useDora: true, modulesToSave: ["lm_head", "embed_tokens"] }),
 };
 
-function trainingOf({ name, kind, recompute, copies, early }: Setup): Training {
+function trainingOf({ name, kind, gradient_checkpointing, copies, early }: Setup): Training {
   const model = tinyModel(name);
   const adapter = kind === "full tuning" ? null : adaptPatterned(model, adapters[kind]);
   const parameters = adapter === null ? trainAll(model) : adapterParameters(model);
@@ -53,10 +53,15 @@ function trainingOf({ name, kind, recompute, copies, early }: Setup): Training {
     adapter,
     parameters,
     objective: simpo({ beta: 2, simpo_gamma: 1, label_smoothing: 0, cpo_alpha: 0 }),
-    optimizer: new AdamW(parameters, { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0.1 }),
-    numerics: { dtype: "bfloat16", recompute, chunkColumns: 8 },
-    maxGradNorm: early ? 0 : 1,
-    updatesInBackward: early,
+    optimizer: new AdamW(parameters, {
+      adam_beta1: 0.9,
+      adam_beta2: 0.999,
+      adam_epsilon: 1e-8,
+      weight_decay: 0.1,
+    }),
+    numerics: { dtype: "bfloat16", gradient_checkpointing, logits_chunk_size: 8 },
+    max_grad_norm: early ? 0 : 1,
+    optimizer_in_backward: early,
     reference: null,
   };
 }
@@ -70,7 +75,7 @@ function outcome(setup: Setup): unknown {
     ? [microBatch(rows)]
     : [microBatch(rows.slice(0, 2)), microBatch(rows.slice(2))];
   const steps = [1, 2].map(() =>
-    trainStep(training, batches, { learningRate: 1e-2, seed: 1, entropies: true }),
+    trainStep(training, batches, { learningRate: 1e-2, seed: 1, log_entropy: true }),
   );
   return [steps, training.parameters.shards.map((p) => [p.name, p.tensor.toNumbers()])];
 }
@@ -80,11 +85,11 @@ for (const name of ["gemma3", "llama_untied"] as const) {
   for (const kind of ["full tuning", "LoRA", "DoRA and a head"] as const) {
     test(`${name}, ${kind}: steps with copies = steps that cast each time, bit for bit`, () => {
       withoutLeaks(() => {
-        for (const [recompute, early] of [
+        for (const [checkpointing, early] of [
           [false, false],
           [true, true],
         ] as const) {
-          const setup = { name, kind, recompute, early };
+          const setup = { name, kind, gradient_checkpointing: checkpointing, early };
           assert.deepEqual(outcome({ ...setup, copies: true }), outcome({ ...setup, copies: false }));
         }
       });
@@ -101,7 +106,7 @@ test("a copy follows its weight through optimiser steps and reading, and is not 
     const training = trainingOf({
       name: "llama_tied",
       kind: "full tuning",
-      recompute: false,
+      gradient_checkpointing: false,
       copies: true,
       early: false,
     });
@@ -110,7 +115,7 @@ test("a copy follows its weight through optimiser steps and reading, and is not 
       assert.deepEqual(bits(heldCopy(weight, "bfloat16") as Tensor), bits(ops.to(weight, "bfloat16")));
     isFresh();
     const before = bits(heldCopy(weight, "bfloat16") as Tensor);
-    trainStep(training, [microBatch(rows)], { learningRate: 0.1, seed: 1, entropies: false });
+    trainStep(training, [microBatch(rows)], { learningRate: 0.1, seed: 1, log_entropy: false });
     assert.notDeepEqual(bits(ops.to(weight, "bfloat16")), before);
     isFresh();
     // as checkpoints are read back
@@ -130,7 +135,7 @@ test("freed copies and other types are no copies", () => {
     const { model, parameters } = trainingOf({
       name: "qwen3",
       kind: "full tuning",
-      recompute: false,
+      gradient_checkpointing: false,
       copies: false,
       early: false,
     });

@@ -43,7 +43,7 @@ function rowsOf(pairs: number, length: number, vocabulary: number): Example[] {
   }));
 }
 
-const numerics = { dtype: "float32", recompute: false, chunkColumns: null } as const;
+const numerics = { dtype: "float32", gradient_checkpointing: false, logits_chunk_size: null } as const;
 
 /** The passes that compute no gradient, on a model whose parameters all ask for one. */
 const passes: Record<string, (model: CausalLM, batch: MicroBatch) => void> = {

@@ -130,7 +130,7 @@ test("a merged export of training that only rounding moves is good, however far 
     promptIds: [3, 4],
     completions: [{ ids: [5, 6, 7, 8, 9, 10] }],
   };
-  const numerics = { dtype: "float32", recompute: false, chunkColumns: null } as const;
+  const numerics = { dtype: "float32", gradient_checkpointing: false, logits_chunk_size: null } as const;
   // a tolerance of which 200 times are less than the rounding
   const gate = {
     baseDir: base,

@@ -92,13 +92,18 @@ function trained(
   const parameters = adapterParameters(model);
   const training: Training = {
     ...{ model, adapter, parameters, objective: scriptSlime },
-    optimizer: new AdamW(parameters, { beta1: 0.9, beta2: 0.999, epsilon: 1e-3, weightDecay: 0.1 }),
-    numerics: { dtype: "float32", recompute: false, chunkColumns: null },
-    maxGradNorm: 1,
+    optimizer: new AdamW(parameters, {
+      adam_beta1: 0.9,
+      adam_beta2: 0.999,
+      adam_epsilon: 1e-3,
+      weight_decay: 0.1,
+    }),
+    numerics: { dtype: "float32", gradient_checkpointing: false, logits_chunk_size: null },
+    max_grad_norm: 1,
     reference: null,
   };
   const step = (seed: number) =>
-    trainStep(training, [batch], { learningRate: 0.01, seed, entropies: false }).loss;
+    trainStep(training, [batch], { learningRate: 0.01, seed, log_entropy: false }).loss;
   const losses = [step(1), step(2)];
   return { losses, values: new Map(parameters.shards.map((p) => [p.name, p.tensor.toNumbers()])) };
 }

@@ -28,7 +28,7 @@ import {
 import { fixtureAdapted, fixtureModel, microBatch } from "../support/fixtures.ts";
 import { logitsOf } from "../support/tiny-models.ts";
 
-const plain: Numerics = { dtype: "float32", recompute: false, chunkColumns: null };
+const plain: Numerics = { dtype: "float32", gradient_checkpointing: false, logits_chunk_size: null };
 
 const slimePresets = ["config", "script"] as const;
 
@@ -70,7 +70,7 @@ class Recorder extends AdamW {
   readonly #watched: ParameterSet;
 
   constructor(parameters: ParameterSet) {
-    super([], { beta1: 0, beta2: 0, epsilon: 0, weightDecay: 0 });
+    super([], { adam_beta1: 0, adam_beta2: 0, adam_epsilon: 0, weight_decay: 0 });
     this.#watched = parameters;
   }
 
@@ -108,12 +108,12 @@ function record(
     objective: run.objective,
     optimizer,
     numerics: run.numerics ?? plain,
-    maxGradNorm: 0,
+    max_grad_norm: 0,
     reference: ({ packed }) => ({
       referenceLogps: packed.examples.flatMap((e) => e.referenceLogps ?? []),
     }),
   };
-  const result = trainStep(training, run.batches, { learningRate: 0, seed: 1, entropies: false });
+  const result = trainStep(training, run.batches, { learningRate: 0, seed: 1, log_entropy: false });
   return { loss: result.loss, norm: result.gradNorm, grads };
 }
 
@@ -135,8 +135,8 @@ for (const family of families) {
     withoutLeaks(() => {
       const model = fixtureModel(family);
       const examples = fixtureExamples(family);
-      for (const sharePrompt of [true, false]) {
-        for (const score of scoreBatch(model, microBatch(examples, sharePrompt), plain)) {
+      for (const isShared of [true, false]) {
+        for (const score of scoreBatch(model, microBatch(examples, isShared), plain)) {
           const side = score.completion === 0 ? "chosen" : "rejected";
           assertClose([...score.logps], logps[side][score.index] ?? [], { atol: 2e-5 });
         }
@@ -204,8 +204,11 @@ for (const family of families) {
       const whole = record(model, parameters, { objective, batches: [microBatch(examples)] });
       const variants: Record<string, { batches: MicroBatch[]; numerics?: Numerics }> = {
         "no shared prompt": { batches: [microBatch(examples, false)] },
-        recompute: { batches: [microBatch(examples)], numerics: { ...plain, recompute: true } },
-        "chunks of 5 rows": { batches: [microBatch(examples)], numerics: { ...plain, chunkColumns: 5 } },
+        gradient_checkpointing: {
+          batches: [microBatch(examples)],
+          numerics: { ...plain, gradient_checkpointing: true },
+        },
+        "chunks of 5 rows": { batches: [microBatch(examples)], numerics: { ...plain, logits_chunk_size: 5 } },
         "4 of 1": { batches: examples.map((e, i) => microBatch([e], true, i)) },
       };
       for (const [name, variant] of Object.entries(variants)) {

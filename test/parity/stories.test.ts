@@ -22,7 +22,7 @@ test("stories260K: the sentence's negative log-likelihood", {
       promptIds: ids.slice(0, 1),
       completions: [{ ids: ids.slice(1) }],
     };
-    const numerics = { dtype: "float32", recompute: false, chunkColumns: null } as const;
+    const numerics = { dtype: "float32", gradient_checkpointing: false, logits_chunk_size: null } as const;
     const [score] = scoreBatch(loadModel(dir), microBatch([example]), numerics);
     assertClose(-(score?.sum ?? Number.NaN), golden.nll, { atol: 1e-3 });
   });

@@ -20,8 +20,8 @@ interface Steps {
   useRslora: boolean;
   useDora: boolean;
   learningRate: number;
-  weightDecay: number;
-  maxGradNorm: number;
+  weight_decay: number;
+  max_grad_norm: number;
   losses: number[];
   gradNorms: number[];
   after: Record<string, number[]>;
@@ -37,21 +37,21 @@ const examples: Example[] = rows.map(({ promptIds, answer }, i) => ({
   completions: [{ ids: answer }],
 }));
 
-function trainingOf(run: Steps, recompute: boolean): Training {
+function trainingOf(run: Steps, gradient_checkpointing: boolean): Training {
   const { rank, alpha, targets, useRslora, useDora } = run;
   const model = tinyModel(run.model);
   const config = tinyAdapterConfig({ rank, alpha, targetModules: targets, useRslora, useDora });
   const adapter = adaptPatterned(model, config);
   const parameters = adapterParameters(model);
-  const options = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: run.weightDecay };
+  const options = { adam_beta1: 0.9, adam_beta2: 0.999, adam_epsilon: 1e-8, weight_decay: run.weight_decay };
   return {
     model,
     adapter,
     parameters,
     objective: sft(),
     optimizer: new AdamW(parameters, options),
-    numerics: { dtype: "float32", recompute, chunkColumns: null },
-    maxGradNorm: run.maxGradNorm,
+    numerics: { dtype: "float32", gradient_checkpointing, logits_chunk_size: null },
+    max_grad_norm: run.max_grad_norm,
     reference: null,
   };
 }
@@ -69,7 +69,11 @@ for (const run of steps) {
         const training = trainingOf(run, cut !== "one batch");
         const results: StepResult[] = run.losses.map(() => {
           using _ = scope();
-          return trainStep(training, batches, { learningRate: run.learningRate, seed: 1, entropies: false });
+          return trainStep(training, batches, {
+            learningRate: run.learningRate,
+            seed: 1,
+            log_entropy: false,
+          });
         });
         assert.ok(results.every((result) => result.skipped === null));
         assertClose(

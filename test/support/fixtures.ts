@@ -10,8 +10,8 @@ import { installAdapter } from "../../src/models/load-adapter.ts";
 import { type FixtureFamily, fixturePath } from "./fixture-files.ts";
 
 /** Examples as one micro-batch. */
-export function microBatch(examples: Example[], sharePrompt = true, first = 0): MicroBatch {
-  return { packed: packExamples(examples, { sharePrompt }), indices: examples.map((_, i) => first + i) };
+export function microBatch(examples: Example[], share_prompt = true, first = 0): MicroBatch {
+  return { packed: packExamples(examples, { share_prompt }), indices: examples.map((_, i) => first + i) };
 }
 
 /** The fixture's model; trainable tensors have separate memory. */

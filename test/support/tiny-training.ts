@@ -39,9 +39,14 @@ export function tinyTraining(
   const parameters = kind === "full" ? trainAll(model) : adapterParameters(model);
   return {
     ...{ model, adapter, parameters, objective },
-    optimizer: new AdamW(parameters, { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0.01 }),
-    numerics: { dtype: "float32", recompute: false, chunkColumns: null },
-    maxGradNorm: 1,
+    optimizer: new AdamW(parameters, {
+      adam_beta1: 0.9,
+      adam_beta2: 0.999,
+      adam_epsilon: 1e-8,
+      weight_decay: 0.01,
+    }),
+    numerics: { dtype: "float32", gradient_checkpointing: false, logits_chunk_size: null },
+    max_grad_norm: 1,
     reference: needsReference(objective)
       ? ({ packed }) => ({ referenceLogps: packed.spans.map(() => -20) })
       : null,

@@ -28,8 +28,8 @@ test("the entropy at each token of each answer, the one that ended it included, 
   ];
   const got = answerEntropies(model, prompts, answers, {
     dtype: "float32",
-    recompute: false,
-    chunkColumns: null,
+    gradient_checkpointing: false,
+    logits_chunk_size: null,
   });
   assert.equal(got.length, answers.length);
   for (const [i, { prompt, ids, stopId }] of answers.entries()) {

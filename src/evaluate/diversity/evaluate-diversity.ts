@@ -114,7 +114,7 @@ interface Part {
 async function askPart({ model, tokenizer, part, sampling }: Part): Promise<AnsweredPrompt[]> {
   const ids = part.map((prompt) => prompt.ids);
   const drawn = await sampleAnswers(model, ids, sampling);
-  const numerics = { dtype: sampling.dtype, recompute: false, chunkColumns: null };
+  const numerics = { dtype: sampling.dtype, gradient_checkpointing: false, logits_chunk_size: null };
   const entropies = answerEntropies(model, ids, drawn, numerics);
   const told = drawn.map(
     (answer, i): Answer => ({

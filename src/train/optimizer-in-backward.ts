@@ -1,4 +1,4 @@
-/** Parameters updated while the backward pass goes on: a gradient is used and freed as soon as it is whole. */
+/** `optimizer_in_backward`: applies each parameter's update as soon as its gradient is complete, then frees the gradient. */
 import { TrainingError } from "../base/errors.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
 import type { NamedParameter, ParameterSet } from "../nn/parameter-set.ts";
@@ -13,7 +13,7 @@ interface Updated {
 }
 
 /** The updates of one step. The result is that of updating all parameters at its end, without clipping. */
-export class EarlyUpdates {
+export class OptimizerInBackward {
   readonly #training: Updated;
   readonly #learningRate: number;
   #sumOfSquares = 0;
@@ -24,16 +24,16 @@ export class EarlyUpdates {
     this.#learningRate = learningRate;
   }
 
-  /** Updates what has its whole gradient; the embedding's table gets its last share at the end of the pass. */
-  settle(): void {
+  /** Updates the parameters whose gradients are complete: all that have one but the embedding's table, which gets its last at the end of the pass. */
+  updateReady(): void {
     const { model, parameters } = this.#training;
     const table = model.model.embed_tokens.table.handle;
     this.#update(parameters.shards.filter(({ tensor }) => tensor.handle !== table));
   }
 
   /** Updates what is left, and gives the joint norm of all gradients; NaN, and no update, where the loss was not finite. */
-  finish(isSound: boolean): number {
-    if (!isSound) return Number.NaN;
+  finish(isLossFinite: boolean): number {
+    if (!isLossFinite) return Number.NaN;
     this.#update(this.#training.parameters.shards);
     return Math.sqrt(this.#sumOfSquares);
   }
