@@ -1,5 +1,5 @@
 /** `format(value, spec)`: Python's format specifications for text and numbers. */
-import { fixed, general, reprFloat, scientific } from "./numbers.ts";
+import { fixed, general, integerText, reprFloat, scientific } from "./numbers.ts";
 import { str } from "./printing.ts";
 import {
   codePoints,
@@ -89,10 +89,11 @@ function integerBody(number: bigint, spec: Spec): string {
   }
   const radix = { b: 2, o: 8, x: 16, X: 16 }[spec.type] ?? 10;
   const size = number < 0n ? -number : number;
-  const digits = group(size.toString(radix), radix === 10 ? 3 : 4, spec.grouping);
+  const text = radix === 10 ? integerText(size) : size.toString(radix);
+  const digits = group(text, radix === 10 ? 3 : 4, spec.grouping);
   const prefix = spec.alternate && radix !== 10 ? `0${spec.type.toLowerCase()}` : "";
-  const text = `${number < 0n ? "-" : ""}${prefix}${digits}`;
-  return spec.type === "X" ? text.toUpperCase() : text;
+  const signed = `${number < 0n ? "-" : ""}${prefix}${digits}`;
+  return spec.type === "X" ? signed.toUpperCase() : signed;
 }
 
 function floatBody(number: number, spec: Spec): string {
@@ -143,7 +144,9 @@ function scientificShort(number: number, digits: number): string {
 
 function group(digits: string, size: number, separator: string): string {
   if (separator === "") return digits;
-  return digits.replace(new RegExp(`\\B(?=(?:.{${size}})+$)`, "g"), separator);
+  const first = digits.length % size || size;
+  const rest = digits.slice(first).match(new RegExp(`.{${size}}`, "g")) ?? [];
+  return [digits.slice(0, first), ...rest].join(separator);
 }
 
 function pad(body: string, sign: string, spec: Spec, usual: string): string {

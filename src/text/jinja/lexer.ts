@@ -1,7 +1,7 @@
 /** Splits a template into tokens as Jinja's lexer does with trim_blocks, lstrip_blocks and its usual delimiters. */
-import { spaceClass as space } from "./characters.ts";
+import { pythonSpace, spaceClass as space, stripCharacters } from "./characters.ts";
 import { parseFloatText, parseInteger } from "./numbers.ts";
-import { UnsupportedError } from "./values.ts";
+import { PythonError, UnsupportedError } from "./values.ts";
 
 /** A piece of a template. */
 export type Token = (
@@ -24,7 +24,6 @@ const commentEnd = new RegExp(`\\+#\\}|-#\\}${space}*|#\\}\\n?`, "g");
 const blockEnd = new RegExp(`\\+%\\}|-%\\}${space}*|%\\}\\n?`, "y");
 const variableEnd = new RegExp(`-\\}\\}${space}*|\\}\\}`, "y");
 const spaces = new RegExp(`${space}+`, "y");
-const lastSpaces = new RegExp(`${space}+$`);
 const onlySpaces = new RegExp(`^${space}+$`);
 const floatPattern = /(?<!\.)(?:\d+_)*\d+(?:(?:\.(?:\d+_)*\d+)?e[+-]?(?:\d+_)*\d+|\.(?:\d+_)*\d+)/iy;
 const integerPattern = /0b(?:_?[01])+|0o(?:_?[0-7])+|0x(?:_?[\da-f])+|[1-9](?:_?\d)*|0(?:_?0)*/iy;
@@ -143,7 +142,7 @@ class Lexer {
     if (float !== null) {
       this.#push({ type: "float", value: parseFloatText(float) ?? 0, line });
     } else if (integer !== null) {
-      this.#push({ type: "integer", value: parseInteger(integer, 0) ?? 0n, line });
+      this.#push({ type: "integer", value: integerOf(integer), line });
     } else if (name !== null) {
       if (!/^[\p{XID_Start}_]/u.test(name)) throw new SyntaxFault("Invalid character in identifier", line);
       this.#push({ type: "name", value: name, line });
@@ -174,7 +173,7 @@ class Lexer {
 
 /** Text before a tag without the white space that the tag takes away; `startsLine` null: lstrip_blocks does not apply. */
 function cut(text: string, sign: string, startsLine: boolean | null): string {
-  if (sign === "-") return text.replace(lastSpaces, "");
+  if (sign === "-") return stripCharacters(text, "right", pythonSpace);
   if (sign === "+" || startsLine === null) return text;
   const lineStart = text.lastIndexOf("\n") + 1;
   const isIndent = (lineStart > 0 || startsLine) && onlySpaces.test(text.slice(lineStart));
@@ -194,6 +193,12 @@ const escapes: Readonly<Record<string, string>> = {
   t: "\t",
   v: "\v",
 };
+
+function integerOf(text: string): bigint {
+  const value = parseInteger(text, 0);
+  if (value !== null) return value;
+  throw new PythonError("ValueError", "Exceeds the limit (4300 digits) for integer string conversion");
+}
 
 const escapePattern = /\\(?:([0-7]{1,3})|x([\da-fA-F]{2})|u([\da-fA-F]{4})|U([\da-fA-F]{8})|(.))/gsu;
 

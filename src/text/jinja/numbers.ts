@@ -40,9 +40,19 @@ function signOf(value: number): string {
   return value < 0 || Object.is(value, -0) ? "-" : "";
 }
 
+/** No float64 has a digit other than 0 further behind the point, nor as many significant ones. */
+const mostDigits = 1074;
+
+/** `digits` as a precision. */
+function precisionOf(digits: number): number {
+  if (digits > 2 ** 31 - 1) throw new PythonError("ValueError", "precision too big");
+  return digits;
+}
+
 /** `format(value, ".Nf")`. */
 export function fixed(value: number, digits: number): string {
   if (!Number.isFinite(value)) return reprFloat(value);
+  if (digits > mostDigits) return fixed(value, mostDigits) + "0".repeat(precisionOf(digits) - mostDigits);
   const all = String(scaled(value, digits)).padStart(digits + 1, "0");
   const whole = all.slice(0, all.length - digits);
   return `${signOf(value)}${whole}${digits > 0 ? `.${all.slice(all.length - digits)}` : ""}`;
@@ -51,6 +61,10 @@ export function fixed(value: number, digits: number): string {
 /** The digits and the exponent of `value` written with `digits` digits after the first. */
 function exponential(value: number, digits: number): { text: string; exponent: number } {
   if (value === 0) return { text: "0".repeat(digits + 1), exponent: 0 };
+  if (digits > mostDigits) {
+    const { text, exponent } = exponential(value, mostDigits);
+    return { text: text + "0".repeat(precisionOf(digits) - mostDigits), exponent };
+  }
   let exponent = Number(Math.abs(value).toExponential().split("e")[1]);
   let text = String(scaled(value, digits - exponent));
   if (text.length > digits + 1) {
@@ -70,7 +84,7 @@ export function scientific(value: number, digits: number): string {
 /** `format(value, ".Ng")`. */
 export function general(value: number, precision: number): string {
   if (!Number.isFinite(value)) return reprFloat(value);
-  const digits = Math.max(precision, 1);
+  const digits = Math.min(Math.max(precisionOf(precision), 1), mostDigits);
   const { exponent } = exponential(value, digits - 1);
   const trim = (text: string): string => (text.includes(".") ? text.replace(/\.?0+$/, "") : text);
   if (exponent >= -4 && exponent < digits) return trim(fixed(value, digits - 1 - exponent));
@@ -82,15 +96,28 @@ export function general(value: number, precision: number): string {
 export function roundFloat(value: number, digits: number): number {
   if (!Number.isFinite(value) || digits > 340) return value;
   if (digits >= 0) return Number(fixed(value, digits));
+  if (digits < -340) return value * 0;
   return Number(`${signOf(value)}${scaled(value, digits) * 10n ** BigInt(-digits)}`);
 }
 
 /** `round(value, digits)` of an int. */
 export function roundInteger(value: bigint, digits: number): bigint {
   if (digits >= 0) return value;
+  // 10^-digits is more than twice the value: a hexadecimal digit is worth 1.21 decimal ones
+  if (-digits > 2 * value.toString(16).length) return 0n;
   const unit = 10n ** BigInt(-digits);
   const rounded = divideHalfEven(value < 0n ? -value : value, unit) * unit;
   return value < 0n ? -rounded : rounded;
+}
+
+/** Most digits of an integer that Python reads or writes, but in bases that are a power of two. */
+const maxIntegerDigits = 4300;
+const tooLong = 10n ** BigInt(maxIntegerDigits);
+
+/** `str(value)` of an int. */
+export function integerText(value: bigint): string {
+  if (value > -tooLong && value < tooLong) return String(value);
+  throw new PythonError("ValueError", "Exceeds the limit (4300 digits) for integer string conversion");
 }
 
 /** `int(text, base)`, or null where Python raises ValueError. Base 0 reads the prefix. */
@@ -107,12 +134,16 @@ export function parseInteger(text: string, base = 10): bigint | null {
   return digitsToInteger(digits, hasPrefix ? prefixed : base === 0 ? 10 : base, sign);
 }
 
-function digitsToInteger(digits: string, base: number, sign: string): bigint | null {
+function digitsToInteger(text: string, base: number, sign: string): bigint | null {
+  const digits = Array.from(text.replaceAll("_", ""), (digit) => Number.parseInt(digit, 36));
+  if (digits.some((digit) => digit >= base)) return null;
+  const bits = Math.log2(base);
   let total = 0n;
-  for (const digit of digits.replaceAll("_", "")) {
-    const value = Number.parseInt(digit, 36);
-    if (value >= base) return null;
-    total = total * BigInt(base) + BigInt(value);
+  if (Number.isInteger(bits)) {
+    total = BigInt(`0b${digits.map((digit) => digit.toString(2).padStart(bits, "0")).join("")}`);
+  } else {
+    if (digits.length > maxIntegerDigits) return null;
+    for (const digit of digits) total = total * BigInt(base) + BigInt(digit);
   }
   return sign === "-" ? -total : total;
 }
@@ -126,7 +157,7 @@ export function parseFloatText(text: string): number | null {
     return special[1] === "-" ? -Infinity : Infinity;
   }
   const digits = "[0-9]+(?:_[0-9]+)*";
-  const pattern = new RegExp(`^[+-]?(?:${digits}\\.?(?:${digits})?|\\.${digits})(?:e[+-]?${digits})?$`);
+  const pattern = new RegExp(`^[+-]?(?:${digits}(?:\\.(?:${digits})?)?|\\.${digits})(?:e[+-]?${digits})?$`);
   return pattern.test(plain) ? Number(plain.replaceAll("_", "")) : null;
 }
 

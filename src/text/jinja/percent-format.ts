@@ -1,6 +1,6 @@
 /** `text % values`: printf-style formatting. */
 import { escapeCode } from "./characters.ts";
-import { fixed, general, scientific, truncate } from "./numbers.ts";
+import { fixed, general, integerText, scientific, truncate } from "./numbers.ts";
 import { ascii, repr, str } from "./printing.ts";
 import { Range } from "./range.ts";
 import {
@@ -133,8 +133,9 @@ function integer(type: string, value: Value, { digits, flags }: Style): string {
     throw new PythonError("TypeError", `%${type} format: ${wanted} is required, not ${typeName(value)}`);
   }
   const whole = typeof number === "bigint" ? number : truncate(number);
-  const radix = isDecimal ? 10 : type === "o" ? 8 : 16;
-  const text = (whole < 0n ? -whole : whole).toString(radix).padStart(digits ?? 0, "0");
+  const radix = type === "o" ? 8 : 16;
+  const size = whole < 0n ? -whole : whole;
+  const text = (isDecimal ? integerText(size) : size.toString(radix)).padStart(digits ?? 0, "0");
   const prefix = flags.includes("#") && !isDecimal ? `0${type}` : "";
   return `${whole < 0n ? "-" : ""}${prefix}${type === "X" ? text.toUpperCase() : text}`;
 }

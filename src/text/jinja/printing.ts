@@ -1,6 +1,6 @@
 /** `str()`, `repr()` and `json.dumps()` of values. */
 import { compareText, escapeCode, reprText } from "./characters.ts";
-import { reprFloat } from "./numbers.ts";
+import { integerText, reprFloat } from "./numbers.ts";
 import {
   Dict,
   DictView,
@@ -45,12 +45,6 @@ function reprObject(value: PyObject): string {
   if (value instanceof DictView) return `${value.typeName}(${repr(value.items())})`;
   if (value instanceof Markup) return `Markup(${reprText(value.text)})`;
   return value.repr();
-}
-
-function integerText(value: bigint): string {
-  const text = String(value);
-  if (text.length <= 4300 + (value < 0n ? 1 : 0)) return text;
-  throw new PythonError("ValueError", "Exceeds the limit (4300 digits) for integer string conversion");
 }
 
 /** Settings of `tojson`, which are those of `json.dumps`. */
@@ -119,7 +113,7 @@ function jsonKey(key: Value): string {
   if (text !== null) return text;
   if (key === null) return "null";
   if (typeof key === "boolean") return key ? "true" : "false";
-  if (typeof key === "bigint") return String(key);
+  if (typeof key === "bigint") return integerText(key);
   if (typeof key === "number") return jsonFloat(key);
   throw new PythonError("TypeError", `keys must be str, int, float, bool or None, not ${typeName(key)}`);
 }
