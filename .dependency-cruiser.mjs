@@ -18,7 +18,7 @@ export const layers = {
   hub: ["formats", "base"],
   text: ["base", "process", "formats"],
   config: ["methods", "base"],
-  runs: ["config", "formats", "methods", "base"],
+  runs: ["config", "data", "formats", "methods", "base"],
   report: ["runs", "config", "stats", "base"],
   planner: ["config", "terminal", "formats", "methods", "base"],
   nn: ["torch", "formats", "base"],

@@ -16,7 +16,7 @@ import type { CommonConfig } from "./config/run-config.ts";
 import type { WatchThresholds } from "./config/watch-keys.ts";
 import type { DefaultSettings, MethodName, SettingsOf } from "./methods/index.ts";
 import { type TrainOptions, train as trainResolved } from "./recipes/train.ts";
-import type { TrainEvent, TrainSummary } from "./recipes/train-events.ts";
+import type { TrainEvent, TrainSummary } from "./runs/train-events.ts";
 
 export {
   ConfigError,
@@ -47,9 +47,9 @@ export { type MergeOptions, merge } from "./recipes/merge.ts";
 export { type ScoredRow, type ScoreOptions, type ScoreResult, score, writeScores } from "./recipes/score.ts";
 export type { MetricRow } from "./runs/metrics.ts";
 export { openRun, type RunView } from "./runs/run-directory.ts";
+export type { ParityResult } from "./runs/train-events.ts";
 export { runSweep, type SweepOptions } from "./sweep/sweep.ts";
 export { readSweep, type Sweep } from "./sweep/sweep-file.ts";
-export type { ParityResult } from "./train/export.ts";
 export type { PhaseListener, TrainEvent, TrainOptions, TrainSummary };
 
 /** Sources of rows: a path (file, directory, glob, hub id), or several, each with weight and columns if need be. */

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { loadConfig } from "../config/load-config.ts";
 import type { RunConfig } from "../config/run-config.ts";
-import type { TrainStart } from "../recipes/train-events.ts";
+import type { TrainStart } from "../runs/train-events.ts";
 import { bannerObject, configBanner, startBanner, weightText } from "./banner.ts";
 
 function config(values: Record<string, unknown>): RunConfig {

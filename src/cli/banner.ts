@@ -2,7 +2,7 @@
 
 import { valueText } from "../config/print-config.ts";
 import type { RunConfig } from "../config/run-config.ts";
-import type { TrainStart } from "../recipes/train-events.ts";
+import type { TrainStart } from "../runs/train-events.ts";
 
 /** "slime (balanced), LoRA of rank 16" */
 function methodText(config: RunConfig): string {

@@ -5,7 +5,7 @@ import { formatNumber } from "../base/number-text.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import type { PreflightReport } from "../data/preflight.ts";
 import { formatPreflight, preflightNotes } from "../data/preflight-text.ts";
-import type { TrainEvent, TrainStart, TrainStep, TrainSummary, TrainWork } from "../recipes/train-events.ts";
+import type { TrainEvent, TrainStart, TrainStep, TrainSummary, TrainWork } from "../runs/train-events.ts";
 import type { Phases } from "../terminal/phases.ts";
 import { TrainingProgress } from "../terminal/training-progress.ts";
 import { bannerObject, configBanner, startBanner } from "./banner.ts";
@@ -37,6 +37,7 @@ export class TrainDisplay {
   }
 
   event(event: TrainEvent): void {
+    if (event.type === "inputs") return;
     // these have lines of their event
     if (onTerminal() && ["evaluation", "export", "end"].includes(event.type)) this.#phases.drop();
     else this.#phases.done();

@@ -3,6 +3,7 @@ import { ConfigError } from "../base/errors.ts";
 import { computesBfloat16, readProcessor } from "../setup/machine.ts";
 import type { MatmulLibrary } from "../setup/matmul-choice.ts";
 import { type DType, devices, setThreads, settleMatmul, threads } from "../torch/index.ts";
+import type { Numerics } from "./numerics.ts";
 
 /** A device and the type of activations on it. */
 export interface Environment {
@@ -53,4 +54,26 @@ function settleDevice(wanted: string): string {
 function hasNativeBfloat16(device: string): boolean {
   if (device.startsWith("cuda")) return true;
   return device === "cpu" && computesBfloat16(readProcessor().features);
+}
+
+/**
+ * How a model is run in `environment`; `keys` are those of a run's configuration.
+ *
+ * @throws {ConfigError} if activations are to leave a CPU's memory for a CPU's memory
+ */
+export function numericsOf(
+  keys: Required<Omit<Numerics, "dtype">>,
+  { dtype, device }: Environment,
+): Numerics {
+  const { gradient_checkpointing, gradient_checkpointing_blocks, activation_offloading } = keys;
+  const { logits_chunk_size, logits_kept_mib } = keys;
+  if (activation_offloading && device === "cpu") {
+    throw new ConfigError(
+      "activation_offloading: the model runs on the CPU, where activations are in the computer's memory already. Leave it out.",
+    );
+  }
+  return {
+    ...{ dtype, gradient_checkpointing, gradient_checkpointing_blocks, activation_offloading },
+    ...{ logits_chunk_size, logits_kept_mib },
+  };
 }

@@ -96,6 +96,11 @@ export class AdamW {
     return this.#states.get(name) as State;
   }
 
+  /** Frees its state. */
+  [Symbol.dispose](): void {
+    for (const [, state] of this.stateTensors()) state.dispose();
+  }
+
   /** Every tensor of the optimiser's state under the names of torch's state dict, for checkpoints. */
   *stateTensors(): Generator<[string, Tensor]> {
     for (const [name, state] of this.#states) {

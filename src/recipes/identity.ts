@@ -36,18 +36,13 @@ export function resumedMatmul(run: OpenRun, config: RunConfig): MatmulLibrary | 
   return matmul === "torch" || matmul === "onednn" ? matmul : null;
 }
 
-/**
- * The run's fingerprints, saved with it.
- *
- * @returns the fingerprints, and in words what differs from those of the run that is resumed
- * @throws {TrainingError} if a resumed run finds another model or other rows; nothing is written then
- */
-export function runFingerprints(
-  run: OpenRun,
+/** What the run is computed from. */
+export function fingerprintsOf(
   config: RunConfig,
-  { data, environment }: { data: PreparedData; environment: Environment },
-): { fingerprints: Fingerprints; changes: string[] } {
-  const fingerprints: Fingerprints = {
+  data: PreparedData,
+  environment: Environment,
+): Fingerprints {
+  return {
     data: { rows: data.dataset.fingerprint },
     template: data.textFingerprint,
     tokenizer: data.tokenizer.fingerprint,
@@ -56,12 +51,19 @@ export function runFingerprints(
     torch_version: torchVersion(),
     ...environment,
   };
+}
+
+/**
+ * What differs from the fingerprints that the run began with, in words.
+ *
+ * @throws {TrainingError} if a resumed run finds another model or other rows
+ */
+export function changesSince(run: OpenRun, config: RunConfig, fingerprints: Fingerprints): string[] {
   const { fingerprints: path } = run.paths;
-  const saved = existsSync(path) ? readFingerprints(path) : null;
-  const changes = saved === null ? [] : changedFingerprints(saved, fingerprints);
-  if (saved !== null && config.resume_from_checkpoint !== null) refuseOther(run, saved, fingerprints);
-  run.saveSealed(path, fingerprints);
-  return { fingerprints, changes };
+  if (!existsSync(path)) return [];
+  const saved = readFingerprints(path);
+  if (config.resume_from_checkpoint !== null) refuseOther(run, saved, fingerprints);
+  return changedFingerprints(saved, fingerprints);
 }
 
 /** Another model or other rows would silently make it another run. */

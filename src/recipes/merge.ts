@@ -16,9 +16,10 @@ import { type EnvironmentOptions, settleEnvironment } from "../forward/environme
 import { withLocalModels } from "../hub/hub-model.ts";
 import { loadModel } from "../models/load.ts";
 import { installAdapter } from "../models/load-adapter.ts";
+import type { ParityResult } from "../runs/train-events.ts";
 import { loadTokenizer } from "../text/tokenizer.ts";
 import { scope } from "../torch/index.ts";
-import { exportModel, type ParityResult } from "../train/export.ts";
+import { exportModel } from "../train/export.ts";
 import { checkMerged, type MergeMeasure } from "../train/merge-gate.ts";
 import { prepareData, rowsOf } from "../train/prepare-data.ts";
 

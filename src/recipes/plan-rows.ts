@@ -11,8 +11,8 @@ import { methodOf } from "../methods/index.ts";
 import type { PairLengths } from "../planner/flops.ts";
 import { streamTokens } from "../planner/flops.ts";
 import type { Workload } from "../planner/plan.ts";
-import { type PlanKeys, RunPlan } from "../train/plan.ts";
 import { prepareData, taskOf } from "../train/prepare-data.ts";
+import { EpochSteps, type PlanKeys } from "../train/step-source.ts";
 
 /** Lengths in place of those of the data. */
 export interface GivenLengths {
@@ -153,7 +153,7 @@ function largestMicroBatch(
   share_prompt: boolean,
 ): PairLengths[] {
   if (examples.length === 0) return [];
-  const run = new RunPlan(examples, {
+  const run = new EpochSteps(examples, {
     ...keys,
     num_train_epochs: Math.min(keys.num_train_epochs, epochsLookedAt),
   });
@@ -161,7 +161,7 @@ function largestMicroBatch(
   let best: readonly number[] = [];
   let most = -1;
   for (let step = 0; step < Math.min(run.totalSteps, epochsLookedAt * examples.length); step++) {
-    for (const micro of run.at(step).plan.microBatches) {
+    for (const micro of run.planOf(step).plan.microBatches) {
       const sum = micro.reduce((total, index) => total + (tokens[index] ?? 0), 0);
       if (sum > most) [best, most] = [micro, sum];
     }

@@ -8,8 +8,8 @@ import { readModelConfig } from "../formats/hf-config.ts";
 import { countParameters } from "../planner/parameters.ts";
 import { formatPlan } from "../planner/plan-text.ts";
 import { everything } from "../planner/trained-parts.ts";
-import { RunPlan } from "../train/plan.ts";
 import { prepareData } from "../train/prepare-data.ts";
+import { EpochSteps } from "../train/step-source.ts";
 import { plan } from "./plan.ts";
 
 function configOf(values: Record<string, unknown>): ReturnType<typeof loadConfig>["config"] {
@@ -25,8 +25,8 @@ test("rows at hand: their number and mean lengths, and the largest micro-batch t
   assert.equal(result.rows.isMeasured, true);
   const mean = dataset.examples.reduce((sum, { promptIds }) => sum + promptIds.length, 0) / 12;
   assert.equal(result.rows.mean.prompt, mean);
-  const run = new RunPlan(dataset.examples, config);
-  const batches = Array.from({ length: run.totalSteps }, (_, i) => run.batches(run.at(i).plan)).flat();
+  const run = new EpochSteps(dataset.examples, config);
+  const batches = Array.from({ length: run.totalSteps }, (_, i) => run.next(i).batches).flat();
   const most = Math.max(...batches.map(({ packed }) => packed.ids.length));
   assert.equal(result.rows.largestMicroBatch.tokens, most);
   const model = readModelConfig(String(fixture.values["model_name_or_path"]));

@@ -8,9 +8,9 @@ import type { Numerics } from "../forward/numerics.ts";
 import { needsReference, type Objective } from "../methods/objective.ts";
 import { type Fingerprints, runPaths } from "../runs/run-directory.ts";
 import type { ReferenceSource } from "../train/completion-logps.ts";
-import { evaluationBatches } from "../train/plan.ts";
 import type { TrainedModel } from "../train/prepare-model.ts";
 import { givenReference, liveReference, precomputeReference, referenceFrom } from "../train/reference.ts";
+import { evaluationBatches } from "../train/step-source.ts";
 
 /** What the reference is computed with. */
 export interface ReferenceOptions {

@@ -20,9 +20,9 @@ import { installAdapter } from "../models/load-adapter.ts";
 import { scope } from "../torch/index.ts";
 import type { ReferenceSource } from "../train/completion-logps.ts";
 import { evaluate } from "../train/evaluate.ts";
-import { evaluationBatches } from "../train/plan.ts";
 import { type DataSelection, prepareData, rowsOf, taskOf } from "../train/prepare-data.ts";
 import { givenReference, liveReference, referenceFrom } from "../train/reference.ts";
+import { evaluationBatches } from "../train/step-source.ts";
 
 /** What to score, with what. Names as in a run's configuration where it has them. */
 export interface ScoreOptions extends EnvironmentOptions {

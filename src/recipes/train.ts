@@ -1,36 +1,39 @@
-/**
- * A training run from configuration to exported model: data, model, reference, the steps, the export with its parity
- * gate. `train-loop.ts` has the steps.
- */
-
-import { ConfigError, messageOf } from "../base/errors.ts";
+/** A training run from configuration to exported model: data, model, reference, the steps, the export. */
+import { setImmediate } from "node:timers/promises";
 import { ignoreErrors } from "../base/file-io.ts";
 import type { PhaseListener } from "../base/phase-listener.ts";
+import { deriveSeed } from "../base/random.ts";
 import type { ResolvedConfig } from "../config/load-config.ts";
-import type { RunConfig } from "../config/run-config.ts";
-import type { Dataset } from "../data/dataset.ts";
+import type { Cadence, RunConfig } from "../config/run-config.ts";
 import { assertPreflight } from "../data/preflight.ts";
-import { type Environment, settleEnvironment } from "../forward/environment.ts";
-import type { Numerics } from "../forward/numerics.ts";
+import { numericsOf, settleEnvironment } from "../forward/environment.ts";
 import { objectiveOf } from "../methods/losses.ts";
 import type { Objective } from "../methods/objective.ts";
 import { AdamW } from "../optim/adamw.ts";
+import { learningRateAt } from "../optim/schedule.ts";
 import { writeReport } from "../report/run-report.ts";
-import { createRun, type Fingerprints, type OpenRun } from "../runs/run-directory.ts";
+import { isEvalRow, readMetrics } from "../runs/metrics.ts";
+import { Recorder } from "../runs/recorder.ts";
+import { createRun, type OpenRun } from "../runs/run-directory.ts";
 import { resumeRun } from "../runs/run-resume.ts";
-import { seeded, setDeterministic } from "../torch/index.ts";
+import type { TrainEvent, TrainSummary, TrainWork, WorkListener } from "../runs/train-events.ts";
+import { manualSeed, memoryInUse, seeded, setDeterministic } from "../torch/index.ts";
+import { newState, type TrainerState } from "../train/checkpoint.ts";
+import { culpritsOf } from "../train/culprits.ts";
+import { exportRun } from "../train/export-run.ts";
+import { Logbook } from "../train/logbook.ts";
 import { refuseMaskedTokens } from "../train/masked-tokens.ts";
-import { type PreparedData, prepareData, taskOf } from "../train/prepare-data.ts";
-import { prepareModel, type TrainedModel } from "../train/prepare-model.ts";
-import type { Training } from "../train/step.ts";
+import { prepareData, taskOf } from "../train/prepare-data.ts";
+import { prepareModel } from "../train/prepare-model.ts";
+import { RunCheckpoints } from "../train/run-checkpoints.ts";
+import { limitsOf, refuseMoreSkips, remember } from "../train/spike-guard.ts";
+import { type BatchListener, type Training, trainStep } from "../train/step.ts";
+import { EpochSteps, type StepSource } from "../train/step-source.ts";
 import { Evaluator } from "./evaluator.ts";
-import { finishRun, restoreBest } from "./finish.ts";
-import { resumedMatmul, runFingerprints, templateDate } from "./identity.ts";
+import { changesSince, fingerprintsOf, resumedMatmul, templateDate } from "./identity.ts";
 import { localRun } from "./local-models.ts";
-import { type References, referencesOf } from "./references.ts";
-import type { TrainEvent, TrainSummary, WorkListener } from "./train-events.ts";
-import { type LoopOutcome, runSteps } from "./train-loop.ts";
-import { type CollapseWatch, type WatchedPrompt, watchedPrompts, watchOf } from "./watch.ts";
+import { referencesOf } from "./references.ts";
+import { watchedPrompts, watchOf } from "./watch.ts";
 
 /** Options of `train` besides the configuration. */
 export interface TrainOptions {
@@ -38,14 +41,14 @@ export interface TrainOptions {
   signal?: AbortSignal;
   /** Used in place of the configuration's objective. */
   objective?: Objective;
-  /** Told how long phases before the first step go on. */
+  /** Called with how far phases before the first step are. */
   onPhase?: PhaseListener;
-  /** Told what the run is at, from inside long steps and evaluations. */
+  /** Called with what the run is at, from inside long steps and evaluations. */
   onWork?: WorkListener;
 }
 
 /**
- * Trains as `resolved` says and tells what happens. The run directory holds everything that came of it.
+ * Trains as `resolved` says and yields what happens. The run directory holds everything that came of it.
  *
  * @throws {PreftuneError} with what is wrong and what to do; checkpoints written before stay
  */
@@ -55,12 +58,10 @@ export async function* train(
 ): AsyncGenerator<TrainEvent, TrainSummary> {
   const resumes = resolved.config.resume_from_checkpoint !== null;
   const run = resumes ? resumeRun(resolved) : createRun(resolved);
+  const recorder = new Recorder(run, resolved, writeReport);
   try {
-    for (const text of [...resolved.warnings, ...run.notes]) yield { type: "note", text };
-    return yield* trainIn(run, resolved, options);
+    return yield* recorder.recorded(trainRun(run, recorder, resolved, options));
   } catch (error) {
-    // on a full disk the log fails too; the first error is the one to tell
-    ignoreErrors(() => run.log("failed", { message: messageOf(error) }));
     ignoreErrors(() => run.release());
     throw error;
   } finally {
@@ -68,174 +69,239 @@ export async function* train(
   }
 }
 
-async function* trainIn(
+/** The run: everything before its first step, the steps, its export. Another rank than the first has no recorder. */
+async function* trainRun(
   run: OpenRun,
+  recorder: Recorder | null,
   resolved: ResolvedConfig,
   options: TrainOptions,
 ): AsyncGenerator<TrainEvent, TrainSummary> {
+  const { onPhase = () => {}, onWork = () => {} } = options;
+  for (const text of [...resolved.warnings, ...run.notes]) yield { type: "note", text };
+
+  // where it computes, what it optimises, which files it starts from
   const environment = settleEnvironment(resolved.config, resumedMatmul(run, resolved.config));
   setDeterministic(true);
   const objective = options.objective ?? objectiveOf(resolved.config.method);
-  const onPhase = options.onPhase ?? (() => {});
   const { config, baseModel } = await localRun(run, resolved.config, onPhase);
 
+  // the rows
   const task = taskOf(objective.over);
   const data = await prepareData({ ...config, task, now: templateDate(run) }, onPhase);
-  const { dataset } = data;
-  yield { type: "preflight", report: dataset.report };
-  // a resumed run keeps the report it began with until its rows are known to be the same
-  if (config.resume_from_checkpoint === null) run.saveJson(run.paths.preflight, dataset.report);
-  assertPreflight(dataset.report);
-  const { fingerprints, changes } = runFingerprints(run, config, { data, environment });
-  for (const text of changes) yield { type: "note", text: `changed since the run began: ${text}` };
-  const watched = await watchedPrompts(config, data);
-  if (config.resume_from_checkpoint !== null) run.saveJson(run.paths.preflight, dataset.report);
-  run.saveConfig(resolved);
+  const { examples, evalExamples, report, fingerprint } = data.dataset;
+  yield { type: "preflight", report };
+  assertPreflight(report);
+  const fingerprints = fingerprintsOf(config, data, environment);
+  for (const change of changesSince(run, config, fingerprints)) {
+    yield { type: "note", text: `changed since the run began: ${change}` };
+  }
+  const prompts = await watchedPrompts(config, data);
+  yield { type: "inputs", fingerprints };
 
+  // the model, what of it is trained and by what, and what it is compared with
+  using memory = new DisposableStack();
   const trained = seeded(config.seed, () => prepareModel({ ...config, baseModel }, environment));
-  try {
-    return yield* trainPrepared(
-      { run, resolved, config, environment, objective, data, watched, trained, fingerprints },
-      options,
-    );
-  } finally {
-    trained.dispose();
-  }
-}
-
-/** What the steps need, once data and model are there. */
-interface Prepared {
-  run: OpenRun;
-  resolved: ResolvedConfig;
-  config: RunConfig;
-  environment: Environment;
-  objective: Objective;
-  data: PreparedData;
-  watched: readonly WatchedPrompt[] | null;
-  trained: TrainedModel;
-  fingerprints: Fingerprints;
-}
-
-/**
- * How the model is run.
- *
- * @throws {ConfigError} if activations are to leave a CPU's memory for a CPU's memory
- */
-function numericsOf(config: RunConfig, { dtype, device }: Environment): Numerics {
-  if (config.activation_offloading && device === "cpu") {
-    throw new ConfigError(
-      "activation_offloading: the model runs on the CPU, where activations are in the computer's memory already. Leave it out.",
-    );
-  }
-  return {
-    dtype,
-    gradient_checkpointing: config.gradient_checkpointing,
-    gradient_checkpointing_blocks: config.gradient_checkpointing_blocks,
-    activation_offloading: config.activation_offloading,
-    logits_chunk_size: config.logits_chunk_size,
-    logits_kept_mib: config.logits_kept_mib,
-  };
-}
-
-async function* trainPrepared(
-  prepared: Prepared,
-  options: TrainOptions,
-): AsyncGenerator<TrainEvent, TrainSummary> {
-  const { run, resolved, config, environment, objective, data, watched, trained, fingerprints } = prepared;
-  const { dataset } = data;
-  refuseMaskedTokens(trained.model, [dataset.examples, dataset.evalExamples ?? []], environment.dtype);
-  const onPhase = options.onPhase ?? (() => {});
+  memory.defer(() => trained.dispose());
+  refuseMaskedTokens(trained.model, [examples, evalExamples ?? []], environment.dtype);
   const numerics = numericsOf(config, environment);
   const references = referencesOf(
     { config, objective, trained, numerics, fingerprints, runDir: run.paths.dir, onPhase },
-    dataset,
+    data.dataset,
   );
-  const optimizer = new AdamW(trained.parameters, config);
+  const optimizer = memory.use(new AdamW(trained.parameters, config));
+  const { max_grad_norm, optimizer_in_backward } = config;
+  const rules = { max_grad_norm, optimizer_in_backward };
   const training: Training = {
     ...trained,
     objective,
     optimizer,
     numerics,
-    max_grad_norm: config.max_grad_norm,
-    optimizer_in_backward: config.optimizer_in_backward,
+    ...rules,
     reference: references.train,
   };
-  const watch = watched === null ? null : watchOf(config, { data, training, prompts: watched });
-  const evaluator = evaluatorOf(training, dataset, { references, run, resolved, watch });
-  try {
-    const outcome = yield* runSteps(
-      { run, config, data, training, evaluator, environment, onWork: options.onWork ?? (() => {}) },
-      options.signal ?? null,
-    );
-    if (outcome.reason !== "stopped")
-      options.onWork?.({ at: "export", step: outcome.state.step, done: 0, total: 1, tokens: 0 });
-    return yield* finish({ run, config, data, training, outcome });
-  } finally {
-    for (const [, state] of optimizer.stateTensors()) state.dispose();
-  }
-}
-
-function evaluatorOf(
-  training: Training,
-  { evalExamples }: Dataset,
-  { references, run, resolved, watch }: EvaluatorParts,
-): Evaluator | null {
-  if (evalExamples === null || evalExamples.length === 0) return null;
+  const watch = prompts === null ? null : watchOf(config, training, data, prompts);
   const evaluated = { ...training, reference: references.evaluation };
-  const { config } = resolved;
-  return new Evaluator({ training: evaluated, examples: evalExamples, config, paths: run.paths, watch });
-}
+  const hasEvaluation = evalExamples !== null && evalExamples.length > 0;
+  const evaluator = hasEvaluation ? new Evaluator(evaluated, evalExamples, config, watch) : null;
 
-interface EvaluatorParts {
-  references: References;
-  run: OpenRun;
-  resolved: ResolvedConfig;
-  watch: CollapseWatch | null;
-}
+  // where it begins: before the first step, or at a checkpoint
+  const source: StepSource = new EpochSteps(examples, config);
+  const checkpoints = new RunCheckpoints(run.paths.checkpoints, config, training, data);
+  const resumes = config.resume_from_checkpoint !== null;
+  const earlier = resumes ? yield* resumed(run, recorder, checkpoints, evaluator) : null;
+  const state = earlier ?? newState(fingerprint);
+  const { totalSteps } = source;
+  const trainable = trained.parameters.numel;
+  const rows = { trainRows: examples.length, evaluationRows: evalExamples?.length ?? 0 };
+  yield { type: "start", step: state.step, totalSteps, trainable, ...rows, ...environment };
 
-interface Finished {
-  run: OpenRun;
-  config: RunConfig;
-  data: PreparedData;
-  training: Training;
-  outcome: LoopOutcome;
-}
+  // the steps, from the first evaluation to whatever ends them
+  const beside = { config, evaluator, checkpoints, recorder, device: environment.device };
+  const ended = yield* runSteps(state, training, source, { ...beside, ...options });
+  const { reason, breaches, ...last } = ended;
+  recorder?.close();
 
-async function* finish({
-  run,
-  config,
-  data,
-  training,
-  outcome,
-}: Finished): AsyncGenerator<TrainEvent, TrainSummary> {
-  const { best, step } = outcome.state;
-  const exported: string[] = [];
-  const hasCollapsed = outcome.reason === "collapsed";
+  // the export; what has collapsed is not exported: a checkpoint from before it is, or nothing
+  const { best, step } = state;
+  const hasCollapsed = reason === "collapsed";
   const restored = hasCollapsed && config.watch_action === "restore" ? (best?.step ?? null) : null;
-  // what has collapsed is not exported: a checkpoint from before it is, or nothing
-  if (outcome.reason !== "stopped" && (!hasCollapsed || restored !== null)) {
-    const end = { run, config, data, training };
+  const exported: string[] = [];
+  if (reason !== "stopped") onWork({ at: "export", step, done: 0, total: 1, tokens: 0 });
+  if (reason !== "stopped" && (!hasCollapsed || restored !== null)) {
     const wantsBest = hasCollapsed || config.load_best_model_at_end;
-    if (wantsBest && best !== null && best.step !== step) restoreBest(end, best.step);
-    for (const result of await finishRun(end)) {
-      exported.push(result.path);
-      yield { type: "export", result };
+    if (wantsBest && best !== null && best.step !== step) checkpoints.restore(best.step);
+    for await (const event of exportRun(run.paths, config, data, training)) {
+      exported.push(event.result.path);
+      yield event;
     }
   }
-  const collapse = hasCollapsed ? { step, breaches: outcome.breaches, restored } : null;
-  run.log(outcome.reason, { step, exported, ...(hasCollapsed ? { restored } : {}) });
-  const summary: TrainSummary = {
-    outputDir: run.paths.dir,
-    step,
-    reason: outcome.reason,
-    collapse,
-    skippedSteps: outcome.state.skippedSteps,
-    best,
-    lastLog: outcome.lastLog,
-    lastEvaluation: outcome.lastEvaluation,
-    exported,
-    report: writeReport(run.paths.dir),
-  };
+  const collapse = hasCollapsed ? { step, breaches, restored } : null;
+  const { skippedSteps } = state;
+  const { dir: outputDir, report: reportPath } = run.paths;
+  const how = { outputDir, step, reason, collapse, skippedSteps, best };
+  const summary: TrainSummary = { ...how, ...last, exported, report: reportPath };
   yield { type: "end", summary };
   return summary;
+}
+
+/** The state that a resumed run continues from, its records cut back to it; null when it begins again. */
+async function* resumed(
+  run: OpenRun,
+  recorder: Recorder | null,
+  checkpoints: RunCheckpoints,
+  evaluator: Evaluator | null,
+): AsyncGenerator<TrainEvent, TrainerState | null> {
+  if (run.checkpoint === null) {
+    recorder?.cutTo(null);
+    yield { type: "note", text: "no checkpoint was written yet: the run begins again" };
+    return null;
+  }
+  const { state, checkpoint } = yield* checkpoints.resume(run.checkpoint);
+  recorder?.cutTo(checkpoint);
+  yield { type: "note", text: `resumed from ${checkpoint.path}` };
+  // runs of earlier versions may have lost their baseline: their checkpoints hold no copy of it
+  const hasLostBaseline = evaluator?.resume(run.paths.evaluationStart) === false;
+  if (hasLostBaseline && readMetrics(run.paths.metrics).some(isEvalRow)) {
+    const text =
+      "the log-probs of the first evaluation are lost (evaluation-start.json): changes since the start are measured from the next one";
+    yield { type: "note", text };
+  }
+  return state;
+}
+
+/** What there is beside the model that is trained. */
+interface Beside extends Pick<TrainOptions, "signal" | "onWork"> {
+  config: RunConfig;
+  device: string;
+  evaluator: Evaluator | null;
+  checkpoints: RunCheckpoints;
+  recorder: Recorder | null;
+}
+
+/** How the steps ended. */
+interface Ended extends Pick<TrainSummary, "reason" | "lastLog" | "lastEvaluation"> {
+  /** What was wrong when the collapse watch ended them; empty when it did not. */
+  breaches: string[];
+}
+
+/**
+ * The steps that are left, each with what is due after it: metrics, an evaluation, a checkpoint. Between two steps the event
+ * loop turns once, so signals are heard.
+ */
+async function* runSteps(
+  state: TrainerState,
+  training: Training,
+  source: StepSource,
+  { config, device, evaluator, checkpoints, recorder, signal, onWork = () => {} }: Beside,
+): AsyncGenerator<TrainEvent, Ended> {
+  const { totalSteps } = source;
+  const logbook = new Logbook(state);
+  const ended: Ended = { reason: "done", breaches: [], lastLog: null, lastEvaluation: null };
+  const listener =
+    (at: TrainWork["at"], step: number): BatchListener =>
+    (done, total, tokens) =>
+      onWork({ at, step, done, total, tokens });
+  async function* evaluate(epoch: number): AsyncGenerator<TrainEvent> {
+    if (evaluator === null) return;
+    const { row, breaches } = yield* evaluator.evaluate(state, epoch, listener("evaluation", state.step));
+    Object.assign(ended, { lastEvaluation: row, breaches });
+    logbook.restart();
+  }
+
+  // a run that was stopped before its first step has measured its start already
+  if (config.eval_on_start && !checkpoints.hasSaved) yield* evaluate(0);
+  logbook.restart();
+  while (state.step < totalSteps) {
+    await setImmediate();
+    // until now a signal was about the step before
+    listener("step", state.step + 1)(0, 1, 0);
+    if (signal?.aborted === true) {
+      ended.reason = "stopped";
+      break;
+    }
+    const { batches, singles, epoch, endsEpoch } = await source.next(state.step);
+    // every step has random numbers of its own: nothing of the generator needs saving
+    const seed = deriveSeed(config.seed, state.step);
+    manualSeed(seed);
+    const learningRate = learningRateAt(state.step, totalSteps, config);
+    const { log_entropy, skip_step_sigma } = config;
+    const limits = limitsOf(state.history, skip_step_sigma);
+    const onBatch = listener("step", state.step + 1);
+    const result = trainStep(training, batches, { learningRate, limits, seed, log_entropy, onBatch });
+    const { loss, gradNorm, metrics, tokens, skipped: reason } = result;
+    state.step += 1;
+    const { step } = state;
+    logbook.add(result);
+    if (skip_step_sigma !== null) remember(state.history, result);
+    if (reason !== null) {
+      const rows = culpritsOf(training, singles(), reason, seed);
+      yield { type: "skipped", step, reason, loss, gradNorm, rows };
+      refuseMoreSkips(state, rows, config.max_nonfinite_steps);
+    }
+    const { peak: peakMemoryBytes } = memoryInUse(device);
+    yield { type: "step", step, loss, metrics, tokens, peakMemoryBytes };
+
+    const now: Moment = { step, isLast: step >= totalSteps, endsEpoch };
+    if (isDue("steps", config.logging_steps, now)) {
+      const facts = { step, epoch, learningRate, sourceMetrics: source.metrics };
+      ended.lastLog = logbook.row({ ...facts, peakMemoryBytes });
+      yield { type: "log", row: ended.lastLog };
+    }
+    if (isDue(config.eval_strategy, config.eval_steps, now)) yield* evaluate(epoch);
+    if (ended.breaches.length > 0) {
+      ended.reason = "collapsed";
+      break;
+    }
+    // the best model can only be loaded at the end if it was saved, whatever the rhythm of the checkpoints
+    const isBest = checkpoints.keepsBest && state.best?.step === step;
+    if (isBest || isDue(config.save_strategy, config.save_steps, now)) {
+      yield* checkpoints.save(state, recorder);
+      logbook.restart();
+    }
+    const { early_stopping_patience } = config;
+    if (early_stopping_patience !== null && state.evaluationsWithoutGain >= early_stopping_patience) {
+      ended.reason = "early stop";
+      break;
+    }
+  }
+  // a run that is stopped or gave up keeps a checkpoint of where it stands
+  const { reason } = ended;
+  if (reason === "stopped" || (reason === "collapsed" && config.watch_action === "stop")) {
+    yield* checkpoints.save(state, recorder);
+  }
+  return ended;
+}
+
+/** Where a step stands that is done. */
+interface Moment {
+  step: number;
+  isLast: boolean;
+  endsEpoch: boolean;
+}
+
+/** Whether something is done after the step; after the last it always is. */
+function isDue(strategy: Cadence, steps: number | null, { step, isLast, endsEpoch }: Moment): boolean {
+  if (strategy === "no" || isLast) return strategy !== "no";
+  if (strategy === "epoch") return endsEpoch;
+  return steps !== null && steps > 0 && step % steps === 0;
 }

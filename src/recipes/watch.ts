@@ -47,7 +47,12 @@ export interface CollapseWatch {
 const seedIndex = 2 ** 31;
 
 /** The watch over `prompts` that `config` asks for. */
-export function watchOf(config: RunConfig, { data, training, prompts }: WatchParts): CollapseWatch {
+export function watchOf(
+  config: RunConfig,
+  training: Pick<Training, "model" | "numerics">,
+  data: PreparedData,
+  prompts: readonly WatchedPrompt[],
+): CollapseWatch {
   const { model, numerics } = training;
   const ids = prompts.map((prompt) => prompt.ids);
   const sampling = {
@@ -69,13 +74,6 @@ export function watchOf(config: RunConfig, { data, training, prompts }: WatchPar
       return described(prompts, answers, { entropies, tokenizer: data.tokenizer });
     },
   };
-}
-
-/** What a watch works with. */
-interface WatchParts {
-  data: PreparedData;
-  training: Pick<Training, "model" | "numerics">;
-  prompts: readonly WatchedPrompt[];
 }
 
 /**

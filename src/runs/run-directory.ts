@@ -60,6 +60,8 @@ export interface RunPaths {
   preflight: string;
   metrics: string;
   evaluations: string;
+  /** What later evaluations are compared with. */
+  evaluationStart: string;
   log: string;
   checkpoints: string;
   /** Sums of reference log-probs, unless `reference_cache_dir` says otherwise. */
@@ -81,6 +83,7 @@ export function runPaths(dir: string): RunPaths {
     preflight: join(dir, "preflight.json"),
     metrics: join(dir, "metrics.jsonl"),
     evaluations: join(dir, "evaluations.jsonl"),
+    evaluationStart: join(dir, "evaluation-start.json"),
     log: join(dir, "log.jsonl"),
     checkpoints: join(dir, "checkpoints"),
     reference: join(dir, "reference"),

@@ -16,8 +16,8 @@ import { resolveModelDirectory } from "../hub/hub-model.ts";
 import { loadModel } from "../models/load.ts";
 import { runPaths } from "../runs/run-directory.ts";
 import { scope } from "../torch/index.ts";
-import { evaluationBatches } from "../train/plan.ts";
 import { prepareData } from "../train/prepare-data.ts";
+import { evaluationBatches } from "../train/step-source.ts";
 import type { HeldOutPair } from "./cell.ts";
 
 /** A model on disk. */

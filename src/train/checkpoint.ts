@@ -38,6 +38,21 @@ export interface TrainerState {
   dataFingerprint: string;
 }
 
+/** The state of a run that begins. */
+export function newState(dataFingerprint: string): TrainerState {
+  return {
+    step: 0,
+    numTokens: 0,
+    skippedSteps: 0,
+    skippedInRow: 0,
+    history: emptyHistory(),
+    window: { steps: 0, sums: {} },
+    best: null,
+    evaluationsWithoutGain: 0,
+    dataFingerprint,
+  };
+}
+
 const STATE = "trainer_state.json";
 const OPTIMIZER = "optimizer.safetensors";
 

@@ -1,31 +1,26 @@
 /** Which rows of a step are at fault when its loss or gradient is not finite. */
-import { at } from "../base/at.ts";
-import type { StepPlan } from "../data/batches.ts";
-import { describeOrigin, type Example } from "../data/example.ts";
-import { singleBatches } from "./plan.ts";
+import { describeOrigin } from "../data/example.ts";
+import type { MicroBatch } from "../forward/batch.ts";
+import type { SkipReason } from "../runs/train-events.ts";
 import { isFiniteStep, type Training } from "./step.ts";
 
-/** What the step was made of. */
-interface StepRows {
-  plan: StepPlan;
-  /** The whole data set. */
-  examples: readonly Example[];
-  share_prompt: boolean;
-  /** Of the step's dropout masks. */
-  seed: number;
-}
-
-/** `file:line` of all rows of a step. */
-export function rowsOf({ plan, examples }: Pick<StepRows, "plan" | "examples">): string[] {
-  return plan.examples.map((i) => describeOrigin(at(examples, i).origin));
-}
-
-/** The rows that are not finite alone; all of them when only together, or when the weights are at fault. */
-export function culpritsOf(training: Training, { plan, examples, share_prompt, seed }: StepRows): string[] {
-  const singles = singleBatches(examples, plan, share_prompt);
-  const rows = rowsOf({ plan, examples });
-  const bad = rows.filter((_, i) => !isFiniteStep(training, singles.slice(i, i + 1), seed));
-  return bad.length > 0 ? bad : rows;
+/**
+ * `file:line` of the rows to name for a step that was skipped for `reason`: those that are not finite alone, all of them when
+ * only together they are not, or when the weights are at fault. Of a spike all.
+ *
+ * @param singles - each of the step's rows as a micro-batch by itself
+ * @param seed - of the step's dropout masks
+ */
+export function culpritsOf(
+  training: Training,
+  singles: readonly MicroBatch[],
+  reason: SkipReason,
+  seed: number,
+): string[] {
+  const rows = (batches: readonly MicroBatch[]) =>
+    batches.flatMap(({ packed }) => packed.examples.map(({ origin }) => describeOrigin(origin)));
+  const bad = reason === "spike" ? [] : singles.filter((single) => !isFiniteStep(training, [single], seed));
+  return rows(bad.length > 0 ? bad : singles);
 }
 
 /** The first few of `rows`, and how many more there are. */

@@ -13,22 +13,13 @@ import type { Numerics } from "../forward/numerics.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
 import { loadModel } from "../models/load.ts";
 import { writeAdapter, writeMergedModel } from "../models/save.ts";
+import type { ParityResult } from "../runs/train-events.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import { scope } from "../torch/index.ts";
 import { copyTokenizer } from "./checkpoint.ts";
-import { differenceOf, type LogpDifference, tokenLogps } from "./logp-difference.ts";
+import { differenceOf, tokenLogps } from "./logp-difference.ts";
 import type { TrainedModel } from "./prepare-model.ts";
 import { allowedMean, roundingNoise } from "./rounding.ts";
-
-/** What the gate measured. */
-export interface ParityResult extends LogpDifference {
-  /** What was exported: "adapter" or "model". */
-  kind: "adapter" | "model";
-  path: string;
-  /** Element type of the exported weights. */
-  dtype: string;
-  tolerance: number;
-}
 
 /** Writes the adapter directory `dir`: all of it appears at once, or nothing. */
 export async function exportAdapter(

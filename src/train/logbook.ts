@@ -8,7 +8,8 @@ export interface RowFacts {
   step: number;
   epoch: number;
   learningRate: number;
-  fracTruncated: number;
+  /** The step source's own. */
+  sourceMetrics: Readonly<Record<string, number>>;
   peakMemoryBytes: number;
 }
 
@@ -25,6 +26,8 @@ export class Logbook {
   /** Counts a step into the window. */
   add(result: StepResult): void {
     const { window } = this.#state;
+    this.#state.skippedInRow = result.skipped === "not finite" ? this.#state.skippedInRow + 1 : 0;
+    if (result.skipped !== null) this.#state.skippedSteps += 1;
     window.steps += 1;
     this.#tokens += result.tokens;
     this.#state.numTokens += result.tokens;
@@ -45,7 +48,7 @@ export class Logbook {
       ...averages,
       learning_rate: facts.learningRate,
       num_tokens: this.#state.numTokens,
-      "data/frac_truncated": facts.fracTruncated,
+      ...facts.sourceMetrics,
       skipped_steps: this.#state.skippedSteps,
       tokens_per_second: this.#tokens / seconds,
       step_time: seconds / window.steps,
@@ -57,7 +60,7 @@ export class Logbook {
     return row;
   }
 
-  /** Begins to measure time anew, after something that was not training. */
+  /** Measures time from here on: what went before was not training. */
   restart(): void {
     this.#began = performance.now();
     this.#tokens = 0;

@@ -4,15 +4,7 @@ import type { MicroBatch } from "../forward/batch.ts";
 import type { Numerics } from "../forward/numerics.ts";
 import { scoreBatch } from "../forward/score.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
-
-/** How far token log-probs lie apart, nats. */
-export interface LogpDifference {
-  /** Answers and tokens compared. */
-  answers: number;
-  tokens: number;
-  maxDifference: number;
-  meanDifference: number;
-}
+import type { LogpDifference } from "../runs/train-events.ts";
 
 /** Log-probs of the tokens of each answer of `batches`, in their order. */
 export function tokenLogps(

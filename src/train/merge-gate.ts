@@ -6,8 +6,9 @@ import type { Numerics } from "../forward/numerics.ts";
 import type { Adapter } from "../models/adapt.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
 import { loadModel } from "../models/load.ts";
+import type { LogpDifference } from "../runs/train-events.ts";
 import { scope } from "../torch/index.ts";
-import { differenceOf, type LogpDifference, tokenLogps } from "./logp-difference.ts";
+import { differenceOf, tokenLogps } from "./logp-difference.ts";
 import { allowedMean, roundingNoise } from "./rounding.ts";
 
 /** What is compared with the files. */

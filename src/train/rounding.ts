@@ -8,8 +8,9 @@ import type { Numerics } from "../forward/numerics.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
 import { loadModel } from "../models/load.ts";
 import { mergedTensors } from "../models/save.ts";
+import type { LogpDifference } from "../runs/train-events.ts";
 import { noGrad, ops, scope, seeded } from "../torch/index.ts";
-import { differenceOf, type LogpDifference, tokenLogps } from "./logp-difference.ts";
+import { differenceOf, tokenLogps } from "./logp-difference.ts";
 import { modelParameters } from "./parameters.ts";
 
 /** Bits of the stored fraction, and the smallest normal number: below it steps stay the same. */

@@ -3,7 +3,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { assertClose } from "../../test/support/close.ts";
 import { Random } from "../base/random.ts";
-import { emptyHistory, limitsOf, remember, type SkipReason, spikeStart, spikeWindow } from "./spike-guard.ts";
+import type { SkipReason } from "../runs/train-events.ts";
+import { emptyHistory, limitsOf, remember, spikeStart, spikeWindow } from "./spike-guard.ts";
 
 function result(loss: number, gradNorm: number, skipped: SkipReason | null = null) {
   return { loss, gradNorm, skipped };

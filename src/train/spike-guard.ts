@@ -6,8 +6,8 @@
  * themselves skip one clean step of few rows in two thousand. A spike is left out of the window, so that one does not hide the
  * next. Five in a row are a new level and no spikes: the window begins anew.
  */
-/** Why a step changed nothing. */
-export type SkipReason = "not finite" | "spike";
+import { TrainingError } from "../base/errors.ts";
+import type { SkipReason } from "../runs/train-events.ts";
 
 /** What the guard looks at of a step that is done. */
 interface DoneStep {
@@ -29,6 +29,25 @@ export function emptyHistory(): StepHistory {
   return { losses: [], gradNorms: [], spikes: 0 };
 }
 
+/**
+ * Ends a run after too many steps in a row that were not finite.
+ *
+ * @param rows - `file:line` of those at fault in the last one
+ * @throws {TrainingError} when `skippedInRow` has reached `max_nonfinite_steps`
+ */
+export function refuseMoreSkips(
+  { step, skippedInRow }: { step: number; skippedInRow: number },
+  rows: readonly string[],
+  max_nonfinite_steps: number,
+): void {
+  if (skippedInRow < max_nonfinite_steps) return;
+  throw new TrainingError(
+    `${skippedInRow} ${skippedInRow === 1 ? "step" : "steps in a row"} had a loss or gradient that is not finite, the last at step ${step} ` +
+      `with ${rows.join(", ")}. No weight was changed by them. Look at these rows and take out what is wrong, or lower ` +
+      "learning_rate, and start a new run; the checkpoints of this one are intact.",
+  );
+}
+
 /** What a step's loss and gradient norm may be at most to be applied. */
 export interface StepLimits {
   loss: number;
@@ -42,11 +61,11 @@ export const spikeStart: number = spikeWindow / 2;
 const spikesOfALevel = 5;
 
 /**
- * Limits of the next step: `sigma` sample standard deviations above the means, of the norms' logarithms; null while too few
- * steps are known.
+ * Limits of the next step: `sigma` sample standard deviations above the means, of the norms' logarithms; null without `sigma`, or while
+ * too few steps are known.
  */
-export function limitsOf({ losses, gradNorms }: StepHistory, sigma: number): StepLimits | null {
-  if (losses.length < spikeStart) return null;
+export function limitsOf({ losses, gradNorms }: StepHistory, sigma: number | null): StepLimits | null {
+  if (sigma === null || losses.length < spikeStart) return null;
   const logarithms = gradNorms.map((norm) => Math.log(Math.max(norm, Number.MIN_VALUE)));
   return { loss: limit(losses, sigma), gradNorm: Math.exp(limit(logarithms, sigma)) };
 }

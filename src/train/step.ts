@@ -9,12 +9,13 @@ import type { CausalLM } from "../models/causal-lm.ts";
 import type { ParameterSet } from "../nn/parameter-set.ts";
 import type { AdamW } from "../optim/adamw.ts";
 import { clipGradNorm } from "../optim/clip.ts";
+import type { SkipReason } from "../runs/train-events.ts";
 import { backward, noGrad, onDevice, ops, type Scope, scope, type Tensor, tensor } from "../torch/index.ts";
 import { columnsOf, completionLogps, countsOf, type ReferenceSource, totalsOf } from "./completion-logps.ts";
 import { dropoutKeys } from "./dropout-keys.ts";
 import { MetricTally, tokenStatistics } from "./metric-tally.ts";
 import { OptimizerInBackward } from "./optimizer-in-backward.ts";
-import type { SkipReason, StepLimits } from "./spike-guard.ts";
+import type { StepLimits } from "./spike-guard.ts";
 
 /** What a step works on. */
 export interface Training {

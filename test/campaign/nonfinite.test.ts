@@ -9,7 +9,7 @@ import { readSafetensorsHeader } from "../../src/formats/safetensors.ts";
 import { dpo } from "../../src/methods/dpo/loss.ts";
 import { type PairLogps, type PairObjective, pairLogps } from "../../src/methods/objective.ts";
 import { simpo } from "../../src/methods/simpo/loss.ts";
-import type { TrainEvent } from "../../src/recipes/train-events.ts";
+import type { TrainEvent } from "../../src/runs/train-events.ts";
 import { loadTokenizer } from "../../src/text/tokenizer.ts";
 import { noGrad, ops, scope, type Tensor, tensor } from "../../src/torch/index.ts";
 import { trainStep } from "../../src/train/step.ts";

@@ -7,10 +7,10 @@ import { existsSync, mkdirSync, readFileSync, rmSync, utimesSync, writeFileSync 
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { Random } from "../../src/base/random.ts";
-import type { TrainEvent } from "../../src/recipes/train-events.ts";
 import { latestCheckpoint } from "../../src/runs/checkpoints.ts";
 import { readEvaluations } from "../../src/runs/evaluation-records.ts";
 import { isRun } from "../../src/runs/run-directory.ts";
+import type { TrainEvent } from "../../src/runs/train-events.ts";
 import { amount, campaignSeed, figure, isNightly } from "../support/campaign.ts";
 import {
   Disk,

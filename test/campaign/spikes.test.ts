@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Random } from "../../src/base/random.ts";
 import type { PairObjective } from "../../src/methods/objective.ts";
-import type { TrainEvent } from "../../src/recipes/train-events.ts";
+import type { TrainEvent } from "../../src/runs/train-events.ts";
 import { ops, scope } from "../../src/torch/index.ts";
 import { emptyHistory, limitsOf, remember } from "../../src/train/spike-guard.ts";
 import { type StepResult, trainStep } from "../../src/train/step.ts";

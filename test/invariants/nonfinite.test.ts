@@ -8,8 +8,8 @@ import { loadConfig } from "../../src/config/load-config.ts";
 import { readSafetensorsHeader } from "../../src/formats/safetensors.ts";
 import { objectiveOf } from "../../src/methods/losses.ts";
 import type { Objective, PairLogps, PairObjective } from "../../src/methods/objective.ts";
-import type { TrainEvent } from "../../src/recipes/train-events.ts";
 import { readMetrics } from "../../src/runs/metrics.ts";
+import type { TrainEvent } from "../../src/runs/train-events.ts";
 import { ops, type Tensor } from "../../src/torch/index.ts";
 import {
   checkpointOf,

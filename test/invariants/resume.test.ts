@@ -4,7 +4,7 @@ import { appendFileSync, readFileSync, renameSync, rmSync, truncateSync, writeFi
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { ConfigError, FormatError, TrainingError } from "../../src/base/errors.ts";
-import type { TrainEvent } from "../../src/recipes/train-events.ts";
+import type { TrainEvent } from "../../src/runs/train-events.ts";
 import {
   assertSameRun,
   checkpointOf,

@@ -11,8 +11,8 @@ import { stringifyNumbers } from "../../src/base/json-numbers.ts";
 import { loadConfig } from "../../src/config/load-config.ts";
 import { readSafetensorsHeader } from "../../src/formats/safetensors.ts";
 import { type TrainOptions, train } from "../../src/recipes/train.ts";
-import type { TrainEvent, TrainSummary } from "../../src/recipes/train-events.ts";
 import { MetricsWriter, readMetrics } from "../../src/runs/metrics.ts";
+import type { TrainEvent, TrainSummary } from "../../src/runs/train-events.ts";
 import { scratch } from "./scratch.ts";
 import { makeTinyModel, pairRows, type TinyModelOptions, writeRows } from "./tiny-model.ts";
 

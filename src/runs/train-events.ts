@@ -1,10 +1,11 @@
-/** What a training run tells while it runs, for progress displays and programs. */
+/** What a training run yields while it runs: its recorder writes it down, displays and programs show it. */
 
 import type { RunConfig } from "../config/run-config.ts";
 import type { PreflightReport } from "../data/preflight.ts";
-import type { MetricRow } from "../runs/metrics.ts";
-import type { ParityResult } from "../train/export.ts";
-import type { SkipReason } from "../train/spike-guard.ts";
+import type { EvaluationBaseline } from "./evaluation-baseline.ts";
+import type { EvaluationRecord } from "./evaluation-records.ts";
+import type { MetricRow } from "./metrics.ts";
+import type { Fingerprints } from "./run-directory.ts";
 
 /**
  * What a run is at. A step and an evaluation block until they are done: this is told from inside them, between their parts,
@@ -52,15 +53,59 @@ export interface TrainStep {
   peakMemoryBytes: number;
 }
 
+/** An evaluation of the held-out rows. */
+export interface TrainEvaluation {
+  type: "evaluation";
+  row: MetricRow;
+  record: EvaluationRecord;
+  /** What later evaluations are compared with, where this one has set it; else null. */
+  baseline: EvaluationBaseline | null;
+}
+
+/** Why a step changed nothing. */
+export type SkipReason = "not finite" | "spike";
+
+/** A step that changed nothing. */
+export interface SkippedStep {
+  type: "skipped";
+  step: number;
+  reason: SkipReason;
+  loss: number;
+  gradNorm: number;
+  /** `file:line` of the rows at fault; of a spike all rows of the step. */
+  rows: string[];
+}
+
+/** How far token log-probs of two models lie apart, nats. */
+export interface LogpDifference {
+  /** Answers and tokens compared. */
+  answers: number;
+  tokens: number;
+  maxDifference: number;
+  meanDifference: number;
+}
+
+/** What the check of an export measured: its log-probs beside those of the model that was trained. */
+export interface ParityResult extends LogpDifference {
+  /** What was exported. */
+  kind: "adapter" | "model";
+  path: string;
+  /** Element type of the exported weights. */
+  dtype: string;
+  tolerance: number;
+}
+
 /** One event. */
 export type TrainEvent =
   | { type: "note"; text: string }
   | { type: "preflight"; report: PreflightReport }
+  /** What the run is computed from, once it is known to be this run's. */
+  | { type: "inputs"; fingerprints: Fingerprints }
   | TrainStart
   | TrainStep
   | { type: "log"; row: MetricRow }
-  | { type: "evaluation"; row: MetricRow }
-  | { type: "skipped"; step: number; reason: SkipReason; rows: string[] }
+  | TrainEvaluation
+  | SkippedStep
   | { type: "collapse"; step: number; breaches: string[]; action: RunConfig["watch_action"] }
   | { type: "checkpoint"; step: number; path: string }
   | { type: "export"; result: ParityResult }

@@ -1,4 +1,4 @@
-/** The whole run's steps, decided before the first: which examples each takes, in which order, in which micro-batches. */
+/** Where a run's steps come from: what each is made of, in which micro-batches. */
 import { at } from "../base/at.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import { planEpoch, type StepPlan } from "../data/batches.ts";
@@ -21,9 +21,30 @@ export type PlanKeys = Pick<
   | "seed"
 >;
 
-/** Steps of a run. Nothing but configuration and data decides them, so a resumed run takes the same ones. */
-export class RunPlan {
+/** One optimiser step. */
+export interface TrainingStep {
+  /** Its packed micro-batches. */
+  batches: MicroBatch[];
+  /** Each of its examples as a micro-batch by itself, in the step's order: to find out which of them is at fault. */
+  singles: () => MicroBatch[];
+  /** Epochs that are done after it. */
+  epoch: number;
+  endsEpoch: boolean;
+}
+
+/** What training takes its steps from: the rows of a data set, or what the model samples. */
+export interface StepSource {
   readonly totalSteps: number;
+  /** Statistics of all steps, for each row of metrics, under their names. */
+  readonly metrics: Readonly<Record<string, number>>;
+  /** Step `step`, from 0. A resumed run asks for the same steps again. */
+  next(step: number): TrainingStep | Promise<TrainingStep>;
+}
+
+/** The rows epoch by epoch, decided before the first step: nothing but configuration and data decides them. */
+export class EpochSteps implements StepSource {
+  readonly totalSteps: number;
+  readonly metrics: Readonly<Record<string, number>>;
   readonly #examples: readonly Example[];
   readonly #keys: PlanKeys;
   readonly #epochs: StepPlan[][] = [];
@@ -32,6 +53,10 @@ export class RunPlan {
     this.#examples = examples;
     this.#keys = keys;
     this.totalSteps = keys.max_steps > 0 ? keys.max_steps : this.#stepsOfEpochs(keys.num_train_epochs);
+    const cut = examples.filter(
+      ({ trace }) => (trace?.answerTokensCut ?? 0) + (trace?.promptTokensCut ?? 0) > 0,
+    );
+    this.metrics = { "data/frac_truncated": cut.length / examples.length };
   }
 
   #stepsOfEpochs(epochs: number): number {
@@ -46,40 +71,31 @@ export class RunPlan {
     const known = this.#epochs[epoch];
     if (known !== undefined) return known;
     const order = new EpochSampler(this.#examples.length, this.#keys.seed, { epoch, cursor: 0 }).order();
-    const steps = planEpoch(this.#examples, order, batchOptions(this.#keys));
+    const steps = planEpoch(this.#examples, order, this.#keys);
     this.#epochs[epoch] = steps;
     return steps;
   }
 
-  /** Where step `index` (from 0) stands: its plan, its epoch, and the epochs finished after it. */
-  at(index: number): { plan: StepPlan; epoch: number; progress: number; endsEpoch: boolean } {
+  /** Which examples step `step` is made of, and where it stands in its epoch. */
+  planOf(step: number): { plan: StepPlan; epoch: number; endsEpoch: boolean } {
     let epoch = 0;
-    let rest = index;
+    let rest = step;
     while (rest >= this.#epoch(epoch).length) rest -= this.#epoch(epoch++).length;
     const steps = this.#epoch(epoch);
-    const last = rest === steps.length - 1;
+    const done = rest + 1;
+    return { plan: at(steps, rest), epoch: epoch + done / steps.length, endsEpoch: done === steps.length };
+  }
+
+  next(step: number): TrainingStep {
+    const { plan, epoch, endsEpoch } = this.planOf(step);
+    const packed = (indices: readonly number[]) => pack(this.#examples, indices, this.#keys.share_prompt);
     return {
-      plan: at(steps, rest),
+      batches: plan.microBatches.map(packed),
+      singles: () => plan.examples.map((index) => packed([index])),
       epoch,
-      progress: epoch + (rest + 1) / steps.length,
-      endsEpoch: last,
+      endsEpoch,
     };
   }
-
-  /** The packed micro-batches of a step. */
-  batches(plan: StepPlan): MicroBatch[] {
-    return plan.microBatches.map((indices) => pack(this.#examples, indices, this.#keys.share_prompt));
-  }
-}
-
-function batchOptions(keys: PlanKeys): Parameters<typeof planEpoch>[2] {
-  return {
-    per_device_train_batch_size: keys.per_device_train_batch_size,
-    gradient_accumulation_steps: keys.gradient_accumulation_steps,
-    tokens_per_step: keys.tokens_per_step,
-    max_tokens_per_micro_batch: keys.max_tokens_per_micro_batch,
-    share_prompt: keys.share_prompt,
-  };
 }
 
 function pack(examples: readonly Example[], indices: readonly number[], share_prompt: boolean): MicroBatch {
@@ -107,13 +123,4 @@ export function evaluationBatches(
       keys.share_prompt,
     );
   });
-}
-
-/** One micro-batch for each example of a step, to find out which of them is at fault. */
-export function singleBatches(
-  examples: readonly Example[],
-  plan: StepPlan,
-  share_prompt: boolean,
-): MicroBatch[] {
-  return plan.examples.map((index) => pack(examples, [index], share_prompt));
 }

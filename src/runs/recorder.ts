@@ -1,0 +1,140 @@
+/** The one consumer of a run's events that writes: metrics, evaluations, log, results and the report of its directory. */
+import { messageOf } from "../base/errors.ts";
+import { ignoreErrors } from "../base/file-io.ts";
+import { remove, writeFileAtomic } from "../base/files.ts";
+import { stringifyNumbers } from "../base/json-numbers.ts";
+import { sealed } from "../base/sealed.ts";
+import type { ResolvedConfig } from "../config/load-config.ts";
+import type { PreflightReport } from "../data/preflight.ts";
+import type { Checkpoint } from "./checkpoints.ts";
+import { appendEvaluation, truncateEvaluations } from "./evaluation-records.ts";
+import { MetricsWriter } from "./metrics.ts";
+import type { OpenRun } from "./run-directory.ts";
+import { cutRecords, recordsOf, saveRecords } from "./run-records.ts";
+import type { ParityResult, TrainEvaluation, TrainEvent, TrainSummary } from "./train-events.ts";
+
+/** Writes the records of a run. Without one a run computes the same and leaves no trace but its checkpoints and export. */
+export class Recorder {
+  readonly #run: OpenRun;
+  readonly #resolved: ResolvedConfig;
+  readonly #writeReport: (runDir: string) => void;
+  readonly #exports: ParityResult[] = [];
+  /** A resumed run keeps the report it began with until its rows are known to be the same. */
+  #preflight: PreflightReport | null = null;
+  #metrics: MetricsWriter | null = null;
+
+  /** @param writeReport - writes the report of the run in a directory */
+  constructor(run: OpenRun, resolved: ResolvedConfig, writeReport: (runDir: string) => void) {
+    this.#run = run;
+    this.#resolved = resolved;
+    this.#writeReport = writeReport;
+  }
+
+  /** Passes `events` on, each once it is written; an error of theirs is logged. */
+  async *recorded<T>(events: AsyncGenerator<TrainEvent, T>): AsyncGenerator<TrainEvent, T> {
+    try {
+      let next = await events.next();
+      for (; next.done !== true; next = await events.next()) {
+        this.#record(next.value);
+        yield next.value;
+      }
+      return next.value;
+    } catch (error) {
+      // on a full disk the log fails too; the first error is the one that counts
+      ignoreErrors(() => this.#run.log("failed", { message: messageOf(error) }));
+      throw error;
+    } finally {
+      ignoreErrors(() => this.close());
+      await events.return(undefined as T);
+    }
+  }
+
+  #record(event: TrainEvent): void {
+    const { paths } = this.#run;
+    switch (event.type) {
+      case "preflight":
+        if (this.#resolved.config.resume_from_checkpoint !== null) this.#preflight = event.report;
+        else this.#run.saveJson(paths.preflight, event.report);
+        break;
+      case "inputs":
+        this.#run.saveSealed(paths.fingerprints, event.fingerprints);
+        if (this.#preflight !== null) this.#run.saveJson(paths.preflight, this.#preflight);
+        this.#run.saveConfig(this.#resolved);
+        break;
+      case "start": {
+        const { step, totalSteps, trainable } = event;
+        this.#metrics = new MetricsWriter(paths.metrics);
+        this.#run.log("start", { step, total_steps: totalSteps, trainable });
+        break;
+      }
+      case "log":
+        this.#metrics?.write(event.row);
+        break;
+      case "evaluation":
+        this.#evaluation(event);
+        break;
+      case "skipped": {
+        const { step, reason, loss, gradNorm, rows } = event;
+        this.#run.log("skipped", { step, reason, loss: String(loss), grad_norm: String(gradNorm), rows });
+        break;
+      }
+      case "collapse": {
+        const { step, action, breaches } = event;
+        this.#run.log("collapse", { step, action, breaches });
+        break;
+      }
+      case "export":
+        this.#exports.push(event.result);
+        break;
+      case "end":
+        this.#end(event.summary);
+        break;
+      default:
+        event.type satisfies "note" | "step" | "checkpoint";
+    }
+  }
+
+  #evaluation({ row, record, baseline }: TrainEvaluation): void {
+    const { paths } = this.#run;
+    if (baseline !== null) writeFileAtomic(paths.evaluationStart, sealed(stringifyNumbers(baseline)));
+    appendEvaluation(paths.evaluations, record);
+    this.#metrics?.write(row);
+  }
+
+  #end({ step, reason, exported, collapse }: TrainSummary): void {
+    const { paths } = this.#run;
+    if (this.#exports.length > 0) this.#run.saveJson(paths.exportJson, this.#exports);
+    this.#run.log(reason, { step, exported, ...(collapse === null ? {} : { restored: collapse.restored }) });
+    this.#writeReport(paths.dir);
+  }
+
+  /** No more metrics come: makes those there are safe against a power cut, before anything is exported. */
+  close(): void {
+    this.#metrics?.close();
+  }
+
+  /** Copies the records so far into a checkpoint that is being written, and makes them safe against a power cut. */
+  saveInto(checkpointDir: string): void {
+    this.#metrics?.sync();
+    saveRecords(this.#run.paths.dir, checkpointDir);
+  }
+
+  /**
+   * Shortens the records to what they were at a checkpoint, so that the resumed run continues them exactly as the
+   * uninterrupted one would have.
+   *
+   * @param checkpoint - null: the run begins again
+   */
+  cutTo(checkpoint: Checkpoint | null): void {
+    const { dir, metrics, evaluations, evaluationStart } = this.#run.paths;
+    const records = checkpoint === null ? {} : recordsOf(checkpoint);
+    if (records !== null) cutRecords(dir, records);
+    if (checkpoint === null) remove(evaluationStart);
+    if (checkpoint === null || records !== null) return;
+    // of an earlier version: it has no copy of them
+    const writer = new MetricsWriter(metrics);
+    writer.truncateAfterStep(checkpoint.step);
+    writer.close();
+    truncateEvaluations(evaluations, checkpoint.step);
+  }
+}

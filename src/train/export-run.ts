@@ -1,0 +1,41 @@
+/** The export of a run, each part of it checked by re-scoring held-out rows. */
+import { ConfigError } from "../base/errors.ts";
+import type { RunConfig } from "../config/run-config.ts";
+import type { RunPaths } from "../runs/run-directory.ts";
+import type { TrainEvent } from "../runs/train-events.ts";
+import { checkParity, exportAdapter, exportModel } from "./export.ts";
+import type { PreparedData } from "./prepare-data.ts";
+import type { Training } from "./step.ts";
+import { evaluationBatches } from "./step-source.ts";
+
+/** Rows that the parity gate re-scores at most. */
+const parityRows = 16;
+
+/**
+ * Exports the adapter, or the model (also merged where the run wants it).
+ *
+ * @throws {FormatError} if an export does not score as the trained model does
+ */
+export async function* exportRun(
+  paths: Pick<RunPaths, "adapter" | "model">,
+  config: RunConfig,
+  { dataset, tokenizer, modelConfig }: PreparedData,
+  training: Training,
+): AsyncGenerator<Extract<TrainEvent, { type: "export" }>> {
+  const { model, adapter, numerics } = training;
+  const held = (dataset.evalExamples ?? dataset.examples).slice(0, parityRows);
+  if (held.length === 0) throw new ConfigError("there are no rows to check the export with");
+  const baseDir = config.model_name_or_path;
+  const batches = evaluationBatches(held, config);
+  const gate = { baseDir, model, batches, numerics, tolerance: config.export_parity_tolerance };
+  if (adapter !== null) {
+    await exportAdapter(paths.adapter, training, tokenizer);
+    const check = { ...gate, kind: "adapter", path: paths.adapter, dtype: "float32" } as const;
+    yield { type: "export", result: checkParity(check) };
+  }
+  if (adapter === null || config.export_merged) {
+    const { dtype } = modelConfig;
+    await exportModel(paths.model, { model, tokenizer, baseDir, dtype, replace: true });
+    yield { type: "export", result: checkParity({ ...gate, kind: "model", path: paths.model, dtype }) };
+  }
+}

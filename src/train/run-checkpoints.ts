@@ -1,0 +1,119 @@
+/** The checkpoints of a run: written, resumed from, the best one looked after and put back. */
+import { FormatError } from "../base/errors.ts";
+import type { RunConfig } from "../config/run-config.ts";
+import {
+  type Checkpoint,
+  checkpointPath,
+  faultOf,
+  latestCheckpoint,
+  pruneCheckpoints,
+  writeCheckpoint,
+} from "../runs/checkpoints.ts";
+import type { Recorder } from "../runs/recorder.ts";
+import type { TrainEvent } from "../runs/train-events.ts";
+import { readCheckpointFiles, readTrained, type TrainerState, writeCheckpointFiles } from "./checkpoint.ts";
+import type { PreparedData } from "./prepare-data.ts";
+import type { Training } from "./step.ts";
+
+/** Reads and writes the checkpoints under `dir`. */
+export class RunCheckpoints {
+  readonly #dir: string;
+  readonly #config: RunConfig;
+  readonly #training: Training;
+  readonly #data: PreparedData;
+  #savedAt = -1;
+
+  constructor(dir: string, config: RunConfig, training: Training, data: PreparedData) {
+    this.#dir = dir;
+    this.#config = config;
+    this.#training = training;
+    this.#data = data;
+  }
+
+  /** Whether the best checkpoint is needed in the end. */
+  get keepsBest(): boolean {
+    return this.#config.load_best_model_at_end || this.#config.watch_action === "restore";
+  }
+
+  /** Whether one was written or resumed from. */
+  get hasSaved(): boolean {
+    return this.#savedAt >= 0;
+  }
+
+  /** Writes the checkpoint of `state.step`, unless it is the last one written, and removes those that need not stay. */
+  async *save(state: TrainerState, recorder: Recorder | null): AsyncGenerator<TrainEvent> {
+    const { step } = state;
+    if (this.#savedAt === step) return;
+    const path = await writeCheckpoint(this.#dir, step, (dir) => {
+      writeCheckpointFiles(dir, this.#training, this.#data.tokenizer, state);
+      recorder?.saveInto(dir);
+    });
+    this.#savedAt = step;
+    pruneCheckpoints(
+      this.#dir,
+      this.#config.save_total_limit,
+      this.keepsBest ? (state.best?.step ?? null) : null,
+    );
+    yield { type: "checkpoint", step, path };
+  }
+
+  /**
+   * Puts a checkpoint into the training: `checkpoint`, or an earlier one, from which the run makes its best one again.
+   *
+   * @throws {FormatError} if it is of another model, adapter or data
+   */
+  *resume(checkpoint: Checkpoint): Generator<TrainEvent, { state: TrainerState; checkpoint: Checkpoint }> {
+    let from = checkpoint;
+    for (;;) {
+      const state = readCheckpointFiles(from.path, this.#training, this.#data.dataset.fingerprint);
+      const earlier = yield* this.#lostBest(state, from);
+      if (earlier === null) {
+        this.#savedAt = state.step;
+        return { state, checkpoint: from };
+      }
+      from = earlier;
+    }
+  }
+
+  /**
+   * Looks at the best checkpoint so far. When it is damaged, the earlier one from which the run makes it again; null when
+   * all is well. If it cannot be made again, the best from here on counts.
+   *
+   * @param verified - the checkpoint at hand, whose files have just been read
+   */
+  *#lostBest(state: TrainerState, verified: Checkpoint): Generator<TrainEvent, Checkpoint | null> {
+    const { best } = state;
+    if (!this.keepsBest || best === null) return null;
+    const path = checkpointPath(this.#dir, best.step);
+    const reason = path === verified.path ? null : faultOf(path);
+    if (reason === null) return null;
+    const { checkpoint } =
+      reason === "missing" ? { checkpoint: null } : latestCheckpoint(this.#dir, best.step);
+    if (checkpoint === null) state.best = null;
+    const text =
+      checkpoint === null
+        ? "the best from here on counts"
+        : `going back to ${checkpoint.path}, to make it again`;
+    yield {
+      type: "note",
+      text: `the checkpoint of step ${best.step}, the best so far, is ${reason}: ${text}`,
+    };
+    return checkpoint;
+  }
+
+  /**
+   * Puts the weights of step `step` back.
+   *
+   * @throws {FormatError} if its checkpoint was damaged since it was written
+   */
+  restore(step: number): void {
+    const path = checkpointPath(this.#dir, step);
+    const fault = faultOf(path);
+    if (fault !== null) {
+      throw new FormatError(
+        `${path}, the best checkpoint, is ${fault}. Nothing was exported. Go on with --resume: it makes the checkpoint again where it can.`,
+      );
+    }
+    readTrained(path, this.#training);
+  }
+}
