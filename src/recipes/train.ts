@@ -4,7 +4,7 @@ import { ignoreErrors } from "../base/file-io.ts";
 import type { PhaseListener } from "../base/phase-listener.ts";
 import { deriveSeed } from "../base/random.ts";
 import type { ResolvedConfig } from "../config/load-config.ts";
-import type { Cadence, RunConfig } from "../config/run-config.ts";
+import type { RunConfig } from "../config/run-config.ts";
 import { assertPreflight } from "../data/preflight.ts";
 import { numericsOf, settleEnvironment } from "../forward/environment.ts";
 import { objectiveOf } from "../methods/losses.ts";
@@ -300,7 +300,11 @@ interface Moment {
 }
 
 /** Whether something is done after the step; after the last it always is. */
-function isDue(strategy: Cadence, steps: number | null, { step, isLast, endsEpoch }: Moment): boolean {
+function isDue(
+  strategy: RunConfig["eval_strategy"],
+  steps: number | null,
+  { step, isLast, endsEpoch }: Moment,
+): boolean {
   if (strategy === "no" || isLast) return strategy !== "no";
   if (strategy === "epoch") return endsEpoch;
   return steps !== null && steps > 0 && step % steps === 0;
