@@ -247,7 +247,7 @@ test("numbers that grow too large on the way: an evaluation names its rows, DPO'
   const dpoRun = runTraining({ ...base, objective: "dpo", output_dir: fixture.path("dpo") });
   await assert.rejects(
     dpoRun,
-    /\.jsonl:\d, reference log-probs: the log-prob of the (chosen|rejected) answer is (NaN|-?Infinity)/,
+    /\.jsonl:\d, reference log-probs: the log-prob of the (chosen|rejected) completion is (NaN|-?Infinity)/,
   );
 });
 
