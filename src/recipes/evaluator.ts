@@ -44,7 +44,7 @@ export class Evaluator {
     this.#batches = evaluationBatches(examples, config);
   }
 
-  /** Goes on from the baseline in the file at `path`. @returns false when it has none of these rows */
+  /** Continues with the baseline in the file at `path`. @returns false when it has none of these rows */
   resume(path: string): boolean {
     this.#baseline = readBaseline(path, countCompletions(this.#examples));
     return this.#baseline !== null;

@@ -28,7 +28,7 @@ export function templateDate(run: OpenRun): Date {
   return today;
 }
 
-/** The library of matrix products that a run which goes on began with; null for a new run. */
+/** The library of matrix products that a resumed run began with; null for a new run. */
 export function resumedMatmul(run: OpenRun, config: RunConfig): MatmulLibrary | null {
   const { fingerprints: path } = run.paths;
   if (config.resume_from_checkpoint === null || !existsSync(path)) return null;

@@ -240,7 +240,7 @@ async function* runSteps(
       break;
     }
     const { batches, singles, epoch, endsEpoch } = await source.next(state.step);
-    // every step has random numbers of its own: nothing of the generator needs saving
+    // each step seeds its own random numbers: nothing of the generator needs saving
     const seed = deriveSeed(config.seed, state.step);
     manualSeed(seed);
     const learningRate = learningRateAt(state.step, totalSteps, config);

@@ -126,13 +126,13 @@ function described(
   answers: readonly SampledAnswer[],
   { entropies, tokenizer }: { entropies: readonly number[][]; tokenizer: Tokenizer },
 ): WatchedAnswers {
-  const told = answers.map(({ prompt, ids, stopId }, i) => {
+  const shown = answers.map(({ prompt, ids, stopId }, i) => {
     const text = tokenizer.decode(ids, { skipSpecialTokens: false });
     return { prompt, text, ended: stopId !== null, ids, entropies: entropies[i] ?? [] };
   });
   const groups = prompts.map(({ text }, i) => ({
     prompt: text,
-    answers: told.filter(({ prompt }) => prompt === i),
+    answers: shown.filter(({ prompt }) => prompt === i),
   }));
   const { figures } = diversityOf(groups, "tokens").all;
   const names = (Object.keys(DIVERSITY_FIGURES) as DiversityFigure[]).filter(

@@ -76,8 +76,8 @@ test("the newest good checkpoint is found past damaged ones, with the reasons", 
   assert.deepEqual(
     rejected.map(({ step, reason }) => [step, reason]),
     [
-      [70, "it has no checkpoint.json: writing was cut off"],
-      [50, "it has no checkpoint.json: writing was cut off"],
+      [70, "it has no checkpoint.json: writing was interrupted"],
+      [50, "it has no checkpoint.json: writing was interrupted"],
       [40, "model.safetensors has 14 bytes, not 13"],
       [30, "model.safetensors has changed since it was written (SHA-256)"],
     ],

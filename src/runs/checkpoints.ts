@@ -124,7 +124,7 @@ function scan(checkpointsDir: string): { good: Checkpoint[]; bad: BadCheckpoint[
     } catch (cause) {
       const reason = existsSync(join(path, MANIFEST))
         ? messageOf(cause)
-        : `it has no ${MANIFEST}: writing was cut off`;
+        : `it has no ${MANIFEST}: writing was interrupted`;
       bad.push({ path, step, reason });
     }
   }
@@ -296,7 +296,7 @@ export function pruneCheckpoints(
 
 function removeCheckpoint({ path }: Checkpoint): void {
   try {
-    // Renamed first: a removal that is cut off leaves no directory that looks like a checkpoint.
+    // Renamed first: an interrupted removal leaves no directory that looks like a checkpoint.
     const gone = siblingName(path, "gone", uniqueTag());
     io.renameSync(path, gone);
     io.rmSync(gone);

@@ -1,7 +1,7 @@
 /**
- * Files of JSON lines that are appended to while a run goes on and may be cut off anywhere by a crash.
+ * Files of JSON lines that are appended to during a run, and which a crash may truncate anywhere.
  *
- * A line is one write. A last line without its newline is torn: readers leave it out, and it is cut off when the file
+ * A line is one write. A last line without its newline is torn: readers leave it out, and it is removed when the file
  * is opened again.
  */
 import { existsSync, fstatSync, statSync } from "node:fs";
@@ -81,7 +81,7 @@ export class JsonLinesWriter {
     }
   }
 
-  /** Syncs and closes; nothing new is told after a line that could not be written. Closing twice is harmless. */
+  /** Syncs and closes; after a line that could not be written it throws nothing more. Closing twice is harmless. */
   close(): void {
     if (this.#fd < 0) return;
     const fd = this.#fd;
@@ -138,7 +138,7 @@ function parseLine(text: string, path: string, line: number): unknown {
   } catch (cause) {
     const what = `${path}:${line}: expected one JSON object on the line, got ${JSON.stringify(text.slice(0, 60))}`;
     throw new FormatError(
-      `${what} (${messageOf(cause)}). The file was changed by hand or damaged: take the line out to go on without it.`,
+      `${what} (${messageOf(cause)}). The file was changed by hand or damaged: take the line out to continue without it.`,
       {
         cause,
       },
@@ -171,7 +171,7 @@ function cutTornLine(path: string): void {
   if (length < statSync(path).size) cutTo(path, length);
 }
 
-/** The bytes up to the last newline. A torn line may end inside a character, so it is cut off before decoding. */
+/** The bytes up to the last newline. A torn line may end inside a character, so it is removed before decoding. */
 function completeLines(path: string): Buffer {
   if (!existsSync(path)) return Buffer.alloc(0);
   try {

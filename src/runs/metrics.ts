@@ -15,7 +15,7 @@ export interface MetricRow {
 export class MetricsWriter {
   readonly #file: JsonLinesWriter;
 
-  /** Opens `path` to append; a line torn by a crash is cut off. */
+  /** Opens `path` to append; a line torn by a crash is removed. */
   constructor(path: string) {
     this.#file = new JsonLinesWriter(path);
   }

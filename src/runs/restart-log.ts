@@ -13,7 +13,7 @@ export interface RestartRecord {
   signal: string | null;
   /** The step it was at; null before the first. */
   step: number | null;
-  /** Step of the checkpoint it goes on from; null: from the beginning. */
+  /** Step of the checkpoint it resumes from; null: from the beginning. */
   checkpoint: number | null;
   /** The number of the restart that follows, from 1, of `max_restarts`; null: there is none. */
   restart: number | null;

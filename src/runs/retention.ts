@@ -19,7 +19,7 @@ export interface RetentionOptions {
  * The steps to keep and to remove, each in ascending order.
  *
  * The newest `save_total_limit` stay. Besides them the best one and the newest verified one stay, whatever the limit: a run is never
- * left without a checkpoint it can go on from.
+ * left without a checkpoint it can resume from.
  */
 export function retain(
   checkpoints: readonly Retained[],

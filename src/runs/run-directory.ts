@@ -1,5 +1,5 @@
 /**
- * A run is a directory. This file knows its layout, makes new ones, and opens existing ones to read or to go on.
+ * A run is a directory. This file knows its layout, makes new ones, and opens existing ones to read or to resume.
  *
  *   run.json           marks the directory as a run; configuration and origins as data
  *   config.yaml        the same configuration for people; it can be run again
@@ -124,7 +124,7 @@ export class OpenRun {
   readonly paths: RunPaths;
   /** Things to tell the user, such as a lock that was taken over. */
   readonly notes: string[] = [];
-  /** Where a resumed run goes on; null: at its beginning. */
+  /** Where a resumed run continues; null: at its beginning. */
   checkpoint: Checkpoint | null = null;
   readonly #lock: RunLock;
   #log: JsonLinesWriter | null = null;
@@ -221,13 +221,13 @@ function refuseStepsTaken(dir: string): void {
   const results = [paths.adapter, paths.model, paths.exportJson].some((path) => existsSync(path));
   if (results || hasCheckpoints(paths.checkpoints)) {
     throw new RunExistsError(
-      `output_dir ${dir} already holds a run. Go on with it by --resume (resume_from_checkpoint: latest), or choose another output_dir.`,
+      `output_dir ${dir} already holds a run. Continue it with --resume (resume_from_checkpoint: latest), or choose another output_dir.`,
     );
   }
   const last = readMetrics(paths.metrics).at(-1)?.global_step ?? 0;
   if (last > 0) {
     throw new RunExistsError(
-      `output_dir ${dir} already holds a run, of ${last} steps and without a checkpoint to go on from. Begin it again with --resume (resume_from_checkpoint: latest), or choose another output_dir.`,
+      `output_dir ${dir} already holds a run, of ${last} steps and without a checkpoint to resume from. Begin it again with --resume (resume_from_checkpoint: latest), or choose another output_dir.`,
     );
   }
 }
@@ -259,7 +259,7 @@ export function isRun(dir: string): boolean {
   return existsSync(runPaths(dir).runJson);
 }
 
-/** A run as it stands on disk. */
+/** A run as it is on disk. */
 export interface RunView {
   paths: RunPaths;
   config: RunConfig;
@@ -300,7 +300,7 @@ export function openRun(dir: string): RunView {
   };
 }
 
-/** The log, and between its events the ends of the trainer that `restarts.jsonl` tells of. */
+/** The log, and between its events the ends of the trainer in `restarts.jsonl`. */
 function readEvents({ dir, log }: RunPaths): RunEvent[] {
   const events = readJsonLines(log).map(({ value }) => value as RunEvent);
   const restarts = readRestarts(dir).map((record): RunEvent => ({ event: "restart", ...record }));
@@ -318,7 +318,7 @@ export function readFingerprints(path: string): Fingerprints {
   const value = readSealed(path) as unknown as Fingerprints;
   if (typeof value.data === "object" && value.data !== null && typeof value.model === "string") return value;
   throw new FormatError(
-    `${path}: expected the fingerprints of a run (data, model, …), got other values. Delete it to go on without it.`,
+    `${path}: expected the fingerprints of a run (data, model, …), got other values. Delete it to continue without it.`,
   );
 }
 

@@ -42,7 +42,7 @@ export class RunLock {
 
   /**
    * Gives the lock back. It is tried twice: one that stays holds the run until this process ends, which for a program that
-   * goes on with other work may be long.
+   * does other work may be long.
    */
   release(): void {
     for (let attempt = 1; attempt <= 2; attempt++) if (ignoreErrors(() => io.rmSync(this.path))) return;

@@ -1,8 +1,8 @@
 /**
- * What a run goes on from besides weights and counters: its small files and its logs. Each checkpoint carries a copy of
+ * What a run resumes from besides weights and counters: its small files and its logs. Each checkpoint carries a copy of
  * them, `records.json`, from which a resumed run puts back what is damaged or missing.
  *
- * The other files of a run directory need no copy: a resumed run writes them anew.
+ * The other files of a run directory need no copy: a resumed run writes them again.
  */
 import { existsSync, statSync } from "node:fs";
 import { join } from "node:path";
@@ -23,7 +23,7 @@ const SEALED = [
   "models.json",
   "evaluation-start.json",
 ] as const;
-/** Lines that are appended. A resumed run goes on from those of its checkpoint; of the events later ones stay too. */
+/** Lines that are appended. A resumed run continues those of its checkpoint; of the events later ones stay too. */
 const CUT = ["metrics.jsonl", "evaluations.jsonl"] as const;
 const EVENTS: readonly string[] = ["log.jsonl", "restarts.jsonl"];
 
@@ -46,14 +46,14 @@ export function saveRecords(runDir: string, checkpointDir: string): void {
 
 /**
  * The records in a checkpoint whose files have been verified; null when it is of an earlier version and has none. A run
- * that begins again has none to go on from: `{}`.
+ * that begins again has none to continue: `{}`.
  */
 export function recordsOf(checkpoint: Checkpoint): Records | null {
   const isThere = checkpoint.manifest.files.some(({ name }) => name === FILE);
   return isThere ? (readJsonFile(join(checkpoint.path, FILE)) as Records) : null;
 }
 
-/** The records in `runDir` that a run going on from `records` cannot use as they are. */
+/** The records in `runDir` that a run continuing `records` cannot use as they are. */
 export function damagedRecords(runDir: string, records: Records): DamagedRecord[] {
   const found: DamagedRecord[] = [];
   const add = (name: string, reason: string | null): void => {
@@ -95,7 +95,7 @@ function faultOfLines(runDir: string, name: string): string | null {
 }
 
 /**
- * Puts the damaged records back from their copies. What has none is removed, to be made anew.
+ * Puts the damaged records back from their copies. What has none is removed, to be made again.
  *
  * @returns what was done, a sentence for each file
  */
@@ -117,7 +117,7 @@ export function restoreRecords(
     const copy = records[name];
     if (copy !== undefined) writeFileAtomic(path, copy);
     else remove(path);
-    return copy === undefined ? `${reason}: made anew` : `${reason}: put back as it was at the checkpoint`;
+    return copy === undefined ? `${reason}: made again` : `${reason}: put back as it was at the checkpoint`;
   });
 }
 

@@ -1,4 +1,4 @@
-/** Going on with a run: which checkpoint it goes on from, what of its directory is damaged and put back, what is refused. */
+/** Resuming a run: from which checkpoint, what of its directory is damaged and put back, what is refused. */
 import { existsSync } from "node:fs";
 import { ConfigError, TrainingError } from "../base/errors.ts";
 import type { ResolvedConfig } from "../config/load-config.ts";
@@ -10,13 +10,13 @@ import { readRunJson } from "./run-json.ts";
 import { damagedRecords, recordsOf, restoreRecords } from "./run-records.ts";
 
 /**
- * The run in `config.output_dir`, to go on with: {@link OpenRun.checkpoint} says from where. One that was cut off before
- * its first checkpoint begins again. Files that are damaged or missing are put back from the checkpoint, and told in
+ * The run in `config.output_dir`, to be resumed from {@link OpenRun.checkpoint}. One that was interrupted before
+ * its first checkpoint begins again. Files that are damaged or missing are put back from the checkpoint, and reported in
  * {@link OpenRun.notes}.
  *
  * Nothing else is written: call {@link OpenRun.saveConfig} once data and model are known to be the run's own.
  *
- * @throws {ConfigError} when there is no run, or none of its checkpoints is whole
+ * @throws {ConfigError} when there is no run, or none of its checkpoints is intact
  * @throws {FormatError} when run.json is of another version, or damaged and there is no copy of it
  * @throws {TrainingError} when the configuration has changed in a way that would make it another run, naming the keys,
  *   or when another process is writing it
@@ -59,7 +59,7 @@ function lostRun(dir: string, checkpoint: string): string {
 }
 
 /**
- * The changed values that the run goes on with, in words.
+ * The changed values that the run continues with, in words.
  *
  * @throws {TrainingError} naming those that would make it another run
  */

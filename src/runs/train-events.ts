@@ -8,7 +8,7 @@ import type { MetricRow } from "./metrics.ts";
 import type { Fingerprints } from "./run-directory.ts";
 
 /**
- * What a run is at. A step and an evaluation block until they are done: this is told from inside them, between their parts,
+ * What a run is at. A step and an evaluation block until they are done: this comes from inside them, between their parts,
  * where no event can come.
  */
 export interface TrainWork {
@@ -22,10 +22,10 @@ export interface TrainWork {
   tokens: number;
 }
 
-/** Told before the first part of a step, an evaluation or the export, and after each part. */
+/** Called before the first part of a step, an evaluation or the export, and after each part. */
 export type WorkListener = (work: TrainWork) => void;
 
-/** What a run trains on and where, once that is settled. */
+/** What a run trains on and where, once that is known. */
 export interface TrainStart {
   type: "start";
   /** Steps that are done already; above 0 in a resumed run. */

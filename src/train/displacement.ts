@@ -4,7 +4,7 @@ import type { CompletionValues } from "../data/completion-values.ts";
 /**
  * Likelihood displacement: how the completions' mean token log-probs moved since `before`, on the same rows.
  *
- * `frac_chosen_down` is the share of pairs whose chosen completion lost likelihood, `frac_both_down` and `frac_both_up` of
+ * `frac_chosen_down` is the fraction of pairs whose chosen completion lost likelihood, `frac_both_down` and `frac_both_up` of
  * those where both moved one way. Pairs that are missing in either are left out; no pairs, no metrics.
  */
 export function displacement(before: CompletionValues, now: CompletionValues): Record<string, number> {

@@ -53,7 +53,7 @@ export class OptimizerInBackward {
     } else if (this.#hasUpdated) {
       throw new TrainingError(
         `The gradient of ${present[0]?.name} is not finite, and weights above it have been updated already: with ` +
-          "optimizer_in_backward a step cannot be taken back. Go on from the last checkpoint with optimizer_in_backward: false, " +
+          "optimizer_in_backward a step cannot be taken back. Resume from the last checkpoint with optimizer_in_backward: false, " +
           "where such a step is skipped whole.",
       );
     }

@@ -40,7 +40,7 @@ export type DataSelection = Pick<
   task: Task;
   /** What templates take as today; default: today. */
   now?: Date;
-  /** Keep what is cut off long rows, to show it. */
+  /** Keep what truncation takes from long rows, to show it. */
   keepUncut?: boolean;
 };
 
@@ -83,7 +83,7 @@ export interface PreparedData {
 /**
  * Reads and tokenises the rows that `selection` names. Faults of rows are in `dataset.report`, not thrown.
  *
- * @param onPhase - told how many rows are done
+ * @param onPhase - called with how many rows are done
  */
 export async function prepareData(
   selection: DataSelection,

@@ -61,7 +61,7 @@ export interface ReferenceCache {
 /**
  * Sums of `examples` under the model as it is now, read from the cache when it has them.
  *
- * @param progress - told how many examples are done
+ * @param progress - called with how many examples are done
  */
 export function precomputeReference(
   model: CausalLM,

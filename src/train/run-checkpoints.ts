@@ -111,7 +111,7 @@ export class RunCheckpoints {
     const fault = faultOf(path);
     if (fault !== null) {
       throw new FormatError(
-        `${path}, the best checkpoint, is ${fault}. Nothing was exported. Go on with --resume: it makes the checkpoint again where it can.`,
+        `${path}, the best checkpoint, is ${fault}. Nothing was exported. Continue with --resume: it makes the checkpoint again where it can.`,
       );
     }
     readTrained(path, this.#training);

@@ -4,7 +4,7 @@
  *
  * Differs: norms are compared by their logarithms, since they lie around their mean as factors do: 6 deviations of the norms
  * themselves skip one clean step of few rows in two thousand. A spike is left out of the window, so that one does not hide the
- * next. Five in a row are a new level and no spikes: the window begins anew.
+ * next. Five in a row are a new level and no spikes: the window begins again.
  */
 import { TrainingError } from "../base/errors.ts";
 import type { SkipReason } from "../runs/train-events.ts";

@@ -33,7 +33,7 @@ export interface Training {
   reference: ReferenceSource | null;
 }
 
-/** What came of a step. */
+/** The result of a step. */
 export interface StepResult {
   /** The step's loss; NaN or infinite when it went wrong. */
   loss: number;
@@ -47,7 +47,7 @@ export interface StepResult {
   tokens: number;
 }
 
-/** Told before the first batch and after each: how many are done, of how many, and their input tokens. */
+/** Called before the first batch and after each: how many are done, of how many, and their input tokens. */
 export type BatchListener = (done: number, total: number, tokens: number) => void;
 
 /** Options of one step. */
