@@ -54,6 +54,7 @@ const cleanFolders = [
   "test/docs",
   "test/errors",
   "test/gpu",
+  "test/invariants",
   "test/package",
   "test/parity",
   "test/plan",

@@ -201,7 +201,7 @@ const adapters: [name: string, values: Values][] = [
   ["LoRA", {}],
   ["rsLoRA", { use_rslora: true }],
   ["DoRA", { use_dora: true }],
-  ["LoRA with a head of its own", { lora_modules_to_save: ["lm_head"] }],
+  ["LoRA with a trained head", { lora_modules_to_save: ["lm_head"] }],
 ];
 for (const family of tinyNames) {
   test(`${family}: the merged model = the base with the adapter`, async () => {

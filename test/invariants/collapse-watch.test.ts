@@ -158,7 +158,7 @@ test("what is recorded: the answers of the model as it is, with the same random 
   using _ = scope();
   const model = loadModel(summary.exported[0] ?? "");
   const tokenizer = loadTokenizer(await trained);
-  // the rows' prompts are plain text, and go in as they stand
+  // the rows' prompts are plain text, and go in verbatim
   const prompts = last.samples.map(({ prompt }) => tokenizer.encode(prompt, { addSpecialTokens: true }));
   const answers = await sampleAnswers(model, prompts, {
     temperature: 1,
@@ -199,7 +199,7 @@ test("the histogram of rejected tokens has every one of them; below the knee lie
   }
 });
 
-test("told to stop: a checkpoint and no export; resumed with a warning it goes on as if it had only warned", async () => {
+test("action stop: a checkpoint and no export; resumed with action warn it continues as if it had only warned", async () => {
   const dir = fixture.path("stopped");
   const stopped = await run({ ...watched, ...collapsing, watch_action: "stop", output_dir: dir });
   const { collapse } = stopped.summary;
@@ -286,7 +286,7 @@ test("a collapse before there is any best checkpoint: nothing is exported, and t
   );
 });
 
-test("a best checkpoint that is gone is not gone back to: the best is sought anew, with a note", async () => {
+test("a best checkpoint that is gone is not gone back to: the best is tracked from there, with a note", async () => {
   const dir = fixture.path("lost");
   const base: Values = {
     ...watched,
@@ -317,7 +317,7 @@ test("a best checkpoint that is gone is not gone back to: the best is sought ane
 });
 
 test("another question is another start: resumed with other prompts, their first answers are what later ones are held to", async () => {
-  const dir = fixture.path("asked-anew");
+  const dir = fixture.path("asked-again");
   const base: Values = { ...watched, ...healthy, output_dir: dir, lr_scheduler_type: "constant" };
   await run({ ...base, max_steps: 2 });
   const start = () => JSON.parse(readFileSync(`${dir}/evaluation-start.json`, "utf8"));
@@ -333,7 +333,7 @@ test("another question is another start: resumed with other prompts, their first
   );
 });
 
-test("a faulty file of prompts is told before anything is computed; a good one is asked", async () => {
+test("a faulty file of prompts is reported before anything is computed; a good one is asked", async () => {
   const bad = writeRows(fixture.path("bad-prompts.jsonl"), [{ prompt: "a" }, { note: "b" }]);
   const events: string[] = [];
   const again = run(

@@ -151,7 +151,7 @@ test("freed copies and other types are no copies", () => {
 });
 
 for (const kind of ["full", "LoRA"]) {
-  test(`${kind}: a resumed run in bfloat16 goes on bit for bit, and exports its best checkpoint`, async () => {
+  test(`${kind}: a resumed run in bfloat16 continues bit for bit, and exports its best checkpoint`, async () => {
     using fixture = runFixture({ rows: 12, held: 4 });
     const recipe = {
       ...fixture.values,

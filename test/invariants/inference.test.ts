@@ -121,13 +121,13 @@ function growth(body: () => void): number {
   return 1024 * (kilobytes("VmHWM") - before);
 }
 
-/** Whether this system lets a process begin its peak anew. */
+/** Whether this system lets a process reset its peak. */
 function skipWithoutPeaks(): false | string {
   try {
     writeFileSync("/proc/self/clear_refs", "5");
     return false;
   } catch {
-    return "the peak of resident memory can only be measured anew on Linux";
+    return "the peak of resident memory can only be reset on Linux";
   }
 }
 

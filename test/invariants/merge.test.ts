@@ -1,4 +1,4 @@
-/** Merging: the files score as base and adapter do, or are not written; what half types round is told from faults. */
+/** Merging: the files score as base and adapter do, or are not written; rounding of half types is distinguished from faults. */
 import assert from "node:assert/strict";
 import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -45,7 +45,7 @@ before(() => {
 });
 
 for (const dtype of ["float32", "float16", "bfloat16"] as const) {
-  test(`${dtype}: the difference is told, with what it is made of`, async () => {
+  test(`${dtype}: the difference is reported, with its parts`, async () => {
     const output = fixture.path(dtype);
     const result = await merge({ ...machine, model: base, adapter, output, exportDtype: dtype });
     assert.ok(result.adapterEffect > 0.01, `${result.adapterEffect}`);

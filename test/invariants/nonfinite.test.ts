@@ -106,7 +106,7 @@ for (const [what, objective] of [
   ["an infinite gradient", infiniteGradient],
 ] as const) {
   for (const [kind, values, weights] of kinds) {
-    test(`${kind}: ${what} of one row skips its steps, changes nothing and is told`, async () => {
+    test(`${kind}: ${what} of one row skips its steps, changes nothing and is reported`, async () => {
       const dir = fresh();
       const record = await runTraining({ ...base, ...values, output_dir: dir }, { objective });
       const steps = skips(record).map(({ step }) => step);
@@ -168,7 +168,7 @@ test("a row whose own reference is out of all bounds is named", async () => {
   assert.deepEqual(skips(record)[0]?.rows, [`${path}:8`]);
 });
 
-test("after five in a row training stops; earlier checkpoints are whole, and a fixed run goes on from them", async () => {
+test("after five in a row training stops; earlier checkpoints are intact, and a fixed run resumes from them", async () => {
   const clean = fresh();
   await runTraining({ ...base, output_dir: clean });
   let broken = false;
@@ -211,7 +211,7 @@ test("after five in a row training stops; earlier checkpoints are whole, and a f
   assert.deepEqual(stateOf(checkpointOf(dir, 12)), stateOf(checkpointOf(clean, 12)));
 });
 
-test("four in a row, a sound one, four in a row: training goes on", async () => {
+test("four in a row, a finite one, four in a row: training continues", async () => {
   let step = 0;
   const failing = spoiled((loss) => (step % 5 === 4 ? loss : ops.mul(loss, Number.NaN)));
   const onEvent = (event: TrainEvent) => {

@@ -116,7 +116,7 @@ function merged(parent: string, name: string, model: CausalLM): { dir: string; w
   return { dir, weights: readFileSync(join(dir, "model.safetensors")) };
 }
 
-/** Without dropout and DoRA a matrix goes through a kernel of its own, whose sums have another order. */
+/** Without dropout and DoRA a matrix has a separate kernel, whose sums have another order. */
 const cases: [string, TinyName, Partial<AdapterConfig>, { atol: number }][] = [
   ["LoRA", "llama_untied", {}, { atol: 2e-5 }],
   ["LoRA with dropout", "qwen3", { dropout: 0.2 }, { atol: 0 }],

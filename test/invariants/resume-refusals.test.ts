@@ -16,7 +16,7 @@ import { makeTinyModel, pairRows, writeRows } from "../support/tiny-model.ts";
 
 const keys = { use_peft: true, max_steps: 6, save_steps: 3, logging_steps: 1, lr_scheduler_type: "constant" };
 
-/** Hashes of what the run was computed from and what came of it; logs may grow. */
+/** Hashes of what the run was computed from and of its results; logs may grow. */
 function essence(run: string): Record<string, string> {
   const { "log.jsonl": _, ...rest } = filesOf(run);
   return rest;
@@ -47,7 +47,7 @@ for (const [what, change] of Object.entries({
   });
 }
 
-/** Goes on with a run whose record says `library`: what made the products, and what was noted. */
+/** Resumes a run whose record says `library`: what made the products, and what was noted. */
 async function resumedWith(library: string, values: Record<string, unknown>) {
   const path = runPaths(String(values["output_dir"])).fingerprints;
   writeFileSync(path, sealed(JSON.stringify({ ...readSealed(path), matmul: library })));
@@ -86,7 +86,7 @@ test("a resumed run keeps the library of matrix products it began with; PREFTUNE
   assert.deepEqual(notes, ["changed since the run began: matmul: onednn, now torch"]);
 });
 
-test("a run without any checkpoint begins again and ends as a run of its own", async () => {
+test("a run without any checkpoint begins again and ends as a new run", async () => {
   using fixture = runFixture();
   const stop = new AbortController();
   const values = { ...fixture.values, ...keys, output_dir: fixture.path("run") };

@@ -281,7 +281,7 @@ const damages: [name: string, damage: (dir: string) => void, reason: RegExp][] =
   ["no manifest", (dir) => rmSync(join(dir, "checkpoint.json")), /has no checkpoint\.json/],
 ];
 for (const [name, damage, reason] of damages) {
-  test(`a newest checkpoint with ${name} is passed over, with a note, and written anew`, async () => {
+  test(`a newest checkpoint with ${name} is passed over, with a note, and written again`, async () => {
     const dir = await cut(lora, 10);
     damage(checkpointOf(dir, 10));
     const record = await expectSame(lora, dir);
@@ -334,7 +334,7 @@ test("the best checkpoint and the count of evaluations without gain survive, whe
   }
 });
 
-test("a best checkpoint that is damaged is made again from the one before it, and told", async () => {
+test("a best checkpoint that is damaged is made again from the one before it, and reported", async () => {
   const best = { ...lora, learning_rate: 0.1, eval_steps: 1, save_steps: 1, load_best_model_at_end: true };
   const { dir: whole, record } = await uninterrupted(best);
   const step = record.summary.best?.step ?? 0;
@@ -351,7 +351,7 @@ test("a best checkpoint that is damaged is made again from the one before it, an
   assertSameRun(dir, whole, 20);
 });
 
-test("a run of an earlier version, whose checkpoints carry no records and no digest of their own, goes on", async () => {
+test("a run of an earlier version, whose checkpoints carry no records and no digest, resumes", async () => {
   const dir = await cut(lora, 7);
   const checkpoint = checkpointOf(dir, 7);
   rmSync(join(checkpoint, "records.json"));
