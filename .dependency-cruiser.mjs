@@ -117,8 +117,7 @@ const judgeWithoutLibtorch = withoutTorch(
   "Of the benchmarks, only the jobs of the commands and what answers with a local model reach src/torch.",
   {
     path: "^src/evaluate/(endpoint|answers|judge|mt-bench|arena-hard|pairwise)/",
-    pathNot:
-      "(answers/(local-answers|answers)|judge/(judging|pair-report)|/evaluate-[^/]+|\\.(test|nightly))\\.ts$",
+    pathNot: "(answers/(local-answers|answers)|/evaluate-[^/]+|\\.(test|nightly))\\.ts$",
   },
 );
 

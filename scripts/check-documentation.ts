@@ -32,12 +32,14 @@ const cleanFolders = [
   "bin",
   "examples",
   "scripts",
+  "native",
+  "src/base",
   "src/cli",
   "src/config",
   "src/data",
-  "src/evaluate/endpoint",
-  "src/evaluate/judge",
+  "src/evaluate",
   "src/formats",
+  "src/generate",
   "src/hub",
   "src/models",
   "src/nn",
@@ -47,9 +49,11 @@ const cleanFolders = [
   "src/runs",
   "src/serve",
   "src/setup",
+  "src/sweep",
   "src/terminal",
   "src/text",
   "src/train",
+  "studies",
   "test/cases",
   "test/docs",
   "test/errors",
@@ -63,13 +67,17 @@ const cleanFolders = [
   "test/sweep",
 ];
 
-/** Refused words in the documents, in the sources of the clean folders and in the addon. */
+/** Refused words in the documents and in the sources of the clean folders. */
 function privateWords(): string[] {
-  const sources = globSync([`src/{${cleanFolders.join(",")}}/**/*.ts`, "native/*.{h,cpp}"], { cwd: root });
+  const sources = cleanFolders.flatMap((folder) => {
+    const found = globSync(`${folder}/**/*.{ts,mjs,yaml,h,cpp}`, { cwd: root });
+    if (found.length === 0) throw new Error(`cleanFolders: there is nothing in ${folder}`);
+    return found;
+  });
   const texts = [
     ...documentsOf(root).map((page) => ({ page, text: proseOf(readFileSync(join(root, page), "utf8")) })),
     ...sources
-      .filter((path) => !/^(src|scripts)\/.*\.(test|nightly)\.ts$|\/word-list\.ts$/.test(path))
+      .filter((path) => !/^(src|scripts|studies)\/.*\.(test|nightly)\.ts$|\/word-list\.ts$/.test(path))
       .map((page) => ({ page, text: readFileSync(join(root, page), "utf8") })),
   ];
   return texts.flatMap(({ page, text }) =>

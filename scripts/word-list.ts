@@ -43,6 +43,11 @@ const refused: readonly RefusedWord[] = [
   { pattern: /\b(is|are|was|were) believed\b/i, instead: "trusted" },
   { pattern: /\bgone through\b|\bgoes through\b/i, instead: "iterated over, read" },
   { pattern: /\bput(s|ting)? (it|them)? ?right\b/i, instead: "fix, repair" },
+  { pattern: /\bvoices?\b/i, instead: "adapter, variant" },
+  { pattern: /\bstandings?\b/i, instead: "rank, result" },
+  { pattern: /\b(broken|breaks|break) off\b/i, instead: "interrupted, ends early" },
+  { pattern: /\b(else|otherwise) (is )?said\b|\bsaid otherwise\b/i, instead: "unless set otherwise" },
+  { pattern: /\bthrown on\b/i, instead: "rethrown" },
   { pattern: /\bshall\b/i, instead: "must, should" },
 ];
 

@@ -10,7 +10,7 @@ import { METRICS, type MetricInfo } from "../src/config/metric-names.ts";
 import type { ConfigKey } from "../src/config/run-config.ts";
 import { TRL_ALIASES } from "../src/config/trl-names.ts";
 import { describeFindings, type FindingDoc } from "../src/data/findings.ts";
-import { DIVERSITY_FIGURES } from "../src/evaluate/diversity/diversity.ts";
+import { DIVERSITY_METRICS } from "../src/evaluate/diversity/diversity.ts";
 import { FORM_FAULTS } from "../src/evaluate/diversity/markdown-form.ts";
 import { methodNames, methodOf } from "../src/methods/index.ts";
 import type { Hyperparameter, Preset } from "../src/methods/method.ts";
@@ -237,7 +237,7 @@ function serverErrors(): string {
 const tables: Readonly<Record<string, () => string>> = {
   ...methodTables(),
   findings: findingTables,
-  "diversity figures": () => meanings("Figure", DIVERSITY_FIGURES),
+  "diversity metrics": () => meanings("Figure", DIVERSITY_METRICS),
   "markdown faults": () => meanings("Fault", FORM_FAULTS),
   "chat fields": () => requestFields(chatTable(REQUEST_LIMITS)),
   "completion fields": () => requestFields(completionTable(REQUEST_LIMITS)),

@@ -36,8 +36,10 @@ export {
   evaluateDiversity,
   writeDiversity,
 } from "./evaluate/diversity/evaluate-diversity.ts";
-export type { JudgeReport, PairReport, RatingReport } from "./evaluate/judge/reports.ts";
+export type { JudgeReport } from "./evaluate/judge/judge.ts";
+export type { PairReport } from "./evaluate/judge/pair-report.ts";
 export { evaluateMtBench, type MtBenchOptions } from "./evaluate/mt-bench/evaluate-mt-bench.ts";
+export type { RatingReport } from "./evaluate/mt-bench/rating-report.ts";
 export { evaluatePairwise, type PairwiseOptions } from "./evaluate/pairwise/evaluate-pairwise.ts";
 export type { CausalLM } from "./models/causal-lm.ts";
 export { type LoadOptions, loadModel } from "./models/load.ts";

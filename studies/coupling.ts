@@ -35,7 +35,7 @@ export interface BatchStep {
 
 /** What is measured of one model. */
 export interface ModelCoupling {
-  place: "start" | "end";
+  point: "start" | "end";
   weights: number;
   pairs: PairCoupling[];
   steps: BatchStep[];
@@ -63,10 +63,10 @@ export async function writeCoupling(resolved: ResolvedConfig, path: string): Pro
   const environment = settleEnvironment(config);
   const measured: ModelCoupling[] = [];
   let reference: readonly number[] | null = null;
-  for (const place of ["start", "end"] as const) {
+  for (const point of ["start", "end"] as const) {
     using _ = scope();
     // a new adapter is drawn as the run drew it
-    const chosen = { ...config, model_name_or_path: base, ...(place === "end" ? ended : {}) };
+    const chosen = { ...config, model_name_or_path: base, ...(point === "end" ? ended : {}) };
     const selected = { ...chosen, baseModel: config.model_name_or_path, disable_dropout: true };
     const trained = seeded(config.seed, () => prepareModel(selected, environment));
     try {
@@ -76,7 +76,7 @@ export async function writeCoupling(resolved: ResolvedConfig, path: string): Pro
         logits_chunk_size: config.logits_chunk_size,
       });
       reference ??= gradients.sums(examples);
-      measured.push({ place, ...measure(gradients, examples, reference) });
+      measured.push({ point, ...measure(gradients, examples, reference) });
     } finally {
       trained.dispose();
     }
@@ -88,7 +88,7 @@ function measure(
   gradients: PairGradients,
   examples: readonly Example[],
   reference: readonly number[],
-): Omit<ModelCoupling, "place"> {
+): Omit<ModelCoupling, "point"> {
   const probes = examples.map((example, i) => gradients.probe(example, reference.slice(2 * i, 2 * i + 2)));
   const pairs = probes.map((probe, i) => pairCoupling(gradients, examples[i] as Example, probe));
   const direction = gradients.direction(examples, reference);
@@ -130,7 +130,7 @@ function pairCoupling(
 
 function cosinesOf(vectors: readonly Float32Array[]): number[][] {
   const norms = vectors.map((vector) => Math.sqrt(dot(vector, vector)));
-  return vectors.map((one, i) =>
-    vectors.map((other, j) => dot(one, other) / ((norms[i] as number) * (norms[j] as number))),
+  return vectors.map((a, i) =>
+    vectors.map((b, j) => dot(a, b) / ((norms[i] as number) * (norms[j] as number))),
   );
 }

@@ -1,5 +1,5 @@
-/** What a study is: the conditions it compares, the figures it shows, and what else it makes of the results. */
-import type { Condition, FigureName, Measured, Section } from "preftune/sweep";
+/** What a study is: the conditions it compares, the metrics it shows, and what else it makes of the results. */
+import type { Condition, Measured, ReportSection, TrialMetricName } from "preftune/sweep";
 import type { Budget, PairSet } from "./setup.ts";
 
 /** A study. */
@@ -8,7 +8,7 @@ export interface StudyDefinition {
   /** What is claimed or asked, in a sentence or two. */
   question: string;
   /** Columns of its table, the most telling first. */
-  figures: readonly FigureName[];
+  metrics: readonly TrialMetricName[];
   /** The condition that another is compared with; null where there is none. */
   referenceOf(condition: string): string | null;
   /** Evaluations during training besides those at the start and the end. */
@@ -17,14 +17,14 @@ export interface StudyDefinition {
   needsAnswers: boolean;
   /** Whether it compares two preference sets. */
   needsTwoSets?: boolean;
-  /** Training seeds when not said otherwise. */
+  /** Default number of training seeds. */
   seeds: Readonly<Record<Budget, number>>;
   conditions(asked: { budget: Budget; sets: readonly PairSet[] }): Condition[];
-  sections(measured: Measured): Section[];
+  sections(measured: Measured): ReportSection[];
 }
 
 /** A section of the report without its words, which the study's file has. */
 export type Analysis = (
   measured: Measured,
   referenceOf: (condition: string) => string | null,
-) => Omit<Section, "title" | "note">;
+) => Omit<ReportSection, "title" | "note">;

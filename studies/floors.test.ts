@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { SlimeSettings } from "../src/methods/slime/settings.ts";
-import type { HeldOutPair } from "../src/sweep/cell.ts";
 import type { MeasuredCondition, MeasuredRun } from "../src/sweep/measured.ts";
+import type { HeldOutPair } from "../src/sweep/trial.ts";
 import { floorsOf, floorText } from "./floors.ts";
 import { impliedFloor, marginPush } from "./implied-floor.ts";
 

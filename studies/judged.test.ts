@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import { readEvaluations } from "../src/runs/evaluation-records.ts";
 import { readJsonLines } from "../src/runs/json-lines.ts";
-import { type RunTask, runCell } from "../src/sweep/run-cell.ts";
+import { type RunTask, runTrial } from "../src/sweep/run-trial.ts";
 import { startJudge } from "../test/support/judge-server.ts";
 import { ruleAnswer, verdictByLength } from "../test/support/rule-judge.ts";
 import { runFixture } from "../test/support/runs.ts";
@@ -36,7 +36,7 @@ function options(baseUrl: string): StudyOptions {
     },
     runTask: async (task: RunTask) => {
       runs.push(task.dir);
-      await runCell(task);
+      await runTrial(task);
     },
   };
 }
@@ -51,8 +51,8 @@ test("a judge's win rates are those of its rule; judgments are kept; a judge tha
   const { baseUrl, calls, ...judge } = await startJudge(ruleAnswer);
   const { results, summary } = await study(options(baseUrl));
   const rows = readJsonLines(results)
-    .map(({ value }) => value as { condition: string; minus: string; figure: string; value: number })
-    .filter(({ figure }) => figure === "win_rate");
+    .map(({ value }) => value as { condition: string; minus: string; metric: string; value: number })
+    .filter(({ metric }) => metric === "win_rate");
   assert.equal(rows.length, 8, "each part of two presets against the full objective");
   const wins = { "A>>B": 1, "A>B": 1, "A=B": 0.5, "B>A": 0, "B>>A": 0 };
   const full = answersOf("script-full-s1");

@@ -18,16 +18,16 @@ import {
   writeJudgments,
 } from "preftune/judge";
 import {
-  type Comparison,
+  type ConditionPair,
   countText,
-  type Interval,
+  type Estimate,
   intervalText,
   lastSamples,
   type MeasuredRun,
   meanInterval,
   type PairTable,
+  type ReportSection,
   type ResultRow,
-  type Section,
   twinsOf,
 } from "preftune/sweep";
 
@@ -37,7 +37,7 @@ export interface StudyJudge extends JudgeSettings {
 }
 
 /** How a condition came out: a value for each seed and prompt. */
-interface Standing extends Comparison {
+interface JudgedComparison extends ConditionPair {
   /** 1 won in both orders, 0 lost in both, 0.5 otherwise; NaN without both verdicts. */
   wins: PairTable;
 }
@@ -52,17 +52,17 @@ const title = "What a judge prefers";
  * @param judge - null for none: then there is no section
  */
 export async function judgedSections(
-  contests: readonly Comparison[],
+  contests: readonly ConditionPair[],
   dir: string,
   judge: StudyJudge | null,
-): Promise<Section[]> {
+): Promise<ReportSection[]> {
   if (judge === null) return [];
   try {
     return [await judged(contests, dir, judge)];
   } catch (error) {
     if (!(error instanceof EndpointError)) throw error;
-    const said = `No win rates: ${error.message} The judgments so far are kept; the same command asks for the others again.`;
-    return [{ title, said: [said] }];
+    const sentence = `No win rates: ${error.message} The judgments so far are kept; the same command asks for the others again.`;
+    return [{ title, sentences: [sentence] }];
   }
 }
 
@@ -74,11 +74,15 @@ interface Match {
   isSame: boolean[];
 }
 
-async function judged(contests: readonly Comparison[], dir: string, settings: StudyJudge): Promise<Section> {
+async function judged(
+  contests: readonly ConditionPair[],
+  dir: string,
+  settings: StudyJudge,
+): Promise<ReportSection> {
   const matches = contests.flatMap((contest, i) =>
     twinsOf(contest).map(({ run, twin }) => ({
       ...matchOf(firstAnswers(run), firstAnswers(twin), i),
-      runs: `${run.cell.id} against ${twin.cell.id}`,
+      runs: `${run.trial.id} against ${twin.trial.id}`,
     })),
   );
   const asked = matches.flatMap(({ tasks, isSame }) => tasks.filter((_, i) => isSame[i] === false));
@@ -104,7 +108,7 @@ async function judged(contests: readonly Comparison[], dir: string, settings: St
       return (pair === undefined ? null : outcomeOf(pair)) ?? Number.NaN;
     }),
   );
-  const standings = contests.map((contest, i) => ({
+  const judgedComparisons = contests.map((contest, i) => ({
     ...contest,
     wins: rows.filter((_, m) => matches[m]?.contest === i),
   }));
@@ -115,17 +119,17 @@ async function judged(contests: readonly Comparison[], dir: string, settings: St
       : ` ${unparsable + refused} of ${judgments} judgments have no verdict and count nowhere.` +
         (firstRefusal === null ? "" : ` The first refusal: ${firstRefusal}`);
   return sectionOf(
-    standings,
+    judgedComparisons,
     `Judge: ${model}.${without} Answers and judgments can be read in ${basename(readable)}.`,
   );
 }
 
 function matchOf(
   own: ReadonlyMap<string, string>,
-  other: ReadonlyMap<string, string>,
+  base: ReadonlyMap<string, string>,
   contest: number,
 ): Match {
-  const prompts = [...own.keys()].filter((prompt) => other.has(prompt));
+  const prompts = [...own.keys()].filter((prompt) => base.has(prompt));
   const questions = prompts.map(
     (prompt, i): Question => ({
       id: String(i),
@@ -141,8 +145,8 @@ function matchOf(
     new Map(prompts.map((prompt, i) => [String(i), [of.get(prompt) as string]]));
   return {
     contest,
-    tasks: pairTasks(questions, answers(own), answers(other), OWN_PAIR_PROMPT),
-    isSame: prompts.map((prompt) => own.get(prompt) === other.get(prompt)),
+    tasks: pairTasks(questions, answers(own), answers(base), OWN_PAIR_PROMPT),
+    isSame: prompts.map((prompt) => own.get(prompt) === base.get(prompt)),
   };
 }
 
@@ -153,14 +157,14 @@ function firstAnswers(run: MeasuredRun): Map<string, string> {
   );
 }
 
-function sectionOf(standings: readonly Standing[], said: string): Section {
-  const rows = standings.map(({ one, base, wins }) => ({
-    name: one.name,
+function sectionOf(judgedComparisons: readonly JudgedComparison[], sentence: string): ReportSection {
+  const rows = judgedComparisons.map(({ condition, base, wins }) => ({
+    name: condition.name,
     base: base.name,
     interval: meanInterval(wins, { isShare: true }),
     open: wins.reduce((sum, row) => sum + row.filter(Number.isNaN).length, 0),
   }));
-  const text = (interval: Interval): string =>
+  const text = (interval: Estimate): string =>
     Number.isNaN(interval.value) ? "–" : intervalText(interval, "share");
   return {
     title,
@@ -180,15 +184,15 @@ function sectionOf(standings: readonly Standing[], said: string): Section {
       },
     ],
     intervals: [{ title: "Win rate", unit: "share", rows }],
-    said: [
-      said,
+    sentences: [
+      sentence,
       ...rows.map(({ name, base, interval }) => `${name} against ${base}: win rate ${text(interval)}.`),
     ],
     rows: rows.map(
       ({ name, base, interval }): ResultRow => ({
         condition: name,
         minus: base,
-        figure: "win_rate",
+        metric: "win_rate",
         unit: "share",
         interval,
       }),

@@ -1,4 +1,4 @@
-/** Elementary effects: how much a figure depends on each of several factors over their whole ranges, at a small number of runs. */
+/** Elementary effects: how much a metric depends on each of several factors over their whole ranges, at a small number of runs. */
 import { permutation, type Random } from "preftune/sweep";
 /** One point of a trajectory. */
 export interface MorrisPoint {
@@ -33,9 +33,9 @@ export function morrisPlan(factors: number, trajectories: number, random: Random
 }
 
 /**
- * The effect of each factor in each trajectory: change of the figure for a move over the factor's whole range.
+ * The effect of each factor in each trajectory: change of the metric for a move over the factor's whole range.
  *
- * @param values - the figure at each point of the plan; NaN where it is not known
+ * @param values - the metric at each point of the plan; NaN where it is not known
  * @returns by factor, by trajectory
  */
 export function elementaryEffects(plan: readonly MorrisPoint[], values: readonly number[]): Float64Array[] {

@@ -155,9 +155,9 @@ export class PairGradients {
 }
 
 /** Σ of products, added in float64. */
-export function dot(one: Float32Array, other: Float32Array): number {
+export function dot(a: Float32Array, b: Float32Array): number {
   let sum = 0;
-  for (let i = 0; i < one.length; i++) sum += (one[i] as number) * (other[i] as number);
+  for (let i = 0; i < a.length; i++) sum += (a[i] as number) * (b[i] as number);
   return sum;
 }
 

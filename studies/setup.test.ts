@@ -20,7 +20,7 @@ test("what is generated: data, an SFT model a seed, two preference sets by kind 
   const model = weights(1);
   assert.notDeepEqual(readFileSync(weights(2)), readFileSync(model), "another start");
   const rows = (name: string): string[] =>
-    readFileSync(join(root, "ground", name), "utf8")
+    readFileSync(join(root, "setup", name), "utf8")
       .trim()
       .split("\n");
   assert.equal(rows("train.jsonl").length, fastSize.data.trainPairs);

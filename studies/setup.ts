@@ -4,12 +4,12 @@ import { existsSync } from "node:fs";
 import { basename, join } from "node:path";
 import { ConfigError } from "preftune";
 import {
+  type ConfigValues,
   deriveSeed,
   makeDirectory,
   type ProgressStream,
   remove,
   StudyStoppedError,
-  type Values,
   writeFileAtomic,
 } from "preftune/sweep";
 import {
@@ -51,34 +51,34 @@ export interface SetupOptions {
 /** One of two preference sets, as values of a configuration. */
 export interface PairSet {
   name: string;
-  values: Values;
+  values: ConfigValues;
 }
 
 /** What every run of a study shares. */
 export interface StudySetup {
   file: string | null;
   /** For all runs of a training seed, which count from 1. */
-  valuesOf: (seed: number) => Values;
+  valuesOf: (seed: number) => ConfigValues;
   /** For studies that look at what the models answer: the run's own watch samples it. */
-  watch: Values;
+  watch: ConfigValues;
   /** Two preference sets, for the study that compares such; empty where there is only one. */
   sets: readonly PairSet[];
   /** Runs at a time. */
   jobs: number;
   /** A sentence for the report. */
-  said: string;
+  note: string;
 }
 
 const recipes: string = join(import.meta.dirname, "../recipes");
 
 /** Rows and answers looked at on the quick start's data. */
-const generated: Record<Budget, Values> = { quick: { max_train_rows: 800 }, full: {} };
-/** The same on data of one's own. */
-const brought: Record<Budget, Values> = {
+const generated: Record<Budget, ConfigValues> = { quick: { max_train_rows: 800 }, full: {} };
+/** The same on custom data. */
+const brought: Record<Budget, ConfigValues> = {
   quick: { max_train_rows: 192, max_eval_rows: 64 },
   full: { max_train_rows: null },
 };
-const answered: Record<Budget, Values> = {
+const answered: Record<Budget, ConfigValues> = {
   quick: { watch_prompts: "eval", watch_rows: 32, watch_samples: 4, watch_max_new_tokens: 64 },
   full: { watch_prompts: "eval", watch_rows: 64, watch_samples: 4, watch_max_new_tokens: 128 },
 };
@@ -96,7 +96,7 @@ export async function setUpStudy(dir: string, options: SetupOptions): Promise<St
       watch: answered[options.budget],
       sets: ["form", "content"].map((name) => ({ name, values: setFiles(dir, name) })),
       jobs,
-      said: "On the quick start's generated data and SFT models of half a million weights, another one for each seed, trained in full.",
+      note: "On the quick start's generated data and SFT models of half a million weights, another one for each seed, trained in full.",
     };
   }
   return ownSetup(options);
@@ -111,8 +111,8 @@ function ownSetup(options: SetupOptions): StudySetup {
     );
   }
   const atOnce = jobs ?? 1;
-  const values: Values = {
-    // pairs of different runs can only be compared when they are the same: rows of their own, not a split by seed
+  const values: ConfigValues = {
+    // pairs of different runs can only be compared when they are the same: separate rows, not a split by seed
     eval_fraction: 0,
     ...(model === null ? {} : { model_name_or_path: model }),
     ...(data === null ? {} : { train_data: data }),
@@ -126,7 +126,7 @@ function ownSetup(options: SetupOptions): StudySetup {
     watch: answered[budget],
     sets: ownSets(options),
     jobs: atOnce,
-    said:
+    note:
       config === null
         ? `On ${data} and ${model}, with LoRA as in recipes/smollm2-135m.yaml.`
         : `As ${config} says.`,
@@ -152,8 +152,8 @@ function ownSets({ data, evalData, otherData, otherEvalData }: SetupOptions): Pa
 const formFlaws: ReadonlySet<Flaw> = new Set(["one line", "no number", "no end", "repeated"]);
 
 function setFiles(dir: string, name: string): { train_data: string; eval_data: string } {
-  const place = (part: string): string => join(dir, "ground", `${name}.${part}.jsonl`);
-  return { train_data: place("train"), eval_data: place("eval") };
+  const pathOf = (part: string): string => join(dir, "setup", `${name}.${part}.jsonl`);
+  return { train_data: pathOf("train"), eval_data: pathOf("eval") };
 }
 
 /** What is generated. */
@@ -176,34 +176,34 @@ export interface GeneratedOptions {
 export async function generateSetup(
   dir: string,
   { size, seeds, jobs, out, signal }: GeneratedOptions,
-): Promise<(seed: number) => Values> {
-  const place = (name: string): string => join(dir, "ground", name);
-  const files = { train_data: place("train.jsonl"), eval_data: place("eval.jsonl") };
+): Promise<(seed: number) => ConfigValues> {
+  const pathOf = (name: string): string => join(dir, "setup", name);
+  const files = { train_data: pathOf("train.jsonl"), eval_data: pathOf("eval.jsonl") };
   const data = makeData({ ...size.data, seed: dataSeed });
-  if (!existsSync(place("data.json"))) writeGenerated(dir, data);
+  if (!existsSync(pathOf("data.json"))) writeGenerated(dir, data);
   const missing = Array.from({ length: seeds }, (_, i) => i + 1).filter(
-    (seed) => !existsSync(place(`made-${seed}.json`)),
+    (seed) => !existsSync(pathOf(`made-${seed}.json`)),
   );
   const many = missing.length === 1 ? "an SFT model" : `${missing.length} SFT models, ${jobs} at a time`;
   if (missing.length > 0) out.write(`first ${many}, some minutes each on two cores\n`);
   const worker = async (): Promise<void> => {
     for (let seed = missing.shift(); seed !== undefined; seed = missing.shift()) {
       if (signal?.aborted === true) return;
-      const sft = place(`sft-${seed}`);
+      const sft = pathOf(`sft-${seed}`);
       remove(sft);
       const values = {
         ...size.sft,
         output_dir: sft,
         objective: "sft",
         seed: deriveSeed(dataSeed, 2 + seed) % 2 ** 31,
-        model_name_or_path: place(`base-${seed}`),
-        train_data: place("sft.jsonl"),
+        model_name_or_path: pathOf(`base-${seed}`),
+        train_data: pathOf("sft.jsonl"),
       };
       const base = { shape: size.shape, text: tokenizerText(data) };
       const task = { config: { values }, base, heldOut: files.eval_data, answersPerPrompt: 1 };
       // several at once: whole lines, nothing that is drawn over
       await runToyStage(`SFT model ${seed}`, task, { write: (text) => out.write(text) }, signal);
-      writeFileAtomic(place(`made-${seed}.json`), `${JSON.stringify({ seed: values.seed })}\n`);
+      writeFileAtomic(pathOf(`made-${seed}.json`), `${JSON.stringify({ seed: values.seed })}\n`);
     }
   };
   await Promise.all(Array.from({ length: Math.max(1, Math.min(jobs, missing.length)) }, worker)).catch(
@@ -215,15 +215,15 @@ export async function generateSetup(
   if (signal?.aborted === true) {
     throw new StudyStoppedError("stopped while SFT models were made: no run has begun");
   }
-  return (seed) => ({ ...files, model_name_or_path: join(place(`sft-${seed}`), "model") });
+  return (seed) => ({ ...files, model_name_or_path: join(pathOf(`sft-${seed}`), "model") });
 }
 
 function writeGenerated(dir: string, data: ToyData): void {
-  const place = (name: string): string => join(dir, "ground", name);
-  makeDirectory(place(""));
-  writeFileAtomic(place("train.jsonl"), jsonLines(data.train));
-  writeFileAtomic(place("eval.jsonl"), jsonLines(data.evaluation));
-  writeFileAtomic(place("sft.jsonl"), jsonLines(data.sft));
+  const pathOf = (name: string): string => join(dir, "setup", name);
+  makeDirectory(pathOf(""));
+  writeFileAtomic(pathOf("train.jsonl"), jsonLines(data.train));
+  writeFileAtomic(pathOf("eval.jsonl"), jsonLines(data.evaluation));
+  writeFileAtomic(pathOf("sft.jsonl"), jsonLines(data.sft));
   for (const name of ["form", "content"]) {
     const own = (rows: readonly PreferenceRow[]): string =>
       jsonLines(rows.filter(({ flaw }) => formFlaws.has(flaw) === (name === "form")));
@@ -231,7 +231,7 @@ function writeGenerated(dir: string, data: ToyData): void {
     writeFileAtomic(train_data, own(data.train));
     writeFileAtomic(eval_data, own(data.evaluation));
   }
-  writeFileAtomic(place("data.json"), `${JSON.stringify({ seed: dataSeed })}\n`);
+  writeFileAtomic(pathOf("data.json"), `${JSON.stringify({ seed: dataSeed })}\n`);
 }
 
 /** Of the generated data: the quick start's own. */

@@ -1,7 +1,7 @@
 /** The ranges of SLIME's seven values that are searched. */
-import type { Range } from "preftune/sweep";
+import type { SearchRange } from "preftune/sweep";
 /** SLIME's seven values, by their keys, over what its presets and sense span. */
-export const SLIME_RANGES: Readonly<Record<SlimeKey, Range>> = {
+export const SLIME_RANGES: Readonly<Record<SlimeKey, SearchRange>> = {
   lambda_w: { min: 0.02, max: 2, scale: "log" },
   lambda_l: { min: 1e-4, max: 1, scale: "log" },
   delta: { min: 0.25, max: 4, scale: "linear" },

@@ -35,7 +35,7 @@ test("with two preference sets every condition is there with each, under its nam
 const file = `
 title: A title
 question: A question
-figures: [accuracy]
+metrics: [accuracy]
 evaluations: few
 seeds: {quick: 1, full: 2}
 groups:
@@ -49,7 +49,7 @@ test("a slip of the pen is refused with its place", () => {
   assert.equal(parseStudy(file, "a.yaml").title, "A title");
   const slips: [string, string, RegExp][] = [
     ["evaluations: few", "evaluations: rarely", /a\.yaml: .*"few".*\n.*evaluations/],
-    ["accuracy", "acuracy", /a\.yaml: [\s\S]*figures\[0\]/],
+    ["accuracy", "acuracy", /a\.yaml: [\s\S]*metrics\[0\]/],
     ["reference: one", "reference: two", /a\.yaml: reference: .*condition, got "two"/],
     ["question:", "qestion:", /a\.yaml: [\s\S]*qestion/],
   ];

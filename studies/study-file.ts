@@ -1,8 +1,8 @@
-/** A study that is data: conditions, figures and words in `claims/NAME.yaml`, and the analyses that it names. */
+/** A study that is data: conditions, metrics and words in `claims/NAME.yaml`, and the analyses that it names. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { ConfigError } from "preftune";
-import { type Condition, FIGURES, type FigureName } from "preftune/sweep";
+import { type Condition, TRIAL_METRICS, type TrialMetricName } from "preftune/sweep";
 import { parse } from "yaml";
 import { z } from "zod";
 import { ANALYSES, type AnalysisName } from "./analyses/analyses.ts";
@@ -15,7 +15,7 @@ const values = z.record(z.string(), z.unknown());
 const shape = z.strictObject({
   title: z.string(),
   question: z.string(),
-  figures: z.array(z.enum(Object.keys(FIGURES) as FigureName[])).min(1),
+  metrics: z.array(z.enum(Object.keys(TRIAL_METRICS) as TrialMetricName[])).min(1),
   evaluations: z.enum(["few", "some", "every step"]),
   samples_answers: z.boolean().default(false),
   /** Every condition with each of two preference sets. */
@@ -38,7 +38,7 @@ const shape = z.strictObject({
   ),
 });
 
-type Group = z.infer<typeof shape>["groups"][number];
+type ConditionGroup = z.infer<typeof shape>["groups"][number];
 
 /**
  * The study in the file `name` of `claims`.
@@ -54,7 +54,7 @@ export function readStudy(name: string): StudyDefinition {
 export function parseStudy(text: string, file: string): StudyDefinition {
   const { success, data, error } = shape.safeParse(parse(text));
   if (!success) throw new ConfigError(`${file}: ${z.prettifyError(error)}`);
-  const { title, question, figures, evaluations, seeds, groups, sections, two_sets: needsTwoSets } = data;
+  const { title, question, metrics, evaluations, seeds, groups, sections, two_sets: needsTwoSets } = data;
   const references = new Map(
     groups.flatMap(({ reference, conditions }) =>
       Object.keys(conditions).map((name): [string, string] => [name, reference]),
@@ -73,7 +73,7 @@ export function parseStudy(text: string, file: string): StudyDefinition {
   return {
     title,
     question,
-    figures,
+    metrics,
     evaluations,
     seeds,
     needsAnswers: data.samples_answers,
@@ -92,7 +92,7 @@ export function parseStudy(text: string, file: string): StudyDefinition {
   };
 }
 
-function conditionsOf({ values: shared, conditions }: Group, set: PairSet | null): Condition[] {
+function conditionsOf({ values: shared, conditions }: ConditionGroup, set: PairSet | null): Condition[] {
   return Object.entries(conditions).map(([name, own]) => ({
     name: set === null ? name : `${set.name}: ${name}`,
     changes: { ...set?.values, ...shared, ...own },

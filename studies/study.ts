@@ -1,15 +1,15 @@
 /** `preftune study NAME`: the runs of a study in one folder, its tables and its report. */
 import { ConfigError } from "preftune";
 import {
-  cellsOf,
-  checkCells,
+  type ConfigValues,
+  checkTrials,
   comparisonsOf,
   type GridOptions,
-  gridPlaces,
+  gridPaths,
+  lockFolder,
   readMeasured,
   runGrid,
-  takeFolder,
-  type Values,
+  trialsOf,
   type WrittenOutcome,
   writeOutcome,
 } from "preftune/sweep";
@@ -22,9 +22,9 @@ import { STUDIES } from "./studies.ts";
 /** Options of {@link study}. */
 export interface StudyOptions extends Omit<SetupOptions, "seeds"> {
   name: StudyName;
-  /** Folder for all that it writes; a study that was cut off there goes on. */
+  /** Folder for all that it writes; an interrupted study resumes there. */
   output: string;
-  /** Words of the command line for all runs, key and value. */
+  /** Overrides of the command line for all runs, key and value. */
   overrides: readonly (readonly [string, string])[];
   /** Training seeds; null for the study's own number. */
   seeds: number | null;
@@ -40,7 +40,7 @@ export interface StudyOptions extends Omit<SetupOptions, "seeds"> {
 }
 
 /** Evaluations during training, besides those at the start and the end. */
-const cadence: Record<StudyDefinition["evaluations"], Values> = {
+const cadence: Record<StudyDefinition["evaluations"], ConfigValues> = {
   few: { eval_strategy: "steps", eval_steps: 1_000_000, eval_on_start: true },
   some: { eval_strategy: "steps", eval_steps: 10, eval_on_start: true },
   "every step": { eval_strategy: "steps", eval_steps: 1, eval_on_start: true },
@@ -56,7 +56,7 @@ export async function study(options: StudyOptions): Promise<WrittenOutcome> {
   if (options.judge !== null && !definition.needsAnswers) throw nothingToJudge(options.name);
   refuseUnused(options, definition);
   options.out.write(`${definition.title}\n`);
-  const lock = takeFolder(options.output, { study: options.name, budget: options.budget });
+  const lock = lockFolder(options.output, { study: options.name, budget: options.budget });
   try {
     const count = options.seeds ?? definition.seeds[options.budget];
     const setup = await setUpStudy(options.output, { ...options, seeds: count });
@@ -66,35 +66,35 @@ export async function study(options: StudyOptions): Promise<WrittenOutcome> {
       );
     }
     const conditions = definition.conditions({ budget: options.budget, sets: setup.sets });
-    const shared = (seed: number): Values => ({
+    const shared = (seed: number): ConfigValues => ({
       ...setup.valuesOf(seed),
       ...cadence[definition.evaluations],
       ...(definition.needsAnswers ? setup.watch : {}),
     });
-    const cells = cellsOf(conditions, count, { file: setup.file, shared, words: options.overrides });
-    checkCells(cells);
-    const places = gridPlaces(options.output, new URL("extras.ts", import.meta.url).href);
+    const trials = trialsOf(conditions, count, { file: setup.file, shared, overrides: options.overrides });
+    checkTrials(trials);
+    const paths = gridPaths(options.output, new URL("extras.ts", import.meta.url).href);
     const { out, reuse, signal, runTask } = options;
-    const runs = `${conditions.length} conditions × ${count} ${count === 1 ? "seed" : "seeds"}: ${cells.length} runs`;
-    out.write(`${runs}, ${setup.jobs} at a time, in ${places.dir}\n`);
-    const outcomes = await runGrid(cells, places, {
+    const runs = `${conditions.length} conditions × ${count} ${count === 1 ? "seed" : "seeds"}: ${trials.length} runs`;
+    out.write(`${runs}, ${setup.jobs} at a time, in ${paths.dir}\n`);
+    const outcomes = await runGrid(trials, paths, {
       jobs: setup.jobs,
       out,
       reuse,
       signal,
       ...(runTask ? { runTask } : {}),
     });
-    const measured = readMeasured(places, outcomes);
-    const { title, question, figures, referenceOf } = definition;
+    const measured = readMeasured(paths, outcomes);
+    const { title, question, metrics, referenceOf } = definition;
     const contests = comparisonsOf(measured.values(), measured, referenceOf);
     const verdicts = await judgedSections(contests, options.output, options.judge);
     return writeOutcome({
       dir: options.output,
-      text: { title, question, said: setup.said, command: options.command },
+      text: { title, question, note: setup.note, command: options.command },
       outcomes,
       conditions,
       measured,
-      figures,
+      metrics,
       referenceOf,
       sections: [...definition.sections(measured), ...verdicts],
     });
@@ -103,14 +103,14 @@ export async function study(options: StudyOptions): Promise<WrittenOutcome> {
   }
 }
 
-/** Rows that the study would not look at. */
+/** Rows that the study would not use. */
 function refuseUnused(
   { name, otherData, otherEvalData }: StudyOptions,
   { needsTwoSets }: StudyDefinition,
 ): void {
   if (needsTwoSets === true || (otherData ?? otherEvalData) === null) return;
-  const able = Object.entries(STUDIES).flatMap(([other, { needsTwoSets: two }]) =>
-    two === true ? [other] : [],
+  const able = Object.entries(STUDIES).flatMap(([study, { needsTwoSets: two }]) =>
+    two === true ? [study] : [],
   );
   throw new ConfigError(
     `${name} has one preference set: --other-data and --other-eval-data have no effect here. They are for ${able.join(", ")}.`,
@@ -118,7 +118,7 @@ function refuseUnused(
 }
 
 function nothingToJudge(name: string): ConfigError {
-  const able = Object.entries(STUDIES).flatMap(([other, { needsAnswers }]) => (needsAnswers ? [other] : []));
+  const able = Object.entries(STUDIES).flatMap(([study, { needsAnswers }]) => (needsAnswers ? [study] : []));
   return new ConfigError(
     `${name} samples no answers that --judge could read. Studies that do: ${able.join(", ")}.`,
   );

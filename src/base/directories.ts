@@ -68,7 +68,7 @@ export async function writeDirectoryAtomic(
 }
 
 /**
- * Puts right what a crash inside {@link writeDirectoryAtomic} left behind; true when the old content had to be put back.
+ * Repairs what a crash inside {@link writeDirectoryAtomic} left behind; true when the old content had to be put back.
  *
  * A missing or empty target gets its set-aside predecessor back. Left-over temporary directories of dead processes are
  * removed. Call it before reading a directory that is written with `replace`; no other process may be writing it.
@@ -101,7 +101,7 @@ export function recoverDirectory(target: string): boolean {
   return restore;
 }
 
-/** `<pid>-<random>`, so that left-overs of a dead process can be told from work under way. */
+/** `<pid>-<random>`, so that stale files of a dead process can be distinguished from running work. */
 const tagPattern: RegExp = /^(\d+)-[0-9a-f]{8}$/;
 
 function isOrphan(path: string): boolean {
@@ -111,7 +111,7 @@ function isOrphan(path: string): boolean {
 /** Names that `siblingName` makes for things that are not to last; set-aside old content is none of them. */
 const transientName = /^\..+\.(tmp|new|gone|stale)-\d+-[0-9a-f]{8}$/;
 
-/** Removes what writes and removals that were cut off left in `dir`. Only for directories that no other process writes. */
+/** Removes what interrupted writes and removals left in `dir`. Only for directories that no other process writes. */
 export function removeLeftOvers(dir: string): void {
   if (!existsSync(dir)) return;
   for (const name of readdirSync(dir)) {

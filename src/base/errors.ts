@@ -51,7 +51,7 @@ export class FileError extends PreftuneError {
   override readonly exitCode: number = exitCodes.FileError;
 }
 
-/** Training cannot go on: too many non-finite steps in a row, or a resumed run that does not match its checkpoint. */
+/** Training cannot continue: too many non-finite steps in a row, or a resumed run that does not match its checkpoint. */
 export class TrainingError extends PreftuneError {
   override readonly exitCode: number = exitCodes.TrainingError;
 }

@@ -1,7 +1,7 @@
 /**
  * The few system calls that writing files needs, and the words for their failures.
  *
- * Everything that writes goes through `io` (test/invariants/writes.test.ts sees to it), so that a test can make the
+ * Everything writes by `io` (test/invariants/writes.test.ts sees to it), so that a test can make the
  * n-th call fail, or cut the power after it.
  * `files.ts` builds crash-safe writing on top.
  */
@@ -201,7 +201,7 @@ export function createFileSync(path: string, fill: (fd: number) => void): void {
 }
 
 /**
- * Writes all that `chunks` gives to `path`, anew, and syncs it.
+ * Writes all that `chunks` gives to a new file `path`, and syncs it.
  *
  * @throws the system's error or that of `chunks`; a partial file is left
  */

@@ -3,7 +3,7 @@
  * them. A metric that is not a number must never turn into null or 0 on the way to a file.
  */
 
-/** Marks a bare word while a line goes through `JSON.parse`; no text in a metrics file begins like this. */
+/** Marks a bare word while a line is read by `JSON.parse`; no text in a metrics file begins like this. */
 const MARK = "\u0000number:";
 const STRING_OR_WORD = /"(?:[^"\\]|\\.)*"|-?Infinity|NaN/g;
 const WORDS: Readonly<Record<string, number>> = {

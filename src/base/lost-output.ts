@@ -2,7 +2,7 @@
 import { errorCode } from "./file-io.ts";
 
 /**
- * Lets the program go on when what it writes is lost: what it computes is in files, and the way out has locks to give back.
+ * Lets the program continue when what it writes is lost: what it computes is in files, and the way out has locks to give back.
  * Other errors of the two streams end it as before.
  */
 export function goOnWithoutOutput(): void {

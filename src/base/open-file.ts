@@ -9,7 +9,7 @@ import { formatBytes } from "./file-io.ts";
 /** Largest file read whole unless a caller allows more: the tokenizer.json of the largest vocabularies has 40 MB. */
 const maxFileBytes: number = 256 * 1024 * 1024;
 
-/** Most that one buffer is filled with: for files of our own that grow with a run. */
+/** Most that one buffer is filled with: for preftune's files that grow with a run. */
 export const mostAtOnce: number = 2 ** 31 - 1;
 
 /** Read at once where the system does not tell how long a file is, as for those of /proc. */

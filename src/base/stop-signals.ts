@@ -24,7 +24,7 @@ function stopSignals(): readonly NodeJS.Signals[] {
 
 let hasHeard = false;
 
-/** Says that a signal has come which Node has not told of yet: the program is about to end by it. */
+/** Says that a signal has come which Node has not reported yet: the program is about to end by it. */
 export function noteStop(): void {
   hasHeard = true;
 }

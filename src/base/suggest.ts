@@ -1,11 +1,11 @@
 /** "Did you mean" for names that were typed wrongly. */
 import { distance } from "fastest-levenshtein";
 
-/** A longer name is no slip of the pen, and the distance takes time with the product of the lengths. */
+/** A longer name is no typo, and the distance takes time with the product of the lengths. */
 const longestName = 100;
 
 /**
- * The known name closest to `name`, or null when none is near enough to be a likely slip of the pen.
+ * The known name closest to `name`, or null when none is near enough to be a likely typo.
  *
  * @param name - what was typed
  * @param known - the names that would have been accepted

@@ -5,12 +5,12 @@ import { printable } from "./terminal-text.ts";
 /** Type of preftune's warnings on `process.on("warning")`. */
 const warningType = "PreftuneWarning";
 
-const told = new Set<string>();
+const shown = new Set<string>();
 
-/** Warns of something that is used in a way its owner may not expect; the same words once in a process. */
+/** Warns of something that is used in a way its owner may not expect; the same text once in a process. */
 export function warn(text: string): void {
-  if (told.has(text)) return;
-  told.add(text);
+  if (shown.has(text)) return;
+  shown.add(text);
   process.emitWarning(text, warningType);
 }
 
@@ -18,8 +18,8 @@ export function warn(text: string): void {
 export function printWarnings(): void {
   process.removeAllListeners("warning");
   process.on("warning", (warning) => {
-    const words = warning.name === warningType ? `note: ${printable(warning.message)}` : String(warning);
+    const line = warning.name === warningType ? `note: ${printable(warning.message)}` : String(warning);
     // a line of progress may stand there; it is drawn again
-    process.stderr.write(`${process.stderr.isTTY ? "\r\u001b[K" : ""}preftune: ${words}\n`);
+    process.stderr.write(`${process.stderr.isTTY ? "\r\u001b[K" : ""}preftune: ${line}\n`);
   });
 }

@@ -1,45 +1,45 @@
-/** Answers in the terminal: as they are written when there is one, and the chat around them. */
+/** Completions in the terminal: printed while they are sampled when there is one, and the chat around them. */
 import { createInterface } from "node:readline";
 import { ConfigError, PreftuneError, TorchError } from "../base/errors.ts";
 import { deriveSeed } from "../base/random.ts";
 import {
-  AnswerCollector,
-  type FinishedAnswer,
+  type AdapterVariant,
+  CompletionCollector,
+  type FinishedCompletion,
   type Generation,
   type SamplingSettings,
-  type Voice,
 } from "../recipes/generation.ts";
 import type { Message } from "../text/messages.ts";
 
-/** What is to be answered. */
-export interface Asked {
+/** A prompt for {@link printCompletions}. */
+interface PromptRequest {
   generation: Generation;
   sampling: SamplingSettings;
   prompt: readonly number[];
-  voice: Voice;
-  /** Ends the answer where it is. */
+  variant: AdapterVariant;
+  /** Ends the completion where it is. */
   signal?: AbortSignal;
 }
 
 /**
- * Writes the answers to one prompt: a single one while it comes, several one after the other.
+ * Prints the completions of one prompt: a single one while it is sampled, several one after the other.
  *
- * @returns the answers
+ * @returns the completions
  * @throws {TorchError} if the model cannot be computed
  */
-export async function answer({
+export async function printCompletions({
   generation,
   sampling,
   prompt,
-  voice,
+  variant,
   signal,
-}: Asked): Promise<FinishedAnswer[]> {
+}: PromptRequest): Promise<FinishedCompletion[]> {
   const { engine, stopIds } = generation;
-  const collector = new AnswerCollector(sampling.n);
+  const collector = new CompletionCollector(sampling.n);
   let failure: string | null = null;
   let isDone = false;
   const continuesPrompt = !generation.isChat;
-  const request = { ...sampling, promptIds: prompt, stopIds, adapter: voice.adapter, continuesPrompt };
+  const request = { ...sampling, promptIds: prompt, stopIds, adapter: variant.adapter, continuesPrompt };
   engine.submit("prompt", request, (event) => {
     collector.add(event);
     if (sampling.n === 1 && "text" in event) show(event.text);
@@ -54,16 +54,16 @@ export async function answer({
   engine.cancel("prompt");
   if (failure !== null) throw new TorchError(failure);
   if (sampling.n === 1) show("\n");
-  else collector.answers.forEach(({ text }, i) => void show(`[${i + 1}]\n${text}\n`));
-  return collector.answers;
+  else collector.completions.forEach(({ text }, i) => void show(`[${i + 1}]\n${text}\n`));
+  return collector.completions;
 }
 
-/** Writes a model's words; on a terminal, without anything that could steer it. */
+/** Writes text of a model; on a terminal, without control characters. */
 function show(text: string): void {
   process.stdout.write(process.stdout.isTTY ? text.replace(/[^\P{Cc}\n\t]/gu, "\u00b7") : text);
 }
 
-const help = "/clear starts a new conversation, /exit or Ctrl-D exits, Ctrl-C stops an answer";
+const help = "/clear starts a new conversation, /exit or Ctrl-D exits, Ctrl-C stops a completion";
 
 /**
  * A conversation: each line of the input is a user's message.
@@ -80,7 +80,7 @@ export async function chat(
       "--chat needs a chat template, and the tokenizer has none: give --chat-template, or use --prompt.",
     );
   }
-  const [voice] = generation.voices;
+  const [variant] = generation.variants;
   const beginning: Message[] = system === null ? [] : [{ role: "system", content: system }];
   let messages = [...beginning];
   const lines = createInterface({ input: process.stdin, output: process.stdout, prompt: "> " });
@@ -103,7 +103,7 @@ export async function chat(
     else if (text.startsWith("/")) process.stdout.write(`${help}\n`);
     else if (text !== "") {
       stop = new AbortController();
-      const turn = { generation, sampling, voice: voice as Voice, signal: stop.signal };
+      const turn = { generation, sampling, variant: variant as AdapterVariant, signal: stop.signal };
       messages = await reply(turn, messages, text);
       stop = null;
     }
@@ -112,18 +112,18 @@ export async function chat(
   lines.close();
 }
 
-/** The conversation with `text` and its answer, or as it was where that failed. */
+/** The conversation with `text` and its completion, or as it was where that failed. */
 async function reply(
-  turn: Omit<Asked, "prompt">,
+  turn: Omit<PromptRequest, "prompt">,
   before: readonly Message[],
   text: string,
 ): Promise<Message[]> {
-  const asked: Message[] = [...before, { role: "user", content: text }];
+  const messages: Message[] = [...before, { role: "user", content: text }];
   try {
-    const prompt = await turn.generation.encode(asked);
-    const sampling = { ...turn.sampling, seed: deriveSeed(turn.sampling.seed, asked.length) };
-    const [reply] = await answer({ ...turn, sampling, prompt });
-    return [...asked, { role: "assistant", content: reply?.text ?? "" }];
+    const prompt = await turn.generation.encode(messages);
+    const sampling = { ...turn.sampling, seed: deriveSeed(turn.sampling.seed, messages.length) };
+    const [completion] = await printCompletions({ ...turn, sampling, prompt });
+    return [...messages, { role: "assistant", content: completion?.text ?? "" }];
   } catch (error) {
     if (!(error instanceof PreftuneError)) throw error;
     process.stdout.write(`${error.message}\n`);

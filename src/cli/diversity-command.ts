@@ -1,7 +1,7 @@
 /** `preftune evaluate diversity`. */
 import { Command, InvalidArgumentError, Option } from "commander";
 import { ConfigError } from "../base/errors.ts";
-import type { Diversity, DiversityFigure, Unit } from "../evaluate/diversity/diversity.ts";
+import type { Diversity, DiversityMetric, Unit } from "../evaluate/diversity/diversity.ts";
 import type { DiversityReport, DiversitySource } from "../evaluate/diversity/evaluate-diversity.ts";
 import { Phases } from "../terminal/phases.ts";
 import { oneLine, textTable } from "../terminal/text-table.ts";
@@ -9,7 +9,7 @@ import { finishFirst } from "./leave.ts";
 import {
   environmentOf,
   type MachineOptions,
-  refuseSameAnswers,
+  refuseSameCompletions,
   wholeNumber,
   withMachineOptions,
 } from "./options.ts";
@@ -82,16 +82,16 @@ async function run(cli: CliOptions): Promise<void> {
 function sourceOf(cli: CliOptions, phases: Phases): DiversitySource {
   const { answers, model, prompts } = cli;
   if (answers !== undefined) {
-    const other = Object.entries({ model, prompts, adapter: cli.adapter, limit: cli.limit }).find(
+    const extra = Object.entries({ model, prompts, adapter: cli.adapter, limit: cli.limit }).find(
       ([, value]) => value !== undefined,
     );
-    if (other === undefined) return { answers };
-    throw new ConfigError(`--answers names answers that are there already: take out --${other[0]}.`);
+    if (extra === undefined) return { answers };
+    throw new ConfigError(`--answers names existing completions: take out --${extra[0]}.`);
   }
   if (model === undefined || prompts === undefined) {
     throw new ConfigError("expected --answers FILE, or --model DIR with --prompts FILE.");
   }
-  refuseSameAnswers(cli);
+  refuseSameCompletions(cli);
   return {
     ...environmentOf(cli),
     model,
@@ -110,8 +110,8 @@ function sourceOf(cli: CliOptions, phases: Phases): DiversitySource {
 
 type Form = "share" | "score" | "number";
 
-/** The figures in order: their words, and how a value is written. */
-const shown: Record<DiversityFigure, readonly [string, Form]> = {
+/** The metrics in order: their labels, and how a value is written. */
+const shown: Record<DiversityMetric, readonly [string, Form]> = {
   self_bleu: ["Self-BLEU, answers to one prompt", "score"],
   self_bleu_across: ["Self-BLEU, answers to different prompts", "score"],
   distinct_1: ["Distinct-1", "number"],
@@ -126,14 +126,14 @@ const shown: Record<DiversityFigure, readonly [string, Form]> = {
   formatted: ["Any Markdown", "share"],
 };
 
-/** Figures that a prompt's line has. */
+/** Metrics that a prompt's line has. */
 const briefly = ["self_bleu", "distinct_2", "repetition", "ended_properly", "length", "malformed"] as const;
 
-/** The figures as tables for the terminal. */
+/** The metrics as tables for the terminal. */
 function diversityText({ unit, all, perPrompt }: DiversityReport, isLong: boolean): string {
   const rows = Object.entries(shown).map(([name, [label, form]]) => [
     name === "length" ? `Length, ${unit}` : label,
-    valueText(all.figures[name as DiversityFigure], form),
+    valueText(all.metrics[name as DiversityMetric], form),
   ]);
   const faults = Object.entries(all.faults).filter(([, share]) => share > 0);
   const kinds = faults.map(([kind, share]) => [`  ${kind.replaceAll("_", " ")}`, valueText(share, "share")]);
@@ -156,10 +156,10 @@ function promptTable(perPrompt: readonly (Diversity & { prompt: string })[]): st
     "length",
     "malformed",
   ];
-  const rows = perPrompt.map(({ prompt, answers, figures }) => [
+  const rows = perPrompt.map(({ prompt, answers, metrics }) => [
     oneLine(prompt, 40),
     String(answers),
-    ...briefly.map((name) => valueText(figures[name], shown[name][1])),
+    ...briefly.map((name) => valueText(metrics[name], shown[name][1])),
   ]);
   return textTable(columns, rows);
 }

@@ -9,7 +9,7 @@ import {
   collect,
   environmentOf,
   type MachineOptions,
-  refuseSameAnswers,
+  refuseSameCompletions,
   wholeNumber,
   withMachineOptions,
 } from "./options.ts";
@@ -75,7 +75,7 @@ export function addGenerateCommand(preftune: Command): void {
     .option("--repetition-penalty <number>", "penalty for repeated tokens; 1 = off", number)
     .option("--stop <text>", "stop string; may be given several times", collect, [])
     .option("--seed <number>", "random seed", wholeNumber(0), 42)
-    .option("--batch-size <answers>", "completions decoded at once", wholeNumber(1), 32)
+    .option("--batch-size <count>", "completions decoded at once", wholeNumber(1), 32)
     .option("--plain", "continue plain text verbatim, without the chat template")
     .option(
       "--chat-template <template>",
@@ -103,7 +103,7 @@ async function run(cli: CliOptions): Promise<void> {
     limits: { maxRunning: Math.max(cli.batchSize, sampling.n) },
     onPhase: phases.listen,
   };
-  if (cli.prompts !== undefined) return answerFile(cli, options, sampling);
+  if (cli.prompts !== undefined) return generateFromFile(cli, options, sampling);
   const { openGeneration } = await import("../recipes/generation.ts");
   await using generation = await openGeneration(options);
   phases.done();
@@ -111,7 +111,7 @@ async function run(cli: CliOptions): Promise<void> {
     const { chat } = await import("./chat.ts");
     await chat(generation, sampling, cli.system ?? null);
   } else {
-    await answerPrompt(generation, sampling, cli);
+    await generateFromPrompt(generation, sampling, cli);
   }
 }
 
@@ -123,25 +123,27 @@ function checkMode(cli: CliOptions): void {
   }
   const [mode] = modes;
   if (mode === "prompts" && cli.output === undefined) {
-    throw new ConfigError("--prompts needs --output FILE.jsonl, where the answers go.");
+    throw new ConfigError("--prompts needs --output FILE.jsonl, where the completions go.");
   }
   if (mode !== "prompts" && (cli.output ?? cli.limit) !== undefined) {
     throw new ConfigError("--output and --limit go with --prompts FILE.");
   }
   if (mode === "prompts" && cli.system !== undefined) {
     throw new ConfigError(
-      "--system goes with --prompt and --chat; in a file, a message with role system says it.",
+      "--system goes with --prompt and --chat; in a file, use a message with role system.",
     );
   }
-  refuseSameAnswers(cli);
-  refuseUnusedDraws(cli);
+  refuseSameCompletions(cli);
+  refuseUnusedSampling(cli);
   if (mode === "chat" && (cli.samples > 1 || cli.adapter.length > 1)) {
-    throw new ConfigError("--chat has one answer at a time: take out --samples, and name one adapter.");
+    throw new ConfigError(
+      "--chat samples one completion at a time: take out --samples, and name one adapter.",
+    );
   }
 }
 
-/** At temperature 0 nothing is drawn, so what narrows the draw has no effect. */
-function refuseUnusedDraws({ temperature, topP, topK, minP }: CliOptions): void {
+/** At temperature 0 decoding is greedy: options of sampling have no effect. */
+function refuseUnusedSampling({ temperature, topP, topK, minP }: CliOptions): void {
   const given = Object.entries({ "--top-p": topP, "--top-k": topK, "--min-p": minP });
   const [unused] = given.find(([, value]) => value !== undefined) ?? [];
   if (!isGreedyAt(temperature) || unused === undefined) return;
@@ -176,7 +178,7 @@ async function samplingOf(cli: CliOptions): Promise<SamplingSettings> {
   return settings;
 }
 
-async function answerFile(
+async function generateFromFile(
   { prompts, output, limit }: CliOptions,
   options: GenerationOptions,
   sampling: SamplingSettings,
@@ -205,12 +207,12 @@ function rate(tokens: number, seconds: number): string {
   return (tokens / Math.max(seconds, 1e-3)).toFixed(0);
 }
 
-async function answerPrompt(
+async function generateFromPrompt(
   generation: Generation,
   sampling: SamplingSettings,
   cli: CliOptions,
 ): Promise<void> {
-  const { answer } = await import("./chat.ts");
+  const { printCompletions } = await import("./chat.ts");
   const text = cli.prompt ?? "";
   if (!generation.isChat && cli.system !== undefined) {
     throw new ConfigError("--system needs a chat template: leave out --plain, or give --chat-template.");
@@ -219,8 +221,8 @@ async function answerPrompt(
   const prompt = await generation.encode(
     generation.isChat ? [...system, { role: "user", content: text }] : text,
   );
-  for (const voice of generation.voices) {
-    if (generation.voices.length > 1) process.stdout.write(`--- ${voice.name}\n`);
-    await answer({ generation, sampling, prompt, voice });
+  for (const variant of generation.variants) {
+    if (generation.variants.length > 1) process.stdout.write(`--- ${variant.name}\n`);
+    await printCompletions({ generation, sampling, prompt, variant });
   }
 }

@@ -2,10 +2,14 @@
 import { join } from "node:path";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { ConfigError } from "../base/errors.ts";
+import { writeFileAtomic } from "../base/files.ts";
 import { answererName, inFileName, parseAnswerer, parseEndpoint } from "../evaluate/answers/answerer.ts";
-import type { JudgeSettings, JudgingOptions, Price } from "../evaluate/judge/judging.ts";
+import type { JudgingOptions } from "../evaluate/answers/answers.ts";
+import { type JudgedText, writeJudgments } from "../evaluate/judge/judged-texts.ts";
+import type { JudgeSettings, Price } from "../evaluate/judge/judging.ts";
 import { isRecord } from "../formats/json-fields.ts";
 import type { Phases } from "../terminal/phases.ts";
+import { finishFirst } from "./leave.ts";
 import {
   environmentOf,
   type MachineOptions,
@@ -211,4 +215,23 @@ export function judgingOf(cli: JudgeCliOptions, dir: string, phases: Phases): Ju
     dir,
     onPhase: phases.listen,
   };
+}
+
+/**
+ * Writes the results (statistics that are not known are null), answers and judgments to be read (a JSON line a question and
+ * turn), and `page` as the report, then prints `tables`.
+ */
+export function finishJudging(
+  { texts, ...results }: { texts: readonly JudgedText[] },
+  dir: string,
+  page: string,
+  tables: string,
+): void {
+  const path = join(dir, "results.json");
+  const report = join(dir, "report.html");
+  finishFirst();
+  writeFileAtomic(path, `${JSON.stringify(results, null, 2)}\n`);
+  const readable = writeJudgments(dir, texts);
+  writeFileAtomic(report, page);
+  process.stdout.write(`${tables}\n\n${path}\n${readable}\n${report}\n`);
 }

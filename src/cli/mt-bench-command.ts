@@ -2,8 +2,13 @@
 import { Command } from "commander";
 import { ANSWERER_FORMS } from "../evaluate/answers/answerer.ts";
 import { Phases } from "../terminal/phases.ts";
-import { directoryOf, type JudgeCliOptions, judgingOf, withJudgeOptions } from "./judge-options.ts";
-import { finishJudging } from "./judge-output.ts";
+import {
+  directoryOf,
+  finishJudging,
+  type JudgeCliOptions,
+  judgingOf,
+  withJudgeOptions,
+} from "./judge-options.ts";
 import { wholeNumber } from "./options.ts";
 
 interface CliOptions extends JudgeCliOptions {
@@ -47,5 +52,11 @@ async function run(answerer: string, cli: CliOptions): Promise<void> {
     categories: cli.categories?.split(",").map((name) => name.trim()) ?? null,
   });
   phases.done();
-  finishJudging(report, dir);
+  if ("model" in report) {
+    const { ratingPage, ratingReportText } = await import("../evaluate/mt-bench/rating-report.ts");
+    finishJudging(report, dir, ratingPage(report), ratingReportText(report));
+  } else {
+    const { pairPage, pairReportText } = await import("../evaluate/judge/pair-report.ts");
+    finishJudging(report, dir, pairPage(report), pairReportText(report));
+  }
 }

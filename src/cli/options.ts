@@ -35,13 +35,13 @@ export function withStoppedStatus(command: Command): Command {
 }
 
 /** The arguments that give a child command the same --stopped-status. */
-export function stoppedStatusWords({ stoppedStatus = 0 }: StoppedOptions): string[] {
+export function stoppedStatusArguments({ stoppedStatus = 0 }: StoppedOptions): string[] {
   return stoppedStatus === 0 ? [] : ["--stopped-status", String(stoppedStatus)];
 }
 
 /** Collects the values of an option that may be given several times. */
-export function collect(word: string, before: string[]): string[] {
-  return [...before, word];
+export function collect(value: string, before: string[]): string[] {
+  return [...before, value];
 }
 
 /** A number above 0. */
@@ -52,14 +52,20 @@ export function positiveNumber(text: string): number {
 }
 
 /**
- * Several answers that would all be the same.
+ * Refuses several completions that would all be the same.
  *
  * @throws {ConfigError} saying so
  */
-export function refuseSameAnswers({ samples, temperature }: { samples: number; temperature: number }): void {
+export function refuseSameCompletions({
+  samples,
+  temperature,
+}: {
+  samples: number;
+  temperature: number;
+}): void {
   if (!isGreedyAt(temperature) || samples <= 1) return;
   throw new ConfigError(
-    `--samples: ${samples} answers at temperature ${temperature} are all the same. Set it to 1.`,
+    `--samples: ${samples} completions at temperature ${temperature} are all the same. Set it to 1.`,
   );
 }
 
@@ -81,7 +87,7 @@ export function refuseOtherNames(command: Command): void {
   const has = (name: string): boolean => command.options.some(({ long }) => long === name);
   for (const [name, others] of Object.entries(otherNames)) {
     if (!has(name)) continue;
-    for (const other of others.filter((one) => !has(one))) {
+    for (const other of others.filter((name) => !has(name))) {
       const refuse = (): never => {
         throw new InvalidArgumentError(`It is ${name} here.`);
       };

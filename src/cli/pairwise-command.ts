@@ -5,11 +5,11 @@ import { Phases } from "../terminal/phases.ts";
 import {
   atLeastZero,
   directoryOf,
+  finishJudging,
   type JudgeCliOptions,
   judgingOf,
   withJudgeOptions,
 } from "./judge-options.ts";
-import { finishJudging } from "./judge-output.ts";
 import { wholeNumber } from "./options.ts";
 
 interface CliOptions extends JudgeCliOptions {
@@ -51,5 +51,6 @@ async function run(a: string, b: string, cli: CliOptions): Promise<void> {
     strongWeight: cli.strongWeight,
   });
   phases.done();
-  finishJudging(report, dir);
+  const { pairPage, pairReportText } = await import("../evaluate/judge/pair-report.ts");
+  finishJudging(report, dir, pairPage(report), pairReportText(report));
 }

@@ -70,7 +70,7 @@ async function run(file: string | undefined, argv: string[], options: CliOptions
   process.stdout.write(options.json === true ? `${JSON.stringify(result, null, 2)}\n` : formatPlan(result));
 }
 
-/** The configuration; without a file, one with the defaults of training and what is said on the command line. */
+/** The configuration; without a file, one with the defaults of training and the options of the command line. */
 function configOf(
   file: string | undefined,
   argv: readonly string[],

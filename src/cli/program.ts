@@ -1,14 +1,18 @@
 /** All commands and their options. */
 import { Command } from "commander";
 import { codeVersion } from "../base/version.ts";
+import { type ReadMeter, watchReading } from "../data/read-meter.ts";
 import { labelsOf, methodNames, wordList } from "../methods/index.ts";
+import { PhaseProgress } from "../terminal/phases.ts";
+import { arenaHardCommand } from "./arena-hard-command.ts";
 import { addDataCommands } from "./data-command.ts";
-import { addEvaluateCommands } from "./evaluate-command.ts";
+import { diversityCommand } from "./diversity-command.ts";
 import { addGenerateCommand } from "./generate-command.ts";
 import { addMergeCommand } from "./merge-command.ts";
+import { mtBenchCommand } from "./mt-bench-command.ts";
 import { refuseOtherNames } from "./options.ts";
+import { pairwiseCommand } from "./pairwise-command.ts";
 import { addPlanCommand } from "./plan-command.ts";
-import { showReading } from "./reading.ts";
 import { addScoreCommand } from "./score-command.ts";
 import { addServeCommand } from "./serve-command.ts";
 import { addStudyCommand } from "./studies-command.ts";
@@ -44,4 +48,37 @@ export function program(): Command {
     for (const each of [command, ...command.commands]) refuseOtherNames(each);
   }
   return preftune;
+}
+
+/** Adds `evaluate` and its commands to `preftune`. */
+function addEvaluateCommands(preftune: Command): void {
+  preftune
+    .command("evaluate")
+    .description("evaluate what models generate")
+    .addCommand(diversityCommand())
+    .addCommand(mtBenchCommand())
+    .addCommand(arenaHardCommand())
+    .addCommand(pairwiseCommand());
+}
+
+/** Reading that takes less than this many milliseconds is not reported. */
+const quietMs = 500;
+
+let isReadingShown = false;
+
+/** From now on the reading of large files is reported. */
+function showReading(): void {
+  if (isReadingShown) return;
+  isReadingShown = true;
+  let shown: { meter: ReadMeter; began: number; progress: PhaseProgress | null } | null = null;
+  watchReading((meter) => {
+    if (shown?.meter !== meter) shown = { meter, began: performance.now(), progress: null };
+    if (meter.isDone) {
+      shown.progress?.clear();
+      shown = null;
+    } else if (performance.now() - shown.began >= quietMs) {
+      shown.progress ??= new PhaseProgress("rows read", null);
+      shown.progress.update(meter.rows, meter.note);
+    }
+  });
 }

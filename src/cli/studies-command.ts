@@ -19,7 +19,7 @@ export function addAbsentCommand(preftune: Command): void {
   preftune
     .command("study")
     .description("the studies of the SLIME paper's claims; only in a checkout of preftune's repository")
-    .argument("[words...]")
+    .argument("[arguments...]")
     .allowUnknownOption()
     .action(() => {
       throw new ConfigError(

@@ -140,7 +140,7 @@ const startMs = 600_000;
 class Trainer {
   readonly child: ChildProcess;
   readonly ended: Promise<ChildEnd>;
-  /** When it said that it was at a step, by `performance.now`; null: not yet. */
+  /** When it last reported a step, by `performance.now`; null: not yet. */
   beganAt: number | null = null;
   step: number | null = null;
   #silentMs = 0;

@@ -1,8 +1,7 @@
 /** `preftune sweep`. */
 import { basename, extname, join } from "node:path";
 import type { Command } from "commander";
-import { showOutcome } from "./grid-outcome.ts";
-import { stoppable } from "./grid-stop.ts";
+import { showOutcome, stoppable } from "./grid-command.ts";
 import { type StoppedOptions, wholeNumber, withStoppedStatus } from "./options.ts";
 
 interface CliOptions extends StoppedOptions {

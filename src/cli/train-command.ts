@@ -13,7 +13,7 @@ import { heartbeats } from "./heartbeat.ts";
 import {
   positiveNumber,
   type StoppedOptions,
-  stoppedStatusWords,
+  stoppedStatusArguments,
   wholeNumber,
   withStoppedStatus,
 } from "./options.ts";
@@ -75,7 +75,7 @@ async function supervise(
     program: process.argv[1] ?? "",
     argv: (isResume) => [
       ...["train", ...argv, ...(isResume || resume === true ? ["--resume"] : [])],
-      ...stoppedStatusWords({ stoppedStatus }),
+      ...stoppedStatusArguments({ stoppedStatus }),
     ],
     outputDir: config.output_dir,
     maxRestarts,
@@ -91,7 +91,7 @@ async function run(resolved: ResolvedConfig, { stoppedStatus = 0 }: StoppedOptio
   const phases = new Phases();
   // its own configuration has every value, also those that were given on the command line
   const own = runPaths(config.output_dir).configYaml;
-  const resume = commandLine(["train", own, "--resume", ...stoppedStatusWords({ stoppedStatus })]);
+  const resume = commandLine(["train", own, "--resume", ...stoppedStatusArguments({ stoppedStatus })]);
   const display = new TrainDisplay(config, { phases, resume });
   const { train } = await import("../recipes/train.ts");
   const { watchStopSignals } = await import("../torch/index.ts");

@@ -1,8 +1,7 @@
 /** `preftune/cli`: what commands of `preftune` share, for one that a workspace of the checkout adds. */
 import "../base/node-version.ts";
 
-export { showOutcome } from "../cli/grid-outcome.ts";
-export { type GridPart, stoppable } from "../cli/grid-stop.ts";
+export { type GridPart, showOutcome, stoppable } from "../cli/grid-command.ts";
 export { type JudgeEndpointOptions, judgeOf, withJudge } from "../cli/judge-options.ts";
 export { collect, type StoppedOptions, wholeNumber, withStoppedStatus } from "../cli/options.ts";
 export { pairsOf } from "../cli/overrides.ts";

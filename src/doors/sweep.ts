@@ -12,9 +12,7 @@ export type { Chart, Series } from "../report/line-chart.ts";
 export type { ScatterPoint } from "../report/scatter-chart.ts";
 export type { EvaluationRecord } from "../runs/evaluation-records.ts";
 export { runPaths } from "../runs/run-directory.ts";
-export type { Interval } from "../stats/crossed-bootstrap.ts";
-export type { Cell, CellOutcome, Values } from "../sweep/cell.ts";
-export { cellsOf, checkCells, takeFolder } from "../sweep/cells.ts";
+export type { Estimate } from "../stats/crossed-bootstrap.ts";
 export {
   differenceInterval,
   half,
@@ -24,11 +22,10 @@ export {
   quantileInterval,
   spreadInterval,
 } from "../sweep/estimates.ts";
-export { estimate, estimateDifference, FIGURES, type FigureName, tableOf } from "../sweep/figures.ts";
-export { type GridOptions, gridPlaces, runGrid } from "../sweep/grid.ts";
+export { type GridOptions, gridPaths, runGrid } from "../sweep/grid.ts";
 export { countText, intervalText, numberText } from "../sweep/interval-text.ts";
 export {
-  type Comparison,
+  type ConditionPair,
   comparisonsOf,
   lastSamples,
   type MeasuredCondition,
@@ -37,8 +34,17 @@ export {
   twinsOf,
 } from "../sweep/measured.ts";
 export { type WrittenOutcome, writeOutcome } from "../sweep/outcome.ts";
-export { drawValue, type Range } from "../sweep/ranges.ts";
-export type { Extras } from "../sweep/run-cell.ts";
-export type { Condition, Measured, ResultRow, Section } from "../sweep/section.ts";
+export type { Extras } from "../sweep/run-trial.ts";
+export type { Condition, Measured, ReportSection, ResultRow } from "../sweep/section.ts";
 export { StudyStoppedError } from "../sweep/stopped.ts";
+export { drawValue, type SearchRange } from "../sweep/sweep-file.ts";
+export type { ConfigValues, Trial, TrialOutcome } from "../sweep/trial.ts";
+export {
+  estimate,
+  estimateDifference,
+  TRIAL_METRICS,
+  type TrialMetricName,
+  tableOf,
+} from "../sweep/trial-metrics.ts";
+export { checkTrials, lockFolder, trialsOf } from "../sweep/trials.ts";
 export type { ProgressStream } from "../terminal/status-line.ts";

@@ -1,4 +1,4 @@
-/** An answer's text as its tokens come: whole characters only, and ended by stop texts wherever token boundaries fall. */
+/** An answer's text as its tokens come: whole characters only, and ended by stop strings wherever token boundaries fall. */
 import { at } from "../base/at.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 
@@ -7,9 +7,9 @@ export type TokenDecoder = Pick<Tokenizer, "decode" | "isSpecial">;
 
 /** What a token added to the text. */
 export interface TextStep {
-  /** Text that is now certain; empty while a character or a possible stop text is incomplete. */
+  /** Text that is now certain; empty while a character or a possible stop string is incomplete. */
   text: string;
-  /** The stop text that ended the answer; it and what followed it are dropped. */
+  /** The stop string that ended the answer; it and what followed it are dropped. */
   stop: string | null;
 }
 
@@ -28,8 +28,8 @@ const promptTokens = 8;
 const longestCharacter = 4;
 
 /**
- * The text of one answer. Joined, its steps and its rest are the tokens' text, cut before the first stop text. Special
- * tokens are no part of the text, but stop texts may name them.
+ * The text of one answer. Joined, its steps and its rest are the tokens' text, cut before the first stop string. Special
+ * tokens are no part of the text, but stop strings may name them.
  *
  * A token's text may depend on its neighbour (a space in front, bytes of one character), so a token is read together with
  * those before it, back to the last place where a whole character ended.
@@ -41,23 +41,23 @@ export class AnswerText {
   readonly #ids: number[];
   /** Tokens from here on are decoded together. */
   #context = 0;
-  /** Tokens before this one have given their text. */
-  #told = 0;
+  /** The text of tokens before this one has been emitted. */
+  #emitted = 0;
   /** Code points of the text so far, with what is held back. */
   #length = 0;
-  /** Text that may be the beginning of a stop text, special tokens included. */
+  /** Text that may be the beginning of a stop string, special tokens included. */
   readonly #held: HeldText = new HeldText();
 
   /**
    * @param stops - texts that end the answer, none of them empty
    * @param prompt - tokens whose text the answer continues: their text and the answer's are that of all tokens; none: the
-   *   answer's tokens are a text of their own
+   *   answer's tokens are a separate text
    */
   constructor(decoder: TokenDecoder, stops: readonly string[], prompt: readonly number[] = []) {
     this.#decoder = decoder;
     this.#stops = stops;
     this.#ids = prompt.filter((id) => !decoder.isSpecial(id)).slice(-promptTokens);
-    this.#told = this.#lastWhole();
+    this.#emitted = this.#lastComplete();
   }
 
   /** Adds a token. */
@@ -70,7 +70,7 @@ export class AnswerText {
   }
 
   /**
-   * What is still held back, at the answer's end; it may complete a stop text.
+   * What is still held back, at the answer's end; it may complete a stop string.
    *
    * @param id - the stop token that ended the answer
    */
@@ -84,8 +84,8 @@ export class AnswerText {
     return { text: rest.text + last.text + held, stop: last.stop, ...own };
   }
 
-  /** Where the last whole character of the prompt ends. */
-  #lastWhole(): number {
+  /** Where the last complete character of the prompt ends. */
+  #lastComplete(): number {
     const all = this.#ids.length;
     for (let end = all; end >= Math.max(1, all - longestCharacter); end--) {
       if (!this.#text(0, end).endsWith("\uFFFD")) return end;
@@ -94,12 +94,12 @@ export class AnswerText {
   }
 
   #newText(isLast: boolean): string {
-    const before = this.#text(this.#context, this.#told);
+    const before = this.#text(this.#context, this.#emitted);
     const now = this.#text(this.#context, this.#ids.length);
-    const waits = now.endsWith("\uFFFD") && this.#ids.length - this.#told < longestWait;
+    const waits = now.endsWith("\uFFFD") && this.#ids.length - this.#emitted < longestWait;
     if (!isLast && (waits || now.length <= before.length)) return "";
-    this.#context = this.#told;
-    this.#told = this.#ids.length;
+    this.#context = this.#emitted;
+    this.#emitted = this.#ids.length;
     return now.slice(before.length);
   }
 
@@ -128,37 +128,37 @@ export class AnswerText {
   }
 }
 
-/** Text that is not told yet. What special tokens wrote in it is never told. */
+/** Text that is not emitted yet. The text of special tokens in it never is. */
 class HeldText {
   raw = "";
-  /** Places in `raw` of what is told. */
-  #told: number[] = [];
+  /** Indices in `raw` of what will be emitted. */
+  #plain: number[] = [];
 
-  add(text: string, isTold: boolean): void {
-    if (isTold) for (let i = 0; i < text.length; i++) this.#told.push(this.raw.length + i);
+  add(text: string, isPlain: boolean): void {
+    if (isPlain) for (let i = 0; i < text.length; i++) this.#plain.push(this.raw.length + i);
     this.raw += text;
   }
 
   clear(): void {
     this.raw = "";
-    this.#told = [];
+    this.#plain = [];
   }
 
-  /** Takes `raw` up to a place out, and gives what is told of it. */
+  /** Removes `raw` up to an index, and returns its plain text. */
   take(end: number): string {
     const text = this.#visible((place) => place < end);
-    this.#told = this.#told.filter((place) => place >= end).map((place) => place - end);
+    this.#plain = this.#plain.filter((place) => place >= end).map((place) => place - end);
     this.raw = this.raw.slice(end);
     return text;
   }
 
-  /** The first stop text, in what is told or with the special tokens in it, and its place in `raw`. */
+  /** The first stop string, in the plain text or with the special tokens in it, and its index in `raw`. */
   firstOf(stops: readonly string[]): { stop: string; at: number } | null {
     let first: { stop: string; at: number } | null = null;
     const visible = this.#visible(() => true);
     for (const stop of stops) {
-      const told = visible.indexOf(stop);
-      const places = [this.raw.indexOf(stop), told < 0 ? -1 : at(this.#told, told)];
+      const index = visible.indexOf(stop);
+      const places = [this.raw.indexOf(stop), index < 0 ? -1 : at(this.#plain, index)];
       for (const at of places) {
         if (at >= 0 && (first === null || at < first.at)) first = { stop, at };
       }
@@ -166,23 +166,23 @@ class HeldText {
     return first;
   }
 
-  /** Place in `raw` up to which no stop text can begin any more. */
+  /** Index in `raw` before which no stop string can begin any more. */
   certain(stops: readonly string[]): number {
     const visible = this.#visible(() => true);
-    const told = beginningOfStop(visible, stops);
+    const held = beginningOfStop(visible, stops);
     const end = this.raw.length - beginningOfStop(this.raw, stops);
-    return told === 0 ? end : Math.min(end, at(this.#told, visible.length - told));
+    return held === 0 ? end : Math.min(end, at(this.#plain, visible.length - held));
   }
 
   #visible(isTaken: (place: number) => boolean): string {
-    return this.#told
+    return this.#plain
       .filter(isTaken)
       .map((place) => this.raw[place])
       .join("");
   }
 }
 
-/** Length of the longest end of `text` with which a stop text begins. */
+/** Length of the longest end of `text` with which a stop string begins. */
 function beginningOfStop(text: string, stops: readonly string[]): number {
   let longest = 0;
   for (const stop of stops) {

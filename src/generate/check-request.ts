@@ -13,17 +13,17 @@ export interface RequestBounds {
   adapters: ReadonlySet<string>;
 }
 
-interface Rule {
+interface SamplingRule {
   expected: string;
   holds: (value: number) => boolean;
 }
 
-const whole = (least: number, most = Number.POSITIVE_INFINITY): Rule => ({
+const whole = (least: number, most = Number.POSITIVE_INFINITY): SamplingRule => ({
   expected: `a whole number ${most === Number.POSITIVE_INFINITY ? `of at least ${least}` : `from ${least} to ${most}`}`,
   holds: (value) => Number.isSafeInteger(value) && value >= least && value <= most,
 });
 
-const finite: Rule = { expected: "a finite number", holds: Number.isFinite };
+const finite: SamplingRule = { expected: "a finite number", holds: Number.isFinite };
 
 /** Names of the values that `checkSampling` looks at. */
 export type CheckedName =
@@ -39,7 +39,7 @@ export type CheckedName =
   | "seed"
   | "logprobs";
 
-const rules: Record<CheckedName, Rule> = {
+const rules: Record<CheckedName, SamplingRule> = {
   n: whole(1),
   maxNewTokens: whole(1),
   temperature: {

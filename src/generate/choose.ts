@@ -39,7 +39,7 @@ export interface Choice {
   id: number;
   /** ln p under the model; null unless asked for. */
   logprob: number | null;
-  /** The likeliest tokens under the model, as many as asked for. */
+  /** The most likely tokens under the model, as many as asked for. */
   top: { id: number; logprob: number }[];
 }
 
@@ -69,15 +69,15 @@ function requireFiniteLogits(raw: Tensor): void {
 
 function drawIds(raw: Tensor, rows: readonly ChoiceRow[]): number[][] {
   const logits = penalised(raw, rows);
-  const likeliest = rows.some(isGreedy) ? ops.argmax(logits, -1).toNumbers() : [];
-  if (rows.every(isGreedy)) return rows.map(({ randoms }, i) => randoms.map(() => at(likeliest, i)));
+  const greedy = rows.some(isGreedy) ? ops.argmax(logits, -1).toNumbers() : [];
+  if (rows.every(isGreedy)) return rows.map(({ randoms }, i) => randoms.map(() => at(greedy, i)));
   const temperatures = rows.map((row) => (isGreedy(row) ? 1 : row.sampling.temperature));
   // the greatest logit is 0 first: however cold, it stays finite, and the others go to -inf at most
   const below = ops.sub(logits, ops.amax(logits, [-1], true));
   const scaled = ops.div(below, tensor(temperatures, [rows.length, 1]));
   const probabilities = ops.softmax(scaled, -1);
   return rows.map((row, i) => {
-    if (isGreedy(row)) return row.randoms.map(() => at(likeliest, i));
+    if (isGreedy(row)) return row.randoms.map(() => at(greedy, i));
     const candidates = filter(rowOf(probabilities, i), row.sampling);
     return row.randoms.map((random) => draw(candidates, random.next()));
   });
@@ -172,7 +172,7 @@ function atLeast(values: Float32Array, least: number): number[] {
 }
 
 /**
- * The likeliest of `ids` (null: of all) that together reach `topP`: those go whose sum with all less likely ones is at most
+ * The most likely of `ids` (null: of all) that together reach `topP`: those go whose sum with all less likely ones is at most
  * 1 - p.
  */
 function nucleus(ids: readonly number[] | null, probabilities: Float32Array, topP: number): number[] {
@@ -237,8 +237,8 @@ function withLogprobs(
   drawn: readonly (readonly number[])[],
 ): Choice[][] {
   const asked = rows.map(({ sampling }) => sampling.logprobs);
-  const told = tokenLogprobs(raw, drawn, Math.max(...asked.map((count) => count ?? 0)));
-  return told.map((row, i) =>
+  const logprobs = tokenLogprobs(raw, drawn, Math.max(...asked.map((count) => count ?? 0)));
+  return logprobs.map((row, i) =>
     row.map(({ id, logprob, top }) => {
       const count = asked[i] ?? null;
       return count === null ? { id, logprob: null, top: [] } : { id, logprob, top: top.slice(0, count) };
@@ -247,7 +247,7 @@ function withLogprobs(
 }
 
 /**
- * Log-probs of the tokens of each row, and of its `alternatives` likeliest ones.
+ * Log-probs of the tokens of each row, and of its `alternatives` most likely ones.
  *
  * @param raw - (R, V) float32 on the CPU, contiguous
  * @param tokens - R lists of ids
@@ -277,7 +277,7 @@ function tokenLogprobs(
 }
 
 /**
- * Log-probs of one token a row, and of its `alternatives` likeliest ones.
+ * Log-probs of one token a row, and of its `alternatives` most likely ones.
  *
  * @param logits - (R, V)
  * @param ids - R ids

@@ -41,7 +41,7 @@ const promptTokensAStep = 512;
 /** A longer prompt is computed in parts of so many tokens, whole pages, so that nothing waits for all of it. */
 const partTokens = 256;
 
-interface Job {
+interface EngineRequest {
   id: string;
   request: GenerateRequest;
   onEvent: (event: GenerateEvent) => void;
@@ -53,12 +53,12 @@ interface Job {
   prompt: Span;
   /** Tokens of the prompt that have been computed. */
   computed: number;
-  answers: Answer[];
+  answers: Sample[];
   completionTokens: number;
 }
 
-interface Answer {
-  job: Job;
+interface Sample {
+  job: EngineRequest;
   index: number;
   sequence: CachedSequence;
   ids: number[];
@@ -74,8 +74,8 @@ export class Engine implements GenerationEngine, Disposable {
   readonly #dtype: DType;
   readonly #cache: KVCache;
   readonly #limits: EngineLimits;
-  #waiting: Job[] = [];
-  #running: Job[] = [];
+  #waiting: EngineRequest[] = [];
+  #running: EngineRequest[] = [];
   #promptTokens = 0;
   #completionTokens = 0;
 
@@ -110,7 +110,7 @@ export class Engine implements GenerationEngine, Disposable {
       throw new ConfigError("stop: stop texts need a tokenizer, and this engine has none.");
     }
     if ([...this.#waiting, ...this.#running].some((job) => job.id === id)) {
-      throw new ConfigError(`a request "${id}" is already under way; give each an id of its own.`);
+      throw new ConfigError(`a request "${id}" is already under way; give each a different id.`);
     }
     const { promptIds, n, adapter } = request;
     const maxNewTokens = Math.min(request.maxNewTokens, maxPositions - promptIds.length);
@@ -132,7 +132,7 @@ export class Engine implements GenerationEngine, Disposable {
 
   cancel(id: string): void {
     this.#waiting = this.#waiting.filter((job) => job.id !== id);
-    const job = this.#running.find((one) => one.id === id);
+    const job = this.#running.find((running) => running.id === id);
     if (job !== undefined) this.#drop(job);
   }
 
@@ -160,16 +160,17 @@ export class Engine implements GenerationEngine, Disposable {
     return Math.max(1, Math.floor(this.#limits.maxCacheTokens / pageTokens));
   }
 
-  #openAnswers(): Answer[] {
+  #openAnswers(): Sample[] {
     return this.#running.flatMap((job) => job.answers.filter((answer) => !answer.isOver));
   }
 
-  /** Goes on with the prompts under way and admits waiting ones, as many tokens as a step has. */
+  /** Continues the prompts under way and admits waiting ones, as many tokens as a step has. */
   #computePrompts(): void {
     let left = promptTokensAStep;
     for (;;) {
       const job =
-        this.#running.find((one) => one.computed < one.request.promptIds.length) ?? this.#admitNext();
+        this.#running.find((running) => running.computed < running.request.promptIds.length) ??
+        this.#admitNext();
       if (job === null) return;
       const tokens = this.#partEnd(job) - job.computed;
       if (tokens > left && left < promptTokensAStep) return;
@@ -178,13 +179,13 @@ export class Engine implements GenerationEngine, Disposable {
     }
   }
 
-  #partEnd({ computed, request }: Job): number {
+  #partEnd({ computed, request }: EngineRequest): number {
     const all = request.promptIds.length;
     return this.#cache.takesParts ? Math.min(all, computed + partTokens) : all;
   }
 
   /** Moves the next waiting request to the running ones; null if there is none or no room. */
-  #admitNext(): Job | null {
+  #admitNext(): EngineRequest | null {
     const job = this.#waiting[0];
     if (job === undefined || !this.#hasRoom(job)) return null;
     this.#waiting.shift();
@@ -193,7 +194,7 @@ export class Engine implements GenerationEngine, Disposable {
     const { tokenizer } = this.#parts;
     job.answers = Array.from(
       { length: n },
-      (_, index): Answer => ({
+      (_, index): Sample => ({
         job,
         index,
         sequence: { prompt: job.prompt, own: { pages: [], length: 0 } },
@@ -208,13 +209,13 @@ export class Engine implements GenerationEngine, Disposable {
   }
 
   /** What is running may grow to its longest, so that nothing ever has to make room. */
-  #hasRoom(job: Job): boolean {
-    const pages = this.#running.reduce((sum, one) => sum + one.pages, job.pages);
+  #hasRoom(job: EngineRequest): boolean {
+    const pages = this.#running.reduce((sum, running) => sum + running.pages, job.pages);
     return this.#openAnswers().length + job.request.n <= this.#limits.maxRunning && pages <= this.#mostPages;
   }
 
   /** Computes the next part of a prompt; after the last one every answer gets its first token. */
-  #computePart(job: Job): void {
+  #computePart(job: EngineRequest): void {
     const { request, answers, prompt, computed: first } = job;
     const end = this.#partEnd(job);
     const isLast = end === request.promptIds.length;
@@ -226,7 +227,7 @@ export class Engine implements GenerationEngine, Disposable {
       const hidden = noGrad(() =>
         promptHidden(this.#with(job.model), request.promptIds, { span: prompt, first, end }),
       );
-      this.#tellPrompt(job, hidden, first);
+      this.#emitPrompt(job, hidden, first);
       if (!isLast || job.maxNewTokens === 0) return [];
       const logits = noGrad(() => lastLogits(job.model, hidden));
       const randoms = answers.map(({ random }) => random);
@@ -242,7 +243,7 @@ export class Engine implements GenerationEngine, Disposable {
   }
 
   /** Tells the log-probs of the prompt's tokens as far as they are known now: up to the one after the part from `first`. */
-  #tellPrompt(job: Job, hidden: Tensor, first: number): void {
+  #emitPrompt(job: EngineRequest, hidden: Tensor, first: number): void {
     const { promptIds, promptLogprobs = null } = job.request;
     if (promptLogprobs === null) return;
     const { tokenizer } = this.#parts;
@@ -260,7 +261,7 @@ export class Engine implements GenerationEngine, Disposable {
   }
 
   /** Adds a token to each of `answers`, all of one model. */
-  #advance(model: CausalLM, answers: readonly Answer[]): void {
+  #advance(model: CausalLM, answers: readonly Sample[]): void {
     if (answers.length === 0) return;
     const jobs = [...new Set(answers.map(({ job }) => job))];
     const choices = this.#guarded(jobs, () => {
@@ -281,11 +282,11 @@ export class Engine implements GenerationEngine, Disposable {
   }
 
   /** `choices`: one for each answer, or none after a failure. */
-  #acceptAll(answers: readonly Answer[], choices: readonly Choice[]): void {
+  #acceptAll(answers: readonly Sample[], choices: readonly Choice[]): void {
     for (const [i, choice] of choices.entries()) this.#accept(at(answers, i), choice);
   }
 
-  #accept(answer: Answer, { id, logprob, top }: Choice): void {
+  #accept(answer: Sample, { id, logprob, top }: Choice): void {
     // an event may have cancelled its own request, or one beside it
     if (answer.isOver) return;
     const { job, index, text } = answer;
@@ -316,7 +317,7 @@ export class Engine implements GenerationEngine, Disposable {
     }
   }
 
-  #end(answer: Answer, end: Omit<EndEvent, "type" | "answer">): void {
+  #end(answer: Sample, end: Omit<EndEvent, "type" | "answer">): void {
     const { job } = answer;
     answer.isOver = true;
     this.#cache.release(answer.sequence.own);
@@ -327,17 +328,17 @@ export class Engine implements GenerationEngine, Disposable {
     job.onEvent({ type: "done", promptTokens: job.request.promptIds.length, completionTokens });
   }
 
-  #drop(job: Job): void {
+  #drop(job: EngineRequest): void {
     for (const answer of job.answers) {
       answer.isOver = true;
       this.#cache.release(answer.sequence.own);
     }
     this.#cache.release(job.prompt);
-    this.#running = this.#running.filter((one) => one !== job);
+    this.#running = this.#running.filter((running) => running !== job);
   }
 
-  /** What `pass` gives; if it fails, null: the requests in it end with an error, and everything else goes on. */
-  #guarded<T>(jobs: readonly Job[], pass: () => T): T | null {
+  /** What `pass` gives; if it fails, null: the requests in it end with an error, and everything else continues. */
+  #guarded<T>(jobs: readonly EngineRequest[], pass: () => T): T | null {
     try {
       return pass();
     } catch (error) {
@@ -353,8 +354,8 @@ export class Engine implements GenerationEngine, Disposable {
 /** What a token is where there is no text. */
 const noStep: TokenStep = { text: "", stop: null, place: 0, isFirst: false };
 
-function byModel(answers: readonly Answer[]): Map<CausalLM, Answer[]> {
-  const groups = new Map<CausalLM, Answer[]>();
+function byModel(answers: readonly Sample[]): Map<CausalLM, Sample[]> {
+  const groups = new Map<CausalLM, Sample[]>();
   for (const answer of answers) {
     const group = groups.get(answer.job.model);
     if (group === undefined) groups.set(answer.job.model, [answer]);

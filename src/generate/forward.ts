@@ -51,11 +51,11 @@ export function lastLogits(model: CausalLM, hidden: Tensor): Tensor {
 const logitsAtOnce = 2 ** 24;
 
 /**
- * Log-probs of the tokens that follow the first ones of `hidden` (T, D), with the likeliest ones in their places. Logits of
+ * Log-probs of the tokens that follow the first ones of `hidden` (T, D), with the most likely ones in their places. Logits of
  * a few tokens at a time: memory does not grow with the prompt.
  *
  * @param ids - at most T ids: the i-th follows the i-th token
- * @param options.alternatives - how many likeliest tokens to tell for each
+ * @param options.alternatives - how many of the most likely tokens to return for each
  * @param options.atOnce - numbers of logits held at once
  */
 export function followingLogprobs(

@@ -46,8 +46,8 @@ export function openEngine(source: EngineSource): OpenEngine {
   const engine = new Engine({ model, adapters: adapted, tokenizer, dtype, ...(limits && { limits }) });
   const free = (): void => {
     engine[Symbol.dispose]();
-    for (const one of [...adapted.values(), model]) {
-      for (const [, tensor] of namedTensors(one)) tensor.dispose();
+    for (const loaded of [...adapted.values(), model]) {
+      for (const [, tensor] of namedTensors(loaded)) tensor.dispose();
     }
   };
   return { engine, [Symbol.dispose]: free };

@@ -8,13 +8,13 @@ export interface GenerateRequest {
   n: number;
   /** Longest answer, in tokens. 0: none, where log-probs of the prompt are asked for. */
   maxNewTokens: number;
-  /** Divides the logits before the softmax; 0, and all below 1e-5, takes the likeliest token each time. */
+  /** Divides the logits before the softmax; 0, and all below 1e-5, is greedy. */
   temperature: number;
-  /** Draw among the k likeliest tokens; null for all. */
+  /** Sample from the k most likely tokens; null for all. */
   topK: number | null;
-  /** Draw among the likeliest tokens that together reach this probability; null for all. */
+  /** Sample from the most likely tokens that together reach this probability; null for all. */
   topP: number | null;
-  /** Draw among tokens at least this fraction as likely as the likeliest; null for all. */
+  /** Sample from tokens at least this fraction as likely as the most likely one; null for all. */
   minP: number | null;
   /** Divides positive logits of tokens already in prompt or answer and multiplies negative ones, 0.01 to 100; null for none. */
   repetitionPenalty: number | null;
@@ -35,7 +35,7 @@ export interface GenerateRequest {
   seed: number;
   /** Which of the seed's series of draws the first answer has; default 0. Answer i has the one i places further. */
   firstSeries?: number;
-  /** How many likeliest alternatives to tell for each token, 0 for the token's own log-prob only, null for none. */
+  /** How many of the most likely alternatives to return for each token, 0 for the token's own log-prob only, null for none. */
   logprobs: number | null;
   /** The same for each token of the prompt; default null. */
   promptLogprobs?: number | null;
@@ -60,7 +60,7 @@ export interface TokenChoice {
   id: number;
   /** ln p of the token under the model itself; null unless asked for, and for the first token of a prompt. */
   logprob: number | null;
-  /** The likeliest tokens in its place, likeliest first; as many as asked for. */
+  /** The most likely tokens in its place, in descending order; as many as asked for. */
   top: TokenLogprob[];
   /** Whether no other text is before it: there SentencePiece decoders leave out a space. */
   isFirst: boolean;

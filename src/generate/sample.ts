@@ -8,7 +8,7 @@ import { Engine } from "./engine.ts";
 
 /** How to draw answers. */
 export interface SamplingOptions {
-  /** Divides the logits before the softmax; 0, and all below 1e-5, takes the likeliest token each time. */
+  /** Divides the logits before the softmax; 0, and all below 1e-5, is greedy. */
   temperature: number;
   /** Longest answer, in tokens. */
   maxNewTokens: number;
@@ -37,7 +37,7 @@ export interface SampledAnswer {
 /**
  * Answers to `prompts` (token ids), in order of the prompts.
  *
- * Each answer has random numbers of its own, from the seed and its place: what else is in the batch does not change it.
+ * Each completion has separate random numbers, from the seed and its index: what else is in the batch does not change it.
  *
  * @throws {ConfigError} if a prompt is empty or an option is out of range
  * @throws {TorchError} if the model cannot be computed

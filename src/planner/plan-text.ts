@@ -144,7 +144,7 @@ function adviceText({ advice, memory, device }: Plan): string {
     `  ${fits ? "fits:" : "too much still:"} ${change}: ${formatBytes(bytes)}`;
   const usable = formatBytes(device.usableBytes);
   return [
-    `What would make it fit ${usable}, one row a micro-batch unless said otherwise:`,
+    `What would make it fit ${usable}, one row a micro-batch unless stated otherwise:`,
     ...advice.map(line),
   ].join("\n");
 }

@@ -13,10 +13,10 @@ import { labelsOf, type MethodName, methods, pairMethods, wordList } from "../me
 import type { ProgressStream } from "../terminal/status-line.ts";
 import { jsonLines, makeData, type ToyData, tokenizerText } from "../toy/data.ts";
 import { fastSize, fullSize, type ToySize } from "../toy/sizes.ts";
-import { figuresOf, type MethodFigures, sentences } from "./figures.ts";
 import { type QuickstartPaths, stages, takePlace } from "./place.ts";
 import { answerLines, legend, resultTable, writeQuickstartReport } from "./results.ts";
 import type { StageResult, StageTask } from "./stage.ts";
+import { figuresOf, type MethodFigures, sentences } from "./stage-metrics.ts";
 import { runInProcess } from "./stage-process.ts";
 
 /** Options of `quickstart`. */

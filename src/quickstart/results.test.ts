@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { textTable } from "../terminal/text-table.ts";
-import { changeSince, figuresOf, type MethodFigures, percent, sentences } from "./figures.ts";
 import type { Measurement } from "./measure.ts";
 import { answerLines, resultTable } from "./results.ts";
 import type { StageResult } from "./stage.ts";
+import { changeSince, figuresOf, type MethodFigures, percent, sentences } from "./stage-metrics.ts";
 
 const right = ["1. A\nEnd of list.", "1. B\nEnd of list."];
 const sft: Measurement = {

@@ -2,8 +2,8 @@
 
 import { writeComparison } from "../report/run-report.ts";
 import { textTable } from "../terminal/text-table.ts";
-import { type MethodFigures, percent } from "./figures.ts";
 import type { QuickstartPaths } from "./place.ts";
+import { type MethodFigures, percent } from "./stage-metrics.ts";
 
 interface Column {
   /** In the terminal; "\n" stacks words. */

@@ -101,7 +101,7 @@ export class Evaluator {
   }
 
   #breaches(now: Record<string, number>, { step, watch }: EvaluationBaseline): string[] {
-    const before = { step, watchStep: watch?.step ?? step, figures: watch?.figures ?? {} };
+    const before = { step, watchStep: watch?.step ?? step, metrics: watch?.figures ?? {} };
     return breachesOf(now, before, this.#config.watch_thresholds).map(({ text }) => text);
   }
 

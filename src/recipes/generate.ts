@@ -1,45 +1,50 @@
 /**
- * `preftune generate` over a file of prompts: every prompt answered by every adapter asked for. What is answered is on the
- * disk at once, so that a run that was broken off goes on where it was.
+ * `preftune generate` over a file of prompts: completions of every prompt by every adapter. Finished lines are written at
+ * once, so that an interrupted run resumes where it was.
  */
 import { at } from "../base/at.ts";
-import { ConfigError } from "../base/errors.ts";
+import { ConfigError, TorchError } from "../base/errors.ts";
 import { remove, sha256, writeFileAtomic } from "../base/files.ts";
+import { deriveSeed } from "../base/random.ts";
 import { checkPromptLengths, type Prompt, readPrompts } from "../data/prompt-file.ts";
 import { JsonLinesWriter, readJsonLines } from "../runs/json-lines.ts";
-import { answerDialogue, type DialogueTask } from "./dialogue.ts";
+import type { Message } from "../text/messages.ts";
+import type { SourceRow } from "../text/rows.ts";
 import {
-  type FinishedAnswer,
+  type AdapterVariant,
+  CompletionCollector,
+  type FinishedCompletion,
   type Generation,
   type GenerationOptions,
   openGeneration,
   type SamplingSettings,
 } from "./generation.ts";
 
-/** What to answer, and where the answers go. */
+/** The prompts, and where the completions go. */
 export interface GenerateFileOptions extends GenerationOptions {
-  /** File of prompts, or "-" for standard input; see `readPrompts`. Rows with `turns` are answered turn by turn. */
+  /** File of prompts, or "-" for standard input; see `readPrompts`. Rows with `turns` are completed turn by turn. */
   prompts: string;
   /** No more than so many prompts, the first ones; null: all. */
   limit: number | null;
-  /** `.jsonl`: a line for each prompt and adapter, with all its answers. */
+  /** `.jsonl`: a line for each prompt and adapter, with all its completions. */
   output: string;
   sampling: SamplingSettings;
-  /** Told after every pass. */
+  /** Called after every pass. */
   onProgress?: (progress: GenerationProgress) => void;
 }
 
-/** How far a run has got. */
+/** The progress of a run. */
 export interface GenerationProgress {
   /** Lines finished, and all there will be. */
   done: number;
   total: number;
-  /** Tokens drawn so far, and how long that took. */
+  /** Tokens sampled so far, and the seconds that took. */
   tokens: number;
   seconds: number;
 }
 
-interface Answer {
+/** A completion as the output has it. */
+interface OutputCompletion {
   text: string;
   ended: boolean;
   finish_reason: "stop" | "length";
@@ -47,18 +52,18 @@ interface Answer {
 }
 
 /** A line of the output. */
-interface Line {
+interface OutputLine {
   index: number;
   prompt: string;
   /** The user's turns after the prompt, where there are any. */
   follow_ups?: readonly string[];
   adapter: string;
-  /** The answer to the last turn; where there were several, `turns` has the answer to each. */
-  answers: (Answer & { turns?: Answer[] })[];
+  /** The completion of the last turn; where there were several, `turns` has the completion of each. */
+  answers: (OutputCompletion & { turns?: OutputCompletion[] })[];
 }
 
-/** A line while a run is under way: with what it was made with. */
-interface PartialLine extends Line {
+/** A line of an unfinished run, with the hash of its settings. */
+interface PartialLine extends OutputLine {
   settings: string;
 }
 
@@ -66,18 +71,18 @@ interface PartialLine extends Line {
 const queued = 8;
 
 /**
- * Answers the prompts and writes the answers, a JSON line for each prompt and adapter in order of the prompts. Until all are
- * there they stand in `OUTPUT.partial`, and the same call goes on from them.
+ * Samples completions of the prompts and writes them, a JSON line for each prompt and adapter in the order of the prompts.
+ * Until all are there they are in `OUTPUT.partial`, from which the same call resumes.
  *
- * @throws {DataError} naming file and line of a prompt that cannot be answered
- * @throws {ConfigError} if a setting is out of range, or the answers begun were made with other settings
+ * @throws {DataError} naming file and line of a prompt that cannot be completed
+ * @throws {ConfigError} if a setting is out of range, or the unfinished output was made with other settings
  */
 export async function generateFile(options: GenerateFileOptions): Promise<GenerationProgress> {
   if (!options.output.endsWith(".jsonl")) {
     throw new ConfigError(`--output: expected a name that ends in .jsonl, got "${options.output}".`);
   }
   await using generation = await openGeneration(options);
-  const { encoder, maxPositions, voices } = generation;
+  const { encoder, maxPositions, variants } = generation;
   const { isPlain = false, limit } = options;
   const prompts = await readPrompts(options.prompts, encoder, { isPlain, limit });
   checkPromptLengths(prompts, options.sampling.maxNewTokens, maxPositions);
@@ -85,16 +90,16 @@ export async function generateFile(options: GenerateFileOptions): Promise<Genera
   const settings = settingsHash(options, prompts);
   const done = linesBegun(partial, settings);
   const tasks = prompts.flatMap((prompt, index) =>
-    voices.map((voice): DialogueTask => ({ prompt, index, voice })),
+    variants.map((variant): DialogueTask => ({ prompt, index, variant })),
   );
-  const open = tasks.filter(({ index, voice }) => !done.has(keyOf(index, voice.name)));
-  const progress = await answerAll(generation, open, {
-    options,
-    begun: tasks.length - open.length,
+  const open = tasks.filter(({ index, variant }) => !done.has(keyOf(index, variant.name)));
+  const begun = { done: tasks.length - open.length, total: tasks.length, tokens: 0, seconds: 0 };
+  const progress = await completeAll(generation, open, options, {
+    progress: begun,
     write: appendTo(partial, settings),
   });
   const lines = linesBegun(partial, settings);
-  const ordered = tasks.map(({ index, voice }) => lines.get(keyOf(index, voice.name)) as PartialLine);
+  const ordered = tasks.map(({ index, variant }) => lines.get(keyOf(index, variant.name)) as PartialLine);
   writeFileAtomic(
     options.output,
     ordered.map(({ settings: _, ...line }) => `${JSON.stringify(line)}\n`).join(""),
@@ -105,7 +110,7 @@ export async function generateFile(options: GenerateFileOptions): Promise<Genera
 
 const keyOf = (index: number, adapter: string): string => `${index} ${adapter}`;
 
-/** What decides the answers, as a short hash. */
+/** A short hash of everything the completions depend on. */
 function settingsHash(
   { model, adapters, sampling, dtype }: GenerateFileOptions,
   prompts: readonly Prompt[],
@@ -120,15 +125,15 @@ function settingsHash(
   return sha256(JSON.stringify(parts)).slice(0, 16);
 }
 
-/** The lines of a run that was broken off, by prompt and adapter. */
+/** The lines of an interrupted run, by prompt and adapter. */
 function linesBegun(path: string, settings: string): Map<string, PartialLine> {
   const lines = new Map<string, PartialLine>();
   for (const { value } of readJsonLines(path)) {
     const line = value as PartialLine;
     if (line.settings !== settings) {
       throw new ConfigError(
-        `${path} has answers made with another model, other prompts or other settings. Ask as before to go on with them, ` +
-          "or delete the file to begin anew.",
+        `${path} has completions made with another model, other prompts or other settings. Use the same ones to resume, ` +
+          "or delete the file to start over.",
       );
     }
     lines.set(keyOf(line.index, line.adapter), line);
@@ -136,8 +141,8 @@ function linesBegun(path: string, settings: string): Map<string, PartialLine> {
   return lines;
 }
 
-/** Appends lines to `path`, which is opened with the first of them. */
-function appendTo(path: string, settings: string): (line: Line | null) => void {
+/** A function that appends a line to `path`, which is opened with the first of them; null closes it. */
+function appendTo(path: string, settings: string): (line: OutputLine | null) => void {
   let writer: JsonLinesWriter | null = null;
   return (line) => {
     if (line === null) {
@@ -149,29 +154,21 @@ function appendTo(path: string, settings: string): (line: Line | null) => void {
   };
 }
 
-interface Job {
-  options: GenerateFileOptions;
-  /** Lines there already. */
-  begun: number;
-  /** Takes a finished line; null at the end. */
-  write: (line: Line | null) => void;
-}
-
-async function answerAll(
+async function completeAll(
   generation: Generation,
   tasks: readonly DialogueTask[],
-  job: Job,
+  { sampling, onProgress = () => {} }: GenerateFileOptions,
+  { progress, write }: { progress: GenerationProgress; write: ReturnType<typeof appendTo> },
 ): Promise<GenerationProgress> {
   const { engine } = generation;
   const began = performance.now();
-  const progress = { done: job.begun, total: job.begun + tasks.length, tokens: 0, seconds: 0 };
   let next = 0;
   let open = 0;
   let failure: { error: unknown } | null = null;
   const start = async (task: DialogueTask): Promise<void> => {
     open++;
     try {
-      job.write(lineOf(task, await answerDialogue(generation, task, job.options.sampling)));
+      write(lineOf(task, await completeDialogue(generation, task, sampling)));
       progress.done++;
     } catch (error) {
       failure ??= { error };
@@ -185,33 +182,117 @@ async function answerAll(
       engine.step();
       progress.tokens = engine.stats.completionTokens - before;
       progress.seconds = (performance.now() - began) / 1000;
-      job.options.onProgress?.({ ...progress });
-      // lets answers be taken up, and signals and timers in, between passes
+      onProgress({ ...progress });
+      // lets completions be taken up, and signals and timers run, between passes
       await new Promise(setImmediate);
     }
   } finally {
-    job.write(null);
+    write(null);
   }
   const failed = failure as { error: unknown } | null;
   if (failed !== null) throw failed.error;
-  job.options.onProgress?.({ ...progress });
+  onProgress({ ...progress });
   return progress;
 }
 
 function lineOf(
-  { prompt, index, voice }: DialogueTask,
-  dialogues: readonly (readonly FinishedAnswer[])[],
-): Line {
+  { prompt, index, variant }: DialogueTask,
+  dialogues: readonly (readonly FinishedCompletion[])[],
+): OutputLine {
   const { text, followUps } = prompt;
   const answers = dialogues.map((turns) => {
-    const all = turns.map(answerOf);
-    const last = all.at(-1) as Answer;
+    const all = turns.map(outputOf);
+    const last = all.at(-1) as OutputCompletion;
     return followUps.length === 0 ? last : { ...last, turns: all };
   });
   const later = followUps.length === 0 ? {} : { follow_ups: followUps };
-  return { index, prompt: text, ...later, adapter: voice.name, answers };
+  return { index, prompt: text, ...later, adapter: variant.name, answers };
 }
 
-function answerOf({ text, reason, tokens }: FinishedAnswer): Answer {
+function outputOf({ text, reason, tokens }: FinishedCompletion): OutputCompletion {
   return { text, ended: reason === "stop", finish_reason: reason, tokens };
+}
+
+/** A prompt to be completed by one adapter. */
+interface DialogueTask {
+  prompt: Prompt;
+  /** Index of the prompt in its file: its random numbers depend on it. */
+  index: number;
+  variant: AdapterVariant;
+}
+
+/**
+ * The completions of the prompt and of the turns after it: for each sample one completion a turn. Samples share the first
+ * prompt and nothing else.
+ *
+ * @throws {TorchError} naming file and line, if the engine fails
+ * @throws {DataError} if a turn leaves no room for its completion, or its conversation cannot be rendered
+ */
+async function completeDialogue(
+  generation: Generation,
+  { prompt, index, variant }: DialogueTask,
+  sampling: SamplingSettings,
+): Promise<FinishedCompletion[][]> {
+  const { where, followUps } = prompt;
+  const request = { generation, variant, where, continuesPrompt: prompt.isContinued };
+  const first = await submit(request, prompt.ids, { ...sampling, firstSeries: index * sampling.n });
+  const dialogues = first.map((completion) => [completion]);
+  for (const [turn] of followUps.entries()) {
+    const pending = dialogues.map(async (turns, sample) => {
+      const ids = await generation.encodeRow(rowAfter(prompt, turns));
+      const turnWhere = `${where}, turn ${turn + 2}`;
+      checkPromptLengths([{ where: turnWhere, ids }], sampling.maxNewTokens, generation.maxPositions);
+      const seed = deriveSeed(sampling.seed, turn + 1);
+      const single = { ...sampling, n: 1, seed, firstSeries: index * sampling.n + sample };
+      turns.push(...(await submit({ ...request, where: turnWhere, continuesPrompt: false }, ids, single)));
+    });
+    await Promise.all(pending);
+  }
+  return dialogues;
+}
+
+/** The row with the completions of the turns so far and the next question. */
+function rowAfter({ row, followUps }: Prompt, turns: readonly FinishedCompletion[]): SourceRow {
+  const later = turns.flatMap(({ text }, i): Message[] => [
+    { role: "assistant", content: text },
+    { role: "user", content: followUps[i] ?? "" },
+  ]);
+  const before: readonly Message[] =
+    row.kind === "chat" ? row.prompt : [{ role: "user", content: row.kind === "text" ? row.prompt : "" }];
+  const common = row.kind === "chat" ? row : { where: row.where, completions: [] };
+  return { ...common, kind: "chat", prompt: [...before, ...later] } as SourceRow;
+}
+
+/** A request but for its tokens. */
+interface Submission {
+  generation: Generation;
+  variant: AdapterVariant;
+  /** File and line, and the turn. */
+  where: string;
+  /** Whether the completion continues the prompt's text. */
+  continuesPrompt: boolean;
+}
+
+/** Submits a request to the engine, which computes it while its owner steps it. */
+function submit(
+  { generation, variant, where, continuesPrompt }: Submission,
+  promptIds: readonly number[],
+  sampling: SamplingSettings & { firstSeries: number },
+): Promise<FinishedCompletion[]> {
+  const request = {
+    ...sampling,
+    promptIds: [...promptIds],
+    stopIds: generation.stopIds,
+    adapter: variant.adapter,
+    continuesPrompt,
+  };
+  return new Promise((resolve, reject) => {
+    const collector = new CompletionCollector(sampling.n);
+    const id = `${where} ${sampling.firstSeries} ${variant.name}`;
+    generation.engine.submit(id, request, (event) => {
+      collector.add(event);
+      if (event.type === "error") reject(new TorchError(`${where}: ${event.message}`));
+      if (event.type === "done") resolve(collector.completions);
+    });
+  });
 }

@@ -1,4 +1,4 @@
-/** A model made ready to answer: fetched, loaded with its adapters by name, and its chat template at hand. */
+/** Opens a model for generation: fetched, loaded with its adapters by name, with its tokenizer and chat template. */
 
 import { basename } from "node:path";
 import { at } from "../base/at.ts";
@@ -16,12 +16,12 @@ import { openText } from "../text/open-text.ts";
 import { noGenerationPrompt, type SourceRow } from "../text/rows.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 
-/** Which model answers, and how prompts are put to it. */
+/** The model, its adapters, and how prompts are encoded. */
 export interface GenerationOptions extends EnvironmentOptions {
   model: string;
   /** Directories or hub ids, `NAME=DIR`, or "base" for the model without one; empty: the base alone. */
   adapters: readonly string[];
-  /** Plain text is continued as it stands, without the chat template. */
+  /** Plain text is continued verbatim, without the chat template. */
   isPlain?: boolean;
   chatTemplate?: string | null;
   enableThinking?: boolean | null;
@@ -29,29 +29,29 @@ export interface GenerationOptions extends EnvironmentOptions {
   onPhase?: PhaseListener;
 }
 
-/** One of the models that answer. */
-export interface Voice {
+/** The base model, or the model with one of its adapters. */
+export interface AdapterVariant {
   name: string;
   /** The adapter's name in requests; null for the base. */
   adapter: string | null;
 }
 
-/** How tokens are drawn: a request without its prompt. */
+/** How tokens are sampled: a request without its prompt. */
 export type SamplingSettings = Omit<GenerateRequest, "promptIds" | "adapter" | "stopIds" | "continuesPrompt">;
 
-/** A model ready to answer. Disposing of it frees it. */
+/** A model ready to generate. Disposing of it frees it. */
 export interface Generation extends AsyncDisposable {
   engine: Engine;
   tokenizer: Tokenizer;
   encoder: RowEncoder;
   /** In the order given, at least one. */
-  voices: readonly Voice[];
+  variants: readonly AdapterVariant[];
   /** Whether prompts go through a chat template. */
   isChat: boolean;
-  /** Tokens that end an answer. */
+  /** Tokens that end a completion. */
   stopIds: ReadonlySet<number>;
   maxPositions: number;
-  /** Tokens of a conversation up to where the answer begins; of plain text where there is no template. */
+  /** Tokens of a conversation up to where the completion begins; of plain text where there is no template. */
   encode(prompt: readonly Message[] | string): Promise<number[]>;
   /** The same of a row as files give it. */
   encodeRow(row: SourceRow): Promise<number[]>;
@@ -66,7 +66,7 @@ const baseName = "base";
  * @throws {FileError} if something is neither there nor can be fetched
  */
 export async function openGeneration(options: GenerationOptions): Promise<Generation> {
-  const wanted = parseVoices(options.adapters);
+  const wanted = parseVariants(options.adapters);
   const { device, dtype } = settleEnvironment(options);
   const search = options.onPhase === undefined ? {} : { onPhase: options.onPhase };
   const { model } = await withLocalModels({ model: options.model, ...search });
@@ -93,7 +93,7 @@ export async function openGeneration(options: GenerationOptions): Promise<Genera
     engine,
     tokenizer,
     encoder,
-    voices: wanted.map(({ name, directory }) => ({ name, adapter: directory === null ? null : name })),
+    variants: wanted.map(({ name, directory }) => ({ name, adapter: directory === null ? null : name })),
     isChat: encoder.hasChatTemplate && !isPlain,
     stopIds,
     maxPositions: text.config.maxPositions,
@@ -109,47 +109,50 @@ function rowOf(prompt: readonly Message[] | string): SourceRow {
     : { kind: "chat", where: "the prompt", prompt, continueFinalMessage: true, completions: [] };
 }
 
-/** Names and directories of the adapters as words give them; a null directory is the base. */
-function parseVoices(words: readonly string[]): { name: string; directory: string | null }[] {
-  const voices = (words.length === 0 ? [baseName] : words).map((word) => {
-    if (word === baseName) return { name: baseName, directory: null };
-    const named = /^([\w.-]+)=(.+)$/.exec(word);
+/** Names and directories of the adapters as options name them; a null directory is the base. */
+function parseVariants(options: readonly string[]): { name: string; directory: string | null }[] {
+  const variants = (options.length === 0 ? [baseName] : options).map((option) => {
+    if (option === baseName) return { name: baseName, directory: null };
+    const named = /^([\w.-]+)=(.+)$/.exec(option);
     if (named !== null) return { name: at(named, 1), directory: at(named, 2) };
-    return { name: basename(word), directory: word };
+    return { name: basename(option), directory: option };
   });
-  const names = voices.map(({ name }) => name);
+  const names = variants.map(({ name }) => name);
   const twice = names.find((name, i) => names.indexOf(name) !== i);
-  if (twice === undefined && !voices.some(({ name, directory }) => name === baseName && directory !== null)) {
-    return voices;
+  if (
+    twice === undefined &&
+    !variants.some(({ name, directory }) => name === baseName && directory !== null)
+  ) {
+    return variants;
   }
   throw new ConfigError(
-    `--adapter: expected names that differ, and "${baseName}" for the model itself; "${twice ?? baseName}" is taken. ` +
-      "Give each a name of its own: --adapter NAME=DIR.",
+    `--adapter: expected different names, and "${baseName}" for the model itself; "${twice ?? baseName}" is taken. ` +
+      "Give each a different name: --adapter NAME=DIR.",
   );
 }
 
-/** One finished answer. */
-export interface FinishedAnswer {
+/** One finished completion. */
+export interface FinishedCompletion {
   text: string;
   reason: "stop" | "length";
-  /** Tokens of the answer, without the one that ended it. */
+  /** Tokens of the completion, without the one that ended it. */
   tokens: number;
 }
 
-/** Gathers the answers of a request from its events. */
-export class AnswerCollector {
-  readonly answers: FinishedAnswer[];
+/** Gathers the completions of a request from its events. */
+export class CompletionCollector {
+  readonly completions: FinishedCompletion[];
 
   constructor(n: number) {
-    this.answers = Array.from({ length: n }, () => ({ text: "", reason: "length", tokens: 0 }));
+    this.completions = Array.from({ length: n }, () => ({ text: "", reason: "length", tokens: 0 }));
   }
 
   /** Takes the request's next event. */
   add(event: GenerateEvent): void {
     if (event.type !== "token" && event.type !== "end") return;
-    const answer = at(this.answers, event.answer);
-    answer.text += event.text;
-    if (event.type === "token") answer.tokens++;
-    else answer.reason = event.reason;
+    const completion = at(this.completions, event.answer);
+    completion.text += event.text;
+    if (event.type === "token") completion.tokens++;
+    else completion.reason = event.reason;
   }
 }

@@ -15,8 +15,8 @@ export interface LocalRun {
 }
 
 /**
- * `config` with its model and adapter fetched. A run that goes on has the revisions it began with, whatever a branch has
- * become meanwhile: they stand in the run's `models.json`.
+ * `config` with its model and adapter fetched. A resumed run has the revisions it began with, even if a branch has moved:
+ * the run's `models.json` keeps them.
  *
  * @throws {FileError} if one is neither there nor can be fetched
  */

@@ -29,7 +29,7 @@ export interface MergeOptions extends Omit<EnvironmentOptions, "dtype"> {
   adapter: string;
   /** Must not exist or be empty, unless it is replaced. */
   output: string;
-  /** Put the merged model in place of the one at `output`, once it is whole and checked; default false. */
+  /** Replace the model at `output`, once the merged one is complete and checked; default false. */
   replace?: boolean;
   /** Type of the written weights; default: the base checkpoint's. */
   exportDtype?: WeightDtype | null;

@@ -28,7 +28,7 @@ export interface PlanOptions {
   memoryGiB?: number;
   /** Peak speed of the device in TFLOP/s, in the type that the run computes in. */
   tflops?: number;
-  /** Share of the peak that is reached; default 0.4 on a GPU, 0.7 on the CPU. */
+  /** Model FLOPs utilisation, a fraction of the peak; default 0.4 on a GPU, 0.7 on the CPU. */
   utilisation?: number;
   /** Rows of an epoch and their lengths, in place of those of the run's data. */
   lengths?: GivenLengths;
@@ -36,7 +36,7 @@ export interface PlanOptions {
 }
 
 /**
- * Reached shares of the peak. GPU: the best published single-GPU LoRA figures are near it, with thousands of tokens in a
+ * Model FLOPs utilisation. GPU: the best published single-GPU LoRA values are near it, with thousands of tokens in a
  * micro-batch of a large model; small ones wait for kernels to be launched (`planRun`). CPU: docs/performance.md.
  */
 const usualUtilisation = { gpu: 0.4, cpu: 0.7 };

@@ -32,7 +32,7 @@ export interface References {
 /**
  * The reference log-probs a run needs, computed before any weight changes; none for objectives without a reference.
  *
- * Rows that bring their own are believed. An adapter that starts from zero is switched off (live or precomputed, as
+ * Rows that provide reference log-probs are trusted. An adapter that starts from zero is switched off (live or precomputed, as
  * configured); otherwise the model as it starts is the reference, and its log-probs are computed once.
  */
 export function referencesOf(options: ReferenceOptions, { examples, evalExamples }: Dataset): References {

@@ -8,7 +8,7 @@ import type { RunConfig } from "../config/run-config.ts";
 import type { Example } from "../data/example.ts";
 import { readPrompts, tellFirstTurns } from "../data/prompt-file.ts";
 import { answerEntropies } from "../evaluate/diversity/answer-entropies.ts";
-import { DIVERSITY_FIGURES, type DiversityFigure, diversityOf } from "../evaluate/diversity/diversity.ts";
+import { DIVERSITY_METRICS, type DiversityMetric, diversityOf } from "../evaluate/diversity/diversity.ts";
 import { type SampledAnswer, sampleAnswers } from "../generate/sample.ts";
 import type { EvaluationRecord } from "../runs/evaluation-records.ts";
 import { createRowEncoder } from "../text/encode.ts";
@@ -134,12 +134,12 @@ function described(
     prompt: text,
     answers: shown.filter(({ prompt }) => prompt === i),
   }));
-  const { figures } = diversityOf(groups, "tokens").all;
-  const names = (Object.keys(DIVERSITY_FIGURES) as DiversityFigure[]).filter(
-    (name) => !Number.isNaN(figures[name]),
+  const { metrics } = diversityOf(groups, "tokens").all;
+  const names = (Object.keys(DIVERSITY_METRICS) as DiversityMetric[]).filter(
+    (name) => !Number.isNaN(metrics[name]),
   );
   return {
-    figures: Object.fromEntries(names.map((name) => [`samples/${name}`, figures[name]])),
+    figures: Object.fromEntries(names.map((name) => [`samples/${name}`, metrics[name]])),
     samples: groups.map(({ prompt, answers: given }) => ({
       prompt,
       answers: given.map(({ text, ended }) => ({ text, ended })),

@@ -1,6 +1,6 @@
 /** A chart of conditions by two figures, each with its interval both ways where it has one. Points carry the number that the table beside them has. */
 
-import type { Interval } from "../stats/crossed-bootstrap.ts";
+import type { Estimate } from "../stats/crossed-bootstrap.ts";
 import { axisOver, chartWidth, figureHtml, type Scale, scaleOf, tickText } from "./axis.ts";
 import { type Html, html } from "./html.ts";
 import { intervalText } from "./interval-chart.ts";
@@ -12,8 +12,8 @@ export interface ScatterPoint {
   mark: string;
   /** Colour 1–7 of the style sheet. */
   colour: number;
-  x: Interval;
-  y: Interval;
+  x: Estimate;
+  y: Estimate;
 }
 
 /** The chart. */
@@ -66,6 +66,6 @@ function pointHtml(point: ScatterPoint, x: (value: number) => number, y: (value:
   return html`<g class="c${point.colour}">${whiskers}<circle class="dot full" cx="${cx}" cy="${cy}" r="3.5"/><text class="over" x="${cx + 6}" y="${cy - 5}">${point.mark}</text><circle class="hit" cx="${cx}" cy="${cy}" r="10">${title}</circle></g>`;
 }
 
-function scale(intervals: readonly Interval[], range: readonly [number, number]): Scale {
+function scale(intervals: readonly Estimate[], range: readonly [number, number]): Scale {
   return scaleOf(axisOver(intervals.flatMap(({ low, high, value }) => [low, high, value])), range);
 }

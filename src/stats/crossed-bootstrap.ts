@@ -7,7 +7,7 @@ import { quantile } from "./bootstrap.ts";
 import { normalCdf, normalQuantile } from "./normal.ts";
 
 /** A figure with its interval and what it rests on. */
-export interface Interval {
+export interface Estimate {
   value: number;
   low: number;
   high: number;
@@ -24,10 +24,10 @@ export interface Weights {
 }
 
 /** A figure of the weighted sample. */
-export type Statistic = (weights: Weights) => number;
+export type WeightedStatistic = (weights: Weights) => number;
 
 /** How intervals are made. */
-export interface BootstrapOptions {
+export interface CrossedBootstrapOptions {
   /** Resamples. Default 1000. */
   draws?: number;
   /** Share of samples whose interval is meant to hold the truth. Default 0.95. */
@@ -49,10 +49,10 @@ export interface BootstrapOptions {
  * With one seed only the pairs are drawn: the interval then says nothing of other seeds.
  */
 export function bootstrap(
-  statistic: Statistic,
+  statistic: WeightedStatistic,
   size: { seeds: number; pairs: number },
-  options: BootstrapOptions = {},
-): Interval {
+  options: CrossedBootstrapOptions = {},
+): Estimate {
   const { draws = 1000, level = 0.95, seed = 1, kind = "bca" } = options;
   const value = statistic({ seeds: ones(size.seeds), pairs: ones(size.pairs) });
   const random = new Random(seed);
@@ -107,7 +107,7 @@ function bcaTails(sorted: Float64Array, value: number, a: number, level: number)
 }
 
 /** Σ d³ / (6 (Σ d²)^1.5) over the influences d of leaving out each pair and each seed; 0 where there are none. */
-function acceleration(statistic: Statistic, size: { seeds: number; pairs: number }): number {
+function acceleration(statistic: WeightedStatistic, size: { seeds: number; pairs: number }): number {
   let squares = 0;
   let cubes = 0;
   for (const side of ["pairs", "seeds"] as const) {

@@ -1,18 +1,18 @@
-/** Figures of a condition, or of the difference between two, with their intervals. */
-import { type BootstrapOptions, bootstrap, type Interval } from "../stats/crossed-bootstrap.ts";
+/** Metrics of a condition, or of the difference between two, with their intervals. */
+import { bootstrap, type CrossedBootstrapOptions, type Estimate } from "../stats/crossed-bootstrap.ts";
 import { chiSquareQuantile } from "../stats/normal.ts";
 
 /** A value for each seed (row) and held-out pair (column); the same pairs in each row. NaN where there is none. */
 export type PairTable = readonly Float64Array[];
 
 /** Options of {@link meanInterval}. */
-export interface MeanOptions extends BootstrapOptions {
+export interface MeanOptions extends CrossedBootstrapOptions {
   /** The values are 0 or 1. Where all are alike no resample differs: the interval is then Clopper and Pearson's. */
   isShare?: boolean;
 }
 
 /** The mean over all seeds and pairs. */
-export function meanInterval(table: PairTable, options: MeanOptions = {}): Interval {
+export function meanInterval(table: PairTable, options: MeanOptions = {}): Estimate {
   const size = sizeOf(table);
   const interval = bootstrap(({ seeds, pairs }) => weightedMean(table, seeds, pairs), size, options);
   const { value, low, high } = interval;
@@ -22,7 +22,7 @@ export function meanInterval(table: PairTable, options: MeanOptions = {}): Inter
   return value === 0 ? { ...interval, high: reach } : { ...interval, low: 1 - reach };
 }
 
-/** The mean of all values, as it is: NaN where one is. */
+/** The mean of all values; NaN where one is. */
 export function plainMean(table: PairTable): number {
   const values = table.flatMap((row) => [...row]);
   return values.reduce((a, b) => a + b, 0) / values.length;
@@ -33,13 +33,13 @@ export function half(table: PairTable, parity: 0 | 1): PairTable {
   return table.map((row) => row.filter((_, i) => i % 2 === parity));
 }
 
-/** The mean of `one` less that of `other`, pair by pair and seed by seed: both must have been measured on the same. */
+/** The mean of `table` less that of `base`, pair by pair and seed by seed: both must have been measured on the same. */
 export function differenceInterval(
-  one: PairTable,
-  other: PairTable,
-  options: BootstrapOptions = {},
-): Interval {
-  const difference = one.map((row, s) => row.map((x, i) => x - (other[s]?.[i] ?? Number.NaN)));
+  table: PairTable,
+  base: PairTable,
+  options: CrossedBootstrapOptions = {},
+): Estimate {
+  const difference = table.map((row, s) => row.map((x, i) => x - (base[s]?.[i] ?? Number.NaN)));
   return meanInterval(difference, options);
 }
 
@@ -51,8 +51,8 @@ export function differenceInterval(
 export function quantileInterval(
   values: readonly (readonly ArrayLike<number>[])[],
   p: number,
-  options: BootstrapOptions = {},
-): Interval {
+  options: CrossedBootstrapOptions = {},
+): Estimate {
   const size = { seeds: values.length, pairs: values[0]?.length ?? 0 };
   const all = values.flatMap((pairs, seed) =>
     pairs.flatMap((own, pair) => Array.from(own, (value) => ({ value, seed, pair }))),
@@ -65,9 +65,9 @@ export function quantileInterval(
  * The standard deviation between seeds, with the interval of normal theory: s √((n − 1)/χ²).
  *
  * @param means - one for each seed
- * @param pairs - how many pairs each is a mean of, to be told
+ * @param pairs - how many pairs each is a mean of, for the report
  */
-export function spreadInterval(means: readonly number[], pairs: number, level: number = 0.95): Interval {
+export function spreadInterval(means: readonly number[], pairs: number, level: number = 0.95): Estimate {
   const n = means.length;
   const mean = means.reduce((a, b) => a + b, 0) / n;
   const squares = means.reduce((sum, x) => sum + (x - mean) ** 2, 0);
@@ -104,15 +104,16 @@ function weightedMean(table: PairTable, seeds: Float64Array, pairs: Float64Array
   return sum / weight;
 }
 
-interface Placed {
+/** A value of a seed and a pair. */
+interface PairValue {
   value: number;
   seed: number;
   pair: number;
 }
 
-/** The least value at or below which a share `p` of the weight lies. */
+/** The least value at or below which a fraction `p` of the weight lies. */
 function weightedQuantile(
-  sorted: readonly Placed[],
+  sorted: readonly PairValue[],
   p: number,
   { seeds, pairs }: { seeds: Float64Array; pairs: Float64Array },
 ): number {

@@ -12,11 +12,11 @@ import { listCheckpoints } from "../runs/checkpoints.ts";
 import { isRun, runPaths } from "../runs/run-directory.ts";
 import { untilFree } from "../runs/run-lock.ts";
 import type { ProgressStream } from "../terminal/status-line.ts";
-import type { Cell, CellOutcome, GridPlaces, Values } from "./cell.ts";
 import { contentKey, finishedRuns, markName, readMark, takeRun } from "./reuse.ts";
-import type { RunTask } from "./run-cell.ts";
 import { runInProcess } from "./run-process.ts";
+import type { RunTask } from "./run-trial.ts";
 import { isTaken, RunStoppedError, StudyStoppedError } from "./stopped.ts";
+import type { ConfigValues, GridPaths, Trial, TrialOutcome } from "./trial.ts";
 
 /** How the grid is run. */
 export interface GridOptions {
@@ -27,26 +27,26 @@ export interface GridOptions {
   reuse?: readonly string[];
   /** Ends the runs under way after their step, and begins no other. */
   signal?: AbortSignal | undefined;
-  /** Runs a task to its end. Default: in a process of its own. */
+  /** Runs a task to its end. Default: in a separate process. */
   runTask?: (task: RunTask, signal?: AbortSignal) => Promise<void>;
 }
 
 /**
  * The layout of the folder `dir`.
  *
- * @param extras - URL of the module that measures the cells' `extra`, see {@link Extras}; needed only where some have one
+ * @param extras - URL of the module that measures the trials' `extra`, see {@link Extras}; needed only where some have one
  */
-export function gridPlaces(dir: string, extras = ""): GridPlaces {
+export function gridPaths(dir: string, extras = ""): GridPaths {
   return {
     dir,
     extras,
     run: (id) => join(dir, "runs", id),
-    before: (cell) => join(dir, "before", `${digest(startValues(cell)).slice(0, 16)}.jsonl`),
+    before: (trial) => join(dir, "before", `${digest(startValues(trial)).slice(0, 16)}.jsonl`),
   };
 }
 
 /** A name that can stand in a path; with a part of a hash where the readable part could be another condition's too. */
-export function cellId(condition: string, seed: number): string {
+export function trialId(condition: string, seed: number): string {
   const plain = condition
     .toLowerCase()
     .replace(/['’]/g, "")
@@ -57,98 +57,99 @@ export function cellId(condition: string, seed: number): string {
 }
 
 /**
- * Runs all cells that are not finished, and gives the outcome of each in the cells' order.
+ * Runs all trials that are not finished, and gives the outcome of each in the trials' order.
  *
- * @throws {ConfigError} if two cells have one name, or a directory holds a finished run with other values
+ * @throws {ConfigError} if two trials have one name, or a directory holds a finished run with other values
  * @throws {StudyStoppedError} if it was stopped before every run had ended
  */
 export async function runGrid(
-  cells: readonly Cell[],
-  places: GridPlaces,
+  trials: readonly Trial[],
+  paths: GridPaths,
   { jobs, out, reuse = [], signal, runTask = runInProcess }: GridOptions,
-): Promise<CellOutcome[]> {
-  const ids = new Set(cells.map(({ id }) => id));
-  if (ids.size < cells.length) throw new ConfigError("two runs of the grid have the same name");
-  const outcomes = new Map<string, CellOutcome>();
-  for (const cell of cells) if (isFinished(cell, places)) outcomes.set(cell.id, { cell, reason: null });
-  makeDirectory(join(places.dir, "runs"));
-  makeDirectory(join(places.dir, "before"));
-  const open = cells.filter(({ id }) => !outcomes.has(id));
-  for (const cell of await takeFinished(open, { places, reuse, out }))
-    outcomes.set(cell.id, { cell, reason: null });
+): Promise<TrialOutcome[]> {
+  const ids = new Set(trials.map(({ id }) => id));
+  if (ids.size < trials.length) throw new ConfigError("two runs of the grid have the same name");
+  const outcomes = new Map<string, TrialOutcome>();
+  for (const trial of trials) if (isFinished(trial, paths)) outcomes.set(trial.id, { trial, reason: null });
+  makeDirectory(join(paths.dir, "runs"));
+  makeDirectory(join(paths.dir, "before"));
+  const open = trials.filter(({ id }) => !outcomes.has(id));
+  for (const trial of await takeFinished(open, { paths, reuse, out }))
+    outcomes.set(trial.id, { trial, reason: null });
   const waiting = open.filter(({ id }) => !outcomes.has(id));
-  const progress = new GridProgress(waiting.length, cells.length, out);
+  const progress = new GridProgress(waiting.length, trials.length, out);
   const worker = async (): Promise<void> => {
     while (signal?.aborted !== true) {
-      const cell = waiting.shift();
-      if (cell === undefined) return;
+      const trial = waiting.shift();
+      if (trial === undefined) return;
       const began = performance.now();
-      const reason = await reasonOf(cell, places, (task) => runTask(task, signal));
+      const reason = await reasonOf(trial, paths, (task) => runTask(task, signal));
       if (reason === stopped) return;
-      outcomes.set(cell.id, { cell, reason });
-      progress.done(cell, reason, (performance.now() - began) / 1000);
+      outcomes.set(trial.id, { trial, reason });
+      progress.done(trial, reason, (performance.now() - began) / 1000);
     }
   };
   await Promise.all(Array.from({ length: Math.max(1, Math.min(jobs, waiting.length)) }, worker));
-  if (outcomes.size < cells.length) throw new StudyStoppedError(`stopped: ${finishedText(outcomes, cells)}`);
-  return cells.map((cell) => outcomes.get(cell.id) as CellOutcome);
+  if (outcomes.size < trials.length)
+    throw new StudyStoppedError(`stopped: ${finishedText(outcomes, trials)}`);
+  return trials.map((trial) => outcomes.get(trial.id) as TrialOutcome);
 }
 
-function finishedText(outcomes: ReadonlyMap<string, CellOutcome>, cells: readonly Cell[]): string {
+function finishedText(outcomes: ReadonlyMap<string, TrialOutcome>, trials: readonly Trial[]): string {
   const finished = [...outcomes.values()].filter(({ reason }) => reason === null).length;
-  return `${finished} of ${cells.length} runs are finished`;
+  return `${finished} of ${trials.length} runs are finished`;
 }
 
 /** The reason of a run that was stopped as it was asked to. */
 const stopped = Symbol("stopped");
 
-/** Takes over what other studies have run already of `cells`, none of which is finished; gives the cells of it. */
+/** Takes over what other studies have run already of `trials`, none of which is finished; gives the trials of it. */
 async function takeFinished(
-  cells: readonly Cell[],
-  { places, reuse, out }: { places: GridPlaces; reuse: readonly string[]; out: ProgressStream },
-): Promise<Cell[]> {
+  trials: readonly Trial[],
+  { paths, reuse, out }: { paths: GridPaths; reuse: readonly string[]; out: ProgressStream },
+): Promise<Trial[]> {
   const known = finishedRuns(reuse);
   if (known.size === 0) return [];
-  const taken: Cell[] = [];
-  for (const cell of cells) {
-    const task = taskOf(cell, places);
-    const from = known.get(contentKey(loadConfig(task.config).config, cell.extra));
-    if (from !== undefined && (await takeRun(from, task))) taken.push(cell);
+  const taken: Trial[] = [];
+  for (const trial of trials) {
+    const task = taskOf(trial, paths);
+    const from = known.get(contentKey(loadConfig(task.config).config, trial.extra));
+    if (from !== undefined && (await takeRun(from, task))) taken.push(trial);
   }
   out.write(`${taken.length} runs taken from ${reuse.join(", ")}\n`);
   return taken;
 }
 
 /**
- * Values as words of a command line: they then outrank a file's, and keys of the file that they make useless are no
+ * Values as overrides of a command line: they then outrank a file's, and keys of the file that they make useless are no
  * mistake of it.
  */
-export function wordsOf(values: Values): [string, string][] {
+export function overridesOf(values: ConfigValues): [string, string][] {
   return Object.entries(values).map(([key, value]) => [
     key,
     typeof value === "object" ? JSON.stringify(value) : String(value),
   ]);
 }
 
-function taskOf(cell: Cell, places: GridPlaces): RunTask {
-  const dir = places.run(cell.id);
+function taskOf(trial: Trial, paths: GridPaths): RunTask {
+  const dir = paths.run(trial.id);
   return {
     config: {
-      ...(cell.file === null ? {} : { file: cell.file }),
+      ...(trial.file === null ? {} : { file: trial.file }),
       values: {
-        ...cell.values,
-        seed: cell.seed,
+        ...trial.values,
+        seed: trial.seed,
         output_dir: dir,
-        // a run that was cut off goes on where it has a checkpoint; without one it leaves nothing to go on from
+        // an interrupted run resumes from its checkpoint; without one it starts over
         ...(hasCheckpoint(dir) ? { resume_from_checkpoint: "latest" } : {}),
       },
-      overrides: [...cell.words, ...wordsOf(cell.changes)],
+      overrides: [...trial.overrides, ...overridesOf(trial.changes)],
     },
     dir,
-    before: places.before(cell),
+    before: paths.before(trial),
     mark: join(dir, markName),
-    digest: cellDigest(cell),
-    extra: cell.extra === null ? null : { name: cell.extra, module: places.extras },
+    digest: trialDigest(trial),
+    extra: trial.extra === null ? null : { name: trial.extra, module: paths.extras },
   };
 }
 
@@ -160,14 +161,14 @@ const longestStep = 300_000;
  * they are at, or after their start, when this one may have found the run locked already.
  */
 async function reasonOf(
-  cell: Cell,
-  places: GridPlaces,
+  trial: Trial,
+  paths: GridPaths,
   runTask: (task: RunTask) => Promise<void>,
 ): Promise<string | null | typeof stopped> {
   for (let isSecond = false; ; isSecond = true) {
-    await untilFree(runPaths(places.run(cell.id)).lock, longestStep);
+    await untilFree(runPaths(paths.run(trial.id)).lock, longestStep);
     try {
-      if (!isFinished(cell, places)) await begin(taskOf(cell, places), runTask);
+      if (!isFinished(trial, paths)) await begin(taskOf(trial, paths), runTask);
       return null;
     } catch (error) {
       if (error instanceof RunStoppedError) return stopped;
@@ -185,17 +186,17 @@ function hasCheckpoint(dir: string): boolean {
   return listCheckpoints(runPaths(dir).checkpoints).length > 0;
 }
 
-function isFinished(cell: Cell, places: GridPlaces): boolean {
-  const mark = readMark(places.run(cell.id));
+function isFinished(trial: Trial, paths: GridPaths): boolean {
+  const mark = readMark(paths.run(trial.id));
   if (mark === null) return false;
-  if (mark.digest === cellDigest(cell)) return true;
+  if (mark.digest === trialDigest(trial)) return true;
   throw new ConfigError(
-    `${places.run(cell.id)}: holds a finished run with other values than asked for now. Nothing was changed: give another --output.`,
+    `${paths.run(trial.id)}: holds a finished run with other values than asked for now. Nothing was changed: give another --output.`,
   );
 }
 
-/** What decides how a cell's first model scores the held-out pairs. */
-function startValues({ file, values, words, changes }: Cell): unknown {
+/** What decides how a trial's first model scores the held-out pairs. */
+function startValues({ file, values, overrides, changes }: Trial): unknown {
   const keys = [
     "model_name_or_path",
     "adapter_name_or_path",
@@ -216,13 +217,13 @@ function startValues({ file, values, words, changes }: Cell): unknown {
     "device",
   ];
   const text = ["chat_template", "enable_thinking", "per_device_eval_batch_size", "threads"];
-  const all: Values = { ...values, ...Object.fromEntries(words), ...changes };
+  const all: ConfigValues = { ...values, ...Object.fromEntries(overrides), ...changes };
   return [file, Object.fromEntries([...keys, ...rows, ...text].map((key) => [key, all[key] ?? null]))];
 }
 
-/** Two cells with the same digest are the same run: its configuration's file counts by what it says. */
-function cellDigest(cell: Cell): string {
-  return digest([cell, cell.file === null ? null : sha256File(cell.file)]);
+/** Two trials with the same digest are the same run: its configuration's file counts by what it says. */
+function trialDigest(trial: Trial): string {
+  return digest([trial, trial.file === null ? null : sha256File(trial.file)]);
 }
 
 function digest(value: unknown): string {
@@ -245,7 +246,7 @@ class GridProgress {
     if (kept > 0) out.write(`${kept} of ${all} runs are finished already\n`);
   }
 
-  done({ id }: Cell, reason: string | null, seconds: number): void {
+  done({ id }: Trial, reason: string | null, seconds: number): void {
     this.#done += 1;
     const left = ((performance.now() - this.#began) / 1000 / this.#done) * (this.#todo - this.#done);
     const at = this.#all - this.#todo + this.#done;

@@ -2,7 +2,7 @@
 
 /** How it goes. */
 export interface HalvingPlan {
-  /** Of the candidates 1/factor go on; the resource grows by it. */
+  /** The best 1/factor of the candidates continue, with factor times the resource. */
   factor: number;
   /** What the first round gets, and the last at most. */
   least: number;

@@ -1,6 +1,6 @@
-/** Figures with their intervals as text, for the terminal and for tables of the report. */
-import type { Interval } from "../stats/crossed-bootstrap.ts";
-import type { FigureUnit } from "./figures.ts";
+/** Metrics with their intervals as text, for the terminal and for tables of the report. */
+import type { Estimate } from "../stats/crossed-bootstrap.ts";
+import type { MetricUnit } from "./trial-metrics.ts";
 
 /** How numbers are written. */
 export interface NumberForm {
@@ -12,18 +12,18 @@ export interface NumberForm {
 
 /** "+0.203 [+0.159, +0.252]" for changes, "0.86 [0.80, 0.91]" for shares; "–" where there is none. */
 export function intervalText(
-  { value, low, high }: Interval,
-  unit: FigureUnit,
+  { value, low, high }: Estimate,
+  unit: MetricUnit,
   { isSigned = unit === "nats/token", digits = unit === "share" ? 2 : 3 }: NumberForm = {},
 ): string {
   if (!Number.isFinite(value)) return "–";
-  const one = (x: number): string => numberText(x, digits, isSigned);
+  const text = (x: number): string => numberText(x, digits, isSigned);
   // it may wrap before the bracket, not inside
-  return `${one(value)} [${one(low)},\u00a0${one(high)}]`;
+  return `${text(value)} [${text(low)},\u00a0${text(high)}]`;
 }
 
 /** What the interval rests on: "3 × 160". */
-export function countText({ seeds, pairs }: Pick<Interval, "seeds" | "pairs">): string {
+export function countText({ seeds, pairs }: Pick<Estimate, "seeds" | "pairs">): string {
   return `${seeds} × ${pairs}`;
 }
 

@@ -8,7 +8,7 @@ test("the first is the best only where no other can be taken for it", () => {
   assert.equal(leaderText("accuracy", [setting("a"), setting("b")]), "Best by accuracy: a, 0.5 [0.4, 0.6].");
   assert.match(
     leaderText("accuracy", [setting("a"), setting("b"), setting("c", true)]),
-    /^No best by accuracy: the first, a, 0\.5 \[0\.4, 0\.6\], cannot be told apart from c on these pairs/,
+    /^No best by accuracy: the first, a, 0\.5 \[0\.4, 0\.6\], cannot be distinguished from c on these pairs/,
   );
   assert.match(
     leaderText("accuracy", [setting("a"), setting("b", true), setting("c", true)]),

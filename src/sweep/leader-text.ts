@@ -1,15 +1,15 @@
-/** What a ranking says of its first. */
+/** The first of a ranking, in a sentence. */
 
 /** A setting of a ranking, the highest first. */
 export interface Ranked {
   name: string;
-  /** Its figure and interval, as text. */
+  /** Its metric and interval, as text. */
   value: string;
   /** Whether the interval of its difference from the first, pair by pair, holds 0. */
   isTied: boolean;
 }
 
-/** Names the first of a ranking by the figure `title` as the best only where no other can be taken for it. */
+/** Names the first of a ranking by the metric `title` as the best only where no other can be taken for it. */
 export function leaderText(title: string, ranking: readonly Ranked[]): string {
   const [first] = ranking;
   if (first === undefined) return "No run came to its end.";
@@ -20,7 +20,7 @@ export function leaderText(title: string, ranking: readonly Ranked[]): string {
   const [next = "", ...others] = tied;
   const rest = others.length === 0 ? next : `${next} and ${others.length} more`;
   return (
-    `No best by ${title}: the first, ${named}, cannot be told apart from ${rest} on these pairs and seeds. ` +
+    `No best by ${title}: the first, ${named}, cannot be distinguished from ${rest} on these pairs and seeds. ` +
     "Give more held-out pairs or seeds."
   );
 }

@@ -10,24 +10,24 @@ import { readJsonLines } from "../runs/json-lines.ts";
 import type { MetricRow } from "../runs/metrics.ts";
 import { openRun } from "../runs/run-directory.ts";
 import {
-  type Cell,
-  type CellOutcome,
   extraName,
-  type GridPlaces,
+  type GridPaths,
   type HeldOutPair,
   heldOutName,
-} from "./cell.ts";
+  type Trial,
+  type TrialOutcome,
+} from "./trial.ts";
 
 /** A run that came to its end. */
 export interface MeasuredRun {
-  cell: Cell;
+  trial: Trial;
   /** What it was trained with, presets filled in. */
   settings: MethodSettings;
   before: readonly HeldOutPair[];
   after: readonly HeldOutPair[];
   metrics: readonly MetricRow[];
   evaluations: readonly EvaluationRecord[];
-  /** What was measured beside, for cells that ask for it; else null. */
+  /** What was measured beside, for trials that ask for it; else null. */
   extra: unknown;
 }
 
@@ -40,27 +40,27 @@ export interface MeasuredCondition {
 }
 
 /**
- * What the grid measured, conditions in the order of the cells.
+ * What the grid measured, conditions in the order of the trials.
  *
  * @throws {FormatError} if the runs were not measured on the same pairs
  */
 export function readMeasured(
-  places: GridPlaces,
-  outcomes: readonly CellOutcome[],
+  paths: GridPaths,
+  outcomes: readonly TrialOutcome[],
 ): Map<string, MeasuredCondition> {
   const conditions = new Map<string, { runs: MeasuredRun[]; failed: { seed: number; reason: string }[] }>();
-  for (const { cell, reason } of outcomes) {
-    const condition = conditions.get(cell.condition) ?? { runs: [], failed: [] };
-    conditions.set(cell.condition, condition);
-    if (reason === null) condition.runs.push(readRun(places, cell));
-    else condition.failed.push({ seed: cell.seed, reason });
+  for (const { trial, reason } of outcomes) {
+    const condition = conditions.get(trial.condition) ?? { runs: [], failed: [] };
+    conditions.set(trial.condition, condition);
+    if (reason === null) condition.runs.push(readRun(paths, trial));
+    else condition.failed.push({ seed: trial.seed, reason });
   }
   return new Map([...conditions].map(([name, condition]) => [name, { name, ...condition }]));
 }
 
 /** A condition and the one it is compared with. */
-export interface Comparison {
-  one: MeasuredCondition;
+export interface ConditionPair {
+  condition: MeasuredCondition;
   base: MeasuredCondition;
 }
 
@@ -69,17 +69,17 @@ export function comparisonsOf(
   conditions: Iterable<MeasuredCondition>,
   measured: ReadonlyMap<string, MeasuredCondition>,
   referenceOf: (condition: string) => string | null,
-): Comparison[] {
-  return [...conditions].flatMap((one) => {
-    const base = measured.get(referenceOf(one.name) ?? "");
-    return base === undefined || base === one ? [] : [{ one, base }];
+): ConditionPair[] {
+  return [...conditions].flatMap((condition) => {
+    const base = measured.get(referenceOf(condition.name) ?? "");
+    return base === undefined || base === condition ? [] : [{ condition, base }];
   });
 }
 
-/** The runs of `one` and `base` of the same seed, side by side; a seed that only one of them has is left out. */
-export function twinsOf({ one, base }: Comparison): { run: MeasuredRun; twin: MeasuredRun }[] {
-  return one.runs.flatMap((run) => {
-    const twin = base.runs.find(({ cell }) => cell.seed === run.cell.seed);
+/** The runs of `condition` and `base` of the same seed, side by side; a seed that only one of them has is left out. */
+export function twinsOf({ condition, base }: ConditionPair): { run: MeasuredRun; twin: MeasuredRun }[] {
+  return condition.runs.flatMap((run) => {
+    const twin = base.runs.find(({ trial }) => trial.seed === run.trial.seed);
     return twin === undefined ? [] : [{ run, twin }];
   });
 }
@@ -89,26 +89,26 @@ export function lastSamples({ evaluations }: MeasuredRun): EvaluationRecord["sam
   return evaluations.findLast((record) => record.samples.length > 0)?.samples ?? [];
 }
 
-function readRun(places: GridPlaces, cell: Cell): MeasuredRun {
-  const { paths, config, metrics, evaluations } = openRun(places.run(cell.id));
-  const before = readPairs(places.before(cell));
+function readRun(grid: GridPaths, trial: Trial): MeasuredRun {
+  const { paths, config, metrics, evaluations } = openRun(grid.run(trial.id));
+  const before = readPairs(grid.before(trial));
   const after = readPairs(join(paths.dir, heldOutName));
   const name = ({ file, line }: HeldOutPair): string => `${file}:${line}`;
   const isSame =
     before.length === after.length && before.every((pair, i) => name(pair) === name(at(after, i)));
   if (!isSame) {
     throw new FormatError(
-      `${paths.dir}: expected the held-out pairs of ${places.before(cell)}, got others. The data changed since: start anew in another --output.`,
+      `${paths.dir}: expected the held-out pairs of ${grid.before(trial)}, got others. The data changed since: start over in another --output.`,
     );
   }
   return {
-    cell,
+    trial,
     settings: config.method,
     before,
     after,
     metrics,
     evaluations,
-    extra: cell.extra === null ? null : readJsonFile(join(paths.dir, extraName(cell.extra))),
+    extra: trial.extra === null ? null : readJsonFile(join(paths.dir, extraName(trial.extra))),
   };
 }
 
@@ -124,5 +124,5 @@ function readPairs(path: string): HeldOutPair[] {
 }
 
 function isNumbers(value: unknown): value is number[] {
-  return Array.isArray(value) && value.every((one) => typeof one === "number");
+  return Array.isArray(value) && value.every((item) => typeof item === "number");
 }

@@ -1,4 +1,4 @@
-/** What comes of a grid: two tables as JSON lines, one HTML report, and a summary for the terminal. */
+/** The results of a grid: two tables as JSON lines, one HTML report, and a summary for the terminal. */
 import { join } from "node:path";
 import { writeFileAtomic } from "../base/files.ts";
 import { stringifyNumbers } from "../base/json-numbers.ts";
@@ -6,27 +6,27 @@ import { type Html, html, pageHtml, type ReportTable, tableHtml } from "../repor
 import { type IntervalChart, intervalChartHtml } from "../report/interval-chart.ts";
 import { chartHtml } from "../report/line-chart.ts";
 import { scatterChartHtml } from "../report/scatter-chart.ts";
-import type { Interval } from "../stats/crossed-bootstrap.ts";
+import type { Estimate } from "../stats/crossed-bootstrap.ts";
 import { textTable } from "../terminal/text-table.ts";
-import type { Cell, CellOutcome } from "./cell.ts";
+import { countText, intervalText } from "./interval-text.ts";
+import { type ConditionPair, comparisonsOf, type MeasuredCondition } from "./measured.ts";
+import type { Condition, Measured, ReportSection, ResultRow } from "./section.ts";
+import type { Trial, TrialOutcome } from "./trial.ts";
 import {
   estimate,
   estimateDifference,
-  FIGURES,
-  type FigureName,
   lengthAccuracy,
+  TRIAL_METRICS,
+  type TrialMetricName,
   tableOf,
-} from "./figures.ts";
-import { countText, intervalText } from "./interval-text.ts";
-import { type Comparison, comparisonsOf, type MeasuredCondition } from "./measured.ts";
-import type { Condition, Measured, ResultRow, Section } from "./section.ts";
+} from "./trial-metrics.ts";
 
 /** What a report is about. */
 export interface OutcomeText {
   title: string;
   question: string;
-  /** What was trained on what. */
-  said: string;
+  /** What was trained on what, or how to read the results. */
+  note: string;
   /** The command that makes it again. */
   command: string;
 }
@@ -35,12 +35,12 @@ export interface OutcomeText {
 export interface OutcomeParts {
   dir: string;
   text: OutcomeText;
-  outcomes: readonly CellOutcome[];
+  outcomes: readonly TrialOutcome[];
   conditions: readonly Condition[];
   measured: Measured;
-  figures: readonly FigureName[];
+  metrics: readonly TrialMetricName[];
   referenceOf(condition: string): string | null;
-  sections: readonly Section[];
+  sections: readonly ReportSection[];
 }
 
 /** Where the outcome is written, and what the terminal shows of it. */
@@ -53,8 +53,8 @@ export interface WrittenOutcome {
   finished: number;
 }
 
-/** Figures that fit beside each other in a terminal. */
-const figuresInTerminal = 4;
+/** Metrics that fit beside each other in a terminal. */
+const metricsInTerminal = 4;
 
 /** Writes tables and report into the grid's folder. */
 export function writeOutcome(parts: OutcomeParts): WrittenOutcome {
@@ -68,12 +68,14 @@ export function writeOutcome(parts: OutcomeParts): WrittenOutcome {
   writeFileAtomic(runs, lines(outcomes.map((outcome) => runLine(outcome, parts))));
   const report = join(dir, "report.html");
   writeFileAtomic(report, reportHtml(parts));
-  const failed = [...measured.values()].flatMap((one) =>
-    one.failed.map(({ seed, reason }) => `Failed: ${one.name}, seed ${seed}: ${reason.split("\n")[0]}`),
+  const failed = [...measured.values()].flatMap((condition) =>
+    condition.failed.map(
+      ({ seed, reason }) => `Failed: ${condition.name}, seed ${seed}: ${reason.split("\n")[0]}`,
+    ),
   );
-  const said = parts.sections.flatMap((section) => section.said ?? []);
+  const sentences = parts.sections.flatMap((section) => section.sentences ?? []);
   const table = terminalTable(parts);
-  const summary = [table, ...(failed.length > 0 ? [failed.join("\n")] : []), ...said].join("\n\n");
+  const summary = [table, ...(failed.length > 0 ? [failed.join("\n")] : []), ...sentences].join("\n\n");
   return {
     report,
     results,
@@ -94,29 +96,29 @@ function shownOf({ measured, conditions }: OutcomeParts): MeasuredCondition[] {
 }
 
 function mainRows(parts: OutcomeParts): ResultRow[] {
-  const { measured, figures } = parts;
-  return [...measured.values()].flatMap((one) =>
-    figures.map((figure) => ({
-      condition: one.name,
-      figure,
-      unit: FIGURES[figure].unit,
-      interval: estimate(one, figure),
+  const { measured, metrics } = parts;
+  return [...measured.values()].flatMap((condition) =>
+    metrics.map((metric) => ({
+      condition: condition.name,
+      metric,
+      unit: TRIAL_METRICS[metric].unit,
+      interval: estimate(condition, metric),
     })),
   );
 }
 
-function compared(parts: OutcomeParts): Comparison[] {
+function compared(parts: OutcomeParts): ConditionPair[] {
   return comparisonsOf(shownOf(parts), parts.measured, parts.referenceOf);
 }
 
 function differenceRows(parts: OutcomeParts): ResultRow[] {
-  return compared(parts).flatMap(({ one, base }) =>
-    parts.figures.map((figure) => ({
-      condition: one.name,
+  return compared(parts).flatMap(({ condition, base }) =>
+    parts.metrics.map((metric) => ({
+      condition: condition.name,
       minus: base.name,
-      figure,
-      unit: FIGURES[figure].unit,
-      interval: estimateDifference(one, base, figure),
+      metric,
+      unit: TRIAL_METRICS[metric].unit,
+      interval: estimateDifference(condition, base, metric),
     })),
   );
 }
@@ -125,15 +127,15 @@ function resultLine({ interval, ...row }: ResultRow): unknown {
   return { ...row, ...interval };
 }
 
-/** One run: what it was and, where it came to its end, the mean of each figure over its pairs. */
-function runLine({ cell, reason }: CellOutcome, { measured, figures }: OutcomeParts): unknown {
-  const { id, condition, seed, changes } = cell;
+/** One run: what it was and, where it came to its end, the mean of each metric over its pairs. */
+function runLine({ trial, reason }: TrialOutcome, { measured, metrics }: OutcomeParts): unknown {
+  const { id, condition, seed, changes } = trial;
   const known = { id, condition, seed, changes };
   if (reason !== null) return { ...known, status: "failed", reason };
-  const run = measured.get(condition)?.runs.find((one) => one.cell.id === id);
-  const values = figures.map((figure) => [
-    figure,
-    run === undefined ? Number.NaN : meanOf(tableOf([run], figure)[0]),
+  const run = measured.get(condition)?.runs.find((known) => known.trial.id === id);
+  const values = metrics.map((metric) => [
+    metric,
+    run === undefined ? Number.NaN : meanOf(tableOf([run], metric)[0]),
   ]);
   return { ...known, status: "done", ...Object.fromEntries(values) };
 }
@@ -144,18 +146,18 @@ function meanOf(values: Float64Array | undefined): number {
 }
 
 function terminalTable(parts: OutcomeParts): string {
-  const shown = parts.figures.slice(0, figuresInTerminal);
-  const headings = shown.map((figure) => FIGURES[figure].title.replace(/ (?=\S+$)/, "\n"));
-  const rows = shownOf(parts).map((one) => [
-    one.name,
-    ...shown.map((figure) => intervalText(estimate(one, figure), FIGURES[figure].unit)),
-    counted(one, parts.figures[0]),
+  const shown = parts.metrics.slice(0, metricsInTerminal);
+  const headings = shown.map((metric) => TRIAL_METRICS[metric].title.replace(/ (?=\S+$)/, "\n"));
+  const rows = shownOf(parts).map((condition) => [
+    condition.name,
+    ...shown.map((metric) => intervalText(estimate(condition, metric), TRIAL_METRICS[metric].unit)),
+    counted(condition, parts.metrics[0]),
   ]);
   return textTable(["", ...headings, "seeds\n× pairs"], rows);
 }
 
-function counted(one: MeasuredCondition, figure: FigureName | undefined): string {
-  return figure === undefined || one.runs.length === 0 ? "–" : countText(estimate(one, figure));
+function counted(condition: MeasuredCondition, metric: TrialMetricName | undefined): string {
+  return metric === undefined || condition.runs.length === 0 ? "–" : countText(estimate(condition, metric));
 }
 
 function reportHtml(parts: OutcomeParts): string {
@@ -163,12 +165,12 @@ function reportHtml(parts: OutcomeParts): string {
   const failed = outcomes.filter(({ reason }) => reason !== null);
   const first = [...measured.values()].flatMap(({ runs }) => runs)[0];
   return pageHtml(`${text.title} · preftune`, [
-    html`<h1>${text.title}</h1><p class="soft">${text.question}</p><p>${text.said} ${outcomes.length} runs.</p>`,
+    html`<h1>${text.title}</h1><p class="soft">${text.question}</p><p>${text.note} ${outcomes.length} runs.</p>`,
     failedNote(failed),
     html`<section><h2>Held-out pairs, after training</h2><p>${howToRead(first === undefined ? null : lengthAccuracy(first))}</p>
 ${tableHtml(mainTable(parts))}</section>`,
     differenceHtml(parts),
-    html`<section><h2>Figures</h2><div class="charts">${figureCharts(parts).map(intervalChartHtml)}</div></section>`,
+    html`<section><h2>Metrics</h2><div class="charts">${metricCharts(parts).map(intervalChartHtml)}</div></section>`,
     ...sections.map(sectionHtml),
     runsHtml(outcomes),
     html`<section><h2>Again</h2><p><code>${text.command}</code></p><p>Each run repeats with <code>preftune train runs/NAME/config.yaml --output_dir ELSEWHERE</code>.</p></section>`,
@@ -176,7 +178,7 @@ ${tableHtml(mainTable(parts))}</section>`,
   ]);
 }
 
-function howToRead(length: Interval | null): string {
+function howToRead(length: Estimate | null): string {
   const baseline =
     length === null
       ? ""
@@ -187,46 +189,51 @@ function howToRead(length: Interval | null): string {
   );
 }
 
-function failedNote(failed: readonly CellOutcome[]): Html {
+function failedNote(failed: readonly TrialOutcome[]): Html {
   if (failed.length === 0) return html``;
   const items = failed.map(
-    ({ cell, reason }) => html`<li>${cell.condition}, seed ${cell.seed}: ${reason ?? ""}</li>`,
+    ({ trial, reason }) => html`<li>${trial.condition}, seed ${trial.seed}: ${reason ?? ""}</li>`,
   );
-  return html`<div class="note bad"><b>${failed.length} runs failed.</b> The figures are of the others.<ul>${items}</ul></div>`;
+  return html`<div class="note bad"><b>${failed.length} runs failed.</b> The metrics are of the others.<ul>${items}</ul></div>`;
 }
 
 function mainTable(parts: OutcomeParts): ReportTable {
-  const { figures } = parts;
+  const { metrics } = parts;
   return {
-    columns: ["", ...figures.map((figure) => FIGURES[figure].title), "seeds × pairs"],
-    rows: shownOf(parts).map((one) => [
-      one.name,
-      ...figures.map((figure) => intervalText(estimate(one, figure), FIGURES[figure].unit)),
-      counted(one, figures[0]),
+    columns: ["", ...metrics.map((metric) => TRIAL_METRICS[metric].title), "seeds × pairs"],
+    rows: shownOf(parts).map((condition) => [
+      condition.name,
+      ...metrics.map((metric) => intervalText(estimate(condition, metric), TRIAL_METRICS[metric].unit)),
+      counted(condition, metrics[0]),
     ]),
   };
 }
 
 function differenceHtml(parts: OutcomeParts): Html {
-  const { figures } = parts;
+  const { metrics } = parts;
   const pairs = compared(parts);
   if (pairs.length === 0) return html``;
   const bases = new Set(pairs.map(({ base }) => base.name));
-  const rows = pairs.map(({ one, base }) => [
-    bases.size === 1 ? one.name : `${one.name} − ${base.name}`,
-    ...figures.map((figure) =>
-      intervalText(estimateDifference(one, base, figure), FIGURES[figure].unit, { isSigned: true }),
+  const rows = pairs.map(({ condition, base }) => [
+    bases.size === 1 ? condition.name : `${condition.name} − ${base.name}`,
+    ...metrics.map((metric) =>
+      intervalText(estimateDifference(condition, base, metric), TRIAL_METRICS[metric].unit, {
+        isSigned: true,
+      }),
     ),
   ]);
-  const table = { columns: ["", ...figures.map((figure) => FIGURES[figure].title)], rows };
+  const table = { columns: ["", ...metrics.map((metric) => TRIAL_METRICS[metric].title)], rows };
   return html`<section><h2>${bases.size === 1 ? `Difference to ${[...bases][0]}` : "Differences"}</h2><p>Pair by pair, over the seeds that both have: what the pairs share drops out, so these intervals are the ones to compare by.</p>${tableHtml(table)}</section>`;
 }
 
-function figureCharts(parts: OutcomeParts): IntervalChart[] {
-  return parts.figures.map((figure) => ({
-    title: FIGURES[figure].title,
-    unit: FIGURES[figure].unit,
-    rows: shownOf(parts).map((one) => ({ name: one.name, interval: estimate(one, figure) })),
+function metricCharts(parts: OutcomeParts): IntervalChart[] {
+  return parts.metrics.map((metric) => ({
+    title: TRIAL_METRICS[metric].title,
+    unit: TRIAL_METRICS[metric].unit,
+    rows: shownOf(parts).map((condition) => ({
+      name: condition.name,
+      interval: estimate(condition, metric),
+    })),
   }));
 }
 
@@ -234,31 +241,31 @@ function sectionHtml({
   title,
   note,
   tables = [],
-  courses = [],
+  curves = [],
   intervals = [],
   scatters = [],
-  said = [],
-}: Section): Html {
+  sentences = [],
+}: ReportSection): Html {
   const charts = [
-    ...courses.map(chartHtml),
+    ...curves.map(chartHtml),
     ...intervals.map(intervalChartHtml),
     ...scatters.map(scatterChartHtml),
   ];
   const figures = charts.length === 0 ? html`` : html`<div class="charts">${charts}</div>`;
   const about = note === undefined ? html`` : html`<p>${note}</p>`;
-  return html`<section><h2>${title}</h2>${about}${said.map((sentence) => html`<p>${sentence}</p>`)}${figures}${tables.map(tableHtml)}</section>`;
+  return html`<section><h2>${title}</h2>${about}${sentences.map((sentence) => html`<p>${sentence}</p>`)}${figures}${tables.map(tableHtml)}</section>`;
 }
 
-function runsHtml(outcomes: readonly CellOutcome[]): Html {
-  const rows = outcomes.map(({ cell, reason }) => [
-    cell.id,
+function runsHtml(outcomes: readonly TrialOutcome[]): Html {
+  const rows = outcomes.map(({ trial, reason }) => [
+    trial.id,
     reason === null ? "done" : `failed: ${reason}`,
-    changesText(cell),
+    changesText(trial),
   ]);
   return html`<section><h2>Runs</h2><details><summary>${outcomes.length} runs</summary>${tableHtml({ columns: ["run", "how it ended", "what is its own"], rows })}</details></section>`;
 }
 
-function changesText({ changes }: Cell): string {
+function changesText({ changes }: Trial): string {
   return Object.entries(changes)
     .map(([key, value]) => `${key} ${String(value)}`)
     .join(", ");

@@ -11,7 +11,7 @@ import { runPaths } from "../runs/run-directory.ts";
 
 /** The mark of a finished run. */
 export interface RunMark {
-  /** Of the cell, with its name. */
+  /** Of the trial, with its name. */
   digest: string;
   /** Of what was run, whatever it is called: see {@link contentKey}. */
   content: string;
@@ -56,8 +56,8 @@ export function finishedRuns(dirs: readonly string[]): Map<string, string> {
   return found;
 }
 
-/** Where a run goes that is taken from elsewhere. */
-export interface RunPlace {
+/** Where a reused run is copied to. */
+export interface RunDestination {
   dir: string;
   /** File for the held-out pairs under the model that the run begins with; kept when it is there. */
   before: string;
@@ -67,12 +67,12 @@ export interface RunPlace {
 }
 
 /**
- * Copies what a finished run of another folder told and measured, so that it need not run again. Its weights and
+ * Copies what a finished run of another folder logged and measured, so that it need not run again. Its weights and
  * checkpoints stay where they are; the mark says where.
  *
  * @returns false if the other folder lacks the pairs under the model that the run began with
  */
-export async function takeRun(from: string, { dir, before, mark, digest }: RunPlace): Promise<boolean> {
+export async function takeRun(from: string, { dir, before, mark, digest }: RunDestination): Promise<boolean> {
   const start = join(from, "../../before", basename(before));
   if (!existsSync(before) && !existsSync(start)) return false;
   const paths = runPaths(from);
@@ -80,7 +80,7 @@ export async function takeRun(from: string, { dir, before, mark, digest }: RunPl
   const { content } = readMark(from) as RunMark;
   if (!existsSync(before)) writeFileAtomic(before, readFileBytes(start));
   const fill = (part: string): void => {
-    for (const name of readdirSync(from).filter((one) => !left.has(one))) {
+    for (const name of readdirSync(from).filter((name) => !left.has(name))) {
       copyTree(join(from, name), join(part, name));
     }
     writeFileAtomic(join(part, basename(mark)), markText({ digest, content, takenFrom: from }));
@@ -89,7 +89,7 @@ export async function takeRun(from: string, { dir, before, mark, digest }: RunPl
   return true;
 }
 
-/** What a mark's file holds. */
+/** The text of a mark's file. */
 export function markText(mark: RunMark): string {
   return `${JSON.stringify(mark)}\n`;
 }

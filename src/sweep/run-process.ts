@@ -1,11 +1,11 @@
-/** Starts a run of a grid in a process of its own: its memory is its own, and a crash is only its own too. */
+/** Starts a run of a grid in a separate process: it frees its memory when it ends, and a crash ends nothing else. */
 import { TrainingError } from "../base/errors.ts";
 import { programBeside } from "../process/child.ts";
 import { ChildFailure } from "../process/failure.ts";
 import { runTask } from "../process/task.ts";
 import { RunExistsError } from "../runs/run-directory.ts";
 import { RunLockedError } from "../runs/run-lock.ts";
-import type { RunTask } from "./run-cell.ts";
+import type { RunTask } from "./run-trial.ts";
 import { RunStoppedError } from "./stopped.ts";
 
 /**

@@ -4,15 +4,15 @@ import type { ReportTable } from "../report/html.ts";
 import type { IntervalChart } from "../report/interval-chart.ts";
 import type { Chart } from "../report/line-chart.ts";
 import type { ScatterChart } from "../report/scatter-chart.ts";
-import type { Interval } from "../stats/crossed-bootstrap.ts";
-import type { Values } from "./cell.ts";
+import type { Estimate } from "../stats/crossed-bootstrap.ts";
 import type { MeasuredCondition } from "./measured.ts";
+import type { ConfigValues } from "./trial.ts";
 
 /** One thing that is compared with others: values on top of what all runs share. */
 export interface Condition {
   name: string;
-  changes: Values;
-  /** What else is measured of the first seed's run, see `Cell.extra`. */
+  changes: ConfigValues;
+  /** What else is measured of the first seed's run, see `Trial.extra`. */
   extra?: string;
   /** Left out of the tables and charts that all studies have: one of many that only sections look at. */
   isHidden?: boolean;
@@ -21,27 +21,27 @@ export interface Condition {
 /** The results by condition, in order. */
 export type Measured = ReadonlyMap<string, MeasuredCondition>;
 
-/** A figure with its interval for the table of results. */
+/** A metric with its interval for the table of results. */
 export interface ResultRow {
   condition: string;
-  figure: string;
+  metric: string;
   unit: string;
   /** The condition it is compared with, where it is a difference. */
   minus?: string;
-  interval: Interval;
+  interval: Estimate;
 }
 
 /** A part of the report. */
-export interface Section {
+export interface ReportSection {
   title: string;
   /** What it shows and how to read it. */
   note?: string;
   tables?: readonly ReportTable[];
-  courses?: readonly Chart[];
+  curves?: readonly Chart[];
   intervals?: readonly IntervalChart[];
   scatters?: readonly ScatterChart[];
-  /** Sentences computed from the figures; also printed in the terminal. */
-  said?: readonly string[];
+  /** Sentences computed from the metrics; also printed in the terminal. */
+  sentences?: readonly string[];
   /** For the table of results. */
   rows?: readonly ResultRow[];
 }

@@ -1,28 +1,27 @@
-/** The file of a sweep: what is searched, how, and by which figure it is judged. */
+/** The file of a sweep: what is searched, how, and by which metric it is judged. */
 import { z } from "zod";
 import { ConfigError } from "../base/errors.ts";
 import { didYouMean } from "../base/suggest.ts";
 import { type Given, givenByYaml, gotText, readConfigText } from "../config/given.ts";
 import { CONFIG_KEYS, fieldOf, isConfigKey } from "../config/keys.ts";
-import type { Values } from "./cell.ts";
-import { FIGURES, type FigureName } from "./figures.ts";
-import type { Range } from "./ranges.ts";
+import type { ConfigValues } from "./trial.ts";
+import { TRIAL_METRICS, type TrialMetricName } from "./trial-metrics.ts";
 
 /** What is tried of one key: some values, or a range to draw from. */
-export type Choices = readonly unknown[] | Range;
+export type Choices = readonly unknown[] | SearchRange;
 
 /** A sweep, checked. */
 export interface Sweep {
   /** A configuration that all runs start from, or null. */
   config: string | null;
   /** Values that all runs share, on top of it. */
-  values: Values;
+  values: ConfigValues;
   method: "grid" | "random" | "halving";
   parameters: Readonly<Record<string, Choices>>;
   /** Settings that are drawn, for random and halving. */
   runs: number;
   seeds: number;
-  metric: FigureName;
+  metric: TrialMetricName;
   /** Decides the draws. */
   seed: number;
   halving: {
@@ -49,7 +48,7 @@ const keys = {
   parameters: { schema: mapping, expected: "a mapping of configuration keys to lists or ranges" },
   runs: { schema: z.int().min(1), expected: "a whole number of at least 1" },
   seeds: { schema: z.int().min(1), expected: "a whole number of at least 1" },
-  metric: { schema: z.string(), expected: "the name of a figure" },
+  metric: { schema: z.string(), expected: "the name of a metric" },
   seed: { schema: z.int().min(0), expected: "a whole number of at least 0" },
   factor: { schema: z.number().min(1.5), expected: "a number of at least 1.5" },
   resource: {
@@ -77,12 +76,12 @@ export function parseSweep(text: string, file: string): Sweep {
   const problems: string[] = [];
   const found: Record<string, unknown> = {};
   const given = givenByYaml(text, file);
-  for (const one of given) {
-    const problem = problemOf(one);
-    if (problem === null) found[one.key] = one.value;
+  for (const entry of given) {
+    const problem = problemOf(entry);
+    if (problem === null) found[entry.key] = entry.value;
     else problems.push(problem);
   }
-  const at = (key: string): Given | undefined => given.find((one) => one.key === key);
+  const at = (key: string): Given | undefined => given.find((entry) => entry.key === key);
   const parameters = checkParameters(at("parameters"), problems);
   checkShared(at("values"), parameters, problems);
   if (at("parameters") === undefined)
@@ -136,7 +135,7 @@ function checkParameters(given: Given | undefined, problems: string[]): Record<s
     else if (["seed", "output_dir"].includes(key))
       problems.push(`${where}: ${key} is set by the sweep: say seeds: N for several.`);
     else if (Array.isArray(value) && value.length > 0) {
-      problems.push(...value.flatMap((one) => valueProblem(key, one, where)));
+      problems.push(...value.flatMap((choice) => valueProblem(key, choice, where)));
       checked[key] = value;
     } else {
       const asRange = rangeOf(value);
@@ -153,7 +152,7 @@ function checkParameters(given: Given | undefined, problems: string[]): Record<s
   return checked;
 }
 
-function rangeOf(value: unknown): Range | null {
+function rangeOf(value: unknown): SearchRange | null {
   const { success, data } = range.safeParse(value);
   if (!success || !(data.min < data.max) || (data.scale === "log" && data.min <= 0)) return null;
   return data;
@@ -188,7 +187,7 @@ function methodProblems(
     parameters,
   }: { file: string; given: readonly Given[]; parameters: Readonly<Record<string, Choices>> },
 ): string[] {
-  const has = (key: string): Given | undefined => given.find((one) => one.key === key);
+  const has = (key: string): Given | undefined => given.find((entry) => entry.key === key);
   const problems: string[] = [];
   if (method === "grid") {
     const ranges = Object.entries(parameters).filter(([, choices]) => !Array.isArray(choices));
@@ -200,12 +199,12 @@ function methodProblems(
       problems.push(`${runs.where()}: runs has no effect with method: grid, which takes every combination.`);
   }
   for (const key of ofHalving) {
-    const one = has(key);
-    if (method === "halving" && one === undefined && key !== "factor") {
+    const entry = has(key);
+    if (method === "halving" && entry === undefined && key !== "factor") {
       problems.push(`${file}: ${key} is missing: expected ${keys[key].expected} for method: halving.`);
     }
-    if (method !== "halving" && one !== undefined)
-      problems.push(`${one.where()}: ${key} has no effect without method: halving.`);
+    if (method !== "halving" && entry !== undefined)
+      problems.push(`${entry.where()}: ${key} has no effect without method: halving.`);
   }
   const [least, most] = [has("least"), has("most")];
   if (Number(least?.value) >= Number(most?.value)) {
@@ -218,13 +217,26 @@ function methodProblems(
   return problems;
 }
 
-/** The figure that settings are judged by. */
-function metricOf(given: Given | undefined, problems: string[]): FigureName {
+/** The metric that settings are judged by. */
+function metricOf(given: Given | undefined, problems: string[]): TrialMetricName {
   const name = given?.value ?? "accuracy";
-  const usable = Object.entries(FIGURES).flatMap(([key, { better }]) => (better === null ? [] : [key]));
-  if (typeof name === "string" && usable.includes(name)) return name as FigureName;
+  const usable = Object.entries(TRIAL_METRICS).flatMap(([key, { better }]) => (better === null ? [] : [key]));
+  if (typeof name === "string" && usable.includes(name)) return name as TrialMetricName;
   problems.push(
     `${given?.where()}: metric: expected one of ${usable.join(", ")}, got ${gotText(name)}.${didYouMean(String(name), usable)}`,
   );
   return "accuracy";
+}
+
+/** From where to where, and on which scale. */
+export interface SearchRange {
+  min: number;
+  max: number;
+  scale: "linear" | "log";
+}
+
+/** The value at a share 0 … 1 of the way through `range`, to six significant digits. */
+export function drawValue({ min, max, scale }: SearchRange, share: number): number {
+  const value = scale === "log" ? min * (max / min) ** share : min + share * (max - min);
+  return Number(value.toPrecision(6));
 }

@@ -3,18 +3,17 @@ import { ConfigError } from "../base/errors.ts";
 import { sha256 } from "../base/files.ts";
 import { stringifyNumbers } from "../base/json-numbers.ts";
 import { Random } from "../base/random.ts";
-import type { CellOutcome, GridPlaces, Values } from "./cell.ts";
-import { cellsOf, checkCells, takeFolder } from "./cells.ts";
-import { estimate, estimateDifference, FIGURES, type FigureName } from "./figures.ts";
-import { type GridOptions, gridPlaces, runGrid } from "./grid.ts";
+import { type GridOptions, gridPaths, runGrid } from "./grid.ts";
 import { successiveHalving } from "./halving.ts";
 import { intervalText } from "./interval-text.ts";
 import { leaderText } from "./leader-text.ts";
 import { readMeasured } from "./measured.ts";
 import { type WrittenOutcome, writeOutcome } from "./outcome.ts";
-import { drawValue } from "./ranges.ts";
-import type { Condition, Measured, Section } from "./section.ts";
-import type { Choices, Sweep } from "./sweep-file.ts";
+import type { Condition, Measured, ReportSection } from "./section.ts";
+import { type Choices, drawValue, type Sweep } from "./sweep-file.ts";
+import type { ConfigValues, GridPaths, TrialOutcome } from "./trial.ts";
+import { estimate, estimateDifference, TRIAL_METRICS, type TrialMetricName } from "./trial-metrics.ts";
+import { checkTrials, lockFolder, trialsOf } from "./trials.ts";
 
 /** How a sweep is run. */
 export interface SweepOptions extends GridOptions {
@@ -23,11 +22,11 @@ export interface SweepOptions extends GridOptions {
   command: string;
 }
 
-/** Most combinations of a grid: beyond that it is a slip of the pen. */
+/** Most combinations of a grid: beyond that it is likely a typo. */
 const mostRuns = 10_000;
 
 /**
- * Runs `sweep` in the folder `output`; the same sweep goes on there where it was cut off.
+ * Runs `sweep` in the folder `output`; the same sweep resumes there.
  *
  * @throws {ConfigError} if a configuration is wrong, or the folder holds another sweep
  */
@@ -35,29 +34,35 @@ export async function runSweep(sweep: Sweep, options: SweepOptions): Promise<Wri
   const { output, command } = options;
   const settings = settingsOf(sweep);
   const first = nameOf(settings[0] ?? {});
-  const places = gridPlaces(output);
-  const lock = takeFolder(output, { sweep: sha256(stringifyNumbers(sweep)).slice(0, 16) });
+  const paths = gridPaths(output);
+  const lock = lockFolder(output, { sweep: sha256(stringifyNumbers(sweep)).slice(0, 16) });
   try {
     const seeds = `${sweep.seeds} ${sweep.seeds === 1 ? "seed" : "seeds"}`;
     const runs = sweep.method === "halving" ? "in rounds" : `${settings.length * sweep.seeds} runs`;
     options.out.write(
       `${settings.length} settings × ${seeds}: ${runs}, ${options.jobs} at a time, in ${output}\n`,
     );
-    const run = new Runner(sweep, places, options);
+    const run = new Runner(sweep, paths, options);
     const section = await run.all(settings);
-    const figures: FigureName[] = [sweep.metric, "chosen_change", "margin_change", "accuracy", "chosen_down"];
+    const metrics: TrialMetricName[] = [
+      sweep.metric,
+      "chosen_change",
+      "margin_change",
+      "accuracy",
+      "chosen_down",
+    ];
     return writeOutcome({
       dir: output,
       text: {
         title: "Sweep",
-        question: `${methodInWords(sweep)} over ${Object.keys(sweep.parameters).join(", ")}, judged by ${FIGURES[sweep.metric].title}.`,
-        said: "The best of many is partly the luckiest: its interval does not know that it was chosen. Measure it again on other pairs and seeds.",
+        question: `${methodText(sweep)} over ${Object.keys(sweep.parameters).join(", ")}, judged by ${TRIAL_METRICS[sweep.metric].title}.`,
+        note: "The best of many is partly the luckiest: its interval does not know that it was chosen. Measure it again on other pairs and seeds.",
         command,
       },
       outcomes: run.outcomes,
       conditions: run.conditions,
-      measured: readMeasured(places, run.outcomes),
-      figures: [...new Set(figures)],
+      measured: readMeasured(paths, run.outcomes),
+      metrics: [...new Set(metrics)],
       // what others are compared with comes first in a grid; among drawn settings none is more than the others
       referenceOf: (name) => (sweep.method === "grid" && name !== first ? first : null),
       sections: [section],
@@ -67,32 +72,32 @@ export async function runSweep(sweep: Sweep, options: SweepOptions): Promise<Wri
   }
 }
 
-function methodInWords({ method, runs, halving }: Sweep): string {
+function methodText({ method, runs, halving }: Sweep): string {
   if (method === "grid") return "Every combination";
   if (method === "random") return `${runs} random settings`;
   return `Successive halving of ${runs} random settings, ${halving.resource} from ${halving.least} to ${halving.most},`;
 }
 
 /** The settings that are tried. */
-export function settingsOf({ method, parameters, runs, seed }: Sweep): Values[] {
+export function settingsOf({ method, parameters, runs, seed }: Sweep): ConfigValues[] {
   const random = new Random(seed);
   const settings = method === "grid" ? combinations(parameters) : draws(parameters, runs, random);
-  return [...new Map(settings.map((one) => [stringifyNumbers(one), one])).values()];
+  return [...new Map(settings.map((setting) => [stringifyNumbers(setting), setting])).values()];
 }
 
-function combinations(parameters: Sweep["parameters"]): Values[] {
-  let all: Values[] = [{}];
+function combinations(parameters: Sweep["parameters"]): ConfigValues[] {
+  let all: ConfigValues[] = [{}];
   for (const [key, choices] of Object.entries(parameters)) {
     const values = Array.isArray(choices) ? (choices as unknown[]) : [];
     if (all.length * values.length > mostRuns) {
       throw new ConfigError(`expected at most ${mostRuns} combinations, got more: use method: random.`);
     }
-    all = all.flatMap((one) => values.map((value) => ({ ...one, [key]: value })));
+    all = all.flatMap((setting) => values.map((value) => ({ ...setting, [key]: value })));
   }
   return all;
 }
 
-function draws(parameters: Sweep["parameters"], count: number, random: Random): Values[] {
+function draws(parameters: Sweep["parameters"], count: number, random: Random): ConfigValues[] {
   const draw = (choices: Choices): unknown =>
     Array.isArray(choices)
       ? random.pick(choices as unknown[])
@@ -103,28 +108,28 @@ function draws(parameters: Sweep["parameters"], count: number, random: Random): 
 }
 
 /** "lambda_w 0.1, kappa 2.5" */
-function nameOf(setting: Values): string {
+function nameOf(setting: ConfigValues): string {
   return Object.entries(setting)
     .map(([key, value]) => `${key} ${typeof value === "object" ? JSON.stringify(value) : String(value)}`)
     .join(", ");
 }
 
-/** Runs the settings and keeps what came of them. */
+/** Runs the settings and keeps their outcomes. */
 class Runner {
-  readonly outcomes: CellOutcome[] = [];
+  readonly outcomes: TrialOutcome[] = [];
   readonly conditions: Condition[] = [];
   readonly #sweep: Sweep;
-  readonly #places: GridPlaces;
+  readonly #paths: GridPaths;
   readonly #options: GridOptions;
 
-  constructor(sweep: Sweep, places: GridPlaces, options: GridOptions) {
+  constructor(sweep: Sweep, paths: GridPaths, options: GridOptions) {
     this.#sweep = sweep;
-    this.#places = places;
+    this.#paths = paths;
     this.#options = options;
   }
 
-  /** Runs all of it and says how the settings rank. */
-  async all(settings: readonly Values[]): Promise<Section> {
+  /** Runs all of it and ranks the settings. */
+  async all(settings: readonly ConfigValues[]): Promise<ReportSection> {
     const { method, halving } = this.#sweep;
     if (method !== "halving") {
       const measured = await this.#run(settings.map((changes) => ({ name: nameOf(changes), changes })));
@@ -132,13 +137,13 @@ class Runner {
     }
     const { resource } = halving;
     const isWhole = resource !== "num_train_epochs";
-    const conditionOf = (changes: Values, amount: number): Condition => ({
+    const conditionOf = (changes: ConfigValues, amount: number): Condition => ({
       name: `${nameOf(changes)} @ ${resource} ${amount}`,
       changes: { ...changes, [resource]: amount },
     });
     const rounds = await successiveHalving(settings, { ...halving, isWhole }, async (candidates, amount) => {
       this.#options.out.write(`${candidates.length} settings with ${resource} ${amount}\n`);
-      const conditions = candidates.map((one) => conditionOf(one, amount));
+      const conditions = candidates.map((setting) => conditionOf(setting, amount));
       const measured = await this.#run(conditions);
       return conditions.map(({ name }) => this.#value(measured, name));
     });
@@ -146,7 +151,7 @@ class Runner {
     const names = (last?.ranked ?? []).map(
       ({ candidate }) => conditionOf(candidate, last?.resource ?? 0).name,
     );
-    const ranking = this.#ranking(names, readMeasured(this.#places, this.outcomes));
+    const ranking = this.#ranking(names, readMeasured(this.#paths, this.outcomes));
     const rows = rounds.map(({ resource: amount, ranked }) => [
       amount,
       ranked.length,
@@ -160,48 +165,48 @@ class Runner {
 
   async #run(conditions: readonly Condition[]): Promise<Measured> {
     const { config, values, seeds } = this.#sweep;
-    const cells = cellsOf(conditions, seeds, { file: config, shared: () => values, words: [] });
-    checkCells(cells);
-    const outcomes = await runGrid(cells, this.#places, this.#options);
+    const trials = trialsOf(conditions, seeds, { file: config, shared: () => values, overrides: [] });
+    checkTrials(trials);
+    const outcomes = await runGrid(trials, this.#paths, this.#options);
     this.outcomes.push(...outcomes);
     this.conditions.push(...conditions);
-    return readMeasured(this.#places, outcomes);
+    return readMeasured(this.#paths, outcomes);
   }
 
   /** Higher is better; NaN where all runs failed. */
   #value(measured: Measured, name: string): number {
-    const one = measured.get(name);
+    const condition = measured.get(name);
     const { metric } = this.#sweep;
-    if (one === undefined || one.runs.length === 0) return Number.NaN;
-    return (FIGURES[metric].better === "less" ? -1 : 1) * estimate(one, metric).value;
+    if (condition === undefined || condition.runs.length === 0) return Number.NaN;
+    return (TRIAL_METRICS[metric].better === "less" ? -1 : 1) * estimate(condition, metric).value;
   }
 
-  #ranking(names: readonly string[], measured: Measured): Section {
+  #ranking(names: readonly string[], measured: Measured): ReportSection {
     const { metric } = this.#sweep;
-    const { unit, title } = FIGURES[metric];
+    const { unit, title } = TRIAL_METRICS[metric];
     const ranked = names
       .filter((name) => !Number.isNaN(this.#value(measured, name)))
       .sort((a, b) => this.#value(measured, b) - this.#value(measured, a));
     const first = measured.get(ranked[0] ?? "");
     const rows = ranked.flatMap((name, i) => {
-      const one = measured.get(name);
-      if (one === undefined || first === undefined) return [];
-      const behind = estimateDifference(one, first, metric);
+      const condition = measured.get(name);
+      if (condition === undefined || first === undefined) return [];
+      const behind = estimateDifference(condition, first, metric);
       const isTied = i > 0 && !(behind.low > 0 || behind.high < 0);
-      const value = intervalText(estimate(one, metric), unit);
+      const value = intervalText(estimate(condition, metric), unit);
       const difference = i === 0 ? "–" : intervalText(behind, unit, { isSigned: true });
-      return [{ name, isTied, value, cells: [name, value, difference] }];
+      return [{ name, isTied, value, columns: [name, value, difference] }];
     });
     return {
       title: "Ranking",
-      note: "The differences are of the same held-out pairs and seeds. One whose interval holds 0 does not tell two settings apart.",
+      note: "The differences are of the same held-out pairs and seeds. One whose interval holds 0 does not distinguish two settings.",
       tables: [
         {
           columns: ["in order", title, "less the first, pair by pair"],
-          rows: rows.slice(0, 20).map(({ cells }) => cells),
+          rows: rows.slice(0, 20).map(({ columns }) => columns),
         },
       ],
-      said: [leaderText(title, rows)],
+      sentences: [leaderText(title, rows)],
     };
   }
 }

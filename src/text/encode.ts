@@ -359,7 +359,7 @@ function finishJob<T extends Noted>(
   return { ...row, notes: [...notes] };
 }
 
-/** Errors a row can cause, naming the row; anything else is a fault of this program and is thrown on. */
+/** Errors a row can cause, naming the row; anything else is a fault of this program and is rethrown. */
 function rowError(error: unknown, where: string): DataError | FormatError {
   if (error instanceof TemplateError) {
     const message = `${where}: ${error.message}`;

@@ -1,9 +1,9 @@
 /** How the chosen answers went over training, and where they ended. */
 import {
   type Chart,
+  type Estimate,
   type EvaluationRecord,
   estimate,
-  type Interval,
   intervalText,
   type Measured,
   type MeasuredCondition,
@@ -12,9 +12,9 @@ import {
 } from "preftune/sweep";
 import type { Analysis } from "../definition.ts";
 
-/** Likelihood of the chosen answers since the start, and the share of pairs that lost some. */
+/** Likelihood of the chosen answers since the start, and the fraction of pairs that lost some. */
 export const curves: Analysis = (measured) => ({
-  courses: [
+  curves: [
     curveChart(measured, {
       title: "Chosen log-likelihood since the start",
       unit: "nats/token",
@@ -30,11 +30,11 @@ export const curves: Analysis = (measured) => ({
 
 /** A sentence for each condition. */
 export const chosenLikelihood: Analysis = (measured) => ({
-  said: [...measured.values()].map((one) => {
-    const change = estimate(one, "chosen_change");
-    const down = estimate(one, "chosen_down");
+  sentences: [...measured.values()].map((condition) => {
+    const change = estimate(condition, "chosen_change");
+    const down = estimate(condition, "chosen_down");
     const fell = change.high < 0 ? "fell" : change.low > 0 ? "rose" : "did not move beyond the noise";
-    return `${one.name}: the chosen answers' likelihood ${fell}, ${intervalText(change, "nats/token")} nats per token; ${intervalText(down, "share")} of the pairs are below their start.`;
+    return `${condition.name}: the chosen answers' likelihood ${fell}, ${intervalText(change, "nats/token")} nats per token; ${intervalText(down, "share")} of the pairs are below their start.`;
   }),
 });
 
@@ -51,10 +51,10 @@ const colours = 7;
 
 /** A line with its interval for each condition. */
 function curveChart(measured: Measured, { title, unit, value }: CurvePlan): Chart {
-  const series = [...measured.values()].map((one, i): Series => {
-    const points = curveOf(one, value, unit === "share");
+  const series = [...measured.values()].map((condition, i): Series => {
+    const points = curveOf(condition, value, unit === "share");
     return {
-      name: one.name,
+      name: condition.name,
       colour: (i % colours) + 1,
       isEval: false,
       points: points.map(({ step, interval }) => [step, interval.value]),
@@ -67,7 +67,7 @@ function curveChart(measured: Measured, { title, unit, value }: CurvePlan): Char
 /** A point of a curve. */
 interface CurvePoint {
   step: number;
-  interval: Interval;
+  interval: Estimate;
 }
 
 /**
@@ -83,7 +83,7 @@ function curveOf(
   const [first] = runs;
   if (first === undefined) return [];
   return first.evaluations.flatMap(({ global_step: step }) => {
-    const records = runs.map(({ evaluations }) => evaluations.find((one) => one.global_step === step));
+    const records = runs.map(({ evaluations }) => evaluations.find((record) => record.global_step === step));
     if (!records.every((record): record is EvaluationRecord => (record?.pair_changes.length ?? 0) > 0))
       return [];
     const table = records.map(({ pair_changes: pairs }) =>

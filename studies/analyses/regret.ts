@@ -1,35 +1,35 @@
 /** What is lost where a setting tuned on one preference set is used on another, against tuning there and against the default. */
 import {
   differenceInterval,
-  FIGURES,
-  type FigureName,
+  type Estimate,
   half,
-  type Interval,
   intervalText,
   type Measured,
   type MeasuredCondition,
   type PairTable,
   plainMean,
   type ResultRow,
+  TRIAL_METRICS,
+  type TrialMetricName,
   tableOf,
 } from "preftune/sweep";
 import type { Analysis } from "../definition.ts";
 
 /** What a setting is chosen by, and whether more of it is better. */
-const criteria: readonly { figure: FigureName; sign: 1 | -1 }[] = [
-  { figure: "preference_loss", sign: -1 },
-  { figure: "chosen_change", sign: 1 },
+const criteria: readonly { metric: TrialMetricName; sign: 1 | -1 }[] = [
+  { metric: "preference_loss", sign: -1 },
+  { metric: "chosen_change", sign: 1 },
 ];
 
 /** Regret on one set by one criterion: how much worse than the setting that was tuned there. */
 interface Regret {
   target: string;
   source: string;
-  figure: FigureName;
+  metric: TrialMetricName;
   tuned: string;
   carried: string;
-  ofCarried: Interval;
-  ofDefault: Interval;
+  ofCarried: Estimate;
+  ofDefault: Estimate;
 }
 
 /** Regret on each set of what was tuned on the other, and of the setting that the others are compared with. */
@@ -39,14 +39,14 @@ export const regret: Analysis = (measured, referenceOf) => {
   const settings = [...new Set(names.map(([, , setting]) => setting))];
   const [, , standard = ""] = names.find(([name]) => referenceOf(name) === null) ?? [];
   const all = criteria
-    .flatMap(({ figure, sign }) =>
+    .flatMap(({ metric, sign }) =>
       sets.flatMap((target) =>
         sets
           .filter((source) => source !== target)
-          .map((source) => regretOf(measured, { settings, standard, figure, sign, target, source })),
+          .map((source) => regretOf(measured, { settings, standard, metric, sign, target, source })),
       ),
     )
-    .filter((one) => one !== null);
+    .filter((regret) => regret !== null);
   return {
     tables: [
       {
@@ -58,46 +58,46 @@ export const regret: Analysis = (measured, referenceOf) => {
           "regret of the other's",
           "regret of the default",
         ],
-        rows: all.map((one) => [
-          FIGURES[one.figure].title,
-          one.target,
-          one.tuned,
-          `${one.carried} (${one.source})`,
-          regretText(one.ofCarried, one.carried === one.tuned),
-          regretText(one.ofDefault, standard === one.tuned),
+        rows: all.map((regret) => [
+          TRIAL_METRICS[regret.metric].title,
+          regret.target,
+          regret.tuned,
+          `${regret.carried} (${regret.source})`,
+          regretText(regret.ofCarried, regret.carried === regret.tuned),
+          regretText(regret.ofDefault, standard === regret.tuned),
         ]),
       },
     ],
-    said: all.map(
-      ({ figure, target, source, tuned, carried, ofCarried, ofDefault }) =>
-        `${FIGURES[figure].title} on ${target}: tuned there ${tuned}; tuned on ${source} ${carried}, regret ${regretText(ofCarried, carried === tuned)}; default ${standard}, regret ${regretText(ofDefault, standard === tuned)}.`,
+    sentences: all.map(
+      ({ metric, target, source, tuned, carried, ofCarried, ofDefault }) =>
+        `${TRIAL_METRICS[metric].title} on ${target}: tuned there ${tuned}; tuned on ${source} ${carried}, regret ${regretText(ofCarried, carried === tuned)}; default ${standard}, regret ${regretText(ofDefault, standard === tuned)}.`,
     ),
-    rows: all.flatMap((one): ResultRow[] => [
+    rows: all.flatMap((regret): ResultRow[] => [
       {
-        condition: `${one.source} to ${one.target}`,
-        figure: `regret_of_transfer_${one.figure}`,
-        unit: FIGURES[one.figure].unit,
-        interval: one.ofCarried,
+        condition: `${regret.source} to ${regret.target}`,
+        metric: `regret_of_transfer_${regret.metric}`,
+        unit: TRIAL_METRICS[regret.metric].unit,
+        interval: regret.ofCarried,
       },
       {
-        condition: one.target,
-        figure: `regret_of_default_${one.figure}`,
-        unit: FIGURES[one.figure].unit,
-        interval: one.ofDefault,
+        condition: regret.target,
+        metric: `regret_of_default_${regret.metric}`,
+        unit: TRIAL_METRICS[regret.metric].unit,
+        interval: regret.ofDefault,
       },
     ]),
   };
 };
 
-function regretText(interval: Interval, isSame: boolean): string {
+function regretText(interval: Estimate, isSame: boolean): string {
   return isSame ? "0 (the same setting)" : intervalText(interval, "nats/token");
 }
 
-interface Asked {
+interface RegretQuestion {
   settings: readonly string[];
   /** The setting that the others are compared with. */
   standard: string;
-  figure: FigureName;
+  metric: TrialMetricName;
   sign: 1 | -1;
   target: string;
   source: string;
@@ -105,18 +105,18 @@ interface Asked {
 
 function regretOf(
   measured: Measured,
-  { settings, standard, figure, sign, target, source }: Asked,
+  { settings, standard, metric, sign, target, source }: RegretQuestion,
 ): Regret | null {
   const on = (set: string, setting: string): PairTable => {
-    const one: MeasuredCondition | undefined = measured.get(`${set}: ${setting}`);
-    return tableOf(one?.runs ?? [], figure).map((row) => row.map((value) => sign * value));
+    const condition: MeasuredCondition | undefined = measured.get(`${set}: ${setting}`);
+    return tableOf(condition?.runs ?? [], metric).map((row) => row.map((value) => sign * value));
   };
   const tuned = best(settings, (setting) => on(target, setting));
   const carried = best(settings, (setting) => on(source, setting));
   if (tuned === null || carried === null) return null;
-  const lossOf = (setting: string): Interval =>
+  const lossOf = (setting: string): Estimate =>
     differenceInterval(half(on(target, tuned), 1), half(on(target, setting), 1));
-  return { target, source, figure, tuned, carried, ofCarried: lossOf(carried), ofDefault: lossOf(standard) };
+  return { target, source, metric, tuned, carried, ofCarried: lossOf(carried), ofDefault: lossOf(standard) };
 }
 
 /** The setting with the largest mean on the first half of the pairs; null when all of its runs failed. */

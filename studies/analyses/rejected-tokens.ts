@@ -1,6 +1,6 @@
 /** Log-probs of rejected tokens after training, beside the floor that the stabiliser implies. */
 import {
-  type Interval,
+  type Estimate,
   intervalText,
   type MeasuredCondition,
   meanInterval,
@@ -14,10 +14,10 @@ const shares = [0.001, 0.01, 0.05, 0.5] as const;
 /** Quantiles and floors of each condition. */
 export const rejectedTokens: Analysis = (measured) => {
   const all = [...measured.values()].filter(({ runs }) => runs.length > 0);
-  const rows = all.map((one) => ({
-    one,
-    floors: floorsOf(one),
-    quantiles: shares.map((p) => rejectedQuantile(one, p)),
+  const rows = all.map((condition) => ({
+    condition,
+    floors: floorsOf(condition),
+    quantiles: shares.map((p) => rejectedQuantile(condition, p)),
   }));
   return {
     tables: [
@@ -29,12 +29,14 @@ export const rejectedTokens: Analysis = (measured) => {
           "floor at the last",
           "rejected tokens below the first floor",
         ],
-        rows: rows.map(({ one, floors, quantiles }) => [
-          one.name,
+        rows: rows.map(({ condition, floors, quantiles }) => [
+          condition.name,
           ...quantiles.map((interval) => intervalText(interval, "nats/token", { isSigned: false })),
           floorText(floors.first),
           floorText(floors.last),
-          Number.isFinite(floors.first.value) ? intervalText(below(one, floors.first.value), "share") : "–",
+          Number.isFinite(floors.first.value)
+            ? intervalText(below(condition, floors.first.value), "share")
+            : "–",
         ]),
       },
     ],
@@ -42,20 +44,23 @@ export const rejectedTokens: Analysis = (measured) => {
       {
         title: "One rejected token in a hundred is less likely than",
         unit: "nats",
-        rows: rows.map(({ one, quantiles }) => ({ name: one.name, interval: quantiles[1] as Interval })),
+        rows: rows.map(({ condition, quantiles }) => ({
+          name: condition.name,
+          interval: quantiles[1] as Estimate,
+        })),
       },
     ],
-    said: rows.map(({ one, floors, quantiles }) => {
+    sentences: rows.map(({ condition, floors, quantiles }) => {
       const floor = Number.isFinite(floors.first.value)
         ? `the implied floor is ${floorText(floors.first)} nats at the first margin`
         : "there is no implied floor";
-      const low = intervalText(quantiles[1] as Interval, "nats/token", { isSigned: false });
-      return `${one.name}: ${floor}; 1 % of the rejected tokens are below ${low} nats.`;
+      const low = intervalText(quantiles[1] as Estimate, "nats/token", { isSigned: false });
+      return `${condition.name}: ${floor}; 1 % of the rejected tokens are below ${low} nats.`;
     }),
-    rows: rows.flatMap(({ one, floors, quantiles }): ResultRow[] => {
-      const row = (figure: string, interval: Interval): ResultRow => ({
-        condition: one.name,
-        figure,
+    rows: rows.flatMap(({ condition, floors, quantiles }): ResultRow[] => {
+      const row = (metric: string, interval: Estimate): ResultRow => ({
+        condition: condition.name,
+        metric,
         unit: "nats",
         interval,
       });
@@ -69,8 +74,8 @@ export const rejectedTokens: Analysis = (measured) => {
   };
 };
 
-/** Share of each pair's rejected tokens below `floor`. */
-function below({ runs }: MeasuredCondition, floor: number): Interval {
+/** Fraction of each pair's rejected tokens below `floor`. */
+function below({ runs }: MeasuredCondition, floor: number): Estimate {
   const table = runs.map(({ after }) =>
     Float64Array.from(
       after,

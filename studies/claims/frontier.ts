@@ -2,20 +2,25 @@
 import { presetsOf } from "preftune/methods";
 import {
   type Condition,
+  type ConfigValues,
   countText,
   drawValue,
+  type Estimate,
   estimate,
   estimateDifference,
+  half,
   intervalText,
   type Measured,
   type MeasuredCondition,
+  meanInterval,
   numberText,
+  plainMean,
   Random,
+  type ReportSection,
   type ResultRow,
-  type Section,
-  type Values,
+  type TrialMetricName,
+  tableOf,
 } from "preftune/sweep";
-import { bestOfBoth } from "../both-gains.ts";
 import type { StudyDefinition } from "../definition.ts";
 import type { Budget } from "../setup.ts";
 import { SLIME_RANGES } from "../slime-ranges.ts";
@@ -25,7 +30,7 @@ export const frontier: StudyDefinition = {
   title: "Frontier: likelihood of the chosen answer against the margin",
   question:
     "Every preset, the baselines, and a random search over SLIME's seven values, by how much the chosen answer gained and how much the margin grew on held-out pairs. Which are dominated, does any have both, and which preset deserves to be the default?",
-  figures: ["chosen_change", "margin_change", "accuracy", "distinct_2", "ended_properly", "chosen_down"],
+  metrics: ["chosen_change", "margin_change", "accuracy", "distinct_2", "ended_properly", "chosen_down"],
   referenceOf: (name) => (name === "SLIME script" || name.startsWith("search") ? null : "SLIME script"),
   evaluations: "few",
   needsAnswers: true,
@@ -53,51 +58,58 @@ function conditions({ budget }: { budget: Budget }): Condition[] {
   ];
 }
 
-function drawn(random: Random): Values {
+function drawn(random: Random): ConfigValues {
   return Object.fromEntries(
     Object.entries(SLIME_RANGES).map(([key, range]) => [key, drawValue(range, random.next())]),
   );
 }
 
 /** How a condition stands among the others. */
-interface Standing {
-  one: MeasuredCondition;
-  /** Better by both figures, each difference beyond its interval; of several the one with the largest margin. */
+interface Rank {
+  condition: MeasuredCondition;
+  /** Better by both metrics, each difference beyond its interval; of several the one with the largest margin. */
   dominatedBy: string | null;
-  /** Better by both figures as they were measured. */
+  /** Better by both metrics as they were measured. */
   aheadOf: string | null;
   hasBoth: boolean;
 }
 
-function standingOf(one: MeasuredCondition, all: readonly MeasuredCondition[]): Standing {
+function rankOf(condition: MeasuredCondition, all: readonly MeasuredCondition[]): Rank {
   const ahead = all
-    .filter((other) => other !== one)
+    .filter((other) => other !== condition)
     .map((other) => ({
       other,
-      chosen: estimateDifference(other, one, "chosen_change"),
-      margin: estimateDifference(other, one, "margin_change"),
+      chosen: estimateDifference(other, condition, "chosen_change"),
+      margin: estimateDifference(other, condition, "margin_change"),
     }))
     .filter(({ chosen, margin }) => chosen.value > 0 && margin.value > 0)
     .sort((a, b) => b.margin.value - a.margin.value);
   const beyondNoise = ahead.filter(({ chosen, margin }) => chosen.low > 0 && margin.low > 0);
-  const hasBoth = estimate(one, "chosen_change").low > 0 && estimate(one, "margin_change").low > 0;
+  const hasBoth =
+    estimate(condition, "chosen_change").low > 0 && estimate(condition, "margin_change").low > 0;
   return {
-    one,
+    condition,
     dominatedBy: beyondNoise[0]?.other.name ?? null,
     aheadOf: ahead[0]?.other.name ?? null,
     hasBoth,
   };
 }
 
-function frontierSection(measured: Measured): Section {
+function frontierSection(measured: Measured): ReportSection {
   const all = [...measured.values()].filter(({ runs }) => runs.length > 0);
-  const standings = all.map((one) => standingOf(one, all));
-  const points = all.map((one, i) => ({
-    name: one.name,
+  const ranks = all.map((condition) => rankOf(condition, all));
+  const points = all.map((condition, i) => ({
+    name: condition.name,
     mark: String(i + 1),
-    colour: one.name.startsWith("search") ? 6 : one.name.startsWith("SLIME") ? 1 : one.name === "DPO" ? 2 : 3,
-    x: estimate(one, "margin_change"),
-    y: estimate(one, "chosen_change"),
+    colour: condition.name.startsWith("search")
+      ? 6
+      : condition.name.startsWith("SLIME")
+        ? 1
+        : condition.name === "DPO"
+          ? 2
+          : 3,
+    x: estimate(condition, "margin_change"),
+    y: estimate(condition, "chosen_change"),
   }));
   return {
     title: "The frontier",
@@ -115,22 +127,22 @@ function frontierSection(measured: Measured): Section {
         columns: [
           "",
           "number",
-          "beaten by both figures, beyond noise, by",
+          "beaten by both metrics, beyond noise, by",
           "as measured, by",
           "gains both",
           "its values",
         ],
-        rows: standings.map(({ one, dominatedBy, aheadOf, hasBoth }, i) => [
-          one.name,
+        rows: ranks.map(({ condition, dominatedBy, aheadOf, hasBoth }, i) => [
+          condition.name,
           String(i + 1),
           dominatedBy ?? "none",
           aheadOf ?? "none",
           hasBoth ? "yes" : "no",
-          valuesText(one),
+          valuesText(condition),
         ]),
       },
     ],
-    said: sentences(standings),
+    sentences: sentences(ranks),
   };
 }
 
@@ -141,7 +153,7 @@ const groups: readonly { title: string; has: (name: string) => boolean }[] = [
   { title: "searched settings", has: (name) => name.startsWith("search") },
 ];
 
-function choiceSection(measured: Measured): Section {
+function choiceSection(measured: Measured): ReportSection {
   const choices = groups.flatMap(({ title, has }) => {
     const among = [...measured.values()].filter(({ name }) => has(name));
     const best = bestOfBoth(among);
@@ -150,7 +162,7 @@ function choiceSection(measured: Measured): Section {
   return {
     title: "The best of each kind",
     note:
-      "By the smaller of the two gains, which is above 0 only where both are. Chosen on one half of the held-out pairs (every other one) and told on the " +
+      "By the smaller of the two gains, which is above 0 only where both are. Chosen on one half of the held-out pairs (every other one) and measured on the " +
       "other half, so that being lucky in the choice does not count.",
     tables: [
       {
@@ -164,15 +176,15 @@ function choiceSection(measured: Measured): Section {
         ]),
       },
     ],
-    said: choices.map(
+    sentences: choices.map(
       ({ title, count, name, chosen, margin }) =>
         `Of ${count} ${title} ${name} has the most of both: on the pairs that had no part in the choice, chosen ${intervalText(chosen, "nats/token")}, margin ${intervalText(margin, "nats/token")} nats per token.`,
     ),
     rows: choices.flatMap(({ title, name, chosen, margin }): ResultRow[] => {
       const condition = `best of ${title}: ${name}`;
       return [
-        { condition, figure: "chosen_change_on_other_half", unit: "nats/token", interval: chosen },
-        { condition, figure: "margin_change_on_other_half", unit: "nats/token", interval: margin },
+        { condition, metric: "chosen_change_on_other_half", unit: "nats/token", interval: chosen },
+        { condition, metric: "margin_change_on_other_half", unit: "nats/token", interval: margin },
       ];
     }),
   };
@@ -180,26 +192,49 @@ function choiceSection(measured: Measured): Section {
 
 function valuesText({ runs, name }: MeasuredCondition): string {
   if (!name.startsWith("search")) return "as named";
-  return Object.entries(runs[0]?.cell.changes ?? {})
+  return Object.entries(runs[0]?.trial.changes ?? {})
     .flatMap(([key, value]) => (typeof value === "number" ? [`${key} ${Number(value.toPrecision(3))}`] : []))
     .join(", ");
 }
 
-function sentences(standings: readonly Standing[]): string[] {
-  const named = standings.filter(({ one }) => !one.name.startsWith("search"));
+function sentences(ranks: readonly Rank[]): string[] {
+  const named = ranks.filter(({ condition }) => !condition.name.startsWith("search"));
   const both = named.filter(({ hasBoth }) => hasBoth);
   const free = named.filter(({ dominatedBy }) => dominatedBy === null);
-  const count = standings.filter(({ hasBoth }) => hasBoth).length;
-  const list = (some: readonly Standing[]): string => some.map(({ one }) => one.name).join("; ") || "none";
+  const count = ranks.filter(({ hasBoth }) => hasBoth).length;
+  const list = (some: readonly Rank[]): string =>
+    some.map(({ condition }) => condition.name).join("; ") || "none";
   const best = both.toSorted(
-    (a, b) => estimate(b.one, "margin_change").value - estimate(a.one, "margin_change").value,
+    (a, b) => estimate(b.condition, "margin_change").value - estimate(a.condition, "margin_change").value,
   )[0];
   const bestText =
     best === undefined
       ? ""
-      : ` Of the presets and baselines that gain both, ${best.one.name} has the largest margin: ${intervalText(estimate(best.one, "margin_change"), "nats/token")}, chosen ${intervalText(estimate(best.one, "chosen_change"), "nats/token")}.`;
+      : ` Of the presets and baselines that gain both, ${best.condition.name} has the largest margin: ${intervalText(estimate(best.condition, "margin_change"), "nats/token")}, chosen ${intervalText(estimate(best.condition, "chosen_change"), "nats/token")}.`;
   return [
     `Not dominated beyond noise among presets and baselines: ${list(free)}.`,
-    `Chosen likelihood and margin both grew beyond noise with: ${list(both)}; and in ${numberText(count - both.length, 0)} of ${standings.length - named.length} searched settings.${bestText}`,
+    `Chosen likelihood and margin both grew beyond noise with: ${list(both)}; and in ${numberText(count - both.length, 0)} of ${ranks.length - named.length} searched settings.${bestText}`,
   ];
+}
+
+/** The condition that was chosen, and its gains on the pairs that had no part in the choice. */
+export interface BothGains {
+  name: string;
+  chosen: Estimate;
+  margin: Estimate;
+}
+
+const gains = ["chosen_change", "margin_change"] as const satisfies readonly TrialMetricName[];
+
+/** The best of `conditions`; null when none has runs. */
+export function bestOfBoth(conditions: readonly MeasuredCondition[]): BothGains | null {
+  let best: { condition: MeasuredCondition; gain: number } | null = null;
+  for (const condition of conditions) {
+    const gain = Math.min(...gains.map((metric) => plainMean(half(tableOf(condition.runs, metric), 0))));
+    if (Number.isFinite(gain) && (best === null || gain > best.gain)) best = { condition, gain };
+  }
+  if (best === null) return null;
+  const { condition } = best;
+  const [chosen, margin] = gains.map((metric) => meanInterval(half(tableOf(condition.runs, metric), 1)));
+  return { name: condition.name, chosen: chosen as Estimate, margin: margin as Estimate };
 }

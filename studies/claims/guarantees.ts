@@ -3,15 +3,15 @@ import type { MetricRow } from "preftune";
 import type { SettingsOf } from "preftune/methods";
 import {
   type Condition,
-  type Interval,
+  type Estimate,
   intervalText,
   type Measured,
   type MeasuredCondition,
   meanInterval,
   numberText,
+  type ReportSection,
   type ResultRow,
   type ScatterPoint,
-  type Section,
 } from "preftune/sweep";
 import type { ModelCoupling, PairCoupling } from "../coupling.ts";
 import type { StudyDefinition } from "../definition.ts";
@@ -22,7 +22,7 @@ export const guarantees: StudyDefinition = {
   title: "Guarantees: what can be proved of SLIME, on real runs",
   question:
     "For any parameters whose loss is at most the starting loss L₀, the chosen answers' mean negative log-likelihood is at most L₀/λw; the stabiliser implies a floor for rejected tokens; and a gradient step raises l_w to first order iff (λw + g) > ρ (g − s). docs/guarantees.md has statements, assumptions and proofs.",
-  figures: ["chosen_change", "margin_change", "rejected_change", "chosen_down"],
+  metrics: ["chosen_change", "margin_change", "rejected_change", "chosen_down"],
   referenceOf: () => null,
   evaluations: "every step",
   needsAnswers: false,
@@ -41,15 +41,17 @@ function conditions(): Condition[] {
   ];
 }
 
-function slimeOnes(measured: Measured): { one: MeasuredCondition; settings: SettingsOf<"slime"> }[] {
-  return [...measured.values()].flatMap((one) => {
-    const settings = one.runs[0]?.settings;
-    return settings?.objective === "slime" ? [{ one, settings }] : [];
+function slimeConditions(
+  measured: Measured,
+): { condition: MeasuredCondition; settings: SettingsOf<"slime"> }[] {
+  return [...measured.values()].flatMap((condition) => {
+    const settings = condition.runs[0]?.settings;
+    return settings?.objective === "slime" ? [{ condition, settings }] : [];
   });
 }
 
 /** Loss and chosen likelihood of the held-out pairs at every evaluation. */
-function course(metrics: readonly MetricRow[]): { loss: number; negative: number }[] {
+function trajectory(metrics: readonly MetricRow[]): { loss: number; negative: number }[] {
   return metrics.flatMap((row) => {
     const { eval_loss: loss, "eval_logps/chosen_mean": mean } = row;
     return typeof loss === "number" && typeof mean === "number" ? [{ loss, negative: -mean }] : [];
@@ -73,7 +75,7 @@ interface LevelSets {
 }
 
 function levelSetsOf(metrics: readonly MetricRow[], lambda_w: number): LevelSets {
-  const points = course(metrics);
+  const points = trajectory(metrics);
   const start = points[0]?.loss ?? Number.NaN;
   const inside = points.filter(({ loss }) => loss <= start);
   return {
@@ -87,13 +89,13 @@ function levelSetsOf(metrics: readonly MetricRow[], lambda_w: number): LevelSets
   };
 }
 
-function levelSets(measured: Measured): Section {
-  const rows = slimeOnes(measured).map(({ one, settings: { lambda_w } }) => {
-    const runs = one.runs.map(({ metrics }) => levelSetsOf(metrics, lambda_w));
+function levelSets(measured: Measured): ReportSection {
+  const rows = slimeConditions(measured).map(({ condition, settings: { lambda_w } }) => {
+    const runs = condition.runs.map(({ metrics }) => levelSetsOf(metrics, lambda_w));
     const most = (key: keyof LevelSets): number => Math.max(...runs.map((run) => run[key]));
     const sum = (key: keyof LevelSets): number => runs.reduce((total, run) => total + run[key], 0);
     return {
-      name: one.name,
+      name: condition.name,
       bound: Math.min(...runs.map(({ bound }) => bound)),
       started: most("started"),
       worst: most("worst"),
@@ -132,19 +134,19 @@ function levelSets(measured: Measured): Section {
         ]),
       },
     ],
-    said: rows.map(
+    sentences: rows.map(
       (row) =>
         `${row.name}: the bound is ${numberText(row.bound, 2)} nats per token, the largest −l_w over ${row.steps} evaluations ${numberText(row.worst, 2)} (${numberText(row.started, 2)} at the start); ${row.broken + row.brokenInside} violations.`,
     ),
   };
 }
 
-function floors(measured: Measured): Section {
-  const rows = slimeOnes(measured).map(({ one }) => ({
-    one,
-    floor: floorsOf(one),
-    low: rejectedQuantile(one, 0.001),
-    median: rejectedQuantile(one, 0.5),
+function floors(measured: Measured): ReportSection {
+  const rows = slimeConditions(measured).map(({ condition }) => ({
+    condition,
+    floor: floorsOf(condition),
+    low: rejectedQuantile(condition, 0.001),
+    median: rejectedQuantile(condition, 0.5),
   }));
   return {
     title: "Implied floor",
@@ -152,8 +154,8 @@ function floors(measured: Measured): Section {
     tables: [
       {
         columns: ["", "implied floor, nats", "0.1 % of rejected tokens below", "half of them below"],
-        rows: rows.map(({ one, floor, low, median }) => [
-          one.name,
+        rows: rows.map(({ condition, floor, low, median }) => [
+          condition.name,
           floorText(floor.first),
           intervalText(low, "nats/token", { isSigned: false }),
           intervalText(median, "nats/token", { isSigned: false }),
@@ -163,13 +165,13 @@ function floors(measured: Measured): Section {
   };
 }
 
-/** Conditions whose coupling was measured, at each place. */
+/** Conditions whose coupling was measured, at each point. */
 function couplings(measured: Measured): { name: string; coupling: ModelCoupling }[] {
-  return [...measured.values()].flatMap((one) => {
-    const measuredOf = one.runs.find(({ extra }) => Array.isArray(extra))?.extra as
+  return [...measured.values()].flatMap((condition) => {
+    const measuredOf = condition.runs.find(({ extra }) => Array.isArray(extra))?.extra as
       | ModelCoupling[]
       | undefined;
-    return (measuredOf ?? []).map((found) => ({ name: one.name, coupling: found }));
+    return (measuredOf ?? []).map((found) => ({ name: condition.name, coupling: found }));
   });
 }
 
@@ -177,13 +179,13 @@ function over(
   pairs: readonly PairCoupling[],
   value: (pair: PairCoupling) => number,
   isShare = false,
-): Interval {
+): Estimate {
   return meanInterval([Float64Array.from(pairs, value)], { isShare });
 }
 
-function coupling(measured: Measured): Section {
-  const rows = couplings(measured).map(({ name, coupling: { place, pairs, weights } }) => ({
-    name: `${name}, ${place}`,
+function coupling(measured: Measured): ReportSection {
+  const rows = couplings(measured).map(({ name, coupling: { point, pairs, weights } }) => ({
+    name: `${name}, ${point}`,
     weights,
     rho: over(pairs, ({ rho }) => rho),
     pull: over(pairs, ({ pull }) => pull),
@@ -223,22 +225,22 @@ function coupling(measured: Measured): Section {
         ]),
       },
     ],
-    said: rows.map(
+    sentences: rows.map(
       (row) =>
         `${row.name}: ρ ${intervalText(row.rho, "nats/token", { isSigned: false })}; a step on one pair raises its l_w in ${intervalText(row.did, "share")} of ${row.rho.pairs} pairs, as the condition says in ${intervalText(row.agree, "share")}.`,
     ),
     rows: rows.flatMap(({ name, rho, raises, did, agree }): ResultRow[] => [
-      { condition: name, figure: "rho", unit: "1", interval: rho },
-      { condition: name, figure: "condition_says_rises", unit: "share", interval: raises },
-      { condition: name, figure: "rose", unit: "share", interval: did },
-      { condition: name, figure: "prediction_right", unit: "share", interval: agree },
+      { condition: name, metric: "rho", unit: "1", interval: rho },
+      { condition: name, metric: "condition_says_rises", unit: "share", interval: raises },
+      { condition: name, metric: "rose", unit: "share", interval: did },
+      { condition: name, metric: "prediction_right", unit: "share", interval: agree },
     ]),
   };
 }
 
-function steps(measured: Measured): Section {
-  const all = couplings(measured).flatMap(({ name, coupling: { place, steps: taken } }) =>
-    taken.map((step) => ({ name: `${name}, ${place}`, ...step })),
+function steps(measured: Measured): ReportSection {
+  const all = couplings(measured).flatMap(({ name, coupling: { point, steps: taken } }) =>
+    taken.map((step) => ({ name: `${name}, ${point}`, ...step })),
   );
   const rows = all.map(({ name, size, predicted, realised }) => ({
     name,
@@ -264,7 +266,7 @@ function steps(measured: Measured): Section {
     title: "One step on all pairs: predicted and realised change of l_w",
     note:
       "A gradient step on the pairs together, sized so that the largest predicted change of a pair is as said. Here pairs also move each other, which the condition for one pair says nothing about: the prediction is ⟨∇l_w of the pair, −∇L⟩, from the Gram matrix. " +
-      "Error: mean distance of realised from predicted change, as a share of the size; it must shrink with the step.",
+      "Error: mean distance of realised from predicted change, as a fraction of the size; it must shrink with the step.",
     tables: [
       {
         columns: ["", "size, nats per token", "predicted mean change", "realised mean change", "error"],
@@ -289,13 +291,13 @@ function steps(measured: Measured): Section {
     rows: rows.flatMap(({ name, size, error, mean }): ResultRow[] => [
       {
         condition: `${name}, size ${size}`,
-        figure: "step_prediction_error",
-        unit: "share of size",
+        metric: "step_prediction_error",
+        unit: "fraction of size",
         interval: error,
       },
       {
         condition: `${name}, size ${size}`,
-        figure: "step_realised_change",
+        metric: "step_realised_change",
         unit: "nats/token",
         interval: mean,
       },
@@ -304,6 +306,6 @@ function steps(measured: Measured): Section {
 }
 
 /** Of one pair: no estimate, so without ends. */
-function exact(value: number): Interval {
+function exact(value: number): Estimate {
   return { value, low: Number.NaN, high: Number.NaN, seeds: 1, pairs: 1 };
 }

@@ -2,19 +2,19 @@
 import { presetsOf } from "preftune/methods";
 import {
   type Condition,
+  type ConfigValues,
   drawValue,
+  type Estimate,
   estimate,
-  FIGURES,
-  type FigureName,
-  type Interval,
   intervalText,
   type Measured,
   meanInterval,
   Random,
-  type Range,
+  type ReportSection,
   type ResultRow,
-  type Section,
-  type Values,
+  type SearchRange,
+  TRIAL_METRICS,
+  type TrialMetricName,
 } from "preftune/sweep";
 import type { StudyDefinition } from "../definition.ts";
 import { elementaryEffects, type MorrisPoint, morrisPlan } from "../morris.ts";
@@ -29,7 +29,7 @@ export const sensitivity: StudyDefinition = {
   title: "Sensitivity: what the seven hyperparameters do",
   question:
     "λw, λl, δ, mh, ms, κ and p: each set to the ends of its range with the others at the default preset, and all together by Morris's elementary effects, a global screening method.",
-  figures: ["chosen_change", "margin_change", "accuracy", "chosen_down"],
+  metrics: ["chosen_change", "margin_change", "accuracy", "chosen_down"],
   referenceOf: (name) => (name.includes(" at ") ? standard : null),
   evaluations: "few",
   needsAnswers: false,
@@ -43,7 +43,7 @@ const keys = Object.keys(SLIME_RANGES) as SlimeKey[];
 const trajectories: Record<Budget, number> = { quick: 6, full: 20 };
 
 function oneAtATime(): Condition[] {
-  const base: Values = { objective: "slime", preset: defaultPreset };
+  const base: ConfigValues = { objective: "slime", preset: defaultPreset };
   const ends = keys.flatMap((key) =>
     [0, 1].map((share) => {
       const value = drawValue(SLIME_RANGES[key], share);
@@ -68,44 +68,46 @@ function globally(budget: Budget): Condition[] {
       objective: "slime",
       preset: defaultPreset,
       ...Object.fromEntries(
-        keys.map((key, k) => [key, drawValue(SLIME_RANGES[key] as Range, shares[k] as number)]),
+        keys.map((key, k) => [key, drawValue(SLIME_RANGES[key] as SearchRange, shares[k] as number)]),
       ),
     },
     isHidden: true,
   }));
 }
 
-const judged: readonly FigureName[] = ["chosen_change", "margin_change", "accuracy"];
+const judged: readonly TrialMetricName[] = ["chosen_change", "margin_change", "accuracy"];
 
-/** What is known of one factor's effect on one figure. */
+/** What is known of one factor's effect on one metric. */
 interface Effect {
   /** μ*: mean size of the effects. */
-  size: Interval;
+  size: Estimate;
   /** μ: their mean, with its sign. */
-  mean: Interval;
+  mean: Estimate;
 }
 
-function effects(measured: Measured): Section {
+function effects(measured: Measured): ReportSection {
   const count = [...measured.keys()].filter((name) => name.startsWith("point ")).length / (keys.length + 1);
   const plan = planOf(count);
-  const byFigure = judged.map((figure) => {
+  const byMetric = judged.map((metric) => {
     const values = plan.map((_, i) => {
-      const one = measured.get(pointName(i));
-      return one === undefined || one.runs.length === 0 ? Number.NaN : estimate(one, figure).value;
+      const condition = measured.get(pointName(i));
+      return condition === undefined || condition.runs.length === 0
+        ? Number.NaN
+        : estimate(condition, metric).value;
     });
     const all = elementaryEffects(plan, values).map(
       (own): Effect => ({ size: meanInterval([own.map(Math.abs)]), mean: meanInterval([own]) }),
     );
-    return { figure, all };
+    return { metric, all };
   });
   return {
     title: "Elementary effects",
     note:
-      `${count} trajectories through the ranges of the seven values, ${plan.length} runs a seed. An effect is the change of the figure when the value goes from one end of its ` +
+      `${count} trajectories through the ranges of the seven values, ${plan.length} runs a seed. An effect is the change of the metric when the value goes from one end of its ` +
       "range to the other (on a logarithmic scale for λw, λl and κ), the others where the trajectory has them. Size: mean of the effects without their sign " +
       "(Morris's μ*); effect: with it (μ). A size well above the effect's means that it goes one way here and the other there. Intervals are over trajectories, all with the same seeds and pairs.",
-    tables: byFigure.map(({ figure, all }) => ({
-      columns: [`${FIGURES[figure].title}`, "range", "size", "effect", "trajectories"],
+    tables: byMetric.map(({ metric, all }) => ({
+      columns: [`${TRIAL_METRICS[metric].title}`, "range", "size", "effect", "trajectories"],
       rows: all.map(({ size, mean }, k) => [
         keys[k] as SlimeKey,
         rangeText(SLIME_RANGES[keys[k] as SlimeKey]),
@@ -114,30 +116,30 @@ function effects(measured: Measured): Section {
         String(size.pairs),
       ]),
     })),
-    intervals: byFigure.map(({ figure, all }) => ({
-      title: `Size of the effect on ${FIGURES[figure].title}`,
-      unit: FIGURES[figure].unit,
+    intervals: byMetric.map(({ metric, all }) => ({
+      title: `Size of the effect on ${TRIAL_METRICS[metric].title}`,
+      unit: TRIAL_METRICS[metric].unit,
       rows: all.map(({ size }, k) => ({ name: keys[k] as SlimeKey, interval: size })),
     })),
-    said: byFigure.map(({ figure, all }) => {
+    sentences: byMetric.map(({ metric, all }) => {
       const order = all
         .map(({ size }, k) => ({ key: keys[k] as SlimeKey, size }))
         .sort((a, b) => b.size.value - a.size.value)
         .slice(0, 3);
-      return `${FIGURES[figure].title}: most depends on ${order.map(({ key, size }) => `${key} (${intervalText(size, "nats/token", { isSigned: false })})`).join(", ")}.`;
+      return `${TRIAL_METRICS[metric].title}: most depends on ${order.map(({ key, size }) => `${key} (${intervalText(size, "nats/token", { isSigned: false })})`).join(", ")}.`;
     }),
-    rows: byFigure.flatMap(({ figure, all }) =>
+    rows: byMetric.flatMap(({ metric, all }) =>
       all.flatMap(({ size, mean }, k): ResultRow[] => [
         {
           condition: keys[k] as SlimeKey,
-          figure: `morris_size_${figure}`,
-          unit: FIGURES[figure].unit,
+          metric: `morris_size_${metric}`,
+          unit: TRIAL_METRICS[metric].unit,
           interval: size,
         },
         {
           condition: keys[k] as SlimeKey,
-          figure: `morris_effect_${figure}`,
-          unit: FIGURES[figure].unit,
+          metric: `morris_effect_${metric}`,
+          unit: TRIAL_METRICS[metric].unit,
           interval: mean,
         },
       ]),
@@ -145,6 +147,6 @@ function effects(measured: Measured): Section {
   };
 }
 
-function rangeText({ min, max, scale }: Range): string {
+function rangeText({ min, max, scale }: SearchRange): string {
   return `${min} to ${max}${scale === "log" ? ", log" : ""}`;
 }

@@ -6,7 +6,8 @@ import assert from "node:assert/strict";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { finishJudging } from "../../src/cli/judge-output.ts";
+import { finishJudging } from "../../src/cli/judge-options.ts";
+import { pairPage, pairReportText } from "../../src/evaluate/judge/pair-report.ts";
 import { evaluatePairwise, type PairwiseOptions } from "../../src/evaluate/pairwise/evaluate-pairwise.ts";
 import { resolveModelDirectory } from "../../src/hub/hub-model.ts";
 import { loadModel } from "../../src/models/load.ts";
@@ -126,7 +127,7 @@ test("an evaluation with a judge: answers of an endpoint, judgments, results and
     const shown = process.stdout.write;
     process.stdout.write = () => true;
     try {
-      finishJudging(report, at);
+      finishJudging(report, at, pairPage(report), pairReportText(report));
     } finally {
       process.stdout.write = shown;
     }

@@ -5,7 +5,7 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { runCell } from "../../src/sweep/run-cell.ts";
+import { runTrial } from "../../src/sweep/run-trial.ts";
 import { runSweep } from "../../src/sweep/sweep.ts";
 import { parseSweep } from "../../src/sweep/sweep-file.ts";
 import { study } from "../../studies/study.ts";
@@ -52,7 +52,7 @@ test("a sweep of two runs", async () => {
       jobs: 1,
       command: "preftune sweep sweep.yaml",
       out: { write: () => true },
-      runTask: runCell,
+      runTask: runTrial,
     });
   await loop(
     { name: "sweep", run, outputs: ["sweep/results.jsonl", "sweep/runs.jsonl"], reports, essence },

@@ -29,7 +29,7 @@ test("answers of a file: a table, a line a prompt, and a file that can be read a
     { prompt: "p\u001b[31m", answers: ["a b a b a b", { text: "a b c", ended: false }], ended: true },
     { prompt: "q", answers: ["a b a b a b", "- x\n-"], finish_reason: "stop" },
   ]);
-  const json = fixture.path("figures.json");
+  const json = fixture.path("metrics.json");
   const first = await diversity("--answers", answers, "--output", json, "--per-prompt");
   assert.equal(first.status, 0, first.stderr);
   assert.match(first.stdout, /^4 answers to 2 prompts/);
@@ -41,12 +41,12 @@ test("answers of a file: a table, a line a prompt, and a file that can be read a
   assert.equal(figureOf(first.stdout, "Entropy, nats per token"), "–");
   assert.match(first.stdout, /^p·\[31m +2 /m);
   const written = JSON.parse(readFileSync(json, "utf8"));
-  assert.equal(written.figures.ended_properly, 0.75);
-  assert.equal(written.figures.entropy, null);
+  assert.equal(written.metrics.ended_properly, 0.75);
+  assert.equal(written.metrics.entropy, null);
   assert.equal(written.per_prompt[0].answers[1].text, "a b c");
   assert.equal(written.per_prompt[1].faults.list_item, 0.5);
 
-  const lines = fixture.path("figures.jsonl");
+  const lines = fixture.path("metrics.jsonl");
   await diversity("--answers", answers, "--output", lines);
   const again = await diversity("--answers", lines, "--per-prompt");
   assert.equal(again.stdout, first.stdout.replace(`\n${json}\n`, ""));
@@ -76,7 +76,7 @@ test("a model's answers: the same for the same seed, however many are asked at o
   );
   assert.deepEqual(seen, ["32/40", "40/40"]);
   assert.deepEqual([whole.all.prompts, whole.all.answers], [40, 80]);
-  const { length, entropy, self_bleu } = whole.all.figures;
+  const { length, entropy, self_bleu } = whole.all.metrics;
   assert.ok(length > 0 && length <= 5 && self_bleu >= 0);
   using _ = scope();
   const vocabulary = loadModel(source.model).lm_head.weight.size(0);
@@ -104,7 +104,7 @@ test("a model's answers: the same for the same seed, however many are asked at o
     "float32",
   );
   assert.equal(said.status, 0, said.stderr);
-  assert.equal(figureOf(said.stdout, "Length, tokens"), some.all.figures.length.toFixed(1));
+  assert.equal(figureOf(said.stdout, "Length, tokens"), some.all.metrics.length.toFixed(1));
 });
 
 const refusals: [what: string, words: string[], status: number, message: RegExp][] = [
@@ -115,7 +115,7 @@ const refusals: [what: string, words: string[], status: number, message: RegExp]
     "equal answers",
     ["--model", "m", "--prompts", "p", "--temperature", "0"],
     2,
-    /4 answers at temperature 0 are all the same/,
+    /4 completions at temperature 0 are all the same/,
   ],
   ["words of tokens", ["--answers", "a.jsonl", "--unit", "tokens"], 2, /answers of a file have words/],
   [

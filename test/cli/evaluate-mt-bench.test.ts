@@ -137,7 +137,7 @@ test("MT-Bench: answers of an endpoint, ratings that are known, nothing asked tw
     [6, 6],
     "answers and judgments are there already",
   );
-  assert.deepEqual(results(dir).figures.overall, {
+  assert.deepEqual(results(dir).statistics.overall, {
     ratings: 5,
     value: 3.6,
     interval: { low: 1.5, high: 5.5 },

@@ -16,7 +16,7 @@ after(() => fixture[Symbol.dispose]());
 const evaluate = (...words: string[]) => preftune("evaluate", ...words);
 const results = (dir: string) => JSON.parse(readFileSync(join(dir, "results.json"), "utf8"));
 
-test("Arena-Hard on the published answers, judged by a rule: the figures are those of the rule", {
+test("Arena-Hard on the published answers, judged by a rule: the statistics are those of the rule", {
   skip: skipWithoutShared("data", "arena_hard"),
 }, async () => {
   const bench = requireShared("data", "arena_hard");
@@ -62,15 +62,15 @@ test("Arena-Hard on the published answers, judged by a rule: the figures are tho
     number,
     number,
   ];
-  const { figures, models } = results(dir);
+  const { statistics, models } = results(dir);
   assert.deepEqual(models, ["gpt-3.5-turbo-0125", "gpt-4-0314"]);
-  const { wins, ties, losses } = figures.outcomes;
+  const { wins, ties, losses } = statistics.outcomes;
   assert.deepEqual([wins, ties, losses], [much + more, same, less + far]);
   const expected = (3 * much + more + same / 2) / (3 * (much + far) + more + same + less);
-  assert.ok(Math.abs(figures.bradleyTerry.winRate.value - expected) < 1e-12);
-  assert.equal(figures.positionBias.changed.value, 0);
-  assert.ok(figures.lengthBias.longerShare.value > 0.9, "a judge by length is found out");
-  const { lengthControlled, winRate } = figures.bradleyTerry;
+  assert.ok(Math.abs(statistics.bradleyTerry.winRate.value - expected) < 1e-12);
+  assert.equal(statistics.positionBias.changed.value, 0);
+  assert.ok(statistics.lengthBias.longerShare.value > 0.9, "a judge by length is found out");
+  const { lengthControlled, winRate } = statistics.bradleyTerry;
   assert.ok(lengthControlled.winRate.value > winRate.value + 0.1, "the shorter model gains at equal length");
 });
 

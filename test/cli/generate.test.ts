@@ -113,7 +113,8 @@ test("an interrupted run continues where it was, and only as it was asked before
   const other = options({ output, sampling: { ...stopped.sampling, seed: 4 } });
   await assert.rejects(generateFile(other), {
     name: "ConfigError",
-    message: /broken\.jsonl\.partial has answers made with another model, other prompts or other settings/,
+    message:
+      /broken\.jsonl\.partial has completions made with another model, other prompts or other settings/,
   });
   const reported: number[] = [];
   await generateFile(options({ output, onProgress: ({ done }) => reported.push(done) }));
@@ -123,7 +124,7 @@ test("an interrupted run continues where it was, and only as it was asked before
 
 test("several adapters and the base answer each prompt, each as it does alone", async () => {
   const [one, two] = [makeAdapter("one", 0.1), makeAdapter("two", -0.2)];
-  const output = at("voices.jsonl");
+  const output = at("variants.jsonl");
   await generateFile(options({ adapters: [one, `second=${two}`, "base"], output, limit: 3 }));
   const lines = linesOf(output);
   assert.deepEqual(
@@ -185,7 +186,7 @@ const refusals: [what: string, words: string[], message: RegExp][] = [
   [
     "equal answers",
     ["--prompt", "a", "--temperature", "0", "-n", "2"],
-    /2 answers at temperature 0 are all the same/,
+    /2 completions at temperature 0 are all the same/,
   ],
   ...["--top-p", "--top-k", "--min-p"].map((name): [string, string[], RegExp] => [
     `${name} where nothing is drawn`,
@@ -206,7 +207,7 @@ const refusals: [what: string, words: string[], message: RegExp][] = [
     /^--repetition-penalty: expected a number from 0\.01/,
   ],
   ["an empty stop", ["--prompt", "a", "--stop", ""], /^--stop: expected a text/],
-  ["many in a chat", ["--chat", "-n", "2"], /--chat has one answer at a time/],
+  ["many in a chat", ["--chat", "-n", "2"], /--chat samples one completion at a time/],
   ["one name twice", ["--prompt", "a", "--adapter", "x/a", "--adapter", "y/a"], /"a" is taken/],
   ["no such model", ["--prompt", "a"], /nowhere/],
 ];

@@ -20,7 +20,7 @@ test("a sweep runs each setting in a separate process, prints a table and says w
   assert.match(stdout, /lambda_w 0\.1 +0\.\d\d \[0\.\d\d,\s0\.\d\d|lambda_w 0\.1 +\d\.\d\d \[/);
   assert.match(
     stdout,
-    /No best by held-out accuracy: the first, lambda_w 0\.\d, .*apart from lambda_w 0\.\d on/,
+    /No best by held-out accuracy: the first, lambda_w 0\.\d, .*distinguished from lambda_w 0\.\d on/,
   );
   for (const name of ["report.html", "results.jsonl", "runs.jsonl"]) {
     assert.ok(stdout.includes(join(output, name)));
@@ -33,7 +33,7 @@ test("a sweep runs each setting in a separate process, prints a table and says w
   assert.equal(other.status, 2);
   assert.match(
     other.stderr,
-    /one of the same study to go on with.*It is left as it is: give another with --output/s,
+    /one of the same study to resume.*It is left as it is: give another with --output/s,
   );
 });
 

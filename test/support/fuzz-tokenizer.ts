@@ -158,7 +158,7 @@ export function fuzzTokenizer(part: number): void {
   };
   const outcome = fuzz("tokenizer.json", inputs, target, (part - 1) * inputs);
   assert.deepEqual(outcome.faults, []);
-  assert.ok(outcome.accepted > outcome.inputs / 20, `only ${outcome.accepted} were sound`);
+  assert.ok(outcome.accepted > outcome.inputs / 20, `only ${outcome.accepted} were valid`);
   figure(
     18,
     `mutated tokenizer.json, loaded and used, part ${part} of 2`,

@@ -1,6 +1,6 @@
 /** Studies on a fixture's tiny model: one short LoRA run for each condition, in the test's own process. */
 
-import { runCell } from "../../src/sweep/run-cell.ts";
+import { runTrial } from "../../src/sweep/run-trial.ts";
 import type { StudyDefinition } from "../../studies/definition.ts";
 import type { StudyName } from "../../studies/names.ts";
 import { STUDIES } from "../../studies/studies.ts";
@@ -50,6 +50,6 @@ export function tinyStudy(place: RunFixture, name: StudyName, changes: Values = 
     cores: 1,
     out: { write: () => true },
     command: `preftune study ${name}`,
-    runTask: runCell,
+    runTask: runTrial,
   };
 }

@@ -7,13 +7,13 @@ import { ConfigError } from "../../src/base/errors.ts";
 import { loadConfig } from "../../src/config/load-config.ts";
 import { train } from "../../src/recipes/train.ts";
 import { readJsonLines } from "../../src/runs/json-lines.ts";
-import type { Cell } from "../../src/sweep/cell.ts";
-import { gridPlaces, runGrid } from "../../src/sweep/grid.ts";
+import { gridPaths, runGrid } from "../../src/sweep/grid.ts";
 import { readMeasured } from "../../src/sweep/measured.ts";
-import { type RunTask, runCell } from "../../src/sweep/run-cell.ts";
+import { type RunTask, runTrial } from "../../src/sweep/run-trial.ts";
 import { RunStoppedError } from "../../src/sweep/stopped.ts";
 import { runSweep } from "../../src/sweep/sweep.ts";
 import { parseSweep } from "../../src/sweep/sweep-file.ts";
+import type { Trial } from "../../src/sweep/trial.ts";
 import { filesOf, metricsOf, type RunFixture, runFixture } from "../support/runs.ts";
 
 const silent = { write: () => true };
@@ -27,7 +27,7 @@ const short = {
   save_strategy: "no",
 };
 
-function cellsOf({ values }: RunFixture, lambdas: readonly number[]): Cell[] {
+function trialsOf({ values }: RunFixture, lambdas: readonly number[]): Trial[] {
   return lambdas.flatMap((lambda) =>
     [1, 2].map((seed) => ({
       id: `lambda-${lambda}-s${seed}`,
@@ -35,7 +35,7 @@ function cellsOf({ values }: RunFixture, lambdas: readonly number[]): Cell[] {
       seed,
       file: null,
       values: { ...values, ...short },
-      words: [],
+      overrides: [],
       changes: { lambda_w: lambda },
       extra: null,
     })),
@@ -44,17 +44,17 @@ function cellsOf({ values }: RunFixture, lambdas: readonly number[]): Cell[] {
 
 test("a grid that was interrupted and resumed leaves the same files as one that was not", async () => {
   using place = runFixture({ rows: 12, held: 4 });
-  const cells = cellsOf(place, [0.1, 1]);
-  const whole = gridPlaces(place.path("whole"));
-  await runGrid(cells, whole, { jobs: 1, out: silent, runTask: runCell });
-  const cut = gridPlaces(place.path("cut"));
+  const trials = trialsOf(place, [0.1, 1]);
+  const whole = gridPaths(place.path("whole"));
+  await runGrid(trials, whole, { jobs: 1, out: silent, runTask: runTrial });
+  const cut = gridPaths(place.path("cut"));
   let started = 0;
   const dying = async (task: RunTask): Promise<void> => {
     started += 1;
     if (started > 2) throw new Error("the machine went off");
-    await runCell(task);
+    await runTrial(task);
   };
-  const first = await runGrid(cells, cut, { jobs: 1, out: silent, runTask: dying });
+  const first = await runGrid(trials, cut, { jobs: 1, out: silent, runTask: dying });
   assert.deepEqual(
     first.map(({ reason }) => reason),
     [null, null, "the machine went off", "the machine went off"],
@@ -62,17 +62,17 @@ test("a grid that was interrupted and resumed leaves the same files as one that 
   // and one that had begun: trained, but not measured
   rmSync(join(cut.run("lambda-0.1-s2"), "measured.json"));
   let again = 0;
-  const outcomes = await runGrid(cells, cut, {
+  const outcomes = await runGrid(trials, cut, {
     jobs: 1,
     out: silent,
     runTask: async (task) => {
       again += 1;
-      await runCell(task);
+      await runTrial(task);
     },
   });
   assert.equal(again, 3, "the finished run is kept");
   assert.ok(outcomes.every(({ reason }) => reason === null));
-  for (const { id } of cells) {
+  for (const { id } of trials) {
     for (const name of ["held-out.jsonl", "measured.json", "config.yaml"]) {
       const text = (dir: string): string => readFileSync(join(dir, name), "utf8");
       assert.equal(
@@ -87,53 +87,53 @@ test("a grid that was interrupted and resumed leaves the same files as one that 
 
 test("a run of the grid repeats from its own config.yaml", async () => {
   using place = runFixture({ rows: 12, held: 4 });
-  const places = gridPlaces(place.path("grid"));
-  const [cell] = cellsOf(place, [0.5]) as [Cell];
-  await runGrid([cell], places, { jobs: 1, out: silent, runTask: runCell });
-  const file = join(places.run(cell.id), "config.yaml");
+  const paths = gridPaths(place.path("grid"));
+  const [trial] = trialsOf(place, [0.5]) as [Trial];
+  await runGrid([trial], paths, { jobs: 1, out: silent, runTask: runTrial });
+  const file = join(paths.run(trial.id), "config.yaml");
   const again = loadConfig({ file, overrides: [["output_dir", place.path("again")]] });
   const { method } = again.config;
   assert.equal(method.objective === "slime" && method.lambda_w, 0.5);
   let last = "";
   for await (const { type } of train(again)) last = type;
   assert.equal(last, "end");
-  assert.deepEqual(filesOf(place.path("again", "model")), filesOf(join(places.run(cell.id), "model")));
+  assert.deepEqual(filesOf(place.path("again", "model")), filesOf(join(paths.run(trial.id), "model")));
 });
 
 test("a folder whose run had other values is left alone", async () => {
   using place = runFixture({ rows: 12, held: 4 });
-  const places = gridPlaces(place.path("grid"));
-  const [cell] = cellsOf(place, [0.5]) as [Cell];
-  await runGrid([cell], places, { jobs: 1, out: silent, runTask: runCell });
-  const other = { ...cell, changes: { lambda_w: 0.6 } };
-  await assert.rejects(runGrid([other], places, { jobs: 1, out: silent, runTask: runCell }), ConfigError);
+  const paths = gridPaths(place.path("grid"));
+  const [trial] = trialsOf(place, [0.5]) as [Trial];
+  await runGrid([trial], paths, { jobs: 1, out: silent, runTask: runTrial });
+  const other = { ...trial, changes: { lambda_w: 0.6 } };
+  await assert.rejects(runGrid([other], paths, { jobs: 1, out: silent, runTask: runTrial }), ConfigError);
 });
 
 test("a run that another folder holds is taken from there, whatever it is called", async () => {
   using place = runFixture({ rows: 12, held: 4 });
   const script = { preset: "script", lambda_w: 0.8 };
-  const [one, two] = cellsOf(place, [0.8]) as [Cell, Cell];
-  const [cell, twin] = [
+  const [one, two] = trialsOf(place, [0.8]) as [Trial, Trial];
+  const [trial, twin] = [
     { ...one, changes: script },
     { ...two, changes: script },
   ];
-  const first = gridPlaces(place.path("first"));
-  await runGrid([cell], first, { jobs: 1, out: silent, runTask: runCell });
+  const first = gridPaths(place.path("first"));
+  await runGrid([trial], first, { jobs: 1, out: silent, runTask: runTrial });
   // λw 0.8 by a value, or by a preset with the rest set back
-  const same = { ...cell, id: "same-s1", condition: "same", changes: { preset: "config", delta: 1.25 } };
+  const same = { ...trial, id: "same-s1", condition: "same", changes: { preset: "config", delta: 1.25 } };
   const other = { ...twin, id: "other-s2", condition: "other" };
   const ran: string[] = [];
   const counting = async (task: RunTask): Promise<void> => {
     ran.push(task.dir);
-    await runCell(task);
+    await runTrial(task);
   };
-  const second = gridPlaces(place.path("second"));
+  const second = gridPaths(place.path("second"));
   const options = { jobs: 1, out: silent, reuse: [place.path("first")], runTask: counting };
   const outcomes = await runGrid([same, other], second, options);
   assert.ok(outcomes.every(({ reason }) => reason === null));
   assert.deepEqual(ran, [second.run("other-s2")], "only what is not there is run: another seed is");
   const pairs = (dir: string): string => readFileSync(join(dir, "held-out.jsonl"), "utf8");
-  assert.equal(pairs(second.run("same-s1")), pairs(first.run(cell.id)));
+  assert.equal(pairs(second.run("same-s1")), pairs(first.run(trial.id)));
   const measured = readMeasured(second, outcomes);
   assert.deepEqual(
     [...measured.values()].map(({ runs }) => runs.length),
@@ -142,55 +142,55 @@ test("a run that another folder holds is taken from there, whatever it is called
   await runGrid([same, other], second, options);
   assert.equal(ran.length, 1, "what was taken is finished");
   await assert.rejects(
-    runGrid([same], gridPlaces(place.path("third")), { ...options, reuse: [place.path("nothing")] }),
+    runGrid([same], gridPaths(place.path("third")), { ...options, reuse: [place.path("nothing")] }),
     /--reuse .*nothing: expected the folder of a study/,
   );
 });
 
 test("a run that fails is reported with its reason, in a separate process, and the rest stands", async () => {
   using place = runFixture({ rows: 12, held: 4 });
-  const [good, bad] = cellsOf(place, [0.5]) as [Cell, Cell];
-  const places = gridPlaces(place.path("grid"));
+  const [good, bad] = trialsOf(place, [0.5]) as [Trial, Trial];
+  const paths = gridPaths(place.path("grid"));
   const missing = place.path("missing.jsonl");
-  const cells = [{ ...bad, values: { ...bad.values, train_data: missing } }, good];
-  const outcomes = await runGrid(cells, places, { jobs: 2, out: silent });
+  const trials = [{ ...bad, values: { ...bad.values, train_data: missing } }, good];
+  const outcomes = await runGrid(trials, paths, { jobs: 2, out: silent });
   assert.match(outcomes[0]?.reason ?? "", /missing\.jsonl/);
   assert.equal(outcomes[1]?.reason, null);
 });
 
 test("a run that a killed study left alone, and that begins and stops in between, is resumed", async () => {
   using place = runFixture({ rows: 12, held: 4 });
-  const [cell] = cellsOf(place, [0.5]) as [Cell];
-  const places = gridPlaces(place.path("grid"));
+  const [trial] = trialsOf(place, [0.5]) as [Trial];
+  const paths = gridPaths(place.path("grid"));
   let calls = 0;
   const overtaken = async (task: RunTask): Promise<void> => {
     calls += 1;
     // the other process, whose study is gone: it stops after a step, with a checkpoint
-    if (calls === 1) await assert.rejects(runCell(task, AbortSignal.abort()), RunStoppedError);
-    await runCell(task);
+    if (calls === 1) await assert.rejects(runTrial(task, AbortSignal.abort()), RunStoppedError);
+    await runTrial(task);
   };
-  const [outcome] = await runGrid([cell], places, { jobs: 1, out: silent, runTask: overtaken });
+  const [outcome] = await runGrid([trial], paths, { jobs: 1, out: silent, runTask: overtaken });
   assert.deepEqual([outcome?.reason, calls], [null, 2]);
 });
 
 test("what else is measured comes from the grid's module, in the run's own process", async () => {
   using place = runFixture({ rows: 6, held: 4 });
-  const [cell] = cellsOf(place, [0.5]) as [Cell];
+  const [trial] = trialsOf(place, [0.5]) as [Trial];
   const module = new URL("../../studies/extras.ts", import.meta.url).href;
-  const places = gridPlaces(place.path("grid"), module);
-  const cells = [{ ...cell, extra: "coupling" }];
-  const outcomes = await runGrid(cells, places, { jobs: 1, out: silent });
-  const [run] = readMeasured(places, outcomes).get(cell.condition)?.runs ?? [];
-  const coupling = run?.extra as { place: string; pairs: unknown[] }[] | undefined;
+  const paths = gridPaths(place.path("grid"), module);
+  const trials = [{ ...trial, extra: "coupling" }];
+  const outcomes = await runGrid(trials, paths, { jobs: 1, out: silent });
+  const [run] = readMeasured(paths, outcomes).get(trial.condition)?.runs ?? [];
+  const coupling = run?.extra as { point: string; pairs: unknown[] }[] | undefined;
   assert.deepEqual(
-    coupling?.map(({ place: where, pairs }) => [where, pairs.length]),
+    coupling?.map(({ point, pairs }) => [point, pairs.length]),
     [
       ["start", 6],
       ["end", 6],
     ],
   );
-  const unknown = [{ ...cell, id: "unknown-s1", extra: "nothing" }];
-  const [failed] = await runGrid(unknown, places, { jobs: 1, out: silent });
+  const unknown = [{ ...trial, id: "unknown-s1", extra: "nothing" }];
+  const [failed] = await runGrid(unknown, paths, { jobs: 1, out: silent });
   assert.match(failed?.reason ?? "", /extras\.ts: expected a measurement "nothing", found none/);
 });
 
@@ -207,7 +207,7 @@ test("a sweep whose runs partly fail ranks the others; started again it gives th
   const options = { output: place.path("sweep"), jobs: 1, command: "preftune sweep sweep.yaml", out: silent };
   const failing = async (task: RunTask): Promise<void> => {
     if (task.dir.includes("lambda-w-5-learning-rate-0.1")) throw new Error("out of memory");
-    await runCell(task);
+    await runTrial(task);
   };
   const first = await runSweep(sweep, { ...options, runTask: failing });
   assert.match(first.summary, /Failed: lambda_w 5, learning_rate 0\.1, seed 1: out of memory/);
@@ -238,7 +238,7 @@ test("successive halving runs fewer settings for longer", async () => {
     jobs: 1,
     command: "",
     out: silent,
-    runTask: runCell,
+    runTask: runTrial,
   });
   const steps = readJsonLines(runs).map(
     ({ value }) => (value as { changes: { max_steps: number } }).changes.max_steps,

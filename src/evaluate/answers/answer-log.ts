@@ -1,6 +1,6 @@
 /**
- * Answers written as they come, a line each in MT-Bench's form, so that an interrupted run resumes where it was. Each line
- * carries a hash of what the answer was made with (`answer_id`); answers made otherwise are not taken for it.
+ * Answers, each written as soon as it is complete, a line each in MT-Bench's form, so that an interrupted run resumes. Each
+ * line carries a hash of what the answer depends on (`answer_id`); answers of other settings are refused.
  */
 import { FileError } from "../../base/errors.ts";
 import { sha256 } from "../../base/files.ts";
@@ -8,19 +8,19 @@ import { JsonLinesWriter } from "../../runs/json-lines.ts";
 import { readAnswerFile } from "./answer-rows.ts";
 import type { Question } from "./questions.ts";
 
-/** What an answer is made with, besides the question. */
+/** What an answer depends on besides the question. */
 export interface AnswerSettings {
-  /** Who answers: the model's fingerprint, or an endpoint's address and model. */
+  /** The model's fingerprint, or an endpoint's address and model. */
   identity: string;
   temperature: number;
   maxTokens: number;
-  /** Of a local model's draws. */
+  /** Random seed of a local model. */
   seed: number;
   /** Chat template and the like, further fields of requests. */
   further: Readonly<Record<string, unknown>>;
 }
 
-/** Hash of a question and of what its answer is made with. */
+/** Hash of a question and of what its answer depends on. */
 export function answerKey({ messages, followUps }: Question, settings: AnswerSettings): string {
   return sha256(JSON.stringify({ version: 1, messages, followUps, ...settings })).slice(0, 32);
 }
@@ -41,7 +41,7 @@ export class AnswerLog {
    * Opens the file of `model`'s answers, with those that are there already. A line torn by a crash is removed.
    *
    * @param keys - by question id
-   * @throws {FileError} when it holds answers that were made otherwise
+   * @throws {FileError} when it holds answers of other settings
    */
   static async open(path: string, model: string, keys: ReadonlyMap<string, string>): Promise<AnswerLog> {
     const writer = new JsonLinesWriter(path);

@@ -28,7 +28,7 @@ export interface AnswerRow {
   isConversation: boolean;
   /** Whether the row holds further answers, which do not count. */
   hasOthers: boolean;
-  /** What the answer was made with, where preftune made it; see answer-log.ts. */
+  /** Hash of the settings, where preftune generated the answer; see answer-log.ts. */
   madeWith: string | null;
 }
 
@@ -65,7 +65,7 @@ export async function readAnswerFile(path: string): Promise<AnswerFile> {
     });
   }
   if (rows.length === 0) throw new DataError(`${path}: expected answers, found no rows.`);
-  tellOthers(
+  warnOfOthers(
     path,
     rows.filter(({ hasOthers }) => hasOthers).length,
     "with several answers; the first counts",
@@ -83,10 +83,10 @@ export function matchAnswers(file: AnswerFile, questions: readonly Question[], p
   const byPrompt = new Map<string, AnswerRow>();
   let samples = 0;
   for (const row of file.rows) {
-    const other = row.id === null ? undefined : byId.get(row.id);
-    if (other !== undefined && JSON.stringify(other.turns) !== JSON.stringify(row.turns)) {
+    const earlier = row.id === null ? undefined : byId.get(row.id);
+    if (earlier !== undefined && JSON.stringify(earlier.turns) !== JSON.stringify(row.turns)) {
       throw new DataError(
-        `${row.where}: expected one answer to question ${row.id}, found another than that of ${other.where}. Take one out.`,
+        `${row.where}: expected one answer to question ${row.id}, found another than that of ${earlier.where}. Take one out.`,
       );
     }
     if (row.id !== null) byId.set(row.id, row);
@@ -94,7 +94,7 @@ export function matchAnswers(file: AnswerFile, questions: readonly Question[], p
     if (row.prompt !== null && !byPrompt.has(row.prompt)) byPrompt.set(row.prompt, row);
     else if (row.prompt !== null && row.id === null) samples++;
   }
-  tellOthers(path, samples, "with a prompt that has an answer already; the first counts");
+  warnOfOthers(path, samples, "with a prompt that has an answer already; the first counts");
   let longer = 0;
   const matched = new Map(
     questions.map((question) => {
@@ -118,11 +118,11 @@ export function matchAnswers(file: AnswerFile, questions: readonly Question[], p
       return [id, row.isConversation ? row.turns.slice(-wanted) : row.turns.slice(0, wanted)];
     }),
   );
-  tellOthers(path, longer, "with more turns than the question has; the first ones count");
+  warnOfOthers(path, longer, "with more turns than the question has; the first ones count");
   return matched;
 }
 
-function tellOthers(path: string, count: number, what: string): void {
+function warnOfOthers(path: string, count: number, what: string): void {
   if (count > 0) warn(`${path}: ${count} ${count === 1 ? "row" : "rows"} ${what}.`);
 }
 

@@ -1,10 +1,10 @@
-/** Who answers: a file of answers, an endpoint, or a local model, as they are written on the command line. */
+/** The model under test as the command line names it: a file of answers, an endpoint, or a local model. */
 import { basename, dirname, resolve } from "node:path";
 import { ConfigError } from "../../base/errors.ts";
 import { statsOf } from "../../base/open-file.ts";
 import { fileKind } from "../../data/data-file.ts";
 
-/** Who answers. */
+/** A file of answers, an endpoint, or a local model. */
 export type Answerer =
   | { kind: "file"; path: string }
   | { kind: "endpoint"; baseUrl: string; model: string }
@@ -32,7 +32,7 @@ export function parseAnswerer(text: string): Answerer {
 }
 
 /**
- * `URL#MODEL`, taken apart.
+ * The address and model in `URL#MODEL`.
  *
  * @throws {ConfigError} when it is not of this form
  */

@@ -1,43 +1,52 @@
-/** Answers to a benchmark's questions, whoever gives them: read from a file, asked of an endpoint, or of a local model. */
+/** Answers to a benchmark's questions: read from a file, requested from an endpoint, or sampled from a local model. */
 import { join } from "node:path";
 import { makeDirectory, sha256 } from "../../base/files.ts";
 import type { PhaseListener } from "../../base/phase-listener.ts";
 import { warn } from "../../base/warn.ts";
 import type { EnvironmentOptions } from "../../forward/environment.ts";
 import { withLocalModels } from "../../hub/hub-model.ts";
-import type { Endpoint } from "../endpoint/endpoint.ts";
+import { Endpoint } from "../endpoint/endpoint.ts";
+import type { JudgeSettings } from "../judge/judging.ts";
 import { AnswerLog, type AnswerSettings, answerKey } from "./answer-log.ts";
 import { type Answers, matchAnswers, readAnswerFile } from "./answer-rows.ts";
-import { type Answerer, answererName, inFileName } from "./answerer.ts";
-import { type Asking, askEndpoint } from "./endpoint-answers.ts";
+import { type Answerer, answererName, inFileName, parseAnswerer } from "./answerer.ts";
+import { type AnswerRequest, askEndpoint } from "./endpoint-answers.ts";
 import type { LocalModel } from "./local-answers.ts";
 import type { Question } from "./questions.ts";
 
-/** How answers are come by. */
+/** How answers are obtained. */
 export interface AnswerOptions extends EnvironmentOptions {
   /** Longest answer, in tokens. */
   maxNewTokens: number;
-  /** Decides a local model's draws. */
+  /** Random seed of a local model. */
   seed: number;
   chatTemplate: string | null;
-  /** Where answers are kept as they come. */
+  /** Directory of the answers, each written as soon as it is complete. */
   dir: string;
-  /** Opens an endpoint that answers. */
-  openEndpoint: (place: { baseUrl: string; model: string }) => Endpoint;
+  /** Opens an endpoint under test. */
+  openEndpoint: (address: { baseUrl: string; model: string }) => Endpoint;
   concurrency: number;
   onPhase?: PhaseListener;
 }
 
-/** Answers, and who gave them. */
+/** What all commands with a judge take. */
+export interface JudgingOptions extends JudgeSettings, Omit<AnswerOptions, "openEndpoint"> {
+  /** Key of endpoints under test. */
+  answerKey: string | null;
+  /** Samples of the bootstrap. */
+  bootstrapRounds: number;
+}
+
+/** Answers, and the name of their model. */
 export interface NamedAnswers {
   name: string;
   answers: Answers;
-  /** The file that they are in. */
+  /** Their file. */
   path: string;
 }
 
 /**
- * The answers of `answerer` to `questions`: made as far as they are not there yet.
+ * The answers of `answerer` to `questions`: the missing ones are generated.
  *
  * @throws {DataError} if a file lacks an answer
  * @throws {EndpointError} if an endpoint refuses; what it answered is kept
@@ -52,7 +61,7 @@ export async function answersOf(
     const { path } = answerer;
     const file = await readAnswerFile(path);
     const answers = matchAnswers(file, questions, path);
-    tellEmpty(path, answers);
+    warnOfEmpty(path, answers);
     return { name: file.model ?? answererName(answerer), answers, path };
   }
   const name = answererName(answerer);
@@ -70,7 +79,7 @@ export async function answersOf(
   const path = join(dir, `${inFileName(name)}-${made}.jsonl`);
   using log = await AnswerLog.open(path, name, keys);
   let cut = 0;
-  await source.ask({
+  await source.answer({
     questions,
     temperatureOf,
     maxTokens,
@@ -84,43 +93,62 @@ export async function answersOf(
       `${name}: ${cut} ${cut === 1 ? "answer was" : "answers were"} cut at --max-new-tokens ${maxTokens}, and judged as cut.`,
     );
   }
-  tellEmpty(path, log.answers);
+  warnOfEmpty(path, log.answers);
   return { name, answers: new Map(log.answers), path };
 }
 
-/** Empty answers are judged too: of models that think, the limit may have gone into the thoughts. */
-function tellEmpty(path: string, answers: Answers): void {
+/** Empty answers are judged too; a model that thinks may have spent the token limit on its thoughts. */
+function warnOfEmpty(path: string, answers: Answers): void {
   const count = [...answers.values()].flat().filter((text) => text.trim() === "").length;
   if (count > 0)
     warn(`${path}: ${count} ${count === 1 ? "answer is" : "answers are"} empty, and judged as such.`);
 }
 
-/** What an answer depends on besides its question, and who gives it. */
-interface Source {
+/** Generates answers; `settings` are what they depend on besides the question. */
+interface AnswerSource {
   settings: Omit<AnswerSettings, "temperature" | "maxTokens">;
-  ask: (asking: Asking) => Promise<void>;
+  answer: (request: AnswerRequest) => Promise<void>;
 }
 
 async function sourceOf(
   answerer: Exclude<Answerer, { kind: "file" }>,
   options: AnswerOptions,
-): Promise<Source> {
+): Promise<AnswerSource> {
   const { chatTemplate, seed } = options;
   if (answerer.kind === "endpoint") {
     const endpoint = options.openEndpoint(answerer);
     const { baseUrl, model, extra } = endpoint;
     return {
       settings: { identity: `${baseUrl}#${model}`, seed: 0, further: extra },
-      ask: (asking) => askEndpoint(endpoint, asking, options.concurrency),
+      answer: (request) => askEndpoint(endpoint, request, options.concurrency),
     };
   }
-  // Who has answers, or an endpoint, needs no libtorch.
+  // Answers in a file or of an endpoint need no libtorch.
   const { askLocalModel, localIdentity } = await import("./local-answers.ts");
   const found = await withLocalModels({ ...answerer, ...options });
   const { model, adapter, device, dtype, threads } = found;
   const local: LocalModel = { model, adapter, seed, chatTemplate, device, dtype, threads };
   return {
     settings: { identity: localIdentity(local), seed, further: { chatTemplate, dtype } },
-    ask: (asking) => askLocalModel(local, asking),
+    answer: (request) => askLocalModel(local, request),
   };
+}
+
+/** The answers of a file, endpoint or model as the command line names it. */
+export function namedAnswers(
+  text: string,
+  questions: readonly Question[],
+  temperatureOf: (question: Question) => number,
+  options: JudgingOptions,
+): Promise<NamedAnswers> {
+  const { answerKey: apiKey, limits } = options;
+  return answersOf(parseAnswerer(text), questions, temperatureOf, {
+    ...options,
+    openEndpoint: (address) => new Endpoint({ ...address, apiKey, ...limits }),
+  });
+}
+
+/** The names of two models; with (A) and (B) where they are the same. */
+export function twoNames(a: NamedAnswers, b: NamedAnswers): readonly [string, string] {
+  return a.name === b.name ? [`${a.name} (A)`, `${b.name} (B)`] : [a.name, b.name];
 }

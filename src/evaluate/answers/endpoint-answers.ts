@@ -1,19 +1,18 @@
-/** Answers that an endpoint gives, turn by turn, each question on its own. */
-
+/** Answers of an endpoint, turn by turn, each question separately. */
 import { forEachAtOnce } from "../endpoint/at-once.ts";
 import type { ChatMessage } from "../endpoint/chat-body.ts";
 import type { Endpoint } from "../endpoint/endpoint.ts";
 import type { AnswerLog } from "./answer-log.ts";
 import type { Question } from "./questions.ts";
 
-/** What is asked for, and where it goes. */
-export interface Asking {
+/** Questions to be answered, and the log that the answers go to. */
+export interface AnswerRequest {
   questions: readonly Question[];
   temperatureOf: (question: Question) => number;
   /** Longest answer, in tokens. */
   maxTokens: number;
   log: AnswerLog;
-  /** What the answer to a question is kept under. */
+  /** The key of a question's answer in the log. */
   keyOf: (question: Question) => string;
   /** Called for each answer that ended at the token limit. */
   onCut: () => void;
@@ -22,12 +21,16 @@ export interface Asking {
 }
 
 /**
- * Adds to the log what it lacks.
+ * Adds the missing answers to the log.
  *
  * @throws {EndpointError} when the endpoint refuses a question or gives no answers; those it gave are kept
  */
-export async function askEndpoint(endpoint: Endpoint, asking: Asking, concurrency: number): Promise<void> {
-  const { questions, log, onAnswered } = asking;
+export async function askEndpoint(
+  endpoint: Endpoint,
+  request: AnswerRequest,
+  concurrency: number,
+): Promise<void> {
+  const { questions, log, onAnswered } = request;
   const open = questions.filter(({ id }) => !log.answers.has(id));
   let done = questions.length - open.length;
   await forEachAtOnce(open, concurrency, async (question) => {
@@ -35,13 +38,13 @@ export async function askEndpoint(endpoint: Endpoint, asking: Asking, concurrenc
     const turns: string[] = [];
     for (const followUp of [null, ...question.followUps]) {
       if (followUp !== null) messages.push({ role: "user", content: followUp });
-      const { maxTokens, temperatureOf } = asking;
+      const { maxTokens, temperatureOf } = request;
       const reply = await endpoint.chat({ messages, temperature: temperatureOf(question), maxTokens });
-      if (reply.finishReason === "length") asking.onCut();
+      if (reply.finishReason === "length") request.onCut();
       turns.push(reply.text);
       messages.push({ role: "assistant", content: reply.text });
     }
-    log.add(question.id, asking.keyOf(question), turns);
+    log.add(question.id, request.keyOf(question), turns);
     onAnswered(++done, questions.length);
   });
 }

@@ -1,5 +1,4 @@
-/** Answers that a local model gives to questions of one or more turns, written as they come. */
-
+/** Answers of a local model to questions of one or more turns, each written as soon as it is complete. */
 import { join } from "node:path";
 import { at } from "../../base/at.ts";
 import { DataError } from "../../base/errors.ts";
@@ -15,10 +14,10 @@ import { loadTokenizer } from "../../text/tokenizer.ts";
 import { type DType, scope } from "../../torch/index.ts";
 import { modelFingerprint } from "../../train/model-fingerprint.ts";
 import type { ChatMessage } from "../endpoint/chat-body.ts";
-import type { Asking } from "./endpoint-answers.ts";
+import type { AnswerRequest } from "./endpoint-answers.ts";
 import type { Question } from "./questions.ts";
 
-/** A model in local directories, and how it is asked. */
+/** A model in local directories, and how it is sampled. */
 export interface LocalModel extends EnvironmentOptions {
   model: string;
   adapter: string | null;
@@ -26,10 +25,10 @@ export interface LocalModel extends EnvironmentOptions {
   chatTemplate: string | null;
 }
 
-/** Questions answered together. Which ones are does not depend on what is there already, so draws are the same after a resume. */
+/** Questions answered at once. Groups do not depend on the answers in the log, so samples are the same after a resume. */
 const questionsAtOnce = 16;
 
-/** Identity of weights and text handling: what two models that answer alike have in common. */
+/** Hash of weights and text handling: the same for models that give the same answers. */
 export function localIdentity({ model, adapter }: LocalModel): string {
   const { fingerprint, chatTemplates } = loadTokenizer(model);
   const parts = [
@@ -44,12 +43,12 @@ export function localIdentity({ model, adapter }: LocalModel): string {
 }
 
 /**
- * Adds to the log what it lacks.
+ * Adds the missing answers to the log.
  *
  * @throws {DataError} if a question does not fit the model; the answers before it are kept
  */
-export async function askLocalModel(local: LocalModel, asking: Asking): Promise<void> {
-  const { questions, log, onAnswered } = asking;
+export async function askLocalModel(local: LocalModel, request: AnswerRequest): Promise<void> {
+  const { questions, log, onAnswered } = request;
   if (questions.every(({ id }) => log.answers.has(id))) return;
   const { device, dtype } = settleEnvironment(local);
   await using text = await openText(local.model, { chatTemplate: local.chatTemplate });
@@ -57,87 +56,84 @@ export async function askLocalModel(local: LocalModel, asking: Asking): Promise<
   await text.encoder.chatFormat();
   using _ = scope();
   const model = loadModel(local.model, { device, dtype, adapter: local.adapter });
-  const talk = { model, text, dtype, maxNewTokens: asking.maxTokens };
+  const source = { model, text, dtype, maxNewTokens: request.maxTokens };
   let done = questions.filter(({ id }) => log.answers.has(id)).length;
-  for (const { group, temperature, seed } of groupsOf(asking, local.seed)) {
+  for (const { group, temperature, seed } of groupsOf(request, local.seed)) {
     if (group.every(({ id }) => log.answers.has(id))) continue;
-    const turns = await answerGroup(talk, group, { temperature, seed }, asking.onCut);
+    const turns = await answerGroup(source, group, { temperature, seed }, request.onCut);
     for (const [i, question] of group.entries()) {
       if (log.answers.has(question.id)) continue;
-      log.add(question.id, asking.keyOf(question), at(turns, i));
+      log.add(question.id, request.keyOf(question), at(turns, i));
       onAnswered(++done, questions.length);
     }
   }
 }
 
-interface Group {
-  group: Question[];
-  temperature: number;
-  seed: number;
-}
-
-/** Questions of the same temperature, so many at once. The seed is that of a group's first question among all. */
-function groupsOf({ questions, temperatureOf }: Asking, seed: number): Group[] {
-  const groups: Group[] = [];
+/** Questions of the same temperature, `questionsAtOnce` in a group. A group's seed is derived from its first question's index. */
+function groupsOf(
+  { questions, temperatureOf }: AnswerRequest,
+  seed: number,
+): { group: Question[]; temperature: number; seed: number }[] {
+  const groups: ReturnType<typeof groupsOf> = [];
   for (const [temperature, alike] of Map.groupBy(questions, temperatureOf)) {
     for (let first = 0; first < alike.length; first += questionsAtOnce) {
       const group = alike.slice(first, first + questionsAtOnce);
-      const place = questions.indexOf(at(alike, first));
-      groups.push({ group, temperature, seed: deriveSeed(seed, place) });
+      const index = questions.indexOf(at(alike, first));
+      groups.push({ group, temperature, seed: deriveSeed(seed, index) });
     }
   }
   return groups;
 }
 
-/** What is needed to talk to a model. */
-interface Talk {
+/** An open model. */
+interface OpenModel {
   model: CausalLM;
   text: ModelText;
   dtype: DType;
   maxNewTokens: number;
 }
 
-/** The answers to each question of a group, one a turn. */
+/** The answers to each question of a group, one per turn. */
 async function answerGroup(
-  talk: Talk,
+  source: OpenModel,
   group: readonly Question[],
   { temperature, seed }: { temperature: number; seed: number },
   onCut: () => void,
 ): Promise<string[][]> {
   const turns = group.map((): string[] => []);
-  const most = Math.max(...group.map(({ followUps }) => followUps.length + 1));
-  for (let turn = 0; turn < most; turn++) {
+  const turnCount = Math.max(...group.map(({ followUps }) => followUps.length + 1));
+  for (let turn = 0; turn < turnCount; turn++) {
     const asked = [...group.keys()].filter((i) => (group[i]?.followUps.length ?? 0) >= turn);
     const prompts = await encodeTurns(
-      talk,
-      asked.map((i) => ({ question: at(group, i), said: at(turns, i) })),
+      source,
+      asked.map((i) => ({ question: at(group, i), answers: at(turns, i) })),
     );
-    const drawn = await sampleAnswers(talk.model, prompts, {
+    const sampled = await sampleAnswers(source.model, prompts, {
       temperature,
-      maxNewTokens: talk.maxNewTokens,
-      stopIds: talk.text.stopIds,
+      maxNewTokens: source.maxNewTokens,
+      stopIds: source.text.stopIds,
       seed: deriveSeed(seed, turn),
       promptsAtOnce: questionsAtOnce,
-      dtype: talk.dtype,
+      dtype: source.dtype,
     });
-    for (const { prompt, ids, stopId } of drawn) {
+    for (const { prompt, ids, stopId } of sampled) {
       if (stopId === null) onCut();
-      const text = talk.text.tokenizer.decode(ids, { skipSpecialTokens: true }).trim();
+      const text = source.text.tokenizer.decode(ids, { skipSpecialTokens: true }).trim();
       turns[at(asked, prompt)]?.push(text);
     }
   }
   return turns;
 }
 
-/** Token ids up to where the next answer begins. */
+/** Token ids of each conversation up to where the next answer begins. */
 async function encodeTurns(
-  { text: { encoder, config }, maxNewTokens }: Talk,
-  talks: readonly { question: Question; said: readonly string[] }[],
+  { text: { encoder, config }, maxNewTokens }: OpenModel,
+  conversations: readonly { question: Question; answers: readonly string[] }[],
 ): Promise<number[][]> {
-  const rows = talks.map(({ question, said }) => ({
+  const rows = conversations.map(({ question, answers }) => ({
     kind: "chat" as const,
     where: question.where,
-    prompt: conversation(question, said),
+    prompt: conversation(question, answers),
     completions: [],
   }));
   const outcomes = await encoder.encode(rows);
@@ -146,15 +142,15 @@ async function encodeTurns(
     const { promptIds } = outcome.row;
     if (promptIds.length + maxNewTokens <= config.maxPositions) return promptIds;
     throw new DataError(
-      `${rows[i]?.where}: turn ${(talks[i]?.said.length ?? 0) + 1} has a prompt of ${promptIds.length} tokens, and ` +
+      `${rows[i]?.where}: turn ${(conversations[i]?.answers.length ?? 0) + 1} has a prompt of ${promptIds.length} tokens, and ` +
         `${maxNewTokens} more are allowed to the answer; the model was made for ${config.maxPositions} in all. ` +
         `Ask for shorter answers.`,
     );
   });
 }
 
-function conversation({ messages, followUps }: Question, said: readonly string[]): ChatMessage[] {
-  const later = said.flatMap((answer, i): ChatMessage[] => [
+function conversation({ messages, followUps }: Question, answers: readonly string[]): ChatMessage[] {
+  const later = answers.flatMap((answer, i): ChatMessage[] => [
     { role: "assistant", content: answer },
     { role: "user", content: followUps[i] ?? "" },
   ]);

@@ -1,17 +1,17 @@
 /** `preftune evaluate arena-hard`: how often a model's answers win against a baseline's. */
 import type { HubOptions } from "../../hub/hub.ts";
+import { type JudgingOptions, namedAnswers, twoNames } from "../answers/answers.ts";
 import { benchFile, openBench } from "../answers/bench-files.ts";
 import { readQuestions } from "../answers/questions.ts";
-import { readArenaPrompt } from "../judge/judge-prompts.ts";
-import { type JudgingOptions, namedAnswers, openJudging, twoNames } from "../judge/judging.ts";
-import { pairReport } from "../judge/pair-report.ts";
+import { openJudging } from "../judge/judging.ts";
+import { type PairReport, pairReport } from "../judge/pair-report.ts";
 import { judgePairs, pairTasks } from "../judge/pair-tasks.ts";
-import type { PairReport } from "../judge/reports.ts";
 import { verdictReader } from "../judge/verdicts.ts";
+import { readArenaPrompt } from "./arena-prompt.ts";
 
 /** What is evaluated. Files that are null are looked for in `bench`, see `openBench`, by their published names. */
 export interface ArenaHardOptions extends JudgingOptions {
-  /** Who answers; see `parseAnswerer`. */
+  /** The model under test; see `parseAnswerer`. */
   answerer: string;
   /** Against whom; null: the answers of the published baseline in `bench`. */
   baseline: string | null;
@@ -53,15 +53,15 @@ export async function evaluateArenaHard(options: ArenaHardOptions): Promise<Pair
   const baseline = await benchFile(options.baseline, bench, baselineNames, "--baseline ANSWERS");
   using judging = openJudging(options, prompt);
   const own = await namedAnswers(options.answerer, questions, () => temperature, options);
-  const other = await namedAnswers(baseline, questions, () => temperature, options);
+  const baselineAnswers = await namedAnswers(baseline, questions, () => temperature, options);
   const { judge, onJudged, report } = judging;
-  const judged = await judgePairs(pairTasks(questions, own.answers, other.answers, prompt), {
+  const judged = await judgePairs(pairTasks(questions, own.answers, baselineAnswers.answers, prompt), {
     judge,
     read: verdictReader(prompt.patterns, prompt.where),
     concurrency,
     onJudged,
   });
-  return pairReport("arena-hard", twoNames(own, other), judged, {
+  return pairReport("arena-hard", twoNames(own, baselineAnswers), judged, {
     judge: report(),
     strongWeight,
     bootstrap: { rounds: bootstrapRounds },

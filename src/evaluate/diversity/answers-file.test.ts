@@ -116,5 +116,5 @@ test("published answers of a good model: hardly any has a fault of Markdown", {
   const answered = (await readAnswers(requireShared(...published))).slice(0, 200);
   const { all } = diversityOf(answered, "words");
   assert.equal(all.answers, 200);
-  assert.ok(all.figures.formatted > 0.8 && all.figures.malformed < 0.02, `${all.figures.malformed}`);
+  assert.ok(all.metrics.formatted > 0.8 && all.metrics.malformed < 0.02, `${all.metrics.malformed}`);
 });

@@ -1,10 +1,10 @@
-/** Answers from a file, whoever gave them, in the forms that are about: a row an answer, a row a prompt, a row a dialogue. */
+/** Completions from a file of any source, in the usual forms: a row per completion, per prompt or per dialogue. */
 import { DataError } from "../../base/errors.ts";
 import { describeOrigin, type RawRow } from "../../data/example.ts";
 import { readRows } from "../../data/sources.ts";
 import { numberOf } from "../../text/json-number.ts";
 import { contentText, parseMessages } from "../../text/messages.ts";
-import type { Answer, AnsweredPrompt } from "./diversity.ts";
+import type { AnsweredPrompt, SampledText } from "./diversity.ts";
 
 /** Columns with one answer; the first that a row has counts. */
 const answerColumns = ["answer", "completion", "response", "output"] as const;
@@ -15,11 +15,11 @@ const forms =
   `"answers" (a list), one of ${answerColumns.map((name) => `"${name}"`).join(", ")}, "messages" that end with an assistant's, ` +
   `or "choices" with "turns" as FastChat writes them`;
 
-/** An answer, and what tells its prompt from others. */
-interface Told {
+/** A completion with its prompt; those of the same key are of the same prompt. */
+interface KeyedCompletion {
   key: string;
   prompt: string;
-  answer: Answer;
+  answer: SampledText;
 }
 
 /**
@@ -28,7 +28,7 @@ interface Told {
  * - `answers`: a list of texts, or of objects with `text` and perhaps `ended`;
  * - or `answer`, `completion`, `response` or `output`: a text, or a list of messages;
  * - or `messages`, the last one an assistant's;
- * - or `choices` with `turns` (FastChat's MT-Bench files); each turn counts as a prompt of its own.
+ * - or `choices` with `turns` (FastChat's MT-Bench files); each turn counts as a separate prompt.
  *
  * The prompt is `prompt`, `question`, `instruction`, `question_id` or `uid`; rows without any have a prompt each. `ended`
  * (true or false) or `finish_reason` ("stop", "length") says whether an answer ended by itself; without them that is not known.
@@ -36,7 +36,7 @@ interface Told {
  * @throws {DataError} naming file and line of a row that has no answer
  */
 export async function readAnswers(path: string): Promise<AnsweredPrompt[]> {
-  const prompts = new Map<string, { prompt: string; answers: Answer[] }>();
+  const prompts = new Map<string, { prompt: string; answers: SampledText[] }>();
   for await (const row of readRows({ path })) {
     for (const { key, prompt, answer } of answersOf(row)) {
       const known = prompts.get(key);
@@ -48,14 +48,14 @@ export async function readAnswers(path: string): Promise<AnsweredPrompt[]> {
   return [...prompts.values()];
 }
 
-function answersOf({ origin, value }: RawRow): Told[] {
+function answersOf({ origin, value }: RawRow): KeyedCompletion[] {
   const where = describeOrigin(origin);
   const present = (name: string): boolean => value[name] !== undefined && value[name] !== null;
   const asked = promptOf(value, where);
   if (present("answers")) {
-    return listOf(value["answers"], `${where}, column "answers"`).map((one) => ({
+    return listOf(value["answers"], `${where}, column "answers"`).map((item) => ({
       ...asked,
-      answer: answerOf(one, endOf(value), `${where}, column "answers"`),
+      answer: answerOf(item, endOf(value), `${where}, column "answers"`),
     }));
   }
   const column = answerColumns.find(present);
@@ -68,7 +68,7 @@ function answersOf({ origin, value }: RawRow): Told[] {
   throw new DataError(`${where}: expected an answer: ${forms}; found the columns ${found}.`);
 }
 
-function promptOf(value: Record<string, unknown>, where: string): Omit<Told, "answer"> {
+function promptOf(value: Record<string, unknown>, where: string): Omit<KeyedCompletion, "answer"> {
   const column = promptColumns.find((name) => value[name] !== undefined && value[name] !== null);
   if (column === undefined) return { key: where, prompt: "" };
   const given = value[column];
@@ -80,7 +80,7 @@ function promptOf(value: Record<string, unknown>, where: string): Omit<Told, "an
 }
 
 /** One answer; `ended` is what its row says, where it does not say so itself. */
-function answerOf(given: unknown, ended: boolean | null, where: string): Answer {
+function answerOf(given: unknown, ended: boolean | null, where: string): SampledText {
   if (typeof given === "string") return { text: given, ended };
   if (Array.isArray(given)) return { text: assistantText(given, where), ended };
   const { text } = (given ?? {}) as { text?: unknown };
@@ -100,11 +100,11 @@ function endOf({ ended, finish_reason: reason }: Record<string, unknown>): boole
 }
 
 /** FastChat: each choice is a dialogue, of which the answers are given. Arena-Hard's have objects with `content`. */
-function turnsOf(choices: unknown, asked: Omit<Told, "answer">, where: string): Told[] {
+function turnsOf(choices: unknown, asked: Omit<KeyedCompletion, "answer">, where: string): KeyedCompletion[] {
   const place = `${where}, column "choices"`;
   return listOf(choices, place).flatMap((choice) => {
     const turns = listOf((choice as { turns?: unknown } | null)?.turns, `${place}, "turns"`);
-    return turns.map((turn, i): Told => {
+    return turns.map((turn, i): KeyedCompletion => {
       const text = typeof turn === "string" ? turn : (turn as { content?: unknown } | null)?.content;
       if (typeof text !== "string") throw new DataError(`${place}, "turns": expected texts. Fix the row.`);
       const prompt = turns.length > 1 ? `${asked.prompt}, turn ${i + 1}` : asked.prompt;
@@ -113,7 +113,7 @@ function turnsOf(choices: unknown, asked: Omit<Told, "answer">, where: string): 
   });
 }
 
-function dialogueOf(value: Record<string, unknown>, where: string): Told {
+function dialogueOf(value: Record<string, unknown>, where: string): KeyedCompletion {
   const place = `${where}, column "messages"`;
   const given = listOf(value["messages"], place).map(plainMessage);
   const text = assistantText(given, place);

@@ -14,8 +14,8 @@ const limits: WatchThresholds = {
   chosen_fall: 1,
 };
 
-/** The figure of each threshold: at the start, at its limit, and beyond it. */
-const cases: [keyof WatchThresholds, figure: string, start: number, limit: number, beyond: number[]][] = [
+/** The metric of each threshold: at the start, at its limit, and beyond it. */
+const cases: [keyof WatchThresholds, metric: string, start: number, limit: number, beyond: number[]][] = [
   ["repetition", "samples/repetition", 0.25, 0.25 + 0.2, [0.46]],
   ["ended_properly", "samples/ended_properly", 1, 0.7, [0.69, 0]],
   ["distinct_2", "samples/distinct_2", 0.5, 0.25, [0.24]],
@@ -26,23 +26,23 @@ const cases: [keyof WatchThresholds, figure: string, start: number, limit: numbe
   ["chosen_fall", "logps/chosen_delta_init", 0, -1, [-1.01, Number.NEGATIVE_INFINITY]],
 ];
 
-for (const [threshold, figure, first, limit, beyond] of cases) {
+for (const [threshold, metric, first, limit, beyond] of cases) {
   test(`${threshold}: at the limit nothing, beyond it a sentence`, () => {
-    const start: WatchStart = { step: 0, watchStep: 20, figures: { [figure]: first } };
+    const start: WatchStart = { step: 0, watchStep: 20, metrics: { [metric]: first } };
     const names = (now: Record<string, number>, own = limits) =>
       breachesOf(now, start, own).map((breach) => breach.threshold);
-    assert.deepEqual(names({ [figure]: first }), []);
-    assert.deepEqual(names({ [figure]: limit }), []);
-    for (const value of beyond) assert.deepEqual(names({ [figure]: value }), [threshold], String(value));
-    assert.deepEqual(names({ [figure]: beyond[0] as number }, { ...limits, [threshold]: null }), []);
+    assert.deepEqual(names({ [metric]: first }), []);
+    assert.deepEqual(names({ [metric]: limit }), []);
+    for (const value of beyond) assert.deepEqual(names({ [metric]: value }), [threshold], String(value));
+    assert.deepEqual(names({ [metric]: beyond[0] as number }, { ...limits, [threshold]: null }), []);
     // what is not known is not judged
     assert.deepEqual(names({}), []);
-    assert.deepEqual(breachesOf({ [figure]: Number.NaN }, start, limits), []);
+    assert.deepEqual(breachesOf({ [metric]: Number.NaN }, start, limits), []);
   });
 }
 
 test("an improvement is no breach", () => {
-  const figures = {
+  const metrics = {
     "samples/repetition": 0.9,
     "samples/ended_properly": 0,
     "samples/distinct_2": 0.1,
@@ -54,14 +54,14 @@ test("an improvement is no breach", () => {
     "samples/distinct_2": 0.9,
     "samples/self_bleu": 5,
   };
-  assert.deepEqual(breachesOf(now, { step: 0, watchStep: 0, figures }, limits), []);
+  assert.deepEqual(breachesOf(now, { step: 0, watchStep: 0, metrics }, limits), []);
 });
 
-test("the sentence has the figure, the limit, since when, and both values", () => {
+test("the sentence has the metric, the limit, since when, and both values", () => {
   const start: WatchStart = {
     step: 0,
     watchStep: 20,
-    figures: { "samples/length": 10, "samples/distinct_2": 0.5 },
+    metrics: { "samples/length": 10, "samples/distinct_2": 0.5 },
   };
   const now = { "samples/length": 50, "samples/distinct_2": 0.125, "logps/chosen_delta_init": -1.5 };
   assert.deepEqual(
@@ -78,7 +78,7 @@ test("a loss that is no number is a collapse, whatever the thresholds", () => {
   const none = Object.fromEntries(
     Object.keys(limits).map((name) => [name, null]),
   ) as unknown as WatchThresholds;
-  const start: WatchStart = { step: 0, watchStep: 0, figures: {} };
+  const start: WatchStart = { step: 0, watchStep: 0, metrics: {} };
   assert.deepEqual(breachesOf({ loss: 3 }, start, none), []);
   assert.match(breachesOf({ loss: Number.NaN }, start, none)[0]?.text ?? "", /^loss is NaN/);
 });

@@ -1,13 +1,13 @@
 /**
- * Diversity and health of sampled answers: how much they repeat each other and themselves, whether they end, and whether
- * their Markdown is well formed. Nothing here judges what an answer says. Needs no libtorch.
+ * Diversity and form of sampled completions: how much they repeat each other and themselves, whether they end, and whether
+ * their Markdown is well formed. The content is not judged. Needs no libtorch.
  */
 import { selfBleu, words } from "./bleu.ts";
 import { FORM_FAULTS, type FormFault, formOf } from "./markdown-form.ts";
 import { distinctN, meanLength, repeatedShare, type TokenList } from "./text-statistics.ts";
 
 /** One answer. */
-export interface Answer {
+export interface SampledText {
   text: string;
   /** True when it ended by itself, false when it was cut at a length limit, null when that is not known. */
   ended: boolean | null;
@@ -20,14 +20,14 @@ export interface Answer {
 /** The answers to one prompt. */
 export interface AnsweredPrompt {
   prompt: string;
-  answers: readonly Answer[];
+  answers: readonly SampledText[];
 }
 
 /** What n-grams and lengths are counted in: 13a words, or the model's tokens. */
 export type Unit = "words" | "tokens";
 
-/** The figures, with what each says (a table): the columns of reports and of the command's output. */
-export const DIVERSITY_FIGURES = {
+/** The metrics, with what each says (a table): the columns of reports and of the command's output. */
+export const DIVERSITY_METRICS = {
   self_bleu:
     "Self-BLEU, 0 to 100: mean over prompts of the BLEU of each answer against the other answers to its prompt; 100: all the same.",
   self_bleu_across:
@@ -44,19 +44,19 @@ export const DIVERSITY_FIGURES = {
   formatted: "Fraction of answers with any Markdown: list, heading, table, code, strong emphasis.",
 } as const;
 
-/** Name of a figure. */
-export type DiversityFigure = keyof typeof DIVERSITY_FIGURES;
+/** Name of a metric. */
+export type DiversityMetric = keyof typeof DIVERSITY_METRICS;
 
-/** Figures of a set of answers; NaN where the answers do not say. */
+/** Metrics of a set of answers; NaN where the answers do not say. */
 export interface Diversity {
   prompts: number;
   answers: number;
-  figures: Record<DiversityFigure, number>;
+  metrics: Record<DiversityMetric, number>;
   /** Fraction of answers with each fault of Markdown. */
   faults: Record<FormFault, number>;
 }
 
-/** The figures over all answers, and those of each prompt's answers alone. */
+/** The metrics over all answers, and those of each prompt's answers alone. */
 export interface DiversityResult {
   unit: Unit;
   all: Diversity;
@@ -66,21 +66,21 @@ export interface DiversityResult {
 /** Length of the runs that `repetition` counts; Welleck et al. 2020, arXiv:1908.04319, call it seq-rep-4. */
 const repeatedRun = 4;
 
-/** The figures of `prompts` together and one by one. With unit "tokens" every answer needs its `ids`. */
+/** The metrics of `prompts` together and one by one. With unit "tokens" every answer needs its `ids`. */
 export function diversityOf(prompts: readonly AnsweredPrompt[], unit: Unit): DiversityResult {
   return {
     unit,
-    all: figuresOf(prompts, unit),
-    perPrompt: prompts.map((one) => ({ prompt: one.prompt, ...figuresOf([one], unit) })),
+    all: metricsOf(prompts, unit),
+    perPrompt: prompts.map((group) => ({ prompt: group.prompt, ...metricsOf([group], unit) })),
   };
 }
 
-function figuresOf(prompts: readonly AnsweredPrompt[], unit: Unit): Diversity {
+function metricsOf(prompts: readonly AnsweredPrompt[], unit: Unit): Diversity {
   const answers = prompts.flatMap((prompt) => prompt.answers);
   const lists = answers.map((answer) => tokensOf(answer, unit));
   const forms = answers.map(({ text, ended }) => formOf(text, ended === false));
   const known = answers.filter(({ ended }) => ended !== null);
-  const figures: Diversity["figures"] = {
+  const metrics: Diversity["metrics"] = {
     self_bleu: mean(prompts.map((prompt) => mean(selfBleu(textsOf(prompt)))).filter((x) => !Number.isNaN(x))),
     self_bleu_across: acrossPrompts(prompts),
     distinct_1: distinctN(lists, 1),
@@ -96,12 +96,12 @@ function figuresOf(prompts: readonly AnsweredPrompt[], unit: Unit): Diversity {
   };
   const kinds = Object.keys(FORM_FAULTS) as FormFault[];
   const shares = kinds.map((kind) => [kind, mean(forms.map(({ faults }) => Number(faults.has(kind))))]);
-  return { prompts: prompts.length, answers: answers.length, figures, faults: Object.fromEntries(shares) };
+  return { prompts: prompts.length, answers: answers.length, metrics, faults: Object.fromEntries(shares) };
 }
 
-function tokensOf(answer: Answer, unit: Unit): TokenList {
+function tokensOf(answer: SampledText, unit: Unit): TokenList {
   if (unit === "words") return words(answer.text);
-  if (answer.ids === undefined) throw new TypeError("figures in tokens need the tokens of every answer");
+  if (answer.ids === undefined) throw new TypeError("metrics in tokens need the tokens of every answer");
   return answer.ids;
 }
 
@@ -119,7 +119,7 @@ function acrossPrompts(prompts: readonly AnsweredPrompt[]): number {
 }
 
 /** NaN unless every answer that holds a token says its entropies. */
-function meanEntropy(answers: readonly Answer[]): number {
+function meanEntropy(answers: readonly SampledText[]): number {
   if (answers.some(({ entropies }) => entropies === undefined)) return Number.NaN;
   return mean(answers.flatMap(({ entropies }) => [...(entropies ?? [])]));
 }

@@ -1,4 +1,4 @@
-/** `preftune evaluate diversity`: figures of the answers that a model gives, or that a file holds. */
+/** `preftune evaluate diversity`: metrics of completions, sampled from a model or read from a file. */
 import { extname } from "node:path";
 import { ConfigError } from "../../base/errors.ts";
 import { writeFileAtomic } from "../../base/files.ts";
@@ -16,14 +16,14 @@ import { type DType, scope } from "../../torch/index.ts";
 import { answerEntropies } from "./answer-entropies.ts";
 import { readAnswers } from "./answers-file.ts";
 import {
-  type Answer,
   type AnsweredPrompt,
   type DiversityResult,
   diversityOf,
+  type SampledText,
   type Unit,
 } from "./diversity.ts";
 
-/** How a model is asked. */
+/** The model and how it is sampled. */
 export interface SampledSource extends EnvironmentOptions {
   model: string;
   adapter?: string | null;
@@ -37,26 +37,26 @@ export interface SampledSource extends EnvironmentOptions {
   /** Longest answer, in tokens. */
   maxNewTokens: number;
   seed: number;
-  /** Plain text is continued as it stands, without the chat template. */
+  /** Plain text is continued verbatim, without the chat template. */
   isPlain?: boolean;
   chatTemplate?: string | null;
   enableThinking?: boolean | null;
   onPhase?: PhaseListener;
 }
 
-/** Where the answers come from: a file of them, or a model. */
+/** The source of completions: a file, or a model. */
 export type DiversitySource = { answers: string } | SampledSource;
 
-/** The figures, with the answers that they are of. */
+/** The metrics, with the completions that they are of. */
 export interface DiversityReport extends DiversityResult {
   answered: readonly AnsweredPrompt[];
 }
 
-/** Prompts answered at once; what is answered together does not change an answer. */
+/** Prompts completed at once; the batch does not change a completion. */
 const promptsAtOnce = 32;
 
 /**
- * The figures of `source`'s answers, all together and prompt by prompt.
+ * The metrics of `source`'s answers, all together and prompt by prompt.
  *
  * @throws {DataError} if a row of the file is faulty or a prompt does not fit the model
  * @throws {ConfigError} if answers of a file are to be counted in tokens
@@ -71,11 +71,11 @@ export async function evaluateDiversity(source: DiversitySource, unit: Unit): Pr
     const answered = await readAnswers(source.answers);
     return { ...diversityOf(answered, unit), answered };
   }
-  const answered = await askModel(source);
+  const answered = await sampleFile(source);
   return { ...diversityOf(answered, unit), answered };
 }
 
-async function askModel(given: SampledSource): Promise<AnsweredPrompt[]> {
+async function sampleFile(given: SampledSource): Promise<AnsweredPrompt[]> {
   const options = await withLocalModels(given);
   const { device, dtype } = settleEnvironment(options);
   const { isPlain = false, chatTemplate = null, enableThinking = null, limit } = options;
@@ -98,57 +98,56 @@ async function askModel(given: SampledSource): Promise<AnsweredPrompt[]> {
       promptsAtOnce,
       dtype,
     };
-    answered.push(...(await askPart({ model, tokenizer, part, sampling })));
+    answered.push(...(await samplePart(model, tokenizer, part, sampling)));
     options.onPhase?.("prompts answered", first + part.length, prompts.length);
   }
   return answered;
 }
 
-interface Part {
-  model: CausalLM;
-  tokenizer: Tokenizer;
-  part: readonly Prompt[];
-  sampling: SamplingOptions & { dtype: DType };
-}
-
-async function askPart({ model, tokenizer, part, sampling }: Part): Promise<AnsweredPrompt[]> {
+/** Completions of a part of the prompts, with their entropies. */
+async function samplePart(
+  model: CausalLM,
+  tokenizer: Tokenizer,
+  part: readonly Prompt[],
+  sampling: SamplingOptions & { dtype: DType },
+): Promise<AnsweredPrompt[]> {
   const ids = part.map((prompt) => prompt.ids);
-  const drawn = await sampleAnswers(model, ids, sampling);
+  const sampled = await sampleAnswers(model, ids, sampling);
   const numerics = { dtype: sampling.dtype, gradient_checkpointing: false, logits_chunk_size: null };
-  const entropies = answerEntropies(model, ids, drawn, numerics);
-  const told = drawn.map(
-    (answer, i): Answer => ({
+  const entropies = answerEntropies(model, ids, sampled, numerics);
+  const completions = sampled.map(
+    (answer, i): SampledText => ({
       text: tokenizer.decode(answer.ids, { skipSpecialTokens: false }),
       ended: answer.stopId !== null,
       ids: answer.ids,
       entropies: entropies[i] ?? [],
     }),
   );
-  return part.map(({ text }, place) => ({
+  return part.map(({ text }, index) => ({
     prompt: text,
-    answers: told.filter((_, i) => drawn[i]?.prompt === place),
+    answers: completions.filter((_, i) => sampled[i]?.prompt === index),
   }));
 }
 
 /**
- * Writes the figures: all of them as one object (`.json`), or a line a prompt (`.jsonl`), which can be read again as answers.
- * A figure that is not known is null.
+ * Writes the metrics: all of them as one object (`.json`), or a line a prompt (`.jsonl`), which can be read again as answers.
+ * A metric that is not known is null.
  *
  * @throws {ConfigError} if the name ends otherwise
  */
 export function writeDiversity(path: string, report: DiversityReport): void {
-  const perPrompt = report.perPrompt.map(({ prompt, figures, faults }, i) => ({
+  const perPrompt = report.perPrompt.map(({ prompt, metrics, faults }, i) => ({
     prompt,
     answers: report.answered[i]?.answers.map(({ text, ended }) => ({ text, ended })) ?? [],
-    figures: withoutNaN(figures),
+    metrics: withoutNaN(metrics),
     faults: withoutNaN(faults),
   }));
-  const { prompts, answers, figures, faults } = report.all;
+  const { prompts, answers, metrics, faults } = report.all;
   const all = {
     unit: report.unit,
     prompts,
     answers,
-    figures: withoutNaN(figures),
+    metrics: withoutNaN(metrics),
     faults: withoutNaN(faults),
   };
   if (formatOf(path) === "jsonl") {
@@ -170,8 +169,8 @@ export function formatOf(path: string): "json" | "jsonl" {
   throw new ConfigError(`--output: expected a name that ends in .json or .jsonl, got "${path}".`);
 }
 
-function withoutNaN(figures: Readonly<Record<string, number>>): Record<string, number | null> {
+function withoutNaN(metrics: Readonly<Record<string, number>>): Record<string, number | null> {
   return Object.fromEntries(
-    Object.entries(figures).map(([name, value]) => [name, Number.isNaN(value) ? null : value]),
+    Object.entries(metrics).map(([name, value]) => [name, Number.isNaN(value) ? null : value]),
   );
 }

@@ -2,9 +2,6 @@
  * Whether an answer's Markdown is well formed. Every text is some Markdown (CommonMark 0.31), so "broken" means here what
  * a reader would call so; each fault is defined in {@link FORM_FAULTS}. Code inside fences is not looked at.
  */
-import { inlineFaults } from "./markdown-inline.ts";
-import { ListNumbers } from "./markdown-lists.ts";
-import { isRule, tableIsRagged } from "./markdown-tables.ts";
 
 /** The faults, and what counts as each. */
 export const FORM_FAULTS = {
@@ -151,4 +148,161 @@ function closesFence(line: string, opening: string): boolean {
 function indentOf(line: string): number {
   const space = /^\s*/.exec(line)?.[0] ?? "";
   return space.replaceAll("\t", "    ").length;
+}
+
+interface List {
+  last: number;
+  items: number;
+  /** Every item so far has the same number, which Markdown counts up by itself. */
+  isLevel: boolean;
+  /** Something that is not of the list came after its last item: a new list may begin. */
+  isInterrupted: boolean;
+}
+
+/** Follows the numbered lists of one answer. */
+class ListNumbers {
+  /** The lists that may continue, by the columns of their indent. */
+  readonly #lists: Map<number, List> = new Map();
+
+  /** An item with marker `sign` ("-", "2.", "2)"). @returns false when its number is out of order */
+  item(indent: number, sign: string): boolean {
+    for (const other of this.#lists.keys()) if (other > indent) this.#lists.delete(other);
+    const number = Number.parseInt(sign, 10);
+    const list = this.#lists.get(indent);
+    if (Number.isNaN(number)) {
+      if (list !== undefined) list.isInterrupted = true;
+      return true;
+    }
+    const begins = list === undefined || (list.isInterrupted && number <= 1 && number !== list.last + 1);
+    if (begins) {
+      this.#lists.set(indent, { last: number, items: 1, isLevel: false, isInterrupted: false });
+      return number <= 1;
+    }
+    const isNext = number === list.last + 1 && !list.isLevel;
+    const staysLevel = number === list.last && (list.items === 1 || list.isLevel);
+    Object.assign(list, { last: number, items: list.items + 1, isLevel: staysLevel, isInterrupted: false });
+    return isNext || staysLevel;
+  }
+
+  /** Text, code or a heading at `indent`: lists that are not indented less may start again after it. */
+  interrupt(indent: number): void {
+    for (const [own, list] of this.#lists) if (indent <= own) list.isInterrupted = true;
+  }
+}
+
+const rule = /^\|?\s*:?-+:?\s*(\|\s*:?-+:?\s*)*\|?\s*$/;
+
+/** True for the line of dashes under a table's head. */
+function isRule(line: string): boolean {
+  return line.includes("|") && rule.test(line.trim());
+}
+
+/**
+ * Whether neighbouring lines that each hold a bar are a faulty table: a row with another number of cells than the head, or
+ * two or more rows that begin and end with a bar and have no line of dashes as the second.
+ */
+function tableIsRagged(rows: readonly string[]): boolean {
+  const head = rows.findIndex((_, i) => isRule(rows[i + 1] ?? ""));
+  const table = head < 0 ? [] : rows.slice(head);
+  const before = head < 0 ? rows : rows.slice(0, head);
+  const bare = before.filter((row) => /^\s*\|.*\|\s*$/.test(row)).length;
+  if (bare >= 2) return true;
+  const width = cellsOf(table[0] ?? "");
+  return table.some((row) => cellsOf(row) !== width);
+}
+
+/** Cells of a row: bars behind a backslash do not part them, bars at the ends are a frame. */
+function cellsOf(row: string): number {
+  const inner = row
+    .trim()
+    .replaceAll(/\\[\\|]/g, "")
+    .replace(/^\|/, "")
+    .replace(/\|$/, "");
+  return inner.split("|").length;
+}
+
+/** What was found in a paragraph, list item, heading or table row. */
+interface InlineFindings {
+  isFormatted: boolean;
+  faults: ("emphasis" | "code_span")[];
+}
+
+/** The faults of `text`, one block. Single * and _ are not looked at: they are often no emphasis at all. */
+function inlineFaults(text: string): InlineFindings {
+  const code = withoutCode(text);
+  const strong = strongIn(code.rest);
+  const faults: InlineFindings["faults"] = [];
+  if (strong.isOpen) faults.push("emphasis");
+  if (code.isOpen) faults.push("code_span");
+  return { isFormatted: code.spans > 0 || strong.pairs > 0, faults };
+}
+
+/** An escaped sign, or a run of backticks. */
+const escapeOrTicks = /\\[!-/:-@[-`{-~]|`+/g;
+
+/** The text with code spans and escaped characters replaced by a letter. */
+function withoutCode(text: string): { rest: string; spans: number; isOpen: boolean } {
+  const found = { rest: "", spans: 0, isOpen: false };
+  let at = 0;
+  for (const { 0: sign, index } of text.matchAll(escapeOrTicks)) {
+    // inside the span before
+    if (index < at) continue;
+    const behind = index + sign.length;
+    const end = sign.startsWith("`") ? closingRun(text, behind, sign.length) : behind;
+    found.rest += text.slice(at, index) + (end < 0 ? sign : "x");
+    at = end < 0 ? behind : end;
+    if (end < 0) found.isOpen = true;
+    else if (sign.startsWith("`")) found.spans += 1;
+  }
+  found.rest += text.slice(at);
+  return found;
+}
+
+/** The place behind the next run of exactly `length` backticks, or -1. */
+function closingRun(text: string, from: number, length: number): number {
+  for (const { 0: run, index } of text.slice(from).matchAll(/`+/g)) {
+    if (run.length === length) return from + index + length;
+  }
+  return -1;
+}
+
+const space = /^$|^\s$/u;
+const punctuation = /^[\p{P}\p{S}]$/u;
+const wordCharacter = /^[\p{L}\p{N}]$/u;
+
+/** Runs of two or three * or _; longer ones are rulers and the like. */
+function strongIn(text: string): { pairs: number; isOpen: boolean } {
+  const open = { "*": 0, _: 0 };
+  let pairs = 0;
+  for (const { 0: run, index } of text.matchAll(/\*+|_+/g)) {
+    if (run.length < 2 || run.length > 3) continue;
+    const sign = run.startsWith("*") ? "*" : "_";
+    const role = roleOf(lastOf(text.slice(0, index)), firstOf(text.slice(index + run.length)), sign);
+    if (role.closes && open[sign] > 0) {
+      open[sign] -= 1;
+      pairs += 1;
+    } else if (role.opens) open[sign] += 1;
+  }
+  return { pairs, isOpen: open["*"] + open._ > 0 };
+}
+
+/** Left- and right-flanking as in CommonMark; inside a word, as in 2**10, nothing is opened. */
+function roleOf(before: string, after: string, sign: "*" | "_"): { opens: boolean; closes: boolean } {
+  const isOuter = (character: string): boolean => space.test(character) || punctuation.test(character);
+  const left = !space.test(after) && (!punctuation.test(after) || isOuter(before));
+  const right = !space.test(before) && (!punctuation.test(before) || isOuter(after));
+  const isInWord = wordCharacter.test(before) && wordCharacter.test(after);
+  if (sign === "*") return { opens: left && !isInWord, closes: right };
+  return {
+    opens: left && (!right || punctuation.test(before)),
+    closes: right && (!left || punctuation.test(after)),
+  };
+}
+
+function firstOf(text: string): string {
+  return [...text.slice(0, 2)][0] ?? "";
+}
+
+function lastOf(text: string): string {
+  return [...text.slice(-2)].at(-1) ?? "";
 }

@@ -48,7 +48,7 @@ test("repeated share counts what came before in the same answer only", () => {
   assert.equal(repeatedShare([[1, 2, 3, 4]], 2), 0);
 });
 
-test("n-gram figures are NaN where there is no n-gram", () => {
+test("n-gram metrics are NaN where there is no n-gram", () => {
   assert.equal(distinctN([[1], []], 2), Number.NaN);
   assert.equal(repeatedShare([], 2), Number.NaN);
 });

@@ -1,6 +1,6 @@
 /**
  * What a set of answers looks like, without judging what they say: diversity, repetition, length, proper ends. An answer
- * is a list of tokens or of words; the figures of two sets can be compared when both hold equally many answers.
+ * is a list of tokens or of words; the metrics of two sets can be compared when both hold equally many answers.
  */
 
 /** A list of tokens (ids) or words. */
@@ -16,7 +16,7 @@ export function distinctN(answers: readonly TokenList[], n: number): number {
 }
 
 /**
- * Share of n-grams that came before in the same answer, over all `answers`: 0 without repetition, towards 1 in a loop.
+ * Fraction of n-grams that came before in the same answer, over all `answers`: 0 without repetition, towards 1 in a loop.
  * NaN when no answer is `n` long.
  */
 export function repeatedShare(answers: readonly TokenList[], n: number): number {
@@ -30,7 +30,7 @@ export function repeatedShare(answers: readonly TokenList[], n: number): number 
   return repeated / all;
 }
 
-/** Share of answers that ended with a stop token and were not cut at the length limit; NaN without answers. */
+/** Fraction of completions that ended with a stop token and were not cut at the length limit; NaN without answers. */
 export function endedShare(answers: readonly { stopId: number | null }[]): number {
   return answers.filter((answer) => answer.stopId !== null).length / answers.length;
 }

@@ -51,7 +51,7 @@ export function requestBody(
 /**
  * The text of a response, up to a limit of bytes.
  *
- * @throws {Error} when it is longer or breaks off
+ * @throws {Error} when it is longer or ends early
  */
 export async function readBody(response: Response): Promise<string> {
   const chunks: Uint8Array[] = [];

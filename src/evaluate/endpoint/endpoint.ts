@@ -14,7 +14,6 @@ import {
 } from "./chat-body.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import { RateLimit } from "./rate-limit.ts";
-import { isPassing, retryAfterMs, waitBefore } from "./retry.ts";
 
 /** An endpoint and how it is asked. */
 export interface EndpointOptions {
@@ -121,7 +120,12 @@ export class Endpoint {
       });
       text = await readBody(response);
     } catch (error) {
-      return { what: this.#withoutKey(this.#unreached(error)), status: null, passing: true, askedMs: null };
+      return {
+        what: this.#withoutKey(this.#connectionError(error)),
+        status: null,
+        passing: true,
+        askedMs: null,
+      };
     }
     if (!response.ok) return this.#refusal(response, text);
     const reply = parseReply(text);
@@ -130,11 +134,11 @@ export class Endpoint {
     }
     this.#count(reply);
     const { usage } = reply;
-    if (usage !== null) this.#limit.settle(admission, usage.promptTokens + usage.completionTokens);
+    if (usage !== null) this.#limit.correct(admission, usage.promptTokens + usage.completionTokens);
     return reply;
   }
 
-  #unreached(error: unknown): string {
+  #connectionError(error: unknown): string {
     if (error instanceof Error && error.name === "TimeoutError") {
       return `no answer within ${this.#timeoutMs / 1000} s`;
     }
@@ -144,8 +148,8 @@ export class Endpoint {
 
   #refusal(response: Response, text: string): Fault {
     const { status, headers } = response;
-    const said = this.#withoutKey(errorText(text));
-    const what = `status ${status}${said === "" ? "" : `: ${said}`}`;
+    const message = this.#withoutKey(errorText(text));
+    const what = `status ${status}${message === "" ? "" : `: ${message}`}`;
     // An account without money answers 429 for ever.
     const isSpent = errorCodeOf(text) === "insufficient_quota";
     return {
@@ -168,9 +172,9 @@ export class Endpoint {
   #failure({ what, status, passing }: Fault, attempts: number): EndpointError {
     const tries = attempts === 1 ? "" : ` after ${attempts} tries`;
     // the endpoint's message may end in a full stop
-    const said = what.replace(/[.\s]+$/, "");
+    const reason = what.replace(/[.\s]+$/, "");
     return new EndpointError(
-      `${this.baseUrl}, model ${this.model}: expected an answer, got ${said}${tries}. ${advice(status, passing)}`,
+      `${this.baseUrl}, model ${this.model}: expected an answer, got ${reason}${tries}. ${advice(status, passing)}`,
       status,
     );
   }
@@ -223,4 +227,40 @@ function checkedUrl(text: string, hasKey: boolean): string {
 
 function isLoopback(host: string): boolean {
   return host === "localhost" || host === "[::1]" || /^127\.\d+\.\d+\.\d+$/.test(host);
+}
+
+/** Statuses after which the same request may succeed. */
+const passing: ReadonlySet<number> = new Set([408, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529]);
+
+const firstWaitMs = 500;
+const longestWaitMs = 30_000;
+/** An endpoint that asks for more patience is taken to be out of order. */
+const longestRetryAfterMs = 5 * 60_000;
+
+/** Whether a request that ended with `status` is tried again. */
+function isPassing(status: number): boolean {
+  return passing.has(status);
+}
+
+/**
+ * Milliseconds before try `attempt` + 1: doubled each time and drawn from the upper half, so that many clients do not
+ * come back at once; or what the endpoint asks for, if that is longer.
+ *
+ * @param attempt - failed tries so far, from 1
+ * @param asked - what `Retry-After` asks for, in milliseconds
+ */
+function waitBefore(attempt: number, asked: number | null, clock: Clock): number {
+  const most = Math.min(longestWaitMs, firstWaitMs * 2 ** (attempt - 1));
+  return Math.max(asked ?? 0, most * (0.5 + 0.5 * clock.random()));
+}
+
+/** The wait that headers ask for, in milliseconds: `retry-after-ms`, or `Retry-After` in seconds or as a date. Null: none. */
+function retryAfterMs(headers: Headers, clock: Clock): number | null {
+  const exact = Number(headers.get("retry-after-ms") ?? Number.NaN);
+  const header = headers.get("retry-after");
+  const seconds = Number(header ?? Number.NaN);
+  const until = Date.parse(header ?? "");
+  const wait = [exact, 1000 * seconds, until - clock.date()].find(Number.isFinite);
+  if (wait === undefined || wait < 0) return null;
+  return Math.min(wait, longestRetryAfterMs);
 }

@@ -7,8 +7,8 @@ export interface RateLimits {
   tokensPerMinute: number | null;
 }
 
-/** A request let through, with the tokens it is thought to cost until `settle` says better. */
-export interface Admission {
+/** A request let through, with its estimated tokens until `correct` sets the counted ones. */
+export interface AdmittedRequest {
   at: number;
   tokens: number;
 }
@@ -21,7 +21,7 @@ export class RateLimit {
   readonly #clock: Clock;
   #queue: Promise<void> = Promise.resolve();
   /** Of the last minute, oldest first; empty without a limit of tokens. */
-  #recent: Admission[] = [];
+  #recent: AdmittedRequest[] = [];
   #nextAt = Number.NEGATIVE_INFINITY;
 
   constructor(limits: RateLimits, clock: Clock) {
@@ -30,14 +30,14 @@ export class RateLimit {
   }
 
   /** Waits until a request of about `tokens` may be sent. Requests are spread evenly over the minute. */
-  admit(tokens: number): Promise<Admission> {
+  admit(tokens: number): Promise<AdmittedRequest> {
     const turn = this.#queue.then(() => this.#wait(tokens));
     this.#queue = turn.then(() => {});
     return turn;
   }
 
-  /** Corrects what a request cost. */
-  settle(admission: Admission, tokens: number): void {
+  /** Sets the tokens that a request cost. */
+  correct(admission: AdmittedRequest, tokens: number): void {
     admission.tokens = tokens;
   }
 
@@ -46,7 +46,7 @@ export class RateLimit {
     this.#nextAt = Math.max(this.#nextAt, this.#clock.now() + ms);
   }
 
-  async #wait(tokens: number): Promise<Admission> {
+  async #wait(tokens: number): Promise<AdmittedRequest> {
     for (let ms = this.#delay(tokens); ms > 0; ms = this.#delay(tokens)) await this.#clock.sleep(ms);
     const admission = { at: this.#clock.now(), tokens };
     const { requestsPerMinute: requests, tokensPerMinute } = this.#limits;
@@ -55,7 +55,7 @@ export class RateLimit {
     return admission;
   }
 
-  /** Milliseconds until it is worth looking again; 0 or less: now. */
+  /** Milliseconds until the next check; 0 or less: now. */
   #delay(tokens: number): number {
     const now = this.#clock.now();
     if (this.#nextAt > now) return this.#nextAt - now;
@@ -64,7 +64,7 @@ export class RateLimit {
     this.#recent = this.#recent.filter(({ at }) => at > now - minuteMs);
     const spent = this.#recent.reduce((sum, admission) => sum + admission.tokens, 0);
     const [oldest] = this.#recent;
-    // One that is larger than the limit goes alone: waiting longer would not help.
+    // A request larger than the limit is sent alone: waiting longer would not help.
     return oldest === undefined || spent + tokens <= most ? 0 : oldest.at + minuteMs - now;
   }
 }

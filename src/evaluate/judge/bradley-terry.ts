@@ -18,7 +18,7 @@ import {
   percentileInterval,
 } from "../../stats/bootstrap.ts";
 import { fitLogistic, type LogisticData, sigmoid } from "../../stats/logistic.ts";
-import { byQuestion, type Figure, type JudgedPair } from "./judged-pair.ts";
+import { byQuestion, type JudgedPair, type Statistic } from "./judged-pair.ts";
 import { STYLE_FEATURES, styleDifference } from "./style.ts";
 
 /** How verdicts become battles. */
@@ -30,9 +30,9 @@ export interface BattleOptions {
 
 /** A win rate under control of style features. */
 export interface Control {
-  winRate: Figure;
+  winRate: Statistic;
   /** Change of the log-odds for one standard deviation more of a feature. */
-  coefficients: Record<string, Figure>;
+  coefficients: Record<string, Statistic>;
 }
 
 /** A pair's verdicts. */
@@ -50,7 +50,7 @@ const stylePenalty = 1;
 export function winRate(
   pairs: readonly JudgedPair[],
   options: BattleOptions,
-): { verdicts: number; winRate: Figure; intervalOverVerdicts: Interval } {
+): { verdicts: number; winRate: Statistic; intervalOverVerdicts: Interval } {
   const battles = battlesOf(pairs, options.strongWeight);
   const all = battles.flatMap(({ verdicts }) => verdicts);
   const sums = byQuestion(battles).map((group) => totals(group.flatMap(({ verdicts }) => verdicts)));
@@ -75,8 +75,8 @@ export function winRate(
   };
 }
 
-/** The win rate of A with length, and with all of style, held equal. */
-export function controlFigures(
+/** The win rate of A at equal length, and at equal style. */
+export function controlStatistics(
   pairs: readonly JudgedPair[],
   options: BattleOptions,
 ): { lengthControlled: Control; styleControlled: Control } {
@@ -116,8 +116,8 @@ function controlled(
   bootstrap: BootstrapOptions = {},
 ): Control {
   const columns = features.map((name) => {
-    const place = STYLE_FEATURES.indexOf(name);
-    return scaled(battles.map(({ differences }) => at(differences, place)));
+    const index = STYLE_FEATURES.indexOf(name);
+    return scaled(battles.map(({ differences }) => at(differences, index)));
   });
   const sums = battles.map(({ verdicts }) => totals(verdicts));
   const data: LogisticData = {
@@ -138,16 +138,16 @@ function controlled(
     const weights = data.weights.map((weight, i) => weight * at(times, at(unitOf, i)));
     fits.push(fitLogistic({ ...data, weights }, { penalties, start: fit }));
   }
-  const figure = (place: number, shown: (coefficient: number) => number): Figure => ({
-    value: shown(at(fit, place)),
+  const statistic = (index: number, shown: (coefficient: number) => number): Statistic => ({
+    value: shown(at(fit, index)),
     interval: percentileInterval(
-      fits.map((one) => shown(at(one, place))),
+      fits.map((coefficients) => shown(at(coefficients, index))),
       bootstrap.level,
     ),
   });
   return {
-    winRate: figure(0, sigmoid),
-    coefficients: Object.fromEntries(features.map((name, i) => [name, figure(i + 1, (c) => c)])),
+    winRate: statistic(0, sigmoid),
+    coefficients: Object.fromEntries(features.map((name, i) => [name, statistic(i + 1, (c) => c)])),
   };
 }
 

@@ -1,35 +1,35 @@
-/** How much a judge looks at what should not count: which answer comes first, and which is longer. */
+/** Position and length bias: how much a judge's verdicts depend on the order and the length of the answers. */
 import { at } from "../../base/at.ts";
 import { type BootstrapOptions, bootstrapInterval } from "../../stats/bootstrap.ts";
-import { byQuestion, type Figure, type JudgedPair, shareFigure } from "./judged-pair.ts";
+import { byQuestion, type JudgedPair, type Statistic, shareStatistic } from "./judged-pair.ts";
 import { styleDifference } from "./style.ts";
 
-/** What changed when the order of two answers was turned. */
+/** Position bias: verdicts that changed with the order of the two answers. */
 export interface PositionBias {
   /** Pairs with both verdicts. */
   pairs: number;
   /** Fraction of them whose winner is not the same in both orders, ties included. */
-  changed: Figure;
-  /** Pairs in which whatever stood first won, in both orders. */
+  changed: Statistic;
+  /** Pairs in which the answer shown first won, in both orders. */
   favoursFirst: number;
-  /** Pairs in which whatever stood second won, in both orders. */
+  /** Pairs in which the answer shown second won, in both orders. */
   favoursSecond: number;
   /** Verdicts that are no ties. */
   decided: number;
   /** Fraction of them that went to the answer shown first; 0.5 without bias. */
-  firstShare: Figure;
+  firstShare: Statistic;
 }
 
-/** How verdicts go with length. */
-export interface LengthBias {
+/** Length bias. */
+export interface JudgeLengthBias {
   /** Pairs with a verdict. */
   pairs: number;
   /** Correlation of A's win rate with how much longer its answer is, from −1 to 1. */
-  correlation: Figure;
+  correlation: Statistic;
   /** Verdicts that are no ties, on answers of different length. */
   decided: number;
   /** Fraction of them that went to the longer answer; 0.5 without bias where quality does not go with length. */
-  longerShare: Figure;
+  longerShare: Statistic;
 }
 
 /** The position bias in `pairs`. */
@@ -39,24 +39,24 @@ export function positionBias(pairs: readonly JudgedPair[], bootstrap: BootstrapO
   );
   const changed = both.filter(({ first, second }) => first !== second).length;
   const groups = byQuestion(both).map((group) => {
-    // Seen from the place: 1 where what stood first won.
-    const places = group.flatMap(({ first, second }) => [first, -second]).filter((place) => place !== 0);
-    return { decided: places.length, first: places.filter((place) => place > 0).length };
+    // 1 where the answer shown first won, −1 where the second did
+    const wins = group.flatMap(({ first, second }) => [first, -second]).filter((win) => win !== 0);
+    return { decided: wins.length, first: wins.filter((win) => win > 0).length };
   });
   return {
     pairs: both.length,
-    changed: shareFigure(changed, both.length),
+    changed: shareStatistic(changed, both.length),
     favoursFirst: both.filter(({ first, second }) => first > 0 && second < 0).length,
     favoursSecond: both.filter(({ first, second }) => first < 0 && second > 0).length,
-    ...shareOfGroups(groups, bootstrap),
+    ...rateOfGroups(groups, bootstrap),
   };
 }
 
-/** The share over groups (verdicts of one question), which are resampled whole. */
-function shareOfGroups(
+/** The rate over groups (verdicts of one question), which are resampled together. */
+function rateOfGroups(
   groups: readonly { decided: number; first: number }[],
   bootstrap: BootstrapOptions,
-): { decided: number; firstShare: Figure } {
+): { decided: number; firstShare: Statistic } {
   const sum = (draw: Iterable<number>): [first: number, decided: number] => {
     let first = 0;
     let decided = 0;
@@ -76,7 +76,7 @@ function shareOfGroups(
 }
 
 /** The length bias in `pairs`. */
-export function lengthBias(pairs: readonly JudgedPair[], bootstrap: BootstrapOptions = {}): LengthBias {
+export function lengthBias(pairs: readonly JudgedPair[], bootstrap: BootstrapOptions = {}): JudgeLengthBias {
   const points = pairs.flatMap(({ id, verdicts, styles: [a, b] }) => {
     const known = verdicts.flatMap((verdict) => (verdict === null ? [] : [Math.sign(verdict)]));
     if (known.length === 0) return [];
@@ -87,20 +87,20 @@ export function lengthBias(pairs: readonly JudgedPair[], bootstrap: BootstrapOpt
   const decided = signs.filter((sign) => sign !== 0);
   return {
     pairs: points.length,
-    correlation: correlationFigure(
+    correlation: correlationStatistic(
       points.map(({ id, won, longer }) => ({ id, x: longer, y: won })),
       bootstrap,
     ),
     decided: decided.length,
-    longerShare: shareFigure(decided.filter((sign) => sign > 0).length, decided.length),
+    longerShare: shareStatistic(decided.filter((sign) => sign > 0).length, decided.length),
   };
 }
 
 /** Pearson's correlation of x and y, with an interval over questions; NaN where one of them does not vary. */
-export function correlationFigure(
+export function correlationStatistic(
   points: readonly { id: string; x: number; y: number }[],
   bootstrap: BootstrapOptions = {},
-): Figure {
+): Statistic {
   const sums = byQuestion(points).map(momentsOf);
   const drawn = (draw: Iterable<number>): number => {
     const total: Moments = [0, 0, 0, 0, 0, 0];

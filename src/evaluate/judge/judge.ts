@@ -1,4 +1,4 @@
-/** A judge: an endpoint whose answers are read as verdicts, each asked for once and kept. */
+/** A judge: an endpoint whose answers are read as verdicts; each is requested once and stored. */
 import { EndpointError } from "../../base/errors.ts";
 import { sha256 } from "../../base/files.ts";
 import type { ChatMessage, ChatReply, ChatRequest } from "../endpoint/chat-body.ts";
@@ -28,7 +28,7 @@ export interface Judgment<V> {
   text: string;
 }
 
-/** What judging came to. */
+/** Counts of judgments. */
 export interface JudgeCounts {
   judgments: number;
   /** Answers that were there already. */
@@ -39,7 +39,7 @@ export interface JudgeCounts {
   refused: number;
   /** Answers that ended at the limit of tokens. */
   cut: number;
-  /** Answers asked for again because they had no verdict. */
+  /** Judgments repeated because they had no verdict. */
   askedAgain: number;
   /** What the endpoint said when it first refused a request; null when it refused none. */
   firstRefusal: string | null;
@@ -48,9 +48,19 @@ export interface JudgeCounts {
   spent: Spent;
 }
 
+/** A judge's settings and the outcome of its requests. */
+export interface JudgeReport extends JudgeCounts {
+  model: string;
+  endpoint: string;
+  temperature: number;
+  maxTokens: number;
+  /** In the currency of the prices; null without prices or without counts of tokens. */
+  cost: number | null;
+}
+
 /** Statuses with which an endpoint refuses one request, not all. */
 const refusals: ReadonlySet<number | null> = new Set([400, 413, 422]);
-/** So many refusals without any answer mean that all will be refused. */
+/** After so many refusals and no answer, all requests are taken to be refused. */
 const refusalsAtFirst = 5;
 
 /** Asks an endpoint for verdicts. */
@@ -69,7 +79,7 @@ export class Judge {
     this.#options = options;
   }
 
-  /** What judging has come to so far. */
+  /** The counts so far. */
   get counts(): JudgeCounts {
     return { ...this.#counts, ...this.#first, spent: { ...this.#options.endpoint.spent } };
   }
@@ -96,15 +106,15 @@ export class Judge {
         this.#counts.askedAgain++;
       }
     } catch (error) {
-      return { verdict: null, reason: "refused", text: this.#takeRefusal(error) };
+      return { verdict: null, reason: "refused", text: this.#recordRefusal(error) };
     }
     this.#counts.unparsable++;
     this.#first.firstUnparsable ??= text;
     return { verdict: null, reason: "unparsable", text };
   }
 
-  /** What an endpoint says that refuses one request alone; any other error is thrown on. */
-  #takeRefusal(error: unknown): string {
+  /** What an endpoint says that refuses one request alone; any other error is rethrown. */
+  #recordRefusal(error: unknown): string {
     if (!(error instanceof EndpointError && refusals.has(error.status))) throw error;
     this.#counts.refused++;
     this.#first.firstRefusal ??= error.message;
@@ -119,13 +129,13 @@ export class Judge {
     const known = store.get(key);
     if (known !== null) {
       this.#counts.cached++;
-      return this.#noted(known);
+      return this.#count(known);
     }
     const pending = this.#pending.get(key);
     if (pending !== undefined) return pending;
     const asked = endpoint.chat(request).then((reply) => {
       store.put(key, { model, messages: JSON.stringify(request.messages) }, reply);
-      return this.#noted(reply);
+      return this.#count(reply);
     });
     this.#pending.set(key, asked);
     try {
@@ -135,7 +145,7 @@ export class Judge {
     }
   }
 
-  #noted(reply: ChatReply): ChatReply {
+  #count(reply: ChatReply): ChatReply {
     this.#answers++;
     if (reply.finishReason === "length") this.#counts.cut++;
     return reply;

@@ -1,6 +1,6 @@
-/** Pairs of answers judged in both orders, and what all figures of them share. */
+/** Pairs of answers judged in both orders, and what all statistics of them share. */
 import { type Interval, shareInterval } from "../../stats/bootstrap.ts";
-import type { Style } from "./style.ts";
+import type { AnswerStyle } from "./style.ts";
 import type { PairVerdict } from "./verdicts.ts";
 
 /** Two answers, judged in both orders. Verdicts are seen from A: above 0 where A is better. */
@@ -12,11 +12,11 @@ export interface JudgedPair {
   turn: number;
   /** With A shown first, and with B shown first; null where there is no verdict. */
   verdicts: readonly [PairVerdict | null, PairVerdict | null];
-  styles: readonly [a: Style, b: Style];
+  styles: readonly [a: AnswerStyle, b: AnswerStyle];
 }
 
-/** A figure with its interval. */
-export interface Figure {
+/** A statistic with its interval. */
+export interface Statistic {
   value: number;
   interval: Interval;
 }
@@ -34,6 +34,6 @@ export function byQuestion<T extends { id: string }>(items: readonly T[]): T[][]
 }
 
 /** A share with its interval. */
-export function shareFigure(hits: number, trials: number): Figure {
+export function shareStatistic(hits: number, trials: number): Statistic {
   return { value: hits / trials, interval: shareInterval(hits, trials) };
 }

@@ -4,7 +4,7 @@ import { writeFileAtomic } from "../../base/files.ts";
 import type { Judgment, NoVerdict } from "./judge.ts";
 import type { PairVerdict } from "./verdicts.ts";
 
-/** What is put before a judge, to be read by people. */
+/** A question with its answers, as text. */
 export interface JudgedMaterial {
   id: string;
   category: string | null;
@@ -15,7 +15,7 @@ export interface JudgedMaterial {
   answers: readonly string[];
 }
 
-/** A judgment in words. */
+/** A judgment as text. */
 export interface JudgmentText {
   /** Whose answer was shown first; null where only one was. */
   first: "A" | "B" | null;

@@ -1,14 +1,11 @@
-/** What the commands with a judge share: the judge with its kept judgments, answers, files of results. */
+/** The judge of a command, with its judgments kept, counted and priced. */
 import { join } from "node:path";
 import { EndpointError } from "../../base/errors.ts";
+import type { PhaseListener } from "../../base/phase-listener.ts";
 import { oneLine } from "../../terminal/text-table.ts";
-import { parseAnswerer } from "../answers/answerer.ts";
-import { type AnswerOptions, answersOf, type NamedAnswers } from "../answers/answers.ts";
-import type { Question } from "../answers/questions.ts";
 import { Endpoint, type EndpointOptions } from "../endpoint/endpoint.ts";
-import { Judge } from "./judge.ts";
+import { Judge, type JudgeReport } from "./judge.ts";
 import { JudgmentStore } from "./judgment-store.ts";
-import type { JudgeReport } from "./reports.ts";
 
 /** Prices of a judge, in the user's currency for a million tokens. */
 export interface Price {
@@ -16,7 +13,7 @@ export interface Price {
   completion: number;
 }
 
-/** A judge and how it is asked. */
+/** A judge and its settings. */
 export interface JudgeSettings {
   judge: {
     baseUrl: string;
@@ -37,35 +34,27 @@ export interface JudgeSettings {
   concurrency: number;
 }
 
-/** What all commands with a judge take. */
-export interface JudgingOptions extends JudgeSettings, Omit<AnswerOptions, "openEndpoint"> {
-  /** Of endpoints that answer questions. */
-  answerKey: string | null;
-  /** Samples of the bootstrap. */
-  bootstrapRounds: number;
-}
-
-/** A judge that is ready, and what it takes to close it. */
+/** An open judge; disposing of it closes its store. */
 export interface Judging extends Disposable {
   judge: Judge;
   report: () => JudgeReport;
-  /** Tells how many judgments are done. */
+  /** Reports how many judgments are done. */
   onJudged: (done: number, total: number) => void;
 }
 
-/** How a judge is asked where nothing else is said: as MT-Bench does. */
-const usual = { temperature: 0, maxTokens: 2048 };
+/** Default settings of a judge: MT-Bench's. */
+const defaults = { temperature: 0, maxTokens: 2048 };
 
 /**
  * Opens the judge, with the judgments kept in `dir/judgments.sqlite`.
  *
- * @param benchmark - how the benchmark asks
+ * @param benchmark - settings of the benchmark
  * @throws {ConfigError} if its address cannot be used
  * @throws {FileError} if judgments cannot be kept
  */
 export function openJudging(
-  options: JudgeSettings & Pick<JudgingOptions, "dir" | "onPhase">,
-  benchmark: typeof usual = usual,
+  options: JudgeSettings & { dir: string; onPhase?: PhaseListener },
+  benchmark: typeof defaults = defaults,
 ): Judging {
   const { judge: settings, limits, dir } = options;
   const { baseUrl, model, apiKey, extra, retriesWithoutVerdict, price } = settings;
@@ -98,27 +87,8 @@ export function openJudging(
   };
 }
 
-/** The answers of one who is named as on the command line. */
-export function namedAnswers(
-  text: string,
-  questions: readonly Question[],
-  temperatureOf: (question: Question) => number,
-  options: JudgingOptions,
-): Promise<NamedAnswers> {
-  const { answerKey: apiKey, limits } = options;
-  return answersOf(parseAnswerer(text), questions, temperatureOf, {
-    ...options,
-    openEndpoint: (place) => new Endpoint({ ...place, apiKey, ...limits }),
-  });
-}
-
-/** The names of two models; with (A) and (B) where they are the same. */
-export function twoNames(a: NamedAnswers, b: NamedAnswers): readonly [string, string] {
-  return a.name === b.name ? [`${a.name} (A)`, `${b.name} (B)`] : [a.name, b.name];
-}
-
 /**
- * @throws {EndpointError} when no judgment has a verdict: figures would be of nothing
+ * @throws {EndpointError} when no judgment has a verdict: statistics of no verdicts mean nothing
  */
 export function requireVerdicts(
   verdicts: number,

@@ -1,4 +1,4 @@
-/** Pairs of answers as a judge is asked about them, in both orders. */
+/** Pairs of answers, judged in both orders. */
 import { at } from "../../base/at.ts";
 import type { Answers } from "../answers/answer-rows.ts";
 import { type Question, questionText } from "../answers/questions.ts";
@@ -79,7 +79,7 @@ export function pairTasks(
   });
 }
 
-/** The answers with what the user said in between. */
+/** The answers with the user's turns in between. */
 function dialogue({ followUps }: Question, turns: readonly string[]): string {
   const [first = "", ...later] = turns;
   return later.reduce(
@@ -98,7 +98,7 @@ export interface PairJudging {
   onJudged: (done: number, total: number) => void;
 }
 
-/** Judged pairs: what figures are made of, and what people read. */
+/** Judged pairs: for statistics, and as text. */
 export interface JudgedPairs {
   pairs: JudgedPair[];
   texts: JudgedText[];
@@ -122,7 +122,7 @@ export async function judgePairs(
   await forEachAtOnce(asked, concurrency, async ({ pair, order, messages }) => {
     const judgment = await judge.verdict(messages, read);
     const both = at(judged, pair);
-    both[order] = order === 0 ? judgment : turned(judgment);
+    both[order] = order === 0 ? judgment : swapped(judgment);
     onJudged(++done, asked.length);
   });
   const both = tasks.map((task, i) => ({ task, judgments: judged[i] ?? ([none, none] as const) }));
@@ -138,7 +138,7 @@ export async function judgePairs(
 }
 
 /** The judgment seen from the other side. */
-function turned(judgment: Judgment<PairVerdict>): Judgment<PairVerdict> {
+function swapped(judgment: Judgment<PairVerdict>): Judgment<PairVerdict> {
   const { verdict } = judgment;
   return { ...judgment, verdict: verdict === null ? null : ((0 - verdict) as PairVerdict) };
 }

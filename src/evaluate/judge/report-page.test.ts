@@ -1,12 +1,15 @@
-/** Tests of report-page.ts and report-intervals.ts. */
+/** Tests of the pages of pair-report.ts and rating-report.ts. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { ratingFigures } from "../mt-bench/mt-bench.ts";
+import { ratingStatistics } from "../mt-bench/mt-bench.ts";
+import type { RatingReport } from "../mt-bench/rating-report.ts";
+import { ratingPage } from "../mt-bench/rating-report.ts";
+import type { JudgeReport } from "./judge.ts";
 import type { JudgedPair } from "./judged-pair.ts";
 import type { JudgedText } from "./judged-texts.ts";
-import { pairFigures } from "./pair-figures.ts";
-import { judgeReportPage } from "./report-page.ts";
-import type { JudgeReport, PairReport, RatingReport } from "./reports.ts";
+import type { PairReport } from "./pair-report.ts";
+import { pairPage } from "./pair-report.ts";
+import { pairStatistics } from "./pair-statistics.ts";
 
 const judge: JudgeReport = {
   model: "<judge>",
@@ -51,17 +54,17 @@ const texts: JudgedText[] = [
   },
 ];
 
-test("a comparison: what comes from outside is escaped, figures and what is missing are told", () => {
+test("a comparison: what comes from outside is escaped, statistics and what is missing are told", () => {
   const report: PairReport = {
     benchmark: "arena-hard",
     models: ["<script>a</script>", "b"],
     questions: 2,
     judge,
-    figures: pairFigures(pairs, { strongWeight: 3, bootstrap: { rounds: 20 } }),
+    statistics: pairStatistics(pairs, { strongWeight: 3, bootstrap: { rounds: 20 } }),
     pairs,
     texts,
   };
-  const page = judgeReportPage(report);
+  const page = pairPage(report);
   assert.ok(!page.includes("<script"));
   assert.match(page, /&#60;script&#62;a&#60;\/script&#62; against b<\/h1>/);
   assert.match(page, /<b>66\.7 %<\/b><span>Bradley–Terry win rate/);
@@ -87,7 +90,7 @@ test("a comparison: what comes from outside is escaped, figures and what is miss
 
 test("ratings: a category without any has no dot", () => {
   const turn = { id: "1", turn: 1 as const, length: 5 };
-  const figures = ratingFigures([
+  const statistics = ratingStatistics([
     { ...turn, category: "math", rating: 4 },
     { ...turn, id: "2", category: "stem", rating: null },
   ]);
@@ -96,7 +99,7 @@ test("ratings: a category without any has no dot", () => {
     model: "m",
     questions: 2,
     judge,
-    figures,
+    statistics,
     turns: [],
     texts: Array.from({ length: 201 }, (_, i) => ({
       id: `q${i}`,
@@ -111,7 +114,7 @@ test("ratings: a category without any has no dot", () => {
       ],
     })),
   };
-  const page = judgeReportPage(report);
+  const page = ratingPage(report);
   assert.match(page, /<b>4\.00<\/b><span>score, 4\.00 to 4\.00/);
   assert.equal(page.match(/<circle/g)?.length, 2, "one of maths and one of all");
   assert.match(page, /<b>1<\/b><span>turns without a rating/);

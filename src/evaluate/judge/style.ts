@@ -2,7 +2,7 @@
 import { words } from "../diversity/bleu.ts";
 
 /** Counts of one answer. */
-export interface Style {
+export interface AnswerStyle {
   /** Words and signs (13a tokens). */
   length: number;
   headers: number;
@@ -18,7 +18,7 @@ export const STYLE_FEATURES = ["length", "headers", "bold", "lists"] as const;
  *
  * Differs: Arena-Hard counts the tokens of an OpenAI tokenizer; the ratios that are made of lengths differ little.
  */
-export function styleOf(texts: readonly string[]): Style {
+export function styleOf(texts: readonly string[]): AnswerStyle {
   const text = texts.join("\n\n");
   const prose = text.replace(/```[\s\S]*?(?:```|$)/g, "");
   const count = (pattern: RegExp): number => prose.match(pattern)?.length ?? 0;

@@ -6,7 +6,6 @@
  * different verdicts are none, a rating in single brackets must be called one, and thinking is not read.
  */
 import { FormatError, messageOf } from "../../base/errors.ts";
-import { saidAloud } from "./thinking.ts";
 
 /** Who is better in a pair: A by far, A, neither, B, B by far. */
 export type PairVerdict = 2 | 1 | 0 | -1 | -2;
@@ -29,7 +28,7 @@ const letters: Readonly<Record<string, PairVerdict>> = { A: 1, B: -1, C: 0 };
 const numberForm = String.raw`([-+]?\d+(?:\.\d*)?)(?:\/10)?`;
 const ratingPatterns = [
   new RegExp(String.raw`\[\[${numberForm}\]\]`, "g"),
-  // "[1]" may be a footnote: it is a rating where it is called one, or where nothing else is said
+  // "[1]" may be a footnote: it is a rating where it is called one, or where it is the whole answer
   new RegExp(String.raw`\b(?:rating|score|grade)[*_]*(?:\s*[:=]|\s+is:?)[\s*_]*\[${numberForm}\]`, "gi"),
   new RegExp(String.raw`^\s*\[${numberForm}\]\s*$`, "g"),
 ];
@@ -81,13 +80,61 @@ function only<V>(
 
 const htmlSigns: Readonly<Record<string, string>> = { "&gt;": ">", "&lt;": "<", "&#91;": "[", "&#93;": "]" };
 
-/** What is said aloud, with every way of writing brackets and signs brought to one, and no marks or spaces within brackets. */
+/** The answer without thoughts, with every way of writing brackets and signs brought to one, and no marks or spaces within brackets. */
 function plain(answer: string): string {
-  return saidAloud(answer)
+  return withoutThoughts(answer)
     .normalize("NFKC")
     .replace(/&(?:gt|lt|#9[13]);/g, (sign) => htmlSigns[sign] ?? sign)
     .replace(/\\([[\]<>=*_])/g, "$1")
     .replace(/[【〔〖]/g, "[")
     .replace(/[】〕〗]/g, "]")
     .replace(/\[[\s*_`]*\[[^[\]]*\][\s*_`]*\]|\[[^[\]]*\]/g, (bracket) => bracket.replace(/[\s*_`]+/g, ""));
+}
+
+/**
+ * Marks in which models put their thoughts: tags of most (Seed's with its name before), `[THINK]` of Mistral's, `◁think▷` of
+ * Kimi's, `<|begin_of_thought|>` of OpenThinker's. Those in backquotes are talked about, and `<think/>` holds nothing.
+ */
+const mark = new RegExp(
+  [
+    String.raw`<\s*(\/?)\s*(?:\w+:)?(?:think|thinking|thought|thoughts|reasoning)\b[^<>]*(?<!\/)>`,
+    String.raw`\[(\/?)THINK\]`,
+    String.raw`◁(\/?)think▷`,
+    String.raw`<\|(begin|end)_of_thought\|>`,
+  ]
+    .map((form) => `(?<!\`)${form}(?!\`)`)
+    .join("|"),
+  "gi",
+);
+/** gpt-oss's channels, where a server lets them through: only the last final one is the answer. */
+const channel = /<\|channel\|>\s*(\w+)[^<]*<\|message\|>/g;
+
+/**
+ * `answer` without its thinking blocks. Blocks may be nested; one that is not closed goes to the end; a closing mark without
+ * an opening one closes what the chat template opened, so everything before it was thought. A mark in backquotes is one
+ * that is talked about.
+ */
+function withoutThoughts(answer: string): string {
+  const text = finalChannel(answer);
+  let spoken = "";
+  let depth = 0;
+  let from = 0;
+  for (const found of text.matchAll(mark)) {
+    const isClosing = [found[1], found[2], found[3], found[4]?.toLowerCase()].some(
+      (sign) => sign === "/" || sign === "end",
+    );
+    if (depth === 0) spoken = isClosing ? "" : spoken + text.slice(from, found.index);
+    depth = isClosing ? Math.max(0, depth - 1) : depth + 1;
+    from = found.index + found[0].length;
+  }
+  return depth > 0 ? spoken : spoken + text.slice(from);
+}
+
+function finalChannel(answer: string): string {
+  const channels = [...answer.matchAll(channel)];
+  if (channels.length === 0) return answer;
+  const last = channels.findLast(([, name]) => name === "final");
+  if (last === undefined) return "";
+  const text = answer.slice(last.index + last[0].length);
+  return text.split(/<\|(?:end|return|start|call)\|>/, 1)[0] ?? "";
 }

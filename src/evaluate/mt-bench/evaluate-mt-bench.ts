@@ -2,22 +2,14 @@
 import { at } from "../../base/at.ts";
 import type { HubOptions } from "../../hub/hub.ts";
 import { type Answers, matchAnswers, readAnswerFile } from "../answers/answer-rows.ts";
+import { type JudgingOptions, namedAnswers, twoNames } from "../answers/answers.ts";
 import { type Bench, benchFile, openBench } from "../answers/bench-files.ts";
 import { type Question, readQuestions } from "../answers/questions.ts";
 import { forEachAtOnce } from "../endpoint/at-once.ts";
-import { readJudgePrompts } from "../judge/judge-prompts.ts";
 import { type JudgedText, materialOf, ratingText } from "../judge/judged-texts.ts";
-import {
-  type Judging,
-  type JudgingOptions,
-  namedAnswers,
-  openJudging,
-  requireVerdicts,
-  twoNames,
-} from "../judge/judging.ts";
-import { pairReport } from "../judge/pair-report.ts";
+import { type Judging, openJudging, requireVerdicts } from "../judge/judging.ts";
+import { type PairReport, pairReport } from "../judge/pair-report.ts";
 import { judgePairs } from "../judge/pair-tasks.ts";
-import type { PairReport, RatingReport } from "../judge/reports.ts";
 import { readLetter, readRating } from "../judge/verdicts.ts";
 import {
   type MtBenchMaterial,
@@ -25,13 +17,15 @@ import {
   mtBenchTemperature,
   needsReference,
   type RatedTurn,
-  ratingFigures,
+  ratingStatistics,
   ratingTasks,
 } from "./mt-bench.ts";
+import { readJudgePrompts } from "./mt-bench-prompts.ts";
+import type { RatingReport } from "./rating-report.ts";
 
 /** What is evaluated. Files that are null are looked for in `bench`, see `openBench`, by their published names. */
 export interface MtBenchOptions extends JudgingOptions {
-  /** Who answers; see `parseAnswerer`. */
+  /** The model under test; see `parseAnswerer`. */
   answerer: string;
   /** With whom it is compared in pairs; null: it is rated alone. */
   against: string | null;
@@ -57,26 +51,20 @@ export async function evaluateMtBench(options: MtBenchOptions): Promise<RatingRe
   if (options.against === null) {
     return await rate({ material, judging, options }, own.name, own.answers);
   }
-  const other = await answersOf(options.against);
-  const tasks = mtBenchPairTasks(material, own.answers, other.answers);
+  const opponent = await answersOf(options.against);
+  const tasks = mtBenchPairTasks(material, own.answers, opponent.answers);
   const { judge, onJudged, report } = judging;
   const { concurrency, bootstrapRounds } = options;
   const judged = await judgePairs(tasks, { judge, read: readLetter, concurrency, onJudged });
-  return pairReport("mt-bench", twoNames(own, other), judged, {
+  return pairReport("mt-bench", twoNames(own, opponent), judged, {
     judge: report(),
     strongWeight: 1,
     bootstrap: { rounds: bootstrapRounds },
   });
 }
 
-interface Rating {
-  material: MtBenchMaterial;
-  judging: Judging;
-  options: MtBenchOptions;
-}
-
 async function rate(
-  { material, judging, options }: Rating,
+  { material, judging, options }: { material: MtBenchMaterial; judging: Judging; options: MtBenchOptions },
   model: string,
   answers: Answers,
 ): Promise<RatingReport> {
@@ -92,11 +80,11 @@ async function rate(
     at(texts, i).judgments = [ratingText(judgment)];
     judging.onJudged(++done, tasks.length);
   });
-  const figures = ratingFigures(turns, { rounds: options.bootstrapRounds });
+  const statistics = ratingStatistics(turns, { rounds: options.bootstrapRounds });
   const judge = judging.report();
-  requireVerdicts(figures.overall.ratings, judge);
+  requireVerdicts(statistics.overall.ratings, judge);
   const questions = material.questions.length;
-  return { benchmark: "mt-bench", model, questions, judge, figures, turns, texts };
+  return { benchmark: "mt-bench", model, questions, judge, statistics, turns, texts };
 }
 
 async function readMaterial(options: MtBenchOptions): Promise<MtBenchMaterial> {

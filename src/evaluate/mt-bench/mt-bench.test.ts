@@ -9,7 +9,7 @@ import {
   mtBenchPairTasks,
   mtBenchTemperature,
   type RatedTurn,
-  ratingFigures,
+  ratingStatistics,
   ratingTasks,
 } from "./mt-bench.ts";
 
@@ -122,23 +122,23 @@ test("scores by hand: an unrated turn is left out and counted", () => {
     ["3", "math", 1, 2, 20],
     ["3", "math", 2, 1, 10],
   ];
-  const figures = ratingFigures(
+  const statistics = ratingStatistics(
     rated.map(([id, category, turn, rating, length]): RatedTurn => ({ id, category, turn, rating, length })),
   );
   // (8 + 6 + 9 + 2 + 1) / 5; turn 1: (8 + 9 + 2) / 3; turn 2: (6 + 1) / 2
-  near(figures.overall.value, 5.2);
-  assert.equal(figures.overall.ratings, 5);
-  near(figures.perTurn["1"]?.value, 19 / 3);
-  near(figures.perTurn["2"]?.value, 3.5);
-  near(figures.perCategory["writing"]?.overall.value, 23 / 3);
-  near(figures.perCategory["math"]?.perTurn["2"]?.value, 1);
-  assert.equal(figures.unrated, 1);
+  near(statistics.overall.value, 5.2);
+  assert.equal(statistics.overall.ratings, 5);
+  near(statistics.perTurn["1"]?.value, 19 / 3);
+  near(statistics.perTurn["2"]?.value, 3.5);
+  near(statistics.perCategory["writing"]?.overall.value, 23 / 3);
+  near(statistics.perCategory["math"]?.perTurn["2"]?.value, 1);
+  assert.equal(statistics.unrated, 1);
   // Three questions: the lowest draw is 3, 3, 3 with a mean of 1.5, the highest 2, 2, 2 with 9.
-  assert.deepEqual(figures.overall.interval.low, 1.5);
-  assert.deepEqual(figures.overall.interval.high, 9);
+  assert.deepEqual(statistics.overall.interval.low, 1.5);
+  assert.deepEqual(statistics.overall.interval.high, 9);
   // Within maths one question is drawn whatever happens.
-  assert.deepEqual(figures.perCategory["math"]?.overall.interval, { low: 1.5, high: 1.5 });
-  assert.ok(figures.lengthCorrelation.value > 0.98 && figures.lengthCorrelation.value <= 1);
+  assert.deepEqual(statistics.perCategory["math"]?.overall.interval, { low: 1.5, high: 1.5 });
+  assert.ok(statistics.lengthCorrelation.value > 0.98 && statistics.lengthCorrelation.value <= 1);
 });
 
 test("more than two turns, and prompts that show too few answers, are refused", () => {

@@ -9,12 +9,13 @@ import { type BootstrapOptions, bootstrapInterval } from "../../stats/bootstrap.
 import type { Answers } from "../answers/answer-rows.ts";
 import { type Question, questionText } from "../answers/questions.ts";
 import type { ChatMessage } from "../endpoint/chat-body.ts";
-import { correlationFigure } from "../judge/judge-bias.ts";
-import { fillPrompt, type JudgePrompt, promptNamed } from "../judge/judge-prompts.ts";
-import { byQuestion, type Figure } from "../judge/judged-pair.ts";
+import { correlationStatistic } from "../judge/judge-bias.ts";
+import { fillPrompt, type JudgePrompt } from "../judge/judge-prompts.ts";
+import { byQuestion, type Statistic } from "../judge/judged-pair.ts";
 import type { JudgedMaterial } from "../judge/judged-texts.ts";
 import type { PairTask } from "../judge/pair-tasks.ts";
 import { styleOf } from "../judge/style.ts";
+import { promptNamed } from "./mt-bench-prompts.ts";
 
 /** Temperatures at which the categories are answered. */
 const temperatures: Readonly<Record<string, number>> = {
@@ -174,13 +175,13 @@ export interface RatedTurn extends Omit<RatingTask, "messages" | "question" | "a
 }
 
 /** A mean rating. */
-export interface Score extends Figure {
+export interface Score extends Statistic {
   /** Ratings in it. */
   ratings: number;
 }
 
 /** Ratings of a model. */
-export interface RatingFigures {
+export interface RatingStatistics {
   overall: Score;
   perTurn: Record<string, Score>;
   /** Of each category: both turns together, and each. */
@@ -188,16 +189,19 @@ export interface RatingFigures {
   /** Turns without a rating. */
   unrated: number;
   /** Correlation of an answer's rating with its length. Better answers may rightly be longer. */
-  lengthCorrelation: Figure;
+  lengthCorrelation: Statistic;
 }
 
-/** The figures of rated turns; questions are what is resampled. */
-export function ratingFigures(rated: readonly RatedTurn[], bootstrap: BootstrapOptions = {}): RatingFigures {
+/** The statistics of rated turns; questions are what is resampled. */
+export function ratingStatistics(
+  rated: readonly RatedTurn[],
+  bootstrap: BootstrapOptions = {},
+): RatingStatistics {
   const known = rated.flatMap(({ rating, ...rest }) => (rating === null ? [] : [{ ...rest, rating }]));
   const turnsOf = (turns: readonly Known[]): Record<string, Score> =>
     Object.fromEntries(
       [1, 2].flatMap((turn) => {
-        const some = turns.filter((one) => one.turn === turn);
+        const some = turns.filter((rated) => rated.turn === turn);
         return some.length === 0 ? [] : [[String(turn), scoreOf(some, bootstrap)]];
       }),
     );
@@ -212,7 +216,7 @@ export function ratingFigures(rated: readonly RatedTurn[], bootstrap: BootstrapO
       }),
     ),
     unrated: rated.length - known.length,
-    lengthCorrelation: correlationFigure(
+    lengthCorrelation: correlationStatistic(
       known.map(({ id, length, rating }) => ({ id, x: length, y: rating })),
       bootstrap,
     ),

@@ -1,18 +1,19 @@
 /** `preftune evaluate pairwise`: two models or files of answers, on any prompts. */
 import { dirname, extname, join } from "node:path";
-import type { NamedAnswers } from "../answers/answers.ts";
+import { type JudgingOptions, type NamedAnswers, namedAnswers, twoNames } from "../answers/answers.ts";
 import { type Question, readQuestions } from "../answers/questions.ts";
-import { type PairPrompt, readArenaPrompt, readJudgePrompts } from "../judge/judge-prompts.ts";
-import { type JudgingOptions, namedAnswers, openJudging, twoNames } from "../judge/judging.ts";
-import { pairReport } from "../judge/pair-report.ts";
+import { readArenaPrompt } from "../arena-hard/arena-prompt.ts";
+import type { PairPrompt } from "../judge/judge-prompts.ts";
+import { openJudging } from "../judge/judging.ts";
+import { type PairReport, pairReport } from "../judge/pair-report.ts";
 import { judgePairs, OWN_PAIR_PROMPT, type PairTask, pairTasks } from "../judge/pair-tasks.ts";
-import type { PairReport } from "../judge/reports.ts";
 import { type PairVerdict, readLetter, verdictReader } from "../judge/verdicts.ts";
 import { mtBenchPairTasks } from "../mt-bench/mt-bench.ts";
+import { readJudgePrompts } from "../mt-bench/mt-bench-prompts.ts";
 
 /** What is compared. */
 export interface PairwiseOptions extends JudgingOptions {
-  /** Who answers; see `parseAnswerer`. */
+  /** The model under test; see `parseAnswerer`. */
   answerers: readonly [a: string, b: string];
   /** File of prompts; see `readQuestions`. */
   prompts: string;
@@ -22,7 +23,7 @@ export interface PairwiseOptions extends JudgingOptions {
    */
   judgePrompts: string | null;
   limit: number | null;
-  /** Temperature of the answers where a prompt has none of its own. */
+  /** Temperature of the answers where a prompt names none. */
   temperature: number;
   strongWeight: number;
 }

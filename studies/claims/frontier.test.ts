@@ -1,9 +1,9 @@
-/** Tests of both-gains.ts, on pairs made up so that it is known what is best where. */
+/** Tests of bestOfBoth, on pairs made up so that it is known what is best where. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { HeldOutPair } from "../src/sweep/cell.ts";
-import type { MeasuredCondition, MeasuredRun } from "../src/sweep/measured.ts";
-import { bestOfBoth } from "./both-gains.ts";
+import type { MeasuredCondition, MeasuredRun } from "../../src/sweep/measured.ts";
+import type { HeldOutPair } from "../../src/sweep/trial.ts";
+import { bestOfBoth } from "./frontier.ts";
 
 /** A condition whose pair i gains `gain(i)`: [chosen, rejected], nats per token. */
 function condition(name: string, gain: (pair: number) => readonly [number, number]): MeasuredCondition {

@@ -1,10 +1,10 @@
-/** The runs of a grid and their places, as plain data that goes between its files and processes. */
+/** The runs of a grid and their paths, as plain data that goes between its files and processes. */
 
 /** Values of a configuration. */
-export type Values = Readonly<Record<string, unknown>>;
+export type ConfigValues = Readonly<Record<string, unknown>>;
 
 /** One run of a grid. */
-export interface Cell {
+export interface Trial {
   /** Name of its directory. */
   id: string;
   /** What is compared: the runs of one condition differ in their seed. */
@@ -12,30 +12,30 @@ export interface Cell {
   seed: number;
   /** A configuration file that the values come on top of; null for none. */
   file: string | null;
-  /** What all cells share. */
-  values: Values;
-  /** The user's own words for all cells, on top of it. */
-  words: readonly (readonly [string, string])[];
+  /** What all trials share. */
+  values: ConfigValues;
+  /** The user's overrides for all trials (`--key value`), on top of it. */
+  overrides: readonly (readonly [string, string])[];
   /** What the condition says, on top of all. */
-  changes: Values;
-  /** Name of what else is measured, by the module of `GridPlaces.extras`; the result is the run's `NAME.json`. Null for nothing. */
+  changes: ConfigValues;
+  /** Name of what else is measured, by the module of `GridPaths.extras`; the result is the run's `NAME.json`. Null for nothing. */
   extra: string | null;
 }
 
 /** How a run ended; `reason` is null when it came to its end. */
-export interface CellOutcome {
-  cell: Cell;
+export interface TrialOutcome {
+  trial: Trial;
   reason: string | null;
 }
 
 /** Where things are in a grid's folder. */
-export interface GridPlaces {
+export interface GridPaths {
   dir: string;
-  /** URL of the module that measures what the cells' `extra` names. */
+  /** URL of the module that measures what the trials' `extra` names. */
   extras: string;
   run(id: string): string;
-  /** Held-out pairs under the model a cell begins with. */
-  before(cell: Cell): string;
+  /** Held-out pairs under the model a trial begins with. */
+  before(trial: Trial): string;
 }
 
 /** One held-out pair under one model. Log-probs are of the answer's tokens, nats. */

@@ -1,26 +1,27 @@
-/** Ctrl-C during `preftune study` and `preftune sweep`. */
+/** What `preftune study` and `preftune sweep` share: Ctrl-C, and what is printed at the end. */
+
+import { TrainingError } from "../base/errors.ts";
 import { onStopSignals } from "../base/stop-signals.ts";
+import type { WrittenOutcome } from "../sweep/outcome.ts";
 import { StudyStoppedError } from "../sweep/stopped.ts";
 import { sameCommand } from "./called-as.ts";
 
 /** What is under way: runs, which stop after their step, or questions to a judge, whose answers are kept as they come. */
 export type GridPart = "runs" | "judging";
 
-/** How a study stops. */
-interface Stopping {
-  /** What is under way. */
-  part?: () => GridPart;
-  /** Exit status once it has stopped as it was asked to. */
-  stoppedStatus?: number | undefined;
-}
-
 /**
- * Does `work` with a signal that the first Ctrl-C gives; the second leaves at once, and so does the first while judging.
- * A study that was stopped prints the command that resumes it.
+ * Does `work` with a signal that the first Ctrl-C aborts; the second leaves at once, and so does the first while judging.
+ * A stopped study prints the command that resumes it.
+ *
+ * @param part - what is running
+ * @param stoppedStatus - exit status after a stop
  */
 export async function stoppable(
   work: (signal: AbortSignal) => Promise<void>,
-  { part = () => "runs", stoppedStatus = 0 }: Stopping = {},
+  {
+    part = () => "runs",
+    stoppedStatus = 0,
+  }: { part?: () => GridPart; stoppedStatus?: number | undefined } = {},
 ): Promise<void> {
   const controller = new AbortController();
   using _ = onStopSignals((count, status) => {
@@ -40,5 +41,19 @@ export async function stoppable(
     if (!(error instanceof StudyStoppedError)) throw error;
     process.exitCode = stoppedStatus;
     process.stdout.write(`${error.message}; resume with:\n  ${sameCommand()}\n`);
+  }
+}
+
+/**
+ * Prints the summary and where the files are. Failed runs are part of it.
+ *
+ * @throws {TrainingError} if no run finished
+ */
+export function showOutcome({ summary, report, results, runs, finished }: WrittenOutcome): void {
+  process.stdout.write(`\n${summary}\n\n  ${report}\n  ${results}\n  ${runs}\n`);
+  if (finished === 0) {
+    throw new TrainingError(
+      "no run finished: the reasons are above. Fix what they name and run the same command again.",
+    );
   }
 }

@@ -1,24 +1,75 @@
-/**
- * What a run made of each held-out pair: log-probs of both answers before and after training, by the same path that
- * scoring takes. All runs of a study on the same rows are paired by them.
- */
+/** One run of a grid: trains, then measures the held-out pairs before and after. Needs libtorch. */
 
 import { existsSync } from "node:fs";
+import { join } from "node:path";
 import { at } from "../base/at.ts";
-import { DataError } from "../base/errors.ts";
+import { DataError, TrainingError } from "../base/errors.ts";
 import { writeFileAtomic } from "../base/files.ts";
 import { stringifyNumbers } from "../base/json-numbers.ts";
+import { type ConfigInput, loadConfig, type ResolvedConfig } from "../config/load-config.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import { assertPreflight } from "../data/preflight.ts";
 import { settleEnvironment } from "../forward/environment.ts";
 import { scoreBatch } from "../forward/score.ts";
 import { resolveModelDirectory } from "../hub/hub-model.ts";
 import { loadModel } from "../models/load.ts";
+import { train } from "../recipes/train.ts";
 import { runPaths } from "../runs/run-directory.ts";
 import { scope } from "../torch/index.ts";
 import { prepareData } from "../train/prepare-data.ts";
 import { evaluationBatches } from "../train/step-source.ts";
-import type { HeldOutPair } from "./cell.ts";
+import { contentKey, markText, type RunDestination } from "./reuse.ts";
+import { RunStoppedError } from "./stopped.ts";
+import { extraName, type HeldOutPair, heldOutName } from "./trial.ts";
+
+/** What to run. Plain data: it goes to another process. */
+export interface RunTask extends RunDestination {
+  config: ConfigInput;
+  /** What else is measured, and the module that measures it: see {@link Extras}. Null for nothing. */
+  extra: { name: string; module: string } | null;
+}
+
+/** `extras` of a module that measures what a grid knows nothing of, by name: writes a JSON file about a finished run. */
+export type Extras = Readonly<Record<string, (resolved: ResolvedConfig, path: string) => Promise<void>>>;
+
+/**
+ * Runs `task`.
+ *
+ * @param signal - ends the training after the step at hand; what comes after it, measuring, is done to its end
+ * @throws {RunStoppedError} if it was stopped: there is a checkpoint to resume from
+ * @throws {PreftuneError} with what is wrong; the run directory stays
+ */
+export async function runTrial(task: RunTask, signal?: AbortSignal): Promise<void> {
+  const resolved = loadConfig(task.config);
+  const { config } = resolved;
+  for await (const event of train(resolved, signal === undefined ? {} : { signal })) {
+    if (event.type === "end" && event.summary.reason === "stopped") {
+      throw new RunStoppedError(`stopped after step ${event.summary.step}`);
+    }
+    if (event.type === "end" && event.summary.exported.length === 0) {
+      const { reason, collapse } = event.summary;
+      const what = collapse === null ? reason : `${reason}: ${collapse.breaches.join("; ")}`;
+      throw new TrainingError(`the run ended without a model to measure (${what})`);
+    }
+  }
+  await writeHeldOut(config, "before", task.before);
+  await writeHeldOut(config, "after", join(task.dir, heldOutName));
+  if (task.extra !== null) await measureExtra(task.extra, resolved, task.dir);
+  const content = contentKey(config, task.extra?.name ?? null);
+  writeFileAtomic(task.mark, markText({ digest: task.digest, content }));
+}
+
+async function measureExtra(
+  { name, module }: NonNullable<RunTask["extra"]>,
+  resolved: ResolvedConfig,
+  dir: string,
+): Promise<void> {
+  const { extras } = (await import(module)) as { extras: Extras };
+  const measure = extras[name];
+  if (measure === undefined)
+    throw new TrainingError(`${module}: expected a measurement "${name}", found none`);
+  await measure(resolved, join(dir, extraName(name)));
+}
 
 /** A model on disk. */
 interface ModelPlace {
@@ -32,11 +83,7 @@ interface ModelPlace {
  * @param which - the model the run begins with, or what it exported
  * @throws {DataError} if the run has no held-out pairs
  */
-export async function writeHeldOut(
-  config: RunConfig,
-  which: "before" | "after",
-  path: string,
-): Promise<void> {
+async function writeHeldOut(config: RunConfig, which: "before" | "after", path: string): Promise<void> {
   if (existsSync(path)) return;
   const pairs = await scorePairs(config, which === "before" ? startOf(config) : exportOf(config));
   writeFileAtomic(path, pairs.map((pair) => `${stringifyNumbers(pair)}\n`).join(""));

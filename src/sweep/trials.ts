@@ -6,24 +6,28 @@ import { makeDirectory, readJsonFile, writeFileAtomic } from "../base/files.ts";
 import { loadConfig } from "../config/load-config.ts";
 import { methodOf } from "../methods/index.ts";
 import { RunLock } from "../runs/run-lock.ts";
-import type { Cell, Values } from "./cell.ts";
-import { cellId, wordsOf } from "./grid.ts";
+import { overridesOf, trialId } from "./grid.ts";
 import type { Condition } from "./section.ts";
+import type { ConfigValues, Trial } from "./trial.ts";
 
 /** The runs: every condition with every seed, seeds in the outer turn so that a study cut short has all conditions. */
-export function cellsOf(
+export function trialsOf(
   conditions: readonly Condition[],
   seeds: number,
-  { file, shared, words }: { file: string | null; shared: (seed: number) => Values; words: Cell["words"] },
-): Cell[] {
+  {
+    file,
+    shared,
+    overrides,
+  }: { file: string | null; shared: (seed: number) => ConfigValues; overrides: Trial["overrides"] },
+): Trial[] {
   return Array.from({ length: seeds }, (_, i) => i + 1).flatMap((seed) =>
     conditions.map(({ name, changes, extra = null }) => ({
-      id: cellId(name, seed),
+      id: trialId(name, seed),
       condition: name,
       seed,
       file,
       values: shared(seed),
-      words,
+      overrides,
       changes,
       extra: seed === 1 ? extra : null,
     })),
@@ -35,12 +39,12 @@ export function cellsOf(
  *
  * @throws {ConfigError} naming the run and what is wrong with it
  */
-export function checkCells(cells: readonly Cell[]): void {
-  for (const { id, file, values, words, seed, changes } of cells) {
+export function checkTrials(trials: readonly Trial[]): void {
+  for (const { id, file, values, overrides, seed, changes } of trials) {
     const input = {
       ...(file === null ? {} : { file }),
       values: { ...values, seed, output_dir: id },
-      overrides: [...words, ...wordsOf(changes)],
+      overrides: [...overrides, ...overridesOf(changes)],
     };
     let config: ReturnType<typeof loadConfig>["config"];
     try {
@@ -52,7 +56,7 @@ export function checkCells(cells: readonly Cell[]): void {
     }
     if (config.eval_data === null || config.eval_fraction > 0) {
       throw new ConfigError(
-        `run ${id}: expected held-out rows of their own, so that runs are compared on the same pairs. Give eval_data, and eval_fraction 0.`,
+        `run ${id}: expected separate held-out rows, so that runs are compared on the same pairs. Give eval_data, and eval_fraction 0.`,
       );
     }
     const { objective } = config.method;
@@ -72,7 +76,7 @@ const format = "preftune study";
  * @param facts - what the folder holds; another study is not written over
  * @throws {ConfigError} if it holds something else
  */
-export function takeFolder(dir: string, facts: Readonly<Record<string, unknown>>): RunLock {
+export function lockFolder(dir: string, facts: Readonly<Record<string, unknown>>): RunLock {
   makeDirectory(dir);
   const lock = new RunLock(join(dir, "study.lock"));
   const path = join(dir, "study.json");
@@ -81,7 +85,7 @@ export function takeFolder(dir: string, facts: Readonly<Record<string, unknown>>
     if (!existsSync(path)) writeFileAtomic(path, `${JSON.stringify(wanted, null, 2)}\n`);
     else if (JSON.stringify(readJsonFile(path)) !== JSON.stringify(wanted)) {
       throw new ConfigError(
-        `${dir}: expected a new folder, or one of the same study to go on with; it holds ${JSON.stringify(readJsonFile(path))}, not ` +
+        `${dir}: expected a new folder, or one of the same study to resume; it holds ${JSON.stringify(readJsonFile(path))}, not ` +
           `${JSON.stringify(wanted)}. It is left as it is: give another with --output.`,
       );
     }

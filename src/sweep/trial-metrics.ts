@@ -1,19 +1,19 @@
-/** The figures of studies, each a value for every held-out pair (or watched prompt) and seed, so that runs are compared pair by pair. */
+/** The metrics of studies, each a value for every held-out pair (or watched prompt) and seed, so that runs are compared pair by pair. */
 import { at } from "../base/at.ts";
 import { diversityOf } from "../evaluate/diversity/diversity.ts";
-import type { Interval } from "../stats/crossed-bootstrap.ts";
-import type { HeldOutPair } from "./cell.ts";
+import type { Estimate } from "../stats/crossed-bootstrap.ts";
 import { differenceInterval, meanInterval, type PairTable } from "./estimates.ts";
 import { lastSamples, type MeasuredCondition, type MeasuredRun, twinsOf } from "./measured.ts";
+import type { HeldOutPair } from "./trial.ts";
 
-/** How a figure is written: nats per token, nats, or a share of pairs or answers. */
-export type FigureUnit = "nats/token" | "nats" | "share";
+/** How a metric is written: nats per token, nats, or a fraction of pairs or completions. */
+export type MetricUnit = "nats/token" | "nats" | "share";
 
-/** A figure of one run, by pair. */
-export interface Figure {
+/** A metric of one run, by pair. */
+export interface TrialMetric {
   /** Heading of a column. */
   title: string;
-  unit: FigureUnit;
+  unit: MetricUnit;
   /** Which way is better, where one is. */
   better: "more" | "less" | null;
   /** A value for each held-out pair or watched prompt. */
@@ -22,24 +22,24 @@ export interface Figure {
 
 type Means = { chosen: number; rejected: number };
 
-function ofPairs(value: (before: Means, after: Means) => number): Figure["perPair"] {
+function ofPairs(value: (before: Means, after: Means) => number): TrialMetric["perPair"] {
   return ({ before, after }) =>
     Float64Array.from(after, (pair, i) => value(meansOf(at(before, i)), meansOf(pair)));
 }
 
-/** Figures of the answers that the run's watch sampled at its last evaluation. */
-function ofAnswers(
-  figure: "distinct_2" | "repetition" | "ended_properly" | "malformed" | "self_bleu",
-): Figure["perPair"] {
+/** Metrics of the completions that the run's watch sampled at its last evaluation. */
+function ofSamples(
+  metric: "distinct_2" | "repetition" | "ended_properly" | "malformed" | "self_bleu",
+): TrialMetric["perPair"] {
   return (run) => {
     const { perPrompt } = diversityOf(lastSamples(run), "words");
-    const scale = figure === "self_bleu" ? 0.01 : 1;
-    return Float64Array.from(perPrompt, (prompt) => scale * prompt.figures[figure]);
+    const scale = metric === "self_bleu" ? 0.01 : 1;
+    return Float64Array.from(perPrompt, (prompt) => scale * prompt.metrics[metric]);
   };
 }
 
-/** Name of a figure. */
-export type FigureName =
+/** Name of a metric. */
+export type TrialMetricName =
   | "accuracy"
   | "chosen_change"
   | "rejected_change"
@@ -54,8 +54,8 @@ export type FigureName =
   | "ended_properly"
   | "malformed";
 
-/** All figures by name. */
-export const FIGURES: Readonly<Record<FigureName, Figure>> = {
+/** All metrics by name. */
+export const TRIAL_METRICS: Readonly<Record<TrialMetricName, TrialMetric>> = {
   accuracy: {
     title: "held-out accuracy",
     unit: "share",
@@ -108,48 +108,48 @@ export const FIGURES: Readonly<Record<FigureName, Figure>> = {
     title: "distinct-2 of answers",
     unit: "share",
     better: "more",
-    perPair: ofAnswers("distinct_2"),
+    perPair: ofSamples("distinct_2"),
   },
   self_bleu: {
     title: "self-BLEU of answers",
     unit: "share",
     better: "less",
-    perPair: ofAnswers("self_bleu"),
+    perPair: ofSamples("self_bleu"),
   },
   repetition: {
     title: "repeated runs of four",
     unit: "share",
     better: "less",
-    perPair: ofAnswers("repetition"),
+    perPair: ofSamples("repetition"),
   },
   ended_properly: {
     title: "ended properly",
     unit: "share",
     better: "more",
-    perPair: ofAnswers("ended_properly"),
+    perPair: ofSamples("ended_properly"),
   },
-  malformed: { title: "malformed Markdown", unit: "share", better: "less", perPair: ofAnswers("malformed") },
+  malformed: { title: "malformed Markdown", unit: "share", better: "less", perPair: ofSamples("malformed") },
 };
 
-/** Share of pairs that "the longer answer is the better one" gets right; equal lengths count one half. */
-export function lengthAccuracy({ after }: MeasuredRun): Interval {
+/** Fraction of pairs that "the longer answer is the better one" gets right; equal lengths count one half. */
+export function lengthAccuracy({ after }: MeasuredRun): Estimate {
   const right = Float64Array.from(after, ({ chosen, rejected }) =>
     chosen.length === rejected.length ? 0.5 : Number(chosen.length > rejected.length),
   );
   return meanInterval([right]);
 }
 
-const rows: WeakMap<MeasuredRun, Map<FigureName, Float64Array>> = new WeakMap();
-const estimates: WeakMap<MeasuredCondition, Map<FigureName, Interval>> = new WeakMap();
-/** By figure and the other condition. */
-const differences: WeakMap<MeasuredCondition, Map<string, Interval>> = new WeakMap();
+const rows: WeakMap<MeasuredRun, Map<TrialMetricName, Float64Array>> = new WeakMap();
+const estimates: WeakMap<MeasuredCondition, Map<TrialMetricName, Estimate>> = new WeakMap();
+/** By metric and the other condition. */
+const differences: WeakMap<MeasuredCondition, Map<string, Estimate>> = new WeakMap();
 
-/** The figure by seed and pair. */
-export function tableOf(runs: readonly MeasuredRun[], name: FigureName): PairTable {
-  return runs.map((run) => kept(rows, run, name, () => FIGURES[name].perPair(run)));
+/** The metric by seed and pair. */
+export function tableOf(runs: readonly MeasuredRun[], name: TrialMetricName): PairTable {
+  return runs.map((run) => kept(rows, run, name, () => TRIAL_METRICS[name].perPair(run)));
 }
 
-/** What `compute` gives, remembered: tables and charts ask for the same figures many times. */
+/** What `compute` gives, remembered: tables and charts ask for the same metrics many times. */
 function kept<K extends object, N extends string, V>(
   memory: WeakMap<K, Map<N, V>>,
   key: K,
@@ -163,21 +163,21 @@ function kept<K extends object, N extends string, V>(
   return value;
 }
 
-/** The figure of a condition. */
-export function estimate(one: MeasuredCondition, name: FigureName): Interval {
-  const isShare = FIGURES[name].unit === "share";
-  return kept(estimates, one, name, () => meanInterval(tableOf(one.runs, name), { isShare }));
+/** The metric of a condition. */
+export function estimate(condition: MeasuredCondition, name: TrialMetricName): Estimate {
+  const isShare = TRIAL_METRICS[name].unit === "share";
+  return kept(estimates, condition, name, () => meanInterval(tableOf(condition.runs, name), { isShare }));
 }
 
-/** How much the figure is above that of `other`, over the seeds that both have. */
+/** How much the metric is above that of `base`, over the seeds that both have. */
 export function estimateDifference(
-  one: MeasuredCondition,
-  other: MeasuredCondition,
-  name: FigureName,
-): Interval {
+  condition: MeasuredCondition,
+  base: MeasuredCondition,
+  name: TrialMetricName,
+): Estimate {
   // the table of results and the report ask for the same differences
-  return kept(differences, one, `${name} − ${other.name}`, () => {
-    const twins = twinsOf({ one, base: other });
+  return kept(differences, condition, `${name} − ${base.name}`, () => {
+    const twins = twinsOf({ condition, base });
     const tables = [twins.map(({ run }) => run), twins.map(({ twin }) => twin)] as const;
     return differenceInterval(tableOf(tables[0], name), tableOf(tables[1], name));
   });

@@ -1,18 +1,18 @@
-/** Tests of pair-figures.ts, bradley-terry.ts, judge-bias.ts and logistic.ts: by hand, and on made-up pairs whose truth is known. */
+/** Tests of pair-statistics.ts, bradley-terry.ts, judge-bias.ts and logistic.ts: by hand, and on made-up pairs whose truth is known. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Random } from "../../base/random.ts";
 import { percentileInterval } from "../../stats/bootstrap.ts";
 import { fitLogistic, sigmoid } from "../../stats/logistic.ts";
 import type { JudgedPair } from "./judged-pair.ts";
-import { type PairFigures, pairFigures } from "./pair-figures.ts";
-import type { Style } from "./style.ts";
+import { type PairStatistics, pairStatistics } from "./pair-statistics.ts";
+import type { AnswerStyle } from "./style.ts";
 import type { PairVerdict } from "./verdicts.ts";
 
 const near = (actual: number, expected: number, tolerance = 1e-9): void =>
   assert.ok(Math.abs(actual - expected) <= tolerance, `${actual} is not within ${tolerance} of ${expected}`);
 
-const style = (length: number, rest: Partial<Style> = {}): Style => ({
+const style = (length: number, rest: Partial<AnswerStyle> = {}): AnswerStyle => ({
   length,
   headers: 0,
   bold: 0,
@@ -30,7 +30,7 @@ const pair = (id: number, verdicts: Verdicts, lengths: [number, number] = [10, 1
   styles: [style(lengths[0]), style(lengths[1])],
 });
 
-/** Seven pairs; all figures below are counted by hand from this table. */
+/** Seven pairs; all statistics below are counted by hand from this table. */
 const seven: JudgedPair[] = [
   pair(0, [2, 1], [30, 10]), // A wins
   pair(1, [1, 2], [20, 10]), // A wins
@@ -42,7 +42,7 @@ const seven: JudgedPair[] = [
 ];
 
 test("wins, ties, losses and win rates by hand", () => {
-  const { outcomes, perCategory, incomplete, bradleyTerry } = pairFigures(seven, { strongWeight: 3 });
+  const { outcomes, perCategory, incomplete, bradleyTerry } = pairStatistics(seven, { strongWeight: 3 });
   assert.deepEqual([outcomes.pairs, outcomes.wins, outcomes.ties, outcomes.losses], [6, 2, 3, 1]);
   near(outcomes.winRate.value, 3.5 / 6);
   near(outcomes.shares.win.value + outcomes.shares.tie.value, 5 / 6);
@@ -54,13 +54,13 @@ test("wins, ties, losses and win rates by hand", () => {
   // 13 verdicts. A: 3 + 1, 1 + 3, 1, 1, half of the tie, 1 = 11.5; B: 1, 1, half of the tie, 3, 3 + 1 = 9.5
   assert.equal(bradleyTerry.verdicts, 13);
   near(bradleyTerry.winRate.value, 11.5 / 21);
-  const single = pairFigures(seven, { strongWeight: 1 }).bradleyTerry;
+  const single = pairStatistics(seven, { strongWeight: 1 }).bradleyTerry;
   // A: 2 + 2 + 1 + 1 + 0.5 + 0 + 1 = 7.5 of 13
   near(single.winRate.value, 7.5 / 13);
 });
 
 test("position bias by hand", () => {
-  const { positionBias: bias } = pairFigures(seven, { strongWeight: 3 });
+  const { positionBias: bias } = pairStatistics(seven, { strongWeight: 3 });
   assert.equal(bias.pairs, 6);
   near(bias.changed.value, 3 / 6);
   assert.deepEqual([bias.favoursFirst, bias.favoursSecond], [1, 1]);
@@ -71,7 +71,7 @@ test("position bias by hand", () => {
 });
 
 test("length bias by hand", () => {
-  const { lengthBias: bias } = pairFigures(seven, { strongWeight: 3 });
+  const { lengthBias: bias } = pairStatistics(seven, { strongWeight: 3 });
   assert.equal(bias.pairs, 7);
   // Decided verdicts on answers of different length: 0 and 1: four, all to the longer; 2: one of two; 4: one, to the longer;
   // 5: two, to the longer; 6: one, to the shorter. 3 has equal lengths.
@@ -88,15 +88,15 @@ test("length bias by hand", () => {
   near(bias.correlation.value, expected, 1e-12);
 });
 
-test("figures do not depend on which model is called A", () => {
+test("statistics do not depend on which model is called A", () => {
   const turned = seven.map(({ verdicts: [first, second], styles: [a, b], ...rest }): JudgedPair => {
     const other = (verdict: PairVerdict | null): PairVerdict | null =>
       verdict === null ? null : ((0 - verdict) as PairVerdict);
     return { ...rest, verdicts: [other(second), other(first)], styles: [b, a] };
   });
-  const [one, two] = [seven, turned].map((pairs) => pairFigures(pairs, { strongWeight: 3 })) as [
-    PairFigures,
-    PairFigures,
+  const [one, two] = [seven, turned].map((pairs) => pairStatistics(pairs, { strongWeight: 3 })) as [
+    PairStatistics,
+    PairStatistics,
   ];
   near(one.outcomes.winRate.value + two.outcomes.winRate.value, 1);
   for (const key of ["lengthControlled", "styleControlled"] as const) {
@@ -111,8 +111,8 @@ test("figures do not depend on which model is called A", () => {
   near(one.lengthBias.longerShare.value, two.lengthBias.longerShare.value);
 });
 
-test("without a verdict there is no figure, and none is made up", () => {
-  const none = pairFigures([pair(0, [null, null])], { strongWeight: 3 });
+test("without a verdict there is no statistic, and none is made up", () => {
+  const none = pairStatistics([pair(0, [null, null])], { strongWeight: 3 });
   assert.equal(none.incomplete, 1);
   assert.ok(Number.isNaN(none.outcomes.winRate.value));
   assert.ok(Number.isNaN(none.bradleyTerry.styleControlled.winRate.value));
@@ -162,7 +162,7 @@ function drawn(count: number, strength: number, effect: number, longer: number):
 }
 
 test("length control finds the strength and the judge's love of length that made the pairs", () => {
-  const { lengthControlled, styleControlled, winRate } = pairFigures(drawn(2000, 0.5, 1, 40), {
+  const { lengthControlled, styleControlled, winRate } = pairStatistics(drawn(2000, 0.5, 1, 40), {
     strongWeight: 1,
     bootstrap: { rounds: 200 },
   }).bradleyTerry;
@@ -182,7 +182,7 @@ test("intervals over questions are wider than those over verdicts, which come in
     const verdict = random.next() < 0.5 ? 1 : -1;
     return pair(i, [verdict, verdict]);
   });
-  const { winRate, intervalOverVerdicts } = pairFigures(pairs, { strongWeight: 3 }).bradleyTerry;
+  const { winRate, intervalOverVerdicts } = pairStatistics(pairs, { strongWeight: 3 }).bradleyTerry;
   const width = ({ low, high }: { low: number; high: number }): number => high - low;
   // 4 standard errors: 0.5 / sqrt(200), 0.5 / sqrt(400)
   near(width(winRate.interval), (3.92 * 0.5) / Math.sqrt(200), 0.015);

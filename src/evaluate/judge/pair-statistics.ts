@@ -1,12 +1,12 @@
 /**
- * Figures of judged pairs: wins, ties and losses, a Bradley–Terry win rate with and without control for style, and how much
- * the judge looks at position and length.
+ * Statistics of judged pairs: wins, ties and losses, a Bradley–Terry win rate with and without control for style, and
+ * position and length bias.
  */
 import { at } from "../../base/at.ts";
 import { type BootstrapOptions, bootstrapInterval, type Interval } from "../../stats/bootstrap.ts";
-import { type BattleOptions, type Control, controlFigures, winRate } from "./bradley-terry.ts";
-import { type LengthBias, lengthBias, type PositionBias, positionBias } from "./judge-bias.ts";
-import { byQuestion, type Figure, type JudgedPair, outcomeOf } from "./judged-pair.ts";
+import { type BattleOptions, type Control, controlStatistics, winRate } from "./bradley-terry.ts";
+import { type JudgeLengthBias, lengthBias, type PositionBias, positionBias } from "./judge-bias.ts";
+import { byQuestion, type JudgedPair, outcomeOf, type Statistic } from "./judged-pair.ts";
 
 /** Wins, ties and losses of A. A pair whose two verdicts do not agree is a tie. */
 export interface Outcomes {
@@ -16,13 +16,13 @@ export interface Outcomes {
   ties: number;
   losses: number;
   /** Wins, ties and losses as fractions of the pairs. */
-  shares: Record<"win" | "tie" | "loss", Figure>;
+  shares: Record<"win" | "tie" | "loss", Statistic>;
   /** Wins and half of the ties, as a fraction of the pairs. */
-  winRate: Figure;
+  winRate: Statistic;
 }
 
-/** All figures of judged pairs. */
-export interface PairFigures {
+/** All statistics of judged pairs. */
+export interface PairStatistics {
   outcomes: Outcomes;
   perCategory: Record<string, Outcomes>;
   /** Pairs that lack a verdict, in one order or both. */
@@ -31,26 +31,26 @@ export interface PairFigures {
   bradleyTerry: {
     verdicts: number;
     strongWeight: number;
-    winRate: Figure;
+    winRate: Statistic;
     /** The interval as Arena-Hard takes it: single verdicts are resampled as if each stood alone. */
     intervalOverVerdicts: Interval;
     lengthControlled: Control;
     styleControlled: Control;
   };
   positionBias: PositionBias;
-  lengthBias: LengthBias;
+  lengthBias: JudgeLengthBias;
 }
 
-/** How figures are taken. */
-export interface PairFigureOptions extends BattleOptions {
+/** How statistics are taken. */
+export interface PairStatisticsOptions extends BattleOptions {
   bootstrap?: BootstrapOptions;
 }
 
-/** The figures of `pairs`. */
-export function pairFigures(pairs: readonly JudgedPair[], options: PairFigureOptions): PairFigures {
+/** The statistics of `pairs`. */
+export function pairStatistics(pairs: readonly JudgedPair[], options: PairStatisticsOptions): PairStatistics {
   const { bootstrap = {}, strongWeight } = options;
   const categories = [...new Set(pairs.flatMap(({ category }) => category ?? []))];
-  const controls = controlFigures(pairs, options);
+  const controls = controlStatistics(pairs, options);
   return {
     outcomes: outcomesOf(pairs, bootstrap),
     perCategory: Object.fromEntries(
@@ -76,27 +76,28 @@ function outcomesOf(pairs: readonly JudgedPair[], bootstrap: BootstrapOptions): 
   });
   const groups = byQuestion(known).map((group) => group.map(({ outcome }) => outcome));
   const count = (wanted: number): number => known.filter(({ outcome }) => outcome === wanted).length;
-  const figure = (worth: (outcome: number) => number): Figure => meanFigure(groups, worth, bootstrap);
+  const statistic = (worth: (outcome: number) => number): Statistic =>
+    meanStatistic(groups, worth, bootstrap);
   return {
     pairs: known.length,
     wins: count(1),
     ties: count(0.5),
     losses: count(0),
     shares: {
-      win: figure((outcome) => Number(outcome === 1)),
-      tie: figure((outcome) => Number(outcome === 0.5)),
-      loss: figure((outcome) => Number(outcome === 0)),
+      win: statistic((outcome) => Number(outcome === 1)),
+      tie: statistic((outcome) => Number(outcome === 0.5)),
+      loss: statistic((outcome) => Number(outcome === 0)),
     },
-    winRate: figure((outcome) => outcome),
+    winRate: statistic((outcome) => outcome),
   };
 }
 
 /** The mean of what outcomes are worth; the groups are resampled. */
-function meanFigure(
+function meanStatistic(
   groups: readonly (readonly number[])[],
   worth: (outcome: number) => number,
   bootstrap: BootstrapOptions,
-): Figure {
+): Statistic {
   const sums = groups.map((group) => group.reduce((sum, outcome) => sum + worth(outcome), 0));
   const mean = (draw: Iterable<number>): number => {
     let total = 0;
