@@ -15,6 +15,7 @@ import {
   scoreBatch,
   type TrainedModel,
   toDevice,
+  tokenLogpsHead,
   walk,
 } from "preftune/train";
 
@@ -133,10 +134,11 @@ export class PairGradients {
     using _ = scope();
     const { model } = this.#trained;
     const batch = toDevice(batchOf(examples).packed, model.device);
-    const pass = walk(model, batch, { ...this.#numerics, trained: this.#moving, entropies: false });
-    const head = pass.head(allCompletions(batch));
-    const weights = weightsOf(batch, head.logps);
-    head.backward(ops.to(tensor(weights), model.device, "float32"));
+    const head = tokenLogpsHead(model, { ...this.#numerics, entropies: false });
+    const pass = walk(model, batch, head, { ...this.#numerics, trained: this.#moving });
+    const tokens = pass.head(allCompletions(batch));
+    const weights = weightsOf(batch, tokens.logps);
+    tokens.backward(ops.to(tensor(weights), model.device, "float32"));
     pass.backward();
     return this.#takeGradients();
   }

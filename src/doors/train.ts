@@ -14,6 +14,7 @@ export {
   toDevice,
 } from "../forward/batch.ts";
 export { settleEnvironment } from "../forward/environment.ts";
+export { type Head, hiddenStates, type TokenLogps, tokenLogpsHead, valueHead } from "../forward/head.ts";
 export type { Numerics } from "../forward/numerics.ts";
 export { scoreBatch } from "../forward/score.ts";
 export { walk } from "../forward/walk.ts";

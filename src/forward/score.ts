@@ -4,6 +4,7 @@ import { FormatError } from "../base/errors.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
 import { scope, synchronize } from "../torch/index.ts";
 import { allCompletions, type MicroBatch, toDevice } from "./batch.ts";
+import { tokenLogpsHead } from "./head.ts";
 import type { Numerics } from "./numerics.ts";
 import { walk } from "./walk.ts";
 
@@ -23,9 +24,8 @@ export interface CompletionScore {
 export function scoreBatch(model: CausalLM, batch: MicroBatch, numerics: Numerics): CompletionScore[] {
   using _ = scope();
   const onDevice = toDevice(batch.packed, model.device);
-  const pass = walk(model, onDevice, { ...numerics, trained: null, entropies: false }).head(
-    allCompletions(onDevice),
-  );
+  const head = tokenLogpsHead(model, { ...numerics, entropies: false });
+  const pass = walk(model, onDevice, head, { ...numerics, trained: null }).head(allCompletions(onDevice));
   const logps = Float32Array.from(pass.logps.data() as Float32Array);
   synchronize(model.device);
   return batch.packed.spans.map((span) => {

@@ -29,6 +29,7 @@ import {
 import { dropoutKeys } from "../train/dropout-keys.ts";
 import { adapterParameters, modelParameters } from "../train/parameters.ts";
 import { allCompletions, completionSlices, type DeviceBatch, toDevice } from "./batch.ts";
+import { tokenLogpsHead } from "./head.ts";
 import { walk } from "./walk.ts";
 
 const origin = { file: "walk.test.ts", line: 1 };
@@ -96,11 +97,8 @@ function walked(model: CausalLM, parameters: ParameterSet, how: How = {}): Outco
   using _ = scope();
   const batch = batchOf();
   const { dtype = "float32", gradient_checkpointing = false, logits_chunk_size = null, ...more } = how;
-  const pass = walk(model, batch, {
-    ...more,
-    ...{ dtype, gradient_checkpointing, logits_chunk_size },
-    ...{ trained: parameters, entropies: false },
-  });
+  const lm = tokenLogpsHead(model, { logits_chunk_size, entropies: false });
+  const pass = walk(model, batch, lm, { ...more, ...{ dtype, gradient_checkpointing, trained: parameters } });
   const upstream = upstreamOf(batch);
   const logps: number[] = [];
   for (const group of completionSlices(batch, how.groupRows ?? Number.POSITIVE_INFINITY)) {
@@ -232,12 +230,11 @@ test("gradients of several walks add up", () => {
     using _ = scope();
     for (let i = 0; i < 2; i++) {
       const batch = batchOf();
-      const pass = walk(model, batch, {
+      const lm = tokenLogpsHead(model, { logits_chunk_size: null, entropies: false });
+      const pass = walk(model, batch, lm, {
         dtype: "float32",
         gradient_checkpointing: false,
-        logits_chunk_size: null,
         trained: parameters,
-        entropies: false,
       });
       pass.head(allCompletions(batch)).backward(upstreamOf(batch));
       pass.backward();
@@ -314,12 +311,8 @@ test("scoring keeps nothing for a way back and equals training's log-probs", () 
     const batch = batchOf();
     const before = liveTensorCount();
     using scoring = scope();
-    const pass = walk(model, batch, {
-      dtype: "float32",
-      gradient_checkpointing: false,
-      logits_chunk_size: null,
-      trained: null,
-      entropies: true,
+    const pass = walk(model, batch, tokenLogpsHead(model, { logits_chunk_size: null, entropies: true }), {
+      ...{ dtype: "float32", gradient_checkpointing: false, trained: null },
     }).head(allCompletions(batch));
     assertClose(pass.logps, want.logps, { atol: 1e-6 });
     assert.equal(pass.logps.requiresGrad, false);
@@ -333,12 +326,8 @@ test("entropy and whether the target was likeliest", () => {
   withoutLeaks(() => {
     const model = tinyModel("llama_untied");
     const batch = batchOf();
-    const pass = walk(model, batch, {
-      dtype: "float32",
-      gradient_checkpointing: false,
-      logits_chunk_size: 4,
-      trained: null,
-      entropies: true,
+    const pass = walk(model, batch, tokenLogpsHead(model, { logits_chunk_size: 4, entropies: true }), {
+      ...{ dtype: "float32", gradient_checkpointing: false, trained: null },
     }).head(allCompletions(batch));
     const rows = ops.indexSelect(
       noGrad(() => model.hiddenStates(batch, "float32")),
@@ -364,12 +353,11 @@ test("recomputation keeps a block's input, not its activations", () => {
     addAdapter(model, tinyAdapterConfig());
     const batch = batchOf();
     const before = liveTensorCount();
-    const pass = walk(model, batch, {
+    const lm = tokenLogpsHead(model, { logits_chunk_size: null, entropies: false });
+    const pass = walk(model, batch, lm, {
       dtype: "float32",
       gradient_checkpointing,
-      logits_chunk_size: null,
       trained: adapterParameters(model),
-      entropies: false,
     });
     {
       using _ = scope();

@@ -1,5 +1,5 @@
 /**
- * The walk over the model: embedding, blocks, final norm and head are separate segments, each run forward on its own and
+ * The walk over the model: embedding, blocks, final norm and the given head are separate segments, each run forward on its own and
  * later backward on its own, in this file's order and nowhere else. Whether a block's activations are kept or computed
  * again is a choice here, not a property of the model.
  */
@@ -7,23 +7,21 @@ import type { CausalLM } from "../models/causal-lm.ts";
 import type { ParameterSet } from "../nn/parameter-set.ts";
 import { backward, type DType, enableGrad, noGrad, ops, scope, type Tensor } from "../torch/index.ts";
 import type { CompletionSlice, DeviceBatch } from "./batch.ts";
+import type { Head } from "./head.ts";
 import type { Numerics } from "./numerics.ts";
-import { tokenLogps } from "./token-logps.ts";
 
 /** Options of `walk`. */
-export interface WalkOptions extends Numerics {
-  /** What is trained; null: log-probs only, nothing is kept for a backward pass. */
+export interface WalkOptions extends Omit<Numerics, "logits_chunk_size" | "logits_kept_mib"> {
+  /** What is trained; null: nothing is kept for a backward pass. */
   trained: ParameterSet | null;
-  /** Also compute entropies. */
-  entropies: boolean;
 }
 
-/** The model run up to the head; what is left is asked of it in this order: `head` for every group, then `backward`. */
-export interface Walk {
-  /** Log-probabilities of a group's response tokens. */
-  head(group: CompletionSlice): HeadPass;
+/** The model run up to its head; what is left is asked of it in this order: `head` for every slice, then `backward`. */
+export interface Walk<Values> {
+  /** What the head makes of a slice's tokens. */
+  head(slice: CompletionSlice): WalkedHead<Values>;
   /**
-   * Adds dL/dparameter of everything below the head to `grad`. Once, only in training, when all groups have gone back.
+   * Adds dL/dparameter of everything below the head to `grad`. Once, only in training, when all slices have gone back.
    *
    * @param onGradientsReady - called after each block's backward, when more gradients are final: those of all parameters that
    *   have one, the embedding's (and a head's that shares its table) after the last call only
@@ -31,17 +29,11 @@ export interface Walk {
   backward(onGradientsReady?: () => void): void;
 }
 
-/** Log-probabilities of R response tokens. */
-export interface HeadPass {
-  /** (R) float32 */
-  logps: Tensor;
-  /** (R) float32 or null, see `WalkOptions.entropies` */
-  entropies: Tensor | null;
-  /** (R) float32: 1 where no token is likelier than the target */
-  correct: Tensor;
-  /** Takes dL/dlogps (R): adds to the head's `grad`, and keeps what goes down. Once, and only in training. */
-  backward(gradLogps: Tensor): void;
-}
+/** A head's values for a slice, with a way back that ends at the walk. */
+export type WalkedHead<Values> = Values & {
+  /** Takes the gradient of the head's first value: adds to the head's `grad`, and keeps what goes down. Once, only in training. */
+  backward(grad: Tensor): void;
+};
 
 /** A segment of the backward pass that has run forward. */
 interface Stage {
@@ -55,12 +47,17 @@ interface Stage {
 }
 
 /**
- * Runs the blocks over a batch; the head follows group by group, so that only one group's probabilities are ever held.
+ * Runs the blocks over a batch; the head follows slice by slice, so that only one slice's probabilities are ever held.
  *
  * Memory: in training one (T, D) input per block, and the block's graph unless `gradient_checkpointing`; R × D for the head. The
  * caller's scope owns what is kept.
  */
-export function walk(model: CausalLM, batch: DeviceBatch, options: WalkOptions): Walk {
+export function walk<Values>(
+  model: CausalLM,
+  batch: DeviceBatch,
+  head: Head<Values>,
+  options: WalkOptions,
+): Walk<Values> {
   const { trained } = options;
   const trains = trainedParts(model, trained);
   const stages: Stage[] = [];
@@ -86,8 +83,16 @@ export function walk(model: CausalLM, batch: DeviceBatch, options: WalkOptions):
   });
   const gradRows = trained !== null ? noGrad(() => ops.zerosLike(ops.detach(rows))) : null;
   return {
-    head: (group) =>
-      noGrad(() => headPass(model, { rows, gradRows, group }, { ...options, trainsHead: trains.head })),
+    head: (slice) =>
+      noGrad(() => {
+        const part = (x: Tensor) => ops.slice(ops.detach(x), 0, slice.start, slice.end);
+        const pass = head(part(rows), slice, trained);
+        const goBack = (grad: Tensor) => {
+          const down = pass.backward(grad);
+          if (gradRows !== null) ops.copy_(part(gradRows), down);
+        };
+        return { ...pass, backward: (grad: Tensor) => noGrad(() => goBack(grad)) };
+      }),
     backward: (onGradientsReady) => {
       const grad = walkBack(stages, gradRows, onGradientsReady);
       if (trained !== null && trains.embedding && grad !== null) {
@@ -99,44 +104,6 @@ export function walk(model: CausalLM, batch: DeviceBatch, options: WalkOptions):
   };
 }
 
-/** Hidden states (R, D), the place for their gradient, and which of them are meant. */
-interface HeadRows {
-  rows: Tensor;
-  gradRows: Tensor | null;
-  group: CompletionSlice;
-}
-
-function headPass(
-  model: CausalLM,
-  { rows, gradRows, group }: HeadRows,
-  options: WalkOptions & { trainsHead: boolean },
-): HeadPass {
-  const { trained, trainsHead } = options;
-  const part = (x: Tensor) => ops.slice(ops.detach(x), 0, group.start, group.end);
-  const { logps, entropies, correct, backward } = tokenLogps(
-    part(rows),
-    model.lm_head.weight,
-    group.targets,
-    {
-      logits_chunk_size: options.logits_chunk_size,
-      logits_kept_mib: options.logits_kept_mib ?? null,
-      gradient: trained === null ? "none" : trainsHead ? "hidden-and-weight" : "hidden",
-      entropies: options.entropies,
-    },
-  );
-  return {
-    logps,
-    entropies,
-    correct,
-    backward: (gradLogps) =>
-      noGrad(() => {
-        const weightGrad = trained !== null && trainsHead ? trained.gradOf(model.lm_head.weight) : null;
-        const grad = backward(gradLogps, weightGrad);
-        if (gradRows !== null) ops.copy_(part(gradRows), grad);
-      }),
-  };
-}
-
 /** Which parts have something to train: blocks before `firstBlock` need no gradient at all. */
 function trainedParts(
   model: CausalLM,
@@ -145,7 +112,6 @@ function trainedParts(
   embedding: boolean;
   firstBlock: number;
   anyBelowHead: boolean;
-  head: boolean;
 } {
   const trains = (module: object) => trained?.trains(module) ?? false;
   const { embed_tokens, layers, norm } = model.model;
@@ -153,7 +119,7 @@ function trainedParts(
   const first = layers.findIndex(trains);
   const firstBlock = embedding ? 0 : first < 0 ? layers.length : first;
   const anyBelowHead = firstBlock < layers.length || trains(norm);
-  return { embedding, firstBlock, anyBelowHead, head: trains(model.lm_head) };
+  return { embedding, firstBlock, anyBelowHead };
 }
 
 /** Embeddings of the stream, outside autograd: their gradient is a sum of rows, made by hand. */

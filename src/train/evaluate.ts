@@ -3,6 +3,7 @@ import { at } from "../base/at.ts";
 import { CompletionValues } from "../data/completion-values.ts";
 import type { Example } from "../data/example.ts";
 import { allCompletions, type MicroBatch, toDevice } from "../forward/batch.ts";
+import { tokenLogpsHead } from "../forward/head.ts";
 import { walk } from "../forward/walk.ts";
 import { type Over, roleOf } from "../methods/method.ts";
 import { evaluateObjective, objectiveType } from "../methods/objective.ts";
@@ -54,7 +55,8 @@ export function evaluate(
     using _ = scope();
     const onDevice = toDevice(batch.packed, model.device);
     const slice = allCompletions(onDevice);
-    const pass = walk(model, onDevice, { ...numerics, trained: null, entropies: true }).head(slice);
+    const head = tokenLogpsHead(model, { ...numerics, entropies: true });
+    const pass = walk(model, onDevice, head, { ...numerics, trained: null }).head(slice);
     const typed = ops.to(pass.logps, objectiveType(model.device));
     const completions = completionLogps(objective, typed, slice, columnsOf(objective, batch, reference));
     const counts = countsOf(slice.spans, over);

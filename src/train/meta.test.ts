@@ -11,6 +11,7 @@ import { tinyAdapterConfig, tinyConfig, tinyNames } from "../../test/support/tin
 import { packExamples } from "../data/packing.ts";
 import { parseModelConfig } from "../formats/hf-config.ts";
 import { completionSlices, type DeviceBatch, toDevice } from "../forward/batch.ts";
+import { tokenLogpsHead } from "../forward/head.ts";
 import { walk } from "../forward/walk.ts";
 import { addAdapter } from "../models/adapt.ts";
 import { buildModel } from "../models/build.ts";
@@ -27,12 +28,11 @@ const examples = [
 ];
 /** A micro-batch as `src/train/step.ts` takes it, with some gradient in the place of the objective's. */
 function step(model: CausalLM, trained: ParameterSet, batch: DeviceBatch, dtype: DType): void {
-  const pass = walk(model, batch, {
+  const lm = tokenLogpsHead(model, { logits_chunk_size: 8, entropies: true });
+  const pass = walk(model, batch, lm, {
     dtype,
     trained,
     gradient_checkpointing: dtype === "bfloat16",
-    logits_chunk_size: 8,
-    entropies: true,
   });
   for (const group of completionSlices(batch, 10)) {
     const head = pass.head(group);

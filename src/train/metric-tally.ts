@@ -1,7 +1,7 @@
 /** Metrics of a step or an evaluation, added up on the device. */
 import { at } from "../base/at.ts";
 import type { CompletionSlice } from "../forward/batch.ts";
-import type { HeadPass } from "../forward/walk.ts";
+import type { TokenLogps } from "../forward/head.ts";
 import { completionRoles, type Over, type Role, roleOf } from "../methods/method.ts";
 import { type BatchCounts, type Metric, objectiveType } from "../methods/objective.ts";
 import { noGrad, onDevice, ops, type Scope, type Tensor, tensor } from "../torch/index.ts";
@@ -52,7 +52,7 @@ export class MetricTally {
  * measured, `entropy` over those of all.
  */
 export function tokenStatistics(
-  pass: HeadPass,
+  pass: TokenLogps,
   slice: CompletionSlice,
   { over, counts }: { over: Over; counts: BatchCounts },
 ): Record<string, Metric> {

@@ -1,5 +1,6 @@
 /** One optimiser step: micro-batches forward and back, one clipped update, and its metrics. */
 import { completionSlices, type MicroBatch, toDevice } from "../forward/batch.ts";
+import { tokenLogpsHead } from "../forward/head.ts";
 import type { Numerics } from "../forward/numerics.ts";
 import { keptRows } from "../forward/token-logps.ts";
 import { walk } from "../forward/walk.ts";
@@ -184,19 +185,23 @@ function microStep(
   if (adapter !== null && adapter.config.dropout > 0) {
     adapter.switch.dropoutKeys = placedKeys(batch, seed, model.device);
   }
-  const pass = walk(model, placed, { ...numerics, trained: parameters, entropies: log_entropy });
+  const head = tokenLogpsHead(model, { ...numerics, entropies: log_entropy });
+  const pass = walk(model, placed, head, { ...numerics, trained: parameters });
   const losses: Tensor[] = [];
   for (const slice of completionSlices(placed, headRows(training))) {
     using _ = scope();
-    const head = pass.head(slice);
-    const leaf = ops.detach(ops.to(head.logps, objectiveType(model.device)));
+    const tokens = pass.head(slice);
+    const leaf = ops.detach(ops.to(tokens.logps, objectiveType(model.device)));
     leaf.requiresGrad = true;
     const completions = completionLogps(objective, leaf, slice, columns);
     const counts = countsOf(slice.spans, objective.over);
     const result = evaluateObjective(objective, completions, { ...totals, micro: counts });
     backward([result.loss]);
-    if (leaf.grad !== null) head.backward(ops.to(leaf.grad, "float32"));
-    tally.add({ ...result.metrics, ...tokenStatistics(head, slice, { over: objective.over, counts }) }, step);
+    if (leaf.grad !== null) tokens.backward(ops.to(leaf.grad, "float32"));
+    tally.add(
+      { ...result.metrics, ...tokenStatistics(tokens, slice, { over: objective.over, counts }) },
+      step,
+    );
     losses.push(step.adopt(ops.detach(result.loss)));
   }
   if (updates === null) pass.backward();

@@ -8,6 +8,7 @@ import { permutation, Random } from "../../src/base/random.ts";
 import type { Example } from "../../src/data/example.ts";
 import { packExamples } from "../../src/data/packing.ts";
 import { allCompletions, toDevice } from "../../src/forward/batch.ts";
+import { tokenLogpsHead } from "../../src/forward/head.ts";
 import { walk } from "../../src/forward/walk.ts";
 import type { CausalLM } from "../../src/models/causal-lm.ts";
 import type { ParameterSet } from "../../src/nn/parameter-set.ts";
@@ -47,7 +48,8 @@ function measured(
   const { share_prompt = true, logits_chunk_size = null } = how;
   const batch = toDevice(packExamples(examples, { share_prompt }), "cpu");
   const numerics = { dtype: "float32", gradient_checkpointing: false, logits_chunk_size } as const;
-  const pass = walk(model, batch, { ...numerics, trained: parameters, entropies: false });
+  const lm = tokenLogpsHead(model, { ...numerics, entropies: false });
+  const pass = walk(model, batch, lm, { ...numerics, trained: parameters });
   const head = pass.head(allCompletions(batch));
   const all = head.logps.toNumbers();
   const weights = new Float32Array(all.length);

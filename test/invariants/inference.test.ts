@@ -5,6 +5,7 @@ import { test } from "node:test";
 import type { Example } from "../../src/data/example.ts";
 import { parseModelConfig } from "../../src/formats/hf-config.ts";
 import { allCompletions, type MicroBatch, toDevice } from "../../src/forward/batch.ts";
+import { hiddenStates, tokenLogpsHead } from "../../src/forward/head.ts";
 import { scoreBatch } from "../../src/forward/score.ts";
 import { walk } from "../../src/forward/walk.ts";
 import { dpo } from "../../src/methods/dpo/loss.ts";
@@ -84,8 +85,9 @@ for (const name of tinyNames) {
     // the generator's states that were asked for here
     assert.equal(liveTensorCount() - before.live, 2);
     const onDevice = toDevice(batch.packed, "cpu");
-    const how = { ...numerics, trained: null, entropies: true };
-    const { logps, entropies, correct } = walk(model, onDevice, how).head(allCompletions(onDevice));
+    const head = tokenLogpsHead(model, { ...numerics, entropies: true });
+    const pass = walk(model, onDevice, head, { ...numerics, trained: null });
+    const { logps, entropies, correct } = pass.head(allCompletions(onDevice));
     assert.deepEqual(
       [logps, entropies, correct].map((x) => x?.requiresGrad),
       [false, false, false],
@@ -102,7 +104,7 @@ test("a walk without training holds one stream of activations, whatever the dept
     const parameters = trainAll(model);
     const batch = toDevice(microBatch(rowsOf(2, 5, 32)).packed, "cpu");
     const before = liveTensorCount();
-    walk(model, batch, { ...numerics, trained: training ? parameters : null, entropies: false });
+    walk(model, batch, hiddenStates, { ...numerics, trained: training ? parameters : null });
     return liveTensorCount() - before;
   };
   assert.equal(tensorsHeld(9, false), tensorsHeld(2, false));
@@ -156,7 +158,7 @@ test("memory of a pass is that of one block, not of all", { skip: skipWithoutPea
   });
   const inTraining = growth(() => {
     using _ = scope();
-    walk(model, onDevice, { ...numerics, trained: parameters, entropies: false });
+    walk(model, onDevice, hiddenStates, { ...numerics, trained: parameters });
   });
   t.diagnostic(
     [grown, inTraining].map((bytes) => `${(bytes / 2 ** 20).toFixed(1)} MiB`).join(", in training "),

@@ -3,6 +3,7 @@ import { at } from "../../base/at.ts";
 import type { Example } from "../../data/example.ts";
 import { packExamples } from "../../data/packing.ts";
 import { allCompletions, toDevice } from "../../forward/batch.ts";
+import { tokenLogpsHead } from "../../forward/head.ts";
 import type { Numerics } from "../../forward/numerics.ts";
 import { walk } from "../../forward/walk.ts";
 import type { SampledAnswer } from "../../generate/sample.ts";
@@ -53,9 +54,8 @@ function entropiesOf(
   using _ = scope();
   const packed = packExamples(examples);
   const batch = toDevice(packed, model.device);
-  const pass = walk(model, batch, { ...numerics, trained: null, entropies: true }).head(
-    allCompletions(batch),
-  );
+  const head = tokenLogpsHead(model, { ...numerics, entropies: true });
+  const pass = walk(model, batch, head, { ...numerics, trained: null }).head(allCompletions(batch));
   const values = Array.from((pass.entropies?.data() ?? []) as Float32Array);
   return packed.spans.map(({ example, completion, start, end }) => ({
     example,

@@ -1,0 +1,89 @@
+/**
+ * Heads: what a walk makes of the hidden states of completion tokens. Log-probs of the tokens, a value for each, or the states
+ * themselves; the way through the blocks is the same. A head records no graph: it has its gradient by hand.
+ */
+import type { CausalLM } from "../models/causal-lm.ts";
+import type { Linear } from "../nn/linear.ts";
+import type { ParameterSet } from "../nn/parameter-set.ts";
+import { ops, type Tensor } from "../torch/index.ts";
+import type { CompletionSlice } from "./batch.ts";
+import type { Numerics } from "./numerics.ts";
+import { tokenLogps } from "./token-logps.ts";
+
+/** What a head gives for R completion tokens, `Values`, and its way back. */
+export type HeadPass<Values> = Values & {
+  /**
+   * Takes the loss's gradient with respect to the first of the values, of its shape: adds to the `grad` of the head's
+   * parameters. Gives that of the hidden states, (R, D) in their type. Once.
+   */
+  backward(grad: Tensor): Tensor;
+};
+
+/**
+ * A head: `hidden` (R, D) are the states that predict the slice's tokens. Where nothing is `trained` there is no way back,
+ * and nothing is kept for one.
+ */
+export type Head<Values> = (
+  hidden: Tensor,
+  slice: CompletionSlice,
+  trained: ParameterSet | null,
+) => HeadPass<Values>;
+
+/** Log-probabilities of R tokens. */
+export interface TokenLogps {
+  /** (R) float32 */
+  logps: Tensor;
+  /** (R) float32 or null, see `TokenLogpsHeadOptions` */
+  entropies: Tensor | null;
+  /** (R) float32: 1 where no token has a larger probability than the target */
+  correct: Tensor;
+}
+
+/** Options of `tokenLogpsHead`. */
+export interface TokenLogpsHeadOptions extends Pick<Numerics, "logits_chunk_size" | "logits_kept_mib"> {
+  /** Also compute entropies. */
+  entropies: boolean;
+}
+
+/** The model's own head. */
+export function tokenLogpsHead(
+  { lm_head }: Pick<CausalLM, "lm_head">,
+  options: TokenLogpsHeadOptions,
+): Head<TokenLogps> {
+  const { weight } = lm_head;
+  return (hidden, { targets }, trained) => {
+    const owner = trained?.trains(lm_head) === true ? trained : null;
+    const { backward, ...values } = tokenLogps(hidden, weight, targets, {
+      ...options,
+      gradient: owner !== null ? "hidden-and-weight" : trained !== null ? "hidden" : "none",
+    });
+    return { ...values, backward: (grad) => backward(grad, owner?.gradOf(weight) ?? null) };
+  };
+}
+
+/**
+ * A value for each token, v = w · h + b: what a critic expects of the completion from the state before the token.
+ * Numerics: float32, whatever the type of the hidden states.
+ *
+ * @param layer - weight (1, D) and bias (1), if it has one, float32
+ */
+export function valueHead(layer: Linear): Head<{ values: Tensor }> {
+  const { weight, bias } = layer;
+  return (hidden, _, trained) => {
+    const exact = ops.to(hidden, "float32");
+    return {
+      values: ops.squeeze(layer.forward(exact), 1),
+      backward(grad) {
+        const column = ops.unsqueeze(grad, 1);
+        if (trained?.trains(layer) === true) {
+          ops.addmm_(trained.gradOf(weight), ops.t(column), exact);
+          if (bias !== null) ops.add_(trained.gradOf(bias), ops.sum(column, [0]));
+        }
+        return ops.to(ops.matmul(column, weight), hidden.dtype);
+      },
+    };
+  };
+}
+
+/** No head: the hidden states, (R, D), in the activations' type. */
+export const hiddenStates: Head<{ hidden: Tensor }> = (hidden) => ({ hidden, backward: (grad) => grad });
