@@ -2,7 +2,7 @@
 import { ShapeError } from "../base/errors.ts";
 import type { ResponseSpan } from "../data/packing.ts";
 import { type Columns, type CompletionSlice, groupsOf, type MicroBatch } from "../forward/batch.ts";
-import { completionRoles, type Over, type Role, roleOf } from "../methods/method.ts";
+import { type Over, type Role, roleOf } from "../methods/method.ts";
 import type { BatchCounts, CompletionLogps, Objective } from "../methods/objective.ts";
 import { onDevice, type Tensor, tensor } from "../torch/index.ts";
 
@@ -63,7 +63,7 @@ export function completionLogps(
 
 /** Groups, completions and loss tokens of some completions, by the roles that a method over `over` gives them. */
 export function countsOf(spans: readonly ResponseSpan[], over: Over): BatchCounts {
-  const tokensByRole = noTokens();
+  const tokensByRole: Record<Role, number> = { chosen: 0, rejected: 0, completion: 0 };
   let tokens = 0;
   for (const { completion, start, end } of spans) {
     tokensByRole[roleOf(over, completion)] += end - start;
@@ -72,20 +72,9 @@ export function countsOf(spans: readonly ResponseSpan[], over: Over): BatchCount
   return { groups: groupsOf(spans).length, completions: spans.length, tokens, tokensByRole };
 }
 
-/** Σ of the counts of micro-batches. */
+/** Σ of the counts of micro-batches; each numbers its groups from 0. */
 export function totalsOf(batches: readonly MicroBatch[], over: Over): BatchCounts {
-  const tokensByRole = noTokens();
-  const total = { groups: 0, completions: 0, tokens: 0, tokensByRole };
-  for (const { packed } of batches) {
-    const counts = countsOf(packed.spans, over);
-    total.groups += counts.groups;
-    total.completions += counts.completions;
-    total.tokens += counts.tokens;
-    for (const role of completionRoles[over]) tokensByRole[role] += counts.tokensByRole[role];
-  }
-  return total;
-}
-
-function noTokens(): Record<Role, number> {
-  return { chosen: 0, rejected: 0, completion: 0 };
+  const spans = batches.flatMap(({ packed }) => packed.spans);
+  const groups = batches.reduce((sum, { packed }) => sum + groupsOf(packed.spans).length, 0);
+  return { ...countsOf(spans, over), groups };
 }
