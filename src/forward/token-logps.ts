@@ -22,7 +22,7 @@ export interface TokenLogpsPass {
   logps: Tensor;
   /** (R) float32, nats; null unless asked for. */
   entropies: Tensor | null;
-  /** (R) float32: 1 where no token is likelier than the target. */
+  /** (R) float32: 1 where no token is more likely than the target. */
   correct: Tensor;
   /**
    * The gradients for dL/dlogps (R), float32: `hidden` (R, D) in the hidden states' type; adds the head's to
@@ -38,7 +38,7 @@ const limits = {
 };
 const leastColumns = 256;
 
-/** A power of two: products of few different sizes, each of which has kernels of its own. */
+/** A power of two: products of few different sizes, each with kernels for it. */
 function columnsIn(room: number): number {
   return 2 ** Math.floor(Math.log2(Math.max(leastColumns, room)));
 }

@@ -177,7 +177,7 @@ function release(stages: Stage[], incoming: Tensor): void {
 }
 
 /**
- * Each segment in reverse, freed as soon as its gradient has gone on.
+ * Each segment in reverse, freed as soon as its gradient is passed down.
  *
  * @param last - gradient of what the last segment gave
  * @param onGradientsReady - called after each segment

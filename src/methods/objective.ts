@@ -64,7 +64,7 @@ export interface Metric {
 
 /** What an objective gives back for a micro-batch. */
 export interface ObjectiveResult {
-  /** () with grad: this micro-batch's share of the step's loss. */
+  /** () with grad: this micro-batch's part of the step's loss. */
   loss: Tensor;
   metrics: Record<string, Metric>;
 }
@@ -173,7 +173,7 @@ export function meanOf(values: Tensor, count: number = values.numel): Metric {
   return { sum: ops.sum(ops.detach(values)), count };
 }
 
-/** The share of values for which `mask` is true, as a metric. */
+/** The fraction of values for which `mask` is true, as a metric. */
 export function shareOf(mask: Tensor): Metric {
   return { sum: ops.sum(mask, { dtype: "float32" }), count: mask.numel };
 }

@@ -1,6 +1,6 @@
 /**
  * Keys of a batch's tokens for dropout: two words a token, which follow from the step's seed, the example's place in the
- * data, which of its pieces the token belongs to (prompt or answer) and the token's position. So the masks made of them
+ * data, which of its pieces the token belongs to (prompt or completion) and the token's position. So the masks made of them
  * (`native/dropout.h`) are the same however a step is cut into micro-batches, and whether or not a prompt is shared.
  */
 import { at } from "../base/at.ts";

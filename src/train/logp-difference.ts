@@ -1,4 +1,4 @@
-/** How far two models' log-probs of the same answers lie apart. */
+/** How far two models' log-probs of the same completions differ. */
 
 import type { MicroBatch } from "../forward/batch.ts";
 import type { Numerics } from "../forward/numerics.ts";
@@ -6,7 +6,7 @@ import { scoreBatch } from "../forward/score.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
 import type { LogpDifference } from "../runs/train-events.ts";
 
-/** Log-probs of the tokens of each answer of `batches`, in their order. */
+/** Log-probs of the tokens of each completion of `batches`, in their order. */
 export function tokenLogps(
   model: CausalLM,
   { batches, numerics }: { batches: readonly MicroBatch[]; numerics: Numerics },
@@ -14,7 +14,7 @@ export function tokenLogps(
   return batches.flatMap((batch) => scoreBatch(model, batch, numerics).map(({ logps }) => logps));
 }
 
-/** How far two models' log-probs of the same answers lie apart. */
+/** How far two models' log-probs of the same completions differ. */
 export function differenceOf(want: readonly Float32Array[], got: readonly Float32Array[]): LogpDifference {
   let tokens = 0;
   let sum = 0;

@@ -1,6 +1,6 @@
 /**
- * Answers that hold a token which the head masks out: its row of the head is so large that a logit made with it is infinite, so
- * the answer's log-prob can only be −∞ or NaN. Such rows are found before training, which could do nothing but skip their steps.
+ * Completions that hold a token which the head masks out: its row of the head is so large that a logit made with it is infinite, so
+ * the completion's log-prob can only be −∞ or NaN. Such rows are found before training, which could do nothing but skip their steps.
  */
 import { DataError } from "../base/errors.ts";
 import { describeOrigin, type Example } from "../data/example.ts";
@@ -11,7 +11,7 @@ import { fewOf } from "./culprits.ts";
 /**
  * @param splits - rows for training, and those that are held out
  * @param dtype - of the activations: what logits are rounded to
- * @throws {DataError} if an answer holds a token in the loss whose logit cannot be a number, with the rows of the first such split
+ * @throws {DataError} if a completion holds a token in the loss whose logit cannot be a number, with the rows of the first such split
  */
 export function refuseMaskedTokens(
   model: CausalLM,

@@ -1,4 +1,4 @@
-/** Supervised fine-tuning, which has no hyperparameters of its own. */
+/** Supervised fine-tuning, without hyperparameters. */
 import type { Method } from "../method.ts";
 
 /** Settings of an SFT run. */

@@ -35,7 +35,7 @@ export function slime(options: SlimeOptions): PairObjective {
   };
 }
 
-/** The three parts, each this micro-batch's share of the step's loss, (). */
+/** The three parts, each this micro-batch's part of the step's loss, (). */
 interface Parts {
   /** Eq. (6) */
   anchor: Tensor;
