@@ -8,7 +8,7 @@ import {
   type FinishedCompletion,
   type Generation,
   type SamplingSettings,
-} from "../recipes/generation.ts";
+} from "../recipes/open-generation.ts";
 import type { Message } from "../text/messages.ts";
 
 /** A prompt for {@link printCompletions}. */

@@ -2,7 +2,7 @@
 import { type Command, InvalidArgumentError } from "commander";
 import { ConfigError } from "../base/errors.ts";
 import { isGreedyAt } from "../base/temperature.ts";
-import type { Generation, GenerationOptions, SamplingSettings } from "../recipes/generation.ts";
+import type { Generation, GenerationOptions, SamplingSettings } from "../recipes/open-generation.ts";
 import { PhaseProgress, Phases } from "../terminal/phases.ts";
 import { finishFirst } from "./leave.ts";
 import {
@@ -104,7 +104,7 @@ async function run(cli: CliOptions): Promise<void> {
     onPhase: phases.listen,
   };
   if (cli.prompts !== undefined) return generateFromFile(cli, options, sampling);
-  const { openGeneration } = await import("../recipes/generation.ts");
+  const { openGeneration } = await import("../recipes/open-generation.ts");
   await using generation = await openGeneration(options);
   phases.done();
   if (cli.chat) {

@@ -1,6 +1,6 @@
 /** All commands and their options. */
 import { Command } from "commander";
-import { codeVersion } from "../base/version.ts";
+import { codeVersion } from "../base/code-version.ts";
 import { type ReadMeter, watchReading } from "../data/read-meter.ts";
 import { labelsOf, methodNames, wordList } from "../methods/index.ts";
 import { PhaseProgress } from "../terminal/phases.ts";

@@ -8,9 +8,9 @@ import { deriveSeed, Random } from "../base/random.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
 import { type CachedSequence, KVCache, pagesFor, pageTokens, type Span } from "../nn/kv-cache.ts";
 import { type DType, noGrad, scope, type Tensor } from "../torch/index.ts";
-import { AnswerText, type TokenDecoder, type TokenStep } from "./answer-text.ts";
 import { checkRequest } from "./check-request.ts";
 import { type Choice, type ChoiceRow, chooseTokens } from "./choose.ts";
+import { CompletionText, type TokenDecoder, type TokenStep } from "./completion-text.ts";
 import { followingLogprobs, lastLogits, nextLogits, promptHidden } from "./forward.ts";
 import type {
   EndEvent,
@@ -64,7 +64,7 @@ interface Sample {
   ids: number[];
   seen: Set<number>;
   random: Random;
-  text: AnswerText | null;
+  text: CompletionText | null;
   isOver: boolean;
 }
 
@@ -201,7 +201,8 @@ export class Engine implements GenerationEngine, Disposable {
         ids: [],
         seen: new Set(repetitionPenalty === null ? [] : promptIds),
         random: new Random(deriveSeed(seed, firstSeries + index)),
-        text: tokenizer === null ? null : new AnswerText(tokenizer, stop, continuesPrompt ? promptIds : []),
+        text:
+          tokenizer === null ? null : new CompletionText(tokenizer, stop, continuesPrompt ? promptIds : []),
         isOver: false,
       }),
     );

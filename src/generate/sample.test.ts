@@ -7,7 +7,7 @@ import { logitsOf, tinyModel } from "../../test/support/tiny-models.ts";
 import { ConfigError } from "../base/errors.ts";
 import { hostBytes, liveTensorCount } from "../torch/index.ts";
 import { Engine } from "./engine.ts";
-import { type SamplingOptions, sampleAnswers } from "./sample.ts";
+import { type SamplingOptions, sampleCompletions } from "./sample.ts";
 
 const greedy: SamplingOptions = { temperature: 0, maxNewTokens: 20, stopIds: new Set(), seed: 1 };
 
@@ -15,7 +15,7 @@ for (const family of families) {
   test(`greedy answers of ${family} are those of transformers, token for token`, () => {
     const prompts = fixtureExamples(family).map(({ promptIds }) => promptIds);
     // two at once: the rows of a batch have different lengths, and there is a second batch
-    const answers = sampleAnswers(fixtureModel(family), prompts, { ...greedy, promptsAtOnce: 2 });
+    const answers = sampleCompletions(fixtureModel(family), prompts, { ...greedy, promptsAtOnce: 2 });
     assert.deepEqual(
       answers,
       fixtureGoldens(family).greedy.map((ids, prompt) => ({ prompt, ids, stopId: null })),
@@ -34,9 +34,9 @@ const warm: SamplingOptions = {
 
 test("one seed gives the same answers, another gives others", () => {
   const model = tinyModel("llama_tied");
-  const once = sampleAnswers(model, prompts, warm);
-  assert.deepEqual(sampleAnswers(model, prompts, warm), once);
-  assert.notDeepEqual(sampleAnswers(model, prompts, { ...warm, seed: 8 }), once);
+  const once = sampleCompletions(model, prompts, warm);
+  assert.deepEqual(sampleCompletions(model, prompts, warm), once);
+  assert.notDeepEqual(sampleCompletions(model, prompts, { ...warm, seed: 8 }), once);
   assert.deepEqual(
     once.map((answer) => answer.prompt),
     [0, 0, 0, 1, 1, 1, 2, 2, 2],
@@ -46,17 +46,17 @@ test("one seed gives the same answers, another gives others", () => {
 
 test("an answer does not depend on what else is in its batch", () => {
   const model = tinyModel("qwen3");
-  const together = sampleAnswers(model, prompts, warm);
-  assert.deepEqual(sampleAnswers(model, prompts, { ...warm, promptsAtOnce: 1 }), together);
+  const together = sampleCompletions(model, prompts, warm);
+  assert.deepEqual(sampleCompletions(model, prompts, { ...warm, promptsAtOnce: 1 }), together);
 });
 
 test("a stop token ends an answer and is not part of it", () => {
   const model = tinyModel("llama_untied");
-  const [free] = sampleAnswers(model, prompts.slice(0, 1), greedy);
+  const [free] = sampleCompletions(model, prompts.slice(0, 1), greedy);
   const ids = free?.ids ?? [];
   const stop = ids.find((id, i) => i > 0 && ids.indexOf(id) === i) ?? ids[0] ?? -1;
   const before = ids.slice(0, ids.indexOf(stop));
-  const [stopped] = sampleAnswers(model, prompts.slice(0, 1), { ...greedy, stopIds: new Set([stop]) });
+  const [stopped] = sampleCompletions(model, prompts.slice(0, 1), { ...greedy, stopIds: new Set([stop]) });
   assert.deepEqual(stopped, { prompt: 0, ids: before, stopId: stop });
 });
 
@@ -71,7 +71,7 @@ test("first tokens come as often as the softmax at the temperature says", () => 
   const count = 4000;
   const options = { ...warm, temperature: 2, maxNewTokens: 1, answersPerPrompt: count };
   const counts = new Array<number>(size).fill(0);
-  for (const { ids } of sampleAnswers(model, [prompt], options)) {
+  for (const { ids } of sampleCompletions(model, [prompt], options)) {
     const id = ids[0] ?? -1;
     counts[id] = (counts[id] ?? 0) + 1;
   }
@@ -86,14 +86,14 @@ test("first tokens come as often as the softmax at the temperature says", () => 
 test("sampling leaves no tensors behind", () => {
   const model = tinyModel("gemma3");
   const before = liveTensorCount();
-  sampleAnswers(model, prompts, warm);
+  sampleCompletions(model, prompts, warm);
   assert.equal(liveTensorCount(), before);
 });
 
 test("options out of range are refused by name", () => {
   const model = tinyModel("llama_tied");
   const refused = (changes: Partial<SamplingOptions>, message: RegExp) =>
-    assert.throws(() => sampleAnswers(model, prompts, { ...warm, ...changes }), {
+    assert.throws(() => sampleCompletions(model, prompts, { ...warm, ...changes }), {
       name: ConfigError.name,
       message,
     });
@@ -101,7 +101,7 @@ test("options out of range are refused by name", () => {
   refused({ maxNewTokens: 0 }, /^maxNewTokens: expected a whole number of at least 1, got 0\.$/);
   refused({ answersPerPrompt: 1.5 }, /^answersPerPrompt: .* got 1\.5\.$/);
   assert.throws(
-    () => sampleAnswers(model, [[1], []], warm),
+    () => sampleCompletions(model, [[1], []], warm),
     /^ConfigError: prompt 1: expected at least one token/,
   );
 });
@@ -110,10 +110,10 @@ test("rollouts without a turn of the event loop leave no memory behind, log-prob
   // logits of more than the 64 KiB from which on memory is counted
   const model = tinyModel("llama_tied", { vocab_size: 20_000, max_position_embeddings: 64 });
   const options = { ...warm, stopIds: new Set<number>() };
-  sampleAnswers(model, prompts, options);
+  sampleCompletions(model, prompts, options);
   const [tensors, bytes] = [liveTensorCount(), hostBytes()];
   for (let round = 0; round < 10; round++) {
-    sampleAnswers(model, prompts, { ...options, seed: round });
+    sampleCompletions(model, prompts, { ...options, seed: round });
     const engine = new Engine({ model, tokenizer: null });
     for (const [i, promptIds] of prompts.entries()) {
       engine.submit(

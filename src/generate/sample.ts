@@ -25,7 +25,7 @@ export interface SamplingOptions {
 }
 
 /** One answer. */
-export interface SampledAnswer {
+export interface SampledCompletion {
   /** Index of its prompt. */
   prompt: number;
   /** Tokens of the answer, without the one that ended it. */
@@ -42,11 +42,11 @@ export interface SampledAnswer {
  * @throws {ConfigError} if a prompt is empty or an option is out of range
  * @throws {TorchError} if the model cannot be computed
  */
-export function sampleAnswers(
+export function sampleCompletions(
   model: CausalLM,
   prompts: readonly (readonly number[])[],
   options: SamplingOptions,
-): SampledAnswer[] {
+): SampledCompletion[] {
   const { answersPerPrompt: n = 1, promptsAtOnce = 16, temperature, maxNewTokens, stopIds, seed } = options;
   checkOptions(prompts, options);
   using engine = new Engine({
@@ -56,8 +56,8 @@ export function sampleAnswers(
     limits: { maxRunning: promptsAtOnce * n },
   });
   const failures: string[] = [];
-  const answers = prompts.map((promptIds, prompt): SampledAnswer[] => {
-    const own = Array.from({ length: n }, (): SampledAnswer => ({ prompt, ids: [], stopId: null }));
+  const answers = prompts.map((promptIds, prompt): SampledCompletion[] => {
+    const own = Array.from({ length: n }, (): SampledCompletion => ({ prompt, ids: [], stopId: null }));
     const request = { promptIds, n, temperature, maxNewTokens, stopIds, seed, firstSeries: prompt * n };
     engine.submit(`${prompt}`, { ...plain, ...request }, (event) => {
       if (event.type === "error") failures.push(event.message);

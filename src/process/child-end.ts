@@ -30,12 +30,12 @@ export function endInWords({ status, signal, silentSeconds, outOfMemory }: Child
   }
   return outOfMemory
     ? "was killed (SIGKILL) by the system for want of memory"
-    : "was killed (SIGKILL), by someone or, where that is not told, for want of memory";
+    : "was killed (SIGKILL), by someone or, where that is not reported, for want of memory";
 }
 
 /** Ends that say that the run was left as it was asked to: done, stopped, or left at once by a signal. */
 const asAsked: ReadonlySet<number> = new Set([0, 129, 130, 143]);
-/** Configuration, formats, data, and training that cannot go on: they are the same when asked again. */
+/** Configuration, formats, data, and training that cannot continue: a retry would fail the same way. */
 const lasting: ReadonlySet<number> = new Set([2, 3, 4, 6]);
 
 /** What follows from an end. */

@@ -5,7 +5,7 @@ import { extname, join } from "node:path";
 /** Characters of a child's standard error that are kept. */
 const keptCharacters = 4000;
 
-/** Who is told what a child says. */
+/** Listeners of a child's messages. */
 export interface ChildListener {
   onMessage?: (message: unknown) => void;
   /** What it writes to standard error, where that is a pipe. */

@@ -1,4 +1,4 @@
-/** One task to its end in a process of its own: its peak memory is its own, and a crash too. */
+/** Runs one task in a separate process: it frees its memory when it ends, and a crash ends nothing else. */
 import { forkChild } from "./child.ts";
 import { ChildFailure, type Failure, failureOf } from "./failure.ts";
 
@@ -42,9 +42,9 @@ export function runTask<R, E = never>(task: object, options: TaskOptions<E>): Pr
   };
   const onEnd = (how: string): void => {
     signal?.removeEventListener("abort", stop);
-    const told = child.written.slice(-lastWords).trim();
+    const output = child.written.slice(-lastWords).trim();
     if (outcome !== null) outcome();
-    else reject(new ChildFailure(`its process ended ${how}${told === "" ? "" : `. ${told}`}`, 1));
+    else reject(new ChildFailure(`its process ended ${how}${output === "" ? "" : `. ${output}`}`, 1));
   };
   const listener = { onMessage: (message: unknown) => hear(message as TaskMessage), onEnd };
   const child = forkChild(program, listener, { silent: isSilent });

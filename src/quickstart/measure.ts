@@ -2,13 +2,13 @@
 import type { Example } from "../data/example.ts";
 import { packExamples } from "../data/packing.ts";
 import { scoreBatch } from "../forward/score.ts";
-import { sampleAnswers } from "../generate/sample.ts";
+import { sampleCompletions } from "../generate/sample.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
 import { loadModel } from "../models/load.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import { prepareData, rowsOf } from "../train/prepare-data.ts";
 
-/** Held-out figures of one model; a pair's place is its line in the file. */
+/** Held-out metrics of one model; a pair's place is its line in the file. */
 export interface Measurement {
   /** Mean log-probability per token of each chosen answer, nats. */
   chosen: number[];
@@ -93,12 +93,12 @@ interface Asked {
   part: readonly Example[];
   /** Place of the first pair of `part`. */
   first: number;
-  sampling: Parameters<typeof sampleAnswers>[2];
+  sampling: Parameters<typeof sampleCompletions>[2];
 }
 
 function answerAll(model: CausalLM, tokenizer: Tokenizer, { part, first, sampling }: Asked): HeldOutAnswer[] {
   const prompts = part.map((example) => example.promptIds);
-  return sampleAnswers(model, prompts, sampling).map(({ prompt, ids, stopId }) => ({
+  return sampleCompletions(model, prompts, sampling).map(({ prompt, ids, stopId }) => ({
     pair: first + prompt,
     ids,
     stopId,

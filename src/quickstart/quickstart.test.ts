@@ -21,12 +21,12 @@ test("the fast form runs from nothing to a table and a report", async () => {
   using parent = temporaryDirectory();
   const output = join(parent.path, "quickstart");
   const out = sink();
-  const { figures, report } = await quickstart({ output, seed: 2, fast: true, out });
+  const { metrics, report } = await quickstart({ output, seed: 2, fast: true, out });
   assert.deepEqual(
-    figures.map(({ name }) => name),
+    metrics.map(({ name }) => name),
     ["SFT", "DPO", "SimPO", "SLIME"],
   );
-  for (const { name, accuracy, change, distinct2, ended, rightForm, right, seconds, peakBytes } of figures) {
+  for (const { name, accuracy, change, distinct2, ended, rightForm, right, seconds, peakBytes } of metrics) {
     const shown = [accuracy, distinct2, ended, rightForm, right, seconds, peakBytes];
     const moved = change === null ? [] : [change.chosen, change.rejected, change.chosenDown];
     assert.ok([...shown, ...moved].every(Number.isFinite), `${name}: ${[...shown, ...moved]}`);
@@ -35,7 +35,7 @@ test("the fast form runs from nothing to a table and a report", async () => {
     assert.match(out.text, new RegExp(`^${name} .* MiB$`, "m"));
   }
   // three steps of a learning rate above 0 move every method's likelihoods, and differently
-  const moves = figures.slice(1).map(({ change }) => change?.chosen);
+  const moves = metrics.slice(1).map(({ change }) => change?.chosen);
   assert.equal(new Set([0, ...moves]).size, 4, `${moves}`);
   assert.match(out.text, /\[4\/4\] SLIME: 3 steps/);
   assert.equal(report, join(output, "report.html"));

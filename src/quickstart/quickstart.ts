@@ -1,6 +1,6 @@
 /**
  * The quick start, from nothing: its own data, a random Llama-shaped model, SFT, then every method over pairs from that one
- * checkpoint with the same data, seed and steps. Each stage runs in a process of its own.
+ * checkpoint with the same data, seed and steps. Each stage runs in a separate process.
  */
 
 import { join, relative } from "node:path";
@@ -16,7 +16,7 @@ import { fastSize, fullSize, type ToySize } from "../toy/sizes.ts";
 import { type QuickstartPaths, stages, takePlace } from "./place.ts";
 import { answerLines, legend, resultTable, writeQuickstartReport } from "./results.ts";
 import type { StageResult, StageTask } from "./stage.ts";
-import { figuresOf, type MethodFigures, sentences } from "./stage-metrics.ts";
+import { type MethodMetrics, metricsOf, sentences } from "./stage-metrics.ts";
 import { runInProcess } from "./stage-process.ts";
 
 /** Options of `quickstart`. */
@@ -29,9 +29,9 @@ export interface QuickstartOptions {
   out: ProgressStream;
 }
 
-/** What came of it. */
+/** The result. */
 export interface QuickstartOutcome {
-  figures: MethodFigures[];
+  metrics: MethodMetrics[];
   report: string;
   seconds: number;
 }
@@ -57,20 +57,20 @@ export async function quickstart({ output, seed, fast, out }: QuickstartOptions)
       const title = `[${i + 1}/${stages.length}] ${methods[stage].label}`;
       results.push(await runInProcess(title, taskOf(stage, paths, { data, seed, size }), out));
     }
-    const figures = figuresOfAll(results, data);
-    const [sft, ...others] = figures as [MethodFigures, ...MethodFigures[]];
+    const metrics = metricsOfAll(results, data);
+    const [sft, ...others] = metrics as [MethodMetrics, ...MethodMetrics[]];
     const said = sentences(sft, others, data.evaluation.length);
-    writeFileAtomic(paths.results, `${stringifyNumbers({ seed, fast, figures })}\n`);
+    writeFileAtomic(paths.results, `${stringifyNumbers({ seed, fast, metrics })}\n`);
     writeAnswers(paths, results, data);
-    writeQuickstartReport(paths, figures, { intro: introduction(data, fast), said });
+    writeQuickstartReport(paths, metrics, { intro: introduction(data, fast), said });
     const seconds = (performance.now() - began) / 1000;
     out.write(
-      `\n${resultTable(figures)}\n\n${legend.join("\n")}\n\n${said.join("\n")}\n\n${firstAnswers(results, data)}\n\n`,
+      `\n${resultTable(metrics)}\n\n${legend.join("\n")}\n\n${said.join("\n")}\n\n${firstAnswers(results, data)}\n\n`,
     );
     out.write(
       `Report with curves: ${relative(process.cwd(), paths.report)}   (all in ${formatDuration(seconds)})\n`,
     );
-    return { figures, report: paths.report, seconds };
+    return { metrics, report: paths.report, seconds };
   } finally {
     lock.release();
   }
@@ -78,7 +78,7 @@ export async function quickstart({ output, seed, fast, out }: QuickstartOptions)
 
 function introduction({ sft, train, evaluation }: ToyData, fast: boolean): string {
   const trial = fast
-    ? "\nThis is the fast form, a few steps of a very small model: its figures mean nothing."
+    ? "\nThis is the fast form, a few steps of a very small model: its metrics mean nothing."
     : "";
   return (
     `A random model learns to answer questions about islands from ${sft.length} rows, many flawed (SFT).\n` +
@@ -120,11 +120,11 @@ function taskOf(
   return { config: { file: recipe, values }, base: null, ...measured };
 }
 
-function figuresOfAll(results: readonly StageResult[], { evaluation }: ToyData): MethodFigures[] {
+function metricsOfAll(results: readonly StageResult[], { evaluation }: ToyData): MethodMetrics[] {
   const right = evaluation.map(({ chosen }) => chosen[0]?.content ?? "");
   const labels = labelsOf(stages);
   const sft = results[0]?.measurement ?? null;
-  return results.map((result, i) => figuresOf(at(labels, i), result, i === 0 ? null : sft, right));
+  return results.map((result, i) => metricsOf(at(labels, i), result, i === 0 ? null : sft, right));
 }
 
 /** Every sampled answer, beside the question and the right answer. */

@@ -4,7 +4,7 @@ import { textTable } from "../terminal/text-table.ts";
 import type { Measurement } from "./measure.ts";
 import { answerLines, resultTable } from "./results.ts";
 import type { StageResult } from "./stage.ts";
-import { changeSince, figuresOf, type MethodFigures, percent, sentences } from "./stage-metrics.ts";
+import { changeSince, type MethodMetrics, metricsOf, percent, sentences } from "./stage-metrics.ts";
 
 const right = ["1. A\nEnd of list.", "1. B\nEnd of list."];
 const sft: Measurement = {
@@ -26,9 +26,9 @@ const result: StageResult = {
   peakBytes: 300 * 2 ** 20,
 };
 
-test("figures are counted from the measurement", () => {
-  const figures = figuresOf("SFT", result, null, right);
-  assert.deepEqual(figures, {
+test("metrics are counted from the measurement", () => {
+  const metrics = metricsOf("SFT", result, null, right);
+  assert.deepEqual(metrics, {
     name: "SFT",
     accuracy: 0.5,
     rewardAccuracy: null,
@@ -63,15 +63,15 @@ test("changes are taken pair by pair", () => {
   });
 });
 
-const base: MethodFigures = figuresOf("SFT", result, null, right);
-const dpo: MethodFigures = {
+const base: MethodMetrics = metricsOf("SFT", result, null, right);
+const dpo: MethodMetrics = {
   ...base,
   name: "DPO",
   rewardAccuracy: 0.9,
   right: 0.5,
   change: { chosen: -0.0714, rejected: -1.25, chosenDown: 0.4, marginUpOfDown: 0.975 },
 };
-const slime: MethodFigures = {
+const slime: MethodMetrics = {
   ...dpo,
   name: "SLIME",
   rewardAccuracy: 0.5,
@@ -88,7 +88,7 @@ test("sentences say what the numbers say", () => {
   ]);
 });
 
-test("the table has a column a figure and stays within 100 characters", () => {
+test("the table has a column a metric and stays within 100 characters", () => {
   const widest = {
     ...dpo,
     name: "SimPO",

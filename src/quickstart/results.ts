@@ -3,7 +3,7 @@
 import { writeComparison } from "../report/run-report.ts";
 import { textTable } from "../terminal/text-table.ts";
 import type { QuickstartPaths } from "./place.ts";
-import { type MethodFigures, percent } from "./stage-metrics.ts";
+import { type MethodMetrics, percent } from "./stage-metrics.ts";
 
 interface Column {
   /** In the terminal; "\n" stacks words. */
@@ -11,7 +11,7 @@ interface Column {
   /** In the report. */
   long: string;
   /** Null where there is nothing to say. */
-  cell: (figures: MethodFigures) => string | null;
+  cell: (metrics: MethodMetrics) => string | null;
 }
 
 const columns: readonly Column[] = [
@@ -54,10 +54,10 @@ function signed(value: number | undefined): string | null {
 }
 
 /** The table for the terminal. */
-export function resultTable(figures: readonly MethodFigures[]): string {
+export function resultTable(metrics: readonly MethodMetrics[]): string {
   return textTable(
     columns.map(({ short }) => short),
-    figures.map((one) => columns.map(({ cell }) => cell(one) ?? "–")),
+    metrics.map((one) => columns.map(({ cell }) => cell(one) ?? "–")),
   );
 }
 
@@ -74,10 +74,10 @@ const ofCurves =
 /** Writes the report over the preference stages. */
 export function writeQuickstartReport(
   paths: QuickstartPaths,
-  figures: readonly MethodFigures[],
+  metrics: readonly MethodMetrics[],
   { intro, said }: { intro: string; said: readonly string[] },
 ): void {
-  const compared = figures.filter(({ change }) => change !== null);
+  const compared = metrics.filter(({ change }) => change !== null);
   writeComparison(
     compared.map(({ name }) => ({ name, dir: paths.run(name.toLowerCase()) })),
     {
@@ -87,7 +87,7 @@ export function writeQuickstartReport(
       ),
       table: {
         columns: columns.map(({ long }) => long),
-        rows: figures.map((one) => columns.map(({ cell }) => cell(one))),
+        rows: metrics.map((one) => columns.map(({ cell }) => cell(one))),
       },
     },
     paths.report,

@@ -1,12 +1,12 @@
-/** The figures of the quick start: what is counted from each model's measurement, and what can be said of them. */
+/** The metrics of the quick start: what is counted from each model's measurement, and what can be said of them. */
 import { at } from "../base/at.ts";
 import { distinctN, endedShare } from "../evaluate/diversity/text-statistics.ts";
 import { hasRightForm } from "../toy/world.ts";
 import type { HeldOutAnswer, Measurement } from "./measure.ts";
 import type { StageResult } from "./stage.ts";
 
-/** Figures of one method. Shares are from 0 to 1, likelihoods in nats per token, all on held-out pairs. */
-export interface MethodFigures {
+/** Metrics of one method. Shares are from 0 to 1, likelihoods in nats per token, all on held-out pairs. */
+export interface MethodMetrics {
   name: string;
   /** Pairs whose chosen answer has the higher mean log-probability. */
   accuracy: number;
@@ -38,17 +38,17 @@ export interface LikelihoodChange {
 }
 
 /**
- * The figures of one method.
+ * The metrics of one method.
  *
  * @param sft - the measurement of the model all methods start from; null when `result` is that model's own
  * @param right - the right answer of each held-out pair
  */
-export function figuresOf(
+export function metricsOf(
   name: string,
   result: StageResult,
   sft: Measurement | null,
   right: readonly string[],
-): MethodFigures {
+): MethodMetrics {
   const { chosen, rejected, answers } = result.measurement;
   const rightOf = ({ pair }: HeldOutAnswer): string => right[pair] ?? "";
   const shareOf = (test: (answer: HeldOutAnswer) => boolean): number =>
@@ -85,8 +85,8 @@ export function changeSince(before: Measurement, now: Measurement): LikelihoodCh
   };
 }
 
-/** Sentences on the figures, computed from them. `sft` is the model the others start from. */
-export function sentences(sft: MethodFigures, others: readonly MethodFigures[], pairs: number): string[] {
+/** Sentences on the metrics, computed from them. `sft` is the model the others start from. */
+export function sentences(sft: MethodMetrics, others: readonly MethodMetrics[], pairs: number): string[] {
   const said = others.map(displacementSentence).filter((sentence) => sentence !== "");
   said.push(answerSentence(sft, others));
   for (const { name, rewardAccuracy, accuracy } of others) {
@@ -102,12 +102,12 @@ export function sentences(sft: MethodFigures, others: readonly MethodFigures[], 
   return said;
 }
 
-function answerSentence(sft: MethodFigures, others: readonly MethodFigures[]): string {
+function answerSentence(sft: MethodMetrics, others: readonly MethodMetrics[]): string {
   const list = others.map(({ name, right }) => `${name} ${percent(right)}`).join(", ");
   return `Right answers among ${sft.answers} samples of each: SFT ${percent(sft.right)}, ${list}.`;
 }
 
-function displacementSentence({ name, change }: MethodFigures): string {
+function displacementSentence({ name, change }: MethodMetrics): string {
   if (change === null) return "";
   const { chosenDown, marginUpOfDown } = change;
   const margin = Number.isNaN(marginUpOfDown)

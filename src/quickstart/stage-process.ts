@@ -1,4 +1,4 @@
-/** Starts a stage in a process of its own and shows how it goes on. */
+/** Runs a stage in a separate process and shows its progress. */
 import { TrainingError } from "../base/errors.ts";
 import { formatNumber } from "../base/number-text.ts";
 import { programBeside } from "../process/child.ts";

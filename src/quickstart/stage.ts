@@ -18,7 +18,7 @@ export interface StageTask {
   answersPerPrompt: number;
 }
 
-/** What came of a stage. */
+/** The result of a stage. */
 export interface StageResult {
   measurement: Measurement;
   /** Accuracy by the objective's own reward at the last evaluation; null for SFT. */

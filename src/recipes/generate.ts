@@ -18,7 +18,7 @@ import {
   type GenerationOptions,
   openGeneration,
   type SamplingSettings,
-} from "./generation.ts";
+} from "./open-generation.ts";
 
 /** The prompts, and where the completions go. */
 export interface GenerateFileOptions extends GenerationOptions {

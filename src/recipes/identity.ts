@@ -1,9 +1,9 @@
 /** What a run was computed from: fingerprints, and the date its templates take as today. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import { codeVersion } from "../base/code-version.ts";
 import { TrainingError } from "../base/errors.ts";
 import { readSealed } from "../base/sealed.ts";
-import { codeVersion } from "../base/version.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import type { Environment } from "../forward/environment.ts";
 import {

@@ -7,9 +7,9 @@ import { deriveSeed } from "../base/random.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import type { Example } from "../data/example.ts";
 import { readPrompts, tellFirstTurns } from "../data/prompt-file.ts";
-import { answerEntropies } from "../evaluate/diversity/answer-entropies.ts";
+import { completionEntropies } from "../evaluate/diversity/completion-entropies.ts";
 import { DIVERSITY_METRICS, type DiversityMetric, diversityOf } from "../evaluate/diversity/diversity.ts";
-import { type SampledAnswer, sampleAnswers } from "../generate/sample.ts";
+import { type SampledCompletion, sampleCompletions } from "../generate/sample.ts";
 import type { EvaluationRecord } from "../runs/evaluation-records.ts";
 import { createRowEncoder } from "../text/encode.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
@@ -19,7 +19,7 @@ import type { Training } from "../train/step.ts";
 /** Answers to prompts given as token ids. Must not draw from torch's generator. */
 type AnswerSampler = (
   prompts: readonly (readonly number[])[],
-) => readonly SampledAnswer[] | Promise<readonly SampledAnswer[]>;
+) => readonly SampledCompletion[] | Promise<readonly SampledCompletion[]>;
 
 /** A prompt that is answered at every evaluation. */
 export interface WatchedPrompt {
@@ -63,14 +63,14 @@ export function watchOf(
     dtype: numerics.dtype,
   };
   const sampler: AnswerSampler = (asked) =>
-    sampleAnswers(model, asked, { ...sampling, stopIds: data.stopIds });
+    sampleCompletions(model, asked, { ...sampling, stopIds: data.stopIds });
   return {
     key: createHash("sha256")
       .update(JSON.stringify([ids, sampling]))
       .digest("hex"),
     look: async () => {
       const answers = await sampler(ids);
-      const entropies = answerEntropies(model, ids, answers, numerics);
+      const entropies = completionEntropies(model, ids, answers, numerics);
       return described(prompts, answers, { entropies, tokenizer: data.tokenizer });
     },
   };
@@ -123,7 +123,7 @@ function evenly<T>(all: readonly T[], count: number): T[] {
 
 function described(
   prompts: readonly WatchedPrompt[],
-  answers: readonly SampledAnswer[],
+  answers: readonly SampledCompletion[],
   { entropies, tokenizer }: { entropies: readonly number[][]; tokenizer: Tokenizer },
 ): WatchedAnswers {
   const shown = answers.map(({ prompt, ids, stopId }, i) => {

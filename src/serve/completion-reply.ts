@@ -1,5 +1,5 @@
 /** One completion request from its admission to the end of its reply, whole or as a stream of server-sent events. */
-import { codeVersion } from "../base/version.ts";
+import { codeVersion } from "../base/code-version.ts";
 import type { GenerateRequest } from "../generate/request.ts";
 import { type Answering, answer } from "./answering.ts";
 import { ApiError, clientLeft } from "./api-error.ts";

@@ -1,5 +1,5 @@
 /** A prompt as a reply with `echo` gives it back: its text, and where its tokens stand in it. */
-import { AnswerText, type TokenDecoder } from "../generate/answer-text.ts";
+import { CompletionText, type TokenDecoder } from "../generate/completion-text.ts";
 
 /** A prompt given back. */
 export interface Echo {
@@ -22,7 +22,7 @@ export function* echoSteps(
   ids: readonly number[],
   given: string | null,
 ): Generator<void, Echo> {
-  const decoded = new AnswerText(tokenizer, []);
+  const decoded = new CompletionText(tokenizer, []);
   const points = given === null ? null : [...given];
   let text = "";
   /** Code points of special tokens that are written in the prompt. */

@@ -1,7 +1,7 @@
-/** Intervals of figures: percentiles over resampled data (bootstrap), and Wilson's for shares. */
+/** Confidence intervals: percentiles over resampled data (bootstrap), and Wilson's for proportions. */
 import { Random } from "../base/random.ts";
 
-/** Where a figure lies, at some level of confidence. NaN where it cannot be told. */
+/** A confidence interval of a statistic. NaN where it is not known. */
 export interface Interval {
   low: number;
   high: number;
@@ -13,7 +13,7 @@ export interface BootstrapOptions {
   rounds?: number;
   /** Decides the draws; default 42. The same seed gives the same draws for data of the same size. */
   seed?: number;
-  /** Share of samples inside the interval; default 0.95. */
+  /** Fraction of samples inside the interval; default 0.95. */
   level?: number;
 }
 
@@ -22,11 +22,11 @@ export interface BootstrapOptions {
  *
  * Paper: Efron and Tibshirani 1993, An Introduction to the Bootstrap, chapter 13.
  *
- * Two figures of the same units are compared by a statistic that takes their difference: both see the same draws, so what
+ * Two statistics of the same units are compared by a statistic that takes their difference: both see the same draws, so what
  * the units share cancels out (paired bootstrap).
  *
  * @param statistic - gets the drawn indices, each in [0, count), in an array that the next draw overwrites, and gives the
- *   figure; draws that give NaN are left out
+ *   value; draws that give NaN are left out
  */
 export function bootstrapInterval(
   count: number,
@@ -79,7 +79,7 @@ export function percentileInterval(values: readonly number[], level = 0.95): Int
 const z95 = 1.959963984540054;
 
 /**
- * The 95 % interval of a share of independent trials. Unlike percentiles it says something where the share is 0 or 1.
+ * The 95 % interval of a proportion of independent trials. Unlike percentiles it has a width where the proportion is 0 or 1.
  *
  * Paper: Wilson 1927, Probable inference, the law of succession, and statistical inference.
  *   (p + z²/2n ± z sqrt( p(1-p)/n + z²/4n² )) / (1 + z²/n)

@@ -6,7 +6,7 @@ import { Random } from "../base/random.ts";
 import { quantile } from "./bootstrap.ts";
 import { normalCdf, normalQuantile } from "./normal.ts";
 
-/** A figure with its interval and what it rests on. */
+/** A value with its interval and sample sizes. */
 export interface Estimate {
   value: number;
   low: number;
@@ -23,14 +23,14 @@ export interface Weights {
   pairs: Float64Array;
 }
 
-/** A figure of the weighted sample. */
+/** A statistic of the weighted sample. */
 export type WeightedStatistic = (weights: Weights) => number;
 
 /** How intervals are made. */
 export interface CrossedBootstrapOptions {
   /** Resamples. Default 1000. */
   draws?: number;
-  /** Share of samples whose interval is meant to hold the truth. Default 0.95. */
+  /** Nominal coverage of the interval. Default 0.95. */
   level?: number;
   /** Decides the draws. Default 1. */
   seed?: number;

@@ -45,7 +45,7 @@ export interface DataOptions {
   sftRows: number;
   trainPairs: number;
   evalPairs: number;
-  /** Share of SFT rows whose answer is flawed, so that SFT leaves something to improve. */
+  /** Fraction of SFT rows whose answer is flawed, so that SFT leaves something to improve. */
   flawedShare: number;
 }
 

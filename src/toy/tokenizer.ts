@@ -11,7 +11,7 @@ export const endOfTurnId = 2;
 /** Id of the token that ends a text, also used for padding. */
 export const endOfTextId = 0;
 
-/** ChatML without a system turn of its own. */
+/** ChatML without a default system turn. */
 export const chatMl: string =
   "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n' }}" +
   "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}";

@@ -1,7 +1,7 @@
 /** Long computations on little memory: a hundred million numbers, and rollout after rollout. */
 import { test } from "node:test";
 import { setImmediate as turn } from "node:timers/promises";
-import { sampleAnswers } from "../../src/generate/sample.ts";
+import { sampleCompletions } from "../../src/generate/sample.ts";
 import { clipGradNorm } from "../../src/optim/clip.ts";
 import { manualSeed, ops, scope, setThreads, type Tensor } from "../../src/torch/index.ts";
 import { amount, figure, isNightly } from "../support/campaign.ts";
@@ -44,7 +44,7 @@ for (const turns of [true, false]) {
     // the first sixty fill caches
     const rounds = amount(5, 60 + 200);
     for (let round = 0; round < rounds; round++) {
-      sampleAnswers(model, prompts, { ...options, seed: round });
+      sampleCompletions(model, prompts, { ...options, seed: round });
       if (turns) await turn();
       resident.push(residentMiB());
     }

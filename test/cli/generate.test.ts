@@ -6,7 +6,7 @@ import { Command } from "commander";
 import { PreftuneError } from "../../src/base/errors.ts";
 import { addGenerateCommand } from "../../src/cli/generate-command.ts";
 import { readAnswerFile } from "../../src/evaluate/answers/answer-rows.ts";
-import { readAnswers } from "../../src/evaluate/diversity/answers-file.ts";
+import { readCompletions } from "../../src/evaluate/diversity/completions-file.ts";
 import { addAdapter } from "../../src/models/adapt.ts";
 import { loadModel } from "../../src/models/load.ts";
 import { writeAdapter } from "../../src/models/save.ts";
@@ -81,7 +81,7 @@ test("a file of prompts: lines in order that read as answers, the same however m
   assert.deepEqual([reported.done, reported.total, seen.at(-1)], [7, 7, 7]);
   assert.ok(reported.tokens > 14 && reported.tokens <= 2 * 7 * 6 && reported.seconds > 0);
   const whole = readFileSync(at("answers.jsonl"), "utf8");
-  const answers = await readAnswers(at("answers.jsonl"));
+  const answers = await readCompletions(at("answers.jsonl"));
   assert.deepEqual(
     answers.map((one) => [one.prompt.at(-1), one.answers.length]),
     Array.from({ length: 7 }, (_, i) => [`${i}`, 2]),

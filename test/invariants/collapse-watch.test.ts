@@ -5,7 +5,7 @@ import { after, test } from "node:test";
 import { DataError } from "../../src/base/errors.ts";
 import { deriveSeed } from "../../src/base/random.ts";
 import { readSafetensorsHeader, readTensorBytes } from "../../src/formats/safetensors.ts";
-import { sampleAnswers } from "../../src/generate/sample.ts";
+import { sampleCompletions } from "../../src/generate/sample.ts";
 import { loadModel } from "../../src/models/load.ts";
 import { type EvaluationRecord, readEvaluations } from "../../src/runs/evaluation-records.ts";
 import { readMetrics } from "../../src/runs/metrics.ts";
@@ -160,7 +160,7 @@ test("what is recorded: the answers of the model as it is, with the same random 
   const tokenizer = loadTokenizer(await trained);
   // the rows' prompts are plain text, and go in verbatim
   const prompts = last.samples.map(({ prompt }) => tokenizer.encode(prompt, { addSpecialTokens: true }));
-  const answers = await sampleAnswers(model, prompts, {
+  const answers = await sampleCompletions(model, prompts, {
     temperature: 1,
     maxNewTokens: 24,
     stopIds: new Set([2]),

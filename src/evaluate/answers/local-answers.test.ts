@@ -5,7 +5,7 @@ import { runFixture } from "../../../test/support/runs.ts";
 import { makeTinyModel } from "../../../test/support/tiny-model.ts";
 import { DataError } from "../../base/errors.ts";
 import { readModelConfig } from "../../formats/hf-config.ts";
-import { sampleAnswers } from "../../generate/sample.ts";
+import { sampleCompletions } from "../../generate/sample.ts";
 import { loadModel } from "../../models/load.ts";
 import { createRowEncoder } from "../../text/encode.ts";
 import { loadTokenizer } from "../../text/tokenizer.ts";
@@ -89,7 +89,7 @@ test("the second turn is asked after the own first answer", async () => {
   ]);
   assert.ok(outcome !== undefined && "row" in outcome);
   const stopIds = new Set([...eosTokenIds, ...(await encoder.chatFormat()).stopIds]);
-  const [drawn] = await sampleAnswers(loadModel(local.model), [outcome.row.promptIds], {
+  const [drawn] = await sampleCompletions(loadModel(local.model), [outcome.row.promptIds], {
     temperature: 0,
     maxNewTokens: 6,
     stopIds,

@@ -6,7 +6,7 @@ import { readTextFile, sha256, sha256File } from "../../base/files.ts";
 import { deriveSeed } from "../../base/random.ts";
 import { adapterWeightsName } from "../../formats/adapter.ts";
 import { type EnvironmentOptions, settleEnvironment } from "../../forward/environment.ts";
-import { sampleAnswers } from "../../generate/sample.ts";
+import { sampleCompletions } from "../../generate/sample.ts";
 import type { CausalLM } from "../../models/causal-lm.ts";
 import { loadModel } from "../../models/load.ts";
 import { type ModelText, openText } from "../../text/open-text.ts";
@@ -108,7 +108,7 @@ async function answerGroup(
       source,
       asked.map((i) => ({ question: at(group, i), answers: at(turns, i) })),
     );
-    const sampled = await sampleAnswers(source.model, prompts, {
+    const sampled = await sampleCompletions(source.model, prompts, {
       temperature,
       maxNewTokens: source.maxNewTokens,
       stopIds: source.text.stopIds,

@@ -6,15 +6,15 @@ import type { PhaseListener } from "../../base/phase-listener.ts";
 import { deriveSeed } from "../../base/random.ts";
 import { checkPromptLengths, type Prompt, readPrompts, tellFirstTurns } from "../../data/prompt-file.ts";
 import { type EnvironmentOptions, settleEnvironment } from "../../forward/environment.ts";
-import { type SamplingOptions, sampleAnswers } from "../../generate/sample.ts";
+import { type SamplingOptions, sampleCompletions } from "../../generate/sample.ts";
 import { withLocalModels } from "../../hub/hub-model.ts";
 import type { CausalLM } from "../../models/causal-lm.ts";
 import { loadModel } from "../../models/load.ts";
 import { openText } from "../../text/open-text.ts";
 import type { Tokenizer } from "../../text/tokenizer.ts";
 import { type DType, scope } from "../../torch/index.ts";
-import { answerEntropies } from "./answer-entropies.ts";
-import { readAnswers } from "./answers-file.ts";
+import { completionEntropies } from "./completion-entropies.ts";
+import { readCompletions } from "./completions-file.ts";
 import {
   type AnsweredPrompt,
   type DiversityResult,
@@ -68,7 +68,7 @@ export async function evaluateDiversity(source: DiversitySource, unit: Unit): Pr
         "unit: answers of a file have words; tokens are counted for a model's answers only.",
       );
     }
-    const answered = await readAnswers(source.answers);
+    const answered = await readCompletions(source.answers);
     return { ...diversityOf(answered, unit), answered };
   }
   const answered = await sampleFile(source);
@@ -112,9 +112,9 @@ async function samplePart(
   sampling: SamplingOptions & { dtype: DType },
 ): Promise<AnsweredPrompt[]> {
   const ids = part.map((prompt) => prompt.ids);
-  const sampled = await sampleAnswers(model, ids, sampling);
+  const sampled = await sampleCompletions(model, ids, sampling);
   const numerics = { dtype: sampling.dtype, gradient_checkpointing: false, logits_chunk_size: null };
-  const entropies = answerEntropies(model, ids, sampled, numerics);
+  const entropies = completionEntropies(model, ids, sampled, numerics);
   const completions = sampled.map(
     (answer, i): SampledText => ({
       text: tokenizer.decode(answer.ids, { skipSpecialTokens: false }),

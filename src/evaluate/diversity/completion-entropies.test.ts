@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { logitsOf, tinyModel } from "../../../test/support/tiny-models.ts";
-import type { SampledAnswer } from "../../generate/sample.ts";
+import type { SampledCompletion } from "../../generate/sample.ts";
 import { scope } from "../../torch/index.ts";
-import { answerEntropies } from "./answer-entropies.ts";
+import { completionEntropies } from "./completion-entropies.ts";
 
 /** −Σ p log p of the softmax of `logits`, in float64. */
 function entropyOf(logits: readonly number[]): number {
@@ -19,14 +19,14 @@ test("the entropy at each token of each answer, the one that ended it included, 
   const size = model.lm_head.weight.size(0);
   // more prompts than go into one pass; the third has no answer, answers come in no order
   const prompts = Array.from({ length: 10 }, (_, i) => [3 + i, 5, 7 + i].slice(0, 1 + (i % 3)));
-  const answers: SampledAnswer[] = [
+  const answers: SampledCompletion[] = [
     { prompt: 9, ids: [4, 4], stopId: null },
     { prompt: 0, ids: [9, 8, 7], stopId: 2 },
     { prompt: 1, ids: [], stopId: 2 },
     { prompt: 0, ids: [6], stopId: null },
     ...[3, 4, 5, 6, 7, 8].map((prompt) => ({ prompt, ids: [prompt, 11], stopId: 2 })),
   ];
-  const got = answerEntropies(model, prompts, answers, {
+  const got = completionEntropies(model, prompts, answers, {
     dtype: "float32",
     gradient_checkpointing: false,
     logits_chunk_size: null,

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Random } from "../base/random.ts";
-import { AnswerText, type TokenDecoder } from "./answer-text.ts";
+import { CompletionText, type TokenDecoder } from "./completion-text.ts";
 
 /** A token is a byte. */
 const bytes: TokenDecoder = {
@@ -22,7 +22,7 @@ function said(
   stops: readonly string[],
   prompt: number[] = [],
 ) {
-  const answer = new AnswerText(decoder, stops, prompt);
+  const answer = new CompletionText(decoder, stops, prompt);
   const parts: string[] = [];
   for (const id of ids) {
     const { text, stop } = answer.push(id);
@@ -123,7 +123,7 @@ test("stop texts name special tokens, alone, beside text and around them; specia
 
 test("the token that ends an answer may complete a stop text", () => {
   const ended = (stops: string[], id: number | null) => {
-    const answer = new AnswerText(marked, stops);
+    const answer = new CompletionText(marked, stops);
     const text = idsOf("ab")
       .map((byte) => answer.push(byte).text)
       .join("");
@@ -145,7 +145,7 @@ test("a text that continues a prompt: together they are the text of all tokens",
 });
 
 test("places are counted in code points, and parts of a character stand where it begins", () => {
-  const answer = new AnswerText(marked, ["😀!"]);
+  const answer = new CompletionText(marked, ["😀!"]);
   const steps = [...idsOf("a😀"), mark, ...idsOf("?b")].map((id) => answer.push(id));
   assert.deepEqual(
     steps.map(({ place }) => place),

@@ -35,7 +35,7 @@ interface KeyedCompletion {
  *
  * @throws {DataError} naming file and line of a row that has no answer
  */
-export async function readAnswers(path: string): Promise<AnsweredPrompt[]> {
+export async function readCompletions(path: string): Promise<AnsweredPrompt[]> {
   const prompts = new Map<string, { prompt: string; answers: SampledText[] }>();
   for await (const row of readRows({ path })) {
     for (const { key, prompt, answer } of answersOf(row)) {

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import { requireShared, skipWithoutShared } from "../../../test/support/shared.ts";
 import { DataError } from "../../base/errors.ts";
-import { readAnswers } from "./answers-file.ts";
+import { readCompletions } from "./completions-file.ts";
 import { diversityOf } from "./diversity.ts";
 
 const root = mkdtempSync(join(tmpdir(), "preftune-answers-"));
@@ -30,7 +30,7 @@ test("a row an answer: rows with one prompt are gathered, in order of their firs
     { prompt: "p", response: "3", finish_reason: "stop" },
     { prompt: "p", output: [user("p"), assistant("4")] },
   ]);
-  assert.deepEqual(await readAnswers(path), [
+  assert.deepEqual(await readCompletions(path), [
     { prompt: "p", answers: [{ text: "1", ended: true }, { text: "3", ended: true }, open("4")] },
     { prompt: "q", answers: [{ text: "2", ended: false }] },
   ]);
@@ -43,7 +43,7 @@ test("a row a prompt: a list of texts or of objects, each with an end of its own
     { answers: ["d"] },
     { answers: ["e"] },
   ]);
-  assert.deepEqual(await readAnswers(path), [
+  assert.deepEqual(await readCompletions(path), [
     {
       prompt: "what?",
       answers: [
@@ -70,7 +70,7 @@ test("dialogues: messages, Arena-Hard's objects, and FastChat's turns, each a pr
     },
     { question_id: 82, choices: [{ index: 0, turns: [{ content: "8" }] }] },
   ]);
-  assert.deepEqual(await readAnswers(path), [
+  assert.deepEqual(await readCompletions(path), [
     { prompt: "b", answers: [open("2")] },
     { prompt: "c", answers: [open("3")] },
     { prompt: "question_id 81, turn 1", answers: [open("4"), open("6")] },
@@ -97,7 +97,7 @@ const faults: [what: string, row: unknown, message: RegExp][] = [
 ];
 for (const [what, row, message] of faults) {
   test(`refused by file and line: ${what}`, async () => {
-    await assert.rejects(readAnswers(file([{ answer: "fine" }, row])), (error: unknown) => {
+    await assert.rejects(readCompletions(file([{ answer: "fine" }, row])), (error: unknown) => {
       assert.ok(error instanceof DataError);
       assert.match(error.message, message);
       return true;
@@ -106,14 +106,14 @@ for (const [what, row, message] of faults) {
 }
 
 test("an empty file has no answers to look at", async () => {
-  await assert.rejects(readAnswers(file([])), /expected answers, found no rows|no rows/);
+  await assert.rejects(readCompletions(file([])), /expected answers, found no rows|no rows/);
 });
 
 const published = ["data", "arena_hard", "answers_v0.1_gpt-4-0314.jsonl"];
 test("published answers of a good model: hardly any has a fault of Markdown", {
   skip: skipWithoutShared(...published),
 }, async () => {
-  const answered = (await readAnswers(requireShared(...published))).slice(0, 200);
+  const answered = (await readCompletions(requireShared(...published))).slice(0, 200);
   const { all } = diversityOf(answered, "words");
   assert.equal(all.answers, 200);
   assert.ok(all.metrics.formatted > 0.8 && all.metrics.malformed < 0.02, `${all.metrics.malformed}`);

@@ -34,7 +34,7 @@ const longestCharacter = 4;
  * A token's text may depend on its neighbour (a space in front, bytes of one character), so a token is read together with
  * those before it, back to the last place where a whole character ended.
  */
-export class AnswerText {
+export class CompletionText {
   readonly #decoder: TokenDecoder;
   readonly #stops: readonly string[];
   /** Those that are no special tokens. */

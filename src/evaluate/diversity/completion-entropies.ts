@@ -6,7 +6,7 @@ import { allCompletions, toDevice } from "../../forward/batch.ts";
 import { tokenLogpsHead } from "../../forward/head.ts";
 import type { Numerics } from "../../forward/numerics.ts";
 import { walk } from "../../forward/walk.ts";
-import type { SampledAnswer } from "../../generate/sample.ts";
+import type { SampledCompletion } from "../../generate/sample.ts";
 import type { CausalLM } from "../../models/causal-lm.ts";
 import { scope } from "../../torch/index.ts";
 
@@ -17,10 +17,10 @@ const promptsAtOnce = 8;
  * Entropies (nats) at the tokens of each of `answers`, the token that ended it included, in their order. Taken at
  * temperature 1, whatever the answers were drawn at.
  */
-export function answerEntropies(
+export function completionEntropies(
   model: CausalLM,
   prompts: readonly (readonly number[])[],
-  answers: readonly SampledAnswer[],
+  answers: readonly SampledCompletion[],
   numerics: Numerics,
 ): number[][] {
   const out: number[][] = answers.map(() => []);
