@@ -154,8 +154,8 @@ export function pairReportText({ models: [a, b], questions, statistics, judge }:
     String(wins),
     String(ties),
     String(losses),
-    text.percent(winRate.value),
-    text.interval(winRate.interval, text.percent),
+    percent(winRate.value),
+    range(winRate.interval, percent),
   ];
   const categories = Object.entries(perCategory);
   const table = textTable(
@@ -186,10 +186,10 @@ function strengthTable({
   lengthControlled,
   styleControlled,
 }: PairReport["statistics"]["bradleyTerry"]): string {
-  const row = (name: string, value: number, range: Interval): string[] => [
+  const row = (name: string, value: number, bounds: Interval): string[] => [
     name,
-    text.percent(value),
-    text.interval(range, text.percent),
+    percent(value),
+    range(bounds, percent),
   ];
   return textTable(
     [`Bradley–Terry win rate, ${verdicts} verdicts`, "win rate", "95 % interval"],

@@ -1,8 +1,8 @@
 /** What the terminal's tables of evaluations with a judge have in common. */
-import type { Interval } from "../../stats/bootstrap.ts";
 import { oneLine } from "../../terminal/text-table.ts";
 import type { JudgeReport } from "./judge.ts";
 import type { Statistic } from "./judged-pair.ts";
+import { percent, range } from "./report-html.ts";
 
 /** The judge's counts, a line each. */
 export function judgeLines(judge: JudgeReport): string[] {
@@ -23,22 +23,12 @@ export function number(value: number, digits: number): string {
   return Number.isNaN(value) ? "–" : value.toFixed(digits);
 }
 
-/** "12.3 %", or "–". */
-export function percent(value: number): string {
-  return Number.isNaN(value) ? "–" : `${(100 * value).toFixed(1)} %`;
-}
-
-/** "0.4 to 0.6", or "–". */
-export function interval({ low, high }: Interval, show: (value: number) => string): string {
-  return Number.isNaN(low) ? "–" : `${show(low)} to ${show(high)}`;
-}
-
 /** A rate with its interval. */
-export function shareText({ value, interval: range }: Statistic): string {
-  return `${percent(value)} (${interval(range, percent)})`;
+export function shareText({ value, interval }: Statistic): string {
+  return `${percent(value)} (${range(interval, percent)})`;
 }
 
 /** A statistic with its interval, two digits. */
-export function signed({ value, interval: range }: Statistic): string {
-  return `${number(value, 2)} (${interval(range, (x) => number(x, 2))})`;
+export function signed({ value, interval }: Statistic): string {
+  return `${number(value, 2)} (${range(interval, (x) => number(x, 2))})`;
 }

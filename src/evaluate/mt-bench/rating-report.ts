@@ -87,7 +87,7 @@ export function ratingReportText({ model, questions, statistics, judge }: Rating
     name,
     String(score.ratings),
     text.number(score.value, 2),
-    text.interval(score.interval, (x) => text.number(x, 2)),
+    range(score.interval, (x) => text.number(x, 2)),
     ...["1", "2"].map((turn) => text.number(turns[turn]?.value ?? Number.NaN, 2)),
   ];
   const table = textTable(
