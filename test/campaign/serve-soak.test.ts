@@ -1,9 +1,10 @@
 /** Requests of every kind, one after the other for as long as it takes: no tensor stays in the engine, and no process grows. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { Random } from "../../src/base/random.ts";
 import { amount, campaignSeed, figure, isNightly } from "../support/campaign.ts";
-import { type Served, served } from "../support/served.ts";
+import { collectsGarbage, type Served, served } from "../support/served.ts";
 
 const count = amount(80, 10_000);
 /** Until then caches fill and code is compiled. */
@@ -63,10 +64,12 @@ function slope(points: readonly (readonly [number, number])[]): number {
 const megabyte = 2 ** 20;
 
 test("requests of every kind leave no tensor behind, and the server's processes do not grow", async () => {
-  await using server = await served(["--max-queue", "200"]);
+  await using server = await served(["--max-queue", "200"], 512, collectsGarbage);
   const statuses = new Map<number, number>();
   const samples: { at: number; http: number; engine: number; tensors: number }[] = [];
   const sample = async (at: number) => {
+    // the garbage of the last requests is collected
+    await sleep(amount(0, 2000));
     const metrics = await server.idle();
     const of = (name: string) => metrics.get(name) ?? Number.NaN;
     samples.push({

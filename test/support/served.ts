@@ -23,8 +23,17 @@ export interface Served extends AsyncDisposable {
   printed(): string;
 }
 
-/** Starts `preftune serve` with more options; the tiny model has a context of `context` tokens. */
-export async function served(options: readonly string[] = [], context = 512): Promise<Served> {
+/** For `served`: its processes collect garbage once a second, so that their memory is what they hold. */
+export const collectsGarbage: Readonly<Record<string, string>> = {
+  NODE_OPTIONS: `${process.env["NODE_OPTIONS"] ?? ""} --import=${new URL("collect-garbage.mjs", import.meta.url)}`,
+};
+
+/** Starts `preftune serve` with more options and variables; the tiny model has a context of `context` tokens. */
+export async function served(
+  options: readonly string[] = [],
+  context = 512,
+  env: Readonly<Record<string, string>> = {},
+): Promise<Served> {
   const dir = temporaryDirectory();
   const model = makeTinyModel(join(dir.path, "tiny"), { config: { max_position_embeddings: context } });
   const args = [
@@ -41,7 +50,7 @@ export async function served(options: readonly string[] = [], context = 512): Pr
     "1",
   ];
   const program = join(import.meta.dirname, "../../bin/preftune.mjs");
-  const running = startProgram([program, ...args, ...options], { PREFTUNE_API_KEY: key });
+  const running = startProgram([program, ...args, ...options], { PREFTUNE_API_KEY: key, ...env });
   let printed = "";
   running.child.stdout?.on("data", (chunk: Buffer) => {
     printed += chunk.toString();
