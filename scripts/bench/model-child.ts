@@ -8,7 +8,7 @@ import { writeMergedModel } from "../../src/models/save.ts";
 import { randomWeights } from "../../src/models/weights.ts";
 import { byteSymbols } from "../../src/text/token-bytes.ts";
 import { manualSeed } from "../../src/torch/index.ts";
-import { byteLevelBpe } from "../../src/toy/tokenizer.ts";
+import { byteLevelBpe } from "../../src/toy/toy-tokenizer.ts";
 import { configOf, shapes } from "./shapes.ts";
 
 // rows come as ids: the peers only ask a tokenizer for its special tokens

@@ -5,7 +5,7 @@
 
 import type { MicroBatch } from "../../src/forward/batch.ts";
 import type { Numerics } from "../../src/forward/numerics.ts";
-import { scoreBatch } from "../../src/forward/score.ts";
+import { scoreBatch } from "../../src/forward/score-batch.ts";
 import { dpo } from "../../src/methods/dpo/loss.ts";
 import { needsReference, type Objective } from "../../src/methods/objective.ts";
 import { simpo } from "../../src/methods/simpo/loss.ts";

@@ -1,7 +1,7 @@
 /** Tests of shapes.ts. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { countParameters } from "../../src/planner/parameters.ts";
+import { countParameters } from "../../src/planner/parameter-counts.ts";
 import { everything } from "../../src/planner/trained-parts.ts";
 import { modelConfigOf, shapes } from "./shapes.ts";
 

@@ -1,5 +1,5 @@
 /**
- * SIGINT, SIGTERM and SIGHUP for programs that wait more than they compute. What computes has `src/torch/stop-signals.ts`.
+ * SIGINT, SIGTERM and SIGHUP for programs that wait more than they compute. What computes has `src/torch/signal-watch.ts`.
  * SIGHUP comes when a terminal is closed or a connection breaks; under `nohup` it is ignored (`bin/nohup.mjs`).
  */
 import { constants } from "node:os";

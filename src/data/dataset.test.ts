@@ -7,7 +7,7 @@ import { after, test } from "node:test";
 import { requireShared, skipWithoutShared } from "../../test/support/shared.ts";
 import { DataError, FormatError } from "../base/errors.ts";
 import { createRowEncoder } from "../text/encode.ts";
-import type { SourceRow } from "../text/rows.ts";
+import type { SourceRow } from "../text/source-rows.ts";
 import { loadTokenizer } from "../text/tokenizer.ts";
 import { type Dataset, type DatasetOptions, prepareDataset } from "./dataset.ts";
 import type { SourceEncoder } from "./encoder.ts";

@@ -2,7 +2,7 @@
 import { setImmediate as turn } from "node:timers/promises";
 
 import { ConfigError, DataError } from "../base/errors.ts";
-import { EmptyAnswerError } from "../text/rows.ts";
+import { EmptyAnswerError } from "../text/source-rows.ts";
 import { meaningHint } from "./column-hints.ts";
 import { ColumnTally } from "./column-tally.ts";
 import { encodeRows, type RowProblem, type SourceEncoder } from "./encoder.ts";

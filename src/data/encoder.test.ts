@@ -6,7 +6,7 @@ import { test } from "node:test";
 import { withToyTokenizer } from "../../test/support/toy-tokenizer.ts";
 import { createRowEncoder } from "../text/encode.ts";
 import { loadTokenizer } from "../text/tokenizer.ts";
-import { chatMl } from "../toy/tokenizer.ts";
+import { chatMl } from "../toy/toy-tokenizer.ts";
 import { prepareDataset } from "./dataset.ts";
 
 const user = { role: "user", content: "q" };

@@ -2,7 +2,7 @@
 import { DataError, type FormatError } from "../base/errors.ts";
 import type { RowEncoder } from "../text/encode.ts";
 import { NotRenderedError } from "../text/rendering-check.ts";
-import { EmptyAnswerError, type SourceRow } from "../text/rows.ts";
+import { EmptyAnswerError, type SourceRow } from "../text/source-rows.ts";
 import { TemplateError } from "../text/template.ts";
 import type { Example, Origin, Trace } from "./example.ts";
 import type { FindingCode } from "./findings.ts";

@@ -1,5 +1,5 @@
 /** What can be found wrong or noteworthy in data: one code each, with its meaning and its remedy. */
-import type { EncodeNote } from "../text/rows.ts";
+import type { EncodeNote } from "../text/source-rows.ts";
 import { describeOrigin, type Origin } from "./example.ts";
 
 /** Errors stop; warnings are counted. */

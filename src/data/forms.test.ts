@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import type { ChatRow, ConversationRow, SourceRow, TextRow } from "../text/rows.ts";
+import type { ChatRow, ConversationRow, SourceRow, TextRow } from "../text/source-rows.ts";
 import { normaliseRow, type RowOptions } from "./rows.ts";
 
 const origin = { file: "rows.jsonl", line: 2 };

@@ -8,7 +8,7 @@ import { toyFiles } from "../../test/support/toy-tokenizer.ts";
 import { DataError } from "../base/errors.ts";
 import { createRowEncoder } from "../text/encode.ts";
 import { loadTokenizer, type Tokenizer } from "../text/tokenizer.ts";
-import { chatMl } from "../toy/tokenizer.ts";
+import { chatMl } from "../toy/toy-tokenizer.ts";
 import { type PromptFormat, readPrompts } from "./prompt-file.ts";
 
 const root = mkdtempSync(join(tmpdir(), "preftune-prompts-"));

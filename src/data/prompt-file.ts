@@ -7,7 +7,7 @@ import { statsOf } from "../base/open-file.ts";
 import { warn } from "../base/warn.ts";
 import type { RowEncoder } from "../text/encode.ts";
 import { contentText, type Message } from "../text/messages.ts";
-import { noGenerationPrompt, type SourceRow } from "../text/rows.ts";
+import { noGenerationPrompt, type SourceRow } from "../text/source-rows.ts";
 import { ByteReader } from "./byte-reader.ts";
 import { type ColumnMap, Columns } from "./columns.ts";
 import { userMessage } from "./conversations.ts";

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { ConfigError } from "../base/errors.ts";
-import { EmptyAnswerError } from "../text/rows.ts";
+import { EmptyAnswerError } from "../text/source-rows.ts";
 import { checkColumnMap } from "./columns.ts";
 import { type NormalRow, normaliseRow, type RowOptions } from "./rows.ts";
 

@@ -8,7 +8,7 @@ import { isDeepStrictEqual } from "node:util";
 import { DataError } from "../base/errors.ts";
 import { numberOf } from "../text/json-number.ts";
 import type { Message } from "../text/messages.ts";
-import { EmptyAnswerError, type SourceRow } from "../text/rows.ts";
+import { EmptyAnswerError, type SourceRow } from "../text/source-rows.ts";
 import { type Answer, pairAnswers, supervisedAnswer } from "./answer-columns.ts";
 import { type ColumnMap, Columns, type ColumnUse, MissingColumns } from "./columns.ts";
 import { userMessage, withSystem } from "./conversations.ts";

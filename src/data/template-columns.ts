@@ -1,6 +1,6 @@
 /** What a row brings for the chat template beside its messages: tools and variables. */
 import { parseTools, refuseNotJson } from "../text/messages.ts";
-import type { ChatRow } from "../text/rows.ts";
+import type { ChatRow } from "../text/source-rows.ts";
 import type { Columns } from "./columns.ts";
 import { hasShareGpt } from "./conversations.ts";
 import { requestIn } from "./prompt-columns.ts";

@@ -1,6 +1,6 @@
 /** Where and in what type a run computes, from what was asked for and what the machine has. */
 import { ConfigError } from "../base/errors.ts";
-import { computesBfloat16, readProcessor } from "../setup/machine.ts";
+import { computesBfloat16, readProcessor } from "../setup/hardware.ts";
 import type { MatmulLibrary } from "../setup/matmul-choice.ts";
 import { type DType, devices, setThreads, settleMatmul, threads } from "../torch/index.ts";
 import type { Numerics } from "./numerics.ts";

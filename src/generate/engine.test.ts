@@ -11,7 +11,7 @@ import {
   tinyNames,
 } from "../../test/support/tiny-models.ts";
 import { packExamples } from "../data/packing.ts";
-import { scoreBatch } from "../forward/score.ts";
+import { scoreBatch } from "../forward/score-batch.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
 import { shareWeights } from "../models/share-weights.ts";
 import { pageTokens } from "../nn/kv-cache.ts";

@@ -24,7 +24,7 @@ import { listenToWarnings } from "../../test/support/warnings.ts";
 import type { TensorSource } from "../formats/safetensors-write.ts";
 import { storedConfig } from "../formats/tied-head.ts";
 import { writeWeights } from "../formats/weight-shards.ts";
-import { countParameters } from "../planner/parameters.ts";
+import { countParameters } from "../planner/parameter-counts.ts";
 import { everything } from "../planner/trained-parts.ts";
 import { ops, scope, tensor } from "../torch/index.ts";
 import { adapterParameters, modelParameters } from "../train/parameters.ts";

@@ -16,7 +16,7 @@ import {
 } from "./activations.ts";
 import { completionTokens, type PairLengths, streamTokens } from "./flops.ts";
 import { type HeadMemory, headMemory } from "./head-memory.ts";
-import { blockParameters, countParameters, type ParameterCounts } from "./parameters.ts";
+import { blockParameters, countParameters, type ParameterCounts } from "./parameter-counts.ts";
 import { firstTrainedLayer, type TrainedParts } from "./trained-parts.ts";
 
 const mebibyte = 2 ** 20;

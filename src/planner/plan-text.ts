@@ -4,7 +4,7 @@ import { formatDuration, formatNumber } from "../base/number-text.ts";
 import { textTable } from "../terminal/text-table.ts";
 import type { Advice } from "./advice.ts";
 import { type Component, componentNames } from "./memory.ts";
-import type { MethodPlan, Plan } from "./plan.ts";
+import type { MethodPlan, Plan } from "./run-plan.ts";
 
 const componentText: Readonly<Record<Component, string>> = {
   process: "process, libraries",

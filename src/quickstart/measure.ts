@@ -1,7 +1,7 @@
 /** What a trained model makes of the held-out pairs: how likely it finds their answers, and what it answers itself. */
 import type { Example } from "../data/example.ts";
 import { packExamples } from "../data/packing.ts";
-import { scoreBatch } from "../forward/score.ts";
+import { scoreBatch } from "../forward/score-batch.ts";
 import { sampleCompletions } from "../generate/sample.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
 import { loadModel } from "../models/load.ts";

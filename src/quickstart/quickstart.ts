@@ -11,7 +11,7 @@ import { formatDuration } from "../base/number-text.ts";
 import { deriveSeed } from "../base/random.ts";
 import { labelsOf, type MethodName, methods, pairMethods, wordList } from "../methods/index.ts";
 import type { ProgressStream } from "../terminal/status-line.ts";
-import { jsonLines, makeData, type ToyData, tokenizerText } from "../toy/data.ts";
+import { jsonLines, makeData, type ToyData, tokenizerText } from "../toy/toy-data.ts";
 import { fastSize, fullSize, type ToySize } from "../toy/sizes.ts";
 import { type QuickstartPaths, stages, takePlace } from "./place.ts";
 import { answerLines, legend, resultTable, writeQuickstartReport } from "./results.ts";

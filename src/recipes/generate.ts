@@ -9,7 +9,7 @@ import { deriveSeed } from "../base/random.ts";
 import { checkPromptLengths, type Prompt, readPrompts } from "../data/prompt-file.ts";
 import { JsonLinesWriter, readJsonLines } from "../runs/json-lines.ts";
 import type { Message } from "../text/messages.ts";
-import type { SourceRow } from "../text/rows.ts";
+import type { SourceRow } from "../text/source-rows.ts";
 import {
   type AdapterVariant,
   CompletionCollector,

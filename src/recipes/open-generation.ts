@@ -13,7 +13,7 @@ import { withLocalModels } from "../hub/hub-model.ts";
 import type { RowEncoder } from "../text/encode.ts";
 import type { Message } from "../text/messages.ts";
 import { openText } from "../text/open-text.ts";
-import { noGenerationPrompt, type SourceRow } from "../text/rows.ts";
+import { noGenerationPrompt, type SourceRow } from "../text/source-rows.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 
 /** The model, its adapters, and how prompts are encoded. */

@@ -5,7 +5,7 @@ import { runFixture } from "../../test/support/runs.ts";
 import { ConfigError } from "../base/errors.ts";
 import { loadConfig } from "../config/load-config.ts";
 import { readModelConfig } from "../formats/hf-config.ts";
-import { countParameters } from "../planner/parameters.ts";
+import { countParameters } from "../planner/parameter-counts.ts";
 import { formatPlan } from "../planner/plan-text.ts";
 import { everything } from "../planner/trained-parts.ts";
 import { prepareData } from "../train/prepare-data.ts";

@@ -11,9 +11,9 @@ import type { ModelConfig } from "../formats/model-config.ts";
 import { storedConfig } from "../formats/tied-head.ts";
 import { resolveModelDirectory } from "../hub/hub-model.ts";
 import { type ComputeType, type Device, gpuListedAs, gpuNamed } from "../planner/devices.ts";
-import { type Plan, planRun } from "../planner/plan.ts";
+import { type Plan, planRun } from "../planner/run-plan.ts";
 import { adapterParts, everything, type TrainedParts } from "../planner/trained-parts.ts";
-import { computesBfloat16, readMemory, readNvidiaGpus, readProcessor } from "../setup/machine.ts";
+import { computesBfloat16, readMemory, readNvidiaGpus, readProcessor } from "../setup/hardware.ts";
 import { type GivenLengths, type PlanConfig, workloadOf } from "./plan-rows.ts";
 
 /** What to plan for; what is left out is read from the machine or assumed, and the plan says which. */

@@ -10,7 +10,7 @@ import { readAdapter } from "../formats/adapter.ts";
 import type { MicroBatch } from "../forward/batch.ts";
 import { type EnvironmentOptions, settleEnvironment } from "../forward/environment.ts";
 import type { Numerics } from "../forward/numerics.ts";
-import { requireFiniteScore, scoreBatch } from "../forward/score.ts";
+import { requireFiniteScore, scoreBatch } from "../forward/score-batch.ts";
 import { withLocalModels } from "../hub/hub-model.ts";
 import { needsReference, type Objective } from "../methods/objective.ts";
 import type { Adapter } from "../models/adapt.ts";

@@ -4,7 +4,7 @@ import { failureOf } from "../process/failure.ts";
 import { loadTokenizer } from "../text/tokenizer.ts";
 import { ApiError } from "./api-error.ts";
 import type { PromptMessage, PromptSetup, PromptTask } from "./prompt-worker.ts";
-import { PromptEncoder } from "./prompts.ts";
+import { PromptEncoder } from "./prompt-encoder.ts";
 import { type ReadRequest, RequestReader } from "./request-reader.ts";
 import { Turns } from "./turns.ts";
 

@@ -6,7 +6,7 @@ import { Worker } from "node:worker_threads";
 import { programBeside } from "../process/child.ts";
 import { ChildFailure, type Failure } from "../process/failure.ts";
 import { ApiError, type ApiErrorKind, clientLeft } from "./api-error.ts";
-import type { EncodedPrompts, PromptOptions } from "./prompts.ts";
+import type { EncodedPrompts, PromptOptions } from "./prompt-encoder.ts";
 import type { PromptRoutes, ReadFields, ReadRequest, Requests } from "./request-reader.ts";
 import type { RequestLimits } from "./request-tables.ts";
 

@@ -7,7 +7,7 @@ import { parseJson } from "../text/json.ts";
 import type { Message } from "../text/messages.ts";
 import { ApiError } from "./api-error.ts";
 import { chatMessages } from "./chat-messages.ts";
-import { type EncodedPrompts, listed, type PromptAsk, type PromptEncoder } from "./prompts.ts";
+import { type EncodedPrompts, listed, type PromptAsk, type PromptEncoder } from "./prompt-encoder.ts";
 import { type FieldTable, readFields, required } from "./request-fields.ts";
 import {
   type ChatFields,

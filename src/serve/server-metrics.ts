@@ -3,7 +3,7 @@ import { monitorEventLoopDelay } from "node:perf_hooks";
 import type { TokenClock } from "./answering.ts";
 import type { EngineReport } from "./engine-messages.ts";
 import type { EngineView } from "./engine-process.ts";
-import { MetricsRegistry } from "./metrics.ts";
+import { MetricsRegistry } from "./prometheus.ts";
 import type { Outlets } from "./outlet.ts";
 import type { RequestRecord } from "./request-record.ts";
 

@@ -12,7 +12,7 @@ import { runWithProgress } from "../terminal/run-with-progress.ts";
 import { type Compiler, compilerInstallCommand } from "./compiler.ts";
 import { nativeFolder, nativeSources } from "./native-sources.ts";
 import { stateFolder } from "./places.ts";
-import { hasLibrary, type Torch } from "./torch.ts";
+import { hasLibrary, type Torch } from "./find-torch.ts";
 
 const resolveModule = createRequire(import.meta.url).resolve;
 

@@ -1,6 +1,6 @@
 /** The doctor's report as text for people. */
 import type { AddonReport, DoctorReport, Problem } from "./doctor.ts";
-import type { Torch } from "./torch.ts";
+import type { Torch } from "./find-torch.ts";
 
 /** `21.4 GiB` for bytes. */
 function gibibytes(bytes: number): string {

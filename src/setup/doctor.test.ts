@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { type DoctorReport, defaultsOf, type LoadedAddon, tryAddon } from "./doctor.ts";
 import { formatDoctor } from "./doctor-text.ts";
-import { computesBfloat16, parseCpuFlags, parseNvidiaSmi } from "./machine.ts";
+import { computesBfloat16, parseCpuFlags, parseNvidiaSmi } from "./hardware.ts";
 import { findProgram } from "./path-search.ts";
 
 const loaded: LoadedAddon = {

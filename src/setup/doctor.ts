@@ -12,11 +12,11 @@ import {
   readMemory,
   readNvidiaGpus,
   readProcessor,
-} from "./machine.ts";
+} from "./hardware.ts";
 import { chooseMatmul, type MatmulChoice } from "./matmul-choice.ts";
 import { isCheckout, packageRoot, setupCommand, stateFolder } from "./places.ts";
 import { recordedSetup } from "./set-up.ts";
-import { findTorch, type Torch } from "./torch.ts";
+import { findTorch, type Torch } from "./find-torch.ts";
 
 /** Something missing or wrong. `blocking`: training cannot start before it is fixed. */
 export interface Problem {

@@ -1,7 +1,7 @@
 /** Which library makes matrix products: by what was measured, whatever it says, and by the variable. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { processorName, readProcessor } from "./machine.ts";
+import { processorName, readProcessor } from "./hardware.ts";
 import { chooseMatmul, fasterLibrary } from "./matmul-choice.ts";
 
 /** Runs `body` with PREFTUNE_MATMUL as given. */

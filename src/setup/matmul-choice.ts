@@ -4,7 +4,7 @@
  */
 import { spawnSync } from "node:child_process";
 import { ConfigError } from "../base/errors.ts";
-import { processorName } from "./machine.ts";
+import { processorName } from "./hardware.ts";
 import { stateFolder } from "./places.ts";
 import { type MatmulMeasurement, readRecord } from "./record.ts";
 

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
-import { processorName } from "./machine.ts";
+import { processorName } from "./hardware.ts";
 import {
   readRecord,
   recordProblem,

@@ -5,7 +5,7 @@
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { writeFileAtomic } from "../base/files.ts";
-import type { Torch } from "./torch.ts";
+import type { Torch } from "./find-torch.ts";
 
 /** What a set-up rests on besides files. */
 export interface SetupInputs {

@@ -2,7 +2,7 @@
 import { accessSync, constants } from "node:fs";
 import { messageOf, PreftuneError } from "../base/errors.ts";
 import { makeDirectory } from "../base/files.ts";
-import { processorName } from "./machine.ts";
+import { processorName } from "./hardware.ts";
 import { measureMatmul } from "./matmul-choice.ts";
 import { sourcesHash } from "./native-sources.ts";
 import { findProgram } from "./path-search.ts";
@@ -16,7 +16,7 @@ import {
   saveRecord,
   writeRecord,
 } from "./record.ts";
-import type { Torch } from "./torch.ts";
+import type { Torch } from "./find-torch.ts";
 
 /** What a finished set-up gives. */
 export interface Setup {
@@ -82,7 +82,7 @@ function measured(addon: string): Record<string, MatmulMeasurement | null> {
 async function setUpAnew(): Promise<Setup> {
   // loaded only when there is work: the usual start stays short
   const [{ findTorch }, { installTorch }, { buildAddon }, { findCompiler }] = await Promise.all([
-    import("./torch.ts"),
+    import("./find-torch.ts"),
     import("./install-torch.ts"),
     import("./addon.ts"),
     import("./compiler.ts"),

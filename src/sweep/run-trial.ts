@@ -10,7 +10,7 @@ import { type ConfigInput, loadConfig, type ResolvedConfig } from "../config/loa
 import type { RunConfig } from "../config/run-config.ts";
 import { assertPreflight } from "../data/preflight.ts";
 import { settleEnvironment } from "../forward/environment.ts";
-import { scoreBatch } from "../forward/score.ts";
+import { scoreBatch } from "../forward/score-batch.ts";
 import { resolveModelDirectory } from "../hub/hub-model.ts";
 import { loadModel } from "../models/load.ts";
 import { train } from "../recipes/train.ts";

@@ -5,10 +5,10 @@ import test from "node:test";
 import { golden } from "../../test/support/goldens.ts";
 import { withToyTokenizer } from "../../test/support/toy-tokenizer.ts";
 import { DataError } from "../base/errors.ts";
-import { chatMl } from "../toy/tokenizer.ts";
+import { chatMl } from "../toy/toy-tokenizer.ts";
 import { createRowEncoder } from "./encode.ts";
 import type { Message } from "./messages.ts";
-import type { ChatRow, SourceRow } from "./rows.ts";
+import type { ChatRow, SourceRow } from "./source-rows.ts";
 import { loadTokenizer } from "./tokenizer.ts";
 
 interface Continued {

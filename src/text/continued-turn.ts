@@ -4,7 +4,7 @@
  */
 import { DataError } from "../base/errors.ts";
 import { contentText, type Message } from "./messages.ts";
-import type { ChatRow } from "./rows.ts";
+import type { ChatRow } from "./source-rows.ts";
 
 /** Stands behind the begun text while it is rendered. The space tells whether the template strips contents. */
 const tag = "PREFTUNE-GOES-ON-HERE ";

@@ -24,7 +24,7 @@ import {
 } from "./encode-turns.ts";
 import type { Span } from "./generation-marks.ts";
 import { contentText, type Message } from "./messages.ts";
-import type { ChatRow, EncodedCompletion, EncodedRow, EncodeNote } from "./rows.ts";
+import type { ChatRow, EncodedCompletion, EncodedRow, EncodeNote } from "./source-rows.ts";
 import type { Rendering } from "./template.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 

@@ -17,7 +17,7 @@ import {
 } from "./encode-turns.ts";
 import type { Span } from "./generation-marks.ts";
 import type { Message } from "./messages.ts";
-import type { ChatRow, ConversationRow, EncodedRow, EncodeNote } from "./rows.ts";
+import type { ChatRow, ConversationRow, EncodedRow, EncodeNote } from "./source-rows.ts";
 import type { Rendering } from "./template.ts";
 
 /** A conversation cut after its last assistant turn, and which of its turns are learned. */

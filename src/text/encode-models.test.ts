@@ -8,7 +8,7 @@ import { requireShared, skipWithoutShared } from "../../test/support/shared.ts";
 import { DataError } from "../base/errors.ts";
 import { createRowEncoder, type EncoderOptions, type RowEncoder } from "./encode.ts";
 import type { Message } from "./messages.ts";
-import type { EncodedRow, SourceRow } from "./rows.ts";
+import type { EncodedRow, SourceRow } from "./source-rows.ts";
 import { loadTokenizer, type Tokenizer } from "./tokenizer.ts";
 
 const user = (content: string): Message => ({ role: "user", content });

@@ -4,10 +4,10 @@ import test from "node:test";
 
 import { golden } from "../../test/support/goldens.ts";
 import { withToyTokenizer } from "../../test/support/toy-tokenizer.ts";
-import { chatMl } from "../toy/tokenizer.ts";
+import { chatMl } from "../toy/toy-tokenizer.ts";
 import { createRowEncoder, type EncoderOptions } from "./encode.ts";
 import type { Message } from "./messages.ts";
-import { EmptyAnswerError, type EncodedRow, type SourceRow } from "./rows.ts";
+import { EmptyAnswerError, type EncodedRow, type SourceRow } from "./source-rows.ts";
 import { loadTokenizer } from "./tokenizer.ts";
 
 interface MaskCase {

@@ -10,7 +10,7 @@ import { commonPrefixLength, describeDifference } from "./boundary.ts";
 import type { ChatFormat } from "./chat-format.ts";
 import type { Span } from "./generation-marks.ts";
 import { contentText, type Message } from "./messages.ts";
-import { EmptyAnswerError, type EncodeNote } from "./rows.ts";
+import { EmptyAnswerError, type EncodeNote } from "./source-rows.ts";
 import type { Rendering, RenderRequest } from "./template.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 

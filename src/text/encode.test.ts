@@ -4,10 +4,10 @@ import test from "node:test";
 import fc from "fast-check";
 import { type ToyOptions, withToyTokenizer } from "../../test/support/toy-tokenizer.ts";
 import { ConfigError, DataError, FormatError } from "../base/errors.ts";
-import { chatMl } from "../toy/tokenizer.ts";
+import { chatMl } from "../toy/toy-tokenizer.ts";
 import { createRowEncoder, type EncoderOptions } from "./encode.ts";
 import type { Message } from "./messages.ts";
-import { type ChatRow, EmptyAnswerError, type EncodedRow, type SourceRow } from "./rows.ts";
+import { type ChatRow, EmptyAnswerError, type EncodedRow, type SourceRow } from "./source-rows.ts";
 import { loadTokenizer, type Tokenizer } from "./tokenizer.ts";
 
 const user = (content: string): Message => ({ role: "user", content });

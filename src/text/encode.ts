@@ -20,7 +20,7 @@ import { encodePlain, encodeText } from "./encode-plain.ts";
 import type { ChatContext, RowRequest } from "./encode-turns.ts";
 import { templateHash } from "./known-templates.ts";
 import { type CheckOutcome, RenderingCheck, type WholeConversation } from "./rendering-check.ts";
-import type { ChatRow, ConversationRow, EncodedRow, EncodeOutcome, SourceRow } from "./rows.ts";
+import type { ChatRow, ConversationRow, EncodedRow, EncodeOutcome, SourceRow } from "./source-rows.ts";
 import { createRenderer, type Rendering, TemplateError, type TemplateRenderer } from "./template.ts";
 import type { RenderLimits } from "./template-process.ts";
 import { chatTemplateOrigin, chatTemplateSource, templatesInUse } from "./template-source.ts";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { compileTemplate } from "./jinja/template.ts";
+import { compileTemplate } from "./jinja/compile.ts";
 import { parseJson } from "./json.ts";
 import { JsonNumber, numberOf } from "./json-number.ts";
 import { createRenderer } from "./template.ts";

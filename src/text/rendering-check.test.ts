@@ -2,11 +2,11 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { withToyTokenizer } from "../../test/support/toy-tokenizer.ts";
-import { chatMl } from "../toy/tokenizer.ts";
+import { chatMl } from "../toy/toy-tokenizer.ts";
 import { createRowEncoder, type EncoderOptions } from "./encode.ts";
 import type { Message } from "./messages.ts";
 import { NotRenderedError, RenderingCheck } from "./rendering-check.ts";
-import { EmptyAnswerError, type EncodeOutcome, type SourceRow } from "./rows.ts";
+import { EmptyAnswerError, type EncodeOutcome, type SourceRow } from "./source-rows.ts";
 import type { RenderRequest, TemplateRenderer } from "./template.ts";
 import { loadTokenizer } from "./tokenizer.ts";
 

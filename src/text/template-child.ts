@@ -6,7 +6,7 @@
  */
 import { createInterface } from "node:readline";
 import { TimeLimitError, withinTime } from "../base/time-limit.ts";
-import { type CompiledTemplate, compileTemplate, type TemplateInput } from "./jinja/template.ts";
+import { type CompiledTemplate, compileTemplate, type TemplateInput } from "./jinja/compile.ts";
 import { parseJson } from "./json.ts";
 
 interface Setup {

@@ -9,7 +9,7 @@ import { extname, join } from "node:path";
 
 import { cpuMsOf } from "../base/process-state.ts";
 import { Child, programBeside } from "../process/child.ts";
-import type { TemplateInput } from "./jinja/template.ts";
+import type { TemplateInput } from "./jinja/compile.ts";
 
 /** Limits of the child process. */
 export interface RenderLimits {

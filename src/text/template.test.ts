@@ -8,8 +8,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 
 import { requireShared, skipWithoutShared } from "../../test/support/shared.ts";
 import { isRunning } from "../base/process-state.ts";
-import { chatMl } from "../toy/tokenizer.ts";
-import { compileTemplate } from "./jinja/template.ts";
+import { chatMl } from "../toy/toy-tokenizer.ts";
+import { compileTemplate } from "./jinja/compile.ts";
 import { knownTemplate, templateHash } from "./known-templates.ts";
 import type { Message } from "./messages.ts";
 import { createRenderer, type RendererOptions, TemplateError } from "./template.ts";

@@ -11,7 +11,7 @@ import {
   readGenerationMarks,
   type Span,
 } from "./generation-marks.ts";
-import { type CompiledTemplate, compileTemplate, type TemplateInput } from "./jinja/template.ts";
+import { type CompiledTemplate, compileTemplate, type TemplateInput } from "./jinja/compile.ts";
 import { knownTemplate, templateHash } from "./known-templates.ts";
 import { contentText, type Message } from "./messages.ts";
 import {

@@ -11,7 +11,7 @@ import { hasUnknownPattern, limitedWork } from "./tokenizers/limited.ts";
 import { requireTokenizerLimits } from "./tokenizers/limits.ts";
 import { makeModel } from "./tokenizers/models.ts";
 import { makeNormalizer, type Normalize, sizeOf } from "./tokenizers/normalizers.ts";
-import { partOrNull, UnsupportedPart } from "./tokenizers/parts.ts";
+import { partOrNull, UnsupportedPart } from "./tokenizers/tokenizer-parts.ts";
 import { makePostProcessor, type PostProcess } from "./tokenizers/post-processors.ts";
 import { makePreTokenizer, type PreTokenize } from "./tokenizers/pre-tokenizers.ts";
 import { countedFrom, toEnd } from "./tokenizers/steps.ts";

@@ -18,7 +18,7 @@ import {
 import { TokenizerPipeline } from "./tokenizer-library.ts";
 import { allAddedTokens } from "./tokenizers/config-tokens.ts";
 import { requireTokenizerLimits } from "./tokenizers/limits.ts";
-import { UnsupportedPart } from "./tokenizers/parts.ts";
+import { UnsupportedPart } from "./tokenizers/tokenizer-parts.ts";
 import { countedFrom, ownText, toEnd } from "./tokenizers/steps.ts";
 
 /** A token added on top of the model's vocabulary. */

@@ -21,6 +21,6 @@ export {
 export { batchInvariant, matmulLibrary, settleMatmul } from "./matmul.ts";
 export { onDevice } from "./on-device.ts";
 export { bind, describe, type Scalar } from "./operator.ts";
-export { type StopSignals, watchStopSignals } from "./stop-signals.ts";
+export { type StopSignals, watchStopSignals } from "./signal-watch.ts";
 export { liveTensorCount, Scope, scope, Tensor, type TensorOptions, tensor } from "./tensor.ts";
 export { ops };

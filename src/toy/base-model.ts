@@ -6,7 +6,7 @@ import { buildModel } from "../models/build.ts";
 import { writeMergedModel } from "../models/save.ts";
 import { randomWeights } from "../models/weights.ts";
 import { scope, seeded } from "../torch/index.ts";
-import { endOfTextId, endOfTurnId, makeTokenizer, writeTokenizer } from "./tokenizer.ts";
+import { endOfTextId, endOfTurnId, makeTokenizer, writeTokenizer } from "./toy-tokenizer.ts";
 
 /** Sizes of the model. */
 export interface ModelShape {

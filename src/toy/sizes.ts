@@ -1,6 +1,6 @@
 /** How much the quick start does: in full, and in a form that only shows that everything works. */
 import type { ModelShape } from "./base-model.ts";
-import type { DataOptions } from "./data.ts";
+import type { DataOptions } from "./toy-data.ts";
 
 /** Sizes of data and model, and how SFT trains. The preference stages are in `recipes/quickstart.yaml`. */
 export interface ToySize {

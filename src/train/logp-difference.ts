@@ -2,7 +2,7 @@
 
 import type { MicroBatch } from "../forward/batch.ts";
 import type { Numerics } from "../forward/numerics.ts";
-import { scoreBatch } from "../forward/score.ts";
+import { scoreBatch } from "../forward/score-batch.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
 import type { LogpDifference } from "../runs/train-events.ts";
 

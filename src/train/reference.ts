@@ -12,7 +12,7 @@ import { CompletionValues, countCompletions } from "../data/completion-values.ts
 import { describeOrigin, type Example } from "../data/example.ts";
 import type { MicroBatch } from "../forward/batch.ts";
 import type { Numerics } from "../forward/numerics.ts";
-import { requireFiniteScore, scoreBatch } from "../forward/score.ts";
+import { requireFiniteScore, scoreBatch } from "../forward/score-batch.ts";
 import { type Over, roleOf } from "../methods/method.ts";
 import type { Adapter } from "../models/adapt.ts";
 import type { CausalLM } from "../models/causal-lm.ts";

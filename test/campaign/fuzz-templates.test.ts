@@ -6,7 +6,7 @@ import { test } from "node:test";
 import { deriveSeed, Random } from "../../src/base/random.ts";
 import { TimeLimitError, withinTime } from "../../src/base/time-limit.ts";
 import { SyntaxFault } from "../../src/text/jinja/lexer.ts";
-import { compileTemplate } from "../../src/text/jinja/template.ts";
+import { compileTemplate } from "../../src/text/jinja/compile.ts";
 import { PythonError, UnsupportedError } from "../../src/text/jinja/values.ts";
 import type { Message } from "../../src/text/messages.ts";
 import { createRenderer } from "../../src/text/template.ts";

@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { parseModelConfig } from "../../src/formats/hf-config.ts";
-import { scoreBatch } from "../../src/forward/score.ts";
+import { scoreBatch } from "../../src/forward/score-batch.ts";
 import { simpo } from "../../src/methods/simpo/loss.ts";
 import { buildModel } from "../../src/models/build.ts";
 import type { CausalLM } from "../../src/models/causal-lm.ts";

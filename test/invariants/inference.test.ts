@@ -6,7 +6,7 @@ import type { Example } from "../../src/data/example.ts";
 import { parseModelConfig } from "../../src/formats/hf-config.ts";
 import { allCompletions, type MicroBatch, toDevice } from "../../src/forward/batch.ts";
 import { hiddenStates, tokenLogpsHead } from "../../src/forward/head.ts";
-import { scoreBatch } from "../../src/forward/score.ts";
+import { scoreBatch } from "../../src/forward/score-batch.ts";
 import { walk } from "../../src/forward/walk.ts";
 import { dpo } from "../../src/methods/dpo/loss.ts";
 import { buildModel } from "../../src/models/build.ts";

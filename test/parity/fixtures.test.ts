@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { MicroBatch } from "../../src/forward/batch.ts";
 import type { Numerics } from "../../src/forward/numerics.ts";
-import { scoreBatch } from "../../src/forward/score.ts";
+import { scoreBatch } from "../../src/forward/score-batch.ts";
 import { dpo } from "../../src/methods/dpo/loss.ts";
 import type { Objective } from "../../src/methods/objective.ts";
 import { sft } from "../../src/methods/sft/loss.ts";

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
-import { scoreBatch } from "../../src/forward/score.ts";
+import { scoreBatch } from "../../src/forward/score-batch.ts";
 import { loadModel } from "../../src/models/load.ts";
 import { loadTokenizer } from "../../src/text/tokenizer.ts";
 import { assertClose, withoutLeaks } from "../support/close.ts";

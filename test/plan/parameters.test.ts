@@ -7,7 +7,7 @@ import type { ModelConfig } from "../../src/formats/model-config.ts";
 import { readSafetensorsHeader } from "../../src/formats/safetensors.ts";
 import { buildModel } from "../../src/models/build.ts";
 import { metaWeights } from "../../src/models/weights.ts";
-import { countParameters } from "../../src/planner/parameters.ts";
+import { countParameters } from "../../src/planner/parameter-counts.ts";
 import { adapterParts, everything } from "../../src/planner/trained-parts.ts";
 import { noGrad, scope } from "../../src/torch/index.ts";
 import { adapterParameters, modelParameters } from "../../src/train/parameters.ts";

@@ -8,7 +8,7 @@ import { buildModel } from "../../src/models/build.ts";
 import { writeMergedModel } from "../../src/models/save.ts";
 import { randomWeights } from "../../src/models/weights.ts";
 import { manualSeed, scope } from "../../src/torch/index.ts";
-import { chatMl } from "../../src/toy/tokenizer.ts";
+import { chatMl } from "../../src/toy/toy-tokenizer.ts";
 import { toyFiles } from "../support/toy-tokenizer.ts";
 
 /** A run to plan and to measure. */

@@ -6,14 +6,14 @@ import { Callers } from "../../src/serve/callers.ts";
 import type { SubmissionEvent } from "../../src/serve/engine-messages.ts";
 import type { EngineView } from "../../src/serve/engine-process.ts";
 import { Outlets } from "../../src/serve/outlet.ts";
-import { PromptEncoder } from "../../src/serve/prompts.ts";
+import { PromptEncoder } from "../../src/serve/prompt-encoder.ts";
 import { RequestReader } from "../../src/serve/request-reader.ts";
 import { REQUEST_LIMITS } from "../../src/serve/request-tables.ts";
 import { type Listening, listen, REQUEST_TIMEOUTS } from "../../src/serve/server.ts";
 import { serverMetrics } from "../../src/serve/server-metrics.ts";
 import { Turns } from "../../src/serve/turns.ts";
 import { loadTokenizer } from "../../src/text/tokenizer.ts";
-import { chatMl } from "../../src/toy/tokenizer.ts";
+import { chatMl } from "../../src/toy/toy-tokenizer.ts";
 import { withToyTokenizer } from "./toy-tokenizer.ts";
 
 export type App = ReturnType<typeof createApp>;

@@ -6,7 +6,7 @@ import { parseModelConfig } from "../../src/formats/hf-config.ts";
 import { buildModel } from "../../src/models/build.ts";
 import type { WeightSource } from "../../src/models/weights.ts";
 import { scope, tensor } from "../../src/torch/index.ts";
-import { chatMl } from "../../src/toy/tokenizer.ts";
+import { chatMl } from "../../src/toy/toy-tokenizer.ts";
 import {
   type ConfigJson,
   checkpointTensors,

@@ -5,7 +5,7 @@ import { join } from "node:path";
 
 import { byteSymbols } from "../../src/text/token-bytes.ts";
 import type { JsonObject } from "../../src/text/tokenizer-files.ts";
-import { byteLevelBpe } from "../../src/toy/tokenizer.ts";
+import { byteLevelBpe } from "../../src/toy/toy-tokenizer.ts";
 
 /** What differs between toy tokenizers. */
 export interface ToyOptions {

@@ -1,6 +1,6 @@
 /** Macros and call blocks: their arguments, as Jinja binds them. */
 import type { Signature, Statement } from "./ast.ts";
-import { evaluate } from "./evaluate.ts";
+import { evaluate } from "./expressions.ts";
 import { Scope } from "./scope.ts";
 import { type Arguments, Callable, Dict, PythonError, Tuple, Undefined, type Value } from "./values.ts";
 

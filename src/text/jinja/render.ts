@@ -1,7 +1,7 @@
 /** Renders the syntax tree of a template to text. */
 import type { Expression, FilterCall, ForStatement, Statement, Target } from "./ast.ts";
 import { callValue } from "./attributes.ts";
-import { evaluate, evaluateArguments } from "./evaluate.ts";
+import { evaluate, evaluateArguments } from "./expressions.ts";
 import { applyFilter } from "./filters.ts";
 import { Namespace } from "./globals.ts";
 import { Loop } from "./loop.ts";

@@ -1,6 +1,6 @@
 /** Added tokens of tokenizer.json: their ids, and where they stand in a text, as the Rust tokenizers find them. */
 import { isJsonObject } from "../tokenizer-files.ts";
-import { flagMember, UnsupportedPart } from "./parts.ts";
+import { flagMember, UnsupportedPart } from "./tokenizer-parts.ts";
 
 /** A token that is found before the model sees a text. */
 export interface AddedToken {

@@ -7,7 +7,7 @@
 import { idsOfBytes } from "../byte-fallback.ts";
 import { isJsonObject, type JsonObject } from "../tokenizer-files.ts";
 import type { Model } from "./library.ts";
-import { flagMember, noUnknownToken, UnsupportedPart } from "./parts.ts";
+import { flagMember, noUnknownToken, UnsupportedPart } from "./tokenizer-parts.ts";
 import { ownText, toEnd } from "./steps.ts";
 
 /** Characters read, or merges made, between two steps of a long piece. */

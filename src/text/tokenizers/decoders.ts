@@ -3,7 +3,7 @@ import { joinByteTokens } from "../byte-fallback.ts";
 import { byteLevelBytes } from "../token-bytes.ts";
 import type { JsonObject } from "../tokenizer-files.ts";
 import { inOrder, replaced } from "./limits.ts";
-import { countMember, flagMember, made, markOf, partsOf, patternOf, textMember } from "./parts.ts";
+import { countMember, flagMember, made, markOf, partsOf, patternOf, textMember } from "./tokenizer-parts.ts";
 
 /** Changes the texts of tokens; joined they are the text. */
 export type Decode = (tokens: readonly string[]) => string[];

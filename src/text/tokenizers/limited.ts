@@ -2,7 +2,7 @@
 import { TimeLimitError, withinTime } from "../../base/time-limit.ts";
 import { isJsonObject } from "../tokenizer-files.ts";
 import { knownPatterns } from "./known-patterns.ts";
-import { UnsupportedPart } from "./parts.ts";
+import { UnsupportedPart } from "./tokenizer-parts.ts";
 
 /** Time for the patterns on one text: some of it for any text, and more for each character than ten slow machines need. */
 const shortestMs = 250;

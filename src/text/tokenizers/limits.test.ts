@@ -10,7 +10,7 @@ import type { JsonObject } from "../tokenizer-files.ts";
 import { TokenizerPipeline } from "../tokenizer-library.ts";
 import { knownPatterns } from "./known-patterns.ts";
 import { hasUnknownPattern } from "./limited.ts";
-import { patternOf, UnsupportedPart } from "./parts.ts";
+import { patternOf, UnsupportedPart } from "./tokenizer-parts.ts";
 
 function pipeline(parts: JsonObject): TokenizerPipeline {
   return new TokenizerPipeline({ ...toyFiles().tokenizer, ...parts });

@@ -4,7 +4,7 @@
  */
 import { maxTokens } from "../tokenizer-file-limits.ts";
 import { isJsonObject, type JsonObject } from "../tokenizer-files.ts";
-import { UnsupportedPart } from "./parts.ts";
+import { UnsupportedPart } from "./tokenizer-parts.ts";
 
 /** Ids are below this: rows of an embedding. */
 const maxId = 2 ** 24;

@@ -9,7 +9,7 @@ import { TokenizerPipeline } from "../tokenizer-library.ts";
 import { makeBpe } from "./bpe.ts";
 import type { LibraryModel } from "./library.ts";
 import { type NormalForm, normalized } from "./normal-forms.ts";
-import { UnsupportedPart } from "./parts.ts";
+import { UnsupportedPart } from "./tokenizer-parts.ts";
 import { toEnd } from "./steps.ts";
 import { makeUnigram } from "./unigram.ts";
 

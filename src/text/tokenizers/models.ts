@@ -2,7 +2,7 @@
 import { isJsonObject, type JsonObject } from "../tokenizer-files.ts";
 import { makeBpe } from "./bpe.ts";
 import { classes, type LibraryModel, type Model } from "./library.ts";
-import { noUnknownToken, UnsupportedPart } from "./parts.ts";
+import { noUnknownToken, UnsupportedPart } from "./tokenizer-parts.ts";
 import { makeUnigram } from "./unigram.ts";
 
 /** The model in `part`. @throws UnsupportedPart for what is not available */

@@ -2,7 +2,7 @@
 import type { JsonObject } from "../tokenizer-files.ts";
 import { inOrder, replaced } from "./limits.ts";
 import { normalized } from "./normal-forms.ts";
-import { flagMember, made, type Piece, partsOf, patternOf, textMember } from "./parts.ts";
+import { flagMember, made, type Piece, partsOf, patternOf, textMember } from "./tokenizer-parts.ts";
 
 /** Changes a text before it is split. What is left is no longer first when its beginning was taken away. */
 export type Normalize = (piece: Piece) => Piece;

@@ -1,7 +1,7 @@
 /** Post-processors of tokenizer.json: the special tokens that are set around a text. */
 import { isJsonObject, type JsonObject } from "../tokenizer-files.ts";
 import { inOrder } from "./limits.ts";
-import { partsOf, UnsupportedPart, unknownPart } from "./parts.ts";
+import { partsOf, UnsupportedPart, unknownPart } from "./tokenizer-parts.ts";
 
 /** Sets special tokens around the ids of a text. */
 export type PostProcess = (ids: readonly number[]) => number[];

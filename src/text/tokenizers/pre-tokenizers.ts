@@ -14,7 +14,7 @@ import {
   textMember,
   textPattern,
   UnsupportedPart,
-} from "./parts.ts";
+} from "./tokenizer-parts.ts";
 
 /** Cuts a piece, bit by bit: who needs the beginning alone does not wait for the rest. */
 export type PreTokenize = (piece: Piece) => Iterable<Piece>;

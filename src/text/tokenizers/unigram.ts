@@ -2,7 +2,7 @@
 import { idsOfBytes } from "../byte-fallback.ts";
 import type { JsonObject } from "../tokenizer-files.ts";
 import type { Model } from "./library.ts";
-import { noUnknownToken, UnsupportedPart } from "./parts.ts";
+import { noUnknownToken, UnsupportedPart } from "./tokenizer-parts.ts";
 import { toEnd } from "./steps.ts";
 
 /** How much less probable an unknown character is than the least probable token, as a logarithm. */

@@ -1,7 +1,7 @@
 /** Tests of metrics.ts: the text as Prometheus reads it. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { MetricsRegistry } from "./metrics.ts";
+import { MetricsRegistry } from "./prometheus.ts";
 
 test("a histogram counts what is at most each bound, and all at +Inf", () => {
   const registry = new MetricsRegistry();

@@ -4,7 +4,7 @@ import { temporaryDirectory } from "../../test/support/tiny-models.ts";
 import { knownTemplate, templateHash } from "../text/known-templates.ts";
 import { loadTokenizer, type Tokenizer } from "../text/tokenizer.ts";
 import { learnBytePairs } from "./byte-pairs.ts";
-import { endOfTextId, endOfTurnId, makeTokenizer, writeTokenizer } from "./tokenizer.ts";
+import { endOfTextId, endOfTurnId, makeTokenizer, writeTokenizer } from "./toy-tokenizer.ts";
 
 test("the most frequent pair is merged first, and ties go to the one that sorts first", () => {
   // words: aab (twice), " aab" (once; Ġ stands for the space): aa and ab come 3 times each

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Random } from "../base/random.ts";
-import { type DataOptions, jsonLines, makeData, type PreferenceRow } from "./data.ts";
+import { type DataOptions, jsonLines, makeData, type PreferenceRow } from "./toy-data.ts";
 import { type Flaw, flawedAnswer } from "./flaws.ts";
 import { hasRightForm, type Question, questionKey, questionText, rightAnswer, type World } from "./world.ts";
 

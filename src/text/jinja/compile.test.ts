@@ -5,7 +5,7 @@ import { golden, goldenText } from "../../../test/support/goldens.ts";
 import { requireShared, skipWithoutShared } from "../../../test/support/shared.ts";
 import { parseJson } from "../json.ts";
 import { loadTokenizer } from "../tokenizer.ts";
-import { compileTemplate } from "./template.ts";
+import { compileTemplate } from "./compile.ts";
 
 interface Cases {
   variables: Record<string, unknown>;

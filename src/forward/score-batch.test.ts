@@ -5,7 +5,7 @@ import { withoutLeaks } from "../../test/support/close.ts";
 import { tinyModel } from "../../test/support/tiny-models.ts";
 import { packExamples } from "../data/packing.ts";
 import { noGrad, ops, scope } from "../torch/index.ts";
-import { requireFiniteScore, scoreBatch } from "./score.ts";
+import { requireFiniteScore, scoreBatch } from "./score-batch.ts";
 
 const numerics = { dtype: "float32", gradient_checkpointing: false, logits_chunk_size: null } as const;
 const example = {

@@ -7,7 +7,7 @@ import { type Advice, adviceFor } from "./advice.ts";
 import { type ComputeType, type Device, usableBytes } from "./devices.ts";
 import { completionTokens, type PairFlops, type PairLengths, pairFlops, streamTokens } from "./flops.ts";
 import { type MemoryPlan, type MemorySetup, planMemory } from "./memory.ts";
-import { countParameters, type ParameterCounts } from "./parameters.ts";
+import { countParameters, type ParameterCounts } from "./parameter-counts.ts";
 import type { TrainedParts } from "./trained-parts.ts";
 
 /** Keys of a run that a plan needs besides what is trained. */

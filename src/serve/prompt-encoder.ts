@@ -6,7 +6,7 @@ import { chatPromptSteps } from "../text/encode-chat.ts";
 import { promptSteps } from "../text/encode-plain.ts";
 import type { Message } from "../text/messages.ts";
 import { NotRenderedError } from "../text/rendering-check.ts";
-import { type ChatRow, type EncodeNote, noGenerationPrompt } from "../text/rows.ts";
+import { type ChatRow, type EncodeNote, noGenerationPrompt } from "../text/source-rows.ts";
 import { TemplateError } from "../text/template.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import { ApiError, contextExceeded } from "./api-error.ts";
