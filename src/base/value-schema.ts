@@ -28,21 +28,21 @@ export interface ValueSchema {
 }
 
 /** The type of the values that a schema accepts, defaults filled in. */
-export type Value<Schema> = Schema extends z.ZodType
+export type ValueOf<Schema> = Schema extends z.ZodType
   ? z.infer<Schema>
   : Schema extends { enum: readonly (infer Word)[] }
     ? Word
     : Schema extends { anyOf: readonly (infer Part)[] }
       ? ValueOfEach<Part>
       : Schema extends { properties: infer Properties }
-        ? { -readonly [Name in keyof Properties]: Value<Properties[Name]> }
+        ? { -readonly [Name in keyof Properties]: ValueOf<Properties[Name]> }
         : Schema extends { items: infer Item }
-          ? Value<Item>[]
+          ? ValueOf<Item>[]
           : Schema extends { type: infer Type }
             ? Named<Type extends readonly (infer One)[] ? One : Type>
             : never;
 
-type ValueOfEach<Part> = Part extends unknown ? Value<Part> : never;
+type ValueOfEach<Part> = Part extends unknown ? ValueOf<Part> : never;
 
 type Named<Type> = Type extends "number" | "integer"
   ? number
@@ -53,6 +53,6 @@ type Named<Type> = Type extends "number" | "integer"
       : null;
 
 /** The types of the values of a table of keys, each with its `schema` (declared `as const`). */
-export type Values<Keys> = {
-  -readonly [Key in keyof Keys]: Keys[Key] extends { schema: infer Schema } ? Value<Schema> : never;
+export type ValuesOf<Keys> = {
+  -readonly [Key in keyof Keys]: Keys[Key] extends { schema: infer Schema } ? ValueOf<Schema> : never;
 };

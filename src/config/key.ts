@@ -22,7 +22,7 @@ export interface Key {
 }
 
 /** A key made ready. */
-export interface Field extends Omit<Key, "schema"> {
+export interface ConfigField extends Omit<Key, "schema"> {
   schema: ValueSchema;
   expected: string;
   source: string;
@@ -32,7 +32,7 @@ export interface Field extends Omit<Key, "schema"> {
 }
 
 /** The key made ready. The check is made when it is first needed: a run gives few of the keys. */
-export function fieldFrom(key: Key): Field {
+export function fieldFrom(key: Key): ConfigField {
   const { schema: given, expected, source = "preftune", ...rest } = key;
   let zod = given instanceof z.ZodType ? given : undefined;
   // of what is read before it is checked, such as a path as a list of one, the schema is that of what is checked

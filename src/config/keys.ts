@@ -1,14 +1,14 @@
 /** All configuration keys in one table, in the order in which they are printed and documented. */
 import type { MethodName, MethodSettings } from "../methods/index.ts";
 import { DATA_KEYS } from "./data-keys.ts";
-import { type Field, fieldFrom, type Key } from "./key.ts";
+import { type ConfigField, fieldFrom, type Key } from "./key.ts";
 import { isForeign, METHOD_FIELDS, ownField } from "./method-keys.ts";
 import { LORA_KEYS, MODEL_KEYS } from "./model-keys.ts";
 import type { CommonConfig, ConfigKey, RunConfig } from "./run-config.ts";
 import { OPTIMISATION_KEYS, RECORD_KEYS } from "./training-keys.ts";
 import { WATCH_KEYS } from "./watch-keys.ts";
 
-type Fields = Readonly<Record<string, Field>>;
+type Fields = Readonly<Record<string, ConfigField>>;
 
 function fieldsOf(keys: Readonly<Record<string, Key>>): Fields {
   return Object.fromEntries(Object.entries(keys).map(([name, key]) => [name, fieldFrom(key)]));
@@ -25,7 +25,7 @@ const GROUPS: Readonly<Record<string, Fields>> = {
 };
 
 /** Every key of the configuration. */
-const FIELDS = Object.assign({}, ...Object.values(GROUPS)) as Readonly<Record<ConfigKey, Field>>;
+const FIELDS = Object.assign({}, ...Object.values(GROUPS)) as Readonly<Record<ConfigKey, ConfigField>>;
 
 /** A heading and its keys. */
 export interface FieldGroup {
@@ -52,7 +52,7 @@ export function isConfigKey(name: string): name is ConfigKey {
  *
  * @param objective - the method whose own bounds and default count; left out, or where it lacks the key: the first that has it
  */
-export function fieldOf(key: ConfigKey, objective?: MethodName): Field {
+export function fieldOf(key: ConfigKey, objective?: MethodName): ConfigField {
   return (objective === undefined ? undefined : ownField(objective, key)) ?? FIELDS[key];
 }
 
@@ -90,7 +90,7 @@ export function defaultsOf<Key extends keyof CommonConfig>(keys: readonly Key[])
 }
 
 /** The default of a key as text, or the rule that it follows. */
-export function defaultText(field: Field): string {
+export function defaultText(field: ConfigField): string {
   if (field.rule !== undefined) return field.rule;
   return "default" in field ? JSON.stringify(field.default) : "must be given";
 }

@@ -11,10 +11,10 @@ import {
   wordList,
 } from "../methods/index.ts";
 import type { Hyperparameter } from "../methods/method.ts";
-import { type Field, fieldFrom } from "./key.ts";
+import { type ConfigField, fieldFrom } from "./key.ts";
 
 /** Null stands for the value of the preset, or for the default; a switch has its default at once. */
-function fieldOf(name: MethodName, { schema, doc, source = "preset", rule }: Hyperparameter): Field {
+function fieldOf(name: MethodName, { schema, doc, source = "preset", rule }: Hyperparameter): ConfigField {
   const known = { doc, source, objectives: [name] };
   if (schema.type === "boolean") return fieldFrom({ schema, ...known });
   const { default: value, ...accepted } = schema;
@@ -31,21 +31,21 @@ const OWN = Object.fromEntries(
     name,
     new Map(Object.entries(methodOf(name).keys).map(([key, value]) => [key, fieldOf(name, value)])),
   ]),
-) as unknown as Record<MethodName, ReadonlyMap<string, Field>>;
+) as unknown as Record<MethodName, ReadonlyMap<string, ConfigField>>;
 
 /** The field of `key` as the method called `objective` has it; undefined where it has none. */
-export function ownField(objective: MethodName, key: string): Field | undefined {
+export function ownField(objective: MethodName, key: string): ConfigField | undefined {
   return OWN[objective].get(key);
 }
 
 /** One field of what several methods have, for documents: their texts side by side where they differ. */
-function merged(key: string): Field {
+function merged(key: string): ConfigField {
   const fields = methodNames.flatMap((name) => {
     const field = OWN[name].get(key);
     return field === undefined ? [] : [{ name, field }];
   });
   const [first] = fields as [(typeof fields)[number]];
-  const beside = (text: (field: Field) => string, separator: string): string =>
+  const beside = (text: (field: ConfigField) => string, separator: string): string =>
     new Set(fields.map(({ field }) => text(field))).size === 1
       ? text(first.field)
       : fields.map(({ name, field }) => `${name}: ${text(field)}`).join(separator);
@@ -69,7 +69,7 @@ export function presetsOf(objective: MethodName): string[] {
 const hyperparameters = [...new Set(methodNames.flatMap((name) => [...OWN[name].keys()]))];
 
 /** Keys that say what is optimised, in the order in which they are printed. */
-export const METHOD_FIELDS: Readonly<Record<MethodKey, Field>> = {
+export const METHOD_FIELDS: Readonly<Record<MethodKey, ConfigField>> = {
   objective: fieldFrom({
     schema: { enum: methodNames, default: methodNames[0] },
     doc: "What is optimised.",
@@ -83,7 +83,7 @@ export const METHOD_FIELDS: Readonly<Record<MethodKey, Field>> = {
   }),
   ...(Object.fromEntries(hyperparameters.map((key) => [key, merged(key)])) as Record<
     Exclude<MethodKey, "objective" | "preset">,
-    Field
+    ConfigField
   >),
 };
 

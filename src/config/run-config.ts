@@ -4,7 +4,7 @@
  * Each is declared once, with what it accepts, its default and where the default comes from, in the `*-keys.ts` beside this
  * file; those of the methods in `src/methods`. The types follow from there.
  */
-import type { Values } from "../base/value-schema.ts";
+import type { ValuesOf } from "../base/value-schema.ts";
 import type { MethodKey, MethodSettings } from "../methods/index.ts";
 import type { DATA_KEYS } from "./data-keys.ts";
 import type { LORA_KEYS, MODEL_KEYS } from "./model-keys.ts";
@@ -13,12 +13,12 @@ import type { WATCH_KEYS } from "./watch-keys.ts";
 
 /** The values that every run has, whatever its method. */
 export interface CommonConfig
-  extends Values<typeof MODEL_KEYS>,
-    Values<typeof DATA_KEYS>,
-    Values<typeof LORA_KEYS>,
-    Values<typeof OPTIMISATION_KEYS>,
-    Values<typeof RECORD_KEYS>,
-    Values<typeof WATCH_KEYS> {}
+  extends ValuesOf<typeof MODEL_KEYS>,
+    ValuesOf<typeof DATA_KEYS>,
+    ValuesOf<typeof LORA_KEYS>,
+    ValuesOf<typeof OPTIMISATION_KEYS>,
+    ValuesOf<typeof RECORD_KEYS>,
+    ValuesOf<typeof WATCH_KEYS> {}
 
 /** Every value of a run. A hyperparameter of another method than the run's is not there. */
 export interface RunConfig extends CommonConfig {

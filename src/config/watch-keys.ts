@@ -1,5 +1,5 @@
 /** Configuration keys of the collapse watch (a table), and its thresholds. */
-import type { Value } from "../base/value-schema.ts";
+import type { ValueOf } from "../base/value-schema.ts";
 
 const THRESHOLDS = {
   type: "object",
@@ -19,7 +19,7 @@ const THRESHOLDS = {
 } as const;
 
 /** How far each metric of the sampled completions may move from its value at the start; null: not judged. */
-export type WatchThresholds = Value<typeof THRESHOLDS>;
+export type WatchThresholds = ValueOf<typeof THRESHOLDS>;
 
 /** Keys of the collapse watch. */
 export const WATCH_KEYS = {

@@ -1,7 +1,7 @@
 /** The answers of a row, from whichever columns hold them. */
 import { DataError } from "../base/errors.ts";
 import type { Message } from "../text/messages.ts";
-import type { Columns } from "./columns.ts";
+import type { RowColumns } from "./columns.ts";
 import { listIn, readTextOrMessages } from "./prompt-columns.ts";
 
 /** An answer: plain text, or messages. */
@@ -12,7 +12,7 @@ export type Answer = string | Message[];
  *
  * @throws DataError when the row has no two answers
  */
-export function pairAnswers(columns: Columns): [Answer, Answer] {
+export function pairAnswers(columns: RowColumns): [Answer, Answer] {
   if (columns.has("chosen") && columns.has("rejected")) {
     return [readTextOrMessages(columns, "chosen"), readTextOrMessages(columns, "rejected")];
   }
@@ -42,7 +42,7 @@ const replyColumns = ["output", "response", "answer"] as const;
  *
  * @throws DataError when it is neither text nor messages
  */
-export function supervisedAnswer(columns: Columns): Answer | null {
+export function supervisedAnswer(columns: RowColumns): Answer | null {
   if (columns.has("completion")) return readTextOrMessages(columns, "completion");
   const isAsked = (["instruction", "question", "query", "input"] as const).some((name) => columns.has(name));
   const name = replyColumns.find((column) => columns.has(column));

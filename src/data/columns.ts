@@ -58,7 +58,7 @@ export function checkColumnMap(map: Readonly<Record<string, string>>): ColumnMap
 }
 
 /** Reads the columns of one row and keeps account of those read. */
-export class Columns {
+export class RowColumns {
   /** `file:line`, to begin messages with. */
   readonly where: string;
   /** True when all values are strings because the file knows no other type (CSV). */

@@ -2,7 +2,7 @@
  * The pages of a column chunk of Parquet, checked before they are decoded: sizes, numbers of values, levels, indices and
  * lengths are what the headers and the footer say, so that decoding can neither run on nor take memory that was only claimed.
  */
-import { deltaHeader, deltaNumbers, PageError, type Span, scanRuns } from "./parquet-runs.ts";
+import { type ByteSpan, deltaHeader, deltaNumbers, PageError, scanRuns } from "./parquet-runs.ts";
 import { readStruct, type ThriftStruct } from "./parquet-thrift.ts";
 
 /** A column of single values as the schema has it. */
@@ -171,7 +171,7 @@ class PageWalk {
     const start = definition + repetition;
     if (start > stored.length || start > size) throw new PageError("levels of it are longer than their page");
     const { maxRepetition, maxDefinition } = this.#leaf;
-    const levels = (span: Span, most: number): { zeros: number; full: number } =>
+    const levels = (span: ByteSpan, most: number): { zeros: number; full: number } =>
       most === 0 ? { zeros: count, full: count } : scanLevels(span, most, count);
     const { zeros } = levels({ bytes: stored, start: 0, end: repetition }, maxRepetition);
     const { full } = levels({ bytes: stored, start: repetition, end: start }, maxDefinition);
@@ -191,7 +191,7 @@ class PageWalk {
     return count;
   }
 
-  #contentValues(span: Span, encoding: number, count: number, version: "v1" | "v2"): void {
+  #contentValues(span: ByteSpan, encoding: number, count: number, version: "v1" | "v2"): void {
     const { type } = this.#leaf;
     const isNumber = type === "INT32" || type === "INT64";
     if (encoding === encodings.plain) this.#plain(span, count);
@@ -206,12 +206,12 @@ class PageWalk {
     else throw new PageError(`it has values of ${type} in the unknown encoding ${encoding}`);
   }
 
-  #fits({ start, end }: Span, count: number): void {
+  #fits({ start, end }: ByteSpan, count: number): void {
     if (count * this.#width() > end - start) throw new PageError("a page of it is too short for its values");
   }
 
   /** Values in full: their lengths must fit. */
-  #plain(span: Span, count: number): void {
+  #plain(span: ByteSpan, count: number): void {
     this.#fits(span, count);
     if (this.#leaf.type !== "BYTE_ARRAY") return;
     const { bytes, start, end } = span;
@@ -229,7 +229,7 @@ class PageWalk {
   }
 
   /** Indices into the dictionary, all of which must be there. */
-  #indices({ bytes, start, end }: Span, count: number, version: "v1" | "v2"): void {
+  #indices({ bytes, start, end }: ByteSpan, count: number, version: "v1" | "v2"): void {
     const size = this.#dictionary;
     if (size === null) throw new PageError("it has no dictionary");
     if (start >= end) {
@@ -248,7 +248,7 @@ class PageWalk {
   }
 
   /** Texts that begin with a part of the one before: each part must be there, and all together are counted as bytes. */
-  #prefixes(span: Span, count: number): void {
+  #prefixes(span: ByteSpan, count: number): void {
     const prefixes = deltaNumbers(span, count);
     const suffixes = lengths({ ...span, start: prefixes.end }, count);
     let before = 0;
@@ -269,7 +269,7 @@ class PageWalk {
 }
 
 /** Lengths of texts that stand behind them. */
-function lengths(span: Span, count: number): Int32Array {
+function lengths(span: ByteSpan, count: number): Int32Array {
   const { numbers, end } = deltaNumbers(span, count);
   let at = end;
   for (const length of numbers) {
@@ -280,7 +280,7 @@ function lengths(span: Span, count: number): Int32Array {
   return numbers;
 }
 
-function scanLevels(span: Span, most: number, count: number): { zeros: number; full: number } {
+function scanLevels(span: ByteSpan, most: number, count: number): { zeros: number; full: number } {
   let [zeros, full, above] = [0, 0, 0];
   scanRuns(span, 32 - Math.clz32(most), count, (level, times) => {
     if (level === 0) zeros += times;
@@ -291,7 +291,7 @@ function scanLevels(span: Span, most: number, count: number): { zeros: number; f
   return { zeros, full };
 }
 
-function wholeOf(bytes: Uint8Array): Span {
+function wholeOf(bytes: Uint8Array): ByteSpan {
   return { bytes, start: 0, end: bytes.length };
 }
 

@@ -4,7 +4,7 @@
 export class PageError extends Error {}
 
 /** A part of some bytes. */
-export interface Span {
+export interface ByteSpan {
   bytes: Uint8Array;
   start: number;
   end: number;
@@ -18,7 +18,7 @@ export interface Span {
  * @throws PageError when there are fewer, or a run is longer than what is left
  */
 export function scanRuns(
-  span: Span,
+  span: ByteSpan,
   width: number,
   count: number,
   take: (value: number, times: number) => void,
@@ -69,7 +69,7 @@ function packedBits(bytes: Uint8Array, at: number, skip: number, width: number):
  *
  * @throws PageError when they are not `count`, or their blocks make no sense
  */
-export function deltaNumbers(span: Span, count: number): { numbers: Int32Array; end: number } {
+export function deltaNumbers(span: ByteSpan, count: number): { numbers: Int32Array; end: number } {
   const { bytes, end } = span;
   const { blockSize, miniblocks, first, at: begin } = deltaHeader(span, count);
   const numbers = new Int32Array(count);
@@ -101,7 +101,7 @@ export function deltaNumbers(span: Span, count: number): { numbers: Int32Array; 
  * @throws PageError when it announces another number of values, or impossible blocks
  */
 export function deltaHeader(
-  { bytes, start, end }: Span,
+  { bytes, start, end }: ByteSpan,
   count: number,
 ): { blockSize: number; miniblocks: number; first: number; at: number } {
   const blockSize = varint(bytes, start, end);

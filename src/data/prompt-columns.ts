@@ -5,7 +5,7 @@
 import { DataError } from "../base/errors.ts";
 import type { Message } from "../text/messages.ts";
 import { columnsKey, mayBePrompt } from "./column-hints.ts";
-import type { ColumnName, Columns } from "./columns.ts";
+import type { ColumnName, RowColumns } from "./columns.ts";
 import { alpacaQuestion, readConversation, readHistory, userMessage, withSystem } from "./conversations.ts";
 import { messagesInText, storedValue } from "./stored-text.ts";
 
@@ -30,7 +30,7 @@ const promptColumns = [
  * The column that the prompt is read from, or null when the row has none of them. `prompt` and whole conversations go
  * before the others, and an instruction has its input beside it.
  */
-function promptColumn(columns: Columns): (typeof promptColumns)[number] | null {
+function promptColumn(columns: RowColumns): (typeof promptColumns)[number] | null {
   const present = promptColumns.filter((name) => columns.has(name));
   const [first, ...others] = present;
   if (first === undefined) return null;
@@ -43,7 +43,7 @@ function promptColumn(columns: Columns): (typeof promptColumns)[number] | null {
 }
 
 /** True when some column holds the row's prompt. */
-export function hasPrompt(columns: Columns): boolean {
+export function hasPrompt(columns: RowColumns): boolean {
   return promptColumn(columns) !== null;
 }
 
@@ -52,7 +52,7 @@ export function hasPrompt(columns: Columns): boolean {
  *
  * @throws DataError for a value that is no prompt, or two columns of which each could be it
  */
-export function readPrompt(columns: Columns): RowPrompt | null {
+export function readPrompt(columns: RowColumns): RowPrompt | null {
   const name = promptColumn(columns);
   if (name === null) return null;
   const prompt = promptIn(columns, name);
@@ -62,7 +62,7 @@ export function readPrompt(columns: Columns): RowPrompt | null {
   return { kind: "chat", messages: withSystem(messages, readSystem(columns), columns.where), isConversation };
 }
 
-function promptIn(columns: Columns, name: (typeof promptColumns)[number]): RowPrompt {
+function promptIn(columns: RowColumns, name: (typeof promptColumns)[number]): RowPrompt {
   if (name === "prompt") {
     const value = readTextOrMessages(columns, name);
     return typeof value === "string" ? { kind: "text", text: value } : chat(value);
@@ -85,7 +85,7 @@ function chat(messages: Message[]): RowPrompt {
 }
 
 /** OpenAI's preference form: what was sent to the API, in `input`, also where that is text. Null where the prompt is another. */
-export function requestIn(columns: Columns): Record<string, unknown> | null {
+export function requestIn(columns: RowColumns): Record<string, unknown> | null {
   if (promptColumn(columns) !== "input") return null;
   const input = columns.peek("input");
   const value = typeof input === "string" ? storedValue(input) : input;
@@ -94,7 +94,7 @@ export function requestIn(columns: Columns): Record<string, unknown> | null {
   return isRequest ? (value as Record<string, unknown>) : null;
 }
 
-function alpacaPrompt(columns: Columns): Message[] {
+function alpacaPrompt(columns: RowColumns): Message[] {
   const instruction = requireText(columns, "instruction");
   const input = columns.has("input") ? requireText(columns, "input") : null;
   const history = columns.has("history")
@@ -104,18 +104,18 @@ function alpacaPrompt(columns: Columns): Message[] {
 }
 
 /** The row's system message, or null. */
-export function readSystem(columns: Columns): string | null {
+export function readSystem(columns: RowColumns): string | null {
   return columns.has("system") ? requireText(columns, "system") : null;
 }
 
-function requireText(columns: Columns, name: ColumnName): string {
+function requireText(columns: RowColumns, name: ColumnName): string {
   const value = columns.get(name);
   if (typeof value === "string") return value;
   throw columns.wrongType(name, "a string");
 }
 
 /** A list, also one that a string holds as text. */
-export function listIn(columns: Columns, name: ColumnName): unknown {
+export function listIn(columns: RowColumns, name: ColumnName): unknown {
   const value = columns.get(name);
   if (typeof value !== "string") return value;
   const stored = storedValue(value);
@@ -123,7 +123,7 @@ export function listIn(columns: Columns, name: ColumnName): unknown {
 }
 
 /** A text, or the messages that the column holds, be it as text in JSON or Python's notation. */
-export function readTextOrMessages(columns: Columns, name: ColumnName): string | Message[] {
+export function readTextOrMessages(columns: RowColumns, name: ColumnName): string | Message[] {
   const value = columns.get(name);
   const place = columns.place(name);
   if (typeof value === "string") {
@@ -140,7 +140,7 @@ export function readTextOrMessages(columns: Columns, name: ColumnName): string |
  *
  * @throws DataError when a column could be the prompt, or the strings are to become messages
  */
-export function refuseNamelessPrompt(columns: Columns, strings: "text" | "chat"): void {
+export function refuseNamelessPrompt(columns: RowColumns, strings: "text" | "chat"): void {
   if (strings === "chat") throw columns.missing(`"prompt" beside the answers, since plain_strings is "chat"`);
   if (columns.exists("prompt")) throw columns.wrongType("prompt", "a prompt beside answers of plain text");
   const { passedOver } = columns.use();

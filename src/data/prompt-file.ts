@@ -9,7 +9,7 @@ import type { RowEncoder } from "../text/encode.ts";
 import { contentText, type Message } from "../text/messages.ts";
 import { noGenerationPrompt, type SourceRow } from "../text/source-rows.ts";
 import { ByteReader } from "./byte-reader.ts";
-import { type ColumnMap, Columns } from "./columns.ts";
+import { type ColumnMap, RowColumns } from "./columns.ts";
 import { userMessage } from "./conversations.ts";
 import { describeOrigin, type RawRow } from "./example.ts";
 import { firstByte, rowsOfLines } from "./json-rows.ts";
@@ -99,7 +99,7 @@ export function checkPromptLengths(
 
 /** The row's prompt, without an answer. */
 function promptRow(row: RawRow, map: ColumnMap, isChat: boolean): SourceRow {
-  const columns = new Columns(firstTurn(row), map);
+  const columns = new RowColumns(firstTurn(row), map);
   const { where } = columns;
   const prompt = readPrompt(columns);
   if (prompt === null) {

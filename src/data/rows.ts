@@ -10,7 +10,7 @@ import { numberOf } from "../text/json-number.ts";
 import type { Message } from "../text/messages.ts";
 import { EmptyAnswerError, type SourceRow } from "../text/source-rows.ts";
 import { type Answer, pairAnswers, supervisedAnswer } from "./answer-columns.ts";
-import { type ColumnMap, Columns, type ColumnUse, MissingColumns } from "./columns.ts";
+import { type ColumnMap, type ColumnUse, MissingColumns, RowColumns } from "./columns.ts";
 import { userMessage, withSystem } from "./conversations.ts";
 import type { Origin, RawRow } from "./example.ts";
 import { mappingHint } from "./mapping-hint.ts";
@@ -80,7 +80,7 @@ function canRead(row: RawRow, options: RowOptions): boolean {
 }
 
 function readRow(row: RawRow, options: RowOptions): NormalRow {
-  const columns = new Columns(row, options.columns ?? {});
+  const columns = new RowColumns(row, options.columns ?? {});
   refuseOtherMedia(columns);
   const isPair = options.task === "preference";
   const referenceLogps = isPair ? readReference(columns) : null;
@@ -105,7 +105,7 @@ type Parts =
   | { kind: "text"; prompt: string; completions: string[] }
   | { kind: "plain"; text: string };
 
-function readSupervised(columns: Columns, strings: "text" | "chat"): Parts {
+function readSupervised(columns: RowColumns, strings: "text" | "chat"): Parts {
   const conversation = conversationColumns.find((name) => columns.has(name));
   const hasAnswer = columns.has("chosen") || columns.has("completion");
   if (conversation !== undefined && (!hasAnswer || isInMessages(columns))) {
@@ -126,7 +126,7 @@ function readSupervised(columns: Columns, strings: "text" | "chat"): Parts {
 }
 
 /** The chosen answer of a pair; the rejected one is looked at only where their common beginning is the prompt. */
-function readChosen(columns: Columns, strings: "text" | "chat"): Parts {
+function readChosen(columns: RowColumns, strings: "text" | "chat"): Parts {
   const chosen = readTextOrMessages(columns, "chosen");
   columns.leave("rejected");
   const isAlone = hasPrompt(columns) || !columns.has("rejected");
@@ -137,13 +137,13 @@ function readChosen(columns: Columns, strings: "text" | "chat"): Parts {
 }
 
 /** True when `messages` is the chosen conversation, as in UltraFeedback, and not a prompt to it. */
-function isInMessages(columns: Columns): boolean {
+function isInMessages(columns: RowColumns): boolean {
   return conversationColumns.some(
     (name) => columns.has(name) && isDeepStrictEqual(columns.peek(name), columns.peek("chosen")),
   );
 }
 
-function split(columns: Columns, answers: readonly Answer[], strings: "text" | "chat"): Parts {
+function split(columns: RowColumns, answers: readonly Answer[], strings: "text" | "chat"): Parts {
   const { where } = columns;
   if (!columns.has("prompt") && isInMessages(columns)) return splitUnprompted(columns, answers, strings);
   const prompt = readPrompt(columns);
@@ -157,7 +157,7 @@ function split(columns: Columns, answers: readonly Answer[], strings: "text" | "
 }
 
 /** Answers that hold their prompt: conversations, transcripts, or texts that begin alike. */
-function splitUnprompted(columns: Columns, answers: readonly Answer[], strings: "text" | "chat"): Parts {
+function splitUnprompted(columns: RowColumns, answers: readonly Answer[], strings: "text" | "chat"): Parts {
   const { where } = columns;
   const system = readSystem(columns);
   const conversations = answers.filter((answer) => typeof answer !== "string");
@@ -182,7 +182,7 @@ function splitUnprompted(columns: Columns, answers: readonly Answer[], strings: 
   return { kind: "text", ...splitStrings(texts, where) };
 }
 
-function readReference(columns: Columns): number[] | null {
+function readReference(columns: RowColumns): number[] | null {
   const names = ["ref_chosen_logps", "ref_rejected_logps"] as const;
   const present = names.filter((name) => columns.has(name));
   if (present.length === 0) return null;
@@ -226,7 +226,7 @@ function isBlank(completion: string | Message[]): boolean {
   );
 }
 
-function asSource(parts: Parts, columns: Columns): SourceRow {
+function asSource(parts: Parts, columns: RowColumns): SourceRow {
   const { where } = columns;
   if (parts.kind === "text" || parts.kind === "plain") return { ...parts, where };
   return { ...parts, where, ...templateInputs(columns) };

@@ -1,7 +1,7 @@
 /** What a row brings for the chat template beside its messages: tools and variables. */
 import { parseTools, refuseNotJson } from "../text/messages.ts";
 import type { ChatRow } from "../text/source-rows.ts";
-import type { Columns } from "./columns.ts";
+import type { RowColumns } from "./columns.ts";
 import { hasShareGpt } from "./conversations.ts";
 import { requestIn } from "./prompt-columns.ts";
 import { storedValue } from "./stored-text.ts";
@@ -11,12 +11,12 @@ import { storedValue } from "./stored-text.ts";
  *
  * @throws DataError when they are no list of objects and no object
  */
-export function templateInputs(columns: Columns): Pick<ChatRow, "tools" | "variables"> {
+export function templateInputs(columns: RowColumns): Pick<ChatRow, "tools" | "variables"> {
   const variables = readVariables(columns);
   return { tools: readTools(columns), ...(variables === null ? {} : { variables }) };
 }
 
-function readTools(columns: Columns): unknown[] | null {
+function readTools(columns: RowColumns): unknown[] | null {
   const request = columns.has("tools") ? null : requestIn(columns);
   const given = request === null ? columns.get("tools") : columns.part("input", "tools", request);
   const stored = typeof given === "string" ? (storedValue(given) ?? given) : given;
@@ -31,7 +31,7 @@ function asFunction(tool: unknown): unknown {
   return isBare ? { type: "function", function: tool } : tool;
 }
 
-function readVariables(columns: Columns): Record<string, unknown> | null {
+function readVariables(columns: RowColumns): Record<string, unknown> | null {
   let value = columns.get("chat_template_kwargs");
   if (value === undefined) return null;
   if (typeof value === "string") value = storedValue(value);

@@ -1,6 +1,6 @@
 /** Rows that come as token ids: `prompt_ids` with `chosen_ids` and `rejected_ids`, or with `completion_ids`. */
 import { numberOf } from "../text/json-number.ts";
-import type { ColumnName, Columns } from "./columns.ts";
+import type { ColumnName, RowColumns } from "./columns.ts";
 import type { Completion } from "./example.ts";
 import { storedValue } from "./stored-text.ts";
 
@@ -11,7 +11,7 @@ export interface TokenisedContent {
 }
 
 /** True when the row holds token ids. */
-export function isTokenised(columns: Columns): boolean {
+export function isTokenised(columns: RowColumns): boolean {
   const names = ["prompt_ids", "chosen_ids", "rejected_ids", "completion_ids"] as const;
   return names.some((name) => columns.has(name));
 }
@@ -21,7 +21,7 @@ export function isTokenised(columns: Columns): boolean {
  *
  * @throws DataError when a column is missing or is not a list of whole numbers from 0
  */
-export function readTokenised(columns: Columns, task: "preference" | "sft"): TokenisedContent {
+export function readTokenised(columns: RowColumns, task: "preference" | "sft"): TokenisedContent {
   const promptIds = requireIds(columns, "prompt_ids", task);
   if (task === "preference") {
     const answers = (["chosen_ids", "rejected_ids"] as const).map((name) => requireIds(columns, name, task));
@@ -33,7 +33,7 @@ export function readTokenised(columns: Columns, task: "preference" | "sft"): Tok
   return { promptIds, completions: [mask === null ? { ids } : { ids, mask }] };
 }
 
-function requireIds(columns: Columns, name: ColumnName, task: "preference" | "sft"): number[] {
+function requireIds(columns: RowColumns, name: ColumnName, task: "preference" | "sft"): number[] {
   if (!columns.has(name)) {
     const others = task === "preference" ? "chosen_ids and rejected_ids" : "completion_ids";
     throw columns.missing(`prompt_ids, ${others} in a row of token ids (no "${name}" here)`);
@@ -45,7 +45,7 @@ function requireIds(columns: Columns, name: ColumnName, task: "preference" | "sf
   return value;
 }
 
-function readMask(columns: Columns, length: number): number[] | null {
+function readMask(columns: RowColumns, length: number): number[] | null {
   if (!columns.has("completion_mask")) return null;
   const mask = readNumbers(columns, "completion_mask");
   if (mask !== null && mask.length === length && mask.every((bit) => bit === 0 || bit === 1)) return mask;
@@ -55,7 +55,7 @@ function readMask(columns: Columns, length: number): number[] | null {
   );
 }
 
-function readNumbers(columns: Columns, name: ColumnName): number[] | null {
+function readNumbers(columns: RowColumns, name: ColumnName): number[] | null {
   const given = columns.get(name);
   const value = typeof given === "string" ? storedValue(given) : given;
   if (!Array.isArray(value)) return null;

@@ -1,6 +1,6 @@
 /** Rows that are made for something else than pairs of text, refused in words that say what they are. */
 import { DataError } from "../base/errors.ts";
-import type { Columns } from "./columns.ts";
+import type { RowColumns } from "./columns.ts";
 import { describeOrigin, type RawRow } from "./example.ts";
 
 interface OtherForm {
@@ -71,7 +71,7 @@ export function refuseUnpaired({ origin, value }: RawRow): void {
 }
 
 /** @throws DataError for a row whose own label says that its answer is a bad one */
-export function refuseLabelledBad(columns: Columns): void {
+export function refuseLabelledBad(columns: RowColumns): void {
   for (const column of ["label", "kto_tag"]) {
     if (columns.flag(column) !== false) continue;
     throw new DataError(
@@ -84,7 +84,7 @@ export function refuseLabelledBad(columns: Columns): void {
 const media = ["image", "images", "video", "videos", "audio", "audios"];
 
 /** @throws DataError for a row with images, audio or other things that are not text */
-export function refuseOtherMedia(columns: Columns): void {
+export function refuseOtherMedia(columns: RowColumns): void {
   for (const column of [...media, "functions"]) {
     const value = columns.other(column);
     if (value === undefined || value === "" || (Array.isArray(value) && value.length === 0)) continue;

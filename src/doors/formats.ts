@@ -8,7 +8,7 @@
  */
 import "../base/node-version.ts";
 
-export { type Adapter, type LoraTensors, readAdapter } from "../formats/adapter.ts";
+export { type AdapterFiles, type LoraTensors, readAdapter } from "../formats/adapter.ts";
 export type { AdapterConfig } from "../formats/adapter-config.ts";
 export { parseModelConfig, readModelConfig } from "../formats/hf-config.ts";
 export type { ModelConfig } from "../formats/model-config.ts";

@@ -2,6 +2,6 @@
 import "../base/node-version.ts";
 
 export { runInProcess as runToyStage } from "../quickstart/stage-process.ts";
-export { jsonLines, makeData, type PreferenceRow, type ToyData, tokenizerText } from "../toy/toy-data.ts";
 export type { Flaw } from "../toy/flaws.ts";
 export { fullSize, type ToySize } from "../toy/sizes.ts";
+export { jsonLines, makeData, type PreferenceRow, type ToyData, tokenizerText } from "../toy/toy-data.ts";

@@ -21,7 +21,7 @@ export interface LoraTensors {
 }
 
 /** An adapter directory. Its tensors' data is not read. */
-export interface Adapter {
+export interface AdapterFiles {
   dir: string;
   config: AdapterConfig;
   file: SafetensorsFile;
@@ -45,7 +45,7 @@ export const adapterWeightsName: string = "adapter_model.safetensors";
  * @throws {FileError} when a file is missing
  * @throws {FormatError} for pickles, other PEFT methods, unsupported variants, and tensors that do not fit the settings
  */
-export function readAdapter(dir: string): Adapter {
+export function readAdapter(dir: string): AdapterFiles {
   const configPath = join(dir, adapterConfigName);
   if (!existsSync(configPath)) {
     throw new FileError(
@@ -83,7 +83,7 @@ function weightsPath(dir: string): string {
   throw new FileError(`${path}: the adapter's tensors are missing. Finish the download.`);
 }
 
-function sortTensors(file: SafetensorsFile): Pick<Adapter, "lora" | "saved"> {
+function sortTensors(file: SafetensorsFile): Pick<AdapterFiles, "lora" | "saved"> {
   const parts = new Map<string, Partial<Record<LoraPart, TensorEntry>>>();
   const saved = new Map<string, TensorEntry>();
   for (const entry of file.tensors.values()) {
@@ -110,7 +110,11 @@ function sortTensors(file: SafetensorsFile): Pick<Adapter, "lora" | "saved"> {
   return { lora, saved };
 }
 
-function requireShapes({ config, file }: Adapter, module: string, { A, B, magnitude }: LoraTensors): void {
+function requireShapes(
+  { config, file }: AdapterFiles,
+  module: string,
+  { A, B, magnitude }: LoraTensors,
+): void {
   const { rank } = loraScale(config, module);
   const out = B.shape[0] ?? 0;
   const refuse = (entry: TensorEntry, expected: string): never => {
@@ -131,7 +135,7 @@ function requireShapes({ config, file }: Adapter, module: string, { A, B, magnit
   }
 }
 
-function requireSaved({ config, file, saved }: Adapter): void {
+function requireSaved({ config, file, saved }: AdapterFiles): void {
   const modules = [...saved.keys()].map((name) => name.slice(0, name.lastIndexOf(".")));
   const missing = config.modulesToSave.find((target) => !modules.some((module) => isNamed(module, target)));
   if (missing === undefined) return;

@@ -59,14 +59,14 @@ export function readSafetensorsHeader(path: string): SafetensorsFile {
 }
 
 /** Gives `length` bytes of a file from `position` on. */
-export type ByteReader = (position: number, length: number) => Uint8Array;
+export type ReadBytes = (position: number, length: number) => Uint8Array;
 
 /**
  * What `readSafetensorsHeader` gives, of bytes from wherever they are.
  *
  * @throws {FormatError} for anything but a valid file
  */
-export function checkSafetensors(path: string, fileBytes: number, read: ByteReader): SafetensorsFile {
+export function checkSafetensors(path: string, fileBytes: number, read: ReadBytes): SafetensorsFile {
   const headerBytes = headerLength(read, path, fileBytes);
   meterHeader(read, path, headerBytes);
   const text = decode(read(8, headerBytes), path);
@@ -105,7 +105,7 @@ function readAt(fd: number, position: number, length: number): Uint8Array {
 }
 
 /** Bytes of the header, checked against the file and the format's limit before anyone allocates them. */
-function headerLength(read: ByteReader, path: string, fileBytes: number): number {
+function headerLength(read: ReadBytes, path: string, fileBytes: number): number {
   const head = read(0, Math.min(64, fileBytes));
   const refuse = (problem: string): never => {
     const foreign = foreignFormat(head);
@@ -126,7 +126,7 @@ function headerLength(read: ByteReader, path: string, fileBytes: number): number
 }
 
 /** Counts members and depth in pieces of 64 KiB, so that a bomb is refused before it is in memory. */
-function meterHeader(read: ByteReader, path: string, headerBytes: number): void {
+function meterHeader(read: ReadBytes, path: string, headerBytes: number): void {
   const meter = new JsonMeter();
   const piece = 64 * 1024;
   for (let position = 0; position < headerBytes; position += piece) {

@@ -6,7 +6,7 @@ import { at } from "../base/at.ts";
 import { ConfigError, messageOf } from "../base/errors.ts";
 import { deriveSeed, Random } from "../base/random.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
-import { type CachedSequence, KVCache, pagesFor, pageTokens, type Span } from "../nn/kv-cache.ts";
+import { type CachedSequence, KVCache, type PageSpan, pagesFor, pageTokens } from "../nn/kv-cache.ts";
 import { type DType, noGrad, scope, type Tensor } from "../torch/index.ts";
 import { checkRequest } from "./check-request.ts";
 import { type Choice, type ChoiceRow, chooseTokens } from "./choose.ts";
@@ -50,7 +50,7 @@ interface EngineRequest {
   maxNewTokens: number;
   /** Pages it takes at most. */
   pages: number;
-  prompt: Span;
+  prompt: PageSpan;
   /** Tokens of the prompt that have been computed. */
   computed: number;
   answers: Sample[];

@@ -13,7 +13,7 @@ import {
   tinyModel,
 } from "../../test/support/tiny-models.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
-import { KVCache, type Span } from "../nn/kv-cache.ts";
+import { KVCache, type PageSpan } from "../nn/kv-cache.ts";
 import { type DType, noGrad, ops, scope, setThreads, threads } from "../torch/index.ts";
 import { nextLogits, promptHidden } from "./forward.ts";
 
@@ -33,7 +33,7 @@ function sequencesOf(model: CausalLM, dtype: DType, count: number) {
   const parts = { model, cache, dtype };
   const tokens = Array.from({ length: count }, (_, i) => {
     const ids = Array.from({ length: 1 + ((7 * i) % 40) }, (__, t) => (5 * t + 3 * i) % 32);
-    const [prompt, own] = [0, 1].map(() => ({ pages: [] as number[], length: 0 })) as [Span, Span];
+    const [prompt, own] = [0, 1].map(() => ({ pages: [] as number[], length: 0 })) as [PageSpan, PageSpan];
     cache.extend(prompt, ids.length);
     cache.extend(own, 1);
     using _scope = scope();

@@ -1,6 +1,6 @@
 /** The two passes of generation over a cache: a whole prompt, and the newest token of many sequences. */
 import type { CausalLM } from "../models/causal-lm.ts";
-import type { CachedSequence, KVCache, Span } from "../nn/kv-cache.ts";
+import type { CachedSequence, KVCache, PageSpan } from "../nn/kv-cache.ts";
 import { batchInvariant, type DType, ops, scope, type Tensor, tensor } from "../torch/index.ts";
 import { type Choice, logprobsOf } from "./choose.ts";
 
@@ -19,7 +19,7 @@ export interface NextToken {
 
 /** A prompt's pages, and which of its tokens are to be computed: [first, end). */
 export interface PromptPart {
-  span: Span;
+  span: PageSpan;
   first: number;
   end: number;
 }

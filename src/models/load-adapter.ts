@@ -1,5 +1,5 @@
 /** Putting a PEFT adapter directory into a model. */
-import type { Adapter as AdapterFiles } from "../formats/adapter.ts";
+import type { AdapterFiles } from "../formats/adapter.ts";
 import type { Tensor } from "../torch/index.ts";
 import { type Adapter, adapterTensors, addAdapter } from "./adapt.ts";
 import type { CausalLM } from "./causal-lm.ts";

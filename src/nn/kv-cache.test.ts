@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { assertClose, withoutLeaks } from "../../test/support/close.ts";
 import { manualSeed, noGrad, ops, scope, type Tensor, tensor } from "../torch/index.ts";
-import { type CachedSequence, KVCache, pagesFor, pageTokens, type Span } from "./kv-cache.ts";
+import { type CachedSequence, KVCache, type PageSpan, pagesFor, pageTokens } from "./kv-cache.ts";
 import { packedAttention, planAttention } from "./packed-attention.ts";
 
 interface Shape {
@@ -35,7 +35,7 @@ function compare(
   ];
   using cache = new KVCache({ layers: 1, keyHeads, headDim, dtype, device: "cpu" });
   const cast = (x: Tensor | undefined): Tensor => ops.to(x as Tensor, dtype);
-  const span: Span = { pages: [], length: 0 };
+  const span: PageSpan = { pages: [], length: 0 };
   cache.extend(span, prompt);
   const whole = planAttention([{ start: 0, end: prompt, parent: -1 }], { ...options, dtype });
   const [q, k, v] = shared.map(cast) as [Tensor, Tensor, Tensor];
@@ -86,7 +86,7 @@ for (const shape of shapes) {
 test("pages are given out once, come back, and the store grows with what was in it", () => {
   withoutLeaks(() => {
     using cache = new KVCache({ layers: 2, keyHeads: 1, headDim: 4, dtype: "float32", device: "cpu" });
-    const spans = Array.from({ length: 5 }, (): Span => ({ pages: [], length: 0 }));
+    const spans = Array.from({ length: 5 }, (): PageSpan => ({ pages: [], length: 0 }));
     for (const [i, span] of spans.entries()) cache.extend(span, 1 + i * pageTokens);
     assert.deepEqual(
       spans.map(({ pages }) => pages.length),
@@ -96,12 +96,12 @@ test("pages are given out once, come back, and the store grows with what was in 
     assert.equal(new Set(all).size, all.length);
     assert.equal(cache.usedPages, all.length);
     assert.equal(cache.pageBytes, 2 * 2 * 4 * 4 * pageTokens);
-    cache.extend(spans[0] as Span, pageTokens - 1);
+    cache.extend(spans[0] as PageSpan, pageTokens - 1);
     assert.equal(spans[0]?.pages.length, 1, "a full page needs no other");
     const { capacity } = cache;
     for (const span of spans) cache.release(span);
     assert.deepEqual([cache.usedPages, spans[4]?.length, spans[4]?.pages], [0, 0, []]);
-    cache.extend(spans[1] as Span, 15 * pageTokens);
+    cache.extend(spans[1] as PageSpan, 15 * pageTokens);
     assert.equal(cache.capacity, capacity, "freed pages are used again");
     assert.deepEqual(
       [pagesFor(0), pagesFor(1), pagesFor(pageTokens), pagesFor(pageTokens + 1)],
@@ -113,7 +113,7 @@ test("pages are given out once, come back, and the store grows with what was in 
 test("no memory is set aside beyond what can be asked for", () => {
   withoutLeaks(() => {
     using cache = new KVCache({ layers: 1, keyHeads: 1, headDim: 4, dtype: "float32", device: "cpu" }, 11);
-    const span: Span = { pages: [], length: 0 };
+    const span: PageSpan = { pages: [], length: 0 };
     for (let page = 1; page <= 11; page++) {
       cache.extend(span, pageTokens);
       assert.equal(cache.capacity, page <= 8 ? 8 : 11);

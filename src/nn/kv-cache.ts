@@ -26,7 +26,7 @@ export interface CacheShape {
 }
 
 /** Some tokens of a sequence and the pages that hold them. */
-export interface Span {
+export interface PageSpan {
   pages: number[];
   length: number;
 }
@@ -34,8 +34,8 @@ export interface Span {
 /** A sequence: the tokens of a prompt, and those after it. */
 export interface CachedSequence {
   /** Shared with other completions of the prompt; never written to again. */
-  prompt: Readonly<Span>;
-  own: Span;
+  prompt: Readonly<PageSpan>;
+  own: PageSpan;
 }
 
 /** Queries, keys and values of a pass: (T, H, E), (T, K, E), (T, K, E). */
@@ -87,7 +87,7 @@ export class KVCache implements Disposable {
   }
 
   /** Makes `span` longer by `tokens`, with the pages that takes; the store doubles when it is full. */
-  extend(span: Span, tokens: number): void {
+  extend(span: PageSpan, tokens: number): void {
     span.length += tokens;
     const wanted = pagesFor(span.length) - span.pages.length;
     if (wanted > this.#free.length) {
@@ -98,7 +98,7 @@ export class KVCache implements Disposable {
   }
 
   /** Gives the pages of `span` back; those of an idle cache are kept for what comes next. */
-  release(span: Span): void {
+  release(span: PageSpan): void {
     this.#free.push(...span.pages.splice(0));
     span.length = 0;
   }
@@ -150,7 +150,7 @@ export class KVCache implements Disposable {
    * Attention of a prompt's tokens from `first` on, a multiple of a page; its span has its pages already, and the tokens
    * before them have been computed. One function a layer.
    */
-  promptPass(prompt: Readonly<Span>, first = 0): CachedAttention[] {
+  promptPass(prompt: Readonly<PageSpan>, first = 0): CachedAttention[] {
     if (first % pageTokens !== 0 || (first > 0 && !this.#isPaged)) {
       throw new ShapeError(`a part of a prompt cannot begin at token ${first} of this cache`);
     }
@@ -207,7 +207,7 @@ export class KVCache implements Disposable {
 }
 
 /** Rows of an unpaged store that hold a span's tokens, in order. */
-function slotsOf({ pages, length }: Readonly<Span>): number[] {
+function slotsOf({ pages, length }: Readonly<PageSpan>): number[] {
   return Array.from({ length }, (_, t) => {
     return at(pages, Math.floor(t / pageTokens)) * pageTokens + (t % pageTokens);
   });

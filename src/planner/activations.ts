@@ -12,7 +12,7 @@ import type { PairLengths } from "./flops.ts";
 import type { TrainedParts } from "./trained-parts.ts";
 
 /** Where and in what type the model runs. */
-export interface Numerics {
+export interface PlannedNumerics {
   dtype: "float32" | "bfloat16";
   onGpu: boolean;
 }
@@ -27,17 +27,17 @@ export interface TokenTensor {
 }
 
 /** Bytes of an element of activations. */
-export function itemBytes({ dtype }: Numerics): number {
+export function itemBytes({ dtype }: PlannedNumerics): number {
   return dtype === "float32" ? 4 : 2;
 }
 
 /** Whether the addon's kernels do norms, rotation, attention and adapters. */
-function hasOwnKernels({ dtype, onGpu }: Numerics): boolean {
+function hasOwnKernels({ dtype, onGpu }: PlannedNumerics): boolean {
   return dtype === "float32" && !onGpu;
 }
 
 /** Whether torch's flash attention takes all segments in one call (`src/nn/varlen-attention.ts`). */
-function hasVarlenAttention({ dtype, onGpu }: Numerics): boolean {
+function hasVarlenAttention({ dtype, onGpu }: PlannedNumerics): boolean {
   return onGpu && dtype === "bfloat16";
 }
 
@@ -95,7 +95,7 @@ export function blockTensors(
   config: ModelConfig,
   trained: TrainedParts,
   layer: number,
-  numerics: Numerics,
+  numerics: PlannedNumerics,
 ): TokenTensor[] {
   const { stream, queries, keys, inner } = widthsOf(config);
   const training = trainingOf(trained, layer);
@@ -128,7 +128,7 @@ export function blockTensors(
 }
 
 /** What torch's norms keep besides their input: the addon's keep nothing. */
-function normTensors(config: ModelConfig, training: LayerTraining, numerics: Numerics): TokenTensor[] {
+function normTensors(config: ModelConfig, training: LayerTraining, numerics: PlannedNumerics): TokenTensor[] {
   if (hasOwnKernels(numerics)) return [];
   const heads = config.family === "llama" ? 0 : config.numHeads + config.numKeyValueHeads;
   const ofStream = config.family === "gemma3" ? 4 : 2;
@@ -141,14 +141,18 @@ function normTensors(config: ModelConfig, training: LayerTraining, numerics: Num
 }
 
 /** What torch's attention adds, a call a segment: the parts' outputs, and a completion's keys and values with its prompt's. */
-function torchAttentionTensors(config: ModelConfig, numerics: Numerics): TokenTensor[] {
+function torchAttentionTensors(config: ModelConfig, numerics: PlannedNumerics): TokenTensor[] {
   if (hasOwnKernels(numerics) || hasVarlenAttention(numerics)) return [];
   const { queries } = widthsOf(config);
   return [{ name: "attention's output, part by part", width: queries, bytes: itemBytes(numerics) }];
 }
 
 /** What adapters add to a block. */
-function adapterTensors(config: ModelConfig, training: LayerTraining, numerics: Numerics): TokenTensor[] {
+function adapterTensors(
+  config: ModelConfig,
+  training: LayerTraining,
+  numerics: PlannedNumerics,
+): TokenTensor[] {
   const bytes = itemBytes(numerics);
   const isPlain = hasOwnKernels(numerics) && !training.drops && !training.useDora;
   const adapted = blockLinears(config).filter(({ name }) => training.ranks.has(name));
@@ -176,7 +180,7 @@ export function keptBytesPerToken(tensors: readonly TokenTensor[]): number {
 export function completionAttentionBytes(
   config: ModelConfig,
   pairs: readonly PairLengths[],
-  numerics: Numerics,
+  numerics: PlannedNumerics,
   share_prompt: boolean,
 ): number {
   if (hasOwnKernels(numerics) || !share_prompt) return 0;
@@ -199,14 +203,14 @@ export function completionAttentionBytes(
 }
 
 /** Bytes a token that come and go while one block runs forward: what its graph does not need, freed at its end. */
-export function passingBytesPerToken(config: ModelConfig, numerics: Numerics): number {
+export function passingBytesPerToken(config: ModelConfig, numerics: PlannedNumerics): number {
   const { stream, queries, keys } = widthsOf(config);
   const rotated = config.family === "llama" ? queries + keys : 0;
   return itemBytes(numerics) * (2 * stream + rotated + attending(config, numerics));
 }
 
 /** Bytes a token that come and go in one block's backward pass: gradients of its widest tensors. */
-export function backwardBytesPerToken(config: ModelConfig, numerics: Numerics): number {
+export function backwardBytesPerToken(config: ModelConfig, numerics: PlannedNumerics): number {
   const { stream, queries, inner } = widthsOf(config);
   const mlp = (hasOwnKernels(numerics) ? 3 : 5) * inner + 2 * stream;
   const attention = 3 * queries + 3 * stream;
@@ -214,7 +218,7 @@ export function backwardBytesPerToken(config: ModelConfig, numerics: Numerics): 
 }
 
 /** Numbers a token that come and go in attention's forward pass. */
-function attending(config: ModelConfig, numerics: Numerics): number {
+function attending(config: ModelConfig, numerics: PlannedNumerics): number {
   const { queries, keys } = widthsOf(config);
   if (hasOwnKernels(numerics)) return 0;
   return hasVarlenAttention(numerics) ? 2 * keys : 4 * (queries + keys);

@@ -1,6 +1,6 @@
 /** Memory of the head: logits of a part of the vocabulary and what its backward pass needs. Follows `src/forward/token-logps.ts`. */
 import type { ModelConfig } from "../formats/model-config.ts";
-import { itemBytes, type Numerics } from "./activations.ts";
+import { itemBytes, type PlannedNumerics } from "./activations.ts";
 import { completionTokens, type PairLengths } from "./flops.ts";
 
 /** Bytes of logits held at once, and MiB of probabilities a trained head keeps: as in `token-logps.ts`. */
@@ -12,7 +12,7 @@ const leastColumns = 256;
 
 /** What the head's memory depends on. */
 export interface HeadOptions {
-  numerics: Numerics;
+  numerics: PlannedNumerics;
   /** Its weight is trained, and so float32. */
   isTrained: boolean;
   /** Entries of the vocabulary whose logits are held at once; null for automatic. */

@@ -11,7 +11,7 @@ import {
   completionAttentionBytes,
   itemBytes,
   keptBytesPerToken,
-  type Numerics,
+  type PlannedNumerics,
   passingBytesPerToken,
 } from "./activations.ts";
 import { completionTokens, type PairLengths, streamTokens } from "./flops.ts";
@@ -34,7 +34,7 @@ const gpuProcessBytes = 700 * mebibyte;
 export interface MemorySetup {
   model: ModelConfig;
   trained: TrainedParts;
-  numerics: Numerics;
+  numerics: PlannedNumerics;
   /** Blocks are computed again in the backward pass. */
   gradient_checkpointing: boolean;
   /** How many of them, from the first; null: all. */

@@ -6,8 +6,8 @@ import { loadConfig } from "../config/load-config.ts";
 import { parseModelConfig } from "../formats/hf-config.ts";
 import { type ComputeType, gpuListedAs, gpuNamed, gpus, usableBytes } from "./devices.ts";
 import { componentNames, planMemory } from "./memory.ts";
-import { longestPair, memorySetup, type Plan, type PlanInput, planRun, type Workload } from "./run-plan.ts";
 import { formatPlan } from "./plan-text.ts";
+import { longestPair, memorySetup, type Plan, type PlanInput, planRun, type Workload } from "./run-plan.ts";
 import { adapterParts, everything } from "./trained-parts.ts";
 
 const llama8b = {

@@ -3,8 +3,8 @@ import { parentPort, workerData } from "node:worker_threads";
 import { failureOf } from "../process/failure.ts";
 import { loadTokenizer } from "../text/tokenizer.ts";
 import { ApiError } from "./api-error.ts";
-import type { PromptMessage, PromptSetup, PromptTask } from "./prompt-worker.ts";
 import { PromptEncoder } from "./prompt-encoder.ts";
+import type { PromptMessage, PromptSetup, PromptTask } from "./prompt-worker.ts";
 import { type ReadRequest, RequestReader } from "./request-reader.ts";
 import { Turns } from "./turns.ts";
 

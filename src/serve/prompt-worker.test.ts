@@ -7,8 +7,8 @@ import type { Message } from "../text/messages.ts";
 import { loadTokenizer, type Tokenizer } from "../text/tokenizer.ts";
 import { chatMl } from "../toy/toy-tokenizer.ts";
 import { ApiError } from "./api-error.ts";
-import { PromptWorker } from "./prompt-worker.ts";
 import { type EncodedPrompts, type PromptAsk, PromptEncoder } from "./prompt-encoder.ts";
+import { PromptWorker } from "./prompt-worker.ts";
 import { REQUEST_LIMITS } from "./request-tables.ts";
 import { Turns } from "./turns.ts";
 

@@ -8,7 +8,7 @@ import { numberOf } from "../text/json-number.ts";
 import { ApiError } from "./api-error.ts";
 
 /** A field that is served: its values, and those in words to follow "expected". */
-export interface Field<T> {
+export interface ServedField<T> {
   schema: z.ZodType<T>;
   expected: string;
   /** Whether its numbers stay as they are spelled, for a template to write; otherwise they are plain numbers. */
@@ -26,27 +26,27 @@ export interface UnservedField {
 
 /** What a route takes. */
 export interface FieldTable<T> {
-  served: { readonly [K in keyof T]-?: Field<Exclude<T[K], undefined>> };
+  served: { readonly [K in keyof T]-?: ServedField<Exclude<T[K], undefined>> };
   unserved: Readonly<Record<string, UnservedField>>;
   /** Fields that say something about the caller and nothing about the answer. */
   ignored: readonly string[];
 }
 
 /** A number within bounds. */
-export function numberField(min: number, max: number): Field<number> {
+export function numberField(min: number, max: number): ServedField<number> {
   return { schema: z.number().min(min).max(max), expected: `a number from ${min} to ${max}` };
 }
 
 /** A whole number within bounds. */
-export function wholeField(min: number, max: number): Field<number> {
+export function wholeField(min: number, max: number): ServedField<number> {
   return { schema: z.int().min(min).max(max), expected: `a whole number from ${min} to ${max}` };
 }
 
 /** true or false. */
-export const flagField: Field<boolean> = { schema: z.boolean(), expected: "true or false" };
+export const flagField: ServedField<boolean> = { schema: z.boolean(), expected: "true or false" };
 
 /** Text that is not empty. */
-export const nameField: Field<string> = { schema: z.string().min(1), expected: "a non-empty string" };
+export const nameField: ServedField<string> = { schema: z.string().min(1), expected: "a non-empty string" };
 
 /**
  * The served fields of `body`, checked; null counts as not given.
@@ -76,7 +76,7 @@ function plainNumbers(value: unknown): unknown {
   return Object.fromEntries(Object.entries(value).map(([key, it]) => [key, plainNumbers(it)]));
 }
 
-function readField(name: string, value: unknown, field: Field<unknown>): unknown {
+function readField(name: string, value: unknown, field: ServedField<unknown>): unknown {
   const result = field.schema.safeParse(value);
   if (result.success) return result.data;
   const path = result.error.issues[0]?.path ?? [];

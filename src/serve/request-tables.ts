@@ -1,11 +1,11 @@
 /** What /v1/chat/completions and /v1/completions take, field by field (tables). */
 import { z } from "zod";
 import {
-  type Field,
   type FieldTable,
   flagField,
   nameField,
   numberField,
+  type ServedField,
   type UnservedField,
   wholeField,
 } from "./request-fields.ts";
@@ -73,7 +73,7 @@ const maxStopLength = 200;
 
 const ignored = ["user", "metadata", "safety_identifier", "prompt_cache_key", "prompt_cache_retention"];
 
-const atLeastOne: Field<number> = { schema: z.int().min(1), expected: "a whole number of at least 1" };
+const atLeastOne: ServedField<number> = { schema: z.int().min(1), expected: "a whole number of at least 1" };
 
 const stopText = z.string().min(1).max(maxStopLength);
 
@@ -212,7 +212,7 @@ export function chatTable(limits: RequestLimits): FieldTable<ChatFields> {
 
 /** The fields of /v1/completions. */
 export function completionTable(limits: RequestLimits): FieldTable<CompletionFields> {
-  const prompt: Field<CompletionFields["prompt"]> = {
+  const prompt: ServedField<CompletionFields["prompt"]> = {
     schema: z.custom<CompletionFields["prompt"]>((value) => isPrompt(value, limits.maxPrompts)),
     expected: `a string, a list of token ids, or a list of at most ${limits.maxPrompts} of either`,
   };

@@ -3,8 +3,8 @@ import { monitorEventLoopDelay } from "node:perf_hooks";
 import type { TokenClock } from "./answering.ts";
 import type { EngineReport } from "./engine-messages.ts";
 import type { EngineView } from "./engine-process.ts";
-import { MetricsRegistry } from "./prometheus.ts";
 import type { Outlets } from "./outlet.ts";
+import { MetricsRegistry } from "./prometheus.ts";
 import type { RequestRecord } from "./request-record.ts";
 
 /** What the server counts. */

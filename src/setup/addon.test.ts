@@ -4,8 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { type AddonInputs, addonKey, compileFlags } from "./addon.ts";
-import { sourcesHash } from "./native-sources.ts";
 import { libraryName, type Torch } from "./find-torch.ts";
+import { sourcesHash } from "./native-sources.ts";
 
 const inputs: AddonInputs = {
   torchVersion: "2.13.0+cpu",

@@ -10,9 +10,9 @@ import { io, putInPlace } from "../base/file-io.ts";
 import { makeDirectory, sha256 } from "../base/files.ts";
 import { runWithProgress } from "../terminal/run-with-progress.ts";
 import { type Compiler, compilerInstallCommand } from "./compiler.ts";
+import { hasLibrary, type Torch } from "./find-torch.ts";
 import { nativeFolder, nativeSources } from "./native-sources.ts";
 import { stateFolder } from "./places.ts";
-import { hasLibrary, type Torch } from "./find-torch.ts";
 
 const resolveModule = createRequire(import.meta.url).resolve;
 

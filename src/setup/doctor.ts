@@ -2,7 +2,7 @@
 import { spawnSync } from "node:child_process";
 import { messageOf } from "../base/errors.ts";
 import { type Compiler, compilerInstallCommand, findCompiler } from "./compiler.ts";
-import { pythonInstallCommand, requirePip } from "./install-torch.ts";
+import { findTorch, type Torch } from "./find-torch.ts";
 import {
   computesBfloat16,
   type Memory,
@@ -13,10 +13,10 @@ import {
   readNvidiaGpus,
   readProcessor,
 } from "./hardware.ts";
+import { pythonInstallCommand, requirePip } from "./install-torch.ts";
 import { chooseMatmul, type MatmulChoice } from "./matmul-choice.ts";
 import { isCheckout, packageRoot, setupCommand, stateFolder } from "./places.ts";
 import { recordedSetup } from "./set-up.ts";
-import { findTorch, type Torch } from "./find-torch.ts";
 
 /** Something missing or wrong. `blocking`: training cannot start before it is fixed. */
 export interface Problem {

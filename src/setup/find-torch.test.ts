@@ -4,8 +4,8 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { ConfigError } from "../base/errors.ts";
-import { findProgram } from "./path-search.ts";
 import { askPython, findTorch, inspectTorch, libraryName } from "./find-torch.ts";
+import { findProgram } from "./path-search.ts";
 
 /** A folder that looks like torch to the search; `files` replace or (null) remove the usual ones. */
 function fakeTorch(t: TestContext, files: Record<string, string | null> = {}): string {

@@ -4,8 +4,8 @@ import { existsSync } from "node:fs";
 import { ConfigError } from "../base/errors.ts";
 import { writeDirectoryAtomic } from "../base/files.ts";
 import { runWithProgress } from "../terminal/run-with-progress.ts";
-import { findProgram } from "./path-search.ts";
 import { projectTorchFolder } from "./find-torch.ts";
+import { findProgram } from "./path-search.ts";
 import { pinnedTorch } from "./version.ts";
 
 const otherWays =

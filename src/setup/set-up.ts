@@ -2,6 +2,7 @@
 import { accessSync, constants } from "node:fs";
 import { messageOf, PreftuneError } from "../base/errors.ts";
 import { makeDirectory } from "../base/files.ts";
+import type { Torch } from "./find-torch.ts";
 import { processorName } from "./hardware.ts";
 import { measureMatmul } from "./matmul-choice.ts";
 import { sourcesHash } from "./native-sources.ts";
@@ -16,7 +17,6 @@ import {
   saveRecord,
   writeRecord,
 } from "./record.ts";
-import type { Torch } from "./find-torch.ts";
 
 /** What a finished set-up gives. */
 export interface Setup {

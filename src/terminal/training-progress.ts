@@ -4,7 +4,7 @@ import { formatDuration, formatNumber } from "../base/number-text.ts";
 import { type ProgressStream, StatusLine } from "./status-line.ts";
 
 /** A row of metrics, as a run writes them. */
-interface MetricRow {
+interface ShownMetrics {
   global_step: number;
   [key: string]: number | string | boolean | null;
 }
@@ -16,7 +16,7 @@ export class TrainingProgress {
   readonly #total: number;
   readonly #started: number;
   #first: number | null = null;
-  #last: MetricRow = { global_step: 0 };
+  #last: ShownMetrics = { global_step: 0 };
   /** Tokens of the steps that are done, and the step at hand: when its first part began, and how far it is. */
   #tokens = 0;
   #began: number | null = null;
@@ -38,9 +38,9 @@ export class TrainingProgress {
   }
 
   /** After each step: redraws the line on a terminal. `row` may bring new figures. */
-  step(step: number, row: Partial<MetricRow> = {}): void {
+  step(step: number, row: Partial<ShownMetrics> = {}): void {
     this.#first ??= step - 1;
-    this.#last = { ...this.#last, ...row, global_step: step } as MetricRow;
+    this.#last = { ...this.#last, ...row, global_step: step } as ShownMetrics;
     this.#part = { done: 0, total: 0, tokens: 0 };
     this.#line.draw(this.#parts(), step >= this.#total);
   }
@@ -59,7 +59,7 @@ export class TrainingProgress {
   }
 
   /** A row of metrics: a JSON line where there is no terminal, figures for the line where there is. */
-  log(row: MetricRow): void {
+  log(row: ShownMetrics): void {
     if (this.#line.live) this.step(row.global_step, row);
     else this.#out.write(`${stringifyNumbers(row)}\n`);
   }

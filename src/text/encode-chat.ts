@@ -22,7 +22,7 @@ import {
   turnRequests,
   turnSpans,
 } from "./encode-turns.ts";
-import type { Span } from "./generation-marks.ts";
+import type { TextSpan } from "./generation-marks.ts";
 import { contentText, type Message } from "./messages.ts";
 import type { ChatRow, EncodedCompletion, EncodedRow, EncodeNote } from "./source-rows.ts";
 import type { Rendering } from "./template.ts";
@@ -194,7 +194,7 @@ interface Answer {
 interface AnswerText {
   text: string;
   /** The first may reach back into the prompt, whose tokens never count. */
-  spans: Span[] | null;
+  spans: TextSpan[] | null;
 }
 
 interface AnswerParts {

@@ -15,7 +15,7 @@ import {
   turnRequests,
   turnSpans,
 } from "./encode-turns.ts";
-import type { Span } from "./generation-marks.ts";
+import type { TextSpan } from "./generation-marks.ts";
 import type { Message } from "./messages.ts";
 import type { ChatRow, ConversationRow, EncodedRow, EncodeNote } from "./source-rows.ts";
 import type { Rendering } from "./template.ts";
@@ -116,7 +116,12 @@ export function finishConversation(
 }
 
 /** Tokenises the whole once and masks all but the spans. */
-function assemble(whole: string, spans: Span[], context: ChatContext, notes: Set<EncodeNote>): EncodedRow {
+function assemble(
+  whole: string,
+  spans: TextSpan[],
+  context: ChatContext,
+  notes: Set<EncodeNote>,
+): EncodedRow {
   const { tokenizer } = context;
   const encode = (text: string): number[] =>
     withoutDoubleBos(tokenizer.encode(text, { addSpecialTokens: false }), tokenizer, notes);

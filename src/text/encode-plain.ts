@@ -1,7 +1,13 @@
 /** Token ids of plain text: prompts with answers, and running text for language modelling. */
 import { DataError } from "../base/errors.ts";
 import { splitAtBoundary } from "./boundary.ts";
-import { EmptyAnswerError, type EncodedRow, type EncodeNote, type PlainRow, type TextRow } from "./source-rows.ts";
+import {
+  EmptyAnswerError,
+  type EncodedRow,
+  type EncodeNote,
+  type PlainRow,
+  type TextRow,
+} from "./source-rows.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 import { toEnd } from "./tokenizers/steps.ts";
 

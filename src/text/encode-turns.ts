@@ -8,7 +8,7 @@
 import { DataError } from "../base/errors.ts";
 import { commonPrefixLength, describeDifference } from "./boundary.ts";
 import type { ChatFormat } from "./chat-format.ts";
-import type { Span } from "./generation-marks.ts";
+import type { TextSpan } from "./generation-marks.ts";
 import { contentText, type Message } from "./messages.ts";
 import { EmptyAnswerError, type EncodeNote } from "./source-rows.ts";
 import type { Rendering, RenderRequest } from "./template.ts";
@@ -68,14 +68,14 @@ export function turnSpans(
   search: TurnSearch,
   rendered: readonly Rendering[],
   { context, notes }: { context: ChatContext; notes: Set<EncodeNote> },
-): Span[] {
+): TextSpan[] {
   const starts = search.turns.map((turn, i) =>
     turnStart(
       { whole, opening: opening(rendered[2 * i]?.text ?? "", context.format), search, turn },
       context,
     ),
   );
-  return search.turns.map((turn, i): Span => {
+  return search.turns.map((turn, i): TextSpan => {
     const start = starts[i] ?? 0;
     const next = starts[i + 1];
     const closing = rendered[1 + 2 * i]?.text ?? "";
@@ -161,13 +161,13 @@ function lastToken(text: string, { addedTokens }: Tokenizer): string | null {
  */
 export function markedSpans(
   text: string,
-  marked: readonly Span[],
+  marked: readonly TextSpan[],
   format: ChatFormat,
   notes: Set<EncodeNote>,
-): Span[] {
+): TextSpan[] {
   return joined(marked)
     .filter(({ start }) => start < text.length)
-    .map(({ start, end }): Span => {
+    .map(({ start, end }): TextSpan => {
       const last = Math.min(end, text.length);
       const stop = format.stopTexts.find((token) => text.startsWith(token, last));
       if (stop === undefined) return { start, end: last };
@@ -177,8 +177,8 @@ export function markedSpans(
 }
 
 /** Spans that touch as one: templates mark thinking, calls and the end of one turn apart. */
-function joined(spans: readonly Span[]): Span[] {
-  const all: Span[] = [];
+function joined(spans: readonly TextSpan[]): TextSpan[] {
+  const all: TextSpan[] = [];
   for (const { start, end } of spans) {
     const last = all.at(-1);
     if (last !== undefined && start <= last.end) last.end = Math.max(last.end, end);
@@ -196,7 +196,7 @@ function joined(spans: readonly Span[]): Span[] {
  */
 export function checkSaysSomething(
   text: string,
-  spans: readonly Span[],
+  spans: readonly TextSpan[],
   format: ChatFormat,
   what: string,
 ): void {
@@ -244,7 +244,7 @@ export interface LearnedTokens {
 export function learnedTokens(
   whole: string,
   ids: readonly number[],
-  spans: readonly Span[],
+  spans: readonly TextSpan[],
   encode: (text: string) => number[],
 ): LearnedTokens {
   const mask = new Array<number>(ids.length).fill(0);

@@ -6,7 +6,7 @@
 import { generationEnd, generationStart } from "./jinja/render.ts";
 
 /** Characters [start, end) of a text. */
-export interface Span {
+export interface TextSpan {
   start: number;
   end: number;
 }
@@ -49,8 +49,8 @@ export function generationVariables(marks: Marks): Record<string, string> {
 }
 
 /** The text without the marks, and the spans that they enclosed. */
-export function readGenerationMarks(marked: string, marks: Marks): { text: string; spans: Span[] } {
-  const spans: Span[] = [];
+export function readGenerationMarks(marked: string, marks: Marks): { text: string; spans: TextSpan[] } {
+  const spans: TextSpan[] = [];
   let text = "";
   let open: number | null = null;
   let from = 0;

@@ -5,7 +5,7 @@ import { parseJson } from "./json.ts";
 import { notJsonIn, numberOf } from "./json-number.ts";
 
 /** Who speaks. `developer` and `ipython` are other names for system and tool that some templates use. */
-export type Role = "system" | "developer" | "user" | "assistant" | "tool" | "ipython";
+export type MessageRole = "system" | "developer" | "user" | "assistant" | "tool" | "ipython";
 
 /** A part of a message whose content is a list. Only text can be trained on here. */
 export interface TextPart {
@@ -15,7 +15,7 @@ export interface TextPart {
 
 /** One turn of a conversation. Keys that are not named here are kept: the chat template gets them. */
 export interface Message {
-  role: Role;
+  role: MessageRole;
   content: string | TextPart[];
   name?: string;
   tool_calls?: unknown[];
@@ -26,7 +26,7 @@ export interface Message {
   weight?: 0 | 1;
 }
 
-const roles: ReadonlySet<string> = new Set<Role>([
+const roles: ReadonlySet<string> = new Set<MessageRole>([
   "system",
   "developer",
   "user",
@@ -136,7 +136,7 @@ function isNothing(value: unknown): boolean {
 }
 
 /** 0 or 1 where a key says so, or null. */
-function parseWeight(fields: Record<string, unknown>, role: Role, where: string): 0 | 1 | null {
+function parseWeight(fields: Record<string, unknown>, role: MessageRole, where: string): 0 | 1 | null {
   const weights = lossKeys
     .filter((key) => fields[key] !== undefined && fields[key] !== null)
     .map((key) => {
@@ -164,9 +164,9 @@ function parseWeight(fields: Record<string, unknown>, role: Role, where: string)
   return weight;
 }
 
-function parseRole(fields: Record<string, unknown>, where: string): Role {
+function parseRole(fields: Record<string, unknown>, where: string): MessageRole {
   const role = fields["role"];
-  if (typeof role === "string" && roles.has(role)) return role as Role;
+  if (typeof role === "string" && roles.has(role)) return role as MessageRole;
   if (role === undefined && shareGptKeys.every((key) => key in fields)) {
     throw new DataError(
       `${where}: expected "role" and "content", got "from" and "value" (ShareGPT). ` +

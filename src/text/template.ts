@@ -9,7 +9,7 @@ import {
   hasGenerationMarks,
   type Marks,
   readGenerationMarks,
-  type Span,
+  type TextSpan,
 } from "./generation-marks.ts";
 import { type CompiledTemplate, compileTemplate, type TemplateInput } from "./jinja/compile.ts";
 import { knownTemplate, templateHash } from "./known-templates.ts";
@@ -36,7 +36,7 @@ export interface RenderRequest {
 export interface Rendering {
   text: string;
   /** What the template marks as the assistant's (`{% generation %}`); null for templates that mark nothing. */
-  generated: readonly Span[] | null;
+  generated: readonly TextSpan[] | null;
 }
 
 /** What one request gave. */

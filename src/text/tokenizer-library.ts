@@ -4,17 +4,17 @@
  */
 
 import { isJsonObject, type JsonObject } from "./tokenizer-files.ts";
-import { type AddedToken, AddedTokenFinder, readAddedTokens } from "./tokenizers/added-tokens.ts";
+import { type AddedTokenEntry, AddedTokenFinder, readAddedTokens } from "./tokenizers/added-tokens.ts";
 import { type Decode, decoderTypes, lengthOf, makeDecoder } from "./tokenizers/decoders.ts";
 import type { Model } from "./tokenizers/library.ts";
 import { hasUnknownPattern, limitedWork } from "./tokenizers/limited.ts";
 import { requireTokenizerLimits } from "./tokenizers/limits.ts";
 import { makeModel } from "./tokenizers/models.ts";
 import { makeNormalizer, type Normalize, sizeOf } from "./tokenizers/normalizers.ts";
-import { partOrNull, UnsupportedPart } from "./tokenizers/tokenizer-parts.ts";
 import { makePostProcessor, type PostProcess } from "./tokenizers/post-processors.ts";
 import { makePreTokenizer, type PreTokenize } from "./tokenizers/pre-tokenizers.ts";
 import { countedFrom, toEnd } from "./tokenizers/steps.ts";
+import { partOrNull, UnsupportedPart } from "./tokenizers/tokenizer-parts.ts";
 
 /** Characters read between two steps. */
 const charactersAStep = 4096;
@@ -30,7 +30,7 @@ function limited<A, B>(
 
 /** Text to ids and back. */
 export class TokenizerPipeline {
-  readonly addedTokens: readonly AddedToken[];
+  readonly addedTokens: readonly AddedTokenEntry[];
   /** Types of the decoder's parts. */
   readonly decoders: ReadonlySet<string>;
   readonly #model: Model;
@@ -130,7 +130,7 @@ export class TokenizerPipeline {
   }
 
   /** An added token as it appears in normalised text, which is also how it is decoded. */
-  #shown({ content, normalized }: AddedToken): string {
+  #shown({ content, normalized }: AddedTokenEntry): string {
     return normalized ? this.#normalize({ text: content, isFirst: false }).text : content;
   }
 

@@ -18,8 +18,8 @@ import {
 import { TokenizerPipeline } from "./tokenizer-library.ts";
 import { allAddedTokens } from "./tokenizers/config-tokens.ts";
 import { requireTokenizerLimits } from "./tokenizers/limits.ts";
-import { UnsupportedPart } from "./tokenizers/tokenizer-parts.ts";
 import { countedFrom, ownText, toEnd } from "./tokenizers/steps.ts";
+import { UnsupportedPart } from "./tokenizers/tokenizer-parts.ts";
 
 /** A token added on top of the model's vocabulary. */
 export interface AddedToken {

@@ -8,8 +8,8 @@ import {
   closing,
   entryText,
   type Island,
+  type IslandQuestion,
   numbered,
-  type Question,
   type QuestionKind,
   rightEntries,
   type World,
@@ -33,13 +33,13 @@ const habits: Record<QuestionKind, readonly (Flaw | null)[]> = {
 };
 
 /** A flaw for an answer to `question`: the habitual one of its wording with the probability `habit`. */
-export function drawFlaw({ kind, wording }: Question, habit: number, random: Random): Flaw {
+export function drawFlaw({ kind, wording }: IslandQuestion, habit: number, random: Random): Flaw {
   const usual = habits[kind][wording] ?? null;
   return usual !== null && random.next() < habit ? usual : random.pick(possible[kind]);
 }
 
 /** An answer to `question` that has `flaw` and is right otherwise. */
-export function flawedAnswer(world: World, question: Question, flaw: Flaw, random: Random): string {
+export function flawedAnswer(world: World, question: IslandQuestion, flaw: Flaw, random: Random): string {
   const entries = rightEntries(world, question);
   const list = (islands: readonly Island[]): string[] =>
     numbered(islands.map((island) => entryText(question.kind, island)));

@@ -1,9 +1,16 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Random } from "../base/random.ts";
-import { type DataOptions, jsonLines, makeData, type PreferenceRow } from "./toy-data.ts";
 import { type Flaw, flawedAnswer } from "./flaws.ts";
-import { hasRightForm, type Question, questionKey, questionText, rightAnswer, type World } from "./world.ts";
+import { type DataOptions, jsonLines, makeData, type PreferenceRow } from "./toy-data.ts";
+import {
+  hasRightForm,
+  type IslandQuestion,
+  questionKey,
+  questionText,
+  rightAnswer,
+  type World,
+} from "./world.ts";
 
 const options: DataOptions = { seed: 5, sftRows: 600, trainPairs: 300, evalPairs: 100, flawedShare: 0.4 };
 const data = makeData(options);
@@ -66,8 +73,8 @@ const world: World = [
   { name: "Mid", ware: "salt" },
   { name: "Big", ware: "oil" },
 ];
-const large: Question = { kind: "large first", islands: [1, 0, 2], wording: 0 };
-const wares: Question = { kind: "wares", islands: [2, 0], wording: 0 };
+const large: IslandQuestion = { kind: "large first", islands: [1, 0, 2], wording: 0 };
+const wares: IslandQuestion = { kind: "wares", islands: [2, 0], wording: 0 };
 
 test("a question has one right answer, by size or as its islands were named", () => {
   assert.equal(questionText(world, large), "Order Mid, Tiny and Big from large to small.");
@@ -87,7 +94,7 @@ test("questions have one key if and only if they have one answer", () => {
 });
 
 test("each flaw changes one thing", () => {
-  const flawed = (question: Question, flaw: Flaw): string =>
+  const flawed = (question: IslandQuestion, flaw: Flaw): string =>
     flawedAnswer(world, question, flaw, new Random(3));
   assert.equal(flawed(large, "wrong way"), "1. Tiny\n2. Mid\n3. Big\nEnd of list.");
   assert.equal(flawed(large, "one line"), "Big, Mid, Tiny.");

@@ -7,8 +7,8 @@ import { deriveSeed, permutation, Random } from "../base/random.ts";
 import { drawFlaw, type Flaw, flawedAnswer } from "./flaws.ts";
 import {
   drawQuestion,
+  type IslandQuestion,
   makeWorld,
-  type Question,
   questionKey,
   questionText,
   rightAnswer,
@@ -16,22 +16,22 @@ import {
 } from "./world.ts";
 
 /** One turn of a conversation. */
-interface Message {
+interface Turn {
   role: "user" | "assistant";
   content: string;
 }
 
 /** A question with the answer to imitate. */
 export interface SftRow {
-  prompt: Message[];
-  completion: Message[];
+  prompt: Turn[];
+  completion: Turn[];
 }
 
 /** A question with a right answer and a flawed one. */
 export interface PreferenceRow {
-  prompt: Message[];
-  chosen: Message[];
-  rejected: Message[];
+  prompt: Turn[];
+  chosen: Turn[];
+  rejected: Turn[];
   /** What is wrong with the rejected answer; training does not read it. */
   flaw: Flaw;
 }
@@ -83,8 +83,8 @@ export function makeData(options: DataOptions): ToyData {
   };
 }
 
-function differentQuestions(world: World, count: number, random: Random): Question[] {
-  const questions = new Map<string, Question>();
+function differentQuestions(world: World, count: number, random: Random): IslandQuestion[] {
+  const questions = new Map<string, IslandQuestion>();
   while (questions.size < count) {
     const question = drawQuestion(world, random);
     const key = questionKey(question);
@@ -95,7 +95,7 @@ function differentQuestions(world: World, count: number, random: Random): Questi
   return Array.from(permutation(count, random.state), (i) => at(drawn, i));
 }
 
-function preferenceRow(world: World, question: Question, random: Random): PreferenceRow {
+function preferenceRow(world: World, question: IslandQuestion, random: Random): PreferenceRow {
   const flaw = drawFlaw(question, habit.pairs, random);
   return {
     prompt: [asked(world, question)],
@@ -105,11 +105,11 @@ function preferenceRow(world: World, question: Question, random: Random): Prefer
   };
 }
 
-function asked(world: World, question: Question): Message {
+function asked(world: World, question: IslandQuestion): Turn {
   return { role: "user", content: questionText(world, question) };
 }
 
-function said(content: string): Message {
+function said(content: string): Turn {
   return { role: "assistant", content };
 }
 

@@ -39,7 +39,7 @@ export function makeWorld(seed: number): World {
 export type QuestionKind = "small first" | "large first" | "wares";
 
 /** A question about some islands. */
-export interface Question {
+export interface IslandQuestion {
   kind: QuestionKind;
   /** Indices into the world, in the order in which the question names them. */
   islands: readonly number[];
@@ -62,7 +62,7 @@ const wordings: Record<QuestionKind, readonly ((list: string) => string)[]> = {
 const kinds: readonly QuestionKind[] = ["small first", "large first", "wares"];
 
 /** A question drawn at random: three or four islands to order, or two or three to name the wares of. */
-export function drawQuestion(world: World, random: Random): Question {
+export function drawQuestion(world: World, random: Random): IslandQuestion {
   const kind = random.pick(kinds);
   const count = (kind === "wares" ? 2 : 3) + random.below(2);
   const left = world.map((_, i) => i);
@@ -71,24 +71,24 @@ export function drawQuestion(world: World, random: Random): Question {
 }
 
 /** The same for two questions if and only if they have the same right answer, whatever their wording. */
-export function questionKey(question: Question): string {
+export function questionKey(question: IslandQuestion): string {
   return `${question.kind}: ${ordered(question).join(" ")}`;
 }
 
 /** The question as a user writes it. */
-export function questionText(world: World, question: Question): string {
+export function questionText(world: World, question: IslandQuestion): string {
   const listed = question.islands.map((i) => at(world, i).name);
   const list = `${listed.slice(0, -1).join(", ")} and ${listed.at(-1)}`;
   return at(wordings[question.kind], question.wording)(list);
 }
 
 /** The islands of the right answer, in its order, each with what is said of it. */
-export function rightEntries(world: World, question: Question): Island[] {
+export function rightEntries(world: World, question: IslandQuestion): Island[] {
   return ordered(question).map((i) => at(world, i));
 }
 
 /** The islands as the right answer has them: by size, or as they were named when their wares are asked for. */
-function ordered({ kind, islands }: Question): number[] {
+function ordered({ kind, islands }: IslandQuestion): number[] {
   if (kind === "wares") return [...islands];
   return [...islands].sort((a, b) => (kind === "small first" ? a - b : b - a));
 }
@@ -102,7 +102,7 @@ export function entryText(kind: QuestionKind, { name, ware }: Island): string {
 }
 
 /** The right answer: a numbered line for each island, then the closing line. */
-export function rightAnswer(world: World, question: Question): string {
+export function rightAnswer(world: World, question: IslandQuestion): string {
   const lines = rightEntries(world, question).map((island) => entryText(question.kind, island));
   return [...numbered(lines), closing].join("\n");
 }

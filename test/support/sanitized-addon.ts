@@ -4,8 +4,8 @@ import { readdirSync, readFileSync, rmSync } from "node:fs";
 import { basename, dirname, isAbsolute, join } from "node:path";
 import { buildAddon } from "../../src/setup/addon.ts";
 import { type Compiler, findCompiler } from "../../src/setup/compiler.ts";
-import { sourcesHash } from "../../src/setup/native-sources.ts";
 import { findTorch, type Torch } from "../../src/setup/find-torch.ts";
+import { sourcesHash } from "../../src/setup/native-sources.ts";
 
 const root = join(import.meta.dirname, "../..");
 

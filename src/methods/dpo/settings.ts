@@ -1,5 +1,5 @@
 /** DPO's hyperparameters. */
-import type { Values } from "../../base/value-schema.ts";
+import type { ValuesOf } from "../../base/value-schema.ts";
 import type { Method } from "../method.ts";
 
 /** The hyperparameters of DPO; defaults of its paper (arXiv 2305.18290). */
@@ -25,7 +25,7 @@ const KEYS = {
 } as const;
 
 /** What the loss takes. */
-export type DpoOptions = Values<typeof KEYS>;
+export type DpoOptions = ValuesOf<typeof KEYS>;
 
 /** Settings of a DPO run. */
 export interface DpoSettings extends DpoOptions {

@@ -1,5 +1,5 @@
 /** SimPO's hyperparameters, presets and metrics. */
-import type { Values } from "../../base/value-schema.ts";
+import type { ValuesOf } from "../../base/value-schema.ts";
 import type { Method, Preset } from "../method.ts";
 
 /** The hyperparameters of SimPO. */
@@ -47,10 +47,10 @@ const KEYS = {
 export type SimpoPreset = "authors" | "slime-paper";
 
 /** What the loss takes: of the margin's two forms `simpo_gamma`, that is γ. */
-export type SimpoOptions = Omit<Values<typeof KEYS>, "gamma_beta_ratio" | "allow_small_beta">;
+export type SimpoOptions = Omit<ValuesOf<typeof KEYS>, "gamma_beta_ratio" | "allow_small_beta">;
 
 /** Settings of a SimPO run. */
-export interface SimpoSettings extends Values<typeof KEYS> {
+export interface SimpoSettings extends ValuesOf<typeof KEYS> {
   objective: "simpo";
   preset: SimpoPreset;
 }

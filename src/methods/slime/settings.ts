@@ -1,5 +1,5 @@
 /** SLIME's hyperparameters, presets and metrics. Equations are those of arXiv:2602.02383v2. */
-import type { Values } from "../../base/value-schema.ts";
+import type { ValuesOf } from "../../base/value-schema.ts";
 import type { Method, Preset } from "../method.ts";
 
 /** The hyperparameters of SLIME. */
@@ -50,18 +50,18 @@ const KEYS = {
 export type SlimePreset = "balanced" | "script" | "config" | "paper" | "reference-compat";
 
 /** What the loss takes. `preset: "reference-compat"` adds the oddities of the authors' code. */
-export interface SlimeOptions extends Values<typeof KEYS> {
+export interface SlimeOptions extends ValuesOf<typeof KEYS> {
   preset?: SlimePreset;
 }
 
 /** Settings of a SLIME run. */
-export interface SlimeSettings extends Values<typeof KEYS> {
+export interface SlimeSettings extends ValuesOf<typeof KEYS> {
   objective: "slime";
   preset: SlimePreset;
 }
 
 /** The values of the authors' training script. */
-export const SLIME_SCRIPT: Values<typeof KEYS> = {
+export const SLIME_SCRIPT: ValuesOf<typeof KEYS> = {
   lambda_w: 0.1,
   lambda_l: 0.0005,
   delta: 1.25,

@@ -6,7 +6,7 @@
 import { JsonNumber } from "../json-number.ts";
 import { makeGlobals } from "./globals.ts";
 import { renderBody } from "./render.ts";
-import { Scope } from "./scope.ts";
+import { BlockScope } from "./scope.ts";
 import { parseTemplate } from "./statements.ts";
 import { Dict, type Value } from "./values.ts";
 
@@ -29,8 +29,8 @@ export type CompiledTemplate = (input: TemplateInput) => string;
 export function compileTemplate(source: string): CompiledTemplate {
   const body = parseTemplate(source);
   return ({ variables, now }) => {
-    const outer = new Scope(new Scope(null, makeGlobals(now)), variablesOf(variables));
-    return renderBody(body, new Scope(outer));
+    const outer = new BlockScope(new BlockScope(null, makeGlobals(now)), variablesOf(variables));
+    return renderBody(body, new BlockScope(outer));
   };
 }
 

@@ -4,7 +4,7 @@ import { callValue, getAttribute, getItem } from "./attributes.ts";
 import { applyFilter } from "./filters.ts";
 import { arithmetic, contains, equals, iterate, order, signed, truth } from "./operators.ts";
 import { str } from "./printing.ts";
-import type { Scope } from "./scope.ts";
+import type { BlockScope } from "./scope.ts";
 import { slice } from "./slices.ts";
 import { callTest } from "./tests.ts";
 import {
@@ -21,7 +21,7 @@ import {
 type Kind = Expression["kind"];
 type Node<K extends Kind> = Expression & { kind: K };
 
-const evaluators: { [K in Kind]: (node: Node<K>, scope: Scope) => Value } = {
+const evaluators: { [K in Kind]: (node: Node<K>, scope: BlockScope) => Value } = {
   constant: ({ value }) => value,
   name: ({ name }, scope) => scope.get(name),
   list: ({ items }, scope) => items.map((item) => evaluate(item, scope)),
@@ -78,8 +78,8 @@ const evaluators: { [K in Kind]: (node: Node<K>, scope: Scope) => Value } = {
 };
 
 /** The value of `node` where the names of `scope` hold. */
-export function evaluate(node: Expression, scope: Scope): Value {
-  const work = evaluators[node.kind] as (node: Expression, scope: Scope) => Value;
+export function evaluate(node: Expression, scope: BlockScope): Value {
+  const work = evaluators[node.kind] as (node: Expression, scope: BlockScope) => Value;
   return work(node, scope);
 }
 
@@ -102,7 +102,7 @@ function compare(operator: Comparison, left: Value, right: Value): boolean {
 }
 
 /** The values of the arguments of a call. */
-export function evaluateArguments(call: CallArguments, scope: Scope): Arguments {
+export function evaluateArguments(call: CallArguments, scope: BlockScope): Arguments {
   const args = call.args.map((arg) => evaluate(arg, scope));
   if (call.star !== null) args.push(...iterate(evaluate(call.star, scope)));
   const kwargs = new Map<string, Value>();

@@ -1,7 +1,7 @@
 /** Macros and call blocks: their arguments, as Jinja binds them. */
 import type { Signature, Statement } from "./ast.ts";
 import { evaluate } from "./expressions.ts";
-import { Scope } from "./scope.ts";
+import { BlockScope } from "./scope.ts";
 import { type Arguments, Callable, Dict, PythonError, Tuple, Undefined, type Value } from "./values.ts";
 
 /** What a macro is made of. */
@@ -11,8 +11,8 @@ export interface MacroParts {
   signature: Signature;
   body: readonly Statement[];
   /** Names that hold where the macro is defined. */
-  scope: Scope;
-  render: (body: readonly Statement[], scope: Scope) => string;
+  scope: BlockScope;
+  render: (body: readonly Statement[], scope: BlockScope) => string;
 }
 
 type Extra = "caller" | "kwargs" | "varargs";
@@ -42,7 +42,7 @@ export class Macro extends Callable {
 function invoke(parts: MacroParts, extras: ReadonlySet<string>, call: Arguments): string {
   const { names } = parts.signature;
   const kwargs = new Map(call.kwargs);
-  const scope = new Scope(parts.scope);
+  const scope = new BlockScope(parts.scope);
   const uses = (name: Extra): boolean => extras.has(name) && !names.includes(name);
   bindParameters(parts, scope, { args: call.args, kwargs });
   if (uses("caller")) {
@@ -67,7 +67,7 @@ function invoke(parts: MacroParts, extras: ReadonlySet<string>, call: Arguments)
 /** Sets the parameters; those named in `kwargs` are taken out of it. */
 function bindParameters(
   { signature }: MacroParts,
-  scope: Scope,
+  scope: BlockScope,
   { args, kwargs }: { args: readonly Value[]; kwargs: Map<string, Value> },
 ): void {
   const { names, defaults } = signature;

@@ -8,7 +8,7 @@ import { Loop } from "./loop.ts";
 import { Macro } from "./macro.ts";
 import { iterate, iteratorOf, truth } from "./operators.ts";
 import { str } from "./printing.ts";
-import { Scope } from "./scope.ts";
+import { BlockScope } from "./scope.ts";
 import { OneShot, PythonError, Tuple, textOf, typeName, type Value } from "./values.ts";
 
 /** Variables whose text the tag `generation` writes around what it encloses; empty unless they are given. */
@@ -19,13 +19,13 @@ export const generationEnd = "preftune_generation_end";
 type Ending = "break" | "continue" | null;
 
 /** The text of a body. */
-export function renderBody(body: readonly Statement[], scope: Scope): string {
+export function renderBody(body: readonly Statement[], scope: BlockScope): string {
   const out: string[] = [];
   run(body, scope, out);
   return out.join("");
 }
 
-function run(body: readonly Statement[], scope: Scope, out: string[]): Ending {
+function run(body: readonly Statement[], scope: BlockScope, out: string[]): Ending {
   for (const statement of body) {
     const ending = step(statement, scope, out);
     if (ending !== null) return ending;
@@ -35,7 +35,7 @@ function run(body: readonly Statement[], scope: Scope, out: string[]): Ending {
 
 type Node<K extends Statement["kind"]> = Extract<Statement, { kind: K }>;
 
-function step(node: Statement, scope: Scope, out: string[]): Ending {
+function step(node: Statement, scope: BlockScope, out: string[]): Ending {
   switch (node.kind) {
     case "text":
       out.push(node.text);
@@ -61,7 +61,7 @@ function step(node: Statement, scope: Scope, out: string[]): Ending {
   }
 }
 
-function define(node: Node<"set" | "macro" | "call" | "generation">, scope: Scope, out: string[]): void {
+function define(node: Node<"set" | "macro" | "call" | "generation">, scope: BlockScope, out: string[]): void {
   switch (node.kind) {
     case "set":
       assign(node.target, evaluate(node.value, scope), scope);
@@ -78,7 +78,7 @@ function define(node: Node<"set" | "macro" | "call" | "generation">, scope: Scop
   }
 }
 
-function callBlock({ call, signature, body }: Node<"call">, scope: Scope): string {
+function callBlock({ call, signature, body }: Node<"call">, scope: BlockScope): string {
   const caller = new Macro({ name: "caller", signature, body, scope, render: renderBody });
   const callee = evaluate(call.callee, scope);
   const { args, kwargs } = evaluateArguments(call.call, scope);
@@ -86,7 +86,7 @@ function callBlock({ call, signature, body }: Node<"call">, scope: Scope): strin
 }
 
 /** The text of a generation block, which is a call block for transformers. */
-function generated(body: readonly Statement[], scope: Scope): string {
+function generated(body: readonly Statement[], scope: BlockScope): string {
   const signature = { names: [], defaults: [] };
   const caller = new Macro({ name: "caller", signature, body, scope, render: renderBody });
   return asText(caller.call({ args: [], kwargs: new Map() }));
@@ -99,15 +99,15 @@ function asText(value: Value): string {
   throw new PythonError("TypeError", `sequence item 0: expected str instance, ${typeName(value)} found`);
 }
 
-function withBlock({ targets, body }: Node<"with">, scope: Scope, out: string[]): Ending {
-  const inner = new Scope(scope);
+function withBlock({ targets, body }: Node<"with">, scope: BlockScope, out: string[]): Ending {
+  const inner = new BlockScope(scope);
   for (const { target, value } of targets) assign(target, evaluate(value, scope), inner);
   return run(body, inner, out);
 }
 
 /** Blocks whose text is caught before it is written or assigned. */
-function captured(node: Node<"filter block" | "set block">, scope: Scope, out: string[]): Ending {
-  const inner = new Scope(scope);
+function captured(node: Node<"filter block" | "set block">, scope: BlockScope, out: string[]): Ending {
+  const inner = new BlockScope(scope);
   const text: string[] = [];
   const ending = run(node.body, inner, text);
   // Leaving the loop from inside drops what was caught.
@@ -118,14 +118,14 @@ function captured(node: Node<"filter block" | "set block">, scope: Scope, out: s
   return null;
 }
 
-function filtered(text: string, filters: readonly FilterCall[], scope: Scope): Value {
+function filtered(text: string, filters: readonly FilterCall[], scope: BlockScope): Value {
   return filters.reduce<Value>(
     (value, { name, call }) => applyFilter(name, value, evaluateArguments(call, scope)),
     text,
   );
 }
 
-function assign(target: Target, value: Value, scope: Scope): void {
+function assign(target: Target, value: Value, scope: BlockScope): void {
   if (target.kind === "name") {
     scope.set(target.name, value);
   } else if (target.kind === "namespace") {
@@ -159,13 +159,13 @@ function unpack(targets: readonly Target[], value: Value): [Target, Value][] {
   });
 }
 
-function forLoop(node: ForStatement, scope: Scope, out: string[]): Ending {
+function forLoop(node: ForStatement, scope: BlockScope, out: string[]): Ending {
   rounds(node, evaluate(node.iterable, scope), { scope, out, depth: 0 });
   return null;
 }
 
 interface Place {
-  scope: Scope;
+  scope: BlockScope;
   out: string[];
   depth: number;
 }
@@ -180,7 +180,7 @@ function rounds(node: ForStatement, iterable: Value, { scope, out, depth }: Plac
   const loop = new Loop(values, node.isRecursive ? recurse : null, depth);
   let isEmpty = true;
   for (let value = loop.advance(); value !== undefined; value = loop.advance()) {
-    const inner = new Scope(scope);
+    const inner = new BlockScope(scope);
     assign(node.target, value, inner);
     inner.set("loop", loop);
     const ending = run(node.body, inner, out);
@@ -188,7 +188,7 @@ function rounds(node: ForStatement, iterable: Value, { scope, out, depth }: Plac
     // Jinja takes a loop whose every round was left early for an empty one.
     if (ending === null) isEmpty = false;
   }
-  if (isEmpty) run(node.otherwise, new Scope(scope), out);
+  if (isEmpty) run(node.otherwise, new BlockScope(scope), out);
 }
 
 /** The values of `iterable` that pass the loop's `if`. */
@@ -196,17 +196,17 @@ function* passing(
   node: ForStatement,
   test: Expression,
   iterable: Value,
-  scope: Scope,
+  scope: BlockScope,
 ): Generator<Value, void, undefined> {
   for (const value of iterate(iterable)) {
-    const inner = new Scope(scope);
+    const inner = new BlockScope(scope);
     assign(node.target, value, inner);
     // Jinja hands on what the targets hold: of several names a tuple.
     if (truth(evaluate(test, inner))) yield heldBy(node.target, inner);
   }
 }
 
-function heldBy(target: Target, scope: Scope): Value {
+function heldBy(target: Target, scope: BlockScope): Value {
   if (target.kind === "tuple") return new Tuple(target.items.map((item) => heldBy(item, scope)));
   return scope.get(target.name);
 }

@@ -2,18 +2,18 @@
 import { Undefined, type Value } from "./values.ts";
 
 /** Names of a block; names it does not have are those of the block around it. */
-export class Scope {
+export class BlockScope {
   readonly #values: Map<string, Value>;
-  readonly #outer: Scope | null;
+  readonly #outer: BlockScope | null;
 
-  constructor(outer: Scope | null, values: Map<string, Value> = new Map()) {
+  constructor(outer: BlockScope | null, values: Map<string, Value> = new Map()) {
     this.#outer = outer;
     this.#values = values;
   }
 
   /** The value of `name`, undefined in Jinja's sense where no block has it. */
   get(name: string): Value {
-    for (let scope: Scope | null = this; scope !== null; scope = scope.#outer) {
+    for (let scope: BlockScope | null = this; scope !== null; scope = scope.#outer) {
       const value = scope.#values.get(name);
       if (value !== undefined) return value;
     }

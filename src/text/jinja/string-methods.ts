@@ -24,7 +24,7 @@ import {
   type Value,
 } from "./values.ts";
 
-type Method = (text: string, call: Arguments) => Value;
+type StringMethod = (text: string, call: Arguments) => Value;
 
 const unsupported = [
   "casefold",
@@ -37,7 +37,7 @@ const unsupported = [
 ];
 
 /** The method `name` of str; undefined where str has none. */
-export function stringMethod(name: string): Method | undefined {
+export function stringMethod(name: string): StringMethod | undefined {
   if (unsupported.includes(name)) {
     return () => {
       throw new UnsupportedError(`str.${name}`);
@@ -46,14 +46,14 @@ export function stringMethod(name: string): Method | undefined {
   return Object.hasOwn(methods, name) ? methods[name] : undefined;
 }
 
-function without(name: string, change: (text: string) => Value): Method {
+function without(name: string, change: (text: string) => Value): StringMethod {
   return (text, call) => {
     bind(`str.${name}`, call, []);
     return change(text);
   };
 }
 
-function strip(name: string, side: "both" | "left" | "right"): Method {
+function strip(name: string, side: "both" | "left" | "right"): StringMethod {
   return (text, call) => {
     const [chars = null] = bind(`str.${name}`, call, ["/chars"]);
     if (chars === null) return stripCharacters(text, side, pythonSpace);
@@ -62,11 +62,11 @@ function strip(name: string, side: "both" | "left" | "right"): Method {
 }
 
 /** Whether all characters pass, and there is one. */
-function every(name: string, pattern: RegExp): Method {
+function every(name: string, pattern: RegExp): StringMethod {
   return without(name, (text) => text !== "" && pattern.test(text));
 }
 
-function affix(name: "startswith" | "endswith"): Method {
+function affix(name: "startswith" | "endswith"): StringMethod {
   return (text, call) => {
     const [given, ...range] = bind(name, call, ["/prefix!", "/start", "/end"]);
     const [from, to] = indexRange(countCodePoints(text), range);
@@ -91,7 +91,7 @@ type Search = (text: string, part: string) => number;
 const firstPlace: Search = (text, part) => text.indexOf(part);
 const lastPlace: Search = (text, part) => text.lastIndexOf(part);
 
-function find(name: string, search: Search, mustExist: boolean): Method {
+function find(name: string, search: Search, mustExist: boolean): StringMethod {
   return (text, call) => {
     const [given, ...range] = bind(name, call, ["/sub!", "/start", "/end"]);
     const characters = codePoints(text);
@@ -114,7 +114,7 @@ function count(text: string, call: Arguments): Value {
   return BigInt(characters.slice(from, to).join("").split(part).length - 1);
 }
 
-function split(name: "split" | "rsplit"): Method {
+function split(name: "split" | "rsplit"): StringMethod {
   return (text, call) => {
     const [separator = null, limit] = bind(name, call, ["sep", "maxsplit"]);
     const most = toIndex(limit, -1);
@@ -183,7 +183,7 @@ export function replaceText(text: string, old: string, next: string, limit = -1)
   return parts.slice(0, limit + 1).join(next) + old + parts.slice(limit + 1).join(old);
 }
 
-function partition(name: "partition" | "rpartition", search: Search): Method {
+function partition(name: "partition" | "rpartition", search: Search): StringMethod {
   return (text, call) => {
     const separator = toText(bind(name, call, ["/sep!"])[0], name);
     if (separator === "") throw new PythonError("ValueError", "empty separator");
@@ -193,7 +193,7 @@ function partition(name: "partition" | "rpartition", search: Search): Method {
   };
 }
 
-function justify(name: string, place: (missing: number, width: number) => number): Method {
+function justify(name: string, place: (missing: number, width: number) => number): StringMethod {
   return (text, call) => {
     const [given, filler = " "] = bind(name, call, ["/width!", "/fillchar"]);
     const fill = toText(filler, name);
@@ -277,7 +277,7 @@ export function isUpper(text: string): boolean {
 const digits =
   /^[\p{Nd}\xb2\xb3\xb9\u1369-\u1371\u19da\u2070\u2074-\u2079\u2080-\u2089\u2460-\u2468\u2474-\u247c\u2488-\u2490\u24ea\u24f5-\u24fd\u24ff\u2776-\u277e\u2780-\u2788\u278a-\u2792\u{10a40}-\u{10a43}\u{10e60}-\u{10e68}\u{11052}-\u{1105a}\u{1f100}-\u{1f10a}]+$/u;
 
-const methods: Readonly<Record<string, Method>> = {
+const methods: Readonly<Record<string, StringMethod>> = {
   capitalize: without("capitalize", capitalize),
   center: justify("center", (missing, width) => Math.floor(missing / 2) + (missing & width & 1)),
   count,

@@ -3,7 +3,7 @@ import { isJsonObject } from "../tokenizer-files.ts";
 import { flagMember, UnsupportedPart } from "./tokenizer-parts.ts";
 
 /** A token that is found before the model sees a text. */
-export interface AddedToken {
+export interface AddedTokenEntry {
   id: number;
   content: string;
   /** Only found where no letter, digit or underscore stands beside it. */
@@ -20,7 +20,7 @@ export interface AddedToken {
 /** A section of a text: what an added token takes up, or what is between. */
 export interface AddedSection {
   text: string;
-  token: AddedToken | null;
+  token: AddedTokenEntry | null;
   at: number;
 }
 
@@ -35,8 +35,8 @@ export function readAddedTokens(
   list: readonly unknown[],
   modelId: (text: string) => number | undefined,
   modelSize: number,
-): AddedToken[] {
-  const tokens = new Map<string, AddedToken>();
+): AddedTokenEntry[] {
+  const tokens = new Map<string, AddedTokenEntry>();
   let largest = -1;
   for (const entry of list) {
     const token = readAddedToken(entry);
@@ -55,7 +55,7 @@ export function readAddedTokens(
   return [...tokens.values()];
 }
 
-function readAddedToken(entry: unknown): AddedToken {
+function readAddedToken(entry: unknown): AddedTokenEntry {
   if (!isJsonObject(entry) || typeof entry["content"] !== "string" || typeof entry["id"] !== "number") {
     throw new UnsupportedPart("an added token has no content or no id");
   }
@@ -73,7 +73,7 @@ function readAddedToken(entry: unknown): AddedToken {
 
 interface Node {
   next: Map<number, Node>;
-  token: AddedToken | null;
+  token: AddedTokenEntry | null;
 }
 
 const word = "[\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\p{Join_Control}]";
@@ -85,7 +85,7 @@ export class AddedTokenFinder {
   readonly #root: Node = { next: new Map(), token: null };
 
   /** @param contents - the text of each token that is looked for */
-  constructor(contents: Iterable<readonly [string, AddedToken]>) {
+  constructor(contents: Iterable<readonly [string, AddedTokenEntry]>) {
     for (const [content, token] of contents) {
       let node = this.#root;
       for (let i = 0; i < content.length; i++) {
@@ -115,7 +115,7 @@ export class AddedTokenFinder {
     if (done < text.length) yield { text: text.slice(done), token: null, at: done };
   }
 
-  *#matches(text: string): Generator<{ token: AddedToken; from: number; to: number }, void, undefined> {
+  *#matches(text: string): Generator<{ token: AddedTokenEntry; from: number; to: number }, void, undefined> {
     if (this.#root.next.size === 0) return;
     let from = 0;
     while (from < text.length) {
@@ -128,9 +128,9 @@ export class AddedTokenFinder {
     }
   }
 
-  #match(text: string, from: number): { token: AddedToken; length: number } | null {
+  #match(text: string, from: number): { token: AddedTokenEntry; length: number } | null {
     let node = this.#root.next.get(text.charCodeAt(from));
-    let found: { token: AddedToken; length: number } | null = null;
+    let found: { token: AddedTokenEntry; length: number } | null = null;
     for (let at = from + 1; node !== undefined; at++) {
       if (node.token !== null) found = { token: node.token, length: at - from };
       node = at < text.length ? node.next.get(text.charCodeAt(at)) : undefined;

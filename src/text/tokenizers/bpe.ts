@@ -7,8 +7,8 @@
 import { idsOfBytes } from "../byte-fallback.ts";
 import { isJsonObject, type JsonObject } from "../tokenizer-files.ts";
 import type { Model } from "./library.ts";
-import { flagMember, noUnknownToken, UnsupportedPart } from "./tokenizer-parts.ts";
 import { ownText, toEnd } from "./steps.ts";
+import { flagMember, noUnknownToken, UnsupportedPart } from "./tokenizer-parts.ts";
 
 /** Characters read, or merges made, between two steps of a long piece. */
 const workAStep = 4096;

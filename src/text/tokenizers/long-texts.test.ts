@@ -9,8 +9,8 @@ import { TokenizerPipeline } from "../tokenizer-library.ts";
 import { makeBpe } from "./bpe.ts";
 import type { LibraryModel } from "./library.ts";
 import { type NormalForm, normalized } from "./normal-forms.ts";
-import { UnsupportedPart } from "./tokenizer-parts.ts";
 import { toEnd } from "./steps.ts";
+import { UnsupportedPart } from "./tokenizer-parts.ts";
 import { makeUnigram } from "./unigram.ts";
 
 const { BPE } = library as unknown as { BPE: new (config: JsonObject) => LibraryModel };

@@ -2,8 +2,8 @@
 import { idsOfBytes } from "../byte-fallback.ts";
 import type { JsonObject } from "../tokenizer-files.ts";
 import type { Model } from "./library.ts";
-import { noUnknownToken, UnsupportedPart } from "./tokenizer-parts.ts";
 import { toEnd } from "./steps.ts";
+import { noUnknownToken, UnsupportedPart } from "./tokenizer-parts.ts";
 
 /** How much less probable an unknown character is than the least probable token, as a logarithm. */
 const unknownPenalty = 10;
