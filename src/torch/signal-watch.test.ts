@@ -11,7 +11,7 @@ import { type Running, startProgram } from "../../test/support/command.ts";
 function program(file: string, notice: string, windowMs: number): string {
   return `
 import { existsSync } from "node:fs";
-import { watchStopSignals } from ${JSON.stringify(join(import.meta.dirname, "stop-signals.ts"))};
+import { watchStopSignals } from ${JSON.stringify(join(import.meta.dirname, "signal-watch.ts"))};
 const stop = watchStopSignals(${windowMs});
 stop.${notice};
 console.log("watching");
@@ -125,7 +125,7 @@ test("a signal that comes on the way out, before Node has told of the first, end
   const [first, second] = ["first", "second"].map((name) => join(folder, name)) as [string, string];
   const text = `
 import { existsSync } from "node:fs";
-import { watchStopSignals } from ${JSON.stringify(join(import.meta.dirname, "stop-signals.ts"))};
+import { watchStopSignals } from ${JSON.stringify(join(import.meta.dirname, "signal-watch.ts"))};
 const stop = watchStopSignals();
 stop.say("stopping");
 console.log("watching");

@@ -3,6 +3,7 @@
  * arguments come to their ends without a report. In full only: it is compiled anew, in about a minute.
  */
 import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { campaignSeed, figure, isNightly } from "../support/campaign.ts";
@@ -19,16 +20,15 @@ import { temporaryDirectory } from "../support/tiny-models.ts";
 
 /** Each is a file's tests; what measures memory is left out, because the sanitizers keep what was freed. */
 const files = [
-  ...["matmul", "stop-signals", "torch"].map((name) => `src/torch/${name}`),
+  ...["matmul", "signal-watch", "torch"].map((name) => `src/torch/${name}`),
   ...["dropout", "kv-cache", "lora", "mlp", "module", "own-operators"].map((name) => `src/nn/${name}`),
-  ...["packed-attention", "rms-norm", "rotary", "token-logps", "varlen-attention"].map(
-    (name) => `src/nn/${name}`,
-  ),
+  ...["packed-attention", "rms-norm", "rotary", "varlen-attention"].map((name) => `src/nn/${name}`),
   ...["mapped-file", "load", "save", "finite", "build", "stored-head"].map((name) => `src/models/${name}`),
   ...["engine", "sample", "choose", "prompt-logprobs", "forward"].map((name) => `src/generate/${name}`),
   ...["adamw", "clip"].map((name) => `src/optim/${name}`),
   "src/methods/losses",
-  ...["meta", "score", "step", "walk"].map((name) => `src/train/${name}`),
+  ...["head", "score-batch", "token-logps", "walk"].map((name) => `src/forward/${name}`),
+  ...["groups", "meta", "step"].map((name) => `src/train/${name}`),
   ...["half-copies", "merge", "threads", "batches"].map((name) => `test/invariants/${name}`),
 ];
 
@@ -43,6 +43,13 @@ const trainings: Record<string, Values> = {
   "all weights": { use_peft: false },
   "all weights, two threads": { use_peft: false, threads: 2, gradient_checkpointing: true },
 };
+
+test("the files that run under the sanitizers are there", () => {
+  assert.deepEqual(
+    files.filter((name) => !existsSync(join(import.meta.dirname, "../..", `${name}.test.ts`))),
+    [],
+  );
+});
 
 /** What was run, and what was reported of it. */
 const tally = { files: 0, tests: 0, trainings: 0, reports: [] as string[] };
