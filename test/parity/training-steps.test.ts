@@ -20,8 +20,8 @@ interface Steps {
   useRslora: boolean;
   useDora: boolean;
   learningRate: number;
-  weight_decay: number;
-  max_grad_norm: number;
+  weightDecay: number;
+  maxGradNorm: number;
   losses: number[];
   gradNorms: number[];
   after: Record<string, number[]>;
@@ -43,7 +43,7 @@ function trainingOf(run: Steps, gradient_checkpointing: boolean): Training {
   const config = tinyAdapterConfig({ rank, alpha, targetModules: targets, useRslora, useDora });
   const adapter = adaptPatterned(model, config);
   const parameters = adapterParameters(model);
-  const options = { adam_beta1: 0.9, adam_beta2: 0.999, adam_epsilon: 1e-8, weight_decay: run.weight_decay };
+  const options = { adam_beta1: 0.9, adam_beta2: 0.999, adam_epsilon: 1e-8, weight_decay: run.weightDecay };
   return {
     model,
     adapter,
@@ -51,7 +51,7 @@ function trainingOf(run: Steps, gradient_checkpointing: boolean): Training {
     objective: sft(),
     optimizer: new AdamW(parameters, options),
     numerics: { dtype: "float32", gradient_checkpointing, logits_chunk_size: null },
-    max_grad_norm: run.max_grad_norm,
+    max_grad_norm: run.maxGradNorm,
     reference: null,
   };
 }
