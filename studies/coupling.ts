@@ -33,9 +33,9 @@ export interface BatchStep {
   realised: number[];
 }
 
-/** What is measured of one model. */
+/** What is measured of one model. In a run's coupling.json, which `--reuse` takes from folders of older versions too. */
 export interface ModelCoupling {
-  point: "start" | "end";
+  place: "start" | "end";
   weights: number;
   pairs: PairCoupling[];
   steps: BatchStep[];
@@ -63,10 +63,10 @@ export async function writeCoupling(resolved: ResolvedConfig, path: string): Pro
   const environment = settleEnvironment(config);
   const measured: ModelCoupling[] = [];
   let reference: readonly number[] | null = null;
-  for (const point of ["start", "end"] as const) {
+  for (const place of ["start", "end"] as const) {
     using _ = scope();
     // a new adapter is drawn as the run drew it
-    const chosen = { ...config, model_name_or_path: base, ...(point === "end" ? ended : {}) };
+    const chosen = { ...config, model_name_or_path: base, ...(place === "end" ? ended : {}) };
     const selected = { ...chosen, baseModel: config.model_name_or_path, disable_dropout: true };
     const trained = seeded(config.seed, () => prepareModel(selected, environment));
     try {
@@ -76,7 +76,7 @@ export async function writeCoupling(resolved: ResolvedConfig, path: string): Pro
         logits_chunk_size: config.logits_chunk_size,
       });
       reference ??= gradients.sums(examples);
-      measured.push({ point, ...measure(gradients, examples, reference) });
+      measured.push({ place, ...measure(gradients, examples, reference) });
     } finally {
       trained.dispose();
     }
@@ -88,7 +88,7 @@ function measure(
   gradients: PairGradients,
   examples: readonly Example[],
   reference: readonly number[],
-): Omit<ModelCoupling, "point"> {
+): Omit<ModelCoupling, "place"> {
   const probes = examples.map((example, i) => gradients.probe(example, reference.slice(2 * i, 2 * i + 2)));
   const pairs = probes.map((probe, i) => pairCoupling(gradients, examples[i] as Example, probe));
   const direction = gradients.direction(examples, reference);

@@ -226,7 +226,10 @@ export interface BothGains {
 
 const gains = ["chosen_change", "margin_change"] as const satisfies readonly TrialMetricName[];
 
-/** The best of `conditions`; null when none has runs. */
+/**
+ * The best of `conditions` by the smaller of its two gains, chosen on one half of the held-out pairs and measured on the other,
+ * as the best of many is partly the luckiest. Null when none has runs.
+ */
 export function bestOfBoth(conditions: readonly MeasuredCondition[]): BothGains | null {
   let best: { condition: MeasuredCondition; gain: number } | null = null;
   for (const condition of conditions) {

@@ -165,7 +165,7 @@ function floors(measured: Measured): ReportSection {
   };
 }
 
-/** Conditions whose coupling was measured, at each point. */
+/** Conditions whose coupling was measured, at each place. */
 function couplings(measured: Measured): { name: string; coupling: ModelCoupling }[] {
   return [...measured.values()].flatMap((condition) => {
     const measuredOf = condition.runs.find(({ extra }) => Array.isArray(extra))?.extra as
@@ -184,8 +184,8 @@ function over(
 }
 
 function coupling(measured: Measured): ReportSection {
-  const rows = couplings(measured).map(({ name, coupling: { point, pairs, weights } }) => ({
-    name: `${name}, ${point}`,
+  const rows = couplings(measured).map(({ name, coupling: { place, pairs, weights } }) => ({
+    name: `${name}, ${place}`,
     weights,
     rho: over(pairs, ({ rho }) => rho),
     pull: over(pairs, ({ pull }) => pull),
@@ -239,8 +239,8 @@ function coupling(measured: Measured): ReportSection {
 }
 
 function steps(measured: Measured): ReportSection {
-  const all = couplings(measured).flatMap(({ name, coupling: { point, steps: taken } }) =>
-    taken.map((step) => ({ name: `${name}, ${point}`, ...step })),
+  const all = couplings(measured).flatMap(({ name, coupling: { place, steps: taken } }) =>
+    taken.map((step) => ({ name: `${name}, ${place}`, ...step })),
   );
   const rows = all.map(({ name, size, predicted, realised }) => ({
     name,
