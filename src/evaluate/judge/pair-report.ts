@@ -1,5 +1,5 @@
 /** The report on two models compared in pairs, for all benchmarks that do: results.json, report.html and the terminal's tables. */
-import { html, pageHtml, type ReportTable, tableHtml, tileHtml } from "../../report/html.ts";
+import { type Cell, html, pageHtml, tableHtml, tileHtml } from "../../report/html.ts";
 import { type IntervalRow, intervalChartHtml } from "../../report/interval-chart.ts";
 import type { Interval } from "../../stats/bootstrap.ts";
 import { textTable } from "../../terminal/text-table.ts";
@@ -77,8 +77,7 @@ export function pairPage({
     rowOf("at equal length", lengthControlled.winRate),
     rowOf("at equal style", styleControlled.winRate),
   ];
-  const categories = Object.entries(perCategory);
-  const many = categories.length > 1 ? categories : [];
+  const many = severalOf(perCategory);
   const chart = { unit: "share", ticks: [0, 0.25, 0.5, 0.75, 1], mark: 0.5, show: percent };
   return pageHtml(`${a} against ${b} · ${benchmarks[benchmark]} · preftune`, [
     html`<h1>${a} against ${b}</h1>`,
@@ -102,7 +101,7 @@ export function pairPage({
             ]
           : []),
       ]}</div>`,
-      tableHtml(outcomeTable([...many, ["all", outcomes]])),
+      tableHtml({ columns: ["category", ...outcomeColumns], rows: outcomeRows(statistics) }),
     ]),
     section("The judge", [tableHtml(facts(biasRows(statistics), judge)), ...refusal(judge)]),
     section("Answers and judgments", [
@@ -112,19 +111,25 @@ export function pairPage({
   ]);
 }
 
-function outcomeTable(rows: readonly (readonly [string, Outcomes])[]): ReportTable {
-  return {
-    columns: ["category", "pairs", "win", "tie", "loss", "win rate", "95 % interval"],
-    rows: rows.map(([name, { pairs, wins, ties, losses, winRate }]) => [
-      name,
-      pairs,
-      wins,
-      ties,
-      losses,
-      percent(winRate.value),
-      range(winRate.interval, percent),
-    ]),
-  };
+/** The categories where there are several; one alone says what all say. */
+function severalOf(perCategory: PairStatistics["perCategory"]): [string, Outcomes][] {
+  const categories = Object.entries(perCategory);
+  return categories.length > 1 ? categories : [];
+}
+
+const outcomeColumns = ["pairs", "win", "tie", "loss", "win rate", "95 % interval"];
+
+function outcomeRows({ outcomes, perCategory }: PairStatistics): Cell[][] {
+  const rows: [string, Outcomes][] = [...severalOf(perCategory), ["all", outcomes]];
+  return rows.map(([name, { pairs, wins, ties, losses, winRate }]) => [
+    name,
+    pairs,
+    wins,
+    ties,
+    losses,
+    percent(winRate.value),
+    range(winRate.interval, percent),
+  ]);
 }
 
 function biasRows({ positionBias, lengthBias, bradleyTerry }: PairReport["statistics"]): Fact[] {
@@ -147,23 +152,10 @@ function biasRows({ positionBias, lengthBias, bradleyTerry }: PairReport["statis
 
 /** The tables of a comparison for the terminal. */
 export function pairReportText({ models: [a, b], questions, statistics, judge }: PairReport): string {
-  const { outcomes, perCategory, bradleyTerry } = statistics;
-  const row = (name: string, { pairs, wins, ties, losses, winRate }: Outcomes): string[] => [
-    name,
-    String(pairs),
-    String(wins),
-    String(ties),
-    String(losses),
-    percent(winRate.value),
-    range(winRate.interval, percent),
-  ];
-  const categories = Object.entries(perCategory);
+  const { outcomes, bradleyTerry } = statistics;
   const table = textTable(
-    [`${a} against ${b}, ${questions} questions`, "pairs", "win", "tie", "loss", "win rate", "95 % interval"],
-    [
-      ...(categories.length > 1 ? categories.map(([name, some]) => row(name, some)) : []),
-      row("all", outcomes),
-    ],
+    [`${a} against ${b}, ${questions} questions`, ...outcomeColumns],
+    outcomeRows(statistics).map((row) => row.map(String)),
   );
   const { win, tie, loss } = outcomes.shares;
   const shares = `Shares: win ${text.shareText(win)}, tie ${text.shareText(tie)}, loss ${text.shareText(loss)}`;

@@ -61,6 +61,7 @@ export function number(value: number): string {
 export function percent(value: number): string {
   return Number.isNaN(value) ? "–" : `${(100 * value).toFixed(1)} %`;
 }
+
 /** A row of the chart of intervals. */
 export function rowOf(name: string, { value, interval }: Statistic): IntervalRow {
   return { name, interval: { value, ...interval } };

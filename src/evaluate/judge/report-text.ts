@@ -19,7 +19,7 @@ export function judgeLines(judge: JudgeReport): string[] {
 }
 
 /** So many digits, or "–". */
-export function number(value: number, digits: number): string {
+function number(value: number, digits: number): string {
   return Number.isNaN(value) ? "–" : value.toFixed(digits);
 }
 

@@ -1,5 +1,5 @@
 /** The report on MT-Bench's ratings of one model: results.json, report.html and the terminal's tables. */
-import { html, pageHtml, tableHtml, tileHtml } from "../../report/html.ts";
+import { type Cell, html, pageHtml, tableHtml, tileHtml } from "../../report/html.ts";
 import { intervalChartHtml } from "../../report/interval-chart.ts";
 import { textTable } from "../../terminal/text-table.ts";
 import type { JudgeReport } from "../judge/judge.ts";
@@ -15,7 +15,7 @@ import {
   shown,
 } from "../judge/report-html.ts";
 import * as text from "../judge/report-text.ts";
-import type { RatedTurn, RatingStatistics, Score } from "./mt-bench.ts";
+import type { RatedTurn, RatingStatistics } from "./mt-bench.ts";
 
 /** Ratings of one model. */
 export interface RatingReport {
@@ -52,24 +52,8 @@ export function ratingPage({ model, questions, statistics, judge, texts }: Ratin
         show: number,
       })}</div>`,
       tableHtml({
-        columns: ["category", "ratings", "score", "95 % interval", "turn 1", "turn 2"],
-        rows: [
-          ...Object.entries(perCategory).map(([name, { overall: score, perTurn: turns }]) => [
-            name,
-            score.ratings,
-            number(score.value),
-            range(score.interval, number),
-            ...["1", "2"].map((key) => number(turns[key]?.value ?? Number.NaN)),
-          ]),
-          [
-            "all",
-            overall.ratings,
-            number(overall.value),
-            range(overall.interval, number),
-            turn("1"),
-            turn("2"),
-          ],
-        ],
+        columns: ["category", ...scoreColumns],
+        rows: scoreRows(statistics),
       }),
     ]),
     section("The judge", [
@@ -80,24 +64,25 @@ export function ratingPage({ model, questions, statistics, judge, texts }: Ratin
   ]);
 }
 
+const scoreColumns = ["ratings", "score", "95 % interval", "turn 1", "turn 2"];
+
+function scoreRows({ overall, perTurn, perCategory }: RatingStatistics): Cell[][] {
+  const rows = [...Object.entries(perCategory), ["all", { overall, perTurn }] as const];
+  return rows.map(([name, { overall: score, perTurn: turns }]) => [
+    name,
+    score.ratings,
+    number(score.value),
+    range(score.interval, number),
+    ...["1", "2"].map((turn) => number(turns[turn]?.value ?? Number.NaN)),
+  ]);
+}
+
 /** The tables of ratings for the terminal. */
 export function ratingReportText({ model, questions, statistics, judge }: RatingReport): string {
-  const { overall, perTurn, perCategory, unrated, lengthCorrelation } = statistics;
-  const row = (name: string, score: Score, turns: Record<string, Score>): string[] => [
-    name,
-    String(score.ratings),
-    text.number(score.value, 2),
-    range(score.interval, (x) => text.number(x, 2)),
-    ...["1", "2"].map((turn) => text.number(turns[turn]?.value ?? Number.NaN, 2)),
-  ];
+  const { overall, unrated, lengthCorrelation } = statistics;
   const table = textTable(
-    [`${model} on ${questions} questions`, "ratings", "score", "95 % interval", "turn 1", "turn 2"],
-    [
-      ...Object.entries(perCategory).map(([name, { overall: score, perTurn: turns }]) =>
-        row(name, score, turns),
-      ),
-      row("all", overall, perTurn),
-    ],
+    [`${model} on ${questions} questions`, ...scoreColumns],
+    scoreRows(statistics).map((row) => row.map(String)),
   );
   const notes = [
     `Length: correlation of rating and words ${text.signed(lengthCorrelation)}, n ${overall.ratings}`,
