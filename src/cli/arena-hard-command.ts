@@ -4,7 +4,7 @@ import { ANSWERER_FORMS } from "../evaluate/answers/answerer.ts";
 import { Phases } from "../terminal/phases.ts";
 import {
   directoryOf,
-  finishJudging,
+  finishPairs,
   type JudgeCliOptions,
   judgingOf,
   withJudgeOptions,
@@ -52,6 +52,5 @@ async function run(answerer: string, cli: CliOptions): Promise<void> {
     strongWeight: cli.strongWeight,
   });
   phases.done();
-  const { pairPage, pairReportText } = await import("../evaluate/judge/pair-report.ts");
-  finishJudging(report, dir, pairPage(report), pairReportText(report));
+  await finishPairs(report, dir);
 }

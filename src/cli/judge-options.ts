@@ -1,4 +1,4 @@
-/** Options that the commands with a judge share. */
+/** What the commands with a judge share: their options, and what they write and print at the end. */
 import { join } from "node:path";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { ConfigError } from "../base/errors.ts";
@@ -7,6 +7,7 @@ import { answererName, inFileName, parseAnswerer, parseEndpoint } from "../evalu
 import type { JudgingOptions } from "../evaluate/answers/answers.ts";
 import { type JudgedText, writeJudgments } from "../evaluate/judge/judged-texts.ts";
 import type { JudgeSettings, Price } from "../evaluate/judge/judging.ts";
+import type { PairReport } from "../evaluate/judge/pair-report.ts";
 import { isRecord } from "../formats/json-fields.ts";
 import type { Phases } from "../terminal/phases.ts";
 import { finishFirst } from "./leave.ts";
@@ -234,4 +235,10 @@ export function finishJudging(
   const readable = writeJudgments(dir, texts);
   writeFileAtomic(report, page);
   process.stdout.write(`${tables}\n\n${path}\n${readable}\n${report}\n`);
+}
+
+/** {@link finishJudging} for a comparison in pairs. */
+export async function finishPairs(report: PairReport, dir: string): Promise<void> {
+  const { pairPage, pairReportText } = await import("../evaluate/judge/pair-report.ts");
+  finishJudging(report, dir, pairPage(report), pairReportText(report));
 }

@@ -5,6 +5,7 @@ import { Phases } from "../terminal/phases.ts";
 import {
   directoryOf,
   finishJudging,
+  finishPairs,
   type JudgeCliOptions,
   judgingOf,
   withJudgeOptions,
@@ -56,7 +57,6 @@ async function run(answerer: string, cli: CliOptions): Promise<void> {
     const { ratingPage, ratingReportText } = await import("../evaluate/mt-bench/rating-report.ts");
     finishJudging(report, dir, ratingPage(report), ratingReportText(report));
   } else {
-    const { pairPage, pairReportText } = await import("../evaluate/judge/pair-report.ts");
-    finishJudging(report, dir, pairPage(report), pairReportText(report));
+    await finishPairs(report, dir);
   }
 }

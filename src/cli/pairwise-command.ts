@@ -5,7 +5,7 @@ import { Phases } from "../terminal/phases.ts";
 import {
   atLeastZero,
   directoryOf,
-  finishJudging,
+  finishPairs,
   type JudgeCliOptions,
   judgingOf,
   withJudgeOptions,
@@ -51,6 +51,5 @@ async function run(a: string, b: string, cli: CliOptions): Promise<void> {
     strongWeight: cli.strongWeight,
   });
   phases.done();
-  const { pairPage, pairReportText } = await import("../evaluate/judge/pair-report.ts");
-  finishJudging(report, dir, pairPage(report), pairReportText(report));
+  await finishPairs(report, dir);
 }
