@@ -87,7 +87,7 @@ export function refuseOtherNames(command: Command): void {
   const has = (name: string): boolean => command.options.some(({ long }) => long === name);
   for (const [name, others] of Object.entries(otherNames)) {
     if (!has(name)) continue;
-    for (const other of others.filter((name) => !has(name))) {
+    for (const other of others.filter((alias) => !has(alias))) {
       const refuse = (): never => {
         throw new InvalidArgumentError(`It is ${name} here.`);
       };

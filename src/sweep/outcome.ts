@@ -132,7 +132,7 @@ function runLine({ trial, reason }: TrialOutcome, { measured, metrics }: Outcome
   const { id, condition, seed, changes } = trial;
   const known = { id, condition, seed, changes };
   if (reason !== null) return { ...known, status: "failed", reason };
-  const run = measured.get(condition)?.runs.find((known) => known.trial.id === id);
+  const run = measured.get(condition)?.runs.find(({ trial: own }) => own.id === id);
   const values = metrics.map((metric) => [
     metric,
     run === undefined ? Number.NaN : meanOf(tableOf([run], metric)[0]),

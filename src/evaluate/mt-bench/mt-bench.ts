@@ -201,7 +201,7 @@ export function ratingStatistics(
   const turnsOf = (turns: readonly Known[]): Record<string, Score> =>
     Object.fromEntries(
       [1, 2].flatMap((turn) => {
-        const some = turns.filter((rated) => rated.turn === turn);
+        const some = turns.filter(({ turn: own }) => own === turn);
         return some.length === 0 ? [] : [[String(turn), scoreOf(some, bootstrap)]];
       }),
     );
