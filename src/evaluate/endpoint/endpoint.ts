@@ -155,7 +155,7 @@ export class Endpoint {
     return {
       what,
       status,
-      passing: isPassing(status) && !isSpent,
+      passing: passingStatuses.has(status) && !isSpent,
       askedMs: retryAfterMs(headers, this.#clock),
     };
   }
@@ -230,17 +230,12 @@ function isLoopback(host: string): boolean {
 }
 
 /** Statuses after which the same request may succeed. */
-const passing: ReadonlySet<number> = new Set([408, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529]);
+const passingStatuses: ReadonlySet<number> = new Set([408, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529]);
 
 const firstWaitMs = 500;
 const longestWaitMs = 30_000;
 /** An endpoint that asks for more patience is taken to be out of order. */
 const longestRetryAfterMs = 5 * 60_000;
-
-/** Whether a request that ended with `status` is tried again. */
-function isPassing(status: number): boolean {
-  return passing.has(status);
-}
 
 /**
  * Milliseconds before try `attempt` + 1: doubled each time and drawn from the upper half, so that many clients do not
