@@ -11,7 +11,7 @@ import type { RunConfig } from "../config/run-config.ts";
 import { assertPreflight } from "../data/preflight.ts";
 import { settleEnvironment } from "../forward/environment.ts";
 import { scoreBatch } from "../forward/score-batch.ts";
-import { resolveModelDirectory } from "../hub/hub-model.ts";
+import { withLocalModels } from "../hub/hub-model.ts";
 import { loadModel } from "../models/load.ts";
 import { train } from "../recipes/train.ts";
 import { runPaths } from "../runs/run-directory.ts";
@@ -101,7 +101,7 @@ function exportOf(config: RunConfig): ModelPlace {
 }
 
 async function scorePairs(config: RunConfig, place: ModelPlace): Promise<HeldOutPair[]> {
-  const base = await resolveModelDirectory(place.model);
+  const { model: base, adapter } = await withLocalModels(place);
   const { dataset } = await prepareData({ ...config, model_name_or_path: base, task: "preference" });
   assertPreflight(dataset.report);
   const examples = dataset.evalExamples ?? [];
@@ -112,17 +112,13 @@ async function scorePairs(config: RunConfig, place: ModelPlace): Promise<HeldOut
   }
   const { device, dtype } = settleEnvironment(config);
   using _ = scope();
-  const adapter = place.adapter && (await resolveModelDirectory(place.adapter, { kind: "adapter" }));
   const model = loadModel(base, { device, dtype, adapter });
   const pairs = examples.map(
     ({ origin: { file, line } }): HeldOutPair => ({ file, line, chosen: [], rejected: [] }),
   );
+  const numerics = { dtype, gradient_checkpointing: false, logits_chunk_size: null };
   for (const batch of evaluationBatches(examples, config)) {
-    for (const score of scoreBatch(model, batch, {
-      dtype,
-      gradient_checkpointing: false,
-      logits_chunk_size: null,
-    })) {
+    for (const score of scoreBatch(model, batch, numerics)) {
       const pair = at(pairs, score.index);
       pair[score.completion === 0 ? "chosen" : "rejected"] = Array.from(score.logps);
     }
