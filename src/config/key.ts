@@ -46,6 +46,10 @@ export function fieldFrom(key: Key): ConfigField {
     expected === undefined ? expectedText(schema) : expected + (acceptsNull(schema) ? ", or null" : "");
   const known = { ...rest, schema, expected: words, source, check };
   if (!("default" in schema)) return known;
-  // parts that a mapping leaves out have their own defaults
-  return { ...known, default: schema.type === "object" ? check(value).data : value };
+  return { ...known, default: schema.properties === undefined ? value : defaultsOfParts(schema.properties) };
+}
+
+/** A mapping of which nothing is given: each part has its own default. */
+function defaultsOfParts(parts: NonNullable<ValueSchema["properties"]>): Readonly<Record<string, unknown>> {
+  return Object.fromEntries(Object.entries(parts).map(([name, part]) => [name, part.default]));
 }
