@@ -1,4 +1,5 @@
 /** What a trained model makes of the held-out pairs: how likely it finds their answers, and what it answers itself. */
+import type { PhaseListener } from "../base/phase-listener.ts";
 import type { Example } from "../data/example.ts";
 import { packExamples } from "../data/packing.ts";
 import { scoreBatch } from "../forward/score-batch.ts";
@@ -37,7 +38,7 @@ export interface MeasureOptions {
   maxLength: number;
   seed: number;
   answersPerPrompt: number;
-  onPhase: (label: string, done: number, total: number | null) => void;
+  onPhase: PhaseListener;
 }
 
 /** Longest answer, in tokens; the longest right one has about 35. */

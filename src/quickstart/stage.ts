@@ -1,5 +1,6 @@
 /** One stage of the quick start: trains as a configuration says, then measures the exported model. Needs libtorch. */
 
+import type { PhaseListener } from "../base/phase-listener.ts";
 import { type ConfigInput, loadConfig } from "../config/load-config.ts";
 import { train } from "../recipes/train.ts";
 import type { MetricRow } from "../runs/metrics.ts";
@@ -42,8 +43,7 @@ export type StageEvent =
 export async function runStage(task: StageTask, tell: (event: StageEvent) => void): Promise<StageResult> {
   const resolved = loadConfig(task.config);
   const { config } = resolved;
-  const onPhase = (label: string, done: number, total: number | null): void =>
-    tell({ type: "phase", label, done, total });
+  const onPhase: PhaseListener = (label, done, total) => tell({ type: "phase", label, done, total });
   const began = performance.now();
   if (task.base !== null)
     await writeBaseModel(config.model_name_or_path, { ...task.base, seed: config.seed });

@@ -1,6 +1,7 @@
 /** Options of `preftune serve`, their defaults and their checks, and the events that the server reports. */
 import { randomBytes } from "node:crypto";
 import { ConfigError } from "../base/errors.ts";
+import type { PhaseListener } from "../base/phase-listener.ts";
 import type { CallerLimits } from "./callers.ts";
 import type { EngineNews, EngineProcessOptions } from "./engine-process.ts";
 import { isLoopback } from "./guard.ts";
@@ -38,7 +39,7 @@ export interface ServeOptions extends RequestLimits {
   /** Stops the server: requests under way end first. */
   signal?: AbortSignal;
   onEvent?: (event: ServeEvent) => void;
-  onPhase?: (label: string, done: number, total: number | null) => void;
+  onPhase?: PhaseListener;
   timeouts?: RequestTimeouts;
   /** Other limits on connections, for tests. */
   callers?: CallerLimits;

@@ -1,5 +1,7 @@
 /** Progress of long phases: the line on a terminal, JSON lines otherwise. */
+
 import { formatDuration, formatNumber } from "../base/number-text.ts";
+import type { PhaseListener } from "../base/phase-listener.ts";
 import { type ProgressStream, StatusLine } from "./status-line.ts";
 
 /** Time between two lines of a phase in a log. */
@@ -86,7 +88,7 @@ export class Phases {
   }
 
   /** A phase has got to `done` of `total`; `note` is printed after it. */
-  readonly listen = (label: string, done: number, total: number | null, note = ""): void => {
+  readonly listen: PhaseListener = (label, done, total, note = "") => {
     if (label !== this.#label) {
       this.done();
       this.#label = label;
