@@ -1,5 +1,7 @@
 /** The records of methods and losses: that they agree, and that every hyperparameter is documented and has a value. */
 import assert from "node:assert/strict";
+import { globSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
 import { loadMethod } from "../config/load-config.ts";
 import { methodNames, methodOf, type SettingsOf } from "./index.ts";
@@ -39,4 +41,16 @@ test("another method's key is a type error", () => {
   const isKnown: "lambda_w" extends keyof SettingsOf<"dpo"> ? true : false = false;
   const isOwn: "lambda_w" extends keyof SettingsOf<"slime"> ? true : false = true;
   assert.deepEqual([isKnown, isOwn], [false, true]);
+});
+
+test("a method is named in its folder and in the two records alone", () => {
+  const src = join(import.meta.dirname, "..");
+  const files = globSync("**/*.ts", { cwd: src }).filter((path) => !path.endsWith(".test.ts"));
+  const naming = files.filter((path) => /simpo/i.test(readFileSync(join(src, path), "utf8")));
+  assert.deepEqual(naming.sort(), [
+    "methods/index.ts",
+    "methods/losses.ts",
+    "methods/simpo/loss.ts",
+    "methods/simpo/settings.ts",
+  ]);
 });
