@@ -1,7 +1,7 @@
 /** Prints a resolved configuration as YAML: with the origin of every value for people, or bare for the run directory. */
 import { stringify } from "yaml";
 import type { DatasetSpec } from "./datasets.ts";
-import { FIELD_GROUPS, flatConfig } from "./keys.ts";
+import { FIELD_GROUPS, type FlatConfig, flatConfig } from "./keys.ts";
 import type { ResolvedConfig } from "./load-config.ts";
 import { METHOD_FIELDS } from "./method-keys.ts";
 import type { ConfigKey, Provenance } from "./run-config.ts";
@@ -27,24 +27,26 @@ export function provenanceText(provenance: Provenance): string {
  * Every value and where it came from, as YAML with comments (what `--print-config` shows). It can be saved and run.
  */
 export function formatConfig(resolved: ResolvedConfig): string {
+  const values = flatConfig(resolved.config);
   const lines: string[] = [];
   for (const group of FIELD_GROUPS) {
     lines.push(lines.length === 0 ? `# ${group.title}` : `\n# ${group.title}`);
-    for (const key of group.keys) lines.push(annotatedLine(resolved, key));
+    for (const key of group.keys) lines.push(annotatedLine(resolved, values, key));
   }
   return `${lines.join("\n")}\n`;
 }
 
 /** The values that take effect, as plain YAML. Reading it gives the same configuration. */
 export function resolvedToYaml(resolved: ResolvedConfig): string {
+  const values = flatConfig(resolved.config);
   const keys = FIELD_GROUPS.flatMap((group) => group.keys).filter((key) => !leftOut(resolved, key));
-  return `${keys.map((key) => valueLine(resolved, key)).join("\n")}\n`;
+  return `${keys.map((key) => valueLine(values, key)).join("\n")}\n`;
 }
 
-function annotatedLine(resolved: ResolvedConfig, key: ConfigKey): string {
+function annotatedLine(resolved: ResolvedConfig, values: FlatConfig, key: ConfigKey): string {
   const inactive = resolved.inactive.get(key);
   if (inactive !== undefined) return `# ${key}: not used, ${inactive.reason}`;
-  const line = (leftOut(resolved, key) ? "# " : "") + valueLine(resolved, key);
+  const line = (leftOut(resolved, key) ? "# " : "") + valueLine(values, key);
   return `${line.padEnd(ORIGIN_COLUMN)} # ${provenanceText(resolved.provenance[key] ?? { kind: "default" })}`;
 }
 
@@ -54,8 +56,8 @@ function leftOut(resolved: ResolvedConfig, key: ConfigKey): boolean {
   return Object.hasOwn(METHOD_FIELDS, key) && resolved.provenance[key]?.kind === "derived";
 }
 
-function valueLine(resolved: ResolvedConfig, key: ConfigKey): string {
-  return `${key}: ${valueText(key, flatConfig(resolved.config)[key])}`;
+function valueLine(values: FlatConfig, key: ConfigKey): string {
+  return `${key}: ${valueText(key, values[key])}`;
 }
 
 /** The value of `key` as it would stand in a YAML file, on one line. */
