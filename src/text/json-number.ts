@@ -80,8 +80,8 @@ export function pythonFloat(value: number): string {
   return `${digits}e${exponent.charAt(0)}${exponent.slice(1).padStart(2, "0")}`;
 }
 
-/** Digits of the longest integer that Python reads from text (`sys.int_info.default_max_str_digits`). */
-const maxDigits = 4300;
+/** Digits of the longest decimal integer that Python reads or writes as text (`sys.int_info.default_max_str_digits`). */
+export const maxIntegerDigits = 4300;
 
 /** A number that no computer number stands for. `message` continues a sentence that names the place. */
 export class NumberRangeError extends Error {}
@@ -99,8 +99,8 @@ export function numberFromJson(source: string): number | JsonNumber {
     return Number.isInteger(value) ? JsonNumber.float(value) : value;
   }
   if (Number.isSafeInteger(value)) return value === 0 ? 0 : value;
-  if (source.length > maxDigits) {
-    throw new NumberRangeError(`it has an integer of more than ${maxDigits} digits`);
+  if (source.length > maxIntegerDigits) {
+    throw new NumberRangeError(`it has an integer of more than ${maxIntegerDigits} digits`);
   }
   return JsonNumber.integer(BigInt(source));
 }

@@ -119,6 +119,15 @@ for (const name of Object.keys(goldens.real)) {
   });
 }
 
+test("an integer literal has at most 4300 digits, as in Python, but in hexadecimal", () => {
+  const render = (expression: string): string =>
+    compileTemplate(`{{ ${expression} }}`)({ variables: {}, now: 0 });
+  assert.equal(render(`${"1".repeat(4300)} % 1000`), "111");
+  assert.equal(render(`0x${"f".repeat(5000)} % 1000`), "375");
+  // int("1" * 4301) raises ValueError
+  assert.throws(() => render(`${"1".repeat(4301)} % 1000`), /Exceeds the limit \(4300 digits\)/);
+});
+
 test("half of a surrogate pair cannot be written in a URL, as in Python", () => {
   // "\ud800".encode() raises UnicodeEncodeError: surrogates not allowed
   const template = compileTemplate("{{ messages[0].content | urlencode }}");

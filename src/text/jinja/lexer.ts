@@ -1,7 +1,7 @@
 /** Splits a template into tokens as Jinja's lexer does with trim_blocks, lstrip_blocks and its usual delimiters. */
 import { pythonSpace, spaceClass as space, stripCharacters } from "./characters.ts";
-import { parseFloatText, parseInteger } from "./numbers.ts";
-import { PythonError, UnsupportedError } from "./values.ts";
+import { parseFloatText, parseInteger, tooManyDigits } from "./numbers.ts";
+import { UnsupportedError } from "./values.ts";
 
 /** A piece of a template. */
 export type Token = (
@@ -196,8 +196,8 @@ const escapes: Readonly<Record<string, string>> = {
 
 function integerOf(text: string): bigint {
   const value = parseInteger(text, 0);
-  if (value !== null) return value;
-  throw new PythonError("ValueError", "Exceeds the limit (4300 digits) for integer string conversion");
+  if (value === null) throw tooManyDigits();
+  return value;
 }
 
 const escapePattern = /\\(?:([0-7]{1,3})|x([\da-fA-F]{2})|u([\da-fA-F]{4})|U([\da-fA-F]{8})|(.))/gsu;

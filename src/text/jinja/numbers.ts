@@ -1,5 +1,5 @@
 /** Python's arithmetic and printing of numbers: integers without limit (bigint) and floats (number). */
-import { pythonFloat } from "../json-number.ts";
+import { maxIntegerDigits, pythonFloat } from "../json-number.ts";
 import { pythonSpace, stripCharacters } from "./characters.ts";
 import { PythonError, UnsupportedError } from "./values.ts";
 
@@ -110,14 +110,18 @@ export function roundInteger(value: bigint, digits: number): bigint {
   return value < 0n ? -rounded : rounded;
 }
 
-/** Most digits of an integer that Python reads or writes, but in bases that are a power of two. */
-const maxIntegerDigits = 4300;
+/** What Python raises for a longer integer, in every base that is no power of two. */
+export function tooManyDigits(): PythonError {
+  const limit = `Exceeds the limit (${maxIntegerDigits} digits) for integer string conversion`;
+  return new PythonError("ValueError", limit);
+}
+
 const tooLong = 10n ** BigInt(maxIntegerDigits);
 
 /** `str(value)` of an int. */
 export function integerText(value: bigint): string {
-  if (value > -tooLong && value < tooLong) return String(value);
-  throw new PythonError("ValueError", "Exceeds the limit (4300 digits) for integer string conversion");
+  if ((value < 0n ? -value : value) >= tooLong) throw tooManyDigits();
+  return String(value);
 }
 
 /** `int(text, base)`, or null where Python raises ValueError. Base 0 reads the prefix. */
