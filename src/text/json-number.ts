@@ -99,7 +99,7 @@ export function numberFromJson(source: string): number | JsonNumber {
     return Number.isInteger(value) ? JsonNumber.float(value) : value;
   }
   if (Number.isSafeInteger(value)) return value === 0 ? 0 : value;
-  if (source.length > maxIntegerDigits) {
+  if (source.replace("-", "").length > maxIntegerDigits) {
     throw new NumberRangeError(`it has an integer of more than ${maxIntegerDigits} digits`);
   }
   return JsonNumber.integer(BigInt(source));

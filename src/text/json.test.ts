@@ -65,7 +65,10 @@ test("what Python writes and JSON does not know is named", () => {
   }
   assert.equal(parseJson(`"NaN"`), "NaN");
   assert.match(refusal("1e400"), /^meaning: it has a number beyond the largest float/);
-  assert.match(refusal("1".repeat(4301)), /^meaning: it has an integer of more than 4300 digits/);
+  for (const sign of ["", "-"]) {
+    assert.equal(refusal(sign + "1".repeat(4300)), "none");
+    assert.match(refusal(sign + "1".repeat(4301)), /^meaning: it has an integer of more than 4300 digits/);
+  }
   assert.match(refusal("[".repeat(1000) + "]".repeat(1000)), /^meaning: it is nested more than 900 deep/);
 });
 
