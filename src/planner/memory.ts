@@ -11,11 +11,10 @@ import {
   completionAttentionBytes,
   itemBytes,
   keptBytesPerToken,
-  type PlannedNumerics,
   passingBytesPerToken,
 } from "./activations.ts";
 import { completionTokens, type PairLengths, streamTokens } from "./flops.ts";
-import { type HeadMemory, headMemory } from "./head-memory.ts";
+import { type HeadMemory, type HeadOptions, headMemory } from "./head-memory.ts";
 import { blockParameters, countParameters, type ParameterCounts } from "./parameter-counts.ts";
 import { firstTrainedLayer, type TrainedParts } from "./trained-parts.ts";
 
@@ -31,10 +30,9 @@ const bareProcessBytes = 270 * mebibyte;
 const gpuProcessBytes = 700 * mebibyte;
 
 /** What memory depends on, besides the micro-batch. */
-export interface MemorySetup {
+export interface MemorySetup extends Omit<HeadOptions, "isTrained"> {
   model: ModelConfig;
   trained: TrainedParts;
-  numerics: PlannedNumerics;
   /** Blocks are computed again in the backward pass. */
   gradient_checkpointing: boolean;
   /** How many of them, from the first; null: all. */
@@ -44,11 +42,6 @@ export interface MemorySetup {
   /** Each weight is updated, and its gradient freed, as soon as it is there. */
   optimizer_in_backward: boolean;
   share_prompt: boolean;
-  /** Rows of logits held at once; null for automatic. */
-  logits_chunk_size: number | null;
-  /** MiB of probabilities that a trained head keeps; null for automatic. */
-  logits_kept_mib: number | null;
-  log_entropy: boolean;
   /** A step has more than one micro-batch: gradients are there from the second on. */
   accumulates: boolean;
 }
@@ -145,13 +138,7 @@ function sizesOf(setup: MemorySetup, pairs: readonly PairLengths[]): Sizes {
     stream: tokens * model.hiddenSize * item,
     kept,
     shared: angles + tail + completionAttentionBytes(model, pairs, numerics, share_prompt),
-    head: headMemory(model, pairs, {
-      numerics,
-      isTrained: trained.trainsHead,
-      logits_chunk_size: setup.logits_chunk_size,
-      logits_kept_mib: setup.logits_kept_mib,
-      log_entropy: setup.log_entropy,
-    }),
+    head: headMemory(model, pairs, { ...setup, isTrained: trained.trainsHead }),
   };
 }
 

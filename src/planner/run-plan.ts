@@ -135,17 +135,11 @@ export interface Plan {
 /** What the memory of a run depends on. */
 export function memorySetup({ model, trained, keys, dtype, device }: PlanInput): MemorySetup {
   return {
+    ...keys,
     model,
     trained,
     numerics: { dtype, onGpu: device.isGpu },
-    gradient_checkpointing: keys.gradient_checkpointing,
-    gradient_checkpointing_blocks: keys.gradient_checkpointing_blocks,
     activation_offloading: keys.activation_offloading && device.isGpu,
-    optimizer_in_backward: keys.optimizer_in_backward,
-    share_prompt: keys.share_prompt,
-    logits_chunk_size: keys.logits_chunk_size,
-    logits_kept_mib: keys.logits_kept_mib,
-    log_entropy: keys.log_entropy,
     accumulates: keys.gradient_accumulation_steps > 1 || keys.tokens_per_step !== null,
   };
 }
