@@ -117,6 +117,8 @@ test("targets that are not there are refused with the names there are", () => {
     useDora: false,
   };
   assert.throws(() => adapterParts(model, adapter), /matches no linear.*q_proj/);
+  const head = { ...adapter, targetModules: ["q_proj", "lm_head"] };
+  assert.throws(() => adapterParts(model, head), /lm_head cannot be a LoRA target/);
   const saved = { ...adapter, targetModules: ["q_proj"], modulesToSave: ["lm_heed"] };
   assert.throws(() => adapterParts(model, saved), /"lm_heed".*Did you mean "lm_head"/);
 });
