@@ -102,38 +102,31 @@ PREFTUNE_INLINE void skinnyTile(const Skinny<Weight>& n, int64_t row, int64_t ou
   }
 }
 
+// X rows of x at a time with the weight's rows [begin, end), while there are X of them from `row` on; returns the first that is left.
 template <typename V, int X, int W, typename Weight>
-PREFTUNE_INLINE void skinnyRows(const Skinny<Weight>& n, int64_t row, int64_t begin, int64_t end) {
-  int64_t output = begin;
-  for (; output + W <= end; output += W) skinnyTile<V, X, W>(n, row, output);
-  for (; output < end; ++output) skinnyTile<V, X, 1>(n, row, output);
+PREFTUNE_INLINE int64_t skinnyRows(const Skinny<Weight>& n, int64_t row, int64_t begin, int64_t end) {
+  for (; row + X <= n.rows; row += X) {
+    int64_t output = begin;
+    for (; output + W <= end; output += W) skinnyTile<V, X, W>(n, row, output);
+    for (; output < end; ++output) skinnyTile<V, X, 1>(n, row, output);
+  }
+  return row;
 }
 
 // All rows of x with the weight's rows [begin, end), which the caller chose small enough for the second-level cache. The tiles are
 // as large as the registers allow: 32 of sixteen floats, or 16 of eight.
 template <typename Weight>
 PREFTUNE_INLINE void skinnyBlock16(const Skinny<Weight>& n, int64_t begin, int64_t end) {
-  int64_t row = 0;
-  for (; row + 8 <= n.rows; row += 8) skinnyRows<Sixteen, 8, 3>(n, row, begin, end);
-  if (n.rows - row >= 4) {
-    skinnyRows<Sixteen, 4, 6>(n, row, begin, end);
-    row += 4;
-  }
-  if (n.rows - row >= 2) {
-    skinnyRows<Sixteen, 2, 8>(n, row, begin, end);
-    row += 2;
-  }
-  if (row < n.rows) skinnyRows<Sixteen, 1, 8>(n, row, begin, end);
+  int64_t row = skinnyRows<Sixteen, 8, 3>(n, 0, begin, end);
+  row = skinnyRows<Sixteen, 4, 6>(n, row, begin, end);
+  row = skinnyRows<Sixteen, 2, 8>(n, row, begin, end);
+  skinnyRows<Sixteen, 1, 8>(n, row, begin, end);
 }
 template <typename Weight>
 PREFTUNE_INLINE void skinnyBlock8(const Skinny<Weight>& n, int64_t begin, int64_t end) {
-  int64_t row = 0;
-  for (; row + 4 <= n.rows; row += 4) skinnyRows<Lanes, 4, 3>(n, row, begin, end);
-  if (n.rows - row >= 2) {
-    skinnyRows<Lanes, 2, 4>(n, row, begin, end);
-    row += 2;
-  }
-  if (row < n.rows) skinnyRows<Lanes, 1, 8>(n, row, begin, end);
+  int64_t row = skinnyRows<Lanes, 4, 3>(n, 0, begin, end);
+  row = skinnyRows<Lanes, 2, 4>(n, row, begin, end);
+  skinnyRows<Lanes, 1, 8>(n, row, begin, end);
 }
 
 #if PREFTUNE_X86_LEVELS
