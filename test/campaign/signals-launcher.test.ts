@@ -98,7 +98,7 @@ async function signalledTwice(signal: NodeJS.Signals): Promise<{ training: Train
     const { status } = await training.ended;
     if (status !== 0) return { training, trainerPid };
     // on a busy machine the step may be over before this test has heard of it
-    assert.match(training.output, /stopped after step \d+; go on with:/);
+    assert.match(training.output, /stopped after step \d+; resume with:/);
     rmSync(training.dir, { recursive: true });
   }
   return assert.fail(`a second ${signal} did not end any of 20 runs`);
