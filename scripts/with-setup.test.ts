@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
-import { spawn, spawnSync } from "node:child_process";
+import { spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { pathToFileURL } from "node:url";
+import { startProgram } from "../test/support/command.ts";
 
 interface Bootstrap {
   sameVersions(wanted: object, installed: object): boolean;
@@ -66,12 +67,9 @@ async function launch(t: TestContext, script: string, replace: boolean) {
   const start = `${replace ? "" : "process.execve = undefined;"}
     const { becomeNode } = await import(${JSON.stringify(becomeNodeUrl)});
     becomeNode(process.execPath, [${JSON.stringify(join(folder, "child.mjs"))}]);`;
-  const child = spawn(process.execPath, ["--input-type=module", "-e", start], {
-    stdio: ["ignore", "pipe", "inherit"],
-  });
-  const ended = new Promise<number | null>((resolve) => child.on("exit", (code) => resolve(code)));
-  await new Promise((resolve) => child.stdout.once("data", resolve));
-  return { child, ended };
+  const running = startProgram(["--input-type=module", "-e", start]);
+  await running.saw("up");
+  return running;
 }
 
 const obedient =
@@ -83,7 +81,7 @@ for (const replace of [true, false]) {
   test(`${how}: a signal reaches the program, and its status comes back`, async (t) => {
     const { child, ended } = await launch(t, obedient, replace);
     child.kill("SIGTERM");
-    assert.equal(await ended, 7);
+    assert.equal((await ended).status, 7);
   });
 }
 
@@ -91,6 +89,7 @@ test("starting a child: a program that ignores signals is ended when they do not
   const { child, ended } = await launch(t, stubborn, false);
   // what comes within a second is one signal: the first of a later second is the second
   const again = setInterval(() => child.kill("SIGTERM"), 300);
-  assert.equal(await ended, 137);
+  const { status } = await ended;
   clearInterval(again);
+  assert.equal(status, 137);
 });

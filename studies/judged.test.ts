@@ -48,7 +48,8 @@ function answersOf(run: string): string[] {
 }
 
 test("a judge's win rates are those of its rule; judgments are kept; a judge that is gone costs only its section", async () => {
-  const { baseUrl, calls, ...judge } = await startJudge(ruleAnswer);
+  await using judge = await startJudge(ruleAnswer);
+  const { baseUrl, calls } = judge;
   const { results, summary } = await study(options(baseUrl));
   const rows = readJsonLines(results)
     .map(({ value }) => value as { condition: string; minus: string; metric: string; value: number })

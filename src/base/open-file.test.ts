@@ -24,7 +24,7 @@ test("a named pipe, a device, a socket and links to them are refused by name", a
   const link = join(dir, "link");
   symlinkSync("/dev/zero", link);
   const socket = join(dir, "socket");
-  const server = createServer().listen(socket);
+  await using server = createServer().listen(socket);
   await new Promise((resolve) => server.once("listening", resolve));
   const kinds: [string, RegExp][] = [
     [named, /pipe: expected a file, got a named pipe\. Give the path of a regular file\.$/],
@@ -38,7 +38,6 @@ test("a named pipe, a device, a socket and links to them are refused by name", a
       assert.throws(() => open(path), refused, `${open.name} ${path}`);
     }
   }
-  server.close();
 });
 
 test("files are read whole: empty, ordinary, behind a link, and those whose length the system does not tell", () => {

@@ -6,6 +6,7 @@ import { createInterface } from "node:readline";
 import test from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 
+import { type Running, startProgram } from "../../test/support/command.ts";
 import { requireShared, skipWithoutShared } from "../../test/support/shared.ts";
 import { isRunning } from "../base/process-state.ts";
 import { chatMl } from "../toy/toy-tokenizer.ts";
@@ -247,26 +248,21 @@ test("a closed renderer answers renders under way with an error and can be close
 });
 
 /** Runs `body` as a program of its own that has `createRenderer` and `request`. */
-function program(body: string): ReturnType<typeof spawn> {
+function program(body: string): Running {
   const module = JSON.stringify(join(import.meta.dirname, "template.ts"));
   const head =
     `import { createRenderer } from ${module};` +
     `const request = { messages: [{ role: "user", content: "x" }], addGenerationPrompt: false };`;
-  const flags = ["--no-warnings", "--input-type=module", "--eval", head + body];
-  return spawn(process.execPath, flags, { stdio: ["ignore", "pipe", "inherit"] });
+  return startProgram(["--no-warnings", "--input-type=module", "--eval", head + body]);
 }
 
 test("an idle renderer does not keep its process alive", { timeout: 60_000 }, async () => {
-  const child = program(
+  const { ended } = program(
     `const r = createRenderer("{{ messages[0].content }}!"); console.log((await r.render([request]))[0]);`,
   );
-  let output = "";
-  child.stdout?.on("data", (chunk) => {
-    output += chunk;
-  });
-  const code = await new Promise((resolve) => child.once("close", resolve));
-  assert.equal(code, 0);
-  assert.equal(output, "x!\n");
+  const { status, stdout, stderr } = await ended;
+  assert.equal(status, 0, stderr);
+  assert.equal(stdout, "x!\n");
 });
 
 test("a looping child ends when its parent is killed", {
@@ -274,7 +270,7 @@ test("a looping child ends when its parent is killed", {
   skip: process.platform === "linux" ? false : "reads /proc",
 }, async () => {
   const loop = "{% for i in range(90000) %}{% for j in range(90000) %}{% endfor %}{% endfor %}";
-  const parent = program(
+  const { child: parent, ended } = program(
     `const r = createRenderer("${loop}", { timeoutMs: 400 });` +
       `const p = r.render([request]); setTimeout(() => process.kill(process.pid, "SIGKILL"), 300); await p;`,
   );
@@ -285,7 +281,7 @@ test("a looping child ends when its parent is killed", {
     await sleep(10);
     child = children()[0];
   }
-  await new Promise((resolve) => parent.once("close", resolve));
+  await ended;
   const pid = Number(child);
   for (let waited = 0; isRunning(pid) && waited < 30_000; waited += 50) await sleep(50);
   assert.equal(isRunning(pid), false);

@@ -149,7 +149,7 @@ test("the addon runs under the address and undefined-behaviour sanitizers withou
       console.log(
         `${args.find((arg) => arg.endsWith(".ts"))}: ${((performance.now() - began) / 1000).toFixed(0)} s`,
       );
-    const timer = setInterval(progress, 20_000);
+    const timer = setInterval(progress, 20_000).unref();
     const ended = await runSanitized(sanitizers, args, { reports: join(dir.path, "report"), env });
     clearInterval(timer);
     return ended;

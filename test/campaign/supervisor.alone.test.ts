@@ -61,9 +61,12 @@ function trainerOf(dir: string): number | null {
 
 const newest = (dir: string): number => listCheckpoints(join(dir, "checkpoints")).at(-1)?.step ?? 0;
 
+const hasEnded = ({ exitCode, signalCode }: Running["child"]): boolean =>
+  exitCode !== null || signalCode !== null;
+
 /** Waits for a checkpoint beyond `step`; gives the trainer's process, or null when the command has ended. */
 async function trainerBeyond(dir: string, step: number, { child }: Running): Promise<number | null> {
-  while (child.exitCode === null) {
+  while (!hasEnded(child)) {
     const pid = trainerOf(dir);
     if (newest(dir) > step && pid !== null) return pid;
     await sleep(2);
@@ -79,7 +82,7 @@ async function untilAnother(dir: string, pid: number, { child }: Running): Promi
     return log > starts;
   };
   const starts = readFileSync(join(dir, "log.jsonl"), "utf8").split('"event":"start"').length;
-  while (child.exitCode === null && !(trainerOf(dir) !== pid && begun())) await sleep(2);
+  while (!hasEnded(child) && !(trainerOf(dir) !== pid && begun())) await sleep(2);
   return performance.now() - began;
 }
 

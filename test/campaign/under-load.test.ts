@@ -15,10 +15,12 @@ const filters = (process.env["PREFTUNE_LOAD_FILTERS"] ?? "test/serve test/cli re
 const load = process.env["PREFTUNE_LOAD_BESIDE"];
 const rounds = amount(0, Number(process.env["PREFTUNE_LOAD_ROUNDS"] ?? 10));
 
-/** Processes that compute without end, until disposed. */
+/** Processes that compute until disposed, or until this process is gone. */
 function busyLoops(count: number): Disposable {
   const loops = Array.from({ length: count }, () =>
-    spawn(process.execPath, ["-e", "for (;;);"], { stdio: "ignore" }),
+    spawn(process.execPath, ["-e", "const parent = process.ppid; while (process.ppid === parent);"], {
+      stdio: "ignore",
+    }),
   );
   return { [Symbol.dispose]: () => loops.forEach((loop: ChildProcess) => void loop.kill("SIGKILL")) };
 }

@@ -3,10 +3,11 @@ import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { setTimeout as sleep } from "node:timers/promises";
 import OpenAI from "openai";
+import { isRunning } from "../../src/base/process-state.ts";
 import { preftune, type Running, start } from "../support/command.ts";
 import { runFixture, runTraining } from "../support/runs.ts";
+import { until } from "../support/signalled.ts";
 import { endOfTurn, makeTinyModel } from "../support/tiny-model.ts";
 import { temporaryDirectory } from "../support/tiny-models.ts";
 
@@ -100,19 +101,6 @@ test("a trained adapter is served beside its base model, by name; the log has no
   assert.ok(!stdout.includes(key));
 });
 
-/** Resolves when there is no process `pid`; it ends by itself when its parent is gone. */
-async function gone(pid: number): Promise<void> {
-  assert.ok(pid > 0);
-  for (;;) {
-    try {
-      process.kill(pid, 0);
-    } catch {
-      return;
-    }
-    await sleep(10);
-  }
-}
-
 test("SIGINT lets an answer under way end; a key from a file is not printed; a second signal leaves at once", async () => {
   using dir = temporaryDirectory();
   const model = makeTinyModel(join(dir.path, "tiny"));
@@ -156,7 +144,10 @@ test("SIGINT lets an answer under way end; a key from a file is not printed; a s
   const ended = await again.running.ended;
   clearInterval(repeated);
   assert.equal(ended.status, 130);
-  await gone(Number(linesOf(ended.stdout).find(({ event }) => event === "engine ready")?.["pid"]));
+  const engine = Number(linesOf(ended.stdout).find(({ event }) => event === "engine ready")?.["pid"]);
+  assert.ok(engine > 0);
+  // it ends by itself when its parent is gone
+  await until(() => !isRunning(engine), "the engine to end");
   await assert.rejects(
     (async () => {
       for await (const _ of hanging);

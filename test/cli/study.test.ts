@@ -3,10 +3,10 @@ import assert from "node:assert/strict";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { setTimeout } from "node:timers/promises";
 import { listCheckpoints } from "../../src/runs/checkpoints.ts";
 import { preftune, start, startLaunched } from "../support/command.ts";
 import { runFixture } from "../support/runs.ts";
+import { until } from "../support/signalled.ts";
 
 test("a sweep runs each setting in a separate process, prints a table and says where everything is", async () => {
   using place = runFixture({ rows: 8, held: 4 });
@@ -57,7 +57,7 @@ test("Ctrl-C: a sweep's runs end after their step, and the same command resumes 
   const [metrics, checkpoints] = ["metrics.jsonl", "checkpoints"].map((name) =>
     join(output, "runs", "lambda-w-0.1-s1", name),
   ) as [string, string];
-  while (!existsSync(metrics) || readFileSync(metrics, "utf8") === "") await setTimeout(20);
+  await until(() => existsSync(metrics) && readFileSync(metrics, "utf8") !== "", "a step");
   // as a terminal sends it: to the launcher, to the sweep and to the run under way
   process.kill(-(running.child.pid as number), "SIGINT");
   const { status, stdout, stderr } = await running.ended;

@@ -305,7 +305,7 @@ const isStopping = (event: ServeEvent): event is Extract<ServeEvent, { type: "st
   event.type === "stopping";
 
 test("stopping: what is under way is finished, what comes is 503, and then the server is gone", async () => {
-  const server = await startServer({ engine: scriptedEngine });
+  await using server = await startServer({ engine: scriptedEngine });
   const stream = await server
     .client()
     .completions.create({ ...plain, max_tokens: 20, seed: faults.slow, stream: true });
@@ -324,7 +324,7 @@ test("stopping: what is under way is finished, what comes is 503, and then the s
 });
 
 test("stopping does not wait for ever: what is left after the time for it gets an error", async () => {
-  const server = await startServer({ engine: scriptedEngine, drainMs: 100 });
+  await using server = await startServer({ engine: scriptedEngine, drainMs: 100 });
   const stream = await server.client().completions.create({ ...endless, stream: true });
   const stopped = server.stop();
   await assert.rejects(

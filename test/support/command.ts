@@ -1,8 +1,30 @@
 /** Runs the command line in a separate process. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { join } from "node:path";
+import { after } from "node:test";
 
 const root = join(import.meta.dirname, "../..");
+
+/** What kills each process that is still there. */
+const running = new Map<ChildProcess, () => boolean>();
+after(() => running.forEach((kill) => void kill()));
+
+/**
+ * Has a process, or the group that it leads, killed when the file's tests are over: one that a failed test left running would
+ * keep the file from ending.
+ */
+export function endWithFile<T extends ChildProcess>(child: T, leadsGroup: boolean): T {
+  running.set(child, () => {
+    if (!leadsGroup) return child.kill("SIGKILL");
+    try {
+      return process.kill(-(child.pid as number), "SIGKILL");
+    } catch {
+      return false;
+    }
+  });
+  child.once("close", () => running.delete(child));
+  return child;
+}
 
 /** How a command ended. */
 export interface Ended {
@@ -50,11 +72,12 @@ function startProcess(
   args: readonly string[],
   { env = {}, ownGroup = false }: { env?: Record<string, string>; ownGroup?: boolean } = {},
 ): Running {
-  const child = spawn(program, args, {
+  const spawned = spawn(program, args, {
     cwd: root,
     env: { ...process.env, NO_COLOR: "1", ...env },
     detached: ownGroup,
   });
+  const child = endWithFile(spawned, ownGroup);
   const text = { stdout: "", stderr: "" };
   const waiting: { on: "stdout" | "stderr"; text: string; resolve: () => void }[] = [];
   const check = () => {

@@ -6,6 +6,7 @@ import { delimiter, join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { latestCheckpoint, listCheckpoints } from "../../src/runs/checkpoints.ts";
 import { readMetrics } from "../../src/runs/metrics.ts";
+import { endWithFile } from "./command.ts";
 import { logOf, type RunFixture } from "./runs.ts";
 
 const root = join(import.meta.dirname, "../..");
@@ -81,7 +82,8 @@ export class Training {
     this.#file = fixture.path(`${name}.ended`);
     const words = [...way.command, "train", yaml, "--output_dir", this.dir, ...more];
     const env = { ...plainEnvironment(), NODE_COMPILE_CACHE: fixture.path("compiled") };
-    this.#child = way.onTerminal ? this.#onTerminal(words, env) : this.#onPipes(words, env);
+    const child = way.onTerminal ? this.#onTerminal(words, env) : this.#onPipes(words, env);
+    this.#child = endWithFile(child, !way.onTerminal);
     for (const stream of [this.#child.stdout, this.#child.stderr])
       stream?.setEncoding("utf8").on("data", (text: string) => {
         this.output += text;
