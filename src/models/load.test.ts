@@ -1,9 +1,10 @@
 /** Loading checkpoints: layouts and types that must give the same model, and broken ones that must be refused by name. */
 import assert from "node:assert/strict";
-import { readFileSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { assertClose, withoutLeaks } from "../../test/support/close.ts";
+import { memory, resetPeak } from "../../test/support/memory.ts";
 import {
   type ConfigJson,
   checkpointTensors,
@@ -55,13 +56,9 @@ test("what is copied while loading is in memory once, not mapped beside it", {
       t.name === "model.embed_tokens.weight" ? zeros(t.name, [vocabulary, 16]) : t,
     );
     writeCheckpoint(dir.path, { ...tinyConfig("llama_tied"), vocab_size: vocabulary }, tensors);
-    const mebibytes = (what: string) =>
-      Number(new RegExp(`${what}:\\s+(\\d+)`).exec(readFileSync("/proc/self/status", "utf8"))?.[1]) / 1024;
-    // the highest memory is counted anew
-    writeFileSync("/proc/self/clear_refs", "5");
-    const before = mebibytes("VmRSS");
+    const before = resetPeak();
     loadModel(dir.path, { copy: true });
-    const added = mebibytes("VmHWM") - before;
+    const added = (memory("VmHWM") - before) / 2 ** 20;
     assert.ok(added > 200 && added < 256 + 128, `${added} MiB`);
   });
 });

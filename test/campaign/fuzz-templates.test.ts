@@ -12,6 +12,7 @@ import type { Message } from "../../src/text/messages.ts";
 import { createRenderer } from "../../src/text/template.ts";
 import { amount, campaignSeed, figure } from "../support/campaign.ts";
 import { fuzz, mutateText, reached } from "../support/fuzz.ts";
+import { residentMiB } from "../support/memory.ts";
 
 interface Cases {
   variables: Record<string, unknown>;
@@ -141,7 +142,7 @@ test("templates, in the process that renders strange ones", async () => {
     "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}",
     "{{ 'x' * 10 ** 9 }}",
   ];
-  const before = residentMebibytes();
+  const before = residentMiB();
   let most = 0;
   const endings: Record<string, number> = {};
   for (let i = 0; i < count; i++) {
@@ -155,20 +156,15 @@ test("templates, in the process that renders strange ones", async () => {
     ]);
     const ending = outcome !== undefined && "error" in outcome ? outcome.error.kind : "text";
     endings[ending] = (endings[ending] ?? 0) + 1;
-    most = Math.max(most, residentMebibytes() - before);
+    most = Math.max(most, Math.round(residentMiB() - before));
     if (i % 100 === 99) console.log(`${i + 1} of ${count} templates, memory +${most} MiB`);
   }
   assert.ok((endings["timeout"] ?? 0) + (endings["memory"] ?? 0) > 0, JSON.stringify(endings));
-  const reached = `${count} templates, 0 crashes of the parent, its memory +${most} MiB`;
   figure(
     24,
     "generated chat templates, each in a process of its own",
-    reached,
+    `${count} templates, 0 crashes of the parent, its memory +${most} MiB`,
     "0 crashes, below 64 MiB",
     most < 64,
   );
 });
-
-function residentMebibytes(): number {
-  return Math.round(process.memoryUsage.rss() / 2 ** 20);
-}

@@ -1,6 +1,5 @@
 /** Scoring, evaluation and reference passes cost what inference costs: no graph, no kept activations, no gradients. */
 import assert from "node:assert/strict";
-import { readFileSync, writeFileSync } from "node:fs";
 import { test } from "node:test";
 import type { Example } from "../../src/data/example.ts";
 import { parseModelConfig } from "../../src/formats/hf-config.ts";
@@ -26,6 +25,7 @@ import { evaluate } from "../../src/train/evaluate.ts";
 import { adapterParameters, modelParameters, trainAll } from "../../src/train/parameters.ts";
 import { liveReference } from "../../src/train/reference.ts";
 import { microBatch } from "../support/fixtures.ts";
+import { memory, resetPeak } from "../support/memory.ts";
 import {
   adaptPatterned,
   tinyAdapterConfig,
@@ -111,22 +111,17 @@ test("a walk without training holds one stream of activations, whatever the dept
   assert.ok(tensorsHeld(9, true) > tensorsHeld(2, true), "in training depth shows");
 });
 
-const status = "/proc/self/status";
-
 /** Bytes by which resident memory grows at most while `body` runs. */
 function growth(body: () => void): number {
-  writeFileSync("/proc/self/clear_refs", "5");
-  const kilobytes = (key: string) =>
-    Number(new RegExp(`${key}:\\s+(\\d+)`).exec(readFileSync(status, "utf8"))?.[1]);
-  const before = kilobytes("VmRSS");
+  const before = resetPeak();
   body();
-  return 1024 * (kilobytes("VmHWM") - before);
+  return memory("VmHWM") - before;
 }
 
 /** Whether this system lets a process reset its peak. */
 function skipWithoutPeaks(): false | string {
   try {
-    writeFileSync("/proc/self/clear_refs", "5");
+    resetPeak();
     return false;
   } catch {
     return "the peak of resident memory can only be reset on Linux";

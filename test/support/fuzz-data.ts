@@ -6,6 +6,7 @@ import { Random } from "../../src/base/random.ts";
 import type { RawRow } from "../../src/data/example.ts";
 import { readRows } from "../../src/data/sources.ts";
 import { amount, campaignSeed, figure, progress } from "./campaign.ts";
+import { residentMiB } from "./memory.ts";
 import { scratch } from "./scratch.ts";
 
 /** A file format under test. */
@@ -30,8 +31,8 @@ interface Tally {
   accepted: number;
   faults: string[];
   slowestMs: number;
-  /** Highest memory above that at the beginning, in bytes. */
-  memory: number;
+  /** Highest memory held above that at the beginning, in MiB. */
+  memoryMiB: number;
 }
 
 /** Mutates and reads `short` inputs, `full` ones in the nightly run, and tells the figure of row 18. */
@@ -39,13 +40,13 @@ export async function fuzz(target: FuzzTarget, short: number, full: number): Pro
   const folder = mkdtempSync(join(scratch(), "preftune-fuzz-"));
   try {
     const tally = await run(target, join(folder, `x.${target.ending}`), amount(short, full));
-    const { inputs, accepted, faults, slowestMs, memory } = tally;
+    const { inputs, accepted, faults, slowestMs, memoryMiB } = tally;
     for (const fault of faults.slice(0, 5)) process.stdout.write(`${fault}\n`);
     figure(
       18,
       `${target.name}: mutated files${target.part === undefined ? "" : `, part ${target.part}`}`,
       `${inputs.toLocaleString("en")} inputs, ${accepted.toLocaleString("en")} read, ${faults.length} crashes, hangs or wrong rows, ` +
-        `slowest ${(slowestMs / 1000).toFixed(2)} s, ${Math.round(memory / 2 ** 20)} MiB at most`,
+        `slowest ${(slowestMs / 1000).toFixed(2)} s, ${Math.round(memoryMiB)} MiB at most`,
       "0 crashes, 0 hangs above 1 s, memory bounded",
       faults.length === 0,
     );
@@ -56,8 +57,8 @@ export async function fuzz(target: FuzzTarget, short: number, full: number): Pro
 
 async function run(target: FuzzTarget, path: string, inputs: number): Promise<Tally> {
   const random = new Random(campaignSeed + 1000 * (target.part ?? 0));
-  const tally: Tally = { inputs: 0, accepted: 0, faults: [], slowestMs: 0, memory: 0 };
-  const before = process.memoryUsage.rss();
+  const tally: Tally = { inputs: 0, accepted: 0, faults: [], slowestMs: 0, memoryMiB: 0 };
+  const before = residentMiB();
   const tell = progress();
   for (let i = 0; i < inputs && tally.faults.length < 5; i++) {
     tally.inputs++;
@@ -69,7 +70,7 @@ async function run(target: FuzzTarget, path: string, inputs: number): Promise<Ta
     tally.slowestMs = Math.max(tally.slowestMs, (user + system) / 1000);
     if (user + system > 1e6) tally.faults.push(`input ${i}: ${(user + system) / 1e6} s: ${shown(file)}`);
     if (fault !== null) tally.faults.push(`input ${i}: ${fault}: ${shown(file)}`);
-    if (i % 1000 === 0) tally.memory = Math.max(tally.memory, process.memoryUsage.rss() - before);
+    if (i % 1000 === 0) tally.memoryMiB = Math.max(tally.memoryMiB, residentMiB() - before);
     tell(() => `${target.name}: ${i} of ${inputs}`);
   }
   return tally;

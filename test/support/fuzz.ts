@@ -1,8 +1,7 @@
 /** Fuzzing of what reads files: inputs mutated from sound ones, by structure and by bytes, each of which must be read or refused by name. */
-import { readFileSync } from "node:fs";
 import { deriveSeed, Random } from "../../src/base/random.ts";
 import { campaignSeed, progress } from "./campaign.ts";
-import { collectGarbage } from "./memory.ts";
+import { collectGarbage, memory } from "./memory.ts";
 
 /** A parser under test. */
 export interface FuzzTarget<T> {
@@ -82,9 +81,7 @@ function feedOne<T>(i: number, input: T, target: FuzzTarget<T>, outcome: FuzzOut
 /** Highest resident memory of this process so far; 0 where the system does not tell. */
 function peakMebibytes(): number {
   try {
-    return Math.round(
-      Number(/VmHWM:\s+(\d+)/.exec(readFileSync("/proc/self/status", "utf8"))?.[1] ?? 0) / 1024,
-    );
+    return Math.round(memory("VmHWM") / 2 ** 20);
   } catch {
     return 0;
   }

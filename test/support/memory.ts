@@ -1,4 +1,5 @@
-/** The garbage collector, called by tests that measure memory: how much waits for it depends on what else the machine does. */
+/** Memory that tests measure: how much waits for the garbage collector depends on what else the machine does. */
+import { readFileSync, writeFileSync } from "node:fs";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 
@@ -11,4 +12,17 @@ export const collectGarbage = runInNewContext("gc") as () => void;
 export function residentMiB(): number {
   collectGarbage();
   return process.memoryUsage.rss() / 2 ** 20;
+}
+
+/** A field of /proc/PID/status (Linux), in bytes: memory now, or the highest there was. */
+export function memory(field: "VmHWM" | "VmRSS", pid: number | "self" = "self"): number {
+  const line = new RegExp(`${field}:\\s+(\\d+)`).exec(readFileSync(`/proc/${pid}/status`, "utf8"));
+  return Number(line?.[1] ?? 0) * 1024;
+}
+
+/** Sets the highest memory of this process (Linux) back to what it holds once garbage is collected; gives that, in bytes. */
+export function resetPeak(): number {
+  collectGarbage();
+  writeFileSync("/proc/self/clear_refs", "5");
+  return memory("VmRSS");
 }

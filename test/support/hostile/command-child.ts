@@ -2,11 +2,10 @@
  * Child program of the hostile corpus: runs commands of preftune in one process, as its parent tells it to, and reports how each
  * ended and what memory it took at its peak, above what the process had before.
  */
-import { writeFileSync } from "node:fs";
 import { PreftuneError } from "../../../src/base/errors.ts";
 import { printWarnings } from "../../../src/base/warn.ts";
 import { program } from "../../../src/cli/program.ts";
-import { memory } from "./memory.ts";
+import { memory, resetPeak } from "../memory.ts";
 
 async function run(
   args: readonly string[],
@@ -25,10 +24,7 @@ printWarnings();
 // progress as a terminal shows it
 process.stderr.isTTY = true;
 process.on("message", async ({ args }: { args: string[] }) => {
-  globalThis.gc?.();
-  // Sets the peak back to what the process has now.
-  writeFileSync("/proc/self/clear_refs", "5");
-  const before = memory("VmRSS");
+  const before = resetPeak();
   const ended = await run(args);
   process.send?.({ ...ended, peakBytes: memory("VmHWM") - before });
 });

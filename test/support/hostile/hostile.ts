@@ -6,8 +6,8 @@ import { type ChildProcess, fork } from "node:child_process";
 import { cpSync, lstatSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { memory } from "../memory.ts";
 import { makeTinyModel, pairRows, writeRows } from "../tiny-model.ts";
-import { memory } from "./memory.ts";
 
 /** One hostile input. */
 export interface HostileCase {
@@ -156,7 +156,7 @@ export class HostileRunner implements Disposable {
   #start(): ChildProcess {
     const program = join(import.meta.dirname, "command-child.ts");
     // the first as in bin/become-node.mjs
-    const flags = ["--max-semi-space-size=8", "--conditions=preftune-source", "--expose-gc", "--no-warnings"];
+    const flags = ["--max-semi-space-size=8", "--conditions=preftune-source", "--no-warnings"];
     const execArgv = [...flags, ...process.execArgv];
     this.#child = fork(program, { execArgv, silent: true });
     return this.#child;
