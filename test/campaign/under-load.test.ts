@@ -8,6 +8,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
 import { test } from "node:test";
+import { findTests } from "../../scripts/test-files.ts";
 import { amount, figure, isNightly } from "../support/campaign.ts";
 
 const root = join(import.meta.dirname, "../..");
@@ -38,6 +39,13 @@ async function runSuite(): Promise<{ code: number | null; output: string }> {
   const [code] = (await once(child, "close")) as [number | null];
   return { code, output };
 }
+
+test("each filter names tests", () => {
+  assert.deepEqual(
+    filters.filter((filter) => findTests(root, [filter]).length === 0),
+    [],
+  );
+});
 
 test("under load", {
   skip: isNightly ? false : "runs the suite itself: nightly only",

@@ -48,9 +48,12 @@ export function buildSanitized({ torch, compiler }: Sanitizers): Promise<string>
   return buildAddon(torch, compiler, sourcesHash(), flags);
 }
 
+/** Source of the library whose loading is a fault, from the root. */
+export const CANARY = "test/support/sanitizer-canary.cpp";
+
 /** Compiles the library whose loading is a fault, into `dir`. Gives its path. */
 export function buildCanary({ compiler: { path, prefix } }: Sanitizers, dir: string): string {
-  const source = join(import.meta.dirname, "sanitizer-canary.cpp");
+  const source = join(root, CANARY);
   const target = join(dir, "canary.node");
   const args = [...prefix, "-std=c++20", "-fPIC", "-shared", ...flags, source, "-o", target];
   const { status, stderr } = spawnSync(path, args, { encoding: "utf8" });
