@@ -115,17 +115,15 @@ function trainingOf(plan: OurPlan, batchesAt: (step: number) => MicroBatch[]): T
     gradient_checkpointing_blocks = null,
     activation_offloading = false,
     logits_chunk_size = null,
+    logits_kept_mib = null,
   } = variant;
-  const { logits_kept_mib = null } = variant;
   const numerics: Numerics = {
     dtype: "float32",
-    ...{
-      gradient_checkpointing,
-      gradient_checkpointing_blocks,
-      activation_offloading,
-      logits_chunk_size,
-      logits_kept_mib,
-    },
+    gradient_checkpointing,
+    gradient_checkpointing_blocks,
+    activation_offloading,
+    logits_chunk_size,
+    logits_kept_mib,
   };
   return {
     ...{ model, adapter, parameters, objective, numerics },
