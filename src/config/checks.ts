@@ -193,8 +193,11 @@ const CHECKS: readonly Check<RunConfig>[] = [
   error(
     "lora_modules_to_save",
     (config) => trainedTwice(config).length > 0,
-    (config) =>
-      `${trainedTwice(config).join(", ")} is in lora_target_modules too. Train it in full or by LoRA, not both.`,
+    (config) => {
+      const names = trainedTwice(config);
+      const [are, each] = names.length > 1 ? ["are", "each"] : ["is", "it"];
+      return `${names.join(", ")} ${are} in lora_target_modules too. Train ${each} in full or by LoRA, not both.`;
+    },
   ),
   error(
     "output_dir",
