@@ -266,7 +266,7 @@ function closingRun(text: string, from: number, length: number): number {
   return -1;
 }
 
-const space = /^$|^\s$/u;
+const spaceCharacter = /^$|^\s$/u;
 const punctuation = /^[\p{P}\p{S}]$/u;
 const wordCharacter = /^[\p{L}\p{N}]$/u;
 
@@ -288,9 +288,10 @@ function strongIn(text: string): { pairs: number; isOpen: boolean } {
 
 /** Left- and right-flanking as in CommonMark; inside a word, as in 2**10, nothing is opened. */
 function roleOf(before: string, after: string, sign: "*" | "_"): { opens: boolean; closes: boolean } {
-  const isOuter = (character: string): boolean => space.test(character) || punctuation.test(character);
-  const left = !space.test(after) && (!punctuation.test(after) || isOuter(before));
-  const right = !space.test(before) && (!punctuation.test(before) || isOuter(after));
+  const isOuter = (character: string): boolean =>
+    spaceCharacter.test(character) || punctuation.test(character);
+  const left = !spaceCharacter.test(after) && (!punctuation.test(after) || isOuter(before));
+  const right = !spaceCharacter.test(before) && (!punctuation.test(before) || isOuter(after));
   const isInWord = wordCharacter.test(before) && wordCharacter.test(after);
   if (sign === "*") return { opens: left && !isInWord, closes: right };
   return {
