@@ -20,6 +20,7 @@ function isSlow({ silentMs }: Outcome): boolean {
 }
 
 test("hostile models and configurations", async () => {
+  assert.ok(chosen.length > 0, "no case is named so");
   using runner = new HostileRunner();
   const bad: string[] = [];
   let longest = 0;
