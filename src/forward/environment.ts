@@ -65,15 +65,17 @@ export function numericsOf(
   keys: Required<Omit<Numerics, "dtype">>,
   { dtype, device }: Environment,
 ): Numerics {
-  const { gradient_checkpointing, gradient_checkpointing_blocks, activation_offloading } = keys;
-  const { logits_chunk_size, logits_kept_mib } = keys;
-  if (activation_offloading && device === "cpu") {
+  if (keys.activation_offloading && device === "cpu") {
     throw new ConfigError(
       "activation_offloading: the model runs on the CPU, where activations are in the computer's memory already. Leave it out.",
     );
   }
   return {
-    ...{ dtype, gradient_checkpointing, gradient_checkpointing_blocks, activation_offloading },
-    ...{ logits_chunk_size, logits_kept_mib },
+    dtype,
+    gradient_checkpointing: keys.gradient_checkpointing,
+    gradient_checkpointing_blocks: keys.gradient_checkpointing_blocks,
+    activation_offloading: keys.activation_offloading,
+    logits_chunk_size: keys.logits_chunk_size,
+    logits_kept_mib: keys.logits_kept_mib,
   };
 }
