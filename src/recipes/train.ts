@@ -109,14 +109,13 @@ async function* trainRun(
     data.dataset,
   );
   const optimizer = memory.use(new AdamW(trained.parameters, config));
-  const { max_grad_norm, optimizer_in_backward } = config;
-  const rules = { max_grad_norm, optimizer_in_backward };
   const training: Training = {
     ...trained,
     objective,
     optimizer,
     numerics,
-    ...rules,
+    max_grad_norm: config.max_grad_norm,
+    optimizer_in_backward: config.optimizer_in_backward,
     reference: references.train,
   };
   const watch = prompts === null ? null : watchOf(config, training, data, prompts);
@@ -136,9 +135,8 @@ async function* trainRun(
   yield { type: "start", step: state.step, totalSteps, trainable, ...rows, ...environment };
 
   // the steps, from the first evaluation to whatever ends them
-  const beside = { config, evaluator, checkpoints, recorder, device: environment.device };
-  const ended = yield* runSteps(state, training, source, { ...beside, ...options });
-  const { reason, breaches, ...last } = ended;
+  const beside = { config, evaluator, checkpoints, recorder, ...options };
+  const { reason, breaches, ...last } = yield* runSteps(state, training, source, beside);
   recorder?.close();
 
   // the export; what has collapsed is not exported: a checkpoint from before it is, or nothing
@@ -192,7 +190,6 @@ async function* resumed(
 /** What there is beside the model that is trained. */
 interface Beside extends Pick<TrainOptions, "signal" | "onWork"> {
   config: RunConfig;
-  device: string;
   evaluator: Evaluator | null;
   checkpoints: RunCheckpoints;
   recorder: Recorder | null;
@@ -212,7 +209,7 @@ async function* runSteps(
   state: TrainerState,
   training: Training,
   source: StepSource,
-  { config, device, evaluator, checkpoints, recorder, signal, onWork = () => {} }: Beside,
+  { config, evaluator, checkpoints, recorder, signal, onWork = () => {} }: Beside,
 ): AsyncGenerator<TrainEvent, Ended> {
   const { totalSteps } = source;
   const logbook = new Logbook(state);
@@ -234,7 +231,8 @@ async function* runSteps(
   while (state.step < totalSteps) {
     await setImmediate();
     // until now a signal was about the step before
-    listener("step", state.step + 1)(0, 1, 0);
+    const onBatch = listener("step", state.step + 1);
+    onBatch(0, 1, 0);
     if (signal?.aborted === true) {
       ended.reason = "stopped";
       break;
@@ -246,7 +244,6 @@ async function* runSteps(
     const learningRate = learningRateAt(state.step, totalSteps, config);
     const { log_entropy, skip_step_sigma } = config;
     const limits = limitsOf(state.history, skip_step_sigma);
-    const onBatch = listener("step", state.step + 1);
     const result = trainStep(training, batches, { learningRate, limits, seed, log_entropy, onBatch });
     const { loss, gradNorm, metrics, tokens, skipped: reason } = result;
     state.step += 1;
@@ -258,7 +255,7 @@ async function* runSteps(
       yield { type: "skipped", step, reason, loss, gradNorm, rows };
       refuseMoreSkips(state, rows, config.max_nonfinite_steps);
     }
-    const { peak: peakMemoryBytes } = memoryInUse(device);
+    const { peak: peakMemoryBytes } = memoryInUse(training.model.device);
     yield { type: "step", step, loss, metrics, tokens, peakMemoryBytes };
 
     const now: Moment = { step, isLast: step >= totalSteps, endsEpoch };
