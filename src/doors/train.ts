@@ -14,9 +14,10 @@ export {
   toDevice,
 } from "../forward/batch.ts";
 export { settleEnvironment } from "../forward/environment.ts";
-export { type Head, hiddenStates, type TokenLogps, tokenLogpsHead, valueHead } from "../forward/head.ts";
+export { type Head, hiddenStates, tokenLogpsHead, valueHead } from "../forward/head.ts";
 export type { Numerics } from "../forward/numerics.ts";
 export { scoreBatch } from "../forward/score-batch.ts";
+export type { TokenLogps } from "../forward/token-logps.ts";
 export { walk } from "../forward/walk.ts";
 export { evaluateObjective, objectiveType } from "../methods/objective.ts";
 export { type NamedParameter, ParameterSet } from "../nn/parameter-set.ts";

@@ -8,7 +8,7 @@ import type { ParameterSet } from "../nn/parameter-set.ts";
 import { ops, type Tensor } from "../torch/index.ts";
 import type { CompletionSlice } from "./batch.ts";
 import type { Numerics } from "./numerics.ts";
-import { tokenLogps } from "./token-logps.ts";
+import { type TokenLogps, tokenLogps } from "./token-logps.ts";
 
 /** What a head gives for R completion tokens, `Values`, and its way back. */
 export type HeadPass<Values> = Values & {
@@ -28,16 +28,6 @@ export type Head<Values> = (
   slice: CompletionSlice,
   trained: ParameterSet | null,
 ) => HeadPass<Values>;
-
-/** Log-probabilities of R tokens. */
-export interface TokenLogps {
-  /** (R) float32 */
-  logps: Tensor;
-  /** (R) float32 or null, see `TokenLogpsHeadOptions` */
-  entropies: Tensor | null;
-  /** (R) float32: 1 where no token has a larger probability than the target */
-  correct: Tensor;
-}
 
 /** Options of `tokenLogpsHead`. */
 export interface TokenLogpsHeadOptions extends Pick<Numerics, "logits_chunk_size" | "logits_kept_mib"> {

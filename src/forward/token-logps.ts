@@ -16,14 +16,18 @@ export interface TokenLogpsOptions {
   entropies?: boolean;
 }
 
-/** Result of `tokenLogps`; R rows. */
-export interface TokenLogpsPass {
+/** Log-probabilities of R tokens. */
+export interface TokenLogps {
   /** (R) float32: natural log of the probability of each target. */
   logps: Tensor;
   /** (R) float32, nats; null unless asked for. */
   entropies: Tensor | null;
   /** (R) float32: 1 where no token is more likely than the target. */
   correct: Tensor;
+}
+
+/** Result of `tokenLogps`; R rows. */
+export interface TokenLogpsPass extends TokenLogps {
   /**
    * The gradients for dL/dlogps (R), float32: `hidden` (R, D) in the hidden states' type; adds the head's to
    * `weightGrad` (V, D), float32, when the pass was made for it. Once.

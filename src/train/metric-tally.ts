@@ -1,7 +1,7 @@
 /** Metrics of a step or an evaluation, added up on the device. */
 import { at } from "../base/at.ts";
 import type { CompletionSlice } from "../forward/batch.ts";
-import type { TokenLogps } from "../forward/head.ts";
+import type { TokenLogps } from "../forward/token-logps.ts";
 import { completionRoles, type Over, type Role, roleOf } from "../methods/method.ts";
 import { type BatchCounts, type Metric, objectiveType } from "../methods/objective.ts";
 import { noGrad, onDevice, ops, type Scope, type Tensor, tensor } from "../torch/index.ts";
