@@ -21,7 +21,7 @@ import { scope } from "../torch/index.ts";
 import type { ReferenceSource } from "../train/completion-logps.ts";
 import { evaluate } from "../train/evaluate.ts";
 import { type DataSelection, prepareData, rowsOf, taskOf } from "../train/prepare-data.ts";
-import { givenReference, liveReference, referenceFrom } from "../train/reference.ts";
+import { givenReference, liveReference, modelReference, referenceFrom } from "../train/reference.ts";
 import { evaluationBatches } from "../train/step-source.ts";
 
 /** What to score, with what. Names as in a run's configuration where it has them. */
@@ -144,7 +144,7 @@ function referenceOf(
   if (options.reference) {
     const { device } = scored.model;
     const model = loadModel(options.reference, { device, dtype: scored.numerics.dtype });
-    return (batch) => ({ referenceLogps: scoreBatch(model, batch, scored.numerics).map(({ sum }) => sum) });
+    return modelReference(model, scored.numerics);
   }
   if (scored.adapter !== null) return liveReference(scored.model, scored.adapter, scored.numerics);
   throw new ConfigError(

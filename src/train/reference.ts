@@ -28,13 +28,19 @@ export function referenceFrom(sums: CompletionValues): ReferenceSource {
   });
 }
 
+/** Runs the model for each batch. */
+export function modelReference(model: CausalLM, numerics: Numerics): ReferenceSource {
+  return (batch) => ({ referenceLogps: scoreBatch(model, batch, numerics).map(({ sum }) => sum) });
+}
+
 /** Runs the model without its adapter for each batch. */
 export function liveReference(model: CausalLM, adapter: Adapter, numerics: Numerics): ReferenceSource {
+  const reference = modelReference(model, numerics);
   return (batch) => {
     const { enabled } = adapter.switch;
     adapter.switch.enabled = false;
     try {
-      return { referenceLogps: scoreBatch(model, batch, numerics).map((score) => score.sum) };
+      return reference(batch);
     } finally {
       adapter.switch.enabled = enabled;
     }
