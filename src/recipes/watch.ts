@@ -16,11 +16,6 @@ import type { Tokenizer } from "../text/tokenizer.ts";
 import type { PreparedData } from "../train/prepare-data.ts";
 import type { Training } from "../train/step.ts";
 
-/** Answers to prompts given as token ids. Must not draw from torch's generator. */
-type AnswerSampler = (
-  prompts: readonly (readonly number[])[],
-) => readonly SampledCompletion[] | Promise<readonly SampledCompletion[]>;
-
 /** A prompt that is answered at every evaluation. */
 export interface WatchedPrompt {
   /** To show. */
@@ -39,8 +34,8 @@ export interface WatchedAnswers {
 export interface CollapseWatch {
   /** Says what is asked and how: the answers of two evaluations can be compared when it is the same. */
   key: string;
-  /** Answers the prompts with the model as it is. */
-  look: () => Promise<WatchedAnswers>;
+  /** Answers the prompts with the model as it is. Does not draw from torch's generator. */
+  look: () => WatchedAnswers;
 }
 
 /** Which of the seeds derived from the run's own is the watch's; steps have those from 0. */
@@ -62,14 +57,12 @@ export function watchOf(
     answersPerPrompt: config.watch_samples,
     dtype: numerics.dtype,
   };
-  const sampler: AnswerSampler = (asked) =>
-    sampleCompletions(model, asked, { ...sampling, stopIds: data.stopIds });
   return {
     key: createHash("sha256")
       .update(JSON.stringify([ids, sampling]))
       .digest("hex"),
-    look: async () => {
-      const answers = await sampler(ids);
+    look: () => {
+      const answers = sampleCompletions(model, ids, { ...sampling, stopIds: data.stopIds });
       const entropies = completionEntropies(model, ids, answers, numerics);
       return described(prompts, answers, { entropies, tokenizer: data.tokenizer });
     },
