@@ -119,7 +119,7 @@ async function workloadOfData(
   const { examples, report } = dataset;
   const lengths = examples.map(lengthsOf);
   const isFaulty = report.findings.some(({ severity }) => severity === "error");
-  const largest = (keys: PlanKeys) => largestMicroBatch(examples, lengths, keys, config.share_prompt);
+  const largest = (keys: PlanKeys) => largestMicroBatch(examples, lengths, keys);
   return {
     source: isFaulty ? "from train_data, which has faults (preftune data check)" : "from train_data",
     isMeasured: true,
@@ -150,14 +150,13 @@ function largestMicroBatch(
   examples: readonly Example[],
   lengths: readonly PairLengths[],
   keys: PlanKeys,
-  share_prompt: boolean,
 ): PairLengths[] {
   if (examples.length === 0) return [];
   const run = new EpochSteps(examples, {
     ...keys,
     num_train_epochs: Math.min(keys.num_train_epochs, epochsLookedAt),
   });
-  const tokens = lengths.map((pair) => streamTokens(pair, share_prompt));
+  const tokens = lengths.map((pair) => streamTokens(pair, keys.share_prompt));
   let best: readonly number[] = [];
   let most = -1;
   for (let step = 0; step < Math.min(run.totalSteps, epochsLookedAt * examples.length); step++) {
