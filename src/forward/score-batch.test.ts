@@ -1,4 +1,4 @@
-/** Tests of score.ts: log-probs that are not finite although the weights are. */
+/** Tests of score-batch.ts: log-probs that are not finite although the weights are. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { withoutLeaks } from "../../test/support/close.ts";

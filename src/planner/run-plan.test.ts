@@ -1,4 +1,4 @@
-/** Tests of plan.ts and what it is made of: sums, limits, side by side, words. */
+/** Tests of run-plan.ts and what it is made of: sums, limits, side by side, words. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ConfigError } from "../base/errors.ts";

@@ -1,4 +1,4 @@
-/** Tests of prompt-worker.ts and prompts.ts. */
+/** Tests of prompt-worker.ts and prompt-encoder.ts. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type ToyOptions, withToyTokenizer } from "../../test/support/toy-tokenizer.ts";
