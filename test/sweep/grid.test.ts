@@ -181,9 +181,9 @@ test("what else is measured comes from the grid's module, in the run's own proce
   const trials = [{ ...trial, extra: "coupling" }];
   const outcomes = await runGrid(trials, paths, { jobs: 1, out: silent });
   const [run] = readMeasured(paths, outcomes).get(trial.condition)?.runs ?? [];
-  const coupling = run?.extra as { point: string; pairs: unknown[] }[] | undefined;
+  const coupling = run?.extra as { place: string; pairs: unknown[] }[] | undefined;
   assert.deepEqual(
-    coupling?.map(({ point, pairs }) => [point, pairs.length]),
+    coupling?.map(({ place, pairs }) => [place, pairs.length]),
     [
       ["start", 6],
       ["end", 6],
