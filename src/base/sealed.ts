@@ -6,9 +6,8 @@ import { FormatError, messageOf } from "./errors.ts";
 import { readTextFile, sha256 } from "./files.ts";
 
 const SEAL = /("sha256": ?")([0-9a-f]{64})("\n?\}\n)$/;
-/** What is left of a seal with one damaged byte; files of earlier versions have neither at their end. */
-const REMAINS = /sha256|[0-9a-f]{40}/;
-const tailLength = 100;
+/** What is left of a seal with one damaged byte: in its name, in its digits, behind them. */
+const REMAINS = /[0-9a-f]{64}"\n?\}\n$|"sha256": ?".{64}"\n?\}\n$|"sha256": ?"[0-9a-f]{64}.{1,4}$/s;
 
 /** `json`, the text of an object with at least one key, with its digest as the last key and a newline at the end. */
 export function sealed(json: string): string {
@@ -39,7 +38,7 @@ export function readSealed(
   const seal = SEAL.exec(text);
   const isWhole =
     seal === null
-      ? !REMAINS.test(text.slice(-tailLength))
+      ? !REMAINS.test(text)
       : sha256(text.slice(0, seal.index) + seal[1] + seal[3]) === seal[2];
   if (!isWhole) throw new FormatError(`${path} has changed since it was written (SHA-256).`);
   const value = parsed(path, text, parse);

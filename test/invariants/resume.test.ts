@@ -351,17 +351,6 @@ test("a best checkpoint that is damaged is made again from the one before it, an
   assertSameRun(dir, whole, 20);
 });
 
-test("a run of an earlier version, whose checkpoints carry no records and no digest, resumes", async () => {
-  const dir = await cut(lora, 7);
-  const checkpoint = checkpointOf(dir, 7);
-  rmSync(join(checkpoint, "records.json"));
-  const path = join(checkpoint, "checkpoint.json");
-  const { sha256: _, ...manifest } = JSON.parse(readFileSync(path, "utf8"));
-  manifest.files = manifest.files.filter(({ name }: { name: string }) => name !== "records.json");
-  writeFileSync(path, JSON.stringify(manifest, null, 2));
-  await expectSame(lora, dir);
-});
-
 test("two runs with one seed are the same in every file but for times; another seed gives other weights", async () => {
   const dir = fixture.path("twin");
   const [first, second] = [fixture.path("twin-1"), fixture.path("twin-2")];

@@ -1,0 +1,65 @@
+/** Runs of an earlier version, whose checkpoints carry no records and no digest of themselves, resume. */
+import assert from "node:assert/strict";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import {
+  assertSameRun,
+  checkpointOf,
+  cutBack,
+  type RunRecord,
+  runFixture,
+  runTraining,
+  type Values,
+} from "../support/runs.ts";
+
+const fixture = runFixture({ rows: 13, held: 4 });
+after(() => fixture[Symbol.dispose]());
+
+const steps = 12;
+const recipe: Values = {
+  ...fixture.values,
+  ...{ objective: "slime", learning_rate: 5e-3, use_peft: true, lora_r: 4, lora_alpha: 8, lora_dropout: 0.2 },
+  ...{ per_device_train_batch_size: 2, gradient_accumulation_steps: 2, max_steps: steps },
+  ...{ logging_steps: 3, eval_steps: 4, save_steps: 1, log_entropy: true },
+};
+const whole = fixture.path("whole");
+await runTraining({ ...recipe, output_dir: whole });
+
+/** The run cut back to the checkpoint of step 7, as an earlier version wrote it. */
+function cut(name: string): string {
+  const dir = cutBack(whole, fixture.path(name), 7);
+  const checkpoint = checkpointOf(dir, 7);
+  rmSync(join(checkpoint, "records.json"));
+  const path = join(checkpoint, "checkpoint.json");
+  const { sha256: _, ...manifest } = JSON.parse(readFileSync(path, "utf8"));
+  manifest.files = manifest.files.filter((file: { name: string }) => file.name !== "records.json");
+  writeFileSync(path, `${JSON.stringify({ ...manifest, state: {} }, null, 2)}\n`);
+  return dir;
+}
+
+function notes({ events }: RunRecord): string {
+  return events.flatMap((event) => (event.type === "note" ? [event.text] : [])).join("\n");
+}
+
+test("from its last checkpoint, to the same end", async () => {
+  const dir = cut("kept");
+  const record = await runTraining({ ...recipe, output_dir: dir, resume_from_checkpoint: "latest" });
+  assert.match(notes(record), /^resumed from .*checkpoint-7$/m);
+  assertSameRun(dir, whole, steps);
+});
+
+test("where the first evaluation is lost it says so, and measures changes from the next one", async () => {
+  const dir = cut("lost");
+  rmSync(join(dir, "evaluation-start.json"));
+  const record = await runTraining({ ...recipe, output_dir: dir, resume_from_checkpoint: "latest" });
+  assert.match(notes(record), /^resumed from .*checkpoint-7$/m);
+  assert.match(notes(record), /^the log-probs of the first evaluation are lost \(evaluation-start\.json\)/m);
+  const changes = record.events.flatMap((event) =>
+    event.type === "evaluation" ? [event.row["eval_logps/chosen_delta_init"]] : [],
+  );
+  assert.deepEqual(
+    changes.map((change) => change === 0),
+    [true, false],
+  );
+});
