@@ -37,9 +37,7 @@ export function readSealed(
   const text = readTextFile(path);
   const seal = SEAL.exec(text);
   const isWhole =
-    seal === null
-      ? !REMAINS.test(text)
-      : sha256(text.slice(0, seal.index) + seal[1] + seal[3]) === seal[2];
+    seal === null ? !REMAINS.test(text) : sha256(text.slice(0, seal.index) + seal[1] + seal[3]) === seal[2];
   if (!isWhole) throw new FormatError(`${path} has changed since it was written (SHA-256).`);
   const value = parsed(path, text, parse);
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
