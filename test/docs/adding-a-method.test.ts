@@ -1,16 +1,7 @@
 /** docs/adding-a-method.md, followed to the letter in a copy of the sources: its method trains, and is known everywhere. */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import {
-  cpSync,
-  globSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from "node:fs";
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { after, test } from "node:test";
 import { readMetrics } from "../../src/runs/metrics.ts";
@@ -67,16 +58,6 @@ function compiled(): string {
   const tsc = join(root, "node_modules/typescript/bin/tsc");
   return spawnSync(process.execPath, [tsc, "-p", config], { encoding: "utf8" }).stdout;
 }
-
-test("a method is named by its folder and the two records of methods alone", () => {
-  const sources = globSync("src/**/*.ts", { cwd: root }).filter((path) => !path.endsWith(".test.ts"));
-  assert.deepEqual(sources.filter((path) => /simpo/i.test(readFileSync(join(root, path), "utf8"))).sort(), [
-    "src/methods/index.ts",
-    "src/methods/losses.ts",
-    "src/methods/simpo/loss.ts",
-    "src/methods/simpo/settings.ts",
-  ]);
-});
 
 test("without its line among the losses the compiler refuses it; with it, all of the page compiles", () => {
   const all = blocks();
