@@ -4,7 +4,19 @@
  */
 const core = ["base", "formats", "text", "methods", "config", "runs"];
 const learning = [...core, "torch", "nn", "models", "optim", "data"];
-const jobs = [...learning, "hub", "report", "terminal", "generate", "evaluate", "forward", "train", "setup"];
+const jobs = [
+  ...learning,
+  "hub",
+  "report",
+  "terminal",
+  "generate",
+  "evaluate",
+  "forward",
+  "train",
+  "rewards",
+  "online",
+  "setup",
+];
 
 /** @type {Record<string, string[]>} */
 export const layers = {
@@ -31,6 +43,8 @@ export const layers = {
   train: [...learning, "forward", "setup"],
   generate: ["models", "nn", "torch", "text", "formats", "base"],
   evaluate: [...learning, "hub", "report", "terminal", "stats", "generate", "forward", "train"],
+  rewards: ["process", "text", "formats", "config", "methods", "base"],
+  online: [...learning, "hub", "stats", "generate", "evaluate", "forward", "train", "rewards", "setup"],
   serve: ["generate", "forward", "models", "torch", "text", "hub", "runs", "formats", "process", "base"],
   recipes: [...jobs, "planner"],
   quickstart: [...jobs, "process", "recipes", "toy"],
@@ -62,6 +76,7 @@ export const libtorchFree = [
   "report",
   "data",
   "planner",
+  "rewards",
 ];
 
 /** Nothing in `from` reaches src/torch, directly or through others. */

@@ -62,7 +62,7 @@ function hasNativeBfloat16(device: string): boolean {
  * @throws {ConfigError} if activations are to leave a CPU's memory for a CPU's memory
  */
 export function numericsOf(
-  keys: Required<Omit<Numerics, "dtype">>,
+  keys: Required<Omit<Numerics, "dtype" | "temperature">>,
   { dtype, device }: Environment,
 ): Numerics {
   if (keys.activation_offloading && device === "cpu") {

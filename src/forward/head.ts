@@ -30,7 +30,8 @@ export type Head<Values> = (
 ) => HeadPass<Values>;
 
 /** Options of `tokenLogpsHead`. */
-export interface TokenLogpsHeadOptions extends Pick<Numerics, "logits_chunk_size" | "logits_kept_mib"> {
+export interface TokenLogpsHeadOptions
+  extends Pick<Numerics, "temperature" | "logits_chunk_size" | "logits_kept_mib"> {
   /** Also compute entropies. */
   entropies: boolean;
 }

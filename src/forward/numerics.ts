@@ -11,6 +11,8 @@ export interface Numerics {
   gradient_checkpointing_blocks?: number | null;
   /** What a recomputed block needs waits for the backward pass in the computer's memory. */
   activation_offloading?: boolean;
+  /** Divides the logits, as where completions were sampled at that temperature; left out: 1. */
+  temperature?: number;
   /** Vocabulary entries whose logits are held at once; null for automatic. */
   logits_chunk_size: number | null;
   /** MiB of probabilities that a trained head keeps for its gradient; null or left out: automatic. */

@@ -6,6 +6,8 @@ import { type DType, heldCopy, ops, scope, type Tensor } from "../torch/index.ts
 
 /** Options of `tokenLogps`. */
 export interface TokenLogpsOptions {
+  /** Divides the logits; default 1. */
+  temperature?: number;
   /** Entries of the vocabulary whose logits are held at once; default: as many as fit 32 MiB, on a GPU 256 MiB. */
   logits_chunk_size?: number | null;
   /** MiB of probabilities to keep for the gradient of a trained head; default: 128, on a GPU 1,024. */
@@ -74,6 +76,8 @@ export function keptRows(weight: Tensor, logits_kept_mib: number | null): number
  * Memory: one part of the logits (R × `logits_chunk_size` × 4 bytes); (R, D) when only hidden gradients are wanted; up to
  * `logits_kept_mib` when the head is trained.
  *
+ * With a temperature T all of this is of softmax(hidden Wᵀ / T), the law of tokens sampled at T.
+ *
  * @param hidden - (R, D), no grad recorded here
  * @param weight - (V, D)
  * @param targets - (R) int64
@@ -89,7 +93,7 @@ export function tokenLogps(
   const kept =
     options.gradient === "hidden-and-weight" ? keptBytes(weight, options.logits_kept_mib) / (4 * rows) : 0;
   const parts: Part[] = [];
-  const head = { hidden, weight, targets };
+  const head = { hidden, weight, targets, temperature: options.temperature ?? 1 };
   let sums: RunningSums | null = null;
   for (let start = 0; start < weight.size(0); start += columns) {
     const end = Math.min(weight.size(0), start + columns);
@@ -105,6 +109,7 @@ interface Head {
   hidden: Tensor;
   weight: Tensor;
   targets: Tensor;
+  temperature: number;
 }
 
 /** A part [start, end) of the vocabulary. */
@@ -140,8 +145,10 @@ interface RunningSums {
   weighted: Tensor | null;
 }
 
-function logitsOf({ hidden, weight }: Head, { start, end }: Range): Tensor {
-  return ops.to(ops.linear(hidden, typedPart(weight, { start, end }, hidden.dtype)), "float32");
+/** Logits of a part over the temperature, float32. */
+function logitsOf({ hidden, weight, temperature }: Head, { start, end }: Range): Tensor {
+  const logits = ops.to(ops.linear(hidden, typedPart(weight, { start, end }, hidden.dtype)), "float32");
+  return temperature === 1 ? logits : ops.div_(logits, temperature);
 }
 
 /** Rows of the weight in `dtype`; a part is cast at a time where the weight has no copy in that type. */
@@ -211,7 +218,9 @@ function finish(head: Head, sums: RunningSums, parts: readonly Part[]): TokenLog
     entropies,
     correct: ops.to(ops.ge(picked, ops.squeeze(max, 1)), "float32"),
     backward(gradLogps, weightGrad) {
-      const g = ops.unsqueeze(gradLogps, 1);
+      const column = ops.unsqueeze(gradLogps, 1);
+      // logits are the products over the temperature
+      const g = head.temperature === 1 ? column : ops.div(column, head.temperature);
       if (expected === null) return backwardThroughLogits(head, parts, { normaliser, g }, weightGrad);
       const chosen = ops.indexSelect(head.weight, 0, head.targets);
       return ops.mul(ops.sub(chosen, ops.div(expected, total)), g);

@@ -11,7 +11,7 @@ import type { Head } from "./head.ts";
 import type { Numerics } from "./numerics.ts";
 
 /** Options of `walk`. */
-export interface WalkOptions extends Omit<Numerics, "logits_chunk_size" | "logits_kept_mib"> {
+export interface WalkOptions extends Omit<Numerics, "temperature" | "logits_chunk_size" | "logits_kept_mib"> {
   /** What is trained; null: nothing is kept for a backward pass. */
   trained: ParameterSet | null;
 }

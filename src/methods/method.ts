@@ -96,6 +96,8 @@ export interface Method<Settings extends { objective: string }> {
   over: Over;
   /** Whether the loss needs the log-probs of a reference model. */
   needsReference: boolean;
+  /** Whether it trains on answers that the model itself gives: only on those, also, or never. */
+  onPolicy: "only" | "also" | "never";
   /** Peak learning rate of full tuning where none is given, and who has it. */
   learning_rate: { value: number; source: string };
   /** The hyperparameters, in the order in which they are printed and documented. */

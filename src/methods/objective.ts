@@ -5,6 +5,7 @@
 import { ShapeError } from "../base/errors.ts";
 import { type DType, onDevice, ops, type Tensor, tensor } from "../torch/index.ts";
 import type { Role } from "./method.ts";
+import type { PreparedRollout, ScoredRollout } from "./rollout.ts";
 
 /** Per-token log-probabilities of C completions, R tokens in all. */
 export interface CompletionLogps {
@@ -38,6 +39,10 @@ export interface PairLogps {
   /** Reference sums, where the objective's `columns` has `referenceLogps`; else null. */
   referenceChosenLogps: Tensor | null;
   referenceRejectedLogps: Tensor | null;
+  /** What each pair counts for; null: 1. The pairs of a rollout's group share the weight of 1. */
+  weights: Tensor | null;
+  /** 1 for pairs whose chosen completion is anchored, else 0; null: all are. */
+  anchored: Tensor | null;
 }
 
 /** What a batch holds. */
@@ -54,6 +59,8 @@ export interface BatchCounts {
 /** Counts over the optimiser step, the normalisers; and of the micro-batch at hand, for the metrics' counts. */
 export interface StepTotals extends BatchCounts {
   micro: BatchCounts;
+  /** Σ of the objective's own `counts` over the step; left out for an objective without. */
+  counted?: Readonly<Record<string, number>>;
 }
 
 /** A quantity to be averaged over a step: Σ sum / Σ count. Tensors are detached scalars. */
@@ -69,14 +76,25 @@ export interface ObjectiveResult {
   metrics: Record<string, Metric>;
 }
 
-/** What a column has a number for. */
-export type Per = "completion" | "token";
+/** What a column has a number for. One with "?" may be missing, and `columns` then lacks it. */
+export type Per = "completion" | "token" | "completion?" | "token?";
+
+/** A micro-batch before it is computed, as an objective counts in it. */
+export interface CompletionNumbers {
+  groupSizes: readonly number[];
+  /** Tokens of each completion. */
+  lengths: readonly number[];
+  /** What the micro-batch brings of the objective's `columns`. */
+  columns: Readonly<Record<string, ArrayLike<number>>>;
+}
 
 /** What every objective says of itself. */
 interface Described {
   name: string;
-  /** The columns it needs beside log-probs, such as `{ advantages: "completion", oldLogps: "token" }`; left out: none. */
+  /** The columns it needs beside log-probs, such as `{ advantages: "completion", oldLogps: "token?" }`; left out: none. */
   columns?: Readonly<Record<string, Per>>;
+  /** Normalisers of its own: what it counts in a micro-batch. Their sums over the step are the `counted` of its totals. */
+  counts?(batch: CompletionNumbers): Record<string, number>;
 }
 
 /** An objective on preference pairs. */
@@ -89,6 +107,8 @@ export interface PairObjective extends Described {
 export interface CompletionObjective extends Described {
   over: "completions" | "groups";
   evaluate(completions: CompletionLogps, totals: StepTotals): ObjectiveResult;
+  /** Its columns of a rollout of the whole of which they are made: advantages of groups. Needed to train on-policy. */
+  prepare?(rollout: ScoredRollout): PreparedRollout;
 }
 
 /** Any objective. */
@@ -153,6 +173,8 @@ export function pairLogps(completions: CompletionLogps): PairLogps {
     rejectedTokens: ops.indexSelect(alternating(tokens), 0, completions.completion),
     referenceChosenLogps: reference?.[0] ?? null,
     referenceRejectedLogps: reference?.[1] ?? null,
+    weights: null,
+    anchored: null,
   };
 }
 

@@ -3,7 +3,7 @@ import { ShapeError } from "../base/errors.ts";
 import type { ResponseSpan } from "../data/packing.ts";
 import { type Columns, type CompletionSlice, groupsOf, type MicroBatch } from "../forward/batch.ts";
 import { type Over, type Role, roleOf } from "../methods/method.ts";
-import type { BatchCounts, CompletionLogps, Objective } from "../methods/objective.ts";
+import type { BatchCounts, CompletionLogps, Objective, Per, StepTotals } from "../methods/objective.ts";
 import { onDevice, type Tensor, tensor } from "../torch/index.ts";
 
 /** The columns that a reference model adds to a micro-batch: computed when its turn comes, or looked up. */
@@ -23,13 +23,19 @@ export function columnsOf(
   const counts = { completion: batch.packed.spans.length, token: batch.packed.targets.length };
   for (const [column, per] of Object.entries(columns)) {
     const length = given[column]?.length;
-    if (length === counts[per]) continue;
+    const unit = unitOf(per);
+    if (length === counts[unit] || (length === undefined && per !== unit)) continue;
     throw new ShapeError(
-      `${name} needs the column "${column}", ${counts[per]} numbers, one for each ${per}, and got ` +
+      `${name} needs the column "${column}", ${counts[unit]} numbers, one for each ${unit}, and got ` +
         `${length ?? "none"}: put it into the micro-batch's columns`,
     );
   }
   return given;
+}
+
+/** What a column is for each of, whether or not it may be missing. */
+function unitOf(per: Per): "completion" | "token" {
+  return per.startsWith("token") ? "token" : "completion";
 }
 
 /**
@@ -50,7 +56,7 @@ export function completionLogps(
   const ranges = { completion: [first, first + spans.length], token: [start, end] } as const;
   const placed = Object.entries(objective.columns ?? {}).flatMap(([name, per]) => {
     const values = columns[name];
-    return values === undefined ? [] : [[name, place(values.slice(...ranges[per]))]];
+    return values === undefined ? [] : [[name, place(values.slice(...ranges[unitOf(per)]))]];
   });
   return {
     logps,
@@ -72,9 +78,19 @@ export function countsOf(spans: readonly ResponseSpan[], over: Over): BatchCount
   return { groups: groupsOf(spans).length, completions: spans.length, tokens, tokensByRole };
 }
 
-/** Σ of the counts of micro-batches; each numbers its groups from 0. */
-export function totalsOf(batches: readonly MicroBatch[], over: Over): BatchCounts {
+/** Σ of the counts of micro-batches, the objective's own among them; each batch numbers its groups from 0. */
+export function totalsOf(batches: readonly MicroBatch[], objective: Objective): Omit<StepTotals, "micro"> {
   const spans = batches.flatMap(({ packed }) => packed.spans);
   const groups = batches.reduce((sum, { packed }) => sum + groupsOf(packed.spans).length, 0);
-  return { ...countsOf(spans, over), groups };
+  const totals = { ...countsOf(spans, objective.over), groups };
+  if (objective.counts === undefined) return totals;
+  const counted: Record<string, number> = {};
+  for (const { packed, columns = {} } of batches) {
+    const groupSizes = groupsOf(packed.spans).map((group) => group.length);
+    const lengths = packed.spans.map(({ start, end }) => end - start);
+    for (const [name, count] of Object.entries(objective.counts({ groupSizes, lengths, columns }))) {
+      counted[name] = (counted[name] ?? 0) + count;
+    }
+  }
+  return { ...totals, counted };
 }

@@ -43,7 +43,7 @@ export function evaluate(
 ): Evaluation {
   const { model, objective, numerics, reference } = training;
   const { over } = objective;
-  const totals = totalsOf(batches, over);
+  const totals = totalsOf(batches, objective);
   const tally = new MetricTally();
   const means = new CompletionValues(examples);
   const rejected: LogProbHistogram = { width: binWidth, counts: new Array<number>(binCount).fill(0) };

@@ -4,7 +4,7 @@ import { tokenLogpsHead } from "../forward/head.ts";
 import type { Numerics } from "../forward/numerics.ts";
 import { keptRows } from "../forward/token-logps.ts";
 import { walk } from "../forward/walk.ts";
-import { type BatchCounts, evaluateObjective, type Objective, objectiveType } from "../methods/objective.ts";
+import { evaluateObjective, type Objective, objectiveType, type StepTotals } from "../methods/objective.ts";
 import type { Adapter } from "../models/adapt.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
 import type { ParameterSet } from "../nn/parameter-set.ts";
@@ -46,6 +46,8 @@ export interface StepResult {
   skipped: SkipReason | null;
   /** Input tokens that went through the model. */
   tokens: number;
+  /** For each micro-batch the log-probs of its tokens, (R) in their order, before the update; null unless asked for. */
+  logps: Float32Array[] | null;
 }
 
 /** Called before the first batch and after each: how many are done, of how many, and their input tokens. */
@@ -61,6 +63,8 @@ export interface StepOptions {
   /** A step beyond them is a spike, and not applied; null or left out: none is. Not with updates in the backward pass. */
   limits?: StepLimits | null;
   onBatch?: BatchListener;
+  /** Also give the log-probs of all tokens. */
+  keep_logps?: boolean;
 }
 
 /**
@@ -73,9 +77,11 @@ export function trainStep(
 ): StepResult {
   using step = scope();
   const { learningRate, seed, log_entropy, limits = null, onBatch = () => {} } = options;
+  const logps =
+    options.keep_logps === true ? batches.map(({ packed }) => new Float32Array(packed.targets.length)) : null;
   const updates =
     training.optimizer_in_backward === true ? new OptimizerInBackward(training, learningRate) : null;
-  const { loss, tally } = accumulate(training, batches, { step, seed, log_entropy, updates, onBatch });
+  const { loss, tally } = accumulate(training, batches, { step, seed, log_entropy, updates, onBatch, logps });
   const norm =
     updates === null
       ? clipGradNorm(training.parameters.grads(), training.max_grad_norm)
@@ -89,7 +95,7 @@ export function trainStep(
   const read = tally.read([loss, ...(norm === null ? [] : [norm])]);
   const [lossValue = Number.NaN, gradNorm = 0] = read.values;
   const skipped = whySkipped(lossValue, gradNorm, limits);
-  return { loss: lossValue, gradNorm, metrics: read.averages, skipped, tokens };
+  return { loss: lossValue, gradNorm, metrics: read.averages, skipped, tokens, logps };
 }
 
 function onDeviceOf(like: Tensor, value: number): Tensor {
@@ -122,6 +128,7 @@ export function isFiniteStep(training: Training, batches: readonly MicroBatch[],
     log_entropy: false,
     updates: null,
     onBatch: () => {},
+    logps: null,
   });
   const norm = clipGradNorm(training.parameters.grads(), 0);
   training.parameters.clearGrads();
@@ -136,6 +143,8 @@ interface Accumulation {
   log_entropy: boolean;
   updates: OptimizerInBackward | null;
   onBatch: BatchListener;
+  /** Where the log-probs of each micro-batch go. */
+  logps: Float32Array[] | null;
 }
 
 /** Adds the gradients of a step's micro-batches to the parameters' `grad`. The loss is a () tensor. */
@@ -145,13 +154,13 @@ function accumulate(
   how: Accumulation,
 ): { loss: Tensor; tally: MetricTally } {
   const tally = new MetricTally();
-  const totals = totalsOf(batches, training.objective.over);
+  const totals = totalsOf(batches, training.objective);
   const losses: Tensor[] = [];
   try {
     let tokens = 0;
     how.onBatch(0, batches.length, tokens);
     for (const [i, batch] of batches.entries()) {
-      losses.push(...microStep(training, batch, { ...how, totals, tally }));
+      losses.push(...microStep(training, batch, { ...how, totals, tally, kept: how.logps?.[i] ?? null }));
       tokens += batch.packed.ids.length;
       how.onBatch(i + 1, batches.length, tokens);
     }
@@ -176,7 +185,8 @@ function microStep(
     seed,
     log_entropy,
     updates,
-  }: Accumulation & { totals: BatchCounts; tally: MetricTally },
+    kept,
+  }: Accumulation & { totals: Omit<StepTotals, "micro">; tally: MetricTally; kept: Float32Array | null },
 ): Tensor[] {
   using _ = scope();
   const { model, numerics, objective, adapter, parameters } = training;
@@ -191,6 +201,7 @@ function microStep(
   for (const slice of completionSlices(placed, headRows(training))) {
     using _ = scope();
     const tokens = pass.head(slice);
+    kept?.set(tokens.logps.data() as Float32Array, slice.start);
     const leaf = ops.detach(ops.to(tokens.logps, objectiveType(model.device)));
     leaf.requiresGrad = true;
     const completions = completionLogps(objective, leaf, slice, columns);

@@ -37,6 +37,7 @@ export const dpo: Method<DpoSettings> = {
   label: "DPO",
   over: "pairs",
   needsReference: true,
+  onPolicy: "also",
   learning_rate: { value: 1e-6, source: "TRL" },
   keys: KEYS,
   presets: null,

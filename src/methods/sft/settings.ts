@@ -11,6 +11,7 @@ export const sft: Method<SftSettings> = {
   label: "SFT",
   over: "completions",
   needsReference: false,
+  onPolicy: "never",
   learning_rate: { value: 2e-5, source: "TRL" },
   keys: {},
   presets: null,

@@ -1,0 +1,25 @@
+/** What an objective is given of the answers that the model itself gave: plain numbers, before any loss. No libtorch. */
+
+/** The scored answers of a rollout: N completions in G groups, those of a prompt together. */
+export interface ScoredRollout {
+  /** Completions of each group. */
+  groupSizes: readonly number[];
+  /** (N) Weighted sum of the rewards; NaN where no reward function gave a number: the completion is unscorable. */
+  rewards: readonly number[];
+  /** (N) Whether the completion was cut at the longest length, and so has no end token. */
+  truncated: readonly boolean[];
+  /** N times (tokens): log-probs under the law that each token was drawn from, nats, the end token included. */
+  samplerLogps: readonly Float32Array[];
+  /** The same under the reference; null where there is none. */
+  referenceLogps: readonly Float32Array[] | null;
+}
+
+/** Columns for an objective: a number for each completion, or an array for each with a number for each of its tokens. */
+export type RolloutColumns = Readonly<Record<string, readonly number[] | readonly Float32Array[]>>;
+
+/** What an objective makes of a rollout before the first update. */
+export interface PreparedRollout {
+  columns: RolloutColumns;
+  /** Averages over the rollout, logged with each of its steps. */
+  metrics: Readonly<Record<string, number>>;
+}
