@@ -93,7 +93,7 @@ interface Described {
   name: string;
   /** The columns it needs beside log-probs, such as `{ advantages: "completion", oldLogps: "token?" }`; left out: none. */
   columns?: Readonly<Record<string, Per>>;
-  /** Normalisers of its own: what it counts in a micro-batch. Their sums over the step are the `counted` of its totals. */
+  /** Custom normalisers: what it counts in a micro-batch. Their sums over the step are the `counted` of its totals. */
   counts?(batch: CompletionNumbers): Record<string, number>;
 }
 
