@@ -21,5 +21,6 @@ export type { TokenLogps } from "../forward/token-logps.ts";
 export { walk } from "../forward/walk.ts";
 export { evaluateObjective, objectiveType } from "../methods/objective.ts";
 export { type NamedParameter, ParameterSet } from "../nn/parameter-set.ts";
+export type { PromptOrCompletion, RewardFunction, RewardInput } from "../rewards/reward-function.ts";
 export { completionLogps, countsOf } from "../train/completion-logps.ts";
 export { prepareModel, type TrainedModel } from "../train/prepare-model.ts";
