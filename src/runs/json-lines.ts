@@ -7,7 +7,14 @@
 import { existsSync, fstatSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { FormatError, messageOf } from "../base/errors.ts";
-import { fileFailure, ignoreErrors, io, syncDirectory, writeAllSync } from "../base/file-io.ts";
+import {
+  fileFailure,
+  ignoreErrors,
+  io,
+  makeDirectories,
+  syncDirectory,
+  writeAllSync,
+} from "../base/file-io.ts";
 import { parseNumbers, stringifyNumbers } from "../base/json-numbers.ts";
 import { mostAtOnce, readFileBytes } from "../base/open-file.ts";
 import { isRecord } from "../formats/json-fields.ts";
@@ -32,6 +39,7 @@ export class JsonLinesWriter {
     this.path = path;
     cutTornLine(path);
     const isNew = !existsSync(path);
+    if (isNew) makeDirectories(dirname(path));
     try {
       this.#fd = io.openSync(path, "a");
       if (isNew) syncDirectory(dirname(path));

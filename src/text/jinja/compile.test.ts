@@ -136,3 +136,20 @@ test("half of a surrogate pair cannot be written in a URL, as in Python", () => 
   assert.equal(render("\u{1f600} é/"), "%F0%9F%98%80%20%C3%A9/");
   assert.throws(() => render("\ud800"), /surrogates not allowed/);
 });
+
+test("a sequence is repeated as often as Python would, or refused as there", () => {
+  const render = (expression: string): string =>
+    compileTemplate(`{{ ${expression} }}`)({ variables: {}, now: 0 });
+  for (const expression of ["'x' * 10**30", "'x' * -10**30", "[1] * 10**4301", "'' * 10**30"]) {
+    assert.throws(
+      () => render(expression),
+      /^Error: cannot fit 'int' into an index-sized integer$/,
+      expression,
+    );
+  }
+  assert.equal(render("'' * 10**10 ~ (1,) * -3 ~ 2**62 * ''"), "()");
+  assert.throws(
+    () => render("'ab' * 2**40"),
+    (error) => (error as { type?: string }).type === "MemoryError",
+  );
+});

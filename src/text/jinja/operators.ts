@@ -174,6 +174,11 @@ function unsupportedOperands(operator: Operator, a: Value, b: Value): PythonErro
   );
 }
 
+/** Python's sys.maxsize. */
+const greatestIndex = 2n ** 63n - 1n;
+/** Characters or members of a repeated sequence: what a string of V8 can hold. */
+const mostRepeated = 2 ** 29 - 24;
+
 /** What `+`, `*` and `%` do with text, lists and tuples; undefined where the operands are neither. */
 function sequenceArithmetic(operator: Operator, a: Value, b: Value): Value | undefined {
   if (operator === "+") return concatenate(a, b);
@@ -182,17 +187,37 @@ function sequenceArithmetic(operator: Operator, a: Value, b: Value): Value | und
       throw new PythonError("TypeError", "% on text that is marked safe is not supported");
     return percentFormat(String(a), b);
   }
-  if (operator !== "*") return undefined;
+  return operator === "*" ? repeated(a, b) : undefined;
+}
+
+/** A text, list or tuple times an integer, either way round; undefined for other operands. */
+function repeated(a: Value, b: Value): Value | undefined {
   const [sequence, factor] = textOf(a) !== null || sequenceOf(a) !== null ? [a, b] : [b, a];
   const times = typeof factor === "boolean" ? BigInt(factor) : factor;
   if (typeof times !== "bigint") return undefined;
-  const count = Math.max(0, Number(times));
   const text = textOf(sequence);
-  if (text !== null) return sequence instanceof Markup ? new Markup(text.repeat(count)) : text.repeat(count);
+  if (text !== null) {
+    const longer = text.repeat(repetitions(times, text.length));
+    return sequence instanceof Markup ? new Markup(longer) : longer;
+  }
   const items = sequenceOf(sequence);
   if (items === null) return undefined;
-  const repeated = Array.from({ length: count }, () => items).flat();
-  return Array.isArray(sequence) ? repeated : new Tuple(repeated);
+  const members = Array.from({ length: repetitions(times, items.length) }, () => items).flat();
+  return Array.isArray(sequence) ? members : new Tuple(members);
+}
+
+/**
+ * How often a sequence of `length` is repeated.
+ *
+ * @throws {PythonError} as Python does where the factor or the result is beyond what it can index or hold
+ */
+function repetitions(times: bigint, length: number): number {
+  if (times > greatestIndex || times < -greatestIndex - 1n) {
+    throw new PythonError("OverflowError", "cannot fit 'int' into an index-sized integer");
+  }
+  const count = length === 0 ? 0 : Math.max(0, Number(times));
+  if (count * length > mostRepeated) throw new PythonError("MemoryError", "");
+  return count;
 }
 
 function concatenate(a: Value, b: Value): Value | undefined {
