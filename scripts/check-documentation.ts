@@ -68,6 +68,7 @@ const cleanFolders = [
   "test/invariants",
   "test/package",
   "test/parity",
+  "test/online",
   "test/plan",
   "test/serve",
   "test/support",

@@ -1,6 +1,7 @@
 /** Checks of a request's values: each message names the value, what was expected and what came. */
 import { ConfigError } from "../base/errors.ts";
 import { didYouMean } from "../base/suggest.ts";
+import { isGreedyAt } from "../base/temperature.ts";
 import type { GenerateRequest } from "./request.ts";
 
 /** What a request is held against. */
@@ -75,12 +76,25 @@ export function checkSampling(
   }
 }
 
+/** @throws {ConfigError} if log-probs of the draw are asked for and nothing is drawn */
+export function checkLaw({
+  temperature,
+  samplingLogprobs = false,
+}: Pick<GenerateRequest, "temperature" | "samplingLogprobs">): void {
+  if (!samplingLogprobs || !isGreedyAt(temperature)) return;
+  throw new ConfigError(
+    `samplingLogprobs: expected a temperature above 0, got ${temperature}: below 0.00001 decoding is greedy and draws nothing, so there ` +
+      "is no law to give log-probs of. Set a temperature such as 1.",
+  );
+}
+
 /** @throws {ConfigError} for the first thing that cannot be answered */
 export function checkRequest(request: GenerateRequest, bounds: RequestBounds): void {
   // a prompt's log-probs can be had without an answer
   const onlyPrompt = request.maxNewTokens === 0 && (request.promptLogprobs ?? null) !== null;
   checkSampling(onlyPrompt ? { ...request, maxNewTokens: 1 } : request);
   checkSampling({ logprobs: request.promptLogprobs ?? null }, { logprobs: "promptLogprobs" });
+  checkLaw(request);
   const { promptIds, n, stop, adapter } = request;
   if (promptIds.length === 0) throw new ConfigError("the prompt: expected at least one token, got none.");
   const stray = promptIds.find((id) => !Number.isSafeInteger(id) || id < 0 || id >= bounds.vocabSize);

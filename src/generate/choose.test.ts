@@ -57,8 +57,37 @@ for (const { logits, seen, settings, probabilities } of golden<{ cases: Case[] }
       const got = shares(logits, { sampling, seen: new Set(seen) }, count);
       assertClose(got, probabilities, { atol: 1.5 / count });
       for (const [id, p] of probabilities.entries()) if (p === 0) assert.equal(got[id], 0, `token ${id}`);
+      assertLaw(logits, { sampling, seen: new Set(seen) }, probabilities);
     });
   });
+}
+
+/** The log-probs that come with draws, and the tokens kept, are those of `probabilities`. */
+function assertLaw(
+  logits: readonly number[],
+  { sampling, seen }: Omit<ChoiceRow, "randoms">,
+  probabilities: readonly number[],
+): void {
+  const row = { sampling: { ...sampling, samplingLogprobs: true, logprobs: 0 }, seen, randoms: spread(300) };
+  const plainRow = { sampling, seen, randoms: spread(1) };
+  const rows = [plainRow, row, plainRow];
+  const [first, choices = []] = chooseTokens(
+    tensor([...logits, ...logits, ...logits], [3, logits.length]),
+    rows,
+  );
+  assert.ok(
+    first?.every((choice) => !("sampling" in choice)),
+    "only where it is asked for",
+  );
+  const support = probabilities.flatMap((p, id) => (p > 0 ? [id] : []));
+  const isFiltered =
+    (sampling.topK ?? logits.length) < logits.length || sampling.topP !== null || sampling.minP !== null;
+  for (const choice of choices) {
+    const p = probabilities[choice.id] as number;
+    assertClose(choice.sampling?.logprob ?? 0, Math.log(p), { atol: 2e-6 });
+    const kept = choice.sampling?.kept ?? null;
+    assert.deepEqual(kept === null ? null : [...kept], isFiltered ? support : null);
+  }
 }
 
 test("equal logits at the k-th place all stay, as in transformers", () => {

@@ -1,13 +1,14 @@
 /**
  * From logits to tokens: repetition penalty, temperature, top-k, top-p and min-p with the meaning and in the order that
- * transformers gives them, then the draw; and log-probs under the model itself, before any of these.
+ * transformers gives them, then the draw; log-probs under the law of the draw, and under the model itself, before any of these.
  */
 import { at } from "../base/at.ts";
 import { FormatError } from "../base/errors.ts";
 import type { Random } from "../base/random.ts";
 import { isGreedyAt } from "../base/temperature.ts";
 import { ops, type Tensor, tensor } from "../torch/index.ts";
-import type { GenerateRequest } from "./request.ts";
+import { type Candidates, candidatesOf, draw, lawOf } from "./candidates.ts";
+import type { GenerateRequest, SamplingLogprob } from "./request.ts";
 
 /** How a token is drawn. */
 export type Sampling = Pick<
@@ -21,6 +22,7 @@ export type Sampling = Pick<
   | "frequencyPenalty"
   | "logitBias"
   | "logprobs"
+  | "samplingLogprobs"
 >;
 
 /** A row of logits and the draws from it. */
@@ -41,7 +43,12 @@ export interface Choice {
   logprob: number | null;
   /** The most likely tokens under the model, as many as asked for. */
   top: { id: number; logprob: number }[];
+  /** The law it was drawn from; left out unless asked for. */
+  sampling?: SamplingLogprob;
 }
+
+/** A drawn token before its log-prob under the model. */
+type Draw = Pick<Choice, "id" | "sampling">;
 
 /**
  * Draws tokens: `rows.length` lists, each with a choice for every number stream of its row.
@@ -52,11 +59,11 @@ export interface Choice {
 export function chooseTokens(logits: Tensor, rows: readonly ChoiceRow[]): Choice[][] {
   const raw = ops.contiguous(ops.to(logits, "cpu", "float32"));
   requireFiniteLogits(raw);
-  const ids = drawIds(raw, rows);
+  const draws = drawTokens(raw, rows);
   if (rows.every(({ sampling }) => sampling.logprobs === null)) {
-    return ids.map((row) => row.map((id) => ({ id, logprob: null, top: [] })));
+    return draws.map((row) => row.map((drawn) => ({ ...drawn, logprob: null, top: [] })));
   }
-  return withLogprobs(raw, rows, ids);
+  return withLogprobs(raw, rows, draws);
 }
 
 function requireFiniteLogits(raw: Tensor): void {
@@ -67,20 +74,40 @@ function requireFiniteLogits(raw: Tensor): void {
   );
 }
 
-function drawIds(raw: Tensor, rows: readonly ChoiceRow[]): number[][] {
+function drawTokens(raw: Tensor, rows: readonly ChoiceRow[]): Draw[][] {
   const logits = penalised(raw, rows);
   const greedy = rows.some(isGreedy) ? ops.argmax(logits, -1).toNumbers() : [];
-  if (rows.every(isGreedy)) return rows.map(({ randoms }, i) => randoms.map(() => at(greedy, i)));
+  if (rows.every(isGreedy)) return rows.map(({ randoms }, i) => randoms.map(() => ({ id: at(greedy, i) })));
   const temperatures = rows.map((row) => (isGreedy(row) ? 1 : row.sampling.temperature));
   // the greatest logit is 0 first: however cold, it stays finite, and the others go to -inf at most
   const below = ops.sub(logits, ops.amax(logits, [-1], true));
   const scaled = ops.div(below, tensor(temperatures, [rows.length, 1]));
   const probabilities = ops.softmax(scaled, -1);
   return rows.map((row, i) => {
-    if (isGreedy(row)) return row.randoms.map(() => at(greedy, i));
-    const candidates = filter(rowOf(probabilities, i), row.sampling);
-    return row.randoms.map((random) => draw(candidates, random.next()));
+    if (isGreedy(row)) return row.randoms.map(() => ({ id: at(greedy, i) }));
+    const candidates = candidatesOf(rowOf(probabilities, i), row.sampling);
+    const ids = row.randoms.map((random) => draw(candidates, random.next()));
+    if (row.sampling.samplingLogprobs !== true) return ids.map((id) => ({ id }));
+    return withLaw(ids, candidates, { below: ops.select(below, 0, i), temperature: at(temperatures, i) });
   });
+}
+
+/**
+ * The draws of a row with their log-probs: float64 on float32 logits.
+ *
+ * @param scale.below - (V) float32: the row's logits less the greatest
+ */
+function withLaw(
+  ids: readonly number[],
+  candidates: Candidates,
+  { below, temperature }: { below: Tensor; temperature: number },
+): Draw[] {
+  const { kept, normaliser } = lawOf(candidates);
+  const logits = ops.indexSelect(below, 0, tensor(ids, [ids.length], { dtype: "int64" })).toNumbers();
+  return ids.map((id, j) => ({
+    id,
+    sampling: { logprob: at(logits, j) / temperature - normaliser, kept },
+  }));
 }
 
 function isGreedy({ sampling }: ChoiceRow): boolean {
@@ -142,106 +169,21 @@ function rowOf(x: Tensor, i: number): Float32Array {
   return ops.select(x, 0, i).data(room) as Float32Array;
 }
 
-/** Tokens that may be drawn, with numbers in proportion to their probabilities; `ids` null: the index is the token. */
-interface Candidates {
-  ids: readonly number[] | null;
-  weights: ArrayLike<number>;
-}
-
-/** top-k, then top-p of what is left, then min-p of what is left. */
-function filter(probabilities: Float32Array, { topK, topP, minP }: Sampling): Candidates {
-  const size = probabilities.length;
-  const filtersK = topK !== null && topK < size;
-  const filtersP = topP !== null && topP < 1;
-  if (!filtersK && !filtersP && minP === null) return { ids: null, weights: probabilities };
-  let ids = filtersK ? atLeast(probabilities, kthLargest(probabilities, topK)) : null;
-  if (filtersP) ids = nucleus(ids, probabilities, topP);
-  ids ??= atLeast(probabilities, 0);
-  if (minP !== null) {
-    let most = 0;
-    for (const id of ids) most = Math.max(most, probabilities[id] as number);
-    ids = ids.filter((id) => (probabilities[id] as number) >= minP * most);
-  }
-  return { ids, weights: ids.map((id) => probabilities[id] as number) };
-}
-
-function atLeast(values: Float32Array, least: number): number[] {
-  const ids: number[] = [];
-  for (let id = 0; id < values.length; id++) if ((values[id] as number) >= least) ids.push(id);
-  return ids;
-}
-
-/**
- * The most likely of `ids` (null: of all) that together reach `topP`: those go whose sum with all less likely ones is at most
- * 1 - p.
- */
-function nucleus(ids: readonly number[] | null, probabilities: Float32Array, topP: number): number[] {
-  const chance = (id: number): number => probabilities[id] as number;
-  // of all tokens, those below this cannot reach 1 - p together: they need not be sorted
-  const few = ids ?? atLeast(probabilities, (0.999 * (1 - topP)) / probabilities.length);
-  const sorted = [...few].sort((a, b) => chance(b) - chance(a));
-  const total =
-    ids === null ? probabilities.reduce((a, b) => a + b, 0) : few.reduce((a, id) => a + chance(id), 0);
-  let before = 0;
-  const end = sorted.findIndex((id) => {
-    const isOut = before >= topP * total;
-    before += chance(id);
-    return isOut;
-  });
-  return end < 0 ? sorted : sorted.slice(0, Math.max(1, end));
-}
-
-/** The k-th largest value, by a heap of the k largest met so far whose least is on top. */
-function kthLargest(values: Float32Array, k: number): number {
-  const heap = values.slice(0, k).sort();
-  for (let i = k; i < values.length; i++) {
-    const value = values[i] as number;
-    if (value > (heap[0] as number)) sink(heap, value);
-  }
-  return heap[0] as number;
-}
-
-/** Puts `value` in the place of the heap's least. */
-function sink(heap: Float32Array, value: number): void {
-  let at = 0;
-  for (;;) {
-    let child = 2 * at + 1;
-    if (child >= heap.length) break;
-    if (child + 1 < heap.length && (heap[child + 1] as number) < (heap[child] as number)) child++;
-    if ((heap[child] as number) >= value) break;
-    heap[at] = heap[child] as number;
-    at = child;
-  }
-  heap[at] = value;
-}
-
-/** The token at which the running sum of the weights passes `u` of their total. */
-function draw({ ids, weights }: Candidates, u: number): number {
-  let total = 0;
-  for (let i = 0; i < weights.length; i++) total += weights[i] as number;
-  let rest = u * total;
-  let last = 0;
-  for (let i = 0; i < weights.length; i++) {
-    const weight = weights[i] as number;
-    if (weight === 0) continue;
-    rest -= weight;
-    last = i;
-    if (rest < 0) break;
-  }
-  return ids === null ? last : at(ids, last);
-}
-
 function withLogprobs(
   raw: Tensor,
   rows: readonly ChoiceRow[],
-  drawn: readonly (readonly number[])[],
+  draws: readonly (readonly Draw[])[],
 ): Choice[][] {
   const asked = rows.map(({ sampling }) => sampling.logprobs);
-  const logprobs = tokenLogprobs(raw, drawn, Math.max(...asked.map((count) => count ?? 0)));
-  return logprobs.map((row, i) =>
-    row.map(({ id, logprob, top }) => {
+  const ids = draws.map((row) => row.map(({ id }) => id));
+  const logprobs = tokenLogprobs(raw, ids, Math.max(...asked.map((count) => count ?? 0)));
+  return draws.map((row, i) =>
+    row.map((drawn, j) => {
       const count = asked[i] ?? null;
-      return count === null ? { id, logprob: null, top: [] } : { id, logprob, top: top.slice(0, count) };
+      const { logprob, top } = at(at(logprobs, i), j);
+      return count === null
+        ? { ...drawn, logprob: null, top: [] }
+        : { ...drawn, logprob, top: top.slice(0, count) };
     }),
   );
 }

@@ -287,15 +287,16 @@ export class Engine implements GenerationEngine, Disposable {
     for (const [i, choice] of choices.entries()) this.#accept(at(answers, i), choice);
   }
 
-  #accept(answer: Sample, { id, logprob, top }: Choice): void {
+  #accept(answer: Sample, choice: Choice): void {
     // an event may have cancelled its own request, or one beside it
     if (answer.isOver) return;
     const { job, index, text } = answer;
+    const { id } = choice;
     this.#completionTokens++;
     job.completionTokens++;
     if (job.request.stopIds.has(id)) {
       const { stop, ...rest } = text?.end(id) ?? noStep;
-      const last = { id, logprob, top, place: rest.place, isFirst: rest.isFirst };
+      const last = { ...choice, place: rest.place, isFirst: rest.isFirst };
       this.#end(answer, {
         reason: "stop",
         text: rest.text,
@@ -307,7 +308,7 @@ export class Engine implements GenerationEngine, Disposable {
     answer.ids.push(id);
     answer.seen.add(id);
     const { stop, ...grown } = text?.push(id) ?? noStep;
-    job.onEvent({ type: "token", answer: index, id, logprob, top, ...grown });
+    job.onEvent({ type: "token", answer: index, ...choice, ...grown });
     if (answer.isOver) return;
     if (stop !== null) {
       this.#end(answer, { reason: "stop", text: "", stoppedBy: stop, last: null });

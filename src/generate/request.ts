@@ -37,7 +37,12 @@ export interface GenerateRequest {
   firstSeries?: number;
   /** How many of the most likely alternatives to return for each token, 0 for the token's own log-prob only, null for none. */
   logprobs: number | null;
-  /** The same for each token of the prompt; default null. */
+  /**
+   * Whether each token also comes with its log-prob under the law it was drawn from, and with the tokens that top-k, top-p and
+   * min-p kept in its place; default false. Needs a temperature above 0.
+   */
+  samplingLogprobs?: boolean;
+  /** The same as `logprobs` for each token of the prompt; default null. */
   promptLogprobs?: number | null;
   /**
    * Whether an answer's text continues the prompt's: together they are the text of all tokens. Default false: it is that of
@@ -55,6 +60,17 @@ export interface TokenLogprob {
   logprob: number;
 }
 
+/**
+ * The law that a token was drawn from: softmax(logits / temperature), the logits after bias and penalties, renormalised over the
+ * tokens that the filters kept.
+ */
+export interface SamplingLogprob {
+  /** ln p of the token under that law; float64. */
+  logprob: number;
+  /** Ids of the tokens that top-k, top-p and min-p kept, ascending; null where none of them is on. */
+  kept: Int32Array | null;
+}
+
 /** A token that came, with those that could have come in its place. */
 export interface TokenChoice {
   id: number;
@@ -62,6 +78,8 @@ export interface TokenChoice {
   logprob: number | null;
   /** The most likely tokens in its place, in descending order; as many as asked for. */
   top: TokenLogprob[];
+  /** The law it was drawn from; left out unless `samplingLogprobs` is on, and for tokens of the prompt. */
+  sampling?: SamplingLogprob;
   /** Whether no other text is before it: there SentencePiece decoders leave out a space. */
   isFirst: boolean;
 }

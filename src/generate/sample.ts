@@ -1,53 +1,71 @@
-/** Answers to many prompts at once, as tokens: what the collapse watch, evaluations and the quick start look at. */
+/** Completions of many prompts at once, as tokens: rollouts, and what the collapse watch, evaluations and the quick start look at. */
+import { setImmediate as turn } from "node:timers/promises";
 import { at } from "../base/at.ts";
 import { ConfigError, TorchError } from "../base/errors.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
 import type { DType } from "../torch/index.ts";
-import { checkSampling } from "./check-request.ts";
+import { checkLaw, checkSampling } from "./check-request.ts";
 import { Engine } from "./engine.ts";
+import type { GenerateRequest, SamplingLogprob } from "./request.ts";
 
-/** How to draw answers. */
-export interface SamplingOptions {
+/** How to draw completions. */
+export interface SamplingOptions
+  extends Partial<
+    Pick<GenerateRequest, "topK" | "topP" | "minP" | "repetitionPenalty" | "samplingLogprobs">
+  > {
   /** Divides the logits before the softmax; 0, and all below 1e-5, is greedy. */
   temperature: number;
-  /** Longest answer, in tokens. */
+  /** Longest completion, in tokens. */
   maxNewTokens: number;
-  /** Tokens that end an answer. They are not part of it. */
+  /** Tokens that end a completion. They are not part of it. */
   stopIds: ReadonlySet<number>;
   /** Decides the draws. */
   seed: number;
-  /** Answers to each prompt; default 1. */
+  /** Completions of each prompt; default 1. */
   answersPerPrompt?: number;
   /** Prompts computed together; default 16. */
   promptsAtOnce?: number;
   /** Type of the activations; default that of the embedding. */
   dtype?: DType;
+  /** Ends the sampling before its next pass: the promise is rejected with the signal's reason. */
+  signal?: AbortSignal | undefined;
+  /** Called after each pass: tokens drawn so far, those that ended a completion included. */
+  onProgress?: (tokens: number) => void;
 }
 
-/** One answer. */
+/** One completion. Its drawn tokens are `ids` and, where it has one, `stopId`. */
 export interface SampledCompletion {
   /** Index of its prompt. */
   prompt: number;
-  /** Tokens of the answer, without the one that ended it. */
+  /** Tokens of the completion, without the one that ended it. */
   ids: number[];
   /** The token that ended it, or null when it was cut at `maxNewTokens`. */
   stopId: number | null;
+  /**
+   * With `samplingLogprobs`: ln p of each drawn token under the law it was drawn from, nats; the last is `stopId`'s, where there
+   * is one. That law is softmax(logits / temperature), the logits after the repetition penalty, renormalised over `kept`.
+   */
+  logprobs?: Float32Array;
+  /** With `samplingLogprobs`: for each drawn token, the ids that top-k, top-p and min-p kept in its place, ascending; null without them. */
+  kept?: Int32Array[] | null;
 }
 
 /**
- * Answers to `prompts` (token ids), in order of the prompts.
+ * Completions of `prompts` (token ids), in order of the prompts: `answersPerPrompt` each.
  *
  * Each completion has separate random numbers, from the seed and its index: what else is in the batch does not change it.
+ * Between two passes the event loop turns once. Memory: the KV cache of the prompts computed together, and what is returned;
+ * it does not depend on the number of passes.
  *
- * @throws {ConfigError} if a prompt is empty or an option is out of range
+ * @throws {ConfigError} if a prompt is empty, an option is out of range, or log-probs are asked of greedy decoding
  * @throws {TorchError} if the model cannot be computed
  */
-export function sampleCompletions(
+export async function sampleCompletions(
   model: CausalLM,
   prompts: readonly (readonly number[])[],
   options: SamplingOptions,
-): SampledCompletion[] {
-  const { answersPerPrompt: n = 1, promptsAtOnce = 16, temperature, maxNewTokens, stopIds, seed } = options;
+): Promise<SampledCompletion[]> {
+  const { answersPerPrompt: n = 1, promptsAtOnce = 16, signal, onProgress = () => {} } = options;
   checkOptions(prompts, options);
   using engine = new Engine({
     model,
@@ -56,36 +74,82 @@ export function sampleCompletions(
     limits: { maxRunning: promptsAtOnce * n },
   });
   const failures: string[] = [];
-  const answers = prompts.map((promptIds, prompt): SampledCompletion[] => {
-    const own = Array.from({ length: n }, (): SampledCompletion => ({ prompt, ids: [], stopId: null }));
-    const request = { promptIds, n, temperature, maxNewTokens, stopIds, seed, firstSeries: prompt * n };
-    engine.submit(`${prompt}`, { ...plain, ...request }, (event) => {
+  const drafts = prompts.flatMap((promptIds, prompt) => {
+    const own = Array.from({ length: n }, () => new Draft(prompt));
+    const request = { ...requestOf(options), promptIds, n, firstSeries: prompt * n };
+    engine.submit(`${prompt}`, request, (event) => {
       if (event.type === "error") failures.push(event.message);
-      if (event.type === "token") own[event.answer]?.ids.push(event.id);
-      if (event.type !== "end" || typeof event.stoppedBy !== "number") return;
-      at(own, event.answer).stopId = event.stoppedBy;
+      if (event.type === "token") at(own, event.answer).add(event);
+      if (event.type === "end" && event.last !== null) at(own, event.answer).stop(event.last);
     });
     return own;
   });
-  while (engine.step());
+  signal?.throwIfAborted();
+  while (engine.step()) {
+    onProgress(engine.stats.completionTokens);
+    await turn();
+    signal?.throwIfAborted();
+  }
+  onProgress(engine.stats.completionTokens);
   if (failures[0] !== undefined) throw new TorchError(failures[0]);
-  return answers.flat();
+  return drafts.map((draft) => draft.completion(options));
 }
 
-const plain = {
-  topK: null,
-  topP: null,
-  minP: null,
-  repetitionPenalty: null,
-  stop: [],
-  logprobs: null,
-  adapter: null,
-} as const;
+function requestOf(options: SamplingOptions): Omit<GenerateRequest, "promptIds" | "n"> {
+  const { temperature, maxNewTokens, stopIds, seed } = options;
+  const {
+    topK = null,
+    topP = null,
+    minP = null,
+    repetitionPenalty = null,
+    samplingLogprobs = false,
+  } = options;
+  const draw = { temperature, topK, topP, minP, repetitionPenalty, samplingLogprobs };
+  return { ...draw, maxNewTokens, stopIds, seed, stop: [], logprobs: null, adapter: null };
+}
+
+/** A completion under way. */
+class Draft {
+  readonly #prompt: number;
+  readonly #ids: number[] = [];
+  #stopId: number | null = null;
+  readonly #logprobs: number[] = [];
+  readonly #kept: Int32Array[] = [];
+
+  constructor(prompt: number) {
+    this.#prompt = prompt;
+  }
+
+  add({ id, sampling }: { id: number; sampling?: SamplingLogprob }): void {
+    this.#ids.push(id);
+    this.#note(sampling);
+  }
+
+  stop({ id, sampling }: { id: number; sampling?: SamplingLogprob }): void {
+    this.#stopId = id;
+    this.#note(sampling);
+  }
+
+  #note(sampling: SamplingLogprob | undefined): void {
+    if (sampling === undefined) return;
+    this.#logprobs.push(sampling.logprob);
+    if (sampling.kept !== null) this.#kept.push(sampling.kept);
+  }
+
+  completion({ samplingLogprobs = false }: SamplingOptions): SampledCompletion {
+    const drawn = { prompt: this.#prompt, ids: this.#ids, stopId: this.#stopId };
+    if (!samplingLogprobs) return drawn;
+    const kept = this.#kept.length > 0 ? this.#kept : null;
+    return { ...drawn, logprobs: Float32Array.from(this.#logprobs), kept };
+  }
+}
 
 function checkOptions(prompts: readonly (readonly number[])[], options: SamplingOptions): void {
   const empty = prompts.findIndex((ids) => ids.length === 0);
   if (empty >= 0) throw new ConfigError(`prompt ${empty}: expected at least one token, got none.`);
-  const { answersPerPrompt = 1, promptsAtOnce = 1, temperature, maxNewTokens } = options;
-  checkSampling({ temperature, maxNewTokens, n: answersPerPrompt }, { n: "answersPerPrompt" });
+  const { answersPerPrompt = 1, promptsAtOnce = 1 } = options;
+  const { seed: _, ...request } = requestOf(options);
+  checkSampling({ ...request, n: answersPerPrompt }, { n: "answersPerPrompt" });
   checkSampling({ n: promptsAtOnce }, { n: "promptsAtOnce" });
+  checkLaw(options);
 }

@@ -74,7 +74,7 @@ export async function measure({
       answersPerPrompt,
       promptsAtOnce: pairsAtOnce,
     };
-    answers.push(...answerAll(model, tokenizer, { part, first, sampling }));
+    answers.push(...(await answerAll(model, tokenizer, { part, first, sampling })));
     onPhase("held-out questions answered", first + part.length, examples.length);
   }
   return { chosen, rejected, answers };
@@ -97,9 +97,14 @@ interface Asked {
   sampling: Parameters<typeof sampleCompletions>[2];
 }
 
-function answerAll(model: CausalLM, tokenizer: Tokenizer, { part, first, sampling }: Asked): HeldOutAnswer[] {
+async function answerAll(
+  model: CausalLM,
+  tokenizer: Tokenizer,
+  { part, first, sampling }: Asked,
+): Promise<HeldOutAnswer[]> {
   const prompts = part.map((example) => example.promptIds);
-  return sampleCompletions(model, prompts, sampling).map(({ prompt, ids, stopId }) => ({
+  const sampled = await sampleCompletions(model, prompts, sampling);
+  return sampled.map(({ prompt, ids, stopId }) => ({
     pair: first + prompt,
     ids,
     stopId,

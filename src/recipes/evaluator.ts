@@ -56,15 +56,15 @@ export class Evaluator {
    *
    * @returns the row of metrics, and what the run is to end for: the thresholds of the watch that were exceeded, a sentence each
    */
-  *evaluate(
+  async *evaluate(
     state: TrainerState,
     epoch: number,
     onBatch: BatchListener,
-  ): Generator<TrainEvent, { row: MetricRow; breaches: string[] }> {
+  ): AsyncGenerator<TrainEvent, { row: MetricRow; breaches: string[] }> {
     const began = performance.now();
     const { step } = state;
     const { metrics, means, rejected } = evaluate(this.#training, this.#batches, this.#examples, onBatch);
-    const watched = this.#watch?.look() ?? null;
+    const watched = (await this.#watch?.look()) ?? null;
     const first = watched === null ? null : { key: this.#watch?.key ?? "", step, figures: watched.figures };
     const { baseline, isNew } = this.#baselineOr({ step, means: Array.from(means.all), watch: first });
     const before = new CompletionValues(this.#examples, baseline.means);

@@ -35,7 +35,7 @@ export interface CollapseWatch {
   /** Says what is asked and how: the answers of two evaluations can be compared when it is the same. */
   key: string;
   /** Answers the prompts with the model as it is. Does not draw from torch's generator. */
-  look: () => WatchedAnswers;
+  look: () => Promise<WatchedAnswers>;
 }
 
 /** Which of the seeds derived from the run's own is the watch's; steps have those from 0. */
@@ -61,8 +61,8 @@ export function watchOf(
     key: createHash("sha256")
       .update(JSON.stringify([ids, sampling]))
       .digest("hex"),
-    look: () => {
-      const answers = sampleCompletions(model, ids, { ...sampling, stopIds: data.stopIds });
+    look: async () => {
+      const answers = await sampleCompletions(model, ids, { ...sampling, stopIds: data.stopIds });
       const entropies = completionEntropies(model, ids, answers, numerics);
       return described(prompts, answers, { entropies, tokenizer: data.tokenizer });
     },

@@ -1,10 +1,11 @@
 /** Long computations on little memory: a hundred million numbers, and rollout after rollout. */
 import { test } from "node:test";
 import { setImmediate as turn } from "node:timers/promises";
-import { sampleCompletions } from "../../src/generate/sample.ts";
+import { Engine } from "../../src/generate/engine.ts";
 import { clipGradNorm } from "../../src/optim/clip.ts";
 import { manualSeed, ops, scope, setThreads, type Tensor } from "../../src/torch/index.ts";
 import { amount, figure, isNightly } from "../support/campaign.ts";
+import { generateRequest } from "../support/generate-request.ts";
 import { residentMiB } from "../support/memory.ts";
 import { tinyModel } from "../support/tiny-models.ts";
 
@@ -33,18 +34,21 @@ test("the norm of very many numbers is that of float64, in no memory of its own"
   );
 });
 
-// the event loop turns between rollouts in one, and never in the other, as in the collapse watch
+// the event loop turns between rollouts in one, and never in the other
 for (const turns of [true, false]) {
   test(`rollout after rollout, the event loop ${turns ? "turning between them" : "never turning"}, holds no more memory`, async () => {
     setThreads(1);
     const model = tinyModel("qwen3", { vocab_size: 8000, hidden_size: 32 });
     const prompts = [[3, 1, 4], [1, 5, 9, 2, 6], [5]];
-    const options = { temperature: 1, maxNewTokens: 24, stopIds: new Set<number>(), answersPerPrompt: 8 };
     const resident: number[] = [];
     // the first sixty fill caches
     const rounds = amount(5, 60 + 200);
     for (let round = 0; round < rounds; round++) {
-      sampleCompletions(model, prompts, { ...options, seed: round });
+      using engine = new Engine({ model, tokenizer: null });
+      for (const [i, promptIds] of prompts.entries()) {
+        engine.submit(`${i}`, generateRequest({ promptIds, n: 8, maxNewTokens: 24, seed: round }), () => {});
+      }
+      while (engine.step());
       if (turns) await turn();
       resident.push(residentMiB());
     }
