@@ -21,6 +21,20 @@ export type { TokenLogps } from "../forward/token-logps.ts";
 export { walk } from "../forward/walk.ts";
 export { evaluateObjective, objectiveType } from "../methods/objective.ts";
 export { type NamedParameter, ParameterSet } from "../nn/parameter-set.ts";
+export {
+  openRewards,
+  type RewardSettings,
+  type Rewards,
+  type ScoreOptions,
+} from "../rewards/open-rewards.ts";
+export { RewardError } from "../rewards/reward-error.ts";
 export type { PromptOrCompletion, RewardFunction, RewardInput } from "../rewards/reward-function.ts";
+export {
+  type FunctionScores,
+  type ScoredCompletions,
+  totalRewards,
+  type Unscored,
+  unscoredCounts,
+} from "../rewards/scored-completions.ts";
 export { completionLogps, countsOf } from "../train/completion-logps.ts";
 export { prepareModel, type TrainedModel } from "../train/prepare-model.ts";

@@ -1,5 +1,6 @@
 /** Child processes of ours: started, heard until they end or are killed, and never left behind. */
 import { type ChildProcess, type ForkOptions, fork } from "node:child_process";
+import { Socket } from "node:net";
 import { extname, join } from "node:path";
 
 /** Characters of a child's standard error that are kept. */
@@ -57,6 +58,17 @@ export class Child {
   /** Sends a message. A process that is gone says so by its end. */
   send(message: object | string): void {
     if (this.process.connected) this.process.send(message, () => {});
+  }
+
+  /** Whether this process stays alive for its sake; it does from the start. */
+  holdEventLoop(isHeld: boolean): void {
+    const { process: child } = this;
+    for (const handle of [child, child.channel, child.stdin, child.stdout, child.stderr]) {
+      if (handle === child || handle === child.channel || handle instanceof Socket) {
+        if (isHeld) handle?.ref();
+        else handle?.unref();
+      }
+    }
   }
 
   /** Kills the process, of which nothing more is heard. Resolves when it is gone. */

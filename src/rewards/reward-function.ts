@@ -1,5 +1,5 @@
 /** What a reward function is: a user's or a built-in one. */
-import type { Message } from "../text/messages.ts";
+import { contentText, type Message } from "../text/messages.ts";
 
 /** A prompt or a completion as TRL gives it to reward functions: text, or messages where the prompt is a conversation. */
 export type PromptOrCompletion = string | readonly Message[];
@@ -20,3 +20,22 @@ export interface RewardInput {
 export type RewardFunction = (
   input: RewardInput,
 ) => readonly (number | null)[] | Promise<readonly (number | null)[]>;
+
+/** The text of a completion: that of its messages, in order, where it is a conversation. */
+export function textOf(completion: PromptOrCompletion): string {
+  return typeof completion === "string" ? completion : completion.map(contentText).join("");
+}
+
+/** The completions from `first` to `end` (exclusive) of a call, with all that belongs to them. */
+export function sliceInput(input: RewardInput, first: number, end: number): RewardInput {
+  const { prompts, completions, completion_ids, columns, step } = input;
+  return {
+    prompts: prompts.slice(first, end),
+    completions: completions.slice(first, end),
+    completion_ids: completion_ids.slice(first, end),
+    columns: Object.fromEntries(
+      Object.entries(columns).map(([name, values]) => [name, values.slice(first, end)]),
+    ),
+    step,
+  };
+}

@@ -3,7 +3,6 @@
  * What the child says is checked; a child that breaks a limit is killed and replaced, and only its render fails.
  */
 import { spawn } from "node:child_process";
-import { Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { extname, join } from "node:path";
 
@@ -85,7 +84,7 @@ export class TemplateProcess {
       }
       if (this.#timer === null) this.#arm(this.#limits.timeoutMs);
     }
-    this.#holdEventLoop(true);
+    this.#child?.holdEventLoop(true);
   }
 
   #start(): void {
@@ -154,7 +153,7 @@ export class TemplateProcess {
     this.#failuresInARow = 0;
     this.#hasRendered = true;
     this.#queue.shift()?.resolve(reply);
-    this.#holdEventLoop(this.#queue.length > 0);
+    this.#child?.holdEventLoop(this.#queue.length > 0);
     this.#pump();
   }
 
@@ -193,7 +192,7 @@ export class TemplateProcess {
   #detach(): Child | null {
     const child = this.#child;
     this.#disarm();
-    this.#holdEventLoop(false);
+    this.#child?.holdEventLoop(false);
     this.#child = null;
     this.#state = "none";
     this.#sent = 0;
@@ -220,14 +219,6 @@ export class TemplateProcess {
   #disarm(): void {
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;
-  }
-
-  #holdEventLoop(hold: boolean): void {
-    const child = this.#child?.process;
-    if (child === undefined) return;
-    for (const handle of [child, child.stdin, child.stdout, child.stderr]) {
-      if (handle === child || handle instanceof Socket) hold ? handle.ref() : handle.unref();
-    }
   }
 }
 

@@ -1,0 +1,50 @@
+/** Program of a worker process of reward functions. Started by reward-worker.ts. */
+import { messageOf } from "../base/errors.ts";
+import { checkedValues } from "./checked-values.ts";
+import { filesOf, LoadFailure, loadFunction, noteImports } from "./load-functions.ts";
+import type { RewardFunction, RewardInput } from "./reward-function.ts";
+import type { FunctionToLoad, RewardCommand, RewardMessage } from "./reward-messages.ts";
+import { redirectOutput } from "./worker-output.ts";
+
+const attributeOutput = redirectOutput();
+const functions: { name: string; call: RewardFunction }[] = [];
+
+function send(message: RewardMessage, onSent?: () => void): void {
+  process.send?.(message, undefined, undefined, () => onSent?.());
+}
+
+async function load(wanted: readonly FunctionToLoad[]): Promise<RewardMessage> {
+  try {
+    for (const each of wanted) {
+      attributeOutput(each.name);
+      functions.push({ name: each.name, call: await loadFunction(each) });
+    }
+    return { type: "loaded", files: wanted.map(filesOf) };
+  } catch (error) {
+    if (!(error instanceof LoadFailure)) throw error;
+    return { type: "refused", message: error.message };
+  }
+}
+
+async function call(index: number, input: RewardInput): Promise<RewardMessage> {
+  const wanted = functions[index];
+  if (wanted === undefined) throw new RangeError(`no reward function ${index}`);
+  attributeOutput(wanted.name);
+  try {
+    const values = checkedValues(await wanted.call(input), input.completions.length);
+    return Array.isArray(values) ? { type: "values", values } : { type: "invalid", ...values };
+  } catch (error) {
+    return { type: "threw", message: messageOf(error).slice(0, 500) };
+  }
+}
+
+noteImports();
+// Ctrl-C on a terminal reaches every process of the group; this one ends when its parent does, or says so
+process.on("SIGINT", () => {});
+process.on("disconnect", () => process.exit());
+process.on("message", (command: RewardCommand) => {
+  if (command.type === "load") void load(command.functions).then((message) => send(message));
+  // its time counts from here, not from where it was queued
+  else
+    send({ type: "began" }, () => void call(command.index, command.input).then((message) => send(message)));
+});

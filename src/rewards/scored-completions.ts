@@ -1,0 +1,56 @@
+/** The scores of a rollout, by reward function, and their weighted sum. */
+
+/** Why a completion has no score from a function. */
+export interface Unscored {
+  /** Its place among the completions, from 0. */
+  completion: number;
+  /** `null`: the function said so; `not_finite`: NaN or infinite; `error`: a throw or the end of its process. */
+  reason: "null" | "not_finite" | "error" | "timeout";
+  /** What was thrown, or how the process ended; empty for the other reasons. */
+  message: string;
+}
+
+/** What one reward function gave for N completions. */
+export interface FunctionScores {
+  name: string;
+  /** (N) Null where there is no score. */
+  values: readonly (number | null)[];
+  /** Each completion without a score, in order. */
+  unscored: readonly Unscored[];
+  /** Time that its calls took, added up over the worker processes. */
+  seconds: number;
+}
+
+/** The scores of N completions, in the order of the reward functions. */
+export interface ScoredCompletions {
+  functions: readonly FunctionScores[];
+}
+
+/** How many completions have no score from a function, by reason. */
+export function unscoredCounts({ unscored }: FunctionScores): Record<Unscored["reason"], number> {
+  const counts = { null: 0, not_finite: 0, error: 0, timeout: 0 };
+  for (const { reason } of unscored) counts[reason]++;
+  return counts;
+}
+
+/**
+ * (N) The sum of weight times score over the functions that gave one; NaN where none did: the completion is unscorable. As TRL,
+ * which adds up with nansum, but for the last.
+ *
+ * @param weights - one for each function
+ */
+export function totalRewards({ functions }: ScoredCompletions, weights: readonly number[]): number[] {
+  if (weights.length !== functions.length) {
+    throw new RangeError(
+      `expected ${functions.length} weights, one for each reward function, got ${weights.length}`,
+    );
+  }
+  const count = functions[0]?.values.length ?? 0;
+  return Array.from({ length: count }, (_, i) => {
+    const terms = functions.flatMap(({ values }, f) => {
+      const value = values[i] ?? null;
+      return value === null ? [] : [(weights[f] ?? 0) * value];
+    });
+    return terms.length === 0 ? Number.NaN : terms.reduce((sum, term) => sum + term, 0);
+  });
+}
