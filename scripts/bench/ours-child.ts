@@ -43,6 +43,7 @@ const adapterConfig = {
   modulesToSave: [],
   baseModel: null,
   bias: "none" as const,
+  taskType: "CAUSAL_LM" as const,
   rankPattern: {},
   alphaPattern: {},
   raw: {},

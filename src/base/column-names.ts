@@ -25,6 +25,7 @@ export const columnNames = [
   "completion_mask",
   "ref_chosen_logps",
   "ref_rejected_logps",
+  "margin",
   "tools",
   "chat_template_kwargs",
 ] as const;

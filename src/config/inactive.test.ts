@@ -34,11 +34,9 @@ const ALWAYS: readonly ConfigKey[] = [
   "max_steps",
   "tokens_per_step",
   "gradient_checkpointing",
-  "logits_chunk_size",
   "max_nonfinite_steps",
   "skip_step_sigma",
   "logging_steps",
-  "log_entropy",
   "eval_strategy",
   "save_strategy",
   // a stop by Ctrl-C writes a checkpoint whatever the strategy, and old ones are taken away by this
@@ -46,7 +44,6 @@ const ALWAYS: readonly ConfigKey[] = [
   "resume_from_checkpoint",
   "export_parity_tolerance",
   "use_peft",
-  "watch_prompts",
   // a template without a thinking mode is known only once the model is there
   "enable_thinking",
   // rows alone tell whether there are plain strings or answers with tools
@@ -95,6 +92,10 @@ const USELESS: readonly [ConfigKey, Record<string, unknown>, RegExp][] = [
   ["watch_max_new_tokens", { watch_max_new_tokens: 1 }, /watch_prompts is null/],
   ["watch_thresholds", { watch_thresholds: { length: 6 } }, /watch_prompts is null/],
   ["watch_action", { watch_action: "stop" }, /watch_prompts is null/],
+  ["watch_prompts", { objective: "reward", ...held, watch_prompts: "eval" }, /a score and no tokens/],
+  ["log_entropy", { objective: "reward", log_entropy: true }, /a score and no tokens/],
+  ["logits_chunk_size", { objective: "reward", logits_chunk_size: 64 }, /a score and no tokens/],
+  ["logits_kept_mib", { objective: "reward", logits_kept_mib: 64 }, /a score and no tokens/],
   ["gradient_checkpointing_blocks", { gradient_checkpointing_blocks: 1 }, /gradient_checkpointing is false/],
   ["activation_offloading", { activation_offloading: true }, /gradient_checkpointing is false/],
   [
@@ -173,7 +174,7 @@ test("a key of another objective is refused, whichever it is", () => {
     const { objectives, check } = fieldOf(key);
     if (objectives === undefined) continue;
     const value = [sample[key], 0.25, 2, true, "x"].find((one) => check(one).success);
-    for (const objective of ["slime", "dpo", "simpo", "sft"] as const) {
+    for (const objective of ["slime", "dpo", "simpo", "sft", "reward"] as const) {
       if (objectives.includes(objective)) continue;
       assert.match(problemOf({ objective, [key]: value }), new RegExp(`${key} has no effect.*${objective}`));
     }

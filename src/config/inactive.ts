@@ -127,6 +127,13 @@ const RULES: readonly Rule[] = [
     remedy: "Take it out.",
   },
   {
+    keys: ["watch_prompts", "log_entropy", "logits_chunk_size", "logits_kept_mib"],
+    because: "objective",
+    when: ({ method }) => methodOf(method.objective).over === "scores",
+    reason: ({ method }) => `objective is ${method.objective}, whose model gives a score and no tokens`,
+    remedy: "Take it out.",
+  },
+  {
     keys: ["logits_kept_mib"],
     because: "lora_modules_to_save",
     when: isHeadFrozen,

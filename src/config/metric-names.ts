@@ -18,6 +18,8 @@ export interface MetricInfo extends MethodMetric {
 export const ROW_KEYS: readonly string[] = ["global_step", "epoch"];
 
 const PAIRS: Pick<MetricInfo, "objectives"> = { objectives: methodsWhere(({ over }) => over === "pairs") };
+/** Of methods whose model gives log-probs. */
+const LOGPS: Pick<MetricInfo, "objectives"> = { objectives: methodsWhere(({ over }) => over !== "scores") };
 const rewards: string = pairMethods.map((name) => `${name}: ${methodOf(name).reward}.`).join(" ");
 const TRAINING: Pick<MetricInfo, "rows"> = { rows: "training" };
 const EVALUATION: Pick<MetricInfo, "rows"> = { rows: "evaluation" };
@@ -68,6 +70,7 @@ export const METRICS: readonly MetricInfo[] = [
     "nats",
     "Mean over answers of the chosen answer's log-probability, summed over tokens. sft: of the answer.",
     "higher",
+    LOGPS,
   ),
   metric("logps/rejected", "nats", "The same of the rejected answers.", null, PAIRS),
   metric(
@@ -75,6 +78,7 @@ export const METRICS: readonly MetricInfo[] = [
     "nats/token",
     "Mean over answers of the chosen answer's log-probability per token. sft: of the answer.",
     "higher",
+    LOGPS,
   ),
   metric("logps/rejected_mean", "nats/token", "The same of the rejected answers.", null, PAIRS),
   metric(
@@ -82,7 +86,7 @@ export const METRICS: readonly MetricInfo[] = [
     "nats/token",
     "Change of logps/chosen_mean since the run's first evaluation, on the same rows. Below 0: chosen answers became less likely.",
     "higher",
-    EVALUATION,
+    { ...EVALUATION, ...LOGPS },
   ),
   metric("logps/rejected_delta_init", "nats/token", "The same of the rejected answers.", null, {
     ...EVALUATION,
@@ -93,7 +97,7 @@ export const METRICS: readonly MetricInfo[] = [
     "share",
     "Fraction of rows whose chosen answer is less likely per token than in the run's first evaluation.",
     "lower",
-    EVALUATION,
+    { ...EVALUATION, ...LOGPS },
   ),
   metric(
     "displacement/frac_both_down",
@@ -153,17 +157,19 @@ export const METRICS: readonly MetricInfo[] = [
   sampled("formatted", "share", "Fraction of sampled answers with any Markdown.", null),
   metric("entropy", "nats/token", "Mean entropy of the next-token distribution at answer tokens.", null, {
     needs: "log_entropy in training rows; evaluation rows always have it",
+    ...LOGPS,
   }),
   metric(
     "mean_token_accuracy",
     "share",
     "Fraction of chosen answer tokens that are the model's first choice. sft: of answer tokens.",
     "higher",
+    LOGPS,
   ),
   ...[...methodNames]
     .sort()
     .flatMap((name) => methodOf(name).metrics.map((info) => ({ ...info, objectives: [name] }))),
-  metric("lengths/chosen", "tokens", "Mean length of the chosen answers. sft: of the answers."),
+  metric("lengths/chosen", "tokens", "Mean length of the chosen answers. sft: of the answers.", null, LOGPS),
   metric("lengths/rejected", "tokens", "Mean length of the rejected answers.", null, PAIRS),
   metric(
     "data/frac_truncated",
@@ -189,7 +195,7 @@ export function greaterIsBetter(key: string): boolean {
 
 /** A figure of the answers that the collapse watch samples. */
 function sampled(key: string, unit: string, definition: string, better: MetricInfo["better"]): MetricInfo {
-  const limits = { ...EVALUATION, needs: "watch_prompts" };
+  const limits = { ...EVALUATION, ...LOGPS, needs: "watch_prompts" };
   return metric(`samples/${key}`, unit, definition, better, limits);
 }
 

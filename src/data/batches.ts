@@ -17,6 +17,8 @@ export interface BatchOptions {
   max_tokens_per_micro_batch?: number | null;
   /** False counts the prompt once for each answer. Default true. */
   share_prompt?: boolean;
+  /** True where answers are scored, which takes their last tokens too. Default false. */
+  scores?: boolean;
 }
 
 /** One optimiser step: indices of examples. */
@@ -41,13 +43,13 @@ export function planEpoch(
   options: BatchOptions,
 ): StepPlan[] {
   checkSizes(options);
-  const { share_prompt = true } = options;
+  const { share_prompt = true, scores = false } = options;
   const items = Array.from(order, (index): Item => {
     const example = examples[index];
     if (example === undefined) {
       throw new ConfigError(`Expected an index below ${examples.length} in the order, got ${index}.`);
     }
-    return { index, tokens: packedTokens(example, { share_prompt }) };
+    return { index, tokens: packedTokens(example, { share_prompt, scores }) };
   });
   return stepsOf(items, options).map((step) => ({
     examples: indices(step),

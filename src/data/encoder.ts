@@ -49,6 +49,7 @@ function example(row: NormalRow, content: Pick<Example, "promptIds" | "completio
     origin: row.origin,
     ...content,
     ...(row.referenceLogps === null ? {} : { referenceLogps: row.referenceLogps }),
+    ...(row.margin === undefined ? {} : { margin: row.margin }),
     ...(Object.keys(trace).length === 0 ? {} : { trace }),
   };
 }

@@ -65,6 +65,8 @@ export interface Example {
   completions: Completion[];
   /** Reference sums of log-probs, one per completion, when the row brings them (`ref_chosen_logps`, `ref_rejected_logps`). */
   referenceLogps?: number[];
+  /** By how much the chosen answer is better, where the row says it and a reward model is trained (`margin`). */
+  margin?: number;
   trace?: Trace;
 }
 

@@ -22,12 +22,13 @@ export function rowKeyOf(example: Example): string {
   return hash.digest("hex");
 }
 
-/** SHA-256 over the tokens, masks and reference log-probs of `examples` in order, and over `options`. */
+/** SHA-256 over the tokens, masks, reference log-probs and margins of `examples` in order, and over `options`. */
 export function fingerprintOf(examples: readonly Example[], options: unknown = null): string {
   const hash = createHash("sha256").update(JSON.stringify(options) ?? "");
   for (const example of examples) {
     addExample(hash, example);
     hash.update(JSON.stringify(example.referenceLogps ?? null));
+    if (example.margin !== undefined) hash.update(`margin ${example.margin}`);
   }
   return hash.digest("hex");
 }

@@ -203,3 +203,41 @@ test("packedTokens: prompt + sum of (answer - 1), the prompt again for each answ
   assert.equal(packedTokens(example), 3 + 1 + 3);
   assert.equal(packedTokens(example, { share_prompt: false }), 3 + 1 + 3 + 3);
 });
+
+test("scored answers keep their last token, and have one row each, at that token, whatever their masks say", () => {
+  const examples = [pair([10, 11], [20, 21, 22], [30]), pair([12], [40], [50, 51])];
+  const masked = examples.map((example) => ({
+    ...example,
+    completions: example.completions.map((c) => ({ ...c, mask: c.ids.map(() => 0) })),
+  }));
+  for (const rows of [examples, masked]) {
+    assert.deepEqual(lists(packExamples(rows, { scores: true })), {
+      ids: [10, 11, 20, 21, 22, 30, 12, 40, 50, 51],
+      positions: [0, 1, 2, 3, 4, 2, 0, 1, 1, 2],
+      segments: [
+        { start: 0, end: 2, parent: -1 },
+        { start: 2, end: 5, parent: 0 },
+        { start: 5, end: 6, parent: 0 },
+        { start: 6, end: 7, parent: -1 },
+        { start: 7, end: 8, parent: 3 },
+        { start: 8, end: 10, parent: 3 },
+      ],
+      predictors: [4, 5, 7, 9],
+      targets: [22, 30, 40, 51],
+      spans: [
+        { example: 0, completion: 0, start: 0, end: 1 },
+        { example: 0, completion: 1, start: 1, end: 2 },
+        { example: 1, completion: 0, start: 2, end: 3 },
+        { example: 1, completion: 1, start: 3, end: 4 },
+      ],
+    });
+  }
+  const apart = packExamples(examples, { scores: true, share_prompt: false });
+  assert.deepEqual([...apart.ids], [10, 11, 20, 21, 22, 10, 11, 30, 12, 40, 12, 50, 51]);
+  assert.deepEqual([...apart.predictors], [4, 7, 9, 12]);
+  for (const share_prompt of [true, false]) {
+    const packed = packExamples(examples, { scores: true, share_prompt });
+    const counted = examples.map((example) => packedTokens(example, { scores: true, share_prompt }));
+    assert.equal(counted[0]! + counted[1]!, packed.ids.length);
+  }
+});

@@ -37,7 +37,7 @@ export interface ResponseSpan {
 
 /** A micro-batch. T input tokens, R response tokens that count in the loss. */
 export interface PackedBatch {
-  /** (T) token ids. The last token of an answer is not among them: nothing is predicted from it. */
+  /** (T) token ids. The last token of an answer is among them only where answers are scored: nothing is predicted from it. */
   ids: Int32Array;
   /** (T) position of each token in its sequence, from 0. */
   positions: Int32Array;
@@ -45,9 +45,12 @@ export interface PackedBatch {
   segments: Segment[];
   /** Whose tokens they are, in the order of the stream; together they cover it. */
   pieces: StreamPiece[];
-  /** (R) index in the stream of the hidden state that predicts each response token. */
+  /**
+   * (R) index in the stream of the hidden state that predicts each response token. Where answers are scored, R is the number of
+   * answers, and the state is that of the answer's last token.
+   */
   predictors: Int32Array;
-  /** (R) ids of the response tokens. */
+  /** (R) ids of the response tokens; where answers are scored, of their last tokens. */
   targets: Int32Array;
   /** One for each answer, in order; together they cover `targets`. */
   spans: ResponseSpan[];
@@ -58,13 +61,16 @@ export interface PackedBatch {
 export interface PackingOptions {
   /** False: every answer is a separate segment with the prompt in front, parent -1. Default true. */
   share_prompt?: boolean;
+  /** True: answers are scored as a whole, from the state of their last token, masks aside. Default false. */
+  scores?: boolean;
 }
 
-/** Input tokens that `example` takes up in a stream: the prompt, and all but the last token of each answer. */
+/** Input tokens that `example` takes up in a stream: the prompt, and each answer, without its last token unless answers are scored. */
 export function packedTokens(example: Example, options: PackingOptions = {}): number {
-  const prompts = (options.share_prompt ?? true) ? 1 : example.completions.length;
+  const { share_prompt = true, scores = false } = options;
+  const prompts = share_prompt ? 1 : example.completions.length;
   let tokens = example.promptIds.length * prompts;
-  for (const { ids } of example.completions) tokens += Math.max(0, ids.length - 1);
+  for (const { ids } of example.completions) tokens += scores ? ids.length : Math.max(0, ids.length - 1);
   return tokens;
 }
 
@@ -74,13 +80,13 @@ export function packedTokens(example: Example, options: PackingOptions = {}): nu
  * @throws DataError when a prompt or an answer has no token, or a mask another length than its answer
  */
 export function packExamples(examples: readonly Example[], options: PackingOptions = {}): PackedBatch {
-  const { share_prompt = true } = options;
+  const { share_prompt = true, scores = false } = options;
   examples.forEach(checkExample);
-  const tokens = examples.reduce((sum, example) => sum + packedTokens(example, { share_prompt }), 0);
+  const tokens = examples.reduce((sum, example) => sum + packedTokens(example, { share_prompt, scores }), 0);
   const responses = examples
     .flatMap((example) => example.completions)
-    .reduce((sum, c) => sum + countedTokens(c), 0);
-  const stream = new Stream(tokens, responses);
+    .reduce((sum, c) => sum + (scores ? 1 : countedTokens(c)), 0);
+  const stream = new Stream(tokens, responses, scores);
   for (const [index, example] of examples.entries()) {
     if (share_prompt) stream.addShared(example, index);
     else stream.addSeparate(example, index);
@@ -102,10 +108,12 @@ class Stream {
   readonly #segments: Segment[] = [];
   readonly #pieces: StreamPiece[] = [];
   readonly #spans: ResponseSpan[] = [];
+  readonly #scores: boolean;
   #tokens = 0;
   #responses = 0;
 
-  constructor(tokens: number, responses: number) {
+  constructor(tokens: number, responses: number, scores: boolean) {
+    this.#scores = scores;
     this.#ids = new Int32Array(tokens);
     this.#positions = new Int32Array(tokens);
     this.#predictors = new Int32Array(responses);
@@ -119,8 +127,8 @@ class Stream {
     for (const [completion, { ids, mask }] of completions.entries()) {
       const start = this.#tokens;
       // A single token has no inputs: an empty segment would be work for nothing.
-      const answer = { ids: ids.slice(0, -1), example, completion };
-      if (ids.length > 1) this.#addSegment([answer], promptIds.length, parent);
+      const answer = { ids: this.#inputsOf(ids), example, completion };
+      if (answer.ids.length > 0) this.#addSegment([answer], promptIds.length, parent);
       this.#addResponses({ example, completion }, { ids, mask }, { first: promptEnd - 1, second: start });
     }
   }
@@ -129,7 +137,7 @@ class Stream {
     for (const [completion, { ids, mask }] of completions.entries()) {
       const first = this.#tokens + promptIds.length - 1;
       const prompt = { ids: promptIds, example, completion: -1 };
-      this.#addSegment([prompt, { ids: ids.slice(0, -1), example, completion }], 0, -1);
+      this.#addSegment([prompt, { ids: this.#inputsOf(ids), example, completion }], 0, -1);
       this.#addResponses({ example, completion }, { ids, mask }, { first, second: first + 1 });
     }
   }
@@ -144,6 +152,11 @@ class Stream {
       targets: this.#targets,
       spans: this.#spans,
     };
+  }
+
+  /** The tokens of an answer from which something is read. */
+  #inputsOf(ids: readonly number[]): readonly number[] {
+    return this.#scores ? ids : ids.slice(0, -1);
   }
 
   /** Index of the new segment. */
@@ -166,10 +179,12 @@ class Stream {
     at: { first: number; second: number },
   ): void {
     const start = this.#responses;
-    for (let r = 0; r < ids.length; r++) {
-      if (mask !== undefined && mask[r] === 0) continue;
+    // a score is read where the token after the answer would be predicted
+    const rows = this.#scores ? [ids.length] : ids.keys();
+    for (const r of rows) {
+      if (!this.#scores && mask !== undefined && mask[r] === 0) continue;
       this.#predictors[this.#responses] = r === 0 ? at.first : at.second + r - 1;
-      this.#targets[this.#responses] = ids[r] as number;
+      this.#targets[this.#responses] = ids[Math.min(r, ids.length - 1)] as number;
       this.#responses++;
     }
     this.#spans.push({ ...owner, start, end: this.#responses });

@@ -31,7 +31,7 @@ export function rowNotes(
   const notes: FindingCode[] = [];
   if (source?.kind === "text" && isTextDoubtful) notes.push("plain_strings");
   if (source !== null && repeatsPrompt(source)) notes.push("prompt_repeated");
-  if (task === "preference" && isContradicted(row)) notes.push("scores_contradict");
+  if (task !== "sft" && isContradicted(row)) notes.push("scores_contradict");
   return notes;
 }
 

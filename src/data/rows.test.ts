@@ -351,3 +351,19 @@ test("a prompt column that ends in the assistant's turn has begun it; a common b
   const common = read({ chosen: [...begun, assistant("4")], rejected: [...begun, assistant("5")] });
   assert.equal(common.source?.kind === "chat" && common.source.continueFinalMessage, undefined);
 });
+
+test("a margin is read for a reward model alone, and must be a number there", () => {
+  const row = { prompt: "Sky is ", chosen: "blue.", rejected: "red.", margin: 1.5 };
+  assert.equal(read(row, { task: "reward" }).margin, 1.5);
+  assert.deepEqual(read(row, { task: "reward" }).columns.passedOver, []);
+  assert.equal(readText({ ...row, margin: "-2" }, { task: "reward" }).margin, -2);
+  assert.equal(read({ ...row, margin: null }, { task: "reward" }).margin, undefined);
+  const unread = read(row);
+  assert.deepEqual([unread.margin, unread.columns.passedOver], [undefined, ["margin"]]);
+  for (const margin of ["much", Number.POSITIVE_INFINITY, [1], true]) {
+    assert.throws(() => read({ ...row, margin }, { task: "reward" }), {
+      name: "DataError",
+      message: /pairs\.jsonl:4.*margin.*expected a finite number/,
+    });
+  }
+});

@@ -28,8 +28,8 @@ import { isTokenised, readTokenised, type TokenisedContent } from "./tokenised.t
 import { isTranscript, splitTranscripts } from "./transcript.ts";
 import { refuseLabelledBad, refuseOtherMedia, refuseUnpaired } from "./unpaired.ts";
 
-/** What rows are read for. A pair read for "sft" gives its chosen answer. */
-export type Task = "preference" | "sft";
+/** What rows are read for. A pair read for "sft" gives its chosen answer, one read for "reward" its margin too. */
+export type Task = "preference" | "sft" | "reward";
 
 /** A row understood: text to encode (`source`) or token ids (`tokens`), exactly one of them. */
 export interface NormalRow {
@@ -38,6 +38,8 @@ export interface NormalRow {
   tokens: TokenisedContent | null;
   /** Reference sums of log-probs, [chosen, rejected], where the row brings both. */
   referenceLogps: number[] | null;
+  /** The row's `margin`, where it is read for a reward model and the row has one. */
+  margin?: number;
   columns: ColumnUse;
 }
 
@@ -62,10 +64,11 @@ export function normaliseRow(row: RawRow, options: RowOptions): NormalRow {
     return readRow(row, options);
   } catch (error) {
     if (!(error instanceof MissingColumns)) throw error;
-    if (options.task === "preference") refuseUnpaired(row);
     const { columns = {} } = options;
+    const task = options.task === "sft" ? "sft" : "preference";
+    if (task === "preference") refuseUnpaired(row);
     const reads = (map: ColumnMap): boolean => canRead(row, { ...options, columns: map });
-    throw new DataError(`${error.message}${mappingHint(row, { task: options.task, columns }, reads)}`);
+    throw new DataError(`${error.message}${mappingHint(row, { task, columns }, reads)}`);
   }
 }
 
@@ -82,11 +85,12 @@ function canRead(row: RawRow, options: RowOptions): boolean {
 function readRow(row: RawRow, options: RowOptions): NormalRow {
   const columns = new RowColumns(row, options.columns ?? {});
   refuseOtherMedia(columns);
-  const isPair = options.task === "preference";
+  const isPair = options.task !== "sft";
   const referenceLogps = isPair ? readReference(columns) : null;
-  const read = { origin: row.origin, referenceLogps };
+  const margin = options.task === "reward" ? readMargin(columns) : null;
+  const read = { origin: row.origin, referenceLogps, ...(margin === null ? {} : { margin }) };
   if (isTokenised(columns)) {
-    const tokens = readTokenised(columns, options.task);
+    const tokens = readTokenised(columns, isPair ? "preference" : "sft");
     return { ...read, source: null, tokens, columns: columns.use() };
   }
   const { strings = "text" } = options;
@@ -193,6 +197,14 @@ function readReference(columns: RowColumns): number[] | null {
     if (number !== null && Number.isFinite(number)) return number;
     throw columns.wrongType(name, "a finite number (sum of log-probabilities over the answer)");
   });
+}
+
+function readMargin(columns: RowColumns): number | null {
+  if (!columns.has("margin")) return null;
+  const value = columns.get("margin");
+  const number = columns.isText && typeof value === "string" ? Number(value) : numberOf(value);
+  if (number !== null && Number.isFinite(number)) return number;
+  throw columns.wrongType("margin", "a finite number (by how much the chosen answer is the better one)");
 }
 
 /** An answer of nothing but white space teaches the model to say nothing. */

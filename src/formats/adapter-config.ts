@@ -18,12 +18,17 @@ export interface AdapterConfig {
   /** Path or hub id of the model the adapter belongs to. */
   baseModel: string | null;
   bias: "none";
+  /** PEFT's `task_type`: of a language model, or of a reward model; null: the file does not say. */
+  taskType: TaskType | null;
   /** Ranks of single modules, by name or regular expression over the end of the path. */
   rankPattern: Record<string, number>;
   alphaPattern: Record<string, number>;
   /** The file as it stood; empty for a new adapter. */
   raw: Record<string, unknown>;
 }
+
+/** Kinds of models that an adapter can be of. */
+export type TaskType = "CAUSAL_LM" | "SEQ_CLS";
 
 /** What a target can be before it is resolved to modules. */
 export type TargetSpec = string | string[];
@@ -71,15 +76,17 @@ export function parseAdapterConfig(
     throw new FormatError(`${file}: expected a JSON object with an adapter's configuration.`);
   const fields = new JsonFields(json, file);
   refuseOtherKinds(fields, file);
+  const taskType = fields.string("task_type") as TaskType | null;
   const config = {
     rank: fields.positiveInt("r", 8, 65_536),
     alpha: fields.positiveNumber("lora_alpha", 8),
     dropout: parseDropout(fields),
     useRslora: fields.boolean("use_rslora", false),
     useDora: fields.boolean("use_dora", false),
-    modulesToSave: parseSaved(fields),
+    modulesToSave: parseSaved(fields, taskType),
     baseModel: fields.string("base_model_name_or_path"),
     bias: "none" as const,
+    taskType,
     rankPattern: parsePattern(fields, "rank_pattern"),
     alphaPattern: parsePattern(fields, "alpha_pattern"),
     raw: { ...json },
@@ -92,7 +99,9 @@ function refuseOtherKinds(fields: JsonFields, file: string): void {
   const kind = fields.string("peft_type");
   if (kind !== "LORA") fields.refuse("peft_type", '"LORA"', refusal);
   const task = fields.string("task_type");
-  if (task !== null && task !== "CAUSAL_LM") fields.refuse("task_type", '"CAUSAL_LM"');
+  if (task !== null && task !== "CAUSAL_LM" && task !== "SEQ_CLS") {
+    fields.refuse("task_type", '"CAUSAL_LM", or "SEQ_CLS" for a reward model');
+  }
   const bias = fields.string("bias") ?? "none";
   if (bias !== "none") fields.refuse("bias", '"none"', refusal);
   for (const [key, name] of Object.entries(unsupportedKeys)) {
@@ -123,8 +132,10 @@ function parseDropout(fields: JsonFields): number {
 /** Modules that can be saved whole; a model has few. */
 const maxSaved = 1000;
 
-function parseSaved(fields: JsonFields): string[] {
-  const names = fields.strings("modules_to_save") ?? [];
+function parseSaved(fields: JsonFields, taskType: TaskType | null): string[] {
+  const given = fields.strings("modules_to_save") ?? [];
+  // PEFT lists every name that a classifier's head has in any architecture
+  const names = taskType === "SEQ_CLS" ? given.filter((name) => name !== "classifier") : given;
   return names.length <= maxSaved ? names : fields.refuse("modules_to_save", `at most ${maxSaved} modules`);
 }
 
@@ -198,7 +209,7 @@ export function adapterConfigJson(
     rank_pattern: config.rankPattern,
     revision: null,
     target_modules: config.targetModules,
-    task_type: "CAUSAL_LM",
+    task_type: config.taskType ?? "CAUSAL_LM",
     use_dora: config.useDora,
     use_rslora: config.useRslora,
     ...extra,

@@ -23,6 +23,7 @@ const config: AdapterConfig = {
   modulesToSave: ["lm_head"],
   baseModel: "org/base",
   bias: "none",
+  taskType: "CAUSAL_LM",
   rankPattern: {},
   alphaPattern: {},
   raw: {},
@@ -152,7 +153,7 @@ describe("writing", () => {
 describe("settings that are refused", () => {
   const cases: [string, Record<string, unknown>, RegExp][] = [
     ["another method", { peft_type: "VERA" }, /peft_type: expected "LORA", got "VERA"\. .*Merge it in PEFT/],
-    ["another task", { task_type: "SEQ_CLS" }, /task_type: expected "CAUSAL_LM"/],
+    ["another task", { task_type: "TOKEN_CLS" }, /task_type: expected "CAUSAL_LM"/],
     ["biases", { bias: "lora_only" }, /bias: expected "none", got "lora_only"/],
     ["aLoRA", { alora_invocation_tokens: [1, 2] }, /activated LoRA \(aLoRA\) is not supported/],
     ["replicated layers", { layer_replication: [[0, 4]] }, /layer replication is not supported/],

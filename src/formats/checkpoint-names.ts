@@ -6,6 +6,8 @@ import type { WeightIndex } from "./weight-index.ts";
 
 /** Name of the output head's matrix in a text-only checkpoint. */
 export const headName = "lm_head.weight";
+/** Name of a reward model's score layer, (1, D). */
+export const scoreName = "score.weight";
 /** Name of the embedding's matrix in a text-only checkpoint. */
 export const embeddingName = "model.embed_tokens.weight";
 

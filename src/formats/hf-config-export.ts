@@ -17,7 +17,11 @@ const staleKeys: readonly string[] = [
   "_name_or_path",
   "auto_map",
   "dtype",
+  "id2label",
+  "label2id",
   "layer_types",
+  "num_labels",
+  "problem_type",
   "rope_local_base_freq",
   "rope_parameters",
   "rope_scaling",
@@ -25,6 +29,9 @@ const staleKeys: readonly string[] = [
   "torch_dtype",
   "transformers_version",
 ];
+
+/** One output, which transformers' pipelines are to leave as it is: they would squeeze it into 0 to 1 otherwise. */
+const rewardFields = { id2label: { 0: "LABEL_0" }, label2id: { LABEL_0: 0 }, problem_type: "regression" };
 
 const layerTypeNames: Readonly<Record<LayerKind, string>> = {
   full: "full_attention",
@@ -44,7 +51,7 @@ export function exportConfig(config: ModelConfig, options: ExportConfigOptions):
   const [onlyEos] = config.eosTokenIds;
   const fields: Record<string, unknown> = {
     ...Object.fromEntries(kept),
-    architectures: [rules.architecture],
+    architectures: [config.isRewardModel ? rules.rewardArchitecture : rules.architecture],
     model_type: rules.modelType,
     vocab_size: config.vocabSize,
     hidden_size: config.hiddenSize,
@@ -63,6 +70,7 @@ export function exportConfig(config: ModelConfig, options: ExportConfigOptions):
     pad_token_id: config.padTokenId,
     // Before 4.56 transformers knew only this spelling; later ones read both.
     torch_dtype: options.dtype,
+    ...(config.isRewardModel ? rewardFields : {}),
     ...familyFields(config),
     ...ropeFields(config),
   };

@@ -15,6 +15,9 @@ function parse(json: unknown): ModelConfig {
   return parseModelConfig(json, "config.json");
 }
 
+/** What makes it a reward model's file. */
+const rewardModel = { architectures: ["LlamaForSequenceClassification"] };
+
 /** Without the parts in which two layouts of one model differ. */
 function comparable(config: ModelConfig): Partial<ModelConfig> {
   const { raw: _raw, dtype: _dtype, ...rest } = config;
@@ -57,9 +60,25 @@ describe("what is read", () => {
       bosTokenId: 128000,
       eosTokenIds: [128001, 128008, 128009],
       padTokenId: null,
+      isRewardModel: false,
       isMultimodalText: false,
     });
     assert.equal(parse(llama32).dtype, "bfloat16");
+  });
+
+  test("reward models of every family, with one label", () => {
+    const read = (json: Record<string, unknown>) => {
+      const { family, isRewardModel } = parse({ ...json, id2label: { 0: "LABEL_0" } });
+      return [family, isRewardModel];
+    };
+    assert.deepEqual(read({ ...llama32, ...rewardModel }), ["llama", true]);
+    const qwen = { model_type: "qwen3", architectures: ["Qwen3ForSequenceClassification"] };
+    assert.deepEqual(read(qwen), ["qwen3", true]);
+    const gemma = { ...gemma4bText, architectures: ["Gemma3TextForSequenceClassification"] };
+    assert.deepEqual(read(gemma), ["gemma3", true]);
+    const multimodal = { ...gemma4b, architectures: ["Gemma3ForSequenceClassification"] };
+    assert.deepEqual(read(multimodal), ["gemma3", true]);
+    assert.equal(parse({ ...llama32, ...rewardModel, num_labels: 1 }).isRewardModel, true);
   });
 
   test("Gemma 3 4B, whose hub file leaves most to the class", () => {
@@ -178,8 +197,24 @@ describe("what is refused", () => {
     ["inherited name", { model_type: "constructor" }, /got "constructor"/],
     [
       "a classifier",
-      { ...llama32, architectures: ["LlamaForSequenceClassification"] },
-      /got "LlamaForSequenceClassification".*language-model head/,
+      { ...llama32, architectures: ["LlamaForTokenClassification"] },
+      /got "LlamaForTokenClassification".*language-model head/,
+    ],
+    [
+      "a classifier with three labels",
+      { ...llama32, ...rewardModel, id2label: { 0: "a", 1: "b", 2: "c" } },
+      /id2label: expected one label, since a reward model has one output.*"c"/,
+    ],
+    ["a classifier without labels, which has two", { ...llama32, ...rewardModel }, /id2label: expected one label/],
+    [
+      "two labels, counted",
+      { ...llama32, ...rewardModel, num_labels: 2 },
+      /num_labels: expected one label.*got 2/,
+    ],
+    [
+      "a reward model of another family",
+      { ...llama32, architectures: ["Qwen3ForSequenceClassification"], num_labels: 1 },
+      /contradict each other/,
     ],
     ["contradiction", { ...llama32, architectures: ["Qwen3ForCausalLM"] }, /contradict each other/],
     [

@@ -15,6 +15,7 @@ import {
   type FamilyRules,
   familyRules,
   modelTypeByArchitecture,
+  modelTypeByRewardArchitecture,
   textTypeByModelType,
 } from "./hf-families.ts";
 import { parseGemmaRope, parseRope } from "./hf-rope.ts";
@@ -68,6 +69,8 @@ export function parseModelConfig(json: unknown, file: string): ModelConfig {
   refuseQuantised(text);
   const rules = familyRules(textType);
   refuseUnsupported(text, rules);
+  const isRewardModel = Object.hasOwn(modelTypeByRewardArchitecture, top.strings("architectures")?.[0] ?? "");
+  if (isRewardModel) refuseSeveralLabels(top);
   return {
     family: rules.family,
     modelType: rules.modelType,
@@ -78,6 +81,7 @@ export function parseModelConfig(json: unknown, file: string): ModelConfig {
     ),
     ...parseTokens(top, text, rules),
     dtype: checkpointDtype(top, text),
+    isRewardModel,
     isMultimodalText,
     raw: { ...text.values },
   };
@@ -96,20 +100,33 @@ function findModelType(top: JsonFields, file: string): string {
         `${didYouMean(modelType, known)} Use a Llama, Qwen3 or Gemma 3 checkpoint.`,
     );
   }
-  if (architecture !== null && !Object.hasOwn(modelTypeByArchitecture, architecture)) {
+  const typeByArchitecture = { ...modelTypeByArchitecture, ...modelTypeByRewardArchitecture };
+  if (architecture !== null && !Object.hasOwn(typeByArchitecture, architecture)) {
     const known = Object.keys(modelTypeByArchitecture);
     throw new FormatError(
       `${file}: architectures: expected a causal language model (${known.join(", ")}), got "${architecture}".` +
         `${didYouMean(architecture, known)} Use a Llama, Qwen3 or Gemma 3 checkpoint with a language-model head.`,
     );
   }
-  const implied = architecture === null ? null : (modelTypeByArchitecture[architecture] ?? null);
+  const implied = architecture === null ? null : (typeByArchitecture[architecture] ?? null);
   if (modelType !== null && implied !== null && implied !== modelType) {
     throw new FormatError(
       `${file}: model_type "${modelType}" and architecture "${architecture}" contradict each other. Fix the file.`,
     );
   }
   return modelType ?? implied ?? "";
+}
+
+/** A reward model is a classifier with one label. */
+function refuseSeveralLabels(top: JsonFields): void {
+  const labels = top.object("id2label");
+  const count = labels === null ? top.positiveInt("num_labels", 2, limits.vocab) : Object.keys(labels.values).length;
+  if (count === 1) return;
+  top.refuse(
+    labels === null && top.has("num_labels") ? "num_labels" : "id2label",
+    "one label, since a reward model has one output (without any, transformers takes two)",
+    "Take a reward model that was trained with num_labels 1.",
+  );
 }
 
 /** Options that change the computation in ways `src/models` does not have. */
@@ -140,6 +157,7 @@ type Sizes = Omit<
   | "eosTokenIds"
   | "padTokenId"
   | "dtype"
+  | "isRewardModel"
   | "isMultimodalText"
   | "raw"
 >;

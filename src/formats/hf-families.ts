@@ -21,6 +21,8 @@ export interface FamilyRules {
   family: ModelFamily;
   modelType: string;
   architecture: string;
+  /** Its `architectures` entry as a reward model. */
+  rewardArchitecture: string;
   activationKey: "hidden_act" | "hidden_activation";
   activation: string;
   defaults: FamilyDefaults;
@@ -33,6 +35,7 @@ const rulesByType: Readonly<Record<"llama" | "qwen3" | "gemma3_text", FamilyRule
     family: "llama",
     modelType: "llama",
     architecture: "LlamaForCausalLM",
+    rewardArchitecture: "LlamaForSequenceClassification",
     activationKey: "hidden_act",
     activation: "silu",
     defaults: {
@@ -52,6 +55,7 @@ const rulesByType: Readonly<Record<"llama" | "qwen3" | "gemma3_text", FamilyRule
     family: "qwen3",
     modelType: "qwen3",
     architecture: "Qwen3ForCausalLM",
+    rewardArchitecture: "Qwen3ForSequenceClassification",
     activationKey: "hidden_act",
     activation: "silu",
     defaults: {
@@ -71,6 +75,7 @@ const rulesByType: Readonly<Record<"llama" | "qwen3" | "gemma3_text", FamilyRule
     family: "gemma3",
     modelType: "gemma3_text",
     architecture: "Gemma3ForCausalLM",
+    rewardArchitecture: "Gemma3TextForSequenceClassification",
     activationKey: "hidden_activation",
     activation: "gelu_pytorch_tanh",
     defaults: {
@@ -102,6 +107,14 @@ export const modelTypeByArchitecture: Readonly<Record<string, string>> = {
   Qwen3ForCausalLM: "qwen3",
   Gemma3ForCausalLM: "gemma3_text",
   Gemma3ForConditionalGeneration: "gemma3",
+};
+
+/** `architectures` values of reward models that are read, with the `model_type` that goes with each. */
+export const modelTypeByRewardArchitecture: Readonly<Record<string, string>> = {
+  LlamaForSequenceClassification: "llama",
+  Qwen3ForSequenceClassification: "qwen3",
+  Gemma3TextForSequenceClassification: "gemma3_text",
+  Gemma3ForSequenceClassification: "gemma3",
 };
 
 /** The rules of a text model. */

@@ -57,6 +57,8 @@ export interface ModelConfig {
   padTokenId: number | null;
   /** Type the checkpoint says its weights have. */
   dtype: WeightDtype;
+  /** True for a reward model: a score layer of one output in place of a language model's head. */
+  isRewardModel: boolean;
   /** True when the file describes a multimodal model whose text part this is. */
   isMultimodalText: boolean;
   /** The text model's part of the file as it stood, for export. */

@@ -3,7 +3,7 @@
  * themselves; the way through the blocks is the same. A head records no graph: it has its gradient by hand.
  */
 import type { CausalLM } from "../models/causal-lm.ts";
-import type { Linear } from "../nn/linear.ts";
+import type { DenseProjection } from "../nn/module.ts";
 import type { ParameterSet } from "../nn/parameter-set.ts";
 import { ops, type Tensor } from "../torch/index.ts";
 import type { CompletionSlice } from "./batch.ts";
@@ -53,14 +53,15 @@ export function tokenLogpsHead(
 }
 
 /**
- * A value for each token, v = w · h + b: what a critic expects of the completion from the state before the token.
+ * A value for each row of hidden states, v = w · h + b. For each token: what a critic expects of the completion from the state before
+ * the token. Of a batch packed for scores: what a reward model gives for each completion.
  * Numerics: float32, whatever the type of the hidden states.
  *
  * @param layer - weight (1, D) and bias (1), if it has one, float32
  */
-export function valueHead(layer: Linear): Head<{ values: Tensor }> {
-  const { weight, bias } = layer;
+export function valueHead(layer: DenseProjection): Head<{ values: Tensor }> {
   return (hidden, _, trained) => {
+    const { weight, bias } = layer;
     const exact = ops.to(hidden, "float32");
     return {
       values: ops.squeeze(layer.forward(exact), 1),

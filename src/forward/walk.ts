@@ -3,7 +3,7 @@
  * later backward on its own, in this file's order and nowhere else. Whether a block's activations are kept or computed
  * again is a choice here, not a property of the model.
  */
-import type { CausalLM } from "../models/causal-lm.ts";
+import type { Decoder } from "../models/causal-lm.ts";
 import type { ParameterSet } from "../nn/parameter-set.ts";
 import { backward, type DType, enableGrad, noGrad, ops, scope, type Tensor } from "../torch/index.ts";
 import type { CompletionSlice, DeviceBatch } from "./batch.ts";
@@ -53,7 +53,7 @@ interface Stage {
  * caller's scope owns what is kept.
  */
 export function walk<Values>(
-  model: CausalLM,
+  model: Decoder,
   batch: DeviceBatch,
   head: Head<Values>,
   options: WalkOptions,
@@ -106,7 +106,7 @@ export function walk<Values>(
 
 /** Which parts have something to train: blocks before `firstBlock` need no gradient at all. */
 function trainedParts(
-  model: CausalLM,
+  model: Decoder,
   trained: ParameterSet | null,
 ): {
   embedding: boolean;
@@ -123,7 +123,7 @@ function trainedParts(
 }
 
 /** Embeddings of the stream, outside autograd: their gradient is a sum of rows, made by hand. */
-function embedded(model: CausalLM, batch: DeviceBatch, dtype: DType): Tensor {
+function embedded(model: Decoder, batch: DeviceBatch, dtype: DType): Tensor {
   using stage = scope();
   return stage.keep(noGrad(() => model.embed(batch.ids, dtype)));
 }

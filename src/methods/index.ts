@@ -4,12 +4,13 @@
  */
 import { type DpoSettings, dpo } from "./dpo/settings.ts";
 import type { Method } from "./method.ts";
+import { type RewardSettings, reward } from "./reward/settings.ts";
 import { type SftSettings, sft } from "./sft/settings.ts";
 import { type SimpoSettings, simpo } from "./simpo/settings.ts";
 import { type SlimeSettings, slime } from "./slime/settings.ts";
 
 /** Settings of a run's method. */
-export type MethodSettings = SlimeSettings | DpoSettings | SimpoSettings | SftSettings;
+export type MethodSettings = SlimeSettings | DpoSettings | SimpoSettings | SftSettings | RewardSettings;
 
 /** Settings of the method of a configuration that names none: the first of `methods`. */
 export type DefaultSettings = SlimeSettings;
@@ -29,6 +30,7 @@ export const methods: { readonly [Name in MethodName]: Method<SettingsOf<Name>> 
   dpo,
   simpo,
   sft,
+  reward,
 };
 
 /** The names, in the order of `methods`. */

@@ -2,6 +2,7 @@
 import { dpo } from "./dpo/loss.ts";
 import type { MethodName, MethodSettings, SettingsOf } from "./index.ts";
 import type { Objective } from "./objective.ts";
+import { reward } from "./reward/loss.ts";
 import { sft } from "./sft/loss.ts";
 import { simpo } from "./simpo/loss.ts";
 import { slime } from "./slime/loss.ts";
@@ -12,6 +13,7 @@ export const losses: { readonly [Name in MethodName]: (settings: SettingsOf<Name
   dpo,
   simpo,
   sft,
+  reward,
 };
 
 /** The objective that `settings` describe. */

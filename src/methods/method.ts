@@ -68,10 +68,10 @@ export interface InactiveRule<Settings> {
 }
 
 /**
- * What a loss is computed on: pairs of a chosen and a rejected completion, completions one by one, or groups, any number of
- * completions of one prompt.
+ * What a loss is computed on: log-probs of pairs of a chosen and a rejected completion, of completions one by one, or of groups,
+ * any number of completions of one prompt; or "scores", one number for each completion of a pair, which a reward model gives.
  */
-export type Over = "pairs" | "completions" | "groups";
+export type Over = "pairs" | "completions" | "groups" | "scores";
 
 /** What a completion is to the method. */
 export type Role = "chosen" | "rejected" | "completion";
@@ -81,6 +81,7 @@ export const completionRoles: Readonly<Record<Over, readonly [Role, ...Role[]]>>
   pairs: ["chosen", "rejected"],
   completions: ["completion"],
   groups: ["completion"],
+  scores: ["chosen", "rejected"],
 };
 
 /** The role of the completion at `index` of its group, from 0. */

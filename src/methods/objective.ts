@@ -45,6 +45,17 @@ export interface PairLogps {
   anchored: Tensor | null;
 }
 
+/** Scores of P pairs; completion 2i is chosen, 2i + 1 rejected. */
+export interface ScorePairs {
+  /** (P) */
+  chosen: Tensor;
+  rejected: Tensor;
+  /** (P) by how much the rows say that the chosen completion is better, where they say it; else null. */
+  margin: Tensor | null;
+  /** (2P) chosen and rejected in turn. */
+  scores: Tensor;
+}
+
 /** What a batch holds. */
 export interface BatchCounts {
   /** Prompts with their completions: pairs, for an objective over pairs. */
@@ -67,6 +78,8 @@ export interface StepTotals extends BatchCounts {
 export interface Metric {
   sum: Tensor;
   count: number;
+  /** Instead of an average: the least or the greatest `sum` of the step's parts. */
+  extreme?: "min" | "max";
 }
 
 /** What an objective gives back for a micro-batch. */
@@ -111,20 +124,27 @@ export interface CompletionObjective extends Described {
   prepare?(rollout: ScoredRollout): PreparedRollout;
 }
 
+/** An objective on the scores that a model with a score layer gives the completions of pairs: a reward model's. */
+export interface ScoreObjective extends Described {
+  over: "scores";
+  evaluate(pairs: ScorePairs, totals: StepTotals): ObjectiveResult;
+}
+
 /** Any objective. */
-export type Objective = PairObjective | CompletionObjective;
+export type Objective = PairObjective | CompletionObjective | ScoreObjective;
 
 /** Whether the objective needs log-probs of a reference model: `referenceLogps`, a sum for each completion. */
 export function needsReference({ columns = {} }: Objective): boolean {
   return "referenceLogps" in columns;
 }
 
-/** The objective's value, whatever it is over. */
+/** The objective's value, whatever it is over. For one over scores, `logps` are the scores: (C), one for each completion. */
 export function evaluateObjective(
   objective: Objective,
   completions: CompletionLogps,
   totals: StepTotals,
 ): ObjectiveResult {
+  if (objective.over === "scores") return objective.evaluate(scorePairs(completions), totals);
   if (objective.over !== "pairs") return objective.evaluate(completions, totals);
   return objective.evaluate(pairLogps(completions), totals);
 }
@@ -151,12 +171,7 @@ export function groupIndex({ groupSizes, lengths }: CompletionLogps): Tensor {
  * @throws {ShapeError} if a group is no pair
  */
 export function pairLogps(completions: CompletionLogps): PairLogps {
-  const odd = completions.groupSizes.find((size) => size !== 2);
-  if (odd !== undefined) {
-    throw new ShapeError(
-      `expected pairs, groups of two completions, got a group of ${odd}: take an objective over "groups"`,
-    );
-  }
+  requirePairs(completions);
   const { logps, lengths: tokens, columns } = completions;
   const sums = halves(sumByCompletion(logps, completions));
   const lengths = halves(tokens);
@@ -176,6 +191,23 @@ export function pairLogps(completions: CompletionLogps): PairLogps {
     weights: null,
     anchored: null,
   };
+}
+
+/** The paired view of scores. */
+function scorePairs(completions: CompletionLogps): ScorePairs {
+  requirePairs(completions);
+  const { logps: scores, columns } = completions;
+  const [chosen, rejected] = halves(scores);
+  const { margin } = columns;
+  return { chosen, rejected, scores, margin: margin === undefined ? null : halves(margin)[0] };
+}
+
+function requirePairs({ groupSizes }: CompletionLogps): void {
+  const odd = groupSizes.find((size) => size !== 2);
+  if (odd === undefined) return;
+  throw new ShapeError(
+    `expected pairs, groups of two completions, got a group of ${odd}: take an objective over "groups"`,
+  );
 }
 
 /** 0, 1, 0, 1 … in the shape and type of `like`. */

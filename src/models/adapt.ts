@@ -6,7 +6,7 @@ import { Embedding } from "../nn/linear.ts";
 import { type AdapterSwitch, LoraLinear, SavedEmbedding, SavedLinear } from "../nn/lora.ts";
 import { isProjection, type ModulePlace, namedModules, type Projection } from "../nn/module.ts";
 import type { Tensor } from "../torch/index.ts";
-import type { CausalLM } from "./causal-lm.ts";
+import type { Decoder } from "./causal-lm.ts";
 
 /** An adapter in place. */
 export interface Adapter {
@@ -26,7 +26,7 @@ export interface Adapter {
  * @throws {ConfigError} if nothing matches, or a module to save does not exist or is adapted as well
  */
 export function addAdapter(
-  model: CausalLM,
+  model: Decoder,
   config: AdapterConfig,
   targets: string | readonly string[] = config.targetModules,
 ): Adapter {
@@ -65,7 +65,7 @@ function isBase(module: object): module is Projection {
 }
 
 /** The adapter's tensors: path of the module, which part, and the tensor. */
-export function* adapterTensors(model: CausalLM): Generator<[AdapterPart, Tensor]> {
+export function* adapterTensors(model: Decoder): Generator<[AdapterPart, Tensor]> {
   for (const { path, module } of namedModules(model)) {
     if (module instanceof LoraLinear) {
       yield [{ path, part: "A" }, module.lora_A];

@@ -1,11 +1,11 @@
 /**
- * What the trainer walks: embedding, blocks, final norm and head of a language model, each called separately.
+ * What the trainer walks: embedding, blocks and final norm of a decoder, and the head of a language model, each called separately.
  * The families differ in their blocks and a few constants; their files build one of these.
  */
 import type { LayerKind, ModelConfig } from "../formats/model-config.ts";
 import type { AttentionContext } from "../nn/attention.ts";
 import type { CachedAttention } from "../nn/kv-cache.ts";
-import { Embedding, Linear } from "../nn/linear.ts";
+import { Embedding } from "../nn/linear.ts";
 import type { DenseProjection } from "../nn/module.ts";
 import { planAttention, type Segment } from "../nn/packed-attention.ts";
 import type { RMSNorm } from "../nn/rms-norm.ts";
@@ -45,19 +45,23 @@ export interface FamilyTraits {
   embedScale: number;
 }
 
-/** A decoder-only language model. */
-export class CausalLM {
+/** What a decoder is made of, whatever head it has. */
+export interface DecoderParts {
+  config: ModelConfig;
+  trunk: Trunk;
+  traits: FamilyTraits;
+}
+
+/** A decoder up to its final norm. A head on it makes it a language model or a reward model. */
+export abstract class Decoder {
   readonly config: ModelConfig;
   readonly model: Trunk;
-  /** Shares its weight tensor with `model.embed_tokens` when the config ties them. */
-  lm_head: DenseProjection;
   readonly #traits: FamilyTraits;
   readonly #frequencies: Record<LayerKind, Float32Array<ArrayBuffer>>;
 
-  constructor(config: ModelConfig, trunk: Trunk, head: DenseProjection, traits: FamilyTraits) {
+  constructor({ config, trunk, traits }: DecoderParts) {
     this.config = config;
     this.model = trunk;
-    this.lm_head = head;
     this.#traits = traits;
     const { full, sliding } = config.rope;
     const slow = inverseFrequencies(full, config.headDim);
@@ -123,6 +127,17 @@ export class CausalLM {
   }
 }
 
+/** A decoder-only language model. */
+export class CausalLM extends Decoder {
+  /** Shares its weight tensor with `model.embed_tokens` when the config ties them. */
+  lm_head: DenseProjection;
+
+  constructor(parts: DecoderParts, head: DenseProjection) {
+    super(parts);
+    this.lm_head = head;
+  }
+}
+
 function withCache({ full, sliding }: BatchContext, cached: CachedAttention): BatchContext {
   return { full: { ...full, cached }, sliding: { ...sliding, cached } };
 }
@@ -132,14 +147,11 @@ export function assemble(
   config: ModelConfig,
   weights: WeightSource,
   parts: { block: (index: number) => Block; norm: RMSNorm; traits: FamilyTraits },
-): CausalLM {
+): DecoderParts {
   const embedding = new Embedding(
     weights("model.embed_tokens.weight", [config.vocabSize, config.hiddenSize]),
   );
   const layers = Array.from({ length: config.numLayers }, (_, i) => parts.block(i));
   const trunk: Trunk = { isModuleGroup: true, embed_tokens: embedding, layers, norm: parts.norm };
-  const head = config.tieWordEmbeddings
-    ? embedding.weight
-    : weights("lm_head.weight", [config.vocabSize, config.hiddenSize]);
-  return new CausalLM(config, trunk, new Linear(head), parts.traits);
+  return { config, trunk, traits: parts.traits };
 }

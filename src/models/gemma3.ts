@@ -7,7 +7,7 @@ import type { Attention } from "../nn/attention.ts";
 import type { Mlp } from "../nn/mlp.ts";
 import type { RMSNorm } from "../nn/rms-norm.ts";
 import { ops, type Tensor } from "../torch/index.ts";
-import { assemble, type BatchContext, type Block, type CausalLM } from "./causal-lm.ts";
+import { assemble, type BatchContext, type Block, type DecoderParts } from "./causal-lm.ts";
 import { attention, mlp, type NormKind, norm } from "./parts.ts";
 import type { WeightSource } from "./weights.ts";
 
@@ -42,8 +42,8 @@ class SandwichBlock implements Block {
   }
 }
 
-/** A Gemma 3 text model from `weights`. */
-export function buildGemma3(config: ModelConfig, weights: WeightSource): CausalLM {
+/** The parts of a Gemma 3 text model from `weights`. */
+export function buildGemma3(config: ModelConfig, weights: WeightSource): DecoderParts {
   return assemble(config, weights, {
     block: (index) => new SandwichBlock(weights, config, index),
     norm: norm(weights, "model.norm", config.hiddenSize, { config, offset: 1 }),

@@ -4,7 +4,7 @@ import type { Attention } from "../nn/attention.ts";
 import type { Mlp } from "../nn/mlp.ts";
 import type { RMSNorm } from "../nn/rms-norm.ts";
 import { ops, type Tensor } from "../torch/index.ts";
-import { assemble, type BatchContext, type Block, type CausalLM } from "./causal-lm.ts";
+import { assemble, type BatchContext, type Block, type DecoderParts } from "./causal-lm.ts";
 import { attention, mlp, type NormKind, norm } from "./parts.ts";
 import type { WeightSource } from "./weights.ts";
 
@@ -33,8 +33,8 @@ export class PreNormBlock implements Block {
   }
 }
 
-/** A Llama model from `weights`. */
-export function buildLlama(config: ModelConfig, weights: WeightSource): CausalLM {
+/** The parts of a Llama model from `weights`. */
+export function buildLlama(config: ModelConfig, weights: WeightSource): DecoderParts {
   return assemble(config, weights, {
     block: (index) => new PreNormBlock(weights, config, index, null),
     norm: norm(weights, "model.norm", config.hiddenSize, { config, offset: 0 }),

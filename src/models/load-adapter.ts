@@ -1,17 +1,21 @@
 /** Putting a PEFT adapter directory into a model. */
+import { ConfigError } from "../base/errors.ts";
 import type { AdapterFiles } from "../formats/adapter.ts";
+import { scoreName } from "../formats/checkpoint-names.ts";
 import type { Tensor } from "../torch/index.ts";
 import { type Adapter, adapterTensors, addAdapter } from "./adapt.ts";
-import type { CausalLM } from "./causal-lm.ts";
+import type { Decoder } from "./causal-lm.ts";
 import { readTensorsInto } from "./read-tensors.ts";
+import { RewardModel } from "./reward-model.ts";
 
 /**
  * Adapts `model` as the files say and reads the adapter's tensors.
  *
- * @throws {ConfigError} if the adapter names modules the model does not have
+ * @throws {ConfigError} if the adapter names modules the model does not have, or is of the other kind of model
  * @throws {FormatError} if a tensor's shape does not fit the model
  */
-export function installAdapter(model: CausalLM, files: AdapterFiles): Adapter {
+export function installAdapter(model: Decoder, files: AdapterFiles): Adapter {
+  requireKind(model, files);
   const adapter = addAdapter(model, files.config, [...files.lora.keys()]);
   const targets = new Map<string, Tensor>();
   for (const [{ path, part }, tensor] of adapterTensors(model)) {
@@ -20,4 +24,18 @@ export function installAdapter(model: CausalLM, files: AdapterFiles): Adapter {
   }
   readTensorsInto([files.file], targets, "adapter");
   return adapter;
+}
+
+/** A reward model's adapter brings the score layer; another leaves a model without one. */
+function requireKind(model: Decoder, { dir, config: { taskType }, saved }: AdapterFiles): void {
+  if (model instanceof RewardModel) {
+    if (saved.has(scoreName)) return;
+    throw new ConfigError(
+      `${dir}: expected the adapter of a reward model, with "${scoreName}", got one without. Train one: objective: reward`,
+    );
+  }
+  if (taskType !== "SEQ_CLS") return;
+  throw new ConfigError(
+    `${dir}: expected a language model's adapter, got a reward model's (task_type SEQ_CLS). It gives rewards, and no tokens.`,
+  );
 }

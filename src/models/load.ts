@@ -4,7 +4,7 @@ import { readAdapter } from "../formats/adapter.ts";
 import { headName } from "../formats/checkpoint-names.ts";
 import type { ModelConfig } from "../formats/model-config.ts";
 import type { TensorDtype } from "../formats/safetensors.ts";
-import { openModel } from "../formats/tied-head.ts";
+import { openModel, type StoredModel } from "../formats/tied-head.ts";
 import type { WeightIndex } from "../formats/weight-index.ts";
 import { type DType, ops, scope, type Tensor } from "../torch/index.ts";
 import { buildModel } from "./build.ts";
@@ -34,7 +34,38 @@ export interface LoadOptions {
  * @throws {ConfigError} if the adapter names modules the model does not have
  */
 export function loadModel(dir: string, options: LoadOptions = {}): CausalLM {
-  const { config, index, names } = openModel(dir);
+  const stored = openModel(dir);
+  const { config } = stored;
+  if (config.isRewardModel) {
+    throw new FormatError(
+      `${dir}: expected a language model, got a reward model (${config.modelType} for sequence classification), which has no head to ` +
+        "predict tokens with. Take the language model that it was made from.",
+    );
+  }
+  const isHarmless = (name: string) => name === headName && config.tieWordEmbeddings;
+  const model = buildStored(dir, stored, options, { build: (source) => buildModel(config, source), isHarmless });
+  if (options.adapter) installAdapter(model, readAdapter(options.adapter));
+  return model;
+}
+
+/** How a model is made of the tensors of a directory. */
+export interface StoredBuild<Model> {
+  build: (source: WeightSource) => Model;
+  /** Whether a tensor that `build` leaves may be left, beside buffers that older checkpoints carry along. */
+  isHarmless: (name: string) => boolean;
+}
+
+/**
+ * What `build` makes of the tensors in `dir`.
+ *
+ * @throws {FormatError} for a tensor that is missing, left over, of another shape, or not finite
+ */
+export function buildStored<Model>(
+  dir: string,
+  { config, index, names }: StoredModel,
+  options: LoadOptions,
+  { build, isHarmless }: StoredBuild<Model>,
+): Model {
   const used = new Set<string>();
   using open = new DisposableStack();
   const maps = new Map(index.files.map((file) => [file, open.use(mapSafetensors(file))]));
@@ -44,9 +75,9 @@ export function loadModel(dir: string, options: LoadOptions = {}): CausalLM {
     used.add(name);
     return readWeight({ index, maps, stored, shape, dir }, options);
   };
-  const model = buildModel(config, source);
-  refuseLeftOvers(dir, names, used, config);
-  if (options.adapter) installAdapter(model, readAdapter(options.adapter));
+  const model = build(source);
+  const isLeft = (name: string) => !used.has(name) && !name.endsWith("rotary_emb.inv_freq") && !isHarmless(name);
+  refuseLeftOvers(dir, [...names.keys()].filter(isLeft), config);
   return model;
 }
 
@@ -104,18 +135,7 @@ function missing(
   );
 }
 
-/** Buffers older checkpoints carry along, and a tied head stored a second time. */
-function isHarmless(name: string, config: ModelConfig): boolean {
-  return name.endsWith("rotary_emb.inv_freq") || (name === headName && config.tieWordEmbeddings);
-}
-
-function refuseLeftOvers(
-  dir: string,
-  names: ReadonlyMap<string, string>,
-  used: Set<string>,
-  config: ModelConfig,
-): void {
-  const left = [...names.keys()].filter((name) => !used.has(name) && !isHarmless(name, config));
+function refuseLeftOvers(dir: string, left: readonly string[], config: ModelConfig): void {
   if (left.length === 0) return;
   throw new FormatError(
     `${dir}: ${left.length} tensors do not belong to a ${config.modelType} model of ${config.numLayers} layers: ` +

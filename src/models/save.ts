@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import { writeFileAtomic } from "../base/files.ts";
 import { type AdapterConfig, adapterConfigJson } from "../formats/adapter-config.ts";
+import { headName } from "../formats/checkpoint-names.ts";
 import { configJsonText, exportConfig } from "../formats/hf-config-export.ts";
 import type { WeightDtype } from "../formats/model-config.ts";
 import { type TensorSource, writeSafetensors } from "../formats/safetensors-write.ts";
@@ -10,7 +11,7 @@ import { Embedding } from "../nn/linear.ts";
 import { isDense, isProjection, namedModules } from "../nn/module.ts";
 import { RMSNorm } from "../nn/rms-norm.ts";
 import { type DType, noGrad, ops, scope, type Tensor } from "../torch/index.ts";
-import type { CausalLM } from "./causal-lm.ts";
+import type { Decoder } from "./causal-lm.ts";
 import { fileDtype } from "./mapped-file.ts";
 
 /** A tensor as safetensors files take it; read when written, so one tensor's copy exists at a time. */
@@ -48,9 +49,11 @@ export function writeAdapter(dir: string, config: AdapterConfig, tensors: Readon
  * A head trained separately from the embedding it was tied to is written as a second matrix, with
  * `tie_word_embeddings: false`, so that it survives reloading.
  */
-export function writeMergedModel(dir: string, model: CausalLM, dtype: WeightDtype): void {
+export function writeMergedModel(dir: string, model: Decoder, dtype: WeightDtype): void {
   const merged = mergedTensors(model);
-  const tied = !merged.some(({ name }) => name === "lm_head.weight");
+  const { isRewardModel, tieWordEmbeddings } = model.config;
+  // a reward model has no head that its base's word on ties could be about
+  const tied = isRewardModel ? tieWordEmbeddings : !merged.some(({ name }) => name === headName);
   writeWeights(
     dir,
     merged.map(({ name, shape, read }) => ({
@@ -75,7 +78,7 @@ export interface MergedTensor {
 }
 
 /** Checkpoint tensors of the model as it acts now, in the order of its modules. */
-export function mergedTensors(model: CausalLM): MergedTensor[] {
+export function mergedTensors(model: Decoder): MergedTensor[] {
   // a tied head that was not trained separately is the embedding's tensor, written already under its name
   const seen = new Set<number>();
   return [...namedModules(model)].flatMap(({ path, module }) =>

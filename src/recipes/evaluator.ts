@@ -41,7 +41,12 @@ export class Evaluator {
     this.#examples = examples;
     this.#config = config;
     this.#watch = watch;
-    this.#batches = evaluationBatches(examples, config);
+    this.#batches = evaluationBatches(examples, { ...config, scores: this.#scores });
+  }
+
+  /** Whether completions are scored, and not given log-probs. */
+  get #scores(): boolean {
+    return this.#training.objective.over === "scores";
   }
 
   /** Continues with the baseline in the file at `path`. @returns false when it has none of these rows */
@@ -68,11 +73,14 @@ export class Evaluator {
     const first = watched === null ? null : { key: this.#watch?.key ?? "", step, figures: watched.figures };
     const { baseline, isNew } = this.#baselineOr({ step, means: Array.from(means.all), watch: first });
     const before = new CompletionValues(this.#examples, baseline.means);
-    const all = { ...metrics, ...displacement(before, means), ...watched?.figures };
+    // a change of scores is no displacement of likelihood: a reward has no zero and no unit
+    const changes = this.#scores ? [] : pairChanges(before, means);
+    const displaced = this.#scores ? {} : displacement(before, means);
+    const all = { ...metrics, ...displaced, ...watched?.figures };
     const record = {
       global_step: step,
       rejected_logps: rejected,
-      pair_changes: pairChanges(before, means)
+      pair_changes: changes
         .slice(0, mostPairs)
         .filter(({ chosen, rejected: other }) => Number.isFinite(chosen) && Number.isFinite(other))
         .map(({ chosen, rejected: other }): [number, number] => [rounded(chosen), rounded(other)]),
@@ -85,7 +93,8 @@ export class Evaluator {
     if (step > 0) this.#compareWithBest(row, state, breaches.length > 0);
     const nonFinite = this.#nonFinite(means);
     if (nonFinite.length > 0) {
-      const text = `evaluation at step ${step}: log-probs that are not finite in ${fewOf(nonFinite)}`;
+      const what = this.#scores ? "rewards" : "log-probs";
+      const text = `evaluation at step ${step}: ${what} that are not finite in ${fewOf(nonFinite)}`;
       yield { type: "note", text };
     }
     const { watch_action } = this.#config;
@@ -93,7 +102,7 @@ export class Evaluator {
     return { row, breaches: watch_action === "warn" ? [] : breaches };
   }
 
-  /** `file:line` of the rows of which a completion's mean log-prob is not finite. */
+  /** `file:line` of the rows of which a completion's mean log-prob, or reward, is not finite. */
   #nonFinite(means: CompletionValues): string[] {
     return this.#examples.flatMap(({ origin }, row) =>
       means.of(row).every(Number.isFinite) ? [] : [describeOrigin(origin)],

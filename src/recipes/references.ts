@@ -6,8 +6,10 @@ import type { Dataset } from "../data/dataset.ts";
 import type { Example } from "../data/example.ts";
 import type { Numerics } from "../forward/numerics.ts";
 import { needsReference, type Objective } from "../methods/objective.ts";
+import type { Decoder } from "../models/causal-lm.ts";
 import { type Fingerprints, runPaths } from "../runs/run-directory.ts";
 import type { ReferenceSource } from "../train/completion-logps.ts";
+import { requireLanguageModel } from "../train/objective-head.ts";
 import type { TrainedModel } from "../train/prepare-model.ts";
 import { givenReference, liveReference, precomputeReference, referenceFrom } from "../train/reference.ts";
 import { evaluationBatches } from "../train/step-source.ts";
@@ -16,7 +18,7 @@ import { evaluationBatches } from "../train/step-source.ts";
 export interface ReferenceOptions {
   config: RunConfig;
   objective: Objective;
-  trained: TrainedModel;
+  trained: TrainedModel<Decoder>;
   numerics: Numerics;
   fingerprints: Fingerprints;
   runDir: string;
@@ -47,9 +49,10 @@ function sourceFor(options: ReferenceOptions, examples: readonly Example[], spli
   const given = givenReference(examples);
   if (given !== null) return referenceFrom(given);
   const { config, trained, numerics, fingerprints } = options;
+  const model = requireLanguageModel(trained.model, "a reference");
   const startsAtZero = trained.adapter !== null && config.adapter_name_or_path === null;
   if (startsAtZero && trained.adapter !== null && !config.precompute_ref_log_probs) {
-    return liveReference(trained.model, trained.adapter, numerics);
+    return liveReference(model, trained.adapter, numerics);
   }
   const key = [
     "reference-1",
@@ -60,7 +63,7 @@ function sourceFor(options: ReferenceOptions, examples: readonly Example[], spli
     fingerprints.template ?? "",
     numerics.dtype,
   ];
-  const { sums } = precomputeReference(trained.model, evaluationBatches(examples, config), {
+  const { sums } = precomputeReference(model, evaluationBatches(examples, config), {
     numerics,
     examples,
     over: options.objective.over,

@@ -9,6 +9,7 @@ import { assertPreflight } from "../data/preflight.ts";
 import { numericsOf, settleEnvironment } from "../forward/environment.ts";
 import { objectiveOf } from "../methods/losses.ts";
 import type { Objective } from "../methods/objective.ts";
+import { CausalLM } from "../models/causal-lm.ts";
 import { AdamW } from "../optim/adamw.ts";
 import { learningRateAt } from "../optim/schedule.ts";
 import { writeReport } from "../report/run-report.ts";
@@ -22,9 +23,11 @@ import { newState, type TrainerState } from "../train/checkpoint.ts";
 import { culpritsOf } from "../train/culprits.ts";
 import { exportRun } from "../train/export-run.ts";
 import { Logbook } from "../train/logbook.ts";
+import type { HeadedModel } from "../train/logp-difference.ts";
 import { refuseMaskedTokens } from "../train/masked-tokens.ts";
+import { paddingTokenOf } from "../train/padding-token.ts";
 import { prepareData, taskOf } from "../train/prepare-data.ts";
-import { prepareModel } from "../train/prepare-model.ts";
+import { prepareModel, prepareRewardModel, type TrainedModel } from "../train/prepare-model.ts";
 import { RunCheckpoints } from "../train/run-checkpoints.ts";
 import { limitsOf, refuseMoreSkips, remember } from "../train/spike-guard.ts";
 import { type BatchListener, type Training, trainStep } from "../train/step.ts";
@@ -100,16 +103,24 @@ async function* trainRun(
 
   // the model, what of it is trained and by what, and what it is compared with
   using memory = new DisposableStack();
-  const trained = seeded(config.seed, () => prepareModel({ ...config, baseModel }, environment));
+  const selection = { ...config, baseModel };
+  const scores = objective.over === "scores";
+  const trained: TrainedModel<HeadedModel> = seeded(config.seed, () =>
+    scores
+      ? prepareRewardModel(selection, environment, paddingTokenOf(data))
+      : prepareModel(selection, environment),
+  );
   memory.defer(() => trained.dispose());
-  refuseMaskedTokens(trained.model, [examples, evalExamples ?? []], environment.dtype);
+  if (trained.model instanceof CausalLM) {
+    refuseMaskedTokens(trained.model, [examples, evalExamples ?? []], environment.dtype);
+  }
   const numerics = numericsOf(config, environment);
   const references = referencesOf(
     { config, objective, trained, numerics, fingerprints, runDir: run.paths.dir, onPhase },
     data.dataset,
   );
   const optimizer = memory.use(new AdamW(trained.parameters, config));
-  const training: Training = {
+  const training: Training<HeadedModel> = {
     ...trained,
     objective,
     optimizer,
@@ -124,7 +135,7 @@ async function* trainRun(
   const evaluator = hasEvaluation ? new Evaluator(evaluated, evalExamples, config, watch) : null;
 
   // where it begins: before the first step, or at a checkpoint
-  const source: StepSource = new EpochSteps(examples, config);
+  const source: StepSource = new EpochSteps(examples, { ...config, scores });
   const checkpoints = new RunCheckpoints(run.paths.checkpoints, config, training, data);
   const resumes = config.resume_from_checkpoint !== null;
   const earlier = resumes ? yield* resumed(run, recorder, checkpoints, evaluator) : null;
@@ -207,7 +218,7 @@ interface Ended extends Pick<TrainSummary, "reason" | "lastLog" | "lastEvaluatio
  */
 async function* runSteps(
   state: TrainerState,
-  training: Training,
+  training: Training<HeadedModel>,
   source: StepSource,
   { config, evaluator, checkpoints, recorder, signal, onWork = () => {} }: Beside,
 ): AsyncGenerator<TrainEvent, Ended> {

@@ -10,9 +10,11 @@ import { readPrompts, tellFirstTurns } from "../data/prompt-file.ts";
 import { completionEntropies } from "../evaluate/diversity/completion-entropies.ts";
 import { DIVERSITY_METRICS, type DiversityMetric, diversityOf } from "../evaluate/diversity/diversity.ts";
 import { type SampledCompletion, sampleCompletions } from "../generate/sample.ts";
+import type { Decoder } from "../models/causal-lm.ts";
 import type { EvaluationRecord } from "../runs/evaluation-records.ts";
 import { createRowEncoder } from "../text/encode.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
+import { requireLanguageModel } from "../train/objective-head.ts";
 import type { PreparedData } from "../train/prepare-data.ts";
 import type { Training } from "../train/step.ts";
 
@@ -44,11 +46,12 @@ const seedIndex = 2 ** 31;
 /** The watch over `prompts` that `config` asks for. */
 export function watchOf(
   config: RunConfig,
-  training: Pick<Training, "model" | "numerics">,
+  training: Pick<Training<Decoder>, "model" | "numerics">,
   data: PreparedData,
   prompts: readonly WatchedPrompt[],
 ): CollapseWatch {
-  const { model, numerics } = training;
+  const model = requireLanguageModel(training.model, "watch_prompts");
+  const { numerics } = training;
   const ids = prompts.map((prompt) => prompt.ids);
   const sampling = {
     temperature: config.watch_temperature,

@@ -2,18 +2,18 @@
  * What a checkpoint holds: the trained tensors in the form users load (a PEFT adapter or a model directory), the
  * optimiser's state, and the trainer's counters. Random numbers need no state: each step seeds its own.
  */
-import { dirname, join } from "node:path";
-import { copyFile } from "../base/copy-files.ts";
+import { join } from "node:path";
 import { FormatError } from "../base/errors.ts";
-import { makeDirectories } from "../base/file-io.ts";
 import { readTextFile, requireFreeBytes, writeFileAtomic } from "../base/files.ts";
 import { parseNumbers, stringifyNumbers } from "../base/json-numbers.ts";
 import { readSafetensorsHeader } from "../formats/safetensors.ts";
 import { sourceBytes, writeSafetensors } from "../formats/safetensors-write.ts";
 import { openWeights } from "../formats/weight-index.ts";
+import type { Decoder } from "../models/causal-lm.ts";
 import { readTensorsInto } from "../models/read-tensors.ts";
 import { tensorSource, writeAdapter, writeMergedModel } from "../models/save.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
+import { writeTokenizer } from "./padding-token.ts";
 import { emptyHistory, type StepHistory } from "./spike-guard.ts";
 import type { Training } from "./step.ts";
 
@@ -63,7 +63,7 @@ const OPTIMIZER = "optimizer.safetensors";
  */
 export function writeCheckpointFiles(
   dir: string,
-  training: Training,
+  training: Training<Decoder>,
   tokenizer: Tokenizer,
   state: TrainerState,
 ): void {
@@ -77,23 +77,14 @@ export function writeCheckpointFiles(
     "the checkpoint",
   );
   writeTrained(dir, training);
-  copyTokenizer(dir, tokenizer);
+  writeTokenizer(dir, tokenizer, training.model);
   writeSafetensors(join(dir, OPTIMIZER), optimizer);
   writeFileAtomic(join(dir, STATE), `${stringifyNumbers(state)}\n`);
 }
 
-function writeTrained(dir: string, { model, adapter, parameters }: Training): void {
+function writeTrained(dir: string, { model, adapter, parameters }: Training<Decoder>): void {
   if (adapter === null) writeMergedModel(dir, model, "float32");
   else writeAdapter(dir, adapter.config, parameters.tensors);
-}
-
-/** Copies the tokenizer's files into `dir`. */
-export function copyTokenizer(dir: string, tokenizer: Tokenizer): void {
-  for (const file of tokenizer.files) {
-    const target = join(dir, file);
-    makeDirectories(dirname(target));
-    copyFile(join(tokenizer.directory, file), target);
-  }
 }
 
 /**
@@ -101,7 +92,7 @@ export function copyTokenizer(dir: string, tokenizer: Tokenizer): void {
  *
  * @throws {FormatError} if the checkpoint is of another model, adapter or data
  */
-export function readCheckpointFiles(dir: string, training: Training, dataFingerprint: string): TrainerState {
+export function readCheckpointFiles(dir: string, training: Training<Decoder>, dataFingerprint: string): TrainerState {
   const state = parseNumbers(readTextFile(join(dir, STATE))) as TrainerState;
   // checkpoints from before there was a guard
   state.history ??= emptyHistory();
@@ -118,7 +109,7 @@ export function readCheckpointFiles(dir: string, training: Training, dataFingerp
 }
 
 /** Reads only the trained tensors of the checkpoint in `dir`. */
-export function readTrained(dir: string, { adapter, parameters }: Training): void {
+export function readTrained(dir: string, { adapter, parameters }: Training<Decoder>): void {
   const files =
     adapter === null
       ? openWeights(dir).files

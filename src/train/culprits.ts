@@ -2,6 +2,7 @@
 import { describeOrigin } from "../data/example.ts";
 import type { MicroBatch } from "../forward/batch.ts";
 import type { SkipReason } from "../runs/train-events.ts";
+import type { Decoder } from "../models/causal-lm.ts";
 import { isFiniteStep, type Training } from "./step.ts";
 
 /**
@@ -12,7 +13,7 @@ import { isFiniteStep, type Training } from "./step.ts";
  * @param seed - of the step's dropout masks
  */
 export function culpritsOf(
-  training: Training,
+  training: Training<Decoder>,
   singles: readonly MicroBatch[],
   reason: SkipReason,
   seed: number,

@@ -3,26 +3,27 @@ import { at } from "../base/at.ts";
 import { CompletionValues } from "../data/completion-values.ts";
 import type { Example } from "../data/example.ts";
 import { allCompletions, type MicroBatch, toDevice } from "../forward/batch.ts";
-import { tokenLogpsHead } from "../forward/head.ts";
 import { walk } from "../forward/walk.ts";
 import { type Over, roleOf } from "../methods/method.ts";
 import { evaluateObjective, objectiveType } from "../methods/objective.ts";
+import type { Decoder } from "../models/causal-lm.ts";
 import type { LogProbHistogram } from "../runs/evaluation-records.ts";
 import { ops, scope, type Tensor } from "../torch/index.ts";
 import { columnsOf, completionLogps, countsOf, totalsOf } from "./completion-logps.ts";
-import { MetricTally, tokenStatistics } from "./metric-tally.ts";
+import { MetricTally } from "./metric-tally.ts";
+import { objectiveHead } from "./objective-head.ts";
 import type { BatchListener, Training } from "./step.ts";
 
 /** What evaluating needs of a training. */
-export type Evaluated = Pick<Training, "model" | "objective" | "numerics" | "reference">;
+export type Evaluated = Pick<Training<Decoder>, "model" | "objective" | "numerics" | "reference">;
 
 /** Result of an evaluation. */
 export interface Evaluation {
   /** Loss, metrics and statistics, without the `eval_` prefix. */
   metrics: Record<string, number>;
-  /** Mean token log-prob of each completion. */
+  /** Mean token log-prob of each completion, or its score. */
   means: CompletionValues;
-  /** Log-probs of the rejected completions' tokens; null where there are none. */
+  /** Log-probs of the rejected completions' tokens; null where there are none, and for scores. */
   rejected: LogProbHistogram | null;
 }
 
@@ -55,17 +56,17 @@ export function evaluate(
     using _ = scope();
     const onDevice = toDevice(batch.packed, model.device);
     const slice = allCompletions(onDevice);
-    const head = tokenLogpsHead(model, { ...numerics, entropies: true });
+    const head = objectiveHead(model, objective, { ...numerics, entropies: true });
     const pass = walk(model, onDevice, head, { ...numerics, trained: null }).head(slice);
-    const typed = ops.to(pass.logps, objectiveType(model.device));
+    const typed = ops.to(pass.values, objectiveType(model.device));
     const completions = completionLogps(objective, typed, slice, columnsOf(objective, batch, reference));
     const counts = countsOf(slice.spans, over);
     const result = evaluateObjective(objective, completions, { ...totals, micro: counts });
     losses.push(evaluation.adopt(ops.reshape(result.loss, [1])));
-    tally.add({ ...result.metrics, ...tokenStatistics(pass, slice, { over, counts }) }, evaluation);
-    const logps = pass.logps.data() as Float32Array;
-    collectMeans(means, batch, logps);
-    countRejected(rejected, batch, over, logps);
+    tally.add({ ...result.metrics, ...pass.statistics(counts) }, evaluation);
+    const values = pass.values.data() as Float32Array;
+    collectMeans(means, batch, values);
+    if (over !== "scores") countRejected(rejected, batch, over, values);
     tokens += batch.packed.ids.length;
     onBatch(i + 1, batches.length, tokens);
   }

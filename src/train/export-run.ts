@@ -4,6 +4,7 @@ import type { RunConfig } from "../config/run-config.ts";
 import type { RunPaths } from "../runs/run-directory.ts";
 import type { TrainEvent } from "../runs/train-events.ts";
 import { checkParity, exportAdapter, exportModel } from "./export.ts";
+import type { HeadedModel } from "./logp-difference.ts";
 import type { PreparedData } from "./prepare-data.ts";
 import type { Training } from "./step.ts";
 import { evaluationBatches } from "./step-source.ts";
@@ -20,13 +21,13 @@ export async function* exportRun(
   paths: Pick<RunPaths, "adapter" | "model">,
   config: RunConfig,
   { dataset, tokenizer, modelConfig }: PreparedData,
-  training: Training,
+  training: Training<HeadedModel>,
 ): AsyncGenerator<Extract<TrainEvent, { type: "export" }>> {
   const { model, adapter, numerics } = training;
   const held = (dataset.evalExamples ?? dataset.examples).slice(0, parityRows);
   if (held.length === 0) throw new ConfigError("there are no rows to check the export with");
   const baseDir = config.model_name_or_path;
-  const batches = evaluationBatches(held, config);
+  const batches = evaluationBatches(held, { ...config, scores: training.objective.over === "scores" });
   const gate = { baseDir, model, batches, numerics, tolerance: config.export_parity_tolerance };
   if (adapter !== null) {
     await exportAdapter(paths.adapter, training, tokenizer);

@@ -10,30 +10,29 @@ import { writeDirectoryAtomic } from "../base/files.ts";
 import type { WeightDtype } from "../formats/model-config.ts";
 import type { MicroBatch } from "../forward/batch.ts";
 import type { Numerics } from "../forward/numerics.ts";
-import type { CausalLM } from "../models/causal-lm.ts";
-import { loadModel } from "../models/load.ts";
+import type { Decoder } from "../models/causal-lm.ts";
 import { writeAdapter, writeMergedModel } from "../models/save.ts";
 import type { ParityResult } from "../runs/train-events.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import { scope } from "../torch/index.ts";
-import { copyTokenizer } from "./checkpoint.ts";
-import { differenceOf, tokenLogps } from "./logp-difference.ts";
+import { differenceOf, type HeadedModel, loadLike, outputsOf } from "./logp-difference.ts";
+import { writeTokenizer } from "./padding-token.ts";
 import type { TrainedModel } from "./prepare-model.ts";
 import { allowedMean, roundingNoise } from "./rounding.ts";
 
 /** Writes the adapter directory `dir`: all of it appears at once, or nothing. */
 export async function exportAdapter(
   dir: string,
-  trained: Pick<TrainedModel, "adapter" | "parameters">,
+  trained: Pick<TrainedModel<Decoder>, "model" | "adapter" | "parameters">,
   tokenizer: Tokenizer,
 ): Promise<void> {
-  const { adapter, parameters } = trained;
+  const { model, adapter, parameters } = trained;
   if (adapter === null) throw new FormatError("there is no adapter to export: the run trains all weights");
   await writeDirectoryAtomic(
     dir,
     (temporary) => {
       writeAdapter(temporary, adapter.config, parameters.tensors);
-      copyTokenizer(temporary, tokenizer);
+      writeTokenizer(temporary, tokenizer, model);
     },
     { replace: true },
   );
@@ -41,7 +40,7 @@ export async function exportAdapter(
 
 /** What a merged model is written from. */
 export interface MergedExport {
-  model: CausalLM;
+  model: Decoder;
   tokenizer: Tokenizer;
   /** Directory the model came from: its generation config goes along. */
   baseDir: string;
@@ -58,7 +57,7 @@ export async function exportModel(dir: string, merged: MergedExport): Promise<vo
     dir,
     (temporary) => {
       writeMergedModel(temporary, merged.model, merged.dtype);
-      copyTokenizer(temporary, merged.tokenizer);
+      writeTokenizer(temporary, merged.tokenizer, merged.model);
       const generation = join(merged.baseDir, "generation_config.json");
       if (existsSync(generation)) copyFile(generation, join(temporary, "generation_config.json"));
       merged.check?.(temporary);
@@ -73,7 +72,7 @@ export interface ParityCheck {
   path: string;
   baseDir: string;
   /** The model as it was trained. */
-  model: CausalLM;
+  model: HeadedModel;
   batches: readonly MicroBatch[];
   numerics: Numerics;
   dtype: WeightDtype;
@@ -96,9 +95,9 @@ export function checkParity(check: ParityCheck): ParityResult {
   const { kind, path, tolerance } = check;
   const exported =
     kind === "model"
-      ? loadModel(path, { device, dtype })
-      : loadModel(check.baseDir, { device, dtype, adapter: path });
-  const difference = differenceOf(tokenLogps(check.model, check), tokenLogps(exported, check));
+      ? loadLike(check.model, path, { device, dtype })
+      : loadLike(check.model, check.baseDir, { device, dtype, adapter: path });
+  const difference = differenceOf(outputsOf(check.model, check), outputsOf(exported, check));
   const result: ParityResult = { kind, path, dtype: check.dtype, tolerance, ...difference };
   const isFine =
     check.dtype === "float32" ? result.maxDifference <= tolerance : isRounding(check, result.meanDifference);

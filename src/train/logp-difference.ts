@@ -1,20 +1,37 @@
-/** How far two models' log-probs of the same completions differ. */
+/** How far two models' log-probs, or rewards, of the same completions differ. */
 
 import type { MicroBatch } from "../forward/batch.ts";
 import type { Numerics } from "../forward/numerics.ts";
 import { scoreBatch } from "../forward/score-batch.ts";
-import type { CausalLM } from "../models/causal-lm.ts";
+import { rewardsOfBatch } from "../forward/score-rewards.ts";
+import type { CausalLM, Decoder } from "../models/causal-lm.ts";
+import { type LoadOptions, loadModel } from "../models/load.ts";
+import { loadRewardModel } from "../models/load-reward-model.ts";
+import { RewardModel } from "../models/reward-model.ts";
 import type { LogpDifference } from "../runs/train-events.ts";
 
-/** Log-probs of the tokens of each completion of `batches`, in their order. */
-export function tokenLogps(
-  model: CausalLM,
+/** A language model, or a reward model. */
+export type HeadedModel = CausalLM | RewardModel;
+
+/** Log-probs of the tokens of each completion of `batches`, in their order; of a reward model the completion's reward. */
+export function outputsOf(
+  model: HeadedModel,
   { batches, numerics }: { batches: readonly MicroBatch[]; numerics: Numerics },
 ): Float32Array[] {
+  if (model instanceof RewardModel) {
+    return batches.flatMap((batch) =>
+      Array.from(rewardsOfBatch(model, batch, numerics), (reward) => Float32Array.of(reward)),
+    );
+  }
   return batches.flatMap((batch) => scoreBatch(model, batch, numerics).map(({ logps }) => logps));
 }
 
-/** How far two models' log-probs of the same completions differ. */
+/** Loads the model in `dir` as one of the kind of `like`. */
+export function loadLike(like: Decoder, dir: string, options: LoadOptions): HeadedModel {
+  return like instanceof RewardModel ? loadRewardModel(dir, options) : loadModel(dir, options);
+}
+
+/** How far two models' outputs for the same completions differ. */
 export function differenceOf(want: readonly Float32Array[], got: readonly Float32Array[]): LogpDifference {
   let tokens = 0;
   let sum = 0;

@@ -4,17 +4,15 @@ import type { WeightDtype } from "../formats/model-config.ts";
 import type { MicroBatch } from "../forward/batch.ts";
 import type { Numerics } from "../forward/numerics.ts";
 import type { Adapter } from "../models/adapt.ts";
-import type { CausalLM } from "../models/causal-lm.ts";
-import { loadModel } from "../models/load.ts";
 import type { LogpDifference } from "../runs/train-events.ts";
 import { scope } from "../torch/index.ts";
-import { differenceOf, tokenLogps } from "./logp-difference.ts";
+import { differenceOf, type HeadedModel, loadLike, outputsOf } from "./logp-difference.ts";
 import { allowedMean, roundingNoise } from "./rounding.ts";
 
 /** What is compared with the files. */
 export interface MergeGate {
   /** Base with the adapter in it, float32. */
-  model: CausalLM;
+  model: HeadedModel;
   adapter: Adapter;
   batches: readonly MicroBatch[];
   dtype: WeightDtype;
@@ -44,12 +42,12 @@ export function checkMerged(directory: string, gate: MergeGate): MergeMeasure {
   using _ = scope();
   const { model, adapter, batches, dtype, tolerance, output } = gate;
   const numerics: Numerics = { dtype: "float32", gradient_checkpointing: false, logits_chunk_size: null };
-  const score = (of: CausalLM) => tokenLogps(of, { batches, numerics });
+  const score = (of: HeadedModel) => outputsOf(of, { batches, numerics });
   const want = score(model);
   adapter.switch.enabled = false;
   const base = score(model);
   adapter.switch.enabled = true;
-  const exported = loadModel(directory, { device: model.device, dtype: "float32" });
+  const exported = loadLike(model, directory, { device: model.device, dtype: "float32" });
   const difference = differenceOf(want, score(exported));
   const rounding = dtype === "float32" ? null : roundingNoise(directory, { model, batches, numerics, dtype });
   const isFine =

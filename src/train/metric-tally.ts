@@ -9,12 +9,14 @@ import { noGrad, onDevice, ops, type Scope, type Tensor, tensor } from "../torch
 /** Sums and counts of metrics over a step or an evaluation, which stay on the device until they are read. */
 export class MetricTally {
   readonly #added: { names: string[]; counts: number[]; sums: Tensor }[] = [];
+  readonly #extremes: Map<string, "min" | "max"> = new Map();
 
   /** Adds a micro-batch's metrics. Their sums are kept in `home`, which must live until they are read. */
   add(metrics: Record<string, Metric>, home: Scope): void {
     const entries = Object.entries(metrics);
     const [first] = Object.values(metrics);
     if (first === undefined) return;
+    for (const [name, { extreme }] of entries) if (extreme !== undefined) this.#extremes.set(name, extreme);
     const type = objectiveType(first.sum.device);
     const sums = noGrad(() => ops.stack(entries.map(([, { sum }]) => ops.to(sum, type))));
     this.#added.push({
@@ -24,7 +26,7 @@ export class MetricTally {
     });
   }
 
-  /** Σ sum / Σ count of each metric, and the values of `others`, all () tensors: one transfer from the device. */
+  /** Σ sum / Σ count of each metric, or its extreme, and the values of `others`, all () tensors: one transfer from the device. */
   read(others: readonly Tensor[]): { averages: Record<string, number>; values: number[] } {
     const type = (t: Tensor) => ops.to(t, objectiveType(t.device));
     const parts = [...others.map((t) => ops.reshape(type(t), [1])), ...this.#added.map(({ sums }) => sums)];
@@ -40,8 +42,12 @@ export class MetricTally {
     const names = this.#added.flatMap((added) => added.names);
     const counts = this.#added.flatMap((added) => added.counts);
     for (const [i, name] of names.entries()) {
-      const { sum, count } = totals.get(name) ?? { sum: 0, count: 0 };
-      totals.set(name, { sum: sum + at(sums, i), count: count + at(counts, i) });
+      const known = totals.get(name);
+      const extreme = this.#extremes.get(name);
+      const [sum, count] = [at(sums, i), at(counts, i)];
+      if (known === undefined) totals.set(name, { sum, count });
+      else if (extreme !== undefined) totals.set(name, { sum: Math[extreme](known.sum, sum), count });
+      else totals.set(name, { sum: known.sum + sum, count: known.count + count });
     }
     return Object.fromEntries([...totals].map(([name, { sum, count }]) => [name, sum / count]));
   }

@@ -1,13 +1,13 @@
 /** `optimizer_in_backward`: applies each parameter's update as soon as its gradient is complete, then frees the gradient. */
 import { TrainingError } from "../base/errors.ts";
-import type { CausalLM } from "../models/causal-lm.ts";
+import type { Decoder } from "../models/causal-lm.ts";
 import type { NamedParameter, ParameterSet } from "../nn/parameter-set.ts";
 import type { AdamW } from "../optim/adamw.ts";
 import { clipGradNorm } from "../optim/clip.ts";
 
 /** What is updated. */
 interface Updated {
-  model: CausalLM;
+  model: Decoder;
   parameters: ParameterSet;
   optimizer: AdamW;
 }

@@ -1,7 +1,7 @@
 /** Which tensors a run trains, under the names they have in its checkpoints. */
 import { loraTensorName, savedModuleName } from "../formats/adapter-names.ts";
 import { type AdapterPart, adapterTensors } from "../models/adapt.ts";
-import type { CausalLM } from "../models/causal-lm.ts";
+import type { Decoder } from "../models/causal-lm.ts";
 import { Linear } from "../nn/linear.ts";
 import { LoraLinear, SavedLinear } from "../nn/lora.ts";
 import { namedModules, namedTensors } from "../nn/module.ts";
@@ -14,7 +14,7 @@ function adapterTensorName({ path, part }: AdapterPart): string {
 }
 
 /** The adapter's tensors under PEFT's names, which are all that is trained beside frozen weights. */
-export function adapterParameters(model: CausalLM): ParameterSet {
+export function adapterParameters(model: Decoder): ParameterSet {
   const tensors = [...adapterTensors(model)].map(([part, tensor]) => ({
     name: adapterTensorName(part),
     tensor,
@@ -23,7 +23,7 @@ export function adapterParameters(model: CausalLM): ParameterSet {
 }
 
 /** Every tensor of a model without adapter under its checkpoint name; a tied head is the embedding and left out. */
-export function modelParameters(model: CausalLM): NamedParameter[] {
+export function modelParameters(model: Decoder): NamedParameter[] {
   const seen = new Set<number>();
   return [...namedTensors(model)].flatMap(([name, tensor]) => {
     if (seen.has(tensor.handle)) return [];
@@ -33,14 +33,14 @@ export function modelParameters(model: CausalLM): NamedParameter[] {
 }
 
 /** Marks every tensor of `model` as trained (full tuning) and lists them. */
-export function trainAll(model: CausalLM): ParameterSet {
+export function trainAll(model: Decoder): ParameterSet {
   const parameters = modelParameters(model);
   for (const { tensor } of parameters) tensor.requiresGrad = true;
   return new ParameterSet(parameters, factorsOf(model));
 }
 
 /** The matrices of layers and adapters that activations are multiplied by; tables, norms and biases are none. */
-function factorsOf(model: CausalLM): Tensor[] {
+function factorsOf(model: Decoder): Tensor[] {
   return [...namedModules(model)].flatMap(({ module }) => {
     if (module instanceof LoraLinear) return [module.lora_A, module.lora_B];
     if (module instanceof SavedLinear) return [module.saved];

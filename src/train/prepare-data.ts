@@ -44,8 +44,9 @@ export type DataSelection = Pick<
   keepUncut?: boolean;
 };
 
-/** What rows are read as for an objective over pairs or single completions. */
+/** What rows are read as for an objective over pairs, their scores, or single completions. */
 export function taskOf(over: Over): Task {
+  if (over === "scores") return "reward";
   return over === "pairs" ? "preference" : "sft";
 }
 

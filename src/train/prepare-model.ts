@@ -5,9 +5,11 @@ import { readAdapter } from "../formats/adapter.ts";
 import type { AdapterConfig } from "../formats/adapter-config.ts";
 import type { Environment } from "../forward/environment.ts";
 import { type Adapter, addAdapter } from "../models/adapt.ts";
-import type { CausalLM } from "../models/causal-lm.ts";
-import { loadModel } from "../models/load.ts";
+import type { CausalLM, Decoder } from "../models/causal-lm.ts";
+import { type LoadOptions, loadModel } from "../models/load.ts";
 import { installAdapter } from "../models/load-adapter.ts";
+import { loadRewardModel } from "../models/load-reward-model.ts";
+import { RewardModel } from "../models/reward-model.ts";
 import { namedTensors } from "../nn/module.ts";
 import type { ParameterSet } from "../nn/parameter-set.ts";
 import type { DType, Tensor } from "../torch/index.ts";
@@ -33,8 +35,8 @@ export type TrainedSelection = Pick<
 };
 
 /** A model and the tensors of it that are trained. */
-export interface TrainedModel {
-  model: CausalLM;
+export interface TrainedModel<Model extends Decoder = CausalLM> {
+  model: Model;
   adapter: Adapter | null;
   parameters: ParameterSet;
   /** Frees all tensors of model and adapter. */
@@ -46,6 +48,31 @@ export interface TrainedModel {
  * A new adapter draws from torch's generator: seed it before.
  */
 export function prepareModel(selection: TrainedSelection, environment: Environment): TrainedModel {
+  return prepared(selection, environment, loadModel);
+}
+
+/**
+ * The same for a reward model: that in the directory, or the language model there with a new score layer, drawn before the
+ * adapter. The score layer is trained in full, beside an adapter too.
+ *
+ * @param padTokenId - token that pads batches of its texts elsewhere: none that ends one
+ */
+export function prepareRewardModel(
+  selection: TrainedSelection,
+  environment: Environment,
+  padTokenId: number | null,
+): TrainedModel<RewardModel> {
+  const saved = selection.lora_modules_to_save.filter((name) => name !== "score");
+  return prepared({ ...selection, lora_modules_to_save: [...saved, "score"] }, environment, (dir, options) =>
+    loadRewardModel(dir, { ...options, newScore: true, padTokenId }),
+  );
+}
+
+function prepared<Model extends Decoder>(
+  selection: TrainedSelection,
+  environment: Environment,
+  load: (dir: string, options: LoadOptions) => Model,
+): TrainedModel<Model> {
   const { device, dtype } = environment;
   const dir = selection.model_name_or_path;
   if (!selection.use_peft) {
@@ -54,10 +81,10 @@ export function prepareModel(selection: TrainedSelection, environment: Environme
         "adapter_name_or_path needs use_peft: true, or merge the adapter first: preftune merge",
       );
     }
-    const model = loadModel(dir, { device, dtype: "float32", copy: true });
+    const model = load(dir, { device, dtype: "float32", copy: true });
     return trainedModel({ model, adapter: null, parameters: trainAll(model) }, dtype);
   }
-  const model = loadModel(dir, { device, dtype });
+  const model = load(dir, { device, dtype });
   // taken before the adapter hides what it replaces
   const base = tensorsOf(model);
   const adapter = adapterOf(model, selection);
@@ -65,11 +92,11 @@ export function prepareModel(selection: TrainedSelection, environment: Environme
 }
 
 /** @param base - tensors that the adapter hides */
-function trainedModel(
-  trained: Omit<TrainedModel, "dispose">,
+function trainedModel<Model extends Decoder>(
+  trained: Omit<TrainedModel<Model>, "dispose">,
   dtype: DType,
   base: readonly Tensor[] = [],
-): TrainedModel {
+): TrainedModel<Model> {
   const { model, parameters } = trained;
   parameters.gather(dtype);
   const dispose = (): void => {
@@ -79,11 +106,11 @@ function trainedModel(
   return { ...trained, dispose };
 }
 
-function tensorsOf(model: CausalLM): Tensor[] {
+function tensorsOf(model: Decoder): Tensor[] {
   return [...namedTensors(model)].map(([, tensor]) => tensor);
 }
 
-function adapterOf(model: CausalLM, selection: TrainedSelection): Adapter {
+function adapterOf(model: Decoder, selection: TrainedSelection): Adapter {
   const dropout = selection.disable_dropout ? 0 : selection.lora_dropout;
   if (selection.adapter_name_or_path !== null) {
     const files = readAdapter(selection.adapter_name_or_path);
@@ -100,6 +127,7 @@ function adapterOf(model: CausalLM, selection: TrainedSelection): Adapter {
     modulesToSave: selection.lora_modules_to_save,
     baseModel: selection.baseModel,
     bias: "none",
+    taskType: model instanceof RewardModel ? "SEQ_CLS" : "CAUSAL_LM",
     rankPattern: {},
     alphaPattern: {},
     raw: {},

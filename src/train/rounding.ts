@@ -5,12 +5,11 @@
 import type { WeightDtype } from "../formats/model-config.ts";
 import type { MicroBatch } from "../forward/batch.ts";
 import type { Numerics } from "../forward/numerics.ts";
-import type { CausalLM } from "../models/causal-lm.ts";
-import { loadModel } from "../models/load.ts";
+import type { Decoder } from "../models/causal-lm.ts";
 import { mergedTensors } from "../models/save.ts";
 import type { LogpDifference } from "../runs/train-events.ts";
 import { noGrad, ops, scope, seeded } from "../torch/index.ts";
-import { differenceOf, tokenLogps } from "./logp-difference.ts";
+import { differenceOf, type HeadedModel, loadLike, outputsOf } from "./logp-difference.ts";
 import { modelParameters } from "./parameters.ts";
 
 /** Bits of the stored fraction, and the smallest normal number: below it steps stay the same. */
@@ -24,7 +23,7 @@ const forms: Readonly<Record<WeightDtype, { fraction: number; smallest: number }
 const meanStep = Math.LN2;
 
 /** Names of the tensors of `model`, adapter merged, that hold numbers which `dtype` does not have. */
-export function roundedTensors(model: CausalLM, dtype: WeightDtype): Set<string> {
+export function roundedTensors(model: Decoder, dtype: WeightDtype): Set<string> {
   const names = mergedTensors(model).flatMap(({ name, read }) => {
     using _ = scope();
     return noGrad(() => {
@@ -37,7 +36,7 @@ export function roundedTensors(model: CausalLM, dtype: WeightDtype): Set<string>
 }
 
 /** Moves each weight of the named tensors of `model` (float32) at random by up to half a step of `dtype`. */
-function moveByRounding(model: CausalLM, names: ReadonlySet<string>, dtype: WeightDtype): void {
+function moveByRounding(model: Decoder, names: ReadonlySet<string>, dtype: WeightDtype): void {
   const { fraction, smallest } = forms[dtype];
   const half = (meanStep * 2 ** -fraction) / 2;
   for (const { name, tensor } of modelParameters(model)) {
@@ -54,7 +53,7 @@ function moveByRounding(model: CausalLM, names: ReadonlySet<string>, dtype: Weig
 
 /** What is scored, and with which model before it was written. */
 export interface RoundingCheck {
-  model: CausalLM;
+  model: HeadedModel;
   batches: readonly MicroBatch[];
   numerics: Numerics;
   /** The type that the files have. */
@@ -64,10 +63,10 @@ export interface RoundingCheck {
 /** How far the log-probs of the written model in `directory` move when its rounded weights do. */
 export function roundingNoise(directory: string, { model, dtype, ...scored }: RoundingCheck): LogpDifference {
   using _ = scope();
-  const written = loadModel(directory, { device: model.device, dtype: "float32", copy: true });
-  const before = tokenLogps(written, scored);
+  const written = loadLike(model, directory, { device: model.device, dtype: "float32", copy: true });
+  const before = outputsOf(written, scored);
   seeded(1, () => moveByRounding(written, roundedTensors(model, dtype), dtype));
-  return differenceOf(before, tokenLogps(written, scored));
+  return differenceOf(before, outputsOf(written, scored));
 }
 
 /** Largest mean difference that rounding explains: three times what it does by chance, and the tolerance. */

@@ -1,6 +1,7 @@
 /** The checkpoints of a run: written, resumed from, the best one looked after and put back. */
 import { FormatError } from "../base/errors.ts";
 import type { RunConfig } from "../config/run-config.ts";
+import type { Decoder } from "../models/causal-lm.ts";
 import {
   type Checkpoint,
   checkpointPath,
@@ -19,11 +20,11 @@ import type { Training } from "./step.ts";
 export class RunCheckpoints {
   readonly #dir: string;
   readonly #config: RunConfig;
-  readonly #training: Training;
+  readonly #training: Training<Decoder>;
   readonly #data: PreparedData;
   #savedAt = -1;
 
-  constructor(dir: string, config: RunConfig, training: Training, data: PreparedData) {
+  constructor(dir: string, config: RunConfig, training: Training<Decoder>, data: PreparedData) {
     this.#dir = dir;
     this.#config = config;
     this.#training = training;

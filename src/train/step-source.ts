@@ -3,7 +3,7 @@ import { at } from "../base/at.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import { planEpoch, type StepPlan } from "../data/batches.ts";
 import type { Example } from "../data/example.ts";
-import { packExamples } from "../data/packing.ts";
+import { type PackingOptions, packExamples } from "../data/packing.ts";
 import { EpochSampler } from "../data/sampler.ts";
 import type { MicroBatch } from "../forward/batch.ts";
 
@@ -19,7 +19,8 @@ export type PlanKeys = Pick<
   | "num_train_epochs"
   | "max_steps"
   | "seed"
->;
+> &
+  Pick<PackingOptions, "scores">;
 
 /** One optimiser step. */
 export interface TrainingStep {
@@ -88,7 +89,7 @@ export class EpochSteps implements StepSource {
 
   next(step: number): TrainingStep {
     const { plan, epoch, endsEpoch } = this.planOf(step);
-    const packed = (indices: readonly number[]) => pack(this.#examples, indices, this.#keys.share_prompt);
+    const packed = (indices: readonly number[]) => pack(this.#examples, indices, this.#keys);
     return {
       batches: plan.microBatches.map(packed),
       singles: () => plan.examples.map((index) => packed([index])),
@@ -98,20 +99,22 @@ export class EpochSteps implements StepSource {
   }
 }
 
-function pack(examples: readonly Example[], indices: readonly number[], share_prompt: boolean): MicroBatch {
-  return {
-    packed: packExamples(
-      indices.map((i) => at(examples, i)),
-      { share_prompt },
-    ),
-    indices,
-  };
+function pack(
+  examples: readonly Example[],
+  indices: readonly number[],
+  { share_prompt, scores = false }: Pick<PlanKeys, "share_prompt" | "scores">,
+): MicroBatch {
+  const taken = indices.map((i) => at(examples, i));
+  const packed = packExamples(taken, { share_prompt, scores });
+  if (!taken.some(({ margin }) => margin !== undefined)) return { packed, indices };
+  const margin = taken.flatMap((example) => example.completions.map(() => example.margin ?? 0));
+  return { packed, indices, columns: { margin } };
 }
 
 /** Every example once, in order, in batches of the evaluation's size. */
 export function evaluationBatches(
   examples: readonly Example[],
-  keys: Pick<PlanKeys, "per_device_eval_batch_size" | "share_prompt">,
+  keys: Pick<PlanKeys, "per_device_eval_batch_size" | "share_prompt" | "scores">,
 ): MicroBatch[] {
   const size = keys.per_device_eval_batch_size;
   const starts = Array.from({ length: Math.ceil(examples.length / size) }, (_, i) => i * size);
@@ -120,7 +123,7 @@ export function evaluationBatches(
     return pack(
       examples,
       Array.from({ length: count }, (_, i) => start + i),
-      keys.share_prompt,
+      keys,
     );
   });
 }

@@ -1,12 +1,10 @@
 /** One optimiser step: micro-batches forward and back, one clipped update, and its metrics. */
-import { completionSlices, type MicroBatch, toDevice } from "../forward/batch.ts";
-import { tokenLogpsHead } from "../forward/head.ts";
+import { type MicroBatch, toDevice } from "../forward/batch.ts";
 import type { Numerics } from "../forward/numerics.ts";
-import { keptRows } from "../forward/token-logps.ts";
 import { walk } from "../forward/walk.ts";
 import { evaluateObjective, type Objective, objectiveType, type StepTotals } from "../methods/objective.ts";
 import type { Adapter } from "../models/adapt.ts";
-import type { CausalLM } from "../models/causal-lm.ts";
+import type { CausalLM, Decoder } from "../models/causal-lm.ts";
 import type { ParameterSet } from "../nn/parameter-set.ts";
 import type { AdamW } from "../optim/adamw.ts";
 import { clipGradNorm } from "../optim/clip.ts";
@@ -14,13 +12,14 @@ import type { SkipReason } from "../runs/train-events.ts";
 import { backward, noGrad, onDevice, ops, type Scope, scope, type Tensor, tensor } from "../torch/index.ts";
 import { columnsOf, completionLogps, countsOf, type ReferenceSource, totalsOf } from "./completion-logps.ts";
 import { dropoutKeys } from "./dropout-keys.ts";
-import { MetricTally, tokenStatistics } from "./metric-tally.ts";
+import { MetricTally } from "./metric-tally.ts";
+import { headSlices, objectiveHead } from "./objective-head.ts";
 import { OptimizerInBackward } from "./optimizer-in-backward.ts";
 import type { StepLimits } from "./spike-guard.ts";
 
-/** What a step works on. */
-export interface Training {
-  model: CausalLM;
+/** What a step works on. Its model has the head that the objective takes: a language model's, or a reward model's. */
+export interface Training<Model extends Decoder = CausalLM> {
+  model: Model;
   adapter: Adapter | null;
   parameters: ParameterSet;
   objective: Objective;
@@ -46,7 +45,7 @@ export interface StepResult {
   skipped: SkipReason | null;
   /** Input tokens that went through the model. */
   tokens: number;
-  /** For each micro-batch the log-probs of its tokens, (R) in their order, before the update; null unless asked for. */
+  /** For each micro-batch the log-probs of its tokens, (R) in their order (or the scores), before the update; null unless asked for. */
   logps: Float32Array[] | null;
 }
 
@@ -71,7 +70,7 @@ export interface StepOptions {
  * Runs the micro-batches of one optimiser step and applies the update. The loss does not depend on how the step was cut.
  */
 export function trainStep(
-  training: Training,
+  training: Training<Decoder>,
   batches: readonly MicroBatch[],
   options: StepOptions,
 ): StepResult {
@@ -120,7 +119,11 @@ function whySkipped(loss: number, gradNorm: number, limits: StepLimits | null): 
 }
 
 /** Whether loss and gradient of `batches` alone, with the masks of the step with `seed`, are finite; changes nothing. */
-export function isFiniteStep(training: Training, batches: readonly MicroBatch[], seed: number): boolean {
+export function isFiniteStep(
+  training: Training<Decoder>,
+  batches: readonly MicroBatch[],
+  seed: number,
+): boolean {
   using step = scope();
   const { loss } = accumulate(training, batches, {
     step,
@@ -149,7 +152,7 @@ interface Accumulation {
 
 /** Adds the gradients of a step's micro-batches to the parameters' `grad`. The loss is a () tensor. */
 function accumulate(
-  training: Training,
+  training: Training<Decoder>,
   batches: readonly MicroBatch[],
   how: Accumulation,
 ): { loss: Tensor; tally: MetricTally } {
@@ -176,7 +179,7 @@ function sumOf(values: readonly Tensor[]): Tensor {
 
 /** The loss of each slice of the batch, kept in the step's scope. */
 function microStep(
-  training: Training,
+  training: Training<Decoder>,
   batch: MicroBatch,
   {
     totals,
@@ -195,24 +198,21 @@ function microStep(
   if (adapter !== null && adapter.config.dropout > 0) {
     adapter.switch.dropoutKeys = placedKeys(batch, seed, model.device);
   }
-  const head = tokenLogpsHead(model, { ...numerics, entropies: log_entropy });
+  const head = objectiveHead(model, objective, { ...numerics, entropies: log_entropy });
   const pass = walk(model, placed, head, { ...numerics, trained: parameters });
   const losses: Tensor[] = [];
-  for (const slice of completionSlices(placed, headRows(training))) {
+  for (const slice of headSlices(placed, training)) {
     using _ = scope();
-    const tokens = pass.head(slice);
-    kept?.set(tokens.logps.data() as Float32Array, slice.start);
-    const leaf = ops.detach(ops.to(tokens.logps, objectiveType(model.device)));
+    const { values, statistics, backward: headBackward } = pass.head(slice);
+    kept?.set(values.data() as Float32Array, slice.start);
+    const leaf = ops.detach(ops.to(values, objectiveType(model.device)));
     leaf.requiresGrad = true;
     const completions = completionLogps(objective, leaf, slice, columns);
     const counts = countsOf(slice.spans, objective.over);
     const result = evaluateObjective(objective, completions, { ...totals, micro: counts });
     backward([result.loss]);
-    if (leaf.grad !== null) tokens.backward(ops.to(leaf.grad, "float32"));
-    tally.add(
-      { ...result.metrics, ...tokenStatistics(tokens, slice, { over: objective.over, counts }) },
-      step,
-    );
+    if (leaf.grad !== null) headBackward(ops.to(leaf.grad, "float32"));
+    tally.add({ ...result.metrics, ...statistics(counts) }, step);
     losses.push(step.adopt(ops.detach(result.loss)));
   }
   if (updates === null) pass.backward();
@@ -223,12 +223,4 @@ function microStep(
 /** (2, T) int32 on `device`, see `dropoutKeys`. */
 function placedKeys(batch: MicroBatch, seed: number, device: string): Tensor {
   return onDevice(tensor(dropoutKeys(batch, seed), [2, batch.packed.ids.length]), device, "int32");
-}
-
-/** Response tokens whose probabilities a trained head can keep; a frozen one keeps none. */
-function headRows({ model, numerics, parameters }: Training): number {
-  const { weight } = model.lm_head;
-  return parameters.trains(model.lm_head)
-    ? keptRows(weight, numerics.logits_kept_mib ?? null)
-    : Number.POSITIVE_INFINITY;
 }

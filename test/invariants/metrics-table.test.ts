@@ -28,6 +28,7 @@ const switchedOn: Record<MethodName, Values> = {
   dpo: { log_entropy: true, ...watched },
   simpo: { log_entropy: true, cpo_alpha: 0.5, ...watched },
   sft: { log_entropy: true, ...watched },
+  reward: {},
 };
 
 let runs = 0;
@@ -53,7 +54,7 @@ function promised(objective: MethodName, rows: "training" | "evaluation", every 
 
 const keysOf = (row: MetricRow | undefined) => Object.keys(row ?? {}).sort();
 
-for (const objective of ["slime", "dpo", "simpo", "sft"] as const) {
+for (const objective of ["slime", "dpo", "simpo", "sft", "reward"] as const) {
   test(`${objective} logs what the table says, in every row`, async () => {
     const { training, evaluation } = await rowsOf({ objective, ...switchedOn[objective] });
     assert.deepEqual([training.length, evaluation.length], [2, 3]);

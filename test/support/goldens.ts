@@ -9,6 +9,7 @@ export function golden<T>(
     | "nn"
     | "lora"
     | "models"
+    | "reward-models"
     | "tied-heads"
     | "sampling"
     | "bleu"

@@ -51,6 +51,7 @@ export function tinyAdapterConfig(changes: Partial<AdapterConfig> = {}): Adapter
     modulesToSave: [],
     baseModel: null,
     bias: "none",
+    taskType: "CAUSAL_LM",
     rankPattern: {},
     alphaPattern: {},
     raw: {},

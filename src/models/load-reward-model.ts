@@ -1,0 +1,69 @@
+/** Reward models from Hugging Face directories: `…ForSequenceClassification` with one label, or a language model to begin from. */
+import { FormatError } from "../base/errors.ts";
+import { readAdapter } from "../formats/adapter.ts";
+import { headName, scoreName } from "../formats/checkpoint-names.ts";
+import { openModel, type StoredModel } from "../formats/tied-head.ts";
+import { ops } from "../torch/index.ts";
+import { buildRewardModel } from "./build.ts";
+import { buildStored, type LoadOptions } from "./load.ts";
+import { installAdapter } from "./load-adapter.ts";
+import type { RewardModel } from "./reward-model.ts";
+import { randomWeights, type WeightSource } from "./weights.ts";
+
+/** Options of `loadRewardModel`. */
+export interface RewardModelOptions extends LoadOptions {
+  /**
+   * A language model gets a new score layer, as transformers gives it one: normal with `initializer_range`, from torch's
+   * generator. Otherwise one without a score layer is refused, unless the adapter brings it. Default false.
+   */
+  newScore?: boolean;
+  /** Token with which batches of its texts are padded elsewhere; default: that of config.json. */
+  padTokenId?: number | null;
+}
+
+/**
+ * Loads the reward model in `dir`; no parameter but an adapter's requires grad. As `loadModel` otherwise. A language model's head
+ * is not used.
+ *
+ * @throws {FormatError} for anything a directory lacks or has wrong: no score layer, several outputs, another shape
+ */
+export function loadRewardModel(dir: string, options: RewardModelOptions = {}): RewardModel {
+  const stored = openModel(dir);
+  const { newScore = false, adapter, padTokenId = stored.config.padTokenId } = options;
+  const files = adapter ? readAdapter(adapter) : null;
+  const isInAdapter = files?.saved.has(scoreName) ?? false;
+  const score = scoreOf(dir, stored, newScore ? "new" : isInAdapter ? "zero" : "refused");
+  const config = { ...stored.config, isRewardModel: true, padTokenId };
+  const model = buildStored(dir, stored, options, {
+    build: (source) => buildRewardModel(config, (name, shape) => (name === scoreName ? (score ?? source) : source)(name, shape)),
+    isHarmless: (name) => name === headName,
+  });
+  if (files !== null) installAdapter(model, files);
+  return model;
+}
+
+/** Where the score layer comes from: the files, or what takes its place where they have none. */
+function scoreOf(
+  dir: string,
+  { config, index, names }: StoredModel,
+  without: "new" | "zero" | "refused",
+): WeightSource | null {
+  const found = index.tensors.get(names.get(scoreName) ?? "");
+  if (found !== undefined) {
+    const [outputs = 0] = found.entry.shape;
+    if (found.entry.shape.length !== 2 || outputs === 1) return null;
+    throw new FormatError(
+      `${found.file.path}: tensor "${scoreName}": expected one output, a reward, got ${outputs}. ` +
+        "A classifier with several labels is no reward model; take one with num_labels 1.",
+    );
+  }
+  if (without === "refused") {
+    throw new FormatError(
+      `${dir}: expected a reward model, got ${config.isRewardModel ? "one" : "a language model"} without "${scoreName}". ` +
+        "Train one from it (objective: reward), or name the directory of a reward model.",
+    );
+  }
+  const { initializer_range: range } = config.raw;
+  const deviation = typeof range === "number" && range > 0 ? range : 0.02;
+  return without === "new" ? randomWeights(deviation, 1) : (_, shape) => ops.zeros(shape, { dtype: "float32" });
+}

@@ -1,0 +1,74 @@
+/** What an objective is computed from: the head that its model has, log-probs of tokens or a score for each completion. */
+import { ConfigError } from "../base/errors.ts";
+import { type CompletionSlice, completionSlices, type DeviceBatch } from "../forward/batch.ts";
+import { type Head, tokenLogpsHead, valueHead } from "../forward/head.ts";
+import type { Numerics } from "../forward/numerics.ts";
+import { keptRows } from "../forward/token-logps.ts";
+import type { BatchCounts, Metric, Objective } from "../methods/objective.ts";
+import { CausalLM, type Decoder } from "../models/causal-lm.ts";
+import { RewardModel } from "../models/reward-model.ts";
+import type { ParameterSet } from "../nn/parameter-set.ts";
+import type { Tensor } from "../torch/index.ts";
+import { tokenStatistics } from "./metric-tally.ts";
+
+/** What a head gives for a slice of a batch. */
+export interface ObjectiveValues {
+  /** Log-probs of tokens, (R), or scores of completions, (C); float32 */
+  values: Tensor;
+  /** Metrics of the pass itself. */
+  statistics(counts: BatchCounts): Record<string, Metric>;
+}
+
+/** How the head computes. */
+export interface ObjectiveHeadOptions extends Numerics {
+  /** Also measure entropies of tokens. */
+  entropies: boolean;
+}
+
+/**
+ * The head of `model` that `objective` takes.
+ *
+ * @throws {ConfigError} if the model has another head
+ */
+export function objectiveHead(
+  model: Decoder,
+  { name, over }: Objective,
+  options: ObjectiveHeadOptions,
+): Head<ObjectiveValues> {
+  if (over === "scores") {
+    if (!(model instanceof RewardModel)) throw otherHead(name, "a reward model, which has a score layer");
+    const head = valueHead(model.score);
+    return (...given) => ({ ...head(...given), statistics: () => ({}) });
+  }
+  const head = tokenLogpsHead(requireLanguageModel(model, name), options);
+  return (hidden, slice, trained) => {
+    const { backward, ...pass } = head(hidden, slice, trained);
+    return {
+      values: pass.logps,
+      backward,
+      statistics: (counts) => tokenStatistics(pass, slice, { over, counts }),
+    };
+  };
+}
+
+/** `model` as a language model. @throws {ConfigError} if it is none: it gives scores, no tokens and no log-probs */
+export function requireLanguageModel(model: Decoder, what: string): CausalLM {
+  if (model instanceof CausalLM) return model;
+  throw otherHead(what, "a language model, which gives log-probs of tokens");
+}
+
+function otherHead(what: string, expected: string): ConfigError {
+  return new ConfigError(`${what} needs ${expected}; this model has another head.`);
+}
+
+/** The slices of `batch` whose probabilities a trained head can keep at once; all of it where nothing is kept. */
+export function headSlices(
+  batch: DeviceBatch,
+  { model, numerics, parameters }: { model: Decoder; numerics: Numerics; parameters: ParameterSet },
+): CompletionSlice[] {
+  const keeps = model instanceof CausalLM && parameters.trains(model.lm_head);
+  return completionSlices(
+    batch,
+    keeps ? keptRows(model.lm_head.weight, numerics.logits_kept_mib ?? null) : Number.POSITIVE_INFINITY,
+  );
+}
