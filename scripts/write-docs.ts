@@ -12,7 +12,7 @@ import { TRL_ALIASES } from "../src/config/trl-names.ts";
 import { describeFindings, type FindingDoc } from "../src/data/findings.ts";
 import { DIVERSITY_METRICS } from "../src/evaluate/diversity/diversity.ts";
 import { FORM_FAULTS } from "../src/evaluate/diversity/markdown-form.ts";
-import { methodNames, methodOf } from "../src/methods/index.ts";
+import { type MethodName, methodNames, methodOf } from "../src/methods/index.ts";
 import type { Hyperparameter, Preset } from "../src/methods/method.ts";
 import { API_ERRORS } from "../src/serve/api-error.ts";
 import type { FieldTable } from "../src/serve/request-fields.ts";
@@ -142,11 +142,17 @@ function metrics(): string {
   return `${[metricsHead, `## Keys\n\n${list}\n`, metricsTail].join("\n")}`;
 }
 
+/** Names of objectives, or of those that are left out where these are fewer. */
+function someObjectives(names: readonly MethodName[]): string {
+  const others = methodNames.filter((name) => !names.includes(name));
+  return others.length < names.length && others.length > 0 ? `not ${others.join(", ")}` : names.join(", ");
+}
+
 function whereLogged({ key, rows, objectives, needs }: MetricInfo): string {
   const kinds = { training: "training rows", evaluation: `as ${code(`eval_${key}`)}` };
   const parts = [
     rows === undefined ? "both" : kinds[rows],
-    ...(objectives === undefined ? [] : [objectives.join(", ")]),
+    ...(objectives === undefined ? [] : [someObjectives(objectives)]),
     ...(needs === undefined ? [] : [needs]),
   ];
   return parts.join("; ");

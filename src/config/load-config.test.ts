@@ -184,7 +184,10 @@ const MISTAKES: [yaml: string, expected: RegExp][] = [
   ["learning_rate: .inf", /learning_rate: expected a number at least 0, got the number Infinity/],
   ["lora_dropout: 1", /lora_dropout: expected a number at least 0 and below 1, got the number 1/],
   ["run_name: 5", /run_name: expected a non-empty string, or null, got the number 5/],
-  ["objective: dpoo", /objective: expected one of "slime", "dpo", "simpo", "sft", "reward", got the text "dpoo"/],
+  [
+    "objective: dpoo",
+    /objective: expected one of "slime", "dpo", "simpo", "sft", "reward", got the text "dpoo"/,
+  ],
   ["device: gpu", /device: expected "auto", "cpu", "cuda", "cuda:N" or "mps", got the text "gpu"/],
   [
     "eval_data:\n  - b.jsonl\n  - path: c.jsonl\n    wieght: 2",

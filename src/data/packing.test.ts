@@ -235,9 +235,14 @@ test("scored answers keep their last token, and have one row each, at that token
   const apart = packExamples(examples, { scores: true, share_prompt: false });
   assert.deepEqual([...apart.ids], [10, 11, 20, 21, 22, 10, 11, 30, 12, 40, 12, 50, 51]);
   assert.deepEqual([...apart.predictors], [4, 7, 9, 12]);
-  for (const share_prompt of [true, false]) {
-    const packed = packExamples(examples, { scores: true, share_prompt });
-    const counted = examples.map((example) => packedTokens(example, { scores: true, share_prompt }));
-    assert.equal(counted[0]! + counted[1]!, packed.ids.length);
+  for (const sharePrompt of [true, false]) {
+    const packed = packExamples(examples, { scores: true, share_prompt: sharePrompt });
+    const counted = examples.map((example) =>
+      packedTokens(example, { scores: true, share_prompt: sharePrompt }),
+    );
+    assert.equal(
+      counted.reduce((a, b) => a + b, 0),
+      packed.ids.length,
+    );
   }
 });

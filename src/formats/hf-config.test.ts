@@ -205,7 +205,11 @@ describe("what is refused", () => {
       { ...llama32, ...rewardModel, id2label: { 0: "a", 1: "b", 2: "c" } },
       /id2label: expected one label, since a reward model has one output.*"c"/,
     ],
-    ["a classifier without labels, which has two", { ...llama32, ...rewardModel }, /id2label: expected one label/],
+    [
+      "a classifier without labels, which has two",
+      { ...llama32, ...rewardModel },
+      /id2label: expected one label/,
+    ],
     [
       "two labels, counted",
       { ...llama32, ...rewardModel, num_labels: 2 },

@@ -120,7 +120,8 @@ function findModelType(top: JsonFields, file: string): string {
 /** A reward model is a classifier with one label. */
 function refuseSeveralLabels(top: JsonFields): void {
   const labels = top.object("id2label");
-  const count = labels === null ? top.positiveInt("num_labels", 2, limits.vocab) : Object.keys(labels.values).length;
+  const count =
+    labels === null ? top.positiveInt("num_labels", 2, limits.vocab) : Object.keys(labels.values).length;
   if (count === 1) return;
   top.refuse(
     labels === null && top.has("num_labels") ? "num_labels" : "id2label",

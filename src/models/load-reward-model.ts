@@ -35,7 +35,10 @@ export function loadRewardModel(dir: string, options: RewardModelOptions = {}): 
   const score = scoreOf(dir, stored, newScore ? "new" : isInAdapter ? "zero" : "refused");
   const config = { ...stored.config, isRewardModel: true, padTokenId };
   const model = buildStored(dir, stored, options, {
-    build: (source) => buildRewardModel(config, (name, shape) => (name === scoreName ? (score ?? source) : source)(name, shape)),
+    build: (source) =>
+      buildRewardModel(config, (name, shape) =>
+        (name === scoreName ? (score ?? source) : source)(name, shape),
+      ),
     isHarmless: (name) => name === headName,
   });
   if (files !== null) installAdapter(model, files);
@@ -65,5 +68,7 @@ function scoreOf(
   }
   const { initializer_range: range } = config.raw;
   const deviation = typeof range === "number" && range > 0 ? range : 0.02;
-  return without === "new" ? randomWeights(deviation, 1) : (_, shape) => ops.zeros(shape, { dtype: "float32" });
+  return without === "new"
+    ? randomWeights(deviation, 1)
+    : (_, shape) => ops.zeros(shape, { dtype: "float32" });
 }

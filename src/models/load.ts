@@ -43,7 +43,10 @@ export function loadModel(dir: string, options: LoadOptions = {}): CausalLM {
     );
   }
   const isHarmless = (name: string) => name === headName && config.tieWordEmbeddings;
-  const model = buildStored(dir, stored, options, { build: (source) => buildModel(config, source), isHarmless });
+  const model = buildStored(dir, stored, options, {
+    build: (source) => buildModel(config, source),
+    isHarmless,
+  });
   if (options.adapter) installAdapter(model, readAdapter(options.adapter));
   return model;
 }
@@ -76,7 +79,8 @@ export function buildStored<Model>(
     return readWeight({ index, maps, stored, shape, dir }, options);
   };
   const model = build(source);
-  const isLeft = (name: string) => !used.has(name) && !name.endsWith("rotary_emb.inv_freq") && !isHarmless(name);
+  const isLeft = (name: string) =>
+    !used.has(name) && !name.endsWith("rotary_emb.inv_freq") && !isHarmless(name);
   refuseLeftOvers(dir, [...names.keys()].filter(isLeft), config);
   return model;
 }

@@ -92,7 +92,11 @@ function writeTrained(dir: string, { model, adapter, parameters }: Training<Deco
  *
  * @throws {FormatError} if the checkpoint is of another model, adapter or data
  */
-export function readCheckpointFiles(dir: string, training: Training<Decoder>, dataFingerprint: string): TrainerState {
+export function readCheckpointFiles(
+  dir: string,
+  training: Training<Decoder>,
+  dataFingerprint: string,
+): TrainerState {
   const state = parseNumbers(readTextFile(join(dir, STATE))) as TrainerState;
   // checkpoints from before there was a guard
   state.history ??= emptyHistory();

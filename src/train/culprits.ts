@@ -1,8 +1,8 @@
 /** Which rows of a step are at fault when its loss or gradient is not finite. */
 import { describeOrigin } from "../data/example.ts";
 import type { MicroBatch } from "../forward/batch.ts";
-import type { SkipReason } from "../runs/train-events.ts";
 import type { Decoder } from "../models/causal-lm.ts";
+import type { SkipReason } from "../runs/train-events.ts";
 import { isFiniteStep, type Training } from "./step.ts";
 
 /**

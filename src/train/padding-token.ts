@@ -4,8 +4,8 @@ import { join } from "node:path";
 import { readJsonFile, writeFileAtomic } from "../base/files.ts";
 import type { Decoder } from "../models/causal-lm.ts";
 import { RewardModel } from "../models/reward-model.ts";
-import { tokenizerConfigLimits } from "../text/tokenizer-file-limits.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
+import { tokenizerConfigLimits } from "../text/tokenizer-file-limits.ts";
 import { copyTokenizer } from "./copy-tokenizer.ts";
 import type { PreparedData } from "./prepare-data.ts";
 

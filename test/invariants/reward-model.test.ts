@@ -10,7 +10,15 @@ import type { RewardModel } from "../../src/models/reward-model.ts";
 import { scoreCompletions } from "../../src/online/reward-model.ts";
 import { scope } from "../../src/torch/index.ts";
 import { assertClose } from "../support/close.ts";
-import { assertSameRun, cutBack, losses, type RunRecord, runFixture, runTraining, type Values } from "../support/runs.ts";
+import {
+  assertSameRun,
+  cutBack,
+  losses,
+  type RunRecord,
+  runFixture,
+  runTraining,
+  type Values,
+} from "../support/runs.ts";
 import { pairRows, writeRows } from "../support/tiny-model.ts";
 
 const fixture = runFixture({ rows: 0, held: 0 });

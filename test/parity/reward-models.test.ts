@@ -16,7 +16,13 @@ import { trainAll } from "../../src/train/parameters.ts";
 import { type Training, trainStep } from "../../src/train/step.ts";
 import { EpochSteps } from "../../src/train/step-source.ts";
 import { assertClose, withoutLeaks } from "../support/close.ts";
-import { type FixtureFamily, families, fixtureExamples, fixturePath, type GoldenGradients } from "../support/fixture-files.ts";
+import {
+  type FixtureFamily,
+  families,
+  fixtureExamples,
+  fixturePath,
+  type GoldenGradients,
+} from "../support/fixture-files.ts";
 import { golden } from "../support/goldens.ts";
 
 interface RewardCase {
@@ -38,18 +44,29 @@ const goldens = golden<RewardGoldens>("reward-models");
 function fixtureRewardModel(family: FixtureFamily): RewardModel {
   const model = loadRewardModel(fixturePath(family, "model"), { copy: true, newScore: true });
   const values = goldens.families[family].score;
-  noGrad(() => ops.copy_(model.score.dense("float32"), tensor(Float32Array.from(values), [1, values.length])));
+  noGrad(() =>
+    ops.copy_(model.score.dense("float32"), tensor(Float32Array.from(values), [1, values.length])),
+  );
   return model;
 }
 
-function trainingOf(model: RewardModel, center: number | null, checkpointing: boolean): Training<RewardModel> {
+function trainingOf(
+  model: RewardModel,
+  center: number | null,
+  checkpointing: boolean,
+): Training<RewardModel> {
   const parameters = trainAll(model);
   return {
     model,
     adapter: null,
     parameters,
     objective: reward({ center_rewards_coefficient: center ?? 0 }),
-    optimizer: new AdamW(parameters, { adam_beta1: 0.9, adam_beta2: 0.999, adam_epsilon: 1e-8, weight_decay: 0 }),
+    optimizer: new AdamW(parameters, {
+      adam_beta1: 0.9,
+      adam_beta2: 0.999,
+      adam_epsilon: 1e-8,
+      weight_decay: 0,
+    }),
     numerics: { dtype: "float32", gradient_checkpointing: checkpointing, logits_chunk_size: null },
     max_grad_norm: 0,
     reference: null,
@@ -96,8 +113,8 @@ for (const family of families) {
       const model = fixtureRewardModel(family);
       const examples = fixtureExamples(family);
       const numerics = { dtype: "float32", gradient_checkpointing: false, logits_chunk_size: null } as const;
-      for (const share_prompt of [true, false]) {
-        const packed = packExamples(examples, { share_prompt, scores: true });
+      for (const sharePrompt of [true, false]) {
+        const packed = packExamples(examples, { share_prompt: sharePrompt, scores: true });
         const got = rewardsOfBatch(model, { packed, indices: examples.map((_, i) => i) }, numerics);
         assertClose(Array.from(got), scores.flat(), { atol: 2e-5 });
       }

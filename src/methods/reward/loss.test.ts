@@ -50,7 +50,13 @@ test("reward by hand: two pairs, with a margin and with centring", () => {
     const want = pull.flatMap((p, i) => [p + (centre[i] ?? 0), -p + (centre[i] ?? 0)]);
     assertClose(grad, want, { rtol: 1e-12 });
     // the margin of the metrics is that of the scores, as in TRL
-    assert.deepEqual(metrics, { accuracy: 0.5, margin: -1, min_reward: -1, mean_reward: 0.75, max_reward: 2 });
+    assert.deepEqual(metrics, {
+      accuracy: 0.5,
+      margin: -1,
+      min_reward: -1,
+      mean_reward: 0.75,
+      max_reward: 2,
+    });
   });
 });
 

@@ -1,6 +1,13 @@
 /** The loss of reward models: Bradley–Terry on the two scores of a pair. */
 import { ops, type Tensor } from "../../torch/index.ts";
-import { meanOf, type ObjectiveResult, type ScoreObjective, type ScorePairs, shareOf, type StepTotals } from "../objective.ts";
+import {
+  meanOf,
+  type ObjectiveResult,
+  type ScoreObjective,
+  type ScorePairs,
+  type StepTotals,
+  shareOf,
+} from "../objective.ts";
 import type { RewardOptions } from "./settings.ts";
 
 /**

@@ -39,11 +39,27 @@ export const reward: Method<RewardSettings> = {
     {
       key: "margin",
       unit: "reward",
-      definition: "Mean of the chosen answer's reward − the rejected one's. Margins of the rows are not taken off.",
+      definition:
+        "Mean of the chosen answer's reward − the rejected one's. Margins of the rows are not taken off.",
       better: "higher",
     },
-    { key: "min_reward", unit: "reward", definition: "Smallest reward of the step or evaluation.", better: null },
-    { key: "mean_reward", unit: "reward", definition: "Mean reward of chosen and rejected answers.", better: null },
-    { key: "max_reward", unit: "reward", definition: "Greatest reward of the step or evaluation.", better: null },
+    {
+      key: "min_reward",
+      unit: "reward",
+      definition: "Smallest reward of the step or evaluation.",
+      better: null,
+    },
+    {
+      key: "mean_reward",
+      unit: "reward",
+      definition: "Mean reward of chosen and rejected answers.",
+      better: null,
+    },
+    {
+      key: "max_reward",
+      unit: "reward",
+      definition: "Greatest reward of the step or evaluation.",
+      better: null,
+    },
   ],
 };
