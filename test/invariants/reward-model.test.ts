@@ -74,7 +74,7 @@ function scoresOf(model: RewardModel): number[] {
 }
 
 for (const [kind, recipe] of Object.entries(recipes)) {
-  test(`${kind}: the loss falls, pairs are told apart, and the metrics are TRL's`, async () => {
+  test(`${kind}: the loss falls, pairs are ranked, and the metrics are TRL's`, async () => {
     const { record } = await runOf(recipe);
     const all = losses(record);
     const mean = (some: number[]) => some.reduce((a, b) => a + b, 0) / some.length;
@@ -137,7 +137,7 @@ test("LoRA: the adapter is a PEFT classifier's with its score layer, and gives t
   assert.ok(new Set(adapted.map((score) => score.toFixed(3))).size === 4, `${adapted}`);
 });
 
-test("training goes on from a reward model, and from an adapter of one, with the score layer they have", async () => {
+test("training continues from a reward model, and from an adapter of one, with the score layer they have", async () => {
   const { dir } = await runOf(full);
   const again = await runTraining({
     ...full,

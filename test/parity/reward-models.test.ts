@@ -40,7 +40,7 @@ interface RewardGoldens {
 
 const goldens = golden<RewardGoldens>("reward-models");
 
-/** The fixture's model with the golden script's score layer, its tensors with memory of their own. */
+/** The fixture's model with the golden script's score layer, its tensors in separate memory. */
 function fixtureRewardModel(family: FixtureFamily): RewardModel {
   const model = loadRewardModel(fixturePath(family, "model"), { copy: true, newScore: true });
   const values = goldens.families[family].score;
