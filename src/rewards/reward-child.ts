@@ -6,7 +6,8 @@ import type { RewardFunction, RewardInput } from "./reward-function.ts";
 import type { FunctionToLoad, RewardCommand, RewardMessage } from "./reward-messages.ts";
 import { redirectOutput } from "./worker-output.ts";
 
-const attributeOutput = redirectOutput();
+// with the answers, in order: a pipe may still hold what was written when the answer is there
+const attributeOutput = redirectOutput((text) => send({ type: "output", text }));
 const functions: { name: string; call: RewardFunction }[] = [];
 
 function send(message: RewardMessage, onSent?: () => void): void {
@@ -35,6 +36,9 @@ async function call(index: number, input: RewardInput): Promise<RewardMessage> {
     return Array.isArray(values) ? { type: "values", values } : { type: "invalid", ...values };
   } catch (error) {
     return { type: "threw", message: messageOf(error).slice(0, 500) };
+  } finally {
+    // a line that has no end is written now
+    attributeOutput(wanted.name);
   }
 }
 

@@ -25,6 +25,8 @@ export type RewardMessage =
   /** Every function is there; the files of each, none for a built-in one. */
   | { type: "loaded"; files: readonly (readonly RewardFile[])[] }
   | { type: "refused"; message: string }
+  /** What the functions wrote: whole lines, each with the name of the one that wrote it. */
+  | { type: "output"; text: string }
   /** The function is called now. */
   | { type: "began" }
   | { type: "values"; values: readonly (number | null)[] }

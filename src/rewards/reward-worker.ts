@@ -34,7 +34,7 @@ export interface WorkerOptions {
   onOutput: (text: string) => void;
 }
 
-type Heard = RewardMessage | { type: "ended"; how: string };
+type Heard = Exclude<RewardMessage, { type: "output" }> | { type: "ended"; how: string };
 
 /** One process. It is good for calls until {@link isGone}. */
 export class RewardWorker {
@@ -42,6 +42,8 @@ export class RewardWorker {
   readonly #child: Child;
   readonly #options: WorkerOptions;
   #onHeard: (message: Heard) => void = () => {};
+  /** What the functions wrote last. */
+  #written = "";
 
   constructor(options: WorkerOptions) {
     this.#options = options;
@@ -49,7 +51,8 @@ export class RewardWorker {
     this.#child = forkChild(
       programBeside(import.meta, "reward-child"),
       {
-        onMessage: (message) => this.#onHeard(message as RewardMessage),
+        onMessage: (message) => this.#hear(message as RewardMessage),
+        // what does not pass through the process's own streams: a crash of Node, what a child of it writes
         onStderr: onOutput,
         onEnd: (how) => {
           this.isGone = true;
@@ -58,7 +61,6 @@ export class RewardWorker {
       },
       { silent: true },
     );
-    // what does not pass through the process's own streams, such as that of its children
     this.#child.process.stdout?.setEncoding("utf8").on("data", onOutput);
   }
 
@@ -82,7 +84,7 @@ export class RewardWorker {
       if (heard.type === "refused") throw new RewardError(heard.message);
       const how = heard.type === "ended" ? heard.how : heard.type;
       throw new RewardError(
-        `${files}: the process that loads the reward functions ended ${how}.${lastLine(this.#child.written)} Loading a file must not end the process.`,
+        `${files}: the process that loads the reward functions ended ${how}.${lastLine(this.#written || this.#child.written)} Loading a file must not end the process.`,
       );
     } catch (error) {
       await this.kill();
@@ -125,6 +127,14 @@ export class RewardWorker {
   async kill(): Promise<void> {
     this.isGone = true;
     await this.#child.kill();
+  }
+
+  #hear(message: RewardMessage): void {
+    if (message.type !== "output") this.#onHeard(message);
+    else {
+      this.#written = message.text;
+      this.#options.onOutput(message.text);
+    }
   }
 
   /** The first message after `command` that `isAnswer`; an abort kills the process. */

@@ -1,4 +1,4 @@
-/** What reward functions write, in their worker process: all of it to standard error, each line with the function's name. */
+/** What reward functions write, in their worker process: each line with the function's name. */
 
 /** Characters that one call may write. */
 const mostCharacters = 16_384;
@@ -41,13 +41,12 @@ class AttributedLines {
 }
 
 /**
- * From now on the output of this process goes to standard error, line by line.
+ * From now on `write` gets what this process writes to its standard streams, line by line.
  *
  * @returns says whose output follows
  */
-export function redirectOutput(): (name: string) => void {
-  const write = process.stderr.write.bind(process.stderr);
-  const lines = new AttributedLines((text) => void write(text));
+export function redirectOutput(write: (text: string) => void): (name: string) => void {
+  const lines = new AttributedLines(write);
   const redirected = (text: string | Uint8Array, ...rest: unknown[]): boolean => {
     lines.add(typeof text === "string" ? text : Buffer.from(text).toString());
     const done = rest.findLast((each) => typeof each === "function") as (() => void) | undefined;

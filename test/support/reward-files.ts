@@ -43,6 +43,7 @@ export async function later({ completions, step }) {
 }
 export const bestOfGroup = ({ completions }) => {
   if (completions.includes("throw")) throw new Error("one is missing");
+  if (completions.includes("hang")) for (;;);
   const longest = Math.max(...completions.map((text) => text.length));
   return completions.map((text) => (text.length === longest ? 1 : 0));
 };
@@ -72,7 +73,7 @@ export function inputOf(
   };
 }
 
-/** The time of a call is over, at once, where one of its completions is among `texts`; that of others never is. */
+/** The time of a call is over, at once, where one of its completions is among `texts`, on which it must hang; that of others never is. */
 export function hangsOn(...texts: string[]): CallTimer {
   return ({ input }, onLimit) => {
     if (input.completions.some((each) => texts.includes(each as string))) setImmediate(onLimit);
