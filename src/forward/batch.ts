@@ -2,6 +2,7 @@
 import type { PackedBatch, ResponseSpan } from "../data/packing.ts";
 import type { Segment } from "../nn/packed-attention.ts";
 import { onDevice, ops, type Tensor, tensor } from "../torch/index.ts";
+import { checkKeptTokens, type KeptTokens } from "./kept-tokens.ts";
 
 /** Numbers by name: one for each completion of a batch, or one for each of its tokens in the loss, in their order. */
 export type Columns = Readonly<Record<string, readonly number[] | Float32Array | Float64Array>>;
@@ -13,6 +14,11 @@ export interface MicroBatch {
   indices: readonly number[];
   /** What came with its completions: rewards, advantages, log-probs of the policy that sampled them. */
   columns?: Columns;
+  /**
+   * For each of its R tokens in the loss the ids that top-k, top-p or min-p kept in its place, which log-probs are renormalised
+   * over; an entry is null where all were kept. Null or left out: all everywhere.
+   */
+  keptTokens?: KeptTokens | null;
 }
 
 /** T input tokens, R response tokens, C completions. */
@@ -30,18 +36,30 @@ export interface DeviceBatch {
   completion: Tensor;
   /** Rows of each completion, C of them. */
   spans: readonly ResponseSpan[];
+  /** R lists, on the computer: what log-probs are renormalised over; null: all tokens. */
+  keptTokens: KeptTokens | null;
 }
 
 /** Some completions of a batch, in complete groups: rows [start, end) of its R. */
-export interface CompletionSlice extends Pick<DeviceBatch, "targets" | "completion" | "spans"> {
+export interface CompletionSlice
+  extends Pick<DeviceBatch, "targets" | "completion" | "spans" | "keptTokens"> {
   start: number;
   end: number;
   /** Index in the batch of the slice's first completion; `completion` counts from it. */
   first: number;
 }
 
-/** Moves a packed batch to `device`. */
-export function toDevice(batch: PackedBatch, device: string): DeviceBatch {
+/**
+ * Moves a packed batch to `device`, with the tokens that were kept at its places.
+ *
+ * @throws {ShapeError} if `keptTokens` are not those of the batch's tokens
+ */
+export function toDevice(
+  batch: PackedBatch,
+  device: string,
+  keptTokens: KeptTokens | null = null,
+): DeviceBatch {
+  if (keptTokens !== null) checkKeptTokens(keptTokens, batch.targets);
   const completion = new Int32Array(batch.targets.length);
   batch.spans.forEach((span, i) => {
     completion.fill(i, span.start, span.end);
@@ -55,6 +73,7 @@ export function toDevice(batch: PackedBatch, device: string): DeviceBatch {
     targets: place(batch.targets),
     completion: place(completion),
     spans: batch.spans,
+    keptTokens,
   };
 }
 
@@ -102,6 +121,7 @@ function sliceOf(batch: DeviceBatch, spans: readonly ResponseSpan[], first: numb
     targets: ops.slice(batch.targets, 0, start, end),
     completion: ops.sub(ops.slice(batch.completion, 0, start, end), first),
     spans,
+    keptTokens: batch.keptTokens?.slice(start, end) ?? null,
     start,
     end,
     first,

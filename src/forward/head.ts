@@ -42,10 +42,11 @@ export function tokenLogpsHead(
   options: TokenLogpsHeadOptions,
 ): Head<TokenLogps> {
   const { weight } = lm_head;
-  return (hidden, { targets }, trained) => {
+  return (hidden, { targets, keptTokens }, trained) => {
     const owner = trained?.trains(lm_head) === true ? trained : null;
     const { backward, ...values } = tokenLogps(hidden, weight, targets, {
       ...options,
+      keptTokens,
       gradient: owner !== null ? "hidden-and-weight" : trained !== null ? "hidden" : "none",
     });
     return { ...values, backward: (grad) => backward(grad, owner?.gradOf(weight) ?? null) };

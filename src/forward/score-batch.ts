@@ -23,7 +23,7 @@ export interface CompletionScore {
 /** Scores of the completions of a batch, in the order of its spans. */
 export function scoreBatch(model: CausalLM, batch: MicroBatch, numerics: Numerics): CompletionScore[] {
   using _ = scope();
-  const onDevice = toDevice(batch.packed, model.device);
+  const onDevice = toDevice(batch.packed, model.device, batch.keptTokens);
   const head = tokenLogpsHead(model, { ...numerics, entropies: false });
   const pass = walk(model, onDevice, head, { ...numerics, trained: null }).head(allCompletions(onDevice));
   const logps = Float32Array.from(pass.logps.data() as Float32Array);

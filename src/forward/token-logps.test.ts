@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { assertClose, withoutLeaks } from "../../test/support/close.ts";
 import { backward, manualSeed, ops, type Tensor, tensor } from "../torch/index.ts";
+import type { KeptTokens } from "./kept-tokens.ts";
 import { tokenLogps } from "./token-logps.ts";
 
 const rows = 7;
@@ -95,3 +96,91 @@ test("entropies add up over parts of the vocabulary", () => {
     }
   });
 });
+
+/** Log-probs, entropies and hits of softmax(hidden Wᵀ / T) over the tokens kept: plain loops in float64 over whole rows of logits. */
+function dense(
+  { hidden, weight, targets }: Record<"hidden" | "weight" | "targets", readonly number[]>,
+  { temperature, keptTokens }: { temperature: number; keptTokens: KeptTokens | null },
+): { logps: number[]; entropies: number[]; correct: number[] } {
+  const out = { logps: [] as number[], entropies: [] as number[], correct: [] as number[] };
+  for (const [row, target] of targets.entries()) {
+    const ids = [...(keptTokens?.[row] ?? Array.from({ length: vocabulary }, (_, id) => id))];
+    const logits = ids.map((id) => {
+      let product = 0;
+      for (let d = 0; d < width; d++)
+        product += (hidden[row * width + d] ?? 0) * (weight[id * width + d] ?? 0);
+      return product / temperature;
+    });
+    const sum = Math.log(logits.reduce((total, logit) => total + Math.exp(logit), 0));
+    const own = logits[ids.indexOf(target)] ?? Number.NaN;
+    out.logps.push(own - sum);
+    out.entropies.push(logits.reduce((total, logit) => total - Math.exp(logit - sum) * (logit - sum), 0));
+    out.correct.push(own >= Math.max(...logits) ? 1 : 0);
+  }
+  return out;
+}
+
+/** dL/dvalues for L = Σ g · logps, by central differences. */
+function slopes(values: number[], lossOf: () => number): number[] {
+  const step = 1e-5;
+  return values.map((value, i) => {
+    const at = (moved: number) => {
+      values[i] = moved;
+      return lossOf();
+    };
+    const slope = (at(value + step) - at(value - step)) / (2 * step);
+    values[i] = value;
+    return slope;
+  });
+}
+
+// of targets [0, 10, 3, 3, 7, 1, 2]: two, the target alone, all, tokens of all parts, of one part, every one, first and last
+const someKept: KeptTokens = [
+  [0, 9],
+  [10],
+  null,
+  [3, 4, 5, 10],
+  [6, 7],
+  [...Array(vocabulary).keys()],
+  [2, 10],
+].map((ids) => (ids === null ? null : Int32Array.from(ids)));
+
+for (const temperature of [0.7, 1, 1.3]) {
+  for (const [what, keptTokens] of [["all tokens", null] as const, ["the tokens kept", someKept] as const]) {
+    test(`temperature ${temperature} over ${what}: values and gradients are those of whole rows in float64`, () => {
+      withoutLeaks(() => {
+        const { hidden, weight, targets, g } = inputs();
+        const numbers = {
+          hidden: hidden.toNumbers(),
+          weight: weight.toNumbers(),
+          targets: targets.toNumbers(),
+        };
+        const law = { temperature, keptTokens };
+        const want = dense(numbers, law);
+        const upstream = g.toNumbers();
+        const lossOf = () =>
+          dense(numbers, law).logps.reduce((sum, logp, row) => sum + logp * (upstream[row] ?? 0), 0);
+        const wantHidden = slopes(numbers.hidden, lossOf);
+        const wantWeight = slopes(numbers.weight, lossOf);
+        for (const logitsChunkSize of [1, 2, 3, 11, 100]) {
+          const options = { ...law, logits_chunk_size: logitsChunkSize, entropies: true };
+          const frozen = tokenLogps(hidden, weight, targets, { ...options, gradient: "hidden" });
+          assertClose(frozen.logps, want.logps, { atol: 2e-6 });
+          assertClose(frozen.entropies as Tensor, want.entropies, { atol: 2e-6 });
+          assertClose(frozen.correct, want.correct, {});
+          assertClose(frozen.backward(g, null), wantHidden, { atol: 3e-6 });
+          for (const bytes of [0, 4 * rows * 4, 4 * rows * vocabulary]) {
+            const trained = tokenLogps(hidden, weight, targets, {
+              ...options,
+              logits_kept_mib: bytes / 2 ** 20,
+              gradient: "hidden-and-weight",
+            });
+            const weightGrad = ops.zeros([vocabulary, width], { dtype: "float32" });
+            assertClose(trained.backward(g, weightGrad), wantHidden, { atol: 3e-6 });
+            assertClose(weightGrad, wantWeight, { atol: 3e-6 });
+          }
+        }
+      });
+    });
+  }
+}

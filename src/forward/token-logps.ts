@@ -2,12 +2,15 @@
  * From hidden states to per-token log-probabilities: the one place where logits exist, a part of the vocabulary at a time,
  * with the gradient written by hand. Every objective works on the vector this returns; no other loss code touches logits.
  */
-import { type DType, heldCopy, ops, scope, type Tensor } from "../torch/index.ts";
+import { type DType, heldCopy, onDevice, ops, scope, type Tensor } from "../torch/index.ts";
+import { type KeptTokens, notKept } from "./kept-tokens.ts";
 
 /** Options of `tokenLogps`. */
 export interface TokenLogpsOptions {
   /** Divides the logits; default 1. */
   temperature?: number;
+  /** The tokens that each row's probabilities are renormalised over; null or left out: all. The targets are among them. */
+  keptTokens?: KeptTokens | null;
   /** Entries of the vocabulary whose logits are held at once; default: as many as fit 32 MiB, on a GPU 256 MiB. */
   logits_chunk_size?: number | null;
   /** MiB of probabilities to keep for the gradient of a trained head; default: 128, on a GPU 1,024. */
@@ -76,7 +79,9 @@ export function keptRows(weight: Tensor, logits_kept_mib: number | null): number
  * Memory: one part of the logits (R × `logits_chunk_size` × 4 bytes); (R, D) when only hidden gradients are wanted; up to
  * `logits_kept_mib` when the head is trained.
  *
- * With a temperature T all of this is of softmax(hidden Wᵀ / T), the law of tokens sampled at T.
+ * With a temperature T all of this is of softmax(hidden Wᵀ / T), the law of tokens sampled at T; with `keptTokens`, of that law
+ * given that a kept token is drawn, as top-k, top-p and min-p sample: the others have probability 0, in entropies and `correct` too.
+ * Their mask is a quarter of the part in size.
  *
  * @param hidden - (R, D), no grad recorded here
  * @param weight - (V, D)
@@ -93,7 +98,8 @@ export function tokenLogps(
   const kept =
     options.gradient === "hidden-and-weight" ? keptBytes(weight, options.logits_kept_mib) / (4 * rows) : 0;
   const parts: Part[] = [];
-  const head = { hidden, weight, targets, temperature: options.temperature ?? 1 };
+  const { temperature = 1, keptTokens = null } = options;
+  const head = { hidden, weight, targets, temperature, keptTokens };
   let sums: RunningSums | null = null;
   for (let start = 0; start < weight.size(0); start += columns) {
     const end = Math.min(weight.size(0), start + columns);
@@ -110,6 +116,7 @@ interface Head {
   weight: Tensor;
   targets: Tensor;
   temperature: number;
+  keptTokens: KeptTokens | null;
 }
 
 /** A part [start, end) of the vocabulary. */
@@ -145,10 +152,16 @@ interface RunningSums {
   weighted: Tensor | null;
 }
 
-/** Logits of a part over the temperature, float32. */
-function logitsOf({ hidden, weight, temperature }: Head, { start, end }: Range): Tensor {
-  const logits = ops.to(ops.linear(hidden, typedPart(weight, { start, end }, hidden.dtype)), "float32");
-  return temperature === 1 ? logits : ops.div_(logits, temperature);
+/** So low that its exponential is 0 beside any logit, and yet finite: a part may have none that is kept. */
+const excluded = -1e30;
+
+/** Logits of a part over the temperature, float32, those of tokens that are not kept out of reach. */
+function logitsOf({ hidden, weight, temperature, keptTokens }: Head, range: Range): Tensor {
+  const logits = ops.to(ops.linear(hidden, typedPart(weight, range, hidden.dtype)), "float32");
+  if (temperature !== 1) ops.div_(logits, temperature);
+  const mask = keptTokens === null ? null : notKept(keptTokens, range);
+  if (mask !== null) ops.maskedFill_(logits, onDevice(mask, logits.device, "bool"), excluded);
+  return logits;
 }
 
 /** Rows of the weight in `dtype`; a part is cast at a time where the weight has no copy in that type. */

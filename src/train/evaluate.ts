@@ -54,7 +54,7 @@ export function evaluate(
   onBatch(0, batches.length, tokens);
   for (const [i, batch] of batches.entries()) {
     using _ = scope();
-    const onDevice = toDevice(batch.packed, model.device);
+    const onDevice = toDevice(batch.packed, model.device, batch.keptTokens);
     const slice = allCompletions(onDevice);
     const head = objectiveHead(model, objective, { ...numerics, entropies: true });
     const pass = walk(model, onDevice, head, { ...numerics, trained: null }).head(slice);

@@ -193,7 +193,7 @@ function microStep(
 ): Tensor[] {
   using _ = scope();
   const { model, numerics, objective, adapter, parameters } = training;
-  const placed = toDevice(batch.packed, model.device);
+  const placed = toDevice(batch.packed, model.device, batch.keptTokens);
   const columns = columnsOf(objective, batch, training.reference);
   if (adapter !== null && adapter.config.dropout > 0) {
     adapter.switch.dropoutKeys = placedKeys(batch, seed, model.device);

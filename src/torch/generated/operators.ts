@@ -151,6 +151,8 @@ export const lt: {
 } = bind("aten::lt.Scalar", "aten::lt.Tensor");
 /** `aten::masked_fill.Scalar(Tensor self, Tensor mask, Scalar value) -> Tensor` */
 export const maskedFill: (self: Tensor, mask: Tensor, value: Scalar) => Tensor = bind("aten::masked_fill.Scalar");
+/** `aten::masked_fill_.Scalar(Tensor(a!) self, Tensor mask, Scalar value) -> Tensor(a!)` */
+export const maskedFill_: (self: Tensor, mask: Tensor, value: Scalar) => Tensor = bind("aten::masked_fill_.Scalar");
 /** `aten::matmul(Tensor self, Tensor other) -> Tensor` */
 export const matmul: (self: Tensor, other: Tensor) => Tensor = bind("aten::matmul");
 /** `aten::mean(Tensor self, *, ScalarType? dtype=None) -> Tensor` */

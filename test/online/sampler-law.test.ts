@@ -1,0 +1,207 @@
+/**
+ * One law for sampling and training: the log-probs that come with a rollout are those of the training pass on it, and an update
+ * changes the law of the next rollout.
+ */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { packExamples } from "../../src/data/packing.ts";
+import type { MicroBatch } from "../../src/forward/batch.ts";
+import type { Numerics } from "../../src/forward/numerics.ts";
+import { scoreBatch } from "../../src/forward/score-batch.ts";
+import {
+  type SampledCompletion,
+  type SamplingOptions,
+  sampleCompletions,
+} from "../../src/generate/sample.ts";
+import { type CompletionObjective, meanOf } from "../../src/methods/objective.ts";
+import type { Adapter } from "../../src/models/adapt.ts";
+import type { CausalLM } from "../../src/models/causal-lm.ts";
+import { AdamW } from "../../src/optim/adamw.ts";
+import { type DType, ops, scope, type Tensor } from "../../src/torch/index.ts";
+import { adapterParameters, trainAll } from "../../src/train/parameters.ts";
+import { type Training, trainStep } from "../../src/train/step.ts";
+import { type FixtureFamily, families } from "../support/fixture-files.ts";
+import { fixtureAdapted, fixtureModel } from "../support/fixtures.ts";
+
+// of several lengths, one longer than a page of the cache and than Gemma's window
+const prompts = [
+  [5, 9],
+  Array.from({ length: 45 }, (_, i) => 3 + ((7 * i) % 50)),
+  [3, 1, 4, 1, 5, 9, 2, 6],
+  [17],
+];
+const sampling: SamplingOptions = {
+  temperature: 1,
+  maxNewTokens: 20,
+  // some completions end, some are cut
+  stopIds: new Set([2, 7, 11, 13, 19, 23, 29, 31]),
+  seed: 5,
+  answersPerPrompt: 3,
+  samplingLogprobs: true,
+};
+
+/** The completions as training takes them: end tokens with them, all in one batch or a prompt a batch. */
+function batchesOf(completions: readonly SampledCompletion[], promptsABatch: number): MicroBatch[] {
+  const batches: MicroBatch[] = [];
+  for (let first = 0; first < prompts.length; first += promptsABatch) {
+    const indices = [...prompts.keys()].slice(first, first + promptsABatch);
+    const own = completions.filter(({ prompt }) => indices.includes(prompt));
+    const examples = indices.map((index) => ({
+      origin: { file: "rollout", line: index + 1 },
+      promptIds: prompts[index] as number[],
+      completions: own.filter(({ prompt }) => prompt === index).map((one) => ({ ids: drawnOf(one) })),
+    }));
+    const advantages = own.map((_, i) => (i % 2 === 0 ? 1 : -0.5));
+    const keptTokens = own.some(({ kept }) => kept !== null) ? own.flatMap(({ kept }) => kept ?? []) : null;
+    batches.push({ packed: packExamples(examples), indices, columns: { advantages }, keptTokens });
+  }
+  return batches;
+}
+
+function drawnOf({ ids, stopId }: SampledCompletion): number[] {
+  return stopId === null ? ids : [...ids, stopId];
+}
+
+const reinforce: CompletionObjective = {
+  name: "reinforce",
+  over: "groups",
+  columns: { advantages: "completion" },
+  evaluate({ logps, completion, columns }, totals) {
+    const weighted = ops.mul(logps, ops.indexSelect(columns["advantages"] as Tensor, 0, completion));
+    return { loss: ops.mul(ops.sum(weighted), -1 / totals.tokens), metrics: { logps: meanOf(logps) } };
+  },
+};
+
+function numericsOf(temperature: number, dtype: DType = "float32"): Numerics {
+  return { dtype, temperature, gradient_checkpointing: false, logits_chunk_size: 48 };
+}
+
+/**
+ * Within 1e-5 nats. The fixtures' weights are random and large: rounding alone gives 1e-6 in the mean, their logits being as large as
+ * 20 once they are divided by a temperature of 0.7, and one token in 500 or so more than 1e-5.
+ */
+function assertSameLaw(got: readonly number[], want: readonly number[]): void {
+  assert.equal(got.length, want.length);
+  const off = got.map((logp, i) => Math.abs(logp - (want[i] ?? Number.NaN))).sort((a, b) => a - b);
+  const mean = off.reduce((sum, x) => sum + x, 0) / off.length;
+  const most = [off[Math.floor(0.98 * off.length)] ?? 0, off.at(-1) ?? 0] as const;
+  assert.ok(
+    mean < 3e-6 && most[0] < 1e-5 && most[1] < 2.5e-5,
+    `mean ${mean}, 98 % ${most[0]}, most ${most[1]}`,
+  );
+}
+
+type Kind = "full tuning" | "LoRA";
+
+function policyOf(family: FixtureFamily, kind: Kind): { model: CausalLM; adapter: Adapter | null } {
+  return kind === "LoRA" ? fixtureAdapted(family) : { model: fixtureModel(family), adapter: null };
+}
+
+function trainingOf(family: FixtureFamily, kind: Kind, numerics: Numerics): Training {
+  const { model, adapter } = policyOf(family, kind);
+  const parameters = adapter === null ? trainAll(model) : adapterParameters(model);
+  const settings = { adam_beta1: 0.9, adam_beta2: 0.999, adam_epsilon: 1e-8, weight_decay: 0 };
+  const optimizer = new AdamW(parameters, settings);
+  return {
+    model,
+    adapter,
+    parameters,
+    objective: reinforce,
+    optimizer,
+    numerics,
+    max_grad_norm: 0,
+    reference: null,
+  };
+}
+
+const step = { learningRate: 5e-2, seed: 1, log_entropy: true, keep_logps: true };
+
+const laws: Partial<SamplingOptions>[] = [
+  { temperature: 0.7 },
+  { temperature: 1 },
+  { temperature: 1.3 },
+  { temperature: 1, topP: 0.9 },
+  { temperature: 1.3, topK: 12, minP: 0.02 },
+];
+
+for (const family of families) {
+  for (const kind of ["full tuning", "LoRA"] as const) {
+    test(`${family}, ${kind}: log-probs of the sampler are those of scoring and of the training pass`, async () => {
+      using _ = scope();
+      const ended = new Set<string>();
+      for (const law of laws) {
+        const options = { ...sampling, ...law };
+        const training = trainingOf(family, kind, numericsOf(options.temperature));
+        const completions = await sampleCompletions(training.model, prompts, options);
+        for (const { stopId } of completions) ended.add(stopId === null ? "cut" : "by a stop token");
+        const want = completions.flatMap(({ logprobs }) => [...(logprobs ?? [])]);
+        const scored = batchesOf(completions, 4).flatMap((batch) =>
+          scoreBatch(training.model, batch, training.numerics),
+        );
+        assertSameLaw(
+          scored.flatMap(({ logps }) => [...logps]),
+          want,
+        );
+        for (const promptsABatch of [4, 1]) {
+          // an update of no size: the same weights twice
+          const { logps } = trainStep(training, batchesOf(completions, promptsABatch), {
+            ...step,
+            learningRate: 0,
+          });
+          assertSameLaw(
+            (logps ?? []).flatMap((part) => [...part]),
+            want,
+          );
+        }
+      }
+      assert.deepEqual([...ended].sort(), ["by a stop token", "cut"]);
+    });
+
+    test(`${family}, ${kind}: an update changes the law of the next rollout's first token`, async () => {
+      using _ = scope();
+      const training = trainingOf(family, kind, numericsOf(0.7));
+      const options = { ...sampling, temperature: 0.7, topP: 0.9 };
+      const completions = await sampleCompletions(training.model, prompts, options);
+      assert.equal(trainStep(training, batchesOf(completions, 2), step).skipped, null);
+      const next = await sampleCompletions(training.model, prompts, { ...options, topP: 1, seed: 6 });
+      const firsts = (model: CausalLM) =>
+        scoreBatch(model, batchesOf(next, 4)[0] as MicroBatch, training.numerics).map(
+          ({ logps }) => logps[0] ?? Number.NaN,
+        );
+      const sampled = next.map(({ logprobs }) => logprobs?.[0] ?? Number.NaN);
+      assertSameLaw(firsts(training.model), sampled);
+      const before = firsts(policyOf(family, kind).model);
+      const moved = sampled.map((logp, i) => Math.abs(logp - (before[i] ?? logp)));
+      assert.ok(Math.min(...moved) > 1e-3 && Math.max(...moved) > 0.1, moved.join(" "));
+    });
+  }
+
+  test(`${family}: the adapter is part of the law`, async () => {
+    using _ = scope();
+    const completions = await sampleCompletions(fixtureAdapted(family).model, prompts, sampling);
+    const [batch] = batchesOf(completions, 4) as [MicroBatch];
+    const base = scoreBatch(fixtureModel(family), batch, numericsOf(1)).flatMap(({ logps }) => [...logps]);
+    const sampled = completions.flatMap(({ logprobs }) => [...(logprobs ?? [])]);
+    const mean = sampled.reduce((sum, logp, i) => sum + Math.abs(logp - (base[i] ?? 0)), 0) / sampled.length;
+    assert.ok(mean > 0.05, `${mean}`);
+  });
+}
+
+for (const kind of ["full tuning", "LoRA"] as const) {
+  test(`bfloat16, ${kind}: after an update the sampler computes with copies of the new weights, to the bit`, async () => {
+    using _ = scope();
+    const training = trainingOf("qwen3", kind, numericsOf(1, "bfloat16"));
+    const options = { ...sampling, dtype: "bfloat16" } as const;
+    training.parameters.gather("bfloat16");
+    const completions = await sampleCompletions(training.model, prompts, options);
+    assert.equal(trainStep(training, batchesOf(completions, 2), step).skipped, null);
+    const next = await sampleCompletions(training.model, prompts, { ...options, seed: 6 });
+    // without copies each weight is cast when it is used
+    training.parameters.release();
+    assert.deepEqual(await sampleCompletions(training.model, prompts, { ...options, seed: 6 }), next);
+    assert.notDeepEqual(
+      await sampleCompletions(policyOf("qwen3", kind).model, prompts, { ...options, seed: 6 }),
+      next,
+    );
+  });
+}
