@@ -148,11 +148,12 @@ function someObjectives(names: readonly MethodName[]): string {
   return others.length < names.length && others.length > 0 ? `not ${others.join(", ")}` : names.join(", ");
 }
 
-function whereLogged({ key, rows, objectives, needs }: MetricInfo): string {
+function whereLogged({ key, rows, objectives, needs, onPolicy }: MetricInfo): string {
   const kinds = { training: "training rows", evaluation: `as ${code(`eval_${key}`)}` };
   const parts = [
     rows === undefined ? "both" : kinds[rows],
     ...(objectives === undefined ? [] : [someObjectives(objectives)]),
+    ...(onPolicy === true ? ["runs on the model's own answers"] : []),
     ...(needs === undefined ? [] : [needs]),
   ];
   return parts.join("; ");
@@ -177,8 +178,9 @@ function hyperparameterTable(keys: Readonly<Record<string, Hyperparameter>>): st
         unit,
         schema: { default: value },
         doc,
+        rule,
       },
-    ]) => [code(key), unit, value === undefined ? "the preset's" : code(String(value)), doc],
+    ]) => [code(key), unit, value === undefined ? (rule ?? "the preset's") : code(String(value)), doc],
   );
   return table(["Key", "Unit", "Default", "What it does"], rows);
 }

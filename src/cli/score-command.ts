@@ -5,7 +5,7 @@ import { stringifyNumbers } from "../base/json-numbers.ts";
 import { loadMethod, readOption } from "../config/load-config.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import type { PreflightReport } from "../data/preflight.ts";
-import { methodNames, methodsWhere, wordList } from "../methods/index.ts";
+import { methodsWhere, offlineMethods, wordList } from "../methods/index.ts";
 import type { Objective } from "../methods/objective.ts";
 import { Phases } from "../terminal/phases.ts";
 import { finishFirst } from "./leave.ts";
@@ -41,7 +41,7 @@ export function addScoreCommand(preftune: Command): void {
     .option("--limit <count>", "only the first rows", wholeNumber(1))
     .option(
       "--objective <name>",
-      `also the value of ${wordList(methodNames, "or")} over all rows, as the last line`,
+      `also the value of ${wordList(offlineMethods, "or")} over all rows, as the last line`,
     )
     .option("--preset <name>", "the objective's preset, e.g. script")
     .option("--reference <dir>", "model of the reference log-probs; default: the model without its adapter")
@@ -114,6 +114,11 @@ export function leftOutText({ counts }: Pick<PreflightReport, "counts">): string
 async function objectiveNamed({ objective, preset, reference }: CliOptions): Promise<Objective | null> {
   if (objective === undefined && preset !== undefined) throw new ConfigError("--preset needs --objective");
   const method = objective === undefined ? null : loadMethod({ objective, preset });
+  if (method !== null && !offlineMethods.includes(method.objective)) {
+    throw new ConfigError(
+      `--objective: ${method.objective} is computed on scored completions of the model's own, not on rows of a file. Take ${wordList(offlineMethods, "or")}.`,
+    );
+  }
   const withReference = methodsWhere(({ needsReference }) => needsReference);
   if (reference !== undefined && (method === null || !withReference.includes(method.objective))) {
     throw new ConfigError(

@@ -80,6 +80,10 @@ function fillMethod(draft: Draft, accepted: Accepted): void {
     }
   }
   fillDerived(draft, accepted);
+  for (const { key, value, why } of methodOf(draft.objective).defaults ?? []) {
+    const values = draft.values as AnySettings;
+    draft.derive(key as ConfigKey, value(values), why(values));
+  }
 }
 
 /** The preset, and its values for what is not given; one form of a value replaces the preset's other. */

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ConfigError } from "../base/errors.ts";
+import { methodNames } from "../methods/index.ts";
 import { CONFIG_KEYS, fieldOf } from "./keys.ts";
 import { loadConfig } from "./load-config.ts";
 import type { ConfigKey } from "./run-config.ts";
@@ -169,12 +170,16 @@ test("a key of another objective is refused, whichever it is", () => {
     preset: "script",
     train_on: "last",
     loss_type: "ipo",
+    importance_sampling_level: "token",
+    scale_rewards: "group",
+    reward_clip_range: [-1, 1],
+    kl_estimator: "k1",
   };
   for (const key of CONFIG_KEYS) {
     const { objectives, check } = fieldOf(key);
     if (objectives === undefined) continue;
     const value = [sample[key], 0.25, 2, true, "x"].find((one) => check(one).success);
-    for (const objective of ["slime", "dpo", "simpo", "sft", "reward"] as const) {
+    for (const objective of methodNames) {
       if (objectives.includes(objective)) continue;
       assert.match(problemOf({ objective, [key]: value }), new RegExp(`${key} has no effect.*${objective}`));
     }

@@ -186,7 +186,7 @@ const MISTAKES: [yaml: string, expected: RegExp][] = [
   ["run_name: 5", /run_name: expected a non-empty string, or null, got the number 5/],
   [
     "objective: dpoo",
-    /objective: expected one of "slime", "dpo", "simpo", "sft", "reward", got the text "dpoo"/,
+    /objective: expected one of "slime", "dpo", "simpo", "sft", "reward".*, got the text "dpoo"/,
   ],
   ["device: gpu", /device: expected "auto", "cpu", "cuda", "cuda:N" or "mps", got the text "gpu"/],
   [

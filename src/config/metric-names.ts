@@ -166,9 +166,7 @@ export const METRICS: readonly MetricInfo[] = [
     "higher",
     LOGPS,
   ),
-  ...[...methodNames]
-    .sort()
-    .flatMap((name) => methodOf(name).metrics.map((info) => ({ ...info, objectives: [name] }))),
+  ...metricsOfMethods(),
   metric("lengths/chosen", "tokens", "Mean length of the chosen answers. sft: of the answers.", null, LOGPS),
   metric("lengths/rejected", "tokens", "Mean length of the rejected answers.", null, PAIRS),
   metric(
@@ -191,6 +189,19 @@ export function metricInfo(key: string): MetricInfo | null {
 export function greaterIsBetter(key: string): boolean {
   const better = metricInfo(key)?.better ?? null;
   return better === null ? !key.endsWith("loss") : better === "higher";
+}
+
+/** What the methods log themselves, by the alphabet; a metric that several have once. */
+function metricsOfMethods(): MetricInfo[] {
+  const found = new Map<string, MetricInfo & { objectives: MethodName[] }>();
+  for (const name of [...methodNames].sort()) {
+    for (const info of methodOf(name).metrics) {
+      const known = found.get(info.key);
+      if (known === undefined) found.set(info.key, { ...info, objectives: [name] });
+      else known.objectives.push(name);
+    }
+  }
+  return [...found.values()];
 }
 
 /** A figure of the answers that the collapse watch samples. */

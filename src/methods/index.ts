@@ -3,14 +3,27 @@
  * docs/adding-a-method.md says how to add one.
  */
 import { type DpoSettings, dpo } from "./dpo/settings.ts";
+import { type GrpoSettings, grpo } from "./grpo/settings.ts";
 import type { Method } from "./method.ts";
+import { type PpoSettings, ppo } from "./ppo/settings.ts";
+import { type RaftSettings, raft } from "./raft/settings.ts";
 import { type RewardSettings, reward } from "./reward/settings.ts";
+import { type RlooSettings, rloo } from "./rloo/settings.ts";
 import { type SftSettings, sft } from "./sft/settings.ts";
 import { type SimpoSettings, simpo } from "./simpo/settings.ts";
 import { type SlimeSettings, slime } from "./slime/settings.ts";
 
 /** Settings of a run's method. */
-export type MethodSettings = SlimeSettings | DpoSettings | SimpoSettings | SftSettings | RewardSettings;
+export type MethodSettings =
+  | SlimeSettings
+  | DpoSettings
+  | SimpoSettings
+  | SftSettings
+  | RewardSettings
+  | GrpoSettings
+  | RlooSettings
+  | RaftSettings
+  | PpoSettings;
 
 /** Settings of the method of a configuration that names none: the first of `methods`. */
 export type DefaultSettings = SlimeSettings;
@@ -31,13 +44,20 @@ export const methods: { readonly [Name in MethodName]: Method<SettingsOf<Name>> 
   simpo,
   sft,
   reward,
+  grpo,
+  rloo,
+  raft,
+  ppo,
 };
 
 /** The names, in the order of `methods`. */
 export const methodNames: readonly MethodName[] = Object.keys(methods) as MethodName[];
 
 /** Settings of which nothing but the name is known. */
-export type AnySettings = { objective: string } & Record<string, string | number | boolean>;
+export type AnySettings = { objective: string } & Record<
+  string,
+  string | number | boolean | readonly number[] | null
+>;
 
 /** The method called `name`, whatever its settings are. */
 export function methodOf(name: MethodName): Method<AnySettings> {
@@ -48,6 +68,9 @@ export function methodOf(name: MethodName): Method<AnySettings> {
 export function methodsWhere(test: (method: Method<AnySettings>) => boolean): MethodName[] {
   return methodNames.filter((name) => test(methodOf(name)));
 }
+
+/** The methods that train on data files, in the order of `methods`: the others need answers of the model's own. */
+export const offlineMethods: readonly MethodName[] = methodsWhere(({ onPolicy }) => onPolicy !== "only");
 
 /** The methods over pairs, by the alphabet: what is compared on the same pairs, in this order. */
 export const pairMethods: readonly MethodName[] = methodsWhere(({ over }) => over === "pairs").sort();

@@ -1,8 +1,12 @@
 /** The loss of every method, by its name; libtorch. Their settings are in `index.ts`. */
 import { dpo } from "./dpo/loss.ts";
+import { grpo } from "./grpo/loss.ts";
 import type { MethodName, MethodSettings, SettingsOf } from "./index.ts";
 import type { Objective } from "./objective.ts";
+import { ppo } from "./ppo/loss.ts";
+import { raft } from "./raft/loss.ts";
 import { reward } from "./reward/loss.ts";
+import { rloo } from "./rloo/loss.ts";
 import { sft } from "./sft/loss.ts";
 import { simpo } from "./simpo/loss.ts";
 import { slime } from "./slime/loss.ts";
@@ -14,6 +18,10 @@ export const losses: { readonly [Name in MethodName]: (settings: SettingsOf<Name
   simpo,
   sft,
   reward,
+  grpo,
+  rloo,
+  raft,
+  ppo,
 };
 
 /** The objective that `settings` describe. */

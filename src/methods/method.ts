@@ -38,6 +38,14 @@ export interface Derivation<Settings> {
   why: string;
 }
 
+/** A default that depends on other values: what a key is that is not given, in the preset neither. */
+export interface DependentDefault<Settings> {
+  key: keyof Settings & string;
+  value(settings: Settings): number | string | boolean;
+  /** What it depends on, for people. */
+  why(settings: Settings): string;
+}
+
 /** A metric of a run. */
 export interface MethodMetric {
   key: string;
@@ -47,6 +55,8 @@ export interface MethodMetric {
   better: "lower" | "higher" | null;
   /** The setting without which it is not logged. */
   needs?: string;
+  /** Logged only in runs on the model's own answers. */
+  onPolicy?: boolean;
 }
 
 /** A check across values that are all given: something wrong or doubtful, and where it is reported. */
@@ -108,10 +118,17 @@ export interface Method<Settings extends { objective: string }> {
     Record<Settings extends { preset: infer Name extends string } ? Name : string, Preset<Settings>>
   > | null;
   derived?: readonly Derivation<Settings>[];
+  /** In the order in which they are filled in. */
+  defaults?: readonly DependentDefault<Settings>[];
   checks?: readonly Check<Settings>[];
   inactive?: readonly InactiveRule<Settings>[];
   /** Other trainers' names for its hyperparameters, and what to write instead. */
   otherNames?: Readonly<Record<string, string>>;
+  /**
+   * How often a rollout is used, where the method has keys for that itself: passes over it, and optimiser steps in a pass. Left
+   * out: the keys of all on-policy runs say it.
+   */
+  updates?(settings: Settings): { passes: number; steps: number };
   /** For pairs: what `rewards/chosen` and `rewards/rejected` are. */
   reward?: string;
   /** What it logs besides what all methods log. */

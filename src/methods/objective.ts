@@ -34,7 +34,7 @@ export interface PairLogps {
   rejectedLengths: Tensor;
   /** (R) all tokens' log-probs, chosen and rejected, in stream order. */
   tokenLogps: Tensor;
-  /** (R) 1 for tokens of rejected completions, else 0. */
+  /** (R) In how many pairs a token's completion is the rejected one: 1 or 0, but where pairs share completions. */
   rejectedTokens: Tensor;
   /** Reference sums, where the objective's `columns` has `referenceLogps`; else null. */
   referenceChosenLogps: Tensor | null;
@@ -119,6 +119,8 @@ export interface PairObjective extends Described {
 /** An objective on single completions (SFT), or on groups of any number of completions of one prompt. */
 export interface CompletionObjective extends Described {
   over: "completions" | "groups";
+  /** Whether it never looks beyond a single completion, so that those of a group may be in several micro-batches. */
+  mayCutGroups?: boolean;
   evaluate(completions: CompletionLogps, totals: StepTotals): ObjectiveResult;
   /** Its columns of a rollout of the whole of which they are made: advantages of groups. Needed to train on-policy. */
   prepare?(rollout: ScoredRollout): PreparedRollout;

@@ -1,4 +1,5 @@
 /** What an objective is given of the answers that the model itself gave: plain numbers, before any loss. No libtorch. */
+import { ShapeError } from "../base/errors.ts";
 
 /** The scored answers of a rollout: N completions in G groups, those of a prompt together. */
 export interface ScoredRollout {
@@ -12,6 +13,23 @@ export interface ScoredRollout {
   samplerLogps: readonly Float32Array[];
   /** The same under the reference; null where there is none. */
   referenceLogps: readonly Float32Array[] | null;
+  /** The longest that a completion may be, tokens (`max_completion_length`). */
+  maxLength: number;
+  /** N times (tokens): what a value model expects of the completion from the state before each token; where there is one. */
+  values?: readonly Float32Array[];
+}
+
+/**
+ * The rollout's log-probs under the reference.
+ *
+ * @param key - what needs them, for the message
+ * @throws {ShapeError} if there are none
+ */
+export function referenceOf({ referenceLogps }: ScoredRollout, key: string): readonly Float32Array[] {
+  if (referenceLogps !== null) return referenceLogps;
+  throw new ShapeError(
+    `${key} needs log-probs under a reference for each completion of the rollout and got none: set ${key} to 0, or compute them`,
+  );
 }
 
 /** Columns for an objective: a number for each completion, or an array for each with a number for each of its tokens. */
