@@ -18,7 +18,7 @@ import {
   rolloutStep,
 } from "../../../test/support/rollout-steps.ts";
 import { loadMethod } from "../../config/load-config.ts";
-import { groupAdvantages } from "../advantages.ts";
+import { groupAdvantages, isDeadGroup } from "../advantages.ts";
 import type { SettingsOf } from "../index.ts";
 import { grpo } from "./loss.ts";
 import type { GrpoOptions } from "./settings.ts";
@@ -195,6 +195,12 @@ test("advantages: equality of rewards decides a dead group, and NaN stays out", 
     assert.deepEqual(groupAdvantages([...alike, 1, 2, 3], [3, 3], scaling).slice(0, 3), [0, 0, 0]);
   }
   const nan = Number.NaN;
+  assert.deepEqual([[nan, 2, 2], [nan], [1, 2], [0.3, 0.1 + 0.2]].map(isDeadGroup), [
+    true,
+    true,
+    false,
+    false,
+  ]);
   assertClose(groupAdvantages([1, nan, 3], [3], "none"), [-1, 0, 1], {});
   assertClose(
     groupAdvantages([1, nan, 3], [3], "group"),
