@@ -5,8 +5,11 @@ import { stringifyNumbers } from "../base/json-numbers.ts";
 import { loadMethod, readOption } from "../config/load-config.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import type { PreflightReport } from "../data/preflight.ts";
+import { withLocalModels } from "../hub/hub-model.ts";
 import { methodsWhere, offlineMethods, wordList } from "../methods/index.ts";
 import type { Objective } from "../methods/objective.ts";
+import type { RewardAccuracy, RewardScoreOptions } from "../recipes/score-rewards.ts";
+import type { Interval } from "../stats/bootstrap.ts";
 import { Phases } from "../terminal/phases.ts";
 import { finishFirst } from "./leave.ts";
 import { environmentOf, type MachineOptions, wholeNumber, withMachineOptions } from "./options.ts";
@@ -33,11 +36,11 @@ interface CliOptions extends MachineOptions {
 export function addScoreCommand(preftune: Command): void {
   const command = preftune
     .command("score")
-    .description("log-probs of every pair of a data file, one JSON line each")
+    .description("log-probs of every pair of a data file, one JSON line each; of a reward model the rewards")
     .requiredOption("--model <dir>", "Hugging Face model directory or hub id")
     .option("--adapter <dir>", "PEFT adapter directory or hub id")
     .requiredOption("--data <file>", "preference rows: JSONL, CSV, Parquet, a directory, a glob or a hub id")
-    .requiredOption("--output <file>", "JSON lines of log-probs")
+    .requiredOption("--output <file>", "JSON lines of log-probs, or rewards")
     .option("--limit <count>", "only the first rows", wholeNumber(1))
     .option(
       "--objective <name>",
@@ -65,15 +68,14 @@ export function addScoreCommand(preftune: Command): void {
 
 async function run(cli: CliOptions): Promise<void> {
   const { score, writeScores } = await import("../recipes/score.ts");
+  const { isRewardModel } = await import("../recipes/score-rewards.ts");
   const phases = new Phases();
-  const result = await score({
+  const objective = await objectiveNamed(cli);
+  const scored = await withLocalModels({
     ...environmentOf(cli),
     model: cli.model,
     adapter: cli.adapter ?? null,
     data: cli.data,
-    objective: await objectiveNamed(cli),
-    reference: cli.reference ?? null,
-    perToken: cli.perToken ?? false,
     batchSize: cli.batchSize,
     selection: {
       max_train_rows: cli.limit ?? null,
@@ -85,14 +87,49 @@ async function run(cli: CliOptions): Promise<void> {
     },
     onPhase: phases.listen,
   });
+  const wantsRewards = objective?.over === "scores";
+  if (wantsRewards || (objective === null && isRewardModel(scored.model, scored.adapter))) {
+    return runRewards(cli, scored, phases);
+  }
+  const { reference = null, perToken = false } = cli;
+  const result = await score({ ...scored, objective, reference, perToken });
   phases.done();
   finishFirst();
   writeScores(cli.output, result);
-  const { objective } = result;
+  const { objective: valued } = result;
   process.stdout.write(`${result.rows.length} rows scored: ${cli.output}\n${leftOutText(result.preflight)}`);
-  if (objective === null) return;
-  const value = { objective: objective.name, loss: objective.loss, ...objective.metrics };
+  if (valued === null) return;
+  const value = { objective: valued.name, loss: valued.loss, ...valued.metrics };
   process.stdout.write(`${stringifyNumbers(value)}\n`);
+}
+
+async function runRewards(
+  { output, perToken }: CliOptions,
+  options: RewardScoreOptions,
+  phases: Phases,
+): Promise<void> {
+  if (perToken === true) {
+    throw new ConfigError("--per-token has no effect here: a reward model gives one number a completion. Take it out.");
+  }
+  const { rewardSummary, scoreRewards, writeRewards } = await import("../recipes/score-rewards.ts");
+  const result = await scoreRewards(options);
+  phases.done();
+  finishFirst();
+  writeRewards(output, result);
+  process.stdout.write(`${result.rows.length} rows scored: ${output}\n${leftOutText(result.preflight)}`);
+  process.stdout.write(rewardText(result.accuracy));
+  process.stdout.write(`${stringifyNumbers(rewardSummary(result))}\n`);
+}
+
+/** The accuracy for people, beside that of "the longer completion". */
+export function rewardText(figures: RewardAccuracy): string {
+  const { accuracy, accuracyInterval, lengthAccuracy, lengthInterval, gainInterval, pairs } = figures;
+  const percent = (share: number) => (100 * share).toFixed(1);
+  const range = ({ low, high }: Interval) => `${percent(low)} to ${percent(high)}`;
+  return (
+    `the chosen answer has the greater reward in ${percent(accuracy)} % of ${pairs} pairs (95 %: ${range(accuracyInterval)}); ` +
+    `it is the longer one in ${percent(lengthAccuracy)} % (${range(lengthInterval)}); difference ${range(gainInterval)} points\n`
+  );
 }
 
 /** The mapping, read and checked as a run's configuration has it. */

@@ -87,6 +87,8 @@ export class TrainDisplay {
       ...show("eval_loss", "loss"),
       ...show("eval_rewards/accuracies", "accuracy"),
       ...show("eval_rewards/margins", "margin"),
+      ...show("eval_accuracy", "accuracy"),
+      ...show("eval_margin", "margin"),
       ...show("eval_logps/chosen_delta_init", "chosen since start"),
       ...show("eval_displacement/frac_chosen_down", "fraction of chosen down"),
       ...show("eval_samples/ended_properly", "answers ended"),

@@ -22,8 +22,8 @@ export interface RewardModelOptions extends LoadOptions {
 }
 
 /**
- * Loads the reward model in `dir`; no parameter but an adapter's requires grad. As `loadModel` otherwise. A language model's head
- * is not used.
+ * Loads the reward model in `dir`, its score layer in float32; no parameter but an adapter's requires grad. As `loadModel` otherwise. A
+ * language model's head is not used.
  *
  * @throws {FormatError} for anything a directory lacks or has wrong: no score layer, several outputs, another shape
  */
@@ -40,6 +40,7 @@ export function loadRewardModel(dir: string, options: RewardModelOptions = {}): 
         (name === scoreName ? (score ?? source) : source)(name, shape),
       ),
     isHarmless: (name) => name === headName,
+    exact: [scoreName],
   });
   if (files !== null) installAdapter(model, files);
   return model;

@@ -56,6 +56,8 @@ export interface StoredBuild<Model> {
   build: (source: WeightSource) => Model;
   /** Whether a tensor that `build` leaves may be left, beside buffers that older checkpoints carry along. */
   isHarmless: (name: string) => boolean;
+  /** Tensors read in float32, whatever type the others are held in; default: none. */
+  exact?: readonly string[];
 }
 
 /**
@@ -67,7 +69,7 @@ export function buildStored<Model>(
   dir: string,
   { config, index, names }: StoredModel,
   options: LoadOptions,
-  { build, isHarmless }: StoredBuild<Model>,
+  { build, isHarmless, exact = [] }: StoredBuild<Model>,
 ): Model {
   const used = new Set<string>();
   using open = new DisposableStack();
@@ -76,7 +78,8 @@ export function buildStored<Model>(
     const stored = names.get(name);
     if (stored === undefined) throw missing(dir, name, config, names);
     used.add(name);
-    return readWeight({ index, maps, stored, shape, dir }, options);
+    const held: LoadOptions = exact.includes(name) ? { ...options, dtype: "float32" } : options;
+    return readWeight({ index, maps, stored, shape, dir }, held);
   };
   const model = build(source);
   const isLeft = (name: string) =>

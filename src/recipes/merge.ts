@@ -16,11 +16,13 @@ import { type EnvironmentOptions, settleEnvironment } from "../forward/environme
 import { withLocalModels } from "../hub/hub-model.ts";
 import { loadModel } from "../models/load.ts";
 import { installAdapter } from "../models/load-adapter.ts";
+import { loadRewardModel } from "../models/load-reward-model.ts";
 import type { ParityResult } from "../runs/train-events.ts";
 import { loadTokenizer } from "../text/tokenizer.ts";
 import { scope } from "../torch/index.ts";
 import { exportModel } from "../train/export.ts";
 import { checkMerged, type MergeMeasure } from "../train/merge-gate.ts";
+import { paddingTokenOf } from "../train/padding-token.ts";
 import { prepareData, rowsOf } from "../train/prepare-data.ts";
 
 /** What to merge, and where to. */
@@ -62,9 +64,14 @@ export async function merge(given: MergeOptions): Promise<MergeResult> {
   // the gate compares in float32, whatever the machine would compute in
   const { device } = settleEnvironment({ ...options, dtype: "float32" });
   const tokenizer = loadTokenizer(baseDir);
-  const batches = await gateBatches(options, config);
+  const scores = files.config.taskType === "SEQ_CLS";
+  const batches = await gateBatches(options, config, scores);
   using _ = scope();
-  const model = loadModel(baseDir, { device, dtype: "float32" });
+  const load = { device, dtype: "float32" } as const;
+  const padTokenId = paddingTokenOf({ tokenizer, modelConfig: config, stopIds: new Set(config.eosTokenIds) });
+  const model = scores
+    ? loadRewardModel(baseDir, { ...load, newScore: true, padTokenId })
+    : loadModel(baseDir, load);
   const adapter = installAdapter(model, files);
   const dtype = options.exportDtype ?? config.dtype;
   const measured: { merge?: MergeMeasure } = {};
@@ -100,9 +107,13 @@ function refuseTarget(output: string, replace: boolean, sources: readonly string
   }
 }
 
-async function gateBatches(options: MergeOptions, config: ModelConfig): Promise<MicroBatch[]> {
+async function gateBatches(
+  options: MergeOptions,
+  config: ModelConfig,
+  scores: boolean,
+): Promise<MicroBatch[]> {
   const examples = options.data ? await heldOut(options, options.data) : randomExamples(config);
-  return examples.map((example, i) => ({ packed: packExamples([example]), indices: [i] }));
+  return examples.map((example, i) => ({ packed: packExamples([example], { scores }), indices: [i] }));
 }
 
 async function heldOut(options: MergeOptions, path: string): Promise<Example[]> {

@@ -76,6 +76,16 @@ export const SAMPLE_PLANS: readonly ChartPlan[] = SAMPLES.map((plan) => ({ ...pl
 export const TRAINING_PLANS: readonly ChartPlan[] = [
   { title: "Loss", lines: [["loss", "loss"]] },
   { title: "Rewards", lines: CHOSEN_AND_REJECTED("rewards") },
+  { title: "Accuracy of rewards", lines: [["accuracy", "chosen above rejected"]] },
+  { title: "Margin of rewards", lines: [["margin", "chosen − rejected"]] },
+  {
+    title: "Reward",
+    lines: [
+      ["min_reward", "smallest"],
+      ["mean_reward", "mean"],
+      ["max_reward", "greatest"],
+    ],
+  },
   {
     title: "Terms of the loss",
     lines: [

@@ -86,6 +86,8 @@ export class TrainingProgress {
       Number.isFinite(left) ? `${formatDuration(left)} left` : "",
       figure("rewards/margins", (x) => `margin ${formatNumber(x)}`),
       figure("rewards/accuracies", (x) => `acc ${Math.round(100 * x)}%`),
+      figure("margin", (x) => `margin ${formatNumber(x)}`),
+      figure("accuracy", (x) => `acc ${Math.round(100 * x)}%`),
       this.#rate(),
       figure("peak_memory_bytes", (x) => `${(x / 2 ** 30).toFixed(1)} GiB`),
     ].filter((part) => part !== "");

@@ -15,7 +15,7 @@ import { writeAdapter, writeMergedModel } from "../models/save.ts";
 import type { ParityResult } from "../runs/train-events.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import { scope } from "../torch/index.ts";
-import { differenceOf, type HeadedModel, loadLike, outputsOf } from "./logp-difference.ts";
+import { differenceOf, differenceText, type HeadedModel, loadLike, outputsOf } from "./logp-difference.ts";
 import { writeTokenizer } from "./padding-token.ts";
 import type { TrainedModel } from "./prepare-model.ts";
 import { allowedMean, roundingNoise } from "./rounding.ts";
@@ -103,9 +103,8 @@ export function checkParity(check: ParityCheck): ParityResult {
     check.dtype === "float32" ? result.maxDifference <= tolerance : isRounding(check, result.meanDifference);
   if (isFine) return result;
   throw new FormatError(
-    `${check.path}: the exported ${check.kind} does not score held-out rows as the trained model does: token log-probs ` +
-      `differ by up to ${result.maxDifference.toExponential(2)} nats (mean ${result.meanDifference.toExponential(2)}) over ` +
-      `${result.tokens} tokens, allowed is ${check.dtype === "float32" ? tolerance : "what rounding explains"}. Do not use these files; the run's checkpoints are intact.`,
+    `${check.path}: the exported ${check.kind} does not score held-out rows as the trained model does: ` +
+      `${differenceText(check.model, result)}, allowed is ${check.dtype === "float32" ? tolerance : "what rounding explains"}. Do not use these files; the run's checkpoints are intact.`,
   );
 }
 

@@ -6,7 +6,7 @@ import type { Numerics } from "../forward/numerics.ts";
 import type { Adapter } from "../models/adapt.ts";
 import type { LogpDifference } from "../runs/train-events.ts";
 import { scope } from "../torch/index.ts";
-import { differenceOf, type HeadedModel, loadLike, outputsOf } from "./logp-difference.ts";
+import { differenceOf, differenceText, type HeadedModel, loadLike, outputsOf } from "./logp-difference.ts";
 import { allowedMean, roundingNoise } from "./rounding.ts";
 
 /** What is compared with the files. */
@@ -61,8 +61,7 @@ export function checkMerged(directory: string, gate: MergeGate): MergeMeasure {
       ? `${tolerance} is allowed`
       : `rounding to ${dtype} by itself makes a mean of ${rounding.meanDifference.toExponential(2)}`;
   throw new FormatError(
-    `${output}: the merged model does not score rows as base and adapter do: token log-probs differ by up to ` +
-      `${difference.maxDifference.toExponential(2)} nats (mean ${difference.meanDifference.toExponential(2)}) over ` +
-      `${difference.tokens} tokens, ${allowed}. It was not written; what was there is as it was.`,
+    `${output}: the merged model does not score rows as base and adapter do: ${differenceText(model, difference)}, ` +
+      `${allowed}. It was not written; what was there is as it was.`,
   );
 }

@@ -8,6 +8,8 @@ import { readSafetensorsHeader } from "../../src/formats/safetensors.ts";
 import { loadRewardModel } from "../../src/models/load-reward-model.ts";
 import type { RewardModel } from "../../src/models/reward-model.ts";
 import { scoreCompletions } from "../../src/online/reward-model.ts";
+import { merge } from "../../src/recipes/merge.ts";
+import { scoreRewards } from "../../src/recipes/score-rewards.ts";
 import { scope } from "../../src/torch/index.ts";
 import { assertClose } from "../support/close.ts";
 import {
@@ -62,6 +64,8 @@ function runOf(recipe: Values): Promise<{ dir: string; record: RunRecord }> {
   runs.set(recipe, run);
   return run;
 }
+
+const machine = { device: "cpu", dtype: "float32", threads: 1 } as const;
 
 /** Scores of some token sequences. */
 function scoresOf(model: RewardModel): number[] {
@@ -160,3 +164,47 @@ test("training continues from a reward model, and from an adapter of one, with t
   });
   assertClose(evaluation(next, 0), evaluation(first, -1), { rtol: 1e-5 });
 });
+
+test("scoring a file of pairs gives what the run's last evaluation gave, from the model and from base and adapter", async () => {
+  for (const recipe of [full, lora]) {
+    const { dir, record } = await runOf(recipe);
+    const last = record.events.flatMap((e) => (e.type === "evaluation" ? [e.row] : [])).at(-1);
+    const data = recipe["eval_data"] as string;
+    const base = fixture.values["model_name_or_path"] as string;
+    const isFull = recipe === full;
+    const named = { model: isFull ? join(dir, "model") : base, adapter: isFull ? null : join(dir, "adapter") };
+    const { rows: scored, accuracy, metrics } = await scoreRewards({ ...named, data, ...machine });
+    assert.deepEqual([scored.length, accuracy.pairs], [8, 8]);
+    assert.equal(accuracy.accuracy, last?.["eval_accuracy"]);
+    const margins = scored.map((row) => row["reward/chosen"] - row["reward/rejected"]);
+    assertClose(margins.reduce((a, b) => a + b, 0) / 8, last?.["eval_margin"] as number, { atol: 1e-5 });
+    assertClose(metrics["mean_reward"] as number, last?.["eval_mean_reward"] as number, { atol: 1e-5 });
+    assert.equal(scored[0]?.line, 1);
+    assert.ok(scored.every((row) => row["num_tokens/chosen"] > 1 && row["num_tokens/rejected"] > 1));
+  }
+});
+
+test("merging an adapter of a reward model gives a reward model, which scores as the run's own merged one", async () => {
+  const { dir } = await runOf(lora);
+  const output = fixture.path("merged");
+  const base = fixture.values["model_name_or_path"] as string;
+  const result = await merge({ model: base, adapter: join(dir, "adapter"), output, device: "cpu", threads: 1 });
+  assert.ok(result.maxDifference < 1e-5 && result.adapterEffect > 0.01, JSON.stringify(result));
+  using _ = scope();
+  const [merged, own] = [loadRewardModel(output), loadRewardModel(join(dir, "model"))];
+  assertClose(scoresOf(merged), scoresOf(own), { atol: 1e-5 });
+  assert.deepEqual(
+    readFileSync(join(output, "config.json"), "utf8"),
+    readFileSync(join(dir, "model", "config.json"), "utf8"),
+  );
+});
+
+for (const [kind, recipe] of Object.entries(recipes)) {
+  test(`${kind} in bfloat16: trains, and the files score as the model in memory does`, async () => {
+    const { export_merged: _, ...rest } = recipe;
+    const output_dir = fixture.path(`half-${kind}`);
+    const record = await runTraining({ ...rest, dtype: "bfloat16", max_steps: 2, output_dir });
+    assert.ok(losses(record).every(Number.isFinite));
+    assert.equal(record.summary.exported.length, 1);
+  });
+}

@@ -7,7 +7,7 @@ import { parseModelConfig } from "../../src/formats/hf-config.ts";
 import { type TensorSource, writeSafetensors } from "../../src/formats/safetensors-write.ts";
 import { type Adapter, addAdapter } from "../../src/models/adapt.ts";
 import { buildModel } from "../../src/models/build.ts";
-import type { CausalLM } from "../../src/models/causal-lm.ts";
+import type { CausalLM, Decoder } from "../../src/models/causal-lm.ts";
 import { tensorSource } from "../../src/models/save.ts";
 import type { Segment } from "../../src/nn/packed-attention.ts";
 import { type DType, noGrad, ops, scope, tensor } from "../../src/torch/index.ts";
@@ -60,7 +60,7 @@ export function tinyAdapterConfig(changes: Partial<AdapterConfig> = {}): Adapter
 }
 
 /** Adapts a model and moves every tensor of the adapter away from its start, by its name as the golden script does. */
-export function adaptPatterned(model: CausalLM, config: AdapterConfig): Adapter {
+export function adaptPatterned(model: Decoder, config: AdapterConfig): Adapter {
   const adapter = addAdapter(model, config);
   for (const { name, tensor: parameter } of adapterParameters(model)) {
     const values = tensor(pattern(name, parameter.numel, 0.25), parameter.shape);

@@ -1,0 +1,160 @@
+/** Scoring a data file of pairs with a reward model: the reward of either completion, and how often the chosen one has more. */
+import { at } from "../base/at.ts";
+import { FormatError } from "../base/errors.ts";
+import { writeFileAtomic } from "../base/files.ts";
+import { stringifyNumbers } from "../base/json-numbers.ts";
+import type { PhaseListener } from "../base/phase-listener.ts";
+import { describeOrigin, type Example } from "../data/example.ts";
+import { assertPreflight, type PreflightReport } from "../data/preflight.ts";
+import { readAdapter } from "../formats/adapter.ts";
+import { readModelConfig } from "../formats/hf-config.ts";
+import { type EnvironmentOptions, settleEnvironment } from "../forward/environment.ts";
+import type { Numerics } from "../forward/numerics.ts";
+import { withLocalModels } from "../hub/hub-model.ts";
+import { reward } from "../methods/reward/loss.ts";
+import { loadRewardModel } from "../models/load-reward-model.ts";
+import { bootstrapInterval, type Interval, shareInterval } from "../stats/bootstrap.ts";
+import { scope } from "../torch/index.ts";
+import { evaluate } from "../train/evaluate.ts";
+import { type DataSelection, prepareData, rowsOf } from "../train/prepare-data.ts";
+import { evaluationBatches } from "../train/step-source.ts";
+
+/** What to score, with what. Names as in a run's configuration where it has them. */
+export interface RewardScoreOptions extends EnvironmentOptions {
+  /** A reward model, or the language model that `adapter` makes one of. */
+  model: string;
+  adapter?: string | null;
+  data: string;
+  batchSize?: number;
+  selection?: Partial<DataSelection>;
+  onPhase?: PhaseListener;
+}
+
+/** A pair with its rewards. */
+export interface RewardedRow {
+  file: string;
+  line: number;
+  "reward/chosen": number;
+  "reward/rejected": number;
+  "num_tokens/chosen": number;
+  "num_tokens/rejected": number;
+}
+
+/** How well the rewards tell the chosen completions of a file. */
+export interface RewardAccuracy {
+  pairs: number;
+  /** Share of pairs whose chosen completion has strictly the greater reward, with Wilson's interval of 95 %. */
+  accuracy: number;
+  accuracyInterval: Interval;
+  /** The same of "the longer completion, in tokens": equal lengths count half. */
+  lengthAccuracy: number;
+  lengthInterval: Interval;
+  /** Of accuracy − lengthAccuracy: pairs drawn with replacement, 95 %. */
+  gainInterval: Interval;
+}
+
+/** Result of `scoreRewards`. */
+export interface RewardScoreResult {
+  rows: RewardedRow[];
+  accuracy: RewardAccuracy;
+  /** The objective's over all rows: loss (margins of rows included), margin, mean_reward … */
+  metrics: Record<string, number>;
+  preflight: PreflightReport;
+}
+
+/** Whether `model`, with `adapter` if there is one, is a reward model, by its files. */
+export function isRewardModel(model: string, adapter: string | null): boolean {
+  if (adapter !== null) return readAdapter(adapter).config.taskType === "SEQ_CLS";
+  return readModelConfig(model).isRewardModel;
+}
+
+/**
+ * The rewards of every row of `data`.
+ *
+ * @throws {DataError} if rows are faulty
+ * @throws {FormatError} if the model is no reward model, or a reward is not finite
+ */
+export async function scoreRewards(given: RewardScoreOptions): Promise<RewardScoreResult> {
+  const options = await withLocalModels(given);
+  const { device, dtype } = settleEnvironment(options);
+  const { model: dir, data, batchSize = 8, selection, onPhase = () => {} } = options;
+  const { dataset } = await prepareData(
+    rowsOf(data, { model_name_or_path: dir, task: "reward", ...selection }),
+    onPhase,
+  );
+  assertPreflight(dataset.report);
+  const { examples } = dataset;
+  using _ = scope();
+  onPhase("models loaded", 0, 1);
+  const model = loadRewardModel(dir, { device, dtype, adapter: options.adapter ?? null });
+  onPhase("models loaded", 1, 1);
+  const numerics: Numerics = { dtype, gradient_checkpointing: false, logits_chunk_size: null };
+  const keys = { per_device_eval_batch_size: batchSize, share_prompt: true, scores: true };
+  const batches = evaluationBatches(examples, keys);
+  const objective = reward({ center_rewards_coefficient: 0 });
+  const { metrics, means } = evaluate(
+    { model, objective, numerics, reference: null },
+    batches,
+    examples,
+    (done) => onPhase("rows scored", Math.min(done * batchSize, examples.length), examples.length),
+  );
+  const rows = examples.map((example, i) => rowOf(example, means.of(i)));
+  const { accuracy: _accuracy, ...others } = metrics;
+  return { rows, accuracy: accuracyOf(rows), metrics: others, preflight: dataset.report };
+}
+
+function rowOf({ origin, completions }: Example, rewards: Float64Array): RewardedRow {
+  const [chosen, rejected] = [at(rewards, 0), at(rewards, 1)];
+  if (!Number.isFinite(chosen) || !Number.isFinite(rejected)) {
+    throw new FormatError(
+      `${describeOrigin(origin)}: the rewards are ${chosen} and ${rejected}, though every weight is finite: the model's numbers grow ` +
+        "too large on the way. Compute in float32 (--dtype float32).",
+    );
+  }
+  return {
+    ...{ file: origin.file, line: origin.line },
+    "reward/chosen": chosen,
+    "reward/rejected": rejected,
+    "num_tokens/chosen": at(completions, 0).ids.length,
+    "num_tokens/rejected": at(completions, 1).ids.length,
+  };
+}
+
+/** How often the chosen completion has the greater reward, and how often it is the longer one. */
+export function accuracyOf(rows: readonly RewardedRow[]): RewardAccuracy {
+  const pairs = rows.length;
+  const right = rows.map((row) => (row["reward/chosen"] > row["reward/rejected"] ? 1 : 0));
+  const longer = rows.map((row) => (Math.sign(row["num_tokens/chosen"] - row["num_tokens/rejected"]) + 1) / 2);
+  const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0);
+  const gain = (draw: Int32Array) => draw.reduce((total, i) => total + at(right, i) - at(longer, i), 0) / pairs;
+  return {
+    pairs,
+    accuracy: sum(right) / pairs,
+    accuracyInterval: shareInterval(sum(right), pairs),
+    lengthAccuracy: sum(longer) / pairs,
+    lengthInterval: shareInterval(sum(longer), pairs),
+    gainInterval: bootstrapInterval(pairs, gain),
+  };
+}
+
+/** Writes rewarded rows as JSON lines, the figures over all of them as the last line. */
+export function writeRewards(path: string, result: RewardScoreResult): void {
+  const lines = result.rows.map(stringifyNumbers);
+  lines.push(stringifyNumbers(rewardSummary(result)));
+  writeFileAtomic(path, `${lines.join("\n")}\n`);
+}
+
+/** The figures over all rows. */
+export function rewardSummary({ accuracy: figures, metrics }: RewardScoreResult): Record<string, unknown> {
+  const range = ({ low, high }: Interval) => [low, high];
+  return {
+    objective: "reward",
+    pairs: figures.pairs,
+    accuracy: figures.accuracy,
+    "accuracy/interval": range(figures.accuracyInterval),
+    length_accuracy: figures.lengthAccuracy,
+    "length_accuracy/interval": range(figures.lengthInterval),
+    "accuracy_over_length/interval": range(figures.gainInterval),
+    ...metrics,
+  };
+}
