@@ -5,6 +5,7 @@ import type { MergeResult } from "../recipes/merge.ts";
 import { Phases } from "../terminal/phases.ts";
 import { leavingNothing } from "./leave.ts";
 import { type DeviceOptions, positiveNumber, withDeviceOptions } from "./options.ts";
+import { rescoredText } from "./rescored-text.ts";
 
 interface CliOptions extends DeviceOptions {
   model: string;
@@ -68,11 +69,9 @@ function refuseDtype(): never {
 
 /** What was measured, and whether it is fine. */
 export function mergeText(result: MergeResult): string {
-  const { path, dtype, tokens, maxDifference, meanDifference, tolerance, adapterEffect, rounding } = result;
-  const measured =
-    `${path} (${dtype}): re-scored ${tokens} tokens, largest difference ${few(maxDifference)} nats, ` +
-    `mean ${few(meanDifference)}`;
-  const effect = `The adapter itself changes log-probs by ${few(adapterEffect)} on average.`;
+  const { path, dtype, of, maxDifference, meanDifference, tolerance, adapterEffect, rounding } = result;
+  const measured = `${path} (${dtype}): ${rescoredText(result, few(maxDifference))}, mean ${few(meanDifference)}`;
+  const effect = `The adapter itself changes ${of ?? "log-probs"} by ${few(adapterEffect)} on average.`;
   if (rounding === null) return `${measured}\nFine: up to ${few(tolerance)} is allowed. ${effect}`;
   const fine =
     `Fine: rounding to ${dtype} does as much by chance (largest ${few(rounding.maxDifference)}, mean ` +

@@ -109,7 +109,9 @@ async function runRewards(
   phases: Phases,
 ): Promise<void> {
   if (perToken === true) {
-    throw new ConfigError("--per-token has no effect here: a reward model gives one number a completion. Take it out.");
+    throw new ConfigError(
+      "--per-token has no effect here: a reward model gives one number a completion. Take it out.",
+    );
   }
   const { rewardSummary, scoreRewards, writeRewards } = await import("../recipes/score-rewards.ts");
   const result = await scoreRewards(options);

@@ -9,6 +9,7 @@ import type { TrainEvent, TrainStart, TrainStep, TrainSummary, TrainWork } from 
 import type { Phases } from "../terminal/phases.ts";
 import { TrainingProgress } from "../terminal/training-progress.ts";
 import { bannerObject, configBanner, startBanner } from "./banner.ts";
+import { rescoredText } from "./rescored-text.ts";
 
 const onTerminal = (): boolean => process.stdout.isTTY === true;
 
@@ -154,8 +155,8 @@ function noteOf(event: Noted): string {
     case "checkpoint":
       return `checkpoint ${event.path}`;
     case "export": {
-      const { path, tokens, maxDifference } = event.result;
-      return `exported ${path}: re-scored ${tokens} tokens, largest difference ${maxDifference.toExponential(1)} nats`;
+      const { path, maxDifference } = event.result;
+      return `exported ${path}: ${rescoredText(event.result, maxDifference.toExponential(1))}`;
     }
     default:
       return event satisfies never;

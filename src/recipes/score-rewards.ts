@@ -124,9 +124,12 @@ function rowOf({ origin, completions }: Example, rewards: Float64Array): Rewarde
 export function accuracyOf(rows: readonly RewardedRow[]): RewardAccuracy {
   const pairs = rows.length;
   const right = rows.map((row) => (row["reward/chosen"] > row["reward/rejected"] ? 1 : 0));
-  const longer = rows.map((row) => (Math.sign(row["num_tokens/chosen"] - row["num_tokens/rejected"]) + 1) / 2);
+  const longer = rows.map(
+    (row) => (Math.sign(row["num_tokens/chosen"] - row["num_tokens/rejected"]) + 1) / 2,
+  );
   const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0);
-  const gain = (draw: Int32Array) => draw.reduce((total, i) => total + at(right, i) - at(longer, i), 0) / pairs;
+  const gain = (draw: Int32Array) =>
+    draw.reduce((total, i) => total + at(right, i) - at(longer, i), 0) / pairs;
   return {
     pairs,
     accuracy: sum(right) / pairs,

@@ -78,9 +78,11 @@ export interface SkippedStep {
 
 /** How far token log-probs of two models lie apart, nats. */
 export interface LogpDifference {
-  /** Answers and tokens compared. */
+  /** Answers compared, and numbers: a log-prob for each token, or a reward for each answer. */
   answers: number;
   tokens: number;
+  /** Of a reward model; left out where log-probs were compared. */
+  of?: "rewards";
   maxDifference: number;
   meanDifference: number;
 }

@@ -15,7 +15,14 @@ import { writeAdapter, writeMergedModel } from "../models/save.ts";
 import type { ParityResult } from "../runs/train-events.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import { scope } from "../torch/index.ts";
-import { differenceOf, differenceText, type HeadedModel, loadLike, outputsOf } from "./logp-difference.ts";
+import {
+  differenceOf,
+  differenceText,
+  type HeadedModel,
+  kindOf,
+  loadLike,
+  outputsOf,
+} from "./logp-difference.ts";
 import { writeTokenizer } from "./padding-token.ts";
 import type { TrainedModel } from "./prepare-model.ts";
 import { allowedMean, roundingNoise } from "./rounding.ts";
@@ -98,7 +105,14 @@ export function checkParity(check: ParityCheck): ParityResult {
       ? loadLike(check.model, path, { device, dtype })
       : loadLike(check.model, check.baseDir, { device, dtype, adapter: path });
   const difference = differenceOf(outputsOf(check.model, check), outputsOf(exported, check));
-  const result: ParityResult = { kind, path, dtype: check.dtype, tolerance, ...difference };
+  const result: ParityResult = {
+    kind,
+    path,
+    dtype: check.dtype,
+    tolerance,
+    ...difference,
+    ...kindOf(check.model),
+  };
   const isFine =
     check.dtype === "float32" ? result.maxDifference <= tolerance : isRounding(check, result.meanDifference);
   if (isFine) return result;

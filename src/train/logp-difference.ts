@@ -48,13 +48,20 @@ export function differenceOf(want: readonly Float32Array[], got: readonly Float3
   return { answers: want.length, tokens, maxDifference: max, meanDifference: sum / Math.max(1, tokens) };
 }
 
+/** What of `model` is compared, where that is no log-prob. */
+export function kindOf(model: Decoder): Pick<LogpDifference, "of"> {
+  return model instanceof RewardModel ? { of: "rewards" } : {};
+}
+
 /** The difference in words: "token log-probs differ by up to 2e-4 nats (mean 1e-5) over 900 tokens". */
 export function differenceText(
   model: Decoder,
   { maxDifference, meanDifference, tokens }: LogpDifference,
 ): string {
   const isReward = model instanceof RewardModel;
-  const [what, unit, counted] = isReward ? ["rewards", "", "completions"] : ["token log-probs", " nats", "tokens"];
+  const [what, unit, counted] = isReward
+    ? ["rewards", "", "completions"]
+    : ["token log-probs", " nats", "tokens"];
   const [most, mean] = [maxDifference.toExponential(2), meanDifference.toExponential(2)];
   return `${what} differ by up to ${most}${unit} (mean ${mean}) over ${tokens} ${counted}`;
 }

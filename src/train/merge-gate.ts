@@ -6,7 +6,14 @@ import type { Numerics } from "../forward/numerics.ts";
 import type { Adapter } from "../models/adapt.ts";
 import type { LogpDifference } from "../runs/train-events.ts";
 import { scope } from "../torch/index.ts";
-import { differenceOf, differenceText, type HeadedModel, loadLike, outputsOf } from "./logp-difference.ts";
+import {
+  differenceOf,
+  differenceText,
+  type HeadedModel,
+  kindOf,
+  loadLike,
+  outputsOf,
+} from "./logp-difference.ts";
 import { allowedMean, roundingNoise } from "./rounding.ts";
 
 /** What is compared with the files. */
@@ -55,7 +62,7 @@ export function checkMerged(directory: string, gate: MergeGate): MergeMeasure {
       ? difference.maxDifference <= tolerance
       : difference.meanDifference <= allowedMean(rounding, tolerance);
   const adapterEffect = differenceOf(want, base).meanDifference;
-  if (isFine) return { ...difference, adapterEffect, rounding };
+  if (isFine) return { ...difference, ...kindOf(model), adapterEffect, rounding };
   const allowed =
     rounding === null
       ? `${tolerance} is allowed`

@@ -172,7 +172,10 @@ test("scoring a file of pairs gives what the run's last evaluation gave, from th
     const data = recipe["eval_data"] as string;
     const base = fixture.values["model_name_or_path"] as string;
     const isFull = recipe === full;
-    const named = { model: isFull ? join(dir, "model") : base, adapter: isFull ? null : join(dir, "adapter") };
+    const named = {
+      model: isFull ? join(dir, "model") : base,
+      adapter: isFull ? null : join(dir, "adapter"),
+    };
     const { rows: scored, accuracy, metrics } = await scoreRewards({ ...named, data, ...machine });
     assert.deepEqual([scored.length, accuracy.pairs], [8, 8]);
     assert.equal(accuracy.accuracy, last?.["eval_accuracy"]);
@@ -188,7 +191,13 @@ test("merging an adapter of a reward model gives a reward model, which scores as
   const { dir } = await runOf(lora);
   const output = fixture.path("merged");
   const base = fixture.values["model_name_or_path"] as string;
-  const result = await merge({ model: base, adapter: join(dir, "adapter"), output, device: "cpu", threads: 1 });
+  const result = await merge({
+    model: base,
+    adapter: join(dir, "adapter"),
+    output,
+    device: "cpu",
+    threads: 1,
+  });
   assert.ok(result.maxDifference < 1e-5 && result.adapterEffect > 0.01, JSON.stringify(result));
   using _ = scope();
   const [merged, own] = [loadRewardModel(output), loadRewardModel(join(dir, "model"))];
@@ -202,8 +211,8 @@ test("merging an adapter of a reward model gives a reward model, which scores as
 for (const [kind, recipe] of Object.entries(recipes)) {
   test(`${kind} in bfloat16: trains, and the files score as the model in memory does`, async () => {
     const { export_merged: _, ...rest } = recipe;
-    const output_dir = fixture.path(`half-${kind}`);
-    const record = await runTraining({ ...rest, dtype: "bfloat16", max_steps: 2, output_dir });
+    const outputDir = fixture.path(`half-${kind}`);
+    const record = await runTraining({ ...rest, dtype: "bfloat16", max_steps: 2, output_dir: outputDir });
     assert.ok(losses(record).every(Number.isFinite));
     assert.equal(record.summary.exported.length, 1);
   });

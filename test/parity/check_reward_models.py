@@ -30,6 +30,19 @@ def scores_of(model, texts):
         return model(input_ids=ids, attention_mask=mask).logits.float()[:, 0].tolist()
 
 
+def gradients_of(model, texts, margin):
+    """Norms of what is trained, by PEFT's names in files, for the first two texts as a pair."""
+    model.zero_grad()
+    with torch.enable_grad():
+        chosen, rejected = (model(input_ids=torch.tensor([text])).logits[0, 0] for text in texts[:2])
+        (-torch.nn.functional.logsigmoid(chosen - rejected - margin)).backward()
+    return {
+        name.replace(".default", "").replace(".modules_to_save", ""): float(parameter.grad.double().norm())
+        for name, parameter in model.named_parameters()
+        if parameter.requires_grad
+    }
+
+
 def check(case):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -38,13 +51,14 @@ def check(case):
         else:
             model, info = load(case["model"], num_labels=1)
             model.config.get_text_config().pad_token_id = case["pad"]
-            model = peft.PeftModel.from_pretrained(model, case["adapter"]).eval()
+            model = peft.PeftModel.from_pretrained(model, case["adapter"], is_trainable=True).eval()
     return {
         "name": case["name"],
         "class": type(model).__name__,
         "problem_type": model.config.problem_type,
         "labels": model.config.num_labels,
         "scores": scores_of(model, case["texts"]),
+        "gradients": {} if case["adapter"] is None else gradients_of(model, case["texts"], case["margin"]),
         "missing": sorted(info["missing_keys"]),
         "unexpected": sorted(info["unexpected_keys"]),
         "warnings": [str(w.message)[:300] for w in caught if "missing adapter keys" in str(w.message)],

@@ -7,14 +7,20 @@ import { spawnSync } from "node:child_process";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { after, test } from "node:test";
+import type { Example } from "../../src/data/example.ts";
+import { packExamples } from "../../src/data/packing.ts";
 import { parseModelConfig } from "../../src/formats/hf-config.ts";
+import { reward } from "../../src/methods/reward/loss.ts";
+import type { Adapter } from "../../src/models/adapt.ts";
 import { buildRewardModel } from "../../src/models/build.ts";
 import { loadRewardModel } from "../../src/models/load-reward-model.ts";
 import type { RewardModel } from "../../src/models/reward-model.ts";
 import { writeAdapter, writeMergedModel } from "../../src/models/save.ts";
 import { scoreCompletions } from "../../src/online/reward-model.ts";
+import { AdamW } from "../../src/optim/adamw.ts";
 import { scope } from "../../src/torch/index.ts";
 import { adapterParameters } from "../../src/train/parameters.ts";
+import { trainStep } from "../../src/train/step.ts";
 import { assertClose, withoutLeaks } from "../support/close.ts";
 import { patternedWeights } from "../support/patterned.ts";
 import { peersPython, skipWithoutPeers } from "../support/peers.ts";
@@ -36,11 +42,14 @@ interface CheckCase {
   texts: number[][];
   /** What it gives here. */
   scores: number[];
+  /** Of an adapter: norms of its gradients for the first two texts as a pair with this margin. */
+  gradients: Record<string, number>;
+  margin: number;
   /** Class in transformers; null: PEFT's. */
   kind: string | null;
 }
 
-interface Checked extends Pick<CheckCase, "name" | "scores"> {
+interface Checked extends Pick<CheckCase, "name" | "scores" | "gradients"> {
   class: string;
   problem_type: string | null;
   labels: number;
@@ -69,9 +78,17 @@ after(() => scratch?.[Symbol.dispose]());
 const pad = 3;
 const groups = [
   { promptIds: [1, 9, 30, 4], completions: [[4, 17, 22, 0, 11, 2], [31, 2], [5]] },
-  { promptIds: [7, 3, 28], completions: [[19, 13, 3, 6, 6, 6, 14, 2], [20, 2]] },
+  {
+    promptIds: [7, 3, 28],
+    completions: [
+      [19, 13, 3, 6, 6, 6, 14, 2],
+      [20, 2],
+    ],
+  },
 ];
-const texts = groups.flatMap(({ promptIds, completions }) => completions.map((ids) => [...promptIds, ...ids]));
+const texts = groups.flatMap(({ promptIds, completions }) =>
+  completions.map((ids) => [...promptIds, ...ids]),
+);
 const numerics = { dtype: "float32", gradient_checkpointing: false, logits_chunk_size: null } as const;
 
 const kinds: Record<TinyName, string> = {
@@ -97,16 +114,56 @@ function tinyRewardModel(name: TinyName): RewardModel {
   return buildRewardModel({ ...config, isRewardModel: true, padTokenId: pad }, weights);
 }
 
+/** Norms of the adapter's gradients for the first group's first two completions as a pair. */
+function gradientNorms(model: RewardModel, adapter: Adapter, margin: number): Record<string, number> {
+  using _ = scope();
+  const parameters = adapterParameters(model);
+  const optimizer = new AdamW(parameters, {
+    adam_beta1: 0.9,
+    adam_beta2: 0.999,
+    adam_epsilon: 1e-8,
+    weight_decay: 0,
+  });
+  const norms: Record<string, number> = {};
+  // in place of the update, which would clear them
+  optimizer.step = () => {
+    for (const { name, tensor } of parameters) norms[name] = Math.hypot(...(tensor.grad?.toNumbers() ?? []));
+  };
+  const [group] = groups;
+  const completions = (group?.completions ?? []).slice(0, 2).map((ids) => ({ ids }));
+  const example: Example = {
+    origin: { file: "pair", line: 1 },
+    promptIds: group?.promptIds ?? [],
+    completions,
+    margin,
+  };
+  const packed = packExamples([example], { scores: true });
+  const batch = { packed, indices: [0], columns: { margin: [margin, margin] } };
+  const objective = reward({ center_rewards_coefficient: 0 });
+  const training = {
+    model,
+    adapter,
+    parameters,
+    objective,
+    optimizer,
+    numerics,
+    max_grad_norm: 0,
+    reference: null,
+  };
+  trainStep(training, [batch], { learningRate: 1, seed: 1, log_entropy: false });
+  return norms;
+}
+
 /** The whole model, an adapter over its base, and both merged. */
 function casesOf(name: TinyName, base: string): CheckCase[] {
   using _ = scope();
-  const common = { pad, texts };
+  const common = { pad, texts, gradients: {}, margin: 0.5 };
   const whole = tinyRewardModel(name);
   const directory = newDirectory(`${name} whole`);
   writeMergedModel(directory, whole, "float32");
   const model = tinyRewardModel(name);
   const config = tinyAdapterConfig({ taskType: "SEQ_CLS", modulesToSave: ["score"] });
-  adaptPatterned(model, config);
+  const gradients = gradientNorms(model, adaptPatterned(model, config), common.margin);
   const adapter = newDirectory(`${name} adapter`);
   writeAdapter(adapter, config, adapterParameters(model).tensors);
   const merged = newDirectory(`${name} merged`);
@@ -115,7 +172,7 @@ function casesOf(name: TinyName, base: string): CheckCase[] {
   const kind = kinds[name];
   return [
     { ...common, name: `${name}: whole`, model: directory, adapter: null, scores: scoresOf(whole), kind },
-    { ...common, name: `${name}: adapter`, model: base, adapter, scores, kind: null },
+    { ...common, name: `${name}: adapter`, model: base, adapter, scores, gradients, kind: null },
     { ...common, name: `${name}: merged`, model: merged, adapter: null, scores, kind },
   ];
 }
@@ -140,7 +197,10 @@ test("reward models go to transformers and PEFT and come from them", { skip }, a
   });
   const check = withoutLeaks(() => bases.flatMap(({ name, base }) => casesOf(name, base)));
   const write = bases.map(({ name, base }, seed): WriteCase => {
-    const [savedModel, savedAdapter] = [newDirectory(`${name} theirs`), newDirectory(`${name} their adapter`)];
+    const [savedModel, savedAdapter] = [
+      newDirectory(`${name} theirs`),
+      newDirectory(`${name} their adapter`),
+    ];
     const lora = { r: 3, lora_alpha: 5, target_modules: "all-linear" };
     return { name, model: base, pad, texts, seed, savedModel, savedAdapter, lora };
   });
@@ -155,6 +215,10 @@ test("reward models go to transformers and PEFT and come from them", { skip }, a
       if (want.kind !== null) assert.deepEqual([got.class, got.problem_type], [want.kind, "regression"]);
       assert.ok(Math.max(...want.scores) - Math.min(...want.scores) > 0.05, `all alike: ${want.scores}`);
       assertClose(got.scores, want.scores, { atol: 1e-4 });
+      assert.deepEqual(Object.keys(got.gradients).sort(), Object.keys(want.gradients).sort());
+      for (const [parameter, norm] of Object.entries(want.gradients)) {
+        assertClose(norm, got.gradients[parameter] ?? Number.NaN, { rtol: 1e-4, atol: 1e-6 });
+      }
     });
   }
   for (const [i, { name, plain, adapted }] of answer.written.entries()) {
@@ -163,7 +227,9 @@ test("reward models go to transformers and PEFT and come from them", { skip }, a
       withoutLeaks(() => {
         using _ = scope();
         assertClose(scoresOf(loadRewardModel(savedModel)), plain, { atol: 1e-4 });
-        assertClose(scoresOf(loadRewardModel(savedModel, { adapter: savedAdapter })), adapted, { atol: 1e-4 });
+        assertClose(scoresOf(loadRewardModel(savedModel, { adapter: savedAdapter })), adapted, {
+          atol: 1e-4,
+        });
         assertClose(scoresOf(loadRewardModel(model, { adapter: savedAdapter })), adapted, { atol: 1e-4 });
       });
     });
