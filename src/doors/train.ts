@@ -21,7 +21,12 @@ export type { TokenLogps } from "../forward/token-logps.ts";
 export { walk } from "../forward/walk.ts";
 export { evaluateObjective, objectiveType } from "../methods/objective.ts";
 export { type NamedParameter, ParameterSet } from "../nn/parameter-set.ts";
-export { type CompletionGroup, openRewardModel, type ScoringOptions, scoreCompletions } from "../online/reward-model.ts";
+export {
+  type CompletionGroup,
+  openRewardModel,
+  type ScoringOptions,
+  scoreCompletions,
+} from "../online/reward-model.ts";
 export {
   openRewards,
   type RewardSettings,
