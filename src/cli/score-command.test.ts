@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { PreflightReport } from "../data/preflight.ts";
-import { accuracyOf } from "../recipes/score-rewards.ts";
+import { accuracyOf } from "../online/reward-accuracy.ts";
 import { leftOutText, rewardText } from "./score-command.ts";
 
 function counts(changes: Partial<PreflightReport["counts"]>): Pick<PreflightReport, "counts"> {

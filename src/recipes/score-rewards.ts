@@ -13,7 +13,7 @@ import type { Numerics } from "../forward/numerics.ts";
 import { withLocalModels } from "../hub/hub-model.ts";
 import { reward } from "../methods/reward/loss.ts";
 import { loadRewardModel } from "../models/load-reward-model.ts";
-import { bootstrapInterval, type Interval, shareInterval } from "../stats/bootstrap.ts";
+import { accuracyOf, type RewardAccuracy, type RewardedRow } from "../online/reward-accuracy.ts";
 import { scope } from "../torch/index.ts";
 import { evaluate } from "../train/evaluate.ts";
 import { type DataSelection, prepareData, rowsOf } from "../train/prepare-data.ts";
@@ -28,29 +28,6 @@ export interface RewardScoreOptions extends EnvironmentOptions {
   batchSize?: number;
   selection?: Partial<DataSelection>;
   onPhase?: PhaseListener;
-}
-
-/** A pair with its rewards. */
-export interface RewardedRow {
-  file: string;
-  line: number;
-  "reward/chosen": number;
-  "reward/rejected": number;
-  "num_tokens/chosen": number;
-  "num_tokens/rejected": number;
-}
-
-/** How well the rewards tell the chosen completions of a file. */
-export interface RewardAccuracy {
-  pairs: number;
-  /** Share of pairs whose chosen completion has strictly the greater reward, with Wilson's interval of 95 %. */
-  accuracy: number;
-  accuracyInterval: Interval;
-  /** The same of "the longer completion, in tokens": equal lengths count half. */
-  lengthAccuracy: number;
-  lengthInterval: Interval;
-  /** Of accuracy − lengthAccuracy: pairs drawn with replacement, 95 %. */
-  gainInterval: Interval;
 }
 
 /** Result of `scoreRewards`. */
@@ -120,26 +97,6 @@ function rowOf({ origin, completions }: Example, rewards: Float64Array): Rewarde
   };
 }
 
-/** How often the chosen completion has the greater reward, and how often it is the longer one. */
-export function accuracyOf(rows: readonly RewardedRow[]): RewardAccuracy {
-  const pairs = rows.length;
-  const right = rows.map((row) => (row["reward/chosen"] > row["reward/rejected"] ? 1 : 0));
-  const longer = rows.map(
-    (row) => (Math.sign(row["num_tokens/chosen"] - row["num_tokens/rejected"]) + 1) / 2,
-  );
-  const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0);
-  const gain = (draw: Int32Array) =>
-    draw.reduce((total, i) => total + at(right, i) - at(longer, i), 0) / pairs;
-  return {
-    pairs,
-    accuracy: sum(right) / pairs,
-    accuracyInterval: shareInterval(sum(right), pairs),
-    lengthAccuracy: sum(longer) / pairs,
-    lengthInterval: shareInterval(sum(longer), pairs),
-    gainInterval: bootstrapInterval(pairs, gain),
-  };
-}
-
 /** Writes rewarded rows as JSON lines, the figures over all of them as the last line. */
 export function writeRewards(path: string, result: RewardScoreResult): void {
   const lines = result.rows.map(stringifyNumbers);
@@ -149,7 +106,7 @@ export function writeRewards(path: string, result: RewardScoreResult): void {
 
 /** The figures over all rows. */
 export function rewardSummary({ accuracy: figures, metrics }: RewardScoreResult): Record<string, unknown> {
-  const range = ({ low, high }: Interval) => [low, high];
+  const range = ({ low, high }: RewardAccuracy["gainInterval"]) => [low, high];
   return {
     objective: "reward",
     pairs: figures.pairs,
