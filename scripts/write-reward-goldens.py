@@ -1,135 +1,115 @@
-"""Writes test/goldens/reward-models.json: scores, losses and gradients of TRL's RewardTrainer on the models of test/fixtures.
+"""Writes test/goldens/rewards.json: what TRL's reward functions give, which the tests compare with.
 
-For developers only; no test runs it. With the Python of `npm run bench:peers`, from the repository root:
+For developers only; no test runs it. Run it from the repository root with the versions below and commit the result:
 
-    .preftune/peers/bin/python scripts/write-reward-goldens.py
-
-The base is each family's `model/` as a sequence classifier with one label and the `score` written down here; the rows are
-those of its `batch.json`. The padding token is one that no row has, so that transformers finds every last token.
+    pip install trl==1.16.0 "math-verify[antlr4_13_2]==0.9.0"
+    python scripts/write-reward-goldens.py
 """
 
+import importlib.metadata
 import json
-import os
 import pathlib
-import tempfile
 
-os.environ.update(HF_HUB_OFFLINE="1", CUDA_VISIBLE_DEVICES="")
+from trl.rewards import accuracy_reward, get_repetition_penalty_reward, get_soft_overlong_punishment, think_format_reward
 
-import numpy as np
-import torch
-import transformers
-import trl
-from datasets import Dataset
-from trl import RewardConfig, RewardTrainer
+OUT = pathlib.Path(__file__).resolve().parent.parent / "test" / "goldens" / "rewards.json"
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-FIXTURES = ROOT / "test" / "fixtures"
-FAMILIES = ["llama_tied", "llama_untied", "qwen3", "gemma3_text"]
-MARGINS = [0.5, 0.0, -1.25, 2.0]
-CASES = {
-    "plain": dict(margins=False, center=None),
-    "margin": dict(margins=True, center=None),
-    "centred": dict(margins=False, center=0.01),
-    "margin and centred": dict(margins=True, center=0.25),
-}
-SHOWN = 4
+# reference, completion
+MATH = [
+    (r"\frac{1}{3}", r"My answer is \boxed{\frac{1}{3}}"),
+    (r"\frac{1}{3}", r"My answer is \boxed{\frac{1}{2}}"),
+    (r"\boxed{\frac13}", r"\boxed{2/6}"),
+    ("$0.5$", r"\boxed{\frac{1}{2}}"),
+    ("$50\\%$", r"\boxed{0.5}"),
+    ("$x^2+2x+1$", r"so \boxed{(x+1)^2}"),
+    ("$x^2+2x+1$", r"so \boxed{(x+1)^2+1}"),
+    ("$2\\sqrt{2}$", r"$\boxed{\sqrt{8}}$"),
+    (r"$\{1,2\}$", r"\boxed{\{2,1\}}"),
+    (r"$\{1,2\}$", r"\boxed{\{1,2,3\}}"),
+    ("$(1,2)$", r"\boxed{(1, 2)}"),
+    ("$(1,2)$", r"\boxed{(2, 1)}"),
+    ("$[0,1)$", r"\boxed{[0, 1)}"),
+    ("$5$", r"\boxed{x=5}"),
+    ("$x=5$", r"\boxed{5}"),
+    ("$1000$", r"\boxed{1,000}"),
+    ("1,234", r"\boxed{1234}"),
+    (r"$\pi$", r"\boxed{3.14159}"),
+    ("$1024$", r"\boxed{2^{10}}"),
+    (r"$90^\circ$", r"\boxed{90}"),
+    ("5", r"\boxed{5\text{ cm}}"),
+    (r"$\frac52$", r"\boxed{2\frac12}"),
+    ("$-3$", r"\boxed{3}"),
+    (r"$\frac{\sqrt2}{2}$", r"\boxed{\frac{1}{\sqrt{2}}}"),
+    (r"$\frac13$", r"\boxed{0.333333}"),
+    (r"$\frac13$", r"\boxed{0.33}"),
+    ("4", "The answer is 4"),
+    ("4", "The answer is $4$."),
+    ("4", "The final answer is $4$. I hope it is correct."),
+    ("4", "We get $4$."),
+    ("4", "no mathematics"),
+    ("4", ""),
+    ("4", r"first \boxed{3}, then \boxed{4}"),
+    ("4", r"\boxed{4"),
+    ("a word", r"\boxed{4}"),
+    ("", r"\boxed{4}"),
+    ("$12$", r"\[ \boxed{12} \]"),
+    (r"$\begin{pmatrix}1\\2\end{pmatrix}$", r"\boxed{\begin{pmatrix}1\\2\end{pmatrix}}"),
+    (r"$\sqrt[3]{8}$", r"\boxed{2}"),
+    (r"$\log_2 8$", r"\boxed{3}"),
+    ("$10!$", r"\boxed{3628800}"),
+    ("$a+b$", r"\boxed{b+a}"),
+    ("$a+b$", r"\boxed{a-b}"),
+]
 
+THINK = [
+    "<think>\nThis is my reasoning.\n</think>\nThis is my answer.",
+    "<think>\nThis is my reasoning.\nThis is my answer.",
+    "<think></think>",
+    " <think>a</think>b",
+    "<think>a<think>b</think>c",
+    "<think>a</think>b</think>c",
+    "<think>a</think>b<think>c</think>",
+    "x\n<think>a</think>b",
+    "</think><think>",
+    "",
+]
 
-def numbers(values):
-    """Nested lists of float32 values in their shortest decimal form."""
-    if isinstance(values, torch.Tensor):
-        values = values.detach().tolist()
-    if isinstance(values, list):
-        return [numbers(value) for value in values]
-    return float(str(np.float32(values)))
-
-
-def load(folder, score, pad):
-    model = transformers.AutoModelForSequenceClassification.from_pretrained(
-        folder, num_labels=1, dtype=torch.float32, attn_implementation="eager"
-    ).eval()
-    model.config.get_text_config().pad_token_id = pad
-    with torch.no_grad():
-        model.score.weight.copy_(torch.tensor([score]))
-    return model
-
-
-def gradients(model):
-    params, square = {}, 0.0
-    for name, parameter in model.named_parameters():
-        flat = parameter.grad.reshape(-1)
-        norm = float(flat.double().norm())
-        square += norm**2
-        params[name] = [numbers(norm), numbers(flat[:SHOWN]), numbers(flat[-SHOWN:])]
-    return {"global_norm": numbers(square**0.5), "params": params}
-
-
-class OnIds(RewardTrainer):
-    """Without its tokenizing."""
-
-    def _prepare_dataset(self, dataset, *_args, **_kwargs):
-        return dataset
-
-
-def case_of(folder, score, pad, rows, margins, center):
-    model = load(folder, score, pad)
-    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
-    tokenizer.pad_token = tokenizer.convert_ids_to_tokens(pad)
-    data = [
-        dict(
-            chosen_ids=row["prompt_ids"] + row["chosen_ids"],
-            rejected_ids=row["prompt_ids"] + row["rejected_ids"],
-            **(dict(margin=margin) if margins else {}),
-        )
-        for row, margin in zip(rows, MARGINS)
-    ]
-    config = RewardConfig(
-        output_dir=tempfile.mkdtemp(),
-        use_cpu=True,
-        bf16=False,
-        gradient_checkpointing=False,
-        report_to=[],
-        per_device_train_batch_size=len(rows),
-        disable_tqdm=True,
-        center_rewards_coefficient=center,
-    )
-    trainer = OnIds(model=model, args=config, train_dataset=Dataset.from_list(data), processing_class=tokenizer)
-    assert model.config.get_text_config().pad_token_id == pad
-    batch = trainer.data_collator(data)
-    model.zero_grad()
-    loss = trainer.compute_loss(model, batch)
-    loss.backward()
-    logged = {name: numbers(values[0]) for name, values in trainer._metrics["eval"].items() if name != "num_tokens"}
-    return {"margins": margins, "center": center, "loss": numbers(loss), "metrics": logged, "grads": gradients(model)}
+IDS = [[], [1], [1, 2], [1, 2, 3, 4], [5, 5, 5, 5, 5], [1, 2, 3, 1, 2, 3, 1, 2, 3], [7] * 40]
+LENGTHS = [0, 1, 79, 80, 81, 90, 99, 100, 101, 500]
 
 
-def write_family(family):
-    folder = FIXTURES / family / "model"
-    rows = json.loads((FIXTURES / family / "batch.json").read_text())["rows"]
-    width = json.loads((folder / "config.json").read_text())["hidden_size"]
-    score = numbers(0.3 * torch.randn(width, generator=torch.Generator().manual_seed(14)))
-    used = {id for row in rows for key in ("prompt_ids", "chosen_ids", "rejected_ids") for id in row[key]}
-    pad = next(id for id in range(512) if id not in used)
-    model = load(folder, score, pad)
-    with torch.no_grad():
-        scores = [
-            [numbers(model(torch.tensor([row["prompt_ids"] + row[side]])).logits[0, 0]) for side in ("chosen_ids", "rejected_ids")]
-            for row in rows
-        ]
-    cases = {name: case_of(folder, score, pad, rows, **how) for name, how in CASES.items()}
-    return {"score": score, "scores": scores, "cases": cases}
+def say(text):
+    return [{"role": "assistant", "content": text}]
 
 
 def main():
-    versions = {m.__name__: m.__version__ for m in (torch, transformers, trl)}
-    content = {
-        "provenance": {"script": "scripts/write-reward-goldens.py", "versions": versions},
-        "margins": MARGINS,
-        "families": {family: write_family(family) for family in FAMILIES},
+    versions = {name: importlib.metadata.version(name) for name in ("trl", "math-verify")}
+    scores = accuracy_reward([say(text) for _, text in MATH], [reference for reference, _ in MATH])
+    golden = {
+        "written_by": "scripts/write-reward-goldens.py",
+        "versions": versions,
+        "accuracy": [
+            {"reference": reference, "completion": text, "reward": score}
+            for (reference, text), score in zip(MATH, scores, strict=True)
+        ],
+        "think_format": [
+            {"completion": text, "reward": score}
+            for text, score in zip(THINK, think_format_reward([say(text) for text in THINK]), strict=True)
+        ],
+        "repetition": [
+            {"ids": ids, "ngram_size": size, "reward": score}
+            for size in (1, 2, 3)
+            for ids, score in zip(IDS, get_repetition_penalty_reward(ngram_size=size)(IDS), strict=True)
+        ],
+        "overlong": [
+            {"length": length, "max_completion_length": 100, "soft_punish_cache": cache, "reward": score}
+            for cache in (0, 20, 100)
+            for length, score in zip(
+                LENGTHS, get_soft_overlong_punishment(100, cache)([[1] * length for length in LENGTHS]), strict=True
+            )
+        ],
     }
-    path = ROOT / "test" / "goldens" / "reward-models.json"
-    path.write_text(json.dumps(content, separators=(",", ":")) + "\n")
-    print(path, path.stat().st_size)
+    OUT.write_text(json.dumps(golden, indent=1, ensure_ascii=False) + "\n")
 
 
 if __name__ == "__main__":

@@ -222,20 +222,21 @@ function problemsOf(spec: RewardSpec): string[] {
 }
 
 function valueProblems(called: BuiltInReward, spec: RewardSpec): string[] {
-  const {
-    pattern,
-    flags = "",
-    min = 0,
-    max,
-    soft_punish_cache: cache,
-    max_completion_length: longest,
-  } = spec;
+  const { pattern, flags = "", schema, min = 0, max } = spec;
+  const { soft_punish_cache: cache, max_completion_length: longest } = spec;
   if (called === "regex") {
     if (pattern === undefined) return ["pattern is missing. Give it a regular expression"];
     try {
       new RegExp(pattern, flags);
     } catch (error) {
       return [`pattern: ${(error as Error).message}`];
+    }
+  }
+  if (schema !== undefined) {
+    try {
+      z.fromJSONSchema(schema as z.core.JSONSchema.JSONSchema);
+    } catch (error) {
+      return [`schema: expected a JSON Schema: ${(error as Error).message.replace(/[.]$/, "")}`];
     }
   }
   if (max !== undefined && min > max) return [`min is ${min} and max is ${max}. Give a min of at most max`];

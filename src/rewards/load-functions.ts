@@ -39,7 +39,7 @@ export function noteImports(): void {
  * @throws {LoadFailure} if its module cannot be loaded, or has no such function
  */
 export async function loadFunction(wanted: FunctionToLoad): Promise<RewardFunction> {
-  if ("builtIn" in wanted) return builtInReward(wanted.builtIn, wanted.options);
+  if ("builtIn" in wanted) return builtInReward[wanted.builtIn](wanted.options);
   const { module: path, export: name } = wanted;
   const file = shown(path);
   let loaded: Record<string, unknown>;

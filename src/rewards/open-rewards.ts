@@ -1,5 +1,6 @@
 /** Reward functions of a run, loaded and ready to score rollouts. */
 import { availableParallelism } from "node:os";
+import { ConfigError } from "../base/errors.ts";
 import {
   isBuiltInReward,
   moduleFunctionOf,
@@ -132,6 +133,11 @@ function toLoad(spec: RewardSpec, { maxCompletionLength }: RewardSettings): Func
   const { function: builtIn, name: _, group: __, ...options } = spec;
   if (!isBuiltInReward(builtIn)) throw new RangeError(`no reward function ${builtIn}`);
   const longest = maxCompletionLength === undefined ? {} : { max_completion_length: maxCompletionLength };
+  if (builtIn === "overlong" && { ...longest, ...options }.max_completion_length === undefined) {
+    throw new ConfigError(
+      "overlong: max_completion_length is missing. Give it the longest completion, in tokens.",
+    );
+  }
   return { name, builtIn, options: { ...longest, ...options } };
 }
 

@@ -43,6 +43,13 @@ async function call(index: number, input: RewardInput): Promise<RewardMessage> {
 }
 
 noteImports();
+process.removeAllListeners("warning");
+process.on("warning", (warning) => {
+  // a folder without a package.json that says "module" is no mistake, and reading TypeScript no experiment to the user
+  const { code } = Object(warning) as { code?: unknown };
+  if (code === "MODULE_TYPELESS_PACKAGE_JSON" || warning.name === "ExperimentalWarning") return;
+  process.stderr.write(`${String(warning)}\n`);
+});
 // Ctrl-C on a terminal reaches every process of the group; this one ends when its parent does, or says so
 process.on("SIGINT", () => {});
 process.on("disconnect", () => process.exit());

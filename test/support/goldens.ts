@@ -10,6 +10,7 @@ export function golden<T>(
     | "lora"
     | "models"
     | "reward-models"
+    | "rewards"
     | "tied-heads"
     | "sampling"
     | "bleu"

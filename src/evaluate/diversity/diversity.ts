@@ -2,9 +2,11 @@
  * Diversity and form of sampled completions: how much they repeat each other and themselves, whether they end, and whether
  * their Markdown is well formed. The content is not judged. Needs no libtorch.
  */
+
+import { repeatedShare, type TokenList } from "../../text/ngrams.ts";
 import { selfBleu, words } from "./bleu.ts";
 import { FORM_FAULTS, type FormFault, formOf } from "./markdown-form.ts";
-import { distinctN, meanLength, repeatedShare, type TokenList } from "./text-statistics.ts";
+import { distinctN, meanLength } from "./text-statistics.ts";
 
 /** One answer. */
 export interface SampledText {

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { distinctN, endedShare, meanLength, repeatedShare } from "./text-statistics.ts";
+import { repeatedShare } from "../../text/ngrams.ts";
+import { distinctN, endedShare, meanLength } from "./text-statistics.ts";
 
 test("distinct-n counts n-grams over all answers together", () => {
   // bigrams: ab ba ab | ab bc -> 5, of which ab, ba, bc are distinct

@@ -3,8 +3,7 @@
  * is a list of tokens or of words; the metrics of two sets can be compared when both hold equally many answers.
  */
 
-/** A list of tokens (ids) or words. */
-export type TokenList = readonly (number | string)[];
+import { ngrams, type TokenList } from "../../text/ngrams.ts";
 
 /**
  * Distinct n-grams divided by all n-grams, over all `answers` together (distinct-n; Li et al. 2016, arXiv:1510.03055).
@@ -15,21 +14,6 @@ export function distinctN(answers: readonly TokenList[], n: number): number {
   return new Set(all).size / all.length;
 }
 
-/**
- * Fraction of n-grams that came before in the same answer, over all `answers`: 0 without repetition, towards 1 in a loop.
- * NaN when no answer is `n` long.
- */
-export function repeatedShare(answers: readonly TokenList[], n: number): number {
-  let repeated = 0;
-  let all = 0;
-  for (const answer of answers) {
-    const own = ngrams(answer, n);
-    repeated += own.length - new Set(own).size;
-    all += own.length;
-  }
-  return repeated / all;
-}
-
 /** Fraction of completions that ended with a stop token and were not cut at the length limit; NaN without answers. */
 export function endedShare(answers: readonly { stopId: number | null }[]): number {
   return answers.filter((answer) => answer.stopId !== null).length / answers.length;
@@ -38,10 +22,4 @@ export function endedShare(answers: readonly { stopId: number | null }[]): numbe
 /** Mean number of tokens; NaN without answers. */
 export function meanLength(answers: readonly TokenList[]): number {
   return answers.reduce((sum, answer) => sum + answer.length, 0) / answers.length;
-}
-
-/** The runs of `n` neighbours, each as a string that tells it from all others. */
-function ngrams(answer: TokenList, n: number): string[] {
-  const count = Math.max(0, answer.length - n + 1);
-  return Array.from({ length: count }, (_, i) => JSON.stringify(answer.slice(i, i + n)));
 }

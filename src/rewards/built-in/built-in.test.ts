@@ -1,0 +1,203 @@
+/** The built-in rewards, against TRL's (test/goldens/rewards.json) and values worked out by hand. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { golden } from "../../../test/support/goldens.ts";
+import { inputOf } from "../../../test/support/reward-files.ts";
+import type { BuiltInReward, RewardOptions } from "../../config/reward-specs.ts";
+import { builtInReward } from "./index.ts";
+
+interface Goldens {
+  accuracy: { reference: string; completion: string; reward: number | null }[];
+  think_format: { completion: string; reward: number }[];
+  repetition: { ids: number[]; ngram_size: number; reward: number }[];
+  overlong: { length: number; max_completion_length: number; soft_punish_cache: number; reward: number }[];
+}
+
+const { accuracy, think_format: thinkFormat, repetition, overlong } = golden<Goldens>("rewards");
+
+/** Of texts, with the reference of each where there is one. */
+async function score(name: BuiltInReward, options: RewardOptions, rows: readonly [string, unknown?][]) {
+  const references = rows.map(([, reference]) => reference);
+  const input = inputOf(
+    rows.map(([text]) => text),
+    { answer: references, solution: references },
+  );
+  return await builtInReward[name](options)(input);
+}
+
+/** Of token ids. */
+async function scoreIds(name: BuiltInReward, options: RewardOptions, ids: readonly number[]) {
+  const [value] = await builtInReward[name](options)({ ...inputOf([""]), completion_ids: [ids] });
+  return value;
+}
+
+/** Where TRL gives 0: it multiplies the parts of a mixed number, and takes two boxes for one answer of two parts. */
+const differs: readonly string[] = ["\\boxed{2\\frac12}", "first \\boxed{3}, then \\boxed{4}"];
+
+test("accuracy gives what TRL's accuracy_reward gives", async () => {
+  const got = await score(
+    "accuracy",
+    {},
+    accuracy.map(({ completion, reference }) => [completion, reference]),
+  );
+  const different = accuracy.filter(({ reward }, i) => got[i] !== reward);
+  assert.deepEqual(
+    different.map(({ completion }) => completion),
+    differs,
+  );
+});
+
+test("think_format, repetition and overlong give what TRL's functions give", async () => {
+  assert.deepEqual(
+    await score(
+      "think_format",
+      {},
+      thinkFormat.map(({ completion }) => [completion]),
+    ),
+    thinkFormat.map(({ reward }) => reward),
+  );
+  for (const { ids, reward, ...options } of repetition) {
+    const got = await scoreIds("repetition", options, ids);
+    // one rounding apart: a fraction of repeated n-grams, or 1 less that of the others
+    assert.ok(Math.abs((got ?? Number.NaN) - reward) < 1e-15, JSON.stringify({ ids, options, got }));
+  }
+  for (const { length, reward, ...options } of overlong) {
+    const ids = Array.from({ length }, () => 1);
+    assert.equal(await scoreIds("overlong", options, ids), reward, JSON.stringify({ length, options }));
+  }
+});
+
+test("overlong punishes in the last fifth unless another part is given", async () => {
+  const at = async (length: number) =>
+    await scoreIds(
+      "overlong",
+      { max_completion_length: 50 },
+      Array.from({ length }, () => 1),
+    );
+  assert.deepEqual([await at(40), await at(45), await at(50), await at(51)], [0, -0.5, -1, -1]);
+});
+
+test("math takes the last formula or number too, and finds equal forms", async () => {
+  const cases: [string, string | number, number | null][] = [
+    ["We get $4$.", "4", 1],
+    ["so it is 12", 12, 1],
+    ["so it is 12", "#### 13", 0],
+    ["\\frac{2}{4}", "\\frac12", 1],
+    ["x = 5 \\text{ or } x = 6", "\\{5, 6\\}", 1],
+    ["\\boxed{2 \\pm \\sqrt{3}}", "$2+\\sqrt3, 2-\\sqrt3$", 1],
+    ["\\boxed{3 > x}", "$x < 3$", 1],
+    ["\\boxed{x \\in [1, 2)}", "$[1,2)$", 1],
+    ["\\boxed{[1, 2]}", "$[1,2)$", 0],
+    ["\\boxed{\\sin^2 x + \\cos^2 x}", "1", 1],
+    ["\\boxed{\\sin 30^\\circ}", "\\frac12", 1],
+    ["\\boxed{\\text{Even}}", "\\text{even}", 1],
+    ["\\boxed{0.\\overline{3}}", "\\frac13", 1],
+    ["\\boxed{\\$1,234.50}", "1234.5", 1],
+    ["\\boxed{y = 2x + 1}", "$2x + 1 = y$", 1],
+    ["\\boxed{1000000001}", "1000000002", 0],
+    ["\\boxed{\\frac{x^2-1}{x-1}}", "$x+1$", 1],
+    ["\\boxed{\\ln(e^2)}", "2", 1],
+    ["\\boxed{\\binom{5}{2}}", "10", 1],
+    ["no number at all", "4", 0],
+    ["4", "no number at all", null],
+    ["4", "\\frac{", null],
+  ];
+  const got = await score(
+    "math",
+    {},
+    cases.map(([text, reference]) => [text, reference]),
+  );
+  for (const [i, [text, reference, expected]] of cases.entries()) {
+    assert.equal(got[i], expected, `${reference} | ${text}`);
+  }
+});
+
+test("a formula that would take for ever, or all the stack, is compared at once", async () => {
+  const hard = [
+    "9^{9^{9^{9^9}}}",
+    "10^{1000000000}",
+    "100000000!",
+    "\\sum_{n=1}^{1000000000} n",
+    "\\int_0^1 x^x dx",
+    "{".repeat(900),
+    `${"\\frac{1}{".repeat(90)}1${"}".repeat(90)}`,
+    "(".repeat(900),
+    "x".repeat(999),
+    "\\left(".repeat(150),
+    "1".repeat(5000),
+    "\\sqrt".repeat(190),
+  ];
+  const rows = hard.map((latex): [string, unknown] => [`\\boxed{${latex}}`, "7"]);
+  assert.deepEqual(
+    await score("math", {}, rows),
+    hard.map(() => 0),
+  );
+});
+
+test("number compares the last numbers, within the tolerance", async () => {
+  const cases: [string, unknown, number | null][] = [
+    ["It is 18.", 18, 1],
+    ["18 and then 19", "18", 0],
+    ["5 + 3 = 8", "work\n#### 8", 1],
+    ["10-5", 5, 1],
+    ["it is -5", -5, 1],
+    ["it is −5", -5, 1],
+    ["1,234,567.5 in all", 1234567.5, 1],
+    ["1, 2", 2, 1],
+    ["2.50", "2.5", 1],
+    ["6.02e23", 6.02e23, 1],
+    ["costs $.5", 0.5, 1],
+    ["none", 1, 0],
+    ["1", "none", null],
+    ["1", null, null],
+    ["3", [1, 2, 3], 1],
+    ["x2", 2, 1],
+  ];
+  const rows = cases.map(([text, reference]): [string, unknown] => [text, reference]);
+  assert.deepEqual(
+    await score("number", {}, rows),
+    cases.map(([, , reward]) => reward),
+  );
+  const near: [string, unknown][] = [
+    ["4.14", 4.1416],
+    ["4.1", 4.1416],
+  ];
+  assert.deepEqual(await score("number", { tolerance: 0.01 }, near), [1, 0]);
+});
+
+test("json parses, alone or in one code block, and fits the schema", async () => {
+  const schema = {
+    type: "object",
+    properties: { age: { type: "integer", minimum: 0 } },
+    required: ["age"],
+    additionalProperties: false,
+  };
+  const rows: [string][] = [
+    ['{"age": 3}'],
+    ['```json\n{"age": 3}\n```'],
+    [' {"age": -3}\n'],
+    ['{"age": 3, "name": "x"}'],
+    ['Here: {"age": 3}'],
+    ["[".repeat(100_000)],
+    ["3"],
+    [""],
+  ];
+  assert.deepEqual(await score("json", { schema }, rows), [1, 1, 0, 0, 0, 0, 0, 0]);
+  assert.deepEqual(await score("json", {}, rows), [1, 1, 1, 1, 0, 0, 1, 0]);
+});
+
+test("regex finds, or finds the reference", async () => {
+  const rows: [string, unknown][] = [
+    ["Answer: B", "B"],
+    ["answer: b", "B"],
+    ["nothing", "B"],
+    ["Answer: C", null],
+  ];
+  assert.deepEqual(await score("regex", { pattern: "^answer: \\w$", flags: "i" }, rows), [1, 1, 0, 1]);
+  assert.deepEqual(await score("regex", { pattern: "Answer: (\\w)", column: "answer" }, rows), [
+    1,
+    0,
+    0,
+    null,
+  ]);
+});

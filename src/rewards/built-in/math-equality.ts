@@ -1,0 +1,97 @@
+/** Whether two mathematical answers mean the same. */
+import type { Term } from "./math-term.ts";
+import { type Point, symbolsOf, valueAt } from "./math-value.ts";
+
+/** Larger sets are compared by their form alone. */
+const largestSet = 50;
+
+/** What says something of a symbol, and so gives its value or values: x = 5, x ∈ [0, 1]. */
+const assignments: ReadonlySet<string> = new Set(["Equal", "Element"]);
+
+/** True where both have one form, or one value wherever they are evaluated; sets are compared without regard to order. */
+export function areEqual(a: Term, b: Term): boolean {
+  if (isAssignment(a) && !isNamed(b, a)) return areEqual(assigned(a), b);
+  if (isAssignment(b) && !isNamed(a, b)) return areEqual(a, assigned(b));
+  if (a.kind === "words" && b.kind === "words") return plain(a.text) === plain(b.text);
+  if (a.kind === "operator" && b.kind === "operator" && a.name === b.name && a.of.length === b.of.length) {
+    if (a.name === "Set") return areSets(a.of, b.of);
+    if (areLists(a.of, b.of)) return true;
+    if (a.name === "Equal" && areLists(a.of, b.of.toReversed())) return true;
+  }
+  return haveOneValue(a, b);
+}
+
+function isAssignment(term: Term): boolean {
+  return (
+    term.kind === "operator" &&
+    assignments.has(term.name) &&
+    term.of.length === 2 &&
+    term.of[0]?.kind === "symbol"
+  );
+}
+
+/** Whether both are the same operator. */
+function isNamed(a: Term, b: Term): boolean {
+  return a.kind === "operator" && b.kind === "operator" && a.name === b.name;
+}
+
+function assigned(term: Term): Term {
+  const [, value] = isAssignment(term) && term.kind === "operator" ? term.of : [];
+  return value ?? term;
+}
+
+function areLists(a: readonly Term[], b: readonly Term[]): boolean {
+  return a.every((each, i) => {
+    const other = b[i];
+    return other !== undefined && areEqual(each, other);
+  });
+}
+
+function areSets(a: readonly Term[], b: readonly Term[]): boolean {
+  if (a.length > largestSet) return areLists(a, b);
+  const left = [...b];
+  return a.every((each) => {
+    const found = left.findIndex((other) => areEqual(each, other));
+    if (found >= 0) left.splice(found, 1);
+    return found >= 0;
+  });
+}
+
+function plain(text: string): string {
+  return text.toLowerCase().replace(/[\s.]+/g, "");
+}
+
+/** Whether both have the same finite value at each of some fixed points where either has one, and there is such a point. */
+function haveOneValue(a: Term, b: Term): boolean {
+  const symbols = [...new Set([...symbolsOf(a), ...symbolsOf(b)])].sort();
+  const tolerance = hasDecimal(a) || hasDecimal(b) ? 5e-7 : 0;
+  let compared = 0;
+  for (const point of pointsFor(symbols)) {
+    const [x, y] = [valueAt(a, point), valueAt(b, point)];
+    if (Number.isNaN(x) && Number.isNaN(y)) continue;
+    if (!isClose(x, y, tolerance)) return false;
+    compared++;
+  }
+  return compared > 0;
+}
+
+function isClose(x: number, y: number, tolerance: number): boolean {
+  if (x === y) return true;
+  if (!Number.isFinite(x) || !Number.isFinite(y) || (Number.isSafeInteger(x) && Number.isSafeInteger(y)))
+    return false;
+  return Math.abs(x - y) <= Math.max(tolerance, 1e-12 * Math.max(1, Math.abs(x), Math.abs(y)));
+}
+
+/** Six decimals are compared where one of the answers is a rounded number. */
+function hasDecimal(term: Term): boolean {
+  if (term.kind === "number") return term.isDecimal;
+  return term.kind === "operator" && term.of.some(hasDecimal);
+}
+
+/** Points at which no two symbols are equal, some of them on both sides of 0 and of 1. */
+function pointsFor(symbols: readonly string[]): Point[] {
+  if (symbols.length === 0) return [new Map()];
+  return [0.31, 1.37, 2.63, -0.61, -1.87].map(
+    (start) => new Map(symbols.map((name, i) => [name, start + (i * start) / 7 + i * 0.0361])),
+  );
+}

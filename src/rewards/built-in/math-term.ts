@@ -1,0 +1,87 @@
+/** A mathematical answer as a tree, made of what the LaTeX library reads (MathJSON, before any simplification). */
+
+/** A number, a symbol, words, or an operator with its arguments. */
+export type Term =
+  | { kind: "number"; value: number; isDecimal: boolean }
+  | { kind: "symbol"; name: string }
+  | { kind: "words"; text: string }
+  | { kind: "operator"; name: string; of: readonly Term[] };
+
+/** Deepest nesting that is read. */
+const deepest = 60;
+
+/** The tree of a MathJSON expression; null where it holds an error, or something that has no place in an answer. */
+export function termOf(json: unknown, depth = 0): Term | null {
+  if (depth > deepest) return null;
+  if (typeof json === "number") return { kind: "number", value: json, isDecimal: !Number.isInteger(json) };
+  if (typeof json === "string") return symbolOrWords(json);
+  if (Array.isArray(json)) return operatorOf(json, depth);
+  const { num, fn, sym, str } = Object(json) as Record<string, unknown>;
+  if (typeof num === "string") return numberOf(num);
+  if (Array.isArray(fn)) return operatorOf(fn, depth);
+  if (typeof sym === "string") return { kind: "symbol", name: sym };
+  return typeof str === "string" ? { kind: "words", text: str } : null;
+}
+
+function symbolOrWords(text: string): Term | null {
+  if (text === "Nothing" || text === "Error") return null;
+  return text.startsWith("'") ? { kind: "words", text: text.slice(1, -1) } : { kind: "symbol", name: text };
+}
+
+function numberOf(num: string): Term | null {
+  const repeating = /^(-?\d+\.\d*)\((\d{1,15})\)$/.exec(num);
+  const digits = repeating === null ? num : `${repeating[1]}${(repeating[2] ?? "").repeat(20).slice(0, 20)}`;
+  const value = digits === "+Infinity" ? Number.POSITIVE_INFINITY : Number(digits);
+  // a repeating decimal is as exact as the fraction that it stands for
+  return Number.isNaN(value)
+    ? null
+    : { kind: "number", value, isDecimal: repeating === null && digits.includes(".") };
+}
+
+function operatorOf([name, ...rest]: readonly unknown[], depth: number): Term | null {
+  if (typeof name !== "string" || name === "Error") return null;
+  if (name === "Delimiter") return delimited(rest, depth);
+  if (name === "__unit__") return { kind: "words", text: String(rest[0]) };
+  const read = rest.map((each) => termOf(each, depth + 1));
+  const of = read.filter((each) => each !== null);
+  if (of.length < read.length) return null;
+  const [first, second] = of;
+  if (name === "InvisibleOperator") return product(of);
+  if (name === "Greater" || name === "GreaterEqual") {
+    return { kind: "operator", name: name.replace("Greater", "Less"), of: of.toReversed() };
+  }
+  if ((name === "Measurement" || name === "PlusMinus") && first !== undefined && second !== undefined) {
+    const both = ["Add", "Subtract"].map(
+      (each): Term => ({ kind: "operator", name: each, of: [first, second] }),
+    );
+    return { kind: "operator", name: "Set", of: both };
+  }
+  return { kind: "operator", name: name === "Or" ? "Set" : name, of };
+}
+
+/** What stands in parentheses: itself, or the parts of a tuple; parts without parentheses are a set: their order does not count. */
+function delimited([inside, marks]: readonly unknown[], depth: number): Term | null {
+  const isSequence = Array.isArray(inside) && inside[0] === "Sequence";
+  if (!isSequence) return termOf(inside, depth + 1);
+  const style = termOf(marks);
+  const name = style?.kind === "words" && style.text.startsWith(",") ? "Set" : "Tuple";
+  return operatorOf([name, ...inside.slice(1)], depth);
+}
+
+/** What stands side by side: a mixed number, a quantity, whose unit does not count, or a product. */
+function product(parts: readonly Term[]): Term | null {
+  const factors = parts.filter(({ kind }) => kind !== "words");
+  const [first, second] = factors;
+  if (first === undefined) return parts[0] ?? null;
+  if (factors.length === 1) return first;
+  const isMixed = factors.length === 2 && isWhole(first) && isFraction(second);
+  return { kind: "operator", name: isMixed ? "Add" : "Multiply", of: factors };
+}
+
+function isWhole(term: Term | undefined): boolean {
+  return term?.kind === "number" && Number.isInteger(term.value);
+}
+
+function isFraction(term: Term | undefined): boolean {
+  return term?.kind === "operator" && term.name === "Divide" && term.of.every(isWhole);
+}

@@ -1,0 +1,64 @@
+/** The built-in rewards `math` and `accuracy`. Formulas are read by @cortex-js/compute-engine and compared here; nothing is solved. */
+import type { RewardOptions } from "../../config/reward-specs.ts";
+import type { RewardFunction } from "../reward-function.ts";
+import { announcedIn, boxedIn, lastFormulaIn, normalLatex } from "./math-answer.ts";
+import { areEqual } from "./math-equality.ts";
+import { type Term, termOf } from "./math-term.ts";
+import { compareWithReferences } from "./references.ts";
+
+/**
+ * 1 where the answer in the completion equals the reference, 0 where it does not, or there is none. The answer is the last \boxed{…},
+ * else the formula that follows the word "answer", else the last formula, else the last number. A reference that is no mathematics
+ * is not scored.
+ */
+export function mathReward({ column = "answer" }: RewardOptions): RewardFunction {
+  return mathComparison(column, (text) => boxedIn(text) ?? announcedIn(text) ?? lastFormulaIn(text));
+}
+
+/**
+ * As `math`, with the rules of TRL's accuracy_reward: the answer must be in \boxed{…}, or a LaTeX formula that follows the word
+ * "answer".
+ */
+export function accuracyReward({ column = "solution" }: RewardOptions): RewardFunction {
+  return mathComparison(column, (text) => boxedIn(text) ?? announcedIn(text));
+}
+
+function mathComparison(column: string, answerIn: (text: string) => string | null): RewardFunction {
+  return async (input) => {
+    const read = await latexReader();
+    return compareWithReferences(input, column, (text, reference) => {
+      const wanted = readAnswer(reference, (each) => boxedIn(each) ?? lastFormulaIn(each), read);
+      if (wanted === null) return null;
+      const given = readAnswer(text, answerIn, read);
+      return given !== null && areEqual(given, wanted) ? 1 : 0;
+    });
+  };
+}
+
+function readAnswer(
+  text: string,
+  find: (text: string) => string | null,
+  read: (latex: string) => Term | null,
+): Term | null {
+  const latex = find(text);
+  return latex === null ? null : read(latex);
+}
+
+/** Longer formulas are not read: the library's work grows with their length. */
+const longestFormula = 1000;
+
+/** Reads a formula: its tree; null where it is none. */
+async function latexReader(): Promise<(latex: string) => Term | null> {
+  // loaded when it is needed: it takes a tenth of a second
+  const { parse } = await import("@cortex-js/compute-engine/latex-syntax");
+  return (latex) => {
+    const normal = normalLatex(latex);
+    if (normal === "" || normal.length > longestFormula) return null;
+    try {
+      return termOf(parse(normal));
+    } catch {
+      // nesting without end
+      return null;
+    }
+  };
+}

@@ -1,0 +1,28 @@
+/** The built-in reward `number`. */
+import type { RewardOptions } from "../../config/reward-specs.ts";
+import type { RewardFunction } from "../reward-function.ts";
+import { compareWithReferences } from "./references.ts";
+
+/**
+ * 1 where the last number of the completion is the last number of the reference, within `tolerance`; 0 where it is not, or there is
+ * none. So a reference may be 18, "18" or a worked solution that ends in "#### 18". One without a number is not scored.
+ */
+export function numberReward({ column = "answer", tolerance = 0 }: RewardOptions): RewardFunction {
+  return (input) =>
+    compareWithReferences(input, column, (text, reference) => {
+      const wanted = lastNumber(reference);
+      const given = lastNumber(text);
+      if (wanted === null) return null;
+      return given !== null && (given === wanted || Math.abs(given - wanted) <= tolerance) ? 1 : 0;
+    });
+}
+
+/** A sign belongs to a number unless something is subtracted there; thousands may be separated by commas. */
+const numbers =
+  /(?<![\w.)\]}])[-+−]?(?:\d{1,3}(?:,\d{3})+(?![\d,])|\d+)(?:\.\d+)?(?:[eE][-+]?\d+)?|(?<![\w.])[-+−]?\.\d+|(?<=[\w.)\]}])\d+(?:\.\d+)?/g;
+
+/** The last number in `text`; null: there is none. */
+export function lastNumber(text: string): number | null {
+  const found = text.match(numbers)?.at(-1);
+  return found === undefined ? null : Number(found.replaceAll(",", "").replace("−", "-"));
+}
