@@ -1,4 +1,4 @@
-/** Reward functions of your own: `reward_funcs: [rewards.ts#brevity, rewards.ts#threeBullets]` in a run's configuration. */
+/** Your own reward functions: `reward_funcs: [rewards.ts#brevity, rewards.ts#threeBullets]` in the configuration of a run. */
 import type { RewardFunction } from "preftune/train";
 
 /** 1 for a completion that ends within 40 tokens, less for each token more. */
