@@ -2,6 +2,7 @@
 import type { Command } from "commander";
 import { exitCodes } from "../base/errors.ts";
 import { loadConfig } from "../config/load-config.ts";
+import { isOnPolicy } from "../config/online-keys.ts";
 import { formatPreflight } from "../data/preflight-text.ts";
 import { type ShownRow, showRow } from "../data/show-rows.ts";
 import { formatShownRows } from "../data/show-text.ts";
@@ -43,7 +44,7 @@ interface CheckOptions {
 async function check(file: string, argv: string[], options: CheckOptions): Promise<void> {
   const { config } = loadConfig({ file, overrides: pairsOf(argv) });
   const phases = new Phases();
-  const task = taskOf(methodOf(config.method.objective).over);
+  const task = taskOf(methodOf(config.method.objective).over, isOnPolicy(config));
   const search = { parts: "text", onPhase: phases.listen } as const;
   const model = await resolveModelDirectory(config.model_name_or_path, search);
   const keepUncut = options.show !== undefined;

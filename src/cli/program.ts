@@ -13,6 +13,7 @@ import { mtBenchCommand } from "./mt-bench-command.ts";
 import { refuseOtherNames } from "./options.ts";
 import { pairwiseCommand } from "./pairwise-command.ts";
 import { addPlanCommand } from "./plan-command.ts";
+import { addReplayCommand } from "./replay-command.ts";
 import { addScoreCommand } from "./score-command.ts";
 import { addServeCommand } from "./serve-command.ts";
 import { addStudyCommand } from "./studies-command.ts";
@@ -36,6 +37,7 @@ export function program(): Command {
   addTrainCommand(preftune);
   addGenerateCommand(preftune);
   addScoreCommand(preftune);
+  addReplayCommand(preftune);
   addMergeCommand(preftune);
   addDataCommands(preftune);
   addPlanCommand(preftune);

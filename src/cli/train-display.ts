@@ -35,10 +35,12 @@ export class TrainDisplay {
     else if (work.at === "evaluation" && (onTerminal() || work.step === 0)) {
       this.#phases.listen(`evaluation at step ${work.step}`, work.done, work.total);
     } else if (work.at === "export") this.#phases.listen("export", work.done, work.total);
+    else if (work.at === "sampling") this.#progress.before(`sampling, ${formatNumber(work.done)} tokens`);
+    else if (work.at === "scoring") this.#progress.before("scoring");
   }
 
   event(event: TrainEvent): void {
-    if (event.type === "inputs") return;
+    if (event.type === "inputs" || event.type === "rollout") return;
     // these have lines of their event
     if (onTerminal() && ["evaluation", "export", "end"].includes(event.type)) this.#phases.drop();
     else this.#phases.done();

@@ -4,6 +4,7 @@ import { isGreedyAt } from "../base/temperature.ts";
 import { methodOf } from "../methods/index.ts";
 import type { Check } from "../methods/method.ts";
 import { METRICS, metricInfo } from "./metric-names.ts";
+import { isOnPolicy } from "./online-keys.ts";
 import type { ConfigKey, RunConfig } from "./run-config.ts";
 
 /** What a check found; `key` is where it is reported. */
@@ -15,7 +16,7 @@ export interface ConfigIssue {
 
 /** Everything wrong or doubtful in `config`. */
 export function checkConfig(config: RunConfig): ConfigIssue[] {
-  return [...checkMethod(config), ...issuesOf(CHECKS, config)];
+  return [...checkMethod(config), ...issuesOf(CHECKS, config), ...issuesOf(ON_POLICY_CHECKS, config)];
 }
 
 /** What is wrong or doubtful in the settings of the method by themselves. */
@@ -57,6 +58,57 @@ function trainedTwice({ use_peft, lora_target_modules: targets, lora_modules_to_
 
 const evaluateFirst = "needs evaluation during training: set eval_strategy.";
 const giveHeldOutRows = "Give eval_data or eval_fraction.";
+
+/** Completions of an optimiser step of an on-policy run. */
+function completionsAStep(config: RunConfig): number {
+  return config.per_device_train_batch_size * config.gradient_accumulation_steps;
+}
+
+const ON_POLICY_CHECKS: readonly Check<RunConfig>[] = [
+  error(
+    "objective" as keyof RunConfig,
+    (config) => methodOf(config.method.objective).onPolicy === "only" && !isOnPolicy(config),
+    ({ method }) =>
+      `${method.objective} trains on completions that the model samples, which something must score. Give reward_funcs, such as reward_funcs: [rewards.ts#brevity].`,
+  ),
+  error(
+    "reward_funcs",
+    (config) => isOnPolicy(config) && methodOf(config.method.objective).onPolicy === "never",
+    ({ method }) => `${method.objective} trains on rows as they are. Take it out, or set another objective.`,
+  ),
+  error(
+    "num_generations",
+    (config) => isOnPolicy(config) && config.num_generations < 2,
+    "a completion is compared with others of its prompt: expected at least 2.",
+  ),
+  error(
+    "per_device_train_batch_size",
+    (config) => isOnPolicy(config) && completionsAStep(config) % config.num_generations !== 0,
+    (config) =>
+      `an optimiser step has ${completionsAStep(config)} completions (with gradient_accumulation_steps ${config.gradient_accumulation_steps}), no multiple of num_generations ${config.num_generations}. Change one of the three.`,
+  ),
+  error(
+    "per_device_train_batch_size",
+    (config) =>
+      isOnPolicy(config) &&
+      methodOf(config.method.objective).over === "pairs" &&
+      config.per_device_train_batch_size % config.num_generations !== 0,
+    (config) =>
+      `pairs are made inside a micro-batch: expected a multiple of num_generations ${config.num_generations}, got ${config.per_device_train_batch_size}. max_tokens_per_micro_batch cuts between prompts.`,
+  ),
+  error(
+    "reward_weights",
+    ({ reward_funcs, reward_weights }) =>
+      reward_funcs !== null && reward_weights !== null && reward_weights.length !== reward_funcs.length,
+    ({ reward_funcs, reward_weights }) =>
+      `expected ${reward_funcs?.length} numbers, one for each of reward_funcs, got ${reward_weights?.length}.`,
+  ),
+  error(
+    "lora_dropout",
+    (config) => isOnPolicy(config) && config.use_peft && config.lora_dropout > 0 && !config.disable_dropout,
+    "completions are sampled without dropout, so their log-probs would not be those of the pass that trains on them. Set it to 0.",
+  ),
+];
 
 const CHECKS: readonly Check<RunConfig>[] = [
   error(

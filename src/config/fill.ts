@@ -5,7 +5,8 @@ import type { Given } from "./given.ts";
 import { configOf, fieldOf, keysOf } from "./keys.ts";
 import { presetsOf } from "./method-keys.ts";
 import { greaterIsBetter } from "./metric-names.ts";
-import type { CommonConfig, ConfigKey, Provenance, RunConfig } from "./run-config.ts";
+import type { Provenance } from "./provenance.ts";
+import type { CommonConfig, ConfigKey, RunConfig } from "./run-config.ts";
 
 /** Where each value came from. */
 export type Origins = Partial<Record<ConfigKey, Provenance>> & Record<keyof CommonConfig, Provenance>;
@@ -53,10 +54,15 @@ export function fillIn(accepted: Accepted): Filled {
   const draft = new Draft();
   for (const [key, given] of accepted) draft.set(key, given.value, given.provenance);
   fillMethod(draft, accepted);
+  fillOnPolicy(draft);
   const keys = keysOf(draft.objective);
   for (const key of keys) {
     const field = fieldOf(key, draft.objective);
     if ("default" in field && !draft.has(key)) draft.set(key, field.default, { kind: "default" });
+  }
+  if (draft.has("max_sampling_logp_difference") === false) {
+    const isExact = draft.common.dtype === "float32";
+    draft.derive("max_sampling_logp_difference", isExact ? 1e-3 : null, `dtype is ${draft.common.dtype}`);
   }
   fillOptimisation(draft);
   fillEvaluation(draft);
@@ -67,6 +73,12 @@ export function fillIn(accepted: Accepted): Filled {
     provenance: origins as unknown as Origins,
     problems: draft.problems,
   };
+}
+
+/** Values that on-policy runs have by default. */
+function fillOnPolicy(draft: Draft): void {
+  if ((draft.values.reward_funcs ?? null) === null) return;
+  draft.derive("lora_dropout", 0, "reward_funcs: completions are sampled without dropout");
 }
 
 /** The method, its preset and its hyperparameters. */

@@ -14,7 +14,7 @@ import {
 import { ConfigError, FileError, messageOf } from "../base/errors.ts";
 import { readFileBytes, statsOf } from "../base/open-file.ts";
 import { didYouMean } from "../base/suggest.ts";
-import type { Provenance } from "./run-config.ts";
+import type { Provenance } from "./provenance.ts";
 import { requireYamlLimits } from "./yaml-limits.ts";
 
 /** Largest configuration file that is read. */

@@ -2,6 +2,7 @@
 import { methodOf } from "../methods/index.ts";
 import { CONFIG_KEYS, fieldOf } from "./keys.ts";
 import { presetsOf } from "./method-keys.ts";
+import { isOnPolicy, ONLINE_KEYS } from "./online-keys.ts";
 import type { ConfigKey, RunConfig } from "./run-config.ts";
 
 /** Why a key has no effect. */
@@ -153,6 +154,27 @@ const RULES: readonly Rule[] = [
     when: ({ watch_prompts }) => watch_prompts === null,
     reason: "watch_prompts is null, so nothing is watched",
     remedy: "Say in watch_prompts what is answered: eval, train or a file of prompts.",
+  },
+  {
+    keys: (Object.keys(ONLINE_KEYS) as (keyof typeof ONLINE_KEYS)[]).filter((key) => key !== "reward_funcs"),
+    because: "reward_funcs",
+    when: (config) => !isOnPolicy(config),
+    reason: "reward_funcs is null, so nothing is sampled",
+    remedy: "Give reward_funcs to train on-policy, or take it out.",
+  },
+  {
+    keys: ["tokens_per_step"],
+    because: "reward_funcs",
+    when: isOnPolicy,
+    reason: "completions are counted in an on-policy run",
+    remedy: "Give per_device_train_batch_size and gradient_accumulation_steps.",
+  },
+  {
+    keys: ["precompute_ref_log_probs", "reference_cache_dir"],
+    because: "reward_funcs",
+    when: isOnPolicy,
+    reason: "the reference scores completions as they are sampled",
+    remedy: "Take it out.",
   },
   {
     keys: ["num_train_epochs"],

@@ -4,6 +4,7 @@ import { DATA_KEYS } from "./data-keys.ts";
 import { type ConfigField, fieldFrom, type Key } from "./key.ts";
 import { isForeign, METHOD_FIELDS, ownField } from "./method-keys.ts";
 import { LORA_KEYS, MODEL_KEYS } from "./model-keys.ts";
+import { ONLINE_KEYS } from "./online-keys.ts";
 import type { CommonConfig, ConfigKey, RunConfig } from "./run-config.ts";
 import { OPTIMISATION_KEYS, RECORD_KEYS } from "./training-keys.ts";
 import { WATCH_KEYS } from "./watch-keys.ts";
@@ -20,6 +21,7 @@ const GROUPS: Readonly<Record<string, Fields>> = {
   Data: fieldsOf(DATA_KEYS),
   LoRA: fieldsOf(LORA_KEYS),
   Optimisation: fieldsOf(OPTIMISATION_KEYS),
+  "On-policy": fieldsOf(ONLINE_KEYS),
   "Logging, evaluation, checkpoints, export": fieldsOf(RECORD_KEYS),
   "Collapse watch": fieldsOf(WATCH_KEYS),
 };

@@ -4,7 +4,8 @@ import type { DatasetSpec } from "./datasets.ts";
 import { FIELD_GROUPS, type FlatConfig, flatConfig } from "./keys.ts";
 import type { ResolvedConfig } from "./load-config.ts";
 import { METHOD_FIELDS } from "./method-keys.ts";
-import type { ConfigKey, Provenance } from "./run-config.ts";
+import type { Provenance } from "./provenance.ts";
+import type { ConfigKey } from "./run-config.ts";
 
 /** Column at which origins stand, unless the value is longer. */
 const ORIGIN_COLUMN = 48;

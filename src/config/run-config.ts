@@ -8,6 +8,7 @@ import type { ValuesOf } from "../base/value-schema.ts";
 import type { MethodKey, MethodSettings } from "../methods/index.ts";
 import type { DATA_KEYS } from "./data-keys.ts";
 import type { LORA_KEYS, MODEL_KEYS } from "./model-keys.ts";
+import type { ONLINE_KEYS } from "./online-keys.ts";
 import type { OPTIMISATION_KEYS, RECORD_KEYS } from "./training-keys.ts";
 import type { WATCH_KEYS } from "./watch-keys.ts";
 
@@ -17,6 +18,7 @@ export interface CommonConfig
     ValuesOf<typeof DATA_KEYS>,
     ValuesOf<typeof LORA_KEYS>,
     ValuesOf<typeof OPTIMISATION_KEYS>,
+    ValuesOf<typeof ONLINE_KEYS>,
     ValuesOf<typeof RECORD_KEYS>,
     ValuesOf<typeof WATCH_KEYS> {}
 
@@ -28,12 +30,3 @@ export interface RunConfig extends CommonConfig {
 
 /** A key of a run's YAML file. */
 export type ConfigKey = keyof CommonConfig | MethodKey;
-
-/** Where a value came from. */
-export type Provenance =
-  | { kind: "default" }
-  | { kind: "file"; file: string; line: number }
-  | { kind: "command line" }
-  | { kind: "code" }
-  | { kind: "preset"; name: string }
-  | { kind: "derived"; why: string };

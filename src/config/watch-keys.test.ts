@@ -33,6 +33,8 @@ const defaults = {
   length: 4,
   chosen_down: null,
   chosen_fall: 1,
+  kl: null,
+  gold_fall: null,
 };
 
 test("nothing is watched unless it is asked for", () => {

@@ -1,6 +1,7 @@
 /** Tokenised training rows: what `data/` hands to `train/`. Plain arrays, no tensors. */
 
 import type { DataError } from "../base/errors.ts";
+import type { Message } from "../text/messages.ts";
 
 /** Where a row came from, for messages. */
 export interface Origin {
@@ -58,7 +59,18 @@ export interface Trace {
 /** A row's tokens as they were before they were cut. */
 export type Uncut = Pick<Example, "promptIds" | "completions">;
 
-/** A prompt and its answers: [chosen, rejected] for preference rows, one answer for SFT rows. */
+/** What reward functions are given of a row. */
+export interface RewardRow {
+  /** Text, or messages where the prompt is a conversation. */
+  prompt: string | readonly Message[];
+  /** The row's other columns by their names in the file. */
+  columns: Readonly<Record<string, unknown>>;
+}
+
+/**
+ * A prompt and its answers: [chosen, rejected] for preference rows, one answer for SFT rows, one or none, a good completion,
+ * for prompts of an on-policy run.
+ */
 export interface Example {
   origin: Origin;
   promptIds: number[];
@@ -67,6 +79,8 @@ export interface Example {
   referenceLogps?: number[];
   /** By how much the chosen answer is better, where the row says it and a reward model is trained (`margin`). */
   margin?: number;
+  /** What rewards are given of the row, in an on-policy run. */
+  reward?: RewardRow;
   trace?: Trace;
 }
 

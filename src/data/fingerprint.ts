@@ -29,6 +29,7 @@ export function fingerprintOf(examples: readonly Example[], options: unknown = n
     addExample(hash, example);
     hash.update(JSON.stringify(example.referenceLogps ?? null));
     if (example.margin !== undefined) hash.update(`margin ${example.margin}`);
+    if (example.reward !== undefined) hash.update(JSON.stringify(example.reward));
   }
   return hash.digest("hex");
 }

@@ -12,7 +12,7 @@ import { EmptyAnswerError, type SourceRow } from "../text/source-rows.ts";
 import { type Answer, pairAnswers, supervisedAnswer } from "./answer-columns.ts";
 import { type ColumnMap, type ColumnUse, MissingColumns, RowColumns } from "./columns.ts";
 import { userMessage, withSystem } from "./conversations.ts";
-import type { Origin, RawRow } from "./example.ts";
+import type { Origin, RawRow, RewardRow } from "./example.ts";
 import { mappingHint } from "./mapping-hint.ts";
 import {
   conversationColumns,
@@ -22,14 +22,18 @@ import {
   readTextOrMessages,
   refuseNamelessPrompt,
 } from "./prompt-columns.ts";
+import { readPromptRow } from "./prompt-rows.ts";
 import { type ChatParts, splitConversations, splitExplicit, splitStrings } from "./prompts.ts";
 import { templateInputs } from "./template-columns.ts";
 import { isTokenised, readTokenised, type TokenisedContent } from "./tokenised.ts";
 import { isTranscript, splitTranscripts } from "./transcript.ts";
 import { refuseLabelledBad, refuseOtherMedia, refuseUnpaired } from "./unpaired.ts";
 
-/** What rows are read for. A pair read for "sft" gives its chosen answer, one read for "reward" its margin too. */
-export type Task = "preference" | "sft" | "reward";
+/**
+ * What rows are read for. A pair read for "sft" gives its chosen answer, one read for "reward" its margin too, one read for
+ * "prompt" its prompt and, apart, its chosen answer.
+ */
+export type Task = "preference" | "sft" | "reward" | "prompt";
 
 /** A row understood: text to encode (`source`) or token ids (`tokens`), exactly one of them. */
 export interface NormalRow {
@@ -41,6 +45,8 @@ export interface NormalRow {
   /** The row's `margin`, where it is read for a reward model and the row has one. */
   margin?: number;
   columns: ColumnUse;
+  /** What rewards are given of a row read for "prompt". */
+  reward?: RewardRow;
 }
 
 /** How rows are read. */
@@ -65,11 +71,15 @@ export function normaliseRow(row: RawRow, options: RowOptions): NormalRow {
   } catch (error) {
     if (!(error instanceof MissingColumns)) throw error;
     const { columns = {} } = options;
-    const task = options.task === "sft" ? "sft" : "preference";
+    const task = isPairTask(options.task) ? "preference" : "sft";
     if (task === "preference") refuseUnpaired(row);
     const reads = (map: ColumnMap): boolean => canRead(row, { ...options, columns: map });
     throw new DataError(`${error.message}${mappingHint(row, { task, columns }, reads)}`);
   }
+}
+
+function isPairTask(task: Task): boolean {
+  return task === "preference" || task === "reward";
 }
 
 function canRead(row: RawRow, options: RowOptions): boolean {
@@ -85,15 +95,20 @@ function canRead(row: RawRow, options: RowOptions): boolean {
 function readRow(row: RawRow, options: RowOptions): NormalRow {
   const columns = new RowColumns(row, options.columns ?? {});
   refuseOtherMedia(columns);
-  const isPair = options.task !== "sft";
+  const isPair = isPairTask(options.task);
   const referenceLogps = isPair ? readReference(columns) : null;
   const margin = options.task === "reward" ? readMargin(columns) : null;
   const read = { origin: row.origin, referenceLogps, ...(margin === null ? {} : { margin }) };
-  if (isTokenised(columns)) {
+  if (isTokenised(columns) && options.task !== "prompt") {
     const tokens = readTokenised(columns, isPair ? "preference" : "sft");
     return { ...read, source: null, tokens, columns: columns.use() };
   }
   const { strings = "text" } = options;
+  if (options.task === "prompt") {
+    // whatever else the row has goes to the rewards
+    const use = { used: columns.names, passedOver: [], doubtful: [] };
+    return { ...read, tokens: null, ...readPromptRow(columns, row.value, strings), columns: use };
+  }
   const parts = isPair ? split(columns, pairAnswers(columns), strings) : readSupervised(columns, strings);
   // A text alone may have a label of any kind.
   if (parts.kind !== "plain") refuseLabelledBad(columns);

@@ -122,6 +122,8 @@ export interface CompletionObjective extends Described {
   /** Whether it never looks beyond a single completion, so that those of a group may be in several micro-batches. */
   mayCutGroups?: boolean;
   evaluate(completions: CompletionLogps, totals: StepTotals): ObjectiveResult;
+  /** Whether `prepare` needs log-probs under a reference, though no column does: a KL term in the reward. */
+  usesReference?: boolean;
   /** Its columns of a rollout of the whole of which they are made: advantages of groups. Needed to train on-policy. */
   prepare?(rollout: ScoredRollout): PreparedRollout;
 }

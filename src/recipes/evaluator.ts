@@ -5,48 +5,56 @@ import type { RunConfig } from "../config/run-config.ts";
 import { CompletionValues, countCompletions } from "../data/completion-values.ts";
 import { describeOrigin, type Example } from "../data/example.ts";
 import { breachesOf } from "../evaluate/diversity/collapse.ts";
-import type { MicroBatch } from "../forward/batch.ts";
+import { methodOf } from "../methods/index.ts";
 import { type EvaluationBaseline, readBaseline } from "../runs/evaluation-baseline.ts";
+import type { EvaluationRecord } from "../runs/evaluation-records.ts";
 import type { MetricRow } from "../runs/metrics.ts";
 import type { TrainEvent } from "../runs/train-events.ts";
 import type { TrainerState } from "../train/checkpoint.ts";
 import { fewOf } from "../train/culprits.ts";
 import { displacement, pairChanges } from "../train/displacement.ts";
-import { type Evaluated, evaluate } from "../train/evaluate.ts";
+import type { Evaluation } from "../train/evaluate.ts";
 import type { BatchListener } from "../train/step.ts";
-import { evaluationBatches } from "../train/step-source.ts";
 import type { CollapseWatch } from "./watch.ts";
+
+/** What an evaluation measures, besides the collapse watch. */
+export interface Measured extends Evaluation {
+  /** Metrics that are judged by their change since the start. */
+  figures?: Record<string, number>;
+  samples?: EvaluationRecord["samples"];
+}
+
+/** Measures the model as it is after `step` steps. */
+export type Measure = (step: number, onBatch: BatchListener) => Measured | Promise<Measured>;
 
 /** Pairs whose change is recorded at most. */
 const mostPairs = 500;
 
 /** Evaluates a training on its held-out rows. */
 export class Evaluator {
-  readonly #training: Evaluated;
+  readonly #measure: Measure;
   readonly #examples: readonly Example[];
   readonly #config: RunConfig;
   readonly #watch: CollapseWatch | null;
-  readonly #batches: readonly MicroBatch[];
   /** The run's first evaluation, which later ones are compared with; null before it. */
   #baseline: EvaluationBaseline | null = null;
 
   /** @param examples - the held-out rows */
   constructor(
-    training: Evaluated,
+    measure: Measure,
     examples: readonly Example[],
     config: RunConfig,
     watch: CollapseWatch | null,
   ) {
-    this.#training = training;
+    this.#measure = measure;
     this.#examples = examples;
     this.#config = config;
     this.#watch = watch;
-    this.#batches = evaluationBatches(examples, { ...config, scores: this.#scores });
   }
 
   /** Whether completions are scored, and not given log-probs. */
   get #scores(): boolean {
-    return this.#training.objective.over === "scores";
+    return methodOf(this.#config.method.objective).over === "scores";
   }
 
   /** Continues with the baseline in the file at `path`. @returns false when it has none of these rows */
@@ -68,9 +76,12 @@ export class Evaluator {
   ): AsyncGenerator<TrainEvent, { row: MetricRow; breaches: string[] }> {
     const began = performance.now();
     const { step } = state;
-    const { metrics, means, rejected } = evaluate(this.#training, this.#batches, this.#examples, onBatch);
+    const measured = await this.#measure(step, onBatch);
+    const { metrics, means, rejected } = measured;
     const watched = (await this.#watch?.look()) ?? null;
-    const first = watched === null ? null : { key: this.#watch?.key ?? "", step, figures: watched.figures };
+    const figures = { ...measured.figures, ...watched?.figures };
+    const isWatched = Object.keys(figures).length > 0;
+    const first = isWatched ? { key: this.#watch?.key ?? "", step, figures } : null;
     const { baseline, isNew } = this.#baselineOr({ step, means: Array.from(means.all), watch: first });
     const before = new CompletionValues(this.#examples, baseline.means);
     // a change of scores is no displacement of likelihood: a reward has no zero and no unit
@@ -84,11 +95,11 @@ export class Evaluator {
         .slice(0, mostPairs)
         .filter(({ chosen, rejected: other }) => Number.isFinite(chosen) && Number.isFinite(other))
         .map(({ chosen, rejected: other }): [number, number] => [rounded(chosen), rounded(other)]),
-      samples: watched?.samples ?? [],
+      samples: watched?.samples ?? measured.samples ?? [],
     };
     const named = Object.fromEntries(Object.entries(all).map(([name, value]) => [`eval_${name}`, value]));
     const row = { global_step: step, epoch, ...named, eval_runtime: (performance.now() - began) / 1000 };
-    const breaches = watched === null ? [] : this.#breaches(all, baseline);
+    const breaches = isWatched ? this.#breaches(all, baseline) : [];
     yield { type: "evaluation", row, record, baseline: isNew ? baseline : null };
     if (step > 0) this.#compareWithBest(row, state, breaches.length > 0);
     const nonFinite = this.#nonFinite(means);

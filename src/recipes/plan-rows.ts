@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { at } from "../base/at.ts";
 import type { PhaseListener } from "../base/phase-listener.ts";
 import type { DatasetSpec } from "../config/datasets.ts";
+import { isOnPolicy } from "../config/online-keys.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import type { Example } from "../data/example.ts";
 import { methodOf } from "../methods/index.ts";
@@ -113,7 +114,7 @@ async function workloadOfData(
 ): Promise<Workload> {
   const { over } = methodOf(config.method.objective);
   const { dataset } = await prepareData(
-    { ...config, model_name_or_path: directory, eval_data: null, task: taskOf(over) },
+    { ...config, model_name_or_path: directory, eval_data: null, task: taskOf(over, isOnPolicy(config)) },
     onPhase,
   );
   const { examples, report } = dataset;

@@ -1,6 +1,7 @@
 /** Choosing where a run's reference log-probs come from: the rows, the adapter switched off, or a pass before training. */
 
 import type { PhaseListener } from "../base/phase-listener.ts";
+import { isOnPolicy } from "../config/online-keys.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import type { Dataset } from "../data/dataset.ts";
 import type { Example } from "../data/example.ts";
@@ -38,7 +39,9 @@ export interface References {
  * configured); otherwise the model as it starts is the reference, and its log-probs are computed once.
  */
 export function referencesOf(options: ReferenceOptions, { examples, evalExamples }: Dataset): References {
-  if (!needsReference(options.objective)) return { train: null, evaluation: null };
+  // on-policy it scores completions as they are sampled
+  if (isOnPolicy(options.config) || !needsReference(options.objective))
+    return { train: null, evaluation: null };
   return {
     train: sourceFor(options, examples, "train"),
     evaluation: evalExamples === null ? null : sourceFor(options, evalExamples, "evaluation"),

@@ -73,7 +73,7 @@ export async function score(given: ScoreOptions): Promise<ScoreResult> {
   const environment = settleEnvironment(options);
   const onPhase = options.onPhase ?? (() => {});
   const { model: modelNameOrPath, data, batchSize = 8, selection } = options;
-  const task = taskOf(options.objective?.over ?? "pairs");
+  const task = taskOf(options.objective?.over ?? "pairs", false);
   const { dataset } = await prepareData(
     rowsOf(data, { model_name_or_path: modelNameOrPath, task, ...selection }),
     onPhase,

@@ -4,10 +4,10 @@ import { ignoreErrors } from "../base/file-io.ts";
 import type { PhaseListener } from "../base/phase-listener.ts";
 import { deriveSeed } from "../base/random.ts";
 import type { ResolvedConfig } from "../config/load-config.ts";
+import { isOnPolicy } from "../config/online-keys.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import { assertPreflight } from "../data/preflight.ts";
-import { numericsOf, settleEnvironment } from "../forward/environment.ts";
-import { objectiveOf } from "../methods/losses.ts";
+import { type Environment, numericsOf, settleEnvironment } from "../forward/environment.ts";
 import type { Objective } from "../methods/objective.ts";
 import { CausalLM } from "../models/causal-lm.ts";
 import { AdamW } from "../optim/adamw.ts";
@@ -21,21 +21,28 @@ import type { TrainEvent, TrainSummary, TrainWork, WorkListener } from "../runs/
 import { manualSeed, memoryInUse, seeded, setDeterministic } from "../torch/index.ts";
 import { newState, type TrainerState } from "../train/checkpoint.ts";
 import { culpritsOf } from "../train/culprits.ts";
+import { evaluate } from "../train/evaluate.ts";
 import { exportRun } from "../train/export-run.ts";
 import { Logbook } from "../train/logbook.ts";
 import type { HeadedModel } from "../train/logp-difference.ts";
 import { refuseMaskedTokens } from "../train/masked-tokens.ts";
 import { paddingTokenOf } from "../train/padding-token.ts";
-import { prepareData, taskOf } from "../train/prepare-data.ts";
-import { prepareModel, prepareRewardModel, type TrainedModel } from "../train/prepare-model.ts";
+import { type PreparedData, prepareData, taskOf } from "../train/prepare-data.ts";
+import {
+  prepareModel,
+  prepareRewardModel,
+  type TrainedModel,
+  type TrainedSelection,
+} from "../train/prepare-model.ts";
 import { RunCheckpoints } from "../train/run-checkpoints.ts";
 import { limitsOf, refuseMoreSkips, remember } from "../train/spike-guard.ts";
-import { type BatchListener, type Training, trainStep } from "../train/step.ts";
-import { EpochSteps, type StepSource } from "../train/step-source.ts";
-import { Evaluator } from "./evaluator.ts";
+import { type BatchListener, type StepResult, type Training, trainStep } from "../train/step.ts";
+import { EpochSteps, evaluationBatches, type StepSource } from "../train/step-source.ts";
+import { Evaluator, type Measure } from "./evaluator.ts";
 import { changesSince, fingerprintsOf, resumedMatmul, templateDate } from "./identity.ts";
 import { localRun } from "./local-models.ts";
-import { referencesOf } from "./references.ts";
+import { OnlineRun, runObjective } from "./online.ts";
+import { type References, referencesOf } from "./references.ts";
 import { watchedPrompts, watchOf } from "./watch.ts";
 
 /** Options of `train` besides the configuration. */
@@ -85,11 +92,12 @@ async function* trainRun(
   // where it computes, what it optimises, which files it starts from
   const environment = settleEnvironment(resolved.config, resumedMatmul(run, resolved.config));
   setDeterministic(true);
-  const objective = options.objective ?? objectiveOf(resolved.config.method);
+  const objective = runObjective(resolved.config, options.objective);
   const { config, baseModel } = await localRun(run, resolved.config, onPhase);
+  await using online = await OnlineRun.open({ ...config, baseModel }, options.signal);
 
   // the rows
-  const task = taskOf(objective.over);
+  const task = taskOf(objective.over, isOnPolicy(resolved.config));
   const data = await prepareData({ ...config, task, now: templateDate(run) }, onPhase);
   const { examples, evalExamples, report, fingerprint } = data.dataset;
   yield { type: "preflight", report };
@@ -103,24 +111,19 @@ async function* trainRun(
 
   // the model, what of it is trained and by what, and what it is compared with
   using memory = new DisposableStack();
-  const selection = { ...config, baseModel };
   const scores = objective.over === "scores";
-  const trained: TrainedModel<HeadedModel> = seeded(config.seed, () =>
-    scores
-      ? prepareRewardModel(selection, environment, paddingTokenOf(data))
-      : prepareModel(selection, environment),
-  );
+  const trained = modelOf({ ...config, baseModel }, environment, data, scores);
   memory.defer(() => trained.dispose());
-  if (trained.model instanceof CausalLM) {
-    refuseMaskedTokens(trained.model, [examples, evalExamples ?? []], environment.dtype);
-  }
-  const numerics = numericsOf(config, environment);
+  const numerics = {
+    ...numericsOf(config, environment),
+    ...(online === null ? {} : { temperature: config.temperature }),
+  };
   const references = referencesOf(
     { config, objective, trained, numerics, fingerprints, runDir: run.paths.dir, onPhase },
     data.dataset,
   );
   const optimizer = memory.use(new AdamW(trained.parameters, config));
-  const training: Training<HeadedModel> = {
+  const training = {
     ...trained,
     objective,
     optimizer,
@@ -130,13 +133,15 @@ async function* trainRun(
     reference: references.train,
   };
   const watch = prompts === null ? null : watchOf(config, training, data, prompts);
-  const evaluated = { ...training, reference: references.evaluation };
+  const measure =
+    online?.measure(training, environment, data) ?? measureRows(training, references, data, config);
   const hasEvaluation = evalExamples !== null && evalExamples.length > 0;
-  const evaluator = hasEvaluation ? new Evaluator(evaluated, evalExamples, config, watch) : null;
+  const evaluator = hasEvaluation ? new Evaluator(measure, evalExamples, config, watch) : null;
 
   // where it begins: before the first step, or at a checkpoint
-  const source: StepSource = new EpochSteps(examples, { ...config, scores });
-  const checkpoints = new RunCheckpoints(run.paths.checkpoints, config, training, data);
+  const source =
+    online?.steps(training, environment, data, memory) ?? new EpochSteps(examples, { ...config, scores });
+  const checkpoints = new RunCheckpoints(run.paths.checkpoints, config, training, { data, source });
   const resumes = config.resume_from_checkpoint !== null;
   const earlier = resumes ? yield* resumed(run, recorder, checkpoints, evaluator) : null;
   const state = earlier ?? newState(fingerprint);
@@ -171,6 +176,38 @@ async function* trainRun(
   const summary: TrainSummary = { ...how, ...last, exported, report: reportPath };
   yield { type: "end", summary };
   return summary;
+}
+
+/** The model and what of it is trained; of one that gives log-probs, those of all rows must be finite. */
+function modelOf(
+  config: TrainedSelection & { seed: number },
+  environment: Environment,
+  data: PreparedData,
+  scores: boolean,
+): TrainedModel<HeadedModel> {
+  const trained: TrainedModel<HeadedModel> = seeded(config.seed, () =>
+    scores
+      ? prepareRewardModel(config, environment, paddingTokenOf(data))
+      : prepareModel(config, environment),
+  );
+  const { examples, evalExamples } = data.dataset;
+  if (trained.model instanceof CausalLM) {
+    refuseMaskedTokens(trained.model, [examples, evalExamples ?? []], environment.dtype);
+  }
+  return trained;
+}
+
+/** Measures the objective on the held-out rows. */
+function measureRows(
+  training: Training<HeadedModel>,
+  { evaluation: reference }: References,
+  { dataset }: PreparedData,
+  config: RunConfig,
+): Measure {
+  const examples = dataset.evalExamples ?? [];
+  const scores = training.objective.over === "scores";
+  const batches = evaluationBatches(examples, { ...config, scores });
+  return (_step, onBatch) => evaluate({ ...training, reference }, batches, examples, onBatch);
 }
 
 /** The state that a resumed run continues from, its records cut back to it; null when it begins again. */
@@ -244,18 +281,25 @@ async function* runSteps(
     // until now a signal was about the step before
     const onBatch = listener("step", state.step + 1);
     onBatch(0, 1, 0);
-    if (signal?.aborted === true) {
+    const work = { step: state.step + 1, tokens: 0 };
+    const made = await source.next(state.step, {
+      signal,
+      onWork: (at, done, total) => onWork({ at, done, total, ...work }),
+    });
+    if (made === null || signal?.aborted === true) {
       ended.reason = "stopped";
       break;
     }
-    const { batches, singles, epoch, endsEpoch } = await source.next(state.step);
+    const { batches, singles, epoch, endsEpoch, keep_logps, rollout } = made;
+    if (rollout !== undefined) yield { type: "rollout", rows: rollout };
     // each step seeds its own random numbers: nothing of the generator needs saving
     const seed = deriveSeed(config.seed, state.step);
     manualSeed(seed);
     const learningRate = learningRateAt(state.step, totalSteps, config);
     const { log_entropy, skip_step_sigma } = config;
     const limits = limitsOf(state.history, skip_step_sigma);
-    const result = trainStep(training, batches, { learningRate, limits, seed, log_entropy, onBatch });
+    const how = { learningRate, limits, seed, log_entropy, onBatch, keep_logps };
+    const result = withMetricsOf(source, state.step, trainStep(training, batches, how));
     const { loss, gradNorm, metrics, tokens, skipped: reason } = result;
     state.step += 1;
     const { step } = state;
@@ -281,23 +325,27 @@ async function* runSteps(
       break;
     }
     // the best model can only be loaded at the end if it was saved, whatever the rhythm of the checkpoints
-    const isBest = checkpoints.keepsBest && state.best?.step === step;
-    if (isBest || isDue(config.save_strategy, config.save_steps, now)) {
+    if (checkpoints.isBest(state) || isDue(config.save_strategy, config.save_steps, now)) {
       yield* checkpoints.save(state, recorder);
       logbook.restart();
     }
-    const { early_stopping_patience } = config;
-    if (early_stopping_patience !== null && state.evaluationsWithoutGain >= early_stopping_patience) {
+    if (state.evaluationsWithoutGain >= (config.early_stopping_patience ?? Number.POSITIVE_INFINITY)) {
       ended.reason = "early stop";
       break;
     }
   }
   // a run that is stopped or gave up keeps a checkpoint of where it stands
-  const { reason } = ended;
-  if (reason === "stopped" || (reason === "collapsed" && config.watch_action === "stop")) {
-    yield* checkpoints.save(state, recorder);
-  }
+  if (keepsItsEnd(ended, config)) yield* checkpoints.save(state, recorder);
   return ended;
+}
+
+function keepsItsEnd({ reason }: Ended, { watch_action }: RunConfig): boolean {
+  return reason === "stopped" || (reason === "collapsed" && watch_action === "stop");
+}
+
+/** The result of step `step` with what the source says of what it was made of. */
+function withMetricsOf(source: StepSource, step: number, result: StepResult): StepResult {
+  return { ...result, metrics: { ...result.metrics, ...source.stepped?.(step, result) } };
 }
 
 /** Where a step stands that is done. */

@@ -1,5 +1,5 @@
 /** The side of a worker process: loads reward functions, and knows which files they came from. */
-import { registerHooks } from "node:module";
+import * as modules from "node:module";
 import { relative, sep } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { messageOf } from "../base/errors.ts";
@@ -19,7 +19,7 @@ const imports: Map<string, Set<string>> = new Map();
 
 /** From now on it is noted which files import which. */
 export function noteImports(): void {
-  registerHooks({
+  modules.registerHooks({
     resolve: (specifier, context, next) => {
       const resolved = next(specifier, context);
       const { parentURL } = context;

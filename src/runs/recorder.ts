@@ -9,6 +9,7 @@ import type { PreflightReport } from "../data/preflight.ts";
 import type { Checkpoint } from "./checkpoints.ts";
 import { appendEvaluation, truncateEvaluations } from "./evaluation-records.ts";
 import { MetricsWriter } from "./metrics.ts";
+import { appendRollout, cutRollouts, saveRolloutsLength } from "./rollouts.ts";
 import type { OpenRun } from "./run-directory.ts";
 import { cutRecords, recordsOf, saveRecords } from "./run-records.ts";
 import type { ParityResult, TrainEvaluation, TrainEvent, TrainSummary } from "./train-events.ts";
@@ -70,6 +71,9 @@ export class Recorder {
       case "log":
         this.#metrics?.write(event.row);
         break;
+      case "rollout":
+        appendRollout(paths.rollouts, event.rows);
+        break;
       case "evaluation":
         this.#evaluation(event);
         break;
@@ -117,6 +121,7 @@ export class Recorder {
   saveInto(checkpointDir: string): void {
     this.#metrics?.sync();
     saveRecords(this.#run.paths.dir, checkpointDir);
+    saveRolloutsLength(this.#run.paths.rollouts, checkpointDir);
   }
 
   /**
@@ -126,7 +131,8 @@ export class Recorder {
    * @param checkpoint - null: the run begins again
    */
   cutTo(checkpoint: Checkpoint | null): void {
-    const { dir, metrics, evaluations, evaluationStart } = this.#run.paths;
+    const { dir, metrics, evaluations, evaluationStart, rollouts } = this.#run.paths;
+    cutRollouts(rollouts, checkpoint?.path ?? null);
     const records = checkpoint === null ? {} : recordsOf(checkpoint);
     if (records !== null) cutRecords(dir, records);
     if (checkpoint === null) remove(evaluationStart);

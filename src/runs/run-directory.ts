@@ -46,6 +46,7 @@ const PRE_STEP_FILES = [
   "template-date.json",
   "models.json",
   "restarts.jsonl",
+  "rollouts.jsonl.gz",
 ];
 
 /** What else may be there before the first checkpoint. */
@@ -63,6 +64,8 @@ export interface RunPaths {
   /** What later evaluations are compared with. */
   evaluationStart: string;
   log: string;
+  /** Completions of an on-policy run, with their rewards. */
+  rollouts: string;
   checkpoints: string;
   /** Sums of reference log-probs, unless `reference_cache_dir` says otherwise. */
   reference: string;
@@ -85,6 +88,7 @@ export function runPaths(dir: string): RunPaths {
     evaluations: join(dir, "evaluations.jsonl"),
     evaluationStart: join(dir, "evaluation-start.json"),
     log: join(dir, "log.jsonl"),
+    rollouts: join(dir, "rollouts.jsonl.gz"),
     checkpoints: join(dir, "checkpoints"),
     reference: join(dir, "reference"),
     adapter: join(dir, "adapter"),

@@ -12,10 +12,10 @@ import type { Fingerprints } from "./run-directory.ts";
  * where no event can come.
  */
 export interface TrainWork {
-  at: "step" | "evaluation" | "export";
-  /** The step that is computed, or after which it is evaluated or exported. */
+  at: "sampling" | "scoring" | "step" | "evaluation" | "export";
+  /** The step that is computed or sampled for, or after which it is evaluated or exported. */
   step: number;
-  /** Micro-batches of the step, or batches of the evaluation, that are done. */
+  /** Micro-batches of the step, batches of the evaluation, sampled tokens or scored prompts that are done. */
   done: number;
   total: number;
   /** Input tokens of the step's micro-batches that are done. */
@@ -51,6 +51,26 @@ export interface TrainStep {
   /** Input tokens. */
   tokens: number;
   peakMemoryBytes: number;
+}
+
+/** A completion that the model gave in an on-policy run, and what it was given for it: a row of `rollouts.jsonl.gz`. */
+export interface RolloutRow {
+  /** The first optimiser step that learns from it, from 1. */
+  step: number;
+  /** Which rollout of the run it is from, and which prompt's group in that, from 0. */
+  rollout: number;
+  group: number;
+  /** `file:line` of the prompt. */
+  row: string;
+  completion: string;
+  /** Tokens, with the end token where there was one. */
+  ids: readonly number[];
+  ended: boolean;
+  /** Weighted sum; null: unscorable. */
+  reward: number | null;
+  rewards: Readonly<Record<string, number | null>>;
+  /** Where the method gives each completion one. */
+  advantage?: number;
 }
 
 /** An evaluation of the held-out rows. */
@@ -105,6 +125,8 @@ export type TrainEvent =
   | { type: "inputs"; fingerprints: Fingerprints }
   | TrainStart
   | TrainStep
+  /** What was sampled and scored before a step. */
+  | { type: "rollout"; rows: RolloutRow[] }
   | { type: "log"; row: MetricRow }
   | TrainEvaluation
   | SkippedStep

@@ -21,6 +21,8 @@ export class TrainingProgress {
   #tokens = 0;
   #began: number | null = null;
   #part = { done: 0, total: 0, tokens: 0 };
+  /** What is done before the step at hand; empty in the step itself. */
+  #before = "";
 
   /** @param total - optimiser steps of the whole run */
   constructor(total: number, out: ProgressStream = process.stdout) {
@@ -45,10 +47,18 @@ export class TrainingProgress {
     this.#line.draw(this.#parts(), step >= this.#total);
   }
 
+  /** Work before a step, such as sampling: what it is and how far. */
+  before(text: string): void {
+    this.#began ??= performance.now();
+    this.#before = text;
+    this.#line.draw(this.#parts(), false);
+  }
+
   /** A part of the step at hand is done: so many of its micro-batches, with so many input tokens. */
   within(part: { done: number; total: number; tokens: number }): void {
     this.#began ??= performance.now();
     this.#part = { done: part.done, total: part.total, tokens: part.tokens };
+    this.#before = "";
     this.#line.draw(this.#parts(), false);
   }
 
@@ -81,9 +91,11 @@ export class TrainingProgress {
     const { done: parts, total } = this.#part;
     return [
       `step ${step}/${this.#total}`,
+      this.#before,
       total > 1 && parts < total ? `micro-batch ${parts + 1}/${total}` : "",
       figure("loss", (x) => `loss ${formatNumber(x)}`),
       Number.isFinite(left) ? `${formatDuration(left)} left` : "",
+      figure("reward", (x) => `reward ${formatNumber(x)}`),
       figure("rewards/margins", (x) => `margin ${formatNumber(x)}`),
       figure("rewards/accuracies", (x) => `acc ${Math.round(100 * x)}%`),
       figure("margin", (x) => `margin ${formatNumber(x)}`),

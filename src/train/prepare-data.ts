@@ -44,8 +44,9 @@ export type DataSelection = Pick<
   keepUncut?: boolean;
 };
 
-/** What rows are read as for an objective over pairs, their scores, or single completions. */
-export function taskOf(over: Over): Task {
+/** What rows are read as for an objective over pairs, their scores, or single completions; of an on-policy run as prompts. */
+export function taskOf(over: Over, isOnPolicy: boolean): Task {
+  if (isOnPolicy) return "prompt";
   if (over === "scores") return "reward";
   return over === "pairs" ? "preference" : "sft";
 }

@@ -15,6 +15,7 @@ import type { TrainEvent } from "../runs/train-events.ts";
 import { readCheckpointFiles, readTrained, type TrainerState, writeCheckpointFiles } from "./checkpoint.ts";
 import type { PreparedData } from "./prepare-data.ts";
 import type { Training } from "./step.ts";
+import type { StepSource } from "./step-source.ts";
 
 /** Reads and writes the checkpoints under `dir`. */
 export class RunCheckpoints {
@@ -22,18 +23,31 @@ export class RunCheckpoints {
   readonly #config: RunConfig;
   readonly #training: Training<Decoder>;
   readonly #data: PreparedData;
+  readonly #source: StepSource;
   #savedAt = -1;
 
-  constructor(dir: string, config: RunConfig, training: Training<Decoder>, data: PreparedData) {
+  /** @param of - the run's tokenizer and rows, and where its steps come from */
+  constructor(
+    dir: string,
+    config: RunConfig,
+    training: Training<Decoder>,
+    { data, source }: { data: PreparedData; source: StepSource },
+  ) {
     this.#dir = dir;
     this.#config = config;
     this.#training = training;
     this.#data = data;
+    this.#source = source;
   }
 
   /** Whether the best checkpoint is needed in the end. */
   get keepsBest(): boolean {
     return this.#config.load_best_model_at_end || this.#config.watch_action === "restore";
+  }
+
+  /** Whether the weights as they are are the best so far, and needed in the end. */
+  isBest({ best, step }: TrainerState): boolean {
+    return this.keepsBest && best?.step === step;
   }
 
   /** Whether one was written or resumed from. */
@@ -47,6 +61,7 @@ export class RunCheckpoints {
     if (this.#savedAt === step) return;
     const path = await writeCheckpoint(this.#dir, step, (dir) => {
       writeCheckpointFiles(dir, this.#training, this.#data.tokenizer, state);
+      this.#source.saveInto?.(dir, step);
       recorder?.saveInto(dir);
     });
     this.#savedAt = step;
@@ -70,6 +85,7 @@ export class RunCheckpoints {
       const earlier = yield* this.#lostBest(state, from);
       if (earlier === null) {
         this.#savedAt = state.step;
+        this.#source.resumeFrom?.(from.path, state.step);
         return { state, checkpoint: from };
       }
       from = earlier;

@@ -6,6 +6,8 @@ import type { Example } from "../data/example.ts";
 import { type PackingOptions, packExamples } from "../data/packing.ts";
 import { EpochSampler } from "../data/sampler.ts";
 import type { MicroBatch } from "../forward/batch.ts";
+import type { RolloutRow } from "../runs/train-events.ts";
+import type { StepResult } from "./step.ts";
 
 /** Keys of the configuration that decide how data becomes steps. */
 export type PlanKeys = Pick<
@@ -31,15 +33,35 @@ export interface TrainingStep {
   /** Epochs that are done after it. */
   epoch: number;
   endsEpoch: boolean;
+  /** Whether the source wants its log-probs. */
+  keep_logps?: boolean;
+  /** The completions that were sampled for it and the steps after it; left out where none were. */
+  rollout?: RolloutRow[];
+}
+
+/** How a step is asked for. */
+export interface NextOptions {
+  /** Ends what it waits for. */
+  signal?: AbortSignal | undefined;
+  /** Called from inside long work before a step: how much of it is done. */
+  onWork?: (at: "sampling" | "scoring", done: number, total: number) => void;
 }
 
 /** What training takes its steps from: the rows of a data set, or what the model samples. */
 export interface StepSource {
   readonly totalSteps: number;
-  /** Statistics of all steps, for each row of metrics, under their names. */
+  /** For each row of metrics as it is written: statistics of all steps, or speeds. */
   readonly metrics: Readonly<Record<string, number>>;
-  /** Step `step`, from 0. A resumed run asks for the same steps again. */
-  next(step: number): TrainingStep | Promise<TrainingStep>;
+  /**
+   * Step `step`, from 0. A resumed run asks for the same steps again. Null when the signal ended what it waited for.
+   */
+  next(step: number, options?: NextOptions): TrainingStep | null | Promise<TrainingStep | null>;
+  /** Called when step `step` is done; gives metrics of what it was made of. */
+  stepped?(step: number, result: StepResult): Record<string, number>;
+  /** Writes what a run resumed after `step` steps needs of it into a checkpoint that is being written. */
+  saveInto?(dir: string, step: number): void;
+  /** Continues after `step` steps with what the checkpoint in `dir` has of it. */
+  resumeFrom?(dir: string, step: number): void;
 }
 
 /** The rows epoch by epoch, decided before the first step: nothing but configuration and data decides them. */

@@ -45,6 +45,8 @@ export interface StepResult {
   skipped: SkipReason | null;
   /** Input tokens that went through the model. */
   tokens: number;
+  /** Time it took. */
+  seconds: number;
   /** For each micro-batch the log-probs of its tokens, (R) in their order (or the scores), before the update; null unless asked for. */
   logps: Float32Array[] | null;
 }
@@ -63,7 +65,7 @@ export interface StepOptions {
   limits?: StepLimits | null;
   onBatch?: BatchListener;
   /** Also give the log-probs of all tokens. */
-  keep_logps?: boolean;
+  keep_logps?: boolean | undefined;
 }
 
 /**
@@ -75,6 +77,7 @@ export function trainStep(
   options: StepOptions,
 ): StepResult {
   using step = scope();
+  const began = performance.now();
   const { learningRate, seed, log_entropy, limits = null, onBatch = () => {} } = options;
   const logps =
     options.keep_logps === true ? batches.map(({ packed }) => new Float32Array(packed.targets.length)) : null;
@@ -94,7 +97,15 @@ export function trainStep(
   const read = tally.read([loss, ...(norm === null ? [] : [norm])]);
   const [lossValue = Number.NaN, gradNorm = 0] = read.values;
   const skipped = whySkipped(lossValue, gradNorm, limits);
-  return { loss: lossValue, gradNorm, metrics: read.averages, skipped, tokens, logps };
+  return {
+    loss: lossValue,
+    gradNorm,
+    metrics: read.averages,
+    skipped,
+    tokens,
+    seconds: (performance.now() - began) / 1000,
+    logps,
+  };
 }
 
 function onDeviceOf(like: Tensor, value: number): Tensor {

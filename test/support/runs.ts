@@ -85,10 +85,14 @@ export function filesOf(dir: string): Record<string, string> {
 /** Keys of `metrics.jsonl` that measure time and memory. */
 const measured: readonly string[] = ["tokens_per_second", "step_time", "peak_memory_bytes", "eval_runtime"];
 
+function isMeasured(key: string): boolean {
+  return measured.includes(key) || key.startsWith("speed/") || /^(eval_)?rewards\/.*\/seconds$/.test(key);
+}
+
 /** The metrics of a run as text, a row a line, without the measurements of time and memory. */
 export function metricsOf(runDir: string): string[] {
   return readMetrics(join(runDir, "metrics.jsonl")).map((row) =>
-    stringifyNumbers(Object.fromEntries(Object.entries(row).filter(([key]) => !measured.includes(key)))),
+    stringifyNumbers(Object.fromEntries(Object.entries(row).filter(([key]) => !isMeasured(key)))),
   );
 }
 

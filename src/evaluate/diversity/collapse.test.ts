@@ -12,6 +12,8 @@ const limits: WatchThresholds = {
   length: 4,
   chosen_down: 0.9,
   chosen_fall: 1,
+  kl: null,
+  gold_fall: null,
 };
 
 /** The metric of each threshold: at the start, at its limit, and beyond it. */

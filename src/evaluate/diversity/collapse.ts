@@ -49,6 +49,8 @@ const rules: Record<keyof WatchThresholds, CollapseRule> = {
   length: { metric: "samples/length", change: factor, verb: "went" },
   chosen_down: { metric: "displacement/frac_chosen_down", change: (now) => now, verb: "rose" },
   chosen_fall: { metric: "logps/chosen_delta_init", change: (now) => -now, verb: "fell" },
+  kl: { metric: "kl", change: (now) => now, verb: "rose" },
+  gold_fall: { metric: "gold", change: fall, verb: "fell" },
 };
 
 /** The thresholds that `now` exceeds. A loss of NaN always counts. */
@@ -58,13 +60,13 @@ export function breachesOf(now: WatchedMetrics, start: WatchStart, thresholds: W
     const limit = thresholds[threshold];
     const { metric, change, verb } = rules[threshold];
     const value = now[metric] ?? Number.NaN;
-    const isSampled = metric.startsWith("samples/");
-    // displacement is a change since the start by itself
-    const before = isSampled ? (start.metrics[metric] ?? Number.NaN) : 0;
+    // displacement and KL are changes since the start by themselves
+    const isCompared = metric.startsWith("samples/") || metric === "gold";
+    const before = isCompared ? (start.metrics[metric] ?? Number.NaN) : 0;
     if (limit === null || !(change(value, before) > limit + rounding)) return [];
     const how = threshold === "length" ? `more than ${limit}-fold` : `by more than ${formatNumber(limit)}`;
     const part = threshold === "distinct_2" ? " of itself" : "";
-    const since = `since step ${isSampled ? start.watchStep : start.step}`;
+    const since = `since step ${isCompared ? start.watchStep : start.step}`;
     const text = `${metric} ${verb} ${how}${part} ${since}: from ${formatNumber(before)} to ${formatNumber(value)}`;
     return [{ threshold, text }];
   });

@@ -39,7 +39,10 @@ export function completionEntropies(
         completions: own.map(({ ids, stopId }) => ({ ids: stopId === null ? ids : [...ids, stopId] })),
       };
     });
-    for (const { example, completion, entropies } of entropiesOf(model, examples, numerics)) {
+    for (const { example, completion, entropies } of entropiesOf(model, examples, {
+      ...numerics,
+      temperature: 1,
+    })) {
       out[at(at(places, example), completion)] = entropies;
     }
   }

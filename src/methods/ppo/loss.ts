@@ -33,6 +33,7 @@ export function ppo(options: PpoOptions): CompletionObjective {
     over: "groups",
     mayCutGroups: true,
     columns: { advantages: "token", oldLogps: "token?" },
+    usesReference: options.kl_coef > 0,
     evaluate: (completions, totals) => evaluate(completions, totals, options),
     prepare: (rollout) => prepare(rollout, options),
   };

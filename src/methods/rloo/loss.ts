@@ -30,6 +30,7 @@ export function rloo(options: RlooOptions): CompletionObjective {
     over: "groups",
     mayCutGroups: true,
     columns: { advantages: "completion", oldLogps: "token?" },
+    usesReference: options.beta > 0,
     evaluate: (completions, totals) => evaluate(completions, totals, options),
     prepare: (rollout) => prepare(rollout, options),
   };

@@ -1,0 +1,64 @@
+/** Rows of prompts to sample completions of: the prompt, what rewards are given beside it, and a good completion where there is one. */
+import type { SourceRow } from "../text/source-rows.ts";
+import { type Answer, supervisedAnswer } from "./answer-columns.ts";
+import type { RowColumns } from "./columns.ts";
+import { userMessage } from "./conversations.ts";
+import type { RewardRow } from "./example.ts";
+import { readPrompt, readTextOrMessages } from "./prompt-columns.ts";
+import { splitExplicit } from "./prompts.ts";
+import { templateInputs } from "./template-columns.ts";
+
+/** A row of a prompt, understood. */
+export interface PromptRow {
+  source: SourceRow;
+  reward: RewardRow;
+}
+
+/**
+ * The prompt of a row for on-policy training: `prompt` of text or messages, or any other column that training reads prompts
+ * from. A `chosen` or `completion`, or the answer at the end of `messages`, is a good completion, whose log-probs are watched.
+ *
+ * @param values - the row as its file has it
+ * @throws {DataError} for a row without a prompt
+ */
+export function readPromptRow(
+  columns: RowColumns,
+  values: Readonly<Record<string, unknown>>,
+  strings: "text" | "chat",
+): PromptRow {
+  const { where } = columns;
+  const prompt = readPrompt(columns);
+  if (prompt === null) {
+    throw columns.missing(`"prompt" (text or messages): an on-policy run samples the completions`);
+  }
+  const others = Object.entries(values).filter(([name]) => name !== columns.nameOf("prompt"));
+  const rest = Object.fromEntries(others);
+  const good = goodAnswer(columns);
+  if (prompt.kind === "text" && strings === "text" && (good === null || typeof good === "string")) {
+    const completions = good === null ? [] : [good];
+    return {
+      source: { kind: "text", where, prompt: prompt.text, completions },
+      reward: { prompt: prompt.text, columns: rest },
+    };
+  }
+  let messages = prompt.kind === "chat" ? prompt.messages : [userMessage(prompt.text)];
+  let answers: Answer[] = good === null ? [] : [good];
+  const last = messages.at(-1);
+  if (prompt.kind === "chat" && prompt.isConversation && last?.role === "assistant") {
+    messages = messages.slice(0, -1);
+    answers = [[last]];
+  }
+  const inputs = templateInputs(columns);
+  const split = splitExplicit(messages, answers, where);
+  return {
+    source: { kind: "chat", where, ...inputs, ...split },
+    reward: { prompt: split.prompt, columns: rest },
+  };
+}
+
+/** `chosen` or `completion`; null where the row has neither. */
+function goodAnswer(columns: RowColumns): Answer | null {
+  const answer = supervisedAnswer(columns);
+  if (answer !== null || !columns.has("chosen")) return answer;
+  return readTextOrMessages(columns, "chosen");
+}

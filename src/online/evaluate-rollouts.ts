@@ -1,0 +1,152 @@
+/** Evaluation of an on-policy run: what the model answers to held-out prompts, and what it thinks of good completions of them. */
+import { at } from "../base/at.ts";
+import { deriveSeed } from "../base/random.ts";
+import type { RunConfig } from "../config/run-config.ts";
+import { CompletionValues } from "../data/completion-values.ts";
+import type { Example } from "../data/example.ts";
+import { completionEntropies } from "../evaluate/diversity/completion-entropies.ts";
+import { scoreBatch } from "../forward/score-batch.ts";
+import type { EvaluationRecord } from "../runs/evaluation-records.ts";
+import { evaluationBatches } from "../train/step-source.ts";
+import type { OnlineParts } from "./online-steps.ts";
+import type { PolicyReference } from "./policy-reference.ts";
+import { type RolloutGroup, rollout } from "./rollout.ts";
+import { rewardInput, rolloutMetrics, type Scorer, sumRewards, textOf } from "./scored-rollout.ts";
+
+/** Which of the seeds derived from the run's own is that of evaluations: the same draws at each. */
+const seedIndex = 2 ** 31 + 2;
+/** Prompts whose completions are kept to be shown. */
+const mostShown = 16;
+
+/** What is measured with. */
+export interface RolloutEvaluation extends Omit<OnlineParts, "reference" | "objective" | "examples"> {
+  /** The held-out prompts. */
+  examples: readonly Example[];
+  /** Scores by what training does not see; null: nothing does. */
+  gold: Scorer | null;
+  /** Opens the model as it was at the start. */
+  openReference: () => PolicyReference;
+}
+
+/** What an evaluation measured. */
+export interface RolloutMeasures {
+  /** Metrics without `eval_`. */
+  metrics: Record<string, number>;
+  samples: EvaluationRecord["samples"];
+}
+
+/** Samples completions of the held-out prompts, with the same random numbers at every evaluation, and scores them. */
+export async function evaluateRollouts(
+  parts: RolloutEvaluation,
+  step: number,
+  onProgress: (done: number, total: number) => void,
+): Promise<RolloutMeasures> {
+  const { config, model, numerics, tokenizer, stopIds, examples } = parts;
+  const n = config.num_generations_eval ?? config.num_generations;
+  const total = examples.length * n * config.max_completion_length;
+  const groups = await rollout(
+    model,
+    examples.map((example, index) => ({ example, index })),
+    {
+      ...config,
+      ...{ num_generations: n, stopIds, dtype: numerics.dtype, seed: deriveSeed(config.seed, seedIndex) },
+      onProgress: (tokens) => onProgress(tokens, total),
+    },
+  );
+  const metrics = {
+    ...(await rewardMetrics(parts, groups, step)),
+    ...klMetrics(parts, groups),
+    entropy: entropyOf(parts, groups),
+    "completions/distinct": distinctShare(groups),
+  };
+  const samples = groups.slice(0, mostShown).map(({ example, completions }) => ({
+    prompt: textOf(example.promptIds, tokenizer),
+    answers: completions.map(({ ids, ended }) => ({ text: textOf(ids, tokenizer), ended })),
+  }));
+  return { metrics, samples };
+}
+
+async function rewardMetrics(
+  { config, scorer, gold, tokenizer }: RolloutEvaluation,
+  groups: RolloutGroup[],
+  step: number,
+): Promise<Record<string, number>> {
+  const groupSizes = groups.map(({ completions }) => completions.length);
+  const input = rewardInput(groups, tokenizer, step);
+  const scores = await scorer.score(input, { groupSizes });
+  const { reward_weights: weights, missing_eos_penalty } = config;
+  const rewards = sumRewards(scores, groups, { weights, missing_eos_penalty });
+  const own = { ...rolloutMetrics({ groups, scores, rewards }), reward: meanOf(rewards) };
+  if (gold === null) return own;
+  const goldScores = await gold.score(input, { groupSizes });
+  const sum = sumRewards(goldScores, groups, { weights: null, missing_eos_penalty: null });
+  const named = rolloutMetrics({ groups, scores: goldScores, rewards: sum });
+  return { ...own, ...named, gold: meanOf(sum) };
+}
+
+/** The mean of those that are numbers. */
+function meanOf(values: readonly number[]): number {
+  const known = values.filter((value) => !Number.isNaN(value));
+  return known.reduce((sum, value) => sum + value, 0) / known.length;
+}
+
+/** KL from the start, estimated on the completions (k1): per completion and per token, nats. */
+function klMetrics(
+  { openReference }: RolloutEvaluation,
+  groups: readonly RolloutGroup[],
+): Record<string, number> {
+  using reference = openReference();
+  const before = reference.logps(groups);
+  const completions = groups.flatMap((group) => group.completions);
+  let sum = 0;
+  let tokens = 0;
+  for (const [i, { logps }] of completions.entries()) {
+    for (const [t, logp] of logps.entries()) sum += logp - at(at(before, i), t);
+    tokens += logps.length;
+  }
+  return { kl: sum / completions.length, kl_per_token: sum / tokens };
+}
+
+/** Mean entropy of the next token at temperature 1, nats. */
+function entropyOf({ model, numerics }: RolloutEvaluation, groups: readonly RolloutGroup[]): number {
+  const answers = groups.flatMap(({ completions }, prompt) =>
+    completions.map(({ ids }) => ({ prompt, ids, stopId: null })),
+  );
+  const prompts = groups.map(({ example }) => example.promptIds);
+  const all = completionEntropies(model, prompts, answers, numerics).flat();
+  return all.reduce((sum, value) => sum + value, 0) / all.length;
+}
+
+/** Mean over prompts of the fraction of completions that are different from each other. */
+function distinctShare(groups: readonly RolloutGroup[]): number {
+  const shares = groups.map(
+    ({ completions }) => new Set(completions.map(({ ids }) => ids.join(" "))).size / completions.length,
+  );
+  return shares.reduce((sum, share) => sum + share, 0) / shares.length;
+}
+
+/** Mean token log-prob of each held-out good completion, at temperature 1; rows without one have none. */
+export function goodCompletionMeans(
+  { model, numerics, examples }: Pick<RolloutEvaluation, "model" | "numerics" | "examples">,
+  config: Pick<RunConfig, "per_device_eval_batch_size" | "share_prompt">,
+  onBatch: (done: number, total: number, tokens: number) => void,
+): CompletionValues {
+  const means = new CompletionValues(examples);
+  const places = examples.flatMap(({ completions }, i) => (completions.length > 0 ? [i] : []));
+  const batches = evaluationBatches(
+    places.map((i) => at(examples, i)),
+    config,
+  );
+  let tokens = 0;
+  for (const [i, batch] of batches.entries()) {
+    for (const { index, completion, sum, logps } of scoreBatch(model, batch, {
+      ...numerics,
+      temperature: 1,
+    })) {
+      means.of(at(places, index))[completion] = sum / logps.length;
+    }
+    tokens += batch.packed.ids.length;
+    onBatch(i + 1, batches.length, tokens);
+  }
+  return means;
+}

@@ -1,0 +1,270 @@
+/** Where an on-policy run's steps come from: what the model samples, scores and learns from, one rollout after the other. */
+import { at } from "../base/at.ts";
+import { TrainingError } from "../base/errors.ts";
+import { deriveSeed } from "../base/random.ts";
+import type { RunConfig } from "../config/run-config.ts";
+import { describeOrigin, type Example } from "../data/example.ts";
+import type { Numerics } from "../forward/numerics.ts";
+import { methodOf } from "../methods/index.ts";
+import type { CompletionObjective } from "../methods/objective.ts";
+import type { CausalLM } from "../models/causal-lm.ts";
+import type { RolloutRow } from "../runs/train-events.ts";
+import type { Tokenizer } from "../text/tokenizer.ts";
+import type { StepResult } from "../train/step.ts";
+import type { NextOptions, StepSource, TrainingStep } from "../train/step-source.ts";
+import { replaced } from "./dynamic-sampling.ts";
+import type { PolicyReference } from "./policy-reference.ts";
+import { PromptOrder } from "./prompt-order.ts";
+import { type RolloutGroup, rollout } from "./rollout.ts";
+import { byCompletion, type RolloutBatch, type RolloutPacking, rolloutBatches } from "./rollout-batches.ts";
+import { readRolloutState, writeRolloutState } from "./rollout-file.ts";
+import { rolloutRows } from "./rollout-rows.ts";
+import { samplingDifference } from "./sampling-difference.ts";
+import {
+  type CurrentRollout,
+  deadGroups,
+  rewardInput,
+  rolloutMetrics,
+  type ScoredGroups,
+  type Scorer,
+  sumRewards,
+} from "./scored-rollout.ts";
+
+/** What an on-policy run is made of. */
+export interface OnlineParts {
+  config: RunConfig;
+  examples: readonly Example[];
+  model: CausalLM;
+  numerics: Numerics;
+  objective: CompletionObjective;
+  scorer: Scorer;
+  /** Null where the objective needs none. */
+  reference: PolicyReference | null;
+  tokenizer: Tokenizer;
+  stopIds: ReadonlySet<number>;
+}
+
+/** Which of the seeds derived from the run's own is the rollouts'; steps have those from 0. */
+const seedIndex = 2 ** 31 + 1;
+/** Draws of one rollout: the first, and those of dynamic sampling. */
+const drawsARollout = 1024;
+
+/** Samples, scores and packs. A rollout is used for `steps_per_generation` times `num_iterations` steps, or as the method says. */
+export class OnlineSteps implements StepSource {
+  readonly totalSteps: number;
+  readonly #parts: OnlineParts;
+  readonly #order: PromptOrder;
+  /** Prompts of an optimiser step. */
+  readonly #prompts: number;
+  /** Passes over a rollout, and optimiser steps in a pass. */
+  readonly #updates: { passes: number; steps: number };
+  #current: CurrentRollout | null = null;
+  /** The micro-batches of the step at hand, where its log-probs are wanted. */
+  #batches: readonly RolloutBatch[] = [];
+  /** Speeds of the last rollout and step: they are not the run's state, and differ from run to run. */
+  readonly #speeds: Record<string, number> = {};
+
+  constructor(parts: OnlineParts) {
+    const { config, examples } = parts;
+    this.#parts = parts;
+    this.#order = new PromptOrder(examples.length, config.seed);
+    const completions = config.per_device_train_batch_size * config.gradient_accumulation_steps;
+    this.#prompts = completions / config.num_generations;
+    const { num_iterations: passes, steps_per_generation: steps, method } = config;
+    this.#updates = methodOf(method.objective).updates?.({ ...method }) ?? { passes, steps };
+    const rounds = Math.ceil((config.num_train_epochs * examples.length) / this.#promptsARound);
+    this.totalSteps = config.max_steps > 0 ? config.max_steps : rounds * this.#stepsARound;
+  }
+
+  /** How fast the last rollout was sampled and scored, and the last step computed. */
+  get metrics(): Readonly<Record<string, number>> {
+    return this.#speeds;
+  }
+
+  /** The rollout at hand; null before the first. */
+  get current(): CurrentRollout | null {
+    return this.#current;
+  }
+
+  get #stepsARound(): number {
+    return this.#updates.steps * this.#updates.passes;
+  }
+
+  get #promptsARound(): number {
+    return this.#prompts * this.#updates.steps;
+  }
+
+  async next(step: number, how: NextOptions = {}): Promise<TrainingStep | null> {
+    const round = Math.floor(step / this.#stepsARound);
+    let rows: RolloutRow[] | null = null;
+    if (this.#current?.round !== round) {
+      this.#current = null;
+      try {
+        this.#current = await this.#rollOut(round, step, how);
+      } catch (error) {
+        if (how.signal?.aborted === true) return null;
+        throw error;
+      }
+      rows = rolloutRows(this.#current, { step: step + 1, tokenizer: this.#parts.tokenizer });
+    }
+    const { part, isFirst } = this.#placeOf(step);
+    const groups = this.#current.groups.slice(part * this.#prompts, (part + 1) * this.#prompts);
+    this.#batches = this.#pack(part, isFirst);
+    const before = this.#order.epochsAt(round * this.#promptsARound);
+    const done = this.#order.epochsAt((round + 1) * this.#promptsARound);
+    const endsRound = (step + 1) % this.#stepsARound === 0;
+    return {
+      batches: [...this.#batches],
+      singles: () =>
+        groups.flatMap((_, g) => this.#packed(groups.slice(g, g + 1), part * this.#prompts + g, isFirst)),
+      epoch: endsRound ? done : before,
+      endsEpoch: endsRound && Math.floor(done) > Math.floor(before),
+      keep_logps: isFirst,
+      ...(rows === null ? {} : { rollout: rows }),
+    };
+  }
+
+  /** Takes note of the step's log-probs, and gives the metrics of its rollout. */
+  stepped(_step: number, { logps, tokens, seconds }: StepResult): Record<string, number> {
+    const current = this.#current;
+    if (current === null) return {};
+    this.#speeds["speed/training_tokens_per_second"] = tokens / seconds;
+    if (logps !== null) {
+      const own = this.#batches.flatMap((batch, i) => byCompletion(batch, at(logps, i)));
+      current.firstLogps = own;
+      Object.assign(current.metrics, this.#difference(current, own));
+    }
+    return current.metrics;
+  }
+
+  /** Which part of its rollout a step takes, and whether the policy has not changed since the rollout. */
+  #placeOf(step: number): { part: number; isFirst: boolean } {
+    const inRound = step % this.#stepsARound;
+    return { part: inRound % this.#updates.steps, isFirst: inRound === 0 };
+  }
+
+  async #rollOut(round: number, step: number, how: NextOptions): Promise<CurrentRollout> {
+    const { config, examples, objective, reference } = this.#parts;
+    const indices = this.#order.take(round * this.#promptsARound, this.#promptsARound);
+    const prompts = indices.map((index) => ({ index, example: at(examples, index) }));
+    let scored = await this.#draw(prompts, { round, draw: 0, step, how });
+    const dead = deadGroups(scored).length;
+    for (let draw = 1; draw <= config.dynamic_sampling; draw++) {
+      const again = deadGroups(scored);
+      if (again.length === 0) break;
+      const other = await this.#draw(
+        again.map((g) => at(prompts, g)),
+        { round, draw, step, how },
+      );
+      scored = replaced(scored, again, other);
+    }
+    const referenceLogps = reference?.logps(scored.groups) ?? null;
+    const completions = scored.groups.flatMap((group) => group.completions);
+    const { columns, metrics } = objective.prepare?.({
+      groupSizes: scored.groups.map((group) => group.completions.length),
+      rewards: scored.rewards,
+      truncated: completions.map(({ ended }) => !ended),
+      samplerLogps: completions.map(({ logps }) => logps),
+      referenceLogps,
+      maxLength: config.max_completion_length,
+    }) ?? { columns: {}, metrics: {} };
+    const redrawn = config.dynamic_sampling > 0 ? { "sampling/frac_redrawn": dead / prompts.length } : {};
+    const all = { ...rolloutMetrics(scored), ...redrawn, ...metrics };
+    return { ...scored, round, columns, metrics: all, firstLogps: null };
+  }
+
+  /** Samples completions of the prompts and scores them. */
+  async #draw(
+    prompts: readonly { index: number; example: Example }[],
+    { round, draw, step, how }: { round: number; draw: number; step: number; how: NextOptions },
+  ): Promise<ScoredGroups> {
+    const { config, model, numerics, scorer, tokenizer, stopIds } = this.#parts;
+    const { signal, onWork = () => {} } = how;
+    const most = prompts.length * config.num_generations * config.max_completion_length;
+    const seed = deriveSeed(deriveSeed(config.seed, seedIndex), round * drawsARollout + draw);
+    const began = performance.now();
+    const groups = await rollout(model, prompts, {
+      ...config,
+      ...{ seed, stopIds, dtype: numerics.dtype, signal },
+      onProgress: (tokens) => onWork("sampling", tokens, most),
+    });
+    const sampled = performance.now();
+    onWork("scoring", 0, groups.length);
+    const groupSizes = groups.map(({ completions }) => completions.length);
+    const input = rewardInput(groups, tokenizer, step);
+    const scores = await scorer.score(input, { groupSizes, ...(signal === undefined ? {} : { signal }) });
+    onWork("scoring", groups.length, groups.length);
+    const ended = performance.now();
+    const completions = groups.flatMap((group) => group.completions);
+    const tokens = completions.reduce((sum, { ids }) => sum + ids.length, 0);
+    this.#speeds["speed/sampling_tokens_per_second"] = (1000 * tokens) / (sampled - began);
+    this.#speeds["speed/scoring_completions_per_second"] = (1000 * completions.length) / (ended - sampled);
+    for (const { name, seconds } of scores.functions) this.#speeds[`rewards/${name}/seconds`] = seconds;
+    const { reward_weights: weights, missing_eos_penalty } = config;
+    return { groups, scores, rewards: sumRewards(scores, groups, { weights, missing_eos_penalty }) };
+  }
+
+  #pack(part: number, isFirst: boolean): RolloutBatch[] {
+    const groups = this.#current?.groups.slice(part * this.#prompts, (part + 1) * this.#prompts) ?? [];
+    return this.#packed(groups, part * this.#prompts, isFirst);
+  }
+
+  /** @param first - place of the first of `groups` among the rollout's */
+  #packed(groups: readonly RolloutGroup[], first: number, isFirst: boolean): RolloutBatch[] {
+    const current = this.#current;
+    if (current === null) return [];
+    const { num_generations: n } = this.#parts.config;
+    const columns = isFirst ? current.columns : { ...current.columns, oldLogps: this.#oldLogps(current) };
+    return rolloutBatches(groups, first * n, columns, this.#packing);
+  }
+
+  /** Those of the first pass, where the policy was the sampler's; else the sampler's. */
+  #oldLogps({ groups, firstLogps }: CurrentRollout): Float32Array[] {
+    const sampler = groups.flatMap(({ completions }) => completions.map(({ logps }) => logps));
+    // a completion that the loss leaves out has none in the first pass
+    return sampler.map((logps, i) => {
+      const first = firstLogps?.[i];
+      return first?.length === logps.length ? first : logps;
+    });
+  }
+
+  get #packing(): RolloutPacking {
+    const { config, objective } = this.#parts;
+    return { ...config, mayCutGroups: objective.mayCutGroups ?? false };
+  }
+
+  #difference({ groups }: CurrentRollout, logps: readonly Float32Array[]): Record<string, number> {
+    const completions = groups.flatMap((group) =>
+      group.completions.map((completion) => ({ group, completion })),
+    );
+    const difference = samplingDifference(
+      completions.slice(0, logps.length).map(({ completion }) => completion.logps),
+      logps,
+    );
+    const { max_sampling_logp_difference: most } = this.#parts.config;
+    if (most !== null && !(difference.max <= most)) {
+      const { group, completion } = at(completions, difference.completion);
+      const id = at(completion.ids, difference.token);
+      throw new TrainingError(
+        `${describeOrigin(group.example.origin)}: token ${difference.token + 1} of a completion (id ${id}) has log-prob ` +
+          `${at(completion.logps, difference.token)} in sampling and ${at(at(logps, difference.completion), difference.token)} in ` +
+          `training on the same weights: they differ by more than max_sampling_logp_difference ${most}. The ratio of the two would ` +
+          "be noise. Compute in float32 (dtype: float32), or raise the bound.",
+      );
+    }
+    return {
+      "sampling/sampling_logp_difference/mean": difference.mean,
+      "sampling/sampling_logp_difference/max": difference.max,
+    };
+  }
+
+  saveInto(dir: string, step: number): void {
+    // between two rollouts nothing is needed: the next follows from weights, seed and step
+    if (this.#current !== null && step % this.#stepsARound !== 0) writeRolloutState(dir, this.#current);
+  }
+
+  resumeFrom(dir: string, step: number): void {
+    const isWithin = step % this.#stepsARound !== 0;
+    this.#current = isWithin ? readRolloutState(dir, this.#parts.examples) : null;
+  }
+}

@@ -1,0 +1,68 @@
+/** The reference of an on-policy run: the model as it was before training. */
+import type { RunConfig } from "../config/run-config.ts";
+import type { Environment } from "../forward/environment.ts";
+import type { Numerics } from "../forward/numerics.ts";
+import { scoreBatch } from "../forward/score-batch.ts";
+import type { CausalLM } from "../models/causal-lm.ts";
+import { prepareModel, type TrainedModel } from "../train/prepare-model.ts";
+import type { RolloutGroup } from "./rollout.ts";
+import { rolloutBatches } from "./rollout-batches.ts";
+
+/** Log-probs of a rollout's completions under a model that is not trained. */
+export interface PolicyReference extends Disposable {
+  /** For each completion of the groups, in order, the log-probs of its tokens at the temperature of `numerics`. */
+  logps(groups: readonly RolloutGroup[]): Float32Array[];
+}
+
+/** How the reference is run. */
+export interface ReferenceSettings {
+  config: RunConfig & { baseModel: string };
+  environment: Environment;
+  numerics: Numerics;
+}
+
+/**
+ * The reference of `trained`, which has not been trained yet: a new adapter switched off, else a second copy of the model.
+ */
+export function policyReference(trained: TrainedModel, settings: ReferenceSettings): PolicyReference {
+  const { config, environment, numerics } = settings;
+  const { adapter } = trained;
+  const score = (model: CausalLM) => (groups: readonly RolloutGroup[]) =>
+    logpsOf(model, groups, config, numerics);
+  if (adapter !== null && config.adapter_name_or_path === null) {
+    return {
+      logps(groups) {
+        const { enabled } = adapter.switch;
+        adapter.switch.enabled = false;
+        try {
+          return score(trained.model)(groups);
+        } finally {
+          adapter.switch.enabled = enabled;
+        }
+      },
+      [Symbol.dispose]() {},
+    };
+  }
+  const second = prepareModel(config, environment);
+  return { logps: score(second.model), [Symbol.dispose]: () => second.dispose() };
+}
+
+/** Log-probs of each completion's tokens, the end token among them. */
+function logpsOf(
+  model: CausalLM,
+  groups: readonly RolloutGroup[],
+  keys: Pick<RunConfig, "per_device_train_batch_size" | "max_tokens_per_micro_batch" | "share_prompt">,
+  numerics: Numerics,
+): Float32Array[] {
+  const batches = rolloutBatches(
+    groups,
+    0,
+    {},
+    {
+      ...keys,
+      mayCutGroups: true,
+      mask_truncated_completions: false,
+    },
+  );
+  return batches.flatMap((batch) => scoreBatch(model, batch, numerics).map(({ logps }) => logps));
+}

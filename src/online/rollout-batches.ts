@@ -1,0 +1,137 @@
+/** The completions of a rollout as packed micro-batches, with the columns that the objective asked for. */
+import { at } from "../base/at.ts";
+import type { Completion, Example } from "../data/example.ts";
+import { packExamples, packedTokens } from "../data/packing.ts";
+import type { Columns, MicroBatch } from "../forward/batch.ts";
+import type { RolloutColumns } from "../methods/rollout.ts";
+import type { RolloutCompletion, RolloutGroup } from "./rollout.ts";
+
+/** How completions are packed. */
+export interface RolloutPacking {
+  /** Completions in a micro-batch at most. */
+  per_device_train_batch_size: number;
+  /** Input tokens in a micro-batch, unless one prompt's (or, if groups may be cut, one completion's) are more; null: any number. */
+  max_tokens_per_micro_batch: number | null;
+  /** Whether the completions of a prompt may be in several micro-batches. */
+  mayCutGroups: boolean;
+  /** Leave the tokens of completions that were cut out of the loss. */
+  mask_truncated_completions: boolean;
+  share_prompt: boolean;
+}
+
+/** Where a completion stands: its group, its place in that, and its place among all completions. */
+interface Place {
+  group: RolloutGroup;
+  completion: RolloutCompletion;
+  index: number;
+}
+
+/** A micro-batch, and the places of its completions among all of the rollout's. */
+export interface RolloutBatch extends MicroBatch {
+  places: number[];
+}
+
+/**
+ * Micro-batches of some groups.
+ *
+ * @param first - place of their first completion among all of the rollout's
+ * @param columns - of the whole rollout
+ */
+export function rolloutBatches(
+  groups: readonly RolloutGroup[],
+  first: number,
+  columns: RolloutColumns,
+  packing: RolloutPacking,
+): RolloutBatch[] {
+  let index = first;
+  const units: Place[][] = groups.flatMap((group) => {
+    const places = group.completions.map((completion): Place => ({ group, completion, index: index++ }));
+    return packing.mayCutGroups ? places.map((place) => [place]) : [places];
+  });
+  const batches: Place[][] = [];
+  for (const unit of units) {
+    const last = batches.at(-1);
+    if (last !== undefined && fits([...last, ...unit], packing)) last.push(...unit);
+    else batches.push([...unit]);
+  }
+  return batches.map((places) => batchOf(places, columns, packing));
+}
+
+function fits(places: readonly Place[], packing: RolloutPacking): boolean {
+  if (places.length > packing.per_device_train_batch_size) return false;
+  const { max_tokens_per_micro_batch, share_prompt } = packing;
+  if (max_tokens_per_micro_batch === null) return true;
+  const tokens = examplesOf(places, packing).reduce(
+    (sum, { example }) => sum + packedTokens(example, { share_prompt }),
+    0,
+  );
+  return tokens <= max_tokens_per_micro_batch;
+}
+
+/** The places as examples: a prompt with those of its completions that are among them. */
+function examplesOf(
+  places: readonly Place[],
+  { mask_truncated_completions }: Pick<RolloutPacking, "mask_truncated_completions">,
+): { example: Example; index: number }[] {
+  const examples: { group: RolloutGroup; completions: Completion[] }[] = [];
+  for (const { group, completion } of places) {
+    if (examples.at(-1)?.group !== group) examples.push({ group, completions: [] });
+    const { ids } = completion;
+    const isMasked = mask_truncated_completions && !completion.ended;
+    at(examples, examples.length - 1).completions.push(
+      isMasked ? { ids, mask: new Array<number>(ids.length).fill(0) } : { ids },
+    );
+  }
+  return examples.map(({ group, completions }) => {
+    const { origin, promptIds } = group.example;
+    return { example: { origin, promptIds, completions }, index: group.index };
+  });
+}
+
+function batchOf(places: readonly Place[], columns: RolloutColumns, packing: RolloutPacking): RolloutBatch {
+  const examples = examplesOf(places, packing);
+  const packed = packExamples(
+    examples.map(({ example }) => example),
+    { share_prompt: packing.share_prompt },
+  );
+  const counted = places.filter(({ completion }) => !packing.mask_truncated_completions || completion.ended);
+  const named = Object.entries(columns).map(([name, values]) => [name, columnOf(values, places, counted)]);
+  const kept = counted.flatMap(({ completion }) => completion.kept ?? []);
+  return {
+    packed,
+    indices: examples.map(({ index }) => index),
+    columns: Object.fromEntries(named) as Columns,
+    places: places.map(({ index }) => index),
+    ...(kept.length > 0 ? { keptTokens: kept } : {}),
+  };
+}
+
+/** A number for each of `places`, or the numbers of the tokens of those that are counted. */
+function columnOf(
+  values: RolloutColumns[string],
+  places: readonly Place[],
+  counted: readonly Place[],
+): number[] | Float32Array {
+  if (values[0] instanceof Float32Array) {
+    const tokens = values as readonly Float32Array[];
+    return concatenated(counted.map(({ index }) => at(tokens, index)));
+  }
+  const numbers = values as readonly number[];
+  return places.map(({ index }) => at(numbers, index));
+}
+
+/** The arrays one after the other. */
+function concatenated(arrays: readonly Float32Array[]): Float32Array {
+  const all = new Float32Array(arrays.reduce((sum, { length }) => sum + length, 0));
+  let start = 0;
+  for (const array of arrays) {
+    all.set(array, start);
+    start += array.length;
+  }
+  return all;
+}
+
+/** What a micro-batch gave for each of its tokens, by completion: those without tokens in the loss have none. */
+export function byCompletion({ packed }: MicroBatch, tokens: Float32Array): Float32Array[] {
+  return packed.spans.map(({ start, end }) => tokens.slice(start, end));
+}

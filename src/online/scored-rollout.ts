@@ -1,0 +1,143 @@
+/** The rewards of a rollout: what the reward functions are given, what they gave, and the metrics of that. */
+import { at } from "../base/at.ts";
+import { ConfigError } from "../base/errors.ts";
+import type { RolloutColumns } from "../methods/rollout.ts";
+import type { RewardInput } from "../rewards/reward-function.ts";
+import { type ScoredCompletions, totalRewards, unscoredCounts } from "../rewards/scored-completions.ts";
+import type { Tokenizer } from "../text/tokenizer.ts";
+import type { RolloutGroup } from "./rollout.ts";
+
+/** What scores completions: loaded reward functions, a reward model, a judge. */
+export interface Scorer {
+  /** Names of what it scores by, for metrics. */
+  readonly names: readonly string[];
+  score(
+    input: RewardInput,
+    options: { groupSizes: readonly number[]; signal?: AbortSignal },
+  ): Promise<ScoredCompletions>;
+}
+
+/** A rollout and what it was given. */
+export interface ScoredGroups {
+  groups: RolloutGroup[];
+  scores: ScoredCompletions;
+  /** Weighted sums, one for each completion; NaN: unscorable. */
+  rewards: number[];
+}
+
+/** A rollout that steps are made of. */
+export interface CurrentRollout extends ScoredGroups {
+  /** Which of the run's rollouts it is, from 0. */
+  round: number;
+  columns: RolloutColumns;
+  metrics: Record<string, number>;
+  /** Log-probs of the completions of the first step's part in its first pass; null before it. */
+  firstLogps: Float32Array[] | null;
+}
+
+/** How rewards are added up. */
+export interface RewardSum {
+  /** One for each name of the scorer; null: 1 each. */
+  weights: readonly number[] | null;
+  /** Taken off the reward of a completion that was cut; null: nothing. */
+  missing_eos_penalty: number | null;
+}
+
+/** What reward functions are given of `groups`. */
+export function rewardInput(
+  groups: readonly RolloutGroup[],
+  tokenizer: Tokenizer,
+  step: number,
+): RewardInput {
+  const rows = groups.flatMap(({ example, completions }) =>
+    completions.map((completion) => {
+      const { reward, origin } = example;
+      if (reward === undefined) {
+        throw new ConfigError(
+          `${origin.file}:${origin.line}: expected a row read as a prompt to be rewarded`,
+        );
+      }
+      return { completion, reward };
+    }),
+  );
+  const names = new Set(rows.flatMap(({ reward }) => Object.keys(reward.columns)));
+  return {
+    prompts: rows.map(({ reward }) => reward.prompt),
+    completions: rows.map(({ completion, reward }) => {
+      const content = textOf(completion.ids, tokenizer);
+      return typeof reward.prompt === "string" ? content : [{ role: "assistant", content }];
+    }),
+    completion_ids: rows.map(({ completion }) => completion.ids),
+    columns: Object.fromEntries(
+      [...names].map((name) => [name, rows.map(({ reward }) => reward.columns[name] ?? null)]),
+    ),
+    step,
+  };
+}
+
+/** The text of a completion's tokens, without special ones, as TRL decodes it. */
+export function textOf(ids: readonly number[], tokenizer: Tokenizer): string {
+  return tokenizer.decode(ids, { skipSpecialTokens: true });
+}
+
+/** The weighted sum of each completion's rewards. */
+export function sumRewards(
+  scores: ScoredCompletions,
+  groups: readonly RolloutGroup[],
+  { weights, missing_eos_penalty }: RewardSum,
+): number[] {
+  const all = groups.flatMap(({ completions }) => completions);
+  const totals = totalRewards(scores, weights ?? scores.functions.map(() => 1));
+  return totals.map((total, i) => (at(all, i).ended ? total : total - (missing_eos_penalty ?? 0)));
+}
+
+/** Indices of the groups whose rewards are all equal, or of which at most one completion could be scored. */
+export function deadGroups({ groups, rewards }: Pick<ScoredGroups, "groups" | "rewards">): number[] {
+  let first = 0;
+  return groups.flatMap(({ completions }, g) => {
+    const own = rewards.slice(first, first + completions.length).filter((reward) => !Number.isNaN(reward));
+    first += completions.length;
+    return own.every((reward) => reward === own[0]) ? [g] : [];
+  });
+}
+
+/** TRL's metrics of completions and rewards, means over the rollout. */
+export function rolloutMetrics({ groups, scores }: ScoredGroups): Record<string, number> {
+  const completions = groups.flatMap((group) => group.completions);
+  const ended = completions.filter((completion) => completion.ended);
+  const metrics: Record<string, number> = {
+    ...lengths("length", completions),
+    ...lengths("terminated_length", ended),
+    "completions/clipped_ratio": 1 - ended.length / completions.length,
+  };
+  for (const scored of scores.functions) {
+    const { name, values } = scored;
+    const given = values.filter((value) => value !== null);
+    const counts = unscoredCounts(scored);
+    metrics[`rewards/${name}/mean`] = mean(given);
+    metrics[`rewards/${name}/std`] = deviation(given);
+    metrics[`rewards/${name}/unscored`] = counts.null + counts.not_finite;
+    metrics[`rewards/${name}/failures`] = counts.error + counts.timeout;
+  }
+  return metrics;
+}
+
+function lengths(name: string, completions: readonly { ids: readonly number[] }[]): Record<string, number> {
+  const all = completions.map(({ ids }) => ids.length);
+  return {
+    [`completions/mean_${name}`]: all.length === 0 ? 0 : mean(all),
+    [`completions/min_${name}`]: all.length === 0 ? 0 : Math.min(...all),
+    [`completions/max_${name}`]: all.length === 0 ? 0 : Math.max(...all),
+  };
+}
+
+function mean(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
+}
+
+/** Bessel-corrected; 0 of a single value. */
+function deviation(values: readonly number[]): number {
+  if (values.length < 2) return values.length === 0 ? Number.NaN : 0;
+  const average = mean(values);
+  return Math.sqrt(values.reduce((sum, value) => sum + (value - average) ** 2, 0) / (values.length - 1));
+}

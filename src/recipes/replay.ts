@@ -1,0 +1,130 @@
+/** `preftune replay`: steps of a run computed again from a checkpoint before them, and compared with what the run wrote down. */
+import { cpSync, mkdtempSync, readdirSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { ConfigError } from "../base/errors.ts";
+import { io } from "../base/file-io.ts";
+import { stringifyNumbers } from "../base/json-numbers.ts";
+import { loadConfig } from "../config/load-config.ts";
+import { checkpointPath, listCheckpoints } from "../runs/checkpoints.ts";
+import { type MetricRow, readMetrics } from "../runs/metrics.ts";
+import { readRollouts } from "../runs/rollouts.ts";
+import { type RunPaths, runPaths } from "../runs/run-directory.ts";
+import { readRunJson } from "../runs/run-json.ts";
+import { train } from "./train.ts";
+
+/** What is computed again. */
+export interface ReplayOptions {
+  /** The run's directory. */
+  run: string;
+  /** The last step to compute, from 1. */
+  step: number;
+  signal?: AbortSignal;
+}
+
+/** The result. */
+export interface Replay {
+  /** The checkpoint that it began with; 0: none, the run's beginning. */
+  from: number;
+  /** Rows of metrics, and sampled completions, that were compared. */
+  rows: number;
+  completions: number;
+  /** What differs first, a sentence; null: all of it is the same to the bit. */
+  difference: string | null;
+}
+
+/** Keys that measure time and memory. */
+const measured =
+  /^(tokens_per_second|step_time|peak_memory_bytes|eval_runtime|speed\/.*|(eval_)?rewards\/.*\/seconds)$/;
+
+/**
+ * Trains again, in a temporary directory, from the last checkpoint before `step` up to it.
+ *
+ * @throws {ConfigError} if the run did not get to `step`, or has no row of metrics to compare with
+ */
+export async function replay({ run, step, signal }: ReplayOptions): Promise<Replay> {
+  const paths = runPaths(run);
+  const { config } = readRunJson(paths.runJson);
+  const rows = readMetrics(paths.metrics);
+  const last = rows.at(-1)?.global_step ?? 0;
+  if (step > last) throw new ConfigError(`--step ${step}: ${run} has written down steps up to ${last}.`);
+  const from = listCheckpoints(paths.checkpoints).findLast((checkpoint) => checkpoint.step < step)?.step ?? 0;
+  const wanted = rows.filter((row) => row.global_step > from && row.global_step <= step);
+  if (wanted.length === 0) {
+    throw new ConfigError(
+      `--step ${step}: ${run} has no row of metrics between step ${from}, the checkpoint before it, and that step ` +
+        `(logging_steps ${config.logging_steps}). Give a step that has one.`,
+    );
+  }
+  const directory = mkdtempSync(join(tmpdir(), "preftune-replay-"));
+  try {
+    const copy = join(directory, "run");
+    copyRun(run, copy, from);
+    await trainUntil(runPaths(copy), step, signal);
+    const again = runPaths(copy);
+    const difference =
+      rowDifference(wanted, readMetrics(again.metrics)) ??
+      rolloutDifference(readRollouts(paths.rollouts), readRollouts(again.rollouts));
+    const isOfSteps = (row: { step: number }) => row.step > from && row.step <= step;
+    const completions = readRollouts(again.rollouts).filter(isOfSteps).length;
+    return { from, rows: wanted.length, completions, difference };
+  } finally {
+    io.rmSync(directory);
+  }
+}
+
+/** The run's records and, of its checkpoints, that of step `from`. */
+function copyRun(run: string, to: string, from: number): void {
+  const left = new Set(["checkpoints", "adapter", "model", "run.lock"]);
+  for (const name of readdirSync(run)) {
+    if (!left.has(name)) cpSync(join(run, name), join(to, name), { recursive: true });
+  }
+  if (from === 0) return;
+  const [source, target] = [run, to].map((dir) => checkpointPath(runPaths(dir).checkpoints, from)) as [
+    string,
+    string,
+  ];
+  cpSync(source, target, { recursive: true });
+}
+
+async function trainUntil(
+  { dir, configYaml }: RunPaths,
+  step: number,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const values = { output_dir: dir, resume_from_checkpoint: "latest" };
+  const stop = new AbortController();
+  const signals = signal === undefined ? stop.signal : AbortSignal.any([stop.signal, signal]);
+  for await (const event of train(loadConfig({ file: configYaml, values }), { signal: signals })) {
+    // the row of a step comes after it, and the stop before the next one
+    if (event.type === "step" && event.step >= step) stop.abort();
+  }
+  signal?.throwIfAborted();
+}
+
+function rowDifference(wanted: readonly MetricRow[], got: readonly MetricRow[]): string | null {
+  for (const row of wanted) {
+    const isEvaluation = Object.keys(row).some((key) => key.startsWith("eval_"));
+    const same = got.find(
+      (one) =>
+        one.global_step === row.global_step &&
+        Object.keys(one).some((key) => key.startsWith("eval_")) === isEvaluation,
+    );
+    const what = `step ${row.global_step}${isEvaluation ? ", evaluation" : ""}`;
+    if (same === undefined) return `${what}: no row of metrics came of it again`;
+    const key = Object.keys(row).find((name) => !measured.test(name) && !Object.is(row[name], same[name]));
+    if (key !== undefined) return `${what}: ${key} was ${row[key]} and is ${same[key]}`;
+  }
+  return null;
+}
+
+function rolloutDifference(
+  wanted: ReturnType<typeof readRollouts>,
+  got: ReturnType<typeof readRollouts>,
+): string | null {
+  for (const [i, row] of got.entries()) {
+    if (stringifyNumbers(row) === stringifyNumbers(wanted[i])) continue;
+    return `step ${row.step}: completion ${i + 1} of the run (${row.row}) is another, or was given another reward`;
+  }
+  return null;
+}

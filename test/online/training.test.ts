@@ -1,0 +1,123 @@
+/** On-policy training end to end: what a run samples, scores, learns and writes down. */
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { readMetrics } from "../../src/runs/metrics.ts";
+import { readRollouts } from "../../src/runs/rollouts.ts";
+import { onlineFixture } from "../support/online-run.ts";
+import { losses, type RunRecord, runTraining, type Values } from "../support/runs.ts";
+
+const fixture = onlineFixture();
+after(() => fixture[Symbol.dispose]());
+const { online } = fixture;
+
+let runs = 0;
+
+async function run(values: Values = {}): Promise<{ dir: string; record: RunRecord }> {
+  const dir = fixture.path(`run-${++runs}`);
+  return { dir, record: await runTraining({ ...online, ...values, output_dir: dir }) };
+}
+
+const rowsOf = (dir: string) => readMetrics(join(dir, "metrics.jsonl"));
+
+test("a GRPO run: the ratio of the first update is exactly 1, rewards and completions are logged and kept", async () => {
+  const { dir, record } = await run();
+  assert.equal(losses(record).length, 4);
+  for (const row of rowsOf(dir)) {
+    assert.deepEqual([row["ratio/min"], row["ratio/max"]], [1, 1]);
+    assert.ok((row["sampling/sampling_logp_difference/max"] as number) < 1e-5);
+    assert.ok(Number.isFinite(row["rewards/even/mean"]) && Number.isFinite(row["reward"]));
+    assert.ok((row["grad_norm"] as number) > 0);
+  }
+  const rollouts = readRollouts(join(dir, "rollouts.jsonl.gz"));
+  assert.equal(rollouts.length, 4 * 8);
+  const [first] = rollouts;
+  assert.ok(first !== undefined && first.ids.length > 0 && typeof first.advantage === "number");
+  assert.match(first.row, /prompts\.jsonl:\d+$/);
+  const mean = rollouts.slice(0, 8).reduce((sum, { reward }) => sum + (reward ?? 0), 0) / 8;
+  assert.ok(Math.abs(mean - (rowsOf(dir)[0]?.["reward"] as number)) < 1e-12);
+});
+
+test("two runs with one seed are the same; the same rewards are learned with LoRA and with two passes over a rollout", async () => {
+  const [a, b] = [await run(), await run()];
+  assert.deepEqual(losses(a.record), losses(b.record));
+  assert.deepEqual(
+    readRollouts(join(a.dir, "rollouts.jsonl.gz")),
+    readRollouts(join(b.dir, "rollouts.jsonl.gz")),
+  );
+  const lora = await run({ use_peft: true, lora_r: 4, num_iterations: 2, steps_per_generation: 2 });
+  const rows = rowsOf(lora.dir);
+  assert.deepEqual([rows[0]?.["ratio/min"], rows[0]?.["ratio/max"]], [1, 1]);
+  assert.notEqual(rows[2]?.["ratio/max"], 1);
+  assert.equal(readRollouts(join(lora.dir, "rollouts.jsonl.gz")).length, 16, "one rollout for four steps");
+});
+
+test("however a step is cut, its loss, gradient and rewards are the same", async () => {
+  const whole = rowsOf(
+    (await run({ per_device_train_batch_size: 8, gradient_accumulation_steps: 1, max_steps: 1 })).dir,
+  );
+  for (const size of [1, 2, 4]) {
+    const cut = await run({
+      per_device_train_batch_size: size,
+      gradient_accumulation_steps: 8 / size,
+      max_steps: 1,
+    });
+    for (const name of ["loss", "grad_norm", "reward", "rewards/even/mean", "completions/mean_length"]) {
+      const [want, got] = [whole[0]?.[name], rowsOf(cut.dir)[0]?.[name]] as [number, number];
+      assert.ok(
+        Math.abs(want - got) <= 1e-6 * Math.max(1, Math.abs(want)),
+        `${name}: ${got} for ${want}, ${size}`,
+      );
+    }
+  }
+});
+
+test("a reference is computed in sampling's place: KL is 0 at the start and grows", async () => {
+  for (const values of [{ use_peft: true, lora_r: 4, learning_rate: 0.02 }, {}]) {
+    const { dir } = await run({ ...values, beta: 0.1 });
+    const kl = rowsOf(dir).map((row) => row["kl"] as number);
+    assert.ok(Math.abs(kl[0] as number) < 1e-9, `${kl[0]}`);
+    assert.ok((kl[3] as number) > 1e-7, `${kl}`);
+  }
+});
+
+test("equal rewards move nothing and are counted; with dynamic sampling they are drawn again", async () => {
+  const { dir } = await run({
+    reward_funcs: [`${fixture.rewards}#alike`],
+    max_steps: 1,
+    dynamic_sampling: 1,
+  });
+  const [row] = rowsOf(dir);
+  assert.deepEqual(
+    [row?.["frac_reward_zero_std"], row?.["sampling/frac_redrawn"], row?.["grad_norm"]],
+    [1, 1, 0],
+  );
+});
+
+for (const objective of ["rloo", "raft"]) {
+  test(`${objective} learns from its own completions`, async () => {
+    const { dir } = await run({ objective, max_steps: 2 });
+    const [first] = rowsOf(dir);
+    assert.ok(Number.isFinite(first?.["loss"]) && (first?.["grad_norm"] as number) > 0);
+  });
+}
+
+test("top-p: the training pass renormalises over the tokens that were kept", async () => {
+  const { dir } = await run({ top_p: 0.8, temperature: 1.3, max_steps: 2 });
+  for (const row of rowsOf(dir)) assert.ok((row["sampling/sampling_logp_difference/max"] as number) < 1e-5);
+});
+
+test("several rewards with weights, a column, and a penalty for completions without an end", async () => {
+  const { dir } = await run({
+    reward_funcs: [`${fixture.rewards}#even`, `${fixture.rewards}#shorter`],
+    reward_weights: [1, 0.5],
+    missing_eos_penalty: 1,
+    mask_truncated_completions: true,
+    max_steps: 2,
+  });
+  for (const row of readRollouts(join(dir, "rollouts.jsonl.gz"))) {
+    const { even = 0, shorter = 0 } = row.rewards as Record<string, number>;
+    const want = even + 0.5 * shorter - (row.ended ? 0 : 1);
+    assert.ok(Math.abs((row.reward ?? 0) - want) < 1e-12);
+  }
+});
