@@ -14,6 +14,7 @@ import { DIVERSITY_METRICS } from "../src/evaluate/diversity/diversity.ts";
 import { FORM_FAULTS } from "../src/evaluate/diversity/markdown-form.ts";
 import { type MethodName, methodNames, methodOf } from "../src/methods/index.ts";
 import type { Hyperparameter, Preset } from "../src/methods/method.ts";
+import { PAIRING_KEYS } from "../src/methods/pairing/settings.ts";
 import { API_ERRORS } from "../src/serve/api-error.ts";
 import type { FieldTable } from "../src/serve/request-fields.ts";
 import { chatTable, completionTable, REQUEST_LIMITS } from "../src/serve/request-tables.ts";
@@ -167,7 +168,7 @@ function methodTables(): Record<string, () => string> {
     if (presets === null) return [keyTable];
     return [keyTable, [`${name} presets`, () => presetTable(presets)] satisfies [string, () => string]];
   });
-  return Object.fromEntries(tables);
+  return { ...Object.fromEntries(tables), "pairing keys": () => hyperparameterTable(PAIRING_KEYS) };
 }
 
 function hyperparameterTable(keys: Readonly<Record<string, Hyperparameter>>): string {

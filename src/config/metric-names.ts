@@ -5,6 +5,7 @@
  */
 import { type MethodName, methodNames, methodOf, methodsWhere, pairMethods } from "../methods/index.ts";
 import type { MethodMetric } from "../methods/method.ts";
+import { PAIRING_METRICS } from "../methods/pairing/settings.ts";
 
 /** A metric. */
 export interface MetricInfo extends MethodMetric {
@@ -195,7 +196,8 @@ export function greaterIsBetter(key: string): boolean {
 function metricsOfMethods(): MetricInfo[] {
   const found = new Map<string, MetricInfo & { objectives: MethodName[] }>();
   for (const name of [...methodNames].sort()) {
-    for (const info of methodOf(name).metrics) {
+    const { metrics, onPolicy } = methodOf(name);
+    for (const info of [...metrics, ...(onPolicy === "also" ? PAIRING_METRICS : [])]) {
       const known = found.get(info.key);
       if (known === undefined) found.set(info.key, { ...info, objectives: [name] });
       else known.objectives.push(name);

@@ -6,6 +6,7 @@ import "../base/node-version.ts";
 
 export { loadMethod } from "../config/load-config.ts";
 export { presetsOf } from "../config/method-keys.ts";
+export { groupAdvantages } from "../methods/advantages.ts";
 export { type MethodName, type MethodSettings, methods, type SettingsOf } from "../methods/index.ts";
 export { losses, objectiveOf } from "../methods/losses.ts";
 export type { Hyperparameter, Method, Preset } from "../methods/method.ts";
@@ -25,3 +26,7 @@ export {
   shareOf,
   sumByCompletion,
 } from "../methods/objective.ts";
+export { onRollouts } from "../methods/pairing/on-rollouts.ts";
+export { type IndexPair, pairsOf } from "../methods/pairing/pairs.ts";
+export type { PairingOptions } from "../methods/pairing/settings.ts";
+export type { PreparedRollout, ScoredRollout } from "../methods/rollout.ts";

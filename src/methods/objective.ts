@@ -113,6 +113,8 @@ interface Described {
 /** An objective on preference pairs. */
 export interface PairObjective extends Described {
   over: "pairs";
+  /** Weight with which it raises the chosen completion's mean log-prob at any margin, if it does. */
+  lambda_w?: number;
   evaluate(pairs: PairLogps, totals: StepTotals): ObjectiveResult;
 }
 
@@ -234,6 +236,11 @@ export function meanOf(values: Tensor, count: number = values.numel): Metric {
 /** The fraction of values for which `mask` is true, as a metric. */
 export function shareOf(mask: Tensor): Metric {
   return { sum: ops.sum(mask, { dtype: "float32" }), count: mask.numel };
+}
+
+/** Per-pair values times the pairs' weights, (P). */
+export function byWeight(values: Tensor, { weights }: PairLogps): Tensor {
+  return weights === null ? values : ops.mul(values, weights);
 }
 
 /** Metrics under TRL's names that every paired objective reports; `chosen` and `rejected` are its rewards, (P). */

@@ -82,3 +82,14 @@ export const CLIP_METRICS: readonly MethodMetric[] = [
     onPolicy,
   },
 ];
+
+/** The estimate of the KL. */
+export const KL_METRIC: MethodMetric = {
+  key: "kl",
+  unit: "nats/token",
+  definition:
+    "Mean estimate of the KL to the reference per token: k3 for grpo, times the ratio with use_bias_correction_kl; k1 for rloo; kl_estimator's on pairs.",
+  better: null,
+  needs: "beta or kl_coef above 0",
+  onPolicy,
+};

@@ -28,7 +28,7 @@ export interface ScoredRollout {
 export function referenceOf({ referenceLogps }: ScoredRollout, key: string): readonly Float32Array[] {
   if (referenceLogps !== null) return referenceLogps;
   throw new ShapeError(
-    `${key} needs log-probs under a reference for each completion of the rollout and got none: set ${key} to 0, or compute them`,
+    `${key} needs log-probs under a reference for each completion of the rollout and got none: compute them, or do without ${key}`,
   );
 }
 

@@ -3,6 +3,7 @@
 import { ShapeError } from "../../base/errors.ts";
 import { ops, type Tensor } from "../../torch/index.ts";
 import {
+  byWeight,
   type ObjectiveResult,
   type PairLogps,
   type PairObjective,
@@ -50,7 +51,7 @@ function evaluate(pairs: PairLogps, totals: StepTotals, options: DpoOptions): Ob
   const chosen = ops.mul(chosenRatio, options.beta);
   const rejected = ops.mul(rejectedRatio, options.beta);
   return {
-    loss: ops.mul(ops.sum(losses), 1 / totals.groups),
+    loss: ops.mul(ops.sum(byWeight(losses, pairs)), 1 / totals.groups),
     metrics: pairMetrics(pairs, chosen, rejected),
   };
 }

@@ -1,7 +1,7 @@
 /** GRPO's hyperparameters, presets and metrics. */
 import type { ValuesOf } from "../../base/value-schema.ts";
 import type { Method, Preset } from "../method.ts";
-import { CLIP_METRICS, RATIO_METRICS, REWARD_METRICS } from "../rollout-metrics.ts";
+import { CLIP_METRICS, KL_METRIC, RATIO_METRICS, REWARD_METRICS } from "../rollout-metrics.ts";
 
 /** The hyperparameters of GRPO, under TRL's names. */
 const KEYS = {
@@ -189,14 +189,6 @@ export const grpo: Method<GrpoSettings> = {
       needs: "loss_type cispo",
       onPolicy: true,
     },
-    {
-      key: "kl",
-      unit: "nats/token",
-      definition:
-        "Mean estimate of the KL to the reference per token: k3, times the ratio with use_bias_correction_kl.",
-      better: null,
-      needs: "beta above 0",
-      onPolicy: true,
-    },
+    KL_METRIC,
   ],
 };

@@ -1,7 +1,7 @@
 /** RLOO's hyperparameters and metrics. */
 import type { ValuesOf } from "../../base/value-schema.ts";
 import type { Method } from "../method.ts";
-import { CLIP_METRICS, RATIO_METRICS, REWARD_METRICS } from "../rollout-metrics.ts";
+import { CLIP_METRICS, KL_METRIC, RATIO_METRICS, REWARD_METRICS } from "../rollout-metrics.ts";
 
 /** The hyperparameters of RLOO, under TRL's names. */
 const KEYS = {
@@ -61,17 +61,5 @@ export const rloo: Method<RlooSettings> = {
         `expected two numbers, the lower first, got [${reward_clip_range?.join(", ")}]. Write it as [-5, 5].`,
     },
   ],
-  metrics: [
-    ...REWARD_METRICS,
-    ...RATIO_METRICS,
-    ...CLIP_METRICS,
-    {
-      key: "kl",
-      unit: "nats/token",
-      definition: "Mean of k1, old − reference, per token.",
-      better: null,
-      needs: "beta above 0",
-      onPolicy: true,
-    },
-  ],
+  metrics: [...REWARD_METRICS, ...RATIO_METRICS, ...CLIP_METRICS, KL_METRIC],
 };

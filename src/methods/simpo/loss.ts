@@ -2,6 +2,7 @@
 import { ops } from "../../torch/index.ts";
 import { sigmoidLosses } from "../dpo/loss.ts";
 import {
+  byWeight,
   type Metric,
   meanOf,
   type ObjectiveResult,
@@ -33,7 +34,8 @@ export function simpo(options: SimpoOptions): PairObjective {
 function evaluate(pairs: PairLogps, totals: StepTotals, options: SimpoOptions): ObjectiveResult {
   const margin = ops.sub(pairs.chosenMeanLogps, pairs.rejectedMeanLogps);
   const z = ops.sub(ops.mul(margin, options.beta), options.simpo_gamma);
-  const preference = ops.mul(ops.sum(sigmoidLosses(z, options.label_smoothing)), 1 / totals.groups);
+  const losses = byWeight(sigmoidLosses(z, options.label_smoothing), pairs);
+  const preference = ops.mul(ops.sum(losses), 1 / totals.groups);
   const metrics: Record<string, Metric> = pairMetrics(
     pairs,
     ops.mul(pairs.chosenMeanLogps, options.beta),

@@ -4,6 +4,7 @@
  */
 import { ops, type Tensor } from "../../torch/index.ts";
 import {
+  byWeight,
   type Metric,
   meanOf,
   type ObjectiveResult,
@@ -31,6 +32,7 @@ export function slime(options: SlimeOptions): PairObjective {
   return {
     name: "slime",
     over: "pairs",
+    lambda_w: options.lambda_w,
     evaluate: (pairs, totals) => evaluate(pairs, totals, options),
   };
 }
@@ -56,8 +58,8 @@ function evaluate(pairs: PairLogps, totals: StepTotals, options: SlimeOptions): 
   const softplus = ops.softplus(ops.sub(ops.neg(logps), options.delta));
   const perPair = 1 / totals.groups;
   const parts: Parts = {
-    anchor: weighed(pairs.chosenMeanLogps, -options.lambda_w * perPair),
-    margin: weighed(ops.mul(hinge, gate), options.lambda_d * perPair),
+    anchor: weighed(byWeight(anchored(pairs), pairs), -options.lambda_w * perPair),
+    margin: weighed(byWeight(ops.mul(hinge, gate), pairs), options.lambda_d * perPair),
     penalty: weighed(
       ops.mul(ops.pow(softplus, options.power), counted.mask),
       options.lambda_l * counted.weight,
@@ -69,6 +71,11 @@ function evaluate(pairs: PairLogps, totals: StepTotals, options: SlimeOptions): 
     loss: times === 1 ? once : ops.mul(once, times),
     metrics: { ...rewardMetrics(pairs, times), ...slimeMetrics(pairs, delta, parts, { totals, options }) },
   };
+}
+
+/** l_w, 0 where the chosen completion is not anchored. */
+function anchored({ chosenMeanLogps, anchored: isAnchored }: PairLogps): Tensor {
+  return isAnchored === null ? chosenMeanLogps : ops.maskedFill(chosenMeanLogps, ops.eq(isAnchored, 0), 0);
 }
 
 /** factor · Σ values; a factor of 0 gives 0 for infinite values as well. */
