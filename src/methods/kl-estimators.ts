@@ -9,10 +9,8 @@
  *
  * Source: Schulman 2020, "Approximating KL Divergence"; gradients: arXiv:2512.21852, "A Comedy of Estimators". Tested by exact
  * enumeration in kl-estimators.test.ts. Of several tokens, the gradient in the loss is that of each token's KL with the law of
- * the tokens before it fixed; taken off the reward, k1 gives that of the completion's KL.
+ * the tokens before it fixed; taken off the reward, k1 gives that of the completion's KL. No libtorch.
  */
-import { ops, type Tensor } from "../torch/index.ts";
-
 /** An estimator. */
 export type KlEstimator = "k1" | "k2" | "k3";
 
@@ -33,12 +31,4 @@ export function klOfCompletion(
     (sum, logp, t) => sum + klEstimate(estimator, logp, referenceLogps[t] ?? Number.NaN),
     0,
   );
-}
-
-/** (R) estimates with the gradient of `logps`; the reference has none. */
-export function klEstimates(estimator: KlEstimator, logps: Tensor, referenceLogps: Tensor): Tensor {
-  const x = ops.sub(logps, referenceLogps);
-  if (estimator === "k1") return x;
-  if (estimator === "k2") return ops.mul(ops.pow(x, 2), 0.5);
-  return ops.sub(ops.add(ops.exp(ops.neg(x)), x), 1);
 }

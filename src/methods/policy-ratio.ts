@@ -1,6 +1,7 @@
-/** The importance ratio π / π_old of tokens and completions, and what clipped objectives share. */
+/** The importance ratio π / π_old of tokens and completions, clipped surrogates, estimates of a KL: what objectives on rollouts share. */
 import { ShapeError } from "../base/errors.ts";
 import { ops, type Tensor } from "../torch/index.ts";
+import type { KlEstimator } from "./kl-estimators.ts";
 import { type CompletionLogps, type Metric, meanOf, sumByCompletion } from "./objective.ts";
 
 /** The column called `name`, which the objective asked for. */
@@ -98,4 +99,12 @@ export function clipMetrics(
     "clip_ratio/low_min": { sum: ops.neg(ops.amax(ops.neg(shares(isLow)))), count: 1, extreme: "min" },
     "clip_ratio/high_max": { sum: ops.amax(shares(isHigh)), count: 1, extreme: "max" },
   };
+}
+
+/** (R) estimates with the gradient of `logps`; the reference has none. */
+export function klEstimates(estimator: KlEstimator, logps: Tensor, referenceLogps: Tensor): Tensor {
+  const x = ops.sub(logps, referenceLogps);
+  if (estimator === "k1") return x;
+  if (estimator === "k2") return ops.mul(ops.pow(x, 2), 0.5);
+  return ops.sub(ops.add(ops.exp(ops.neg(x)), x), 1);
 }

@@ -1,7 +1,6 @@
 /** Group relative policy optimisation and its relatives: a clipped policy gradient on advantages within a prompt's group. */
 import { ops, type Tensor } from "../../torch/index.ts";
 import { groupAdvantages, rewardMetrics } from "../advantages.ts";
-import { klEstimates } from "../kl-estimators.ts";
 import {
   type CompletionLogps,
   type CompletionNumbers,
@@ -17,6 +16,7 @@ import {
   clipMetrics,
   clippedSurrogate,
   columnOf,
+  klEstimates,
   logRatio,
   ratioMetrics,
   safeLengths,

@@ -2,7 +2,7 @@
 import { at } from "../../base/at.ts";
 import { onDevice, ops, type Tensor, tensor } from "../../torch/index.ts";
 import { rewardMetrics } from "../advantages.ts";
-import { klEstimates, klOfCompletion } from "../kl-estimators.ts";
+import { klOfCompletion } from "../kl-estimators.ts";
 import {
   type BatchCounts,
   type CompletionLogps,
@@ -17,7 +17,7 @@ import {
   type StepTotals,
   sumByCompletion,
 } from "../objective.ts";
-import { byToken, columnOf, logRatio, safeLengths } from "../policy-ratio.ts";
+import { byToken, columnOf, klEstimates, logRatio, safeLengths } from "../policy-ratio.ts";
 import { type PreparedRollout, referenceOf, type ScoredRollout } from "../rollout.ts";
 import { type IndexPair, pairsOf } from "./pairs.ts";
 import { klEstimatorOf, type PairingOptions } from "./settings.ts";
