@@ -53,12 +53,13 @@ test("the documentation of the keys is complete", () => {
 });
 
 const recipes = readdirSync(RECIPES).filter((name) => name.endsWith(".yaml"));
-test("there is a recipe per model of the paper, a small one and the quick start's", () => {
+test("there is a recipe per model of the paper, a small one and its reward model, and the quick start's", () => {
   assert.deepEqual(recipes.sort(), [
     "gemma-3-4b.yaml",
     "llama-3.2-3b.yaml",
     "quickstart.yaml",
     "qwen3-4b.yaml",
+    "reward-smollm2-135m.yaml",
     "smollm2-135m.yaml",
   ]);
 });

@@ -92,4 +92,6 @@ test("fingerprints tell apart where tokens are divided, and options", () => {
   assert.equal(new Set(prints).size, 4);
   assert.equal(fingerprintOf([{ ...a, origin: { file: "other", line: 9 } }]), prints[0]);
   assert.notEqual(fingerprintOf([{ ...a, referenceLogps: [-1, -2] }]), prints[0]);
+  const margins = [0, 1, 10].map((margin) => fingerprintOf([{ ...a, margin }]));
+  assert.equal(new Set([...margins, prints[0]]).size, 4);
 });

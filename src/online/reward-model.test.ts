@@ -1,19 +1,19 @@
 /** Reward models that are no good for a run, and the message they get; scoring in parts. */
 import assert from "node:assert/strict";
-import { cpSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { assertClose, withoutLeaks } from "../../test/support/close.ts";
 import { scratch } from "../../test/support/scratch.ts";
 import { makeTinyModel } from "../../test/support/tiny-model.ts";
-import { writeCheckpoint } from "../../test/support/tiny-models.ts";
+import { adaptPatterned, tinyAdapterConfig, writeCheckpoint } from "../../test/support/tiny-models.ts";
 import { ConfigError, FormatError } from "../base/errors.ts";
 import { loadModel } from "../models/load.ts";
 import { loadRewardModel } from "../models/load-reward-model.ts";
-import { tensorSource, writeMergedModel } from "../models/save.ts";
+import { tensorSource, writeAdapter, writeMergedModel } from "../models/save.ts";
 import { loadTokenizer } from "../text/tokenizer.ts";
 import { ops, scope } from "../torch/index.ts";
-import { modelParameters } from "../train/parameters.ts";
+import { adapterParameters, modelParameters } from "../train/parameters.ts";
 import { openRewardModel, scoreCompletions } from "./reward-model.ts";
 
 const root = mkdtempSync(join(scratch(), "preftune-reward-"));
@@ -126,6 +126,28 @@ for (const [name, dir, kind, message] of refused) {
 test("a reward model is no language model, and says so", () => {
   const dir = rewardDirectory("reward");
   assert.throws(() => loadModel(dir), /expected a language model, got a reward model/);
+});
+
+test("an adapter of a reward model is opened with the base that it names, if that is here", () => {
+  withoutLeaks(() => {
+    using _ = scope();
+    const write = (name: string, baseModel: string) => {
+      const dir = join(root, name);
+      const model = loadRewardModel(base, { newScore: true });
+      const settings = { taskType: "SEQ_CLS", modulesToSave: ["score"], baseModel } as const;
+      const config = tinyAdapterConfig({ ...settings, modulesToSave: [...settings.modulesToSave] });
+      adaptPatterned(model, config);
+      mkdirSync(dir);
+      writeAdapter(dir, config, adapterParameters(model).tensors);
+      for (const file of tokenizer.files) cpSync(join(base, file), join(dir, file));
+      return { dir, scores: scoreCompletions(model, [{ promptIds: [5], completions: [[7, 2]] }], { numerics }) };
+    };
+    const { dir, scores } = write("adapter", base);
+    const opened = openRewardModel(dir, tokenizer, cpu);
+    assertClose(scoreCompletions(opened, [{ promptIds: [5], completions: [[7, 2]] }], { numerics }), scores, {});
+    const lost = write("lost-adapter", join(root, "gone"));
+    assert.throws(() => openRewardModel(lost.dir, tokenizer, cpu), /base model of this adapter.*gone.*preftune merge/);
+  });
 });
 
 test("scores do not depend on how completions are divided over batches", () => {

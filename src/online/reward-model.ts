@@ -1,7 +1,10 @@
 /** A reward model that scores the completions of a rollout. */
+import { existsSync } from "node:fs";
+import { join } from "node:path";
 import { ConfigError } from "../base/errors.ts";
 import type { Example } from "../data/example.ts";
 import { packExamples } from "../data/packing.ts";
+import { readAdapter } from "../formats/adapter.ts";
 import { contextLength } from "../formats/model-config.ts";
 import type { Environment } from "../forward/environment.ts";
 import type { Numerics } from "../forward/numerics.ts";
@@ -14,24 +17,34 @@ import { loadTokenizer, type Tokenizer } from "../text/tokenizer.ts";
  * Loads the reward model in `dir` to score what a policy with `tokenizer` writes. The policy's tokens are the reward model's: they
  * are not made anew, so its chat template plays no part.
  *
- * @param adapter - PEFT adapter directory of a reward model, over the language model in `dir`
- * @throws {ConfigError} if its tokenizer is another than the policy's
+ * @param dir - a model directory, or the PEFT adapter of a reward model whose base model is on this machine
+ * @throws {ConfigError} if its tokenizer is another than the policy's, or an adapter's base model is not there
  * @throws {FormatError} if `dir` holds no reward model: no score layer, several outputs, a pickle
  */
 export function openRewardModel(
   dir: string,
   tokenizer: Tokenizer,
   { device, dtype }: Pick<Environment, "device" | "dtype">,
-  adapter: string | null = null,
 ): RewardModel {
-  const own = loadTokenizer(adapter ?? dir);
+  const isAdapter = existsSync(join(dir, "adapter_config.json")) && !existsSync(join(dir, "config.json"));
+  const own = loadTokenizer(dir);
   if (own.fingerprint !== tokenizer.fingerprint) {
     throw new ConfigError(
       `${dir}: expected a reward model with the policy's tokenizer (${tokenizer.directory}), its tokenizer.json is another. ` +
         "Completions are scored as the tokens that they were sampled as. Train a reward model from the policy's base: objective: reward",
     );
   }
-  return loadRewardModel(dir, { device, dtype, adapter });
+  const [model, adapter] = isAdapter ? [baseOf(dir), dir] : [dir, null];
+  return loadRewardModel(model, { device, dtype, adapter });
+}
+
+function baseOf(adapter: string): string {
+  const { baseModel } = readAdapter(adapter).config;
+  if (baseModel !== null && existsSync(join(baseModel, "config.json"))) return baseModel;
+  throw new ConfigError(
+    `${adapter}: expected the base model of this adapter, ${baseModel ?? "which it does not name"}, to be a directory here, it is not. ` +
+      `Merge them: preftune merge --model BASE --adapter ${adapter} --output NEW, and name NEW`,
+  );
 }
 
 /** A prompt's tokens, and those of its completions, end tokens included. */

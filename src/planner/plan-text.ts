@@ -164,6 +164,11 @@ function notesText(plan: Plan): string {
       "No objective holds a second model: a live reference is the model with its adapter off, a precomputed one a table of numbers.",
     );
   }
+  if (methods.some(({ isOwn, scores }) => isOwn && scores)) {
+    notes.push(
+      "A reward model has a score layer in place of the head: work and memory of the head are counted and will not be needed.",
+    );
+  }
   if (device.isGpu) notes.push("GPU memory is computed from the code, not measured on a GPU.");
   if (device.count > 1) notes.push(countText(device.count, methods));
   notes.push("Time is that of training steps alone: no loading, evaluation, checkpoints or export.");

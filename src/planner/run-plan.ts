@@ -80,6 +80,8 @@ export interface MethodPlan {
   name: string;
   /** Whether it is what the run's configuration says. */
   isOwn: boolean;
+  /** Whether it trains a score layer in place of a head over the vocabulary, which the figures count nevertheless. */
+  scores: boolean;
   /** Why preftune does not run it with these settings; null where it does. The figures are then null. */
   refused: string | null;
   /** FLOPs of a pair in training, what is recomputed and a live reference included. */
@@ -268,6 +270,7 @@ function planMethod(
     method: way === null ? name : `${name}-${way}`,
     name: `${methodOf(name).label}${way === null ? "" : referenceText[way]}`,
     isOwn: isOwnMethod(planned, input),
+    scores: methodOf(name).over === "scores",
   };
   if (way === "live" && trained.isFull) {
     const refused = "in full tuning preftune precomputes the reference: there is no adapter to switch off";

@@ -31,11 +31,14 @@ export function reward(options: RewardOptions): ScoreObjective {
 function evaluate(
   { chosen, rejected, margin, scores }: ScorePairs,
   totals: StepTotals,
-  { center_rewards_coefficient: centring }: RewardOptions,
+  { center_rewards_coefficient }: RewardOptions,
 ): ObjectiveResult {
   const gap = ops.sub(chosen, rejected);
   const ranking = ops.neg(ops.logSigmoid(margin === null ? gap : ops.sub(gap, margin)));
-  const losses = centring === 0 ? ranking : ops.add(ranking, centred(chosen, rejected, centring));
+  const losses =
+    center_rewards_coefficient === 0
+      ? ranking
+      : ops.add(ranking, centred(chosen, rejected, center_rewards_coefficient));
   const [least, most] = ops.aminmax(ops.detach(scores));
   return {
     loss: ops.mul(ops.sum(losses), 1 / totals.groups),
