@@ -140,13 +140,23 @@ test("an adapter of a reward model is opened with the base that it names, if tha
       mkdirSync(dir);
       writeAdapter(dir, config, adapterParameters(model).tensors);
       for (const file of tokenizer.files) cpSync(join(base, file), join(dir, file));
-      return { dir, scores: scoreCompletions(model, [{ promptIds: [5], completions: [[7, 2]] }], { numerics }) };
+      return {
+        dir,
+        scores: scoreCompletions(model, [{ promptIds: [5], completions: [[7, 2]] }], { numerics }),
+      };
     };
     const { dir, scores } = write("adapter", base);
     const opened = openRewardModel(dir, tokenizer, cpu);
-    assertClose(scoreCompletions(opened, [{ promptIds: [5], completions: [[7, 2]] }], { numerics }), scores, {});
+    assertClose(
+      scoreCompletions(opened, [{ promptIds: [5], completions: [[7, 2]] }], { numerics }),
+      scores,
+      {},
+    );
     const lost = write("lost-adapter", join(root, "gone"));
-    assert.throws(() => openRewardModel(lost.dir, tokenizer, cpu), /base model of this adapter.*gone.*preftune merge/);
+    assert.throws(
+      () => openRewardModel(lost.dir, tokenizer, cpu),
+      /base model of this adapter.*gone.*preftune merge/,
+    );
   });
 });
 
