@@ -7,3 +7,9 @@ export { writeJudgments } from "../evaluate/judge/judged-texts.ts";
 export { type JudgeSettings, openJudging } from "../evaluate/judge/judging.ts";
 export { judgePairs, OWN_PAIR_PROMPT, type PairTask, pairTasks } from "../evaluate/judge/pair-tasks.ts";
 export { verdictReader } from "../evaluate/judge/verdicts.ts";
+export {
+  JudgeBudgetError,
+  type JudgeReward,
+  type JudgeRewardSettings,
+  openJudgeReward,
+} from "../online/judge-reward.ts";

@@ -14,6 +14,8 @@ export interface JudgeOptions {
   maxTokens: number;
   /** How often it is asked again after an answer without a verdict. */
   retriesWithoutVerdict: number;
+  /** Called with the key of each answer that is read, whether it was kept before or not. */
+  onUse?: (key: string) => void;
 }
 
 /** Why there is no verdict: none could be read from the answer, or the endpoint refused this request. */
@@ -123,9 +125,10 @@ export class Judge {
   }
 
   async #reply(request: ChatRequest, attempt: number): Promise<ChatReply> {
-    const { endpoint, store } = this.#options;
+    const { endpoint, store, onUse } = this.#options;
     const { model, extra } = endpoint;
     const key = sha256(JSON.stringify({ version: 1, model, extra, ...request, attempt }));
+    onUse?.(key);
     const known = store.get(key);
     if (known !== null) {
       this.#counts.cached++;

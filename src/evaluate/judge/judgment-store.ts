@@ -17,6 +17,15 @@ export interface JudgmentLabel {
   messages: string;
 }
 
+/** What judgments cost, each counted once. */
+export interface JudgmentCost {
+  judgments: number;
+  promptTokens: number;
+  completionTokens: number;
+  /** Judgments without a count of tokens. */
+  uncounted: number;
+}
+
 /** SQLite's result codes for a file that is not a valid database. */
 const SQLITE_CORRUPT = 11;
 const SQLITE_NOTADB = 26;
@@ -39,7 +48,8 @@ export class JudgmentStore {
       this.#database.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
         CREATE TABLE IF NOT EXISTS judgments (
           key TEXT PRIMARY KEY, model TEXT NOT NULL, messages TEXT NOT NULL, text TEXT NOT NULL, finish_reason TEXT,
-          prompt_tokens INTEGER, completion_tokens INTEGER, time TEXT NOT NULL) STRICT`);
+          prompt_tokens INTEGER, completion_tokens INTEGER, time TEXT NOT NULL) STRICT;
+        CREATE TABLE IF NOT EXISTS uses (key TEXT PRIMARY KEY, moment INTEGER NOT NULL) STRICT`);
       this.#get = this.#database.prepare(
         "SELECT text, finish_reason, prompt_tokens, completion_tokens FROM judgments WHERE key = ?",
       );
@@ -84,6 +94,35 @@ export class JudgmentStore {
         ),
       bytes,
     );
+  }
+
+  /** Notes that the answers under `keys` were used at a moment of a run, unless they were before. @throws {FileError} as `put` */
+  noteUses(keys: Iterable<string>, moment: number): void {
+    this.#guard(() => {
+      const note = this.#database.prepare("INSERT OR IGNORE INTO uses VALUES (?, ?)");
+      this.#database.exec("BEGIN");
+      for (const key of keys) note.run(key, moment);
+      this.#database.exec("COMMIT");
+    });
+  }
+
+  /** What the answers cost that were first used before `moment`. @throws {FileError} when the file is damaged */
+  costBefore(moment: number): JudgmentCost {
+    const sums = this.#guard(() =>
+      this.#database
+        .prepare(
+          `SELECT count(*) AS judgments, total(prompt_tokens) AS prompt, total(completion_tokens) AS completion,
+            total(prompt_tokens IS NULL OR completion_tokens IS NULL) AS uncounted
+            FROM judgments JOIN uses USING (key) WHERE moment < ?`,
+        )
+        .get(moment),
+    );
+    return {
+      judgments: Number(sums?.["judgments"]),
+      promptTokens: Number(sums?.["prompt"]),
+      completionTokens: Number(sums?.["completion"]),
+      uncounted: Number(sums?.["uncounted"]),
+    };
   }
 
   /** Closes the file. Closing twice is harmless. */

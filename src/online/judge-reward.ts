@@ -1,0 +1,215 @@
+/** A judge as a reward: a language model behind an endpoint scores the completions of a rollout, within a budget. */
+import { join } from "node:path";
+import { at } from "../base/at.ts";
+import { forEachAtOnce } from "../evaluate/endpoint/at-once.ts";
+import { Endpoint } from "../evaluate/endpoint/endpoint.ts";
+import { Judge, type Judgment } from "../evaluate/judge/judge.ts";
+import type { JudgeSettings } from "../evaluate/judge/judging.ts";
+import { type JudgmentCost, JudgmentStore } from "../evaluate/judge/judgment-store.ts";
+import type { Rewards, ScoreOptions } from "../rewards/open-rewards.ts";
+import { RewardError } from "../rewards/reward-error.ts";
+import type { RewardInput } from "../rewards/reward-function.ts";
+import type { ScoredCompletions, Unscored } from "../rewards/scored-completions.ts";
+import {
+  type JudgeMode,
+  type JudgeQuestion,
+  judgeQuestions,
+  judgeRewards,
+  verdictIn,
+} from "./judge-questions.ts";
+
+/** What judging may cost in a run; null: without limit. */
+export interface JudgeBudget {
+  requests: number | null;
+  /** Tokens read and written. */
+  tokens: number | null;
+  /** In the currency of the judge's price. */
+  money: number | null;
+}
+
+/** How a judge scores rollouts. */
+export interface JudgeRewardSettings extends JudgeSettings {
+  /** The run's directory: judgments are kept in its judgments.sqlite before they are used. */
+  dir: string;
+  mode: JudgeMode;
+  budget: JudgeBudget;
+  /** When the budget does not suffice for a rollout: the run stops, or its completions have no score from the judge. */
+  onBudgetSpent: "stop" | "continue";
+  /** Fraction of the completions of a rollout that may be without a verdict; default 0.5. */
+  maxFailures?: number;
+}
+
+/** The judge's budget does not suffice for another rollout. */
+export class JudgeBudgetError extends RewardError {}
+
+/** Rollouts of one step that are told apart. */
+const callsInStep = 1000;
+
+/**
+ * Opens the judge of a run. What a resumed run asks again is answered from the file, and costs nothing.
+ *
+ * @throws {ConfigError} if its address cannot be used, or a budget of money has no price
+ * @throws {FileError} if judgments cannot be kept
+ */
+export function openJudgeReward(settings: JudgeRewardSettings): JudgeReward {
+  return new JudgeReward(settings);
+}
+
+/** A judge that scores rollouts. */
+export class JudgeReward implements Rewards {
+  readonly names: readonly string[] = ["judge"];
+  readonly columns: readonly string[] = [];
+  readonly files: Rewards["files"] = [[]];
+  readonly #settings: JudgeRewardSettings;
+  readonly #store: JudgmentStore;
+  readonly #judge: Judge;
+  /** Keys of the answers that the rollout at hand has read. */
+  #used: Set<string> = new Set();
+  #step = -1;
+  #calls = 0;
+  /** One rollout is judged at a time. */
+  #queue: Promise<unknown> = Promise.resolve();
+
+  constructor(settings: JudgeRewardSettings) {
+    const { judge, limits, dir, budget } = settings;
+    if (budget.money !== null && judge.price === null) {
+      throw new RewardError(
+        "judge_budget: money is limited, but the judge has no price. Give its price, or limit tokens.",
+      );
+    }
+    const { baseUrl, model, apiKey, extra, retriesWithoutVerdict } = judge;
+    const endpoint = new Endpoint({ baseUrl, model, apiKey, extra, ...limits });
+    this.#settings = settings;
+    this.#store = new JudgmentStore(join(dir, "judgments.sqlite"));
+    this.#judge = new Judge({
+      endpoint,
+      store: this.#store,
+      temperature: judge.temperature ?? 0,
+      maxTokens: judge.maxTokens ?? 1024,
+      retriesWithoutVerdict,
+      onUse: (key) => this.#used.add(key),
+    });
+  }
+
+  /**
+   * The scores of a rollout. Judgments under way when `signal` is aborted are still kept.
+   *
+   * @throws {JudgeBudgetError} when the budget does not suffice and the run is to stop
+   * @throws {RewardError} when too few judgments have a verdict
+   * @throws {EndpointError} when the endpoint gives no answers
+   */
+  score(
+    input: RewardInput,
+    { groupSizes = [input.completions.length], signal }: ScoreOptions = {},
+  ): Promise<ScoredCompletions> {
+    const work = this.#queue.then(() => this.#score(input, groupSizes, signal));
+    this.#queue = work.catch(() => {});
+    if (signal === undefined) return work;
+    const { promise, reject } = Promise.withResolvers<never>();
+    const onAbort = (): void => reject(signal.reason);
+    signal.addEventListener("abort", onAbort);
+    if (signal.aborted) onAbort();
+    return Promise.race([work, promise]).finally(() => signal.removeEventListener("abort", onAbort));
+  }
+
+  /** Waits for the judgments under way, which are paid for, and closes the file. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#queue;
+    this.#store.close();
+  }
+
+  async #score(
+    input: RewardInput,
+    groupSizes: readonly number[],
+    signal: AbortSignal | undefined,
+  ): Promise<ScoredCompletions> {
+    signal?.throwIfAborted();
+    const { mode } = this.#settings;
+    const began = performance.now();
+    const moment = this.#momentOf(input.step);
+    const questions = judgeQuestions(input, groupSizes, mode);
+    // completions of one text are judged once
+    const distinct = [...Map.groupBy(questions, ({ messages }) => JSON.stringify(messages)).values()];
+    const shortage = this.#shortage(this.#store.costBefore(moment), distinct.length);
+    if (shortage !== null) return this.#without(input, shortage);
+    const judgments = await this.#ask(distinct, signal);
+    this.#store.noteUses(this.#used, moment);
+    const verdicts = questions.map((each) => judgments.get(each)?.verdict ?? null);
+    const values = judgeRewards(input, { groupSizes, mode }, questions, verdicts);
+    const unscored = values.flatMap((value, completion): Unscored[] => {
+      if (value !== null) return [];
+      const about = questions.find((each) => each.about.includes(completion));
+      const text = about === undefined ? "nothing to compare with" : (judgments.get(about)?.text ?? "");
+      return [{ completion, reason: about === undefined ? "null" : "error", message: text.slice(0, 300) }];
+    });
+    this.#checkFailures(unscored, values.length);
+    return { functions: [{ name: "judge", values, unscored, seconds: (performance.now() - began) / 1000 }] };
+  }
+
+  /** Where in the run a rollout is judged: the same again when it is resumed. */
+  #momentOf(step: number): number {
+    this.#calls = step === this.#step ? this.#calls + 1 : 0;
+    this.#step = step;
+    this.#used = new Set();
+    return step * callsInStep + Math.min(this.#calls, callsInStep - 1);
+  }
+
+  async #ask(
+    distinct: readonly (readonly JudgeQuestion[])[],
+    signal: AbortSignal | undefined,
+  ): Promise<Map<JudgeQuestion, Judgment<number>>> {
+    const judgments = new Map<JudgeQuestion, Judgment<number>>();
+    await forEachAtOnce(distinct, this.#settings.concurrency, async (same) => {
+      signal?.throwIfAborted();
+      const judgment = await this.#judge.verdict(at(same, 0).messages, verdictIn[this.#settings.mode]);
+      for (const question of same) judgments.set(question, judgment);
+    });
+    return judgments;
+  }
+
+  /** What of the budget does not suffice for so many questions more, each taken to cost what those before did; null: it does. */
+  #shortage(
+    { judgments, promptTokens, completionTokens, uncounted }: JudgmentCost,
+    questions: number,
+  ): string | null {
+    const { budget, judge } = this.#settings;
+    if (uncounted > 0 && (budget.tokens !== null || budget.money !== null)) {
+      throw new RewardError(
+        "judge_budget: tokens or money are limited, but the endpoint does not count tokens. Limit requests instead.",
+      );
+    }
+    const money =
+      (promptTokens * (judge.price?.prompt ?? 0) + completionTokens * (judge.price?.completion ?? 0)) / 1e6;
+    const spent = { requests: judgments, tokens: promptTokens + completionTokens, money };
+    const growth = judgments === 0 ? 1 : 1 + questions / judgments;
+    const short = (["requests", "tokens", "money"] as const).find((what) => {
+      const expected = what === "requests" ? judgments + questions : spent[what] * growth;
+      return budget[what] !== null && expected > budget[what];
+    });
+    if (short === undefined) return null;
+    return `${short}: ${Number(spent[short].toPrecision(4))} of ${budget[short]} spent, ${questions} judgments more to ask for`;
+  }
+
+  #without(input: RewardInput, shortage: string): ScoredCompletions {
+    if (this.#settings.onBudgetSpent === "stop") {
+      throw new JudgeBudgetError(
+        `judge_budget does not suffice for another rollout (${shortage}). Raise it and resume the run; what is judged is kept.`,
+      );
+    }
+    const message = `judge_budget does not suffice (${shortage})`;
+    const unscored = input.completions.map(
+      (_, completion): Unscored => ({ completion, reason: "null", message }),
+    );
+    return { functions: [{ name: "judge", values: unscored.map(() => null), unscored, seconds: 0 }] };
+  }
+
+  #checkFailures(unscored: readonly Unscored[], count: number): void {
+    const { maxFailures = 0.5, judge } = this.#settings;
+    const failed = unscored.filter(({ reason }) => reason === "error");
+    if (failed.length <= maxFailures * count) return;
+    throw new RewardError(
+      `the judge ${judge.model} gave no verdict on ${failed.length} of ${count} completions (reward_max_failures: ${maxFailures}), ` +
+        `but: ${JSON.stringify(failed[0]?.message ?? "")}. Choose a judge that follows its prompt.`,
+    );
+  }
+}
