@@ -10,7 +10,8 @@ import { type FunctionScores, totalRewards, unscoredCounts } from "./scored-comp
 
 inFolderOf({ "rewards.ts": obedient });
 
-const patient: RewardSettings = { timer: () => () => {}, maxFailures: 1 };
+/** One process: starting others takes most of the time here. */
+const patient: RewardSettings = { timer: () => () => {}, maxFailures: 1, workers: 1 };
 
 /** What one function gives for these completions. */
 async function scoresOf(
