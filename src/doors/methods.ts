@@ -1,12 +1,12 @@
 /**
  * `preftune/methods`: every method with its hyperparameters, its loss, a pure function of log-probs, and what one of your
- * own is made of; examples/custom-objective.ts trains with such a one.
+ * own is made of; examples/custom-objective.ts and rollout-objective.ts train with such ones.
  */
 import "../base/node-version.ts";
 
 export { loadMethod } from "../config/load-config.ts";
 export { presetsOf } from "../config/method-keys.ts";
-export { groupAdvantages } from "../methods/advantages.ts";
+export { groupAdvantages, rewardMetrics } from "../methods/advantages.ts";
 export { type MethodName, type MethodSettings, methods, type SettingsOf } from "../methods/index.ts";
 export { losses, objectiveOf } from "../methods/losses.ts";
 export type { Hyperparameter, Method, Preset } from "../methods/method.ts";

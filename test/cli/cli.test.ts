@@ -202,3 +202,13 @@ test("the example with a custom objective trains", async () => {
   assert.ok(seen.length >= 2, stdout);
   assert.ok(existsSync(fixture.path("hinge", "model", "model.safetensors")));
 });
+
+test("the example with an objective on rollouts trains", async () => {
+  using fixture = runFixture();
+  const { model_name_or_path, train_data } = fixture.values;
+  const args = [String(model_name_or_path), String(train_data), fixture.path("reinforce")];
+  const { status, stdout, stderr } = await startProgram(["examples/rollout-objective.ts", ...args]).ended;
+  assert.equal(status, 0, stderr);
+  assert.equal([...stdout.matchAll(/^step \d: reward [\d.]+$/gm)].length, 2, stdout);
+  assert.match(readFileSync(fixture.path("reinforce", "metrics.jsonl"), "utf8"), /"logps\/own_mean":-/);
+});

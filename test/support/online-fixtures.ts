@@ -1,6 +1,7 @@
 /** The golden numbers of on-policy losses in `test/fixtures/online`, whose README says what each is. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import type { GrpoOptions } from "../../src/methods/grpo/settings.ts";
 
 /** The models that have them. */
 export const onlineFamilies = ["qwen3", "llama_tied"] as const;
@@ -30,6 +31,22 @@ export interface GoldenLoss {
   grad_norm: number;
 }
 
+/** The same with the norm of each parameter's gradient, by its checkpoint's name; a tied head's is in the embedding's. */
+export interface GoldenGradients extends GoldenLoss {
+  parameters: Record<string, number>;
+}
+
+/** Two updates on one rollout: plain gradient steps. */
+export interface InnerIterationsCase {
+  case: string;
+  beta: number;
+  config: GrpoCase["config"];
+  sgd_learning_rate: number;
+  first: GoldenGradients;
+  second: GoldenGradients;
+  ratio: { min: number; max: number; mean: number };
+}
+
 /** A case of the GRPO family. */
 export interface GrpoCase {
   case: string;
@@ -40,7 +57,7 @@ export interface GrpoCase {
   rewards?: (number | null)[][][];
   advantages?: number[];
   float64: GoldenLoss;
-  trl: GoldenLoss & { metrics: Record<string, number> };
+  trl: GoldenGradients & { metrics: Record<string, number> };
 }
 
 /** A case of RLOO. */
@@ -52,7 +69,7 @@ export interface RlooCase {
   epsilon: number;
   advantages: number[];
   float64: GoldenLoss;
-  trl: GoldenLoss & { metrics: Record<string, number> };
+  trl: GoldenGradients & { metrics: Record<string, number> };
 }
 
 /** A case of DPO on own answers. */
@@ -66,7 +83,7 @@ export interface OnlineDpoCase {
 }
 
 /** A case of SLIME on pairs of own answers. */
-export interface SlimePairsCase extends GoldenLoss {
+export interface SlimePairsCase extends GoldenGradients {
   case: "best_worst" | "all_pairs";
   preset: string;
   options: Record<string, number>;
@@ -86,6 +103,7 @@ export interface OnlineLosses {
   rloo: RlooCase[];
   online_dpo: OnlineDpoCase[];
   slime_pairs: SlimePairsCase[];
+  inner_iterations: InnerIterationsCase[];
 }
 
 /** What PPO makes of its batch. */
@@ -100,6 +118,8 @@ export interface PpoCase {
   value_loss: number;
   clipfrac: number;
   value_clipfrac: number;
+  policy: Omit<GoldenGradients, "loss">;
+  value: Omit<GoldenGradients, "loss">;
 }
 
 const root: string = join(import.meta.dirname, "../fixtures/online");
@@ -155,4 +175,26 @@ export function totalRewards(rewards: readonly (number | null)[][], weights: rea
     );
     return parts.length === 0 ? Number.NaN : parts.reduce((sum, part) => sum + part, 0);
   });
+}
+
+/** A case's options: what TRL has where it says nothing. */
+export function grpoOptionsOf({
+  config,
+  beta,
+  use_bias_correction_kl = true,
+}: Pick<GrpoCase, "config" | "beta" | "use_bias_correction_kl">): GrpoOptions {
+  const epsilon = Number(config["epsilon"] ?? 0.2);
+  return {
+    loss_type: config["loss_type"] as GrpoOptions["loss_type"],
+    importance_sampling_level: (config["importance_sampling_level"] ??
+      "token") as GrpoOptions["importance_sampling_level"],
+    epsilon,
+    epsilon_high: Number(config["epsilon_high"] ?? epsilon),
+    delta: config["delta"] === undefined ? null : Number(config["delta"]),
+    beta,
+    use_bias_correction_kl,
+    scale_rewards: (config["scale_rewards"] ?? "group") as GrpoOptions["scale_rewards"],
+    sapo_temperature_pos: 1,
+    sapo_temperature_neg: 1.05,
+  };
 }

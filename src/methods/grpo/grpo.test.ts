@@ -4,6 +4,7 @@ import { test } from "node:test";
 import { assertClose, withoutLeaks } from "../../../test/support/close.ts";
 import {
   type GrpoCase,
+  grpoOptionsOf,
   onlineBatch,
   onlineFamilies,
   onlineLosses,
@@ -21,30 +22,11 @@ import { loadMethod } from "../../config/load-config.ts";
 import { groupAdvantages, isDeadGroup } from "../advantages.ts";
 import type { SettingsOf } from "../index.ts";
 import { grpo } from "./loss.ts";
-import type { GrpoOptions } from "./settings.ts";
 
 type Family = (typeof onlineFamilies)[number];
 
 const load = (values: Record<string, unknown>) =>
   loadMethod({ objective: "grpo", ...values }) as SettingsOf<"grpo">;
-
-/** A case's options: what TRL has where it says nothing. */
-function optionsOf({ config, beta, use_bias_correction_kl = true }: GrpoCase): GrpoOptions {
-  const epsilon = Number(config["epsilon"] ?? 0.2);
-  return {
-    loss_type: config["loss_type"] as GrpoOptions["loss_type"],
-    importance_sampling_level: (config["importance_sampling_level"] ??
-      "token") as GrpoOptions["importance_sampling_level"],
-    epsilon,
-    epsilon_high: Number(config["epsilon_high"] ?? epsilon),
-    delta: config["delta"] === undefined ? null : Number(config["delta"]),
-    beta,
-    use_bias_correction_kl,
-    scale_rewards: (config["scale_rewards"] ?? "group") as GrpoOptions["scale_rewards"],
-    sapo_temperature_pos: 1,
-    sapo_temperature_neg: 1.05,
-  };
-}
 
 /** The batch as the case has it, its columns as `prepare` makes them. */
 function listsOf(family: Family, one: GrpoCase): RolloutLists {
@@ -58,7 +40,7 @@ function listsOf(family: Family, one: GrpoCase): RolloutLists {
   );
   const kept = <T>(lists: readonly T[][]): T[][] =>
     lists.map((list, i) => (isMasked[i] === true ? [] : list));
-  const prepared = grpo(optionsOf(one)).prepare?.({
+  const prepared = grpo(grpoOptionsOf(one)).prepare?.({
     groupSizes,
     rewards,
     truncated: completions.map(({ ended }) => !ended),
@@ -107,7 +89,7 @@ for (const family of onlineFamilies) {
     assert.equal(cases.length, 47);
     for (const one of cases) {
       withoutLeaks(() => {
-        const [objective, lists] = [grpo(optionsOf(one)), listsOf(family, one)];
+        const [objective, lists] = [grpo(grpoOptionsOf(one)), listsOf(family, one)];
         const step = rolloutStep(objective, lists);
         assertGolden(step, one);
         if (one.old === "on_policy") {
@@ -135,7 +117,7 @@ test("the gradient is that of the loss by finite differences, one case of each f
     for (const beta of ["luspo", "gspo"].includes(name) ? [0] : [0, 0.04]) {
       const one = caseOf(name, "given", beta);
       withoutLeaks(() => {
-        const [objective, lists] = [grpo(optionsOf(one)), firstGroup(listsOf("qwen3", one))];
+        const [objective, lists] = [grpo(grpoOptionsOf(one)), firstGroup(listsOf("qwen3", one))];
         const { grads } = rolloutStep(objective, lists);
         assertClose(grads.flat(), finiteDifferences(objective, lists).flat(), { atol: 1e-9, rtol: 1e-7 });
       });
@@ -145,7 +127,7 @@ test("the gradient is that of the loss by finite differences, one case of each f
 
 test("cispo: the gradient is the bounded ratio times the advantage, and the ratio has none", () => {
   withoutLeaks(() => {
-    const options = { ...optionsOf(caseOf("cispo", "given")), epsilon_high: 1.5 };
+    const options = { ...grpoOptionsOf(caseOf("cispo", "given")), epsilon_high: 1.5 };
     const lists = {
       groupSizes: [2],
       logps: [[-1, -2], [-3]],

@@ -42,6 +42,7 @@ export function onRollouts(objective: PairObjective, options: PairingOptions): C
   return {
     name: objective.name,
     over: "groups",
+    usesReference: options.kl_coef > 0,
     columns: {
       ...objective.columns,
       rewards: "completion",
