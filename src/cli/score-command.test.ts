@@ -36,10 +36,12 @@ test("the accuracy of rewards stands beside that of the longer answer, each with
   });
   // 3 of 4 right, a tie is wrong; longer in 1, shorter in 2, alike in 1
   const figures = accuracyOf([row(2, 1, 5), row(1, 0, -5), row(-1, -2, 0), row(3, 3, -1)]);
+  // right where it is longer (1 of 1); where it is shorter in 1 of 2
+  assert.deepEqual([figures.accuracyOfLonger, figures.accuracyOfShorter], [1, 0.5]);
   assert.deepEqual([figures.pairs, figures.accuracy, figures.lengthAccuracy], [4, 0.75, 0.375]);
   // Wilson's interval of 3 of 4
   assert.match(
     rewardText(figures),
-    /in 75\.0 % of 4 pairs \(95 %: 30\.1 to 95\.4\); it is the longer one in 37\.5 %.*difference 0\.0 to 87\.5 points/,
+    /in 75\.0 % of 4 pairs \(95 %: 30\.1 to 95\.4\); it is the longer one in 37\.5 %.*difference 0\.0 to 87\.5 points\nwhere it is the longer one the reward is right in 100\.0 %, where it is the shorter one in 50\.0 %\n$/,
   );
 });

@@ -127,11 +127,13 @@ async function runRewards(
 /** The accuracy for people, beside that of "the longer completion". */
 export function rewardText(figures: RewardAccuracy): string {
   const { accuracy, accuracyInterval, lengthAccuracy, lengthInterval, gainInterval, pairs } = figures;
+  const { accuracyOfLonger, accuracyOfShorter } = figures;
   const percent = (share: number) => (100 * share).toFixed(1);
   const range = ({ low, high }: Interval) => `${percent(low)} to ${percent(high)}`;
   return (
     `the chosen answer has the greater reward in ${percent(accuracy)} % of ${pairs} pairs (95 %: ${range(accuracyInterval)}); ` +
-    `it is the longer one in ${percent(lengthAccuracy)} % (${range(lengthInterval)}); difference ${range(gainInterval)} points\n`
+    `it is the longer one in ${percent(lengthAccuracy)} % (${range(lengthInterval)}); difference ${range(gainInterval)} points\n` +
+    `where it is the longer one the reward is right in ${percent(accuracyOfLonger)} %, where it is the shorter one in ${percent(accuracyOfShorter)} %\n`
   );
 }
 

@@ -21,6 +21,9 @@ export interface RewardAccuracy {
   /** The same of "the longer completion, in tokens": equal lengths count half. */
   lengthAccuracy: number;
   lengthInterval: Interval;
+  /** Accuracy on the pairs whose chosen completion is the longer one, and the shorter one; NaN where there are none. */
+  accuracyOfLonger: number;
+  accuracyOfShorter: number;
   /** Of accuracy − lengthAccuracy: pairs drawn with replacement, 95 %. */
   gainInterval: Interval;
 }
@@ -33,6 +36,10 @@ export function accuracyOf(rows: readonly RewardedRow[]): RewardAccuracy {
     (row) => (Math.sign(row["num_tokens/chosen"] - row["num_tokens/rejected"]) + 1) / 2,
   );
   const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0);
+  const accuracyWhere = (length: number) => {
+    const hits = right.filter((_, i) => longer[i] === length);
+    return sum(hits) / hits.length;
+  };
   const gain = (draw: Int32Array) =>
     draw.reduce((total, i) => total + at(right, i) - at(longer, i), 0) / pairs;
   return {
@@ -41,6 +48,8 @@ export function accuracyOf(rows: readonly RewardedRow[]): RewardAccuracy {
     accuracyInterval: shareInterval(sum(right), pairs),
     lengthAccuracy: sum(longer) / pairs,
     lengthInterval: shareInterval(sum(longer), pairs),
+    accuracyOfLonger: accuracyWhere(1),
+    accuracyOfShorter: accuracyWhere(0),
     gainInterval: bootstrapInterval(pairs, gain),
   };
 }

@@ -115,6 +115,8 @@ export function rewardSummary({ accuracy: figures, metrics }: RewardScoreResult)
     length_accuracy: figures.lengthAccuracy,
     "length_accuracy/interval": range(figures.lengthInterval),
     "accuracy_over_length/interval": range(figures.gainInterval),
+    "accuracy/chosen_longer": figures.accuracyOfLonger,
+    "accuracy/chosen_shorter": figures.accuracyOfShorter,
     ...metrics,
   };
 }
