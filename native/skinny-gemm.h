@@ -91,8 +91,8 @@ PREFTUNE_INLINE void skinnyTile(const Skinny<Weight>& n, int64_t row, int64_t ou
   };
   int64_t k = n.first;
   for (; k + kStep <= n.end; k += kStep) {
-    // the next tile's weights are on their way from memory while this one is computed
-    for (int j = 0; j < W; ++j) __builtin_prefetch(w + (W + j) * n.width + k);
+    // weights two tiles on are on their way into the second level cache, which can wait for more lines at once than the first
+    for (int j = 0; j < W; ++j) __builtin_prefetch(w + (2 * W + j) * n.width + k, 0, 2);
     add(k, kStep);
   }
   if (k < n.end) add(k, static_cast<size_t>(n.end - k));

@@ -48,15 +48,17 @@ export function candidatesOf(
 }
 
 function sumOf(values: Float32Array): number {
+  const size = values.length;
   let sum = 0;
-  for (let i = 0; i < values.length; i++) sum += values[i] as number;
+  for (let i = 0; i < size; i++) sum += values[i] as number;
   return sum;
 }
 
 /** Puts the tokens whose value is at least `least` into the room, ascending; gives their number. */
 function atLeast(values: Float32Array, least: number): number {
+  const size = values.length;
   let count = 0;
-  for (let id = 0; id < values.length; id++) if ((values[id] as number) >= least) idRoom[count++] = id;
+  for (let id = 0; id < size; id++) if ((values[id] as number) >= least) idRoom[count++] = id;
   return count;
 }
 
@@ -135,9 +137,10 @@ function sink(heap: Float32Array, value: number): void {
 
 /** The token at which the running sum of the weights passes `u` of their total. */
 export function draw({ ids, weights, total }: Candidates, u: number): number {
+  const size = weights.length;
   let rest = u * total;
   let last = 0;
-  for (let i = 0; i < weights.length; i++) {
+  for (let i = 0; i < size; i++) {
     const weight = weights[i] as number;
     if (weight === 0) continue;
     rest -= weight;
@@ -152,7 +155,8 @@ export function draw({ ids, weights, total }: Candidates, u: number): number {
  * to be taken from (logit - greatest logit) / temperature.
  */
 export function lawOf({ ids, weights, total }: Candidates): { kept: Int32Array | null; normaliser: number } {
+  const size = weights.length;
   let most = 0;
-  for (let i = 0; i < weights.length; i++) most = Math.max(most, weights[i] as number);
+  for (let i = 0; i < size; i++) most = Math.max(most, weights[i] as number);
   return { kept: ids?.slice().sort() ?? null, normaliser: Math.log(total / most) };
 }
