@@ -5,6 +5,7 @@ import { methodOf } from "../methods/index.ts";
 import type { Check } from "../methods/method.ts";
 import { METRICS, metricInfo } from "./metric-names.ts";
 import { isOnPolicy } from "./online-keys.ts";
+import { rewardSpecProblems } from "./reward-specs.ts";
 import type { ConfigKey, RunConfig } from "./run-config.ts";
 
 /** What a check found; `key` is where it is reported. */
@@ -103,6 +104,14 @@ const ON_POLICY_CHECKS: readonly Check<RunConfig>[] = [
     ({ reward_funcs, reward_weights }) =>
       `expected ${reward_funcs?.length} numbers, one for each of reward_funcs, got ${reward_weights?.length}.`,
   ),
+  ...(["reward_funcs", "eval_reward_funcs"] as const).map((key) => {
+    const problems = (config: RunConfig): string[] => rewardSpecProblems(config[key] ?? []);
+    return error(
+      key,
+      (config) => problems(config).length > 0,
+      (config) => problems(config).join(" "),
+    );
+  }),
   error(
     "lora_dropout",
     (config) => isOnPolicy(config) && config.use_peft && config.lora_dropout > 0 && !config.disable_dropout,

@@ -54,11 +54,7 @@ function asSpecs(value: unknown): unknown {
   return list.map((entry) => (typeof entry === "string" ? { function: entry } : entry));
 }
 
-/**
- * One reward function or several, each a text or a mapping; read as a list of mappings.
- *
- * @public
- */
+/** One reward function or several, each a text or a mapping; read as a list of mappings. */
 export const rewardSpecs = z.preprocess(
   asSpecs,
   z
@@ -90,11 +86,7 @@ export const rewardSpecs = z.preprocess(
     .min(1),
 ) as unknown as z.ZodType<RewardSpec[]>;
 
-/**
- * What a list of reward functions is, in words.
- *
- * @public
- */
+/** What a list of reward functions is, in words. */
 export const expectedRewardSpecs =
   "reward functions: FILE#EXPORT, the name of one that is built in, or a mapping with function, name and its options";
 
@@ -178,11 +170,7 @@ export function referenceColumnOf(spec: RewardSpec): string | null {
   return spec.column ?? (isBuiltInReward(spec.function) ? referenceColumns[spec.function] : null) ?? null;
 }
 
-/**
- * What is wrong with the reward functions, beyond the form of each.
- *
- * @public
- */
+/** What is wrong with the reward functions, beyond the form of each. */
 export function rewardSpecProblems(specs: readonly RewardSpec[]): string[] {
   const names = specs.map(rewardNameOf);
   return specs.flatMap((spec, index) => {

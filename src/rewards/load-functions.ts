@@ -1,6 +1,6 @@
 /** The side of a worker process: loads reward functions, and knows which files they came from. */
 import * as modules from "node:module";
-import { relative, sep } from "node:path";
+import { join, relative, sep } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { messageOf } from "../base/errors.ts";
 import { sha256File } from "../base/files.ts";
@@ -17,16 +17,20 @@ type Module = Extract<FunctionToLoad, { module: string }>;
 /** The files that each file imports, by URL, as Node resolves them: those of installed packages are left out. */
 const imports: Map<string, Set<string>> = new Map();
 
+/** Preftune's own sources, which a user's file may import. */
+const ownFiles = pathToFileURL(join(import.meta.dirname, "..", "/")).href;
+
 /** From now on it is noted which files import which. */
 export function noteImports(): void {
   modules.registerHooks({
     resolve: (specifier, context, next) => {
       const resolved = next(specifier, context);
       const { parentURL } = context;
-      const isLocal = resolved.url.startsWith("file:") && !resolved.url.includes("/node_modules/");
+      const { url } = resolved;
+      const isLocal = url.startsWith("file:") && !url.includes("/node_modules/") && !url.startsWith(ownFiles);
       if (isLocal && parentURL !== undefined) {
         const known = imports.get(parentURL) ?? new Set();
-        imports.set(parentURL, known.add(resolved.url));
+        imports.set(parentURL, known.add(url));
       }
       return resolved;
     },
