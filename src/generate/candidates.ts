@@ -150,13 +150,15 @@ export function draw({ ids, weights, total }: Candidates, u: number): number {
   return ids === null ? last : (ids[last] as number);
 }
 
-/**
- * What log-probs under the law of the draw need: the tokens kept, ascending (null: all), and ln Σ p / max p over them, which is
- * to be taken from (logit - greatest logit) / temperature.
- */
-export function lawOf({ ids, weights, total }: Candidates): { kept: Int32Array | null; normaliser: number } {
-  const size = weights.length;
-  let most = 0;
-  for (let i = 0; i < size; i++) most = Math.max(most, weights[i] as number);
-  return { kept: ids?.slice().sort() ?? null, normaliser: Math.log(total / most) };
+/** What log-probs under the law of the draw need of the candidates. */
+export interface Law {
+  /** The tokens kept, ascending; null: all. */
+  kept: Int32Array | null;
+  /** Σ of their probabilities. */
+  total: number;
+}
+
+/** The law of the draw, to be kept. */
+export function lawOf({ ids, total }: Candidates): Law {
+  return { kept: ids?.slice().sort() ?? null, total };
 }

@@ -7,7 +7,7 @@ import { FormatError } from "../base/errors.ts";
 import type { Random } from "../base/random.ts";
 import { isGreedyAt } from "../base/temperature.ts";
 import { ops, type Tensor, tensor } from "../torch/index.ts";
-import { type Candidates, candidatesOf, draw, lawOf } from "./candidates.ts";
+import { candidatesOf, draw, type Law, lawOf } from "./candidates.ts";
 import type { GenerateRequest, SamplingLogprob } from "./request.ts";
 
 /** How a token is drawn. */
@@ -83,31 +83,58 @@ function drawTokens(raw: Tensor, rows: readonly ChoiceRow[]): Draw[][] {
   const below = ops.sub(logits, ops.amax(logits, [-1], true));
   const scaled = ops.div(below, tensor(temperatures, [rows.length, 1]));
   const probabilities = ops.softmax(scaled, -1);
-  return rows.map((row, i) => {
-    if (isGreedy(row)) return row.randoms.map(() => ({ id: at(greedy, i) }));
+  const drawn = rows.map((row, i): DrawnRow => {
+    if (isGreedy(row)) return { ids: row.randoms.map(() => at(greedy, i)), law: null };
     const candidates = candidatesOf(rowOf(probabilities, i), row.sampling);
     const ids = row.randoms.map((random) => draw(candidates, random.next()));
-    if (row.sampling.samplingLogprobs !== true) return ids.map((id) => ({ id }));
-    return withLaw(ids, candidates, { below: ops.select(below, 0, i), temperature: at(temperatures, i) });
+    return { ids, law: row.sampling.samplingLogprobs === true ? lawOf(candidates) : null };
   });
+  if (drawn.every(({ law }) => law === null)) return drawn.map(({ ids }) => ids.map((id) => ({ id })));
+  return withLaws(drawn, { below, probabilities, temperatures });
+}
+
+/** Drawn tokens of a row. */
+interface DrawnRow {
+  ids: readonly number[];
+  /** Null unless asked for. */
+  law: Law | null;
 }
 
 /**
- * The draws of a row with their log-probs: float64 on float32 logits.
+ * The draws with their log-probs, (logit - greatest logit) / temperature - ln Σ p / max p over the tokens kept: float64 on float32
+ * numbers.
  *
- * @param scale.below - (V) float32: the row's logits less the greatest
+ * @param scores.below - (R, V): logits less the greatest of each row
+ * @param scores.probabilities - (R, V), of which the greatest are always kept
  */
-function withLaw(
-  ids: readonly number[],
-  candidates: Candidates,
-  { below, temperature }: { below: Tensor; temperature: number },
-): Draw[] {
-  const { kept, normaliser } = lawOf(candidates);
-  const logits = ops.indexSelect(below, 0, tensor(ids, [ids.length], { dtype: "int64" })).toNumbers();
-  return ids.map((id, j) => ({
-    id,
-    sampling: { logprob: at(logits, j) / temperature - normaliser, kept },
-  }));
+function withLaws(
+  drawn: readonly DrawnRow[],
+  scores: { below: Tensor; probabilities: Tensor; temperatures: readonly number[] },
+): Draw[][] {
+  const { below, probabilities, temperatures } = scores;
+  const greatest = ops.amax(probabilities, [-1]).toNumbers();
+  const logits = valuesAt(
+    below,
+    drawn.map(({ ids }) => ids),
+  );
+  return drawn.map(({ ids, law }, i) => {
+    if (law === null) return ids.map((id) => ({ id }));
+    const normaliser = Math.log(law.total / at(greatest, i));
+    return ids.map((id, j) => ({
+      id,
+      sampling: { logprob: at(at(logits, i), j) / at(temperatures, i) - normaliser, kept: law.kept },
+    }));
+  });
+}
+
+/** The numbers of `x` (R, V) at R lists of columns. */
+function valuesAt(x: Tensor, columns: readonly (readonly number[])[]): number[][] {
+  const width = x.size(1);
+  const places = columns.flatMap((ids, i) => ids.map((id) => i * width + id));
+  const wanted = tensor(places, [places.length], { dtype: "int64" });
+  const values = ops.indexSelect(ops.reshape(x, [-1]), 0, wanted).toNumbers();
+  let next = 0;
+  return columns.map((ids) => ids.map(() => at(values, next++)));
 }
 
 function isGreedy({ sampling }: ChoiceRow): boolean {
@@ -202,19 +229,16 @@ function tokenLogprobs(
   const size = raw.size(1);
   const [greatest, totals] = ops.expRows_(ops.clone(raw)).map((t) => t.toNumbers()) as [number[], number[]];
   const sums = greatest.map((max, i) => max + Math.log(at(totals, i)));
-  const places = tokens.flatMap((ids, i) => ids.map((id) => i * size + id));
-  const wanted = tensor(places, [places.length], { dtype: "int64" });
-  const logits = ops.indexSelect(ops.reshape(raw, [-1]), 0, wanted).toNumbers();
+  const logits = valuesAt(raw, tokens);
   const most = Math.min(size, alternatives);
   const [topValues = [], topIds = []] = most > 0 ? ops.topk(raw, most).map((t) => t.toNumbers()) : [[], []];
-  let next = 0;
   return tokens.map((ids, i) => {
     const sum = at(sums, i);
     const top = Array.from({ length: most }, (_, j) => ({
       id: at(topIds, i * most + j),
       logprob: at(topValues, i * most + j) - sum,
     }));
-    return ids.map((id) => ({ id, logprob: at(logits, next++) - sum, top }));
+    return ids.map((id, j) => ({ id, logprob: at(at(logits, i), j) - sum, top }));
   });
 }
 
