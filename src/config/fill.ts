@@ -79,6 +79,7 @@ export function fillIn(accepted: Accepted): Filled {
 function fillOnPolicy(draft: Draft): void {
   if ((draft.values.reward_funcs ?? null) === null) return;
   draft.derive("lora_dropout", 0, "reward_funcs: completions are sampled without dropout");
+  draft.derive("metric_for_best_model", "eval_reward", "reward_funcs: completions are evaluated by it");
 }
 
 /** The method, its preset and its hyperparameters. */
