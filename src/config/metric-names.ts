@@ -13,23 +13,107 @@ export interface MetricInfo extends MethodMetric {
   rows?: "training" | "evaluation";
   /** The objectives whose runs have it; absent: all. */
   objectives?: readonly MethodName[];
+  /** It comes from the pass through the objective, which evaluations of on-policy runs do without. */
+  ofObjective?: boolean;
 }
 
 /** The keys that evaluation rows have without `eval_`. */
 export const ROW_KEYS: readonly string[] = ["global_step", "epoch"];
 
-const PAIRS: Pick<MetricInfo, "objectives"> = { objectives: methodsWhere(({ over }) => over === "pairs") };
+const PAIRS: Pick<MetricInfo, "objectives" | "ofObjective"> = {
+  objectives: methodsWhere(({ over }) => over === "pairs"),
+  ofObjective: true,
+};
+/** Of methods over rows' own completions. */
+const ROWS: Pick<MetricInfo, "objectives" | "ofObjective"> = {
+  objectives: methodsWhere(({ over }) => over === "pairs" || over === "completions"),
+  ofObjective: true,
+};
 /** Of methods whose model gives log-probs. */
 const LOGPS: Pick<MetricInfo, "objectives"> = { objectives: methodsWhere(({ over }) => over !== "scores") };
 const rewards: string = pairMethods.map((name) => `${name}: ${methodOf(name).reward}.`).join(" ");
 const TRAINING: Pick<MetricInfo, "rows"> = { rows: "training" };
 const EVALUATION: Pick<MetricInfo, "rows"> = { rows: "evaluation" };
 
+/** What on-policy runs log whatever their objective is: key, unit, definition, which direction is better, its limits. */
+const ON_POLICY: readonly MetricInfo[] = (
+  [
+    [
+      "rewards/NAME/mean",
+      "",
+      "Mean reward of the function called NAME, before weights, over the completions that it could score. Of each of reward_funcs; in evaluations of eval_reward_funcs too.",
+      "higher",
+    ],
+    ["rewards/NAME/std", "", "Standard deviation of the same rewards."],
+    ["rewards/NAME/unscored", "completions", "How many it gave null, NaN or infinity.", "lower"],
+    [
+      "rewards/NAME/failures",
+      "completions",
+      "How many it could not score because it threw or took longer than reward_timeout.",
+      "lower",
+    ],
+    ["rewards/NAME/seconds", "s", "Time of the function in its processes, of the last rollout.", "lower", TRAINING],
+    [
+      "gold",
+      "",
+      "Mean sum of eval_reward_funcs, which training does not see.",
+      "higher",
+      { ...EVALUATION, needs: "eval_reward_funcs" },
+    ],
+    [
+      "kl_init",
+      "nats",
+      "Mean over completions of log π − log π_start, summed over tokens (k1): the KL to the model at the start.",
+      "lower",
+      EVALUATION,
+    ],
+    ["kl_init_per_token", "nats/token", "The same sum over all completions, divided by their tokens.", "lower", EVALUATION],
+    [
+      "completions/distinct",
+      "share",
+      "Mean over prompts of the fraction of completions that differ from each other.",
+      "higher",
+      EVALUATION,
+    ],
+    ["completions/mean_length", "tokens", "Mean length of the completions, end tokens counted."],
+    ["completions/min_length", "tokens", "Length of the shortest."],
+    ["completions/max_length", "tokens", "Length of the longest."],
+    ["completions/mean_terminated_length", "tokens", "Mean length of those that ended by themselves; 0: none did."],
+    ["completions/min_terminated_length", "tokens", "Length of the shortest of these."],
+    ["completions/max_terminated_length", "tokens", "Length of the longest of these."],
+    ["completions/clipped_ratio", "share", "Fraction of completions that were cut at max_completion_length.", "lower"],
+    [
+      "sampling/sampling_logp_difference/mean",
+      "nats",
+      "Mean distance of a token's log-probs in sampling and in the first training pass on the same weights.",
+      "lower",
+      TRAINING,
+    ],
+    ["sampling/sampling_logp_difference/max", "nats", "The greatest of these.", "lower", TRAINING],
+    [
+      "sampling/frac_redrawn",
+      "share",
+      "Fraction of groups whose completions were sampled again because all rewards were equal.",
+      null,
+      { ...TRAINING, needs: "dynamic_sampling above 0" },
+    ],
+    ["speed/sampling_tokens_per_second", "tokens/s", "Completion tokens sampled a second, in the last rollout.", "higher", TRAINING],
+    ["speed/scoring_completions_per_second", "completions/s", "Completions scored a second.", "higher", TRAINING],
+    ["speed/training_tokens_per_second", "tokens/s", "Input tokens a second in the last optimiser step alone.", "higher", TRAINING],
+  ] satisfies Parameters<typeof metric>[]
+).map((row) => ({ ...metric(...(row as Parameters<typeof metric>)), onPolicy: true }));
+
 /** The metrics, in the order of the documentation. */
 export const METRICS: readonly MetricInfo[] = [
   metric("global_step", "steps", "Optimiser steps done. Every row has it."),
   metric("epoch", "epochs", "Passes over the training rows so far, as a fraction."),
-  metric("loss", "nats", "Value of the objective, its normalisers taken over the whole step.", "lower"),
+  metric(
+    "loss",
+    "nats",
+    "Value of the objective, its normalisers taken over the whole step. grpo, rloo: near 0 at the first update of a rollout whatever is learned, as advantages have mean 0.",
+    "lower",
+    { ofObjective: true },
+  ),
   metric("learning_rate", "", "Learning rate of the last step of the window.", null, TRAINING),
   metric("grad_norm", "", "Norm of the gradient of all trained weights, before clipping.", null, TRAINING),
   metric(
@@ -71,7 +155,7 @@ export const METRICS: readonly MetricInfo[] = [
     "nats",
     "Mean over answers of the chosen answer's log-probability, summed over tokens. sft: of the answer.",
     "higher",
-    LOGPS,
+    ROWS,
   ),
   metric("logps/rejected", "nats", "The same of the rejected answers.", null, PAIRS),
   metric(
@@ -79,7 +163,7 @@ export const METRICS: readonly MetricInfo[] = [
     "nats/token",
     "Mean over answers of the chosen answer's log-probability per token. sft: of the answer.",
     "higher",
-    LOGPS,
+    ROWS,
   ),
   metric("logps/rejected_mean", "nats/token", "The same of the rejected answers.", null, PAIRS),
   metric(
@@ -165,25 +249,28 @@ export const METRICS: readonly MetricInfo[] = [
     "share",
     "Fraction of chosen answer tokens that are the model's first choice. sft: of answer tokens.",
     "higher",
-    LOGPS,
+    { ...LOGPS, ofObjective: true },
   ),
   ...metricsOfMethods(),
-  metric("lengths/chosen", "tokens", "Mean length of the chosen answers. sft: of the answers.", null, LOGPS),
+  metric("lengths/chosen", "tokens", "Mean length of the chosen answers. sft: of the answers.", null, ROWS),
   metric("lengths/rejected", "tokens", "Mean length of the rejected answers.", null, PAIRS),
   metric(
     "data/frac_truncated",
     "share",
     "Fraction of training rows that were cut to max_length.",
     "lower",
-    TRAINING,
+    { ...TRAINING, onPolicy: false },
   ),
+  ...ON_POLICY,
 ];
 
 const BY_KEY: ReadonlyMap<string, MetricInfo> = new Map(METRICS.map((info) => [info.key, info]));
 
 /** What is known about `key`, with or without `eval_`; null for a metric that is not in the table. */
 export function metricInfo(key: string): MetricInfo | null {
-  return BY_KEY.get(key.startsWith("eval_") ? key.slice(5) : key) ?? null;
+  const name = key.startsWith("eval_") ? key.slice(5) : key;
+  // of a reward function, whatever it is called
+  return BY_KEY.get(name) ?? BY_KEY.get(name.replace(/^rewards\/.+\/(?=[a-z]+$)/, "rewards/NAME/")) ?? null;
 }
 
 /** Whether more of the metric is better: by the table, else true unless its name ends in "loss" (as in TRL). */
@@ -199,7 +286,8 @@ function metricsOfMethods(): MetricInfo[] {
     const { metrics, onPolicy } = methodOf(name);
     for (const info of [...metrics, ...(onPolicy === "also" ? PAIRING_METRICS : [])]) {
       const known = found.get(info.key);
-      if (known === undefined) found.set(info.key, { ...info, objectives: [name] });
+      const ofObjective = info.key !== "reward";
+      if (known === undefined) found.set(info.key, { ...info, objectives: [name], ofObjective });
       else known.objectives.push(name);
     }
   }
@@ -217,7 +305,7 @@ function metric(
   key: string,
   unit: string,
   definition: string,
-  ...rest: [better?: MetricInfo["better"], limits?: Pick<MetricInfo, "rows" | "objectives" | "needs">]
+  ...rest: [better?: MetricInfo["better"], limits?: Omit<Partial<MetricInfo>, "key">]
 ): MetricInfo {
   const [better = null, limits = {}] = rest;
   return { key, unit, definition, better, ...limits };

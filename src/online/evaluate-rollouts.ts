@@ -104,7 +104,7 @@ function klMetrics(
     for (const [t, logp] of logps.entries()) sum += logp - at(at(before, i), t);
     tokens += logps.length;
   }
-  return { kl: sum / completions.length, kl_per_token: sum / tokens };
+  return { kl_init: sum / completions.length, kl_init_per_token: sum / tokens };
 }
 
 /** Mean entropy of the next token at temperature 1, nats. */

@@ -110,7 +110,7 @@ export class OnlineRun implements AsyncDisposable {
         onBatch(done, total, done),
       );
       const figures =
-        "gold" in metrics ? { gold: metrics["gold"] as number } : { kl: metrics["kl"] as number };
+        "gold" in metrics ? { gold: metrics["gold"] as number } : { kl_init: metrics["kl_init"] as number };
       return { metrics, means, rejected: null, samples, figures };
     };
   }

@@ -49,7 +49,7 @@ const rules: Record<keyof WatchThresholds, CollapseRule> = {
   length: { metric: "samples/length", change: factor, verb: "went" },
   chosen_down: { metric: "displacement/frac_chosen_down", change: (now) => now, verb: "rose" },
   chosen_fall: { metric: "logps/chosen_delta_init", change: (now) => -now, verb: "fell" },
-  kl: { metric: "kl", change: (now) => now, verb: "rose" },
+  kl: { metric: "kl_init", change: (now) => now, verb: "rose" },
   gold_fall: { metric: "gold", change: fall, verb: "fell" },
 };
 
