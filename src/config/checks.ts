@@ -1,7 +1,7 @@
 /** Checks across keys of a configuration in which every value is filled in (a table). */
 import { didYouMean } from "../base/suggest.ts";
 import { isGreedyAt } from "../base/temperature.ts";
-import { methodOf } from "../methods/index.ts";
+import { hasRatio, methodOf } from "../methods/index.ts";
 import type { Check } from "../methods/method.ts";
 import { METRICS, metricInfo } from "./metric-names.ts";
 import { isOnPolicy } from "./online-keys.ts";
@@ -112,6 +112,29 @@ const ON_POLICY_CHECKS: readonly Check<RunConfig>[] = [
       (config) => problems(config).join(" "),
     );
   }),
+  error(
+    "temperature",
+    (config) => isOnPolicy(config) && isGreedyAt(config.temperature),
+    ({ temperature, num_generations }) =>
+      `at ${temperature} all ${num_generations} completions of a prompt are the same, and nothing is learned. Set it to 1.`,
+  ),
+  error(
+    "repetition_penalty",
+    (config) => isOnPolicy(config) && hasRatio(config.method.objective) && config.repetition_penalty !== 1,
+    ({ repetition_penalty, method }) =>
+      `with ${repetition_penalty} completions come from another law than the one whose log-probs ${method.objective} trains, so that its ratio would be wrong. Set it to 1.`,
+  ),
+  error(
+    "watch_thresholds",
+    ({ watch_thresholds, eval_reward_funcs }) =>
+      watch_thresholds.gold_fall !== null && eval_reward_funcs === null,
+    "gold_fall judges the sum of eval_reward_funcs. Give these, or take it out.",
+  ),
+  error(
+    "watch_thresholds",
+    (config) => !isOnPolicy(config) && config.watch_thresholds.kl !== null,
+    "kl is measured on-policy only. Give reward_funcs, or take it out.",
+  ),
   error(
     "lora_dropout",
     (config) => isOnPolicy(config) && config.use_peft && config.lora_dropout > 0 && !config.disable_dropout,

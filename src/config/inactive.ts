@@ -142,18 +142,25 @@ const RULES: readonly Rule[] = [
     remedy: "Take it out, or train the head: lora_modules_to_save: [lm_head].",
   },
   {
-    keys: [
-      "watch_rows",
-      "watch_samples",
-      "watch_temperature",
-      "watch_max_new_tokens",
-      "watch_thresholds",
-      "watch_action",
-    ],
+    keys: ["watch_rows", "watch_samples", "watch_temperature", "watch_max_new_tokens"],
     because: "watch_prompts",
     when: ({ watch_prompts }) => watch_prompts === null,
     reason: "watch_prompts is null, so nothing is watched",
     remedy: "Say in watch_prompts what is answered: eval, train or a file of prompts.",
+  },
+  {
+    keys: ["watch_thresholds", "watch_action"],
+    because: "watch_prompts",
+    when: (config) => config.watch_prompts === null && !isOnPolicy(config),
+    reason: "watch_prompts is null, so nothing is watched",
+    remedy: "Say in watch_prompts what is answered: eval, train or a file of prompts.",
+  },
+  {
+    keys: ["watch_thresholds", "watch_action"],
+    because: "eval_strategy",
+    when: ({ eval_strategy, watch_prompts }) => eval_strategy === "no" && watch_prompts === null,
+    reason: "eval_strategy is no, so nothing is measured that they could judge",
+    remedy: "Give eval_data or eval_fraction, or take it out.",
   },
   {
     keys: (Object.keys(ONLINE_KEYS) as (keyof typeof ONLINE_KEYS)[]).filter((key) => key !== "reward_funcs"),

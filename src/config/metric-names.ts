@@ -52,7 +52,13 @@ const ON_POLICY: readonly MetricInfo[] = (
       "How many it could not score because it threw or took longer than reward_timeout.",
       "lower",
     ],
-    ["rewards/NAME/seconds", "s", "Time of the function in its processes, of the last rollout.", "lower", TRAINING],
+    [
+      "rewards/NAME/seconds",
+      "s",
+      "Time of the function in its processes, of the last rollout.",
+      "lower",
+      TRAINING,
+    ],
     [
       "gold",
       "",
@@ -67,7 +73,13 @@ const ON_POLICY: readonly MetricInfo[] = (
       "lower",
       EVALUATION,
     ],
-    ["kl_init_per_token", "nats/token", "The same sum over all completions, divided by their tokens.", "lower", EVALUATION],
+    [
+      "kl_init_per_token",
+      "nats/token",
+      "The same sum over all completions, divided by their tokens.",
+      "lower",
+      EVALUATION,
+    ],
     [
       "completions/distinct",
       "share",
@@ -78,10 +90,19 @@ const ON_POLICY: readonly MetricInfo[] = (
     ["completions/mean_length", "tokens", "Mean length of the completions, end tokens counted."],
     ["completions/min_length", "tokens", "Length of the shortest."],
     ["completions/max_length", "tokens", "Length of the longest."],
-    ["completions/mean_terminated_length", "tokens", "Mean length of those that ended by themselves; 0: none did."],
+    [
+      "completions/mean_terminated_length",
+      "tokens",
+      "Mean length of those that ended by themselves; 0: none did.",
+    ],
     ["completions/min_terminated_length", "tokens", "Length of the shortest of these."],
     ["completions/max_terminated_length", "tokens", "Length of the longest of these."],
-    ["completions/clipped_ratio", "share", "Fraction of completions that were cut at max_completion_length.", "lower"],
+    [
+      "completions/clipped_ratio",
+      "share",
+      "Fraction of completions that were cut at max_completion_length.",
+      "lower",
+    ],
     [
       "sampling/sampling_logp_difference/mean",
       "nats",
@@ -97,9 +118,27 @@ const ON_POLICY: readonly MetricInfo[] = (
       null,
       { ...TRAINING, needs: "dynamic_sampling above 0" },
     ],
-    ["speed/sampling_tokens_per_second", "tokens/s", "Completion tokens sampled a second, in the last rollout.", "higher", TRAINING],
-    ["speed/scoring_completions_per_second", "completions/s", "Completions scored a second.", "higher", TRAINING],
-    ["speed/training_tokens_per_second", "tokens/s", "Input tokens a second in the last optimiser step alone.", "higher", TRAINING],
+    [
+      "speed/sampling_tokens_per_second",
+      "tokens/s",
+      "Completion tokens sampled a second, in the last rollout.",
+      "higher",
+      TRAINING,
+    ],
+    [
+      "speed/scoring_completions_per_second",
+      "completions/s",
+      "Completions scored a second.",
+      "higher",
+      TRAINING,
+    ],
+    [
+      "speed/training_tokens_per_second",
+      "tokens/s",
+      "Input tokens a second in the last optimiser step alone.",
+      "higher",
+      TRAINING,
+    ],
   ] satisfies Parameters<typeof metric>[]
 ).map((row) => ({ ...metric(...(row as Parameters<typeof metric>)), onPolicy: true }));
 
@@ -254,13 +293,10 @@ export const METRICS: readonly MetricInfo[] = [
   ...metricsOfMethods(),
   metric("lengths/chosen", "tokens", "Mean length of the chosen answers. sft: of the answers.", null, ROWS),
   metric("lengths/rejected", "tokens", "Mean length of the rejected answers.", null, PAIRS),
-  metric(
-    "data/frac_truncated",
-    "share",
-    "Fraction of training rows that were cut to max_length.",
-    "lower",
-    { ...TRAINING, onPolicy: false },
-  ),
+  metric("data/frac_truncated", "share", "Fraction of training rows that were cut to max_length.", "lower", {
+    ...TRAINING,
+    onPolicy: false,
+  }),
   ...ON_POLICY,
 ];
 

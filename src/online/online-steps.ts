@@ -19,6 +19,7 @@ import { type RolloutGroup, rollout } from "./rollout.ts";
 import { byCompletion, type RolloutBatch, type RolloutPacking, rolloutBatches } from "./rollout-batches.ts";
 import { readRolloutState, writeRolloutState } from "./rollout-file.ts";
 import { rolloutRows } from "./rollout-rows.ts";
+import { RolloutWarnings } from "./rollout-warnings.ts";
 import { samplingDifference } from "./sampling-difference.ts";
 import {
   type CurrentRollout,
@@ -61,12 +62,14 @@ export class OnlineSteps implements StepSource {
   #current: CurrentRollout | null = null;
   /** The micro-batches of the step at hand, where its log-probs are wanted. */
   #batches: readonly RolloutBatch[] = [];
+  readonly #warnings: RolloutWarnings;
   /** Speeds of the last rollout and step: they are not the run's state, and differ from run to run. */
   readonly #speeds: Record<string, number> = {};
 
   constructor(parts: OnlineParts) {
     const { config, examples } = parts;
     this.#parts = parts;
+    this.#warnings = new RolloutWarnings(config);
     this.#order = new PromptOrder(examples.length, config.seed);
     const completions = config.per_device_train_batch_size * config.gradient_accumulation_steps;
     this.#prompts = completions / config.num_generations;
@@ -120,7 +123,7 @@ export class OnlineSteps implements StepSource {
       epoch: endsRound ? done : before,
       endsEpoch: endsRound && Math.floor(done) > Math.floor(before),
       keep_logps: isFirst,
-      ...(rows === null ? {} : { rollout: rows }),
+      ...(rows === null ? {} : { rollout: rows, notes: this.#warnings.of(this.#current) }),
     };
   }
 

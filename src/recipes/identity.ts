@@ -36,14 +36,20 @@ export function resumedMatmul(run: OpenRun, config: RunConfig): MatmulLibrary | 
   return matmul === "torch" || matmul === "onednn" ? matmul : null;
 }
 
-/** What the run is computed from. */
+/**
+ * What the run is computed from.
+ *
+ * @param rewardFiles - digests of the files of reward functions; null in a run without
+ */
 export function fingerprintsOf(
   config: RunConfig,
   data: PreparedData,
   environment: Environment,
+  rewardFiles: Record<string, string> | null = null,
 ): Fingerprints {
   return {
     data: { rows: data.dataset.fingerprint },
+    ...(rewardFiles === null ? {} : { reward_files: rewardFiles }),
     template: data.textFingerprint,
     tokenizer: data.tokenizer.fingerprint,
     model: modelFingerprint(config.model_name_or_path),

@@ -37,7 +37,7 @@ import {
 import { RunCheckpoints } from "../train/run-checkpoints.ts";
 import { limitsOf, refuseMoreSkips, remember } from "../train/spike-guard.ts";
 import { type BatchListener, type StepResult, type Training, trainStep } from "../train/step.ts";
-import { EpochSteps, evaluationBatches, type StepSource } from "../train/step-source.ts";
+import { EpochSteps, evaluationBatches, type StepSource, type TrainingStep } from "../train/step-source.ts";
 import { Evaluator, type Measure } from "./evaluator.ts";
 import { changesSince, fingerprintsOf, resumedMatmul, templateDate } from "./identity.ts";
 import { localRun } from "./local-models.ts";
@@ -102,7 +102,7 @@ async function* trainRun(
   const { examples, evalExamples, report, fingerprint } = data.dataset;
   yield { type: "preflight", report };
   assertPreflight(report);
-  const fingerprints = fingerprintsOf(config, data, environment);
+  const fingerprints = fingerprintsOf(config, data, environment, online?.files);
   for (const change of changesSince(run, config, fingerprints)) {
     yield { type: "note", text: `changed since the run began: ${change}` };
   }
@@ -290,8 +290,8 @@ async function* runSteps(
       ended.reason = "stopped";
       break;
     }
-    const { batches, singles, epoch, endsEpoch, keep_logps, rollout } = made;
-    if (rollout !== undefined) yield { type: "rollout", rows: rollout };
+    const { batches, singles, epoch, endsEpoch, keep_logps } = made;
+    yield* sampledFor(made);
     // each step seeds its own random numbers: nothing of the generator needs saving
     const seed = deriveSeed(config.seed, state.step);
     manualSeed(seed);
@@ -337,6 +337,12 @@ async function* runSteps(
   // a run that is stopped or gave up keeps a checkpoint of where it stands
   if (keepsItsEnd(ended, config)) yield* checkpoints.save(state, recorder);
   return ended;
+}
+
+/** What was sampled for a step, and what is to be told of it. */
+function* sampledFor({ rollout, notes = [] }: TrainingStep): Generator<TrainEvent> {
+  if (rollout !== undefined) yield { type: "rollout", rows: rollout };
+  for (const text of notes) yield { type: "note", text };
 }
 
 function keepsItsEnd({ reason }: Ended, { watch_action }: RunConfig): boolean {

@@ -4,10 +4,11 @@
  */
 import { existsSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { gunzipSync, gzipSync } from "node:zlib";
+import { constants, gunzipSync, gzipSync } from "node:zlib";
+import { FormatError, messageOf } from "../base/errors.ts";
 import { fileFailure, io, writeAllSync } from "../base/file-io.ts";
 import { readJsonFile, remove, writeFileAtomic } from "../base/files.ts";
-import { stringifyNumbers } from "../base/json-numbers.ts";
+import { parseNumbers, stringifyNumbers } from "../base/json-numbers.ts";
 import { mostAtOnce, readFileBytes } from "../base/open-file.ts";
 import { cutTo } from "./json-lines.ts";
 import type { RolloutRow } from "./train-events.ts";
@@ -20,7 +21,7 @@ const LENGTH = "rollouts-length.json";
  * @throws {FileError} when they cannot be written; what was written of them is taken back
  */
 export function appendRollout(path: string, rows: readonly RolloutRow[]): void {
-  const bytes = gzipSync(rows.map((row) => `${stringifyNumbers(row)}\n`).join(""));
+  const bytes = packed(rows);
   const before = existsSync(path) ? statSync(path).size : 0;
   const kept = "All earlier rollouts are untouched.";
   let fd: number | null = null;
@@ -41,21 +42,38 @@ export function saveRolloutsLength(path: string, checkpointDir: string): void {
   writeFileAtomic(join(checkpointDir, LENGTH), `${JSON.stringify({ bytes: statSync(path).size })}\n`);
 }
 
-/** Shortens the file to what it was at a checkpoint; null: the run begins again. */
+/** Shortens the file to what it was at a checkpoint, or to what is whole of it where it is shorter; null: the run begins again. */
 export function cutRollouts(path: string, checkpointDir: string | null): void {
   if (!existsSync(path)) return;
   const noted = checkpointDir === null ? null : join(checkpointDir, LENGTH);
   const bytes = noted === null || !existsSync(noted) ? 0 : (readJsonFile(noted) as { bytes: number }).bytes;
   if (bytes === 0) remove(path);
   else if (statSync(path).size > bytes) cutTo(path, bytes);
+  else if (statSync(path).size < bytes) writeFileAtomic(path, packed(readRollouts(path)));
 }
 
-/** The completions in the file at `path`, in order; none where there is no file. */
+/** The completions in the file at `path`, in order; none where there is no file. Of a file that was cut off, those that are whole. */
 export function readRollouts(path: string): RolloutRow[] {
   if (!existsSync(path)) return [];
-  const text = gunzipSync(readFileBytes(path, mostAtOnce)).toString("utf8");
+  const bytes = readFileBytes(path, mostAtOnce);
+  if (bytes.length === 0) return [];
+  let text: string;
+  try {
+    // what there is of the last member is read as well
+    text = gunzipSync(bytes, { finishFlush: constants.Z_SYNC_FLUSH }).toString("utf8");
+  } catch (cause) {
+    throw new FormatError(
+      `${path}: expected completions packed with gzip, got bytes that are not (${messageOf(cause)}). ` +
+        "Delete the file: training does not need it; replay and report do.",
+    );
+  }
   return text
+    .slice(0, text.lastIndexOf("\n") + 1)
     .split("\n")
     .filter((line) => line !== "")
-    .map((line) => JSON.parse(line) as RolloutRow);
+    .map((line) => parseNumbers(line) as RolloutRow);
+}
+
+function packed(rows: readonly RolloutRow[]): Buffer {
+  return gzipSync(rows.map((row) => `${stringifyNumbers(row)}\n`).join(""));
 }

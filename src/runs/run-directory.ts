@@ -103,6 +103,8 @@ export function runPaths(dir: string): RunPaths {
 export interface Fingerprints {
   /** Digest of each data file, by path. */
   data: Record<string, string>;
+  /** Digest of each file of reward functions, by path; left out where a run has none. */
+  reward_files?: Record<string, string>;
   template: string | null;
   tokenizer: string;
   model: string;
@@ -326,12 +328,23 @@ export function readFingerprints(path: string): Fingerprints {
   );
 }
 
+function changedFiles(
+  what: string,
+  saved: Readonly<Record<string, string>>,
+  now: Readonly<Record<string, string>>,
+): string[] {
+  const files = new Set([...Object.keys(saved), ...Object.keys(now)]);
+  return [...files]
+    .filter((file) => saved[file] !== now[file])
+    .map((file) => `${what} ${file}: ${saved[file] ?? "not read"}, now ${now[file] ?? "not read"}`);
+}
+
 /** The fingerprints that differ between a saved run and now, in words; a resumed run warns of each. */
 export function changedFingerprints(saved: Fingerprints, now: Fingerprints): string[] {
-  const files = new Set([...Object.keys(saved.data), ...Object.keys(now.data)]);
-  const changes = [...files]
-    .filter((file) => saved.data[file] !== now.data[file])
-    .map((file) => `data ${file}: ${saved.data[file] ?? "not read"}, now ${now.data[file] ?? "not read"}`);
+  const changes = [
+    ...changedFiles("data", saved.data, now.data),
+    ...changedFiles("reward_funcs", saved.reward_files ?? {}, now.reward_files ?? {}),
+  ];
   const keys = [
     "template",
     "tokenizer",

@@ -37,6 +37,8 @@ export interface TrainingStep {
   keep_logps?: boolean;
   /** The completions that were sampled for it and the steps after it; left out where none were. */
   rollout?: RolloutRow[];
+  /** What is to be told of it. */
+  notes?: readonly string[];
 }
 
 /** How a step is asked for. */

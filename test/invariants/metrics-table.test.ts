@@ -89,7 +89,11 @@ for (const objective of offlineMethods) {
 }
 
 /** What on-policy metrics need, switched on. */
-const onPolicyOn: Partial<Record<MethodName, Values>> = { grpo: { beta: 0.1 }, rloo: { beta: 0.1 }, raft: {} };
+const onPolicyOn: Partial<Record<MethodName, Values>> = {
+  grpo: { beta: 0.1 },
+  rloo: { beta: 0.1 },
+  raft: {},
+};
 
 for (const objective of ["grpo", "rloo", "raft"] as const) {
   test(`${objective} on-policy logs what the table says, in every row`, async () => {

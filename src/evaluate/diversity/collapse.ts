@@ -5,7 +5,7 @@ import type { WatchThresholds } from "../../config/watch-keys.ts";
 
 /** A metric that exceeds its threshold. */
 export interface Breach {
-  /** Name of the threshold; null: a loss that is NaN. */
+  /** Name of the threshold; null: a loss that is NaN, a KL that is not finite. */
   threshold: keyof WatchThresholds | null;
   /** The sentence to show. */
   text: string;
@@ -53,7 +53,7 @@ const rules: Record<keyof WatchThresholds, CollapseRule> = {
   gold_fall: { metric: "gold", change: fall, verb: "fell" },
 };
 
-/** The thresholds that `now` exceeds. A loss of NaN always counts. */
+/** The thresholds that `now` exceeds. A loss that is NaN and a KL that is not finite always count. */
 export function breachesOf(now: WatchedMetrics, start: WatchStart, thresholds: WatchThresholds): Breach[] {
   const names = Object.keys(rules) as (keyof WatchThresholds)[];
   const beyond = names.flatMap((threshold) => {
@@ -70,7 +70,15 @@ export function breachesOf(now: WatchedMetrics, start: WatchStart, thresholds: W
     const text = `${metric} ${verb} ${how}${part} ${since}: from ${formatNumber(before)} to ${formatNumber(value)}`;
     return [{ threshold, text }];
   });
-  const { loss = 0 } = now;
-  if (!Number.isNaN(loss)) return beyond;
-  return [{ threshold: null, text: "loss is NaN: log-probabilities are no longer numbers" }, ...beyond];
+  const { loss = 0, kl_init = 0 } = now;
+  const broken = Number.isNaN(loss)
+    ? ["loss is NaN"]
+    : Number.isFinite(kl_init)
+      ? []
+      : [`kl_init is ${kl_init}`];
+  const lost = broken.map((what) => ({
+    threshold: null,
+    text: `${what}: log-probabilities are no longer numbers`,
+  }));
+  return [...lost, ...beyond];
 }

@@ -1,0 +1,40 @@
+/** What is told of rollouts from which nothing, or the wrong thing, is learned. */
+import { formatNumber } from "../base/number-text.ts";
+import type { RunConfig } from "../config/run-config.ts";
+import { deadGroups, type ScoredGroups } from "./scored-rollout.ts";
+
+/** Rollouts in a row after which something is told. */
+const patience = 5;
+
+/** Counts rollouts in a row that are alike in a bad way, and tells of each way once. */
+export class RolloutWarnings {
+  readonly #config: Pick<RunConfig, "max_completion_length" | "num_generations">;
+  readonly #inRow: Record<"equal" | "cut" | "unscored", number> = { equal: 0, cut: 0, unscored: 0 };
+
+  constructor(config: Pick<RunConfig, "max_completion_length" | "num_generations">) {
+    this.#config = config;
+  }
+
+  /** What is to be told after `rollout`, a sentence or two each. */
+  of(rollout: Pick<ScoredGroups, "groups" | "rewards">): string[] {
+    const { groups, rewards } = rollout;
+    const known = rewards.filter((reward) => !Number.isNaN(reward));
+    const { max_completion_length, num_generations } = this.#config;
+    const last = `In the last ${patience} rollouts`;
+    const least = formatNumber(Math.min(...known));
+    const texts = {
+      equal: `${last} the rewards of every group were all equal (in this one from ${least} to ${formatNumber(Math.max(...known))}), so nothing was learned. Reward degrees instead of all or nothing, take prompts that the model sometimes answers well, raise num_generations (now ${num_generations}) or temperature, or set dynamic_sampling.`,
+      cut: `${last} every completion was cut at max_completion_length ${max_completion_length}. Raise it; if the model never ends its answers, train it on finished ones first (objective: sft) or set missing_eos_penalty.`,
+      unscored: `${last} no completion could be scored: rewards were null, NaN or failed. See rewards/NAME/unscored and rewards/NAME/failures, and correct the reward function.`,
+    };
+    const found = {
+      equal: known.length > 0 && deadGroups(rollout).length === groups.length,
+      cut: groups.every(({ completions }) => completions.every(({ ended }) => !ended)),
+      unscored: known.length === 0,
+    };
+    return (["equal", "cut", "unscored"] as const).flatMap((way) => {
+      this.#inRow[way] = found[way] ? this.#inRow[way] + 1 : 0;
+      return this.#inRow[way] === patience ? [texts[way]] : [];
+    });
+  }
+}

@@ -1,0 +1,238 @@
+/**
+ * Bad input of on-policy runs: a configuration, rows or reward functions that cannot work end in a clear error before anything
+ * is sampled; what goes wrong later is counted, told, or ends the run so that it can be resumed.
+ */
+import assert from "node:assert/strict";
+import { readFileSync, truncateSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { ConfigError, DataError, FileError, type PreftuneError } from "../../src/base/errors.ts";
+import { loadConfig } from "../../src/config/load-config.ts";
+import { RewardError } from "../../src/rewards/reward-error.ts";
+import { readMetrics } from "../../src/runs/metrics.ts";
+import { readRollouts } from "../../src/runs/rollouts.ts";
+import { armFault } from "../support/faults.ts";
+import { onlineFixture } from "../support/online-run.ts";
+import {
+  assertSameRun,
+  cutBack,
+  metricsOf,
+  type RunRecord,
+  runTraining,
+  type Values,
+} from "../support/runs.ts";
+import { writeRows } from "../support/tiny-model.ts";
+
+const fixture = onlineFixture();
+after(() => fixture[Symbol.dispose]());
+const { online, rewards } = fixture;
+
+/** Values that are refused without looking at any file. */
+const configurations: [string, Values, RegExp[]][] = [
+  ["one completion a prompt", { num_generations: 1 }, [/num_generations/, /at least 2/]],
+  ["temperature 0", { temperature: 0 }, [/temperature/, /above 0|greater than 0/, /got 0|0/]],
+  ["a temperature that is as good as 0", { temperature: 1e-7 }, [/temperature/, /the same/, /Set it to 1/]],
+  [
+    "cispo bounded below 1",
+    { loss_type: "cispo", epsilon_high: 0.2 },
+    [/epsilon_high/, /cispo/, /Set epsilon_high: 5/],
+  ],
+  [
+    "a repetition penalty under a ratio",
+    { repetition_penalty: 1.2 },
+    [/repetition_penalty/, /another law/, /Set it to 1/],
+  ],
+  [
+    "no rewards",
+    { reward_funcs: null },
+    [/grpo trains on completions that the model samples/, /reward_funcs/],
+  ],
+  ["an objective that cannot", { objective: "sft" }, [/reward_funcs: sft trains on rows as they are/]],
+  [
+    "completions that are no whole groups",
+    { per_device_train_batch_size: 3, gradient_accumulation_steps: 1 },
+    [/3 completions/, /no multiple of num_generations 4/],
+  ],
+  [
+    "weights for other functions",
+    { reward_weights: [1, 2] },
+    [/reward_weights: expected 1 numbers/, /got 2/],
+  ],
+  [
+    "a bound on what is not measured",
+    { watch_thresholds: { gold_fall: 0.1 }, eval_fraction: 0.34 },
+    [/gold_fall/, /eval_reward_funcs/],
+  ],
+  [
+    "bounds without evaluations",
+    { watch_action: "stop" },
+    [/watch_action has no effect/, /eval_strategy is no/],
+  ],
+];
+
+for (const [kind, values, says] of configurations) {
+  test(`refused at once: ${kind}`, () => {
+    assert.throws(
+      () => loadConfig({ values: { ...without(online, values), output_dir: fixture.path("never") } }),
+      (error) => {
+        assert.ok(error instanceof ConfigError, `${error}`);
+        for (const pattern of says) assert.match(error.message, pattern);
+        return true;
+      },
+    );
+  });
+}
+
+/** The good values with others; keys that only an on-policy run has are left out of one that is none. */
+function without(good: Values, values: Values): Values {
+  const all = { ...good, ...values };
+  if (values["reward_funcs"] !== null) return all;
+  const { num_generations: _, reward_workers: __, max_completion_length: ___, ...rest } = all;
+  return rest;
+}
+
+let runs = 0;
+
+/** Runs to an error, and asserts that nothing was sampled before it. */
+async function assertRefused(
+  values: Values,
+  error: new (message: string) => PreftuneError,
+  says: readonly RegExp[],
+): Promise<void> {
+  let sampled = false;
+  const run = runTraining(
+    { ...online, ...values, output_dir: fixture.path(`refused-${++runs}`) },
+    { onWork: ({ at }) => (sampled ||= at === "sampling") },
+  );
+  await assert.rejects(run, (got: unknown) => {
+    assert.ok(got instanceof error, `expected ${error.name}, got ${got}`);
+    for (const pattern of says) assert.match(got.message, pattern);
+    return true;
+  });
+  assert.equal(sampled, false, "nothing was sampled");
+}
+
+/** A module of reward functions. */
+function moduleOf(name: string, text: string): string {
+  const path = fixture.path(name);
+  writeFileSync(path, text);
+  return path;
+}
+
+const constant = "export const one = ({ completions }) => completions.map(() => 1);\n";
+
+test("refused before sampling: a reward file that is missing", () =>
+  assertRefused({ reward_funcs: [`${fixture.path("none.mjs")}#one`] }, RewardError, [
+    /none\.mjs: there is no such file/,
+  ]));
+
+test("refused before sampling: a reward file without the export", () =>
+  assertRefused({ reward_funcs: [`${moduleOf("a.mjs", constant)}#two`] }, RewardError, [
+    /a\.mjs: expected an export "two", found one/,
+  ]));
+
+test("refused before sampling: a reward file that throws when it is loaded", () =>
+  assertRefused({ reward_funcs: [`${moduleOf("b.mjs", 'throw new Error("no key");')}#one`] }, RewardError, [
+    /b\.mjs cannot be loaded: no key \(line 1\)/,
+  ]));
+
+test("refused before sampling: rows without prompts", () =>
+  assertRefused(
+    { train_data: writeRows(fixture.path("no.jsonl"), [{ text: "a" }, { text: "b" }]) },
+    DataError,
+    [/prompt/, /no\.jsonl:1/],
+  ));
+
+test("refused before sampling: a prompt that leaves no room for a completion", () =>
+  assertRefused({ max_completion_length: 100_000 }, ConfigError, [
+    /prompts\.jsonl:\d+: the prompt has \d+ tokens/,
+    /Set max_completion_length to at most \d+/,
+  ]));
+
+async function run(values: Values, name = `run-${++runs}`): Promise<{ dir: string; record: RunRecord }> {
+  const dir = fixture.path(name);
+  return { dir, record: await runTraining({ ...online, ...values, output_dir: dir }) };
+}
+
+const notesOf = ({ events }: RunRecord): string[] =>
+  events.flatMap((event) => (event.type === "note" ? [event.text] : []));
+
+test("NaN, null and infinite rewards are counted, and the rest is learned", async () => {
+  const odd = moduleOf(
+    "odd.mjs",
+    "export const odd = ({ completion_ids }) => completion_ids.map((ids, i) => [NaN, null, Infinity, ids[0]][i % 4]);",
+  );
+  const { dir } = await run({ reward_funcs: [`${odd}#odd`], num_generations: 8, max_steps: 1 });
+  const [row] = readMetrics(join(dir, "metrics.jsonl"));
+  assert.equal(row?.["rewards/odd/unscored"], 6);
+  assert.ok(Number.isFinite(row?.["reward"]) && Number.isFinite(row?.["loss"]));
+  const unscored = readRollouts(join(dir, "rollouts.jsonl.gz")).filter(({ reward }) => reward === null);
+  assert.equal(unscored.length, 6);
+});
+
+test("rewards that stay equal and completions that are all cut are told of once, with what to do", async () => {
+  const { record } = await run({
+    reward_funcs: [`${rewards}#alike`],
+    max_steps: 7,
+    max_completion_length: 1,
+  });
+  const notes = notesOf(record);
+  assert.equal(
+    notes.filter((text) => /rewards of every group were all equal.*dynamic_sampling/.test(text)).length,
+    1,
+  );
+  assert.equal(
+    notes.filter((text) => /every completion was cut at max_completion_length 1\b/.test(text)).length,
+    1,
+  );
+});
+
+test("a reward file that changed since the run began is told of when the run is resumed", async () => {
+  const path = moduleOf(
+    "changing.mjs",
+    "export const first = ({ completion_ids }) => completion_ids.map((i) => i[0]);\n",
+  );
+  const values = { reward_funcs: [`${path}#first`], max_steps: 2 };
+  const { dir } = await run(values);
+  const again = cutBack(dir, fixture.path("changed"), 1);
+  writeFileSync(path, `// another\n${readFileSync(path, "utf8")}`);
+  const record = await runTraining({
+    ...{ ...online, ...values, output_dir: again, resume_from_checkpoint: "latest" },
+  });
+  const told = notesOf(record).filter((text) =>
+    /changed since the run began: reward_funcs .*changing\.mjs/.test(text),
+  );
+  assert.equal(told.length, 1);
+});
+
+test("a rollouts file that was cut off does not keep a run from being resumed", async () => {
+  const { dir } = await run({});
+  const again = cutBack(dir, fixture.path("cut-off"), 2);
+  const path = join(again, "rollouts.jsonl.gz");
+  truncateSync(path, 60);
+  await runTraining({ ...online, output_dir: again, resume_from_checkpoint: "latest" });
+  assert.deepEqual(metricsOf(again), metricsOf(dir));
+  const rows = readRollouts(path);
+  assert.deepEqual(rows.slice(-16), readRollouts(join(dir, "rollouts.jsonl.gz")).slice(-16));
+});
+
+test("a disk that is full when a rollout is written ends the run, and the run goes on when there is room", async () => {
+  const { dir: whole } = await run({}, "with-room");
+  const dir = fixture.path("full");
+  {
+    using _ = armFault({ code: "ENOSPC", at: 3, names: ["writeSync"], on: /rollouts\.jsonl\.gz$/ });
+    await assert.rejects(runTraining({ ...online, output_dir: dir }), (error) => {
+      assert.ok(error instanceof FileError, `${error}`);
+      assert.match(error.message, /rollouts\.jsonl\.gz/);
+      assert.match(error.message, /earlier rollouts are untouched/);
+      return true;
+    });
+  }
+  assert.equal(readRollouts(join(dir, "rollouts.jsonl.gz")).length, 16);
+  await runTraining({ ...online, output_dir: dir, resume_from_checkpoint: "latest" });
+  assertSameRun(dir, whole, 4);
+  assert.deepEqual(
+    readFileSync(join(dir, "rollouts.jsonl.gz")),
+    readFileSync(join(whole, "rollouts.jsonl.gz")),
+  );
+});
