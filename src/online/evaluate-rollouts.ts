@@ -53,35 +53,43 @@ export async function evaluateRollouts(
       onProgress: (tokens) => onProgress(tokens, total),
     },
   );
+  const { rewards, metrics: ofRewards } = await rewardMetrics(parts, groups, step);
   const metrics = {
-    ...(await rewardMetrics(parts, groups, step)),
+    ...ofRewards,
     ...klMetrics(parts, groups),
     entropy: entropyOf(parts, groups),
     "completions/distinct": distinctShare(groups),
   };
-  const samples = groups.slice(0, mostShown).map(({ example, completions }) => ({
+  const samples = groups.slice(0, mostShown).map(({ example, completions }, g) => ({
     prompt: textOf(example.promptIds, tokenizer),
-    answers: completions.map(({ ids, ended }) => ({ text: textOf(ids, tokenizer), ended })),
+    answers: completions.map(({ ids, ended }, i) => ({
+      ...{ text: textOf(ids, tokenizer), ended },
+      reward: knownOrNull(at(rewards, g * n + i)),
+    })),
   }));
   return { metrics, samples };
+}
+
+function knownOrNull(value: number): number | null {
+  return Number.isFinite(value) ? value : null;
 }
 
 async function rewardMetrics(
   { config, scorer, gold, tokenizer }: RolloutEvaluation,
   groups: RolloutGroup[],
   step: number,
-): Promise<Record<string, number>> {
+): Promise<{ rewards: number[]; metrics: Record<string, number> }> {
   const groupSizes = groups.map(({ completions }) => completions.length);
   const input = rewardInput(groups, tokenizer, step);
   const scores = await scorer.score(input, { groupSizes });
   const { reward_weights: weights, missing_eos_penalty } = config;
   const rewards = sumRewards(scores, groups, { weights, missing_eos_penalty });
   const own = { ...rolloutMetrics({ groups, scores, rewards }), reward: meanOf(rewards) };
-  if (gold === null) return own;
+  if (gold === null) return { rewards, metrics: own };
   const goldScores = await gold.score(input, { groupSizes });
   const sum = sumRewards(goldScores, groups, { weights: null, missing_eos_penalty: null });
   const named = rolloutMetrics({ groups, scores: goldScores, rewards: sum });
-  return { ...own, ...named, gold: meanOf(sum) };
+  return { rewards, metrics: { ...own, ...named, gold: meanOf(sum) } };
 }
 
 /** The mean of those that are numbers. */

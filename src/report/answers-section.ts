@@ -1,4 +1,6 @@
 /** What the model answers to the watched prompts, at the start and later, side by side. The text is a model's: hostile. */
+
+import { formatNumber } from "../base/number-text.ts";
 import type { EvaluationRecord, RecordedAnswer } from "../runs/evaluation-records.ts";
 import { type Html, html, shownText } from "./html.ts";
 
@@ -12,14 +14,20 @@ const longestText = 1500;
  * and at the last one.
  *
  * @param exported - step of the checkpoint that was exported instead of the last state, or null
+ * @param also - steps of other evaluations to show
  */
-export function answersHtml(evaluations: readonly EvaluationRecord[], exported: number | null): Html {
+export function answersHtml(
+  evaluations: readonly EvaluationRecord[],
+  exported: number | null,
+  also: readonly number[] = [],
+): Html {
   const sampled = evaluations.filter(({ samples }) => samples.length > 0);
   const [first] = sampled;
   const last = sampled.at(-1);
   if (first === undefined || last === undefined) return html``;
-  const kept = sampled.find(({ global_step: step }) => step === exported);
-  const columns = [...new Set([first, kept, last])].filter((one) => one !== undefined);
+  const columns = sampled.filter(
+    (one) => one === first || one === last || [exported, ...also].includes(one.global_step),
+  );
   const head = columns.map(({ global_step: step }) => {
     const what = step === exported ? ", exported" : "";
     return html`<th scope="col">${`step ${step}${what}`}</th>`;
@@ -47,8 +55,14 @@ function answers(sample: EvaluationRecord["samples"][number] | undefined, prompt
   return html`${first ?? null}<details><summary>${others.length} more</summary>${others}</details>`;
 }
 
-function answerHtml({ text, ended }: RecordedAnswer): Html {
-  const tag = ended ? html`` : html`<span class="tag">cut at the length limit</span>`;
+function answerHtml({ text, ended, reward }: RecordedAnswer): Html {
+  const given = reward === undefined ? [] : [reward === null ? "no reward" : `reward ${rewardText(reward)}`];
+  const said = [...given, ...(ended ? [] : ["cut at the length limit"])];
+  const tag = said.length === 0 ? html`` : html`<span class="tag">${said.join(", ")}</span>`;
   if (text === "") return html`<span class="tag">empty</span>${tag}`;
   return html`<div class="answer">${shownText(text, longestText)}</div>${tag}`;
+}
+
+function rewardText(reward: number): string {
+  return formatNumber(Number(reward.toPrecision(4))).replace("-", "−");
 }

@@ -4,7 +4,7 @@ import type { MetricRow } from "../runs/metrics.ts";
 import type { Chart, Series } from "./line-chart.ts";
 
 /** A chart of a report: its title and the metrics on it. */
-interface ChartPlan {
+export interface ChartPlan {
   title: string;
   /** [metric, name in the legend] */
   lines: readonly (readonly [string, string])[];

@@ -3,9 +3,11 @@ import { basename, resolve } from "node:path";
 import { writeFileAtomic } from "../base/files.ts";
 import { formatNumber } from "../base/number-text.ts";
 import { flatConfig } from "../config/keys.ts";
+import { isOnPolicy } from "../config/online-keys.ts";
 import { valueText } from "../config/print-config.ts";
 import type { ConfigKey, RunConfig } from "../config/run-config.ts";
 import type { MetricRow } from "../runs/metrics.ts";
+import { readRollouts } from "../runs/rollouts.ts";
 import { openRun, type RunView } from "../runs/run-directory.ts";
 import { answersHtml } from "./answers-section.ts";
 import { type CollapseStory, collapseNote, collapseStory } from "./collapse-section.ts";
@@ -24,6 +26,13 @@ import {
   withDisplacement,
 } from "./metric-series.ts";
 import { pairFigures } from "./pairs-section.ts";
+import {
+  COMPLETION_PLANS,
+  POLICY_PLANS,
+  rewardSection,
+  shownSteps,
+  trainedOnHtml,
+} from "./rollouts-section.ts";
 
 /**
  * Writes `report.html` into a run directory.
@@ -46,14 +55,7 @@ function reportHtml(run: RunView): string {
     header(title, run),
     tiles(run.config, rows),
     collapseNote(story),
-    chartSection("Does the chosen answer gain?", DISPLACEMENT_PLANS, rows, {
-      note: displacementNote(rows, run.evaluations),
-      more: pairFigures(run.evaluations, run.config),
-    }),
-    chartSection("What does the model answer?", SAMPLE_PLANS, rows, {
-      below: answersHtml(run.evaluations, story.end?.restored ?? null),
-    }),
-    chartSection("Training", TRAINING_PLANS, rows, { note: nonFiniteNote(rows) }),
+    ...(isOnPolicy(run.config) ? onPolicySections(run, story, rows) : rowSections(run, story, rows)),
     factSection("Best checkpoint", bestCheckpoint(run, story)),
     exportSection(run.exported),
     dataCheckSection(run.preflight),
@@ -62,6 +64,35 @@ function reportHtml(run: RunView): string {
     eventSection(run),
     html`<footer>Made by preftune from the files of ${basename(resolve(run.paths.dir))}.</footer>`,
   ]);
+}
+
+/** Of a run that trains on rows. */
+function rowSections(run: RunView, story: CollapseStory, rows: readonly MetricRow[]): Html[] {
+  return [
+    chartSection("Does the chosen answer gain?", DISPLACEMENT_PLANS, rows, {
+      note: displacementNote(rows, run.evaluations),
+      more: pairFigures(run.evaluations, run.config),
+    }),
+    chartSection("What does the model answer?", SAMPLE_PLANS, rows, {
+      below: answersHtml(run.evaluations, story.end?.restored ?? null),
+    }),
+    chartSection("Training", TRAINING_PLANS, rows, { note: nonFiniteNote(rows) }),
+  ];
+}
+
+/** Of a run that trains on completions which it samples. */
+function onPolicySections(run: RunView, story: CollapseStory, rows: readonly MetricRow[]): Html[] {
+  const { evaluations } = run;
+  const answers = answersHtml(evaluations, story.end?.restored ?? null, shownSteps(evaluations));
+  const isShown = (title: string): boolean => COMPLETION_PLANS.every((plan) => plan.title !== title);
+  const plans = [...POLICY_PLANS, ...TRAINING_PLANS.filter(({ title }) => isShown(title))];
+  return [
+    rewardSection(rows),
+    chartSection("What does the model answer?", [...COMPLETION_PLANS, ...SAMPLE_PLANS], rows, {
+      below: html`${answers}${trainedOnHtml(readRollouts(run.paths.rollouts))}`,
+    }),
+    chartSection("Training", plans, rows, { note: nonFiniteNote(rows) }),
+  ];
 }
 
 /** A run to compare: its directory, or its rows of metrics. */
@@ -115,6 +146,10 @@ function header(title: string, { config, metrics, events }: RunView): Html {
 
 function tiles(config: RunConfig, rows: readonly MetricRow[]): Html {
   const shown: [string, string, (value: number) => string][] = [
+    ["eval_reward", "held-out reward", formatNumber],
+    ["eval_gold", "held-out gold", formatNumber],
+    ["reward", "training reward", formatNumber],
+    ["eval_kl_init", "KL to the start, nats per completion", formatNumber],
     ["eval_loss", "held-out loss", formatNumber],
     ["loss", "training loss", formatNumber],
     ["eval_rewards/accuracies", "held-out accuracy", percent],

@@ -5,6 +5,9 @@ import { axisOver, chartWidth, figureHtml, type Scale, scaleOf, tickText } from 
 import { type Html, html } from "./html.ts";
 import { intervalText } from "./interval-chart.ts";
 
+/** A value, and the ends of its interval, which may be NaN. */
+type Interval = Pick<Estimate, "value" | "low" | "high">;
+
 /** One condition. */
 export interface ScatterPoint {
   name: string;
@@ -12,8 +15,8 @@ export interface ScatterPoint {
   mark: string;
   /** Colour 1–7 of the style sheet. */
   colour: number;
-  x: Estimate;
-  y: Estimate;
+  x: Interval;
+  y: Interval;
 }
 
 /** The chart. */
@@ -23,13 +26,22 @@ export interface ScatterChart {
   yLabel: string;
   points: readonly ScatterPoint[];
   note?: string;
+  /** The points are joined in their order. */
+  isPath?: boolean;
 }
 
 const height = 340;
 const plot = { left: 70, right: chartWidth - 14, top: 12, bottom: height - 40 };
 
 /** The chart as a figure. */
-export function scatterChartHtml({ title, xLabel, yLabel, points, note }: ScatterChart): Html {
+export function scatterChartHtml({
+  title,
+  xLabel,
+  yLabel,
+  points,
+  note,
+  isPath = false,
+}: ScatterChart): Html {
   const shown = points.filter(({ x, y }) => Number.isFinite(x.value) && Number.isFinite(y.value));
   if (shown.length === 0) return html``;
   const x = scale(
@@ -49,11 +61,19 @@ export function scatterChartHtml({ title, xLabel, yLabel, points, note }: Scatte
       html`<path class="${tick === 0 ? "zero" : "grid"}" d="M${plot.left} ${y.at(tick)}H${plot.right}"/><text x="${plot.left - 6}" y="${y.at(tick) + 4}" text-anchor="end">${tickText(tick)}</text>`,
   );
   const dots = shown.map((point) => pointHtml(point, x.at, y.at));
+  const d = shown.map((point) => `${x.at(point.x.value)} ${y.at(point.y.value)}`).join("L");
+  const path = isPath ? [html`<g class="c6"><path class="line whisker" d="M${d}"/></g>`] : [];
   const [middleX, middleY] = [(plot.left + plot.right) / 2, (plot.top + plot.bottom) / 2];
   const names = html`<text x="${middleX}" y="${height - 6}" text-anchor="middle">${xLabel}</text>
 <text x="12" y="${middleY}" text-anchor="middle" transform="rotate(-90 12 ${middleY})">${yLabel}</text>`;
   const label = `${title}: ${shown.length} points`;
-  return figureHtml({ title, note, label, height, isLarge: true }, [...columns, ...rows, ...dots, names]);
+  return figureHtml({ title, note, label, height, isLarge: true }, [
+    ...columns,
+    ...rows,
+    ...path,
+    ...dots,
+    names,
+  ]);
 }
 
 function pointHtml(point: ScatterPoint, x: (value: number) => number, y: (value: number) => number): Html {
@@ -66,6 +86,6 @@ function pointHtml(point: ScatterPoint, x: (value: number) => number, y: (value:
   return html`<g class="c${point.colour}">${whiskers}<circle class="dot full" cx="${cx}" cy="${cy}" r="3.5"/><text class="over" x="${cx + 6}" y="${cy - 5}">${point.mark}</text><circle class="hit" cx="${cx}" cy="${cy}" r="10">${title}</circle></g>`;
 }
 
-function scale(intervals: readonly Estimate[], range: readonly [number, number]): Scale {
+function scale(intervals: readonly Interval[], range: readonly [number, number]): Scale {
   return scaleOf(axisOver(intervals.flatMap(({ low, high, value }) => [low, high, value])), range);
 }

@@ -17,6 +17,8 @@ export interface RecordedAnswer {
   text: string;
   /** False when it was cut at the length limit. */
   ended: boolean;
+  /** What it was given, in an on-policy run; null: it could not be scored. */
+  reward?: number | null;
 }
 
 /** One evaluation. */

@@ -1,0 +1,218 @@
+/** The sections of an on-policy run: what its reward costs, how completions change, and some of them. The text is a model's: hostile. */
+import { at } from "../base/at.ts";
+import { formatNumber } from "../base/number-text.ts";
+import type { EvaluationRecord } from "../runs/evaluation-records.ts";
+import type { MetricRow } from "../runs/metrics.ts";
+import type { RolloutRow } from "../runs/train-events.ts";
+import { type Html, html, shownText } from "./html.ts";
+import { chartHtml } from "./line-chart.ts";
+import { type ChartPlan, pointsOf, runCharts } from "./metric-series.ts";
+import { scatterChartHtml } from "./scatter-chart.ts";
+
+/** Rollouts of training of which completions are shown, and prompts of each. */
+const shown = { rollouts: 4, prompts: 2 };
+/** Characters of a completion that are shown. */
+const longestText = 600;
+/** Most points of a scatter chart that carry their step. */
+const mostMarks = 6;
+
+/** How completions change. */
+export const COMPLETION_PLANS: readonly ChartPlan[] = [
+  { title: "Entropy", lines: [["entropy", "next token"]] },
+  {
+    title: "Length of completions",
+    lines: [
+      ["completions/mean_length", "mean"],
+      ["completions/mean_terminated_length", "of those that ended"],
+    ],
+  },
+  { title: "Distinct completions of a prompt", lines: [["completions/distinct", "fraction"]] },
+  {
+    title: "Cut at max_completion_length",
+    lines: [["completions/clipped_ratio", "fraction"]],
+    note: "The others ended by themselves.",
+  },
+];
+
+/** How training goes, besides what all runs have. */
+export const POLICY_PLANS: readonly ChartPlan[] = [
+  {
+    title: "Groups of equal rewards",
+    lines: [["frac_reward_zero_std", "fraction"]],
+    note: "Nothing is learned from them.",
+  },
+  {
+    title: "Ratio",
+    lines: [
+      ["ratio/min", "least"],
+      ["ratio/mean", "mean"],
+      ["ratio/max", "greatest"],
+    ],
+    note: "Exactly 1 at the first update of a rollout.",
+  },
+  {
+    title: "Sampler against trainer",
+    lines: [
+      ["sampling/sampling_logp_difference/mean", "mean"],
+      ["sampling/sampling_logp_difference/max", "greatest"],
+    ],
+  },
+  {
+    title: "Speed of each part",
+    lines: [
+      ["speed/sampling_tokens_per_second", "sampling"],
+      ["speed/training_tokens_per_second", "training"],
+    ],
+  },
+];
+
+const goodChange = "eval_logps/chosen_delta_init";
+
+/** Reward over time and against KL, gold and the likelihood of good completions. */
+export function rewardSection(rows: readonly MetricRow[]): Html {
+  const charts = [
+    ...runCharts([...rewardPlans(rows), ...COST_PLANS], rows).map(chartHtml),
+    against(rows, {
+      title: "Reward against KL",
+      x: ["eval_kl_init", "KL to the start, nats per completion"],
+      y: ["eval_reward", "reward, held out"],
+    }),
+    against(rows, {
+      title: "Proxy against gold",
+      x: ["eval_reward", "reward that is trained on, held out"],
+      y: ["eval_gold", "gold"],
+    }),
+    against(rows, {
+      title: "Good completions against reward",
+      x: ["eval_reward", "reward, held out"],
+      y: [goodChange, "change of log-prob, nats/token"],
+    }),
+  ].filter(({ text }) => text !== "");
+  if (charts.length === 0) return html``;
+  const said = unlearningNote(rows);
+  const note = said === null ? html`` : html`<p class="note">${said}</p>`;
+  return html`<section><h2>What does the reward cost?</h2>${note}<div class="charts">${charts}</div></section>`;
+}
+
+/** A chart for the sum, and one for each function where there are several. */
+function rewardPlans(rows: readonly MetricRow[]): ChartPlan[] {
+  const keys = [...new Set(rows.flatMap(Object.keys))].map((key) => key.replace(/^eval_/, ""));
+  const names = new Set(keys.flatMap((key) => /^rewards\/(.+)\/mean$/.exec(key)?.[1] ?? []));
+  const each = [...names].map((name): [string, string] => [`rewards/${name}/mean`, shownText(name, 40)]);
+  return [
+    {
+      title: "Reward",
+      lines: [
+        ["reward", "reward"],
+        ["gold", "gold"],
+      ],
+    },
+    ...(each.length > 1 ? [{ title: "Rewards by function", lines: each }] : []),
+  ];
+}
+
+const COST_PLANS: readonly ChartPlan[] = [
+  { title: "KL to the start", lines: [["kl_init", "per completion"]] },
+  {
+    title: "Good completions since the start",
+    lines: [["logps/chosen_delta_init", "log-prob per token"]],
+    note: "Below 0: less likely than before training.",
+  },
+  { title: "Good completions that fell", lines: [["displacement/frac_chosen_down", "fraction"]] },
+];
+
+/** Evaluations by two of their figures, in order; nothing with fewer than two. */
+function against(
+  rows: readonly MetricRow[],
+  { title, x, y }: { title: string; x: [key: string, label: string]; y: [key: string, label: string] },
+): Html {
+  const points = rows.flatMap((row) => {
+    const [a, b] = [row[x[0]], row[y[0]]];
+    return typeof a === "number" && typeof b === "number" && Number.isFinite(a) && Number.isFinite(b)
+      ? [{ step: row.global_step, a, b }]
+      : [];
+  });
+  if (points.length < 2) return html``;
+  const every = Math.max(1, Math.ceil((points.length - 1) / (mostMarks - 1)));
+  const exact = (value: number) => ({ value, low: Number.NaN, high: Number.NaN });
+  return scatterChartHtml({
+    ...{ title, xLabel: x[1], yLabel: y[1], isPath: true },
+    note: "A point an evaluation, in the order of the steps that stand beside them.",
+    points: points.map(({ step, a, b }, i) => ({
+      ...{ name: `step ${step}`, colour: 1, x: exact(a), y: exact(b) },
+      mark: i % every === 0 || i === points.length - 1 ? String(step) : "",
+    })),
+  });
+}
+
+/** What was paid for the reward, in words; null where nothing was, or nothing was gained. */
+function unlearningNote(rows: readonly MetricRow[]): string | null {
+  const ends = (key: string): [number, number] => {
+    const points = pointsOf(rows, key);
+    return [points[0]?.[1] ?? Number.NaN, points.at(-1)?.[1] ?? Number.NaN];
+  };
+  const [before, now] = ends("eval_reward");
+  if (!(now > before)) return null;
+  const [, change] = ends(goodChange);
+  const [, down] = ends("eval_displacement/frac_chosen_down");
+  const [goldBefore, goldNow] = ends("eval_gold");
+  const number = (value: number): string => formatNumber(Number(value.toFixed(3))).replace("-", "−");
+  const costs = [
+    ...(change < 0
+      ? [
+          `good completions became less likely (${number(change)} nats per token, ${Math.round(100 * down)} % of them)`,
+        ]
+      : []),
+    ...(goldNow < goldBefore ? [`gold fell from ${number(goldBefore)} to ${number(goldNow)}`] : []),
+  ];
+  if (costs.length === 0) return null;
+  return `On held-out prompts the reward rose from ${number(before)} to ${number(now)} while ${costs.join(", and ")}.`;
+}
+
+/** Some evaluations spread over the run, the first and the last among them. */
+export function spreadOver<T>(all: readonly T[], count: number): T[] {
+  if (all.length <= count) return [...all];
+  return Array.from({ length: count }, (_, i) => at(all, Math.round((i * (all.length - 1)) / (count - 1))));
+}
+
+/** Steps of the evaluations whose completions stand side by side. */
+export function shownSteps(evaluations: readonly EvaluationRecord[]): number[] {
+  const sampled = evaluations.filter(({ samples }) => samples.length > 0);
+  return spreadOver(sampled, 4).map(({ global_step }) => global_step);
+}
+
+/** Completions that the run was trained on: best and worst of some prompts of some of its rollouts. */
+export function trainedOnHtml(rows: readonly RolloutRow[]): Html {
+  if (rows.length === 0) return html``;
+  const rounds = [...Map.groupBy(rows, ({ rollout }) => rollout).values()];
+  const body = spreadOver(rounds, shown.rollouts).flatMap((round) => {
+    const groups = [...Map.groupBy(round, ({ group }) => group).values()].slice(0, shown.prompts);
+    return groups.flatMap((group) => bestAndWorst(group).map((row) => rowHtml(row, group.length)));
+  });
+  const head = ["step", "prompt", "reward", "advantage", "completion"].map(
+    (name) => html`<th scope="col">${name}</th>`,
+  );
+  return html`<h3>Trained on</h3><p class="soft">Best and worst of the completions of ${shown.prompts} prompts of some rollouts; all are in rollouts.jsonl.gz.</p>
+<div class="scroll"><table class="wide"><thead><tr>${head}</tr></thead><tbody>${body}</tbody></table></div>`;
+}
+
+/** Of equal rewards only the first. */
+function bestAndWorst(group: readonly RolloutRow[]): RolloutRow[] {
+  const ranked = group.toSorted(
+    (a, b) => (b.reward ?? Number.NEGATIVE_INFINITY) - (a.reward ?? Number.NEGATIVE_INFINITY),
+  );
+  const [best, worst] = [ranked[0], ranked.at(-1)];
+  if (best === undefined || worst === undefined) return [];
+  return best.reward === worst.reward ? [best] : [best, worst];
+}
+
+function rowHtml({ step, row, reward, advantage, completion, ended }: RolloutRow, of: number): Html {
+  const number = (value: number | null | undefined): string =>
+    value === null || value === undefined
+      ? "–"
+      : formatNumber(Number(value.toPrecision(4))).replace("-", "−");
+  const tag = ended ? html`` : html`<span class="tag">cut at the length limit</span>`;
+  const text = html`<div class="answer">${shownText(completion, longestText)}</div>`;
+  const place = row.split(/[\\/]/).at(-1) ?? row;
+  return html`<tr><th scope="row">${step}</th><td>${shownText(place, 60)}<br><span class="tag">1 of ${of}</span></td><td class="number">${number(reward)}</td><td class="number">${number(advantage)}</td><td class="long">${completion === "" ? html`<span class="tag">empty</span>` : text}${tag}</td></tr>`;
+}
