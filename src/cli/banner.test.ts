@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { loadConfig } from "../config/load-config.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import type { TrainStart } from "../runs/train-events.ts";
-import { bannerObject, configBanner, startBanner, weightText } from "./banner.ts";
+import { bannerObject, configBanner, lossNote, startBanner, weightText } from "./banner.ts";
 
 function config(values: Record<string, unknown>): RunConfig {
   const base = { model_name_or_path: "models/m", output_dir: "runs/x", train_data: "pairs.jsonl" };
@@ -49,6 +49,21 @@ test("device, type, rows, steps, batch and learning rate are said before the fir
   const text = startBanner(config({ tokens_per_step: 4096 }), resumed);
   assert.match(text, /device {3}cuda:0, bfloat16\n/);
   assert.match(text, /none held out\n {2}steps {4}13 of 4096 tokens, of which 5 are done\n/);
+});
+
+test("an on-policy run says how many prompts and completions a step has, and that a loss near 0 is right", () => {
+  const rollouts = { reward_funcs: ["exact"], num_generations: 8, max_completion_length: 48 };
+  const grpo = config({ ...rollouts, objective: "grpo", per_device_train_batch_size: 128 });
+  assert.match(startBanner(grpo, start), /steps {4}13 of 16 prompts × 8 completions of at most 48 tokens\n/);
+  assert.match(
+    configBanner(config({ ...rollouts, objective: "grpo", loss_type: "cispo" })),
+    /^grpo \(published, cispo\)/,
+  );
+  const reused = { ...rollouts, objective: "grpo", num_iterations: 2, steps_per_generation: 2 };
+  assert.match(startBanner(config(reused), start), /1 prompt × 8 completions .*, a rollout for every 4\n/);
+  assert.match(lossNote(grpo) ?? "", /loss near 0 is right/);
+  assert.equal(lossNote(config({ ...rollouts, objective: "raft" })), null);
+  assert.equal(lossNote(config({})), null);
 });
 
 test("for programs the same is one object", () => {

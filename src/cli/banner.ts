@@ -1,14 +1,21 @@
 /** What a run is, in a few lines before it starts. */
 
+import { fieldOf } from "../config/keys.ts";
+import { isOnPolicy } from "../config/online-keys.ts";
 import { valueText } from "../config/print-config.ts";
 import type { RunConfig } from "../config/run-config.ts";
+import { hasRatio } from "../methods/index.ts";
 import type { TrainStart } from "../runs/train-events.ts";
 
-/** "slime (balanced), LoRA of rank 16" */
+/** "slime (balanced), LoRA of rank 16"; a loss_type that is not the method's usual one is said too. */
 function methodText(config: RunConfig): string {
   const { method } = config;
-  const named = "preset" in method ? ` (${method.preset})` : "";
-  const form = method.objective === "dpo" && method.loss_type === "ipo" ? " (ipo)" : named;
+  const usual: unknown = fieldOf("loss_type", method.objective).default;
+  const forms = [
+    ...("preset" in method ? [method.preset] : []),
+    ...("loss_type" in method && method.loss_type !== usual ? [method.loss_type] : []),
+  ];
+  const form = forms.length === 0 ? "" : ` (${forms.join(", ")})`;
   return `${method.objective}${form}, ${trainedText(config)}`;
 }
 
@@ -21,8 +28,27 @@ function trainedText({ use_peft, adapter_name_or_path, lora_r, use_dora }: RunCo
 /** "8 rows × 2", "4096 tokens" */
 function stepText(config: RunConfig): string {
   const { tokens_per_step, per_device_train_batch_size: rows, gradient_accumulation_steps: parts } = config;
+  if (isOnPolicy(config)) return rolloutText(config);
   if (tokens_per_step !== null) return `${tokens_per_step} tokens`;
   return parts === 1 ? `${rows} rows` : `${rows * parts} rows (${parts} micro-batches of ${rows})`;
+}
+
+/** "16 prompts × 8 completions of at most 48 tokens" */
+function rolloutText(config: RunConfig): string {
+  const { num_generations: n, max_completion_length: longest } = config;
+  const { steps_per_generation: parts, num_iterations: passes } = config;
+  const prompts = (config.per_device_train_batch_size * config.gradient_accumulation_steps) / n;
+  const each = `${prompts} prompt${prompts === 1 ? "" : "s"} × ${n} completions of at most ${longest} tokens`;
+  return parts * passes === 1 ? each : `${each}, a rollout for every ${parts * passes}`;
+}
+
+/** What a loss says of an on-policy run whose advantages have mean 0; null for other runs. */
+export function lossNote(config: RunConfig): string | null {
+  if (!isOnPolicy(config) || !hasRatio(config.method.objective)) return null;
+  return (
+    "a loss near 0 is right: on its own completions the model's advantages have mean 0, whatever it learns. " +
+    "Look at reward, grad_norm and, in evaluations, kl_init and chosen_delta_init."
+  );
 }
 
 function aligned(facts: readonly (readonly [string, string])[]): string {

@@ -5,11 +5,19 @@ import { formatNumber } from "../base/number-text.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import type { PreflightReport } from "../data/preflight.ts";
 import { formatPreflight, preflightNotes } from "../data/preflight-text.ts";
-import type { TrainEvent, TrainStart, TrainStep, TrainSummary, TrainWork } from "../runs/train-events.ts";
+import type {
+  RolloutRow,
+  TrainEvent,
+  TrainStart,
+  TrainStep,
+  TrainSummary,
+  TrainWork,
+} from "../runs/train-events.ts";
 import type { Phases } from "../terminal/phases.ts";
 import { TrainingProgress } from "../terminal/training-progress.ts";
-import { bannerObject, configBanner, startBanner } from "./banner.ts";
+import { bannerObject, configBanner, lossNote, startBanner } from "./banner.ts";
 import { rescoredText } from "./rescored-text.ts";
+import { beforeStep, completionTexts } from "./rollout-text.ts";
 
 const onTerminal = (): boolean => process.stdout.isTTY === true;
 
@@ -20,6 +28,8 @@ export class TrainDisplay {
   /** The command that resumes the run once it is stopped. */
   readonly #resume: string;
   #total = 0;
+  /** The last that was sampled. */
+  #rollout: readonly RolloutRow[] = [];
   #progress: TrainingProgress = new TrainingProgress(0);
 
   constructor(config: RunConfig, { phases, resume }: { phases: Phases; resume: string }) {
@@ -35,16 +45,16 @@ export class TrainDisplay {
     else if (work.at === "evaluation" && (onTerminal() || work.step === 0)) {
       this.#phases.listen(`evaluation at step ${work.step}`, work.done, work.total);
     } else if (work.at === "export") this.#phases.listen("export", work.done, work.total);
-    else if (work.at === "sampling") this.#progress.before(`sampling, ${formatNumber(work.done)} tokens`);
-    else if (work.at === "scoring") this.#progress.before("scoring");
+    else if (work.at === "sampling" || work.at === "scoring") this.#progress.before(beforeStep(work));
   }
 
   event(event: TrainEvent): void {
+    if (event.type === "rollout") this.#rollout = event.rows;
     if (event.type === "inputs" || event.type === "rollout") return;
     // these have lines of their event
     if (onTerminal() && ["evaluation", "export", "end"].includes(event.type)) this.#phases.drop();
     else this.#phases.done();
-    if (event.type === "log") this.#progress.log(event.row);
+    if (event.type === "log") this.#log(event.row);
     else if (event.type === "evaluation") this.#evaluation(event.row);
     else if (event.type === "step") this.#step(event);
     else if (event.type === "end") this.#end(event.summary);
@@ -53,15 +63,23 @@ export class TrainDisplay {
     else this.#progress.note(noteOf(event));
   }
 
+  #log(row: Extract<TrainEvent, { type: "log" }>["row"]): void {
+    this.#progress.log(row);
+    if (!this.#config.log_completions) return;
+    for (const text of completionTexts(this.#rollout)) this.#progress.note(text);
+  }
+
   #start(event: TrainStart): void {
     this.#total = event.totalSteps;
     this.#progress = new TrainingProgress(event.totalSteps);
     if (!onTerminal()) {
       process.stdout.write(`${stringifyNumbers({ start: bannerObject(this.#config, event) })}\n`);
-      return;
+    } else {
+      process.stdout.write(`${startBanner(this.#config, event)}\n`);
+      this.#progress.begin(event.step);
     }
-    process.stdout.write(`${startBanner(this.#config, event)}\n`);
-    this.#progress.begin(event.step);
+    const note = lossNote(this.#config);
+    if (note !== null) this.#progress.note(note);
   }
 
   #step({ step, loss, metrics, tokens, peakMemoryBytes }: TrainStep): void {
@@ -87,6 +105,11 @@ export class TrainDisplay {
       return typeof value === "number" ? [`${name} ${formatNumber(value)}`] : [];
     };
     const parts = [
+      ...show("eval_reward", "reward"),
+      ...show("eval_gold", "gold"),
+      ...show("eval_kl_init", "KL to the start"),
+      ...show("eval_completions/mean_length", "length"),
+      ...show("eval_completions/distinct", "distinct"),
       ...show("eval_loss", "loss"),
       ...show("eval_rewards/accuracies", "accuracy"),
       ...show("eval_rewards/margins", "margin"),

@@ -1,12 +1,12 @@
-/** What is told of rollouts from which nothing, or the wrong thing, is learned. */
+/** What is reported rollouts from which nothing, or the wrong thing, is learned. */
 import { formatNumber } from "../base/number-text.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import { deadGroups, type ScoredGroups } from "./scored-rollout.ts";
 
-/** Rollouts in a row after which something is told. */
+/** Rollouts in a row after which something is reported. */
 const patience = 5;
 
-/** Counts rollouts in a row that are alike in a bad way, and tells of each way once. */
+/** Counts rollouts in a row that are alike in a bad way, and reports each way once. */
 export class RolloutWarnings {
   readonly #config: Pick<RunConfig, "max_completion_length" | "num_generations">;
   readonly #inRow: Record<"equal" | "cut" | "unscored", number> = { equal: 0, cut: 0, unscored: 0 };
@@ -15,7 +15,7 @@ export class RolloutWarnings {
     this.#config = config;
   }
 
-  /** What is to be told after `rollout`, a sentence or two each. */
+  /** What is to be reported after `rollout`, a sentence or two each. */
   of(rollout: Pick<ScoredGroups, "groups" | "rewards">): string[] {
     const { groups, rewards } = rollout;
     const known = rewards.filter((reward) => !Number.isNaN(reward));

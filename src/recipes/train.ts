@@ -339,7 +339,7 @@ async function* runSteps(
   return ended;
 }
 
-/** What was sampled for a step, and what is to be told of it. */
+/** What was sampled for a step, and what is to be reported of it. */
 function* sampledFor({ rollout, notes = [] }: TrainingStep): Generator<TrainEvent> {
   if (rollout !== undefined) yield { type: "rollout", rows: rollout };
   for (const text of notes) yield { type: "note", text };

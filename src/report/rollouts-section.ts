@@ -170,7 +170,7 @@ function unlearningNote(rows: readonly MetricRow[]): string | null {
 }
 
 /** Some evaluations spread over the run, the first and the last among them. */
-export function spreadOver<T>(all: readonly T[], count: number): T[] {
+function spreadOver<T>(all: readonly T[], count: number): T[] {
   if (all.length <= count) return [...all];
   return Array.from({ length: count }, (_, i) => at(all, Math.round((i * (all.length - 1)) / (count - 1))));
 }

@@ -26,7 +26,7 @@ export interface ScatterChart {
   yLabel: string;
   points: readonly ScatterPoint[];
   note?: string;
-  /** The points are joined in their order. */
+  /** The points are joined in their order, in a chart of the usual width. */
   isPath?: boolean;
 }
 
@@ -67,7 +67,7 @@ export function scatterChartHtml({
   const names = html`<text x="${middleX}" y="${height - 6}" text-anchor="middle">${xLabel}</text>
 <text x="12" y="${middleY}" text-anchor="middle" transform="rotate(-90 12 ${middleY})">${yLabel}</text>`;
   const label = `${title}: ${shown.length} points`;
-  return figureHtml({ title, note, label, height, isLarge: true }, [
+  return figureHtml({ title, note, label, height, isLarge: !isPath }, [
     ...columns,
     ...rows,
     ...path,

@@ -1,4 +1,4 @@
-/** The file of completions: what is whole of it is read and kept, wherever it was cut off. */
+/** The file of completions: what is complete of it is read and kept, wherever it was truncated. */
 import assert from "node:assert/strict";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -28,7 +28,7 @@ test("rollouts come back as they were written, NaN too", () => {
   assert.deepEqual(readRollouts(join(root, "none")), []);
 });
 
-test("a file cut off at any byte gives the completions that are whole, in order", () => {
+test("a file truncated at any byte gives the completions that are complete, in order", () => {
   const bytes = readFileSync(fileOf("cut"));
   const first = readFileSync(fileOf("first", all.slice(0, 1))).length;
   const path = join(root, "part");
@@ -52,7 +52,7 @@ test("what is no gzip is an error that names the file", () => {
   );
 });
 
-test("a checkpoint's length cuts a longer file; a shorter one keeps what is whole and can be continued", () => {
+test("a checkpoint's length cuts a longer file; a shorter one keeps what is complete and can be continued", () => {
   const path = fileOf("resumed", all.slice(0, 2));
   saveRolloutsLength(path, root);
   const saved = readFileSync(path);

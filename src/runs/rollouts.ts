@@ -42,7 +42,7 @@ export function saveRolloutsLength(path: string, checkpointDir: string): void {
   writeFileAtomic(join(checkpointDir, LENGTH), `${JSON.stringify({ bytes: statSync(path).size })}\n`);
 }
 
-/** Shortens the file to what it was at a checkpoint, or to what is whole of it where it is shorter; null: the run begins again. */
+/** Shortens the file to what it was at a checkpoint, or to what is complete of it where it is shorter; null: the run begins again. */
 export function cutRollouts(path: string, checkpointDir: string | null): void {
   if (!existsSync(path)) return;
   const noted = checkpointDir === null ? null : join(checkpointDir, LENGTH);
@@ -52,7 +52,7 @@ export function cutRollouts(path: string, checkpointDir: string | null): void {
   else if (statSync(path).size < bytes) writeFileAtomic(path, packed(readRollouts(path)));
 }
 
-/** The completions in the file at `path`, in order; none where there is no file. Of a file that was cut off, those that are whole. */
+/** The completions in the file at `path`, in order; none where there is no file. Of a truncated file, those that are complete. */
 export function readRollouts(path: string): RolloutRow[] {
   if (!existsSync(path)) return [];
   const bytes = readFileBytes(path, mostAtOnce);

@@ -37,7 +37,7 @@ export interface TrainingStep {
   keep_logps?: boolean;
   /** The completions that were sampled for it and the steps after it; left out where none were. */
   rollout?: RolloutRow[];
-  /** What is to be told of it. */
+  /** What is to be reported of it. */
   notes?: readonly string[];
 }
 

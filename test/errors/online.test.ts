@@ -1,6 +1,6 @@
 /**
  * Bad input of on-policy runs: a configuration, rows or reward functions that cannot work end in a clear error before anything
- * is sampled; what goes wrong later is counted, told, or ends the run so that it can be resumed.
+ * is sampled; what goes wrong later is counted, reported, or ends the run so that it can be resumed.
  */
 import assert from "node:assert/strict";
 import { readFileSync, truncateSync, writeFileSync } from "node:fs";
@@ -170,7 +170,7 @@ test("NaN, null and infinite rewards are counted, and the rest is learned", asyn
   assert.equal(unscored.length, 6);
 });
 
-test("rewards that stay equal and completions that are all cut are told of once, with what to do", async () => {
+test("rewards that stay equal and completions that are all cut are reported once, with what to do", async () => {
   const { record } = await run({
     reward_funcs: [`${rewards}#alike`],
     max_steps: 7,
@@ -187,7 +187,7 @@ test("rewards that stay equal and completions that are all cut are told of once,
   );
 });
 
-test("a reward file that changed since the run began is told of when the run is resumed", async () => {
+test("a reward file that changed since the run began is reported when the run is resumed", async () => {
   const path = moduleOf(
     "changing.mjs",
     "export const first = ({ completion_ids }) => completion_ids.map((i) => i[0]);\n",
@@ -199,13 +199,13 @@ test("a reward file that changed since the run began is told of when the run is 
   const record = await runTraining({
     ...{ ...online, ...values, output_dir: again, resume_from_checkpoint: "latest" },
   });
-  const told = notesOf(record).filter((text) =>
+  const reported = notesOf(record).filter((text) =>
     /changed since the run began: reward_funcs .*changing\.mjs/.test(text),
   );
-  assert.equal(told.length, 1);
+  assert.equal(reported.length, 1);
 });
 
-test("a rollouts file that was cut off does not keep a run from being resumed", async () => {
+test("a rollouts file that was truncated does not keep a run from being resumed", async () => {
   const { dir } = await run({});
   const again = cutBack(dir, fixture.path("cut-off"), 2);
   const path = join(again, "rollouts.jsonl.gz");
@@ -216,7 +216,7 @@ test("a rollouts file that was cut off does not keep a run from being resumed", 
   assert.deepEqual(rows.slice(-16), readRollouts(join(dir, "rollouts.jsonl.gz")).slice(-16));
 });
 
-test("a disk that is full when a rollout is written ends the run, and the run goes on when there is room", async () => {
+test("a disk that is full when a rollout is written ends the run, and the run continues when there is room", async () => {
   const { dir: whole } = await run({}, "with-room");
   const dir = fixture.path("full");
   {

@@ -32,7 +32,7 @@ async function run(name: string, values: Values) {
   return { dir, summary, seen };
 }
 
-test("a KL above its bound is told of, and training goes on", async () => {
+test("a KL above its bound is reported, and training continues", async () => {
   const { dir, summary, seen } = await run("warned", { watch_thresholds: { kl: 0.05, chosen_fall: null } });
   assert.equal(summary.reason, "done");
   assert.match(seen[0]?.breaches.join() ?? "", /kl_init rose by more than 0\.05 since step 0/);
@@ -40,7 +40,7 @@ test("a KL above its bound is told of, and training goes on", async () => {
   assert.equal(seen.length, rows.length);
 });
 
-test("within its bound nothing is told", async () => {
+test("within its bound nothing is reported", async () => {
   const { seen } = await run("quiet", { watch_thresholds: { kl: 1e6, chosen_fall: null, gold_fall: 1e6 } });
   assert.deepEqual(seen, []);
 });
