@@ -53,10 +53,11 @@ test("the documentation of the keys is complete", () => {
 });
 
 const recipes = readdirSync(RECIPES).filter((name) => name.endsWith(".yaml"));
-test("there is a recipe per model of the paper, a small one and its reward model, and the quick start's", () => {
+test("there is a recipe per model of the paper, a small one and its reward model, and the quick start's two", () => {
   assert.deepEqual(recipes.sort(), [
     "gemma-3-4b.yaml",
     "llama-3.2-3b.yaml",
+    "online-quickstart.yaml",
     "quickstart.yaml",
     "qwen3-4b.yaml",
     "reward-smollm2-135m.yaml",
@@ -68,7 +69,8 @@ for (const recipe of recipes) {
   test(`recipe ${recipe} parses without a warning, with every objective`, () => {
     const file = join(RECIPES, recipe);
     assert.deepEqual(loadConfig({ file }).warnings, []);
-    for (const objective of ["dpo", "simpo", "sft"])
+    const isOnline = recipe.startsWith("online-");
+    for (const objective of isOnline ? ["rloo", "raft", "slime"] : ["dpo", "simpo", "sft"])
       loadConfig({ file, overrides: [["objective", objective]] });
   });
 }
