@@ -1,4 +1,5 @@
 /** Program of a worker process of reward functions. Started by reward-worker.ts. */
+import { Worker } from "node:worker_threads";
 import { messageOf } from "../base/errors.ts";
 import { checkedValues } from "./checked-values.ts";
 import { filesOf, LoadFailure, loadFunction, noteImports } from "./load-functions.ts";
@@ -53,6 +54,10 @@ process.on("warning", (warning) => {
 // Ctrl-C on a terminal reaches every process of the group; this one ends when its parent does, or says so
 process.on("SIGINT", () => {});
 process.on("disconnect", () => process.exit());
+// a function that never ends hears of no disconnection: a thread sees that the parent was killed
+const watch = `const parent = require("node:worker_threads").workerData;
+setInterval(() => process.ppid === parent || process.kill(process.pid, "SIGKILL"), 500);`;
+new Worker(watch, { eval: true, workerData: process.ppid }).unref();
 process.on("message", (command: RewardCommand) => {
   if (command.type === "load") void load(command.functions).then((message) => send(message));
   // its time counts from here, not from where it was queued
