@@ -6,12 +6,13 @@ import { CompletionValues } from "../data/completion-values.ts";
 import type { Example } from "../data/example.ts";
 import { completionEntropies } from "../evaluate/diversity/completion-entropies.ts";
 import { scoreBatch } from "../forward/score-batch.ts";
+import { mean, scorable } from "../methods/advantages.ts";
 import type { EvaluationRecord } from "../runs/evaluation-records.ts";
 import { evaluationBatches } from "../train/step-source.ts";
 import type { OnlineParts } from "./online-steps.ts";
 import type { PolicyReference } from "./policy-reference.ts";
 import { type RolloutGroup, rollout } from "./rollout.ts";
-import { rewardInput, rolloutMetrics, type Scorer, sumRewards, textOf } from "./scored-rollout.ts";
+import { rolloutMetrics, type Scorer, score, textOf } from "./scored-rollout.ts";
 
 /** Which of the seeds derived from the run's own is that of evaluations: the same draws at each. */
 const seedIndex = 2 ** 31 + 2;
@@ -79,23 +80,16 @@ async function rewardMetrics(
   groups: RolloutGroup[],
   step: number,
 ): Promise<{ rewards: number[]; metrics: Record<string, number> }> {
-  const groupSizes = groups.map(({ completions }) => completions.length);
-  const input = rewardInput(groups, tokenizer, step);
-  const scores = await scorer.score(input, { groupSizes });
-  const { reward_weights: weights, missing_eos_penalty } = config;
-  const rewards = sumRewards(scores, groups, { weights, missing_eos_penalty });
-  const own = { ...rolloutMetrics({ groups, scores, rewards }), reward: meanOf(rewards) };
+  const { reward_weights, missing_eos_penalty } = config;
+  const { rewards, ...scored } = await score(scorer, groups, {
+    ...{ reward_weights, missing_eos_penalty, tokenizer, step },
+  });
+  const own = { ...rolloutMetrics({ ...scored, rewards }), reward: mean(scorable(rewards)) };
   if (gold === null) return { rewards, metrics: own };
-  const goldScores = await gold.score(input, { groupSizes });
-  const sum = sumRewards(goldScores, groups, { weights: null, missing_eos_penalty: null });
-  const named = rolloutMetrics({ groups, scores: goldScores, rewards: sum });
-  return { rewards, metrics: { ...own, ...named, gold: meanOf(sum) } };
-}
-
-/** The mean of those that are numbers. */
-function meanOf(values: readonly number[]): number {
-  const known = values.filter((value) => !Number.isNaN(value));
-  return known.reduce((sum, value) => sum + value, 0) / known.length;
+  const other = await score(gold, groups, {
+    ...{ reward_weights: null, missing_eos_penalty: null, tokenizer, step },
+  });
+  return { rewards, metrics: { ...own, ...rolloutMetrics(other), gold: mean(scorable(other.rewards)) } };
 }
 
 /** KL from the start, estimated on the completions (k1): per completion and per token, nats. */

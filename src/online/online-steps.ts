@@ -14,6 +14,7 @@ import type { StepResult } from "../train/step.ts";
 import type { NextOptions, StepSource, TrainingStep } from "../train/step-source.ts";
 import { replaced } from "./dynamic-sampling.ts";
 import type { PolicyReference } from "./policy-reference.ts";
+import { prepareRollout } from "./prepare-rollout.ts";
 import { PromptOrder } from "./prompt-order.ts";
 import { type RolloutGroup, rollout } from "./rollout.ts";
 import { byCompletion, type RolloutBatch, type RolloutPacking, rolloutBatches } from "./rollout-batches.ts";
@@ -24,11 +25,10 @@ import { samplingDifference } from "./sampling-difference.ts";
 import {
   type CurrentRollout,
   deadGroups,
-  rewardInput,
   rolloutMetrics,
   type ScoredGroups,
   type Scorer,
-  sumRewards,
+  score,
 } from "./scored-rollout.ts";
 
 /** What an on-policy run is made of. */
@@ -162,15 +162,10 @@ export class OnlineSteps implements StepSource {
       scored = replaced(scored, again, other);
     }
     const referenceLogps = reference?.logps(scored.groups) ?? null;
-    const completions = scored.groups.flatMap((group) => group.completions);
-    const { columns, metrics } = objective.prepare?.({
-      groupSizes: scored.groups.map((group) => group.completions.length),
-      rewards: scored.rewards,
-      truncated: completions.map(({ ended }) => !ended),
-      samplerLogps: completions.map(({ logps }) => logps),
+    const { columns, metrics } = prepareRollout(objective, scored, {
       referenceLogps,
       maxLength: config.max_completion_length,
-    }) ?? { columns: {}, metrics: {} };
+    });
     const redrawn = config.dynamic_sampling > 0 ? { "sampling/frac_redrawn": dead / prompts.length } : {};
     const all = { ...rolloutMetrics(scored), ...redrawn, ...metrics };
     return { ...scored, round, columns, metrics: all, firstLogps: null };
@@ -193,18 +188,18 @@ export class OnlineSteps implements StepSource {
     });
     const sampled = performance.now();
     onWork("scoring", 0, groups.length);
-    const groupSizes = groups.map(({ completions }) => completions.length);
-    const input = rewardInput(groups, tokenizer, step);
-    const scores = await scorer.score(input, { groupSizes, ...(signal === undefined ? {} : { signal }) });
+    const { reward_weights: weights, missing_eos_penalty } = config;
+    const sum = { weights, missing_eos_penalty };
+    const scored = await score(scorer, groups, { ...sum, tokenizer, step, signal });
     onWork("scoring", groups.length, groups.length);
     const ended = performance.now();
     const completions = groups.flatMap((group) => group.completions);
     const tokens = completions.reduce((sum, { ids }) => sum + ids.length, 0);
     this.#speeds["speed/sampling_tokens_per_second"] = (1000 * tokens) / (sampled - began);
     this.#speeds["speed/scoring_completions_per_second"] = (1000 * completions.length) / (ended - sampled);
-    for (const { name, seconds } of scores.functions) this.#speeds[`rewards/${name}/seconds`] = seconds;
-    const { reward_weights: weights, missing_eos_penalty } = config;
-    return { groups, scores, rewards: sumRewards(scores, groups, { weights, missing_eos_penalty }) };
+    for (const { name, seconds } of scored.scores.functions)
+      this.#speeds[`rewards/${name}/seconds`] = seconds;
+    return scored;
   }
 
   #pack(part: number, isFirst: boolean): RolloutBatch[] {

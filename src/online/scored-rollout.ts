@@ -1,6 +1,7 @@
 /** The rewards of a rollout: what the reward functions are given, what they gave, and the metrics of that. */
 import { at } from "../base/at.ts";
 import { ConfigError } from "../base/errors.ts";
+import { deviation, inGroups, isDeadGroup, mean } from "../methods/advantages.ts";
 import type { RolloutColumns } from "../methods/rollout.ts";
 import type { RewardInput } from "../rewards/reward-function.ts";
 import { type ScoredCompletions, totalRewards, unscoredCounts } from "../rewards/scored-completions.ts";
@@ -44,11 +45,7 @@ export interface RewardSum {
 }
 
 /** What reward functions are given of `groups`. */
-export function rewardInput(
-  groups: readonly RolloutGroup[],
-  tokenizer: Tokenizer,
-  step: number,
-): RewardInput {
+function rewardInput(groups: readonly RolloutGroup[], tokenizer: Tokenizer, step: number): RewardInput {
   const rows = groups.flatMap(({ example, completions }) =>
     completions.map((completion) => {
       const { reward, origin } = example;
@@ -81,7 +78,7 @@ export function textOf(ids: readonly number[], tokenizer: Tokenizer): string {
 }
 
 /** The weighted sum of each completion's rewards. */
-export function sumRewards(
+function sumRewards(
   scores: ScoredCompletions,
   groups: readonly RolloutGroup[],
   { weights, missing_eos_penalty }: RewardSum,
@@ -91,14 +88,31 @@ export function sumRewards(
   return totals.map((total, i) => (at(all, i).ended ? total : total - (missing_eos_penalty ?? 0)));
 }
 
-/** Indices of the groups whose rewards are all equal, or of which at most one completion could be scored. */
+/** How completions are scored. */
+export interface ScoreOptions extends RewardSum {
+  /** Of the model that sampled them: gives their text. */
+  tokenizer: Tokenizer;
+  /** Optimiser steps that are done, for reward functions that change with it; default 0. */
+  step?: number;
+  signal?: AbortSignal | undefined;
+}
+
+/** The completions of `groups` with their scores and their weighted sums. */
+export async function score(
+  scorer: Scorer,
+  groups: RolloutGroup[],
+  { tokenizer, step = 0, signal, ...sum }: ScoreOptions,
+): Promise<ScoredGroups> {
+  const groupSizes = groups.map(({ completions }) => completions.length);
+  const input = rewardInput(groups, tokenizer, step);
+  const scores = await scorer.score(input, { groupSizes, ...(signal === undefined ? {} : { signal }) });
+  return { groups, scores, rewards: sumRewards(scores, groups, sum) };
+}
+
+/** Indices of the groups whose rewards are all equal, or of which no completion could be scored. */
 export function deadGroups({ groups, rewards }: Pick<ScoredGroups, "groups" | "rewards">): number[] {
-  let first = 0;
-  return groups.flatMap(({ completions }, g) => {
-    const own = rewards.slice(first, first + completions.length).filter((reward) => !Number.isNaN(reward));
-    first += completions.length;
-    return own.every((reward) => reward === own[0]) ? [g] : [];
-  });
+  const sizes = groups.map(({ completions }) => completions.length);
+  return inGroups(rewards, sizes).flatMap((own, g) => (isDeadGroup(own) ? [g] : []));
 }
 
 /** TRL's metrics of completions and rewards, means over the rollout. */
@@ -129,15 +143,4 @@ function lengths(name: string, completions: readonly { ids: readonly number[] }[
     [`completions/min_${name}`]: all.length === 0 ? 0 : Math.min(...all),
     [`completions/max_${name}`]: all.length === 0 ? 0 : Math.max(...all),
   };
-}
-
-function mean(values: readonly number[]): number {
-  return values.reduce((sum, value) => sum + value, 0) / values.length;
-}
-
-/** Bessel-corrected; 0 of a single value. */
-function deviation(values: readonly number[]): number {
-  if (values.length < 2) return values.length === 0 ? Number.NaN : 0;
-  const average = mean(values);
-  return Math.sqrt(values.reduce((sum, value) => sum + (value - average) ** 2, 0) / (values.length - 1));
 }

@@ -131,6 +131,11 @@ function policyOf(training: RunTraining): PolicyTraining {
   throw new ConfigError("reward_funcs: a model that gives scores samples nothing. Take it out.");
 }
 
+/** The objective of a configuration, which learns from rollouts. @throws {ConfigError} if it cannot */
+export function rolloutObjectiveOf(config: RunConfig): CompletionObjective {
+  return rolloutObjective(runObjective(config, undefined));
+}
+
 function rolloutObjective(objective: Objective): CompletionObjective {
   if ((objective.over === "groups" || objective.over === "completions") && objective.prepare !== undefined) {
     return objective;

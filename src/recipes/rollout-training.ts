@@ -1,0 +1,64 @@
+/** A model, its optimiser, prompts and rewards, opened from a configuration: for loops of rollouts of a program's own making. */
+import { type ConfigInput, loadConfig } from "../config/load-config.ts";
+import type { RunConfig } from "../config/run-config.ts";
+import { assertPreflight } from "../data/preflight.ts";
+import { numericsOf, settleEnvironment } from "../forward/environment.ts";
+import { type PolicyReference, policyReference } from "../online/policy-reference.ts";
+import { AdamW } from "../optim/adamw.ts";
+import { openRewards, type Rewards } from "../rewards/open-rewards.ts";
+import { writeCheckpoint } from "../runs/checkpoints.ts";
+import { seeded } from "../torch/index.ts";
+import { newState, writeCheckpointFiles } from "../train/checkpoint.ts";
+import { type PreparedData, prepareData } from "../train/prepare-data.ts";
+import { prepareModel } from "../train/prepare-model.ts";
+import type { Training } from "../train/step.ts";
+import { rolloutObjectiveOf } from "./online.ts";
+
+/** What a loop works with. To be disposed of: `await using open = await openRolloutTraining(…)`. */
+export interface RolloutTraining extends AsyncDisposable {
+  config: RunConfig;
+  /** Takes updates: see `update`. Its objective is that of the configuration. */
+  training: Training & { objective: ReturnType<typeof rolloutObjectiveOf> };
+  /** The prompts and what they were tokenised with. */
+  data: PreparedData;
+  rewards: Rewards;
+  /** The model as it is now, for objectives that compare with it; a second copy, unless an adapter is trained. */
+  openReference(): PolicyReference;
+  /** Writes a checkpoint as runs have them, `checkpoint-STEP` in `dir`. @returns its path */
+  save(dir: string, step: number): Promise<string>;
+}
+
+/**
+ * Opens what the configuration of an on-policy run names.
+ *
+ * @throws {PreftuneError} as a run would
+ */
+export async function openRolloutTraining(input: ConfigInput): Promise<RolloutTraining> {
+  const { config } = loadConfig(input);
+  const objective = rolloutObjectiveOf(config);
+  const environment = settleEnvironment(config);
+  await using opening = new AsyncDisposableStack();
+  const rewards = opening.use(await openRewards(config.reward_funcs ?? []));
+  const data = await prepareData({ ...config, task: "prompt" });
+  assertPreflight(data.dataset.report);
+  const selection = { ...config, baseModel: config.model_name_or_path };
+  const trained = seeded(config.seed, () => prepareModel(selection, environment));
+  opening.defer(() => trained.dispose());
+  const optimizer = opening.use(new AdamW(trained.parameters, config));
+  const numerics = { ...numericsOf(config, environment), temperature: config.temperature };
+  const { max_grad_norm } = config;
+  const training = { ...trained, objective, optimizer, numerics, max_grad_norm, reference: null };
+  const open = opening.move();
+  return {
+    ...{ config, training, data, rewards },
+    openReference: () => policyReference(trained, { config: selection, environment, numerics }),
+    save: (dir, step) =>
+      writeCheckpoint(dir, step, (path) =>
+        writeCheckpointFiles(path, training, data.tokenizer, {
+          ...newState(data.dataset.fingerprint),
+          step,
+        }),
+      ),
+    [Symbol.asyncDispose]: () => open.disposeAsync(),
+  };
+}

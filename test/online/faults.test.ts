@@ -1,0 +1,76 @@
+/** Rewards that hang, throw, lie and give NaN: the run ends, each fault is counted, and the others are learned from as if nothing was. */
+import assert from "node:assert/strict";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { readMetrics } from "../../src/runs/metrics.ts";
+import { readRollouts } from "../../src/runs/rollouts.ts";
+import { onlineFixture } from "../support/online-run.ts";
+import { checkpointOf, filesOf, runTraining } from "../support/runs.ts";
+
+const fixture = onlineFixture();
+after(() => fixture[Symbol.dispose]());
+const steps = 4;
+
+/** One completion in four is at fault: the first of each prompt's, in one of these ways, or null from the start. */
+function module(fault: string): string {
+  return `
+const even = (ids) => ids.filter((id) => id % 2 === 0).length / Math.max(1, ids.length);
+const isFaulty = (ids) => ids[0] % 4 === 1;
+export function reward({ completion_ids }) {
+  return completion_ids.map((ids) => {
+    if (!isFaulty(ids)) return even(ids);
+    ${fault}
+  });
+}
+`;
+}
+
+async function run(name: string, fault: string, max_steps: number = steps): Promise<string> {
+  const file = fixture.path(`${name}.mjs`);
+  writeFileSync(file, module(fault));
+  const dir = fixture.path(name);
+  await runTraining({
+    ...fixture.online,
+    ...{
+      max_steps,
+      lr_scheduler_type: "constant",
+      output_dir: dir,
+      reward_max_failures: 1,
+      reward_workers: 2,
+      reward_timeout: 5,
+    },
+    reward_funcs: [{ function: `${file}#reward`, name: "fault" }],
+  });
+  return dir;
+}
+
+const clean = await run("null", "return null;");
+const weights = (dir: string, step: number) => filesOf(checkpointOf(dir, step))["model.safetensors"];
+
+for (const [name, fault, metric, most] of [
+  ["nan", "return NaN;", "unscored", steps],
+  ["throws", "throw new Error('no');", "failures", steps],
+  ["exits", "process.exit(3);", "failures", 2],
+  // each that hangs takes as long as the time-out
+  ["hangs", "for (;;);", "failures", 1],
+] as const) {
+  test(`${name}: the update is that of a run in which those completions were unscorable from the start`, async () => {
+    const dir = await run(name, fault, most);
+    assert.equal(weights(dir, most), weights(clean, most));
+    const rows = readMetrics(join(dir, "metrics.jsonl"));
+    const counted = rows.reduce((sum, row) => sum + (row[`rewards/fault/${metric}`] as number), 0);
+    const without = readRollouts(join(clean, "rollouts.jsonl.gz")).filter(
+      ({ reward, step }) => reward === null && step <= most,
+    );
+    assert.ok(without.length > 0, "the fixture has faulty completions");
+    assert.equal(counted, without.length);
+  });
+}
+
+test("a reward function that lies about its count ends the run, with its name", async () => {
+  await assert.rejects(
+    run("lies", "return 0; }).slice(1).map((value) => { return value;"),
+    /lies\.mjs|fault/,
+  );
+});
