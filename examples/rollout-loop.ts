@@ -1,5 +1,5 @@
 /**
- * A custom loop of rollouts: a curriculum that goes on to longer prompts once the reward is good. Sampling, rewards, objective and
+ * A custom loop of rollouts: a curriculum that continues with longer prompts once the reward is good. Sampling, rewards, objective and
  * checkpoints are preftune's. Run: node examples/rollout-loop.ts RUN.yaml OUTPUT_DIR
  */
 import { openRolloutTraining, rollout, rolloutMetrics, score, update } from "preftune/online";

@@ -27,7 +27,7 @@ function condition(first: number, last: number, own: SlimeSettings = settings): 
       chosen: [-1],
       rejected: [-1 - margin - 0.4 * (i / 49 - 0.5)],
     }));
-  const run = { settings: own, before: pairs(first), after: pairs(last) } as Partial<MeasuredRun>;
+  const run = { settings: own, before: pairs(first), after: pairs(last) } as unknown as Partial<MeasuredRun>;
   return { name: "one", runs: [run as MeasuredRun], failed: [] };
 }
 

@@ -1,5 +1,6 @@
 /** Which keys have no effect under the other values of a configuration, and why (a table). */
 import { methodOf } from "../methods/index.ts";
+import { PAIRING_KEYS } from "../methods/pairing/settings.ts";
 import { CONFIG_KEYS, fieldOf } from "./keys.ts";
 import { presetsOf } from "./method-keys.ts";
 import { isOnPolicy, ONLINE_KEYS } from "./online-keys.ts";
@@ -163,7 +164,9 @@ const RULES: readonly Rule[] = [
     remedy: "Give eval_data or eval_fraction, or take it out.",
   },
   {
-    keys: (Object.keys(ONLINE_KEYS) as (keyof typeof ONLINE_KEYS)[]).filter((key) => key !== "reward_funcs"),
+    keys: ([...Object.keys(ONLINE_KEYS), ...Object.keys(PAIRING_KEYS)] as ConfigKey[]).filter(
+      (key) => key !== "reward_funcs",
+    ),
     because: "reward_funcs",
     when: (config) => !isOnPolicy(config),
     reason: "reward_funcs is null, so nothing is sampled",

@@ -5,7 +5,6 @@
  */
 import { type MethodName, methodNames, methodOf, methodsWhere, pairMethods } from "../methods/index.ts";
 import type { MethodMetric } from "../methods/method.ts";
-import { PAIRING_METRICS } from "../methods/pairing/settings.ts";
 
 /** A metric. */
 export interface MetricInfo extends MethodMetric {
@@ -319,8 +318,7 @@ export function greaterIsBetter(key: string): boolean {
 function metricsOfMethods(): MetricInfo[] {
   const found = new Map<string, MetricInfo & { objectives: MethodName[] }>();
   for (const name of [...methodNames].sort()) {
-    const { metrics, onPolicy } = methodOf(name);
-    for (const info of [...metrics, ...(onPolicy === "also" ? PAIRING_METRICS : [])]) {
+    for (const info of methodOf(name).metrics) {
       const known = found.get(info.key);
       const ofObjective = info.key !== "reward";
       if (known === undefined) found.set(info.key, { ...info, objectives: [name], ofObjective });

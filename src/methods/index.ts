@@ -5,6 +5,7 @@
 import { type DpoSettings, dpo } from "./dpo/settings.ts";
 import { type GrpoSettings, grpo } from "./grpo/settings.ts";
 import type { Method } from "./method.ts";
+import { type Paired, paired } from "./pairing/settings.ts";
 import { type PpoSettings, ppo } from "./ppo/settings.ts";
 import { type RaftSettings, raft } from "./raft/settings.ts";
 import { type RewardSettings, reward } from "./reward/settings.ts";
@@ -15,9 +16,9 @@ import { type SlimeSettings, slime } from "./slime/settings.ts";
 
 /** Settings of a run's method. */
 export type MethodSettings =
-  | SlimeSettings
-  | DpoSettings
-  | SimpoSettings
+  | Paired<SlimeSettings>
+  | Paired<DpoSettings>
+  | Paired<SimpoSettings>
   | SftSettings
   | RewardSettings
   | GrpoSettings
@@ -26,7 +27,7 @@ export type MethodSettings =
   | PpoSettings;
 
 /** Settings of the method of a configuration that names none: the first of `methods`. */
-export type DefaultSettings = SlimeSettings;
+export type DefaultSettings = Paired<SlimeSettings>;
 
 /** The name of a method. */
 export type MethodName = MethodSettings["objective"];
@@ -39,9 +40,9 @@ export type MethodKey = MethodSettings extends infer One ? (One extends unknown 
 
 /** The methods, the default first. Names, keys and documentation come in this order. */
 export const methods: { readonly [Name in MethodName]: Method<SettingsOf<Name>> } = {
-  slime,
-  dpo,
-  simpo,
+  slime: paired(slime),
+  dpo: paired(dpo),
+  simpo: paired(simpo),
   sft,
   reward,
   grpo,

@@ -74,7 +74,7 @@ const inLoss = (kl_estimator: KlEstimator) =>
       anchor_on: "all",
       anchor_threshold: 0,
     } as const),
-    ...({ kl_coef: 1, kl_in: "loss", replay_coef: 0 } as const),
+    ...({ kl_coef: 1, kl_in: "loss", replay: 0, replay_coef: 0 } as const),
     kl_estimator,
   });
 

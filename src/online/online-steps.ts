@@ -7,6 +7,7 @@ import { describeOrigin, type Example } from "../data/example.ts";
 import type { Numerics } from "../forward/numerics.ts";
 import { methodOf } from "../methods/index.ts";
 import type { CompletionObjective } from "../methods/objective.ts";
+import type { RolloutColumns } from "../methods/rollout.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
 import type { RolloutRow } from "../runs/train-events.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
@@ -16,6 +17,7 @@ import { replaced } from "./dynamic-sampling.ts";
 import type { PolicyReference } from "./policy-reference.ts";
 import { prepareRollout } from "./prepare-rollout.ts";
 import { PromptOrder } from "./prompt-order.ts";
+import { ReplayRows, withReplayed } from "./replay-rows.ts";
 import { type RolloutGroup, rollout } from "./rollout.ts";
 import { byCompletion, type RolloutBatch, type RolloutPacking, rolloutBatches } from "./rollout-batches.ts";
 import { readRolloutState, writeRolloutState } from "./rollout-file.ts";
@@ -57,6 +59,8 @@ export class OnlineSteps implements StepSource {
   readonly #order: PromptOrder;
   /** Prompts of an optimiser step. */
   readonly #prompts: number;
+  /** What is anchored beside the samples, and how many rows a step; null where nothing is. */
+  readonly #replay: { rows: ReplayRows; count: number } | null;
   /** Passes over a rollout, and optimiser steps in a pass. */
   readonly #updates: { passes: number; steps: number };
   #current: CurrentRollout | null = null;
@@ -74,6 +78,8 @@ export class OnlineSteps implements StepSource {
     const completions = config.per_device_train_batch_size * config.gradient_accumulation_steps;
     this.#prompts = completions / config.num_generations;
     const { num_iterations: passes, steps_per_generation: steps, method } = config;
+    const replay = "replay" in method ? Math.round(method.replay * this.#prompts) : 0;
+    this.#replay = replay > 0 ? { rows: new ReplayRows(examples, config.seed), count: replay } : null;
     this.#updates = methodOf(method.objective).updates?.({ ...method }) ?? { passes, steps };
     const rounds = Math.ceil((config.num_train_epochs * examples.length) / this.#promptsARound);
     this.totalSteps = config.max_steps > 0 ? config.max_steps : rounds * this.#stepsARound;
@@ -112,7 +118,7 @@ export class OnlineSteps implements StepSource {
     }
     const { part, isFirst } = this.#placeOf(step);
     const groups = this.#current.groups.slice(part * this.#prompts, (part + 1) * this.#prompts);
-    this.#batches = this.#pack(part, isFirst);
+    this.#batches = this.#pack(step, part, isFirst);
     const before = this.#order.epochsAt(round * this.#promptsARound);
     const done = this.#order.epochsAt((round + 1) * this.#promptsARound);
     const endsRound = (step + 1) % this.#stepsARound === 0;
@@ -133,7 +139,9 @@ export class OnlineSteps implements StepSource {
     if (current === null) return {};
     this.#speeds["speed/training_tokens_per_second"] = tokens / seconds;
     if (logps !== null) {
-      const own = this.#batches.flatMap((batch, i) => byCompletion(batch, at(logps, i)));
+      const all = this.#batches.flatMap((batch, i) => byCompletion(batch, at(logps, i)));
+      // what is replayed stands behind
+      const own = all.slice(0, this.#prompts * this.#parts.config.num_generations);
       current.firstLogps = own;
       Object.assign(current.metrics, this.#difference(current, own));
     }
@@ -202,18 +210,34 @@ export class OnlineSteps implements StepSource {
     return scored;
   }
 
-  #pack(part: number, isFirst: boolean): RolloutBatch[] {
-    const groups = this.#current?.groups.slice(part * this.#prompts, (part + 1) * this.#prompts) ?? [];
-    return this.#packed(groups, part * this.#prompts, isFirst);
+  /** The micro-batches of a step: its part of the rollout, and the rows that are replayed. */
+  #pack(step: number, part: number, isFirst: boolean): RolloutBatch[] {
+    const current = this.#current;
+    if (current === null) return [];
+    const first = part * this.#prompts;
+    const groups = current.groups.slice(first, first + this.#prompts);
+    if (this.#replay === null) return this.#packed(groups, first, isFirst);
+    const { rows, count } = this.#replay;
+    const { num_generations: n } = this.#parts.config;
+    const columns = mapped(this.#columns(isFirst), (values) =>
+      values.slice(first * n, (first + groups.length) * n),
+    );
+    const replayed = rows.groups(step, count);
+    const all = withReplayed(columns, groups.length * n, replayed);
+    return rolloutBatches([...groups, ...replayed], 0, all, this.#packing);
   }
 
   /** @param first - place of the first of `groups` among the rollout's */
   #packed(groups: readonly RolloutGroup[], first: number, isFirst: boolean): RolloutBatch[] {
-    const current = this.#current;
-    if (current === null) return [];
     const { num_generations: n } = this.#parts.config;
-    const columns = isFirst ? current.columns : { ...current.columns, oldLogps: this.#oldLogps(current) };
-    return rolloutBatches(groups, first * n, columns, this.#packing);
+    return rolloutBatches(groups, first * n, this.#columns(isFirst), this.#packing);
+  }
+
+  /** Those of the rollout at hand, for its first update or a later one. */
+  #columns(isFirst: boolean): RolloutColumns {
+    const current = this.#current;
+    if (current === null) return {};
+    return isFirst ? current.columns : { ...current.columns, oldLogps: this.#oldLogps(current) };
   }
 
   /** Those of the first pass, where the policy was the sampler's; else the sampler's. */
@@ -265,4 +289,14 @@ export class OnlineSteps implements StepSource {
     const isWithin = step % this.#stepsARound !== 0;
     this.#current = isWithin ? readRolloutState(dir, this.#parts.examples) : null;
   }
+}
+
+/** `columns` with each one's values changed. */
+function mapped(
+  columns: RolloutColumns,
+  change: (values: readonly (number | Float32Array)[]) => readonly (number | Float32Array)[],
+): RolloutColumns {
+  return Object.fromEntries(
+    Object.entries(columns).map(([name, values]) => [name, change(values)]),
+  ) as RolloutColumns;
 }

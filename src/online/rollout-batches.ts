@@ -96,13 +96,16 @@ function batchOf(places: readonly Place[], columns: RolloutColumns, packing: Rol
   );
   const counted = places.filter(({ completion }) => !packing.mask_truncated_completions || completion.ended);
   const named = Object.entries(columns).map(([name, values]) => [name, columnOf(values, places, counted)]);
-  const kept = counted.flatMap(({ completion }) => completion.kept ?? []);
+  const isFiltered = counted.some(({ completion }) => completion.kept !== null);
+  const kept = counted.flatMap(
+    ({ completion }) => completion.kept ?? completion.ids.map((): Int32Array | null => null),
+  );
   return {
     packed,
     indices: examples.map(({ index }) => index),
     columns: Object.fromEntries(named) as Columns,
     places: places.map(({ index }) => index),
-    ...(kept.length > 0 ? { keptTokens: kept } : {}),
+    ...(isFiltered ? { keptTokens: kept } : {}),
   };
 }
 

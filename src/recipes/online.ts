@@ -1,11 +1,13 @@
 /** What an on-policy run has besides others: reward functions, a reference in memory, rollouts as the source of its steps. */
 import { ConfigError } from "../base/errors.ts";
+import { isOnPolicy } from "../config/online-keys.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import { describeOrigin, type Example } from "../data/example.ts";
 import { contextLength } from "../formats/model-config.ts";
 import type { Environment } from "../forward/environment.ts";
 import { objectiveOf } from "../methods/losses.ts";
 import type { CompletionObjective, Objective } from "../methods/objective.ts";
+import { onRollouts } from "../methods/pairing/on-rollouts.ts";
 import { CausalLM } from "../models/causal-lm.ts";
 import { evaluateRollouts, goodCompletionMeans } from "../online/evaluate-rollouts.ts";
 import { OnlineSteps } from "../online/online-steps.ts";
@@ -20,7 +22,12 @@ import type { Measure } from "./evaluator.ts";
 /** The objective of a run: on-policy it learns from rollouts, of whose completions it makes pairs where it is over pairs. */
 export function runObjective(config: RunConfig, given: Objective | undefined): Objective {
   const objective = given ?? objectiveOf(config.method);
-  return objective;
+  const { method } = config;
+  if (!isOnPolicy(config) || objective.over !== "pairs") return objective;
+  if ("pairs" in method) return onRollouts(objective, method);
+  throw new ConfigError(
+    `objective ${method.objective}: expected one over pairs, which says how pairs are made, beside the custom objective ${objective.name}.`,
+  );
 }
 
 /** The training of a run, and of one whose model gives log-probs. */

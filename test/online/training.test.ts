@@ -94,7 +94,7 @@ test("equal rewards move nothing and are counted; with dynamic sampling they are
   );
 });
 
-for (const objective of ["rloo", "raft"]) {
+for (const objective of ["slime", "dpo", "simpo", "rloo", "raft"]) {
   test(`${objective} learns from its own completions`, async () => {
     const { dir } = await run({ objective, max_steps: 2 });
     const [first] = rowsOf(dir);
@@ -120,4 +120,20 @@ test("several rewards with weights, a column, and a penalty for completions with
     const want = even + 0.5 * shorter - (row.ended ? 0 : 1);
     assert.ok(Math.abs((row.reward ?? 0) - want) < 1e-12);
   }
+});
+
+test("replay: good completions of rows are anchored beside the samples; leashes are logged", async () => {
+  const plain = rowsOf((await run({ objective: "slime", max_steps: 1 })).dir)[0];
+  const { dir } = await run({ objective: "slime", max_steps: 2, replay: 1, kl_coef: 0.1, top_p: 0.9 });
+  const [row] = rowsOf(dir);
+  assert.ok((row?.["logps/replay_mean"] as number) < 0);
+  assert.ok(Math.abs(row?.["kl"] as number) < 1e-6);
+  assert.notEqual(row?.["grad_norm"], plain?.["grad_norm"]);
+  const { dir: positive } = await run({
+    objective: "slime",
+    max_steps: 1,
+    anchor_on: "positive",
+    anchor_threshold: 0.5,
+  });
+  assert.notEqual(rowsOf(positive)[0]?.["loss"], plain?.["loss"]);
 });

@@ -318,6 +318,6 @@ test("what has no effect beside other options is known", () => {
     const all = { ...defaults, ...options };
     return PAIRING_INACTIVE.filter(({ when }) => when(all)).flatMap((rule) => [...rule.keys]);
   };
-  assert.deepEqual(idle({}), ["kl_in", "kl_estimator", "anchor_threshold"]);
+  assert.deepEqual(idle({}), ["kl_in", "kl_estimator", "replay_coef", "anchor_threshold"]);
   assert.deepEqual(idle({ kl_coef: 1, anchor_on: "positive" }), []);
 });

@@ -1,7 +1,7 @@
 /** How pairs are made of a rollout's groups, and what holds an objective over pairs near the start. No libtorch. */
 import type { ValuesOf } from "../../base/value-schema.ts";
 import type { KlEstimator } from "../kl-estimators.ts";
-import type { Check, InactiveRule, MethodMetric } from "../method.ts";
+import type { Check, InactiveRule, Method, MethodMetric } from "../method.ts";
 import { KL_METRIC, REWARD_METRICS } from "../rollout-metrics.ts";
 
 /** The keys of runs of an objective over pairs on the model's own answers. */
@@ -55,6 +55,12 @@ export const PAIRING_KEYS = {
     rule: "k1 in the reward, k2 in the loss",
     source: "arXiv 2512.21852",
   },
+  replay: {
+    schema: { type: "number", minimum: 0, maximum: 1, default: 0 },
+    unit: "share",
+    doc: "Good completions of rows (chosen or completion) that each step anchors besides, as a fraction of its prompts.",
+    source: "preftune",
+  },
   replay_coef: {
     schema: { type: "number", minimum: 0, default: 0.4 },
     unit: "none",
@@ -99,6 +105,12 @@ export const PAIRING_INACTIVE: readonly InactiveRule<PairingOptions>[] = [
     reason: "kl_coef is 0, so there is no KL",
   },
   {
+    keys: ["replay_coef"],
+    because: "replay",
+    when: ({ replay }) => replay === 0,
+    reason: "replay is 0, so nothing is replayed",
+  },
+  {
     keys: ["anchor_threshold"],
     because: "anchor_on",
     when: ({ anchor_on }) => anchor_on === "all",
@@ -109,7 +121,7 @@ export const PAIRING_INACTIVE: readonly InactiveRule<PairingOptions>[] = [
 const onPolicy = true;
 
 /** What an objective over pairs logs on rollouts besides its own. */
-export const PAIRING_METRICS: readonly MethodMetric[] = [
+const PAIRING_METRICS: readonly MethodMetric[] = [
   ...REWARD_METRICS,
   {
     key: "pairs/frac_groups",
@@ -135,3 +147,20 @@ export const PAIRING_METRICS: readonly MethodMetric[] = [
     onPolicy,
   },
 ];
+
+/** Settings of an objective over pairs, with what pairs of sampled completions are made by. */
+export type Paired<Settings> = Settings & PairingOptions;
+
+/** The method with these keys: on-policy it makes pairs of what the model samples. */
+export function paired<Settings extends { objective: string }>(
+  method: Method<Settings>,
+): Method<Paired<Settings>> {
+  const { keys, checks = [], inactive = [], metrics } = method;
+  return {
+    ...(method as unknown as Method<Paired<Settings>>),
+    keys: { ...keys, ...PAIRING_KEYS } as unknown as Method<Paired<Settings>>["keys"],
+    checks: [...checks, ...PAIRING_CHECKS] as Method<Paired<Settings>>["checks"] & object,
+    inactive: [...inactive, ...PAIRING_INACTIVE] as Method<Paired<Settings>>["inactive"] & object,
+    metrics: [...metrics, ...PAIRING_METRICS],
+  };
+}
