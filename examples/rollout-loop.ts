@@ -22,7 +22,12 @@ for (let step = 0; step < Number(steps); step++) {
     dtype: numerics.dtype,
     seed: step,
   });
-  const scored = await score(rewards, groups, { tokenizer, step, weights: null, missing_eos_penalty: null });
+  const scored = await score(rewards, groups, {
+    tokenizer,
+    step,
+    reward_weights: null,
+    missing_eos_penalty: null,
+  });
   const { learning_rate, max_completion_length } = config;
   const { metrics } = update(training, objective, scored, {
     learning_rate,

@@ -195,6 +195,9 @@ test("a key of another objective is refused, whichever it is", () => {
     scale_rewards: "group",
     reward_clip_range: [-1, 1],
     kl_estimator: "k1",
+    pairs: "ranked",
+    anchor_on: "positive",
+    kl_in: "reward",
   };
   for (const key of CONFIG_KEYS) {
     const { objectives, check } = fieldOf(key);

@@ -24,9 +24,16 @@ function refused(yaml: string, overrides: ConfigInput["overrides"] = []): string
   return messageOf({ yaml: BASE + yaml, file: "run.yaml", overrides });
 }
 
+/** What methods over pairs have besides, for on-policy runs. */
+const pairing = {
+  ...{ pairs: "all", reward_gap: 0, rejected_quantile: 0, anchor_on: "all", anchor_threshold: 0 },
+  ...{ kl_coef: 0, kl_in: "loss", kl_estimator: null, replay: 0, replay_coef: 0.4 },
+};
+
 test("the least configuration takes SLIME's balanced preset and TRL's defaults", () => {
   const { config, provenance, warnings } = load("");
   assert.deepEqual(config.method, {
+    ...pairing,
     objective: "slime",
     preset: "balanced",
     lambda_w: 0.4,
@@ -74,6 +81,7 @@ test("learning_rate follows objective and LoRA unless it is given", () => {
 test("SimPO takes either form of the margin and gives both", () => {
   const authors = load("objective: simpo\n").config.method;
   assert.deepEqual(authors, {
+    ...pairing,
     objective: "simpo",
     preset: "authors",
     beta: 2,
@@ -94,6 +102,7 @@ test("SimPO takes either form of the margin and gives both", () => {
 
 test("DPO and SFT settings", () => {
   assert.deepEqual(load("objective: dpo\nloss_type: ipo\n").config.method, {
+    ...pairing,
     objective: "dpo",
     beta: 0.1,
     label_smoothing: 0,
@@ -293,7 +302,13 @@ test("what the command line switches off in a file's values is warned of, not re
     ["objective", "dpo"],
     ["use_peft", "false"],
   ]);
-  assert.deepEqual(config.method, { objective: "dpo", beta: 0.1, label_smoothing: 0, loss_type: "sigmoid" });
+  assert.deepEqual(config.method, {
+    ...pairing,
+    objective: "dpo",
+    beta: 0.1,
+    label_smoothing: 0,
+    loss_type: "sigmoid",
+  });
   assert.equal(warnings.length, 3);
   assert.match(warnings.join("\n"), /run\.yaml:4: lambda_w has no effect here: objective is dpo/);
 });

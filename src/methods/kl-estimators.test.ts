@@ -125,7 +125,7 @@ test("rloo over every two draws: beta times the gradient of the completions' KL,
   for (const [a, first] of outcomes.entries()) {
     for (const [b, second] of outcomes.entries()) {
       const prepared = objective.prepare?.({
-        ...{ groupSizes: [2], rewards: [0, 0], truncated: [false, false], maxLength: 2 },
+        ...{ groupSizes: [2], rewards: [0, 0], truncated: [false, false], max_completion_length: 2 },
         ...{ samplerLogps: float32(outcomes, [a, b]), referenceLogps: float32(others, [a, b]) },
       });
       const advantages = (prepared?.columns["advantages"] ?? []) as number[];

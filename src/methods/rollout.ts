@@ -14,7 +14,7 @@ export interface ScoredRollout {
   /** The same under the reference; null where there is none. */
   referenceLogps: readonly Float32Array[] | null;
   /** The longest that a completion may be, tokens (`max_completion_length`). */
-  maxLength: number;
+  max_completion_length: number;
   /** N times (tokens): what a value model expects of the completion from the state before each token; where there is one. */
   values?: readonly Float32Array[];
 }

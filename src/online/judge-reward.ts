@@ -36,7 +36,7 @@ export interface JudgeRewardSettings extends JudgeSettings {
   /** When the budget does not suffice for a rollout: the run stops, or its completions have no score from the judge. */
   onBudgetSpent: "stop" | "continue";
   /** Fraction of the completions of a rollout that may be without a verdict; default 0.5. */
-  maxFailures?: number;
+  reward_max_failures?: number;
 }
 
 /** The judge's budget does not suffice for another rollout. */
@@ -204,11 +204,11 @@ export class JudgeReward implements Rewards {
   }
 
   #checkFailures(unscored: readonly Unscored[], count: number): void {
-    const { maxFailures = 0.5, judge } = this.#settings;
+    const { reward_max_failures = 0.5, judge } = this.#settings;
     const failed = unscored.filter(({ reason }) => reason === "error");
-    if (failed.length <= maxFailures * count) return;
+    if (failed.length <= reward_max_failures * count) return;
     throw new RewardError(
-      `the judge ${judge.model} gave no verdict on ${failed.length} of ${count} completions (reward_max_failures: ${maxFailures}), ` +
+      `the judge ${judge.model} gave no verdict on ${failed.length} of ${count} completions (reward_max_failures: ${reward_max_failures}), ` +
         `but: ${JSON.stringify(failed[0]?.message ?? "")}. Choose a judge that follows its prompt.`,
     );
   }

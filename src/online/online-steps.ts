@@ -77,10 +77,12 @@ export class OnlineSteps implements StepSource {
     this.#order = new PromptOrder(examples.length, config.seed);
     const completions = config.per_device_train_batch_size * config.gradient_accumulation_steps;
     this.#prompts = completions / config.num_generations;
-    const { num_iterations: passes, steps_per_generation: steps, method } = config;
+    const { num_iterations, steps_per_generation, method } = config;
     const replay = "replay" in method ? Math.round(method.replay * this.#prompts) : 0;
     this.#replay = replay > 0 ? { rows: new ReplayRows(examples, config.seed), count: replay } : null;
-    this.#updates = methodOf(method.objective).updates?.({ ...method }) ?? { passes, steps };
+    this.#updates = methodOf(method.objective).updates?.({ ...method }) ?? {
+      ...{ passes: num_iterations, steps: steps_per_generation },
+    };
     const rounds = Math.ceil((config.num_train_epochs * examples.length) / this.#promptsARound);
     this.totalSteps = config.max_steps > 0 ? config.max_steps : rounds * this.#stepsARound;
   }
@@ -171,8 +173,7 @@ export class OnlineSteps implements StepSource {
     }
     const referenceLogps = reference?.logps(scored.groups) ?? null;
     const { columns, metrics } = prepareRollout(objective, scored, {
-      referenceLogps,
-      maxLength: config.max_completion_length,
+      ...{ referenceLogps, max_completion_length: config.max_completion_length },
     });
     const redrawn = config.dynamic_sampling > 0 ? { "sampling/frac_redrawn": dead / prompts.length } : {};
     const all = { ...rolloutMetrics(scored), ...redrawn, ...metrics };
@@ -196,8 +197,8 @@ export class OnlineSteps implements StepSource {
     });
     const sampled = performance.now();
     onWork("scoring", 0, groups.length);
-    const { reward_weights: weights, missing_eos_penalty } = config;
-    const sum = { weights, missing_eos_penalty };
+    const { reward_weights, missing_eos_penalty } = config;
+    const sum = { reward_weights, missing_eos_penalty };
     const scored = await score(scorer, groups, { ...sum, tokenizer, step, signal });
     onWork("scoring", groups.length, groups.length);
     const ended = performance.now();
@@ -263,7 +264,8 @@ export class OnlineSteps implements StepSource {
       completions.slice(0, logps.length).map(({ completion }) => completion.logps),
       logps,
     );
-    const { max_sampling_logp_difference: most } = this.#parts.config;
+    const { max_sampling_logp_difference } = this.#parts.config;
+    const most = max_sampling_logp_difference;
     if (most !== null && !(difference.max <= most)) {
       const { group, completion } = at(completions, difference.completion);
       const id = at(completion.ids, difference.token);

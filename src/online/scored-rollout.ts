@@ -39,7 +39,7 @@ export interface CurrentRollout extends ScoredGroups {
 /** How rewards are added up. */
 export interface RewardSum {
   /** One for each name of the scorer; null: 1 each. */
-  weights: readonly number[] | null;
+  reward_weights: readonly number[] | null;
   /** Taken off the reward of a completion that was cut; null: nothing. */
   missing_eos_penalty: number | null;
 }
@@ -81,10 +81,10 @@ export function textOf(ids: readonly number[], tokenizer: Tokenizer): string {
 function sumRewards(
   scores: ScoredCompletions,
   groups: readonly RolloutGroup[],
-  { weights, missing_eos_penalty }: RewardSum,
+  { reward_weights, missing_eos_penalty }: RewardSum,
 ): number[] {
   const all = groups.flatMap(({ completions }) => completions);
-  const totals = totalRewards(scores, weights ?? scores.functions.map(() => 1));
+  const totals = totalRewards(scores, reward_weights ?? scores.functions.map(() => 1));
   return totals.map((total, i) => (at(all, i).ended ? total : total - (missing_eos_penalty ?? 0)));
 }
 

@@ -33,9 +33,9 @@ export function update(
   scored: ScoredGroups,
   options: UpdateOptions,
 ): UpdateResult {
-  const { max_completion_length: maxLength, reference = null, oldLogps, seed } = options;
+  const { max_completion_length, reference = null, oldLogps, seed } = options;
   const referenceLogps = reference?.logps(scored.groups) ?? null;
-  const { columns, metrics } = prepareRollout(objective, scored, { referenceLogps, maxLength });
+  const { columns, metrics } = prepareRollout(objective, scored, { referenceLogps, max_completion_length });
   const batches = rolloutBatches(
     scored.groups,
     0,
@@ -48,7 +48,8 @@ export function update(
       share_prompt: true,
     },
   );
-  const step = { learningRate: options.learning_rate, seed, log_entropy: false, keep_logps: true };
+  const { learning_rate: learningRate } = options;
+  const step = { learningRate, seed, log_entropy: false, keep_logps: true };
   const result = trainStep({ ...training, objective }, batches, step);
   const logps = result.logps ?? [];
   return {

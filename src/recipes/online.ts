@@ -56,11 +56,10 @@ export class OnlineRun implements AsyncDisposable {
    */
   static async open(config: LocalConfig, signal?: AbortSignal): Promise<OnlineRun | null> {
     if (config.reward_funcs === null) return null;
+    const { reward_timeout, reward_max_failures, max_completion_length, reward_workers } = config;
     const settings = {
-      timeoutSeconds: config.reward_timeout,
-      maxFailures: config.reward_max_failures,
-      maxCompletionLength: config.max_completion_length,
-      ...(config.reward_workers === null ? {} : { workers: config.reward_workers }),
+      ...{ reward_timeout, reward_max_failures, max_completion_length },
+      ...(reward_workers === null ? {} : { reward_workers }),
       ...(signal === undefined ? {} : { signal }),
     };
     await using opened = new AsyncDisposableStack();

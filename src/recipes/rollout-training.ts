@@ -41,7 +41,8 @@ export async function openRolloutTraining(input: ConfigInput): Promise<RolloutTr
   const rewards = opening.use(await openRewards(config.reward_funcs ?? []));
   const data = await prepareData({ ...config, task: "prompt" });
   assertPreflight(data.dataset.report);
-  const selection = { ...config, baseModel: config.model_name_or_path };
+  const { model_name_or_path: baseModel } = config;
+  const selection = { ...config, baseModel };
   const trained = seeded(config.seed, () => prepareModel(selection, environment));
   opening.defer(() => trained.dispose());
   const optimizer = opening.use(new AdamW(trained.parameters, config));

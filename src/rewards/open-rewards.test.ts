@@ -11,7 +11,7 @@ import { type FunctionScores, totalRewards, unscoredCounts } from "./scored-comp
 inFolderOf({ "rewards.ts": obedient });
 
 /** One process: starting others takes most of the time here. */
-const patient: RewardSettings = { timer: () => () => {}, maxFailures: 1, workers: 1 };
+const patient: RewardSettings = { timer: () => () => {}, reward_max_failures: 1, reward_workers: 1 };
 
 /** What one function gives for these completions. */
 async function scoresOf(
@@ -99,7 +99,10 @@ test("an exponential regular expression and a promise that never settles are kil
 });
 
 test("the time limit is that of the clock", async () => {
-  await using rewards = await openRewards(["rewards.ts#later"], { timeoutSeconds: 0.05, maxFailures: 1 });
+  await using rewards = await openRewards(["rewards.ts#later"], {
+    reward_timeout: 0.05,
+    reward_max_failures: 1,
+  });
   const { functions } = await rewards.score(inputOf(["never"]));
   assert.deepEqual(functions[0]?.unscored, [{ completion: 0, reason: "timeout", message: "" }]);
   assert.ok((functions[0]?.seconds ?? 0) >= 0.045);
@@ -150,25 +153,28 @@ test("what is no list of rewards stops the run and names function, completion an
 
 test("too many failures stop the run, nulls do not", async () => {
   const half = ["a", "throw", "b", "nan"];
-  assert.deepEqual((await scoresOf("rewards.ts#obey", half, { maxFailures: 0.5 })).values, [
+  assert.deepEqual((await scoresOf("rewards.ts#obey", half, { reward_max_failures: 0.5 })).values, [
     1,
     null,
     1,
     null,
   ]);
-  await assert.rejects(scoresOf("rewards.ts#obey", ["throw", "nan", "x", "throw"], { maxFailures: 0.5 }), {
-    name: "RewardError",
-    message:
-      /^rewards\.ts#obey: failed for more than 50 % of the 4 completions \(reward_max_failures\), such as completion \d of 4, which is "/,
-  });
-  assert.deepEqual((await scoresOf("rewards.ts#obey", ["null", "null"], { maxFailures: 0 })).values, [
+  await assert.rejects(
+    scoresOf("rewards.ts#obey", ["throw", "nan", "x", "throw"], { reward_max_failures: 0.5 }),
+    {
+      name: "RewardError",
+      message:
+        /^rewards\.ts#obey: failed for more than 50 % of the 4 completions \(reward_max_failures\), such as completion \d of 4, which is "/,
+    },
+  );
+  assert.deepEqual((await scoresOf("rewards.ts#obey", ["null", "null"], { reward_max_failures: 0 })).values, [
     null,
     null,
   ]);
 });
 
 test("an abort ends scoring at once, and the functions can be called again", async () => {
-  await using rewards = await openRewards(["rewards.ts#obey"], { ...patient, workers: 2 });
+  await using rewards = await openRewards(["rewards.ts#obey"], { ...patient, reward_workers: 2 });
   const stop = new AbortController();
   const scoring = rewards.score(inputOf(["hang", "hang", "hang", "a"]), {
     groupSizes: [1, 1, 1, 1],

@@ -21,16 +21,16 @@ import type { ScoredCompletions } from "./scored-completions.ts";
 /** How reward functions are run. */
 export interface RewardSettings {
   /** Worker processes; default: one a core, at most 4. */
-  workers?: number;
+  reward_workers?: number;
   /** Seconds that a call may take, from its start; default 10. A call has the completions of one prompt. */
-  timeoutSeconds?: number;
+  reward_timeout?: number;
   /** Fraction of the completions of a rollout for which a function may fail before the run stops; default 0.5. */
-  maxFailures?: number;
+  reward_max_failures?: number;
   /** Longest completion of the run, in tokens, for `overlong`. */
-  maxCompletionLength?: number;
+  max_completion_length?: number;
   /** Where the functions' output goes; default: standard error. */
   onOutput?: (text: string) => void;
-  /** Decides when a call has taken too long; default: after `timeoutSeconds`. */
+  /** Decides when a call has taken too long; default: after `reward_timeout`. */
   timer?: CallTimer;
   signal?: AbortSignal;
 }
@@ -73,21 +73,21 @@ export async function openRewards(
 ): Promise<Rewards> {
   const specs = readRewardSpecs(wanted);
   const {
-    workers = Math.min(4, availableParallelism()),
-    timeoutSeconds = 10,
-    maxFailures = 0.5,
-    timer = timerOf(timeoutSeconds),
+    reward_workers = Math.min(4, availableParallelism()),
+    reward_timeout = 10,
+    reward_max_failures = 0.5,
+    timer = timerOf(reward_timeout),
     onOutput = (text) => void process.stderr.write(text),
   } = settings;
   const functions = specs.map((spec) => toLoad(spec, settings));
-  const pool = new RewardPool(workers, { functions, timer, onOutput });
+  const pool = new RewardPool(reward_workers, { functions, timer, onOutput });
   const scoring = specs.map(
     (spec, index): ScoringFunction => ({
       index,
       name: rewardNameOf(spec),
       written: spec.function,
       isForGroups: spec.group ?? false,
-      maxFailures,
+      reward_max_failures,
     }),
   );
   const needed = specs.map((spec) => ({ written: spec.function, column: referenceColumnOf(spec) }));
@@ -126,13 +126,13 @@ async function scoreAll(
   }
 }
 
-function toLoad(spec: RewardSpec, { maxCompletionLength }: RewardSettings): FunctionToLoad {
+function toLoad(spec: RewardSpec, { max_completion_length }: RewardSettings): FunctionToLoad {
   const name = rewardNameOf(spec);
   const module = moduleFunctionOf(spec);
   if (module !== null) return { name, module: moduleFile(module), export: module.export };
   const { function: builtIn, name: _, group: __, ...options } = spec;
   if (!isBuiltInReward(builtIn)) throw new RangeError(`no reward function ${builtIn}`);
-  const longest = maxCompletionLength === undefined ? {} : { max_completion_length: maxCompletionLength };
+  const longest = max_completion_length === undefined ? {} : { max_completion_length };
   if (builtIn === "overlong" && { ...longest, ...options }.max_completion_length === undefined) {
     throw new ConfigError(
       "overlong: max_completion_length is missing. Give it the longest completion, in tokens.",

@@ -14,7 +14,7 @@ export interface ScoringFunction {
   /** Never called with a part of a group. */
   isForGroups: boolean;
   /** Fraction of a rollout's completions that may fail. */
-  maxFailures: number;
+  reward_max_failures: number;
 }
 
 /** A rollout to be scored. */
@@ -94,13 +94,13 @@ export class FunctionScorer {
   #fail(completion: number, fault: Pick<Unscored, "reason" | "message">): void {
     this.#unscored[completion] = { completion, ...fault };
     this.#failures++;
-    const { maxFailures, written } = this.#wanted;
+    const { reward_max_failures, written } = this.#wanted;
     const count = this.#values.length;
-    if (this.#failures <= maxFailures * count) return;
+    if (this.#failures <= reward_max_failures * count) return;
     const last =
       fault.message === "" ? wordsFor[fault.reason] : `${wordsFor[fault.reason]}: ${fault.message}`;
     throw new RewardError(
-      `${written}: failed for more than ${100 * maxFailures} % of the ${count} completions (reward_max_failures), ` +
+      `${written}: failed for more than ${100 * reward_max_failures} % of the ${count} completions (reward_max_failures), ` +
         `such as ${this.#nameOf(completion)}: ${last}. Correct the function, or let it give null where it has no score.`,
     );
   }

@@ -19,14 +19,14 @@ function expected(text: string): number | null {
 }
 
 test("one worker or three, groups of any size: the same scores for the same reasons", async () => {
-  const settings = { timer: hangsOn("hang"), maxFailures: 1 };
+  const settings = { timer: hangsOn("hang"), reward_max_failures: 1 };
   await using one = await openRewards(["rewards.ts#obey", "rewards.ts#bestOfGroup"], {
     ...settings,
-    workers: 1,
+    reward_workers: 1,
   });
   await using three = await openRewards(["rewards.ts#obey", "rewards.ts#bestOfGroup"], {
     ...settings,
-    workers: 3,
+    reward_workers: 3,
   });
   const groups = fc.array(fc.array(completion, { maxLength: 5 }), { maxLength: 5 });
   await fc.assert(

@@ -42,7 +42,11 @@ export const badConfigs: BadConfig[] = [
     /lora_dropout: expected .*below 1/,
     /1\.5/,
   ]),
-  config("value of no choice", "objective: ppo", [/run\.yaml:5/, /objective: expected .*slime.*dpo/, /ppo/]),
+  config("value of no choice", "objective: orpo", [
+    /run\.yaml:5/,
+    /objective: expected .*slime.*dpo/,
+    /orpo/,
+  ]),
   config("fraction of a step", "max_steps: 2.5", [
     /run\.yaml:5/,
     /max_steps: expected a whole number/,

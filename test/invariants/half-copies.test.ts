@@ -74,9 +74,12 @@ function outcome(setup: Setup): unknown {
   const batches = setup.early
     ? [microBatch(rows)]
     : [microBatch(rows.slice(0, 2)), microBatch(rows.slice(2))];
-  const steps = [1, 2].map(() =>
-    trainStep(training, batches, { learningRate: 1e-2, seed: 1, log_entropy: true }),
-  );
+  const steps = [1, 2].map(() => {
+    const { seconds: _, ...result } = trainStep(training, batches, {
+      ...{ learningRate: 1e-2, seed: 1, log_entropy: true },
+    });
+    return result;
+  });
   return [steps, training.parameters.shards.map((p) => [p.name, p.tensor.toNumbers()])];
 }
 

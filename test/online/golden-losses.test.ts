@@ -144,7 +144,7 @@ function assertGolden(
 
 const pairing: PairingOptions = {
   ...{ pairs: "all", reward_gap: 0, rejected_quantile: 0, anchor_on: "all", anchor_threshold: 0 },
-  ...{ kl_coef: 0, kl_in: "loss", kl_estimator: null, replay_coef: 0 },
+  ...{ kl_coef: 0, kl_in: "loss", kl_estimator: null, replay: 0, replay_coef: 0 },
 };
 
 function prepared(objective: CompletionObjective, rollout: ScoredRollout): RolloutColumns {

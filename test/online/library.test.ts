@@ -36,7 +36,7 @@ test("an update changes the law of the next rollout's first token; the ratio of 
       ...{ stopIds: data.stopIds, dtype: "float32", seed: 3 },
     });
   const before = await sample();
-  const sum = { weights: null, missing_eos_penalty: null };
+  const sum = { reward_weights: null, missing_eos_penalty: null };
   const scored = await score(rewards, before, { ...sum, tokenizer: data.tokenizer });
   const { max_completion_length } = config;
   const options = { learning_rate: 0.01, seed: 1, max_completion_length };

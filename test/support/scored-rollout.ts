@@ -12,7 +12,7 @@ export function fixtureRollout(family: OnlineFamily, given: Partial<ScoredRollou
     truncated: completions.map(({ ended }) => !ended),
     samplerLogps: completions.map(({ given_old_logps }) => Float32Array.from(given_old_logps)),
     referenceLogps: completions.map(({ given_ref_logps }) => Float32Array.from(given_ref_logps)),
-    maxLength: max_completion_length,
+    max_completion_length,
     ...given,
   };
 }

@@ -46,7 +46,7 @@ function listsOf(family: Family, one: GrpoCase): RolloutLists {
     truncated: completions.map(({ ended }) => !ended),
     samplerLogps: completions.map(({ given_old_logps }) => Float32Array.from(given_old_logps)),
     referenceLogps: completions.map(({ given_ref_logps }) => Float32Array.from(given_ref_logps)),
-    maxLength: max_completion_length,
+    max_completion_length,
   });
   const columns = prepared?.columns ?? assert.fail("prepare");
   if (one.advantages !== undefined) {
@@ -217,7 +217,7 @@ test("the reference's log-probs are asked for with beta alone, and missed by nam
   assert.equal(objective.columns?.["referenceTokenLogps"], "token");
   const rollout = {
     ...{ groupSizes: [1], rewards: [1], truncated: [false], samplerLogps: [new Float32Array(2)] },
-    ...{ referenceLogps: null, maxLength: 4 },
+    ...{ referenceLogps: null, max_completion_length: 4 },
   };
   assert.throws(() => objective.prepare?.(rollout), /beta needs log-probs under a reference/);
 });

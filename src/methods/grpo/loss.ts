@@ -62,12 +62,12 @@ function counts(columns: CompletionNumbers["columns"], { loss_type }: GrpoOption
 }
 
 function prepare(rollout: ScoredRollout, { scale_rewards, beta, loss_type }: GrpoOptions): PreparedRollout {
-  const { rewards, groupSizes, maxLength } = rollout;
+  const { rewards, groupSizes, max_completion_length } = rollout;
   return {
     columns: {
       advantages: groupAdvantages(rewards, groupSizes, scale_rewards),
       ...(beta > 0 ? { referenceTokenLogps: referenceOf(rollout, "beta") } : {}),
-      ...(loss_type === "dr_grpo" ? { maxLengths: rewards.map(() => maxLength) } : {}),
+      ...(loss_type === "dr_grpo" ? { maxLengths: rewards.map(() => max_completion_length) } : {}),
     },
     metrics: rewardMetrics(rollout),
   };

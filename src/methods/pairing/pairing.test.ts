@@ -319,5 +319,5 @@ test("what has no effect beside other options is known", () => {
     return PAIRING_INACTIVE.filter(({ when }) => when(all)).flatMap((rule) => [...rule.keys]);
   };
   assert.deepEqual(idle({}), ["kl_in", "kl_estimator", "replay_coef", "anchor_threshold"]);
-  assert.deepEqual(idle({ kl_coef: 1, anchor_on: "positive" }), []);
+  assert.deepEqual(idle({ kl_coef: 1, anchor_on: "positive", replay: 0.5 }), []);
 });

@@ -101,7 +101,12 @@ test("GAE by hand: the value after the last token is 0", () => {
 
 test("whiten_rewards scales the tokens' rewards before the advantages; an unscorable completion has none", () => {
   const rollout = {
-    ...{ groupSizes: [3], rewards: [1, Number.NaN, 3], truncated: [false, false, false], maxLength: 2 },
+    ...{
+      groupSizes: [3],
+      rewards: [1, Number.NaN, 3],
+      truncated: [false, false, false],
+      max_completion_length: 2,
+    },
     samplerLogps: [new Float32Array(2), new Float32Array(1), new Float32Array(1)],
     ...{ referenceLogps: null, values: [[0.5, 0.25], [9], [1]].map((row) => Float32Array.from(row)) },
   };

@@ -11,7 +11,7 @@ const nan = Number.NaN;
 function prepared(objective: CompletionObjective, rewards: number[], groupSizes: number[]) {
   const none = rewards.map(() => new Float32Array(1));
   const result = objective.prepare?.({
-    ...{ rewards, groupSizes, truncated: rewards.map(() => false), maxLength: 1 },
+    ...{ rewards, groupSizes, truncated: rewards.map(() => false), max_completion_length: 1 },
     ...{ samplerLogps: none, referenceLogps: null },
   });
   return result ?? assert.fail("prepare");

@@ -29,7 +29,7 @@ const load = (values: Record<string, unknown> = {}) =>
 const advantagesOf = (objective: CompletionObjective, rewards: number[], groupSizes: number[]) => {
   const none = rewards.map(() => new Float32Array(1));
   const rollout = {
-    ...{ rewards, groupSizes, truncated: rewards.map(() => false), maxLength: 1 },
+    ...{ rewards, groupSizes, truncated: rewards.map(() => false), max_completion_length: 1 },
     ...{ samplerLogps: none, referenceLogps: none },
   };
   return objective.prepare?.(rollout).columns["advantages"] as number[];

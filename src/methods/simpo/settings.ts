@@ -99,7 +99,6 @@ export const simpo: Method<SimpoSettings> = {
         `SimPO's beta acts on means per token and its authors use 2 to 10; ${beta} is in the range of DPO's. Give a beta of at least 1, or \`allow_small_beta: true\` where it is meant.`,
     },
   ],
-  otherNames: { gamma: "write `simpo_gamma` or `gamma_beta_ratio`" },
   reward: "beta × mean per token",
   metrics: [
     {
