@@ -59,6 +59,7 @@ test("an on-policy run says how many prompts and completions a step has, and tha
     configBanner(config({ ...rollouts, objective: "grpo", loss_type: "cispo" })),
     /^grpo \(published, cispo\)/,
   );
+  assert.match(configBanner(grpo), /^grpo \(published\), all weights/);
   const reused = { ...rollouts, objective: "grpo", num_iterations: 2, steps_per_generation: 2 };
   assert.match(startBanner(config(reused), start), /1 prompt × 8 completions .*, a rollout for every 4\n/);
   assert.match(lossNote(grpo) ?? "", /loss near 0 is right/);

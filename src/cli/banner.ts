@@ -1,16 +1,15 @@
 /** What a run is, in a few lines before it starts. */
 
-import { fieldOf } from "../config/keys.ts";
 import { isOnPolicy } from "../config/online-keys.ts";
 import { valueText } from "../config/print-config.ts";
 import type { RunConfig } from "../config/run-config.ts";
-import { hasRatio } from "../methods/index.ts";
+import { hasRatio, methodOf } from "../methods/index.ts";
 import type { TrainStart } from "../runs/train-events.ts";
 
 /** "slime (balanced), LoRA of rank 16"; a loss_type that is not the method's usual one is said too. */
 function methodText(config: RunConfig): string {
   const { method } = config;
-  const usual: unknown = fieldOf("loss_type", method.objective).default;
+  const usual: unknown = methodOf(method.objective).keys["loss_type"]?.schema.default;
   const forms = [
     ...("preset" in method ? [method.preset] : []),
     ...("loss_type" in method && method.loss_type !== usual ? [method.loss_type] : []),

@@ -11,7 +11,7 @@ const LOG_MS = 10_000;
 export class PhaseProgress {
   readonly #line: StatusLine;
   readonly #label: string;
-  readonly #total: number | null;
+  #total: number | null;
   readonly #now: () => number;
   readonly #started: number;
   #logged: number;
@@ -37,9 +37,10 @@ export class PhaseProgress {
     if (!this.#line.live) this.#line.note(JSON.stringify({ phase: label, total }));
   }
 
-  /** `count` units are done; `note` stands behind them while there is room. */
-  update(count: number, note = ""): void {
+  /** `count` units are done, of `total` in all; `note` stands behind them while there is room. */
+  update(count: number, note = "", total: number | null = this.#total): void {
     this.#count = count;
+    this.#total = total;
     if (this.#line.live) {
       this.#line.draw([`${this.#label} ${this.#amount()}`, note, this.#rate()].filter(Boolean), false);
     } else if (this.#now() - this.#logged >= LOG_MS) {
@@ -94,7 +95,7 @@ export class Phases {
       this.#label = label;
       this.#progress = new PhaseProgress(label, total, this.#out);
     }
-    this.#progress?.update(done, note);
+    this.#progress?.update(done, note, total);
   };
 
   /** Ends the current phase without printing a line: the next line implies it. */
