@@ -44,6 +44,17 @@ export interface MemorySetup extends Omit<HeadOptions, "isTrained"> {
   share_prompt: boolean;
   /** A step has more than one micro-batch: gradients are there from the second on. */
   accumulates: boolean;
+  /** What an on-policy run samples; null for others. */
+  rollout: RolloutSize | null;
+}
+
+/** How much of a rollout is in memory at a time. */
+export interface RolloutSize {
+  /** Tokens whose keys and values are kept, and completions that are sampled together. */
+  cachedTokens: number;
+  completions: number;
+  /** Whether the model of the start is there a second time. */
+  hasSecondModel: boolean;
 }
 
 /** Components in the order in which they are shown. */
@@ -56,6 +67,7 @@ export const componentNames = [
   "activations",
   "head",
   "working",
+  "cache",
   "reference",
 ] as const;
 
@@ -72,7 +84,10 @@ export interface MemoryPlan {
 }
 
 /** What a moment of a step holds besides what is always there. */
-type Moment = Record<"gradients" | "activations" | "head" | "working", number> & { name: string };
+type Moment = Record<"gradients" | "activations" | "head" | "working", number> & {
+  name: string;
+  cache?: number;
+};
 
 /** Bytes that are there from the beginning to the end. */
 interface ResidentBytes {
@@ -194,15 +209,32 @@ function moments(setup: MemorySetup, counts: ParameterCounts, sizes: Sizes): Mom
   ];
 }
 
+/** Before the steps of a rollout: no gradients, no activations, the cache of the completions and one pass's logits. */
+function sampling({ model, numerics, rollout }: MemorySetup): Moment[] {
+  if (rollout === null) return [];
+  const { cachedTokens, completions } = rollout;
+  const item = itemBytes(numerics);
+  return [
+    {
+      ...{ name: "sampling a rollout", gradients: 0, activations: 0 },
+      cache: 2 * model.numLayers * model.numKeyValueHeads * model.headDim * item * cachedTokens,
+      head: 4 * model.vocabSize * completions,
+      working: completions * passingBytesPerToken(model, numerics),
+    },
+  ];
+}
+
 /** Peak memory of training on micro-batches of these pairs. */
 export function planMemory(setup: MemorySetup, pairs: readonly PairLengths[]): MemoryPlan {
   const counts = countParameters(setup.model, setup.trained);
   const always = residentBytes(setup, counts);
-  const all = moments(setup, counts, sizesOf(setup, pairs));
-  const sum = ({ gradients, activations, head, working }: Moment) => gradients + activations + head + working;
+  const all = [...moments(setup, counts, sizesOf(setup, pairs)), ...sampling(setup)];
+  const sum = ({ gradients, activations, head, working, cache = 0 }: Moment) =>
+    gradients + activations + head + working + cache;
   const highest = all.reduce((a, b) => (sum(b) > sum(a) ? b : a));
-  const { name, ...parts } = highest;
-  // a reference is the model without its adapter, or a table of numbers: never a second model
-  const components: Record<Component, number> = { ...always, ...parts, reference: 0 };
+  const { name, cache = 0, ...parts } = highest;
+  // on rows a reference is the model without its adapter, or a table of numbers: never a second model
+  const reference = setup.rollout?.hasSecondModel === true ? counts.total * itemBytes(setup.numerics) : 0;
+  const components: Record<Component, number> = { ...always, ...parts, cache, reference };
   return { components, total: Object.values(components).reduce((a, b) => a + b, 0), moment: name };
 }

@@ -15,6 +15,7 @@ const componentText: Readonly<Record<Component, string>> = {
   activations: "activations",
   head: "head (logits, answers)",
   working: "working memory of a block",
+  cache: "KV cache of a rollout",
   reference: "reference model",
 };
 
@@ -159,7 +160,13 @@ function notesText(plan: Plan): string {
     );
   }
   notes.push(`One row as long as max_length allows takes ${formatBytes(longestPairBytes)}.`);
-  if (methods.length > 1) {
+  if (rows.ofRollout) {
+    notes.push(
+      "On-policy: a row is a completion of max_completion_length tokens with its part of the prompt, which is the most that a step can have. " +
+        "Evaluations hold the model of the start a second time in full tuning. Time is that of updates: how long sampling and scoring take is not known.",
+    );
+  }
+  if (methods.length > 1 && !rows.ofRollout) {
     notes.push(
       "No objective holds a second model: a live reference is the model with its adapter off, a precomputed one a table of numbers.",
     );

@@ -281,3 +281,33 @@ test("small numbers are told in units that people read", () => {
   assert.match(text, /SLIME .* ms +under 0\.01$/m);
   assert.doesNotMatch(text, /\b0\.0 s|\de-\d|0\.000/);
 });
+
+test("an on-policy run has the cache of its rollout, or a step, whichever is more, and a second model where it needs one", () => {
+  const rollouts = {
+    ...{ objective: "grpo", reward_funcs: ["exact"], num_generations: 8, per_device_train_batch_size: 8 },
+    ...{ gradient_accumulation_steps: 16, max_completion_length: 4096 },
+  };
+  const cached = (run: Record<string, unknown>) => {
+    const given = input({ lora: true, run: { ...rollouts, ...run } });
+    const row = { prompt: 25, chosen: 4096, rejected: 0 };
+    const own = given.workload;
+    return planRun({
+      ...given,
+      workload: { ...own, mean: row, own: [row], microBatch: (n) => Array(n).fill(row) },
+    });
+  };
+  const { memory, rows } = cached({});
+  // 16 prompts of 200 tokens with 8 completions each; keys and values of 32 layers with 8 heads of 128 in bfloat16
+  assert.equal(memory.moment, "sampling a rollout");
+  assert.equal(memory.components.cache, 2 * 32 * 8 * 128 * 2 * (16 * 200 + 128 * 4096));
+  assert.equal(memory.components.reference, 0);
+  assert.ok(rows.ofRollout);
+  assert.equal(cached({ max_completion_length: 16 }).memory.components.cache, 0);
+  const full = planRun(input({ run: { ...rollouts, beta: 0.1 } }));
+  assert.equal(full.memory.components.reference, 2 * 8_030_261_248);
+  assert.equal(planRun(input({ run: rollouts })).memory.components.reference, 0);
+  assert.match(
+    formatPlan(full),
+    /On-policy: a row is a completion .* how long sampling and scoring take is not known/,
+  );
+});

@@ -6,7 +6,7 @@ import { type MethodName, methodOf, pairMethods } from "../methods/index.ts";
 import { type Advice, adviceFor } from "./advice.ts";
 import { type ComputeType, type Device, usableBytes } from "./devices.ts";
 import { completionTokens, type PairFlops, type PairLengths, pairFlops, streamTokens } from "./flops.ts";
-import { type MemoryPlan, type MemorySetup, planMemory } from "./memory.ts";
+import { type MemoryPlan, type MemorySetup, planMemory, type RolloutSize } from "./memory.ts";
 import { countParameters, type ParameterCounts } from "./parameter-counts.ts";
 import type { TrainedParts } from "./trained-parts.ts";
 
@@ -30,6 +30,10 @@ export type PlannedKeys = Pick<
   | "num_train_epochs"
   | "max_steps"
   | "max_length"
+  | "reward_funcs"
+  | "num_generations"
+  | "max_completion_length"
+  | "steps_per_generation"
 >;
 
 /** The rows of a run, as far as they are known. */
@@ -38,7 +42,7 @@ export interface Workload {
   source: string;
   /** False where lengths are assumed. */
   isMeasured: boolean;
-  /** Rows of an epoch; null where unknown. */
+  /** Rows of an epoch; null where unknown. In an on-policy run completions. */
   pairs: number | null;
   mean: PairLengths;
   /** The run's largest micro-batch as it is configured. */
@@ -124,6 +128,8 @@ export interface Plan {
     mean: PairLengths;
     /** Tokens through the layers and completion tokens of the largest micro-batch. */
     largestMicroBatch: { pairs: number; tokens: number; answerTokens: number };
+    /** Whether rows are completions that the model samples. */
+    ofRollout: boolean;
   };
   flops: PairFlops;
   memory: MemoryPlan & { fits: boolean };
@@ -135,7 +141,7 @@ export interface Plan {
 }
 
 /** What the memory of a run depends on. */
-export function memorySetup({ model, trained, keys, dtype, device }: PlanInput): MemorySetup {
+export function memorySetup({ model, trained, keys, dtype, device, workload }: PlanInput): MemorySetup {
   return {
     ...keys,
     model,
@@ -143,6 +149,26 @@ export function memorySetup({ model, trained, keys, dtype, device }: PlanInput):
     numerics: { dtype, onGpu: device.isGpu },
     activation_offloading: keys.activation_offloading && device.isGpu,
     accumulates: keys.gradient_accumulation_steps > 1 || keys.tokens_per_step !== null,
+    rollout: keys.reward_funcs === null ? null : rolloutSize(keys, trained, workload),
+  };
+}
+
+/** Prompts whose completions are sampled together. */
+const promptsAtOnce = 16;
+
+function rolloutSize(keys: PlannedKeys, { isFull }: TrainedParts, { own }: Workload): RolloutSize {
+  const { num_generations: n, max_completion_length: longest, method } = keys;
+  const perStep = keys.per_device_train_batch_size * keys.gradient_accumulation_steps;
+  const prompts = Math.min(promptsAtOnce, Math.ceil((perStep * keys.steps_per_generation) / n));
+  // a row has its part of the prompt
+  const prompt = n * Math.max(0, ...own.map((row) => row.prompt));
+  const weights = ["beta", "kl_coef"].map((key) => (method as unknown as Record<string, unknown>)[key]);
+  const isCompared = methodOf(method.objective).needsReference || weights.some((value) => Number(value) > 0);
+  const completions = prompts * n;
+  return {
+    completions,
+    cachedTokens: prompts * prompt + completions * longest,
+    hasSecondModel: isFull && isCompared,
   };
 }
 
@@ -213,6 +239,7 @@ export function planRun(input: PlanInput): Plan {
         tokens: own.reduce((sum, pair) => sum + streamTokens(pair, keys.share_prompt), 0),
         answerTokens: own.reduce((sum, pair) => sum + completionTokens(pair), 0),
       },
+      ofRollout: keys.reward_funcs !== null,
     },
     flops,
     memory: { ...memory, fits },

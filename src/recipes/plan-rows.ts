@@ -118,6 +118,7 @@ async function workloadOfData(
     onPhase,
   );
   const { examples, report } = dataset;
+  if (isOnPolicy(config)) return workloadOfPrompts(config, examples);
   const lengths = examples.map(lengthsOf);
   const isFaulty = report.findings.some(({ severity }) => severity === "error");
   const largest = (keys: PlanKeys) => largestMicroBatch(examples, lengths, keys);
@@ -130,6 +131,18 @@ async function workloadOfData(
     microBatch: (size) =>
       largest({ ...config, per_device_train_batch_size: size, max_tokens_per_micro_batch: null }),
   };
+}
+
+/** Completions as rows, each with its part of the longest prompt and as long as it may be: the most that a step can have. */
+function workloadOfPrompts(config: PlanConfig, examples: readonly Example[]): Workload {
+  const { num_generations: n, max_completion_length: chosen } = config;
+  const prompts = examples.map(({ promptIds }) => promptIds.length);
+  const row = (prompt: number): PairLengths => ({ prompt: prompt / n, chosen, rejected: 0 });
+  const source = `completions of the ${examples.length} prompts of train_data, as long as max_completion_length`;
+  const longest = row(Math.max(0, ...prompts));
+  const workload = alike(longest, config, { source, pairs: n * examples.length });
+  const mean = prompts.reduce((sum, length) => sum + length, 0) / Math.max(1, prompts.length);
+  return { ...workload, isMeasured: true, mean: row(mean) };
 }
 
 function lengthsOf({ promptIds, completions }: Example): PairLengths {
