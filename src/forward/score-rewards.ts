@@ -8,7 +8,7 @@ import { walk } from "./walk.ts";
 
 /**
  * The rewards of the completions of a batch that was packed for scores, in the order of its spans: float32, read from the state of
- * each completion's last token.
+ * each completion's last token. Of any other batch the values of its tokens, (R), read from the state before each.
  */
 export function rewardsOfBatch(model: RewardModel, { packed }: MicroBatch, numerics: Numerics): Float32Array {
   using _ = scope();

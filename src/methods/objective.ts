@@ -123,6 +123,8 @@ export interface CompletionObjective extends Described {
   over: "completions" | "groups";
   /** Whether it never looks beyond a single completion, so that those of a group may be in several micro-batches. */
   mayCutGroups?: boolean;
+  /** Whether `logps` are no log-probs but the values that a value model gives for the tokens. */
+  takesValues?: boolean;
   evaluate(completions: CompletionLogps, totals: StepTotals): ObjectiveResult;
   /** Whether `prepare` needs log-probs under a reference, though no column does: a KL term in the reward. */
   usesReference?: boolean;

@@ -13,10 +13,10 @@ import { randomWeights, type WeightSource } from "./weights.ts";
 /** Options of `loadRewardModel`. */
 export interface RewardModelOptions extends LoadOptions {
   /**
-   * A language model gets a new score layer, as transformers gives it one: normal with `initializer_range`, from torch's
-   * generator. Otherwise one without a score layer is refused, unless the adapter brings it. Default false.
+   * A language model gets a new score layer: "normal" as transformers gives it one, with `initializer_range`, from torch's
+   * generator, or "zero". Otherwise one without a score layer is refused, unless the adapter brings it. Default null.
    */
-  newScore?: boolean;
+  newScore?: "normal" | "zero" | null;
   /** Token with which batches of its texts are padded elsewhere; default: that of config.json. */
   padTokenId?: number | null;
 }
@@ -29,10 +29,10 @@ export interface RewardModelOptions extends LoadOptions {
  */
 export function loadRewardModel(dir: string, options: RewardModelOptions = {}): RewardModel {
   const stored = openModel(dir);
-  const { newScore = false, adapter, padTokenId = stored.config.padTokenId } = options;
+  const { newScore = null, adapter, padTokenId = stored.config.padTokenId } = options;
   const files = adapter ? readAdapter(adapter) : null;
   const isInAdapter = files?.saved.has(scoreName) ?? false;
-  const score = scoreOf(dir, stored, newScore ? "new" : isInAdapter ? "zero" : "refused");
+  const score = scoreOf(dir, stored, newScore ?? (isInAdapter ? "zero" : "refused"));
   const config = { ...stored.config, isRewardModel: true, padTokenId };
   const model = buildStored(dir, stored, options, {
     build: (source) =>
@@ -50,7 +50,7 @@ export function loadRewardModel(dir: string, options: RewardModelOptions = {}): 
 function scoreOf(
   dir: string,
   { config, index, names }: StoredModel,
-  without: "new" | "zero" | "refused",
+  without: "normal" | "zero" | "refused",
 ): WeightSource | null {
   const found = index.tensors.get(names.get(scoreName) ?? "");
   if (found !== undefined) {
@@ -69,7 +69,7 @@ function scoreOf(
   }
   const { initializer_range: range } = config.raw;
   const deviation = typeof range === "number" && range > 0 ? range : 0.02;
-  return without === "new"
+  return without === "normal"
     ? randomWeights(deviation, 1)
     : (_, shape) => ops.zeros(shape, { dtype: "float32" });
 }

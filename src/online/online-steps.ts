@@ -1,6 +1,6 @@
 /** Where an on-policy run's steps come from: what the model samples, scores and learns from, one rollout after the other. */
 import { at } from "../base/at.ts";
-import { TrainingError } from "../base/errors.ts";
+import { ConfigError, TrainingError } from "../base/errors.ts";
 import { deriveSeed } from "../base/random.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import { describeOrigin, type Example } from "../data/example.ts";
@@ -9,7 +9,7 @@ import { methodOf } from "../methods/index.ts";
 import type { CompletionObjective } from "../methods/objective.ts";
 import type { RolloutColumns } from "../methods/rollout.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
-import type { RolloutRow } from "../runs/train-events.ts";
+import type { RolloutRow, TrainEvent } from "../runs/train-events.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import type { StepResult } from "../train/step.ts";
 import type { NextOptions, StepSource, TrainingStep } from "../train/step-source.ts";
@@ -32,6 +32,7 @@ import {
   type Scorer,
   score,
 } from "./scored-rollout.ts";
+import type { ValueModel } from "./value-model.ts";
 
 /** What an on-policy run is made of. */
 export interface OnlineParts {
@@ -43,6 +44,7 @@ export interface OnlineParts {
   scorer: Scorer;
   /** Null where the objective needs none. */
   reference: PolicyReference | null;
+  valueModel: ValueModel | null;
   tokenizer: Tokenizer;
   stopIds: ReadonlySet<number>;
 }
@@ -85,6 +87,16 @@ export class OnlineSteps implements StepSource {
     };
     const rounds = Math.ceil((config.num_train_epochs * examples.length) / this.#promptsARound);
     this.totalSteps = config.max_steps > 0 ? config.max_steps : rounds * this.#stepsARound;
+    if (this.#warmupSteps < this.totalSteps || this.#warmupSteps === 0) return;
+    throw new ConfigError(
+      `value_warmup_steps: expected fewer than the run's ${this.totalSteps} steps, got ${this.#warmupSteps}: the policy would not be ` +
+        "trained at all. Lower it, or raise max_steps.",
+    );
+  }
+
+  /** Steps in which the policy stays, from the first. */
+  get #warmupSteps(): number {
+    return this.#parts.valueModel?.warmupSteps ?? 0;
   }
 
   /** How fast the last rollout was sampled and scored, and the last step computed. */
@@ -131,12 +143,13 @@ export class OnlineSteps implements StepSource {
       epoch: endsRound ? done : before,
       endsEpoch: endsRound && Math.floor(done) > Math.floor(before),
       keep_logps: isFirst,
+      frozen: step < this.#warmupSteps,
       ...(rows === null ? {} : { rollout: rows, notes: this.#warnings.of(this.#current) }),
     };
   }
 
-  /** Takes note of the step's log-probs, and gives the metrics of its rollout. */
-  stepped(_step: number, { logps, tokens, seconds }: StepResult): Record<string, number> {
+  /** Takes note of the step's log-probs, updates the value model, and gives the metrics of its rollout. */
+  stepped(step: number, { logps, tokens, seconds }: StepResult): Record<string, number> {
     const current = this.#current;
     if (current === null) return {};
     this.#speeds["speed/training_tokens_per_second"] = tokens / seconds;
@@ -147,7 +160,8 @@ export class OnlineSteps implements StepSource {
       current.firstLogps = own;
       Object.assign(current.metrics, this.#difference(current, own));
     }
-    return current.metrics;
+    const values = this.#parts.valueModel?.step(this.#batches, step, this.totalSteps) ?? {};
+    return { ...current.metrics, ...values };
   }
 
   /** Which part of its rollout a step takes, and whether the policy has not changed since the rollout. */
@@ -157,7 +171,7 @@ export class OnlineSteps implements StepSource {
   }
 
   async #rollOut(round: number, step: number, how: NextOptions): Promise<CurrentRollout> {
-    const { config, examples, objective, reference } = this.#parts;
+    const { config, examples, objective, reference, valueModel } = this.#parts;
     const indices = this.#order.take(round * this.#promptsARound, this.#promptsARound);
     const prompts = indices.map((index) => ({ index, example: at(examples, index) }));
     let scored = await this.#draw(prompts, { round, draw: 0, step, how });
@@ -174,6 +188,7 @@ export class OnlineSteps implements StepSource {
     const referenceLogps = reference?.logps(scored.groups) ?? null;
     const { columns, metrics } = prepareRollout(objective, scored, {
       ...{ referenceLogps, max_completion_length: config.max_completion_length },
+      ...(valueModel === null ? {} : { values: valueModel.values(scored.groups) }),
     });
     const redrawn = config.dynamic_sampling > 0 ? { "sampling/frac_redrawn": dead / prompts.length } : {};
     const all = { ...rolloutMetrics(scored), ...redrawn, ...metrics };
@@ -282,14 +297,24 @@ export class OnlineSteps implements StepSource {
     };
   }
 
+  get checkpointBytes(): number {
+    return this.#parts.valueModel?.checkpointBytes ?? 0;
+  }
+
   saveInto(dir: string, step: number): void {
+    this.#parts.valueModel?.saveInto(dir);
     // between two rollouts nothing is needed: the next follows from weights, seed and step
     if (this.#current !== null && step % this.#stepsARound !== 0) writeRolloutState(dir, this.#current);
   }
 
   resumeFrom(dir: string, step: number): void {
+    this.#parts.valueModel?.resumeFrom(dir);
     const isWithin = step % this.#stepsARound !== 0;
     this.#current = isWithin ? readRolloutState(dir, this.#parts.examples) : null;
+  }
+
+  async *export(): AsyncGenerator<Extract<TrainEvent, { type: "export" }>> {
+    if (this.#parts.valueModel !== null) yield* this.#parts.valueModel.export();
   }
 }
 

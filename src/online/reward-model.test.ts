@@ -30,7 +30,7 @@ function rewardDirectory(name: string, change: (dir: string) => void = () => {})
   cpSync(base, dir, { recursive: true });
   rmSync(join(dir, "model.safetensors"));
   using _ = scope();
-  writeMergedModel(dir, loadRewardModel(base, { newScore: true, copy: true }), "float32");
+  writeMergedModel(dir, loadRewardModel(base, { newScore: "normal", copy: true }), "float32");
   change(dir);
   return dir;
 }
@@ -133,7 +133,7 @@ test("an adapter of a reward model is opened with the base that it names, if tha
     using _ = scope();
     const write = (name: string, baseModel: string) => {
       const dir = join(root, name);
-      const model = loadRewardModel(base, { newScore: true });
+      const model = loadRewardModel(base, { newScore: "normal" });
       const settings = { taskType: "SEQ_CLS", modulesToSave: ["score"], baseModel } as const;
       const config = tinyAdapterConfig({ ...settings, modulesToSave: [...settings.modulesToSave] });
       adaptPatterned(model, config);

@@ -26,24 +26,32 @@ export function openRewardModel(
   tokenizer: Tokenizer,
   { device, dtype }: Pick<Environment, "device" | "dtype">,
 ): RewardModel {
-  const isAdapter = existsSync(join(dir, "adapter_config.json")) && !existsSync(join(dir, "config.json"));
-  const own = loadTokenizer(dir);
-  if (own.fingerprint !== tokenizer.fingerprint) {
-    throw new ConfigError(
-      `${dir}: expected a reward model with the policy's tokenizer (${tokenizer.directory}), its tokenizer.json is another. ` +
-        "Completions are scored as the tokens that they were sampled as. Train a reward model from the policy's base: objective: reward",
-    );
-  }
-  const [model, adapter] = isAdapter ? [baseOf(dir), dir] : [dir, null];
+  requireSameTokenizer(dir, tokenizer);
+  const [model, adapter] = isAdapter(dir) ? [baseOf(dir), dir] : [dir, null];
   return loadRewardModel(model, { device, dtype, adapter });
 }
 
-function baseOf(adapter: string): string {
+/** Whether `dir` holds a PEFT adapter and no model. */
+export function isAdapter(dir: string): boolean {
+  return existsSync(join(dir, "adapter_config.json")) && !existsSync(join(dir, "config.json"));
+}
+
+/** The directory of the model that the adapter in `adapter` names as its base. @throws {ConfigError} if it is not there */
+export function baseOf(adapter: string): string {
   const { baseModel } = readAdapter(adapter).config;
   if (baseModel !== null && existsSync(join(baseModel, "config.json"))) return baseModel;
   throw new ConfigError(
     `${adapter}: expected the base model of this adapter, ${baseModel ?? "which it does not name"}, to be a directory here, it is not. ` +
       `Merge them: preftune merge --model BASE --adapter ${adapter} --output NEW, and name NEW`,
+  );
+}
+
+/** @throws {ConfigError} if the reward model in `dir` has another tokenizer than the policy */
+export function requireSameTokenizer(dir: string, tokenizer: Tokenizer): void {
+  if (loadTokenizer(dir).fingerprint === tokenizer.fingerprint) return;
+  throw new ConfigError(
+    `${dir}: expected a reward model with the policy's tokenizer (${tokenizer.directory}), its tokenizer.json is another. ` +
+      "Completions are scored as the tokens that they were sampled as. Train a reward model from the policy's base: objective: reward",
   );
 }
 

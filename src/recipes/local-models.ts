@@ -4,7 +4,10 @@ import { join } from "node:path";
 import type { PhaseListener } from "../base/phase-listener.ts";
 import { readSealed } from "../base/sealed.ts";
 import type { RunConfig } from "../config/run-config.ts";
+import type { PlaceKind } from "../formats/model-place.ts";
 import { resolveModel } from "../hub/hub-model.ts";
+import type { MethodSettings } from "../methods/index.ts";
+import { isAdapter } from "../online/reward-model.ts";
 import type { OpenRun } from "../runs/run-directory.ts";
 
 /** A run's configuration with local directories in it. */
@@ -23,17 +26,18 @@ export interface LocalRun {
 export async function localRun(run: OpenRun, config: RunConfig, onPhase: PhaseListener): Promise<LocalRun> {
   const path = join(run.paths.dir, "models.json");
   const pinned = existsSync(path) ? (readSealed(path) as Record<string, string>) : {};
-  const find = (key: "model_name_or_path" | "adapter_name_or_path", name: string) =>
-    resolveModel(pinned[key] ?? name, {
-      onPhase,
-      kind: key === "adapter_name_or_path" ? "adapter" : "model",
-    });
+  const find = (key: ModelKey, name: string, kind: PlaceKind = "model") =>
+    resolveModel(pinned[key] ?? name, { onPhase, kind });
   const { model_name_or_path: name, adapter_name_or_path: adapterName } = config;
   const model = await find("model_name_or_path", name);
-  const adapter = adapterName === null ? null : await find("adapter_name_or_path", adapterName);
+  const adapter = adapterName === null ? null : await find("adapter_name_or_path", adapterName, "adapter");
+  const valueName = valueModelOf(config.method);
+  const kind = valueName !== null && isAdapter(valueName) ? "adapter" : "model";
+  const value = valueName === null ? null : await find("value_model_name_or_path", valueName, kind);
   const found = {
     ...(model.pinned === name ? {} : { model_name_or_path: model.pinned }),
     ...(adapter === null || adapter.pinned === adapterName ? {} : { adapter_name_or_path: adapter.pinned }),
+    ...(value === null || value.pinned === valueName ? {} : { value_model_name_or_path: value.pinned }),
   };
   if (Object.keys(found).length > 0 && !existsSync(path)) run.saveSealed(path, found);
   return {
@@ -41,7 +45,19 @@ export async function localRun(run: OpenRun, config: RunConfig, onPhase: PhaseLi
       ...config,
       model_name_or_path: model.directory,
       adapter_name_or_path: adapter?.directory ?? null,
+      method: withValueModel(config.method, value?.directory ?? null),
     },
     baseModel: model.name,
   };
+}
+
+/** The keys that name models. */
+type ModelKey = "model_name_or_path" | "adapter_name_or_path" | "value_model_name_or_path";
+
+function valueModelOf(method: MethodSettings): string | null {
+  return method.objective === "ppo" ? method.value_model_name_or_path : null;
+}
+
+function withValueModel(method: MethodSettings, directory: string | null): MethodSettings {
+  return method.objective === "ppo" ? { ...method, value_model_name_or_path: directory } : method;
 }

@@ -70,7 +70,7 @@ export async function merge(given: MergeOptions): Promise<MergeResult> {
   const load = { device, dtype: "float32" } as const;
   const padTokenId = paddingTokenOf({ tokenizer, modelConfig: config, stopIds: new Set(config.eosTokenIds) });
   const model = scores
-    ? loadRewardModel(baseDir, { ...load, newScore: true, padTokenId })
+    ? loadRewardModel(baseDir, { ...load, newScore: "normal", padTokenId })
     : loadModel(baseDir, load);
   const adapter = installAdapter(model, files);
   const dtype = options.exportDtype ?? config.dtype;

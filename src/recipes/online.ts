@@ -12,6 +12,7 @@ import { CausalLM } from "../models/causal-lm.ts";
 import { evaluateRollouts, goodCompletionMeans } from "../online/evaluate-rollouts.ts";
 import { OnlineSteps } from "../online/online-steps.ts";
 import { policyReference, type ReferenceSettings } from "../online/policy-reference.ts";
+import { ValueModel } from "../online/value-model.ts";
 import { openRewards, type Rewards } from "../rewards/open-rewards.ts";
 import type { HeadedModel } from "../train/logp-difference.ts";
 import type { PreparedData } from "../train/prepare-data.ts";
@@ -81,7 +82,7 @@ export class OnlineRun implements AsyncDisposable {
   /**
    * Rollouts as the source of the run's steps.
    *
-   * @param memory - frees the reference
+   * @param memory - frees the reference and the value model
    * @throws {ConfigError} if the objective cannot learn from rollouts, or a prompt leaves no room for a completion
    */
   steps(
@@ -99,7 +100,12 @@ export class OnlineRun implements AsyncDisposable {
     const reference = needsReference(objective)
       ? memory.use(policyReference(policy, { config, environment, numerics }))
       : null;
-    return new OnlineSteps({ ...this.#parts(policy, data), examples, objective, reference });
+    const { method } = config;
+    const valueModel =
+      method.objective === "ppo" && objective.name === "ppo"
+        ? memory.use(new ValueModel({ config: { ...config, method }, environment, numerics, data }))
+        : null;
+    return new OnlineSteps({ ...this.#parts(policy, data), examples, objective, reference, valueModel });
   }
 
   /** Measures the model by what it answers to held-out prompts, and by good completions of them. */

@@ -75,7 +75,7 @@ export async function replay({ run, step, signal }: ReplayOptions): Promise<Repl
 
 /** The run's records and, of its checkpoints, that of step `from`. */
 function copyRun(run: string, to: string, from: number): void {
-  const left = new Set(["checkpoints", "adapter", "model", "run.lock"]);
+  const left = new Set(["checkpoints", "adapter", "model", "value_model", "run.lock"]);
   for (const name of readdirSync(run)) {
     if (!left.has(name)) cpSync(join(run, name), join(to, name), { recursive: true });
   }

@@ -164,7 +164,7 @@ async function* trainRun(
   if (reason !== "stopped" && (!hasCollapsed || restored !== null)) {
     const wantsBest = hasCollapsed || config.load_best_model_at_end;
     if (wantsBest && best !== null && best.step !== step) checkpoints.restore(best.step);
-    for await (const event of exportRun(run.paths, config, data, training)) {
+    for await (const event of exportsOf(source, exportRun(run.paths, config, data, training))) {
       exported.push(event.result.path);
       yield event;
     }
@@ -195,6 +195,15 @@ function modelOf(
     refuseMaskedTokens(trained.model, [examples, evalExamples ?? []], environment.dtype);
   }
   return trained;
+}
+
+/** What is exported: the run's model, and what its source trained besides. */
+async function* exportsOf(
+  source: StepSource,
+  model: ReturnType<typeof exportRun>,
+): ReturnType<typeof exportRun> {
+  yield* model;
+  if (source.export !== undefined) yield* source.export();
 }
 
 /** Measures the objective on the held-out rows. */
@@ -290,7 +299,7 @@ async function* runSteps(
       ended.reason = "stopped";
       break;
     }
-    const { batches, singles, epoch, endsEpoch, keep_logps } = made;
+    const { batches, singles, epoch, endsEpoch, keep_logps, frozen } = made;
     yield* sampledFor(made);
     // each step seeds its own random numbers: nothing of the generator needs saving
     const seed = deriveSeed(config.seed, state.step);
@@ -298,7 +307,7 @@ async function* runSteps(
     const learningRate = learningRateAt(state.step, totalSteps, config);
     const { log_entropy, skip_step_sigma } = config;
     const limits = limitsOf(state.history, skip_step_sigma);
-    const how = { learningRate, limits, seed, log_entropy, onBatch, keep_logps };
+    const how = { learningRate, limits, seed, log_entropy, onBatch, keep_logps, frozen };
     const result = withMetricsOf(source, state.step, trainStep(training, batches, how));
     const { loss, gradNorm, metrics, tokens, skipped: reason } = result;
     state.step += 1;

@@ -11,6 +11,7 @@
  *   checkpoints/       checkpoint-<step>/, each with a manifest
  *   reference/         sums of reference log-probs
  *   adapter/, model/   the export
+ *   value_model/       the value model of a PPO run, exported
  *   export.json        result of the export's parity check
  *   report.html        the report
  *   restarts.jsonl     ends of the trainer before its time under `train --max-restarts`
@@ -71,6 +72,7 @@ export interface RunPaths {
   reference: string;
   adapter: string;
   model: string;
+  valueModel: string;
   exportJson: string;
   report: string;
   lock: string;
@@ -93,6 +95,7 @@ export function runPaths(dir: string): RunPaths {
     reference: join(dir, "reference"),
     adapter: join(dir, "adapter"),
     model: join(dir, "model"),
+    valueModel: join(dir, "value_model"),
     exportJson: join(dir, "export.json"),
     report: join(dir, "report.html"),
     lock: join(dir, "run.lock"),

@@ -4,14 +4,15 @@
  */
 import { join } from "node:path";
 import { FormatError } from "../base/errors.ts";
-import { readTextFile, requireFreeBytes, writeFileAtomic } from "../base/files.ts";
+import { readTextFile, writeFileAtomic } from "../base/files.ts";
 import { parseNumbers, stringifyNumbers } from "../base/json-numbers.ts";
 import { readSafetensorsHeader } from "../formats/safetensors.ts";
-import { sourceBytes, writeSafetensors } from "../formats/safetensors-write.ts";
+import { sourceBytes, type TensorSource, writeSafetensors } from "../formats/safetensors-write.ts";
 import { openWeights } from "../formats/weight-index.ts";
 import type { Decoder } from "../models/causal-lm.ts";
 import { readTensorsInto } from "../models/read-tensors.ts";
 import { tensorSource, writeAdapter, writeMergedModel } from "../models/save.ts";
+import type { AdamW } from "../optim/adamw.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import { writeTokenizer } from "./padding-token.ts";
 import { emptyHistory, type StepHistory } from "./spike-guard.ts";
@@ -56,30 +57,38 @@ export function newState(dataFingerprint: string): TrainerState {
 const STATE = "trainer_state.json";
 const OPTIMIZER = "optimizer.safetensors";
 
-/**
- * Writes the files of a checkpoint into `dir`, which the caller makes appear at once.
- *
- * @throws {FileError} with the bytes needed when they cannot fit; nothing is written then
- */
+/** Writes the files of a checkpoint into `dir`, which the caller makes appear at once. */
 export function writeCheckpointFiles(
   dir: string,
   training: Training<Decoder>,
   tokenizer: Tokenizer,
   state: TrainerState,
 ): void {
-  const optimizer = [...training.optimizer.stateTensors()].map(([name, tensor]) =>
-    tensorSource(name, tensor),
-  );
-  // asked for all of it before any of it is written
-  requireFreeBytes(
-    dir,
-    4 * training.parameters.numel + optimizer.reduce((sum, part) => sum + sourceBytes(part), 0),
-    "the checkpoint",
-  );
-  writeTrained(dir, training);
+  writeTrainedState(dir, training);
   writeTokenizer(dir, tokenizer, training.model);
-  writeSafetensors(join(dir, OPTIMIZER), optimizer);
   writeFileAtomic(join(dir, STATE), `${stringifyNumbers(state)}\n`);
+}
+
+/** Bytes that `writeTrainedState` writes, but for names and settings. */
+export function trainedStateBytes({ parameters, optimizer }: Training<Decoder>): number {
+  return 4 * parameters.numel + optimizerSources(optimizer).reduce((sum, part) => sum + sourceBytes(part), 0);
+}
+
+/** Writes the trained tensors and the optimiser's state into `dir`. */
+export function writeTrainedState(dir: string, training: Training<Decoder>): void {
+  writeTrained(dir, training);
+  writeSafetensors(join(dir, OPTIMIZER), optimizerSources(training.optimizer));
+}
+
+/** Reads them into the training. @throws {FormatError} if they are of another model or adapter */
+export function readTrainedState(dir: string, training: Training<Decoder>): void {
+  readTrained(dir, training);
+  const states = new Map(training.optimizer.stateTensors());
+  readTensorsInto([readSafetensorsHeader(join(dir, OPTIMIZER))], states, "optimiser state");
+}
+
+function optimizerSources(optimizer: AdamW): TensorSource[] {
+  return [...optimizer.stateTensors()].map(([name, tensor]) => tensorSource(name, tensor));
 }
 
 function writeTrained(dir: string, { model, adapter, parameters }: Training<Decoder>): void {
@@ -106,9 +115,7 @@ export function readCheckpointFiles(
         "differ. Restore them, or start a new run from this checkpoint's weights.",
     );
   }
-  readTrained(dir, training);
-  const states = new Map(training.optimizer.stateTensors());
-  readTensorsInto([readSafetensorsHeader(join(dir, OPTIMIZER))], states, "optimiser state");
+  readTrainedState(dir, training);
   return state;
 }
 

@@ -13,7 +13,7 @@ import { tokenStatistics } from "./metric-tally.ts";
 
 /** What a head gives for a slice of a batch. */
 export interface ObjectiveValues {
-  /** Log-probs of tokens, (R), or scores of completions, (C); float32 */
+  /** Log-probs or values of tokens, (R), or scores of completions, (C); float32 */
   values: Tensor;
   /** Metrics of the pass itself. */
   statistics(counts: BatchCounts): Record<string, Metric>;
@@ -32,10 +32,11 @@ export interface ObjectiveHeadOptions extends Numerics {
  */
 export function objectiveHead(
   model: Decoder,
-  { name, over }: Objective,
+  objective: Objective,
   options: ObjectiveHeadOptions,
 ): Head<ObjectiveValues> {
-  if (over === "scores") {
+  const { name, over } = objective;
+  if (over === "scores" || ("takesValues" in objective && objective.takesValues === true)) {
     if (!(model instanceof RewardModel)) throw otherHead(name, "a reward model, which has a score layer");
     const head = valueHead(model.score);
     return (...given) => ({ ...head(...given), statistics: () => ({}) });

@@ -52,19 +52,21 @@ export function prepareModel(selection: TrainedSelection, environment: Environme
 }
 
 /**
- * The same for a reward model: that in the directory, or the language model there with a new score layer, drawn before the
+ * The same for a reward model: that in the directory, or the language model there with a new score layer, made before the
  * adapter. The score layer is trained in full, beside an adapter too.
  *
  * @param padTokenId - token that pads batches of its texts elsewhere: none that ends one
+ * @param newScore - what a language model gets; null: it is refused
  */
 export function prepareRewardModel(
   selection: TrainedSelection,
   environment: Environment,
   padTokenId: number | null,
+  newScore: "normal" | "zero" | null = "normal",
 ): TrainedModel<RewardModel> {
   const saved = selection.lora_modules_to_save.filter((name) => name !== "score");
   return prepared({ ...selection, lora_modules_to_save: [...saved, "score"] }, environment, (dir, options) =>
-    loadRewardModel(dir, { ...options, newScore: true, padTokenId }),
+    loadRewardModel(dir, { ...options, newScore, padTokenId }),
   );
 }
 

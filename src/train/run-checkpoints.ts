@@ -1,5 +1,6 @@
 /** The checkpoints of a run: written, resumed from, the best one looked after and put back. */
 import { FormatError } from "../base/errors.ts";
+import { requireFreeBytes } from "../base/files.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import type { Decoder } from "../models/causal-lm.ts";
 import {
@@ -12,7 +13,13 @@ import {
 } from "../runs/checkpoints.ts";
 import type { Recorder } from "../runs/recorder.ts";
 import type { TrainEvent } from "../runs/train-events.ts";
-import { readCheckpointFiles, readTrained, type TrainerState, writeCheckpointFiles } from "./checkpoint.ts";
+import {
+  readCheckpointFiles,
+  readTrained,
+  type TrainerState,
+  trainedStateBytes,
+  writeCheckpointFiles,
+} from "./checkpoint.ts";
 import type { PreparedData } from "./prepare-data.ts";
 import type { Training } from "./step.ts";
 import type { StepSource } from "./step-source.ts";
@@ -55,11 +62,18 @@ export class RunCheckpoints {
     return this.#savedAt >= 0;
   }
 
-  /** Writes the checkpoint of `state.step`, unless it is the last one written, and removes those that need not stay. */
+  /**
+   * Writes the checkpoint of `state.step`, unless it is the last one written, and removes those that need not stay.
+   *
+   * @throws {FileError} with the bytes needed when they cannot fit; nothing is written then
+   */
   async *save(state: TrainerState, recorder: Recorder | null): AsyncGenerator<TrainEvent> {
     const { step } = state;
     if (this.#savedAt === step) return;
+    const { checkpointBytes = 0 } = this.#source;
     const path = await writeCheckpoint(this.#dir, step, (dir) => {
+      // asked for all of it before any of it is written
+      requireFreeBytes(dir, trainedStateBytes(this.#training) + checkpointBytes, "the checkpoint");
       writeCheckpointFiles(dir, this.#training, this.#data.tokenizer, state);
       this.#source.saveInto?.(dir, step);
       recorder?.saveInto(dir);
@@ -132,5 +146,6 @@ export class RunCheckpoints {
       );
     }
     readTrained(path, this.#training);
+    this.#source.resumeFrom?.(path, step);
   }
 }

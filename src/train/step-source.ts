@@ -6,7 +6,7 @@ import type { Example } from "../data/example.ts";
 import { type PackingOptions, packExamples } from "../data/packing.ts";
 import { EpochSampler } from "../data/sampler.ts";
 import type { MicroBatch } from "../forward/batch.ts";
-import type { RolloutRow } from "../runs/train-events.ts";
+import type { RolloutRow, TrainEvent } from "../runs/train-events.ts";
 import type { StepResult } from "./step.ts";
 
 /** Keys of the configuration that decide how data becomes steps. */
@@ -35,6 +35,8 @@ export interface TrainingStep {
   endsEpoch: boolean;
   /** Whether the source wants its log-probs. */
   keep_logps?: boolean;
+  /** Whether the model stays as it is in this step. */
+  frozen?: boolean;
   /** The completions that were sampled for it and the steps after it; left out where none were. */
   rollout?: RolloutRow[];
   /** What is to be reported of it. */
@@ -60,10 +62,14 @@ export interface StepSource {
   next(step: number, options?: NextOptions): TrainingStep | null | Promise<TrainingStep | null>;
   /** Called when step `step` is done; gives metrics of what it was made of. */
   stepped?(step: number, result: StepResult): Record<string, number>;
+  /** Bytes that `saveInto` writes at most; left out: few. */
+  readonly checkpointBytes?: number;
   /** Writes what a run resumed after `step` steps needs of it into a checkpoint that is being written. */
   saveInto?(dir: string, step: number): void;
   /** Continues after `step` steps with what the checkpoint in `dir` has of it. */
   resumeFrom?(dir: string, step: number): void;
+  /** Exports what the run trained besides its model. */
+  export?(): AsyncIterable<Extract<TrainEvent, { type: "export" }>>;
 }
 
 /** The rows epoch by epoch, decided before the first step: nothing but configuration and data decides them. */

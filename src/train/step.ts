@@ -66,6 +66,8 @@ export interface StepOptions {
   onBatch?: BatchListener;
   /** Also give the log-probs of all tokens. */
   keep_logps?: boolean | undefined;
+  /** Compute all of it and update nothing, the optimiser's state neither. */
+  frozen?: boolean | undefined;
 }
 
 /**
@@ -78,17 +80,19 @@ export function trainStep(
 ): StepResult {
   using step = scope();
   const began = performance.now();
-  const { learningRate, seed, log_entropy, limits = null, onBatch = () => {} } = options;
+  const { learningRate, seed, log_entropy, limits = null, onBatch = () => {}, frozen = false } = options;
   const logps =
     options.keep_logps === true ? batches.map(({ packed }) => new Float32Array(packed.targets.length)) : null;
   const updates =
-    training.optimizer_in_backward === true ? new OptimizerInBackward(training, learningRate) : null;
+    training.optimizer_in_backward === true && !frozen
+      ? new OptimizerInBackward(training, learningRate)
+      : null;
   const { loss, tally } = accumulate(training, batches, { step, seed, log_entropy, updates, onBatch, logps });
   const norm =
     updates === null
       ? clipGradNorm(training.parameters.grads(), training.max_grad_norm)
       : onDeviceOf(loss, updates.finish(Number.isFinite(loss.item())));
-  if (updates === null && norm !== null) {
+  if (updates === null && norm !== null && !frozen) {
     training.optimizer.step(learningRate, { skipped: noGrad(() => isUnsound(loss, norm, limits)) });
   }
   training.parameters.clearGrads();

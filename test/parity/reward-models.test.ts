@@ -42,7 +42,7 @@ const goldens = golden<RewardGoldens>("reward-models");
 
 /** The fixture's model with the golden script's score layer, its tensors in separate memory. */
 function fixtureRewardModel(family: FixtureFamily): RewardModel {
-  const model = loadRewardModel(fixturePath(family, "model"), { copy: true, newScore: true });
+  const model = loadRewardModel(fixturePath(family, "model"), { copy: true, newScore: "normal" });
   const values = goldens.families[family].score;
   noGrad(() =>
     ops.copy_(model.score.dense("float32"), tensor(Float32Array.from(values), [1, values.length])),
@@ -175,7 +175,7 @@ test("a score belongs to its own text: other rows of the batch, and their length
 test("a new score layer is drawn as transformers draws it, from torch's generator alone", () => {
   withoutLeaks(() => {
     using _ = scope();
-    const { config } = loadRewardModel(fixturePath("qwen3", "model"), { newScore: true });
+    const { config } = loadRewardModel(fixturePath("qwen3", "model"), { newScore: "normal" });
     const wide = { ...config, hiddenSize: 4096, numLayers: 0, vocabSize: 2, layerKinds: [] };
     const { score } = buildRewardModel(wide, randomWeights(0.02, 1));
     const values = score.dense("float32").toNumbers();

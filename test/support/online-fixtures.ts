@@ -164,6 +164,8 @@ export interface EqualLengths {
     value_loss: number;
     clipfrac: number;
     value_clipfrac: number;
+    policy_grad_norm: number;
+    value_grad_norm: number;
   };
 }
 

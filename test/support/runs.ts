@@ -110,7 +110,7 @@ export function cutBack(runDir: string, to: string, step: number): string {
   const metrics = new MetricsWriter(join(to, "metrics.jsonl"));
   metrics.truncateAfterStep(step);
   metrics.close();
-  for (const name of ["adapter", "model", "export.json", "report.html"]) {
+  for (const name of ["adapter", "model", "value_model", "export.json", "report.html"]) {
     rmSync(join(to, name), { recursive: true, force: true });
   }
   return to;
@@ -135,7 +135,7 @@ export function assertSameRun(got: string, want: string, lastStep: number): void
   const expected = metricsOf(want);
   for (const [i, row] of expected.entries()) assert.equal(rows[i], row, `row ${i + 1} of metrics.jsonl`);
   assert.equal(rows.length, expected.length, "rows of metrics.jsonl");
-  for (const name of ["adapter", "model"]) {
+  for (const name of ["adapter", "model", "value_model"]) {
     const present = readdirSync(want).includes(name);
     if (present) assert.deepEqual(filesOf(join(got, name)), filesOf(join(want, name)), name);
   }

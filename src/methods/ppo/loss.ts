@@ -2,7 +2,7 @@
 import { at } from "../../base/at.ts";
 import { ShapeError } from "../../base/errors.ts";
 import { ops } from "../../torch/index.ts";
-import { mean, rewardMetrics, scorable } from "../advantages.ts";
+import { deviation, mean, rewardMetrics, scorable } from "../advantages.ts";
 import { klOfCompletion } from "../kl-estimators.ts";
 import {
   type CompletionLogps,
@@ -84,7 +84,14 @@ function prepare(rollout: ScoredRollout, options: PpoOptions): PreparedRollout {
   }
   return {
     columns: { advantages, oldValues: values, returns },
-    metrics: { ...rewardMetrics(rollout), ...scoreMetrics(rollout, references, options) },
+    metrics: {
+      ...rewardMetrics(rollout),
+      ...scoreMetrics(rollout, references, options),
+      "val/explained_variance": explainedVariance(
+        scored.flatMap((i) => [...at(returns, i)]),
+        estimates.flat(),
+      ),
+    },
   };
 }
 
@@ -102,4 +109,10 @@ function scoreMetrics(
     "objective/non_score_reward": -kl_coef * kl,
     "objective/rlhf_reward": scores - kl_coef * kl,
   };
+}
+
+/** What of the returns the values knew, `errors` being return less value; NaN where all returns are equal. */
+function explainedVariance(returns: readonly number[], errors: readonly number[]): number {
+  const variance = deviation(returns) ** 2;
+  return variance === 0 ? Number.NaN : 1 - deviation(errors) ** 2 / variance;
 }

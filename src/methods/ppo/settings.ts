@@ -65,6 +65,24 @@ const KEYS = {
     doc: "Divides the tokens' rewards by their standard deviation over the rollout; their mean stays.",
     source: "TRL 1.12, the last with PPO",
   },
+  value_model_name_or_path: {
+    schema: { type: ["string", "null"], default: null },
+    unit: "none",
+    doc: "Where the value model begins: a reward model's directory (its score layer becomes the value head), or value_model/ of an earlier run; null: model_name_or_path with a value head of zeros.",
+    source: "preftune",
+  },
+  value_learning_rate: {
+    schema: { type: ["number", "null"], minimum: 0, default: null },
+    unit: "none",
+    doc: "Peak learning rate of the value model, on the policy's schedule; null: learning_rate.",
+    source: "preftune",
+  },
+  value_warmup_steps: {
+    schema: { type: "integer", minimum: 0, default: 0 },
+    unit: "optimiser steps",
+    doc: "Only the value model learns in the first of the run's steps; the policy stays as it is.",
+    source: "preftune",
+  },
 } as const;
 
 /** What the losses and advantages take. */
@@ -125,6 +143,13 @@ export const ppo: Method<PpoSettings> = {
       ["val/ratio", "", "Mean of π / π_old over tokens. Exactly 1 at the first update of a rollout."],
       ["loss/value_avg", "", "Value loss, before vf_coef."],
       ["val/clipfrac_avg", "share", "Fraction of tokens whose clipped value loss is the greater."],
+      [
+        "val/explained_variance",
+        "share",
+        "1 − variance(return − value) / variance(return) over the rollout's tokens, before its updates: 0 for a value model that knows nothing, 1 for one that knows all.",
+      ],
+      ["val/grad_norm", "", "Joint L2 norm of the value model's gradients before clipping."],
+      ["val/skipped", "share", "Fraction of steps whose value loss or gradient was not finite: the value model stayed."],
     ].map(([key = "", unit = "", definition = ""]) => ({ key, unit, definition, better: null, onPolicy })),
   ],
 };

@@ -1,7 +1,7 @@
 /** The loss of PPO's value model. */
 import { ops, type Tensor } from "../../torch/index.ts";
-import { meanOf, type ObjectiveResult, shareOf } from "../objective.ts";
-import { greater, smaller } from "../policy-ratio.ts";
+import { type CompletionObjective, meanOf, type ObjectiveResult, shareOf } from "../objective.ts";
+import { columnOf, greater, smaller } from "../policy-ratio.ts";
 import type { PpoOptions } from "./settings.ts";
 
 /** What the value model says now, what it said when the rollout was made, and what came: (R) each, of one type. */
@@ -33,5 +33,20 @@ export function valueLoss(
   return {
     loss: ops.mul(ops.sum(losses), vf_coef / Math.max(1, tokens)),
     metrics: { "loss/value_avg": meanOf(losses), "val/clipfrac_avg": shareOf(ops.gt(bound, free)) },
+  };
+}
+
+/** The value loss as what a value model is trained by: on the columns that `ppo` made of the rollout. */
+export function valueObjective(options: Pick<PpoOptions, "cliprange_value" | "vf_coef">): CompletionObjective {
+  return {
+    name: "ppo's value loss",
+    over: "groups",
+    mayCutGroups: true,
+    takesValues: true,
+    columns: { oldValues: "token", returns: "token" },
+    evaluate: (completions, totals) => {
+      const [oldValues, returns] = [columnOf(completions, "oldValues"), columnOf(completions, "returns")];
+      return valueLoss({ values: completions.logps, oldValues, returns }, options, totals.tokens);
+    },
   };
 }
