@@ -20,7 +20,8 @@ const seedIndex = 2 ** 31 + 2;
 const mostShown = 16;
 
 /** What is measured with. */
-export interface RolloutEvaluation extends Omit<OnlineParts, "reference" | "valueModel" | "objective" | "examples"> {
+export interface RolloutEvaluation
+  extends Omit<OnlineParts, "reference" | "valueModel" | "objective" | "examples"> {
   /** The held-out prompts. */
   examples: readonly Example[];
   /** Scores by what training does not see; null: nothing does. */

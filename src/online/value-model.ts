@@ -7,8 +7,8 @@ import { deriveSeed } from "../base/random.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import type { Example } from "../data/example.ts";
 import { readAdapter } from "../formats/adapter.ts";
-import type { Environment } from "../forward/environment.ts";
 import type { MicroBatch } from "../forward/batch.ts";
+import type { Environment } from "../forward/environment.ts";
 import type { Numerics } from "../forward/numerics.ts";
 import { rewardsOfBatch } from "../forward/score-rewards.ts";
 import type { PpoSettings } from "../methods/ppo/settings.ts";
@@ -101,9 +101,9 @@ export class ValueModel implements Disposable {
   /** An update on the micro-batches of step `step` of `totalSteps`, from 0; gives its metrics. */
   step(batches: readonly MicroBatch[], step: number, totalSteps: number): Record<string, number> {
     const { config } = this.#settings;
-    const learning_rate = config.method.value_learning_rate ?? config.learning_rate;
+    const learningRate = config.method.value_learning_rate ?? config.learning_rate;
     const { metrics, gradNorm, skipped } = trainStep(this.#training, batches, {
-      learningRate: learningRateAt(step, totalSteps, { ...config, learning_rate }),
+      learningRate: learningRateAt(step, totalSteps, { ...config, learning_rate: learningRate }),
       seed: deriveSeed(deriveSeed(config.seed, seedIndex), step),
       log_entropy: false,
     });

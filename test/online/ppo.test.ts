@@ -56,7 +56,8 @@ for (const [kind, values] of Object.entries(kinds)) {
     assert.equal(numberOf(rows[0], "val/clipfrac_avg"), 0);
     for (const row of rows) {
       assert.equal(numberOf(row, "val/skipped"), 0);
-      for (const name of ["val/grad_norm", "grad_norm", "loss/value_avg"]) assert.ok(numberOf(row, name) > 0, name);
+      for (const name of ["val/grad_norm", "grad_norm", "loss/value_avg"])
+        assert.ok(numberOf(row, name) > 0, name);
       assert.ok(Math.abs(numberOf(row, "loss/policy_avg") - numberOf(row, "loss")) < 1e-12);
     }
     assert.ok(numberOf(rows[2], "loss/value_avg") < numberOf(rows[0], "loss/value_avg"));
@@ -90,7 +91,11 @@ for (const [kind, values] of Object.entries(kinds)) {
       assert.deepEqual(policyAt(3), start);
     }
     const optimizer = tensorsOf(join(checkpointOf(dir, 3), "optimizer.safetensors"));
-    for (const [name, state] of optimizer) assert.ok(state.every((x) => x === 0), name);
+    for (const [name, state] of optimizer)
+      assert.ok(
+        state.every((x) => x === 0),
+        name,
+      );
     const rows = rowsOf(dir);
     // the second part of a rollout has the sampler's log-probs, rounded otherwise
     for (const row of rows.slice(0, 4)) assert.ok(Math.abs(numberOf(row, "val/ratio") - 1) < 1e-6);
@@ -102,8 +107,15 @@ for (const [kind, values] of Object.entries(kinds)) {
 
   test(`${kind}: a later run begins with the exported value model`, async () => {
     const from = join(whole.dir, "value_model");
-    const { dir } = await run({ ...values, value_model_name_or_path: from, value_learning_rate: 0, max_steps: 1 });
-    const [before, now] = [whole.dir, dir].map((one) => tensorsOf(join(one, "value_model", weights[kind] as string)));
+    const { dir } = await run({
+      ...values,
+      value_model_name_or_path: from,
+      value_learning_rate: 0,
+      max_steps: 1,
+    });
+    const [before, now] = [whole.dir, dir].map((one) =>
+      tensorsOf(join(one, "value_model", weights[kind] as string)),
+    );
     assert.deepEqual(now, before);
     assert.notEqual(numberOf(rowsOf(dir)[0], "val/explained_variance"), 0);
   });
@@ -137,14 +149,23 @@ test("however a step is cut, losses and gradients of policy and value model are 
 });
 
 test("what cannot be done is refused by name", async () => {
-  await assert.rejects(run({ value_warmup_steps: 6 }), /value_warmup_steps: expected fewer than the run's 6 steps/);
+  await assert.rejects(
+    run({ value_warmup_steps: 6 }),
+    /value_warmup_steps: expected fewer than the run's 6 steps/,
+  );
   const base = ppo["model_name_or_path"] as string;
-  await assert.rejects(run({ value_model_name_or_path: base }), /expected a reward model, got a language model/);
+  await assert.rejects(
+    run({ value_model_name_or_path: base }),
+    /expected a reward model, got a language model/,
+  );
   await assert.rejects(run({ value_model_name_or_path: fixture.path("nowhere") }), /nowhere/);
   const other = fixture.path("other");
   cpSync(base, other, { recursive: true });
   const tokenizer = join(other, "tokenizer.json");
-  writeFileSync(tokenizer, JSON.stringify({ ...JSON.parse(readFileSync(tokenizer, "utf8")), version: "1.0 " }));
+  writeFileSync(
+    tokenizer,
+    JSON.stringify({ ...JSON.parse(readFileSync(tokenizer, "utf8")), version: "1.0 " }),
+  );
   await assert.rejects(run({ value_model_name_or_path: other }), /tokenizer\.json is another/);
   const lora = await run({ ...kinds["lora"], max_steps: 1 });
   const adapter = join(lora.dir, "value_model");

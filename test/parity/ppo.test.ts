@@ -89,7 +89,12 @@ function batchesOf({ prompts, rollout }: Golden, objective: Objective, size: num
   const groups = prompts.map(({ promptIds, completions }, index) => ({
     index,
     example: { origin: { file: "batch.json", line: index + 1 }, promptIds, completions: [] },
-    completions: completions.map((ids) => ({ ids, ended: true, logps: new Float32Array(ids.length), kept: null })),
+    completions: completions.map((ids) => ({
+      ids,
+      ended: true,
+      logps: new Float32Array(ids.length),
+      kept: null,
+    })),
   }));
   return rolloutBatches(
     groups,

@@ -149,7 +149,11 @@ export const ppo: Method<PpoSettings> = {
         "1 − variance(return − value) / variance(return) over the rollout's tokens, before its updates: 0 for a value model that knows nothing, 1 for one that knows all.",
       ],
       ["val/grad_norm", "", "Joint L2 norm of the value model's gradients before clipping."],
-      ["val/skipped", "share", "Fraction of steps whose value loss or gradient was not finite: the value model stayed."],
+      [
+        "val/skipped",
+        "share",
+        "Fraction of steps whose value loss or gradient was not finite: the value model stayed.",
+      ],
     ].map(([key = "", unit = "", definition = ""]) => ({ key, unit, definition, better: null, onPolicy })),
   ],
 };

@@ -37,7 +37,9 @@ export function valueLoss(
 }
 
 /** The value loss as what a value model is trained by: on the columns that `ppo` made of the rollout. */
-export function valueObjective(options: Pick<PpoOptions, "cliprange_value" | "vf_coef">): CompletionObjective {
+export function valueObjective(
+  options: Pick<PpoOptions, "cliprange_value" | "vf_coef">,
+): CompletionObjective {
   return {
     name: "ppo's value loss",
     over: "groups",
