@@ -128,6 +128,19 @@ test("the exported value model is a reward model's directory", async () => {
   assert.ok(existsSync(join(dir, "value_model", "tokenizer.json")));
 });
 
+test("the best model is exported with the value model of its step", async () => {
+  const { dir, record } = await run({
+    ...{ eval_fraction: 0.34, eval_steps: 1, eval_on_start: false, max_steps: 3 },
+    ...{ load_best_model_at_end: true, metric_for_best_model: "kl", greater_is_better: false },
+  });
+  const { best } = record.summary;
+  assert.ok(best !== null && best.step < 3, "KL to the start is least before the last step");
+  const [exported, kept] = [join(dir, "value_model"), join(checkpointOf(dir, best.step), "value_model")].map(
+    (one) => tensorsOf(join(one, "model.safetensors")),
+  );
+  assert.deepEqual(exported, kept);
+});
+
 test("however a step is cut, losses and gradients of policy and value model are the same", async () => {
   const one = { num_mini_batches: 1, max_steps: 2 };
   const whole = rowsOf(
@@ -167,7 +180,7 @@ test("what cannot be done is refused by name", async () => {
     JSON.stringify({ ...JSON.parse(readFileSync(tokenizer, "utf8")), version: "1.0 " }),
   );
   await assert.rejects(run({ value_model_name_or_path: other }), /tokenizer\.json is another/);
-  const lora = await run({ ...kinds["lora"], max_steps: 1 });
+  const lora = await run({ ...kinds["lora"], lora_modules_to_save: ["lm_head"], max_steps: 1 });
   const adapter = join(lora.dir, "value_model");
   await assert.rejects(run({ value_model_name_or_path: adapter }), /is an adapter, and without use_peft/);
   const policy = { use_peft: true, adapter_name_or_path: join(lora.dir, "adapter") };
