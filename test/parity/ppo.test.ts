@@ -66,7 +66,7 @@ function equalLengths({ options, prompts, responses, given, scores, float64 }: E
       truncated: scores.map(() => false),
       samplerLogps: floats(given.old_logps),
       referenceLogps: floats(given.ref_logps),
-      maxLength: responses[0]?.length ?? 0,
+      max_completion_length: responses[0]?.length ?? 0,
       values: floats(given.old_values),
     },
     policy: { loss: float64.policy_loss, norm: float64.policy_grad_norm, clipfrac: float64.clipfrac },
