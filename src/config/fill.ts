@@ -61,8 +61,10 @@ export function fillIn(accepted: Accepted): Filled {
     if ("default" in field && !draft.has(key)) draft.set(key, field.default, { kind: "default" });
   }
   if (draft.has("max_sampling_logp_difference") === false) {
-    const isExact = draft.common.dtype === "float32";
-    draft.derive("max_sampling_logp_difference", isExact ? 1e-3 : null, `dtype is ${draft.common.dtype}`);
+    const { dtype, repetition_penalty: penalty } = draft.common;
+    const why = penalty === 1 ? `dtype is ${dtype}` : `repetition_penalty is ${penalty}`;
+    const isExact = dtype === "float32" && penalty === 1;
+    draft.derive("max_sampling_logp_difference", isExact ? 1e-3 : null, why);
   }
   fillOptimisation(draft);
   fillEvaluation(draft);

@@ -157,6 +157,12 @@ async function run(values: Values, name = `run-${++runs}`): Promise<{ dir: strin
 const notesOf = ({ events }: RunRecord): string[] =>
   events.flatMap((event) => (event.type === "note" ? [event.text] : []));
 
+test("a repetition penalty without a ratio is trained with, and the sampler's other law is not taken for noise", async () => {
+  const { dir } = await run({ objective: "raft", repetition_penalty: 1.3, max_steps: 1 });
+  const [row] = readMetrics(join(dir, "metrics.jsonl"));
+  assert.ok((row?.["sampling/sampling_logp_difference/max"] as number) > 1e-3);
+});
+
 test("NaN, null and infinite rewards are counted, and the rest is learned", async () => {
   const odd = moduleOf(
     "odd.mjs",
