@@ -4,7 +4,7 @@ import { isGreedyAt } from "../base/temperature.ts";
 import { hasRatio, methodOf } from "../methods/index.ts";
 import type { Check } from "../methods/method.ts";
 import { METRICS, metricInfo } from "./metric-names.ts";
-import { isOnPolicy } from "./online-keys.ts";
+import { isOnPolicy, rewardCount } from "./online-keys.ts";
 import { rewardSpecProblems } from "./reward-specs.ts";
 import type { ConfigKey, RunConfig } from "./run-config.ts";
 
@@ -99,10 +99,12 @@ const ON_POLICY_CHECKS: readonly Check<RunConfig>[] = [
   ),
   error(
     "reward_weights",
-    ({ reward_funcs, reward_weights }) =>
-      reward_funcs !== null && reward_weights !== null && reward_weights.length !== reward_funcs.length,
-    ({ reward_funcs, reward_weights }) =>
-      `expected ${reward_funcs?.length} numbers, one for each of reward_funcs, got ${reward_weights?.length}.`,
+    (config) =>
+      isOnPolicy(config) &&
+      config.reward_weights !== null &&
+      config.reward_weights.length !== rewardCount(config),
+    (config) =>
+      `expected ${rewardCount(config)} numbers, one for each of reward_funcs, then for reward_model and judge where there are any, got ${config.reward_weights?.length}.`,
   ),
   ...(["reward_funcs", "eval_reward_funcs"] as const).map((key) => {
     const problems = (config: RunConfig): string[] => rewardSpecProblems(config[key] ?? []);

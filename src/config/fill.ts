@@ -5,6 +5,7 @@ import type { Given } from "./given.ts";
 import { configOf, fieldOf, keysOf } from "./keys.ts";
 import { presetsOf } from "./method-keys.ts";
 import { greaterIsBetter } from "./metric-names.ts";
+import { isOnPolicy } from "./online-keys.ts";
 import type { Provenance } from "./provenance.ts";
 import type { CommonConfig, ConfigKey, RunConfig } from "./run-config.ts";
 
@@ -79,7 +80,8 @@ export function fillIn(accepted: Accepted): Filled {
 
 /** Values that on-policy runs have by default. */
 function fillOnPolicy(draft: Draft): void {
-  if ((draft.values.reward_funcs ?? null) === null) return;
+  const { reward_funcs = null, reward_model = null, judge = null } = draft.common;
+  if (!isOnPolicy({ reward_funcs, reward_model, judge })) return;
   draft.derive("lora_dropout", 0, "reward_funcs: completions are sampled without dropout");
   draft.derive("metric_for_best_model", "eval_reward", "reward_funcs: completions are evaluated by it");
 }

@@ -18,6 +18,8 @@ const ALWAYS: readonly ConfigKey[] = [
   "seed",
   "train_data",
   "reward_funcs",
+  "reward_model",
+  "judge",
   "eval_data",
   "columns",
   "max_train_rows",
@@ -55,6 +57,7 @@ const ALWAYS: readonly ConfigKey[] = [
   "allow_small_beta",
 ];
 
+const judged = { reward_funcs: null, reward_model: "m", judge: null };
 const held = { eval_data: "held.jsonl" };
 
 /** A configuration in which the key is of no use, and what is said of it. */
@@ -101,7 +104,11 @@ const USELESS: readonly [ConfigKey, Record<string, unknown>, RegExp][] = [
   ["reward_weights", { reward_weights: [1] }, /reward_funcs is null.*Give reward_funcs/],
   ["eval_reward_funcs", { eval_reward_funcs: ["length"] }, /reward_funcs is null/],
   ["reward_max_failures", { reward_max_failures: 0.1 }, /reward_funcs is null/],
-  ["reward_timeout", { reward_timeout: 5 }, /reward_funcs is null/],
+  ["judge_mode", { judge_mode: "pairs" }, /reward_funcs is null/],
+  ["judge_price", { ...judged, judge: null, judge_price: { prompt: 1, completion: 2 } }, /judge is null/],
+  ["judge_budget", { ...judged, judge: null, judge_budget: { requests: 3 } }, /judge is null/],
+  ["judge_budget_spent", { ...judged, judge: null, judge_budget_spent: "continue" }, /judge is null/],
+  ["reward_timeout", { ...judged, reward_timeout: 5 }, /there are no reward functions/],
   ["reward_workers", { reward_workers: 2 }, /reward_funcs is null/],
   ["num_generations", { num_generations: 4 }, /reward_funcs is null/],
   ["num_generations_eval", { num_generations_eval: 2 }, /reward_funcs is null/],

@@ -165,12 +165,24 @@ const RULES: readonly Rule[] = [
   },
   {
     keys: ([...Object.keys(ONLINE_KEYS), ...Object.keys(PAIRING_KEYS)] as ConfigKey[]).filter(
-      (key) => key !== "reward_funcs",
+      (key) => !["reward_funcs", "reward_model", "judge"].includes(key),
     ),
     because: "reward_funcs",
     when: (config) => !isOnPolicy(config),
     reason: "reward_funcs is null, so nothing is sampled",
     remedy: "Give reward_funcs to train on-policy, or take it out.",
+  },
+  {
+    keys: ["judge_mode", "judge_price", "judge_budget", "judge_budget_spent"],
+    because: "judge",
+    when: ({ judge }) => judge === null,
+    reason: "judge is null, so nothing is judged",
+  },
+  {
+    keys: ["reward_timeout", "reward_workers"],
+    because: "reward_funcs",
+    when: ({ reward_funcs, eval_reward_funcs }) => reward_funcs === null && eval_reward_funcs === null,
+    reason: "there are no reward functions",
   },
   {
     keys: ["tokens_per_step"],

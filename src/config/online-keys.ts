@@ -1,6 +1,23 @@
 /** Configuration keys of on-policy runs, in which the model is trained on scored completions that it samples itself (a table). */
-import type { z } from "zod";
+import { z } from "zod";
 import { expectedRewardSpecs, type RewardSpec, rewardSpecs } from "./reward-specs.ts";
+
+const JUDGE_BUDGET = {
+  type: "object",
+  properties: {
+    requests: { type: ["number", "null"], minimum: 0, default: null },
+    tokens: { type: ["number", "null"], minimum: 0, default: null },
+    money: { type: ["number", "null"], minimum: 0, default: null },
+  },
+  additionalProperties: false,
+  default: {},
+} as const;
+/** The price of a million tokens. */
+type JudgePrice = { prompt: number; completion: number };
+const JUDGE_PRICE: z.ZodType<JudgePrice | null> = z
+  .strictObject({ prompt: z.number().min(0), completion: z.number().min(0) })
+  .nullable()
+  .default(null) as unknown as z.ZodType<JudgePrice | null>;
 
 /** Keys of sampling, of rewards, and of how a rollout becomes steps. Names as TRL's GRPOConfig has them, where it has them. */
 export const ONLINE_KEYS = {
@@ -9,6 +26,38 @@ export const ONLINE_KEYS = {
     expected: expectedRewardSpecs as string,
     doc: "What scores the completions that the model samples; giving it makes the run on-policy: train_data are prompts. A module and its export (rewards.ts#brevity), or a built-in by name or with options ({function: regex, pattern: …})..",
     source: "TRL",
+  },
+  reward_model: {
+    schema: { type: ["string", "null"], pattern: "\\S", default: null },
+    expected: "a directory" as string,
+    doc: "Directory of a reward model (objective: reward writes one, transformers' …ForSequenceClassification is read) that scores the completions; it makes the run on-policy as reward_funcs does. It must have the policy's tokenizer.",
+  },
+  judge: {
+    schema: { type: ["string", "null"], pattern: "^\\S+#\\S+$", default: null },
+    expected: "URL#MODEL of an OpenAI-style endpoint" as string,
+    doc: "A language model that marks the completions; it makes the run on-policy as reward_funcs does. Its key is taken from the variable PREFTUNE_JUDGE_KEY. Judgments are kept in the run directory: nothing is paid twice.",
+    freeOnResume: true,
+  },
+  judge_mode: {
+    schema: { enum: ["rating", "pairs"], default: "rating" },
+    doc: "How the judge scores: a mark from 1 to 10 for each completion, or every pair of a prompt's completions in both orders.",
+  },
+  judge_price: {
+    schema: JUDGE_PRICE as z.ZodType<JudgePrice | null>,
+    expected: "a mapping of prompt and completion to the price of a million tokens" as string,
+    doc: "Price of a million of the judge's input (prompt) and output (completion) tokens, for a budget of money.",
+    freeOnResume: true,
+  },
+  judge_budget: {
+    schema: JUDGE_BUDGET as typeof JUDGE_BUDGET,
+    expected: "a mapping of requests, tokens or money to the most that the run may spend" as string,
+    doc: "What judging may cost in the whole run. Names left out, or null: no limit.",
+    freeOnResume: true,
+  },
+  judge_budget_spent: {
+    schema: { enum: ["stop", "continue"], default: "stop" },
+    doc: "When the budget does not suffice for another rollout: stop with a checkpoint, or continue without the judge's marks.",
+    freeOnResume: true,
   },
   reward_weights: {
     schema: { type: ["array", "null"], items: { type: "number" }, default: null },
@@ -117,7 +166,19 @@ export const ONLINE_KEYS = {
   },
 } as const;
 
+/** What scores completions; any of them makes a run on-policy. */
+export interface RewardSources {
+  reward_funcs: readonly RewardSpec[] | null;
+  reward_model: string | null;
+  judge: string | null;
+}
+
 /** Whether the run samples what it trains on. */
-export function isOnPolicy({ reward_funcs }: { reward_funcs: readonly RewardSpec[] | null }): boolean {
-  return reward_funcs !== null;
+export function isOnPolicy({ reward_funcs, reward_model, judge }: RewardSources): boolean {
+  return reward_funcs !== null || reward_model !== null || judge !== null;
+}
+
+/** How many rewards a completion is given, which are weighted. */
+export function rewardCount({ reward_funcs, reward_model, judge }: RewardSources): number {
+  return (reward_funcs?.length ?? 0) + (reward_model === null ? 0 : 1) + (judge === null ? 0 : 1);
 }

@@ -1,6 +1,6 @@
 /** Where an on-policy run's steps come from: what the model samples, scores and learns from, one rollout after the other. */
 import { at } from "../base/at.ts";
-import { ConfigError, TrainingError } from "../base/errors.ts";
+import { ConfigError, messageOf, TrainingError } from "../base/errors.ts";
 import { deriveSeed } from "../base/random.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import { describeOrigin, type Example } from "../data/example.ts";
@@ -14,6 +14,7 @@ import type { Tokenizer } from "../text/tokenizer.ts";
 import type { StepResult } from "../train/step.ts";
 import type { NextOptions, StepSource, TrainingStep } from "../train/step-source.ts";
 import { replaced } from "./dynamic-sampling.ts";
+import { JudgeBudgetError } from "./judge-reward.ts";
 import type { PolicyReference } from "./policy-reference.ts";
 import { prepareRollout } from "./prepare-rollout.ts";
 import { PromptOrder } from "./prompt-order.ts";
@@ -66,6 +67,7 @@ export class OnlineSteps implements StepSource {
   /** Passes over a rollout, and optimiser steps in a pass. */
   readonly #updates: { passes: number; steps: number };
   #current: CurrentRollout | null = null;
+  whyStopped: string | null = null;
   /** The micro-batches of the step at hand, where its log-probs are wanted. */
   #batches: readonly RolloutBatch[] = [];
   readonly #warnings: RolloutWarnings;
@@ -125,8 +127,9 @@ export class OnlineSteps implements StepSource {
       try {
         this.#current = await this.#rollOut(round, step, how);
       } catch (error) {
-        if (how.signal?.aborted === true) return null;
-        throw error;
+        if (error instanceof JudgeBudgetError) this.whyStopped = messageOf(error);
+        else if (how.signal?.aborted !== true) throw error;
+        return null;
       }
       rows = rolloutRows(this.#current, { step: step + 1, tokenizer: this.#parts.tokenizer });
     }

@@ -14,7 +14,12 @@ export interface Scorer {
   readonly names: readonly string[];
   score(
     input: RewardInput,
-    options: { groupSizes: readonly number[]; signal?: AbortSignal },
+    options: {
+      groupSizes: readonly number[];
+      /** The same completions as tokens, with their prompts. */
+      groups: readonly RolloutGroup[];
+      signal?: AbortSignal;
+    },
   ): Promise<ScoredCompletions>;
 }
 
@@ -105,7 +110,11 @@ export async function score(
 ): Promise<ScoredGroups> {
   const groupSizes = groups.map(({ completions }) => completions.length);
   const input = rewardInput(groups, tokenizer, step);
-  const scores = await scorer.score(input, { groupSizes, ...(signal === undefined ? {} : { signal }) });
+  const scores = await scorer.score(input, {
+    groupSizes,
+    groups,
+    ...(signal === undefined ? {} : { signal }),
+  });
   return { groups, scores, rewards: sumRewards(scores, groups, sum) };
 }
 

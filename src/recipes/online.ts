@@ -3,6 +3,7 @@ import { ConfigError } from "../base/errors.ts";
 import { isOnPolicy } from "../config/online-keys.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import { describeOrigin, type Example } from "../data/example.ts";
+import { parseEndpoint } from "../evaluate/answers/answerer.ts";
 import { contextLength } from "../formats/model-config.ts";
 import type { Environment } from "../forward/environment.ts";
 import { objectiveOf } from "../methods/losses.ts";
@@ -10,8 +11,11 @@ import type { CompletionObjective, Objective } from "../methods/objective.ts";
 import { onRollouts } from "../methods/pairing/on-rollouts.ts";
 import { CausalLM } from "../models/causal-lm.ts";
 import { evaluateRollouts, goodCompletionMeans } from "../online/evaluate-rollouts.ts";
+import { type JudgeReward, openJudgeReward } from "../online/judge-reward.ts";
 import { OnlineSteps } from "../online/online-steps.ts";
 import { policyReference, type ReferenceSettings } from "../online/policy-reference.ts";
+import type { Scorer } from "../online/scored-rollout.ts";
+import { joined, rewardModelScorer } from "../online/scorers.ts";
 import { ValueModel } from "../online/value-model.ts";
 import { openRewards, type Rewards } from "../rewards/open-rewards.ts";
 import type { HeadedModel } from "../train/logp-difference.ts";
@@ -38,45 +42,69 @@ type PolicyTraining = Training & TrainedModel;
 /** The configuration of a run whose model is on disk. */
 type LocalConfig = ReferenceSettings["config"];
 
+/** Reward functions and the judge, and what evaluations show besides. */
+interface OpenRewards {
+  functions: Rewards | null;
+  judge: Rewards | null;
+  gold: Rewards | null;
+}
+
 /** An on-policy run's part of what a run does. */
 export class OnlineRun implements AsyncDisposable {
   readonly #config: LocalConfig;
-  readonly #rewards: Rewards;
-  readonly #gold: Rewards | null;
+  readonly #rewards: OpenRewards;
+  readonly #opened: AsyncDisposableStack;
+  /** All that scores, once the tokenizer is known. */
+  #scorer: Scorer | null = null;
 
-  private constructor(config: LocalConfig, rewards: Rewards, gold: Rewards | null) {
+  private constructor(config: LocalConfig, rewards: OpenRewards, opened: AsyncDisposableStack) {
     this.#config = config;
     this.#rewards = rewards;
-    this.#gold = gold;
+    this.#opened = opened;
   }
 
   /**
-   * Loads the reward functions of `config`; null for a run that is not on-policy.
+   * Loads the reward functions of `config` and opens its judge; null for a run that is not on-policy.
    *
    * @throws {ConfigError | RewardError} if one cannot be loaded
    */
   static async open(config: LocalConfig, signal?: AbortSignal): Promise<OnlineRun | null> {
-    if (config.reward_funcs === null) return null;
+    if (!isOnPolicy(config)) return null;
     const { reward_timeout, reward_max_failures, max_completion_length, reward_workers } = config;
     const settings = {
       ...{ reward_timeout, reward_max_failures, max_completion_length },
       ...(reward_workers === null ? {} : { reward_workers }),
       ...(signal === undefined ? {} : { signal }),
     };
-    await using opened = new AsyncDisposableStack();
-    const rewards = opened.use(await openRewards(config.reward_funcs, settings));
-    const { eval_reward_funcs } = config;
-    const gold =
-      eval_reward_funcs === null ? null : opened.use(await openRewards(eval_reward_funcs, settings));
-    opened.move();
-    return new OnlineRun(config, rewards, gold);
+    await using opening = new AsyncDisposableStack();
+    const { reward_funcs, eval_reward_funcs } = config;
+    const load = async (specs: typeof reward_funcs) =>
+      specs === null ? null : opening.use(await openRewards(specs, settings));
+    const functions = await load(reward_funcs);
+    const gold = await load(eval_reward_funcs);
+    const judge = config.judge === null ? null : opening.use(judgeOf(config, config.judge));
+    return new OnlineRun(config, { functions, judge, gold }, opening.move());
   }
 
   /** SHA-256 of the files of reward functions, for a run's fingerprints. */
   get files(): Record<string, string> {
-    return Object.fromEntries(
-      [...this.#rewards.files, ...(this.#gold?.files ?? [])].flat().map(({ path, sha256 }) => [path, sha256]),
-    );
+    const { functions, gold } = this.#rewards;
+    const files = [...(functions?.files ?? []), ...(gold?.files ?? [])].flat();
+    return Object.fromEntries(files.map(({ path, sha256 }) => [path, sha256]));
+  }
+
+  /** All that scores completions. */
+  #scorerOf({ tokenizer }: PreparedData, environment: Environment): Scorer {
+    const { reward_model } = this.#config;
+    const { functions, judge } = this.#rewards;
+    this.#scorer ??= joined([
+      ...(functions === null ? [] : [functions]),
+      ...(reward_model === null
+        ? []
+        : [this.#opened.use(rewardModelScorer(reward_model, tokenizer, environment))]),
+      ...(judge === null ? [] : [judge]),
+    ]);
+    return this.#scorer;
   }
 
   /**
@@ -105,7 +133,9 @@ export class OnlineRun implements AsyncDisposable {
       method.objective === "ppo" && objective.name === "ppo"
         ? memory.use(new ValueModel({ config: { ...config, method }, environment, numerics, data }))
         : null;
-    return new OnlineSteps({ ...this.#parts(policy, data), examples, objective, reference, valueModel });
+    const scorer = this.#scorerOf(data, environment);
+    const parts = { ...this.#parts(policy, data), scorer, examples, objective, reference };
+    return new OnlineSteps({ ...parts, valueModel });
   }
 
   /** Measures the model by what it answers to held-out prompts, and by good completions of them. */
@@ -115,7 +145,9 @@ export class OnlineRun implements AsyncDisposable {
     const config = this.#config;
     const examples = data.dataset.evalExamples ?? [];
     const openReference = () => policyReference(policy, { config, environment, numerics });
-    const parts = { ...this.#parts(policy, data), examples, gold: this.#gold, openReference };
+    const scorer = this.#scorerOf(data, environment);
+    const { gold } = this.#rewards;
+    const parts = { ...this.#parts(policy, data), scorer, examples, gold, openReference };
     return async (step, onBatch) => {
       const means = goodCompletionMeans(parts, config, onBatch);
       const { metrics, samples } = await evaluateRollouts(parts, step, (done, total) =>
@@ -128,13 +160,29 @@ export class OnlineRun implements AsyncDisposable {
   }
 
   #parts({ model, numerics }: PolicyTraining, { tokenizer, stopIds }: PreparedData) {
-    return { config: this.#config, model, numerics, scorer: this.#rewards, tokenizer, stopIds };
+    return { config: this.#config, model, numerics, tokenizer, stopIds };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#rewards[Symbol.asyncDispose]();
-    await this.#gold?.[Symbol.asyncDispose]();
+    await this.#opened.disposeAsync();
   }
+}
+
+/** Requests to a judge at once, their limits and retries: as the commands with a judge have them. */
+const judging = { concurrency: 8, limits: { timeoutMs: 120_000, maxRetries: 6 } };
+
+/** The judge of a run, its judgments kept in the run directory. */
+function judgeOf(config: LocalConfig, judge: string): JudgeReward {
+  const { judge_price, judge_mode, judge_budget, judge_budget_spent, reward_max_failures, output_dir } =
+    config;
+  const usual = { temperature: null, maxTokens: null, retriesWithoutVerdict: 1, extra: {} };
+  const apiKey = process.env["PREFTUNE_JUDGE_KEY"] ?? null;
+  return openJudgeReward({
+    ...judging,
+    judge: { ...parseEndpoint(judge), ...usual, price: judge_price, apiKey },
+    ...{ dir: output_dir, mode: judge_mode, budget: judge_budget, reward_max_failures },
+    onBudgetSpent: judge_budget_spent,
+  });
 }
 
 function policyOf(training: RunTraining): PolicyTraining {

@@ -154,6 +154,7 @@ async function* trainRun(
   const beside = { config, evaluator, checkpoints, recorder, ...options };
   const { reason, breaches, ...last } = yield* runSteps(state, training, source, beside);
   recorder?.close();
+  yield* sourceNotes(source);
 
   // the export; what has collapsed is not exported: a checkpoint from before it is, or nothing
   const { best, step } = state;
@@ -352,6 +353,11 @@ async function* runSteps(
 function* sampledFor({ rollout, notes = [] }: TrainingStep): Generator<TrainEvent> {
   if (rollout !== undefined) yield { type: "rollout", rows: rollout };
   for (const text of notes) yield { type: "note", text };
+}
+
+/** Why the source of steps ended them before the last. */
+function* sourceNotes({ whyStopped = null }: StepSource): Generator<TrainEvent> {
+  if (whyStopped !== null) yield { type: "note", text: `stopped: ${whyStopped}` };
 }
 
 function keepsItsEnd({ reason }: Ended, { watch_action }: RunConfig): boolean {

@@ -57,9 +57,12 @@ export interface StepSource {
   /** For each row of metrics as it is written: statistics of all steps, or speeds. */
   readonly metrics: Readonly<Record<string, number>>;
   /**
-   * Step `step`, from 0. A resumed run asks for the same steps again. Null when the signal ended what it waited for.
+   * Step `step`, from 0. A resumed run asks for the same steps again. Null when the signal ended what it waited for, or
+   * there is a reason (`whyStopped`) that the run should stop for.
    */
   next(step: number, options?: NextOptions): TrainingStep | null | Promise<TrainingStep | null>;
+  /** Why the run stops before its last step; null or left out: it does not. */
+  readonly whyStopped?: string | null;
   /** Called when step `step` is done; gives metrics of what it was made of. */
   stepped?(step: number, result: StepResult): Record<string, number>;
   /** Bytes that `saveInto` writes at most; left out: few. */

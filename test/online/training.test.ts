@@ -137,3 +137,20 @@ test("replay: good completions of rows are anchored beside the samples; leashes 
   });
   assert.notEqual(rowsOf(positive)[0]?.["loss"], plain?.["loss"]);
 });
+
+test("a reward model scores beside a reward function, and alone", async () => {
+  const model = fixture.path("reward-model");
+  await runTraining({
+    ...fixture.values,
+    ...{ objective: "reward", output_dir: model, max_steps: 1 },
+  });
+  const { dir } = await run({ reward_model: join(model, "model"), reward_weights: [1, 0.5], max_steps: 1 });
+  for (const { reward, rewards } of readRollouts(join(dir, "rollouts.jsonl.gz"))) {
+    const { even = 0, reward_model = 0 } = rewards as Record<string, number>;
+    assert.ok(Math.abs((reward ?? 0) - even - 0.5 * reward_model) < 1e-9);
+  }
+  const { reward_workers: _workers, reward_funcs: _funcs, ...rest } = online;
+  const alone = fixture.path("alone");
+  await runTraining({ ...rest, output_dir: alone, reward_model: join(model, "model"), max_steps: 1 });
+  assert.ok(Number.isFinite(rowsOf(alone)[0]?.["rewards/reward_model/mean"]));
+});

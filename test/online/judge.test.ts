@@ -1,0 +1,68 @@
+/** A run that a judge scores: marks are kept, paid for once over a resume, and a spent budget stops the run with a checkpoint. */
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { after, test } from "node:test";
+import { onlineFixture } from "../support/online-run.ts";
+import { assertSameRun, cutBack, runTraining } from "../support/runs.ts";
+
+const fixture = onlineFixture();
+after(() => fixture[Symbol.dispose]());
+
+/** Marks by the length of what it is asked; every third request fails at first with 429, every fifth with 500. */
+let requests = 0;
+const failed = new Set<string>();
+const server = createServer((request, response) => {
+  let body = "";
+  request.on("data", (part) => (body += part));
+  request.on("end", () => {
+    requests += 1;
+    const status = requests % 3 === 0 ? 429 : requests % 5 === 0 ? 500 : 200;
+    if (status !== 200 && !failed.has(body)) {
+      failed.add(body);
+      response.writeHead(status, { "retry-after": "0" }).end("{}");
+      return;
+    }
+    const content = `Rating: [[${1 + (body.length % 10)}]]`;
+    const usage = { prompt_tokens: 10, completion_tokens: 5 };
+    response.writeHead(200, { "content-type": "application/json" }).end(
+      JSON.stringify({
+        choices: [{ message: { role: "assistant", content }, finish_reason: "stop" }],
+        usage,
+      }),
+    );
+  });
+});
+server.listen(0, "127.0.0.1");
+await once(server, "listening");
+after(() => server.close());
+const { port } = server.address() as AddressInfo;
+const { reward_workers: _, ...online } = fixture.online;
+const recipe = { ...online, reward_funcs: null, judge: `http://127.0.0.1:${port}/v1#marker`, max_steps: 3 };
+
+test("marks make rewards; a resumed run asks for none that it has", async () => {
+  const dir = fixture.path("judged");
+  await runTraining({ ...recipe, output_dir: dir });
+  const paid = requests;
+  const cut = cutBack(dir, fixture.path("cut"), 1);
+  await runTraining({ ...recipe, output_dir: cut, resume_from_checkpoint: "latest" });
+  assertSameRun(cut, dir, 3);
+  assert.equal(requests, paid, "nothing is paid twice");
+});
+
+test("a budget that does not suffice stops the run with a checkpoint and says so", async () => {
+  const dir = fixture.path("spent");
+  const { events, summary } = await runTraining({
+    ...recipe,
+    output_dir: dir,
+    judge_budget: { requests: 10 },
+  });
+  assert.equal(summary.reason, "stopped");
+  assert.equal(summary.step, 1);
+  const notes = events.flatMap((event) => (event.type === "note" ? [event.text] : []));
+  assert.ok(
+    notes.some((text) => /^stopped: .*budget/.test(text)),
+    notes.join("\n"),
+  );
+});
