@@ -11,10 +11,12 @@ import { setTimeout as wait } from "node:timers/promises";
 import { Random } from "../../src/base/random.ts";
 import { latestCheckpoint } from "../../src/runs/checkpoints.ts";
 import { campaignSeed, figure, progress } from "./campaign.ts";
+import { onlineFixture } from "./online-run.ts";
 import {
   assertSameRun,
   childEnd,
   filesOf,
+  type RunFixture,
   runFixture,
   runTraining,
   trainInChild,
@@ -106,15 +108,49 @@ function count(dir: string, step: number, tally: Tally): void {
   tally.mostStepsLost = Math.max(tally.mostStepsLost, step - (checkpoint?.step ?? 0));
 }
 
+/** What is trained: its fixture, and what follows "SIGKILL at random moments" in the figure. */
+interface StormSubject {
+  fixture: RunFixture;
+  values: Values;
+  what: string;
+}
+
+function pairsSubject(): StormSubject {
+  const fixture = runFixture({ rows: 13, held: 4 });
+  return { fixture, values: { ...fixture.values, ...recipe }, what: "" };
+}
+
+/** An on-policy run with rollouts of four steps: kills come while it samples, scores, trains and saves. */
+export function rolloutsSubject(): StormSubject {
+  const fixture = onlineFixture({ held: 2 });
+  const values = {
+    ...fixture.online,
+    ...{
+      use_peft: true,
+      lora_r: 4,
+      learning_rate: 5e-3,
+      beta: 0.05,
+      max_steps: lastStep,
+      save_total_limit: 3,
+    },
+    ...{ steps_per_generation: 2, num_iterations: 2, eval_steps: 4, save_steps: 1, logging_steps: 3 },
+  };
+  return { fixture, values, what: " of an on-policy run" };
+}
+
 /**
  * Kills trainings `kills` times, and compares each with the one left alone.
  *
  * @param part - decides the moments, with PREFTUNE_SEED
  */
-export async function killStorm(kills: number, part: number): Promise<void> {
+export async function killStorm(
+  kills: number,
+  part: number,
+  subject: StormSubject = pairsSubject(),
+): Promise<void> {
   const seed = campaignSeed * 10 + part;
-  using fixture = runFixture({ rows: 13, held: 4 });
-  const values = { ...fixture.values, ...recipe };
+  using fixture = subject.fixture;
+  const { values, what } = subject;
   const whole = fixture.path("whole");
   const alone = await childEnd(trainInChild({ ...values, output_dir: whole }));
   assert.equal(alone.code, 0, alone.stderr);
@@ -138,6 +174,7 @@ export async function killStorm(kills: number, part: number): Promise<void> {
     }
     if (!finished) await runTraining({ ...values, output_dir: dir, ...goingOn(dir) });
     assertSameRun(dir, whole, lastStep);
+    assert.equal(filesOf(dir)["rollouts.jsonl.gz"], filesOf(whole)["rollouts.jsonl.gz"], "rollouts");
     const left = Object.keys(filesOf(dir)).filter((name) => /(^|\/)\.|run\.lock/.test(name));
     assert.deepEqual(left, [], "left over");
     rmSync(dir, { recursive: true });
@@ -146,7 +183,7 @@ export async function killStorm(kills: number, part: number): Promise<void> {
   const { whileSaving, whileRemoving, beforeFirstCheckpoint, mostStepsLost, finishedRuns } = tally;
   figure(
     4,
-    `SIGKILL at random moments, half aimed at the writing of a checkpoint, seed ${seed}`,
+    `SIGKILL at random moments${what}, half aimed at the writing of a checkpoint, seed ${seed}`,
     `${kills} kills (${whileSaving} left a half-written checkpoint, ${whileRemoving} a half-removed one, ${beforeFirstCheckpoint} came before the first), ` +
       `0 unloadable, at most ${mostStepsLost} step lost, ${finishedRuns} of ${finishedRuns} runs with the bytes of the one left alone`,
     "0 unloadable, at most one interval (1 step) lost, all runs the same bytes",

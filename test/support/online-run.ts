@@ -25,15 +25,19 @@ export interface OnlineFixture extends RunFixture {
 }
 
 /** Prompts, a tiny model and reward functions. */
-export function onlineFixture(options: TinyModelOptions & { rows?: number } = {}): OnlineFixture {
-  const { rows = 6, ...rest } = options;
+export function onlineFixture(
+  options: TinyModelOptions & { rows?: number; held?: number } = {},
+): OnlineFixture {
+  const { rows = 6, held = 0, ...rest } = options;
   const fixture = runFixture({ ...rest, rows: 2, held: 0 });
-  const prompts = pairRows(rows).map(({ prompt, chosen }, i) => ({ prompt, chosen, limit: 4 + i }));
+  const all = pairRows(rows + held).map(({ prompt, chosen }, i) => ({ prompt, chosen, limit: 4 + i }));
+  const prompts = all.slice(0, rows);
   const rewards = fixture.path("rewards.mjs");
   writeFileSync(rewards, rewardModule);
   const online: Values = {
     ...fixture.values,
     train_data: writeRows(fixture.path("prompts.jsonl"), prompts),
+    ...(held > 0 ? { eval_data: writeRows(fixture.path("held-prompts.jsonl"), all.slice(rows)) } : {}),
     objective: "grpo",
     reward_funcs: [`${rewards}#even`],
     reward_workers: 1,
