@@ -131,7 +131,7 @@ test("the exported value model is a reward model's directory", async () => {
 test("the best model is exported with the value model of its step", async () => {
   const { dir, record } = await run({
     ...{ eval_fraction: 0.34, eval_steps: 1, eval_on_start: false, max_steps: 3 },
-    ...{ load_best_model_at_end: true, metric_for_best_model: "kl", greater_is_better: false },
+    ...{ load_best_model_at_end: true, metric_for_best_model: "kl_init", greater_is_better: false },
   });
   const { best } = record.summary;
   assert.ok(best !== null && best.step < 3, "KL to the start is least before the last step");
