@@ -4,6 +4,7 @@ import { cpSync, existsSync, readFileSync, rmSync, writeFileSync } from "node:fs
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { loadRewardModel } from "../../src/models/load-reward-model.ts";
+import { replay } from "../../src/recipes/replay.ts";
 import { readMetrics } from "../../src/runs/metrics.ts";
 import { onlineFixture } from "../support/online-run.ts";
 import {
@@ -76,6 +77,10 @@ for (const [kind, values] of Object.entries(kinds)) {
       assertSameRun(dir, whole.dir, steps);
     });
   }
+
+  test(`${kind}: a step computed again, between rollouts and within one, is the same to the bit`, async () => {
+    for (const step of [3, 5]) assert.equal((await replay({ run: whole.dir, step })).difference, null);
+  });
 
   test(`${kind}: while the value model warms up the policy is left alone, to the bit, and after it learns`, async () => {
     const { dir } = await run({ ...values, value_warmup_steps: 3, max_steps: 5, weight_decay: 0.1 });
