@@ -39,8 +39,8 @@ export class JsonLinesWriter {
     this.path = path;
     cutTornLine(path);
     const isNew = !existsSync(path);
-    if (isNew) makeDirectories(dirname(path));
     try {
+      if (isNew) makeDirectories(dirname(path));
       this.#fd = io.openSync(path, "a");
       if (isNew) syncDirectory(dirname(path));
     } catch (cause) {
