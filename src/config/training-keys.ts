@@ -215,7 +215,7 @@ export const RECORD_KEYS = {
   metric_for_best_model: {
     schema: { type: "string", pattern: "\\S", default: "eval_loss" },
     expected: "the name of a metric",
-    doc: "The evaluation metric that decides which checkpoint is best and when to stop early.",
+    doc: "The evaluation metric that decides which checkpoint is best and when to stop early. On-policy: eval_reward.",
     source: "TRL",
     freeOnResume: true,
   },

@@ -35,6 +35,8 @@ export interface RolloutMeasures {
   /** Metrics without `eval_`. */
   metrics: Record<string, number>;
   samples: EvaluationRecord["samples"];
+  /** By prompt, means over its completions. */
+  prompts: NonNullable<EvaluationRecord["prompts"]>;
 }
 
 /** Samples completions of the held-out prompts, with the same random numbers at every evaluation, and scores them. */
@@ -55,12 +57,25 @@ export async function evaluateRollouts(
       onProgress: (tokens) => onProgress(tokens, total),
     },
   );
-  const { rewards, metrics: ofRewards } = await rewardMetrics(parts, groups, step);
+  const { rewards, ...scored } = await rewardMetrics(parts, groups, step);
+  const kl = klOf(parts, groups);
+  const entropies = completionEntropiesOf(parts, groups);
+  const distinct = groups.map(distinctShare);
+  const lengths = groups.flatMap(({ completions }) => completions.map(({ ids }) => ids.length));
+  const tokens = lengths.reduce((sum, length) => sum + length, 0);
   const metrics = {
-    ...ofRewards,
-    ...klMetrics(parts, groups),
-    entropy: entropyOf(parts, groups),
-    "completions/distinct": distinctShare(groups),
+    ...scored.metrics,
+    kl_init: meanOf(kl),
+    kl_init_per_token: (meanOf(kl) * kl.length) / tokens,
+    entropy: meanOf(entropies.flat()),
+    "completions/distinct": meanOf(distinct),
+  };
+  const prompts = {
+    ...scored.prompts,
+    kl_init: byPrompt(groups, kl),
+    entropy: byPrompt(groups, entropies.map(meanOf)),
+    distinct,
+    length: byPrompt(groups, lengths),
   };
   const samples = groups.slice(0, mostShown).map(({ example, completions }, g) => ({
     prompt: textOf(example.promptIds, tokenizer),
@@ -69,7 +84,7 @@ export async function evaluateRollouts(
       reward: knownOrNull(at(rewards, g * n + i)),
     })),
   }));
-  return { metrics, samples };
+  return { metrics, samples, prompts };
 }
 
 function knownOrNull(value: number): number | null {
@@ -80,52 +95,63 @@ async function rewardMetrics(
   { config, scorer, gold, tokenizer }: RolloutEvaluation,
   groups: RolloutGroup[],
   step: number,
-): Promise<{ rewards: number[]; metrics: Record<string, number> }> {
+): Promise<{ rewards: number[] } & Pick<RolloutMeasures, "metrics" | "prompts">> {
   const { reward_weights, missing_eos_penalty } = config;
   const { rewards, ...scored } = await score(scorer, groups, {
     ...{ reward_weights, missing_eos_penalty, tokenizer, step },
   });
-  const own = { ...rolloutMetrics({ ...scored, rewards }), reward: mean(scorable(rewards)) };
-  if (gold === null) return { rewards, metrics: own };
+  const own = { ...rolloutMetrics({ ...scored, rewards }), reward: meanOf(rewards) };
+  const reward = byPrompt(groups, rewards);
+  if (gold === null) return { rewards, metrics: own, prompts: { reward } };
   const other = await score(gold, groups, {
     ...{ reward_weights: null, missing_eos_penalty: null, tokenizer, step },
   });
-  return { rewards, metrics: { ...own, ...rolloutMetrics(other), gold: mean(scorable(other.rewards)) } };
+  return {
+    rewards,
+    metrics: { ...own, ...rolloutMetrics(other), gold: meanOf(other.rewards) },
+    prompts: { reward, gold: byPrompt(groups, other.rewards) },
+  };
 }
 
-/** KL from the start, estimated on the completions (k1): per completion and per token, nats. */
-function klMetrics(
-  { openReference }: RolloutEvaluation,
-  groups: readonly RolloutGroup[],
-): Record<string, number> {
+/** The mean of those that are numbers. */
+function meanOf(values: readonly number[]): number {
+  return mean(scorable(values));
+}
+
+/** The mean of each group's completions. */
+function byPrompt(groups: readonly RolloutGroup[], values: readonly number[]): number[] {
+  let first = 0;
+  return groups.map(({ completions }) => {
+    const own = values.slice(first, first + completions.length);
+    first += completions.length;
+    return meanOf(own);
+  });
+}
+
+/** KL from the start, estimated on each completion (k1), nats. */
+function klOf({ openReference }: RolloutEvaluation, groups: readonly RolloutGroup[]): number[] {
   using reference = openReference();
   const before = reference.logps(groups);
-  const completions = groups.flatMap((group) => group.completions);
-  let sum = 0;
-  let tokens = 0;
-  for (const [i, { logps }] of completions.entries()) {
-    for (const [t, logp] of logps.entries()) sum += logp - at(at(before, i), t);
-    tokens += logps.length;
-  }
-  return { kl_init: sum / completions.length, kl_init_per_token: sum / tokens };
+  return groups
+    .flatMap(({ completions }) => completions)
+    .map(({ logps }, i) => logps.reduce((sum, logp, t) => sum + logp - at(at(before, i), t), 0));
 }
 
-/** Mean entropy of the next token at temperature 1, nats. */
-function entropyOf({ model, numerics }: RolloutEvaluation, groups: readonly RolloutGroup[]): number {
+/** (completion)(token) entropy of the next token at temperature 1, nats. */
+function completionEntropiesOf(
+  { model, numerics }: RolloutEvaluation,
+  groups: readonly RolloutGroup[],
+): number[][] {
   const answers = groups.flatMap(({ completions }, prompt) =>
     completions.map(({ ids }) => ({ prompt, ids, stopId: null })),
   );
   const prompts = groups.map(({ example }) => example.promptIds);
-  const all = completionEntropies(model, prompts, answers, numerics).flat();
-  return all.reduce((sum, value) => sum + value, 0) / all.length;
+  return completionEntropies(model, prompts, answers, numerics);
 }
 
-/** Mean over prompts of the fraction of completions that are different from each other. */
-function distinctShare(groups: readonly RolloutGroup[]): number {
-  const shares = groups.map(
-    ({ completions }) => new Set(completions.map(({ ids }) => ids.join(" "))).size / completions.length,
-  );
-  return shares.reduce((sum, share) => sum + share, 0) / shares.length;
+/** Fraction of a prompt's completions that are different from each other. */
+function distinctShare({ completions }: RolloutGroup): number {
+  return new Set(completions.map(({ ids }) => ids.join(" "))).size / completions.length;
 }
 
 /** Mean token log-prob of each held-out good completion, at temperature 1; rows without one have none. */

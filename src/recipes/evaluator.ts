@@ -22,6 +22,7 @@ export interface Measured extends Evaluation {
   /** Metrics that are judged by their change since the start. */
   figures?: Record<string, number>;
   samples?: EvaluationRecord["samples"];
+  prompts?: EvaluationRecord["prompts"];
 }
 
 /** Measures the model as it is after `step` steps. */
@@ -96,6 +97,9 @@ export class Evaluator {
         .filter(({ chosen, rejected: other }) => Number.isFinite(chosen) && Number.isFinite(other))
         .map(({ chosen, rejected: other }): [number, number] => [rounded(chosen), rounded(other)]),
       samples: watched?.samples ?? measured.samples ?? [],
+      ...(measured.prompts === undefined
+        ? {}
+        : { prompts: { ...measured.prompts, chosen_delta: chosenDeltas(before, means) } }),
     };
     const named = Object.fromEntries(Object.entries(all).map(([name, value]) => [`eval_${name}`, value]));
     const row = { global_step: step, epoch, ...named, eval_runtime: (performance.now() - began) / 1000 };
@@ -163,6 +167,14 @@ export class Evaluator {
       state.evaluationsWithoutGain += 1;
     }
   }
+}
+
+/** By row, how the first completion's mean log-prob moved since `before`; NaN for rows without one. */
+function chosenDeltas(before: CompletionValues, now: CompletionValues): number[] {
+  return Array.from(
+    { length: now.rows },
+    (_, row) => (now.of(row)[0] ?? Number.NaN) - (before.of(row)[0] ?? Number.NaN),
+  );
 }
 
 /** Four decimals: a picture shows no more. */

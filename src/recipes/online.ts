@@ -150,12 +150,12 @@ export class OnlineRun implements AsyncDisposable {
     const parts = { ...this.#parts(policy, data), scorer, examples, gold, openReference };
     return async (step, onBatch) => {
       const means = goodCompletionMeans(parts, config, onBatch);
-      const { metrics, samples } = await evaluateRollouts(parts, step, (done, total) =>
+      const { metrics, samples, prompts } = await evaluateRollouts(parts, step, (done, total) =>
         onBatch(done, total, done),
       );
       const figures =
         "gold" in metrics ? { gold: metrics["gold"] as number } : { kl_init: metrics["kl_init"] as number };
-      return { metrics, means, rejected: null, samples, figures };
+      return { metrics, means, rejected: null, samples, prompts, figures };
     };
   }
 

@@ -30,6 +30,11 @@ export interface EvaluationRecord {
   pair_changes: [number, number][];
   /** The watched prompts and the answers to each; empty without a watch. */
   samples: { prompt: string; answers: RecordedAnswer[] }[];
+  /**
+   * Of an on-policy run: for each held-out prompt the mean over its completions, by metric: reward, gold (where there is one),
+   * kl_init, entropy, distinct, length; and chosen_delta, by how much the good completion's mean log-prob moved since the start.
+   */
+  prompts?: Readonly<Record<string, readonly number[]>>;
 }
 
 /** Appends `record` to the file at `path`. */

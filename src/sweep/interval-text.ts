@@ -6,7 +6,7 @@ import type { MetricUnit } from "./trial-metrics.ts";
 export interface NumberForm {
   /** With a plus; default for nats per token, which are changes. */
   isSigned?: boolean;
-  /** Behind the point; default 2 for shares, else 3. */
+  /** Behind the point; default 2 for shares, 1 for tokens, else 3. */
   digits?: number;
 }
 
@@ -14,12 +14,17 @@ export interface NumberForm {
 export function intervalText(
   { value, low, high }: Estimate,
   unit: MetricUnit,
-  { isSigned = unit === "nats/token", digits = unit === "share" ? 2 : 3 }: NumberForm = {},
+  { isSigned = unit === "nats/token", digits = digitsOf(unit) }: NumberForm = {},
 ): string {
   if (!Number.isFinite(value)) return "–";
   const text = (x: number): string => numberText(x, digits, isSigned);
   // it may wrap before the bracket, not inside
   return `${text(value)} [${text(low)},\u00a0${text(high)}]`;
+}
+
+function digitsOf(unit: MetricUnit): number {
+  if (unit === "tokens") return 1;
+  return unit === "share" ? 2 : 3;
 }
 
 /** What the interval rests on: "3 × 160". */

@@ -6,8 +6,8 @@ import { differenceInterval, meanInterval, type PairTable } from "./estimates.ts
 import { lastSamples, type MeasuredCondition, type MeasuredRun, twinsOf } from "./measured.ts";
 import type { HeldOutPair } from "./trial.ts";
 
-/** How a metric is written: nats per token, nats, or a fraction of pairs or completions. */
-export type MetricUnit = "nats/token" | "nats" | "share";
+/** How a metric is written: nats per token, nats, a fraction of pairs or completions, tokens, or a reward's own unit. */
+export type MetricUnit = "nats/token" | "nats" | "share" | "tokens" | "reward";
 
 /** A metric of one run, by pair. */
 export interface TrialMetric {
@@ -38,6 +38,13 @@ function ofSamples(
   };
 }
 
+/** Metrics of the last evaluation of an on-policy run, over completions of held-out prompts; no prompts in other runs. */
+function ofRollouts(
+  metric: "reward" | "gold" | "kl_init" | "entropy" | "distinct" | "length",
+): TrialMetric["perPair"] {
+  return ({ evaluations }) => Float64Array.from(evaluations.at(-1)?.prompts?.[metric] ?? []);
+}
+
 /** Name of a metric. */
 export type TrialMetricName =
   | "accuracy"
@@ -52,7 +59,13 @@ export type TrialMetricName =
   | "self_bleu"
   | "repetition"
   | "ended_properly"
-  | "malformed";
+  | "malformed"
+  | "reward"
+  | "gold"
+  | "kl_init"
+  | "entropy"
+  | "distinct"
+  | "length";
 
 /** All metrics by name. */
 export const TRIAL_METRICS: Readonly<Record<TrialMetricName, TrialMetric>> = {
@@ -129,6 +142,12 @@ export const TRIAL_METRICS: Readonly<Record<TrialMetricName, TrialMetric>> = {
     perPair: ofSamples("ended_properly"),
   },
   malformed: { title: "malformed Markdown", unit: "share", better: "less", perPair: ofSamples("malformed") },
+  reward: { title: "reward", unit: "reward", better: "more", perPair: ofRollouts("reward") },
+  gold: { title: "gold reward", unit: "reward", better: "more", perPair: ofRollouts("gold") },
+  kl_init: { title: "KL to the start", unit: "nats", better: "less", perPair: ofRollouts("kl_init") },
+  entropy: { title: "entropy", unit: "nats", better: null, perPair: ofRollouts("entropy") },
+  distinct: { title: "distinct completions", unit: "share", better: null, perPair: ofRollouts("distinct") },
+  length: { title: "length", unit: "tokens", better: null, perPair: ofRollouts("length") },
 };
 
 /** Fraction of pairs that "the longer answer is the better one" gets right; equal lengths count one half. */

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { ConfigError } from "../base/errors.ts";
 import { makeDirectory, readJsonFile, writeFileAtomic } from "../base/files.ts";
 import { loadConfig } from "../config/load-config.ts";
+import { isOnPolicy } from "../config/online-keys.ts";
 import { methodOf } from "../methods/index.ts";
 import { RunLock } from "../runs/run-lock.ts";
 import { overridesOf, trialId } from "./grid.ts";
@@ -60,7 +61,7 @@ export function checkTrials(trials: readonly Trial[]): void {
       );
     }
     const { objective } = config.method;
-    if (methodOf(objective).over !== "pairs") {
+    if (methodOf(objective).over !== "pairs" && !isOnPolicy(config)) {
       throw new ConfigError(
         `run ${id}: expected an objective on pairs, got ${objective}: nothing could be compared.`,
       );

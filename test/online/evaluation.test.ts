@@ -1,0 +1,56 @@
+/** Evaluations of an on-policy run: what they measure, by prompt too, and what decides which is the best. */
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { at } from "../../src/base/at.ts";
+import { readEvaluations } from "../../src/runs/evaluation-records.ts";
+import { readMetrics } from "../../src/runs/metrics.ts";
+import { onlineFixture } from "../support/online-run.ts";
+import { runTraining } from "../support/runs.ts";
+
+const fixture = onlineFixture();
+after(() => fixture[Symbol.dispose]());
+
+function meanOf(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
+}
+
+test("each evaluation has the values of each prompt, whose means are its metrics; the reward decides which is the best", async () => {
+  const dir = fixture.path("evaluated");
+  await runTraining({
+    ...fixture.online,
+    output_dir: dir,
+    eval_fraction: 0.5,
+    eval_reward_funcs: [`${fixture.rewards}#shorter`],
+    eval_steps: 2,
+    eval_on_start: true,
+    num_generations_eval: 2,
+    watch_prompts: null,
+  });
+  const rows = readMetrics(join(dir, "metrics.jsonl")).filter((row) => "eval_reward" in row);
+  const records = readEvaluations(join(dir, "evaluations.jsonl"));
+  assert.deepEqual(
+    records.map(({ global_step }) => global_step),
+    [0, 2, 4],
+  );
+  const named = {
+    ...{
+      reward: "eval_reward",
+      gold: "eval_gold",
+      kl_init: "eval_kl_init",
+      distinct: "eval_completions/distinct",
+    },
+    ...{ length: "eval_completions/mean_length", chosen_delta: "eval_logps/chosen_delta_init" },
+  };
+  for (const [i, { prompts = {} }] of records.entries()) {
+    for (const [key, name] of Object.entries(named)) {
+      const values = prompts[key] ?? [];
+      assert.equal(values.length, 3, key);
+      const [mean, want] = [meanOf(values), at(rows, i)[name] as number];
+      assert.ok(Math.abs(mean - want) < 1e-9, `${key} at ${i}: ${mean}, ${want}`);
+    }
+    assert.equal(prompts["entropy"]?.length, 3);
+  }
+  assert.ok(records[0]?.prompts?.["chosen_delta"]?.every((delta) => delta === 0));
+  assert.ok((records[2]?.prompts?.["chosen_delta"] ?? []).some((delta) => delta !== 0));
+});
