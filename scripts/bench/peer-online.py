@@ -1,0 +1,172 @@
+"""One on-policy run of a TRL trainer on the benchmark's prompts: one JSON line with the fields of online-record.ts.
+
+usage: peer-online.py PLAN, a JSON object: modelDir, prompts, method grpo, rloo or online_dpo, mode, promptsAStep, group, newTokens, steps, threads.
+A step is from the end of the one before to its own end, as TRL samples between two steps.
+"""
+
+import json
+import os
+import resource
+import sys
+import tempfile
+import time
+
+os.environ.update(
+    HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false", TRL_EXPERIMENTAL_SILENCE="1", CUDA_VISIBLE_DEVICES=""
+)
+
+import torch
+import transformers
+from datasets import Dataset
+from peft import LoraConfig
+from trl import GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer
+from trl.experimental.online_dpo import OnlineDPOConfig, OnlineDPOTrainer
+
+
+def peak_mb():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+class Spent:
+    """Wall time in calls since it was last taken, and what they counted."""
+
+    def __init__(self):
+        self.seconds, self.count = 0.0, 0
+
+    def timed(self, call, count):
+        def run(*args, **kwargs):
+            began = time.perf_counter()
+            result = call(*args, **kwargs)
+            self.seconds += time.perf_counter() - began
+            self.count += count(result)
+            return result
+
+        return run
+
+    def take(self):
+        taken = self.seconds, self.count
+        self.seconds, self.count = 0.0, 0
+        return taken
+
+
+class Scoring(Spent):
+    """The reward: the share of even token ids, up to the end token. Notes the mean of each call."""
+
+    def __init__(self, end):
+        super().__init__()
+        self.end, self.mean = end, float("nan")
+
+    def __call__(self, completion_ids, **_columns):
+        began = time.perf_counter()
+        lists = [list(map(int, ids)) for ids in completion_ids]
+        # OnlineDPOTrainer passes the padding too
+        kept = [ids[: ids.index(self.end) + 1] if self.end in ids else ids for ids in lists]
+        rewards = [sum(id % 2 == 0 for id in ids) / max(1, len(ids)) for ids in kept]
+        self.mean = sum(rewards) / len(rewards)
+        self.seconds += time.perf_counter() - began
+        return rewards
+
+
+class Steps(transformers.TrainerCallback):
+    """Notes each step in the record."""
+
+    def __init__(self, record, sampling, scoring):
+        self.record, self.sampling, self.scoring = record, sampling, scoring
+
+    def on_train_begin(self, *_args, **_kwargs):
+        self.began = time.perf_counter(), time.process_time()
+
+    def on_step_end(self, *_args, **_kwargs):
+        now = time.perf_counter(), time.process_time()
+        seconds, tokens = self.sampling.take()
+        noted = dict(
+            seconds=now[0] - self.began[0],
+            cpuSeconds=now[1] - self.began[1],
+            samplingSeconds=seconds,
+            scoringSeconds=self.scoring.take()[0],
+            tokens=tokens,
+            rewards=self.scoring.mean,
+        )
+        for name, value in noted.items():
+            self.record[name].append(value)
+        self.began = now
+
+
+def make_trainer(plan, rows, record):
+    tokenizer = transformers.AutoTokenizer.from_pretrained(plan["modelDir"])
+    sampling, scoring = Spent(), Scoring(tokenizer.eos_token_id)
+    scoring.__name__ = "even_share"
+    common = dict(
+        output_dir=tempfile.mkdtemp(),
+        max_steps=plan["steps"],
+        learning_rate=1e-5,
+        lr_scheduler_type="constant",
+        max_grad_norm=1.0,
+        weight_decay=0.0,
+        temperature=1.0,
+        gradient_checkpointing=False,
+        bf16=False,
+        use_cpu=True,
+        seed=0,
+        save_strategy="no",
+        report_to=[],
+        logging_steps=1,
+        disable_tqdm=True,
+        dataloader_pin_memory=False,
+    )
+    linears = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+    lora = LoraConfig(r=64, lora_alpha=128, lora_dropout=0.0, task_type="CAUSAL_LM", target_modules=linears)
+    parts = dict(
+        model=transformers.AutoModelForCausalLM.from_pretrained(
+            plan["modelDir"], dtype=torch.float32, attn_implementation="sdpa"
+        ),
+        processing_class=tokenizer,
+        reward_funcs=scoring,
+        train_dataset=Dataset.from_list(rows),
+        peft_config=lora if plan["mode"] == "lora" else None,
+        callbacks=[Steps(record, sampling, scoring)],
+    )
+    if plan["method"] == "online_dpo":
+        config = OnlineDPOConfig(
+            **common,
+            per_device_train_batch_size=plan["promptsAStep"],
+            max_new_tokens=plan["newTokens"],
+            max_length=4096,
+            beta=[0.1],
+        )
+        trainer = OnlineDPOTrainer(args=config, **parts)
+        trainer._generate = sampling.timed(trainer._generate, lambda result: int(result[3].sum()))
+        return trainer
+    config_class, trainer_class = (
+        (GRPOConfig, GRPOTrainer) if plan["method"] == "grpo" else (RLOOConfig, RLOOTrainer)
+    )
+    config = config_class(
+        **common,
+        per_device_train_batch_size=plan["promptsAStep"] * plan["group"],
+        num_generations=plan["group"],
+        max_completion_length=plan["newTokens"],
+        beta=0.0,
+        shuffle_dataset=False,
+    )
+    trainer = trainer_class(args=config, **parts)
+    ids_of = (lambda result: result[0]) if plan["method"] == "grpo" else (lambda result: result)
+    trainer._generate_single_turn = sampling.timed(
+        trainer._generate_single_turn, lambda result: sum(map(len, ids_of(result)))
+    )
+    return trainer
+
+
+def main(plan):
+    torch.set_num_threads(plan["threads"])
+    names = ("seconds", "cpuSeconds", "samplingSeconds", "scoringSeconds", "tokens", "rewards")
+    record = {name: [] for name in names} | dict(bareMb=peak_mb())
+    with open(plan["prompts"], encoding="utf-8") as lines:
+        rows = [json.loads(line) for line in lines]
+    wanted = plan["promptsAStep"] * plan["steps"]
+    rows = (rows * (wanted // len(rows) + 1))[:wanted]
+    make_trainer(plan, rows, record).train()
+    print(json.dumps(record | dict(peakMb=peak_mb())))
+
+
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]))
