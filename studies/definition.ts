@@ -1,5 +1,5 @@
 /** What a study is: the conditions it compares, the metrics it shows, and what else it makes of the results. */
-import type { Condition, Measured, ReportSection, TrialMetricName } from "preftune/sweep";
+import type { Condition, ConfigValues, Measured, ReportSection, TrialMetricName } from "preftune/sweep";
 import type { Budget, PairSet } from "./setup.ts";
 
 /** A study. */
@@ -19,8 +19,26 @@ export interface StudyDefinition {
   needsTwoSets?: boolean;
   /** Default number of training seeds. */
   seeds: Readonly<Record<Budget, number>>;
-  conditions(asked: { budget: Budget; sets: readonly PairSet[] }): Condition[];
+  conditions(asked: Asked): Condition[];
+  /** What is tried first, on seeds of its own, where a study searches for values. */
+  search?: Search;
   sections(measured: Measured): ReportSection[];
+}
+
+/** What a study is asked for. */
+export interface Asked {
+  budget: Budget;
+  sets: readonly PairSet[];
+  /** Prompts of generated data; null where the user brought a model and rows. */
+  prompts: ConfigValues | null;
+  /** What the search measured; null where there was none. */
+  searched: Measured | null;
+}
+
+/** A search that comes before the conditions. */
+export interface Search {
+  seeds: Readonly<Record<Budget, number>>;
+  conditions(asked: Omit<Asked, "searched">): Condition[];
 }
 
 /** A section of the report without its words, which the study's file has. */

@@ -8,6 +8,7 @@ export const STUDY_NAMES = [
   "transfer",
   "guarantees",
   "frontier",
+  "online",
 ] as const;
 
 /** Name of a study. */

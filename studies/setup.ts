@@ -63,6 +63,8 @@ export interface StudySetup {
   watch: ConfigValues;
   /** Two preference sets, for the study that compares such; empty where there is only one. */
   sets: readonly PairSet[];
+  /** Prompts for on-policy runs; null for the user's own rows, which may be such. */
+  prompts: ConfigValues | null;
   /** Runs at a time. */
   jobs: number;
   /** A sentence for the report. */
@@ -95,6 +97,7 @@ export async function setUpStudy(dir: string, options: SetupOptions): Promise<St
       valuesOf: (seed) => ({ ...valuesOf(seed), ...generated[options.budget] }),
       watch: answered[options.budget],
       sets: ["form", "content"].map((name) => ({ name, values: setFiles(dir, name) })),
+      prompts: promptFiles(dir),
       jobs,
       note: "On the quick start's generated data and SFT models of half a million weights, another one for each seed, trained in full.",
     };
@@ -125,6 +128,7 @@ function ownSetup(options: SetupOptions): StudySetup {
     valuesOf: () => values,
     watch: answered[budget],
     sets: ownSets(options),
+    prompts: null,
     jobs: atOnce,
     note:
       config === null
@@ -154,6 +158,11 @@ const formFlaws: ReadonlySet<Flaw> = new Set(["one line", "no number", "no end",
 function setFiles(dir: string, name: string): { train_data: string; eval_data: string } {
   const pathOf = (part: string): string => join(dir, "setup", `${name}.${part}.jsonl`);
   return { train_data: pathOf("train"), eval_data: pathOf("eval") };
+}
+
+/** The same questions with what rewards are given: the names of all islands. */
+function promptFiles(dir: string): { train_data: string; eval_data: string } {
+  return setFiles(dir, "prompts");
 }
 
 /** What is generated. */
@@ -231,6 +240,10 @@ function writeGenerated(dir: string, data: ToyData): void {
     writeFileAtomic(train_data, own(data.train));
     writeFileAtomic(eval_data, own(data.evaluation));
   }
+  const islands = data.world.map(({ name }) => name);
+  const prompts = promptFiles(dir);
+  writeFileAtomic(prompts.train_data, jsonLines(data.train.map((row) => ({ ...row, islands }))));
+  writeFileAtomic(prompts.eval_data, jsonLines(data.evaluation.map((row) => ({ ...row, islands }))));
   writeFileAtomic(pathOf("data.json"), `${JSON.stringify({ seed: dataSeed })}\n`);
 }
 

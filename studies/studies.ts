@@ -1,6 +1,7 @@
 /** The studies by name. */
 import { frontier } from "./claims/frontier.ts";
 import { guarantees } from "./claims/guarantees.ts";
+import { online } from "./claims/online.ts";
 import { sensitivity } from "./claims/sensitivity.ts";
 import type { StudyDefinition } from "./definition.ts";
 import type { StudyName } from "./names.ts";
@@ -16,4 +17,5 @@ export const STUDIES: Readonly<Record<StudyName, StudyDefinition>> = {
   transfer: readStudy("transfer"),
   guarantees,
   frontier,
+  online,
 };

@@ -6,6 +6,8 @@ import { parseStudy, readStudy } from "./study-file.ts";
 const asked = (sets: readonly string[] = []) => ({
   budget: "quick" as const,
   sets: sets.map((name) => ({ name, values: { train_data: `${name}.jsonl` } })),
+  prompts: null,
+  searched: null,
 });
 
 test("conditions are the group's values and their own, and know what they are compared with", () => {

@@ -1,14 +1,17 @@
 /** `preftune study NAME`: the runs of a study in one folder, its tables and its report. */
 import { ConfigError } from "preftune";
 import {
+  type Condition,
   type ConfigValues,
   checkTrials,
   comparisonsOf,
   type GridOptions,
   gridPaths,
   lockFolder,
+  type Measured,
   readMeasured,
   runGrid,
+  type TrialOutcome,
   trialsOf,
   type WrittenOutcome,
   writeOutcome,
@@ -16,7 +19,7 @@ import {
 import type { StudyDefinition } from "./definition.ts";
 import { judgedSections, type StudyJudge } from "./judged.ts";
 import type { StudyName } from "./names.ts";
-import { type SetupOptions, setUpStudy } from "./setup.ts";
+import { type SetupOptions, type StudySetup, setUpStudy } from "./setup.ts";
 import { STUDIES } from "./studies.ts";
 
 /** Options of {@link study}. */
@@ -59,32 +62,21 @@ export async function study(options: StudyOptions): Promise<WrittenOutcome> {
   const lock = lockFolder(options.output, { study: options.name, budget: options.budget });
   try {
     const count = options.seeds ?? definition.seeds[options.budget];
-    const setup = await setUpStudy(options.output, { ...options, seeds: count });
+    const searchSeeds = definition.search?.seeds[options.budget] ?? 0;
+    const setup = await setUpStudy(options.output, { ...options, seeds: count + searchSeeds });
     if (definition.needsTwoSets === true && setup.sets.length < 2) {
       throw new ConfigError(
         `${options.name} compares two preference sets: give --data, --eval-data, --other-data and --other-eval-data.`,
       );
     }
-    const conditions = definition.conditions({ budget: options.budget, sets: setup.sets });
-    const shared = (seed: number): ConfigValues => ({
-      ...setup.valuesOf(seed),
-      ...cadence[definition.evaluations],
-      ...(definition.needsAnswers ? setup.watch : {}),
-    });
-    const trials = trialsOf(conditions, count, { file: setup.file, shared, overrides: options.overrides });
-    checkTrials(trials);
-    const paths = gridPaths(options.output, new URL("extras.ts", import.meta.url).href);
-    const { out, reuse, signal, runTask } = options;
-    const runs = `${conditions.length} conditions × ${count} ${count === 1 ? "seed" : "seeds"}: ${trials.length} runs`;
-    out.write(`${runs}, ${setup.jobs} at a time, in ${paths.dir}\n`);
-    const outcomes = await runGrid(trials, paths, {
-      jobs: setup.jobs,
-      out,
-      reuse,
-      signal,
-      ...(runTask ? { runTask } : {}),
-    });
-    const measured = readMeasured(paths, outcomes);
+    const asked = { budget: options.budget, sets: setup.sets, prompts: setup.prompts };
+    const place = { definition, setup, options };
+    const searched =
+      definition.search === undefined || searchSeeds === 0
+        ? null
+        : await run(place, definition.search.conditions(asked), { first: count + 1, count: searchSeeds });
+    const conditions = definition.conditions({ ...asked, searched: searched?.measured ?? null });
+    const { outcomes, measured } = await run(place, conditions, { first: 1, count });
     const { title, question, metrics, referenceOf } = definition;
     const contests = comparisonsOf(measured.values(), measured, referenceOf);
     const verdicts = await judgedSections(contests, options.output, options.judge);
@@ -101,6 +93,41 @@ export async function study(options: StudyOptions): Promise<WrittenOutcome> {
   } finally {
     lock.release();
   }
+}
+
+/** A study that has what it trains. */
+interface StudyPlace {
+  definition: StudyDefinition;
+  setup: StudySetup;
+  options: StudyOptions;
+}
+
+/** Runs `conditions` with the training seeds from `first`. */
+async function run(
+  { definition, setup, options }: StudyPlace,
+  conditions: readonly Condition[],
+  { first, count }: { first: number; count: number },
+): Promise<{ outcomes: TrialOutcome[]; measured: Measured }> {
+  const shared = (seed: number): ConfigValues => ({
+    ...setup.valuesOf(seed),
+    ...cadence[definition.evaluations],
+    ...(definition.needsAnswers ? setup.watch : {}),
+  });
+  const from = { file: setup.file, shared, overrides: options.overrides };
+  const trials = trialsOf(conditions, first + count - 1, from).filter(({ seed }) => seed >= first);
+  checkTrials(trials);
+  const paths = gridPaths(options.output, new URL("extras.ts", import.meta.url).href);
+  const { out, reuse, signal, runTask } = options;
+  const runs = `${conditions.length} conditions × ${count} ${count === 1 ? "seed" : "seeds"}: ${trials.length} runs`;
+  out.write(`${runs}, ${setup.jobs} at a time, in ${paths.dir}\n`);
+  const outcomes = await runGrid(trials, paths, {
+    jobs: setup.jobs,
+    out,
+    reuse,
+    signal,
+    ...(runTask ? { runTask } : {}),
+  });
+  return { outcomes, measured: readMeasured(paths, outcomes) };
 }
 
 /** Rows that the study would not use. */

@@ -1,0 +1,74 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { MeasuredRun } from "preftune/sweep";
+import { chosenRate, searchedRates } from "./rates.ts";
+import { crossing, curveOf, valueAt } from "./rollout-curves.ts";
+
+/** A run with an evaluation every ten steps, each step of two seconds. */
+function runOf(rewards: readonly (readonly number[])[]): Pick<MeasuredRun, "evaluations" | "metrics"> {
+  const known = { rejected_logps: null, pair_changes: [], samples: [] };
+  return {
+    evaluations: rewards.map((reward, i) => ({
+      ...known,
+      global_step: 10 * i,
+      prompts: { reward, kl_init: reward.map((_, prompt) => i + prompt) },
+    })),
+    metrics: Array.from({ length: 20 }, (_, i) => ({ global_step: i + 1, epoch: 0, step_time: 2 })),
+  };
+}
+
+test("a run is read off where its mean first reaches a level, on a straight line between two evaluations", () => {
+  const curve = curveOf(
+    runOf([
+      [0, 0],
+      [1, 0],
+      [1, 1],
+    ]),
+  );
+  assert.deepEqual(
+    curve.map(({ step, seconds }) => [step, seconds]),
+    [
+      [0, 0],
+      [10, 20],
+      [20, 40],
+    ],
+  );
+  const place = crossing(curve, "reward", 0.75);
+  assert.deepEqual(place, { from: 1, share: 0.5 });
+  assert.deepEqual([...valueAt(curve, place, "kl_init")], [1.5, 2.5]);
+  assert.deepEqual([...valueAt(curve, crossing(curve, "seconds", 20), "reward")], [1, 0]);
+  assert.deepEqual([...valueAt(curve, crossing(curve, "reward", 0), "kl_init")], [0, 1]);
+  const never = crossing(curve, "reward", 2);
+  assert.deepEqual([never, [...valueAt(curve, never, "kl_init")]], [null, [Number.NaN, Number.NaN]]);
+});
+
+test("an unscorable prompt is left out of the mean that decides", () => {
+  const curve = curveOf(
+    runOf([
+      [0, Number.NaN],
+      [1, Number.NaN],
+    ]),
+  );
+  assert.deepEqual(crossing(curve, "reward", 1), { from: 0, share: 1 });
+});
+
+test("the rate is that with the most reward; a method whose runs failed has none", () => {
+  const names = searchedRates("slime, KL", [2e-4, 1e-3]);
+  const measured = new Map(
+    names.map(({ condition }, i) => [
+      condition,
+      {
+        name: condition,
+        failed: [],
+        runs: [
+          runOf([
+            [0, 0],
+            [i, 0],
+          ]) as MeasuredRun,
+        ],
+      },
+    ]),
+  );
+  assert.equal(chosenRate(measured, "slime, KL"), 1e-3);
+  assert.equal(chosenRate(measured, "slime"), null);
+});
