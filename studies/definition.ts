@@ -20,7 +20,7 @@ export interface StudyDefinition {
   /** Default number of training seeds. */
   seeds: Readonly<Record<Budget, number>>;
   conditions(asked: Asked): Condition[];
-  /** What is tried first, on seeds of its own, where a study searches for values. */
+  /** What is tried first, on separate seeds, where a study searches for values. */
   search?: Search;
   sections(measured: Measured): ReportSection[];
 }

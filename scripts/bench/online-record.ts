@@ -41,7 +41,7 @@ export interface OnlineRecord {
   scoringSeconds: number[];
   /** Sampled. */
   tokens: number[];
-  /** Mean share of even token ids. */
+  /** Mean fraction of even token ids. */
   rewards: number[];
   peakMb: number;
   /** Peak with the libraries loaded and no model. */

@@ -50,7 +50,7 @@ class Spent:
 
 
 class Scoring(Spent):
-    """The reward: the share of even token ids, up to the end token. Notes the mean of each call."""
+    """The reward: the fraction of even token ids, up to the end token. Notes the mean of each call."""
 
     def __init__(self, end):
         super().__init__()
