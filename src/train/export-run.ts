@@ -1,6 +1,7 @@
 /** The export of a run, each part of it checked by re-scoring held-out rows. */
 import { ConfigError } from "../base/errors.ts";
 import type { RunConfig } from "../config/run-config.ts";
+import type { Example } from "../data/example.ts";
 import type { RunPaths } from "../runs/run-directory.ts";
 import type { TrainEvent } from "../runs/train-events.ts";
 import { checkParity, exportAdapter, exportModel } from "./export.ts";
@@ -24,7 +25,7 @@ export async function* exportRun(
   training: Training<HeadedModel>,
 ): AsyncGenerator<Extract<TrainEvent, { type: "export" }>> {
   const { model, adapter, numerics } = training;
-  const held = (dataset.evalExamples ?? dataset.examples).slice(0, parityRows);
+  const held = (dataset.evalExamples ?? dataset.examples).slice(0, parityRows).map(withCompletion);
   if (held.length === 0) throw new ConfigError("there are no rows to check the export with");
   const baseDir = config.model_name_or_path;
   const batches = evaluationBatches(held, { ...config, scores: training.objective.over === "scores" });
@@ -39,4 +40,17 @@ export async function* exportRun(
     await exportModel(paths.model, { model, tokenizer, baseDir, dtype, replace: true });
     yield { type: "export", result: checkParity({ ...gate, kind: "model", path: paths.model, dtype }) };
   }
+}
+
+/** A prompt alone, of an on-policy run, with its later half as the completion: there is something to score. */
+function withCompletion(example: Example): Example {
+  if (example.completions.length > 0) return example;
+  const { promptIds } = example;
+  const half = Math.ceil(promptIds.length / 2);
+  const ids = promptIds.slice(half);
+  return {
+    ...example,
+    promptIds: promptIds.slice(0, half),
+    completions: [{ ids: ids.length > 0 ? ids : promptIds }],
+  };
 }

@@ -6,6 +6,7 @@ import { readMetrics } from "../../src/runs/metrics.ts";
 import { readRollouts } from "../../src/runs/rollouts.ts";
 import { onlineFixture } from "../support/online-run.ts";
 import { losses, type RunRecord, runTraining, type Values } from "../support/runs.ts";
+import { writeRows } from "../support/tiny-model.ts";
 
 const fixture = onlineFixture();
 after(() => fixture[Symbol.dispose]());
@@ -153,4 +154,12 @@ test("a reward model scores beside a reward function, and alone", async () => {
   const alone = fixture.path("alone");
   await runTraining({ ...rest, output_dir: alone, reward_model: join(model, "model"), max_steps: 1 });
   assert.ok(Number.isFinite(rowsOf(alone)[0]?.["rewards/reward_model/mean"]));
+});
+
+test("the export of a run whose rows are prompts alone is checked by tokens", async () => {
+  const prompts = [{ prompt: "who is at the river? fox" }, { prompt: "who is at the hill? owl" }];
+  const trainData = writeRows(fixture.path("alone.jsonl"), prompts);
+  const { record } = await run({ train_data: trainData, max_steps: 1 });
+  const [exported] = record.events.flatMap((event) => (event.type === "export" ? [event.result] : []));
+  assert.ok(exported !== undefined && exported.tokens > 2, JSON.stringify(exported));
 });
