@@ -6,11 +6,9 @@ import { messageOf } from "../base/errors.ts";
 import { sha256File } from "../base/files.ts";
 import { didYouMean } from "../base/suggest.ts";
 import { builtInReward } from "./built-in/index.ts";
+import { LoadFailure } from "./load-failure.ts";
 import type { RewardFunction } from "./reward-function.ts";
 import type { FunctionToLoad, RewardFile } from "./reward-messages.ts";
-
-/** A function that cannot be loaded. The message is for the user. */
-export class LoadFailure extends Error {}
 
 type Module = Extract<FunctionToLoad, { module: string }>;
 

@@ -2,7 +2,8 @@
 import { Worker } from "node:worker_threads";
 import { messageOf } from "../base/errors.ts";
 import { checkedValues } from "./checked-values.ts";
-import { filesOf, LoadFailure, loadFunction, noteImports } from "./load-functions.ts";
+import { LoadFailure } from "./load-failure.ts";
+import { filesOf, loadFunction, noteImports } from "./load-functions.ts";
 import type { RewardFunction, RewardInput } from "./reward-function.ts";
 import type { FunctionToLoad, RewardCommand, RewardMessage } from "./reward-messages.ts";
 import { redirectOutput } from "./worker-output.ts";

@@ -1,5 +1,6 @@
 /** The built-in rewards `math` and `accuracy`. Formulas are read by @cortex-js/compute-engine and compared here; nothing is solved. */
 import type { RewardOptions } from "../../config/reward-specs.ts";
+import { LoadFailure } from "../load-failure.ts";
 import type { RewardFunction } from "../reward-function.ts";
 import { announcedIn, boxedIn, lastFormulaIn, normalLatex } from "./math-answer.ts";
 import { areEqual } from "./math-equality.ts";
@@ -24,6 +25,7 @@ export function accuracyReward({ column = "solution" }: RewardOptions): RewardFu
 }
 
 function mathComparison(column: string, answerIn: (text: string) => string | null): RewardFunction {
+  requireReader();
   return async (input) => {
     const read = await latexReader();
     return compareWithReferences(input, column, (text, reference) => {
@@ -33,6 +35,17 @@ function mathComparison(column: string, answerIn: (text: string) => string | nul
       return given !== null && areEqual(given, wanted) ? 1 : 0;
     });
   };
+}
+
+/** Those who use these rewards install their library, of 45 MB. @throws {LoadFailure} if it is not installed */
+function requireReader(): void {
+  try {
+    import.meta.resolve("@cortex-js/compute-engine/latex-syntax");
+  } catch {
+    throw new LoadFailure(
+      "math and accuracy need the package @cortex-js/compute-engine, which is not installed: npm install @cortex-js/compute-engine",
+    );
+  }
 }
 
 function readAnswer(
