@@ -191,10 +191,10 @@ export default {
     },
     {
       name: "declared-packages",
-      comment: "A package that src imports is a runtime dependency.",
+      comment: "A package that src imports is a runtime dependency, or a peer that its users install.",
       severity: "error",
       from: { path: "^src/", pathNot: "\\.(test|nightly)\\.ts$" },
-      to: { dependencyTypes: ["npm-dev", "npm-no-pkg", "npm-unknown"], dependencyTypesNot: ["type-only"] },
+      to: { dependencyTypes: ["npm-dev", "npm-no-pkg", "npm-unknown"], dependencyTypesNot: ["type-only", "npm-peer"] },
     },
     {
       name: "resolvable",
