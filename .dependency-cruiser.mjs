@@ -194,7 +194,10 @@ export default {
       comment: "A package that src imports is a runtime dependency, or a peer that its users install.",
       severity: "error",
       from: { path: "^src/", pathNot: "\\.(test|nightly)\\.ts$" },
-      to: { dependencyTypes: ["npm-dev", "npm-no-pkg", "npm-unknown"], dependencyTypesNot: ["type-only", "npm-peer"] },
+      to: {
+        dependencyTypes: ["npm-dev", "npm-no-pkg", "npm-unknown"],
+        dependencyTypesNot: ["type-only", "npm-peer"],
+      },
     },
     {
       name: "resolvable",
