@@ -1,11 +1,11 @@
 /** Child program, `online-child.ts PLAN`: one on-policy run of ours, as `preftune train` makes it; one JSON line (`OnlineRecord`). */
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { loadConfig } from "../../src/config/load-config.ts";
 import { train } from "../../src/recipes/train.ts";
 import { ops, scope } from "../../src/torch/index.ts";
-import type { OnlineMethod, OnlinePlan, OnlineRecord } from "./online-record.ts";
+import { inOrderOfRun, type OnlineMethod, type OnlinePlan, type OnlineRecord } from "./online-record.ts";
 
 /** What each method is here, with the values that TRL's trainer has. */
 const methods: Readonly<Record<OnlineMethod, Record<string, unknown>>> = {
@@ -13,6 +13,9 @@ const methods: Readonly<Record<OnlineMethod, Record<string, unknown>>> = {
   rloo: { objective: "rloo", beta: 0 },
   online_dpo: { objective: "dpo", beta: 0.1 },
 };
+
+/** Of our runs. */
+const seed = 0;
 
 const lora = { use_peft: true, lora_r: 64, lora_alpha: 128, lora_dropout: 0 };
 
@@ -30,8 +33,9 @@ function barePeak(): number {
 function valuesOf(plan: OnlinePlan, output: string): Record<string, unknown> {
   return {
     model_name_or_path: plan.modelDir,
-    output_dir: output,
-    train_data: plan.prompts,
+    output_dir: join(output, "run"),
+    train_data: join(output, "prompts.jsonl"),
+    seed,
     ...methods[plan.method],
     ...(plan.mode === "lora" ? lora : {}),
     reward_funcs: [`${join(import.meta.dirname, "even-share.mjs")}#evenShare`],
@@ -57,6 +61,8 @@ async function run(plan: OnlinePlan): Promise<OnlineRecord> {
     ...{ peakMb: 0, bareMb },
   };
   const output = mkdtempSync(join(tmpdir(), "preftune-bench-"));
+  const rows = readFileSync(plan.prompts, "utf8").trim().split("\n");
+  writeFileSync(join(output, "prompts.jsonl"), inOrderOfRun(rows, seed).join("\n"));
   const samples = plan.promptsAStep * plan.group;
   let [began, cpu] = [performance.now(), process.cpuUsage()];
   try {

@@ -1,5 +1,7 @@
 /** The on-policy benchmark's plan, what each measured process reports, and the tables that follow from it. */
+import { at } from "../../src/base/at.ts";
 import { Random } from "../../src/base/random.ts";
+import { PromptOrder } from "../../src/online/prompt-order.ts";
 import { textTable } from "../../src/terminal/text-table.ts";
 import { type Spread, spreadOf } from "./run-record.ts";
 import { generatedRows } from "./workload.ts";
@@ -54,6 +56,17 @@ export function onlinePrompts(): string[] {
   return generatedRows(0).map(({ prompt_ids: { length } }) =>
     Array.from({ length }, () => String.fromCharCode(97 + random.below(26))).join(""),
   );
+}
+
+/**
+ * `rows` in other places, so that a run with this seed, which shuffles them, has them in the order of the list. TRL's trainers
+ * do not shuffle here.
+ */
+export function inOrderOfRun<Row>(rows: readonly Row[], seed: number): Row[] {
+  const placed = new Array<Row>(rows.length);
+  for (const [i, place] of new PromptOrder(rows.length, seed).take(0, rows.length).entries())
+    placed[place] = at(rows, i);
+  return placed;
 }
 
 /** One side's figures over all rounds, without the first step of each. */
