@@ -18,7 +18,8 @@ export function boxedIn(text: string): string | null {
     // a brace that is written, not a group
     if (character === "\\") i++;
     else if (character === "{") depth++;
-    else if (character === "}" && --depth === 0) return text.slice(first, i);
+    else if (character === "}") depth--;
+    if (depth === 0) return text.slice(first, i);
   }
   return null;
 }
