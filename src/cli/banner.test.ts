@@ -62,6 +62,8 @@ test("an on-policy run says how many prompts and completions a step has, and tha
   assert.match(configBanner(grpo), /^grpo \(published\), all weights/);
   const reused = { ...rollouts, objective: "grpo", num_iterations: 2, steps_per_generation: 2 };
   assert.match(startBanner(config(reused), start), /1 prompt × 8 completions .*, a rollout for every 4\n/);
+  const ppo = { ...rollouts, objective: "ppo", num_ppo_epochs: 3, num_mini_batches: 2 };
+  assert.match(startBanner(config(ppo), start), /1 prompt × 8 completions .*, a rollout for every 6\n/);
   assert.match(lossNote(grpo) ?? "", /loss near 0 is right/);
   assert.equal(lossNote(config({ ...rollouts, objective: "raft" })), null);
   assert.equal(lossNote(config({})), null);

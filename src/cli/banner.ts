@@ -3,7 +3,7 @@
 import { isOnPolicy } from "../config/online-keys.ts";
 import { valueText } from "../config/print-config.ts";
 import type { RunConfig } from "../config/run-config.ts";
-import { hasRatio, methodOf } from "../methods/index.ts";
+import { hasRatio, methodOf, updatesOf } from "../methods/index.ts";
 import type { TrainStart } from "../runs/train-events.ts";
 
 /** "slime (balanced), LoRA of rank 16"; a loss_type that is not the method's usual one is said too. */
@@ -35,10 +35,10 @@ function stepText(config: RunConfig): string {
 /** "16 prompts × 8 completions of at most 48 tokens" */
 function rolloutText(config: RunConfig): string {
   const { num_generations: n, max_completion_length: longest } = config;
-  const { steps_per_generation: parts, num_iterations: passes } = config;
+  const { passes, steps } = updatesOf(config);
   const prompts = (config.per_device_train_batch_size * config.gradient_accumulation_steps) / n;
   const each = `${prompts} prompt${prompts === 1 ? "" : "s"} × ${n} completions of at most ${longest} tokens`;
-  return parts * passes === 1 ? each : `${each}, a rollout for every ${parts * passes}`;
+  return steps * passes === 1 ? each : `${each}, a rollout for every ${steps * passes}`;
 }
 
 /** What a loss says of an on-policy run whose advantages have mean 0; null for other runs. */

@@ -94,3 +94,18 @@ const ratioMetrics: readonly string[] = ["ratio/mean", "val/ratio"];
 export function hasRatio(name: MethodName): boolean {
   return methodOf(name).metrics.some(({ key }) => ratioMetrics.includes(key));
 }
+
+/** How often a rollout is used: passes over it, and optimiser steps in a pass. Some methods have separate keys for that. */
+export function updatesOf(config: {
+  method: MethodSettings;
+  num_iterations: number;
+  steps_per_generation: number;
+}): { passes: number; steps: number } {
+  const { method, num_iterations, steps_per_generation } = config;
+  return (
+    methodOf(method.objective).updates?.({ ...method }) ?? {
+      passes: num_iterations,
+      steps: steps_per_generation,
+    }
+  );
+}

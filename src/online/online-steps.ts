@@ -5,7 +5,7 @@ import { deriveSeed } from "../base/random.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import { describeOrigin, type Example } from "../data/example.ts";
 import type { Numerics } from "../forward/numerics.ts";
-import { methodOf } from "../methods/index.ts";
+import { updatesOf } from "../methods/index.ts";
 import type { CompletionObjective } from "../methods/objective.ts";
 import type { RolloutColumns } from "../methods/rollout.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
@@ -81,12 +81,10 @@ export class OnlineSteps implements StepSource {
     this.#order = new PromptOrder(examples.length, config.seed);
     const completions = config.per_device_train_batch_size * config.gradient_accumulation_steps;
     this.#prompts = completions / config.num_generations;
-    const { num_iterations, steps_per_generation, method } = config;
+    const { method } = config;
     const replay = "replay" in method ? Math.round(method.replay * this.#prompts) : 0;
     this.#replay = replay > 0 ? { rows: new ReplayRows(examples, config.seed), count: replay } : null;
-    this.#updates = methodOf(method.objective).updates?.({ ...method }) ?? {
-      ...{ passes: num_iterations, steps: steps_per_generation },
-    };
+    this.#updates = updatesOf(config);
     const rounds = Math.ceil((config.num_train_epochs * examples.length) / this.#promptsARound);
     this.totalSteps = config.max_steps > 0 ? config.max_steps : rounds * this.#stepsARound;
     if (this.#warmupSteps < this.totalSteps || this.#warmupSteps === 0) return;
