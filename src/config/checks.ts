@@ -4,7 +4,7 @@ import { isGreedyAt } from "../base/temperature.ts";
 import { hasRatio, methodOf } from "../methods/index.ts";
 import type { Check } from "../methods/method.ts";
 import { METRICS, metricInfo } from "./metric-names.ts";
-import { isOnPolicy, rewardCount } from "./online-keys.ts";
+import { isOnPolicy, REWARD_SOURCES, rewardCount } from "./online-keys.ts";
 import { rewardSpecProblems } from "./reward-specs.ts";
 import type { ConfigKey, RunConfig } from "./run-config.ts";
 
@@ -72,10 +72,13 @@ const ON_POLICY_CHECKS: readonly Check<RunConfig>[] = [
     ({ method }) =>
       `${method.objective} trains on completions that the model samples, which something must score. Give reward_funcs, such as reward_funcs: [rewards.ts#brevity].`,
   ),
-  error(
-    "reward_funcs",
-    (config) => isOnPolicy(config) && methodOf(config.method.objective).onPolicy === "never",
-    ({ method }) => `${method.objective} trains on rows as they are. Take it out, or set another objective.`,
+  ...REWARD_SOURCES.map((key) =>
+    error(
+      key,
+      (config) => config[key] !== null && methodOf(config.method.objective).onPolicy === "never",
+      ({ method }) =>
+        `${method.objective} trains on rows as they are. Take it out, or set another objective.`,
+    ),
   ),
   error(
     "num_generations",

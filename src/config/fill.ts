@@ -61,13 +61,8 @@ export function fillIn(accepted: Accepted): Filled {
     const field = fieldOf(key, draft.objective);
     if ("default" in field && !draft.has(key)) draft.set(key, field.default, { kind: "default" });
   }
-  if (draft.has("max_sampling_logp_difference") === false) {
-    const { dtype, repetition_penalty: penalty } = draft.common;
-    const why = penalty === 1 ? `dtype is ${dtype}` : `repetition_penalty is ${penalty}`;
-    const isExact = dtype === "float32" && penalty === 1;
-    draft.derive("max_sampling_logp_difference", isExact ? 1e-3 : null, why);
-  }
   fillOptimisation(draft);
+  fillSampling(draft);
   fillEvaluation(draft);
   for (const key of keys) if (!draft.has(key)) draft.set(key, null, { kind: "default" });
   const origins = Object.fromEntries(keys.map((key) => [key, draft.origins[key]]));
@@ -82,8 +77,8 @@ export function fillIn(accepted: Accepted): Filled {
 function fillOnPolicy(draft: Draft): void {
   const { reward_funcs = null, reward_model = null, judge = null } = draft.common;
   if (!isOnPolicy({ reward_funcs, reward_model, judge })) return;
-  draft.derive("lora_dropout", 0, "reward_funcs: completions are sampled without dropout");
-  draft.derive("metric_for_best_model", "eval_reward", "reward_funcs: completions are evaluated by it");
+  draft.derive("lora_dropout", 0, "on-policy: completions are sampled without dropout");
+  draft.derive("metric_for_best_model", "eval_reward", "on-policy: completions are evaluated by it");
 }
 
 /** The method, its preset and its hyperparameters. */
@@ -148,6 +143,13 @@ function fillOptimisation(draft: Draft): void {
     draft.common.per_device_train_batch_size,
     "per_device_train_batch_size",
   );
+}
+
+function fillSampling(draft: Draft): void {
+  const { dtype, repetition_penalty: penalty } = draft.common;
+  const why = penalty === 1 ? `dtype is ${dtype}` : `repetition_penalty is ${penalty}`;
+  const isExact = dtype === "float32" && penalty === 1;
+  draft.derive("max_sampling_logp_difference", isExact ? 1e-3 : null, why);
 }
 
 function fillEvaluation(draft: Draft): void {

@@ -3,7 +3,7 @@ import { methodOf } from "../methods/index.ts";
 import { PAIRING_KEYS } from "../methods/pairing/settings.ts";
 import { CONFIG_KEYS, fieldOf } from "./keys.ts";
 import { presetsOf } from "./method-keys.ts";
-import { isOnPolicy, ONLINE_KEYS } from "./online-keys.ts";
+import { isOnPolicy, ONLINE_KEYS, REWARD_SOURCES } from "./online-keys.ts";
 import type { ConfigKey, RunConfig } from "./run-config.ts";
 
 /** Why a key has no effect. */
@@ -31,6 +31,12 @@ interface Rule {
 }
 
 const takeOneOut = "Take one of the two out.";
+
+const nothingIsWatched = {
+  because: "watch_prompts",
+  reason: "watch_prompts is null, so nothing is watched",
+  remedy: "Say in watch_prompts what is answered: eval, train or a file of prompts.",
+} as const;
 
 const RULES: readonly Rule[] = [
   {
@@ -144,17 +150,13 @@ const RULES: readonly Rule[] = [
   },
   {
     keys: ["watch_rows", "watch_samples", "watch_temperature", "watch_max_new_tokens"],
-    because: "watch_prompts",
     when: ({ watch_prompts }) => watch_prompts === null,
-    reason: "watch_prompts is null, so nothing is watched",
-    remedy: "Say in watch_prompts what is answered: eval, train or a file of prompts.",
+    ...nothingIsWatched,
   },
   {
     keys: ["watch_thresholds", "watch_action"],
-    because: "watch_prompts",
     when: (config) => config.watch_prompts === null && !isOnPolicy(config),
-    reason: "watch_prompts is null, so nothing is watched",
-    remedy: "Say in watch_prompts what is answered: eval, train or a file of prompts.",
+    ...nothingIsWatched,
   },
   {
     keys: ["watch_thresholds", "watch_action"],
@@ -165,12 +167,27 @@ const RULES: readonly Rule[] = [
   },
   {
     keys: ([...Object.keys(ONLINE_KEYS), ...Object.keys(PAIRING_KEYS)] as ConfigKey[]).filter(
-      (key) => !["reward_funcs", "reward_model", "judge"].includes(key),
+      (key) => !REWARD_SOURCES.some((source) => source === key),
     ),
     because: "reward_funcs",
     when: (config) => !isOnPolicy(config),
     reason: "reward_funcs is null, so nothing is sampled",
     remedy: "Give reward_funcs to train on-policy, or take it out.",
+  },
+  {
+    keys: ["eval_reward_funcs", "num_generations_eval"],
+    because: "eval_strategy",
+    when: ({ eval_strategy, eval_on_start }) => eval_strategy === "no" && !eval_on_start,
+    reason: "eval_strategy is no, so nothing is evaluated",
+    remedy: "Give eval_data or eval_fraction, or take it out.",
+  },
+  {
+    keys: ["steps_per_generation", "num_iterations"],
+    because: "objective",
+    when: ({ method }) => methodOf(method.objective).updates !== undefined,
+    reason: ({ method }) =>
+      `objective is ${method.objective}, which has other keys for how often a rollout is used`,
+    remedy: "Take it out.",
   },
   {
     keys: ["judge_mode", "judge_price", "judge_budget", "judge_budget_spent"],

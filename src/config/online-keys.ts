@@ -24,7 +24,7 @@ export const ONLINE_KEYS = {
   reward_funcs: {
     schema: rewardSpecs.nullable().default(null) as z.ZodType<RewardSpec[] | null>,
     expected: expectedRewardSpecs as string,
-    doc: "What scores the completions that the model samples; giving it makes the run on-policy: train_data are prompts. A module and its export (rewards.ts#brevity), or a built-in by name or with options ({function: regex, pattern: …})..",
+    doc: "What scores the completions that the model samples; giving it makes the run on-policy: train_data are prompts. A module and its export (rewards.ts#brevity), or a built-in by name or with options ({function: regex, pattern: …}).",
     source: "TRL",
   },
   reward_model: {
@@ -166,7 +166,10 @@ export const ONLINE_KEYS = {
   },
 } as const;
 
-/** What scores completions; any of them makes a run on-policy. */
+/** The keys of what scores completions; any of them makes a run on-policy. */
+export const REWARD_SOURCES = ["reward_funcs", "reward_model", "judge"] as const;
+
+/** What scores completions. */
 export interface RewardSources {
   reward_funcs: readonly RewardSpec[] | null;
   reward_model: string | null;
@@ -174,8 +177,8 @@ export interface RewardSources {
 }
 
 /** Whether the run samples what it trains on. */
-export function isOnPolicy({ reward_funcs, reward_model, judge }: RewardSources): boolean {
-  return reward_funcs !== null || reward_model !== null || judge !== null;
+export function isOnPolicy(config: RewardSources): boolean {
+  return REWARD_SOURCES.some((key) => config[key] !== null);
 }
 
 /** How many rewards a completion is given, which are weighted. */

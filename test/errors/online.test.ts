@@ -47,6 +47,11 @@ const configurations: [string, Values, RegExp[]][] = [
     { reward_funcs: null },
     [/grpo trains on completions that the model samples/, /reward_funcs/],
   ],
+  [
+    "a reward model for an objective that cannot",
+    { objective: "sft", reward_funcs: null, reward_model: "rm" },
+    [/reward_model: sft trains on rows as they are/],
+  ],
   ["an objective that cannot", { objective: "sft" }, [/reward_funcs: sft trains on rows as they are/]],
   [
     "completions that are no whole groups",
