@@ -162,7 +162,7 @@ function notesText(plan: Plan): string {
   notes.push(`One row as long as max_length allows takes ${formatBytes(longestPairBytes)}.`);
   if (rows.ofRollout) {
     notes.push(
-      "On-policy: a row is a completion of max_completion_length tokens with its part of the prompt, which is the most that a step can have. " +
+      "On-policy: a row is a completion with its part of the prompt, of max_completion_length tokens unless its length is given, which is the most that a step can have. " +
         "Evaluations hold the model of the start a second time in full tuning. Time is that of updates: how long sampling and scoring take is not known.",
     );
   }

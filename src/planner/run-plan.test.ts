@@ -303,6 +303,13 @@ test("an on-policy run has the cache of its rollout, or a step, whichever is mor
   assert.equal(memory.components.reference, 0);
   assert.ok(rows.ofRollout);
   assert.equal(cached({ max_completion_length: 16 }).memory.components.cache, 0);
+  // whatever scores them
+  assert.equal(
+    cached({ reward_funcs: null, reward_model: "rm" }).memory.components.cache,
+    memory.components.cache,
+  );
+  const mini = { ...{ objective: "ppo", num_mini_batches: 2 }, gradient_accumulation_steps: 4 };
+  assert.equal(cached(mini).memory.components.cache, 2 * 32 * 8 * 128 * 2 * (8 * 200 + 64 * 4096));
   const full = planRun(input({ run: { ...rollouts, beta: 0.1 } }));
   assert.equal(full.memory.components.reference, 2 * 8_030_261_248);
   assert.equal(planRun(input({ run: rollouts })).memory.components.reference, 0);

@@ -1,8 +1,9 @@
 /** The plan of a run: parameters, work, memory, the largest batch and time, for its objective and for the others. */
 
+import { isOnPolicy, type REWARD_SOURCES } from "../config/online-keys.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import type { ModelConfig } from "../formats/model-config.ts";
-import { type MethodName, methodOf, pairMethods } from "../methods/index.ts";
+import { type MethodName, methodOf, pairMethods, updatesOf } from "../methods/index.ts";
 import { type Advice, adviceFor } from "./advice.ts";
 import { type ComputeType, type Device, usableBytes } from "./devices.ts";
 import { completionTokens, type PairFlops, type PairLengths, pairFlops, streamTokens } from "./flops.ts";
@@ -30,10 +31,11 @@ export type PlannedKeys = Pick<
   | "num_train_epochs"
   | "max_steps"
   | "max_length"
-  | "reward_funcs"
+  | (typeof REWARD_SOURCES)[number]
   | "num_generations"
   | "max_completion_length"
   | "steps_per_generation"
+  | "num_iterations"
 >;
 
 /** The rows of a run, as far as they are known. */
@@ -149,17 +151,17 @@ export function memorySetup({ model, trained, keys, dtype, device, workload }: P
     numerics: { dtype, onGpu: device.isGpu },
     activation_offloading: keys.activation_offloading && device.isGpu,
     accumulates: keys.gradient_accumulation_steps > 1 || keys.tokens_per_step !== null,
-    rollout: keys.reward_funcs === null ? null : rolloutSize(keys, trained, workload),
+    rollout: isOnPolicy(keys) ? rolloutSize(keys, trained, workload) : null,
   };
 }
 
-/** Prompts whose completions are sampled together. */
+/** Prompts whose completions are sampled together: the default of `sampleCompletions`. */
 const promptsAtOnce = 16;
 
 function rolloutSize(keys: PlannedKeys, { isFull }: TrainedParts, { own }: Workload): RolloutSize {
   const { num_generations: n, max_completion_length: longest, method } = keys;
   const perStep = keys.per_device_train_batch_size * keys.gradient_accumulation_steps;
-  const prompts = Math.min(promptsAtOnce, Math.ceil((perStep * keys.steps_per_generation) / n));
+  const prompts = Math.min(promptsAtOnce, Math.ceil((perStep * updatesOf(keys).steps) / n));
   // a row has its part of the prompt
   const prompt = n * Math.max(0, ...own.map((row) => row.prompt));
   const weights = ["beta", "kl_coef"].map((key) => (method as unknown as Record<string, unknown>)[key]);
@@ -239,7 +241,7 @@ export function planRun(input: PlanInput): Plan {
         tokens: own.reduce((sum, pair) => sum + streamTokens(pair, keys.share_prompt), 0),
         answerTokens: own.reduce((sum, pair) => sum + completionTokens(pair), 0),
       },
-      ofRollout: keys.reward_funcs !== null,
+      ofRollout: isOnPolicy(keys),
     },
     flops,
     memory: { ...memory, fits },

@@ -53,14 +53,19 @@ export async function workloadOf(
     const workload = await workloadOfData({ ...config, train_data }, given.directory, onPhase);
     return given.pairs === undefined ? workload : { ...workload, pairs: given.pairs };
   }
+  const source = isGiven ? "lengths as given" : `lengths assumed: ${obstacle ?? ""}`;
   const usual = fitted(usualPair, config.max_length);
+  const prompt = promptTokens ?? usual.prompt;
+  if (isOnPolicy(config)) {
+    const { chosen: longest, ...row } = completionRow(config, prompt);
+    return alike({ ...row, chosen: chosenTokens ?? longest }, config, { source, pairs: given.pairs ?? null });
+  }
   const { over } = methodOf(config.method.objective);
   const mean: PairLengths = {
-    prompt: promptTokens ?? usual.prompt,
+    prompt,
     chosen: chosenTokens ?? usual.chosen,
     rejected: over === "completions" ? 0 : (rejectedTokens ?? usual.rejected),
   };
-  const source = isGiven ? "lengths as given" : `lengths assumed: ${obstacle ?? ""}`;
   return alike(mean, config, { source, pairs: given.pairs ?? null });
 }
 
@@ -133,16 +138,19 @@ async function workloadOfData(
   };
 }
 
-/** Completions as rows, each with its part of the longest prompt and as long as it may be: the most that a step can have. */
+/** A completion as a row: its part of the prompt, and as long as it may be. */
+function completionRow({ num_generations, max_completion_length }: PlanConfig, prompt: number): PairLengths {
+  return { prompt: prompt / num_generations, chosen: max_completion_length, rejected: 0 };
+}
+
+/** Completions as rows, each of the longest prompt: the most that a step can have. */
 function workloadOfPrompts(config: PlanConfig, examples: readonly Example[]): Workload {
-  const { num_generations: n, max_completion_length: chosen } = config;
   const prompts = examples.map(({ promptIds }) => promptIds.length);
-  const row = (prompt: number): PairLengths => ({ prompt: prompt / n, chosen, rejected: 0 });
   const source = `completions of the ${examples.length} prompts of train_data, as long as max_completion_length`;
-  const longest = row(Math.max(0, ...prompts));
-  const workload = alike(longest, config, { source, pairs: n * examples.length });
+  const longest = completionRow(config, Math.max(0, ...prompts));
+  const workload = alike(longest, config, { source, pairs: config.num_generations * examples.length });
   const mean = prompts.reduce((sum, length) => sum + length, 0) / Math.max(1, prompts.length);
-  return { ...workload, isMeasured: true, mean: row(mean) };
+  return { ...workload, isMeasured: true, mean: completionRow(config, mean) };
 }
 
 function lengthsOf({ promptIds, completions }: Example): PairLengths {

@@ -56,6 +56,27 @@ test("data that is not there is said to be missing, not fetched", async () => {
   assert.match(result.rows.source, /assumed: owner\/rows is not on this machine/);
 });
 
+test("a row of an on-policy run is a completion, of the length given or the longest, with its part of the prompt", async () => {
+  using fixture = runFixture({ rows: 4, held: 0 });
+  const online = {
+    objective: "grpo",
+    reward_funcs: ["length"],
+    num_generations: 4,
+    max_completion_length: 96,
+  };
+  const config = configOf({
+    ...fixture.values,
+    ...online,
+    train_data: "owner/rows",
+    per_device_train_batch_size: 4,
+  });
+  assert.deepEqual((await plan(config, { lengths: { promptTokens: 8 } })).rows.mean, {
+    ...{ prompt: 2, chosen: 96, rejected: 0 },
+  });
+  const given = await plan(config, { lengths: { chosenTokens: 24, pairs: 80 } });
+  assert.deepEqual([given.rows.mean.chosen, given.rows.mean.rejected, given.rows.pairs], [24, 0, 80]);
+});
+
 test("memory and speed as given; float32 on the CPU of a run that says so", async () => {
   using fixture = runFixture({ rows: 4, held: 0 });
   const result = await plan(configOf(fixture.values), { memoryGiB: 3, tflops: 0.2, utilisation: 0.5 });
