@@ -45,14 +45,16 @@ function merged(key: string): ConfigField {
     return field === undefined ? [] : [{ name, field }];
   });
   const [first] = fields as [(typeof fields)[number]];
-  const beside = (text: (field: ConfigField) => string, separator: string): string =>
-    new Set(fields.map(({ field }) => text(field))).size === 1
-      ? text(first.field)
-      : fields.map(({ name, field }) => `${name}: ${text(field)}`).join(separator);
+  const beside = (text: (field: ConfigField) => string, separator: string): string => {
+    const alike = [...Map.groupBy(fields, ({ field }) => text(field))];
+    if (alike.length === 1) return text(first.field);
+    return alike.map(([said, own]) => `${own.map(({ name }) => name).join(", ")}: ${said}`).join(separator);
+  };
   const { rule } = first.field;
   return {
     ...first.field,
     ...(rule === undefined ? {} : { rule: beside((field) => field.rule ?? "", "; ") }),
+    expected: beside(({ expected }) => expected, "; "),
     doc: beside(({ doc }) => doc, " "),
     source: beside(({ source }) => source, "; "),
     objectives: fields.map(({ name }) => name),
