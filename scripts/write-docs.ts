@@ -115,8 +115,8 @@ const metricsHead: string = `# Metrics
 - A **training row** comes every \`logging_steps\` steps. Losses, rewards and the like are means over the steps since the last row.
   Within a step they are sums over all completions (or tokens) divided by their number, so they do not depend on micro-batches.
 - An **evaluation row** covers the held-out rows. Its keys begin with \`eval_\`, except \`global_step\` and \`epoch\`.
-- An **on-policy** run (one with \`reward_funcs\`) also logs its completions and rewards; a key with \`NAME\` is there once for each
-  reward function, under its name. Its evaluations sample completions of the held-out prompts and score them; the loss is not
+- An **on-policy** run (one with \`reward_funcs\`, \`reward_model\` or \`judge\`) also logs its completions and rewards; a key with \`NAME\`
+  is there once for each reward function, under its name, and as \`reward_model\` and \`judge\`. Its evaluations sample completions of the held-out prompts and score them; the loss is not
   evaluated. Rewards and lengths are means over the rollout that a step is made of.
 - A number that is not finite is written as \`NaN\`, \`Infinity\` or \`-Infinity\`, as Python's json module reads them.
 - A mean is over completions unless the unit says per token.
@@ -152,17 +152,25 @@ function someObjectives(names: readonly MethodName[]): string {
   return others.length < names.length && others.length > 0 ? `not ${others.join(", ")}` : names.join(", ");
 }
 
-function whereLogged({ key, rows, objectives, needs, onPolicy, ofObjective }: MetricInfo): string {
+function whereLogged(info: MetricInfo): string {
+  const { key, rows, objectives, needs, onPolicy, ofObjective } = info;
   const kinds = { training: "training rows", evaluation: `as ${code(`eval_${key}`)}` };
   const inTraining = ofObjective === true && onPolicy === true ? "training" : rows;
   const parts = [
     inTraining === undefined ? "both" : kinds[inTraining],
     ...(objectives === undefined ? [] : [someObjectives(objectives)]),
-    ...(onPolicy === true ? ["on-policy"] : onPolicy === false ? ["not on-policy"] : []),
-    ...(ofObjective === true && onPolicy !== true ? ["on-policy in training rows alone"] : []),
+    ...policyPart(info),
     ...(needs === undefined ? [] : [needs]),
   ];
   return parts.join("; ");
+}
+
+/** In which of the two kinds of runs, where not in both. */
+function policyPart({ rows, objectives, onPolicy, ofObjective }: MetricInfo): string[] {
+  if (onPolicy === true) return ["on-policy"];
+  if (onPolicy === false || (ofObjective === true && rows === "evaluation")) return ["not on-policy"];
+  const neverIs = objectives?.every((name) => methodOf(name).onPolicy === "never") === true;
+  return ofObjective === true && !neverIs ? ["on-policy in training rows alone"] : [];
 }
 
 /** The tables of docs/objectives.md, by name: "slime keys", "slime presets". */
