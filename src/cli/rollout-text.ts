@@ -1,5 +1,6 @@
 /** Rollouts on a terminal: how far one is, and some of its completions. The text is a model's: hostile. */
 import { formatNumber } from "../base/number-text.ts";
+import { printable } from "../base/terminal-text.ts";
 import type { RolloutRow, TrainWork } from "../runs/train-events.ts";
 
 /** Completions that are printed of a rollout, and characters of each. */
@@ -18,7 +19,7 @@ export function completionTexts(rows: readonly RolloutRow[]): string[] {
     const parts = Object.entries(rewards);
     const each = parts.map(([name, value]) => `${name} ${shownReward(value)}`).join(", ");
     const given = `reward ${shownReward(reward)}${parts.length > 1 ? ` (${each})` : ""}`;
-    return `${row}, ${given}${ended ? "" : ", cut"}: ${printable(completion)}`;
+    return `${row}, ${given}${ended ? "" : ", cut"}: ${quoted(completion)}`;
   });
 }
 
@@ -26,14 +27,11 @@ function shownReward(value: number | null): string {
   return value === null ? "none" : formatNumber(value);
 }
 
-/** The text in quotes, cut, without characters that steer a terminal or turn the direction of writing around. */
-function printable(text: string): string {
+/** The text in quotes, cut, harmless. */
+function quoted(text: string): string {
   const points = [...text];
   const shown = points.slice(0, most.characters).join("");
   const rest = points.length - most.characters;
-  const escaped = JSON.stringify(shown).replace(
-    /[\p{Cc}\p{Bidi_Control}\p{Cs}]/gu,
-    (sign) => `\\u${sign.charCodeAt(0).toString(16).padStart(4, "0")}`,
-  );
+  const escaped = printable(JSON.stringify(shown));
   return rest > 0 ? `${escaped}… (${rest} more characters)` : escaped;
 }

@@ -10,7 +10,7 @@ import { numberOf } from "../text/json-number.ts";
 import type { Message } from "../text/messages.ts";
 import { EmptyAnswerError, type SourceRow } from "../text/source-rows.ts";
 import { type Answer, pairAnswers, supervisedAnswer } from "./answer-columns.ts";
-import { type ColumnMap, type ColumnUse, MissingColumns, RowColumns } from "./columns.ts";
+import { type ColumnMap, type ColumnName, type ColumnUse, MissingColumns, RowColumns } from "./columns.ts";
 import { userMessage, withSystem } from "./conversations.ts";
 import type { Origin, RawRow, RewardRow } from "./example.ts";
 import { mappingHint } from "./mapping-hint.ts";
@@ -206,20 +206,20 @@ function readReference(columns: RowColumns): number[] | null {
   const present = names.filter((name) => columns.has(name));
   if (present.length === 0) return null;
   if (present.length === 1) throw columns.missing(`"ref_chosen_logps" and "ref_rejected_logps" together`);
-  return names.map((name) => {
-    const value = columns.get(name);
-    const number = columns.isText && typeof value === "string" ? Number(value) : numberOf(value);
-    if (number !== null && Number.isFinite(number)) return number;
-    throw columns.wrongType(name, "a finite number (sum of log-probabilities over the answer)");
-  });
+  return names.map((name) => readFinite(columns, name, "sum of log-probabilities over the answer"));
 }
 
 function readMargin(columns: RowColumns): number | null {
   if (!columns.has("margin")) return null;
-  const value = columns.get("margin");
+  return readFinite(columns, "margin", "by how much the chosen answer is the better one");
+}
+
+/** @param meaning - of the number, for whoever gave something else */
+function readFinite(columns: RowColumns, name: ColumnName, meaning: string): number {
+  const value = columns.get(name);
   const number = columns.isText && typeof value === "string" ? Number(value) : numberOf(value);
   if (number !== null && Number.isFinite(number)) return number;
-  throw columns.wrongType("margin", "a finite number (by how much the chosen answer is the better one)");
+  throw columns.wrongType(name, `a finite number (${meaning})`);
 }
 
 /** An answer of nothing but white space teaches the model to say nothing. */

@@ -1,8 +1,6 @@
 /** What the model answers to the watched prompts, at the start and later, side by side. The text is a model's: hostile. */
-
-import { formatNumber } from "../base/number-text.ts";
 import type { EvaluationRecord, RecordedAnswer } from "../runs/evaluation-records.ts";
-import { type Html, html, shownText } from "./html.ts";
+import { cellText, type Html, html, shownText } from "./html.ts";
 
 /** Prompts shown at once; the rest folds out. */
 const shownPrompts = 4;
@@ -56,13 +54,9 @@ function answers(sample: EvaluationRecord["samples"][number] | undefined, prompt
 }
 
 function answerHtml({ text, ended, reward }: RecordedAnswer): Html {
-  const given = reward === undefined ? [] : [reward === null ? "no reward" : `reward ${rewardText(reward)}`];
+  const given = reward === undefined ? [] : [reward === null ? "no reward" : `reward ${cellText(reward)}`];
   const said = [...given, ...(ended ? [] : ["cut at the length limit"])];
   const tag = said.length === 0 ? html`` : html`<span class="tag">${said.join(", ")}</span>`;
   if (text === "") return html`<span class="tag">empty</span>${tag}`;
   return html`<div class="answer">${shownText(text, longestText)}</div>${tag}`;
-}
-
-function rewardText(reward: number): string {
-  return formatNumber(Number(reward.toPrecision(4))).replace("-", "−");
 }

@@ -86,7 +86,8 @@ function breakable(name: string): Html {
   return new Html(escapeHtml(name).replace(/[_./](?!\d)/g, "$&<wbr>"));
 }
 
-function cellText(cell: Cell): string {
+/** A value as tables show it. */
+export function cellText(cell: Cell): string {
   if (cell === null) return "–";
   return typeof cell === "number" ? formatNumber(cell).replace("-", "−") : cell;
 }

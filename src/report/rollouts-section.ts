@@ -1,10 +1,9 @@
 /** The sections of an on-policy run: what its reward costs, how completions change, and some of them. The text is a model's: hostile. */
 import { at } from "../base/at.ts";
-import { formatNumber } from "../base/number-text.ts";
 import type { EvaluationRecord } from "../runs/evaluation-records.ts";
 import type { MetricRow } from "../runs/metrics.ts";
 import type { RolloutRow } from "../runs/train-events.ts";
-import { type Html, html, shownText } from "./html.ts";
+import { cellText, type Html, html, shownText } from "./html.ts";
 import { chartHtml } from "./line-chart.ts";
 import { type ChartPlan, pointsOf, runCharts } from "./metric-series.ts";
 import { scatterChartHtml } from "./scatter-chart.ts";
@@ -156,7 +155,7 @@ function unlearningNote(rows: readonly MetricRow[]): string | null {
   const [, change] = ends(goodChange);
   const [, down] = ends("eval_displacement/frac_chosen_down");
   const [goldBefore, goldNow] = ends("eval_gold");
-  const number = (value: number): string => formatNumber(Number(value.toFixed(3))).replace("-", "−");
+  const number = (value: number): string => cellText(Number(value.toFixed(3)));
   const costs = [
     ...(change < 0
       ? [
@@ -207,12 +206,8 @@ function bestAndWorst(group: readonly RolloutRow[]): RolloutRow[] {
 }
 
 function rowHtml({ step, row, reward, advantage, completion, ended }: RolloutRow, of: number): Html {
-  const number = (value: number | null | undefined): string =>
-    value === null || value === undefined
-      ? "–"
-      : formatNumber(Number(value.toPrecision(4))).replace("-", "−");
   const tag = ended ? html`` : html`<span class="tag">cut at the length limit</span>`;
   const text = html`<div class="answer">${shownText(completion, longestText)}</div>`;
   const place = row.split(/[\\/]/).at(-1) ?? row;
-  return html`<tr><th scope="row">${step}</th><td>${shownText(place, 60)}<br><span class="tag">1 of ${of}</span></td><td class="number">${number(reward)}</td><td class="number">${number(advantage)}</td><td class="long">${completion === "" ? html`<span class="tag">empty</span>` : text}${tag}</td></tr>`;
+  return html`<tr><th scope="row">${step}</th><td>${shownText(place, 60)}<br><span class="tag">1 of ${of}</span></td><td class="number">${cellText(reward)}</td><td class="number">${cellText(advantage ?? null)}</td><td class="long">${completion === "" ? html`<span class="tag">empty</span>` : text}${tag}</td></tr>`;
 }
