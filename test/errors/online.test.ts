@@ -242,8 +242,4 @@ test("a disk that is full when a rollout is written ends the run, and the run co
   assert.equal(readRollouts(join(dir, "rollouts.jsonl.gz")).length, 16);
   await runTraining({ ...online, output_dir: dir, resume_from_checkpoint: "latest" });
   assertSameRun(dir, whole, 4);
-  assert.deepEqual(
-    readFileSync(join(dir, "rollouts.jsonl.gz")),
-    readFileSync(join(whole, "rollouts.jsonl.gz")),
-  );
 });

@@ -174,7 +174,6 @@ export async function killStorm(
     }
     if (!finished) await runTraining({ ...values, output_dir: dir, ...goingOn(dir) });
     assertSameRun(dir, whole, lastStep);
-    assert.equal(filesOf(dir)["rollouts.jsonl.gz"], filesOf(whole)["rollouts.jsonl.gz"], "rollouts");
     const left = Object.keys(filesOf(dir)).filter((name) => /(^|\/)\.|run\.lock/.test(name));
     assert.deepEqual(left, [], "left over");
     rmSync(dir, { recursive: true });

@@ -124,7 +124,7 @@ export function stateOf(checkpoint: string): Record<string, string> {
   );
 }
 
-/** Asserts that two runs came to the same: last checkpoint, exports and metrics byte for byte. */
+/** Asserts that two runs came to the same: last checkpoint, exports, metrics and rollouts byte for byte. */
 export function assertSameRun(got: string, want: string, lastStep: number): void {
   assert.deepEqual(
     stateOf(checkpointOf(got, lastStep)),
@@ -135,10 +135,13 @@ export function assertSameRun(got: string, want: string, lastStep: number): void
   const expected = metricsOf(want);
   for (const [i, row] of expected.entries()) assert.equal(rows[i], row, `row ${i + 1} of metrics.jsonl`);
   assert.equal(rows.length, expected.length, "rows of metrics.jsonl");
-  for (const name of ["adapter", "model", "value_model"]) {
-    const present = readdirSync(want).includes(name);
-    if (present) assert.deepEqual(filesOf(join(got, name)), filesOf(join(want, name)), name);
+  const present = readdirSync(want);
+  for (const name of ["adapter", "model", "value_model"].filter((each) => present.includes(each))) {
+    assert.deepEqual(filesOf(join(got, name)), filesOf(join(want, name)), name);
   }
+  const rollouts = "rollouts.jsonl.gz";
+  if (present.includes(rollouts))
+    assert.equal(sha256File(join(got, rollouts)), sha256File(join(want, rollouts)), rollouts);
 }
 
 /** The float32 tensors of a file. */
