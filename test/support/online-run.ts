@@ -31,12 +31,11 @@ export function onlineFixture(
   const { rows = 6, held = 0, ...rest } = options;
   const fixture = runFixture({ ...rest, rows: 2, held: 0 });
   const all = pairRows(rows + held).map(({ prompt, chosen }, i) => ({ prompt, chosen, limit: 4 + i }));
-  const prompts = all.slice(0, rows);
   const rewards = fixture.path("rewards.mjs");
   writeFileSync(rewards, rewardModule);
   const online: Values = {
     ...fixture.values,
-    train_data: writeRows(fixture.path("prompts.jsonl"), prompts),
+    train_data: writeRows(fixture.path("prompts.jsonl"), all.slice(0, rows)),
     ...(held > 0 ? { eval_data: writeRows(fixture.path("held-prompts.jsonl"), all.slice(rows)) } : {}),
     objective: "grpo",
     reward_funcs: [`${rewards}#even`],
@@ -50,11 +49,5 @@ export function onlineFixture(
     logging_steps: 1,
     save_steps: 1,
   };
-  return {
-    ...fixture,
-    rewards,
-    online,
-    path: fixture.path,
-    [Symbol.dispose]: () => fixture[Symbol.dispose](),
-  };
+  return { ...fixture, rewards, online };
 }
