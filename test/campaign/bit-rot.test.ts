@@ -15,6 +15,7 @@ import {
   assertSameRun,
   checkpointOf,
   filesOf,
+  notesOf,
   runFixture,
   runTraining,
   type Values,
@@ -186,8 +187,8 @@ test("what is damaged is told, with what was done about it", async () => {
   writeFileSync(join(kept, "metrics.jsonl"), "{");
   writeFileSync(join(kept, "fingerprints.json"), "{}");
   writeFileSync(join(checkpointOf(kept, cutAt), "optimizer.safetensors"), "x");
-  const { events } = await runTraining({ ...recipe, output_dir: kept, resume_from_checkpoint: "latest" });
-  const notes = events.flatMap((event) => (event.type === "note" ? [event.text] : [])).join("\n");
+  const record = await runTraining({ ...recipe, output_dir: kept, resume_from_checkpoint: "latest" });
+  const notes = notesOf(record).join("\n");
   assert.match(notes, /^passed over .*checkpoint-4: optimizer\.safetensors has 1 bytes, not \d+$/m);
   assert.match(notes, /^run\.json is missing: put back as it was at the checkpoint$/m);
   assert.match(notes, /^evaluation-start\.json is missing: put back/m);

@@ -16,7 +16,7 @@ import { trainStep } from "../../src/train/step.ts";
 import { amount, campaignSeed, figure, isNightly } from "../support/campaign.ts";
 import { pairsOf, totalsOf } from "../support/completion-lists.ts";
 import { microBatch } from "../support/fixtures.ts";
-import { runFixture, runTraining, type Values } from "../support/runs.ts";
+import { notesOf, runFixture, runTraining, type Values } from "../support/runs.ts";
 import { pairRows, writeRows } from "../support/tiny-model.ts";
 import { tinyConfig, tinyNames } from "../support/tiny-models.ts";
 import { randomRows, scriptSlime, stateHash, tinyTraining } from "../support/tiny-training.ts";
@@ -242,7 +242,7 @@ test("numbers that grow too large on the way: an evaluation names its rows, DPO'
   const values = { ...base, objective: "slime", eval_on_start: true, output_dir: fixture.path("slime") };
   // what comes of such a model is not exported
   await assert.rejects(runTraining(values, { onEvent: (event) => seen.push(event) }));
-  const notes = seen.flatMap((event) => (event.type === "note" ? [event.text] : []));
+  const notes = notesOf({ events: seen });
   assert.match(notes.join("\n"), /evaluation at step 0: log-probs that are not finite in \S*held\.jsonl:\d/);
   const dpoRun = runTraining({ ...base, objective: "dpo", output_dir: fixture.path("dpo") });
   await assert.rejects(

@@ -17,6 +17,7 @@ import {
   assertSameRun,
   cutBack,
   metricsOf,
+  notesOf,
   type RunRecord,
   runTraining,
   type Values,
@@ -158,9 +159,6 @@ async function run(values: Values, name = `run-${++runs}`): Promise<{ dir: strin
   const dir = fixture.path(name);
   return { dir, record: await runTraining({ ...online, ...values, output_dir: dir }) };
 }
-
-const notesOf = ({ events }: RunRecord): string[] =>
-  events.flatMap((event) => (event.type === "note" ? [event.text] : []));
 
 test("a repetition penalty without a ratio is trained with, and the sampler's other law is not taken for noise", async () => {
   const { dir } = await run({ objective: "raft", repetition_penalty: 1.3, max_steps: 1 });

@@ -17,6 +17,7 @@ import {
   checkpointOf,
   logOf,
   metricsOf,
+  notesOf,
   type RunRecord,
   runFixture,
   runTraining,
@@ -308,9 +309,8 @@ test("a best checkpoint that is gone is not gone back to: the best is tracked fr
     watch_action: "restore",
     resume_from_checkpoint: "latest",
   });
-  const notes = again.events.flatMap((event) => (event.type === "note" ? [event.text] : []));
   assert.match(
-    notes.join("\n"),
+    notesOf(again).join("\n"),
     /^the checkpoint of step 1, the best so far, is missing: the best from here on counts$/m,
   );
   assert.equal(again.summary.best?.step, 4);

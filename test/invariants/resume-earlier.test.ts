@@ -7,7 +7,8 @@ import {
   assertSameRun,
   checkpointOf,
   cutBack,
-  type RunRecord,
+  evaluationsOf,
+  notesOf,
   runFixture,
   runTraining,
   type Values,
@@ -38,14 +39,10 @@ function cut(name: string): string {
   return dir;
 }
 
-function notes({ events }: RunRecord): string {
-  return events.flatMap((event) => (event.type === "note" ? [event.text] : [])).join("\n");
-}
-
 test("from its last checkpoint, to the same end", async () => {
   const dir = cut("kept");
   const record = await runTraining({ ...recipe, output_dir: dir, resume_from_checkpoint: "latest" });
-  assert.match(notes(record), /^resumed from .*checkpoint-7$/m);
+  assert.match(notesOf(record).join("\n"), /^resumed from .*checkpoint-7$/m);
   assertSameRun(dir, whole, steps);
 });
 
@@ -53,13 +50,13 @@ test("where the first evaluation is lost it says so, and measures changes from t
   const dir = cut("lost");
   rmSync(join(dir, "evaluation-start.json"));
   const record = await runTraining({ ...recipe, output_dir: dir, resume_from_checkpoint: "latest" });
-  assert.match(notes(record), /^resumed from .*checkpoint-7$/m);
-  assert.match(notes(record), /^the log-probs of the first evaluation are lost \(evaluation-start\.json\)/m);
-  const changes = record.events.flatMap((event) =>
-    event.type === "evaluation" ? [event.row["eval_logps/chosen_delta_init"]] : [],
+  assert.match(notesOf(record).join("\n"), /^resumed from .*checkpoint-7$/m);
+  assert.match(
+    notesOf(record).join("\n"),
+    /^the log-probs of the first evaluation are lost \(evaluation-start\.json\)/m,
   );
   assert.deepEqual(
-    changes.map((change) => change === 0),
+    evaluationsOf(record).map((row) => row["eval_logps/chosen_delta_init"] === 0),
     [true, false],
   );
 });

@@ -14,12 +14,14 @@ import {
   logOf,
   losses,
   metricsOf,
+  notesOf,
   type RunRecord,
   runFixture,
   runTraining,
   stateOf,
   trainInChild,
   type Values,
+  wholeRuns,
 } from "../support/runs.ts";
 import { pairRows, writeRows } from "../support/tiny-model.ts";
 
@@ -52,17 +54,7 @@ const lora: Values = {
 const full: Values = { ...common, objective: "dpo", learning_rate: 2e-3 };
 const resumed: Values = { resume_from_checkpoint: "latest" };
 
-const whole = new Map<Values, Promise<{ dir: string; record: RunRecord }>>();
-
-/** The uninterrupted run of a recipe, trained when it is first asked for. */
-function uninterrupted(recipe: Values): Promise<{ dir: string; record: RunRecord }> {
-  const known = whole.get(recipe);
-  if (known !== undefined) return known;
-  const dir = fixture.path(`whole-${whole.size}`);
-  const run = runTraining({ ...recipe, output_dir: dir }).then((record) => ({ dir, record }));
-  whole.set(recipe, run);
-  return run;
-}
+const uninterrupted = wholeRuns(fixture);
 
 let copies = 0;
 
@@ -79,10 +71,6 @@ function stopAfter(step: number): { signal: AbortSignal; onEvent: (event: TrainE
     if (event.type === "step" && event.step === step) controller.abort();
   };
   return { signal: controller.signal, onEvent };
-}
-
-function notes({ events }: RunRecord): string {
-  return events.flatMap((event) => (event.type === "note" ? [event.text] : [])).join("\n");
 }
 
 async function expectSame(recipe: Values, dir: string, changes: Values = {}): Promise<RunRecord> {
@@ -285,9 +273,9 @@ for (const [name, damage, reason] of damages) {
     const dir = await cut(lora, 10);
     damage(checkpointOf(dir, 10));
     const record = await expectSame(lora, dir);
-    assert.match(notes(record), /passed over .*checkpoint-10: /);
-    assert.match(notes(record), reason);
-    assert.match(notes(record), /resumed from .*checkpoint-9$/m);
+    assert.match(notesOf(record).join("\n"), /passed over .*checkpoint-10: /);
+    assert.match(notesOf(record).join("\n"), reason);
+    assert.match(notesOf(record).join("\n"), /resumed from .*checkpoint-9$/m);
     const { dir: want } = await uninterrupted(lora);
     assert.deepEqual(stateOf(checkpointOf(dir, 10)), stateOf(checkpointOf(want, 10)));
   });
@@ -346,7 +334,10 @@ test("a best checkpoint that is damaged is made again from the one before it, an
   bytes[bytes.length - 1] = (bytes.at(-1) as number) ^ 1;
   writeFileSync(weights, bytes);
   const again = await runTraining({ ...best, output_dir: dir, ...resumed });
-  assert.match(notes(again), new RegExp(`the checkpoint of step ${step}, the best so far, is damaged`));
+  assert.match(
+    notesOf(again).join("\n"),
+    new RegExp(`the checkpoint of step ${step}, the best so far, is damaged`),
+  );
   assert.deepEqual(again.summary.best, record.summary.best);
   assertSameRun(dir, whole, 20);
 });

@@ -15,11 +15,13 @@ import { assertClose } from "../support/close.ts";
 import {
   assertSameRun,
   cutBack,
+  evaluationsOf,
   losses,
   type RunRecord,
   runFixture,
   runTraining,
   type Values,
+  wholeRuns,
 } from "../support/runs.ts";
 import { pairRows, writeRows } from "../support/tiny-model.ts";
 
@@ -54,16 +56,7 @@ const lora: Values = {
 };
 const recipes = { full, lora };
 
-const runs = new Map<Values, Promise<{ dir: string; record: RunRecord }>>();
-
-function runOf(recipe: Values): Promise<{ dir: string; record: RunRecord }> {
-  const known = runs.get(recipe);
-  if (known !== undefined) return known;
-  const dir = fixture.path(`run-${runs.size}`);
-  const run = runTraining({ ...recipe, output_dir: dir }).then((record) => ({ dir, record }));
-  runs.set(recipe, run);
-  return run;
-}
+const runOf = wholeRuns(fixture);
 
 const machine = { device: "cpu", dtype: "float32", threads: 1 } as const;
 
@@ -84,7 +77,7 @@ for (const [kind, recipe] of Object.entries(recipes)) {
     const mean = (some: number[]) => some.reduce((a, b) => a + b, 0) / some.length;
     assert.equal(all.length, 12);
     assert.ok(mean(all.slice(-4)) < mean(all.slice(0, 4)) - 0.05, `losses: ${all}`);
-    const evaluations = record.events.flatMap((e) => (e.type === "evaluation" ? [e.row] : []));
+    const evaluations = evaluationsOf(record);
     assert.deepEqual(
       evaluations.map((row) => row.global_step),
       [0, 6, 12],
@@ -149,8 +142,7 @@ test("training continues from a reward model, and from an adapter of one, with t
     max_steps: 1,
     output_dir: fixture.path("again"),
   });
-  const evaluation = (record: RunRecord, at: number) =>
-    record.events.flatMap((e) => (e.type === "evaluation" ? [e.row] : [])).at(at)?.["eval_loss"] as number;
+  const evaluation = (record: RunRecord, at: number) => evaluationsOf(record).at(at)?.["eval_loss"] as number;
   const { record } = await runOf(full);
   assertClose(evaluation(again, 0), evaluation(record, -1), { rtol: 1e-5 });
 
@@ -168,7 +160,7 @@ test("training continues from a reward model, and from an adapter of one, with t
 test("scoring a file of pairs gives what the run's last evaluation gave, from the model and from base and adapter", async () => {
   for (const recipe of [full, lora]) {
     const { dir, record } = await runOf(recipe);
-    const last = record.events.flatMap((e) => (e.type === "evaluation" ? [e.row] : [])).at(-1);
+    const last = evaluationsOf(record).at(-1);
     const data = recipe["eval_data"] as string;
     const base = fixture.values["model_name_or_path"] as string;
     const isFull = recipe === full;

@@ -5,7 +5,7 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { after, test } from "node:test";
 import { onlineFixture } from "../support/online-run.ts";
-import { assertSameRun, cutBack, runTraining } from "../support/runs.ts";
+import { assertSameRun, cutBack, notesOf, runTraining } from "../support/runs.ts";
 
 const fixture = onlineFixture();
 after(() => fixture[Symbol.dispose]());
@@ -53,14 +53,14 @@ test("marks make rewards; a resumed run asks for none that it has", async () => 
 
 test("a budget that does not suffice stops the run with a checkpoint and says so", async () => {
   const dir = fixture.path("spent");
-  const { events, summary } = await runTraining({
+  const record = await runTraining({
     ...recipe,
     output_dir: dir,
     judge_budget: { requests: 10 },
   });
-  assert.equal(summary.reason, "stopped");
-  assert.equal(summary.step, 1);
-  const notes = events.flatMap((event) => (event.type === "note" ? [event.text] : []));
+  assert.equal(record.summary.reason, "stopped");
+  assert.equal(record.summary.step, 1);
+  const notes = notesOf(record);
   assert.ok(
     notes.some((text) => /^stopped: .*budget/.test(text)),
     notes.join("\n"),

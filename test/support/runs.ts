@@ -11,7 +11,7 @@ import { stringifyNumbers } from "../../src/base/json-numbers.ts";
 import { loadConfig } from "../../src/config/load-config.ts";
 import { readSafetensorsHeader } from "../../src/formats/safetensors.ts";
 import { type TrainOptions, train } from "../../src/recipes/train.ts";
-import { MetricsWriter, readMetrics } from "../../src/runs/metrics.ts";
+import { type MetricRow, MetricsWriter, readMetrics } from "../../src/runs/metrics.ts";
 import type { TrainEvent, TrainSummary } from "../../src/runs/train-events.ts";
 import { scratch } from "./scratch.ts";
 import { makeTinyModel, pairRows, type TinyModelOptions, writeRows } from "./tiny-model.ts";
@@ -67,9 +67,38 @@ export async function runTraining(
   return { events, summary: (end as Extract<TrainEvent, { type: "end" }>).summary };
 }
 
+/** A run and where it is. */
+export interface WholeRun {
+  dir: string;
+  record: RunRecord;
+}
+
+/** What trains each recipe to its end in a directory of the fixture, once, when it is first asked for. */
+export function wholeRuns(fixture: RunFixture): (recipe: Values) => Promise<WholeRun> {
+  const runs = new Map<Values, Promise<WholeRun>>();
+  return (recipe) => {
+    const known = runs.get(recipe);
+    if (known !== undefined) return known;
+    const dir = fixture.path(`whole-${runs.size}`);
+    const run = runTraining({ ...recipe, output_dir: dir }).then((record) => ({ dir, record }));
+    runs.set(recipe, run);
+    return run;
+  };
+}
+
 /** Loss of every step, in order. */
 export function losses({ events }: RunRecord): number[] {
   return events.flatMap((event) => (event.type === "step" ? [event.loss] : []));
+}
+
+/** The evaluation rows, in order. */
+export function evaluationsOf({ events }: RunRecord): MetricRow[] {
+  return events.flatMap((event) => (event.type === "evaluation" ? [event.row] : []));
+}
+
+/** What the run told, in order. */
+export function notesOf({ events }: Pick<RunRecord, "events">): string[] {
+  return events.flatMap((event) => (event.type === "note" ? [event.text] : []));
 }
 
 /** SHA-256 of every file below `dir`, by relative path in order. Links and empty directories count too. */
