@@ -46,36 +46,31 @@ async function rowsOf(values: Values): Promise<{ training: MetricRow[]; evaluati
   return { training: rows.filter((row) => !isEvalRow(row)), evaluation: rows.filter(isEvalRow) };
 }
 
-function promised(objective: MethodName, rows: "training" | "evaluation", every = true): string[] {
+type RowKind = "training" | "evaluation";
+
+/**
+ * The keys that the rows of a run promise: those of the table that belong to the objective.
+ *
+ * @param has - whether a run of this kind has the metric
+ * @param functions - names of reward functions, for metrics that are there once for each
+ */
+function promised(
+  objective: MethodName,
+  rows: RowKind,
+  has: (info: MetricInfo) => boolean,
+  functions: readonly string[] = [],
+): string[] {
   const isLogged = (info: MetricInfo) =>
-    (info.rows ?? rows) === rows &&
-    info.onPolicy !== true &&
-    (info.objectives ?? [objective]).includes(objective) &&
-    (every || info.needs === undefined);
+    (info.rows ?? rows) === rows && (info.objectives ?? [objective]).includes(objective) && has(info);
   const name = (key: string) => (rows === "training" || ROW_KEYS.includes(key) ? key : `eval_${key}`);
+  const ofEach = (key: string) =>
+    key.includes("NAME") ? functions.map((called) => key.replace("NAME", called)) : [key];
   return METRICS.filter(isLogged)
-    .map(({ key }) => name(key))
+    .flatMap(({ key }) => ofEach(key).map(name))
     .sort();
 }
 
-/** The keys that an on-policy run promises, with reward functions of these names. */
-function promisedOnPolicy(
-  objective: MethodName,
-  rows: "training" | "evaluation",
-  { functions, without = () => false }: { functions: string[]; without?: (info: MetricInfo) => boolean },
-): string[] {
-  const isLogged = (info: MetricInfo) =>
-    (info.rows ?? rows) === rows &&
-    info.onPolicy !== false &&
-    !(rows === "evaluation" && info.ofObjective === true) &&
-    (info.objectives ?? [objective]).includes(objective) &&
-    !without(info);
-  const name = (key: string) => (rows === "training" || ROW_KEYS.includes(key) ? key : `eval_${key}`);
-  return METRICS.filter(isLogged)
-    .flatMap(({ key }) => functions.map((called) => name(key.replace("NAME", called))))
-    .filter((key, i, all) => all.indexOf(key) === i)
-    .sort();
-}
+const onRows = ({ onPolicy }: MetricInfo): boolean => onPolicy !== true;
 
 const keysOf = (row: MetricRow | undefined) => Object.keys(row ?? {}).sort();
 
@@ -83,8 +78,8 @@ for (const objective of offlineMethods) {
   test(`${objective} logs what the table says, in every row`, async () => {
     const { training, evaluation } = await rowsOf({ ...common, objective, ...switchedOn[objective] });
     assert.deepEqual([training.length, evaluation.length], [2, 3]);
-    for (const row of training) assert.deepEqual(keysOf(row), promised(objective, "training"));
-    for (const row of evaluation) assert.deepEqual(keysOf(row), promised(objective, "evaluation"));
+    for (const row of training) assert.deepEqual(keysOf(row), promised(objective, "training", onRows));
+    for (const row of evaluation) assert.deepEqual(keysOf(row), promised(objective, "evaluation", onRows));
   });
 }
 
@@ -105,9 +100,10 @@ for (const objective of ["grpo", "rloo", "raft"] as const) {
     const { training, evaluation } = await rowsOf({ ...values, max_steps: 4, logging_steps: 2 });
     assert.deepEqual([training.length, evaluation.length], [2, 3]);
     // grpo has either metrics of clipping or those of cispo
-    const without = ({ needs }: MetricInfo): boolean => needs === "loss_type cispo";
-    const inTraining = promisedOnPolicy(objective, "training", { functions: ["even"], without });
-    const inEvaluation = promisedOnPolicy(objective, "evaluation", { functions: ["even", "shorter"] });
+    const trained = ({ onPolicy, needs }: MetricInfo) => onPolicy !== false && needs !== "loss_type cispo";
+    const evaluated = ({ onPolicy, ofObjective }: MetricInfo) => onPolicy !== false && ofObjective !== true;
+    const inTraining = promised(objective, "training", trained, ["even"]);
+    const inEvaluation = promised(objective, "evaluation", evaluated, ["even", "shorter"]);
     for (const row of training) assert.deepEqual(keysOf(row), inTraining);
     for (const row of evaluation) assert.deepEqual(keysOf(row), inEvaluation);
   });
@@ -121,8 +117,12 @@ test("metrics of a reward function are found whatever its name is", () => {
 
 test("what needs a setting is absent without it", async () => {
   const { training, evaluation } = await rowsOf({ ...common, objective: "simpo" });
-  assert.deepEqual(keysOf(training[0]), promised("simpo", "training", false));
-  assert.deepEqual(keysOf(evaluation[0]), [...promised("simpo", "evaluation", false), "eval_entropy"].sort());
+  const always = (info: MetricInfo): boolean => onRows(info) && info.needs === undefined;
+  assert.deepEqual(keysOf(training[0]), promised("simpo", "training", always));
+  assert.deepEqual(
+    keysOf(evaluation[0]),
+    [...promised("simpo", "evaluation", always), "eval_entropy"].sort(),
+  );
 });
 
 test("slime's three terms add up to its loss, and the margin is the difference of the means", async () => {
