@@ -3,14 +3,13 @@
  * --peers dpo,dpo_pre,simpo --rounds N --kept-mib N --workload FILE]`: our trainer against TRL's in turn on the same rows, weights and
  * settings; what each technique buys; how time and memory grow. Everything by default.
  */
-import { existsSync, mkdirSync, writeFileSync } from "node:fs";
-import { availableParallelism, cpus, loadavg } from "node:os";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
-import { ConfigError, PreftuneError } from "../../src/base/errors.ts";
-import { stateFolder } from "../../src/setup/places.ts";
 import { type Compared, compare, peerNames } from "./comparison.ts";
-import { peersPython, runHere } from "./processes.ts";
+import { benchFolder, modelNamed, peersPython } from "./processes.ts";
+import { listOf, load, machineText, runProgram, say, whole } from "./program.ts";
 import type { RunPlan } from "./run-record.ts";
 import { measureScaling } from "./scaling.ts";
 import { type ModelShape, shapes } from "./shapes.ts";
@@ -19,8 +18,7 @@ import { generatedRows, readRows, type WorkloadRow } from "./workload.ts";
 
 // above this load of other programs their work takes time from the runs
 const busyLoad = 0.5;
-const folder = join(stateFolder(), "bench");
-const ownRows = join(folder, "workload.jsonl");
+const ownRows = join(benchFolder, "workload.jsonl");
 
 interface Choice {
   tables: string[];
@@ -34,23 +32,6 @@ interface Choice {
   /** `logits_kept_mib` of our runs; null for automatic. */
   keptMib: number | null;
   workload: string;
-}
-
-function say(line: string): void {
-  process.stdout.write(`${line}\n`);
-}
-
-function whole(name: string, text: string, least: number): number {
-  const value = Number(text);
-  if (Number.isInteger(value) && value >= least) return value;
-  throw new ConfigError(`--${name}: expected a whole number of at least ${least}, got "${text}"`);
-}
-
-function listOf(name: string, text: string, known: readonly string[]): string[] {
-  return text.split(",").map((value) => {
-    if (known.includes(value)) return value;
-    throw new ConfigError(`--${name}: expected some of ${known.join(", ")}; got "${value}"`);
-  });
 }
 
 function readChoice(): Choice {
@@ -86,7 +67,7 @@ function readChoice(): Choice {
 
 function planOf(choice: Choice, model: string, mode: string, threads: number): RunPlan {
   return {
-    modelDir: join(folder, model),
+    modelDir: join(benchFolder, model),
     workload: choice.workload,
     mode: mode as RunPlan["mode"],
     pairs: choice.pairs ?? (model === "bigvocab" ? 1 : 2),
@@ -97,11 +78,8 @@ function planOf(choice: Choice, model: string, mode: string, threads: number): R
 
 /** Writes models and rows once; a later run finds them. */
 function prepare({ models, workload }: Choice): WorkloadRow[] {
-  mkdirSync(folder, { recursive: true });
-  for (const model of new Set([...models, "bench"])) {
-    const dir = join(folder, model);
-    if (!existsSync(dir)) runHere("model-child.ts", [model, dir], 1);
-  }
+  mkdirSync(benchFolder, { recursive: true });
+  for (const model of new Set([...models, "bench"])) modelNamed(model);
   if (workload === ownRows) {
     const lines = generatedRows(0).map((row) => JSON.stringify(row));
     writeFileSync(ownRows, `${lines.join("\n")}\n`);
@@ -120,7 +98,7 @@ function comparePeers(choice: Choice, rows: readonly WorkloadRow[]): Compared[] 
       choice.modes.map((mode) => {
         const plan = planOf(choice, model, mode, threads);
         // a run's own threads count into the load
-        const isBusy = () => (loadavg()[0] ?? 0) > threads + busyLoad;
+        const isBusy = () => load() > threads + busyLoad;
         return compare({ ...base, model, plan, shape: shapes[model] as ModelShape }, say, isBusy);
       }),
     ),
@@ -130,7 +108,7 @@ function comparePeers(choice: Choice, rows: readonly WorkloadRow[]): Compared[] 
 function main(): void {
   const choice = readChoice();
   const rows = prepare(choice);
-  const machine = `${cpus()[0]?.model ?? "?"} (${cpus().length} CPUs), load ${(loadavg()[0] ?? 0).toFixed(1)}`;
+  const machine = machineText();
   say(machine);
   const [first = 1] = choice.threads;
   const has = (table: string) => choice.tables.includes(table);
@@ -143,17 +121,11 @@ function main(): void {
           say,
         )
       : [],
-    scaling: has("scaling") ? measureScaling(folder, first, say) : [],
+    scaling: has("scaling") ? measureScaling(benchFolder, first, say) : [],
   };
-  const file = join(folder, `results-${Date.now()}.json`);
+  const file = join(benchFolder, `results-${Date.now()}.json`);
   writeFileSync(file, `${JSON.stringify(results, null, 2)}\n`);
   say(`\nwritten: ${file}`);
 }
 
-try {
-  main();
-} catch (error) {
-  if (!(error instanceof PreftuneError)) throw error;
-  process.stderr.write(`preftune: ${error.message}\n`);
-  process.exitCode = error.exitCode;
-}
+runProgram(main);

@@ -2,13 +2,11 @@
  * `npm run bench:generate [-- --model bench|bigvocab --dir DIR --batches 1,8,32 --prompt-tokens N --new-tokens N --threads N
  * --rounds N]`: greedy decoding here and by transformers' `generate`, in turn, on the same float32 weights and prompts.
  */
-import { existsSync, mkdirSync, writeFileSync } from "node:fs";
-import { loadavg } from "node:os";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { ConfigError, PreftuneError } from "../../src/base/errors.ts";
 import { readModelConfig } from "../../src/formats/hf-config.ts";
-import { stateFolder } from "../../src/setup/places.ts";
 import {
   type GenerationPlan,
   type GenerationRecord,
@@ -16,14 +14,9 @@ import {
   generationTable,
   promptsOf,
 } from "./generate-record.ts";
-import { peersPython, runHere, runPython } from "./processes.ts";
+import { benchFolder, measureHere, measurePeer, modelNamed, peersPython } from "./processes.ts";
+import { load, whole } from "./program.ts";
 import { shapes } from "./shapes.ts";
-
-function whole(name: string, text: string): number {
-  const value = Number(text);
-  if (Number.isInteger(value) && value >= 1) return value;
-  throw new ConfigError(`--${name}: expected whole numbers of at least 1, got "${text}"`);
-}
 
 function readPlan(): { plan: GenerationPlan; rounds: number } {
   const { values } = parseArgs({
@@ -37,28 +30,21 @@ function readPlan(): { plan: GenerationPlan; rounds: number } {
       rounds: { type: "string", default: "3" },
     },
   });
-  const folder = join(stateFolder(), "bench");
   if (values.dir === undefined && shapes[values.model] === undefined) {
     const known = Object.keys(shapes).join(", ");
     throw new ConfigError(`--model: expected one of ${known}, got "${values.model}"; --dir takes any model`);
   }
-  const modelDir = values.dir === undefined ? join(folder, values.model) : resolve(values.dir);
-  mkdirSync(folder, { recursive: true });
-  if (values.dir === undefined && !existsSync(modelDir))
-    runHere("model-child.ts", [values.model, modelDir], 2);
+  mkdirSync(benchFolder, { recursive: true });
+  const modelDir = values.dir === undefined ? modelNamed(values.model) : resolve(values.dir);
   const plan = {
     modelDir,
     vocabulary: readModelConfig(modelDir).vocabSize,
-    batches: values.batches.split(",").map((text) => whole("batches", text)),
-    promptTokens: whole("prompt-tokens", values["prompt-tokens"]),
-    newTokens: whole("new-tokens", values["new-tokens"]),
-    threads: whole("threads", values.threads),
+    batches: values.batches.split(",").map((text) => whole("batches", text, 1)),
+    promptTokens: whole("prompt-tokens", values["prompt-tokens"], 1),
+    newTokens: whole("new-tokens", values["new-tokens"], 1),
+    threads: whole("threads", values.threads, 1),
   };
-  return { plan, rounds: whole("rounds", values.rounds) };
-}
-
-function lastLine(text: string): GenerationRecord {
-  return JSON.parse(text.trim().split("\n").at(-1) ?? "");
+  return { plan, rounds: whole("rounds", values.rounds, 1) };
 }
 
 const { plan, rounds } = readPlan();
@@ -68,16 +54,15 @@ if (python === null) {
     "no Python with transformers: run npm run bench:peers, or set PREFTUNE_PEERS_PYTHON",
   );
 }
-const prompts = join(stateFolder(), "bench", "generate-prompts.json");
+const prompts = join(benchFolder, "generate-prompts.json");
 writeFileSync(prompts, JSON.stringify(plan.batches.map((batch) => promptsOf(plan, batch))));
-const peer = join(import.meta.dirname, "generate-peer.py");
 const ours: GenerationRecord[] = [];
 const theirs: GenerationRecord[] = [];
 for (let round = 0; round < rounds; round++) {
-  ours.push(lastLine(runHere("generate-child.ts", [JSON.stringify(plan)], plan.threads)));
-  theirs.push(lastLine(runPython(python, [peer, JSON.stringify(plan), prompts], plan.threads)));
+  ours.push(measureHere("generate-child.ts", plan));
+  theirs.push(measurePeer(python, "generate-peer.py", plan, prompts));
 }
 process.stdout.write(
   `${plan.promptTokens} prompt tokens, ${plan.newTokens} new ones, greedy, float32, ${plan.threads} threads; ` +
-    `load ${loadavg()[0]?.toFixed(1)}\n${generationTable(generationFigures(ours, theirs))}\n`,
+    `load ${load().toFixed(1)}\n${generationTable(generationFigures(ours, theirs))}\n`,
 );

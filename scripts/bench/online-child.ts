@@ -4,8 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { loadConfig } from "../../src/config/load-config.ts";
 import { train } from "../../src/recipes/train.ts";
-import { ops, scope } from "../../src/torch/index.ts";
 import { inOrderOfRun, type OnlineMethod, type OnlinePlan, type OnlineRecord } from "./online-record.ts";
+import { barePeakMb, peakMb } from "./peak.ts";
 
 /** What each method is here, with the values that TRL's trainer has. */
 const methods: Readonly<Record<OnlineMethod, Record<string, unknown>>> = {
@@ -18,17 +18,6 @@ const methods: Readonly<Record<OnlineMethod, Record<string, unknown>>> = {
 const seed = 0;
 
 const lora = { use_peft: true, lora_r: 64, lora_alpha: 128, lora_dropout: 0 };
-
-function peakMb(): number {
-  return process.resourceUsage().maxRSS / 1024;
-}
-
-function barePeak(): number {
-  using _ = scope();
-  const small = ops.zeros([2, 2], { dtype: "float32" });
-  ops.matmul(small, small);
-  return peakMb();
-}
 
 function valuesOf(plan: OnlinePlan, output: string): Record<string, unknown> {
   return {
@@ -55,7 +44,7 @@ function valuesOf(plan: OnlinePlan, output: string): Record<string, unknown> {
 }
 
 async function run(plan: OnlinePlan): Promise<OnlineRecord> {
-  const bareMb = barePeak();
+  const bareMb = barePeakMb();
   const record: OnlineRecord = {
     ...{ seconds: [], cpuSeconds: [], samplingSeconds: [], scoringSeconds: [], tokens: [], rewards: [] },
     ...{ peakMb: 0, bareMb },

@@ -3,7 +3,7 @@ import { at } from "../../src/base/at.ts";
 import { Random } from "../../src/base/random.ts";
 import { PromptOrder } from "../../src/online/prompt-order.ts";
 import { textTable } from "../../src/terminal/text-table.ts";
-import { type Spread, spreadOf } from "./run-record.ts";
+import { type Spread, spreadOf, spreadText } from "./run-record.ts";
 import { generatedRows } from "./workload.ts";
 
 /** What both sides do. */
@@ -118,16 +118,14 @@ export function onlineFigures(
 
 /** Both sides as a table, and ours over theirs. */
 export function onlineTable(figures: readonly OnlineFigures[]): string {
-  const spread = ({ min, median, max }: Spread, digits: number): string =>
-    [min, median, max].map((value) => value.toFixed(digits)).join(" / ");
   const percent = (share: number): string => `${(100 * share).toFixed(0)} %`;
   const rows = figures.map((of) => [
     of.name,
-    spread(of.samplesPerSecond, 2),
-    spread(of.samplesPerCpuSecond, 2),
-    spread(of.tokensPerSecond, 0),
+    spreadText(of.samplesPerSecond, 2),
+    spreadText(of.samplesPerCpuSecond, 2),
+    spreadText(of.tokensPerSecond, 0),
     [of.sampling, of.scoring, 1 - of.sampling - of.scoring].map(percent).join(", "),
-    spread(of.memoryMb, 0),
+    spreadText(of.memoryMb, 0),
     of.reward.toFixed(3),
   ]);
   const columns = [

@@ -23,6 +23,7 @@ import type { ReferenceSource } from "../../src/train/completion-logps.ts";
 import { adapterParameters, trainAll } from "../../src/train/parameters.ts";
 import { type Training, trainStep } from "../../src/train/step.ts";
 import { batchesOf } from "./layouts.ts";
+import { barePeakMb, peakMb } from "./peak.ts";
 import type { OurPlan, RunPlan, RunRecord } from "./run-record.ts";
 import { modelConfigOf, shapeNamed } from "./shapes.ts";
 import { readRows } from "./workload.ts";
@@ -48,10 +49,6 @@ const adapterConfig = {
   alphaPattern: {},
   raw: {},
 };
-
-function peakMb(): number {
-  return process.resourceUsage().maxRSS / 1024;
-}
 
 function square(side: number): ReturnType<typeof ops.zeros> {
   return ops.normal_(ops.zeros([side, side], { dtype: "float32" }), 0, 1);
@@ -94,14 +91,6 @@ function referenceOf(model: CausalLM, batches: readonly MicroBatch[], numerics: 
   return (batch) => ({ referenceLogps: sums.get(batch.indices[0]) ?? [] });
 }
 
-/** Peak memory with everything loaded and no model. */
-function barePeak(): number {
-  using _ = scope();
-  const small = square(2);
-  ops.matmul(small, small);
-  return peakMb();
-}
-
 function allOf({ steps }: OurPlan, batchesAt: (step: number) => MicroBatch[]): MicroBatch[] {
   return Array.from({ length: steps }, (_, step) => batchesAt(step)).flat();
 }
@@ -142,7 +131,7 @@ function trainingOf(plan: OurPlan, batchesAt: (step: number) => MicroBatch[]): T
 
 function run(plan: OurPlan): RunRecord {
   setThreads(plan.threads);
-  const bareMb = barePeak();
+  const bareMb = barePeakMb();
   const rows = readRows(plan.workload);
   const batchesAt = (step: number) =>
     batchesOf(rows, { first: step * plan.pairs, count: plan.pairs }, plan.variant ?? {});

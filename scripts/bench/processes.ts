@@ -13,6 +13,9 @@ const allocator = {
   MALLOC_TOP_PAD_: "268435456",
 };
 
+/** Where benchmarks keep models, inputs and results. */
+export const benchFolder: string = join(stateFolder(), "bench");
+
 /** A Python in which TRL can be imported: PREFTUNE_PEERS_PYTHON, or what `npm run bench:peers` made; else null. */
 export function peersPython(): string | null {
   const own = join(stateFolder(), "peers", "bin", "python");
@@ -26,20 +29,38 @@ export function runHere(file: string, args: readonly string[], threads: number):
   return output(process.execPath, [join(import.meta.dirname, file), ...args], threads);
 }
 
-/** Runs a Python program and returns what it printed. */
-export function runPython(python: string, args: readonly string[], threads: number): string {
-  return output(python, args, threads);
+/** The directory of the benchmark's model of that shape, which is made where there is none yet. */
+export function modelNamed(name: string): string {
+  const dir = join(benchFolder, name);
+  if (!existsSync(dir)) runHere("model-child.ts", [name, dir], 1);
+  return dir;
+}
+
+/** What a program of this folder, given its plan, reports as JSON in the last line that it prints. */
+export function measureHere<Report>(file: string, plan: { threads: number }): Report {
+  return lastLine(runHere(file, [JSON.stringify(plan)], plan.threads));
+}
+
+/** The same of a Python program of this folder, which may be given more than its plan. */
+export function measurePeer<Report>(
+  python: string,
+  file: string,
+  plan: { threads: number },
+  ...more: string[]
+): Report {
+  const args = [join(import.meta.dirname, file), JSON.stringify(plan), ...more];
+  return lastLine(output(python, args, plan.threads));
 }
 
 /** One run of our trainer. */
 export function runOurs(plan: OurPlan): RunRecord {
-  return lastLine(runHere("ours-child.ts", [JSON.stringify(plan)], plan.threads));
+  return measureHere("ours-child.ts", plan);
 }
 
 /** One run of a peer: dpo, dpo_pre or simpo. */
 export function runPeer(python: string, plan: RunPlan, objective: string): RunRecord {
-  const program = join(import.meta.dirname, "peer.py");
-  return lastLine(output(python, [program, JSON.stringify({ ...plan, objective })], plan.threads));
+  const asked = { ...plan, objective };
+  return measurePeer(python, "peer.py", asked);
 }
 
 function output(program: string, args: readonly string[], threads: number): string {
@@ -52,6 +73,6 @@ function output(program: string, args: readonly string[], threads: number): stri
   );
 }
 
-function lastLine(text: string): RunRecord {
+function lastLine<Report>(text: string): Report {
   return JSON.parse(text.trim().split("\n").at(-1) ?? "");
 }

@@ -1,6 +1,6 @@
 /** From the records of all runs to the figures and tables that are printed. */
 import { textTable } from "../../src/terminal/text-table.ts";
-import { type RunRecord, type Spread, spreadOf } from "./run-record.ts";
+import { type RunRecord, type Spread, spreadOf, spreadText } from "./run-record.ts";
 
 /** What a step had to do: by step of a run, the first included. */
 export interface StepWork {
@@ -65,11 +65,6 @@ export function ratiosOf(ours: TrainerFigures, peers: readonly TrainerFigures[])
     cpuSpeed: ours.pairsPerCpuSecond.median / peer.pairsPerCpuSecond.median,
     memory: ours.memoryMb.median / peer.memoryMb.median,
   }));
-}
-
-// min / median / max
-function spreadText({ min, median, max }: Spread, digits: number, factor: number = 1): string {
-  return [min, median, max].map((value) => (value * factor).toFixed(digits)).join(" / ");
 }
 
 /** The table of figures, one trainer a line. With `busy`, pairs per CPU second and the share by CPU time as well. */

@@ -69,6 +69,11 @@ export function spreadOf(values: readonly number[]): Spread {
   };
 }
 
+/** "min / median / max" of the values, each times `factor`. */
+export function spreadText({ min, median, max }: Spread, digits: number, factor: number = 1): string {
+  return [min, median, max].map((value) => (value * factor).toFixed(digits)).join(" / ");
+}
+
 /** Whether two losses are the same up to rounding: relative difference of at most 1e-4. */
 export function lossesAgree(a: number, b: number): boolean {
   return Math.abs(a - b) <= 1e-4 * Math.max(Math.abs(a), Math.abs(b));

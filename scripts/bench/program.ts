@@ -1,0 +1,53 @@
+/** What the benchmarks' programs share: options, lines on the terminal, the machine, how a fault ends them. */
+import { cpus, loadavg } from "node:os";
+import { ConfigError, PreftuneError } from "../../src/base/errors.ts";
+
+/** The load of the last minute. */
+export function load(): number {
+  return loadavg()[0] ?? 0;
+}
+
+/** What figures were measured on. */
+export function machineText(): string {
+  return `${cpus()[0]?.model ?? "?"} (${cpus().length} CPUs), load ${load().toFixed(1)}`;
+}
+
+/** Prints a line. */
+export function say(line: string): void {
+  process.stdout.write(`${line}\n`);
+}
+
+/**
+ * The whole number that an option gives.
+ *
+ * @throws {ConfigError} if it is none or below `least`
+ */
+export function whole(name: string, text: string, least: number): number {
+  const value = Number(text);
+  if (Number.isInteger(value) && value >= least) return value;
+  throw new ConfigError(`--${name}: expected a whole number of at least ${least}, got "${text}"`);
+}
+
+/**
+ * The names that an option lists, with commas.
+ *
+ * @throws {ConfigError} if one is not among `known`
+ */
+export function listOf<T extends string>(name: string, text: string, known: readonly T[]): T[] {
+  return text.split(",").map((value) => {
+    const found = known.find((one) => one === value);
+    if (found !== undefined) return found;
+    throw new ConfigError(`--${name}: expected some of ${known.join(", ")}; got "${value}"`);
+  });
+}
+
+/** Runs a program; what it throws for its user is told in a line and as its exit code. */
+export function runProgram(main: () => void): void {
+  try {
+    main();
+  } catch (error) {
+    if (!(error instanceof PreftuneError)) throw error;
+    process.stderr.write(`preftune: ${error.message}\n`);
+    process.exitCode = error.exitCode;
+  }
+}
