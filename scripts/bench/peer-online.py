@@ -5,26 +5,17 @@ A step is from the end of the one before to its own end, as TRL samples between 
 """
 
 import json
-import os
-import resource
 import sys
-import tempfile
 import time
 
-os.environ.update(
-    HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false", TRL_EXPERIMENTAL_SILENCE="1", CUDA_VISIBLE_DEVICES=""
-)
+# first: it sets what the libraries below read
+from trl_runs import common_arguments, common_parts, first_rows, peak_mb
 
 import torch
 import transformers
 from datasets import Dataset
-from peft import LoraConfig
 from trl import GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer
 from trl.experimental.online_dpo import OnlineDPOConfig, OnlineDPOTrainer
-
-
-def peak_mb():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 class Spent:
@@ -93,37 +84,13 @@ class Steps(transformers.TrainerCallback):
 
 
 def make_trainer(plan, rows, record):
-    tokenizer = transformers.AutoTokenizer.from_pretrained(plan["modelDir"])
-    sampling, scoring = Spent(), Scoring(tokenizer.eos_token_id)
+    common = common_arguments(plan) | dict(temperature=1.0)
+    parts = common_parts(plan)
+    sampling, scoring = Spent(), Scoring(parts["processing_class"].eos_token_id)
     scoring.__name__ = "even_share"
-    common = dict(
-        output_dir=tempfile.mkdtemp(),
-        max_steps=plan["steps"],
-        learning_rate=1e-5,
-        lr_scheduler_type="constant",
-        max_grad_norm=1.0,
-        weight_decay=0.0,
-        temperature=1.0,
-        gradient_checkpointing=False,
-        bf16=False,
-        use_cpu=True,
-        seed=0,
-        save_strategy="no",
-        report_to=[],
-        logging_steps=1,
-        disable_tqdm=True,
-        dataloader_pin_memory=False,
-    )
-    linears = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
-    lora = LoraConfig(r=64, lora_alpha=128, lora_dropout=0.0, task_type="CAUSAL_LM", target_modules=linears)
-    parts = dict(
-        model=transformers.AutoModelForCausalLM.from_pretrained(
-            plan["modelDir"], dtype=torch.float32, attn_implementation="sdpa"
-        ),
-        processing_class=tokenizer,
+    parts |= dict(
         reward_funcs=scoring,
         train_dataset=Dataset.from_list(rows),
-        peft_config=lora if plan["mode"] == "lora" else None,
         callbacks=[Steps(record, sampling, scoring)],
     )
     if plan["method"] == "online_dpo":
@@ -162,9 +129,7 @@ def main(plan):
     record = {name: [] for name in names} | dict(bareMb=peak_mb())
     with open(plan["prompts"], encoding="utf-8") as lines:
         rows = [json.loads(line) for line in lines]
-    wanted = plan["promptsAStep"] * plan["steps"]
-    rows = (rows * (wanted // len(rows) + 1))[:wanted]
-    make_trainer(plan, rows, record).train()
+    make_trainer(plan, first_rows(rows, plan["promptsAStep"] * plan["steps"]), record).train()
     print(json.dumps(record | dict(peakMb=peak_mb())))
 
 

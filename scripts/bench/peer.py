@@ -5,29 +5,20 @@ The trainer is TRL's own; only the order of rows (as in the file) and the tokeni
 """
 
 import json
-import os
-import resource
 import sys
-import tempfile
 import time
 
-os.environ.update(
-    HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false", TRL_EXPERIMENTAL_SILENCE="1", CUDA_VISIBLE_DEVICES=""
-)
+# first: it sets what the libraries below read
+from trl_runs import common_arguments, common_parts, first_rows, peak_mb
 
 import torch
 import transformers
 from datasets import Dataset
-from peft import LoraConfig
 from torch.utils.data import SequentialSampler
 from trl import DPOConfig, DPOTrainer
 from trl.experimental.cpo import CPOConfig, CPOTrainer
 
 from trl_ids import on_ids
-
-
-def peak_mb():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def gemm_gflops():
@@ -73,35 +64,10 @@ class StepClock(transformers.TrainerCallback):
 
 
 def make_trainer(plan, rows, record):
-    common = dict(
-        output_dir=tempfile.mkdtemp(),
-        per_device_train_batch_size=plan["pairs"],
-        max_steps=plan["steps"],
-        learning_rate=1e-5,
-        lr_scheduler_type="constant",
-        max_grad_norm=1.0,
-        weight_decay=0.0,
-        gradient_checkpointing=False,
-        bf16=False,
-        use_cpu=True,
-        seed=0,
-        save_strategy="no",
-        report_to=[],
-        logging_steps=1,
-        disable_tqdm=True,
-        remove_unused_columns=False,
-        dataloader_pin_memory=False,
+    common = common_arguments(plan) | dict(
+        per_device_train_batch_size=plan["pairs"], remove_unused_columns=False
     )
-    linears = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
-    lora = LoraConfig(r=64, lora_alpha=128, lora_dropout=0.0, task_type="CAUSAL_LM", target_modules=linears)
-    parts = dict(
-        model=transformers.AutoModelForCausalLM.from_pretrained(
-            plan["modelDir"], dtype=torch.float32, attn_implementation="sdpa"
-        ),
-        processing_class=transformers.AutoTokenizer.from_pretrained(plan["modelDir"]),
-        peft_config=lora if plan["mode"] == "lora" else None,
-        callbacks=[StepClock(record)],
-    )
+    parts = common_parts(plan) | dict(callbacks=[StepClock(record)])
     if plan["objective"] == "simpo":
         config = CPOConfig(
             **common, loss_type="simpo", beta=2.0, simpo_gamma=1.0, cpo_alpha=0.0, max_length=2048
@@ -120,9 +86,7 @@ def main(plan):
     names = ("prompt_ids", "chosen_ids", "rejected_ids")
     with open(plan["workload"], encoding="utf-8") as lines:
         rows = [{name: row[name] for name in names} for row in map(json.loads, lines)]
-    wanted = plan["pairs"] * plan["steps"]
-    rows = (rows * (wanted // len(rows) + 1))[:wanted]
-    make_trainer(plan, rows, record).train()
+    make_trainer(plan, first_rows(rows, plan["pairs"] * plan["steps"]), record).train()
     peak = peak_mb()
     print(json.dumps(record | dict(peakMb=peak, gemmGflops=gemm_gflops())))
 
