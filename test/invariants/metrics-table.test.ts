@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { METRICS, type MetricInfo, metricInfo, ROW_KEYS } from "../../src/config/metric-names.ts";
-import { type MethodName, offlineMethods } from "../../src/methods/index.ts";
+import { type MethodName, methodsWhere, offlineMethods } from "../../src/methods/index.ts";
 import { isEvalRow, type MetricRow, readMetrics } from "../../src/runs/metrics.ts";
 import { onlineFixture } from "../support/online-run.ts";
 import { runFixture, runTraining, type Values } from "../support/runs.ts";
@@ -87,10 +87,12 @@ for (const objective of offlineMethods) {
 const onPolicyOn: Partial<Record<MethodName, Values>> = {
   grpo: { beta: 0.1 },
   rloo: { beta: 0.1 },
-  raft: {},
+  slime: { replay: 0.5, kl_coef: 0.1 },
+  dpo: { replay: 0.5, kl_coef: 0.1 },
+  simpo: { replay: 0.5, kl_coef: 0.1, cpo_alpha: 0.5 },
 };
 
-for (const objective of ["grpo", "rloo", "raft"] as const) {
+for (const objective of methodsWhere(({ onPolicy }) => onPolicy !== "never")) {
   test(`${objective} on-policy logs what the table says, in every row`, async () => {
     const values = {
       ...{ ...online.online, ...watched, objective, log_entropy: true, ...onPolicyOn[objective] },
