@@ -51,6 +51,12 @@ test("each evaluation has the values of each prompt, whose means are its metrics
     }
     assert.equal(prompts["entropy"]?.length, 3);
   }
+  for (const { samples = [] } of records) {
+    assert.deepEqual(
+      samples.map(({ answers }) => answers.length),
+      [2, 2, 2],
+    );
+  }
   assert.ok(records[0]?.prompts?.["chosen_delta"]?.every((delta) => delta === 0));
   assert.ok((records[2]?.prompts?.["chosen_delta"] ?? []).some((delta) => delta !== 0));
 });

@@ -57,11 +57,13 @@ test("however a step is cut, its loss, gradient and rewards are the same", async
   const whole = rowsOf(
     (await run({ per_device_train_batch_size: 8, gradient_accumulation_steps: 1, max_steps: 1 })).dir,
   );
-  for (const size of [1, 2, 4]) {
+  for (const size of [1, 2, 4, 8]) {
     const cut = await run({
       per_device_train_batch_size: size,
       gradient_accumulation_steps: 8 / size,
       max_steps: 1,
+      // the completions of a prompt in several micro-batches
+      ...(size === 8 ? { max_tokens_per_micro_batch: 45 } : {}),
     });
     for (const name of ["loss", "grad_norm", "reward", "rewards/even/mean", "completions/mean_length"]) {
       const [want, got] = [whole[0]?.[name], rowsOf(cut.dir)[0]?.[name]] as [number, number];
