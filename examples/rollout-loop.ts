@@ -22,18 +22,8 @@ for (let step = 0; step < Number(steps); step++) {
     dtype: numerics.dtype,
     seed: step,
   });
-  const scored = await score(rewards, groups, {
-    tokenizer,
-    step,
-    reward_weights: null,
-    missing_eos_penalty: null,
-  });
-  const { learning_rate, max_completion_length } = config;
-  const { metrics } = update(training, objective, scored, {
-    learning_rate,
-    max_completion_length,
-    seed: step,
-  });
+  const scored = await score(rewards, groups, { ...config, tokenizer, step });
+  const { metrics } = update(training, objective, scored, { ...config, seed: step });
   const reward = metrics["reward"] ?? 0;
   const { "completions/mean_length": length } = rolloutMetrics(scored);
   console.log(`step ${step + 1}: reward ${reward.toFixed(3)}, ${length} tokens, ${level} prompts`);

@@ -63,13 +63,17 @@ export class OnlineRun implements AsyncDisposable {
     this.#opened = opened;
   }
 
+  /** That of a run; null if it is not on-policy. See `open`. */
+  static async ofRun(config: LocalConfig, signal?: AbortSignal): Promise<OnlineRun | null> {
+    return isOnPolicy(config) ? OnlineRun.open(config, signal) : null;
+  }
+
   /**
-   * Loads the reward functions of `config` and opens its judge; null for a run that is not on-policy.
+   * Loads the reward functions of `config` and opens its judge.
    *
    * @throws {ConfigError | RewardError} if one cannot be loaded
    */
-  static async open(config: LocalConfig, signal?: AbortSignal): Promise<OnlineRun | null> {
-    if (!isOnPolicy(config)) return null;
+  static async open(config: LocalConfig, signal?: AbortSignal): Promise<OnlineRun> {
     const { reward_timeout, reward_max_failures, max_completion_length, reward_workers } = config;
     const settings = {
       ...{ reward_timeout, reward_max_failures, max_completion_length },
@@ -93,8 +97,8 @@ export class OnlineRun implements AsyncDisposable {
     return Object.fromEntries(files.map(({ path, sha256 }) => [path, sha256]));
   }
 
-  /** All that scores completions. */
-  #scorerOf({ tokenizer }: PreparedData, environment: Environment): Scorer {
+  /** All that scores completions: reward functions, the reward model, the judge. */
+  scorer({ tokenizer }: Pick<PreparedData, "tokenizer">, environment: Environment): Scorer {
     const { reward_model } = this.#config;
     const { functions, judge } = this.#rewards;
     this.#scorer ??= joined([
@@ -133,7 +137,7 @@ export class OnlineRun implements AsyncDisposable {
       method.objective === "ppo" && objective.name === "ppo"
         ? memory.use(new ValueModel({ config: { ...config, method }, environment, numerics, data }))
         : null;
-    const scorer = this.#scorerOf(data, environment);
+    const scorer = this.scorer(data, environment);
     const parts = { ...this.#parts(policy, data), scorer, examples, objective, reference };
     return new OnlineSteps({ ...parts, valueModel });
   }
@@ -145,7 +149,7 @@ export class OnlineRun implements AsyncDisposable {
     const config = this.#config;
     const examples = data.dataset.evalExamples ?? [];
     const openReference = () => policyReference(policy, { config, environment, numerics });
-    const scorer = this.#scorerOf(data, environment);
+    const scorer = this.scorer(data, environment);
     const { gold } = this.#rewards;
     const parts = { ...this.#parts(policy, data), scorer, examples, gold, openReference };
     return async (step, onBatch) => {

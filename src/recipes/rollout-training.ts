@@ -4,15 +4,15 @@ import type { RunConfig } from "../config/run-config.ts";
 import { assertPreflight } from "../data/preflight.ts";
 import { numericsOf, settleEnvironment } from "../forward/environment.ts";
 import { type PolicyReference, policyReference } from "../online/policy-reference.ts";
+import type { Scorer } from "../online/scored-rollout.ts";
 import { AdamW } from "../optim/adamw.ts";
-import { openRewards, type Rewards } from "../rewards/open-rewards.ts";
 import { writeCheckpoint } from "../runs/checkpoints.ts";
 import { seeded } from "../torch/index.ts";
 import { newState, writeCheckpointFiles } from "../train/checkpoint.ts";
 import { type PreparedData, prepareData } from "../train/prepare-data.ts";
 import { prepareModel } from "../train/prepare-model.ts";
 import type { Training } from "../train/step.ts";
-import { rolloutObjectiveOf } from "./online.ts";
+import { OnlineRun, rolloutObjectiveOf } from "./online.ts";
 
 /** What a loop works with. To be disposed of: `await using open = await openRolloutTraining(…)`. */
 export interface RolloutTraining extends AsyncDisposable {
@@ -21,7 +21,8 @@ export interface RolloutTraining extends AsyncDisposable {
   training: Training & { objective: ReturnType<typeof rolloutObjectiveOf> };
   /** The prompts and what they were tokenised with. */
   data: PreparedData;
-  rewards: Rewards;
+  /** Reward functions, the reward model and the judge that the configuration names, in this order. */
+  rewards: Scorer;
   /** The model as it is now, for objectives that compare with it; a second copy, unless an adapter is trained. */
   openReference(): PolicyReference;
   /** Writes a checkpoint as runs have them, `checkpoint-STEP` in `dir`. @returns its path */
@@ -37,12 +38,13 @@ export async function openRolloutTraining(input: ConfigInput): Promise<RolloutTr
   const { config } = loadConfig(input);
   const objective = rolloutObjectiveOf(config);
   const environment = settleEnvironment(config);
-  await using opening = new AsyncDisposableStack();
-  const rewards = opening.use(await openRewards(config.reward_funcs ?? []));
-  const data = await prepareData({ ...config, task: "prompt" });
-  assertPreflight(data.dataset.report);
   const { model_name_or_path: baseModel } = config;
   const selection = { ...config, baseModel };
+  await using opening = new AsyncDisposableStack();
+  const online = opening.use(await OnlineRun.open(selection));
+  const data = await prepareData({ ...config, task: "prompt" });
+  assertPreflight(data.dataset.report);
+  const rewards = online.scorer(data, environment);
   const trained = seeded(config.seed, () => prepareModel(selection, environment));
   opening.defer(() => trained.dispose());
   const optimizer = opening.use(new AdamW(trained.parameters, config));

@@ -94,7 +94,7 @@ async function* trainRun(
   setDeterministic(true);
   const objective = runObjective(resolved.config, options.objective);
   const { config, baseModel } = await localRun(run, resolved.config, onPhase);
-  await using online = await OnlineRun.open({ ...config, baseModel }, options.signal);
+  await using online = await OnlineRun.ofRun({ ...config, baseModel }, options.signal);
 
   // the rows
   const task = taskOf(objective.over, isOnPolicy(resolved.config));

@@ -8,7 +8,9 @@ import { score } from "../../src/online/scored-rollout.ts";
 import { update } from "../../src/online/update.ts";
 import { openRolloutTraining } from "../../src/recipes/rollout-training.ts";
 import { startProgram } from "../support/command.ts";
+import { startJudge } from "../support/judge-server.ts";
 import { onlineFixture } from "../support/online-run.ts";
+import { runTraining } from "../support/runs.ts";
 
 const fixture = onlineFixture();
 after(() => fixture[Symbol.dispose]());
@@ -51,4 +53,31 @@ test("an update changes the law of the next rollout's first token; the ratio of 
   const firstLogps = (groups: typeof before) =>
     groups.flatMap(({ completions }) => completions.map(({ logps }) => logps[0]));
   assert.notDeepEqual(firstLogps(before), firstLogps(after));
+});
+
+test("a loop has all that scores in its configuration: functions with the run's settings, a reward model, a judge", async () => {
+  const model = fixture.path("reward-model");
+  await runTraining({ ...fixture.values, ...{ objective: "reward", output_dir: model, max_steps: 1 } });
+  await using server = await startJudge(() => "Rating: [[7]]");
+  const values = {
+    ...fixture.online,
+    ...{ output_dir: fixture.path("scored"), reward_funcs: [`${fixture.rewards}#even`, "overlong"] },
+    ...{ reward_model: join(model, "model"), judge: `${server.baseUrl}#m`, reward_weights: [1, 2, 3, 4] },
+  };
+  await using open = await openRolloutTraining({ values });
+  const { config, training, data, rewards } = open;
+  assert.deepEqual(rewards.names, ["even", "overlong", "reward_model", "judge"]);
+  const [example] = data.dataset.examples;
+  assert.ok(example !== undefined);
+  const groups = await rollout(training.model, [{ example, index: 0 }], {
+    ...config,
+    ...{ stopIds: data.stopIds, dtype: "float32", seed: 3 },
+  });
+  const { scores, rewards: sums } = await score(rewards, groups, { ...config, tokenizer: data.tokenizer });
+  for (const [i, sum] of sums.entries()) {
+    const values = scores.functions.map((one) => one.values[i] ?? Number.NaN);
+    assert.equal(values[3], 7);
+    const want = values.reduce((total, value, f) => total + (f + 1) * value, 0);
+    assert.ok(Math.abs(sum - want) < 1e-12, `${sum}, ${want}`);
+  }
 });
