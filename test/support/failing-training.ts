@@ -1,0 +1,111 @@
+/** A training whose system calls fail in turn, as SQLite's tests do. */
+import assert from "node:assert/strict";
+import { rmSync } from "node:fs";
+import { join } from "node:path";
+import { listCheckpoints, verifyCheckpoint } from "../../src/runs/checkpoints.ts";
+import { isRun } from "../../src/runs/run-directory.ts";
+import { amount, figure, isNightly } from "./campaign.ts";
+import { assertTells, codes } from "./fault-loop.ts";
+import { armFault, type Call, changingCalls, type Fault } from "./faults.ts";
+import { assertSameRun, filesOf, type RunFixture, runTraining, type Values } from "./runs.ts";
+
+/** What is trained, and what it comes to when nothing befalls it. */
+export interface FailingTraining {
+  fixture: RunFixture;
+  /** Without its directory. */
+  values: Values & { max_steps: number };
+  /** The directory of the run that nothing befell. */
+  whole: string;
+  /** The calls of that run. */
+  calls: Call[];
+  /** Before "each system call" in the figure. */
+  what: string;
+}
+
+/** Trains once without a fault. */
+export async function failingTraining(
+  given: Pick<FailingTraining, "fixture" | "values" | "what">,
+): Promise<FailingTraining> {
+  const whole = given.fixture.path("whole");
+  using counting = armFault({ code: "EIO", at: Number.POSITIVE_INFINITY, names: changingCalls });
+  await runTraining({ ...given.values, output_dir: whole });
+  return { ...given, whole, calls: counting.calls };
+}
+
+/** How a run with a fault ended; the fault is gone afterwards. */
+export async function runWith(
+  { values }: FailingTraining,
+  fault: Fault,
+  dir: string,
+): Promise<{ error: unknown; failed: Call[] }> {
+  using faults = armFault(fault);
+  try {
+    await runTraining({ ...values, output_dir: dir });
+    return { error: null, failed: faults.failed };
+  } catch (error) {
+    return { error, failed: faults.failed };
+  }
+}
+
+/** Finishes the run in `dir` as its user would, and compares with the run that nothing befell. */
+export async function assertFinishes({ values, whole }: FailingTraining, dir: string): Promise<void> {
+  const checkpoints = join(dir, "checkpoints");
+  for (const checkpoint of listCheckpoints(checkpoints)) assert.deepEqual(verifyCheckpoint(checkpoint), []);
+  await runTraining({
+    ...values,
+    output_dir: dir,
+    ...(isRun(dir) ? { resume_from_checkpoint: "latest" } : {}),
+  });
+  assertSameRun(dir, whole, values.max_steps);
+  assert.equal(filesOf(dir)["rollouts.jsonl.gz"], filesOf(whole)["rollouts.jsonl.gz"], "rollouts");
+  const leftOver = Object.keys(filesOf(dir)).filter((name) => /(^|\/)\.|run\.lock/.test(name));
+  assert.deepEqual(leftOver, [], "left over from the write that failed");
+}
+
+/** Lets each call fail once, for want of space or files or for a broken disk; every `stride`-th in the short form. */
+export async function failEachCall(training: FailingTraining, stride: number): Promise<void> {
+  const { fixture, whole, calls, what } = training;
+  const every = amount(stride, 1);
+  let failures = 0;
+  const last = calls.at(-1);
+  assert.deepEqual([last?.name, last?.path], ["rmSync", join(whole, "run.lock")]);
+  for (let at = 1; at < calls.length; at += every) {
+    const dir = fixture.path(`once-${at}`);
+    const ways = codes[(calls[at - 1] as Call).name];
+    const code = ways[at % ways.length] as Fault["code"];
+    const { error, failed } = await runWith(training, { code, at, names: changingCalls }, dir);
+    const where = `call ${at} (${failed[0]?.name} ${failed[0]?.path})`;
+    assert.equal(failed.length, 1, where);
+    await assert.doesNotReject(async () => {
+      assertTells(error, dir);
+      await assertFinishes(training, dir);
+    }, where);
+    rmSync(dir, { recursive: true, force: true });
+    failures += 1;
+    if (isNightly && failures % 20 === 0) console.log(`${what}: ${at} of ${calls.length} calls`);
+  }
+  figure(
+    5,
+    `${what}: each system call that writes fails once (EIO, ENOSPC, EDQUOT, EROFS, EMFILE)`,
+    `${failures} of ${calls.length - 1} calls tried, all told with path and status 5, resumed bit for bit`,
+    "100 % of calls",
+    failures >= Math.floor((calls.length - 1) / every),
+  );
+}
+
+/** A disk that is full from one write on, until there is space again; every `stride`-th write in the short form. */
+export async function fillDisk(training: FailingTraining, stride: number): Promise<void> {
+  const { fixture, calls } = training;
+  for (let at = 2; at < calls.length; at += amount(stride, 5)) {
+    const dir = fixture.path(`full-${at}`);
+    const fault: Fault = { code: "ENOSPC", at, names: ["writeSync"], stays: true };
+    const { error, failed } = await runWith(training, fault, dir);
+    if (failed.length === 0) break;
+    await assert.doesNotReject(async () => {
+      assertTells(error, dir);
+      assert.match((error as Error).message, /disk is full \(ENOSPC\)/);
+      await assertFinishes(training, dir);
+    }, `write ${at}`);
+    rmSync(dir, { recursive: true, force: true });
+  }
+}
