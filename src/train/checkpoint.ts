@@ -18,6 +18,20 @@ import { writeTokenizer } from "./padding-token.ts";
 import { emptyHistory, type StepHistory } from "./spike-guard.ts";
 import type { Training } from "./step.ts";
 
+/** What is gathered of some steps for their row of metrics. */
+export interface StepWindow {
+  steps: number;
+  /** Sums of the metrics. */
+  sums: Record<string, number>;
+  /** How many of the steps each metric was summed over: not every step has each one. */
+  counts: Record<string, number>;
+}
+
+/** A window without a step. */
+export function emptyWindow(): StepWindow {
+  return { steps: 0, sums: {}, counts: {} };
+}
+
 /** Counters that a resumed run continues from. */
 export interface TrainerState {
   /** Finished optimiser steps. */
@@ -29,8 +43,8 @@ export interface TrainerState {
   skippedInRow: number;
   /** What the spike guard goes by; empty without one. */
   history: StepHistory;
-  /** Sums of the metrics since the last logged row, and how many steps they are of. */
-  window: { steps: number; sums: Record<string, number> };
+  /** The steps since the last logged row. */
+  window: StepWindow;
   /** Best evaluation so far. */
   best: { step: number; value: number } | null;
   /** Evaluations in a row that were not better than the best. */
@@ -47,7 +61,7 @@ export function newState(dataFingerprint: string): TrainerState {
     skippedSteps: 0,
     skippedInRow: 0,
     history: emptyHistory(),
-    window: { steps: 0, sums: {} },
+    window: emptyWindow(),
     best: null,
     evaluationsWithoutGain: 0,
     dataFingerprint,
@@ -109,6 +123,9 @@ export function readCheckpointFiles(
   const state = parseNumbers(readTextFile(join(dir, STATE))) as TrainerState;
   // checkpoints from before there was a guard
   state.history ??= emptyHistory();
+  // checkpoints from before metrics were counted, each sum being that of all steps
+  const { window } = state;
+  window.counts ??= Object.fromEntries(Object.keys(window.sums).map((name) => [name, window.steps]));
   if (state.dataFingerprint !== dataFingerprint) {
     throw new FormatError(
       `${dir}: the run began with other data, template or tokenizer than it finds now, so the order of its rows would ` +

@@ -1,6 +1,6 @@
 /** Averages of step metrics over the logging window, and the rows made of them. */
 import type { MetricRow } from "../runs/metrics.ts";
-import type { TrainerState } from "./checkpoint.ts";
+import { emptyWindow, type TrainerState } from "./checkpoint.ts";
 import type { StepResult } from "./step.ts";
 
 /** What a row says besides the averages. */
@@ -13,7 +13,12 @@ export interface RowFacts {
   peakMemoryBytes: number;
 }
 
-/** Gathers steps until the next row. The window lives in the trainer's state, so a resumed run's rows are the same. */
+/**
+ * Gathers steps until the next row. The window lives in the trainer's state, so a resumed run's rows are the same.
+ *
+ * A metric's average is over the steps that have a number for it; NaN where none has. `loss` and `grad_norm` are of every
+ * step: one that was not finite must be seen.
+ */
 export class Logbook {
   readonly #state: TrainerState;
   #began: number = performance.now();
@@ -31,15 +36,25 @@ export class Logbook {
     window.steps += 1;
     this.#tokens += result.tokens;
     this.#state.numTokens += result.tokens;
-    const values = { loss: result.loss, grad_norm: result.gradNorm, ...result.metrics };
-    for (const [name, value] of Object.entries(values)) window.sums[name] = (window.sums[name] ?? 0) + value;
+    this.#count("loss", result.loss);
+    this.#count("grad_norm", result.gradNorm);
+    for (const [name, value] of Object.entries(result.metrics)) {
+      if (Number.isNaN(value)) this.#count(name, 0, 0);
+      else this.#count(name, value);
+    }
+  }
+
+  #count(name: string, value: number, times = 1): void {
+    const { sums, counts } = this.#state.window;
+    sums[name] = (sums[name] ?? 0) + value;
+    counts[name] = (counts[name] ?? 0) + times;
   }
 
   /** The averages since the last row; the window is empty then. */
   row(facts: RowFacts): MetricRow {
     const { window } = this.#state;
     const averages = Object.fromEntries(
-      Object.entries(window.sums).map(([k, sum]) => [k, sum / window.steps]),
+      Object.entries(window.sums).map(([name, sum]) => [name, sum / (window.counts[name] ?? Number.NaN)]),
     );
     const seconds = (performance.now() - this.#began) / 1000;
     const row: MetricRow = {
@@ -55,8 +70,7 @@ export class Logbook {
       peak_memory_bytes: facts.peakMemoryBytes,
     };
     this.restart();
-    window.steps = 0;
-    window.sums = {};
+    this.#state.window = emptyWindow();
     return row;
   }
 
