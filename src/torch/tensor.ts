@@ -20,6 +20,8 @@ const finalizers = new FinalizationRegistry<Handle>((handle) => native.free(hand
 let depth = 0;
 
 const pieceBytes = 4 * 2 ** 20;
+/** The array that pieces of tensors are read into while nobody uses it: one for each tensor would wait for the garbage collector. */
+let pieceRoom: Uint8Array<ArrayBuffer> | null = null;
 
 /** A torch tensor. Operators are functions (`ops`); a tensor itself has facts, data and lifetime only. */
 export class Tensor implements Disposable {
@@ -109,16 +111,21 @@ export class Tensor implements Disposable {
   }
 
   /**
-   * The raw bytes in row-major order, in pieces of at most 4 MiB that share one array: each is to be used before the next is
-   * asked for. Works for every element type.
+   * The raw bytes in row-major order, in pieces of at most 4 MiB that share one array, also with tensors read later: each is
+   * to be used before the next is asked for. Works for every element type.
    */
   *pieces(): Generator<Uint8Array<ArrayBuffer>> {
     const total = this.numel * itemSize(this.dtype);
-    const room = new Uint8Array(Math.min(total, pieceBytes));
-    for (let from = 0; from < total; from += pieceBytes) {
-      const piece = room.subarray(0, Math.min(pieceBytes, total - from));
-      guarded(() => native.read(this.handle, piece, from));
-      yield piece;
+    const room = pieceRoom ?? new Uint8Array(pieceBytes);
+    pieceRoom = null;
+    try {
+      for (let from = 0; from < total; from += pieceBytes) {
+        const piece = room.subarray(0, Math.min(pieceBytes, total - from));
+        guarded(() => native.read(this.handle, piece, from));
+        yield piece;
+      }
+    } finally {
+      pieceRoom = room;
     }
   }
 

@@ -170,6 +170,20 @@ test("bytes come in pieces of 4 MiB, of any type, also of a tensor whose rows li
   });
 });
 
+test("pieces of tensors that are read one after the other share an array, of two at a time they do not", () => {
+  withoutLeaks(() => {
+    const [one, two] = [tensor([1, 2]), tensor([3])];
+    const bufferOf = (of: Tensor) => [...of.pieces()].map(({ buffer }) => buffer);
+    assert.equal(bufferOf(one)[0], bufferOf(two)[0]);
+    for (const piece of one.pieces()) {
+      assert.deepEqual([...two.pieces()].map((other) => [...other]), [[0, 0, 64, 64]]);
+      assert.deepEqual([...piece], [0, 0, 128, 63, 0, 0, 0, 64]);
+      break;
+    }
+    assert.equal(bufferOf(one)[0], bufferOf(two)[0]);
+  });
+});
+
 test("integers, shapes and mismatches", () => {
   withoutLeaks(() => {
     const ids = tensor([3, 1, 2], [3], { dtype: "int64" });
