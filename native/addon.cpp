@@ -39,7 +39,7 @@ namespace {
 napi_value findOperator(const Arguments& a) {
   const auto found = c10::Dispatcher::singleton().findSchema({toString(a.env, a[0]), toString(a.env, a[1])});
   if (!found.has_value()) return undefined(a.env);
-  auto op = std::make_unique<Operator>(Operator{*found, {}});
+  auto op = std::make_unique<Operator>(Operator{*found, {}, found->hasTag(at::Tag::nondeterministic_seeded)});
   for (const auto& argument : found->schema().arguments()) op->parameters.push_back(parameterOf(argument.real_type()));
   if (op->parameters.size() > kMaxArguments - 1) throw std::runtime_error("operator with too many parameters");
   operators().push_back(std::move(op));
@@ -104,6 +104,7 @@ napi_value call(const Arguments& a) {
         throw std::runtime_error("argument \"" + arguments[i].name() + "\": " + messageOf(error));
       }
     }
+    const HeldGenerators held(op.draws);
     op.handle.callBoxed(stack);
   } catch (const std::exception& error) {
     throwCallError(a.env, op, argv, messageOf(error));

@@ -1,5 +1,5 @@
 // torch's generators belong to the process. A thread that seeds them holds them until it has drawn, so that another thread of
-// JavaScript neither draws from the series nor begins another.
+// JavaScript neither draws from the series nor begins another: whoever draws or seeds holds them while it does.
 #pragma once
 
 #include <condition_variable>
@@ -40,5 +40,17 @@ inline GeneratorHold& generatorHold() {
   static auto* hold = new GeneratorHold();
   return *hold;
 }
+
+// Holds the generators, where `isNeeded`, until its end.
+class HeldGenerators {
+ public:
+  explicit HeldGenerators(bool isNeeded) : isHeld_(isNeeded) { if (isHeld_) generatorHold().take(); }
+  ~HeldGenerators() { if (isHeld_) generatorHold().give(); }
+  HeldGenerators(const HeldGenerators&) = delete;
+  HeldGenerators& operator=(const HeldGenerators&) = delete;
+
+ private:
+  const bool isHeld_;
+};
 
 }  // namespace preftune

@@ -36,13 +36,13 @@ napi_value synchronize(const Arguments& a) {
 at::Generator generatorOf(napi_env env, napi_value device) { return at::globalContext().defaultGenerator(c10::Device(toString(env, device))); }
 
 napi_value manualSeed(const Arguments& a) {
-  generatorHold().take();
+  const HeldGenerators held(true);
   at::manual_seed(static_cast<uint64_t>(toInt(a.env, a[0])));
-  generatorHold().give();
   return undefined(a.env);
 }
 napi_value generatorState(const Arguments& a) { return fromHandle(a.env, handles().add(generatorOf(a.env, a[0]).get_state())); }
 napi_value setGeneratorState(const Arguments& a) {
+  const HeldGenerators held(true);
   generatorOf(a.env, a[0]).set_state(a.tensor(1));
   return undefined(a.env);
 }

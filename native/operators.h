@@ -27,6 +27,7 @@ struct Parameter {
 struct Operator {
   c10::OperatorHandle handle;
   std::vector<Parameter> parameters;
+  bool draws;  // random numbers, from a generator of the process
 };
 
 inline Parameter parameterOf(const c10::TypePtr& given) {

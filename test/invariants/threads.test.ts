@@ -5,7 +5,8 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { test } from "node:test";
-import { hostBytes, liveTensorCount, manualSeed, ops, scope } from "../../src/torch/index.ts";
+import { hostBytes, liveTensorCount, manualSeed, ops, scope, seeded } from "../../src/torch/index.ts";
+import { drawInWorker } from "../support/drawing-worker.ts";
 import { filesOf, losses, type RunFixture, runFixture, runTraining, type Values } from "../support/runs.ts";
 import { trainInWorker } from "../support/training-worker.ts";
 
@@ -111,4 +112,20 @@ test("scopes of the main thread stay as they are while workers open and close th
     assert.ok(kept.isAlive);
     assert.equal(ops.sum(kept).item(), sum);
   }
+});
+
+test("what is drawn under a seed is the seed's while another thread draws without one", async () => {
+  const draw = () =>
+    seeded(5, () => {
+      using _ = scope();
+      const sums = [];
+      for (let i = 0; i < 50; i++) {
+        const drawn = ops.uniform_(ops.zeros([64], { dtype: "float32" }), 0, 1);
+        sums.push(ops.sum(drawn).item());
+      }
+      return sums;
+    });
+  const alone = draw();
+  await using _ = await drawInWorker();
+  for (let i = 0; i < 50; i++) assert.deepEqual(draw(), alone);
 });
