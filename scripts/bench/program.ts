@@ -41,7 +41,7 @@ export function listOf<T extends string>(name: string, text: string, known: read
   });
 }
 
-/** Runs a program; what it throws for its user is told in a line and as its exit code. */
+/** Runs a program; what it throws for its user is a line on stderr and its exit code. */
 export function runProgram(main: () => void): void {
   try {
     main();

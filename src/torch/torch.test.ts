@@ -176,7 +176,10 @@ test("pieces of tensors that are read one after the other share an array, of two
     const bufferOf = (of: Tensor) => [...of.pieces()].map(({ buffer }) => buffer);
     assert.equal(bufferOf(one)[0], bufferOf(two)[0]);
     for (const piece of one.pieces()) {
-      assert.deepEqual([...two.pieces()].map((other) => [...other]), [[0, 0, 64, 64]]);
+      assert.deepEqual(
+        [...two.pieces()].map((other) => [...other]),
+        [[0, 0, 64, 64]],
+      );
       assert.deepEqual([...piece], [0, 0, 128, 63, 0, 0, 0, 64]);
       break;
     }

@@ -1,4 +1,4 @@
-/** Rollouts of which no completion can be scored: nothing is learned from them, and the run goes on, whatever the objective. */
+/** Rollouts of which no completion can be scored: nothing is learned from them, and the run continues, whatever the objective. */
 import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";

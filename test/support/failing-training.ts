@@ -48,7 +48,7 @@ export async function runWith(
 }
 
 /** Finishes the run in `dir` as its user would, and compares with the run that nothing befell. */
-export async function assertFinishes({ values, whole }: FailingTraining, dir: string): Promise<void> {
+async function assertFinishes({ values, whole }: FailingTraining, dir: string): Promise<void> {
   const checkpoints = join(dir, "checkpoints");
   for (const checkpoint of listCheckpoints(checkpoints)) assert.deepEqual(verifyCheckpoint(checkpoint), []);
   await runTraining({
@@ -87,7 +87,7 @@ export async function failEachCall(training: FailingTraining, stride: number): P
   figure(
     5,
     `${what}: each system call that writes fails once (EIO, ENOSPC, EDQUOT, EROFS, EMFILE)`,
-    `${failures} of ${calls.length - 1} calls tried, all told with path and status 5, resumed bit for bit`,
+    `${failures} of ${calls.length - 1} calls tried, all reported with path and status 5, resumed bit for bit`,
     "100 % of calls",
     failures >= Math.floor((calls.length - 1) / every),
   );

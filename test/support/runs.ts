@@ -96,7 +96,7 @@ export function evaluationsOf({ events }: RunRecord): MetricRow[] {
   return events.flatMap((event) => (event.type === "evaluation" ? [event.row] : []));
 }
 
-/** What the run told, in order. */
+/** The notes of the run, in order. */
 export function notesOf({ events }: Pick<RunRecord, "events">): string[] {
   return events.flatMap((event) => (event.type === "note" ? [event.text] : []));
 }

@@ -1,4 +1,4 @@
-/** Long trainings in one process, with the tensors alive and the memory as they go on. */
+/** Long trainings in one process, with the tensors alive and the memory along the way. */
 import { setImmediate as turn } from "node:timers/promises";
 import { loadConfig } from "../../src/config/load-config.ts";
 import { train } from "../../src/recipes/train.ts";
