@@ -12,7 +12,7 @@ const record = {
     samplingSeconds: [1, 1, 1],
     scoringSeconds: [1, 0.5, 0.25],
   },
-  ...{ tokens: [1, 100, 200], rewards: [0.1, 0.2, 0.5], peakMb: 900, bareMb: 200 },
+  ...{ tokens: [1, 100, 200], rewards: [0.1, 0.2, 0.5], heldOut: null, peakMb: 900, bareMb: 200 },
 };
 
 test("a run takes the rows in the order of the list", () => {
@@ -35,6 +35,21 @@ test("rates, fractions and memory leave out the first step; the table says how m
   const slow = { ...record, seconds: [9, 8, 4], cpuSeconds: [9, 24, 12], peakMb: 1600 };
   const table = onlineTable([ours, onlineFigures("TRL", form, [slow])]);
   assert.match(table, /against TRL: 2\.00× samples\/s, 3\.00× by processor time, 0\.50× memory$/);
+});
+
+test("a reward is of the last eighth of the steps; all steps and the held-out rewards of each round are told", () => {
+  const long = (heldOut: number) => ({
+    ...record,
+    ...{ rewards: [...Array(14).fill(0), 0.25, 0.75], cpuSeconds: Array(16).fill(0.5), heldOut },
+    ...{ seconds: Array(16).fill(1) },
+  });
+  const ours = onlineFigures("ours", form, [long(0.5), long(0.75), long(0.625)]);
+  assert.equal(ours.reward, 0.5);
+  assert.deepEqual(ours.allCpuSeconds, { min: 8, median: 8, max: 8 });
+  assert.match(
+    onlineTable([ours]),
+    /\nours, held-out reward at the end: 0\.500, 0\.750, 0\.625; median 0\.625$/,
+  );
 });
 
 test("prompts are letters, as many as the rows of the other benchmark have tokens", () => {

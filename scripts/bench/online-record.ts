@@ -9,8 +9,15 @@ import { generatedRows } from "./workload.ts";
 /** What both sides do. */
 export interface OnlinePlan {
   modelDir: string;
-  /** JSONL of `prompt`, text. */
-  prompts: string;
+  /** JSONL of `prompt`, text or messages, and for `exact` of `chosen`, messages. */
+  rows: string;
+  /** Such rows to sample from after the last step, by our side alone; null for none. */
+  held: string | null;
+  /** The fraction of even token ids, or 1 for the text of `chosen` and 0 for any other. */
+  reward: "even_share" | "exact";
+  learningRate: number;
+  adamBeta2: number;
+  seed: number;
   method: OnlineMethod;
   mode: "full" | "lora";
   promptsAStep: number;
@@ -24,15 +31,20 @@ export interface OnlinePlan {
 /** A method, under the name of TRL's trainer. */
 export type OnlineMethod = "grpo" | "rloo" | "online_dpo";
 
-/** A form of the benchmark. */
-export type OnlineCase = Pick<OnlinePlan, "method" | "promptsAStep" | "group" | "newTokens">;
+/** A form of the benchmark; `steps` where no other number is asked for. */
+export type OnlineCase = Pick<OnlinePlan, "method" | "promptsAStep" | "group" | "newTokens" | "steps"> & {
+  world: "letters" | "islands";
+};
+
+const letters = { world: "letters", steps: 4 } as const;
 
 /** The forms by name. */
 export const onlineCases: Readonly<Record<string, OnlineCase>> = {
-  grpo: { method: "grpo", promptsAStep: 2, group: 8, newTokens: 64 },
-  rloo: { method: "rloo", promptsAStep: 2, group: 8, newTokens: 64 },
-  online_dpo: { method: "online_dpo", promptsAStep: 2, group: 2, newTokens: 64 },
-  long: { method: "grpo", promptsAStep: 1, group: 8, newTokens: 256 },
+  grpo: { ...letters, method: "grpo", promptsAStep: 2, group: 8, newTokens: 64 },
+  rloo: { ...letters, method: "rloo", promptsAStep: 2, group: 8, newTokens: 64 },
+  online_dpo: { ...letters, method: "online_dpo", promptsAStep: 2, group: 2, newTokens: 64 },
+  long: { ...letters, method: "grpo", promptsAStep: 1, group: 8, newTokens: 256 },
+  islands: { world: "islands", steps: 40, method: "grpo", promptsAStep: 16, group: 8, newTokens: 48 },
 };
 
 /** The one JSON line of a run. A value for each step; wall and processor time in seconds, memory in MB (2^20 bytes). */
@@ -43,8 +55,10 @@ export interface OnlineRecord {
   scoringSeconds: number[];
   /** Sampled. */
   tokens: number[];
-  /** Mean fraction of even token ids. */
+  /** Means. */
   rewards: number[];
+  /** Mean reward of completions of the held-out rows after the last step; null where they were not sampled. */
+  heldOut: number | null;
   peakMb: number;
   /** Peak with the libraries loaded and no model. */
   bareMb: number;
@@ -80,14 +94,18 @@ export interface OnlineFigures {
   sampling: number;
   scoring: number;
   memoryMb: Spread;
-  /** Of the last steps. */
+  /** Mean over the last eighth of the steps. */
   reward: number;
+  /** Processor time of all steps of a run, the first too. */
+  allCpuSeconds: Spread;
+  /** The held-out reward of each run that has one. */
+  heldOut: number[];
 }
 
 /** The figures of `records`. */
 export function onlineFigures(
   name: string,
-  { promptsAStep, group }: OnlineCase,
+  { promptsAStep, group }: Pick<OnlineCase, "promptsAStep" | "group">,
   records: readonly OnlineRecord[],
 ): OnlineFigures {
   const samples = promptsAStep * group;
@@ -103,7 +121,7 @@ export function onlineFigures(
   const sum = (of: (step: (typeof later)[number]) => number): number =>
     later.reduce((total, step) => total + of(step), 0);
   const all = sum(({ seconds }) => seconds);
-  const last = records.map(({ rewards }) => rewards.at(-1) ?? Number.NaN);
+  const last = records.flatMap(({ rewards }) => rewards.slice(-Math.ceil(rewards.length / 8)));
   return {
     name,
     samplesPerSecond: spreadOf(later.map(({ seconds }) => samples / seconds)),
@@ -113,6 +131,8 @@ export function onlineFigures(
     scoring: sum(({ scoring }) => scoring) / all,
     memoryMb: spreadOf(records.map(({ peakMb, bareMb }) => peakMb - bareMb)),
     reward: last.reduce((a, b) => a + b, 0) / last.length,
+    allCpuSeconds: spreadOf(records.map(({ cpuSeconds }) => cpuSeconds.reduce((a, b) => a + b, 0))),
+    heldOut: records.flatMap(({ heldOut }) => heldOut ?? []),
   };
 }
 
@@ -126,6 +146,7 @@ export function onlineTable(figures: readonly OnlineFigures[]): string {
     spreadText(of.tokensPerSecond, 0),
     [of.sampling, of.scoring, 1 - of.sampling - of.scoring].map(percent).join(", "),
     spreadText(of.memoryMb, 0),
+    spreadText(of.allCpuSeconds, 1),
     of.reward.toFixed(3),
   ]);
   const columns = [
@@ -135,15 +156,22 @@ export function onlineTable(figures: readonly OnlineFigures[]): string {
     "tokens/s\nsampling",
     "sampling, scoring,\ntraining",
     "MB above bare",
+    "CPU s,\nall steps",
     "reward",
   ];
+  const heldOut = figures.filter((of) => of.heldOut.length > 0).map(heldOutLine);
+  const table = [textTable(columns, rows), ...heldOut].join("\n");
   const [ours, theirs] = figures;
-  if (ours === undefined || theirs === undefined) return textTable(columns, rows);
+  if (ours === undefined || theirs === undefined) return table;
   const ratio = (of: "samplesPerSecond" | "samplesPerCpuSecond" | "memoryMb"): string =>
     (ours[of].median / theirs[of].median).toFixed(2);
   return (
-    `${textTable(columns, rows)}\n` +
-    `against ${theirs.name}: ${ratio("samplesPerSecond")}× samples/s, ${ratio("samplesPerCpuSecond")}× by processor time, ` +
+    `${table}\nagainst ${theirs.name}: ${ratio("samplesPerSecond")}× samples/s, ${ratio("samplesPerCpuSecond")}× by processor time, ` +
     `${ratio("memoryMb")}× memory`
   );
+}
+
+function heldOutLine({ name, heldOut }: OnlineFigures): string {
+  const each = heldOut.map((reward) => reward.toFixed(3)).join(", ");
+  return `${name}, held-out reward at the end: ${each}; median ${spreadOf(heldOut).median.toFixed(3)}`;
 }

@@ -1,6 +1,6 @@
 """One on-policy run of a TRL trainer on the benchmark's prompts: one JSON line with the fields of online-record.ts.
 
-usage: peer-online.py PLAN, a JSON object: modelDir, prompts, method grpo, rloo or online_dpo, mode, promptsAStep, group, newTokens, steps, threads.
+usage: peer-online.py PLAN, a JSON object: `OnlinePlan` of online-record.ts.
 A step is from the end of the one before to its own end, as TRL samples between two steps.
 """
 
@@ -40,19 +40,34 @@ class Spent:
         return taken
 
 
-class Scoring(Spent):
-    """The reward: the fraction of even token ids, up to the end token. Notes the mean of each call."""
+def even_share(end):
+    """The fraction of even token ids, up to the end token."""
 
-    def __init__(self, end):
-        super().__init__()
-        self.end, self.mean = end, float("nan")
-
-    def __call__(self, completion_ids, **_columns):
-        began = time.perf_counter()
+    def reward(completion_ids, **_columns):
         lists = [list(map(int, ids)) for ids in completion_ids]
         # OnlineDPOTrainer passes the padding too
-        kept = [ids[: ids.index(self.end) + 1] if self.end in ids else ids for ids in lists]
-        rewards = [sum(id % 2 == 0 for id in ids) / max(1, len(ids)) for ids in kept]
+        kept = [ids[: ids.index(end) + 1] if end in ids else ids for ids in lists]
+        return [sum(id % 2 == 0 for id in ids) / max(1, len(ids)) for ids in kept]
+
+    return reward
+
+
+def exact(completions, chosen, **_columns):
+    """1 for the text of the row's chosen answer, else 0."""
+    texts = [[messages[0]["content"].strip() for messages in side] for side in (completions, chosen)]
+    return [float(own == right) for own, right in zip(*texts)]
+
+
+class Scoring(Spent):
+    """A reward that notes its time and the mean of each call."""
+
+    def __init__(self, reward):
+        super().__init__()
+        self.reward, self.mean = reward, float("nan")
+
+    def __call__(self, **given):
+        began = time.perf_counter()
+        rewards = self.reward(**given)
         self.mean = sum(rewards) / len(rewards)
         self.seconds += time.perf_counter() - began
         return rewards
@@ -84,10 +99,16 @@ class Steps(transformers.TrainerCallback):
 
 
 def make_trainer(plan, rows, record):
-    common = common_arguments(plan) | dict(temperature=1.0)
+    common = common_arguments(plan) | dict(
+        temperature=1.0,
+        learning_rate=plan["learningRate"],
+        adam_beta2=plan["adamBeta2"],
+        seed=plan["seed"],
+    )
     parts = common_parts(plan)
-    sampling, scoring = Spent(), Scoring(parts["processing_class"].eos_token_id)
-    scoring.__name__ = "even_share"
+    reward = exact if plan["reward"] == "exact" else even_share(parts["processing_class"].eos_token_id)
+    sampling, scoring = Spent(), Scoring(reward)
+    scoring.__name__ = plan["reward"]
     parts |= dict(
         reward_funcs=scoring,
         train_dataset=Dataset.from_list(rows),
@@ -126,9 +147,10 @@ def make_trainer(plan, rows, record):
 def main(plan):
     torch.set_num_threads(plan["threads"])
     names = ("seconds", "cpuSeconds", "samplingSeconds", "scoringSeconds", "tokens", "rewards")
-    record = {name: [] for name in names} | dict(bareMb=peak_mb())
-    with open(plan["prompts"], encoding="utf-8") as lines:
-        rows = [json.loads(line) for line in lines]
+    record = {name: [] for name in names} | dict(heldOut=None, bareMb=peak_mb())
+    with open(plan["rows"], encoding="utf-8") as lines:
+        read = [json.loads(line) for line in lines]
+    rows = [{name: row[name] for name in ("prompt", "chosen") if name in row} for row in read]
     make_trainer(plan, first_rows(rows, plan["promptsAStep"] * plan["steps"]), record).train()
     print(json.dumps(record | dict(peakMb=peak_mb())))
 
