@@ -25,7 +25,7 @@ export function peersPython(): string | null {
 }
 
 /** Runs a program of this folder with our Node and returns what it printed. */
-function runHere(file: string, args: readonly string[], threads: number): string {
+export function runHere(file: string, args: readonly string[], threads: number): string {
   return output(process.execPath, [join(import.meta.dirname, file), ...args], threads);
 }
 
