@@ -1,18 +1,23 @@
 /** Dynamic sampling: groups from which nothing is learned are replaced by others. */
 import { at } from "../base/at.ts";
+import { inGroups } from "../methods/advantages.ts";
 import type { FunctionScores, Unscored } from "../rewards/scored-completions.ts";
 import type { ScoredGroups } from "./scored-rollout.ts";
 
 /** `scored` with the groups at `places` replaced by those of `other`, which are as large. */
 export function replaced(scored: ScoredGroups, places: readonly number[], other: ScoredGroups): ScoredGroups {
-  const sources = sourcesOf(scored, places, other);
-  const pick = <T>(own: readonly T[], others: readonly T[]): T[] =>
-    sources.map(({ isOther, index }) => at(isOther ? others : own, index));
-  return {
-    groups: scored.groups.map((group, g) => {
+  const merged = <T>(own: readonly T[], others: readonly T[]): T[] =>
+    own.map((value, g) => {
       const i = places.indexOf(g);
-      return i < 0 ? group : at(other.groups, i);
-    }),
+      return i < 0 ? value : at(others, i);
+    });
+  const [sizes, otherSizes] = [scored, other].map(({ groups }) =>
+    groups.map(({ completions }) => completions.length),
+  ) as [number[], number[]];
+  const pick = <T>(own: readonly T[], others: readonly T[]): T[] =>
+    merged(inGroups(own, sizes), inGroups(others, otherSizes)).flatMap((group) => group);
+  return {
+    groups: merged(scored.groups, other.groups),
     rewards: pick(scored.rewards, other.rewards),
     scores: {
       functions: scored.scores.functions.map((own, f): FunctionScores => {
@@ -29,28 +34,6 @@ export function replaced(scored: ScoredGroups, places: readonly number[], other:
       }),
     },
   };
-}
-
-/** For each completion of the result, in which of the two rollouts it is, and where. */
-function sourcesOf(
-  scored: ScoredGroups,
-  places: readonly number[],
-  other: ScoredGroups,
-): { isOther: boolean; index: number }[] {
-  let own = 0;
-  const otherStarts: number[] = [];
-  let start = 0;
-  for (const { completions } of other.groups) {
-    otherStarts.push(start);
-    start += completions.length;
-  }
-  return scored.groups.flatMap(({ completions }, g) => {
-    const first = own;
-    own += completions.length;
-    const i = places.indexOf(g);
-    const begin = i < 0 ? first : at(otherStarts, i);
-    return completions.map((_, k) => ({ isOther: i >= 0, index: begin + k }));
-  });
 }
 
 /** Why each completion has no score; null for those that have one. */

@@ -6,7 +6,7 @@ import { CompletionValues } from "../data/completion-values.ts";
 import type { Example } from "../data/example.ts";
 import { completionEntropies } from "../evaluate/diversity/completion-entropies.ts";
 import { scoreBatch } from "../forward/score-batch.ts";
-import { mean, scorable } from "../methods/advantages.ts";
+import { inGroups, mean, scorable } from "../methods/advantages.ts";
 import type { EvaluationRecord } from "../runs/evaluation-records.ts";
 import { evaluationBatches } from "../train/step-source.ts";
 import type { OnlineParts } from "./online-steps.ts";
@@ -120,12 +120,8 @@ function meanOf(values: readonly number[]): number {
 
 /** The mean of each group's completions. */
 function byPrompt(groups: readonly RolloutGroup[], values: readonly number[]): number[] {
-  let first = 0;
-  return groups.map(({ completions }) => {
-    const own = values.slice(first, first + completions.length);
-    first += completions.length;
-    return meanOf(own);
-  });
+  const sizes = groups.map(({ completions }) => completions.length);
+  return inGroups(values, sizes).map(meanOf);
 }
 
 /** KL from the start, estimated on each completion (k1), nats. */

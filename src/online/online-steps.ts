@@ -4,6 +4,7 @@ import { ConfigError, messageOf, TrainingError } from "../base/errors.ts";
 import { deriveSeed } from "../base/random.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import { describeOrigin, type Example } from "../data/example.ts";
+import type { MicroBatch } from "../forward/batch.ts";
 import type { Numerics } from "../forward/numerics.ts";
 import { updatesOf } from "../methods/index.ts";
 import type { CompletionObjective } from "../methods/objective.ts";
@@ -20,7 +21,7 @@ import { prepareRollout } from "./prepare-rollout.ts";
 import { PromptOrder } from "./prompt-order.ts";
 import { ReplayRows, withReplayed } from "./replay-rows.ts";
 import { type RolloutGroup, rollout } from "./rollout.ts";
-import { byCompletion, type RolloutBatch, type RolloutPacking, rolloutBatches } from "./rollout-batches.ts";
+import { byCompletion, type RolloutPacking, rolloutBatches } from "./rollout-batches.ts";
 import { readRolloutState, writeRolloutState } from "./rollout-file.ts";
 import { rolloutRows } from "./rollout-rows.ts";
 import { RolloutWarnings } from "./rollout-warnings.ts";
@@ -69,7 +70,7 @@ export class OnlineSteps implements StepSource {
   #current: CurrentRollout | null = null;
   whyStopped: string | null = null;
   /** The micro-batches of the step at hand, where its log-probs are wanted. */
-  #batches: readonly RolloutBatch[] = [];
+  #batches: MicroBatch[] = [];
   readonly #warnings: RolloutWarnings;
   /** Speeds of the last rollout and step: they are not the run's state, and differ from run to run. */
   readonly #speeds: Record<string, number> = {};
@@ -104,11 +105,6 @@ export class OnlineSteps implements StepSource {
     return this.#speeds;
   }
 
-  /** The rollout at hand; null before the first. */
-  get current(): CurrentRollout | null {
-    return this.#current;
-  }
-
   get #stepsARound(): number {
     return this.#updates.steps * this.#updates.passes;
   }
@@ -120,32 +116,30 @@ export class OnlineSteps implements StepSource {
   async next(step: number, how: NextOptions = {}): Promise<TrainingStep | null> {
     const round = Math.floor(step / this.#stepsARound);
     let rows: RolloutRow[] | null = null;
-    if (this.#current?.round !== round) {
+    let current = this.#current;
+    if (current?.round !== round) {
       this.#current = null;
-      try {
-        this.#current = await this.#rollOut(round, step, how);
-      } catch (error) {
-        if (error instanceof JudgeBudgetError) this.whyStopped = messageOf(error);
-        else if (how.signal?.aborted !== true) throw error;
-        return null;
-      }
-      rows = rolloutRows(this.#current, { step: step + 1, tokenizer: this.#parts.tokenizer });
+      current = await this.#renewed(round, step, how);
+      if (current === null) return null;
+      this.#current = current;
+      rows = rolloutRows(current, { step: step + 1, tokenizer: this.#parts.tokenizer });
     }
     const { part, isFirst } = this.#placeOf(step);
-    const groups = this.#current.groups.slice(part * this.#prompts, (part + 1) * this.#prompts);
-    this.#batches = this.#pack(step, part, isFirst);
+    const first = part * this.#prompts;
+    const groups = current.groups.slice(first, first + this.#prompts);
+    const columns = isFirst ? current.columns : { ...current.columns, oldLogps: oldLogpsOf(current) };
+    this.#batches = this.#pack(step, groups, first, columns);
     const before = this.#order.epochsAt(round * this.#promptsARound);
     const done = this.#order.epochsAt((round + 1) * this.#promptsARound);
     const endsRound = (step + 1) % this.#stepsARound === 0;
     return {
-      batches: [...this.#batches],
-      singles: () =>
-        groups.flatMap((_, g) => this.#packed(groups.slice(g, g + 1), part * this.#prompts + g, isFirst)),
+      batches: this.#batches,
+      singles: () => groups.flatMap((group, g) => this.#packed([group], first + g, columns)),
       epoch: endsRound ? done : before,
       endsEpoch: endsRound && Math.floor(done) > Math.floor(before),
       keep_logps: isFirst,
       frozen: step < this.#warmupSteps,
-      ...(rows === null ? {} : { rollout: rows, notes: this.#warnings.of(this.#current) }),
+      ...(rows === null ? {} : { rollout: rows, notes: this.#warnings.of(current) }),
     };
   }
 
@@ -169,6 +163,17 @@ export class OnlineSteps implements StepSource {
   #placeOf(step: number): { part: number; isFirst: boolean } {
     const inRound = step % this.#stepsARound;
     return { part: inRound % this.#updates.steps, isFirst: inRound === 0 };
+  }
+
+  /** The next rollout; null where the run stops in it. */
+  async #renewed(round: number, step: number, how: NextOptions): Promise<CurrentRollout | null> {
+    try {
+      return await this.#rollOut(round, step, how);
+    } catch (error) {
+      if (error instanceof JudgeBudgetError) this.whyStopped = messageOf(error);
+      else if (how.signal?.aborted !== true) throw error;
+      return null;
+    }
   }
 
   async #rollOut(round: number, step: number, how: NextOptions): Promise<CurrentRollout> {
@@ -228,43 +233,20 @@ export class OnlineSteps implements StepSource {
   }
 
   /** The micro-batches of a step: its part of the rollout, and the rows that are replayed. */
-  #pack(step: number, part: number, isFirst: boolean): RolloutBatch[] {
-    const current = this.#current;
-    if (current === null) return [];
-    const first = part * this.#prompts;
-    const groups = current.groups.slice(first, first + this.#prompts);
-    if (this.#replay === null) return this.#packed(groups, first, isFirst);
+  #pack(step: number, groups: readonly RolloutGroup[], first: number, columns: RolloutColumns): MicroBatch[] {
+    if (this.#replay === null) return this.#packed(groups, first, columns);
     const { rows, count } = this.#replay;
     const { num_generations: n } = this.#parts.config;
-    const columns = mapped(this.#columns(isFirst), (values) =>
-      values.slice(first * n, (first + groups.length) * n),
-    );
+    const own = mapped(columns, (values) => values.slice(first * n, (first + groups.length) * n));
     const replayed = rows.groups(step, count);
-    const all = withReplayed(columns, groups.length * n, replayed);
+    const all = withReplayed(own, groups.length * n, replayed);
     return rolloutBatches([...groups, ...replayed], 0, all, this.#packing);
   }
 
   /** @param first - place of the first of `groups` among the rollout's */
-  #packed(groups: readonly RolloutGroup[], first: number, isFirst: boolean): RolloutBatch[] {
+  #packed(groups: readonly RolloutGroup[], first: number, columns: RolloutColumns): MicroBatch[] {
     const { num_generations: n } = this.#parts.config;
-    return rolloutBatches(groups, first * n, this.#columns(isFirst), this.#packing);
-  }
-
-  /** Those of the rollout at hand, for its first update or a later one. */
-  #columns(isFirst: boolean): RolloutColumns {
-    const current = this.#current;
-    if (current === null) return {};
-    return isFirst ? current.columns : { ...current.columns, oldLogps: this.#oldLogps(current) };
-  }
-
-  /** Those of the first pass, where the policy was the sampler's; else the sampler's. */
-  #oldLogps({ groups, firstLogps }: CurrentRollout): Float32Array[] {
-    const sampler = groups.flatMap(({ completions }) => completions.map(({ logps }) => logps));
-    // a completion that the loss leaves out has none in the first pass
-    return sampler.map((logps, i) => {
-      const first = firstLogps?.[i];
-      return first?.length === logps.length ? first : logps;
-    });
+    return rolloutBatches(groups, first * n, columns, this.#packing);
   }
 
   get #packing(): RolloutPacking {
@@ -317,6 +299,16 @@ export class OnlineSteps implements StepSource {
   async *export(): AsyncGenerator<Extract<TrainEvent, { type: "export" }>> {
     if (this.#parts.valueModel !== null) yield* this.#parts.valueModel.export();
   }
+}
+
+/** The old log-probs of an update after the first: those of the first pass, where the policy was the sampler's; else the sampler's. */
+function oldLogpsOf({ groups, firstLogps }: CurrentRollout): Float32Array[] {
+  const sampler = groups.flatMap(({ completions }) => completions.map(({ logps }) => logps));
+  // a completion that the loss leaves out has none in the first pass
+  return sampler.map((logps, i) => {
+    const first = firstLogps?.[i];
+    return first?.length === logps.length ? first : logps;
+  });
 }
 
 /** `columns` with each one's values changed. */

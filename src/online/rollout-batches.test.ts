@@ -90,8 +90,12 @@ for (const mayCutGroups of [true, false]) {
           targetsOf(batches),
           all.map(({ ids }) => ids),
         );
-        for (const { packed, places, indices, columns: own = {} } of batches) {
-          assert.deepEqual(own["advantages"], places);
+        const advantages = batches.map(({ columns: own }) => Array.from(own?.["advantages"] ?? []));
+        assert.deepEqual(advantages.flat(), [0, 1, 2, 3, 4, 5, 6, 7]);
+        for (const [b, { packed, indices, columns: own = {} }] of batches.entries()) {
+          // each one's advantage is its place
+          const places = advantages[b] ?? [];
+          assert.equal(places.length, packed.spans.length);
           assert.deepEqual(Array.from(own["oldLogps"] ?? []), Array.from(packed.targets));
           assert.deepEqual(indices, [...new Set(places.map((place) => (place < 4 ? 4 : 9)))]);
           const isOneUnit = mayCutGroups ? places.length === 1 : indices.length === 1;

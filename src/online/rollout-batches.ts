@@ -26,11 +26,6 @@ interface Place {
   index: number;
 }
 
-/** A micro-batch, and the places of its completions among all of the rollout's. */
-export interface RolloutBatch extends MicroBatch {
-  places: number[];
-}
-
 /**
  * Micro-batches of some groups.
  *
@@ -42,7 +37,7 @@ export function rolloutBatches(
   first: number,
   columns: RolloutColumns,
   packing: RolloutPacking,
-): RolloutBatch[] {
+): MicroBatch[] {
   let index = first;
   const units: Place[][] = groups.flatMap((group) => {
     const places = group.completions.map((completion): Place => ({ group, completion, index: index++ }));
@@ -88,7 +83,7 @@ function examplesOf(
   });
 }
 
-function batchOf(places: readonly Place[], columns: RolloutColumns, packing: RolloutPacking): RolloutBatch {
+function batchOf(places: readonly Place[], columns: RolloutColumns, packing: RolloutPacking): MicroBatch {
   const examples = examplesOf(places, packing);
   const packed = packExamples(
     examples.map(({ example }) => example),
@@ -104,7 +99,6 @@ function batchOf(places: readonly Place[], columns: RolloutColumns, packing: Rol
     packed,
     indices: examples.map(({ index }) => index),
     columns: Object.fromEntries(named) as Columns,
-    places: places.map(({ index }) => index),
     ...(isFiltered ? { keptTokens: kept } : {}),
   };
 }

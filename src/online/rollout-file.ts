@@ -3,7 +3,8 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { at } from "../base/at.ts";
 import { FormatError } from "../base/errors.ts";
-import { readJsonFile, writeFileAtomic } from "../base/files.ts";
+import { readTextFile, writeFileAtomic } from "../base/files.ts";
+import { parseNumbers, stringifyNumbers } from "../base/json-numbers.ts";
 import type { Example } from "../data/example.ts";
 import type { RolloutColumns } from "../methods/rollout.ts";
 import type { CurrentRollout } from "./scored-rollout.ts";
@@ -22,16 +23,16 @@ interface SavedRollout {
   version: 1;
   round: number;
   groups: { index: number; completions: SavedCompletion[] }[];
-  /** Null: unscorable. */
-  rewards: (number | null)[];
+  /** NaN: unscorable. */
+  rewards: number[];
   columns: Record<string, { numbers: string } | { tokens: string[] }>;
-  metrics: Record<string, number | null>;
+  metrics: Record<string, number>;
   firstLogps: string[] | null;
 }
 
 /** Writes the rollout into a checkpoint that is being written. */
 export function writeRolloutState(dir: string, rollout: CurrentRollout): void {
-  const { round, groups, rewards, columns, metrics, firstLogps } = rollout;
+  const { round, groups, rewards, metrics, columns, firstLogps } = rollout;
   const saved: SavedRollout = {
     version: 1,
     round,
@@ -42,7 +43,8 @@ export function writeRolloutState(dir: string, rollout: CurrentRollout): void {
         kept: kept?.map((own) => encoded(own)) ?? null,
       })),
     })),
-    rewards: rewards.map((reward) => (Number.isNaN(reward) ? null : reward)),
+    rewards,
+    metrics,
     columns: Object.fromEntries(
       Object.entries(columns).map(([name, values]) => [
         name,
@@ -51,12 +53,9 @@ export function writeRolloutState(dir: string, rollout: CurrentRollout): void {
           : { numbers: encoded(Float64Array.from(values as readonly number[])) },
       ]),
     ),
-    metrics: Object.fromEntries(
-      Object.entries(metrics).map(([name, value]) => [name, Number.isFinite(value) ? value : null]),
-    ),
     firstLogps: firstLogps?.map((own) => encoded(own)) ?? null,
   };
-  writeFileAtomic(join(dir, FILE), `${JSON.stringify(saved)}\n`);
+  writeFileAtomic(join(dir, FILE), `${stringifyNumbers(saved)}\n`);
 }
 
 /**
@@ -73,7 +72,7 @@ export function readRolloutState(dir: string, examples: readonly Example[]): Cur
         "Resume from an earlier checkpoint.",
     );
   }
-  const saved = readJsonFile(path) as SavedRollout;
+  const saved = parseNumbers(readTextFile(path)) as SavedRollout;
   return {
     round: saved.round,
     groups: saved.groups.map(({ index, completions }) => ({
@@ -84,13 +83,11 @@ export function readRolloutState(dir: string, examples: readonly Example[]): Cur
         kept: kept?.map((own) => new Int32Array(bytesOf(own))) ?? null,
       })),
     })),
-    rewards: saved.rewards.map((reward) => reward ?? Number.NaN),
+    rewards: saved.rewards,
+    metrics: saved.metrics,
     // they are in rollouts.jsonl.gz already
     scores: { functions: [] },
     columns: columnsOf(saved.columns),
-    metrics: Object.fromEntries(
-      Object.entries(saved.metrics).map(([name, value]) => [name, value ?? Number.NaN]),
-    ),
     firstLogps: saved.firstLogps?.map(floats) ?? null,
   };
 }

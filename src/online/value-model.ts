@@ -5,7 +5,6 @@ import { ConfigError, FormatError, TrainingError } from "../base/errors.ts";
 import { makeDirectory } from "../base/files.ts";
 import { deriveSeed } from "../base/random.ts";
 import type { RunConfig } from "../config/run-config.ts";
-import type { Example } from "../data/example.ts";
 import { readAdapter } from "../formats/adapter.ts";
 import type { MicroBatch } from "../forward/batch.ts";
 import type { Environment } from "../forward/environment.ts";
@@ -137,22 +136,14 @@ export class ValueModel implements Disposable {
   export(): AsyncIterable<Extract<TrainEvent, { type: "export" }>> {
     const { config, data } = this.#settings;
     const { valueModel: dir } = runPaths(config.output_dir);
-    const rows = data.dataset.examples.flatMap(readAsCompletion);
-    const dataset = { ...data.dataset, examples: rows, evalExamples: null };
     const keys = { ...config, model_name_or_path: this.#base, export_merged: false };
-    return exportRun({ adapter: dir, model: dir }, keys, { ...data, dataset }, this.#training);
+    return exportRun({ adapter: dir, model: dir }, keys, data, this.#training);
   }
 
   [Symbol.dispose](): void {
     this.#training.optimizer[Symbol.dispose]();
     this.#trained.dispose();
   }
-}
-
-/** A prompt's tokens after its first as a completion; none of a prompt of one token. */
-function readAsCompletion({ origin, promptIds }: Example): Example[] {
-  if (promptIds.length < 2) return [];
-  return [{ origin, promptIds: promptIds.slice(0, 1), completions: [{ ids: promptIds.slice(1) }] }];
 }
 
 /** What is loaded and trained, and the score layer of a model without one. */

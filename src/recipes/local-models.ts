@@ -55,9 +55,9 @@ export async function localRun(run: OpenRun, config: RunConfig, onPhase: PhaseLi
 type ModelKey = "model_name_or_path" | "adapter_name_or_path" | "value_model_name_or_path";
 
 function valueModelOf(method: MethodSettings): string | null {
-  return method.objective === "ppo" ? method.value_model_name_or_path : null;
+  return "value_model_name_or_path" in method ? method.value_model_name_or_path : null;
 }
 
 function withValueModel(method: MethodSettings, directory: string | null): MethodSettings {
-  return method.objective === "ppo" ? { ...method, value_model_name_or_path: directory } : method;
+  return "value_model_name_or_path" in method ? { ...method, value_model_name_or_path: directory } : method;
 }

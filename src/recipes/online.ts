@@ -134,7 +134,7 @@ export class OnlineRun implements AsyncDisposable {
       : null;
     const { method } = config;
     const valueModel =
-      method.objective === "ppo" && objective.name === "ppo"
+      "value_model_name_or_path" in method && objective.name === method.objective
         ? memory.use(new ValueModel({ config: { ...config, method }, environment, numerics, data }))
         : null;
     const scorer = this.scorer(data, environment);

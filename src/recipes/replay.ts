@@ -8,7 +8,7 @@ import { io, makeDirectories, uniqueTag } from "../base/file-io.ts";
 import { stringifyNumbers } from "../base/json-numbers.ts";
 import { loadConfig } from "../config/load-config.ts";
 import { checkpointPath, listCheckpoints } from "../runs/checkpoints.ts";
-import { type MetricRow, readMetrics } from "../runs/metrics.ts";
+import { isMeasurement, type MetricRow, readMetrics } from "../runs/metrics.ts";
 import { readRollouts } from "../runs/rollouts.ts";
 import { type RunPaths, runPaths } from "../runs/run-directory.ts";
 import { readRunJson } from "../runs/run-json.ts";
@@ -33,10 +33,6 @@ export interface Replay {
   /** What differs first, a sentence; null: all of it is the same to the bit. */
   difference: string | null;
 }
-
-/** Keys that measure time and memory. */
-const measured =
-  /^(tokens_per_second|step_time|peak_memory_bytes|eval_runtime|speed\/.*|(eval_)?rewards\/.*\/seconds)$/;
 
 /**
  * Trains again, in a temporary directory, from the last checkpoint before `step` up to it.
@@ -63,11 +59,11 @@ export async function replay({ run, step, signal }: ReplayOptions): Promise<Repl
     copyRun(run, copy, from);
     await trainUntil(runPaths(copy), step, signal);
     const again = runPaths(copy);
+    const sampled = readRollouts(again.rollouts);
     const difference =
       rowDifference(wanted, readMetrics(again.metrics)) ??
-      rolloutDifference(readRollouts(paths.rollouts), readRollouts(again.rollouts));
-    const isOfSteps = (row: { step: number }) => row.step > from && row.step <= step;
-    const completions = readRollouts(again.rollouts).filter(isOfSteps).length;
+      rolloutDifference(readRollouts(paths.rollouts), sampled);
+    const completions = sampled.filter((row) => row.step > from && row.step <= step).length;
     return { from, rows: wanted.length, completions, difference };
   } finally {
     io.rmSync(directory);
@@ -128,7 +124,7 @@ function rowDifference(wanted: readonly MetricRow[], got: readonly MetricRow[]):
     );
     const what = `step ${row.global_step}${isEvaluation ? ", evaluation" : ""}`;
     if (same === undefined) return `${what}: no row of metrics came of it again`;
-    const key = Object.keys(row).find((name) => !measured.test(name) && !Object.is(row[name], same[name]));
+    const key = Object.keys(row).find((name) => !isMeasurement(name) && !Object.is(row[name], same[name]));
     if (key !== undefined) return `${what}: ${key} was ${row[key]} and is ${same[key]}`;
   }
   return null;

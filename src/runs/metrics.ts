@@ -11,6 +11,13 @@ export interface MetricRow {
   [key: string]: number | string | boolean | null;
 }
 
+/** Whether a key of a row measures time or memory, and so differs between two runs that are equal. */
+export function isMeasurement(key: string): boolean {
+  return /^(tokens_per_second|step_time|peak_memory_bytes|eval_runtime|speed\/.*|(eval_)?rewards\/.*\/seconds)$/.test(
+    key,
+  );
+}
+
 /** Appends rows of metrics to a file. */
 export class MetricsWriter {
   readonly #file: JsonLinesWriter;

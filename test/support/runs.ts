@@ -11,7 +11,7 @@ import { stringifyNumbers } from "../../src/base/json-numbers.ts";
 import { loadConfig } from "../../src/config/load-config.ts";
 import { readSafetensorsHeader } from "../../src/formats/safetensors.ts";
 import { type TrainOptions, train } from "../../src/recipes/train.ts";
-import { type MetricRow, MetricsWriter, readMetrics } from "../../src/runs/metrics.ts";
+import { isMeasurement, type MetricRow, MetricsWriter, readMetrics } from "../../src/runs/metrics.ts";
 import type { TrainEvent, TrainSummary } from "../../src/runs/train-events.ts";
 import { scratch } from "./scratch.ts";
 import { makeTinyModel, pairRows, type TinyModelOptions, writeRows } from "./tiny-model.ts";
@@ -111,17 +111,10 @@ export function filesOf(dir: string): Record<string, string> {
   return Object.fromEntries(entries.sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
-/** Keys of `metrics.jsonl` that measure time and memory. */
-const measured: readonly string[] = ["tokens_per_second", "step_time", "peak_memory_bytes", "eval_runtime"];
-
-function isMeasured(key: string): boolean {
-  return measured.includes(key) || key.startsWith("speed/") || /^(eval_)?rewards\/.*\/seconds$/.test(key);
-}
-
 /** The metrics of a run as text, a row a line, without the measurements of time and memory. */
 export function metricsOf(runDir: string): string[] {
   return readMetrics(join(runDir, "metrics.jsonl")).map((row) =>
-    stringifyNumbers(Object.fromEntries(Object.entries(row).filter(([key]) => !isMeasured(key)))),
+    stringifyNumbers(Object.fromEntries(Object.entries(row).filter(([key]) => !isMeasurement(key)))),
   );
 }
 
