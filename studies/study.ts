@@ -71,12 +71,13 @@ export async function study(options: StudyOptions): Promise<WrittenOutcome> {
     }
     const asked = { budget: options.budget, sets: setup.sets, prompts: setup.prompts };
     const place = { definition, setup, options };
+    // the search has the first seeds: more seeds for the conditions later leave it as it was
     const searched =
       definition.search === undefined || searchSeeds === 0
         ? null
-        : await run(place, definition.search.conditions(asked), { first: count + 1, count: searchSeeds });
+        : await run(place, definition.search.conditions(asked), { first: 1, count: searchSeeds });
     const conditions = definition.conditions({ ...asked, searched: searched?.measured ?? null });
-    const { outcomes, measured } = await run(place, conditions, { first: 1, count });
+    const { outcomes, measured } = await run(place, conditions, { first: searchSeeds + 1, count });
     const { title, question, metrics, referenceOf } = definition;
     const contests = comparisonsOf(measured.values(), measured, referenceOf);
     const verdicts = await judgedSections(contests, options.output, options.judge);

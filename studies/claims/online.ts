@@ -5,6 +5,7 @@ import { chosenRate, searchedRates } from "../analyses/rates.ts";
 import { rolloutSections } from "../analyses/rollout-sections.ts";
 import type { Asked, StudyDefinition } from "../definition.ts";
 import type { Budget } from "../setup.ts";
+import { METHODS, type OnlineMethod, REFERENCE, TASKS, type TaskName } from "./online-methods.ts";
 
 /** The study. */
 export const online: StudyDefinition = {
@@ -16,27 +17,22 @@ export const online: StudyDefinition = {
   metrics: ["reward", "gold", "kl_init", "chosen_change", "chosen_down", "entropy", "distinct", "length"],
   referenceOf: (name) => {
     const [task, method] = splitName(name);
-    return method === reference ? null : nameOf(task, reference);
+    return method === REFERENCE ? null : nameOf(task, REFERENCE);
   },
   evaluations: "some",
   needsAnswers: false,
-  seeds: { quick: 2, full: 5 },
-  search: { seeds: { quick: 0, full: 2 }, conditions: searchConditions },
+  seeds: { quick: 2, full: 3 },
+  search: { seeds: { quick: 0, full: 1 }, conditions: searchConditions },
   conditions: ({ budget, prompts, searched }) =>
     prompts === null
-      ? ownConditions()
-      : taskNames.flatMap((task) =>
-          methods
-            .filter(({ tasks }) => budget === "full" || tasks.includes(task))
-            .map((method) => islandsCondition(task, method, { budget, prompts, searched })),
+      ? ownConditions(budget)
+      : TASKS.flatMap((task) =>
+          METHODS.filter(({ tasks }) => tasks[budget].includes(task)).map((method) =>
+            islandsCondition(task, method, { budget, prompts, searched }),
+          ),
         ),
   sections: (measured) => rolloutSections(measured, splitName),
 };
-
-const reference = "grpo";
-
-const taskNames = ["exact", "proxy", "coin"] as const;
-type TaskName = (typeof taskNames)[number];
 
 function nameOf(task: string, method: string): string {
   return `${task}: ${method}`;
@@ -47,56 +43,12 @@ function splitName(name: string): [task: string, method: string] {
   return [task, method];
 }
 
-/** How a model is trained on-policy. */
-interface OnlineMethod {
-  name: string;
-  values: ConfigValues;
-  /** Tasks of the quick budget. The full one has all of each. */
-  tasks: readonly TaskName[];
-}
-
-const slime: ConfigValues = { objective: "slime" };
-const grpo: ConfigValues = { objective: "grpo" };
-
-const methods: readonly OnlineMethod[] = [
-  { name: reference, values: grpo, tasks: taskNames },
-  { name: "grpo, KL in the loss", values: { ...grpo, beta: 0.05 }, tasks: ["proxy"] },
-  { name: "grpo, s 10", values: { ...grpo, steps_per_generation: 10 }, tasks: ["exact"] },
-  { name: "dr_grpo", values: { ...grpo, loss_type: "dr_grpo" }, tasks: [] },
-  { name: "rloo", values: { objective: "rloo", beta: 0 }, tasks: ["exact"] },
-  { name: "raft", values: { objective: "raft", reward_threshold: 0 }, tasks: ["exact"] },
-  { name: "dpo", values: { objective: "dpo" }, tasks: taskNames },
-  { name: "simpo", values: { objective: "simpo" }, tasks: [] },
-  { name: "slime", values: slime, tasks: taskNames },
-  { name: "slime, script", values: { ...slime, preset: "script" }, tasks: [] },
-  { name: "slime, config", values: { ...slime, preset: "config" }, tasks: [] },
-  { name: "slime, no anchor", values: { ...slime, lambda_w: 0 }, tasks: ["exact"] },
-  { name: "slime, best_worst", values: { ...slime, pairs: "best_worst" }, tasks: ["exact"] },
-  { name: "dpo, best_worst", values: { objective: "dpo", pairs: "best_worst" }, tasks: [] },
-  {
-    name: "slime, positive",
-    values: { ...slime, anchor_on: "positive", anchor_threshold: 2 },
-    tasks: ["proxy"],
-  },
-  {
-    name: "slime, KL in the loss",
-    values: { ...slime, kl_coef: 0.5, kl_in: "loss" },
-    tasks: ["proxy", "coin"],
-  },
-  {
-    name: "slime, KL in the reward",
-    values: { ...slime, kl_coef: 0.05, kl_in: "reward" },
-    tasks: ["proxy", "coin"],
-  },
-  { name: "slime, replay", values: { ...slime, replay: 0.5 }, tasks: ["proxy", "coin"] },
-  { name: "slime, s 10", values: { ...slime, steps_per_generation: 10 }, tasks: ["exact"] },
-];
-
-const steps: Record<TaskName, Record<Budget, number>> = {
-  exact: { quick: 40, full: 100 },
-  // what it comes to shows early, and an end tells only who found the trick
-  proxy: { quick: 20, full: 100 },
-  coin: { quick: 20, full: 100 },
+/** Steps, and steps between two evaluations. */
+const length: Record<TaskName, { steps: number; between: number }> = {
+  exact: { steps: 40, between: 10 },
+  // the trick is found early, and an end tells only who found it
+  proxy: { steps: 20, between: 4 },
+  coin: { steps: 40, between: 20 },
 };
 
 /** As quick start's preference stage has it, where it fits. */
@@ -122,62 +74,84 @@ function reward(name: string): string {
   return `${join(import.meta.dirname, "../rewards.ts")}#${name}`;
 }
 
-function islandsValues(task: TaskName, prompts: ConfigValues, budget: Budget): ConfigValues {
+function islandsValues(
+  task: TaskName,
+  { values, updates = 1 }: OnlineMethod,
+  { prompts, budget }: { prompts: ConfigValues; budget: Budget },
+): ConfigValues {
   return {
     ...prompts,
     ...sampling,
     reward_funcs: [reward(task)],
     eval_reward_funcs: [reward("exact")],
-    max_steps: steps[task][budget],
+    max_steps: updates * length[task].steps,
+    eval_steps: updates * length[task].between,
     ...(budget === "quick" ? { max_eval_rows: 80 } : { max_train_rows: null }),
+    ...values,
   };
 }
 
 function islandsCondition(
   task: TaskName,
-  { name, values }: OnlineMethod,
+  method: OnlineMethod,
   { budget, prompts, searched }: Pick<Asked, "budget" | "searched"> & { prompts: ConfigValues },
 ): Condition {
-  const rate = searched === null ? defaultRate : (chosenRate(searched, name) ?? defaultRate);
-  const changes = { ...islandsValues(task, prompts, budget), learning_rate: rate, ...values };
-  return { name: nameOf(task, name), changes };
+  const { name, rateOf = name } = method;
+  const rate = searched === null ? null : chosenRate(searched, rateOf);
+  return {
+    name: nameOf(task, name),
+    changes: { ...islandsValues(task, method, { prompts, budget }), learning_rate: rate ?? defaultRate },
+  };
 }
 
-/** Every method with each rate, on exact alone: on proxy the rate that earns most is that which finds the trick first. */
+/** Each rate on exact alone: on proxy the one that earns most is that which finds the trick first. Only the end is looked at. */
 function searchConditions({ budget, prompts }: Omit<Asked, "searched">): Condition[] {
   if (prompts === null) return [];
-  return methods.flatMap(({ name, values }) =>
-    searchedRates(name, rates).map(({ condition, rate }) => ({
+  return METHODS.filter(({ rateOf }) => rateOf === undefined).flatMap((method) =>
+    searchedRates(method.name, rates).map(({ condition, rate }) => ({
       name: condition,
-      changes: { ...islandsValues("exact", prompts, budget), max_steps: 40, learning_rate: rate, ...values },
+      changes: {
+        ...islandsValues("exact", method, { prompts, budget }),
+        ...{ eval_on_start: false, eval_steps: length.exact.steps, learning_rate: rate },
+      },
     })),
   );
 }
 
-/** Rewards of text alone, for a model and rows of the user's own. */
-const ownTasks: readonly { task: string; name: string }[] = [
-  { task: "within 40 tokens", name: "withinForty" },
-  { task: "three bullets", name: "threeBullets" },
+/** Rewards of text alone, for a model and rows of the user's own, and the longest completion, in tokens. */
+const ownTasks: readonly { task: string; name: string; longest: number }[] = [
+  { task: "within 40 tokens", name: "withinForty", longest: 56 },
+  { task: "three bullets", name: "threeBullets", longest: 64 },
 ];
 
-function ownConditions(): Condition[] {
+/** Compared on rows of the user's own. */
+const ownMethods: readonly string[] = [REFERENCE, "slime", "dpo"];
+
+/** Prompts × 8 completions a step, and what is measured. */
+const ownSize: Record<Budget, ConfigValues> = {
+  quick: { gradient_accumulation_steps: 2, max_steps: 12, eval_steps: 12, max_eval_rows: 32 },
+  full: { gradient_accumulation_steps: 4, max_steps: 40, eval_steps: 10 },
+};
+
+function ownConditions(budget: Budget): Condition[] {
   const shared: ConfigValues = {
+    ...ownSize[budget],
     num_generations: 8,
     num_generations_eval: 1,
     lora_dropout: 0,
-    max_completion_length: 96,
     reward_workers: 1,
     per_device_train_batch_size: 8,
-    gradient_accumulation_steps: 4,
     lr_scheduler_type: "constant",
-    max_steps: 40,
+    warmup_ratio: 0,
+    learning_rate: 1e-3,
     logging_steps: 1,
+    save_strategy: "no",
   };
-  const compared = methods.filter(({ name }) => [reference, "dpo", "slime"].includes(name));
-  return ownTasks.flatMap(({ task, name: rewarded }) =>
+  const compared = METHODS.filter(({ name }) => ownMethods.includes(name));
+  return ownTasks.flatMap(({ task, name: rewarded, longest }) =>
     compared.map(({ name, values }) => ({
       name: nameOf(task, name),
-      changes: { ...shared, reward_funcs: [reward(rewarded)], ...values },
+      changes: { ...shared, max_completion_length: longest, reward_funcs: [reward(rewarded)], ...values },
     })),
   );
 }

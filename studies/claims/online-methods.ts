@@ -1,0 +1,111 @@
+/** What study `online` compares: methods, and the tasks of each in either budget (a table). */
+import type { ConfigValues } from "preftune/sweep";
+import type { Budget } from "../setup.ts";
+
+/** Rewards on the islands. */
+export const TASKS = ["exact", "proxy", "coin"] as const;
+export type TaskName = (typeof TASKS)[number];
+
+/** How a model is trained on-policy. */
+export interface OnlineMethod {
+  name: string;
+  values: ConfigValues;
+  tasks: Readonly<Record<Budget, readonly TaskName[]>>;
+  /** The method whose learning rate it takes; without one its own is searched. */
+  rateOf?: string;
+  /** Updates on the completions that others make one update on: as many more steps for the same completions. */
+  updates?: number;
+}
+
+/** The method that the others are compared with. */
+export const REFERENCE = "grpo";
+
+const all = TASKS;
+const slime: ConfigValues = { objective: "slime" };
+const grpo: ConfigValues = { objective: "grpo" };
+// one update a rollout, as the others; in TRL PPO makes four
+const ppo: ConfigValues = { objective: "ppo", num_ppo_epochs: 1, kl_coef: 0 };
+
+/** All methods. Without a KL unless the name says so. */
+export const METHODS: readonly OnlineMethod[] = [
+  { name: REFERENCE, values: grpo, tasks: { quick: all, full: all } },
+  { name: "slime", values: slime, tasks: { quick: all, full: all } },
+  { name: "dpo", values: { objective: "dpo" }, tasks: { quick: all, full: all } },
+  { name: "ppo", values: ppo, tasks: { quick: ["exact", "proxy"], full: all } },
+  { name: "simpo", values: { objective: "simpo" }, tasks: { quick: [], full: all } },
+  { name: "rloo", values: { objective: "rloo", beta: 0 }, tasks: { quick: ["exact"], full: all } },
+  {
+    name: "raft",
+    values: { objective: "raft", reward_threshold: 0 },
+    tasks: { quick: ["exact"], full: all },
+  },
+  { name: "grpo, KL in the loss", values: { ...grpo, beta: 0.05 }, tasks: { quick: ["proxy"], full: all } },
+  {
+    name: "slime, KL in the loss",
+    values: { ...slime, kl_coef: 0.5, kl_in: "loss" },
+    tasks: { quick: ["proxy", "coin"], full: all },
+  },
+  {
+    name: "slime, KL in the reward",
+    values: { ...slime, kl_coef: 0.05, kl_in: "reward" },
+    tasks: { quick: ["proxy", "coin"], full: all },
+  },
+  {
+    name: "slime, replay",
+    values: { ...slime, replay: 0.5 },
+    tasks: { quick: ["proxy", "coin"], full: all },
+  },
+  {
+    name: "slime, no anchor",
+    values: { ...slime, lambda_w: 0 },
+    tasks: { quick: ["exact"], full: all },
+  },
+  {
+    name: "slime, best_worst",
+    values: { ...slime, pairs: "best_worst" },
+    tasks: { quick: ["exact"], full: ["exact", "proxy"] },
+  },
+  {
+    name: "slime, s 10",
+    values: { ...slime, steps_per_generation: 10 },
+    tasks: { quick: ["exact"], full: ["exact", "proxy"] },
+  },
+  {
+    // of rewards 0 and 1 the better one of a pair is always positive: only proxy tells the two apart
+    name: "slime, positive",
+    values: { ...slime, anchor_on: "positive", anchor_threshold: 2 },
+    tasks: { quick: ["proxy"], full: ["proxy"] },
+    rateOf: "slime",
+  },
+  {
+    name: "grpo, s 10",
+    values: { ...grpo, steps_per_generation: 10 },
+    tasks: { quick: ["exact"], full: ["exact"] },
+  },
+  { name: "dr_grpo", values: { ...grpo, loss_type: "dr_grpo" }, tasks: { quick: [], full: ["exact"] } },
+  {
+    name: "slime, config",
+    values: { ...slime, preset: "config" },
+    tasks: { quick: [], full: ["exact", "proxy"] },
+    rateOf: "slime",
+  },
+  {
+    name: "slime, script",
+    values: { ...slime, preset: "script" },
+    tasks: { quick: [], full: ["exact"] },
+    rateOf: "slime",
+  },
+  {
+    name: "ppo, KL in the reward",
+    values: { ...ppo, kl_coef: 0.05 },
+    tasks: { quick: [], full: ["proxy"] },
+    rateOf: "ppo",
+  },
+  {
+    name: "ppo, 4 epochs",
+    values: { ...ppo, num_ppo_epochs: 4 },
+    tasks: { quick: [], full: ["exact"] },
+    rateOf: "ppo",
+    updates: 4,
+  },
+];
