@@ -22,7 +22,8 @@ export interface StudyDefinition {
   conditions(asked: Asked): Condition[];
   /** What is tried first, on separate seeds, where a study searches for values. */
   search?: Search;
-  sections(measured: Measured): ReportSection[];
+  /** @param searched - what the search measured; null where there was none */
+  sections(measured: Measured, searched: Measured | null): ReportSection[];
 }
 
 /** What a study is asked for. */

@@ -89,7 +89,7 @@ export async function study(options: StudyOptions): Promise<WrittenOutcome> {
       measured,
       metrics,
       referenceOf,
-      sections: [...definition.sections(measured), ...verdicts],
+      sections: [...definition.sections(measured, searched?.measured ?? null), ...verdicts],
     });
   } finally {
     lock.release();
@@ -107,7 +107,7 @@ interface StudyPlace {
 async function run(
   { definition, setup, options }: StudyPlace,
   conditions: readonly Condition[],
-  { first, count }: { first: number; count: number },
+  seeds: { first: number; count: number },
 ): Promise<{ outcomes: TrialOutcome[]; measured: Measured }> {
   const shared = (seed: number): ConfigValues => ({
     ...setup.valuesOf(seed),
@@ -115,10 +115,11 @@ async function run(
     ...(definition.needsAnswers ? setup.watch : {}),
   });
   const from = { file: setup.file, shared, overrides: options.overrides };
-  const trials = trialsOf(conditions, first + count - 1, from).filter(({ seed }) => seed >= first);
+  const trials = trialsOf(conditions, seeds, from);
   checkTrials(trials);
   const paths = gridPaths(options.output, new URL("extras.ts", import.meta.url).href);
   const { out, reuse, signal, runTask } = options;
+  const { count } = seeds;
   const runs = `${conditions.length} conditions × ${count} ${count === 1 ? "seed" : "seeds"}: ${trials.length} runs`;
   out.write(`${runs}, ${setup.jobs} at a time, in ${paths.dir}\n`);
   const outcomes = await runGrid(trials, paths, {

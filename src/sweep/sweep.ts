@@ -165,7 +165,11 @@ class Runner {
 
   async #run(conditions: readonly Condition[]): Promise<Measured> {
     const { config, values, seeds } = this.#sweep;
-    const trials = trialsOf(conditions, seeds, { file: config, shared: () => values, overrides: [] });
+    const trials = trialsOf(
+      conditions,
+      { count: seeds },
+      { file: config, shared: () => values, overrides: [] },
+    );
     checkTrials(trials);
     const outcomes = await runGrid(trials, this.#paths, this.#options);
     this.outcomes.push(...outcomes);

@@ -11,18 +11,25 @@ import { overridesOf, trialId } from "./grid.ts";
 import type { Condition } from "./section.ts";
 import type { ConfigValues, Trial } from "./trial.ts";
 
-/** The runs: every condition with every seed, seeds in the outer turn so that a study cut short has all conditions. */
+/**
+ * The runs: every condition with each of its seeds, seeds in the outer turn so that a study cut short has all conditions.
+ *
+ * @param seeds - how many, and the first of them
+ */
 export function trialsOf(
   conditions: readonly Condition[],
-  seeds: number,
+  { first = 1, count }: { first?: number; count: number },
   {
     file,
     shared,
     overrides,
   }: { file: string | null; shared: (seed: number) => ConfigValues; overrides: Trial["overrides"] },
 ): Trial[] {
-  return Array.from({ length: seeds }, (_, i) => i + 1).flatMap((seed) =>
-    conditions.map(({ name, changes, extra = null }) => ({
+  return Array.from({ length: count }, (_, i) => first + i).flatMap((seed) => {
+    const own = conditions.filter(
+      ({ fewerSeeds = 0 }) => seed === first || seed < first + count - fewerSeeds,
+    );
+    return own.map(({ name, changes, extra = null }) => ({
       id: trialId(name, seed),
       condition: name,
       seed,
@@ -30,9 +37,9 @@ export function trialsOf(
       values: shared(seed),
       overrides,
       changes,
-      extra: seed === 1 ? extra : null,
-    })),
-  );
+      extra: seed === first ? extra : null,
+    }));
+  });
 }
 
 /**

@@ -1,6 +1,7 @@
 /** What on-policy runs are compared by besides their ends: at equal time, reward and KL; curves; spread between seeds. */
 import {
   type Chart,
+  differenceInterval,
   type Estimate,
   intervalText,
   type Measured,
@@ -15,21 +16,36 @@ import {
   type Series,
   spreadInterval,
   tableOf,
+  twinsOf,
 } from "preftune/sweep";
 import { at, crossing, curveOf, valueAt } from "./rollout-curves.ts";
 
-/** Splits a condition's name into the task it was trained on and the method. */
-export type SplitName = (condition: string) => [task: string, method: string];
+/** How a study's conditions are read. */
+export interface RolloutStudy {
+  /** Splits a condition's name into the task it was trained on and the method. */
+  splitName(condition: string): [task: string, method: string];
+  /** The method that the others are compared with. */
+  reference: string;
+  /** Tasks whose reward nothing can raise: at equal reward nothing is read off. */
+  unearnable: readonly string[];
+}
 
 /** The sections of each task. */
-export function rolloutSections(measured: Measured, splitName: SplitName): ReportSection[] {
+export function rolloutSections(measured: Measured, study: RolloutStudy): ReportSection[] {
   const byTask = Map.groupBy(
     [...measured.values()].filter(({ runs }) => runs.length > 0),
-    ({ name }) => splitName(name)[0],
+    ({ name }) => study.splitName(name)[0],
   );
   return [...byTask].flatMap(([task, conditions]) => {
-    const named = conditions.map((condition) => ({ condition, name: splitName(condition.name)[1] }));
-    return [curvesSection(task, named), equalSection(task, named), spreadSection(task, named)];
+    const named = conditions.map((condition) => ({ condition, name: study.splitName(condition.name)[1] }));
+    const levels = levelsOf(named).filter(
+      ({ metric }) => metric !== "reward" || !study.unearnable.includes(task),
+    );
+    return [
+      ...curvesSections(task, named),
+      equalSection(task, named, { levels, reference: study.reference }),
+      spreadSection(task, named),
+    ];
   });
 }
 
@@ -39,8 +55,8 @@ interface Named {
   name: string;
 }
 
-/** Colours of the style sheet. */
-const colours = 7;
+/** Lines of a chart, as many as there are colours: more can not be told apart. */
+const linesPerChart = 7;
 
 /** What is drawn against what. */
 const drawings = [
@@ -64,24 +80,40 @@ const drawings = [
   { title: "Length", unit: "tokens", x: "step", y: "length", xLabel: "step" },
 ] as const;
 
-function curvesSection(task: string, conditions: readonly Named[]): ReportSection {
-  const curves = drawings.map(({ title, unit, x, y, xLabel }): Chart => {
+/** The first method, with which others are compared, is in every group of lines. */
+function curvesSections(task: string, conditions: readonly Named[]): ReportSection[] {
+  const [first, ...others] = conditions;
+  const room = linesPerChart - 1;
+  const groups = Array.from({ length: Math.max(1, Math.ceil(others.length / room)) }, (_, i) => [
+    ...(first === undefined ? [] : [first]),
+    ...others.slice(i * room, (i + 1) * room),
+  ]);
+  return groups.map((group, i) => ({
+    title: groups.length === 1 ? `${task}: curves` : `${task}: curves ${i + 1} of ${groups.length}`,
+    note: "Means over seeds and held-out prompts at each evaluation.",
+    curves: chartsOf(group),
+  }));
+}
+
+function chartsOf(conditions: readonly Named[]): Chart[] {
+  const charts = drawings.map(({ title, unit, x, y, xLabel }): Chart => {
     const series = conditions.map(({ condition: { runs }, name }, i): Series => {
       const points = meanCurve(runs).map((point): [number, number] => [
         x === "step" ? point.step : (point.means[x] ?? Number.NaN),
         point.means[y] ?? Number.NaN,
       ]);
-      const drawn = points.filter((point) => point.every(Number.isFinite)).sort(([a], [b]) => a - b);
-      return { name, colour: (i % colours) + 1, isEval: false, points: drawn };
+      // in the order of time: a curve may turn back
+      return {
+        name,
+        colour: i + 1,
+        isEval: false,
+        points: points.filter((row) => row.every(Number.isFinite)),
+      };
     });
-    return { title: `${task}: ${title}`, unit, xLabel, series };
+    return { title, unit, xLabel, series };
   });
-  return {
-    title: `${task}: the way there`,
-    note: "Means over seeds and held-out prompts at each evaluation.",
-    // a task without a gold has nothing to draw of it
-    curves: curves.filter(({ series }) => series.some(({ points }) => points.length > 0)),
-  };
+  // a task without a gold has nothing to draw of it
+  return charts.filter(({ series }) => series.some(({ points }) => points.length > 0));
 }
 
 /** Means over the seeds at each evaluation that all have. */
@@ -105,66 +137,125 @@ function known(values: ArrayLike<number>): Float64Array {
   return Float64Array.from(values).filter((value) => !Number.isNaN(value));
 }
 
-/** Where all are read off: at the least of what each reached. */
+/** Where all are read off. */
 interface Level {
   metric: "reward" | "kl_init" | "seconds";
   title: string;
   value: number;
-  read: readonly ("reward" | "gold" | "kl_init" | "chosen_delta")[];
+  read: readonly ReadMetric[];
 }
 
+type ReadMetric = "reward" | "gold" | "kl_init" | "chosen_delta";
+
+const levels: readonly Omit<Level, "value">[] = [
+  { metric: "reward", title: "reward", read: ["kl_init", "chosen_delta", "gold"] },
+  { metric: "kl_init", title: "KL", read: ["reward", "chosen_delta", "gold"] },
+  { metric: "seconds", title: "time", read: ["reward", "kl_init", "chosen_delta"] },
+];
+
+/** Nine runs of ten come to a level: one method that hardly moves does not decide for the others. */
 function levelsOf(conditions: readonly Named[]): Level[] {
-  const ends = (metric: Level["metric"]): number[] =>
-    conditions.flatMap(({ condition: { runs } }) =>
-      runs.map((run) => Math.max(...curveOf(run).map((point) => mean(at(point, metric))))),
-    );
-  const least = (metric: Level["metric"]): number => Math.min(...ends(metric).filter(Number.isFinite));
-  return [
-    { metric: "reward", title: "reward", value: least("reward"), read: ["kl_init", "chosen_delta", "gold"] },
-    { metric: "kl_init", title: "KL", value: least("kl_init"), read: ["reward", "chosen_delta", "gold"] },
-    {
-      metric: "seconds",
-      title: "time",
-      value: least("seconds"),
-      read: ["reward", "kl_init", "chosen_delta"],
-    },
-  ];
+  return levels.map((level) => {
+    const reached = conditions
+      .flatMap(({ condition: { runs } }) => runs.map((run) => mostOf(run, level.metric)))
+      .filter(Number.isFinite)
+      .sort((a, b) => a - b);
+    return { ...level, value: reached[Math.floor(reached.length / 10)] ?? Number.NaN };
+  });
 }
 
-function equalSection(task: string, conditions: readonly Named[]): ReportSection {
-  const read = levelsOf(conditions).map((level) => ({
-    ...level,
-    rows: conditions.map(({ condition, name }) => ({
-      name,
-      condition,
-      values: readAt(condition.runs, level),
-    })),
+function mostOf(run: MeasuredRun, metric: Level["metric"]): number {
+  return Math.max(...curveOf(run).map((point) => mean(at(point, metric))));
+}
+
+/** A method at a level, over the runs that came to it, and the difference from the reference over the seeds that both have there. */
+interface Reading {
+  name: string;
+  condition: MeasuredCondition;
+  reached: number;
+  values: ReadonlyMap<ReadMetric, Estimate>;
+  differences: ReadonlyMap<ReadMetric, Estimate>;
+}
+
+function equalSection(
+  task: string,
+  conditions: readonly Named[],
+  { levels: read, reference }: { levels: readonly Level[]; reference: string },
+): ReportSection {
+  const base = conditions.find(({ name }) => name === reference)?.condition;
+  const readings = read.map((level) => ({
+    level,
+    rows: conditions.map((named) => readingOf(named, base, level)),
   }));
   return {
-    title: `${task}: at equal reward, KL and time`,
+    title: `${task}: at equal ${read.map(({ title }) => title).join(", ")}`,
     note:
-      "Each run is read off where its curve first reaches the level, between two evaluations on a straight line; the level is the least that any run " +
-      "came to. Time is that of the training steps, sampling and scoring included, as it was measured: on a busy machine it says little.",
-    tables: read.map(({ title, value, read: metrics, rows }) => ({
-      columns: [`at ${title} ${numberText(value, 2)}`, ...metrics.map((name) => headings[name])],
-      rows: rows.map(({ name, values }) => [
+      "Each run is read off where its curve first reaches the level, between two evaluations on a straight line. The level is one that nine runs of ten came to; " +
+      "a run that did not is left out. Behind ∥: less " +
+      `${reference}, prompt by prompt over the seeds that both have there. Time is that of the training steps, sampling and scoring included, as it was measured: on a busy machine it says little.`,
+    tables: readings.map(({ level, rows }) => ({
+      columns: [
+        `at ${level.title} ${numberText(level.value, 2)}${level.metric === "seconds" ? " s" : ""}`,
+        ...level.read.flatMap((of) => [headings[of], `∥ less ${reference}`]),
+        "runs",
+      ],
+      rows: rows.map(({ name, condition, reached, values, differences }) => [
         name,
-        ...metrics.map((of) => intervalText(values[of] as Estimate, units[of])),
+        ...level.read.flatMap((of) => [
+          cell(values.get(of), of, false),
+          condition === base ? "" : cell(differences.get(of), of, true),
+        ]),
+        `${reached} of ${condition.runs.length}`,
       ]),
     })),
-    rows: read.flatMap(({ title, value, read: metrics, rows }) =>
-      rows.flatMap(({ condition, values }) =>
-        metrics.map(
-          (of): ResultRow => ({
-            condition: condition.name,
-            metric: `${of}_at_equal_${title}_${numberText(value, 2)}`,
-            unit: units[of],
-            interval: values[of] as Estimate,
-          }),
-        ),
-      ),
-    ),
+    rows: readings.flatMap(({ level, rows }) => rows.flatMap((row) => resultRows(row, level, base))),
   };
+}
+
+function cell(value: Estimate | undefined, of: ReadMetric, isSigned: boolean): string {
+  if (value === undefined) return "–";
+  return intervalText(value, units[of], { digits: 2, isSigned: isSigned || of === "chosen_delta" });
+}
+
+function readingOf({ condition, name }: Named, base: MeasuredCondition | undefined, level: Level): Reading {
+  const reached = condition.runs.filter((run) => mostOf(run, level.metric) >= level.value);
+  const twins = (base === undefined ? [] : twinsOf({ condition, base })).filter(({ run, twin }) =>
+    [run, twin].every((one) => mostOf(one, level.metric) >= level.value),
+  );
+  const tables = (runs: readonly MeasuredRun[], of: ReadMetric): PairTable =>
+    runs.map((run) => valueAt(curveOf(run), crossing(curveOf(run), level.metric, level.value), of));
+  const each = (estimated: (of: ReadMetric) => Estimate): ReadonlyMap<ReadMetric, Estimate> =>
+    new Map(level.read.map((of) => [of, estimated(of)]));
+  const isCompared = twins.length > 0 && condition !== base;
+  return {
+    name,
+    condition,
+    reached: reached.length,
+    values: reached.length === 0 ? new Map() : each((of) => meanInterval(tables(reached, of))),
+    differences: isCompared
+      ? each((of) => {
+          const [own, others] = [twins.map(({ run }) => run), twins.map(({ twin }) => twin)];
+          return differenceInterval(tables(own, of), tables(others, of));
+        })
+      : new Map(),
+  };
+}
+
+function resultRows(
+  { condition, values, differences }: Reading,
+  { title, value }: Level,
+  base: MeasuredCondition | undefined,
+): ResultRow[] {
+  const row = (of: ReadMetric, interval: Estimate): ResultRow => ({
+    condition: condition.name,
+    metric: `${of}_at_equal_${title}_${numberText(value, 2)}`,
+    unit: units[of],
+    interval,
+  });
+  return [
+    ...[...values].map(([of, interval]) => row(of, interval)),
+    ...[...differences].map(([of, interval]) => ({ ...row(of, interval), minus: base?.name ?? "" })),
+  ];
 }
 
 const headings = {
@@ -174,17 +265,6 @@ const headings = {
   chosen_delta: "change of good answers",
 };
 const units = { reward: "reward", gold: "reward", kl_init: "nats", chosen_delta: "nats/token" } as const;
-
-/** The metrics of `level` where each run first gets there. */
-function readAt(runs: readonly MeasuredRun[], { metric, value, read }: Level): Record<string, Estimate> {
-  const places = runs.map((run) => ({ curve: curveOf(run), place: crossing(curveOf(run), metric, value) }));
-  return Object.fromEntries(
-    read.map((name) => {
-      const table: PairTable = places.map(({ curve, place }) => valueAt(curve, place, name));
-      return [name, meanInterval(table)];
-    }),
-  );
-}
 
 function mean(values: ArrayLike<number>): number {
   return plainMean([known(values)]);
@@ -206,7 +286,7 @@ function spreadSection(task: string, conditions: readonly Named[]): ReportSectio
   }));
   return {
     title: `${task}: spread between seeds`,
-    note: "Standard deviation of each seed's mean, with the interval of normal theory: with two seeds it spans a factor of seventy.",
+    note: "Standard deviation of each seed's mean, with the interval of normal theory: with two seeds it spans a factor of seventy, with three one of twelve.",
     tables: [
       {
         columns: ["", "reward", "KL", "change of good answers", "length"],

@@ -15,7 +15,7 @@ test("a coupling.json as earlier versions wrote it is read: --reuse takes such r
     cosines: [[1]],
   }));
   const run = { settings: { objective: "dpo" }, extra: places } as unknown as MeasuredRun;
-  const sections = guarantees.sections(new Map([["DPO", { name: "DPO", runs: [run], failed: [] }]]));
+  const sections = guarantees.sections(new Map([["DPO", { name: "DPO", runs: [run], failed: [] }]]), null);
   const rows = sections.flatMap((section) => section.rows ?? []);
   assert.deepEqual(
     rows.filter(({ metric }) => metric === "rho").map(({ condition }) => condition),

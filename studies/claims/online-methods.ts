@@ -11,8 +11,10 @@ export interface OnlineMethod {
   name: string;
   values: ConfigValues;
   tasks: Readonly<Record<Budget, readonly TaskName[]>>;
-  /** The method whose learning rate it takes; without one its own is searched. */
+  /** The method whose learning rate it takes, because one term is all that differs; without one its own is searched. */
   rateOf?: string;
+  /** One of those that the question is about: it has all seeds. */
+  isMain?: boolean;
   /** Updates on the completions that others make one update on: as many more steps for the same completions. */
   updates?: number;
 }
@@ -28,10 +30,10 @@ const ppo: ConfigValues = { objective: "ppo", num_ppo_epochs: 1, kl_coef: 0 };
 
 /** All methods. Without a KL unless the name says so. */
 export const METHODS: readonly OnlineMethod[] = [
-  { name: REFERENCE, values: grpo, tasks: { quick: all, full: all } },
-  { name: "slime", values: slime, tasks: { quick: all, full: all } },
-  { name: "dpo", values: { objective: "dpo" }, tasks: { quick: all, full: all } },
-  { name: "ppo", values: ppo, tasks: { quick: ["exact", "proxy"], full: all } },
+  { name: REFERENCE, values: grpo, isMain: true, tasks: { quick: all, full: all } },
+  { name: "slime", values: slime, isMain: true, tasks: { quick: all, full: all } },
+  { name: "dpo", values: { objective: "dpo" }, isMain: true, tasks: { quick: all, full: all } },
+  { name: "ppo", values: ppo, isMain: true, tasks: { quick: ["exact", "proxy"], full: all } },
   { name: "simpo", values: { objective: "simpo" }, tasks: { quick: [], full: all } },
   { name: "rloo", values: { objective: "rloo", beta: 0 }, tasks: { quick: ["exact"], full: all } },
   {
@@ -39,21 +41,31 @@ export const METHODS: readonly OnlineMethod[] = [
     values: { objective: "raft", reward_threshold: 0 },
     tasks: { quick: ["exact"], full: all },
   },
-  { name: "grpo, KL in the loss", values: { ...grpo, beta: 0.05 }, tasks: { quick: ["proxy"], full: all } },
+  {
+    name: "grpo, KL in the loss",
+    values: { ...grpo, beta: 0.05 },
+    tasks: { quick: ["proxy"], full: all },
+    rateOf: REFERENCE,
+    isMain: true,
+  },
   {
     name: "slime, KL in the loss",
     values: { ...slime, kl_coef: 0.5, kl_in: "loss" },
     tasks: { quick: ["proxy", "coin"], full: all },
+    rateOf: "slime",
+    isMain: true,
   },
   {
     name: "slime, KL in the reward",
     values: { ...slime, kl_coef: 0.05, kl_in: "reward" },
     tasks: { quick: ["proxy", "coin"], full: all },
+    rateOf: "slime",
   },
   {
     name: "slime, replay",
     values: { ...slime, replay: 0.5 },
     tasks: { quick: ["proxy", "coin"], full: all },
+    rateOf: "slime",
   },
   {
     name: "slime, no anchor",
@@ -64,6 +76,7 @@ export const METHODS: readonly OnlineMethod[] = [
     name: "slime, best_worst",
     values: { ...slime, pairs: "best_worst" },
     tasks: { quick: ["exact"], full: ["exact", "proxy"] },
+    rateOf: "slime",
   },
   {
     name: "slime, s 10",
@@ -81,8 +94,14 @@ export const METHODS: readonly OnlineMethod[] = [
     name: "grpo, s 10",
     values: { ...grpo, steps_per_generation: 10 },
     tasks: { quick: ["exact"], full: ["exact"] },
+    rateOf: REFERENCE,
   },
-  { name: "dr_grpo", values: { ...grpo, loss_type: "dr_grpo" }, tasks: { quick: [], full: ["exact"] } },
+  {
+    name: "dr_grpo",
+    values: { ...grpo, loss_type: "dr_grpo" },
+    tasks: { quick: [], full: ["exact"] },
+    rateOf: REFERENCE,
+  },
   {
     name: "slime, config",
     values: { ...slime, preset: "config" },
