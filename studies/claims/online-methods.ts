@@ -15,8 +15,6 @@ export interface OnlineMethod {
   rateOf?: string;
   /** One of those that the question is about: it has all seeds. */
   isMain?: boolean;
-  /** Updates on the completions that others make one update on: as many more steps for the same completions. */
-  updates?: number;
 }
 
 /** The method that the others are compared with. */
@@ -35,11 +33,15 @@ export const METHODS: readonly OnlineMethod[] = [
   { name: "dpo", values: { objective: "dpo" }, isMain: true, tasks: { quick: all, full: all } },
   { name: "ppo", values: ppo, isMain: true, tasks: { quick: ["exact", "proxy"], full: all } },
   { name: "simpo", values: { objective: "simpo" }, tasks: { quick: [], full: all } },
-  { name: "rloo", values: { objective: "rloo", beta: 0 }, tasks: { quick: ["exact"], full: all } },
+  {
+    name: "rloo",
+    values: { objective: "rloo", beta: 0 },
+    tasks: { quick: ["exact"], full: ["exact", "proxy"] },
+  },
   {
     name: "raft",
     values: { objective: "raft", reward_threshold: 0 },
-    tasks: { quick: ["exact"], full: all },
+    tasks: { quick: ["exact"], full: ["exact", "proxy"] },
   },
   {
     name: "grpo, KL in the loss",
@@ -71,6 +73,7 @@ export const METHODS: readonly OnlineMethod[] = [
     name: "slime, no anchor",
     values: { ...slime, lambda_w: 0 },
     tasks: { quick: ["exact"], full: all },
+    rateOf: "slime",
   },
   {
     name: "slime, best_worst",
@@ -119,12 +122,5 @@ export const METHODS: readonly OnlineMethod[] = [
     values: { ...ppo, kl_coef: 0.05 },
     tasks: { quick: [], full: ["proxy"] },
     rateOf: "ppo",
-  },
-  {
-    name: "ppo, 4 epochs",
-    values: { ...ppo, num_ppo_epochs: 4 },
-    tasks: { quick: [], full: ["exact"] },
-    rateOf: "ppo",
-    updates: 4,
   },
 ];

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Measured } from "preftune/sweep";
+import { type Measured, trialsOf } from "preftune/sweep";
 import { online } from "./online.ts";
+import { METHODS } from "./online-methods.ts";
 
 const prompts = { train_data: "prompts.train.jsonl", eval_data: "prompts.eval.jsonl" };
 const asked = { sets: [], prompts, searched: null };
@@ -22,25 +23,55 @@ test("each task has its reward, the right answer as gold, and GRPO, which the ot
     }
   }
   const full = online.conditions({ ...asked, budget: "full" });
-  assert.equal(new Set(full.map(({ name }) => name)).size, 3 * 19);
+  assert.equal(new Set(full.map(({ name }) => name)).size, full.length);
+  for (const { name, tasks } of METHODS)
+    for (const task of tasks.full) assert.ok(full.some((one) => one.name === `${task}: ${name}`));
 });
 
-test("the full budget takes each method's rate from the search; a user's own rows have rewards of text alone", () => {
+test("methods that the question is about have all seeds, others fewer, and coin the fewest", () => {
+  const full = online.conditions({ ...asked, budget: "full" });
+  const seedsOf = (name: string): number[] =>
+    trialsOf(full, { first: 2, count: 3 }, { file: null, shared: () => ({}), overrides: [] })
+      .filter(({ condition }) => condition === name)
+      .map(({ seed }) => seed);
+  assert.deepEqual(["exact: slime", "exact: raft", "coin: slime", "coin: simpo"].map(seedsOf), [
+    [2, 3, 4],
+    [2, 3],
+    [2, 3],
+    [2],
+  ]);
+});
+
+test("the report says which methods a budget leaves out", () => {
+  const measured = (budget: "quick" | "full") => {
+    const conditions = online.conditions({ ...asked, budget });
+    return new Map(conditions.map(({ name }) => [name, { name, runs: [], failed: [] }]));
+  };
+  const [left] = online.sections(measured("quick"), null);
+  assert.match(left?.note ?? "", /exact: simpo; .*proxy: simpo; rloo;/);
+  assert.deepEqual(online.sections(measured("full"), null), []);
+});
+
+test("the full budget takes each method's rate from the search, some another's; a user's own rows have rewards of text alone", () => {
   const search = online.search?.conditions({ ...asked, budget: "full" }) ?? [];
-  assert.equal(search.length, 19 * 3);
-  const reward = (name: string): number => (name === "search rloo at 0.001" ? 1 : 0);
+  assert.equal(search.length, 3 * METHODS.filter(({ rateOf }) => rateOf === undefined).length);
+  const best = ["search rloo at 0.001", "search slime at 0.0002"];
   const evaluations = (value: number) => [
     { global_step: 40, rejected_logps: null, pair_changes: [], samples: [], prompts: { reward: [value] } },
   ];
   const searched = new Map(
     search.map(({ name }) => [
       name,
-      { name, failed: [], runs: [{ evaluations: evaluations(reward(name)) }] },
+      { name, failed: [], runs: [{ evaluations: evaluations(Number(best.includes(name))) }] },
     ]),
   ) as unknown as Measured;
   const full = online.conditions({ ...asked, budget: "full", searched });
   const rateOf = (name: string) => full.find((one) => one.name === name)?.changes["learning_rate"];
-  assert.equal(rateOf("proxy: rloo"), 1e-3);
+  assert.deepEqual(["proxy: rloo", "coin: slime, replay", "exact: slime"].map(rateOf), [1e-3, 2e-4, 2e-4]);
+  const rates = online.sections(new Map(), searched).find(({ title }) => title === "Learning rates");
+  const row = rates?.tables?.[0]?.rows.find(([name]) => name === "rloo");
+  assert.equal(row?.at(-1), "0.001");
+  assert.equal(rates?.rows?.length, search.length);
   const own = online.conditions({ ...asked, budget: "quick", prompts: null });
   assert.equal(own.length, 6);
   assert.ok(own.every(({ changes }) => !("eval_reward_funcs" in changes) && !("train_data" in changes)));

@@ -98,7 +98,7 @@ function reward(name: string): string {
 
 function islandsValues(
   task: TaskName,
-  { values, updates = 1 }: OnlineMethod,
+  { values }: OnlineMethod,
   { prompts, budget }: { prompts: ConfigValues; budget: Budget },
 ): ConfigValues {
   return {
@@ -106,8 +106,8 @@ function islandsValues(
     ...sampling,
     reward_funcs: [reward(task)],
     eval_reward_funcs: [reward("exact")],
-    max_steps: updates * length[task].steps,
-    eval_steps: updates * length[task].between,
+    max_steps: length[task].steps,
+    eval_steps: length[task].between,
     ...(budget === "quick" ? { max_eval_rows: 80 } : { max_train_rows: null }),
     ...values,
   };
@@ -123,7 +123,7 @@ function islandsCondition(
   return {
     name: nameOf(task, name),
     // the question is about some; and under coin there is nothing to earn, only to lose
-    fewerSeeds: (method.isMain === true ? 0 : 1) + (task === "coin" ? 1 : 0),
+    fewerSeeds: (method.isMain === true ? 0 : 2) + (task === "coin" ? 1 : 0),
     changes: { ...islandsValues(task, method, { prompts, budget }), learning_rate: rate ?? defaultRate },
   };
 }
@@ -153,7 +153,7 @@ const ownMethods: readonly string[] = [REFERENCE, "slime", "dpo"];
 
 /** Prompts × 8 completions a step, and what is measured. */
 const ownSize: Record<Budget, ConfigValues> = {
-  quick: { gradient_accumulation_steps: 2, max_steps: 12, eval_steps: 12, max_eval_rows: 24 },
+  quick: { gradient_accumulation_steps: 2, max_steps: 10, eval_steps: 10, max_eval_rows: 16 },
   full: { gradient_accumulation_steps: 4, max_steps: 40, eval_steps: 10 },
 };
 
