@@ -4,12 +4,7 @@ import type { Measured, MeasuredRun } from "preftune/sweep";
 import { rolloutSections } from "./rollout-sections.ts";
 
 /** A run with an evaluation every ten steps; each has a reward and a KL for every prompt. */
-function runOf(
-  seed: number,
-  rewards: readonly number[],
-  kls: readonly number[],
-  objective = "grpo",
-): MeasuredRun {
+function runOf(seed: number, rewards: readonly number[], kls: readonly number[]): MeasuredRun {
   const known = { rejected_logps: null, pair_changes: [], samples: [] };
   const both = (value: number): number[] => [value - 0.01, value + 0.01];
   return {
