@@ -55,7 +55,7 @@ interface Named {
   name: string;
 }
 
-/** Lines of a chart, as many as there are colours: more can not be told apart. */
+/** Lines of a chart, as many as there are colours. */
 const linesPerChart = 7;
 
 /** What is drawn against what. */

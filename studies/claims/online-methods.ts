@@ -87,7 +87,7 @@ export const METHODS: readonly OnlineMethod[] = [
     tasks: { quick: ["exact"], full: ["exact", "proxy"] },
   },
   {
-    // of rewards 0 and 1 the better one of a pair is always positive: only proxy tells the two apart
+    // of rewards 0 and 1 the better one of a pair is always positive: only proxy distinguishes the two
     name: "slime, positive",
     values: { ...slime, anchor_on: "positive", anchor_threshold: 2 },
     tasks: { quick: ["proxy"], full: ["proxy"] },
