@@ -1,7 +1,7 @@
 /** Checks across keys of a configuration in which every value is filled in (a table). */
 import { didYouMean } from "../base/suggest.ts";
 import { isGreedyAt } from "../base/temperature.ts";
-import { hasRatio, methodOf } from "../methods/index.ts";
+import { comparesOnPolicy, hasRatio, methodOf } from "../methods/index.ts";
 import type { Check } from "../methods/method.ts";
 import { METRICS, metricInfo } from "./metric-names.ts";
 import { isOnPolicy, REWARD_SOURCES, rewardCount } from "./online-keys.ts";
@@ -122,6 +122,21 @@ const ON_POLICY_CHECKS: readonly Check<RunConfig>[] = [
     (config) => isOnPolicy(config) && isGreedyAt(config.temperature),
     ({ temperature, num_generations }) =>
       `at ${temperature} all ${num_generations} completions of a prompt are the same, and nothing is learned. Set it to 1.`,
+  ),
+  error(
+    "sync_ref_model",
+    (config) => isOnPolicy(config) && config.sync_ref_model && !comparesOnPolicy(config.method),
+    ({ method }) => {
+      const { klWeight } = methodOf(method.objective);
+      const give = klWeight === undefined ? "" : `Give ${klWeight} a value above 0, or `;
+      return `nothing is compared with a reference here, so there is none to move. ${give}${give === "" ? "Take" : "take"} it out.`;
+    },
+  ),
+  error(
+    "sync_ref_model",
+    (config) => isOnPolicy(config) && config.sync_ref_model && config.use_peft,
+    "with LoRA the reference is the model without its adapter, and a mix of two models with adapters of rank r has no adapter of that rank. " +
+      "Train all weights (use_peft: false), or take it out.",
   ),
   error(
     "repetition_penalty",

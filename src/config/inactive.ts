@@ -190,6 +190,13 @@ const RULES: readonly Rule[] = [
     remedy: "Take it out.",
   },
   {
+    keys: ["ref_model_mixup_alpha", "ref_model_sync_steps"],
+    because: "sync_ref_model",
+    when: ({ sync_ref_model }) => !sync_ref_model,
+    reason: "sync_ref_model is false, so the reference stays",
+    remedy: "Set sync_ref_model: true, or take it out.",
+  },
+  {
     keys: ["judge_mode", "judge_price", "judge_budget", "judge_budget_spent"],
     because: "judge",
     when: ({ judge }) => judge === null,

@@ -152,6 +152,21 @@ export const ONLINE_KEYS = {
     doc: "How often a group whose rewards are all equal is sampled again, at most.",
     source: "DAPO samples other prompts",
   },
+  sync_ref_model: {
+    schema: { type: "boolean", default: false },
+    doc: "Move the reference towards the model every ref_model_sync_steps steps. In full tuning only: with LoRA the reference is the model without its adapter.",
+    source: "TRL, TR-DPO (arXiv 2404.09656)",
+  },
+  ref_model_mixup_alpha: {
+    schema: { type: "number", minimum: 0, maximum: 1, default: 0.6 },
+    doc: "How far: each weight of the reference becomes ref_model_mixup_alpha times the model's plus the rest of its own. 1 puts the model in its place.",
+    source: "TRL",
+  },
+  ref_model_sync_steps: {
+    schema: { type: "integer", minimum: 1, default: 512 },
+    doc: "Optimiser steps from one move of the reference to the next.",
+    source: "TRL",
+  },
   max_sampling_logp_difference: {
     schema: { type: ["number", "null"], exclusiveMinimum: 0 },
     rule: "0.001 in float32 without a repetition_penalty, none otherwise" as string,

@@ -95,6 +95,13 @@ export function hasRatio(name: MethodName): boolean {
   return methodOf(name).metrics.some(({ key }) => ratioMetrics.includes(key));
 }
 
+/** Whether on-policy the method with these settings compares the model with a reference. */
+export function comparesOnPolicy(method: MethodSettings): boolean {
+  const { needsReference, klWeight } = methodOf(method.objective);
+  const settings: AnySettings = { ...method };
+  return needsReference || (klWeight !== undefined && Number(settings[klWeight]) > 0);
+}
+
 /** How often a rollout is used: passes over it, and optimiser steps in a pass. Some methods have separate keys for that. */
 export function updatesOf(config: {
   method: MethodSettings;

@@ -107,6 +107,8 @@ export interface Method<Settings extends { objective: string }> {
   over: Over;
   /** Whether the loss needs the log-probs of a reference model. */
   needsReference: boolean;
+  /** The weight of a KL to a reference, which on-policy runs need one for while it is above 0. */
+  klWeight?: keyof Settings & string;
   /** Whether it trains on answers that the model itself gives: only on those, also, or never. */
   onPolicy: "only" | "also" | "never";
   /** Peak learning rate of full tuning where none is given, and who has it. */

@@ -156,6 +156,7 @@ export class OnlineSteps implements StepSource {
       Object.assign(current.metrics, this.#difference(current, own));
     }
     const values = this.#parts.valueModel?.step(this.#batches, step, this.totalSteps) ?? {};
+    this.#parts.reference?.stepped?.(step);
     return { ...current.metrics, ...values };
   }
 
@@ -281,17 +282,20 @@ export class OnlineSteps implements StepSource {
   }
 
   get checkpointBytes(): number {
-    return this.#parts.valueModel?.checkpointBytes ?? 0;
+    const { valueModel, reference } = this.#parts;
+    return (valueModel?.checkpointBytes ?? 0) + (reference?.checkpointBytes ?? 0);
   }
 
   saveInto(dir: string, step: number): void {
     this.#parts.valueModel?.saveInto(dir);
+    this.#parts.reference?.saveInto?.(dir);
     // between two rollouts nothing is needed: the next follows from weights, seed and step
     if (this.#current !== null && step % this.#stepsARound !== 0) writeRolloutState(dir, this.#current);
   }
 
   resumeFrom(dir: string, step: number): void {
     this.#parts.valueModel?.resumeFrom(dir);
+    this.#parts.reference?.resumeFrom?.(dir);
     const isWithin = step % this.#stepsARound !== 0;
     this.#current = isWithin ? readRolloutState(dir, this.#parts.examples) : null;
   }

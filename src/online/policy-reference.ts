@@ -1,10 +1,11 @@
-/** The reference of an on-policy run: the model as it was before training. */
+/** The reference of an on-policy run: the model as it was before training, or one that follows it. */
 import type { RunConfig } from "../config/run-config.ts";
 import type { Environment } from "../forward/environment.ts";
 import type { Numerics } from "../forward/numerics.ts";
 import { scoreBatch } from "../forward/score-batch.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
 import { prepareModel, type TrainedModel } from "../train/prepare-model.ts";
+import { MovingReference } from "./moving-reference.ts";
 import type { RolloutGroup } from "./rollout.ts";
 import { rolloutBatches } from "./rollout-batches.ts";
 
@@ -12,6 +13,14 @@ import { rolloutBatches } from "./rollout-batches.ts";
 export interface PolicyReference extends Disposable {
   /** For each completion of the groups, in order, the log-probs of its tokens at the temperature of `numerics`. */
   logps(groups: readonly RolloutGroup[]): Float32Array[];
+  /** To be called when step `step`, from 0, is done; left out, with all below, where the reference stays as it is. */
+  stepped?(step: number): void;
+  /** Bytes that `saveInto` writes. */
+  readonly checkpointBytes?: number;
+  /** Writes it into a checkpoint that is being written. */
+  saveInto?(dir: string): void;
+  /** Continues with that of the checkpoint in `dir`. */
+  resumeFrom?(dir: string): void;
 }
 
 /** How the reference is run. */
@@ -22,7 +31,18 @@ export interface ReferenceSettings {
 }
 
 /**
- * The reference of `trained`, which has not been trained yet: a new adapter switched off, else a second copy of the model.
+ * What `trained` is trained beside, which has not been trained yet: its start, with `sync_ref_model` moved towards it step by step.
+ */
+export function trainingReference(trained: TrainedModel, settings: ReferenceSettings): PolicyReference {
+  const { config, environment, numerics } = settings;
+  if (!config.sync_ref_model) return policyReference(trained, settings);
+  const second = prepareModel(config, environment);
+  const logps = (groups: readonly RolloutGroup[]) => logpsOf(second.model, groups, config, numerics);
+  return new MovingReference(trained.parameters.tensors, second, { ...config, logps });
+}
+
+/**
+ * The start of `trained`, which has not been trained yet: a new adapter switched off, else a second copy of the model.
  */
 export function policyReference(trained: TrainedModel, settings: ReferenceSettings): PolicyReference {
   const { config, environment, numerics } = settings;

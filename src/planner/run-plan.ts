@@ -3,7 +3,7 @@
 import { isOnPolicy, type REWARD_SOURCES } from "../config/online-keys.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import type { ModelConfig } from "../formats/model-config.ts";
-import { type MethodName, methodOf, pairMethods, updatesOf } from "../methods/index.ts";
+import { comparesOnPolicy, type MethodName, methodOf, pairMethods, updatesOf } from "../methods/index.ts";
 import { type Advice, adviceFor } from "./advice.ts";
 import { type ComputeType, type Device, usableBytes } from "./devices.ts";
 import { completionTokens, type PairFlops, type PairLengths, pairFlops, streamTokens } from "./flops.ts";
@@ -164,13 +164,11 @@ function rolloutSize(keys: PlannedKeys, { isFull }: TrainedParts, { own }: Workl
   const prompts = Math.min(promptsAtOnce, Math.ceil((perStep * updatesOf(keys).steps) / n));
   // a row has its part of the prompt
   const prompt = n * Math.max(0, ...own.map((row) => row.prompt));
-  const weights = ["beta", "kl_coef"].map((key) => (method as unknown as Record<string, unknown>)[key]);
-  const isCompared = methodOf(method.objective).needsReference || weights.some((value) => Number(value) > 0);
   const completions = prompts * n;
   return {
     completions,
     cachedTokens: prompts * prompt + completions * longest,
-    hasSecondModel: isFull && isCompared,
+    hasSecondModel: isFull && comparesOnPolicy(method),
   };
 }
 

@@ -13,7 +13,7 @@ import { CausalLM } from "../models/causal-lm.ts";
 import { evaluateRollouts, goodCompletionMeans } from "../online/evaluate-rollouts.ts";
 import { type JudgeReward, openJudgeReward } from "../online/judge-reward.ts";
 import { OnlineSteps } from "../online/online-steps.ts";
-import { policyReference, type ReferenceSettings } from "../online/policy-reference.ts";
+import { policyReference, type ReferenceSettings, trainingReference } from "../online/policy-reference.ts";
 import type { Scorer } from "../online/scored-rollout.ts";
 import { joined, rewardModelScorer } from "../online/scorers.ts";
 import { ValueModel } from "../online/value-model.ts";
@@ -130,7 +130,7 @@ export class OnlineRun implements AsyncDisposable {
     const config = this.#config;
     requireRoom(examples, config.max_completion_length, contextLength(data.modelConfig));
     const reference = needsReference(objective)
-      ? memory.use(policyReference(policy, { config, environment, numerics }))
+      ? memory.use(trainingReference(policy, { config, environment, numerics }))
       : null;
     const { method } = config;
     const valueModel =

@@ -3,7 +3,7 @@ import { type ConfigInput, loadConfig } from "../config/load-config.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import { assertPreflight } from "../data/preflight.ts";
 import { numericsOf, settleEnvironment } from "../forward/environment.ts";
-import { type PolicyReference, policyReference } from "../online/policy-reference.ts";
+import { type PolicyReference, trainingReference } from "../online/policy-reference.ts";
 import type { Scorer } from "../online/scored-rollout.ts";
 import { AdamW } from "../optim/adamw.ts";
 import { writeCheckpoint } from "../runs/checkpoints.ts";
@@ -23,7 +23,10 @@ export interface RolloutTraining extends AsyncDisposable {
   data: PreparedData;
   /** Reward functions, the reward model and the judge that the configuration names, in this order. */
   rewards: Scorer;
-  /** The model as it is now, for objectives that compare with it; a second copy, unless an adapter is trained. */
+  /**
+   * The model before training, for objectives that compare with it; a second copy, unless an adapter is trained. With
+   * `sync_ref_model` it moves as the loop calls its `stepped`, and is in checkpoints that are saved after it was opened.
+   */
   openReference(): PolicyReference;
   /** Writes a checkpoint as runs have them, `checkpoint-STEP` in `dir`. @returns its path */
   save(dir: string, step: number): Promise<string>;
@@ -52,16 +55,19 @@ export async function openRolloutTraining(input: ConfigInput): Promise<RolloutTr
   const { max_grad_norm } = config;
   const training = { ...trained, objective, optimizer, numerics, max_grad_norm, reference: null };
   const open = opening.move();
+  let reference: PolicyReference | null = null;
   return {
     ...{ config, training, data, rewards },
-    openReference: () => policyReference(trained, { config: selection, environment, numerics }),
+    openReference() {
+      reference = trainingReference(trained, { config: selection, environment, numerics });
+      return reference;
+    },
     save: (dir, step) =>
-      writeCheckpoint(dir, step, (path) =>
-        writeCheckpointFiles(path, training, data.tokenizer, {
-          ...newState(data.dataset.fingerprint),
-          step,
-        }),
-      ),
+      writeCheckpoint(dir, step, (path) => {
+        const state = { ...newState(data.dataset.fingerprint), step };
+        writeCheckpointFiles(path, training, data.tokenizer, state);
+        reference?.saveInto?.(path);
+      }),
     [Symbol.asyncDispose]: () => open.disposeAsync(),
   };
 }

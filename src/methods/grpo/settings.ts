@@ -98,6 +98,7 @@ export const grpo: Method<GrpoSettings> = {
   label: "GRPO",
   over: "groups",
   needsReference: false,
+  klWeight: "beta",
   onPolicy: "only",
   learning_rate: { value: 1e-6, source: "TRL" },
   keys: KEYS,

@@ -158,6 +158,7 @@ export function paired<Settings extends { objective: string }>(
   const { keys, checks = [], inactive = [], metrics } = method;
   return {
     ...(method as unknown as Method<Paired<Settings>>),
+    klWeight: "kl_coef",
     keys: { ...keys, ...PAIRING_KEYS } as unknown as Method<Paired<Settings>>["keys"],
     checks: [...checks, ...PAIRING_CHECKS] as Method<Paired<Settings>>["checks"] & object,
     inactive: [...inactive, ...PAIRING_INACTIVE] as Method<Paired<Settings>>["inactive"] & object,

@@ -100,6 +100,7 @@ export const ppo: Method<PpoSettings> = {
   label: "PPO",
   over: "groups",
   needsReference: false,
+  klWeight: "kl_coef",
   onPolicy: "only",
   learning_rate: { value: 3e-6, source: "TRL 1.12" },
   keys: KEYS,

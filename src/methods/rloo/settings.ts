@@ -47,6 +47,7 @@ export const rloo: Method<RlooSettings> = {
   label: "RLOO",
   over: "groups",
   needsReference: false,
+  klWeight: "beta",
   onPolicy: "only",
   learning_rate: { value: 1e-6, source: "TRL" },
   keys: KEYS,
