@@ -129,6 +129,9 @@ const USELESS: readonly [ConfigKey, Record<string, unknown>, RegExp][] = [
   ["dynamic_sampling", { dynamic_sampling: 1 }, /reward_funcs is null/],
   ["max_sampling_logp_difference", { max_sampling_logp_difference: 0.1 }, /reward_funcs is null/],
   ["log_completions", { log_completions: true }, /reward_funcs is null/],
+  ["sync_ref_model", { sync_ref_model: true }, /reward_funcs is null/],
+  ["ref_model_mixup_alpha", { ...judged, ref_model_mixup_alpha: 0.5 }, /sync_ref_model is false/],
+  ["ref_model_sync_steps", { ...judged, ref_model_sync_steps: 8 }, /sync_ref_model is false/],
   ["gradient_checkpointing_blocks", { gradient_checkpointing_blocks: 1 }, /gradient_checkpointing is false/],
   ["activation_offloading", { activation_offloading: true }, /gradient_checkpointing is false/],
   [
