@@ -159,7 +159,7 @@ export const ONLINE_KEYS = {
   },
   ref_model_mixup_alpha: {
     schema: { type: "number", minimum: 0, maximum: 1, default: 0.6 },
-    doc: "How far: each weight of the reference becomes ref_model_mixup_alpha times the model's plus the rest of its own. 1 puts the model in its place.",
+    doc: "How far: each weight of the reference becomes ref_model_mixup_alpha times the model's plus 1 − ref_model_mixup_alpha times what it was. 1 puts the model in its place.",
     source: "TRL",
   },
   ref_model_sync_steps: {

@@ -8,8 +8,13 @@ import { sourceBytes, type TensorSource, writeSafetensors } from "../formats/saf
 import { readTensorsInto } from "../models/read-tensors.ts";
 import { tensorSource } from "../models/save.ts";
 import { noGrad, ops, scope, type Tensor } from "../torch/index.ts";
-import type { TrainedModel } from "../train/prepare-model.ts";
-import type { PolicyReference } from "./policy-reference.ts";
+import { prepareModel, type TrainedModel } from "../train/prepare-model.ts";
+import {
+  logpsOf,
+  type PolicyReference,
+  policyReference,
+  type ReferenceSettings,
+} from "./policy-reference.ts";
 import type { RolloutGroup } from "./rollout.ts";
 
 /** Its directory and file in a checkpoint. */
@@ -113,4 +118,15 @@ export class MovingReference implements PolicyReference {
   [Symbol.dispose](): void {
     this.#second.dispose();
   }
+}
+
+/**
+ * What `trained` is trained beside, which has not been trained yet: its start, with `sync_ref_model` moved towards it step by step.
+ */
+export function trainingReference(trained: TrainedModel, settings: ReferenceSettings): PolicyReference {
+  const { config, environment, numerics } = settings;
+  if (!config.sync_ref_model) return policyReference(trained, settings);
+  const second = prepareModel(config, environment);
+  const logps = (groups: readonly RolloutGroup[]) => logpsOf(second.model, groups, config, numerics);
+  return new MovingReference(trained.parameters.tensors, second, { ...config, logps });
 }

@@ -5,7 +5,6 @@ import type { Numerics } from "../forward/numerics.ts";
 import { scoreBatch } from "../forward/score-batch.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
 import { prepareModel, type TrainedModel } from "../train/prepare-model.ts";
-import { MovingReference } from "./moving-reference.ts";
 import type { RolloutGroup } from "./rollout.ts";
 import { rolloutBatches } from "./rollout-batches.ts";
 
@@ -28,17 +27,6 @@ export interface ReferenceSettings {
   config: RunConfig & { baseModel: string };
   environment: Environment;
   numerics: Numerics;
-}
-
-/**
- * What `trained` is trained beside, which has not been trained yet: its start, with `sync_ref_model` moved towards it step by step.
- */
-export function trainingReference(trained: TrainedModel, settings: ReferenceSettings): PolicyReference {
-  const { config, environment, numerics } = settings;
-  if (!config.sync_ref_model) return policyReference(trained, settings);
-  const second = prepareModel(config, environment);
-  const logps = (groups: readonly RolloutGroup[]) => logpsOf(second.model, groups, config, numerics);
-  return new MovingReference(trained.parameters.tensors, second, { ...config, logps });
 }
 
 /**
@@ -68,7 +56,7 @@ export function policyReference(trained: TrainedModel, settings: ReferenceSettin
 }
 
 /** Log-probs of each completion's tokens, the end token among them. */
-function logpsOf(
+export function logpsOf(
   model: CausalLM,
   groups: readonly RolloutGroup[],
   keys: Pick<RunConfig, "per_device_train_batch_size" | "max_tokens_per_micro_batch" | "share_prompt">,
