@@ -54,7 +54,7 @@ export function moveReference(policy: Weights, reference: Weights, alpha: number
 }
 
 /** The reference of full tuning with `sync_ref_model`. */
-export class MovingReference implements PolicyReference {
+class MovingReference implements PolicyReference {
   readonly #policy: Weights;
   readonly #second: TrainedModel;
   readonly #options: SyncOptions;
