@@ -67,7 +67,7 @@ export interface BatchCounts {
   tokensByRole: Readonly<Record<Role, number>>;
 }
 
-/** Counts over the optimiser step, the normalisers; and of the micro-batch at hand, for the metrics' counts. */
+/** Counts over the optimiser step, the normalisers; and of what is at hand, a micro-batch or a part of one, for the metrics' counts. */
 export interface StepTotals extends BatchCounts {
   micro: BatchCounts;
   /** Σ of the objective's own `counts` over the step; left out for an objective without. */
@@ -108,6 +108,11 @@ interface Described {
   columns?: Readonly<Record<string, Per>>;
   /** Custom normalisers: what it counts in a micro-batch. Their sums over the step are the `counted` of its totals. */
   counts?(batch: CompletionNumbers): Record<string, number>;
+  /**
+   * Whether it divides by what a micro-batch holds, so that it needs each one whole, and its loss depends on how the step is cut.
+   * Left out: it may be given a micro-batch in parts, whose losses add up.
+   */
+  needsWholeMicroBatch?: boolean;
 }
 
 /** An objective on preference pairs. */

@@ -62,12 +62,21 @@ function otherHead(what: string, expected: string): ConfigError {
   return new ConfigError(`${what} needs ${expected}; this model has another head.`);
 }
 
-/** The slices of `batch` whose probabilities a trained head can keep at once; all of it where nothing is kept. */
+/** What decides in which slices a head takes a batch. */
+interface Sliced {
+  model: Decoder;
+  numerics: Numerics;
+  parameters: ParameterSet;
+  objective: Objective;
+}
+
+/** The slices of `batch` whose probabilities a trained head can keep at once; all of it where nothing is kept, or it is needed whole. */
 export function headSlices(
   batch: DeviceBatch,
-  { model, numerics, parameters }: { model: Decoder; numerics: Numerics; parameters: ParameterSet },
+  { model, numerics, parameters, objective }: Sliced,
 ): CompletionSlice[] {
-  const keeps = model instanceof CausalLM && parameters.trains(model.lm_head);
+  const isWhole = objective.needsWholeMicroBatch === true;
+  const keeps = !isWhole && model instanceof CausalLM && parameters.trains(model.lm_head);
   return completionSlices(
     batch,
     keeps ? keptRows(model.lm_head.weight, numerics.logits_kept_mib ?? null) : Number.POSITIVE_INFINITY,

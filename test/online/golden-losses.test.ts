@@ -88,6 +88,8 @@ interface Asked {
   isMasking?: boolean;
   temperature?: number;
   learningRate?: number;
+  /** The head keeps so little that it takes a group at a time. */
+  inPieces?: boolean;
 }
 
 /** One step of the model. */
@@ -101,6 +103,7 @@ function stepOf(model: CausalLM, parameters: ParameterSet, asked: Asked) {
     isMasking = false,
     temperature = 1,
     learningRate = 0,
+    inPieces = false,
   } = asked;
   const optimizer = new Descent(parameters);
   const batches = rolloutBatches(groups, 0, columns, {
@@ -114,6 +117,7 @@ function stepOf(model: CausalLM, parameters: ParameterSet, asked: Asked) {
       gradient_checkpointing: false,
       logits_chunk_size: null,
       temperature,
+      logits_kept_mib: inPieces ? 1e-4 : null,
     } as const,
   };
   const options = { learningRate, seed: 1, log_entropy: false, keep_logps: true };
@@ -190,6 +194,46 @@ for (const family of onlineFamilies) {
           assertGolden(step, one.float64.loss, { ...one.trl, grad_norm: one.float64.grad_norm });
         }
       }
+    });
+  });
+
+  test(`${family}: bnpo divides by the tokens of a micro-batch, in how many pieces its head is computed`, () => {
+    withoutLeaks(() => {
+      const model = fixtureModel(family);
+      const parameters = trainAll(model);
+      const one =
+        losses.grpo.find(({ case: name, old }) => name === "bnpo" && old === "given") ?? assert.fail();
+      const bnpo = { ...askedOf(one, family), groups };
+      const golden = stepOf(model, parameters, { ...bnpo, inPieces: true });
+      assertGolden(golden, one.float64.loss, { ...one.trl, grad_norm: one.float64.grad_norm });
+      // dapo divides by the tokens of the step: of each group alone that is what bnpo divides by
+      const dapo = grpo({ ...grpoOptionsOf(one), loss_type: "dapo" });
+      const alone = groups.map((group, g) => {
+        const columns = Object.fromEntries(
+          Object.entries(bnpo.columns).map(([name, values]) => [name, values.slice(4 * g, 4 * g + 4)]),
+        );
+        const asked = { ...bnpo, objective: dapo, columns: columns as RolloutColumns, groups: [group] };
+        return stepOf(model, parameters, asked).loss;
+      });
+      const want = alone.reduce((sum, loss) => sum + loss, 0) / groups.length;
+      assert.ok(Math.abs(want - one.float64.loss) > 1e-4, "the cut makes a difference");
+      for (const inPieces of [false, true])
+        assertClose(stepOf(model, parameters, { ...bnpo, size: 4, inPieces }).loss, want, plain.loss);
+    });
+  });
+
+  test(`${family}: SLIME as the authors' code has it, in how many pieces its head is computed`, () => {
+    withoutLeaks(() => {
+      const model = fixtureModel(family);
+      const parameters = trainAll(model);
+      const options = loadMethod({ objective: "slime", preset: "reference-compat" }) as SettingsOf<"slime">;
+      const objective = onRollouts(slime(options), pairing);
+      const columns = prepared(objective, fixtureRollout(family));
+      const [whole, pieces] = [false, true].map((inPieces) =>
+        stepOf(model, parameters, { objective, columns, groups, inPieces }),
+      );
+      assertClose(pieces?.loss ?? Number.NaN, whole?.loss ?? 0, { rtol: 1e-6 });
+      assertClose(pieces?.gradNorm ?? Number.NaN, whole?.gradNorm ?? 0, { rtol: 1e-5 });
     });
   });
 

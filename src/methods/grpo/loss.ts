@@ -49,6 +49,7 @@ export function grpo(options: GrpoOptions): CompletionObjective {
       ...(options.loss_type === "dr_grpo" ? { maxLengths: "completion" } : {}),
     },
     counts: ({ columns }) => counts(columns, options),
+    needsWholeMicroBatch: options.loss_type === "bnpo",
     evaluate: (completions, totals) => evaluate(completions, totals, options),
     prepare: (rollout) => prepare(rollout, options),
   };

@@ -43,6 +43,7 @@ export function onRollouts(objective: PairObjective, options: PairingOptions): C
     name: objective.name,
     over: "groups",
     usesReference: options.kl_coef > 0,
+    needsWholeMicroBatch: objective.needsWholeMicroBatch ?? false,
     columns: {
       ...objective.columns,
       rewards: "completion",

@@ -33,6 +33,7 @@ export function slime(options: SlimeOptions): PairObjective {
     name: "slime",
     over: "pairs",
     lambda_w: options.lambda_w,
+    needsWholeMicroBatch: options.preset === "reference-compat",
     evaluate: (pairs, totals) => evaluate(pairs, totals, options),
   };
 }
