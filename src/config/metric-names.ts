@@ -279,7 +279,7 @@ export const METRICS: readonly MetricInfo[] = [
   ),
   sampled("formatted", "share", "Fraction of sampled answers with any Markdown.", null),
   metric("entropy", "nats/token", "Mean entropy of the next-token distribution at answer tokens.", null, {
-    needs: "log_entropy in training rows; evaluation rows always have it",
+    needs: "log_entropy, or grpo's entropy_coef, in training rows; evaluation rows always have it",
     ...LOGPS,
   }),
   metric(

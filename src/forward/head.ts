@@ -13,10 +13,10 @@ import { type TokenLogps, tokenLogps } from "./token-logps.ts";
 /** What a head gives for R completion tokens, `Values`, and its way back. */
 export type HeadPass<Values> = Values & {
   /**
-   * Takes the loss's gradient with respect to the first of the values, of its shape: adds to the `grad` of the head's
-   * parameters. Gives that of the hidden states, (R, D) in their type. Once.
+   * Takes the loss's gradient with respect to the first of the values, of its shape, and to entropies (R) where they have one: adds
+   * to the `grad` of the head's parameters. Gives that of the hidden states, (R, D) in their type. Once.
    */
-  backward(grad: Tensor): Tensor;
+  backward(grad: Tensor, gradEntropies?: Tensor | null): Tensor;
 };
 
 /**
@@ -32,8 +32,8 @@ export type Head<Values> = (
 /** Options of `tokenLogpsHead`. */
 export interface TokenLogpsHeadOptions
   extends Pick<Numerics, "temperature" | "logits_chunk_size" | "logits_kept_mib"> {
-  /** Also compute entropies. */
-  entropies: boolean;
+  /** Also compute entropies, or entropies with a gradient. */
+  entropies: boolean | "with gradient";
 }
 
 /** The model's own head. */
@@ -49,7 +49,10 @@ export function tokenLogpsHead(
       keptTokens,
       gradient: owner !== null ? "hidden-and-weight" : trained !== null ? "hidden" : "none",
     });
-    return { ...values, backward: (grad) => backward(grad, owner?.gradOf(weight) ?? null) };
+    return {
+      ...values,
+      backward: (grad, gradEntropies = null) => backward(grad, owner?.gradOf(weight) ?? null, gradEntropies),
+    };
   };
 }
 

@@ -120,7 +120,7 @@ function dense(
   return out;
 }
 
-/** dL/dvalues for L = Σ g · logps, by central differences. */
+/** dL/dvalues, by central differences. */
 function slopes(values: number[], lossOf: () => number): number[] {
   const step = 1e-5;
   return values.map((value, i) => {
@@ -145,6 +145,12 @@ const someKept: KeptTokens = [
   [2, 10],
 ].map((ids) => (ids === null ? null : Int32Array.from(ids)));
 
+test("the entropy's gradient needs a pass made for it", () => {
+  const { hidden, weight, targets, g } = inputs();
+  const pass = tokenLogps(hidden, weight, targets, { gradient: "hidden", entropies: true });
+  assert.throws(() => pass.backward(g, null, g), /expected a pass with entropies: "with gradient"/);
+});
+
 for (const temperature of [0.7, 1, 1.3]) {
   for (const [what, keptTokens] of [["all tokens", null] as const, ["the tokens kept", someKept] as const]) {
     test(`temperature ${temperature} over ${what}: values and gradients are those of whole rows in float64`, () => {
@@ -158,26 +164,37 @@ for (const temperature of [0.7, 1, 1.3]) {
         const law = { temperature, keptTokens };
         const want = dense(numbers, law);
         const upstream = g.toNumbers();
-        const lossOf = () =>
-          dense(numbers, law).logps.reduce((sum, logp, row) => sum + logp * (upstream[row] ?? 0), 0);
-        const wantHidden = slopes(numbers.hidden, lossOf);
-        const wantWeight = slopes(numbers.weight, lossOf);
-        for (const logitsChunkSize of [1, 2, 3, 11, 100]) {
-          const options = { ...law, logits_chunk_size: logitsChunkSize, entropies: true };
-          const frozen = tokenLogps(hidden, weight, targets, { ...options, gradient: "hidden" });
-          assertClose(frozen.logps, want.logps, { atol: 2e-6 });
-          assertClose(frozen.entropies as Tensor, want.entropies, { atol: 2e-6 });
-          assertClose(frozen.correct, want.correct, {});
-          assertClose(frozen.backward(g, null), wantHidden, { atol: 3e-6 });
-          for (const bytes of [0, 4 * rows * 4, 4 * rows * vocabulary]) {
-            const trained = tokenLogps(hidden, weight, targets, {
-              ...options,
-              logits_kept_mib: bytes / 2 ** 20,
-              gradient: "hidden-and-weight",
-            });
-            const weightGrad = ops.zeros([vocabulary, width], { dtype: "float32" });
-            assertClose(trained.backward(g, weightGrad), wantHidden, { atol: 3e-6 });
-            assertClose(weightGrad, wantWeight, { atol: 3e-6 });
+        // of log-probs alone, and of entropies beside them
+        for (const ofEntropy of [null, [0.5, -1, 2, 0.25, 0, -0.75, 1]]) {
+          const lossOf = () => {
+            const { logps, entropies } = dense(numbers, law);
+            return logps.reduce(
+              (sum, logp, row) =>
+                sum + logp * (upstream[row] ?? 0) + (entropies[row] ?? 0) * (ofEntropy?.[row] ?? 0),
+              0,
+            );
+          };
+          const wantHidden = slopes(numbers.hidden, lossOf);
+          const wantWeight = slopes(numbers.weight, lossOf);
+          const e = ofEntropy === null ? null : tensor(ofEntropy);
+          const entropies = ofEntropy === null ? true : "with gradient";
+          for (const logitsChunkSize of [1, 2, 3, 11, 100]) {
+            const options = { ...law, logits_chunk_size: logitsChunkSize, entropies } as const;
+            const frozen = tokenLogps(hidden, weight, targets, { ...options, gradient: "hidden" });
+            assertClose(frozen.logps, want.logps, { atol: 2e-6 });
+            assertClose(frozen.entropies as Tensor, want.entropies, { atol: 2e-6 });
+            assertClose(frozen.correct, want.correct, {});
+            assertClose(frozen.backward(g, null, e), wantHidden, { atol: 5e-6 });
+            for (const bytes of [0, 4 * rows * 4, 4 * rows * vocabulary]) {
+              const trained = tokenLogps(hidden, weight, targets, {
+                ...options,
+                logits_kept_mib: bytes / 2 ** 20,
+                gradient: "hidden-and-weight",
+              });
+              const weightGrad = ops.zeros([vocabulary, width], { dtype: "float32" });
+              assertClose(trained.backward(g, weightGrad, e), wantHidden, { atol: 5e-6 });
+              assertClose(weightGrad, wantWeight, { atol: 5e-6 });
+            }
           }
         }
       });

@@ -2,6 +2,7 @@
  * From hidden states to per-token log-probabilities: the one place where logits exist, a part of the vocabulary at a time,
  * with the gradient written by hand. Every objective works on the vector this returns; no other loss code touches logits.
  */
+import { ShapeError } from "../base/errors.ts";
 import { type DType, heldCopy, onDevice, ops, scope, type Tensor } from "../torch/index.ts";
 import { type KeptTokens, notKept } from "./kept-tokens.ts";
 
@@ -17,8 +18,8 @@ export interface TokenLogpsOptions {
   logits_kept_mib?: number | null;
   /** Prepare for `backward`: no gradient, one for the hidden states, or one for the head's weight as well. */
   gradient: "none" | "hidden" | "hidden-and-weight";
-  /** Also give entropies. Costs a pass over the logits. */
-  entropies?: boolean;
+  /** Also give entropies, or entropies with a gradient. Costs a pass over the logits, with a gradient another over the product. */
+  entropies?: boolean | "with gradient";
 }
 
 /** Log-probabilities of R tokens. */
@@ -34,10 +35,10 @@ export interface TokenLogps {
 /** Result of `tokenLogps`; R rows. */
 export interface TokenLogpsPass extends TokenLogps {
   /**
-   * The gradients for dL/dlogps (R), float32: `hidden` (R, D) in the hidden states' type; adds the head's to
-   * `weightGrad` (V, D), float32, when the pass was made for it. Once.
+   * The gradients for dL/dlogps (R), float32, and dL/dentropies (R) where entropies have one: `hidden` (R, D) in the hidden states'
+   * type; adds the head's to `weightGrad` (V, D), float32, when the pass was made for it. Once.
    */
-  backward(gradLogps: Tensor, weightGrad: Tensor | null): Tensor;
+  backward(gradLogps: Tensor, weightGrad: Tensor | null, gradEntropies?: Tensor | null): Tensor;
 }
 
 // a GPU needs larger products to be busy, and has the memory beside weights of its size
@@ -73,6 +74,7 @@ export function keptRows(weight: Tensor, logits_kept_mib: number | null): number
  * With a frozen head the gradient with respect to a row is g · (W[y] − Σ_v p_v W[v]), whatever the loss: that vector is
  * gathered in the forward pass, (R, D), and scaled in `backward`. A trained head needs p again for its own gradient: it is
  * kept for as many parts as `logits_kept_mib` allow, for the others logits are computed again.
+ * The entropy H of a row has dH/dlogit_v = −p_v (log p_v + H): with a frozen head Σ_v p_v log p_v W[v] is gathered besides.
  *
  * Numerics: logits are rounded to the model's type by the matrix product, everything after it is float32; weight
  * gradients add up in float32.
@@ -105,7 +107,8 @@ export function tokenLogps(
     const end = Math.min(weight.size(0), start + columns);
     const next = addPart(head, { start, end }, sums, { ...options, keeps: end <= kept });
     parts.push(next.part);
-    for (const old of [sums?.total, sums?.picked, sums?.spread, sums?.weighted]) old?.dispose();
+    for (const old of [sums?.total, sums?.picked, sums?.spread, sums?.weighted, sums?.weightedSpread])
+      old?.dispose();
     sums = next.sums;
   }
   return finish(head, sums as RunningSums, parts);
@@ -150,6 +153,8 @@ interface RunningSums {
   spread: Tensor | null;
   /** (R, D): Σ e^(l − max) W, for the gradient of a frozen head */
   weighted: Tensor | null;
+  /** (R, D): −Σ e^(l − max) (l − max) W, for the gradient of entropies under a frozen head */
+  weightedSpread: Tensor | null;
 }
 
 /** So low that its exponential is 0 beside any logit, and yet finite: a part may have none that is kept. */
@@ -183,22 +188,34 @@ function addPart(
   const shrink = before === null ? null : ops.exp(ops.sub(before.max, max));
   const add = (sum: Tensor | null | undefined, more: Tensor) =>
     sum === null || sum === undefined || shrink === null ? more : ops.addcmul(more, sum, shrink);
+  const spread = (options.entropies ?? false) === false ? null : ops.specialEntr(values);
+  const isGathered = options.gradient === "hidden";
+  const isSpreadGathered = isGathered && spread !== null && options.entropies === "with gradient";
   const sums: RunningSums = {
     max,
     picked,
     total: add(before?.total, own),
-    spread: options.entropies === true ? add(moved(before, max), rowSums(ops.specialEntr(values))) : null,
-    weighted: options.gradient === "hidden" ? add(before?.weighted, weighted(values, head, range)) : null,
+    spread: spread === null ? null : add(moved(before, max, "spread", "total"), rowSums(spread)),
+    weighted: isGathered ? add(before?.weighted, weighted(values, head, range)) : null,
+    weightedSpread: isSpreadGathered
+      ? add(moved(before, max, "weightedSpread", "weighted"), weighted(spread, head, range))
+      : null,
   };
   for (const sum of Object.values(sums)) if (sum !== null) adding.keep(sum);
   const part = { ...range, exponentials: options.keeps ? { values: adding.keep(values), max } : null };
   return { part, sums };
 }
 
-/** The spread so far, relative to the new maximum but for its factor: Σ e^d (d + m − m') = Σ e^d d + (m − m') Σ e^d. */
-function moved(before: RunningSums | null, max: Tensor): Tensor | null {
-  if (before === null || before.spread === null) return null;
-  return ops.addcmul(before.spread, ops.sub(max, before.max), before.total);
+/** A spread so far, relative to the new maximum but for its factor: Σ e^d (d + m − m') = Σ e^d d + (m − m') Σ e^d. */
+function moved(
+  before: RunningSums | null,
+  max: Tensor,
+  which: "spread" | "weightedSpread",
+  ofWhich: "total" | "weighted",
+): Tensor | null {
+  const [spread, sum] = [before?.[which] ?? null, before?.[ofWhich] ?? null];
+  if (before === null || spread === null || sum === null) return null;
+  return ops.addcmul(spread, ops.sub(max, before.max), sum);
 }
 
 function weighted(values: Tensor, { weight }: Head, { start, end }: Range): Tensor {
@@ -222,30 +239,60 @@ function isIn(targets: Tensor, { start, end }: Range): Tensor {
 }
 
 function finish(head: Head, sums: RunningSums, parts: readonly Part[]): TokenLogpsPass {
-  const { max, total, picked, spread, weighted: expected } = sums;
+  const { max, total, picked, spread } = sums;
   const normaliser = ops.add(max, ops.log(total));
   const logps = ops.sub(picked, ops.squeeze(normaliser, 1));
-  const entropies = spread === null ? null : ops.squeeze(ops.add(ops.log(total), ops.div(spread, total)), 1);
+  const entropies = spread === null ? null : ops.add(ops.log(total), ops.div(spread, total));
+  // logits are the products over the temperature
+  const ofProducts = (grad: Tensor) => {
+    const column = ops.unsqueeze(grad, 1);
+    return head.temperature === 1 ? column : ops.div(column, head.temperature);
+  };
   return {
     logps,
-    entropies,
+    entropies: entropies === null ? null : ops.squeeze(entropies, 1),
     correct: ops.to(ops.ge(picked, ops.squeeze(max, 1)), "float32"),
-    backward(gradLogps, weightGrad) {
-      const column = ops.unsqueeze(gradLogps, 1);
-      // logits are the products over the temperature
-      const g = head.temperature === 1 ? column : ops.div(column, head.temperature);
-      if (expected === null) return backwardThroughLogits(head, parts, { normaliser, g }, weightGrad);
-      const chosen = ops.indexSelect(head.weight, 0, head.targets);
-      return ops.mul(ops.sub(chosen, ops.div(expected, total)), g);
+    backward(gradLogps, weightGrad, gradEntropies = null) {
+      const g = ofProducts(gradLogps);
+      const e = gradEntropies === null || entropies === null ? null : ofProducts(gradEntropies);
+      if (sums.weighted !== null) return backwardThroughSums(head, sums, g, e);
+      const ofEntropies = e === null || entropies === null ? null : { e, entropies };
+      return backwardThroughLogits(head, parts, { normaliser, g, ofEntropies }, weightGrad);
     },
   };
 }
 
-/** dL/dlogits = g · (onehot − p), part by part; kept exponentials are used up. */
+/** dL/dhidden of a frozen head: g (W[y] − Σ p W) − e (Σ p (log p + H) W), from what was gathered; g and e (R, 1). */
+function backwardThroughSums(
+  { weight, targets }: Head,
+  { total, spread, weighted: expected, weightedSpread }: RunningSums,
+  g: Tensor,
+  e: Tensor | null,
+): Tensor {
+  if (expected === null) throw new ShapeError("expected a pass made for the gradient of hidden states");
+  const mean = ops.div(expected, total);
+  const ofLogps = ops.mul(ops.sub(ops.indexSelect(weight, 0, targets), mean), g);
+  if (e === null) return ofLogps;
+  if (spread === null || weightedSpread === null) {
+    throw new ShapeError('expected a pass with entropies: "with gradient", to go back from entropies');
+  }
+  // with d = l − max: log p = d − log Σe^d, H = log Σe^d + spread / Σe^d
+  const ofEntropies = ops.sub(ops.div(weightedSpread, total), ops.mul(mean, ops.div(spread, total)));
+  return ops.add(ofLogps, ops.mul(ofEntropies, e));
+}
+
+/** dL/dproducts of the rows, (R, 1): of log-probs, and of entropies where they have one. */
+interface RowGrads {
+  normaliser: Tensor;
+  g: Tensor;
+  ofEntropies: { e: Tensor; entropies: Tensor } | null;
+}
+
+/** dL/dlogits = g · (onehot − p) − e · p (log p + H), part by part; kept exponentials are used up. */
 function backwardThroughLogits(
   head: Head,
   parts: readonly Part[],
-  { normaliser, g }: { normaliser: Tensor; g: Tensor },
+  { normaliser, g, ofEntropies }: RowGrads,
   weightGrad: Tensor | null,
 ): Tensor {
   const { hidden, weight, targets } = head;
@@ -254,8 +301,7 @@ function backwardThroughLogits(
   for (const { start, end, exponentials } of parts) {
     using _ = scope();
     const { values, max } = exponentials ?? exponentialsOf(head, { start, end });
-    const share = ops.neg(ops.mul(g, ops.exp(ops.sub(max, normaliser))));
-    const gradLogits = ops.mul_(values, share);
+    const gradLogits = gradOfPart({ values, max }, { normaliser, g, ofEntropies });
     const inside = ops.mul(g, ops.unsqueeze(isIn(targets, { start, end }), 1));
     const column = ops.clamp(ops.sub(targets, start), 0, end - start - 1);
     ops.scatterAdd_(gradLogits, 1, ops.unsqueeze(column, 1), inside);
@@ -267,6 +313,18 @@ function backwardThroughLogits(
     values.dispose();
   }
   return ops.to(sum, hidden.dtype);
+}
+
+/** −(g + e (log p + H)) p of a part, in place of its exponentials: p = s e^d with log s = max − normaliser, log p = d + log s. */
+function gradOfPart({ values, max }: Exponentials, { normaliser, g, ofEntropies }: RowGrads): Tensor {
+  const logScale = ops.sub(max, normaliser);
+  const scale = ops.exp(logScale);
+  if (ofEntropies === null) return ops.mul_(values, ops.neg(ops.mul(g, scale)));
+  const { e, entropies } = ofEntropies;
+  // −e^d d, and 0 where e^d is: a token out of reach has no part in it
+  const spread = ops.mul_(ops.specialEntr(values), ops.mul(e, scale));
+  const ofRows = ops.add(g, ops.mul(e, ops.add(logScale, entropies)));
+  return ops.add_(ops.mul_(values, ops.neg(ops.mul(ofRows, scale))), spread);
 }
 
 function exponentialsOf(head: Head, range: Range): Exponentials {

@@ -31,8 +31,8 @@ export interface Walk<Values> {
 
 /** A head's values for a slice, with a way back that ends at the walk. */
 export type WalkedHead<Values> = Values & {
-  /** Takes the gradient of the head's first value: adds to the head's `grad`, and keeps what goes down. Once, only in training. */
-  backward(grad: Tensor): void;
+  /** Takes the gradients that the head's `backward` takes: adds to the head's `grad`, and keeps what goes down. Once, only in training. */
+  backward(grad: Tensor, gradEntropies?: Tensor | null): void;
 };
 
 /** A segment of the backward pass that has run forward. */
@@ -87,11 +87,14 @@ export function walk<Values>(
       noGrad(() => {
         const part = (x: Tensor) => ops.slice(ops.detach(x), 0, slice.start, slice.end);
         const pass = head(part(rows), slice, trained);
-        const goBack = (grad: Tensor) => {
-          const down = pass.backward(grad);
+        const goBack = (grad: Tensor, gradEntropies: Tensor | null) => {
+          const down = pass.backward(grad, gradEntropies);
           if (gradRows !== null) ops.copy_(part(gradRows), down);
         };
-        return { ...pass, backward: (grad: Tensor) => noGrad(() => goBack(grad)) };
+        return {
+          ...pass,
+          backward: (grad, gradEntropies = null) => noGrad(() => goBack(grad, gradEntropies)),
+        };
       }),
     backward: (onGradientsReady) => {
       const grad = walkBack(stages, gradRows, onGradientsReady);

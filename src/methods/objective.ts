@@ -17,6 +17,8 @@ export interface CompletionLogps {
   lengths: Tensor;
   /** Completions of each of G groups; those of a group stand together. Groups are never cut. */
   groupSizes: readonly number[];
+  /** (R) nats, like `logps`: of the law that each token is from, where the objective takes them; else null or left out. */
+  entropies?: Tensor | null;
   /** What the objective's `columns` names, (C) or (R), same type as `logps`. */
   columns: Readonly<Record<string, Tensor>>;
 }
@@ -130,6 +132,8 @@ export interface CompletionObjective extends Described {
   mayCutGroups?: boolean;
   /** Whether `logps` are no log-probs but the values that a value model gives for the tokens. */
   takesValues?: boolean;
+  /** Whether it needs the entropies of tokens, with a gradient: another product of the head's size. */
+  takesEntropies?: boolean;
   evaluate(completions: CompletionLogps, totals: StepTotals): ObjectiveResult;
   /** Whether `prepare` needs log-probs under a reference, though no column does: a KL term in the reward. */
   usesReference?: boolean;

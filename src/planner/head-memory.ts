@@ -20,6 +20,8 @@ export interface HeadOptions {
   /** MiB of probabilities that a trained head keeps; null for automatic. */
   logits_kept_mib: number | null;
   log_entropy: boolean;
+  /** Entropies have a gradient. */
+  entropyGradient: boolean;
 }
 
 /** Bytes of the head's memory. */
@@ -55,8 +57,10 @@ export function headMemory(
   const logits = 4 * rows * keptColumns + rows * columns * beside + otherType;
   // sums over the vocabulary, old, new and added; at the end their difference from the targets' rows, step by step
   const vector = 4 * rows * hiddenSize;
+  // a frozen head gathers a second expectation for the gradient of entropies
+  const sums = options.entropyGradient ? 2 : 1;
   return {
-    working: isTrained ? logits + vector : Math.max(logits + 3 * vector, 5 * vector),
+    working: isTrained ? logits + vector : Math.max(logits + 3 * sums * vector, (4 + sums) * vector),
     gradient: sumOf(pairs) * hiddenSize * item,
   };
 }

@@ -144,10 +144,14 @@ export interface Plan {
 
 /** What the memory of a run depends on. */
 export function memorySetup({ model, trained, keys, dtype, device, workload }: PlanInput): MemorySetup {
+  const { method } = keys;
+  const entropyGradient = "entropy_coef" in method && method.entropy_coef !== 0;
   return {
     ...keys,
     model,
     trained,
+    entropyGradient,
+    log_entropy: keys.log_entropy || entropyGradient,
     numerics: { dtype, onGpu: device.isGpu },
     activation_offloading: keys.activation_offloading && device.isGpu,
     accumulates: keys.gradient_accumulation_steps > 1 || keys.tokens_per_step !== null,

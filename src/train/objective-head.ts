@@ -15,13 +15,15 @@ import { tokenStatistics } from "./metric-tally.ts";
 export interface ObjectiveValues {
   /** Log-probs or values of tokens, (R), or scores of completions, (C); float32 */
   values: Tensor;
+  /** (R) float32, nats; null where they are not measured. */
+  entropies: Tensor | null;
   /** Metrics of the pass itself. */
   statistics(counts: BatchCounts): Record<string, Metric>;
 }
 
 /** How the head computes. */
 export interface ObjectiveHeadOptions extends Numerics {
-  /** Also measure entropies of tokens. */
+  /** Also measure entropies of tokens; they have a gradient where the objective takes them. */
   entropies: boolean;
 }
 
@@ -39,13 +41,16 @@ export function objectiveHead(
   if (over === "scores" || ("takesValues" in objective && objective.takesValues === true)) {
     if (!(model instanceof RewardModel)) throw otherHead(name, "a reward model, which has a score layer");
     const head = valueHead(model.score);
-    return (...given) => ({ ...head(...given), statistics: () => ({}) });
+    return (...given) => ({ ...head(...given), entropies: null, statistics: () => ({}) });
   }
-  const head = tokenLogpsHead(requireLanguageModel(model, name), options);
+  const takesEntropies = "takesEntropies" in objective && objective.takesEntropies === true;
+  const entropies = takesEntropies ? "with gradient" : options.entropies;
+  const head = tokenLogpsHead(requireLanguageModel(model, name), { ...options, entropies });
   return (hidden, slice, trained) => {
     const { backward, ...pass } = head(hidden, slice, trained);
     return {
       values: pass.logps,
+      entropies: pass.entropies,
       backward,
       statistics: (counts) => tokenStatistics(pass, slice, { over, counts }),
     };

@@ -218,21 +218,34 @@ function microStep(
   const losses: Tensor[] = [];
   for (const slice of headSlices(placed, training)) {
     using _ = scope();
-    const { values, statistics, backward: headBackward } = pass.head(slice);
+    const { values, entropies, statistics, backward: headBackward } = pass.head(slice);
     kept?.set(values.data() as Float32Array, slice.start);
-    const leaf = ops.detach(ops.to(values, objectiveType(model.device)));
-    leaf.requiresGrad = true;
-    const completions = completionLogps(objective, leaf, slice, columns);
+    const leaf = leafOf(values);
+    const entropyLeaf = entropies === null ? null : leafOf(entropies);
+    const completions = { ...completionLogps(objective, leaf, slice, columns), entropies: entropyLeaf };
     const counts = countsOf(slice.spans, objective.over);
     const result = evaluateObjective(objective, completions, { ...totals, micro: counts });
     backward([result.loss]);
-    if (leaf.grad !== null) headBackward(ops.to(leaf.grad, "float32"));
+    const ofEntropies = entropyLeaf?.grad ?? null;
+    if (leaf.grad !== null) {
+      headBackward(
+        ops.to(leaf.grad, "float32"),
+        ofEntropies === null ? null : ops.to(ofEntropies, "float32"),
+      );
+    }
     tally.add({ ...result.metrics, ...statistics(counts) }, step);
     losses.push(step.adopt(ops.detach(result.loss)));
   }
   if (updates === null) pass.backward();
   else if (Number.isFinite(sumOf(losses).item())) pass.backward(() => updates.updateReady());
   return losses;
+}
+
+/** `values` in the objective's type, where the way from the loss ends. */
+function leafOf(values: Tensor): Tensor {
+  const leaf = ops.detach(ops.to(values, objectiveType(values.device)));
+  leaf.requiresGrad = true;
+  return leaf;
 }
 
 /** (2, T) int32 on `device`, see `dropoutKeys`. */

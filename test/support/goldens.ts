@@ -17,7 +17,8 @@ export function golden<T>(
     | "chat"
     | "jinja"
     | "parquet"
-    | "tokenizers",
+    | "tokenizers"
+    | "entropy-bonus",
 ): T {
   return JSON.parse(goldenText(name)) as T;
 }

@@ -198,5 +198,6 @@ export function grpoOptionsOf({
     scale_rewards: (config["scale_rewards"] ?? "group") as GrpoOptions["scale_rewards"],
     sapo_temperature_pos: 1,
     sapo_temperature_neg: 1.05,
+    entropy_coef: 0,
   };
 }

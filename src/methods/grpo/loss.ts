@@ -1,4 +1,5 @@
 /** Group relative policy optimisation and its relatives: a clipped policy gradient on advantages within a prompt's group. */
+import { ShapeError } from "../../base/errors.ts";
 import { ops, type Tensor } from "../../torch/index.ts";
 import { groupAdvantages, rewardMetrics } from "../advantages.ts";
 import {
@@ -34,7 +35,9 @@ import type { GrpoOptions } from "./settings.ts";
  *   Over the N completions and T tokens of the optimiser step, L the longest length (`max_completion_length`):
  *   grpo, sapo: (1/N) Σ_i mean_t ℓ; dapo, cispo (arXiv:2503.14476): (1/T) Σ ℓ; dr_grpo (arXiv:2503.20783): (1/(N L)) Σ ℓ;
  *   luspo (arXiv:2602.05261): (1/N) Σ ℓ; bnpo: (1/T) Σ ℓ of each micro-batch, the mean of these.
+ *   With `entropy_coef` c the loss is less c · the mean entropy of the T tokens, whatever the type.
  * Differs: k_t has the factor r_t unless `use_bias_correction_kl` is false, and β is 0 by default, as in TRL.
+ *   TRL's bonus is a mean over each micro-batch.
  * Numerics: without `oldLogps` the ratio is exactly 1. A masked completion has no tokens: it counts in N alone.
  */
 export function grpo(options: GrpoOptions): CompletionObjective {
@@ -42,6 +45,7 @@ export function grpo(options: GrpoOptions): CompletionObjective {
     name: "grpo",
     over: "groups",
     mayCutGroups: true,
+    takesEntropies: options.entropy_coef !== 0,
     columns: {
       advantages: "completion",
       oldLogps: "token?",
@@ -88,11 +92,40 @@ function evaluate(completions: CompletionLogps, totals: StepTotals, options: Grp
     ...ratioMetrics(ratio),
     ...boundMetrics(completions, ratio, advantages, options),
   };
-  if (options.beta === 0) return { loss: reduced(losses, completions, totals, options), metrics };
-  const k3 = klEstimates("k3", completions.logps, columnOf(completions, "referenceTokenLogps"));
-  const kl = options.use_bias_correction_kl ? ops.mul(k3, spread(ratio, completions, options)) : k3;
-  const all = ops.add(losses, ops.mul(kl, options.beta));
-  return { loss: reduced(all, completions, totals, options), metrics: { ...metrics, kl: meanOf(kl) } };
+  let all = losses;
+  if (options.beta > 0) {
+    const k3 = klEstimates("k3", completions.logps, columnOf(completions, "referenceTokenLogps"));
+    const kl = options.use_bias_correction_kl ? ops.mul(k3, spread(ratio, completions, options)) : k3;
+    all = ops.add(losses, ops.mul(kl, options.beta));
+    metrics["kl"] = meanOf(kl);
+  }
+  const loss = reduced(all, completions, totals, options);
+  return options.entropy_coef === 0
+    ? { loss, metrics }
+    : withEntropies({ loss, metrics }, completions, totals, options);
+}
+
+/** The loss less its part of the bonus for entropy. */
+function withEntropies(
+  { loss, metrics }: ObjectiveResult,
+  { entropies = null }: CompletionLogps,
+  totals: StepTotals,
+  { entropy_coef }: GrpoOptions,
+): ObjectiveResult {
+  if (entropies === null) {
+    throw new ShapeError("entropy_coef needs the entropies of tokens beside their log-probs, and got none");
+  }
+  const bonus = ops.mul(ops.sum(entropies), entropy_coef / Math.max(1, totals.tokens));
+  const { micro, completions } = totals;
+  return {
+    loss: ops.sub(loss, bonus),
+    metrics: {
+      ...metrics,
+      // a part of the step's loss, counted so that the average over parts is their sum
+      policy_loss: { sum: ops.mul(ops.detach(loss), completions), count: micro.completions },
+      entropy_coef: { sum: ops.mul(ops.onesLike(ops.detach(loss)), entropy_coef), count: 1 },
+    },
+  };
 }
 
 /** (R) of what is per token, or per completion where ratios are of sequences. */

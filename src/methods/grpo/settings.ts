@@ -49,6 +49,12 @@ const KEYS = {
     doc: "Multiplies the KL's estimate by the ratio, so that its gradient is that of the KL; without it the gradient is another's (biased).",
     source: "TRL, arXiv 2512.02556",
   },
+  entropy_coef: {
+    schema: { type: "number", default: 0 },
+    unit: "per nat",
+    doc: "Weight of a bonus for entropy: this times the mean entropy of the step's completion tokens is taken off the loss, whatever the loss_type. 0: none.",
+    source: "TRL",
+  },
   scale_rewards: {
     schema: { enum: ["group", "batch", "none"] },
     unit: "none",
@@ -191,5 +197,21 @@ export const grpo: Method<GrpoSettings> = {
       onPolicy: true,
     },
     KL_METRIC,
+    {
+      key: "policy_loss",
+      unit: "",
+      definition: "The loss without the bonus for entropy.",
+      better: null,
+      needs: "entropy_coef",
+      onPolicy: true,
+    },
+    {
+      key: "entropy_coef",
+      unit: "per nat",
+      definition: "The weight of the bonus for entropy.",
+      better: null,
+      needs: "entropy_coef",
+      onPolicy: true,
+    },
   ],
 };
