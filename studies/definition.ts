@@ -11,6 +11,8 @@ export interface StudyDefinition {
   metrics: readonly TrialMetricName[];
   /** The condition that another is compared with; null where there is none. */
   referenceOf(condition: string): string | null;
+  /** What conditions have to share to stand in one table and on one axis; without it all do. */
+  groupOf?(condition: string): string;
   /** Evaluations during training besides those at the start and the end. */
   evaluations: "few" | "some" | "every step";
   /** Whether the models' answers are sampled. */

@@ -89,6 +89,7 @@ export async function study(options: StudyOptions): Promise<WrittenOutcome> {
       measured,
       metrics,
       referenceOf,
+      ...(definition.groupOf === undefined ? {} : { groupOf: definition.groupOf }),
       sections: [...definition.sections(measured, searched?.measured ?? null), ...verdicts],
     });
   } finally {

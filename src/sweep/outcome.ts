@@ -40,6 +40,8 @@ export interface OutcomeParts {
   measured: Measured;
   metrics: readonly TrialMetricName[];
   referenceOf(condition: string): string | null;
+  /** What conditions have to share to stand in one table and on one axis; without it all do. */
+  groupOf?(condition: string): string;
   sections: readonly ReportSection[];
 }
 
@@ -168,9 +170,9 @@ function reportHtml(parts: OutcomeParts): string {
     html`<h1>${text.title}</h1><p class="soft">${text.question}</p><p>${text.note} ${outcomes.length} runs.</p>`,
     failedNote(failed),
     html`<section><h2>Held-out pairs, after training</h2><p>${howToRead(first === undefined ? null : lengthAccuracy(first))}</p>
-${tableHtml(mainTable(parts))}</section>`,
+${grouped(shownOf(parts), parts).map((group) => tableHtml(mainTable(group, parts)))}</section>`,
     differenceHtml(parts),
-    html`<section><h2>Metrics</h2><div class="charts">${metricCharts(parts).map(intervalChartHtml)}</div></section>`,
+    ...grouped(shownOf(parts), parts).map((group) => metricsHtml(group, parts)),
     ...sections.map(sectionHtml),
     runsHtml(outcomes),
     html`<section><h2>Again</h2><p><code>${text.command}</code></p><p>Each run repeats with <code>preftune train runs/NAME/config.yaml --output_dir ELSEWHERE</code>.</p></section>`,
@@ -197,11 +199,18 @@ function failedNote(failed: readonly TrialOutcome[]): Html {
   return html`<div class="note bad"><b>${failed.length} runs failed.</b> The metrics are of the others.<ul>${items}</ul></div>`;
 }
 
-function mainTable(parts: OutcomeParts): ReportTable {
-  const { metrics } = parts;
+/** Conditions by group, in their order. */
+function grouped(
+  conditions: readonly MeasuredCondition[],
+  { groupOf = () => "" }: OutcomeParts,
+): MeasuredCondition[][] {
+  return [...Map.groupBy(conditions, ({ name }) => groupOf(name)).values()];
+}
+
+function mainTable(group: readonly MeasuredCondition[], { metrics }: OutcomeParts): ReportTable {
   return {
     columns: ["", ...metrics.map((metric) => TRIAL_METRICS[metric].title), "seeds × pairs"],
-    rows: shownOf(parts).map((condition) => [
+    rows: group.map((condition) => [
       condition.name,
       ...metrics.map((metric) => intervalText(estimate(condition, metric), TRIAL_METRICS[metric].unit)),
       counted(condition, metrics[0]),
@@ -210,9 +219,16 @@ function mainTable(parts: OutcomeParts): ReportTable {
 }
 
 function differenceHtml(parts: OutcomeParts): Html {
-  const { metrics } = parts;
-  const pairs = compared(parts);
-  if (pairs.length === 0) return html``;
+  const tables = grouped(shownOf(parts), parts)
+    .map((group) => comparisonsOf(group, parts.measured, parts.referenceOf))
+    .filter((pairs) => pairs.length > 0)
+    .map((pairs) => differenceTable(pairs, parts));
+  if (tables.length === 0) return html``;
+  return html`<section><h2>Differences</h2><p>Pair by pair, over the seeds that both have: what the pairs share drops out, so these intervals are the ones to compare by.</p>${tables.map(tableHtml)}</section>`;
+}
+
+/** The one that all are compared with stands over their names. */
+function differenceTable(pairs: readonly ConditionPair[], { metrics }: OutcomeParts): ReportTable {
   const bases = new Set(pairs.map(({ base }) => base.name));
   const rows = pairs.map(({ condition, base }) => [
     bases.size === 1 ? condition.name : `${condition.name} − ${base.name}`,
@@ -222,19 +238,20 @@ function differenceHtml(parts: OutcomeParts): Html {
       }),
     ),
   ]);
-  const table = { columns: ["", ...metrics.map((metric) => TRIAL_METRICS[metric].title)], rows };
-  return html`<section><h2>${bases.size === 1 ? `Difference to ${[...bases][0]}` : "Differences"}</h2><p>Pair by pair, over the seeds that both have: what the pairs share drops out, so these intervals are the ones to compare by.</p>${tableHtml(table)}</section>`;
+  const heading = bases.size === 1 ? `less ${[...bases][0]}` : "";
+  return { columns: [heading, ...metrics.map((metric) => TRIAL_METRICS[metric].title)], rows };
 }
 
-function metricCharts(parts: OutcomeParts): IntervalChart[] {
-  return parts.metrics.map((metric) => ({
-    title: TRIAL_METRICS[metric].title,
-    unit: TRIAL_METRICS[metric].unit,
-    rows: shownOf(parts).map((condition) => ({
-      name: condition.name,
-      interval: estimate(condition, metric),
-    })),
-  }));
+function metricsHtml(group: readonly MeasuredCondition[], { groupOf, metrics }: OutcomeParts): Html {
+  const name = group[0] === undefined ? undefined : groupOf?.(group[0].name);
+  const charts = metrics.map(
+    (metric): IntervalChart => ({
+      title: TRIAL_METRICS[metric].title,
+      unit: TRIAL_METRICS[metric].unit,
+      rows: group.map((condition) => ({ name: condition.name, interval: estimate(condition, metric) })),
+    }),
+  );
+  return html`<section><h2>Metrics${name === undefined ? "" : `: ${name}`}</h2><div class="charts">${charts.map(intervalChartHtml)}</div></section>`;
 }
 
 function sectionHtml({

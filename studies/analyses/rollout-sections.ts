@@ -58,6 +58,8 @@ interface Named {
 /** Lines of a chart, as many as there are colours. */
 const linesPerChart = 7;
 
+const goldTitle = "Gold against reward";
+
 /** What is drawn against what. */
 const drawings = [
   {
@@ -74,7 +76,7 @@ const drawings = [
     y: "chosen_delta",
     xLabel: "reward",
   },
-  { title: "Gold against reward", unit: "", x: "reward", y: "gold", xLabel: "reward" },
+  { title: goldTitle, unit: "", x: "reward", y: "gold", xLabel: "reward" },
   { title: "Reward", unit: "", x: "step", y: "reward", xLabel: "step" },
   { title: "KL to the start", unit: "nats", x: "step", y: "kl_init", xLabel: "step" },
   { title: "Length", unit: "tokens", x: "step", y: "length", xLabel: "step" },
@@ -112,8 +114,12 @@ function chartsOf(conditions: readonly Named[]): Chart[] {
     });
     return { title, unit, xLabel, series };
   });
-  // a task without a gold has nothing to draw of it
-  return charts.filter(({ series }) => series.some(({ points }) => points.length > 0));
+  // a task without a gold has nothing to draw of it, and one whose reward is the gold nothing to see
+  return charts.filter(
+    ({ title, series }) =>
+      series.some(({ points }) => points.length > 0) &&
+      (title !== goldTitle || series.some(({ points }) => points.some(([x, y]) => x !== y))),
+  );
 }
 
 /** Means over the seeds at each evaluation that all have. */
@@ -191,12 +197,12 @@ function equalSection(
     title: `${task}: at equal ${read.map(({ title }) => title).join(", ")}`,
     note:
       "Each run is read off where its curve first reaches the level, between two evaluations on a straight line. The level is one that nine runs of ten came to; " +
-      "a run that did not is left out. Behind ∥: less " +
-      `${reference}, prompt by prompt over the seeds that both have there. Time is that of the training steps, sampling and scoring included, as it was measured: on a busy machine it says little.`,
+      "a run that did not is left out. Differences from " +
+      `${reference} are prompt by prompt over the seeds that both have there. Time is that of the training steps, sampling and scoring included, as it was measured: on a busy machine it says little.`,
     tables: readings.map(({ level, rows }) => ({
       columns: [
         `at ${level.title} ${numberText(level.value, 2)}${level.metric === "seconds" ? " s" : ""}`,
-        ...level.read.flatMap((of) => [headings[of], `∥ less ${reference}`]),
+        ...level.read.flatMap((of) => [headings[of], `less ${reference}`]),
         "runs",
       ],
       rows: rows.map(({ name, condition, reached, values, differences }) => [
@@ -214,7 +220,8 @@ function equalSection(
 
 function cell(value: Estimate | undefined, of: ReadMetric, isSigned: boolean): string {
   if (value === undefined) return "–";
-  return intervalText(value, units[of], { digits: 2, isSigned: isSigned || of === "chosen_delta" });
+  const isPerToken = units[of] === "nats/token";
+  return intervalText(value, units[of], { digits: isPerToken ? 3 : 2, isSigned: isSigned || isPerToken });
 }
 
 function readingOf({ condition, name }: Named, base: MeasuredCondition | undefined, level: Level): Reading {

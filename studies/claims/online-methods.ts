@@ -13,8 +13,8 @@ export interface OnlineMethod {
   tasks: Readonly<Record<Budget, readonly TaskName[]>>;
   /** The method whose learning rate it takes, because one term is all that differs; without one its own is searched. */
   rateOf?: string;
-  /** One of those that the question is about: it has all seeds. */
-  isMain?: boolean;
+  /** Tasks on which the question is about it: there it has all seeds, elsewhere one. */
+  allSeeds?: readonly TaskName[];
 }
 
 /** The method that the others are compared with. */
@@ -28,10 +28,15 @@ const ppo: ConfigValues = { objective: "ppo", num_ppo_epochs: 1, kl_coef: 0 };
 
 /** All methods. Without a KL unless the name says so. */
 export const METHODS: readonly OnlineMethod[] = [
-  { name: REFERENCE, values: grpo, isMain: true, tasks: { quick: all, full: all } },
-  { name: "slime", values: slime, isMain: true, tasks: { quick: all, full: all } },
-  { name: "dpo", values: { objective: "dpo" }, isMain: true, tasks: { quick: all, full: all } },
-  { name: "ppo", values: ppo, isMain: true, tasks: { quick: ["exact", "proxy"], full: all } },
+  { name: REFERENCE, values: grpo, allSeeds: ["exact", "proxy"], tasks: { quick: all, full: all } },
+  { name: "slime", values: slime, allSeeds: ["exact", "proxy"], tasks: { quick: all, full: all } },
+  {
+    name: "dpo",
+    values: { objective: "dpo" },
+    allSeeds: ["exact", "proxy"],
+    tasks: { quick: all, full: all },
+  },
+  { name: "ppo", values: ppo, allSeeds: ["exact"], tasks: { quick: ["exact", "proxy"], full: all } },
   { name: "simpo", values: { objective: "simpo" }, tasks: { quick: [], full: all } },
   {
     name: "rloo",
@@ -48,14 +53,14 @@ export const METHODS: readonly OnlineMethod[] = [
     values: { ...grpo, beta: 0.05 },
     tasks: { quick: ["proxy"], full: all },
     rateOf: REFERENCE,
-    isMain: true,
+    allSeeds: ["proxy"],
   },
   {
     name: "slime, KL in the loss",
     values: { ...slime, kl_coef: 0.5, kl_in: "loss" },
     tasks: { quick: ["proxy", "coin"], full: all },
     rateOf: "slime",
-    isMain: true,
+    allSeeds: ["proxy"],
   },
   {
     name: "slime, KL in the reward",

@@ -19,6 +19,7 @@ export const online: StudyDefinition = {
     const [task, method] = splitName(name);
     return method === REFERENCE ? null : nameOf(task, REFERENCE);
   },
+  groupOf: (name) => splitName(name)[0],
   evaluations: "some",
   needsAnswers: false,
   seeds: { quick: 2, full: 3 },
@@ -73,6 +74,9 @@ const length: Record<TaskName, { steps: number; between: number }> = {
   coin: { steps: 40, between: 20 },
 };
 
+/** How many seeds the others do without. */
+const otherSeeds = 2;
+
 /** As quick start's preference stage has it, where it fits. */
 const defaultRate = 5e-4;
 const rates = [2e-4, defaultRate, 1e-3];
@@ -122,8 +126,7 @@ function islandsCondition(
   const rate = searched === null ? null : chosenRate(searched, rateOf);
   return {
     name: nameOf(task, name),
-    // the question is about some; and under coin there is nothing to earn, only to lose
-    fewerSeeds: (method.isMain === true ? 0 : 2) + (task === "coin" ? 1 : 0),
+    fewerSeeds: method.allSeeds?.includes(task) === true ? 0 : otherSeeds,
     changes: { ...islandsValues(task, method, { prompts, budget }), learning_rate: rate ?? defaultRate },
   };
 }
