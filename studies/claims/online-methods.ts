@@ -37,7 +37,7 @@ export const METHODS: readonly OnlineMethod[] = [
     tasks: { quick: all, full: all },
   },
   { name: "ppo", values: ppo, allSeeds: ["exact"], tasks: { quick: ["exact", "proxy"], full: all } },
-  { name: "simpo", values: { objective: "simpo" }, tasks: { quick: [], full: all } },
+  { name: "simpo", values: { objective: "simpo" }, tasks: { quick: [], full: ["exact", "proxy"] } },
   {
     name: "rloo",
     values: { objective: "rloo", beta: 0 },

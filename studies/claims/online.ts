@@ -71,7 +71,7 @@ const length: Record<TaskName, { steps: number; between: number }> = {
   exact: { steps: 40, between: 10 },
   // the trick is found early, and an end tells only who found it
   proxy: { steps: 20, between: 4 },
-  coin: { steps: 40, between: 20 },
+  coin: { steps: 20, between: 10 },
 };
 
 /** How many seeds the others do without. */
@@ -156,7 +156,7 @@ const ownMethods: readonly string[] = [REFERENCE, "slime", "dpo"];
 
 /** Prompts × 8 completions a step, and what is measured. */
 const ownSize: Record<Budget, ConfigValues> = {
-  quick: { gradient_accumulation_steps: 2, max_steps: 10, eval_steps: 10, max_eval_rows: 16 },
+  quick: { gradient_accumulation_steps: 2, max_steps: 8, eval_steps: 8, max_eval_rows: 16 },
   full: { gradient_accumulation_steps: 4, max_steps: 40, eval_steps: 10 },
 };
 
