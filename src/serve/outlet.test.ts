@@ -1,6 +1,7 @@
 /** Replies that are not read: within the limits they wait, beyond them they are dropped, the largest first. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { clientLeft } from "./api-error.ts";
 import { type OutletLimits, Outlets } from "./outlet.ts";
 
 function opened(limits: OutletLimits, count: number) {
@@ -69,6 +70,17 @@ test("a client that takes nothing in time loses the reply; one whose answer is s
   slow.end();
   assert.equal(await text, "x");
   assert.deepEqual(ends, ["client_stalled", null]);
+});
+
+test("the reply of a client that has left ends without a failure, which the server would print", async () => {
+  const { outlets, ends, list } = opened(patient, 1);
+  const [outlet = assert.fail()] = list;
+  const text = new Response(outlet.stream).text();
+  outlet.drop(clientLeft());
+  outlet.write("y");
+  assert.equal(await text, "");
+  assert.deepEqual(ends, ["client_left"]);
+  assert.equal(outlets.unreadBytes, 0);
 });
 
 test("a client that leaves ends the reply once", async () => {

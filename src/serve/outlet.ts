@@ -79,7 +79,7 @@ interface OutletListener {
 
 /** The way out for one reply. */
 export class Outlet {
-  /** The reply's body. Fails when the reply is dropped. */
+  /** The reply's body. Fails when the reply is dropped though its client is there. */
   readonly stream: ReadableStream<Uint8Array>;
   readonly #stallMs: number;
   readonly #listener: OutletListener;
@@ -137,7 +137,9 @@ export class Outlet {
     if (this.#isOver) return;
     this.#over(error);
     try {
-      this.#controller?.error(error);
+      // where nobody reads any more there is no connection to break, and the server would print the failure
+      if (error.kind === "clientLeft") this.#controller?.close();
+      else this.#controller?.error(error);
     } catch {
       // it was cancelled
     }
