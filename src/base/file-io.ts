@@ -185,12 +185,12 @@ export function writeAllSync(fd: number, bytes: Uint8Array): void {
  *
  * @throws the system's error or that of `fill`; a partial file is removed, one that stood there before is not touched
  */
-export function createFileSync(path: string, fill: (fd: number) => void): void {
+export function createFileSync(path: string, fill: (fd: number) => void, isSynced = true): void {
   const fd = io.openSync(path, "wx");
   let open = true;
   try {
     fill(fd);
-    io.fsyncSync(fd);
+    if (isSynced) io.fsyncSync(fd);
     open = false;
     io.closeSync(fd);
   } catch (error) {

@@ -65,6 +65,15 @@ function completionsAStep(config: RunConfig): number {
   return config.per_device_train_batch_size * config.gradient_accumulation_steps;
 }
 
+/** Whether the loss is weighted for completions of an older policy. */
+function correctsStaleness({ method, max_staleness, importance_sampling_correction }: RunConfig): boolean {
+  return max_staleness > 0 && importance_sampling_correction && hasRatio(method.objective);
+}
+
+function hasNoBound(config: RunConfig): boolean {
+  return config.importance_sampling_clip_min === null && config.importance_sampling_clip_max === null;
+}
+
 const ON_POLICY_CHECKS: readonly Check<RunConfig>[] = [
   error(
     "objective" as keyof RunConfig,
@@ -143,6 +152,28 @@ const ON_POLICY_CHECKS: readonly Check<RunConfig>[] = [
     (config) => isOnPolicy(config) && hasRatio(config.method.objective) && config.repetition_penalty !== 1,
     ({ repetition_penalty, method }) =>
       `with ${repetition_penalty} completions come from another law than the one whose log-probs ${method.objective} trains, so that its ratio would be wrong. Set it to 1.`,
+  ),
+  error(
+    "importance_sampling_clip_min",
+    ({ importance_sampling_clip_min: min, importance_sampling_clip_max: max }) =>
+      min !== null && max !== null && min >= max,
+    ({ importance_sampling_clip_min: min, importance_sampling_clip_max: max }) =>
+      `${min} is not below importance_sampling_clip_max ${max}. Make it smaller, or null.`,
+  ),
+  error(
+    "importance_sampling_mode",
+    (config) => correctsStaleness(config) && hasNoBound(config),
+    ({ importance_sampling_mode }) =>
+      `${importance_sampling_mode} needs a bound. Give importance_sampling_clip_max or importance_sampling_clip_min.`,
+  ),
+  error(
+    "importance_sampling_mode",
+    (config) =>
+      correctsStaleness(config) &&
+      config.method.objective === "rloo" &&
+      config.importance_sampling_mode.startsWith("token"),
+    ({ importance_sampling_mode }) =>
+      `rloo has one ratio for a completion, so ${importance_sampling_mode} cannot be applied. Set sequence_mask or sequence_truncate.`,
   ),
   error(
     "watch_thresholds",

@@ -1,5 +1,5 @@
 /** Which keys have no effect under the other values of a configuration, and why (a table). */
-import { methodOf } from "../methods/index.ts";
+import { hasRatio, methodOf } from "../methods/index.ts";
 import { PAIRING_KEYS } from "../methods/pairing/settings.ts";
 import { CONFIG_KEYS, fieldOf } from "./keys.ts";
 import { presetsOf } from "./method-keys.ts";
@@ -31,6 +31,10 @@ interface Rule {
 }
 
 const takeOneOut = "Take one of the two out.";
+
+const importanceKeys = (Object.keys(ONLINE_KEYS) as ConfigKey[]).filter((key) =>
+  key.startsWith("importance_sampling_"),
+);
 
 const nothingIsWatched = {
   because: "watch_prompts",
@@ -180,6 +184,25 @@ const RULES: readonly Rule[] = [
     when: ({ eval_strategy, eval_on_start }) => eval_strategy === "no" && !eval_on_start,
     reason: "eval_strategy is no, so nothing is evaluated",
     remedy: "Give eval_data or eval_fraction, or take it out.",
+  },
+  {
+    keys: importanceKeys,
+    because: "max_staleness",
+    when: ({ max_staleness }) => max_staleness === 0,
+    reason: "max_staleness is 0, so completions are of the very weights that are trained",
+  },
+  {
+    keys: importanceKeys,
+    because: "objective",
+    when: ({ method }) => !hasRatio(method.objective),
+    reason: ({ method }) => `objective is ${method.objective}, whose loss has no ratio`,
+    remedy: "Take it out.",
+  },
+  {
+    keys: importanceKeys.filter((key) => key !== "importance_sampling_correction"),
+    because: "importance_sampling_correction",
+    when: ({ importance_sampling_correction }) => !importance_sampling_correction,
+    reason: "importance_sampling_correction is false",
   },
   {
     keys: ["steps_per_generation", "num_iterations"],

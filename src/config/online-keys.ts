@@ -173,6 +173,34 @@ export const ONLINE_KEYS = {
     doc: "Largest difference, in nats, of a token's log-prob in sampling and in the first training pass on the same weights; beyond it the run stops.",
     freeOnResume: true,
   },
+  max_staleness: {
+    schema: { type: "integer", minimum: 0, default: 0 },
+    doc: "Sample and score in another process while this one trains, each rollout by the weights of so many updates ago (those of the start in the first ones). 0: in turn, by the weights as they are.",
+    source: "TRL's AsyncGRPO, where it is a bound",
+  },
+  importance_sampling_correction: {
+    schema: { type: "boolean", default: true },
+    doc: "Weight the loss by the ratio of the policy at a rollout's first update to the one that sampled it.",
+    source: "TRL's vllm_importance_sampling_correction",
+  },
+  importance_sampling_mode: {
+    schema: {
+      enum: ["token_truncate", "token_mask", "sequence_truncate", "sequence_mask"],
+      default: "sequence_mask",
+    },
+    doc: "Whether a token has its own ratio or a completion the product of its tokens', and whether one out of bounds becomes the bound (truncate) or 0 (mask).",
+    source: "TRL's vllm_importance_sampling_mode",
+  },
+  importance_sampling_clip_max: {
+    schema: { type: ["number", "null"], exclusiveMinimum: 0, default: 3 },
+    doc: "Upper bound of the ratio; null: none.",
+    source: "TRL's vllm_importance_sampling_clip_max",
+  },
+  importance_sampling_clip_min: {
+    schema: { type: ["number", "null"], minimum: 0, default: null },
+    doc: "Lower bound of the ratio; null: none.",
+    source: "TRL's vllm_importance_sampling_clip_min",
+  },
   log_completions: {
     schema: { type: "boolean", default: false },
     doc: "Print some completions with their rewards at each logged step.",

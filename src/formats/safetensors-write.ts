@@ -45,6 +45,7 @@ export function sourceBytes(tensor: Pick<TensorSource, "name" | "dtype" | "shape
  *
  * The same tensors and metadata give the same bytes. Call it inside a temporary directory for crash safety.
  * @param metadata - strings for the header; `{ format: "pt" }` unless given
+ * @param options - `isTransient`: nobody needs the file after a power cut, so it is not synced
  * @returns bytes of the file
  * @throws {FileError} when the disk is full or not writable; the partial file is removed
  * @throws {FormatError} when a name comes twice or a tensor's bytes do not match its shape
@@ -53,6 +54,7 @@ export function writeSafetensors(
   path: string,
   tensors: readonly TensorSource[],
   metadata: Readonly<Record<string, string>> = defaultMetadata,
+  { isTransient = false }: { isTransient?: boolean } = {},
 ): number {
   const ordered = [...tensors].sort((a, b) => dtypeBytes[b.dtype] - dtypeBytes[a.dtype]);
   const { header, dataBytes } = buildHeader(path, ordered, metadata);
@@ -62,7 +64,7 @@ export function writeSafetensors(
     createFileSync(path, (fd) => {
       writeAllSync(fd, header);
       for (const tensor of ordered) writeTensor(fd, path, tensor);
-    });
+    }, !isTransient);
   } catch (cause) {
     if (errorCode(cause) === null || cause instanceof PreftuneError) throw cause;
     const kept = errorCode(cause) === "EEXIST" ? "It is left as it was." : "The partial file was removed.";

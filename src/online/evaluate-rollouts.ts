@@ -21,7 +21,7 @@ const mostShown = 16;
 
 /** What is measured with. */
 export interface RolloutEvaluation
-  extends Omit<OnlineParts, "reference" | "valueModel" | "objective" | "examples"> {
+  extends Omit<OnlineParts, "reference" | "valueModel" | "objective" | "examples" | "ahead"> {
   /** The held-out prompts. */
   examples: readonly Example[];
   /** Scores by what training does not see; null: nothing does. */

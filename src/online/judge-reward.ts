@@ -6,6 +6,7 @@ import { Endpoint } from "../evaluate/endpoint/endpoint.ts";
 import { Judge, type Judgment } from "../evaluate/judge/judge.ts";
 import type { JudgeSettings } from "../evaluate/judge/judging.ts";
 import { type JudgmentCost, JudgmentStore } from "../evaluate/judge/judgment-store.ts";
+import { ChildFailure } from "../process/failure.ts";
 import type { Rewards, ScoreOptions } from "../rewards/open-rewards.ts";
 import { RewardError } from "../rewards/reward-error.ts";
 import type { RewardInput } from "../rewards/reward-function.ts";
@@ -41,6 +42,14 @@ export interface JudgeRewardSettings extends JudgeSettings {
 
 /** The judge's budget does not suffice for another rollout. */
 export class JudgeBudgetError extends RewardError {}
+
+/** Whether the error is that one, be it another process's. */
+export function isBudgetSpent(error: unknown): error is Error {
+  return (
+    error instanceof JudgeBudgetError ||
+    (error instanceof ChildFailure && error.kind === JudgeBudgetError.name)
+  );
+}
 
 /** Rollouts of one step that are told apart. */
 const callsInStep = 1000;

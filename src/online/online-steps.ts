@@ -1,7 +1,6 @@
 /** Where an on-policy run's steps come from: what the model samples, scores and learns from, one rollout after the other. */
 import { at } from "../base/at.ts";
 import { ConfigError, messageOf, TrainingError } from "../base/errors.ts";
-import { deriveSeed } from "../base/random.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import { describeOrigin, type Example } from "../data/example.ts";
 import type { MicroBatch } from "../forward/batch.ts";
@@ -14,26 +13,20 @@ import type { RolloutRow, TrainEvent } from "../runs/train-events.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import type { StepResult } from "../train/step.ts";
 import type { NextOptions, StepSource, TrainingStep } from "../train/step-source.ts";
-import { replaced } from "./dynamic-sampling.ts";
-import { JudgeBudgetError } from "./judge-reward.ts";
+import { drawRollout, type RolloutRequest } from "./draw-rollout.ts";
+import { isBudgetSpent } from "./judge-reward.ts";
 import type { PolicyReference } from "./policy-reference.ts";
 import { prepareRollout } from "./prepare-rollout.ts";
 import { PromptOrder } from "./prompt-order.ts";
 import { ReplayRows, withReplayed } from "./replay-rows.ts";
-import { type RolloutGroup, rollout } from "./rollout.ts";
+import type { RolloutGroup } from "./rollout.ts";
+import type { RolloutsAhead } from "./rollouts-ahead.ts";
 import { byCompletion, type RolloutPacking, rolloutBatches } from "./rollout-batches.ts";
 import { readRolloutState, writeRolloutState } from "./rollout-file.ts";
 import { rolloutRows } from "./rollout-rows.ts";
 import { RolloutWarnings } from "./rollout-warnings.ts";
 import { samplingDifference } from "./sampling-difference.ts";
-import {
-  type CurrentRollout,
-  deadGroups,
-  rolloutMetrics,
-  type ScoredGroups,
-  type Scorer,
-  score,
-} from "./scored-rollout.ts";
+import type { CurrentRollout, Scorer } from "./scored-rollout.ts";
 import type { ValueModel } from "./value-model.ts";
 
 /** What an on-policy run is made of. */
@@ -47,14 +40,11 @@ export interface OnlineParts {
   /** Null where the objective needs none. */
   reference: PolicyReference | null;
   valueModel: ValueModel | null;
+  /** Rollouts of another process; null: they are drawn here, when their turn comes. */
+  ahead: RolloutsAhead | null;
   tokenizer: Tokenizer;
   stopIds: ReadonlySet<number>;
 }
-
-/** Which of the seeds derived from the run's own is the rollouts'; steps have those from 0. */
-const seedIndex = 2 ** 31 + 1;
-/** Draws of one rollout: the first, and those of dynamic sampling. */
-const drawsARollout = 1024;
 
 /** Samples, scores and packs. A rollout is used for `steps_per_generation` times `num_iterations` steps, or as the method says. */
 export class OnlineSteps implements StepSource {
@@ -117,9 +107,10 @@ export class OnlineSteps implements StepSource {
     const round = Math.floor(step / this.#stepsARound);
     let rows: RolloutRow[] | null = null;
     let current = this.#current;
+    await this.#parts.ahead?.ask(step, this.#dueAt(step));
     if (current?.round !== round) {
       this.#current = null;
-      current = await this.#renewed(round, step, how);
+      current = await this.#renewed(round, how);
       if (current === null) return null;
       this.#current = current;
       rows = rolloutRows(current, { step: step + 1, tokenizer: this.#parts.tokenizer });
@@ -139,7 +130,7 @@ export class OnlineSteps implements StepSource {
       endsEpoch: endsRound && Math.floor(done) > Math.floor(before),
       keep_logps: isFirst,
       frozen: step < this.#warmupSteps,
-      ...(rows === null ? {} : { rollout: rows, notes: this.#warnings.of(current) }),
+      ...(rows === null ? {} : { rollout: rows, notes: this.#notesOf(current) }),
     };
   }
 
@@ -167,70 +158,55 @@ export class OnlineSteps implements StepSource {
   }
 
   /** The next rollout; null where the run stops in it. */
-  async #renewed(round: number, step: number, how: NextOptions): Promise<CurrentRollout | null> {
+  async #renewed(round: number, how: NextOptions): Promise<CurrentRollout | null> {
     try {
-      return await this.#rollOut(round, step, how);
+      return await this.#rollOut(round, how);
     } catch (error) {
-      if (error instanceof JudgeBudgetError) this.whyStopped = messageOf(error);
+      if (isBudgetSpent(error)) this.whyStopped = messageOf(error);
       else if (how.signal?.aborted !== true) throw error;
       return null;
     }
   }
 
-  async #rollOut(round: number, step: number, how: NextOptions): Promise<CurrentRollout> {
-    const { config, examples, objective, reference, valueModel } = this.#parts;
-    const indices = this.#order.take(round * this.#promptsARound, this.#promptsARound);
-    const prompts = indices.map((index) => ({ index, example: at(examples, index) }));
-    let scored = await this.#draw(prompts, { round, draw: 0, step, how });
-    const dead = deadGroups(scored).length;
-    for (let draw = 1; draw <= config.dynamic_sampling; draw++) {
-      const again = deadGroups(scored);
-      if (again.length === 0) break;
-      const other = await this.#draw(
-        again.map((g) => at(prompts, g)),
-        { round, draw, step, how },
-      );
-      scored = replaced(scored, again, other);
-    }
+  async #rollOut(round: number, how: NextOptions): Promise<CurrentRollout> {
+    const { config, numerics, objective, reference, valueModel, ahead } = this.#parts;
+    const drawn =
+      ahead === null
+        ? await drawRollout({ ...this.#parts, dtype: numerics.dtype }, this.#requestOf(round), how)
+        : await ahead.take(round, how);
+    const { speeds, ...scored } = drawn;
+    Object.assign(this.#speeds, speeds);
     const referenceLogps = reference?.logps(scored.groups) ?? null;
     const { columns, metrics } = prepareRollout(objective, scored, {
       ...{ referenceLogps, max_completion_length: config.max_completion_length },
       ...(valueModel === null ? {} : { values: valueModel.values(scored.groups) }),
     });
-    const redrawn = config.dynamic_sampling > 0 ? { "sampling/frac_redrawn": dead / prompts.length } : {};
-    const all = { ...rolloutMetrics(scored), ...redrawn, ...metrics };
-    return { ...scored, round, columns, metrics: all, firstLogps: null };
+    const sampler = "samplerLogps" in (objective.columns ?? {}) ? { samplerLogps: samplerLogps(scored) } : {};
+    const all = { ...scored.metrics, ...metrics };
+    return { ...scored, round, columns: { ...columns, ...sampler }, metrics: all, firstLogps: null };
   }
 
-  /** Samples completions of the prompts and scores them. */
-  async #draw(
-    prompts: readonly { index: number; example: Example }[],
-    { round, draw, step, how }: { round: number; draw: number; step: number; how: NextOptions },
-  ): Promise<ScoredGroups> {
-    const { config, model, numerics, scorer, tokenizer, stopIds } = this.#parts;
-    const { signal, onWork = () => {} } = how;
-    const most = prompts.length * config.num_generations * config.max_completion_length;
-    const seed = deriveSeed(deriveSeed(config.seed, seedIndex), round * drawsARollout + draw);
-    const began = performance.now();
-    const groups = await rollout(model, prompts, {
-      ...config,
-      ...{ seed, stopIds, dtype: numerics.dtype, signal },
-      onProgress: (tokens) => onWork("sampling", tokens, most),
-    });
-    const sampled = performance.now();
-    onWork("scoring", 0, groups.length);
-    const { reward_weights, missing_eos_penalty } = config;
-    const sum = { reward_weights, missing_eos_penalty };
-    const scored = await score(scorer, groups, { ...sum, tokenizer, step, signal });
-    onWork("scoring", groups.length, groups.length);
-    const ended = performance.now();
-    const completions = groups.flatMap((group) => group.completions);
-    const tokens = completions.reduce((sum, { ids }) => sum + ids.length, 0);
-    this.#speeds["speed/sampling_tokens_per_second"] = (1000 * tokens) / (sampled - began);
-    this.#speeds["speed/scoring_completions_per_second"] = (1000 * completions.length) / (ended - sampled);
-    for (const { name, seconds } of scored.scores.functions)
-      this.#speeds[`rewards/${name}/seconds`] = seconds;
-    return scored;
+  /** What is to be reported of a rollout, and of the process that sampled it. */
+  #notesOf(current: CurrentRollout): string[] {
+    return [...(this.#parts.ahead?.takeNotes() ?? []), ...this.#warnings.of(current)];
+  }
+
+  /** The rollouts, as far as none was learned from, that weights of `step` updates or fewer sample. */
+  #dueAt(step: number): RolloutRequest[] {
+    const due: RolloutRequest[] = [];
+    const { ahead } = this.#parts;
+    for (let round = Math.ceil(step / this.#stepsARound); round * this.#stepsARound < this.totalSteps; round++) {
+      if (ahead === null || ahead.weightsFor(round * this.#stepsARound) > step) break;
+      due.push(this.#requestOf(round));
+    }
+    return due;
+  }
+
+  /** What rollout `round` is asked for with. */
+  #requestOf(round: number): RolloutRequest {
+    const indices = this.#order.take(round * this.#promptsARound, this.#promptsARound);
+    const prompts = indices.map((index) => ({ index, example: at(this.#parts.examples, index) }));
+    return { round, step: round * this.#stepsARound, prompts };
   }
 
   /** The micro-batches of a step: its part of the rollout, and the rows that are replayed. */
@@ -255,7 +231,7 @@ export class OnlineSteps implements StepSource {
     return { ...config, mayCutGroups: objective.mayCutGroups ?? false };
   }
 
-  #difference({ groups }: CurrentRollout, logps: readonly Float32Array[]): Record<string, number> {
+  #difference({ groups, round }: CurrentRollout, logps: readonly Float32Array[]): Record<string, number> {
     const completions = groups.flatMap((group) =>
       group.completions.map((completion) => ({ group, completion })),
     );
@@ -264,7 +240,9 @@ export class OnlineSteps implements StepSource {
       logps,
     );
     const { max_sampling_logp_difference } = this.#parts.config;
-    const most = max_sampling_logp_difference;
+    // of rollouts ahead only the first is of the weights that it is compared with
+    const isOfSameWeights = this.#parts.ahead === null || round === 0;
+    const most = isOfSameWeights ? max_sampling_logp_difference : null;
     if (most !== null && !(difference.max <= most)) {
       const { group, completion } = at(completions, difference.completion);
       const id = at(completion.ids, difference.token);
@@ -282,13 +260,14 @@ export class OnlineSteps implements StepSource {
   }
 
   get checkpointBytes(): number {
-    const { valueModel, reference } = this.#parts;
-    return (valueModel?.checkpointBytes ?? 0) + (reference?.checkpointBytes ?? 0);
+    const { valueModel, reference, ahead } = this.#parts;
+    return [valueModel, reference, ahead].reduce((sum, part) => sum + (part?.checkpointBytes ?? 0), 0);
   }
 
   saveInto(dir: string, step: number): void {
     this.#parts.valueModel?.saveInto(dir);
     this.#parts.reference?.saveInto?.(dir);
+    this.#parts.ahead?.saveInto(dir, step);
     // between two rollouts nothing is needed: the next follows from weights, seed and step
     if (this.#current !== null && step % this.#stepsARound !== 0) writeRolloutState(dir, this.#current);
   }
@@ -296,6 +275,7 @@ export class OnlineSteps implements StepSource {
   resumeFrom(dir: string, step: number): void {
     this.#parts.valueModel?.resumeFrom(dir);
     this.#parts.reference?.resumeFrom?.(dir);
+    this.#parts.ahead?.resumeFrom(dir);
     const isWithin = step % this.#stepsARound !== 0;
     this.#current = isWithin ? readRolloutState(dir, this.#parts.examples) : null;
   }
@@ -306,13 +286,17 @@ export class OnlineSteps implements StepSource {
 }
 
 /** The old log-probs of an update after the first: those of the first pass, where the policy was the sampler's; else the sampler's. */
-function oldLogpsOf({ groups, firstLogps }: CurrentRollout): Float32Array[] {
-  const sampler = groups.flatMap(({ completions }) => completions.map(({ logps }) => logps));
+function oldLogpsOf(current: CurrentRollout): Float32Array[] {
   // a completion that the loss leaves out has none in the first pass
-  return sampler.map((logps, i) => {
-    const first = firstLogps?.[i];
+  return samplerLogps(current).map((logps, i) => {
+    const first = current.firstLogps?.[i];
     return first?.length === logps.length ? first : logps;
   });
+}
+
+/** For each completion the log-probs of its tokens under the law they were drawn from. */
+function samplerLogps({ groups }: Pick<CurrentRollout, "groups">): Float32Array[] {
+  return groups.flatMap(({ completions }) => completions.map(({ logps }) => logps));
 }
 
 /** `columns` with each one's values changed. */

@@ -60,6 +60,14 @@ export class Child {
     if (this.process.connected) this.process.send(message, () => {});
   }
 
+  /** The same; resolves when the message is on its way, or the process is gone: until then a computation here would hold it up. */
+  sendWhole(message: object | string): Promise<void> {
+    return new Promise((resolve) => {
+      if (this.process.connected) this.process.send(message, () => resolve());
+      else resolve();
+    });
+  }
+
   /** Whether this process stays alive for its sake; it does from the start. */
   holdEventLoop(isHeld: boolean): void {
     const { process: child } = this;

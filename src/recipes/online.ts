@@ -1,4 +1,5 @@
 /** What an on-policy run has besides others: reward functions, a reference in memory, rollouts as the source of its steps. */
+import { join } from "node:path";
 import { ConfigError } from "../base/errors.ts";
 import { isOnPolicy } from "../config/online-keys.ts";
 import type { RunConfig } from "../config/run-config.ts";
@@ -7,6 +8,7 @@ import { parseEndpoint } from "../evaluate/answers/answerer.ts";
 import { contextLength } from "../formats/model-config.ts";
 import type { Environment } from "../forward/environment.ts";
 import { objectiveOf } from "../methods/losses.ts";
+import { canBeCorrected, corrected } from "../methods/importance-sampling.ts";
 import type { CompletionObjective, Objective } from "../methods/objective.ts";
 import { onRollouts } from "../methods/pairing/on-rollouts.ts";
 import { CausalLM } from "../models/causal-lm.ts";
@@ -15,9 +17,12 @@ import { type JudgeReward, openJudgeReward } from "../online/judge-reward.ts";
 import { trainingReference } from "../online/moving-reference.ts";
 import { OnlineSteps } from "../online/online-steps.ts";
 import { policyReference, type ReferenceSettings } from "../online/policy-reference.ts";
+import { RolloutsAhead, scorerOf } from "../online/rollouts-ahead.ts";
+import { SamplerProcess } from "../online/sampler-process.ts";
 import type { Scorer } from "../online/scored-rollout.ts";
 import { joined, rewardModelScorer } from "../online/scorers.ts";
 import { ValueModel } from "../online/value-model.ts";
+import { programBeside } from "../process/child.ts";
 import { openRewards, type Rewards } from "../rewards/open-rewards.ts";
 import type { HeadedModel } from "../train/logp-difference.ts";
 import type { PreparedData } from "../train/prepare-data.ts";
@@ -29,11 +34,19 @@ import type { Measure } from "./evaluator.ts";
 export function runObjective(config: RunConfig, given: Objective | undefined): Objective {
   const objective = given ?? objectiveOf(config.method);
   const { method } = config;
-  if (!isOnPolicy(config) || objective.over !== "pairs") return objective;
+  if (!isOnPolicy(config)) return objective;
+  if (objective.over !== "pairs") return correctedIfStale(objective, config);
   if ("pairs" in method) return onRollouts(objective, method);
   throw new ConfigError(
     `objective ${method.objective}: expected one over pairs, which says how pairs are made, beside the custom objective ${objective.name}.`,
   );
+}
+
+/** With completions of an older policy, an objective that can be corrected for that is. */
+function correctedIfStale(objective: Objective, config: RunConfig): Objective {
+  if (config.max_staleness === 0 || !config.importance_sampling_correction) return objective;
+  const isOverCompletions = objective.over === "groups" || objective.over === "completions";
+  return isOverCompletions && canBeCorrected(objective) ? corrected(objective, config) : objective;
 }
 
 /** The training of a run, and of one whose model gives log-probs. */
@@ -57,6 +70,7 @@ export class OnlineRun implements AsyncDisposable {
   readonly #opened: AsyncDisposableStack;
   /** All that scores, once the tokenizer is known. */
   #scorer: Scorer | null = null;
+  #sampler: SamplerProcess | null = null;
 
   private constructor(config: LocalConfig, rewards: OpenRewards, opened: AsyncDisposableStack) {
     this.#config = config;
@@ -87,7 +101,10 @@ export class OnlineRun implements AsyncDisposable {
       specs === null ? null : opening.use(await openRewards(specs, settings));
     const functions = await load(reward_funcs);
     const gold = await load(eval_reward_funcs);
-    const judge = config.judge === null ? null : opening.use(judgeOf(config, config.judge));
+    // what scores rollouts ahead is open in the process that samples them; here it was only tried
+    if (config.max_staleness > 0) await functions?.[Symbol.asyncDispose]();
+    const ownJudge = config.max_staleness > 0 ? null : config.judge;
+    const judge = ownJudge === null ? null : opening.use(judgeOf(config, ownJudge));
     return new OnlineRun(config, { functions, judge, gold }, opening.move());
   }
 
@@ -98,9 +115,18 @@ export class OnlineRun implements AsyncDisposable {
     return Object.fromEntries(files.map(({ path, sha256 }) => [path, sha256]));
   }
 
-  /** All that scores completions: reward functions, the reward model, the judge. */
-  scorer({ tokenizer }: Pick<PreparedData, "tokenizer">, environment: Environment): Scorer {
-    const { reward_model } = this.#config;
+  /** All that scores completions: reward functions, the reward model, the judge. Ahead, in the sampling process. */
+  scorer(data: Pick<PreparedData, "tokenizer" | "stopIds">, environment: Environment): Scorer {
+    const { reward_model, judge: judgeName, max_staleness } = this.#config;
+    if (max_staleness > 0) {
+      const names = [
+        ...(this.#rewards.functions?.names ?? []),
+        ...(reward_model === null ? [] : ["reward_model"]),
+        ...(judgeName === null ? [] : ["judge"]),
+      ];
+      return scorerOf(this.#samplerOf(data, environment), names);
+    }
+    const { tokenizer } = data;
     const { functions, judge } = this.#rewards;
     this.#scorer ??= joined([
       ...(functions === null ? [] : [functions]),
@@ -110,6 +136,14 @@ export class OnlineRun implements AsyncDisposable {
       ...(judge === null ? [] : [judge]),
     ]);
     return this.#scorer;
+  }
+
+  /** The process that samples and scores ahead, which is started at the first call. */
+  #samplerOf({ stopIds }: Pick<PreparedData, "stopIds">, { matmul }: Environment): SamplerProcess {
+    const program = programBeside(import.meta, "sampler-child");
+    const settings = { config: this.#config, matmul, stopIds };
+    this.#sampler ??= this.#opened.use(new SamplerProcess({ program, settings }));
+    return this.#sampler;
   }
 
   /**
@@ -138,9 +172,19 @@ export class OnlineRun implements AsyncDisposable {
       "value_model_name_or_path" in method && objective.name === method.objective
         ? memory.use(new ValueModel({ config: { ...config, method }, environment, numerics, data }))
         : null;
+    const { max_staleness, output_dir } = config;
+    const ahead =
+      max_staleness === 0
+        ? null
+        : memory.use(
+            new RolloutsAhead({
+              ...{ sampler: this.#samplerOf(data, environment), parameters: policy.parameters, examples },
+              ...{ dir: join(output_dir, "sampler"), max_staleness },
+            }),
+          );
     const scorer = this.scorer(data, environment);
     const parts = { ...this.#parts(policy, data), scorer, examples, objective, reference };
-    return new OnlineSteps({ ...parts, valueModel });
+    return new OnlineSteps({ ...parts, valueModel, ahead });
   }
 
   /** Measures the model by what it answers to held-out prompts, and by good completions of them. */

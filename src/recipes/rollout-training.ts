@@ -1,4 +1,5 @@
 /** A model, its optimiser, prompts and rewards, opened from a configuration: for loops of rollouts of a program's own making. */
+import { ConfigError } from "../base/errors.ts";
 import { type ConfigInput, loadConfig } from "../config/load-config.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import { assertPreflight } from "../data/preflight.ts";
@@ -40,6 +41,11 @@ export interface RolloutTraining extends AsyncDisposable {
  */
 export async function openRolloutTraining(input: ConfigInput): Promise<RolloutTraining> {
   const { config } = loadConfig(input);
+  if (config.max_staleness > 0) {
+    throw new ConfigError(
+      `max_staleness: a loop of a program's own draws its rollouts itself, so ${config.max_staleness} has no effect. Set it to 0.`,
+    );
+  }
   const objective = rolloutObjectiveOf(config);
   const environment = settleEnvironment(config);
   const { model_name_or_path: baseModel } = config;

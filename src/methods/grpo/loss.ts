@@ -2,6 +2,7 @@
 import { ShapeError } from "../../base/errors.ts";
 import { ops, type Tensor } from "../../torch/index.ts";
 import { groupAdvantages, rewardMetrics } from "../advantages.ts";
+import { weighted } from "../importance-sampling.ts";
 import {
   type CompletionLogps,
   type CompletionNumbers,
@@ -49,6 +50,7 @@ export function grpo(options: GrpoOptions): CompletionObjective {
     columns: {
       advantages: "completion",
       oldLogps: "token?",
+      importanceWeights: "token?",
       ...(options.beta > 0 ? { referenceTokenLogps: "token" } : {}),
       ...(options.loss_type === "dr_grpo" ? { maxLengths: "completion" } : {}),
     },
@@ -87,7 +89,9 @@ interface Terms {
 }
 
 function evaluate(completions: CompletionLogps, totals: StepTotals, options: GrpoOptions): ObjectiveResult {
-  const { ratio, advantages, losses } = policyTerms(completions, options);
+  const { ratio, advantages, losses: plain } = policyTerms(completions, options);
+  // the KL's term is not corrected, as in TRL
+  const losses = weighted(plain, completions);
   const metrics: Record<string, Metric> = {
     ...ratioMetrics(ratio),
     ...boundMetrics(completions, ratio, advantages, options),

@@ -3,6 +3,7 @@ import { at } from "../../base/at.ts";
 import { ShapeError } from "../../base/errors.ts";
 import { ops } from "../../torch/index.ts";
 import { deviation, mean, rewardMetrics, scorable } from "../advantages.ts";
+import { weighted } from "../importance-sampling.ts";
 import { klOfCompletion } from "../kl-estimators.ts";
 import {
   type CompletionLogps,
@@ -32,7 +33,7 @@ export function ppo(options: PpoOptions): CompletionObjective {
     name: "ppo",
     over: "groups",
     mayCutGroups: true,
-    columns: { advantages: "token", oldLogps: "token?" },
+    columns: { advantages: "token", oldLogps: "token?", importanceWeights: "token?" },
     usesReference: options.kl_coef > 0,
     evaluate: (completions, totals) => evaluate(completions, totals, options),
     prepare: (rollout) => prepare(rollout, options),
@@ -49,7 +50,7 @@ function evaluate(
   const push = ops.neg(columnOf(completions, "advantages"));
   const free = ops.mul(push, ratio);
   const bound = ops.mul(push, ops.clamp(ratio, 1 - cliprange, 1 + cliprange));
-  const losses = greater(free, bound);
+  const losses = weighted(greater(free, bound), completions);
   return {
     loss: ops.mul(ops.sum(losses), 1 / Math.max(1, totals.tokens)),
     metrics: {

@@ -2,6 +2,7 @@
 import { at } from "../../base/at.ts";
 import { ops } from "../../torch/index.ts";
 import { leaveOneOutAdvantages, normalised, rewardMetrics } from "../advantages.ts";
+import { weightedByCompletion } from "../importance-sampling.ts";
 import { klOfCompletion } from "../kl-estimators.ts";
 import {
   type CompletionLogps,
@@ -29,7 +30,7 @@ export function rloo(options: RlooOptions): CompletionObjective {
     name: "rloo",
     over: "groups",
     mayCutGroups: true,
-    columns: { advantages: "completion", oldLogps: "token?" },
+    columns: { advantages: "completion", oldLogps: "token?", importanceWeights: "token?" },
     usesReference: options.beta > 0,
     evaluate: (completions, totals) => evaluate(completions, totals, options),
     prepare: (rollout) => prepare(rollout, options),
@@ -63,7 +64,8 @@ function evaluate(
   const bounds = { low: 1 - epsilon, high: 1 + epsilon };
   const ratio = ops.exp(sumByCompletion(logRatio(completions), completions));
   const advantages = columnOf(completions, "advantages");
-  const gain = clippedSurrogate(ratio, advantages, { ...bounds, most: null });
+  const plain = clippedSurrogate(ratio, advantages, { ...bounds, most: null });
+  const gain = weightedByCompletion(plain, completions);
   // a masked completion's ratio is 1 without any token
   const isThere = ops.to(ops.gt(completions.lengths, 0), ratio.dtype);
   return {

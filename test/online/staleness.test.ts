@@ -1,0 +1,107 @@
+/** `max_staleness`: rollouts of another process, by weights of an exact age, give a run that repeats and resumes to the bit. */
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { loadConfig } from "../../src/config/load-config.ts";
+import { loadModel } from "../../src/models/load.ts";
+import { drawRollout } from "../../src/online/draw-rollout.ts";
+import { prepareData } from "../../src/train/prepare-data.ts";
+import { readMetrics } from "../../src/runs/metrics.ts";
+import { readRollouts } from "../../src/runs/rollouts.ts";
+import { onlineFixture } from "../support/online-run.ts";
+import { assertSameRun, checkpointOf, cutBack, runTraining, type Values } from "../support/runs.ts";
+
+const fixture = onlineFixture({ held: 2 });
+after(() => fixture[Symbol.dispose]());
+const steps = 6;
+const learning: Values = {
+  ...fixture.online,
+  ...{ max_steps: steps, learning_rate: 5e-3, lr_scheduler_type: "constant" },
+  ...{ eval_strategy: "steps", eval_steps: 3, eval_on_start: false, max_grad_norm: 1 },
+};
+const full: Values = { ...learning, max_staleness: 1 };
+/** Two parts and two passes a rollout, whose weights are as old as most of a round. */
+const lora: Values = {
+  ...{ ...learning, max_staleness: 3, use_peft: true, lora_r: 4, learning_rate: 0.02 },
+  ...{ steps_per_generation: 2, num_iterations: 2, importance_sampling_mode: "token_truncate", top_p: 0.9 },
+};
+let runs = 0;
+
+async function run(values: Values): Promise<string> {
+  const dir = fixture.path(`run-${++runs}`);
+  await runTraining({ ...values, output_dir: dir });
+  return dir;
+}
+
+const rolloutsOf = (dir: string) => readRollouts(join(dir, "rollouts.jsonl.gz"));
+const rowsOf = (dir: string) => readMetrics(join(dir, "metrics.jsonl"));
+
+const whole = { full: await run(full), lora: await run(lora) };
+
+for (const [name, recipe] of [
+  ["full", full],
+  ["lora", lora],
+] as const) {
+  test(`${name}: two runs are the same to the bit`, async () => {
+    const again = await run(recipe);
+    assertSameRun(again, whole[name], steps);
+    assert.deepEqual(rolloutsOf(again), rolloutsOf(whole[name]));
+  });
+
+  for (const step of name === "full" ? [1, 4] : [2, 3, 4]) {
+    test(`${name}: resumed after step ${step}`, async () => {
+      const dir = cutBack(whole[name], fixture.path(`cut-${name}-${step}`), step);
+      await runTraining({ ...recipe, output_dir: dir, resume_from_checkpoint: "latest" });
+      assertSameRun(dir, whole[name], steps);
+    });
+  }
+}
+
+test("each rollout is of the weights of exactly max_staleness updates ago", async () => {
+  for (const max_staleness of [2]) {
+    const dir = await run({ ...full, max_staleness });
+    const { config } = loadConfig({ values: { ...full, max_staleness, output_dir: dir } });
+    const { dataset, tokenizer, stopIds } = await prepareData({ ...config, task: "prompt" });
+    const rows = rolloutsOf(dir);
+    for (const round of [0, 1, 3, 5]) {
+      const weights = Math.max(0, round - max_staleness);
+      const from = weights === 0 ? (full["model_name_or_path"] as string) : checkpointOf(dir, weights);
+      const model = loadModel(from, { device: "cpu", dtype: "float32" });
+      const own = rows.filter(({ rollout }) => rollout === round);
+      const prompts = [...new Set(own.map(({ row }) => row))].map((row) => {
+        const index = dataset.examples.findIndex(({ origin }) => row === `${origin.file}:${origin.line}`);
+        return { index, example: dataset.examples[index] as (typeof dataset.examples)[number] };
+      });
+      const scorer = {
+        names: ["none"],
+        score: async ({ completions }: { completions: readonly unknown[] }) => ({
+          functions: [{ name: "none", values: completions.map(() => 0), unscored: [], seconds: 0 }],
+        }),
+      };
+      const drawn = await drawRollout(
+        { config, model, dtype: "float32", scorer, tokenizer, stopIds },
+        { round, step: round, prompts },
+        {},
+      );
+      const ids = drawn.groups.flatMap(({ completions }) => completions.map((completion) => completion.ids));
+      assert.deepEqual(
+        own.map((row) => row.ids),
+        ids,
+        `rollout ${round}, max_staleness ${max_staleness}`,
+      );
+    }
+  }
+});
+
+test("the weights are logged: 1 while the sampler is the policy, else within their bounds; the ratio is 1 at first", async () => {
+  const rows = rowsOf(await run({ ...full, importance_sampling_clip_max: 1.2, importance_sampling_clip_min: 0.8 }));
+  const name = "sampling/importance_sampling_ratio";
+  const [first, ...others] = rows.filter((row) => "loss" in row);
+  assert.ok(Math.abs((first?.[`${name}/mean`] as number) - 1) < 1e-5);
+  assert.ok(others.some((row) => (row[`${name}/frac_bounded`] as number) > 0));
+  for (const row of others) {
+    assert.deepEqual([row["ratio/min"], row["ratio/max"]], [1, 1]);
+    const [min, max] = [row[`${name}/min`] as number, row[`${name}/max`] as number];
+    assert.ok(max <= 1.2 && (min === 0 || min >= 0.8), `${min} ${max}`);
+  }
+});
