@@ -61,10 +61,14 @@ export function writeSafetensors(
   const fileBytes = header.byteLength + dataBytes;
   requireFreeBytes(dirname(path), fileBytes, path);
   try {
-    createFileSync(path, (fd) => {
-      writeAllSync(fd, header);
-      for (const tensor of ordered) writeTensor(fd, path, tensor);
-    }, !isTransient);
+    createFileSync(
+      path,
+      (fd) => {
+        writeAllSync(fd, header);
+        for (const tensor of ordered) writeTensor(fd, path, tensor);
+      },
+      !isTransient,
+    );
   } catch (cause) {
     if (errorCode(cause) === null || cause instanceof PreftuneError) throw cause;
     const kept = errorCode(cause) === "EEXIST" ? "It is left as it was." : "The partial file was removed.";

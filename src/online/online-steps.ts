@@ -20,11 +20,11 @@ import { prepareRollout } from "./prepare-rollout.ts";
 import { PromptOrder } from "./prompt-order.ts";
 import { ReplayRows, withReplayed } from "./replay-rows.ts";
 import type { RolloutGroup } from "./rollout.ts";
-import type { RolloutsAhead } from "./rollouts-ahead.ts";
 import { byCompletion, type RolloutPacking, rolloutBatches } from "./rollout-batches.ts";
 import { readRolloutState, writeRolloutState } from "./rollout-file.ts";
 import { rolloutRows } from "./rollout-rows.ts";
 import { RolloutWarnings } from "./rollout-warnings.ts";
+import type { RolloutsAhead } from "./rollouts-ahead.ts";
 import { samplingDifference } from "./sampling-difference.ts";
 import type { CurrentRollout, Scorer } from "./scored-rollout.ts";
 import type { ValueModel } from "./value-model.ts";
@@ -195,7 +195,11 @@ export class OnlineSteps implements StepSource {
   #dueAt(step: number): RolloutRequest[] {
     const due: RolloutRequest[] = [];
     const { ahead } = this.#parts;
-    for (let round = Math.ceil(step / this.#stepsARound); round * this.#stepsARound < this.totalSteps; round++) {
+    for (
+      let round = Math.ceil(step / this.#stepsARound);
+      round * this.#stepsARound < this.totalSteps;
+      round++
+    ) {
       if (ahead === null || ahead.weightsFor(round * this.#stepsARound) > step) break;
       due.push(this.#requestOf(round));
     }

@@ -12,7 +12,11 @@ const task: SamplerTask = { type: "rollout", request: { round: 0, step: 0, promp
 
 /** A process that dies at its task number `tasks` + 1. */
 function started(tasks: number): SamplerProcess {
-  const settings = { config: { max_steps: tasks }, matmul: null, stopIds: new Set() } as unknown as SamplerSettings;
+  const settings = {
+    config: { max_steps: tasks },
+    matmul: null,
+    stopIds: new Set(),
+  } as unknown as SamplerSettings;
   return new SamplerProcess({ program, settings, policy: { firstDelayMs: 1, maxDelayMs: 1 } });
 }
 
@@ -29,7 +33,10 @@ test("a process that never does a task is given up, by name; later tasks fail at
   await using sampler = started(0);
   const failed = (error: unknown) => {
     assert.ok(error instanceof ChildFailure);
-    assert.match(error.message, /^the sampling process ended by SIGKILL, 3 times in a row .* max_staleness: 0/);
+    assert.match(
+      error.message,
+      /^the sampling process ended by SIGKILL, 3 times in a row .* max_staleness: 0/,
+    );
     return true;
   };
   await assert.rejects(sampler.ask(task).result, failed);

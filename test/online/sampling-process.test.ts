@@ -7,7 +7,15 @@ import { setTimeout as delay } from "node:timers/promises";
 import { isRunning } from "../../src/base/process-state.ts";
 import { startJudge } from "../support/judge-server.ts";
 import { onlineFixture } from "../support/online-run.ts";
-import { assertSameRun, childEnd, cutBack, notesOf, runTraining, trainInChild, type Values } from "../support/runs.ts";
+import {
+  assertSameRun,
+  childEnd,
+  cutBack,
+  notesOf,
+  runTraining,
+  trainInChild,
+  type Values,
+} from "../support/runs.ts";
 
 const fixture = onlineFixture();
 after(() => fixture[Symbol.dispose]());
@@ -79,7 +87,9 @@ test("killed, it is started again and the run goes on; a terminal's Ctrl-C it le
   assert.match(notes[0] ?? "", /ended by SIGKILL/);
 });
 
-test("it does not outlive a run that was killed, which is resumed to the bit", { timeout: 120_000 }, async () => {
+test("it does not outlive a run that was killed, which is resumed to the bit", {
+  timeout: 120_000,
+}, async () => {
   const dir = fixture.path("orphan");
   const child = trainInChild({ ...recipe, output_dir: dir });
   child.stdout.on("data", (text: Buffer) => {

@@ -5,9 +5,9 @@ import { after, test } from "node:test";
 import { loadConfig } from "../../src/config/load-config.ts";
 import { loadModel } from "../../src/models/load.ts";
 import { drawRollout } from "../../src/online/draw-rollout.ts";
-import { prepareData } from "../../src/train/prepare-data.ts";
 import { readMetrics } from "../../src/runs/metrics.ts";
 import { readRollouts } from "../../src/runs/rollouts.ts";
+import { prepareData } from "../../src/train/prepare-data.ts";
 import { onlineFixture } from "../support/online-run.ts";
 import { assertSameRun, checkpointOf, cutBack, runTraining, type Values } from "../support/runs.ts";
 
@@ -58,13 +58,13 @@ for (const [name, recipe] of [
 }
 
 test("each rollout is of the weights of exactly max_staleness updates ago", async () => {
-  for (const max_staleness of [2]) {
-    const dir = await run({ ...full, max_staleness });
-    const { config } = loadConfig({ values: { ...full, max_staleness, output_dir: dir } });
+  for (const maxStaleness of [2]) {
+    const dir = await run({ ...full, max_staleness: maxStaleness });
+    const { config } = loadConfig({ values: { ...full, max_staleness: maxStaleness, output_dir: dir } });
     const { dataset, tokenizer, stopIds } = await prepareData({ ...config, task: "prompt" });
     const rows = rolloutsOf(dir);
     for (const round of [0, 1, 3, 5]) {
-      const weights = Math.max(0, round - max_staleness);
+      const weights = Math.max(0, round - maxStaleness);
       const from = weights === 0 ? (full["model_name_or_path"] as string) : checkpointOf(dir, weights);
       const model = loadModel(from, { device: "cpu", dtype: "float32" });
       const own = rows.filter(({ rollout }) => rollout === round);
@@ -87,14 +87,16 @@ test("each rollout is of the weights of exactly max_staleness updates ago", asyn
       assert.deepEqual(
         own.map((row) => row.ids),
         ids,
-        `rollout ${round}, max_staleness ${max_staleness}`,
+        `rollout ${round}, max_staleness ${maxStaleness}`,
       );
     }
   }
 });
 
 test("the weights are logged: 1 while the sampler is the policy, else within their bounds; the ratio is 1 at first", async () => {
-  const rows = rowsOf(await run({ ...full, importance_sampling_clip_max: 1.2, importance_sampling_clip_min: 0.8 }));
+  const rows = rowsOf(
+    await run({ ...full, importance_sampling_clip_max: 1.2, importance_sampling_clip_min: 0.8 }),
+  );
   const name = "sampling/importance_sampling_ratio";
   const [first, ...others] = rows.filter((row) => "loss" in row);
   assert.ok(Math.abs((first?.[`${name}/mean`] as number) - 1) < 1e-5);
