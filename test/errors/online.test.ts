@@ -44,6 +44,36 @@ const configurations: [string, Values, RegExp[]][] = [
     [/repetition_penalty/, /another law/, /Set it to 1/],
   ],
   [
+    "weights by token for an objective with a ratio by completion",
+    { objective: "rloo", max_staleness: 1, importance_sampling_mode: "token_mask" },
+    [/importance_sampling_mode/, /one ratio for a completion/, /Set sequence_mask/],
+  ],
+  [
+    "weights without a bound",
+    { max_staleness: 1, importance_sampling_clip_max: null },
+    [/importance_sampling_mode/, /needs a bound/, /importance_sampling_clip_max/],
+  ],
+  [
+    "bounds of the weights the wrong way round",
+    { max_staleness: 1, importance_sampling_clip_max: 2, importance_sampling_clip_min: 3 },
+    [/importance_sampling_clip_min/, /not below/],
+  ],
+  [
+    "weights without rollouts ahead",
+    { importance_sampling_mode: "token_mask" },
+    [/importance_sampling_mode/, /max_staleness is 0/],
+  ],
+  [
+    "weights for an objective without a ratio",
+    { objective: "raft", max_staleness: 1, importance_sampling_clip_max: 2 },
+    [/importance_sampling_clip_max/, /raft, whose loss has no ratio/],
+  ],
+  [
+    "TRL's name of the weights' mode",
+    { vllm_importance_sampling_mode: "token_mask" },
+    [/vllm_importance_sampling_mode/, /write `importance_sampling_mode`/],
+  ],
+  [
     "no rewards",
     { reward_funcs: null },
     [/grpo trains on completions that the model samples/, /reward_funcs/],

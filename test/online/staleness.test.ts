@@ -5,6 +5,8 @@ import { after, test } from "node:test";
 import { loadConfig } from "../../src/config/load-config.ts";
 import { loadModel } from "../../src/models/load.ts";
 import { drawRollout } from "../../src/online/draw-rollout.ts";
+import { replay } from "../../src/recipes/replay.ts";
+import { openRolloutTraining } from "../../src/recipes/rollout-training.ts";
 import { readMetrics } from "../../src/runs/metrics.ts";
 import { readRollouts } from "../../src/runs/rollouts.ts";
 import { prepareData } from "../../src/train/prepare-data.ts";
@@ -91,6 +93,14 @@ test("each rollout is of the weights of exactly max_staleness updates ago", asyn
       );
     }
   }
+});
+
+test("a step is replayed, from a checkpoint with the weights that its rollout needs", async () => {
+  assert.equal((await replay({ run: whole.full, step: 4 })).difference, null);
+});
+
+test("a loop of a program's own refuses it", async () => {
+  await assert.rejects(openRolloutTraining({ values: full }), /max_staleness: .* Set it to 0/);
 });
 
 test("the weights are logged: 1 while the sampler is the policy, else within their bounds; the ratio is 1 at first", async () => {
