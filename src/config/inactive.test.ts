@@ -57,6 +57,7 @@ const ALWAYS: readonly ConfigKey[] = [
   "allow_small_beta",
 ];
 
+const grpo = { objective: "grpo", reward_funcs: ["length"] };
 const judged = { reward_funcs: null, reward_model: "m", judge: null };
 const held = { eval_data: "held.jsonl" };
 
@@ -132,6 +133,19 @@ const USELESS: readonly [ConfigKey, Record<string, unknown>, RegExp][] = [
   ["sync_ref_model", { sync_ref_model: true }, /reward_funcs is null/],
   ["ref_model_mixup_alpha", { ...judged, ref_model_mixup_alpha: 0.5 }, /sync_ref_model is false/],
   ["ref_model_sync_steps", { ...judged, ref_model_sync_steps: 8 }, /sync_ref_model is false/],
+  ["max_staleness", { max_staleness: 1 }, /reward_funcs is null/],
+  ["importance_sampling_correction", { ...grpo, importance_sampling_correction: false }, /max_staleness is 0/],
+  ["importance_sampling_mode", { ...grpo, importance_sampling_mode: "token_mask" }, /max_staleness is 0/],
+  [
+    "importance_sampling_clip_max",
+    { ...judged, max_staleness: 1, importance_sampling_clip_max: 2 },
+    /slime, whose loss has no ratio/,
+  ],
+  [
+    "importance_sampling_clip_min",
+    { ...grpo, max_staleness: 1, importance_sampling_correction: false, importance_sampling_clip_min: 0.5 },
+    /importance_sampling_correction is false/,
+  ],
   ["gradient_checkpointing_blocks", { gradient_checkpointing_blocks: 1 }, /gradient_checkpointing is false/],
   ["activation_offloading", { activation_offloading: true }, /gradient_checkpointing is false/],
   [

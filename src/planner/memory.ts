@@ -55,6 +55,8 @@ export interface RolloutSize {
   completions: number;
   /** Whether the model of the start is there a second time. */
   hasSecondModel: boolean;
+  /** Whether another process samples, with weights and a cache of its own. */
+  isAhead: boolean;
 }
 
 /** Components in the order in which they are shown. */
@@ -69,6 +71,7 @@ export const componentNames = [
   "working",
   "cache",
   "reference",
+  "sampler",
 ] as const;
 
 /** A part of memory. */
@@ -228,13 +231,18 @@ function sampling({ model, numerics, rollout }: MemorySetup): Moment[] {
 export function planMemory(setup: MemorySetup, pairs: readonly PairLengths[]): MemoryPlan {
   const counts = countParameters(setup.model, setup.trained);
   const always = residentBytes(setup, counts);
-  const all = [...moments(setup, counts, sizesOf(setup, pairs)), ...sampling(setup)];
+  const drawn = sampling(setup);
+  const isAhead = setup.rollout?.isAhead === true;
+  const all = [...moments(setup, counts, sizesOf(setup, pairs)), ...(isAhead ? [] : drawn)];
   const sum = ({ gradients, activations, head, working, cache = 0 }: Moment) =>
     gradients + activations + head + working + cache;
   const highest = all.reduce((a, b) => (sum(b) > sum(a) ? b : a));
   const { name, cache = 0, ...parts } = highest;
   // on rows a reference is the model without its adapter, or a table of numbers: never a second model
   const reference = setup.rollout?.hasSecondModel === true ? counts.total * itemBytes(setup.numerics) : 0;
-  const components: Record<Component, number> = { ...always, ...parts, cache, reference };
+  const sampler = isAhead
+    ? drawn.reduce((held, moment) => held + sum(moment), always.process + always.weights)
+    : 0;
+  const components: Record<Component, number> = { ...always, ...parts, cache, reference, sampler };
   return { components, total: Object.values(components).reduce((a, b) => a + b, 0), moment: name };
 }

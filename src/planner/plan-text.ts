@@ -17,6 +17,7 @@ const componentText: Readonly<Record<Component, string>> = {
   working: "working memory of a block",
   cache: "KV cache of a rollout",
   reference: "reference model",
+  sampler: "sampling process",
 };
 
 /** 1,234,567 */

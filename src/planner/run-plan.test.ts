@@ -313,6 +313,12 @@ test("an on-policy run has the cache of its rollout, or a step, whichever is mor
   const full = planRun(input({ run: { ...rollouts, beta: 0.1 } }));
   assert.equal(full.memory.components.reference, 2 * 8_030_261_248);
   assert.equal(planRun(input({ run: rollouts })).memory.components.reference, 0);
+  // ahead, another process holds the cache, and weights of its own
+  const ahead = cached({ max_staleness: 1 }).memory;
+  assert.equal(ahead.components.cache, 0);
+  const { process, weights } = ahead.components;
+  assert.ok(ahead.components.sampler > process + weights + memory.components.cache);
+  assert.equal(memory.components.sampler, 0);
   assert.match(
     formatPlan(full),
     /On-policy: a row is a completion .* how long sampling and scoring take is not known/,

@@ -34,6 +34,7 @@ export type PlannedKeys = Pick<
   | (typeof REWARD_SOURCES)[number]
   | "num_generations"
   | "max_completion_length"
+  | "max_staleness"
   | "steps_per_generation"
   | "num_iterations"
 >;
@@ -173,6 +174,7 @@ function rolloutSize(keys: PlannedKeys, { isFull }: TrainedParts, { own }: Workl
     completions,
     cachedTokens: prompts * prompt + completions * longest,
     hasSecondModel: isFull && comparesOnPolicy(method),
+    isAhead: keys.max_staleness > 0,
   };
 }
 
