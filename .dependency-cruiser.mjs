@@ -44,9 +44,9 @@ export const layers = {
   generate: ["models", "nn", "torch", "text", "formats", "base"],
   evaluate: [...learning, "hub", "report", "terminal", "stats", "generate", "forward", "train"],
   rewards: ["process", "text", "formats", "config", "methods", "base"],
-  online: [...learning, "hub", "stats", "generate", "evaluate", "forward", "train", "rewards", "setup"],
+  online: [...learning, "hub", "stats", "generate", "evaluate", "forward", "train", "rewards", "process", "setup"],
   serve: ["generate", "forward", "models", "torch", "text", "hub", "runs", "formats", "process", "base"],
-  recipes: [...jobs, "planner"],
+  recipes: [...jobs, "planner", "process"],
   quickstart: [...jobs, "process", "recipes", "toy"],
   sweep: [...jobs, "stats", "process", "recipes"],
 };

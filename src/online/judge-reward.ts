@@ -1,6 +1,7 @@
 /** A judge as a reward: a language model behind an endpoint scores the completions of a rollout, within a budget. */
 import { join } from "node:path";
 import { at } from "../base/at.ts";
+import { orAborted } from "../base/or-aborted.ts";
 import { forEachAtOnce } from "../evaluate/endpoint/at-once.ts";
 import { Endpoint } from "../evaluate/endpoint/endpoint.ts";
 import { Judge, type Judgment } from "../evaluate/judge/judge.ts";
@@ -113,12 +114,7 @@ export class JudgeReward implements Rewards {
   ): Promise<ScoredCompletions> {
     const work = this.#queue.then(() => this.#score(input, groupSizes, signal));
     this.#queue = work.catch(() => {});
-    if (signal === undefined) return work;
-    const { promise, reject } = Promise.withResolvers<never>();
-    const onAbort = (): void => reject(signal.reason);
-    signal.addEventListener("abort", onAbort);
-    if (signal.aborted) onAbort();
-    return Promise.race([work, promise]).finally(() => signal.removeEventListener("abort", onAbort));
+    return orAborted(work, signal);
   }
 
   /** Waits for the judgments under way, which are paid for, and closes the file. */

@@ -5,6 +5,7 @@ import { at } from "../base/at.ts";
 import { FormatError } from "../base/errors.ts";
 import { createFileSync, io, makeDirectories, writeAllSync } from "../base/file-io.ts";
 import { openFile } from "../base/open-file.ts";
+import { orAborted } from "../base/or-aborted.ts";
 import type { Example } from "../data/example.ts";
 import { writeSafetensors } from "../formats/safetensors-write.ts";
 import { tensorSource } from "../models/save.ts";
@@ -90,7 +91,7 @@ export class RolloutsAhead implements Disposable {
     return { ...rest, groups: groups.map((group) => ({ ...group, example: at(examples, group.index) })) };
   }
 
-  /** What is to be told of the sampling process. */
+  /** What is to be reported of the sampling process. */
   takeNotes(): string[] {
     return this.#parts.sampler.takeNotes();
   }
@@ -159,19 +160,6 @@ export function scorerOf(sampler: SamplerProcess, names: readonly string[]): Sco
 
 function fileOf(weights: number): string {
   return `sampler-weights-${weights}.safetensors`;
-}
-
-async function orAborted<R>(result: Promise<R>, signal: AbortSignal | undefined): Promise<R> {
-  if (signal === undefined) return result;
-  const { promise, reject } = Promise.withResolvers<never>();
-  const onAbort = (): void => reject(signal.reason);
-  signal.addEventListener("abort", onAbort);
-  if (signal.aborted) onAbort();
-  try {
-    return await Promise.race([result, promise]);
-  } finally {
-    signal.removeEventListener("abort", onAbort);
-  }
 }
 
 const chunkBytes = 16 * 1024 * 1024;

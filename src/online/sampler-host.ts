@@ -46,12 +46,12 @@ async function answer(
   task: SamplerTask,
   signal: AbortSignal,
 ): Promise<SamplerMessage> {
-  let told = Number.NEGATIVE_INFINITY;
+  let sentAt = Number.NEGATIVE_INFINITY;
   let last: string | null = null;
   const onWork: NextOptions["onWork"] = (at, done, total) => {
     const now = performance.now();
-    if (at === last && now - told < rhythmMs) return;
-    [told, last] = [now, at];
+    if (at === last && now - sentAt < rhythmMs) return;
+    [sentAt, last] = [now, at];
     void send({ type: "work", id, at, done, total });
   };
   try {

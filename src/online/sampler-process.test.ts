@@ -1,4 +1,4 @@
-/** Tests of sampler-process.ts with a program that dies after some tasks (test/support/dying-sampler.ts). */
+/** Tests of sampler-process.ts with a program that dies after some tasks (test/support/dying-sampler-child.ts). */
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -7,7 +7,7 @@ import { ChildFailure } from "../process/failure.ts";
 import type { SamplerSettings, SamplerTask } from "./sampler-messages.ts";
 import { SamplerProcess } from "./sampler-process.ts";
 
-const program = join(import.meta.dirname, "../../test/support/dying-sampler.ts");
+const program = join(import.meta.dirname, "../../test/support/dying-sampler-child.ts");
 const task: SamplerTask = { type: "rollout", request: { round: 0, step: 0, prompts: [] }, weights: "" };
 
 /** A process that dies at its task number `tasks` + 1. */
@@ -20,7 +20,7 @@ function started(tasks: number): SamplerProcess {
   return new SamplerProcess({ program, settings, policy: { firstDelayMs: 1, maxDelayMs: 1 } });
 }
 
-test("tasks of a process that died are given to another, which is told of", async () => {
+test("tasks of a process that died are given to another, which is reported", async () => {
   await using sampler = started(2);
   const results = [1, 2, 3, 4, 5].map(() => sampler.ask<number>(task).result);
   assert.deepEqual(await Promise.all(results), [0, 1, 2, 3, 4]);

@@ -24,7 +24,7 @@ export interface SamplerJob<R> {
   result: Promise<R>;
   /** How far the task is; null: not begun. */
   work: Parameters<WorkListener> | null;
-  /** Told the same as it changes. */
+  /** Called with the same as it changes. */
   onWork: WorkListener;
 }
 
@@ -57,7 +57,7 @@ export class SamplerProcess implements AsyncDisposable {
     return this.#child?.process.pid ?? null;
   }
 
-  /** What is to be told since the last call. */
+  /** What is to be reported since the last call. */
   takeNotes(): string[] {
     return this.#notes.splice(0);
   }
@@ -144,7 +144,7 @@ export class SamplerProcess implements AsyncDisposable {
       this.#giveUp(
         new ChildFailure(
           `the sampling process ended ${how}, ${this.#restarts.failedStarts} times in a row without finishing a rollout. It needs ` +
-            "memory of its own: docs/online.md says how much. Set max_staleness: 0 to sample in the run's own process.",
+            "memory beside the run's: docs/online.md says how much. Set max_staleness: 0 to sample in the run's own process.",
           1,
         ),
       );

@@ -55,7 +55,7 @@ export interface RolloutSize {
   completions: number;
   /** Whether the model of the start is there a second time. */
   hasSecondModel: boolean;
-  /** Whether another process samples, with weights and a cache of its own. */
+  /** Whether another process samples, with separate weights and a separate cache. */
   isAhead: boolean;
 }
 

@@ -70,7 +70,7 @@ for (const at of ["sampling", "scoring", "step", "export"] as const) {
   });
 }
 
-test("killed, it is started again and the run goes on; a terminal's Ctrl-C it leaves to the run", async () => {
+test("killed, it is started again and the run continues; a terminal's Ctrl-C it leaves to the run", async () => {
   const dir = fixture.path("killed");
   const record = await runTraining(
     { ...recipe, output_dir: dir },

@@ -1,4 +1,4 @@
-/** Child program of src/online/sampler-process.test.ts: a sampling process that does as many tasks as it is told, then dies. */
+/** Child program of src/online/sampler-process.test.ts: a sampling process that does as many tasks as it is asked to, then dies. */
 import type { SamplerCommand, SamplerMessage } from "../../src/online/sampler-messages.ts";
 
 let left = 0;
