@@ -134,7 +134,11 @@ const USELESS: readonly [ConfigKey, Record<string, unknown>, RegExp][] = [
   ["ref_model_mixup_alpha", { ...judged, ref_model_mixup_alpha: 0.5 }, /sync_ref_model is false/],
   ["ref_model_sync_steps", { ...judged, ref_model_sync_steps: 8 }, /sync_ref_model is false/],
   ["max_staleness", { max_staleness: 1 }, /reward_funcs is null/],
-  ["importance_sampling_correction", { ...grpo, importance_sampling_correction: false }, /max_staleness is 0/],
+  [
+    "importance_sampling_correction",
+    { ...grpo, importance_sampling_correction: false },
+    /max_staleness is 0/,
+  ],
   ["importance_sampling_mode", { ...grpo, importance_sampling_mode: "token_mask" }, /max_staleness is 0/],
   [
     "importance_sampling_clip_max",

@@ -100,7 +100,10 @@ test("a step is replayed, from a checkpoint with the weights that its rollout ne
 });
 
 test("a loop of a program's own refuses it", async () => {
-  await assert.rejects(openRolloutTraining({ values: { ...full, output_dir: fixture.path("loop") } }), /max_staleness: .* Set it to 0/);
+  await assert.rejects(
+    openRolloutTraining({ values: { ...full, output_dir: fixture.path("loop") } }),
+    /max_staleness: .* Set it to 0/,
+  );
 });
 
 test("the weights are logged: 1 while the sampler is the policy, else within their bounds; the ratio is 1 at first", async () => {
