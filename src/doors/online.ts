@@ -19,6 +19,7 @@ export {
   score,
 } from "../online/scored-rollout.ts";
 export { type UpdateOptions, type UpdateResult, update } from "../online/update.ts";
+export type { ValueModel } from "../online/value-model.ts";
 export { openRolloutTraining, type RolloutTraining } from "../recipes/rollout-training.ts";
 export { openRewards, type Rewards } from "../rewards/open-rewards.ts";
 export type { ScoredCompletions } from "../rewards/scored-completions.ts";

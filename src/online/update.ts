@@ -6,6 +6,7 @@ import type { PolicyReference } from "./policy-reference.ts";
 import { prepareRollout } from "./prepare-rollout.ts";
 import { byCompletion, rolloutBatches } from "./rollout-batches.ts";
 import type { ScoredGroups } from "./scored-rollout.ts";
+import type { ValueModel } from "./value-model.ts";
 
 /** How the step is taken. Names as in a run's configuration. */
 export interface UpdateOptions {
@@ -17,13 +18,21 @@ export interface UpdateOptions {
   reference?: PolicyReference | null;
   /** Log-probs of the completions in the first update on this rollout; left out in that one, where the ratio is exactly 1. */
   oldLogps?: readonly Float32Array[];
+  /** Needed by ppo: gives the values of the rollout and is updated in the same step, at its `learningRate`; default null. */
+  valueModel?: ValueModel | null;
+  /** The values of the first update on this rollout; left out in that one. Later ones have its advantages by them. */
+  values?: readonly Float32Array[];
+  /** Leave the policy as it is, while the value model learns; default false. */
+  frozen?: boolean;
   /** Completions in a micro-batch; default 8. */
   per_device_train_batch_size?: number;
 }
 
-/** The result, and the completions' log-probs before it: the `oldLogps` of further updates. */
+/** The result, and what it is of the completions before it: the `oldLogps` and `values` of further updates. */
 export interface UpdateResult extends StepResult {
   completionLogps: Float32Array[];
+  /** Null without a value model. */
+  values: readonly Float32Array[] | null;
 }
 
 /** Takes one step. */
@@ -33,9 +42,13 @@ export function update(
   scored: ScoredGroups,
   options: UpdateOptions,
 ): UpdateResult {
-  const { max_completion_length, reference = null, oldLogps, seed } = options;
+  const { max_completion_length, reference = null, oldLogps, seed, valueModel = null, frozen } = options;
   const referenceLogps = reference?.logps(scored.groups) ?? null;
-  const { columns, metrics } = prepareRollout(objective, scored, { referenceLogps, max_completion_length });
+  const values = options.values ?? valueModel?.values(scored.groups) ?? null;
+  const { columns, metrics } = prepareRollout(objective, scored, {
+    ...{ referenceLogps, max_completion_length },
+    ...(values === null ? {} : { values }),
+  });
   const batches = rolloutBatches(
     scored.groups,
     0,
@@ -49,12 +62,14 @@ export function update(
     },
   );
   const { learning_rate: learningRate } = options;
-  const step = { learningRate, seed, log_entropy: false, keep_logps: true };
+  const step = { learningRate, seed, log_entropy: false, keep_logps: true, frozen };
   const result = trainStep({ ...training, objective }, batches, step);
   const logps = result.logps ?? [];
+  const ofValues = valueModel?.update(batches, valueModel.learningRate ?? learningRate, seed) ?? {};
   return {
     ...result,
-    metrics: { ...metrics, ...result.metrics },
+    values,
+    metrics: { ...metrics, ...result.metrics, ...ofValues },
     completionLogps: batches.flatMap((batch, i) => byCompletion(batch, at(logps, i))),
   };
 }

@@ -100,10 +100,20 @@ export class ValueModel implements Disposable {
   /** An update on the micro-batches of step `step` of `totalSteps`, from 0; gives its metrics. */
   step(batches: readonly MicroBatch[], step: number, totalSteps: number): Record<string, number> {
     const { config } = this.#settings;
-    const learningRate = config.method.value_learning_rate ?? config.learning_rate;
+    const learning_rate = this.learningRate ?? config.learning_rate;
+    const learningRate = learningRateAt(step, totalSteps, { ...config, learning_rate });
+    return this.update(batches, learningRate, deriveSeed(deriveSeed(config.seed, seedIndex), step));
+  }
+
+  /** `value_learning_rate`; null: the policy's. */
+  get learningRate(): number | null {
+    return this.#settings.config.method.value_learning_rate;
+  }
+
+  /** An update on the micro-batches of a step of the policy; `seed` is of its dropout masks. Gives its metrics. */
+  update(batches: readonly MicroBatch[], learningRate: number, seed: number): Record<string, number> {
     const { metrics, gradNorm, skipped } = trainStep(this.#training, batches, {
-      learningRate: learningRateAt(step, totalSteps, { ...config, learning_rate: learningRate }),
-      seed: deriveSeed(deriveSeed(config.seed, seedIndex), step),
+      ...{ learningRate, seed },
       log_entropy: false,
     });
     return { ...metrics, "val/grad_norm": gradNorm, "val/skipped": skipped === null ? 0 : 1 };

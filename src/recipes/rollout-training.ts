@@ -7,6 +7,7 @@ import { numericsOf, settleEnvironment } from "../forward/environment.ts";
 import { trainingReference } from "../online/moving-reference.ts";
 import type { PolicyReference } from "../online/policy-reference.ts";
 import type { Scorer } from "../online/scored-rollout.ts";
+import { ValueModel } from "../online/value-model.ts";
 import { AdamW } from "../optim/adamw.ts";
 import { writeCheckpoint } from "../runs/checkpoints.ts";
 import { seeded } from "../torch/index.ts";
@@ -30,6 +31,8 @@ export interface RolloutTraining extends AsyncDisposable {
    * `sync_ref_model` it moves as the loop calls its `stepped`, and is in checkpoints that are saved after it was opened.
    */
   openReference(): PolicyReference;
+  /** PPO's, for `update` to train it; it is in checkpoints. Null for other objectives. */
+  valueModel: ValueModel | null;
   /** Writes a checkpoint as runs have them, `checkpoint-STEP` in `dir`. @returns its path */
   save(dir: string, step: number): Promise<string>;
 }
@@ -61,10 +64,19 @@ export async function openRolloutTraining(input: ConfigInput): Promise<RolloutTr
   const numerics = { ...numericsOf(config, environment), temperature: config.temperature };
   const { max_grad_norm } = config;
   const training = { ...trained, objective, optimizer, numerics, max_grad_norm, reference: null };
+  const valueModel =
+    config.method.objective === "ppo"
+      ? opening.use(
+          new ValueModel({
+            ...{ environment, numerics, data },
+            config: { ...selection, method: config.method },
+          }),
+        )
+      : null;
   const open = opening.move();
   let reference: PolicyReference | null = null;
   return {
-    ...{ config, training, data, rewards },
+    ...{ config, training, data, rewards, valueModel },
     openReference() {
       reference = trainingReference(trained, { config: selection, environment, numerics });
       return reference;
@@ -74,6 +86,7 @@ export async function openRolloutTraining(input: ConfigInput): Promise<RolloutTr
         const state = { ...newState(data.dataset.fingerprint), step };
         writeCheckpointFiles(path, training, data.tokenizer, state);
         reference?.saveInto?.(path);
+        valueModel?.saveInto(path);
       }),
     [Symbol.asyncDispose]: () => open.disposeAsync(),
   };

@@ -3,14 +3,17 @@ import assert from "node:assert/strict";
 import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, test } from "node:test";
+import { deriveSeed } from "../../src/base/random.ts";
+import { PromptOrder } from "../../src/online/prompt-order.ts";
 import { rollout } from "../../src/online/rollout.ts";
 import { score } from "../../src/online/scored-rollout.ts";
 import { update } from "../../src/online/update.ts";
 import { openRolloutTraining } from "../../src/recipes/rollout-training.ts";
+import { readMetrics } from "../../src/runs/metrics.ts";
 import { startProgram } from "../support/command.ts";
 import { startJudge } from "../support/judge-server.ts";
 import { onlineFixture } from "../support/online-run.ts";
-import { runTraining } from "../support/runs.ts";
+import { checkpointOf, runTraining, tensorsOf } from "../support/runs.ts";
 
 const fixture = onlineFixture();
 after(() => fixture[Symbol.dispose]());
@@ -80,4 +83,69 @@ test("a loop has all that scores in its configuration: functions with the run's 
     const want = values.reduce((total, value, f) => total + (f + 1) * value, 0);
     assert.ok(Math.abs(sum - want) < 1e-12, `${sum}, ${want}`);
   }
+});
+
+for (const [kind, values] of Object.entries({ full: {}, lora: { use_peft: true, lora_r: 4 } })) {
+  test(`${kind}: a loop of PPO with its value model is the run, to the bit`, async () => {
+    const ppo = {
+      ...{ ...fixture.online, ...values, objective: "ppo", num_ppo_epochs: 2, max_steps: 4 },
+      ...{ lr_scheduler_type: "constant", warmup_ratio: 0, value_learning_rate: 5e-3 },
+    };
+    const run = fixture.path(`ppo-${kind}`);
+    await runTraining({ ...ppo, output_dir: run });
+    await using open = await openRolloutTraining({ values: { ...ppo, output_dir: fixture.path("unused") } });
+    const { config, training, data, rewards, valueModel } = open;
+    using reference = open.openReference();
+    const order = new PromptOrder(data.dataset.examples.length, config.seed);
+    const rows: Record<string, number>[] = [];
+    for (let round = 0; round < 2; round++) {
+      const prompts = order.take(2 * round, 2).map((index) => {
+        return { index, example: data.dataset.examples[index] ?? assert.fail() };
+      });
+      const seed = deriveSeed(deriveSeed(config.seed, 2 ** 31 + 1), 1024 * round);
+      const groups = await rollout(training.model, prompts, {
+        ...config,
+        ...{ stopIds: data.stopIds, dtype: "float32", seed },
+      });
+      const scored = await score(rewards, groups, { ...config, tokenizer: data.tokenizer });
+      const options = { ...config, seed: 1, reference, valueModel };
+      const first = update(training, training.objective, scored, options);
+      const { completionLogps: oldLogps, values: old } = first;
+      assert.ok(old !== null);
+      const second = update(training, training.objective, scored, { ...options, oldLogps, values: old });
+      rows.push(first.metrics, second.metrics);
+    }
+    const logged = readMetrics(join(run, "metrics.jsonl")) as unknown as Record<string, number>[];
+    for (const [i, row] of rows.entries()) {
+      for (const name of ["loss/policy_avg", "loss/value_avg", "val/ratio", "val/grad_norm"])
+        assert.equal(row[name], logged[i]?.[name], `step ${i + 1}, ${name}`);
+    }
+    const saved = await open.save(fixture.path(`loop-${kind}`), 4);
+    const name = kind === "full" ? "model.safetensors" : "adapter_model.safetensors";
+    for (const file of [name, "optimizer.safetensors"]) {
+      for (const dir of ["", "value_model"]) {
+        const [want, got] = [checkpointOf(run, 4), saved].map((at) => tensorsOf(join(at, dir, file)));
+        assert.deepEqual(got, want, join(dir, file));
+      }
+    }
+  });
+}
+
+test("PPO's update without a value model says where there is one; frozen, the policy stays and the values learn", async () => {
+  const values = { ...fixture.online, objective: "ppo", kl_coef: 0, output_dir: fixture.path("unused") };
+  await using open = await openRolloutTraining({ values });
+  const { config, training, data, rewards, valueModel } = open;
+  const prompts = data.dataset.examples.slice(0, 2).map((example, index) => ({ example, index }));
+  const sampling = { ...config, stopIds: data.stopIds, dtype: "float32", seed: 1 } as const;
+  const groups = await rollout(training.model, prompts, sampling);
+  const scored = await score(rewards, groups, { ...config, tokenizer: data.tokenizer });
+  const { objective } = training;
+  assert.throws(
+    () => update(training, objective, scored, { ...config, seed: 1 }),
+    /give `update` a value model/,
+  );
+  const frozen = update(training, objective, scored, { ...config, seed: 1, valueModel, frozen: true });
+  const again = update(training, objective, scored, { ...config, seed: 1, valueModel, frozen: true });
+  assert.deepEqual(again.completionLogps, frozen.completionLogps);
+  assert.notDeepEqual(again.values, frozen.values);
 });

@@ -66,7 +66,7 @@ function prepare(rollout: ScoredRollout, options: PpoOptions): PreparedRollout {
   const { rewards, samplerLogps, values } = rollout;
   if (values === undefined) {
     throw new ShapeError(
-      "ppo needs the rollout's values, one for each token, and got none: compute them with a value model",
+      "ppo needs the rollout's values, one for each token, and got none: give `update` a value model (`valueModel` of openRolloutTraining), or compute them with one",
     );
   }
   const references = options.kl_coef > 0 ? referenceOf(rollout, "kl_coef") : null;
