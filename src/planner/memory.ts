@@ -3,7 +3,6 @@
  * them is a sum of tensors that `src/forward/walk.ts` then holds.
  */
 
-import { blockWeights } from "../formats/block-linears.ts";
 import type { ModelConfig } from "../formats/model-config.ts";
 import {
   backwardBytesPerToken,
@@ -15,7 +14,8 @@ import {
 } from "./activations.ts";
 import { completionTokens, type PairLengths, streamTokens } from "./flops.ts";
 import { type HeadMemory, type HeadOptions, headMemory } from "./head-memory.ts";
-import { blockParameters, countParameters, type ParameterCounts } from "./parameter-counts.ts";
+import { blockParameters, countParameters, heldBytes, type ParameterCounts } from "./parameter-counts.ts";
+import { type SideModels, sideBytes, valueModelOf } from "./side-models.ts";
 import { firstTrainedLayer, type TrainedParts } from "./trained-parts.ts";
 
 const mebibyte = 2 ** 20;
@@ -46,6 +46,8 @@ export interface MemorySetup extends Omit<HeadOptions, "isTrained"> {
   accumulates: boolean;
   /** What an on-policy run samples; null for others. */
   rollout: RolloutSize | null;
+  /** What an on-policy run has beside its model. */
+  side: SideModels;
 }
 
 /** How much of a rollout is in memory at a time. */
@@ -53,8 +55,6 @@ export interface RolloutSize {
   /** Tokens whose keys and values are kept, and completions that are sampled together. */
   cachedTokens: number;
   completions: number;
-  /** Whether the model of the start is there a second time. */
-  hasSecondModel: boolean;
   /** Whether another process samples, with separate weights and a separate cache. */
   isAhead: boolean;
 }
@@ -71,6 +71,8 @@ export const componentNames = [
   "working",
   "cache",
   "reference",
+  "valueModel",
+  "rewardModel",
   "sampler",
 ] as const;
 
@@ -102,26 +104,13 @@ interface ResidentBytes {
 
 function residentBytes(setup: MemorySetup, counts: ParameterCounts): ResidentBytes {
   const { model, trained, numerics } = setup;
-  const held = trained.isFull ? 4 : itemBytes(numerics);
   const stored = model.dtype === "float32" ? 4 : 2;
-  const weights =
-    counts.total * held + (counts.adapter + counts.savedCopies) * 4 + halfCopyBytes(setup, counts);
+  const weights = heldBytes(model, trained, counts, numerics);
   const optimiser = 8 * counts.trained;
   if (numerics.onGpu) return { process: gpuProcessBytes, files: 0, weights, optimiser };
   // on the CPU the checkpoint is mapped: a frozen model is used in the map itself, and at the end the export is mapped to
   // be checked, while the memory of training is still the process's
   return { process: bareProcessBytes, files: counts.total * stored, weights, optimiser };
-}
-
-/** Copies in the activations' type of the trained matrices they are multiplied by, where those are float32 and they are not. */
-function halfCopyBytes(setup: MemorySetup, counts: ParameterCounts): number {
-  const { model, trained, numerics } = setup;
-  if (numerics.dtype === "float32") return 0;
-  const embedding = model.vocabSize * model.hiddenSize;
-  const matrices = trained.isFull
-    ? model.numLayers * blockWeights(model) + embedding
-    : counts.adapter + counts.savedCopies - (trained.trainsEmbedding ? embedding : 0);
-  return matrices * itemBytes(numerics);
 }
 
 /** Sizes of a micro-batch in a model. */
@@ -212,6 +201,18 @@ function moments(setup: MemorySetup, counts: ParameterCounts, sizes: Sizes): Mom
   ];
 }
 
+/** The value model's step, when the policy's gradients are gone: its head is a row, of float32 states. */
+function valueMoments(setup: MemorySetup, sizes: Sizes): Moment[] {
+  if (!setup.side.hasValueModel) return [];
+  const { model, trained, counts } = valueModelOf(setup.model, setup.trained);
+  const states = sizes.responses * model.hiddenSize;
+  const head: HeadMemory = { working: 2 * 4 * states, gradient: itemBytes(setup.numerics) * states };
+  return moments({ ...setup, model, trained }, counts, { ...sizes, head }).map((moment) => ({
+    ...moment,
+    name: `${moment.name} of the value model`,
+  }));
+}
+
 /** Before the steps of a rollout: no gradients, no activations, the cache of the completions and one pass's logits. */
 function sampling({ model, numerics, rollout }: MemorySetup): Moment[] {
   if (rollout === null) return [];
@@ -233,16 +234,18 @@ export function planMemory(setup: MemorySetup, pairs: readonly PairLengths[]): M
   const always = residentBytes(setup, counts);
   const drawn = sampling(setup);
   const isAhead = setup.rollout?.isAhead === true;
-  const all = [...moments(setup, counts, sizesOf(setup, pairs)), ...(isAhead ? [] : drawn)];
+  const sizes = sizesOf(setup, pairs);
+  const steps = [...moments(setup, counts, sizes), ...valueMoments(setup, sizes)];
+  const all = [...steps, ...(isAhead ? [] : drawn)];
   const sum = ({ gradients, activations, head, working, cache = 0 }: Moment) =>
     gradients + activations + head + working + cache;
   const highest = all.reduce((a, b) => (sum(b) > sum(a) ? b : a));
   const { name, cache = 0, ...parts } = highest;
   // on rows a reference is the model without its adapter, or a table of numbers: never a second model
-  const reference = setup.rollout?.hasSecondModel === true ? counts.total * itemBytes(setup.numerics) : 0;
+  const beside = sideBytes(setup.side, { ...setup, counts }, setup.numerics);
   const sampler = isAhead
     ? drawn.reduce((held, moment) => held + sum(moment), always.process + always.weights)
     : 0;
-  const components: Record<Component, number> = { ...always, ...parts, cache, reference, sampler };
+  const components: Record<Component, number> = { ...always, ...parts, cache, ...beside, sampler };
   return { components, total: Object.values(components).reduce((a, b) => a + b, 0), moment: name };
 }

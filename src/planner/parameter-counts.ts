@@ -2,6 +2,7 @@
 
 import { type BlockLinear, blockLinears, blockWeights } from "../formats/block-linears.ts";
 import type { ModelConfig } from "../formats/model-config.ts";
+import { itemBytes, type PlannedNumerics } from "./activations.ts";
 import type { TrainedParts } from "./trained-parts.ts";
 
 /** Parameters of a model and of what is trained in it. */
@@ -76,4 +77,31 @@ export function countParameters(config: ModelConfig, trained: TrainedParts): Par
     savedCopies: copies,
     trained: trained.isFull ? total : adapter + copies,
   };
+}
+
+/** Bytes of the weights of a model of which `trained` is trained, as they are held to compute with. */
+export function heldBytes(
+  model: ModelConfig,
+  trained: TrainedParts,
+  counts: ParameterCounts,
+  numerics: PlannedNumerics,
+): number {
+  const held = trained.isFull ? 4 : itemBytes(numerics);
+  const own = counts.total * held + (counts.adapter + counts.savedCopies) * 4;
+  return own + halfCopyBytes(model, trained, counts, numerics);
+}
+
+/** Copies in the activations' type of the trained matrices they are multiplied by, where those are float32 and they are not. */
+function halfCopyBytes(
+  model: ModelConfig,
+  trained: TrainedParts,
+  counts: ParameterCounts,
+  numerics: PlannedNumerics,
+): number {
+  if (numerics.dtype === "float32") return 0;
+  const embedding = model.vocabSize * model.hiddenSize;
+  const matrices = trained.isFull
+    ? model.numLayers * blockWeights(model) + embedding
+    : counts.adapter + counts.savedCopies - (trained.trainsEmbedding ? embedding : 0);
+  return matrices * itemBytes(numerics);
 }

@@ -17,6 +17,8 @@ const componentText: Readonly<Record<Component, string>> = {
   working: "working memory of a block",
   cache: "KV cache of a rollout",
   reference: "reference model",
+  valueModel: "value model and its optimiser",
+  rewardModel: "reward model",
   sampler: "sampling process",
 };
 

@@ -311,7 +311,9 @@ test("an on-policy run has the cache of its rollout, or a step, whichever is mor
   const mini = { ...{ objective: "ppo", num_mini_batches: 2 }, gradient_accumulation_steps: 4 };
   assert.equal(cached(mini).memory.components.cache, 2 * 32 * 8 * 128 * 2 * (8 * 200 + 64 * 4096));
   const full = planRun(input({ run: { ...rollouts, beta: 0.1 } }));
-  assert.equal(full.memory.components.reference, 2 * 8_030_261_248);
+  // all weights in float32, as what is trained has them, and copies of the matrices in bfloat16
+  const copied = 32 * (2 * 4096 * 4096 + 2 * 4096 * 1024 + 3 * 4096 * 14336) + 128_256 * 4096;
+  assert.equal(full.memory.components.reference, 4 * 8_030_261_248 + 2 * copied);
   assert.equal(planRun(input({ run: rollouts })).memory.components.reference, 0);
   // ahead, another process holds the cache, and weights of its own
   const ahead = cached({ max_staleness: 1 }).memory;
@@ -322,5 +324,38 @@ test("an on-policy run has the cache of its rollout, or a step, whichever is mor
   assert.match(
     formatPlan(full),
     /On-policy: a row is a completion .* how long sampling and scoring take is not known/,
+  );
+});
+
+test("PPO has a value model beside the policy: the layers again with a row of weights, trained as the policy is; and what scores", () => {
+  const run = {
+    objective: "ppo",
+    reward_funcs: ["exact"],
+    num_generations: 8,
+    per_device_train_batch_size: 8,
+  };
+  const embedding = 128_256 * 4096;
+  const blocks = 32 * (2 * 4096 * 4096 + 2 * 4096 * 1024 + 3 * 4096 * 14336);
+  const layers = 8_030_261_248 - embedding;
+  const full = planRun(input({ run })).memory.components;
+  // float32, copies of the matrices in bfloat16, two averages
+  assert.equal(full.valueModel, (4 + 8) * (layers + 4096) + 2 * (blocks + embedding));
+  assert.equal(full.rewardModel, 0);
+  assert.ok(full.reference > 0);
+  assert.equal(planRun(input({ run: { ...run, kl_coef: 0 } })).memory.components.reference, 0);
+
+  const given = input({ lora: true, run });
+  const lora = planRun({ ...given, rewardModel: given.model }).memory.components;
+  const { adapter } = planRun(given).parameters;
+  // frozen layers in bfloat16; adapter and value head in float32 with bfloat16 copies and two averages
+  assert.equal(lora.valueModel, 2 * layers + (4 + 2 + 8) * (adapter + 4096));
+  assert.equal(lora.rewardModel, 2 * (layers + 4096));
+  assert.equal(lora.reference, 0);
+  const continued = planRun({ ...given, keys: { ...given.keys, adapter_name_or_path: "a" } }).memory
+    .components;
+  assert.equal(continued.reference, 2 * 8_030_261_248 + (4 + 2) * adapter);
+  assert.equal(
+    planRun(input({ lora: true, run: { ...run, objective: "grpo" } })).memory.components.valueModel,
+    0,
   );
 });

@@ -9,6 +9,7 @@ import { type ComputeType, type Device, usableBytes } from "./devices.ts";
 import { completionTokens, type PairFlops, type PairLengths, pairFlops, streamTokens } from "./flops.ts";
 import { type MemoryPlan, type MemorySetup, planMemory, type RolloutSize } from "./memory.ts";
 import { countParameters, type ParameterCounts } from "./parameter-counts.ts";
+import { noSideModels, type SideModels } from "./side-models.ts";
 import type { TrainedParts } from "./trained-parts.ts";
 
 /** Keys of a run that a plan needs besides what is trained. */
@@ -37,6 +38,7 @@ export type PlannedKeys = Pick<
   | "max_staleness"
   | "steps_per_generation"
   | "num_iterations"
+  | "adapter_name_or_path"
 >;
 
 /** The rows of a run, as far as they are known. */
@@ -71,6 +73,8 @@ export interface PlanInput {
   /** Where the device's speed comes from, for the reader. */
   speedSource: string;
   workload: Workload;
+  /** What scores completions besides functions; left out or null: no model does. */
+  rewardModel?: ModelConfig | null;
 }
 
 /** A method with its way to a reference, if it needs one: computed live or before training. */
@@ -144,7 +148,8 @@ export interface Plan {
 }
 
 /** What the memory of a run depends on. */
-export function memorySetup({ model, trained, keys, dtype, device, workload }: PlanInput): MemorySetup {
+export function memorySetup(input: PlanInput): MemorySetup {
+  const { model, trained, keys, dtype, device, workload, rewardModel = null } = input;
   const { method } = keys;
   const entropyGradient = "entropy_coef" in method && method.entropy_coef !== 0;
   return {
@@ -156,15 +161,16 @@ export function memorySetup({ model, trained, keys, dtype, device, workload }: P
     numerics: { dtype, onGpu: device.isGpu },
     activation_offloading: keys.activation_offloading && device.isGpu,
     accumulates: keys.gradient_accumulation_steps > 1 || keys.tokens_per_step !== null,
-    rollout: isOnPolicy(keys) ? rolloutSize(keys, trained, workload) : null,
+    rollout: isOnPolicy(keys) ? rolloutSize(keys, workload) : null,
+    side: isOnPolicy(keys) ? sideModels(keys, trained, rewardModel) : noSideModels,
   };
 }
 
 /** Prompts whose completions are sampled together: the default of `sampleCompletions`. */
 const promptsAtOnce = 16;
 
-function rolloutSize(keys: PlannedKeys, { isFull }: TrainedParts, { own }: Workload): RolloutSize {
-  const { num_generations: n, max_completion_length: longest, method } = keys;
+function rolloutSize(keys: PlannedKeys, { own }: Workload): RolloutSize {
+  const { num_generations: n, max_completion_length: longest } = keys;
   const perStep = keys.per_device_train_batch_size * keys.gradient_accumulation_steps;
   const prompts = Math.min(promptsAtOnce, Math.ceil((perStep * updatesOf(keys).steps) / n));
   // a row has its part of the prompt
@@ -173,9 +179,19 @@ function rolloutSize(keys: PlannedKeys, { isFull }: TrainedParts, { own }: Workl
   return {
     completions,
     cachedTokens: prompts * prompt + completions * longest,
-    hasSecondModel: isFull && comparesOnPolicy(method),
     isAhead: keys.max_staleness > 0,
   };
+}
+
+/** A new adapter switched off is its own reference; anything else needs the model of the start a second time. */
+function sideModels(
+  { method, adapter_name_or_path }: PlannedKeys,
+  { isFull }: TrainedParts,
+  rewardModel: ModelConfig | null,
+): SideModels {
+  const isCopied = isFull || adapter_name_or_path !== null;
+  const hasValueModel = method.objective === "ppo";
+  return { hasReference: comparesOnPolicy(method) && isCopied, hasValueModel, rewardModel };
 }
 
 /** The largest batch is looked for up to here. */

@@ -1,4 +1,5 @@
 /** What a plan is made from: the run's configuration, the model's config.json, its rows where they are at hand, a device. */
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { ConfigError } from "../base/errors.ts";
 import { readJsonFile } from "../base/files.ts";
@@ -72,7 +73,15 @@ export async function plan(config: PlanConfig, options: PlanOptions = {}): Promi
     utilisation: options.utilisation ?? (device.isGpu ? usualUtilisation.gpu : usualUtilisation.cpu),
     speedSource: options.tflops === undefined ? speedSource(device, dtype) : "as given",
     workload,
+    rewardModel: config.reward_model === null ? null : rewardModelOf(config.reward_model),
   });
+}
+
+/** The config of the reward model in `dir`, or of the base of the adapter there. */
+function rewardModelOf(dir: string): ModelConfig {
+  const isModel = existsSync(join(dir, "config.json"));
+  const base = isModel ? dir : readAdapter(dir).config.baseModel;
+  return storedConfig(base ?? dir);
 }
 
 /** The model's directory; null where only a config.json is given. */

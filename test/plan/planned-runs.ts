@@ -1,10 +1,11 @@
-/** Four training runs of different shape on the CPU, each large enough that its tensors decide its memory. */
-import { mkdirSync, writeFileSync } from "node:fs";
+/** Training runs of different shape on the CPU, each large enough that its tensors decide its memory. */
+import { cpSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { stringify } from "yaml";
 import { Random } from "../../src/base/random.ts";
 import { parseModelConfig } from "../../src/formats/hf-config.ts";
 import { buildModel } from "../../src/models/build.ts";
+import { loadRewardModel } from "../../src/models/load-reward-model.ts";
 import { writeMergedModel } from "../../src/models/save.ts";
 import { randomWeights } from "../../src/models/weights.ts";
 import { manualSeed, scope } from "../../src/torch/index.ts";
@@ -21,6 +22,8 @@ export interface PlannedRun {
   rows: number;
   /** Longest prompt and longest answer, in tokens. */
   longest: [number, number];
+  /** Whether a reward model of the model's layers scores. */
+  isScored?: boolean;
 }
 
 const common = {
@@ -47,6 +50,11 @@ const gemma3 = {
   architectures: ["Gemma3ForCausalLM"],
   model_type: "gemma3_text",
   tie_word_embeddings: true,
+};
+
+const onPolicy = {
+  ...{ objective: "ppo", num_ppo_epochs: 1, reward_funcs: ["length"], max_steps: 2 },
+  ...{ num_generations: 4, per_device_train_batch_size: 8, max_completion_length: 60 },
 };
 
 /** Full and LoRA, kept and recomputed, deep and wide, all three families. */
@@ -131,21 +139,59 @@ export const plannedRuns: readonly PlannedRun[] = [
     rows: 2,
     longest: [450, 260],
   },
+  {
+    name: "PPO, full: reference and value model beside it, 4 layers of 384 (Qwen3)",
+    model: {
+      ...qwen3,
+      vocab_size: 20_000,
+      hidden_size: 384,
+      intermediate_size: 1152,
+      num_hidden_layers: 4,
+      num_attention_heads: 6,
+      num_key_value_heads: 2,
+      head_dim: 64,
+    },
+    run: { ...onPolicy, learning_rate: 1e-5 },
+    rows: 2,
+    longest: [300, 60],
+  },
+  {
+    name: "PPO, LoRA: value model and reward model beside it, untied head (Llama)",
+    model: {
+      ...llama,
+      vocab_size: 40_000,
+      hidden_size: 512,
+      intermediate_size: 1536,
+      num_hidden_layers: 4,
+      num_attention_heads: 8,
+      num_key_value_heads: 4,
+    },
+    run: { ...onPolicy, reward_funcs: null, use_peft: true, lora_r: 16 },
+    rows: 2,
+    longest: [300, 60],
+    isScored: true,
+  },
 ];
 
 /** Writes model, rows and configuration of a run into `dir` and gives the configuration's path. */
-export function writePlannedRun(dir: string, { model, run, rows, longest }: PlannedRun): string {
+export function writePlannedRun(
+  dir: string,
+  { model, run, rows, longest, isScored = false }: PlannedRun,
+): string {
   const base = join(dir, "model");
   mkdirSync(base, { recursive: true });
   writeModel(base, model);
   const data = join(dir, "rows.jsonl");
   writeFileSync(
     data,
-    tokenRows(rows, longest)
+    (run["objective"] === "ppo" ? textRows(rows, longest[0]) : tokenRows(rows, longest))
       .map((row) => `${JSON.stringify(row)}\n`)
       .join(""),
   );
+  const rewardModel = join(dir, "reward-model");
+  if (isScored) writeRewardModel(base, rewardModel);
   const config = {
+    ...(isScored ? { reward_model: rewardModel } : {}),
     model_name_or_path: base,
     train_data: data,
     output_dir: join(dir, "run"),
@@ -174,6 +220,21 @@ function writeModel(dir: string, values: Record<string, unknown>): void {
   const files = toyFiles({ chatTemplate: chatMl });
   writeFileSync(join(dir, "tokenizer.json"), JSON.stringify(files.tokenizer));
   writeFileSync(join(dir, "tokenizer_config.json"), JSON.stringify(files.config));
+}
+
+/** The layers of the model in `base` under a random score layer, with its tokenizer. */
+function writeRewardModel(base: string, dir: string): void {
+  using _ = scope();
+  mkdirSync(dir, { recursive: true });
+  writeMergedModel(dir, loadRewardModel(base, { newScore: "normal", padTokenId: null }), "float32");
+  for (const name of ["tokenizer.json", "tokenizer_config.json"]) cpSync(join(base, name), join(dir, name));
+}
+
+/** Prompts of so many bytes, which are a token each but for some merged ones. */
+function textRows(count: number, bytes: number): { prompt: string }[] {
+  const random = new Random(5);
+  const letter = () => String.fromCharCode(97 + random.below(26));
+  return Array.from({ length: count }, () => ({ prompt: Array.from({ length: bytes }, letter).join("") }));
 }
 
 /** Pairs of token ids of different lengths, one of them the longest. */

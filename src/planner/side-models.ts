@@ -1,0 +1,70 @@
+/** The models that an on-policy run has beside the one it trains: a second copy as the reference, a value model, a reward model. */
+import type { ModelConfig } from "../formats/model-config.ts";
+import { itemBytes, type PlannedNumerics } from "./activations.ts";
+import { countParameters, heldBytes, type ParameterCounts } from "./parameter-counts.ts";
+import type { TrainedParts } from "./trained-parts.ts";
+
+/** Which there are. */
+export interface SideModels {
+  /** The model of the start a second time, with its adapter where the run continues one. */
+  hasReference: boolean;
+  /** PPO's. */
+  hasValueModel: boolean;
+  /** That which scores; null: none. */
+  rewardModel: ModelConfig | null;
+}
+
+/** A run without any. */
+export const noSideModels: SideModels = { hasReference: false, hasValueModel: false, rewardModel: null };
+
+/** A value model: the policy's layers without its head, trained as the policy is, and a row of weights for the value. */
+export interface PlannedValueModel {
+  model: ModelConfig;
+  trained: TrainedParts;
+  counts: ParameterCounts;
+}
+
+/** PPO's value model of a policy. */
+export function valueModelOf(policy: ModelConfig, trainedOfPolicy: TrainedParts): PlannedValueModel {
+  // the embedding serves as a head: there is no second matrix
+  const model = { ...policy, tieWordEmbeddings: true };
+  const trained = { ...trainedOfPolicy, trainsHead: false };
+  const counts = countParameters(model, trained);
+  const value = policy.hiddenSize;
+  const savedCopies = counts.savedCopies + (trained.isFull ? 0 : value);
+  const total = counts.total + (trained.isFull ? value : 0);
+  return { model, trained, counts: { ...counts, total, savedCopies, trained: counts.trained + value } };
+}
+
+/** Bytes of the models that are there from the beginning to the end. */
+export interface SideBytes {
+  reference: number;
+  /** Weights and the optimiser's state. */
+  valueModel: number;
+  rewardModel: number;
+}
+
+/** Bytes of `side` beside a policy of `counts`. */
+export function sideBytes(
+  { hasReference, hasValueModel, rewardModel }: SideModels,
+  policy: { model: ModelConfig; trained: TrainedParts; counts: ParameterCounts },
+  numerics: PlannedNumerics,
+): SideBytes {
+  const { model, trained, counts } = policy;
+  const value = valueModelOf(model, trained);
+  return {
+    reference: hasReference ? heldBytes(model, trained, counts, numerics) : 0,
+    valueModel: hasValueModel
+      ? heldBytes(value.model, value.trained, value.counts, numerics) + 8 * value.counts.trained
+      : 0,
+    rewardModel: rewardModel === null ? 0 : scoringParameters(rewardModel) * itemBytes(numerics),
+  };
+}
+
+function scoringParameters(model: ModelConfig): number {
+  const { total, head } = countParameters(model, {
+    ...{ isFull: false, adapted: [], savedLinears: [], trainsEmbedding: false, trainsHead: false },
+    ...{ dropout: 0, useDora: false },
+  });
+  return total - head + model.hiddenSize;
+}
