@@ -100,8 +100,8 @@ export class ValueModel implements Disposable {
   /** An update on the micro-batches of step `step` of `totalSteps`, from 0; gives its metrics. */
   step(batches: readonly MicroBatch[], step: number, totalSteps: number): Record<string, number> {
     const { config } = this.#settings;
-    const learning_rate = this.learningRate ?? config.learning_rate;
-    const learningRate = learningRateAt(step, totalSteps, { ...config, learning_rate });
+    const schedule = { ...config, learning_rate: this.learningRate ?? config.learning_rate };
+    const learningRate = learningRateAt(step, totalSteps, schedule);
     return this.update(batches, learningRate, deriveSeed(deriveSeed(config.seed, seedIndex), step));
   }
 
