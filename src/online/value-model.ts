@@ -156,6 +156,23 @@ export class ValueModel implements Disposable {
   }
 }
 
+/**
+ * The directory of the frozen weights below a value model's adapter, where they are not the policy's; else null: a checkpoint has
+ * everything of a value model that is trained in full.
+ */
+export function valueModelBase(config: RunConfig & { baseModel: string }): string | null {
+  const { method, use_peft } = config;
+  if (method.objective !== "ppo" || !use_peft || method.value_model_name_or_path === null) return null;
+  const from = method.value_model_name_or_path;
+  if (!isAdapter(from)) return from;
+  return isOnPolicysBase(from, config) ? null : baseOf(from);
+}
+
+/** Whether the adapter is one of the policy's base model; a hub id is no directory: it is known by its name. */
+function isOnPolicysBase(adapter: string, { baseModel }: { baseModel: string }): boolean {
+  return readAdapter(adapter).config.baseModel === baseModel;
+}
+
 /** What is loaded and trained, and the score layer of a model without one. */
 function beginning(
   config: ValueModelSettings["config"],
@@ -180,9 +197,7 @@ function beginning(
       `value_model_name_or_path: ${from} is an adapter, and without use_peft all weights are trained. Merge it first: preftune merge`,
     );
   }
-  // a hub id is no directory: the policy's own base is known by its name
-  const isOfPolicy = readAdapter(from).config.baseModel === config.baseModel;
-  const base = isOfPolicy ? config.model_name_or_path : baseOf(from);
+  const base = isOnPolicysBase(from, config) ? config.model_name_or_path : baseOf(from);
   const own = { model_name_or_path: base, adapter_name_or_path: from };
   return { selection: { ...selection, ...own }, newScore: "zero" };
 }

@@ -3,9 +3,12 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { codeVersion } from "../base/code-version.ts";
 import { TrainingError } from "../base/errors.ts";
+import { sha256, sha256File } from "../base/files.ts";
 import { readSealed } from "../base/sealed.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import type { Environment } from "../forward/environment.ts";
+import { baseOf, isAdapter } from "../online/reward-model.ts";
+import { valueModelBase } from "../online/value-model.ts";
 import {
   changedFingerprints,
   type Fingerprints,
@@ -42,21 +45,31 @@ export function resumedMatmul(run: OpenRun, config: RunConfig): MatmulLibrary | 
  * @param rewardFiles - digests of the files of reward functions; null in a run without
  */
 export function fingerprintsOf(
-  config: RunConfig,
+  config: RunConfig & { baseModel: string },
   data: PreparedData,
   environment: Environment,
   rewardFiles: Record<string, string> | null = null,
 ): Fingerprints {
+  const valueBase = valueModelBase(config);
+  const { reward_model } = config;
   return {
     data: { rows: data.dataset.fingerprint },
     ...(rewardFiles === null ? {} : { reward_files: rewardFiles }),
     template: data.textFingerprint,
     tokenizer: data.tokenizer.fingerprint,
     model: modelFingerprint(config.model_name_or_path),
+    ...(valueBase === null ? {} : { value_model: modelFingerprint(valueBase) }),
+    ...(reward_model === null ? {} : { reward_model: rewardModelFingerprint(reward_model) }),
     code_version: codeVersion(),
     torch_version: torchVersion(),
     ...environment,
   };
+}
+
+/** That of the reward model in `dir`, or of an adapter's with that of its base. */
+function rewardModelFingerprint(dir: string): string {
+  if (!isAdapter(dir)) return modelFingerprint(dir);
+  return sha256(sha256File(join(dir, "adapter_model.safetensors")) + modelFingerprint(baseOf(dir)));
 }
 
 /**
@@ -76,6 +89,9 @@ export function changesSince(run: OpenRun, config: RunConfig, fingerprints: Fing
 function refuseOther(run: OpenRun, saved: Fingerprints, now: Fingerprints): void {
   const changed = [
     ...(saved.model === now.model ? [] : ["the weights or config.json of model_name_or_path"]),
+    ...(saved.value_model === now.value_model
+      ? []
+      : ["the weights below the adapter of value_model_name_or_path"]),
     ...(saved.data["rows"] === now.data["rows"] ? [] : ["the rows, the tokenizer or the template"]),
   ];
   if (changed.length === 0) return;

@@ -102,7 +102,7 @@ async function* trainRun(
   const { examples, evalExamples, report, fingerprint } = data.dataset;
   yield { type: "preflight", report };
   assertPreflight(report);
-  const fingerprints = fingerprintsOf(config, data, environment, online?.files);
+  const fingerprints = fingerprintsOf({ ...config, baseModel }, data, environment, online?.files);
   for (const change of changesSince(run, config, fingerprints)) {
     yield { type: "note", text: `changed since the run began: ${change}` };
   }

@@ -111,6 +111,9 @@ export interface Fingerprints {
   template: string | null;
   tokenizer: string;
   model: string;
+  /** Of the frozen weights below a value model's adapter, where they are not the model's; and of a reward model. */
+  value_model?: string;
+  reward_model?: string;
   code_version: string;
   torch_version: string;
   device: string;
@@ -352,6 +355,8 @@ export function changedFingerprints(saved: Fingerprints, now: Fingerprints): str
     "template",
     "tokenizer",
     "model",
+    "value_model",
+    "reward_model",
     "code_version",
     "torch_version",
     "device",

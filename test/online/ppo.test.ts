@@ -13,6 +13,7 @@ import {
   cutBack,
   filesOf,
   losses,
+  notesOf,
   type RunRecord,
   runTraining,
   stateOf,
@@ -201,4 +202,31 @@ test("a checkpoint that lost its value model is not resumed from", async () => {
   assert.ok(Object.keys(filesOf(cut)).length > 0);
   const again = { ...ppo, max_steps: 2, output_dir: cut, resume_from_checkpoint: "latest" };
   await assert.rejects(runTraining(again), /value_model/);
+});
+
+test("other weights below a value model's adapter, and another reward model, are noticed when a run is resumed", async () => {
+  const [base, reward] = [fixture.path("value-base"), fixture.path("reward")];
+  cpSync(join((await run({ max_steps: 1 })).dir, "value_model"), base, { recursive: true });
+  cpSync(base, reward, { recursive: true });
+  const values = { ...kinds["lora"], value_model_name_or_path: base, reward_model: reward, max_steps: 3 };
+  const whole = await run(values);
+  const resume = async (name: string) => {
+    const outputDir = cutBack(whole.dir, fixture.path(name), 1);
+    return runTraining({ ...ppo, ...values, output_dir: outputDir, resume_from_checkpoint: "latest" });
+  };
+  assert.deepEqual(
+    notesOf(await resume("same")).filter((text) => /changed/.test(text)),
+    [],
+  );
+  const other = join((await run({ max_steps: 2 })).dir, "value_model", "model.safetensors");
+  cpSync(other, join(reward, "model.safetensors"));
+  assert.match(
+    notesOf(await resume("other-reward")).join("\n"),
+    /changed since the run began: reward_model: /,
+  );
+  cpSync(other, join(base, "model.safetensors"));
+  await assert.rejects(
+    resume("other-base"),
+    /the weights below the adapter of value_model_name_or_path changed since/,
+  );
 });
