@@ -74,7 +74,7 @@ function keptIn(dir: string): Set<string> {
   }
 }
 
-/** A run that goes through several lives. */
+/** A run with several lives. */
 class KilledRun {
   /** Judgments that were paid for, and how many of them a kill lost on their way. */
   paid = 0;
