@@ -85,7 +85,7 @@ for (const objective of offlineMethods) {
 
 /** What on-policy metrics need, switched on. */
 const onPolicyOn: Partial<Record<MethodName, Values>> = {
-  grpo: { beta: 0.1 },
+  grpo: { beta: 0.1, entropy_coef: 0.01 },
   rloo: { beta: 0.1 },
   slime: { replay: 0.5, kl_coef: 0.1 },
   dpo: { replay: 0.5, kl_coef: 0.1 },
