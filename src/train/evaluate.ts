@@ -59,7 +59,9 @@ export function evaluate(
     const head = objectiveHead(model, objective, { ...numerics, entropies: true });
     const pass = walk(model, onDevice, head, { ...numerics, trained: null }).head(slice);
     const typed = ops.to(pass.values, objectiveType(model.device));
-    const completions = completionLogps(objective, typed, slice, columnsOf(objective, batch, reference));
+    const entropies = pass.entropies === null ? null : ops.to(pass.entropies, typed.dtype);
+    const columns = columnsOf(objective, batch, reference);
+    const completions = { ...completionLogps(objective, typed, slice, columns), entropies };
     const counts = countsOf(slice.spans, over);
     const result = evaluateObjective(objective, completions, { ...totals, micro: counts });
     losses.push(evaluation.adopt(ops.reshape(result.loss, [1])));
