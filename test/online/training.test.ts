@@ -39,6 +39,15 @@ test("a GRPO run: the ratio of the first update is exactly 1, rewards and comple
   assert.ok(Math.abs(mean - (rowsOf(dir)[0]?.["reward"] as number)) < 1e-12);
 });
 
+test("bfloat16: the sampler's difference is logged and stops nothing; the first ratio is 1", async () => {
+  const { dir } = await run({ dtype: "bfloat16", max_steps: 2 });
+  for (const row of rowsOf(dir)) {
+    const [mean, max] = ["mean", "max"].map((of) => row[`sampling/sampling_logp_difference/${of}`] as number);
+    assert.ok(1e-5 < Number(mean) && Number(mean) < Number(max) && Number(max) < 0.5, `${mean}, ${max}`);
+    assert.deepEqual([row["ratio/min"], row["ratio/max"]], [1, 1]);
+  }
+});
+
 test("two runs with one seed are the same; the same rewards are learned with LoRA and with two passes over a rollout", async () => {
   const [a, b] = [await run(), await run()];
   assert.deepEqual(losses(a.record), losses(b.record));

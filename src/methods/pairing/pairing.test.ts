@@ -111,11 +111,13 @@ for (const family of onlineFamilies) {
     const objective = onRollouts(dpo(dpoOptions), defaults);
     const sums = completions.map((c) => c.given_ref_logps.reduce((sum, x) => sum + x, 0));
     withoutLeaks(() => {
-      const { loss, metrics } = rolloutStep(objective, {
+      const lists: RolloutLists = {
         groupSizes: groupSizes.map(() => 2),
         logps: pick(losses.logps_float64),
         columns: { rewards: pick(rewards), referenceLogps: pick(sums) },
-      });
+      };
+      const { loss, metrics, grads } = rolloutStep(objective, lists);
+      assertClose(grads.flat(), finiteDifferences(objective, lists).flat(), { atol: 1e-8, rtol: 1e-6 });
       assertClose(loss, one.float64_without_ties.loss, { atol: 1e-7 });
       assert.equal(one.float64_without_ties.pairs.length, 2);
       assert.ok((metrics["rewards/margins"] ?? nan) < 1);
