@@ -138,11 +138,13 @@ test("6: under random rewards the anchor's step is one up E[1/|y|]; summed log-p
 
 /** A completion of the law. */
 function drawn(random: Random): (typeof outcomes)[number] {
-  let rest = random.next();
-  return (
-    outcomes.find(({ probability }) => (rest -= probability) < 0) ??
-    (outcomes.at(-1) as (typeof outcomes)[number])
-  );
+  const place = random.next();
+  let below = 0;
+  for (const outcome of outcomes) {
+    below += outcome.probability;
+    if (place < below) return outcome;
+  }
+  return at(outcomes, outcomes.length - 1);
 }
 
 test("6: the anchor's mean step over 19,200 sampled completions with rewards of a coin agrees with the formula", () => {

@@ -1,15 +1,24 @@
-/** What is reported rollouts that teach nothing: once, after some in a row. */
+/** What is reported of rewards that fail, and of rollouts that teach nothing: once, the latter after some in a row. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import type { Unscored } from "../rewards/scored-completions.ts";
 import type { RolloutGroup } from "./rollout.ts";
 import { RolloutWarnings } from "./rollout-warnings.ts";
 
 const completion = (ended: boolean) => ({ ids: [1], ended, logps: new Float32Array(1), kept: null });
 
-function rolloutOf(rewards: number[], ended: boolean) {
-  const group = { index: 0, completions: rewards.map(() => completion(ended)) } as unknown as RolloutGroup;
-  return { groups: [group], rewards };
+function rolloutOf(rewards: number[], ended: boolean, unscored: readonly Unscored[] = []) {
+  const example = { origin: { file: "rows.jsonl", line: 7 } };
+  const completions = rewards.map(() => completion(ended));
+  const group = { index: 0, example, completions } as unknown as RolloutGroup;
+  return {
+    groups: [group],
+    rewards,
+    scores: { functions: unscored.length === 0 ? [] : [{ ...scores, unscored }] },
+  };
 }
+
+const scores = { name: "mine", values: [], seconds: 0 };
 
 /** What is reported each of these rollouts. */
 function reported(rollouts: ReturnType<typeof rolloutOf>[]): string[][] {
@@ -35,4 +44,27 @@ test("completions that are all cut, and ones of which none is scored, are report
   const unscored = reported(times(5, rolloutOf([Number.NaN, Number.NaN], true)))[4] ?? [];
   assert.equal(unscored.length, 1);
   assert.match(unscored[0] ?? "", /no completion could be scored/);
+});
+
+test("the first failure of each kind is reported with function, row and message; nulls are no failures", () => {
+  const [first, second] = [
+    rolloutOf([1, 0, 0], true, [
+      { completion: 0, reason: "null", message: "" },
+      { completion: 1, reason: "error", message: "no such key" },
+      { completion: 2, reason: "error", message: "another" },
+    ]),
+    rolloutOf([1, 0], true, [
+      { completion: 0, reason: "error", message: "again" },
+      { completion: 1, reason: "not_finite", message: "" },
+    ]),
+  ];
+  assert.deepEqual(reported([first, second, second]), [
+    [
+      "reward mine failed on a completion of rows.jsonl:7: no such key. It counts as unscored; all others like it are counted in rewards/mine/failures.",
+    ],
+    [
+      "reward mine gave no finite number for a completion of rows.jsonl:7. It counts as unscored; all others like it are counted in rewards/mine/unscored.",
+    ],
+    [],
+  ]);
 });

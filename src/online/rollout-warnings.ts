@@ -1,22 +1,53 @@
-/** What is reported rollouts from which nothing, or the wrong thing, is learned. */
+/** What is reported of rewards that fail, and of rollouts from which nothing, or the wrong thing, is learned. */
+import { at } from "../base/at.ts";
 import { formatNumber } from "../base/number-text.ts";
 import type { RunConfig } from "../config/run-config.ts";
+import type { Unscored } from "../rewards/scored-completions.ts";
 import { deadGroups, type ScoredGroups } from "./scored-rollout.ts";
 
 /** Rollouts in a row after which something is reported. */
 const patience = 5;
 
-/** Counts rollouts in a row that are alike in a bad way, and reports each way once. */
+const faults: Readonly<Partial<Record<Unscored["reason"], string>>> = {
+  not_finite: "gave no finite number for",
+  error: "failed on",
+  timeout: "was stopped at reward_timeout on",
+};
+
+/** Reports the first fault of each kind of every reward; counts rollouts in a row that are alike in a bad way, and reports each way once. */
 export class RolloutWarnings {
   readonly #config: Pick<RunConfig, "max_completion_length" | "num_generations">;
   readonly #inRow: Record<"equal" | "cut" | "unscored", number> = { equal: 0, cut: 0, unscored: 0 };
+  readonly #told = new Set<string>();
 
   constructor(config: Pick<RunConfig, "max_completion_length" | "num_generations">) {
     this.#config = config;
   }
 
   /** What is to be reported after `rollout`, a sentence or two each. */
-  of(rollout: Pick<ScoredGroups, "groups" | "rewards">): string[] {
+  of(rollout: ScoredGroups): string[] {
+    return [...this.#faultsOf(rollout), ...this.#habitsOf(rollout)];
+  }
+
+  #faultsOf({ groups, scores }: ScoredGroups): string[] {
+    const rows = groups.flatMap(({ example, completions }) => completions.map(() => example.origin));
+    return scores.functions.flatMap(({ name, unscored }) =>
+      unscored.flatMap(({ completion, reason, message }) => {
+        const fault = faults[reason];
+        const kind = `${name} ${reason}`;
+        if (fault === undefined || this.#told.has(kind)) return [];
+        this.#told.add(kind);
+        const { file, line } = at(rows, completion);
+        const why = message === "" ? "" : `: ${message}`;
+        const metric = `rewards/${name}/${reason === "not_finite" ? "unscored" : "failures"}`;
+        return [
+          `reward ${name} ${fault} a completion of ${file}:${line}${why}. It counts as unscored; all others like it are counted in ${metric}.`,
+        ];
+      }),
+    );
+  }
+
+  #habitsOf(rollout: Pick<ScoredGroups, "groups" | "rewards">): string[] {
     const { groups, rewards } = rollout;
     const known = rewards.filter((reward) => !Number.isNaN(reward));
     const { max_completion_length, num_generations } = this.#config;

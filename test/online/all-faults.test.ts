@@ -1,0 +1,102 @@
+/**
+ * Faulty rewards and a faulty judge in one run of 20 steps: it ends, each fault is counted and named, and its weights are those of a run
+ * in which the faulty completions were unscorable from the start.
+ */
+import assert from "node:assert/strict";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { readMetrics } from "../../src/runs/metrics.ts";
+import { type ChatAnswer, type ChatCall, startJudge } from "../support/judge-server.ts";
+import { onlineFixture } from "../support/online-run.ts";
+import { checkpointOf, filesOf, notesOf, type RunRecord, runTraining, type Values } from "../support/runs.ts";
+
+const fixture = onlineFixture();
+after(() => fixture[Symbol.dispose]());
+const steps = 20;
+
+/** Completions whose first id is 1 modulo 4 are at fault: some hang, the others throw, exit or give NaN by turns. */
+const faulty = (fault: string): string => `
+export function reward({ completion_ids, step }) {
+  return completion_ids.map((ids) => {
+    if (ids[0] % 4 !== 1) return ids.filter((id) => id % 2 === 0).length / Math.max(1, ids.length);
+    ${fault}
+  });
+}
+`;
+const faults = `
+    if (step === 3 && ids[0] % 8 === 1) for (;;);
+    if (step === 5) process.exit(3);
+    if (step % 2 === 0) throw new Error("no reward today");
+    return NaN;`;
+
+/** The judge's rule as a function: no mark where the judge answers with garbage. */
+const marks = `
+export function mark({ completions }) {
+  return completions.map((text) => (text.trim().length % 5 === 4 ? null : 1 + (text.trim().length % 10)));
+}
+`;
+
+function markOf(answer: string): ChatAnswer {
+  const { length } = answer.trim();
+  return length % 5 === 4 ? "I would rather not say." : `Rating: [[${1 + (length % 10)}]]`;
+}
+
+/** One text in four fails once before it is answered: 429 and 500 in turn, the first of all by a connection that ends. */
+function faultyJudge(): (call: ChatCall, before: number) => ChatAnswer {
+  const headers = { "retry-after-ms": "1" };
+  const failed = new Set<string>();
+  return ({ text }, before) => {
+    if (before % 4 === 0 && !failed.has(text)) {
+      failed.add(text);
+      return failed.size === 1 ? "hang up" : { status: failed.size % 2 === 0 ? 429 : 500, headers };
+    }
+    return markOf(/<answer>\n([\s\S]*)\n<\/answer>/.exec(text)?.[1] ?? "");
+  };
+}
+
+async function run(name: string, values: Values): Promise<{ dir: string; record: RunRecord }> {
+  const dir = fixture.path(name);
+  const limits = { reward_max_failures: 1, reward_workers: 2, reward_timeout: 5 };
+  const schedule = { max_steps: steps, lr_scheduler_type: "constant", save_steps: steps };
+  const record = await runTraining({ ...fixture.online, ...limits, ...schedule, ...values, output_dir: dir });
+  return { dir, record };
+}
+
+function moduleOf(name: string, text: string): string {
+  const path = fixture.path(name);
+  writeFileSync(path, text);
+  return path;
+}
+
+test("rewards that hang, throw, exit or give NaN and a judge with 429, 500, broken connections and garbage", async () => {
+  const { dir: clean } = await run("clean", {
+    reward_funcs: [
+      { function: `${moduleOf("null.mjs", faulty("return null;"))}#reward`, name: "fault" },
+      `${moduleOf("marks.mjs", marks)}#mark`,
+    ],
+  });
+  await using server = await startJudge(faultyJudge());
+  const { dir, record } = await run("faulty", {
+    reward_funcs: [{ function: `${moduleOf("faulty.mjs", faulty(faults))}#reward`, name: "fault" }],
+    judge: `${server.baseUrl}#m`,
+  });
+  const weights = (of: string) => filesOf(checkpointOf(of, steps))["model.safetensors"];
+  assert.equal(weights(dir), weights(clean));
+  const sumOf = (of: string, metric: string): number =>
+    readMetrics(join(of, "metrics.jsonl")).reduce((sum, row) => sum + Number(row[metric] ?? 0), 0);
+  const [nulls, silent] = [sumOf(clean, "rewards/fault/unscored"), sumOf(clean, "rewards/mark/unscored")];
+  const [unscored, failures] = [sumOf(dir, "rewards/fault/unscored"), sumOf(dir, "rewards/fault/failures")];
+  assert.ok(unscored > 0 && failures > 0 && silent > 0, `${unscored}, ${failures}, ${silent}`);
+  assert.equal(unscored + failures, nulls);
+  assert.equal(sumOf(dir, "rewards/judge/failures") + sumOf(dir, "rewards/judge/unscored"), silent);
+  const named = notesOf(record).filter((text) => text.startsWith("reward "));
+  const says = [
+    /^reward fault gave no finite number for a completion of .*prompts\.jsonl:\d/,
+    /^reward fault failed on a completion of .*prompts\.jsonl:\d+: .*(no reward today|3)/,
+    /^reward fault was stopped at reward_timeout on a completion of .*prompts\.jsonl:\d/,
+    /^reward judge failed on a completion of .*prompts\.jsonl:\d+: .*I would rather not say/,
+  ];
+  for (const pattern of says)
+    assert.equal(named.filter((text) => pattern.test(text)).length, 1, named.join("\n"));
+});
