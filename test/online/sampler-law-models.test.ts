@@ -64,7 +64,7 @@ async function difference(
   );
 }
 
-/** Every law in float32 within `bound`, with the model as it is and with an adapter; bfloat16 is told. */
+/** Every law in float32 within `bound`, with the model as it is and with an adapter; bfloat16 is reported. */
 async function compare(
   t: TestContext,
   model: CausalLM,
