@@ -132,6 +132,30 @@ test("429 and 500 are tried again; garbage and refusals leave one completion wit
   });
 });
 
+test("a slow judge is asked again; one that never answers stops the run, and what is judged already is kept", async () => {
+  let asked = 0;
+  let never = true;
+  await using endpoint = await judged((call) => {
+    if (call.text.includes("xx-never") && never) return "no answer";
+    return call.text.includes("xx-late") && asked++ === 0 ? "no answer" : byLength(call);
+  });
+  const dir = newRun();
+  const limits = { maxRetries: 1, timeoutMs: 1500 };
+  {
+    await using judge = endpoint.open(dir, { limits });
+    assert.deepEqual(await valuesOf(judge, inputOf(["aaa", "xx-late"])), [3, 7]);
+    await assert.rejects(judge.score(inputOf(["bb", "xx-never"])), {
+      name: "EndpointError",
+      message: /no answer within 1\.5 s after 2 tries\. Check that it runs/,
+    });
+  }
+  never = false;
+  const calls = endpoint.server.calls.length;
+  await using judge = endpoint.open(dir);
+  assert.deepEqual(await valuesOf(judge, inputOf(["aaa", "xx-late", "bb", "xx-never"])), [3, 7, 2, 8]);
+  assert.equal(endpoint.server.calls.length, calls + 1);
+});
+
 test("a judge that refuses everything stops the run", async () => {
   await using endpoint = await judged(() => ({ status: 401 }));
   await using judge = endpoint.open(newRun());

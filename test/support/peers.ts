@@ -32,6 +32,14 @@ export function skipWithoutPeers(): false | string {
     : false;
 }
 
+/** For tests that ask TRL, which that Python has after `npm run bench:peers`. */
+export function skipWithoutTrl(): false | string {
+  const python = peersPython();
+  const find = "import importlib.util, sys; sys.exit(importlib.util.find_spec('trl') is None)";
+  const has = python !== null && spawnSync(python, ["-c", find], { timeout: 60_000 }).status === 0;
+  return has ? false : 'no Python with TRL; "npm run bench:peers" installs one';
+}
+
 /** Path of the Python that has lm-eval as well (`npm run peers -- --eval`); null without one. */
 export function evalPython(): string | null {
   return existsSync(resolve(state, "peers-eval/preftune-stamp")) ? withEval : null;
