@@ -8,7 +8,7 @@ import type { Tokenizer } from "../text/tokenizer.ts";
 import type { DType } from "../torch/index.ts";
 import type { NextOptions } from "../train/step-source.ts";
 import { replaced } from "./dynamic-sampling.ts";
-import { rollout } from "./rollout.ts";
+import { type RolloutGroup, rollout } from "./rollout.ts";
 import { deadGroups, rolloutMetrics, type ScoredGroups, type Scorer, score } from "./scored-rollout.ts";
 
 /** What samples and scores. */
@@ -43,37 +43,52 @@ const seedIndex = 2 ** 31 + 1;
 /** Draws of one rollout: the first, and those of dynamic sampling. */
 const drawsARollout = 1024;
 
+/** When the two kinds of work of a rollout are done: at once, or in the order of the rollouts that are under way. */
+export interface Turns {
+  sampling<R>(work: () => Promise<R>): Promise<R>;
+  /** From the first score to the last, with the draws between them. */
+  scoring<R>(work: () => Promise<R>): Promise<R>;
+}
+
+const atOnce: Turns = { sampling: (work) => work(), scoring: (work) => work() };
+
 /** Samples `num_generations` completions of each prompt and scores them, by the weights as they are. */
 export async function drawRollout(
   parts: RolloutParts,
   request: RolloutRequest,
   how: NextOptions,
+  turns: Turns = atOnce,
 ): Promise<DrawnRollout> {
   const { dynamic_sampling } = parts.config;
   const { prompts } = request;
   const speeds: Record<string, number> = {};
-  let scored = await drawOnce(parts, { ...request, draw: 0 }, { ...how, speeds });
-  const dead = deadGroups(scored).length;
-  for (let draw = 1; draw <= dynamic_sampling; draw++) {
-    const again = deadGroups(scored);
-    if (again.length === 0) break;
-    const others = again.map((g) => at(prompts, g));
-    scored = replaced(
-      scored,
-      again,
-      await drawOnce(parts, { ...request, prompts: others, draw }, { ...how, speeds }),
-    );
-  }
-  const redrawn = dynamic_sampling > 0 ? { "sampling/frac_redrawn": dead / prompts.length } : {};
-  return { ...scored, metrics: { ...rolloutMetrics(scored), ...redrawn }, speeds };
+  const draw = (number: number, some: RolloutRequest["prompts"]) =>
+    turns.sampling(() => sampled(parts, { ...request, prompts: some, draw: number }, { ...how, speeds }));
+  const first = draw(0, prompts);
+  // awaited in its turn, and rejected there
+  first.catch(() => {});
+  return turns.scoring(async () => {
+    const score = async (groups: RolloutGroup[]) =>
+      scoredGroups(parts, groups, { ...how, step: request.step, speeds });
+    let scored = await score(await first);
+    const dead = deadGroups(scored).length;
+    for (let number = 1; number <= dynamic_sampling; number++) {
+      const again = deadGroups(scored);
+      if (again.length === 0) break;
+      const others = again.map((g) => at(prompts, g));
+      scored = replaced(scored, again, await score(await draw(number, others)));
+    }
+    const redrawn = dynamic_sampling > 0 ? { "sampling/frac_redrawn": dead / prompts.length } : {};
+    return { ...scored, metrics: { ...rolloutMetrics(scored), ...redrawn }, speeds };
+  });
 }
 
-/** @param how - `speeds` takes those of this draw */
-async function drawOnce(
-  { config, model, dtype, scorer, tokenizer, stopIds }: RolloutParts,
-  { round, step, prompts, draw }: RolloutRequest & { draw: number },
+/** @param how - `speeds` takes that of this draw */
+async function sampled(
+  { config, model, dtype, stopIds }: RolloutParts,
+  { round, prompts, draw }: RolloutRequest & { draw: number },
   { signal, onWork = () => {}, speeds }: NextOptions & { speeds: Record<string, number> },
-): Promise<ScoredGroups> {
+): Promise<RolloutGroup[]> {
   const most = prompts.length * config.num_generations * config.max_completion_length;
   const seed = deriveSeed(deriveSeed(config.seed, seedIndex), round * drawsARollout + draw);
   const began = performance.now();
@@ -82,17 +97,26 @@ async function drawOnce(
     ...{ seed, stopIds, dtype, signal },
     onProgress: (tokens) => onWork("sampling", tokens, most),
   });
-  const sampled = performance.now();
-  onWork("scoring", 0, groups.length);
+  const completions = groups.flatMap((group) => group.completions);
+  const tokens = completions.reduce((sum, { ids }) => sum + ids.length, 0);
+  speeds["speed/sampling_tokens_per_second"] = (1000 * tokens) / (performance.now() - began);
+  return groups;
+}
+
+/** @param how - `speeds` takes those of this scoring */
+async function scoredGroups(
+  { config, scorer, tokenizer }: RolloutParts,
+  groups: RolloutGroup[],
+  { signal, onWork = () => {}, step, speeds }: NextOptions & { step: number; speeds: Record<string, number> },
+): Promise<ScoredGroups> {
   const { reward_weights, missing_eos_penalty } = config;
+  const began = performance.now();
+  onWork("scoring", 0, groups.length);
   const sum = { reward_weights, missing_eos_penalty };
   const scored = await score(scorer, groups, { ...sum, tokenizer, step, signal });
   onWork("scoring", groups.length, groups.length);
-  const ended = performance.now();
-  const completions = groups.flatMap((group) => group.completions);
-  const tokens = completions.reduce((sum, { ids }) => sum + ids.length, 0);
-  speeds["speed/sampling_tokens_per_second"] = (1000 * tokens) / (sampled - began);
-  speeds["speed/scoring_completions_per_second"] = (1000 * completions.length) / (ended - sampled);
+  speeds["speed/scoring_completions_per_second"] =
+    (1000 * scored.rewards.length) / (performance.now() - began);
   for (const { name, seconds } of scored.scores.functions) speeds[`rewards/${name}/seconds`] = seconds;
   return scored;
 }

@@ -83,8 +83,8 @@ export class RolloutsAhead implements Disposable {
     const asked = this.#asked.get(round);
     if (asked === undefined) throw new RangeError(`rollout ${round} was not asked for`);
     const { job } = asked;
-    if (job.work === null) onWork("sampling", 0, 1);
-    else onWork(...job.work);
+    onWork("sampling", 0, 1);
+    if (job.work !== null) onWork(...job.work);
     job.onWork = onWork;
     const { groups, ...rest } = await orAborted(job.result, signal);
     const { examples } = this.#parts;

@@ -1,10 +1,10 @@
-/** The sampling process's side of the conversation: opens what its first message says, then does one task after the other. */
+/** The sampling process's side of the conversation: opens what its first message says, then begins every task as it comes. */
 import { listenToStopSignals } from "../base/stop-signals.ts";
 import { failureOf } from "../process/failure.ts";
 import type { NextOptions } from "../train/step-source.ts";
 import type { SamplerCommand, SamplerMessage, SamplerSettings, SamplerTask } from "./sampler-messages.ts";
 
-/** What does the tasks. */
+/** What does the tasks, in which order is its affair: `run` is called in that of their coming. */
 export interface OpenSampler extends AsyncDisposable {
   run(task: SamplerTask, how: NextOptions): Promise<unknown>;
 }
@@ -20,20 +20,26 @@ export function hostSampler(open: (settings: SamplerSettings) => Promise<OpenSam
   const stop = new AbortController();
   const first = Promise.withResolvers<SamplerSettings>();
   const opened = first.promise.then(open);
-  let queue: Promise<unknown> = opened.catch(async (error: unknown) => {
+  opened.catch(async (error: unknown) => {
     await send({ type: "failed", id: null, failure: failureOf(error) });
     process.exit(1);
   });
+  const tasks: Set<Promise<void>> = new Set();
   process.on("message", (message) => {
     const command = message as SamplerCommand;
     if (command.type === "start") first.resolve(command.settings);
     else if (command.type === "task") {
       const { id, task } = command;
-      queue = queue.then(async () => send(await answer(await opened, id, task, stop.signal)));
+      const done = opened
+        .then(async (sampler) => send(await answer(sampler, id, task, stop.signal)))
+        .catch(() => {})
+        .finally(() => tasks.delete(done));
+      tasks.add(done);
     } else {
       stop.abort();
-      queue = queue.then(async () => {
-        await (await opened)[Symbol.asyncDispose]();
+      void opened.then(async (sampler) => {
+        await Promise.all(tasks);
+        await sampler[Symbol.asyncDispose]();
         process.exit(0);
       });
     }

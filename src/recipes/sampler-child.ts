@@ -30,23 +30,48 @@ async function open({ config: runConfig, matmul, stopIds }: SamplerSettings): Pr
   const { model, parameters } = trained;
   const parts = { config, model, dtype: environment.dtype, scorer, tokenizer, stopIds };
   let weights: string | null = null;
+  // one after the other, but the next may be sampled while one is scored
+  const sampling = new Queue();
+  const scoring = new Queue();
+
+  /** Puts the trained tensors of the file into the model. */
+  function load(file: string): void {
+    if (file === weights) return;
+    readTensorsInto([readSafetensorsHeader(file)], parameters.tensors, "policy");
+    weights = file;
+  }
 
   async function run(task: SamplerTask, how: Parameters<OpenSampler["run"]>[1]): Promise<unknown> {
     if (task.type === "score") {
       const { input, groups } = task;
       const groupSizes = groups.map(({ completions }) => completions.length);
       const { signal } = how;
-      return scorer.score(input, { groupSizes, groups, ...(signal === undefined ? {} : { signal }) });
+      const options = { groupSizes, groups, ...(signal === undefined ? {} : { signal }) };
+      return scoring.add(() => scorer.score(input, options));
     }
-    if (task.weights !== weights) {
-      readTensorsInto([readSafetensorsHeader(task.weights)], parameters.tensors, "policy");
-      weights = task.weights;
-    }
-    const drawn = await drawRollout(parts, task.request, how);
+    const drawn = await drawRollout(parts, task.request, how, {
+      sampling: (work) =>
+        sampling.add(() => {
+          load(task.weights);
+          return work();
+        }),
+      scoring: (work) => scoring.add(work),
+    });
     const groups = drawn.groups.map(({ index, completions }) => ({ index, completions }));
     return { ...drawn, groups } satisfies SampledRollout;
   }
 
   const moved = opening.move();
   return { run, [Symbol.asyncDispose]: () => moved.disposeAsync() };
+}
+
+/** Work that is done one after the other, in the order in which it is added. */
+class Queue {
+  #last: Promise<unknown> = Promise.resolve();
+
+  add<R>(work: () => Promise<R>): Promise<R> {
+    const done = this.#last.then(work);
+    this.#last = done.catch(() => {});
+    return done;
+  }
 }

@@ -59,6 +59,18 @@ for (const [name, recipe] of [
   }
 }
 
+test("what is drawn again is of its own rollout's weights, though the next was sampled meanwhile", async () => {
+  const drawnAgain = {
+    ...full,
+    max_staleness: 2,
+    dynamic_sampling: 2,
+    reward_funcs: [`${fixture.rewards}#alike`],
+  };
+  const [a, b] = [await run({ ...drawnAgain, max_steps: 4 }), await run({ ...drawnAgain, max_steps: 4 })];
+  assert.deepEqual(rolloutsOf(a), rolloutsOf(b));
+  assert.ok(rowsOf(a).every((row) => !("loss" in row) || row["sampling/frac_redrawn"] === 1));
+});
+
 test("each rollout is of the weights of exactly max_staleness updates ago", async () => {
   for (const maxStaleness of [2]) {
     const dir = await run({ ...full, max_staleness: maxStaleness });
