@@ -59,7 +59,7 @@ for (const [name, recipe] of [
   }
 }
 
-test("what is drawn again is of its own rollout's weights, though the next was sampled meanwhile", async () => {
+test("what is drawn again keeps its rollout's weights, though the next was sampled meanwhile", async () => {
   const drawnAgain = {
     ...full,
     max_staleness: 2,
