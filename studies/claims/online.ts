@@ -156,7 +156,7 @@ const ownMethods: readonly string[] = [REFERENCE, "slime", "dpo"];
 
 /** Prompts × 8 completions a step, and what is measured. */
 const ownSize: Record<Budget, ConfigValues> = {
-  quick: { gradient_accumulation_steps: 2, max_steps: 8, eval_steps: 8, max_eval_rows: 16 },
+  quick: { gradient_accumulation_steps: 2, max_steps: 6, eval_steps: 6, max_eval_rows: 8 },
   full: { gradient_accumulation_steps: 4, max_steps: 40, eval_steps: 10 },
 };
 
@@ -164,7 +164,7 @@ function ownConditions(budget: Budget): Condition[] {
   const shared: ConfigValues = {
     ...ownSize[budget],
     num_generations: 8,
-    num_generations_eval: 1,
+    num_generations_eval: 4,
     lora_dropout: 0,
     reward_workers: 1,
     per_device_train_batch_size: 8,
