@@ -21,6 +21,8 @@ export interface Chart {
   title: string;
   unit: string;
   xLabel: string;
+  /** x is no count of steps: the axis need not begin at 0. */
+  isOverValues?: boolean;
   series: readonly Series[];
   /** A sentence under the title. */
   note?: string;
@@ -82,7 +84,7 @@ function scaleFor(chart: Chart, coordinate: 0 | 1, range: readonly [number, numb
     ...points.map((point) => point[coordinate]),
     ...(coordinate === 0 ? [] : band.flatMap(([, low, high]) => [low, high])),
   ]);
-  return scaleOf(axisOver(values, coordinate === 0), range);
+  return scaleOf(axisOver(values, coordinate === 0 && chart.isOverValues !== true), range);
 }
 
 function axes(chart: Chart, x: Scale, y: Scale): Html[] {

@@ -112,7 +112,7 @@ function chartsOf(conditions: readonly Named[]): Chart[] {
         points: points.filter((row) => row.every(Number.isFinite)),
       };
     });
-    return { title, unit, xLabel, series };
+    return { title, unit, xLabel, isOverValues: x !== "step", series };
   });
   // a task without a gold has nothing to draw of it, and one whose reward is the gold nothing to see
   return charts.filter(
