@@ -90,12 +90,9 @@ interface Bounded {
 }
 
 function bound(ratio: Tensor, options: ImportanceSampling): Bounded {
-  const {
-    importance_sampling_mode: mode,
-    importance_sampling_clip_min: min,
-    importance_sampling_clip_max: max,
-  } = options;
-  const [low, high] = [min ?? 0, max ?? Number.POSITIVE_INFINITY];
+  const mode = options.importance_sampling_mode;
+  const low = options.importance_sampling_clip_min ?? 0;
+  const high = options.importance_sampling_clip_max ?? Number.POSITIVE_INFINITY;
   const isOutside = ops.logicalNot(ops.logicalAnd(ops.ge(ratio, low), ops.le(ratio, high)));
   return {
     isOutside,
