@@ -120,8 +120,12 @@ function pairsSubject(): StormSubject {
   return { fixture, values: { ...fixture.values, ...recipe }, what: "" };
 }
 
-/** An on-policy run with rollouts of four steps: kills come while it samples, scores, trains and saves. */
-export function rolloutsSubject(): StormSubject {
+/**
+ * An on-policy run with rollouts of four steps: kills come while it samples, scores, trains and saves.
+ *
+ * @param max_staleness - above 0: another process samples and scores, which must end with the run
+ */
+export function rolloutsSubject(max_staleness = 0): StormSubject {
   const fixture = onlineFixture({ held: 2 });
   const values = {
     ...fixture.online,
@@ -132,10 +136,12 @@ export function rolloutsSubject(): StormSubject {
       beta: 0.05,
       max_steps: lastStep,
       save_total_limit: 3,
+      max_staleness,
     },
     ...{ steps_per_generation: 2, num_iterations: 2, eval_steps: 4, save_steps: 1, logging_steps: 3 },
   };
-  return { fixture, values, what: " of an on-policy run" };
+  const ahead = max_staleness > 0 ? ", sampled ahead" : "";
+  return { fixture, values, what: ` of an on-policy run${ahead}` };
 }
 
 /**
