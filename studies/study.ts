@@ -121,8 +121,10 @@ async function run(
   const paths = gridPaths(options.output, new URL("extras.ts", import.meta.url).href);
   const { out, reuse, signal, runTask } = options;
   const { count } = seeds;
-  const runs = `${conditions.length} conditions × ${count} ${count === 1 ? "seed" : "seeds"}: ${trials.length} runs`;
-  out.write(`${runs}, ${setup.jobs} at a time, in ${paths.dir}\n`);
+  const isEach = trials.length === conditions.length * count;
+  const each = `${isEach ? "" : "at most "}${count} ${count === 1 ? "seed" : "seeds"}`;
+  const runs = `${conditions.length} conditions × ${each}: ${trials.length} runs`;
+  if (trials.length > 0) out.write(`${runs}, ${setup.jobs} at a time, in ${paths.dir}\n`);
   const outcomes = await runGrid(trials, paths, {
     jobs: setup.jobs,
     out,
