@@ -1,22 +1,38 @@
-/** Copies of small files, made through `io` like everything that is written. */
-import { readdirSync, statSync } from "node:fs";
+/** Copies of files, made through `io` like everything that is written. */
+import { closeSync, fstatSync, readdirSync, readSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { createFileSync, fileFailure, io, writeAllSync } from "./file-io.ts";
-import { mostAtOnce, readFileBytes } from "./open-file.ts";
+import { openFile } from "./open-file.ts";
+
+const chunkBytes = 16 * 2 ** 20;
 
 /**
- * Copies a small file to `target`, which must not exist.
+ * Copies a file of any size to `target`, which must not exist.
  *
  * @throws {FileError} when `source` cannot be read; the system's error when `target` cannot be written
  */
 export function copyFile(source: string, target: string): void {
-  let bytes: Uint8Array;
+  const fd = reading(source, () => openFile(source));
   try {
-    bytes = readFileBytes(source, mostAtOnce);
-  } catch (cause) {
-    throw fileFailure({ action: "read", path: source, cause });
+    const chunk = new Uint8Array(Math.min(chunkBytes, Math.max(1, fstatSync(fd).size)));
+    createFileSync(target, (to) => {
+      for (;;) {
+        const bytes = reading(source, () => readSync(fd, chunk));
+        if (bytes === 0) return;
+        writeAllSync(to, chunk.subarray(0, bytes));
+      }
+    });
+  } finally {
+    closeSync(fd);
   }
-  createFileSync(target, (fd) => writeAllSync(fd, bytes));
+}
+
+function reading<T>(path: string, read: () => T): T {
+  try {
+    return read();
+  } catch (cause) {
+    throw fileFailure({ action: "read", path, cause });
+  }
 }
 
 /** Copies a file, or a directory with all that is in it, to `target`, which must not exist. Throws as {@link copyFile}. */

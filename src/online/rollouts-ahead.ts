@@ -1,11 +1,10 @@
 /** Rollouts that another process samples and scores while the run trains: asked for in time, kept over a checkpoint. */
-import { closeSync, readdirSync, readSync } from "node:fs";
+import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { at } from "../base/at.ts";
+import { copyFile } from "../base/copy-files.ts";
 import { FormatError } from "../base/errors.ts";
-import { createFileSync, io, makeDirectories, writeAllSync } from "../base/file-io.ts";
-import { openFile } from "../base/open-file.ts";
-import { orAborted } from "../base/or-aborted.ts";
+import { io, makeDirectories } from "../base/file-io.ts";
 import type { Example } from "../data/example.ts";
 import { writeSafetensors } from "../formats/safetensors-write.ts";
 import { tensorSource } from "../models/save.ts";
@@ -13,6 +12,7 @@ import type { ParameterSet } from "../nn/parameter-set.ts";
 import type { ScoredCompletions } from "../rewards/scored-completions.ts";
 import type { NextOptions } from "../train/step-source.ts";
 import type { DrawnRollout, RolloutRequest } from "./draw-rollout.ts";
+import { orAborted } from "./or-aborted.ts";
 import type { SampledRollout } from "./sampler-messages.ts";
 import type { SamplerJob, SamplerProcess } from "./sampler-process.ts";
 import type { Scorer } from "./scored-rollout.ts";
@@ -107,7 +107,7 @@ export class RolloutsAhead implements Disposable {
       ({ request, weights }) => request.step >= step && weights < step,
     );
     for (const weights of new Set(open.map((asked) => asked.weights))) {
-      copy(this.#path(weights), join(dir, fileOf(weights)));
+      copyFile(this.#path(weights), join(dir, fileOf(weights)));
     }
   }
 
@@ -116,7 +116,7 @@ export class RolloutsAhead implements Disposable {
     for (const name of readdirSync(dir)) {
       const weights = Number(FILE.exec(name)?.[1]);
       if (Number.isNaN(weights) || this.#files.has(weights)) continue;
-      copy(join(dir, name), this.#path(weights));
+      copyFile(join(dir, name), this.#path(weights));
       this.#files.add(weights);
     }
   }
@@ -160,21 +160,4 @@ export function scorerOf(sampler: SamplerProcess, names: readonly string[]): Sco
 
 function fileOf(weights: number): string {
   return `sampler-weights-${weights}.safetensors`;
-}
-
-const chunkBytes = 16 * 1024 * 1024;
-
-/** Copies a file of any size to `target`, which must not exist. */
-function copy(source: string, target: string): void {
-  const fd = openFile(source);
-  const chunk = new Uint8Array(chunkBytes);
-  try {
-    createFileSync(target, (to) => {
-      for (let read = readSync(fd, chunk); read > 0; read = readSync(fd, chunk)) {
-        writeAllSync(to, chunk.subarray(0, read));
-      }
-    });
-  } finally {
-    closeSync(fd);
-  }
 }

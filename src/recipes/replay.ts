@@ -1,8 +1,8 @@
 /** `preftune replay`: steps of a run computed again from a checkpoint before them, and compared with what the run wrote down. */
 import { readdirSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { dirname, join, relative } from "node:path";
-import { copyFile } from "../base/copy-files.ts";
+import { dirname, join } from "node:path";
+import { copyTree } from "../base/copy-files.ts";
 import { ConfigError } from "../base/errors.ts";
 import { io, makeDirectories, uniqueTag } from "../base/file-io.ts";
 import { stringifyNumbers } from "../base/json-numbers.ts";
@@ -73,30 +73,15 @@ export async function replay({ run, step, signal }: ReplayOptions): Promise<Repl
 /** The run's records and, of its checkpoints, that of step `from`. */
 function copyRun(run: string, to: string, from: number): void {
   const left = new Set(["checkpoints", "adapter", "model", "value_model", "run.lock"]);
-  for (const entry of readdirSync(run, { withFileTypes: true })) {
-    const { name } = entry;
-    if (left.has(name)) continue;
-    if (entry.isDirectory()) copyTree(join(run, name), join(to, name));
-    else if (entry.isFile()) copyInto(join(run, name), join(to, name));
-  }
+  makeDirectories(to);
+  for (const name of readdirSync(run)) if (!left.has(name)) copyTree(join(run, name), join(to, name));
   if (from === 0) return;
   const [source, target] = [run, to].map((dir) => checkpointPath(runPaths(dir).checkpoints, from)) as [
     string,
     string,
   ];
-  copyTree(source, target);
-}
-
-function copyTree(source: string, target: string): void {
-  for (const entry of readdirSync(source, { recursive: true, withFileTypes: true })) {
-    const path = join(entry.parentPath, entry.name);
-    if (entry.isFile()) copyInto(path, join(target, relative(source, path)));
-  }
-}
-
-function copyInto(source: string, target: string): void {
   makeDirectories(dirname(target));
-  copyFile(source, target);
+  copyTree(source, target);
 }
 
 async function trainUntil(
