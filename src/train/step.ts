@@ -226,19 +226,25 @@ function microStep(
     const counts = countsOf(slice.spans, objective.over);
     const result = evaluateObjective(objective, completions, { ...totals, micro: counts });
     backward([result.loss]);
-    const ofEntropies = entropyLeaf?.grad ?? null;
-    if (leaf.grad !== null) {
-      headBackward(
-        ops.to(leaf.grad, "float32"),
-        ofEntropies === null ? null : ops.to(ofEntropies, "float32"),
-      );
-    }
+    goBack(headBackward, leaf, entropyLeaf);
     tally.add({ ...result.metrics, ...statistics(counts) }, step);
     losses.push(step.adopt(ops.detach(result.loss)));
   }
   if (updates === null) pass.backward();
   else if (Number.isFinite(sumOf(losses).item())) pass.backward(() => updates.updateReady());
   return losses;
+}
+
+/** Takes the gradients of the leaves through the head, those of values 0 where the loss has entropies alone. */
+function goBack(
+  headBackward: (grad: Tensor, gradEntropies: Tensor | null) => void,
+  leaf: Tensor,
+  entropyLeaf: Tensor | null,
+): void {
+  const ofEntropies = entropyLeaf?.grad ?? null;
+  const ofValues = leaf.grad ?? (ofEntropies === null ? null : ops.zerosLike(leaf));
+  if (ofValues === null) return;
+  headBackward(ops.to(ofValues, "float32"), ofEntropies === null ? null : ops.to(ofEntropies, "float32"));
 }
 
 /** `values` in the objective's type, where the way from the loss ends. */

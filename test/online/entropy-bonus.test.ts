@@ -14,7 +14,7 @@ import { fixtureModel } from "../support/fixtures.ts";
 import { golden } from "../support/goldens.ts";
 import { grpoOptionsOf, onlineBatch, onlineFamilies } from "../support/online-fixtures.ts";
 import { onlineFixture } from "../support/online-run.ts";
-import { runTraining } from "../support/runs.ts";
+import { filesOf, runTraining } from "../support/runs.ts";
 import { fixtureRollout } from "../support/scored-rollout.ts";
 
 interface Golden {
@@ -126,6 +126,20 @@ test("without entropies beside the log-probs the objective says what it needs", 
 
 const fixture = onlineFixture();
 after(() => fixture[Symbol.dispose]());
+
+test("an objective of entropies alone trains as one with 0 times the log-probs beside them", async () => {
+  const own = grpo({ ...grpoOptionsOf({ config: { loss_type: "dapo" }, beta: 0 }), entropy_coef: 1 });
+  const run = async (name: string, times: number | null) => {
+    const evaluate: typeof own.evaluate = ({ entropies, logps }) => {
+      const loss = ops.neg(ops.sum(entropies ?? assert.fail()));
+      return { loss: times === null ? loss : ops.add(loss, ops.mul(ops.sum(logps), times)), metrics: {} };
+    };
+    const values = { ...fixture.online, output_dir: fixture.path(name), max_steps: 2 };
+    await runTraining(values, { objective: { ...own, evaluate } });
+    return filesOf(join(values.output_dir, "model"));
+  };
+  assert.deepEqual(await run("alone", null), await run("beside", 0));
+});
 
 for (const [kind, values] of Object.entries({ full: {}, lora: { use_peft: true, lora_r: 4 } })) {
   test(`${kind}: a large bonus raises the entropy of a run, a penalty lowers it`, async () => {
