@@ -170,10 +170,10 @@ const ON_POLICY_CHECKS: readonly Check<RunConfig>[] = [
     "importance_sampling_mode",
     (config) =>
       correctsStaleness(config) &&
-      config.method.objective === "rloo" &&
+      methodOf(config.method.objective).ratio === "completion" &&
       config.importance_sampling_mode.startsWith("token"),
-    ({ importance_sampling_mode }) =>
-      `rloo has one ratio for a completion, so ${importance_sampling_mode} cannot be applied. Set sequence_mask or sequence_truncate.`,
+    ({ importance_sampling_mode, method }) =>
+      `${method.objective} has one ratio for a completion, so ${importance_sampling_mode} cannot be applied. Set sequence_mask or sequence_truncate.`,
   ),
   error(
     "watch_thresholds",

@@ -87,12 +87,9 @@ export function wordList(names: readonly string[], word: "and" | "or" = "and"): 
   return new Intl.ListFormat("en-GB", { type }).format(names);
 }
 
-/** Metrics of the ratio of policy and sampler; a method that logs one has it in its loss. */
-const ratioMetrics: readonly string[] = ["ratio/mean", "val/ratio"];
-
-/** Whether the method's loss has the ratio π / π_old of the probabilities in training and in sampling. */
+/** Whether the method's loss has a ratio, see `Method.ratio`. */
 export function hasRatio(name: MethodName): boolean {
-  return methodOf(name).metrics.some(({ key }) => ratioMetrics.includes(key));
+  return methodOf(name).ratio !== undefined;
 }
 
 /** Whether on-policy the method with these settings compares the model with a reference. */

@@ -109,6 +109,11 @@ export interface Method<Settings extends { objective: string }> {
   needsReference: boolean;
   /** The weight of a KL to a reference, which on-policy runs need one for while it is above 0. */
   klWeight?: keyof Settings & string;
+  /**
+   * What has the ratio π / π_old of the probabilities in training and in sampling in the loss: tokens, or whole completions alone.
+   * Left out: nothing has.
+   */
+  ratio?: "token" | "completion";
   /** Whether it trains on answers that the model itself gives: only on those, also, or never. */
   onPolicy: "only" | "also" | "never";
   /** Peak learning rate of full tuning where none is given, and who has it. */

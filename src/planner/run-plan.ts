@@ -190,7 +190,7 @@ function sideModels(
   rewardModel: ModelConfig | null,
 ): SideModels {
   const isCopied = isFull || adapter_name_or_path !== null;
-  const hasValueModel = method.objective === "ppo";
+  const hasValueModel = "value_model_name_or_path" in method;
   return { hasReference: comparesOnPolicy(method) && isCopied, hasValueModel, rewardModel };
 }
 

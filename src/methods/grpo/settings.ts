@@ -105,6 +105,7 @@ export const grpo: Method<GrpoSettings> = {
   over: "groups",
   needsReference: false,
   klWeight: "beta",
+  ratio: "token",
   onPolicy: "only",
   learning_rate: { value: 1e-6, source: "TRL" },
   keys: KEYS,

@@ -101,6 +101,7 @@ export const ppo: Method<PpoSettings> = {
   over: "groups",
   needsReference: false,
   klWeight: "kl_coef",
+  ratio: "token",
   onPolicy: "only",
   learning_rate: { value: 3e-6, source: "TRL 1.12" },
   keys: KEYS,

@@ -48,6 +48,7 @@ export const rloo: Method<RlooSettings> = {
   over: "groups",
   needsReference: false,
   klWeight: "beta",
+  ratio: "completion",
   onPolicy: "only",
   learning_rate: { value: 1e-6, source: "TRL" },
   keys: KEYS,
