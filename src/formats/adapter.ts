@@ -37,6 +37,11 @@ const adapterConfigName: string = "adapter_config.json";
 /** File name of an adapter's tensors. */
 export const adapterWeightsName: string = "adapter_model.safetensors";
 
+/** Whether `dir` holds a PEFT adapter and no model. */
+export function isAdapter(dir: string): boolean {
+  return existsSync(join(dir, adapterConfigName)) && !existsSync(join(dir, "config.json"));
+}
+
 /**
  * The checked adapter in `dir`.
  *

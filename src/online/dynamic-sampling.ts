@@ -2,6 +2,7 @@
 import { at } from "../base/at.ts";
 import { inGroups } from "../methods/advantages.ts";
 import type { FunctionScores, Unscored } from "../rewards/scored-completions.ts";
+import { sizesOf } from "./rollout.ts";
 import type { ScoredGroups } from "./scored-rollout.ts";
 
 /** `scored` with the groups at `places` replaced by those of `other`, which are as large. */
@@ -11,11 +12,10 @@ export function replaced(scored: ScoredGroups, places: readonly number[], other:
       const i = places.indexOf(g);
       return i < 0 ? value : at(others, i);
     });
-  const [sizes, otherSizes] = [scored, other].map(({ groups }) =>
-    groups.map(({ completions }) => completions.length),
-  ) as [number[], number[]];
   const pick = <T>(own: readonly T[], others: readonly T[]): T[] =>
-    merged(inGroups(own, sizes), inGroups(others, otherSizes)).flatMap((group) => group);
+    merged(inGroups(own, sizesOf(scored.groups)), inGroups(others, sizesOf(other.groups))).flatMap(
+      (group) => group,
+    );
   return {
     groups: merged(scored.groups, other.groups),
     rewards: pick(scored.rewards, other.rewards),

@@ -11,7 +11,7 @@ import type { EvaluationRecord } from "../runs/evaluation-records.ts";
 import { evaluationBatches } from "../train/step-source.ts";
 import type { OnlineParts } from "./online-steps.ts";
 import type { PolicyReference } from "./policy-reference.ts";
-import { type RolloutGroup, rollout } from "./rollout.ts";
+import { type RolloutGroup, rollout, sizesOf } from "./rollout.ts";
 import { rolloutMetrics, type Scorer, score, textOf } from "./scored-rollout.ts";
 
 /** Which of the seeds derived from the run's own is that of evaluations: the same draws at each. */
@@ -21,7 +21,7 @@ const mostShown = 16;
 
 /** What is measured with. */
 export interface RolloutEvaluation
-  extends Omit<OnlineParts, "reference" | "valueModel" | "objective" | "examples" | "ahead"> {
+  extends Pick<OnlineParts, "config" | "model" | "numerics" | "scorer" | "tokenizer" | "stopIds"> {
   /** The held-out prompts. */
   examples: readonly Example[];
   /** Scores by what training does not see; null: nothing does. */
@@ -120,8 +120,7 @@ function meanOf(values: readonly number[]): number {
 
 /** The mean of each group's completions. */
 function byPrompt(groups: readonly RolloutGroup[], values: readonly number[]): number[] {
-  const sizes = groups.map(({ completions }) => completions.length);
-  return inGroups(values, sizes).map(meanOf);
+  return inGroups(values, sizesOf(groups)).map(meanOf);
 }
 
 /** KL from the start, estimated on each completion (k1), nats. */

@@ -1,7 +1,6 @@
 /** A judge as a reward: a language model behind an endpoint scores the completions of a rollout, within a budget. */
 import { join } from "node:path";
 import { at } from "../base/at.ts";
-import { orAborted } from "../base/or-aborted.ts";
 import { forEachAtOnce } from "../evaluate/endpoint/at-once.ts";
 import { Endpoint } from "../evaluate/endpoint/endpoint.ts";
 import { Judge, type Judgment } from "../evaluate/judge/judge.ts";
@@ -19,6 +18,8 @@ import {
   judgeRewards,
   verdictIn,
 } from "./judge-questions.ts";
+import { orAborted } from "./or-aborted.ts";
+import { Queue } from "./queue.ts";
 
 /** What judging may cost in a run; null: without limit. */
 export interface JudgeBudget {
@@ -78,7 +79,7 @@ export class JudgeReward implements Rewards {
   #step = -1;
   #calls = 0;
   /** One rollout is judged at a time. */
-  #queue: Promise<unknown> = Promise.resolve();
+  readonly #queue = new Queue();
 
   constructor(settings: JudgeRewardSettings) {
     const { judge, limits, dir, budget } = settings;
@@ -112,14 +113,15 @@ export class JudgeReward implements Rewards {
     input: RewardInput,
     { groupSizes = [input.completions.length], signal }: ScoreOptions = {},
   ): Promise<ScoredCompletions> {
-    const work = this.#queue.then(() => this.#score(input, groupSizes, signal));
-    this.#queue = work.catch(() => {});
-    return orAborted(work, signal);
+    return orAborted(
+      this.#queue.add(() => this.#score(input, groupSizes, signal)),
+      signal,
+    );
   }
 
   /** Waits for the judgments under way, which are paid for, and closes the file. */
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#queue;
+    await this.#queue.idle();
     this.#store.close();
   }
 

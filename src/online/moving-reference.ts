@@ -8,12 +8,13 @@ import { sourceBytes, type TensorSource, writeSafetensors } from "../formats/saf
 import { readTensorsInto } from "../models/read-tensors.ts";
 import { tensorSource } from "../models/save.ts";
 import { noGrad, ops, scope, type Tensor } from "../torch/index.ts";
-import { prepareModel, type TrainedModel } from "../train/prepare-model.ts";
+import type { TrainedModel } from "../train/prepare-model.ts";
 import {
-  logpsOf,
   type PolicyReference,
   policyReference,
   type ReferenceSettings,
+  type SecondModel,
+  secondModel,
 } from "./policy-reference.ts";
 import type { RolloutGroup } from "./rollout.ts";
 
@@ -56,28 +57,18 @@ export function moveReference(policy: Weights, reference: Weights, alpha: number
 /** The reference of full tuning with `sync_ref_model`. */
 class MovingReference implements PolicyReference {
   readonly #policy: Weights;
-  readonly #second: TrainedModel;
+  readonly #second: SecondModel;
   readonly #options: SyncOptions;
-  readonly #logps: PolicyReference["logps"];
 
-  /**
-   * @param policy - the weights that are trained
-   * @param second - the model before training
-   * @param logps - those under `second`
-   */
-  constructor(
-    policy: Weights,
-    second: TrainedModel,
-    { logps, ...options }: SyncOptions & Pick<PolicyReference, "logps">,
-  ) {
+  /** @param policy - the weights that are trained */
+  constructor(policy: Weights, second: SecondModel, options: SyncOptions) {
     this.#policy = policy;
     this.#second = second;
     this.#options = options;
-    this.#logps = logps;
   }
 
   logps(groups: readonly RolloutGroup[]): Float32Array[] {
-    return this.#logps(groups);
+    return this.#second.logps(groups);
   }
 
   stepped(step: number): void {
@@ -116,7 +107,7 @@ class MovingReference implements PolicyReference {
   }
 
   [Symbol.dispose](): void {
-    this.#second.dispose();
+    this.#second[Symbol.dispose]();
   }
 }
 
@@ -124,9 +115,7 @@ class MovingReference implements PolicyReference {
  * What `trained` is trained beside, which has not been trained yet: its start, with `sync_ref_model` moved towards it step by step.
  */
 export function trainingReference(trained: TrainedModel, settings: ReferenceSettings): PolicyReference {
-  const { config, environment, numerics } = settings;
+  const { config } = settings;
   if (!config.sync_ref_model) return policyReference(trained, settings);
-  const second = prepareModel(config, environment);
-  const logps = (groups: readonly RolloutGroup[]) => logpsOf(second.model, groups, config, numerics);
-  return new MovingReference(trained.parameters.tensors, second, { ...config, logps });
+  return new MovingReference(trained.parameters.tensors, secondModel(settings), config);
 }

@@ -107,7 +107,8 @@ export class OnlineSteps implements StepSource {
     const round = Math.floor(step / this.#stepsARound);
     let rows: RolloutRow[] | null = null;
     let current = this.#current;
-    await this.#parts.ahead?.ask(step, this.#dueAt(step));
+    const { ahead } = this.#parts;
+    if (ahead !== null) await ahead.ask(step, this.#dueAt(step, ahead));
     if (current?.round !== round) {
       this.#current = null;
       current = await this.#renewed(round, how);
@@ -192,15 +193,14 @@ export class OnlineSteps implements StepSource {
   }
 
   /** The rollouts, as far as none was learned from, that weights of `step` updates or fewer sample. */
-  #dueAt(step: number): RolloutRequest[] {
+  #dueAt(step: number, ahead: RolloutsAhead): RolloutRequest[] {
     const due: RolloutRequest[] = [];
-    const { ahead } = this.#parts;
     for (
       let round = Math.ceil(step / this.#stepsARound);
       round * this.#stepsARound < this.totalSteps;
       round++
     ) {
-      if (ahead === null || ahead.weightsFor(round * this.#stepsARound) > step) break;
+      if (ahead.weightsFor(round * this.#stepsARound) > step) break;
       due.push(this.#requestOf(round));
     }
     return due;

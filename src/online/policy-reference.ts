@@ -33,17 +33,15 @@ export interface ReferenceSettings {
  * The start of `trained`, which has not been trained yet: a new adapter switched off, else a second copy of the model.
  */
 export function policyReference(trained: TrainedModel, settings: ReferenceSettings): PolicyReference {
-  const { config, environment, numerics } = settings;
+  const { config, numerics } = settings;
   const { adapter } = trained;
-  const score = (model: CausalLM) => (groups: readonly RolloutGroup[]) =>
-    logpsOf(model, groups, config, numerics);
   if (adapter !== null && config.adapter_name_or_path === null) {
     return {
       logps(groups) {
         const { enabled } = adapter.switch;
         adapter.switch.enabled = false;
         try {
-          return score(trained.model)(groups);
+          return logpsOf(trained.model, groups, config, numerics);
         } finally {
           adapter.switch.enabled = enabled;
         }
@@ -51,12 +49,26 @@ export function policyReference(trained: TrainedModel, settings: ReferenceSettin
       [Symbol.dispose]() {},
     };
   }
-  const second = prepareModel(config, environment);
-  return { logps: score(second.model), [Symbol.dispose]: () => second.dispose() };
+  return secondModel(settings);
+}
+
+/** The model of the start, loaded again: a reference with weights of its own. */
+export interface SecondModel extends PolicyReference {
+  parameters: TrainedModel["parameters"];
+}
+
+/** Loads the model of the start a second time. */
+export function secondModel({ config, environment, numerics }: ReferenceSettings): SecondModel {
+  const { model, parameters, dispose } = prepareModel(config, environment);
+  return {
+    parameters,
+    logps: (groups) => logpsOf(model, groups, config, numerics),
+    [Symbol.dispose]: () => dispose(),
+  };
 }
 
 /** Log-probs of each completion's tokens, the end token among them. */
-export function logpsOf(
+function logpsOf(
   model: CausalLM,
   groups: readonly RolloutGroup[],
   keys: Pick<RunConfig, "per_device_train_batch_size" | "max_tokens_per_micro_batch" | "share_prompt">,

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { ConfigError } from "../base/errors.ts";
 import type { Example } from "../data/example.ts";
 import { packExamples } from "../data/packing.ts";
-import { readAdapter } from "../formats/adapter.ts";
+import { isAdapter, readAdapter } from "../formats/adapter.ts";
 import { contextLength } from "../formats/model-config.ts";
 import type { Environment } from "../forward/environment.ts";
 import type { Numerics } from "../forward/numerics.ts";
@@ -29,11 +29,6 @@ export function openRewardModel(
   requireSameTokenizer(dir, tokenizer);
   const [model, adapter] = isAdapter(dir) ? [baseOf(dir), dir] : [dir, null];
   return loadRewardModel(model, { device, dtype, adapter });
-}
-
-/** Whether `dir` holds a PEFT adapter and no model. */
-export function isAdapter(dir: string): boolean {
-  return existsSync(join(dir, "adapter_config.json")) && !existsSync(join(dir, "config.json"));
 }
 
 /** The directory of the model that the adapter in `adapter` names as its base. @throws {ConfigError} if it is not there */

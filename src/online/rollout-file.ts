@@ -23,10 +23,10 @@ interface SavedRollout {
   version: 1;
   round: number;
   groups: { index: number; completions: SavedCompletion[] }[];
-  /** NaN: unscorable. */
-  rewards: number[];
+  /** NaN, in files from before numbers were written so null: unscorable. */
+  rewards: (number | null)[];
   columns: Record<string, { numbers: string } | { tokens: string[] }>;
-  metrics: Record<string, number>;
+  metrics: Record<string, number | null>;
   firstLogps: string[] | null;
 }
 
@@ -83,8 +83,10 @@ export function readRolloutState(dir: string, examples: readonly Example[]): Cur
         kept: kept?.map((own) => new Int32Array(bytesOf(own))) ?? null,
       })),
     })),
-    rewards: saved.rewards,
-    metrics: saved.metrics,
+    rewards: saved.rewards.map((reward) => reward ?? Number.NaN),
+    metrics: Object.fromEntries(
+      Object.entries(saved.metrics).map(([name, value]) => [name, value ?? Number.NaN]),
+    ),
     // they are in rollouts.jsonl.gz already
     scores: { functions: [] },
     columns: columnsOf(saved.columns),

@@ -24,6 +24,11 @@ export interface RolloutGroup {
   completions: RolloutCompletion[];
 }
 
+/** How many completions each group has. */
+export function sizesOf(groups: readonly Pick<RolloutGroup, "completions">[]): number[] {
+  return groups.map(({ completions }) => completions.length);
+}
+
 /** How a rollout is sampled. Names as in a run's configuration. */
 export interface RolloutOptions {
   num_generations: number;

@@ -6,7 +6,7 @@ import type { RolloutColumns } from "../methods/rollout.ts";
 import type { RewardInput } from "../rewards/reward-function.ts";
 import { type ScoredCompletions, totalRewards, unscoredCounts } from "../rewards/scored-completions.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
-import type { RolloutGroup } from "./rollout.ts";
+import { type RolloutGroup, sizesOf } from "./rollout.ts";
 
 /** What scores completions: loaded reward functions, a reward model, a judge. */
 export interface Scorer {
@@ -108,7 +108,7 @@ export async function score(
   groups: RolloutGroup[],
   { tokenizer, step = 0, signal, ...sum }: ScoreOptions,
 ): Promise<ScoredGroups> {
-  const groupSizes = groups.map(({ completions }) => completions.length);
+  const groupSizes = sizesOf(groups);
   const input = rewardInput(groups, tokenizer, step);
   const scores = await scorer.score(input, {
     groupSizes,
@@ -120,8 +120,7 @@ export async function score(
 
 /** Indices of the groups whose rewards are all equal, or of which no completion could be scored. */
 export function deadGroups({ groups, rewards }: Pick<ScoredGroups, "groups" | "rewards">): number[] {
-  const sizes = groups.map(({ completions }) => completions.length);
-  return inGroups(rewards, sizes).flatMap((own, g) => (isDeadGroup(own) ? [g] : []));
+  return inGroups(rewards, sizesOf(groups)).flatMap((own, g) => (isDeadGroup(own) ? [g] : []));
 }
 
 /** TRL's metrics of completions and rewards, means over the rollout. */

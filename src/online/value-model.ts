@@ -5,7 +5,7 @@ import { ConfigError, FormatError, TrainingError } from "../base/errors.ts";
 import { makeDirectory } from "../base/files.ts";
 import { deriveSeed } from "../base/random.ts";
 import type { RunConfig } from "../config/run-config.ts";
-import { readAdapter } from "../formats/adapter.ts";
+import { isAdapter, readAdapter } from "../formats/adapter.ts";
 import type { MicroBatch } from "../forward/batch.ts";
 import type { Environment } from "../forward/environment.ts";
 import type { Numerics } from "../forward/numerics.ts";
@@ -25,7 +25,7 @@ import { paddingTokenOf } from "../train/padding-token.ts";
 import type { PreparedData } from "../train/prepare-data.ts";
 import { prepareRewardModel, type TrainedModel, type TrainedSelection } from "../train/prepare-model.ts";
 import { type Training, trainStep } from "../train/step.ts";
-import { baseOf, isAdapter, requireSameTokenizer } from "./reward-model.ts";
+import { baseOf, requireSameTokenizer } from "./reward-model.ts";
 import type { RolloutGroup } from "./rollout.ts";
 import { byCompletion, rolloutBatches } from "./rollout-batches.ts";
 
@@ -142,7 +142,7 @@ export class ValueModel implements Disposable {
     readTrainedState(own, this.#training);
   }
 
-  /** Exports it to the run's `value_model`, a reward model's directory or adapter, checked by the values of prompts' tokens. */
+  /** Exports it to the run's `value_model`, a reward model's directory or adapter, checked by the values of tokens of held-out or else training rows. */
   export(): AsyncIterable<Extract<TrainEvent, { type: "export" }>> {
     const { config, data } = this.#settings;
     const { valueModel: dir } = runPaths(config.output_dir);
@@ -156,13 +156,24 @@ export class ValueModel implements Disposable {
   }
 }
 
+/** The value model of a run, loaded; null where its method has none. Throws as the constructor does. */
+export function openValueModel(
+  config: RunConfig & { baseModel: string },
+  parts: Omit<ValueModelSettings, "config">,
+): ValueModel | null {
+  const { method } = config;
+  if (!("value_model_name_or_path" in method)) return null;
+  return new ValueModel({ ...parts, config: { ...config, method } });
+}
+
 /**
  * The directory of the frozen weights below a value model's adapter, where they are not the policy's; else null: a checkpoint has
  * everything of a value model that is trained in full.
  */
 export function valueModelBase(config: RunConfig & { baseModel: string }): string | null {
   const { method, use_peft } = config;
-  if (method.objective !== "ppo" || !use_peft || method.value_model_name_or_path === null) return null;
+  if (!("value_model_name_or_path" in method) || !use_peft || method.value_model_name_or_path === null)
+    return null;
   const from = method.value_model_name_or_path;
   if (!isAdapter(from)) return from;
   return isOnPolicysBase(from, config) ? null : baseOf(from);

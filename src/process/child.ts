@@ -57,7 +57,7 @@ export class Child {
 
   /** Sends a message. A process that is gone says so by its end. */
   send(message: object | string): void {
-    if (this.process.connected) this.process.send(message, () => {});
+    void this.sendWhole(message);
   }
 
   /** The same; resolves when the message is on its way, or the process is gone: until then a computation here would hold it up. */

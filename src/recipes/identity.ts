@@ -6,8 +6,9 @@ import { TrainingError } from "../base/errors.ts";
 import { sha256, sha256File } from "../base/files.ts";
 import { readSealed } from "../base/sealed.ts";
 import type { RunConfig } from "../config/run-config.ts";
+import { adapterWeightsName, isAdapter } from "../formats/adapter.ts";
 import type { Environment } from "../forward/environment.ts";
-import { baseOf, isAdapter } from "../online/reward-model.ts";
+import { baseOf } from "../online/reward-model.ts";
 import { valueModelBase } from "../online/value-model.ts";
 import {
   changedFingerprints,
@@ -69,7 +70,7 @@ export function fingerprintsOf(
 /** That of the reward model in `dir`, or of an adapter's with that of its base. */
 function rewardModelFingerprint(dir: string): string {
   if (!isAdapter(dir)) return modelFingerprint(dir);
-  return sha256(sha256File(join(dir, "adapter_model.safetensors")) + modelFingerprint(baseOf(dir)));
+  return sha256(sha256File(join(dir, adapterWeightsName)) + modelFingerprint(baseOf(dir)));
 }
 
 /**

@@ -4,10 +4,10 @@ import { join } from "node:path";
 import type { PhaseListener } from "../base/phase-listener.ts";
 import { readSealed } from "../base/sealed.ts";
 import type { RunConfig } from "../config/run-config.ts";
+import { isAdapter } from "../formats/adapter.ts";
 import type { PlaceKind } from "../formats/model-place.ts";
 import { resolveModel } from "../hub/hub-model.ts";
 import type { MethodSettings } from "../methods/index.ts";
-import { isAdapter } from "../online/reward-model.ts";
 import type { OpenRun } from "../runs/run-directory.ts";
 
 /** A run's configuration with local directories in it. */

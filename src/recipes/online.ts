@@ -21,7 +21,7 @@ import { RolloutsAhead, scorerOf } from "../online/rollouts-ahead.ts";
 import { SamplerProcess } from "../online/sampler-process.ts";
 import type { Scorer } from "../online/scored-rollout.ts";
 import { joined, rewardModelScorer } from "../online/scorers.ts";
-import { ValueModel } from "../online/value-model.ts";
+import { openValueModel } from "../online/value-model.ts";
 import { programBeside } from "../process/child.ts";
 import { openRewards, type Rewards } from "../rewards/open-rewards.ts";
 import type { HeadedModel } from "../train/logp-difference.ts";
@@ -167,11 +167,9 @@ export class OnlineRun implements AsyncDisposable {
     const reference = needsReference(objective)
       ? memory.use(trainingReference(policy, { config, environment, numerics }))
       : null;
-    const { method } = config;
-    const valueModel =
-      "value_model_name_or_path" in method && objective.name === method.objective
-        ? memory.use(new ValueModel({ config: { ...config, method }, environment, numerics, data }))
-        : null;
+    const isOwn = objective.name !== config.method.objective;
+    const valueModel = isOwn ? null : openValueModel(config, { environment, numerics, data });
+    if (valueModel !== null) memory.use(valueModel);
     const { max_staleness, output_dir } = config;
     const ahead =
       max_staleness === 0

@@ -1,12 +1,11 @@
 /** What a plan is made from: the run's configuration, the model's config.json, its rows where they are at hand, a device. */
-import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { ConfigError } from "../base/errors.ts";
 import { readJsonFile } from "../base/files.ts";
 import { settingsLimits } from "../base/json-limits.ts";
 import { isFolder } from "../base/open-file.ts";
 import type { PhaseListener } from "../base/phase-listener.ts";
-import { readAdapter } from "../formats/adapter.ts";
+import { isAdapter, readAdapter } from "../formats/adapter.ts";
 import { parseModelConfig } from "../formats/hf-config.ts";
 import type { ModelConfig } from "../formats/model-config.ts";
 import { storedConfig } from "../formats/tied-head.ts";
@@ -79,9 +78,7 @@ export async function plan(config: PlanConfig, options: PlanOptions = {}): Promi
 
 /** The config of the reward model in `dir`, or of the base of the adapter there. */
 function rewardModelOf(dir: string): ModelConfig {
-  const isModel = existsSync(join(dir, "config.json"));
-  const base = isModel ? dir : readAdapter(dir).config.baseModel;
-  return storedConfig(base ?? dir);
+  return storedConfig((isAdapter(dir) ? readAdapter(dir).config.baseModel : null) ?? dir);
 }
 
 /** The model's directory; null where only a config.json is given. */

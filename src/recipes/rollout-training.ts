@@ -7,7 +7,7 @@ import { numericsOf, settleEnvironment } from "../forward/environment.ts";
 import { trainingReference } from "../online/moving-reference.ts";
 import type { PolicyReference } from "../online/policy-reference.ts";
 import type { Scorer } from "../online/scored-rollout.ts";
-import { ValueModel } from "../online/value-model.ts";
+import { openValueModel, type ValueModel } from "../online/value-model.ts";
 import { AdamW } from "../optim/adamw.ts";
 import { writeCheckpoint } from "../runs/checkpoints.ts";
 import { seeded } from "../torch/index.ts";
@@ -64,15 +64,8 @@ export async function openRolloutTraining(input: ConfigInput): Promise<RolloutTr
   const numerics = { ...numericsOf(config, environment), temperature: config.temperature };
   const { max_grad_norm } = config;
   const training = { ...trained, objective, optimizer, numerics, max_grad_norm, reference: null };
-  const valueModel =
-    config.method.objective === "ppo"
-      ? opening.use(
-          new ValueModel({
-            ...{ environment, numerics, data },
-            config: { ...selection, method: config.method },
-          }),
-        )
-      : null;
+  const valueModel = openValueModel(selection, { environment, numerics, data });
+  if (valueModel !== null) opening.use(valueModel);
   const open = opening.move();
   let reference: PolicyReference | null = null;
   return {

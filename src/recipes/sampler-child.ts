@@ -5,6 +5,8 @@ import { readSafetensorsHeader } from "../formats/safetensors.ts";
 import { settleEnvironment } from "../forward/environment.ts";
 import { readTensorsInto } from "../models/read-tensors.ts";
 import { drawRollout } from "../online/draw-rollout.ts";
+import { Queue } from "../online/queue.ts";
+import { sizesOf } from "../online/rollout.ts";
 import { hostSampler, type OpenSampler } from "../online/sampler-host.ts";
 import type { SampledRollout, SamplerSettings, SamplerTask } from "../online/sampler-messages.ts";
 import { loadTokenizer } from "../text/tokenizer.ts";
@@ -44,9 +46,8 @@ async function open({ config: runConfig, matmul, stopIds }: SamplerSettings): Pr
   async function run(task: SamplerTask, how: Parameters<OpenSampler["run"]>[1]): Promise<unknown> {
     if (task.type === "score") {
       const { input, groups } = task;
-      const groupSizes = groups.map(({ completions }) => completions.length);
       const { signal } = how;
-      const options = { groupSizes, groups, ...(signal === undefined ? {} : { signal }) };
+      const options = { groupSizes: sizesOf(groups), groups, ...(signal === undefined ? {} : { signal }) };
       return scoring.add(() => scorer.score(input, options));
     }
     const drawn = await drawRollout(parts, task.request, how, {
@@ -63,15 +64,4 @@ async function open({ config: runConfig, matmul, stopIds }: SamplerSettings): Pr
 
   const moved = opening.move();
   return { run, [Symbol.asyncDispose]: () => moved.disposeAsync() };
-}
-
-/** Work that is done one after the other, in the order in which it is added. */
-class Queue {
-  #last: Promise<unknown> = Promise.resolve();
-
-  add<R>(work: () => Promise<R>): Promise<R> {
-    const done = this.#last.then(work);
-    this.#last = done.catch(() => {});
-    return done;
-  }
 }
