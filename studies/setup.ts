@@ -22,6 +22,7 @@ import {
   type ToyData,
   type ToySize,
   tokenizerText,
+  writeToyData,
 } from "preftune/toy";
 
 /** How much a study does. */
@@ -230,9 +231,7 @@ export async function generateSetup(
 function writeGenerated(dir: string, data: ToyData): void {
   const pathOf = (name: string): string => join(dir, "setup", name);
   makeDirectory(pathOf(""));
-  writeFileAtomic(pathOf("train.jsonl"), jsonLines(data.train));
-  writeFileAtomic(pathOf("eval.jsonl"), jsonLines(data.evaluation));
-  writeFileAtomic(pathOf("sft.jsonl"), jsonLines(data.sft));
+  writeToyData(pathOf(""), data);
   for (const name of ["form", "content"]) {
     const own = (rows: readonly PreferenceRow[]): string =>
       jsonLines(rows.filter(({ flaw }) => formFlaws.has(flaw) === (name === "form")));

@@ -15,7 +15,7 @@ import {
   promptsOf,
 } from "./generate-record.ts";
 import { benchFolder, measureHere, measurePeer, modelNamed, peersPython } from "./processes.ts";
-import { load, whole } from "./program.ts";
+import { load, runProgram, whole } from "./program.ts";
 import { shapes } from "./shapes.ts";
 
 function readPlan(): { plan: GenerationPlan; rounds: number } {
@@ -47,22 +47,26 @@ function readPlan(): { plan: GenerationPlan; rounds: number } {
   return { plan, rounds: whole("rounds", values.rounds, 1) };
 }
 
-const { plan, rounds } = readPlan();
-const python = peersPython();
-if (python === null) {
-  throw new PreftuneError(
-    "no Python with transformers: run npm run bench:peers, or set PREFTUNE_PEERS_PYTHON",
+function main(): void {
+  const { plan, rounds } = readPlan();
+  const python = peersPython();
+  if (python === null) {
+    throw new PreftuneError(
+      "no Python with transformers: run npm run bench:peers, or set PREFTUNE_PEERS_PYTHON",
+    );
+  }
+  const prompts = join(benchFolder, "generate-prompts.json");
+  writeFileSync(prompts, JSON.stringify(plan.batches.map((batch) => promptsOf(plan, batch))));
+  const ours: GenerationRecord[] = [];
+  const theirs: GenerationRecord[] = [];
+  for (let round = 0; round < rounds; round++) {
+    ours.push(measureHere("generate-child.ts", plan));
+    theirs.push(measurePeer(python, "generate-peer.py", plan, prompts));
+  }
+  process.stdout.write(
+    `${plan.promptTokens} prompt tokens, ${plan.newTokens} new ones, greedy, float32, ${plan.threads} threads; ` +
+      `load ${load().toFixed(1)}\n${generationTable(generationFigures(ours, theirs))}\n`,
   );
 }
-const prompts = join(benchFolder, "generate-prompts.json");
-writeFileSync(prompts, JSON.stringify(plan.batches.map((batch) => promptsOf(plan, batch))));
-const ours: GenerationRecord[] = [];
-const theirs: GenerationRecord[] = [];
-for (let round = 0; round < rounds; round++) {
-  ours.push(measureHere("generate-child.ts", plan));
-  theirs.push(measurePeer(python, "generate-peer.py", plan, prompts));
-}
-process.stdout.write(
-  `${plan.promptTokens} prompt tokens, ${plan.newTokens} new ones, greedy, float32, ${plan.threads} threads; ` +
-    `load ${load().toFixed(1)}\n${generationTable(generationFigures(ours, theirs))}\n`,
-);
+
+runProgram(main);

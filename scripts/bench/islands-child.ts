@@ -1,9 +1,10 @@
 /** Child program, `islands-child.ts DIR`: the quick start's rows and its SFT model, as DIR/{train,eval}.jsonl and DIR/sft/model. */
-import { mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { runStage } from "../../src/quickstart/stage.ts";
 import { fullSize } from "../../src/toy/sizes.ts";
-import { jsonLines, makeData, tokenizerText } from "../../src/toy/toy-data.ts";
+import { makeData, tokenizerText } from "../../src/toy/toy-data.ts";
+import { writeToyData } from "../../src/toy/toy-files.ts";
 
 const seed = 1;
 
@@ -13,9 +14,7 @@ async function write(dir: string): Promise<void> {
   mkdirSync(staging, { recursive: true });
   const pathOf = (name: string): string => join(staging, name);
   const data = makeData({ ...fullSize.data, seed });
-  writeFileSync(pathOf("train.jsonl"), jsonLines(data.train));
-  writeFileSync(pathOf("eval.jsonl"), jsonLines(data.evaluation));
-  writeFileSync(pathOf("sft.jsonl"), jsonLines(data.sft));
+  writeToyData(staging, data);
   const values = {
     ...fullSize.sft,
     ...{ output_dir: pathOf("sft"), objective: "sft", seed, model_name_or_path: pathOf("base") },

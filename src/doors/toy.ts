@@ -5,3 +5,4 @@ export { runInProcess as runToyStage } from "../quickstart/stage-process.ts";
 export type { Flaw } from "../toy/flaws.ts";
 export { fullSize, type ToySize } from "../toy/sizes.ts";
 export { jsonLines, makeData, type PreferenceRow, type ToyData, tokenizerText } from "../toy/toy-data.ts";
+export { writeToyData } from "../toy/toy-files.ts";

@@ -13,6 +13,7 @@ import { labelsOf, type MethodName, methods, pairMethods, wordList } from "../me
 import type { ProgressStream } from "../terminal/status-line.ts";
 import { fastSize, fullSize, type ToySize } from "../toy/sizes.ts";
 import { jsonLines, makeData, type ToyData, tokenizerText } from "../toy/toy-data.ts";
+import { writeToyData } from "../toy/toy-files.ts";
 import { type QuickstartPaths, stages, takePlace } from "./place.ts";
 import { answerLines, legend, resultTable, writeQuickstartReport } from "./results.ts";
 import type { StageResult, StageTask } from "./stage.ts";
@@ -87,11 +88,9 @@ function introduction({ sft, train, evaluation }: ToyData, fast: boolean): strin
   );
 }
 
-function writeData({ data: dir }: QuickstartPaths, { world, sft, train, evaluation }: ToyData): void {
-  writeFileAtomic(join(dir, "world.json"), `${JSON.stringify({ smallestFirst: world }, null, 2)}\n`);
-  writeFileAtomic(join(dir, "sft.jsonl"), jsonLines(sft));
-  writeFileAtomic(join(dir, "train.jsonl"), jsonLines(train));
-  writeFileAtomic(join(dir, "eval.jsonl"), jsonLines(evaluation));
+function writeData({ data: dir }: QuickstartPaths, data: ToyData): void {
+  writeFileAtomic(join(dir, "world.json"), `${JSON.stringify({ smallestFirst: data.world }, null, 2)}\n`);
+  writeToyData(dir, data);
 }
 
 function taskOf(
