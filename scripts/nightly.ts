@@ -77,7 +77,7 @@ async function runFile(file: string, commit: string): Promise<CampaignResult> {
   const events = run({
     files: [join(root, file)],
     cwd: root,
-    env: { ...process.env, PREFTUNE_NIGHTLY: "1", PREFTUNE_FIGURES: figures },
+    env: { ...process.env, PREFTUNE_NIGHTLY: "1", PREFTUNE_FIGURES: figures, PREFTUNE_COMMIT: commit },
     signal: AbortSignal.any([stop.signal, AbortSignal.timeout(minutes * 60_000)]),
   });
   const { passed, failed } = await report(events, root, (text) => log.write(text));

@@ -1,11 +1,13 @@
 /**
  * The tests that start processes and servers, ten times in a row while two other processes take all the time they get:
  * nothing may depend on an idle machine. PREFTUNE_LOAD_FILTERS names other tests, `.` all. PREFTUNE_LOAD_BESIDE says what
- * else keeps the machine busy, in place of the two processes.
+ * else keeps the machine busy, in place of the two processes. Clean rounds are kept with the commit, so that a campaign which
+ * was stopped continues; a round that fails ends the row.
  */
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { findTests } from "../../scripts/test-files.ts";
@@ -40,6 +42,33 @@ async function runSuite(): Promise<{ code: number | null; output: string }> {
   return { code, output };
 }
 
+/** The clean rounds in a row on this code, with these tests and this load. */
+class CleanRounds {
+  readonly #file = join(root, ".preftune", "nightly", "under-load.rounds.json");
+  readonly #what = JSON.stringify([process.env["PREFTUNE_COMMIT"], filters, load]);
+
+  read(): string[] {
+    try {
+      const { what, rounds } = JSON.parse(readFileSync(this.#file, "utf8")) as {
+        what: string;
+        rounds: string[];
+      };
+      return what === this.#what && !what.includes("+") ? rounds : [];
+    } catch {
+      return [];
+    }
+  }
+
+  write(rounds: readonly string[]): void {
+    mkdirSync(join(this.#file, ".."), { recursive: true });
+    writeFileSync(this.#file, JSON.stringify({ what: this.#what, rounds }));
+  }
+
+  forget(): void {
+    rmSync(this.#file, { force: true });
+  }
+}
+
 test("each filter names tests", () => {
   assert.deepEqual(
     filters.filter((filter) => findTests(root, [filter]).length === 0),
@@ -51,17 +80,24 @@ test("under load", {
   skip: isNightly ? false : "runs the suite itself: nightly only",
 }, async () => {
   using _ = busyLoops(load === undefined ? 2 : 0);
-  let clean = 0;
-  let counts = "";
-  for (let round = 1; round <= rounds; round++) {
+  const kept = new CleanRounds();
+  const clean = kept.read();
+  if (clean.length > 0) console.log(`${clean.length} clean rounds from before on this code`);
+  let counts = clean.at(-1) ?? "";
+  while (clean.length < rounds) {
     const { code, output } = await runSuite();
     counts = output.trimEnd().split("\n").at(-1) ?? "";
-    console.log(`round ${round} of ${rounds}: ${counts}`);
-    if (code === 0) clean += 1;
-    else console.log(output.slice(output.indexOf("FAILED")));
+    console.log(`round ${clean.length + 1} of ${rounds}: ${counts}`);
+    if (code !== 0) {
+      kept.forget();
+      console.log(output.slice(output.indexOf("FAILED")));
+      break;
+    }
     assert.match(counts, /^\d+ passed, \d+ failed$/);
+    clean.push(counts);
+    kept.write(clean);
   }
   const tests = filters.join(" ") === "." ? "the whole suite" : filters.join(" ");
   const what = `${tests} under load (${load ?? "two busy loops"}), ${rounds} times`;
-  figure(17, what, `${clean} clean, the last ${counts}`, `${rounds} clean`, clean === rounds);
+  figure(17, what, `${clean.length} clean, the last ${counts}`, `${rounds} clean`, clean.length === rounds);
 });
