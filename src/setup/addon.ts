@@ -55,7 +55,8 @@ export function compileFlags(
   compiler: Pick<Compiler, "version">,
 ): string[] {
   const include = join(torch.folder, "include");
-  const system = [include, join(include, "torch", "csrc", "api", "include"), ...nodeHeaders];
+  const gloo = join(nativeFolder, "gloo-names");
+  const system = [include, join(include, "torch", "csrc", "api", "include"), ...nodeHeaders, gloo];
   return [
     "-std=c++20",
     "-O2",

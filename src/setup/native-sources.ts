@@ -7,9 +7,9 @@ import { packageRoot } from "./places.ts";
 /** Folder of the native sources. */
 export const nativeFolder: string = join(packageRoot, "native");
 
-/** Names of the sources and headers in `folder`, sorted. */
+/** Sources and headers in and below `folder`, as paths from there, sorted. */
 export function nativeSources(folder: string = nativeFolder): string[] {
-  return readdirSync(folder)
+  return readdirSync(folder, { recursive: true, encoding: "utf8" })
     .filter((name) => /\.(cpp|h)$/.test(name))
     .sort();
 }

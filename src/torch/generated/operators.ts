@@ -286,6 +286,8 @@ export const zero_: (self: Tensor) => Tensor = bind("aten::zero_");
 export const zeros: (size: readonly number[], options?: { dtype?: DType | null; layout?: number | null; device?: string | null; pinMemory?: boolean | null }) => Tensor = bind("aten::zeros");
 /** `aten::zeros_like(Tensor self, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None, MemoryFormat? memory_format=None) -> Tensor` */
 export const zerosLike: (self: Tensor, options?: { dtype?: DType | null; layout?: number | null; device?: string | null; pinMemory?: boolean | null; memoryFormat?: number | null }) => Tensor = bind("aten::zeros_like");
+/** `preftune::address_towards(str host, int port) -> str` */
+export const addressTowards: (host: string, port: number) => string = bind("preftune::address_towards");
 /** `preftune::cache_fill_(Tensor(a!) keys, Tensor(b!) values, Tensor k, Tensor v, int[] pages) -> ()` */
 export const cacheFill_: (keys: Tensor, values: Tensor, k: Tensor, v: Tensor, pages: readonly number[]) => void = bind("preftune::cache_fill_");
 /** `preftune::decode_attention(Tensor q, Tensor k, Tensor v, Tensor(a!) keys, Tensor(b!) values, Tensor table, float scale, int window) -> Tensor` */
@@ -296,6 +298,22 @@ export const expRows_: (logits: Tensor, least?: Tensor | null) => [Tensor, Tenso
 export const gated: (gate: Tensor, up: Tensor, activation: string) => Tensor = bind("preftune::gated");
 /** `preftune::gated_linear(Tensor gate, Tensor up, Tensor weight, str activation) -> Tensor` */
 export const gatedLinear: (gate: Tensor, up: Tensor, weight: Tensor, activation: string) => Tensor = bind("preftune::gated_linear");
+/** `preftune::group_all_gather(Tensor output, Tensor input, int group) -> int` */
+export const groupAllGather: (output: Tensor, input: Tensor, group: number) => number = bind("preftune::group_all_gather");
+/** `preftune::group_all_reduce(Tensor values, int group) -> int` */
+export const groupAllReduce: (values: Tensor, group: number) => number = bind("preftune::group_all_reduce");
+/** `preftune::group_barrier(int group) -> int` */
+export const groupBarrier: (group: number) => number = bind("preftune::group_barrier");
+/** `preftune::group_broadcast(Tensor values, int from, int group) -> int` */
+export const groupBroadcast: (values: Tensor, from: number, group: number) => number = bind("preftune::group_broadcast");
+/** `preftune::group_exchange(Tensor output, Tensor input, int group) -> int` */
+export const groupExchange: (output: Tensor, input: Tensor, group: number) => number = bind("preftune::group_exchange");
+/** `preftune::group_join(int store, str name, int rank, int size, str address, int timeout_ms) -> int` */
+export const groupJoin: (store: number, name: string, rank: number, size: number, address: string, timeoutMs: number) => number = bind("preftune::group_join");
+/** `preftune::group_leave(int group) -> ()` */
+export const groupLeave: (group: number) => void = bind("preftune::group_leave");
+/** `preftune::group_wait(int work) -> ()` */
+export const groupWait: (work: number) => void = bind("preftune::group_wait");
 /** `preftune::half_copy(Tensor weight, Tensor copy) -> Tensor` */
 export const halfCopy: (weight: Tensor, copy: Tensor) => Tensor = bind("preftune::half_copy");
 /** `preftune::lora_linear(Tensor x, Tensor weight, Tensor a, Tensor b, float scale) -> Tensor` */
@@ -306,6 +324,16 @@ export const rmsNorm: (x: Tensor, weight: Tensor, eps: number) => Tensor = bind(
 export const rotateHeads: (x: Tensor, weight: Tensor | null, eps: number, cos: Tensor, sin: Tensor) => Tensor = bind("preftune::rotate_heads");
 /** `preftune::segment_attention(Tensor q, Tensor k, Tensor v, int[] segments, float scale, int window) -> Tensor` */
 export const segmentAttention: (q: Tensor, k: Tensor, v: Tensor, segments: readonly number[], scale: number, window: number) => Tensor = bind("preftune::segment_attention");
+/** `preftune::store_add(int store, str key, int count) -> int` */
+export const storeAdd: (store: number, key: string, count: number) => number = bind("preftune::store_add");
+/** `preftune::store_close(int store) -> ()` */
+export const storeClose: (store: number) => void = bind("preftune::store_close");
+/** `preftune::store_get(int store, str key) -> str` */
+export const storeGet: (store: number, key: string) => string = bind("preftune::store_get");
+/** `preftune::store_open(str host, int port, bool serves, int timeout_ms) -> int` */
+export const storeOpen: (host: string, port: number, serves: boolean, timeoutMs: number) => number = bind("preftune::store_open");
+/** `preftune::store_set(int store, str key, str value) -> ()` */
+export const storeSet: (store: number, key: string, value: string) => void = bind("preftune::store_set");
 /** `preftune::sum_squares(Tensor[] tensors) -> Tensor` */
 export const sumSquares: (tensors: readonly Tensor[]) => Tensor = bind("preftune::sum_squares");
 /** `preftune::token_dropout(Tensor x, Tensor keys, int module, float p) -> Tensor` */

@@ -1,0 +1,107 @@
+/** The variables of each launcher, as it sets them, and what is wrong with them. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { ConfigError } from "../base/errors.ts";
+import { readLaunch } from "./launch.ts";
+
+const torchrun = {
+  RANK: "5",
+  WORLD_SIZE: "8",
+  LOCAL_RANK: "1",
+  LOCAL_WORLD_SIZE: "4",
+  MASTER_ADDR: "host-a",
+  MASTER_PORT: "29501",
+  TORCHELASTIC_RUN_ID: "none",
+  TORCHELASTIC_USE_AGENT_STORE: "True",
+  TORCHELASTIC_RESTART_COUNT: "2",
+};
+
+test("torchrun: its agent serves the store, and counts restarts", () => {
+  assert.deepEqual(readLaunch(torchrun), {
+    launcher: "torchrun",
+    ...{ rank: 5, size: 8, localRank: 1, localSize: 4, host: "host-a", port: 29_501 },
+    ...{ isStoreOurs: false, restarts: 2 },
+  });
+});
+
+test("RANK and WORLD_SIZE alone, as Kubeflow sets them: one process a pod, rank 0 serves the store", () => {
+  const variables = { RANK: "1", WORLD_SIZE: "2", MASTER_ADDR: "job-master-0", MASTER_PORT: "23456" };
+  const launch = readLaunch(variables);
+  assert.deepEqual([launch?.launcher, launch?.localRank, launch?.localSize], ["variables", 0, 1]);
+  assert.equal(launch?.isStoreOurs, true);
+});
+
+const srun = {
+  SLURM_JOB_ID: "4321",
+  SLURM_STEP_ID: "0",
+  SLURM_PROCID: "3",
+  SLURM_NTASKS: "4",
+  SLURM_LOCALID: "1",
+  SLURM_NTASKS_PER_NODE: "2(x2)",
+  SLURM_JOB_NODELIST: "gpu[03-04]",
+};
+
+test("srun: the first host of the job, a port of the job's own", () => {
+  const launch = readLaunch(srun);
+  assert.deepEqual([launch?.rank, launch?.size, launch?.localRank, launch?.localSize], [3, 4, 1, 2]);
+  assert.deepEqual([launch?.host, launch?.port, launch?.launcher], ["gpu03", 19_321, "srun"]);
+  assert.equal(readLaunch({ ...srun, SLURM_STEP_NUM_TASKS: "8" })?.size, 8);
+  assert.equal(readLaunch({ ...srun, MASTER_ADDR: "10.0.0.1" })?.host, "10.0.0.1");
+});
+
+for (const [list, first] of [
+  ["node1", "node1"],
+  ["node1,node2", "node1"],
+  ["gpu[7,9-12]", "gpu7"],
+  ["rack[1-2]n[05-06],login", "rack1n05"],
+  ["c[001-002].example.org", "c001.example.org"],
+] as const) {
+  test(`the first host of ${list}`, () => {
+    assert.equal(readLaunch({ ...srun, SLURM_JOB_NODELIST: list })?.host, first);
+  });
+}
+
+test("mpirun of Open MPI and of MPICH: on one host without an address", () => {
+  const openMpi = {
+    OMPI_COMM_WORLD_RANK: "1",
+    OMPI_COMM_WORLD_SIZE: "2",
+    OMPI_COMM_WORLD_LOCAL_RANK: "1",
+    OMPI_COMM_WORLD_LOCAL_SIZE: "2",
+  };
+  assert.deepEqual([readLaunch(openMpi)?.host, readLaunch(openMpi)?.port], ["127.0.0.1", 29_500]);
+  const apart = { ...openMpi, OMPI_COMM_WORLD_LOCAL_RANK: "0", OMPI_COMM_WORLD_LOCAL_SIZE: "1" };
+  assert.throws(() => readLaunch(apart), /MASTER_ADDR is missing/);
+  const mpich = { PMI_RANK: "0", PMI_SIZE: "3", MPI_LOCALRANKID: "0", MPI_LOCALNRANKS: "3" };
+  assert.equal(readLaunch(mpich)?.size, 3);
+});
+
+const { SLURM_STEP_ID: _, ...allocated } = srun;
+for (const [what, variables] of [
+  ["no launcher", {}],
+  ["a launcher of one process", { RANK: "0", WORLD_SIZE: "1" }],
+  ["a shell of salloc", allocated],
+  ["a shell of salloc that is a step", { ...srun, SLURM_STEP_ID: "4294967290", SLURM_PROCID: "0" }],
+  ["srun with one task", { ...srun, SLURM_NTASKS: "1", SLURM_PROCID: "0" }],
+  ["torchrun's variables for one node", { PET_NNODES: "1" }],
+] as const) {
+  test(`${what}: the only process`, () => assert.equal(readLaunch(variables), null));
+}
+
+for (const [what, variables, message] of [
+  ["RANK alone", { RANK: "0" }, /WORLD_SIZE is missing: expected how many processes there are, beside RANK/],
+  ["WORLD_SIZE alone", { WORLD_SIZE: "2" }, /RANK is missing/],
+  ["a rank too high", { ...torchrun, RANK: "8" }, /RANK is 8 and WORLD_SIZE is 8: expected ranks from 0/],
+  ["a rank below 0", { ...torchrun, RANK: "-1" }, /RANK: expected a whole number, got "-1"/],
+  ["a size that is no number", { ...torchrun, WORLD_SIZE: "two" }, /WORLD_SIZE: expected a whole number, got "two"/],
+  ["no address", { ...torchrun, MASTER_ADDR: " " }, /MASTER_ADDR is missing/],
+  ["a port too high", { ...torchrun, MASTER_PORT: "70000" }, /MASTER_PORT: expected a port from 1 to 65535/],
+  ["a local rank too high", { ...torchrun, LOCAL_RANK: "4" }, /LOCAL_RANK is 4, LOCAL_WORLD_SIZE is 4/],
+  ["torchrun's variables without torchrun", { PET_NNODES: "2" }, /PET_NNODES is 2.*torchrun --no-python/],
+] as const) {
+  test(`${what} is refused by name`, () => {
+    assert.throws(
+      () => readLaunch(variables),
+      (error: unknown) => error instanceof ConfigError && message.test(error.message),
+    );
+  });
+}
