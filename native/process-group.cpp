@@ -26,10 +26,15 @@
 #include <unordered_map>
 #include <vector>
 
+#include "lost-ranks.h"
+
 namespace preftune {
 namespace {
 
 using Milliseconds = std::chrono::milliseconds;
+
+// What the message of a failed wait begins with where a rank is lost.
+constexpr const char* kLost = "lost: ";
 
 // Numbered things of this process: JavaScript holds the numbers. Never destroyed, as libtorch's own statics may go first.
 template <typename T>
@@ -184,8 +189,35 @@ int64_t broadcast(const at::Tensor& values, int64_t from, int64_t group) {
 
 int64_t barrier(int64_t group) { return works().add(groups().get(group)->barrier()); }
 
-// Waits until the work is done. @throws what it failed with
-void wait(int64_t work) { works().take(work)->wait(); }
+// ---- lost ranks --------------------------------------------------------------------------------------------------
+
+Numbered<std::shared_ptr<LostRanks>>& watches() {
+  static auto* all = new Numbered<std::shared_ptr<LostRanks>>();
+  return *all;
+}
+
+int64_t beatsBegin(const std::string& host, int64_t port, const std::string& prefix, int64_t rank, int64_t size, const std::string& self,
+                   bool isStoreOurs, int64_t limitMs) {
+  return watches().add(std::make_shared<LostRanks>(BeatSettings{host, port, prefix, rank, size, self, isStoreOurs, Milliseconds(limitMs)}));
+}
+void beatsNote(int64_t beats, const std::string& what) { watches().get(beats)->note(what); }
+std::string beatsVerdict(int64_t beats) { return watches().get(beats)->verdict(); }
+void beatsEnd(int64_t beats) { watches().take(beats); }
+
+// Waits until the work is done, in slices, so that a lost rank ends it. @throws which rank is lost, or what the work failed with
+void wait(int64_t number, int64_t beats) {
+  const WorkHandle work = works().take(number);
+  const std::shared_ptr<LostRanks> watch = watches().get(beats);
+  for (int64_t slices = 0; !work->isCompleted(); ++slices) {
+    if (slices % 64 == 63) {
+      if (const std::string lost = watch->verdict(); !lost.empty()) TORCH_CHECK(false, kLost, lost);
+    }
+    std::this_thread::sleep_for(std::chrono::microseconds(slices < 1000 ? 50 : 1000));
+  }
+  if (work->isSuccess()) return;
+  if (const std::string lost = watch->verdictAfterFailure(); !lost.empty()) TORCH_CHECK(false, kLost, lost);
+  std::rethrow_exception(work->exception());
+}
 
 }  // namespace
 
@@ -203,7 +235,11 @@ TORCH_LIBRARY_FRAGMENT(preftune, m) {
   m.def("group_all_reduce(Tensor values, int group) -> int", allReduce);
   m.def("group_broadcast(Tensor values, int from, int group) -> int", broadcast);
   m.def("group_barrier(int group) -> int", barrier);
-  m.def("group_wait(int work) -> ()", wait);
+  m.def("group_wait(int work, int beats) -> ()", wait);
+  m.def("beats_begin(str host, int port, str prefix, int rank, int size, str self, bool is_store_ours, int limit_ms) -> int", beatsBegin);
+  m.def("beats_note(int beats, str what) -> ()", beatsNote);
+  m.def("beats_verdict(int beats) -> str", beatsVerdict);
+  m.def("beats_end(int beats) -> ()", beatsEnd);
 }
 
 }  // namespace preftune

@@ -13,6 +13,7 @@ export const exitCodes = {
   FileError: 5,
   TrainingError: 6,
   EndpointError: 7,
+  LostRankError: 8,
 } as const;
 
 /** Base of all errors a user can cause and fix. `exitCode` is the process status the command line ends with. */
@@ -71,4 +72,9 @@ export class EndpointError extends PreftuneError {
 /** The message of anything thrown. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
+}
+
+/** Another process of a run on several is gone: the run ends, and can be resumed from its last checkpoint. */
+export class LostRankError extends PreftuneError {
+  override readonly exitCode: number = exitCodes.LostRankError;
 }

@@ -288,6 +288,14 @@ export const zeros: (size: readonly number[], options?: { dtype?: DType | null; 
 export const zerosLike: (self: Tensor, options?: { dtype?: DType | null; layout?: number | null; device?: string | null; pinMemory?: boolean | null; memoryFormat?: number | null }) => Tensor = bind("aten::zeros_like");
 /** `preftune::address_towards(str host, int port) -> str` */
 export const addressTowards: (host: string, port: number) => string = bind("preftune::address_towards");
+/** `preftune::beats_begin(str host, int port, str prefix, int rank, int size, str self, bool is_store_ours, int limit_ms) -> int` */
+export const beatsBegin: (host: string, port: number, prefix: string, rank: number, size: number, self: string, isStoreOurs: boolean, limitMs: number) => number = bind("preftune::beats_begin");
+/** `preftune::beats_end(int beats) -> ()` */
+export const beatsEnd: (beats: number) => void = bind("preftune::beats_end");
+/** `preftune::beats_note(int beats, str what) -> ()` */
+export const beatsNote: (beats: number, what: string) => void = bind("preftune::beats_note");
+/** `preftune::beats_verdict(int beats) -> str` */
+export const beatsVerdict: (beats: number) => string = bind("preftune::beats_verdict");
 /** `preftune::cache_fill_(Tensor(a!) keys, Tensor(b!) values, Tensor k, Tensor v, int[] pages) -> ()` */
 export const cacheFill_: (keys: Tensor, values: Tensor, k: Tensor, v: Tensor, pages: readonly number[]) => void = bind("preftune::cache_fill_");
 /** `preftune::decode_attention(Tensor q, Tensor k, Tensor v, Tensor(a!) keys, Tensor(b!) values, Tensor table, float scale, int window) -> Tensor` */
@@ -312,8 +320,8 @@ export const groupExchange: (output: Tensor, input: Tensor, group: number) => nu
 export const groupJoin: (store: number, name: string, rank: number, size: number, address: string, timeoutMs: number) => number = bind("preftune::group_join");
 /** `preftune::group_leave(int group) -> ()` */
 export const groupLeave: (group: number) => void = bind("preftune::group_leave");
-/** `preftune::group_wait(int work) -> ()` */
-export const groupWait: (work: number) => void = bind("preftune::group_wait");
+/** `preftune::group_wait(int work, int beats) -> ()` */
+export const groupWait: (work: number, beats: number) => void = bind("preftune::group_wait");
 /** `preftune::half_copy(Tensor weight, Tensor copy) -> Tensor` */
 export const halfCopy: (weight: Tensor, copy: Tensor) => Tensor = bind("preftune::half_copy");
 /** `preftune::lora_linear(Tensor x, Tensor weight, Tensor a, Tensor b, float scale) -> Tensor` */

@@ -1,0 +1,162 @@
+/** The processes of a run as a group: they meet in a store, pass numbers to each other, and notice when one is lost. */
+import { hostname } from "node:os";
+import { setTimeout as sleep } from "node:timers/promises";
+import { ConfigError, LostRankError, messageOf } from "../base/errors.ts";
+import { ops, type Tensor } from "../torch/index.ts";
+import type { Launch } from "./launch.ts";
+
+/** Limits of a group. */
+export interface GroupLimits {
+  /** Seconds in which all ranks have to come. */
+  rank_start_timeout: number;
+  /** Seconds without a sign of life after which a rank is lost. */
+  rank_timeout: number;
+}
+
+/** Longest time of a collective, in ms: lost ranks are noticed by their beats, long before. */
+const longest = 7 * 24 * 3600 * 1000;
+/** What the addon's message of a lost rank begins with; see `native/process-group.cpp`. */
+const lost = /lost: (.*)/;
+
+/** A collective under way. Its tensors must not be touched until it was waited for. */
+export interface Pending {
+  /** @throws {LostRankError} naming the rank that is lost */
+  wait(): void;
+}
+
+/** This process among the others of a run. */
+export class RankGroup implements Disposable {
+  readonly rank: number;
+  readonly size: number;
+  readonly #store: number;
+  readonly #beats: number;
+  readonly #group: number;
+  #isLost = false;
+
+  private constructor({ rank, size }: Launch, handles: { store: number; beats: number; group: number }) {
+    this.rank = rank;
+    this.size = size;
+    this.#store = handles.store;
+    this.#beats = handles.beats;
+    this.#group = handles.group;
+  }
+
+  /**
+   * Meets the other ranks.
+   *
+   * @throws {ConfigError} naming the ranks that have not come, or the address that cannot be reached
+   */
+  static async join(launch: Launch, limits: GroupLimits): Promise<RankGroup> {
+    const { rank, size, host, port, restarts } = launch;
+    const prefix = `preftune/${restarts}`;
+    const timeout = 1000 * limits.rank_start_timeout;
+    const store = openStore(launch, timeout);
+    const self = `host ${hostname()}, pid ${process.pid}`;
+    await meet(store, `${prefix}/here`, { ...launch, self, timeout });
+    const beats = ops.beatsBegin(host, port, prefix, rank, size, self, launch.isStoreOurs, 1000 * limits.rank_timeout);
+    const address = ops.addressTowards(host, port);
+    const group = ops.groupJoin(store, `${prefix}/group`, rank, size, address, longest);
+    return new RankGroup(launch, { store, beats, group });
+  }
+
+  /** Says what this rank does, for the others' messages should it be lost: "step 1240, saving". */
+  note(doing: string): void {
+    ops.beatsNote(this.#beats, doing);
+  }
+
+  /** @throws {LostRankError} if a rank is lost */
+  check(): void {
+    const verdict = ops.beatsVerdict(this.#beats);
+    if (verdict !== "") throw this.#lost(verdict);
+  }
+
+  /** The parts of all ranks, in order. @param output - (size · n) @param input - (n) */
+  allGather(output: Tensor, input: Tensor): Pending {
+    return this.#pending(ops.groupAllGather(output, input, this.#group));
+  }
+
+  /** Part r of `input` goes to rank r; `output` has the parts that came, in order of the ranks. Both (size · n). */
+  exchange(output: Tensor, input: Tensor): Pending {
+    return this.#pending(ops.groupExchange(output, input, this.#group));
+  }
+
+  /** Adds the numbers of all ranks up, in place. */
+  allReduce(values: Tensor): Pending {
+    return this.#pending(ops.groupAllReduce(values, this.#group));
+  }
+
+  /** Gives all ranks the numbers of rank `from`. */
+  broadcast(values: Tensor, from: number): Pending {
+    return this.#pending(ops.groupBroadcast(values, from, this.#group));
+  }
+
+  /** Waits for all ranks. */
+  barrier(): void {
+    this.#pending(ops.groupBarrier(this.#group)).wait();
+  }
+
+  #pending(work: number): Pending {
+    return {
+      wait: () => {
+        try {
+          ops.groupWait(work, this.#beats);
+        } catch (error) {
+          const [, verdict] = lost.exec(messageOf(error)) ?? [];
+          throw verdict === undefined ? error : this.#lost(verdict, error);
+        }
+      },
+    };
+  }
+
+  #lost(verdict: string, cause?: unknown): LostRankError {
+    this.#isLost = true;
+    return new LostRankError(`${verdict}. The run ends; resume it from its last checkpoint.`, { cause });
+  }
+
+  [Symbol.dispose](): void {
+    ops.beatsEnd(this.#beats);
+    // Gloo would wait for the collective that the lost rank is missing in
+    if (this.#isLost) return;
+    ops.groupLeave(this.#group);
+    ops.storeClose(this.#store);
+  }
+}
+
+function openStore({ host, port, rank, isStoreOurs }: Launch, timeout: number): number {
+  const serves = isStoreOurs && rank === 0;
+  try {
+    return ops.storeOpen(host, port, serves, timeout);
+  } catch (error) {
+    const what = serves
+      ? `rank 0 cannot listen on port ${port}: another program has it, or ${host} is not this host. Set MASTER_PORT to a free port`
+      : `the store at ${host}:${port} cannot be reached. Check MASTER_ADDR and MASTER_PORT, that rank 0 was started, and that no firewall is between`;
+    throw new ConfigError(`MASTER_ADDR ${host}, MASTER_PORT ${port}: ${what}.`, { cause: error });
+  }
+}
+
+/** Says that this rank is here and waits for the others. */
+async function meet(
+  store: number,
+  key: string,
+  { rank, size, self, timeout }: Launch & { self: string; timeout: number },
+): Promise<void> {
+  const before = ops.storeAdd(store, `${key}/count/${rank}`, 1);
+  const other = ops.storeGet(store, `${key}/${rank}`);
+  if (before > 1) {
+    throw new ConfigError(`rank ${rank} is there twice: ${other} and ${self}. Each process needs a RANK of its own.`);
+  }
+  ops.storeSet(store, `${key}/${rank}`, self);
+  const until = performance.now() + timeout;
+  for (;;) {
+    const missing = Array.from({ length: size }, (_, r) => r).filter((r) => ops.storeGet(store, `${key}/${r}`) === "");
+    if (missing.length === 0) return;
+    if (performance.now() > until) {
+      const seconds = Math.round(timeout / 1000);
+      throw new ConfigError(
+        `after ${seconds} s ${size - missing.length} of ${size} ranks have come; missing: ${missing.join(", ")}. ` +
+          "See what these processes printed, or whether they were started with the same MASTER_ADDR and MASTER_PORT.",
+      );
+    }
+    await sleep(50);
+  }
+}
