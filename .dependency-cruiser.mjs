@@ -3,7 +3,7 @@
  * A folder may import itself and the folders named here; a folder that is not listed may not be imported or import.
  */
 const core = ["base", "formats", "text", "methods", "config", "runs"];
-const learning = [...core, "torch", "nn", "models", "optim", "data"];
+const learning = [...core, "torch", "distributed", "sharding", "nn", "models", "optim", "data"];
 const jobs = [
   ...learning,
   "hub",
@@ -33,6 +33,8 @@ export const layers = {
   runs: ["config", "data", "formats", "methods", "base"],
   report: ["runs", "config", "stats", "base"],
   planner: ["config", "terminal", "formats", "methods", "base"],
+  distributed: ["torch", "base"],
+  sharding: ["distributed", "models", "nn", "torch", "formats", "base"],
   nn: ["torch", "formats", "base"],
   models: ["nn", "torch", "formats", "base"],
   toy: ["models", "torch", "text", "formats", "base"],

@@ -55,7 +55,7 @@ class LostRanks {
   std::string verdict() {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (verdict_.empty() && age() > settings_.limit) {
-      // the store's own calls may block for ever on a host that is cut off
+      // the store's own calls may block for ever on a host that has lost its network
       verdict_ = storeIsLost(std::to_string(std::chrono::duration_cast<std::chrono::seconds>(age()).count()) + " s without an answer");
     }
     return verdict_;

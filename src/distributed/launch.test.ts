@@ -92,7 +92,11 @@ for (const [what, variables, message] of [
   ["WORLD_SIZE alone", { WORLD_SIZE: "2" }, /RANK is missing/],
   ["a rank too high", { ...torchrun, RANK: "8" }, /RANK is 8 and WORLD_SIZE is 8: expected ranks from 0/],
   ["a rank below 0", { ...torchrun, RANK: "-1" }, /RANK: expected a whole number, got "-1"/],
-  ["a size that is no number", { ...torchrun, WORLD_SIZE: "two" }, /WORLD_SIZE: expected a whole number, got "two"/],
+  [
+    "a size that is no number",
+    { ...torchrun, WORLD_SIZE: "two" },
+    /WORLD_SIZE: expected a whole number, got "two"/,
+  ],
   ["no address", { ...torchrun, MASTER_ADDR: " " }, /MASTER_ADDR is missing/],
   ["a port too high", { ...torchrun, MASTER_PORT: "70000" }, /MASTER_PORT: expected a port from 1 to 65535/],
   ["a local rank too high", { ...torchrun, LOCAL_RANK: "4" }, /LOCAL_RANK is 4, LOCAL_WORLD_SIZE is 4/],

@@ -66,7 +66,8 @@ const usualPort = 29_500;
  * @throws {ConfigError} naming the variable that is missing or wrong
  */
 export function readLaunch(variables: Variables = process.env): Launch | null {
-  if (given(variables, "RANK") !== null || given(variables, "WORLD_SIZE") !== null) return ofVariables(variables);
+  if (given(variables, "RANK") !== null || given(variables, "WORLD_SIZE") !== null)
+    return ofVariables(variables);
   if (isStepOfSlurm(variables)) return ofSlurm(variables);
   if (given(variables, NAMES.openMpi.rank) !== null) return ofMpi(variables, NAMES.openMpi);
   if (given(variables, NAMES.mpich.rank) !== null) return ofMpi(variables, NAMES.mpich);
@@ -133,8 +134,14 @@ type Place = Pick<Launch, "rank" | "size" | "localRank" | "localSize">;
 
 /** Null where there is one process. */
 function placeOf(variables: Variables, names: Names): Place | null {
-  const rank = whole(required(variables, names.rank, `this process's number, beside ${names.size}`), names.rank);
-  const size = whole(required(variables, names.size, `how many processes there are, beside ${names.rank}`), names.size);
+  const rank = whole(
+    required(variables, names.rank, `this process's number, beside ${names.size}`),
+    names.rank,
+  );
+  const size = whole(
+    required(variables, names.size, `how many processes there are, beside ${names.rank}`),
+    names.size,
+  );
   if (size < 1 || rank >= size) {
     throw new ConfigError(
       `${names.rank} is ${rank} and ${names.size} is ${size}: expected ranks from 0 to ${names.size} - 1. Two launchers may have set them: unset both, or set both.`,
@@ -161,7 +168,9 @@ function given(variables: Variables, name: string): string | null {
 function required(variables: Variables, name: string, what: string): string {
   const value = given(variables, name);
   if (value !== null) return value;
-  throw new ConfigError(`${name} is missing: expected ${what}. torchrun sets it; by hand, set it for each process.`);
+  throw new ConfigError(
+    `${name} is missing: expected ${what}. torchrun sets it; by hand, set it for each process.`,
+  );
 }
 
 function whole(text: string, name: string): number {

@@ -53,7 +53,16 @@ export class RankGroup implements Disposable {
     const store = openStore(launch, timeout);
     const self = `host ${hostname()}, pid ${process.pid}`;
     await meet(store, `${prefix}/here`, { ...launch, self, timeout });
-    const beats = ops.beatsBegin(host, port, prefix, rank, size, self, launch.isStoreOurs, 1000 * limits.rank_timeout);
+    const beats = ops.beatsBegin(
+      host,
+      port,
+      prefix,
+      rank,
+      size,
+      self,
+      launch.isStoreOurs,
+      1000 * limits.rank_timeout,
+    );
     const address = ops.addressTowards(host, port);
     const group = ops.groupJoin(store, `${prefix}/group`, rank, size, address, longest);
     return new RankGroup(launch, { store, beats, group });
@@ -143,12 +152,16 @@ async function meet(
   const before = ops.storeAdd(store, `${key}/count/${rank}`, 1);
   const other = ops.storeGet(store, `${key}/${rank}`);
   if (before > 1) {
-    throw new ConfigError(`rank ${rank} is there twice: ${other} and ${self}. Each process needs a RANK of its own.`);
+    throw new ConfigError(
+      `rank ${rank} is there twice: ${other} and ${self}. Each process needs a RANK of its own.`,
+    );
   }
   ops.storeSet(store, `${key}/${rank}`, self);
   const until = performance.now() + timeout;
   for (;;) {
-    const missing = Array.from({ length: size }, (_, r) => r).filter((r) => ops.storeGet(store, `${key}/${r}`) === "");
+    const missing = Array.from({ length: size }, (_, r) => r).filter(
+      (r) => ops.storeGet(store, `${key}/${r}`) === "",
+    );
     if (missing.length === 0) return;
     if (performance.now() > until) {
       const seconds = Math.round(timeout / 1000);

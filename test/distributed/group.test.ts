@@ -28,7 +28,12 @@ type Plan = { does: "operations" | "steps"; limit?: number; start?: number };
 
 function start(variables: Record<string, string>, { does, limit = 10, start = 60 }: Plan): Rank {
   const started = spawn(process.execPath, ["--conditions=preftune-source", child], {
-    env: { ...process.env, MASTER_ADDR: "127.0.0.1", ...variables, PLAN: JSON.stringify({ does, limit, start }) },
+    env: {
+      ...process.env,
+      MASTER_ADDR: "127.0.0.1",
+      ...variables,
+      PLAN: JSON.stringify({ does, limit, start }),
+    },
     stdio: ["ignore", "pipe", "inherit"],
   });
   let text = "";
@@ -38,7 +43,10 @@ function start(variables: Record<string, string>, { does, limit = 10, start = 60
   const ended = once(started, "close").then(([status]) => {
     const lines = text.trim().split("\n");
     const last = lines.at(-1) ?? "";
-    return { status: status as number | null, last: last.startsWith("{") || last.startsWith("[") ? JSON.parse(last) : null };
+    return {
+      status: status as number | null,
+      last: last.startsWith("{") || last.startsWith("[") ? JSON.parse(last) : null,
+    };
   });
   return { process: started, printed: () => text, ended };
 }
@@ -57,7 +65,10 @@ for (const size of [2, 3]) {
     const all = Array.from({ length: size }, (_, r) => [r, r + 0.5, 7]).flat();
     for (const [rank, { status, last }] of ends.entries()) {
       assert.equal(status, 0);
-      const exchanged = Array.from({ length: size }, (_, r) => [2 * rank + 10 * r, 2 * rank + 1 + 10 * r]).flat();
+      const exchanged = Array.from({ length: size }, (_, r) => [
+        2 * rank + 10 * r,
+        2 * rank + 1 + 10 * r,
+      ]).flat();
       const sum = (size * (size + 1)) / 2;
       const expected = [all, exchanged, Array(5).fill(sum), [size - 1, size - 1]];
       assert.deepEqual(last, [expected, expected, expected]);
@@ -74,7 +85,8 @@ for (const [signal, rank] of [
     const ranks = await startAll(3, { does: "steps", limit: 4 });
     const { process: victim } = ranks[rank] ?? assert.fail();
     try {
-      while (!ranks.every(({ printed }) => printed().includes("running"))) await new Promise((r) => setTimeout(r, 20));
+      while (!ranks.every(({ printed }) => printed().includes("running")))
+        await new Promise((r) => setTimeout(r, 20));
       victim.kill(signal);
       const others = ranks.filter((_, r) => r !== rank);
       for (const { status, last } of await Promise.all(others.map(({ ended }) => ended))) {
@@ -82,7 +94,11 @@ for (const [signal, rank] of [
         const { name, message } = last as { name: string; message: string };
         assert.equal(name, "LostRankError");
         assert.match(message, new RegExp(`^rank ${rank}\\b`));
-        if (rank !== 0) assert.match(message, new RegExp(`pid ${victim.pid}\\) gave no sign of life for \\d+ s; last at step \\d+, forward`));
+        if (rank !== 0)
+          assert.match(
+            message,
+            new RegExp(`pid ${victim.pid}\\) gave no sign of life for \\d+ s; last at step \\d+, forward`),
+          );
       }
     } finally {
       for (const one of ranks) one.process.kill("SIGKILL");
@@ -99,5 +115,9 @@ test("a rank that does not come is named; so is one that is there twice", async 
   const messages = ends.map(({ status, last }) => [status, (last as { message: string }).message]);
   assert.deepEqual(messages[0]?.[0], 2);
   assert.match(String(messages[0]?.[1]), /after 8 s 2 of 3 ranks have come; missing: 2\./);
-  assert.equal(messages.filter(([, message]) => /^rank 1 is there twice: host .*pid \d+ and host/.test(String(message))).length, 1);
+  assert.equal(
+    messages.filter(([, message]) => /^rank 1 is there twice: host .*pid \d+ and host/.test(String(message)))
+      .length,
+    1,
+  );
 });

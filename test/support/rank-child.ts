@@ -1,4 +1,4 @@
-/** A rank of a group, for tests: does what PLAN says and prints what came of it as JSON. */
+/** A rank of a group, for tests: does what PLAN says and prints the result as JSON. */
 import { exitCodes, PreftuneError } from "../../src/base/errors.ts";
 import { readLaunch } from "../../src/distributed/launch.ts";
 import { RankGroup } from "../../src/distributed/rank-group.ts";
