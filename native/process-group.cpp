@@ -21,6 +21,7 @@
 #include <chrono>
 #include <memory>
 #include <mutex>
+#include <numeric>
 #include <string>
 #include <thread>
 #include <unordered_map>
@@ -162,15 +163,19 @@ int64_t allGather(const at::Tensor& output, const at::Tensor& input, int64_t gro
   return works().add(backend->_allgather_base(to, from));
 }
 
-// Part r of `input` goes to rank r, whose part of `output` for this rank it becomes. output, input: (size · n) -> work
-int64_t exchange(const at::Tensor& output, const at::Tensor& input, int64_t group) {
+// The first counts[0] numbers of `input` go to rank 0, the next counts[1] to rank 1, ...; `output` gets those of all ranks for this
+// one, in order of the ranks, equally many from each. counts: empty for equal parts -> work
+int64_t exchange(const at::Tensor& output, const at::Tensor& input, at::IntArrayRef counts, int64_t group) {
   const BackendHandle backend = groups().get(group);
+  const int64_t size = backend->getSize();
   TORCH_CHECK(output.is_contiguous() && input.is_contiguous(), "expected contiguous tensors");
-  TORCH_CHECK(output.numel() == input.numel() && input.numel() % backend->getSize() == 0, "expected equally many numbers in both, a multiple of ",
-              backend->getSize(), ", got ", output.numel(), " and ", input.numel());
+  TORCH_CHECK(output.numel() % size == 0, "expected equally many numbers from each of ", size, " ranks, got ", output.numel());
+  std::vector<int64_t> given = counts.vec(), taken(static_cast<size_t>(size), output.numel() / size);
+  if (given.empty()) given.assign(static_cast<size_t>(size), input.numel() / size);
+  TORCH_CHECK(static_cast<int64_t>(given.size()) == size && std::accumulate(given.begin(), given.end(), int64_t{0}) == input.numel(),
+              "expected a count for each of ", size, " ranks, in all the ", input.numel(), " numbers given");
   at::Tensor to = output.variable_data(), from = input.variable_data();
-  std::vector<int64_t> equal;
-  return works().add(backend->alltoall_base(to, from, equal, equal));
+  return works().add(backend->alltoall_base(to, from, taken, given));
 }
 
 int64_t allReduce(const at::Tensor& values, int64_t group) {
@@ -188,6 +193,15 @@ int64_t broadcast(const at::Tensor& values, int64_t from, int64_t group) {
 }
 
 int64_t barrier(int64_t group) { return works().add(groups().get(group)->barrier()); }
+
+// Frees the memory of `values` (0 bytes) or gives it some again. Views of it stay, and what graphs hold of them: to be computed with,
+// they need the memory back, with the numbers that it had.
+void storageResize(const at::Tensor& values, int64_t bytes) {
+  c10::StorageImpl* storage = values.storage().unsafeGetStorageImpl();
+  const c10::Device device = values.device();
+  storage->set_data_ptr_noswap(bytes == 0 ? c10::DataPtr(nullptr, device) : c10::GetAllocator(device.type())->allocate(static_cast<size_t>(bytes)));
+  storage->set_nbytes(static_cast<size_t>(bytes));
+}
 
 // ---- lost ranks --------------------------------------------------------------------------------------------------
 
@@ -231,11 +245,12 @@ TORCH_LIBRARY_FRAGMENT(preftune, m) {
   m.def("group_join(int store, str name, int rank, int size, str address, int timeout_ms) -> int", groupJoin);
   m.def("group_leave(int group) -> ()", groupLeave);
   m.def("group_all_gather(Tensor output, Tensor input, int group) -> int", allGather);
-  m.def("group_exchange(Tensor output, Tensor input, int group) -> int", exchange);
+  m.def("group_exchange(Tensor output, Tensor input, int[] counts, int group) -> int", exchange);
   m.def("group_all_reduce(Tensor values, int group) -> int", allReduce);
   m.def("group_broadcast(Tensor values, int from, int group) -> int", broadcast);
   m.def("group_barrier(int group) -> int", barrier);
   m.def("group_wait(int work, int beats) -> ()", wait);
+  m.def("storage_resize(Tensor values, int bytes) -> ()", storageResize);
   m.def("beats_begin(str host, int port, str prefix, int rank, int size, str self, bool is_store_ours, int limit_ms) -> int", beatsBegin);
   m.def("beats_note(int beats, str what) -> ()", beatsNote);
   m.def("beats_verdict(int beats) -> str", beatsVerdict);

@@ -2,7 +2,8 @@
 import { hostname } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import { ConfigError, LostRankError, messageOf } from "../base/errors.ts";
-import { ops, type Tensor } from "../torch/index.ts";
+import { parseNumbers, stringifyNumbers } from "../base/json-numbers.ts";
+import { ops, scope, type Tensor, tensor } from "../torch/index.ts";
 import type { Launch } from "./launch.ts";
 
 /** Limits of a group. */
@@ -15,6 +16,8 @@ export interface GroupLimits {
 
 /** Longest time of a collective, in ms: lost ranks are noticed by their beats, long before. */
 const longest = 7 * 24 * 3600 * 1000;
+/** Bytes of a text that one collective carries, and of its length before it. */
+const [usualText, lengthBytes] = [4092, 4];
 /** What the addon's message of a lost rank begins with; see `native/process-group.cpp`. */
 const lost = /lost: (.*)/;
 
@@ -84,9 +87,13 @@ export class RankGroup implements Disposable {
     return this.#pending(ops.groupAllGather(output, input, this.#group));
   }
 
-  /** Part r of `input` goes to rank r; `output` has the parts that came, in order of the ranks. Both (size · n). */
-  exchange(output: Tensor, input: Tensor): Pending {
-    return this.#pending(ops.groupExchange(output, input, this.#group));
+  /**
+   * Gives each rank its part of `input`; `output` gets the parts for this rank, in order of the ranks.
+   *
+   * @param output - (size · n) @param counts - numbers of `input` for each rank, n for this one; left out: equally many
+   */
+  exchange(output: Tensor, input: Tensor, counts: readonly number[] = []): Pending {
+    return this.#pending(ops.groupExchange(output, input, counts, this.#group));
   }
 
   /** Adds the numbers of all ranks up, in place. */
@@ -97,6 +104,33 @@ export class RankGroup implements Disposable {
   /** Gives all ranks the numbers of rank `from`. */
   broadcast(values: Tensor, from: number): Pending {
     return this.#pending(ops.groupBroadcast(values, from, this.#group));
+  }
+
+  /** What each rank gives, in order of the ranks: something small, as JSON has it, and numbers that are not finite. */
+  gather<T>(value: T): T[] {
+    const text = new TextEncoder().encode(stringifyNumbers(value));
+    let { texts, longest } = this.#gatherTexts(text, usualText);
+    if (longest > usualText) ({ texts } = this.#gatherTexts(text, longest));
+    return texts.map((one) => parseNumbers(new TextDecoder().decode(one)) as T);
+  }
+
+  /** One collective: the texts of all ranks, each cut to `room` bytes, and the length of the longest. */
+  #gatherTexts(text: Uint8Array, room: number): { texts: Uint8Array[]; longest: number } {
+    using _ = scope();
+    const own = new Uint8Array(lengthBytes + room);
+    new DataView(own.buffer).setUint32(0, text.length);
+    own.set(text.subarray(0, room), lengthBytes);
+    const all = ops.zeros([this.size * own.length], { dtype: "uint8" });
+    this.allGather(all, tensor(own)).wait();
+    const bytes = all.data() as Uint8Array<ArrayBuffer>;
+    const slots = Array.from({ length: this.size }, (_, r) =>
+      bytes.subarray(r * own.length, (r + 1) * own.length),
+    );
+    const lengths = slots.map((slot) => new DataView(slot.buffer, slot.byteOffset).getUint32(0));
+    const texts = slots.map((slot, r) =>
+      slot.subarray(lengthBytes, lengthBytes + Math.min(room, lengths[r] ?? 0)),
+    );
+    return { texts, longest: Math.max(...lengths) };
   }
 
   /** Waits for all ranks. */

@@ -70,8 +70,10 @@ for (const size of [2, 3]) {
         2 * rank + 1 + 10 * r,
       ]).flat();
       const sum = (size * (size + 1)) / 2;
-      const expected = [all, exchanged, Array(5).fill(sum), [size - 1, size - 1]];
-      assert.deepEqual(last, [expected, expected, expected]);
+      const uneven = Array.from({ length: size }, (_, r) => Array(rank + 1).fill(10 * r + rank)).flat();
+      const expected = [all, exchanged, Array(5).fill(sum), [size - 1, size - 1], uneven];
+      const facts = Array.from({ length: size }, (_, r) => [3000 * r, r, "NaN"]);
+      assert.deepEqual(last, { tensors: [expected, expected, expected], facts });
     }
   });
 }

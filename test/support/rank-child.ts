@@ -14,7 +14,9 @@ if (launch === null) throw new Error("expected the variables of a launcher");
 
 function operations(group: RankGroup): unknown {
   const { rank, size } = group;
-  return (["float32", "float64", "bfloat16"] as DType[]).map((dtype) => {
+  const texts = group.gather({ rank, of: "é".repeat(3000 * rank), value: Number.NaN });
+  const facts = texts.map(({ of, ...rest }) => [of.length, rest.rank, String(rest.value)]);
+  const tensors = (["float32", "float64", "bfloat16"] as DType[]).map((dtype) => {
     using _ = scope();
     const own = ops.to(tensor([rank, rank + 0.5, 7]), dtype);
     const all = ops.zeros([3 * size], { dtype });
@@ -24,11 +26,17 @@ function operations(group: RankGroup): unknown {
     group.exchange(exchanged, ops.to(tensor(parts), dtype)).wait();
     const sum = ops.full([5], rank + 1, { dtype });
     group.allReduce(sum).wait();
-    const given = ops.full([2], rank, { dtype });
-    group.broadcast(given, size - 1).wait();
+    const shared = ops.full([2], rank, { dtype });
+    group.broadcast(shared, size - 1).wait();
+    // rank r gets r + 1 numbers of each
+    const counts = Array.from({ length: size }, (_, r) => r + 1);
+    const uneven = ops.zeros([size * (rank + 1)], { dtype });
+    const given = counts.flatMap((count, to) => Array<number>(count).fill(10 * rank + to));
+    group.exchange(uneven, ops.to(tensor(given), dtype), counts).wait();
     group.barrier();
-    return [all, exchanged, sum, given].map((t) => ops.to(t, "float32").toNumbers());
+    return [all, exchanged, sum, shared, uneven].map((t) => ops.to(t, "float32").toNumbers());
   });
+  return { tensors, facts };
 }
 
 /** Steps without end, until a rank is lost. */

@@ -314,8 +314,8 @@ export const groupAllReduce: (values: Tensor, group: number) => number = bind("p
 export const groupBarrier: (group: number) => number = bind("preftune::group_barrier");
 /** `preftune::group_broadcast(Tensor values, int from, int group) -> int` */
 export const groupBroadcast: (values: Tensor, from: number, group: number) => number = bind("preftune::group_broadcast");
-/** `preftune::group_exchange(Tensor output, Tensor input, int group) -> int` */
-export const groupExchange: (output: Tensor, input: Tensor, group: number) => number = bind("preftune::group_exchange");
+/** `preftune::group_exchange(Tensor output, Tensor input, int[] counts, int group) -> int` */
+export const groupExchange: (output: Tensor, input: Tensor, counts: readonly number[], group: number) => number = bind("preftune::group_exchange");
 /** `preftune::group_join(int store, str name, int rank, int size, str address, int timeout_ms) -> int` */
 export const groupJoin: (store: number, name: string, rank: number, size: number, address: string, timeoutMs: number) => number = bind("preftune::group_join");
 /** `preftune::group_leave(int group) -> ()` */
@@ -332,6 +332,8 @@ export const rmsNorm: (x: Tensor, weight: Tensor, eps: number) => Tensor = bind(
 export const rotateHeads: (x: Tensor, weight: Tensor | null, eps: number, cos: Tensor, sin: Tensor) => Tensor = bind("preftune::rotate_heads");
 /** `preftune::segment_attention(Tensor q, Tensor k, Tensor v, int[] segments, float scale, int window) -> Tensor` */
 export const segmentAttention: (q: Tensor, k: Tensor, v: Tensor, segments: readonly number[], scale: number, window: number) => Tensor = bind("preftune::segment_attention");
+/** `preftune::storage_resize(Tensor values, int bytes) -> ()` */
+export const storageResize: (values: Tensor, bytes: number) => void = bind("preftune::storage_resize");
 /** `preftune::store_add(int store, str key, int count) -> int` */
 export const storeAdd: (store: number, key: string, count: number) => number = bind("preftune::store_add");
 /** `preftune::store_close(int store) -> ()` */
