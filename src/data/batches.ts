@@ -2,6 +2,8 @@
 import { ConfigError } from "../base/errors.ts";
 import type { Example } from "./example.ts";
 import { packedTokens } from "./packing.ts";
+import type { StepRow } from "./step-balance.ts";
+import { chunks, divideStep } from "./step-division.ts";
 
 /** Sizes of steps and micro-batches, under the names of a run's configuration. */
 export interface BatchOptions {
@@ -19,16 +21,37 @@ export interface BatchOptions {
   share_prompt?: boolean;
   /** True where answers are scored, which takes their last tokens too. Default false. */
   scores?: boolean;
+  /** Ranks that a step's rows are divided over. Which rows these are does not depend on it. Default 1. */
+  ranks?: number;
+  /** How long an example takes, in any unit, by its index: what ranks are balanced by. Default: its packed tokens. */
+  cost?: (index: number) => number;
 }
 
-/** One optimiser step: indices of examples. */
-export interface StepPlan {
+/** One optimiser step: indices of examples. How it is divided is found out when it is asked for. */
+export class StepPlan {
   /** In the order of the epoch. */
-  examples: number[];
-  /** The same, divided. Within a micro-batch they keep the order of the epoch. */
-  microBatches: number[][];
+  readonly examples: readonly number[];
   /** Packed tokens of all of them. */
-  tokens: number;
+  readonly tokens: number;
+  readonly #rows: readonly StepRow[];
+  readonly #options: BatchOptions;
+
+  constructor(rows: readonly StepRow[], options: BatchOptions) {
+    this.examples = rows.map(({ index }) => index);
+    this.tokens = rows.reduce((sum, { tokens }) => sum + tokens, 0);
+    this.#rows = rows;
+    this.#options = options;
+  }
+
+  /** Divided: `[rank][micro-batch]`, equally many of each rank. Within a micro-batch they keep the order of the epoch. */
+  byRank(): number[][][] {
+    return divideStep(this.#rows, this.#options);
+  }
+
+  /** The micro-batches of all ranks. */
+  get microBatches(): number[][] {
+    return this.byRank().flat();
+  }
 }
 
 /**
@@ -43,24 +66,16 @@ export function planEpoch(
   options: BatchOptions,
 ): StepPlan[] {
   checkSizes(options);
-  const { share_prompt = true, scores = false } = options;
-  const items = Array.from(order, (index): Item => {
+  const { share_prompt = true, scores = false, cost } = options;
+  const rows = Array.from(order, (index): StepRow => {
     const example = examples[index];
     if (example === undefined) {
       throw new ConfigError(`Expected an index below ${examples.length} in the order, got ${index}.`);
     }
-    return { index, tokens: packedTokens(example, { share_prompt, scores }) };
+    const tokens = packedTokens(example, { share_prompt, scores });
+    return { index, tokens, cost: cost?.(index) ?? tokens };
   });
-  return stepsOf(items, options).map((step) => ({
-    examples: indices(step),
-    microBatches: divide(step, options).map(indices),
-    tokens: tokensOf(step),
-  }));
-}
-
-interface Item {
-  index: number;
-  tokens: number;
+  return stepsOf(rows, options).map((step) => new StepPlan(step, options));
 }
 
 function checkSizes(options: BatchOptions): void {
@@ -82,56 +97,21 @@ function checkSizes(options: BatchOptions): void {
   }
 }
 
-function stepsOf(items: readonly Item[], options: BatchOptions): Item[][] {
+function stepsOf(rows: readonly StepRow[], options: BatchOptions): StepRow[][] {
   const budget = options.tokens_per_step ?? null;
   if (budget === null)
-    return chunks(items, options.per_device_train_batch_size * options.gradient_accumulation_steps);
-  const steps: Item[][] = [];
+    return chunks(rows, options.per_device_train_batch_size * options.gradient_accumulation_steps);
+  const steps: StepRow[][] = [];
   let filled = 0;
-  for (const item of items) {
+  for (const row of rows) {
     const step = steps.at(-1);
-    if (step !== undefined && filled + item.tokens <= budget) {
-      step.push(item);
-      filled += item.tokens;
+    if (step !== undefined && filled + row.tokens <= budget) {
+      step.push(row);
+      filled += row.tokens;
     } else {
-      steps.push([item]);
-      filled = item.tokens;
+      steps.push([row]);
+      filled = row.tokens;
     }
   }
   return steps;
-}
-
-function divide(step: readonly Item[], options: BatchOptions): Item[][] {
-  const limit = options.max_tokens_per_micro_batch ?? null;
-  return limit === null ? chunks(step, options.per_device_train_batch_size) : firstFitDecreasing(step, limit);
-}
-
-function firstFitDecreasing(step: readonly Item[], limit: number): Item[][] {
-  const place = new Map(step.map((item, position) => [item, position]));
-  const positionOf = (item: Item): number => place.get(item) ?? 0;
-  const bins: { items: Item[]; tokens: number }[] = [];
-  for (const item of [...step].sort((a, b) => b.tokens - a.tokens || positionOf(a) - positionOf(b))) {
-    const bin = bins.find(({ tokens }) => tokens + item.tokens <= limit);
-    if (bin === undefined) {
-      bins.push({ items: [item], tokens: item.tokens });
-    } else {
-      bin.items.push(item);
-      bin.tokens += item.tokens;
-    }
-  }
-  return bins.map(({ items }) => items.sort((a, b) => positionOf(a) - positionOf(b)));
-}
-
-function chunks(items: readonly Item[], size: number): Item[][] {
-  const parts: Item[][] = [];
-  for (let start = 0; start < items.length; start += size) parts.push(items.slice(start, start + size));
-  return parts;
-}
-
-function indices(items: readonly Item[]): number[] {
-  return items.map(({ index }) => index);
-}
-
-function tokensOf(items: readonly Item[]): number {
-  return items.reduce((sum, { tokens }) => sum + tokens, 0);
 }

@@ -14,6 +14,7 @@ import { streamTokens } from "../planner/flops.ts";
 import type { Workload } from "../planner/run-plan.ts";
 import { prepareData, taskOf } from "../train/prepare-data.ts";
 import { EpochSteps, type PlanKeys } from "../train/step-source.ts";
+import { lengthsOf } from "./row-cost.ts";
 
 /** Lengths in place of those of the data. */
 export interface GivenLengths {
@@ -151,11 +152,6 @@ function workloadOfPrompts(config: PlanConfig, examples: readonly Example[]): Wo
   const workload = alike(longest, config, { source, pairs: config.num_generations * examples.length });
   const mean = prompts.reduce((sum, length) => sum + length, 0) / Math.max(1, prompts.length);
   return { ...workload, isMeasured: true, mean: completionRow(config, mean) };
-}
-
-function lengthsOf({ promptIds, completions }: Example): PairLengths {
-  const [chosen, rejected] = completions.map(({ ids }) => ids.length);
-  return { prompt: promptIds.length, chosen: chosen ?? 0, rejected: rejected ?? 0 };
 }
 
 function meanOf(lengths: readonly PairLengths[]): PairLengths {

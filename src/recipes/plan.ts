@@ -12,9 +12,9 @@ import { storedConfig } from "../formats/tied-head.ts";
 import { resolveModelDirectory } from "../hub/hub-model.ts";
 import { type ComputeType, type Device, gpuListedAs, gpuNamed } from "../planner/devices.ts";
 import { type Plan, planRun } from "../planner/run-plan.ts";
-import { adapterParts, everything, type TrainedParts } from "../planner/trained-parts.ts";
 import { computesBfloat16, readMemory, readNvidiaGpus, readProcessor } from "../setup/hardware.ts";
 import { type GivenLengths, type PlanConfig, workloadOf } from "./plan-rows.ts";
+import { trainedPartsOf } from "./row-cost.ts";
 
 /** What to plan for; what is left out is read from the machine or assumed, and the plan says which. */
 export interface PlanOptions {
@@ -63,7 +63,7 @@ export async function plan(config: PlanConfig, options: PlanOptions = {}): Promi
   return planRun({
     modelName: options.modelConfig ?? config.model_name_or_path,
     model,
-    trained: trainedOf(config, model, adapterDir),
+    trained: trainedPartsOf(config, model, adapterDir),
     keys: config,
     dtype,
     device,
@@ -100,21 +100,6 @@ function modelOf(directory: string | null, { modelConfig }: PlanOptions): ModelC
     );
   }
   return parseModelConfig(readJsonFile(file, settingsLimits), file);
-}
-
-function trainedOf(config: PlanConfig, model: ModelConfig, adapterDir: string | null): TrainedParts {
-  if (!config.use_peft) return everything;
-  const dropout = config.disable_dropout ? 0 : config.lora_dropout;
-  if (adapterDir !== null) return adapterParts(model, { ...readAdapter(adapterDir).config, dropout });
-  const targets = config.lora_target_modules;
-  return adapterParts(model, {
-    rank: config.lora_r,
-    rankPattern: {},
-    modulesToSave: config.lora_modules_to_save,
-    useDora: config.use_dora,
-    dropout,
-    ...(targets === "all-linear" ? { targets, targetModules: [] } : { targetModules: targets }),
-  });
 }
 
 function dtypeOf({ dtype }: PlanConfig, device: Device): ComputeType {

@@ -1,7 +1,7 @@
 /** Where a run's steps come from: what each is made of, in which micro-batches. */
 import { at } from "../base/at.ts";
 import type { RunConfig } from "../config/run-config.ts";
-import { planEpoch, type StepPlan } from "../data/batches.ts";
+import { type BatchOptions, planEpoch, type StepPlan } from "../data/batches.ts";
 import type { Example } from "../data/example.ts";
 import { type PackingOptions, packExamples } from "../data/packing.ts";
 import { EpochSampler } from "../data/sampler.ts";
@@ -22,7 +22,8 @@ export type PlanKeys = Pick<
   | "max_steps"
   | "seed"
 > &
-  Pick<PackingOptions, "scores">;
+  Pick<PackingOptions, "scores"> &
+  Pick<BatchOptions, "ranks" | "cost">;
 
 /** One optimiser step. */
 export interface TrainingStep {
