@@ -5,6 +5,7 @@ import { type ConfigField, fieldFrom, type Key } from "./key.ts";
 import { isForeign, METHOD_FIELDS, ownField } from "./method-keys.ts";
 import { LORA_KEYS, MODEL_KEYS } from "./model-keys.ts";
 import { ONLINE_KEYS } from "./online-keys.ts";
+import { RANK_KEYS } from "./rank-keys.ts";
 import type { CommonConfig, ConfigKey, RunConfig } from "./run-config.ts";
 import { OPTIMISATION_KEYS, RECORD_KEYS } from "./training-keys.ts";
 import { WATCH_KEYS } from "./watch-keys.ts";
@@ -21,6 +22,7 @@ const GROUPS: Readonly<Record<string, Fields>> = {
   Data: fieldsOf(DATA_KEYS),
   LoRA: fieldsOf(LORA_KEYS),
   Optimisation: fieldsOf(OPTIMISATION_KEYS),
+  "Several ranks": fieldsOf(RANK_KEYS),
   "On-policy": fieldsOf(ONLINE_KEYS),
   "Logging, evaluation, checkpoints, export": fieldsOf(RECORD_KEYS),
   "Collapse watch": fieldsOf(WATCH_KEYS),

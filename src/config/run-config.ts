@@ -9,6 +9,7 @@ import type { MethodKey, MethodSettings } from "../methods/index.ts";
 import type { DATA_KEYS } from "./data-keys.ts";
 import type { LORA_KEYS, MODEL_KEYS } from "./model-keys.ts";
 import type { ONLINE_KEYS } from "./online-keys.ts";
+import type { RANK_KEYS } from "./rank-keys.ts";
 import type { OPTIMISATION_KEYS, RECORD_KEYS } from "./training-keys.ts";
 import type { WATCH_KEYS } from "./watch-keys.ts";
 
@@ -18,6 +19,7 @@ export interface CommonConfig
     ValuesOf<typeof DATA_KEYS>,
     ValuesOf<typeof LORA_KEYS>,
     ValuesOf<typeof OPTIMISATION_KEYS>,
+    ValuesOf<typeof RANK_KEYS>,
     ValuesOf<typeof ONLINE_KEYS>,
     ValuesOf<typeof RECORD_KEYS>,
     ValuesOf<typeof WATCH_KEYS> {}

@@ -3,6 +3,7 @@ import { hostname } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import { ConfigError, LostRankError, messageOf } from "../base/errors.ts";
 import { parseNumbers, stringifyNumbers } from "../base/json-numbers.ts";
+import { readFileBytes } from "../base/open-file.ts";
 import { ops, scope, type Tensor, tensor } from "../torch/index.ts";
 import type { Launch } from "./launch.ts";
 
@@ -18,8 +19,8 @@ export interface GroupLimits {
 const longest = 7 * 24 * 3600 * 1000;
 /** Bytes of a text that one collective carries, and of its length before it. */
 const [usualText, lengthBytes] = [4092, 4];
-/** What the addon's message of a lost rank begins with; see `native/process-group.cpp`. */
-const lost = /lost: (.*)/;
+/** What the word of a rank that fails begins with, among the verdicts that name a silent one. */
+const failing = "failed: ";
 
 /** A collective under way. Its tensors must not be touched until it was waited for. */
 export interface Pending {
@@ -27,18 +28,35 @@ export interface Pending {
   wait(): void;
 }
 
+/** Called with how many ranks have come, of how many. */
+export type ComingListener = (come: number, size: number) => void;
+
 /** This process among the others of a run. */
 export class RankGroup implements Disposable {
   readonly rank: number;
   readonly size: number;
+  readonly launch: Launch;
+  /** Name of the host that this rank runs on. */
+  readonly host: string = hostname();
+  /** The ranks of each host, ascending, in order of their first. */
+  readonly hosts: readonly (readonly number[])[];
+  /** This rank in a message: "rank 2 (host b, pid 812)". */
+  readonly name: string;
   readonly #store: number;
   readonly #beats: number;
   readonly #group: number;
   #isLost = false;
 
-  private constructor({ rank, size }: Launch, handles: { store: number; beats: number; group: number }) {
-    this.rank = rank;
-    this.size = size;
+  private constructor(
+    launch: Launch,
+    hosts: readonly (readonly number[])[],
+    handles: { store: number; beats: number; group: number },
+  ) {
+    this.launch = launch;
+    this.hosts = hosts;
+    this.rank = launch.rank;
+    this.size = launch.size;
+    this.name = nameOf(launch);
     this.#store = handles.store;
     this.#beats = handles.beats;
     this.#group = handles.group;
@@ -48,14 +66,19 @@ export class RankGroup implements Disposable {
    * Meets the other ranks.
    *
    * @throws {ConfigError} naming the ranks that have not come, or the address that cannot be reached
+   * @throws {LostRankError} with what another rank failed with before it came
    */
-  static async join(launch: Launch, limits: GroupLimits): Promise<RankGroup> {
-    const { rank, size, host, port, restarts } = launch;
-    const prefix = `preftune/${restarts}`;
+  static async join(
+    launch: Launch,
+    limits: GroupLimits,
+    onComing: ComingListener = () => {},
+  ): Promise<RankGroup> {
+    const { rank, size, host, port } = launch;
+    const prefix = prefixOf(launch);
     const timeout = 1000 * limits.rank_start_timeout;
     const store = openStore(launch, timeout);
     const self = `host ${hostname()}, pid ${process.pid}`;
-    await meet(store, `${prefix}/here`, { ...launch, self, timeout });
+    const hosts = await meet(store, launch, { self, timeout, onComing });
     const beats = ops.beatsBegin(
       host,
       port,
@@ -68,7 +91,7 @@ export class RankGroup implements Disposable {
     );
     const address = ops.addressTowards(host, port);
     const group = ops.groupJoin(store, `${prefix}/group`, rank, size, address, longest);
-    return new RankGroup(launch, { store, beats, group });
+    return new RankGroup(launch, hosts, { store, beats, group });
   }
 
   /** Says what this rank does, for the others' messages should it be lost: "step 1240, saving". */
@@ -80,6 +103,13 @@ export class RankGroup implements Disposable {
   check(): void {
     const verdict = ops.beatsVerdict(this.#beats);
     if (verdict !== "") throw this.#lost(verdict);
+  }
+
+  /** Tells the others that this rank fails and why: what they wait for in common ends with it. The group is of no use from then on. */
+  fail(error: unknown): void {
+    if (this.#isLost) return;
+    this.#isLost = true;
+    leaveWord(this.#store, this.launch, error);
   }
 
   /** The parts of all ranks, in order. @param output - (size · n) @param input - (n) */
@@ -144,8 +174,8 @@ export class RankGroup implements Disposable {
         try {
           ops.groupWait(work, this.#beats);
         } catch (error) {
-          const [, verdict] = lost.exec(messageOf(error)) ?? [];
-          throw verdict === undefined ? error : this.#lost(verdict, error);
+          const verdict = ops.beatsVerdict(this.#beats);
+          throw verdict === "" ? error : this.#lost(verdict, error);
         }
       },
     };
@@ -153,7 +183,7 @@ export class RankGroup implements Disposable {
 
   #lost(verdict: string, cause?: unknown): LostRankError {
     this.#isLost = true;
-    return new LostRankError(`${verdict}. The run ends; resume it from its last checkpoint.`, { cause });
+    return lostRank(verdict, cause);
   }
 
   [Symbol.dispose](): void {
@@ -177,12 +207,47 @@ function openStore({ host, port, rank, isStoreOurs }: Launch, timeout: number): 
   }
 }
 
-/** Says that this rank is here and waits for the others. */
+/** Keys of the store begin so, differently for each start of the run. */
+function prefixOf({ restarts }: Launch): string {
+  return `preftune/${restarts}`;
+}
+
+function nameOf({ rank }: Launch): string {
+  return `rank ${rank} (host ${hostname()}, pid ${process.pid})`;
+}
+
+function lostRank(verdict: string, cause?: unknown): LostRankError {
+  const text = verdict.startsWith(failing)
+    ? verdict.slice(failing.length)
+    : `${verdict}. The run ends; resume it from its last checkpoint.`;
+  return new LostRankError(text, { cause });
+}
+
+/** Leaves what this rank fails with where the others look for lost ranks. The first word counts. */
+function leaveWord(store: number, launch: Launch, error: unknown): void {
+  try {
+    if (ops.storeAdd(store, `${prefixOf(launch)}/words`, 1) > 1) return;
+    ops.storeSet(store, `${prefixOf(launch)}/lost`, `${failing}${nameOf(launch)}: ${messageOf(error)}`);
+  } catch {
+    // a store that is gone: the others notice that themselves
+  }
+}
+
+interface Meeting {
+  self: string;
+  timeout: number;
+  onComing: ComingListener;
+}
+
+/** Says that this rank is here and waits for the others; the ranks of each host. */
 async function meet(
   store: number,
-  key: string,
-  { rank, size, self, timeout }: Launch & { self: string; timeout: number },
-): Promise<void> {
+  launch: Launch,
+  { self, timeout, onComing }: Meeting,
+): Promise<number[][]> {
+  const { rank, size } = launch;
+  const key = `${prefixOf(launch)}/here`;
+  const everyone = Array.from({ length: size }, (_, r) => r);
   const before = ops.storeAdd(store, `${key}/count/${rank}`, 1);
   const other = ops.storeGet(store, `${key}/${rank}`);
   if (before > 1) {
@@ -190,13 +255,15 @@ async function meet(
       `rank ${rank} is there twice: ${other} and ${self}. Each process needs a RANK of its own.`,
     );
   }
+  ops.storeSet(store, `${prefixOf(launch)}/machine/${rank}`, machineId());
   ops.storeSet(store, `${key}/${rank}`, self);
   const until = performance.now() + timeout;
   for (;;) {
-    const missing = Array.from({ length: size }, (_, r) => r).filter(
-      (r) => ops.storeGet(store, `${key}/${r}`) === "",
-    );
-    if (missing.length === 0) return;
+    const missing = everyone.filter((r) => ops.storeGet(store, `${key}/${r}`) === "");
+    const word = ops.storeGet(store, `${prefixOf(launch)}/lost`);
+    if (word !== "") throw lostRank(word);
+    onComing(size - missing.length, size);
+    if (missing.length === 0) break;
     if (performance.now() > until) {
       const seconds = Math.round(timeout / 1000);
       throw new ConfigError(
@@ -206,4 +273,10 @@ async function meet(
     }
     await sleep(50);
   }
+  return [...Map.groupBy(everyone, (r) => ops.storeGet(store, `${prefixOf(launch)}/machine/${r}`)).values()];
+}
+
+/** Tells this host from others: names may be the same on several, and containers of one host have names of their own. */
+function machineId(): string {
+  return `${hostname()} ${readFileBytes("/proc/sys/kernel/random/boot_id").toString("latin1").trim()}`;
 }

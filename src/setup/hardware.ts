@@ -120,3 +120,18 @@ export function readNvidiaGpus(): NvidiaGpu[] {
   const result = spawnSync(program, query, { encoding: "utf8", timeout: 30_000 });
   return result.status === 0 ? parseNvidiaSmi(result.stdout) : [];
 }
+
+/**
+ * What tells a GPU that this process sees from the others of the host: its UUID where the driver says, else its place in
+ * CUDA_VISIBLE_DEVICES.
+ *
+ * @param index - among the visible ones
+ */
+export function visibleGpu(index: number): string {
+  const visible = process.env["CUDA_VISIBLE_DEVICES"]?.split(",")[index]?.trim() ?? String(index);
+  const program = findProgram("nvidia-smi");
+  if (program === null || !/^\d+$/.test(visible)) return visible;
+  const query = ["--query-gpu=uuid", "--format=csv,noheader"];
+  const { status, stdout } = spawnSync(program, query, { encoding: "utf8", timeout: 30_000 });
+  return (status === 0 ? stdout.split("\n")[Number(visible)]?.trim() : undefined) ?? visible;
+}

@@ -1,0 +1,44 @@
+/** Work that each rank does for itself: where it fails on one, all end, with that one's error. */
+import { LostRankError, messageOf, PreftuneError } from "../base/errors.ts";
+import { DisagreementError } from "./agree.ts";
+import type { RankGroup } from "./rank-group.ts";
+
+/**
+ * What `work` gives. Returns once it is done on all ranks; in one process (`group` null) it is just called. `work` may use the group,
+ * in the same way on all ranks.
+ *
+ * @throws what `work` failed with on this rank, the message beginning with the rank
+ * @throws {LostRankError} with the message of the rank on which it failed
+ */
+export async function together<T>(group: RankGroup | null, work: () => T | Promise<T>): Promise<T> {
+  if (group === null) return await work();
+  return await failingTogether(group, async () => {
+    const result = await work();
+    group.barrier();
+    return result;
+  });
+}
+
+/** What `work` gives. An error that it throws is told to the other ranks, which end with it in what they do next in common. */
+export async function failingTogether<T>(group: RankGroup | null, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw toldToAll(group, error);
+  }
+}
+
+/** Errors that the other ranks have been told of. */
+const told = new WeakSet<object>();
+
+/** The error that this rank ends with, once the other ranks know of it: `error` itself, its message beginning with the rank. */
+export function toldToAll(group: RankGroup | null, error: unknown): unknown {
+  if (group === null || error instanceof LostRankError || error instanceof DisagreementError) return error;
+  if (typeof error === "object" && error !== null) {
+    if (told.has(error)) return error;
+    told.add(error);
+  }
+  group.fail(error);
+  if (error instanceof PreftuneError) error.message = `${group.name}: ${messageOf(error)}`;
+  return error;
+}

@@ -1,0 +1,129 @@
+/** A run's ranks: they meet, compare what must be alike before anything is loaded, and settle what each computes on. */
+import { availableParallelism } from "node:os";
+import { codeVersion } from "../base/code-version.ts";
+import { ConfigError } from "../base/errors.ts";
+import type { PhaseListener } from "../base/phase-listener.ts";
+import { flatConfig } from "../config/keys.ts";
+import type { ResolvedConfig } from "../config/load-config.ts";
+import type { RunConfig } from "../config/run-config.ts";
+import { agree, type Fact } from "../distributed/agree.ts";
+import { readLaunch } from "../distributed/launch.ts";
+import { deviceOfRank, placeOnHost, requireOwnGpus, threadsOfRank } from "../distributed/machine-of-rank.ts";
+import { RankGroup } from "../distributed/rank-group.ts";
+import { failingTogether } from "../distributed/together.ts";
+import type { Environment } from "../forward/environment.ts";
+import { hasCheckpoints } from "../runs/checkpoints.ts";
+import { type Fingerprints, isRun, runPaths } from "../runs/run-directory.ts";
+import { visibleGpu } from "../setup/hardware.ts";
+import type { MatmulLibrary } from "../setup/matmul-choice.ts";
+import { devices, settleMatmul, torchVersion } from "../torch/index.ts";
+
+/** The ranks of a run; in one process `group` is null and the configuration as it was. */
+export interface Ranks {
+  group: RankGroup | null;
+  /** With the device and the threads of this rank, and resumed where the launcher has started the run again. */
+  resolved: ResolvedConfig;
+}
+
+/**
+ * Meets the other ranks of the run, where a launcher has started several, and compares configuration, code and torch with
+ * theirs.
+ *
+ * @throws {ConfigError} naming a rank that has not come, or what differs, on all ranks
+ */
+export async function openRanks(resolved: ResolvedConfig, onPhase: PhaseListener = () => {}): Promise<Ranks> {
+  const launch = readLaunch();
+  if (launch === null) return { group: null, resolved };
+  if (process.platform !== "linux") {
+    throw new ConfigError(
+      `${launch.launcher} has started ${launch.size} ranks, and several work on Linux only. Start one process here.`,
+    );
+  }
+  const { config } = resolved;
+  const limits = { rank_start_timeout: config.rank_start_timeout, rank_timeout: config.rank_timeout };
+  const group = await RankGroup.join(launch, limits, (come, size) => onPhase("ranks", come, size));
+  return await failingTogether(group, async () => {
+    agree(group, { ...softwareFacts(), ...configFacts(config) });
+    const machine = machineOf(group, config);
+    return { group, resolved: { ...resolved, config: { ...config, ...machine, ...again(group, config) } } };
+  });
+}
+
+const sameCode = "Install the same version on all hosts.";
+
+function softwareFacts(): Record<string, Fact> {
+  return {
+    preftune: { value: codeVersion(), cure: sameCode },
+    torch: { value: torchVersion(), cure: sameCode },
+  };
+}
+
+function configFacts(config: RunConfig): Record<string, Fact> {
+  const cure = "Start all ranks with the same configuration and from the same directory.";
+  return Object.fromEntries(
+    Object.entries(flatConfig(config)).map(([key, value]) => [
+      key,
+      { value: JSON.stringify(value ?? null), cure },
+    ]),
+  );
+}
+
+/** What this rank computes on. */
+function machineOf(group: RankGroup, { device, threads }: RunConfig): Pick<RunConfig, "device" | "threads"> {
+  const own = deviceOfRank(device, placeOnHost(group), devices());
+  requireOwnGpus(group, own.startsWith("cuda:") ? visibleGpu(Number(own.slice("cuda:".length))) : null);
+  return { device: own, threads: threads ?? threadsOfRank(group, availableParallelism()) };
+}
+
+/** A run that its launcher has started again goes on from its newest good checkpoint, as rank 0 sees it; one that never began begins. */
+function again(group: RankGroup, { output_dir }: RunConfig): Partial<RunConfig> {
+  const hasBegun = isRun(output_dir) || hasCheckpoints(runPaths(output_dir).checkpoints);
+  const resumes = group.launch.restarts > 0 && group.gather(hasBegun)[0] === true;
+  return resumes ? { resume_from_checkpoint: "latest" } : {};
+}
+
+/**
+ * Requires that all ranks compute in the same way and from the same weights and rows.
+ *
+ * @param fingerprints - of this rank
+ * @throws {ConfigError} naming what differs, on all ranks
+ */
+export function agreeOnInputs(group: RankGroup | null, fingerprints: Fingerprints): void {
+  const { model, value_model, reward_model, data, reward_files, template, tokenizer } = fingerprints;
+  const weights = "Copy the same files to all hosts, or give a path that they share.";
+  const rows = "Copy the same files to all hosts, or give paths that they share.";
+  const digest = (value: unknown): string => JSON.stringify(value ?? null);
+  agree(group, {
+    "weights and config.json of the model": { value: model, cure: weights },
+    "weights of the value model": { value: digest(value_model), cure: weights },
+    "weights of the reward model": { value: digest(reward_model), cure: weights },
+    tokenizer: { value: tokenizer, cure: weights },
+    "chat template": { value: digest(template), cure: weights },
+    rows: { value: digest(data), cure: rows },
+    "files of reward functions": { value: digest(reward_files), cure: rows },
+  });
+}
+
+/** The library of matrix products that all ranks compute with: the one that the run began with, else rank 0's choice. */
+export function matmulOfRanks(group: RankGroup | null, resumed: MatmulLibrary | null): MatmulLibrary | null {
+  return group === null ? resumed : (group.gather(resumed ?? settleMatmul())[0] ?? null);
+}
+
+/**
+ * Requires the same kind of device and the same type on all ranks.
+ *
+ * @throws {ConfigError} naming what differs, on all ranks
+ */
+export function agreeOnEnvironment(group: RankGroup | null, { device, dtype, matmul }: Environment): void {
+  agree(group, {
+    device: {
+      value: device.replace(/:\d+$/, ""),
+      cure: 'Say device: cpu, or mend the host without a GPU ("preftune doctor").',
+    },
+    dtype: { value: dtype, cure: "Set dtype in the configuration." },
+    "library of matrix products": {
+      value: matmul,
+      cure: "Set PREFTUNE_MATMUL to one of them on all hosts.",
+    },
+  });
+}

@@ -1,0 +1,109 @@
+/** Ranks that start as a run does: what they compare, and what all are told when one fails. */
+import assert from "node:assert/strict";
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { freePort, nodeCommand, placesOf, startProcess } from "../support/rank-processes.ts";
+import { scratch } from "../support/scratch.ts";
+import type { StartPlan } from "../support/start-child.ts";
+
+const child = nodeCommand(join(import.meta.dirname, "../support/start-child.ts"));
+const dir = mkdtempSync(join(scratch(), "preftune-start-"));
+after(() => rmSync(dir, { recursive: true, force: true }));
+
+const values = {
+  objective: "simpo",
+  model_name_or_path: join(dir, "model"),
+  train_data: join(dir, "train.jsonl"),
+  output_dir: join(dir, "run"),
+  device: "cpu",
+};
+
+interface RankEnd {
+  status: number | null;
+  err: string;
+  last: Record<string, unknown> & { name?: string; message?: string };
+}
+
+/** Starts a rank for each plan and waits for all. */
+async function ranksOf(plans: StartPlan[], variables: Record<string, string>[] = []): Promise<RankEnd[]> {
+  const places = placesOf(plans.length, await freePort());
+  const started = plans.map((plan, rank) =>
+    startProcess(child, { ...places[rank], ...variables[rank], PLAN: JSON.stringify(plan) }),
+  );
+  const ends = await Promise.all(started.map(({ ended }) => ended));
+  return ends.map(({ status, out, err }) => ({
+    status,
+    err,
+    last: JSON.parse(out.trim().split("\n").at(-1) || "{}"),
+  }));
+}
+
+test("ranks that agree know each other, their host and their threads", async () => {
+  const plan = { values, directory: dir, model: "a" };
+  const ends = await ranksOf([plan, plan]);
+  for (const { status, last, err } of ends) {
+    assert.equal(status, 0, err);
+    const threads = Math.max(1, Math.floor(availableParallelism() / 2));
+    assert.deepEqual(last, {
+      all: [0, 1],
+      hosts: [[0, 1]],
+      device: "cpu",
+      threads,
+      resume_from_checkpoint: null,
+    });
+    assert.equal(err, "");
+  }
+});
+
+test("another configuration, weights or directory on a rank is the same error on all, which names it", async () => {
+  const other = join(dir, "elsewhere");
+  mkdirSync(other);
+  const both = { values };
+  const cases: [StartPlan, StartPlan, RegExp][] = [
+    [
+      both,
+      { values: { ...values, learning_rate: 0.5, beta: 3 } },
+      /^the ranks of this run differ:\n {2}beta: 2 on ranks 0 and 2 \(host \S+\), 3 on rank 1 \(host \S+\)\n {2}simpo_gamma: .*\n {2}learning_rate: .* 0\.5 on rank 1 .*\nStart all ranks with the same configuration/,
+    ],
+    [
+      { values, model: "abc" },
+      { values, model: "abd" },
+      /weights and config\.json of the model: abc on ranks 0 and 2 \(host \S+\), abd on rank 1 .*\nCopy the same files/,
+    ],
+    [
+      { values, directory: dir },
+      { values, directory: other },
+      /output_dir .* is not one directory: rank 0 \(host \S+\) did not see what rank 1 \(host \S+\) wrote; .*\n.*file system that all hosts share/,
+    ],
+    [
+      { values, directory: dir },
+      { values, directory: join(dir, "nowhere") },
+      /output_dir .* cannot be written: rank 1 \(host \S+\): ENOENT/,
+    ],
+  ];
+  for (const [one, two, expected] of cases) {
+    const ends = await ranksOf([one, two, one]);
+    for (const { status, last } of ends) {
+      assert.equal(status, 2);
+      assert.match(String(last.message), expected);
+    }
+  }
+});
+
+test("a rank's error ends all of them: its own with it, the others with its sentence", async () => {
+  for (const [fails, name, message, status] of [
+    ["in work", "PreftuneError", "the disk is full", 1],
+    ["in a collective", "TypeError", "a bug", 1],
+  ] as const) {
+    const [zero, one, two] = await ranksOf([{ values }, { values, fails }, { values }]);
+    assert.equal(one?.last.name, name);
+    assert.equal(one?.status, status);
+    for (const other of [zero, two]) {
+      assert.equal(other?.status, 8);
+      assert.equal(other?.last.name, "LostRankError");
+      assert.match(String(other?.last.message), new RegExp(`^rank 1 \\(host \\S+, pid \\d+\\): ${message}$`));
+    }
+  }
+});

@@ -1,0 +1,50 @@
+/** A rank that starts as a run does and does what PLAN says, for tests: prints a line of JSON, what it has or its error. */
+import { exitCodes, PreftuneError } from "../../src/base/errors.ts";
+import { loadConfig } from "../../src/config/load-config.ts";
+import { agreeOnDirectory } from "../../src/distributed/shared-directory.ts";
+import { failingTogether, together } from "../../src/distributed/together.ts";
+import { agreeOnInputs, openRanks, type Ranks } from "../../src/recipes/ranks.ts";
+import type { Fingerprints } from "../../src/runs/run-directory.ts";
+
+/** What a rank does. */
+export interface StartPlan {
+  values: Record<string, unknown>;
+  /** Directory that is to be the same for all. */
+  directory?: string;
+  /** What the model's fingerprint is. */
+  model?: string;
+  /** Fails in work of its own, before a collective that the others wait in, or by ending without a word. */
+  fails?: "in work" | "in a collective" | "at once";
+}
+
+const { values, directory, model, fails } = JSON.parse(process.env["PLAN"] ?? "{}") as StartPlan;
+
+async function started({ group, resolved }: Ranks): Promise<object> {
+  if (group === null) return { group: null };
+  if (directory !== undefined) await agreeOnDirectory(group, directory, 1000);
+  if (model !== undefined)
+    agreeOnInputs(group, { model, data: {}, tokenizer: "" } as unknown as Fingerprints);
+  if (fails === "at once") process.exit(3);
+  await together(group, () => {
+    if (fails === "in work") throw new PreftuneError("the disk is full");
+  });
+  if (fails === "in a collective") throw new TypeError("a bug");
+  const all = group.gather(group.rank);
+  const { device, threads, resume_from_checkpoint } = resolved.config;
+  return { all, hosts: group.hosts, device, threads, resume_from_checkpoint };
+}
+
+async function main(): Promise<object> {
+  const ranks = await openRanks(loadConfig({ values }));
+  using _ = ranks.group;
+  return await failingTogether(ranks.group, () => started(ranks));
+}
+
+try {
+  process.stdout.write(`${JSON.stringify(await main())}\n`);
+} catch (error) {
+  const { name, message } = error as Error;
+  process.stdout.write(`${JSON.stringify({ name, message })}\n`);
+  process.exitCode = error instanceof PreftuneError ? error.exitCode : 1;
+  if (process.exitCode === exitCodes.LostRankError) setTimeout(() => process.exit(), 1000);
+}
