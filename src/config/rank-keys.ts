@@ -9,7 +9,7 @@ export const RANK_KEYS = {
   },
   rank_timeout: {
     schema: { type: "number", minimum: 3, default: 10 },
-    doc: "On several ranks: seconds without a sign of life after which a rank counts as lost and the run ends. Signs come from a thread of their own, each 0.4 s, whatever the rank computes.",
+    doc: "On several ranks: seconds without a sign of life after which a rank counts as lost and the run ends. A separate thread gives signs, each 0.4 s, whatever the rank computes.",
     freeOnResume: true,
   },
 } as const;

@@ -35,7 +35,7 @@ export class DisagreementError extends ConfigError {
 }
 
 /** What one rank has. */
-export interface Had {
+interface Had {
   host: string;
   values: Readonly<Record<string, string>>;
 }

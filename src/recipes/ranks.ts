@@ -75,7 +75,7 @@ function machineOf(group: RankGroup, { device, threads }: RunConfig): Pick<RunCo
   return { device: own, threads: threads ?? threadsOfRank(group, availableParallelism()) };
 }
 
-/** A run that its launcher has started again goes on from its newest good checkpoint, as rank 0 sees it; one that never began begins. */
+/** A run that its launcher has started again resumes from its newest good checkpoint, as rank 0 sees it; one that never began begins. */
 function again(group: RankGroup, { output_dir }: RunConfig): Partial<RunConfig> {
   const hasBegun = isRun(output_dir) || hasCheckpoints(runPaths(output_dir).checkpoints);
   const resumes = group.launch.restarts > 0 && group.gather(hasBegun)[0] === true;
@@ -118,7 +118,7 @@ export function agreeOnEnvironment(group: RankGroup | null, { device, dtype, mat
   agree(group, {
     device: {
       value: device.replace(/:\d+$/, ""),
-      cure: 'Say device: cpu, or mend the host without a GPU ("preftune doctor").',
+      cure: 'Say device: cpu, or fix the host without a GPU ("preftune doctor").',
     },
     dtype: { value: dtype, cure: "Set dtype in the configuration." },
     "library of matrix products": {
