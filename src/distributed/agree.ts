@@ -44,7 +44,7 @@ interface Had {
 const most = 120;
 
 /** What ranks have different values of, each in a sentence. */
-export function differencesOf(all: readonly Had[]): { name: string; text: string }[] {
+function differencesOf(all: readonly Had[]): { name: string; text: string }[] {
   const names = new Set(all.flatMap(({ values }) => Object.keys(values)));
   return [...names].flatMap((name) => {
     const byValue = Map.groupBy(all.keys(), (rank) => all[rank]?.values[name] ?? "nothing");

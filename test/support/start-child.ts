@@ -3,7 +3,14 @@ import { exitCodes, PreftuneError } from "../../src/base/errors.ts";
 import { loadConfig } from "../../src/config/load-config.ts";
 import { agreeOnDirectory } from "../../src/distributed/shared-directory.ts";
 import { failingTogether, together } from "../../src/distributed/together.ts";
-import { agreeOnInputs, openRanks, type Ranks } from "../../src/recipes/ranks.ts";
+import { settleEnvironment } from "../../src/forward/environment.ts";
+import {
+  agreeOnEnvironment,
+  agreeOnInputs,
+  matmulOfRanks,
+  openRanks,
+  type Ranks,
+} from "../../src/recipes/ranks.ts";
 import type { Fingerprints } from "../../src/runs/run-directory.ts";
 
 /** What a rank does. */
@@ -13,7 +20,7 @@ export interface StartPlan {
   directory?: string;
   /** What the model's fingerprint is. */
   model?: string;
-  /** Fails in work of its own, before a collective that the others wait in, or by ending without a word. */
+  /** Fails in work that it does alone, before a collective that the others wait in, or by ending without a word. */
   fails?: "in work" | "in a collective" | "at once";
 }
 
@@ -22,6 +29,8 @@ const { values, directory, model, fails } = JSON.parse(process.env["PLAN"] ?? "{
 async function started({ group, resolved }: Ranks): Promise<object> {
   if (group === null) return { group: null };
   if (directory !== undefined) await agreeOnDirectory(group, directory, 1000);
+  const matmul = matmulOfRanks(group, null);
+  agreeOnEnvironment(group, settleEnvironment({ ...resolved.config, dtype: "float32" }, matmul));
   if (model !== undefined)
     agreeOnInputs(group, { model, data: {}, tokenizer: "" } as unknown as Fingerprints);
   if (fails === "at once") process.exit(3);
