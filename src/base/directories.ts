@@ -19,6 +19,7 @@ import {
   uniqueTag,
 } from "./file-io.ts";
 import { isRunning } from "./process-state.ts";
+import { agreedAsync, alone, onFirst, type Ranks } from "./ranks.ts";
 
 /** Options of {@link writeDirectoryAtomic}. */
 export interface WriteDirectoryOptions {
@@ -26,6 +27,18 @@ export interface WriteDirectoryOptions {
   replace?: boolean;
   /** False: not synced, for what can be had again after a power cut. Default: true. */
   durable?: boolean;
+  /** The processes that write it together, on a file system that they share. Default: this one alone. */
+  ranks?: Ranks;
+}
+
+/** Where a directory is made before it is put in place. */
+interface Staging {
+  path: string;
+  temp: string;
+  /** Where what is at `path` is set aside. */
+  aside: string;
+  /** What is left after a failure, in a sentence. */
+  kept: string;
 }
 
 /**
@@ -33,38 +46,70 @@ export interface WriteDirectoryOptions {
  *
  * `fill` gets an empty directory beside the target; everything in it is synced, then one rename puts it in place.
  * When replacing, the old directory is first renamed to `.<name>.old-<tag>`. A crash between the two renames leaves it
- * there; the next write to the same target, or {@link recoverDirectory}, puts it back.
+ * there; the next write to the same target, or {@link recoverDirectory}, puts it back. Of several ranks each calls `fill` with
+ * the same directory and syncs what it writes; rank 0 makes the directory and puts it in place.
  * @throws {FileError} when the target is in the way or writing fails; what was there before is kept.
  *   Errors of `fill` that are not the system's come through unchanged
+ * @throws {RankFailure} on every rank, if one of several fails
  */
 export async function writeDirectoryAtomic(
   target: string,
   fill: (tempDir: string) => void | Promise<void>,
-  options: WriteDirectoryOptions = {},
+  { replace = false, durable = true, ranks = alone }: WriteDirectoryOptions = {},
 ): Promise<void> {
+  const staging = onFirst(ranks, () => begin(target, replace));
+  try {
+    await agreedAsync(ranks, async () => {
+      try {
+        await fill(staging.temp);
+      } catch (cause) {
+        throw named(cause, staging);
+      }
+    });
+    onFirst(ranks, () => finish(staging, durable));
+  } catch (cause) {
+    if (ranks.rank === 0) ignoreErrors(() => io.rmSync(staging.temp));
+    throw cause;
+  }
+}
+
+function begin(target: string, replace: boolean): Staging {
   const path = followLink(target);
   recoverDirectory(path);
-  refuseOccupied(path, options.replace === true);
-  let kept = hasEntries(path)
+  refuseOccupied(path, replace);
+  const kept = hasEntries(path)
     ? "The directory that was there before is untouched."
     : "Nothing was there before, nothing is left behind.";
   const tag = uniqueTag();
-  const temp = siblingName(path, "new", tag);
+  const staging = { path, temp: siblingName(path, "new", tag), aside: siblingName(path, "old", tag), kept };
   try {
     makeDirectories(dirname(path));
-    io.mkdirSync(temp);
-    await fill(temp);
-    if (options.durable !== false) syncTree(temp);
-    const aside = install(temp, path, siblingName(path, "old", tag));
+    io.mkdirSync(staging.temp);
+    return staging;
+  } catch (cause) {
+    ignoreErrors(() => io.rmSync(staging.temp));
+    throw named(cause, staging);
+  }
+}
+
+function finish(staging: Staging, durable: boolean): void {
+  const { path, temp, aside } = staging;
+  let { kept } = staging;
+  try {
+    if (durable) syncTree(temp);
+    const isReplacing = install(temp, path, aside);
     kept = "The new content is in place, but could not be made safe against a power cut.";
     syncDirectory(dirname(path));
-    if (aside !== null) ignoreErrors(() => io.rmSync(aside));
+    if (isReplacing) ignoreErrors(() => io.rmSync(aside));
   } catch (cause) {
-    ignoreErrors(() => io.rmSync(temp));
-    throw isAbout(cause, dirname(path))
-      ? fileFailure({ action: "write directory", path, cause, kept })
-      : cause;
+    throw named(cause, { path, kept });
   }
+}
+
+/** What failed in a directory's making, with its path and what was kept, where the system failed. */
+function named(cause: unknown, { path, kept }: Pick<Staging, "path" | "kept">): unknown {
+  const isOurs = isAbout(cause, dirname(path));
+  return isOurs ? fileFailure({ action: "write directory", path, cause, kept }) : cause;
 }
 
 /**
@@ -126,16 +171,16 @@ function isAbout(error: unknown, parent: string): boolean {
   return typeof named !== "string" || named.startsWith(parent);
 }
 
-/** Renames `temp` to `target`; returns where an old directory was set aside, or null. */
-function install(temp: string, target: string, aside: string): string | null {
+/** Renames `temp` to `target`; whether an old directory was set aside. */
+function install(temp: string, target: string, aside: string): boolean {
   if (!hasEntries(target)) {
     io.renameSync(temp, target);
-    return null;
+    return false;
   }
   io.renameSync(target, aside);
   try {
     io.renameSync(temp, target);
-    return aside;
+    return true;
   } catch (cause) {
     try {
       io.renameSync(aside, target);

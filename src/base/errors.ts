@@ -78,3 +78,18 @@ export function messageOf(error: unknown): string {
 export class LostRankError extends PreftuneError {
   override readonly exitCode: number = exitCodes.LostRankError;
 }
+
+/** One process of a run on several could not do its part: every rank throws it, with the same message. */
+export class RankFailure extends PreftuneError {
+  /** That of the error on the rank at fault. */
+  override readonly exitCode: number;
+  /** The rank at fault. */
+  readonly rank: number;
+
+  /** @param at - the rank, the exit status of its error, and on that rank the error itself */
+  constructor(message: string, { rank, exitCode, cause }: { rank: number; exitCode: number; cause?: unknown }) {
+    super(message, { cause });
+    this.rank = rank;
+    this.exitCode = exitCode;
+  }
+}

@@ -13,6 +13,7 @@ import {
   writeDirectoryAtomic,
   writeFileAtomic,
 } from "../base/files.ts";
+import { agreed, agreedAsync, alone, onFirst, type Ranks } from "../base/ranks.ts";
 import { readSealed, sealed } from "../base/sealed.ts";
 import { type Retained, retain } from "./retention.ts";
 
@@ -56,34 +57,51 @@ export function checkpointPath(checkpointsDir: string, step: number): string {
   return join(checkpointsDir, `checkpoint-${step}`);
 }
 
+/** Which processes write a checkpoint. */
+export interface CheckpointWriters {
+  /** All of them; default: this one alone. */
+  ranks?: Ranks;
+  /** Names of the files that this rank writes, where it is not rank 0 alone that writes. */
+  ownFiles?: readonly string[];
+}
+
 /**
  * Writes the checkpoint of `step`: all of it appears at once, or nothing.
  *
- * @param fill - writes the files into the directory it gets
+ * @param fill - writes the files into the directory it gets; of several ranks each calls it
  * @returns the checkpoint's path
  * @throws {FileError} when it cannot be written; earlier checkpoints are untouched
+ * @throws {RankFailure} on every rank, if one of several cannot write
  */
 export async function writeCheckpoint(
   checkpointsDir: string,
   step: number,
   fill: (dir: string) => void | Promise<void>,
+  { ranks = alone, ownFiles = [] }: CheckpointWriters = {},
 ): Promise<string> {
   const target = checkpointPath(checkpointsDir, step);
-  makeDirectory(checkpointsDir);
+  onFirst(ranks, () => makeDirectory(checkpointsDir));
   const write = async (dir: string): Promise<void> => {
-    await fill(dir);
-    writeManifest(dir, step);
+    await agreedAsync(ranks, () => fill(dir));
+    // each rank reads what it wrote, all at the same time
+    const entries = agreed(ranks, () => ownFiles.map((name) => entryOf(dir, name))).flat();
+    if (ranks.rank === 0) writeManifest(dir, step, entries);
   };
   // A resumed run comes by steps that already have a checkpoint, which may be the damaged one it went around.
-  await writeDirectoryAtomic(target, write, { replace: true });
+  await writeDirectoryAtomic(target, write, { replace: true, ranks });
   return target;
 }
 
-function writeManifest(dir: string, step: number): void {
-  const files = filesUnder(dir).map((name) => {
-    const path = join(dir, name);
-    return { name, bytes: statSync(path).size, sha256: sha256File(path) };
-  });
+function entryOf(dir: string, name: string): CheckpointFile {
+  const path = join(dir, name);
+  return { name, bytes: statSync(path).size, sha256: sha256File(path) };
+}
+
+/** @param known - the files whose digests are there already */
+function writeManifest(dir: string, step: number, known: readonly CheckpointFile[]): void {
+  const others = filesUnder(dir).filter((name) => !known.some((file) => file.name === name));
+  const files = [...known, ...others.map((name) => entryOf(dir, name))];
+  files.sort((a, b) => (a.name < b.name ? -1 : 1));
   const manifest: CheckpointManifest = { version: VERSION, step, files };
   writeFileAtomic(join(dir, MANIFEST), sealed(JSON.stringify(manifest, null, 2)));
 }
