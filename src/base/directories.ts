@@ -19,7 +19,7 @@ import {
   uniqueTag,
 } from "./file-io.ts";
 import { isRunning } from "./process-state.ts";
-import { agreedAsync, alone, onFirst, type Ranks } from "./ranks.ts";
+import { agreedAsync, alone, onFirst, type Together } from "./ranks.ts";
 
 /** Options of {@link writeDirectoryAtomic}. */
 export interface WriteDirectoryOptions {
@@ -28,7 +28,7 @@ export interface WriteDirectoryOptions {
   /** False: not synced, for what can be had again after a power cut. Default: true. */
   durable?: boolean;
   /** The processes that write it together, on a file system that they share. Default: this one alone. */
-  ranks?: Ranks;
+  ranks?: Together;
 }
 
 /** Where a directory is made before it is put in place. */

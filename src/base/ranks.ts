@@ -6,7 +6,7 @@ import { hostname } from "node:os";
 import { LostRankError, messageOf, PreftuneError, RankFailure } from "./errors.ts";
 
 /** This process among those of a run. */
-export interface Ranks {
+export interface Together {
   readonly rank: number;
   readonly size: number;
   /** What each rank gives, in order of the ranks: something small, as JSON has it. Every rank must call it. */
@@ -14,7 +14,7 @@ export interface Ranks {
 }
 
 /** A process without others. */
-export const alone: Ranks = { rank: 0, size: 1, gather: (value) => [value] };
+export const alone: Together = { rank: 0, size: 1, gather: (value) => [value] };
 
 /** What a rank did: a value, or why it could not. */
 type Outcome<T> = { value: T } | { failure: { message: string; exitCode: number; host: string } };
@@ -25,7 +25,7 @@ type Outcome<T> = { value: T } | { failure: { message: string; exitCode: number;
  * @returns what it gave, in order of the ranks; as JSON has it
  * @throws {RankFailure} on every rank, if it failed on one. A process without others throws the error itself
  */
-export function agreed<T>(ranks: Ranks, work: () => T): T[] {
+export function agreed<T>(ranks: Together, work: () => T): T[] {
   let outcome: Outcome<T>;
   let own: unknown = null;
   try {
@@ -38,7 +38,7 @@ export function agreed<T>(ranks: Ranks, work: () => T): T[] {
 }
 
 /** {@link agreed} of work that takes its time. */
-export async function agreedAsync<T>(ranks: Ranks, work: () => T | Promise<T>): Promise<T[]> {
+export async function agreedAsync<T>(ranks: Together, work: () => T | Promise<T>): Promise<T[]> {
   let outcome: Outcome<T>;
   let own: unknown = null;
   try {
@@ -51,13 +51,13 @@ export async function agreedAsync<T>(ranks: Ranks, work: () => T | Promise<T>): 
 }
 
 /** Does `work` on rank 0 alone; every rank gets what it gave. @throws {RankFailure} on every rank, if it failed */
-export function onFirst<T>(ranks: Ranks, work: () => T): T {
+export function onFirst<T>(ranks: Together, work: () => T): T {
   const [value] = agreed(ranks, () => (ranks.rank === 0 ? work() : null));
   return value as T;
 }
 
 /** @throws the error itself where nobody waits for this rank's outcome, or all have it already */
-function failed(ranks: Ranks, error: unknown): Outcome<never> {
+function failed(ranks: Together, error: unknown): Outcome<never> {
   if (ranks.size === 1 || error instanceof LostRankError || error instanceof RankFailure) throw error;
   const isKnown = error instanceof PreftuneError;
   // an error that is a bug comes with its stack, as it does in one process
@@ -65,7 +65,7 @@ function failed(ranks: Ranks, error: unknown): Outcome<never> {
   return { failure: { message, exitCode: isKnown ? error.exitCode : 1, host: hostname() } };
 }
 
-function valuesOf<T>(ranks: Ranks, outcome: Outcome<T>, own: unknown): T[] {
+function valuesOf<T>(ranks: Together, outcome: Outcome<T>, own: unknown): T[] {
   if (ranks.size === 1 && "value" in outcome) return [outcome.value];
   return ranks.gather(outcome).map((each, rank) => {
     if (!("failure" in each)) return each.value;

@@ -55,6 +55,24 @@ export function mapSafetensors(file: SafetensorsFile): MappedFile {
 
 const bytesAtOnce = 64 * 2 ** 20;
 
+/** Copies the numbers `from` to before `to` of a tensor of a file, in row-major order, into `target`, (to − from) on any device and of any type. */
+export function copyStoredRange(
+  file: SafetensorsFile,
+  entry: TensorEntry,
+  { from, to }: { from: number; to: number },
+  target: Tensor,
+): void {
+  const numel = entry.shape.reduce((product, size) => product * size, 1);
+  const step = Math.max(1, Math.floor((bytesAtOnce * numel) / Math.max(1, entry.end - entry.begin)));
+  for (let first = from; first < to; first += step) {
+    using _ = scope();
+    using map = mapSafetensors(file);
+    const count = Math.min(step, to - first);
+    const stored = ops.narrow(ops.reshape(map(entry), [numel]), 0, first, count);
+    ops.copy_(ops.narrow(target, 0, first - from, count), stored);
+  }
+}
+
 /**
  * Copies a tensor of a file into `target`, of the same shape on any device and of any type. Pages of a map that were read count
  * as memory while it is there: each map holds some rows.

@@ -13,7 +13,7 @@ import {
   writeDirectoryAtomic,
   writeFileAtomic,
 } from "../base/files.ts";
-import { agreed, agreedAsync, alone, onFirst, type Ranks } from "../base/ranks.ts";
+import { agreed, agreedAsync, alone, onFirst, type Together } from "../base/ranks.ts";
 import { readSealed, sealed } from "../base/sealed.ts";
 import { type Retained, retain } from "./retention.ts";
 
@@ -60,7 +60,7 @@ export function checkpointPath(checkpointsDir: string, step: number): string {
 /** Which processes write a checkpoint. */
 export interface CheckpointWriters {
   /** All of them; default: this one alone. */
-  ranks?: Ranks;
+  ranks?: Together;
   /** Names of the files that this rank writes, where it is not rank 0 alone that writes. */
   ownFiles?: readonly string[];
 }

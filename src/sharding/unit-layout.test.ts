@@ -37,6 +37,16 @@ for (const ranks of [1, 2, 3, 4, 7, 64]) {
       }
     }
     assert.equal(place, layout.trainedNumel);
+    for (const [rank, pieces] of parts.entries()) {
+      for (const piece of pieces.filter(({ segment }) => segment.trained)) {
+        const { kind, place: first } = layout.placeInShare(piece, rank);
+        const region = layout.trained.find((one) => one.kind === kind);
+        assert.ok(region !== undefined);
+        const { from, to } = layout.share(rank, region);
+        assert.ok(first >= 0 && first + piece.to - piece.from <= to - from);
+        assert.equal(region.first + from + first, layout.placeOf(piece.segment) + piece.from);
+      }
+    }
     assert.equal(
       layout.trainedCounts().reduce((a, b) => a + b, 0),
       layout.trainedNumel,

@@ -101,6 +101,13 @@ export class UnitLayout {
     return { from: from / itemSize(dtype), to: Math.max(from, to) / itemSize(dtype) };
   }
 
+  /** Where a piece of a trained tensor is among the numbers of its region that `rank`, which holds it, updates. */
+  placeInShare({ segment, from }: Piece, rank: number): { kind: TrainedRegion["kind"]; place: number } {
+    const region = this.#regionOf(segment);
+    const inRegion = (segment.begin - region.begin) / itemSize(region.dtype) + from;
+    return { kind: region.kind, place: inRegion - this.share(rank, region).from };
+  }
+
   /** How many trained numbers each rank updates: one stretch after the other. */
   trainedCounts(): number[] {
     return Array.from({ length: this.ranks }, (_, rank) =>
@@ -113,9 +120,14 @@ export class UnitLayout {
 
   /** Place of a trained tensor's first number among the unit's trained numbers. @throws {ShapeError} if it is not trained */
   placeOf(segment: Segment): number {
-    const region = this.trained.find(({ begin, end }) => segment.begin >= begin && segment.begin < end);
-    if (region === undefined) throw new ShapeError(`expected a trained tensor, got ${segment.name}`);
+    const region = this.#regionOf(segment);
     return region.first + (segment.begin - region.begin) / itemSize(region.dtype);
+  }
+
+  #regionOf({ begin, name }: Segment): TrainedRegion {
+    const region = this.trained.find((one) => begin >= one.begin && begin < one.end);
+    if (region === undefined) throw new ShapeError(`expected a trained tensor, got ${name}`);
+    return region;
   }
 
   /** The bytes from `begin` to `end` that are in the part of `rank`, counted from `begin`; empty: the first is not below the second. */

@@ -2,7 +2,7 @@
 import { readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { writeFileAtomic } from "../../src/base/files.ts";
-import type { Ranks } from "../../src/base/ranks.ts";
+import type { Together } from "../../src/base/ranks.ts";
 import { checkpointPath, latestCheckpoint, writeCheckpoint } from "../../src/runs/checkpoints.ts";
 import { armFault, type Fault } from "./faults.ts";
 
@@ -34,7 +34,7 @@ export function fileOf(rank: number): string {
 
 /** Writes one after another, each over what an earlier one of the same step left. */
 export default async function write(
-  ranks: Ranks,
+  ranks: Together,
   plans: readonly ThreadCheckpoint[],
 ): Promise<ThreadCheckpointResult[]> {
   const results: ThreadCheckpointResult[] = [];
@@ -50,7 +50,7 @@ export default async function write(
 }
 
 async function writeOne(
-  ranks: Ranks,
+  ranks: Together,
   plan: ThreadCheckpoint,
 ): Promise<Omit<ThreadCheckpointResult, "latest" | "names">> {
   const isFaulty = ranks.rank === plan.faultyRank;

@@ -4,10 +4,10 @@
  */
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
 import { LostRankError } from "../../src/base/errors.ts";
-import type { Ranks } from "../../src/base/ranks.ts";
+import type { Together } from "../../src/base/ranks.ts";
 
 /** What a rank does: the default export of a module. */
-export type RankWork<Data, Result> = (ranks: Ranks, data: Data) => Result | Promise<Result>;
+export type RankWork<Data, Result> = (ranks: Together, data: Data) => Result | Promise<Result>;
 
 const slotBytes = 65_536;
 const headBytes = 8;
@@ -34,7 +34,7 @@ export function onThreads<Data, Result>(size: number, module: string, data: Data
   return Promise.all(ranks);
 }
 
-class ThreadRanks implements Ranks {
+class ThreadRanks implements Together {
   readonly rank: number;
   readonly size: number;
   readonly #counters: Int32Array;
