@@ -87,7 +87,10 @@ export class RankFailure extends PreftuneError {
   readonly rank: number;
 
   /** @param at - the rank, the exit status of its error, and on that rank the error itself */
-  constructor(message: string, { rank, exitCode, cause }: { rank: number; exitCode: number; cause?: unknown }) {
+  constructor(
+    message: string,
+    { rank, exitCode, cause }: { rank: number; exitCode: number; cause?: unknown },
+  ) {
     super(message, { cause });
     this.rank = rank;
     this.exitCode = exitCode;

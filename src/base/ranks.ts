@@ -50,6 +50,15 @@ export async function agreedAsync<T>(ranks: Together, work: () => T | Promise<T>
   return valuesOf(ranks, outcome, own);
 }
 
+/** What `work` gives on this rank, once it is done on all. @throws {RankFailure} on every rank, if it failed on one */
+export function onAll<T>(ranks: Together, work: () => T): T {
+  const own: T[] = [];
+  agreed(ranks, () => {
+    own.push(work());
+  });
+  return own[0] as T;
+}
+
 /** Does `work` on rank 0 alone; every rank gets what it gave. @throws {RankFailure} on every rank, if it failed */
 export function onFirst<T>(ranks: Together, work: () => T): T {
   const [value] = agreed(ranks, () => (ranks.rank === 0 ? work() : null));
@@ -61,7 +70,7 @@ function failed(ranks: Together, error: unknown): Outcome<never> {
   if (ranks.size === 1 || error instanceof LostRankError || error instanceof RankFailure) throw error;
   const isKnown = error instanceof PreftuneError;
   // an error that is a bug comes with its stack, as it does in one process
-  const message = isKnown ? error.message : ((error instanceof Error && error.stack) || messageOf(error));
+  const message = isKnown ? error.message : (error instanceof Error && error.stack) || messageOf(error);
   return { failure: { message, exitCode: isKnown ? error.exitCode : 1, host: hostname() } };
 }
 

@@ -97,7 +97,8 @@ function requireOneAfterAnother(place: string, name: string, slices: readonly St
   let next = 0;
   for (const { file, from, to } of slices) {
     if (from !== next) {
-      const fault = from > next ? `numbers ${next} to ${from} are missing` : `numbers from ${from} are there twice`;
+      const fault =
+        from > next ? `numbers ${next} to ${from} are missing` : `numbers from ${from} are there twice`;
       throw new FormatError(
         `${place}: of tensor "${name}" ${fault} (at ${file.path}). The files are not those of one checkpoint.`,
       );

@@ -101,7 +101,11 @@ const misfits: [string, Record<string, number[]>, RegExp][] = [
   ["numbers twice", { "w@1-4": [2, 3, 4] }, /numbers from 1 are there twice/],
   ["another count than its name says", { "w@2-4": [3] }, /"w@2-4" has 1 numbers, its name says 2/],
   ["another size", { "w@2-3": [3] }, /tensor "w" has 3 numbers, this model asks for 4/],
-  ["not finite", { "w@2-4": [3, Number.NaN] }, /tensor "w@2-4" holds numbers that are not finite: 1 NaN of 2/],
+  [
+    "not finite",
+    { "w@2-4": [3, Number.NaN] },
+    /tensor "w@2-4" holds numbers that are not finite: 1 NaN of 2/,
+  ],
 ];
 
 for (const [what, second, message] of misfits) {

@@ -1,6 +1,7 @@
 /** The checkpoints of a run: written, resumed from, the best one looked after and put back. */
 import { FormatError } from "../base/errors.ts";
 import { requireFreeBytes } from "../base/files.ts";
+import { alone, onAll, onFirst, type Together } from "../base/ranks.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import type { Decoder } from "../models/causal-lm.ts";
 import {
@@ -24,27 +25,36 @@ import type { PreparedData } from "./prepare-data.ts";
 import type { Training } from "./step.ts";
 import type { StepSource } from "./step-source.ts";
 
-/** Reads and writes the checkpoints under `dir`. */
+/** What else a run's checkpoints are about: its tokenizer and rows, where its steps come from, and its processes. */
+export interface CheckpointSubjects {
+  data: PreparedData;
+  source: StepSource;
+  /** Default: this process alone. */
+  ranks?: Together;
+}
+
+/** Reads and writes the checkpoints under `dir`, with the other ranks where there are some: each calls the same methods. */
 export class RunCheckpoints {
   readonly #dir: string;
   readonly #config: RunConfig;
   readonly #training: Training<Decoder>;
   readonly #data: PreparedData;
   readonly #source: StepSource;
+  readonly #ranks: Together;
   #savedAt = -1;
 
-  /** @param of - the run's tokenizer and rows, and where its steps come from */
   constructor(
     dir: string,
     config: RunConfig,
     training: Training<Decoder>,
-    { data, source }: { data: PreparedData; source: StepSource },
+    { data, source, ranks = alone }: CheckpointSubjects,
   ) {
     this.#dir = dir;
     this.#config = config;
     this.#training = training;
     this.#data = data;
     this.#source = source;
+    this.#ranks = ranks;
   }
 
   /** Whether the best checkpoint is needed in the end. */
@@ -66,24 +76,28 @@ export class RunCheckpoints {
    * Writes the checkpoint of `state.step`, unless it is the last one written, and removes those that need not stay.
    *
    * @throws {FileError} with the bytes needed when they cannot fit; nothing is written then
+   * @throws {RankFailure} on every rank, if one of several cannot write; earlier checkpoints are untouched
    */
   async *save(state: TrainerState, recorder: Recorder | null): AsyncGenerator<TrainEvent> {
     const { step } = state;
     if (this.#savedAt === step) return;
     const { checkpointBytes = 0 } = this.#source;
-    const path = await writeCheckpoint(this.#dir, step, (dir) => {
+    const ranks = this.#ranks;
+    const write = (dir: string): void => {
       // asked for all of it before any of it is written
-      requireFreeBytes(dir, trainedStateBytes(this.#training) + checkpointBytes, "the checkpoint");
+      const bytes = trainedStateBytes(this.#training) + checkpointBytes;
+      onFirst(ranks, () => requireFreeBytes(dir, bytes, "the checkpoint"));
+      if (ranks.rank !== 0) return;
       writeCheckpointFiles(dir, this.#training, this.#data.tokenizer, state);
       this.#source.saveInto?.(dir, step);
       recorder?.saveInto(dir);
-    });
+    };
+    const path = await writeCheckpoint(this.#dir, step, write, { ranks });
     this.#savedAt = step;
-    pruneCheckpoints(
-      this.#dir,
-      this.#config.save_total_limit,
-      this.keepsBest ? (state.best?.step ?? null) : null,
-    );
+    const best = this.keepsBest ? (state.best?.step ?? null) : null;
+    onFirst(ranks, () => {
+      pruneCheckpoints(this.#dir, this.#config.save_total_limit, best);
+    });
     yield { type: "checkpoint", step, path };
   }
 
@@ -95,7 +109,10 @@ export class RunCheckpoints {
   *resume(checkpoint: Checkpoint): Generator<TrainEvent, { state: TrainerState; checkpoint: Checkpoint }> {
     let from = checkpoint;
     for (;;) {
-      const state = readCheckpointFiles(from.path, this.#training, this.#data.dataset.fingerprint);
+      const { path } = from;
+      const state = onAll(this.#ranks, () =>
+        readCheckpointFiles(path, this.#training, this.#data.dataset.fingerprint),
+      );
       const earlier = yield* this.#lostBest(state, from);
       if (earlier === null) {
         this.#savedAt = state.step;
@@ -116,10 +133,12 @@ export class RunCheckpoints {
     const { best } = state;
     if (!this.keepsBest || best === null) return null;
     const path = checkpointPath(this.#dir, best.step);
-    const reason = path === verified.path ? null : faultOf(path);
+    const reason = path === verified.path ? null : onFirst(this.#ranks, () => faultOf(path));
     if (reason === null) return null;
-    const { checkpoint } =
-      reason === "missing" ? { checkpoint: null } : latestCheckpoint(this.#dir, best.step);
+    const checkpoint =
+      reason === "missing"
+        ? null
+        : onFirst(this.#ranks, () => latestCheckpoint(this.#dir, best.step).checkpoint);
     if (checkpoint === null) state.best = null;
     const text =
       checkpoint === null
@@ -139,13 +158,14 @@ export class RunCheckpoints {
    */
   restore(step: number): void {
     const path = checkpointPath(this.#dir, step);
-    const fault = faultOf(path);
-    if (fault !== null) {
+    onFirst(this.#ranks, () => {
+      const fault = faultOf(path);
+      if (fault === null) return;
       throw new FormatError(
         `${path}, the best checkpoint, is ${fault}. Nothing was exported. Continue with --resume: it makes the checkpoint again where it can.`,
       );
-    }
-    readTrained(path, this.#training);
+    });
+    onAll(this.#ranks, () => readTrained(path, this.#training));
     this.#source.resumeFrom?.(path, step);
   }
 }
