@@ -3,6 +3,7 @@
  * same sentence. `RankGroup` is such a group; a process without others is {@link alone}.
  */
 import { hostname } from "node:os";
+import { at } from "./at.ts";
 import { LostRankError, messageOf, PreftuneError, RankFailure } from "./errors.ts";
 
 /** This process among those of a run. */
@@ -56,7 +57,7 @@ export function onAll<T>(ranks: Together, work: () => T): T {
   agreed(ranks, () => {
     own.push(work());
   });
-  return own[0] as T;
+  return at(own, 0);
 }
 
 /** Does `work` on rank 0 alone; every rank gets what it gave. @throws {RankFailure} on every rank, if it failed */

@@ -1,15 +1,21 @@
 /** A checkpoint that several ranks write: one manifest of all their files, and one failure for all. */
 import assert from "node:assert/strict";
-import { hostname } from "node:os";
+import { mkdtempSync, rmSync } from "node:fs";
+import { hostname, tmpdir } from "node:os";
+import { join } from "node:path";
 import { test } from "node:test";
 import { changingCalls } from "../../test/support/faults.ts";
 import type { ThreadCheckpoint, ThreadCheckpointResult } from "../../test/support/thread-checkpoint.ts";
 import { onThreads } from "../../test/support/thread-ranks.ts";
-import { temporaryDirectory } from "../../test/support/tiny-models.ts";
 import { exitCodes } from "../base/errors.ts";
 import { checkpointPath, latestCheckpoint } from "./checkpoints.ts";
 
 const module = new URL("../../test/support/thread-checkpoint.ts", import.meta.url).href;
+
+function temporaryDirectory(): { path: string } & Disposable {
+  const path = mkdtempSync(join(tmpdir(), "preftune-ranks-"));
+  return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true }) };
+}
 
 /** What each rank has of each plan. */
 function write(size: number, ...plans: ThreadCheckpoint[]): Promise<ThreadCheckpointResult[][]> {
