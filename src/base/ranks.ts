@@ -39,7 +39,7 @@ export function agreed<T>(ranks: Together, work: () => T): T[] {
 }
 
 /** {@link agreed} of work that takes its time. */
-export async function agreedAsync<T>(ranks: Together, work: () => T | Promise<T>): Promise<T[]> {
+export async function agreedAsync<T>(ranks: Together, work: () => Promise<T>): Promise<T[]> {
   let outcome: Outcome<T>;
   let own: unknown = null;
   try {

@@ -82,7 +82,7 @@ export async function writeCheckpoint(
   const target = checkpointPath(checkpointsDir, step);
   onFirst(ranks, () => makeDirectory(checkpointsDir));
   const write = async (dir: string): Promise<void> => {
-    await agreedAsync(ranks, () => fill(dir));
+    await agreedAsync(ranks, async () => await fill(dir));
     // each rank reads what it wrote, all at the same time
     const entries = agreed(ranks, () => ownFiles.map((name) => entryOf(dir, name))).flat();
     if (ranks.rank === 0) writeManifest(dir, step, entries);

@@ -33,7 +33,7 @@ export function fileOf(rank: number): string {
 }
 
 /** Writes one after another, each over what an earlier one of the same step left. */
-export default async function write(
+export async function onRank(
   ranks: Together,
   plans: readonly ThreadCheckpoint[],
 ): Promise<ThreadCheckpointResult[]> {

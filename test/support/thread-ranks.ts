@@ -6,7 +6,7 @@ import { isMainThread, parentPort, Worker, workerData } from "node:worker_thread
 import { LostRankError } from "../../src/base/errors.ts";
 import type { Together } from "../../src/base/ranks.ts";
 
-/** What a rank does: the default export of a module. */
+/** What a rank does: the export `onRank` of a module. */
 export type RankWork<Data, Result> = (ranks: Together, data: Data) => Result | Promise<Result>;
 
 const slotBytes = 65_536;
@@ -22,7 +22,7 @@ interface Start {
   data: unknown;
 }
 
-/** Runs the default export of `module`, a URL, on `size` ranks: what each gave. */
+/** Runs `onRank` of `module`, a URL, on `size` ranks: what each gave. */
 export function onThreads<Data, Result>(size: number, module: string, data: Data): Promise<Result[]> {
   const memory = new SharedArrayBuffer(headBytes + size * slotBytes);
   const ranks = Array.from({ length: size }, (_, rank) => {
@@ -80,6 +80,6 @@ class ThreadRanks implements Together {
 
 if (!isMainThread && (workerData as Partial<Start> | null)?.module !== undefined) {
   const start = workerData as Start;
-  const { default: work } = (await import(start.module)) as { default: RankWork<unknown, unknown> };
-  parentPort?.postMessage(await work(new ThreadRanks(start), start.data));
+  const { onRank } = (await import(start.module)) as { onRank: RankWork<unknown, unknown> };
+  parentPort?.postMessage(await onRank(new ThreadRanks(start), start.data));
 }
