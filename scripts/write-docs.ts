@@ -1,12 +1,13 @@
 /**
  * Writes the documents that follow from code, `npm run docs`: docs/configuration.md and docs/metrics.md whole, and in
- * docs/objectives.md, docs/data.md, docs/collapse.md and docs/serving.md the tables between `<!-- table: NAME -->` and
+ * docs/objectives.md, data.md, collapse.md, serving.md and distributed.md the tables between `<!-- table: NAME -->` and
  * `<!-- end -->`.
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { CONFIG_KEYS, defaultText, FIELD_GROUPS, fieldOf } from "../src/config/keys.ts";
 import { METRICS, type MetricInfo } from "../src/config/metric-names.ts";
+import { PARALLEL_NAMES } from "../src/config/parallel-names.ts";
 import type { ConfigKey } from "../src/config/run-config.ts";
 import { TRL_ALIASES } from "../src/config/trl-names.ts";
 import { describeFindings, type FindingDoc } from "../src/data/findings.ts";
@@ -100,7 +101,7 @@ function otherNames(): string {
   const rows = Object.entries(TRL_ALIASES).map(([name, advice]) => [code(name), advice]);
   return `## Names of other trainers
 
-These are refused, with this advice:
+These are refused, with this advice; keys about several GPUs are in [distributed.md](distributed.md):
 
 ${table(["Key", "Advice"], rows)}
 `;
@@ -256,9 +257,17 @@ function serverErrors(): string {
   return table(["Status", "Code", "When"], rows);
 }
 
+/** Names that get the same advice stand in one row. */
+function parallelNames(): string {
+  const groups = Map.groupBy(Object.entries(PARALLEL_NAMES), ([, advice]) => advice);
+  const rows = [...groups].map(([advice, names]) => [names.map(([name]) => code(name)).join(", "), advice]);
+  return table(["Key", "In preftune"], rows);
+}
+
 const tables: Readonly<Record<string, () => string>> = {
   ...methodTables(),
   findings: findingTables,
+  "parallel names": parallelNames,
   "diversity metrics": () => meanings("Figure", DIVERSITY_METRICS),
   "markdown faults": () => meanings("Fault", FORM_FAULTS),
   "chat fields": () => requestFields(chatTable(REQUEST_LIMITS)),
@@ -279,9 +288,9 @@ export function fillTables(text: string): string {
 
 /** The documents as they should be, by path below `root`. */
 export function documents(root: string): Record<string, string> {
-  const filled = ["docs/objectives.md", "docs/data.md", "docs/collapse.md", "docs/serving.md"].map((path) => [
-    path,
-    fillTables(readFileSync(join(root, path), "utf8")),
+  const filled = ["objectives", "data", "collapse", "serving", "distributed"].map((page) => [
+    `docs/${page}.md`,
+    fillTables(readFileSync(join(root, `docs/${page}.md`), "utf8")),
   ]);
   return {
     "docs/configuration.md": configuration(),

@@ -3,6 +3,7 @@
 import { isOnPolicy } from "../config/online-keys.ts";
 import { valueText } from "../config/print-config.ts";
 import type { RunConfig } from "../config/run-config.ts";
+import { rowsPerStep } from "../config/step-rows.ts";
 import { hasRatio, methodOf, updatesOf } from "../methods/index.ts";
 import type { TrainStart } from "../runs/train-events.ts";
 
@@ -26,17 +27,18 @@ function trainedText({ use_peft, adapter_name_or_path, lora_r, use_dora }: RunCo
 
 /** "8 rows × 2", "4096 tokens" */
 function stepText(config: RunConfig): string {
-  const { tokens_per_step, per_device_train_batch_size: rows, gradient_accumulation_steps: parts } = config;
+  const { tokens_per_step, per_device_train_batch_size: size, gradient_accumulation_steps: parts } = config;
   if (isOnPolicy(config)) return rolloutText(config);
   if (tokens_per_step !== null) return `${tokens_per_step} tokens`;
-  return parts === 1 ? `${rows} rows` : `${rows * parts} rows (${parts} micro-batches of ${rows})`;
+  const rows = rowsPerStep(config);
+  return parts === 1 ? `${rows} rows` : `${rows} rows (${parts} micro-batches of ${size})`;
 }
 
 /** "16 prompts × 8 completions of at most 48 tokens" */
 function rolloutText(config: RunConfig): string {
   const { num_generations: n, max_completion_length: longest } = config;
   const { passes, steps } = updatesOf(config);
-  const prompts = (config.per_device_train_batch_size * config.gradient_accumulation_steps) / n;
+  const prompts = rowsPerStep(config) / n;
   const each = `${prompts} prompt${prompts === 1 ? "" : "s"} × ${n} completions of at most ${longest} tokens`;
   return steps * passes === 1 ? each : `${each}, a rollout for every ${steps * passes}`;
 }

@@ -7,6 +7,7 @@ import { METRICS, metricInfo } from "./metric-names.ts";
 import { isOnPolicy, REWARD_SOURCES, rewardCount } from "./online-keys.ts";
 import { rewardSpecProblems } from "./reward-specs.ts";
 import type { ConfigKey, RunConfig } from "./run-config.ts";
+import { rowsPerStep } from "./step-rows.ts";
 
 /** What a check found; `key` is where it is reported. */
 export interface ConfigIssue {
@@ -60,11 +61,6 @@ function trainedTwice({ use_peft, lora_target_modules: targets, lora_modules_to_
 const evaluateFirst = "needs evaluation during training: set eval_strategy.";
 const giveHeldOutRows = "Give eval_data or eval_fraction.";
 
-/** Completions of an optimiser step of an on-policy run. */
-function completionsAStep(config: RunConfig): number {
-  return config.per_device_train_batch_size * config.gradient_accumulation_steps;
-}
-
 /** Whether the loss is weighted for completions of an older policy. */
 function correctsStaleness({ method, max_staleness, importance_sampling_correction }: RunConfig): boolean {
   return max_staleness > 0 && importance_sampling_correction && hasRatio(method.objective);
@@ -96,9 +92,9 @@ const ON_POLICY_CHECKS: readonly Check<RunConfig>[] = [
   ),
   error(
     "per_device_train_batch_size",
-    (config) => isOnPolicy(config) && completionsAStep(config) % config.num_generations !== 0,
+    (config) => isOnPolicy(config) && rowsPerStep(config) % config.num_generations !== 0,
     (config) =>
-      `an optimiser step has ${completionsAStep(config)} completions (with gradient_accumulation_steps ${config.gradient_accumulation_steps}), no multiple of num_generations ${config.num_generations}. Change one of the three.`,
+      `an optimiser step has ${rowsPerStep(config)} completions (with gradient_accumulation_steps ${config.gradient_accumulation_steps}), no multiple of num_generations ${config.num_generations}. Change one of the three.`,
   ),
   error(
     "per_device_train_batch_size",

@@ -8,6 +8,7 @@ import { greaterIsBetter } from "./metric-names.ts";
 import { isOnPolicy } from "./online-keys.ts";
 import type { Provenance } from "./provenance.ts";
 import type { CommonConfig, ConfigKey, RunConfig } from "./run-config.ts";
+import { accumulationOf } from "./step-rows.ts";
 
 /** Where each value came from. */
 export type Origins = Partial<Record<ConfigKey, Provenance>> & Record<keyof CommonConfig, Provenance>;
@@ -56,6 +57,7 @@ export function fillIn(accepted: Accepted): Filled {
   for (const [key, given] of accepted) draft.set(key, given.value, given.provenance);
   fillMethod(draft, accepted);
   fillOnPolicy(draft);
+  fillAccumulation(draft);
   const keys = keysOf(draft.objective);
   for (const key of keys) {
     const field = fieldOf(key, draft.objective);
@@ -79,6 +81,15 @@ function fillOnPolicy(draft: Draft): void {
   if (!isOnPolicy({ reward_funcs, reward_model, judge })) return;
   draft.derive("lora_dropout", 0, "on-policy: completions are sampled without dropout");
   draft.derive("metric_for_best_model", "eval_reward", "on-policy: completions are evaluated by it");
+}
+
+/** Micro-batches of a step of given size, on one rank. */
+function fillAccumulation(draft: Draft): void {
+  const { train_batch_size: rows = null, per_device_train_batch_size } = draft.common;
+  if (rows === null) return;
+  const size = per_device_train_batch_size ?? fieldOf("per_device_train_batch_size").default;
+  const parts = accumulationOf(rows, { per_device_train_batch_size: size });
+  draft.derive("gradient_accumulation_steps", parts, `train_batch_size ${rows} in micro-batches of ${size}`);
 }
 
 /** The method, its preset and its hyperparameters. */

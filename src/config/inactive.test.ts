@@ -65,6 +65,8 @@ const held = { eval_data: "held.jsonl" };
 const USELESS: readonly [ConfigKey, Record<string, unknown>, RegExp][] = [
   ["preset", { preset: "authors" }, /"authors" is no preset of slime, which has balanced, script/],
   // TRL: the ipo loss, (logits - 1/(2 beta))^2, reads no label_smoothing (DPOTrainer.dpo_loss)
+  ["train_batch_size", { tokens_per_step: 4096, train_batch_size: 8 }, /tokens_per_step decides/],
+  ["gradient_accumulation_steps", { train_batch_size: 8, gradient_accumulation_steps: 1 }, /follows from/],
   ["label_smoothing", { objective: "dpo", loss_type: "ipo", label_smoothing: 0.1 }, /loss_type is ipo/],
   ["label_smoothing", { objective: "dpo", loss_type: "ipo", label_smoothing: 0 }, /loss_type is ipo/],
   ["delta", { lambda_l: 0, delta: 1 }, /lambda_l is 0/],

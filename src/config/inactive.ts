@@ -132,6 +132,18 @@ const RULES: readonly Rule[] = [
     severity: "warning",
   },
   {
+    keys: ["train_batch_size"],
+    because: "tokens_per_step",
+    when: ({ tokens_per_step }) => tokens_per_step !== null,
+    reason: "tokens_per_step decides what a step holds",
+  },
+  {
+    keys: ["gradient_accumulation_steps"],
+    because: "train_batch_size",
+    when: ({ train_batch_size }) => train_batch_size !== null,
+    reason: "it follows from train_batch_size",
+  },
+  {
     keys: ["share_prompt"],
     because: "objective",
     when: ({ method }) => methodOf(method.objective).over === "completions",

@@ -369,3 +369,26 @@ test("reward functions that are unknown, or two of one name, are refused with th
     message: /two reward functions are named "f"/,
   });
 });
+
+test("train_batch_size sets the micro-batches of a step; the last may be smaller", () => {
+  assert.equal(load("train_batch_size: 20\n").config.gradient_accumulation_steps, 3);
+  assert.equal(load("").config.train_batch_size, null);
+  assert.match(
+    refused("train_batch_size: 16\ngradient_accumulation_steps: 2\n"),
+    /run\.yaml:5: gradient_accumulation_steps has no effect here: it follows from train_batch_size\./,
+  );
+  assert.match(
+    refused("train_batch_size: 16\ntokens_per_step: 4096\n"),
+    /train_batch_size has no effect here: tokens_per_step decides/,
+  );
+});
+
+test("other trainers' keys about several GPUs: the reason, and our key", () => {
+  assert.match(refused("fsdp: full_shard\n"), /unknown key "fsdp"\. In preftune: write `shard: auto/);
+  assert.match(refused("deepspeed: zero3.json\n"), /write `shard: auto \| none \| node \| all`/);
+  assert.match(refused("tensor_parallel_size: 2\n"), /layers are not cut across GPUs/);
+  assert.match(refused("context_parallel_size: 2\n"), /rows are not cut across GPUs/);
+  assert.match(refused("pipeline_parallel_size: 2\n"), /blocks are not spread over GPUs/);
+  assert.match(refused("fsdp_reshard_after_forward: true\n"), /`keep_gathered:/);
+  assert.match(refused("micro_batch_size: 2\n"), /`per_device_train_batch_size`/);
+});

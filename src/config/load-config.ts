@@ -21,6 +21,7 @@ import {
 } from "./given.ts";
 import { type Inactive, inactiveKeys } from "./inactive.ts";
 import { CONFIG_KEYS, fieldOf, isConfigKey } from "./keys.ts";
+import { PARALLEL_NAMES } from "./parallel-names.ts";
 import type { CommonConfig, ConfigKey, RunConfig } from "./run-config.ts";
 import { expectedText, namesIn, schemaAt, valueFromText } from "./schema-text.ts";
 import { TRL_ALIASES } from "./trl-names.ts";
@@ -220,7 +221,8 @@ function problemOf(
 }
 
 function adviceFor(key: string): string {
-  const elsewhere = Object.hasOwn(TRL_ALIASES, key) ? TRL_ALIASES[key] : undefined;
+  const table = [TRL_ALIASES, PARALLEL_NAMES].find((names) => Object.hasOwn(names, key));
+  const elsewhere = table?.[key];
   if (elsewhere !== undefined) return ` In preftune: ${elsewhere}.`;
   return didYouMean(key, CONFIG_KEYS) || " `preftune train --print-config` lists the keys.";
 }

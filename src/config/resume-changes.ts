@@ -2,6 +2,7 @@
 import { isDeepStrictEqual } from "node:util";
 import { CONFIG_KEYS, fieldOf, flatConfig } from "./keys.ts";
 import type { ConfigKey, RunConfig } from "./run-config.ts";
+import { rowsPerStep } from "./step-rows.ts";
 
 /** A value that differs between the run as it was started and as it is resumed. */
 export interface ConfigChange {
@@ -24,7 +25,7 @@ export function changedValues(
 ): { refused: ConfigChange[]; accepted: ConfigChange[] } {
   const free = new Set<ConfigKey>(CONFIG_KEYS.filter((key) => fieldOf(key).freeOnResume === true));
   if (rowsPerStep(saved) === rowsPerStep(now)) {
-    free.add("per_device_train_batch_size").add("gradient_accumulation_steps");
+    free.add("train_batch_size").add("per_device_train_batch_size").add("gradient_accumulation_steps");
   }
   if (now.lr_scheduler_type === "constant") free.add("num_train_epochs").add("max_steps");
   const [before, after] = [flatConfig(saved), flatConfig(now)];
@@ -37,8 +38,4 @@ export function changedValues(
     refused: changes.filter(({ key }) => !free.has(key)),
     accepted: changes.filter(({ key }) => free.has(key) && !OF_THE_COMMAND.includes(key)),
   };
-}
-
-function rowsPerStep(config: RunConfig): number {
-  return config.per_device_train_batch_size * config.gradient_accumulation_steps;
 }

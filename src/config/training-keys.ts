@@ -60,6 +60,11 @@ export const OPTIMISATION_KEYS = {
     doc: "Optimiser steps; above 0 it takes the place of num_train_epochs.",
     source: "TRL",
   },
+  train_batch_size: {
+    schema: { type: ["integer", "null"], minimum: 1, default: null },
+    doc: "Rows (pairs) of an optimiser step, on all ranks together; cut into micro-batches of per_device_train_batch_size, of which the last may be smaller. null: per_device_train_batch_size × gradient_accumulation_steps × ranks, settled when the run first starts: resumed on another number of ranks it keeps its rows.",
+    source: "DeepSpeed's name",
+  },
   per_device_train_batch_size: {
     schema: { type: "integer", minimum: 1, default: 8 },
     doc: "Rows (pairs) per micro-batch.",
@@ -74,7 +79,7 @@ export const OPTIMISATION_KEYS = {
   },
   gradient_accumulation_steps: {
     schema: { type: "integer", minimum: 1, default: 1 },
-    doc: "Micro-batches per optimiser step. The loss does not depend on the cut.",
+    doc: "Micro-batches per optimiser step, on each rank; follows from train_batch_size where that is given. The loss does not depend on the cut.",
     source: "TRL",
   },
   max_tokens_per_micro_batch: {
@@ -84,7 +89,7 @@ export const OPTIMISATION_KEYS = {
   },
   tokens_per_step: {
     schema: { type: ["integer", "null"], minimum: 1, default: null },
-    doc: "Tokens per optimiser step, in place of rows: rows are taken until the budget is full.",
+    doc: "Tokens per optimiser step, on all ranks together, in place of rows: rows are taken until the budget is full.",
   },
   disable_dropout: {
     schema: { type: "boolean", default: false },

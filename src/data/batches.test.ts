@@ -39,6 +39,23 @@ test("a budget of pairs: four a step in micro-batches of two; the last step is s
   );
 });
 
+test("rows of a step as given: the last micro-batch is smaller", () => {
+  const examples = [1, 2, 3, 4, 5, 6, 7].map(sized);
+  const steps = planEpoch(examples, examples.keys(), { ...pairs, train_batch_size: 5 });
+  assert.deepEqual(
+    steps.map(({ microBatches }) => microBatches),
+    [[[0, 1], [2, 3], [4]], [[5, 6]]],
+  );
+});
+
+test("which rows a step has does not depend on the ranks", () => {
+  const examples = [5, 1, 9, 4, 3, 2, 8, 7, 6, 1].map(sized);
+  const rowsOn = (ranks: number, options: Partial<BatchOptions>) =>
+    planEpoch(examples, examples.keys(), { ...pairs, ...options, ranks }).map((step) => step.examples);
+  for (const options of [{ train_batch_size: 4 }, { tokens_per_step: 12 }])
+    for (const ranks of [2, 3, 4]) assert.deepEqual(rowsOn(ranks, options), rowsOn(1, options));
+});
+
 test("a budget of tokens: a step takes examples in order until the next would exceed it", () => {
   const examples = [4, 4, 3, 9, 1].map(sized);
   const steps = planEpoch(examples, [0, 1, 2, 3, 4], { ...pairs, tokens_per_step: 8 });

@@ -7,7 +7,9 @@ import { chunks, divideStep } from "./step-division.ts";
 
 /** Sizes of steps and micro-batches, under the names of a run's configuration. */
 export interface BatchOptions {
-  /** Examples of a micro-batch, and with `gradient_accumulation_steps` of a step (`per_device_train_batch_size`). */
+  /** Examples of a step; null or left out: those of so many micro-batches. */
+  train_batch_size?: number | null;
+  /** Examples of a micro-batch. */
   per_device_train_batch_size: number;
   gradient_accumulation_steps: number;
   /** Packed tokens of a step. Replaces the budget of examples; a step has at least one example. */
@@ -80,6 +82,7 @@ export function planEpoch(
 
 function checkSizes(options: BatchOptions): void {
   const {
+    train_batch_size,
     per_device_train_batch_size,
     gradient_accumulation_steps,
     tokens_per_step,
@@ -88,6 +91,7 @@ function checkSizes(options: BatchOptions): void {
   const sizes = {
     per_device_train_batch_size,
     gradient_accumulation_steps,
+    train_batch_size: train_batch_size ?? 1,
     tokens_per_step: tokens_per_step ?? 1,
     max_tokens_per_micro_batch: max_tokens_per_micro_batch ?? 1,
   };
@@ -99,8 +103,8 @@ function checkSizes(options: BatchOptions): void {
 
 function stepsOf(rows: readonly StepRow[], options: BatchOptions): StepRow[][] {
   const budget = options.tokens_per_step ?? null;
-  if (budget === null)
-    return chunks(rows, options.per_device_train_batch_size * options.gradient_accumulation_steps);
+  const { train_batch_size: size, per_device_train_batch_size, gradient_accumulation_steps } = options;
+  if (budget === null) return chunks(rows, size ?? per_device_train_batch_size * gradient_accumulation_steps);
   const steps: StepRow[][] = [];
   let filled = 0;
   for (const row of rows) {

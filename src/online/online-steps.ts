@@ -2,6 +2,7 @@
 import { at } from "../base/at.ts";
 import { ConfigError, messageOf, TrainingError } from "../base/errors.ts";
 import type { RunConfig } from "../config/run-config.ts";
+import { rowsPerStep } from "../config/step-rows.ts";
 import { describeOrigin, type Example } from "../data/example.ts";
 import type { MicroBatch } from "../forward/batch.ts";
 import type { Numerics } from "../forward/numerics.ts";
@@ -70,8 +71,7 @@ export class OnlineSteps implements StepSource {
     this.#parts = parts;
     this.#warnings = new RolloutWarnings(config);
     this.#order = new PromptOrder(examples.length, config.seed);
-    const completions = config.per_device_train_batch_size * config.gradient_accumulation_steps;
-    this.#prompts = completions / config.num_generations;
+    this.#prompts = rowsPerStep(config) / config.num_generations;
     const { method } = config;
     const replay = "replay" in method ? Math.round(method.replay * this.#prompts) : 0;
     this.#replay = replay > 0 ? { rows: new ReplayRows(examples, config.seed), count: replay } : null;

@@ -2,6 +2,7 @@
 
 import { isOnPolicy, type REWARD_SOURCES } from "../config/online-keys.ts";
 import type { RunConfig } from "../config/run-config.ts";
+import { rowsPerStep } from "../config/step-rows.ts";
 import type { ModelConfig } from "../formats/model-config.ts";
 import { comparesOnPolicy, type MethodName, methodOf, pairMethods, updatesOf } from "../methods/index.ts";
 import { type Advice, adviceFor } from "./advice.ts";
@@ -16,6 +17,7 @@ import type { TrainedParts } from "./trained-parts.ts";
 export type PlannedKeys = Pick<
   RunConfig,
   | "method"
+  | "train_batch_size"
   | "per_device_train_batch_size"
   | "gradient_accumulation_steps"
   | "tokens_per_step"
@@ -171,8 +173,7 @@ const promptsAtOnce = 16;
 
 function rolloutSize(keys: PlannedKeys, { own }: Workload): RolloutSize {
   const { num_generations: n, max_completion_length: longest } = keys;
-  const perStep = keys.per_device_train_batch_size * keys.gradient_accumulation_steps;
-  const prompts = Math.min(promptsAtOnce, Math.ceil((perStep * updatesOf(keys).steps) / n));
+  const prompts = Math.min(promptsAtOnce, Math.ceil((rowsPerStep(keys) * updatesOf(keys).steps) / n));
   // a row has its part of the prompt
   const prompt = n * Math.max(0, ...own.map((row) => row.prompt));
   const completions = prompts * n;
@@ -284,7 +285,7 @@ export function longestPair(mean: PairLengths, maxLength: number): PairLengths {
 
 function pairsPerStep({ keys, workload }: PlanInput): number {
   const { tokens_per_step: tokens } = keys;
-  if (tokens === null) return keys.per_device_train_batch_size * keys.gradient_accumulation_steps;
+  if (tokens === null) return rowsPerStep(keys);
   return Math.max(1, tokens / streamTokens(workload.mean, keys.share_prompt));
 }
 

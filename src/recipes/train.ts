@@ -68,9 +68,9 @@ export async function* train(
 ): AsyncGenerator<TrainEvent, TrainSummary> {
   const resumes = resolved.config.resume_from_checkpoint !== null;
   const run = resumes ? resumeRun(resolved) : createRun(resolved);
-  const recorder = new Recorder(run, resolved, writeReport);
+  const recorder = new Recorder(run, run.resolved, writeReport);
   try {
-    return yield* recorder.recorded(trainRun(run, recorder, resolved, options));
+    return yield* recorder.recorded(trainRun(run, recorder, run.resolved, options));
   } catch (error) {
     ignoreErrors(() => run.release());
     throw error;

@@ -26,6 +26,7 @@ import { readSealed, sealed } from "../base/sealed.ts";
 import type { ResolvedConfig } from "../config/load-config.ts";
 import { provenanceText, resolvedToYaml } from "../config/print-config.ts";
 import type { ConfigKey, RunConfig } from "../config/run-config.ts";
+import { settleRows } from "../config/settle-rows.ts";
 import { type Checkpoint, hasCheckpoints, listCheckpoints } from "./checkpoints.ts";
 import { type EvaluationRecord, readEvaluations } from "./evaluation-records.ts";
 import { JsonLinesWriter, readJsonLines } from "./json-lines.ts";
@@ -133,6 +134,8 @@ export interface RunEvent {
 
 /** A run that this process writes. */
 export class OpenRun {
+  /** What it trains by: as it was given, with the rows of a step settled. */
+  resolved: ResolvedConfig;
   readonly paths: RunPaths;
   /** Things to tell the user, such as a lock that was taken over. */
   readonly notes: string[] = [];
@@ -141,9 +144,10 @@ export class OpenRun {
   readonly #lock: RunLock;
   #log: JsonLinesWriter | null = null;
 
-  /** Takes the lock of the run at `dir`. Use {@link createRun} or {@link resumeRun}. */
-  constructor(dir: string) {
-    this.paths = runPaths(dir);
+  /** Takes the lock of the run in `config.output_dir`. Use {@link createRun} or {@link resumeRun}. */
+  constructor(resolved: ResolvedConfig) {
+    this.resolved = resolved;
+    this.paths = runPaths(resolved.config.output_dir);
     this.#lock = new RunLock(this.paths.lock);
     if (this.#lock.note !== null) this.notes.push(this.#lock.note);
   }
@@ -188,10 +192,11 @@ export class OpenRun {
  * A new run in `config.output_dir`, which must be empty, not exist yet, or hold a run that took no step: one whose data or
  * model was not in order.
  *
+ * @param ranks - that the run starts on
  * @throws {ConfigError} when the directory holds another run or anything else
  * @throws {TrainingError} when another process is writing it
  */
-export function createRun(resolved: ResolvedConfig): OpenRun {
+export function createRun(resolved: ResolvedConfig, ranks: number = 1): OpenRun {
   const dir = resolved.config.output_dir;
   const startsOver = isRun(dir);
   if (startsOver) refuseStepsTaken(dir);
@@ -202,26 +207,26 @@ export function createRun(resolved: ResolvedConfig): OpenRun {
         "Choose another output_dir; nothing was changed.",
     );
   }
-  return begin(resolved);
+  return begin(resolved, ranks);
 }
 
-function begin(resolved: ResolvedConfig): OpenRun {
+function begin(resolved: ResolvedConfig, ranks: number): OpenRun {
   const dir = resolved.config.output_dir;
   makeDirectory(dir);
-  return prepared(dir, (run) => {
+  return prepared(settleRows(resolved, ranks, null), (run) => {
     for (const name of PRE_STEP_FILES) if (existsSync(join(dir, name))) io.rmSync(join(dir, name));
-    run.saveConfig(resolved);
+    run.saveConfig(run.resolved);
   });
 }
 
 /** Begins the run of a directory that holds what a run writes before its first checkpoint, and has lost its run.json; null for any other. */
-export function beginAgain(resolved: ResolvedConfig): OpenRun | null {
+export function beginAgain(resolved: ResolvedConfig, ranks: number): OpenRun | null {
   const dir = resolved.config.output_dir;
   const names = entriesOf(dir);
   const isOurs = names.includes("log.jsonl") || names.every((name) => IGNORED_ENTRIES.test(name));
   const isKnown = (name: string): boolean =>
     IGNORED_ENTRIES.test(name) || PRE_STEP_FILES.includes(name) || ALONGSIDE.includes(name);
-  return existsSync(dir) && isOurs && names.every(isKnown) ? begin(resolved) : null;
+  return existsSync(dir) && isOurs && names.every(isKnown) ? begin(resolved, ranks) : null;
 }
 
 /** The directory of a new run holds one that has come to something. */
@@ -244,11 +249,11 @@ function refuseStepsTaken(dir: string): void {
   }
 }
 
-/** Opens the run at `dir`, clears away what a kill left half done, and lets `prepare` do the rest under the run's lock. */
-export function prepared(dir: string, prepare: (run: OpenRun) => void): OpenRun {
-  const run = new OpenRun(dir);
+/** Opens the run in `config.output_dir`, clears away what a kill left half done, and lets `prepare` do the rest under its lock. */
+export function prepared(resolved: ResolvedConfig, prepare: (run: OpenRun) => void): OpenRun {
+  const run = new OpenRun(resolved);
   try {
-    for (const each of [dir, run.paths.checkpoints, run.paths.reference]) removeLeftOvers(each);
+    for (const each of [run.paths.dir, run.paths.checkpoints, run.paths.reference]) removeLeftOvers(each);
     prepare(run);
     return run;
   } catch (error) {

@@ -4,8 +4,9 @@ import { ConfigError, TrainingError } from "../base/errors.ts";
 import type { ResolvedConfig } from "../config/load-config.ts";
 import { type ConfigChange, changedValues } from "../config/resume-changes.ts";
 import type { RunConfig } from "../config/run-config.ts";
+import { settleRows } from "../config/settle-rows.ts";
 import { checkpointToResume, hasCheckpoints, recoverCheckpoints } from "./checkpoints.ts";
-import { beginAgain, isRun, type OpenRun, prepared, type RunPaths, runPaths } from "./run-directory.ts";
+import { beginAgain, isRun, type OpenRun, prepared, runPaths } from "./run-directory.ts";
 import { readRunJson } from "./run-json.ts";
 import { damagedRecords, recordsOf, restoreRecords } from "./run-records.ts";
 
@@ -16,30 +17,31 @@ import { damagedRecords, recordsOf, restoreRecords } from "./run-records.ts";
  *
  * Nothing else is written: call {@link OpenRun.saveConfig} once data and model are known to be the run's own.
  *
+ * @param ranks - that it is resumed on: its steps keep their rows
  * @throws {ConfigError} when there is no run, or none of its checkpoints is intact
  * @throws {FormatError} when run.json is of another version, or damaged and there is no copy of it
  * @throws {TrainingError} when the configuration has changed in a way that would make it another run, naming the keys,
  *   or when another process is writing it
  */
-export function resumeRun(resolved: ResolvedConfig): OpenRun {
+export function resumeRun(resolved: ResolvedConfig, ranks: number = 1): OpenRun {
   const { output_dir: dir, resume_from_checkpoint: wanted } = resolved.config;
   const { checkpoints } = runPaths(dir);
   if (!isRun(dir) && !hasCheckpoints(checkpoints)) {
-    const run = beginAgain(resolved);
+    const run = beginAgain(resolved, ranks);
     if (run !== null) return run;
     throw new ConfigError(`output_dir ${dir} holds no run to resume. Start it without --resume.`);
   }
-  return prepared(dir, (run) => {
+  return prepared(resolved, (run) => {
     recoverCheckpoints(checkpoints);
     const { checkpoint, rejected } = checkpointToResume(checkpoints, wanted ?? "latest");
     run.checkpoint = checkpoint;
     run.notes.push(...rejected.map(({ path, reason }) => `passed over ${path}: ${reason}`));
-    putBack(run, resolved.config);
+    putBack(run, ranks);
   });
 }
 
-/** Puts damaged records back and compares the configuration with the saved one. */
-function putBack(run: OpenRun, config: RunConfig): void {
+/** Puts damaged records back, settles the rows of a step as the saved configuration has them, and compares the two. */
+function putBack(run: OpenRun, ranks: number): void {
   const { paths, checkpoint } = run;
   const records = checkpoint === null ? {} : recordsOf(checkpoint);
   if (records === null) {
@@ -48,7 +50,9 @@ function putBack(run: OpenRun, config: RunConfig): void {
     readRunJson(paths.runJson);
   }
   run.notes.push(...restoreRecords(paths.dir, damagedRecords(paths.dir, records ?? {}), records ?? {}));
-  if (existsSync(paths.runJson)) run.notes.push(...compared(paths, config));
+  const saved = existsSync(paths.runJson) ? readRunJson(paths.runJson).config : null;
+  run.resolved = settleRows(run.resolved, ranks, saved);
+  if (saved !== null) run.notes.push(...compared(paths.dir, saved, run.resolved.config));
 }
 
 function lostRun(dir: string, checkpoint: string): string {
@@ -63,8 +67,8 @@ function lostRun(dir: string, checkpoint: string): string {
  *
  * @throws {TrainingError} naming those that would make it another run
  */
-function compared({ dir, runJson }: RunPaths, config: RunConfig): string[] {
-  const { refused, accepted } = changedValues(readRunJson(runJson).config, config);
+function compared(dir: string, saved: RunConfig, config: RunConfig): string[] {
+  const { refused, accepted } = changedValues(saved, config);
   if (refused.length === 0) return accepted.map((change) => `changed since the run began: ${said(change)}`);
   throw new TrainingError(
     `The run in ${dir} was started with other values:\n${refused.map((change) => `  ${said(change)}`).join("\n")}\n` +

@@ -12,6 +12,7 @@ import type { StepResult } from "./step.ts";
 /** Keys of the configuration that decide how data becomes steps. */
 export type PlanKeys = Pick<
   RunConfig,
+  | "train_batch_size"
   | "per_device_train_batch_size"
   | "per_device_eval_batch_size"
   | "gradient_accumulation_steps"

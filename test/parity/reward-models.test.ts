@@ -83,6 +83,7 @@ function examplesOf(family: FixtureFamily, margins: boolean): Example[] {
 /** The rows as one step in micro-batches of `size` rows, as a run makes them. */
 function cutOf(examples: readonly Example[], size: number, share_prompt: boolean): MicroBatch[] {
   const steps = new EpochSteps(examples, {
+    train_batch_size: null,
     per_device_train_batch_size: size,
     per_device_eval_batch_size: 1,
     gradient_accumulation_steps: examples.length / size,
