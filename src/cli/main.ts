@@ -5,6 +5,7 @@ import { goOnWithoutOutput } from "../base/lost-output.ts";
 import { endIfStopped } from "../base/stop-signals.ts";
 import { printable } from "../base/terminal-text.ts";
 import { printWarnings } from "../base/warn.ts";
+import { writeErrorFile } from "../distributed/error-file.ts";
 import { program } from "./program.ts";
 
 /** Exit status of an error: commander's own for help and usage, the class's for the user's, 1 for our bugs. */
@@ -15,11 +16,12 @@ function report(given: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : exitCodes.ConfigError;
   if (error instanceof PreftuneError) {
     process.stderr.write(`preftune: ${printable(error.message)}\n`);
+    writeErrorFile(error, error.message);
     return error.exitCode;
   }
-  process.stderr.write(
-    `preftune: this is a bug, please report it.\n${error instanceof Error ? error.stack : error}\n`,
-  );
+  const text = `this is a bug, please report it.\n${error instanceof Error ? error.stack : error}`;
+  process.stderr.write(`preftune: ${text}\n`);
+  writeErrorFile(error, text);
   return 1;
 }
 

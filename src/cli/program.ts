@@ -8,6 +8,7 @@ import { arenaHardCommand } from "./arena-hard-command.ts";
 import { addDataCommands } from "./data-command.ts";
 import { diversityCommand } from "./diversity-command.ts";
 import { addGenerateCommand } from "./generate-command.ts";
+import { refuseSeveralRanks } from "./launched-ranks.ts";
 import { addMergeCommand } from "./merge-command.ts";
 import { mtBenchCommand } from "./mt-bench-command.ts";
 import { refuseOtherNames } from "./options.ts";
@@ -34,6 +35,7 @@ export function program(): Command {
       "\nAlso: preftune doctor (what is installed and missing), preftune setup (installs it).",
     );
   showReading();
+  refuseSeveralRanks(preftune);
   addTrainCommand(preftune);
   addGenerateCommand(preftune);
   addScoreCommand(preftune);

@@ -1,15 +1,17 @@
 /** `preftune train`. */
 import type { Command } from "commander";
-import { ConfigError } from "../base/errors.ts";
-import type { PhaseListener } from "../base/phase-listener.ts";
+import { ConfigError, exitCodes } from "../base/errors.ts";
 import { loadConfig, type ResolvedConfig } from "../config/load-config.ts";
 import { formatConfig } from "../config/print-config.ts";
+import type { Launch } from "../distributed/launch.ts";
+import type { TrainOptions } from "../recipes/train.ts";
 import { runPaths } from "../runs/run-directory.ts";
-import type { TrainWork } from "../runs/train-events.ts";
+import type { TrainEvent, TrainSummary, TrainWork } from "../runs/train-events.ts";
 import { Phases } from "../terminal/phases.ts";
 import type { StopSignals } from "../torch/index.ts";
 import { commandLine, sameCommand } from "./called-as.ts";
 import { heartbeats } from "./heartbeat.ts";
+import { launchOfTraining, startedBy } from "./launched-ranks.ts";
 import {
   positiveNumber,
   type StoppedOptions,
@@ -49,16 +51,52 @@ export function addTrainCommand(preftune: Command): void {
     .allowUnknownOption()
     .passThroughOptions(false);
   withStoppedStatus(command).action(async (file: string, argv: string[], options: CliOptions) => {
+    const launch = launchOfTraining();
     const overrides = pairsOf(argv);
     if (options.resume === true) overrides.push(["resume_from_checkpoint", "latest"]);
     if (options.heartbeatTimeout !== undefined && options.maxRestarts === undefined) {
       throw new ConfigError("--heartbeat-timeout has no effect without --max-restarts COUNT. Give both.");
     }
-    const resolved = loadConfig({ file, overrides });
-    if (options.printConfig === true) process.stdout.write(formatConfig(resolved));
-    else if (options.maxRestarts === undefined) await run(resolved, options);
+    if (launch !== null) refuseOwnRestarts(options, launch);
+    const resolved = await settled(launch, () => loadConfig({ file, overrides }));
+    if (options.printConfig === true) {
+      if (isFirst(launch)) process.stdout.write(formatConfig(resolved));
+    } else if (options.maxRestarts === undefined) await run(resolved, options, launch);
     else await supervise(resolved, [file, ...argv], options);
   });
+}
+
+/** Whether this process prints what happens: the only one, or rank 0. */
+function isFirst(launch: Launch | null): boolean {
+  return launch === null || launch.rank === 0;
+}
+
+/** Restarts one rank of several: the others would wait for it, and its launcher restarts all. */
+function refuseOwnRestarts({ maxRestarts }: CliOptions, launch: Launch): void {
+  if (maxRestarts === undefined) return;
+  const instead = {
+    torchrun: `torchrun --max-restarts ${maxRestarts}`,
+    srun: "sbatch --requeue",
+    mpirun: "a loop around mpirun, with --resume",
+    variables: "the launcher's own restarts (Kubeflow: restartPolicy)",
+  }[launch.launcher];
+  throw new ConfigError(
+    `--max-restarts restarts one process, and this is one of ${launch.size} (${startedBy(launch)}): expected ${instead}. ` +
+      "All ranks then start again together and resume from the newest good checkpoint.",
+  );
+}
+
+/** What `load` gives. An error on one rank alone is told to the others, which wait for it. */
+async function settled<T>(launch: Launch | null, load: () => T): Promise<T> {
+  try {
+    return load();
+  } catch (error) {
+    if (launch !== null) {
+      const { tellOthers } = await import("../distributed/rank-group.ts");
+      await tellOthers(launch, error);
+    }
+    throw error;
+  }
 }
 
 /** Signs of life come with every micro-batch and row of a phase; writing a large model gives none. */
@@ -86,33 +124,69 @@ async function supervise(
   process.exitCode = status;
 }
 
-async function run(resolved: ResolvedConfig, { stoppedStatus = 0 }: StoppedOptions): Promise<void> {
-  const { config } = resolved;
+async function run(
+  resolved: ResolvedConfig,
+  { stoppedStatus = 0 }: StoppedOptions,
+  launch: Launch | null,
+): Promise<void> {
+  const { train } = await import("../recipes/train.ts");
+  const { watchStopSignals } = await import("../torch/index.ts");
+  using stop = watchStopSignals();
+  const options = isFirst(launch) ? shown(resolved, stop, stoppedStatus) : unseen(stop);
+  if (launch === null) {
+    stop.leave(`stopped before a step was begun: nothing is lost. Again:\n  ${sameCommand()}`);
+  } else stop.say(isFirst(launch) ? "stopping all ranks before the first step; again to leave at once" : "");
+  const events = train(resolved, { ...options, signal: stop.signal });
+  for (;;) {
+    const { done, value } = await events.next();
+    if (done !== true) options.onEvent(value);
+    else return endWith(value, stoppedStatus);
+  }
+}
+
+/** Sets the exit status. */
+function endWith({ reason, collapse }: TrainSummary, stoppedStatus: number): void {
+  if (reason === "stopped") process.exitCode = stoppedStatus;
+  if (reason === "collapsed" && collapse?.restored === null) process.exitCode = exitCodes.TrainingError;
+}
+
+/** What is called with what happens. */
+type Listeners = Pick<TrainOptions, "onPhase" | "onWork"> & { onEvent: (event: TrainEvent) => void };
+
+/** Prints what happens. */
+function shown({ config }: ResolvedConfig, stop: StopSignals, stoppedStatus: number): Listeners {
   const phases = new Phases();
   // its own configuration has every value, also those that were given on the command line
   const own = runPaths(config.output_dir).configYaml;
   const resume = commandLine(["train", own, "--resume", ...stoppedStatusArguments({ stoppedStatus })]);
   const display = new TrainDisplay(config, { phases, resume });
-  const { train } = await import("../recipes/train.ts");
-  const { watchStopSignals } = await import("../torch/index.ts");
-  using stop = watchStopSignals();
-  stop.leave(`stopped before a step was begun: nothing is lost. Again:\n  ${sameCommand()}`);
   let totalSteps = 0;
   const beat = heartbeats();
-  const onPhase: PhaseListener = (...phase) => {
-    beat(null);
-    phases.listen(...phase);
+  return {
+    onPhase: (...phase) => {
+      beat(null);
+      phases.listen(...phase);
+    },
+    onWork: (work) => {
+      beat(work.step);
+      sayBefore(work, stop, totalSteps);
+      display.work(work);
+    },
+    onEvent: (event) => {
+      if (event.type === "start") ({ totalSteps } = event);
+      display.event(event);
+    },
   };
-  const onWork = (work: TrainWork): void => {
-    beat(work.step);
-    sayBefore(work, stop, totalSteps);
-    display.work(work);
+}
+
+/** A rank other than 0: rank 0 prints what happens to all. */
+function unseen(stop: StopSignals): Listeners {
+  return {
+    onWork: ({ done }) => {
+      if (done === 0) stop.say("");
+    },
+    onEvent: () => {},
   };
-  for await (const event of train(resolved, { signal: stop.signal, onPhase, onWork })) {
-    if (event.type === "start") ({ totalSteps } = event);
-    display.event(event);
-    if (event.type === "end" && event.summary.reason === "stopped") process.exitCode = stoppedStatus;
-  }
 }
 
 /** Sets what Ctrl-C answers while the run is at `work`. */

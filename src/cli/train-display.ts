@@ -1,5 +1,4 @@
 /** A training run as it is shown: a status line on a terminal, JSON lines elsewhere. */
-import { exitCodes } from "../base/errors.ts";
 import { stringifyNumbers } from "../base/json-numbers.ts";
 import { formatNumber } from "../base/number-text.ts";
 import type { RunConfig } from "../config/run-config.ts";
@@ -125,7 +124,6 @@ export class TrainDisplay {
 
   #end(summary: TrainSummary): void {
     const { reason, outputDir, report, exported, skippedSteps } = summary;
-    if (reason === "collapsed" && exported.length === 0) process.exitCode = exitCodes.TrainingError;
     const goOn = `stopped after step ${summary.step}; resume with:\n  ${this.#resume}\n`;
     if (!onTerminal()) {
       process.stdout.write(`${stringifyNumbers({ end: summary })}\n`);

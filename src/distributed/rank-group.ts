@@ -233,6 +233,28 @@ function leaveWord(store: number, launch: Launch, error: unknown): void {
   }
 }
 
+/** Time in which a store is looked for, and ranks that fail are waited for, in ms. */
+const brief = 10_000;
+
+/** Tells the other ranks, which wait for this one, that it fails before it has come, and why. */
+export async function tellOthers(launch: Launch, error: unknown): Promise<void> {
+  let store: number;
+  try {
+    store = openStore(launch, brief);
+  } catch {
+    return;
+  }
+  leaveWord(store, launch, error);
+  ops.storeAdd(store, `${prefixOf(launch)}/here/count/${launch.rank}`, 1);
+  if (!launch.isStoreOurs || launch.rank !== 0) return;
+  // the store goes with this process
+  const until = performance.now() + brief;
+  const isHere = (rank: number) => ops.storeGet(store, `${prefixOf(launch)}/here/count/${rank}`) !== "";
+  const all = Array.from({ length: launch.size }, (_, rank) => rank);
+  while (!all.every(isHere) && performance.now() < until) await sleep(50);
+  await sleep(500);
+}
+
 interface Meeting {
   self: string;
   timeout: number;

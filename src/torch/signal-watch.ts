@@ -13,7 +13,7 @@ export interface StopSignals extends Disposable {
   /** The first signal, once the event loop has turned. */
   readonly heard: NodeJS.Signals | null;
   /**
-   * The first signal writes `text` to standard error, at once, and the work goes on until it sees {@link signal}. Set before
+   * The first signal writes `text` to standard error, at once (an empty one: nothing), and the work goes on until it sees {@link signal}. Set before
    * `signal` is looked at and the work that `text` tells of begins, no signal can say one thing and have another done.
    */
   say(text: string): void;
@@ -51,7 +51,7 @@ export function watchStopSignals(windowMs: number = sameSignalMs): StopSignals {
   guarded(() => native.watchSignals(windowMs, hangsUp()));
   const notice = (text: string, leaves: boolean): void => {
     // a signal since the event loop last turned: Node has not told of it yet
-    if (native.setStopNotice(`\n${text}\n`, leaves)) abort();
+    if (native.setStopNotice(text === "" ? "" : `\n${text}\n`, leaves)) abort();
   };
   return {
     signal: controller.signal,

@@ -4,11 +4,10 @@ import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import { freePort, nodeCommand, placesOf, startProcess } from "../support/rank-processes.ts";
+import { allEnded, freePort, placesOf, startRankPrograms } from "../support/rank-processes.ts";
 import { scratch } from "../support/scratch.ts";
 import type { StartPlan } from "../support/start-child.ts";
 
-const child = nodeCommand(join(import.meta.dirname, "../support/start-child.ts"));
 const dir = mkdtempSync(join(scratch(), "preftune-start-"));
 after(() => rmSync(dir, { recursive: true, force: true }));
 
@@ -22,29 +21,27 @@ const values = {
 
 interface RankEnd {
   status: number | null;
-  err: string;
+  stderr: string;
   last: Record<string, unknown> & { name?: string; message?: string };
 }
 
 /** Starts a rank for each plan and waits for all. */
-async function ranksOf(plans: StartPlan[], variables: Record<string, string>[] = []): Promise<RankEnd[]> {
+async function ranksOf(plans: StartPlan[]): Promise<RankEnd[]> {
   const places = placesOf(plans.length, await freePort());
-  const started = plans.map((plan, rank) =>
-    startProcess(child, { ...places[rank], ...variables[rank], PLAN: JSON.stringify(plan) }),
-  );
-  const ends = await Promise.all(started.map(({ ended }) => ended));
-  return ends.map(({ status, out, err }) => ({
+  const variables = places.map((place, rank) => ({ ...place, PLAN: JSON.stringify(plans[rank]) }));
+  const ends = await allEnded(startRankPrograms("start-child.ts", variables));
+  return ends.map(({ status, stdout, stderr }) => ({
     status,
-    err,
-    last: JSON.parse(out.trim().split("\n").at(-1) || "{}"),
+    stderr,
+    last: JSON.parse(stdout.trim().split("\n").at(-1) || "{}"),
   }));
 }
 
 test("ranks that agree know each other, their host and their threads", async () => {
   const plan = { values, directory: dir, model: "a" };
   const ends = await ranksOf([plan, plan]);
-  for (const { status, last, err } of ends) {
-    assert.equal(status, 0, err);
+  for (const { status, last, stderr } of ends) {
+    assert.equal(status, 0, stderr);
     const threads = Math.max(1, Math.floor(availableParallelism() / 2));
     assert.deepEqual(last, {
       all: [0, 1],
@@ -53,7 +50,7 @@ test("ranks that agree know each other, their host and their threads", async () 
       threads,
       resume_from_checkpoint: null,
     });
-    assert.equal(err, "");
+    assert.equal(stderr, "");
   }
 });
 
@@ -101,6 +98,7 @@ test("a rank's error ends all of them: its own with it, the others with its sent
     assert.equal(one?.last.name, name);
     assert.equal(one?.status, status);
     for (const other of [zero, two]) {
+      assert.equal(other?.stderr, "", "nothing of torch's own");
       assert.equal(other?.status, 8);
       assert.equal(other?.last.name, "LostRankError");
       assert.match(String(other?.last.message), new RegExp(`^rank 1 \\(host \\S+, pid \\d+\\): ${message}$`));

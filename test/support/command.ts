@@ -67,7 +67,8 @@ export function startProgram(
   return startProcess(process.execPath, ["--conditions=preftune-source", ...args], { env, ownGroup });
 }
 
-function startProcess(
+/** Starts any program, in the checkout. */
+export function startProcess(
   program: string,
   args: readonly string[],
   { env = {}, ownGroup = false }: { env?: Record<string, string>; ownGroup?: boolean } = {},

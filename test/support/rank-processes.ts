@@ -1,8 +1,9 @@
-/** Processes that are the ranks of a run, as a launcher would start them. */
-import { type ChildProcessByStdio, spawn } from "node:child_process";
+/** Processes that are the ranks of a run, as a launcher starts them. */
 import { once } from "node:events";
 import { createServer } from "node:net";
-import type { Readable } from "node:stream";
+import { join } from "node:path";
+import { type Ended, type Running, start, startProcess, startProgram } from "./command.ts";
+import { peersPython, skipWithoutPeers } from "./peers.ts";
 
 /** A port that nobody listens on now. */
 export async function freePort(): Promise<number> {
@@ -14,54 +15,11 @@ export async function freePort(): Promise<number> {
   throw new Error("expected a port");
 }
 
-/** How a process ended and what it printed. */
-export interface ProcessEnd {
-  status: number | null;
-  signal: NodeJS.Signals | null;
-  out: string;
-  err: string;
-  seconds: number;
-}
+/** Variables of a process. */
+export type Variables = Record<string, string>;
 
-/** A process that was started. */
-export interface Started {
-  process: ChildProcessByStdio<null, Readable, Readable>;
-  /** What it has printed so far, on both streams. */
-  printed(): string;
-  ended: Promise<ProcessEnd>;
-}
-
-/** Starts `command` with `env` over this process's own variables; killed when it takes longer than `limitMs`. */
-export function startProcess(
-  command: readonly [string, ...string[]],
-  env: Readonly<Record<string, string>>,
-  { limitMs = 240_000, cwd }: { limitMs?: number; cwd?: string } = {},
-): Started {
-  const [program, ...words] = command;
-  const began = performance.now();
-  const child = spawn(program, words, {
-    env: { ...process.env, ...env },
-    stdio: ["ignore", "pipe", "pipe"],
-    ...(cwd === undefined ? {} : { cwd }),
-  });
-  const timer = setTimeout(() => child.kill("SIGKILL"), limitMs);
-  const text = { out: "", err: "", all: "" };
-  const keep = (stream: "out" | "err") => (part: string) => {
-    text[stream] += part;
-    text.all += part;
-  };
-  child.stdout.setEncoding("utf8").on("data", keep("out"));
-  child.stderr.setEncoding("utf8").on("data", keep("err"));
-  const ended = once(child, "close").then(([status, signal]): ProcessEnd => {
-    clearTimeout(timer);
-    const { out, err } = text;
-    return { status, signal, out, err, seconds: (performance.now() - began) / 1000 };
-  });
-  return { process: child, printed: () => text.all, ended };
-}
-
-/** The variables of `size` ranks on this host that meet at a port. */
-export function placesOf(size: number, port: number): Record<string, string>[] {
+/** The variables of `size` ranks on this host that meet at a port, as torchrun and Kubeflow set them. */
+export function placesOf(size: number, port: number): Variables[] {
   return Array.from({ length: size }, (_, rank) => ({
     RANK: String(rank),
     LOCAL_RANK: String(rank),
@@ -72,7 +30,32 @@ export function placesOf(size: number, port: number): Record<string, string>[] {
   }));
 }
 
-/** The command that runs a file of the tests. */
-export function nodeCommand(file: string): [string, ...string[]] {
-  return [process.execPath, "--conditions=preftune-source", file];
+/** Starts `preftune ARGS` once for each of `places`. */
+export function startRanks(args: readonly string[], places: readonly Variables[]): Running[] {
+  return places.map((place) => start(args, place));
+}
+
+/** Starts a program of the tests once for each of `places`. */
+export function startRankPrograms(file: string, places: readonly Variables[]): Running[] {
+  return places.map((place) => startProgram([join(import.meta.dirname, file)], place));
+}
+
+/** How all ended. */
+export function allEnded(ranks: readonly Running[]): Promise<Ended[]> {
+  return Promise.all(ranks.map(({ ended }) => ended));
+}
+
+/** For tests that start torchrun: false where there is one, else the reason to print. */
+export const skipWithoutTorchrun: () => string | false = skipWithoutPeers;
+
+/** Starts `preftune ARGS` by torchrun, on this host. */
+export function startTorchrun(options: readonly string[], args: readonly string[]): Running {
+  const main = join(import.meta.dirname, "../../src/cli/main.ts");
+  return startProcess(
+    peersPython() ?? "",
+    ["-m", "torch.distributed.run", "--no-python", ...options]
+      .concat([process.execPath, "--conditions=preftune-source"])
+      .concat([main, ...args]),
+    { env: { NODE_OPTIONS: "--conditions=preftune-source" } },
+  );
 }

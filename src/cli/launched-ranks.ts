@@ -1,0 +1,55 @@
+/** Commands that a launcher has started several times, each as a rank: one works so, the others say what to do instead. */
+import type { Command } from "commander";
+import { ConfigError } from "../base/errors.ts";
+import { type Launch, quietTorch, readLaunch } from "../distributed/launch.ts";
+
+/** The one command that several ranks do together. */
+const together = "train";
+
+/** From now on `preftune` refuses commands of one process where a launcher has started several. */
+export function refuseSeveralRanks(preftune: Command): void {
+  preftune.hook("preAction", (_, command) => {
+    const name = nameOf(command);
+    const launch = name === together ? null : launchOrNone();
+    if (launch === null) return;
+    throw new ConfigError(
+      `preftune ${name} is one process, and this is one of ${launch.size} (${startedBy(launch)}). ` +
+        `Start it by itself: ${alone(launch, name)}.`,
+    );
+  });
+}
+
+/** The place of this process among the ranks of a training; null where it is alone. What torch logs of lost connections is kept back. */
+export function launchOfTraining(): Launch | null {
+  const launch = readLaunch();
+  if (launch !== null) quietTorch();
+  return launch;
+}
+
+/** Variables that make no sense matter to a training only. */
+function launchOrNone(): Launch | null {
+  try {
+    return readLaunch();
+  } catch {
+    return null;
+  }
+}
+
+/** "evaluate mt-bench" */
+function nameOf(command: Command): string {
+  const { parent } = command;
+  return parent === null || parent.parent === null ? command.name() : `${nameOf(parent)} ${command.name()}`;
+}
+
+/** What says so. */
+export function startedBy({ launcher }: Launch): string {
+  return launcher === "variables" ? "RANK and WORLD_SIZE are set" : `started by ${launcher}`;
+}
+
+function alone({ launcher }: Launch, name: string): string {
+  if (launcher === "srun") return `srun --ntasks=1 preftune ${name} ...`;
+  if (launcher === "mpirun") return `mpirun -n 1 preftune ${name} ..., or without mpirun`;
+  return launcher === "torchrun"
+    ? `preftune ${name} ..., without torchrun`
+    : `env -u RANK -u WORLD_SIZE preftune ${name} ...`;
+}
