@@ -86,7 +86,7 @@ function refuseOwnRestarts({ maxRestarts }: CliOptions, launch: Launch): void {
   );
 }
 
-/** What `load` gives. An error on one rank alone is told to the others, which wait for it. */
+/** What `load` gives. An error on one rank alone is passed to the others, which wait for it. */
 async function settled<T>(launch: Launch | null, load: () => T): Promise<T> {
   try {
     return load();

@@ -50,7 +50,9 @@ function leaves(command: Command, words: string[] = []): string[][] {
     return command.commands.flatMap((each) => leaves(each, [...words, each.name()]));
   }
   const needed = command.options.filter(({ mandatory }) => mandatory);
-  const given = command.registeredArguments.filter(({ required }) => required).map(() => "1");
+  const given = command.registeredArguments
+    .filter(({ required }) => required)
+    .map(({ argChoices }) => argChoices?.[0] ?? "1");
   return [
     [
       ...words,
