@@ -1,11 +1,13 @@
 /** The whole set-up after the npm packages: torch found or installed, addon built, both recorded. */
 import { accessSync, constants } from "node:fs";
+import { join } from "node:path";
 import { messageOf, PreftuneError } from "../base/errors.ts";
 import { makeDirectory } from "../base/files.ts";
 import type { Torch } from "./find-torch.ts";
 import { processorName } from "./hardware.ts";
 import { measureMatmul } from "./matmul-choice.ts";
 import { sourcesHash } from "./native-sources.ts";
+import { oneAtATime } from "./one-at-a-time.ts";
 import { findProgram } from "./path-search.ts";
 import { stateFolder } from "./places.ts";
 import {
@@ -52,9 +54,30 @@ export function recordedSetup(): { record: SetupRecord | null; problem: string |
  */
 export async function setUp(): Promise<Setup> {
   const { record, problem } = recordedSetup();
+  const holds = record !== null && problem === null;
+  if (holds && !isToBeMeasured(stateFolder(), record)) return { torch: record.torch, addon: record.addon };
+  makeDirectory(stateFolder());
+  const say = (line: string): void => void process.stderr.write(`preftune: ${line}\n`);
+  return await oneAtATime(join(stateFolder(), "setup.lock"), say, setUpUnderLock);
+}
+
+/** What the process that was waited for has set up, or a set-up of this one. */
+async function setUpUnderLock(): Promise<Setup> {
+  const { record, problem } = recordedSetup();
   if (record === null || problem !== null) return await setUpAnew();
   keepMeasurement(stateFolder(), record);
   return { torch: record.torch, addon: record.addon };
+}
+
+/** Whether nothing is known of this processor, and what is measured can be kept: a folder that cannot be written stays as it is. */
+function isToBeMeasured(folder: string, record: SetupRecord): boolean {
+  if (record.matmul?.[processorName()] !== undefined) return false;
+  try {
+    accessSync(folder, constants.W_OK);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /**
@@ -66,9 +89,8 @@ export function keepMeasurement(
   record: SetupRecord,
   measure: typeof measured = measured,
 ): void {
-  if (record.matmul?.[processorName()] !== undefined) return;
+  if (!isToBeMeasured(folder, record)) return;
   try {
-    accessSync(folder, constants.W_OK);
     saveRecord(folder, { ...record, matmul: { ...record.matmul, ...measure(record.addon) } });
   } catch {
     // the library is then the one assumed for an unknown processor
@@ -88,7 +110,6 @@ async function setUpAnew(): Promise<Setup> {
     import("./compiler.ts"),
   ]);
   const folder = stateFolder();
-  makeDirectory(folder);
   const inputs = currentInputs();
   let search = findTorch();
   for (const reason of search.refused) process.stderr.write(`preftune: ${reason}\n`);
