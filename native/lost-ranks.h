@@ -1,20 +1,31 @@
-// A thread that says through the store that this rank is alive, and notices when another no longer is: the thread that trains may be
-// in a kernel or a write for minutes, and no limit has to cover that. Which rank is lost is left in the store, so that all say the same.
+// Threads that say through the store that this rank is alive, and notice when another no longer is: the thread that trains may be
+// in a kernel or a write for minutes, and no limit has to cover that. Which rank is lost is left in the store, so that all say the
+// same.
+//
+// Three things tell that a rank is gone, the quickest first: its process, where it is on this host; its beats, once a collective has
+// failed; its beats, by the limit. Time in which this process was stopped itself does not count: after SIGSTOP and SIGCONT of all, or
+// of a suspended machine, nobody is lost.
 #pragma once
 
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
+#include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <fstream>
+#include <functional>
+#include <memory>
 #include <mutex>
+#include <sstream>
 #include <string>
 #include <thread>
 #include <vector>
 
 namespace preftune {
 
-using Clock = std::chrono::steady_clock;
+using Milliseconds = std::chrono::milliseconds;
 
 struct BeatSettings {
   std::string host;  // of the store
@@ -23,26 +34,40 @@ struct BeatSettings {
   int64_t rank, size;
   std::string self;  // "host a, pid 812"
   bool isStoreOurs;  // rank 0 serves it
-  std::chrono::milliseconds limit;
+  Milliseconds limit;
 };
 
-class LostRanks {
- public:
-  explicit LostRanks(BeatSettings settings) : settings_(std::move(settings)), peers_(static_cast<size_t>(settings_.size)) {
-    note("starting");
-    const auto now = Clock::now();
-    for (Peer& peer : peers_) peer.changed = now;
-    round_ = now.time_since_epoch().count();
-    thread_ = std::thread([this] { run(); });
-  }
+// When a process of this host was started; empty where there is none, or only what its parent has not collected.
+inline std::string processStart(int64_t pid) {
+  std::ifstream file("/proc/" + std::to_string(pid) + "/stat");
+  std::string text((std::istreambuf_iterator<char>(file)), {});
+  const size_t name = text.rfind(')');
+  if (name == std::string::npos) return "";
+  std::istringstream rest(text.substr(name + 1));
+  std::string state, word;
+  rest >> state;
+  for (int field = 4; field <= 22; ++field) rest >> word;
+  return state == "Z" || state == "X" ? "" : word;
+}
 
-  ~LostRanks() {
-    {
-      const std::lock_guard<std::mutex> lock(mutex_);
-      isEnding_ = true;
-    }
-    woken_.notify_all();
-    thread_.join();
+// Where process ids mean the same: a host's name, its start, the namespace of its processes.
+inline std::string processNamespace() {
+  char host[256] = "", space[256] = "";
+  gethostname(host, sizeof(host) - 1);
+  if (readlink("/proc/self/ns/pid", space, sizeof(space) - 1) < 0) return "";
+  std::string boot;
+  std::getline(std::ifstream("/proc/sys/kernel/random/boot_id"), boot);
+  return std::string(host) + " " + boot + " " + space;
+}
+
+class LostRanks : public std::enable_shared_from_this<LostRanks> {
+ public:
+  // The threads hold the object too: one that is stuck in a call of the store outlives its owner.
+  static std::shared_ptr<LostRanks> begin(BeatSettings settings) {
+    const std::shared_ptr<LostRanks> watch(new LostRanks(std::move(settings)));
+    std::thread([watch] { watch->countTime(); }).detach();
+    std::thread([watch] { watch->run(); }).detach();
+    return watch;
   }
 
   // What this rank does: "step 1240, saving".
@@ -51,51 +76,124 @@ class LostRanks {
     doing_ = what;
   }
 
+  // Tells the others that this rank ends by an error of its own; returns when they can read it, or when the store does not answer.
+  void fail(const std::string& error) {
+    std::unique_lock<std::mutex> lock(mutex_);
+    failure_ = "failed: rank " + std::to_string(settings_.rank) + " (" + settings_.self + "): " + error;
+    woken_.notify_all();
+    woken_.wait_for(lock, std::chrono::seconds(2), [this] { return failure_.empty() || isOver_; });
+  }
+
   // The rank that is lost, as a sentence; empty while none is.
   std::string verdict() {
     const std::lock_guard<std::mutex> lock(mutex_);
-    if (verdict_.empty() && age() > settings_.limit) {
-      // the store's own calls may block for ever on a host that has lost its network
-      verdict_ = storeIsLost(std::to_string(std::chrono::duration_cast<std::chrono::seconds>(age()).count()) + " s without an answer");
-    }
     return verdict_;
   }
 
-  // After a collective has failed somebody is gone who need not be silent for the whole limit: who misses three beats is.
+  // After a collective has failed somebody is gone who need not be silent for the whole limit. Empty where all are there.
   std::string verdictAfterFailure() {
     suspects_ = true;
     woken_.notify_all();
-    const auto until = Clock::now() + 8 * kBeat;
-    while (Clock::now() < until) {
+    for (const int64_t until = awake_ + 8 * kBeat; awake_ < until;) {
       if (const std::string found = verdict(); !found.empty()) return found;
-      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+      std::this_thread::sleep_for(Milliseconds(20));
     }
-    return "";
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (verdict_.empty() && isOver_ && peers_[0].hasEnded()) verdict_ = hasLeft(0);
+    return verdict_;
+  }
+
+  // What to do once a rank is lost, from the thread of the beats.
+  void onLoss(std::function<void()> act) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    onLoss_.push_back(std::move(act));
+  }
+
+  // Says that this rank leaves. The one that serves the store stays until the others have read what there is to read.
+  void end() {
+    std::unique_lock<std::mutex> lock(mutex_);
+    isEnding_ = true;
+    woken_.notify_all();
+    woken_.wait_for(lock, Milliseconds(serves() ? kLinger + 1000 : 1000), [this] { return isOver_; });
+    onLoss_.clear();
   }
 
  private:
-  static constexpr std::chrono::milliseconds kBeat{400};
+  static constexpr int64_t kBeat = 400, kLinger = 4000;  // ms
+  static constexpr const char *kNotYet = "not yet", *kEnded = "ended";
 
   struct Peer {
     std::string beat;
-    Clock::time_point changed;
+    int64_t changed = 0;  // on the clock of time awake
+
+    // "count or ended", its own name, namespace, pid, start, what it does
+    std::string line(int number) const {
+      std::istringstream all(beat);
+      std::string one;
+      for (int i = 0; i <= number; ++i) {
+        one.clear();
+        std::getline(all, one);
+      }
+      return one;
+    }
+    bool hasEnded() const { return line(0) == kEnded; }
+    std::string name(int64_t rank) const {
+      const std::string self = line(1);
+      return "rank " + std::to_string(rank) + (self.empty() ? "" : " (" + self + ")");
+    }
+    std::string lastAt() const {
+      const std::string doing = line(5);
+      return doing.empty() ? "" : "; last at " + doing;
+    }
   };
 
-  Clock::duration age() const { return Clock::now().time_since_epoch() - Clock::duration(round_.load()); }
+  explicit LostRanks(BeatSettings settings)
+      : settings_(std::move(settings)), peers_(static_cast<size_t>(settings_.size)), started_(processStart(getpid())),
+        place_(started_.empty() ? "" : processNamespace()) {}
 
+  bool serves() const { return settings_.isStoreOurs && settings_.rank == 0; }
   std::string key(const std::string& name) const { return settings_.prefix + "/" + name; }
+  std::string beatKey(int64_t rank) const { return key("beat/" + std::to_string(rank)); }
 
   static std::string textOf(const std::vector<uint8_t>& bytes) { return std::string(bytes.begin(), bytes.end()); }
   static std::vector<uint8_t> bytesOf(const std::string& text) { return std::vector<uint8_t>(text.begin(), text.end()); }
 
+  // Callers hold the mutex.
   std::string storeIsLost(const std::string& why) const {
-    const std::string whose = settings_.isStoreOurs ? "rank 0, whose store the ranks meet in, " : "the launcher's store, in which the ranks meet, ";
-    return whose + "at " + settings_.host + ":" + std::to_string(settings_.port) + " cannot be reached: " + why;
+    const std::string place = "at " + settings_.host + ":" + std::to_string(settings_.port) + " cannot be reached from here (" + settings_.self + "): " + why;
+    if (!settings_.isStoreOurs) return "the launcher's store, in which the ranks meet, " + place;
+    return peers_[0].name(0) + ", whose store the ranks meet in, " + place + peers_[0].lastAt();
   }
 
   void conclude(const std::string& verdict) {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    if (verdict_.empty()) verdict_ = verdict;
+    std::vector<std::function<void()>> acts;
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      if (!verdict_.empty()) return;
+      verdict_ = verdict;
+      acts.swap(onLoss_);
+    }
+    for (const auto& act : acts) act();
+  }
+
+  // The clock of time awake, in ms: a stop of this process counts as one tick.
+  void countTime() {
+    constexpr Milliseconds tick{100};
+    auto last = std::chrono::steady_clock::now();
+    std::unique_lock<std::mutex> lock(mutex_);
+    while (!isOver_) {
+      woken_.wait_for(lock, tick);
+      const auto now = std::chrono::steady_clock::now();
+      awake_ += std::min<int64_t>(std::chrono::duration_cast<Milliseconds>(now - last).count(), 5 * tick.count());
+      last = now;
+      // the store's own calls may block for ever on a host that has lost its network
+      const int64_t silent = awake_ - answered_;
+      if (!verdict_.empty() || isOver_ || silent <= settings_.limit.count()) continue;
+      const std::string said = storeIsLost("no answer for " + std::to_string(silent / 1000) + " s");
+      lock.unlock();
+      conclude(said);
+      lock.lock();
+    }
   }
 
   void run() {
@@ -103,62 +201,142 @@ class LostRanks {
       c10d::TCPStoreOptions options;
       options.port = static_cast<uint16_t>(settings_.port);
       options.waitWorkers = false;
-      options.timeout = std::chrono::duration_cast<std::chrono::milliseconds>(settings_.limit);
+      options.timeout = settings_.limit;
       const auto store = c10::make_intrusive<c10d::TCPStore>(settings_.host, options);
-      for (int64_t count = 0;; ++count) {
-        beat(*store, count);
-        round_ = Clock::now().time_since_epoch().count();
-        std::unique_lock<std::mutex> lock(mutex_);
-        if (woken_.wait_for(lock, kBeat, [this] { return isEnding_; })) break;
+      for (int64_t rank = 0; rank < settings_.size; ++rank) store->compareSet(beatKey(rank), {}, bytesOf(kNotYet));
+      for (int64_t count = 0; beat(*store, std::to_string(count)); ++count) {
       }
-      store->set(key("beat/" + std::to_string(settings_.rank)), bytesOf("left"));
+      linger(*store);
     } catch (const std::exception& error) {
-      conclude(storeIsLost(std::string(error.what()).substr(0, std::string(error.what()).find('\n'))));
+      std::unique_lock<std::mutex> lock(mutex_);
+      // rank 0 ends when all is done: then there is no store, and nothing to say
+      const std::string said = settings_.isStoreOurs && peers_[0].hasEnded() ? "" : storeIsLost(firstLine(error.what()));
+      lock.unlock();
+      if (!said.empty()) conclude(said);
     }
+    const std::lock_guard<std::mutex> lock(mutex_);
+    isOver_ = true;
+    woken_.notify_all();
   }
 
-  void beat(c10d::Store& store, int64_t count) {
-    std::string doing;
+  static std::string firstLine(const std::string& text) { return text.substr(0, text.find('\n')); }
+
+  // One round: says that this rank is there, looks at the others, waits. @returns whether to go on
+  bool beat(c10d::Store& store, const std::string& count) {
+    std::string failure;
     {
       const std::lock_guard<std::mutex> lock(mutex_);
-      doing = doing_;
+      failure = failure_;
     }
-    store.set(key("beat/" + std::to_string(settings_.rank)), bytesOf(std::to_string(count) + "\n" + settings_.self + "\n" + doing));
-    if (store.check({key("lost")})) return conclude(textOf(store.get(key("lost"))));
-    for (int64_t rank = 0; rank < settings_.size; ++rank) {
-      if (rank != settings_.rank) look(store, rank);
-    }
+    if (!failure.empty()) claim(store, failure);
+    say(store, count);
+    look(store);
+    std::unique_lock<std::mutex> lock(mutex_);
+    answered_ = awake_.load();
+    if (!failure.empty()) failure_.clear();
+    woken_.notify_all();
+    woken_.wait_for(lock, Milliseconds(suspects_ ? kBeat / 4 : kBeat), [this] { return isEnding_ || !failure_.empty() || (suspects_ && !wasSuspecting_); });
+    wasSuspecting_ = suspects_;
+    return !isEnding_ || !failure_.empty();
   }
 
-  // Reads another rank's beat.
-  void look(c10d::Store& store, int64_t rank) {
-    Peer& peer = peers_[static_cast<size_t>(rank)];
-    const std::string name = key("beat/" + std::to_string(rank));
-    const std::string now = store.check({name}) ? textOf(store.get(name)) : "";
-    if (now != peer.beat || now.empty() || now == "left") {
-      peer.beat = now;
-      peer.changed = Clock::now();
-      return;
+  void say(c10d::Store& store, const std::string& count) {
+    std::string text;
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      text = count + "\n" + settings_.self + "\n" + place_ + "\n" + std::to_string(getpid()) + "\n" + started_ + "\n" + doing_;
     }
-    const auto silent = Clock::now() - peer.changed;
-    if (silent < (suspects_ ? std::min<Clock::duration>(settings_.limit, 3 * kBeat) : settings_.limit)) return;
-    const size_t first = now.find('\n'), second = now.find('\n', first + 1);
-    const auto seconds = std::max<int64_t>(1, std::chrono::duration_cast<std::chrono::seconds>(silent).count());
-    const std::string said = "rank " + std::to_string(rank) + " (" + now.substr(first + 1, second - first - 1) + ") gave no sign of life for " +
-                             std::to_string(seconds) + " s; last at " + now.substr(second + 1);
-    store.set(key("lost"), bytesOf(said));
-    conclude(said);
+    store.set(beatKey(settings_.rank), bytesOf(text));
+  }
+
+  // Leaves a verdict in the store where there is none. @returns the one that is there
+  std::string claim(c10d::Store& store, const std::string& said) { return textOf(store.compareSet(key("lost"), {}, bytesOf(said))); }
+
+  // Reads what another has concluded, and the beats of all in one request.
+  void look(c10d::Store& store) {
+    if (store.check({key("lost")})) return conclude(textOf(store.get(key("lost"))));
+    std::vector<std::string> keys;
+    for (int64_t rank = 0; rank < settings_.size; ++rank) keys.push_back(beatKey(rank));
+    const std::vector<std::vector<uint8_t>> found = store.multiGet(keys);
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      for (size_t rank = 0; rank < peers_.size(); ++rank) {
+        const std::string now = textOf(found[rank]);
+        // a rank that has not begun is silent since this one began
+        if (now != kNotYet && now != peers_[rank].beat) peers_[rank] = {now, awake_};
+      }
+    }
+    if (const std::string said = whoIsLost(store); !said.empty()) conclude(claim(store, said));
+  }
+
+  // A sentence about the rank that is lost; empty while none is.
+  std::string whoIsLost(c10d::Store& store) {
+    const int64_t now = awake_;
+    int64_t silent = -1, ended = -1;
+    for (int64_t rank = 0; rank < settings_.size; ++rank) {
+      const Peer& peer = peers_[static_cast<size_t>(rank)];
+      if (rank == settings_.rank) continue;
+      if (peer.hasEnded()) {
+        ended = rank;
+        continue;
+      }
+      if (isGone(store, rank)) return peer.name(rank) + " is gone, its process has ended" + peer.lastAt();
+      const bool isSuspect = suspects_ && peer.line(2) != place_;
+      if (now - peer.changed < (isSuspect ? std::min(settings_.limit.count(), 3 * kBeat) : settings_.limit.count())) continue;
+      if (silent < 0 || peer.changed < peers_[static_cast<size_t>(silent)].changed) silent = rank;
+    }
+    if (silent >= 0) {
+      const Peer& peer = peers_[static_cast<size_t>(silent)];
+      const std::string seconds = std::to_string(std::max<int64_t>(1, (now - peer.changed) / 1000));
+      return peer.name(silent) + " gave no sign of life for " + seconds + " s" + peer.lastAt();
+    }
+    suspected_ = suspects_ ? suspected_ + 1 : 0;
+    return ended < 0 || suspected_ < 8 ? "" : hasLeft(ended);
+  }
+
+  std::string hasLeft(int64_t rank) const {
+    const Peer& peer = peers_[static_cast<size_t>(rank)];
+    return peer.name(rank) + " has left while others wait for it" + peer.lastAt();
+  }
+
+  // Whether the rank's process, one of this host, is no longer there and has not said that it ends.
+  bool isGone(c10d::Store& store, int64_t rank) {
+    const Peer& peer = peers_[static_cast<size_t>(rank)];
+    if (place_.empty() || peer.line(2) != place_) return false;
+    if (processStart(std::stoll(peer.line(3))) == peer.line(4)) return false;
+    // it may have ended after its beat was read
+    return textOf(store.get(beatKey(rank))) == peer.beat;
+  }
+
+  void linger(c10d::Store& store) {
+    say(store, kEnded);
+    const int64_t until = awake_ + kLinger;
+    suspects_ = true;
+    while (serves() && awake_ < until) {
+      bool isAlone = true;
+      for (int64_t rank = 1; rank < settings_.size; ++rank) {
+        Peer& peer = peers_[static_cast<size_t>(rank)];
+        const std::string now = textOf(store.get(beatKey(rank)));
+        const std::lock_guard<std::mutex> lock(mutex_);
+        if (now != kNotYet && now != peer.beat) peer = {now, awake_};
+        if (!peer.hasEnded() && awake_ - peer.changed < 3 * kBeat && !isGone(store, rank)) isAlone = false;
+      }
+      if (isAlone) return;
+      std::this_thread::sleep_for(Milliseconds(20));
+    }
   }
 
   const BeatSettings settings_;
-  std::vector<Peer> peers_;  // of the thread alone
+  std::vector<Peer> peers_;  // written by the thread of the beats alone, under the mutex
+  const std::string started_, place_;
   std::mutex mutex_;
   std::condition_variable woken_;
-  std::string doing_, verdict_;
-  bool isEnding_ = false;
+  std::string doing_ = "starting", verdict_, failure_;
+  std::vector<std::function<void()>> onLoss_;
+  bool isEnding_ = false, isOver_ = false, wasSuspecting_ = false;
+  int64_t suspected_ = 0;
   std::atomic<bool> suspects_{false};
-  std::atomic<Clock::rep> round_{0};
-  std::thread thread_;
+  std::atomic<int64_t> awake_{0}, answered_{0};
 };
 
 }  // namespace preftune

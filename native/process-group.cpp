@@ -1,9 +1,10 @@
 // preftune::store_*, preftune::group_*: the store in which ranks meet, and collectives between them, by c10d. Gloo on CPUs.
 //
-// Collectives run in a thread of the backend. Each call begins one and returns its number; `group_wait` waits for it, and
-// ends early when a rank is lost (lost-ranks.h). Results are written through `variable_data`, under another change counter:
-// graphs that hold views of the memory stay valid. Gloo's reduce_scatter is an all_reduce of a copy, twice the bytes, and its work
-// is never complete before it is waited for: parts are exchanged, and summed by the caller in rank order.
+// Collectives run in threads of the backend, for what lies on a GPU in NCCL's stream (nccl/nccl-group.cpp). Each call begins one and
+// returns its number; `group_wait` waits for it, and ends early when a rank is lost (lost-ranks.h). Results are written through
+// `variable_data`, under another change counter: graphs that hold views of the memory stay valid. Gloo's reduce_scatter is an
+// all_reduce of a copy, twice the bytes, and its work is never complete before it is waited for: parts are exchanged, and summed by
+// the caller in rank order.
 #if defined(__linux__)
 
 #define USE_C10D_GLOO
@@ -19,80 +20,109 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <cstring>
+#include <future>
 #include <memory>
-#include <mutex>
 #include <numeric>
 #include <string>
 #include <thread>
-#include <unordered_map>
 #include <vector>
 
 #include "lost-ranks.h"
+#include "rank-groups.h"
 
 namespace preftune {
 namespace {
 
-using Milliseconds = std::chrono::milliseconds;
-
 // What the message of a failed wait begins with where a rank is lost.
 constexpr const char* kLost = "lost: ";
-
-// Numbered things of this process: JavaScript holds the numbers. Never destroyed, as libtorch's own statics may go first.
-template <typename T>
-class Numbered {
- public:
-  int64_t add(T thing) {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    things_.emplace(++last_, std::move(thing));
-    return last_;
-  }
-  T get(int64_t number) {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    const auto found = things_.find(number);
-    TORCH_CHECK(found != things_.end(), "expected a number that is open, got ", number);
-    return found->second;
-  }
-  T take(int64_t number) {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    const auto found = things_.find(number);
-    TORCH_CHECK(found != things_.end(), "expected a number that is open, got ", number);
-    T thing = std::move(found->second);
-    things_.erase(found);
-    return thing;
-  }
-
- private:
-  std::mutex mutex_;
-  std::unordered_map<int64_t, T> things_;
-  int64_t last_ = 0;
-};
-
-using StoreHandle = c10::intrusive_ptr<c10d::Store>;
-using BackendHandle = c10::intrusive_ptr<c10d::Backend>;
-using WorkHandle = c10::intrusive_ptr<c10d::Work>;
+// Gloo's own limit of a collective: lost ranks are noticed by their beats, long before.
+constexpr Milliseconds kNever = std::chrono::hours(7 * 24);
+// Threads of a group, hence collectives that run at a time.
+constexpr int kThreads = 2;
+// An output of this size is gathered in one collective, through a temporary: less to wait for.
+constexpr int64_t kSmallBytes = 1 << 18;
 
 Numbered<StoreHandle>& stores() {
   static auto* all = new Numbered<StoreHandle>();
   return *all;
 }
-Numbered<BackendHandle>& groups() {
-  static auto* all = new Numbered<BackendHandle>();
+Numbered<Group>& groups() {
+  static auto* all = new Numbered<Group>();
   return *all;
 }
-Numbered<WorkHandle>& works() {
-  static auto* all = new Numbered<WorkHandle>();
+Numbered<Collective>& collectives() {
+  static auto* all = new Numbered<Collective>();
   return *all;
+}
+Numbered<std::shared_ptr<LostRanks>>& watches() {
+  static auto* all = new Numbered<std::shared_ptr<LostRanks>>();
+  return *all;
+}
+
+// ---- addresses ---------------------------------------------------------------------------------------------------
+
+std::string numeric(const sockaddr* address, socklen_t size) {
+  char text[NI_MAXHOST] = "";
+  getnameinfo(address, size, text, sizeof(text), nullptr, 0, NI_NUMERICHOST);
+  return text;
+}
+
+bool isLoopback(const std::string& address) { return address.rfind("127.", 0) == 0 || address == "::1"; }
+
+// This host's address as `host` sees it: the local end of a socket towards it. Host names mislead: on Debian, and in pods with
+// the host's network, the own one resolves to 127.0.0.1.
+std::string addressTowards(const std::string& host, int64_t port) {
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_DGRAM;
+  addrinfo* found = nullptr;
+  const int error = getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &found);
+  TORCH_CHECK(error == 0, "expected the name or address of a host, got ", host, ": ", gai_strerror(error));
+  const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> all(found, freeaddrinfo);
+  for (const addrinfo* one = found; one != nullptr; one = one->ai_next) {
+    const int fd = socket(one->ai_family, SOCK_DGRAM, 0);
+    if (fd < 0) continue;
+    sockaddr_storage own{};
+    socklen_t size = sizeof(own);
+    const bool isKnown = connect(fd, one->ai_addr, one->ai_addrlen) == 0 && getsockname(fd, reinterpret_cast<sockaddr*>(&own), &size) == 0;
+    close(fd);
+    if (isKnown) return numeric(reinterpret_cast<sockaddr*>(&own), size);
+  }
+  TORCH_CHECK(false, "expected a host that can be reached, got ", host, ": there is no route to it");
 }
 
 // ---- the store ---------------------------------------------------------------------------------------------------
 
-// Serves the store at the port, or connects to it. Does not wait for other ranks: what is missing is named by the caller.
-int64_t storeOpen(const std::string& host, int64_t port, bool serves, int64_t timeoutMs) {
+// A socket that listens on `host` alone; -1 where that is not an address of this host, or one that others cannot reach.
+int listenOn(const std::string& host, int64_t port, bool isOneHost) {
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_STREAM;
+  addrinfo* found = nullptr;
+  if (getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &found) != 0) return -1;
+  const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> all(found, freeaddrinfo);
+  const std::string text = numeric(found->ai_addr, found->ai_addrlen);
+  if (!isOneHost && isLoopback(text)) return -1;
+  const int fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  const int on = 1;
+  setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+  if (bind(fd, found->ai_addr, found->ai_addrlen) == 0 && listen(fd, 2048) == 0) return fd;
+  const int error = errno;
+  close(fd);
+  // MASTER_ADDR may be that of a service before this host
+  TORCH_CHECK(error == EADDRNOTAVAIL, "cannot listen on ", text, " port ", port, ": ", strerror(error));
+  return -1;
+}
+
+// Serves the store at the port, or connects to it. Does not wait for other ranks: what is missing is named by the caller. It has
+// no keys and no encryption, so it listens on the one address that the ranks were given, where that is this host's own.
+int64_t storeOpen(const std::string& host, int64_t port, bool serves, bool isOneHost, int64_t timeoutMs) {
   c10d::TCPStoreOptions options;
   options.port = static_cast<uint16_t>(port);
   options.isServer = serves;
   options.waitWorkers = false;
   options.timeout = Milliseconds(timeoutMs);
+  const int listening = serves ? listenOn(host, port, isOneHost) : -1;
+  if (listening >= 0) options.masterListenFd = listening;
   return stores().add(c10::make_intrusive<c10d::TCPStore>(host, options));
 }
 
@@ -112,76 +142,133 @@ int64_t storeAdd(int64_t store, const std::string& key, int64_t count) { return 
 
 void storeClose(int64_t store) { stores().take(store); }
 
-// ---- addresses ---------------------------------------------------------------------------------------------------
+// ---- lost ranks --------------------------------------------------------------------------------------------------
 
-// This host's address as `host` sees it: the local end of a socket towards it. Host names mislead: on Debian, and in pods with
-// the host's network, the own one resolves to 127.0.0.1.
-std::string addressTowards(const std::string& host, int64_t port) {
-  addrinfo hints{};
-  hints.ai_socktype = SOCK_DGRAM;
-  addrinfo* found = nullptr;
-  const int error = getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &found);
-  TORCH_CHECK(error == 0, "expected the name or address of a host, got ", host, ": ", gai_strerror(error));
-  const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> all(found, freeaddrinfo);
-  for (const addrinfo* one = found; one != nullptr; one = one->ai_next) {
-    const int fd = socket(one->ai_family, SOCK_DGRAM, 0);
-    if (fd < 0) continue;
-    sockaddr_storage own{};
-    socklen_t size = sizeof(own);
-    const bool isKnown = connect(fd, one->ai_addr, one->ai_addrlen) == 0 && getsockname(fd, reinterpret_cast<sockaddr*>(&own), &size) == 0;
-    close(fd);
-    char text[NI_MAXHOST];
-    if (isKnown && getnameinfo(reinterpret_cast<sockaddr*>(&own), size, text, sizeof(text), nullptr, 0, NI_NUMERICHOST) == 0) return text;
+int64_t beatsBegin(const std::string& host, int64_t port, const std::string& prefix, int64_t rank, int64_t size, const std::string& self,
+                   bool isStoreOurs, int64_t limitMs) {
+  return watches().add(LostRanks::begin({host, port, prefix, rank, size, self, isStoreOurs, Milliseconds(limitMs)}));
+}
+void beatsNote(int64_t beats, const std::string& what) { watches().get(beats)->note(what); }
+std::string beatsVerdict(int64_t beats) { return watches().get(beats)->verdict(); }
+void beatsEnd(int64_t beats) { watches().take(beats)->end(); }
+
+// After a failure of Gloo or NCCL: throws which rank is lost. Where all are there, this one has failed, and the others read so.
+[[noreturn]] void throwLost(LostRanks& watch, const std::string& what, const std::exception& error) {
+  std::string lost = watch.verdictAfterFailure();
+  if (lost.empty()) {
+    watch.fail(what + ", and all ranks give signs of life: " + std::string(error.what()).substr(0, std::string(error.what()).find('\n')));
+    lost = watch.verdict();
   }
-  TORCH_CHECK(false, "expected a host that can be reached, got ", host, ": there is no route to it");
+  TORCH_CHECK(false, kLost, lost.empty() ? what : lost);
 }
 
 // ---- collectives -------------------------------------------------------------------------------------------------
 
-int64_t groupJoin(int64_t store, const std::string& name, int64_t rank, int64_t size, const std::string& address, int64_t timeoutMs) {
-  const auto options = c10d::ProcessGroupGloo::Options::create(Milliseconds(timeoutMs));
-  options->devices.push_back(c10d::ProcessGroupGloo::createDeviceForHostname(address, false));
-  options->threads = 1;  // torch 2.9 has no default
-  const auto own = c10::make_intrusive<c10d::PrefixStore>(name, stores().get(store));
-  return groups().add(c10::make_intrusive<c10d::ProcessGroupGloo>(own, static_cast<int>(rank), static_cast<int>(size), options));
+// What `make` gives, made in another thread: connecting cannot be stopped, and a rank may be lost meanwhile.
+template <typename Make>
+BackendHandle connected(const std::shared_ptr<LostRanks>& watch, Make make) {
+  auto task = std::make_shared<std::packaged_task<BackendHandle()>>(std::move(make));
+  std::future<BackendHandle> made = task->get_future();
+  std::thread([task] { (*task)(); }).detach();
+  while (made.wait_for(Milliseconds(20)) != std::future_status::ready) {
+    if (const std::string lost = watch->verdict(); !lost.empty()) TORCH_CHECK(false, kLost, lost);
+  }
+  try {
+    return made.get();
+  } catch (const std::exception& error) {
+    throwLost(*watch, "it cannot connect to the other ranks", error);
+  }
 }
+
+// Gloo's group of the ranks that use the same name. address: this host's, as the others reach it.
+int64_t groupJoin(int64_t store, const std::string& name, int64_t rank, int64_t size, const std::string& address, int64_t timeoutMs, int64_t beats) {
+  const StoreHandle own = c10::make_intrusive<c10d::PrefixStore>(name, stores().get(store));
+  const BackendHandle cpu = connected(watches().get(beats), [=]() -> BackendHandle {
+    const auto options = c10d::ProcessGroupGloo::Options::create(Milliseconds(timeoutMs));
+    options->devices.push_back(c10d::ProcessGroupGloo::createDeviceForHostname(address, false));
+    options->threads = kThreads;  // torch 2.9 has no default
+    const auto made = c10::make_intrusive<c10d::ProcessGroupGloo>(own, static_cast<int>(rank), static_cast<int>(size), options);
+    // from here on the beats say when a rank is lost
+    made->setTimeout(kNever);
+    return made;
+  });
+  return groups().add({rank, size, cpu, {}});
+}
+
+// Joins NCCL's group too: what lies on a GPU then goes by it.
+int64_t groupJoinGpu(int64_t group, int64_t store, const std::string& name, int64_t beats) {
+  Group joined = groups().get(group);
+  TORCH_CHECK(joinGpu() != nullptr, "expected an addon with NCCL, got one that was built without it");
+  const std::shared_ptr<LostRanks> watch = watches().get(beats);
+  const StoreHandle own = c10::make_intrusive<c10d::PrefixStore>(name, stores().get(store));
+  joined.gpu = connected(watch, [=] { return joinGpu()(own, joined.rank, joined.size); });
+  // work of NCCL that waits for a lost rank ends by this alone: the thread that trains is in CUDA's own wait
+  watch->onLoss([gpu = joined.gpu] { gpu->abort(); });
+  groups().take(group);
+  return groups().add(joined);
+}
+
+int64_t groupHasGpu() { return joinGpu() != nullptr ? 1 : 0; }
 
 void groupLeave(int64_t group) { groups().take(group); }
 
-void requireParts(const at::Tensor& whole, const at::Tensor& part, const BackendHandle& group) {
-  TORCH_CHECK(whole.is_contiguous() && part.is_contiguous(), "expected contiguous tensors");
-  TORCH_CHECK(whole.scalar_type() == part.scalar_type(), "expected tensors of one type, got ", whole.scalar_type(), " and ", part.scalar_type());
-  TORCH_CHECK(whole.numel() == part.numel() * group->getSize(), "expected ", group->getSize(), " times the ", part.numel(),
-              " numbers of a rank's part, got ", whole.numel());
+const BackendHandle& backendOf(const Group& group, const at::Tensor& values) {
+  const BackendHandle& backend = values.is_cpu() ? group.cpu : group.gpu;
+  TORCH_CHECK(backend, "expected a tensor in the CPU's memory, got one on ", values.device(), ": the group has not joined NCCL");
+  return backend;
 }
 
-// output: (size · n), input: (n) -> work
+void requireParts(const at::Tensor& whole, const at::Tensor& part, int64_t size) {
+  TORCH_CHECK(whole.is_contiguous() && part.is_contiguous(), "expected contiguous tensors");
+  TORCH_CHECK(whole.scalar_type() == part.scalar_type(), "expected tensors of one type, got ", whole.scalar_type(), " and ", part.scalar_type());
+  TORCH_CHECK(whole.numel() == part.numel() * size, "expected ", size, " times the ", part.numel(), " numbers of a rank's part, got ", whole.numel());
+}
+
+// output: (size · n), input: (n), which may be the rank's own part of output -> collective
+//
+// Gloo's all-gather makes a temporary of the whole output and copies it: what is large is broadcast instead, each part by its rank
+// into its place. The bytes sent are the same.
 int64_t allGather(const at::Tensor& output, const at::Tensor& input, int64_t group) {
-  const BackendHandle backend = groups().get(group);
-  requireParts(output, input, backend);
+  const Group joined = groups().get(group);
+  requireParts(output, input, joined.size);
   at::Tensor to = output.variable_data(), from = input.variable_data();
-  return works().add(backend->_allgather_base(to, from));
+  const BackendHandle& backend = backendOf(joined, to);
+  if (!to.is_cpu() || static_cast<int64_t>(to.nbytes()) <= kSmallBytes) return collectives().add({{backend->_allgather_base(to, from)}, {to, from}});
+  Collective parts{{}, {to}};
+  const at::Tensor own = to.narrow(0, joined.rank * from.numel(), from.numel());
+  if (own.data_ptr() != from.data_ptr()) own.copy_(from);
+  for (int64_t rank = 0; rank < joined.size; ++rank) {
+    std::vector<at::Tensor> part{to.narrow(0, rank * from.numel(), from.numel())};
+    c10d::BroadcastOptions options;
+    options.rootRank = rank;
+    parts.parts.push_back(backend->broadcast(part, options));
+  }
+  return collectives().add(parts);
 }
 
 // The first counts[0] numbers of `input` go to rank 0, the next counts[1] to rank 1, ...; `output` gets those of all ranks for this
-// one, in order of the ranks, equally many from each. counts: empty for equal parts -> work
+// one, in order of the ranks, equally many from each. counts: empty for equal parts -> collective
 int64_t exchange(const at::Tensor& output, const at::Tensor& input, at::IntArrayRef counts, int64_t group) {
-  const BackendHandle backend = groups().get(group);
-  const int64_t size = backend->getSize();
+  const Group joined = groups().get(group);
+  const int64_t size = joined.size;
   TORCH_CHECK(output.is_contiguous() && input.is_contiguous(), "expected contiguous tensors");
+  TORCH_CHECK(output.scalar_type() == input.scalar_type(), "expected tensors of one type, got ", output.scalar_type(), " and ", input.scalar_type());
   TORCH_CHECK(output.numel() % size == 0, "expected equally many numbers from each of ", size, " ranks, got ", output.numel());
+  TORCH_CHECK(!counts.empty() || input.numel() % size == 0, "expected equally many numbers for each of ", size, " ranks, got ", input.numel());
   std::vector<int64_t> given = counts.vec(), taken(static_cast<size_t>(size), output.numel() / size);
   if (given.empty()) given.assign(static_cast<size_t>(size), input.numel() / size);
   TORCH_CHECK(static_cast<int64_t>(given.size()) == size && std::accumulate(given.begin(), given.end(), int64_t{0}) == input.numel(),
               "expected a count for each of ", size, " ranks, in all the ", input.numel(), " numbers given");
+  const int64_t own = given[static_cast<size_t>(joined.rank)];
+  TORCH_CHECK(own == taken[0], "expected ", taken[0], " numbers of this rank for itself, as many as from each other, got ", own);
   at::Tensor to = output.variable_data(), from = input.variable_data();
-  return works().add(backend->alltoall_base(to, from, taken, given));
+  return collectives().add({{backendOf(joined, to)->alltoall_base(to, from, taken, given)}, {to, from}});
 }
 
 int64_t allReduce(const at::Tensor& values, int64_t group) {
   TORCH_CHECK(values.is_contiguous(), "expected a contiguous tensor");
   std::vector<at::Tensor> one{values.variable_data()};
-  return works().add(groups().get(group)->allreduce(one));
+  return collectives().add({{backendOf(groups().get(group), values)->allreduce(one)}, one});
 }
 
 int64_t broadcast(const at::Tensor& values, int64_t from, int64_t group) {
@@ -189,67 +276,82 @@ int64_t broadcast(const at::Tensor& values, int64_t from, int64_t group) {
   std::vector<at::Tensor> one{values.variable_data()};
   c10d::BroadcastOptions options;
   options.rootRank = from;
-  return works().add(groups().get(group)->broadcast(one, options));
+  return collectives().add({{backendOf(groups().get(group), values)->broadcast(one, options)}, one});
 }
 
-int64_t barrier(int64_t group) { return works().add(groups().get(group)->barrier()); }
+int64_t barrier(int64_t group) { return collectives().add({{groups().get(group).cpu->barrier()}, {}}); }
 
 // Frees the memory of `values` (0 bytes) or gives it some again. Views of it stay, and what graphs hold of them: to be computed with,
-// they need the memory back, with the numbers that it had.
+// they need the memory back, with the numbers that it had. Memory of a collective that was not waited for is refused: a thread of
+// Gloo, or NCCL's stream, uses it still. After the wait of a GPU's collective the current stream stands behind its event, and
+// the allocator hands memory out again in the order of that stream.
 void storageResize(const at::Tensor& values, int64_t bytes) {
   c10::StorageImpl* storage = values.storage().unsafeGetStorageImpl();
+  const bool isUsed = collectives().any([storage](const Collective& open) {
+    for (const at::Tensor& one : open.tensors) {
+      if (one.storage().unsafeGetStorageImpl() == storage) return true;
+    }
+    return false;
+  });
+  TORCH_CHECK(!isUsed, "expected memory that no collective uses, got that of one which was not waited for");
   const c10::Device device = values.device();
   storage->set_data_ptr_noswap(bytes == 0 ? c10::DataPtr(nullptr, device) : c10::GetAllocator(device.type())->allocate(static_cast<size_t>(bytes)));
   storage->set_nbytes(static_cast<size_t>(bytes));
 }
 
-// ---- lost ranks --------------------------------------------------------------------------------------------------
-
-Numbered<std::shared_ptr<LostRanks>>& watches() {
-  static auto* all = new Numbered<std::shared_ptr<LostRanks>>();
-  return *all;
-}
-
-int64_t beatsBegin(const std::string& host, int64_t port, const std::string& prefix, int64_t rank, int64_t size, const std::string& self,
-                   bool isStoreOurs, int64_t limitMs) {
-  return watches().add(std::make_shared<LostRanks>(BeatSettings{host, port, prefix, rank, size, self, isStoreOurs, Milliseconds(limitMs)}));
-}
-void beatsNote(int64_t beats, const std::string& what) { watches().get(beats)->note(what); }
-std::string beatsVerdict(int64_t beats) { return watches().get(beats)->verdict(); }
-void beatsEnd(int64_t beats) { watches().take(beats); }
-
-// Waits until the work is done, in slices, so that a lost rank ends it. @throws which rank is lost, or what the work failed with
-void wait(int64_t number, int64_t beats) {
-  const WorkHandle work = works().take(number);
-  const std::shared_ptr<LostRanks> watch = watches().get(beats);
-  for (int64_t slices = 0; !work->isCompleted(); ++slices) {
-    if (slices % 64 == 63) {
-      if (const std::string lost = watch->verdict(); !lost.empty()) TORCH_CHECK(false, kLost, lost);
-    }
-    std::this_thread::sleep_for(std::chrono::microseconds(slices < 1000 ? 50 : 1000));
+// Waits for a tenth of a second. c10d says that the time is over by an exception.
+bool isDone(c10d::Work& work) {
+  try {
+    return work.wait(Milliseconds(100));
+  } catch (...) {
+    if (work.isCompleted()) throw;
+    return false;
   }
-  if (work->isSuccess()) return;
-  if (const std::string lost = watch->verdictAfterFailure(); !lost.empty()) TORCH_CHECK(false, kLost, lost);
-  std::rethrow_exception(work->exception());
+}
+
+// Waits until the collective is done, or for that of a GPU until the current stream stands behind it; ends early when a rank is lost.
+// @throws which rank is lost
+void wait(int64_t number, int64_t beats) {
+  const Collective open = collectives().take(number);
+  const std::shared_ptr<LostRanks> watch = watches().get(beats);
+  const bool isOnGpu = !open.tensors.empty() && !open.tensors[0].is_cpu();
+  for (const WorkHandle& part : open.parts) {
+    try {
+      if (isOnGpu) {
+        part->wait();
+      } else {
+        while (!isDone(*part)) {
+          if (const std::string lost = watch->verdict(); !lost.empty()) TORCH_CHECK(false, kLost, lost);
+        }
+      }
+    } catch (const std::exception& error) {
+      if (std::string(error.what()).rfind(kLost, 0) == 0) throw;
+      throwLost(*watch, "its connection to another rank broke", error);
+    }
+  }
+  // aborted work counts as done
+  if (const std::string lost = isOnGpu ? watch->verdict() : ""; !lost.empty()) TORCH_CHECK(false, kLost, lost);
 }
 
 }  // namespace
 
 TORCH_LIBRARY_FRAGMENT(preftune, m) {
-  m.def("store_open(str host, int port, bool serves, int timeout_ms) -> int", storeOpen);
+  m.def("store_open(str host, int port, bool serves, bool is_one_host, int timeout_ms) -> int", storeOpen);
   m.def("store_set(int store, str key, str value) -> ()", storeSet);
   m.def("store_get(int store, str key) -> str", storeGet);
   m.def("store_add(int store, str key, int count) -> int", storeAdd);
   m.def("store_close(int store) -> ()", storeClose);
   m.def("address_towards(str host, int port) -> str", addressTowards);
-  m.def("group_join(int store, str name, int rank, int size, str address, int timeout_ms) -> int", groupJoin);
+  m.def("group_join(int store, str name, int rank, int size, str address, int timeout_ms, int beats) -> int", groupJoin);
+  m.def("group_join_gpu(int group, int store, str name, int beats) -> int", groupJoinGpu);
+  m.def("group_has_gpu() -> int", groupHasGpu);
   m.def("group_leave(int group) -> ()", groupLeave);
   m.def("group_all_gather(Tensor output, Tensor input, int group) -> int", allGather);
   m.def("group_exchange(Tensor output, Tensor input, int[] counts, int group) -> int", exchange);
   m.def("group_all_reduce(Tensor values, int group) -> int", allReduce);
   m.def("group_broadcast(Tensor values, int from, int group) -> int", broadcast);
   m.def("group_barrier(int group) -> int", barrier);
-  m.def("group_wait(int work, int beats) -> ()", wait);
+  m.def("group_wait(int collective, int beats) -> ()", wait);
   m.def("storage_resize(Tensor values, int bytes) -> ()", storageResize);
   m.def("beats_begin(str host, int port, str prefix, int rank, int size, str self, bool is_store_ours, int limit_ms) -> int", beatsBegin);
   m.def("beats_note(int beats, str what) -> ()", beatsNote);

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { ConfigError, LostRankError, messageOf } from "../base/errors.ts";
 import { parseNumbers, stringifyNumbers } from "../base/json-numbers.ts";
 import { readFileBytes } from "../base/open-file.ts";
-import { ops, scope, type Tensor, tensor } from "../torch/index.ts";
+import { itemSize, ops, scope, type Tensor, tensor } from "../torch/index.ts";
 import type { Launch } from "./launch.ts";
 
 /** Limits of a group. */
@@ -15,8 +15,6 @@ export interface GroupLimits {
   rank_timeout: number;
 }
 
-/** Longest time of a collective, in ms: lost ranks are noticed by their beats, long before. */
-const longest = 7 * 24 * 3600 * 1000;
 /** Bytes of a text that one collective carries, and of its length before it. */
 const [usualText, lengthBytes] = [4092, 4];
 /** What the word of a rank that fails begins with, among the verdicts that name a silent one. */
@@ -31,6 +29,29 @@ export interface Pending {
 /** Called with how many ranks have come, of how many. */
 export type ComingListener = (come: number, size: number) => void;
 
+/** A collective as all ranks of a group see it. */
+export interface Collective {
+  operation: "allGather" | "exchange" | "allReduce" | "broadcast" | "barrier";
+  /** What the numbers are of: a unit of the model, say. */
+  of: string;
+  /** Of the whole tensor: the output of `allGather`, the input of `exchange`. */
+  bytes: number;
+}
+
+/** What the groups of a process share. */
+interface Shared {
+  launch: Launch;
+  hosts: number[][];
+  store: number;
+  beats: number;
+  /** This host's address, as the others reach it. */
+  address: string;
+  timeout: number;
+  /** Whether a rank is lost: what the group of the addon waits for does not come. */
+  isLost: boolean;
+  record: Collective[] | null;
+}
+
 /** This process among the others of a run. */
 export class RankGroup implements Disposable {
   readonly rank: number;
@@ -42,24 +63,26 @@ export class RankGroup implements Disposable {
   readonly hosts: readonly (readonly number[])[];
   /** This rank in a message: "rank 2 (host b, pid 812)". */
   readonly name: string;
-  readonly #store: number;
-  readonly #beats: number;
+  readonly #shared: Shared;
   readonly #group: number;
-  #isLost = false;
+  readonly #isPart: boolean;
+  /** Collectives that were not waited for. */
+  #open = 0;
 
   private constructor(
-    launch: Launch,
-    hosts: readonly (readonly number[])[],
-    handles: { store: number; beats: number; group: number },
+    { rank, size }: { rank: number; size: number },
+    shared: Shared,
+    group: number,
+    isPart = false,
   ) {
-    this.launch = launch;
-    this.hosts = hosts;
-    this.rank = launch.rank;
-    this.size = launch.size;
-    this.name = nameOf(launch);
-    this.#store = handles.store;
-    this.#beats = handles.beats;
-    this.#group = handles.group;
+    this.launch = shared.launch;
+    this.hosts = shared.hosts;
+    this.rank = rank;
+    this.size = size;
+    this.name = nameOf(shared.launch);
+    this.#shared = shared;
+    this.#group = group;
+    this.#isPart = isPart;
   }
 
   /**
@@ -89,51 +112,84 @@ export class RankGroup implements Disposable {
       launch.isStoreOurs,
       1000 * limits.rank_timeout,
     );
-    const address = ops.addressTowards(host, port);
-    const group = ops.groupJoin(store, `${prefix}/group`, rank, size, address, longest);
-    return new RankGroup(launch, hosts, { store, beats, group });
+    const address = ownAddress(store, launch);
+    const shared = { launch, hosts, store, beats, address, timeout, isLost: false, record: null };
+    try {
+      const group = ops.groupJoin(store, `${prefix}/group`, rank, size, address, timeout, beats);
+      return new RankGroup(launch, shared, group);
+    } catch (error) {
+      const verdict = ops.beatsVerdict(beats);
+      ops.beatsEnd(beats);
+      throw verdict === "" ? error : lostRank(verdict, error);
+    }
+  }
+
+  /**
+   * A group of some ranks of this one, which all of them make at the same time; it shares the store and the beats, and is disposed
+   * of before this one. Its ranks count from 0.
+   *
+   * @param name - unique in the run @param ranks - of this group, this rank among them, in the order that they have in the new one
+   */
+  split(name: string, ranks: readonly number[]): RankGroup {
+    const { store, address, timeout, beats } = this.#shared;
+    const place = { rank: ranks.indexOf(this.rank), size: ranks.length };
+    const key = `${prefixOf(this.launch)}/${name}/${ranks.join(",")}`;
+    const group = this.#named(() =>
+      ops.groupJoin(store, key, place.rank, place.size, address, timeout, beats),
+    );
+    return new RankGroup(place, this.#shared, group, true);
+  }
+
+  /** Begins to note the collectives of this process, those of parts of the group too; the list grows while they are begun. */
+  record(): readonly Collective[] {
+    this.#shared.record ??= [];
+    return this.#shared.record;
   }
 
   /** Says what this rank does, for the others' messages should it be lost: "step 1240, saving". */
   note(doing: string): void {
-    ops.beatsNote(this.#beats, doing);
+    ops.beatsNote(this.#shared.beats, doing);
   }
 
   /** @throws {LostRankError} if a rank is lost */
   check(): void {
-    const verdict = ops.beatsVerdict(this.#beats);
+    const verdict = ops.beatsVerdict(this.#shared.beats);
     if (verdict !== "") throw this.#lost(verdict);
   }
 
   /** Tells the others that this rank fails and why: what they wait for in common ends with it. The group is of no use from then on. */
   fail(error: unknown): void {
-    if (this.#isLost) return;
-    this.#isLost = true;
-    leaveWord(this.#store, this.launch, error);
+    if (this.#shared.isLost) return;
+    this.#shared.isLost = true;
+    leaveWord(this.#shared.store, this.launch, error);
   }
 
-  /** The parts of all ranks, in order. @param output - (size · n) @param input - (n) */
-  allGather(output: Tensor, input: Tensor): Pending {
-    return this.#pending(ops.groupAllGather(output, input, this.#group));
+  /**
+   * The parts of all ranks, in order.
+   *
+   * @param output - (size · n) @param input - (n), which may be this rank's part of `output` @param of - see `Collective`
+   */
+  allGather(output: Tensor, input: Tensor, of = ""): Pending {
+    return this.#begin("allGather", of, output, () => ops.groupAllGather(output, input, this.#group));
   }
 
   /**
    * Gives each rank its part of `input`; `output` gets the parts for this rank, in order of the ranks.
    *
-   * @param output - (size · n) @param counts - numbers of `input` for each rank, n for this one; left out: equally many
+   * @param output - (size · n) @param counts - numbers of `input` for each rank, n for this one; empty: equally many
    */
-  exchange(output: Tensor, input: Tensor, counts: readonly number[] = []): Pending {
-    return this.#pending(ops.groupExchange(output, input, counts, this.#group));
+  exchange(output: Tensor, input: Tensor, counts: readonly number[] = [], of = ""): Pending {
+    return this.#begin("exchange", of, input, () => ops.groupExchange(output, input, counts, this.#group));
   }
 
   /** Adds the numbers of all ranks up, in place. */
-  allReduce(values: Tensor): Pending {
-    return this.#pending(ops.groupAllReduce(values, this.#group));
+  allReduce(values: Tensor, of = ""): Pending {
+    return this.#begin("allReduce", of, values, () => ops.groupAllReduce(values, this.#group));
   }
 
   /** Gives all ranks the numbers of rank `from`. */
-  broadcast(values: Tensor, from: number): Pending {
-    return this.#pending(ops.groupBroadcast(values, from, this.#group));
+  broadcast(values: Tensor, from: number, of = ""): Pending {
+    return this.#begin("broadcast", of, values, () => ops.groupBroadcast(values, from, this.#group));
   }
 
   /** What each rank gives, in order of the ranks: something small, as JSON has it, and numbers that are not finite. */
@@ -151,7 +207,7 @@ export class RankGroup implements Disposable {
     new DataView(own.buffer).setUint32(0, text.length);
     own.set(text.subarray(0, room), lengthBytes);
     const all = ops.zeros([this.size * own.length], { dtype: "uint8" });
-    this.allGather(all, tensor(own)).wait();
+    this.allGather(all, tensor(own), "texts").wait();
     const bytes = all.data() as Uint8Array<ArrayBuffer>;
     const slots = Array.from({ length: this.size }, (_, r) =>
       bytes.subarray(r * own.length, (r + 1) * own.length),
@@ -165,40 +221,70 @@ export class RankGroup implements Disposable {
 
   /** Waits for all ranks. */
   barrier(): void {
-    this.#pending(ops.groupBarrier(this.#group)).wait();
+    this.#begin("barrier", "", null, () => ops.groupBarrier(this.#group)).wait();
   }
 
-  #pending(work: number): Pending {
+  #begin(operation: Collective["operation"], of: string, whole: Tensor | null, begin: () => number): Pending {
+    const collective = begin();
+    const bytes = whole === null ? 0 : whole.numel * itemSize(whole.dtype);
+    this.#shared.record?.push({ operation, of, bytes });
+    this.#open++;
     return {
       wait: () => {
-        try {
-          ops.groupWait(work, this.#beats);
-        } catch (error) {
-          const verdict = ops.beatsVerdict(this.#beats);
-          throw verdict === "" ? error : this.#lost(verdict, error);
-        }
+        this.#named(() => ops.groupWait(collective, this.#shared.beats));
+        this.#open--;
       },
     };
   }
 
+  /** What `act` gives, or an error that names the rank which is lost. */
+  #named<T>(act: () => T): T {
+    try {
+      return act();
+    } catch (error) {
+      const verdict = ops.beatsVerdict(this.#shared.beats);
+      throw verdict === "" ? error : this.#lost(verdict, error);
+    }
+  }
+
   #lost(verdict: string, cause?: unknown): LostRankError {
-    this.#isLost = true;
+    this.#shared.isLost = true;
     return lostRank(verdict, cause);
   }
 
   [Symbol.dispose](): void {
-    ops.beatsEnd(this.#beats);
-    // Gloo would wait for the collective that the lost rank is missing in
-    if (this.#isLost) return;
+    const { beats, store, isLost } = this.#shared;
+    if (!this.#isPart) ops.beatsEnd(beats);
+    // Gloo would wait for the collective that the lost rank, or the others, are missing in
+    if (isLost || this.#open > 0) return;
     ops.groupLeave(this.#group);
-    ops.storeClose(this.#store);
+    if (!this.#isPart) ops.storeClose(store);
   }
 }
 
-function openStore({ host, port, rank, isStoreOurs }: Launch, timeout: number): number {
+/** Key of the address that a rank's host has on the way to the store. */
+function addressKey(launch: Launch, rank: number): string {
+  return `${prefixOf(launch)}/address/${rank}`;
+}
+
+/**
+ * This host's address, as the others reach it, once all ranks have said theirs. Seen from the store's own host that may be 127.0.0.1,
+ * as its name resolves there: then it is the one from which this host reaches another.
+ */
+function ownAddress(store: number, launch: Launch): string {
+  const { rank, size, port } = launch;
+  const said = (r: number) => ops.storeGet(store, addressKey(launch, r));
+  const isLocal = (address: string) => address.startsWith("127.") || address === "::1";
+  const own = said(rank);
+  if (!isLocal(own)) return own;
+  for (let r = 0; r < size; r++) if (!isLocal(said(r))) return ops.addressTowards(said(r), port);
+  return own;
+}
+
+function openStore({ host, port, rank, size, localSize, isStoreOurs }: Launch, timeout: number): number {
   const serves = isStoreOurs && rank === 0;
   try {
-    return ops.storeOpen(host, port, serves, timeout);
+    return ops.storeOpen(host, port, serves, localSize === size, timeout);
   } catch (error) {
     const what = serves
       ? `rank 0 cannot listen on port ${port}: another program has it, or ${host} is not this host. Set MASTER_PORT to a free port`
@@ -278,6 +364,7 @@ async function meet(
     );
   }
   ops.storeSet(store, `${prefixOf(launch)}/machine/${rank}`, machineId());
+  ops.storeSet(store, addressKey(launch, rank), ops.addressTowards(launch.host, launch.port));
   ops.storeSet(store, `${key}/${rank}`, self);
   const until = performance.now() + timeout;
   for (;;) {

@@ -117,7 +117,7 @@ async function compile(job: {
 }): Promise<void> {
   const { torch, compiler, flags, target } = job;
   const sources = nativeSources()
-    .filter((name) => name.endsWith(".cpp"))
+    .filter((name) => name.endsWith(".cpp") && !name.includes("/"))
     .map((name) => join(nativeFolder, name));
   const fresh = `${target}.new-${process.pid}`;
   makeDirectory(dirname(target));

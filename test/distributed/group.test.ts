@@ -99,7 +99,9 @@ for (const [signal, rank] of [
         if (rank !== 0)
           assert.match(
             message,
-            new RegExp(`pid ${victim.pid}\\) gave no sign of life for \\d+ s; last at step \\d+, forward`),
+            new RegExp(
+              `pid ${victim.pid}\\) (gave no sign of life for \\d+ s|is gone, its process has ended); last at step \\d+, forward`,
+            ),
           );
       }
     } finally {

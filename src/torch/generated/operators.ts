@@ -316,12 +316,16 @@ export const groupBarrier: (group: number) => number = bind("preftune::group_bar
 export const groupBroadcast: (values: Tensor, from: number, group: number) => number = bind("preftune::group_broadcast");
 /** `preftune::group_exchange(Tensor output, Tensor input, int[] counts, int group) -> int` */
 export const groupExchange: (output: Tensor, input: Tensor, counts: readonly number[], group: number) => number = bind("preftune::group_exchange");
-/** `preftune::group_join(int store, str name, int rank, int size, str address, int timeout_ms) -> int` */
-export const groupJoin: (store: number, name: string, rank: number, size: number, address: string, timeoutMs: number) => number = bind("preftune::group_join");
+/** `preftune::group_has_gpu() -> int` */
+export const groupHasGpu: () => number = bind("preftune::group_has_gpu");
+/** `preftune::group_join(int store, str name, int rank, int size, str address, int timeout_ms, int beats) -> int` */
+export const groupJoin: (store: number, name: string, rank: number, size: number, address: string, timeoutMs: number, beats: number) => number = bind("preftune::group_join");
+/** `preftune::group_join_gpu(int group, int store, str name, int beats) -> int` */
+export const groupJoinGpu: (group: number, store: number, name: string, beats: number) => number = bind("preftune::group_join_gpu");
 /** `preftune::group_leave(int group) -> ()` */
 export const groupLeave: (group: number) => void = bind("preftune::group_leave");
-/** `preftune::group_wait(int work, int beats) -> ()` */
-export const groupWait: (work: number, beats: number) => void = bind("preftune::group_wait");
+/** `preftune::group_wait(int collective, int beats) -> ()` */
+export const groupWait: (collective: number, beats: number) => void = bind("preftune::group_wait");
 /** `preftune::half_copy(Tensor weight, Tensor copy) -> Tensor` */
 export const halfCopy: (weight: Tensor, copy: Tensor) => Tensor = bind("preftune::half_copy");
 /** `preftune::lora_linear(Tensor x, Tensor weight, Tensor a, Tensor b, float scale) -> Tensor` */
@@ -340,8 +344,8 @@ export const storeAdd: (store: number, key: string, count: number) => number = b
 export const storeClose: (store: number) => void = bind("preftune::store_close");
 /** `preftune::store_get(int store, str key) -> str` */
 export const storeGet: (store: number, key: string) => string = bind("preftune::store_get");
-/** `preftune::store_open(str host, int port, bool serves, int timeout_ms) -> int` */
-export const storeOpen: (host: string, port: number, serves: boolean, timeoutMs: number) => number = bind("preftune::store_open");
+/** `preftune::store_open(str host, int port, bool serves, bool is_one_host, int timeout_ms) -> int` */
+export const storeOpen: (host: string, port: number, serves: boolean, isOneHost: boolean, timeoutMs: number) => number = bind("preftune::store_open");
 /** `preftune::store_set(int store, str key, str value) -> ()` */
 export const storeSet: (store: number, key: string, value: string) => void = bind("preftune::store_set");
 /** `preftune::sum_squares(Tensor[] tensors) -> Tensor` */
