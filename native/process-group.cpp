@@ -11,6 +11,7 @@
 
 #include <ATen/ATen.h>
 #include <arpa/inet.h>
+#include <c10/util/Logging.h>
 #include <netdb.h>
 #include <sys/socket.h>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
@@ -20,6 +21,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <cstdlib>
 #include <cstring>
 #include <future>
 #include <memory>
@@ -116,6 +118,8 @@ int listenOn(const std::string& host, int64_t port, bool isOneHost) {
 // Serves the store at the port, or connects to it. Does not wait for other ranks: what is missing is named by the caller. It has
 // no keys and no encryption, so it listens on the one address that the ranks were given, where that is this host's own.
 int64_t storeOpen(const std::string& host, int64_t port, bool serves, bool isOneHost, int64_t timeoutMs) {
+  // c10d warns of each broken connection with a page of frames; what matters of it is in our own message
+  if (std::getenv("TORCH_CPP_LOG_LEVEL") == nullptr) FLAGS_caffe2_log_level = 2;  // errors
   c10d::TCPStoreOptions options;
   options.port = static_cast<uint16_t>(port);
   options.isServer = serves;
@@ -299,13 +303,14 @@ void storageResize(const at::Tensor& values, int64_t bytes) {
   storage->set_nbytes(static_cast<size_t>(bytes));
 }
 
-// Waits for a tenth of a second. c10d says that the time is over by an exception.
+// Waits for a tenth of a second. c10d says that the time is over by an exception, which may come just before the work is done.
 bool isDone(c10d::Work& work) {
   try {
     return work.wait(Milliseconds(100));
   } catch (...) {
-    if (work.isCompleted()) throw;
-    return false;
+    if (!work.isCompleted()) return false;
+    if (work.isSuccess()) return true;
+    std::rethrow_exception(work.exception());
   }
 }
 
