@@ -76,7 +76,7 @@ class LostRanks : public std::enable_shared_from_this<LostRanks> {
     doing_ = what;
   }
 
-  // Tells the others that this rank ends by an error of its own; returns when they can read it, or when the store does not answer.
+  // Tells the others that this rank ends by its own error; returns when they can read it, or when the store does not answer.
   void fail(const std::string& error) {
     std::unique_lock<std::mutex> lock(mutex_);
     failure_ = "failed: rank " + std::to_string(settings_.rank) + " (" + settings_.self + "): " + error;
@@ -221,7 +221,7 @@ class LostRanks : public std::enable_shared_from_this<LostRanks> {
 
   static std::string firstLine(const std::string& text) { return text.substr(0, text.find('\n')); }
 
-  // One round: says that this rank is there, looks at the others, waits. @returns whether to go on
+  // One round: says that this rank is there, looks at the others, waits. @returns whether another follows
   bool beat(c10d::Store& store, const std::string& count) {
     std::string failure;
     {

@@ -1,4 +1,4 @@
-// Collectives of GPUs, by c10d's ProcessGroupNCCL. A unit of its own: it needs NVIDIA's headers, and is compiled only for a torch
+// Collectives of GPUs, by c10d's ProcessGroupNCCL. A separate unit: it needs NVIDIA's headers, and is compiled only for a torch
 // with CUDA (src/setup/cuda-headers.ts). The rest of the addon sees a c10d::Backend and names nothing of CUDA.
 //
 // c10d's own watch over NCCL ends the process, without a name, after ten minutes. It is off: the beats notice a lost rank, abort the
