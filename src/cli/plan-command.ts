@@ -14,6 +14,8 @@ interface CliOptions {
   modelConfig?: string;
   gpu?: string;
   count: number;
+  nodes: number;
+  link?: number;
   memory?: number;
   tflops?: number;
   gflops?: number;
@@ -36,7 +38,13 @@ export function addPlanCommand(preftune: Command): void {
     .argument("[overrides...]", "--key value pairs, as for train")
     .option("--model-config <file>", "a config.json in place of the model's; no weights are needed")
     .option("--gpu <name>", "plan for this GPU (h100, h200, a100-80g, rtx4090, ...); default: this machine")
-    .option("--count <devices>", "number of devices", wholeNumber(1), 1)
+    .option("--count <devices>", "number of devices, one a rank", wholeNumber(1), 1)
+    .option("--nodes <hosts>", "hosts that they are on, equally many on each", wholeNumber(1), 1)
+    .option(
+      "--link <GB/s>",
+      "what a rank sends to other hosts; default 50 on GPUs, 1.25 on CPUs",
+      positiveNumber,
+    )
     .option("--memory <GiB>", "memory of the device", positiveNumber)
     .option("--tflops <number>", "peak TFLOP/s of the GPU", positiveNumber)
     .option("--gflops <number>", "peak GFLOP/s of the CPU, all threads together", positiveNumber)
@@ -97,6 +105,8 @@ function planOptions(cli: CliOptions): PlanOptions {
   const tflops = cli.tflops ?? (gflops === undefined ? undefined : gflops / 1000);
   return {
     count: cli.count,
+    nodes: cli.nodes,
+    ...(cli.link === undefined ? {} : { linkGBps: cli.link }),
     lengths: {
       ...(cli.pairs === undefined ? {} : { pairs: cli.pairs }),
       ...(cli.promptTokens === undefined ? {} : { promptTokens: cli.promptTokens }),

@@ -55,6 +55,10 @@ const ALWAYS: readonly ConfigKey[] = [
   "mask_tool_output",
   // leave to do something, which changes nothing by itself
   "allow_small_beta",
+  // how many ranks there are is known only once they have met
+  "shard",
+  "rank_start_timeout",
+  "rank_timeout",
 ];
 
 const grpo = { objective: "grpo", reward_funcs: ["length"] };
@@ -65,6 +69,7 @@ const held = { eval_data: "held.jsonl" };
 const USELESS: readonly [ConfigKey, Record<string, unknown>, RegExp][] = [
   ["preset", { preset: "authors" }, /"authors" is no preset of slime, which has balanced, script/],
   // TRL: the ipo loss, (logits - 1/(2 beta))^2, reads no label_smoothing (DPOTrainer.dpo_loss)
+  ["keep_gathered", { shard: "none", keep_gathered: true }, /each rank has all of the model/],
   ["train_batch_size", { tokens_per_step: 4096, train_batch_size: 8 }, /tokens_per_step decides/],
   ["gradient_accumulation_steps", { train_batch_size: 8, gradient_accumulation_steps: 1 }, /follows from/],
   ["label_smoothing", { objective: "dpo", loss_type: "ipo", label_smoothing: 0.1 }, /loss_type is ipo/],

@@ -144,6 +144,12 @@ const RULES: readonly Rule[] = [
     reason: "it follows from train_batch_size",
   },
   {
+    keys: ["keep_gathered"],
+    because: "shard",
+    when: ({ shard }) => shard === "none",
+    reason: "shard is none, so each rank has all of the model",
+  },
+  {
     keys: ["share_prompt"],
     because: "objective",
     when: ({ method }) => methodOf(method.objective).over === "completions",

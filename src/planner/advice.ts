@@ -38,6 +38,12 @@ export function adviceFor(setup: MemorySetup, { device, bytes, largest, pair }: 
     const needed = planMemory(changed, rows).total;
     return { change, bytes: needed, fits: needed <= bytes };
   });
+  if (device.isGpu) {
+    const checkpointing = { ...setup, gradient_checkpointing: true };
+    tried.push(...onMore(setup, pair, { device, kind: "" }));
+    if (!setup.gradient_checkpointing)
+      tried.push(...onMore(checkpointing, pair, { device, kind: "gradient_checkpointing: true " }));
+  }
   const enough = tried.filter(({ fits }) => fits);
   if (enough.length > 0) return enough;
   return [...tried, ...otherDevices(setup, pair, device)];
@@ -85,7 +91,7 @@ function usualAdapter({ model, trained }: MemorySetup): TrainedParts {
   });
 }
 
-/** The smallest GPU of the table that would do, and what spreading the weights would take. */
+/** The smallest GPU of the table that would do, or as many of this one as share the model. */
 function otherDevices(setup: MemorySetup, rows: readonly PairLengths[], device: Device): Advice[] {
   if (!device.isGpu) return [];
   const least: MemorySetup = { ...setup, gradient_checkpointing: true, trained: usualAdapter(setup) };
@@ -96,11 +102,19 @@ function otherDevices(setup: MemorySetup, rows: readonly PairLengths[], device: 
   const kind = "LoRA and gradient_checkpointing";
   if (roomy !== undefined)
     return [{ change: `${kind} on ${roomy.name} (--gpu ${roomy.id})`, bytes: needed, fits: true }];
-  return [
-    {
-      change: `${kind} with the weights spread over ${Math.ceil(needed / usableBytes(device))} such GPUs or more, which preftune does not do yet`,
-      bytes: needed,
-      fits: false,
-    },
-  ];
+  return onMore(least, rows, { device, kind: `${kind} ` });
+}
+
+/** The least number of such GPUs on which ranks share the model and it fits. */
+function onMore(
+  setup: MemorySetup,
+  rows: readonly PairLengths[],
+  { device, kind }: { device: Device; kind: string },
+): Advice[] {
+  for (let ranks = 2 * (setup.shards?.ranks ?? 1); ranks <= 1024; ranks *= 2) {
+    const { total: bytes } = planMemory({ ...setup, shards: { ranks, keep_gathered: false } }, rows);
+    if (bytes > usableBytes(device)) continue;
+    return [{ change: `${kind}on ${ranks} such GPUs (--count ${ranks})`, bytes, fits: true }];
+  }
+  return [];
 }

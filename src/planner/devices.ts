@@ -1,6 +1,7 @@
 /** GPUs that plans are made for: memory and speed as their makers state them. */
 import { ConfigError } from "../base/errors.ts";
 import { didYouMean } from "../base/suggest.ts";
+import type { Cluster } from "./layout.ts";
 
 /** A device to plan for. */
 export interface Device {
@@ -106,6 +107,21 @@ export function gpuListedAs(name: string, memoryMiB: number): Device | null {
   return best === undefined
     ? null
     : { ...best, name: `NVIDIA ${name.replace(/^NVIDIA /, "")}`, memoryBytes: memoryMiB * mebibyte };
+}
+
+/**
+ * GB/s that a rank sends: NVLink of the boards that have it (H100 and its like 450 a direction, A100 300; taken to be 300), PCIe 4.0 of
+ * the others; 400 Gb/s InfiniBand for each GPU between hosts. Processes on CPUs: the loopback, and 10 Gb/s.
+ */
+const speeds = { nvlink: 300, pcie: 25, infiniband: 50, loopback: 2, ethernet: 1.25 };
+const withNvlink = /^(h100|h200|b200|a100-80g|a100-40g)$/;
+
+/** Ranks on such devices and the paths between them. @param linkGBps - between hosts; left out: as is usual */
+export function clusterOf(hosts: readonly number[], device: Device, linkGBps?: number): Cluster {
+  const ofGpu = withNvlink.test(device.id) ? speeds.nvlink : speeds.pcie;
+  const inside = 1e9 * (device.isGpu ? ofGpu : speeds.loopback);
+  const link = 1e9 * (linkGBps ?? (device.isGpu ? speeds.infiniband : speeds.ethernet));
+  return { hosts, inside, link };
 }
 
 /** Fraction of a GPU's memory that a plan fills: the rest is lost between the allocator's blocks. */

@@ -15,6 +15,7 @@ import {
 import { completionTokens, type PairLengths, streamTokens } from "./flops.ts";
 import { type HeadMemory, type HeadOptions, headMemory } from "./head-memory.ts";
 import { blockParameters, countParameters, heldBytes, type ParameterCounts } from "./parameter-counts.ts";
+import { type Shards, shardBytes, shardedMoments } from "./sharded-memory.ts";
 import { type SideModels, sideBytes, valueModelOf } from "./side-models.ts";
 import { firstTrainedLayer, type TrainedParts } from "./trained-parts.ts";
 
@@ -48,6 +49,8 @@ export interface MemorySetup extends Omit<HeadOptions, "isTrained"> {
   rollout: RolloutSize | null;
   /** What an on-policy run has beside its model. */
   side: SideModels;
+  /** How ranks share the model; null where each has all of it. */
+  shards: Shards | null;
 }
 
 /** How much of a rollout is in memory at a time. */
@@ -64,6 +67,7 @@ export const componentNames = [
   "process",
   "files",
   "weights",
+  "gathered",
   "optimiser",
   "gradients",
   "activations",
@@ -92,6 +96,8 @@ export interface MemoryPlan {
 type Moment = Record<"gradients" | "activations" | "head" | "working", number> & {
   name: string;
   cache?: number;
+  /** Units of a sharded model that are gathered. */
+  gathered?: number;
 };
 
 /** Bytes that are there from the beginning to the end. */
@@ -103,14 +109,17 @@ interface ResidentBytes {
 }
 
 function residentBytes(setup: MemorySetup, counts: ParameterCounts): ResidentBytes {
-  const { model, trained, numerics } = setup;
+  const { model, trained, numerics, shards } = setup;
   const stored = model.dtype === "float32" ? 4 : 2;
-  const weights = heldBytes(model, trained, counts, numerics);
-  const optimiser = 8 * counts.trained;
+  const { weights, optimiser } =
+    shards === null
+      ? { weights: heldBytes(model, trained, counts, numerics), optimiser: 8 * counts.trained }
+      : shardBytes({ ...setup, counts }, shards);
   if (numerics.onGpu) return { process: gpuProcessBytes, files: 0, weights, optimiser };
   // on the CPU the checkpoint is mapped: a frozen model is used in the map itself, and at the end the export is mapped to
   // be checked, while the memory of training is still the process's
-  return { process: bareProcessBytes, files: counts.total * stored, weights, optimiser };
+  const files = (counts.total * stored) / (shards?.ranks ?? 1);
+  return { process: bareProcessBytes, files, weights, optimiser };
 }
 
 /** Sizes of a micro-batch in a model. */
@@ -201,6 +210,31 @@ function moments(setup: MemorySetup, counts: ParameterCounts, sizes: Sizes): Mom
   ];
 }
 
+/** The moments of a step of which ranks share the model: other gradients, and gathered units. */
+function momentsOfShards(
+  setup: MemorySetup,
+  counts: ParameterCounts,
+  { stream, kept, shared, head }: Sizes,
+  [forward, inHead, lastBack, firstBack]: Moment[],
+): Moment[] {
+  if (setup.shards === null || !forward || !inHead || !lastBack || !firstBack) return [];
+  const at = shardedMoments({ ...setup, counts }, setup.shards, setup.accumulates);
+  // two blocks' gradients are on their way when what these two held is gone
+  const later = 2 * stream + (setup.gradient_checkpointing ? 0 : 2 * Math.max(0, ...kept));
+  const middle = Math.max(firstBack.activations, lastBack.activations - later);
+  return [
+    { ...forward, ...at.forward },
+    { ...inHead, ...at.head },
+    { ...lastBack, ...at.lastBack },
+    { ...lastBack, ...at.middleBack, name: "a block's backward pass", activations: middle },
+    { ...firstBack, ...at.firstBack },
+    {
+      ...{ ...at.embedding, name: "the exchange of the embedding's gradient" },
+      ...{ activations: shared + 2 * stream, head: head.gradient, working: 0 },
+    },
+  ];
+}
+
 /** The value model's step, when the policy's gradients are gone: its head is a row, of float32 states. */
 function valueMoments(setup: MemorySetup, sizes: Sizes): Moment[] {
   if (!setup.side.hasValueModel) return [];
@@ -235,17 +269,19 @@ export function planMemory(setup: MemorySetup, pairs: readonly PairLengths[]): M
   const drawn = sampling(setup);
   const isAhead = setup.rollout?.isAhead === true;
   const sizes = sizesOf(setup, pairs);
-  const steps = [...moments(setup, counts, sizes), ...valueMoments(setup, sizes)];
+  const own = moments(setup, counts, sizes);
+  const ofPolicy = setup.shards === null ? own : momentsOfShards(setup, counts, sizes, own);
+  const steps = [...ofPolicy, ...valueMoments(setup, sizes)];
   const all = [...steps, ...(isAhead ? [] : drawn)];
-  const sum = ({ gradients, activations, head, working, cache = 0 }: Moment) =>
-    gradients + activations + head + working + cache;
+  const sum = ({ gradients, activations, head, working, cache = 0, gathered = 0 }: Moment) =>
+    gradients + activations + head + working + cache + gathered;
   const highest = all.reduce((a, b) => (sum(b) > sum(a) ? b : a));
-  const { name, cache = 0, ...parts } = highest;
+  const { name, cache = 0, gathered = 0, ...parts } = highest;
   // on rows a reference is the model without its adapter, or a table of numbers: never a second model
   const beside = sideBytes(setup.side, { ...setup, counts }, setup.numerics);
   const sampler = isAhead
     ? drawn.reduce((held, moment) => held + sum(moment), always.process + always.weights)
     : 0;
-  const components: Record<Component, number> = { ...always, ...parts, cache, ...beside, sampler };
+  const components: Record<Component, number> = { ...always, ...parts, gathered, cache, ...beside, sampler };
   return { components, total: Object.values(components).reduce((a, b) => a + b, 0), moment: name };
 }

@@ -4,12 +4,14 @@ import { formatDuration, formatNumber } from "../base/number-text.ts";
 import { textTable } from "../terminal/text-table.ts";
 import type { Advice } from "./advice.ts";
 import { type Component, componentNames } from "./memory.ts";
+import { rankNotes, ranksText } from "./ranks-text.ts";
 import type { MethodPlan, Plan } from "./run-plan.ts";
 
 const componentText: Readonly<Record<Component, string>> = {
   process: "process, libraries",
   files: "checkpoint files, mapped",
   weights: "weights",
+  gathered: "gathered blocks",
   optimiser: "optimiser (AdamW)",
   gradients: "gradients",
   activations: "activations",
@@ -51,7 +53,8 @@ function lengthText(value: number): string {
 
 /** The plan, with a newline at the end. */
 export function formatPlan(plan: Plan): string {
-  const parts = [headText(plan), memoryText(plan), methodsText(plan), adviceText(plan), notesText(plan)];
+  const parts = [headText(plan), ranksText(plan), memoryText(plan), methodsText(plan)];
+  parts.push(adviceText(plan), notesText(plan));
   return `${parts.filter((part) => part !== "").join("\n\n")}\n`;
 }
 
@@ -180,7 +183,7 @@ function notesText(plan: Plan): string {
     );
   }
   if (device.isGpu) notes.push("GPU memory is computed from the code, not measured on a GPU.");
-  if (device.count > 1) notes.push(countText(device.count, methods));
+  if (plan.ranks !== null) notes.push(rankNotes);
   notes.push("Time is that of training steps alone: no loading, evaluation, checkpoints or export.");
   return notes.join("\n");
 }
@@ -192,15 +195,5 @@ function launchText({ rows, launchSeconds, reachedShare, device }: Plan): string
     `A micro-batch of ${grouped(tokens)} tokens is too small, in a model of this size, for ${percentText(device.utilisation)} of this GPU's peak: launching its ` +
     `kernels takes longer than computing them, by assumption ${formatDuration(launchSeconds)} (5 µs each). Times are those of ` +
     `launching, ${percentText(reachedShare)} of the peak. A larger per_device_train_batch_size is faster; --mfu takes a measured share in place of both assumptions.`
-  );
-}
-
-function countText(count: number, methods: readonly MethodPlan[]): string {
-  const own = methods.find(({ isOwn }) => isOwn)?.runSeconds ?? null;
-  const best =
-    own === null ? "" : `, at best ${formatDuration(own / count)} in place of ${formatDuration(own)}`;
-  return (
-    `--count ${count}: preftune trains on one device. ${count} of them do ${count} runs at a time; one run over all of them ` +
-    `needs ${count}-way data parallel training, which preftune does not have yet${best}. Memory is that of each device.`
   );
 }

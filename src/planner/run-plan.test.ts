@@ -6,8 +6,9 @@ import { loadConfig } from "../config/load-config.ts";
 import { parseModelConfig } from "../formats/hf-config.ts";
 import { type ComputeType, gpuListedAs, gpuNamed, gpus, usableBytes } from "./devices.ts";
 import { componentNames, planMemory } from "./memory.ts";
+import { longestPair, type PlanInput, type Workload } from "./plan-input.ts";
 import { formatPlan } from "./plan-text.ts";
-import { longestPair, memorySetup, type Plan, type PlanInput, planRun, type Workload } from "./run-plan.ts";
+import { memorySetup, type Plan, planRun } from "./run-plan.ts";
 import { adapterParts, everything } from "./trained-parts.ts";
 
 const llama8b = {
@@ -70,7 +71,7 @@ function input({
     keys: loadConfig({ values: lora ? { ...values, use_peft: true } : values }).config,
     dtype,
     device: gpuNamed(gpu),
-    count,
+    cluster: { hosts: [count], inside: 300e9, link: 50e9 },
     utilisation: 0.4,
     isUtilisationGiven: true,
     speedSource: "a test",
@@ -176,7 +177,7 @@ test("max_steps decides the time; without a number of rows there is none", () =>
   assert.equal(methodOf(planRun(input({ lora: true, pairs: null })), "slime").runSeconds, null);
 });
 
-test("70B in full on one H100: nothing fits, and the plan says what would", () => {
+test("70B in full on eight H100: nothing fits, and the plan says what would", () => {
   const big = {
     num_hidden_layers: 80,
     hidden_size: 8192,
@@ -186,11 +187,23 @@ test("70B in full on one H100: nothing fits, and the plan says what would", () =
   const plan = planRun(input({ model: big, count: 8 }));
   assert.equal(plan.memory.fits, false);
   assert.ok(plan.methods.every(({ largestBatch }) => largestBatch === 0 || largestBatch === null));
-  assert.ok(plan.advice.some(({ fits, change }) => fits && change.includes("b200")));
-  assert.ok(plan.advice.filter(({ change }) => !change.includes("b200")).every(({ fits }) => !fits));
+  const fitting = plan.advice.filter(({ fits }) => fits).map(({ change }) => change);
+  assert.ok(fitting.includes("use_peft: true and gradient_checkpointing: true"), fitting.join());
+  assert.ok(fitting.includes("on 32 such GPUs (--count 32)"), fitting.join());
   const text = formatPlan(plan);
-  assert.match(text, /does not fit/);
-  assert.match(text, /8-way data parallel training, which preftune does not have yet/);
+  assert.match(text, /shard: all, keep_gathered: false does not fit: .*; the others need no less\./);
+});
+
+test("a model for no GPU of the table: as many as share it", () => {
+  const huge = {
+    num_hidden_layers: 120,
+    hidden_size: 16_384,
+    intermediate_size: 57_344,
+    num_attention_heads: 128,
+  };
+  const plan = planRun(input({ model: huge, lora: true }));
+  const shared = plan.advice.find(({ change }) => /on \d+ such GPUs \(--count \d+\)/.test(change));
+  assert.ok(shared?.fits === true, JSON.stringify(plan.advice));
 });
 
 test("what does not fit because of its batch is told the batch that does", () => {

@@ -1,83 +1,20 @@
 /** The plan of a run: parameters, work, memory, the largest batch and time, for its objective and for the others. */
 
-import { isOnPolicy, type REWARD_SOURCES } from "../config/online-keys.ts";
-import type { RunConfig } from "../config/run-config.ts";
+import { isOnPolicy } from "../config/online-keys.ts";
 import { rowsPerStep } from "../config/step-rows.ts";
 import type { ModelConfig } from "../formats/model-config.ts";
 import { comparesOnPolicy, type MethodName, methodOf, pairMethods, updatesOf } from "../methods/index.ts";
 import { type Advice, adviceFor } from "./advice.ts";
 import { type ComputeType, type Device, usableBytes } from "./devices.ts";
 import { completionTokens, type PairFlops, type PairLengths, pairFlops, streamTokens } from "./flops.ts";
+import { ranksOf } from "./layout.ts";
 import { type MemoryPlan, type MemorySetup, planMemory, type RolloutSize } from "./memory.ts";
 import { countParameters, type ParameterCounts } from "./parameter-counts.ts";
+import { longestPair, type PlanInput, type PlannedKeys, type Workload } from "./plan-input.ts";
+import { forwardShare, launchSeconds, pairTime, runPairs } from "./plan-time.ts";
+import { planRanks, type RanksPlan } from "./ranks-plan.ts";
 import { noSideModels, type SideModels } from "./side-models.ts";
 import type { TrainedParts } from "./trained-parts.ts";
-
-/** Keys of a run that a plan needs besides what is trained. */
-export type PlannedKeys = Pick<
-  RunConfig,
-  | "method"
-  | "train_batch_size"
-  | "per_device_train_batch_size"
-  | "gradient_accumulation_steps"
-  | "tokens_per_step"
-  | "max_tokens_per_micro_batch"
-  | "gradient_checkpointing"
-  | "gradient_checkpointing_blocks"
-  | "activation_offloading"
-  | "optimizer_in_backward"
-  | "logits_chunk_size"
-  | "logits_kept_mib"
-  | "share_prompt"
-  | "precompute_ref_log_probs"
-  | "log_entropy"
-  | "num_train_epochs"
-  | "max_steps"
-  | "max_length"
-  | (typeof REWARD_SOURCES)[number]
-  | "num_generations"
-  | "max_completion_length"
-  | "max_staleness"
-  | "steps_per_generation"
-  | "num_iterations"
-  | "adapter_name_or_path"
->;
-
-/** The rows of a run, as far as they are known. */
-export interface Workload {
-  /** Where the lengths come from, for the reader. */
-  source: string;
-  /** False where lengths are assumed. */
-  isMeasured: boolean;
-  /** Rows of an epoch; null where unknown. In an on-policy run completions. */
-  pairs: number | null;
-  mean: PairLengths;
-  /** The run's largest micro-batch as it is configured. */
-  own: readonly PairLengths[];
-  /** The largest micro-batch of so many rows. */
-  microBatch(size: number): readonly PairLengths[];
-}
-
-/** What is planned. */
-export interface PlanInput {
-  modelName: string;
-  model: ModelConfig;
-  trained: TrainedParts;
-  keys: PlannedKeys;
-  dtype: ComputeType;
-  device: Device;
-  /** Devices of this kind. */
-  count: number;
-  /** Fraction of the device's peak that is taken to be reached. */
-  utilisation: number;
-  /** Whether that fraction was measured (`--mfu`): then no micro-batch is too small for it. */
-  isUtilisationGiven: boolean;
-  /** Where the device's speed comes from, for the reader. */
-  speedSource: string;
-  workload: Workload;
-  /** What scores completions besides functions; left out or null: no model does. */
-  rewardModel?: ModelConfig | null;
-}
 
 /** A method with its way to a reference, if it needs one: computed live or before training. */
 interface PlannedMethod {
@@ -142,6 +79,8 @@ export interface Plan {
   };
   flops: PairFlops;
   memory: MemoryPlan & { fits: boolean };
+  /** On several ranks; null on one. */
+  ranks: RanksPlan | null;
   /** Memory of one pair as long as max_length allows. */
   longestPairBytes: number;
   methods: MethodPlan[];
@@ -165,6 +104,7 @@ export function memorySetup(input: PlanInput): MemorySetup {
     accumulates: keys.gradient_accumulation_steps > 1 || keys.tokens_per_step !== null,
     rollout: isOnPolicy(keys) ? rolloutSize(keys, workload) : null,
     side: isOnPolicy(keys) ? sideModels(keys, trained, rewardModel) : noSideModels,
+    shards: null,
   };
 }
 
@@ -211,12 +151,33 @@ function largestBatch(setup: MemorySetup, workload: Workload, bytes: number): nu
   return low;
 }
 
+/** How the run goes on its ranks, where it has several. */
+function planOnRanks(input: PlanInput, setup: MemorySetup, flops: PairFlops): RanksPlan | null {
+  const { model, trained, keys, cluster, workload, device } = input;
+  if (ranksOf(cluster) === 1) return null;
+  const { own, mean } = workload;
+  const method = methodsBeside(keys.method.objective).find((one) => isOwnMethod(one, input));
+  const isLive = method?.reference === "live";
+  const rowFlops = flops.training + flops.recompute + (isLive ? flops.reference : 0);
+  const rows = Math.max(1, own.length);
+  return planRanks({
+    ...{ model, trained, keys, cluster, counts: countParameters(model, trained), numerics: setup.numerics },
+    usable: usableBytes(device),
+    memoryOf: (shards, accumulates) => planMemory({ ...setup, shards, accumulates }, own).total,
+    microBatch: {
+      seconds: rows * pairTime(rowFlops, input, isLive ? 1 + forwardShare : 1).seconds,
+      tokens: own.reduce((sum, pair) => sum + streamTokens(pair, keys.share_prompt), 0),
+      flops: rows * rowFlops,
+    },
+    rowTokens: streamTokens(mean, keys.share_prompt),
+    runRows: (perStep) => runPairs(keys, workload, perStep),
+  });
+}
+
 /** The plan of a run. */
 export function planRun(input: PlanInput): Plan {
   const { model, trained, keys, device, workload } = input;
-  const setup = memorySetup(input);
   const bytes = usableBytes(device);
-  const memory = planMemory(setup, workload.own);
   const flops = pairFlops(model, workload.mean, {
     trained,
     share_prompt: keys.share_prompt,
@@ -224,6 +185,10 @@ export function planRun(input: PlanInput): Plan {
       ? Math.min(1, (keys.gradient_checkpointing_blocks ?? model.numLayers) / model.numLayers)
       : 0,
   });
+  const alone = memorySetup(input);
+  const ranks = planOnRanks(input, alone, flops);
+  const setup = ranks === null ? alone : { ...alone, ...ranks.memory };
+  const memory = planMemory(setup, workload.own);
   const fits = memory.total <= bytes;
   const largest = largestBatch(setup, workload, bytes);
   const own = workload.own;
@@ -241,12 +206,12 @@ export function planRun(input: PlanInput): Plan {
       kind: trained.isFull ? "full" : "lora",
       dtype: input.dtype,
       batchSize: keys.per_device_train_batch_size,
-      pairsPerStep: pairsPerStep(input),
+      pairsPerStep: ranks?.rowsPerStep ?? pairsPerStep(input),
       gradientCheckpointing: keys.gradient_checkpointing,
     },
     device: {
       ...withoutPeaks(device),
-      count: input.count,
+      count: ranksOf(input.cluster),
       peakFlops: device.peaks[input.dtype],
       utilisation: input.utilisation,
       usableBytes: bytes,
@@ -266,6 +231,7 @@ export function planRun(input: PlanInput): Plan {
     },
     flops,
     memory: { ...memory, fits },
+    ranks,
     longestPairBytes: planMemory(setup, [longest]).total,
     launchSeconds: launchSeconds(input),
     reachedShare: pairTime(flops.training + flops.recompute, input, 1).fraction,
@@ -274,13 +240,6 @@ export function planRun(input: PlanInput): Plan {
     ),
     advice: fits ? [] : adviceFor(setup, { device, bytes, largest, pair: workload.microBatch(1) }),
   };
-}
-
-/** A pair of the same proportions, as long as `max_length` allows. */
-export function longestPair(mean: PairLengths, maxLength: number): PairLengths {
-  const completion = Math.max(mean.chosen, mean.rejected);
-  const prompt = Math.max(1, Math.round((maxLength * mean.prompt) / (mean.prompt + completion)));
-  return { prompt, chosen: maxLength - prompt, rejected: mean.rejected > 0 ? maxLength - prompt : 0 };
 }
 
 function pairsPerStep({ keys, workload }: PlanInput): number {
@@ -345,35 +304,4 @@ function planMethod(
 
 function withoutPeaks({ peaks: _, ...device }: Device): Omit<Device, "peaks"> {
   return device;
-}
-
-/** Kernels that a block launches forward and back: the block's, its adapters', and those of computing it again. */
-const launches = { block: 90, adapter: 60, again: 30 };
-/** Seconds from one launch to the next: a call of an operator from here, and what torch does for it. */
-const secondsALaunch = 5e-6;
-/** Fraction of a step's kernels that a forward pass alone launches. */
-const forwardShare = 1 / 3;
-
-/** On a GPU a small micro-batch waits for its kernels to be launched, whatever they compute. */
-function launchSeconds({ model, trained, keys, device, isUtilisationGiven }: PlanInput): number {
-  if (!device.isGpu || isUtilisationGiven) return 0;
-  const block =
-    launches.block +
-    (trained.adapted.length > 0 ? launches.adapter : 0) +
-    (keys.gradient_checkpointing ? launches.again : 0);
-  return model.numLayers * block * secondsALaunch;
-}
-
-/** Seconds of a pair and the fraction of the peak that is reached; `passes` is how many steps' kernels it launches. */
-function pairTime(flops: number, input: PlanInput, passes: number): { seconds: number; fraction: number } {
-  const peak = input.device.peaks[input.dtype];
-  const launching = (passes * launchSeconds(input)) / Math.max(1, input.workload.own.length);
-  const seconds = Math.max(flops / (peak * input.utilisation), launching);
-  return { seconds, fraction: flops / seconds / peak };
-}
-
-/** Pairs that a run trains on, repeated ones counted; null where unknown. */
-function runPairs(keys: PlannedKeys, workload: Workload, perStep: number): number | null {
-  if (keys.max_steps > 0) return keys.max_steps * perStep;
-  return workload.pairs === null ? null : workload.pairs * keys.num_train_epochs;
 }

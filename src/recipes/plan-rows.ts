@@ -11,7 +11,7 @@ import type { Example } from "../data/example.ts";
 import { methodOf } from "../methods/index.ts";
 import type { PairLengths } from "../planner/flops.ts";
 import { streamTokens } from "../planner/flops.ts";
-import type { Workload } from "../planner/run-plan.ts";
+import type { Workload } from "../planner/plan-input.ts";
 import { prepareData, taskOf } from "../train/prepare-data.ts";
 import { EpochSteps, type PlanKeys } from "../train/step-source.ts";
 import { lengthsOf } from "./row-cost.ts";

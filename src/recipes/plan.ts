@@ -10,7 +10,7 @@ import { parseModelConfig } from "../formats/hf-config.ts";
 import type { ModelConfig } from "../formats/model-config.ts";
 import { storedConfig } from "../formats/tied-head.ts";
 import { resolveModelDirectory } from "../hub/hub-model.ts";
-import { type ComputeType, type Device, gpuListedAs, gpuNamed } from "../planner/devices.ts";
+import { type ComputeType, clusterOf, type Device, gpuListedAs, gpuNamed } from "../planner/devices.ts";
 import { type Plan, planRun } from "../planner/run-plan.ts";
 import { computesBfloat16, readMemory, readNvidiaGpus, readProcessor } from "../setup/hardware.ts";
 import { type GivenLengths, type PlanConfig, workloadOf } from "./plan-rows.ts";
@@ -22,8 +22,12 @@ export interface PlanOptions {
   modelConfig?: string;
   /** Name of a GPU of the table. Default: this machine's, by the run's `device`. */
   gpu?: string;
-  /** Devices of this kind; default 1. */
+  /** Devices of this kind, one a rank; default 1. */
   count?: number;
+  /** Hosts that they are on, equally many on each; default 1. */
+  nodes?: number;
+  /** GB/s that a rank sends to other hosts. */
+  linkGBps?: number;
   /** Memory of the device in GiB. */
   memoryGiB?: number;
   /** Peak speed of the device in TFLOP/s, in the type that the run computes in. */
@@ -57,7 +61,8 @@ export async function plan(config: PlanConfig, options: PlanOptions = {}): Promi
     config.adapter_name_or_path === null
       ? null
       : await resolveModelDirectory(config.adapter_name_or_path, { ...search, kind: "adapter" });
-  const device = deviceOf(config, options);
+  const hosts = hostsOf(options);
+  const device = deviceOf(config, options, hosts[0] ?? 1);
   const dtype = dtypeOf(config, device);
   const workload = await workloadOf(config, { directory, ...options.lengths }, options.onPhase);
   return planRun({
@@ -67,7 +72,7 @@ export async function plan(config: PlanConfig, options: PlanOptions = {}): Promi
     keys: config,
     dtype,
     device,
-    count: options.count ?? 1,
+    cluster: clusterOf(hosts, device, options.linkGBps),
     isUtilisationGiven: options.utilisation !== undefined,
     utilisation: options.utilisation ?? (device.isGpu ? usualUtilisation.gpu : usualUtilisation.cpu),
     speedSource: options.tflops === undefined ? speedSource(device, dtype) : "as given",
@@ -107,13 +112,33 @@ function dtypeOf({ dtype }: PlanConfig, device: Device): ComputeType {
   return device.isGpu || computesBfloat16(readProcessor().features) ? "bfloat16" : "float32";
 }
 
-function deviceOf(config: PlanConfig, options: PlanOptions): Device {
+/** Ranks of each host. */
+function hostsOf({ count = 1, nodes = 1 }: PlanOptions): number[] {
+  if (count % nodes === 0) return Array.from({ length: nodes }, () => count / nodes);
+  throw new ConfigError(
+    `--count ${count} on --nodes ${nodes}: expected equally many devices on each host. Give a multiple of ${nodes}.`,
+  );
+}
+
+function deviceOf(config: PlanConfig, options: PlanOptions, perHost: number): Device {
   const { memoryGiB, tflops } = options;
-  const found = options.gpu === undefined ? machineDevice(config) : gpuNamed(options.gpu);
+  const found = options.gpu === undefined ? shareOf(machineDevice(config), perHost) : gpuNamed(options.gpu);
   return {
     ...found,
     ...(memoryGiB === undefined ? {} : { memoryBytes: memoryGiB * 2 ** 30 }),
     ...(tflops === undefined ? {} : { peaks: { float32: tflops * 1e12, bfloat16: tflops * 1e12 } }),
+  };
+}
+
+/** What each of a host's ranks has of its processor and memory; a GPU is its own. */
+function shareOf(device: Device, ranks: number): Device {
+  if (device.isGpu || ranks === 1) return device;
+  const { float32, bfloat16 } = device.peaks;
+  return {
+    ...device,
+    name: `${device.name}, shared by ${ranks} ranks`,
+    memoryBytes: device.memoryBytes / ranks,
+    peaks: { float32: float32 / ranks, bfloat16: bfloat16 / ranks },
   };
 }
 

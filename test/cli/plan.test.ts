@@ -42,7 +42,7 @@ test("a run is planned from its YAML, keys can be set behind it, and nothing is 
   }
 });
 
-test("a config.json alone, for eight GPUs: one device is planned, and that is said", async () => {
+test("a config.json alone, for eight GPUs of two hosts: how the ranks share the model, and why", async () => {
   using fixture = runFixture({ rows: 2, held: 0 });
   const file = fixture.path("config.json");
   writeFileSync(file, JSON.stringify(tinyConfig("llama_untied")));
@@ -55,6 +55,7 @@ test("a config.json alone, for eight GPUs: one device is planned, and that is sa
       "h100",
       "--count",
       "8",
+      ...["--nodes", "2", "--link", "25"],
       "--pairs",
       "1000",
       "--use_peft",
@@ -62,7 +63,12 @@ test("a config.json alone, for eight GPUs: one device is planned, and that is sa
     ],
   );
   assert.equal(status, 0, stderr);
-  assert.match(stdout, /preftune does not have yet/);
+  assert.match(
+    stdout,
+    /^ranks +8 on 2 hosts \(4 each\); 300 GB\/s .* 25 GB\/s a rank between hosts \(--link\)$/m,
+  );
+  assert.match(stdout, /^layout +shard: none is the fastest that fits/m);
+  assert.match(stdout, /^ +node +true /m);
   assert.match(stdout, /lengths assumed/);
 });
 
@@ -73,6 +79,10 @@ test("mistakes end with status 2 and say what to do", async () => {
   const gpu = await preftune("plan", "--model-config", file, "--gpu", "h10");
   assert.equal(gpu.status, 2);
   assert.match(gpu.stderr, /expected one of h100.*got "h10".*Did you mean "h100"/);
+  const uneven = ["--gpu", "h100", "--count", "8", "--nodes", "3"];
+  const hosts = await preftune("plan", "--model-config", file, ...uneven);
+  assert.equal(hosts.status, 2);
+  assert.match(hosts.stderr, /--count 8 on --nodes 3: expected equally many.*Give a multiple of 3/);
   const nothing = await preftune("plan");
   assert.equal(nothing.status, 2);
   assert.match(nothing.stderr, /--model-config FILE/);

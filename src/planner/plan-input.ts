@@ -1,0 +1,83 @@
+/** What a plan is made from. */
+import type { REWARD_SOURCES } from "../config/online-keys.ts";
+import type { RunConfig } from "../config/run-config.ts";
+import type { ModelConfig } from "../formats/model-config.ts";
+import type { ComputeType, Device } from "./devices.ts";
+import type { PairLengths } from "./flops.ts";
+import type { Cluster } from "./layout.ts";
+import type { TrainedParts } from "./trained-parts.ts";
+
+/** Keys of a run that a plan needs besides what is trained. */
+export type PlannedKeys = Pick<
+  RunConfig,
+  | "method"
+  | "train_batch_size"
+  | "per_device_train_batch_size"
+  | "gradient_accumulation_steps"
+  | "tokens_per_step"
+  | "max_tokens_per_micro_batch"
+  | "gradient_checkpointing"
+  | "gradient_checkpointing_blocks"
+  | "activation_offloading"
+  | "optimizer_in_backward"
+  | "logits_chunk_size"
+  | "logits_kept_mib"
+  | "share_prompt"
+  | "precompute_ref_log_probs"
+  | "log_entropy"
+  | "shard"
+  | "keep_gathered"
+  | "num_train_epochs"
+  | "max_steps"
+  | "max_length"
+  | (typeof REWARD_SOURCES)[number]
+  | "num_generations"
+  | "max_completion_length"
+  | "max_staleness"
+  | "steps_per_generation"
+  | "num_iterations"
+  | "adapter_name_or_path"
+>;
+
+/** The rows of a run, as far as they are known. */
+export interface Workload {
+  /** Where the lengths come from, for the reader. */
+  source: string;
+  /** False where lengths are assumed. */
+  isMeasured: boolean;
+  /** Rows of an epoch; null where unknown. In an on-policy run completions. */
+  pairs: number | null;
+  mean: PairLengths;
+  /** The run's largest micro-batch as it is configured. */
+  own: readonly PairLengths[];
+  /** The largest micro-batch of so many rows. */
+  microBatch(size: number): readonly PairLengths[];
+}
+
+/** What is planned. */
+export interface PlanInput {
+  modelName: string;
+  model: ModelConfig;
+  trained: TrainedParts;
+  keys: PlannedKeys;
+  dtype: ComputeType;
+  device: Device;
+  /** Devices of this kind, one a rank. */
+  cluster: Cluster;
+  /** Fraction of the device's peak that is taken to be reached. */
+  utilisation: number;
+  /** Whether that fraction was measured (`--mfu`): then no micro-batch is too small for it. */
+  isUtilisationGiven: boolean;
+  /** Where the device's speed comes from, for the reader. */
+  speedSource: string;
+  workload: Workload;
+  /** What scores completions besides functions; left out or null: no model does. */
+  rewardModel?: ModelConfig | null;
+}
+
+/** A pair of the same proportions, as long as `max_length` allows. */
+export function longestPair(mean: PairLengths, maxLength: number): PairLengths {
+  const completion = Math.max(mean.chosen, mean.rejected);
+  const prompt = Math.max(1, Math.round((maxLength * mean.prompt) / (mean.prompt + completion)));
+  return { prompt, chosen: maxLength - prompt, rejected: mean.rejected > 0 ? maxLength - prompt : 0 };
+}

@@ -1,0 +1,112 @@
+/** The plan of a run on several ranks: how they share the model, what they send, how long a step takes. */
+import type { RunConfig } from "../config/run-config.ts";
+import { accumulationOf, rowsPerStep } from "../config/step-rows.ts";
+import {
+  type ChosenLayout,
+  type Cluster,
+  chooseLayout,
+  hidingTokens,
+  type Layout,
+  type LayoutCosts,
+  ranksOf,
+  sharersOf,
+  stepSeconds,
+  type TrafficInput,
+  trafficOf,
+} from "./layout.ts";
+import type { Shards } from "./sharded-memory.ts";
+
+/** A run on several ranks. */
+export interface RanksPlan {
+  ranks: number;
+  /** Ranks of each host. */
+  hosts: readonly number[];
+  /** Bytes a second between ranks of a host, and of different hosts. */
+  inside: number;
+  link: number;
+  layout: ChosenLayout;
+  /** What memory depends on besides. */
+  memory: { shards: Shards | null; accumulates: boolean };
+  /** Rows of a step on all ranks, and micro-batches of each rank. */
+  rowsPerStep: number;
+  microBatches: number;
+  /** Bytes that a rank sends a step. */
+  sentPerStep: number;
+  /** Tokens of a micro-batch from which passing parts of the model is hidden; null where none are passed. */
+  hidingTokens: number | null;
+  /** Seconds of the run; null where its length is unknown. */
+  runSeconds: number | null;
+}
+
+/** What it follows from. */
+export interface RanksInput extends TrafficInput {
+  keys: Pick<
+    RunConfig,
+    | "shard"
+    | "keep_gathered"
+    | "train_batch_size"
+    | "per_device_train_batch_size"
+    | "gradient_accumulation_steps"
+    | "tokens_per_step"
+  >;
+  cluster: Cluster;
+  usable: number;
+  memoryOf: (shards: Shards | null, accumulates: boolean) => number;
+  microBatch: { seconds: number; tokens: number; flops: number };
+  /** Rows of the run, repeated ones counted; null where unknown. */
+  runRows: (rowsPerStep: number) => number | null;
+  /** Tokens of a row in the mean. */
+  rowTokens: number;
+}
+
+/** How a layout's ranks share the model, as memory is planned by. */
+function shardsOf(layout: Layout, cluster: Cluster): Shards | null {
+  const ranks = sharersOf(layout, cluster);
+  return ranks === 1 ? null : { ranks, keep_gathered: layout.keep_gathered };
+}
+
+/** Rows of a step on `ranks` ranks, on average, and micro-batches of each rank. */
+function stepOn(
+  { keys, rowTokens, microBatch }: Pick<RanksInput, "keys" | "rowTokens" | "microBatch">,
+  ranks: number,
+): { rows: number; microBatches: number } {
+  const { tokens_per_step: tokens, train_batch_size } = keys;
+  if (tokens !== null) {
+    const microBatches = Math.max(1, Math.ceil(tokens / ranks / microBatch.tokens));
+    return { rows: Math.max(1, tokens / rowTokens), microBatches };
+  }
+  const rows = train_batch_size ?? rowsPerStep(keys) * ranks;
+  return { rows, microBatches: accumulationOf(rows, keys, ranks) };
+}
+
+/** The plan of several ranks. */
+export function planRanks(input: RanksInput): RanksPlan {
+  const { cluster, usable, keys, microBatch } = input;
+  const ranks = ranksOf(cluster);
+  const { rows, microBatches } = stepOn(input, ranks);
+  const work = { microBatchSeconds: microBatch.seconds, microBatches };
+  const costsOf = (layout: Layout): LayoutCosts => {
+    const traffic = trafficOf(input, layout, cluster);
+    const memory = input.memoryOf(shardsOf(layout, cluster), microBatches > 1);
+    return { memory, traffic, stepSeconds: stepSeconds(traffic, layout, { work, cluster }) };
+  };
+  const layout = chooseLayout({ wanted: keys, cluster, usable, costsOf });
+  const { gathered, exchanged, added } = layout.costs.traffic;
+  const passed = gathered + exchanged;
+  const runRows = input.runRows(rows);
+  const { hosts, inside, link } = cluster;
+  const bandwidth = layout.shard === "node" || hosts.length === 1 ? inside : link;
+  return {
+    ...{ ranks, hosts, inside, link, layout, microBatches, rowsPerStep: rows },
+    memory: { shards: shardsOf(layout, cluster), accumulates: microBatches > 1 },
+    sentPerStep: microBatches * passed + added,
+    hidingTokens:
+      passed === 0
+        ? null
+        : hidingTokens(passed, bandwidth, {
+            flopsPerToken: microBatch.flops / microBatch.tokens,
+            flopsPerSecond: microBatch.flops / microBatch.seconds,
+          }),
+    runSeconds: runRows === null ? null : Math.ceil(runRows / rows) * layout.costs.stepSeconds,
+  };
+}

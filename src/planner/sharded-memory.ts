@@ -1,0 +1,140 @@
+/**
+ * Memory of a rank that holds a part of each unit of a model (the embedding, a block, the final norm, the head). It follows
+ * `src/sharding` and is to be changed with it.
+ */
+import { blockWeights } from "../formats/block-linears.ts";
+import type { ModelConfig } from "../formats/model-config.ts";
+import { itemBytes, type PlannedNumerics } from "./activations.ts";
+import { blockParameters, type ParameterCounts } from "./parameter-counts.ts";
+import type { TrainedParts } from "./trained-parts.ts";
+
+/** How many ranks share a copy of the model, and whether blocks stay gathered until their backward pass. */
+export interface Shards {
+  ranks: number;
+  keep_gathered: boolean;
+}
+
+/** What the units depend on. */
+export interface UnitInput {
+  model: ModelConfig;
+  trained: TrainedParts;
+  counts: ParameterCounts;
+  numerics: PlannedNumerics;
+}
+
+/** Bytes of gathered units, and trained numbers in them. */
+export interface UnitBytes {
+  block: number;
+  embedding: number;
+  /** 0 where the head is the embedding's matrix. */
+  head: number;
+  trainedInBlock: number;
+  trainedInEmbedding: number;
+  trainedInHead: number;
+}
+
+/** The units as they are gathered: matrices in the activations' type, trained vectors and adapters in float32. */
+export function unitBytes({ model, trained, counts, numerics }: UnitInput): UnitBytes {
+  const item = itemBytes(numerics);
+  const table = model.vocabSize * model.hiddenSize;
+  const isTied = model.tieWordEmbeddings;
+  const copied = (isTrained: boolean) => (isTrained ? table : 0);
+  if (trained.isFull) {
+    const matrices = blockWeights(model);
+    return {
+      block: item * matrices + 4 * (blockParameters(model) - matrices),
+      embedding: item * table,
+      head: isTied ? 0 : item * table,
+      trainedInBlock: blockParameters(model),
+      trainedInEmbedding: table,
+      trainedInHead: isTied ? 0 : table,
+    };
+  }
+  const savedInBlocks = trained.savedLinears.reduce(
+    (sum, { linear }) => sum + linear.inputs * linear.outputs,
+    0,
+  );
+  const ownInBlock = (counts.adapter + savedInBlocks) / model.numLayers;
+  return {
+    block: item * blockParameters(model) + 4 * ownInBlock,
+    embedding: item * table + 4 * copied(trained.trainsEmbedding),
+    head: (isTied ? 0 : item * table) + 4 * copied(trained.trainsHead),
+    trainedInBlock: ownInBlock,
+    trainedInEmbedding: copied(trained.trainsEmbedding),
+    trainedInHead: copied(trained.trainsHead),
+  };
+}
+
+/** Bytes that a rank holds from the beginning to the end: its parts of all units, and float32 masters of what is in another type. */
+export function shardBytes(input: UnitInput, { ranks }: Shards): { weights: number; optimiser: number } {
+  const { model, trained, counts, numerics } = input;
+  const unit = unitBytes(input);
+  const parts = model.numLayers * unit.block + unit.embedding + unit.head + 4 * model.hiddenSize;
+  const table = model.vocabSize * model.hiddenSize;
+  const matrices = model.numLayers * blockWeights(model) + table * (model.tieWordEmbeddings ? 1 : 2);
+  const masters = trained.isFull && itemBytes(numerics) !== 4 ? 4 * matrices : 0;
+  return { weights: (parts + masters) / ranks, optimiser: (8 * counts.trained) / ranks };
+}
+
+/** Exchanges of gradients under way at most, besides the one that begins: as in `sharded-model.ts`. */
+const exchangesInFlight = 2;
+
+/** Bytes of gathered units and of gradients at a moment of a step. */
+export interface ShardedMoment {
+  gathered: number;
+  gradients: number;
+}
+
+/** The moments of a step, in its order, as `memory.ts` has them; and when the embedding's gradient is exchanged. */
+export interface ShardedMoments {
+  forward: ShardedMoment;
+  head: ShardedMoment;
+  lastBack: ShardedMoment;
+  /** The backward pass of a block while the gradients of others are exchanged. */
+  middleBack: ShardedMoment;
+  firstBack: ShardedMoment;
+  embedding: ShardedMoment;
+}
+
+/**
+ * Gathered units and gradients of a rank in the moments of a step.
+ *
+ * @param accumulates - whether gradients of an earlier micro-batch are there
+ */
+export function shardedMoments(
+  input: UnitInput,
+  { ranks, keep_gathered }: Shards,
+  accumulates: boolean,
+): ShardedMoments {
+  const { model, trained, counts, numerics } = input;
+  const unit = unitBytes(input);
+  const isTied = model.tieWordEmbeddings;
+  const blocks = model.numLayers * unit.block;
+  // Gloo gathers into memory of its own and copies it
+  const arriving = numerics.onGpu ? 0 : unit.block;
+  const tables = isTied ? unit.embedding : 0;
+  const passing = keep_gathered ? blocks : 2 * unit.block + arriving;
+  const sums = (4 * counts.trained) / ranks;
+  const earlier = accumulates ? sums : 0;
+  // what autograd has of a block, and what is on its way: a rank's own and what arrives
+  const fresh = (trained.isFull ? itemBytes(numerics) : 4) * unit.trainedInBlock;
+  const exchange = 8 * unit.trainedInBlock;
+  const inFlight = Math.min(exchangesInFlight, model.numLayers - 1) * exchange;
+  // a tied table's gradient waits for the embedding's
+  const ofHead = 8 * unit.trainedInHead;
+  const table = isTied ? 4 * Math.max(unit.trainedInEmbedding, unit.trainedInHead) : 0;
+  return {
+    forward: { gathered: passing + tables, gradients: earlier },
+    head: {
+      gathered: (keep_gathered ? blocks : 0) + (isTied ? tables : unit.head),
+      gradients: earlier + (isTied ? table : 4 * unit.trainedInHead),
+    },
+    lastBack: { gathered: passing, gradients: earlier + table + ofHead + fresh },
+    middleBack: { gathered: passing, gradients: earlier + table + inFlight + fresh + exchange },
+    firstBack: {
+      gathered: keep_gathered ? unit.block : unit.block + arriving,
+      gradients: sums + table + inFlight + fresh + exchange,
+    },
+    embedding: { gathered: 0, gradients: sums + inFlight + 8 * unit.trainedInEmbedding },
+  };
+}
