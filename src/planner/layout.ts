@@ -135,7 +135,7 @@ export interface ChosenLayout extends Layout {
   compared: readonly (Layout & { costs: LayoutCosts; fits: boolean })[];
 }
 
-/** Layouts that differ by less than this share of the time are equally fast; the one that is simpler is taken. */
+/** Layouts whose times differ by less than this fraction are equally fast; the one that is simpler is taken. */
 const alike = 0.02;
 
 /**
@@ -177,7 +177,7 @@ function layoutsOf({ shard, keep_gathered }: LayoutQuestion["wanted"], cluster: 
 }
 
 /** "shard: node, keep_gathered: false" */
-export function layoutText({ shard, keep_gathered }: Layout): string {
+function layoutText({ shard, keep_gathered }: Layout): string {
   return shard === "none" ? "shard: none" : `shard: ${shard}, keep_gathered: ${keep_gathered}`;
 }
 

@@ -151,7 +151,7 @@ function largestBatch(setup: MemorySetup, workload: Workload, bytes: number): nu
   return low;
 }
 
-/** How the run goes on its ranks, where it has several. */
+/** The plan of its ranks, where the run has several. */
 function planOnRanks(input: PlanInput, setup: MemorySetup, flops: PairFlops): RanksPlan | null {
   const { model, trained, keys, cluster, workload, device } = input;
   if (ranksOf(cluster) === 1) return null;

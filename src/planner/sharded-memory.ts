@@ -110,7 +110,7 @@ export function shardedMoments(
   const unit = unitBytes(input);
   const isTied = model.tieWordEmbeddings;
   const blocks = model.numLayers * unit.block;
-  // Gloo gathers into memory of its own and copies it
+  // Gloo gathers into a separate buffer and copies it
   const arriving = numerics.onGpu ? 0 : unit.block;
   const tables = isTied ? unit.embedding : 0;
   const passing = keep_gathered ? blocks : 2 * unit.block + arriving;
