@@ -19,6 +19,8 @@ export interface MicroBatch {
    * over; an entry is null where all were kept. Null or left out: all everywhere.
    */
   keptTokens?: KeptTokens | null;
+  /** True for a batch that stands for none: the rank that gets it has nothing to do where others have, and takes part all the same. */
+  isIdle?: boolean;
 }
 
 /** T input tokens, R response tokens, C completions. */

@@ -3,7 +3,7 @@
  * later backward on its own, in this file's order and nowhere else. Whether a block's activations are kept or computed
  * again is a choice here, not a property of the model.
  */
-import type { Decoder } from "../models/causal-lm.ts";
+import type { Decoder, Residence } from "../models/causal-lm.ts";
 import type { ParameterSet } from "../nn/parameter-set.ts";
 import { backward, type DType, enableGrad, noGrad, ops, scope, type Tensor } from "../torch/index.ts";
 import type { CompletionSlice, DeviceBatch } from "./batch.ts";
@@ -17,7 +17,7 @@ export interface WalkOptions extends Omit<Numerics, "temperature" | "logits_chun
 }
 
 /** The model run up to its head; what is left is asked of it in this order: `head` for every slice, then `backward`. */
-export interface Walk<Values> {
+export interface Walk<Values> extends Disposable {
   /** What the head makes of a slice's tokens. */
   head(slice: CompletionSlice): WalkedHead<Values>;
   /**
@@ -44,6 +44,8 @@ interface Stage {
   /** Whether its input needs a gradient. */
   receives: boolean;
   run: (input: Tensor) => Tensor;
+  /** The module that it runs. */
+  part: object;
 }
 
 /**
@@ -61,26 +63,42 @@ export function walk<Values>(
   const { trained } = options;
   const trains = trainedParts(model, trained);
   const stages: Stage[] = [];
+  const { residence } = model;
+  const { embed_tokens, layers, norm } = model.model;
   const context = model.context(batch, options.dtype);
+  residence?.enter(embed_tokens, layers[0]);
   let h = embedded(model, batch, options.dtype);
+  residence?.leave(embed_tokens, false);
   const recomputed = options.gradient_checkpointing
     ? (options.gradient_checkpointing_blocks ?? Number.POSITIVE_INFINITY)
     : 0;
-  for (const [i, block] of model.model.layers.entries()) {
+  for (const [i, block] of layers.entries()) {
+    residence?.enter(block, layers[i + 1] ?? norm);
     h = forwardStage(stages, h, (x) => block.forward(x, context), {
+      part: block,
       records: i >= trains.firstBlock,
       gradient_checkpointing: i - trains.firstBlock < recomputed,
       activation_offloading: options.activation_offloading ?? false,
       receives: trains.embedding || i > trains.firstBlock,
     });
+    residence?.leave(block, i >= trains.firstBlock);
   }
-  const tail = (x: Tensor) => model.model.norm.forward(ops.indexSelect(x, 0, batch.predictors));
+  residence?.enter(norm, model.head);
+  const tail = (x: Tensor) => norm.forward(ops.indexSelect(x, 0, batch.predictors));
   const rows = forwardStage(stages, h, tail, {
+    part: norm,
     records: trains.anyBelowHead,
     gradient_checkpointing: false,
     activation_offloading: false,
-    receives: trains.embedding || trains.firstBlock < model.model.layers.length,
+    receives: trains.embedding || trains.firstBlock < layers.length,
   });
+  residence?.leave(norm, trains.anyBelowHead);
+  residence?.enter(model.head);
+  let holdsHead = true;
+  const leaveHead = () => {
+    if (holdsHead) residence?.leave(model.head, false);
+    holdsHead = false;
+  };
   const gradRows = trained !== null ? noGrad(() => ops.zerosLike(ops.detach(rows))) : null;
   return {
     head: (slice) =>
@@ -97,13 +115,16 @@ export function walk<Values>(
         };
       }),
     backward: (onGradientsReady) => {
-      const grad = walkBack(stages, gradRows, onGradientsReady);
-      if (trained !== null && trains.embedding && grad !== null) {
-        using _ = scope();
-        const table = trained.gradOf(model.model.embed_tokens.table);
-        noGrad(() => model.addEmbeddingGrad(table, batch.ids, grad));
-      }
+      leaveHead();
+      residence?.complete(model.head);
+      const grad = walkBack(stages, gradRows, { residence, onGradientsReady });
+      if (trained === null || !trains.embedding) return;
+      using _ = scope();
+      const table = trained.gradOf(embed_tokens.table);
+      if (grad !== null) noGrad(() => model.addEmbeddingGrad(table, batch.ids, grad));
+      residence?.complete(embed_tokens);
     },
+    [Symbol.dispose]: leaveHead,
   };
 }
 
@@ -133,6 +154,7 @@ function embedded(model: Decoder, batch: DeviceBatch, dtype: DType): Tensor {
 
 /** How a segment runs. */
 interface StageOptions {
+  part: object;
   /** Whether anything in it or below it is trained. */
   records: boolean;
   /** Whether anything below it is trained, so that its input needs a gradient. */
@@ -146,7 +168,7 @@ function forwardStage(
   stages: Stage[],
   incoming: Tensor,
   run: (input: Tensor) => Tensor,
-  { records, receives, gradient_checkpointing, activation_offloading }: StageOptions,
+  { part, records, receives, gradient_checkpointing, activation_offloading }: StageOptions,
 ): Tensor {
   using stage = scope();
   if (!records) {
@@ -160,7 +182,7 @@ function forwardStage(
   const kept = gradient_checkpointing && activation_offloading ? offloaded(incoming) : input;
   stage.keep(kept);
   release(stages, incoming);
-  stages.push({ input: kept, output: gradient_checkpointing ? null : output, receives, run });
+  stages.push({ input: kept, output: gradient_checkpointing ? null : output, receives, run, part });
   return output;
 }
 
@@ -183,14 +205,21 @@ function release(stages: Stage[], incoming: Tensor): void {
  * Each segment in reverse, freed as soon as its gradient is passed down.
  *
  * @param last - gradient of what the last segment gave
- * @param onGradientsReady - called after each segment
  * @returns the gradient of what the first segment received, or null where it needs none
  */
-function walkBack(stages: Stage[], last: Tensor | null, onGradientsReady?: () => void): Tensor | null {
+function walkBack(
+  stages: Stage[],
+  last: Tensor | null,
+  {
+    residence,
+    onGradientsReady,
+  }: { residence: Residence | null; onGradientsReady?: (() => void) | undefined },
+): Tensor | null {
   let grad = last;
   for (let stage = stages.pop(); stage !== undefined && grad !== null; stage = stages.pop()) {
     using step = scope();
-    const { output, receives } = stage;
+    const { output, receives, part } = stage;
+    residence?.enter(part, stages.at(-1)?.part);
     const input =
       output === null ? leafOf(ops.to(stage.input, grad.device, stage.input.dtype), receives) : stage.input;
     backward([output ?? enableGrad(() => stage.run(input))], { gradients: [grad] });
@@ -200,6 +229,8 @@ function walkBack(stages: Stage[], last: Tensor | null, onGradientsReady?: () =>
     stage.input.dispose();
     grad.dispose();
     grad = next === null ? null : step.keep(next);
+    residence?.leave(part, false);
+    residence?.complete(part);
     onGradientsReady?.();
   }
   return grad;

@@ -68,12 +68,17 @@ function isBase(module: object): module is Projection {
 export function* adapterTensors(model: Decoder): Generator<[AdapterPart, Tensor]> {
   for (const { path, module } of namedModules(model)) {
     if (module instanceof LoraLinear) {
-      yield [{ path, part: "A" }, module.lora_A];
-      yield [{ path, part: "B" }, module.lora_B];
-      if (module.lora_magnitude_vector !== null)
-        yield [{ path, part: "magnitude" }, module.lora_magnitude_vector];
+      const rank = module.lora_A.size(0);
+      const place = (part: "A" | "B" | "magnitude") => ({
+        path,
+        part,
+        initial: () => module.initial(part, rank),
+      });
+      yield [place("A"), module.lora_A];
+      yield [place("B"), module.lora_B];
+      if (module.lora_magnitude_vector !== null) yield [place("magnitude"), module.lora_magnitude_vector];
     } else if (module instanceof SavedLinear || module instanceof SavedEmbedding) {
-      yield [{ path, part: "saved" }, module.saved];
+      yield [{ path, part: "saved", initial: () => module.initial() }, module.saved];
     }
   }
 }
@@ -83,4 +88,6 @@ export interface AdapterPart {
   /** Path of the module, e.g. "model.layers.0.self_attn.q_proj". */
   path: string;
   part: "A" | "B" | "magnitude" | "saved";
+  /** The tensor of a new adapter, made of the base where it needs it. */
+  initial: () => Tensor;
 }

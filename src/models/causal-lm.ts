@@ -39,6 +39,19 @@ export interface Trunk {
   norm: RMSNorm;
 }
 
+/**
+ * Brings the tensors of a model's parts to where they are computed with. A part is a module: the embedding, a block, the final norm,
+ * the head.
+ */
+export interface Residence {
+  /** The tensors of `part` are there until it is left; those of `next` may begin to come. */
+  enter(part: object, next?: object): void;
+  /** @param comesBack - whether the backward pass enters it again */
+  leave(part: object, comesBack: boolean): void;
+  /** All gradients that a backward pass gives the tensors of `part` are there. */
+  complete(part: object): void;
+}
+
 /** Constants in which families differ outside their blocks. */
 export interface FamilyTraits {
   /** Factor on embeddings (Gemma: √D), 1 for none. */
@@ -56,6 +69,8 @@ export interface DecoderParts {
 export abstract class Decoder {
   readonly config: ModelConfig;
   readonly model: Trunk;
+  /** Null where all tensors are in place at all times. */
+  residence: Residence | null = null;
   readonly #traits: FamilyTraits;
   readonly #frequencies: Record<LayerKind, Float32Array<ArrayBuffer>>;
 
@@ -70,6 +85,9 @@ export abstract class Decoder {
       sliding: sliding === null ? slow : inverseFrequencies(sliding, config.headDim),
     };
   }
+
+  /** The part of the model that follows its final norm. */
+  abstract get head(): object;
 
   /** Where the model's weights are. */
   get device(): string {
@@ -118,12 +136,19 @@ export abstract class Decoder {
    */
   hiddenStates(stream: TokenStream, dtype: DType, cached?: readonly CachedAttention[]): Tensor {
     const context = this.context(stream, dtype);
-    let h = this.embed(stream.ids, dtype);
-    for (const [layer, block] of this.model.layers.entries()) {
+    const { embed_tokens, layers, norm } = this.model;
+    const run = (part: object, body: () => Tensor): Tensor => {
+      this.residence?.enter(part);
+      const result = body();
+      this.residence?.leave(part, false);
+      return result;
+    };
+    let h = run(embed_tokens, () => this.embed(stream.ids, dtype));
+    for (const [layer, block] of layers.entries()) {
       const attend = cached?.[layer];
-      h = block.forward(h, attend === undefined ? context : withCache(context, attend));
+      h = run(block, () => block.forward(h, attend === undefined ? context : withCache(context, attend)));
     }
-    return this.model.norm.forward(h);
+    return run(norm, () => norm.forward(h));
   }
 }
 
@@ -135,6 +160,10 @@ export class CausalLM extends Decoder {
   constructor(parts: DecoderParts, head: DenseProjection) {
     super(parts);
     this.lm_head = head;
+  }
+
+  get head(): object {
+    return this.lm_head;
   }
 }
 

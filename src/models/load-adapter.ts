@@ -15,6 +15,16 @@ import { RewardModel } from "./reward-model.ts";
  * @throws {FormatError} if a tensor's shape does not fit the model
  */
 export function installAdapter(model: Decoder, files: AdapterFiles): Adapter {
+  const { adapter, targets } = placeAdapter(model, files);
+  readTensorsInto([files.file], targets, "adapter");
+  return adapter;
+}
+
+/** The same without reading the tensors, which are given under the names that they have in the file. */
+export function placeAdapter(
+  model: Decoder,
+  files: AdapterFiles,
+): { adapter: Adapter; targets: Map<string, Tensor> } {
   requireKind(model, files);
   const adapter = addAdapter(model, files.config, [...files.lora.keys()]);
   const targets = new Map<string, Tensor>();
@@ -22,8 +32,7 @@ export function installAdapter(model: Decoder, files: AdapterFiles): Adapter {
     const entry = part === "saved" ? files.saved.get(`${path}.weight`) : files.lora.get(path)?.[part];
     targets.set(entry?.name ?? `${path} (${part})`, tensor);
   }
-  readTensorsInto([files.file], targets, "adapter");
-  return adapter;
+  return { adapter, targets };
 }
 
 /** A reward model's adapter brings the score layer; another leaves a model without one. */

@@ -16,7 +16,7 @@ import type { WeightSource } from "./weights.ts";
 
 /** Options of `loadModel`. */
 export interface LoadOptions {
-  /** Default "cpu". */
+  /** Default "cpu"; "meta": the files are checked, and no weight is read. */
   device?: string;
   /** Type to hold the weights in; default: as stored. */
   dtype?: DType | null;
@@ -25,6 +25,9 @@ export interface LoadOptions {
   /** PEFT adapter directory to put into the model; default: none. */
   adapter?: string | null;
 }
+
+/** The device of tensors that are checked and not read: shapes and types alone. */
+const shapesAlone = "meta";
 
 /**
  * Loads the model in `dir`; no parameter but an adapter's requires grad. Every tensor of the architecture must be there with its shape,
@@ -117,6 +120,9 @@ function readWeight({ index, maps, stored, shape, dir }: Wanted, options: LoadOp
   const { device = "cpu", dtype, copy = false } = options;
   using reading = scope();
   const mapped = map(entry);
+  if (device === shapesAlone) {
+    return reading.keep(ops.empty(entry.shape, { dtype: dtype ?? mapped.dtype, device }));
+  }
   const type = dtype ?? mapped.dtype;
   const shares = !copy && device === "cpu" && type === mapped.dtype;
   const weight = shares ? mapped : ops.empty(entry.shape, { dtype: type, device });

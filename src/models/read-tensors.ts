@@ -18,6 +18,16 @@ export function readTensorsInto(
   targets: ReadonlyMap<string, Tensor>,
   what: string,
 ): void {
+  requireTensors(files, targets, what);
+  for (const file of files) copyFile(file, targets);
+}
+
+/** Checks that the files hold exactly the targets, and reads nothing. Parameters and errors as `readTensorsInto`. */
+export function requireTensors(
+  files: readonly SafetensorsFile[],
+  targets: ReadonlyMap<string, Tensor>,
+  what: string,
+): void {
   const where = files[0]?.path ?? what;
   const homes = new Map(
     files.flatMap((file) => [...file.tensors.values()].map((entry) => [entry.name, file] as const)),
@@ -35,7 +45,6 @@ export function readTensorsInto(
   const extra = [...homes.keys()].find((name) => !targets.has(name));
   if (extra !== undefined)
     throw new FormatError(`${where}: tensor "${extra}" does not belong to this ${what}`);
-  for (const file of files) copyFile(file, targets);
 }
 
 function copyFile(file: SafetensorsFile, targets: ReadonlyMap<string, Tensor>): void {

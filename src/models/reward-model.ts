@@ -11,4 +11,8 @@ export class RewardModel extends Decoder {
     super(parts);
     this.score = score;
   }
+
+  get head(): object {
+    return this.score;
+  }
 }

@@ -50,16 +50,23 @@ export class LoraLinear implements Projection {
 
   /** Starts as the identity: A uniform in ±1/√in, B zero, the magnitude that of W₀. */
   constructor(base: Projection, options: LoraOptions, adapters: AdapterSwitch) {
-    const [out, input] = base.shape;
-    const where = { dtype: "float32", device: base.device } as const;
-    const bound = 1 / Math.sqrt(input);
     this.#base = base;
-    this.lora_A = ops.uniform_(ops.zeros([options.rank, input], where), -bound, bound);
-    this.lora_B = ops.zeros([out, options.rank], where);
-    this.lora_magnitude_vector = options.useDora ? rowNorms(base.dense("float32")) : null;
     this.#scale = options.alpha / (options.useRslora ? Math.sqrt(options.rank) : options.rank);
     this.#dropout = options;
     this.#switch = adapters;
+    this.lora_A = this.initial("A", options.rank);
+    this.lora_B = this.initial("B", options.rank);
+    this.lora_magnitude_vector = options.useDora ? this.initial("magnitude", options.rank) : null;
+  }
+
+  /** A tensor of the adapter as it starts, where the base is. A is drawn from torch's generator. */
+  initial(part: "A" | "B" | "magnitude", rank: number): Tensor {
+    const [out, input] = this.#base.shape;
+    const where = { dtype: "float32", device: this.#base.device } as const;
+    if (part === "magnitude") return rowNorms(this.#base.dense("float32"));
+    if (part === "B") return ops.zeros([out, rank], where);
+    const bound = 1 / Math.sqrt(input);
+    return ops.uniform_(ops.zeros([rank, input], where), -bound, bound);
   }
 
   get shape(): readonly [number, number] {
@@ -173,8 +180,13 @@ export class SavedLinear implements DenseProjection {
 
   constructor(base: Projection, adapters: AdapterSwitch) {
     this.#base = base;
-    this.saved = ops.clone(ops.detach(base.dense("float32")));
     this.#switch = adapters;
+    this.saved = this.initial();
+  }
+
+  /** The copy as it starts: the base's weight. */
+  initial(): Tensor {
+    return ops.clone(ops.detach(this.#base.dense("float32")));
   }
 
   /** The weight in `dtype`. */
@@ -195,8 +207,13 @@ export class SavedEmbedding extends Embedding {
 
   constructor(base: Embedding, adapters: AdapterSwitch) {
     super(base.weight);
-    this.saved = ops.clone(ops.to(ops.detach(base.weight), "float32"));
     this.#switch = adapters;
+    this.saved = this.initial();
+  }
+
+  /** The copy as it starts: the base's table. */
+  initial(): Tensor {
+    return ops.clone(ops.to(ops.detach(this.weight), "float32"));
   }
 
   override get table(): Tensor {

@@ -34,11 +34,24 @@ export function isDense(projection: Projection): projection is DenseProjection {
 }
 
 /** Every tensor below `module` with its dotted path, in declaration order; a tensor reached twice is given twice. */
-export function* namedTensors(module: object, prefix = ""): Generator<[string, Tensor]> {
+export function* namedTensors(module: object): Generator<[string, Tensor]> {
+  for (const { path, tensor } of tensorPlaces(module)) yield [path, tensor];
+}
+
+/** Where a tensor hangs, so that another can take its place. */
+export interface TensorPlace {
+  path: string;
+  tensor: Tensor;
+  owner: Record<string, unknown>;
+  key: string;
+}
+
+/** The same with the object and key that each tensor hangs on. */
+export function* tensorPlaces(module: object, prefix = ""): Generator<TensorPlace> {
   for (const [key, value] of Object.entries(module)) {
     const path = prefix === "" ? key : `${prefix}.${key}`;
-    if (value instanceof Tensor) yield [path, value];
-    else if (isModule(value)) yield* namedTensors(value, path);
+    if (value instanceof Tensor) yield { path, tensor: value, owner: module as Record<string, unknown>, key };
+    else if (isModule(value)) yield* tensorPlaces(value, path);
   }
 }
 

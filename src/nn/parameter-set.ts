@@ -12,20 +12,32 @@ export interface NamedParameter {
   name: string;
   /** float32 */
   tensor: Tensor;
+  /** Whether weight decay applies to it; left out: to matrices. */
+  decays?: boolean;
 }
 
 /** The tensors that a run trains; iterated over, its shards. */
 export class ParameterSet implements Iterable<NamedParameter> {
   /** What this process updates, in the order of the model. */
   readonly shards: readonly NamedParameter[];
+  readonly #complete: readonly NamedParameter[];
   readonly #tensors: ReadonlySet<Tensor>;
   readonly #factors: readonly Tensor[];
   #copies: readonly Tensor[] = [];
 
-  /** @param factors - the tensors of the model that activations are multiplied by */
-  constructor(shards: readonly NamedParameter[], factors: readonly Tensor[] = []) {
+  /**
+   * @param tensors - of the model
+   * @param factors - those of them that activations are multiplied by
+   * @param shards - what of them this process updates; left out: all of them as they are
+   */
+  constructor(
+    tensors: readonly NamedParameter[],
+    factors: readonly Tensor[] = [],
+    shards: readonly NamedParameter[] = tensors,
+  ) {
     this.shards = shards;
-    this.#tensors = new Set(shards.map(({ tensor }) => tensor));
+    this.#complete = tensors;
+    this.#tensors = new Set(tensors.map(({ tensor }) => tensor));
     this.#factors = factors.filter((factor) => this.#tensors.has(factor));
   }
 
@@ -35,12 +47,12 @@ export class ParameterSet implements Iterable<NamedParameter> {
 
   /** The complete tensors by name, for checkpoints and exports. */
   get tensors(): ReadonlyMap<string, Tensor> {
-    return new Map(this.shards.map(({ name, tensor }) => [name, tensor]));
+    return new Map(this.#complete.map(({ name, tensor }) => [name, tensor]));
   }
 
   /** Numbers in all tensors. */
   get numel(): number {
-    return this.shards.reduce((sum, { tensor }) => sum + tensor.numel, 0);
+    return this.#complete.reduce((sum, { tensor }) => sum + tensor.numel, 0);
   }
 
   /** Whether a tensor of `module` is trained. */
@@ -56,6 +68,11 @@ export class ParameterSet implements Iterable<NamedParameter> {
     const zeros = noGrad(() => ops.zerosLike(ops.detach(tensor)));
     tensor.grad = zeros;
     return zeros;
+  }
+
+  /** Gives all trained tensors of `module` a gradient, of zeros where they have none. */
+  openGrads(module: object): void {
+    for (const [, tensor] of namedTensors(module)) if (this.#tensors.has(tensor)) this.gradOf(tensor);
   }
 
   /** The gradients of the shards that have one. */

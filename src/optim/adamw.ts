@@ -36,7 +36,7 @@ export class AdamW {
 
   constructor(trained: Iterable<NamedParameter>, options: AdamWOptions) {
     const parameters = [...trained];
-    const decays = (p: NamedParameter) => p.tensor.shape.length > 1;
+    const decays = (p: NamedParameter) => p.decays ?? p.tensor.shape.length > 1;
     this.#groups = [
       { parameters: parameters.filter(decays), decay: options.weight_decay },
       { parameters: parameters.filter((p) => !decays(p)), decay: 0 },

@@ -23,7 +23,15 @@ function versionOf(weight: Tensor): number {
 
 /** Gives `weight` a copy in `dtype`, used until it is freed; freeing it is the caller's part. */
 export function holdCopy(weight: Tensor, dtype: DType): Tensor {
-  const copy = noGrad(() => to(detach(weight), dtype));
+  return holdCopyIn(
+    weight,
+    noGrad(() => to(detach(weight), dtype)),
+  );
+}
+
+/** The same in memory that is there: `copy`, of the same shape, gets the numbers of `weight`. */
+export function holdCopyIn(weight: Tensor, copy: Tensor): Tensor {
+  noGrad(() => copy_(copy, detach(weight)));
   copies.set(weight, { tensor: copy, version: versionOf(weight) });
   return copy;
 }

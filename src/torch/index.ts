@@ -3,7 +3,7 @@ import * as ops from "./generated/operators.ts";
 
 export { backward, enableGrad, gradients, noGrad } from "./autograd.ts";
 export { type DType, itemSize, type TensorArray } from "./dtype.ts";
-export { heldCopy, holdCopy, inType } from "./half-copies.ts";
+export { heldCopy, holdCopy, holdCopyIn, inType } from "./half-copies.ts";
 export {
   devices,
   generatorState,

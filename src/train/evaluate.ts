@@ -2,20 +2,34 @@
 import { at } from "../base/at.ts";
 import { CompletionValues } from "../data/completion-values.ts";
 import type { Example } from "../data/example.ts";
-import { allCompletions, type MicroBatch, toDevice } from "../forward/batch.ts";
+import type { RankGroup } from "../distributed/rank-group.ts";
+import {
+  allCompletions,
+  type Columns,
+  type CompletionSlice,
+  type MicroBatch,
+  toDevice,
+} from "../forward/batch.ts";
 import { walk } from "../forward/walk.ts";
 import { type Over, roleOf } from "../methods/method.ts";
-import { evaluateObjective, objectiveType } from "../methods/objective.ts";
+import {
+  evaluateObjective,
+  type Objective,
+  type ObjectiveResult,
+  objectiveType,
+  type StepTotals,
+} from "../methods/objective.ts";
 import type { Decoder } from "../models/causal-lm.ts";
 import type { LogProbHistogram } from "../runs/evaluation-records.ts";
 import { ops, scope, type Tensor } from "../torch/index.ts";
 import { columnsOf, completionLogps, countsOf, totalsOf } from "./completion-logps.ts";
-import { MetricTally } from "./metric-tally.ts";
-import { objectiveHead } from "./objective-head.ts";
+import { addSums, averagesOf, type MetricSums, MetricTally } from "./metric-tally.ts";
+import { type ObjectiveValues, objectiveHead } from "./objective-head.ts";
+import { shareOf } from "./row-shares.ts";
 import type { BatchListener, Training } from "./step.ts";
 
 /** What evaluating needs of a training. */
-export type Evaluated = Pick<Training<Decoder>, "model" | "objective" | "numerics" | "reference">;
+export type Evaluated = Pick<Training<Decoder>, "model" | "objective" | "numerics" | "reference" | "ranks">;
 
 /** Result of an evaluation. */
 export interface Evaluation {
@@ -32,7 +46,8 @@ const binWidth = 0.5;
 const binCount = 40;
 
 /**
- * The objective on `batches`, its normalisers taken over all of them.
+ * The objective on `batches`, its normalisers taken over all of them. Where there are several ranks each takes a share of them, and
+ * all have the result.
  *
  * @param examples - the dataset that the batches are of
  */
@@ -42,39 +57,88 @@ export function evaluate(
   examples: readonly Example[],
   onBatch: BatchListener = () => {},
 ): Evaluation {
-  const { model, objective, numerics, reference } = training;
-  const { over } = objective;
+  const { model, objective, numerics } = training;
+  const group = training.ranks?.group ?? null;
+  const share = shareOf(batches, group);
   const totals = totalsOf(batches, objective);
-  const tally = new MetricTally();
   const means = new CompletionValues(examples);
-  const rejected: LogProbHistogram = { width: binWidth, counts: new Array<number>(binCount).fill(0) };
+  const rejected = new Array<number>(binCount).fill(0);
+  const tally = new MetricTally();
   using evaluation = scope();
   const losses: Tensor[] = [];
   let tokens = 0;
-  onBatch(0, batches.length, tokens);
-  for (const [i, batch] of batches.entries()) {
+  onBatch(0, share.length, tokens);
+  for (const [i, batch] of share.entries()) {
     using _ = scope();
     const onDevice = toDevice(batch.packed, model.device, batch.keptTokens);
     const slice = allCompletions(onDevice);
     const head = objectiveHead(model, objective, { ...numerics, entropies: true });
-    const pass = walk(model, onDevice, head, { ...numerics, trained: null }).head(slice);
-    const typed = ops.to(pass.values, objectiveType(model.device));
-    const entropies = pass.entropies === null ? null : ops.to(pass.entropies, typed.dtype);
-    const columns = columnsOf(objective, batch, reference);
-    const completions = { ...completionLogps(objective, typed, slice, columns), entropies };
-    const counts = countsOf(slice.spans, over);
-    const result = evaluateObjective(objective, completions, { ...totals, micro: counts });
-    losses.push(evaluation.adopt(ops.reshape(result.loss, [1])));
-    tally.add({ ...result.metrics, ...pass.statistics(counts) }, evaluation);
-    const values = pass.values.data() as Float32Array;
-    collectMeans(means, batch, values);
-    if (over !== "scores") countRejected(rejected, batch, over, values);
+    using run = walk(model, onDevice, head, { ...numerics, trained: null });
+    const pass = run.head(slice);
+    const columns = columnsOf(objective, batch, training.reference);
+    if (batch.isIdle !== true) {
+      const counts = countsOf(slice.spans, objective.over);
+      const result = lossOf(objective, pass, { slice, columns, totals: { ...totals, micro: counts } });
+      losses.push(evaluation.adopt(ops.reshape(result.loss, [1])));
+      tally.add({ ...result.metrics, ...pass.statistics(counts) }, evaluation);
+      const values = pass.values.data() as Float32Array;
+      collectMeans(means, batch, values);
+      if (objective.over !== "scores") countRejected(rejected, batch, objective.over, values);
+    }
     tokens += batch.packed.ids.length;
-    onBatch(i + 1, batches.length, tokens);
+    onBatch(i + 1, share.length, tokens);
   }
-  const isEmpty = rejected.counts.every((count) => count === 0);
-  const { averages, values } = tally.read(losses.length === 0 ? [] : [ops.sum(ops.cat(losses))]);
-  return { metrics: { loss: values[0] ?? 0, ...averages }, means, rejected: isEmpty ? null : rejected };
+  const { sums, values } = tally.read(losses.length === 0 ? [] : [ops.sum(ops.cat(losses))]);
+  const own = { loss: values[0] ?? 0, sums, rejected };
+  return evaluationOf(group === null ? [own] : shared(group, own, { share, means }), means);
+}
+
+/** What a rank found of its share. */
+interface ShareOutcome {
+  loss: number;
+  sums: MetricSums;
+  /** Counts of the histogram. */
+  rejected: number[];
+}
+
+/** The outcomes of all ranks, in their order; `means` gets what the others found. */
+function shared(
+  group: RankGroup,
+  own: ShareOutcome,
+  { share, means }: { share: readonly MicroBatch[]; means: CompletionValues },
+): ShareOutcome[] {
+  const rows = share.filter(({ isIdle }) => isIdle !== true).flatMap(({ indices }) => [...indices]);
+  const found = rows.map((row): [number, number[]] => [row, Array.from(means.of(row))]);
+  const all = group.gather({ own, found });
+  for (const [row, values] of all.flatMap((one) => one.found)) means.of(row).set(values);
+  return all.map((one) => one.own);
+}
+
+function evaluationOf(all: readonly ShareOutcome[], means: CompletionValues): Evaluation {
+  const sums: MetricSums = {};
+  for (const one of all) addSums(sums, one.sums);
+  const counts = Array.from({ length: binCount }, (_, bin) =>
+    all.reduce((sum, { rejected }) => sum + (rejected[bin] ?? 0), 0),
+  );
+  const loss = all.reduce((sum, one) => sum + one.loss, 0);
+  const isEmpty = counts.every((count) => count === 0);
+  return {
+    metrics: { loss, ...averagesOf(sums) },
+    means,
+    rejected: isEmpty ? null : { width: binWidth, counts },
+  };
+}
+
+/** The objective on a slice. */
+function lossOf(
+  objective: Objective,
+  { values, entropies }: Pick<ObjectiveValues, "values" | "entropies">,
+  { slice, columns, totals }: { slice: CompletionSlice; columns: Columns; totals: StepTotals },
+): ObjectiveResult {
+  const typed = ops.to(values, objectiveType(values.device));
+  const measured = entropies === null ? null : ops.to(entropies, typed.dtype);
+  const completions = { ...completionLogps(objective, typed, slice, columns), entropies: measured };
+  return evaluateObjective(objective, completions, totals);
 }
 
 function collectMeans(means: CompletionValues, { packed, indices }: MicroBatch, logps: Float32Array): void {
@@ -87,7 +151,7 @@ function collectMeans(means: CompletionValues, { packed, indices }: MicroBatch, 
 
 /** Log-probs that are NaN are in no bin. */
 function countRejected(
-  { counts }: LogProbHistogram,
+  counts: number[],
   { packed }: MicroBatch,
   over: Over,
   logps: Float32Array,

@@ -6,6 +6,27 @@ import { completionRoles, type Over, type Role, roleOf } from "../methods/method
 import { type BatchCounts, type Metric, objectiveType } from "../methods/objective.ts";
 import { noGrad, onDevice, ops, type Scope, type Tensor, tensor } from "../torch/index.ts";
 
+/** By name the sum and the count of what a metric is an average of; of an extreme the value, and 1. */
+export type MetricSums = Record<string, { sum: number; count: number; extreme?: "min" | "max" }>;
+
+/** Adds `more` to `sums`. */
+export function addSums(sums: MetricSums, more: MetricSums): void {
+  for (const [name, { sum, count, extreme }] of Object.entries(more)) {
+    const known = sums[name];
+    if (known === undefined) sums[name] = { sum, count, ...(extreme === undefined ? {} : { extreme }) };
+    else if (extreme !== undefined) known.sum = Math[extreme](known.sum, sum);
+    else {
+      known.sum += sum;
+      known.count += count;
+    }
+  }
+}
+
+/** Σ sum / Σ count of each metric, or its extreme. */
+export function averagesOf(sums: MetricSums): Record<string, number> {
+  return Object.fromEntries(Object.entries(sums).map(([name, { sum, count }]) => [name, sum / count]));
+}
+
 /** Sums and counts of metrics over a step or an evaluation, which stay on the device until they are read. */
 export class MetricTally {
   readonly #added: { names: string[]; counts: number[]; sums: Tensor }[] = [];
@@ -26,30 +47,24 @@ export class MetricTally {
     });
   }
 
-  /** Σ sum / Σ count of each metric, or its extreme, and the values of `others`, all () tensors: one transfer from the device. */
-  read(others: readonly Tensor[]): { averages: Record<string, number>; values: number[] } {
+  /** What was added, and the values of `others`, all () tensors: one transfer from the device. */
+  read(others: readonly Tensor[]): { sums: MetricSums; values: number[] } {
     const type = (t: Tensor) => ops.to(t, objectiveType(t.device));
     const parts = [...others.map((t) => ops.reshape(type(t), [1])), ...this.#added.map(({ sums }) => sums)];
     const numbers = parts.length === 0 ? [] : noGrad(() => ops.cat(parts).toNumbers());
-    return {
-      averages: this.#averages(numbers.slice(others.length)),
-      values: numbers.slice(0, others.length),
-    };
+    return { sums: this.#sums(numbers.slice(others.length)), values: numbers.slice(0, others.length) };
   }
 
-  #averages(sums: readonly number[]): Record<string, number> {
-    const totals = new Map<string, { sum: number; count: number }>();
+  #sums(numbers: readonly number[]): MetricSums {
+    const all: MetricSums = {};
     const names = this.#added.flatMap((added) => added.names);
     const counts = this.#added.flatMap((added) => added.counts);
     for (const [i, name] of names.entries()) {
-      const known = totals.get(name);
       const extreme = this.#extremes.get(name);
-      const [sum, count] = [at(sums, i), at(counts, i)];
-      if (known === undefined) totals.set(name, { sum, count });
-      else if (extreme !== undefined) totals.set(name, { sum: Math[extreme](known.sum, sum), count });
-      else totals.set(name, { sum: known.sum + sum, count: known.count + count });
+      const [sum, count] = [at(numbers, i), at(counts, i)];
+      addSums(all, { [name]: { sum, count, ...(extreme === undefined ? {} : { extreme }) } });
     }
-    return Object.fromEntries([...totals].map(([name, { sum, count }]) => [name, sum / count]));
+    return all;
   }
 }
 

@@ -9,7 +9,7 @@ import { type NamedParameter, ParameterSet } from "../nn/parameter-set.ts";
 import type { Tensor } from "../torch/index.ts";
 
 /** PEFT's name of an adapter tensor. */
-function adapterTensorName({ path, part }: AdapterPart): string {
+export function adapterTensorName({ path, part }: Pick<AdapterPart, "path" | "part">): string {
   return part === "saved" ? savedModuleName(path) : loraTensorName(path, part);
 }
 

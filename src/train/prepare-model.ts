@@ -1,7 +1,7 @@
 /** From a configuration to the model and what of it is trained. */
 import { ConfigError } from "../base/errors.ts";
 import type { RunConfig } from "../config/run-config.ts";
-import { readAdapter } from "../formats/adapter.ts";
+import { type AdapterFiles, readAdapter } from "../formats/adapter.ts";
 import type { AdapterConfig } from "../formats/adapter-config.ts";
 import type { Environment } from "../forward/environment.ts";
 import { type Adapter, addAdapter } from "../models/adapt.ts";
@@ -78,11 +78,7 @@ function prepared<Model extends Decoder>(
   const { device, dtype } = environment;
   const dir = selection.model_name_or_path;
   if (!selection.use_peft) {
-    if (selection.adapter_name_or_path !== null) {
-      throw new ConfigError(
-        "adapter_name_or_path needs use_peft: true, or merge the adapter first: preftune merge",
-      );
-    }
+    requireNoAdapter(selection);
     const model = load(dir, { device, dtype: "float32", copy: true });
     return trainedModel({ model, adapter: null, parameters: trainAll(model) }, dtype);
   }
@@ -91,6 +87,23 @@ function prepared<Model extends Decoder>(
   const base = tensorsOf(model);
   const adapter = adapterOf(model, selection);
   return trainedModel({ model, adapter, parameters: adapterParameters(model) }, dtype, base);
+}
+
+/** @throws {ConfigError} if full tuning is to begin from an adapter */
+export function requireNoAdapter({ adapter_name_or_path }: TrainedSelection): void {
+  if (adapter_name_or_path === null) return;
+  throw new ConfigError(
+    "adapter_name_or_path needs use_peft: true, or merge the adapter first: preftune merge",
+  );
+}
+
+/** The files of an adapter with the dropout that the run asks for. */
+export function withDropout(files: AdapterFiles, selection: TrainedSelection): AdapterFiles {
+  return { ...files, config: { ...files.config, dropout: dropoutOf(selection) } };
+}
+
+function dropoutOf({ disable_dropout, lora_dropout }: TrainedSelection): number {
+  return disable_dropout ? 0 : lora_dropout;
 }
 
 /** @param base - tensors that the adapter hides */
@@ -112,11 +125,11 @@ function tensorsOf(model: Decoder): Tensor[] {
   return [...namedTensors(model)].map(([, tensor]) => tensor);
 }
 
-function adapterOf(model: Decoder, selection: TrainedSelection): Adapter {
-  const dropout = selection.disable_dropout ? 0 : selection.lora_dropout;
+/** The adapter that `selection` begins with, in `model`: that of a directory, or a new one. */
+export function adapterOf(model: Decoder, selection: TrainedSelection): Adapter {
+  const dropout = dropoutOf(selection);
   if (selection.adapter_name_or_path !== null) {
-    const files = readAdapter(selection.adapter_name_or_path);
-    return installAdapter(model, { ...files, config: { ...files.config, dropout } });
+    return installAdapter(model, withDropout(readAdapter(selection.adapter_name_or_path), selection));
   }
   const targets = selection.lora_target_modules;
   const config: AdapterConfig = {

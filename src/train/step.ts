@@ -12,10 +12,11 @@ import type { SkipReason } from "../runs/train-events.ts";
 import { backward, noGrad, onDevice, ops, type Scope, scope, type Tensor, tensor } from "../torch/index.ts";
 import { columnsOf, completionLogps, countsOf, type ReferenceSource, totalsOf } from "./completion-logps.ts";
 import { dropoutKeys } from "./dropout-keys.ts";
-import { MetricTally } from "./metric-tally.ts";
+import { averagesOf, type MetricSums, MetricTally } from "./metric-tally.ts";
 import { headSlices, objectiveHead } from "./objective-head.ts";
 import { OptimizerInBackward } from "./optimizer-in-backward.ts";
 import type { StepLimits } from "./spike-guard.ts";
+import { finishGradients, type StepRanks, sharedOutcome } from "./step-ranks.ts";
 
 /** What a step works on. Its model has the head that the objective takes: a language model's, or a reward model's. */
 export interface Training<Model extends Decoder = CausalLM> {
@@ -31,6 +32,8 @@ export interface Training<Model extends Decoder = CausalLM> {
   optimizer_in_backward?: boolean;
   /** Null when the objective needs no reference. */
   reference: ReferenceSource | null;
+  /** The ranks that take each step together; null or left out: this process is the only one. */
+  ranks?: StepRanks | null;
 }
 
 /** The result of a step. */
@@ -49,6 +52,8 @@ export interface StepResult {
   seconds: number;
   /** For each micro-batch the log-probs of its tokens, (R) in their order (or the scores), before the update; null unless asked for. */
   logps: Float32Array[] | null;
+  /** Whether a rank was asked to stop; false in a run of one process. */
+  stops: boolean;
 }
 
 /** Called before the first batch and after each: how many are done, of how many, and their input tokens. */
@@ -68,6 +73,10 @@ export interface StepOptions {
   keep_logps?: boolean | undefined;
   /** Compute all of it and update nothing, the optimiser's state neither. */
   frozen?: boolean | undefined;
+  /** The micro-batches of all ranks, over which the loss is normalised; left out: `batches`. */
+  all?: readonly MicroBatch[] | undefined;
+  /** Whether this rank was asked to stop, which all ranks hear of with the step's numbers. */
+  wantsStop?: () => boolean;
 }
 
 /**
@@ -87,29 +96,78 @@ export function trainStep(
     training.optimizer_in_backward === true && !frozen
       ? new OptimizerInBackward(training, learningRate)
       : null;
-  const { loss, tally } = accumulate(training, batches, { step, seed, log_entropy, updates, onBatch, logps });
-  const norm =
-    updates === null
-      ? clipGradNorm(training.parameters.grads(), training.max_grad_norm)
-      : onDeviceOf(loss, updates.finish(Number.isFinite(loss.item())));
-  if (updates === null && norm !== null && !frozen) {
-    training.optimizer.step(learningRate, { skipped: noGrad(() => isUnsound(loss, norm, limits)) });
-  }
+  const { all = batches, wantsStop = () => false } = options;
+  const how = { step, seed, log_entropy, updates, onBatch, logps, all };
+  const { loss, tally } = accumulate(training, batches, how);
+  const { ranks = null } = training;
+  const ended =
+    ranks === null
+      ? updatedAlone(training, { loss, tally, updates }, options)
+      : updatedTogether(training, ranks, { loss, tally, stops: wantsStop() }, options);
   training.parameters.clearGrads();
-  const tokens = batches.reduce((sum, b) => sum + b.packed.ids.length, 0);
-  // the one moment of a step in which the computer waits for the device
-  const read = tally.read([loss, ...(norm === null ? [] : [norm])]);
-  const [lossValue = Number.NaN, gradNorm = 0] = read.values;
-  const skipped = whySkipped(lossValue, gradNorm, limits);
+  const { values, sums, stops } = ended;
   return {
-    loss: lossValue,
-    gradNorm,
-    metrics: read.averages,
-    skipped,
-    tokens,
+    loss: values.loss,
+    gradNorm: values.gradNorm,
+    metrics: averagesOf(sums),
+    skipped: whySkipped(values.loss, values.gradNorm, limits),
+    tokens: all.reduce((sum, { packed, isIdle }) => sum + (isIdle === true ? 0 : packed.ids.length), 0),
     seconds: (performance.now() - began) / 1000,
     logps,
+    stops,
   };
+}
+
+/** Loss and gradients of a step, before the update. */
+interface Accumulated {
+  /** () */
+  loss: Tensor;
+  tally: MetricTally;
+}
+
+/** What a step gave. */
+interface Ended {
+  values: { loss: number; gradNorm: number };
+  sums: MetricSums;
+  stops: boolean;
+}
+
+/** Clips and updates; whether the step is sound is decided on the device, which is waited for once, at the end. */
+function updatedAlone(
+  { parameters, max_grad_norm, optimizer }: Training<Decoder>,
+  { loss, tally, updates }: Accumulated & { updates: OptimizerInBackward | null },
+  { learningRate, limits = null, frozen = false }: StepOptions,
+): Ended {
+  const norm =
+    updates === null
+      ? clipGradNorm(parameters.grads(), max_grad_norm)
+      : onDeviceOf(loss, updates.finish(Number.isFinite(loss.item())));
+  if (updates === null && norm !== null && !frozen) {
+    optimizer.step(learningRate, { skipped: noGrad(() => isUnsound(loss, norm, limits)) });
+  }
+  const { values, sums } = tally.read([loss, ...(norm === null ? [] : [norm])]);
+  const [lossValue = Number.NaN, gradNorm = 0] = values;
+  return { values: { loss: lossValue, gradNorm }, sums, stops: false };
+}
+
+/** The same where several ranks take the step: all decide from the numbers of all. */
+function updatedTogether(
+  { parameters, max_grad_norm, optimizer }: Training<Decoder>,
+  ranks: StepRanks,
+  { loss, tally, stops }: Accumulated & { stops: boolean },
+  { learningRate, limits = null, frozen = false }: StepOptions,
+): Ended {
+  finishGradients(ranks, parameters);
+  const grads = parameters.grads();
+  const local = tally.read([loss, ...(grads.length === 0 ? [] : [noGrad(() => ops.sumSquares(grads))])]);
+  const [lossValue = Number.NaN, squares = 0] = local.values;
+  const { values, ...all } = sharedOutcome(ranks, { loss: lossValue, squares, sums: local.sums, stops });
+  if (whySkipped(values.loss, values.gradNorm, limits) === null && !frozen) {
+    const factor = max_grad_norm > 0 ? Math.min(1, max_grad_norm / (values.gradNorm + 1e-6)) : 1;
+    if (factor < 1) noGrad(() => ops._foreachMul_(grads, tensor([factor], [])));
+    optimizer.step(learningRate);
+  }
+  return { values, ...all };
 }
 
 function onDeviceOf(like: Tensor, value: number): Tensor {
@@ -147,10 +205,14 @@ export function isFiniteStep(
     updates: null,
     onBatch: () => {},
     logps: null,
+    all: batches,
   });
-  const norm = clipGradNorm(training.parameters.grads(), 0);
-  training.parameters.clearGrads();
-  return Number.isFinite(loss.item()) && Number.isFinite(norm?.item() ?? 0);
+  const { ranks = null, parameters } = training;
+  ranks?.sharded?.finishGradients();
+  const norm = clipGradNorm(parameters.grads(), 0);
+  parameters.clearGrads();
+  const isFinite = Number.isFinite(loss.item()) && Number.isFinite(norm?.item() ?? 0);
+  return ranks === null ? isFinite : ranks.group.gather(isFinite).every(Boolean);
 }
 
 /** How the micro-batches of a step are run. */
@@ -163,6 +225,8 @@ interface Accumulation {
   onBatch: BatchListener;
   /** Where the log-probs of each micro-batch go. */
   logps: Float32Array[] | null;
+  /** What the loss is normalised over. */
+  all: readonly MicroBatch[];
 }
 
 /** Adds the gradients of a step's micro-batches to the parameters' `grad`. The loss is a () tensor. */
@@ -172,7 +236,10 @@ function accumulate(
   how: Accumulation,
 ): { loss: Tensor; tally: MetricTally } {
   const tally = new MetricTally();
-  const totals = totalsOf(batches, training.objective);
+  const totals = totalsOf(
+    how.all.filter(({ isIdle }) => isIdle !== true),
+    training.objective,
+  );
   const losses: Tensor[] = [];
   try {
     let tokens = 0;
@@ -185,7 +252,7 @@ function accumulate(
   } finally {
     if (training.adapter !== null) training.adapter.switch.dropoutKeys = null;
   }
-  return { loss: sumOf(losses), tally };
+  return { loss: losses.length === 0 ? tensor([0], []) : sumOf(losses), tally };
 }
 
 function sumOf(values: readonly Tensor[]): Tensor {
@@ -214,7 +281,13 @@ function microStep(
     adapter.switch.dropoutKeys = placedKeys(batch, seed, model.device);
   }
   const head = objectiveHead(model, objective, { ...numerics, entropies: log_entropy });
-  const pass = walk(model, placed, head, { ...numerics, trained: parameters });
+  using pass = walk(model, placed, head, { ...numerics, trained: parameters });
+  if (batch.isIdle === true) {
+    // the gradients are zeros
+    parameters.openGrads(model.head);
+    pass.backward();
+    return [];
+  }
   const losses: Tensor[] = [];
   for (const slice of headSlices(placed, training)) {
     using _ = scope();

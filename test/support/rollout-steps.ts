@@ -6,7 +6,7 @@ import { inGroups } from "../../src/methods/advantages.ts";
 import { type CompletionObjective, evaluateObjective } from "../../src/methods/objective.ts";
 import { backward, noGrad, scope, type Tensor, tensor } from "../../src/torch/index.ts";
 import { columnsOf, completionLogps, countsOf, totalsOf } from "../../src/train/completion-logps.ts";
-import { MetricTally } from "../../src/train/metric-tally.ts";
+import { averagesOf, MetricTally } from "../../src/train/metric-tally.ts";
 import { assertClose } from "./close.ts";
 
 /** Completions of groups, one list entry a completion. */
@@ -91,7 +91,7 @@ export function rolloutStep(
     loss += noGrad(() => result.loss.item());
     tally.add(result.metrics, home);
   }
-  return { loss, grads, metrics: tally.read([]).averages };
+  return { loss, grads, metrics: averagesOf(tally.read([]).sums) };
 }
 
 /** The first group alone. */

@@ -58,7 +58,8 @@ function entropiesOf(
   const packed = packExamples(examples);
   const batch = toDevice(packed, model.device);
   const head = tokenLogpsHead(model, { ...numerics, entropies: true });
-  const pass = walk(model, batch, head, { ...numerics, trained: null }).head(allCompletions(batch));
+  using run = walk(model, batch, head, { ...numerics, trained: null });
+  const pass = run.head(allCompletions(batch));
   const values = Array.from((pass.entropies?.data() ?? []) as Float32Array);
   return packed.spans.map(({ example, completion, start, end }) => ({
     example,

@@ -1,0 +1,60 @@
+/** The numbers of a sharded model as it starts: each rank reads its own ranges of the files; what is new is made on all ranks alike. */
+import type { WeightLocation } from "../formats/weight-index.ts";
+import { requireFinite } from "../models/finite.ts";
+import { copyStoredRange } from "../models/mapped-file.ts";
+import { noGrad, ops, scope, type Tensor } from "../torch/index.ts";
+import type { ShardedUnit } from "./sharded-unit.ts";
+
+/**
+ * Reads this rank's ranges of the tensors that `locate` finds; the others are left as they are.
+ *
+ * @param locate - where the tensor of a name is stored; null for one that is not
+ * @throws {FormatError} if a number is not finite, naming file and tensor
+ */
+export function readParts(
+  units: readonly ShardedUnit[],
+  locate: (name: string) => WeightLocation | null,
+): void {
+  for (const unit of units) {
+    for (const piece of unit.pieces) {
+      const stored = locate(piece.segment.name);
+      if (stored === null) continue;
+      using _ = scope();
+      const target = unit.held(piece);
+      noGrad(() => copyStoredRange(stored.file, stored.entry, piece, target));
+      requireFinite(target, `${stored.file.path}: tensor "${stored.entry.name}"`);
+    }
+  }
+}
+
+/** A tensor that is made, and not read. */
+export interface NewTensor {
+  name: string;
+  /** Makes all of it, with its unit gathered. The same on all ranks: what it draws is drawn on each. */
+  make: () => Tensor;
+}
+
+/** Makes tensors in the given order and keeps this rank's ranges. */
+export function makeParts(units: readonly ShardedUnit[], tensors: readonly NewTensor[]): void {
+  const homes = new Map(
+    units.flatMap((unit) => unit.layout.segments.map(({ name }) => [name, unit] as const)),
+  );
+  let open: ShardedUnit | null = null;
+  for (const { name, make } of tensors) {
+    const unit = homes.get(name) ?? null;
+    if (unit !== open) open?.free();
+    open = unit;
+    unit?.gather();
+    using _ = scope();
+    noGrad(() => {
+      const whole = make();
+      for (const piece of unit?.pieces ?? []) {
+        if (piece.segment.name !== name) continue;
+        const { from, to } = piece;
+        const flat = ops.reshape(whole, [whole.numel]);
+        ops.copy_((unit as ShardedUnit).held(piece), ops.narrow(flat, 0, from, to - from));
+      }
+    });
+  }
+  open?.free();
+}

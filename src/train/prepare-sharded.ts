@@ -1,0 +1,92 @@
+/** From a configuration to a model of which each rank holds a part, and what of it is trained. */
+import { readAdapter } from "../formats/adapter.ts";
+import { openModel } from "../formats/tied-head.ts";
+import type { WeightLocation } from "../formats/weight-index.ts";
+import type { Environment } from "../forward/environment.ts";
+import { adapterTensors } from "../models/adapt.ts";
+import type { CausalLM } from "../models/causal-lm.ts";
+import { loadModel } from "../models/load.ts";
+import { placeAdapter } from "../models/load-adapter.ts";
+import { requireTensors } from "../models/read-tensors.ts";
+import type { NamedParameter } from "../nn/parameter-set.ts";
+import { makeParts, readParts } from "../sharding/fill-parts.ts";
+import { placesOf, ShardedModel, type ShardOptions } from "../sharding/sharded-model.ts";
+import { adapterParameters, adapterTensorName, trainAll } from "./parameters.ts";
+import {
+  adapterOf,
+  requireNoAdapter,
+  type TrainedModel,
+  type TrainedSelection,
+  withDropout,
+} from "./prepare-model.ts";
+
+/** A trained model in parts. */
+export interface ShardedTraining extends TrainedModel {
+  sharded: ShardedModel;
+}
+
+/**
+ * As `prepareModel`, with one part of the model on each rank: no rank holds all of it, and none reads more than its ranges.
+ * A new adapter draws from torch's generator: seed it alike on all ranks.
+ */
+export function prepareSharded(
+  selection: TrainedSelection,
+  { device, dtype }: Environment,
+  shard: Pick<ShardOptions, "group" | "keep_gathered">,
+): ShardedTraining {
+  const dir = selection.model_name_or_path;
+  const options: ShardOptions = { ...shard, device, dtype };
+  if (!selection.use_peft) {
+    requireNoAdapter(selection);
+    const model = loadModel(dir, { device: "meta", dtype: "float32" });
+    const sharded = new ShardedModel(model, placesOf(model), trainAll(model).shards, options);
+    readParts(sharded.units, locationsIn(dir));
+    return trainingOf(model, null, sharded);
+  }
+  const model = loadModel(dir, { device: "meta", dtype });
+  const base = placesOf(model);
+  const from = selection.adapter_name_or_path;
+  const placed = from === null ? null : placeStored(model, from, selection);
+  const adapter = placed?.adapter ?? adapterOf(model, selection);
+  const fresh = [...adapterTensors(model)].map(([part]) => ({
+    name: adapterTensorName(part),
+    make: part.initial,
+  }));
+  const trained = adapterParameters(model).shards;
+  const stored = placed?.locate(trained) ?? null;
+  const sharded = new ShardedModel(model, base, trained, options);
+  const inModel = locationsIn(dir);
+  readParts(sharded.units, (name) => stored?.get(name) ?? inModel(name));
+  if (stored === null) makeParts(sharded.units, fresh);
+  return trainingOf(model, adapter, sharded);
+}
+
+function trainingOf(
+  model: CausalLM,
+  adapter: TrainedModel["adapter"],
+  sharded: ShardedModel,
+): ShardedTraining {
+  return { model, adapter, parameters: sharded.parameters, sharded, dispose: () => sharded.dispose() };
+}
+
+/** Where the tensors of the model in `dir` are stored, by their names. */
+function locationsIn(dir: string): (name: string) => WeightLocation | null {
+  const { index, names } = openModel(dir);
+  return (name) => index.tensors.get(names.get(name) ?? "") ?? null;
+}
+
+/** The adapter in `from` put into `model`, and where its tensors are stored. */
+function placeStored(model: CausalLM, from: string, selection: TrainedSelection) {
+  const files = withDropout(readAdapter(from), selection);
+  const { adapter, targets } = placeAdapter(model, files);
+  requireTensors([files.file], targets, "adapter");
+  const inFile = new Map([...targets].map(([name, tensor]) => [tensor.handle, name]));
+  const locate = (trained: readonly NamedParameter[]) =>
+    new Map(
+      trained.flatMap(({ name, tensor }): [string, WeightLocation][] => {
+        const entry = files.file.tensors.get(inFile.get(tensor.handle) ?? "");
+        return entry === undefined ? [] : [[name, { file: files.file, entry }]];
+      }),
+    );
+  return { adapter, locate };
+}
