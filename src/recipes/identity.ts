@@ -24,7 +24,7 @@ import type { PreparedData } from "../train/prepare-data.ts";
 const dayMs = 86_400_000;
 
 /** The date templates write: fixed when the run begins, so that a run resumed on another day tokenises alike. */
-export function templateDate(run: OpenRun): Date {
+export function templateDate(run: Pick<OpenRun, "paths" | "saveSealed">): Date {
   const path = join(run.paths.dir, "template-date.json");
   if (existsSync(path)) return new Date(readSealed(path)["date"] as string);
   const today = new Date(Math.floor(Date.now() / dayMs) * dayMs);
@@ -33,7 +33,7 @@ export function templateDate(run: OpenRun): Date {
 }
 
 /** The library of matrix products that a resumed run began with; null for a new run. */
-export function resumedMatmul(run: OpenRun, config: RunConfig): MatmulLibrary | null {
+export function resumedMatmul(run: Pick<OpenRun, "paths">, config: RunConfig): MatmulLibrary | null {
   const { fingerprints: path } = run.paths;
   if (config.resume_from_checkpoint === null || !existsSync(path)) return null;
   const { matmul } = readFingerprints(path);
@@ -78,7 +78,11 @@ function rewardModelFingerprint(dir: string): string {
  *
  * @throws {TrainingError} if a resumed run finds another model or other rows
  */
-export function changesSince(run: OpenRun, config: RunConfig, fingerprints: Fingerprints): string[] {
+export function changesSince(
+  run: Pick<OpenRun, "paths">,
+  config: RunConfig,
+  fingerprints: Fingerprints,
+): string[] {
   const { fingerprints: path } = run.paths;
   if (!existsSync(path)) return [];
   const saved = readFingerprints(path);
@@ -87,7 +91,7 @@ export function changesSince(run: OpenRun, config: RunConfig, fingerprints: Fing
 }
 
 /** Another model or other rows would silently make it another run. */
-function refuseOther(run: OpenRun, saved: Fingerprints, now: Fingerprints): void {
+function refuseOther(run: Pick<OpenRun, "paths">, saved: Fingerprints, now: Fingerprints): void {
   const changed = [
     ...(saved.model === now.model ? [] : ["the weights or config.json of model_name_or_path"]),
     ...(saved.value_model === now.value_model

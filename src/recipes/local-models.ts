@@ -23,7 +23,11 @@ export interface LocalRun {
  *
  * @throws {FileError} if one is neither there nor can be fetched
  */
-export async function localRun(run: OpenRun, config: RunConfig, onPhase: PhaseListener): Promise<LocalRun> {
+export async function localRun(
+  run: Pick<OpenRun, "paths" | "saveSealed">,
+  config: RunConfig,
+  onPhase: PhaseListener,
+): Promise<LocalRun> {
   const path = join(run.paths.dir, "models.json");
   const pinned = existsSync(path) ? (readSealed(path) as Record<string, string>) : {};
   const find = (key: ModelKey, name: string, kind: PlaceKind = "model") =>

@@ -5,6 +5,7 @@ import { isOnPolicy } from "../config/online-keys.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import type { Dataset } from "../data/dataset.ts";
 import type { Example } from "../data/example.ts";
+import type { RankGroup } from "../distributed/rank-group.ts";
 import type { Numerics } from "../forward/numerics.ts";
 import { needsReference, type Objective } from "../methods/objective.ts";
 import type { Decoder } from "../models/causal-lm.ts";
@@ -24,6 +25,8 @@ export interface ReferenceOptions {
   fingerprints: Fingerprints;
   runDir: string;
   onPhase: PhaseListener;
+  /** The ranks that share a pass of the reference; null: this process is the only one. */
+  group: RankGroup | null;
 }
 
 /** Tells the reference of training and of evaluation examples apart: their indices overlap. */
@@ -71,6 +74,7 @@ function sourceFor(options: ReferenceOptions, examples: readonly Example[], spli
     examples,
     over: options.objective.over,
     cache: { dir: config.reference_cache_dir ?? runPaths(options.runDir).reference, key },
+    group: options.group,
     progress: (done) => options.onPhase(`reference log-probs (${split})`, done, examples.length),
   });
   return referenceFrom(sums);

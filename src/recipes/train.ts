@@ -1,23 +1,27 @@
 /** A training run from configuration to exported model: data, model, reference, the steps, the export. */
 import { setImmediate } from "node:timers/promises";
 import { ignoreErrors } from "../base/file-io.ts";
+import { at } from "../base/at.ts";
 import type { PhaseListener } from "../base/phase-listener.ts";
 import { deriveSeed } from "../base/random.ts";
 import type { ResolvedConfig } from "../config/load-config.ts";
 import { isOnPolicy } from "../config/online-keys.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import { assertPreflight } from "../data/preflight.ts";
+import type { RankGroup } from "../distributed/rank-group.ts";
 import { type Environment, numericsOf, settleEnvironment } from "../forward/environment.ts";
 import type { Objective } from "../methods/objective.ts";
 import { CausalLM } from "../models/causal-lm.ts";
 import { AdamW } from "../optim/adamw.ts";
 import { learningRateAt } from "../optim/schedule.ts";
 import { writeReport } from "../report/run-report.ts";
+import type { Checkpoint } from "../runs/checkpoints.ts";
 import { isEvalRow, readMetrics } from "../runs/metrics.ts";
 import { Recorder } from "../runs/recorder.ts";
-import { createRun, type OpenRun } from "../runs/run-directory.ts";
+import { createRun } from "../runs/run-directory.ts";
 import { resumeRun } from "../runs/run-resume.ts";
 import type { TrainEvent, TrainSummary, TrainWork, WorkListener } from "../runs/train-events.ts";
+import type { ShardedModel } from "../sharding/sharded-model.ts";
 import { manualSeed, memoryInUse, seeded, setDeterministic } from "../torch/index.ts";
 import { newState, type TrainerState } from "../train/checkpoint.ts";
 import { culpritsOf } from "../train/culprits.ts";
@@ -34,15 +38,18 @@ import {
   type TrainedModel,
   type TrainedSelection,
 } from "../train/prepare-model.ts";
+import { prepareSharded } from "../train/prepare-sharded.ts";
 import { RunCheckpoints } from "../train/run-checkpoints.ts";
 import { limitsOf, refuseMoreSkips, remember } from "../train/spike-guard.ts";
 import { type BatchListener, type StepResult, type Training, trainStep } from "../train/step.ts";
+import type { StepRanks } from "../train/step-ranks.ts";
 import { EpochSteps, evaluationBatches, type StepSource, type TrainingStep } from "../train/step-source.ts";
 import { Evaluator, type Measure } from "./evaluator.ts";
 import { changesSince, fingerprintsOf, resumedMatmul, templateDate } from "./identity.ts";
 import { localRun } from "./local-models.ts";
 import { OnlineRun, runObjective } from "./online.ts";
 import { type References, referencesOf } from "./references.ts";
+import { FollowedRun, firstOnRank0, joinedRanks, type RunHandle } from "./run-ranks.ts";
 import { watchedPrompts, watchOf } from "./watch.ts";
 
 /** Options of `train` besides the configuration. */
@@ -66,11 +73,15 @@ export async function* train(
   resolved: ResolvedConfig,
   options: TrainOptions = {},
 ): AsyncGenerator<TrainEvent, TrainSummary> {
+  using group = await joinedRanks(resolved.config);
+  if (group !== null && group.rank > 0) return await follow(group, resolved, options);
   const resumes = resolved.config.resume_from_checkpoint !== null;
-  const run = resumes ? resumeRun(resolved) : createRun(resolved);
+  const run = (resumes ? resumeRun : createRun)(resolved, group?.size ?? 1);
   const recorder = new Recorder(run, run.resolved, writeReport);
   try {
-    return yield* recorder.recorded(trainRun(run, recorder, run.resolved, options));
+    const { checkpoint } = run;
+    group?.gather<Begun>({ config: run.resolved.config, checkpoint });
+    return yield* recorder.recorded(trainRun(run, recorder, run.resolved, { ...options, group }));
   } catch (error) {
     ignoreErrors(() => run.release());
     throw error;
@@ -79,12 +90,33 @@ export async function* train(
   }
 }
 
-/** The run: everything before its first step, the steps, its export. Another rank than the first has no recorder. */
-async function* trainRun(
-  run: OpenRun,
-  recorder: Recorder | null,
+/** What rank 0 has settled when it has opened the run. */
+interface Begun {
+  config: RunConfig;
+  checkpoint: Checkpoint | null;
+}
+
+/** The run on a rank other than 0, which reports what happens. */
+async function follow(
+  group: RankGroup,
   resolved: ResolvedConfig,
   options: TrainOptions,
+): Promise<TrainSummary> {
+  const { config, checkpoint } = at(group.gather<Begun>({ config: resolved.config, checkpoint: null }), 0);
+  const run = new FollowedRun(config.output_dir, checkpoint);
+  const events = trainRun(run, null, { ...resolved, config }, { ...options, group });
+  for (;;) {
+    const { done, value } = await events.next();
+    if (done === true) return value;
+  }
+}
+
+/** The run: everything before its first step, the steps, its export. Another rank than the first has no recorder. */
+async function* trainRun(
+  run: RunHandle,
+  recorder: Recorder | null,
+  resolved: ResolvedConfig,
+  { group, ...options }: TrainOptions & { group: RankGroup | null },
 ): AsyncGenerator<TrainEvent, TrainSummary> {
   const { onPhase = () => {}, onWork = () => {} } = options;
   for (const text of [...resolved.warnings, ...run.notes]) yield { type: "note", text };
@@ -93,12 +125,13 @@ async function* trainRun(
   const environment = settleEnvironment(resolved.config, resumedMatmul(run, resolved.config));
   setDeterministic(true);
   const objective = runObjective(resolved.config, options.objective);
-  const { config, baseModel } = await localRun(run, resolved.config, onPhase);
+  const { config, baseModel } = await firstOnRank0(group, () => localRun(run, resolved.config, onPhase));
   await using online = await OnlineRun.ofRun({ ...config, baseModel }, options.signal);
 
   // the rows
   const task = taskOf(objective.over, isOnPolicy(resolved.config));
-  const data = await prepareData({ ...config, task, now: templateDate(run) }, onPhase);
+  const now = await firstOnRank0(group, () => templateDate(run));
+  const data = await prepareData({ ...config, task, now }, onPhase);
   const { examples, evalExamples, report, fingerprint } = data.dataset;
   yield { type: "preflight", report };
   assertPreflight(report);
@@ -112,14 +145,14 @@ async function* trainRun(
   // the model, what of it is trained and by what, and what it is compared with
   using memory = new DisposableStack();
   const scores = objective.over === "scores";
-  const trained = modelOf({ ...config, baseModel }, environment, data, scores);
+  const { sharded, ...trained } = modelOf({ ...config, baseModel }, environment, data, { scores, group });
   memory.defer(() => trained.dispose());
   const numerics = {
     ...numericsOf(config, environment),
     ...(online === null ? {} : { temperature: config.temperature }),
   };
   const references = referencesOf(
-    { config, objective, trained, numerics, fingerprints, runDir: run.paths.dir, onPhase },
+    { config, objective, trained, numerics, fingerprints, runDir: run.paths.dir, onPhase, group },
     data.dataset,
   );
   const optimizer = memory.use(new AdamW(trained.parameters, config));
@@ -131,6 +164,7 @@ async function* trainRun(
     max_grad_norm: config.max_grad_norm,
     optimizer_in_backward: config.optimizer_in_backward,
     reference: references.train,
+    ranks: group === null ? null : { group, sharded },
   };
   const watch = prompts === null ? null : watchOf(config, training, data, prompts);
   const measure =
@@ -140,8 +174,13 @@ async function* trainRun(
 
   // where it begins: before the first step, or at a checkpoint
   const source =
-    online?.steps(training, environment, data, memory) ?? new EpochSteps(examples, { ...config, scores });
-  const checkpoints = new RunCheckpoints(run.paths.checkpoints, config, training, { data, source });
+    online?.steps(training, environment, data, memory) ??
+    new EpochSteps(examples, { ...config, scores, rank: group?.rank ?? 0, ranks: group?.size ?? 1 });
+  const checkpoints = new RunCheckpoints(run.paths.checkpoints, config, training, {
+    data,
+    source,
+    ...(group === null ? {} : { ranks: group }),
+  });
   const resumes = config.resume_from_checkpoint !== null;
   const earlier = resumes ? yield* resumed(run, recorder, checkpoints, evaluator) : null;
   const state = earlier ?? newState(fingerprint);
@@ -165,7 +204,8 @@ async function* trainRun(
   if (reason !== "stopped" && (!hasCollapsed || restored !== null)) {
     const wantsBest = hasCollapsed || config.load_best_model_at_end;
     if (wantsBest && best !== null && best.step !== step) checkpoints.restore(best.step);
-    for await (const event of exportsOf(source, exportRun(run.paths, config, data, training))) {
+    using _ = sharded?.hold();
+    for await (const event of exportsOf(source, exportRun(run.paths, config, data, training), group)) {
       exported.push(event.result.path);
       yield event;
     }
@@ -184,26 +224,31 @@ function modelOf(
   config: TrainedSelection & { seed: number },
   environment: Environment,
   data: PreparedData,
-  scores: boolean,
-): TrainedModel<HeadedModel> {
-  const trained: TrainedModel<HeadedModel> = seeded(config.seed, () =>
-    scores
+  { scores, group }: { scores: boolean; group: RankGroup | null },
+): TrainedModel<HeadedModel> & { sharded: ShardedModel | null } {
+  const isSharded = group !== null && process.env["SHARD"] === "all";
+  const trained: TrainedModel<HeadedModel> & { sharded?: ShardedModel } = seeded(config.seed, () => {
+    if (isSharded) return prepareSharded(config, environment, { group, keep_gathered: false });
+    return scores
       ? prepareRewardModel(config, environment, paddingTokenOf(data))
-      : prepareModel(config, environment),
-  );
+      : prepareModel(config, environment);
+  });
   const { examples, evalExamples } = data.dataset;
   if (trained.model instanceof CausalLM) {
     refuseMaskedTokens(trained.model, [examples, evalExamples ?? []], environment.dtype);
   }
-  return trained;
+  return { ...trained, sharded: trained.sharded ?? null };
 }
 
 /** What is exported: the run's model, and what its source trained besides. */
 async function* exportsOf(
   source: StepSource,
   model: ReturnType<typeof exportRun>,
+  group: RankGroup | null,
 ): ReturnType<typeof exportRun> {
+  if (group !== null && group.rank > 0) return group.barrier();
   yield* model;
+  group?.barrier();
   if (source.export !== undefined) yield* source.export();
 }
 
@@ -222,7 +267,7 @@ function measureRows(
 
 /** The state that a resumed run continues from, its records cut back to it; null when it begins again. */
 async function* resumed(
-  run: OpenRun,
+  run: RunHandle,
   recorder: Recorder | null,
   checkpoints: RunCheckpoints,
   evaluator: Evaluator | null,
@@ -265,7 +310,7 @@ interface Ended extends Pick<TrainSummary, "reason" | "lastLog" | "lastEvaluatio
  */
 async function* runSteps(
   state: TrainerState,
-  training: Training<HeadedModel>,
+  training: Training<HeadedModel> & { ranks: StepRanks | null },
   source: StepSource,
   { config, evaluator, checkpoints, recorder, signal, onWork = () => {} }: Beside,
 ): AsyncGenerator<TrainEvent, Ended> {
@@ -286,6 +331,8 @@ async function* runSteps(
   // a run that was stopped before its first step has measured its start already
   if (config.eval_on_start && !checkpoints.hasSaved) yield* evaluate(0);
   logbook.restart();
+  // on several ranks all stop after the same step
+  let stops = training.ranks?.group.gather(signal?.aborted === true).some(Boolean) ?? false;
   while (state.step < totalSteps) {
     await setImmediate();
     // until now a signal was about the step before
@@ -296,11 +343,11 @@ async function* runSteps(
       signal,
       onWork: (at, done, total) => onWork({ at, done, total, ...work }),
     });
-    if (made === null || signal?.aborted === true) {
+    if (made === null || (training.ranks === null ? signal?.aborted === true : stops)) {
       ended.reason = "stopped";
       break;
     }
-    const { batches, singles, epoch, endsEpoch, keep_logps, frozen } = made;
+    const { batches, all, singles, epoch, endsEpoch, keep_logps, frozen } = made;
     yield* sampledFor(made);
     // each step seeds its own random numbers: nothing of the generator needs saving
     const seed = deriveSeed(config.seed, state.step);
@@ -308,9 +355,11 @@ async function* runSteps(
     const learningRate = learningRateAt(state.step, totalSteps, config);
     const { log_entropy, skip_step_sigma } = config;
     const limits = limitsOf(state.history, skip_step_sigma);
-    const how = { learningRate, limits, seed, log_entropy, onBatch, keep_logps, frozen };
+    const wantsStop = () => signal?.aborted === true;
+    const how = { learningRate, limits, seed, log_entropy, onBatch, keep_logps, frozen, all, wantsStop };
     const result = withMetricsOf(source, state.step, trainStep(training, batches, how));
     const { loss, gradNorm, metrics, tokens, skipped: reason } = result;
+    stops = result.stops;
     state.step += 1;
     const { step } = state;
     logbook.add(result);

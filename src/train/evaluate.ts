@@ -150,12 +150,7 @@ function collectMeans(means: CompletionValues, { packed, indices }: MicroBatch, 
 }
 
 /** Log-probs that are NaN are in no bin. */
-function countRejected(
-  counts: number[],
-  { packed }: MicroBatch,
-  over: Over,
-  logps: Float32Array,
-): void {
+function countRejected(counts: number[], { packed }: MicroBatch, over: Over, logps: Float32Array): void {
   for (const span of packed.spans) {
     if (roleOf(over, span.completion) !== "rejected") continue;
     for (const logp of logps.subarray(span.start, span.end)) {

@@ -16,7 +16,17 @@ import type { StepResult } from "./step.ts";
 const nan = Number.NaN;
 
 function stepWith(metrics: Record<string, number>, given: Partial<StepResult> = {}): StepResult {
-  return { loss: 1, gradNorm: 2, metrics, skipped: null, tokens: 3, seconds: 1, logps: null, stops: false, ...given };
+  return {
+    loss: 1,
+    gradNorm: 2,
+    metrics,
+    skipped: null,
+    tokens: 3,
+    seconds: 1,
+    logps: null,
+    stops: false,
+    ...given,
+  };
 }
 
 /** The row of `steps`. */

@@ -37,10 +37,13 @@ function refuseRows(examples: readonly Example[], masked: ReadonlySet<number>): 
 }
 
 /** Tokens whose row of the head has a norm of a tenth of the type's largest number or more: hidden states have norms above 10. */
-function maskedIds({ lm_head: { weight } }: CausalLM, dtype: DType): Set<number> {
+function maskedIds({ lm_head, residence }: CausalLM, dtype: DType): Set<number> {
   using _ = scope();
   const most = (dtype === "float16" ? 65504 : 3.4e38) / 10;
-  const norms = noGrad(() => ops.linalgVectorNorm(ops.detach(weight), 2, [1], false, { dtype: "float32" }));
+  residence?.enter(lm_head);
+  const weight = ops.detach(lm_head.weight);
+  const norms = noGrad(() => ops.linalgVectorNorm(weight, 2, [1], false, { dtype: "float32" }));
+  residence?.leave(lm_head, false);
   const [, largest] = noGrad(() => ops.aminmax(norms));
   if (largest.item() < most) return new Set();
   return new Set(norms.toNumbers().flatMap((norm, id) => (norm < most ? [] : [id])));

@@ -10,6 +10,7 @@ import { makeDirectory, sha256, writeFileAtomic } from "../base/files.ts";
 import { readSealed, sealed } from "../base/sealed.ts";
 import { CompletionValues, countCompletions } from "../data/completion-values.ts";
 import { describeOrigin, type Example } from "../data/example.ts";
+import type { RankGroup } from "../distributed/rank-group.ts";
 import type { MicroBatch } from "../forward/batch.ts";
 import type { Numerics } from "../forward/numerics.ts";
 import { requireFiniteScore, scoreBatch } from "../forward/score-batch.ts";
@@ -17,6 +18,7 @@ import { type Over, roleOf } from "../methods/method.ts";
 import type { Adapter } from "../models/adapt.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
 import type { ReferenceSource } from "./completion-logps.ts";
+import { shareOf } from "./row-shares.ts";
 
 /** Of the cache's files; those of version 1 had no digest. */
 const VERSION = 2;
@@ -78,24 +80,34 @@ export function precomputeReference(
     over: Over;
     cache: ReferenceCache;
     progress?: (done: number) => void;
+    /** The ranks that share the work; left out: this process does all of it. */
+    group?: RankGroup | null;
   },
 ): { sums: CompletionValues; fromCache: boolean } {
   const path = join(options.cache.dir, `reference-${sha256(options.cache.key.join("\n")).slice(0, 32)}.json`);
   const cached = readSums(path, options.examples);
   if (cached !== null) return { sums: cached, fromCache: true };
   const sums = new CompletionValues(options.examples);
+  const { group = null } = options;
   let done = 0;
-  for (const batch of batches) {
+  const found: [row: number, completion: number, sum: number][] = [];
+  for (const batch of shareOf(batches, group)) {
     for (const score of scoreBatch(model, batch, options.numerics)) {
+      if (batch.isIdle === true) continue;
       const row = `${rowOf(batch, score.index)}, reference log-probs`;
       requireFiniteScore(score, row, roleOf(options.over, score.completion));
-      sums.of(score.index)[score.completion] = score.sum;
+      found.push([score.index, score.completion, score.sum]);
     }
-    done += batch.indices.length;
-    options.progress?.(done);
+    done += batch.indices.length * (group?.size ?? 1);
+    options.progress?.(Math.min(done, options.examples.length));
   }
-  makeDirectory(options.cache.dir);
-  writeFileAtomic(path, sealed(JSON.stringify({ version: VERSION, sums: Array.from(sums.all) })));
+  for (const [index, completion, sum] of group === null ? found : group.gather(found).flat()) {
+    sums.of(index)[completion] = sum;
+  }
+  if (group === null || group.rank === 0) {
+    makeDirectory(options.cache.dir);
+    writeFileAtomic(path, sealed(JSON.stringify({ version: VERSION, sums: Array.from(sums.all) })));
+  }
   return { sums, fromCache: false };
 }
 

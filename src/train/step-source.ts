@@ -7,6 +7,7 @@ import { type PackingOptions, packExamples } from "../data/packing.ts";
 import { EpochSampler } from "../data/sampler.ts";
 import type { MicroBatch } from "../forward/batch.ts";
 import type { RolloutRow, TrainEvent } from "../runs/train-events.ts";
+import { shortest } from "./row-shares.ts";
 import type { StepResult } from "./step.ts";
 
 /** Keys of the configuration that decide how data becomes steps. */
@@ -24,12 +25,17 @@ export type PlanKeys = Pick<
   | "seed"
 > &
   Pick<PackingOptions, "scores"> &
-  Pick<BatchOptions, "ranks" | "cost">;
+  Pick<BatchOptions, "ranks" | "cost"> & {
+    /** This process among the ranks, whose micro-batches it gets. Default 0. */
+    rank?: number;
+  };
 
 /** One optimiser step. */
 export interface TrainingStep {
-  /** Its packed micro-batches. */
+  /** Its packed micro-batches; of several ranks those of this one. */
   batches: MicroBatch[];
+  /** Those of all ranks; left out where there is one. */
+  all?: MicroBatch[];
   /** Each of its examples as a micro-batch by itself, in the step's order: to find out which of them is at fault. */
   singles: () => MicroBatch[];
   /** Epochs that are done after it. */
@@ -125,8 +131,14 @@ export class EpochSteps implements StepSource {
   next(step: number): TrainingStep {
     const { plan, epoch, endsEpoch } = this.planOf(step);
     const packed = (indices: readonly number[]) => pack(this.#examples, indices, this.#keys);
+    const { rank = 0, ranks = 1 } = this.#keys;
+    const divided = plan
+      .byRank()
+      .map((own) => own.map((indices) => (indices.length > 0 ? packed(indices) : null)));
+    const all = divided.flat().filter((batch) => batch !== null);
     return {
-      batches: plan.microBatches.map(packed),
+      batches: at(divided, rank).map((batch) => batch ?? { ...shortest(all), isIdle: true }),
+      ...(ranks > 1 ? { all } : {}),
       singles: () => plan.examples.map((index) => packed([index])),
       epoch,
       endsEpoch,

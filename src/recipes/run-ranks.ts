@@ -1,0 +1,63 @@
+/** A run of several processes: its ranks meet, rank 0 opens the run directory, the others follow it. */
+import { ConfigError } from "../base/errors.ts";
+import { isOnPolicy } from "../config/online-keys.ts";
+import type { RunConfig } from "../config/run-config.ts";
+import { readLaunch } from "../distributed/launch.ts";
+import { RankGroup } from "../distributed/rank-group.ts";
+import type { Checkpoint } from "../runs/checkpoints.ts";
+import { type OpenRun, type RunPaths, runPaths } from "../runs/run-directory.ts";
+
+/** What a rank needs of a run directory. */
+export type RunHandle = Pick<OpenRun, "paths" | "notes" | "checkpoint" | "saveSealed">;
+
+/**
+ * Meets the other ranks of this run; null where this process is the only one.
+ *
+ * @throws {ConfigError} if the run cannot be one of several processes, or the ranks do not come together
+ */
+export async function joinedRanks(config: RunConfig): Promise<RankGroup | null> {
+  const launch = readLaunch();
+  if (launch === null) return null;
+  refuseAlone(config, launch.size);
+  return await RankGroup.join(launch, { rank_start_timeout: 60, rank_timeout: 10 });
+}
+
+/** Refuses what only one process can do. */
+function refuseAlone(config: RunConfig, size: number): void {
+  if (isOnPolicy(config)) {
+    throw new ConfigError(
+      `${size} ranks were started, and an on-policy run (reward_funcs, reward_model, judge) is one process: its engine and its ` +
+        "rewards are not shared out. Start it without a launcher.",
+    );
+  }
+  if (config.optimizer_in_backward) {
+    throw new ConfigError(
+      `${size} ranks were started, and optimizer_in_backward is for one: a rank's gradients are parts already, and are summed before ` +
+        "any weight changes. Leave it out.",
+    );
+  }
+}
+
+/** The run as ranks other than 0 have it: they read it, and write nothing but their parts of checkpoints. */
+export class FollowedRun implements RunHandle {
+  readonly paths: RunPaths;
+  readonly notes: string[] = [];
+  readonly checkpoint: Checkpoint | null;
+
+  constructor(dir: string, checkpoint: Checkpoint | null) {
+    this.paths = runPaths(dir);
+    this.checkpoint = checkpoint;
+  }
+
+  /** Nothing: rank 0 has saved it. */
+  saveSealed(): void {}
+}
+
+/** Does `work` on rank 0, which may write files, and then on the others, which find them. */
+export async function firstOnRank0<T>(group: RankGroup | null, work: () => T | Promise<T>): Promise<T> {
+  if (group === null) return await work();
+  if (group.rank > 0) group.barrier();
+  const result = await work();
+  if (group.rank === 0) group.barrier();
+  return result;
+}
