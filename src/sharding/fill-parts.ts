@@ -34,27 +34,31 @@ export interface NewTensor {
   make: () => Tensor;
 }
 
-/** Makes tensors in the given order and keeps this rank's ranges. */
-export function makeParts(units: readonly ShardedUnit[], tensors: readonly NewTensor[]): void {
-  const homes = new Map(
-    units.flatMap((unit) => unit.layout.segments.map(({ name }) => [name, unit] as const)),
-  );
-  let open: ShardedUnit | null = null;
+/**
+ * Makes tensors in the given order and keeps this rank's ranges.
+ *
+ * @param parts - units of the parts of the model, see `ShardedModel.parts`
+ */
+export function makeParts(parts: readonly (readonly ShardedUnit[])[], tensors: readonly NewTensor[]): void {
+  let open: readonly ShardedUnit[] = [];
   for (const { name, make } of tensors) {
-    const unit = homes.get(name) ?? null;
-    if (unit !== open) open?.free();
-    open = unit;
-    unit?.gather();
+    const part = parts.find((units) => units.some((unit) => unit.has(name))) ?? [];
+    if (part !== open) for (const unit of open) unit.free();
+    open = part;
+    for (const unit of part) unit.gather();
     using _ = scope();
-    noGrad(() => {
-      const whole = make();
-      for (const piece of unit?.pieces ?? []) {
-        if (piece.segment.name !== name) continue;
-        const { from, to } = piece;
-        const flat = ops.reshape(whole, [whole.numel]);
-        ops.copy_((unit as ShardedUnit).held(piece), ops.narrow(flat, 0, from, to - from));
-      }
-    });
+    noGrad(() => keep(part, name, make()));
   }
-  open?.free();
+  for (const unit of open) unit.free();
+}
+
+function keep(part: readonly ShardedUnit[], name: string, whole: Tensor): void {
+  const flat = ops.reshape(whole, [whole.numel]);
+  for (const unit of part) {
+    for (const piece of unit.pieces) {
+      if (piece.segment.name !== name) continue;
+      const { from, to } = piece;
+      ops.copy_(unit.held(piece), ops.narrow(flat, 0, from, to - from));
+    }
+  }
 }

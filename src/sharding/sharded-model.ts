@@ -33,14 +33,14 @@ export function placesOf(model: Decoder): ModelPlaces {
 
 /** A model in parts. */
 export class ShardedModel implements Residence {
-  /** In the order of the model. */
-  readonly units: readonly ShardedUnit[];
+  /** The units of each part, in the order of the model: what is trained and what is frozen, which ranks share separately. */
+  readonly parts: readonly (readonly ShardedUnit[])[];
   readonly parameters: ShardedParameters;
-  readonly #unitOf: Map<object, ShardedUnit>;
+  readonly #unitsOf: Map<object, readonly ShardedUnit[]>;
   readonly #model: Decoder;
   readonly #isTied: boolean;
   readonly #keepsGathered: boolean;
-  readonly #held: Set<ShardedUnit> = new Set();
+  #isHeld = false;
   readonly #exchanging: ShardedUnit[] = [];
 
   /**
@@ -57,20 +57,28 @@ export class ShardedModel implements Residence {
     const places = [...base, ...tensorPlaces(model)];
     const parts = partsOf(model, places);
     this.#isTied = parts.length < model.model.layers.length + 3;
-    this.#unitOf = new Map();
+    this.#unitsOf = new Map();
     const shapes = new Map(places.map(({ tensor }) => [tensor.handle, tensor]));
     const views = new Map<number, Tensor>();
-    this.units = parts.map(({ name, modules, handles }) => {
+    this.parts = parts.map(({ name, modules, handles }) => {
       const tensors = [...handles].map(([handle, path]) => {
-        const tensor = known(shapes, handle);
         const trainedName = names.get(handle);
-        return unitTensor(tensor, trainedName ?? path, trainedName !== undefined, options.dtype);
+        const tensor = known(shapes, handle);
+        return {
+          handle,
+          ...unitTensor(tensor, trainedName ?? path, trainedName !== undefined, options.dtype),
+        };
       });
-      const unit = new ShardedUnit(name, tensors, options.group, options.device);
-      for (const module of modules) this.#unitOf.set(module, unit);
-      for (const [i, handle] of [...handles.keys()].entries())
-        views.set(handle, unit.view(at(tensors, i).name));
-      return unit;
+      const kinds = [tensors.filter((one) => one.trained), tensors.filter((one) => !one.trained)];
+      const units = kinds
+        .filter((some) => some.length > 0)
+        .map((some) => new ShardedUnit(name, some, options.group, options.device));
+      for (const module of modules) this.#unitsOf.set(module, units);
+      for (const { handle, name: tensor } of tensors) {
+        const unit = units.find(({ layout }) => layout.segments.some((segment) => segment.name === tensor));
+        if (unit !== undefined) views.set(handle, unit.view(tensor));
+      }
+      return units;
     });
     for (const { owner, key, tensor } of places) owner[key] = known(views, tensor.handle);
     const named = trained.map(({ name, tensor }) => ({ name, tensor: known(views, tensor.handle) }));
@@ -79,26 +87,31 @@ export class ShardedModel implements Residence {
     model.residence = this;
   }
 
+  get units(): readonly ShardedUnit[] {
+    return this.parts.flat();
+  }
+
   enter(part: object, next?: object): void {
-    this.#of(part).gather();
-    if (next !== undefined) this.#of(next).start();
+    for (const unit of this.#of(part)) unit.gather();
+    if (next !== undefined) for (const unit of this.#of(next)) unit.start();
   }
 
   leave(part: object, comesBack: boolean): void {
-    const unit = this.#of(part);
     // a tied table is needed again by the head, which comes last
     const isNeeded = this.#isTied && part === this.#model.model.embed_tokens;
-    if (isNeeded || (comesBack && this.#keepsGathered) || this.#held.has(unit)) return;
-    unit.free();
+    if (isNeeded || this.#isHeld || (comesBack && this.#keepsGathered)) return;
+    for (const unit of this.#of(part)) unit.free();
   }
 
   complete(part: object): void {
     // the gradients of a tied head are complete with the embedding's
     if (this.#isTied && part === this.#model.head) return;
-    const unit = this.#of(part);
-    unit.beginExchange();
-    this.#exchanging.push(unit);
-    if (this.#exchanging.length > exchangesInFlight) this.#exchanging.shift()?.finishExchange();
+    for (const unit of this.#of(part)) {
+      if (!unit.isTrained) continue;
+      unit.beginExchange();
+      this.#exchanging.push(unit);
+    }
+    while (this.#exchanging.length > exchangesInFlight) this.#exchanging.shift()?.finishExchange();
   }
 
   /** Waits for the gradients that are on their way; the shards have those of all passes since the last step. */
@@ -111,13 +124,11 @@ export class ShardedModel implements Residence {
 
   /** Keeps all units gathered until disposed: for work that goes through the model again and again. */
   hold(): Disposable {
-    for (const unit of this.units) {
-      this.#held.add(unit);
-      unit.gather();
-    }
+    for (const unit of this.units) unit.gather();
+    this.#isHeld = true;
     return {
       [Symbol.dispose]: () => {
-        this.#held.clear();
+        this.#isHeld = false;
         for (const unit of this.units) unit.free();
       },
     };
@@ -128,10 +139,8 @@ export class ShardedModel implements Residence {
     for (const unit of this.units) unit.dispose();
   }
 
-  #of(part: object): ShardedUnit {
-    const unit = this.#unitOf.get(part);
-    if (unit === undefined) throw new Error("a part of the model belongs to no unit");
-    return unit;
+  #of(part: object): readonly ShardedUnit[] {
+    return known(this.#unitsOf, part);
   }
 }
 

@@ -76,11 +76,20 @@ export class ShardedUnit {
     return [{ region, tensor, from }];
   }
 
+  has(name: string): boolean {
+    return this.#views.has(name);
+  }
+
   /** The tensor `name`, to be computed with while the unit is gathered. */
   view(name: string): Tensor {
     const view = this.#views.get(name);
     if (view === undefined) throw new ShapeError(`expected a tensor of ${this.name}, got ${name}`);
     return view;
+  }
+
+  /** Whether its tensors are trained; those of a unit all are, or none is. */
+  get isTrained(): boolean {
+    return this.#grads !== null;
   }
 
   /** What this rank updates of the unit: its matrices, which decay, and its vectors. */

@@ -164,7 +164,8 @@ function updatedTogether(
   const { values, ...all } = sharedOutcome(ranks, { loss: lossValue, squares, sums: local.sums, stops });
   if (whySkipped(values.loss, values.gradNorm, limits) === null && !frozen) {
     const factor = max_grad_norm > 0 ? Math.min(1, max_grad_norm / (values.gradNorm + 1e-6)) : 1;
-    if (factor < 1) noGrad(() => ops._foreachMul_(grads, tensor([factor], [])));
+    // a rank may have nothing to update
+    if (factor < 1 && grads.length > 0) noGrad(() => ops._foreachMul_(grads, tensor([factor], [])));
     optimizer.step(learningRate);
   }
   return { values, ...all };

@@ -72,8 +72,11 @@ export async function trainOnRanks(
   const child = join(import.meta.dirname, "train-rank-child.ts");
   const ranks = await startRanks(size, child, [JSON.stringify(values)], variables);
   const ends = await Promise.all(ranks.map(({ ended }) => ended));
-  for (const [rank, { code, signal, stderr }] of ends.entries()) {
-    if (code !== 0) throw new Error(`rank ${rank} ended with ${code ?? signal}: ${stderr}`);
+  if (ends.some(({ code }) => code !== 0)) {
+    const said = ends.map(
+      ({ code, signal, stderr }, rank) => `rank ${rank} ended with ${code ?? signal}: ${stderr}`,
+    );
+    throw new Error(said.join("\n"));
   }
   return ends;
 }
