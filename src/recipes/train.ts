@@ -1,7 +1,7 @@
 /** A training run from configuration to exported model: data, model, reference, the steps, the export. */
 import { setImmediate } from "node:timers/promises";
-import { ignoreErrors } from "../base/file-io.ts";
 import { at } from "../base/at.ts";
+import { ignoreErrors } from "../base/file-io.ts";
 import type { PhaseListener } from "../base/phase-listener.ts";
 import { deriveSeed } from "../base/random.ts";
 import type { ResolvedConfig } from "../config/load-config.ts";

@@ -12,7 +12,7 @@ const recipe: Values = {
   objective: "slime",
   max_steps: 4,
   per_device_train_batch_size: 2,
-  gradient_accumulation_steps: 2,
+  train_batch_size: 4,
   learning_rate: 1e-3,
   logging_steps: 1,
   eval_strategy: "steps",
