@@ -32,7 +32,7 @@ export async function failingTogether<T>(group: RankGroup | null, work: () => Pr
 const told = new WeakSet<object>();
 
 /** The error that this rank ends with, once the other ranks know of it: `error` itself, its message beginning with the rank. */
-function toldToAll(group: RankGroup | null, error: unknown): unknown {
+export function toldToAll(group: RankGroup | null, error: unknown): unknown {
   if (group === null || error instanceof LostRankError || error instanceof DisagreementError) return error;
   if (typeof error === "object" && error !== null) {
     if (told.has(error)) return error;

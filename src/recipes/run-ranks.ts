@@ -1,29 +1,16 @@
-/** A run of several processes: its ranks meet, rank 0 opens the run directory, the others follow it. */
+/** A run of several processes: rank 0 opens the run directory, the others follow it. */
 import { ConfigError } from "../base/errors.ts";
 import { isOnPolicy } from "../config/online-keys.ts";
 import type { RunConfig } from "../config/run-config.ts";
-import { readLaunch } from "../distributed/launch.ts";
-import { RankGroup } from "../distributed/rank-group.ts";
+import type { RankGroup } from "../distributed/rank-group.ts";
 import type { Checkpoint } from "../runs/checkpoints.ts";
 import { type OpenRun, type RunPaths, runPaths } from "../runs/run-directory.ts";
 
 /** What a rank needs of a run directory. */
 export type RunHandle = Pick<OpenRun, "paths" | "notes" | "checkpoint" | "saveSealed">;
 
-/**
- * Meets the other ranks of this run; null where this process is the only one.
- *
- * @throws {ConfigError} if the run cannot be one of several processes, or the ranks do not come together
- */
-export async function joinedRanks(config: RunConfig): Promise<RankGroup | null> {
-  const launch = readLaunch();
-  if (launch === null) return null;
-  refuseAlone(config, launch.size);
-  return await RankGroup.join(launch, { rank_start_timeout: 60, rank_timeout: 10 });
-}
-
-/** Refuses what only one process can do. */
-function refuseAlone(config: RunConfig, size: number): void {
+/** @throws {ConfigError} if the run does what only one process can do */
+export function refuseOnRanks(config: RunConfig, size: number): void {
   if (isOnPolicy(config)) {
     throw new ConfigError(
       `${size} ranks were started, and an on-policy run (reward_funcs, reward_model, judge) is one process: its engine and its ` +

@@ -1,33 +1,31 @@
 /** A training run from configuration to exported model: data, model, reference, the steps, the export. */
-import { setImmediate } from "node:timers/promises";
 import { at } from "../base/at.ts";
 import { ignoreErrors } from "../base/file-io.ts";
 import type { PhaseListener } from "../base/phase-listener.ts";
-import { deriveSeed } from "../base/random.ts";
+import { alone } from "../base/ranks.ts";
 import type { ResolvedConfig } from "../config/load-config.ts";
 import { isOnPolicy } from "../config/online-keys.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import { assertPreflight } from "../data/preflight.ts";
 import type { RankGroup } from "../distributed/rank-group.ts";
+import { agreeOnDirectory } from "../distributed/shared-directory.ts";
+import { toldToAll } from "../distributed/together.ts";
 import { type Environment, numericsOf, settleEnvironment } from "../forward/environment.ts";
 import type { Objective } from "../methods/objective.ts";
 import { CausalLM } from "../models/causal-lm.ts";
 import { AdamW } from "../optim/adamw.ts";
-import { learningRateAt } from "../optim/schedule.ts";
 import { writeReport } from "../report/run-report.ts";
 import type { Checkpoint } from "../runs/checkpoints.ts";
 import { isEvalRow, readMetrics } from "../runs/metrics.ts";
 import { Recorder } from "../runs/recorder.ts";
 import { createRun } from "../runs/run-directory.ts";
 import { resumeRun } from "../runs/run-resume.ts";
-import type { TrainEvent, TrainSummary, TrainWork, WorkListener } from "../runs/train-events.ts";
+import type { TrainEvent, TrainSummary, WorkListener } from "../runs/train-events.ts";
 import type { ShardedModel } from "../sharding/sharded-model.ts";
-import { manualSeed, memoryInUse, seeded, setDeterministic } from "../torch/index.ts";
+import { seeded, setDeterministic } from "../torch/index.ts";
 import { newState, type TrainerState } from "../train/checkpoint.ts";
-import { culpritsOf } from "../train/culprits.ts";
 import { evaluate } from "../train/evaluate.ts";
 import { exportRun } from "../train/export-run.ts";
-import { Logbook } from "../train/logbook.ts";
 import type { HeadedModel } from "../train/logp-difference.ts";
 import { refuseMaskedTokens } from "../train/masked-tokens.ts";
 import { paddingTokenOf } from "../train/padding-token.ts";
@@ -40,16 +38,17 @@ import {
 } from "../train/prepare-model.ts";
 import { prepareSharded } from "../train/prepare-sharded.ts";
 import { RunCheckpoints } from "../train/run-checkpoints.ts";
-import { limitsOf, refuseMoreSkips, remember } from "../train/spike-guard.ts";
-import { type BatchListener, type StepResult, type Training, trainStep } from "../train/step.ts";
+import type { Training } from "../train/step.ts";
 import type { StepRanks } from "../train/step-ranks.ts";
-import { EpochSteps, evaluationBatches, type StepSource, type TrainingStep } from "../train/step-source.ts";
+import { EpochSteps, evaluationBatches, type StepSource } from "../train/step-source.ts";
 import { Evaluator, type Measure } from "./evaluator.ts";
 import { changesSince, fingerprintsOf, resumedMatmul, templateDate } from "./identity.ts";
 import { localRun } from "./local-models.ts";
 import { OnlineRun, runObjective } from "./online.ts";
+import { agreeOnEnvironment, agreeOnInputs, matmulOfRanks, openRanks } from "./ranks.ts";
 import { type References, referencesOf } from "./references.ts";
-import { FollowedRun, firstOnRank0, joinedRanks, type RunHandle } from "./run-ranks.ts";
+import { FollowedRun, firstOnRank0, type RunHandle, refuseOnRanks } from "./run-ranks.ts";
+import { runSteps, sourceNotes } from "./run-steps.ts";
 import { watchedPrompts, watchOf } from "./watch.ts";
 
 /** Options of `train` besides the configuration. */
@@ -70,18 +69,33 @@ export interface TrainOptions {
  * @throws {PreftuneError} with what is wrong and what to do; checkpoints written before stay
  */
 export async function* train(
-  resolved: ResolvedConfig,
+  given: ResolvedConfig,
   options: TrainOptions = {},
 ): AsyncGenerator<TrainEvent, TrainSummary> {
-  using group = await joinedRanks(resolved.config);
-  if (group !== null && group.rank > 0) return await follow(group, resolved, options);
-  const resumes = resolved.config.resume_from_checkpoint !== null;
-  const run = (resumes ? resumeRun : createRun)(resolved, group?.size ?? 1);
-  const recorder = new Recorder(run, run.resolved, writeReport);
+  const { group, resolved } = await openRanks(given, options.onPhase);
+  using _ = group;
   try {
-    const { checkpoint } = run;
-    group?.gather<Begun>({ config: run.resolved.config, checkpoint });
-    return yield* recorder.recorded(trainRun(run, recorder, run.resolved, { ...options, group }));
+    if (group !== null) refuseOnRanks(resolved.config, group.size);
+    if (group !== null && group.rank > 0) return await follow(group, resolved, options);
+    return yield* lead(group, resolved, options);
+  } catch (error) {
+    throw toldToAll(group, error);
+  }
+}
+
+/** The run on the rank that writes its directory. */
+async function* lead(
+  group: RankGroup | null,
+  given: ResolvedConfig,
+  options: TrainOptions,
+): AsyncGenerator<TrainEvent, TrainSummary> {
+  const resumes = given.config.resume_from_checkpoint !== null;
+  const run = (resumes ? resumeRun : createRun)(given, group?.size ?? 1);
+  const { resolved, checkpoint } = run;
+  const recorder = new Recorder(run, resolved, writeReport);
+  try {
+    group?.gather<Begun>({ config: resolved.config, checkpoint });
+    return yield* recorder.recorded(trainRun(run, recorder, resolved, { ...options, group }));
   } catch (error) {
     ignoreErrors(() => run.release());
     throw error;
@@ -96,14 +110,16 @@ interface Begun {
   checkpoint: Checkpoint | null;
 }
 
-/** The run on a rank other than 0, which reports what happens. */
+/** The run on another rank, which reports nothing but its end. */
 async function follow(
   group: RankGroup,
   resolved: ResolvedConfig,
   options: TrainOptions,
 ): Promise<TrainSummary> {
-  const { config, checkpoint } = at(group.gather<Begun>({ config: resolved.config, checkpoint: null }), 0);
-  const run = new FollowedRun(config.output_dir, checkpoint);
+  const { device, threads } = resolved.config;
+  const first = at(group.gather<Begun>({ config: resolved.config, checkpoint: null }), 0);
+  const config = { ...first.config, device, threads };
+  const run = new FollowedRun(config.output_dir, first.checkpoint);
   const events = trainRun(run, null, { ...resolved, config }, { ...options, group });
   for (;;) {
     const { done, value } = await events.next();
@@ -119,10 +135,14 @@ async function* trainRun(
   { group, ...options }: TrainOptions & { group: RankGroup | null },
 ): AsyncGenerator<TrainEvent, TrainSummary> {
   const { onPhase = () => {}, onWork = () => {} } = options;
+  const ranks = group ?? alone;
+  await agreeOnDirectory(group, run.paths.dir);
   for (const text of [...resolved.warnings, ...run.notes]) yield { type: "note", text };
 
   // where it computes, what it optimises, which files it starts from
-  const environment = settleEnvironment(resolved.config, resumedMatmul(run, resolved.config));
+  const matmul = matmulOfRanks(group, resumedMatmul(run, resolved.config));
+  const environment = settleEnvironment(resolved.config, matmul);
+  agreeOnEnvironment(group, environment);
   setDeterministic(true);
   const objective = runObjective(resolved.config, options.objective);
   const { config, baseModel } = await firstOnRank0(group, () => localRun(run, resolved.config, onPhase));
@@ -136,6 +156,7 @@ async function* trainRun(
   yield { type: "preflight", report };
   assertPreflight(report);
   const fingerprints = fingerprintsOf({ ...config, baseModel }, data, environment, online?.files);
+  agreeOnInputs(group, fingerprints);
   for (const change of changesSince(run, config, fingerprints)) {
     yield { type: "note", text: `changed since the run began: ${change}` };
   }
@@ -164,7 +185,7 @@ async function* trainRun(
     max_grad_norm: config.max_grad_norm,
     optimizer_in_backward: config.optimizer_in_backward,
     reference: references.train,
-    ranks: group === null ? null : { group, sharded },
+    ranks: ranksOf(group, sharded),
   };
   const watch = prompts === null ? null : watchOf(config, training, data, prompts);
   const measure =
@@ -175,11 +196,11 @@ async function* trainRun(
   // where it begins: before the first step, or at a checkpoint
   const source =
     online?.steps(training, environment, data, memory) ??
-    new EpochSteps(examples, { ...config, scores, rank: group?.rank ?? 0, ranks: group?.size ?? 1 });
+    new EpochSteps(examples, { ...config, scores, rank: ranks.rank, ranks: ranks.size });
   const checkpoints = new RunCheckpoints(run.paths.checkpoints, config, training, {
     data,
     source,
-    ...(group === null ? {} : { ranks: group }),
+    ranks,
   });
   const resumes = config.resume_from_checkpoint !== null;
   const earlier = resumes ? yield* resumed(run, recorder, checkpoints, evaluator) : null;
@@ -219,16 +240,24 @@ async function* trainRun(
   return summary;
 }
 
+function ranksOf(group: RankGroup | null, sharded: ShardedModel | null): StepRanks | null {
+  return group === null ? null : { group, sharded };
+}
+
 /** The model and what of it is trained; of one that gives log-probs, those of all rows must be finite. */
 function modelOf(
-  config: TrainedSelection & { seed: number },
+  config: TrainedSelection & Pick<RunConfig, "seed" | "shard" | "keep_gathered">,
   environment: Environment,
   data: PreparedData,
   { scores, group }: { scores: boolean; group: RankGroup | null },
 ): TrainedModel<HeadedModel> & { sharded: ShardedModel | null } {
-  const isSharded = group !== null && process.env["SHARD"] === "all";
+  const isSharded = group !== null && config.shard === "all";
   const trained: TrainedModel<HeadedModel> & { sharded?: ShardedModel } = seeded(config.seed, () => {
-    if (isSharded) return prepareSharded(config, environment, { group, keep_gathered: false });
+    if (isSharded)
+      return prepareSharded(config, environment, {
+        group,
+        keep_gathered: config.keep_gathered === true,
+      });
     return scores
       ? prepareRewardModel(config, environment, paddingTokenOf(data))
       : prepareModel(config, environment);
@@ -288,150 +317,4 @@ async function* resumed(
     yield { type: "note", text };
   }
   return state;
-}
-
-/** What there is beside the model that is trained. */
-interface Beside extends Pick<TrainOptions, "signal" | "onWork"> {
-  config: RunConfig;
-  evaluator: Evaluator | null;
-  checkpoints: RunCheckpoints;
-  recorder: Recorder | null;
-}
-
-/** How the steps ended. */
-interface Ended extends Pick<TrainSummary, "reason" | "lastLog" | "lastEvaluation"> {
-  /** What was wrong when the collapse watch ended them; empty when it did not. */
-  breaches: string[];
-}
-
-/**
- * The steps that are left, each with what is due after it: metrics, an evaluation, a checkpoint. Between two steps the event
- * loop turns once, so signals are heard.
- */
-async function* runSteps(
-  state: TrainerState,
-  training: Training<HeadedModel> & { ranks: StepRanks | null },
-  source: StepSource,
-  { config, evaluator, checkpoints, recorder, signal, onWork = () => {} }: Beside,
-): AsyncGenerator<TrainEvent, Ended> {
-  const { totalSteps } = source;
-  const logbook = new Logbook(state);
-  const ended: Ended = { reason: "done", breaches: [], lastLog: null, lastEvaluation: null };
-  const listener =
-    (at: TrainWork["at"], step: number): BatchListener =>
-    (done, total, tokens) =>
-      onWork({ at, step, done, total, tokens });
-  async function* evaluate(epoch: number): AsyncGenerator<TrainEvent> {
-    if (evaluator === null) return;
-    const { row, breaches } = yield* evaluator.evaluate(state, epoch, listener("evaluation", state.step));
-    Object.assign(ended, { lastEvaluation: row, breaches });
-    logbook.restart();
-  }
-
-  // a run that was stopped before its first step has measured its start already
-  if (config.eval_on_start && !checkpoints.hasSaved) yield* evaluate(0);
-  logbook.restart();
-  // on several ranks all stop after the same step
-  let stops = training.ranks?.group.gather(signal?.aborted === true).some(Boolean) ?? false;
-  while (state.step < totalSteps) {
-    await setImmediate();
-    // until now a signal was about the step before
-    const onBatch = listener("step", state.step + 1);
-    onBatch(0, 1, 0);
-    const work = { step: state.step + 1, tokens: 0 };
-    const made = await source.next(state.step, {
-      signal,
-      onWork: (at, done, total) => onWork({ at, done, total, ...work }),
-    });
-    if (made === null || (training.ranks === null ? signal?.aborted === true : stops)) {
-      ended.reason = "stopped";
-      break;
-    }
-    const { batches, all, singles, epoch, endsEpoch, keep_logps, frozen } = made;
-    yield* sampledFor(made);
-    // each step seeds its own random numbers: nothing of the generator needs saving
-    const seed = deriveSeed(config.seed, state.step);
-    manualSeed(seed);
-    const learningRate = learningRateAt(state.step, totalSteps, config);
-    const { log_entropy, skip_step_sigma } = config;
-    const limits = limitsOf(state.history, skip_step_sigma);
-    const wantsStop = () => signal?.aborted === true;
-    const how = { learningRate, limits, seed, log_entropy, onBatch, keep_logps, frozen, all, wantsStop };
-    const result = withMetricsOf(source, state.step, trainStep(training, batches, how));
-    const { loss, gradNorm, metrics, tokens, skipped: reason } = result;
-    stops = result.stops;
-    state.step += 1;
-    const { step } = state;
-    logbook.add(result);
-    if (skip_step_sigma !== null) remember(state.history, result);
-    if (reason !== null) {
-      const rows = culpritsOf(training, singles(), reason, seed);
-      yield { type: "skipped", step, reason, loss, gradNorm, rows };
-      refuseMoreSkips(state, rows, config.max_nonfinite_steps);
-    }
-    const { peak: peakMemoryBytes } = memoryInUse(training.model.device);
-    yield { type: "step", step, loss, metrics, tokens, peakMemoryBytes };
-
-    const now: Moment = { step, isLast: step >= totalSteps, endsEpoch };
-    if (isDue("steps", config.logging_steps, now)) {
-      const facts = { step, epoch, learningRate, sourceMetrics: source.metrics };
-      ended.lastLog = logbook.row({ ...facts, peakMemoryBytes });
-      yield { type: "log", row: ended.lastLog };
-    }
-    if (isDue(config.eval_strategy, config.eval_steps, now)) yield* evaluate(epoch);
-    if (ended.breaches.length > 0) {
-      ended.reason = "collapsed";
-      break;
-    }
-    // the best model can only be loaded at the end if it was saved, whatever the rhythm of the checkpoints
-    if (checkpoints.isBest(state) || isDue(config.save_strategy, config.save_steps, now)) {
-      yield* checkpoints.save(state, recorder);
-      logbook.restart();
-    }
-    if (state.evaluationsWithoutGain >= (config.early_stopping_patience ?? Number.POSITIVE_INFINITY)) {
-      ended.reason = "early stop";
-      break;
-    }
-  }
-  // a run that is stopped or gave up keeps a checkpoint of where it stands
-  if (keepsItsEnd(ended, config)) yield* checkpoints.save(state, recorder);
-  return ended;
-}
-
-/** What was sampled for a step, and what is to be reported of it. */
-function* sampledFor({ rollout, notes = [] }: TrainingStep): Generator<TrainEvent> {
-  if (rollout !== undefined) yield { type: "rollout", rows: rollout };
-  for (const text of notes) yield { type: "note", text };
-}
-
-/** Why the source of steps ended them before the last. */
-function* sourceNotes({ whyStopped = null }: StepSource): Generator<TrainEvent> {
-  if (whyStopped !== null) yield { type: "note", text: `stopped: ${whyStopped}` };
-}
-
-function keepsItsEnd({ reason }: Ended, { watch_action }: RunConfig): boolean {
-  return reason === "stopped" || (reason === "collapsed" && watch_action === "stop");
-}
-
-/** The result of step `step` with what the source says of what it was made of. */
-function withMetricsOf(source: StepSource, step: number, result: StepResult): StepResult {
-  return { ...result, metrics: { ...result.metrics, ...source.stepped?.(step, result) } };
-}
-
-/** Where a step stands that is done. */
-interface Moment {
-  step: number;
-  isLast: boolean;
-  endsEpoch: boolean;
-}
-
-/** Whether something is done after the step; after the last it always is. */
-function isDue(
-  strategy: RunConfig["eval_strategy"],
-  steps: number | null,
-  { step, isLast, endsEpoch }: Moment,
-): boolean {
-  if (strategy === "no" || isLast) return strategy !== "no";
-  if (strategy === "epoch") return endsEpoch;
-  return steps !== null && steps > 0 && step % steps === 0;
 }

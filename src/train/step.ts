@@ -212,8 +212,8 @@ export function isFiniteStep(
   ranks?.sharded?.finishGradients();
   const norm = clipGradNorm(parameters.grads(), 0);
   parameters.clearGrads();
-  const isFinite = Number.isFinite(loss.item()) && Number.isFinite(norm?.item() ?? 0);
-  return ranks === null ? isFinite : ranks.group.gather(isFinite).every(Boolean);
+  const isSoundHere = Number.isFinite(loss.item()) && Number.isFinite(norm?.item() ?? 0);
+  return ranks === null ? isSoundHere : ranks.group.gather(isSoundHere).every(Boolean);
 }
 
 /** How the micro-batches of a step are run. */

@@ -47,7 +47,7 @@ for (const [kind, values] of Object.entries(kinds)) {
         const one = fixture.path(`${name}-one`);
         const many = fixture.path(`${name}-many`);
         await runTraining({ ...recipe, ...values, output_dir: one });
-        await trainOnRanks(size, { ...recipe, ...values, output_dir: many }, { SHARD: shard });
+        await trainOnRanks(size, { ...recipe, ...values, shard, output_dir: many });
         const [expected, got] = [readMetrics(`${one}/metrics.jsonl`), readMetrics(`${many}/metrics.jsonl`)];
         assert.equal(got.length, expected.length);
         for (const [i, row] of expected.entries()) {
