@@ -31,6 +31,16 @@ export type Measure = (step: number, onBatch: BatchListener) => Measured | Promi
 /** Pairs whose change is recorded at most. */
 const mostPairs = 500;
 
+/** What evaluates a training on its held-out rows; null where there are none. */
+export function evaluatorOf(
+  measure: Measure,
+  examples: readonly Example[],
+  config: RunConfig,
+  watch: CollapseWatch | null,
+): Evaluator | null {
+  return examples.length > 0 ? new Evaluator(measure, examples, config, watch) : null;
+}
+
 /** Evaluates a training on its held-out rows. */
 export class Evaluator {
   readonly #measure: Measure;

@@ -41,7 +41,7 @@ import { RunCheckpoints } from "../train/run-checkpoints.ts";
 import type { Training } from "../train/step.ts";
 import type { StepRanks } from "../train/step-ranks.ts";
 import { EpochSteps, evaluationBatches, type StepSource } from "../train/step-source.ts";
-import { Evaluator, type Measure } from "./evaluator.ts";
+import { type Evaluator, evaluatorOf, type Measure } from "./evaluator.ts";
 import { changesSince, fingerprintsOf, resumedMatmul, templateDate } from "./identity.ts";
 import { localRun } from "./local-models.ts";
 import { OnlineRun, runObjective } from "./online.ts";
@@ -190,8 +190,7 @@ async function* trainRun(
   const watch = prompts === null ? null : watchOf(config, training, data, prompts);
   const measure =
     online?.measure(training, environment, data) ?? measureRows(training, references, data, config);
-  const hasEvaluation = evalExamples !== null && evalExamples.length > 0;
-  const evaluator = hasEvaluation ? new Evaluator(measure, evalExamples, config, watch) : null;
+  const evaluator = evaluatorOf(measure, evalExamples ?? [], config, watch);
 
   // where it begins: before the first step, or at a checkpoint
   const source =
@@ -205,10 +204,16 @@ async function* trainRun(
   const resumes = config.resume_from_checkpoint !== null;
   const earlier = resumes ? yield* resumed(run, recorder, checkpoints, evaluator) : null;
   const state = earlier ?? newState(fingerprint);
-  const { totalSteps } = source;
   const trainable = trained.parameters.numel;
   const rows = { trainRows: examples.length, evaluationRows: evalExamples?.length ?? 0 };
-  yield { type: "start", step: state.step, totalSteps, trainable, ...rows, ...environment };
+  yield {
+    type: "start",
+    step: state.step,
+    totalSteps: source.totalSteps,
+    trainable,
+    ...rows,
+    ...environment,
+  };
 
   // the steps, from the first evaluation to whatever ends them
   const beside = { config, evaluator, checkpoints, recorder, ...options };
@@ -225,8 +230,11 @@ async function* trainRun(
   if (reason !== "stopped" && (!hasCollapsed || restored !== null)) {
     const wantsBest = hasCollapsed || config.load_best_model_at_end;
     if (wantsBest && best !== null && best.step !== step) checkpoints.restore(best.step);
-    using _ = sharded?.hold();
-    for await (const event of exportsOf(source, exportRun(run.paths, config, data, training), group)) {
+    for await (const event of exportsOf(
+      source,
+      exportRun(run.paths, config, data, training),
+      training.ranks,
+    )) {
       exported.push(event.result.path);
       yield event;
     }
@@ -273,11 +281,12 @@ function modelOf(
 async function* exportsOf(
   source: StepSource,
   model: ReturnType<typeof exportRun>,
-  group: RankGroup | null,
+  ranks: StepRanks | null,
 ): ReturnType<typeof exportRun> {
-  if (group !== null && group.rank > 0) return group.barrier();
+  using _ = ranks?.sharded?.hold();
+  if (ranks !== null && ranks.group.rank > 0) return ranks.group.barrier();
   yield* model;
-  group?.barrier();
+  ranks?.group.barrier();
   if (source.export !== undefined) yield* source.export();
 }
 

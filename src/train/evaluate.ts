@@ -46,7 +46,7 @@ const binWidth = 0.5;
 const binCount = 40;
 
 /**
- * The objective on `batches`, its normalisers taken over all of them. Where there are several ranks each takes a share of them, and
+ * The objective on `batches`, its normalisers taken over all of them. Where there are several ranks each takes some of them, and
  * all have the result.
  *
  * @param examples - the dataset that the batches are of

@@ -1,9 +1,9 @@
-/** Rows that ranks pass through the model once each: every rank takes a share of the batches, and all get all results. */
+/** Rows that ranks pass through the model once each: every rank takes some of the batches, and all get all results. */
 import type { RankGroup } from "../distributed/rank-group.ts";
 import type { MicroBatch } from "../forward/batch.ts";
 
 /**
- * This rank's share of `batches`: every size-th. All ranks have equally many; where there is none left, an idle one, the
+ * What of `batches` this rank takes: every size-th. All ranks have equally many; where there is none left, an idle one, the
  * shortest of all. Without a group all of them.
  */
 export function shareOf(batches: readonly MicroBatch[], group: RankGroup | null): readonly MicroBatch[] {

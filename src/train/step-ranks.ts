@@ -13,7 +13,7 @@ export interface StepRanks {
   sharded: ShardedModel | null;
 }
 
-/** What a rank found in a step, of its own rows. */
+/** What a rank found in a step, for its rows. */
 export interface RankOutcome {
   loss: number;
   /** Σ g² of the gradients that this rank updates by. */

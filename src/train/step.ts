@@ -132,7 +132,7 @@ interface Ended {
   stops: boolean;
 }
 
-/** Clips and updates; whether the step is sound is decided on the device, which is waited for once, at the end. */
+/** Clips and updates; whether the step counts is decided on the device, which is waited for once, at the end. */
 function updatedAlone(
   { parameters, max_grad_norm, optimizer }: Training<Decoder>,
   { loss, tally, updates }: Accumulated & { updates: OptimizerInBackward | null },

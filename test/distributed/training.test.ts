@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import { isMeasurement, readMetrics } from "../../src/runs/metrics.ts";
-import { trainOnRanks } from "../support/ranks.ts";
 import { runFixture, runTraining, tensorsOf, type Values } from "../support/runs.ts";
+import { trainOnRanks } from "../support/train-on-ranks.ts";
 
 const fixture = runFixture({ rows: 20, held: 5 });
 after(() => fixture[Symbol.dispose]());
