@@ -1,9 +1,9 @@
-/** Child program, `train-rank-child.ts VALUES`: trains as one rank of a run, and prints how the run ended, on each rank, as JSON. */
+/** Child program, `train-rank-child.ts`: trains as VALUES say, as one rank of a run, and prints how the run ended, on each rank, as JSON. */
 import { stringifyNumbers } from "../../src/base/json-numbers.ts";
 import { loadConfig } from "../../src/config/load-config.ts";
 import { train } from "../../src/recipes/train.ts";
 
-const events = train(loadConfig({ values: JSON.parse(process.argv[2] ?? "") }));
+const events = train(loadConfig({ values: JSON.parse(process.env["VALUES"] ?? "") }));
 for (;;) {
   const { done, value } = await events.next();
   if (done !== true) continue;
