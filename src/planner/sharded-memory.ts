@@ -110,10 +110,8 @@ export function shardedMoments(
   const unit = unitBytes(input);
   const isTied = model.tieWordEmbeddings;
   const blocks = model.numLayers * unit.block;
-  // Gloo gathers into a separate buffer and copies it
-  const arriving = numerics.onGpu ? 0 : unit.block;
   const tables = isTied ? unit.embedding : 0;
-  const passing = keep_gathered ? blocks : 2 * unit.block + arriving;
+  const passing = keep_gathered ? blocks : 2 * unit.block;
   const sums = (4 * counts.trained) / ranks;
   const earlier = accumulates ? sums : 0;
   // what autograd has of a block, and what is on its way: a rank's own and what arrives
@@ -132,7 +130,7 @@ export function shardedMoments(
     lastBack: { gathered: passing, gradients: earlier + table + ofHead + fresh },
     middleBack: { gathered: passing, gradients: earlier + table + inFlight + fresh + exchange },
     firstBack: {
-      gathered: keep_gathered ? unit.block : unit.block + arriving,
+      gathered: unit.block,
       gradients: sums + table + inFlight + fresh + exchange,
     },
     embedding: { gathered: 0, gradients: sums + inFlight + 8 * unit.trainedInEmbedding },

@@ -10,9 +10,10 @@ import { parseModelConfig } from "../formats/hf-config.ts";
 import type { ModelConfig } from "../formats/model-config.ts";
 import { storedConfig } from "../formats/tied-head.ts";
 import { resolveModelDirectory } from "../hub/hub-model.ts";
-import { type ComputeType, clusterOf, type Device, gpuListedAs, gpuNamed } from "../planner/devices.ts";
+import { type ComputeType, clusterOf, type Device, gpuNamed } from "../planner/devices.ts";
 import { type Plan, planRun } from "../planner/run-plan.ts";
-import { computesBfloat16, readMemory, readNvidiaGpus, readProcessor } from "../setup/hardware.ts";
+import { computesBfloat16, readProcessor } from "../setup/hardware.ts";
+import { machineDevice, shareOf, speedSource, usualFraction } from "./plan-device.ts";
 import { type GivenLengths, type PlanConfig, workloadOf } from "./plan-rows.ts";
 import { trainedPartsOf } from "./row-cost.ts";
 
@@ -40,15 +41,6 @@ export interface PlanOptions {
 }
 
 /**
- * Model FLOPs utilisation. GPU: the best published single-GPU LoRA values are near it, with thousands of tokens in a
- * micro-batch of a large model; small ones wait for kernels to be launched (`planRun`). CPU: docs/performance.md.
- */
-const usualUtilisation = { gpu: 0.4, cpu: 0.7 };
-
-/** FLOP/s of a CPU thread: two fused multiply-adds on 8 floats a cycle (AVX2) at 2.8 GHz. */
-const threadFlops = 90e9;
-
-/**
  * The plan of a run. Reads settings, tokenizer and rows; needs neither weights nor libtorch.
  *
  * @throws {ConfigError} for an unknown GPU or a device without figures
@@ -74,7 +66,7 @@ export async function plan(config: PlanConfig, options: PlanOptions = {}): Promi
     device,
     cluster: clusterOf(hosts, device, options.linkGBps),
     isUtilisationGiven: options.utilisation !== undefined,
-    utilisation: options.utilisation ?? (device.isGpu ? usualUtilisation.gpu : usualUtilisation.cpu),
+    utilisation: options.utilisation ?? usualFraction(device),
     speedSource: options.tflops === undefined ? speedSource(device, dtype) : "as given",
     workload,
     rewardModel: config.reward_model === null ? null : rewardModelOf(config.reward_model),
@@ -127,51 +119,5 @@ function deviceOf(config: PlanConfig, options: PlanOptions, perHost: number): De
     ...found,
     ...(memoryGiB === undefined ? {} : { memoryBytes: memoryGiB * 2 ** 30 }),
     ...(tflops === undefined ? {} : { peaks: { float32: tflops * 1e12, bfloat16: tflops * 1e12 } }),
-  };
-}
-
-/** What each of a host's ranks has of its processor and memory; a GPU is its own. */
-function shareOf(device: Device, ranks: number): Device {
-  if (device.isGpu || ranks === 1) return device;
-  const { float32, bfloat16 } = device.peaks;
-  return {
-    ...device,
-    name: `${device.name}, shared by ${ranks} ranks`,
-    memoryBytes: device.memoryBytes / ranks,
-    peaks: { float32: float32 / ranks, bfloat16: bfloat16 / ranks },
-  };
-}
-
-/** Where a device's speed in a type comes from, in words. */
-function speedSource({ isGpu }: Device, dtype: ComputeType): string {
-  if (!isGpu) return `assumed: ${threadFlops / 1e9} GFLOP/s a thread, in float32 and bfloat16 alike`;
-  const what = dtype === "bfloat16" ? "dense bfloat16" : "float32 without TF32";
-  return `${what}, by the maker's data sheet`;
-}
-
-/** The device that a run would take on this machine. */
-function machineDevice({ device, threads }: PlanConfig): Device {
-  const gpu = device === "auto" || device.startsWith("cuda") ? readNvidiaGpus()[0] : undefined;
-  if (gpu !== undefined) {
-    const known = gpuListedAs(gpu.name, gpu.memoryMiB);
-    if (known !== null) return known;
-    throw new ConfigError(
-      `This machine's ${gpu.name} is not in the table of GPUs. Name one like it with --gpu, and --memory and --tflops.`,
-    );
-  }
-  if (device !== "auto" && device !== "cpu") {
-    throw new ConfigError(
-      `device: "${device}" is not on this machine, and plans need its figures. Name a GPU with --gpu.`,
-    );
-  }
-  const processor = readProcessor();
-  const memory = readMemory();
-  const count = threads ?? processor.usableCores;
-  return {
-    id: "cpu",
-    name: `${processor.model}, ${count} ${count === 1 ? "thread" : "threads"}`,
-    isGpu: false,
-    memoryBytes: memory.limitBytes ?? memory.totalBytes,
-    peaks: { float32: count * threadFlops, bfloat16: count * threadFlops },
   };
 }

@@ -1,0 +1,95 @@
+/** The device that a run is planned for: this machine's, and how much of its peak is reached. */
+import { ConfigError } from "../base/errors.ts";
+import type { Environment } from "../forward/environment.ts";
+import { type ComputeType, type Device, gpuListedAs } from "../planner/devices.ts";
+import { readMemory, readNvidiaGpus, readProcessor } from "../setup/hardware.ts";
+import type { PlanConfig } from "./plan-rows.ts";
+
+/**
+ * Model FLOPs utilisation. GPU: the best published single-GPU LoRA values are near it, with thousands of tokens in a
+ * micro-batch of a large model; small ones wait for kernels to be launched (`planRun`). CPU: docs/performance.md.
+ */
+const usualUtilisation = { gpu: 0.4, cpu: 0.7 };
+
+/** FLOP/s of a CPU thread: two fused multiply-adds on 8 floats a cycle (AVX2) at 2.8 GHz. */
+const threadFlops = 90e9;
+
+/** The fraction of a device's peak that is taken to be reached where nobody measured it. */
+export function usualFraction({ isGpu }: Device): number {
+  return isGpu ? usualUtilisation.gpu : usualUtilisation.cpu;
+}
+
+/** Where a device's speed in a type comes from, in words. */
+export function speedSource({ isGpu }: Device, dtype: ComputeType): string {
+  if (!isGpu) return `assumed: ${threadFlops / 1e9} GFLOP/s a thread, in float32 and bfloat16 alike`;
+  const what = dtype === "bfloat16" ? "dense bfloat16" : "float32 without TF32";
+  return `${what}, by the maker's data sheet`;
+}
+
+/** Speeds that a GPU of no table is taken to have, in FLOP/s: they decide between layouts and nothing else. */
+const unknownGpu = { float32: 20e12, bfloat16: 150e12 };
+
+/**
+ * The device of a rank of a run, as far as is known: its peak is never asked for.
+ *
+ * @param localRanks - of its host, which share a processor's memory
+ */
+export function deviceOfEnvironment(
+  { device, threads }: Pick<Environment, "device" | "threads">,
+  localRanks: number,
+): Device {
+  const index = /^cuda(?::(\d+))?$/.exec(device);
+  const all = index === null ? [] : readNvidiaGpus();
+  const gpu = all[Number(index?.[1] ?? 0)] ?? all[0];
+  if (index !== null) {
+    const { name = device, memoryMiB = 0 } = gpu ?? {};
+    const known = gpuListedAs(name, memoryMiB);
+    const memoryBytes = memoryMiB > 0 ? memoryMiB * 2 ** 20 : Number.POSITIVE_INFINITY;
+    return known ?? { id: "gpu", name, isGpu: true, memoryBytes, peaks: unknownGpu };
+  }
+  const { totalBytes, limitBytes } = readMemory();
+  const peak = threads * threadFlops;
+  return {
+    ...{ id: "cpu", name: device, isGpu: false, memoryBytes: (limitBytes ?? totalBytes) / localRanks },
+    peaks: { float32: peak, bfloat16: peak },
+  };
+}
+
+/** What each of a host's ranks has of its processor and memory; a GPU is its own. */
+export function shareOf(device: Device, ranks: number): Device {
+  if (device.isGpu || ranks === 1) return device;
+  const { float32, bfloat16 } = device.peaks;
+  return {
+    ...device,
+    name: `${device.name}, shared by ${ranks} ranks`,
+    memoryBytes: device.memoryBytes / ranks,
+    peaks: { float32: float32 / ranks, bfloat16: bfloat16 / ranks },
+  };
+}
+
+/** The device that a run would take on this machine. */
+export function machineDevice({ device, threads }: PlanConfig): Device {
+  const gpu = device === "auto" || device.startsWith("cuda") ? readNvidiaGpus()[0] : undefined;
+  if (gpu !== undefined) {
+    const known = gpuListedAs(gpu.name, gpu.memoryMiB);
+    if (known !== null) return known;
+    throw new ConfigError(
+      `This machine's ${gpu.name} is not in the table of GPUs. Name one like it with --gpu, and --memory and --tflops.`,
+    );
+  }
+  if (device !== "auto" && device !== "cpu") {
+    throw new ConfigError(
+      `device: "${device}" is not on this machine, and plans need its figures. Name a GPU with --gpu.`,
+    );
+  }
+  const processor = readProcessor();
+  const memory = readMemory();
+  const count = threads ?? processor.usableCores;
+  return {
+    id: "cpu",
+    name: `${processor.model}, ${count} ${count === 1 ? "thread" : "threads"}`,
+    isGpu: false,
+    memoryBytes: memory.limitBytes ?? memory.totalBytes,
+    peaks: { float32: count * threadFlops, bfloat16: count * threadFlops },
+  };
+}

@@ -1,0 +1,64 @@
+/** Tests of run-layout.ts: what the ranks of a run choose together. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { runFixture } from "../../test/support/runs.ts";
+import { loadConfig } from "../config/load-config.ts";
+import type { RankGroup } from "../distributed/rank-group.ts";
+import { readModelConfig } from "../formats/hf-config.ts";
+import { everything } from "../planner/trained-parts.ts";
+import { prepareData } from "../train/prepare-data.ts";
+import { layoutOfRun } from "./run-layout.ts";
+
+interface Machine {
+  memory: number;
+  peaks: { float32: number; bfloat16: number };
+}
+
+/** A group of ranks that are like this one but for one of `memory` bytes. */
+function groupOf(hosts: number[][], memory: number): Pick<RankGroup, "rank" | "size" | "hosts" | "gather"> {
+  const gather = <T>(own: T): T[] => [own, { ...(own as Machine), memory } as T];
+  return { rank: 0, size: hosts.flat().length, hosts, gather };
+}
+
+async function inputOf(values: Record<string, unknown>) {
+  using fixture = runFixture({ rows: 12, held: 0 });
+  const config = loadConfig({
+    values: { ...fixture.values, output_dir: "unused", train_batch_size: 4, ...values },
+  }).config;
+  const { dataset } = await prepareData({ ...config, task: "preference" });
+  const model = readModelConfig(config.model_name_or_path);
+  // as wide as its gradients matter
+  const wide = { ...model, hiddenSize: 1024, intermediateSize: 4096, vocabSize: 50_000 };
+  const environment = { device: "cpu", dtype: "float32", threads: 1, matmul: "torch" } as const;
+  return { config, model: wide, trained: everything, environment, examples: dataset.examples };
+}
+
+const gibibyte = 2 ** 30;
+
+test("the rank with least memory decides for all", async () => {
+  const input = await inputOf({});
+  const roomy = layoutOfRun(groupOf([[0, 1]], 64 * gibibyte), input);
+  assert.equal(roomy.fits, true);
+  const narrow = layoutOfRun(groupOf([[0, 1]], 0.5 * gibibyte), input);
+  assert.equal(narrow.shard, "all");
+  const least = Math.min(...roomy.compared.map(({ costs }) => costs.memory));
+  assert.ok(narrow.costs.memory === least);
+  assert.match(narrow.reason, /shard: all, keep_gathered: .* of 512(\.0)? MiB a rank/);
+});
+
+test("what the configuration says is taken, fitting or not", async () => {
+  const input = await inputOf({ shard: "none" });
+  const chosen = layoutOfRun(groupOf([[0, 1]], 0.1 * gibibyte), input);
+  assert.deepEqual([chosen.shard, chosen.fits], ["none", false]);
+  const kept = await inputOf({ shard: "all", keep_gathered: true });
+  const { shard, keep_gathered } = layoutOfRun(groupOf([[0, 1]], 64 * gibibyte), kept);
+  assert.deepEqual([shard, keep_gathered], ["all", true]);
+});
+
+test("hosts of unequal size do not share within each", async () => {
+  const input = await inputOf({ shard: "node" });
+  assert.throws(
+    () => layoutOfRun(groupOf([[0, 1], [2]], 64 * gibibyte), input),
+    /shard: node needs equally many ranks on each host, got 2, 1/,
+  );
+});

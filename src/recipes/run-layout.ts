@@ -1,0 +1,84 @@
+/** How the ranks of a run share its model: as configured, or the planner's choice by its rows and the ranks' memory. */
+import { at } from "../base/at.ts";
+import { ConfigError } from "../base/errors.ts";
+import type { RunConfig } from "../config/run-config.ts";
+import type { Example } from "../data/example.ts";
+import type { RankGroup } from "../distributed/rank-group.ts";
+import type { ModelConfig } from "../formats/model-config.ts";
+import type { Environment } from "../forward/environment.ts";
+import { clusterOf } from "../planner/devices.ts";
+import { type PairLengths, streamTokens } from "../planner/flops.ts";
+import type { ChosenLayout } from "../planner/layout.ts";
+import type { Workload } from "../planner/plan-input.ts";
+import { planRun } from "../planner/run-plan.ts";
+import type { TrainedParts } from "../planner/trained-parts.ts";
+import { EpochSteps } from "../train/step-source.ts";
+import { deviceOfEnvironment, usualFraction } from "./plan-device.ts";
+import { lengthsOf, rowCost } from "./row-cost.ts";
+
+/** What the layout of a run follows from. */
+export interface LayoutInput {
+  /** With `train_batch_size` settled. */
+  config: RunConfig;
+  model: ModelConfig;
+  trained: TrainedParts;
+  environment: Environment;
+  examples: readonly Example[];
+}
+
+/** Steps whose micro-batches are looked at. */
+const stepsLookedAt = 50;
+
+/**
+ * The layout, the same on all ranks: that of the rank with least memory.
+ *
+ * @throws {ConfigError} when hosts of unequal size are to share the model within each
+ */
+export function layoutOfRun(
+  group: Pick<RankGroup, "rank" | "size" | "hosts" | "gather">,
+  input: LayoutInput,
+): ChosenLayout {
+  const { config, model, trained, environment } = input;
+  const localRanks = group.hosts.find((ranks) => ranks.includes(group.rank))?.length ?? 1;
+  const own = deviceOfEnvironment(environment, localRanks);
+  const all = group.gather({ memory: own.memoryBytes, peaks: own.peaks });
+  const least = (of: (one: (typeof all)[number]) => number) => Math.min(...all.map(of));
+  const peaks = {
+    float32: least((one) => one.peaks.float32),
+    bfloat16: least((one) => one.peaks.bfloat16),
+  };
+  const device = { ...own, memoryBytes: least(({ memory }) => memory), peaks };
+  const hosts = group.hosts.map((ranks) => ranks.length);
+  const { ranks } = planRun({
+    ...{ modelName: config.model_name_or_path, model, trained, keys: config, device },
+    dtype: environment.dtype === "bfloat16" ? "bfloat16" : "float32",
+    cluster: clusterOf(hosts, device),
+    ...{ utilisation: usualFraction(device), isUtilisationGiven: false, speedSource: "" },
+    workload: workloadOf(input, group.size),
+  });
+  if (ranks === null) throw new ConfigError("a layout is of several ranks");
+  return ranks.layout;
+}
+
+function workloadOf({ config, model, trained, examples }: LayoutInput, ranks: number): Workload {
+  const { share_prompt } = config;
+  const lengths = examples.map(lengthsOf);
+  const tokens = lengths.map((pair) => streamTokens(pair, share_prompt));
+  const cost = rowCost(examples, model, { trained, share_prompt });
+  const steps = new EpochSteps(examples, { ...config, ranks, cost });
+  let largest: { rows: readonly number[]; tokens: number } = { rows: [], tokens: -1 };
+  for (let step = 0; step < Math.min(steps.totalSteps, stepsLookedAt); step++)
+    for (const rows of steps.planOf(step).plan.microBatches) {
+      const sum = rows.reduce((total, index) => total + at(tokens, index), 0);
+      if (sum > largest.tokens) largest = { rows, tokens: sum };
+    }
+  const mean = (pick: (pair: PairLengths) => number) =>
+    lengths.reduce((sum, pair) => sum + pick(pair), 0) / Math.max(1, lengths.length);
+  const longest = lengths.toSorted((a, b) => streamTokens(b, share_prompt) - streamTokens(a, share_prompt));
+  return {
+    ...{ source: "the run's rows", isMeasured: true, pairs: examples.length },
+    mean: { prompt: mean((p) => p.prompt), chosen: mean((p) => p.chosen), rejected: mean((p) => p.rejected) },
+    own: largest.rows.map((index) => at(lengths, index)),
+    microBatch: (size) => longest.slice(0, size),
+  };
+}
