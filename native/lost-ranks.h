@@ -235,7 +235,7 @@ class LostRanks : public std::enable_shared_from_this<LostRanks> {
     answered_ = awake_.load();
     if (!failure.empty()) failure_.clear();
     woken_.notify_all();
-    woken_.wait_for(lock, Milliseconds(suspects_ ? kBeat / 4 : kBeat), [this] { return isEnding_ || !failure_.empty() || (suspects_ && !wasSuspecting_); });
+    woken_.wait_for(lock, Milliseconds(suspects_ || !haveBegun_ ? kBeat / 8 : kBeat), [this] { return isEnding_ || !failure_.empty() || (suspects_ && !wasSuspecting_); });
     wasSuspecting_ = suspects_;
     return !isEnding_ || !failure_.empty();
   }
@@ -260,8 +260,10 @@ class LostRanks : public std::enable_shared_from_this<LostRanks> {
     const std::vector<std::vector<uint8_t>> found = store.multiGet(keys);
     {
       const std::lock_guard<std::mutex> lock(mutex_);
+      haveBegun_ = true;
       for (size_t rank = 0; rank < peers_.size(); ++rank) {
         const std::string now = textOf(found[rank]);
+        haveBegun_ &= now != kNotYet;
         // a rank that has not begun is silent since this one began
         if (now != kNotYet && now != peers_[rank].beat) peers_[rank] = {now, awake_};
       }
@@ -290,8 +292,9 @@ class LostRanks : public std::enable_shared_from_this<LostRanks> {
       const std::string seconds = std::to_string(std::max<int64_t>(1, (now - peer.changed) / 1000));
       return peer.name(silent) + " gave no sign of life for " + seconds + " s" + peer.lastAt();
     }
-    suspected_ = suspects_ ? suspected_ + 1 : 0;
-    return ended < 0 || suspected_ < 8 ? "" : hasLeft(ended);
+    // later than it takes a silent one to be found
+    if (!suspects_) suspectedSince_ = now;
+    return ended < 0 || now - suspectedSince_ < 5 * kBeat ? "" : hasLeft(ended);
   }
 
   std::string hasLeft(int64_t rank) const {
@@ -333,8 +336,8 @@ class LostRanks : public std::enable_shared_from_this<LostRanks> {
   std::condition_variable woken_;
   std::string doing_ = "starting", verdict_, failure_;
   std::vector<std::function<void()>> onLoss_;
-  bool isEnding_ = false, isOver_ = false, wasSuspecting_ = false;
-  int64_t suspected_ = 0;
+  bool isEnding_ = false, isOver_ = false, wasSuspecting_ = false, haveBegun_ = false;
+  int64_t suspectedSince_ = 0;
   std::atomic<bool> suspects_{false};
   std::atomic<int64_t> awake_{0}, answered_{0};
 };

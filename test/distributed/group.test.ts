@@ -1,127 +1,108 @@
 /** A group of real processes over Gloo: what its operations give, and what is said of ranks that are lost, late or wrong. */
 import assert from "node:assert/strict";
-import { type ChildProcessByStdio, spawn } from "node:child_process";
-import { once } from "node:events";
-import { createServer } from "node:net";
-import { join } from "node:path";
-import type { Readable } from "node:stream";
 import { test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Running } from "../support/command.ts";
+import { assertLost, endsOf, startPlans, withPlans } from "../support/rank-ends.ts";
+import { freePort, placesOf, startRankPrograms } from "../support/rank-processes.ts";
 
-const child = join(import.meta.dirname, "../support/rank-child.ts");
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  server.close();
-  return typeof address === "object" && address !== null ? address.port : assert.fail();
-}
-
-interface Rank {
-  process: ChildProcessByStdio<null, Readable, null>;
-  /** What it has printed. */
-  printed(): string;
-  ended: Promise<{ status: number | null; last: unknown }>;
-}
-
-type Plan = { does: "operations" | "steps"; limit?: number; start?: number };
-
-function start(variables: Record<string, string>, { does, limit = 10, start = 60 }: Plan): Rank {
-  const started = spawn(process.execPath, ["--conditions=preftune-source", child], {
-    env: {
-      ...process.env,
-      MASTER_ADDR: "127.0.0.1",
-      ...variables,
-      PLAN: JSON.stringify({ does, limit, start }),
-    },
-    stdio: ["ignore", "pipe", "inherit"],
-  });
-  let text = "";
-  started.stdout.setEncoding("utf8").on("data", (part: string) => {
-    text += part;
-  });
-  const ended = once(started, "close").then(([status]) => {
-    const lines = text.trim().split("\n");
-    const last = lines.at(-1) ?? "";
-    return {
-      status: status as number | null,
-      last: last.startsWith("{") || last.startsWith("[") ? JSON.parse(last) : null,
-    };
-  });
-  return { process: started, printed: () => text, ended };
-}
-
-async function startAll(size: number, plan: Plan): Promise<Rank[]> {
-  const port = String(await freePort());
-  return Array.from({ length: size }, (_, rank) =>
-    start({ RANK: String(rank), WORLD_SIZE: String(size), MASTER_PORT: port }, plan),
-  );
-}
+/** The limit of tests in which nothing may wait for it, in seconds. */
+const never = 600;
 
 for (const size of [2, 3]) {
-  test(`${size} ranks: what is gathered, exchanged, added up and given, in three types`, async () => {
-    const ranks = await startAll(size, { does: "operations" });
-    const ends = await Promise.all(ranks.map(({ ended }) => ended));
-    const all = Array.from({ length: size }, (_, r) => [r, r + 0.5, 7]).flat();
-    for (const [rank, { status, last }] of ends.entries()) {
-      assert.equal(status, 0);
-      const exchanged = Array.from({ length: size }, (_, r) => [
-        2 * rank + 10 * r,
-        2 * rank + 1 + 10 * r,
-      ]).flat();
-      const sum = (size * (size + 1)) / 2;
-      const uneven = Array.from({ length: size }, (_, r) => Array(rank + 1).fill(10 * r + rank)).flat();
-      const expected = [all, exchanged, Array(5).fill(sum), [size - 1, size - 1], uneven];
-      const facts = Array.from({ length: size }, (_, r) => [3000 * r, r, "NaN"]);
-      assert.deepEqual(last, { tensors: [expected, expected, expected], facts });
+  test(`${size} ranks: each operation in each type, empty, odd and large, at once and in parts of the group`, async () => {
+    const ranks = await startPlans(Array(size).fill({ does: "operations" }));
+    const ends = await endsOf(ranks);
+    const facts = Array.from({ length: size }, (_, r) => [3000 * r, r, "NaN"]);
+    for (const { status, last } of ends) {
+      assert.equal(status, 0, JSON.stringify(last).slice(0, 500));
+      assert.deepEqual(last["facts"], facts);
+      const record = last["record"] as string[];
+      // of one type and size: the first is of 0 numbers, and noted although it sends nothing
+      assert.equal(record[0], "allGather parts 0");
+      assert.ok(record.includes(`allGather parts ${4 * size * 100_003}`));
+      if (size === 2) assert.deepEqual(record, ends[0]?.last["record"], "the same collectives on all ranks");
     }
   });
 }
 
-for (const [signal, rank] of [
-  ["SIGKILL", 1],
-  ["SIGKILL", 0],
-  ["SIGSTOP", 2],
+for (const [signal, victim, limit, message] of [
+  ["SIGKILL", 1, never, / is gone, its process has ended; last at step \d+, forward/],
+  [
+    "SIGKILL",
+    0,
+    never,
+    /, whose store the ranks meet in, at 127\.0\.0\.1:\d+ cannot be reached .*; last at step/,
+  ],
+  ["SIGSTOP", 2, 4, / gave no sign of life for \d+ s; last at step \d+, forward/],
+  ["SIGSTOP", 0, 4, /, whose store .* cannot be reached from here \(.*\): no answer for \d+ s; last at step/],
 ] as const) {
-  test(`${signal} of rank ${rank}: both others end and name it, its process and its step`, async () => {
-    const ranks = await startAll(3, { does: "steps", limit: 4 });
-    const { process: victim } = ranks[rank] ?? assert.fail();
-    try {
-      while (!ranks.every(({ printed }) => printed().includes("running")))
-        await new Promise((r) => setTimeout(r, 20));
-      victim.kill(signal);
-      const others = ranks.filter((_, r) => r !== rank);
-      for (const { status, last } of await Promise.all(others.map(({ ended }) => ended))) {
-        assert.equal(status, 8);
-        const { name, message } = last as { name: string; message: string };
-        assert.equal(name, "LostRankError");
-        assert.match(message, new RegExp(`^rank ${rank}\\b`));
-        if (rank !== 0)
-          assert.match(
-            message,
-            new RegExp(
-              `pid ${victim.pid}\\) (gave no sign of life for \\d+ s|is gone, its process has ended); last at step \\d+, forward`,
-            ),
-          );
-      }
-    } finally {
-      for (const one of ranks) one.process.kill("SIGKILL");
-    }
+  test(`${signal} of rank ${victim}: both others end and name it, its process and its step`, async () => {
+    const ranks = await startPlans(Array(3).fill({ does: "steps", limit }));
+    await Promise.all(ranks.map((rank) => rank.saw("running")));
+    const { child } = ranks[victim] as Running;
+    child.kill(signal);
+    const named = new RegExp(`^rank ${victim} \\(host \\S+, pid ${child.pid}\\)${message.source}`);
+    await assertLost(
+      ranks.filter((_, r) => r !== victim),
+      named,
+    );
+    child.kill("SIGKILL");
   });
 }
+
+test("a rank that ends without a word, by exit or a signal, is named long before the limit", async () => {
+  for (const does of ["exit", "vanish"] as const) {
+    const ranks = await startPlans([
+      { does: "steps", limit: never },
+      { does, limit: never },
+    ]);
+    await assertLost(ranks.slice(0, 1), /^rank 1 \(.*\) is gone, its process has ended; last at step/);
+  }
+});
+
+test("a rank that fails says why; one that leaves while others wait is named; none hangs with a collective under way", async () => {
+  for (const [does, message] of [
+    ["fail", /^rank 1 \(.*\): a row is wrong$/],
+    ["leave", /^rank 1 \(.*\) has left while others wait for it; last at step 3, evaluating/],
+    ["leave open", /^rank 1 \(.*\) has left while others wait for it/],
+  ] as const) {
+    const ranks = await startPlans([
+      { does: "wait", limit: never },
+      { does, limit: never },
+      { does: "wait", limit: never },
+    ]);
+    await assertLost([ranks[0] as Running, ranks[2] as Running], message);
+    const [own] = await endsOf(ranks.slice(1, 2));
+    assert.equal(own?.status, does === "leave" ? 0 : 1);
+  }
+});
+
+test("a rank that is busy for three times the limit, all stopped for as long, a rank that comes late: nobody is lost", async () => {
+  const places = withPlans(placesOf(3, await freePort()), Array(3).fill({ does: "stall", limit: 2 }));
+  const early = startRankPrograms("rank-child.ts", places.slice(0, 2));
+  await sleep(2000);
+  const ranks = [...early, ...startRankPrograms("rank-child.ts", places.slice(2))];
+  for (const { status, last } of await endsOf(ranks)) assert.deepEqual([status, last], [0, [0, 1, 2]]);
+
+  const stopped = await startPlans(Array(2).fill({ does: "steps", limit: 2 }));
+  await Promise.all(stopped.map((rank) => rank.saw("running")));
+  for (const { child } of stopped) child.kill("SIGSTOP");
+  await sleep(5000);
+  for (const { child } of stopped) child.kill("SIGCONT");
+  await sleep(3000);
+  for (const { child } of stopped) assert.deepEqual([child.exitCode, child.signalCode], [null, null]);
+  for (const { child } of stopped) child.kill("SIGKILL");
+});
 
 test("a rank that does not come is named; so is one that is there twice", async () => {
-  const port = String(await freePort());
-  const place = (rank: number) => ({ RANK: String(rank), WORLD_SIZE: "3", MASTER_PORT: port });
-  const plan = { does: "operations", start: 8 } as const;
-  const ranks = [start(place(0), plan), start(place(1), plan), start(place(1), plan)];
-  const ends = await Promise.all(ranks.map(({ ended }) => ended));
-  const messages = ends.map(({ status, last }) => [status, (last as { message: string }).message]);
-  assert.deepEqual(messages[0]?.[0], 2);
-  assert.match(String(messages[0]?.[1]), /after 8 s 2 of 3 ranks have come; missing: 2\./);
-  assert.equal(
-    messages.filter(([, message]) => /^rank 1 is there twice: host .*pid \d+ and host/.test(String(message)))
-      .length,
-    1,
-  );
+  const port = await freePort();
+  const places = [0, 1, 1].map((rank) => ({ ...placesOf(3, port)[rank] }));
+  const plans = Array(3).fill({ does: "operations", start: 8 });
+  const ends = await endsOf(startRankPrograms("rank-child.ts", withPlans(places, plans)));
+  const messages = ends.map(({ status, last }) => [status, String(last.message)] as const);
+  assert.equal(messages[0]?.[0], 2);
+  assert.match(messages[0]?.[1] ?? "", /after 8 s 2 of 3 ranks have come; missing: 2\./);
+  const twice = messages.filter(([, text]) => /^rank 1 is there twice: host .*pid \d+ and host/.test(text));
+  assert.equal(twice.length, 1);
 });

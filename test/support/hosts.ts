@@ -1,0 +1,131 @@
+/**
+ * Hosts for tests: network namespaces on a bridge, each with its name, its /etc/hosts, an address, and a link that can be cut. Where
+ * the system forbids them, the same processes run over loopback.
+ */
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type Running, startProcess } from "./command.ts";
+
+const network = "10.77.0";
+
+/** Why there can be no hosts here; false where there can. */
+export function skipWithoutHosts(): string | false {
+  const tried = spawnSync(
+    "unshare",
+    ["-rnm", "sh", "-c", "ip link add b0 type bridge && nsenter --version"],
+    {
+      encoding: "utf8",
+    },
+  );
+  if (tried.status === 0) return false;
+  return `network namespaces are not to be had: ${(tried.stderr ?? tried.error?.message ?? "").trim()}`;
+}
+
+/** A host: a network of namespaces has several, else all are this one. */
+interface Host {
+  /** The process that holds its namespaces. */
+  holder: ChildProcess;
+  pid: number;
+}
+
+/** Several hosts on one network. */
+export class Hosts implements Disposable {
+  readonly #switch: Host;
+  readonly #hosts: Host[];
+  readonly #folder: string;
+
+  private constructor(switched: Host, hosts: Host[], folder: string) {
+    this.#switch = switched;
+    this.#hosts = hosts;
+    this.#folder = folder;
+  }
+
+  /** Hosts called `host0`, `host1`, ...: the own name resolves to 127.0.0.1 on each, as on Debian. */
+  static async start(count: number): Promise<Hosts> {
+    const folder = mkdtempSync(join(tmpdir(), "preftune-hosts-"));
+    const switched = await held(["-rnm"], "ip link add bridge type bridge && ip link set bridge up");
+    const hosts: Host[] = [];
+    const all = new Hosts(switched, hosts, folder);
+    for (let i = 0; i < count; i++) {
+      const names = join(folder, `hosts${i}`);
+      const others = Array.from({ length: count }, (_, j) =>
+        j === i ? "" : `${network}.${10 + j} host${j}`,
+      );
+      writeFileSync(names, `127.0.0.1 localhost host${i}\n${others.join("\n")}\n`);
+      const own = `hostname host${i} && mount --bind ${names} /etc/hosts && ip link set lo up`;
+      const host = await held(["-num"], own, inside(switched, ["-U", "-n", "-m"]));
+      hosts.push(host);
+      run(inside(switched, ["-U", "-n", "-m"]), [
+        `ip link add port${i} type veth peer name eth0 netns ${host.pid}`,
+        `ip link set port${i} master bridge up`,
+      ]);
+      run(inside(host, ["-U", "-n"]), [`ip addr add ${all.address(i)}/24 dev eth0`, "ip link set eth0 up"]);
+    }
+    return all;
+  }
+
+  address(host: number): string {
+    return `${network}.${10 + host}`;
+  }
+
+  /** Starts a program of Node on a host. */
+  start(host: number, args: readonly string[], variables: Record<string, string>): Running {
+    const [program = "", ...before] = inside(this.#at(host), ["-U", "-n", "-u", "-m"]);
+    return startProcess(program, [...before, process.execPath, "--conditions=preftune-source", ...args], {
+      env: variables,
+    });
+  }
+
+  /** What a command prints on a host. */
+  ask(host: number, command: string): string {
+    return run(inside(this.#at(host), ["-U", "-n", "-u", "-m"]), [command]);
+  }
+
+  /** Bytes that the host has sent over its link, headers included. */
+  sentBytes(host: number): number {
+    const line = readFileSync(`/proc/${this.#at(host).pid}/net/dev`, "utf8").split("eth0:")[1] ?? "";
+    return Number(line.trim().split(/\s+/)[8]);
+  }
+
+  /** Cuts a host's link, or brings it back. */
+  link(host: number, state: "down" | "up"): void {
+    run(inside(this.#switch, ["-U", "-n", "-m"]), [`ip link set port${host} ${state}`]);
+  }
+
+  #at(host: number): Host {
+    const found = this.#hosts[host];
+    if (found === undefined) throw new Error(`expected a host below ${this.#hosts.length}, got ${host}`);
+    return found;
+  }
+
+  [Symbol.dispose](): void {
+    for (const { holder } of [...this.#hosts, this.#switch]) holder.kill("SIGKILL");
+    rmSync(this.#folder, { recursive: true });
+  }
+}
+
+/** Namespaces made by `unshare`, held by a process that has run `setup` in them. */
+async function held(flags: string[], setup: string, before: readonly string[] = []): Promise<Host> {
+  // cat ends with this process, whose end of its input closes
+  const command = [...before, "unshare", ...flags, "sh", "-c", `${setup} && echo ready && exec cat`];
+  const holder = spawn(command[0] ?? "", command.slice(1), { stdio: ["pipe", "pipe", "inherit"] });
+  const [text] = (await once(holder.stdout, "data")) as [Buffer];
+  if (!text.toString().startsWith("ready") || holder.pid === undefined) throw new Error(`${setup}: failed`);
+  return { holder, pid: holder.pid };
+}
+
+/** The start of a command line that runs in a host's namespaces. */
+function inside({ pid }: Host, flags: readonly string[]): string[] {
+  // a mount namespace has a working directory that is not this one
+  return ["nsenter", "-t", String(pid), ...flags, `--wd=${process.cwd()}`, "--preserve-credentials", "--"];
+}
+
+function run(before: readonly string[], commands: readonly string[]): string {
+  const [program = "", ...args] = [...before, "sh", "-ec", commands.join("\n")];
+  const { status, stdout, stderr } = spawnSync(program, args, { encoding: "utf8" });
+  if (status !== 0) throw new Error(`${commands.join("; ")}: ${stderr}`);
+  return stdout;
+}
