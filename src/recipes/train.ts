@@ -10,9 +10,8 @@ import { assertPreflight } from "../data/preflight.ts";
 import type { RankGroup } from "../distributed/rank-group.ts";
 import { agreeOnDirectory } from "../distributed/shared-directory.ts";
 import { toldToAll } from "../distributed/together.ts";
-import { type Environment, numericsOf, settleEnvironment } from "../forward/environment.ts";
+import { numericsOf, settleEnvironment } from "../forward/environment.ts";
 import type { Objective } from "../methods/objective.ts";
-import { CausalLM } from "../models/causal-lm.ts";
 import { AdamW } from "../optim/adamw.ts";
 import { writeReport } from "../report/run-report.ts";
 import type { Checkpoint } from "../runs/checkpoints.ts";
@@ -21,22 +20,12 @@ import { Recorder } from "../runs/recorder.ts";
 import { createRun } from "../runs/run-directory.ts";
 import { resumeRun } from "../runs/run-resume.ts";
 import type { TrainEvent, TrainSummary, WorkListener } from "../runs/train-events.ts";
-import type { ShardedModel } from "../sharding/sharded-model.ts";
-import { seeded, setDeterministic } from "../torch/index.ts";
+import { setDeterministic } from "../torch/index.ts";
 import { newState, type TrainerState } from "../train/checkpoint.ts";
 import { evaluate } from "../train/evaluate.ts";
 import { exportRun } from "../train/export-run.ts";
 import type { HeadedModel } from "../train/logp-difference.ts";
-import { refuseMaskedTokens } from "../train/masked-tokens.ts";
-import { paddingTokenOf } from "../train/padding-token.ts";
 import { type PreparedData, prepareData, taskOf } from "../train/prepare-data.ts";
-import {
-  prepareModel,
-  prepareRewardModel,
-  type TrainedModel,
-  type TrainedSelection,
-} from "../train/prepare-model.ts";
-import { prepareSharded } from "../train/prepare-sharded.ts";
 import { RunCheckpoints } from "../train/run-checkpoints.ts";
 import type { Training } from "../train/step.ts";
 import type { StepRanks } from "../train/step-ranks.ts";
@@ -47,6 +36,7 @@ import { localRun } from "./local-models.ts";
 import { OnlineRun, runObjective } from "./online.ts";
 import { agreeOnEnvironment, agreeOnInputs, matmulOfRanks, openRanks } from "./ranks.ts";
 import { type References, referencesOf } from "./references.ts";
+import { runModel } from "./run-model.ts";
 import { FollowedRun, firstOnRank0, type RunHandle, refuseOnRanks } from "./run-ranks.ts";
 import { runSteps, sourceNotes } from "./run-steps.ts";
 import { watchedPrompts, watchOf } from "./watch.ts";
@@ -166,7 +156,7 @@ async function* trainRun(
   // the model, what of it is trained and by what, and what it is compared with
   using memory = new DisposableStack();
   const scores = objective.over === "scores";
-  const { sharded, ...trained } = modelOf({ ...config, baseModel }, environment, data, { scores, group });
+  const trained = runModel({ ...config, baseModel }, environment, data, { scores, group });
   memory.defer(() => trained.dispose());
   const numerics = {
     ...numericsOf(config, environment),
@@ -185,7 +175,6 @@ async function* trainRun(
     max_grad_norm: config.max_grad_norm,
     optimizer_in_backward: config.optimizer_in_backward,
     reference: references.train,
-    ranks: ranksOf(group, sharded),
   };
   const watch = prompts === null ? null : watchOf(config, training, data, prompts);
   const measure =
@@ -246,35 +235,6 @@ async function* trainRun(
   const summary: TrainSummary = { ...how, ...last, exported, report: reportPath };
   yield { type: "end", summary };
   return summary;
-}
-
-function ranksOf(group: RankGroup | null, sharded: ShardedModel | null): StepRanks | null {
-  return group === null ? null : { group, sharded };
-}
-
-/** The model and what of it is trained; of one that gives log-probs, those of all rows must be finite. */
-function modelOf(
-  config: TrainedSelection & Pick<RunConfig, "seed" | "shard" | "keep_gathered">,
-  environment: Environment,
-  data: PreparedData,
-  { scores, group }: { scores: boolean; group: RankGroup | null },
-): TrainedModel<HeadedModel> & { sharded: ShardedModel | null } {
-  const isSharded = group !== null && config.shard === "all";
-  const trained: TrainedModel<HeadedModel> & { sharded?: ShardedModel } = seeded(config.seed, () => {
-    if (isSharded)
-      return prepareSharded(config, environment, {
-        group,
-        keep_gathered: config.keep_gathered === true,
-      });
-    return scores
-      ? prepareRewardModel(config, environment, paddingTokenOf(data))
-      : prepareModel(config, environment);
-  });
-  const { examples, evalExamples } = data.dataset;
-  if (trained.model instanceof CausalLM) {
-    refuseMaskedTokens(trained.model, [examples, evalExamples ?? []], environment.dtype);
-  }
-  return { ...trained, sharded: trained.sharded ?? null };
 }
 
 /** What is exported: the run's model, and what its source trained besides. */

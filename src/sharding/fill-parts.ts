@@ -3,6 +3,7 @@ import type { WeightLocation } from "../formats/weight-index.ts";
 import { requireFinite } from "../models/finite.ts";
 import { copyStoredRange } from "../models/mapped-file.ts";
 import { noGrad, ops, scope, type Tensor } from "../torch/index.ts";
+import type { ShardedModel } from "./sharded-model.ts";
 import type { ShardedUnit } from "./sharded-unit.ts";
 
 /**
@@ -34,31 +35,26 @@ export interface NewTensor {
   make: () => Tensor;
 }
 
-/**
- * Makes tensors in the given order and keeps this rank's ranges.
- *
- * @param parts - units of the parts of the model, see `ShardedModel.parts`
- */
-export function makeParts(parts: readonly (readonly ShardedUnit[])[], tensors: readonly NewTensor[]): void {
-  let open: readonly ShardedUnit[] = [];
+/** Makes tensors in the given order and keeps this rank's ranges. */
+export function makeParts(model: ShardedModel, tensors: readonly NewTensor[]): void {
+  let open: object | null = null;
   for (const { name, make } of tensors) {
-    const part = parts.find((units) => units.some((unit) => unit.has(name))) ?? [];
-    if (part !== open) for (const unit of open) unit.free();
+    const part = model.partOf(name);
+    if (open !== null && part !== open) model.leave(open, false);
+    if (part !== open) model.enter(part);
     open = part;
-    for (const unit of part) unit.gather();
     using _ = scope();
-    noGrad(() => keep(part, name, make()));
+    noGrad(() => keep(model.units, name, make()));
   }
-  for (const unit of open) unit.free();
+  if (open !== null) model.leave(open, false);
 }
 
-function keep(part: readonly ShardedUnit[], name: string, whole: Tensor): void {
+function keep(units: readonly ShardedUnit[], name: string, whole: Tensor): void {
   const flat = ops.reshape(whole, [whole.numel]);
-  for (const unit of part) {
-    for (const piece of unit.pieces) {
-      if (piece.segment.name !== name) continue;
-      const { from, to } = piece;
-      ops.copy_(unit.held(piece), ops.narrow(flat, 0, from, to - from));
-    }
+  const unit = units.find((one) => one.has(name));
+  for (const piece of unit?.pieces ?? []) {
+    if (piece.segment.name !== name) continue;
+    const { from, to } = piece;
+    ops.copy_((unit as ShardedUnit).held(piece), ops.narrow(flat, 0, from, to - from));
   }
 }

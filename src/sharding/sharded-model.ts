@@ -3,6 +3,7 @@
  * gathered memory, and the walk enters and leaves the units (see `Residence`).
  */
 import { at } from "../base/at.ts";
+import { ShapeError } from "../base/errors.ts";
 import type { Decoder, Residence } from "../models/causal-lm.ts";
 import { type TensorPlace, tensorPlaces } from "../nn/module.ts";
 import { type NamedParameter, ParameterSet } from "../nn/parameter-set.ts";
@@ -37,6 +38,8 @@ export class ShardedModel implements Residence {
   readonly parts: readonly (readonly ShardedUnit[])[];
   readonly parameters: ShardedParameters;
   readonly #unitsOf: Map<object, readonly ShardedUnit[]>;
+  /** Units of other parts whose tensors a part computes with: a tied head beside which another is trained has the embedding's. */
+  readonly #lentTo: Map<object, readonly ShardedUnit[]> = new Map();
   readonly #model: Decoder;
   readonly #isTied: boolean;
   readonly #keepsGathered: boolean;
@@ -80,6 +83,7 @@ export class ShardedModel implements Residence {
       }
       return units;
     });
+    if (!this.#isTied && model.config.tieWordEmbeddings) this.#lentTo.set(model.head, at(this.parts, 0));
     for (const { owner, key, tensor } of places) owner[key] = known(views, tensor.handle);
     const named = trained.map(({ name, tensor }) => ({ name, tensor: known(views, tensor.handle) }));
     for (const tensor of shapes.values()) tensor.dispose();
@@ -92,15 +96,15 @@ export class ShardedModel implements Residence {
   }
 
   enter(part: object, next?: object): void {
-    for (const unit of this.#of(part)) unit.gather();
-    if (next !== undefined) for (const unit of this.#of(next)) unit.start();
+    for (const unit of this.#needed(part)) unit.gather();
+    if (next !== undefined) for (const unit of this.#needed(next)) unit.start();
   }
 
   leave(part: object, comesBack: boolean): void {
     // a tied table is needed again by the head, which comes last
     const isNeeded = this.#isTied && part === this.#model.model.embed_tokens;
     if (isNeeded || this.#isHeld || (comesBack && this.#keepsGathered)) return;
-    for (const unit of this.#of(part)) unit.free();
+    for (const unit of this.#needed(part)) unit.free();
   }
 
   complete(part: object): void {
@@ -137,6 +141,16 @@ export class ShardedModel implements Residence {
   dispose(): void {
     this.#model.residence = null;
     for (const unit of this.units) unit.dispose();
+  }
+
+  /** The part that the tensor `name` is of. */
+  partOf(name: string): object {
+    for (const [part, units] of this.#unitsOf) if (units.some((unit) => unit.has(name))) return part;
+    throw new ShapeError(`expected a tensor of the model, got ${name}`);
+  }
+
+  #needed(part: object): readonly ShardedUnit[] {
+    return [...this.#of(part), ...(this.#lentTo.get(part) ?? [])];
   }
 
   #of(part: object): readonly ShardedUnit[] {

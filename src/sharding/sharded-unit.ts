@@ -13,8 +13,9 @@ import { type Piece, type Segment, type TrainedRegion, UnitLayout, type UnitTens
 export interface ShardGroup {
   readonly rank: number;
   readonly size: number;
-  allGather(output: Tensor, input: Tensor): Pending;
-  exchange(output: Tensor, input: Tensor, counts: readonly number[]): Pending;
+  /** @param of - name of the unit */
+  allGather(output: Tensor, input: Tensor, of: string): Pending;
+  exchange(output: Tensor, input: Tensor, counts: readonly number[], of: string): Pending;
 }
 
 /** The numbers of a trained region that this rank updates. */
@@ -52,7 +53,7 @@ export class ShardedUnit {
     this.#views = new Map(views);
     ops.storageResize(this.#whole, 0);
     this.#masters = this.layout.trained.flatMap((region) => this.#masterOf(region, device));
-    this.#grads = this.layout.trainedNumel > 0 ? new UnitGradients(this.layout, group, device) : null;
+    this.#grads = this.layout.trainedNumel > 0 ? new UnitGradients(this.layout, group, { name, device }) : null;
   }
 
   #viewOf({ begin, numel, dtype, shape, trained }: Segment): Tensor {
@@ -134,7 +135,7 @@ export class ShardedUnit {
     // half copies of what was updated since
     for (const { region, tensor } of this.#masters) heldCopy(tensor, region.dtype);
     ops.storageResize(this.#whole, this.layout.bytes);
-    this.#gathering = this.#group.allGather(this.#whole, this.#part);
+    this.#gathering = this.#group.allGather(this.#whole, this.#part, this.name);
   }
 
   /** The unit is gathered when this returns. */
@@ -200,6 +201,7 @@ export class ShardedUnit {
 
 /** The gradients of a unit's trained numbers: of a pass on this rank, on their way, and summed. Memory only while they are used. */
 class UnitGradients {
+  readonly #name: string;
   readonly #layout: UnitLayout;
   readonly #group: ShardGroup;
   readonly #counts: readonly number[];
@@ -213,7 +215,8 @@ class UnitGradients {
   #isOpen = false;
   #hasSum = false;
 
-  constructor(layout: UnitLayout, group: ShardGroup, device: string) {
+  constructor(layout: UnitLayout, group: ShardGroup, { name, device }: { name: string; device: string }) {
+    this.#name = name;
     this.#layout = layout;
     this.#group = group;
     this.#counts = layout.trainedCounts();
@@ -258,7 +261,7 @@ class UnitGradients {
     });
     this.#isOpen = false;
     ops.storageResize(this.#arrived, 4 * this.#arrived.numel);
-    this.#pending = this.#group.exchange(this.#arrived, this.#own, this.#counts);
+    this.#pending = this.#group.exchange(this.#arrived, this.#own, this.#counts, this.#name);
   }
 
   finish(): void {

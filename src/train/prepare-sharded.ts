@@ -57,7 +57,7 @@ export function prepareSharded(
   const sharded = new ShardedModel(model, base, trained, options);
   const inModel = locationsIn(dir);
   readParts(sharded.units, (name) => stored?.get(name) ?? inModel(name));
-  if (stored === null) makeParts(sharded.parts, fresh);
+  if (stored === null) makeParts(sharded, fresh);
   return trainingOf(model, adapter, sharded);
 }
 

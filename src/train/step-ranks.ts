@@ -11,6 +11,10 @@ export interface StepRanks {
   group: RankGroup;
   /** The model, where each rank holds a part of it; null where each has all of it. */
   sharded: ShardedModel | null;
+  /** The ranks that update the same numbers as this one, each by the gradients of all; null where no other does. */
+  replicas: RankGroup | null;
+  /** Ranks of `group` that have each number's gradient once: the norm is theirs. */
+  sharers: readonly number[];
 }
 
 /** What a rank found in a step, for its rows. */
@@ -24,9 +28,9 @@ export interface RankOutcome {
 }
 
 /** Makes the gradients those of all ranks' rows: each rank has them for what it updates. */
-export function finishGradients({ group, sharded }: StepRanks, parameters: ParameterSet): void {
-  if (sharded === null) addUp(group, parameters.grads());
-  else sharded.finishGradients();
+export function finishGradients({ sharded, replicas }: StepRanks, parameters: ParameterSet): void {
+  sharded?.finishGradients();
+  if (replicas !== null) addUp(replicas, parameters.grads());
 }
 
 /** Bytes that are added up by one collective. */
@@ -37,9 +41,9 @@ function addUp(group: RankGroup, grads: readonly Tensor[]): void {
   for (const bucket of bucketsOf(grads)) {
     using _ = scope();
     noGrad(() => {
-      if (bucket.length === 1) return group.allReduce(at(bucket, 0)).wait();
+      if (bucket.length === 1) return group.allReduce(at(bucket, 0), "gradients").wait();
       const flat = ops.cat(bucket.map((grad) => ops.reshape(grad, [grad.numel])));
-      group.allReduce(flat).wait();
+      group.allReduce(flat, "gradients").wait();
       let place = 0;
       for (const grad of bucket) {
         ops.copy_(grad, ops.view(ops.narrow(flat, 0, place, grad.numel), grad.shape));
@@ -66,7 +70,7 @@ function bucketsOf(grads: readonly Tensor[]): Tensor[][] {
 
 /** A step's loss, gradient norm and metrics from those of all ranks, summed in their order: the same on each. */
 export function sharedOutcome(
-  { group, sharded }: StepRanks,
+  { group, sharers }: StepRanks,
   own: RankOutcome,
 ): { values: { loss: number; gradNorm: number }; sums: MetricSums; stops: boolean } {
   const all = group.gather(own);
@@ -74,8 +78,10 @@ export function sharedOutcome(
   for (const outcome of all) addSums(sums, outcome.sums);
   const total = (of: readonly RankOutcome[], key: "loss" | "squares") =>
     of.reduce((sum, outcome) => sum + outcome[key], 0);
-  // where each rank has all gradients, those of one are the norm's
-  const squares = total(sharded === null ? all.slice(0, 1) : all, "squares");
+  const squares = total(
+    sharers.map((rank) => at(all, rank)),
+    "squares",
+  );
   const values = { loss: total(all, "loss"), gradNorm: Math.sqrt(squares) };
   return { values, sums, stops: all.some(({ stops }) => stops) };
 }
