@@ -3,6 +3,8 @@ import type { RunConfig } from "../config/run-config.ts";
 import type { RankGroup } from "../distributed/rank-group.ts";
 import type { Environment } from "../forward/environment.ts";
 import { CausalLM } from "../models/causal-lm.ts";
+import type { ChosenLayout } from "../planner/layout.ts";
+import type { TrainEvent } from "../runs/train-events.ts";
 import { seeded } from "../torch/index.ts";
 import type { HeadedModel } from "../train/logp-difference.ts";
 import { refuseMaskedTokens } from "../train/masked-tokens.ts";
@@ -17,6 +19,9 @@ import {
 import { prepareSharded, type ShardedTraining } from "../train/prepare-sharded.ts";
 import { rankLayout } from "../train/rank-layout.ts";
 import type { StepRanks } from "../train/step-ranks.ts";
+import type { PlanKeys } from "../train/step-source.ts";
+import { rowCost, trainedPartsOf } from "./row-cost.ts";
+import { layoutOfRun } from "./run-layout.ts";
 
 /** A run's model. */
 export interface RunModel extends TrainedModel<HeadedModel> {
@@ -24,8 +29,28 @@ export interface RunModel extends TrainedModel<HeadedModel> {
   ranks: StepRanks | null;
 }
 
-/** Keys that say how it is made. */
-type ModelKeys = TrainedSelection & Pick<RunConfig, "seed" | "shard" | "keep_gathered">;
+/** How the ranks of a run share its work. */
+export interface SharedWork {
+  group: RankGroup;
+  layout: ChosenLayout;
+  /** How rows go to ranks. */
+  steps: Pick<PlanKeys, "rank" | "ranks" | "cost">;
+}
+
+/** The layout of a run on several ranks, which is reported, and how its rows are divided; null where this process is the only one. */
+export function* sharedWork(
+  group: RankGroup | null,
+  config: RunConfig,
+  environment: Environment,
+  { dataset: { examples }, modelConfig: model }: PreparedData,
+): Generator<TrainEvent, SharedWork | null> {
+  if (group === null) return null;
+  const trained = trainedPartsOf(config, model, config.adapter_name_or_path);
+  const layout = layoutOfRun(group, { config, model, trained, environment, examples });
+  yield { type: "note", text: layout.reason };
+  const cost = rowCost(examples, model, { trained, share_prompt: config.share_prompt });
+  return { group, layout, steps: { rank: group.rank, ranks: group.size, cost } };
+}
 
 /**
  * The model and what of it is trained; of one that gives log-probs, those of all rows must be finite.
@@ -33,25 +58,30 @@ type ModelKeys = TrainedSelection & Pick<RunConfig, "seed" | "shard" | "keep_gat
  * @param of - whether it scores completions, and the ranks that hold it
  */
 export function runModel(
-  config: ModelKeys,
+  config: TrainedSelection & Pick<RunConfig, "seed">,
   environment: Environment,
   data: PreparedData,
-  { scores, group }: { scores: boolean; group: RankGroup | null },
+  { scores, shared }: { scores: boolean; shared: SharedWork | null },
 ): RunModel {
-  const layout =
-    group === null ? null : rankLayout(group, scores || config.shard === "auto" ? "none" : config.shard);
+  const layout = shared === null ? null : rankLayout(shared.group, scores ? "none" : shared.layout.shard);
   const sharers = layout?.sharers ?? null;
-  const trained: TrainedModel<HeadedModel> & Partial<Pick<ShardedTraining, "sharded">> = seeded(config.seed, () => {
-    if (scores) return prepareRewardModel(config, environment, paddingTokenOf(data));
-    if (sharers === null) return prepareModel(config, environment);
-    const keepGathered = config.keep_gathered === true;
-    return prepareSharded(config, environment, { group: sharers, keep_gathered: keepGathered });
-  });
+  const trained: TrainedModel<HeadedModel> & Partial<Pick<ShardedTraining, "sharded">> = seeded(
+    config.seed,
+    () => {
+      if (scores) return prepareRewardModel(config, environment, paddingTokenOf(data));
+      if (sharers === null) return prepareModel(config, environment);
+      const { keep_gathered } = shared?.layout ?? { keep_gathered: false };
+      return prepareSharded(config, environment, { group: sharers, keep_gathered });
+    },
+  );
   const { examples, evalExamples } = data.dataset;
   if (trained.model instanceof CausalLM) {
     refuseMaskedTokens(trained.model, [examples, evalExamples ?? []], environment.dtype);
   }
-  if (group === null || layout === null) return { ...trained, ranks: null };
+  if (shared === null || layout === null) return { ...trained, ranks: null };
   const { sharded = null } = trained;
-  return { ...trained, ranks: { group, sharded, replicas: layout.replicas, sharers: layout.once } };
+  return {
+    ...trained,
+    ranks: { group: shared.group, sharded, replicas: layout.replicas, sharers: layout.once },
+  };
 }

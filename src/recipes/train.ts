@@ -36,7 +36,7 @@ import { localRun } from "./local-models.ts";
 import { OnlineRun, runObjective } from "./online.ts";
 import { agreeOnEnvironment, agreeOnInputs, matmulOfRanks, openRanks } from "./ranks.ts";
 import { type References, referencesOf } from "./references.ts";
-import { runModel } from "./run-model.ts";
+import { runModel, sharedWork } from "./run-model.ts";
 import { FollowedRun, firstOnRank0, type RunHandle, refuseOnRanks } from "./run-ranks.ts";
 import { runSteps, sourceNotes } from "./run-steps.ts";
 import { watchedPrompts, watchOf } from "./watch.ts";
@@ -156,7 +156,8 @@ async function* trainRun(
   // the model, what of it is trained and by what, and what it is compared with
   using memory = new DisposableStack();
   const scores = objective.over === "scores";
-  const trained = runModel({ ...config, baseModel }, environment, data, { scores, group });
+  const shared = yield* sharedWork(group, config, environment, data);
+  const trained = runModel({ ...config, baseModel }, environment, data, { scores, shared });
   memory.defer(() => trained.dispose());
   const numerics = {
     ...numericsOf(config, environment),
@@ -184,7 +185,7 @@ async function* trainRun(
   // where it begins: before the first step, or at a checkpoint
   const source =
     online?.steps(training, environment, data, memory) ??
-    new EpochSteps(examples, { ...config, scores, rank: ranks.rank, ranks: ranks.size });
+    new EpochSteps(examples, { ...config, scores, ...shared?.steps });
   const checkpoints = new RunCheckpoints(run.paths.checkpoints, config, training, {
     data,
     source,

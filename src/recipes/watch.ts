@@ -2,7 +2,7 @@
 
 import { createHash } from "node:crypto";
 import { at } from "../base/at.ts";
-import { ConfigError } from "../base/errors.ts";
+import { ConfigError, ShapeError } from "../base/errors.ts";
 import { deriveSeed } from "../base/random.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import type { Example } from "../data/example.ts";
@@ -17,6 +17,7 @@ import type { Tokenizer } from "../text/tokenizer.ts";
 import { requireLanguageModel } from "../train/objective-head.ts";
 import type { PreparedData } from "../train/prepare-data.ts";
 import type { Training } from "../train/step.ts";
+import type { StepRanks } from "../train/step-ranks.ts";
 
 /** A prompt that is answered at every evaluation. */
 export interface WatchedPrompt {
@@ -46,7 +47,7 @@ const seedIndex = 2 ** 31;
 /** The watch over `prompts` that `config` asks for. */
 export function watchOf(
   config: RunConfig,
-  training: Pick<Training<Decoder>, "model" | "numerics">,
+  training: Pick<Training<Decoder>, "model" | "numerics" | "ranks">,
   data: PreparedData,
   prompts: readonly WatchedPrompt[],
 ): CollapseWatch {
@@ -64,12 +65,26 @@ export function watchOf(
     key: createHash("sha256")
       .update(JSON.stringify([ids, sampling]))
       .digest("hex"),
-    look: async () => {
-      const answers = await sampleCompletions(model, ids, { ...sampling, stopIds: data.stopIds });
-      const entropies = completionEntropies(model, ids, answers, numerics);
-      return described(prompts, answers, { entropies, tokenizer: data.tokenizer });
-    },
+    look: () =>
+      lookOnRank0(training.ranks ?? null, async () => {
+        const answers = await sampleCompletions(model, ids, { ...sampling, stopIds: data.stopIds });
+        const entropies = completionEntropies(model, ids, answers, numerics);
+        return described(prompts, answers, { entropies, tokenizer: data.tokenizer });
+      }),
   };
+}
+
+/** What `look` sees on rank 0, for all: what follows from it must be the same on each. The model is complete meanwhile. */
+async function lookOnRank0(
+  ranks: StepRanks | null,
+  look: () => Promise<WatchedAnswers>,
+): Promise<WatchedAnswers> {
+  if (ranks === null) return await look();
+  using _ = ranks.sharded?.hold();
+  const own = ranks.group.rank === 0 ? await look() : null;
+  const [seen = null] = ranks.group.gather(own);
+  if (seen === null) throw new ShapeError("expected what rank 0 sees, got nothing");
+  return seen;
 }
 
 /**

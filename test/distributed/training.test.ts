@@ -40,6 +40,7 @@ interface Case {
 const recomputed: Values = { gradient_checkpointing: true };
 const kept: Values = { keep_gathered: true };
 const inHalf: Values = { dtype: "bfloat16" };
+const watched: Values = { watch_prompts: "eval", watch_rows: 2, watch_max_new_tokens: 6 };
 
 // biome-ignore format: a table
 const cases: Case[] = [
@@ -47,14 +48,14 @@ const cases: Case[] = [
   { family: "llama_tied", objective: "dpo", tuned: "full", shard: "all", size: 3, more: { ...recomputed } },
   { family: "llama_tied", objective: "simpo", tuned: "lora", shard: "all", size: 4, more: { ...kept } },
   { family: "llama_tied", objective: "sft", tuned: "lora + lm_head", shard: "all", size: 2 },
-  { family: "llama_untied", objective: "slime", tuned: "full", shard: "all", size: 4, more: { ...kept, ...inHalf } },
+  { family: "llama_untied", objective: "slime", tuned: "full", shard: "all", size: 4, more: { ...kept } },
   { family: "llama_untied", objective: "dpo", tuned: "lora", shard: "all", size: 2, more: { ...recomputed, ...inHalf } },
   { family: "llama_untied", objective: "simpo", tuned: "dora", shard: "none", size: 3 },
   { family: "llama_untied", objective: "slime", tuned: "lora + embedding", shard: "all", size: 3 },
   { family: "qwen3", objective: "slime", tuned: "dora", shard: "all", size: 2, more: { ...recomputed, ...kept } },
   { family: "qwen3", objective: "dpo", tuned: "lora + lm_head", shard: "none", size: 4, more: { ...inHalf } },
-  { family: "qwen3", objective: "sft", tuned: "full", shard: "all", size: 3 },
-  { family: "gemma3", objective: "slime", tuned: "lora", shard: "none", size: 3, more: { ...recomputed } },
+  { family: "qwen3", objective: "sft", tuned: "full", shard: "all", size: 3, more: { ...watched } },
+  { family: "gemma3", objective: "slime", tuned: "lora", shard: "none", size: 3, more: { ...recomputed, ...watched } },
   { family: "gemma3", objective: "simpo", tuned: "full", shard: "all", size: 2, more: { ...kept } },
   { family: "gemma3", objective: "dpo", tuned: "dora", shard: "all", size: 4, more: { ...inHalf } },
 ];
@@ -94,8 +95,18 @@ function metricsApart(a: string, b: string): { name: string; by: number } {
 }
 
 async function compare(fixture: RunFixture, one: Case): Promise<void> {
-  const values = { ...fixture.values, ...recipe, ...tuning[one.tuned], ...one.more, objective: one.objective };
-  const [alone, many, cut] = ["alone", "many", "cut"].map((name) => fixture.path(name)) as [string, string, string];
+  const values = {
+    ...fixture.values,
+    ...recipe,
+    ...tuning[one.tuned],
+    ...one.more,
+    objective: one.objective,
+  };
+  const [alone, many, cut] = ["alone", "many", "cut"].map((name) => fixture.path(name)) as [
+    string,
+    string,
+    string,
+  ];
   await runTraining({ ...values, output_dir: alone });
   await trainOnRanks(one.size, { ...values, shard: one.shard, output_dir: many });
   const far = distance(exported(many, one), exported(alone, one));
