@@ -53,7 +53,8 @@ export class ShardedUnit {
     this.#views = new Map(views);
     ops.storageResize(this.#whole, 0);
     this.#masters = this.layout.trained.flatMap((region) => this.#masterOf(region, device));
-    this.#grads = this.layout.trainedNumel > 0 ? new UnitGradients(this.layout, group, { name, device }) : null;
+    this.#grads =
+      this.layout.trainedNumel > 0 ? new UnitGradients(this.layout, group, { name, device }) : null;
   }
 
   #viewOf({ begin, numel, dtype, shape, trained }: Segment): Tensor {
