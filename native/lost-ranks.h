@@ -14,6 +14,7 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <cstring>
 #include <fstream>
 #include <functional>
 #include <memory>
@@ -79,7 +80,8 @@ class LostRanks : public std::enable_shared_from_this<LostRanks> {
   // Tells the others that this rank ends by its own error; returns when they can read it, or when the store does not answer.
   void fail(const std::string& error) {
     std::unique_lock<std::mutex> lock(mutex_);
-    failure_ = "failed: rank " + std::to_string(settings_.rank) + " (" + settings_.self + "): " + error;
+    isHeard_ = true;
+    failure_ = std::string(kFailed) + "rank " + std::to_string(settings_.rank) + " (" + settings_.self + "): " + error;
     woken_.notify_all();
     woken_.wait_for(lock, std::chrono::seconds(2), [this] { return failure_.empty() || isOver_; });
   }
@@ -87,7 +89,17 @@ class LostRanks : public std::enable_shared_from_this<LostRanks> {
   // The rank that is lost, as a sentence; empty while none is.
   std::string verdict() {
     const std::lock_guard<std::mutex> lock(mutex_);
+    isHeard_ = isHeard_ || !verdict_.empty();
     return verdict_;
+  }
+
+  // From now on this process ends with `status` where nobody has asked for the verdict a while after it, as the thread that does is in a
+  // kernel or a write; and long after it in any case. Says so on standard error, `ending` behind the verdict.
+  void endProcess(int64_t status, const std::string& ending) {
+    onLoss([self = weak_from_this(), status, ending] {
+      const std::shared_ptr<LostRanks> watch = self.lock();
+      if (watch) std::thread([watch, status, ending] { watch->endUnheard(static_cast<int>(status), ending); }).detach();
+    });
   }
 
   // After a collective has failed somebody is gone who need not be silent for the whole limit. Empty where all are there.
@@ -119,7 +131,9 @@ class LostRanks : public std::enable_shared_from_this<LostRanks> {
   }
 
  private:
-  static constexpr int64_t kBeat = 400, kLinger = 4000;  // ms
+  static constexpr int64_t kBeat = 400, kLinger = 4000, kUnheard = 1000, kHeard = 20000;  // ms
+  // What the verdict begins with where a rank has failed by its own error.
+  static constexpr const char* kFailed = "failed: ";
   static constexpr const char *kNotYet = "not yet", *kEnded = "ended";
 
   struct Peer {
@@ -174,6 +188,23 @@ class LostRanks : public std::enable_shared_from_this<LostRanks> {
       acts.swap(onLoss_);
     }
     for (const auto& act : acts) act();
+  }
+
+  void endUnheard(int status, const std::string& ending) {
+    std::this_thread::sleep_for(Milliseconds(kUnheard));
+    std::string said;
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      said = isHeard_ ? "" : verdict_;
+    }
+    if (said.empty()) {
+      std::this_thread::sleep_for(Milliseconds(kHeard));
+    } else {
+      const bool isError = said.rfind(kFailed, 0) == 0;
+      const std::string line = "preftune: " + (isError ? said.substr(std::strlen(kFailed)) : said + ending) + "\n";
+      [[maybe_unused]] const auto written = write(STDERR_FILENO, line.data(), line.size());
+    }
+    _exit(status);
   }
 
   // The clock of time awake, in ms: a stop of this process counts as one tick.
@@ -336,7 +367,7 @@ class LostRanks : public std::enable_shared_from_this<LostRanks> {
   std::condition_variable woken_;
   std::string doing_ = "starting", verdict_, failure_;
   std::vector<std::function<void()>> onLoss_;
-  bool isEnding_ = false, isOver_ = false, wasSuspecting_ = false, haveBegun_ = false;
+  bool isEnding_ = false, isOver_ = false, wasSuspecting_ = false, haveBegun_ = false, isHeard_ = false;
   int64_t suspectedSince_ = 0;
   std::atomic<bool> suspects_{false};
   std::atomic<int64_t> awake_{0}, answered_{0};

@@ -154,6 +154,8 @@ int64_t beatsBegin(const std::string& host, int64_t port, const std::string& pre
 }
 void beatsNote(int64_t beats, const std::string& what) { watches().get(beats)->note(what); }
 std::string beatsVerdict(int64_t beats) { return watches().get(beats)->verdict(); }
+void beatsFail(int64_t beats, const std::string& error) { watches().get(beats)->fail(error); }
+void beatsEndProcess(int64_t beats, int64_t status, const std::string& ending) { watches().get(beats)->endProcess(status, ending); }
 void beatsEnd(int64_t beats) { watches().take(beats)->end(); }
 
 // After a failure of Gloo or NCCL: throws which rank is lost. Where all are there, this one has failed, and the others read so.
@@ -361,6 +363,8 @@ TORCH_LIBRARY_FRAGMENT(preftune, m) {
   m.def("beats_begin(str host, int port, str prefix, int rank, int size, str self, bool is_store_ours, int limit_ms) -> int", beatsBegin);
   m.def("beats_note(int beats, str what) -> ()", beatsNote);
   m.def("beats_verdict(int beats) -> str", beatsVerdict);
+  m.def("beats_fail(int beats, str error) -> ()", beatsFail);
+  m.def("beats_end_process(int beats, int status, str ending) -> ()", beatsEndProcess);
   m.def("beats_end(int beats) -> ()", beatsEnd);
 }
 

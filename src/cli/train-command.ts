@@ -92,7 +92,7 @@ async function settled<T>(launch: Launch | null, load: () => T): Promise<T> {
     return load();
   } catch (error) {
     if (launch !== null) {
-      const { tellOthers } = await import("../distributed/rank-group.ts");
+      const { tellOthers } = await import("../distributed/meeting.ts");
       await tellOthers(launch, error);
     }
     throw error;

@@ -1,11 +1,20 @@
 /** The processes of a run as a group: they meet in a store, pass numbers to each other, and notice when one is lost. */
 import { hostname } from "node:os";
-import { setTimeout as sleep } from "node:timers/promises";
-import { ConfigError, LostRankError, messageOf } from "../base/errors.ts";
+import { exitCodes, type LostRankError, messageOf } from "../base/errors.ts";
 import { parseNumbers, stringifyNumbers } from "../base/json-numbers.ts";
-import { readFileBytes } from "../base/open-file.ts";
 import { itemSize, ops, scope, type Tensor, tensor } from "../torch/index.ts";
 import type { Launch } from "./launch.ts";
+import {
+  type ComingListener,
+  lostRank,
+  meet,
+  nameOf,
+  openStore,
+  ownAddress,
+  prefixOf,
+  theRunEnds,
+} from "./meeting.ts";
+import type { StoppedEarlyError } from "./stopped-early.ts";
 
 /** Limits of a group. */
 export interface GroupLimits {
@@ -17,8 +26,6 @@ export interface GroupLimits {
 
 /** Bytes of a text that one collective carries, and of its length before it. */
 const [usualText, lengthBytes] = [4092, 4];
-/** What the word of a rank that fails begins with, among the verdicts that name a silent one. */
-const failing = "failed: ";
 
 /** A collective under way. Its tensors must not be touched until it was waited for. */
 export interface Pending {
@@ -26,8 +33,17 @@ export interface Pending {
   wait(): void;
 }
 
-/** Called with how many ranks have come, of how many. */
-export type ComingListener = (come: number, size: number) => void;
+/** Options of `RankGroup.join`. */
+export interface JoinOptions {
+  onComing?: ComingListener | undefined;
+  /** Ends the wait for others. */
+  signal?: AbortSignal | undefined;
+  /**
+   * Whether the process ends, with its status and a line on standard error, when a rank is lost while this one is in a kernel or a
+   * write: for programs that do nothing else.
+   */
+  endsProcess?: boolean | undefined;
+}
 
 /** A collective as all ranks of a group see it. */
 export interface Collective {
@@ -90,18 +106,19 @@ export class RankGroup implements Disposable {
    *
    * @throws {ConfigError} naming the ranks that have not come, or the address that cannot be reached
    * @throws {LostRankError} with what another rank failed with before it came
+   * @throws {StoppedEarlyError} if one that waits for others is asked to stop
    */
   static async join(
     launch: Launch,
     limits: GroupLimits,
-    onComing: ComingListener = () => {},
+    { onComing = () => {}, signal, endsProcess = false }: JoinOptions = {},
   ): Promise<RankGroup> {
     const { rank, size, host, port } = launch;
     const prefix = prefixOf(launch);
     const timeout = 1000 * limits.rank_start_timeout;
-    const store = openStore(launch, timeout);
+    const store = await openStore(launch, timeout, signal);
     const self = `host ${hostname()}, pid ${process.pid}`;
-    const hosts = await meet(store, launch, { self, timeout, onComing });
+    const hosts = await meet(store, launch, { self, timeout, onComing, signal });
     const beats = ops.beatsBegin(
       host,
       port,
@@ -112,6 +129,7 @@ export class RankGroup implements Disposable {
       launch.isStoreOurs,
       1000 * limits.rank_timeout,
     );
+    if (endsProcess) ops.beatsEndProcess(beats, exitCodes.LostRankError, theRunEnds);
     const address = ownAddress(store, launch);
     const shared = { launch, hosts, store, beats, address, timeout, isLost: false, record: null };
     try {
@@ -161,7 +179,7 @@ export class RankGroup implements Disposable {
   fail(error: unknown): void {
     if (this.#shared.isLost) return;
     this.#shared.isLost = true;
-    leaveWord(this.#shared.store, this.launch, error);
+    ops.beatsFail(this.#shared.beats, messageOf(error));
   }
 
   /**
@@ -247,7 +265,7 @@ export class RankGroup implements Disposable {
     }
   }
 
-  #lost(verdict: string, cause?: unknown): LostRankError {
+  #lost(verdict: string, cause?: unknown): LostRankError | StoppedEarlyError {
     this.#shared.isLost = true;
     return lostRank(verdict, cause);
   }
@@ -260,132 +278,4 @@ export class RankGroup implements Disposable {
     ops.groupLeave(this.#group);
     if (!this.#isPart) ops.storeClose(store);
   }
-}
-
-/** Key of the address that a rank's host has on the way to the store. */
-function addressKey(launch: Launch, rank: number): string {
-  return `${prefixOf(launch)}/address/${rank}`;
-}
-
-/**
- * This host's address, as the others reach it, once all ranks have said theirs. Seen from the store's own host that may be 127.0.0.1,
- * as its name resolves there: then it is the one from which this host reaches another.
- */
-function ownAddress(store: number, launch: Launch): string {
-  const { rank, size, port } = launch;
-  const said = (r: number) => ops.storeGet(store, addressKey(launch, r));
-  const isLocal = (address: string) => address.startsWith("127.") || address === "::1";
-  const own = said(rank);
-  if (!isLocal(own)) return own;
-  for (let r = 0; r < size; r++) if (!isLocal(said(r))) return ops.addressTowards(said(r), port);
-  return own;
-}
-
-function openStore({ host, port, rank, size, localSize, isStoreOurs }: Launch, timeout: number): number {
-  const serves = isStoreOurs && rank === 0;
-  try {
-    return ops.storeOpen(host, port, serves, localSize === size, timeout);
-  } catch (error) {
-    const what = serves
-      ? `rank 0 cannot listen on port ${port}: another program has it, or ${host} is not this host. Set MASTER_PORT to a free port`
-      : `the store at ${host}:${port} cannot be reached. Check MASTER_ADDR and MASTER_PORT, that rank 0 was started, and that no firewall is between`;
-    throw new ConfigError(`MASTER_ADDR ${host}, MASTER_PORT ${port}: ${what}.`, { cause: error });
-  }
-}
-
-/** Keys of the store begin so, differently for each start of the run. */
-function prefixOf({ restarts }: Launch): string {
-  return `preftune/${restarts}`;
-}
-
-function nameOf({ rank }: Launch): string {
-  return `rank ${rank} (host ${hostname()}, pid ${process.pid})`;
-}
-
-function lostRank(verdict: string, cause?: unknown): LostRankError {
-  const text = verdict.startsWith(failing)
-    ? verdict.slice(failing.length)
-    : `${verdict}. The run ends; resume it from its last checkpoint.`;
-  return new LostRankError(text, { cause });
-}
-
-/** Leaves what this rank fails with where the others look for lost ranks. The first word counts. */
-function leaveWord(store: number, launch: Launch, error: unknown): void {
-  try {
-    if (ops.storeAdd(store, `${prefixOf(launch)}/words`, 1) > 1) return;
-    ops.storeSet(store, `${prefixOf(launch)}/lost`, `${failing}${nameOf(launch)}: ${messageOf(error)}`);
-  } catch {
-    // a store that is gone: the others notice that themselves
-  }
-}
-
-/** Time in which a store is looked for, and ranks that fail are waited for, in ms. */
-const brief = 10_000;
-
-/** Tells the other ranks, which wait for this one, that it fails before it has come, and why. */
-export async function tellOthers(launch: Launch, error: unknown): Promise<void> {
-  let store: number;
-  try {
-    store = openStore(launch, brief);
-  } catch {
-    return;
-  }
-  leaveWord(store, launch, error);
-  ops.storeAdd(store, `${prefixOf(launch)}/here/count/${launch.rank}`, 1);
-  if (!launch.isStoreOurs || launch.rank !== 0) return;
-  // the store goes with this process
-  const until = performance.now() + brief;
-  const isHere = (rank: number) => ops.storeGet(store, `${prefixOf(launch)}/here/count/${rank}`) !== "";
-  const all = Array.from({ length: launch.size }, (_, rank) => rank);
-  while (!all.every(isHere) && performance.now() < until) await sleep(50);
-  await sleep(500);
-}
-
-interface Meeting {
-  self: string;
-  timeout: number;
-  onComing: ComingListener;
-}
-
-/** Says that this rank is here and waits for the others; the ranks of each host. */
-async function meet(
-  store: number,
-  launch: Launch,
-  { self, timeout, onComing }: Meeting,
-): Promise<number[][]> {
-  const { rank, size } = launch;
-  const key = `${prefixOf(launch)}/here`;
-  const everyone = Array.from({ length: size }, (_, r) => r);
-  const before = ops.storeAdd(store, `${key}/count/${rank}`, 1);
-  const other = ops.storeGet(store, `${key}/${rank}`);
-  if (before > 1) {
-    throw new ConfigError(
-      `rank ${rank} is there twice: ${other} and ${self}. Each process needs a RANK of its own.`,
-    );
-  }
-  ops.storeSet(store, `${prefixOf(launch)}/machine/${rank}`, machineId());
-  ops.storeSet(store, addressKey(launch, rank), ops.addressTowards(launch.host, launch.port));
-  ops.storeSet(store, `${key}/${rank}`, self);
-  const until = performance.now() + timeout;
-  for (;;) {
-    const missing = everyone.filter((r) => ops.storeGet(store, `${key}/${r}`) === "");
-    const word = ops.storeGet(store, `${prefixOf(launch)}/lost`);
-    if (word !== "") throw lostRank(word);
-    onComing(size - missing.length, size);
-    if (missing.length === 0) break;
-    if (performance.now() > until) {
-      const seconds = Math.round(timeout / 1000);
-      throw new ConfigError(
-        `after ${seconds} s ${size - missing.length} of ${size} ranks have come; missing: ${missing.join(", ")}. ` +
-          "See what these processes printed, or whether they were started with the same MASTER_ADDR and MASTER_PORT.",
-      );
-    }
-    await sleep(50);
-  }
-  return [...Map.groupBy(everyone, (r) => ops.storeGet(store, `${prefixOf(launch)}/machine/${r}`)).values()];
-}
-
-/** Tells this host from others: names may be the same on several, and containers of one host have names of their own. */
-function machineId(): string {
-  return `${hostname()} ${readFileBytes("/proc/sys/kernel/random/boot_id").toString("latin1").trim()}`;
 }

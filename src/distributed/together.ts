@@ -1,7 +1,9 @@
 /** Work that each rank does for itself: where it fails on one, all end, with that one's error. */
+import { setImmediate } from "node:timers/promises";
 import { LostRankError, messageOf, PreftuneError } from "../base/errors.ts";
-import { DisagreementError } from "./agree.ts";
+import { DisagreementError, ranksInWords } from "./agree.ts";
 import type { RankGroup } from "./rank-group.ts";
+import { StoppedEarlyError } from "./stopped-early.ts";
 
 /**
  * What `work` gives. Returns once it is done on all ranks; in one process (`group` null) it is just called. `work` may use the group,
@@ -34,6 +36,7 @@ const told = new WeakSet<object>();
 /** The error that this rank ends with, once the other ranks know of it: `error` itself, its message beginning with the rank. */
 export function toldToAll(group: RankGroup | null, error: unknown): unknown {
   if (group === null || error instanceof LostRankError || error instanceof DisagreementError) return error;
+  if (error instanceof StoppedEarlyError) return error;
   if (typeof error === "object" && error !== null) {
     if (told.has(error)) return error;
     told.add(error);
@@ -41,4 +44,18 @@ export function toldToAll(group: RankGroup | null, error: unknown): unknown {
   group.fail(error);
   if (error instanceof PreftuneError) error.message = `${group.name}: ${messageOf(error)}`;
   return error;
+}
+
+/**
+ * Lets a signal be heard, between the parts of what comes before the first step.
+ *
+ * @throws {StoppedEarlyError} on all ranks, if one was asked to stop
+ */
+export async function stopTogether(group: RankGroup | null, signal: AbortSignal | undefined): Promise<void> {
+  if (group === null) return;
+  // a signal is heard once the event loop has turned
+  await setImmediate();
+  const all = group.gather({ host: group.host, isStopped: signal?.aborted === true });
+  const stopped = [...all.keys()].filter((rank) => all[rank]?.isStopped === true);
+  if (stopped.length > 0) throw new StoppedEarlyError(ranksInWords(stopped, all));
 }

@@ -9,7 +9,7 @@ import type { RunConfig } from "../config/run-config.ts";
 import { agree, type Fact } from "../distributed/agree.ts";
 import { quietTorch, readLaunch } from "../distributed/launch.ts";
 import { deviceOfRank, placeOnHost, requireOwnGpus, threadsOfRank } from "../distributed/machine-of-rank.ts";
-import { RankGroup } from "../distributed/rank-group.ts";
+import { type JoinOptions, RankGroup } from "../distributed/rank-group.ts";
 import { failingTogether } from "../distributed/together.ts";
 import type { Environment } from "../forward/environment.ts";
 import { hasCheckpoints } from "../runs/checkpoints.ts";
@@ -25,13 +25,21 @@ export interface Ranks {
   resolved: ResolvedConfig;
 }
 
+/** Options of {@link openRanks}. */
+export interface OpenOptions extends Pick<JoinOptions, "signal" | "endsProcess"> {
+  onPhase?: PhaseListener | undefined;
+}
+
 /**
  * Meets the other ranks of the run, where a launcher has started several, and compares configuration, code and torch with
  * theirs.
  *
  * @throws {ConfigError} naming a rank that has not come, or what differs, on all ranks
  */
-export async function openRanks(resolved: ResolvedConfig, onPhase: PhaseListener = () => {}): Promise<Ranks> {
+export async function openRanks(
+  resolved: ResolvedConfig,
+  { onPhase = () => {}, ...options }: OpenOptions = {},
+): Promise<Ranks> {
   const launch = readLaunch();
   if (launch === null) return { group: null, resolved };
   quietTorch();
@@ -42,7 +50,8 @@ export async function openRanks(resolved: ResolvedConfig, onPhase: PhaseListener
   }
   const { config } = resolved;
   const limits = { rank_start_timeout: config.rank_start_timeout, rank_timeout: config.rank_timeout };
-  const group = await RankGroup.join(launch, limits, (come, size) => onPhase("ranks", come, size));
+  const onComing = (come: number, size: number): void => onPhase("ranks", come, size);
+  const group = await RankGroup.join(launch, limits, { ...options, onComing });
   return await failingTogether(group, async () => {
     agree(group, { ...softwareFacts(), ...configFacts(config) });
     const machine = machineOf(group, config);

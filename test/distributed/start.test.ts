@@ -4,6 +4,7 @@ import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
+import type { Running } from "../support/command.ts";
 import { allEnded, freePort, placesOf, startRankPrograms } from "../support/rank-processes.ts";
 import { scratch } from "../support/scratch.ts";
 import type { StartPlan } from "../support/start-child.ts";
@@ -25,11 +26,18 @@ interface RankEnd {
   last: Record<string, unknown> & { name?: string; message?: string };
 }
 
+/** Starts a rank for each plan; the last of `size` may be missing. */
+async function startPlans(plans: StartPlan[], size = plans.length): Promise<Running[]> {
+  const places = placesOf(size, await freePort());
+  return startRankPrograms(
+    "start-child.ts",
+    plans.map((plan, rank) => ({ ...places[rank], PLAN: JSON.stringify(plan) })),
+  );
+}
+
 /** Starts a rank for each plan and waits for all. */
 async function ranksOf(plans: StartPlan[]): Promise<RankEnd[]> {
-  const places = placesOf(plans.length, await freePort());
-  const variables = places.map((place, rank) => ({ ...place, PLAN: JSON.stringify(plans[rank]) }));
-  const ends = await allEnded(startRankPrograms("start-child.ts", variables));
+  const ends = await allEnded(await startPlans(plans));
   return ends.map(({ status, stdout, stderr }) => ({
     status,
     stderr,
@@ -103,5 +111,49 @@ test("a rank's error ends all of them: its own with it, the others with its sent
       assert.equal(other?.last.name, "LostRankError");
       assert.match(String(other?.last.message), new RegExp(`^rank 1 \\(host \\S+, pid \\d+\\): ${message}$`));
     }
+  }
+});
+
+test("a rank that is in uninterrupted work ends all the same once another has failed or is gone, and says why", async () => {
+  const busy = { values, isBusyFor: 120 };
+  const [one] = await allEnded(await startPlans([busy, { values, fails: "in work" }]));
+  assert.equal(one?.status, 8);
+  assert.match(one?.stderr ?? "", /^preftune: rank 1 \(host \S+, pid \d+\): the disk is full\n$/);
+  const ranks = await startPlans([busy, busy, busy]);
+  await Promise.all(ranks.map(({ saw }) => saw("busy")));
+  ranks[1]?.child.kill("SIGKILL");
+  const killed = performance.now();
+  const ends = await allEnded(ranks);
+  for (const { status, stderr } of [ends[0], ends[2]].filter((end) => end !== undefined)) {
+    assert.equal(status, 8);
+    assert.match(
+      stderr,
+      new RegExp(
+        `^preftune: rank 1 \\(host \\S+, pid ${ranks[1]?.child.pid}\\) is gone, .*The run ends; resume it`,
+      ),
+    );
+  }
+  assert.ok(performance.now() - killed < 60_000, "long before the work is done");
+});
+
+test("a signal at one rank before the first step ends all, which name it", async () => {
+  const plan = { values, isHeardAfter: 3000 };
+  const ranks = await startPlans([plan, plan]);
+  await Promise.all(ranks.map(({ saw }) => saw("waits")));
+  ranks[1]?.child.kill("SIGTERM");
+  for (const { status, stdout, stderr } of await allEnded(ranks)) {
+    assert.equal(status, 143);
+    assert.match(stdout, /StoppedEarlyError.*rank 1 \(host \S+\) was asked to stop before a step was begun/);
+    assert.equal(stderr, "");
+  }
+});
+
+test("ranks that wait for others stop when one of them is asked to", async () => {
+  const ranks = await startPlans([{ values }, { values }], 3);
+  await Promise.all(ranks.map(({ saw }) => saw("2 of 3 have come")));
+  ranks[1]?.child.kill("SIGTERM");
+  for (const { status, stdout } of await allEnded(ranks)) {
+    assert.equal(status, 143);
+    assert.match(stdout, /rank 1 \(host \S+\) was asked to stop before a step was begun/);
   }
 });

@@ -1,8 +1,9 @@
 /** A rank that starts as a run does and does what PLAN says, for tests: prints a line of JSON, what it has or its error. */
+import { setTimeout as sleep } from "node:timers/promises";
 import { exitCodes, PreftuneError } from "../../src/base/errors.ts";
 import { loadConfig } from "../../src/config/load-config.ts";
 import { agreeOnDirectory } from "../../src/distributed/shared-directory.ts";
-import { failingTogether, together } from "../../src/distributed/together.ts";
+import { failingTogether, stopTogether, together } from "../../src/distributed/together.ts";
 import { settleEnvironment } from "../../src/forward/environment.ts";
 import {
   agreeOnEnvironment,
@@ -13,6 +14,8 @@ import {
 } from "../../src/recipes/ranks.ts";
 import type { Fingerprints } from "../../src/runs/run-directory.ts";
 
+import { watchStopSignals } from "../../src/torch/index.ts";
+
 /** What a rank does. */
 export interface StartPlan {
   values: Record<string, unknown>;
@@ -22,9 +25,23 @@ export interface StartPlan {
   model?: string;
   /** Fails in work that it does alone, before a collective that the others wait in, or by ending without a word. */
   fails?: "in work" | "in a collective" | "at once";
+  /** Is in work for this many seconds that nothing interrupts. */
+  isBusyFor?: number;
+  /** Waits this long, in ms, before it looks whether a rank was asked to stop. */
+  isHeardAfter?: number;
 }
 
-const { values, directory, model, fails } = JSON.parse(process.env["PLAN"] ?? "{}") as StartPlan;
+const {
+  values,
+  directory,
+  model,
+  fails,
+  isBusyFor = 0,
+  isHeardAfter = 0,
+} = JSON.parse(process.env["PLAN"] ?? "{}") as StartPlan;
+
+using stop = watchStopSignals();
+stop.say("");
 
 async function started({ group, resolved }: Ranks): Promise<object> {
   if (group === null) return { group: null };
@@ -33,6 +50,15 @@ async function started({ group, resolved }: Ranks): Promise<object> {
   agreeOnEnvironment(group, settleEnvironment({ ...resolved.config, dtype: "float32" }, matmul));
   if (model !== undefined)
     agreeOnInputs(group, { model, data: {}, tokenizer: "" } as unknown as Fingerprints);
+  if (isHeardAfter > 0) {
+    process.stdout.write("waits\n");
+    await sleep(isHeardAfter);
+    await stopTogether(group, stop.signal);
+  }
+  if (isBusyFor > 0) {
+    process.stdout.write("busy\n");
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1000 * isBusyFor);
+  }
   if (fails === "at once") process.exit(3);
   await together(group, () => {
     if (fails === "in work") throw new PreftuneError("the disk is full");
@@ -44,7 +70,12 @@ async function started({ group, resolved }: Ranks): Promise<object> {
 }
 
 async function main(): Promise<object> {
-  const ranks = await openRanks(loadConfig({ values }));
+  let before = 0;
+  const onPhase = (_: string, come: number, size: number | null): void => {
+    if (come !== before) process.stdout.write(`${come} of ${size} have come\n`);
+    before = come;
+  };
+  const ranks = await openRanks(loadConfig({ values }), { onPhase, signal: stop.signal, endsProcess: true });
   using _ = ranks.group;
   return await failingTogether(ranks.group, () => started(ranks));
 }

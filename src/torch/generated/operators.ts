@@ -292,6 +292,10 @@ export const addressTowards: (host: string, port: number) => string = bind("pref
 export const beatsBegin: (host: string, port: number, prefix: string, rank: number, size: number, self: string, isStoreOurs: boolean, limitMs: number) => number = bind("preftune::beats_begin");
 /** `preftune::beats_end(int beats) -> ()` */
 export const beatsEnd: (beats: number) => void = bind("preftune::beats_end");
+/** `preftune::beats_end_process(int beats, int status, str ending) -> ()` */
+export const beatsEndProcess: (beats: number, status: number, ending: string) => void = bind("preftune::beats_end_process");
+/** `preftune::beats_fail(int beats, str error) -> ()` */
+export const beatsFail: (beats: number, error: string) => void = bind("preftune::beats_fail");
 /** `preftune::beats_note(int beats, str what) -> ()` */
 export const beatsNote: (beats: number, what: string) => void = bind("preftune::beats_note");
 /** `preftune::beats_verdict(int beats) -> str` */

@@ -1,0 +1,175 @@
+/** How ranks meet: in a store that one of them, or their launcher, serves; what each says there of itself, and of its failure. */
+import { hostname } from "node:os";
+import { setTimeout as sleep } from "node:timers/promises";
+import { ConfigError, LostRankError, messageOf } from "../base/errors.ts";
+import { readFileBytes } from "../base/open-file.ts";
+import { ops } from "../torch/index.ts";
+import type { Launch } from "./launch.ts";
+import { StoppedEarlyError } from "./stopped-early.ts";
+
+/** Called with how many ranks have come, of how many. */
+export type ComingListener = (come: number, size: number) => void;
+
+/** What the word of a rank that fails begins with, among the verdicts that name a silent one. */
+const failing = "failed: ";
+/** And that of one that is asked to stop while it waits for others. */
+const stopping = "stopped: ";
+/** Longest time, in ms, in which no signal is heard while the store is looked for. */
+const slice = 2000;
+
+/** Key of the address that a rank's host has on the way to the store. */
+function addressKey(launch: Launch, rank: number): string {
+  return `${prefixOf(launch)}/address/${rank}`;
+}
+
+/**
+ * This host's address, as the others reach it, once all ranks have said theirs. Seen from the store's own host that may be 127.0.0.1,
+ * as its name resolves there: then it is the one from which this host reaches another.
+ */
+export function ownAddress(store: number, launch: Launch): string {
+  const { rank, size, port } = launch;
+  const said = (r: number) => ops.storeGet(store, addressKey(launch, r));
+  const isLocal = (address: string) => address.startsWith("127.") || address === "::1";
+  const own = said(rank);
+  if (!isLocal(own)) return own;
+  for (let r = 0; r < size; r++) if (!isLocal(said(r))) return ops.addressTowards(said(r), port);
+  return own;
+}
+
+/** Opens the store; another rank's is looked for until `timeout` ms have passed, or the signal comes. */
+export async function openStore(launch: Launch, timeout: number, signal?: AbortSignal): Promise<number> {
+  const { host, port, rank, size, localSize, isStoreOurs } = launch;
+  const serves = isStoreOurs && rank === 0;
+  const until = performance.now() + timeout;
+  for (;;) {
+    const left = until - performance.now();
+    try {
+      return ops.storeOpen(host, port, serves, localSize === size, Math.max(1, Math.min(left, slice)));
+    } catch (error) {
+      if (serves || left <= slice) throw noStore(launch, serves, error);
+    }
+    await sleep(100);
+    if (signal?.aborted === true) throw new StoppedEarlyError(`rank ${rank} (host ${hostname()})`);
+  }
+}
+
+function noStore({ host, port }: Launch, serves: boolean, cause: unknown): ConfigError {
+  const what = serves
+    ? `rank 0 cannot listen on port ${port}: another program has it, or ${host} is not this host. Set MASTER_PORT to a free port`
+    : `the store at ${host}:${port} cannot be reached. Check MASTER_ADDR and MASTER_PORT, that rank 0 was started, and that no firewall is between`;
+  return new ConfigError(`MASTER_ADDR ${host}, MASTER_PORT ${port}: ${what}.`, { cause });
+}
+
+/** Keys of the store begin so, differently for each start of the run. */
+export function prefixOf({ restarts }: Launch): string {
+  return `preftune/${restarts}`;
+}
+
+export function nameOf({ rank }: Launch): string {
+  return `rank ${rank} (host ${hostname()}, pid ${process.pid})`;
+}
+
+/** What follows the verdict on a rank that is gone. */
+export const theRunEnds = ". The run ends; resume it from its last checkpoint.";
+
+export function lostRank(verdict: string, cause?: unknown): LostRankError | StoppedEarlyError {
+  if (verdict.startsWith(stopping)) return new StoppedEarlyError(verdict.slice(stopping.length));
+  const text = verdict.startsWith(failing) ? verdict.slice(failing.length) : verdict + theRunEnds;
+  return new LostRankError(text, { cause });
+}
+
+/** Leaves what this rank fails with where the others look for lost ranks. The first word counts. */
+function leaveWord(store: number, launch: Launch, error: unknown): void {
+  try {
+    if (ops.storeAdd(store, `${prefixOf(launch)}/words`, 1) > 1) return;
+    const word =
+      error instanceof StoppedEarlyError
+        ? stopping + error.who
+        : `${failing}${nameOf(launch)}: ${messageOf(error)}`;
+    ops.storeSet(store, `${prefixOf(launch)}/lost`, word);
+  } catch {
+    // a store that is gone: the others notice that themselves
+  }
+}
+
+/** Time in which a store is looked for, and ranks that fail are waited for, in ms. */
+const brief = 10_000;
+
+/** Tells the other ranks, which wait for this one, that it fails before it has come, and why. */
+export async function tellOthers(launch: Launch, error: unknown): Promise<void> {
+  let store: number;
+  try {
+    store = await openStore(launch, brief);
+  } catch {
+    return;
+  }
+  leaveWord(store, launch, error);
+  ops.storeAdd(store, `${prefixOf(launch)}/here/count/${launch.rank}`, 1);
+  if (!launch.isStoreOurs || launch.rank !== 0) return;
+  // the store goes with this process
+  const until = performance.now() + brief;
+  const isHere = (rank: number) => ops.storeGet(store, `${prefixOf(launch)}/here/count/${rank}`) !== "";
+  const all = Array.from({ length: launch.size }, (_, rank) => rank);
+  while (!all.every(isHere) && performance.now() < until) await sleep(50);
+  await sleep(500);
+}
+
+/** How a rank waits for the others. */
+interface Meeting {
+  self: string;
+  timeout: number;
+  onComing: ComingListener;
+  signal: AbortSignal | undefined;
+}
+
+/**
+ * Says that this rank is here and waits for the others; the ranks of each host.
+ *
+ * @throws {ConfigError} naming the ranks that have not come, or that are there twice
+ */
+export async function meet(
+  store: number,
+  launch: Launch,
+  { self, timeout, onComing, signal }: Meeting,
+): Promise<number[][]> {
+  const { rank, size } = launch;
+  const key = `${prefixOf(launch)}/here`;
+  const everyone = Array.from({ length: size }, (_, r) => r);
+  const before = ops.storeAdd(store, `${key}/count/${rank}`, 1);
+  const other = ops.storeGet(store, `${key}/${rank}`);
+  if (before > 1) {
+    throw new ConfigError(
+      `rank ${rank} is there twice: ${other} and ${self}. Each process needs a RANK of its own.`,
+    );
+  }
+  ops.storeSet(store, `${prefixOf(launch)}/machine/${rank}`, machineId());
+  ops.storeSet(store, addressKey(launch, rank), ops.addressTowards(launch.host, launch.port));
+  ops.storeSet(store, `${key}/${rank}`, self);
+  const until = performance.now() + timeout;
+  for (;;) {
+    const missing = everyone.filter((r) => ops.storeGet(store, `${key}/${r}`) === "");
+    const word = ops.storeGet(store, `${prefixOf(launch)}/lost`);
+    if (word !== "") throw lostRank(word);
+    onComing(size - missing.length, size);
+    if (missing.length === 0) break;
+    if (performance.now() > until) {
+      const seconds = Math.round(timeout / 1000);
+      throw new ConfigError(
+        `after ${seconds} s ${size - missing.length} of ${size} ranks have come; missing: ${missing.join(", ")}. ` +
+          "See what these processes printed, or whether they were started with the same MASTER_ADDR and MASTER_PORT.",
+      );
+    }
+    await sleep(50);
+    if (signal?.aborted === true) {
+      const stopped = new StoppedEarlyError(`rank ${rank} (host ${hostname()})`);
+      leaveWord(store, launch, stopped);
+      throw stopped;
+    }
+  }
+  return [...Map.groupBy(everyone, (r) => ops.storeGet(store, `${prefixOf(launch)}/machine/${r}`)).values()];
+}
+
+/** Tells this host from others: names may be the same on several, and containers of one host have names of their own. */
+function machineId(): string {
+  return `${hostname()} ${readFileBytes("/proc/sys/kernel/random/boot_id").toString("latin1").trim()}`;
+}
