@@ -4,6 +4,7 @@ import { ConfigError, exitCodes } from "../base/errors.ts";
 import { loadConfig, type ResolvedConfig } from "../config/load-config.ts";
 import { formatConfig } from "../config/print-config.ts";
 import type { Launch } from "../distributed/launch.ts";
+import { StoppedEarlyError } from "../distributed/stopped-early.ts";
 import type { TrainOptions } from "../recipes/train.ts";
 import { runPaths } from "../runs/run-directory.ts";
 import type { TrainEvent, TrainSummary, TrainWork } from "../runs/train-events.ts";
@@ -136,11 +137,17 @@ async function run(
   if (launch === null) {
     stop.leave(`stopped before a step was begun: nothing is lost. Again:\n  ${sameCommand()}`);
   } else stop.say(isFirst(launch) ? "stopping all ranks before the first step; again to leave at once" : "");
-  const events = train(resolved, { ...options, signal: stop.signal });
-  for (;;) {
-    const { done, value } = await events.next();
-    if (done !== true) options.onEvent(value);
-    else return endWith(value, stoppedStatus);
+  const events = train(resolved, { ...options, signal: stop.signal, endsProcess: true });
+  try {
+    for (;;) {
+      const { done, value } = await events.next();
+      if (done !== true) options.onEvent(value);
+      else return endWith(value, stoppedStatus);
+    }
+  } catch (error) {
+    if (!(error instanceof StoppedEarlyError)) throw error;
+    if (isFirst(launch)) process.stderr.write(`preftune: ${error.message}\n`);
+    process.exitCode = stoppedStatus;
   }
 }
 

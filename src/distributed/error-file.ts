@@ -1,5 +1,5 @@
 /** What torchrun shows of a rank that failed: it reads a file that the rank writes. */
-import { LostRankError } from "../base/errors.ts";
+import { LostRankError, RankFailure } from "../base/errors.ts";
 import { writeFileAtomic } from "../base/files.ts";
 
 /**
@@ -11,7 +11,7 @@ export function writeErrorFile(
   text: string,
   path: string | undefined = process.env["TORCHELASTIC_ERROR_FILE"],
 ): void {
-  if (path === undefined || path === "" || error instanceof LostRankError) return;
+  if (path === undefined || path === "" || isOfAnother(error)) return;
   const timestamp = String(Math.floor(Date.now() / 1000));
   try {
     const message = { message: text, extraInfo: { py_callstack: text, timestamp } };
@@ -19,4 +19,9 @@ export function writeErrorFile(
   } catch {
     // the error itself is what counts, and has been printed
   }
+}
+
+/** Whether another rank is at fault: of what several do in common, the one that failed has the cause. */
+function isOfAnother(error: unknown): boolean {
+  return error instanceof LostRankError || (error instanceof RankFailure && error.cause === undefined);
 }

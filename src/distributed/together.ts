@@ -1,25 +1,9 @@
-/** Work that each rank does for itself: where it fails on one, all end, with that one's error. */
+/** What ends all ranks: an error of one outside of what they do in common (`base/ranks.ts` has that), a signal before the first step. */
 import { setImmediate } from "node:timers/promises";
-import { LostRankError, messageOf, PreftuneError } from "../base/errors.ts";
+import { LostRankError, messageOf, PreftuneError, RankFailure } from "../base/errors.ts";
 import { DisagreementError, ranksInWords } from "./agree.ts";
 import type { RankGroup } from "./rank-group.ts";
 import { StoppedEarlyError } from "./stopped-early.ts";
-
-/**
- * What `work` gives. Returns once it is done on all ranks; in one process (`group` null) it is just called. `work` may use the group,
- * in the same way on all ranks.
- *
- * @throws what `work` failed with on this rank, the message beginning with the rank
- * @throws {LostRankError} with the message of the rank on which it failed
- */
-export async function together<T>(group: RankGroup | null, work: () => T | Promise<T>): Promise<T> {
-  if (group === null) return await work();
-  return await failingTogether(group, async () => {
-    const result = await work();
-    group.barrier();
-    return result;
-  });
-}
 
 /** What `work` gives. An error that it throws is told to the other ranks, which end with it in what they do next in common. */
 export async function failingTogether<T>(group: RankGroup | null, work: () => Promise<T>): Promise<T> {
@@ -30,13 +14,18 @@ export async function failingTogether<T>(group: RankGroup | null, work: () => Pr
   }
 }
 
+/** Whether the others have the error, too. */
+function isShared(error: unknown): boolean {
+  const kinds = [LostRankError, RankFailure, DisagreementError, StoppedEarlyError];
+  return kinds.some((kind) => error instanceof kind);
+}
+
 /** Errors that the other ranks have been told of. */
 const told = new WeakSet<object>();
 
 /** The error that this rank ends with, once the other ranks know of it: `error` itself, its message beginning with the rank. */
 export function toldToAll(group: RankGroup | null, error: unknown): unknown {
-  if (group === null || error instanceof LostRankError || error instanceof DisagreementError) return error;
-  if (error instanceof StoppedEarlyError) return error;
+  if (group === null || isShared(error)) return error;
   if (typeof error === "object" && error !== null) {
     if (told.has(error)) return error;
     told.add(error);

@@ -14,6 +14,7 @@ import { failingTogether } from "../distributed/together.ts";
 import type { Environment } from "../forward/environment.ts";
 import { hasCheckpoints } from "../runs/checkpoints.ts";
 import { type Fingerprints, isRun, runPaths } from "../runs/run-directory.ts";
+import type { WorkListener } from "../runs/train-events.ts";
 import { visibleGpu } from "../setup/hardware.ts";
 import type { MatmulLibrary } from "../setup/matmul-choice.ts";
 import { devices, settleMatmul, torchVersion } from "../torch/index.ts";
@@ -21,8 +22,10 @@ import { devices, settleMatmul, torchVersion } from "../torch/index.ts";
 /** The ranks of a run; in one process `group` is null and the configuration as it was. */
 export interface Ranks {
   group: RankGroup | null;
-  /** With the device and the threads of this rank, and resumed where the launcher has started the run again. */
+  /** Resumed where the launcher has started the run again. */
   resolved: ResolvedConfig;
+  /** What this rank computes on, in place of what the configuration says of it. */
+  machine: Partial<Pick<RunConfig, "device" | "threads">>;
 }
 
 /** Options of {@link openRanks}. */
@@ -41,7 +44,7 @@ export async function openRanks(
   { onPhase = () => {}, ...options }: OpenOptions = {},
 ): Promise<Ranks> {
   const launch = readLaunch();
-  if (launch === null) return { group: null, resolved };
+  if (launch === null) return { group: null, resolved, machine: {} };
   quietTorch();
   if (process.platform !== "linux") {
     throw new ConfigError(
@@ -55,8 +58,27 @@ export async function openRanks(
   return await failingTogether(group, async () => {
     agree(group, { ...softwareFacts(), ...configFacts(config) });
     const machine = machineOf(group, config);
-    return { group, resolved: { ...resolved, config: { ...config, ...machine, ...again(group, config) } } };
+    return { group, machine, resolved: { ...resolved, config: { ...config, ...again(group, config) } } };
   });
+}
+
+/** `options` whose listeners also say what this rank does, for the others' messages should it be lost. */
+export function notedBy<T extends Listeners>(group: RankGroup | null, options: T): T {
+  if (group === null) return options;
+  const onPhase: PhaseListener = (label, ...how) => {
+    group.note(label);
+    options.onPhase?.(label, ...how);
+  };
+  const onWork: WorkListener = (work) => {
+    group.note(work.at === "step" ? `step ${work.step}` : `step ${work.step}, ${work.at}`);
+    options.onWork?.(work);
+  };
+  return { ...options, onPhase, onWork };
+}
+
+interface Listeners {
+  onPhase?: PhaseListener;
+  onWork?: WorkListener;
 }
 
 const sameCode = "Install the same version on all hosts.";

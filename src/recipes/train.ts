@@ -9,7 +9,7 @@ import type { RunConfig } from "../config/run-config.ts";
 import { assertPreflight } from "../data/preflight.ts";
 import type { RankGroup } from "../distributed/rank-group.ts";
 import { agreeOnDirectory } from "../distributed/shared-directory.ts";
-import { toldToAll } from "../distributed/together.ts";
+import { stopTogether, toldToAll } from "../distributed/together.ts";
 import { numericsOf, settleEnvironment } from "../forward/environment.ts";
 import type { Objective } from "../methods/objective.ts";
 import { AdamW } from "../optim/adamw.ts";
@@ -34,7 +34,7 @@ import { type Evaluator, evaluatorOf, type Measure } from "./evaluator.ts";
 import { changesSince, fingerprintsOf, resumedMatmul, templateDate } from "./identity.ts";
 import { localRun } from "./local-models.ts";
 import { OnlineRun, runObjective } from "./online.ts";
-import { agreeOnEnvironment, agreeOnInputs, matmulOfRanks, openRanks } from "./ranks.ts";
+import { agreeOnEnvironment, agreeOnInputs, matmulOfRanks, notedBy, openRanks, type Ranks } from "./ranks.ts";
 import { type References, referencesOf } from "./references.ts";
 import { runModel, sharedWork } from "./run-model.ts";
 import { FollowedRun, firstOnRank0, type RunHandle, refuseOnRanks } from "./run-ranks.ts";
@@ -51,6 +51,11 @@ export interface TrainOptions {
   onPhase?: PhaseListener;
   /** Called with what the run is at, from inside long steps and evaluations. */
   onWork?: WorkListener;
+  /**
+   * On several ranks: whether the process ends, with a line on standard error, when another rank is lost while this one is in
+   * a kernel or a write. For programs that do nothing else; elsewhere the run throws, once it can.
+   */
+  endsProcess?: boolean;
 }
 
 /**
@@ -62,12 +67,13 @@ export async function* train(
   given: ResolvedConfig,
   options: TrainOptions = {},
 ): AsyncGenerator<TrainEvent, TrainSummary> {
-  const { group, resolved } = await openRanks(given, options.onPhase);
+  const { group, resolved, machine } = await openRanks(given, options);
   using _ = group;
+  const noted = notedBy(group, options);
   try {
     if (group !== null) refuseOnRanks(resolved.config, group.size);
-    if (group !== null && group.rank > 0) return await follow(group, resolved, options);
-    return yield* lead(group, resolved, options);
+    if (group !== null && group.rank > 0) return await follow(group, resolved, { ...noted, machine });
+    return yield* lead(group, resolved, { ...noted, machine });
   } catch (error) {
     throw toldToAll(group, error);
   }
@@ -77,7 +83,7 @@ export async function* train(
 async function* lead(
   group: RankGroup | null,
   given: ResolvedConfig,
-  options: TrainOptions,
+  { machine, ...options }: TrainOptions & Pick<Ranks, "machine">,
 ): AsyncGenerator<TrainEvent, TrainSummary> {
   const resumes = given.config.resume_from_checkpoint !== null;
   const run = (resumes ? resumeRun : createRun)(given, group?.size ?? 1);
@@ -85,7 +91,8 @@ async function* lead(
   const recorder = new Recorder(run, resolved, writeReport);
   try {
     group?.gather<Begun>({ config: resolved.config, checkpoint });
-    return yield* recorder.recorded(trainRun(run, recorder, resolved, { ...options, group }));
+    const own = { ...resolved, config: { ...resolved.config, ...machine } };
+    return yield* recorder.recorded(trainRun(run, recorder, own, { ...options, group }));
   } catch (error) {
     ignoreErrors(() => run.release());
     throw error;
@@ -104,11 +111,10 @@ interface Begun {
 async function follow(
   group: RankGroup,
   resolved: ResolvedConfig,
-  options: TrainOptions,
+  { machine, ...options }: TrainOptions & Pick<Ranks, "machine">,
 ): Promise<TrainSummary> {
-  const { device, threads } = resolved.config;
   const first = at(group.gather<Begun>({ config: resolved.config, checkpoint: null }), 0);
-  const config = { ...first.config, device, threads };
+  const config = { ...first.config, ...machine };
   const run = new FollowedRun(config.output_dir, first.checkpoint);
   const events = trainRun(run, null, { ...resolved, config }, { ...options, group });
   for (;;) {
@@ -135,6 +141,7 @@ async function* trainRun(
   agreeOnEnvironment(group, environment);
   setDeterministic(true);
   const objective = runObjective(resolved.config, options.objective);
+  await stopTogether(group, options.signal);
   const { config, baseModel } = await firstOnRank0(group, () => localRun(run, resolved.config, onPhase));
   await using online = await OnlineRun.ofRun({ ...config, baseModel }, options.signal);
 
@@ -150,6 +157,7 @@ async function* trainRun(
   for (const change of changesSince(run, config, fingerprints)) {
     yield { type: "note", text: `changed since the run began: ${change}` };
   }
+  await stopTogether(group, options.signal);
   const prompts = await watchedPrompts(config, data);
   yield { type: "inputs", fingerprints };
 
@@ -204,6 +212,8 @@ async function* trainRun(
     ...rows,
     ...environment,
   };
+
+  await stopTogether(group, options.signal);
 
   // the steps, from the first evaluation to whatever ends them
   const beside = { config, evaluator, checkpoints, recorder, ...options };

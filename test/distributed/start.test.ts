@@ -98,27 +98,34 @@ test("another configuration, weights or directory on a rank is the same error on
 });
 
 test("a rank's error ends all of them: its own with it, the others with its sentence", async () => {
-  for (const [fails, name, message, status] of [
-    ["in work", "PreftuneError", "the disk is full", 1],
-    ["in a collective", "TypeError", "a bug", 1],
+  for (const [fails, own, other, message] of [
+    [
+      "in work",
+      { name: "RankFailure", status: 1 },
+      { name: "RankFailure", status: 1 },
+      /^rank 1 \(host \S+\): the disk is full$/,
+    ],
+    [
+      "in a collective",
+      { name: "TypeError", status: 1 },
+      { name: "LostRankError", status: 8 },
+      /^rank 1 \(host \S+, pid \d+\): a bug$/,
+    ],
   ] as const) {
-    const [zero, one, two] = await ranksOf([{ values }, { values, fails }, { values }]);
-    assert.equal(one?.last.name, name);
-    assert.equal(one?.status, status);
-    for (const other of [zero, two]) {
-      assert.equal(other?.stderr, "", "nothing of torch's own");
-      assert.equal(other?.status, 8);
-      assert.equal(other?.last.name, "LostRankError");
-      assert.match(String(other?.last.message), new RegExp(`^rank 1 \\(host \\S+, pid \\d+\\): ${message}$`));
+    const ends = await ranksOf([{ values }, { values, fails }, { values }]);
+    for (const [rank, { status, stderr, last }] of ends.entries()) {
+      assert.deepEqual({ name: last.name, status }, rank === 1 ? own : other);
+      assert.equal(stderr, "", "nothing of torch's own");
+      if (rank !== 1) assert.match(String(last.message), message);
     }
   }
 });
 
 test("a rank that is in uninterrupted work ends all the same once another has failed or is gone, and says why", async () => {
   const busy = { values, isBusyFor: 120 };
-  const [one] = await allEnded(await startPlans([busy, { values, fails: "in work" }]));
+  const [one] = await allEnded(await startPlans([busy, { values, fails: "in a collective" }]));
   assert.equal(one?.status, 8);
-  assert.match(one?.stderr ?? "", /^preftune: rank 1 \(host \S+, pid \d+\): the disk is full\n$/);
+  assert.match(one?.stderr ?? "", /^preftune: rank 1 \(host \S+, pid \d+\): a bug\n$/);
   const ranks = await startPlans([busy, busy, busy]);
   await Promise.all(ranks.map(({ saw }) => saw("busy")));
   ranks[1]?.child.kill("SIGKILL");

@@ -1,9 +1,10 @@
 /** A rank that starts as a run does and does what PLAN says, for tests: prints a line of JSON, what it has or its error. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { exitCodes, PreftuneError } from "../../src/base/errors.ts";
+import { agreedAsync } from "../../src/base/ranks.ts";
 import { loadConfig } from "../../src/config/load-config.ts";
 import { agreeOnDirectory } from "../../src/distributed/shared-directory.ts";
-import { failingTogether, stopTogether, together } from "../../src/distributed/together.ts";
+import { failingTogether, stopTogether } from "../../src/distributed/together.ts";
 import { settleEnvironment } from "../../src/forward/environment.ts";
 import {
   agreeOnEnvironment,
@@ -43,11 +44,11 @@ const {
 using stop = watchStopSignals();
 stop.say("");
 
-async function started({ group, resolved }: Ranks): Promise<object> {
+async function started({ group, machine, resolved }: Ranks): Promise<object> {
   if (group === null) return { group: null };
   if (directory !== undefined) await agreeOnDirectory(group, directory, 1000);
   const matmul = matmulOfRanks(group, null);
-  agreeOnEnvironment(group, settleEnvironment({ ...resolved.config, dtype: "float32" }, matmul));
+  agreeOnEnvironment(group, settleEnvironment({ ...resolved.config, ...machine, dtype: "float32" }, matmul));
   if (model !== undefined)
     agreeOnInputs(group, { model, data: {}, tokenizer: "" } as unknown as Fingerprints);
   if (isHeardAfter > 0) {
@@ -60,13 +61,13 @@ async function started({ group, resolved }: Ranks): Promise<object> {
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1000 * isBusyFor);
   }
   if (fails === "at once") process.exit(3);
-  await together(group, () => {
+  if (fails === "in a collective") throw new TypeError("a bug");
+  await agreedAsync(group, async () => {
     if (fails === "in work") throw new PreftuneError("the disk is full");
   });
-  if (fails === "in a collective") throw new TypeError("a bug");
   const all = group.gather(group.rank);
-  const { device, threads, resume_from_checkpoint } = resolved.config;
-  return { all, hosts: group.hosts, device, threads, resume_from_checkpoint };
+  const { resume_from_checkpoint } = resolved.config;
+  return { all, hosts: group.hosts, ...machine, resume_from_checkpoint };
 }
 
 async function main(): Promise<object> {
