@@ -192,6 +192,21 @@ export const METRICS: readonly MetricInfo[] = [
   metric("tokens_per_second", "tokens/s", "Input tokens per second of training.", "higher", TRAINING),
   metric("step_time", "s", "Mean time of a step, without evaluation and checkpoints.", null, TRAINING),
   metric(
+    "speed/waiting_fraction",
+    "",
+    "Fraction of the steps' time in which a rank waited for the others or for what they sent; mean of the ranks.",
+    "lower",
+    { ...TRAINING, needs: "several ranks" },
+  ),
+  metric("speed/slowest_rank", "", "The rank that waited least: the others waited for it.", null, {
+    ...TRAINING,
+    needs: "several ranks",
+  }),
+  metric("speed/sent_bytes", "bytes", "What a rank sends in a step, mean of the ranks.", null, {
+    ...TRAINING,
+    needs: "several ranks",
+  }),
+  metric(
     "peak_memory_bytes",
     "bytes",
     "Greatest memory so far, of the process or, on a GPU, of torch's allocator.",

@@ -66,6 +66,15 @@ interface Shared {
   /** Whether a rank is lost: what the group of the addon waits for does not come. */
   isLost: boolean;
   record: Collective[] | null;
+  usage: GroupUsage;
+}
+
+/** What the collectives of this process have taken since it joined. */
+export interface GroupUsage {
+  /** Seconds in which it waited for them. */
+  waited: number;
+  /** Bytes that it sent by those of numbers, by the least that each operation takes: what Gloo and NCCL send. */
+  sent: number;
 }
 
 /** This process among the others of a run. */
@@ -131,7 +140,17 @@ export class RankGroup implements Disposable {
     );
     if (endsProcess) ops.beatsEndProcess(beats, exitCodes.LostRankError, theRunEnds);
     const address = ownAddress(store, launch);
-    const shared = { launch, hosts, store, beats, address, timeout, isLost: false, record: null };
+    const shared = {
+      launch,
+      hosts,
+      store,
+      beats,
+      address,
+      timeout,
+      isLost: false,
+      record: null,
+      usage: { waited: 0, sent: 0 },
+    };
     try {
       const group = ops.groupJoin(store, `${prefix}/group`, rank, size, address, timeout, beats);
       return new RankGroup(launch, shared, group);
@@ -162,6 +181,11 @@ export class RankGroup implements Disposable {
   record(): readonly Collective[] {
     this.#shared.record ??= [];
     return this.#shared.record;
+  }
+
+  /** What collectives have taken so far, those of parts of the group too. */
+  get usage(): Readonly<GroupUsage> {
+    return this.#shared.usage;
   }
 
   /** Says what this rank does, for the others' messages should it be lost: "step 1240, saving". */
@@ -246,10 +270,15 @@ export class RankGroup implements Disposable {
     const collective = begin();
     const bytes = whole === null ? 0 : whole.numel * itemSize(whole.dtype);
     this.#shared.record?.push({ operation, of, bytes });
+    const { usage } = this.#shared;
+    // a rank need not send itself its part; what is added up goes round twice
+    usage.sent += (bytes * (operation === "allReduce" ? 2 : 1) * (this.size - 1)) / this.size;
     this.#open++;
     return {
       wait: () => {
+        const began = performance.now();
         this.#named(() => ops.groupWait(collective, this.#shared.beats));
+        usage.waited += (performance.now() - began) / 1000;
         this.#open--;
       },
     };

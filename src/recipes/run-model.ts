@@ -18,6 +18,7 @@ import {
 } from "../train/prepare-model.ts";
 import { prepareSharded, type ShardedTraining } from "../train/prepare-sharded.ts";
 import { rankLayout } from "../train/rank-layout.ts";
+import { RankMeter } from "../train/rank-meter.ts";
 import type { StepRanks } from "../train/step-ranks.ts";
 import type { PlanKeys } from "../train/step-source.ts";
 import { rowCost, trainedPartsOf } from "./row-cost.ts";
@@ -82,6 +83,12 @@ export function runModel(
   const { sharded = null } = trained;
   return {
     ...trained,
-    ranks: { group: shared.group, sharded, replicas: layout.replicas, sharers: layout.once },
+    ranks: {
+      group: shared.group,
+      sharded,
+      replicas: layout.replicas,
+      sharers: layout.once,
+      meter: new RankMeter(shared.group),
+    },
   };
 }

@@ -96,7 +96,12 @@ export async function* runSteps(
 
     const now: Moment = { step, isLast: step >= totalSteps, endsEpoch };
     if (isDue("steps", config.logging_steps, now)) {
-      const facts = { step, epoch, learningRate, sourceMetrics: source.metrics };
+      const facts = {
+        step,
+        epoch,
+        learningRate,
+        sourceMetrics: { ...source.metrics, ...training.ranks?.meter.row() },
+      };
       ended.lastLog = logbook.row({ ...facts, peakMemoryBytes });
       yield { type: "log", row: ended.lastLog };
     }

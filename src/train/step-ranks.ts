@@ -5,6 +5,7 @@ import type { ParameterSet } from "../nn/parameter-set.ts";
 import type { ShardedModel } from "../sharding/sharded-model.ts";
 import { noGrad, ops, scope, type Tensor } from "../torch/index.ts";
 import { addSums, type MetricSums } from "./metric-tally.ts";
+import type { RankMeter } from "./rank-meter.ts";
 
 /** The ranks of a run. */
 export interface StepRanks {
@@ -15,6 +16,7 @@ export interface StepRanks {
   replicas: RankGroup | null;
   /** Ranks of `group` that have each number's gradient once: the norm is theirs. */
   sharers: readonly number[];
+  meter: RankMeter;
 }
 
 /** What a rank found in a step, for its rows. */
@@ -25,6 +27,8 @@ export interface RankOutcome {
   sums: MetricSums;
   /** Whether it was asked to stop. */
   stops: boolean;
+  /** Seconds that it took. */
+  seconds: number;
 }
 
 /** Makes the gradients those of all ranks' rows: each rank has them for what it updates. */
@@ -70,10 +74,14 @@ function bucketsOf(grads: readonly Tensor[]): Tensor[][] {
 
 /** A step's loss, gradient norm and metrics from those of all ranks, summed in their order: the same on each. */
 export function sharedOutcome(
-  { group, sharers }: StepRanks,
+  { group, sharers, meter }: StepRanks,
   own: RankOutcome,
 ): { values: { loss: number; gradNorm: number }; sums: MetricSums; stops: boolean } {
-  const all = group.gather(own);
+  const all = group.gather({ ...own, usage: meter.take() });
+  meter.add(
+    all.map(({ usage }) => usage),
+    Math.max(...all.map(({ seconds }) => seconds)),
+  );
   const sums: MetricSums = {};
   for (const outcome of all) addSums(sums, outcome.sums);
   const total = (of: readonly RankOutcome[], key: "loss" | "squares") =>

@@ -103,7 +103,7 @@ export function trainStep(
   const ended =
     ranks === null
       ? updatedAlone(training, { loss, tally, updates }, options)
-      : updatedTogether(training, ranks, { loss, tally, stops: wantsStop() }, options);
+      : updatedTogether(training, ranks, { loss, tally, stops: wantsStop(), began }, options);
   training.parameters.clearGrads();
   const { values, sums, stops } = ended;
   return {
@@ -154,14 +154,16 @@ function updatedAlone(
 function updatedTogether(
   { parameters, max_grad_norm, optimizer }: Training<Decoder>,
   ranks: StepRanks,
-  { loss, tally, stops }: Accumulated & { stops: boolean },
+  { loss, tally, stops, began }: Accumulated & { stops: boolean; began: number },
   { learningRate, limits = null, frozen = false }: StepOptions,
 ): Ended {
   finishGradients(ranks, parameters);
   const grads = parameters.grads();
   const local = tally.read([loss, ...(grads.length === 0 ? [] : [noGrad(() => ops.sumSquares(grads))])]);
   const [lossValue = Number.NaN, squares = 0] = local.values;
-  const { values, ...all } = sharedOutcome(ranks, { loss: lossValue, squares, sums: local.sums, stops });
+  const seconds = (performance.now() - began) / 1000;
+  const own = { loss: lossValue, squares, sums: local.sums, stops, seconds };
+  const { values, ...all } = sharedOutcome(ranks, own);
   if (whySkipped(values.loss, values.gradNorm, limits) === null && !frozen) {
     const factor = max_grad_norm > 0 ? Math.min(1, max_grad_norm / (values.gradNorm + 1e-6)) : 1;
     // a rank may have nothing to update

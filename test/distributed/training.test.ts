@@ -4,6 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { METRICS } from "../../src/config/metric-names.ts";
 import { isMeasurement, readMetrics } from "../../src/runs/metrics.ts";
 import { type RunFixture, runFixture, runTraining, tensorsOf, type Values } from "../support/runs.ts";
 import type { TinyName } from "../support/tiny-models.ts";
@@ -94,6 +95,19 @@ function metricsApart(a: string, b: string): { name: string; by: number } {
   return worst;
 }
 
+/** A run on ranks has the metrics of one process and those of ranks, all of numbers. */
+function requireRankMetrics(many: string, alone: string): void {
+  const ofRanks = METRICS.filter(({ needs }) => needs === "several ranks").map(({ key }) => key);
+  const [rows, others] = [many, alone].map((dir) =>
+    readMetrics(`${dir}/metrics.jsonl`).filter((row) => "loss" in row),
+  );
+  for (const [i, row] of (rows ?? []).entries()) {
+    assert.deepEqual(Object.keys(row).sort(), [...Object.keys(others?.[i] ?? {}), ...ofRanks].sort());
+    for (const key of ofRanks) assert.ok(Number(row[key]) >= 0, `${key}: ${row[key]}`);
+    assert.ok(Number(row["speed/sent_bytes"]) > 0);
+  }
+}
+
 async function compare(fixture: RunFixture, one: Case): Promise<void> {
   const values = {
     ...fixture.values,
@@ -109,6 +123,7 @@ async function compare(fixture: RunFixture, one: Case): Promise<void> {
   ];
   await runTraining({ ...values, output_dir: alone });
   await trainOnRanks(one.size, { ...values, shard: one.shard, output_dir: many });
+  requireRankMetrics(many, alone);
   const far = distance(exported(many, one), exported(alone, one));
   const apart = metricsApart(many, alone);
   if (one.more?.["dtype"] !== "bfloat16") {

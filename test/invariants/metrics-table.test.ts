@@ -70,7 +70,8 @@ function promised(
     .sort();
 }
 
-const onRows = ({ onPolicy }: MetricInfo): boolean => onPolicy !== true;
+// those of several ranks: test/distributed/training.test.ts
+const onRows = ({ onPolicy, needs }: MetricInfo): boolean => onPolicy !== true && needs !== "several ranks";
 
 const keysOf = (row: MetricRow | undefined) => Object.keys(row ?? {}).sort();
 
@@ -102,7 +103,7 @@ for (const objective of methodsWhere(({ onPolicy }) => onPolicy !== "never")) {
     const { training, evaluation } = await rowsOf({ ...values, max_steps: 4, logging_steps: 2 });
     assert.deepEqual([training.length, evaluation.length], [2, 3]);
     // grpo has either metrics of clipping or those of cispo; corrections of rollouts ahead: test/online/staleness.test.ts
-    const elsewhere = ["loss_type cispo", "max_staleness above 0"];
+    const elsewhere = ["loss_type cispo", "max_staleness above 0", "several ranks"];
     const trained = ({ onPolicy, needs = "" }: MetricInfo) =>
       onPolicy !== false && !elsewhere.includes(needs);
     const evaluated = ({ onPolicy, ofObjective }: MetricInfo) => onPolicy !== false && ofObjective !== true;
