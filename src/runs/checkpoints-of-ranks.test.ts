@@ -1,6 +1,6 @@
 /** A checkpoint that several ranks write: one manifest of all their files, and one failure for all. */
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync } from "node:fs";
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -8,7 +8,15 @@ import { changingCalls } from "../../test/support/faults.ts";
 import type { ThreadCheckpoint, ThreadCheckpointResult } from "../../test/support/thread-checkpoint.ts";
 import { onThreads } from "../../test/support/thread-ranks.ts";
 import { exitCodes } from "../base/errors.ts";
-import { checkpointPath, latestCheckpoint } from "./checkpoints.ts";
+import { writeSafetensors } from "../formats/safetensors-write.ts";
+import { sliceFileName } from "../formats/slices.ts";
+import {
+  checkpointPath,
+  checkpointToResume,
+  faultOf,
+  latestCheckpoint,
+  writeCheckpoint,
+} from "./checkpoints.ts";
 
 const module = new URL("../../test/support/thread-checkpoint.ts", import.meta.url).href;
 
@@ -85,3 +93,51 @@ test("an error that is a bug comes with the stack of the rank that has it", asyn
     assert.deepEqual(only.names, []);
   }
 });
+
+/** What is done to the files of a checkpoint of two ranks, and what is said of it. */
+const damages: [string, (dir: string, other: string) => void, RegExp][] = [
+  ["a missing file", (dir) => rmSync(join(dir, second)), /rank-00001-of-00002\.safetensors is missing/],
+  ["a flipped bit", (dir) => flipBit(join(dir, second)), /00002\.safetensors has changed .*\(SHA-256\)/],
+  [
+    "a file of another step",
+    (dir, other) => copyFileSync(join(other, second), join(dir, second)),
+    /rank-00001-of-00002\.safetensors is of step 1, not of step 2/,
+  ],
+  [
+    "a newer format",
+    (dir) => writeFileSync(join(dir, "checkpoint.json"), '{"version":2}'),
+    /expected .* version 1, got version 2\. A newer preftune wrote it: update this one/,
+  ],
+];
+const second = sliceFileName(1, 2);
+
+function flipBit(path: string): void {
+  const bytes = readFileSync(path);
+  bytes[bytes.length - 1] = (bytes.at(-1) ?? 0) ^ 1;
+  writeFileSync(path, bytes);
+}
+
+for (const [what, damage, message] of damages) {
+  test(`of a checkpoint with ${what} the reason is given, and the one before it is taken`, async () => {
+    using place = temporaryDirectory();
+    const paths: string[] = [];
+    for (const step of [1, 2]) {
+      const fill = (into: string): void => {
+        for (const rank of [0, 1]) {
+          const numbers = { name: `w@${rank}-${rank + 1}`, dtype: "F32", shape: [1] } as const;
+          const source = { ...numbers, bytes: () => new Uint8Array([0, 0, 0, step]) };
+          writeSafetensors(join(into, sliceFileName(rank, 2)), [source], { step: String(step) });
+        }
+      };
+      paths.push(await writeCheckpoint(place.path, step, fill));
+    }
+    const [first = "", last = ""] = paths;
+    assert.equal(faultOf(last), null);
+    damage(last, first);
+    assert.match(faultOf(last) ?? "", message);
+    const { checkpoint, rejected } = latestCheckpoint(place.path);
+    assert.equal(checkpoint?.step, 1);
+    assert.match(rejected[0]?.reason ?? "", message);
+    assert.throws(() => checkpointToResume(place.path, "checkpoint-2"), message);
+  });
+}

@@ -15,6 +15,8 @@ import {
 } from "../base/files.ts";
 import { agreed, agreedAsync, alone, onFirst, type Together } from "../base/ranks.ts";
 import { readSealed, sealed } from "../base/sealed.ts";
+import { readSafetensorsHeader } from "../formats/safetensors.ts";
+import { isSliceFile } from "../formats/slices.ts";
 import { type Retained, retain } from "./retention.ts";
 
 const VERSION = 1;
@@ -160,8 +162,10 @@ export function readManifest(dir: string): CheckpointManifest {
   const path = join(dir, MANIFEST);
   const value: Partial<CheckpointManifest> = readSealed(path);
   if (value.version !== VERSION) {
+    const isNewer = typeof value.version === "number" && value.version > VERSION;
+    const cure = isNewer ? " A newer preftune wrote it: update this one, or take an earlier checkpoint." : "";
     throw new FormatError(
-      `${path}: expected a checkpoint manifest of version ${VERSION}, got version ${value.version}.`,
+      `${path}: expected a checkpoint manifest of version ${VERSION}, got version ${value.version}.${cure}`,
     );
   }
   const { step, files } = value;
@@ -180,20 +184,37 @@ function isFileEntry(entry: CheckpointFile | null): boolean {
 }
 
 /** What is wrong with the files of a checkpoint, a sentence each; empty: every byte is as it was written. */
-export function verifyCheckpoint(checkpoint: Checkpoint): string[] {
-  return checkpoint.manifest.files.flatMap((file) => {
-    const path = join(checkpoint.path, file.name);
-    if (!existsSync(path)) return [`${file.name} is missing`];
-    const { size } = statSync(path);
-    if (size !== file.bytes) return [`${file.name} has ${size} bytes, not ${file.bytes}`];
-    try {
-      return sha256File(path) === file.sha256
-        ? []
-        : [`${file.name} has changed since it was written (SHA-256)`];
-    } catch (cause) {
-      return [messageOf(cause)];
-    }
+export function verifyCheckpoint({ path: dir, step, manifest }: Checkpoint): string[] {
+  return manifest.files.flatMap((file) => {
+    const path = join(dir, file.name);
+    const problem = problemOf(path, file);
+    return problem === null ? [] : [otherStep(path, step) ?? problem];
   });
+}
+
+function problemOf(path: string, { name, bytes, sha256 }: CheckpointFile): string | null {
+  if (!existsSync(path)) return `${name} is missing`;
+  const { size } = statSync(path);
+  if (size !== bytes) return `${name} has ${size} bytes, not ${bytes}`;
+  try {
+    return sha256File(path) === sha256 ? null : `${name} has changed since it was written (SHA-256)`;
+  } catch (cause) {
+    return messageOf(cause);
+  }
+}
+
+/** That a rank's file is of another step, if that is what is wrong with it. */
+function otherStep(path: string, step: number): string | null {
+  const name = basename(path);
+  if (!isSliceFile(name) || !existsSync(path)) return null;
+  try {
+    const { step: written } = readSafetensorsHeader(path).metadata;
+    return written === undefined || written === String(step)
+      ? null
+      : `${name} is of step ${written}, not of step ${step}`;
+  } catch {
+    return null;
+  }
 }
 
 /** What is wrong with the checkpoint directory `path`, in words: "missing", "damaged (...)"; null: every byte is good. */

@@ -17,6 +17,7 @@ import type { Tokenizer } from "../text/tokenizer.ts";
 import { writeTokenizer } from "./padding-token.ts";
 import { emptyHistory, type StepHistory } from "./spike-guard.ts";
 import type { Training } from "./step.ts";
+import { hasSlices, ownSliceFile, readOwnSlices } from "./trained-slices.ts";
 
 /** What is gathered of some steps for their row of metrics. */
 export interface StepWindow {
@@ -71,20 +72,22 @@ export function newState(dataFingerprint: string): TrainerState {
 const STATE = "trainer_state.json";
 const OPTIMIZER = "optimizer.safetensors";
 
-/** Writes the files of a checkpoint into `dir`, which the caller makes appear at once. */
+/** Writes the files of a checkpoint into `dir`, which the caller makes appear at once; slices of ranks are written by each. */
 export function writeCheckpointFiles(
   dir: string,
   training: Training<Decoder>,
   tokenizer: Tokenizer,
   state: TrainerState,
 ): void {
-  writeTrainedState(dir, training);
+  if (ownSliceFile(training) === null) writeTrainedState(dir, training);
   writeTokenizer(dir, tokenizer, training.model);
   writeFileAtomic(join(dir, STATE), `${stringifyNumbers(state)}\n`);
 }
 
-/** Bytes that `writeTrainedState` writes, but for names and settings. */
-export function trainedStateBytes({ parameters, optimizer }: Training<Decoder>): number {
+/** Bytes of all trained tensors and the optimiser's state, whoever writes them, but for names and settings. */
+export function trainedStateBytes(training: Training<Decoder>): number {
+  const { parameters, optimizer } = training;
+  if (ownSliceFile(training) !== null) return 3 * 4 * parameters.numel;
   return 4 * parameters.numel + optimizerSources(optimizer).reduce((sum, part) => sum + sourceBytes(part), 0);
 }
 
@@ -94,8 +97,12 @@ export function writeTrainedState(dir: string, training: Training<Decoder>): voi
   writeSafetensors(join(dir, OPTIMIZER), optimizerSources(training.optimizer));
 }
 
-/** Reads them into the training. @throws {FormatError} if they are of another model or adapter */
+/** Reads them into the training, whoever wrote them. @throws {FormatError} if they are of another model or adapter */
 export function readTrainedState(dir: string, training: Training<Decoder>): void {
+  if (isSliced(dir, training)) {
+    readOwnSlices(dir, training, { isModel: training.adapter === null, optimizer: OPTIMIZER });
+    return;
+  }
   readTrained(dir, training);
   const states = new Map(training.optimizer.stateTensors());
   readTensorsInto([readSafetensorsHeader(join(dir, OPTIMIZER))], states, "optimiser state");
@@ -136,8 +143,18 @@ export function readCheckpointFiles(
   return state;
 }
 
+/** Whether numbers are read by ranges, because of who wrote them or who reads them. */
+function isSliced(dir: string, training: Training<Decoder>): boolean {
+  return hasSlices(dir) || ownSliceFile(training) !== null;
+}
+
 /** Reads only the trained tensors of the checkpoint in `dir`. */
-export function readTrained(dir: string, { adapter, parameters }: Training<Decoder>): void {
+export function readTrained(dir: string, training: Training<Decoder>): void {
+  const { adapter, parameters } = training;
+  if (isSliced(dir, training)) {
+    readOwnSlices(dir, training, { isModel: adapter === null, optimizer: null });
+    return;
+  }
   const files =
     adapter === null
       ? openWeights(dir).files

@@ -24,14 +24,7 @@ import {
 import type { PreparedData } from "./prepare-data.ts";
 import type { Training } from "./step.ts";
 import type { StepSource } from "./step-source.ts";
-
-/** What else a run's checkpoints are about: its tokenizer and rows, where its steps come from, and its processes. */
-export interface CheckpointSubjects {
-  data: PreparedData;
-  source: StepSource;
-  /** Default: this process alone. */
-  ranks?: Together;
-}
+import { ownSliceFile, writeOwnSlices } from "./trained-slices.ts";
 
 /** Reads and writes the checkpoints under `dir`, with the other ranks where there are some: each calls the same methods. */
 export class RunCheckpoints {
@@ -43,18 +36,19 @@ export class RunCheckpoints {
   readonly #ranks: Together;
   #savedAt = -1;
 
+  /** @param of - the run's tokenizer and rows, and where its steps come from */
   constructor(
     dir: string,
     config: RunConfig,
     training: Training<Decoder>,
-    { data, source, ranks = alone }: CheckpointSubjects,
+    { data, source }: { data: PreparedData; source: StepSource },
   ) {
     this.#dir = dir;
     this.#config = config;
     this.#training = training;
     this.#data = data;
     this.#source = source;
-    this.#ranks = ranks;
+    this.#ranks = training.ranks?.group ?? alone;
   }
 
   /** Whether the best checkpoint is needed in the end. */
@@ -83,16 +77,21 @@ export class RunCheckpoints {
     if (this.#savedAt === step) return;
     const { checkpointBytes = 0 } = this.#source;
     const ranks = this.#ranks;
+    const ownFile = ownSliceFile(this.#training);
     const write = (dir: string): void => {
       // asked for all of it before any of it is written
       const bytes = trainedStateBytes(this.#training) + checkpointBytes;
       onFirst(ranks, () => requireFreeBytes(dir, bytes, "the checkpoint"));
+      if (ownFile !== null) writeOwnSlices(dir, ownFile, this.#training, step);
       if (ranks.rank !== 0) return;
       writeCheckpointFiles(dir, this.#training, this.#data.tokenizer, state);
       this.#source.saveInto?.(dir, step);
       recorder?.saveInto(dir);
     };
-    const path = await writeCheckpoint(this.#dir, step, write, { ranks });
+    const path = await writeCheckpoint(this.#dir, step, write, {
+      ranks,
+      ownFiles: ownFile === null ? [] : [ownFile],
+    });
     this.#savedAt = step;
     const best = this.keepsBest ? (state.best?.step ?? null) : null;
     onFirst(ranks, () => {
