@@ -14,27 +14,52 @@ import { type DType, noGrad, ops, scope, type Tensor } from "../torch/index.ts";
 import type { Decoder } from "./causal-lm.ts";
 import { fileDtype } from "./mapped-file.ts";
 
+/**
+ * The numbers of a tensor in order, a stretch at a time: each is read before the next is asked for. Where no process has all of a
+ * model, every rank asks for the same stretches.
+ */
+export type Collect = (tensor: SavedTensor) => Iterable<() => Tensor>;
+
+/** All of a tensor, which is in memory. */
+const inMemory: Collect = ({ read }) => [read];
+
 /** A tensor as safetensors files take it; read when written, so one tensor's copy exists at a time. */
 export function tensorSource(name: string, tensor: Tensor, dtype: DType = tensor.dtype): TensorSource {
-  return {
-    name,
-    dtype: fileDtype(dtype),
-    shape: tensor.shape,
-    bytes: () => piecesOf(() => ops.detach(tensor), dtype),
-  };
+  return sourceOf(storedAs(name, tensor), dtype, inMemory);
 }
 
-/** The bytes in `dtype` of the tensor that `read` gives, which lives while they are taken. */
-function* piecesOf(read: () => Tensor, dtype: DType): Generator<Uint8Array> {
-  using _ = scope();
-  yield* noGrad(() => ops.contiguous(ops.to(read(), "cpu", dtype))).pieces();
+function sourceOf(tensor: SavedTensor, dtype: DType, collect: Collect): TensorSource {
+  const { name, shape } = tensor;
+  return { name, dtype: fileDtype(dtype), shape, bytes: () => piecesOf(collect(tensor), dtype) };
+}
+
+function storedAs(name: string, tensor: Tensor): SavedTensor {
+  return { name, shape: tensor.shape, tensor, read: () => ops.detach(tensor) };
+}
+
+/** The bytes in `dtype` of the stretches, each of which lives while they are taken. */
+function* piecesOf(stretches: Iterable<() => Tensor>, dtype: DType): Generator<Uint8Array> {
+  for (const read of stretches) {
+    using _ = scope();
+    yield* noGrad(() => ops.contiguous(ops.to(read(), "cpu", dtype))).pieces();
+  }
+}
+
+/** The tensors of an adapter in the order of its file. */
+export function adapterFileTensors(tensors: ReadonlyMap<string, Tensor>): SavedTensor[] {
+  return [...tensors].map(([name, tensor]) => storedAs(name, tensor));
 }
 
 /** Writes `adapter_config.json` and `adapter_model.safetensors` into `dir`. */
-export function writeAdapter(dir: string, config: AdapterConfig, tensors: ReadonlyMap<string, Tensor>): void {
+export function writeAdapter(
+  dir: string,
+  config: AdapterConfig,
+  tensors: ReadonlyMap<string, Tensor>,
+  collect: Collect = inMemory,
+): void {
   writeSafetensors(
     join(dir, "adapter_model.safetensors"),
-    [...tensors].map(([name, tensor]) => tensorSource(name, tensor)),
+    adapterFileTensors(tensors).map((each) => sourceOf(each, (each.tensor as Tensor).dtype, collect)),
     { format: "pt" },
   );
   writeFileAtomic(
@@ -49,26 +74,26 @@ export function writeAdapter(dir: string, config: AdapterConfig, tensors: Readon
  * A head trained separately from the embedding it was tied to is written as a second matrix, with
  * `tie_word_embeddings: false`, so that it survives reloading.
  */
-export function writeMergedModel(dir: string, model: Decoder, dtype: WeightDtype): void {
+export function writeMergedModel(
+  dir: string,
+  model: Decoder,
+  dtype: WeightDtype,
+  collect: Collect = inMemory,
+): void {
   const merged = mergedTensors(model);
   const { isRewardModel, tieWordEmbeddings } = model.config;
   // a reward model has no head that its base's word on ties could be about
   const tied = isRewardModel ? tieWordEmbeddings : !merged.some(({ name }) => name === headName);
   writeWeights(
     dir,
-    merged.map(({ name, shape, read }) => ({
-      name,
-      shape,
-      dtype: fileDtype(dtype),
-      bytes: () => piecesOf(read, dtype),
-    })),
+    merged.map((tensor) => sourceOf(tensor, dtype, collect)),
   );
   const config = exportConfig(model.config, { tieWordEmbeddings: tied, dtype });
   writeFileAtomic(join(dir, "config.json"), configJsonText(config));
 }
 
-/** A tensor of a model as it acts, adapter included. */
-export interface MergedTensor {
+/** A tensor to be written: of a model as it acts, adapter included, or of an adapter. */
+export interface SavedTensor {
   name: string;
   shape: readonly number[];
   /** The tensor in memory; null when it is computed from several. */
@@ -78,7 +103,7 @@ export interface MergedTensor {
 }
 
 /** Checkpoint tensors of the model as it acts now, in the order of its modules. */
-export function mergedTensors(model: Decoder): MergedTensor[] {
+export function mergedTensors(model: Decoder): SavedTensor[] {
   // a tied head that was not trained separately is the embedding's tensor, written already under its name
   const seen = new Set<number>();
   return [...namedModules(model)].flatMap(({ path, module }) =>
@@ -92,13 +117,8 @@ export function mergedTensors(model: Decoder): MergedTensor[] {
 }
 
 /** What a module contributes; groups of modules contribute nothing themselves. */
-function tensorsOf(module: object, path: string): MergedTensor[] {
-  const plain = (name: string, tensor: Tensor): MergedTensor => ({
-    name: `${path}.${name}`,
-    shape: tensor.shape,
-    tensor,
-    read: () => ops.detach(tensor),
-  });
+function tensorsOf(module: object, path: string): SavedTensor[] {
+  const plain = (name: string, tensor: Tensor): SavedTensor => storedAs(`${path}.${name}`, tensor);
   if (module instanceof Embedding) return [plain("weight", module.table)];
   if (module instanceof RMSNorm) return [plain("weight", module.weight)];
   if (!isProjection(module)) return [];

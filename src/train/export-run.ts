@@ -4,8 +4,9 @@ import type { RunConfig } from "../config/run-config.ts";
 import type { Example } from "../data/example.ts";
 import type { RunPaths } from "../runs/run-directory.ts";
 import type { TrainEvent } from "../runs/train-events.ts";
-import { checkParity, exportAdapter, exportModel } from "./export.ts";
+import { exportAdapter, exportModel } from "./export.ts";
 import type { HeadedModel } from "./logp-difference.ts";
+import { checkParity } from "./parity.ts";
 import type { PreparedData } from "./prepare-data.ts";
 import type { Training } from "./step.ts";
 import { evaluationBatches } from "./step-source.ts";
@@ -24,12 +25,12 @@ export async function* exportRun(
   { dataset, tokenizer, modelConfig }: PreparedData,
   training: Training<HeadedModel>,
 ): AsyncGenerator<Extract<TrainEvent, { type: "export" }>> {
-  const { model, adapter, numerics } = training;
+  const { model, adapter, numerics, ranks } = training;
   const held = (dataset.evalExamples ?? dataset.examples).slice(0, parityRows).map(withCompletion);
   if (held.length === 0) throw new ConfigError("there are no rows to check the export with");
   const baseDir = config.model_name_or_path;
   const batches = evaluationBatches(held, { ...config, scores: training.objective.over === "scores" });
-  const gate = { baseDir, model, batches, numerics, tolerance: config.export_parity_tolerance };
+  const gate = { baseDir, model, batches, numerics, ranks, tolerance: config.export_parity_tolerance };
   if (adapter !== null) {
     await exportAdapter(paths.adapter, training, tokenizer);
     const check = { ...gate, kind: "adapter", path: paths.adapter, dtype: "float32" } as const;
@@ -37,7 +38,7 @@ export async function* exportRun(
   }
   if (adapter === null || config.export_merged) {
     const { dtype } = modelConfig;
-    await exportModel(paths.model, { model, tokenizer, baseDir, dtype, replace: true });
+    await exportModel(paths.model, { model, tokenizer, baseDir, dtype, ranks, replace: true });
     yield { type: "export", result: checkParity({ ...gate, kind: "model", path: paths.model, dtype }) };
   }
 }

@@ -1,9 +1,9 @@
 /** From a configuration to a model of which each rank holds a part, and what of it is trained. */
-import { readAdapter } from "../formats/adapter.ts";
+import { type AdapterFiles, readAdapter } from "../formats/adapter.ts";
 import { openModel } from "../formats/tied-head.ts";
 import type { WeightLocation } from "../formats/weight-index.ts";
 import type { Environment } from "../forward/environment.ts";
-import { adapterTensors } from "../models/adapt.ts";
+import { type Adapter, adapterTensors } from "../models/adapt.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
 import { loadModel } from "../models/load.ts";
 import { placeAdapter } from "../models/load-adapter.ts";
@@ -46,7 +46,7 @@ export function prepareSharded(
   const model = loadModel(dir, { device: "meta", dtype });
   const base = placesOf(model);
   const from = selection.adapter_name_or_path;
-  const placed = from === null ? null : placeStored(model, from, selection);
+  const placed = from === null ? null : placeStored(model, withDropout(readAdapter(from), selection));
   const adapter = placed?.adapter ?? adapterOf(model, selection);
   const fresh = [...adapterTensors(model)].map(([part]) => ({
     name: adapterTensorName(part),
@@ -70,20 +70,26 @@ function trainingOf(
 }
 
 /** Where the tensors of the model in `dir` are stored, by their names. */
-function locationsIn(dir: string): (name: string) => WeightLocation | null {
+export function locationsIn(dir: string): (name: string) => WeightLocation | null {
   const { index, names } = openModel(dir);
   return (name) => index.tensors.get(names.get(name) ?? "") ?? null;
 }
 
-/** The adapter in `from` put into `model`, and where its tensors are stored. */
-function placeStored(model: CausalLM, from: string, selection: TrainedSelection) {
-  const files = withDropout(readAdapter(from), selection);
+/** An adapter in place whose tensors are not read yet. */
+interface PlacedAdapter {
+  adapter: Adapter;
+  /** Where the tensors of the model that are the adapter's are stored, by their names. */
+  locate: (tensors: readonly NamedParameter[]) => Map<string, WeightLocation>;
+}
+
+/** Puts an adapter into `model`, whose tensors are shapes alone. @throws {FormatError} if it is of another model */
+export function placeStored(model: CausalLM, files: AdapterFiles): PlacedAdapter {
   const { adapter, targets } = placeAdapter(model, files);
   requireTensors([files.file], targets, "adapter");
   const inFile = new Map([...targets].map(([name, tensor]) => [tensor.handle, name]));
-  const locate = (trained: readonly NamedParameter[]) =>
+  const locate = (tensors: readonly NamedParameter[]): Map<string, WeightLocation> =>
     new Map(
-      trained.flatMap(({ name, tensor }): [string, WeightLocation][] => {
+      tensors.flatMap(({ name, tensor }): [string, WeightLocation][] => {
         const entry = files.file.tensors.get(inFile.get(tensor.handle) ?? "");
         return entry === undefined ? [] : [[name, { file: files.file, entry }]];
       }),

@@ -9,7 +9,7 @@ import { loadModel } from "../../src/models/load.ts";
 import { installAdapter } from "../../src/models/load-adapter.ts";
 import { readMetrics } from "../../src/runs/metrics.ts";
 import { scope } from "../../src/torch/index.ts";
-import { checkParity } from "../../src/train/export.ts";
+import { checkParity } from "../../src/train/parity.ts";
 import { microBatch } from "../support/fixtures.ts";
 import { runFixture, runTraining } from "../support/runs.ts";
 

@@ -11,7 +11,7 @@ import { installAdapter } from "../../src/models/load-adapter.ts";
 import { writeAdapter } from "../../src/models/save.ts";
 import { merge } from "../../src/recipes/merge.ts";
 import { noGrad, ops, scope } from "../../src/torch/index.ts";
-import { checkParity } from "../../src/train/export.ts";
+import { checkParity } from "../../src/train/parity.ts";
 import { checkMerged } from "../../src/train/merge-gate.ts";
 import { adapterParameters } from "../../src/train/parameters.ts";
 import { roundedTensors } from "../../src/train/rounding.ts";

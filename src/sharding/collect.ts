@@ -1,0 +1,113 @@
+/** Writing a model of which each rank holds a part: its tensors come together a stretch or a unit at a time, never all of it. */
+import { agreed } from "../base/ranks.ts";
+import type { RankGroup } from "../distributed/rank-group.ts";
+import type { Collect, SavedTensor } from "../models/save.ts";
+import { ops, scope, type Tensor } from "../torch/index.ts";
+import type { ShardedModel } from "./sharded-model.ts";
+import type { ShardedUnit } from "./sharded-unit.ts";
+import type { Segment } from "./unit-layout.ts";
+
+/** Numbers that come together at once: 64 MiB of float32. */
+const numbersAtOnce = 2 ** 24;
+
+/** The ranks among which the model is. */
+export type CollectGroup = Pick<RankGroup, "rank" | "size" | "gather" | "broadcast">;
+
+/**
+ * Gives the numbers of a sharded model's tensors, the trained ones in float32. All ranks ask for the same tensors in the same order,
+ * whoever writes them; a rank that cannot write ends the others too.
+ */
+export class Collector implements Disposable {
+  readonly #sharded: ShardedModel;
+  readonly #group: CollectGroup;
+  readonly #homes: ReadonlyMap<number, { unit: ShardedUnit; segment: Segment }>;
+  /** What is gathered, for tensors that are computed of several. */
+  #gathered: readonly ShardedUnit[] = [];
+
+  constructor(sharded: ShardedModel, group: CollectGroup) {
+    this.#sharded = sharded;
+    this.#group = group;
+    this.#homes = new Map(
+      sharded.units.flatMap((unit) =>
+        unit.layout.segments.map((segment) => [unit.view(segment.name).handle, { unit, segment }] as const),
+      ),
+    );
+  }
+
+  /** For the writer. @throws {RankFailure} when another rank has failed */
+  readonly collect: Collect = (tensor) => this.#stretches(tensor);
+
+  /** Takes part in the writing of `tensors` by another rank. @throws {RankFailure} when that has failed */
+  takePart(tensors: readonly SavedTensor[]): void {
+    for (const tensor of tensors) {
+      const stretches = this.#stretches(tensor)[Symbol.iterator]();
+      while (stretches.next().done !== true);
+    }
+  }
+
+  *#stretches(tensor: SavedTensor): Generator<() => Tensor> {
+    if (tensor.tensor === null) {
+      this.#gather(this.#unitsOf(tensor.name));
+      yield tensor.read;
+      return;
+    }
+    const home = this.#homes.get(tensor.tensor.handle);
+    if (home === undefined) throw new Error(`${tensor.name} belongs to no unit of the model`);
+    const { unit, segment } = home;
+    for (let from = 0; from < segment.numel; from += numbersAtOnce) {
+      using _ = scope();
+      const to = Math.min(segment.numel, from + numbersAtOnce);
+      const stretch = this.#assembled(unit, segment, { from, to });
+      yield () => stretch;
+    }
+  }
+
+  /** Numbers of a tensor, of which ranks hold one after another. */
+  #assembled(unit: ShardedUnit, segment: Segment, { from, to }: { from: number; to: number }): Tensor {
+    this.#agree();
+    const dtype = segment.trained ? "float32" : segment.dtype;
+    const whole = ops.empty([to - from], { dtype, device: unit.view(segment.name).device });
+    for (let rank = 0; rank < this.#group.size; rank++) {
+      for (const piece of unit.layout.pieces(rank).filter(({ segment: { name } }) => name === segment.name)) {
+        const [first, end] = [Math.max(from, piece.from), Math.min(to, piece.to)];
+        if (end <= first) continue;
+        using _ = scope();
+        const part = ops.narrow(whole, 0, first - from, end - first);
+        if (rank === this.#group.rank) {
+          ops.copy_(part, ops.narrow(ops.detach(unit.held(piece)), 0, first - piece.from, end - first));
+        }
+        this.#group.broadcast(part, rank).wait();
+      }
+    }
+    return whole;
+  }
+
+  #gather(units: readonly ShardedUnit[]): void {
+    if (units.every((unit) => this.#gathered.includes(unit))) return;
+    this.#agree();
+    this.#free();
+    this.#gathered = units;
+    for (const unit of units) unit.gather();
+  }
+
+  /** Whether all ranks are well, before each stretch: the others would wait for one that is not. */
+  #agree(): void {
+    agreed(this.#group, () => null);
+  }
+
+  /** What the tensor `name` is computed of: its unit, and for an adapted head the embedding, which it may be tied to. */
+  #unitsOf(name: string): ShardedUnit[] {
+    const { units } = this.#sharded;
+    const own = units.filter((unit) => name.startsWith(`${unit.name}.`));
+    return name.startsWith("model.layers.") ? own : [...new Set([...units.slice(0, 1), ...own])];
+  }
+
+  #free(): void {
+    for (const unit of this.#gathered) unit.free();
+    this.#gathered = [];
+  }
+
+  [Symbol.dispose](): void {
+    this.#free();
+  }
+}

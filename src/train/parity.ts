@@ -1,0 +1,93 @@
+/** The gate of an export: held-out rows are scored with exactly the files that were written, before they count as good. */
+import { FormatError } from "../base/errors.ts";
+import { alone, onAll, onFirst } from "../base/ranks.ts";
+import type { WeightDtype } from "../formats/model-config.ts";
+import type { MicroBatch } from "../forward/batch.ts";
+import type { Numerics } from "../forward/numerics.ts";
+import type { ParityResult } from "../runs/train-events.ts";
+import { scope } from "../torch/index.ts";
+import { loadSharded } from "./load-sharded.ts";
+import {
+  differenceOf,
+  differenceText,
+  type HeadedModel,
+  kindOf,
+  loadLike,
+  outputsOf,
+} from "./logp-difference.ts";
+import { allowedMean, roundingNoise } from "./rounding.ts";
+import type { StepRanks } from "./step-ranks.ts";
+
+/** What the gate compares, and with which files. */
+export interface ParityCheck {
+  kind: "adapter" | "model";
+  path: string;
+  baseDir: string;
+  /** The model as it was trained. */
+  model: HeadedModel;
+  batches: readonly MicroBatch[];
+  numerics: Numerics;
+  dtype: WeightDtype;
+  /** Largest difference allowed for float32 exports, nats. */
+  tolerance: number;
+  /** The ranks that have the model; each calls. Default: this process alone. */
+  ranks?: StepRanks | null | undefined;
+}
+
+/**
+ * Loads the exported files and compares the log-probs of `batches` with the trained model's, token by token.
+ *
+ * A float32 export must agree within the tolerance. Weights rounded to a half type cannot: there the mean difference
+ * must stay within 200 times the tolerance (0.02 nats by default), or within what rounding does by chance.
+ *
+ * @throws {FormatError} with the figures if they differ more; the files stay for inspection
+ */
+export function checkParity(check: ParityCheck): ParityResult {
+  const { ranks = null } = check;
+  const judged = (): ParityResult => {
+    const result = measured(check);
+    const isFine =
+      check.dtype === "float32"
+        ? result.maxDifference <= check.tolerance
+        : isRounding(check, result.meanDifference);
+    if (isFine) return result;
+    throw new FormatError(
+      `${check.path}: the exported ${check.kind} does not score held-out rows as the trained model does: ` +
+        `${differenceText(check.model, result)}, allowed is ${check.dtype === "float32" ? check.tolerance : "what rounding explains"}. Do not use these files; the run's checkpoints are intact.`,
+    );
+  };
+  // in parts, all ranks score; else one does for all
+  return ranks?.sharded ? onAll(ranks.group, judged) : onFirst(ranks?.group ?? alone, judged);
+}
+
+function measured(check: ParityCheck): ParityResult {
+  using _ = scope();
+  const { kind, path, model, batches, numerics, tolerance, dtype } = check;
+  using exported = loadExported(check);
+  const difference = differenceOf(
+    outputsOf(model, { batches, numerics }),
+    outputsOf(exported.model, { batches, numerics }),
+  );
+  return { kind, path, dtype, tolerance, ...difference, ...kindOf(model) };
+}
+
+/** The model that the files make, in parts where the trained one is. */
+function loadExported(check: ParityCheck): { model: HeadedModel } & Disposable {
+  const { ranks = null, kind, path, baseDir, model } = check;
+  const dir = kind === "model" ? path : baseDir;
+  const options = {
+    device: model.device,
+    dtype: check.numerics.dtype,
+    adapter: kind === "model" ? null : path,
+  };
+  if (ranks?.sharded) return onAll(ranks.group, () => loadSharded(dir, options, ranks.group));
+  return { model: loadLike(model, dir, options), [Symbol.dispose]: () => {} };
+}
+
+/** Whether a half-precision export differs no more than its rounding explains; that is measured only where it matters. */
+function isRounding(check: ParityCheck, mean: number): boolean {
+  const { kind, path, model, numerics, tolerance, ranks = null } = check;
+  if (mean <= 200 * tolerance) return true;
+  if (kind !== "model" || ranks?.sharded) return false;
+  return mean <= allowedMean(roundingNoise(path, { ...check, model, dtype: check.dtype, numerics }), tolerance);
+}
