@@ -97,9 +97,9 @@ export class Collector implements Disposable {
 
   /** What the tensor `name` is computed of: its unit, and for an adapted head the embedding, which it may be tied to. */
   #unitsOf(name: string): ShardedUnit[] {
-    const { units } = this.#sharded;
+    const { parts, units } = this.#sharded;
     const own = units.filter((unit) => name.startsWith(`${unit.name}.`));
-    return name.startsWith("model.layers.") ? own : [...new Set([...units.slice(0, 1), ...own])];
+    return name.startsWith("model.layers.") ? own : [...new Set([...(parts[0] ?? []), ...own])];
   }
 
   #free(): void {

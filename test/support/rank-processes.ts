@@ -35,9 +35,13 @@ export function startRanks(args: readonly string[], places: readonly Variables[]
   return places.map((place) => start(args, place));
 }
 
-/** Starts a program of the tests once for each of `places`. */
-export function startRankPrograms(file: string, places: readonly Variables[]): Running[] {
-  return places.map((place) => startProgram([join(import.meta.dirname, file)], place));
+/** Starts a program of the tests once for each of `places`, all with the same arguments. */
+export function startRankPrograms(
+  file: string,
+  places: readonly Variables[],
+  args: readonly string[] = [],
+): Running[] {
+  return places.map((place) => startProgram([join(import.meta.dirname, file), ...args], place));
 }
 
 /** How all ended. */

@@ -1,0 +1,93 @@
+/** What ranks export that hold a part of the model each: the bytes that one process writes, and one error for all. */
+import assert from "node:assert/strict";
+import { existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import type { ParityResult } from "../../src/runs/train-events.ts";
+import { type ExportCase, exportCase, makeExportCases } from "../support/export-cases.ts";
+import type { ExportPlan } from "../support/export-rank-child.ts";
+import { allEnded, freePort, placesOf, startRankPrograms } from "../support/rank-processes.ts";
+import { temporaryDirectory } from "../support/tiny-models.ts";
+
+/** What a rank prints of a case. */
+type Said = { results?: ParityResult[]; error?: { name: string; message: string } };
+
+const dir = temporaryDirectory();
+after(() => dir[Symbol.dispose]());
+let cases: ExportCase[] = [];
+const alone = new Map<string, ParityResult[]>();
+
+before(async () => {
+  cases = makeExportCases(dir.path);
+  for (const one of cases) {
+    const place = join(dir.path, "1", one.name);
+    mkdirSync(place, { recursive: true });
+    const to = { adapter: join(place, "adapter"), model: join(place, "model") };
+    alone.set(one.name, await exportCase(one, to, null));
+  }
+});
+
+/** What each rank says of each case. */
+async function exported(size: number, plan: ExportPlan): Promise<Said[][]> {
+  const places = placesOf(size, await freePort());
+  const ranks = startRankPrograms("export-rank-child.ts", places, [JSON.stringify(plan)]);
+  return (await allEnded(ranks)).map(({ status, stdout, stderr }) => {
+    assert.equal(status, 0, stderr);
+    return stdout
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line) as Said);
+  });
+}
+
+function filesUnder(path: string): Record<string, Buffer> {
+  const names = readdirSync(path, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name).slice(path.length + 1))
+    .sort();
+  return Object.fromEntries(names.map((name) => [name, readFileSync(join(path, name))]));
+}
+
+for (const size of [2, 3]) {
+  test(`${size} ranks: byte for byte what one writes, and the gate measures the same`, async () => {
+    const to = join(dir.path, String(size));
+    for (const { name } of cases) mkdirSync(join(to, name), { recursive: true });
+    const said = await exported(size, { cases, to });
+    for (const [i, { name }] of cases.entries()) {
+      const want = filesUnder(join(dir.path, "1", name));
+      assert.ok(Object.keys(want).length > 3);
+      const got = filesUnder(join(to, name));
+      assert.deepEqual(Object.keys(got), Object.keys(want));
+      for (const [file, bytes] of Object.entries(want)) {
+        assert.ok(got[file]?.equals(bytes), `${name}: ${file}`);
+      }
+      const expected = alone.get(name) ?? [];
+      for (const lines of said) {
+        const { results = [], error } = lines[i] ?? {};
+        assert.equal(error, undefined);
+        assert.deepEqual(
+          results.map(({ kind, tokens }) => [kind, tokens]),
+          expected.map(({ kind, tokens }) => [kind, tokens]),
+        );
+        for (const [j, { maxDifference }] of results.entries()) {
+          assert.ok(Math.abs(maxDifference - (expected[j]?.maxDifference ?? Number.NaN)) < 1e-4);
+        }
+      }
+    }
+  });
+}
+
+test("a disk that is full on the writer's side ends all with its sentence, and what was there stays", async () => {
+  const to = join(dir.path, "full");
+  const some = cases.slice(0, 4);
+  for (const { name } of some) mkdirSync(join(to, name, "model"), { recursive: true });
+  const said = await exported(2, { cases: some, to, isFull: true });
+  for (const [i, { name }] of some.entries()) {
+    const errors = said.map((lines) => lines[i]?.error);
+    assert.deepEqual(errors[0], errors[1]);
+    assert.equal(errors[0]?.name, "RankFailure");
+    assert.match(errors[0]?.message ?? "", /^rank 0 \(host .*\): Cannot write .*safetensors: the disk is full/);
+    assert.deepEqual(readdirSync(join(to, name)), ["model"]);
+    assert.ok(existsSync(join(to, name, "model")));
+  }
+});
