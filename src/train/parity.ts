@@ -89,5 +89,7 @@ function isRounding(check: ParityCheck, mean: number): boolean {
   const { kind, path, model, numerics, tolerance, ranks = null } = check;
   if (mean <= 200 * tolerance) return true;
   if (kind !== "model" || ranks?.sharded) return false;
-  return mean <= allowedMean(roundingNoise(path, { ...check, model, dtype: check.dtype, numerics }), tolerance);
+  return (
+    mean <= allowedMean(roundingNoise(path, { ...check, model, dtype: check.dtype, numerics }), tolerance)
+  );
 }

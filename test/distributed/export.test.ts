@@ -86,7 +86,10 @@ test("a disk that is full on the writer's side ends all with its sentence, and w
     const errors = said.map((lines) => lines[i]?.error);
     assert.deepEqual(errors[0], errors[1]);
     assert.equal(errors[0]?.name, "RankFailure");
-    assert.match(errors[0]?.message ?? "", /^rank 0 \(host .*\): Cannot write .*safetensors: the disk is full/);
+    assert.match(
+      errors[0]?.message ?? "",
+      /^rank 0 \(host .*\): Cannot write .*safetensors: the disk is full/,
+    );
     assert.deepEqual(readdirSync(join(to, name)), ["model"]);
     assert.ok(existsSync(join(to, name, "model")));
   }

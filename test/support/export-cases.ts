@@ -29,7 +29,12 @@ export interface ExportCase {
 }
 
 /** Families with what is trained of them. */
-const trained: [TinyName, "full" | "LoRA" | "DoRA" | "LoRA and the head", ExportCase["dtype"], WeightDtype][] = [
+const trained: [
+  TinyName,
+  "full" | "LoRA" | "DoRA" | "LoRA and the head",
+  ExportCase["dtype"],
+  WeightDtype,
+][] = [
   ["llama_tied", "full", "float32", "float32"],
   ["gemma3", "full", "bfloat16", "bfloat16"],
   ["qwen3", "full", "bfloat16", "float32"],
@@ -81,7 +86,11 @@ export async function exportCase(
   const tokenizer = loadTokenizer(baseDir);
   const numerics = { dtype, gradient_checkpointing: false, logits_chunk_size: null };
   const rows = randomRows(new Random(5), 3);
-  const batches = evaluationBatches(rows, { per_device_eval_batch_size: 2, share_prompt: true, scores: false });
+  const batches = evaluationBatches(rows, {
+    per_device_eval_batch_size: 2,
+    share_prompt: true,
+    scores: false,
+  });
   const gate = { baseDir, model, batches, numerics, ranks, tolerance: 1e-4 };
   const results: ParityResult[] = [];
   if (adapter !== null) {

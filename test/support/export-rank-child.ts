@@ -18,9 +18,10 @@ if (launch === null) throw new Error("expected the variables of a launcher");
 using group = await RankGroup.join(launch, { rank_start_timeout: 60, rank_timeout: 60 });
 for (const one of cases) {
   const places = { adapter: join(to, one.name, "adapter"), model: join(to, one.name, "model") };
-  using _ = isFull && group.rank === 0
-    ? armFault({ code: "ENOSPC", at: 2, names: ["writeSync"], on: /safetensors/, stays: true })
-    : null;
+  using _ =
+    isFull && group.rank === 0
+      ? armFault({ code: "ENOSPC", at: 2, names: ["writeSync"], on: /safetensors/, stays: true })
+      : null;
   try {
     const results = await exportCase(one, places, group);
     process.stdout.write(`${JSON.stringify({ results })}\n`);
