@@ -194,11 +194,7 @@ async function* trainRun(
   const source =
     online?.steps(training, environment, data, memory) ??
     new EpochSteps(examples, { ...config, scores, ...shared?.steps });
-  const checkpoints = new RunCheckpoints(run.paths.checkpoints, config, training, {
-    data,
-    source,
-    ranks,
-  });
+  const checkpoints = new RunCheckpoints(run.paths.checkpoints, config, training, { data, source });
   const resumes = config.resume_from_checkpoint !== null;
   const earlier = resumes ? yield* resumed(run, recorder, checkpoints, evaluator) : null;
   const state = earlier ?? newState(fingerprint);
@@ -230,11 +226,7 @@ async function* trainRun(
   if (reason !== "stopped" && (!hasCollapsed || restored !== null)) {
     const wantsBest = hasCollapsed || config.load_best_model_at_end;
     if (wantsBest && best !== null && best.step !== step) checkpoints.restore(best.step);
-    for await (const event of exportsOf(
-      source,
-      exportRun(run.paths, config, data, training),
-      training.ranks,
-    )) {
+    for await (const event of exportsOf(source, exportRun(run.paths, config, data, training))) {
       exported.push(event.result.path);
       yield event;
     }
@@ -252,12 +244,8 @@ async function* trainRun(
 async function* exportsOf(
   source: StepSource,
   model: ReturnType<typeof exportRun>,
-  ranks: StepRanks | null,
 ): ReturnType<typeof exportRun> {
-  using _ = ranks?.sharded?.hold();
-  if (ranks !== null && ranks.group.rank > 0) return ranks.group.barrier();
   yield* model;
-  ranks?.group.barrier();
   if (source.export !== undefined) yield* source.export();
 }
 
