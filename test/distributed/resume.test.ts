@@ -1,0 +1,109 @@
+/** Runs of several ranks that are stopped and resumed: at the same size bit for bit, at another with the same rows. */
+import assert from "node:assert/strict";
+import { cpSync, readdirSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { readMetrics } from "../../src/runs/metrics.ts";
+import { filesOf, metricsOf, runFixture, runTraining, tensorsOf, type Values } from "../support/runs.ts";
+import { trainOnRanks } from "../support/train-on-ranks.ts";
+
+const fixture = runFixture({ rows: 20, held: 3 });
+after(() => fixture[Symbol.dispose]());
+
+const steps = 8;
+const recipe: Values = {
+  ...fixture.values,
+  objective: "slime",
+  max_steps: steps,
+  per_device_train_batch_size: 2,
+  train_batch_size: 4,
+  learning_rate: 1e-3,
+  logging_steps: 1,
+  eval_strategy: "no",
+  save_strategy: "steps",
+  save_steps: 1,
+  save_total_limit: null,
+};
+
+const kinds: [string, Values][] = [
+  ["full tuning, shard all", { use_peft: false, shard: "all" }],
+  ["LoRA, shard none", { use_peft: true, lora_r: 4, lora_dropout: 0.1, shard: "none" }],
+  ["LoRA, shard all", { use_peft: true, lora_r: 4, lora_dropout: 0.1, shard: "all" }],
+];
+
+/** Steps from which a run is resumed; nightly: all. */
+const from = process.env["PREFTUNE_NIGHTLY"] === undefined ? [1, 5] : [1, 2, 3, 4, 5, 6, 7];
+
+/** A copy of a run as it was after `step`. */
+function cutBack(run: string, to: string, step: number): void {
+  cpSync(run, to, { recursive: true });
+  for (const name of readdirSync(join(to, "checkpoints"))) {
+    if (Number(name.split("-")[1]) > step) rmSync(join(to, "checkpoints", name), { recursive: true });
+  }
+}
+
+/** What must be equal to the bit: the export, the last checkpoint's tensors, and the metrics. */
+function resultOf(run: string): unknown {
+  const { "records.json": _, "checkpoint.json": __, ...last } = filesOf(join(run, "checkpoints", `checkpoint-${steps}`));
+  const exported = readdirSync(run).filter((name) => name === "model" || name === "adapter");
+  return { last, exported: exported.map((name) => filesOf(join(run, name))), metrics: metricsOf(run) };
+}
+
+for (const [kind, values] of kinds) {
+  test(`${kind}: resumed at the same size, from steps ${from.join(", ")}, all is equal to the bit`, async () => {
+    const settings = { ...recipe, ...values };
+    const whole = fixture.path(`${kind}-whole`);
+    await trainOnRanks(2, { ...settings, output_dir: whole });
+    const want = resultOf(whole);
+    for (const step of from) {
+      const again = fixture.path(`${kind}-${step}`);
+      cutBack(whole, again, step);
+      await trainOnRanks(2, { ...settings, output_dir: again, resume_from_checkpoint: "latest" });
+      assert.deepEqual(resultOf(again), want);
+      rmSync(again, { recursive: true });
+    }
+  });
+
+  test(`${kind}: on 2, 3, 1 and 4 ranks by turns the rows are the same, and the numbers within 1e-6`, async () => {
+    const settings = { ...recipe, ...values };
+    const [one, turns] = [fixture.path(`${kind}-one`), fixture.path(`${kind}-turns`)];
+    await runTraining({ ...settings, shard: "none", output_dir: one });
+    for (const [i, size] of [2, 3, 1, 4].entries()) {
+      const part = { ...settings, output_dir: turns, ...(i > 0 && { resume_from_checkpoint: "latest" }) };
+      if (size === 1) await runTraining({ ...part, shard: "none" });
+      else await trainOnRanks(size, part);
+      if (i < 3) cutTo(turns, 2 * (i + 1));
+    }
+    const [want, got] = [one, turns].map((run) => readMetrics(join(run, "metrics.jsonl")));
+    assert.equal(got?.length, want?.length);
+    for (const [i, row] of (want ?? []).entries()) {
+      for (const key of ["loss", "epoch", "num_tokens"]) {
+        const [a, b] = [Number(got?.[i]?.[key]), Number(row[key])];
+        assert.ok(Math.abs(a - b) <= 1e-6 * Math.abs(b), `step ${i + 1}, ${key}: ${a}, one rank ${b}`);
+      }
+    }
+    const file = values["use_peft"] === true ? "adapter/adapter_model.safetensors" : "model/model.safetensors";
+    const far = distance(tensorsOf(join(turns, file)), tensorsOf(join(one, file)));
+    assert.ok(far < 1e-5, `weights differ by ${far}`);
+  });
+}
+
+/** Takes away what a run wrote after `step`, as if it had been killed there. */
+function cutTo(run: string, step: number): void {
+  for (const name of readdirSync(join(run, "checkpoints"))) {
+    if (Number(name.split("-")[1]) > step) rmSync(join(run, "checkpoints", name), { recursive: true });
+  }
+}
+
+/** ‖a − b‖ / ‖b‖ over all tensors. */
+function distance(a: Map<string, Float32Array>, b: Map<string, Float32Array>): number {
+  assert.deepEqual([...a.keys()], [...b.keys()]);
+  let [square, whole] = [0, 0];
+  for (const [name, values] of b) {
+    for (const [i, value] of values.entries()) {
+      square += (value - (a.get(name)?.[i] ?? Number.NaN)) ** 2;
+      whole += value ** 2;
+    }
+  }
+  return Math.sqrt(square / whole);
+}
