@@ -10,7 +10,7 @@ import { trainOnRanks } from "../support/train-on-ranks.ts";
 const fixture = runFixture({ rows: 20, held: 3 });
 after(() => fixture[Symbol.dispose]());
 
-const steps = 8;
+const steps = 4;
 const recipe: Values = {
   ...fixture.values,
   objective: "slime",
@@ -31,39 +31,35 @@ const kinds: [string, Values][] = [
   ["LoRA, shard all", { use_peft: true, lora_r: 4, lora_dropout: 0.1, shard: "all" }],
 ];
 
-/** Steps from which a run is resumed; nightly: all. */
-const from = process.env["PREFTUNE_NIGHTLY"] === undefined ? [1, 5] : [1, 2, 3, 4, 5, 6, 7];
-
-/** A copy of a run as it was after `step`. */
-function cutBack(run: string, to: string, step: number): void {
-  cpSync(run, to, { recursive: true });
-  for (const name of readdirSync(join(to, "checkpoints"))) {
-    if (Number(name.split("-")[1]) > step) rmSync(join(to, "checkpoints", name), { recursive: true });
-  }
-}
+/** The step from which a run is resumed at the same size. */
+const from = 2;
 
 /** What must be equal to the bit: the export, the last checkpoint's tensors, and the metrics. */
 function resultOf(run: string): unknown {
-  const { "records.json": _, "checkpoint.json": __, ...last } = filesOf(join(run, "checkpoints", `checkpoint-${steps}`));
+  const {
+    "records.json": _,
+    "checkpoint.json": __,
+    ...last
+  } = filesOf(join(run, "checkpoints", `checkpoint-${steps}`));
   const exported = readdirSync(run).filter((name) => name === "model" || name === "adapter");
   return { last, exported: exported.map((name) => filesOf(join(run, name))), metrics: metricsOf(run) };
 }
 
 for (const [kind, values] of kinds) {
-  test(`${kind}: resumed at the same size, from steps ${from.join(", ")}, all is equal to the bit`, async () => {
+  test(`${kind}: resumed at the same size, all is equal to the bit`, async () => {
     const settings = { ...recipe, ...values };
     const whole = fixture.path(`${kind}-whole`);
     await trainOnRanks(2, { ...settings, output_dir: whole });
     const want = resultOf(whole);
-    for (const step of from) {
-      const again = fixture.path(`${kind}-${step}`);
-      cutBack(whole, again, step);
-      await trainOnRanks(2, { ...settings, output_dir: again, resume_from_checkpoint: "latest" });
-      assert.deepEqual(resultOf(again), want);
-      rmSync(again, { recursive: true });
-    }
+    const again = fixture.path(`${kind}-again`);
+    cpSync(whole, again, { recursive: true });
+    cutTo(again, from);
+    await trainOnRanks(2, { ...settings, output_dir: again, resume_from_checkpoint: "latest" });
+    assert.deepEqual(resultOf(again), want);
   });
+}
 
+for (const [kind, values] of kinds.slice(0, 2)) {
   test(`${kind}: on 2, 3, 1 and 4 ranks by turns the rows are the same, and the numbers within 1e-6`, async () => {
     const settings = { ...recipe, ...values };
     const [one, turns] = [fixture.path(`${kind}-one`), fixture.path(`${kind}-turns`)];
@@ -72,7 +68,7 @@ for (const [kind, values] of kinds) {
       const part = { ...settings, output_dir: turns, ...(i > 0 && { resume_from_checkpoint: "latest" }) };
       if (size === 1) await runTraining({ ...part, shard: "none" });
       else await trainOnRanks(size, part);
-      if (i < 3) cutTo(turns, 2 * (i + 1));
+      if (i < 3) cutTo(turns, i + 1);
     }
     const [want, got] = [one, turns].map((run) => readMetrics(join(run, "metrics.jsonl")));
     assert.equal(got?.length, want?.length);
@@ -82,7 +78,8 @@ for (const [kind, values] of kinds) {
         assert.ok(Math.abs(a - b) <= 1e-6 * Math.abs(b), `step ${i + 1}, ${key}: ${a}, one rank ${b}`);
       }
     }
-    const file = values["use_peft"] === true ? "adapter/adapter_model.safetensors" : "model/model.safetensors";
+    const file =
+      values["use_peft"] === true ? "adapter/adapter_model.safetensors" : "model/model.safetensors";
     const far = distance(tensorsOf(join(turns, file)), tensorsOf(join(one, file)));
     assert.ok(far < 1e-5, `weights differ by ${far}`);
   });

@@ -1,4 +1,4 @@
-/** Child program, `export-rank-child.ts PLAN`: exports models as one rank of several, and prints what came of each as JSON. */
+/** Child program, `export-rank-child.ts PLAN`: exports models as one rank of several, and prints the result of each as JSON. */
 import { join } from "node:path";
 import { readLaunch } from "../../src/distributed/launch.ts";
 import { RankGroup } from "../../src/distributed/rank-group.ts";
