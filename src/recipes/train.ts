@@ -2,7 +2,6 @@
 import { at } from "../base/at.ts";
 import { ignoreErrors } from "../base/file-io.ts";
 import type { PhaseListener } from "../base/phase-listener.ts";
-import { alone } from "../base/ranks.ts";
 import type { ResolvedConfig } from "../config/load-config.ts";
 import { isOnPolicy } from "../config/online-keys.ts";
 import type { RunConfig } from "../config/run-config.ts";
@@ -28,7 +27,6 @@ import type { HeadedModel } from "../train/logp-difference.ts";
 import { type PreparedData, prepareData, taskOf } from "../train/prepare-data.ts";
 import { RunCheckpoints } from "../train/run-checkpoints.ts";
 import type { Training } from "../train/step.ts";
-import type { StepRanks } from "../train/step-ranks.ts";
 import { EpochSteps, evaluationBatches, type StepSource } from "../train/step-source.ts";
 import { type Evaluator, evaluatorOf, type Measure } from "./evaluator.ts";
 import { changesSince, fingerprintsOf, resumedMatmul, templateDate } from "./identity.ts";
@@ -131,7 +129,6 @@ async function* trainRun(
   { group, ...options }: TrainOptions & { group: RankGroup | null },
 ): AsyncGenerator<TrainEvent, TrainSummary> {
   const { onPhase = () => {}, onWork = () => {} } = options;
-  const ranks = group ?? alone;
   await agreeOnDirectory(group, run.paths.dir);
   for (const text of [...resolved.warnings, ...run.notes]) yield { type: "note", text };
 

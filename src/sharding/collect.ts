@@ -1,6 +1,5 @@
 /** Writing a model of which each rank holds a part: its tensors come together a stretch or a unit at a time, never all of it. */
-import { agreed } from "../base/ranks.ts";
-import type { RankGroup } from "../distributed/rank-group.ts";
+import { agreed, type Together } from "../base/ranks.ts";
 import type { Collect, SavedTensor } from "../models/save.ts";
 import { ops, scope, type Tensor } from "../torch/index.ts";
 import type { ShardedModel } from "./sharded-model.ts";
@@ -10,23 +9,21 @@ import type { Segment } from "./unit-layout.ts";
 /** Numbers that come together at once: 64 MiB of float32. */
 const numbersAtOnce = 2 ** 24;
 
-/** The ranks among which the model is. */
-export type CollectGroup = Pick<RankGroup, "rank" | "size" | "gather" | "broadcast">;
-
 /**
  * Gives the numbers of a sharded model's tensors, the trained ones in float32. All ranks ask for the same tensors in the same order,
  * whoever writes them; a rank that cannot write ends the others too.
  */
 export class Collector implements Disposable {
   readonly #sharded: ShardedModel;
-  readonly #group: CollectGroup;
+  readonly #ranks: Together;
   readonly #homes: ReadonlyMap<number, { unit: ShardedUnit; segment: Segment }>;
   /** What is gathered, for tensors that are computed of several. */
   #gathered: readonly ShardedUnit[] = [];
 
-  constructor(sharded: ShardedModel, group: CollectGroup) {
+  /** @param ranks - all of the run: several groups may have the model, and all do the same */
+  constructor(sharded: ShardedModel, ranks: Together) {
     this.#sharded = sharded;
-    this.#group = group;
+    this.#ranks = ranks;
     this.#homes = new Map(
       sharded.units.flatMap((unit) =>
         unit.layout.segments.map((segment) => [unit.view(segment.name).handle, { unit, segment }] as const),
@@ -65,18 +62,19 @@ export class Collector implements Disposable {
   /** Numbers of a tensor, of which ranks hold one after another. */
   #assembled(unit: ShardedUnit, segment: Segment, { from, to }: { from: number; to: number }): Tensor {
     this.#agree();
+    const { group } = this.#sharded;
     const dtype = segment.trained ? "float32" : segment.dtype;
     const whole = ops.empty([to - from], { dtype, device: unit.view(segment.name).device });
-    for (let rank = 0; rank < this.#group.size; rank++) {
+    for (let rank = 0; rank < group.size; rank++) {
       for (const piece of unit.layout.pieces(rank).filter(({ segment: { name } }) => name === segment.name)) {
         const [first, end] = [Math.max(from, piece.from), Math.min(to, piece.to)];
         if (end <= first) continue;
         using _ = scope();
         const part = ops.narrow(whole, 0, first - from, end - first);
-        if (rank === this.#group.rank) {
+        if (rank === group.rank) {
           ops.copy_(part, ops.narrow(ops.detach(unit.held(piece)), 0, first - piece.from, end - first));
         }
-        this.#group.broadcast(part, rank).wait();
+        group.broadcast(part, rank, unit.name).wait();
       }
     }
     return whole;
@@ -92,7 +90,7 @@ export class Collector implements Disposable {
 
   /** Whether all ranks are well, before each stretch: the others would wait for one that is not. */
   #agree(): void {
-    agreed(this.#group, () => null);
+    agreed(this.#ranks, () => null);
   }
 
   /** What the tensor `name` is computed of: its unit, and for an adapted head the embedding, which it may be tied to. */

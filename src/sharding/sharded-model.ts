@@ -37,6 +37,8 @@ export class ShardedModel implements Residence {
   /** The units of each part, in the order of the model: what is trained and what is frozen, which ranks share separately. */
   readonly parts: readonly (readonly ShardedUnit[])[];
   readonly parameters: ShardedParameters;
+  /** The ranks among which the model is. */
+  readonly group: ShardGroup;
   readonly #unitsOf: Map<object, readonly ShardedUnit[]>;
   /** Units of other parts whose tensors a part computes with: a tied head beside which another is trained has the embedding's. */
   readonly #lentTo: Map<object, readonly ShardedUnit[]> = new Map();
@@ -55,6 +57,7 @@ export class ShardedModel implements Residence {
    */
   constructor(model: Decoder, base: ModelPlaces, trained: readonly NamedParameter[], options: ShardOptions) {
     this.#model = model;
+    this.group = options.group;
     this.#keepsGathered = options.keep_gathered;
     const names = new Map(trained.map(({ name, tensor }) => [tensor.handle, name]));
     const places = [...base, ...tensorPlaces(model)];

@@ -16,6 +16,7 @@ export interface ShardGroup {
   /** @param of - name of the unit */
   allGather(output: Tensor, input: Tensor, of: string): Pending;
   exchange(output: Tensor, input: Tensor, counts: readonly number[], of: string): Pending;
+  broadcast(values: Tensor, from: number, of: string): Pending;
 }
 
 /** The numbers of a trained region that this rank updates. */

@@ -17,7 +17,7 @@ import type { Tokenizer } from "../text/tokenizer.ts";
 import { writeTokenizer } from "./padding-token.ts";
 import { emptyHistory, type StepHistory } from "./spike-guard.ts";
 import type { Training } from "./step.ts";
-import { hasSlices, ownSliceFile, readOwnSlices } from "./trained-slices.ts";
+import { hasSlices, holdsSlices, readOwnSlices } from "./trained-slices.ts";
 
 /** What is gathered of some steps for their row of metrics. */
 export interface StepWindow {
@@ -79,7 +79,7 @@ export function writeCheckpointFiles(
   tokenizer: Tokenizer,
   state: TrainerState,
 ): void {
-  if (ownSliceFile(training) === null) writeTrainedState(dir, training);
+  if (!holdsSlices(training)) writeTrainedState(dir, training);
   writeTokenizer(dir, tokenizer, training.model);
   writeFileAtomic(join(dir, STATE), `${stringifyNumbers(state)}\n`);
 }
@@ -87,7 +87,7 @@ export function writeCheckpointFiles(
 /** Bytes of all trained tensors and the optimiser's state, whoever writes them, but for names and settings. */
 export function trainedStateBytes(training: Training<Decoder>): number {
   const { parameters, optimizer } = training;
-  if (ownSliceFile(training) !== null) return 3 * 4 * parameters.numel;
+  if (holdsSlices(training)) return 3 * 4 * parameters.numel;
   return 4 * parameters.numel + optimizerSources(optimizer).reduce((sum, part) => sum + sourceBytes(part), 0);
 }
 
@@ -145,7 +145,7 @@ export function readCheckpointFiles(
 
 /** Whether numbers are read by ranges, because of who wrote them or who reads them. */
 function isSliced(dir: string, training: Training<Decoder>): boolean {
-  return hasSlices(dir) || ownSliceFile(training) !== null;
+  return hasSlices(dir) || holdsSlices(training);
 }
 
 /** Reads only the trained tensors of the checkpoint in `dir`. */

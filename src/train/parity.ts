@@ -80,7 +80,10 @@ function loadExported(check: ParityCheck): { model: HeadedModel } & Disposable {
     dtype: check.numerics.dtype,
     adapter: kind === "model" ? null : path,
   };
-  if (ranks?.sharded) return onAll(ranks.group, () => loadSharded(dir, options, ranks.group));
+  if (ranks?.sharded) {
+    const { group } = ranks.sharded;
+    return onAll(ranks.group, () => loadSharded(dir, options, group));
+  }
   return { model: loadLike(model, dir, options), [Symbol.dispose]: () => {} };
 }
 

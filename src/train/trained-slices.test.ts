@@ -58,7 +58,11 @@ function ofRank(selection: TrainedSelection, environment: Environment, rank: num
   // only the first two are used: nothing is gathered
   const group = { rank, size } as RankGroup;
   const { sharded, ...trained } = prepareSharded(selection, environment, { group, keep_gathered: false });
-  return { ...trained, optimizer: new AdamW(trained.parameters, adamw), ranks: { group, sharded } };
+  return {
+    ...trained,
+    optimizer: new AdamW(trained.parameters, adamw),
+    ranks: { group, sharded, replicas: null, sharers: [...Array(size).keys()] },
+  };
 }
 
 /** Both hold what checkpoints are about; nothing else of a training is used. */
@@ -188,4 +192,14 @@ test("a rank's file that is not there, or of another step, is refused by name", 
     if (name.endsWith(".step")) noGrad(() => ops.add_(count, tensor([1], [])));
   writeOwnSlices(two, "rank-00001-of-00002.safetensors", other as unknown as Readable, 21);
   refused(/expected files of one step, got 17 and 18 updates/);
+});
+
+test("of hosts that hold the same parts, the first one's ranks write them", () => {
+  const files = [0, 1, 2, 3].map((rank) => {
+    const sharded = { group: { rank: rank % 2, size: 2 } };
+    const ranks = { group: { rank, size: 4 }, sharded, replicas: null, sharers: [0, 1] };
+    return ownSliceFile({ ranks } as unknown as Parameters<typeof ownSliceFile>[0]);
+  });
+  const written = ["rank-00000-of-00002.safetensors", "rank-00001-of-00002.safetensors"];
+  assert.deepEqual(files, [...written, null, null]);
 });

@@ -56,12 +56,13 @@ function slicesOf({ parameters, optimizer, ranks = null }: Trained): TrainedSlic
       return { name, numel, from: 0, to: numel, parts: partsOf(tensor, name, 0, numel) };
     });
   }
-  return ranks.sharded.units.flatMap((unit) =>
+  const { group, units } = ranks.sharded;
+  return units.flatMap((unit) =>
     unit.pieces
       .filter(({ segment }) => segment.trained)
       .map((piece) => {
         const { segment, from, to } = piece;
-        const { kind, place } = unit.layout.placeInShare(piece, ranks.group.rank);
+        const { kind, place } = unit.layout.placeInShare(piece, group.rank);
         const shard = `${unit.name}.${kind}`;
         const tensor = shards.get(shard);
         if (tensor === undefined) throw new Error(`this rank has no shard ${shard}`);
@@ -76,9 +77,16 @@ function slicesOf({ parameters, optimizer, ranks = null }: Trained): TrainedSlic
   );
 }
 
-/** Name of the file that this process writes its slices into; null where rank 0 writes complete tensors. */
+/** Whether this process holds slices of the tensors, and not all of them. */
+export function holdsSlices({ ranks = null }: Pick<Trained, "ranks">): boolean {
+  return ranks !== null && ranks.sharded !== null;
+}
+
+/** Name of the file that this process writes its slices into; null where it holds none, or another rank the same. */
 export function ownSliceFile({ ranks = null }: Pick<Trained, "ranks">): string | null {
-  return ranks?.sharded ? sliceFileName(ranks.group.rank, ranks.group.size) : null;
+  if (!ranks?.sharded || !ranks.sharers.includes(ranks.group.rank)) return null;
+  const { rank, size } = ranks.sharded.group;
+  return sliceFileName(rank, size);
 }
 
 /** Writes the slices that this process updates into the directory of a checkpoint. @param step - of the checkpoint */

@@ -81,7 +81,8 @@ export async function exportCase(
       ? prepareModel(selection, environment)
       : prepareSharded(selection, environment, { group, keep_gathered: false });
   const { model, adapter } = prepared;
-  const ranks = group === null ? null : { group, sharded: prepared.sharded ?? null };
+  const sharers = Array.from({ length: group?.size ?? 0 }, (_, rank) => rank);
+  const ranks = group === null ? null : { group, sharded: prepared.sharded ?? null, replicas: null, sharers };
   const baseDir = selection.model_name_or_path;
   const tokenizer = loadTokenizer(baseDir);
   const numerics = { dtype, gradient_checkpointing: false, logits_chunk_size: null };
