@@ -19,10 +19,9 @@ import { Collector } from "../sharding/collect.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import { writeTokenizer } from "./padding-token.ts";
 import type { TrainedModel } from "./prepare-model.ts";
-import type { Training } from "./step.ts";
-import type { StepRanks } from "./step-ranks.ts";
+import type { HoldingRanks } from "./step-ranks.ts";
 
-function isFirst(ranks: StepRanks | null): boolean {
+function isFirst(ranks: HoldingRanks | null): boolean {
   return (ranks?.group.rank ?? 0) === 0;
 }
 
@@ -32,7 +31,7 @@ function isFirst(ranks: StepRanks | null): boolean {
  * @param tensors - what is written, in its order
  */
 function writeTensors(
-  ranks: StepRanks | null,
+  ranks: HoldingRanks | null,
   tensors: () => readonly SavedTensor[],
   write: (collect?: Collect) => void,
 ): void {
@@ -49,7 +48,9 @@ function writeTensors(
 /** Writes the adapter directory `dir`: all of it appears at once, or nothing. */
 export async function exportAdapter(
   dir: string,
-  trained: Pick<TrainedModel<Decoder>, "model" | "adapter" | "parameters"> & Pick<Training, "ranks">,
+  trained: Pick<TrainedModel<Decoder>, "model" | "adapter" | "parameters"> & {
+    ranks?: HoldingRanks | null | undefined;
+  },
   tokenizer: Tokenizer,
 ): Promise<void> {
   const { model, adapter, parameters, ranks = null } = trained;
@@ -79,7 +80,7 @@ export interface MergedExport {
   /** Replace what is at the target; default false. */
   replace?: boolean;
   /** The ranks that have the model; each calls it. Default: this process alone. */
-  ranks?: StepRanks | null | undefined;
+  ranks?: HoldingRanks | null | undefined;
   /** Looks at the whole directory before it is put in place; what it throws leaves the target as it was. */
   check?: (directory: string) => void;
 }

@@ -16,7 +16,7 @@ import {
   outputsOf,
 } from "./logp-difference.ts";
 import { allowedMean, roundingNoise } from "./rounding.ts";
-import type { StepRanks } from "./step-ranks.ts";
+import type { HoldingRanks } from "./step-ranks.ts";
 
 /** What the gate compares, and with which files. */
 export interface ParityCheck {
@@ -31,7 +31,7 @@ export interface ParityCheck {
   /** Largest difference allowed for float32 exports, nats. */
   tolerance: number;
   /** The ranks that have the model; each calls. Default: this process alone. */
-  ranks?: StepRanks | null | undefined;
+  ranks?: HoldingRanks | null | undefined;
 }
 
 /**

@@ -19,6 +19,9 @@ export interface StepRanks {
   meter: RankMeter;
 }
 
+/** What of them writes and reads a model. */
+export type HoldingRanks = Pick<StepRanks, "group" | "sharded" | "sharers">;
+
 /** What a rank found in a step, for its rows. */
 export interface RankOutcome {
   loss: number;

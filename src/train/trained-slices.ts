@@ -14,6 +14,7 @@ import { tensorSource } from "../models/save.ts";
 import { readSlices, type WantedSlice } from "../models/sliced-source.ts";
 import { noGrad, ops, scope, type Tensor } from "../torch/index.ts";
 import type { Training } from "./step.ts";
+import type { HoldingRanks } from "./step-ranks.ts";
 
 /** Numbers of a trained tensor that this process updates. */
 interface TrainedSlice {
@@ -33,7 +34,10 @@ const parts: readonly Part[] = ["", ".exp_avg", ".exp_avg_sq"];
 /** The name of a file's metadata that holds how many updates the optimiser has made. */
 const updatesKey = "updates";
 
-type Trained = Pick<Training<Decoder>, "parameters" | "optimizer" | "ranks">;
+/** What is trained, and the ranks that hold it; null: this process is alone. */
+interface Trained extends Pick<Training<Decoder>, "parameters" | "optimizer"> {
+  ranks?: HoldingRanks | null;
+}
 
 /** The slices that this process updates; views, to be freed with the caller's scope. */
 function slicesOf({ parameters, optimizer, ranks = null }: Trained): TrainedSlice[] {

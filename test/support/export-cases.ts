@@ -13,7 +13,7 @@ import { adapterParameters } from "../../src/train/parameters.ts";
 import { checkParity } from "../../src/train/parity.ts";
 import { prepareModel, type TrainedModel, type TrainedSelection } from "../../src/train/prepare-model.ts";
 import { prepareSharded } from "../../src/train/prepare-sharded.ts";
-import type { StepRanks } from "../../src/train/step-ranks.ts";
+import type { HoldingRanks } from "../../src/train/step-ranks.ts";
 import { evaluationBatches } from "../../src/train/step-source.ts";
 import { makeTinyModel } from "./tiny-model.ts";
 import { adaptPatterned, type TinyName, tinyAdapterConfig } from "./tiny-models.ts";
@@ -73,10 +73,10 @@ export function makeExportCases(dir: string): ExportCase[] {
 export async function exportCase(
   { selection, dtype, written }: ExportCase,
   to: { adapter: string; model: string },
-  group: StepRanks["group"] | null,
+  group: HoldingRanks["group"] | null,
 ): Promise<ParityResult[]> {
   const environment = { device: "cpu", dtype, threads: 1, matmul: "torch" } as const;
-  const prepared: TrainedModel & { sharded?: StepRanks["sharded"] } =
+  const prepared: TrainedModel & { sharded?: HoldingRanks["sharded"] } =
     group === null
       ? prepareModel(selection, environment)
       : prepareSharded(selection, environment, { group, keep_gathered: false });
