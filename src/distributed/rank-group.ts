@@ -89,7 +89,7 @@ export class RankGroup implements Disposable {
   /** This rank in a message: "rank 2 (host b, pid 812)". */
   readonly name: string;
   readonly #shared: Shared;
-  readonly #group: number;
+  #group: number;
   readonly #isPart: boolean;
   /** Collectives that were not waited for. */
   #open = 0;
@@ -175,6 +175,23 @@ export class RankGroup implements Disposable {
       ops.groupJoin(store, key, place.rank, place.size, address, timeout, beats),
     );
     return new RankGroup(place, this.#shared, group, true);
+  }
+
+  /**
+   * Has what lies on GPUs sent by NCCL; all ranks of the group call it.
+   *
+   * @throws {ConfigError} if the addon was built without NCCL
+   */
+  joinGpus(): void {
+    if (ops.groupHasGpu() === 0) {
+      throw new ConfigError(
+        "several GPUs send by NCCL, and the addon was built without it, as headers of CUDA were missing. " +
+          'The line "ranks" of "preftune doctor" says which, and the command that gets them. Or set device: cpu, or start one process.',
+      );
+    }
+    const { store, beats } = this.#shared;
+    const key = `${prefixOf(this.launch)}/gpus`;
+    this.#group = this.#named(() => ops.groupJoinGpu(this.#group, store, key, beats));
   }
 
   /** Begins to note the collectives of this process, those of parts of the group too; the list grows while they are begun. */

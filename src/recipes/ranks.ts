@@ -58,6 +58,7 @@ export async function openRanks(
   return await failingTogether(group, async () => {
     agree(group, { ...softwareFacts(), ...configFacts(config) });
     const machine = machineOf(group, config);
+    if (machine.device.startsWith("cuda")) group.joinGpus();
     return { group, machine, resolved: { ...resolved, config: { ...config, ...again(group, config) } } };
   });
 }

@@ -5,11 +5,12 @@
 import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
-import { ConfigError, TorchError } from "../base/errors.ts";
+import { ConfigError, messageOf, TorchError } from "../base/errors.ts";
 import { io, putInPlace } from "../base/file-io.ts";
 import { makeDirectory, sha256 } from "../base/files.ts";
 import { runWithProgress } from "../terminal/run-with-progress.ts";
 import { type Compiler, compilerInstallCommand } from "./compiler.ts";
+import { ncclBuild } from "./cuda-headers.ts";
 import { hasLibrary, type Torch } from "./find-torch.ts";
 import { nativeFolder, nativeSources } from "./native-sources.ts";
 import { stateFolder } from "./places.ts";
@@ -107,6 +108,22 @@ export async function buildAddon(
   const target = join(stateFolder(), "addon", key, "preftune.node");
   if (!existsSync(target)) await compile({ torch, compiler, flags, target });
   return target;
+}
+
+/** The addon with what several GPUs need, where torch has CUDA; without it where that does not compile: one GPU works all the same. */
+export async function buildWithNccl(
+  torch: Torch,
+  compiler: Compiler | null,
+  sources: string,
+): Promise<{ addon: string; noNccl: string | null; watched: string[] }> {
+  const { args, problem, watched } = await ncclBuild(torch);
+  try {
+    return { addon: await buildAddon(torch, compiler, sources, args), noNccl: problem, watched };
+  } catch (error) {
+    if (args.length === 0) throw error;
+    const addon = await buildAddon(torch, compiler, sources);
+    return { addon, noNccl: `native/nccl does not compile: ${messageOf(error)}`, watched };
+  }
 }
 
 async function compile(job: {

@@ -41,6 +41,15 @@ function threadLine(report: DoctorReport): string {
   return `${usableCores} of ${cores} usable${threads}`;
 }
 
+/** What ranks send each other by. */
+function ranksLine({ torch, addon }: DoctorReport): string {
+  if (process.platform !== "linux") return "one only; several are for Linux";
+  if (torch?.cuda == null) return "by Gloo, on CPUs";
+  return addon.noNccl === null
+    ? "by Gloo on CPUs, by NCCL on GPUs"
+    : `by Gloo on CPUs; not on several GPUs: ${addon.noNccl}`;
+}
+
 /** Speeds are those of one thread. */
 function matmulLine({ matmul }: DoctorReport): string {
   if (matmul === null) return "unknown without the addon";
@@ -84,6 +93,7 @@ export function formatDoctor(report: DoctorReport, colour: boolean): string {
     ["processor", `${processor.model}; features: ${features}`],
     ["threads", threadLine(report)],
     ["products", matmulLine(report)],
+    ["ranks", ranksLine(report)],
     ["memory", memoryLine(report)],
     ["disk", `${gibibytes(report.diskFreeBytes)} free`],
     ["defaults", `device ${defaults.device}, dtype ${defaults.dtype}`],

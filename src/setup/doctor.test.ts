@@ -22,7 +22,7 @@ const healthy: DoctorReport = {
   node: { version: "24.21.0", path: "/opt/node" },
   torch: { version: "2.13.0+cpu", cuda: null, folder: "/opt/torch", source: "python3" },
   compiler: { path: "/usr/bin/c++", prefix: [], version: "c++ 12.2.0" },
-  addon: { path: "/opt/preftune.node", loaded, error: null },
+  addon: { path: "/opt/preftune.node", noNccl: null, loaded, error: null },
   processor: { model: "Test CPU", features: ["avx2"], cores: 8, usableCores: 2 },
   memory: { totalBytes: 64 * 2 ** 30, limitBytes: 24 * 2 ** 30, availableBytes: 20.5 * 2 ** 30 },
   diskFreeBytes: 100 * 2 ** 30,
@@ -42,6 +42,15 @@ test("a healthy machine: every fact on its line, and the verdict last", () => {
   assert.match(text, /^defaults {3}device cpu, dtype float32$/m);
   assert.ok(text.endsWith("\nTraining can start.\n"));
   assert.ok(!text.includes("\u001b"));
+});
+
+test("what several ranks send each other by", { skip: process.platform !== "linux" }, () => {
+  const line = (report: DoctorReport) => /^ranks +(.*)$/m.exec(formatDoctor(report, false))?.[1];
+  const torch = { version: "2.13.0", cuda: "13.0", folder: "/opt/torch", source: "python3" } as const;
+  assert.equal(line(healthy), "by Gloo, on CPUs");
+  assert.equal(line({ ...healthy, torch }), "by Gloo on CPUs, by NCCL on GPUs");
+  const addon = { ...healthy.addon, noNccl: "headers of CUDA 13.0 are missing. To have them: COMMAND" };
+  assert.equal(line({ ...healthy, torch, addon }), `by Gloo on CPUs; not on several GPUs: ${addon.noNccl}`);
 });
 
 test("which library makes matrix products, and why", () => {
@@ -74,7 +83,7 @@ test("what is missing stands with the command that fixes it", () => {
       ...healthy,
       torch: null,
       compiler: null,
-      addon: { path: null, loaded: null, error: "nothing is built yet" },
+      addon: { path: null, noNccl: null, loaded: null, error: "nothing is built yet" },
       problems: [
         { what: "no torch was found", fix: "npm run setup", blocking: true },
         { what: "no GPU build", fix: "pip install torch", blocking: false },

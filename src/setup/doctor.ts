@@ -38,6 +38,8 @@ export interface LoadedAddon {
 /** The addon: not built, built but not loading (`error`), or loaded. */
 export interface AddonReport {
   path: string | null;
+  /** Why several GPUs cannot be used, with what mends it; null where they can, or torch has no CUDA. */
+  noNccl: string | null;
   loaded: LoadedAddon | null;
   error: string | null;
 }
@@ -71,12 +73,14 @@ function lastLines(text: string): string {
 }
 
 /** Loads the addon at `path` in a child process. */
-export function tryAddon(path: string): AddonReport {
+export function tryAddon(path: string, noNccl: string | null = null): AddonReport {
   const result = spawnSync(process.execPath, ["-e", loadTest, path], { encoding: "utf8", timeout: 120_000 });
-  if (result.status === 0) return { path, loaded: JSON.parse(result.stdout) as LoadedAddon, error: null };
+  if (result.status === 0)
+    return { path, noNccl, loaded: JSON.parse(result.stdout) as LoadedAddon, error: null };
   const reason = result.stderr.match(/^Error: .*/m)?.[0] ?? lastLines(result.stderr);
   return {
     path,
+    noNccl,
     loaded: null,
     error: reason === "" ? `ended by ${result.signal ?? result.error?.message}` : reason,
   };
@@ -101,9 +105,9 @@ function reportAddon(problems: Problem[]): AddonReport {
       // what that needs, a torch and a compiler, are separate problems
       blocking: false,
     });
-    return { path: null, loaded: null, error: problem };
+    return { path: null, noNccl: null, loaded: null, error: problem };
   }
-  const report = tryAddon(record.addon);
+  const report = tryAddon(record.addon, record.noNccl ?? null);
   if (report.error !== null) {
     const fix = `rm -r "${stateFolder()}/addon" && ${setupCommand}`;
     problems.push({ what: `the addon does not load: ${report.error}`, fix, blocking: true });

@@ -103,7 +103,7 @@ function measured(addon: string): Record<string, MatmulMeasurement | null> {
 
 async function setUpAnew(): Promise<Setup> {
   // loaded only when there is work: the usual start stays short
-  const [{ findTorch }, { installTorch }, { buildAddon }, { findCompiler }] = await Promise.all([
+  const [{ findTorch }, { installTorch }, { buildWithNccl }, { findCompiler }] = await Promise.all([
     import("./find-torch.ts"),
     import("./install-torch.ts"),
     import("./addon.ts"),
@@ -121,9 +121,10 @@ async function setUpAnew(): Promise<Setup> {
   if (torch === null)
     throw new PreftuneError(`torch was installed but cannot be used: ${search.refused.join("; ")}`);
   const compiler = findCompiler();
-  const addon = await buildAddon(torch, compiler, inputs.sources);
-  const files = [...search.watched, ...(compiler === null ? [] : [compiler.path])];
-  writeRecord(folder, { inputs, torch, addon, matmul: measured(addon) }, files);
+  const { addon, noNccl, watched } = await buildWithNccl(torch, compiler, inputs.sources);
+  if (noNccl !== null) process.stderr.write(`preftune: one GPU can be used, several not: ${noNccl}\n`);
+  const files = [...search.watched, ...watched, ...(compiler === null ? [] : [compiler.path])];
+  writeRecord(folder, { inputs, torch, addon, noNccl, matmul: measured(addon) }, files);
   return { torch, addon };
 }
 
