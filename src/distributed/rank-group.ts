@@ -1,6 +1,6 @@
 /** The processes of a run as a group: they meet in a store, pass numbers to each other, and notice when one is lost. */
 import { hostname } from "node:os";
-import { exitCodes, type LostRankError, messageOf } from "../base/errors.ts";
+import { ConfigError, exitCodes, type LostRankError, messageOf } from "../base/errors.ts";
 import { parseNumbers, stringifyNumbers } from "../base/json-numbers.ts";
 import { itemSize, ops, scope, type Tensor, tensor } from "../torch/index.ts";
 import type { Launch } from "./launch.ts";

@@ -27,7 +27,7 @@ const needed = [
 export interface NcclBuild {
   /** Compiler arguments that add it to the addon; none without CUDA or headers. */
   args: string[];
-  /** Why several GPUs cannot be used, with the command that mends it; null where they can, or torch has no CUDA. */
+  /** Why several GPUs cannot be used, with the command for that; null where they can, or torch has no CUDA. */
   problem: string | null;
   /** Files and folders whose change can change the outcome. */
   watched: string[];

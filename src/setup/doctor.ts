@@ -38,7 +38,7 @@ export interface LoadedAddon {
 /** The addon: not built, built but not loading (`error`), or loaded. */
 export interface AddonReport {
   path: string | null;
-  /** Why several GPUs cannot be used, with what mends it; null where they can, or torch has no CUDA. */
+  /** Why several GPUs cannot be used, and what to do; null where they can, or torch has no CUDA. */
   noNccl: string | null;
   loaded: LoadedAddon | null;
   error: string | null;

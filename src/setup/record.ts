@@ -30,7 +30,7 @@ export interface SetupRecord {
   watched: Record<string, string | null>;
   torch: Torch;
   addon: string;
-  /** Why several GPUs cannot be used, with what mends it; null where they can, or torch has no CUDA. Not in earlier records. */
+  /** Why several GPUs cannot be used, and what to do; null where they can, or torch has no CUDA. Not in earlier records. */
   noNccl?: string | null;
   /**
    * How fast matrix products are, by processor, since a folder may be used on several; null where it could not be measured.
