@@ -6,7 +6,14 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { METRICS } from "../../src/config/metric-names.ts";
 import { isMeasurement, readMetrics } from "../../src/runs/metrics.ts";
-import { type RunFixture, runFixture, runTraining, tensorsOf, type Values } from "../support/runs.ts";
+import {
+  distanceOf,
+  type RunFixture,
+  runFixture,
+  runTraining,
+  tensorsOf,
+  type Values,
+} from "../support/runs.ts";
 import type { TinyName } from "../support/tiny-models.ts";
 import { trainOnRanks } from "../support/train-on-ranks.ts";
 
@@ -61,20 +68,6 @@ const cases: Case[] = [
   { family: "gemma3", objective: "dpo", tuned: "dora", shard: "all", size: 4, more: { ...inHalf } },
 ];
 
-/** ‖a − b‖ / ‖b‖ over all tensors. */
-function distance(a: Map<string, Float32Array>, b: Map<string, Float32Array>): number {
-  assert.deepEqual([...a.keys()], [...b.keys()]);
-  let [square, whole] = [0, 0];
-  for (const [name, values] of b) {
-    const other = a.get(name) ?? assert.fail();
-    for (const [i, value] of values.entries()) {
-      square += (value - (other[i] ?? Number.NaN)) ** 2;
-      whole += value ** 2;
-    }
-  }
-  return Math.sqrt(square / whole);
-}
-
 function exported(dir: string, { tuned }: Case): Map<string, Float32Array> {
   return tensorsOf(`${dir}/${tuned === "full" ? "model/model" : "adapter/adapter_model"}.safetensors`);
 }
@@ -124,7 +117,7 @@ async function compare(fixture: RunFixture, one: Case): Promise<void> {
   await runTraining({ ...values, output_dir: alone });
   await trainOnRanks(one.size, { ...values, shard: one.shard, output_dir: many });
   requireRankMetrics(many, alone);
-  const far = distance(exported(many, one), exported(alone, one));
+  const far = distanceOf(exported(many, one), exported(alone, one));
   const apart = metricsApart(many, alone);
   if (one.more?.["dtype"] !== "bfloat16") {
     assert.ok(far < 1e-5, `weights differ by ${far}`);
@@ -133,7 +126,7 @@ async function compare(fixture: RunFixture, one: Case): Promise<void> {
   }
   // rounded to bfloat16: no further apart than one process is when it cuts the step differently
   await runTraining({ ...values, per_device_train_batch_size: 1, output_dir: cut });
-  const spread = distance(exported(cut, one), exported(alone, one));
+  const spread = distanceOf(exported(cut, one), exported(alone, one));
   assert.ok(far <= 2 * spread, `weights differ by ${far}, two cuts in one process by ${spread}`);
   assert.ok(apart.by <= 3 * metricsApart(cut, alone).by + 1e-3, `${apart.name} differs by ${apart.by}`);
 }

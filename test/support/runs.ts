@@ -183,6 +183,20 @@ export function tensorsOf(path: string): Map<string, Float32Array> {
   );
 }
 
+/** ‖a − b‖ / ‖b‖ over all tensors. */
+export function distanceOf(a: Map<string, Float32Array>, b: Map<string, Float32Array>): number {
+  assert.deepEqual([...a.keys()], [...b.keys()]);
+  let [square, whole] = [0, 0];
+  for (const [name, values] of b) {
+    const other = a.get(name) ?? assert.fail();
+    for (const [i, value] of values.entries()) {
+      square += (value - (other[i] ?? Number.NaN)) ** 2;
+      whole += value ** 2;
+    }
+  }
+  return Math.sqrt(square / whole);
+}
+
 /** The rows of a run's event log. */
 export function logOf(runDir: string): { event: string; [detail: string]: unknown }[] {
   const lines = readFileSync(join(runDir, "log.jsonl"), "utf8").trim().split("\n");
