@@ -54,9 +54,9 @@ const watched: Values = { watch_prompts: "eval", watch_rows: 2, watch_max_new_to
 const cases: Case[] = [
   { family: "llama_tied", objective: "slime", tuned: "full", shard: "none", size: 2 },
   { family: "llama_tied", objective: "dpo", tuned: "full", shard: "all", size: 3, more: { ...recomputed } },
-  { family: "llama_tied", objective: "simpo", tuned: "lora", shard: "all", size: 4, more: { ...kept } },
+  { family: "llama_tied", objective: "simpo", tuned: "lora", shard: "all", size: 4, more: { ...kept, ...inHalf } },
   { family: "llama_tied", objective: "sft", tuned: "lora + lm_head", shard: "all", size: 2 },
-  { family: "llama_untied", objective: "slime", tuned: "full", shard: "all", size: 4, more: { ...kept } },
+  { family: "llama_untied", objective: "slime", tuned: "full", shard: "all", size: 4, more: { ...kept, ...inHalf } },
   { family: "llama_untied", objective: "dpo", tuned: "lora", shard: "all", size: 2, more: { ...recomputed, ...inHalf } },
   { family: "llama_untied", objective: "simpo", tuned: "dora", shard: "none", size: 3 },
   { family: "llama_untied", objective: "slime", tuned: "lora + embedding", shard: "all", size: 3 },
