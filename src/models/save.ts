@@ -21,7 +21,7 @@ import { fileDtype } from "./mapped-file.ts";
 export type Collect = (tensor: SavedTensor) => Iterable<() => Tensor>;
 
 /** All of a tensor, which is in memory. */
-const inMemory: Collect = ({ read }) => [read];
+export const inMemory: Collect = ({ read }) => [read];
 
 /** A tensor as safetensors files take it; read when written, so one tensor's copy exists at a time. */
 export function tensorSource(name: string, tensor: Tensor, dtype: DType = tensor.dtype): TensorSource {

@@ -27,7 +27,7 @@ export function loadSharded(
   dir: string,
   { device, dtype, adapter }: ShardedLoad,
   group: ShardGroup,
-): { model: CausalLM } & Disposable {
+): { model: CausalLM; sharded: ShardedModel } & Disposable {
   const model = loadModel(dir, { device: "meta", dtype });
   const base = placesOf(model);
   const placed = adapter === null ? null : placeStored(model, readAdapter(adapter));
@@ -35,5 +35,5 @@ export function loadSharded(
   const sharded = new ShardedModel(model, base, [], { group, device, dtype, keep_gathered: false });
   const inModel = locationsIn(dir);
   readParts(sharded.units, (name) => stored?.get(name) ?? inModel(name));
-  return { model, [Symbol.dispose]: () => sharded.dispose() };
+  return { model, sharded, [Symbol.dispose]: () => sharded.dispose() };
 }

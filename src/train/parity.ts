@@ -89,10 +89,8 @@ function loadExported(check: ParityCheck): { model: HeadedModel } & Disposable {
 
 /** Whether a half-precision export differs no more than its rounding explains; that is measured only where it matters. */
 function isRounding(check: ParityCheck, mean: number): boolean {
-  const { kind, path, model, numerics, tolerance, ranks = null } = check;
+  const { kind, path, tolerance } = check;
   if (mean <= 200 * tolerance) return true;
-  if (kind !== "model" || ranks?.sharded) return false;
-  return (
-    mean <= allowedMean(roundingNoise(path, { ...check, model, dtype: check.dtype, numerics }), tolerance)
-  );
+  if (kind !== "model") return false;
+  return mean <= allowedMean(roundingNoise(path, check), tolerance);
 }
