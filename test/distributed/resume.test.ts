@@ -3,9 +3,10 @@ import assert from "node:assert/strict";
 import { cpSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { after, test } from "node:test";
+import { exitCodes } from "../../src/base/errors.ts";
 import { readMetrics } from "../../src/runs/metrics.ts";
 import { filesOf, metricsOf, runFixture, runTraining, tensorsOf, type Values } from "../support/runs.ts";
-import { trainOnRanks } from "../support/train-on-ranks.ts";
+import { endsOfTraining, trainOnRanks } from "../support/train-on-ranks.ts";
 
 const fixture = runFixture({ rows: 20, held: 3 });
 after(() => fixture[Symbol.dispose]());
@@ -84,6 +85,31 @@ for (const [kind, values] of kinds.slice(0, 2)) {
     assert.ok(far < 1e-5, `weights differ by ${far}`);
   });
 }
+
+test("a rank that may write no more ends all with one sentence; the run continues on other ranks from what there was", async () => {
+  const output = fixture.path("full-disk");
+  const values = { ...recipe, use_peft: false, shard: "all", save_steps: 3, output_dir: output };
+  await trainOnRanks(2, values);
+  cutTo(output, 3);
+  const resumed = { ...values, resume_from_checkpoint: "latest" };
+  // rank 1 alone: files of at most 8 KiB, as on a disk that has no more
+  const ends = await endsOfTraining(2, resumed, (rank) => (rank === 1 ? 8 : null));
+  const said = ends.map(
+    ({ stdout }) => JSON.parse(stdout.trim().split("\n").at(-1) ?? "") as { error: string },
+  );
+  assert.match(
+    said[0]?.error ?? "",
+    /^rank 1 \(host .*\): Cannot write .*rank-00001-of-00002\.safetensors: the file is larger than .* \(EFBIG\), \d+ bytes/,
+  );
+  assert.equal(said[1]?.error, said[0]?.error);
+  assert.deepEqual(
+    ends.map(({ status }) => status),
+    [exitCodes.FileError, exitCodes.FileError],
+  );
+  assert.deepEqual(readdirSync(join(output, "checkpoints")), ["checkpoint-3"]);
+  await trainOnRanks(3, resumed);
+  assert.ok(readdirSync(join(output, "checkpoints")).includes(`checkpoint-${steps}`));
+});
 
 /** Takes away what a run wrote after `step`, as if it had been killed there. */
 function cutTo(run: string, step: number): void {
