@@ -1,0 +1,81 @@
+/** `shard: node`: the ranks of a host share the model, gradients are added up across hosts. Hosts are network namespaces. */
+import assert from "node:assert/strict";
+import { after, test } from "node:test";
+import { readMetrics } from "../../src/runs/metrics.ts";
+import type { Ended } from "../support/command.ts";
+import { Hosts, skipWithoutHosts } from "../support/hosts.ts";
+import { distanceOf, runFixture, runTraining, tensorsOf, type Values } from "../support/runs.ts";
+
+const skip = skipWithoutHosts();
+const fixture = runFixture({ family: "llama_untied", rows: 12, held: 3 });
+after(() => fixture[Symbol.dispose]());
+
+const recipe: Values = {
+  ...fixture.values,
+  use_peft: false,
+  max_steps: 3,
+  per_device_train_batch_size: 1,
+  train_batch_size: 4,
+  learning_rate: 1e-3,
+  logging_steps: 1,
+  eval_steps: 2,
+  save_strategy: "steps",
+  save_steps: 2,
+};
+
+/** Trains with `ranks[h]` ranks on host h. */
+async function trainOnHosts(ranks: readonly number[], values: Values): Promise<Ended[]> {
+  using hosts = await Hosts.start(ranks.length);
+  const size = ranks.reduce((sum, count) => sum + count, 0);
+  const places = ranks.flatMap((count, host) =>
+    Array.from({ length: count }, (_, localRank) => ({ host, localRank, localSize: count })),
+  );
+  const started = places.map(({ host, localRank, localSize }, rank) =>
+    hosts.start(host, ["test/support/train-rank-child.ts"], {
+      RANK: String(rank),
+      WORLD_SIZE: String(size),
+      LOCAL_RANK: String(localRank),
+      LOCAL_WORLD_SIZE: String(localSize),
+      MASTER_ADDR: hosts.address(0),
+      MASTER_PORT: "29500",
+      VALUES: JSON.stringify(values),
+    }),
+  );
+  return await Promise.all(started.map(({ ended }) => ended));
+}
+
+test("two hosts with two ranks each: the numbers of one process, and a checkpoint of one of them", {
+  skip,
+}, async () => {
+  const [alone, many] = [fixture.path("alone"), fixture.path("many")];
+  await runTraining({ ...recipe, output_dir: alone });
+  const ends = await trainOnHosts([2, 2], { ...recipe, shard: "node", output_dir: many });
+  assert.deepEqual(
+    ends.map(({ status }) => status),
+    [0, 0, 0, 0],
+    ends.map(({ stderr }) => stderr).join("\n"),
+  );
+  const [got, expected] = [many, alone].map((dir) => readMetrics(`${dir}/metrics.jsonl`));
+  for (const key of ["loss", "grad_norm", "eval_loss"]) {
+    for (const [i, row] of (expected ?? []).entries()) {
+      if (row[key] === undefined) continue;
+      const by = Math.abs(Number(got?.[i]?.[key]) - Number(row[key])) / Math.abs(Number(row[key]));
+      assert.ok(by < 2e-6, `${key} differs by ${by}`);
+    }
+  }
+  const file = "model/model.safetensors";
+  const far = distanceOf(tensorsOf(`${many}/${file}`), tensorsOf(`${alone}/${file}`));
+  assert.ok(far < 1e-5, `weights differ by ${far}`);
+  const resumed = fixture.path("many");
+  const again = { ...recipe, max_steps: 3, output_dir: resumed, resume_from_checkpoint: "checkpoint-2" };
+  const { summary } = await runTraining(again);
+  assert.equal(summary.step, 3);
+});
+
+test("hosts of unequal size are refused on every rank", { skip }, async () => {
+  const ends = await trainOnHosts([2, 1], { ...recipe, shard: "node", output_dir: fixture.path("uneven") });
+  for (const { status, stderr } of ends) {
+    assert.notEqual(status, 0);
+    assert.match(stderr, /shard: node needs equally many ranks on each host/);
+  }
+});
