@@ -246,6 +246,8 @@ class UnitGradients {
 
   #open(): void {
     if (this.#isOpen) return;
+    // of the micro-batch before
+    this.finish();
     this.#isOpen = true;
     ops.storageResize(this.#own, 4 * this.#own.numel);
     noGrad(() => ops.zero_(this.#own));

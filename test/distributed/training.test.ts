@@ -48,18 +48,20 @@ interface Case {
 const recomputed: Values = { gradient_checkpointing: true };
 const kept: Values = { keep_gathered: true };
 const inHalf: Values = { dtype: "bfloat16" };
+/** Two micro-batches of each rank, or more. */
+const accumulated: Values = { per_device_train_batch_size: 1, train_batch_size: 7 };
 const watched: Values = { watch_prompts: "eval", watch_rows: 2, watch_max_new_tokens: 6 };
 
 // biome-ignore format: a table
 const cases: Case[] = [
   { family: "llama_tied", objective: "slime", tuned: "full", shard: "none", size: 2 },
-  { family: "llama_tied", objective: "dpo", tuned: "full", shard: "all", size: 3, more: { ...recomputed } },
-  { family: "llama_tied", objective: "simpo", tuned: "lora", shard: "all", size: 4, more: { ...kept, ...inHalf } },
+  { family: "llama_tied", objective: "dpo", tuned: "full", shard: "all", size: 3, more: { ...recomputed, ...accumulated } },
+  { family: "llama_tied", objective: "simpo", tuned: "lora", shard: "all", size: 4, more: { ...kept, train_batch_size: 9 } },
   { family: "llama_tied", objective: "sft", tuned: "lora + lm_head", shard: "all", size: 2 },
-  { family: "llama_untied", objective: "slime", tuned: "full", shard: "all", size: 4, more: { ...kept, ...inHalf } },
+  { family: "llama_untied", objective: "slime", tuned: "full", shard: "all", size: 4, more: { ...kept, ...inHalf, train_batch_size: 9 } },
   { family: "llama_untied", objective: "dpo", tuned: "lora", shard: "all", size: 2, more: { ...recomputed, ...inHalf } },
   { family: "llama_untied", objective: "simpo", tuned: "dora", shard: "none", size: 3 },
-  { family: "llama_untied", objective: "slime", tuned: "lora + embedding", shard: "all", size: 3 },
+  { family: "llama_untied", objective: "slime", tuned: "lora + embedding", shard: "all", size: 3, more: { ...accumulated } },
   { family: "qwen3", objective: "slime", tuned: "dora", shard: "all", size: 2, more: { ...recomputed, ...kept } },
   { family: "qwen3", objective: "dpo", tuned: "lora + lm_head", shard: "none", size: 4, more: { ...inHalf } },
   { family: "qwen3", objective: "sft", tuned: "full", shard: "all", size: 3, more: { ...watched } },
