@@ -26,6 +26,7 @@ put("begun/checkpoints/checkpoint-20/adapter_config.json");
 put("base/config.json");
 put("base/onnx/model.onnx", "");
 put("empty/readme.md", "");
+put("ranks/checkpoints/checkpoint-5/rank-00001-of-00002.safetensors", "");
 
 const cases: [kind: PlaceKind, given: string, says: RegExp, right: string | null][] = [
   [
@@ -72,6 +73,11 @@ const cases: [kind: PlaceKind, given: string, says: RegExp, right: string | null
     null,
   ],
 ];
+
+for (const kind of ["model", "adapter"] as const) {
+  const given = "ranks/checkpoints/checkpoint-5";
+  cases.push([kind, given, /that several ranks wrote in parts.*Resume its run .*--resume\)/, null]);
+}
 
 for (const [kind, given, says, right] of cases) {
   test(`${given} as ${kind}: ${right ?? "no such place"}`, async () => {

@@ -7,6 +7,7 @@ import { settingsLimits } from "../base/json-limits.ts";
 import { isFolder } from "../base/open-file.ts";
 import { closest } from "../base/suggest.ts";
 import { isRecord } from "./json-fields.ts";
+import { isSliceFile } from "./slices.ts";
 
 /** What is looked for. */
 export type PlaceKind = "model" | "adapter";
@@ -26,6 +27,12 @@ const words: Readonly<Record<PlaceKind, string>> = {
 export function requirePlace(path: string, kind: PlaceKind): void {
   if (holds(path, kind)) return;
   const expected = `${path}: expected ${words[kind]} with ${marks[kind]}`;
+  if (isFolder(path) && readdirSync(path).some(isSliceFile)) {
+    throw new FileError(
+      `${expected}, got a checkpoint that several ranks wrote in parts, which is for resuming. ` +
+        "Resume its run (preftune train RUN.yaml --resume) and take what that exports.",
+    );
+  }
   const near = placesNear(path, kind);
   if (near.length > 0) throw new FileError(`${expected}, there is none.${meant(near)}`);
   const other = kind === "model" ? "adapter" : "model";

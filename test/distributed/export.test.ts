@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import type { ParityResult } from "../../src/runs/train-events.ts";
-import { type ExportCase, exportCase, makeExportCases } from "../support/export-cases.ts";
+import { type ExportCase, exportCase, makeDeepModel, makeExportCases } from "../support/export-cases.ts";
 import type { ExportPlan } from "../support/export-rank-child.ts";
 import { allEnded, freePort, placesOf, startRankPrograms } from "../support/rank-processes.ts";
 import { temporaryDirectory } from "../support/tiny-models.ts";
@@ -92,5 +92,18 @@ test("a disk that is full on the writer's side ends all with its sentence, and w
     );
     assert.deepEqual(readdirSync(join(to, name)), ["model"]);
     assert.ok(existsSync(join(to, name, "model")));
+  }
+});
+
+test("a checkpoint and an export take no more memory than a unit, on no rank", async () => {
+  const base = makeDeepModel(join(dir.path, "deep"));
+  const places = placesOf(2, await freePort());
+  const ranks = startRankPrograms("memory-rank-child.ts", places, [base, join(dir.path, "memory")]);
+  for (const { status, stdout, stderr } of await allEnded(ranks)) {
+    assert.equal(status, 0, stderr);
+    const { checkpoint, exported, unit, model } = JSON.parse(stdout) as Record<string, number>;
+    assert.ok(unit !== undefined && model !== undefined && unit < model / 8);
+    assert.ok(checkpoint !== undefined && checkpoint <= unit, `${checkpoint} bytes, a unit has ${unit}`);
+    assert.ok(exported !== undefined && exported <= unit, `${exported} bytes, a unit has ${unit}`);
   }
 });

@@ -69,6 +69,27 @@ export function makeExportCases(dir: string): ExportCase[] {
   });
 }
 
+/** A model in which no part is much of it: blocks and embedding of equal size. */
+export function makeDeepModel(dir: string): string {
+  const config = { num_hidden_layers: 12, hidden_size: 64, intermediate_size: 160 };
+  return makeTinyModel(dir, { family: "llama_untied", config });
+}
+
+/** What training in full asks of `prepareModel`. */
+export function fullTuning(base: string): TrainedSelection {
+  return {
+    ...{ model_name_or_path: base, baseModel: base, use_peft: false, adapter_name_or_path: null },
+    ...{
+      disable_dropout: true,
+      lora_r: 4,
+      lora_alpha: 8,
+      lora_dropout: 0,
+      lora_target_modules: "all-linear",
+    },
+    ...{ lora_modules_to_save: [], use_rslora: false, use_dora: false },
+  };
+}
+
 /** Exports as a run does, and has the gate look at it. @param ranks - null: this process is alone */
 export async function exportCase(
   { selection, dtype, written }: ExportCase,
