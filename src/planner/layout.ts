@@ -67,10 +67,10 @@ export function trafficOf(input: TrafficInput, layout: Layout, cluster: Cluster)
   };
 }
 
-/** Bytes of the units that a micro-batch gathers: blocks twice where they are freed in between, embedding and head once. */
+/** Bytes of the units that a micro-batch gathers: blocks but the last twice where they are freed in between, embedding and head once. */
 function gatheredBytes(unit: UnitBytes, layers: number, { keep_gathered }: Layout): number {
-  const blocks = layers * unit.block;
-  return (keep_gathered ? blocks : 2 * blocks) + unit.embedding + unit.head;
+  const blocks = (keep_gathered ? layers : 2 * layers - 1) * unit.block;
+  return blocks + unit.embedding + unit.head;
 }
 
 /** How long a rank computes, and how a step is cut. */

@@ -76,7 +76,7 @@ export function shardBytes(input: UnitInput, { ranks }: Shards): { weights: numb
   return { weights: (parts + masters) / ranks, optimiser: (8 * counts.trained) / ranks };
 }
 
-/** Exchanges of gradients under way at most, besides the one that begins: as in `sharded-model.ts`. */
+/** Exchanges of gradients under way at most: as in `sharded-model.ts`. */
 const exchangesInFlight = 2;
 
 /** Bytes of gathered units and of gradients at a moment of a step. */
@@ -117,22 +117,22 @@ export function shardedMoments(
   // what autograd has of a block, and what is on its way: a rank's own and what arrives
   const fresh = (trained.isFull ? itemBytes(numerics) : 4) * unit.trainedInBlock;
   const exchange = 8 * unit.trainedInBlock;
-  const inFlight = Math.min(exchangesInFlight, model.numLayers - 1) * exchange;
+  const inFlight = Math.min(exchangesInFlight, model.numLayers) * exchange;
   // a tied table's gradient waits for the embedding's
   const ofHead = 8 * unit.trainedInHead;
   const table = isTied ? 4 * Math.max(unit.trainedInEmbedding, unit.trainedInHead) : 0;
   return {
     forward: { gathered: passing + tables, gradients: earlier },
     head: {
-      gathered: (keep_gathered ? blocks : 0) + (isTied ? tables : unit.head),
+      gathered: (keep_gathered ? blocks : unit.block) + (isTied ? tables : unit.head),
       gradients: earlier + (isTied ? table : 4 * unit.trainedInHead),
     },
     lastBack: { gathered: passing, gradients: earlier + table + ofHead + fresh },
-    middleBack: { gathered: passing, gradients: earlier + table + inFlight + fresh + exchange },
+    middleBack: { gathered: passing, gradients: earlier + table + inFlight + fresh },
     firstBack: {
       gathered: unit.block,
-      gradients: sums + table + inFlight + fresh + exchange,
+      gradients: sums + table + inFlight + fresh,
     },
-    embedding: { gathered: 0, gradients: sums + inFlight + 8 * unit.trainedInEmbedding },
+    embedding: { gathered: 0, gradients: sums + exchange + 8 * unit.trainedInEmbedding },
   };
 }

@@ -104,8 +104,9 @@ export class ShardedModel implements Residence {
   }
 
   leave(part: object, comesBack: boolean): void {
-    // a tied table is needed again by the head, which comes last
-    const isNeeded = this.#isTied && part === this.#model.model.embed_tokens;
+    const { embed_tokens, layers } = this.#model.model;
+    // a tied table is needed again by the head, which comes last, and the last block by the backward pass, which begins with it
+    const isNeeded = (this.#isTied && part === embed_tokens) || (comesBack && part === layers.at(-1));
     if (isNeeded || this.#isHeld || (comesBack && this.#keepsGathered)) return;
     for (const unit of this.#needed(part)) unit.free();
   }
@@ -115,10 +116,11 @@ export class ShardedModel implements Residence {
     if (this.#isTied && part === this.#model.head) return;
     for (const unit of this.#of(part)) {
       if (!unit.isTrained) continue;
+      // first the oldest: gradients under way are twice a unit's in float32
+      while (this.#exchanging.length >= exchangesInFlight) this.#exchanging.shift()?.finishExchange();
       unit.beginExchange();
       this.#exchanging.push(unit);
     }
-    while (this.#exchanging.length > exchangesInFlight) this.#exchanging.shift()?.finishExchange();
   }
 
   /** Waits for the gradients that are on their way; the shards have those of all passes since the last step. */
