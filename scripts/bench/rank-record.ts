@@ -79,7 +79,14 @@ export function rankTable(all: readonly RankFigures[]): string {
     peakMb.toFixed(0),
     bareMb.toFixed(0),
   ]);
-  const header = ["", "ranks", "MiB a rank\nsends a step", "CPU s\na pair", "peak MB\na rank", "of which\nlibraries"];
+  const header = [
+    "",
+    "ranks",
+    "MiB a rank\nsends a step",
+    "CPU s\na pair",
+    "peak MB\na rank",
+    "of which\nlibraries",
+  ];
   return textTable(header, rows);
 }
 

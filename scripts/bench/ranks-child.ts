@@ -17,6 +17,7 @@ import { setThreads } from "../../src/torch/index.ts";
 import { trainAll } from "../../src/train/parameters.ts";
 import { prepareSharded } from "../../src/train/prepare-sharded.ts";
 import { rankLayout } from "../../src/train/rank-layout.ts";
+import { RankMeter } from "../../src/train/rank-meter.ts";
 import { type Training, trainStep } from "../../src/train/step.ts";
 import { barePeakMb, peakMb } from "./peak.ts";
 import type { RankPlan, RankRecord } from "./rank-record.ts";
@@ -34,20 +35,28 @@ function trainingOf({ modelDir, way }: RankPlan, group: RankGroup | null): Train
   const objective = simpo({ beta: 2, simpo_gamma: 1, label_smoothing: 0, cpo_alpha: 0 });
   const rest = { adapter: null, objective, numerics, max_grad_norm: 1, reference: null };
   const layout = group === null ? null : rankLayout(group, way === "none" ? "none" : "all");
-  const ranks = { group, replicas: layout?.replicas ?? null, sharers: layout?.once ?? [0] };
-  if (group === null || layout?.sharers == null) {
+  const ranks =
+    group === null || layout === null
+      ? null
+      : { group, replicas: layout.replicas, sharers: layout.once, meter: new RankMeter(group) };
+  if (ranks === null || layout?.sharers == null) {
     const model = loadModel(modelDir, { copy: true });
     const parameters = trainAll(model);
     const optimizer = new AdamW(parameters, settings);
-    const alone = group === null ? null : { ...ranks, group, sharded: null };
-    return { ...rest, model, parameters, optimizer, ranks: alone };
+    return {
+      ...rest,
+      model,
+      parameters,
+      optimizer,
+      ranks: ranks === null ? null : { ...ranks, sharded: null },
+    };
   }
   const environment = { device: "cpu", dtype: "float32", threads: 1, matmul: "torch" } as const;
   const selection = { ...fullTuning, model_name_or_path: modelDir, baseModel: modelDir };
   const shared = { group: layout.sharers, keep_gathered: way === "all-kept" };
   const { model, parameters, sharded } = prepareSharded(selection, environment, shared);
   const optimizer = new AdamW(parameters, settings);
-  return { ...rest, model, parameters, optimizer, ranks: { ...ranks, group, sharded } };
+  return { ...rest, model, parameters, optimizer, ranks: { ...ranks, sharded } };
 }
 
 const fullTuning = {
@@ -69,11 +78,18 @@ function stepsOf(plan: RankPlan, ranks: number): MicroBatch[][][] {
   });
   const cost = rowCost(examples, readModelConfig(plan.modelDir), { trained: everything, share_prompt: true });
   const sizes = { train_batch_size: plan.pairs, per_device_train_batch_size: plan.microBatch };
-  const steps = planEpoch(examples, examples.keys(), { ...sizes, gradient_accumulation_steps: 1, ranks, cost });
+  const steps = planEpoch(examples, examples.keys(), {
+    ...sizes,
+    gradient_accumulation_steps: 1,
+    ranks,
+    cost,
+  });
   return steps.map((step) =>
-    step.byRank().map((own) =>
-      own.map((indices) => ({ packed: packExamples(indices.map((i) => at(examples, i))), indices })),
-    ),
+    step
+      .byRank()
+      .map((own) =>
+        own.map((indices) => ({ packed: packExamples(indices.map((i) => at(examples, i))), indices })),
+      ),
   );
 }
 

@@ -57,7 +57,10 @@ export function compareRanks(args: readonly string[]): void {
   const ranks = whole("ranks", values.ranks, 2);
   const plan = {
     ...{ modelDir: modelNamed("bench"), workload: workloadOf(values.workload), threads: 1 },
-    ...{ pairs: whole("pairs", values.pairs, ranks), microBatch: whole("micro-batch", values["micro-batch"], 1) },
+    ...{
+      pairs: whole("pairs", values.pairs, ranks),
+      microBatch: whole("micro-batch", values["micro-batch"], 1),
+    },
     steps: whole("steps", values.steps, 2),
   };
   const python = peersPython();
@@ -78,7 +81,12 @@ function workloadOf(given: string | undefined): string {
   if (given !== undefined) return resolve(given);
   mkdirSync(benchFolder, { recursive: true });
   const file = join(benchFolder, "workload.jsonl");
-  writeFileSync(file, `${generatedRows(0).map((row) => JSON.stringify(row)).join("\n")}\n`);
+  writeFileSync(
+    file,
+    `${generatedRows(0)
+      .map((row) => JSON.stringify(row))
+      .join("\n")}\n`,
+  );
   return file;
 }
 
@@ -91,7 +99,9 @@ function measured(
   const program = isPeer ? [python ?? "", file] : [process.execPath, ...process.execArgv, file];
   const records = recordsOf([...program, JSON.stringify(plan)], ranks);
   const figures = figuresOfRanks(name, records, { pairs: plan.pairs, meansOfRanks: isPeer });
-  say(`${name}: ${figures.sentMib.toFixed(1)} MiB a rank sends a step, ${figures.cpuSecondsAPair.toFixed(2)} CPU s a pair`);
+  say(
+    `${name}: ${figures.sentMib.toFixed(1)} MiB a rank sends a step, ${figures.cpuSecondsAPair.toFixed(2)} CPU s a pair`,
+  );
   return figures;
 }
 
@@ -119,7 +129,8 @@ function recordsOf(command: readonly string[], ranks: number): RankRecord[] {
     const shell = ["bash", "-c", script, "ranks", out, String(ranks), ...command];
     const [program = "", ...rest] = hasNamespaces() ? ["unshare", "-rn", ...shell] : shell;
     const { status, error } = spawnSync(program, rest, { env, encoding: "utf8", timeout: 3600_000 });
-    const read = (rank: number, ending: string) => readFileSync(join(out, `${rank}.${ending}`), "utf8").trim();
+    const read = (rank: number, ending: string) =>
+      readFileSync(join(out, `${rank}.${ending}`), "utf8").trim();
     const all = Array.from({ length: ranks }, (_, rank) => rank);
     if (status === 0) return all.map((rank) => JSON.parse(read(rank, "json").split("\n").at(-1) ?? ""));
     const said = all.map((rank) => `rank ${rank}: ${read(rank, "err").split("\n").slice(-8).join("\n")}`);
@@ -135,7 +146,10 @@ let namespaces: boolean | null = null;
 function hasNamespaces(): boolean {
   if (namespaces === null) {
     namespaces = spawnSync("unshare", ["-rn", "ip", "link", "set", "lo", "up"]).status === 0;
-    if (!namespaces) say("No network namespaces here (unshare -rn): bytes of other programs on the loopback interface count too.");
+    if (!namespaces)
+      say(
+        "No network namespaces here (unshare -rn): bytes of other programs on the loopback interface count too.",
+      );
   }
   return namespaces;
 }
