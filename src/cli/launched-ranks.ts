@@ -26,8 +26,8 @@ export function launchOfTraining(): Launch | null {
   return launch;
 }
 
-/** Variables that make no sense matter to a training only. */
-function launchOrNone(): Launch | null {
+/** The place of this process among several; null where it is alone. Variables that make no sense matter to a training only. */
+export function launchOrNone(): Launch | null {
   try {
     return readLaunch();
   } catch {

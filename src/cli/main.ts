@@ -6,6 +6,7 @@ import { endIfStopped } from "../base/stop-signals.ts";
 import { printable } from "../base/terminal-text.ts";
 import { printWarnings } from "../base/warn.ts";
 import { writeErrorFile } from "../distributed/error-file.ts";
+import { launchOrNone } from "./launched-ranks.ts";
 import { program } from "./program.ts";
 
 /** Exit status of an error: commander's own for help and usage, the class's for the user's, 1 for our bugs. */
@@ -33,3 +34,5 @@ try {
   process.exitCode = report(error);
 }
 endIfStopped();
+// torchrun sends SIGTERM to ranks that end beside one that failed: Node would give the signal its default back, and lose the status
+if (launchOrNone() !== null) process.exit();

@@ -132,11 +132,13 @@ async function run(
 ): Promise<void> {
   const { train } = await import("../recipes/train.ts");
   const { watchStopSignals } = await import("../torch/index.ts");
-  using stop = watchStopSignals();
-  const options = isFirst(launch) ? shown(resolved, stop, stoppedStatus) : unseen(stop);
+  const stop = watchStopSignals();
+  // a rank that ends is sent SIGTERM by torchrun, and is to keep its status
+  using _ = launch === null ? stop : null;
+  const options = isFirst(launch) ? shown(resolved, stop, { stoppedStatus, launch }) : unseen(stop);
   if (launch === null) {
     stop.leave(`stopped before a step was begun: nothing is lost. Again:\n  ${sameCommand()}`);
-  } else stop.say(isFirst(launch) ? "stopping all ranks before the first step; again to leave at once" : "");
+  } else stop.say(isFirst(launch) ? stoppingTogether : "");
   const events = train(resolved, { ...options, signal: stop.signal, endsProcess: true });
   try {
     for (;;) {
@@ -157,15 +159,23 @@ function endWith({ reason, collapse }: TrainSummary, stoppedStatus: number): voi
   if (reason === "collapsed" && collapse?.restored === null) process.exitCode = exitCodes.TrainingError;
 }
 
+/** What Ctrl-C answers on several ranks: after which step they stop, they find out together. */
+const stoppingTogether = "stopping all ranks after the same step; again to leave at once";
+
 /** What is called with what happens. */
 type Listeners = Pick<TrainOptions, "onPhase" | "onWork"> & { onEvent: (event: TrainEvent) => void };
 
 /** Prints what happens. */
-function shown({ config }: ResolvedConfig, stop: StopSignals, stoppedStatus: number): Listeners {
+function shown(
+  { config }: ResolvedConfig,
+  stop: StopSignals,
+  { stoppedStatus, launch }: { stoppedStatus: number; launch: Launch | null },
+): Listeners {
   const phases = new Phases();
   // its own configuration has every value, also those that were given on the command line
   const own = runPaths(config.output_dir).configYaml;
-  const resume = commandLine(["train", own, "--resume", ...stoppedStatusArguments({ stoppedStatus })]);
+  const again = commandLine(["train", own, "--resume", ...stoppedStatusArguments({ stoppedStatus })]);
+  const resume = launch === null ? again : `${again}\n(with the same launcher, on any number of ranks)`;
   const display = new TrainDisplay(config, { phases, resume });
   let totalSteps = 0;
   const beat = heartbeats();
@@ -176,7 +186,8 @@ function shown({ config }: ResolvedConfig, stop: StopSignals, stoppedStatus: num
     },
     onWork: (work) => {
       beat(work.step);
-      sayBefore(work, stop, totalSteps);
+      if (launch === null) sayBefore(work, stop, totalSteps);
+      else if (work.done === 0) stop.say(stoppingTogether);
       display.work(work);
     },
     onEvent: (event) => {

@@ -1,6 +1,8 @@
 /** Ranks that start as a run does: what they compare, and what all are told when one fails. */
 import assert from "node:assert/strict";
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { once } from "node:events";
+import { type AddressInfo, createServer } from "node:net";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
@@ -162,5 +164,28 @@ test("ranks that wait for others stop when one of them is asked to", async () =>
   for (const { status, stdout } of await allEnded(ranks)) {
     assert.equal(status, 143);
     assert.match(stdout, /rank 1 \(host \S+\) was asked to stop before a step was begun/);
+  }
+});
+
+test("a store that cannot be reached, or served, is named with its address", async () => {
+  const taken = createServer().listen(0, "127.0.0.1");
+  await once(taken, "listening");
+  const { port } = taken.address() as AddressInfo;
+  const short = { ...values, rank_start_timeout: 3 };
+  const [zero = {}, one = {}] = placesOf(2, port);
+  const unreachable = { ...one, MASTER_PORT: String(await freePort()) };
+  const nowhere = { ...unreachable, MASTER_ADDR: "no-such-host.invalid" };
+  const places = [zero, unreachable, nowhere].map((place) => ({ ...place, PLAN: JSON.stringify({ values: short }) }));
+  const ends = await allEnded(startRankPrograms("start-child.ts", places));
+  taken.close();
+  const expected = [
+    new RegExp(`rank 0 cannot listen on port ${port}: another program has it.*Set MASTER_PORT to a free port`),
+    new RegExp(`the store at 127\\.0\\.0\\.1:${unreachable.MASTER_PORT} cannot be reached\\. Check MASTER_ADDR`),
+    /the store at no-such-host\.invalid:\d+ cannot be reached\. Check MASTER_ADDR/,
+  ];
+  for (const [i, { status, stdout, stderr }] of ends.entries()) {
+    assert.equal(status, 2, stderr);
+    assert.match(stdout, expected[i] ?? /$^/);
+    assert.equal(stderr, "");
   }
 });

@@ -1,5 +1,6 @@
 /** Processes that are the ranks of a run, as a launcher starts them. */
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { type Ended, type Running, start, startProcess, startProgram } from "./command.ts";
@@ -62,4 +63,14 @@ export function startTorchrun(options: readonly string[], args: readonly string[
       .concat([main, ...args]),
     { env: { NODE_OPTIONS: "--conditions=preftune-source" } },
   );
+}
+
+/** The processes that process `pid` has started, in order of their RANK: the ranks of an agent of torchrun. */
+export function childrenOf(pid: number): number[] {
+  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ").map(Number);
+  const rankOf = (child: number): number => {
+    const variables = readFileSync(`/proc/${child}/environ`, "utf8").split("\0");
+    return Number(variables.find((each) => each.startsWith("RANK="))?.slice("RANK=".length));
+  };
+  return children.filter((child) => !Number.isNaN(rankOf(child))).sort((a, b) => rankOf(a) - rankOf(b));
 }
