@@ -118,8 +118,13 @@ int listenOn(const std::string& host, int64_t port, bool isOneHost) {
 // Serves the store at the port, or connects to it. Does not wait for other ranks: what is missing is named by the caller. It has
 // no keys and no encryption, so it listens on the one address that the ranks were given, where that is this host's own.
 int64_t storeOpen(const std::string& host, int64_t port, bool serves, bool isOneHost, int64_t timeoutMs) {
-  // c10d warns of each broken connection with a page of frames; what matters of it is in our own message
-  if (std::getenv("TORCH_CPP_LOG_LEVEL") == nullptr) FLAGS_caffe2_log_level = 2;  // errors
+  // c10d logs each connection that breaks, or cannot be made yet, with a page of frames; what matters of it is in our own message.
+  // A level that the user sets holds; it is Python that reads it elsewhere.
+  if (std::getenv("TORCH_CPP_LOG_LEVEL") == nullptr) {
+    FLAGS_caffe2_log_level = 3;  // what ends the process
+  } else {
+    c10::initLogging();
+  }
   c10d::TCPStoreOptions options;
   options.port = static_cast<uint16_t>(port);
   options.isServer = serves;

@@ -1,7 +1,7 @@
 /** Commands that a launcher has started several times, each as a rank: one works so, the others say what to do instead. */
 import type { Command } from "commander";
 import { ConfigError } from "../base/errors.ts";
-import { type Launch, quietTorch, readLaunch } from "../distributed/launch.ts";
+import { type Launch, readLaunch } from "../distributed/launch.ts";
 
 /** The one command that several ranks do together. */
 const together = "train";
@@ -17,13 +17,6 @@ export function refuseSeveralRanks(preftune: Command): void {
         `Start it by itself: ${alone(launch, name)}.`,
     );
   });
-}
-
-/** The place of this process among the ranks of a training; null where it is alone. What torch logs of lost connections is kept back. */
-export function launchOfTraining(): Launch | null {
-  const launch = readLaunch();
-  if (launch !== null) quietTorch();
-  return launch;
 }
 
 /** The place of this process among several; null where it is alone. Variables that make no sense matter to a training only. */

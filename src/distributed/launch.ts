@@ -78,14 +78,6 @@ export function readLaunch(variables: Variables = process.env): Launch | null {
   );
 }
 
-/**
- * Keeps back what libtorch logs of connections that end, stack traces of its store with every lost rank: our own message names
- * the rank. A level that the user sets holds. Read by libtorch when it is loaded.
- */
-export function quietTorch(variables: Record<string, string | undefined> = process.env): void {
-  variables["TORCH_CPP_LOG_LEVEL"] ??= "ERROR";
-}
-
 function ofVariables(variables: Variables): Launch | null {
   const place = placeOf(variables, NAMES.usual);
   if (place === null) return null;

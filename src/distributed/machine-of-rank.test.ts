@@ -14,7 +14,10 @@ test("a rank computes on the GPU of its local rank, on the only one it sees, or 
 });
 
 test("one GPU by number is refused, and more ranks on a host than GPUs", () => {
-  assert.throws(() => deviceOfRank("cuda:3", { localRank: 0, localSize: 2 }, four), /^ConfigError: device: "cuda:3" is one GPU/);
+  assert.throws(
+    () => deviceOfRank("cuda:3", { localRank: 0, localSize: 2 }, four),
+    /^ConfigError: device: "cuda:3" is one GPU/,
+  );
   for (const localRank of [0, 5]) {
     const tooMany = { localRank, localSize: 8 };
     assert.throws(

@@ -7,7 +7,7 @@ import { flatConfig } from "../config/keys.ts";
 import type { ResolvedConfig } from "../config/load-config.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import { agree, type Fact } from "../distributed/agree.ts";
-import { quietTorch, readLaunch } from "../distributed/launch.ts";
+import { readLaunch } from "../distributed/launch.ts";
 import { deviceOfRank, placeOnHost, requireOwnGpus, threadsOfRank } from "../distributed/machine-of-rank.ts";
 import { type JoinOptions, RankGroup } from "../distributed/rank-group.ts";
 import { failingTogether } from "../distributed/together.ts";
@@ -45,7 +45,6 @@ export async function openRanks(
 ): Promise<Ranks> {
   const launch = readLaunch();
   if (launch === null) return { group: null, resolved, machine: {} };
-  quietTorch();
   if (process.platform !== "linux") {
     throw new ConfigError(
       `${launch.launcher} has started ${launch.size} ranks, and several work on Linux only. Start one process here.`,

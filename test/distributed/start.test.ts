@@ -1,7 +1,7 @@
 /** Ranks that start as a run does: what they compare, and what all are told when one fails. */
 import assert from "node:assert/strict";
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { once } from "node:events";
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { type AddressInfo, createServer } from "node:net";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
@@ -175,12 +175,19 @@ test("a store that cannot be reached, or served, is named with its address", asy
   const [zero = {}, one = {}] = placesOf(2, port);
   const unreachable = { ...one, MASTER_PORT: String(await freePort()) };
   const nowhere = { ...unreachable, MASTER_ADDR: "no-such-host.invalid" };
-  const places = [zero, unreachable, nowhere].map((place) => ({ ...place, PLAN: JSON.stringify({ values: short }) }));
+  const places = [zero, unreachable, nowhere].map((place) => ({
+    ...place,
+    PLAN: JSON.stringify({ values: short }),
+  }));
   const ends = await allEnded(startRankPrograms("start-child.ts", places));
   taken.close();
   const expected = [
-    new RegExp(`rank 0 cannot listen on port ${port}: another program has it.*Set MASTER_PORT to a free port`),
-    new RegExp(`the store at 127\\.0\\.0\\.1:${unreachable.MASTER_PORT} cannot be reached\\. Check MASTER_ADDR`),
+    new RegExp(
+      `rank 0 cannot listen on port ${port}: another program has it.*Set MASTER_PORT to a free port`,
+    ),
+    new RegExp(
+      `the store at 127\\.0\\.0\\.1:${unreachable.MASTER_PORT} cannot be reached\\. Check MASTER_ADDR`,
+    ),
     /the store at no-such-host\.invalid:\d+ cannot be reached\. Check MASTER_ADDR/,
   ];
   for (const [i, { status, stdout, stderr }] of ends.entries()) {
