@@ -135,7 +135,7 @@ async function run(
   const stop = watchStopSignals();
   // a rank that ends is sent SIGTERM by torchrun, and is to keep its status
   using _ = launch === null ? stop : null;
-  const options = isFirst(launch) ? shown(resolved, stop, { stoppedStatus, launch }) : unseen(stop);
+  const options = isFirst(launch) ? shown(resolved, stop, { stoppedStatus, launch }) : unseen;
   if (launch === null) {
     stop.leave(`stopped before a step was begun: nothing is lost. Again:\n  ${sameCommand()}`);
   } else stop.say(isFirst(launch) ? stoppingTogether : "");
@@ -164,6 +164,9 @@ const stoppingTogether = "stopping all ranks after the same step; again to leave
 
 /** What is called with what happens. */
 type Listeners = Pick<TrainOptions, "onPhase" | "onWork"> & { onEvent: (event: TrainEvent) => void };
+
+/** On a rank other than 0: rank 0 prints what happens to all. */
+const unseen: Listeners = { onEvent: () => {} };
 
 /** Prints what happens. */
 function shown(
@@ -194,16 +197,6 @@ function shown(
       if (event.type === "start") ({ totalSteps } = event);
       display.event(event);
     },
-  };
-}
-
-/** A rank other than 0: rank 0 prints what happens to all. */
-function unseen(stop: StopSignals): Listeners {
-  return {
-    onWork: ({ done }) => {
-      if (done === 0) stop.say("");
-    },
-    onEvent: () => {},
   };
 }
 
