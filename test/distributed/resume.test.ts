@@ -1,12 +1,12 @@
-/** Runs of several ranks that are stopped and resumed: at the same size bit for bit, at another with the same rows. */
+/** Runs of ranks that are resumed by other numbers of them, on a full disk, and from their best checkpoint. */
 import assert from "node:assert/strict";
-import { cpSync, readdirSync, rmSync } from "node:fs";
+import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { exitCodes } from "../../src/base/errors.ts";
 import { readMetrics } from "../../src/runs/metrics.ts";
-import { filesOf, metricsOf, runFixture, runTraining, tensorsOf, type Values } from "../support/runs.ts";
-import { endsOfTraining, trainOnRanks } from "../support/train-on-ranks.ts";
+import { distanceOf, runFixture, runTraining, tensorsOf, type Values } from "../support/runs.ts";
+import { cutTo, endsOfTraining, trainOnRanks } from "../support/train-on-ranks.ts";
 
 const fixture = runFixture({ rows: 20, held: 3 });
 after(() => fixture[Symbol.dispose]());
@@ -29,38 +29,9 @@ const recipe: Values = {
 const kinds: [string, Values][] = [
   ["full tuning, shard all", { use_peft: false, shard: "all" }],
   ["LoRA, shard none", { use_peft: true, lora_r: 4, lora_dropout: 0.1, shard: "none" }],
-  ["LoRA, shard all", { use_peft: true, lora_r: 4, lora_dropout: 0.1, shard: "all" }],
 ];
 
-/** The step from which a run is resumed at the same size. */
-const from = 2;
-
-/** What must be equal to the bit: the export, the last checkpoint's tensors, and the metrics. */
-function resultOf(run: string): unknown {
-  const {
-    "records.json": _,
-    "checkpoint.json": __,
-    ...last
-  } = filesOf(join(run, "checkpoints", `checkpoint-${steps}`));
-  const exported = readdirSync(run).filter((name) => name === "model" || name === "adapter");
-  return { last, exported: exported.map((name) => filesOf(join(run, name))), metrics: metricsOf(run) };
-}
-
 for (const [kind, values] of kinds) {
-  test(`${kind}: resumed at the same size, all is equal to the bit`, async () => {
-    const settings = { ...recipe, ...values };
-    const whole = fixture.path(`${kind}-whole`);
-    await trainOnRanks(2, { ...settings, output_dir: whole });
-    const want = resultOf(whole);
-    const again = fixture.path(`${kind}-again`);
-    cpSync(whole, again, { recursive: true });
-    cutTo(again, from);
-    await trainOnRanks(2, { ...settings, output_dir: again, resume_from_checkpoint: "latest" });
-    assert.deepEqual(resultOf(again), want);
-  });
-}
-
-for (const [kind, values] of kinds.slice(0, 2)) {
   test(`${kind}: on 2, 3, 1 and 4 ranks by turns the rows are the same, and the numbers within 1e-6`, async () => {
     const settings = { ...recipe, ...values };
     const [one, turns] = [fixture.path(`${kind}-one`), fixture.path(`${kind}-turns`)];
@@ -81,7 +52,7 @@ for (const [kind, values] of kinds.slice(0, 2)) {
     }
     const file =
       values["use_peft"] === true ? "adapter/adapter_model.safetensors" : "model/model.safetensors";
-    const far = distance(tensorsOf(join(turns, file)), tensorsOf(join(one, file)));
+    const far = distanceOf(tensorsOf(join(turns, file)), tensorsOf(join(one, file)));
     assert.ok(far < 1e-5, `weights differ by ${far}`);
   });
 }
@@ -111,22 +82,25 @@ test("a rank that may write no more ends all with one sentence; the run continue
   assert.ok(readdirSync(join(output, "checkpoints")).includes(`checkpoint-${steps}`));
 });
 
-/** Takes away what a run wrote after `step`, as if it had been killed there. */
-function cutTo(run: string, step: number): void {
-  for (const name of readdirSync(join(run, "checkpoints"))) {
-    if (Number(name.split("-")[1]) > step) rmSync(join(run, "checkpoints", name), { recursive: true });
-  }
-}
-
-/** ‖a − b‖ / ‖b‖ over all tensors. */
-function distance(a: Map<string, Float32Array>, b: Map<string, Float32Array>): number {
-  assert.deepEqual([...a.keys()], [...b.keys()]);
-  let [square, whole] = [0, 0];
-  for (const [name, values] of b) {
-    for (const [i, value] of values.entries()) {
-      square += (value - (a.get(name)?.[i] ?? Number.NaN)) ** 2;
-      whole += value ** 2;
-    }
-  }
-  return Math.sqrt(square / whole);
-}
+test("the best checkpoint is kept, put back and exported as by one process", async () => {
+  const [one, many] = [fixture.path("best-one"), fixture.path("best-many")];
+  // so high a rate that the evaluations become worse
+  const values = {
+    ...recipe,
+    ...{
+      use_peft: false,
+      learning_rate: 0.3,
+      lr_scheduler_type: "constant",
+      eval_strategy: "steps",
+      eval_steps: 1,
+    },
+    ...{ load_best_model_at_end: true, save_total_limit: 1 },
+  };
+  const { summary } = await runTraining({ ...values, shard: "none", output_dir: one });
+  assert.ok(summary.best !== null && summary.best.step < steps);
+  await trainOnRanks(2, { ...values, shard: "all", output_dir: many });
+  const [want, got] = [one, many].map((run) => readdirSync(join(run, "checkpoints")).sort());
+  assert.deepEqual(got, want);
+  const file = "model/model.safetensors";
+  assert.ok(distanceOf(tensorsOf(join(many, file)), tensorsOf(join(one, file))) < 1e-5);
+});

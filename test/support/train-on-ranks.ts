@@ -1,4 +1,5 @@
 /** Trainings on several ranks of this host, in tests. */
+import { readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { type Ended, type Running, startProcess } from "./command.ts";
 import { allEnded, freePort, placesOf, startRankPrograms } from "./rank-processes.ts";
@@ -38,4 +39,11 @@ export async function trainOnRanks(size: number, values: Values): Promise<Ended[
   if (ends.every(({ status }) => status === 0)) return ends;
   const said = ends.map((end, rank) => `rank ${rank}: ${JSON.stringify(end)}`);
   throw new Error(said.join("\n"));
+}
+
+/** Takes away the checkpoints that a run wrote after `step`, as if it had been killed there. */
+export function cutTo(run: string, step: number): void {
+  for (const name of readdirSync(join(run, "checkpoints"))) {
+    if (Number(name.split("-")[1]) > step) rmSync(join(run, "checkpoints", name), { recursive: true });
+  }
 }
