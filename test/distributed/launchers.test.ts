@@ -134,7 +134,7 @@ test("a rank whose configuration cannot be read tells the others, whether or not
     assert.equal(own?.status, 2);
     assert.match(own?.stderr ?? "", /^preftune: .*learning_rte/);
     assert.equal(told?.status, 8);
-    const { message } = JSON.parse(told?.stdout ?? "") as Error;
+    const { message } = JSON.parse(told?.stdout.trim().split("\n").at(-1) ?? "") as Error;
     assert.match(message, new RegExp(`^rank ${failing} \\(host \\S+, pid \\d+\\): .*learning_rte`));
   }
 });
