@@ -51,14 +51,15 @@ for (const [signal, victim, limit, message] of [
   });
 }
 
-test("a rank that ends without a word, by exit or a signal, is named long before the limit", async () => {
-  for (const does of ["exit", "vanish"] as const) {
-    const ranks = await startPlans([
-      { does: "steps", limit: never },
-      { does, limit: never },
-    ]);
-    await assertLost(ranks.slice(0, 1), /^rank 1 \(.*\) is gone, its process has ended; last at step/);
-  }
+test("a rank that ends without a word is named long before the limit; one that dies before it has connected, by the limit", async () => {
+  const exited = await startPlans([
+    { does: "steps", limit: never },
+    { does: "exit", limit: never },
+  ]);
+  await assertLost(exited.slice(0, 1), /^rank 1 \(.*\) is gone, its process has ended; last at step/);
+  const plan = { does: "wait", limit: 4 } as const;
+  const met = await startPlans([plan, { does: "only meet" }, plan]);
+  await assertLost([met[0] as Running, met[2] as Running], /^rank 1 gave no sign of life for \d+ s\. /);
 });
 
 test("a rank that fails says why; one that leaves while others wait is named; none hangs with a collective under way", async () => {

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { PreftuneError } from "../../src/base/errors.ts";
 import { readLaunch } from "../../src/distributed/launch.ts";
+import { meet, openStore } from "../../src/distributed/meeting.ts";
 import { RankGroup } from "../../src/distributed/rank-group.ts";
 import { type DType, itemSize, ops, scope, type Tensor, tensor } from "../../src/torch/index.ts";
 
@@ -18,7 +19,7 @@ export interface RankPlan {
     | "leave open"
     | "fail"
     | "exit"
-    | "vanish";
+    | "only meet";
   /** Seconds without a sign of life, and until all have to be there. */
   limit?: number;
   start?: number;
@@ -106,6 +107,7 @@ function checkRefusals(group: RankGroup): void {
   assert.throws(() => group.allGather(zeros(size), zeros(1, "float64")), /tensors of one type/);
   assert.throws(() => group.exchange(zeros(size), zeros(size + 1)), /equally many numbers for each/);
   assert.throws(() => group.exchange(zeros(size), zeros(size), [size]), /a count for each/);
+  if (ops.groupHasGpu() === 0) assert.throws(() => group.joinGpus(), /built without it.*"preftune doctor"/s);
   const values = zeros(1000);
   const pending = group.allReduce(values);
   assert.throws(() => ops.storageResize(values, 0), /which was not waited for/);
@@ -166,7 +168,7 @@ function steps(group: RankGroup, act: () => void = () => {}): never {
   }
 }
 
-const acts: Record<RankPlan["does"], (group: RankGroup) => unknown> = {
+const acts: Record<Exclude<RankPlan["does"], "only meet">, (group: RankGroup) => unknown> = {
   operations,
   bytes,
   steps,
@@ -195,12 +197,16 @@ const acts: Record<RankPlan["does"], (group: RankGroup) => unknown> = {
     throw new PreftuneError("a row is wrong");
   },
   exit: (group) => steps(group, () => process.exit(7)),
-  vanish: (group) => steps(group, () => process.kill(process.pid, "SIGKILL")),
 };
 
 try {
   const launch = readLaunch();
   if (launch === null) throw new Error("expected the variables of a launcher");
+  if (plan.does === "only meet") {
+    const store = await openStore(launch, 60_000);
+    await meet(store, launch, { self: "a test", timeout: 60_000, onComing: () => {}, signal: undefined });
+    process.exit();
+  }
   const limits = { rank_start_timeout: plan.start ?? 60, rank_timeout: plan.limit ?? 60 };
   using group = await RankGroup.join(launch, limits);
   process.stdout.write(`${JSON.stringify(acts[plan.does](group))}\n`);
