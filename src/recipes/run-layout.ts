@@ -50,7 +50,7 @@ export function layoutOfRun(
   const device = { ...own, memoryBytes: least(({ memory }) => memory), peaks };
   const hosts = group.hosts.map((ranks) => ranks.length);
   const { ranks } = planRun({
-    ...{ modelName: config.model_name_or_path, model, trained, keys: config, device },
+    ...{ modelName: "", model, trained, keys: config, device },
     dtype: environment.dtype === "bfloat16" ? "bfloat16" : "float32",
     cluster: clusterOf(hosts, device),
     ...{ utilisation: usualFraction(device), isUtilisationGiven: false, speedSource: "" },
