@@ -3,14 +3,14 @@ import type { Command } from "commander";
 import { ConfigError } from "../base/errors.ts";
 import { type Launch, readLaunch } from "../distributed/launch.ts";
 
-/** The one command that several ranks do together. */
-const together = "train";
+/** The commands that several ranks do together. */
+const together = ["train", "score"];
 
 /** From now on `preftune` refuses commands of one process where a launcher has started several. */
 export function refuseSeveralRanks(preftune: Command): void {
   preftune.hook("preAction", (_, command) => {
     const name = nameOf(command);
-    const launch = name === together ? null : launchOrNone();
+    const launch = together.includes(name) ? null : launchOrNone();
     if (launch === null) return;
     throw new ConfigError(
       `preftune ${name} is one process, and this is one of ${launch.size} (${startedBy(launch)}). ` +

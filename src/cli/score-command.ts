@@ -5,6 +5,8 @@ import { stringifyNumbers } from "../base/json-numbers.ts";
 import { loadMethod, readOption } from "../config/load-config.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import type { PreflightReport } from "../data/preflight.ts";
+import type { RankGroup } from "../distributed/rank-group.ts";
+import type { EnvironmentOptions } from "../forward/environment.ts";
 import { withLocalModels } from "../hub/hub-model.ts";
 import { methodsWhere, offlineMethods, wordList } from "../methods/index.ts";
 import type { Objective } from "../methods/objective.ts";
@@ -68,12 +70,32 @@ export function addScoreCommand(preftune: Command): void {
 }
 
 async function run(cli: CliOptions): Promise<void> {
+  const { openCommand } = await import("../recipes/ranks.ts");
+  const { toldToAll } = await import("../distributed/together.ts");
+  const cure = "Give all ranks the same options.";
+  const facts = { "options of score": { value: JSON.stringify(cli), cure } };
+  const { group, options } = await openCommand(environmentOf(cli), facts);
+  using _ = group;
+  try {
+    await runOn(cli, options, group);
+  } catch (error) {
+    throw toldToAll(group, error);
+  }
+}
+
+/** Scores on this rank, or the only process; rank 0 writes and prints. */
+async function runOn(
+  cli: CliOptions,
+  environment: EnvironmentOptions,
+  group: RankGroup | null,
+): Promise<void> {
   const { score, writeScores } = await import("../recipes/score.ts");
   const { isRewardModel } = await import("../recipes/score-rewards.ts");
   const phases = new Phases();
+  const isFirst = group === null || group.rank === 0;
   const objective = await objectiveNamed(cli);
   const scored = await withLocalModels({
-    ...environmentOf(cli),
+    ...environment,
     model: cli.model,
     adapter: cli.adapter ?? null,
     data: cli.data,
@@ -86,22 +108,32 @@ async function run(cli: CliOptions): Promise<void> {
       columns: columnsOf(cli),
       plain_strings: cli.plainStrings,
     },
-    onPhase: phases.listen,
+    onPhase: isFirst ? phases.listen : () => {},
   });
   const wantsRewards = objective?.over === "scores";
   if (wantsRewards || (objective === null && isRewardModel(scored.model, scored.adapter))) {
+    requireAlone(group);
     return runRewards(cli, scored, phases);
   }
   const { reference = null, perToken = false } = cli;
-  const result = await score({ ...scored, objective, reference, perToken });
+  const result = await score({ ...scored, objective, reference, perToken, group });
+  if (!isFirst) return group?.barrier();
   phases.done();
   finishFirst();
   writeScores(cli.output, result);
+  group?.barrier();
   const { objective: valued } = result;
   process.stdout.write(`${result.rows.length} rows scored: ${cli.output}\n${leftOutText(result.preflight)}`);
   if (valued === null) return;
   const value = { objective: valued.name, loss: valued.loss, ...valued.metrics };
   process.stdout.write(`${stringifyNumbers(value)}\n`);
+}
+
+function requireAlone(group: RankGroup | null): void {
+  if (group === null) return;
+  throw new ConfigError(
+    `${group.size} ranks were started, and a reward model scores in one process. Start preftune score without a launcher.`,
+  );
 }
 
 async function runRewards(

@@ -3,7 +3,7 @@ import { availableParallelism } from "node:os";
 import { codeVersion } from "../base/code-version.ts";
 import { ConfigError } from "../base/errors.ts";
 import type { PhaseListener } from "../base/phase-listener.ts";
-import { flatConfig } from "../config/keys.ts";
+import { defaultsOf, flatConfig } from "../config/keys.ts";
 import type { ResolvedConfig } from "../config/load-config.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import { agree, type Fact } from "../distributed/agree.ts";
@@ -62,6 +62,35 @@ export async function openRanks(
   });
 }
 
+/** What a command that several ranks do together computes on, on each. */
+export interface SharedCommand<Options> {
+  /** Null where this process is the only one. */
+  group: RankGroup | null;
+  options: Options;
+}
+
+/**
+ * Meets the other ranks of a command that has no run, and gives its options with the device and threads of this rank.
+ *
+ * @param facts - what must be alike besides versions
+ * @throws {ConfigError} naming a rank that has not come, or what differs, on all ranks
+ */
+export async function openCommand<Options extends Pick<RunConfig, "device" | "threads">>(
+  options: Options,
+  facts: Readonly<Record<string, Fact>>,
+): Promise<SharedCommand<Options>> {
+  const launch = readLaunch();
+  if (launch === null) return { group: null, options };
+  const limits = defaultsOf(["rank_start_timeout", "rank_timeout"]);
+  const group = await RankGroup.join(launch, limits, { endsProcess: true });
+  return await failingTogether(group, async () => {
+    agree(group, { ...softwareFacts(), ...facts });
+    const machine = machineOf(group, options);
+    if (machine.device.startsWith("cuda")) group.joinGpus();
+    return { group, options: { ...options, ...machine } };
+  });
+}
+
 /** `options` whose listeners also say what this rank does, for the others' messages should it be lost. */
 export function notedBy<T extends Listeners>(group: RankGroup | null, options: T): T {
   if (group === null) return options;
@@ -101,7 +130,10 @@ function configFacts(config: RunConfig): Record<string, Fact> {
 }
 
 /** What this rank computes on. */
-function machineOf(group: RankGroup, { device, threads }: RunConfig): Pick<RunConfig, "device" | "threads"> {
+function machineOf(
+  group: RankGroup,
+  { device, threads }: Pick<RunConfig, "device" | "threads">,
+): Pick<RunConfig, "device" | "threads"> {
   const own = deviceOfRank(device, placeOnHost(group), devices());
   requireOwnGpus(group, own.startsWith("cuda:") ? visibleGpu(Number(own.slice("cuda:".length))) : null);
   return { device: own, threads: threads ?? threadsOfRank(group, availableParallelism()) };

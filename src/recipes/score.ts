@@ -6,6 +6,7 @@ import { stringifyNumbers } from "../base/json-numbers.ts";
 import type { PhaseListener } from "../base/phase-listener.ts";
 import { describeOrigin, type Example } from "../data/example.ts";
 import { assertPreflight, type PreflightReport } from "../data/preflight.ts";
+import type { RankGroup } from "../distributed/rank-group.ts";
 import { readAdapter } from "../formats/adapter.ts";
 import type { MicroBatch } from "../forward/batch.ts";
 import { type EnvironmentOptions, settleEnvironment } from "../forward/environment.ts";
@@ -22,6 +23,7 @@ import type { ReferenceSource } from "../train/completion-logps.ts";
 import { evaluate } from "../train/evaluate.ts";
 import { type DataSelection, prepareData, rowsOf, taskOf } from "../train/prepare-data.ts";
 import { givenReference, liveReference, modelReference, referenceFrom } from "../train/reference.ts";
+import { shareOf } from "../train/row-shares.ts";
 import { evaluationBatches } from "../train/step-source.ts";
 
 /** What to score, with what. Names as in a run's configuration where it has them. */
@@ -38,6 +40,8 @@ export interface ScoreOptions extends EnvironmentOptions {
   batchSize?: number;
   selection?: Partial<DataSelection>;
   onPhase?: PhaseListener;
+  /** The ranks that share the rows, each with the whole model, and all of which get the result; left out: this process is the only one. */
+  group?: RankGroup | null;
 }
 
 /** One scored row. */
@@ -90,13 +94,14 @@ export async function score(given: ScoreOptions): Promise<ScoreResult> {
     per_device_eval_batch_size: batchSize,
     share_prompt: true,
   });
-  const rows = scoreRows({ model, numerics, batches, onPhase }, dataset.examples, options.perToken ?? false);
+  const { group = null, perToken = false } = options;
+  const rows = scoreRows({ model, numerics, batches, group, onPhase }, dataset.examples, perToken);
   const objective = options.objective ?? null;
   if (objective === null) return { rows, objective: null, preflight: dataset.report };
   const reference = needsReference(objective)
     ? referenceOf(options, { model, adapter, numerics, batches, examples: dataset.examples })
     : null;
-  const { metrics } = evaluate({ model, objective, numerics, reference }, batches, dataset.examples);
+  const { metrics } = evaluate({ model, objective, numerics, reference, group }, batches, dataset.examples);
   const { loss = Number.NaN, ...others } = metrics;
   return { rows, objective: { name: objective.name, loss, metrics: others }, preflight: dataset.report };
 }
@@ -108,7 +113,13 @@ interface Scoring {
 }
 
 function scoreRows(
-  { model, numerics, batches, onPhase }: Scoring & { onPhase: PhaseListener },
+  {
+    model,
+    numerics,
+    batches,
+    group,
+    onPhase,
+  }: Scoring & Pick<ScoreOptions, "group"> & { onPhase: PhaseListener },
   examples: readonly Example[],
   perToken: boolean,
 ): ScoredRow[] {
@@ -118,9 +129,11 @@ function scoreRows(
     "logps/chosen": Number.NaN,
     "num_tokens/chosen": 0,
   }));
-  let done = 0;
-  onPhase("rows scored", done, examples.length);
-  for (const batch of batches) {
+  const share = shareOf(batches, group ?? null);
+  const found: number[] = [];
+  onPhase("rows scored", 0, examples.length);
+  for (const [round, batch] of share.entries()) {
+    if (batch.isIdle === true) break;
     for (const answer of scoreBatch(model, batch, numerics)) {
       const row = at(rows, answer.index);
       const role = answer.completion === 0 ? "chosen" : "rejected";
@@ -129,9 +142,13 @@ function scoreRows(
       row[`num_tokens/${role}`] = answer.logps.length;
       if (perToken) row[`token_logps/${role}`] = Array.from(answer.logps);
     }
-    done += batch.indices.length;
-    onPhase("rows scored", done, examples.length);
+    found.push(...batch.indices);
+    onPhase("rows scored", Math.ceil(((round + 1) * examples.length) / share.length), examples.length);
   }
+  if (group === null || group === undefined) return rows;
+  // each row is of one rank
+  const all = group.gather(found.map((index): [number, ScoredRow] => [index, at(rows, index)])).flat();
+  for (const [index, row] of all) rows[index] = row;
   return rows;
 }
 

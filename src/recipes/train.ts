@@ -253,10 +253,11 @@ function measureRows(
   { dataset }: PreparedData,
   config: RunConfig,
 ): Measure {
+  const group = training.ranks?.group ?? null;
   const examples = dataset.evalExamples ?? [];
   const scores = training.objective.over === "scores";
   const batches = evaluationBatches(examples, { ...config, scores });
-  return (_step, onBatch) => evaluate({ ...training, reference }, batches, examples, onBatch);
+  return (_step, onBatch) => evaluate({ ...training, reference, group }, batches, examples, onBatch);
 }
 
 /** The state that a resumed run continues from, its records cut back to it; null when it begins again. */

@@ -29,7 +29,10 @@ import { shareOf } from "./row-shares.ts";
 import type { BatchListener, Training } from "./step.ts";
 
 /** What evaluating needs of a training. */
-export type Evaluated = Pick<Training<Decoder>, "model" | "objective" | "numerics" | "reference" | "ranks">;
+export interface Evaluated extends Pick<Training<Decoder>, "model" | "objective" | "numerics" | "reference"> {
+  /** The ranks that share the batches; left out: this process is the only one. */
+  group?: RankGroup | null;
+}
 
 /** Result of an evaluation. */
 export interface Evaluation {
@@ -58,7 +61,7 @@ export function evaluate(
   onBatch: BatchListener = () => {},
 ): Evaluation {
   const { model, objective, numerics } = training;
-  const group = training.ranks?.group ?? null;
+  const { group = null } = training;
   const share = shareOf(batches, group);
   const totals = totalsOf(batches, objective);
   const means = new CompletionValues(examples);
