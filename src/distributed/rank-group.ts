@@ -66,6 +66,7 @@ interface Shared {
   /** Whether a rank is lost: what the group of the addon waits for does not come. */
   isLost: boolean;
   record: Collective[] | null;
+  hasGpus: boolean;
   usage: GroupUsage;
 }
 
@@ -149,6 +150,7 @@ export class RankGroup implements Disposable {
       timeout,
       isLost: false,
       record: null,
+      hasGpus: false,
       usage: { waited: 0, sent: 0 },
     };
     try {
@@ -174,7 +176,7 @@ export class RankGroup implements Disposable {
     const group = this.#named(() =>
       ops.groupJoin(store, key, place.rank, place.size, address, timeout, beats),
     );
-    return new RankGroup(place, this.#shared, group, true);
+    return new RankGroup(place, this.#shared, this.#withGpus(group, key), true);
   }
 
   /**
@@ -189,9 +191,14 @@ export class RankGroup implements Disposable {
           'The line "ranks" of "preftune doctor" says which, and the command that gets them. Or set device: cpu, or start one process.',
       );
     }
-    const { store, beats } = this.#shared;
-    const key = `${prefixOf(this.launch)}/gpus`;
-    this.#group = this.#named(() => ops.groupJoinGpu(this.#group, store, key, beats));
+    this.#shared.hasGpus = true;
+    this.#group = this.#withGpus(this.#group, `${prefixOf(this.launch)}/group`);
+  }
+
+  /** The group, of NCCL too where the run's ranks have GPUs. */
+  #withGpus(group: number, key: string): number {
+    const { store, beats, hasGpus } = this.#shared;
+    return hasGpus ? this.#named(() => ops.groupJoinGpu(group, store, `${key}/gpus`, beats)) : group;
   }
 
   /** Begins to note the collectives of this process, those of parts of the group too; the list grows while they are begun. */
