@@ -64,7 +64,7 @@ export function runModel(
   data: PreparedData,
   { scores, shared }: { scores: boolean; shared: SharedWork | null },
 ): RunModel {
-  const layout = shared === null ? null : rankLayout(shared.group, scores ? "none" : shared.layout.shard);
+  const layout = shared === null ? null : rankLayout(shared.group, shared.layout.shard);
   const sharers = layout?.sharers ?? null;
   const trained: TrainedModel<HeadedModel> & Partial<Pick<ShardedTraining, "sharded">> = seeded(
     config.seed,

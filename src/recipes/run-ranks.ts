@@ -3,6 +3,7 @@ import { ConfigError } from "../base/errors.ts";
 import { isOnPolicy } from "../config/online-keys.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import type { RankGroup } from "../distributed/rank-group.ts";
+import { methodOf } from "../methods/index.ts";
 import type { Checkpoint } from "../runs/checkpoints.ts";
 import { type OpenRun, type RunPaths, runPaths } from "../runs/run-directory.ts";
 
@@ -15,6 +16,12 @@ export function refuseOnRanks(config: RunConfig, size: number): void {
     throw new ConfigError(
       `${size} ranks were started, and an on-policy run (reward_funcs, reward_model, judge) is one process: its engine and its ` +
         "rewards are not shared out. Start it without a launcher.",
+    );
+  }
+  const { shard } = config;
+  if (methodOf(config.method.objective).over === "scores" && shard !== "auto" && shard !== "none") {
+    throw new ConfigError(
+      `shard: a reward model is not divided among ranks, got ${shard}. Take none: each rank holds all of it.`,
     );
   }
   if (config.optimizer_in_backward) {

@@ -161,7 +161,7 @@ async function* trainRun(
   // the model, what of it is trained and by what, and what it is compared with
   using memory = new DisposableStack();
   const scores = objective.over === "scores";
-  const shared = yield* sharedWork(group, config, environment, data);
+  const shared = yield* sharedWork(group, scores ? { ...config, shard: "none" } : config, environment, data);
   const trained = runModel({ ...config, baseModel }, environment, data, { scores, shared });
   memory.defer(() => trained.dispose());
   const numerics = {

@@ -124,13 +124,6 @@ export class ShardedUnit {
     return viewing.keep(ops.view(ops.narrow(this.#part, 0, first, (to - from) * size), segment.dtype));
   }
 
-  /** Bytes that a gathering sends from this rank, and an exchange of gradients. */
-  get traffic(): { gather: number; exchange: number } {
-    const { partBytes, trainedNumel, ranks } = this.layout;
-    const own = at(this.layout.trainedCounts(), this.#group.rank);
-    return { gather: partBytes * (ranks - 1), exchange: 4 * (trainedNumel - own) };
-  }
-
   /** Begins to gather the unit, unless it is there or on its way. */
   start(): void {
     if (this.#isThere || this.#gathering !== null) return;

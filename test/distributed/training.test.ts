@@ -64,6 +64,7 @@ const cases: Case[] = [
   { family: "llama_untied", objective: "slime", tuned: "lora + embedding", shard: "all", size: 3, more: { ...accumulated } },
   { family: "qwen3", objective: "slime", tuned: "dora", shard: "all", size: 2, more: { ...recomputed, ...kept } },
   { family: "qwen3", objective: "dpo", tuned: "lora + lm_head", shard: "none", size: 4, more: { ...inHalf } },
+  { family: "qwen3", objective: "reward", tuned: "full", shard: "none", size: 2 },
   { family: "qwen3", objective: "sft", tuned: "full", shard: "all", size: 3, more: { ...watched } },
   { family: "gemma3", objective: "slime", tuned: "lora", shard: "none", size: 3, more: { ...recomputed, ...watched } },
   { family: "gemma3", objective: "simpo", tuned: "full", shard: "all", size: 2, more: { ...kept } },
