@@ -106,7 +106,7 @@ const damages: [string, (dir: string, other: string) => void, RegExp][] = [
   [
     "a newer format",
     (dir) => writeFileSync(join(dir, "checkpoint.json"), '{"version":2}'),
-    /expected .* version 1, got version 2\. A newer preftune wrote it: update this one/,
+    /expected .* version 1, got version 2\. A newer version has written it: update preftune/,
   ],
 ];
 const second = sliceFileName(1, 2);

@@ -27,13 +27,13 @@ const recipe: Values = {
   per_device_train_batch_size: 1,
   train_batch_size: 4,
   learning_rate: 1e-3,
-  max_steps: 40,
+  max_steps: 24,
   eval_steps: 5,
   save_steps: 2,
   logging_steps: 1,
   save_total_limit: 3,
   // a stopped rank is found by its silence
-  rank_timeout: 5,
+  rank_timeout: 3,
   rank_start_timeout: 20,
 };
 
@@ -65,7 +65,7 @@ async function disturbed(ranks: readonly Running[], random: Random): Promise<boo
   const all = Promise.all(ranks.map(({ ended }) => ended));
   // once in four while it starts or loads, else from its first step on
   const first = random.below(4) === 0 ? wait(300) : (ranks[0] as Running).saw('"grad_norm"').catch(() => {});
-  await Promise.race([first.then(() => wait(random.below(2500))), all]);
+  await Promise.race([first.then(() => wait(random.below(1000))), all]);
   const { child } = ranks[victim] as Running;
   if (child.exitCode !== null) {
     const ends = await within(Promise.all(ranks.map(({ ended }) => ended)), "a run that nobody disturbed");

@@ -60,6 +60,9 @@ const othersOptions = [
   "src/report/style-sheet.ts",
 ];
 
+/** Options of torchrun, srun and sbatch. */
+const launchersOptions = ["--no-python", "--nproc-per-node", "--ntasks-per-node", "--ntasks", "--requeue"];
+
 test("every `key: value` that a message tells to set is accepted", () => {
   const hints = find(
     /\b(?:[Ss]et|[Gg]ive|[Uu]se|[Tt]ake|[Aa]dd|[Uu]nset|or|with|and) ([a-z][a-z_0-9]*): ("[^"]*"|\[[^\]]*\]|\{[^}]*\}|[\w.-]*\w)/g,
@@ -77,6 +80,7 @@ test("every --option that a message names is one of the command line", () => {
   const known = new Set([
     "--help",
     "--version",
+    ...launchersOptions,
     ...CONFIG_KEYS.map((key) => `--${key}`),
     ...[...commands.values()].flatMap(({ options }) => options.flatMap(({ long }) => long ?? [])),
   ]);

@@ -70,7 +70,7 @@ function promised(
     .sort();
 }
 
-// those of several ranks: test/distributed/training.test.ts
+// those of several ranks: test/campaign/ranks-matrix.test.ts
 const onRows = ({ onPolicy, needs }: MetricInfo): boolean => onPolicy !== true && needs !== "several ranks";
 
 const keysOf = (row: MetricRow | undefined) => Object.keys(row ?? {}).sort();
