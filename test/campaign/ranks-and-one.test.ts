@@ -58,7 +58,7 @@ function largest(some: readonly MetricRow[], others: readonly MetricRow[], key: 
 }
 
 for (const [kind, { values, file }] of Object.entries(kinds)) {
-  test(kind, { skip: isNightly || kind !== "LoRA without" ? false : "nightly only" }, async () => {
+  test(kind, { skip: isNightly || kind === "LoRA with dropout" ? false : "nightly only" }, async () => {
     const alone = fixture.path(`${kind} alone`);
     await runTraining({ ...recipe, ...values, output_dir: alone });
     for (const size of isNightly ? [2, 3, 4] : [3]) {

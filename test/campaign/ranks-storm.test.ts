@@ -1,7 +1,7 @@
 /**
  * Runs on several ranks of which one is killed, stopped or ended at a random moment: of loading, a step, an evaluation, a save, the
  * export. All others end soon and name it; the run, resumed on a random number of ranks again and again, comes to the weights of
- * one process. Ten rounds in `npm test`, 200 in the nightly run.
+ * one process. Four rounds in `npm test`, 200 in the nightly run.
  */
 import assert from "node:assert/strict";
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
@@ -14,7 +14,7 @@ import type { Ended, Running } from "../support/command.ts";
 import { freePort, placesOf, startRanks } from "../support/rank-processes.ts";
 import { distanceOf, runFixture, runTraining, tensorsOf, type Values } from "../support/runs.ts";
 
-const rounds = amount(10, 200);
+const rounds = amount(4, 200);
 const fixture = runFixture({ family: "qwen3", rows: 20, held: 4 });
 after(() => fixture[Symbol.dispose]());
 

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { readdirSync, writeFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
-import { after, test } from "node:test";
+import { after, suite, test } from "node:test";
 import { readMetrics } from "../../src/runs/metrics.ts";
 import type { Ended, Running } from "../support/command.ts";
 import {
@@ -62,99 +62,103 @@ async function resume(file: string, size: number): Promise<void> {
 
 const skip = skipWithoutTorchrun();
 
-test("torchrun: rank 0 alone prints, threads are shared out", { skip }, async () => {
-  const ended = await startTorchrun(twoRanks, ["train", runFile("whole")]).ended;
-  assert.equal(ended.status, 0, ended.stderr);
-  const starts = linesOf(ended, "start");
-  assert.equal(starts.length, 1);
-  const threads = Math.max(1, Math.floor(availableParallelism() / 2));
-  assert.match(starts[0] ?? "", new RegExp(`"threads":${threads},`));
-  assert.equal(linesOf(ended, "end").length, 1);
-  assert.equal(linesOf(ended, "global_step").length, 40);
-  assert.doesNotMatch(ended.stderr, /Gloo|c10d|TCPStore/);
-});
+// they wait for processes most of the time
+suite("ranks", { concurrency: 3 }, () => {
+  test("torchrun: rank 0 alone prints, threads are shared out", { skip }, async () => {
+    const ended = await startTorchrun(twoRanks, ["train", runFile("whole")]).ended;
+    assert.equal(ended.status, 0, ended.stderr);
+    const starts = linesOf(ended, "start");
+    assert.equal(starts.length, 1);
+    const threads = Math.max(1, Math.floor(availableParallelism() / 2));
+    assert.match(starts[0] ?? "", new RegExp(`"threads":${threads},`));
+    assert.equal(linesOf(ended, "end").length, 1);
+    assert.equal(linesOf(ended, "global_step").length, 40);
+    assert.doesNotMatch(ended.stderr, /Gloo|c10d|TCPStore/);
+  });
 
-test("torchrun --max-restarts: a rank that is killed is named, and the run gets the numbers of an undisturbed one", {
-  skip,
-}, async () => {
-  const torchrun = startTorchrun([...twoRanks, "--max-restarts", "1"], ["train", runFile("restarted")]);
-  const pid = await rankAtWork(torchrun);
-  process.kill(pid, "SIGKILL");
-  const ended = await torchrun.ended;
-  assert.equal(ended.status, 0, ended.stderr);
-  assert.match(
-    ended.stderr,
-    new RegExp(`preftune: rank 1 \\(host \\S+, pid ${pid}\\) is gone, .*last at step`),
-  );
-  assert.equal(linesOf(ended, "start").length, 2);
-  assert.match(ended.stdout, /resumed from .*checkpoint-10/);
-  assert.deepEqual(metricsOf(fixture.path("restarted")), metricsOf(fixture.path("whole")));
-});
-
-test("torchrun: the others of a rank that is killed end with their own status, within seconds", {
-  skip,
-}, async () => {
-  const torchrun = startTorchrun([...twoRanks], ["train", runFile("killed")]);
-  const pid = await rankAtWork(torchrun);
-  process.kill(pid, "SIGKILL");
-  const { status, stderr } = await torchrun.ended;
-  assert.equal(status, 1);
-  assert.match(stderr, /Root Cause[\s\S]*rank +: 1 [\s\S]*exitcode +: -9 /);
-  assert.doesNotMatch(stderr, /exitcode +: -15/);
-  assert.deepEqual(readdirSync(fixture.path("killed", "checkpoints")), ["checkpoint-10"]);
-});
-
-for (const who of ["one rank", "the agent"]) {
-  test(`SIGTERM at ${who}: all stop after the same step with one checkpoint, and resume on one process`, {
+  test("torchrun --max-restarts: a rank that is killed is named, and the run gets the numbers of an undisturbed one", {
     skip,
   }, async () => {
-    const name = who.replace(" ", "-");
-    const file = runFile(name);
-    const torchrun = startTorchrun(twoRanks, ["train", file]);
+    const torchrun = startTorchrun([...twoRanks, "--max-restarts", "1"], ["train", runFile("restarted")]);
     const pid = await rankAtWork(torchrun);
-    process.kill(who === "one rank" ? pid : (torchrun.child.pid ?? 0), "SIGTERM");
-    const { status, stderr, stdout } = await torchrun.ended;
-    // the agent ends with 1 after a signal, whatever its ranks do
-    assert.equal(status, who === "one rank" ? 0 : 1, stderr);
-    const [, step] =
-      /stopped after step (\d+); resume with:\n {2}.* --resume\n\(with the same launcher/.exec(stderr) ?? [];
-    assert.equal(stepsOf(name).at(-1), Number(step));
-    assert.ok(readdirSync(fixture.path(name, "checkpoints")).includes(`checkpoint-${step}`));
-    assert.equal(linesOf({ stdout }, "end").length, 1);
-    assert.doesNotMatch(stderr, /exitcode/);
-    await resume(file, 1);
-    const [got, whole] = [name, "whole"].map((run) => readMetrics(fixture.path(run, "metrics.jsonl")));
-    for (const [i, row] of (whole ?? []).entries()) {
-      const far = Math.abs(Number(got?.[i]?.["loss"]) - Number(row["loss"]));
-      assert.ok(far < 1e-4 * Math.abs(Number(row["loss"])), `step ${i + 1}: ${far}`);
+    process.kill(pid, "SIGKILL");
+    const ended = await torchrun.ended;
+    assert.equal(ended.status, 0, ended.stderr);
+    assert.match(
+      ended.stderr,
+      new RegExp(`preftune: rank 1 \\(host \\S+, pid ${pid}\\) is gone, .*last at step`),
+    );
+    assert.equal(linesOf(ended, "start").length, 2);
+    assert.match(ended.stdout, /resumed from .*checkpoint-10/);
+    assert.deepEqual(metricsOf(fixture.path("restarted")), metricsOf(fixture.path("whole")));
+  });
+
+  test("torchrun: the others of a rank that is killed end with their own status, within seconds", {
+    skip,
+  }, async () => {
+    const torchrun = startTorchrun([...twoRanks], ["train", runFile("killed")]);
+    const pid = await rankAtWork(torchrun);
+    process.kill(pid, "SIGKILL");
+    const { status, stderr } = await torchrun.ended;
+    assert.equal(status, 1);
+    assert.match(stderr, /Root Cause[\s\S]*rank +: 1 [\s\S]*exitcode +: -9 /);
+    assert.doesNotMatch(stderr, /exitcode +: -15/);
+    assert.deepEqual(readdirSync(fixture.path("killed", "checkpoints")), ["checkpoint-10"]);
+  });
+
+  for (const who of ["one rank", "the agent"]) {
+    test(`SIGTERM at ${who}: all stop after the same step with one checkpoint, and resume on one process`, {
+      skip,
+    }, async () => {
+      const name = who.replace(" ", "-");
+      const file = runFile(name);
+      const torchrun = startTorchrun(twoRanks, ["train", file]);
+      const pid = await rankAtWork(torchrun);
+      process.kill(who === "one rank" ? pid : (torchrun.child.pid ?? 0), "SIGTERM");
+      const { status, stderr, stdout } = await torchrun.ended;
+      // the agent ends with 1 after a signal, whatever its ranks do
+      assert.equal(status, who === "one rank" ? 0 : 1, stderr);
+      const [, step] =
+        /stopped after step (\d+); resume with:\n {2}.* --resume\n\(with the same launcher/.exec(stderr) ??
+        [];
+      assert.equal(stepsOf(name).at(-1), Number(step));
+      assert.ok(readdirSync(fixture.path(name, "checkpoints")).includes(`checkpoint-${step}`));
+      assert.equal(linesOf({ stdout }, "end").length, 1);
+      assert.doesNotMatch(stderr, /exitcode/);
+      await resume(file, 1);
+      const [got, whole] = [name, "whole"].map((run) => readMetrics(fixture.path(run, "metrics.jsonl")));
+      for (const [i, row] of (whole ?? []).entries()) {
+        const far = Math.abs(Number(got?.[i]?.["loss"]) - Number(row["loss"]));
+        assert.ok(far < 1e-4 * Math.abs(Number(row["loss"])), `step ${i + 1}: ${far}`);
+      }
+    });
+  }
+
+  test("srun's and Kubeflow's variables", async () => {
+    const port = String(await freePort());
+    const slurm = [0, 1].map((rank) => ({
+      SLURM_JOB_ID: "17",
+      SLURM_STEP_ID: "0",
+      SLURM_PROCID: String(rank),
+      SLURM_LOCALID: String(rank),
+      SLURM_NTASKS: "2",
+      SLURM_NTASKS_PER_NODE: "2",
+      SLURM_STEP_NODELIST: "localhost",
+      MASTER_PORT: port,
+    }));
+    // of a pod: no local rank
+    const kubeflow = placesOf(2, await freePort()).map(({ LOCAL_RANK, LOCAL_WORLD_SIZE, ...place }) => place);
+    for (const [name, places] of Object.entries({ slurm, kubeflow })) {
+      const file = runFile(name, { max_steps: 3 });
+      for (const { status, stderr } of await allEnded(startRanks(["train", file], places)))
+        assert.equal(status, 0, stderr);
+      assert.deepEqual(stepsOf(name), [1, 2, 3]);
     }
   });
-}
 
-test("srun's and Kubeflow's variables", async () => {
-  const port = String(await freePort());
-  const slurm = [0, 1].map((rank) => ({
-    SLURM_JOB_ID: "17",
-    SLURM_STEP_ID: "0",
-    SLURM_PROCID: String(rank),
-    SLURM_LOCALID: String(rank),
-    SLURM_NTASKS: "2",
-    SLURM_NTASKS_PER_NODE: "2",
-    SLURM_STEP_NODELIST: "localhost",
-    MASTER_PORT: port,
-  }));
-  // of a pod: no local rank
-  const kubeflow = placesOf(2, await freePort()).map(({ LOCAL_RANK, LOCAL_WORLD_SIZE, ...place }) => place);
-  for (const [name, places] of Object.entries({ slurm, kubeflow })) {
-    const file = runFile(name, { max_steps: 3 });
-    for (const { status, stderr } of await allEnded(startRanks(["train", file], places)))
-      assert.equal(status, 0, stderr);
-    assert.deepEqual(stepsOf(name), [1, 2, 3]);
-  }
-});
-
-test("a process in the shell of salloc waits for nobody", async () => {
-  const shell = { SLURM_JOB_ID: "17", SLURM_NTASKS: "2", SLURM_JOB_NODELIST: "localhost" };
-  const [ended] = await allEnded(startRanks(["train", runFile("alone", { max_steps: 1 })], [shell]));
-  assert.equal(ended?.status, 0, ended?.stderr);
+  test("a process in the shell of salloc waits for nobody", async () => {
+    const shell = { SLURM_JOB_ID: "17", SLURM_NTASKS: "2", SLURM_JOB_NODELIST: "localhost" };
+    const [ended] = await allEnded(startRanks(["train", runFile("alone", { max_steps: 1 })], [shell]));
+    assert.equal(ended?.status, 0, ended?.stderr);
+  });
 });

@@ -5,7 +5,7 @@ import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { type AddressInfo, createServer } from "node:net";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
-import { after, test } from "node:test";
+import { after, suite, test } from "node:test";
 import type { Running } from "../support/command.ts";
 import { allEnded, freePort, placesOf, startRankPrograms } from "../support/rank-processes.ts";
 import { scratch } from "../support/scratch.ts";
@@ -47,152 +47,158 @@ async function ranksOf(plans: StartPlan[]): Promise<RankEnd[]> {
   }));
 }
 
-test("ranks that agree know each other, their host and their threads", async () => {
-  const plan = { values, directory: dir, model: "a" };
-  const ends = await ranksOf([plan, plan]);
-  for (const { status, last, stderr } of ends) {
-    assert.equal(status, 0, stderr);
-    const threads = Math.max(1, Math.floor(availableParallelism() / 2));
-    assert.deepEqual(last, {
-      all: [0, 1],
-      hosts: [[0, 1]],
-      device: "cpu",
-      threads,
-      resume_from_checkpoint: null,
-    });
-    assert.equal(stderr, "");
-  }
-});
-
-test("another configuration, weights or directory on a rank is the same error on all, which names it", async () => {
-  const other = join(dir, "elsewhere");
-  mkdirSync(other);
-  const both = { values };
-  const cases: [StartPlan, StartPlan, RegExp][] = [
-    [
-      both,
-      { values: { ...values, learning_rate: 0.5, beta: 3 } },
-      /^the ranks of this run differ:\n {2}beta: 2 on ranks 0 and 2 \(host \S+\), 3 on rank 1 \(host \S+\)\n {2}simpo_gamma: .*\n {2}learning_rate: .* 0\.5 on rank 1 .*\nStart all ranks with the same configuration/,
-    ],
-    [
-      { values, model: "abc" },
-      { values, model: "abd" },
-      /weights and config\.json of the model: abc on ranks 0 and 2 \(host \S+\), abd on rank 1 .*\nCopy the same files/,
-    ],
-    [
-      { values, directory: dir },
-      { values, directory: other },
-      /output_dir .* is not one directory: rank 0 \(host \S+\) did not see what rank 1 \(host \S+\) wrote; .*\n.*file system that all hosts share/,
-    ],
-    [
-      { values, directory: dir },
-      { values, directory: join(dir, "nowhere") },
-      /output_dir .* cannot be written: rank 1 \(host \S+\): ENOENT/,
-    ],
-  ];
-  for (const [one, two, expected] of cases) {
-    const ends = await ranksOf([one, two, one]);
-    for (const { status, last } of ends) {
-      assert.equal(status, 2);
-      assert.match(String(last.message), expected);
+// they wait for processes most of the time
+suite("ranks", { concurrency: 3 }, () => {
+  test("ranks that agree know each other, their host and their threads", async () => {
+    const plan = { values, directory: dir, model: "a" };
+    const ends = await ranksOf([plan, plan]);
+    for (const { status, last, stderr } of ends) {
+      assert.equal(status, 0, stderr);
+      const threads = Math.max(1, Math.floor(availableParallelism() / 2));
+      assert.deepEqual(last, {
+        all: [0, 1],
+        hosts: [[0, 1]],
+        device: "cpu",
+        threads,
+        resume_from_checkpoint: null,
+      });
+      assert.equal(stderr, "");
     }
-  }
-});
+  });
 
-test("a rank's error ends all of them: its own with it, the others with its sentence", async () => {
-  for (const [fails, own, other, message] of [
-    [
-      "in work",
-      { name: "RankFailure", status: 1 },
-      { name: "RankFailure", status: 1 },
-      /^rank 1 \(host \S+\): the disk is full$/,
-    ],
-    [
-      "in a collective",
-      { name: "TypeError", status: 1 },
-      { name: "LostRankError", status: 8 },
-      /^rank 1 \(host \S+, pid \d+\): a bug$/,
-    ],
-  ] as const) {
-    const ends = await ranksOf([{ values }, { values, fails }, { values }]);
-    for (const [rank, { status, stderr, last }] of ends.entries()) {
-      assert.deepEqual({ name: last.name, status }, rank === 1 ? own : other);
-      assert.equal(stderr, "", "nothing of torch's own");
-      if (rank !== 1) assert.match(String(last.message), message);
+  test("another configuration, weights or directory on a rank is the same error on all, which names it", async () => {
+    const other = join(dir, "elsewhere");
+    mkdirSync(other);
+    const both = { values };
+    const cases: [StartPlan, StartPlan, RegExp][] = [
+      [
+        both,
+        { values: { ...values, learning_rate: 0.5, beta: 3 } },
+        /^the ranks of this run differ:\n {2}beta: 2 on ranks 0 and 2 \(host \S+\), 3 on rank 1 \(host \S+\)\n {2}simpo_gamma: .*\n {2}learning_rate: .* 0\.5 on rank 1 .*\nStart all ranks with the same configuration/,
+      ],
+      [
+        { values, model: "abc" },
+        { values, model: "abd" },
+        /weights and config\.json of the model: abc on ranks 0 and 2 \(host \S+\), abd on rank 1 .*\nCopy the same files/,
+      ],
+      [
+        { values, directory: dir },
+        { values, directory: other },
+        /output_dir .* is not one directory: rank 0 \(host \S+\) did not see what rank 1 \(host \S+\) wrote; .*\n.*file system that all hosts share/,
+      ],
+      [
+        { values, directory: dir },
+        { values, directory: join(dir, "nowhere") },
+        /output_dir .* cannot be written: rank 1 \(host \S+\): ENOENT/,
+      ],
+    ];
+    for (const [one, two, expected] of cases) {
+      const ends = await ranksOf([one, two, one]);
+      for (const { status, last } of ends) {
+        assert.equal(status, 2);
+        assert.match(String(last.message), expected);
+      }
     }
-  }
-});
+  });
 
-test("a rank that is in uninterrupted work ends all the same once another has failed or is gone, and says why", async () => {
-  const busy = { values, isBusyFor: 120 };
-  const [one] = await allEnded(await startPlans([busy, { values, fails: "in a collective" }]));
-  assert.equal(one?.status, 8);
-  assert.match(one?.stderr ?? "", /^preftune: rank 1 \(host \S+, pid \d+\): a bug\n$/);
-  const ranks = await startPlans([busy, busy, busy]);
-  await Promise.all(ranks.map(({ saw }) => saw("busy")));
-  ranks[1]?.child.kill("SIGKILL");
-  const killed = performance.now();
-  const ends = await allEnded(ranks);
-  for (const { status, stderr } of [ends[0], ends[2]].filter((end) => end !== undefined)) {
-    assert.equal(status, 8);
-    assert.match(
-      stderr,
+  test("a rank's error ends all of them: its own with it, the others with its sentence", async () => {
+    for (const [fails, own, other, message] of [
+      [
+        "in work",
+        { name: "RankFailure", status: 1 },
+        { name: "RankFailure", status: 1 },
+        /^rank 1 \(host \S+\): the disk is full$/,
+      ],
+      [
+        "in a collective",
+        { name: "TypeError", status: 1 },
+        { name: "LostRankError", status: 8 },
+        /^rank 1 \(host \S+, pid \d+\): a bug$/,
+      ],
+    ] as const) {
+      const ends = await ranksOf([{ values }, { values, fails }, { values }]);
+      for (const [rank, { status, stderr, last }] of ends.entries()) {
+        assert.deepEqual({ name: last.name, status }, rank === 1 ? own : other);
+        assert.equal(stderr, "", "nothing of torch's own");
+        if (rank !== 1) assert.match(String(last.message), message);
+      }
+    }
+  });
+
+  test("a rank that is in uninterrupted work ends all the same once another has failed or is gone, and says why", async () => {
+    const busy = { values, isBusyFor: 120 };
+    const [one] = await allEnded(await startPlans([busy, { values, fails: "in a collective" }]));
+    assert.equal(one?.status, 8);
+    assert.match(one?.stderr ?? "", /^preftune: rank 1 \(host \S+, pid \d+\): a bug\n$/);
+    const ranks = await startPlans([busy, busy, busy]);
+    await Promise.all(ranks.map(({ saw }) => saw("busy")));
+    ranks[1]?.child.kill("SIGKILL");
+    const killed = performance.now();
+    const ends = await allEnded(ranks);
+    for (const { status, stderr } of [ends[0], ends[2]].filter((end) => end !== undefined)) {
+      assert.equal(status, 8);
+      assert.match(
+        stderr,
+        new RegExp(
+          `^preftune: rank 1 \\(host \\S+, pid ${ranks[1]?.child.pid}\\) is gone, .*The run ends; resume it`,
+        ),
+      );
+    }
+    assert.ok(performance.now() - killed < 60_000, "long before the work is done");
+  });
+
+  test("a signal at one rank before the first step ends all, which name it", async () => {
+    const plan = { values, isHeardAfter: 3000 };
+    const ranks = await startPlans([plan, plan]);
+    await Promise.all(ranks.map(({ saw }) => saw("waits")));
+    ranks[1]?.child.kill("SIGTERM");
+    for (const { status, stdout, stderr } of await allEnded(ranks)) {
+      assert.equal(status, 143);
+      assert.match(
+        stdout,
+        /StoppedEarlyError.*rank 1 \(host \S+\) was asked to stop before a step was begun/,
+      );
+      assert.equal(stderr, "");
+    }
+  });
+
+  test("ranks that wait for others stop when one of them is asked to", async () => {
+    const ranks = await startPlans([{ values }, { values }], 3);
+    await Promise.all(ranks.map(({ saw }) => saw("2 of 3 have come")));
+    ranks[1]?.child.kill("SIGTERM");
+    for (const { status, stdout } of await allEnded(ranks)) {
+      assert.equal(status, 143);
+      assert.match(stdout, /rank 1 \(host \S+\) was asked to stop before a step was begun/);
+    }
+  });
+
+  test("a store that cannot be reached, or served, is named with its address", async () => {
+    const taken = createServer().listen(0, "127.0.0.1");
+    await once(taken, "listening");
+    const { port } = taken.address() as AddressInfo;
+    const short = { ...values, rank_start_timeout: 3 };
+    const [zero = {}, one = {}] = placesOf(2, port);
+    const unreachable = { ...one, MASTER_PORT: String(await freePort()) };
+    const nowhere = { ...unreachable, MASTER_ADDR: "no-such-host.invalid" };
+    const places = [zero, unreachable, nowhere].map((place) => ({
+      ...place,
+      PLAN: JSON.stringify({ values: short }),
+    }));
+    const ends = await allEnded(startRankPrograms("start-child.ts", places));
+    taken.close();
+    const expected = [
       new RegExp(
-        `^preftune: rank 1 \\(host \\S+, pid ${ranks[1]?.child.pid}\\) is gone, .*The run ends; resume it`,
+        `rank 0 cannot listen on port ${port}: another program has it.*Set MASTER_PORT to a free port`,
       ),
-    );
-  }
-  assert.ok(performance.now() - killed < 60_000, "long before the work is done");
-});
-
-test("a signal at one rank before the first step ends all, which name it", async () => {
-  const plan = { values, isHeardAfter: 3000 };
-  const ranks = await startPlans([plan, plan]);
-  await Promise.all(ranks.map(({ saw }) => saw("waits")));
-  ranks[1]?.child.kill("SIGTERM");
-  for (const { status, stdout, stderr } of await allEnded(ranks)) {
-    assert.equal(status, 143);
-    assert.match(stdout, /StoppedEarlyError.*rank 1 \(host \S+\) was asked to stop before a step was begun/);
-    assert.equal(stderr, "");
-  }
-});
-
-test("ranks that wait for others stop when one of them is asked to", async () => {
-  const ranks = await startPlans([{ values }, { values }], 3);
-  await Promise.all(ranks.map(({ saw }) => saw("2 of 3 have come")));
-  ranks[1]?.child.kill("SIGTERM");
-  for (const { status, stdout } of await allEnded(ranks)) {
-    assert.equal(status, 143);
-    assert.match(stdout, /rank 1 \(host \S+\) was asked to stop before a step was begun/);
-  }
-});
-
-test("a store that cannot be reached, or served, is named with its address", async () => {
-  const taken = createServer().listen(0, "127.0.0.1");
-  await once(taken, "listening");
-  const { port } = taken.address() as AddressInfo;
-  const short = { ...values, rank_start_timeout: 3 };
-  const [zero = {}, one = {}] = placesOf(2, port);
-  const unreachable = { ...one, MASTER_PORT: String(await freePort()) };
-  const nowhere = { ...unreachable, MASTER_ADDR: "no-such-host.invalid" };
-  const places = [zero, unreachable, nowhere].map((place) => ({
-    ...place,
-    PLAN: JSON.stringify({ values: short }),
-  }));
-  const ends = await allEnded(startRankPrograms("start-child.ts", places));
-  taken.close();
-  const expected = [
-    new RegExp(
-      `rank 0 cannot listen on port ${port}: another program has it.*Set MASTER_PORT to a free port`,
-    ),
-    new RegExp(
-      `the store at 127\\.0\\.0\\.1:${unreachable.MASTER_PORT} cannot be reached\\. Check MASTER_ADDR`,
-    ),
-    /the store at no-such-host\.invalid:\d+ cannot be reached\. Check MASTER_ADDR/,
-  ];
-  for (const [i, { status, stdout, stderr }] of ends.entries()) {
-    assert.equal(status, 2, stderr);
-    assert.match(stdout, expected[i] ?? /$^/);
-    assert.equal(stderr, "");
-  }
+      new RegExp(
+        `the store at 127\\.0\\.0\\.1:${unreachable.MASTER_PORT} cannot be reached\\. Check MASTER_ADDR`,
+      ),
+      /the store at no-such-host\.invalid:\d+ cannot be reached\. Check MASTER_ADDR/,
+    ];
+    for (const [i, { status, stdout, stderr }] of ends.entries()) {
+      assert.equal(status, 2, stderr);
+      assert.match(stdout, expected[i] ?? /$^/);
+      assert.equal(stderr, "");
+    }
+  });
 });
