@@ -163,7 +163,9 @@ export function readManifest(dir: string): CheckpointManifest {
   const value: Partial<CheckpointManifest> = readSealed(path);
   if (value.version !== VERSION) {
     const isNewer = typeof value.version === "number" && value.version > VERSION;
-    const cure = isNewer ? " A newer version has written it: update preftune, or take an earlier checkpoint." : "";
+    const cure = isNewer
+      ? " A newer version has written it: update preftune, or take an earlier checkpoint."
+      : "";
     throw new FormatError(
       `${path}: expected a checkpoint manifest of version ${VERSION}, got version ${value.version}.${cure}`,
     );
