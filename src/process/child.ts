@@ -85,7 +85,8 @@ export class Child {
     const { exitCode, signalCode } = this.process;
     if (exitCode !== null || signalCode !== null) return;
     const ended = new Promise((resolve) => this.process.once("close", resolve));
-    this.process.ref();
+    // its streams too: they may close after it has ended
+    this.holdEventLoop(true);
     this.process.kill("SIGKILL");
     await ended;
   }
