@@ -84,10 +84,11 @@ export class Hosts implements Disposable {
     return run(inside(this.#at(host), ["-U", "-n", "-u", "-m"]), [command]);
   }
 
-  /** Bytes that the host has sent over its link, headers included. */
+  /** Bytes that the host has sent over its link, but for the headers of its packets (Ethernet, IP, TCP), whose number is the kernel's choice. */
   sentBytes(host: number): number {
     const line = readFileSync(`/proc/${this.#at(host).pid}/net/dev`, "utf8").split("eth0:")[1] ?? "";
-    return Number(line.trim().split(/\s+/)[8]);
+    const [bytes = Number.NaN, packets = Number.NaN] = line.trim().split(/\s+/).slice(8).map(Number);
+    return bytes - 66 * packets;
   }
 
   /** Cuts a host's link, or brings it back. */

@@ -139,13 +139,17 @@ function bytes(group: RankGroup): unknown {
   const sent = () => {
     group.barrier();
     const line = readFileSync("/proc/net/dev", "utf8").split("eth0:")[1] ?? "";
-    return Number(line.trim().split(/\s+/)[8]);
+    const [sentBytes = Number.NaN, packets = Number.NaN] = line.trim().split(/\s+/).slice(8).map(Number);
+    // without the headers of Ethernet, IP and TCP: how many packets there are is the kernel's choice
+    return sentBytes - 66 * packets;
   };
-  const during = (act: () => void) => {
+  const once = (act: () => void) => {
     const before = sent();
     act();
     return sent() - before;
   };
+  // the least of some: TCP sends again what a busy machine acknowledges late
+  const during = (act: () => void) => Math.min(...[1, 2, 3, 4, 5].map(() => once(act)));
   return {
     whole: whole.numel * itemSize(whole.dtype),
     allGather: during(() => group.allGather(whole, part).wait()),
