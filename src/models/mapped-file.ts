@@ -75,16 +75,9 @@ export function copyStoredRange(
 
 /**
  * Copies a tensor of a file into `target`, of the same shape on any device and of any type. Pages of a map that were read count
- * as memory while it is there: each map holds some rows.
+ * as memory while it is there: each map holds some numbers.
  */
 export function copyStored(file: SafetensorsFile, entry: TensorEntry, target: Tensor): void {
-  const [rows = 1] = entry.shape;
-  const step = Math.max(1, Math.floor((rows * bytesAtOnce) / Math.max(1, entry.end - entry.begin)));
-  for (let first = 0; first < rows; first += step) {
-    using _ = scope();
-    using map = mapSafetensors(file);
-    const part = (of: Tensor): Tensor =>
-      step >= rows ? of : ops.narrow(of, 0, first, Math.min(step, rows - first));
-    ops.copy_(part(target), part(map(entry)));
-  }
+  const numel = entry.shape.reduce((product, size) => product * size, 1);
+  copyStoredRange(file, entry, { from: 0, to: numel }, ops.view(target, [numel]));
 }

@@ -1,6 +1,7 @@
 /** Writing what was trained: a PEFT adapter directory, or a Hugging Face model directory with the adapter merged in. */
 import { join } from "node:path";
 import { writeFileAtomic } from "../base/files.ts";
+import { adapterWeightsName } from "../formats/adapter.ts";
 import { type AdapterConfig, adapterConfigJson } from "../formats/adapter-config.ts";
 import { headName } from "../formats/checkpoint-names.ts";
 import { configJsonText, exportConfig } from "../formats/hf-config-export.ts";
@@ -58,7 +59,7 @@ export function writeAdapter(
   collect: Collect = inMemory,
 ): void {
   writeSafetensors(
-    join(dir, "adapter_model.safetensors"),
+    join(dir, adapterWeightsName),
     adapterFileTensors(tensors).map((each) => sourceOf(each, (each.tensor as Tensor).dtype, collect)),
     { format: "pt" },
   );

@@ -154,7 +154,8 @@ function workloadOfPrompts(config: PlanConfig, examples: readonly Example[]): Wo
   return { ...workload, isMeasured: true, mean: completionRow(config, mean) };
 }
 
-function meanOf(lengths: readonly PairLengths[]): PairLengths {
+/** The mean length of each part of a row. */
+export function meanOf(lengths: readonly PairLengths[]): PairLengths {
   const mean = (pick: (pair: PairLengths) => number) =>
     lengths.reduce((sum, pair) => sum + pick(pair), 0) / Math.max(1, lengths.length);
   return { prompt: mean((p) => p.prompt), chosen: mean((p) => p.chosen), rejected: mean((p) => p.rejected) };
@@ -174,10 +175,22 @@ function largestMicroBatch(
     ...keys,
     num_train_epochs: Math.min(keys.num_train_epochs, epochsLookedAt),
   });
-  const tokens = lengths.map((pair) => streamTokens(pair, keys.share_prompt));
+  return largestOf(run, lengths, {
+    steps: epochsLookedAt * examples.length,
+    share_prompt: keys.share_prompt,
+  });
+}
+
+/** The micro-batch with most tokens among those of the first `steps` steps of `run`. */
+export function largestOf(
+  run: EpochSteps,
+  lengths: readonly PairLengths[],
+  { steps, share_prompt }: { steps: number; share_prompt: boolean },
+): PairLengths[] {
+  const tokens = lengths.map((pair) => streamTokens(pair, share_prompt));
   let best: readonly number[] = [];
   let most = -1;
-  for (let step = 0; step < Math.min(run.totalSteps, epochsLookedAt * examples.length); step++) {
+  for (let step = 0; step < Math.min(run.totalSteps, steps); step++) {
     for (const micro of run.planOf(step).plan.microBatches) {
       const sum = micro.reduce((total, index) => total + (tokens[index] ?? 0), 0);
       if (sum > most) [best, most] = [micro, sum];

@@ -9,7 +9,7 @@ import type { RunConfig } from "../config/run-config.ts";
 import { agree, type Fact } from "../distributed/agree.ts";
 import { readLaunch } from "../distributed/launch.ts";
 import { deviceOfRank, placeOnHost, requireOwnGpus, threadsOfRank } from "../distributed/machine-of-rank.ts";
-import { type JoinOptions, RankGroup } from "../distributed/rank-group.ts";
+import { type GroupLimits, type JoinOptions, RankGroup } from "../distributed/rank-group.ts";
 import { failingTogether } from "../distributed/together.ts";
 import type { Environment } from "../forward/environment.ts";
 import { hasCheckpoints } from "../runs/checkpoints.ts";
@@ -43,22 +43,38 @@ export async function openRanks(
   resolved: ResolvedConfig,
   { onPhase = () => {}, ...options }: OpenOptions = {},
 ): Promise<Ranks> {
+  const { config } = resolved;
+  const onComing = (come: number, size: number): void => onPhase("ranks", come, size);
+  const opened = await open(config, configFacts(config), { ...options, onComing });
+  if (opened === null) return { group: null, resolved, machine: {} };
+  const { group, machine } = opened;
+  return await failingTogether(group, async () => ({
+    group,
+    machine,
+    resolved: { ...resolved, config: { ...config, ...again(group, config) } },
+  }));
+}
+
+/** Meets the other ranks, compares versions and `facts`, and settles what each computes on; null where this process is alone. */
+async function open(
+  given: GroupLimits & Pick<RunConfig, "device" | "threads">,
+  facts: Readonly<Record<string, Fact>>,
+  options: JoinOptions,
+): Promise<{ group: RankGroup; machine: Pick<RunConfig, "device" | "threads"> } | null> {
   const launch = readLaunch();
-  if (launch === null) return { group: null, resolved, machine: {} };
+  if (launch === null) return null;
   if (process.platform !== "linux") {
     throw new ConfigError(
       `${launch.launcher} has started ${launch.size} ranks, and several work on Linux only. Start one process here.`,
     );
   }
-  const { config } = resolved;
-  const limits = { rank_start_timeout: config.rank_start_timeout, rank_timeout: config.rank_timeout };
-  const onComing = (come: number, size: number): void => onPhase("ranks", come, size);
-  const group = await RankGroup.join(launch, limits, { ...options, onComing });
+  const { rank_start_timeout, rank_timeout } = given;
+  const group = await RankGroup.join(launch, { rank_start_timeout, rank_timeout }, options);
   return await failingTogether(group, async () => {
-    agree(group, { ...softwareFacts(), ...configFacts(config) });
-    const machine = machineOf(group, config);
+    agree(group, { ...softwareFacts(), ...facts });
+    const machine = machineOf(group, given);
     if (machine.device.startsWith("cuda")) group.joinGpus();
-    return { group, machine, resolved: { ...resolved, config: { ...config, ...again(group, config) } } };
+    return { group, machine };
   });
 }
 
@@ -79,16 +95,10 @@ export async function openCommand<Options extends Pick<RunConfig, "device" | "th
   options: Options,
   facts: Readonly<Record<string, Fact>>,
 ): Promise<SharedCommand<Options>> {
-  const launch = readLaunch();
-  if (launch === null) return { group: null, options };
   const limits = defaultsOf(["rank_start_timeout", "rank_timeout"]);
-  const group = await RankGroup.join(launch, limits, { endsProcess: true });
-  return await failingTogether(group, async () => {
-    agree(group, { ...softwareFacts(), ...facts });
-    const machine = machineOf(group, options);
-    if (machine.device.startsWith("cuda")) group.joinGpus();
-    return { group, options: { ...options, ...machine } };
-  });
+  const opened = await open({ ...limits, ...options }, facts, { endsProcess: true });
+  if (opened === null) return { group: null, options };
+  return { group: opened.group, options: { ...options, ...opened.machine } };
 }
 
 /** `options` whose listeners also say what this rank does, for the others' messages should it be lost. */

@@ -7,6 +7,7 @@ import type { RankGroup } from "../distributed/rank-group.ts";
 import { readModelConfig } from "../formats/hf-config.ts";
 import { everything } from "../planner/trained-parts.ts";
 import { prepareData } from "../train/prepare-data.ts";
+import { rowCost } from "./row-cost.ts";
 import { layoutOfRun } from "./run-layout.ts";
 
 interface Machine {
@@ -30,7 +31,9 @@ async function inputOf(values: Record<string, unknown>) {
   // as wide as its gradients matter
   const wide = { ...model, hiddenSize: 1024, intermediateSize: 4096, vocabSize: 50_000 };
   const environment = { device: "cpu", dtype: "float32", threads: 1, matmul: "torch" } as const;
-  return { config, model: wide, trained: everything, environment, examples: dataset.examples };
+  const { examples } = dataset;
+  const cost = rowCost(examples, wide, { trained: everything, share_prompt: config.share_prompt });
+  return { config, model: wide, trained: everything, environment, examples, cost };
 }
 
 const gibibyte = 2 ** 30;

@@ -1,5 +1,4 @@
 /** How the ranks of a run share its model: as configured, or the planner's choice by its rows and the ranks' memory. */
-import { at } from "../base/at.ts";
 import { ConfigError } from "../base/errors.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import type { Example } from "../data/example.ts";
@@ -7,14 +6,15 @@ import type { RankGroup } from "../distributed/rank-group.ts";
 import type { ModelConfig } from "../formats/model-config.ts";
 import type { Environment } from "../forward/environment.ts";
 import { clusterOf } from "../planner/devices.ts";
-import { type PairLengths, streamTokens } from "../planner/flops.ts";
+import { streamTokens } from "../planner/flops.ts";
 import type { ChosenLayout } from "../planner/layout.ts";
 import type { Workload } from "../planner/plan-input.ts";
 import { planRun } from "../planner/run-plan.ts";
 import type { TrainedParts } from "../planner/trained-parts.ts";
 import { EpochSteps } from "../train/step-source.ts";
 import { deviceOfEnvironment, usualFraction } from "./plan-device.ts";
-import { lengthsOf, rowCost } from "./row-cost.ts";
+import { largestOf, meanOf } from "./plan-rows.ts";
+import { lengthsOf } from "./row-cost.ts";
 
 /** What the layout of a run follows from. */
 export interface LayoutInput {
@@ -24,6 +24,8 @@ export interface LayoutInput {
   trained: TrainedParts;
   environment: Environment;
   examples: readonly Example[];
+  /** What ranks are balanced by: see `rowCost`. */
+  cost: (index: number) => number;
 }
 
 /** Steps whose micro-batches are looked at. */
@@ -60,25 +62,15 @@ export function layoutOfRun(
   return ranks.layout;
 }
 
-function workloadOf({ config, model, trained, examples }: LayoutInput, ranks: number): Workload {
+function workloadOf({ config, examples, cost }: LayoutInput, ranks: number): Workload {
   const { share_prompt } = config;
   const lengths = examples.map(lengthsOf);
-  const tokens = lengths.map((pair) => streamTokens(pair, share_prompt));
-  const cost = rowCost(examples, model, { trained, share_prompt });
-  const steps = new EpochSteps(examples, { ...config, ranks, cost });
-  let largest: { rows: readonly number[]; tokens: number } = { rows: [], tokens: -1 };
-  for (let step = 0; step < Math.min(steps.totalSteps, stepsLookedAt); step++)
-    for (const rows of steps.planOf(step).plan.microBatches) {
-      const sum = rows.reduce((total, index) => total + at(tokens, index), 0);
-      if (sum > largest.tokens) largest = { rows, tokens: sum };
-    }
-  const mean = (pick: (pair: PairLengths) => number) =>
-    lengths.reduce((sum, pair) => sum + pick(pair), 0) / Math.max(1, lengths.length);
+  const run = new EpochSteps(examples, { ...config, ranks, cost });
   const longest = lengths.toSorted((a, b) => streamTokens(b, share_prompt) - streamTokens(a, share_prompt));
   return {
     ...{ source: "the run's rows", isMeasured: true, pairs: examples.length },
-    mean: { prompt: mean((p) => p.prompt), chosen: mean((p) => p.chosen), rejected: mean((p) => p.rejected) },
-    own: largest.rows.map((index) => at(lengths, index)),
+    mean: meanOf(lengths),
+    own: largestOf(run, lengths, { steps: stepsLookedAt, share_prompt }),
     microBatch: (size) => longest.slice(0, size),
   };
 }

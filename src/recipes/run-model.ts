@@ -47,9 +47,9 @@ export function* sharedWork(
 ): Generator<TrainEvent, SharedWork | null> {
   if (group === null) return null;
   const trained = trainedPartsOf(config, model, config.adapter_name_or_path);
-  const layout = layoutOfRun(group, { config, model, trained, environment, examples });
-  yield { type: "note", text: layout.reason };
   const cost = rowCost(examples, model, { trained, share_prompt: config.share_prompt });
+  const layout = layoutOfRun(group, { config, model, trained, environment, examples, cost });
+  yield { type: "note", text: layout.reason };
   return { group, layout, steps: { rank: group.rank, ranks: group.size, cost } };
 }
 

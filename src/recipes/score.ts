@@ -113,13 +113,7 @@ interface Scoring {
 }
 
 function scoreRows(
-  {
-    model,
-    numerics,
-    batches,
-    group,
-    onPhase,
-  }: Scoring & Pick<ScoreOptions, "group"> & { onPhase: PhaseListener },
+  { model, numerics, batches, group, onPhase }: Scoring & { group: RankGroup | null; onPhase: PhaseListener },
   examples: readonly Example[],
   perToken: boolean,
 ): ScoredRow[] {
@@ -129,7 +123,7 @@ function scoreRows(
     "logps/chosen": Number.NaN,
     "num_tokens/chosen": 0,
   }));
-  const share = shareOf(batches, group ?? null);
+  const share = shareOf(batches, group);
   const found: number[] = [];
   onPhase("rows scored", 0, examples.length);
   for (const [round, batch] of share.entries()) {
@@ -145,7 +139,7 @@ function scoreRows(
     found.push(...batch.indices);
     onPhase("rows scored", Math.ceil(((round + 1) * examples.length) / share.length), examples.length);
   }
-  if (group === null || group === undefined) return rows;
+  if (group === null) return rows;
   // each row is of one rank
   const all = group.gather(found.map((index): [number, ScoredRow] => [index, at(rows, index)])).flat();
   for (const [index, row] of all) rows[index] = row;

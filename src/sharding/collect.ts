@@ -16,7 +16,6 @@ const numbersAtOnce = 2 ** 24;
 export class Collector implements Disposable {
   readonly #sharded: ShardedModel;
   readonly #ranks: Together;
-  readonly #homes: ReadonlyMap<number, { unit: ShardedUnit; segment: Segment }>;
   /** What is gathered, for tensors that are computed of several. */
   #gathered: readonly ShardedUnit[] = [];
 
@@ -24,11 +23,6 @@ export class Collector implements Disposable {
   constructor(sharded: ShardedModel, ranks: Together) {
     this.#sharded = sharded;
     this.#ranks = ranks;
-    this.#homes = new Map(
-      sharded.units.flatMap((unit) =>
-        unit.layout.segments.map((segment) => [unit.view(segment.name).handle, { unit, segment }] as const),
-      ),
-    );
   }
 
   /** For the writer. @throws {RankFailure} when another rank has failed */
@@ -48,7 +42,7 @@ export class Collector implements Disposable {
       yield tensor.read;
       return;
     }
-    const home = this.#homes.get(tensor.tensor.handle);
+    const home = this.#sharded.homes.get(tensor.tensor.handle);
     if (home === undefined) throw new Error(`${tensor.name} belongs to no unit of the model`);
     const { unit, segment } = home;
     for (let from = 0; from < segment.numel; from += numbersAtOnce) {

@@ -9,7 +9,7 @@ import { type TensorPlace, tensorPlaces } from "../nn/module.ts";
 import { type NamedParameter, ParameterSet } from "../nn/parameter-set.ts";
 import type { DType, Tensor } from "../torch/index.ts";
 import { ShardedUnit, type ShardGroup } from "./sharded-unit.ts";
-import type { UnitTensor } from "./unit-layout.ts";
+import type { Segment, UnitTensor } from "./unit-layout.ts";
 
 /** How a model is sharded. */
 export interface ShardOptions {
@@ -19,6 +19,12 @@ export interface ShardOptions {
   dtype: DType;
   /** Whether blocks stay gathered from the forward pass to the backward pass. */
   keep_gathered: boolean;
+}
+
+/** Where a tensor of the model lies. */
+export interface TensorHome {
+  unit: ShardedUnit;
+  segment: Segment;
 }
 
 /** Exchanges of gradients under way at most. */
@@ -37,6 +43,8 @@ export class ShardedModel implements Residence {
   /** The units of each part, in the order of the model: what is trained and what is frozen, which ranks share separately. */
   readonly parts: readonly (readonly ShardedUnit[])[];
   readonly parameters: ShardedParameters;
+  /** Where each of the model's tensors lies, by its handle. */
+  readonly homes: ReadonlyMap<number, TensorHome>;
   /** The ranks among which the model is. */
   readonly group: ShardGroup;
   readonly #unitsOf: Map<object, readonly ShardedUnit[]>;
@@ -90,7 +98,12 @@ export class ShardedModel implements Residence {
     for (const { owner, key, tensor } of places) owner[key] = known(views, tensor.handle);
     const named = trained.map(({ name, tensor }) => ({ name, tensor: known(views, tensor.handle) }));
     for (const tensor of shapes.values()) tensor.dispose();
-    this.parameters = new ShardedParameters(named, this.units);
+    this.homes = new Map(
+      this.units.flatMap((unit) =>
+        unit.layout.segments.map((segment) => [unit.view(segment.name).handle, { unit, segment }] as const),
+      ),
+    );
+    this.parameters = new ShardedParameters(named, this.units, this.homes);
     model.residence = this;
   }
 
@@ -166,26 +179,25 @@ export class ShardedModel implements Residence {
 /** The trained tensors of a sharded model: views while their units are gathered; this rank updates its shards. */
 export class ShardedParameters extends ParameterSet {
   readonly #units: readonly ShardedUnit[];
-  /** Unit and name by handle. */
-  readonly #homes: ReadonlyMap<number, { unit: ShardedUnit; name: string }>;
+  readonly #homes: ReadonlyMap<number, TensorHome>;
 
-  constructor(tensors: readonly NamedParameter[], units: readonly ShardedUnit[]) {
+  constructor(
+    tensors: readonly NamedParameter[],
+    units: readonly ShardedUnit[],
+    homes: ReadonlyMap<number, TensorHome>,
+  ) {
     super(
       tensors,
       [],
       units.flatMap((unit) => unit.shards),
     );
     this.#units = units;
-    this.#homes = new Map(
-      units.flatMap((unit) =>
-        unit.layout.segments.map(({ name }) => [unit.view(name).handle, { unit, name }] as const),
-      ),
-    );
+    this.#homes = homes;
   }
 
   override gradOf(tensor: Tensor): Tensor {
-    const { unit, name } = known(this.#homes, tensor.handle);
-    return unit.gradOf(name);
+    const { unit, segment } = known(this.#homes, tensor.handle);
+    return unit.gradOf(segment.name);
   }
 
   override clearGrads(): void {

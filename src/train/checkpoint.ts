@@ -8,7 +8,6 @@ import { readTextFile, writeFileAtomic } from "../base/files.ts";
 import { parseNumbers, stringifyNumbers } from "../base/json-numbers.ts";
 import { readSafetensorsHeader } from "../formats/safetensors.ts";
 import { sourceBytes, type TensorSource, writeSafetensors } from "../formats/safetensors-write.ts";
-import { openWeights } from "../formats/weight-index.ts";
 import type { Decoder } from "../models/causal-lm.ts";
 import { readTensorsInto } from "../models/read-tensors.ts";
 import { tensorSource, writeAdapter, writeMergedModel } from "../models/save.ts";
@@ -17,7 +16,7 @@ import type { Tokenizer } from "../text/tokenizer.ts";
 import { writeTokenizer } from "./padding-token.ts";
 import { emptyHistory, type StepHistory } from "./spike-guard.ts";
 import type { Training } from "./step.ts";
-import { hasSlices, holdsSlices, readOwnSlices } from "./trained-slices.ts";
+import { completeTensors, hasSlices, holdsSlices, readOwnSlices } from "./trained-slices.ts";
 
 /** What is gathered of some steps for their row of metrics. */
 export interface StepWindow {
@@ -155,9 +154,9 @@ export function readTrained(dir: string, training: Training<Decoder>): void {
     readOwnSlices(dir, training, { isModel: adapter === null, optimizer: null });
     return;
   }
-  const files =
-    adapter === null
-      ? openWeights(dir).files
-      : [readSafetensorsHeader(join(dir, "adapter_model.safetensors"))];
-  readTensorsInto(files, parameters.tensors, adapter === null ? "model" : "adapter");
+  readTensorsInto(
+    completeTensors(dir, adapter === null),
+    parameters.tensors,
+    adapter === null ? "model" : "adapter",
+  );
 }

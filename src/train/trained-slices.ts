@@ -5,6 +5,7 @@
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { FormatError } from "../base/errors.ts";
+import { adapterWeightsName } from "../formats/adapter.ts";
 import { readSafetensorsHeader, type SafetensorsFile } from "../formats/safetensors.ts";
 import { type TensorSource, writeSafetensors } from "../formats/safetensors-write.ts";
 import { isSliceFile, openSliceFiles, SliceIndex, sliceFileName, sliceName } from "../formats/slices.ts";
@@ -156,8 +157,9 @@ function wanted({ parts: tensors, ...slice }: TrainedSlice, part: Part): WantedS
   return { ...slice, name: `${slice.name}${part}`, into: tensors[part] };
 }
 
-function completeTensors(dir: string, isModel: boolean): readonly SafetensorsFile[] {
-  return isModel ? openWeights(dir).files : [readSafetensorsHeader(join(dir, "adapter_model.safetensors"))];
+/** The files of a checkpoint that has complete tensors: those of the model, or of the adapter. */
+export function completeTensors(dir: string, isModel: boolean): readonly SafetensorsFile[] {
+  return isModel ? openWeights(dir).files : [readSafetensorsHeader(join(dir, adapterWeightsName))];
 }
 
 /** Every tensor must be one that is trained, on whichever rank. */

@@ -2,9 +2,8 @@
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import { readMetrics } from "../../src/runs/metrics.ts";
-import { allEnded, freePort, placesOf, startRankPrograms } from "../support/rank-processes.ts";
 import { distanceOf, logOf, runFixture, runTraining, tensorsOf, type Values } from "../support/runs.ts";
-import { trainOnRanks } from "../support/train-on-ranks.ts";
+import { endsOfTraining, trainOnRanks } from "../support/train-on-ranks.ts";
 
 const fixture = runFixture({ family: "llama_tied", rows: 13, held: 5 });
 after(() => fixture[Symbol.dispose]());
@@ -48,9 +47,7 @@ for (const shard of ["none", "all"]) {
       max_grad_norm: 0,
     };
     await assert.rejects(runTraining({ ...broken, output_dir: alone }), /with .*train\.jsonl/);
-    const values = { VALUES: JSON.stringify({ ...broken, shard, output_dir: many }) };
-    const places = placesOf(2, await freePort()).map((place) => ({ ...place, ...values }));
-    const ends = await allEnded(startRankPrograms("train-rank-child.ts", places));
+    const ends = await endsOfTraining(2, { ...broken, shard, output_dir: many });
     for (const { status, stdout } of ends) {
       assert.equal(status, 6);
       assert.match(stdout, /1 step had a loss or gradient that is not finite, .*train\.jsonl/);
