@@ -14,6 +14,7 @@ import type { DatasetSpec } from "./config/datasets.ts";
 import { loadConfig } from "./config/load-config.ts";
 import type { CommonConfig } from "./config/run-config.ts";
 import type { WatchThresholds } from "./config/watch-keys.ts";
+import { readLaunch } from "./distributed/launch.ts";
 import type { DefaultSettings, MethodName, SettingsOf } from "./methods/index.ts";
 import { type TrainOptions, train as trainResolved } from "./recipes/train.ts";
 import type { TrainEvent, TrainSummary } from "./runs/train-events.ts";
@@ -72,15 +73,23 @@ export type TrainConfig = Partial<Omit<CommonConfig, "train_data" | "eval_data" 
     watch_thresholds?: Partial<WatchThresholds>;
   };
 
+/** A training on this process: its events, and which of the run's ranks this is. */
+export interface TrainRun extends AsyncGenerator<TrainEvent, TrainSummary> {
+  /** From 0. Events come on rank 0 only; the summary on every rank. */
+  readonly rank: number;
+  /** Processes that a launcher has started as this run; 1 without one. */
+  readonly ranks: number;
+}
+
 /**
- * Trains, event by event; the generator's return value is the summary.
+ * Trains, event by event; the generator's return value is the summary. Under a launcher (torchrun, srun ...) every process calls it,
+ * with the same configuration, and works as one rank of the run.
  *
  * @param options - `objective` replaces the configured one by your own; `signal` stops with a checkpoint
  * @throws {PreftuneError} with what is wrong and what to do; checkpoints written before stay
  */
-export function train(
-  config: TrainConfig,
-  options: TrainOptions = {},
-): AsyncGenerator<TrainEvent, TrainSummary> {
-  return trainResolved(loadConfig({ values: config }), options);
+export function train(config: TrainConfig, options: TrainOptions = {}): TrainRun {
+  const resolved = loadConfig({ values: config });
+  const { rank, size: ranks } = readLaunch() ?? { rank: 0, size: 1 };
+  return Object.assign(trainResolved(resolved, options), { rank, ranks });
 }

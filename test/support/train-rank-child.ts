@@ -1,14 +1,21 @@
-/** Child program, `train-rank-child.ts`: trains as VALUES say, as one rank of a run, and prints how the run ended, on each rank, as JSON. */
+/**
+ * Child program, `train-rank-child.ts`: trains by the library as VALUES say, as one rank of a run. It prints which rank it is and
+ * how many events it got, and then how the run ended, on each rank, as JSON.
+ */
 import { PreftuneError } from "../../src/base/errors.ts";
 import { stringifyNumbers } from "../../src/base/json-numbers.ts";
-import { loadConfig } from "../../src/config/load-config.ts";
-import { train } from "../../src/recipes/train.ts";
+import { train } from "../../src/index.ts";
 
-const events = train(loadConfig({ values: JSON.parse(process.env["VALUES"] ?? "") }));
 try {
+  const run = train(JSON.parse(process.env["VALUES"] ?? ""));
+  let events = 0;
   for (;;) {
-    const { done, value } = await events.next();
-    if (done !== true) continue;
+    const { done, value } = await run.next();
+    if (done !== true) {
+      events++;
+      continue;
+    }
+    process.stdout.write(`${JSON.stringify({ rank: run.rank, ranks: run.ranks, events })}\n`);
     process.stdout.write(`${stringifyNumbers(value)}\n`);
     break;
   }
