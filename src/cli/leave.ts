@@ -5,8 +5,12 @@ import { io } from "../base/file-io.ts";
 import { onStopSignals, statusAfter } from "../base/stop-signals.ts";
 import type { StopSignals } from "../torch/index.ts";
 
+let finishesFirst = false;
+
 /** From here on a signal waits until the files that are about to be written together are complete. */
 export function finishFirst(): void {
+  if (finishesFirst) return;
+  finishesFirst = true;
   onStopSignals((_, status) => process.exit(status));
 }
 
