@@ -1,5 +1,5 @@
 /**
- * `npm test [-- FILTER ...]`: type check, then every test file in a separate process, two at a time.
+ * `npm test [-- FILTER ...]`: type check, then every test file in a separate process, some at a time.
  * The last line is the plain count. Filters are parts of paths. The files of test/campaign run in their short form.
  * Without filters the Python libraries that some tests compare with are installed first (`--no-peers`: they are not, and
  * those tests skip).
@@ -47,7 +47,10 @@ function checkTypes(): boolean {
 /** No test may take longer than this, in minutes. */
 const limitMinutes = 20;
 
-/** Runs the files, two at a time, until all ended, a signal came, or nothing ended for too long. */
+/** Files at a time: one more than two cores have, since many wait for the processes that they start. */
+const concurrency = 3;
+
+/** Runs the files, some at a time, until all ended, a signal came, or nothing ended for too long. */
 async function runTests(files: string[]): Promise<boolean> {
   const stop = new AbortController();
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"])
@@ -57,7 +60,7 @@ async function runTests(files: string[]): Promise<boolean> {
     });
   const events = run({
     files: files.map((file) => join(root, file)),
-    concurrency: 2,
+    concurrency,
     cwd: root,
     timeout: limitMinutes * 60_000,
     signal: stop.signal,
@@ -87,7 +90,7 @@ async function main(): Promise<number> {
   return (await runTests(files)) ? 0 : 1;
 }
 
-// two processes at a time on few cores: torch must not start a thread per core in each of them
+// several processes at a time on few cores: torch must not start a thread per core in each of them
 process.env["OMP_NUM_THREADS"] ??= "1";
 process.env["MKL_NUM_THREADS"] ??= "1";
 // compiled modules are kept between the hundreds of processes: most of what starting one costs

@@ -1,6 +1,6 @@
 /**
  * What a block keeps in memory for its backward pass, tensor by tensor: the only description of it. It follows
- * `src/nn` and `native/*.h` and is to be changed with them; `test/plan/memory.test.ts` compares it with real runs.
+ * `src/nn` and `native/*.h` and is to be changed with them; `test/campaign/planned-memory.test.ts` compares it with real runs.
  *
  * On the CPU in float32 the addon's own kernels run, elsewhere torch's operators. Of the latter the table is read from
  * the code and torch's documentation, not measured.

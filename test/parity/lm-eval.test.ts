@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { test } from "node:test";
+import { after, test } from "node:test";
 import { promisify } from "node:util";
 import { evalPython, skipWithoutEval } from "../support/peers.ts";
 import { startServer } from "../support/servers.ts";
@@ -15,6 +15,12 @@ import { temporaryDirectory } from "../support/tiny-models.ts";
 interface Responses {
   choice: [number, boolean][][];
   text: string[][];
+}
+
+/** By its Hugging Face backend and by a server. */
+interface Both {
+  hf: Responses;
+  served: Responses;
 }
 
 const rows = [
@@ -31,10 +37,15 @@ function task(name: string, data: string, lines: string[]): string {
   return [...head, "test_split: test", 'doc_to_text: "{{question}}"', ...lines, ""].join("\n");
 }
 
-async function responses(model: string, addBos: boolean): Promise<{ hf: Responses; served: Responses }> {
-  using dir = temporaryDirectory();
+/** A model, and whether its prompts begin with its token for that. */
+interface Served {
+  model: string;
+  addsBos: boolean;
+}
+
+function writeTasks(dir: string): void {
   const data = writeRows(
-    join(dir.path, "rows.jsonl"),
+    join(dir, "rows.jsonl"),
     rows.map(([question, ...choices]) => ({ question, choices, answer: 0 })),
   );
   const choice = [
@@ -49,17 +60,26 @@ async function responses(model: string, addBos: boolean): Promise<{ hf: Response
     'generation_kwargs: {until: [".", "!"], max_gen_toks: 24, do_sample: false}',
     "metric_list: [{metric: exact_match, aggregation: mean, higher_is_better: true}]",
   ];
-  writeFileSync(join(dir.path, "choice.yaml"), task("choice", data, choice));
-  writeFileSync(join(dir.path, "text.yaml"), task("text", data, text));
-  await using server = await startServer({ model, maxPrompts: 32 });
-  const program = join(import.meta.dirname, "lm_eval_tasks.py");
+  writeFileSync(join(dir, "choice.yaml"), task("choice", data, choice));
+  writeFileSync(join(dir, "text.yaml"), task("text", data, text));
+}
+
+/** What one Python process is told of each model, by its own backend and by a server. */
+async function responses(models: readonly Served[]): Promise<Both[]> {
+  using dir = temporaryDirectory();
+  writeTasks(dir.path);
+  await using servers = new AsyncDisposableStack();
+  const words: string[] = [];
+  for (const { model, addsBos } of models) {
+    const server = servers.use(await startServer({ model, maxPrompts: 32 }));
+    words.push(model, server.url, server.key, addsBos ? "True" : "False");
+  }
   const { stdout } = await promisify(execFile)(
     evalPython() ?? assert.fail("skipped without one"),
-    [program, dir.path, model, server.url, addBos ? "True" : "False"],
+    [join(import.meta.dirname, "lm_eval_tasks.py"), dir.path, ...words],
     {
       env: {
         ...process.env,
-        OPENAI_API_KEY: server.key,
         HF_HOME: join(dir.path, "hf"),
         HF_HUB_OFFLINE: "1",
         HF_DATASETS_OFFLINE: "1",
@@ -69,10 +89,11 @@ async function responses(model: string, addBos: boolean): Promise<{ hf: Response
       maxBuffer: 2 ** 24,
     },
   );
-  return JSON.parse(stdout.trim().split("\n").at(-1) ?? "") as { hf: Responses; served: Responses };
+  const lines = stdout.trim().split("\n").slice(-models.length);
+  return lines.map((line) => JSON.parse(line) as Both);
 }
 
-function assertAlike({ hf, served }: { hf: Responses; served: Responses }): void {
+function assertAlike({ hf, served }: Both): void {
   assert.equal(served.choice.length, rows.length);
   for (const [i, answers] of hf.choice.entries()) {
     assert.equal(answers.length, 2);
@@ -85,20 +106,28 @@ function assertAlike({ hf, served }: { hf: Responses; served: Responses }): void
   }
 }
 
+const sentencePiece = skipWithoutShared("models", "stories260K");
+const tiny = temporaryDirectory();
+after(() => tiny[Symbol.dispose]());
+const models: Served[] = [
+  { model: makeTinyModel(join(tiny.path, "tiny")), addsBos: false },
+  ...(sentencePiece === false ? [{ model: requireShared("models", "stories260K"), addsBos: true }] : []),
+];
+const told = skipWithoutEval() === false ? await responses(models) : [];
+
 test("lm-eval: log-likelihoods and texts of a server are those of its Hugging Face backend", {
   skip: skipWithoutEval(),
-}, async () => {
-  using dir = temporaryDirectory();
-  const both = await responses(makeTinyModel(join(dir.path, "tiny")), false);
+}, () => {
+  const both = told[0] ?? assert.fail();
   assertAlike(both);
   assert.deepEqual(both.served.text, both.hf.text);
   assert.ok(both.hf.text.flat().some((text) => text.length > 5));
 });
 
 test("lm-eval: the same of a SentencePiece model, whose texts begin with the space that the backend's decoding leaves out", {
-  skip: skipWithoutEval() || skipWithoutShared("models", "stories260K"),
-}, async () => {
-  const both = await responses(requireShared("models", "stories260K"), true);
+  skip: skipWithoutEval() || sentencePiece,
+}, () => {
+  const both = told[1] ?? assert.fail();
   assertAlike(both);
   const trimmed = both.served.text.map((texts) => texts.map((text) => text.replace(/^ /, "")));
   assert.deepEqual(trimmed, both.hf.text);

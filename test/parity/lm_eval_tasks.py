@@ -1,12 +1,13 @@
 """Two tasks of lm-eval, one of log-likelihoods and one of texts, by its Hugging Face backend and by `preftune serve`.
 
-    python lm_eval_tasks.py DIR MODEL_DIR SERVER_URL ADD_BOS
+    python lm_eval_tasks.py DIR [MODEL_DIR SERVER_URL KEY ADD_BOS ...]
 
-DIR has the tasks (choice.yaml, text.yaml). One line of JSON: by backend and task the responses, a list a row.
-The key of the server is in OPENAI_API_KEY.
+DIR has the tasks (choice.yaml, text.yaml). A line of JSON for each model, the last of them the last: by backend and task the
+responses, a list a row. Starting it takes longer than the tasks: it does them for all models.
 """
 
 import json
+import os
 import sys
 
 import lm_eval
@@ -27,9 +28,7 @@ def responses(tasks: TaskManager, model: str, args: str, batch: int) -> dict:
     return {name: [[answer for (answer,) in row["resps"]] for row in samples] for name, samples in rows.items()}
 
 
-def main() -> None:
-    folder, model, url, add_bos = sys.argv[1:5]
-    tasks = TaskManager(include_path=folder, include_defaults=False)
+def ask(tasks: TaskManager, model: str, url: str, add_bos: str) -> None:
     own = f"pretrained={model},device=cpu,dtype=float32"
     served = (
         f"model=tiny,base_url={url}/v1/completions,tokenizer={model},max_length=512,add_bos_token={add_bos}"
@@ -39,7 +38,15 @@ def main() -> None:
         "hf": responses(tasks, "hf", own, 1),
         "served": responses(tasks, "local-completions", served, 12),
     }
-    print(json.dumps(told))
+    print(json.dumps(told), flush=True)
+
+
+def main() -> None:
+    tasks = TaskManager(include_path=sys.argv[1], include_defaults=False)
+    for at in range(2, len(sys.argv), 4):
+        model, url, key, add_bos = sys.argv[at : at + 4]
+        os.environ["OPENAI_API_KEY"] = key
+        ask(tasks, model, url, add_bos)
 
 
 main()

@@ -24,6 +24,8 @@ export interface PlannedRun {
   longest: [number, number];
   /** Whether a reward model of the model's layers scores. */
   isScored?: boolean;
+  /** Whether `npm test` measures it as well. */
+  isInShort?: boolean;
 }
 
 const common = {
@@ -74,6 +76,7 @@ export const plannedRuns: readonly PlannedRun[] = [
     run: { objective: "slime", per_device_train_batch_size: 1, max_steps: 2, learning_rate: 1e-5 },
     rows: 2,
     longest: [300, 200],
+    isInShort: true,
   },
   {
     name: "LoRA with dropout, 8 layers of 512, untied head (Llama)",
@@ -170,6 +173,7 @@ export const plannedRuns: readonly PlannedRun[] = [
     rows: 2,
     longest: [300, 60],
     isScored: true,
+    isInShort: true,
   },
 ];
 
