@@ -64,7 +64,7 @@ function writeTasks(dir: string): void {
   writeFileSync(join(dir, "text.yaml"), task("text", data, text));
 }
 
-/** What one Python process is told of each model, by its own backend and by a server. */
+/** The answers that one Python process gets for each model, by its own backend and by a server. */
 async function responses(models: readonly Served[]): Promise<Both[]> {
   using dir = temporaryDirectory();
   writeTasks(dir.path);
@@ -113,12 +113,12 @@ const models: Served[] = [
   { model: makeTinyModel(join(tiny.path, "tiny")), addsBos: false },
   ...(sentencePiece === false ? [{ model: requireShared("models", "stories260K"), addsBos: true }] : []),
 ];
-const told = skipWithoutEval() === false ? await responses(models) : [];
+const answers = skipWithoutEval() === false ? await responses(models) : [];
 
 test("lm-eval: log-likelihoods and texts of a server are those of its Hugging Face backend", {
   skip: skipWithoutEval(),
 }, () => {
-  const both = told[0] ?? assert.fail();
+  const both = answers[0] ?? assert.fail();
   assertAlike(both);
   assert.deepEqual(both.served.text, both.hf.text);
   assert.ok(both.hf.text.flat().some((text) => text.length > 5));
@@ -127,7 +127,7 @@ test("lm-eval: log-likelihoods and texts of a server are those of its Hugging Fa
 test("lm-eval: the same of a SentencePiece model, whose texts begin with the space that the backend's decoding leaves out", {
   skip: skipWithoutEval() || sentencePiece,
 }, () => {
-  const both = told[1] ?? assert.fail();
+  const both = answers[1] ?? assert.fail();
   assertAlike(both);
   const trimmed = both.served.text.map((texts) => texts.map((text) => text.replace(/^ /, "")));
   assert.deepEqual(trimmed, both.hf.text);
