@@ -49,6 +49,8 @@ export interface CompletionSlice
   end: number;
   /** Index in the batch of the slice's first completion; `completion` counts from it. */
   first: number;
+  /** Whether it ends with the batch's last row. */
+  isLast: boolean;
 }
 
 /**
@@ -81,7 +83,7 @@ export function toDevice(
 
 /** All completions as one slice. */
 export function allCompletions(batch: DeviceBatch): CompletionSlice {
-  return { ...batch, start: 0, end: batch.targets.numel, first: 0 };
+  return { ...batch, start: 0, end: batch.targets.numel, first: 0, isLast: true };
 }
 
 /** The completions in slices of at most `maxRows` response tokens, or of one group where it has more. */
@@ -127,5 +129,6 @@ function sliceOf(batch: DeviceBatch, spans: readonly ResponseSpan[], first: numb
     start,
     end,
     first,
+    isLast: end === batch.targets.numel,
   };
 }

@@ -2,11 +2,12 @@
  * Heads: what a walk makes of the hidden states of completion tokens. Log-probs of the tokens, a value for each, or the states
  * themselves; the way through the blocks is the same. A head records no graph: it has its gradient by hand.
  */
-import type { CausalLM } from "../models/causal-lm.ts";
+import type { CausalLM, HeadRows } from "../models/causal-lm.ts";
 import type { DenseProjection } from "../nn/module.ts";
 import type { ParameterSet } from "../nn/parameter-set.ts";
 import { ops, type Tensor } from "../torch/index.ts";
 import type { CompletionSlice } from "./batch.ts";
+import { HeadMatrix } from "./head-matrix.ts";
 import type { Numerics } from "./numerics.ts";
 import { type TokenLogps, tokenLogps } from "./token-logps.ts";
 
@@ -38,20 +39,22 @@ export interface TokenLogpsHeadOptions
 
 /** The model's own head. */
 export function tokenLogpsHead(
-  { lm_head }: Pick<CausalLM, "lm_head">,
+  { lm_head, residence }: Pick<CausalLM, "lm_head" | "residence">,
   options: TokenLogpsHeadOptions,
 ): Head<TokenLogps> {
-  const { weight } = lm_head;
-  return (hidden, { targets, keptTokens }, trained) => {
+  const matrix = new HeadMatrix(lm_head.weight, residence);
+  return (hidden, { targets, keptTokens, isLast }, trained) => {
     const owner = trained?.trains(lm_head) === true ? trained : null;
-    const { backward, ...values } = tokenLogps(hidden, weight, targets, {
+    const gradOf = owner === null ? null : ({ rows }: HeadRows) => owner.gradOf(rows);
+    const { backward, ...values } = tokenLogps(hidden, matrix, targets, {
       ...options,
       keptTokens,
+      isLast,
       gradient: owner !== null ? "hidden-and-weight" : trained !== null ? "hidden" : "none",
     });
     return {
       ...values,
-      backward: (grad, gradEntropies = null) => backward(grad, owner?.gradOf(weight) ?? null, gradEntropies),
+      backward: (grad, gradEntropies = null) => backward(grad, gradOf, gradEntropies),
     };
   };
 }

@@ -25,7 +25,7 @@ export function scoreBatch(model: CausalLM, batch: MicroBatch, numerics: Numeric
   using _ = scope();
   const onDevice = toDevice(batch.packed, model.device, batch.keptTokens);
   const head = tokenLogpsHead(model, { ...numerics, entropies: false });
-  using run = walk(model, onDevice, head, { ...numerics, trained: null });
+  const run = walk(model, onDevice, head, { ...numerics, trained: null });
   const pass = run.head(allCompletions(onDevice));
   const logps = Float32Array.from(pass.logps.data() as Float32Array);
   synchronize(model.device);

@@ -13,7 +13,7 @@ import { walk } from "./walk.ts";
 export function rewardsOfBatch(model: RewardModel, { packed }: MicroBatch, numerics: Numerics): Float32Array {
   using _ = scope();
   const onDevice = toDevice(packed, model.device);
-  using pass = walk(model, onDevice, valueHead(model.score), { ...numerics, trained: null });
+  const pass = walk(model, onDevice, valueHead(model.score), { ...numerics, trained: null });
   const { values } = pass.head(allCompletions(onDevice));
   const rewards = Float32Array.from(values.data() as Float32Array);
   synchronize(model.device);

@@ -1,9 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { assertClose, withoutLeaks } from "../../test/support/close.ts";
+import type { Residence } from "../models/causal-lm.ts";
 import { backward, manualSeed, ops, type Tensor, tensor } from "../torch/index.ts";
+import { HeadMatrix } from "./head-matrix.ts";
 import type { KeptTokens } from "./kept-tokens.ts";
-import { tokenLogps } from "./token-logps.ts";
+import { type GradOfRows, tokenLogps } from "./token-logps.ts";
 
 const rows = 7;
 const width = 5;
@@ -20,6 +22,33 @@ function inputs(): { hidden: Tensor; weight: Tensor; targets: Tensor; g: Tensor 
   };
 }
 
+/** `weight` in ranges of `count` rows, which are NaN but between entering and leaving; the last to come stays for the way back. */
+function passing(weight: Tensor, count: number): HeadMatrix {
+  const all = Array.from({ length: Math.ceil(vocabulary / count) }, (_, i) => {
+    const [start, end] = [i * count, Math.min(vocabulary, (i + 1) * count)];
+    return { start, end, rows: ops.full([end - start, width], Number.NaN, { dtype: "float32" }) };
+  });
+  const fill = (part: object): void => {
+    const range = all.find((one) => one === part);
+    if (range !== undefined) ops.copy_(range.rows, ops.slice(weight, 0, range.start, range.end));
+  };
+  const residence: Residence = {
+    enter: fill,
+    leave(part, comesBack) {
+      const range = all.find((one) => one === part);
+      if (!(comesBack && range === all.at(-1))) ops.mul_(range?.rows ?? weight, Number.NaN);
+    },
+    complete() {},
+    rowsOf: () => all,
+  };
+  return new HeadMatrix(weight, residence);
+}
+
+/** The ranges' rows of the gradient of all of a weight. */
+function gradIn(weightGrad: Tensor): GradOfRows {
+  return ({ start, end }) => ops.slice(weightGrad, 0, start, end);
+}
+
 /** The same by autograd over whole logits: log-probs and both gradients. */
 function oracle({ hidden, weight, targets, g }: ReturnType<typeof inputs>) {
   const h = ops.detach(hidden);
@@ -33,23 +62,33 @@ function oracle({ hidden, weight, targets, g }: ReturnType<typeof inputs>) {
   return { logps: logps.toNumbers(), h: h.grad as Tensor, w: w.grad as Tensor };
 }
 
-for (const columns of [1, 2, 3, 11, 100]) {
-  test(`log-probs and both gradients equal autograd's, ${columns} columns at a time`, () => {
+for (const [columns, inRange] of [
+  [1, vocabulary],
+  [2, 3],
+  [3, vocabulary],
+  [11, 4],
+  [11, vocabulary],
+  [100, 1],
+] as const) {
+  test(`log-probs and both gradients equal autograd's, ${columns} columns at a time, ${inRange} rows gathered`, () => {
     withoutLeaks(() => {
       const given = inputs();
       const want = oracle(given);
       const { hidden, weight, targets, g } = given;
-      const frozen = tokenLogps(hidden, weight, targets, { logits_chunk_size: columns, gradient: "hidden" });
+      const frozen = tokenLogps(hidden, passing(weight, inRange), targets, {
+        logits_chunk_size: columns,
+        gradient: "hidden",
+      });
       assertClose(frozen.logps, want.logps, { atol: 1e-6 });
       assertClose(frozen.backward(g, null), want.h.toNumbers(), { atol: 1e-6 });
       for (const bytes of [0, 4 * rows * 4, 4 * rows * vocabulary]) {
-        const trained = tokenLogps(hidden, weight, targets, {
+        const trained = tokenLogps(hidden, passing(weight, inRange), targets, {
           logits_chunk_size: columns,
           logits_kept_mib: bytes / 2 ** 20,
           gradient: "hidden-and-weight",
         });
         const weightGrad = ops.full([vocabulary, width], 2, { dtype: "float32" });
-        assertClose(trained.backward(g, weightGrad), want.h.toNumbers(), { atol: 1e-6 });
+        assertClose(trained.backward(g, gradIn(weightGrad)), want.h.toNumbers(), { atol: 1e-6 });
         assertClose(ops.sub(weightGrad, 2), want.w.toNumbers(), { atol: 2e-6 });
       }
     });
@@ -62,7 +101,7 @@ test("entropy and accuracy by hand", () => {
     const hidden = tensor([1, 1], [2, 1]);
     const weight = tensor([0, Math.log(3)], [2, 1]);
     const targets = tensor([0, 1], [2], { dtype: "int64" });
-    const pass = tokenLogps(hidden, weight, targets, { gradient: "none", entropies: true });
+    const pass = tokenLogps(hidden, new HeadMatrix(weight), targets, { gradient: "none", entropies: true });
     assertClose(pass.logps, [Math.log(0.25), Math.log(0.75)], { atol: 1e-6 });
     const entropy = -(0.25 * Math.log(0.25) + 0.75 * Math.log(0.75));
     assertClose(pass.entropies as Tensor, [entropy, entropy], { atol: 1e-6 });
@@ -74,7 +113,7 @@ test("logits too large for exp do not overflow", () => {
   withoutLeaks(() => {
     const pass = tokenLogps(
       tensor([1000], [1, 1]),
-      tensor([1, -1], [2, 1]),
+      new HeadMatrix(tensor([1, -1], [2, 1])),
       tensor([1], [1], { dtype: "int64" }),
       {
         gradient: "none",
@@ -88,9 +127,12 @@ test("entropies add up over parts of the vocabulary", () => {
   withoutLeaks(() => {
     const { hidden, weight, targets } = inputs();
     const options = { gradient: "none", entropies: true } as const;
-    const whole = tokenLogps(hidden, weight, targets, options).entropies?.toNumbers() ?? [];
+    const whole = tokenLogps(hidden, new HeadMatrix(weight), targets, options).entropies?.toNumbers() ?? [];
     for (const columns of [1, 4, 10]) {
-      const parted = tokenLogps(hidden, weight, targets, { ...options, logits_chunk_size: columns });
+      const parted = tokenLogps(hidden, new HeadMatrix(weight), targets, {
+        ...options,
+        logits_chunk_size: columns,
+      });
       assertClose(parted.entropies as Tensor, whole, { atol: 1e-6 });
       assert.equal(whole.length, rows);
     }
@@ -147,7 +189,7 @@ const someKept: KeptTokens = [
 
 test("the entropy's gradient needs a pass made for it", () => {
   const { hidden, weight, targets, g } = inputs();
-  const pass = tokenLogps(hidden, weight, targets, { gradient: "hidden", entropies: true });
+  const pass = tokenLogps(hidden, new HeadMatrix(weight), targets, { gradient: "hidden", entropies: true });
   assert.throws(() => pass.backward(g, null, g), /expected a pass with entropies: "with gradient"/);
 });
 
@@ -178,21 +220,22 @@ for (const temperature of [0.7, 1, 1.3]) {
           const wantWeight = slopes(numbers.weight, lossOf);
           const e = ofEntropy === null ? null : tensor(ofEntropy);
           const entropies = ofEntropy === null ? true : "with gradient";
-          for (const logitsChunkSize of [1, 2, 3, 11, 100]) {
+          for (const [i, logitsChunkSize] of [1, 2, 3, 11, 100].entries()) {
+            const matrix = () => passing(weight, i % 2 === 0 ? vocabulary : 4);
             const options = { ...law, logits_chunk_size: logitsChunkSize, entropies } as const;
-            const frozen = tokenLogps(hidden, weight, targets, { ...options, gradient: "hidden" });
+            const frozen = tokenLogps(hidden, matrix(), targets, { ...options, gradient: "hidden" });
             assertClose(frozen.logps, want.logps, { atol: 2e-6 });
             assertClose(frozen.entropies as Tensor, want.entropies, { atol: 2e-6 });
             assertClose(frozen.correct, want.correct, {});
             assertClose(frozen.backward(g, null, e), wantHidden, { atol: 5e-6 });
             for (const bytes of [0, 4 * rows * 4, 4 * rows * vocabulary]) {
-              const trained = tokenLogps(hidden, weight, targets, {
+              const trained = tokenLogps(hidden, matrix(), targets, {
                 ...options,
                 logits_kept_mib: bytes / 2 ** 20,
                 gradient: "hidden-and-weight",
               });
               const weightGrad = ops.zeros([vocabulary, width], { dtype: "float32" });
-              assertClose(trained.backward(g, weightGrad, e), wantHidden, { atol: 5e-6 });
+              assertClose(trained.backward(g, gradIn(weightGrad), e), wantHidden, { atol: 5e-6 });
               assertClose(weightGrad, wantWeight, { atol: 5e-6 });
             }
           }

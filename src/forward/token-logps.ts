@@ -3,7 +3,10 @@
  * with the gradient written by hand. Every objective works on the vector this returns; no other loss code touches logits.
  */
 import { ShapeError } from "../base/errors.ts";
+import type { RowRange } from "../formats/head-ranges.ts";
+import type { HeadRows } from "../models/causal-lm.ts";
 import { type DType, heldCopy, onDevice, ops, scope, type Tensor } from "../torch/index.ts";
+import type { HeadMatrix } from "./head-matrix.ts";
 import { type KeptTokens, notKept } from "./kept-tokens.ts";
 
 /** Options of `tokenLogps`. */
@@ -20,6 +23,8 @@ export interface TokenLogpsOptions {
   gradient: "none" | "hidden" | "hidden-and-weight";
   /** Also give entropies, or entropies with a gradient. Costs a pass over the logits, with a gradient another over the product. */
   entropies?: boolean | "with gradient";
+  /** Whether no other pass adds to the gradient of the head's weight; left out: yes. */
+  isLast?: boolean;
 }
 
 /** Log-probabilities of R tokens. */
@@ -32,13 +37,17 @@ export interface TokenLogps {
   correct: Tensor;
 }
 
+/** Where the gradient of a range of a head's rows adds up. */
+export type GradOfRows = (range: HeadRows) => Tensor;
+
 /** Result of `tokenLogps`; R rows. */
 export interface TokenLogpsPass extends TokenLogps {
   /**
    * The gradients for dL/dlogps (R), float32, and dL/dentropies (R) where entropies have one: `hidden` (R, D) in the hidden states'
-   * type; adds the head's to `weightGrad` (V, D), float32, when the pass was made for it. Once.
+   * type; adds the weight's to the tensors that `gradOf` gives for its ranges, (end − start, D) float32, when the pass was made for
+   * it. Once.
    */
-  backward(gradLogps: Tensor, weightGrad: Tensor | null, gradEntropies?: Tensor | null): Tensor;
+  backward(gradLogps: Tensor, gradOf: GradOfRows | null, gradEntropies?: Tensor | null): Tensor;
 }
 
 // a GPU needs larger products to be busy, and has the memory beside weights of its size
@@ -69,7 +78,7 @@ export function keptRows(weight: Tensor, logits_kept_mib: number | null): number
 
 /**
  * Log-probabilities of `targets` under softmax(hidden Wᵀ), part by part of the vocabulary with a running maximum and sum
- * (Milakov & Gimelshein 2018, arXiv:1805.02867).
+ * (Milakov & Gimelshein 2018, arXiv:1805.02867). A part lies in one range of the matrix: no other rows need be there meanwhile.
  *
  * With a frozen head the gradient with respect to a row is g · (W[y] − Σ_v p_v W[v]), whatever the loss: that vector is
  * gathered in the forward pass, (R, D), and scaled in `backward`. A trained head needs p again for its own gradient: it is
@@ -86,49 +95,57 @@ export function keptRows(weight: Tensor, logits_kept_mib: number | null): number
  * Their mask is a quarter of the part in size.
  *
  * @param hidden - (R, D), no grad recorded here
- * @param weight - (V, D)
  * @param targets - (R) int64
  */
 export function tokenLogps(
   hidden: Tensor,
-  weight: Tensor,
+  matrix: HeadMatrix,
   targets: Tensor,
   options: TokenLogpsOptions,
 ): TokenLogpsPass {
   const rows = Math.max(1, hidden.size(0));
-  const columns = options.logits_chunk_size ?? columnsIn(limitsOf(weight).chunk / (4 * rows));
-  const kept =
-    options.gradient === "hidden-and-weight" ? keptBytes(weight, options.logits_kept_mib) / (4 * rows) : 0;
+  const { temperature = 1, keptTokens = null, gradient, isLast = true } = options;
+  const limit = limitsOf(matrix.weight);
+  const columns = options.logits_chunk_size ?? columnsIn(limit.chunk / (4 * rows));
+  const comesBack = gradient === "hidden-and-weight";
+  const kept = comesBack ? keptBytes(matrix.weight, options.logits_kept_mib) / (4 * rows) : 0;
+  const head = { hidden, matrix, targets, temperature, keptTokens, isLast };
   const parts: Part[] = [];
-  const { temperature = 1, keptTokens = null } = options;
-  const head = { hidden, weight, targets, temperature, keptTokens };
   let sums: RunningSums | null = null;
-  for (let start = 0; start < weight.size(0); start += columns) {
-    const end = Math.min(weight.size(0), start + columns);
-    const next = addPart(head, { start, end }, sums, { ...options, keeps: end <= kept });
-    parts.push(next.part);
-    for (const old of [sums?.total, sums?.picked, sums?.spread, sums?.weighted, sums?.weightedSpread])
-      old?.dispose();
-    sums = next.sums;
+  let targetRows: Tensor | null = null;
+  for (const range of matrix.forth(comesBack)) {
+    if (gradient === "hidden") targetRows = rowsOfTargets(targets, range, targetRows);
+    for (let start = range.start; start < range.end; start += columns) {
+      const end = Math.min(range.end, start + columns);
+      const next = addPart(head, { range, start, end }, sums, { ...options, keeps: end <= kept });
+      parts.push(next.part);
+      dispose(sums);
+      sums = next.sums;
+    }
   }
-  return finish(head, sums as RunningSums, parts);
+  return finish(head, sums as RunningSums, { parts, targetRows });
+}
+
+/** Frees sums that others have taken the place of; the maximum is that of parts, too. */
+function dispose(sums: RunningSums | null): void {
+  for (const [name, sum] of Object.entries(sums ?? {})) if (name !== "max") sum?.dispose();
 }
 
 interface Head {
   hidden: Tensor;
-  weight: Tensor;
+  matrix: HeadMatrix;
   targets: Tensor;
   temperature: number;
   keptTokens: KeptTokens | null;
+  isLast: boolean;
 }
 
-/** A part [start, end) of the vocabulary. */
-interface Range {
-  start: number;
-  end: number;
+/** A part [start, end) of the vocabulary, and the range of the matrix that its rows are in. */
+interface Columns extends RowRange {
+  range: HeadRows;
 }
 
-interface Part extends Range {
+interface Part extends Columns {
   /** What the backward pass needs of it, where there was room. */
   exponentials: Exponentials | null;
 }
@@ -161,29 +178,34 @@ interface RunningSums {
 const excluded = -1e30;
 
 /** Logits of a part over the temperature, float32, those of tokens that are not kept out of reach. */
-function logitsOf({ hidden, weight, temperature, keptTokens }: Head, range: Range): Tensor {
-  const logits = ops.to(ops.linear(hidden, typedPart(weight, range, hidden.dtype)), "float32");
+function logitsOf({ hidden, temperature, keptTokens }: Head, columns: Columns): Tensor {
+  const logits = ops.to(ops.linear(hidden, typedRows(columns, hidden.dtype)), "float32");
   if (temperature !== 1) ops.div_(logits, temperature);
-  const mask = keptTokens === null ? null : notKept(keptTokens, range);
+  const mask = keptTokens === null ? null : notKept(keptTokens, columns);
   if (mask !== null) ops.maskedFill_(logits, onDevice(mask, logits.device, "bool"), excluded);
   return logits;
 }
 
-/** Rows of the weight in `dtype`; a part is cast at a time where the weight has no copy in that type. */
-function typedPart(weight: Tensor, { start, end }: Range, dtype: DType): Tensor {
-  return ops.to(ops.slice(heldCopy(weight, dtype) ?? weight, 0, start, end), dtype);
+/** The rows of a part in `dtype`; they are cast where the matrix has no copy in that type. */
+function typedRows({ range, start, end }: Columns, dtype: DType): Tensor {
+  return ops.to(within(range, heldCopy(range.rows, dtype) ?? range.rows, { start, end }), dtype);
+}
+
+/** The rows [start, end) of the matrix in a tensor that begins with those of `range`. */
+function within(range: RowRange, rows: Tensor, { start, end }: RowRange): Tensor {
+  return ops.slice(rows, 0, start - range.start, end - range.start);
 }
 
 /** Logits of one more part, folded into the sums. */
 function addPart(
   head: Head,
-  range: Range,
+  columns: Columns,
   before: RunningSums | null,
   options: TokenLogpsOptions & { keeps: boolean },
 ): { part: Part; sums: RunningSums } {
   using adding = scope();
-  const values = logitsOf(head, range);
-  const picked = pick(values, head.targets, range, before?.picked ?? null);
+  const values = logitsOf(head, columns);
+  const picked = pick(values, head.targets, columns, before?.picked ?? null);
   const [max, own] = ops.expRows_(values, before?.max ?? null);
   const shrink = before === null ? null : ops.exp(ops.sub(before.max, max));
   const add = (sum: Tensor | null | undefined, more: Tensor) =>
@@ -196,13 +218,13 @@ function addPart(
     picked,
     total: add(before?.total, own),
     spread: spread === null ? null : add(moved(before, max, "spread", "total"), rowSums(spread)),
-    weighted: isGathered ? add(before?.weighted, weighted(values, head, range)) : null,
+    weighted: isGathered ? add(before?.weighted, weighted(values, columns)) : null,
     weightedSpread: isSpreadGathered
-      ? add(moved(before, max, "weightedSpread", "weighted"), weighted(spread, head, range))
+      ? add(moved(before, max, "weightedSpread", "weighted"), weighted(spread, columns))
       : null,
   };
   for (const sum of Object.values(sums)) if (sum !== null) adding.keep(sum);
-  const part = { ...range, exponentials: options.keeps ? { values: adding.keep(values), max } : null };
+  const part = { ...columns, exponentials: options.keeps ? { values: adding.keep(values), max } : null };
   return { part, sums };
 }
 
@@ -218,8 +240,19 @@ function moved(
   return ops.addcmul(spread, ops.sub(max, before.max), sum);
 }
 
-function weighted(values: Tensor, { weight }: Head, { start, end }: Range): Tensor {
-  return ops.matmul(values, ops.to(ops.slice(weight, 0, start, end), "float32"));
+function weighted(values: Tensor, { range, ...columns }: Columns): Tensor {
+  return ops.matmul(values, ops.to(within(range, range.rows, columns), "float32"));
+}
+
+/** (R, D): the row of each target that lies in the range, `before` for the others. */
+function rowsOfTargets(targets: Tensor, range: HeadRows, before: Tensor | null): Tensor {
+  using finding = scope();
+  const place = ops.clamp(ops.sub(targets, range.start), 0, range.end - range.start - 1);
+  const found = ops.indexSelect(range.rows, 0, place);
+  if (before === null) return finding.keep(found);
+  const merged = finding.keep(ops.where(ops.unsqueeze(isIn(targets, range), 1), found, before));
+  before.dispose();
+  return merged;
 }
 
 function rowSums(values: Tensor): Tensor {
@@ -227,18 +260,25 @@ function rowSums(values: Tensor): Tensor {
 }
 
 /** (R): the logit of each target that lies in the part, `before` for the others. */
-function pick(logits: Tensor, targets: Tensor, { start, end }: Range, before: Tensor | null): Tensor {
+function pick(logits: Tensor, targets: Tensor, { start, end }: RowRange, before: Tensor | null): Tensor {
   const column = ops.clamp(ops.sub(targets, start), 0, end - start - 1);
   const found = ops.squeeze(ops.gather(logits, 1, ops.unsqueeze(column, 1)), 1);
   return before === null ? found : ops.where(isIn(targets, { start, end }), found, before);
 }
 
 /** (R) bool */
-function isIn(targets: Tensor, { start, end }: Range): Tensor {
+function isIn(targets: Tensor, { start, end }: RowRange): Tensor {
   return ops.logicalAnd(ops.ge(targets, start), ops.lt(targets, end));
 }
 
-function finish(head: Head, sums: RunningSums, parts: readonly Part[]): TokenLogpsPass {
+/** What a pass keeps for its way back. */
+interface Kept {
+  parts: readonly Part[];
+  /** (R, D): the target's row of W, for the gradient of a frozen head */
+  targetRows: Tensor | null;
+}
+
+function finish(head: Head, sums: RunningSums, { parts, targetRows }: Kept): TokenLogpsPass {
   const { max, total, picked, spread } = sums;
   const normaliser = ops.add(max, ops.log(total));
   const logps = ops.sub(picked, ops.squeeze(normaliser, 1));
@@ -252,26 +292,26 @@ function finish(head: Head, sums: RunningSums, parts: readonly Part[]): TokenLog
     logps,
     entropies: entropies === null ? null : ops.squeeze(entropies, 1),
     correct: ops.to(ops.ge(picked, ops.squeeze(max, 1)), "float32"),
-    backward(gradLogps, weightGrad, gradEntropies = null) {
+    backward(gradLogps, gradOf, gradEntropies = null) {
       const g = ofProducts(gradLogps);
       const e = gradEntropies === null || entropies === null ? null : ofProducts(gradEntropies);
-      if (sums.weighted !== null) return backwardThroughSums(head, sums, g, e);
+      if (targetRows !== null) return backwardThroughSums(sums, targetRows, g, e);
       const ofEntropies = e === null || entropies === null ? null : { e, entropies };
-      return backwardThroughLogits(head, parts, { normaliser, g, ofEntropies }, weightGrad);
+      return backwardThroughLogits(head, parts, { normaliser, g, ofEntropies }, gradOf);
     },
   };
 }
 
 /** dL/dhidden of a frozen head: g (W[y] − Σ p W) − e (Σ p (log p + H) W), from what was gathered; g and e (R, 1). */
 function backwardThroughSums(
-  { weight, targets }: Head,
   { total, spread, weighted: expected, weightedSpread }: RunningSums,
+  targetRows: Tensor,
   g: Tensor,
   e: Tensor | null,
 ): Tensor {
   if (expected === null) throw new ShapeError("expected a pass made for the gradient of hidden states");
   const mean = ops.div(expected, total);
-  const ofLogps = ops.mul(ops.sub(ops.indexSelect(weight, 0, targets), mean), g);
+  const ofLogps = ops.mul(ops.sub(targetRows, mean), g);
   if (e === null) return ofLogps;
   if (spread === null || weightedSpread === null) {
     throw new ShapeError('expected a pass with entropies: "with gradient", to go back from entropies');
@@ -292,27 +332,39 @@ interface RowGrads {
 function backwardThroughLogits(
   head: Head,
   parts: readonly Part[],
-  { normaliser, g, ofEntropies }: RowGrads,
-  weightGrad: Tensor | null,
+  grads: RowGrads,
+  gradOf: GradOfRows | null,
 ): Tensor {
-  const { hidden, weight, targets } = head;
+  const { hidden, matrix } = head;
   const sum = ops.zerosLike(hidden, { dtype: "float32" });
   const typedHidden = ops.to(hidden, "float32");
-  for (const { start, end, exponentials } of parts) {
-    using _ = scope();
-    const { values, max } = exponentials ?? exponentialsOf(head, { start, end });
-    const gradLogits = gradOfPart({ values, max }, { normaliser, g, ofEntropies });
-    const inside = ops.mul(g, ops.unsqueeze(isIn(targets, { start, end }), 1));
-    const column = ops.clamp(ops.sub(targets, start), 0, end - start - 1);
-    ops.scatterAdd_(gradLogits, 1, ops.unsqueeze(column, 1), inside);
-    const typed = ops.to(gradLogits, hidden.dtype);
-    const part = typedPart(weight, { start, end }, hidden.dtype);
-    if (hidden.dtype === "float32") ops.addmm_(sum, typed, part);
-    else ops.add_(sum, ops.matmul(typed, part));
-    if (weightGrad !== null) ops.addmm_(ops.slice(weightGrad, 0, start, end), ops.t(gradLogits), typedHidden);
-    values.dispose();
+  for (const range of matrix.back(head.isLast)) {
+    const weightGrad = gradOf?.(range) ?? null;
+    for (const part of parts.filter((one) => one.range === range)) {
+      using _ = scope();
+      const gradLogits = gradOfLogits(head, part, grads);
+      const typed = ops.to(gradLogits, hidden.dtype);
+      const rows = typedRows(part, hidden.dtype);
+      if (hidden.dtype === "float32") ops.addmm_(sum, typed, rows);
+      else ops.add_(sum, ops.matmul(typed, rows));
+      if (weightGrad !== null) ops.addmm_(within(range, weightGrad, part), ops.t(gradLogits), typedHidden);
+      part.exponentials?.values.dispose();
+    }
   }
   return ops.to(sum, hidden.dtype);
+}
+
+/** dL/dlogits of a part, (R, columns). */
+function gradOfLogits(head: Head, part: Part, { normaliser, g, ofEntropies }: RowGrads): Tensor {
+  const { start, end } = part;
+  const gradLogits = gradOfPart(part.exponentials ?? exponentialsOf(head, part), {
+    normaliser,
+    g,
+    ofEntropies,
+  });
+  const inside = ops.mul(g, ops.unsqueeze(isIn(head.targets, part), 1));
+  const column = ops.clamp(ops.sub(head.targets, start), 0, end - start - 1);
+  return ops.scatterAdd_(gradLogits, 1, ops.unsqueeze(column, 1), inside);
 }
 
 /** −(g + e (log p + H)) p of a part, in place of its exponentials: p = s e^d with log s = max − normaliser, log p = d + log s. */
@@ -327,8 +379,8 @@ function gradOfPart({ values, max }: Exponentials, { normaliser, g, ofEntropies 
   return ops.add_(ops.mul_(values, ops.neg(ops.mul(ofRows, scale))), spread);
 }
 
-function exponentialsOf(head: Head, range: Range): Exponentials {
-  const values = logitsOf(head, range);
+function exponentialsOf(head: Head, columns: Columns): Exponentials {
+  const values = logitsOf(head, columns);
   const [max] = ops.expRows_(values);
   return { values, max };
 }

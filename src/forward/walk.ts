@@ -17,7 +17,7 @@ export interface WalkOptions extends Omit<Numerics, "temperature" | "logits_chun
 }
 
 /** The model run up to its head; what is left is asked of it in this order: `head` for every slice, then `backward`. */
-export interface Walk<Values> extends Disposable {
+export interface Walk<Values> {
   /** What the head makes of a slice's tokens. */
   head(slice: CompletionSlice): WalkedHead<Values>;
   /**
@@ -93,12 +93,6 @@ export function walk<Values>(
     receives: trains.embedding || trains.firstBlock < layers.length,
   });
   residence?.leave(norm, trains.anyBelowHead);
-  residence?.enter(model.head);
-  let holdsHead = true;
-  const leaveHead = () => {
-    if (holdsHead) residence?.leave(model.head, false);
-    holdsHead = false;
-  };
   const gradRows = trained !== null ? noGrad(() => ops.zerosLike(ops.detach(rows))) : null;
   return {
     head: (slice) =>
@@ -115,8 +109,6 @@ export function walk<Values>(
         };
       }),
     backward: (onGradientsReady) => {
-      leaveHead();
-      residence?.complete(model.head);
       const grad = walkBack(stages, gradRows, { residence, onGradientsReady });
       if (trained === null || !trains.embedding) return;
       using _ = scope();
@@ -124,7 +116,6 @@ export function walk<Values>(
       if (grad !== null) noGrad(() => model.addEmbeddingGrad(table, batch.ids, grad));
       residence?.complete(embed_tokens);
     },
-    [Symbol.dispose]: leaveHead,
   };
 }
 

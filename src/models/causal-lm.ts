@@ -2,6 +2,7 @@
  * What the trainer walks: embedding, blocks and final norm of a decoder, and the head of a language model, each called separately.
  * The families differ in their blocks and a few constants; their files build one of these.
  */
+import type { RowRange } from "../formats/head-ranges.ts";
 import type { LayerKind, ModelConfig } from "../formats/model-config.ts";
 import type { AttentionContext } from "../nn/attention.ts";
 import type { CachedAttention } from "../nn/kv-cache.ts";
@@ -50,6 +51,14 @@ export interface Residence {
   leave(part: object, comesBack: boolean): void;
   /** All gradients that a backward pass gives the tensors of `part` are there. */
   complete(part: object): void;
+  /** The parts that a head's matrix, (V, D), comes in, in order; as the part that follows the norm, the head is the first of them. */
+  rowsOf(weight: Tensor): readonly HeadRows[];
+}
+
+/** Rows [start, end) of a head's matrix that are there together. */
+export interface HeadRows extends RowRange {
+  /** (end − start, D) */
+  rows: Tensor;
 }
 
 /** Constants in which families differ outside their blocks. */

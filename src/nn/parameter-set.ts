@@ -70,11 +70,6 @@ export class ParameterSet implements Iterable<NamedParameter> {
     return zeros;
   }
 
-  /** Gives all trained tensors of `module` a gradient, of zeros where they have none. */
-  openGrads(module: object): void {
-    for (const [, tensor] of namedTensors(module)) if (this.#tensors.has(tensor)) this.gradOf(tensor);
-  }
-
   /** The gradients of the shards that have one. */
   grads(): Tensor[] {
     return this.shards.flatMap(({ tensor: { grad } }) => (grad === null ? [] : [grad]));

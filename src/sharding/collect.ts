@@ -42,14 +42,16 @@ export class Collector implements Disposable {
       yield tensor.read;
       return;
     }
-    const home = this.#sharded.homes.get(tensor.tensor.handle);
-    if (home === undefined) throw new Error(`${tensor.name} belongs to no unit of the model`);
-    const { unit, segment } = home;
-    for (let from = 0; from < segment.numel; from += numbersAtOnce) {
-      using _ = scope();
-      const to = Math.min(segment.numel, from + numbersAtOnce);
-      const stretch = this.#assembled(unit, segment, { from, to });
-      yield () => stretch;
+    const homes = this.#sharded.homes.get(tensor.tensor.handle);
+    if (homes === undefined) throw new Error(`${tensor.name} belongs to no unit of the model`);
+    for (const { unit, segment } of homes) {
+      for (let from = 0; from < segment.numel; from += numbersAtOnce) {
+        using _ = scope();
+        const to = Math.min(segment.numel, from + numbersAtOnce);
+        const { first } = segment;
+        const stretch = this.#assembled(unit, segment, { from: first + from, to: first + to });
+        yield () => stretch;
+      }
     }
   }
 
@@ -87,11 +89,9 @@ export class Collector implements Disposable {
     agreed(this.#ranks, () => null);
   }
 
-  /** What the tensor `name` is computed of: its unit, and for an adapted head the embedding, which it may be tied to. */
+  /** What the tensor `name`, which an adapter changes, is computed of: a block's units. */
   #unitsOf(name: string): ShardedUnit[] {
-    const { parts, units } = this.#sharded;
-    const own = units.filter((unit) => name.startsWith(`${unit.name}.`));
-    return name.startsWith("model.layers.") ? own : [...new Set([...(parts[0] ?? []), ...own])];
+    return this.#sharded.units.filter((unit) => name.startsWith(`${unit.name}.`));
   }
 
   #free(): void {

@@ -1,10 +1,16 @@
-/** The numbers of a sharded model as it starts: each rank reads its own ranges of the files; what is new is made on all ranks alike. */
+/** The numbers of a sharded model as it starts: each rank reads its own ranges of the files; what an adapter draws is made on all ranks alike. */
 import type { WeightLocation } from "../formats/weight-index.ts";
 import { requireFinite } from "../models/finite.ts";
 import { copyStoredRange } from "../models/mapped-file.ts";
-import { noGrad, ops, scope, type Tensor } from "../torch/index.ts";
+import { type DType, noGrad, ops, scope, type Tensor } from "../torch/index.ts";
 import type { ShardedModel } from "./sharded-model.ts";
 import type { ShardedUnit } from "./sharded-unit.ts";
+
+/** Where the numbers of a tensor are read. */
+export interface StoredNumbers extends WeightLocation {
+  /** What they are rounded to first; left out: nothing. */
+  rounded?: DType;
+}
 
 /**
  * Reads this rank's ranges of the tensors that `locate` finds; the others are left as they are.
@@ -14,7 +20,7 @@ import type { ShardedUnit } from "./sharded-unit.ts";
  */
 export function readParts(
   units: readonly ShardedUnit[],
-  locate: (name: string) => WeightLocation | null,
+  locate: (name: string) => StoredNumbers | null,
 ): void {
   for (const unit of units) {
     for (const piece of unit.pieces) {
@@ -22,7 +28,10 @@ export function readParts(
       if (stored === null) continue;
       using _ = scope();
       const target = unit.held(piece);
-      noGrad(() => copyStoredRange(stored.file, stored.entry, piece, target));
+      noGrad(() => {
+        copyStoredRange(stored.file, stored.entry, piece, target);
+        if (stored.rounded !== undefined) ops.copy_(target, ops.to(target, stored.rounded));
+      });
       requireFinite(target, `${stored.file.path}: tensor "${stored.entry.name}"`);
     }
   }
@@ -51,10 +60,11 @@ export function makeParts(model: ShardedModel, tensors: readonly NewTensor[]): v
 
 function keep(units: readonly ShardedUnit[], name: string, whole: Tensor): void {
   const flat = ops.reshape(whole, [whole.numel]);
-  const unit = units.find((one) => one.has(name));
-  for (const piece of unit?.pieces ?? []) {
-    if (piece.segment.name !== name) continue;
-    const { from, to } = piece;
-    ops.copy_((unit as ShardedUnit).held(piece), ops.narrow(flat, 0, from, to - from));
+  for (const unit of units) {
+    for (const piece of unit.pieces) {
+      if (piece.segment.name !== name) continue;
+      const { from, to } = piece;
+      ops.copy_(unit.held(piece), ops.narrow(flat, 0, from, to - from));
+    }
   }
 }

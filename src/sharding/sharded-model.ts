@@ -4,10 +4,11 @@
  */
 import { at } from "../base/at.ts";
 import { ShapeError } from "../base/errors.ts";
-import type { Decoder, Residence } from "../models/causal-lm.ts";
+import type { CausalLM, HeadRows, Residence } from "../models/causal-lm.ts";
 import { type TensorPlace, tensorPlaces } from "../nn/module.ts";
 import { type NamedParameter, ParameterSet } from "../nn/parameter-set.ts";
 import type { DType, Tensor } from "../torch/index.ts";
+import { RangedMatrix } from "./ranged-matrix.ts";
 import { ShardedUnit, type ShardGroup } from "./sharded-unit.ts";
 import type { Segment, UnitTensor } from "./unit-layout.ts";
 
@@ -34,23 +35,25 @@ const exchangesInFlight = 2;
 export type ModelPlaces = readonly TensorPlace[];
 
 /** The places of all tensors of `model`. */
-export function placesOf(model: Decoder): ModelPlaces {
+export function placesOf(model: CausalLM): ModelPlaces {
   return [...tensorPlaces(model)];
 }
 
 /** A model in parts. */
 export class ShardedModel implements Residence {
-  /** The units of each part, in the order of the model: what is trained and what is frozen, which ranks share separately. */
-  readonly parts: readonly (readonly ShardedUnit[])[];
+  /** In the order of the model: of each part what is trained and what is frozen, which ranks share separately. */
+  readonly units: readonly ShardedUnit[];
   readonly parameters: ShardedParameters;
-  /** Where each of the model's tensors lies, by its handle. */
-  readonly homes: ReadonlyMap<number, TensorHome>;
+  /** Where each of the model's tensors lies, by its handle; a head's matrix in several units, one after another. */
+  readonly homes: ReadonlyMap<number, readonly TensorHome[]>;
   /** The ranks among which the model is. */
   readonly group: ShardGroup;
   readonly #unitsOf: Map<object, readonly ShardedUnit[]>;
-  /** Units of other parts whose tensors a part computes with: a tied head beside which another is trained has the embedding's. */
-  readonly #lentTo: Map<object, readonly ShardedUnit[]> = new Map();
-  readonly #model: Decoder;
+  /** The matrices of the head, by their handles. */
+  readonly #matrices: ReadonlyMap<number, RangedMatrix>;
+  /** The embedding's table as a head's matrix. */
+  readonly #table: HeadRows;
+  readonly #model: CausalLM;
   readonly #isTied: boolean;
   readonly #keepsGathered: boolean;
   #isHeld = false;
@@ -63,70 +66,54 @@ export class ShardedModel implements Residence {
    * @param base - the places of the model's tensors before it had an adapter
    * @param trained - the tensors that are trained, under their names in checkpoints
    */
-  constructor(model: Decoder, base: ModelPlaces, trained: readonly NamedParameter[], options: ShardOptions) {
+  constructor(model: CausalLM, base: ModelPlaces, trained: readonly NamedParameter[], options: ShardOptions) {
     this.#model = model;
     this.group = options.group;
     this.#keepsGathered = options.keep_gathered;
-    const names = new Map(trained.map(({ name, tensor }) => [tensor.handle, name]));
     const places = [...base, ...tensorPlaces(model)];
-    const parts = partsOf(model, places);
+    const parts = partsOf(model, { places, trained, dtype: options.dtype });
     this.#isTied = parts.length < model.model.layers.length + 3;
-    this.#unitsOf = new Map();
-    const shapes = new Map(places.map(({ tensor }) => [tensor.handle, tensor]));
-    const views = new Map<number, Tensor>();
-    this.parts = parts.map(({ name, modules, handles }) => {
-      const tensors = [...handles].map(([handle, path]) => {
-        const trainedName = names.get(handle);
-        const tensor = known(shapes, handle);
-        return {
-          handle,
-          ...unitTensor(tensor, trainedName ?? path, trainedName !== undefined, options.dtype),
-        };
-      });
-      const kinds = [tensors.filter((one) => one.trained), tensors.filter((one) => !one.trained)];
-      const units = kinds
-        .filter((some) => some.length > 0)
-        .map((some) => new ShardedUnit(name, some, options.group, options.device));
-      for (const module of modules) this.#unitsOf.set(module, units);
-      for (const { handle, name: tensor } of tensors) {
-        const unit = units.find(({ layout }) => layout.segments.some((segment) => segment.name === tensor));
-        if (unit !== undefined) views.set(handle, unit.view(tensor));
-      }
-      return units;
-    });
-    if (!this.#isTied && model.config.tieWordEmbeddings) this.#lentTo.set(model.head, at(this.parts, 0));
+    const made = parts.map((part) => unitsOf(part, model, options));
+    this.units = made.flatMap(({ units }) => units);
+    const matrices = made.flatMap((one) => one.matrices);
+    this.#matrices = new Map(matrices.map((matrix) => [matrix.whole.handle, matrix]));
+    const views = new Map(made.flatMap((one) => [...one.views]));
     for (const { owner, key, tensor } of places) owner[key] = known(views, tensor.handle);
+    const { embed_tokens } = model.model;
+    this.#table = { start: 0, end: model.config.vocabSize, rows: embed_tokens.weight };
+    this.#unitsOf = new Map<object, readonly ShardedUnit[]>([
+      ...parts.map(({ module }, i) => [module, at(made, i).units] as const),
+      ...matrices.flatMap(({ ranges }) => ranges.map((range) => [range, [range.unit]] as const)),
+      [this.#table, at(made, 0).units],
+    ]);
     const named = trained.map(({ name, tensor }) => ({ name, tensor: known(views, tensor.handle) }));
-    for (const tensor of shapes.values()) tensor.dispose();
-    this.homes = new Map(
-      this.units.flatMap((unit) =>
-        unit.layout.segments.map((segment) => [unit.view(segment.name).handle, { unit, segment }] as const),
-      ),
-    );
+    for (const tensor of new Set(places.map(({ tensor }) => tensor))) tensor.dispose();
+    this.homes = homesOf(this.units, matrices);
     this.parameters = new ShardedParameters(named, this.units, this.homes);
     model.residence = this;
   }
 
-  get units(): readonly ShardedUnit[] {
-    return this.parts.flat();
+  rowsOf(weight: Tensor): readonly HeadRows[] {
+    const matrix = this.#matrices.get(weight.handle);
+    if (matrix === undefined) return [this.#table];
+    return this.#isHeld ? [{ start: 0, end: weight.size(0), rows: weight }] : matrix.ranges;
   }
 
   enter(part: object, next?: object): void {
-    for (const unit of this.#needed(part)) unit.gather();
-    if (next !== undefined) for (const unit of this.#needed(next)) unit.start();
+    for (const unit of this.#of(part)) unit.gather();
+    if (next !== undefined) for (const unit of this.#of(next)) unit.start();
   }
 
   leave(part: object, comesBack: boolean): void {
-    const { embed_tokens, layers } = this.#model.model;
-    // a tied table is needed again by the head, which comes last, and the last block by the backward pass, which begins with it
-    const isNeeded = (this.#isTied && part === embed_tokens) || (comesBack && part === layers.at(-1));
-    if (isNeeded || this.#isHeld || (comesBack && this.#keepsGathered)) return;
-    for (const unit of this.#needed(part)) unit.free();
+    // a tied table is needed again by the head
+    const isNeeded = this.#isTied && part === this.#model.model.embed_tokens;
+    if (isNeeded || this.#isHeld || (comesBack && (this.#keepsGathered || this.#turnsBackAt(part)))) return;
+    for (const unit of this.#of(part)) unit.free();
   }
 
   complete(part: object): void {
     // the gradients of a tied head are complete with the embedding's
-    if (this.#isTied && part === this.#model.head) return;
+    if (part === this.#table) return;
     for (const unit of this.#of(part)) {
       if (!unit.isTrained) continue;
       // first the oldest: gradients under way are twice a unit's in float32
@@ -146,12 +133,16 @@ export class ShardedModel implements Residence {
 
   /** Keeps all units gathered until disposed: for work that goes through the model again and again. */
   hold(): Disposable {
-    for (const unit of this.units) unit.gather();
+    const matrices = [...this.#matrices.values()];
+    const inHead = new Set(matrices.flatMap(({ ranges }) => ranges.map(({ unit }) => unit)));
+    for (const unit of this.units) if (!inHead.has(unit)) unit.gather();
+    for (const matrix of matrices) matrix.hold();
     this.#isHeld = true;
     return {
       [Symbol.dispose]: () => {
         this.#isHeld = false;
         for (const unit of this.units) unit.free();
+        for (const matrix of matrices) matrix.release();
       },
     };
   }
@@ -159,6 +150,7 @@ export class ShardedModel implements Residence {
   dispose(): void {
     this.#model.residence = null;
     for (const unit of this.units) unit.dispose();
+    for (const { whole } of this.#matrices.values()) whole.dispose();
   }
 
   /** The part that the tensor `name` is of. */
@@ -167,24 +159,30 @@ export class ShardedModel implements Residence {
     throw new ShapeError(`expected a tensor of the model, got ${name}`);
   }
 
-  #needed(part: object): readonly ShardedUnit[] {
-    return [...this.#of(part), ...(this.#lentTo.get(part) ?? [])];
+  /** Whether the backward pass needs `part` before it needs another of its kind. */
+  #turnsBackAt(part: object): boolean {
+    const { layers, norm } = this.#model.model;
+    if (part === layers.at(-1) || part === norm || part === this.#table) return true;
+    return [...this.#matrices.values()].some(({ ranges }) => part === ranges.at(-1));
   }
 
+  /** The units that a part is computed with; of a head those of its first rows, since it comes by ranges. */
   #of(part: object): readonly ShardedUnit[] {
-    return known(this.#unitsOf, part);
+    const { lm_head } = this.#model;
+    if (part === lm_head) return this.#of(at(this.rowsOf(lm_head.weight), 0));
+    return this.#isHeld ? (this.#unitsOf.get(part) ?? []) : known(this.#unitsOf, part);
   }
 }
 
 /** The trained tensors of a sharded model: views while their units are gathered; this rank updates its shards. */
 export class ShardedParameters extends ParameterSet {
   readonly #units: readonly ShardedUnit[];
-  readonly #homes: ReadonlyMap<number, TensorHome>;
+  readonly #homes: ShardedModel["homes"];
 
   constructor(
     tensors: readonly NamedParameter[],
     units: readonly ShardedUnit[],
-    homes: ReadonlyMap<number, TensorHome>,
+    homes: ShardedModel["homes"],
   ) {
     super(
       tensors,
@@ -196,8 +194,12 @@ export class ShardedParameters extends ParameterSet {
   }
 
   override gradOf(tensor: Tensor): Tensor {
-    const { unit, segment } = known(this.#homes, tensor.handle);
-    return unit.gradOf(segment.name);
+    const [home, ...others] = known(this.#homes, tensor.handle);
+    if (home === undefined || others.length > 0)
+      throw new ShapeError(
+        "expected rows of a head, whose gradient is never there as a whole, got all of it",
+      );
+    return home.unit.gradOf(home.segment.name);
   }
 
   override clearGrads(): void {
@@ -205,37 +207,85 @@ export class ShardedParameters extends ParameterSet {
   }
 }
 
-/** A unit to be. */
+/** A part of the model whose units are to be made. */
 interface Part {
   name: string;
-  /** The modules whose tensors it holds. */
-  modules: object[];
-  /** Its tensors' handles, with their paths. */
-  handles: Map<number, string>;
+  module: object;
+  /** Its tensors by their handles. */
+  tensors: Map<number, UnitTensor>;
 }
 
-function partsOf(model: Decoder, places: readonly TensorPlace[]): Part[] {
+/** The parts of a model, in its order; a head that has no tensor but the embedding's is none. */
+function partsOf(
+  model: CausalLM,
+  given: { places: readonly TensorPlace[]; trained: readonly NamedParameter[]; dtype: DType },
+): Part[] {
+  const names = new Map(given.trained.map(({ name, tensor }) => [tensor.handle, name]));
   const { embed_tokens, layers, norm } = model.model;
-  const headPath = "lm_head" in model ? "lm_head" : "score";
   const wanted: [string, object][] = [
     ["model.embed_tokens", embed_tokens],
     ...layers.map((block, i): [string, object] => [`model.layers.${i}`, block]),
     ["model.norm", norm],
-    [headPath, model.head],
+    ["lm_head", model.lm_head],
   ];
   const seen = new Set<number>();
   const parts = wanted.map(([name, module]): Part => {
-    const own = places.filter(({ path, tensor }) => path.startsWith(`${name}.`) && !seen.has(tensor.handle));
-    for (const { tensor } of own) seen.add(tensor.handle);
-    const handles = new Map<number, string>();
-    for (const { tensor, path } of own) if (!handles.has(tensor.handle)) handles.set(tensor.handle, path);
-    return { name, modules: [module], handles };
+    const tensors = new Map<number, UnitTensor>();
+    for (const { path, tensor } of given.places) {
+      if (!path.startsWith(`${name}.`) || seen.has(tensor.handle)) continue;
+      seen.add(tensor.handle);
+      const trainedName = names.get(tensor.handle);
+      const isTrained = trainedName !== undefined;
+      tensors.set(tensor.handle, unitTensor(tensor, trainedName ?? path, isTrained, given.dtype));
+    }
+    return { name, module, tensors };
   });
-  const head = parts.at(-1);
-  if (head === undefined || head.handles.size > 0) return parts;
-  // tied: the head has no tensor that is not the embedding's
-  at(parts, 0).modules.push(model.head);
-  return parts.slice(0, -1);
+  return parts.filter(({ tensors }) => tensors.size > 0);
+}
+
+/** The units of a part, and what is in the place of its tensors, by their handles. */
+interface PartUnits {
+  units: readonly ShardedUnit[];
+  matrices: readonly RangedMatrix[];
+  views: Map<number, Tensor>;
+}
+
+function unitsOf(part: Part, model: CausalLM, { group, device }: ShardOptions): PartUnits {
+  const { name, module, tensors } = part;
+  const views = new Map<number, Tensor>();
+  if (module === model.lm_head) {
+    const matrices = [...tensors].map(([handle, tensor]) => {
+      const matrix = new RangedMatrix(model.config, { name, tensor }, { group, device });
+      views.set(handle, matrix.whole);
+      return matrix;
+    });
+    return { units: matrices.flatMap(({ ranges }) => ranges.map(({ unit }) => unit)), matrices, views };
+  }
+  const all = [...tensors.values()];
+  const kinds = [all.filter(({ trained }) => trained), all.filter(({ trained }) => !trained)];
+  const units = kinds
+    .filter((some) => some.length > 0)
+    .map((some) => new ShardedUnit(name, some, group, device));
+  for (const [handle, tensor] of tensors) {
+    const unit = units.find((one) => one.has(tensor.name));
+    if (unit !== undefined) views.set(handle, unit.view(tensor.name));
+  }
+  return { units, matrices: [], views };
+}
+
+/** Where the tensors of the model lie, by their handles, and where ranges of a head's rows do. */
+function homesOf(units: readonly ShardedUnit[], matrices: readonly RangedMatrix[]): ShardedModel["homes"] {
+  const homesIn = (unit: ShardedUnit): TensorHome[] =>
+    unit.layout.segments.map((segment) => ({ unit, segment }));
+  const homes = new Map<number, TensorHome[]>();
+  for (const home of units.flatMap(homesIn)) homes.set(home.unit.view(home.segment.name).handle, [home]);
+  for (const { whole, ranges } of matrices) {
+    homes.set(
+      whole.handle,
+      ranges.flatMap(({ unit }) => homesIn(unit)),
+    );
+  }
+  return homes;
 }
 
 /** Trained matrices of the model itself are gathered in the activations' type; adapters and vectors in float32. */

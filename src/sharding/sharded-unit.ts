@@ -110,7 +110,8 @@ export class ShardedUnit {
   }
 
   /** The numbers of a piece that this rank holds, (to − from): float32 where they are trained. A view: writing to it changes them. */
-  held({ segment, from, to }: Piece): Tensor {
+  held({ segment, ...piece }: Piece): Tensor {
+    const [from, to] = [piece.from - segment.first, piece.to - segment.first];
     const master = this.#masters.find(
       ({ region: { begin, end } }) => segment.begin >= begin && segment.begin < end,
     );

@@ -14,16 +14,19 @@ export interface UnitTensor {
   /** The type that it is gathered and computed with in. */
   dtype: DType;
   trained: boolean;
+  /** Place in the tensor of that name of the unit's first number of it; left out: 0, the unit has all of it. */
+  first?: number;
 }
 
 /** A tensor at its place in the buffer. */
 export interface Segment extends UnitTensor {
+  first: number;
   /** First byte, a multiple of 16. */
   begin: number;
   numel: number;
 }
 
-/** Some numbers of a tensor, from `from` to before `to`. */
+/** Some numbers of a tensor, from `from` to before `to`, counted in all of the tensor. */
 export interface Piece {
   segment: Segment;
   from: number;
@@ -63,7 +66,7 @@ export class UnitLayout {
       const begin = bytes;
       const numel = tensor.shape.reduce((product, size) => product * size, 1);
       bytes += roundUp(numel * itemSize(tensor.dtype));
-      return { ...tensor, begin, numel };
+      return { first: 0, ...tensor, begin, numel };
     };
     const matrices = tensors.filter(({ trained, shape }) => trained && shape.length > 1).map(place);
     const vectors = tensors.filter(({ trained, shape }) => trained && shape.length <= 1).map(place);
@@ -91,7 +94,8 @@ export class UnitLayout {
       const size = itemSize(segment.dtype);
       const [from, to] = this.#within(rank, segment.begin, segment.begin + segment.numel * size);
       // parts begin at multiples of 16 bytes: no number lies in two
-      return to > from ? [{ segment, from: from / size, to: to / size }] : [];
+      const { first } = segment;
+      return to > from ? [{ segment, from: first + from / size, to: first + to / size }] : [];
     });
   }
 
@@ -104,7 +108,7 @@ export class UnitLayout {
   /** Where a piece of a trained tensor is among the numbers of its region that `rank`, which holds it, updates. */
   placeInShare({ segment, from }: Piece, rank: number): { kind: TrainedRegion["kind"]; place: number } {
     const region = this.#regionOf(segment);
-    const inRegion = (segment.begin - region.begin) / itemSize(region.dtype) + from;
+    const inRegion = (segment.begin - region.begin) / itemSize(region.dtype) + from - segment.first;
     return { kind: region.kind, place: inRegion - this.share(rank, region).from };
   }
 

@@ -76,7 +76,7 @@ export function evaluate(
     const onDevice = toDevice(batch.packed, model.device, batch.keptTokens);
     const slice = allCompletions(onDevice);
     const head = objectiveHead(model, objective, { ...numerics, entropies: true });
-    using run = walk(model, onDevice, head, { ...numerics, trained: null });
+    const run = walk(model, onDevice, head, { ...numerics, trained: null });
     const pass = run.head(slice);
     const columns = columnsOf(objective, batch, training.reference);
     if (batch.isIdle !== true) {

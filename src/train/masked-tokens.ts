@@ -4,6 +4,7 @@
  */
 import { DataError } from "../base/errors.ts";
 import { describeOrigin, type Example } from "../data/example.ts";
+import { HeadMatrix } from "../forward/head-matrix.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
 import { type DType, noGrad, ops, scope } from "../torch/index.ts";
 import { fewOf } from "./culprits.ts";
@@ -38,15 +39,16 @@ function refuseRows(examples: readonly Example[], masked: ReadonlySet<number>): 
 
 /** Tokens whose row of the head has a norm of a tenth of the type's largest number or more: hidden states have norms above 10. */
 function maskedIds({ lm_head, residence }: CausalLM, dtype: DType): Set<number> {
-  using _ = scope();
   const most = (dtype === "float16" ? 65504 : 3.4e38) / 10;
-  residence?.enter(lm_head);
-  const weight = ops.detach(lm_head.weight);
-  const norms = noGrad(() => ops.linalgVectorNorm(weight, 2, [1], false, { dtype: "float32" }));
-  residence?.leave(lm_head, false);
-  const [, largest] = noGrad(() => ops.aminmax(norms));
-  if (largest.item() < most) return new Set();
-  return new Set(norms.toNumbers().flatMap((norm, id) => (norm < most ? [] : [id])));
+  const masked = new Set<number>();
+  for (const { rows, start } of new HeadMatrix(lm_head.weight, residence).forth(false)) {
+    using _ = scope();
+    const norms = noGrad(() => ops.linalgVectorNorm(ops.detach(rows), 2, [1], false, { dtype: "float32" }));
+    const [, largest] = noGrad(() => ops.aminmax(norms));
+    if (largest.item() < most) continue;
+    for (const [row, norm] of norms.toNumbers().entries()) if (!(norm < most)) masked.add(start + row);
+  }
+  return masked;
 }
 
 function maskedTokenOf({ completions }: Example, masked: ReadonlySet<number>): number | undefined {

@@ -1,7 +1,13 @@
 /** What an objective is computed from: the head that its model has, log-probs of tokens or a score for each completion. */
 import { ConfigError } from "../base/errors.ts";
-import { type CompletionSlice, completionSlices, type DeviceBatch } from "../forward/batch.ts";
+import {
+  allCompletions,
+  type CompletionSlice,
+  completionSlices,
+  type DeviceBatch,
+} from "../forward/batch.ts";
 import { type Head, tokenLogpsHead, valueHead } from "../forward/head.ts";
+import { HeadMatrix } from "../forward/head-matrix.ts";
 import type { Numerics } from "../forward/numerics.ts";
 import { keptRows } from "../forward/token-logps.ts";
 import type { BatchCounts, Metric, Objective } from "../methods/objective.ts";
@@ -75,15 +81,17 @@ interface Sliced {
   objective: Objective;
 }
 
-/** The slices of `batch` whose probabilities a trained head can keep at once; all of it where nothing is kept, or it is needed whole. */
+/**
+ * The slices of `batch` whose probabilities a trained head can keep at once; all of it where nothing is kept, it is needed whole, or
+ * ranks pass the head's matrix by ranges: once for a micro-batch, whatever its rows are.
+ */
 export function headSlices(
   batch: DeviceBatch,
   { model, numerics, parameters, objective }: Sliced,
 ): CompletionSlice[] {
-  const isWhole = objective.needsWholeMicroBatch === true;
-  const keeps = !isWhole && model instanceof CausalLM && parameters.trains(model.lm_head);
-  return completionSlices(
-    batch,
-    keeps ? keptRows(model.lm_head.weight, numerics.logits_kept_mib ?? null) : Number.POSITIVE_INFINITY,
-  );
+  const isFrozen = !(model instanceof CausalLM && parameters.trains(model.lm_head));
+  if (isFrozen || objective.needsWholeMicroBatch === true) return [allCompletions(batch)];
+  const { weight, ranges } = new HeadMatrix(model.lm_head.weight, model.residence);
+  if (ranges.length > 1) return [allCompletions(batch)];
+  return completionSlices(batch, keptRows(weight, numerics.logits_kept_mib ?? null));
 }

@@ -1,5 +1,6 @@
 /** From a configuration to a model of which each rank holds a part, and what of it is trained. */
 import { type AdapterFiles, readAdapter } from "../formats/adapter.ts";
+import { embeddingName, headName } from "../formats/checkpoint-names.ts";
 import { openModel } from "../formats/tied-head.ts";
 import type { WeightLocation } from "../formats/weight-index.ts";
 import type { Environment } from "../forward/environment.ts";
@@ -9,8 +10,9 @@ import { loadModel } from "../models/load.ts";
 import { placeAdapter } from "../models/load-adapter.ts";
 import { requireTensors } from "../models/read-tensors.ts";
 import type { NamedParameter } from "../nn/parameter-set.ts";
-import { makeParts, readParts } from "../sharding/fill-parts.ts";
+import { makeParts, readParts, type StoredNumbers } from "../sharding/fill-parts.ts";
 import { placesOf, ShardedModel, type ShardOptions } from "../sharding/sharded-model.ts";
+import type { DType } from "../torch/index.ts";
 import { adapterParameters, adapterTensorName, trainAll } from "./parameters.ts";
 import {
   adapterOf,
@@ -48,16 +50,24 @@ export function prepareSharded(
   const from = selection.adapter_name_or_path;
   const placed = from === null ? null : placeStored(model, withDropout(readAdapter(from), selection));
   const adapter = placed?.adapter ?? adapterOf(model, selection);
-  const fresh = [...adapterTensors(model)].map(([part]) => ({
-    name: adapterTensorName(part),
-    make: part.initial,
-  }));
+  const parts = [...adapterTensors(model)].map(([part]) => ({ ...part, name: adapterTensorName(part) }));
   const trained = adapterParameters(model).shards;
   const stored = placed?.locate(trained) ?? null;
   const sharded = new ShardedModel(model, base, trained, options);
   const inModel = locationsIn(dir);
-  readParts(sharded.units, (name) => stored?.get(name) ?? inModel(name));
-  if (stored === null) makeParts(sharded, fresh);
+  const copied = new Map(parts.flatMap(({ part, path, name }) => (part === "saved" ? [[name, path]] : [])));
+  readParts(sharded.units, (name) => {
+    const path = copied.get(name);
+    const own = stored?.get(name) ?? inModel(name);
+    return own !== null || path === undefined ? own : copiedFrom(inModel, path, dtype);
+  });
+  if (stored === null) {
+    const drawn = parts.filter(({ part }) => part !== "saved");
+    makeParts(
+      sharded,
+      drawn.map(({ name, initial }) => ({ name, make: initial })),
+    );
+  }
   return trainingOf(model, adapter, sharded);
 }
 
@@ -67,6 +77,17 @@ function trainingOf(
   sharded: ShardedModel,
 ): ShardedTraining {
   return { model, adapter, parameters: sharded.parameters, sharded, dispose: () => sharded.dispose() };
+}
+
+/** Where a module that is trained in full beside an adapter has its first numbers: those of the model, as that holds them. */
+function copiedFrom(
+  inModel: (name: string) => WeightLocation | null,
+  path: string,
+  rounded: DType,
+): StoredNumbers | null {
+  const isHead = `${path}.weight` === headName;
+  const stored = inModel(`${path}.weight`) ?? (isHead ? inModel(embeddingName) : null);
+  return stored === null ? null : { ...stored, rounded };
 }
 
 /** Where the tensors of the model in `dir` are stored, by their names. */

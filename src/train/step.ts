@@ -1,5 +1,5 @@
 /** One optimiser step: micro-batches forward and back, one clipped update, and its metrics. */
-import { type MicroBatch, toDevice } from "../forward/batch.ts";
+import { allCompletions, type MicroBatch, toDevice } from "../forward/batch.ts";
 import type { Numerics } from "../forward/numerics.ts";
 import { walk } from "../forward/walk.ts";
 import { evaluateObjective, type Objective, objectiveType, type StepTotals } from "../methods/objective.ts";
@@ -284,10 +284,10 @@ function microStep(
     adapter.switch.dropoutKeys = placedKeys(batch, seed, model.device);
   }
   const head = objectiveHead(model, objective, { ...numerics, entropies: log_entropy });
-  using pass = walk(model, placed, head, { ...numerics, trained: parameters });
+  const pass = walk(model, placed, head, { ...numerics, trained: parameters });
   if (batch.isIdle === true) {
-    // the gradients are zeros
-    parameters.openGrads(model.head);
+    const { values, backward: headBackward } = pass.head(allCompletions(placed));
+    headBackward(ops.zerosLike(values));
     pass.backward();
     return [];
   }
@@ -311,15 +311,14 @@ function microStep(
   return losses;
 }
 
-/** Takes the gradients of the leaves through the head, those of values 0 where the loss has entropies alone. */
+/** Takes the gradients of the leaves through the head, zeros where the loss has none of them: other ranks may have some. */
 function goBack(
   headBackward: (grad: Tensor, gradEntropies: Tensor | null) => void,
   leaf: Tensor,
   entropyLeaf: Tensor | null,
 ): void {
   const ofEntropies = entropyLeaf?.grad ?? null;
-  const ofValues = leaf.grad ?? (ofEntropies === null ? null : ops.zerosLike(leaf));
-  if (ofValues === null) return;
+  const ofValues = leaf.grad ?? ops.zerosLike(leaf);
   headBackward(ops.to(ofValues, "float32"), ofEntropies === null ? null : ops.to(ofEntropies, "float32"));
 }
 

@@ -62,6 +62,7 @@ function slicesOf({ parameters, optimizer, ranks = null }: Trained): TrainedSlic
     });
   }
   const { group, units } = ranks.sharded;
+  const complete = parameters.tensors;
   return units.flatMap((unit) =>
     unit.pieces
       .filter(({ segment }) => segment.trained)
@@ -73,7 +74,7 @@ function slicesOf({ parameters, optimizer, ranks = null }: Trained): TrainedSlic
         if (tensor === undefined) throw new Error(`this rank has no shard ${shard}`);
         return {
           name: segment.name,
-          numel: segment.numel,
+          numel: complete.get(segment.name)?.numel ?? segment.numel,
           from,
           to,
           parts: partsOf(tensor, shard, place, to - from),

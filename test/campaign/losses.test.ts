@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Random } from "../../src/base/random.ts";
+import { HeadMatrix } from "../../src/forward/head-matrix.ts";
 import { tokenLogps } from "../../src/forward/token-logps.ts";
 import { dpo } from "../../src/methods/dpo/loss.ts";
 import {
@@ -192,7 +193,7 @@ test("from float32 hidden states to the loss: log-probs by a float64 softmax in 
     });
     const { logps } = tokenLogps(
       tensor(h, [rows, width]),
-      tensor(w, [vocabulary, width]),
+      new HeadMatrix(tensor(w, [vocabulary, width])),
       tensor(targets, [rows], { dtype: "int64" }),
       { gradient: "none", logits_chunk_size: 1 + random.below(vocabulary) },
     );

@@ -51,6 +51,8 @@ const kept: Values = { keep_gathered: true };
 const inHalf: Values = { dtype: "bfloat16" };
 /** Two micro-batches of each rank, or more. */
 const accumulated: Values = { per_device_train_batch_size: 1, train_batch_size: 7 };
+/** Probabilities of a few tokens are kept for the head's gradient, and few logits are held at once. */
+const slices: Values = { logits_kept_mib: 0, logits_chunk_size: 50, log_entropy: true };
 const watched: Values = { watch_prompts: "eval", watch_rows: 2, watch_max_new_tokens: 6 };
 
 // biome-ignore format: a table
@@ -69,11 +71,13 @@ const cases: Case[] = [
   { family: "qwen3", objective: "sft", tuned: "full", shard: "all", size: 3, more: { ...watched } },
   { family: "gemma3", objective: "slime", tuned: "lora", shard: "none", size: 3, more: { ...recomputed, ...watched } },
   { family: "gemma3", objective: "simpo", tuned: "full", shard: "all", size: 2, more: { ...kept } },
+  { family: "llama_untied", objective: "simpo", tuned: "full", shard: "all", size: 3, more: { ...accumulated, ...slices } },
+  { family: "llama_untied", objective: "dpo", tuned: "lora + lm_head", shard: "all", size: 3, more: { ...recomputed, log_entropy: true } },
   { family: "gemma3", objective: "dpo", tuned: "dora", shard: "all", size: 4, more: { ...inHalf } },
 ];
 
 /** The cases of `npm test`, in which each value is; the nightly run has all. */
-const short = [1, 3, 4, 7, 8, 11, 12];
+const short = [1, 3, 4, 7, 8, 11, 12, 14, 15];
 
 function exported(dir: string, { tuned }: Case): Map<string, Float32Array> {
   return tensorsOf(`${dir}/${tuned === "full" ? "model/model" : "adapter/adapter_model"}.safetensors`);

@@ -58,7 +58,7 @@ function entropiesOf(
   const packed = packExamples(examples);
   const batch = toDevice(packed, model.device);
   const head = tokenLogpsHead(model, { ...numerics, entropies: true });
-  using run = walk(model, batch, head, { ...numerics, trained: null });
+  const run = walk(model, batch, head, { ...numerics, trained: null });
   const pass = run.head(allCompletions(batch));
   const values = Array.from((pass.entropies?.data() ?? []) as Float32Array);
   return packed.spans.map(({ example, completion, start, end }) => ({
