@@ -3,7 +3,6 @@
  * with the gradient written by hand. Every objective works on the vector this returns; no other loss code touches logits.
  */
 import { ShapeError } from "../base/errors.ts";
-import type { RowRange } from "../formats/head-ranges.ts";
 import type { HeadRows } from "../models/causal-lm.ts";
 import { type DType, heldCopy, onDevice, ops, scope, type Tensor } from "../torch/index.ts";
 import type { HeadMatrix } from "./head-matrix.ts";
@@ -140,8 +139,11 @@ interface Head {
   isLast: boolean;
 }
 
+/** Rows [start, end) of the matrix, entries of the vocabulary. */
+type Range = Pick<HeadRows, "start" | "end">;
+
 /** A part [start, end) of the vocabulary, and the range of the matrix that its rows are in. */
-interface Columns extends RowRange {
+interface Columns extends Range {
   range: HeadRows;
 }
 
@@ -192,7 +194,7 @@ function typedRows({ range, start, end }: Columns, dtype: DType): Tensor {
 }
 
 /** The rows [start, end) of the matrix in a tensor that begins with those of `range`. */
-function within(range: RowRange, rows: Tensor, { start, end }: RowRange): Tensor {
+function within(range: Range, rows: Tensor, { start, end }: Range): Tensor {
   return ops.slice(rows, 0, start - range.start, end - range.start);
 }
 
@@ -260,14 +262,14 @@ function rowSums(values: Tensor): Tensor {
 }
 
 /** (R): the logit of each target that lies in the part, `before` for the others. */
-function pick(logits: Tensor, targets: Tensor, { start, end }: RowRange, before: Tensor | null): Tensor {
+function pick(logits: Tensor, targets: Tensor, { start, end }: Range, before: Tensor | null): Tensor {
   const column = ops.clamp(ops.sub(targets, start), 0, end - start - 1);
   const found = ops.squeeze(ops.gather(logits, 1, ops.unsqueeze(column, 1)), 1);
   return before === null ? found : ops.where(isIn(targets, { start, end }), found, before);
 }
 
 /** (R) bool */
-function isIn(targets: Tensor, { start, end }: RowRange): Tensor {
+function isIn(targets: Tensor, { start, end }: Range): Tensor {
   return ops.logicalAnd(ops.ge(targets, start), ops.lt(targets, end));
 }
 

@@ -15,6 +15,8 @@ export interface HeadOptions {
   numerics: PlannedNumerics;
   /** Its weight is trained, and so float32. */
   isTrained: boolean;
+  /** Ranks pass it by ranges of the vocabulary, all rows of a micro-batch at once. */
+  isRanged: boolean;
   /** Entries of the vocabulary whose logits are held at once; null for automatic. */
   logits_chunk_size: number | null;
   /** MiB of probabilities that a trained head keeps; null for automatic. */
@@ -43,9 +45,10 @@ export function headMemory(
   const item = itemBytes(numerics);
   const limit = numerics.onGpu ? limits.gpu : limits.cpu;
   const kept = (options.logits_kept_mib ?? limit.logits_kept_mib) * 2 ** 20;
-  const rows = isTrained
-    ? largestGroup(pairs, Math.max(1, Math.floor(kept / (4 * vocabSize))))
-    : sumOf(pairs);
+  const rows =
+    isTrained && !options.isRanged
+      ? largestGroup(pairs, Math.max(1, Math.floor(kept / (4 * vocabSize))))
+      : sumOf(pairs);
   const automatic = 2 ** Math.floor(Math.log2(Math.max(leastColumns, limit.chunk / (4 * rows))));
   const columns = Math.min(vocabSize, options.logits_chunk_size ?? automatic);
   const room = isTrained ? kept / (4 * rows) : 0;
@@ -55,12 +58,15 @@ export function headMemory(
   // a trained head has a copy in the activations' type; a frozen one is read in float32 for its expectation
   const otherType = item === 4 || isTrained ? 0 : columns * hiddenSize * 4;
   const logits = 4 * rows * keptColumns + rows * columns * beside + otherType;
-  // sums over the vocabulary, old, new and added; at the end their difference from the targets' rows, step by step
+  // the targets' rows; sums over the vocabulary, old, new and added; at the end their difference, step by step
   const vector = 4 * rows * hiddenSize;
+  const targetRows = item * rows * hiddenSize;
   // a frozen head gathers a second expectation for the gradient of entropies
   const sums = options.entropyGradient ? 2 : 1;
   return {
-    working: isTrained ? logits + vector : Math.max(logits + 3 * sums * vector, (4 + sums) * vector),
+    working: isTrained
+      ? logits + vector
+      : Math.max(logits + targetRows + 3 * sums * vector, (4 + sums) * vector),
     gradient: sumOf(pairs) * hiddenSize * item,
   };
 }

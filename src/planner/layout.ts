@@ -6,7 +6,7 @@ import type { RunConfig } from "../config/run-config.ts";
 import type { ModelConfig } from "../formats/model-config.ts";
 import type { PlannedNumerics } from "./activations.ts";
 import type { ParameterCounts } from "./parameter-counts.ts";
-import { type UnitBytes, unitBytes } from "./sharded-memory.ts";
+import { rangesOfHead, unitBytes } from "./sharded-memory.ts";
 import type { TrainedParts } from "./trained-parts.ts";
 
 /** Ranks and the paths between them. */
@@ -60,17 +60,26 @@ export function trafficOf(input: TrafficInput, layout: Layout, cluster: Cluster)
   const toOthers = (bytes: number, ranks: number) => (bytes * (ranks - 1)) / ranks;
   const gradients = 4 * input.counts.trained;
   return {
-    gathered: toOthers(gatheredBytes(unitBytes(input), input.model.numLayers, layout), sharers),
+    gathered: toOthers(gatheredBytes(input, layout), sharers),
     exchanged: toOthers(gradients, sharers),
     // adding up in place is an exchange of parts and a gathering of their sums
     added: 2 * toOthers(gradients / sharers, copies),
   };
 }
 
-/** Bytes of the units that a micro-batch gathers: blocks but the last twice where they are freed in between, embedding and head once. */
-function gatheredBytes(unit: UnitBytes, layers: number, { keep_gathered }: Layout): number {
-  const blocks = (keep_gathered ? layers : 2 * layers - 1) * unit.block;
-  return blocks + unit.embedding + unit.head;
+/**
+ * Bytes of the units that a micro-batch gathers: blocks, and the ranges of a trained head, twice but for the last where they are freed
+ * in between; the embedding once.
+ */
+function gatheredBytes(input: TrafficInput, { keep_gathered }: Layout): number {
+  const { model, trained } = input;
+  const unit = unitBytes(input);
+  const blocks = (keep_gathered ? model.numLayers : 2 * model.numLayers - 1) * unit.block;
+  const ranges = rangesOfHead(model, trained);
+  const isTwice = !keep_gathered && unit.trainedInHead > 0 && ranges > 1;
+  // where a copy of the head is trained the model's own is not needed
+  const head = trained.isFull || !trained.trainsHead ? unit.head : 4 * unit.trainedInHead;
+  return blocks + unit.embedding + (isTwice ? 2 * head - unit.headRange : head);
 }
 
 /** How long a rank computes, and how a step is cut. */

@@ -15,7 +15,7 @@ import {
 import { completionTokens, type PairLengths, streamTokens } from "./flops.ts";
 import { type HeadMemory, type HeadOptions, headMemory } from "./head-memory.ts";
 import { blockParameters, countParameters, heldBytes, type ParameterCounts } from "./parameter-counts.ts";
-import { type Shards, shardBytes, shardedMoments } from "./sharded-memory.ts";
+import { rangesOfHead, type Shards, shardBytes, shardedMoments } from "./sharded-memory.ts";
 import { type SideModels, sideBytes, valueModelOf } from "./side-models.ts";
 import { firstTrainedLayer, type TrainedParts } from "./trained-parts.ts";
 
@@ -31,7 +31,7 @@ const bareProcessBytes = 270 * mebibyte;
 const gpuProcessBytes = 700 * mebibyte;
 
 /** What memory depends on, besides the micro-batch. */
-export interface MemorySetup extends Omit<HeadOptions, "isTrained"> {
+export interface MemorySetup extends Omit<HeadOptions, "isTrained" | "isRanged"> {
   model: ModelConfig;
   trained: TrainedParts;
   /** Blocks are computed again in the backward pass. */
@@ -154,7 +154,11 @@ function sizesOf(setup: MemorySetup, pairs: readonly PairLengths[]): Sizes {
     stream: tokens * model.hiddenSize * item,
     kept,
     shared: angles + tail + completionAttentionBytes(model, pairs, numerics, share_prompt),
-    head: headMemory(model, pairs, { ...setup, isTrained: trained.trainsHead }),
+    head: headMemory(model, pairs, {
+      ...setup,
+      isTrained: trained.trainsHead,
+      isRanged: setup.shards !== null && rangesOfHead(model, trained) > 1,
+    }),
   };
 }
 

@@ -3,6 +3,7 @@
  * `src/sharding` and is to be changed with it.
  */
 import { blockWeights } from "../formats/block-linears.ts";
+import { headRanges } from "../formats/head-ranges.ts";
 import type { ModelConfig } from "../formats/model-config.ts";
 import { itemBytes, type PlannedNumerics } from "./activations.ts";
 import { blockParameters, type ParameterCounts } from "./parameter-counts.ts";
@@ -28,9 +29,17 @@ export interface UnitBytes {
   embedding: number;
   /** 0 where the head is the embedding's matrix. */
   head: number;
+  /** Of a head that acts, or is trained: the largest range that is gathered at a time; 0 as above. */
+  headRange: number;
   trainedInBlock: number;
   trainedInEmbedding: number;
   trainedInHead: number;
+  trainedInHeadRange: number;
+}
+
+/** How many ranges a head that ranks share comes in: 1 where it is tied to the embedding, and gathered with it. */
+export function rangesOfHead(model: ModelConfig, { isFull, trainsHead }: TrainedParts): number {
+  return model.tieWordEmbeddings && (isFull || !trainsHead) ? 1 : headRanges(model).length;
 }
 
 /** The units as they are gathered: matrices in the activations' type, trained vectors and adapters in float32. */
@@ -39,15 +48,18 @@ export function unitBytes({ model, trained, counts, numerics }: UnitInput): Unit
   const table = model.vocabSize * model.hiddenSize;
   const isTied = model.tieWordEmbeddings;
   const copied = (isTrained: boolean) => (isTrained ? table : 0);
+  const range = Math.max(...headRanges(model).map(({ start, end }) => end - start)) * model.hiddenSize;
   if (trained.isFull) {
     const matrices = blockWeights(model);
     return {
       block: item * matrices + 4 * (blockParameters(model) - matrices),
       embedding: item * table,
       head: isTied ? 0 : item * table,
+      headRange: isTied ? 0 : item * range,
       trainedInBlock: blockParameters(model),
       trainedInEmbedding: table,
       trainedInHead: isTied ? 0 : table,
+      trainedInHeadRange: isTied ? 0 : range,
     };
   }
   const savedInBlocks = trained.savedLinears.reduce(
@@ -59,9 +71,11 @@ export function unitBytes({ model, trained, counts, numerics }: UnitInput): Unit
     block: item * blockParameters(model) + 4 * ownInBlock,
     embedding: item * table + 4 * copied(trained.trainsEmbedding),
     head: (isTied ? 0 : item * table) + 4 * copied(trained.trainsHead),
+    headRange: trained.trainsHead ? 4 * range : isTied ? 0 : item * range,
     trainedInBlock: ownInBlock,
     trainedInEmbedding: copied(trained.trainsEmbedding),
     trainedInHead: copied(trained.trainsHead),
+    trainedInHeadRange: trained.trainsHead ? range : 0,
   };
 }
 
@@ -119,15 +133,18 @@ export function shardedMoments(
   const exchange = 8 * unit.trainedInBlock;
   const inFlight = Math.min(exchangesInFlight, model.numLayers) * exchange;
   // a tied table's gradient waits for the embedding's
-  const ofHead = 8 * unit.trainedInHead;
-  const table = isTied ? 4 * Math.max(unit.trainedInEmbedding, unit.trainedInHead) : 0;
+  const ranges = rangesOfHead(model, trained);
+  const table = isTied && unit.trainedInHead === 0 ? 4 * unit.trainedInEmbedding : 0;
+  const onTheWay = (most: number) => 8 * Math.min(exchangesInFlight, most) * unit.trainedInHeadRange;
+  const headSums = accumulates ? 0 : (4 * unit.trainedInHead) / ranks;
+  const heldHead = (keep_gathered && unit.trainedInHead > 0 ? ranges : Math.min(2, ranges)) * unit.headRange;
   return {
     forward: { gathered: passing + tables, gradients: earlier },
     head: {
-      gathered: (keep_gathered ? blocks : unit.block) + (isTied ? tables : unit.head),
-      gradients: earlier + (isTied ? table : 4 * unit.trainedInHead),
+      gathered: (keep_gathered ? blocks : unit.block) + (unit.headRange === 0 ? tables : heldHead),
+      gradients: earlier + table + 4 * unit.trainedInHeadRange + onTheWay(ranges - 1) + headSums,
     },
-    lastBack: { gathered: passing, gradients: earlier + table + ofHead + fresh },
+    lastBack: { gathered: passing, gradients: earlier + table + onTheWay(ranges) + headSums + fresh },
     middleBack: { gathered: passing, gradients: earlier + table + inFlight + fresh },
     firstBack: {
       gathered: unit.block,
