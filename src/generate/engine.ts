@@ -3,7 +3,7 @@
  * each pass adds a token to every running answer. Sequences under different adapters take a pass for each adapter.
  */
 import { at } from "../base/at.ts";
-import { ConfigError, messageOf } from "../base/errors.ts";
+import { ConfigError, LostRankError, messageOf } from "../base/errors.ts";
 import { deriveSeed, Random } from "../base/random.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
 import { type CachedSequence, KVCache, type PageSpan, pagesFor, pageTokens } from "../nn/kv-cache.ts";
@@ -344,6 +344,8 @@ export class Engine implements GenerationEngine, Disposable {
     try {
       return pass();
     } catch (error) {
+      // of ranks that share a model: nothing can continue
+      if (error instanceof LostRankError) throw error;
       for (const job of jobs) {
         this.#drop(job);
         job.onEvent({ type: "error", message: messageOf(error) });

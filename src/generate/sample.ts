@@ -23,6 +23,8 @@ export interface SamplingOptions
   seed: number;
   /** Completions of each prompt; default 1. */
   answersPerPrompt?: number;
+  /** Only every so many-th prompt is completed, from `rank` on: what one of several ranks does. Default all. */
+  share?: { rank: number; size: number };
   /** Prompts computed together; default 16. */
   promptsAtOnce?: number;
   /** Type of the activations; default that of the embedding. */
@@ -66,6 +68,7 @@ export async function sampleCompletions(
   options: SamplingOptions,
 ): Promise<SampledCompletion[]> {
   const { answersPerPrompt: n = 1, promptsAtOnce = 16, signal, onProgress = () => {} } = options;
+  const { rank, size } = options.share ?? { rank: 0, size: 1 };
   checkOptions(prompts, options);
   using engine = new Engine({
     model,
@@ -75,6 +78,7 @@ export async function sampleCompletions(
   });
   const failures: string[] = [];
   const drafts = prompts.flatMap((promptIds, prompt) => {
+    if (prompt % size !== rank) return [];
     const own = Array.from({ length: n }, () => new Draft(prompt));
     const request = { ...requestOf(options), promptIds, n, firstSeries: prompt * n };
     engine.submit(`${prompt}`, request, (event) => {

@@ -146,18 +146,19 @@ export abstract class Decoder {
   hiddenStates(stream: TokenStream, dtype: DType, cached?: readonly CachedAttention[]): Tensor {
     const context = this.context(stream, dtype);
     const { embed_tokens, layers, norm } = this.model;
-    const run = (part: object, body: () => Tensor): Tensor => {
-      this.residence?.enter(part);
+    const run = (part: object, next: object | undefined, body: () => Tensor): Tensor => {
+      this.residence?.enter(part, next);
       const result = body();
       this.residence?.leave(part, false);
       return result;
     };
-    let h = run(embed_tokens, () => this.embed(stream.ids, dtype));
+    let h = run(embed_tokens, layers[0], () => this.embed(stream.ids, dtype));
     for (const [layer, block] of layers.entries()) {
       const attend = cached?.[layer];
-      h = run(block, () => block.forward(h, attend === undefined ? context : withCache(context, attend)));
+      const body = () => block.forward(h, attend === undefined ? context : withCache(context, attend));
+      h = run(block, layers[layer + 1] ?? norm, body);
     }
-    return run(norm, () => norm.forward(h));
+    return run(norm, undefined, () => norm.forward(h));
   }
 }
 

@@ -15,7 +15,7 @@ import {
 import { completionTokens, type PairLengths, streamTokens } from "./flops.ts";
 import { type HeadMemory, type HeadOptions, headMemory } from "./head-memory.ts";
 import { blockParameters, countParameters, heldBytes, type ParameterCounts } from "./parameter-counts.ts";
-import { rangesOfHead, type Shards, shardBytes, shardedMoments } from "./sharded-memory.ts";
+import { rangesOfHead, type Shards, shardBytes, shardedMoments, wholeBytes } from "./sharded-memory.ts";
 import { type SideModels, sideBytes, valueModelOf } from "./side-models.ts";
 import { firstTrainedLayer, type TrainedParts } from "./trained-parts.ts";
 
@@ -264,6 +264,16 @@ function sampling({ model, numerics, rollout }: MemorySetup): Moment[] {
       working: completions * passingBytesPerToken(model, numerics),
     },
   ];
+}
+
+/** Bytes of a rank that shares the model while it samples between two steps, with all of the model gathered. */
+export function samplingBytes(setup: MemorySetup, rollout: RolloutSize): number {
+  const counts = countParameters(setup.model, setup.trained);
+  const { process, files, weights, optimiser } = residentBytes(setup, counts);
+  const gathered = wholeBytes({ ...setup, counts });
+  const drawn = sampling({ ...setup, rollout });
+  const held = drawn.reduce((sum, { cache = 0, head, working }) => sum + cache + head + working, 0);
+  return process + files + weights + optimiser + gathered + held;
 }
 
 /** Peak memory of training on micro-batches of these pairs. */

@@ -109,7 +109,7 @@ export function memorySetup(input: PlanInput): MemorySetup {
 }
 
 /** Prompts whose completions are sampled together: the default of `sampleCompletions`. */
-const promptsAtOnce = 16;
+export const promptsAtOnce = 16;
 
 function rolloutSize(keys: PlannedKeys, { own }: Workload): RolloutSize {
   const { num_generations: n, max_completion_length: longest } = keys;

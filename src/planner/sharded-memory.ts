@@ -79,11 +79,16 @@ export function unitBytes({ model, trained, counts, numerics }: UnitInput): Unit
   };
 }
 
+/** Bytes of all units, gathered. */
+export function wholeBytes(input: UnitInput): number {
+  const unit = unitBytes(input);
+  return input.model.numLayers * unit.block + unit.embedding + unit.head + 4 * input.model.hiddenSize;
+}
+
 /** Bytes that a rank holds from the beginning to the end: its parts of all units, and float32 masters of what is in another type. */
 export function shardBytes(input: UnitInput, { ranks }: Shards): { weights: number; optimiser: number } {
   const { model, trained, counts, numerics } = input;
-  const unit = unitBytes(input);
-  const parts = model.numLayers * unit.block + unit.embedding + unit.head + 4 * model.hiddenSize;
+  const parts = wholeBytes(input);
   const table = model.vocabSize * model.hiddenSize;
   const matrices = model.numLayers * blockWeights(model) + table * (model.tieWordEmbeddings ? 1 : 2);
   const masters = trained.isFull && itemBytes(numerics) !== 4 ? 4 * matrices : 0;

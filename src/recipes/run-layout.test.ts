@@ -33,7 +33,7 @@ async function inputOf(values: Record<string, unknown>) {
   const environment = { device: "cpu", dtype: "float32", threads: 1, matmul: "torch" } as const;
   const { examples } = dataset;
   const cost = rowCost(examples, wide, { trained: everything, share_prompt: config.share_prompt });
-  return { config, model: wide, trained: everything, environment, examples, cost };
+  return { config, model: wide, trained: everything, environment, examples, cost, sampled: null };
 }
 
 const gibibyte = 2 ** 30;
@@ -63,5 +63,29 @@ test("hosts of unequal size do not share within each", async () => {
   assert.throws(
     () => layoutOfRun(groupOf([[0, 1], [2]], 64 * gibibyte), input),
     /shard: node needs equally many ranks on each host, got 2, 1/,
+  );
+});
+
+test("ranks that share a model sample with all of it where that fits, else in lockstep", async () => {
+  const input = await inputOf({ shard: "all", keep_gathered: false, use_peft: false });
+  const sampled = { completions: 8, cachedTokens: 800, isAhead: false };
+  const of = (memory: number, more = {}) =>
+    layoutOfRun(groupOf([[0, 1]], memory), { ...input, sampled, ...more }).sampling;
+  const roomy = of(64 * gibibyte);
+  assert.equal(roomy?.way, "gathered");
+  assert.match(roomy?.reason ?? "", /^each rank samples with the model gathered: .* of .* a rank\.$/);
+  const narrow = of(0.5 * gibibyte);
+  assert.equal(narrow?.way, "in lockstep");
+  assert.match(
+    narrow?.reason ?? "",
+    /^ranks sample in lockstep, block by block: gathered the model would need .* of 512(\.0)? MiB/,
+  );
+  // what decides is all of the model beside a rank's parts, and the cache
+  assert.equal(of(64 * gibibyte, { sampled: { ...sampled, cachedTokens: 1e9 } })?.way, "in lockstep");
+  assert.equal(of(64 * gibibyte, { sampled: null }), null);
+  assert.equal(
+    layoutOfRun(groupOf([[0, 1]], 64 * gibibyte), { ...(await inputOf({ shard: "none" })), sampled })
+      .sampling,
+    null,
   );
 });

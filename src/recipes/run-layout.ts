@@ -5,16 +5,18 @@ import type { Example } from "../data/example.ts";
 import type { RankGroup } from "../distributed/rank-group.ts";
 import type { ModelConfig } from "../formats/model-config.ts";
 import type { Environment } from "../forward/environment.ts";
-import { clusterOf } from "../planner/devices.ts";
+import { clusterOf, usableBytes } from "../planner/devices.ts";
 import { streamTokens } from "../planner/flops.ts";
 import type { ChosenLayout } from "../planner/layout.ts";
-import type { Workload } from "../planner/plan-input.ts";
-import { planRun } from "../planner/run-plan.ts";
+import type { RolloutSize } from "../planner/memory.ts";
+import type { PlanInput, Workload } from "../planner/plan-input.ts";
+import { memorySetup, planRun } from "../planner/run-plan.ts";
 import type { TrainedParts } from "../planner/trained-parts.ts";
 import { EpochSteps } from "../train/step-source.ts";
 import { deviceOfEnvironment, usualFraction } from "./plan-device.ts";
 import { largestOf, meanOf } from "./plan-rows.ts";
 import { lengthsOf } from "./row-cost.ts";
+import { type ChosenWay, samplingWay } from "./sampling-way.ts";
 
 /** What the layout of a run follows from. */
 export interface LayoutInput {
@@ -26,6 +28,14 @@ export interface LayoutInput {
   examples: readonly Example[];
   /** What ranks are balanced by: see `rowCost`. */
   cost: (index: number) => number;
+  /** What each rank samples at a time between two steps; null where it does not. */
+  sampled: RolloutSize | null;
+}
+
+/** How the ranks of a run share its model. */
+export interface RunLayout extends ChosenLayout {
+  /** How they sample with it; null where they do not, or each has all of it. */
+  sampling: ChosenWay | null;
 }
 
 /** Steps whose micro-batches are looked at. */
@@ -39,7 +49,7 @@ const stepsLookedAt = 50;
 export function layoutOfRun(
   group: Pick<RankGroup, "rank" | "size" | "hosts" | "gather">,
   input: LayoutInput,
-): ChosenLayout {
+): RunLayout {
   const { config, model, trained, environment } = input;
   const localRanks = group.hosts.find((ranks) => ranks.includes(group.rank))?.length ?? 1;
   const own = deviceOfEnvironment(environment, localRanks);
@@ -51,15 +61,20 @@ export function layoutOfRun(
   };
   const device = { ...own, memoryBytes: least(({ memory }) => memory), peaks };
   const hosts = group.hosts.map((ranks) => ranks.length);
-  const { ranks } = planRun({
+  const asked: PlanInput = {
     ...{ modelName: "", model, trained, keys: config, device },
     dtype: environment.dtype === "bfloat16" ? "bfloat16" : "float32",
     cluster: clusterOf(hosts, device),
     ...{ utilisation: usualFraction(device), isUtilisationGiven: false, speedSource: "" },
     workload: workloadOf(input, group.size),
-  });
+  };
+  const { ranks } = planRun(asked);
   if (ranks === null) throw new ConfigError("a layout is of several ranks");
-  return ranks.layout;
+  const { layout, memory } = ranks;
+  const { sampled } = input;
+  const shares = sampled !== null && memory.shards !== null;
+  const setup = { ...memorySetup(asked), ...memory };
+  return { ...layout, sampling: shares ? samplingWay(setup, sampled, usableBytes(device)) : null };
 }
 
 function workloadOf({ config, examples, cost }: LayoutInput, ranks: number): Workload {

@@ -3,7 +3,7 @@ import type { RunConfig } from "../config/run-config.ts";
 import type { RankGroup } from "../distributed/rank-group.ts";
 import type { Environment } from "../forward/environment.ts";
 import { CausalLM } from "../models/causal-lm.ts";
-import type { ChosenLayout } from "../planner/layout.ts";
+import type { RolloutSize } from "../planner/memory.ts";
 import type { TrainEvent } from "../runs/train-events.ts";
 import { seeded } from "../torch/index.ts";
 import type { HeadedModel } from "../train/logp-difference.ts";
@@ -22,7 +22,7 @@ import { RankMeter } from "../train/rank-meter.ts";
 import type { StepRanks } from "../train/step-ranks.ts";
 import type { PlanKeys } from "../train/step-source.ts";
 import { rowCost, trainedPartsOf } from "./row-cost.ts";
-import { layoutOfRun } from "./run-layout.ts";
+import { layoutOfRun, type RunLayout } from "./run-layout.ts";
 
 /** A run's model. */
 export interface RunModel extends TrainedModel<HeadedModel> {
@@ -33,23 +33,40 @@ export interface RunModel extends TrainedModel<HeadedModel> {
 /** How the ranks of a run share its work. */
 export interface SharedWork {
   group: RankGroup;
-  layout: ChosenLayout;
+  layout: RunLayout;
   /** How rows go to ranks. */
   steps: Pick<PlanKeys, "rank" | "ranks" | "cost">;
 }
 
-/** The layout of a run on several ranks, which is reported, and how its rows are divided; null where this process is the only one. */
+/**
+ * The layout of a run on several ranks, which is reported, and how its rows are divided; null where this process is the only one.
+ *
+ * @param sampledOf - what a rank of so many samples at a time between two steps; null: it does not
+ */
 export function* sharedWork(
   group: RankGroup | null,
   config: RunConfig,
   environment: Environment,
-  { dataset: { examples }, modelConfig: model }: PreparedData,
+  {
+    data: { dataset, modelConfig: model },
+    sampledOf,
+  }: { data: PreparedData; sampledOf: (ranks: number) => RolloutSize | null },
 ): Generator<TrainEvent, SharedWork | null> {
   if (group === null) return null;
+  const { examples } = dataset;
   const trained = trainedPartsOf(config, model, config.adapter_name_or_path);
   const cost = rowCost(examples, model, { trained, share_prompt: config.share_prompt });
-  const layout = layoutOfRun(group, { config, model, trained, environment, examples, cost });
+  const layout = layoutOfRun(group, {
+    config,
+    model,
+    trained,
+    environment,
+    examples,
+    cost,
+    sampled: sampledOf(group.size),
+  });
   yield { type: "note", text: layout.reason };
+  if (layout.sampling !== null) yield { type: "note", text: `the collapse watch: ${layout.sampling.reason}` };
   return { group, layout, steps: { rank: group.rank, ranks: group.size, cost } };
 }
 

@@ -37,7 +37,7 @@ import { type References, referencesOf } from "./references.ts";
 import { runModel, sharedWork } from "./run-model.ts";
 import { FollowedRun, firstOnRank0, type RunHandle, refuseOnRanks } from "./run-ranks.ts";
 import { runSteps, sourceNotes } from "./run-steps.ts";
-import { watchedPrompts, watchOf } from "./watch.ts";
+import { watchedPrompts, watchOf, watchSize } from "./watch.ts";
 
 /** Options of `train` besides the configuration. */
 export interface TrainOptions {
@@ -161,7 +161,9 @@ async function* trainRun(
   // the model, what of it is trained and by what, and what it is compared with
   using memory = new DisposableStack();
   const scores = objective.over === "scores";
-  const shared = yield* sharedWork(group, scores ? { ...config, shard: "none" } : config, environment, data);
+  const sampledOf = (ranks: number) => watchSize(prompts, config, ranks);
+  const keys = scores ? { ...config, shard: "none" as const } : config;
+  const shared = yield* sharedWork(group, keys, environment, { data, sampledOf });
   const trained = runModel({ ...config, baseModel }, environment, data, { scores, shared });
   memory.defer(() => trained.dispose());
   const numerics = {
@@ -182,7 +184,8 @@ async function* trainRun(
     optimizer_in_backward: config.optimizer_in_backward,
     reference: references.train,
   };
-  const watch = prompts === null ? null : watchOf(config, training, data, prompts);
+  const watch =
+    prompts === null ? null : watchOf(config, training, data, { prompts, way: shared?.layout.sampling?.way });
   const measure =
     online?.measure(training, environment, data) ?? measureRows(training, references, data, config);
   const evaluator = evaluatorOf(measure, evalExamples ?? [], config, watch);

@@ -2,8 +2,9 @@
 
 import { createHash } from "node:crypto";
 import { at } from "../base/at.ts";
-import { ConfigError, ShapeError } from "../base/errors.ts";
+import { ConfigError } from "../base/errors.ts";
 import { deriveSeed } from "../base/random.ts";
+import { alone } from "../base/ranks.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import type { Example } from "../data/example.ts";
 import { readPrompts, tellFirstTurns } from "../data/prompt-file.ts";
@@ -11,6 +12,8 @@ import { completionEntropies } from "../evaluate/diversity/completion-entropies.
 import { DIVERSITY_METRICS, type DiversityMetric, diversityOf } from "../evaluate/diversity/diversity.ts";
 import { type SampledCompletion, sampleCompletions } from "../generate/sample.ts";
 import type { Decoder } from "../models/causal-lm.ts";
+import type { RolloutSize } from "../planner/memory.ts";
+import { promptsAtOnce } from "../planner/run-plan.ts";
 import type { EvaluationRecord } from "../runs/evaluation-records.ts";
 import { createRowEncoder } from "../text/encode.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
@@ -18,6 +21,7 @@ import { requireLanguageModel } from "../train/objective-head.ts";
 import type { PreparedData } from "../train/prepare-data.ts";
 import type { Training } from "../train/step.ts";
 import type { StepRanks } from "../train/step-ranks.ts";
+import { type SamplingWay, sampledBeside } from "./sampling-way.ts";
 
 /** A prompt that is answered at every evaluation. */
 export interface WatchedPrompt {
@@ -44,12 +48,23 @@ export interface CollapseWatch {
 /** Which of the seeds derived from the run's own is the watch's; steps have those from 0. */
 const seedIndex = 2 ** 31;
 
-/** The watch over `prompts` that `config` asks for. */
+/** What of a configuration says how the prompts are answered. */
+export type WatchKeys = Pick<
+  RunConfig,
+  "seed" | "watch_temperature" | "watch_max_new_tokens" | "watch_samples"
+>;
+
+/** What is watched: a model, and the ranks that have it. */
+export interface Watched extends Pick<Training<Decoder>, "model" | "numerics"> {
+  ranks?: Pick<StepRanks, "group" | "sharded"> | null;
+}
+
+/** The watch over `prompts` that `config` asks for. @param way - how ranks that share the model have it meanwhile */
 export function watchOf(
-  config: RunConfig,
-  training: Pick<Training<Decoder>, "model" | "numerics" | "ranks">,
-  data: PreparedData,
-  prompts: readonly WatchedPrompt[],
+  config: WatchKeys,
+  training: Watched,
+  data: Pick<PreparedData, "stopIds" | "tokenizer">,
+  { prompts, way = "gathered" }: { prompts: readonly WatchedPrompt[]; way?: SamplingWay | undefined },
 ): CollapseWatch {
   const model = requireLanguageModel(training.model, "watch_prompts");
   const { numerics } = training;
@@ -61,31 +76,46 @@ export function watchOf(
     answersPerPrompt: config.watch_samples,
     dtype: numerics.dtype,
   };
+  const ranks = training.ranks ?? null;
+  const share = ranks?.group ?? alone;
+  const look = async (): Promise<SeenAnswer[]> => {
+    const answers = await sampleCompletions(model, ids, { ...sampling, share, stopIds: data.stopIds });
+    const entropies = completionEntropies(model, ids, answers, numerics);
+    return answers.map((answer, i) => ({ ...answer, entropies: entropies[i] ?? [] }));
+  };
   return {
     key: createHash("sha256")
       .update(JSON.stringify([ids, sampling]))
       .digest("hex"),
-    look: () =>
-      lookOnRank0(training.ranks ?? null, async () => {
-        const answers = await sampleCompletions(model, ids, { ...sampling, stopIds: data.stopIds });
-        const entropies = completionEntropies(model, ids, answers, numerics);
-        return described(prompts, answers, { entropies, tokenizer: data.tokenizer });
-      }),
+    look: async () => {
+      const own = ranks === null ? await look() : await sampledBeside(ranks.sharded, way, look);
+      const seen = share.gather(own).flat();
+      // each prompt is of one rank
+      return described(
+        prompts,
+        seen.toSorted((a, b) => a.prompt - b.prompt),
+        data.tokenizer,
+      );
+    },
   };
 }
 
-/** What `look` sees on rank 0, for all: what follows from it must be the same on each. The model is complete meanwhile. */
-async function lookOnRank0(
-  ranks: StepRanks | null,
-  look: () => Promise<WatchedAnswers>,
-): Promise<WatchedAnswers> {
-  if (ranks === null) return await look();
-  using _ = ranks.sharded?.hold();
-  const own = ranks.group.rank === 0 ? await look() : null;
-  const [seen = null] = ranks.group.gather(own);
-  if (seen === null) throw new ShapeError("expected what rank 0 sees, got nothing");
-  return seen;
+/** What a rank of so many samples of `prompts` at a time; null where there are none. */
+export function watchSize(
+  prompts: readonly WatchedPrompt[] | null,
+  { watch_samples, watch_max_new_tokens }: WatchKeys,
+  ranks: number,
+): RolloutSize | null {
+  if (prompts === null) return null;
+  const own = Math.min(promptsAtOnce, Math.ceil(prompts.length / ranks));
+  const longest = prompts.map(({ ids }) => ids.length).toSorted((a, b) => b - a);
+  const completions = own * watch_samples;
+  const prompt = longest.slice(0, own).reduce((sum, tokens) => sum + tokens, 0);
+  return { cachedTokens: prompt + completions * watch_max_new_tokens, completions, isAhead: false };
 }
+
+/** An answer, and how sure the model was at each of its tokens. */
+type SeenAnswer = SampledCompletion & { entropies: number[] };
 
 /**
  * The prompts that `config` wants watched; null when it wants none.
@@ -134,12 +164,12 @@ function evenly<T>(all: readonly T[], count: number): T[] {
 
 function described(
   prompts: readonly WatchedPrompt[],
-  answers: readonly SampledCompletion[],
-  { entropies, tokenizer }: { entropies: readonly number[][]; tokenizer: Tokenizer },
+  answers: readonly SeenAnswer[],
+  tokenizer: Tokenizer,
 ): WatchedAnswers {
-  const shown = answers.map(({ prompt, ids, stopId }, i) => {
+  const shown = answers.map(({ prompt, ids, stopId, entropies }) => {
     const text = tokenizer.decode(ids, { skipSpecialTokens: false });
-    return { prompt, text, ended: stopId !== null, ids, entropies: entropies[i] ?? [] };
+    return { prompt, text, ended: stopId !== null, ids, entropies };
   });
   const groups = prompts.map(({ text }, i) => ({
     prompt: text,

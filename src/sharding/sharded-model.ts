@@ -53,10 +53,12 @@ export class ShardedModel implements Residence {
   readonly #matrices: ReadonlyMap<number, RangedMatrix>;
   /** The embedding's table as a head's matrix. */
   readonly #table: HeadRows;
-  readonly #model: CausalLM;
+  readonly model: CausalLM;
   readonly #isTied: boolean;
   readonly #keepsGathered: boolean;
+  /** Whether embedding, norm and head stay gathered until they are let go, and which units besides. */
   #isHeld = false;
+  #held: ReadonlySet<ShardedUnit> = new Set();
   readonly #exchanging: ShardedUnit[] = [];
 
   /**
@@ -67,7 +69,7 @@ export class ShardedModel implements Residence {
    * @param trained - the tensors that are trained, under their names in checkpoints
    */
   constructor(model: CausalLM, base: ModelPlaces, trained: readonly NamedParameter[], options: ShardOptions) {
-    this.#model = model;
+    this.model = model;
     this.group = options.group;
     this.#keepsGathered = options.keep_gathered;
     const places = [...base, ...tensorPlaces(model)];
@@ -106,9 +108,9 @@ export class ShardedModel implements Residence {
 
   leave(part: object, comesBack: boolean): void {
     // a tied table is needed again by the head
-    const isNeeded = this.#isTied && part === this.#model.model.embed_tokens;
-    if (isNeeded || this.#isHeld || (comesBack && (this.#keepsGathered || this.#turnsBackAt(part)))) return;
-    for (const unit of this.#of(part)) unit.free();
+    const isNeeded = this.#isTied && part === this.model.model.embed_tokens;
+    if (isNeeded || (comesBack && (this.#keepsGathered || this.#turnsBackAt(part)))) return;
+    for (const unit of this.#of(part)) if (!this.#held.has(unit)) unit.free();
   }
 
   complete(part: object): void {
@@ -131,16 +133,25 @@ export class ShardedModel implements Residence {
     for (const unit of this.units) unit.placeGrads();
   }
 
-  /** Keeps all units gathered until disposed: for work that goes through the model again and again. */
-  hold(): Disposable {
+  /**
+   * Keeps units gathered until disposed: for work that goes through the model again and again.
+   *
+   * @param which - all, or all but blocks
+   */
+  hold(which: "all" | "ends" = "all"): Disposable {
+    const { layers } = this.model.model;
     const matrices = [...this.#matrices.values()];
-    const inHead = new Set(matrices.flatMap(({ ranges }) => ranges.map(({ unit }) => unit)));
-    for (const unit of this.units) if (!inHead.has(unit)) unit.gather();
+    const passing = new Set(matrices.flatMap(({ ranges }) => ranges.map(({ unit }) => unit)));
+    if (which === "ends") for (const unit of layers.flatMap((block) => this.#of(block))) passing.add(unit);
+    const units = this.units.filter((unit) => !passing.has(unit));
+    for (const unit of units) unit.gather();
     for (const matrix of matrices) matrix.hold();
     this.#isHeld = true;
+    this.#held = new Set(units);
     return {
       [Symbol.dispose]: () => {
         this.#isHeld = false;
+        this.#held = new Set();
         for (const unit of this.units) unit.free();
         for (const matrix of matrices) matrix.release();
       },
@@ -148,7 +159,7 @@ export class ShardedModel implements Residence {
   }
 
   dispose(): void {
-    this.#model.residence = null;
+    this.model.residence = null;
     for (const unit of this.units) unit.dispose();
     for (const { whole } of this.#matrices.values()) whole.dispose();
   }
@@ -161,14 +172,14 @@ export class ShardedModel implements Residence {
 
   /** Whether the backward pass needs `part` before it needs another of its kind. */
   #turnsBackAt(part: object): boolean {
-    const { layers, norm } = this.#model.model;
+    const { layers, norm } = this.model.model;
     if (part === layers.at(-1) || part === norm || part === this.#table) return true;
     return [...this.#matrices.values()].some(({ ranges }) => part === ranges.at(-1));
   }
 
   /** The units that a part is computed with; of a head those of its first rows, since it comes by ranges. */
   #of(part: object): readonly ShardedUnit[] {
-    const { lm_head } = this.#model;
+    const { lm_head } = this.model;
     if (part === lm_head) return this.#of(at(this.rowsOf(lm_head.weight), 0));
     return this.#isHeld ? (this.#unitsOf.get(part) ?? []) : known(this.#unitsOf, part);
   }

@@ -57,7 +57,7 @@ test("200 evaluations of the collapse watch leave memory and tensors as they are
     { text: "a", ids: [3, 1, 4] },
     { text: "b", ids: [5] },
   ];
-  const watch = watchOf(config, { model, numerics }, data, prompts);
+  const watch = watchOf(config, { model, numerics }, data, { prompts, way: "gathered" });
   const first = await watch.look();
   const look = async (times: number) => {
     for (let i = 0; i < times; i++) assert.deepEqual(await watch.look(), first);
