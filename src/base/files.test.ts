@@ -366,3 +366,11 @@ describe("reading", () => {
     assert.throws(() => readJsonFile(path), /c\.json:2:4: expected JSON/);
   });
 });
+
+test("the digest of a small file takes no more memory than the file: that of many has no garbage collected", () => {
+  const path = join(dir, "small");
+  writeFileSync(path, "abc");
+  const before = process.memoryUsage().arrayBuffers;
+  for (let i = 0; i < 8; i++) sha256File(path);
+  assert.ok(process.memoryUsage().arrayBuffers - before < 2 ** 20);
+});

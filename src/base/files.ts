@@ -5,7 +5,7 @@
  * new: data and directory are synced, and one rename makes the change visible.
  */
 import { createHash } from "node:crypto";
-import { closeSync, existsSync, readSync } from "node:fs";
+import { closeSync, existsSync, fstatSync, readSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { FileError, FormatError, messageOf } from "./errors.ts";
 import {
@@ -87,10 +87,11 @@ export function sha256(content: Uint8Array | string): string {
  */
 export function sha256File(path: string): string {
   const hash = createHash("sha256");
-  const buffer = Buffer.allocUnsafe(4 * 1024 * 1024);
   try {
     const fd = openFile(path);
     try {
+      // no more than the file has: pieces of 4 MiB for each of many small files would have V8 collect garbage all the time
+      const buffer = Buffer.allocUnsafe(Math.min(4 * 1024 * 1024, fstatSync(fd).size + 1));
       for (let n = readSync(fd, buffer); n > 0; n = readSync(fd, buffer)) hash.update(buffer.subarray(0, n));
     } finally {
       closeSync(fd);

@@ -203,8 +203,8 @@ export function logOf(runDir: string): { event: string; [detail: string]: unknow
   return lines.map((line) => JSON.parse(line));
 }
 
-/** Compiled modules of child processes, kept between them: most of what starting one costs. */
-const compiled = join(import.meta.dirname, "../../.preftune/compile-cache");
+/** Compiled modules of child processes, kept between them as `npm test` keeps those of all: most of what starting one costs. */
+export const compiled: string = join(import.meta.dirname, "../../.preftune/compile-cache");
 
 /**
  * Starts a training in a separate process; it prints for each finished step a line: its number, the digest of the
