@@ -1,6 +1,7 @@
-// preftune::cache_fill_ and preftune::decode_attention: keys and values kept in pages for generation, and the attention of the
-// newest token of many sequences over them. float32, CPU. A page holds kPage tokens of every key head: keys as (E, kPage), so that
-// scores of neighbouring tokens are neighbours, values as (kPage, E). Sequences may have their first pages in common.
+// preftune::paged_attention: keys and values kept in pages for generation, and the attention of the newest tokens of sequences over
+// them. CPU, float32 and bfloat16 (stored so, computed in float32). A page holds kPage tokens of every key head: keys as (E, kPage), so
+// that scores of neighbouring tokens are neighbours, values as (kPage, E). Sequences may have pages in common. A token's sums have an
+// order that its place in its sequence decides: its result is the same, to the bit, whichever tokens are computed with it.
 #pragma once
 
 #include <ATen/ATen.h>
@@ -11,6 +12,7 @@
 
 #include "batch-invariance.h"
 #include "row-kernels.h"
+#include "skinny-gemm.h"
 
 namespace preftune {
 namespace {
@@ -23,19 +25,20 @@ struct CacheShape {
 };
 
 // One token's key and value of one head into place `slot` of a page.
-void putToken(float* keys, float* values, const float* k, const float* v, int64_t slot, int64_t width) {
+template <typename Stored>
+void putToken(Stored* keys, Stored* values, const Stored* k, const Stored* v, int64_t slot, int64_t width) {
   for (int64_t e = 0; e < width; ++e) keys[e * kPage + slot] = k[e];
   std::copy(v, v + width, values + slot * width);
 }
 
 // scores[g * stride + j] = q[g] · keys[j] for all places of a page
-template <int G>
-PREFTUNE_INLINE void pageScores(float* scores, int64_t stride, const float* q, const float* keys, int64_t width) {
+template <int G, typename Stored>
+PREFTUNE_INLINE void pageScores(float* scores, int64_t stride, const float* q, const Stored* keys, int64_t width) {
   constexpr int64_t kVectors = kPage / kLanes;
   Lanes sum[G][kVectors] = {};
   for (int64_t e = 0; e < width; ++e) {
     for (int64_t l = 0; l < kVectors; ++l) {
-      const Lanes key = load(keys + e * kPage + l * kLanes);
+      const Lanes key = floatsAt<Lanes>(keys + e * kPage + l * kLanes);
       for (int g = 0; g < G; ++g) sum[g][l] += key * q[g * width + e];
     }
   }
@@ -43,95 +46,103 @@ PREFTUNE_INLINE void pageScores(float* scores, int64_t stride, const float* q, c
     for (int64_t l = 0; l < kVectors; ++l) store(scores + g * stride + l * kLanes, sum[g][l]);
 }
 
-// out[g] += Σ weights[g * stride + j] values[j] over places [first, end)
-template <int G>
-PREFTUNE_INLINE void pageValues(float* out, const float* weights, int64_t stride, const float* values, int64_t first, int64_t end,
-                                int64_t width) {
-  walkRow(width, PREFTUNE_EACH(int64_t e, const auto& get, const auto& put) {
-    Lanes sum[G];
-    for (int g = 0; g < G; ++g) sum[g] = get(out + g * width + e);
-    for (int64_t j = first; j < end; ++j) {
-      const Lanes value = get(values + j * width + e);
-      for (int g = 0; g < G; ++g) sum[g] += value * weights[g * stride + j];
-    }
-    for (int g = 0; g < G; ++g) put(out + g * width + e, sum[g]);
-  });
-}
-
-PREFTUNE_VECTORISED void scoresOf(float* scores, int64_t stride, const float* q, const float* keys, int64_t group, int64_t width) {
-  for (; group >= 3; group -= 3, scores += 3 * stride, q += 3 * width) pageScores<3>(scores, stride, q, keys, width);
-  if (group == 2) pageScores<2>(scores, stride, q, keys, width);
-  if (group == 1) pageScores<1>(scores, stride, q, keys, width);
-}
-
 struct Places {
   int64_t first, end;
+  bool operator==(const Places& other) const { return first == other.first && end == other.end; }
 };
 
-PREFTUNE_VECTORISED void addValues(float* out, const float* weights, int64_t stride, const float* values, const Places& seen, int64_t group,
-                                   int64_t width) {
-  for (; group >= 3; group -= 3, weights += 3 * stride, out += 3 * width)
-    pageValues<3>(out, weights, stride, values, seen.first, seen.end, width);
-  if (group == 2) pageValues<2>(out, weights, stride, values, seen.first, seen.end, width);
-  if (group == 1) pageValues<1>(out, weights, stride, values, seen.first, seen.end, width);
-}
-
-// A page of a sequence, and the places in it that the newest token sees.
-struct Seen {
-  int64_t page;
-  Places places;
-};
-
-// `shared` tokens in separate pages, then `own` tokens, the newest included. A window hides all but the last `window` tokens.
-std::vector<Seen> pagesSeen(const int32_t* pages, int64_t shared, int64_t own, int64_t window) {
-  std::vector<Seen> seen;
-  const int64_t hidden = window == 0 ? 0 : std::max<int64_t>(0, shared + own - window);
-  const auto add = [&](int64_t from, int64_t count) {
-    for (int64_t at = 0; at < count; at += kPage, ++pages) {
-      const Places places{std::clamp<int64_t>(hidden - from - at, 0, kPage), std::min(kPage, count - at)};
-      if (places.first < places.end) seen.push_back({*pages, places});
+// out[g] += Σ weights[g * stride + j] values[j] over some places of a page
+template <int G, typename Stored>
+PREFTUNE_INLINE void pageValues(float* out, const float* weights, int64_t stride, const Stored* values, const Places& seen, int64_t width) {
+  for (int64_t e = 0; e < width; e += kLanes) {
+    const auto count = static_cast<size_t>(std::min(kLanes, width - e));
+    Lanes sum[G];
+    for (int g = 0; g < G; ++g) sum[g] = floatsAt<Lanes>(out + g * width + e, count);
+    for (int64_t j = seen.first; j < seen.end; ++j) {
+      const Lanes value = floatsAt<Lanes>(values + j * width + e, count);
+      for (int g = 0; g < G; ++g) sum[g] += value * weights[g * stride + j];
     }
-  };
-  add(0, shared);
-  add(shared, own);
-  return seen;
+    for (int g = 0; g < G; ++g) std::memcpy(out + g * width + e, &sum[g], count * sizeof(float));
+  }
 }
 
-struct DecodeHead {
+#define PREFTUNE_BY_STORED(Stored)                                                                                                       \
+  PREFTUNE_VECTORISED void scoresOf(float* scores, int64_t stride, const float* q, const Stored* keys, int64_t count, int64_t width) {   \
+    for (; count >= 3; count -= 3, scores += 3 * stride, q += 3 * width) pageScores<3>(scores, stride, q, keys, width);                  \
+    if (count == 2) pageScores<2>(scores, stride, q, keys, width);                                                                       \
+    if (count == 1) pageScores<1>(scores, stride, q, keys, width);                                                                       \
+  }                                                                                                                                      \
+  PREFTUNE_VECTORISED void addValues(float* out, const float* weights, int64_t stride, const Stored* values, const Places& seen,         \
+                                     int64_t count, int64_t width) {                                                                     \
+    for (; count >= 3; count -= 3, weights += 3 * stride, out += 3 * width) pageValues<3>(out, weights, stride, values, seen, width);    \
+    if (count == 2) pageValues<2>(out, weights, stride, values, seen, width);                                                            \
+    if (count == 1) pageValues<1>(out, weights, stride, values, seen, width);                                                            \
+  }
+PREFTUNE_BY_STORED(float)
+PREFTUNE_BY_STORED(uint16_t)
+#undef PREFTUNE_BY_STORED
+
+// Rows [row, row + count) of the pass: tokens of one sequence from `position` on. `pages` are those of the sequence from its first.
+struct Rows {
+  int64_t row, count, position;
+  const int32_t* pages;
+};
+
+struct PagedHeads {
   CacheShape n;
-  int64_t group;
+  int64_t group, window;
   float scale;
+
+  // The first token that the one at `position` sees.
+  int64_t firstSeen(int64_t position) const { return window == 0 ? 0 : std::max<int64_t>(0, position - window + 1); }
+  // The places of a sequence's page that it sees; none where first >= end.
+  Places placesSeen(int64_t position, int64_t page) const {
+    const int64_t from = page * kPage;
+    return {std::max<int64_t>(0, firstSeen(position) - from), std::min(kPage, position + 1 - from)};
+  }
 };
 
-// One key head of one sequence: q and out are (group, E).
-void attendHead(float* out, const float* q, const float* keys, const float* values, const std::vector<Seen>& seen, const DecodeHead& h,
-                int64_t head) {
-  const int64_t width = h.n.width, stride = static_cast<int64_t>(seen.size()) * kPage;
-  std::vector<float> scores(static_cast<size_t>(h.group * stride)), scaled(static_cast<size_t>(h.group * width));
-  rowScale(scaled.data(), q, h.group * width, h.scale);
-  for (size_t p = 0; p < seen.size(); ++p) {
-    float* part = scores.data() + p * kPage;
-    scoresOf(part, stride, scaled.data(), keys + h.n.at(seen[p].page, head), h.group, width);
-    const auto& [first, end] = seen[p].places;
-    if (first == 0 && end == kPage) continue;
-    for (int64_t g = 0; g < h.group; ++g) {
-      std::fill(part + g * stride, part + g * stride + first, -std::numeric_limits<float>::infinity());
-      std::fill(part + g * stride + end, part + g * stride + kPage, -std::numeric_limits<float>::infinity());
+// Softmax of a token's scores, which begin with its sequence's page `firstPage`, over what it sees: the sums begin with its first page.
+void weighSeen(float* scores, int64_t position, int64_t firstPage, const PagedHeads& h) {
+  const int64_t first = h.firstSeen(position), begin = first / kPage * kPage, end = (position / kPage + 1) * kPage;
+  float* const seen = scores + begin - firstPage * kPage;
+  std::fill(seen, seen + (first - begin), -std::numeric_limits<float>::infinity());
+  std::fill(seen + (position + 1 - begin), seen + (end - begin), -std::numeric_limits<float>::infinity());
+  const float sum = rowExp(seen, end - begin, rowMax(seen, end - begin));
+  rowScale(seen, seen, end - begin, 1.0f / sum);
+}
+
+// One key head of some rows: q and out are (rows, H, E).
+template <typename Stored>
+void attendHead(float* out, const float* q, const Stored* keys, const Stored* values, const Rows& rows, const PagedHeads& h, int64_t head) {
+  const int64_t width = h.n.width, perRow = h.n.keyHeads * h.group * width, own = h.group * width, count = rows.count * h.group;
+  const int64_t firstPage = h.firstSeen(rows.position) / kPage, endPage = (rows.position + rows.count - 1) / kPage + 1;
+  const int64_t stride = (endPage - firstPage) * kPage;
+  std::vector<float> scores(static_cast<size_t>(count * stride)), scaled(static_cast<size_t>(count * width));
+  for (int64_t i = 0; i < rows.count; ++i)
+    rowScale(scaled.data() + i * own, q + (rows.row + i) * perRow + head * own, own, h.scale);
+  for (int64_t p = firstPage; p < endPage; ++p)
+    scoresOf(scores.data() + (p - firstPage) * kPage, stride, scaled.data(), keys + h.n.at(rows.pages[p], head), count, width);
+  for (int64_t r = 0; r < count; ++r) weighSeen(scores.data() + r * stride, rows.position + r / h.group, firstPage, h);
+  std::fill(scaled.begin(), scaled.end(), 0.0f);
+  for (int64_t p = firstPage; p < endPage; ++p) {
+    for (int64_t i = 0, next = 0; i < rows.count; i = next) {
+      const Places seen = h.placesSeen(rows.position + i, p);
+      for (next = i + 1; next < rows.count && seen == h.placesSeen(rows.position + next, p);) ++next;
+      if (seen.first >= seen.end) continue;
+      addValues(scaled.data() + i * own, scores.data() + i * h.group * stride + (p - firstPage) * kPage, stride,
+                values + h.n.at(rows.pages[p], head), seen, (next - i) * h.group, width);
     }
   }
-  for (int64_t g = 0; g < h.group; ++g) {
-    float* row = scores.data() + g * stride;
-    const float sum = rowExp(row, stride, rowMax(row, stride));
-    rowScale(row, row, stride, 1.0f / sum);
-  }
-  std::fill(out, out + h.group * width, 0.0f);
-  for (size_t p = 0; p < seen.size(); ++p)
-    addValues(out, scores.data() + p * kPage, stride, values + h.n.at(seen[p].page, head), seen[p].places, h.group, width);
+  for (int64_t i = 0; i < rows.count; ++i)
+    std::copy(scaled.data() + i * own, scaled.data() + (i + 1) * own, out + (rows.row + i) * perRow + head * own);
 }
 
 CacheShape checkCache(const at::Tensor& keys, const at::Tensor& values, const at::Tensor& k, const at::Tensor& v) {
+  const auto fits = [&](const at::Tensor& x) { return x.is_cpu() && x.scalar_type() == k.scalar_type(); };
   TORCH_CHECK(k.dim() == 3 && v.sizes() == k.sizes(), "expected k and v (T, K, E)");
-  TORCH_CHECK(isCpuFloat(k) && isCpuFloat(v) && isCpuFloat(keys) && isCpuFloat(values), "expected float32 tensors on the CPU");
+  TORCH_CHECK(isSkinnyType(k.scalar_type()) && fits(k) && fits(v) && fits(keys) && fits(values),
+              "expected tensors of one type on the CPU, float32 or bfloat16");
   TORCH_CHECK(keys.is_contiguous() && values.is_contiguous(), "expected a contiguous cache");
   TORCH_CHECK(keys.dim() == 4 && keys.size(1) == k.size(1) && keys.size(2) == k.size(2) && keys.size(3) == kPage,
               "expected cached keys (pages, K, E, ", kPage, ")");
@@ -140,81 +151,86 @@ CacheShape checkCache(const at::Tensor& keys, const at::Tensor& values, const at
   return {k.size(1), k.size(2)};
 }
 
-void checkPage(int64_t page, const at::Tensor& keys) {
-  TORCH_CHECK(0 <= page && page < keys.size(0), "page ", page, " lies outside a cache of ", keys.size(0), " pages");
+// Query heads computed together where a sequence has many rows: a page is read once for all of them, from the first level cache.
+constexpr int64_t kHeadsTogether = 12;
+
+// The rows of a pass, a few of one sequence at a time. `table` as paged_attention has it.
+std::vector<Rows> rowsOf(const at::Tensor& table, int64_t tokens, int64_t sequences, int64_t together, int64_t pagesThere) {
+  TORCH_CHECK(table.is_cpu() && table.scalar_type() == at::kInt && table.is_contiguous(), "expected an int32 table");
+  TORCH_CHECK(sequences >= 0 && table.numel() >= 3 * sequences, "expected three entries for each of ", sequences, " sequences");
+  const int32_t* const entries = table.const_data_ptr<int32_t>();
+  std::vector<Rows> all;
+  int64_t row = 0;
+  for (int64_t s = 0; s < sequences; ++s) {
+    const int64_t count = entries[3 * s], length = entries[3 * s + 1], at = entries[3 * s + 2], pages = (length + kPage - 1) / kPage;
+    TORCH_CHECK(count > 0 && length >= count && at >= 0 && at + pages <= table.numel(), "sequence ", s, " has no pages in the table");
+    for (int64_t p = 0; p < pages; ++p) {
+      const int64_t page = entries[at + p];
+      TORCH_CHECK(0 <= page && page < pagesThere, "page ", page, " lies outside a cache of ", pagesThere, " pages");
+    }
+    for (int64_t i = 0; i < count; i += together)
+      all.push_back({row + i, std::min(together, count - i), length - count + i, entries + at});
+    row += count;
+  }
+  TORCH_CHECK(row == tokens, "the table has ", row, " tokens, the tensors have ", tokens);
+  return all;
 }
 
-// k, v: (T, K, E), tokens 0 … T - 1 of a sequence, into its pages.
-void cacheFill(at::Tensor& keys, at::Tensor& values, const at::Tensor& k, const at::Tensor& v, at::IntArrayRef pages) {
-  const CacheShape n = checkCache(keys, values, k, v);
-  const at::Tensor from = k.contiguous(), fromValues = v.contiguous();
-  TORCH_CHECK(static_cast<int64_t>(pages.size()) * kPage >= k.size(0), pages.size(), " pages do not hold ", k.size(0), " tokens");
-  for (const int64_t page : pages) checkPage(page, keys);
-  const float *kData = from.const_data_ptr<float>(), *vData = fromValues.const_data_ptr<float>();
-  float *toKeys = keys.mutable_data_ptr<float>(), *toValues = values.mutable_data_ptr<float>();
-  at::parallel_for(0, k.size(0), 4 * kPage, [&](int64_t begin, int64_t end) {
-    for (int64_t t = begin; t < end; ++t)
-      for (int64_t head = 0; head < n.keyHeads; ++head) {
-        const int64_t at = n.at(pages[t / kPage], head), row = (t * n.keyHeads + head) * n.width;
-        putToken(toKeys + at, toValues + at, kData + row, vData + row, t % kPage, n.width);
-      }
+template <typename Stored>
+void attendRows(const at::Tensor& out, const at::Tensor& q, const std::vector<const void*>& added, const std::vector<void*>& cache,
+                const std::vector<Rows>& rows, const PagedHeads& h) {
+  const auto *k = static_cast<const Stored*>(added[0]), *v = static_cast<const Stored*>(added[1]);
+  auto *keys = static_cast<Stored*>(cache[0]), *values = static_cast<Stored*>(cache[1]);
+  const auto blocks = static_cast<int64_t>(rows.size());
+  int64_t total = 0;
+  for (const Rows& some : rows) total += (some.position + some.count - 1) / kPage + 1 - h.firstSeen(some.position) / kPage;
+  at::parallel_for(0, blocks, 4 * kPage, [&](int64_t begin, int64_t end) {
+    for (int64_t b = begin; b < end; ++b)
+      for (int64_t i = 0; i < rows[b].count; ++i)
+        for (int64_t head = 0; head < h.n.keyHeads; ++head) {
+          const int64_t position = rows[b].position + i, from = ((rows[b].row + i) * h.n.keyHeads + head) * h.n.width;
+          const int64_t to = h.n.at(rows[b].pages[position / kPage], head);
+          putToken(keys + to, values + to, k + from, v + from, position % kPage, h.n.width);
+        }
+  });
+  // a page of a head is some 20 thousand multiplications
+  const int64_t grain = std::max<int64_t>(1, 8 * blocks / std::max<int64_t>(1, total));
+  // heads outermost: what sequences share is read again while it is near
+  at::parallel_for(0, blocks * h.n.keyHeads, grain, [&](int64_t begin, int64_t end) {
+    for (int64_t task = begin; task < end; ++task)
+      attendHead(out.mutable_data_ptr<float>(), q.const_data_ptr<float>(), keys, values, rows[static_cast<size_t>(task % blocks)], h,
+                 task / blocks);
   });
 }
 
-// q: (B, H, E), k and v: (B, K, E) of the newest token of B sequences, which are put into the cache first -> (B, H, E).
-// table: int32; for each sequence the numbers of its shared and its other tokens (the newest included) and where its pages begin in
+// q: (T, H, E), k and v: (T, K, E) of the newest tokens of some sequences, which are put into the cache first -> (T, H, E).
+// table: int32; for each sequence how many of the T tokens are its newest, how many it has with them, and where its pages begin in
 // `table`; then the pages.
-at::Tensor decodeAttention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, at::Tensor& keys, at::Tensor& values,
-                           const at::Tensor& table, double scale, int64_t window) {
+at::Tensor pagedAttention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, at::Tensor& keys, at::Tensor& values,
+                          const at::Tensor& table, int64_t sequences, double scale, int64_t window) {
   const CacheShape n = checkCache(keys, values, k, v);
-  TORCH_CHECK(q.dim() == 3 && isCpuFloat(q) && q.size(0) == k.size(0) && q.size(2) == n.width && n.keyHeads > 0 && q.size(1) % n.keyHeads == 0,
-              "q and k do not fit together");
+  TORCH_CHECK(q.dim() == 3 && q.is_cpu() && q.scalar_type() == k.scalar_type() && q.size(0) == k.size(0) && q.size(2) == n.width &&
+              n.keyHeads > 0 && q.size(1) % n.keyHeads == 0, "q and k do not fit together");
   TORCH_CHECK(q.size(1) > 0 && n.width > 0, "expected a head and a feature at least, got q of shape ", q.sizes());
   TORCH_CHECK(window >= 0, "expected a window of tokens, or 0 for none, got ", window);
-  TORCH_CHECK(table.is_cpu() && table.scalar_type() == at::kInt && table.is_contiguous(), "expected an int32 table");
-  const at::Tensor queries = q.contiguous(), newKeys = k.contiguous(), newValues = v.contiguous();
-  const int64_t count = q.size(0), heads = q.size(1);
-  const int32_t* entries = table.const_data_ptr<int32_t>();
-  float *keyData = keys.mutable_data_ptr<float>(), *valueData = values.mutable_data_ptr<float>();
-  std::vector<std::vector<Seen>> seen;
-  int64_t total = 0;
-  TORCH_CHECK(table.numel() >= 3 * count, "expected three entries for each of ", count, " sequences");
-  for (int64_t r = 0; r < count; ++r) {
-    const int64_t shared = entries[3 * r], own = entries[3 * r + 1], at = entries[3 * r + 2];
-    const int64_t sharedPages = (shared + kPage - 1) / kPage, pages = sharedPages + (own + kPage - 1) / kPage;
-    TORCH_CHECK(shared >= 0 && own > 0 && at >= 0 && at + pages <= table.numel(), "sequence ", r, " has no pages in the table");
-    for (int64_t p = 0; p < pages; ++p) checkPage(entries[at + p], keys);
-    seen.push_back(pagesSeen(entries + at, shared, own, window));
-    total += static_cast<int64_t>(seen.back().size());
-  }
+  const PagedHeads h{n, q.size(1) / n.keyHeads, window, static_cast<float>(scale)};
+  const std::vector<Rows> rows = rowsOf(table, q.size(0), sequences, std::max<int64_t>(1, kHeadsTogether / h.group), keys.size(0));
+  const at::Tensor queries = q.to(at::kFloat).contiguous(), newKeys = k.contiguous(), newValues = v.contiguous();
   at::Tensor out = at::empty_like(queries);
-  const DecodeHead h{n, heads / n.keyHeads, static_cast<float>(scale)};
-  float* to = out.mutable_data_ptr<float>();
-  // a page of a head is some 20 thousand multiplications
-  const int64_t grain = std::max<int64_t>(1, 8 * count / std::max<int64_t>(1, total));
-  // heads outermost: what sequences share is read again while it is near
-  at::parallel_for(0, count * n.keyHeads, grain, [&](int64_t begin, int64_t end) {
-    for (int64_t task = begin; task < end; ++task) {
-      const int64_t head = task / count, r = task % count;
-      const int64_t at = entries[3 * r + 2], shared = entries[3 * r], last = entries[3 * r + 1] - 1;
-      const int64_t place = n.at(entries[at + (shared + kPage - 1) / kPage + last / kPage], head);
-      const int64_t row = (r * n.keyHeads + head) * n.width;
-      putToken(keyData + place, valueData + place, newKeys.const_data_ptr<float>() + row, newValues.const_data_ptr<float>() + row,
-               last % kPage, n.width);
-      const int64_t query = (r * heads + head * h.group) * n.width;
-      attendHead(to + query, queries.const_data_ptr<float>() + query, keyData, valueData, seen[static_cast<size_t>(r)], h, head);
-    }
-  });
-  return out;
+  const std::vector<const void*> added = {newKeys.const_data_ptr(), newValues.const_data_ptr()};
+  const std::vector<void*> cache = {keys.mutable_data_ptr(), values.mutable_data_ptr()};
+  if (k.scalar_type() == at::kFloat) attendRows<float>(out, queries, added, cache, rows, h);
+  else attendRows<uint16_t>(out, queries, added, cache, rows, h);
+  return out.to(q.scalar_type());
 }
 
 }  // namespace
 
 TORCH_LIBRARY_FRAGMENT(preftune, m) {
-  m.def("cache_fill_(Tensor(a!) keys, Tensor(b!) values, Tensor k, Tensor v, int[] pages) -> ()", cacheFill);
   m.def(
-      "decode_attention(Tensor q, Tensor k, Tensor v, Tensor(a!) keys, Tensor(b!) values, Tensor table, float scale, int window) -> Tensor",
-      decodeAttention);
+      "paged_attention(Tensor q, Tensor k, Tensor v, Tensor(a!) keys, Tensor(b!) values, Tensor table, int sequences, float scale, "
+      "int window) -> Tensor",
+      pagedAttention);
 }
 
 }  // namespace preftune

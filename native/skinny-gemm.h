@@ -25,6 +25,8 @@ namespace {
 
 // In training, from here on a general product is as fast.
 constexpr int64_t kSkinnyRows = 32;
+// As many rows are tall: time goes to computing, not to reading the weight.
+constexpr int64_t kTallRows = 64;
 
 using Sixteen = float __attribute__((vector_size(64)));
 using Half16 = uint16_t __attribute__((vector_size(32)));
@@ -71,13 +73,36 @@ PREFTUNE_INLINE float total(const Sixteen& x) {
   return total(low + high);
 }
 
+// The lanes of a that `fold` adds, then those of b: pairs of vectors are halved together, so that N sums take about N additions.
+#define PREFTUNE_FOLD(a, b, low, high) (PREFTUNE_SHUFFLE(a, b, PREFTUNE_UNPACK low) + PREFTUNE_SHUFFLE(a, b, PREFTUNE_UNPACK high))
+#define PREFTUNE_UNPACK(...) __VA_ARGS__
+
+// to[i] = total(sum[i]), the same additions in the same order, for eight vectors together.
+PREFTUNE_INLINE void totals(float* to, const Lanes* sum) {
+  Lanes four[4], two[2];
+  for (int i = 0; i < 4; ++i) four[i] = PREFTUNE_FOLD(sum[i], sum[i + 4], (0, 1, 2, 3, 8, 9, 10, 11), (4, 5, 6, 7, 12, 13, 14, 15));
+  for (int i = 0; i < 2; ++i) two[i] = PREFTUNE_FOLD(four[2 * i], four[2 * i + 1], (0, 1, 8, 9, 4, 5, 12, 13), (2, 3, 10, 11, 6, 7, 14, 15));
+  store(to, PREFTUNE_FOLD(two[0], two[1], (0, 2, 8, 10, 4, 6, 12, 14), (1, 3, 9, 11, 5, 7, 13, 15)));
+}
+PREFTUNE_INLINE void totals(float* to, const Sixteen* sum) {
+  Lanes folded[8];
+  for (int i = 0; i < 8; ++i) {
+    Lanes low, high;
+    std::memcpy(&low, &sum[i], sizeof low);
+    std::memcpy(&high, reinterpret_cast<const char*>(&sum[i]) + sizeof low, sizeof high);
+    folded[i] = low + high;
+  }
+  totals(to, folded);
+}
+
 // X rows of x with W rows of the weight: all sums stay in registers.
 template <typename V, int X, int W, typename Weight>
 PREFTUNE_INLINE void skinnyTile(const Skinny<Weight>& n, int64_t row, int64_t output) {
   constexpr int64_t kStep = sizeof(V) / sizeof(float);
+  constexpr int kSums = X * W, kTogether = kSums / 8 * 8;
   const float* x = n.x + row * n.width;
   const Weight* w = n.weight + output * n.width;
-  V sum[X][W] = {};
+  V sum[kSums] = {};
   const auto add = PREFTUNE_EACH(int64_t k, size_t count) {
     V b[W];
     for (int j = 0; j < W; ++j) b[j] = floatsAt<V>(w + j * n.width + k, count);
@@ -86,19 +111,32 @@ PREFTUNE_INLINE void skinnyTile(const Skinny<Weight>& n, int64_t row, int64_t ou
 #if PREFTUNE_X86_LEVELS
       if constexpr (kStep == 16) __asm__("" : "+v"(a));  // one load for all W products
 #endif
-      for (int j = 0; j < W; ++j) sum[i][j] += a * b[j];
+      for (int j = 0; j < W; ++j) sum[i * W + j] += a * b[j];
     }
   };
   int64_t k = n.first;
-  for (; k + kStep <= n.end; k += kStep) {
-    // weights two tiles on are on their way into the second level cache, which can wait for more lines at once than the first
-    for (int j = 0; j < W; ++j) __builtin_prefetch(w + (2 * W + j) * n.width + k, 0, 2);
-    add(k, kStep);
+  const auto walk = PREFTUNE_EACH(const auto& fetch) {
+    for (; k + kStep <= n.end; k += kStep) {
+      fetch();
+      add(k, kStep);
+    }
+  };
+  // weights two tiles on are on their way into the second level cache, which can wait for more lines at once than the first; later rows
+  // of many find them there
+  if (row == 0 || n.rows < kTallRows) {
+    walk(PREFTUNE_EACH() {
+      for (int j = 0; j < W; ++j) __builtin_prefetch(w + (2 * W + j) * n.width + k, 0, 2);
+    });
+  } else {
+    walk(PREFTUNE_EACH() {});
   }
   if (k < n.end) add(k, static_cast<size_t>(n.end - k));
+  float all[kSums];
+  for (int i = 0; i < kTogether; i += 8) totals(all + i, sum + i);
+  for (int i = kTogether; i < kSums; ++i) all[i] = total(sum[i]);
   for (int i = 0; i < X; ++i) {
     float* out = n.out + (row + i) * n.outputs + output;
-    for (int j = 0; j < W; ++j) out[j] = (n.first == 0 ? 0.0f : out[j]) + total(sum[i][j]);
+    for (int j = 0; j < W; ++j) out[j] = (n.first == 0 ? 0.0f : out[j]) + all[i * W + j];
   }
 }
 
@@ -162,20 +200,25 @@ void skinnyBlock(const Skinny<Weight>& n, int64_t begin, int64_t end) {
   skinnyBlock8(n, begin, end);
 }
 
-constexpr int64_t kBlockFloats = 1 << 15, kPart = 640;  // what fits the second and, eight rows at once, the first level cache
+// What fits the second and, eight rows at once, the first level cache. Many rows are read again for each block of the weight: fewer
+// blocks then, as long as every thread has two.
+constexpr int64_t kBlockFloats = 1 << 15, kTallBlockFloats = 1 << 17, kPart = 768;
 
 // The weight's rows [begin, end), part by part of the width.
 template <typename Weight>
 void skinnyParts(Skinny<Weight> n, int64_t begin, int64_t end) {
+  const int64_t parts = (n.width + kPart - 1) / kPart, part = ((n.width + parts - 1) / parts + 15) / 16 * 16;
   for (n.first = 0; n.first < n.width; n.first = n.end) {
-    n.end = std::min(n.width, n.first + kPart);
+    n.end = std::min(n.width, n.first + part);
     skinnyBlock(n, begin, end);
   }
 }
 
 template <typename Weight>
 void skinnyProductInto(const Skinny<Weight>& n) {
-  const int64_t block = std::max<int64_t>(24, kBlockFloats / std::max<int64_t>(1, n.width) / 24 * 24);
+  const auto blockOf = [&](int64_t floats) { return std::max<int64_t>(24, floats / std::max<int64_t>(1, n.width) / 24 * 24); };
+  const int64_t share = n.outputs / (2 * at::get_num_threads()) / 24 * 24, small = blockOf(kBlockFloats);
+  const int64_t block = n.rows < kTallRows ? small : std::max(small, std::min(share, blockOf(kTallBlockFloats)));
   at::parallel_for(0, n.outputs, block, [&](int64_t begin, int64_t end) {
     for (int64_t output = begin; output < end; output += block) skinnyParts(n, output, std::min(end, output + block));
   });

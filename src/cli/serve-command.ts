@@ -24,6 +24,7 @@ interface CliOptions extends MachineOptions {
   maxRunning: number;
   maxQueue: number;
   maxCacheTokens?: number;
+  prefixCaching: boolean;
   maxAnswers: number;
   maxPrompts: number;
   maxNewTokensLimit?: number;
@@ -60,6 +61,7 @@ export function addServeCommand(preftune: Command): void {
     .option("--max-running <count>", "sequences decoded at once", wholeNumber(1), SERVE_DEFAULTS.maxRunning)
     .option("--max-queue <count>", "completions that may wait", wholeNumber(0), SERVE_DEFAULTS.maxQueue)
     .option("--max-cache-tokens <count>", "tokens of prompts and completions in the KV cache", wholeNumber(1))
+    .option("--no-prefix-caching", "compute every prompt in full, whatever earlier ones began with")
     .option("--max-answers <count>", "completions per prompt", wholeNumber(1), SERVE_DEFAULTS.maxAnswers)
     .option("--max-prompts <count>", "prompts per request", wholeNumber(1), SERVE_DEFAULTS.maxPrompts)
     .option(
@@ -120,6 +122,7 @@ function optionsOf(cli: CliOptions): ServeOptions {
     maxRunning: cli.maxRunning,
     maxQueue: cli.maxQueue,
     maxCacheTokens: cli.maxCacheTokens ?? null,
+    keepsPrefixes: cli.prefixCaching,
     maxAnswers: cli.maxAnswers,
     maxPrompts: cli.maxPrompts,
     maxNewTokens: cli.maxNewTokensLimit ?? null,

@@ -4,14 +4,14 @@
  */
 import { at } from "../base/at.ts";
 import { ConfigError, LostRankError, messageOf } from "../base/errors.ts";
-import { deriveSeed, Random } from "../base/random.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
-import { type CachedSequence, KVCache, type PageSpan, pagesFor, pageTokens } from "../nn/kv-cache.ts";
+import { KVCache, type PageSpan, pageTokens } from "../nn/kv-cache.ts";
 import { type DType, noGrad, scope, type Tensor } from "../torch/index.ts";
 import { checkRequest } from "./check-request.ts";
 import { type Choice, type ChoiceRow, chooseTokens } from "./choose.ts";
-import { CompletionText, type TokenDecoder, type TokenStep } from "./completion-text.ts";
+import type { TokenDecoder, TokenStep } from "./completion-text.ts";
 import { followingLogprobs, lastLogits, nextLogits, promptHidden } from "./forward.ts";
+import { PrefixCache } from "./prefix-cache.ts";
 import type {
   EndEvent,
   EngineLimits,
@@ -21,8 +21,9 @@ import type {
   GenerationEngine,
   TokenChoice,
 } from "./request.ts";
+import { byModel, type EngineRequest, mostPagesOf, type Sample, samplesOf } from "./running.ts";
 
-/** What an engine runs. */
+/** What an engine runs. Weights stay as they are while it lives: keys and values of earlier requests are used again. */
 export interface EngineParts {
   model: CausalLM;
   /** Models with an adapter in them, on the same weights (`shareWeights`), by the adapter's name. */
@@ -34,49 +35,29 @@ export interface EngineParts {
   limits?: Partial<EngineLimits>;
 }
 
-const defaultLimits: EngineLimits = { maxRunning: 64, maxCacheTokens: Number.POSITIVE_INFINITY };
+const defaultLimits: EngineLimits = {
+  maxRunning: 64,
+  maxCacheTokens: Number.POSITIVE_INFINITY,
+  keepsPrefixes: true,
+};
 
 /** Prompt tokens computed between two tokens of the running answers. */
 const promptTokensAStep = 512;
 /** A longer prompt is computed in parts of so many tokens, whole pages, so that nothing waits for all of it. */
 const partTokens = 256;
 
-interface EngineRequest {
-  id: string;
-  request: GenerateRequest;
-  onEvent: (event: GenerateEvent) => void;
-  model: CausalLM;
-  /** Longest answer that fits the model's context. */
-  maxNewTokens: number;
-  /** Pages it takes at most. */
-  pages: number;
-  prompt: PageSpan;
-  /** Tokens of the prompt that have been computed. */
-  computed: number;
-  answers: Sample[];
-  completionTokens: number;
-}
-
-interface Sample {
-  job: EngineRequest;
-  index: number;
-  sequence: CachedSequence;
-  ids: number[];
-  seen: Set<number>;
-  random: Random;
-  text: CompletionText | null;
-  isOver: boolean;
-}
-
 /** Runs requests on one model and its adapters. Nothing happens outside `submit`, `cancel` and `step`. */
 export class Engine implements GenerationEngine, Disposable {
   readonly #parts: EngineParts;
   readonly #dtype: DType;
   readonly #cache: KVCache;
+  /** null: nothing is kept. */
+  readonly #prefixes: PrefixCache | null;
   readonly #limits: EngineLimits;
   #waiting: EngineRequest[] = [];
   #running: EngineRequest[] = [];
   #promptTokens = 0;
+  #cachedTokens = 0;
   #completionTokens = 0;
 
   constructor(parts: EngineParts) {
@@ -86,7 +67,9 @@ export class Engine implements GenerationEngine, Disposable {
     this.#limits = { ...defaultLimits, ...limits };
     const { numLayers: layers, numKeyValueHeads: keyHeads, headDim } = model.config;
     const shape = { layers, keyHeads, headDim, dtype: this.#dtype, device: model.device };
-    this.#cache = new KVCache(shape, this.#mostPages);
+    // elsewhere a prompt's numbers depend on how it is cut
+    this.#prefixes = this.#limits.keepsPrefixes && KVCache.isPaged(shape) ? new PrefixCache() : null;
+    this.#cache = new KVCache(shape, { mostPages: this.#mostPages, keeper: this.#prefixes });
   }
 
   get stats(): EngineStats {
@@ -95,8 +78,10 @@ export class Engine implements GenerationEngine, Disposable {
       running: this.#openAnswers().length,
       waiting: this.#waiting.length,
       promptTokens: this.#promptTokens,
+      cachedTokens: this.#cachedTokens,
       completionTokens: this.#completionTokens,
       cacheBytesUsed: this.#cache.usedPages * bytes,
+      cacheBytesKept: (this.#prefixes?.size ?? 0) * bytes,
       cacheBytesReserved: this.#cache.capacity * bytes,
     };
   }
@@ -114,7 +99,7 @@ export class Engine implements GenerationEngine, Disposable {
     }
     const { promptIds, n, adapter } = request;
     const maxNewTokens = Math.min(request.maxNewTokens, maxPositions - promptIds.length);
-    const pages = pagesFor(promptIds.length) + n * pagesFor(Math.max(0, maxNewTokens - 1));
+    const pages = mostPagesOf(promptIds.length, n, maxNewTokens);
     if (pages > this.#mostPages) throw tooLarge(pages * pageTokens, this.#limits.maxCacheTokens);
     this.#waiting.push({
       id,
@@ -125,6 +110,7 @@ export class Engine implements GenerationEngine, Disposable {
       pages,
       prompt: { pages: [], length: 0 },
       computed: 0,
+      cached: 0,
       answers: [],
       completionTokens: 0,
     });
@@ -190,23 +176,19 @@ export class Engine implements GenerationEngine, Disposable {
     if (job === undefined || !this.#hasRoom(job)) return null;
     this.#waiting.shift();
     this.#running.push(job);
-    const { promptIds, n, seed, firstSeries = 0, stop, repetitionPenalty, continuesPrompt } = job.request;
-    const { tokenizer } = this.#parts;
-    job.answers = Array.from(
-      { length: n },
-      (_, index): Sample => ({
-        job,
-        index,
-        sequence: { prompt: job.prompt, own: { pages: [], length: 0 } },
-        ids: [],
-        seen: new Set(repetitionPenalty === null ? [] : promptIds),
-        random: new Random(deriveSeed(seed, firstSeries + index)),
-        text:
-          tokenizer === null ? null : new CompletionText(tokenizer, stop, continuesPrompt ? promptIds : []),
-        isOver: false,
-      }),
-    );
+    this.#beginPrompt(job);
+    job.answers = samplesOf(job, this.#parts.tokenizer);
     return job;
+  }
+
+  /** Takes what is kept of the prompt. Its last token is computed in any case, for what follows it; all, where log-probs of all are wanted. */
+  #beginPrompt(job: EngineRequest): void {
+    const { promptIds, promptLogprobs = null } = job.request;
+    if (this.#prefixes === null || promptLogprobs !== null) return;
+    job.prompt = this.#prefixes.begin(this.#cache, job.model, promptIds.slice(0, -1));
+    job.cached = job.prompt.length;
+    job.computed = job.cached;
+    this.#cachedTokens += job.cached;
   }
 
   /** What is running may grow to its longest, so that nothing ever has to make room. */
@@ -222,12 +204,13 @@ export class Engine implements GenerationEngine, Disposable {
     const isLast = end === request.promptIds.length;
     const choices = this.#guarded([job], () => {
       this.#cache.extend(prompt, end - first);
-      this.#promptTokens += end - first;
-      job.computed = end;
       using _ = scope();
       const hidden = noGrad(() =>
-        promptHidden(this.#with(job.model), request.promptIds, { span: prompt, first, end }),
+        promptHidden(this.#with(job.model), request.promptIds, { span: prompt, first }),
       );
+      this.#promptTokens += end - first;
+      job.computed = end;
+      this.#prefixes?.add(this.#cache, job.model, { tokens: request.promptIds, span: prompt });
       this.#emitPrompt(job, hidden, first);
       if (!isLast || job.maxNewTokens === 0) return [];
       const logits = noGrad(() => lastLogits(job.model, hidden));
@@ -236,6 +219,8 @@ export class Engine implements GenerationEngine, Disposable {
       return chooseTokens(logits, [{ sampling: request, seen, randoms }])[0];
     });
     if (choices === null || !isLast) return;
+    for (const answer of answers) answer.span = this.#cache.share(prompt.pages, prompt.length);
+    this.#cache.release(prompt);
     this.#acceptAll(answers, choices ?? []);
     if (job.maxNewTokens > 0) return;
     for (const answer of answers.filter(({ isOver }) => !isOver)) {
@@ -266,8 +251,8 @@ export class Engine implements GenerationEngine, Disposable {
     if (answers.length === 0) return;
     const jobs = [...new Set(answers.map(({ job }) => job))];
     const choices = this.#guarded(jobs, () => {
-      for (const { sequence } of answers) this.#cache.extend(sequence.own, 1);
-      const tokens = answers.map(({ sequence, ids }) => ({ sequence, id: ids.at(-1) as number }));
+      for (const { span } of answers) this.#cache.extend(span, 1);
+      const tokens = answers.map(({ span, ids }) => ({ span, id: ids.at(-1) as number }));
       const rows = answers.map(({ job, seen, ids, random }): ChoiceRow => {
         return { sampling: job.request, seen, drawn: ids, randoms: [random] };
       });
@@ -322,21 +307,33 @@ export class Engine implements GenerationEngine, Disposable {
   #end(answer: Sample, end: Omit<EndEvent, "type" | "answer">): void {
     const { job } = answer;
     answer.isOver = true;
-    this.#cache.release(answer.sequence.own);
+    this.#leave(answer);
     job.onEvent({ type: "end", answer: answer.index, ...end });
     if (!this.#running.includes(job) || job.answers.some(({ isOver }) => !isOver)) return;
-    const { completionTokens } = job;
+    const { completionTokens, cached: cachedTokens } = job;
     this.#drop(job);
-    job.onEvent({ type: "done", promptTokens: job.request.promptIds.length, completionTokens });
+    const promptTokens = job.request.promptIds.length;
+    job.onEvent({ type: "done", promptTokens, cachedTokens, completionTokens });
   }
 
   #drop(job: EngineRequest): void {
     for (const answer of job.answers) {
       answer.isOver = true;
-      this.#cache.release(answer.sequence.own);
+      this.#leave(answer);
     }
-    this.#cache.release(job.prompt);
+    this.#keep(job, job.prompt, job.request.promptIds);
     this.#running = this.#running.filter((running) => running !== job);
+  }
+
+  /** Frees an answer's cache; what is in it may be wanted again. */
+  #leave({ job, span, ids }: Sample): void {
+    this.#keep(job, span, [...job.request.promptIds, ...ids]);
+  }
+
+  #keep({ model }: EngineRequest, span: PageSpan, tokens: readonly number[]): void {
+    if (span.length === 0) return;
+    if (this.#prefixes === null) this.#cache.release(span);
+    else this.#prefixes.end(this.#cache, model, { tokens, span });
   }
 
   /** What `pass` gives; if it fails, null: the requests in it end with an error, and everything else continues. */
@@ -347,6 +344,9 @@ export class Engine implements GenerationEngine, Disposable {
       // of ranks that share a model: nothing can continue
       if (error instanceof LostRankError) throw error;
       for (const job of jobs) {
+        // places in the cache that were to be filled may not be
+        for (const span of [job.prompt, ...job.answers.map((answer) => answer.span)])
+          this.#cache.release(span);
         this.#drop(job);
         job.onEvent({ type: "error", message: messageOf(error) });
       }
@@ -357,16 +357,6 @@ export class Engine implements GenerationEngine, Disposable {
 
 /** What a token is where there is no text. */
 const noStep: TokenStep = { text: "", stop: null, place: 0, isFirst: false };
-
-function byModel(answers: readonly Sample[]): Map<CausalLM, Sample[]> {
-  const groups = new Map<CausalLM, Sample[]>();
-  for (const answer of answers) {
-    const group = groups.get(answer.job.model);
-    if (group === undefined) groups.set(answer.job.model, [answer]);
-    else group.push(answer);
-  }
-  return groups;
-}
 
 function tooLarge(tokens: number, limit: number): ConfigError {
   return new ConfigError(

@@ -1,5 +1,5 @@
 /**
- * A sequence's logits are the same to the bit alone and in any company: every family, with and without adapters, in float32 and
+ * A sequence's logits are the same to the bit alone and in any company, and however its tokens came into the cache: every family, with and without adapters, in float32 and
  * bfloat16, for every instruction set that torch can be held to.
  */
 import assert from "node:assert/strict";
@@ -14,8 +14,8 @@ import {
 } from "../../test/support/tiny-models.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
 import { KVCache, type PageSpan } from "../nn/kv-cache.ts";
-import { type DType, noGrad, ops, scope, setThreads, threads } from "../torch/index.ts";
-import { nextLogits, promptHidden } from "./forward.ts";
+import { type DType, noGrad, ops, scope, setThreads, type Tensor, threads } from "../torch/index.ts";
+import { lastLogits, nextLogits, promptHidden } from "./forward.ts";
 
 const adapters = {
   none: null,
@@ -33,12 +33,12 @@ function sequencesOf(model: CausalLM, dtype: DType, count: number) {
   const parts = { model, cache, dtype };
   const tokens = Array.from({ length: count }, (_, i) => {
     const ids = Array.from({ length: 1 + ((7 * i) % 40) }, (__, t) => (5 * t + 3 * i) % 32);
-    const [prompt, own] = [0, 1].map(() => ({ pages: [] as number[], length: 0 })) as [PageSpan, PageSpan];
-    cache.extend(prompt, ids.length);
-    cache.extend(own, 1);
+    const span: PageSpan = { pages: [], length: 0 };
+    cache.extend(span, ids.length);
     using _scope = scope();
-    noGrad(() => promptHidden(parts, ids, { span: prompt, first: 0, end: ids.length }));
-    return { sequence: { prompt, own }, id: (11 * i + 1) % 32 };
+    noGrad(() => promptHidden(parts, ids, { span, first: 0 }));
+    cache.extend(span, 1);
+    return { span, id: (11 * i + 1) % 32 };
   });
   /** The logits of some of the sequences, as the bits they are made of. */
   const bits = (places: readonly number[]): string[] => {
@@ -66,6 +66,39 @@ function assertAlike(model: CausalLM, dtype: keyof typeof counts): void {
   }
 }
 
+/** Logits after `ids`, which come into the cache in pieces that begin at `cuts`. */
+function bitsAfter(
+  model: CausalLM,
+  dtype: DType,
+  { ids, cuts }: { ids: readonly number[]; cuts: readonly number[] },
+) {
+  const { numLayers: layers, numKeyValueHeads: keyHeads, headDim } = model.config;
+  using cache = new KVCache({ layers, keyHeads, headDim, dtype, device: "cpu" });
+  const span: PageSpan = { pages: [], length: 0 };
+  using _scope = scope();
+  let logits: Tensor | null = null;
+  for (const [i, first] of cuts.entries()) {
+    cache.extend(span, (cuts[i + 1] ?? ids.length) - first);
+    const parts = { model, cache, dtype };
+    // one token comes as a new one of an answer does
+    logits = noGrad(() =>
+      span.length - first === 1
+        ? nextLogits(parts, [{ span, id: ids[first] as number }])
+        : lastLogits(model, promptHidden(parts, ids, { span, first })),
+    );
+  }
+  return Buffer.from(new Float32Array(logits?.toNumbers() ?? []).buffer).toString("hex");
+}
+
+/** A prompt in one piece, in several, and token by token. */
+function assertCutsAlike(model: CausalLM, dtype: DType): void {
+  const ids = Array.from({ length: 75 }, (_, i) => (7 * i + (i >> 3)) % 32);
+  const whole = bitsAfter(model, dtype, { ids, cuts: [0] });
+  for (const cuts of [[0, 1, 64], [0, 31, 33, 74], ids.map((_, i) => i)]) {
+    assert.equal(bitsAfter(model, dtype, { ids, cuts }), whole, `${cuts.slice(0, 4)}`);
+  }
+}
+
 function modelOf(name: TinyName, kind: keyof typeof adapters, changes: Record<string, unknown> = {}) {
   const model = tinyModel(name, changes);
   const config = adapters[kind];
@@ -83,6 +116,11 @@ for (const name of ["llama_tied", "qwen3", "gemma3"] as const) {
         skip: isInner,
       }, () => {
         withoutLeaks(() => assertAlike(modelOf(name, kind), dtype));
+      });
+      test(`${name}, ${dtype}, adapter ${kind}: logits do not depend on how a prompt is cut`, {
+        skip: isInner && kind !== "none",
+      }, () => {
+        withoutLeaks(() => assertCutsAlike(modelOf(name, kind, odd), dtype));
       });
     }
     test(`${name}, ${dtype}, odd widths, on two threads`, { skip: isInner && name === "qwen3" }, () => {

@@ -1,6 +1,6 @@
 /** The two passes of generation over a cache: a whole prompt, and the newest token of many sequences. */
 import type { CausalLM } from "../models/causal-lm.ts";
-import type { CachedSequence, KVCache, PageSpan } from "../nn/kv-cache.ts";
+import type { KVCache, PageSpan } from "../nn/kv-cache.ts";
 import { batchInvariant, type DType, ops, scope, type Tensor, tensor } from "../torch/index.ts";
 import { type Choice, logprobsOf } from "./choose.ts";
 
@@ -13,23 +13,22 @@ export interface CachedModel {
 
 /** A sequence with its newest token, which is not in the cache yet but has its place there. */
 export interface NextToken {
-  sequence: CachedSequence;
+  span: Readonly<PageSpan>;
   id: number;
 }
 
-/** A prompt's pages, and which of its tokens are to be computed: [first, end). */
-export interface PromptPart {
-  span: PageSpan;
-  first: number;
-  end: number;
-}
-
-/** Computes a part of a prompt into its pages: hidden states (T, D) of its T tokens. */
+/**
+ * Computes the last tokens of a prompt as far as it is in the cache, from `first` on: hidden states (T, D) of those T tokens. On the
+ * CPU they and what the cache holds are the same, to the bit, however a prompt is cut, and as decoding would have them.
+ *
+ * @param ids - the whole prompt
+ */
 export function promptHidden(
   { model, cache, dtype }: CachedModel,
   ids: readonly number[],
-  { span, first, end }: PromptPart,
+  { span, first }: { span: Readonly<PageSpan>; first: number },
 ): Tensor {
+  const end = span.length;
   const count = end - first;
   const stream = {
     ids: onDevice(model, ids.slice(first, end)),
@@ -39,7 +38,7 @@ export function promptHidden(
     ),
     segments: [{ start: 0, end: count, parent: -1 }],
   };
-  return model.hiddenStates(stream, dtype, cache.promptPass(span, first));
+  return batchInvariant(() => model.hiddenStates(stream, dtype, cache.pass([{ span, count }])));
 }
 
 /** Logits of what follows the last token of `hidden` (T, D): (1, V) float32. */
@@ -80,7 +79,6 @@ export function followingLogprobs(
  * whichever sequences are computed with it, and alone.
  */
 export function nextLogits({ model, cache, dtype }: CachedModel, tokens: readonly NextToken[]): Tensor {
-  const sequences = tokens.map(({ sequence }) => sequence);
   const stream = {
     ids: onDevice(
       model,
@@ -88,15 +86,17 @@ export function nextLogits({ model, cache, dtype }: CachedModel, tokens: readonl
     ),
     positions: onDevice(
       model,
-      sequences.map(({ prompt, own }) => prompt.length + own.length - 1),
+      tokens.map(({ span }) => span.length - 1),
     ),
     segments: [],
   };
-  return batchInvariant(() => logitsOf(model, model.hiddenStates(stream, dtype, cache.tokenPass(sequences))));
+  const attention = cache.pass(tokens.map(({ span }) => ({ span, count: 1 })));
+  const hidden = batchInvariant(() => model.hiddenStates(stream, dtype, attention));
+  return logitsOf(model, hidden);
 }
 
 function logitsOf(model: CausalLM, hidden: Tensor): Tensor {
-  return ops.to(model.lm_head.forward(hidden), "float32");
+  return batchInvariant(() => ops.to(model.lm_head.forward(hidden), "float32"));
 }
 
 function onDevice(model: CausalLM, values: readonly number[]): Tensor {

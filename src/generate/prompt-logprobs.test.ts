@@ -80,7 +80,7 @@ test("without an answer the prompt may fill the context, and is told alone", () 
       [1, "length", ""],
     ],
   );
-  assert.deepEqual(events.at(-1), { type: "done", promptTokens: 640, completionTokens: 0 });
+  assert.deepEqual(events.at(-1), { type: "done", promptTokens: 640, cachedTokens: 0, completionTokens: 0 });
   assert.throws(
     () => told({ maxNewTokens: 0 }),
     /maxNewTokens: expected a whole number of at least 1, got 0/,

@@ -124,6 +124,8 @@ export type GenerateEvent =
   | {
       type: "done";
       promptTokens: number;
+      /** Of these, the tokens that were in the cache from earlier requests. */
+      cachedTokens: number;
       /** Tokens drawn for all answers, those that ended an answer included. */
       completionTokens: number;
     }
@@ -135,6 +137,8 @@ export interface EngineLimits {
   maxRunning: number;
   /** Tokens (of prompts and answers) that the cache holds at most; requests wait for room. */
   maxCacheTokens: number;
+  /** Whether requests find what earlier ones have computed of the same prompt. Needs no memory beside the cache. */
+  keepsPrefixes: boolean;
 }
 
 /** What an engine is doing. */
@@ -145,10 +149,13 @@ export interface EngineStats {
   waiting: number;
   /** Prompt tokens computed since the start; a prompt counts once however many answers it has. */
   promptTokens: number;
+  /** Prompt tokens that were in the cache already. */
+  cachedTokens: number;
   /** Tokens drawn since the start. */
   completionTokens: number;
-  /** Memory of the cache in use, and what is reserved. */
+  /** Memory of the cache in use, what of the rest is kept for later requests, and what is reserved. */
   cacheBytesUsed: number;
+  cacheBytesKept: number;
   cacheBytesReserved: number;
 }
 

@@ -4,10 +4,11 @@ import { assertClose } from "../../test/support/close.ts";
 import { families, fixtureExamples, fixtureGoldens } from "../../test/support/fixture-files.ts";
 import { fixtureModel } from "../../test/support/fixtures.ts";
 import { generateRequest } from "../../test/support/generate-request.ts";
+import { collectGarbage } from "../../test/support/memory.ts";
 import { logitsOf, tinyModel } from "../../test/support/tiny-models.ts";
 import { ConfigError } from "../base/errors.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
-import { hostBytes, liveTensorCount } from "../torch/index.ts";
+import { hostBytes, liveTensorCount, ops } from "../torch/index.ts";
 import { Engine } from "./engine.ts";
 import type { GenerateRequest } from "./request.ts";
 import { type SampledCompletion, type SamplingOptions, sampleCompletions } from "./sample.ts";
@@ -89,8 +90,24 @@ test("first tokens come as often as the softmax at the temperature says", async 
   assert.ok(chi < size - 1 + 6 * Math.sqrt(2 * (size - 1)), `chi-square ${chi} of ${size} cells`);
 });
 
+test("after an update of the weights nothing of the sampling before is used", async () => {
+  const [updated, fresh] = [tinyModel("qwen3"), tinyModel("qwen3")];
+  const long = [Array.from({ length: 100 }, (_, i) => (7 * i) % 32)];
+  const sampling = { ...warm, samplingLogprobs: true };
+  const before = await sampleCompletions(updated, long, sampling);
+  for (const model of [updated, fresh]) {
+    ops.mul_(model.model.embed_tokens.weight, 1.5);
+  }
+  const after = await sampleCompletions(updated, long, sampling);
+  assert.deepEqual(after, await sampleCompletions(fresh, long, sampling));
+  assert.notDeepEqual(after, before);
+});
+
 test("sampling leaves no tensors behind", async () => {
   const model = tinyModel("gemma3");
+  // those of the tests before
+  collectGarbage();
+  await new Promise(setImmediate);
   const before = liveTensorCount();
   await sampleCompletions(model, prompts, warm);
   assert.equal(liveTensorCount(), before);

@@ -1,7 +1,7 @@
 /**
- * Keys and values of earlier tokens, for generation: pages of a fixed number of tokens in one store a layer. A sequence is a
- * prompt's pages, which many completions may share, and pages of the sequence alone: sequences start and end without copying.
- * On the CPU in float32 the addon's operators read the pages in place (`native/paged-attention.h`); elsewhere torch's do.
+ * Keys and values of earlier tokens, for generation: pages of a fixed number of tokens in one store a layer. A sequence is a list
+ * of pages; several may hold the same page, so sequences start, end and branch without copying. On the CPU in float32 and bfloat16
+ * the addon's operator reads the pages in place (`native/paged-attention.h`); elsewhere torch's do.
  */
 import { at } from "../base/at.ts";
 import { ShapeError } from "../base/errors.ts";
@@ -25,17 +25,28 @@ export interface CacheShape {
   device: string;
 }
 
-/** Some tokens of a sequence and the pages that hold them. */
+/** A sequence: its tokens and the pages that hold them, each full but the last. */
 export interface PageSpan {
   pages: number[];
   length: number;
 }
 
-/** A sequence: the tokens of a prompt, and those after it. */
-export interface CachedSequence {
-  /** Shared with other completions of the prompt; never written to again. */
-  prompt: Readonly<PageSpan>;
-  own: PageSpan;
+/** A sequence with its newest tokens: they have their places in the cache, and a pass fills them. */
+export interface NewTokens {
+  span: Readonly<PageSpan>;
+  count: number;
+}
+
+/** Pages that no sequence holds and that may be wanted again. */
+export interface PageKeeper {
+  /** Whether `page`, which the last sequence has left, is kept. */
+  keep(page: number): boolean;
+  /** A kept page belongs to a sequence again. */
+  take(page: number): void;
+  /** Gives up the kept page that was left longest ago; null: none is kept. */
+  giveUp(): number | null;
+  /** Pages kept. */
+  readonly size: number;
 }
 
 /** Queries, keys and values of a pass: (T, H, E), (T, K, E), (T, K, E). */
@@ -53,21 +64,42 @@ interface Store {
   values: Tensor;
 }
 
+/** Bounds of a cache, and who keeps pages. */
+export interface CacheOptions {
+  /** Pages that will ever be held at once: there is no memory set aside beyond them. Default: no limit. */
+  mostPages?: number;
+  /** Default: nothing is kept. */
+  keeper?: PageKeeper | null;
+}
+
 /** The cache of one model. */
 export class KVCache implements Disposable {
   readonly #shape: CacheShape;
-  readonly #isPaged: boolean;
   readonly #mostPages: number;
+  readonly #keeper: PageKeeper | null;
   #stores: Store[] = [];
-  #capacity = 0;
+  /** Sequences that hold each page. */
+  #holders: number[] = [];
   /** Free pages, the next one last. */
   #free: number[] = [];
 
-  /** @param mostPages - pages that will ever be asked for at once: there is no memory set aside beyond them */
-  constructor(shape: CacheShape, mostPages: number = Number.POSITIVE_INFINITY) {
+  constructor(shape: CacheShape, { mostPages = Number.POSITIVE_INFINITY, keeper = null }: CacheOptions = {}) {
     this.#shape = shape;
     this.#mostPages = mostPages;
-    this.#isPaged = shape.device === "cpu" && shape.dtype === "float32";
+    this.#keeper = keeper;
+  }
+
+  /**
+   * Whether the addon's operator attends: any number of a sequence's tokens at a time, with the same result to the bit however
+   * they are cut. If not, a pass takes a whole sequence or one token of each.
+   */
+  static isPaged({ device, dtype }: Pick<CacheShape, "device" | "dtype">): boolean {
+    return device === "cpu" && (dtype === "float32" || dtype === "bfloat16");
+  }
+
+  /** The same of this cache. */
+  get takesParts(): boolean {
+    return KVCache.isPaged(this.#shape);
   }
 
   /** Bytes of a page in all layers. */
@@ -76,31 +108,85 @@ export class KVCache implements Disposable {
     return 2 * layers * keyHeads * headDim * pageTokens * itemSize(dtype);
   }
 
-  /** Pages that hold tokens. */
+  /** Pages that sequences hold. */
   get usedPages(): number {
-    return this.#capacity - this.#free.length;
+    return this.capacity - this.#free.length - (this.#keeper?.size ?? 0);
   }
 
   /** Pages there is memory for. */
   get capacity(): number {
-    return this.#capacity;
+    return this.#holders.length;
   }
 
-  /** Makes `span` longer by `tokens`, with the pages that takes; the store doubles when it is full. */
+  /** Sequences that hold `page`. */
+  holders(page: number): number {
+    return at(this.#holders, page);
+  }
+
+  /** Makes `span` longer by `tokens`, with the pages that takes. A page begun that others hold too is copied first. */
   extend(span: PageSpan, tokens: number): void {
-    span.length += tokens;
-    const wanted = pagesFor(span.length) - span.pages.length;
-    if (wanted > this.#free.length) {
-      const ample = Math.min(Math.max(2 * this.#capacity, 8), this.#mostPages);
-      this.#grow(Math.max(this.usedPages + wanted, ample));
+    const begun = span.length % pageTokens === 0 ? undefined : span.pages.at(-1);
+    if (begun !== undefined && this.holders(begun) > 1) {
+      span.pages.splice(-1, 1, this.#copyOf(begun));
+      this.#leave(begun);
     }
-    for (let i = 0; i < wanted; i++) span.pages.push(this.#free.pop() as number);
+    while (span.pages.length < pagesFor(span.length + tokens)) span.pages.push(this.#newPage());
+    span.length += tokens;
   }
 
-  /** Gives the pages of `span` back; those of an idle cache are kept for what comes next. */
+  /** A sequence of `length` tokens in `pages`, which others hold or which are kept; it continues by itself. */
+  share(pages: readonly number[], length: number): PageSpan {
+    for (const page of pages) {
+      if (this.holders(page) === 0) this.#keeper?.take(page);
+      this.#holders[page] = this.holders(page) + 1;
+    }
+    return { pages: [...pages], length };
+  }
+
+  /** Adds to `span`, all of whose pages are full, the first `tokens` of a page that a keeper names. */
+  addCopy(span: PageSpan, page: number, tokens: number): void {
+    // held meanwhile: a new page may cost a kept one
+    const source = this.share([page], tokens);
+    span.pages.push(this.#copyOf(page));
+    span.length += tokens;
+    this.release(source);
+  }
+
+  /** Leaves the pages of `span`, the last one first: those that nobody holds or keeps are free for what comes next. */
   release(span: PageSpan): void {
-    this.#free.push(...span.pages.splice(0));
+    for (const page of span.pages.splice(0).reverse()) this.#leave(page);
     span.length = 0;
+  }
+
+  #leave(page: number): void {
+    this.#holders[page] = this.holders(page) - 1;
+    if (this.holders(page) === 0 && this.#keeper?.keep(page) !== true) this.#free.push(page);
+  }
+
+  /** Kept pages go before the store grows, unless it was given a limit: up to that it grows first. */
+  #newPage(): number {
+    const mayGrow = Number.isFinite(this.#mostPages) && this.capacity < this.#mostPages;
+    let page = this.#free.pop() ?? (mayGrow ? undefined : (this.#keeper?.giveUp() ?? undefined));
+    if (page === undefined) {
+      this.#grow(Math.max(this.capacity + 1, Math.min(Math.max(2 * this.capacity, 8), this.#mostPages)));
+      page = this.#free.pop() as number;
+    }
+    this.#holders[page] = 1;
+    return page;
+  }
+
+  #copyOf(page: number): number {
+    const copy = this.#newPage();
+    using _ = scope();
+    for (const { keys, values } of this.#stores) {
+      for (const store of [keys, values]) ops.copy_(this.#rowsOf(store, copy), this.#rowsOf(store, page));
+    }
+    return copy;
+  }
+
+  #rowsOf(store: Tensor, page: number): Tensor {
+    const rows = this.takesParts ? 1 : pageTokens;
+    return ops.narrow(store, 0, page * rows, rows);
   }
 
   /** Frees the store. */
@@ -110,7 +196,7 @@ export class KVCache implements Disposable {
       values.dispose();
     }
     this.#stores = [];
-    this.#capacity = 0;
+    this.#holders = [];
     this.#free = [];
   }
 
@@ -121,9 +207,9 @@ export class KVCache implements Disposable {
       const old = before[layer];
       return { keys: this.#moved("keys", capacity, old), values: this.#moved("values", capacity, old) };
     });
-    const added = Array.from({ length: capacity - this.#capacity }, (_, i) => capacity - 1 - i);
-    this.#free = [...added, ...this.#free];
-    this.#capacity = capacity;
+    const added = capacity - this.capacity;
+    this.#free = [...Array.from({ length: added }, (_, i) => capacity - 1 - i), ...this.#free];
+    this.#holders.push(...Array.from({ length: added }, () => 0));
   }
 
   /** A larger store with the old one's content; the old one is freed. */
@@ -131,7 +217,7 @@ export class KVCache implements Disposable {
     using growing = scope();
     const { keyHeads: heads, headDim, dtype, device } = this.#shape;
     const inPages = part === "keys" ? [heads, headDim, pageTokens] : [heads, pageTokens, headDim];
-    const shape = this.#isPaged ? [capacity, ...inPages] : [capacity * pageTokens, heads, headDim];
+    const shape = this.takesParts ? [capacity, ...inPages] : [capacity * pageTokens, heads, headDim];
     const store = ops.zeros(shape, { dtype, device });
     const old = before?.[part];
     if (old !== undefined) {
@@ -141,55 +227,44 @@ export class KVCache implements Disposable {
     return growing.keep(store);
   }
 
-  /** Whether a prompt may be computed part by part; if not, `promptPass` takes all of it at once. */
-  get takesParts(): boolean {
-    return this.#isPaged;
+  /**
+   * Attention of the newest tokens of some sequences, in the order of the pass's rows. One function a layer.
+   *
+   * @throws {ShapeError} if a sequence has fewer tokens than are new, or this cache cannot attend to a part of one
+   */
+  pass(added: readonly NewTokens[]): CachedAttention[] {
+    if (added.some(({ span, count }) => count < 1 || span.length < count)) {
+      throw new ShapeError("expected at least one new token in every sequence, and no more than it has");
+    }
+    if (this.takesParts) return this.#pagedPass(added);
+    const [first] = added;
+    if (added.length === 1 && first?.span.length === first?.count) return this.#wholePass(at(added, 0).span);
+    if (added.every(({ count }) => count === 1)) return this.#tokenPass(added.map(({ span }) => span));
+    throw new ShapeError("this cache attends to a whole sequence, or to the newest token of each");
   }
 
-  /**
-   * Attention of a prompt's tokens from `first` on, a multiple of a page; its span has its pages already, and the tokens
-   * before them have been computed. One function a layer.
-   */
-  promptPass(prompt: Readonly<PageSpan>, first = 0): CachedAttention[] {
-    if (first % pageTokens !== 0 || (first > 0 && !this.#isPaged)) {
-      throw new ShapeError(`a part of a prompt cannot begin at token ${first} of this cache`);
-    }
-    if (!this.#isPaged) {
-      const slots = this.#indices(slotsOf(prompt));
-      return this.#stores.map((store): CachedAttention => {
-        return ({ q, k, v }, plan) => {
-          storeRows(store, slots, { k, v });
-          return packedAttention(q, k, v, plan);
-        };
-      });
-    }
-    const begun = pagesFor(first);
-    const before = first === 0 ? null : this.#indices(prompt.pages.slice(0, begun));
-    return this.#stores.map((store): CachedAttention => {
-      return (inputs, plan) => {
-        const { q, k, v } = inputs;
-        ops.cacheFill_(store.keys, store.values, k, v, prompt.pages.slice(begun));
-        if (before === null) return packedAttention(q, k, v, plan);
-        return attendBehind(inputs, rowsOfPages(store, before), plan);
+  #pagedPass(added: readonly NewTokens[]): CachedAttention[] {
+    const table = tableOf(added);
+    return this.#stores.map(({ keys, values }): CachedAttention => {
+      return ({ q, k, v }, { scale, window }) => {
+        const out = ops.pagedAttention(q, k, v, keys, values, table, added.length, scale, window);
+        return ops.view(out, [q.size(0), q.size(1) * q.size(2)]);
       };
     });
   }
 
-  /** Attention of the newest token of each sequence, for which `own` has a slot already. One function a layer. */
-  tokenPass(sequences: readonly CachedSequence[]): CachedAttention[] {
-    if (sequences.some(({ own }) => own.length === 0)) {
-      throw new ShapeError("expected at least one token after the prompt in every sequence, got none");
-    }
-    if (this.#isPaged) {
-      const table = tableOf(sequences);
-      return this.#stores.map(({ keys, values }): CachedAttention => {
-        return ({ q, k, v }, { scale, window }) => {
-          const out = ops.decodeAttention(q, k, v, keys, values, table, scale, window);
-          return ops.view(out, [q.size(0), q.size(1) * q.size(2)]);
-        };
-      });
-    }
-    const slots = sequences.map(({ prompt, own }) => [...slotsOf(prompt), ...slotsOf(own)]);
+  #wholePass(span: Readonly<PageSpan>): CachedAttention[] {
+    const slots = this.#indices(slotsOf(span));
+    return this.#stores.map((store): CachedAttention => {
+      return ({ q, k, v }, plan) => {
+        storeRows(store, slots, { k, v });
+        return packedAttention(q, k, v, plan);
+      };
+    });
+  }
+
+  #tokenPass(spans: readonly Readonly<PageSpan>[]): CachedAttention[] {
+    const slots = spans.map(slotsOf);
     const last = this.#indices(slots.map((row) => row.at(-1) as number));
     const rows = slots.map((row) => this.#indices(row));
     return this.#stores.map((store): CachedAttention => {
@@ -213,13 +288,13 @@ function slotsOf({ pages, length }: Readonly<PageSpan>): number[] {
   });
 }
 
-/** What `preftune::decode_attention` reads: three entries a sequence, then pages. */
-function tableOf(sequences: readonly CachedSequence[]): Tensor {
+/** What `preftune::paged_attention` reads: three entries a sequence, then pages. */
+function tableOf(added: readonly NewTokens[]): Tensor {
   const pages: number[] = [];
-  const heads = sequences.flatMap(({ prompt, own }) => {
-    const at = 3 * sequences.length + pages.length;
-    pages.push(...prompt.pages, ...own.pages);
-    return [prompt.length, own.length, at];
+  const heads = added.flatMap(({ span, count }) => {
+    const begin = 3 * added.length + pages.length;
+    pages.push(...span.pages);
+    return [count, span.length, begin];
   });
   return tensor(Int32Array.from([...heads, ...pages]));
 }
@@ -233,32 +308,6 @@ function visibleRows({ keys, values }: Store, slots: Tensor, window: number): St
   const hidden = window === 0 ? 0 : Math.max(0, slots.size(0) - window);
   const rows = hidden === 0 ? slots : ops.slice(slots, 0, hidden);
   return { keys: ops.indexSelect(keys, 0, rows), values: ops.indexSelect(values, 0, rows) };
-}
-
-/** Keys and values of whole pages, token by token: (n, K, E) each. */
-function rowsOfPages({ keys, values }: Store, pages: Tensor): Store {
-  const [heads, width] = [keys.size(1), keys.size(2)];
-  const count = pages.size(0) * pageTokens;
-  const byToken = (store: Tensor, order: readonly number[]): Tensor =>
-    ops.reshape(ops.permute(ops.indexSelect(store, 0, pages), order), [count, heads, width]);
-  return { keys: byToken(keys, [0, 3, 1, 2]), values: byToken(values, [0, 2, 1, 3]) };
-}
-
-/** Attention of a segment behind tokens that are there already, in the addon's operator: (T, H · E). */
-function attendBehind({ q, k, v }: AttentionInputs, before: Store, plan: AttentionPlan): Tensor {
-  const first = before.keys.size(0);
-  const end = first + q.size(0);
-  // the operator takes as many queries as keys; those of the tokens before belong to no segment and cost nothing
-  const padding = ops.zeros([first, q.size(1), q.size(2)], { dtype: "float32" });
-  const out = ops.segmentAttention(
-    ops.cat([padding, q]),
-    ops.cat([before.keys, k]),
-    ops.cat([before.values, v]),
-    [first, end, 0, first],
-    plan.scale,
-    plan.window,
-  );
-  return ops.reshape(ops.narrow(out, 0, first, q.size(0)), [q.size(0), q.size(1) * q.size(2)]);
 }
 
 /** q: (1, H, E); keys and values: (n, K, E) -> (1, H · E) */

@@ -157,8 +157,8 @@ test("windows below zero, and tensors without heads or features, are refused bef
   const decode = (heads: number, keyHeads: number, width: number, window: number) => {
     const [keys, values] = [random([2, keyHeads, width, 32]), random([2, keyHeads, 32, width])];
     const [k, v] = [random([1, keyHeads, width]), random([1, keyHeads, width])];
-    const table = tensor(Int32Array.of(0, 40, 3, 0, 1));
-    return ops.decodeAttention(random([1, heads, width]), k, v, keys, values, table, 1, window);
+    const table = tensor(Int32Array.of(1, 40, 3, 0, 1));
+    return ops.pagedAttention(random([1, heads, width]), k, v, keys, values, table, 1, 1, window);
   };
   for (const call of [attend, decode]) {
     assert.ok(call(2, 1, 4, 3).toNumbers().every(Number.isFinite));

@@ -24,7 +24,7 @@ const end = (reason: "stop" | "length", text = "", index = 0): SubmissionEvent =
   stoppedBy: reason === "stop" ? "xy" : null,
   last: null,
 });
-const done: SubmissionEvent = { type: "done", promptTokens: 3, completionTokens: 2 };
+const done: SubmissionEvent = { type: "done", promptTokens: 3, cachedTokens: 1, completionTokens: 2 };
 
 /** Asks for one answer a request and gives the engine's side of it, and whether each request was dropped. */
 function asking(count: number, signal = new AbortController().signal) {
@@ -77,7 +77,7 @@ test("tokens go with the text they gave: held back with it, and dropped with a s
     [0, "bc", "t11,t12", null],
     [0, "", "", "stop"],
   ]);
-  assert.deepEqual(counts, { promptTokens: 3, completionTokens: 2 });
+  assert.deepEqual(counts, { promptTokens: 3, cachedTokens: 1, completionTokens: 2 });
 });
 
 test("what was held back and belongs to the answer after all comes with its end; tokens without any text are kept at a cut", async () => {
@@ -90,7 +90,7 @@ test("what was held back and belongs to the answer after all comes with its end;
     [0, "x", "t10", "stop"],
     [1, "", "t20", "length"],
   ]);
-  assert.deepEqual(counts, { promptTokens: 6, completionTokens: 4 });
+  assert.deepEqual(counts, { promptTokens: 6, cachedTokens: 2, completionTokens: 4 });
 });
 
 test("one refused prompt refuses the request and drops the others", async () => {

@@ -24,6 +24,8 @@ export interface AnswerPiece {
 /** Tokens counted as OpenAI does: a prompt once, however many answers it has. */
 export interface TokenCounts {
   promptTokens: number;
+  /** Of these, the ones that the engine had in its cache. */
+  cachedTokens: number;
   completionTokens: number;
 }
 
@@ -91,7 +93,7 @@ interface Asked {
 
 class Collector {
   readonly pieces: ReadableStream<AnswerPiece>;
-  readonly counts: TokenCounts = { promptTokens: 0, completionTokens: 0 };
+  readonly counts: TokenCounts = { promptTokens: 0, cachedTokens: 0, completionTokens: 0 };
   readonly #accepted: PromiseWithResolvers<void> = Promise.withResolvers();
   readonly #options: AnsweringOptions;
   readonly #drafts: Map<number, Draft> = new Map();
@@ -199,8 +201,9 @@ class Collector {
     draft.lastTokenAt = now;
   }
 
-  #done({ promptTokens, completionTokens }: TokenCounts): void {
+  #done({ promptTokens, cachedTokens, completionTokens }: TokenCounts): void {
     this.counts.promptTokens += promptTokens;
+    this.counts.cachedTokens += cachedTokens;
     this.counts.completionTokens += completionTokens;
     this.#notDone--;
     if (this.#notDone > 0) return;

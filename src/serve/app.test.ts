@@ -153,7 +153,7 @@ test("a request's fields reach the engine under its names, with the chat's stop 
     };
     const reply = ask("/v1/chat/completions", fields);
     while (asked.length === 0) await new Promise(setImmediate);
-    tell({ type: "done", promptTokens: 1, completionTokens: 1 });
+    tell({ type: "done", promptTokens: 1, cachedTokens: 0, completionTokens: 1 });
     assert.equal((await reply).status, 200);
     const { promptIds, ...rest } = asked[0] ?? assert.fail();
     assert.ok(promptIds.length > 10);
@@ -242,7 +242,7 @@ test("a request that is over holds nothing: no listener stays at its signal, whi
       const reply = app.fetch(request);
       while (asked.length === before) await new Promise(setImmediate);
       assert.ok(getEventListeners(request.signal, "abort").length > 0);
-      tell({ type: "done", promptTokens: 1, completionTokens: 1 });
+      tell({ type: "done", promptTokens: 1, cachedTokens: 0, completionTokens: 1 });
       await (await reply).text();
       assert.equal(getEventListeners(request.signal, "abort").length, 0);
     }

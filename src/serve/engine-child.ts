@@ -9,7 +9,7 @@ import { hostEngine } from "./engine-host.ts";
 printWarnings();
 hostEngine(async (settings) => {
   const { device, dtype } = settleEnvironment(settings);
-  const { model, maxRunning, maxCacheTokens } = settings;
+  const { model, maxRunning, maxCacheTokens, keepsPrefixes } = settings;
   const tokenizer = loadTokenizer(model);
   // lives as long as the process
   const { engine } = openEngine({
@@ -18,7 +18,7 @@ hostEngine(async (settings) => {
     adapters: new Map(Object.entries(settings.adapters)),
     device,
     dtype,
-    limits: { maxRunning, ...(maxCacheTokens === null ? {} : { maxCacheTokens }) },
+    limits: { maxRunning, keepsPrefixes, ...(maxCacheTokens === null ? {} : { maxCacheTokens }) },
   });
   return { engine, tokenizer, device, dtype, liveTensors: liveTensorCount };
 });

@@ -25,6 +25,8 @@ export interface EngineSettings {
   maxRunning: number;
   /** Tokens that the cache holds at most; null: no limit but `maxRunning`. */
   maxCacheTokens: number | null;
+  /** Whether requests find what earlier ones have computed of the same prompt. */
+  keepsPrefixes: boolean;
 }
 
 /** A message to the engine process. The first one is `start`. */

@@ -16,7 +16,7 @@ function topOf(token: [number, string, number], top: [number, string, number][])
   };
   const whole = new WholeReply(completionForm({ logprobs: true, usage: false }), 1);
   whole.add(piece);
-  const reply = JSON.parse(whole.text(head, { promptTokens: 1, completionTokens: 1 })) as {
+  const reply = JSON.parse(whole.text(head, { promptTokens: 1, cachedTokens: 0, completionTokens: 1 })) as {
     choices: { logprobs: { top_logprobs: Record<string, number>[] } }[];
   };
   return reply.choices[0]?.logprobs.top_logprobs[0] ?? assert.fail();

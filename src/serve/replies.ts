@@ -43,11 +43,12 @@ export interface FormOptions {
 }
 
 /** OpenAI's usage block. */
-function usageOf({ promptTokens, completionTokens }: TokenCounts): object {
+function usageOf({ promptTokens, cachedTokens, completionTokens }: TokenCounts): object {
   return {
     prompt_tokens: promptTokens,
     completion_tokens: completionTokens,
     total_tokens: promptTokens + completionTokens,
+    prompt_tokens_details: { cached_tokens: cachedTokens },
   };
 }
 

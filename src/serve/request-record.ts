@@ -31,6 +31,7 @@ export function recordLine(record: RequestRecord, time: Date): string {
     ...rest,
     duration_ms: Math.round(durationMs),
     prompt_tokens: counts?.promptTokens ?? null,
+    cached_tokens: counts?.cachedTokens ?? null,
     completion_tokens: counts?.completionTokens ?? null,
   });
 }

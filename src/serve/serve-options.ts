@@ -33,6 +33,8 @@ export interface ServeOptions extends RequestLimits {
   maxRunning: number;
   /** Further answers that may wait. */
   maxQueue: number;
+  /** Whether requests find what earlier ones have computed of the same prompt. */
+  keepsPrefixes: boolean;
   maxBodyBytes: number;
   /** Time that requests under way have to end when the server stops. */
   drainMs: number;
@@ -63,6 +65,7 @@ export const SERVE_DEFAULTS: Omit<ServeOptions, "model"> = {
   threads: null,
   maxRunning: 16,
   maxQueue: 64,
+  keepsPrefixes: true,
   ...REQUEST_LIMITS,
   maxBodyBytes: 2 ** 20,
   drainMs: 30_000,

@@ -41,6 +41,7 @@ export async function serve(given: Pick<ServeOptions, "model"> & Partial<ServeOp
       threads: options.threads,
       maxRunning: options.maxRunning,
       maxCacheTokens: options.maxCacheTokens,
+      keepsPrefixes: options.keepsPrefixes,
     },
     ...options.engine,
     onNews: (news) => options.onEvent?.({ type: "engine", news }),

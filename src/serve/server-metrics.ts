@@ -23,6 +23,7 @@ export const SERVER_METRICS = {
   preftune_http_requests_total: "HTTP requests by route, method and status.",
   preftune_errors_total: "Errors by code, including those inside a stream and clients that disconnected.",
   preftune_prompt_tokens_total: "Tokens of prompts that were answered.",
+  preftune_cached_prompt_tokens_total: "Tokens of these that an earlier request had left in the cache.",
   preftune_completion_tokens_total: "Tokens drawn for answers.",
   preftune_time_to_first_token_seconds: "From a request's arrival to the first token of its answers.",
   preftune_time_per_output_token_seconds: "Between two tokens of an answer.",
@@ -30,6 +31,7 @@ export const SERVER_METRICS = {
   preftune_answers_running: "Answers that the engine is computing.",
   preftune_requests_waiting: "Prompts that wait in the engine.",
   preftune_cache_used_bytes: "Memory of keys and values in use.",
+  preftune_cache_kept_bytes: "Memory of keys and values kept for requests that begin alike.",
   preftune_engine_up: "1 while the engine can answer.",
   preftune_engine_restarts_total: "Engine processes started after another had ended.",
   preftune_engine_resident_memory_bytes: "Resident memory of the engine process.",
@@ -51,12 +53,14 @@ export function serverMetrics(engine: EngineView, outlets: Outlets): ServerMetri
   const requests = counter("preftune_http_requests_total");
   const errors = counter("preftune_errors_total");
   const prompt = counter("preftune_prompt_tokens_total");
+  const cached = counter("preftune_cached_prompt_tokens_total");
   const completion = counter("preftune_completion_tokens_total");
   const first = histogram("preftune_time_to_first_token_seconds", secondsBounds);
   const next = histogram("preftune_time_per_output_token_seconds", tokenBounds);
   const duration = histogram("preftune_request_duration_seconds", secondsBounds);
   addGauges(registry, engine, outlets);
   prompt.add({}, 0);
+  cached.add({}, 0);
   completion.add({}, 0);
   return {
     clock: { firstToken: first.observe, nextToken: next.observe },
@@ -65,6 +69,7 @@ export function serverMetrics(engine: EngineView, outlets: Outlets): ServerMetri
       if (error !== null) errors.add({ code: error });
       if (counts === null) return;
       prompt.add({}, counts.promptTokens);
+      cached.add({}, counts.cachedTokens);
       completion.add({}, counts.completionTokens);
       duration.observe(durationMs / 1000);
     },
@@ -80,6 +85,7 @@ function addGauges(registry: MetricsRegistry, engine: EngineView, outlets: Outle
   reported("preftune_answers_running", ({ stats }) => stats.running);
   reported("preftune_requests_waiting", ({ stats }) => stats.waiting);
   reported("preftune_cache_used_bytes", ({ stats }) => stats.cacheBytesUsed);
+  reported("preftune_cache_kept_bytes", ({ stats }) => stats.cacheBytesKept);
   reported("preftune_engine_resident_memory_bytes", ({ residentBytes }) => residentBytes);
   reported("preftune_engine_live_tensors", ({ liveTensors }) => liveTensors);
   gauge("preftune_engine_up", () => (engine.state === "ready" ? 1 : 0));

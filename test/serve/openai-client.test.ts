@@ -71,6 +71,29 @@ test("a chat completion: role, text, finish reason, usage; the same seed gives t
   assert.ok(others.some(({ choices }) => choices[0]?.message.content !== choice?.message.content));
 });
 
+test("the next turn of a chat finds what the one before computed, and says so; switched off, nothing is found", async () => {
+  const cached = (completion: OpenAI.ChatCompletion) =>
+    completion.usage?.prompt_tokens_details?.cached_tokens ?? assert.fail("no count");
+  await using off = await startServer({ model: join(dir.path, "tiny"), keepsPrefixes: false });
+  for (const [asked, finds] of [
+    [client, true],
+    [off.client(), false],
+  ] as const) {
+    const question = { role: "user" as const, content: `a question for one server, ${finds}` };
+    const first = await asked.chat.completions.create({ ...chat, messages: [question], logprobs: true });
+    const { content = "" } = first.choices[0]?.message ?? {};
+    const turns = [question, { role: "assistant" as const, content }, ...messages];
+    const second = await asked.chat.completions.create({ ...chat, messages: turns });
+    const again = await asked.chat.completions.create({ ...chat, messages: turns });
+    // the answer's text may be other tokens than those drawn
+    assert.equal(cached(second) >= (first.usage?.prompt_tokens ?? 0), finds);
+    assert.equal(cached(again), finds ? (again.usage?.prompt_tokens ?? 0) - 1 : 0);
+    assert.equal(again.choices[0]?.message.content, second.choices[0]?.message.content);
+  }
+  const metrics = await (await server.fetch("/metrics")).text();
+  assert.match(metrics, /preftune_cached_prompt_tokens_total [1-9]/);
+});
+
 test("the answer is the same beside others as alone: continuous batching changes nothing", async () => {
   const alone = await client.chat.completions.create(chat);
   const crowd = await Promise.all([
@@ -101,7 +124,9 @@ test("a stream joins to the text that comes whole; role first, usage last where 
   assert.equal(chunks[0]?.choices[0]?.delta.role, "assistant");
   assert.equal(new Set(chunks.map(({ id }) => id)).size, 1);
   assert.deepEqual(chunks.at(-1)?.choices, []);
-  assert.deepEqual(chunks.at(-1)?.usage, whole.usage);
+  const counts = (usage: OpenAI.CompletionUsage | null | undefined) =>
+    [usage?.prompt_tokens, usage?.completion_tokens, usage?.total_tokens].map(Number);
+  assert.deepEqual(counts(chunks.at(-1)?.usage), counts(whole.usage));
   assert.ok(chunks.slice(0, -1).every(({ usage }) => usage === null));
   const quiet = await client.chat.completions.create({ ...chat, stream: true });
   for await (const chunk of quiet) assert.equal(chunk.usage, undefined);

@@ -26,15 +26,14 @@ function segments(length: number): number[] {
   return [0, cut, 0, 0, cut, length, 0, cut];
 }
 
-/** Pages of `count` sequences, as decode_attention reads them. */
-function pageTable(count: number, pages: number): Tensor {
+/** Pages of sequences with `counts` new tokens, as paged_attention reads them. */
+function pageTable(counts: readonly number[], pages: number): Tensor {
   const entries: number[] = [];
   const places: number[] = [];
-  for (let i = 0; i < count; i++) {
-    const [shared, own] = [random.below(3 * page), oneTo(2 * page)];
-    const used = Math.ceil(shared / page) + Math.ceil(own / page);
-    entries.push(shared, own, 3 * count + places.length);
-    places.push(...Array.from({ length: used }, () => random.below(pages)));
+  for (const count of counts) {
+    const length = count + random.below(2 * page);
+    entries.push(count, length, 3 * counts.length + places.length);
+    places.push(...Array.from({ length: Math.ceil(length / page) }, () => random.below(pages)));
   }
   return tensor(Int32Array.from([...entries, ...places]));
 }
@@ -101,28 +100,16 @@ const sound: Sound[] = [
       }),
   ],
   [
-    ops.cacheFill_,
+    ops.pagedAttention,
     () =>
       sized(oneTo(3), oneTo(24), (heads, e) => {
-        const t = oneTo(50);
-        const pages = Array.from({ length: Math.ceil(t / page) }, () => random.below(6));
-        return [
-          normal(6, heads, e, page),
-          normal(6, heads, page, e),
-          normal(t, heads, e),
-          normal(t, heads, e),
-          pages,
-        ];
-      }),
-  ],
-  [
-    ops.decodeAttention,
-    () =>
-      sized(oneTo(3), oneTo(24), (heads, e) => {
-        const count = oneTo(6);
-        const [q, k, v] = [normal(count, 2 * heads, e), normal(count, heads, e), normal(count, heads, e)];
-        const cache = [normal(6, heads, e, page), normal(6, heads, page, e)];
-        return [q, k, v, ...cache, pageTable(count, 6), 0.3, random.below(20)];
+        const counts = Array.from({ length: oneTo(4) }, () => oneTo(40));
+        const count = counts.reduce((sum, own) => sum + own, 0);
+        const type = random.below(2) === 0 ? "float32" : "bfloat16";
+        const parts = [normal(count, 2 * heads, e), normal(count, heads, e), normal(count, heads, e)];
+        const cache = [normal(24, heads, e, page), normal(24, heads, page, e)];
+        const tensors = [...parts, ...cache].map((x) => ops.to(x, type));
+        return [...tensors, pageTable(counts, 24), counts.length, 0.3, random.below(60)];
       }),
   ],
 ];

@@ -66,8 +66,10 @@ class ScriptedEngine implements GenerationEngine {
       running: [...this.#answers.values()].reduce((sum, { request }) => sum + request.n, 0),
       waiting: 0,
       promptTokens: this.#promptTokens,
+      cachedTokens: 0,
       completionTokens: this.#completionTokens,
       cacheBytesUsed: 0,
+      cacheBytesKept: 0,
       cacheBytesReserved: 0,
     };
   }
@@ -99,7 +101,7 @@ class ScriptedEngine implements GenerationEngine {
     for (let i = 0; i < request.n; i++)
       onEvent({ type: "end", answer: i, reason: "length", text: "", stoppedBy: null, last: null });
     const completionTokens = answer.drawn * request.n;
-    onEvent({ type: "done", promptTokens: request.promptIds.length, completionTokens });
+    onEvent({ type: "done", promptTokens: request.promptIds.length, cachedTokens: 0, completionTokens });
     this.#answers.delete(answer.id);
   }
 }

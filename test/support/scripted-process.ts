@@ -14,6 +14,7 @@ export function scriptedProcess(options: Pick<EngineProcessOptions, "policy" | "
       threads: 1,
       maxRunning: 4,
       maxCacheTokens: null,
+      keepsPrefixes: true,
     },
     onComplaint: () => {},
     ...options,

@@ -104,5 +104,10 @@ function answerAt(request: GenerateRequest, tell: (event: SubmissionEvent) => vo
     }
     tell({ type: "end", answer, reason: "length", text: "", stoppedBy: null, last: null });
   }
-  tell({ type: "done", promptTokens: request.promptIds.length, completionTokens: 2 * request.n });
+  tell({
+    type: "done",
+    promptTokens: request.promptIds.length,
+    cachedTokens: 1,
+    completionTokens: 2 * request.n,
+  });
 }

@@ -300,10 +300,6 @@ export const beatsFail: (beats: number, error: string) => void = bind("preftune:
 export const beatsNote: (beats: number, what: string) => void = bind("preftune::beats_note");
 /** `preftune::beats_verdict(int beats) -> str` */
 export const beatsVerdict: (beats: number) => string = bind("preftune::beats_verdict");
-/** `preftune::cache_fill_(Tensor(a!) keys, Tensor(b!) values, Tensor k, Tensor v, int[] pages) -> ()` */
-export const cacheFill_: (keys: Tensor, values: Tensor, k: Tensor, v: Tensor, pages: readonly number[]) => void = bind("preftune::cache_fill_");
-/** `preftune::decode_attention(Tensor q, Tensor k, Tensor v, Tensor(a!) keys, Tensor(b!) values, Tensor table, float scale, int window) -> Tensor` */
-export const decodeAttention: (q: Tensor, k: Tensor, v: Tensor, keys: Tensor, values: Tensor, table: Tensor, scale: number, window: number) => Tensor = bind("preftune::decode_attention");
 /** `preftune::exp_rows_(Tensor(a!) logits, Tensor? least=None) -> (Tensor, Tensor)` */
 export const expRows_: (logits: Tensor, least?: Tensor | null) => [Tensor, Tensor] = bind("preftune::exp_rows_");
 /** `preftune::gated(Tensor gate, Tensor up, str activation) -> Tensor` */
@@ -334,6 +330,8 @@ export const groupWait: (collective: number, beats: number) => void = bind("pref
 export const halfCopy: (weight: Tensor, copy: Tensor) => Tensor = bind("preftune::half_copy");
 /** `preftune::lora_linear(Tensor x, Tensor weight, Tensor a, Tensor b, float scale) -> Tensor` */
 export const loraLinear: (x: Tensor, weight: Tensor, a: Tensor, b: Tensor, scale: number) => Tensor = bind("preftune::lora_linear");
+/** `preftune::paged_attention(Tensor q, Tensor k, Tensor v, Tensor(a!) keys, Tensor(b!) values, Tensor table, int sequences, float scale, int window) -> Tensor` */
+export const pagedAttention: (q: Tensor, k: Tensor, v: Tensor, keys: Tensor, values: Tensor, table: Tensor, sequences: number, scale: number, window: number) => Tensor = bind("preftune::paged_attention");
 /** `preftune::rms_norm(Tensor x, Tensor weight, float eps) -> Tensor` */
 export const rmsNorm: (x: Tensor, weight: Tensor, eps: number) => Tensor = bind("preftune::rms_norm");
 /** `preftune::rotate_heads(Tensor x, Tensor? weight, float eps, Tensor cos, Tensor sin) -> Tensor` */

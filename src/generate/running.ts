@@ -1,0 +1,75 @@
+/** Requests that an engine runs, and their answers. */
+import { deriveSeed, Random } from "../base/random.ts";
+import type { CausalLM } from "../models/causal-lm.ts";
+import { type PageSpan, pagesFor, pageTokens } from "../nn/kv-cache.ts";
+import { CompletionText, type TokenDecoder } from "./completion-text.ts";
+import type { GenerateEvent, GenerateRequest } from "./request.ts";
+
+/** A request, waiting or under way. */
+export interface EngineRequest {
+  id: string;
+  request: GenerateRequest;
+  onEvent: (event: GenerateEvent) => void;
+  model: CausalLM;
+  /** Longest answer that fits the model's context. */
+  maxNewTokens: number;
+  /** Pages it takes at most. */
+  pages: number;
+  /** The part of the prompt that is in the cache; after all of it the answers have it. */
+  prompt: PageSpan;
+  /** Tokens of the prompt that have been computed, here or by an earlier request. */
+  computed: number;
+  /** Those of an earlier request. */
+  cached: number;
+  answers: Sample[];
+  completionTokens: number;
+}
+
+/** One of its answers. */
+export interface Sample {
+  job: EngineRequest;
+  index: number;
+  /** Prompt and answer, without the token drawn last. */
+  span: PageSpan;
+  ids: number[];
+  seen: Set<number>;
+  random: Random;
+  text: CompletionText | null;
+  isOver: boolean;
+}
+
+/** The answers to a prompt, before their first token. */
+export function samplesOf(job: EngineRequest, tokenizer: TokenDecoder | null): Sample[] {
+  const { promptIds, n, seed, firstSeries = 0, stop, repetitionPenalty, continuesPrompt } = job.request;
+  return Array.from(
+    { length: n },
+    (_, index): Sample => ({
+      job,
+      index,
+      span: { pages: [], length: 0 },
+      ids: [],
+      seen: new Set(repetitionPenalty === null ? [] : promptIds),
+      random: new Random(deriveSeed(seed, firstSeries + index)),
+      text: tokenizer === null ? null : new CompletionText(tokenizer, stop, continuesPrompt ? promptIds : []),
+      isOver: false,
+    }),
+  );
+}
+
+/** Answers by the model that gives them. */
+export function byModel(answers: readonly Sample[]): Map<CausalLM, Sample[]> {
+  const groups = new Map<CausalLM, Sample[]>();
+  for (const answer of answers) {
+    const group = groups.get(answer.job.model);
+    if (group === undefined) groups.set(answer.job.model, [answer]);
+    else group.push(answer);
+  }
+  return groups;
+}
+
+/** Pages of the full ones of a prompt, and for each answer of what follows them: the newest token is in none. */
+export function mostPagesOf(prompt: number, n: number, maxNewTokens: number): number {
+  const full = Math.floor(prompt / pageTokens);
+  const after = (prompt % pageTokens) + Math.max(0, maxNewTokens - 1);
+  return Math.max(pagesFor(prompt), full + n * pagesFor(after));
+}
