@@ -1,10 +1,11 @@
 /**
- * Writes the documents that follow from code, `npm run docs`: docs/configuration.md and docs/metrics.md whole, and in
+ * Writes the documents that follow from code, `npm run docs`: docs/configuration.md, docs/metrics.md and run.schema.json whole, and in
  * docs/objectives.md, data.md, collapse.md, serving.md and distributed.md the tables between `<!-- table: NAME -->` and
  * `<!-- end -->`.
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { configSchema } from "../src/config/json-schema.ts";
 import { CONFIG_KEYS, defaultText, FIELD_GROUPS, fieldOf } from "../src/config/keys.ts";
 import { METRICS, type MetricInfo } from "../src/config/metric-names.ts";
 import { PARALLEL_NAMES } from "../src/config/parallel-names.ts";
@@ -44,6 +45,9 @@ output_dir: runs/first
 
 - \`preftune train RUN.yaml --learning_rate 1e-4 --objective dpo\` sets keys on the command line. They win over the file.
 - \`preftune train RUN.yaml --print-config\` prints every value and where it came from, and trains nothing.
+- An editor with a YAML language server completes keys, explains them and marks mistakes, once the file begins with
+  \`# yaml-language-server: $schema=node_modules/preftune/run.schema.json\` (in a checkout \`run.schema.json\`). \`--print-config\` writes
+  that line too; \`preftune schema\` prints the schema.
 - An unknown key is an error, with the name that was probably meant. So is a key without effect, such as \`beta\`
   with \`objective: slime\`.
 - Relative paths mean the working directory, not the folder of the YAML file.
@@ -286,6 +290,9 @@ export function fillTables(text: string): string {
   });
 }
 
+/** The schema of run files, as editors read it. */
+const schemaFile = "run.schema.json";
+
 /** The documents as they should be, by path below `root`. */
 export function documents(root: string): Record<string, string> {
   const filled = ["objectives", "data", "collapse", "serving", "distributed"].map((page) => [
@@ -295,6 +302,7 @@ export function documents(root: string): Record<string, string> {
   return {
     "docs/configuration.md": configuration(),
     "docs/metrics.md": metrics(),
+    [schemaFile]: `${JSON.stringify(configSchema(), null, 1)}\n`,
     ...Object.fromEntries(filled),
   };
 }

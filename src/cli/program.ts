@@ -15,6 +15,7 @@ import { refuseOtherNames } from "./options.ts";
 import { pairwiseCommand } from "./pairwise-command.ts";
 import { addPlanCommand } from "./plan-command.ts";
 import { addReplayCommand } from "./replay-command.ts";
+import { addSchemaCommand } from "./schema-command.ts";
 import { addScoreCommand } from "./score-command.ts";
 import { addServeCommand } from "./serve-command.ts";
 import { addStudyCommand } from "./studies-command.ts";
@@ -47,6 +48,7 @@ export function program(): Command {
   addServeCommand(preftune);
   addStudyCommand(preftune);
   addSweepCommand(preftune);
+  addSchemaCommand(preftune);
   for (const command of [preftune, ...preftune.commands]) {
     command.exitOverride();
     for (const each of [command, ...command.commands]) refuseOtherNames(each);

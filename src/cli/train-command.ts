@@ -21,6 +21,7 @@ import {
   withStoppedStatus,
 } from "./options.ts";
 import { pairsOf } from "./overrides.ts";
+import { schemaLine } from "./schema-command.ts";
 import { TrainDisplay } from "./train-display.ts";
 
 interface CliOptions extends StoppedOptions {
@@ -61,7 +62,7 @@ export function addTrainCommand(preftune: Command): void {
     if (launch !== null) refuseOwnRestarts(options, launch);
     const resolved = await settled(launch, () => loadConfig({ file, overrides }));
     if (options.printConfig === true) {
-      if (isFirst(launch)) process.stdout.write(formatConfig(resolved));
+      if (isFirst(launch)) process.stdout.write(`${schemaLine(process.cwd())}\n${formatConfig(resolved)}`);
     } else if (options.maxRestarts === undefined) await run(resolved, options, launch);
     else await supervise(resolved, [file, ...argv], options);
   });
