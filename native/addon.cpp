@@ -311,9 +311,7 @@ napi_value initialise(napi_env env, napi_value exports) {
   define<torchVersion>(env, exports, "torchVersion");
   define<setThreads>(env, exports, "setThreads");
   define<threads>(env, exports, "threads");
-  define<hasCuda>(env, exports, "hasCuda");
-  define<hasMps>(env, exports, "hasMps");
-  define<cudaDeviceCount>(env, exports, "cudaDeviceCount");
+  define<accelerator>(env, exports, "accelerator");
   define<synchronize>(env, exports, "synchronize");
   define<freeAtEnd>(env, exports, "freeAtEnd");
   define<holdGenerators>(env, exports, "holdGenerators");

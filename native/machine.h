@@ -3,9 +3,10 @@
 #pragma once
 
 #include <ATen/Context.h>
+#include <ATen/DeviceAccelerator.h>
 #include <ATen/Parallel.h>
 #include <c10/core/CachingDeviceAllocator.h>
-#include <torch/cuda.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
 #include <torch/version.h>
 
 #include <mutex>
@@ -23,13 +24,22 @@ namespace {
 napi_value torchVersion(const Arguments& a) { return fromString(a.env, TORCH_VERSION); }
 napi_value setThreads(const Arguments& a) { at::set_num_threads(static_cast<int>(toInt(a.env, a[0]))); return undefined(a.env); }
 napi_value threads(const Arguments& a) { return fromInt(a.env, at::get_num_threads()); }
-napi_value hasCuda(const Arguments& a) { return fromBool(a.env, torch::cuda::is_available()); }
-napi_value hasMps(const Arguments& a) { return fromBool(a.env, at::hasMPS()); }
-napi_value cudaDeviceCount(const Arguments& a) { return fromInt(a.env, static_cast<int64_t>(torch::cuda::device_count())); }
+
+// accelerator() -> { name, count }: what torch computes on besides the CPU, of the kinds that are supported or put there by a test;
+// undefined for none
+napi_value accelerator(const Arguments& a) {
+  const auto type = at::getAccelerator();
+  if (type != at::kCUDA && type != at::kMPS && type != at::kPrivateUse1) return undefined(a.env);
+  napi_value out;
+  check(napi_create_object(a.env, &out), "a new object");
+  set(a.env, out, "name", fromString(a.env, c10::DeviceTypeName(*type, /*lower_case=*/true)));
+  set(a.env, out, "count", fromInt(a.env, at::accelerator::deviceCount()));
+  return out;
+}
 
 napi_value synchronize(const Arguments& a) {
   const c10::Device where(toString(a.env, a[0]));
-  if (where.is_cuda()) torch::cuda::synchronize(where.index());
+  if (at::isAccelerator(where.type())) c10::impl::VirtualGuardImpl(where.type()).synchronizeDevice(where.index());
   return undefined(a.env);
 }
 

@@ -2,7 +2,7 @@
 import { ConfigError } from "../base/errors.ts";
 import { computesBfloat16, readProcessor } from "../setup/hardware.ts";
 import type { MatmulLibrary } from "../setup/matmul-choice.ts";
-import { type DType, devices, setThreads, settleMatmul, threads } from "../torch/index.ts";
+import { type DType, devices, isGpu, setThreads, settleMatmul, threads } from "../torch/index.ts";
 import type { Numerics } from "./numerics.ts";
 
 /** A device and the type of activations on it. */
@@ -52,7 +52,7 @@ function settleDevice(wanted: string): string {
 
 /** Whether matrix products in bfloat16 are done by the hardware; emulated they are some 80 times slower than float32. */
 function hasNativeBfloat16(device: string): boolean {
-  if (device.startsWith("cuda")) return true;
+  if (isGpu(device)) return true;
   return device === "cpu" && computesBfloat16(readProcessor().features);
 }
 

@@ -7,6 +7,7 @@ import {
   type DType,
   enableGrad,
   gradients,
+  isGpu,
   onDevice,
   ops,
   scope,
@@ -131,7 +132,7 @@ const answers = new Map<string, boolean>();
  */
 export function hasVarlenAttention(device: string, dtype: DType, headWidth: number): boolean {
   const isHalf = dtype === "bfloat16" || dtype === "float16";
-  if (!isHalf || !(device.startsWith("cuda") || device === "meta")) return false;
+  if (!isHalf || !(isGpu(device) || device === "meta")) return false;
   const question = `${device} ${dtype} ${headWidth}`;
   const answer = answers.get(question) ?? works(device, dtype, headWidth);
   answers.set(question, answer);

@@ -82,6 +82,18 @@ function requireCompiler(compiler: Compiler | null): Compiler {
   );
 }
 
+/** What is compiled into one `.node` file. */
+export interface NativeUnit {
+  /** Of the file. */
+  name: string;
+  /** Paths of its sources. */
+  files: readonly string[];
+  /** Hash of them and of their headers. */
+  sources: string;
+  /** Compiler arguments besides those that every build has. */
+  extra: readonly string[];
+}
+
 /**
  * Path of the addon for this torch; compiles it when the cache has none (about half a minute).
  *
@@ -89,11 +101,28 @@ function requireCompiler(compiler: Compiler | null): Compiler {
  * @throws {ConfigError} when there is no compiler
  * @throws {TorchError} when it does not compile, with the compiler's words
  */
-export async function buildAddon(
+export function buildAddon(
   torch: Torch,
   found: Compiler | null,
   sources: string,
   extra: readonly string[] = [],
+): Promise<string> {
+  const files = nativeSources()
+    .filter((name) => name.endsWith(".cpp") && !name.includes("/"))
+    .map((name) => join(nativeFolder, name));
+  return buildUnit(torch, found, { name: "preftune", files, sources, extra });
+}
+
+/**
+ * Path of the unit for this torch; compiles it when the cache has none.
+ *
+ * @throws {ConfigError} when there is no compiler
+ * @throws {TorchError} when it does not compile, with the compiler's words
+ */
+export async function buildUnit(
+  torch: Torch,
+  found: Compiler | null,
+  { name, files, sources, extra }: NativeUnit,
 ): Promise<string> {
   const compiler = requireCompiler(found);
   const flags = [...compileFlags(torch, nodeHeaderFolders(), compiler), ...extra];
@@ -105,8 +134,8 @@ export async function buildAddon(
     platform: `${process.platform}-${process.arch}`,
     flags,
   });
-  const target = join(stateFolder(), "addon", key, "preftune.node");
-  if (!existsSync(target)) await compile({ torch, compiler, flags, target });
+  const target = join(stateFolder(), "addon", key, `${name}.node`);
+  if (!existsSync(target)) await compile({ torch, compiler, files, flags, target });
   return target;
 }
 
@@ -129,16 +158,14 @@ export async function buildWithNccl(
 async function compile(job: {
   torch: Torch;
   compiler: Compiler;
+  files: readonly string[];
   flags: string[];
   target: string;
 }): Promise<void> {
-  const { torch, compiler, flags, target } = job;
-  const sources = nativeSources()
-    .filter((name) => name.endsWith(".cpp") && !name.includes("/"))
-    .map((name) => join(nativeFolder, name));
+  const { torch, compiler, files, flags, target } = job;
   const fresh = `${target}.new-${process.pid}`;
   makeDirectory(dirname(target));
-  const [first = "", ...rest] = [...compiler.prefix, ...sources, ...flags, "-o", fresh];
+  const [first = "", ...rest] = [...compiler.prefix, ...files, ...flags, "-o", fresh];
   const title = `compiling the addon for torch ${torch.version} with ${compiler.path}`;
   const { status, output } = await runWithProgress(title, compiler.path, [first, ...rest]);
   if (status === 0) return putInPlace(fresh, target);

@@ -65,8 +65,9 @@ export interface DoctorReport {
 
 /** Runs in a child process: an addon that crashes while it loads must not take the doctor with it. */
 const loadTest = `const a = require(process.argv[1]);
-console.log(JSON.stringify({ torchVersion: a.torchVersion(), cudaDevices: a.hasCuda() ? a.cudaDeviceCount() : 0,
-  hasMps: a.hasMps(), threads: a.threads(), hasOnednn: a.hasOnednn() }));`;
+const { name, count } = a.accelerator() ?? {};
+console.log(JSON.stringify({ torchVersion: a.torchVersion(), cudaDevices: name === "cuda" ? count : 0,
+  hasMps: name === "mps", threads: a.threads(), hasOnednn: a.hasOnednn() }));`;
 
 function lastLines(text: string): string {
   return text.trim().split("\n").slice(-6).join("\n");

@@ -8,6 +8,7 @@ export {
   devices,
   generatorState,
   hostBytes,
+  isGpu,
   manualSeed,
   memoryInUse,
   seeded,

@@ -19,10 +19,17 @@ export function setThreads(count: number): void {
 
 /** Devices that can be used, best first: "cuda:0" …, "mps", "cpu". */
 export function devices(): string[] {
-  const cuda = native.hasCuda()
-    ? Array.from({ length: native.cudaDeviceCount() }, (_, i) => `cuda:${i}`)
-    : [];
-  return [...cuda, ...(native.hasMps() ? ["mps"] : []), "cpu"];
+  const { name = "", count = 0 } = native.accelerator() ?? {};
+  const numbered = Array.from({ length: count }, (_, i) => `${name}:${i}`);
+  return [...(name === "mps" ? ["mps"] : numbered), "cpu"];
+}
+
+/**
+ * Whether `device` is a GPU as CUDA's: work is queued, a copy to it need not be waited for, half precision is native. Every
+ * device but the CPU, Apple's and the one of tensors without data, such as the tests' rehearsal device (docs/rehearsal.md).
+ */
+export function isGpu(device: string): boolean {
+  return !/^(cpu|mps|meta)(:|$)/.test(device);
 }
 
 /** Waits until everything queued on `device` is done; returns at once on the CPU. */
@@ -66,7 +73,7 @@ export function setDeterministic(value: boolean): void {
 
 /** Bytes in use and their peak: torch's caching allocator on an accelerator, the process's resident set on the CPU. */
 export function memoryInUse(device: string): { allocated: number; peak: number } {
-  if (device.startsWith("cuda")) return guarded(() => native.deviceMemory(device));
+  if (isGpu(device)) return guarded(() => native.deviceMemory(device));
   return { allocated: process.memoryUsage.rss(), peak: process.resourceUsage().maxRSS * 1024 };
 }
 

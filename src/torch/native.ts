@@ -51,9 +51,7 @@ interface NativeModule {
   torchVersion(): string;
   setThreads(count: number): void;
   threads(): number;
-  hasCuda(): boolean;
-  hasMps(): boolean;
-  cudaDeviceCount(): number;
+  accelerator(): { name: string; count: number } | undefined;
   synchronize(device: string): void;
   freeAtEnd(): void;
   holdGenerators(): void;

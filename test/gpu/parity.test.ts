@@ -1,9 +1,10 @@
 /**
- * CUDA against the CPU: attention in every type, scores, and whole training steps of every family. Needs a CUDA device and
- * skips without one. `PREFTUNE_GPU_TESTS=cpu` runs the same comparisons on the CPU alone, to try the tests themselves.
+ * A GPU against the CPU: attention in every type, scores, and whole training steps of every family. Where there is no CUDA device
+ * the rehearsal device stands in (docs/rehearsal.md). `PREFTUNE_GPU_TESTS=cpu` runs the same comparisons on the CPU alone, to try
+ * the tests themselves.
  */
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { after, test } from "node:test";
 import { parseModelConfig } from "../../src/formats/hf-config.ts";
 import { scoreBatch } from "../../src/forward/score-batch.ts";
 import { simpo } from "../../src/methods/simpo/loss.ts";
@@ -13,7 +14,6 @@ import { packedAttention, planAttention } from "../../src/nn/packed-attention.ts
 import { AdamW } from "../../src/optim/adamw.ts";
 import {
   type DType,
-  devices,
   gradients,
   manualSeed,
   ops,
@@ -24,6 +24,7 @@ import { adapterParameters, trainAll } from "../../src/train/parameters.ts";
 import { type Training, trainStep } from "../../src/train/step.ts";
 import { assertClose } from "../support/close.ts";
 import { microBatch } from "../support/fixtures.ts";
+import { openGpu } from "../support/gpu.ts";
 import { dense, denseMask, type Layout, segmentsOf } from "../support/packed.ts";
 import { patternedWeights } from "../support/patterned.ts";
 import {
@@ -34,12 +35,8 @@ import {
   tinyNames,
 } from "../support/tiny-models.ts";
 
-const present = devices().find((name) => name.startsWith("cuda"));
-const device = process.env["PREFTUNE_GPU_TESTS"] ?? present ?? "cpu";
-const skip =
-  present === undefined && process.env["PREFTUNE_GPU_TESTS"] === undefined
-    ? "no CUDA device that this torch can use"
-    : false;
+const { device, skip, rehearsal } = await openGpu();
+after(() => assert.deepEqual(rehearsal?.faults() ?? [], []));
 
 /** Largest error of a value near 1, for each type. */
 const rounding: Partial<Record<DType, number>> = { float32: 1e-5, bfloat16: 2e-2, float16: 3e-3 };
