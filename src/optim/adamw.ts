@@ -52,24 +52,27 @@ export class AdamW {
    *   nothing is to change, state included, else 0: decided there, so that the computer need not wait for the device
    */
   step(learningRate: number, options: { only?: ReadonlySet<string>; skipped?: Tensor } = {}): void {
+    using _ = scope();
     const { only, skipped = null } = options;
+    // before any change: a device whose memory runs out here has changed nothing
+    const taken = skipped === null ? tensor([1], []) : noGrad(() => ops.sub(1, skipped));
     for (const group of this.#groups) {
       const present = group.parameters.flatMap((p) => {
         const grad = only === undefined || only.has(p.name) ? p.tensor.grad : null;
         return grad === null ? [] : [{ parameter: p.tensor, grad, state: this.#state(p.name) }];
       });
-      if (present.length > 0) this.#stepGroup(present, { decay: group.decay, lr: learningRate, skipped });
+      if (present.length > 0)
+        this.#stepGroup(present, { decay: group.decay, lr: learningRate, skipped, taken });
     }
   }
 
   #stepGroup(
     present: { parameter: Tensor; grad: Tensor; state: State }[],
-    { decay, lr, skipped }: { decay: number; lr: number; skipped: Tensor | null },
+    { decay, lr, skipped, taken }: { decay: number; lr: number; skipped: Tensor | null; taken: Tensor },
   ): void {
     const states = present.map((p) => p.state);
     noGrad(() => {
       const steps = states.map((s) => s.step);
-      const taken = skipped === null ? tensor([1], []) : ops.sub(1, skipped);
       for (const step of steps) ops.add_(step, taken);
       ops._fusedAdamw_(
         present.map((p) => p.parameter),

@@ -49,10 +49,18 @@ export class MetricTally {
 
   /** What was added, and the values of `others`, all () tensors: one transfer from the device. */
   read(others: readonly Tensor[]): { sums: MetricSums; values: number[] } {
+    return this.gather(others)();
+  }
+
+  /** The same in two parts: what is read is put together on the device now, in the caller's scope, and read by the function. */
+  gather(others: readonly Tensor[]): () => { sums: MetricSums; values: number[] } {
     const type = (t: Tensor) => ops.to(t, objectiveType(t.device));
     const parts = [...others.map((t) => ops.reshape(type(t), [1])), ...this.#added.map(({ sums }) => sums)];
-    const numbers = parts.length === 0 ? [] : noGrad(() => ops.cat(parts).toNumbers());
-    return { sums: this.#sums(numbers.slice(others.length)), values: numbers.slice(0, others.length) };
+    const joined = parts.length === 0 ? null : noGrad(() => ops.cat(parts));
+    return () => {
+      const numbers = joined?.toNumbers() ?? [];
+      return { sums: this.#sums(numbers.slice(others.length)), values: numbers.slice(0, others.length) };
+    };
   }
 
   #sums(numbers: readonly number[]): MetricSums {

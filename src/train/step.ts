@@ -98,14 +98,14 @@ export function trainStep(
       : null;
   const { all = batches, wantsStop = () => false } = options;
   const how = { step, seed, log_entropy, updates, onBatch, logps, all };
-  const { loss, tally } = accumulate(training, batches, how);
   const { ranks = null } = training;
-  const ended =
-    ranks === null
+  const run = (): Ended => {
+    const { loss, tally } = accumulate(training, batches, how);
+    return ranks === null
       ? updatedAlone(training, { loss, tally, updates }, options)
       : updatedTogether(training, ranks, { loss, tally, stops: wantsStop(), began }, options);
-  training.parameters.clearGrads();
-  const { values, sums, stops } = ended;
+  };
+  const { values, sums, stops } = clearingGrads(training, run);
   return {
     loss: values.loss,
     gradNorm: values.gradNorm,
@@ -116,6 +116,15 @@ export function trainStep(
     logps,
     stops,
   };
+}
+
+/** What `body` gives; the gradients that it leaves are gone afterwards, those of a step that failed too. */
+function clearingGrads<T>({ parameters }: Training<Decoder>, body: () => T): T {
+  try {
+    return body();
+  } finally {
+    parameters.clearGrads();
+  }
 }
 
 /** Loss and gradients of a step, before the update. */
@@ -142,10 +151,12 @@ function updatedAlone(
     updates === null
       ? clipGradNorm(parameters.grads(), max_grad_norm)
       : onDeviceOf(loss, updates.finish(Number.isFinite(loss.item())));
+  // before the update: when memory runs out here, nothing has changed
+  const read = tally.gather([loss, ...(norm === null ? [] : [norm])]);
   if (updates === null && norm !== null && !frozen) {
     optimizer.step(learningRate, { skipped: noGrad(() => isUnsound(loss, norm, limits)) });
   }
-  const { values, sums } = tally.read([loss, ...(norm === null ? [] : [norm])]);
+  const { values, sums } = read();
   const [lossValue = Number.NaN, gradNorm = 0] = values;
   return { values: { loss: lossValue, gradNorm }, sums, stops: false };
 }
@@ -201,19 +212,13 @@ export function isFiniteStep(
   seed: number,
 ): boolean {
   using step = scope();
-  const { loss } = accumulate(training, batches, {
-    step,
-    seed,
-    log_entropy: false,
-    updates: null,
-    onBatch: () => {},
-    logps: null,
-    all: batches,
-  });
   const { ranks = null, parameters } = training;
-  ranks?.sharded?.finishGradients();
-  const norm = clipGradNorm(parameters.grads(), 0);
-  parameters.clearGrads();
+  const how = { step, seed, log_entropy: false, updates: null, onBatch: () => {}, logps: null, all: batches };
+  const { loss, norm } = clearingGrads(training, () => {
+    const { loss } = accumulate(training, batches, how);
+    ranks?.sharded?.finishGradients();
+    return { loss, norm: clipGradNorm(parameters.grads(), 0) };
+  });
   const isSoundHere = Number.isFinite(loss.item()) && Number.isFinite(norm?.item() ?? 0);
   return ranks === null ? isSoundHere : ranks.group.gather(isSoundHere).every(Boolean);
 }

@@ -5,35 +5,15 @@
  */
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
-import { parseModelConfig } from "../../src/formats/hf-config.ts";
 import { scoreBatch } from "../../src/forward/score-batch.ts";
-import { simpo } from "../../src/methods/simpo/loss.ts";
-import { buildModel } from "../../src/models/build.ts";
-import type { CausalLM } from "../../src/models/causal-lm.ts";
 import { packedAttention, planAttention } from "../../src/nn/packed-attention.ts";
-import { AdamW } from "../../src/optim/adamw.ts";
-import {
-  type DType,
-  gradients,
-  manualSeed,
-  ops,
-  scope,
-  type Tensor,
-} from "../../src/torch/index.ts";
-import { adapterParameters, trainAll } from "../../src/train/parameters.ts";
-import { type Training, trainStep } from "../../src/train/step.ts";
+import { type DType, gradients, manualSeed, ops, scope, type Tensor } from "../../src/torch/index.ts";
 import { assertClose } from "../support/close.ts";
 import { microBatch } from "../support/fixtures.ts";
 import { openGpu } from "../support/gpu.ts";
+import { type GpuSetup, gpuExamples, modelOn, stepOn, trainingOn } from "../support/gpu-training.ts";
 import { dense, denseMask, type Layout, segmentsOf } from "../support/packed.ts";
-import { patternedWeights } from "../support/patterned.ts";
-import {
-  adaptPatterned,
-  type TinyName,
-  tinyAdapterConfig,
-  tinyConfig,
-  tinyNames,
-} from "../support/tiny-models.ts";
+import { tinyNames } from "../support/tiny-models.ts";
 
 const { device, skip, rehearsal } = await openGpu();
 after(() => assert.deepEqual(rehearsal?.faults() ?? [], []));
@@ -100,61 +80,11 @@ for (const dtype of ["float32", "bfloat16", "float16"] as const) {
   }
 }
 
-const examples = Array.from({ length: 4 }, (_, i) => ({
-  origin: { file: "parity.test.ts", line: i + 1 },
-  promptIds: Array.from({ length: 3 + 2 * i }, (_, t) => (7 * i + 3 * t) % 32),
-  completions: [5, 8].map((length, side) => ({
-    ids: Array.from({ length: length - i }, (_, t) => (11 * side + 5 * t + i) % 32),
-  })),
-}));
-
-interface Setup {
-  name: TinyName;
-  trains: "LoRA" | "full";
-  dtype: DType;
-  gradient_checkpointing: boolean;
-}
-
-function modelOn(where: string, { name, trains, dtype }: Setup): CausalLM {
-  const config = parseModelConfig(tinyConfig(name), `${name}/config.json`);
-  const weights = patternedWeights(config.family === "gemma3" ? 0 : 1);
-  const held = trains === "full" ? "float32" : dtype;
-  return buildModel(config, (path, shape) => ops.to(weights(path, shape), where, held));
-}
-
-function trainingOn(where: string, setup: Setup): Training {
-  const model = modelOn(where, setup);
-  const adapter = setup.trains === "full" ? null : adaptPatterned(model, tinyAdapterConfig());
-  const parameters = adapter === null ? trainAll(model) : adapterParameters(model);
-  return {
-    model,
-    adapter,
-    parameters,
-    objective: simpo({ beta: 2, simpo_gamma: 1, label_smoothing: 0, cpo_alpha: 0 }),
-    optimizer: new AdamW(parameters, {
-      adam_beta1: 0.9,
-      adam_beta2: 0.999,
-      adam_epsilon: 1e-8,
-      weight_decay: 0.01,
-    }),
-    numerics: {
-      dtype: setup.dtype,
-      gradient_checkpointing: setup.gradient_checkpointing,
-      logits_chunk_size: 8,
-    },
-    max_grad_norm: 1,
-    reference: null,
-  };
-}
-
 /** Losses and gradient norms of four steps in two micro-batches each. */
-function stepsOn(where: string, setup: Setup): { losses: number[]; norms: number[] } {
+function stepsOn(where: string, setup: GpuSetup): { losses: number[]; norms: number[] } {
   using _ = scope();
   const training = trainingOn(where, setup);
-  const batches = [microBatch(examples.slice(0, 3)), microBatch(examples.slice(3))];
-  const results = Array.from({ length: 4 }, () =>
-    trainStep(training, batches, { learningRate: 1e-3, seed: 1, log_entropy: true }),
-  );
+  const results = Array.from({ length: 4 }, () => stepOn(training));
   assert.ok(results.every(({ skipped }) => skipped === null));
   return { losses: results.map((r) => r.loss), norms: results.map((r) => r.gradNorm) };
 }
@@ -185,7 +115,7 @@ for (const name of tinyNames) {
       const scoresOn = (where: string) => {
         using _ = scope();
         const model = modelOn(where, { name, trains: "LoRA", dtype, gradient_checkpointing: false });
-        return scoreBatch(model, microBatch(examples), numerics).map(({ sum }) => sum);
+        return scoreBatch(model, microBatch(gpuExamples), numerics).map(({ sum }) => sum);
       };
       assertClose(scoresOn(device), scoresOn("cpu"), dtype === "float32" ? { atol: 1e-4 } : { rtol: 0.03 });
     }

@@ -20,6 +20,7 @@ export interface Counts {
   launches: Record<string, number>;
   /** Operators that ran at once, since torch has no shapes for them: what was launched before them was then done too. */
   early: string[];
+  allocations: number;
   /** Copies to the computer's memory, and of how many bytes. */
   toHost: number;
   toHostBytes: number;
@@ -32,10 +33,10 @@ export interface Rehearsal {
   counts(): Counts;
   /** Faults found since they were asked for the last time, of which each but the last was also thrown. */
   faults(): string[];
-  /** A `share` of launches, at random, lets earlier work begin; 0: work begins when it is waited for. */
-  setLateness(seed: number, share: number): void;
-  /** Bytes of memory that it has; less than 0: no limit. */
-  setLimit(bytes: number): void;
+  /** A `fraction` of launches, at random, lets earlier work begin; 0: work begins when it is waited for. */
+  setLateness(seed: number, fraction: number): void;
+  /** Memory runs out after so many more allocations; less than 0: never. */
+  runOutAfter(allocations: number): void;
   /** Works that have not begun. */
   pending(): number;
   /** Launches go to this stream, 0 to 3, from now on. Gives the one of before. */
@@ -51,7 +52,7 @@ export async function openRehearsal(): Promise<Rehearsal | string> {
   if (process.platform !== "linux") return "the rehearsal device is for Linux";
   const compiler = findCompiler();
   if (compiler === null) return "the rehearsal device needs a C++ compiler, and none is on the path";
-  const folder = join(import.meta.dirname, "..", "rehearsal", "native");
+  const folder = join(import.meta.dirname, "..", "gpu", "rehearsal");
   const { torch } = await setUp();
   const unit = {
     name: "rehearsal",

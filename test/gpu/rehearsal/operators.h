@@ -5,6 +5,7 @@
 #include <ATen/native/Resize.h>
 #include <ATen/ops/_reshape_alias_native.h>
 #include <ATen/ops/as_strided_native.h>
+#include <ATen/ops/empty_like.h>
 #include <ATen/ops/set_native.h>
 #include <ATen/ops/view_native.h>
 #include <torch/library.h>
@@ -103,12 +104,15 @@ int64_t attentionKernel(const at::Tensor&, const at::Tensor&, const at::Tensor&,
   return 0;
 }
 
-// Shapes of operators of which torch has none: all outputs as the first argument.
-void outputsLikeFirst(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
+// Shapes of operators of which torch has none: all results as the first argument, in the caller's outputs where there are.
+void resultsLikeFirst(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
   const auto given = torch::jit::pop(*stack, op.schema().arguments().size());
-  for (size_t i = given.size() - op.schema().returns().size(); i < given.size(); ++i) {
-    given[i].toTensor().resize_(given[0].toTensor().sizes());
-    stack->push_back(given[i]);
+  const at::Tensor first = given[0].toTensor();
+  const size_t count = op.schema().returns().size();
+  for (size_t r = 0; r < count; ++r) {
+    const c10::IValue& output = given[given.size() - count + r];
+    if (hasOut(op)) output.toTensor().resize_(first.sizes());
+    stack->push_back(hasOut(op) ? output : c10::IValue(at::empty_like(first)));
   }
 }
 
@@ -130,8 +134,8 @@ TORCH_LIBRARY_IMPL(aten, PrivateUse1, m) {
 }
 
 TORCH_LIBRARY_IMPL(aten, Meta, m) {
-  for (const char* name : {"abs.out", "logical_not.out", "log_sigmoid_forward.output", "log_sigmoid_backward.grad_input"})
-    m.impl(name, torch::CppFunction::makeFromBoxedFunction<&outputsLikeFirst>());
+  for (const char* name : {"abs.out", "logical_not.out", "relu", "log_sigmoid_forward", "log_sigmoid_backward"})
+    m.impl(name, torch::CppFunction::makeFromBoxedFunction<&resultsLikeFirst>());
 }
 
 }  // namespace rehearsal

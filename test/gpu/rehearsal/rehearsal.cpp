@@ -1,5 +1,5 @@
 // A device to rehearse GPUs on where there is none (docs/rehearsal.md), for tests alone. It computes with the CPU's kernels.
-// test/rehearsal/rehearsal.ts types what is exported here.
+// test/support/rehearsal.ts types what is exported here.
 #include <dlfcn.h>
 #include <node_api.h>
 
@@ -26,6 +26,7 @@ napi_value counts(const Arguments& a) {
   set(a.env, out, "launches", launches);
   set(a.env, out, "waits", fromRange(a.env, taken.waits, text));
   set(a.env, out, "early", fromRange(a.env, taken.early, text));
+  set(a.env, out, "allocations", fromInt(a.env, taken.allocations));
   set(a.env, out, "toHost", fromInt(a.env, taken.toHost));
   set(a.env, out, "toHostBytes", fromInt(a.env, taken.toHostBytes));
   set(a.env, out, "toDevice", fromInt(a.env, taken.toDevice));
@@ -40,18 +41,17 @@ napi_value faults(const Arguments& a) {
   return fromRange(a.env, taken, [](napi_env env, const std::string& one) { return fromString(env, one); });
 }
 
-// setLateness(seed, share): how many of a thousand launches, at random, let earlier work begin; waits always do
+// setLateness(seed, fraction): the launches that at random let earlier work begin; waits always do
 napi_value setLateness(const Arguments& a) {
   const Lock lock(device().mutex);
   device().setLateness(static_cast<uint64_t>(preftune::toInt(a.env, a[0])), preftune::toDouble(a.env, a[1]));
   return undefined(a.env);
 }
 
-// setLimit(bytes): of the device's memory; less than 0 for none
-napi_value setLimit(const Arguments& a) {
+// runOutAfter(count): memory runs out after so many more allocations; less than 0: never
+napi_value runOutAfter(const Arguments& a) {
   const Lock lock(device().mutex);
-  const int64_t bytes = preftune::toInt(a.env, a[0]);
-  device().limit = bytes < 0 ? SIZE_MAX : static_cast<size_t>(bytes);
+  device().allocationsLeft = preftune::toInt(a.env, a[0]);
   return undefined(a.env);
 }
 
@@ -97,7 +97,7 @@ void initialise(napi_env env, napi_value exports) {
   preftune::define<counts>(env, exports, "counts");
   preftune::define<faults>(env, exports, "faults");
   preftune::define<setLateness>(env, exports, "setLateness");
-  preftune::define<setLimit>(env, exports, "setLimit");
+  preftune::define<runOutAfter>(env, exports, "runOutAfter");
   preftune::define<pending>(env, exports, "pending");
   preftune::define<useStream>(env, exports, "useStream");
   preftune::define<afterStream>(env, exports, "afterStream");

@@ -65,7 +65,7 @@ struct Counts {
   std::vector<std::string> waits;  // what the host waited for, each time
   std::map<std::string, int64_t> launches;  // operator and type -> times
   std::set<std::string> early;  // operators that ran at once, since nothing else gives their shapes
-  int64_t toHost = 0, toHostBytes = 0, toDevice = 0, toDeviceBytes = 0;
+  int64_t allocations = 0, toHost = 0, toHostBytes = 0, toDevice = 0, toDeviceBytes = 0;
 };
 
 // Opens a work's blocks while it lives: to read alone, unless it writes to them.
@@ -95,13 +95,14 @@ class Device {
  public:
   std::recursive_mutex mutex;
   Counts counts;
-  size_t limit = SIZE_MAX, used = 0, peak = 0;
+  size_t used = 0, peak = 0;
+  int64_t allocationsLeft = -1;  // memory runs out after so many more; less than 0: never
 
   // ---- lateness: work begins when it is waited for, or after a launch that happens to let some begin
 
-  void setLateness(uint64_t seed, double share) {
+  void setLateness(uint64_t seed, double fraction) {
     random_.seed(seed);
-    share_ = share;
+    fraction_ = fraction;
   }
 
   // ---- work
@@ -116,7 +117,7 @@ class Device {
     for (const Use& use : work.uses) (use.writes ? use.block->written : use.block->read)[stream] = position;
     queue.after[stream] = position;
     queue.waiting.push_back(std::move(work));
-    if (std::uniform_real_distribution<>(0, 1)(random_) < share_) runSome(static_cast<int>(random_() % kStreams));
+    if (std::uniform_real_distribution<>(0, 1)(random_) < fraction_) runSome(static_cast<int>(random_() % kStreams));
   }
 
   // Runs a stream's work up to a position.
@@ -176,15 +177,16 @@ class Device {
 
   // ---- memory
 
-  // New memory, full of NaN (-1 as whole numbers), its pages closed. @throws c10::OutOfMemoryError beyond the limit
+  // New memory, full of NaN (-1 as whole numbers), its pages closed. @throws c10::OutOfMemoryError where it has run out
   BlockPtr take(size_t bytes, int stream) {
     const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
     auto block = std::make_shared<Block>();
     block->bytes = bytes;
     block->home = stream;
     block->mapped = (bytes + page - 1) / page * page;
-    TORCH_CHECK_WITH(OutOfMemoryError, bytes <= limit && used <= limit - bytes, "rehearsal out of memory: tried to allocate ", bytes,
-                     " bytes; ", used, " of ", limit, " are in use");
+    TORCH_CHECK_WITH(OutOfMemoryError, allocationsLeft != 0, "rehearsal out of memory: tried to allocate ", bytes, " bytes; ", used, " are in use");
+    if (allocationsLeft > 0) --allocationsLeft;
+    ++counts.allocations;
     void* at = mmap(nullptr, block->mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     TORCH_CHECK_WITH(OutOfMemoryError, at != MAP_FAILED, "the system has no memory for the rehearsal device: ", bytes, " bytes");
     block->at = static_cast<char*>(at);
@@ -278,7 +280,7 @@ class Device {
   std::vector<std::string> faults_;
   std::string pending_;
   std::mt19937_64 random_{1};
-  double share_ = 0.02;
+  double fraction_ = 0.02;
 };
 
 // Never destroyed: tensors may outlive every static object.
