@@ -119,7 +119,7 @@ class Guard final : public c10::impl::DeviceGuardImplInterface {
   static c10::Stream streamOf(int id) { return c10::Stream(c10::Stream::UNSAFE, kDevice, id); }
 };
 
-// A seed, and how many operators have drawn: each draws from a series of its own, so that what it draws does not depend on when
+// A seed, and how many operators have drawn: each draws from a separate series, so that what it draws does not depend on when
 // it runs.
 class Generator final : public c10::GeneratorImpl {
  public:

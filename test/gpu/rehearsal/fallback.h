@@ -1,4 +1,4 @@
-// Every operator that has no kernel of its own here: its shapes are found at the call, on tensors without data; the CPU's kernel
+// Every operator that has no kernel here: its shapes are found at the call, on tensors without data; the CPU's kernel
 // runs when the stream gets there, with the memory of its arguments open for as long as it takes.
 #pragma once
 
