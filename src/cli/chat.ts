@@ -19,6 +19,8 @@ interface PromptRequest {
   variant: AdapterVariant;
   /** Ends the completion where it is. */
   signal?: AbortSignal;
+  /** Called when the first token is there. */
+  onFirstToken?: () => void;
 }
 
 /**
@@ -33,14 +35,18 @@ export async function printCompletions({
   prompt,
   variant,
   signal,
+  onFirstToken = () => {},
 }: PromptRequest): Promise<FinishedCompletion[]> {
   const { engine, stopIds } = generation;
   const collector = new CompletionCollector(sampling.n);
   let failure: string | null = null;
   let isDone = false;
+  let hasToken = false;
   const continuesPrompt = !generation.isChat;
   const request = { ...sampling, promptIds: prompt, stopIds, adapter: variant.adapter, continuesPrompt };
   engine.submit("prompt", request, (event) => {
+    if (event.type === "token" && !hasToken) onFirstToken();
+    hasToken ||= event.type === "token";
     collector.add(event);
     if (sampling.n === 1 && "text" in event) show(event.text);
     if (event.type === "error") failure = event.message;

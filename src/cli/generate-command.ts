@@ -1,6 +1,7 @@
 /** `preftune generate`: one prompt, a file of prompts, or a chat in the terminal. */
 import { type Command, InvalidArgumentError } from "commander";
 import { ConfigError } from "../base/errors.ts";
+import { Stages, stagesText } from "../base/stages.ts";
 import { isGreedyAt } from "../base/temperature.ts";
 import type { Generation, GenerationOptions, SamplingSettings } from "../recipes/open-generation.ts";
 import { PhaseProgress, Phases } from "../terminal/phases.ts";
@@ -35,6 +36,7 @@ interface CliOptions extends MachineOptions {
   batchSize: number;
   plain?: true;
   chatTemplate?: string;
+  timings?: true;
 }
 
 /** Adds the command to `preftune`. */
@@ -80,7 +82,8 @@ export function addGenerateCommand(preftune: Command): void {
     .option(
       "--chat-template <template>",
       "name, file or text of a chat template; default: the tokenizer's own",
-    );
+    )
+    .option("--timings", "with --prompt: where the time to the first token went, on standard error");
   withMachineOptions(command).action(run);
 }
 
@@ -91,6 +94,8 @@ function number(text: string): number {
 }
 
 async function run(cli: CliOptions): Promise<void> {
+  const stages = new Stages();
+  stages.end("program");
   checkMode(cli);
   const sampling = await samplingOf(cli);
   const phases = new Phases();
@@ -102,16 +107,18 @@ async function run(cli: CliOptions): Promise<void> {
     chatTemplate: cli.chatTemplate ?? null,
     limits: { maxRunning: Math.max(cli.batchSize, sampling.n) },
     onPhase: phases.listen,
+    stages,
   };
   if (cli.prompts !== undefined) return generateFromFile(cli, options, sampling);
   const { openGeneration } = await import("../recipes/open-generation.ts");
+  stages.end("modules");
   await using generation = await openGeneration(options);
   phases.done();
   if (cli.chat) {
     const { chat } = await import("./chat.ts");
     await chat(generation, sampling, cli.system ?? null);
   } else {
-    await generateFromPrompt(generation, sampling, cli);
+    await generateFromPrompt(generation, sampling, { cli, stages });
   }
 }
 
@@ -127,6 +134,9 @@ function checkMode(cli: CliOptions): void {
   }
   if (mode !== "prompts" && (cli.output ?? cli.limit) !== undefined) {
     throw new ConfigError("--output and --limit go with --prompts FILE.");
+  }
+  if (mode !== "prompt" && cli.timings) {
+    throw new ConfigError("--timings goes with --prompt: it ends with the first token.");
   }
   if (mode === "prompts" && cli.system !== undefined) {
     throw new ConfigError(
@@ -210,7 +220,7 @@ function rate(tokens: number, seconds: number): string {
 async function generateFromPrompt(
   generation: Generation,
   sampling: SamplingSettings,
-  cli: CliOptions,
+  { cli, stages }: { cli: CliOptions; stages: Stages },
 ): Promise<void> {
   const { printCompletions } = await import("./chat.ts");
   const text = cli.prompt ?? "";
@@ -221,8 +231,14 @@ async function generateFromPrompt(
   const prompt = await generation.encode(
     generation.isChat ? [...system, { role: "user", content: text }] : text,
   );
-  for (const variant of generation.variants) {
+  stages.end("encoding the prompt");
+  const onFirstToken = (): void => {
+    stages.end("first token");
+    if (cli.timings) process.stderr.write(`first token: ${stagesText(stages.all)}\n`);
+  };
+  for (const [i, variant] of generation.variants.entries()) {
     if (generation.variants.length > 1) process.stdout.write(`--- ${variant.name}\n`);
-    await printCompletions({ generation, sampling, prompt, variant });
+    const first = i === 0 ? { onFirstToken } : {};
+    await printCompletions({ generation, sampling, prompt, variant, ...first });
   }
 }

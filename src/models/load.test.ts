@@ -4,7 +4,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { assertClose, withoutLeaks } from "../../test/support/close.ts";
-import { memory, resetPeak } from "../../test/support/memory.ts";
+import { mappedBytes, memory, resetPeak } from "../../test/support/memory.ts";
 import {
   type ConfigJson,
   checkpointTensors,
@@ -19,7 +19,7 @@ import { listenToWarnings } from "../../test/support/warnings.ts";
 import { FormatError } from "../base/errors.ts";
 import type { TensorSource } from "../formats/safetensors-write.ts";
 import { writeWeights } from "../formats/weight-shards.ts";
-import type { DType } from "../torch/index.ts";
+import { type DType, noGrad, scope, tensor } from "../torch/index.ts";
 import { modelParameters } from "../train/parameters.ts";
 import { loadModel } from "./load.ts";
 
@@ -60,6 +60,38 @@ test("what is copied while loading is in memory once, not mapped beside it", {
     loadModel(dir.path, { copy: true });
     const added = (memory("VmHWM") - before) / 2 ** 20;
     assert.ok(added > 200 && added < 256 + 128, `${added} MiB`);
+  });
+});
+
+test("weights of the type that is wanted stay in the file, in use too; those of another type leave it", {
+  skip: process.platform !== "linux",
+}, () => {
+  withoutLeaks(() => {
+    using dir = temporaryDirectory();
+    // an embedding of 32 MiB
+    const vocabulary = 2 ** 19;
+    const tensors = checkpointTensors(tinyModel("llama_tied")).map((t) =>
+      t.name === "model.embed_tokens.weight" ? zeros(t.name, [vocabulary, 16]) : t,
+    );
+    writeCheckpoint(dir.path, { ...tinyConfig("llama_tied"), vocab_size: vocabulary }, tensors);
+    const file = join(dir.path, "model.safetensors");
+    {
+      using _ = scope();
+      const model = loadModel(dir.path, { dtype: "float32" });
+      const stream = {
+        ids: tensor(ids, [ids.length], { dtype: "int64" }),
+        positions: tensor(ids, [ids.length], { dtype: "int64" }),
+      };
+      noGrad(() =>
+        model.hiddenStates({ ...stream, segments: [{ start: 0, end: ids.length, parent: -1 }] }, "float32"),
+      );
+      const { resident, anonymous } = mappedBytes(file);
+      assert.ok(resident >= 2 ** 25, `${resident} bytes of the file in memory`);
+      assert.equal(anonymous, 0, "bytes of the map that were copied");
+    }
+    using _ = scope();
+    loadModel(dir.path, { dtype: "bfloat16" });
+    assert.deepEqual(mappedBytes(file), { resident: 0, anonymous: 0 });
   });
 });
 

@@ -4,6 +4,7 @@ import { basename } from "node:path";
 import { at } from "../base/at.ts";
 import { ConfigError, DataError } from "../base/errors.ts";
 import type { PhaseListener } from "../base/phase-listener.ts";
+import type { Stages } from "../base/stages.ts";
 import { warn } from "../base/warn.ts";
 import { type EnvironmentOptions, settleEnvironment } from "../forward/environment.ts";
 import type { Engine } from "../generate/engine.ts";
@@ -27,6 +28,8 @@ export interface GenerationOptions extends EnvironmentOptions {
   enableThinking?: boolean | null;
   limits?: Partial<EngineLimits>;
   onPhase?: PhaseListener;
+  /** A stage ends with libtorch, the model's files, the tokenizer and the weights each. */
+  stages?: Stages;
 }
 
 /** The base model, or the model with one of its adapters. */
@@ -68,6 +71,7 @@ const baseName = "base";
 export async function openGeneration(options: GenerationOptions): Promise<Generation> {
   const wanted = parseVariants(options.adapters);
   const { device, dtype } = settleEnvironment(options);
+  options.stages?.end("libtorch");
   const search = options.onPhase === undefined ? {} : { onPhase: options.onPhase };
   const { model } = await withLocalModels({ model: options.model, ...search });
   const adapters = new Map<string, string>();
@@ -76,11 +80,14 @@ export async function openGeneration(options: GenerationOptions): Promise<Genera
     const { adapter } = await withLocalModels({ model, adapter: directory, ...search });
     adapters.set(name, adapter);
   }
+  options.stages?.end("files");
   const { isPlain = false, limits = {}, chatTemplate = null, enableThinking = null } = options;
   await using opening = new AsyncDisposableStack();
   const text = opening.use(await openText(model, { chatTemplate, enableThinking }));
   const { tokenizer, encoder, stopIds } = text;
+  options.stages?.end("tokenizer and template");
   const { engine } = opening.use(openEngine({ model, tokenizer, adapters, device, dtype, limits }));
+  options.stages?.end("weights");
   const encodeRow = async (row: SourceRow): Promise<number[]> => {
     const [outcome] = await encoder.encode([row]);
     if (outcome === undefined) throw new DataError("the prompt could not be encoded.");

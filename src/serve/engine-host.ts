@@ -3,6 +3,7 @@
  * has work. Between two steps the event loop turns once, so requests and cancellations are heard.
  */
 import { ConfigError } from "../base/errors.ts";
+import type { Stages } from "../base/stages.ts";
 import { listenToStopSignals } from "../base/stop-signals.ts";
 import type { GenerateEvent, GenerationEngine, TokenChoice } from "../generate/request.ts";
 import { failureOf } from "../process/failure.ts";
@@ -24,6 +25,8 @@ export interface HostedEngine {
   dtype: string;
   /** Number of tensors in the process. */
   liveTensors: () => number;
+  /** What the start was made of. */
+  stages: Stages;
 }
 
 /**
@@ -69,9 +72,9 @@ class EngineHost {
   }
 
   start(): void {
-    const { device, dtype } = this.#hosted;
+    const { device, dtype, stages } = this.#hosted;
     process.on("message", (message) => this.#receive(message as EngineCommand));
-    void send({ type: "ready", device, dtype, report: this.#report() });
+    void send({ type: "ready", device, dtype, stages: stages.all, report: this.#report() });
   }
 
   #receive(command: EngineCommand): void {

@@ -1,5 +1,6 @@
 /** What the server's two processes say to each other: the HTTP process asks, the engine process answers. */
 
+import type { Stage } from "../base/stages.ts";
 import type {
   EndEvent,
   EngineStats,
@@ -91,7 +92,7 @@ export type SubmissionEvent =
 
 /** What an engine process says. */
 export type EngineMessage =
-  | { type: "ready"; device: string; dtype: string; report: EngineReport }
+  | { type: "ready"; device: string; dtype: string; stages: readonly Stage[]; report: EngineReport }
   /** The engine could not be made; the process ends. */
   | { type: "failed"; failure: Failure }
   /** Events of one step, in order, each with the id of its request. */

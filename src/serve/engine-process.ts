@@ -3,6 +3,7 @@
  * unexpectedly or falls silent. Running requests of a process that ends get an error and are never repeated.
  */
 
+import type { Stage } from "../base/stages.ts";
 import type { GenerateRequest } from "../generate/request.ts";
 import { type Child, forkChild } from "../process/child.ts";
 import { ChildFailure, type Failure } from "../process/failure.ts";
@@ -23,7 +24,15 @@ export type EngineState = "starting" | "ready" | "waiting" | "failed" | "stopped
 
 /** What happened to the process, for the log. */
 export type EngineNews =
-  | { type: "ready"; pid: number; device: string; dtype: string; startMs: number }
+  | {
+      type: "ready";
+      pid: number;
+      device: string;
+      dtype: string;
+      startMs: number;
+      /** What was done until now, the engine's process included; of the first start from the server's on. */
+      stages: readonly Stage[];
+    }
   | { type: "crashed"; reason: string; lostRequests: number; restartInMs: number };
 
 /** What is to be run. */
@@ -179,13 +188,16 @@ export class EngineProcess {
     this.#watch();
   }
 
-  #becomeReady(child: Child, { device, dtype }: Extract<EngineMessage, { type: "ready" }>): void {
+  #becomeReady(child: Child, message: Extract<EngineMessage, { type: "ready" }>): void {
+    const { device, dtype } = message;
     this.#state = "ready";
     this.#readyAt = performance.now();
+    const server = { name: "server", ms: Math.round(this.#startedAt) };
+    const stages = [...(this.#wasEverReady ? [] : [server]), ...message.stages];
     if (!this.#wasEverReady) this.onFirstReady();
     this.#wasEverReady = true;
     const startMs = Math.round(this.#readyAt - this.#startedAt);
-    this.#options.onNews?.({ type: "ready", pid: child.process.pid ?? 0, device, dtype, startMs });
+    this.#options.onNews?.({ type: "ready", pid: child.process.pid ?? 0, device, dtype, startMs, stages });
   }
 
   #pass(id: string, event: SubmissionEvent): void {

@@ -162,6 +162,20 @@ test("one prompt: its answer on stdout, several with numbers, a stop text left o
   assert.equal(cut.stdout, `${text.slice(0, text.indexOf(stop))}\n`);
 });
 
+test("--timings: where the time to the first token went, once, on standard error", async () => {
+  const command = ["generate", "--model", model, "--max-new-tokens", "3", "--prompt", "hello"];
+  const { stdout, stderr, status } = await preftune(...command, "--timings");
+  assert.equal(status, 0, stderr);
+  const stage =
+    "(program|modules|libtorch|files|tokenizer and template|weights|encoding the prompt|first token)";
+  assert.match(stderr, new RegExp(`^first token: (${stage} \\d+ ms(, |; )){8}\\d+ ms in all$`, "m"));
+  assert.doesNotMatch(stdout, /ms in all/);
+  const quiet = await preftune(...command);
+  assert.doesNotMatch(quiet.stderr, /ms in all/);
+  const refused = await preftune("generate", "--model", model, "--chat", "--timings");
+  assert.match(refused.stderr, /--timings goes with --prompt/);
+});
+
 test("a chat: each line is answered with what came before in mind, until the input ends", async () => {
   const { child, ended } = start(["generate", ...settings, "--chat", "--temperature", "0"]);
   child.stdin?.end("hi\n/clear\nhi\nhi\n/what\n");

@@ -92,6 +92,11 @@ test("a trained adapter is served beside its base model, by name; the log has no
     lines.map(({ event }) => event),
     ["listening", "engine ready", "request", "request", "request", "stopping", "stopped"],
   );
+  const stages = lines[1]?.["stages"] as { name: string; ms: number }[];
+  assert.deepEqual(
+    stages.map(({ name }) => name),
+    ["server", "program and modules", "libtorch", "tokenizer", "weights"],
+  );
   const request =
     lines.find(({ event, model: asked }) => event === "request" && asked === "mine") ?? assert.fail();
   assert.deepEqual([request["status"], request["route"], request["error"]], [200, "/v1/completions", null]);

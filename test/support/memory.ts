@@ -20,6 +20,18 @@ export function memory(field: "VmHWM" | "VmRSS", pid: number | "self" = "self"):
   return Number(line?.[1] ?? 0) * 1024;
 }
 
+/** Memory of this process (Linux) that is `file`'s, mapped, and how much of it became the process's own by being written to; bytes. */
+export function mappedBytes(file: string): { resident: number; anonymous: number } {
+  const maps = readFileSync("/proc/self/smaps", "utf8").split(/^(?=[0-9a-f]+-[0-9a-f]+ )/m);
+  const own = maps.filter((map) => map.split("\n", 1)[0]?.endsWith(` ${file}`) === true);
+  const sum = (field: string) =>
+    own.reduce(
+      (total, map) => total + 1024 * Number(new RegExp(`^${field}:\\s+(\\d+)`, "m").exec(map)?.[1] ?? 0),
+      0,
+    );
+  return { resident: sum("Rss"), anonymous: sum("Anonymous") };
+}
+
 /** Sets the highest memory of this process (Linux) back to what it holds once garbage is collected; gives that, in bytes. */
 export function resetPeak(): number {
   collectGarbage();

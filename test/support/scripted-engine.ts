@@ -3,6 +3,7 @@
  * prompt alone, and fails in the ways that the request's seed names (see `faults`).
  */
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { Stages } from "../../src/base/stages.ts";
 import type {
   EngineStats,
   GenerateEvent,
@@ -135,6 +136,9 @@ if (process.send !== undefined && process.argv[1] === import.meta.filename) {
       tokenBytes: (id: number) => Uint8Array.of(id),
       isSpecial: () => false,
     };
-    return { engine: new ScriptedEngine(), tokenizer, device: "cpu", dtype: "float32", liveTensors: () => 0 };
+    const stages = new Stages();
+    stages.end("program");
+    const engine = new ScriptedEngine();
+    return { engine, tokenizer, device: "cpu", dtype: "float32", liveTensors: () => 0, stages };
   });
 }
