@@ -9,7 +9,7 @@ import { Random } from "../base/random.ts";
 import { readSafetensorsHeader } from "../formats/safetensors.ts";
 import { writeSafetensors } from "../formats/safetensors-write.ts";
 import { isSliceFile, openSliceFiles, SliceIndex, sliceFileName, sliceName } from "../formats/slices.ts";
-import { UnitLayout, type UnitTensor } from "../sharding/unit-layout.ts";
+import { UnitLayout, type UnitTensor } from "../formats/unit-layout.ts";
 import { ops, tensor } from "../torch/index.ts";
 import { tensorSource } from "./save.ts";
 import { readSlices } from "./sliced-source.ts";

@@ -14,7 +14,7 @@ import {
   trafficOf,
 } from "./layout.ts";
 import { countParameters } from "./parameter-counts.ts";
-import { shardBytes, shardedMoments, type UnitInput } from "./sharded-memory.ts";
+import { shardBytes, shardedMoments } from "./sharded-memory.ts";
 import { adapterParts, everything, type TrainedParts } from "./trained-parts.ts";
 
 function llama(shape: readonly number[], tied: boolean = false): ModelConfig {
@@ -36,8 +36,9 @@ const llama8b = llama([32, 4096, 14_336, 32]);
 const llama70b = llama([80, 8192, 28_672, 64]);
 const gpu: PlannedNumerics = { dtype: "bfloat16", onGpu: true };
 
-function unitsOf(model: ModelConfig, trained: TrainedParts = everything, numerics = gpu): UnitInput {
-  return { model, trained, numerics, counts: countParameters(model, trained) };
+/** What a layout is planned from, with the counts of parameters. */
+function unitsOf(model: ModelConfig, trained: TrainedParts = everything, numerics = gpu) {
+  return { model, trained, numerics, hasLiveReference: false, counts: countParameters(model, trained) };
 }
 
 function lora(model: ModelConfig, rank: number): TrainedParts {
@@ -149,7 +150,8 @@ test("none adds all gradients up; node adds a host's part up across hosts", () =
   const none = trafficOf(units, { shard: "none", keep_gathered: true }, cluster);
   assert.deepEqual(none, { gathered: 0, exchanged: 0, added: (2 * gradients * 15) / 16 });
   const node = trafficOf(units, { shard: "node", keep_gathered: true }, cluster);
-  assert.equal(node.added, (2 * (gradients / 8)) / 2);
+  // rank 0 has matrices alone, the last rank of a unit its vectors, which take twice the bytes of a part
+  assert.ok(Math.abs(node.added / ((2 * (gradients / 8)) / 2) - 1) < 1e-4);
   assert.equal(node.exchanged, (gradients * 7) / 8);
 });
 

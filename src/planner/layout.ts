@@ -3,11 +3,8 @@ import { ConfigError } from "../base/errors.ts";
 import { formatBytes } from "../base/file-io.ts";
 import { formatDuration } from "../base/number-text.ts";
 import type { RunConfig } from "../config/run-config.ts";
-import type { ModelConfig } from "../formats/model-config.ts";
-import type { PlannedNumerics } from "./activations.ts";
-import type { ParameterCounts } from "./parameter-counts.ts";
-import { rangesOfHead, unitBytes } from "./sharded-memory.ts";
-import type { TrainedParts } from "./trained-parts.ts";
+import { addedGradients, type PlannedCollective, passCollectives } from "./collectives.ts";
+import { plannedUnits, type UnitInput } from "./units.ts";
 
 /** Ranks and the paths between them. */
 export interface Cluster {
@@ -46,40 +43,42 @@ export interface Traffic {
 }
 
 /** What is trained, of which model, in which type. */
-export interface TrafficInput {
-  model: ModelConfig;
-  trained: TrainedParts;
-  counts: ParameterCounts;
-  numerics: PlannedNumerics;
+export interface TrafficInput extends UnitInput {
+  /** Whether each micro-batch has a pass without the adapter first. */
+  hasLiveReference: boolean;
+}
+
+/** What ranks of the first host, or of the run, begin in a step of a layout. */
+export interface StepCollectives {
+  /** In each micro-batch, among the ranks that share the model. */
+  pass: readonly PlannedCollective[];
+  /** At the end, among those that hold the same part; null where no others do. */
+  added: PlannedCollective | null;
+}
+
+/** The collectives of a step under a layout, as rank 0 begins them. */
+export function collectivesOf(input: TrafficInput, layout: Layout, cluster: Cluster): StepCollectives {
+  const sharers = sharersOf(layout, cluster);
+  const units = plannedUnits(input, sharers);
+  return {
+    pass: sharers === 1 ? [] : passCollectives(units, { ...input, keep_gathered: layout.keep_gathered }),
+    added: ranksOf(cluster) === sharers ? null : addedGradients(units, 0),
+  };
 }
 
 /** Bytes that a rank sends under a layout. A ring or an exchange sends each byte but the rank's own once. */
 export function trafficOf(input: TrafficInput, layout: Layout, cluster: Cluster): Traffic {
+  const { pass, added } = collectivesOf(input, layout, cluster);
   const sharers = sharersOf(layout, cluster);
-  const copies = ranksOf(cluster) / sharers;
+  const sum = (operation: PlannedCollective["operation"]) =>
+    pass.reduce((total, one) => total + (one.operation === operation ? one.bytes : 0), 0);
   const toOthers = (bytes: number, ranks: number) => (bytes * (ranks - 1)) / ranks;
-  const gradients = 4 * input.counts.trained;
   return {
-    gathered: toOthers(gatheredBytes(input, layout), sharers),
-    exchanged: toOthers(gradients, sharers),
+    gathered: toOthers(sum("allGather"), sharers),
+    exchanged: toOthers(sum("exchange"), sharers),
     // adding up in place is an exchange of parts and a gathering of their sums
-    added: 2 * toOthers(gradients / sharers, copies),
+    added: 2 * toOthers(added?.bytes ?? 0, ranksOf(cluster) / sharers),
   };
-}
-
-/**
- * Bytes of the units that a micro-batch gathers: blocks, and the ranges of a trained head, twice but for the last where they are freed
- * in between; the embedding once.
- */
-function gatheredBytes(input: TrafficInput, { keep_gathered }: Layout): number {
-  const { model, trained } = input;
-  const unit = unitBytes(input);
-  const blocks = (keep_gathered ? model.numLayers : 2 * model.numLayers - 1) * unit.block;
-  const ranges = rangesOfHead(model, trained);
-  const isTwice = !keep_gathered && unit.trainedInHead > 0 && ranges > 1;
-  // where a copy of the head is trained the model's own is not needed
-  const head = trained.isFull || !trained.trainsHead ? unit.head : 4 * unit.trainedInHead;
-  return blocks + unit.embedding + (isTwice ? 2 * head - unit.headRange : head);
 }
 
 /** How long a rank computes, and how a step is cut. */

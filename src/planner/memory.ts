@@ -15,9 +15,10 @@ import {
 import { completionTokens, type PairLengths, streamTokens } from "./flops.ts";
 import { type HeadMemory, type HeadOptions, headMemory } from "./head-memory.ts";
 import { blockParameters, countParameters, heldBytes, type ParameterCounts } from "./parameter-counts.ts";
-import { rangesOfHead, type Shards, shardBytes, shardedMoments, wholeBytes } from "./sharded-memory.ts";
+import { type Shards, shardBytes, shardedMoments, wholeBytes } from "./sharded-memory.ts";
 import { type SideModels, sideBytes, valueModelOf } from "./side-models.ts";
 import { firstTrainedLayer, type TrainedParts } from "./trained-parts.ts";
+import { rangesOfHead } from "./units.ts";
 
 const mebibyte = 2 ** 20;
 
@@ -114,7 +115,7 @@ function residentBytes(setup: MemorySetup, counts: ParameterCounts): ResidentByt
   const { weights, optimiser } =
     shards === null
       ? { weights: heldBytes(model, trained, counts, numerics), optimiser: 8 * counts.trained }
-      : shardBytes({ ...setup, counts }, shards);
+      : shardBytes(setup, shards);
   if (numerics.onGpu) return { process: gpuProcessBytes, files: 0, weights, optimiser };
   // on the CPU the checkpoint is mapped: a frozen model is used in the map itself, and at the end the export is mapped to
   // be checked, while the memory of training is still the process's
@@ -217,12 +218,11 @@ function moments(setup: MemorySetup, counts: ParameterCounts, sizes: Sizes): Mom
 /** The moments of a step of which ranks share the model: other gradients, and gathered units. */
 function momentsOfShards(
   setup: MemorySetup,
-  counts: ParameterCounts,
   { stream, kept, shared, head }: Sizes,
   [forward, inHead, lastBack, firstBack]: Moment[],
 ): Moment[] {
   if (setup.shards === null || !forward || !inHead || !lastBack || !firstBack) return [];
-  const at = shardedMoments({ ...setup, counts }, setup.shards, setup.accumulates);
+  const at = shardedMoments(setup, setup.shards, setup.accumulates);
   // two blocks' gradients are on their way when what these two held is gone
   const later = 2 * stream + (setup.gradient_checkpointing ? 0 : 2 * Math.max(0, ...kept));
   const middle = Math.max(firstBack.activations, lastBack.activations - later);
@@ -270,7 +270,7 @@ function sampling({ model, numerics, rollout }: MemorySetup): Moment[] {
 export function samplingBytes(setup: MemorySetup, rollout: RolloutSize): number {
   const counts = countParameters(setup.model, setup.trained);
   const { process, files, weights, optimiser } = residentBytes(setup, counts);
-  const gathered = wholeBytes({ ...setup, counts });
+  const gathered = wholeBytes(setup);
   const drawn = sampling({ ...setup, rollout });
   const held = drawn.reduce((sum, { cache = 0, head, working }) => sum + cache + head + working, 0);
   return process + files + weights + optimiser + gathered + held;
@@ -284,7 +284,7 @@ export function planMemory(setup: MemorySetup, pairs: readonly PairLengths[]): M
   const isAhead = setup.rollout?.isAhead === true;
   const sizes = sizesOf(setup, pairs);
   const own = moments(setup, counts, sizes);
-  const ofPolicy = setup.shards === null ? own : momentsOfShards(setup, counts, sizes, own);
+  const ofPolicy = setup.shards === null ? own : momentsOfShards(setup, sizes, own);
   const steps = [...ofPolicy, ...valueMoments(setup, sizes)];
   const all = [...steps, ...(isAhead ? [] : drawn)];
   const sum = ({ gradients, activations, head, working, cache = 0, gathered = 0 }: Moment) =>

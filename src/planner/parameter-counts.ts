@@ -28,11 +28,15 @@ function linearParameters({ inputs, outputs, hasBias }: BlockLinear): number {
   return inputs * outputs + (hasBias ? outputs : 0);
 }
 
-/** Norm weights of one block: those of the stream, and of q and k per head where the family has them. */
-function blockNorms({ family, hiddenSize, headDim }: ModelConfig): number {
+/** Widths of a block's norms: those of the stream, and of q and k per head where the family has them. */
+export function blockNormSizes({ family, hiddenSize, headDim }: ModelConfig): number[] {
   const ofStream = family === "gemma3" ? 4 : 2;
   const ofHeads = family === "llama" ? 0 : 2;
-  return ofStream * hiddenSize + ofHeads * headDim;
+  return [...new Array<number>(ofStream).fill(hiddenSize), ...new Array<number>(ofHeads).fill(headDim)];
+}
+
+function blockNorms(config: ModelConfig): number {
+  return blockNormSizes(config).reduce((sum, size) => sum + size, 0);
 }
 
 /** Parameters of one block. */

@@ -161,7 +161,7 @@ function planOnRanks(input: PlanInput, setup: MemorySetup, flops: PairFlops): Ra
   const rowFlops = flops.training + flops.recompute + (isLive ? flops.reference : 0);
   const rows = Math.max(1, own.length);
   return planRanks({
-    ...{ model, trained, keys, cluster, counts: countParameters(model, trained), numerics: setup.numerics },
+    ...{ model, trained, keys, cluster, hasLiveReference: isLive, numerics: setup.numerics },
     usable: usableBytes(device),
     memoryOf: (shards, accumulates) => planMemory({ ...setup, shards, accumulates }, own).total,
     microBatch: {

@@ -2,12 +2,15 @@
  * Memory of a rank that holds a part of each unit of a model (the embedding, a block, the final norm, the head). It follows
  * `src/sharding` and is to be changed with it.
  */
-import { blockWeights } from "../formats/block-linears.ts";
-import { headRanges } from "../formats/head-ranges.ts";
-import type { ModelConfig } from "../formats/model-config.ts";
-import { itemBytes, type PlannedNumerics } from "./activations.ts";
-import { blockParameters, type ParameterCounts } from "./parameter-counts.ts";
-import type { TrainedParts } from "./trained-parts.ts";
+import { itemBytes } from "./activations.ts";
+import {
+  allUnits,
+  gatheredBytes,
+  type PlannedPart,
+  plannedUnits,
+  trainedNumbers,
+  type UnitInput,
+} from "./units.ts";
 
 /** How many ranks share a copy of the model, and whether blocks stay gathered until their backward pass. */
 export interface Shards {
@@ -15,84 +18,21 @@ export interface Shards {
   keep_gathered: boolean;
 }
 
-/** What the units depend on. */
-export interface UnitInput {
-  model: ModelConfig;
-  trained: TrainedParts;
-  counts: ParameterCounts;
-  numerics: PlannedNumerics;
-}
-
-/** Bytes of gathered units, and trained numbers in them. */
-export interface UnitBytes {
-  block: number;
-  embedding: number;
-  /** 0 where the head is the embedding's matrix. */
-  head: number;
-  /** Of a head that acts, or is trained: the largest range that is gathered at a time; 0 as above. */
-  headRange: number;
-  trainedInBlock: number;
-  trainedInEmbedding: number;
-  trainedInHead: number;
-  trainedInHeadRange: number;
-}
-
-/** How many ranges a head that ranks share comes in: 1 where it is tied to the embedding, and gathered with it. */
-export function rangesOfHead(model: ModelConfig, { isFull, trainsHead }: TrainedParts): number {
-  return model.tieWordEmbeddings && (isFull || !trainsHead) ? 1 : headRanges(model).length;
-}
-
-/** The units as they are gathered: matrices in the activations' type, trained vectors and adapters in float32. */
-export function unitBytes({ model, trained, counts, numerics }: UnitInput): UnitBytes {
-  const item = itemBytes(numerics);
-  const table = model.vocabSize * model.hiddenSize;
-  const isTied = model.tieWordEmbeddings;
-  const copied = (isTrained: boolean) => (isTrained ? table : 0);
-  const range = Math.max(...headRanges(model).map(({ start, end }) => end - start)) * model.hiddenSize;
-  if (trained.isFull) {
-    const matrices = blockWeights(model);
-    return {
-      block: item * matrices + 4 * (blockParameters(model) - matrices),
-      embedding: item * table,
-      head: isTied ? 0 : item * table,
-      headRange: isTied ? 0 : item * range,
-      trainedInBlock: blockParameters(model),
-      trainedInEmbedding: table,
-      trainedInHead: isTied ? 0 : table,
-      trainedInHeadRange: isTied ? 0 : range,
-    };
-  }
-  const savedInBlocks = trained.savedLinears.reduce(
-    (sum, { linear }) => sum + linear.inputs * linear.outputs,
-    0,
-  );
-  const ownInBlock = (counts.adapter + savedInBlocks) / model.numLayers;
-  return {
-    block: item * blockParameters(model) + 4 * ownInBlock,
-    embedding: item * table + 4 * copied(trained.trainsEmbedding),
-    head: (isTied ? 0 : item * table) + 4 * copied(trained.trainsHead),
-    headRange: trained.trainsHead ? 4 * range : isTied ? 0 : item * range,
-    trainedInBlock: ownInBlock,
-    trainedInEmbedding: copied(trained.trainsEmbedding),
-    trainedInHead: copied(trained.trainsHead),
-    trainedInHeadRange: trained.trainsHead ? range : 0,
-  };
-}
-
 /** Bytes of all units, gathered. */
 export function wholeBytes(input: UnitInput): number {
-  const unit = unitBytes(input);
-  return input.model.numLayers * unit.block + unit.embedding + unit.head + 4 * input.model.hiddenSize;
+  return gatheredBytes(allUnits(plannedUnits(input, 1)));
 }
 
 /** Bytes that a rank holds from the beginning to the end: its parts of all units, and float32 masters of what is in another type. */
 export function shardBytes(input: UnitInput, { ranks }: Shards): { weights: number; optimiser: number } {
-  const { model, trained, counts, numerics } = input;
-  const parts = wholeBytes(input);
-  const table = model.vocabSize * model.hiddenSize;
-  const matrices = model.numLayers * blockWeights(model) + table * (model.tieWordEmbeddings ? 1 : 2);
-  const masters = trained.isFull && itemBytes(numerics) !== 4 ? 4 * matrices : 0;
-  return { weights: (parts + masters) / ranks, optimiser: (8 * counts.trained) / ranks };
+  const bytes = { weights: 0, optimiser: 0 };
+  for (const { layout } of allUnits(plannedUnits(input, ranks))) {
+    bytes.weights += layout.partBytes;
+    bytes.optimiser += (8 * layout.trainedNumel) / ranks;
+    for (const { dtype, numel } of layout.trained)
+      if (dtype !== "float32") bytes.weights += (4 * numel) / ranks;
+  }
+  return bytes;
 }
 
 /** Exchanges of gradients under way at most: as in `sharded-model.ts`. */
@@ -125,36 +65,49 @@ export function shardedMoments(
   { ranks, keep_gathered }: Shards,
   accumulates: boolean,
 ): ShardedMoments {
-  const { model, trained, counts, numerics } = input;
-  const unit = unitBytes(input);
-  const isTied = model.tieWordEmbeddings;
-  const blocks = model.numLayers * unit.block;
-  const tables = isTied ? unit.embedding : 0;
-  const passing = keep_gathered ? blocks : 2 * unit.block;
-  const sums = (4 * counts.trained) / ranks;
+  const { model, trained, numerics } = input;
+  const units = plannedUnits(input, ranks);
+  const { embedding, blocks, head } = units;
+  const most = (parts: readonly PlannedPart[], of: (part: PlannedPart) => number) =>
+    Math.max(...parts.map(of));
+  const all = (parts: readonly PlannedPart[], of: (part: PlannedPart) => number) =>
+    parts.reduce((sum, part) => sum + of(part), 0);
+  const block = most(blocks, gatheredBytes);
+  const kept = all(blocks, gatheredBytes);
+  // a head that is the embedding's table is there from the embedding on, and its gradient waits for the embedding's
+  const isTied = head[0] === embedding;
+  const table = isTied ? gatheredBytes(embedding) : 0;
+  const tableGradient = isTied ? 4 * trainedNumbers(embedding) : 0;
+  const passing = keep_gathered ? kept : 2 * block;
+  const sums =
+    (4 *
+      all(
+        allUnits(units).map((unit) => [unit]),
+        trainedNumbers,
+      )) /
+    ranks;
   const earlier = accumulates ? sums : 0;
   // what autograd has of a block, and what is on its way: a rank's own and what arrives
-  const fresh = (trained.isFull ? itemBytes(numerics) : 4) * unit.trainedInBlock;
-  const exchange = 8 * unit.trainedInBlock;
-  const inFlight = Math.min(exchangesInFlight, model.numLayers) * exchange;
-  // a tied table's gradient waits for the embedding's
-  const ranges = rangesOfHead(model, trained);
-  const table = isTied && unit.trainedInHead === 0 ? 4 * unit.trainedInEmbedding : 0;
-  const onTheWay = (most: number) => 8 * Math.min(exchangesInFlight, most) * unit.trainedInHeadRange;
-  const headSums = accumulates ? 0 : (4 * unit.trainedInHead) / ranks;
-  const heldHead = (keep_gathered && unit.trainedInHead > 0 ? ranges : Math.min(2, ranges)) * unit.headRange;
+  const inBlock = most(blocks, trainedNumbers);
+  const fresh = (trained.isFull ? itemBytes(numerics) : 4) * inBlock;
+  const inFlight = Math.min(exchangesInFlight, model.numLayers) * 8 * inBlock;
+  const range = isTied ? 0 : most(head, trainedNumbers);
+  const ofRanges = (count: number) => 8 * Math.min(exchangesInFlight, count) * range;
+  const rangeSums = isTied || accumulates ? 0 : (4 * all(head, trainedNumbers)) / ranks;
+  const isKept = keep_gathered && range > 0;
+  const ranges = isKept ? all(head, gatheredBytes) : Math.min(2, head.length) * most(head, gatheredBytes);
   return {
-    forward: { gathered: passing + tables, gradients: earlier },
+    forward: { gathered: passing + table, gradients: earlier },
     head: {
-      gathered: (keep_gathered ? blocks : unit.block) + (unit.headRange === 0 ? tables : heldHead),
-      gradients: earlier + table + 4 * unit.trainedInHeadRange + onTheWay(ranges - 1) + headSums,
+      gathered: (keep_gathered ? kept : block) + (isTied ? table : ranges),
+      gradients: earlier + tableGradient + 4 * range + ofRanges(head.length - 1) + rangeSums,
     },
-    lastBack: { gathered: passing, gradients: earlier + table + onTheWay(ranges) + headSums + fresh },
-    middleBack: { gathered: passing, gradients: earlier + table + inFlight + fresh },
-    firstBack: {
-      gathered: unit.block,
-      gradients: sums + table + inFlight + fresh,
+    lastBack: {
+      gathered: passing,
+      gradients: earlier + tableGradient + ofRanges(head.length) + rangeSums + fresh,
     },
-    embedding: { gathered: 0, gradients: sums + exchange + 8 * unit.trainedInEmbedding },
+    middleBack: { gathered: passing, gradients: earlier + tableGradient + inFlight + fresh },
+    firstBack: { gathered: block, gradients: sums + tableGradient + inFlight + fresh },
+    embedding: { gathered: 0, gradients: sums + 8 * inBlock + 8 * trainedNumbers(embedding) },
   };
 }

@@ -1,10 +1,10 @@
 /** Writing a model of which each rank holds a part: its tensors come together a stretch or a unit at a time, never all of it. */
 import { agreed, type Together } from "../base/ranks.ts";
+import type { Segment } from "../formats/unit-layout.ts";
 import type { Collect, SavedTensor } from "../models/save.ts";
 import { ops, scope, type Tensor } from "../torch/index.ts";
 import type { ShardedModel } from "./sharded-model.ts";
 import type { ShardedUnit } from "./sharded-unit.ts";
-import type { Segment } from "./unit-layout.ts";
 
 /** Numbers that come together at once: 64 MiB of float32. */
 const numbersAtOnce = 2 ** 24;

@@ -1,10 +1,10 @@
 /** The matrix of a head that ranks share: each range of its rows is a unit of its own, so that all of it is never gathered in a step. */
 import { headRanges } from "../formats/head-ranges.ts";
 import type { ModelConfig } from "../formats/model-config.ts";
+import type { UnitTensor } from "../formats/unit-layout.ts";
 import type { HeadRows } from "../models/causal-lm.ts";
 import { itemSize, noGrad, ops, scope, type Tensor } from "../torch/index.ts";
 import { ShardedUnit, type ShardGroup } from "./sharded-unit.ts";
-import type { UnitTensor } from "./unit-layout.ts";
 
 /** Rows of a head's matrix and the unit that has them. */
 export interface UnitRows extends HeadRows {

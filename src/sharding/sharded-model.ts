@@ -4,13 +4,13 @@
  */
 import { at } from "../base/at.ts";
 import { ShapeError } from "../base/errors.ts";
+import type { Segment, UnitTensor } from "../formats/unit-layout.ts";
 import type { CausalLM, HeadRows, Residence } from "../models/causal-lm.ts";
 import { type TensorPlace, tensorPlaces } from "../nn/module.ts";
 import { type NamedParameter, ParameterSet } from "../nn/parameter-set.ts";
 import type { DType, Tensor } from "../torch/index.ts";
 import { RangedMatrix } from "./ranged-matrix.ts";
 import { ShardedUnit, type ShardGroup } from "./sharded-unit.ts";
-import type { Segment, UnitTensor } from "./unit-layout.ts";
 
 /** How a model is sharded. */
 export interface ShardOptions {
@@ -303,7 +303,9 @@ function homesOf(units: readonly ShardedUnit[], matrices: readonly RangedMatrix[
 function unitTensor(tensor: Tensor, name: string, trained: boolean, dtype: DType): UnitTensor {
   const isAdapter = name.startsWith("base_model.");
   const gathered = !trained ? tensor.dtype : isAdapter || tensor.shape.length <= 1 ? "float32" : dtype;
-  return { name, shape: tensor.shape, dtype: gathered, trained };
+  if (gathered === "float32" || gathered === "float16" || gathered === "bfloat16")
+    return { name, shape: tensor.shape, dtype: gathered, trained };
+  throw new ShapeError(`expected weights in float32, float16 or bfloat16, got ${name} in ${gathered}`);
 }
 
 function known<K, V>(map: ReadonlyMap<K, V>, key: K): V {

@@ -5,9 +5,15 @@
 import { at } from "../base/at.ts";
 import { ShapeError } from "../base/errors.ts";
 import type { Pending } from "../distributed/rank-group.ts";
+import {
+  type Piece,
+  type Segment,
+  type TrainedRegion,
+  UnitLayout,
+  type UnitTensor,
+} from "../formats/unit-layout.ts";
 import type { NamedParameter } from "../nn/parameter-set.ts";
 import { heldCopy, holdCopyIn, itemSize, noGrad, ops, scope, type Tensor } from "../torch/index.ts";
-import { type Piece, type Segment, type TrainedRegion, UnitLayout, type UnitTensor } from "./unit-layout.ts";
 
 /** The ranks that share the units: this one's number, how many there are, and how they pass parts. */
 export interface ShardGroup {

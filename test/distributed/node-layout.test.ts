@@ -4,6 +4,7 @@ import { after, test } from "node:test";
 import { readMetrics } from "../../src/runs/metrics.ts";
 import type { Ended } from "../support/command.ts";
 import { Hosts, skipWithoutHosts } from "../support/hosts.ts";
+import { plannedStep, stepOf } from "../support/planned-collectives.ts";
 import { distanceOf, runFixture, runTraining, tensorsOf, type Values } from "../support/runs.ts";
 
 const skip = skipWithoutHosts();
@@ -23,15 +24,19 @@ const recipe: Values = {
   save_steps: 2,
 };
 
-/** Trains with `ranks[h]` ranks on host h. */
-async function trainOnHosts(ranks: readonly number[], values: Values): Promise<Ended[]> {
+/** Trains with `ranks[h]` ranks on host h. @param child - the program of a rank */
+async function trainOnHosts(
+  ranks: readonly number[],
+  values: Values,
+  child = "train-rank-child.ts",
+): Promise<Ended[]> {
   using hosts = await Hosts.start(ranks.length);
   const size = ranks.reduce((sum, count) => sum + count, 0);
   const places = ranks.flatMap((count, host) =>
     Array.from({ length: count }, (_, localRank) => ({ host, localRank, localSize: count })),
   );
   const started = places.map(({ host, localRank, localSize }, rank) =>
-    hosts.start(host, ["test/support/train-rank-child.ts"], {
+    hosts.start(host, [`test/support/${child}`], {
       RANK: String(rank),
       WORLD_SIZE: String(size),
       LOCAL_RANK: String(localRank),
@@ -44,17 +49,23 @@ async function trainOnHosts(ranks: readonly number[], values: Values): Promise<E
   return await Promise.all(started.map(({ ended }) => ended));
 }
 
-test("two hosts with two ranks each: the numbers of one process, and a checkpoint of one of them", {
+test("two hosts with two ranks each: the numbers of one process, the collectives of the plan, a checkpoint of one of them", {
   skip,
 }, async () => {
   const [alone, many] = [fixture.path("alone"), fixture.path("many")];
   await runTraining({ ...recipe, output_dir: alone });
-  const ends = await trainOnHosts([2, 2], { ...recipe, shard: "node", output_dir: many });
+  const values = { ...recipe, shard: "node", keep_gathered: false, output_dir: many };
+  const ends = await trainOnHosts([2, 2], values, "record-rank-child.ts");
   assert.deepEqual(
     ends.map(({ status }) => status),
     [0, 0, 0, 0],
     ends.map(({ stderr }) => stderr).join("\n"),
   );
+  const [own, , other] = ends.map(({ stdout }) => JSON.parse(stdout.trim().split("\n").at(-1) ?? ""));
+  const layout = { shard: "node", keep_gathered: false, hosts: [2, 2], microBatches: 1 } as const;
+  // the first ranks of both hosts have the same parts
+  assert.deepEqual(stepOf(own), plannedStep(values, layout));
+  assert.deepEqual(stepOf({ ...other, steps: own.steps }), stepOf(own));
   const [got, expected] = [many, alone].map((dir) => readMetrics(`${dir}/metrics.jsonl`));
   for (const key of ["loss", "grad_norm", "eval_loss"]) {
     for (const [i, row] of (expected ?? []).entries()) {

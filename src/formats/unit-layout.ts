@@ -4,7 +4,7 @@
  * matrices, then the trained vectors, then what is frozen: what a rank updates is one stretch of the trained numbers.
  */
 import { ShapeError } from "../base/errors.ts";
-import { type DType, itemSize } from "../torch/index.ts";
+import type { WeightDtype } from "./model-config.ts";
 
 /** A tensor of a unit. */
 export interface UnitTensor {
@@ -12,7 +12,7 @@ export interface UnitTensor {
   name: string;
   shape: readonly number[];
   /** The type that it is gathered and computed with in. */
-  dtype: DType;
+  dtype: WeightDtype;
   trained: boolean;
   /** Place in the tensor of that name of the unit's first number of it; left out: 0, the unit has all of it. */
   first?: number;
@@ -36,13 +36,17 @@ export interface Piece {
 /** Trained numbers of one kind, gaps between tensors included. */
 export interface TrainedRegion {
   kind: "matrices" | "vectors";
-  dtype: DType;
+  dtype: WeightDtype;
   /** Bytes of the buffer. */
   begin: number;
   end: number;
   /** Place of its first number among the unit's trained numbers, and how many it has. */
   first: number;
   numel: number;
+}
+
+function itemSize(dtype: WeightDtype): number {
+  return dtype === "float32" ? 4 : 2;
 }
 
 /** Every tensor and every part begins at a multiple of it. */
