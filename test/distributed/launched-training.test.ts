@@ -86,24 +86,29 @@ suite("ranks", { concurrency: 3 }, () => {
     assert.equal(ended.status, 0, ended.stderr);
     assert.match(
       ended.stderr,
-      new RegExp(`preftune: rank 1 \\(host \\S+, pid ${pid}\\) is gone, .*last at step`),
+      new RegExp(`preftune: rank 1 \\(host \\S+, pid ${pid}\\) is gone, .*; last at `),
     );
     assert.equal(linesOf(ended, "start").length, 2);
-    assert.match(ended.stdout, /resumed from .*checkpoint-10/);
+    assert.match(ended.stdout, /resumed from .*checkpoint-[123]0/);
     assert.deepEqual(metricsOf(fixture.path("restarted")), metricsOf(fixture.path("whole")));
   });
 
   test("torchrun: the others of a rank that is killed end with their own status, within seconds", {
     skip,
   }, async () => {
-    const torchrun = startTorchrun([...twoRanks], ["train", runFile("killed")]);
+    // longer than any machine takes to send the signal
+    const torchrun = startTorchrun([...twoRanks], ["train", runFile("killed", { max_steps: 2000 })]);
     const pid = await rankAtWork(torchrun);
     process.kill(pid, "SIGKILL");
     const { status, stderr } = await torchrun.ended;
     assert.equal(status, 1);
     assert.match(stderr, /Root Cause[\s\S]*rank +: 1 [\s\S]*exitcode +: -9 /);
     assert.doesNotMatch(stderr, /exitcode +: -15/);
-    assert.deepEqual(readdirSync(fixture.path("killed", "checkpoints")), ["checkpoint-10"]);
+    const kept = readdirSync(fixture.path("killed", "checkpoints"));
+    assert.ok(
+      kept.includes("checkpoint-10") && kept.every((name) => /^checkpoint-\d+0$/.test(name)),
+      `${kept}`,
+    );
   });
 
   for (const who of ["one rank", "the agent"]) {
