@@ -112,8 +112,7 @@ async function runOn(
   });
   const wantsRewards = objective?.over === "scores";
   if (wantsRewards || (objective === null && isRewardModel(scored.model, scored.adapter))) {
-    requireAlone(group);
-    return runRewards(cli, scored, phases);
+    return runRewards(cli, { ...scored, group }, phases);
   }
   const { reference = null, perToken = false } = cli;
   const result = await score({ ...scored, objective, reference, perToken, group });
@@ -129,13 +128,6 @@ async function runOn(
   process.stdout.write(`${stringifyNumbers(value)}\n`);
 }
 
-function requireAlone(group: RankGroup | null): void {
-  if (group === null) return;
-  throw new ConfigError(
-    `${group.size} ranks were started, and a reward model scores in one process. Start preftune score without a launcher.`,
-  );
-}
-
 async function runRewards(
   { output, perToken }: CliOptions,
   options: RewardScoreOptions,
@@ -147,10 +139,13 @@ async function runRewards(
     );
   }
   const { rewardSummary, scoreRewards, writeRewards } = await import("../recipes/score-rewards.ts");
+  const { group = null } = options;
   const result = await scoreRewards(options);
+  if (group !== null && group.rank > 0) return group.barrier();
   phases.done();
   finishFirst();
   writeRewards(output, result);
+  group?.barrier();
   process.stdout.write(`${result.rows.length} rows scored: ${output}\n${leftOutText(result.preflight)}`);
   process.stdout.write(rewardText(result.accuracy));
   process.stdout.write(`${stringifyNumbers(rewardSummary(result))}\n`);

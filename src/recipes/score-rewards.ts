@@ -6,6 +6,7 @@ import { stringifyNumbers } from "../base/json-numbers.ts";
 import type { PhaseListener } from "../base/phase-listener.ts";
 import { describeOrigin, type Example } from "../data/example.ts";
 import { assertPreflight, type PreflightReport } from "../data/preflight.ts";
+import type { RankGroup } from "../distributed/rank-group.ts";
 import { readAdapter } from "../formats/adapter.ts";
 import { readModelConfig } from "../formats/hf-config.ts";
 import { type EnvironmentOptions, settleEnvironment } from "../forward/environment.ts";
@@ -28,6 +29,8 @@ export interface RewardScoreOptions extends EnvironmentOptions {
   batchSize?: number;
   selection?: Partial<DataSelection>;
   onPhase?: PhaseListener;
+  /** The ranks that share the rows; each gets all results. Left out: this process is the only one. */
+  group?: RankGroup | null;
 }
 
 /** Result of `scoreRewards`. */
@@ -54,7 +57,7 @@ export function isRewardModel(model: string, adapter: string | null): boolean {
 export async function scoreRewards(given: RewardScoreOptions): Promise<RewardScoreResult> {
   const options = await withLocalModels(given);
   const { device, dtype } = settleEnvironment(options);
-  const { model: dir, data, batchSize = 8, selection, onPhase = () => {} } = options;
+  const { model: dir, data, batchSize = 8, selection, group = null, onPhase = () => {} } = options;
   const { dataset } = await prepareData(
     rowsOf(data, { model_name_or_path: dir, task: "reward", ...selection }),
     onPhase,
@@ -70,10 +73,10 @@ export async function scoreRewards(given: RewardScoreOptions): Promise<RewardSco
   const batches = evaluationBatches(examples, keys);
   const objective = reward({ center_rewards_coefficient: 0 });
   const { metrics, means } = evaluate(
-    { model, objective, numerics, reference: null },
+    { model, objective, numerics, reference: null, group },
     batches,
     examples,
-    (done) => onPhase("rows scored", Math.min(done * batchSize, examples.length), examples.length),
+    (done, of) => onPhase("rows scored", Math.ceil((done * examples.length) / of), examples.length),
   );
   const rows = examples.map((example, i) => rowOf(example, means.of(i)));
   const { accuracy: _accuracy, ...others } = metrics;

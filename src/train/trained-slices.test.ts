@@ -194,6 +194,29 @@ test("a rank's file that is not there, or of another step, is refused by name", 
   refused(/expected files of one step, got 17 and 18 updates/);
 });
 
+test("a checkpoint of one process whose tensors had different numbers of updates is refused on ranks, with what reads it", () => {
+  using dir = temporaryDirectory();
+  using _ = scope();
+  const selection = selectionIn(dir.path, "full");
+  const first = complete(selection, float32);
+  randomise(first);
+  const [count] = [...first.optimizer.stateTensors()].filter(([name]) => name.endsWith(".step"));
+  noGrad(() => ops.add_(count?.[1] ?? tensor([0], []), tensor([1], [])));
+  writeTrainedState(dir.path, first as unknown as Readable);
+  const second = ofRank(selection, float32, 0, 2);
+  assert.throws(
+    () => read(dir.path, second),
+    (error: Error) =>
+      error instanceof FormatError &&
+      /optimizer.safetensors: expected as many updates of each tensor, .* got 1[78] and 1[78]: .* in one process, or on ranks with shard: none/.test(
+        error.message,
+      ),
+  );
+  const alone = complete(selection, float32);
+  read(dir.path, alone);
+  assert.deepEqual(numbersOf(alone), numbersOf(first));
+});
+
 test("of hosts that hold the same parts, the first one's ranks write them", () => {
   const files = [0, 1, 2, 3].map((rank) => {
     const sharded = { group: { rank: rank % 2, size: 2 } };

@@ -199,7 +199,8 @@ function storedUpdates(source: SliceIndex, slices: readonly TrainedSlice[]): num
   const [updates = 0] = counts;
   if (counts.size <= 1) return updates;
   throw new FormatError(
-    `${source.place}: expected as many updates of each tensor, got ${[...counts].join(" and ")}. Resume it with as many ranks as wrote it.`,
+    `${source.place}: expected as many updates of each tensor, since ranks that share a model count them once, got ${[...counts].join(" and ")}: ` +
+      "some tensors had no gradient in some steps. Resume it in one process, or on ranks with shard: none.",
   );
 }
 

@@ -1,13 +1,21 @@
 /** What ranks export that hold a part of the model each: the bytes that one process writes, and one error for all. */
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
+import { readAdapter } from "../../src/formats/adapter.ts";
+import { readModelConfig } from "../../src/formats/hf-config.ts";
+import { readSafetensorsHeader } from "../../src/formats/safetensors.ts";
+import { loadModel } from "../../src/models/load.ts";
+import { installAdapter } from "../../src/models/load-adapter.ts";
 import type { ParityResult } from "../../src/runs/train-events.ts";
+import { scope } from "../../src/torch/index.ts";
 import { type ExportCase, exportCase, makeDeepModel, makeExportCases } from "../support/export-cases.ts";
 import type { ExportPlan } from "../support/export-rank-child.ts";
+import { peersPython, skipWithoutPeers } from "../support/peers.ts";
 import { allEnded, freePort, placesOf, startRankPrograms } from "../support/rank-processes.ts";
-import { temporaryDirectory } from "../support/tiny-models.ts";
+import { logitsOf, temporaryDirectory } from "../support/tiny-models.ts";
 
 /** What a rank prints of a case. */
 type Said = { results?: ParityResult[]; error?: { name: string; message: string } };
@@ -75,6 +83,69 @@ for (const size of [2, 3]) {
       }
     }
   });
+}
+
+test("what two ranks wrote loads in transformers and PEFT: the same logits, tied heads tied, no tensor empty", {
+  skip: skipWithoutPeers(),
+}, () => {
+  const ids = [1, 9, 30, 4, 4, 17, 22, 0, 11, 31, 5, 6];
+  const asked = cases.flatMap(({ name, selection: { baseModel, use_peft } }) => {
+    using _ = scope();
+    const place = join(dir.path, "2", name);
+    const [model, adapter] = [join(place, "model"), join(place, "adapter")];
+    const isTied = readModelConfig(baseModel).tieWordEmbeddings;
+    const whole = {
+      name,
+      model,
+      adapter: null,
+      ids,
+      logits: logitsOf(loadModel(model, { dtype: "float32" }), ids),
+    };
+    const tied = isTied && !name.includes("head");
+    if (!use_peft) return [{ ...whole, tied }];
+    const adapted = loadModel(baseModel, { dtype: "float32" });
+    installAdapter(adapted, readAdapter(adapter));
+    const logits = logitsOf(adapted, ids);
+    return [
+      { ...whole, tied },
+      { name: `${name}, adapter`, model: baseModel, adapter, ids, logits, tied: isTied },
+    ];
+  });
+  assert.equal(asked.filter(({ adapter }) => adapter !== null).length, 3);
+  const files = cases.flatMap(({ name }) =>
+    Object.keys(filesUnder(join(dir.path, "2", name))).map((file) => join(dir.path, "2", name, file)),
+  );
+  for (const file of files.filter((path) => path.endsWith(".safetensors"))) {
+    for (const { name, shape } of readSafetensorsHeader(file).tensors.values())
+      assert.ok(shape.length > 0 && !shape.includes(0), `${file}: ${name} is empty`);
+  }
+  const script = join(import.meta.dirname, "../parity/check_exports.py");
+  const run = spawnSync(peersPython() ?? "", [script], {
+    input: JSON.stringify({ check: asked, write: [] }),
+    encoding: "utf8",
+    maxBuffer: 2 ** 28,
+    env: { ...process.env, HF_HUB_OFFLINE: "1", OMP_NUM_THREADS: "1" },
+  });
+  assert.equal(run.status, 0, `${run.error ?? ""}${run.stderr.slice(-4000)}`);
+  const { checked } = JSON.parse(run.stdout) as { checked: Checked[] };
+  assert.equal(checked.length, asked.length);
+  for (const [i, { name, difference, spread, tied, missing, unexpected, warnings }] of checked.entries()) {
+    assert.deepEqual([name, missing, unexpected, warnings], [asked[i]?.name, [], [], []]);
+    assert.ok(spread > 0.05 && difference < 1e-4, `${name}: logits differ by ${difference}`);
+    assert.equal(tied, asked[i]?.tied, name);
+  }
+});
+
+/** What transformers and PEFT say of an export. */
+interface Checked {
+  name: string;
+  /** Largest of a logit, and deviation of all. */
+  difference: number;
+  spread: number;
+  tied: boolean;
+  missing: string[];
+  unexpected: string[];
+  warnings: string[];
 }
 
 test("a disk that is full on the writer's side ends all with its sentence, and what was there stays", async () => {

@@ -4,7 +4,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { after, test } from "node:test";
 import { start } from "../support/command.ts";
 import { allEnded, freePort, placesOf, startRanks } from "../support/rank-processes.ts";
-import { runFixture } from "../support/runs.ts";
+import { runFixture, runTraining } from "../support/runs.ts";
 
 // no number of ranks below divides the 19 rows, or their 7 batches
 const fixture = runFixture({ family: "qwen3", rows: 19, held: 0 });
@@ -54,6 +54,38 @@ test("two and three ranks give the lines of one process", async () => {
         assertClose(got[i]?.[key], value, `${key} of line ${i + 1}`);
     }
   }
+});
+
+test("two ranks give the rewards of one process, as a reward model has them", async () => {
+  const dir = fixture.path("reward");
+  const recipe = { objective: "reward", use_peft: false, max_steps: 1, save_strategy: "no", output_dir: dir };
+  await runTraining({ ...fixture.values, ...recipe });
+  const options = [
+    ...["score", "--model", `${dir}/model`, "--data", fixture.path("train.jsonl"), "--device", "cpu"],
+    ...["--dtype", "float32", "--threads", "1", "--batch-size", "3"],
+  ];
+  const [one, two] = ["rewards 1.jsonl", "rewards 2.jsonl"].map((name) => fixture.path(name)) as [
+    string,
+    string,
+  ];
+  const places = placesOf(2, await freePort());
+  const ends = await allEnded([
+    ...startRanks([...options, "--output", one], [{}]),
+    ...startRanks([...options, "--output", two], places),
+  ]);
+  for (const { status, stderr } of ends) assert.equal(status, 0, stderr);
+  assert.deepEqual(
+    ends.map(({ stdout }) => /19 rows scored/.test(stdout)),
+    [true, true, false],
+  );
+  const [expected, got] = [rowsOf(one), rowsOf(two)];
+  assert.equal(expected.length, 20);
+  assert.ok(new Set(expected.map((row) => row["reward/chosen"])).size > 5);
+  assertClose(
+    got.map((row) => Object.entries(row).flat()),
+    expected.map((row) => Object.entries(row).flat()),
+    "rewards",
+  );
 });
 
 test("a rank with other options is named, and nothing is written", async () => {
